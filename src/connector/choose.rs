@@ -1,0 +1,134 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::pattern::{DomainPattern, Specificity};
+use super::table::{Outbound, Table};
+use crate::mail::Domain;
+
+/// The outbound connector that serves a recipient domain.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// The connector.
+    pub connector: Arc<Outbound>,
+    /// The pattern by which it was found.
+    pub pattern: DomainPattern,
+}
+
+/// One outbound connector and why it was, or was not, the one: for `explain`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Considered {
+    /// Its name.
+    pub connector: String,
+    /// Whether it was chosen.
+    pub chosen: bool,
+    /// Why.
+    pub reason: String,
+}
+
+/// The connectors by what they cover: choosing costs one look-up for each label.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    exact: HashMap<Domain, Arc<Outbound>>,
+    below: HashMap<Domain, Arc<Outbound>>,
+    any: Option<Arc<Outbound>>,
+}
+
+impl Index {
+    pub(super) fn new(outbound: &[Arc<Outbound>]) -> Self {
+        let mut index = Self::default();
+        // Whoever comes last stays: the lowest cost, then the first name.
+        let mut order: Vec<&Arc<Outbound>> = outbound.iter().collect();
+        order.sort_by(|a, b| (b.cost, &b.name).cmp(&(a.cost, &a.name)));
+        for connector in order {
+            for pattern in &connector.domains {
+                match pattern {
+                    DomainPattern::Exact(domain) => {
+                        index.exact.insert(domain.clone(), Arc::clone(connector));
+                    }
+                    DomainPattern::Below(domain) => {
+                        index.below.insert(domain.clone(), Arc::clone(connector));
+                    }
+                    DomainPattern::Any => index.any = Some(Arc::clone(connector)),
+                }
+            }
+        }
+        index
+    }
+}
+
+/// Chooses the connector for a recipient domain: exact before the longest `*.suffix` before `*`,
+/// then the lowest cost. `None` as domain is an address literal, which `*` alone covers.
+#[must_use]
+pub fn choose(table: &Table, domain: Option<&Domain>) -> Option<Choice> {
+    let index = &table.index;
+    if let Some(domain) = domain {
+        if let Some(connector) = index.exact.get(domain) {
+            return Some(Choice {
+                connector: Arc::clone(connector),
+                pattern: DomainPattern::Exact(domain.clone()),
+            });
+        }
+        let mut rest = domain.parent();
+        while let Some(suffix) = rest {
+            if let Some((parent, connector)) = index.below.get_key_value(suffix) {
+                return Some(Choice {
+                    connector: Arc::clone(connector),
+                    pattern: DomainPattern::Below(parent.clone()),
+                });
+            }
+            rest = suffix.split_once('.').map(|(_, rest)| rest);
+        }
+    }
+    let connector = index.any.as_ref()?;
+    Some(Choice { connector: Arc::clone(connector), pattern: DomainPattern::Any })
+}
+
+impl Choice {
+    /// Every connector of the table, the chosen one first, each with its reason.
+    #[must_use]
+    pub fn considered(table: &Table, domain: Option<&Domain>) -> Vec<Considered> {
+        let chosen = choose(table, domain);
+        let mut all: Vec<Considered> =
+            table.outbound.iter().map(|c| consider(c, domain, chosen.as_ref())).collect();
+        all.sort_by(|a, b| b.chosen.cmp(&a.chosen).then_with(|| a.connector.cmp(&b.connector)));
+        all
+    }
+}
+
+fn consider(connector: &Arc<Outbound>, domain: Option<&Domain>, chosen: Option<&Choice>) -> Considered {
+    let name = connector.name.to_string();
+    let Some(pattern) = DomainPattern::closest(&connector.domains, domain) else {
+        return Considered {
+            connector: name,
+            chosen: false,
+            reason: "none of its domains covers the recipient".to_owned(),
+        };
+    };
+    let Some(winner) = chosen else {
+        return Considered {
+            connector: name,
+            chosen: false,
+            reason: format!("{pattern} covers the recipient"),
+        };
+    };
+    if Arc::ptr_eq(&winner.connector, connector) {
+        return Considered {
+            connector: name,
+            chosen: true,
+            reason: format!("{pattern} is the closest pattern"),
+        };
+    }
+    let reason = if pattern.specificity() < winner.pattern.specificity() {
+        format!("{pattern} covers the recipient, but {} is closer", winner.pattern)
+    } else {
+        format!("{pattern} covers the recipient, but {} has the lower cost", winner.connector.name)
+    };
+    Considered { connector: name, chosen: false, reason }
+}
+
+/// How closely a connector covers a domain; used where order matters, not the way.
+pub(super) fn closeness(patterns: &[DomainPattern], domain: Option<&Domain>) -> Option<Specificity> {
+    DomainPattern::closest(patterns, domain).map(DomainPattern::specificity)
+}

@@ -1,0 +1,232 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::table::TrustId;
+use crate::mail::{Domain, UnixMillis, rfc3339};
+
+/// What one TLS handshake showed. Nothing here is a verdict on a requirement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TlsFacts {
+    /// The protocol version.
+    pub version: TlsVersion,
+    /// The cipher suite's name.
+    pub suite: String,
+    /// The key exchange group's name.
+    pub group: String,
+    /// What the peer showed of itself.
+    pub peer: PeerCertificate,
+    /// The SNI name sent (outbound) or received (inbound).
+    pub sni: Option<String>,
+    /// Outbound: whether the peer asked for a client certificate, and whether one was sent.
+    pub client_certificate: Option<&'static str>,
+}
+
+/// TLS 1.2 or 1.3; nothing older is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    #[serde(rename = "TLSv1.2")]
+    V12,
+    /// TLS 1.3 (RFC 8446).
+    #[serde(rename = "TLSv1.3")]
+    V13,
+}
+
+/// The peer's end of the handshake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerCertificate {
+    /// None was shown: the usual case for clients.
+    NotShown,
+    /// A certificate came that can't be read.
+    Unreadable(String),
+    /// What it says.
+    Shown(Box<CertificateFacts>),
+}
+
+/// What a certificate and its chain say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CertificateFacts {
+    /// The subjectAltName entries.
+    pub names: Vec<PresentedName>,
+    /// The subject, for people.
+    pub subject: String,
+    /// The issuer, for people.
+    pub issuer: String,
+    /// The first moment of validity.
+    pub not_before: UnixMillis,
+    /// The last moment of validity.
+    pub not_after: UnixMillis,
+    /// SHA-256 of the certificate, lower-case hexadecimal.
+    pub sha256: String,
+    /// Whether the peer proved that it holds the key: the handshake signature was verified.
+    pub proved: bool,
+    /// For each trust anchor set that was asked: whether the chain ends there, and is in order.
+    pub chain: BTreeMap<TrustId, ChainVerdict>,
+}
+
+/// Whether a chain ends in a trust anchor set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChainVerdict {
+    /// It does, and all of it holds now.
+    Trusted,
+    /// It does not.
+    Faulty(ChainFault),
+}
+
+/// What is wrong with a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChainFault {
+    /// A certificate's time is over.
+    Expired,
+    /// A certificate's time has not begun.
+    NotYetValid,
+    /// No path leads to a trust anchor of the set.
+    UnknownIssuer,
+    /// The peer shows a certificate authority's own certificate.
+    CaUsedAsEndEntity,
+    /// The certificate is not for this purpose (extended key usage).
+    WrongPurpose,
+    /// A signature in the chain is not right.
+    BadSignature,
+    /// Anything else the path check said.
+    Other(String),
+}
+
+/// One subjectAltName entry (RFC 5280 §4.2.1.6).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PresentedName {
+    /// A DNS name.
+    Dns(Domain),
+    /// `*.` and the domain below which it stands for one label.
+    Wildcard(Domain),
+    /// An address.
+    Ip(IpAddr),
+    /// Something that names no host for us, as it stands there.
+    Unusable(String),
+}
+
+impl PresentedName {
+    /// Reads a dNSName entry.
+    #[must_use]
+    pub fn from_dns(text: &str) -> Self {
+        let (star, rest) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
+        match Domain::parse(rest) {
+            // An address in a dNSName names no host (RFC 9525 §6.5).
+            Ok(_) if text.parse::<IpAddr>().is_ok() => Self::Unusable(text.to_owned()),
+            // A star directly below a top-level domain is accepted from nobody.
+            Ok(domain) if star && domain.parent().is_none() => Self::Unusable(text.to_owned()),
+            Ok(domain) if star => Self::Wildcard(domain),
+            Ok(domain) => Self::Dns(domain),
+            Err(_) => Self::Unusable(text.chars().filter(|c| !c.is_control()).take(255).collect()),
+        }
+    }
+}
+
+impl CertificateFacts {
+    /// The best verdict over several trust anchor sets: one that trusts the chain is enough.
+    #[must_use]
+    pub fn chain_to(&self, sets: &[TrustId]) -> ChainVerdict {
+        let verdicts = || sets.iter().filter_map(|set| self.chain.get(set));
+        if verdicts().any(|v| *v == ChainVerdict::Trusted) {
+            return ChainVerdict::Trusted;
+        }
+        // A set that knows the issuer says more about what is wrong than one that doesn't.
+        let unknown = ChainVerdict::Faulty(ChainFault::UnknownIssuer);
+        verdicts().find(|v| **v != unknown).cloned().unwrap_or(unknown)
+    }
+
+    /// The presented names in one line.
+    #[must_use]
+    pub fn names_text(&self) -> String {
+        if self.names.is_empty() {
+            return "no subjectAltName".to_owned();
+        }
+        let shown: Vec<String> = self.names.iter().take(5).map(ToString::to_string).collect();
+        let more = self.names.len().saturating_sub(shown.len());
+        if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+    }
+}
+
+impl TlsFacts {
+    /// The certificate, if one was shown and read.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&CertificateFacts> {
+        match &self.peer {
+            PeerCertificate::Shown(facts) => Some(facts),
+            PeerCertificate::NotShown | PeerCertificate::Unreadable(_) => None,
+        }
+    }
+
+    /// Version, suite and group, as the Received comment has them.
+    #[must_use]
+    pub fn channel_text(&self) -> String {
+        format!("version={} cipher={} group={}", self.version, self.suite, self.group)
+    }
+}
+
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V12 => "TLSv1.2",
+            Self::V13 => "TLSv1.3",
+        })
+    }
+}
+
+impl fmt::Display for PresentedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(domain) => write!(f, "{domain}"),
+            Self::Wildcard(domain) => write!(f, "*.{domain}"),
+            Self::Ip(ip) => write!(f, "{ip}"),
+            Self::Unusable(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
+impl Serialize for PresentedName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl ChainFault {
+    /// What is wrong, in words; dates come from the certificate itself.
+    #[must_use]
+    pub fn in_words(&self, facts: &CertificateFacts) -> String {
+        match self {
+            Self::Expired if facts.not_after == UnixMillis::default() => {
+                "the certificate has expired".to_owned()
+            }
+            Self::Expired => {
+                format!("the chain has expired; the certificate is valid until {}", rfc3339(facts.not_after))
+            }
+            Self::NotYetValid => format!("the certificate is valid only from {}", rfc3339(facts.not_before)),
+            Self::UnknownIssuer => format!("no trust anchor is known for its issuer ({})", facts.issuer),
+            Self::CaUsedAsEndEntity => "the peer shows the certificate of a certificate authority".to_owned(),
+            Self::WrongPurpose => "the certificate is not for this purpose (extended key usage)".to_owned(),
+            Self::BadSignature => "a signature in the chain is not right".to_owned(),
+            Self::Other(text) => format!("the chain was not accepted: {text}"),
+        }
+    }
+
+    /// The machine word.
+    #[must_use]
+    pub fn token(&self) -> &'static str {
+        match self {
+            Self::Expired => "certificate-expired",
+            Self::NotYetValid => "certificate-not-yet-valid",
+            Self::UnknownIssuer => "unknown-issuer",
+            Self::CaUsedAsEndEntity => "ca-as-end-entity",
+            Self::WrongPurpose => "wrong-purpose",
+            Self::BadSignature => "chain-bad-signature",
+            Self::Other(_) => "chain-invalid",
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The connector table and every decision made by it: which connector serves a domain, whether a
+//! peer may submit, whether what a session attained meets the requirement. Nothing here knows a
+//! socket, DNS, a file or a clock: facts come in, verdicts with their reason go out.
+
+mod admit;
+mod choose;
+mod decision;
+mod facts;
+mod judge;
+mod live;
+mod name;
+mod pattern;
+mod requirement;
+mod table;
+
+pub use admit::{Admission, Admitted, Channel, Passed, RefusedMail, Unmet, admit};
+pub use choose::{Choice, Considered, choose};
+pub use decision::Decision;
+pub use facts::{
+    CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, PresentedName, TlsFacts, TlsVersion,
+};
+pub use judge::{
+    Attained, ClearCause, HandshakeFault, NotCovered, Observed, Permit, SessionId, Shortfall, Verdict, judge,
+};
+pub use live::{ClearGuard, LiveTable};
+pub use name::{NameFault, PeerName, first_match};
+pub use pattern::{DomainPattern, PatternFault, Specificity};
+pub use requirement::{Forced, Require, Requirement};
+pub use table::{
+    Generation, Inbound, InboundTls, NextHop, OnFailure, OnHandshakeFailure, Outbound, Retry, Revision,
+    SmartHost, SmartHostName, Table, TrustId,
+};

@@ -1,0 +1,124 @@
+use std::fmt;
+
+use crate::mail::{Domain, DomainFault};
+
+/// Which domains a connector is about. The star stands for any depth below, never for the apex.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DomainPattern {
+    /// `contoso.example`: this domain alone.
+    Exact(Domain),
+    /// `*.contoso.example`: all below it.
+    Below(Domain),
+    /// `*`: every domain.
+    Any,
+}
+
+/// How closely a pattern fits: exact before the longest `*.suffix` before `*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Specificity {
+    /// `*`.
+    Any,
+    /// `*.suffix`, with the number of the suffix's octets.
+    Below(usize),
+    /// The domain itself.
+    Exact,
+}
+
+/// Why a text is no domain pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternFault {
+    /// A star anywhere but as the whole first label.
+    #[error("a star may only stand alone (\"*\") or as the whole first label (\"*.partner.example\")")]
+    Star,
+    /// The rest is no domain.
+    #[error(transparent)]
+    Domain(#[from] DomainFault),
+}
+
+impl DomainPattern {
+    /// Reads `a.example`, `*.a.example` or `*`.
+    ///
+    /// # Errors
+    /// A [`PatternFault`].
+    pub fn parse(text: &str) -> Result<Self, PatternFault> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        let (below, rest) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
+        if rest.contains('*') {
+            return Err(PatternFault::Star);
+        }
+        let domain = Domain::parse(rest)?;
+        Ok(if below { Self::Below(domain) } else { Self::Exact(domain) })
+    }
+
+    /// Whether the pattern covers `domain`, and how closely. An address literal (`None`) is
+    /// covered by `*` alone.
+    #[must_use]
+    pub fn covers(&self, domain: Option<&Domain>) -> Option<Specificity> {
+        let fits = match (self, domain) {
+            (Self::Any, _) => true,
+            (Self::Exact(own), Some(domain)) => own == domain,
+            (Self::Below(parent), Some(domain)) => domain.is_below(parent),
+            (Self::Exact(_) | Self::Below(_), None) => false,
+        };
+        fits.then(|| self.specificity())
+    }
+
+    /// How close this pattern is where it fits.
+    #[must_use]
+    pub fn specificity(&self) -> Specificity {
+        match self {
+            Self::Any => Specificity::Any,
+            Self::Below(parent) => Specificity::Below(parent.as_str().len()),
+            Self::Exact(_) => Specificity::Exact,
+        }
+    }
+
+    /// The closest of several patterns that covers `domain`.
+    #[must_use]
+    pub fn closest<'a>(patterns: &'a [Self], domain: Option<&Domain>) -> Option<&'a Self> {
+        patterns.iter().filter(|p| p.covers(domain).is_some()).max_by_key(|p| p.specificity())
+    }
+}
+
+impl fmt::Display for DomainPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(domain) => write!(f, "{domain}"),
+            Self::Below(parent) => write!(f, "*.{parent}"),
+            Self::Any => f.write_str("*"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pattern: &str, domain: &str, expected: Option<Specificity>) {
+        let pattern = DomainPattern::parse(pattern).expect("a pattern");
+        let domain = Domain::parse(domain).ok();
+        assert_eq!(pattern.covers(domain.as_ref()), expected);
+    }
+
+    #[test]
+    fn exact_then_below_then_any() {
+        check("contoso.example", "Contoso.Example.", Some(Specificity::Exact));
+        check("contoso.example", "mail.contoso.example", None);
+        check("*.contoso.example", "contoso.example", None);
+        check("*.contoso.example", "a.b.contoso.example", Some(Specificity::Below(15)));
+        check("*", "anything.example", Some(Specificity::Any));
+        check("*", "", Some(Specificity::Any));
+        check("*.münchen.test", "a.xn--mnchen-3ya.test", Some(Specificity::Below(19)));
+        assert!(Specificity::Exact > Specificity::Below(200) && Specificity::Below(1) > Specificity::Any);
+    }
+
+    #[test]
+    fn a_star_elsewhere_is_refused() {
+        for text in ["a.*.example", "*a.example", "mail*", "*.*.example", "**"] {
+            assert_eq!(DomainPattern::parse(text), Err(PatternFault::Star), "{text}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The one-command lab: a gateway with its partners, good and bad, on loopback.

@@ -1,0 +1,27 @@
+//! Sealpost: an SMTP relay that enforces opportunistic or forced TLS for each connector, in each
+//! direction, and can always say why. `ARCHITECTURE.md` is the map; the order below is the order
+//! of dependency: a module uses only those above it.
+
+pub mod mail;
+
+pub mod connector;
+pub mod resolver;
+
+pub mod outcome;
+pub mod smtp;
+pub mod tls;
+
+pub mod spool;
+pub mod tracking;
+
+pub mod scheduler;
+
+pub mod deliver;
+pub mod listen;
+
+pub mod admin;
+pub mod config;
+
+pub mod cli;
+pub mod daemon;
+pub mod lab;

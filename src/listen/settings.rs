@@ -1,0 +1,81 @@
+//! What the listeners are told to do; every value is checked.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::mail::{Domain, Mailbox};
+
+/// All listeners, and what they share.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Our name: greeting, EHLO answer, Received.
+    pub name: Domain,
+    /// Who `RCPT TO:<postmaster>` means.
+    pub postmaster: Mailbox,
+    /// The listeners.
+    pub listeners: Vec<Listener>,
+    /// What a session may cost.
+    pub limits: Limits,
+    /// How long a session waits.
+    pub timeouts: Timeouts,
+}
+
+/// One listener.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where it listens; port 0 takes a free one.
+    pub addresses: Vec<SocketAddr>,
+    /// What it does of TLS.
+    pub tls: ListenerTls,
+    /// The `[certificate.ID]` it shows; always `Some` unless `tls` is off.
+    pub certificate: Option<String>,
+}
+
+/// What a listener does of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerTls {
+    /// STARTTLS is not offered.
+    Off,
+    /// STARTTLS is offered.
+    StartTls,
+    /// Nothing is accepted before STARTTLS (RFC 3207 §4).
+    Required,
+    /// TLS from the first octet (RFC 8314 §3).
+    Implicit,
+}
+
+/// What a session may cost.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Octets of a message's content.
+    pub message_bytes_max: u64,
+    /// Octets of a message's header section.
+    pub header_bytes_max: usize,
+    /// Octets of one line of content, CRLF included.
+    pub line_bytes_max: usize,
+    /// Recipients of one message.
+    pub recipients_max: usize,
+    /// Received lines.
+    pub hops_max: usize,
+    /// Refused or unknown commands in one session.
+    pub errors_max: u32,
+    /// Sessions at the same time.
+    pub connections_max: usize,
+    /// Sessions of one address at the same time.
+    pub connections_per_address_max: usize,
+    /// Octets of content held in memory; more streams to disk.
+    pub held_bytes_max: usize,
+}
+
+/// How long a session waits.
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    /// For the next octet of a command or of content (RFC 5321 §4.5.3.2.7).
+    pub idle: Duration,
+    /// For a whole TLS handshake.
+    pub handshake: Duration,
+    /// For a whole message's content, from DATA to the end.
+    pub content: Duration,
+}

@@ -1,0 +1,284 @@
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{Domain, DomainFault};
+
+/// The domain part of a mailbox: a name or an address literal (RFC 5321 §4.1.3).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum MailboxDomain {
+    /// A domain name, normalised.
+    Name(Domain),
+    /// `[192.0.2.1]` or `[IPv6:2001:db8::1]`.
+    Literal(IpAddr),
+}
+
+/// A mailbox as it stands between the angle brackets. The local part keeps the spelling it came
+/// in, quotes included: only its own host may interpret it (RFC 5321 §2.3.11).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Mailbox {
+    text: Arc<str>,
+    at: usize,
+    domain: MailboxDomain,
+}
+
+/// The path of MAIL FROM; empty for reports (RFC 5321 §4.5.5).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ReversePath(Option<Mailbox>);
+
+/// Why a path can't be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathFault {
+    /// It is not `<local@domain>`.
+    #[error("not of the form <local@domain>")]
+    Form,
+    /// Octets above 127 (RFC 6531 needs SMTPUTF8, which isn't offered).
+    #[error("an address with non-ASCII characters needs SMTPUTF8, which is not offered")]
+    NonAscii,
+    /// A control character, or a character that RFC 5321 wants quoted.
+    #[error("the local part has a character that must be quoted or is not allowed")]
+    LocalPart,
+    /// More than 64 octets before the `@` (RFC 5321 §4.5.3.1.1).
+    #[error("the local part is longer than 64 octets")]
+    LocalPartLong,
+    /// The whole path is over 256 octets (RFC 5321 §4.5.3.1.3).
+    #[error("the path is longer than 256 octets")]
+    Long,
+    /// The domain is none.
+    #[error(transparent)]
+    Domain(#[from] DomainFault),
+    /// An address literal that is no address.
+    #[error("the address literal is no IP address")]
+    Literal,
+}
+
+impl Mailbox {
+    /// Reads `local@domain`, without brackets. The stored text has the domain normalised.
+    ///
+    /// # Errors
+    /// A [`PathFault`].
+    pub fn parse(text: &str) -> Result<Self, PathFault> {
+        if text.len() > 254 {
+            return Err(PathFault::Long);
+        }
+        let at = local_part_end(text)?;
+        let (local, rest) = text.split_at_checked(at).ok_or(PathFault::Form)?;
+        let domain = rest.strip_prefix('@').ok_or(PathFault::Form)?;
+        if local.is_empty() || domain.is_empty() {
+            return Err(PathFault::Form);
+        }
+        if !local.is_ascii() {
+            return Err(PathFault::NonAscii);
+        }
+        if local.len() > 64 {
+            return Err(PathFault::LocalPartLong);
+        }
+        let domain = parse_domain(domain)?;
+        let text = format!("{local}@{domain}").into();
+        Ok(Self { text, at, domain })
+    }
+
+    /// The mailbox as text, without brackets.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The part before the `@`, as it came.
+    #[must_use]
+    pub fn local_part(&self) -> &str {
+        self.text.get(..self.at).unwrap_or_default()
+    }
+
+    /// The part after the `@`.
+    #[must_use]
+    pub fn domain(&self) -> &MailboxDomain {
+        &self.domain
+    }
+
+    /// The domain, if it is a name.
+    #[must_use]
+    pub fn domain_name(&self) -> Option<&Domain> {
+        match &self.domain {
+            MailboxDomain::Name(domain) => Some(domain),
+            MailboxDomain::Literal(_) => None,
+        }
+    }
+}
+
+impl ReversePath {
+    /// `<>`: nobody is told.
+    pub const NULL: Self = Self(None);
+
+    /// The path of a mailbox.
+    #[must_use]
+    pub fn new(mailbox: Mailbox) -> Self {
+        Self(Some(mailbox))
+    }
+
+    /// Reads a path without brackets; empty text is the null reverse-path.
+    ///
+    /// # Errors
+    /// A [`PathFault`].
+    pub fn parse(text: &str) -> Result<Self, PathFault> {
+        if text.is_empty() {
+            return Ok(Self::NULL);
+        }
+        Mailbox::parse(text).map(Self::new)
+    }
+
+    /// The mailbox, unless the path is null.
+    #[must_use]
+    pub fn mailbox(&self) -> Option<&Mailbox> {
+        self.0.as_ref()
+    }
+
+    /// Whether the path is `<>`.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The text between the brackets.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("", Mailbox::as_str)
+    }
+}
+
+/// Where the local part ends: at the first `@` outside quotes.
+fn local_part_end(text: &str) -> Result<usize, PathFault> {
+    let bytes = text.as_bytes();
+    if bytes.first() != Some(&b'"') {
+        let at = memchr::memchr(b'@', bytes).ok_or(PathFault::Form)?;
+        let local = bytes.get(..at).unwrap_or_default();
+        if !local.iter().all(|b| is_atext(*b) || *b == b'.' || *b >= 0x80) {
+            return Err(PathFault::LocalPart);
+        }
+        // Dots at the ends or in pairs are against RFC 5321 but in daily use; they pass.
+        return Ok(at);
+    }
+    let mut escaped = false;
+    for (index, byte) in bytes.iter().enumerate().skip(1) {
+        match byte {
+            b if b.is_ascii_control() => return Err(PathFault::LocalPart),
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Ok(index.saturating_add(1)),
+            _ => {}
+        }
+    }
+    Err(PathFault::Form)
+}
+
+fn is_atext(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
+}
+
+fn parse_domain(text: &str) -> Result<MailboxDomain, PathFault> {
+    let Some(literal) = text.strip_prefix('[') else {
+        return Ok(MailboxDomain::Name(Domain::parse(text)?));
+    };
+    let literal = literal.strip_suffix(']').ok_or(PathFault::Literal)?;
+    let v6 = literal.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("IPv6:"));
+    let address = if v6 { literal.get(5..).unwrap_or_default() } else { literal };
+    match address.parse::<IpAddr>() {
+        Ok(ip) if ip.is_ipv6() == v6 => Ok(MailboxDomain::Literal(ip)),
+        Ok(_) | Err(_) => Err(PathFault::Literal),
+    }
+}
+
+impl fmt::Display for MailboxDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(domain) => domain.fmt(f),
+            Self::Literal(IpAddr::V4(ip)) => write!(f, "[{ip}]"),
+            Self::Literal(IpAddr::V6(ip)) => write!(f, "[IPv6:{ip}]"),
+        }
+    }
+}
+
+impl fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}>", self.text)
+    }
+}
+
+impl fmt::Display for ReversePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for ReversePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}>", self.as_str())
+    }
+}
+
+impl serde::Serialize for Mailbox {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl serde::Serialize for ReversePath {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let got = match Mailbox::parse(text) {
+            Ok(mailbox) => format!("{} at {}", mailbox.local_part(), mailbox.domain()),
+            Err(fault) => format!("fault: {fault}"),
+        };
+        assert_eq!(got, expected, "{text}");
+    }
+
+    #[test]
+    fn mailboxes_keep_their_local_part() {
+        check("Ann.Lee@Contoso.Example.", "Ann.Lee at contoso.example");
+        check("\"q @ s\"@b.example", "\"q @ s\" at b.example");
+        check("\"a\\\"b\"@b.example", "\"a\\\"b\" at b.example");
+        check("a@[192.0.2.1]", "a at [192.0.2.1]");
+        check("a@[IPv6:2001:db8::1]", "a at [IPv6:2001:db8::1]");
+        check("a@münchen.test", "a at xn--mnchen-3ya.test");
+        check("o'brien+x=y@b.example", "o'brien+x=y at b.example");
+    }
+
+    #[test]
+    fn what_is_no_mailbox_is_refused() {
+        check("postmaster", "fault: not of the form <local@domain>");
+        check("@b.example", "fault: not of the form <local@domain>");
+        check("a@", "fault: not of the form <local@domain>");
+        check("a b@c.example", "fault: the local part has a character that must be quoted or is not allowed");
+        check(
+            "a\u{1}@c.example",
+            "fault: the local part has a character that must be quoted or is not allowed",
+        );
+        check(
+            "\"a\r\"@c.example",
+            "fault: the local part has a character that must be quoted or is not allowed",
+        );
+        check(
+            "ü@c.example",
+            "fault: an address with non-ASCII characters needs SMTPUTF8, which is not offered",
+        );
+        check("a@[1.2.3]", "fault: the address literal is no IP address");
+        check("a@[IPv6:1.2.3.4]", "fault: the address literal is no IP address");
+        check(&format!("{}@c.example", "x".repeat(65)), "fault: the local part is longer than 64 octets");
+        check("\"open@c.example", "fault: not of the form <local@domain>");
+    }
+}

@@ -1,0 +1,20 @@
+//! The words of mail: domains, paths, envelopes, replies, queue ids, content. Nothing here knows
+//! TLS, sockets, files or a clock; every time is an argument.
+
+mod address;
+mod content;
+mod domain;
+mod envelope;
+mod queue_id;
+mod received;
+mod reply;
+mod time;
+
+pub use address::{Mailbox, MailboxDomain, PathFault, ReversePath};
+pub use content::{Content, ContentSource};
+pub use domain::{Domain, DomainFault};
+pub use envelope::{BodyType, Envelope};
+pub use queue_id::QueueId;
+pub use received::{Protocol, Received, TraceFacts, read_trace};
+pub use reply::{Enhanced, Reply};
+pub use time::{UnixMillis, rfc3339, rfc5322};

@@ -1,0 +1,148 @@
+use std::net::IpAddr;
+
+use mail_parser::{HeaderName, MessageParser};
+
+use super::{Mailbox, QueueId, UnixMillis, rfc5322};
+
+/// The `with` keyword of a trace line (RFC 3848, RFC 5321 §4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// The client said HELO.
+    Smtp,
+    /// The client said EHLO, without TLS.
+    Esmtp,
+    /// EHLO within TLS.
+    Esmtps,
+}
+
+impl Protocol {
+    /// The keyword itself.
+    #[must_use]
+    pub fn keyword(self) -> &'static str {
+        match self {
+            Self::Smtp => "SMTP",
+            Self::Esmtp => "ESMTP",
+            Self::Esmtps => "ESMTPS",
+        }
+    }
+}
+
+/// What one Received line tells (RFC 5321 §4.4).
+#[derive(Debug, Clone)]
+pub struct Received<'a> {
+    /// What the client called itself in EHLO or HELO.
+    pub helo: &'a str,
+    /// Where it connected from.
+    pub peer: IpAddr,
+    /// Our own name.
+    pub by: &'a str,
+    /// With which protocol.
+    pub protocol: Protocol,
+    /// Version and suite as one comment; `None` in clear.
+    pub tls: Option<&'a str>,
+    /// The message's name here.
+    pub id: QueueId,
+    /// The recipient, only when there is just one: others must not learn of it.
+    pub only_recipient: Option<&'a Mailbox>,
+    /// When the content came.
+    pub at: UnixMillis,
+}
+
+impl Received<'_> {
+    /// The header field, CRLF at the end of each line.
+    #[must_use]
+    pub fn to_field(&self) -> String {
+        let literal = match self.peer {
+            IpAddr::V4(ip) => format!("[{ip}]"),
+            IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+        };
+        let mut field = format!(
+            "Received: from {} ({literal})\r\n\tby {} with {} id {}",
+            harmless(self.helo),
+            self.by,
+            self.protocol.keyword(),
+            self.id,
+        );
+        if let Some(tls) = self.tls {
+            field.push_str(&format!("\r\n\t({})", harmless(tls)));
+        }
+        if let Some(recipient) = self.only_recipient {
+            field.push_str(&format!("\r\n\tfor <{recipient}>"));
+        }
+        field.push_str(&format!("; {}\r\n", rfc5322(self.at)));
+        field
+    }
+}
+
+/// What a peer said of itself, without anything that could end a comment, a field or a line.
+fn harmless(text: &str) -> String {
+    text.chars()
+        .take(255)
+        .map(
+            |c| {
+                if c.is_ascii_graphic() && !"()<>\\;\"".contains(c) || c == ' ' || c == '=' { c } else { '?' }
+            },
+        )
+        .collect()
+}
+
+/// What the header of a message tells a relay.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TraceFacts {
+    /// Received lines so far: how many hosts it went through (RFC 5321 §6.3).
+    pub hops: usize,
+    /// Its Message-ID, without brackets.
+    pub message_id: Option<String>,
+}
+
+/// Reads the header section of a message, given up to the blank line or beyond.
+#[must_use]
+pub fn read_trace(header: &[u8]) -> TraceFacts {
+    let Some(message) = MessageParser::new()
+        .header_raw(HeaderName::Received)
+        .header_id(HeaderName::MessageId)
+        .default_header_ignore()
+        .parse_headers(header)
+    else {
+        return TraceFacts::default();
+    };
+    let hops = message.headers().iter().filter(|h| matches!(h.name, HeaderName::Received)).count();
+    TraceFacts { hops, message_id: message.message_id().map(str::to_owned) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_line_says_how_the_message_came() {
+        let recipient = Mailbox::parse("b@contoso.example").expect("a mailbox");
+        let line = Received {
+            helo: "mail.fabrikam.example\r\nX: (y)",
+            peer: IpAddr::from([192, 0, 2, 7]),
+            by: "gw1.contoso.example",
+            protocol: Protocol::Esmtps,
+            tls: Some("version=TLSv1.3 cipher=TLS13_AES_256_GCM_SHA384"),
+            id: QueueId::first_of(1_795_469_756_000),
+            only_recipient: Some(&recipient),
+            at: UnixMillis(1_795_469_756_000),
+        };
+        assert_eq!(
+            line.to_field(),
+            "Received: from mail.fabrikam.example??X: ?y? ([192.0.2.7])\r\n\
+             \tby gw1.contoso.example with ESMTPS id 01M855CHK0000\r\n\
+             \t(version=TLSv1.3 cipher=TLS13_AES_256_GCM_SHA384)\r\n\
+             \tfor <b@contoso.example>; Mon, 23 Nov 2026 21:35:56 +0000\r\n"
+        );
+    }
+
+    #[test]
+    fn hops_and_message_id_are_read_from_the_header_alone() {
+        let facts = read_trace(
+            b"Received: from a\r\n\tby b; date\r\nreceived: x\r\nMessage-ID: <1@a.example>\r\n\r\nReceived: body\r\n",
+        );
+        assert_eq!(facts, TraceFacts { hops: 2, message_id: Some("1@a.example".to_owned()) });
+        assert_eq!(read_trace(b"\r\nbody\r\n"), TraceFacts::default());
+        assert_eq!(read_trace(b""), TraceFacts::default());
+    }
+}

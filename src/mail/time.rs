@@ -1,0 +1,50 @@
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Wall-clock time: milliseconds since 1970 (UTC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UnixMillis(pub i64);
+
+impl UnixMillis {
+    /// This time and a duration.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// A date as RFC 5322 §3.3 writes it, in UTC.
+#[must_use]
+pub fn rfc5322(time: UnixMillis) -> String {
+    timestamp(time).strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
+}
+
+/// A date as RFC 3339 writes it, in UTC, to the second.
+#[must_use]
+pub fn rfc3339(time: UnixMillis) -> String {
+    timestamp(time).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn timestamp(time: UnixMillis) -> Timestamp {
+    Timestamp::from_millisecond(time.0).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_written_in_both_forms() {
+        let time = UnixMillis(1_795_469_756_000);
+        assert_eq!(rfc5322(time), "Mon, 23 Nov 2026 21:35:56 +0000");
+        assert_eq!(rfc3339(time), "2026-11-23T21:35:56Z");
+    }
+}

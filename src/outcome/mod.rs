@@ -1,0 +1,79 @@
+//! What became of a message for one recipient, and the report about it. Pure: the reply, the
+//! shortfall or the fault comes in, a verdict with its reason goes out.
+
+mod classify;
+pub mod dsn;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::connector::Decision;
+use crate::mail::{Enhanced, Reply};
+
+/// What one attempt came to for one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The next hop took it over.
+    Delivered(Delivered),
+    /// It stays in the queue.
+    Deferred(Trouble),
+    /// It is over; the reverse-path is told.
+    Failed(Trouble),
+}
+
+/// A delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// The host that took it: name, address and port.
+    pub host: String,
+    /// What it said.
+    pub reply: Reply,
+    /// How the session stood to the connector.
+    pub decision: Arc<Decision>,
+}
+
+/// What hindered a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The enhanced status code, of class 4 or 5.
+    pub status: Enhanced,
+    /// One sentence.
+    pub reason: String,
+    /// The host that was asked, and what it said, if it spoke.
+    pub remote: Option<Remote>,
+    /// What the connector demanded and what it got, if it came to that.
+    pub decision: Option<Arc<Decision>>,
+    /// Whom it hinders.
+    pub scope: Scope,
+}
+
+/// A host and its reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// Name, address and port.
+    pub host: String,
+    /// The reply, unless the connection ended without one.
+    pub reply: Option<Reply>,
+}
+
+/// Whom a trouble hinders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// This recipient, or this message.
+    Recipient,
+    /// Everything that goes the same way: the lane waits.
+    Lane,
+    /// The connection alone (a limit on recipients, a lost session): the rest at once, elsewhere.
+    Session,
+}
+
+impl Trouble {
+    /// The same trouble as a final one: its status moves to class 5.
+    #[must_use]
+    pub fn made_final(mut self) -> Self {
+        self.status = self.status.in_class(5);
+        self
+    }
+}

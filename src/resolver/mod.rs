@@ -1,0 +1,3 @@
+//! From a recipient domain to the addresses of its hosts. It knows no connector and no session.
+
+pub mod settings;

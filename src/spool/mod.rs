@@ -1,0 +1,408 @@
+//! Messages on disk: what was acknowledged, and what became of it so far. The spool neither
+//! chooses a connector nor delivers; after the 250 only the scheduler changes a message's state.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use crate::connector::{NextHop, Outbound};
+use crate::mail::{BodyType, Content, Envelope, Mailbox, MailboxDomain, QueueId, ReversePath, UnixMillis};
+
+pub mod body;
+pub mod recover;
+pub mod sqlite;
+
+/// An operation that is under way from the moment it was asked for; dropping it only means that
+/// nobody waits for the answer.
+pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Messages on disk. Every operation that changes something is durable when its answer comes.
+pub trait Spool: Send + Sync {
+    /// A name for a message about to come.
+    fn new_id(&self, now: UnixMillis) -> QueueId;
+
+    /// A file for content that is too large to be held.
+    ///
+    /// # Errors
+    /// [`SpoolFault`], for instance when the disk is full.
+    fn begin_body(&self, id: QueueId) -> Result<Box<dyn BodyWriter>, SpoolFault>;
+
+    /// Takes a message over. When the answer is `Ok`, it is on stable storage, and its recipients
+    /// are leased to the caller, one [`Leased`] for each lane.
+    fn put(&self, message: NewMessage) -> Pending<Result<Vec<Leased>, SpoolFault>>;
+
+    /// Writes what an attempt came to, and the messages it caused, in one commit. A message whose
+    /// last recipient is done goes, content included. The new messages are leased to the caller.
+    fn settle(&self, settlement: Settlement) -> Pending<Result<Vec<Leased>, SpoolFault>>;
+
+    /// Leases what is due in a lane, the longest due first.
+    fn due(&self, window: DueWindow) -> Pending<Result<Due, SpoolFault>>;
+
+    /// Leases recipients of a lane that are past a date: accepted before `expire`, or before
+    /// `delay` with the sender not yet told.
+    fn overdue(
+        &self,
+        lane: LaneKey,
+        delay: Option<UnixMillis>,
+        expire: UnixMillis,
+        limit: usize,
+    ) -> Pending<Result<Vec<Leased>, SpoolFault>>;
+
+    /// The content of a message.
+    fn read(&self, id: QueueId) -> Pending<Result<Content, SpoolFault>>;
+
+    /// Every lane that has a queued recipient, with the time at which its first one is due.
+    fn lanes(&self) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>>;
+
+    /// Queued messages in the order of their age, from the one after `after` on.
+    fn list(&self, after: Option<QueueId>, limit: usize) -> Pending<Result<Vec<QueuedMessage>, SpoolFault>>;
+
+    /// One queued message.
+    fn show(&self, id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>>;
+
+    /// Makes what is queued due at once: one message, or all. Answers with the lanes concerned and
+    /// the number of recipients.
+    fn hasten(
+        &self,
+        id: Option<QueueId>,
+        now: UnixMillis,
+    ) -> Pending<Result<(Vec<LaneKey>, usize), SpoolFault>>;
+
+    /// Takes a message out of the queue without a report.
+    fn remove(&self, id: QueueId) -> Pending<Result<Removal, SpoolFault>>;
+
+    /// How much is queued.
+    fn stats(&self) -> Pending<Result<Stats, SpoolFault>>;
+
+    /// Answers once the engine can't go on: the process must end and start over.
+    fn broken(&self) -> Pending<SpoolFault>;
+}
+
+/// Content on its way to a file. Writes go to the page cache.
+pub trait BodyWriter: io::Write + Send {
+    /// Makes what was written durable under its final name.
+    fn finish(self: Box<Self>) -> Pending<Result<StoredBody, SpoolFault>>;
+}
+
+/// Content that lies durable in a file of the spool; removed again on drop unless a message took
+/// it over.
+pub struct StoredBody {
+    /// The message it is for.
+    pub id: QueueId,
+    /// The content, to be read at offsets.
+    pub content: Content,
+    /// Undoes the file while no message has taken it over.
+    pub undo: body::Undo,
+}
+
+/// A message to be taken over.
+pub struct NewMessage {
+    /// Its name, from [`Spool::new_id`].
+    pub id: QueueId,
+    /// Paths and options.
+    pub envelope: Envelope,
+    /// For each recipient, in the envelope's order, the lane it is expected to leave by.
+    pub lanes: Vec<LaneKey>,
+    /// The content, Received line included.
+    pub content: NewContent,
+    /// When it was accepted.
+    pub accepted_at: UnixMillis,
+    /// What else is known of it.
+    pub origin: Origin,
+}
+
+/// Where the content of a new message is.
+pub enum NewContent {
+    /// In memory, in wire form.
+    Held(Arc<[u8]>),
+    /// In a file already.
+    Stored(StoredBody),
+}
+
+/// How a message came to be here.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Origin {
+    /// The inbound connector; `None` for our own reports.
+    pub connector: Option<Arc<str>>,
+    /// It came sealed by a forced connector: a report about it returns headers only.
+    pub sealed: bool,
+    /// Its Message-ID.
+    pub message_id: Option<String>,
+}
+
+/// A partition of the queue: connector and recipient domain, or connector and smart-host group.
+/// It says where a message is looked for; which connector serves it is chosen at every attempt.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct LaneKey(pub Arc<str>);
+
+/// A message's recipients of one lane, leased until settled. Dropping it ends the lease, and the
+/// recipients can be leased again.
+pub struct Leased {
+    /// The message.
+    pub message: Arc<StoredMessage>,
+    /// Its recipients in this lane.
+    pub recipients: Vec<QueuedRecipient>,
+    /// The lane.
+    pub lane: LaneKey,
+    /// The content, where it was handed over in memory or lies in a file; otherwise
+    /// [`Spool::read`] gives it.
+    pub content: Option<Content>,
+    /// The lease itself.
+    pub lease: Lease,
+}
+
+/// What the spool knows of a message but for content and recipients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// Its name.
+    pub id: QueueId,
+    /// Who is told.
+    pub reverse_path: ReversePath,
+    /// What the client declared of the content.
+    pub body: BodyType,
+    /// Octets in wire form.
+    pub size: u64,
+    /// When it was accepted.
+    pub accepted_at: UnixMillis,
+    /// How it came.
+    pub origin: Origin,
+}
+
+/// A recipient that is not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedRecipient {
+    /// Its place in the envelope.
+    pub number: u32,
+    /// The forward-path.
+    pub forward_path: Mailbox,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Whether the sender was told of the delay.
+    pub delay_told: bool,
+}
+
+/// Which part of a lane to lease.
+#[derive(Debug, Clone)]
+pub struct DueWindow {
+    /// The lane.
+    pub lane: LaneKey,
+    /// Due until now.
+    pub now: UnixMillis,
+    /// At most so many messages.
+    pub limit: usize,
+}
+
+/// What a lane has due.
+pub struct Due {
+    /// Leased to the caller.
+    pub leased: Vec<Leased>,
+    /// When the next one that is not leased is due; `None` if there is none. Not later than now
+    /// where `limit` cut the answer.
+    pub next_at: Option<UnixMillis>,
+}
+
+/// What an attempt came to.
+pub struct Settlement {
+    /// The message.
+    pub message: QueueId,
+    /// Ended by the commit.
+    pub lease: Lease,
+    /// For each recipient: done, or when to go on.
+    pub recipients: Vec<(u32, Settled)>,
+    /// The reports it caused.
+    pub reports: Vec<NewMessage>,
+}
+
+/// What became of one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// Delivered, or failed and reported: nothing is left to do.
+    Done,
+    /// It waits.
+    Deferred {
+        /// Attempts so far.
+        attempts: u32,
+        /// When to try again.
+        next_at: UnixMillis,
+        /// Whether the sender was told of the delay.
+        delay_told: bool,
+        /// The lane it is expected to leave by.
+        lane: LaneKey,
+        /// What hindered it, for `queue show`.
+        last: LastTrouble,
+    },
+}
+
+/// What hindered the last attempt, as it is kept and shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct LastTrouble {
+    /// The enhanced status code.
+    pub status: String,
+    /// One sentence.
+    pub reason: String,
+    /// The decision behind it, as JSON.
+    pub decision: Option<serde_json::Value>,
+}
+
+/// A message as `queue list` and `queue show` print it.
+#[derive(Debug, Clone, Serialize)]
+pub struct QueuedMessage {
+    /// Its name.
+    pub id: QueueId,
+    /// Who is told.
+    pub reverse_path: ReversePath,
+    /// When it was accepted.
+    pub accepted_at: UnixMillis,
+    /// Octets in wire form.
+    pub size: u64,
+    /// How it came.
+    pub origin: Origin,
+    /// It is kept back since it can't be read whole; the reason.
+    pub held: Option<String>,
+    /// The recipients that are not done.
+    pub recipients: Vec<QueuedRow>,
+}
+
+/// One recipient of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct QueuedRow {
+    /// The forward-path.
+    pub forward_path: Mailbox,
+    /// The lane it is looked for in.
+    pub lane: LaneKey,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// When it is due.
+    pub next_at: UnixMillis,
+    /// Whether it is being attempted or waits in memory right now.
+    pub leased: bool,
+    /// What hindered the last attempt.
+    pub last: Option<LastTrouble>,
+}
+
+/// What `remove` came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// An attempt is under way; ask again after it.
+    Leased,
+    /// No such message.
+    Unknown,
+}
+
+/// How much is queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Stats {
+    /// Messages.
+    pub messages: u64,
+    /// Recipients that are not done.
+    pub recipients: u64,
+    /// Messages kept back since they can't be read whole.
+    pub held: u64,
+}
+
+/// Why the spool did not do it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpoolFault {
+    /// No room, no inodes, or a quota; service goes on when there is room again.
+    #[error("no room in the spool: {0}")]
+    Full(String),
+    /// Not this message, but the next may fare better: too many open files, a body that can't be
+    /// read.
+    #[error("the spool could not do it: {0}")]
+    Failed(String),
+    /// A flush or a commit failed, or the engine is gone: the process must start over.
+    #[error("the spool has stopped: {0}")]
+    Broken(String),
+}
+
+/// Who holds which recipients. A lease ends when it is dropped.
+#[derive(Debug, Default)]
+pub struct LeaseBook {
+    held: Mutex<HashSet<(QueueId, u32)>>,
+}
+
+/// Some recipients of one message, held by the book's owner.
+#[derive(Debug)]
+pub struct Lease {
+    book: Arc<LeaseBook>,
+    message: QueueId,
+    recipients: Vec<u32>,
+}
+
+impl LeaseBook {
+    /// Leases those of `recipients` that are free; `None` if none is.
+    #[must_use]
+    pub fn lease(self: &Arc<Self>, message: QueueId, recipients: &[u32]) -> Option<Lease> {
+        let mut held = self.lock();
+        let free: Vec<u32> = recipients.iter().copied().filter(|n| held.insert((message, *n))).collect();
+        (!free.is_empty()).then(|| Lease { book: Arc::clone(self), message, recipients: free })
+    }
+
+    /// Whether a recipient is leased.
+    #[must_use]
+    pub fn holds(&self, message: QueueId, recipient: u32) -> bool {
+        self.lock().contains(&(message, recipient))
+    }
+
+    /// How many recipients are leased.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<(QueueId, u32)>> {
+        // A set stays whole whatever a panicking holder did.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease {
+    /// The recipients held.
+    #[must_use]
+    pub fn recipients(&self) -> &[u32] {
+        &self.recipients
+    }
+
+    /// Parts this lease: the named recipients go into a lease of their own.
+    #[must_use]
+    pub fn split_off(&mut self, recipients: &[u32]) -> Self {
+        let (taken, kept) = self.recipients.iter().partition(|n| recipients.contains(n));
+        self.recipients = kept;
+        Self { book: Arc::clone(&self.book), message: self.message, recipients: taken }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut held = self.book.lock();
+        for number in &self.recipients {
+            held.remove(&(self.message, *number));
+        }
+    }
+}
+
+impl fmt::Display for LaneKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl LaneKey {
+    /// The lane of a recipient domain under the connector that serves it: one for each domain
+    /// where its mail exchangers are asked, one for all where smart hosts take everything.
+    #[must_use]
+    pub fn of(connector: &Outbound, domain: &MailboxDomain) -> Self {
+        match &connector.next_hop {
+            NextHop::Mx { .. } => Self(format!("{}/{domain}", connector.name).into()),
+            NextHop::SmartHosts(_) => Self(format!("{}/", connector.name).into()),
+        }
+    }
+}

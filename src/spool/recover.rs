@@ -1,0 +1,1 @@
+//! What start-up finds on disk and does about it.

@@ -1,0 +1,1 @@
+//! The default engine: SQLite with group commit.
