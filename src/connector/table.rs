@@ -80,6 +80,8 @@ pub struct Outbound {
     /// `None`: opportunistic. `Some`: forced, and what is demanded; for identity without
     /// `peer_names`, [`Outbound::requirement`] fills in the names.
     pub forced: Option<Forced>,
+    /// The `[certificate.ID]` shown when the peer asks for one.
+    pub client_certificate: Option<Arc<str>>,
     /// Opportunistic alone: what follows a broken handshake.
     pub on_handshake_failure: OnHandshakeFailure,
     /// Forced alone: what an unmet requirement leads to.

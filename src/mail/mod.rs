@@ -1,7 +1,8 @@
 //! The words of mail: domains, paths, envelopes, replies, queue ids, content. Nothing here knows
-//! TLS, sockets, files or a clock; every time is an argument.
+//! TLS, sockets or files, and time is an argument everywhere but in [`Clock`].
 
 mod address;
+mod clock;
 mod content;
 mod domain;
 mod envelope;
@@ -11,6 +12,7 @@ mod reply;
 mod time;
 
 pub use address::{Mailbox, MailboxDomain, PathFault, ReversePath};
+pub use clock::Clock;
 pub use content::{Content, ContentSource};
 pub use domain::{Domain, DomainFault};
 pub use envelope::{BodyType, Envelope};
