@@ -1,0 +1,1 @@
+//! Handshakes between our own two sides.
