@@ -79,10 +79,10 @@ impl ClientSetup {
     ) -> Result<(TlsStream<S>, TlsFacts), HandshakeFault> {
         let mut config = self.base.clone();
         let recorder = Arc::new(Recorder::new(self.settings.judged, self.algorithms));
-        config.dangerous().set_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>);
+        config.dangerous().set_certificate_verifier(recorder.clone());
         let certificate = self.settings.identity.as_ref().map(|identity| Arc::clone(identity.certified()));
         let shower = Arc::new(Shower { certificate, asked: AtomicU8::new(NOT_ASKED) });
-        config.client_auth_cert_resolver = Arc::clone(&shower) as Arc<dyn ResolvesClientCert>;
+        config.client_auth_cert_resolver = shower.clone();
         let (name, sent) = server_name(sni);
         config.enable_sni = sent.is_some();
 
