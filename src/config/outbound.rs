@@ -162,8 +162,11 @@ fn warn_odd(retry: &Retry, written: &[Option<Range<usize>>], report: &mut Report
 fn next_hop(entry: &schema::Outbound, table: &Range<usize>, report: &mut Report<'_>) -> Option<NextHop> {
     let written = report.required(&entry.next_hop, "next_hop", table, "\"mx\", or hosts in order")?;
     if let OneOrMany::One(word) = written.get_ref()
-        && word == "mx"
+        && word.eq_ignore_ascii_case("mx")
     {
+        if word != "mx" {
+            report.fault(written.span(), format!("next_hop can't be \"{word}\"; did you mean \"mx\"?"));
+        }
         return Some(NextHop::Mx { port: report.count(&entry.port, "port", PORT_SMTP) });
     }
     report.ignored(

@@ -217,7 +217,15 @@ pub(super) fn parse(text: &str) -> Result<File, (Option<Range<usize>>, String)> 
 /// Adds the nearest known key to serde's message about an unknown one.
 fn in_words(message: &str) -> String {
     let message = message.trim().replace('\n', "; ");
-    let Some(rest) = message.strip_prefix("unknown field `") else { return message.replace('`', "\"") };
+    let Some(rest) = message.strip_prefix("unknown field `") else {
+        // serde speaks of its own types; the reader has a file.
+        return message
+            .replace('`', "\"")
+            .replace(" as i128", "")
+            .replace("expected i64", "expected a whole number of at most 64 bits")
+            .replace("invalid type: map", "invalid type: a table")
+            .replace("expected a sequence", "expected a list: [\"...\"] for values, [[...]] for tables");
+    };
     let mut names = rest.split('`').step_by(2);
     let unknown = names.next().unwrap_or_default();
     let known: Vec<&str> = names.collect();

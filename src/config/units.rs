@@ -114,6 +114,10 @@ pub(super) fn smart_host(text: &str) -> Result<SmartHost, UnitFault> {
 
 /// The known word that is closest to what was written, if one is close.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Between numbers, closeness says nothing of what was meant.
+    if !word.chars().any(char::is_alphabetic) {
+        return None;
+    }
     let far = word.chars().count().div_ceil(3).max(1);
     known
         .into_iter()
