@@ -7,7 +7,6 @@ use std::time::Duration;
 use hickory_proto::ProtoError;
 use hickory_proto::rr::rdata::{MX, SOA};
 use hickory_proto::rr::{Name, RData, Record};
-use hickory_server::net::runtime::TokioRuntimeProvider;
 use hickory_server::server::Server;
 use hickory_server::store::in_memory::InMemoryZoneHandler;
 use hickory_server::zone_handler::{AxfrPolicy, Catalog, ZoneType};
@@ -114,6 +113,7 @@ mod tests {
     use super::*;
     use hickory_resolver::Resolver;
     use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+    use hickory_server::net::runtime::TokioRuntimeProvider;
 
     #[tokio::test]
     async fn the_zone_answers_what_it_was_given_and_denies_the_rest() {
@@ -133,9 +133,8 @@ mod tests {
             let names: Vec<String> = mx
                 .answers()
                 .iter()
-                .filter_map(|record| match &record.data {
-                    RData::MX(mx) => Some(mx.exchange.to_ascii()),
-                    _ => None,
+                .filter_map(|record| {
+                    if let RData::MX(mx) = &record.data { Some(mx.exchange.to_ascii()) } else { None }
                 })
                 .collect();
             assert_eq!(names, ["mx.good.lab.test."]);
