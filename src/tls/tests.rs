@@ -130,7 +130,11 @@ fn a_chain_is_assessed_for_each_set() {
     let purpose = |purpose| move |p: &mut CertificateParams| p.extended_key_usages = vec![purpose];
     check_chain(Usage::Server, as_is, "proved trusted");
     check_chain(Usage::Server, |p| p.not_after = date_time_ymd(2026, 1, 1), "proved certificate-expired");
-    check_chain(Usage::Server, |p| p.not_before = date_time_ymd(2028, 1, 1), "proved certificate-not-yet-valid");
+    check_chain(
+        Usage::Server,
+        |p| p.not_before = date_time_ymd(2028, 1, 1),
+        "proved certificate-not-yet-valid",
+    );
     let ca = |p: &mut CertificateParams| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     check_chain(Usage::Server, ca, "proved ca-as-end-entity");
     check_chain(Usage::Server, purpose(ServerAuth), "proved trusted");
@@ -148,7 +152,8 @@ fn a_chain_is_assessed_for_each_set() {
 #[test]
 fn foreign_self_signed_forged_and_unreadable_chains_are_told_apart() {
     let (mint, other) = (Mint::new(), Mint::new());
-    let told = |chain: &[CertificateDer<'_>]| describe(&assess(chain, true, &mint.trust(), Usage::Server, NOW));
+    let told =
+        |chain: &[CertificateDer<'_>]| describe(&assess(chain, true, &mint.trust(), Usage::Server, NOW));
     let der = |pem: &str| pem::certificates(&mint.file("c.pem", pem)).unwrap();
 
     let own = params(as_is).self_signed(&KeyPair::generate().unwrap()).unwrap();
@@ -184,10 +189,7 @@ async fn a_good_handshake_shows_version_suite_group_name_and_peer() {
     let (ours, theirs) = shake(&setup, &server, Some("mx.example")).await;
     let (ours, theirs) = (ours.unwrap(), theirs.unwrap());
     assert_eq!(describe(&ours.peer), "proved trusted");
-    assert_eq!(
-        ours.channel_text(),
-        "version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384 group=X25519MLKEM768"
-    );
+    assert_eq!(ours.channel_text(), "version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384 group=X25519MLKEM768");
     assert_eq!(ours.client_certificate, Some("not asked for"));
     assert_eq!((ours.sni.as_deref(), theirs.sni.as_deref()), (Some("mx.example"), Some("mx.example")));
     assert_eq!(theirs.peer, PeerCertificate::NotShown);
@@ -234,7 +236,7 @@ async fn an_unproved_server_key_breaks_a_judged_handshake_and_is_recorded_otherw
             let (near, far) = tokio::io::duplex(1 << 16);
             let (ours, _) = tokio::join!(setup.connect(near, None, NOW), acceptor.accept(far));
             let told = ours.map_or_else(|fault| fault.0, |(_, facts)| describe(&facts.peer));
-            assert_eq!(told.replace("bad signature", "BadSignature"), expected, "{version:?}");
+            assert_eq!(told, expected, "{version:?}");
         }
     }
 }
@@ -265,8 +267,7 @@ async fn an_unproved_client_key_breaks_the_handshake() {
 async fn a_client_certificate_is_shown_when_asked_for_and_assessed() {
     let mint = Mint::new();
     let ours = mint.identity(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
-    let asking =
-        ServerSettings { identity: mint.identity(as_is), ask_client: true, trust: mint.trust() };
+    let asking = ServerSettings { identity: mint.identity(as_is), ask_client: true, trust: mint.trust() };
     let asking = ServerSetup::new(asking).unwrap();
     let quiet = plain_server(mint.identity(as_is));
     for min_version in [TlsVersion::V12, TlsVersion::V13] {
@@ -296,7 +297,10 @@ async fn nothing_older_than_allowed_is_spoken() {
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     for (min_version, expected) in [
         (TlsVersion::V12, "TLSv1.2"),
-        (TlsVersion::V13, "the peer sent the alert ProtocolVersion; it does not speak the TLS versions offered"),
+        (
+            TlsVersion::V13,
+            "the peer sent the alert ProtocolVersion; it does not speak the TLS versions offered",
+        ),
     ] {
         let setup = ClientSetup::new(ClientSettings { min_version, ..client(true, mint.trust()) }).unwrap();
         let (near, far) = tokio::io::duplex(1 << 16);
