@@ -5,6 +5,7 @@
 mod check;
 mod connectors;
 mod fault;
+mod known;
 mod load;
 mod outbound;
 mod schema;

@@ -1,5 +1,6 @@
 //! Every configuration file of the repository: the one with every key, the examples, and one
 //! for each kind of mistake.
+#![cfg(test)]
 
 use std::collections::BTreeSet;
 use std::fs;
