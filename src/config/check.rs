@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::connectors::{self, Known, Revisions};
+use super::connectors;
 use super::fault::Report;
+use super::known::{Known, Revisions};
 use super::schema::{self, OneOrMany, Text};
 use super::{LogFormat, LogSettings, units};
 use crate::connector::{Inbound, Outbound};
@@ -38,7 +39,8 @@ pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Rep
     if let Some((_, postmaster, place)) = &server {
         connectors::postmaster_has_a_way(postmaster, place, &connectors, report);
     }
-    connectors::warn_unused(file, &known, &listeners, report);
+    known.warn_unused(file, report);
+    connectors::warn_unfulfillable(file, &listeners, report);
     let limits = limits(&file.limits, report);
     let timeouts = listen_timeouts(&file.timeouts, report);
     let carriers_max = report.count(&file.limits.outbound_connections, "outbound_connections", 200);
@@ -181,7 +183,10 @@ fn limits(limits: &schema::Limits, report: &mut Report<'_>) -> Limits {
     if let Some(line) = limits.line_length.as_ref().filter(|_| checked.line_bytes_max < LINE_BYTES_MIN) {
         report.fault(
             line.span(),
-            format!("line_length is under {LINE_BYTES_MIN} octets, the shortest limit RFC 5321 section 4.5.3.1.6 allows; write \"1000B\" or more"),
+            format!(
+                "line_length is under {LINE_BYTES_MIN} octets, the shortest limit that RFC 5321 section \
+                 4.5.3.1.6 allows; write \"{LINE_BYTES_MIN}B\" or more"
+            ),
         );
     }
     if let Some(size) = limits.message_size.as_ref().filter(|_| checked.message_bytes_max < MESSAGE_BYTES_MIN)
@@ -262,7 +267,13 @@ fn log(log: &schema::Log, report: &mut Report<'_>) -> LogSettings {
         if simple {
             report.word(level, "level", LOG_LEVELS);
         } else if let Err(fault) = EnvFilter::builder().parse(text) {
-            report.fault(level.span(), format!("level = \"{text}\" is no filter ({fault}); write \"info\" or \"info,sealpost::listen=debug\""));
+            report.fault(
+                level.span(),
+                format!(
+                    "level = \"{text}\" is no filter ({fault}); write \"info\" or \
+                     \"info,sealpost::listen=debug\""
+                ),
+            );
         }
     }
     LogSettings {

@@ -1,35 +1,21 @@
 //! What both kinds of connector share, and the inbound ones.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use toml::Spanned;
 
 use super::fault::Report;
+use super::known::{Known, Revisions};
 use super::outbound;
 use super::schema::{self, List, Text};
-use super::values::quoted;
 use super::{units, view};
 use crate::connector::{
     DomainPattern, Forced, Inbound, InboundTls, Outbound, PeerName, Require, Revision, TlsVersion, TrustId,
 };
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::mail::Mailbox;
-
-/// The IDs that the file defines, and which of them something uses.
-pub(super) struct Known {
-    certificates: BTreeMap<String, bool>,
-    trust: BTreeMap<String, bool>,
-}
-
-/// The digests of the files that an ID stands for.
-#[derive(Default)]
-pub(super) struct Revisions {
-    pub(super) certificates: BTreeMap<String, String>,
-    pub(super) trust: BTreeMap<String, String>,
-}
 
 /// The connectors, as far as they could be read.
 pub(super) struct Connectors {
@@ -105,7 +91,11 @@ fn one_inbound(
     });
     let tls = inbound_tls(entry, &place, known, report);
     if entry.to_domains.is_none() {
-        report.warn(place.clone(), "without to_domains this connector lets nobody relay; write to_domains = [\"contoso.example\"], or [] if that is meant");
+        report.warn(
+            place.clone(),
+            "without to_domains this connector lets nobody relay; write to_domains = \
+             [\"contoso.example\"], or [] if that is meant",
+        );
     }
     let to_domains = entry.to_domains.as_ref().map_or_else(Vec::new, |list| bare(report.patterns(list)));
     let mut connector = Inbound {
@@ -228,64 +218,6 @@ fn revision(connector: &Inbound, revisions: &Revisions) -> Revision {
     view::digest(&text)
 }
 
-impl Revisions {
-    pub(super) fn append_trust(&self, forced: &Forced, text: &mut String) {
-        for id in forced.trust() {
-            let digest = self.trust.get(&*id.0).map_or("", String::as_str);
-            // Writing to a String never fails.
-            let _written = write!(text, "\ntrust {id} {digest}");
-        }
-    }
-
-    pub(super) fn append_certificate(&self, id: &str, text: &mut String) {
-        let digest = self.certificates.get(id).map_or("", String::as_str);
-        let _written = write!(text, "\ncertificate {id} {digest}");
-    }
-}
-
-impl Known {
-    pub(super) fn of(file: &schema::File) -> Self {
-        let ids = |id: &Text| (id.get_ref().clone(), false);
-        Self {
-            certificates: file.certificate.keys().map(ids).collect(),
-            trust: file.trust.keys().map(ids).collect(),
-        }
-    }
-
-    /// Notes that a certificate is used; a fault if there is none of this ID.
-    pub(super) fn use_certificate(&mut self, id: &Text, report: &mut Report<'_>) {
-        if let Some(used) = self.certificates.get_mut(id.get_ref()) {
-            *used = true;
-            return;
-        }
-        let known = self.certificates.keys().map(String::as_str);
-        let ids = if self.certificates.is_empty() {
-            "there is none yet".to_owned()
-        } else {
-            format!("there is {}", quoted(known))
-        };
-        let id = (id.get_ref(), id.span());
-        report.fault(id.1, format!("no [certificate.{0}] in this file; {ids}: add [certificate.{0}] with chain and key, or write an ID that exists", id.0));
-    }
-
-    fn use_trust(&mut self, id: &Text, report: &mut Report<'_>) -> TrustId {
-        let name = id.get_ref();
-        match self.trust.get_mut(name) {
-            Some(used) => *used = true,
-            None if name == "system" => {}
-            None => {
-                let known = quoted(std::iter::once("system").chain(self.trust.keys().map(String::as_str)));
-                let message = format!(
-                    "no [trust.{name}] in this file; there is {known}: add [trust.{name}] with anchors, or \
-                     write an ID that exists"
-                );
-                report.fault(id.span(), message);
-            }
-        }
-        TrustId(name.as_str().into())
-    }
-}
-
 /// A name that no other listener, or no other connector, may have.
 pub(super) fn unique(
     name: &Text,
@@ -351,27 +283,16 @@ fn warn_open(connector: &Inbound, to: Option<&List>, report: &mut Report<'_>) {
     };
     let anywhere = connector.to_domains.contains(&DomainPattern::Any);
     if let (true, false, true, Some(to)) = (connector.from_networks.is_empty(), bound, anywhere, to) {
-        report.warn(to.span(), "an open relay: anyone may send to anywhere through this connector; add from_networks, or tls = \"forced\" with peer_names, or name the to_domains");
+        report.warn(
+            to.span(),
+            "an open relay: anyone may send to anywhere through this connector; add from_networks, or tls = \
+             \"forced\" with peer_names, or name the to_domains",
+        );
     }
 }
 
-/// Certificates and trust anchors that nothing uses, and forced connectors nobody can fulfil.
-pub(super) fn warn_unused(
-    file: &schema::File,
-    known: &Known,
-    listeners: &[Listener],
-    report: &mut Report<'_>,
-) {
-    let unused = |ids: &BTreeMap<String, bool>| -> BTreeSet<String> {
-        ids.iter().filter(|(_, used)| !**used).map(|(id, _)| id.clone()).collect()
-    };
-    let (certificates, trust) = (unused(&known.certificates), unused(&known.trust));
-    for id in file.certificate.keys().filter(|id| certificates.contains(id.get_ref())) {
-        report.warn(id.span(), format!("nothing uses [certificate.{}]", id.get_ref()));
-    }
-    for id in file.trust.keys().filter(|id| trust.contains(id.get_ref())) {
-        report.warn(id.span(), format!("nothing uses [trust.{}]", id.get_ref()));
-    }
+/// Forced connectors that nobody can fulfil.
+pub(super) fn warn_unfulfillable(file: &schema::File, listeners: &[Listener], report: &mut Report<'_>) {
     if listeners.iter().any(|listener| listener.tls != ListenerTls::Off) {
         return;
     }

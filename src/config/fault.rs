@@ -91,8 +91,8 @@ impl<'a> Report<'a> {
     }
 
     /// The line of a place, for a message that names another one.
-    pub(super) fn line(&self, place: &Range<usize>) -> usize {
-        crate::config::fault::place(self.text, place.start).0
+    pub(super) fn line(&self, at: &Range<usize>) -> usize {
+        place(self.text, at.start).0
     }
 
     /// The warnings, or the faults if there are any.

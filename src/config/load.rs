@@ -2,25 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::ops::Range;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use toml::Spanned;
 
 use super::Config;
 use super::check::{self, Checked};
-use super::connectors::Revisions;
 use super::fault::{Fault, Faults, Report};
+use super::known::Revisions;
 use super::schema;
 use super::schema::Text;
 use crate::connector::{InboundTls, TrustId};
-use crate::mail::{Clock, rfc3339};
-use crate::tls::{Identity, TrustSet};
+use crate::mail::Clock;
+use crate::tls::{Identity, IdentityWarning, TlsFault, TrustSet};
 
 /// What the file names, read and understood.
 #[derive(Default)]
@@ -68,10 +65,9 @@ pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults>
                 .unwrap_or_else(|| Faults::one(Fault::of_file(name, "no TOML"))));
         }
     };
-    let mut materials = materials(&file, base, &mut report);
+    let materials = materials(&file, base, &mut report);
     let checked = check::check(&file, &materials.revisions, &mut report);
     if let Some(checked) = &checked {
-        system_trust(checked, &file, &mut materials, &mut report);
         let control = base.join(&checked.data_dir).join(CONTROL_SOCKET);
         if let Some(data_dir) = file.server.as_ref().and_then(|s| s.get_ref().data_dir.as_ref())
             && !check::control_fits(&control)
@@ -110,6 +106,13 @@ fn whole(checked: Checked, materials: Materials, warnings: Vec<Fault>, base: &Pa
     }
 }
 
+impl Materials {
+    fn add_trust(&mut self, id: &str, set: TrustSet) {
+        self.revisions.trust.insert(id.to_owned(), set.digest().to_owned());
+        self.trust.insert(TrustId(id.into()), Arc::new(set));
+    }
+}
+
 fn materials(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Materials {
     let mut materials = Materials::default();
     for (id, entry) in &file.certificate {
@@ -132,9 +135,14 @@ fn materials(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Mater
         }
         let anchors = report.required(&entry.anchors, "anchors", &table, "\"tls/partner-root.pem\"");
         let Some(anchors) = anchors else { continue };
-        if let Some((set, digest)) = trust(anchors, base, report) {
-            materials.trust.insert(TrustId(id.get_ref().as_str().into()), Arc::new(set));
-            materials.revisions.trust.insert(id.get_ref().clone(), digest);
+        if let Some(set) = trust(anchors, base, report) {
+            materials.add_trust(id.get_ref(), set);
+        }
+    }
+    if let Some(place) = schema::system_trust_place(file) {
+        match TrustSet::system() {
+            Ok(set) => materials.add_trust("system", set),
+            Err(fault) => report.fault_of_key(place, fault.to_string()),
         }
     }
     materials
@@ -145,29 +153,60 @@ fn identity(chain: &Text, key: &Text, base: &Path, report: &mut Report<'_>) -> O
     let chain_octets = named(chain, &chain_path, report);
     let key_octets = named(key, &key_path, report);
     let (chain_octets, key_octets) = (chain_octets?, key_octets?);
-    if fs::metadata(&key_path).is_ok_and(|meta| meta.permissions().mode() & OTHERS_READ != 0) {
-        let message = format!("every user may read this key; chmod o= {}", key_path.display());
-        report.warn(key.span(), message);
-    }
     match Identity::load(&chain_path, &key_path) {
         Ok(identity) => {
-            warn_dates(&chain_octets, chain.span(), report);
+            // Mail must not stop at a restart because a certificate's time is over: whoever
+            // doesn't judge it is still served. But it is told.
+            for warning in identity.warnings(Clock::wall()) {
+                let place = if warns_of_key(&warning) { key.span() } else { chain.span() };
+                report.warn(place, warning.to_string());
+            }
             Some((identity, hex(&[&chain_octets, &key_octets])))
         }
         Err(fault) => {
-            report.fault_of_key(chain.span(), fault.to_string());
+            let place = if is_about_key(&fault, &key_path) { key.span() } else { chain.span() };
+            report.fault(place, fault.to_string());
             None
         }
     }
 }
 
-fn trust(anchors: &Text, base: &Path, report: &mut Report<'_>) -> Option<(TrustSet, String)> {
+fn warns_of_key(warning: &IdentityWarning) -> bool {
+    match warning {
+        IdentityWarning::KeyReadable { .. } => true,
+        IdentityWarning::Expired { .. } | IdentityWarning::NotYetValid { .. } => false,
+    }
+}
+
+/// Whether a fault of a pair is to be mended at its key. The two may be one file, so the kind of
+/// fault counts before its file.
+fn is_about_key(fault: &TlsFault, key: &Path) -> bool {
+    match fault {
+        TlsFault::NoKey(_)
+        | TlsFault::EncryptedKey(_)
+        | TlsFault::SeveralKeys { .. }
+        | TlsFault::UnusableKey { .. }
+        | TlsFault::KeyMismatch { .. } => true,
+        TlsFault::NoCertificate(_)
+        | TlsFault::Unreadable { .. }
+        | TlsFault::ChainOrder { .. }
+        | TlsFault::Anchor { .. }
+        | TlsFault::NoSystemAnchors(_)
+        | TlsFault::Setup(_) => false,
+        TlsFault::Missing(file)
+        | TlsFault::NoPermission(file)
+        | TlsFault::Unread { file, .. }
+        | TlsFault::Damaged { file, .. } => file == key,
+    }
+}
+
+fn trust(anchors: &Text, base: &Path, report: &mut Report<'_>) -> Option<TrustSet> {
     let path = base.join(anchors.get_ref());
-    let octets = named(anchors, &path, report)?;
+    named(anchors, &path, report)?;
     match TrustSet::load(&path) {
-        Ok(set) => Some((set, hex(&[&octets]))),
+        Ok(set) => Some(set),
         Err(fault) => {
-            report.fault_of_key(anchors.span(), fault.to_string());
+            report.fault(anchors.span(), fault.to_string());
             None
         }
     }
@@ -205,58 +244,6 @@ fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
     Ok(octets)
 }
 
-/// A certificate of ours whose time is over or has not begun still serves whoever doesn't judge
-/// it, and mail must not stop at a restart; but it is told.
-fn warn_dates(chain: &[u8], place: Range<usize>, report: &mut Report<'_>) {
-    let Some(Ok(pem)) = x509_parser::pem::Pem::iter_from_buffer(chain).next() else { return };
-    let Ok(certificate) = pem.parse_x509() else { return };
-    let validity = certificate.validity();
-    let millis =
-        |time: x509_parser::time::ASN1Time| crate::mail::UnixMillis(time.timestamp().saturating_mul(1000));
-    let (from, until, now) = (millis(validity.not_before), millis(validity.not_after), Clock::wall());
-    if now > until {
-        report.warn(
-            place,
-            format!(
-                "this certificate expired on {}; renew it: peers that judge it refuse it",
-                rfc3339(until)
-            ),
-        );
-    } else if now < from {
-        report.warn(
-            place,
-            format!("this certificate is valid only from {}; peers that judge it refuse it", rfc3339(from)),
-        );
-    }
-}
-
-/// The operating system's trust anchors, if a connector names them.
-fn system_trust(checked: &Checked, file: &schema::File, materials: &mut Materials, report: &mut Report<'_>) {
-    let system = TrustId::system();
-    if !named_trust(checked).contains(&system) {
-        return;
-    }
-    match TrustSet::system() {
-        Ok(set) => {
-            materials.trust.insert(system, Arc::new(set));
-        }
-        Err(fault) => {
-            let tls = file
-                .outbound
-                .iter()
-                .filter_map(|entry| entry.get_ref().tls.as_ref())
-                .chain(file.inbound.iter().filter_map(|entry| entry.get_ref().tls.as_ref()))
-                .find(|tls| tls.get_ref() == "forced");
-            let place = tls.map(Spanned::span);
-            let message = format!("{fault}; or name a [trust.ID] of your own with trust = [\"ID\"]");
-            match place {
-                Some(place) => report.fault_of_key(place, message),
-                None => report.fault_of_file(message),
-            }
-        }
-    }
-}
-
 fn named_trust(checked: &Checked) -> Vec<TrustId> {
     let inbound = checked.inbound.iter().filter_map(|connector| match &connector.tls {
         InboundTls::Off | InboundTls::Opportunistic => None,
@@ -281,5 +268,3 @@ fn hex(contents: &[&[u8]]) -> String {
 const CONTROL_SOCKET: &str = "control.sock";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const PEM_BYTES_MAX: u64 = 16 << 20;
-/// The read bit of users who are neither owner nor in the group.
-const OTHERS_READ: u32 = 0o004;

@@ -5,6 +5,7 @@
 mod check;
 mod connectors;
 mod fault;
+mod known;
 mod load;
 mod outbound;
 mod schema;
@@ -13,6 +14,7 @@ mod values;
 mod view;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -51,6 +53,16 @@ pub struct Config {
     pub log: LogSettings,
     /// What works but is hardly meant, in the order of the file.
     pub warnings: Vec<Fault>,
+}
+
+impl fmt::Debug for Config {
+    /// No key material: what is in force, as `check` tells it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("file", &self.file)
+            .field("in_force", &self.in_force())
+            .finish_non_exhaustive()
+    }
 }
 
 /// How the program's own log is written.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::connectors::{self, ForcedKeys, Known, Revisions};
+use super::connectors::{self, ForcedKeys};
 use super::fault::Report;
+use super::known::{Known, Revisions};
 use super::schema::{self, OneOrMany, Text};
 use super::{units, view};
 use crate::connector::{
@@ -153,8 +154,8 @@ fn warn_odd(retry: &Retry, written: &[Option<Range<usize>>], report: &mut Report
     if retry.delay_dsn.is_some_and(|delay| delay >= retry.expire) {
         report.warn(
             place.clone(),
-            "mail expires before its sender is told of a delay; write a longer expire, a shorter delay_dsn, or \
-             delay_dsn = \"never\"",
+            "mail expires before its sender is told of a delay; write a longer expire, a shorter delay_dsn, \
+             or delay_dsn = \"never\"",
         );
     }
 }
@@ -235,7 +236,8 @@ fn addresses_need_names(
             item.span(),
             format!(
                 "{ip} is an address, and tls = \"forced\" needs a name to look for in its certificate; add \
-                 peer_names = [\"mail.partner.example\"] (or [\"{ip}\"] if the certificate presents the address)"
+                 peer_names = [\"mail.partner.example\"] (or [\"{ip}\"] if the certificate presents the \
+                 address)"
             ),
         );
     }

@@ -233,3 +233,20 @@ fn in_words(message: &str) -> String {
         .map_or_else(String::new, |close| format!("; did you mean \"{close}\"?"));
     format!("unknown key \"{unknown}\"; here can stand {}{hint}", quoted(known))
 }
+
+/// Where the first connector stands that judges by the operating system's trust anchors.
+pub(super) fn system_trust_place(file: &File) -> Option<Range<usize>> {
+    let names_system = |tls: &Option<Text>, require: &Option<Text>, trust: &Option<List>| {
+        let is = |word: &Option<Text>, is: &str| word.as_ref().is_some_and(|word| word.get_ref() == is);
+        let system =
+            trust.as_ref().is_none_or(|list| list.get_ref().iter().any(|id| id.get_ref() == "system"));
+        let judged = is(tls, "forced") && !is(require, "encryption") && system;
+        tls.as_ref().map(Spanned::span).filter(|_| judged)
+    };
+    let inbound = file.inbound.iter().map(Spanned::get_ref);
+    let outbound = file.outbound.iter().map(Spanned::get_ref);
+    inbound
+        .filter_map(|entry| names_system(&entry.tls, &entry.require, &entry.trust))
+        .chain(outbound.filter_map(|entry| names_system(&entry.tls, &entry.require, &entry.trust)))
+        .min_by_key(|place| place.start)
+}

@@ -1,5 +1,6 @@
 //! Every configuration file of the repository: the one with every key, the examples, and one
 //! for each kind of mistake.
+#![cfg(test)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -88,7 +89,7 @@ fn each_mistake_is_told_with_its_place_and_its_remedy() {
 #[test]
 fn faults_name_the_file_and_can_show_the_line() {
     let folder = minted();
-    let faults = load_in(&folder, "[server]\nnmae = 1\n").err().expect("a fault");
+    let faults = load_in(&folder, "[server]\nnmae = 1\n").expect_err("a fault");
     let [fault] = faults.list() else { panic!("one fault, not {faults}") };
     assert_eq!((fault.line, fault.column), (2, 1));
     assert!(fault.message.contains("did you mean \"name\"?"), "{fault}");
@@ -102,8 +103,8 @@ fn a_file_beyond_the_limit_or_without_utf8_is_refused() {
     assert!(told(&folder, &long).contains("more than 1048576 octets"));
     let path = folder.path().join("latin1.toml");
     fs::write(&path, b"# \xe4\n").expect("written");
-    assert!(config::load(&path).err().expect("a fault").to_string().contains("not UTF-8"));
-    let gone = config::load(&folder.path().join("gone.toml")).err().expect("a fault");
+    assert!(config::load(&path).expect_err("a fault").to_string().contains("not UTF-8"));
+    let gone = config::load(&folder.path().join("gone.toml")).expect_err("a fault");
     assert!(gone.to_string().contains("gone.toml: can't be read"), "{gone}");
 }
 
@@ -239,7 +240,7 @@ fn keys_of_the_file() -> BTreeSet<String> {
 /// `table.key` for every key of the schema, as its own message about an unknown key lists them.
 fn keys_of_the_schema() -> BTreeSet<String> {
     let listed = |text: &str| -> Vec<String> {
-        let faults = config::load_text(text, Path::new("."), Path::new("f")).err().expect("unknown key");
+        let faults = config::load_text(text, Path::new("."), Path::new("f")).expect_err("unknown key");
         let message = faults.to_string();
         let (_, known) = message.split_once("here can stand ").expect("the known keys");
         let known = known.split(';').next().unwrap_or(known);
