@@ -296,11 +296,11 @@ fn failed(error: &rusqlite::Error) -> SpoolFault {
     SpoolFault::Failed(error.to_string())
 }
 
-const DUE: &str = "
+pub(super) const DUE: &str = "
     SELECT next_at, message, number FROM recipient
     WHERE lane = ?1 AND next_at < ?2 ORDER BY next_at, message, number";
 
-const OVERDUE: &str = "
+pub(super) const OVERDUE: &str = "
     SELECT message, number FROM recipient
     WHERE lane = ?1 AND next_at < ?2 AND (accepted_at < ?3 OR (delay_told = 0 AND accepted_at < ?4))
     ORDER BY next_at, message, number";

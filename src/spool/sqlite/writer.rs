@@ -15,7 +15,7 @@ use super::trouble::Trouble;
 use crate::spool::{Leased, SpoolFault};
 
 pub(super) struct Writer {
-    connection: Connection,
+    pub(super) connection: Connection,
     shared: Arc<Shared>,
     ops: Receiver<Op>,
     /// Settlements that found no room; they are tried again until they are written. Each holds a
@@ -65,7 +65,7 @@ impl Writer {
 
     /// All that wait now. Settlements alone wait a little for company: nobody is kept from
     /// anything by them, and each commit costs a flush.
-    fn gather(&self, first: Op) -> Vec<Op> {
+    pub(super) fn gather(&self, first: Op) -> Vec<Op> {
         let mut bytes = first.bytes();
         let mut can_wait = first.can_wait();
         let mut group = vec![first];
@@ -90,7 +90,7 @@ impl Writer {
         group
     }
 
-    fn commit(&mut self, group: Vec<Op>) {
+    pub(super) fn commit(&mut self, group: Vec<Op>) {
         let mut outcome = self.attempt(&group, false);
         if let Err(Trouble::Single(_)) = outcome {
             // Rare, so a savepoint for each is paid for only now.
@@ -102,7 +102,7 @@ impl Writer {
         }
     }
 
-    fn retry(&mut self) {
+    pub(super) fn retry(&mut self) {
         let kept = std::mem::take(&mut self.kept);
         self.commit(kept);
     }
