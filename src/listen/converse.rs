@@ -146,7 +146,7 @@ impl Conversation {
         self.session = Some(Session::start(
             Arc::clone(&self.door.rules),
             self.shared.live.table(),
-            self.peer,
+            self.peer.ip(),
             self.door.upgrade(),
             tls,
         ));

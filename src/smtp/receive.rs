@@ -7,7 +7,7 @@ mod values;
 pub use values::{Action, Arrived, NotStored, Refusal, Rules, Upgrade};
 
 use std::mem;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::command::{Command, CommandFault};
@@ -82,7 +82,7 @@ impl Session {
     pub fn start(
         rules: Arc<Rules>,
         table: Arc<Table>,
-        peer: SocketAddr,
+        peer: IpAddr,
         upgrade: Upgrade,
         tls: Option<Arc<TlsFacts>>,
     ) -> Self {
@@ -90,7 +90,7 @@ impl Session {
         let mut session = Self {
             rules,
             table,
-            channel: Channel { peer: peer.ip(), tls },
+            channel: Channel { peer, tls },
             upgrade,
             phase: Phase::Ready,
             client: None,

@@ -156,3 +156,43 @@ fn one_input_is_one_write() {
     scanner.feed(&input, &mut sink);
     assert_eq!((sink.writes, sink.got == input), (1, true));
 }
+
+/// The same judgement, made by looking at everything at once.
+fn plainly(input: &[u8]) -> (Option<usize>, bool) {
+    let whole = [b"\r\n", input].concat();
+    let end = whole.windows(5).position(|w| w == b"\r\n.\r\n").map(|at| at + 3);
+    let content = &input[..end.unwrap_or(input.len())];
+    let bare = content.iter().enumerate().any(|(at, byte)| match byte {
+        b'\r' => content.get(at + 1).is_some_and(|next| *next != b'\n'),
+        b'\n' => at == 0 || content[at - 1] != b'\r',
+        _ => false,
+    });
+    (end, bare)
+}
+
+proptest::proptest! {
+    #[test]
+    fn ends_and_bare_octets_are_found_in_any_pieces(
+        input in proptest::collection::vec(proptest::sample::select(vec![b'\r', b'\n', b'.', b'a']), 0..40),
+        piece in 1_usize..8,
+    ) {
+        let mut scanner = Scanner::new(LIMITS);
+        let mut sink = Sink::default();
+        let mut used = 0;
+        let mut end = None;
+        for piece in input.chunks(piece) {
+            let fed = scanner.feed(piece, &mut sink);
+            used += fed.used;
+            if fed.ended {
+                end = Some(used);
+                break;
+            }
+        }
+        let (expected, bare) = plainly(&input);
+        proptest::prop_assert_eq!(end, expected);
+        proptest::prop_assert_eq!(scanner.fault() == Some(ContentFault::BareLineEnd), bare);
+        if let (Some(end), None) = (end, scanner.fault()) {
+            proptest::prop_assert_eq!(&sink.got[..], &input[..end - 3]);
+        }
+    }
+}

@@ -113,7 +113,7 @@ fn session(upgrade: Upgrade, tls: Option<Arc<TlsFacts>>) -> Session {
         hops_max: 5,
         errors_max: 5,
     };
-    Session::start(Arc::new(rules), table(), ([127, 0, 0, 1], 40_000).into(), upgrade, tls)
+    Session::start(Arc::new(rules), table(), [127, 0, 0, 1].into(), upgrade, tls)
 }
 
 fn facts() -> Arc<TlsFacts> {
