@@ -1,4 +1,44 @@
 //! Sockets on which mail comes in. It decides nothing of its own: `smtp::receive` says what to
 //! answer, `connector` who may relay, and the spool when a message is ours.
 
+mod accept;
+mod converse;
+mod intake;
 pub mod settings;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use accept::{BindFault, BoundListener, bind, serve};
+pub use settings::Settings;
+
+use crate::connector::LiveTable;
+use crate::mail::Clock;
+use crate::spool::{Leased, Spool};
+use crate::tls::ServerSetup;
+use crate::tracking::Journal;
+
+/// Told of every message that became ours, before its 250 goes out; it must not block.
+pub type OnAccepted = Arc<dyn Fn(Vec<Leased>) + Send + Sync>;
+
+/// What all sessions share.
+pub struct Shared {
+    /// What the listeners are told to do.
+    pub settings: Settings,
+    /// The connectors in force.
+    pub live: Arc<LiveTable>,
+    /// Where messages go.
+    pub spool: Arc<dyn Spool>,
+    /// What each listener shows in a handshake, by the listener's name. A listener that does TLS
+    /// and has no entry answers STARTTLS with 454.
+    pub tls: BTreeMap<String, Arc<ServerSetup>>,
+    /// Who goes on with a message.
+    pub accepted: OnAccepted,
+    /// Where events are told.
+    pub journal: Arc<Journal>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,10 @@
 //! Messages on disk: what was acknowledged, and what became of it so far. The spool neither
 //! chooses a connector nor delivers; after the 250 only the scheduler changes a message's state.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -13,8 +12,13 @@ use crate::connector::{NextHop, Outbound};
 use crate::mail::{BodyType, Content, Envelope, Mailbox, MailboxDomain, QueueId, ReversePath, UnixMillis};
 
 pub mod body;
+mod lease;
 pub mod recover;
+pub mod settings;
 pub mod sqlite;
+
+pub use lease::{Lease, LeaseBook};
+pub use settings::Settings;
 
 /// An operation that is under way from the moment it was asked for; dropping it only means that
 /// nobody waits for the answer.
@@ -321,72 +325,6 @@ pub enum SpoolFault {
     /// A flush or a commit failed, or the engine is gone: the process must start over.
     #[error("the spool has stopped: {0}")]
     Broken(String),
-}
-
-/// Who holds which recipients. A lease ends when it is dropped.
-#[derive(Debug, Default)]
-pub struct LeaseBook {
-    held: Mutex<HashSet<(QueueId, u32)>>,
-}
-
-/// Some recipients of one message, held by the book's owner.
-#[derive(Debug)]
-pub struct Lease {
-    book: Arc<LeaseBook>,
-    message: QueueId,
-    recipients: Vec<u32>,
-}
-
-impl LeaseBook {
-    /// Leases those of `recipients` that are free; `None` if none is.
-    #[must_use]
-    pub fn lease(self: &Arc<Self>, message: QueueId, recipients: &[u32]) -> Option<Lease> {
-        let mut held = self.lock();
-        let free: Vec<u32> = recipients.iter().copied().filter(|n| held.insert((message, *n))).collect();
-        (!free.is_empty()).then(|| Lease { book: Arc::clone(self), message, recipients: free })
-    }
-
-    /// Whether a recipient is leased.
-    #[must_use]
-    pub fn holds(&self, message: QueueId, recipient: u32) -> bool {
-        self.lock().contains(&(message, recipient))
-    }
-
-    /// How many recipients are leased.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.lock().len()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashSet<(QueueId, u32)>> {
-        // A set stays whole whatever a panicking holder did.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Lease {
-    /// The recipients held.
-    #[must_use]
-    pub fn recipients(&self) -> &[u32] {
-        &self.recipients
-    }
-
-    /// Parts this lease: the named recipients go into a lease of their own.
-    #[must_use]
-    pub fn split_off(&mut self, recipients: &[u32]) -> Self {
-        let (taken, kept) = self.recipients.iter().partition(|n| recipients.contains(n));
-        self.recipients = kept;
-        Self { book: Arc::clone(&self.book), message: self.message, recipients: taken }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let mut held = self.book.lock();
-        for number in &self.recipients {
-            held.remove(&(self.message, *number));
-        }
-    }
 }
 
 impl fmt::Display for LaneKey {

@@ -1,1 +1,233 @@
-//! The default engine: SQLite with group commit.
+//! The spool in an `SQLite` database, with large content in files beside it. One thread writes,
+//! one reads; callers only send and wait. It does not decide when anything is due.
+
+mod apply;
+mod ops;
+mod reader;
+mod rows;
+mod schema;
+mod shared;
+mod start;
+mod trouble;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use self::ops::{Answer, Fresh, Op, Settle};
+use self::reader::{Question, Reader};
+use self::shared::Shared;
+use super::recover::Recovered;
+use super::{
+    BodyWriter, Due, DueWindow, LaneKey, Leased, NewMessage, Pending, QueuedMessage, Removal, Settings,
+    Settlement, Spool, SpoolFault, Stats,
+};
+use crate::mail::{Content, QueueId, UnixMillis};
+
+/// Why the spool can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenFault {
+    /// Another process has it.
+    #[error(
+        "{0} is locked: another sealpost uses this data_dir; stop it, or give this one a data_dir of its own"
+    )]
+    Locked(PathBuf),
+    /// A folder or file that can't be made or read.
+    #[error("{0}: {1}; the data_dir must be readable and writable for the user sealpost runs as")]
+    Folder(PathBuf, #[source] io::Error),
+    /// The database gave an error.
+    #[error("{0}: {1}; if it stays so, move the data_dir aside and keep it, then start with an empty one")]
+    Database(PathBuf, #[source] rusqlite::Error),
+    /// A newer sealpost wrote it.
+    #[error(
+        "{path} has schema version {version}, and this sealpost knows versions up to {known}: run the newer sealpost that wrote it, or one newer still"
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// What it has.
+        version: i64,
+        /// What this program knows.
+        known: usize,
+    },
+    /// No thread could be started.
+    #[error("no thread for the spool: {0}; raise the limit of processes")]
+    Thread(#[source] io::Error),
+}
+
+/// The spool in an `SQLite` database. Dropping it writes what was asked for and closes it.
+pub struct SqliteSpool {
+    shared: Arc<Shared>,
+    last_id: AtomicI64,
+    ops: Option<Sender<Op>>,
+    questions: Option<Sender<Question>>,
+    writer: Option<JoinHandle<()>>,
+    reader: Option<JoinHandle<()>>,
+    /// Held until the threads have ended.
+    _lock: File,
+}
+
+impl SqliteSpool {
+    /// Opens the spool below `settings.data_dir`, creates it where it is missing, and sets right
+    /// what a crash left. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// An [`OpenFault`].
+    pub fn open(settings: Settings) -> Result<(Arc<Self>, Recovered), OpenFault> {
+        start::open(&settings.data_dir)
+    }
+
+    /// Hands an operation to the writer; it is in line when this returns.
+    fn ask_writer<T: Send + 'static>(
+        &self,
+        op: impl FnOnce(Answer<T>) -> Op,
+    ) -> Pending<Result<T, SpoolFault>> {
+        let (answer, answered) = oneshot::channel();
+        if let Some(ops) = &self.ops {
+            // A writer that is gone drops the answer, and the waiter hears of it below.
+            let _ = ops.send(op(answer));
+        }
+        self.wait(answered)
+    }
+
+    fn ask_reader<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Reader) -> Result<T, SpoolFault> + Send + 'static,
+    ) -> Pending<Result<T, SpoolFault>> {
+        let (answer, answered) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        let question: Question = Box::new(move |reader| {
+            let result = shared.fault().map_or_else(|| question(reader), Err);
+            let _ = answer.send(result);
+        });
+        if let Some(questions) = &self.questions {
+            let _ = questions.send(question);
+        }
+        self.wait(answered)
+    }
+
+    fn wait<T: Send + 'static>(
+        &self,
+        answered: oneshot::Receiver<Result<T, SpoolFault>>,
+    ) -> Pending<Result<T, SpoolFault>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let gone = |_| Err(shared.fault().unwrap_or_else(closed));
+            answered.await.unwrap_or_else(gone)
+        })
+    }
+}
+
+impl Spool for SqliteSpool {
+    fn new_id(&self, now: UnixMillis) -> QueueId {
+        let first = QueueId::first_of(u64::try_from(now.0).unwrap_or_default()).to_number();
+        // A clock that was set back, or 32,768 messages in a millisecond, run ahead of the clock.
+        let after = |last: i64| Some(first.max(last.saturating_add(1)));
+        match self.last_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after) {
+            Ok(last) | Err(last) => QueueId::from_number(first.max(last.saturating_add(1))),
+        }
+    }
+
+    fn begin_body(&self, id: QueueId) -> Result<Box<dyn BodyWriter>, SpoolFault> {
+        self.shared.fault().map_or_else(|| self.shared.bodies.begin(id), Err)
+    }
+
+    fn put(&self, message: NewMessage) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+        match Fresh::prepare(message, &self.shared.book, &self.shared.bodies) {
+            Ok(fresh) => self.ask_writer(|answer| Op::Put { fresh, answer }),
+            Err(fault) => Box::pin(std::future::ready(Err(fault))),
+        }
+    }
+
+    fn settle(&self, settlement: Settlement) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+        let Settlement { message, lease, recipients, reports } = settlement;
+        let prepare = |report| Fresh::prepare(report, &self.shared.book, &self.shared.bodies);
+        match reports.into_iter().map(prepare).collect::<Result<Vec<_>, _>>() {
+            Ok(reports) => {
+                self.ask_writer(|answer| Op::Settle(Settle { message, lease, recipients, reports, answer }))
+            }
+            Err(fault) => Box::pin(std::future::ready(Err(fault))),
+        }
+    }
+
+    fn due(&self, window: DueWindow) -> Pending<Result<Due, SpoolFault>> {
+        self.ask_reader(move |reader| reader.due(&window))
+    }
+
+    fn overdue(
+        &self,
+        lane: LaneKey,
+        delay: Option<UnixMillis>,
+        expire: UnixMillis,
+        limit: usize,
+    ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+        self.ask_reader(move |reader| reader.overdue(&lane, delay, expire, limit))
+    }
+
+    fn read(&self, id: QueueId) -> Pending<Result<Content, SpoolFault>> {
+        self.ask_reader(move |reader| reader.read(id))
+    }
+
+    fn lanes(&self) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>> {
+        self.ask_reader(Reader::lanes)
+    }
+
+    fn list(&self, after: Option<QueueId>, limit: usize) -> Pending<Result<Vec<QueuedMessage>, SpoolFault>> {
+        self.ask_reader(move |reader| reader.list(after, limit))
+    }
+
+    fn show(&self, id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>> {
+        self.ask_reader(move |reader| reader.show(id))
+    }
+
+    fn hasten(
+        &self,
+        id: Option<QueueId>,
+        now: UnixMillis,
+    ) -> Pending<Result<(Vec<LaneKey>, usize), SpoolFault>> {
+        self.ask_writer(|answer| Op::Hasten { id, now, answer })
+    }
+
+    fn remove(&self, id: QueueId) -> Pending<Result<Removal, SpoolFault>> {
+        self.ask_writer(|answer| Op::Remove { id, answer })
+    }
+
+    fn stats(&self) -> Pending<Result<Stats, SpoolFault>> {
+        Box::pin(std::future::ready(self.shared.fault().map_or_else(|| Ok(self.shared.stats()), Err)))
+    }
+
+    fn broken(&self) -> Pending<SpoolFault> {
+        let mut watch = self.shared.watch();
+        Box::pin(async move {
+            match watch.wait_for(Option::is_some).await {
+                Ok(fault) => fault.clone().unwrap_or_else(closed),
+                Err(_) => closed(),
+            }
+        })
+    }
+}
+
+impl Drop for SqliteSpool {
+    fn drop(&mut self) {
+        // The reader may still ask the writer for something, and the writer closes last: the last
+        // connection copies the log into the database.
+        self.questions = None;
+        self.reader.take().map(JoinHandle::join);
+        self.ops = None;
+        self.writer.take().map(JoinHandle::join);
+    }
+}
+
+fn closed() -> SpoolFault {
+    SpoolFault::Broken("it is closed".into())
+}

@@ -1,0 +1,144 @@
+//! The content of a message on its way to the spool, and the spool's answer before the 250.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use super::Shared;
+use crate::connector::InboundTls;
+use crate::mail::{QueueId, UnixMillis};
+use crate::smtp::data::ContentSink;
+use crate::smtp::receive::{Arrived, NotStored};
+use crate::spool::{BodyWriter, LaneKey, NewContent, NewMessage, Origin, SpoolFault};
+use crate::tracking::Event;
+
+/// Takes one session's messages, one after the other.
+pub(super) struct Intake {
+    shared: Arc<Shared>,
+    id: QueueId,
+    body: Body,
+    octets: u64,
+}
+
+enum Body {
+    /// No message is coming, or what came is not wanted.
+    Nothing,
+    /// It may still fit into memory.
+    Held(Vec<u8>),
+    /// It goes to a file.
+    Writing(Box<dyn BodyWriter>),
+    /// The spool could not take it; told at the end, when the client waits for an answer.
+    Lost(SpoolFault),
+}
+
+impl Intake {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, id: QueueId::first_of(0), body: Body::Nothing, octets: 0 }
+    }
+
+    /// Makes an arrived message durable. Only when the answer is `Ok` may it be acknowledged.
+    pub(super) async fn commit(&mut self, arrived: Arrived, peer: std::net::IpAddr) -> Result<(), NotStored> {
+        let id = arrived.id;
+        self.put(arrived, peer).await.map_err(|fault| {
+            tracing::error!(%id, %fault, "a message was not taken over");
+            match fault {
+                SpoolFault::Full(_) => NotStored::Full,
+                SpoolFault::Failed(_) | SpoolFault::Broken(_) => NotStored::Failed,
+            }
+        })
+    }
+
+    async fn put(&mut self, arrived: Arrived, peer: std::net::IpAddr) -> Result<(), SpoolFault> {
+        let content = match std::mem::replace(&mut self.body, Body::Nothing) {
+            Body::Held(octets) => NewContent::Held(octets.into()),
+            Body::Writing(writer) => NewContent::Stored(writer.finish().await?),
+            Body::Lost(fault) => return Err(fault),
+            Body::Nothing => return Err(SpoolFault::Failed("no content came".to_owned())),
+        };
+        let Arrived { id, envelope, ways, connector, decision, message_id, at: _ } = arrived;
+        let lanes =
+            envelope.recipients.iter().zip(&ways).map(|(r, way)| LaneKey::of(way, r.domain())).collect();
+        let sealed = match &connector.tls {
+            InboundTls::Forced(_) => true,
+            InboundTls::Off | InboundTls::Opportunistic => false,
+        };
+        let reverse_path = envelope.reverse_path.clone();
+        let recipients = envelope.recipients.len();
+        let origin =
+            Origin { connector: Some(Arc::clone(&connector.name)), sealed, message_id: message_id.clone() };
+        let accepted_at = self.shared.clock.now();
+        let message = NewMessage { id, envelope, lanes, content, accepted_at, origin };
+        let leased = self.shared.spool.put(message).await?;
+        // It is ours from here on; told before anybody is handed it, so that the log reads in order.
+        self.shared.journal.record(&Event::Accepted {
+            id,
+            peer,
+            reverse_path: &reverse_path,
+            recipients,
+            size: self.octets,
+            message_id: message_id.as_deref(),
+            decision: &decision,
+        });
+        (self.shared.accepted)(leased);
+        Ok(())
+    }
+
+    fn take_in(&mut self, octets: &[u8]) -> Result<(), SpoolFault> {
+        match &mut self.body {
+            Body::Held(held) => {
+                if held.len().saturating_add(octets.len()) <= self.shared.settings.limits.held_bytes_max {
+                    held.extend_from_slice(octets);
+                    return Ok(());
+                }
+                let held = std::mem::take(held);
+                let mut writer = self.shared.spool.begin_body(self.id)?;
+                writer.write_all(&held).and_then(|()| writer.write_all(octets)).map_err(|e| fault_of(&e))?;
+                self.body = Body::Writing(writer);
+                Ok(())
+            }
+            Body::Writing(writer) => writer.write_all(octets).map_err(|e| fault_of(&e)),
+            Body::Nothing | Body::Lost(_) => Ok(()),
+        }
+    }
+}
+
+impl ContentSink for Intake {
+    fn open(&mut self, declared: u64) -> (QueueId, UnixMillis) {
+        let now = self.shared.clock.now();
+        self.id = self.shared.spool.new_id(now);
+        self.octets = 0;
+        let held_max = self.shared.settings.limits.held_bytes_max;
+        let declared = usize::try_from(declared).unwrap_or(usize::MAX);
+        self.body = if declared > held_max {
+            // It will be a file: not a word of it is copied twice.
+            self.shared.spool.begin_body(self.id).map_or_else(Body::Lost, Body::Writing)
+        } else {
+            let room = declared.saturating_add(TRACE_BYTES).clamp(FIRST_BYTES.min(held_max), held_max);
+            Body::Held(Vec::with_capacity(room))
+        };
+        (self.id, now)
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        self.octets = self.octets.saturating_add(u64::try_from(octets.len()).unwrap_or(u64::MAX));
+        if let Err(fault) = self.take_in(octets) {
+            self.body = Body::Lost(fault);
+        }
+    }
+
+    fn discard(&mut self) {
+        self.body = Body::Nothing;
+    }
+}
+
+fn fault_of(fault: &io::Error) -> SpoolFault {
+    let text = format!("writing a body: {fault}");
+    if matches!(fault.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return SpoolFault::Full(text);
+    }
+    SpoolFault::Failed(text)
+}
+
+/// Octets to begin with when the client declared no size.
+const FIRST_BYTES: usize = 2_048;
+/// Octets of a usual Received line, and of dots of transparency.
+const TRACE_BYTES: usize = 512;

@@ -1,0 +1,115 @@
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::mail::{Content, QueueId, UnixMillis};
+use crate::spool::{
+    BodyWriter, Due, DueWindow, LaneKey, Leased, NewMessage, Pending, QueuedMessage, Removal, Settlement,
+    Spool, SpoolFault, Stats, StoredBody,
+};
+
+/// A spool that keeps what it is given. It has no room for files: a body that goes to one is
+/// kept for the test, and refused at its end.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) messages: Mutex<Vec<NewMessage>>,
+    pub(super) file: Arc<Mutex<Vec<u8>>>,
+    ids: AtomicUsize,
+}
+
+struct Writer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Writer {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("the file").extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl BodyWriter for Writer {
+    fn finish(self: Box<Self>) -> Pending<Result<StoredBody, SpoolFault>> {
+        Box::pin(async { Err(SpoolFault::Full("no files here".to_owned())) })
+    }
+}
+
+fn unasked<T: Send + 'static>() -> Pending<Result<T, SpoolFault>> {
+    Box::pin(async { Err(SpoolFault::Failed("a listener does not ask for this".to_owned())) })
+}
+
+impl Spool for Kept {
+    fn new_id(&self, _now: UnixMillis) -> QueueId {
+        let number = self.ids.fetch_add(1, Ordering::Relaxed);
+        QueueId::from_number(i64::try_from(number).expect("a small number"))
+    }
+
+    fn begin_body(&self, _id: QueueId) -> Result<Box<dyn BodyWriter>, SpoolFault> {
+        Ok(Box::new(Writer(Arc::clone(&self.file))))
+    }
+
+    fn put(&self, message: NewMessage) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+        self.messages.lock().expect("the messages").push(message);
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn settle(&self, _settlement: Settlement) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+        unasked()
+    }
+
+    fn due(&self, _window: DueWindow) -> Pending<Result<Due, SpoolFault>> {
+        unasked()
+    }
+
+    fn overdue(
+        &self,
+        _lane: LaneKey,
+        _delay: Option<UnixMillis>,
+        _expire: UnixMillis,
+        _limit: usize,
+    ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+        unasked()
+    }
+
+    fn read(&self, _id: QueueId) -> Pending<Result<Content, SpoolFault>> {
+        unasked()
+    }
+
+    fn lanes(&self) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>> {
+        unasked()
+    }
+
+    fn list(
+        &self,
+        _after: Option<QueueId>,
+        _limit: usize,
+    ) -> Pending<Result<Vec<QueuedMessage>, SpoolFault>> {
+        unasked()
+    }
+
+    fn show(&self, _id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>> {
+        unasked()
+    }
+
+    fn hasten(
+        &self,
+        _id: Option<QueueId>,
+        _now: UnixMillis,
+    ) -> Pending<Result<(Vec<LaneKey>, usize), SpoolFault>> {
+        unasked()
+    }
+
+    fn remove(&self, _id: QueueId) -> Pending<Result<Removal, SpoolFault>> {
+        unasked()
+    }
+
+    fn stats(&self) -> Pending<Result<Stats, SpoolFault>> {
+        unasked()
+    }
+
+    fn broken(&self) -> Pending<SpoolFault> {
+        Box::pin(std::future::pending())
+    }
+}

@@ -1,0 +1,314 @@
+//! One command line to a command, or to the reply that says what is wrong with it.
+
+use crate::mail::{BodyType, Enhanced, Mailbox, PathFault, Reply, ReversePath};
+
+/// A command of a client (RFC 5321 §4.1.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// EHLO, and what the client calls itself.
+    Ehlo(String),
+    /// HELO, likewise.
+    Helo(String),
+    /// STARTTLS (RFC 3207).
+    StartTls,
+    /// MAIL FROM.
+    Mail(MailFrom),
+    /// RCPT TO.
+    Rcpt(ForwardPath),
+    /// DATA.
+    Data,
+    /// RSET.
+    Rset,
+    /// NOOP.
+    Noop,
+    /// VRFY.
+    Vrfy,
+    /// EXPN.
+    Expn,
+    /// HELP.
+    Help,
+    /// QUIT.
+    Quit,
+}
+
+/// What MAIL FROM says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailFrom {
+    /// The path.
+    pub reverse_path: ReversePath,
+    /// `SIZE=`: octets the client is about to send (RFC 1870 §6).
+    pub size: Option<u64>,
+    /// `BODY=` (RFC 6152 §2).
+    pub body: BodyType,
+}
+
+/// What RCPT TO names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForwardPath {
+    /// A mailbox.
+    Mailbox(Mailbox),
+    /// `<postmaster>` without a domain, in any case (RFC 5321 §4.5.1).
+    Postmaster,
+}
+
+/// What is wrong with a command line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandFault {
+    /// No command that SMTP knows.
+    #[error("command not recognised")]
+    Unknown,
+    /// A command that SMTP knows and this server doesn't offer.
+    #[error("{0} is not offered")]
+    NotOffered(&'static str),
+    /// More octets than [`super::line::COMMAND_BYTES_MAX`].
+    #[error("line too long")]
+    LineTooLong,
+    /// A LF without a CR.
+    #[error("a line ends in CR LF")]
+    BareLineFeed,
+    /// A control character within the line.
+    #[error("a control character in the line")]
+    Control,
+    /// An argument too many, or none where one is due.
+    #[error("syntax: {0}")]
+    Syntax(&'static str),
+    /// A parameter nobody offered.
+    #[error("parameter {0} is not recognised")]
+    UnknownParameter(String),
+    /// A parameter whose value is none, or that came twice.
+    #[error("parameter {0} is not in order")]
+    BadParameter(&'static str),
+    /// A reverse-path that is none.
+    #[error("bad reverse-path: {0}")]
+    ReversePath(PathFault),
+    /// A forward-path that is none.
+    #[error("bad forward-path: {0}")]
+    ForwardPath(PathFault),
+}
+
+impl Command {
+    /// Reads a line without its CRLF.
+    ///
+    /// # Errors
+    /// A [`CommandFault`]; its reply is the answer.
+    pub fn parse(line: &[u8]) -> Result<Self, CommandFault> {
+        if line.iter().any(u8::is_ascii_control) {
+            return Err(CommandFault::Control);
+        }
+        let line = line.trim_ascii_end();
+        let end = memchr::memchr(b' ', line).unwrap_or(line.len());
+        let (verb, rest) = line.split_at_checked(end).unwrap_or((line, b""));
+        let argument = rest.trim_ascii();
+        let Some(verb) = VERBS.iter().find(|(word, _)| verb.eq_ignore_ascii_case(word.as_bytes())) else {
+            return Err(CommandFault::Unknown);
+        };
+        match verb.1 {
+            Verb::Ehlo => client_name(argument, "EHLO domain").map(Self::Ehlo),
+            Verb::Helo => client_name(argument, "HELO domain").map(Self::Helo),
+            Verb::Mail => mail_from(argument).map(Self::Mail),
+            Verb::Rcpt => rcpt_to(argument).map(Self::Rcpt),
+            Verb::StartTls => bare(argument, Self::StartTls, "STARTTLS"),
+            Verb::Data => bare(argument, Self::Data, "DATA"),
+            Verb::Rset => bare(argument, Self::Rset, "RSET"),
+            Verb::Quit => bare(argument, Self::Quit, "QUIT"),
+            Verb::Noop => Ok(Self::Noop),
+            Verb::Help => Ok(Self::Help),
+            Verb::Vrfy => Ok(Self::Vrfy),
+            Verb::Expn => Ok(Self::Expn),
+            Verb::NotOffered => Err(CommandFault::NotOffered(verb.0)),
+        }
+    }
+}
+
+impl CommandFault {
+    /// What the client is told.
+    #[must_use]
+    pub fn reply(&self) -> Reply {
+        let (code, enhanced) = match self {
+            Self::Unknown | Self::LineTooLong | Self::BareLineFeed | Self::Control => {
+                (500, Enhanced(5, 5, 2))
+            }
+            Self::NotOffered(_) => (502, Enhanced(5, 5, 1)),
+            Self::Syntax(_) | Self::BadParameter(_) => (501, Enhanced(5, 5, 4)),
+            Self::UnknownParameter(_) => (555, Enhanced(5, 5, 4)),
+            // RFC 6531 §3.5: 553 where an address would need SMTPUTF8.
+            Self::ReversePath(PathFault::NonAscii) | Self::ForwardPath(PathFault::NonAscii) => {
+                (553, Enhanced(5, 6, 7))
+            }
+            Self::ReversePath(_) => (501, Enhanced(5, 1, 7)),
+            Self::ForwardPath(_) => (501, Enhanced(5, 1, 3)),
+        };
+        Reply::new(code, enhanced, self.to_string())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Verb {
+    Ehlo,
+    Helo,
+    StartTls,
+    Mail,
+    Rcpt,
+    Data,
+    Rset,
+    Noop,
+    Vrfy,
+    Expn,
+    Help,
+    Quit,
+    NotOffered,
+}
+
+const VERBS: &[(&str, Verb)] = &[
+    ("MAIL", Verb::Mail),
+    ("RCPT", Verb::Rcpt),
+    ("DATA", Verb::Data),
+    ("EHLO", Verb::Ehlo),
+    ("HELO", Verb::Helo),
+    ("STARTTLS", Verb::StartTls),
+    ("RSET", Verb::Rset),
+    ("NOOP", Verb::Noop),
+    ("VRFY", Verb::Vrfy),
+    ("EXPN", Verb::Expn),
+    ("HELP", Verb::Help),
+    ("QUIT", Verb::Quit),
+    ("AUTH", Verb::NotOffered),
+    ("BDAT", Verb::NotOffered),
+    ("ETRN", Verb::NotOffered),
+    ("TURN", Verb::NotOffered),
+    ("SEND", Verb::NotOffered),
+    ("SOML", Verb::NotOffered),
+    ("SAML", Verb::NotOffered),
+];
+
+/// Octets of the name in EHLO that are looked at; a domain has 255 (RFC 5321 §4.5.3.1.2).
+const CLIENT_NAME_BYTES_MAX: usize = 255;
+
+fn bare(argument: &[u8], command: Command, usage: &'static str) -> Result<Command, CommandFault> {
+    if argument.is_empty() { Ok(command) } else { Err(CommandFault::Syntax(usage)) }
+}
+
+/// Any word will do: a name that doesn't fit the address never hinders mail (RFC 5321 §4.1.4).
+fn client_name(argument: &[u8], usage: &'static str) -> Result<String, CommandFault> {
+    if argument.is_empty() || argument.len() > CLIENT_NAME_BYTES_MAX {
+        return Err(CommandFault::Syntax(usage));
+    }
+    Ok(String::from_utf8_lossy(argument).into_owned())
+}
+
+fn mail_from(argument: &[u8]) -> Result<MailFrom, CommandFault> {
+    let (path, parameters) =
+        path_and_parameters(argument, b"FROM:", "MAIL FROM:<address> [SIZE=n] [BODY=8BITMIME]")?;
+    let path = path_text(path).map_err(CommandFault::ReversePath)?;
+    let reverse_path = ReversePath::parse(path).map_err(CommandFault::ReversePath)?;
+    let mut size = None;
+    let mut body = None;
+    for parameter in words(parameters) {
+        let at = memchr::memchr(b'=', parameter).unwrap_or(parameter.len());
+        let (keyword, value) = parameter.split_at_checked(at).unwrap_or((parameter, b""));
+        let value = value.get(1..).unwrap_or_default();
+        if keyword.eq_ignore_ascii_case(b"SIZE") {
+            let octets =
+                size_value(value).filter(|_| size.is_none()).ok_or(CommandFault::BadParameter("SIZE"))?;
+            size = Some(octets);
+        } else if keyword.eq_ignore_ascii_case(b"BODY") {
+            let kind =
+                body_value(value).filter(|_| body.is_none()).ok_or(CommandFault::BadParameter("BODY"))?;
+            body = Some(kind);
+        } else {
+            return Err(unknown(keyword));
+        }
+    }
+    Ok(MailFrom { reverse_path, size, body: body.unwrap_or_default() })
+}
+
+fn rcpt_to(argument: &[u8]) -> Result<ForwardPath, CommandFault> {
+    let (path, parameters) = path_and_parameters(argument, b"TO:", "RCPT TO:<address>")?;
+    if let Some(parameter) = words(parameters).next() {
+        let end = memchr::memchr(b'=', parameter).unwrap_or(parameter.len());
+        return Err(unknown(parameter.get(..end).unwrap_or_default()));
+    }
+    let path = path_text(path).map_err(CommandFault::ForwardPath)?;
+    if path.eq_ignore_ascii_case("postmaster") {
+        return Ok(ForwardPath::Postmaster);
+    }
+    Mailbox::parse(path).map(ForwardPath::Mailbox).map_err(CommandFault::ForwardPath)
+}
+
+/// Parts `FROM:<path> parameters`. Spaces behind the colon are against RFC 5321 §3.3, but devices
+/// and scripts send them daily, and they leave nothing to doubt; a path without brackets does.
+fn path_and_parameters<'a>(
+    argument: &'a [u8],
+    keyword: &[u8],
+    usage: &'static str,
+) -> Result<(&'a [u8], &'a [u8]), CommandFault> {
+    let fault = CommandFault::Syntax(usage);
+    let Some((head, rest)) = argument.split_at_checked(keyword.len()) else { return Err(fault) };
+    if !head.eq_ignore_ascii_case(keyword) {
+        return Err(fault);
+    }
+    let Some(rest) = rest.trim_ascii_start().strip_prefix(b"<") else { return Err(fault) };
+    let Some(end) = path_end(rest) else { return Err(fault) };
+    let (path, rest) = rest.split_at_checked(end).unwrap_or((rest, b""));
+    let parameters = rest.get(1..).unwrap_or_default();
+    if parameters.first().is_some_and(|b| *b != b' ') {
+        return Err(fault);
+    }
+    Ok((without_source_route(path), parameters))
+}
+
+/// Where the path's `>` is: the first one outside quotes.
+fn path_end(text: &[u8]) -> Option<usize> {
+    let mut quoted = false;
+    let mut escaped = false;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'>' if !quoted => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// RFC 5321 §4.1.1.3 and appendix C: a source route is read, and not followed.
+fn without_source_route(path: &[u8]) -> &[u8] {
+    if path.first() != Some(&b'@') {
+        return path;
+    }
+    memchr::memchr(b':', path).and_then(|at| path.get(at.saturating_add(1)..)).unwrap_or(path)
+}
+
+fn path_text(path: &[u8]) -> Result<&str, PathFault> {
+    std::str::from_utf8(path).map_err(|_| PathFault::NonAscii)
+}
+
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|b| *b == b' ').filter(|word| !word.is_empty())
+}
+
+/// RFC 1870 §6: one to twenty digits.
+fn size_value(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || value.len() > 20 || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let text = std::str::from_utf8(value).ok()?;
+    Some(text.parse().unwrap_or(u64::MAX))
+}
+
+fn body_value(value: &[u8]) -> Option<BodyType> {
+    if value.eq_ignore_ascii_case(b"7BIT") {
+        return Some(BodyType::SevenBit);
+    }
+    value.eq_ignore_ascii_case(b"8BITMIME").then_some(BodyType::EightBitMime)
+}
+
+fn unknown(keyword: &[u8]) -> CommandFault {
+    let shown = keyword.get(..keyword.len().min(40)).unwrap_or_default();
+    CommandFault::UnknownParameter(String::from_utf8_lossy(shown).into_owned())
+}
+
+#[cfg(test)]
+mod tests;

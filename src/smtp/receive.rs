@@ -1,0 +1,380 @@
+//! Our side of an inbound session (RFC 5321), without a socket: octets and events go in, replies
+//! and actions come out. Which connector a transaction belongs to, `connector` decides.
+
+mod transaction;
+mod values;
+
+pub use values::{Action, Arrived, NotStored, Refusal, Rules, Upgrade};
+
+use std::mem;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::command::{Command, CommandFault};
+use super::data::{ContentSink, Scanner};
+use super::extension::Offered;
+use super::line::{LineSplitter, Split};
+use crate::connector::{Admission, Channel, Decision, Inbound, Outbound, Table, TlsFacts};
+use crate::mail::{Enhanced, Envelope, MailboxDomain, QueueId, Reply, UnixMillis};
+
+/// One inbound session.
+#[derive(Debug)]
+pub struct Session {
+    rules: Arc<Rules>,
+    /// The table that was in force when the session began; it ends under the same.
+    table: Arc<Table>,
+    channel: Channel,
+    upgrade: Upgrade,
+    phase: Phase,
+    client: Option<Client>,
+    lines: LineSplitter,
+    out: Vec<u8>,
+    refusals: Vec<Refusal>,
+    errors: u32,
+    /// The last answer to MAIL FROM, by the reverse-path's domain; `None` is the null one.
+    admission: Option<(Option<MailboxDomain>, Admission)>,
+}
+
+/// What the client called itself, and how.
+#[derive(Debug)]
+struct Client {
+    name: String,
+    extended: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Commands, no transaction.
+    Ready,
+    /// Between MAIL and DATA.
+    Envelope(Box<Transaction>),
+    /// Between DATA and the end.
+    Content(Box<Transaction>, Scanner, Opened),
+    /// The message is being made durable.
+    Commit(QueueId),
+    /// The client may shake hands.
+    Handshake,
+    /// The session is over.
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Opened {
+    id: QueueId,
+    at: UnixMillis,
+}
+
+#[derive(Debug)]
+struct Transaction {
+    envelope: Envelope,
+    ways: Vec<Arc<Outbound>>,
+    connector: Arc<Inbound>,
+    decision: Arc<Decision>,
+    declared: u64,
+    /// Recipients refused so far.
+    refused: usize,
+}
+
+impl Session {
+    /// A session that has just begun; within TLS already, if facts are given. The greeting waits
+    /// in the output.
+    #[must_use]
+    pub fn start(
+        rules: Arc<Rules>,
+        table: Arc<Table>,
+        peer: IpAddr,
+        upgrade: Upgrade,
+        tls: Option<Arc<TlsFacts>>,
+    ) -> Self {
+        let greeting = Reply::bare(220, format!("{} ESMTP Sealpost", rules.name));
+        let mut session = Self {
+            rules,
+            table,
+            channel: Channel { peer, tls },
+            upgrade,
+            phase: Phase::Ready,
+            client: None,
+            lines: LineSplitter::default(),
+            out: Vec::new(),
+            refusals: Vec::new(),
+            errors: 0,
+            admission: None,
+        };
+        session.say(&greeting);
+        session
+    }
+
+    /// Takes input up to the next action, and says how many octets that were.
+    pub fn feed(&mut self, input: &[u8], sink: &mut dyn ContentSink) -> (usize, Action) {
+        let mut at = 0_usize;
+        loop {
+            let rest = input.get(at..).unwrap_or_default();
+            if rest.is_empty() {
+                return (at, Action::NeedInput);
+            }
+            let (used, action) = match mem::replace(&mut self.phase, Phase::Closed) {
+                Phase::Content(transaction, scanner, opened) => {
+                    self.on_content(rest, (transaction, scanner, opened), sink)
+                }
+                phase @ (Phase::Ready | Phase::Envelope(_)) => {
+                    self.phase = phase;
+                    self.on_octets(rest, sink)
+                }
+                phase @ (Phase::Commit(_) | Phase::Handshake) => {
+                    self.phase = phase;
+                    return (at, Action::NeedInput);
+                }
+                Phase::Closed => return (input.len(), Action::Close),
+            };
+            at = at.saturating_add(used);
+            match action {
+                None => {}
+                Some(action) => return (at, action),
+            }
+        }
+    }
+
+    /// The handshake is done. Whatever was said before may have been planted by someone in the
+    /// middle, so the session starts over and waits for a new EHLO (RFC 3207 §4.2).
+    pub fn on_tls(&mut self, facts: Arc<TlsFacts>) {
+        self.channel.tls = Some(facts);
+        self.upgrade = Upgrade::Never;
+        self.phase = Phase::Ready;
+        self.client = None;
+        self.admission = None;
+        self.lines.clear();
+    }
+
+    /// The spool answered. Only now is the message ours (RFC 5321 §6.1), or is not.
+    pub fn on_stored(&mut self, result: Result<(), NotStored>) -> Action {
+        let Phase::Commit(id) = mem::replace(&mut self.phase, Phase::Ready) else {
+            return self.close(&Reply::new(451, Enhanced(4, 3, 0), "out of order"));
+        };
+        match result {
+            Ok(()) => {
+                // A partner may send for hours on one connection: what it got wrong between
+                // messages that were accepted doesn't add up.
+                self.errors = 0;
+                self.say(&Reply::new(250, Enhanced(2, 0, 0), format!("accepted as {id}")));
+            }
+            Err(NotStored::Full) => {
+                self.refuse(
+                    "content",
+                    Reply::new(452, Enhanced(4, 3, 1), "insufficient storage; try again later"),
+                    None,
+                );
+            }
+            Err(NotStored::Failed) => {
+                self.refuse(
+                    "content",
+                    Reply::new(451, Enhanced(4, 3, 0), "the message could not be stored; try again later"),
+                    None,
+                );
+            }
+        }
+        Action::NeedInput
+    }
+
+    /// Nothing came for too long (RFC 5321 §4.5.3.2.7).
+    pub fn on_timeout(&mut self) -> Action {
+        self.close(&Reply::new(
+            421,
+            Enhanced(4, 4, 2),
+            format!("{} waited too long; closing", self.rules.name),
+        ))
+    }
+
+    /// The daemon stops.
+    pub fn on_shutdown(&mut self) -> Action {
+        self.close(&Reply::new(
+            421,
+            Enhanced(4, 3, 2),
+            format!("{} is shutting down; closing", self.rules.name),
+        ))
+    }
+
+    /// The replies owed, to be sent in one write; the session keeps nothing of them.
+    #[must_use]
+    pub fn take_output(&mut self) -> Vec<u8> {
+        mem::take(&mut self.out)
+    }
+
+    /// What was refused since it was last asked.
+    #[must_use]
+    pub fn take_refusals(&mut self) -> Vec<Refusal> {
+        mem::take(&mut self.refusals)
+    }
+
+    /// Whether a transaction is under way.
+    #[must_use]
+    pub fn in_transaction(&self) -> bool {
+        match self.phase {
+            Phase::Envelope(_) | Phase::Content(..) | Phase::Commit(_) => true,
+            Phase::Ready | Phase::Handshake | Phase::Closed => false,
+        }
+    }
+
+    /// Whether content is coming.
+    #[must_use]
+    pub fn in_content(&self) -> bool {
+        matches!(self.phase, Phase::Content(..))
+    }
+
+    fn on_octets(&mut self, rest: &[u8], sink: &mut dyn ContentSink) -> (usize, Option<Action>) {
+        let (used, split) = self.lines.next(rest);
+        let parsed = match split {
+            Split::More => return (used, None),
+            Split::Line(line) => Command::parse(&line),
+            Split::Fault(fault) => Err(fault),
+        };
+        let action = match parsed {
+            // RFC 3207 §4.2 and the injection it was blind to: octets that came with STARTTLS in
+            // clear must never be read as if they had come sealed.
+            Ok(Command::StartTls) if used < rest.len() => Some(self.on_injection()),
+            Ok(command) => self.on_command(command, sink),
+            Err(fault) => self.on_fault(&fault),
+        };
+        (used, action)
+    }
+
+    fn on_injection(&mut self) -> Action {
+        let reply = Reply::new(554, Enhanced(5, 5, 1), "nothing may follow STARTTLS before the handshake");
+        let action = self.close(&reply);
+        self.refusals.push(Refusal {
+            stage: "STARTTLS",
+            reverse_path: None,
+            forward_path: None,
+            reply,
+            decision: None,
+        });
+        action
+    }
+
+    fn on_fault(&mut self, fault: &CommandFault) -> Option<Action> {
+        self.refuse("command", fault.reply(), None)
+    }
+
+    fn on_command(&mut self, command: Command, sink: &mut dyn ContentSink) -> Option<Action> {
+        let sealed_only = match self.upgrade {
+            Upgrade::Required | Upgrade::Broken { required: true } => true,
+            Upgrade::Never | Upgrade::Offered | Upgrade::Broken { required: false } => false,
+        };
+        match command {
+            Command::Ehlo(name) => self.on_hello(name, true),
+            Command::Helo(name) => self.on_hello(name, false),
+            Command::StartTls => self.on_starttls(),
+            Command::Rset => {
+                self.phase = Phase::Ready;
+                self.answer(250, Enhanced(2, 0, 0), "reset")
+            }
+            Command::Noop => self.answer(250, Enhanced(2, 0, 0), "ok"),
+            Command::Help => {
+                self.answer(214, Enhanced(2, 0, 0), "EHLO HELO STARTTLS MAIL RCPT DATA RSET NOOP QUIT")
+            }
+            Command::Quit => {
+                self.phase = Phase::Closed;
+                self.say(&Reply::new(221, Enhanced(2, 0, 0), format!("{} closing", self.rules.name)));
+                Some(Action::Quit)
+            }
+            Command::Mail(_) | Command::Rcpt(_) | Command::Data | Command::Vrfy | Command::Expn
+                if sealed_only =>
+            {
+                self.refuse(
+                    "command",
+                    Reply::new(530, Enhanced(5, 7, 0), "must issue a STARTTLS command first"),
+                    None,
+                )
+            }
+            Command::Mail(mail) => self.on_mail(mail),
+            Command::Rcpt(path) => self.on_rcpt(path),
+            Command::Data => self.on_data(sink),
+            Command::Vrfy => self.answer(252, Enhanced(2, 5, 2), "cannot verify; send mail and see"),
+            Command::Expn => self.refuse("command", CommandFault::NotOffered("EXPN").reply(), None),
+        }
+    }
+
+    /// RFC 5321 §4.1.4: a new EHLO ends the transaction as RSET does.
+    fn on_hello(&mut self, name: String, extended: bool) -> Option<Action> {
+        self.phase = Phase::Ready;
+        self.client = Some(Client { name, extended });
+        if extended {
+            let offered = Offered {
+                message_bytes_max: self.rules.content.message_bytes_max,
+                starttls: self.upgrade != Upgrade::Never,
+            };
+            self.say(&offered.ehlo_reply(&self.rules.name, self.channel.peer));
+        } else {
+            self.say(&Reply::bare(250, self.rules.name.to_string()));
+        }
+        None
+    }
+
+    fn on_starttls(&mut self) -> Option<Action> {
+        let reply = match self.upgrade {
+            Upgrade::Never if self.channel.tls.is_some() => {
+                Reply::new(503, Enhanced(5, 5, 1), "the session is within TLS already")
+            }
+            Upgrade::Never => CommandFault::NotOffered("STARTTLS").reply(),
+            Upgrade::Broken { .. } => Reply::new(
+                454,
+                Enhanced(4, 7, 0),
+                "TLS is not available now for a local reason; try again later",
+            ),
+            Upgrade::Offered | Upgrade::Required => {
+                self.phase = Phase::Handshake;
+                self.say(&Reply::new(220, Enhanced(2, 0, 0), "ready to start TLS"));
+                return Some(Action::StartTls);
+            }
+        };
+        self.refuse("STARTTLS", reply, None)
+    }
+
+    fn answer(&mut self, code: u16, enhanced: Enhanced, text: &'static str) -> Option<Action> {
+        self.say(&Reply::new(code, enhanced, text));
+        None
+    }
+
+    fn say(&mut self, reply: &Reply) {
+        reply.write_to(&mut self.out);
+    }
+
+    fn close(&mut self, reply: &Reply) -> Action {
+        self.say(reply);
+        self.phase = Phase::Closed;
+        Action::Close
+    }
+
+    fn refuse(
+        &mut self,
+        stage: &'static str,
+        reply: Reply,
+        decision: Option<Arc<Decision>>,
+    ) -> Option<Action> {
+        self.note(Refusal { stage, reverse_path: None, forward_path: None, reply, decision })
+    }
+
+    /// Answers with a refusal and keeps it for the tracking log; with one too many, the session
+    /// ends (RFC 5321 §3.8 lets 421 stand for any reply).
+    fn note(&mut self, refusal: Refusal) -> Option<Action> {
+        if refusal.reply.is_permanent() {
+            self.errors = self.errors.saturating_add(1);
+        }
+        let closing = self.errors >= self.rules.errors_max;
+        if closing {
+            let reply = Reply::new(
+                421,
+                Enhanced(4, 7, 0),
+                format!("too many errors; the last was: {}", refusal.reply),
+            );
+            let action = self.close(&reply);
+            self.refusals.push(refusal);
+            return Some(action);
+        }
+        self.say(&refusal.reply);
+        self.refusals.push(refusal);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,394 @@
+use std::collections::VecDeque;
+use std::path::Path;
+
+use super::*;
+use crate::connector::{
+    DomainPattern, Forced, Generation, InboundTls, NextHop, OnFailure, OnHandshakeFailure, PeerCertificate,
+    PeerName, Require, Retry, Revision, SmartHost, SmartHostName, TlsVersion, TrustId,
+};
+use crate::mail::{Domain, Mailbox};
+use crate::smtp::data::ContentLimits;
+
+/// Keeps what it is given.
+#[derive(Default)]
+struct Sink {
+    content: Vec<u8>,
+    discarded: bool,
+}
+
+impl ContentSink for Sink {
+    fn open(&mut self, _declared: u64) -> (QueueId, UnixMillis) {
+        *self = Self::default();
+        (QueueId::first_of(1_795_469_756_000), UnixMillis(1_795_469_756_000))
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        self.content.extend_from_slice(octets);
+    }
+
+    fn discard(&mut self) {
+        self.discarded = true;
+    }
+}
+
+fn domain(text: &str) -> Domain {
+    Domain::parse(text).expect("a domain")
+}
+
+fn patterns(texts: &[&str]) -> Vec<DomainPattern> {
+    texts.iter().map(|t| DomainPattern::parse(t).expect("a pattern")).collect()
+}
+
+fn inbound(name: &str, from: &[&str], network: Option<&str>, tls: InboundTls, to: &[&str]) -> Inbound {
+    Inbound {
+        name: name.into(),
+        from_domains: patterns(from),
+        from_networks: network.into_iter().map(|n| n.parse().expect("a network")).collect(),
+        tls,
+        to_domains: patterns(to),
+        revision: Revision::default(),
+    }
+}
+
+fn outbound(name: &str, domains: &[&str], next_hop: NextHop) -> Outbound {
+    Outbound {
+        name: name.into(),
+        domains: patterns(domains),
+        cost: 10,
+        next_hop,
+        forced: None,
+        client_certificate: None,
+        on_handshake_failure: OnHandshakeFailure::Clear,
+        on_failure: OnFailure::Defer,
+        retry: Retry { waits: Vec::new(), expire: std::time::Duration::ZERO, delay_dsn: None },
+        connections: 1,
+        revision: Revision::default(),
+    }
+}
+
+/// The table of `tests/data/dialogues/README.md`.
+fn table() -> Arc<Table> {
+    let bank = Forced {
+        require: Require::Identity {
+            trust: vec![TrustId("bank".into())],
+            names: vec![PeerName::parse("mail.bank.example").expect("a name")],
+        },
+        min_version: TlsVersion::V12,
+    };
+    let sealed = || InboundTls::Forced(Forced::encryption());
+    let contoso = &["contoso.example"];
+    let smart_host = SmartHost { name: SmartHostName::Ip([127, 0, 0, 1].into()), port: 2525 };
+    Arc::new(Table::new(
+        Generation(1),
+        vec![
+            inbound(
+                "anyone-in",
+                &["*"],
+                None,
+                InboundTls::Opportunistic,
+                &["contoso.example", "nowhere.example"],
+            ),
+            inbound("office-in", contoso, Some("127.0.0.0/8"), InboundTls::Opportunistic, &["*"]),
+            inbound("sealed-in", &["sealed.example"], None, sealed(), contoso),
+            inbound("bank-in", &["bank.example", "*.bank.example"], None, InboundTls::Forced(bank), contoso),
+            inbound("remote-in", &["remote.example"], Some("192.0.2.0/24"), sealed(), contoso),
+        ],
+        vec![
+            outbound(
+                "contoso-out",
+                &["contoso.example", "*.contoso.example"],
+                NextHop::SmartHosts(vec![smart_host]),
+            ),
+            outbound("fabrikam-out", &["fabrikam.example"], NextHop::Mx { port: 25 }),
+        ],
+    ))
+}
+
+fn session(upgrade: Upgrade, tls: Option<Arc<TlsFacts>>) -> Session {
+    let rules = Rules {
+        name: domain("gw1.contoso.example"),
+        postmaster: Mailbox::parse("postmaster@contoso.example").expect("a mailbox"),
+        content: ContentLimits { message_bytes_max: 20_000, header_bytes_max: 5_000, line_bytes_max: 1_000 },
+        recipients_max: 3,
+        hops_max: 5,
+        errors_max: 5,
+    };
+    Session::start(Arc::new(rules), table(), [127, 0, 0, 1].into(), upgrade, tls)
+}
+
+fn facts() -> Arc<TlsFacts> {
+    Arc::new(TlsFacts {
+        version: TlsVersion::V13,
+        suite: "TLS13_AES_256_GCM_SHA384".to_owned(),
+        group: "X25519".to_owned(),
+        peer: PeerCertificate::NotShown,
+        sni: None,
+        client_certificate: None,
+    })
+}
+
+/// Plays a dialogue, in which each write arrives in pieces of so many octets.
+struct Player {
+    session: Session,
+    sink: Sink,
+    piece: usize,
+    sending: Vec<u8>,
+    replies: VecDeque<String>,
+    last: String,
+    handshake: bool,
+    closed: bool,
+    stored: Result<(), NotStored>,
+}
+
+impl Player {
+    fn new(listener: &str, piece: usize) -> Self {
+        let session = match listener {
+            "off" => session(Upgrade::Never, None),
+            "starttls" => session(Upgrade::Offered, None),
+            "required" => session(Upgrade::Required, None),
+            "broken" => session(Upgrade::Broken { required: false }, None),
+            "implicit" => session(Upgrade::Never, Some(facts())),
+            other => panic!("unknown listener {other}"),
+        };
+        let mut player = Self {
+            session,
+            sink: Sink::default(),
+            piece,
+            sending: Vec::new(),
+            replies: VecDeque::new(),
+            last: String::new(),
+            handshake: listener == "implicit",
+            closed: false,
+            stored: Ok(()),
+        };
+        player.collect();
+        player
+    }
+
+    fn flush(&mut self) {
+        let input = std::mem::take(&mut self.sending);
+        // STARTTLS is judged by what came with it, so a write that has it stays whole.
+        let whole = input.windows(8).any(|w| w.eq_ignore_ascii_case(b"STARTTLS"));
+        for piece in input.chunks(if whole { usize::MAX } else { self.piece }) {
+            let mut rest = piece;
+            while !rest.is_empty() && !self.closed {
+                let (used, action) = self.session.feed(rest, &mut self.sink);
+                rest = &rest[used..];
+                self.act(action);
+            }
+        }
+        self.collect();
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::NeedInput => {}
+            Action::StartTls => self.handshake = true,
+            Action::Commit(arrived) => {
+                assert!(!self.sink.discarded && !arrived.envelope.recipients.is_empty());
+                assert_eq!(arrived.envelope.recipients.len(), arrived.ways.len());
+                let result = std::mem::replace(&mut self.stored, Ok(()));
+                let action = self.session.on_stored(result);
+                self.act(action);
+            }
+            Action::Quit | Action::Close => self.closed = true,
+        }
+    }
+
+    fn collect(&mut self) {
+        let text = String::from_utf8(self.session.take_output()).expect("replies are text");
+        let mut reply = String::new();
+        for line in text.split_inclusive("\r\n") {
+            reply.push_str(line);
+            if line.as_bytes().get(3) == Some(&b' ') {
+                self.replies.push_back(std::mem::take(&mut reply));
+            }
+        }
+        assert_eq!(reply, "", "replies are whole");
+    }
+
+    fn line(&mut self, line: &str) {
+        if let Some(text) = line.strip_prefix("C:") {
+            self.sending.extend_from_slice(text.strip_prefix(' ').unwrap_or(text).as_bytes());
+            self.sending.extend_from_slice(b"\r\n");
+            return;
+        }
+        if let Some(text) = line.strip_prefix("C> ") {
+            self.sending.extend_from_slice(&raw(text));
+            return;
+        }
+        match line {
+            "<full>" => self.stored = Err(NotStored::Full),
+            "<failed>" => self.stored = Err(NotStored::Failed),
+            _ => self.after_input(line),
+        }
+    }
+
+    fn after_input(&mut self, line: &str) {
+        self.flush();
+        if let Some(expected) = line.strip_prefix("S: ") {
+            self.last = self.replies.pop_front().unwrap_or_else(|| panic!("no reply left for {line}"));
+            let lines = self.last.trim_end();
+            let end = lines.rsplit("\r\n").next().unwrap_or_default();
+            assert!(end.starts_with(expected), "{line}, and came: {lines}");
+            return;
+        }
+        if let Some(text) = line.strip_prefix("S~ ") {
+            assert!(self.last.contains(text), "{line}, and came: {}", self.last);
+            return;
+        }
+        if let Some(text) = line.strip_prefix("S! ") {
+            assert!(!self.last.contains(text), "{line}, and came: {}", self.last);
+            return;
+        }
+        match line {
+            "<handshake>" => {
+                assert!(std::mem::take(&mut self.handshake), "a handshake was agreed on");
+                self.session.on_tls(facts());
+            }
+            "<timeout>" => self.event(Session::on_timeout),
+            "<shutdown>" => self.event(Session::on_shutdown),
+            "<closed>" => assert!(self.closed && self.replies.is_empty(), "closed, nothing left"),
+            other => panic!("what is {other}?"),
+        }
+    }
+
+    fn event(&mut self, event: fn(&mut Session) -> Action) {
+        let action = event(&mut self.session);
+        self.act(action);
+        self.collect();
+    }
+}
+
+/// Escapes, and `{text*n}` at the front or end.
+fn raw(text: &str) -> Vec<u8> {
+    let unescaped = text
+        .replace("\\r", "\r")
+        .replace("\\n", "\n")
+        .replace("\\t", "\t")
+        .replace("\\0", "\0")
+        .replace("\\\\", "\\");
+    let Some((before, rest)) = unescaped.split_once('{') else { return unescaped.into_bytes() };
+    let (repeated, after) = rest.split_once('}').expect("a closing brace");
+    let (repeated, times) = repeated.rsplit_once('*').expect("a number of times");
+    let times = times.parse().expect("a number");
+    format!("{before}{}{after}", repeated.repeat(times)).into_bytes()
+}
+
+fn play(text: &str, piece: usize) {
+    let mut lines = text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).peekable();
+    let listener =
+        lines.next_if(|l| l.starts_with("listener: ")).and_then(|l| l.split(' ').nth(1)).unwrap_or("off");
+    let mut player = Player::new(listener, piece);
+    for line in lines {
+        player.line(line);
+    }
+    player.flush();
+    assert!(player.replies.is_empty(), "left over: {:?}", player.replies);
+}
+
+#[test]
+fn the_dialogues() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dialogues");
+    let mut played = 0;
+    for entry in std::fs::read_dir(folder).expect("the dialogues") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|e| e == "txt") {
+            let text = std::fs::read_to_string(&path).expect("a dialogue");
+            for piece in [usize::MAX, 7, 1] {
+                let result = std::panic::catch_unwind(|| play(&text, piece));
+                assert!(result.is_ok(), "{} in pieces of {piece}", path.display());
+            }
+            played += 1;
+        }
+    }
+    assert!(played >= 25, "{played} dialogues");
+}
+
+/// Everything up to the first action that is not "more".
+fn feed_all(session: &mut Session, sink: &mut Sink, input: &[u8]) -> Vec<Arrived> {
+    let mut arrived = Vec::new();
+    let mut at = 0;
+    while at < input.len() {
+        let (used, action) = session.feed(&input[at..], sink);
+        at += used;
+        match action {
+            Action::Commit(one) => {
+                arrived.push(*one);
+                session.on_stored(Ok(()));
+            }
+            Action::NeedInput => assert_eq!(at, input.len()),
+            Action::StartTls | Action::Quit | Action::Close => return arrived,
+        }
+    }
+    arrived
+}
+
+#[test]
+fn all_replies_owed_come_at_once_and_in_order() {
+    let mut session = session(Upgrade::Never, None);
+    let mut sink = Sink::default();
+    let _greeting = session.take_output();
+    feed_all(
+        &mut session,
+        &mut sink,
+        b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@contoso.example>\r\nNOPE\r\nDATA\r\n",
+    );
+    let out = String::from_utf8(session.take_output()).expect("text");
+    let codes: Vec<&str> = out
+        .lines()
+        .filter_map(|l| l.split_once(' '))
+        .map(|(code, _)| code)
+        .filter(|c| !c.contains('-'))
+        .collect();
+    assert_eq!(codes, ["250", "250", "250", "500", "354"]);
+    assert!(session.take_output().is_empty());
+}
+
+#[test]
+fn the_trace_line_comes_first_and_names_a_single_recipient() {
+    let mut session = session(Upgrade::Never, Some(facts()));
+    let mut sink = Sink::default();
+    let one = b"EHLO mail.partner.example\r\nMAIL FROM:<a@x.example> BODY=8BITMIME\r\nRCPT TO:<b@contoso.example>\r\n\
+        DATA\r\nMessage-ID: <1@x.example>\r\n\r\n..body\r\n.\r\n";
+    let arrived = feed_all(&mut session, &mut sink, one);
+    assert_eq!(
+        String::from_utf8_lossy(&sink.content),
+        "Received: from mail.partner.example ([127.0.0.1])\r\n\
+         \tby gw1.contoso.example with ESMTPS id 01M855CHK0000\r\n\
+         \t(version=TLSv1.3 cipher=TLS13_AES_256_GCM_SHA384 group=X25519)\r\n\
+         \tfor <b@contoso.example>; Mon, 23 Nov 2026 21:35:56 +0000\r\n\
+         Message-ID: <1@x.example>\r\n\r\n..body\r\n"
+    );
+    assert_eq!(arrived[0].message_id.as_deref(), Some("1@x.example"));
+    assert_eq!((&*arrived[0].connector.name, &*arrived[0].ways[0].name), ("anyone-in", "contoso-out"));
+    let two = b"MAIL FROM:<a@x.example>\r\nRCPT TO:<b@contoso.example>\r\nRCPT TO:<c@contoso.example>\r\nDATA\r\n.\r\n";
+    feed_all(&mut session, &mut sink, two);
+    assert!(!String::from_utf8_lossy(&sink.content).contains("for <"));
+}
+
+#[test]
+fn refusals_are_kept_for_the_tracking_log() {
+    let mut session = session(Upgrade::Never, None);
+    let mut sink = Sink::default();
+    feed_all(
+        &mut session,
+        &mut sink,
+        b"EHLO c\r\nMAIL FROM:<a@sealed.example>\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@fabrikam.example>\r\n",
+    );
+    let told: Vec<String> = session
+        .take_refusals()
+        .iter()
+        .map(|r| {
+            let token = r.decision.as_ref().map_or("-", |d| &*d.token);
+            format!("{} {:?} {:?} {} {token}", r.stage, r.reverse_path, r.forward_path, r.reply.code)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "MAIL Some(<a@sealed.example>) None 550 tls-required",
+            "RCPT Some(<a@x.example>) Some(<b@fabrikam.example>) 550 by-domain",
+        ]
+    );
+}

@@ -1,0 +1,244 @@
+//! One transaction: MAIL, RCPT, DATA, content.
+
+use std::sync::Arc;
+
+use super::{Action, Arrived, Opened, Phase, Refusal, Session, Transaction};
+use crate::connector::{Admission, ChainVerdict, PeerCertificate, TlsFacts, admit, choose};
+use crate::mail::{Enhanced, Envelope, MailboxDomain, Protocol, Received, Reply, ReversePath, read_trace};
+use crate::smtp::command::{ForwardPath, MailFrom};
+use crate::smtp::data::{ContentSink, Scanner};
+
+impl Session {
+    pub(super) fn on_mail(&mut self, mail: MailFrom) -> Option<Action> {
+        if self.client.is_none() {
+            return self.out_of_order("MAIL", "say EHLO first");
+        }
+        if matches!(self.phase, Phase::Envelope(_)) {
+            return self.out_of_order("MAIL", "a transaction is under way; RSET ends it");
+        }
+        let declared = mail.size.unwrap_or(0);
+        let limit = self.rules.content.message_bytes_max;
+        if declared > limit {
+            let reply =
+                Reply::new(552, Enhanced(5, 3, 4), format!("the message is larger than {limit} octets"));
+            return self.refuse_mail(mail.reverse_path, reply, None);
+        }
+        match self.admission_of(&mail.reverse_path) {
+            Admission::Refused(refused) => {
+                self.refuse_mail(mail.reverse_path, refused.reply, Some(refused.decision))
+            }
+            Admission::Admitted(admitted) => {
+                let envelope =
+                    Envelope { reverse_path: mail.reverse_path, recipients: Vec::new(), body: mail.body };
+                self.phase = Phase::Envelope(Box::new(Transaction {
+                    envelope,
+                    ways: Vec::new(),
+                    connector: admitted.connector,
+                    decision: admitted.decision,
+                    declared,
+                    refused: 0,
+                }));
+                self.answer(250, Enhanced(2, 1, 0), "reverse-path ok")
+            }
+        }
+    }
+
+    pub(super) fn on_rcpt(&mut self, path: ForwardPath) -> Option<Action> {
+        let Phase::Envelope(transaction) = &mut self.phase else {
+            return self.out_of_order("RCPT", "MAIL comes first");
+        };
+        if transaction.envelope.recipients.len() >= self.rules.recipients_max {
+            // RFC 5321 §4.5.3.1.10: those accepted so far stay accepted.
+            return self.refuse(
+                "RCPT",
+                Reply::new(452, Enhanced(4, 5, 3), "too many recipients; send the rest apart"),
+                None,
+            );
+        }
+        let (mailbox, relayed) = match path {
+            // RFC 5321 §4.5.1: mail for postmaster is always taken, by whichever connector it comes.
+            ForwardPath::Postmaster => (self.rules.postmaster.clone(), true),
+            ForwardPath::Mailbox(mailbox) => {
+                let relayed = transaction.connector.relays_to(mailbox.domain_name());
+                (mailbox, relayed)
+            }
+        };
+        let reply = if relayed {
+            match choose(&self.table, mailbox.domain_name()) {
+                Some(choice) => {
+                    transaction.envelope.recipients.push(mailbox);
+                    transaction.ways.push(choice.connector);
+                    return self.answer(250, Enhanced(2, 1, 5), "forward-path ok");
+                }
+                None => Reply::new(
+                    550,
+                    Enhanced(5, 4, 4),
+                    format!("no outbound connector serves {}", mailbox.domain()),
+                ),
+            }
+        } else {
+            let text =
+                format!("connector {} does not relay to {}", transaction.connector.name, mailbox.domain());
+            Reply::new(550, Enhanced(5, 7, 1), text)
+        };
+        transaction.refused = transaction.refused.saturating_add(1);
+        let refusal = Refusal {
+            stage: "RCPT",
+            reverse_path: Some(transaction.envelope.reverse_path.clone()),
+            forward_path: Some(mailbox),
+            reply,
+            decision: Some(Arc::clone(&transaction.decision)),
+        };
+        self.note(refusal)
+    }
+
+    /// Content that the client sends without waiting for the 354 (against RFC 2920 §3.1) is read
+    /// as content: the 354 is certain once it is owed, and a client that is so sure of it can mean
+    /// nothing else by what follows. Where DATA is refused, what follows is commands, as ever.
+    pub(super) fn on_data(&mut self, sink: &mut dyn ContentSink) -> Option<Action> {
+        let transaction = match std::mem::replace(&mut self.phase, Phase::Ready) {
+            Phase::Envelope(transaction) => transaction,
+            phase @ (Phase::Ready
+            | Phase::Content(..)
+            | Phase::Commit(_)
+            | Phase::Handshake
+            | Phase::Closed) => {
+                self.phase = phase;
+                return self.out_of_order("DATA", "MAIL and RCPT come first");
+            }
+        };
+        if transaction.envelope.recipients.is_empty() {
+            let refused = transaction.refused > 0;
+            self.phase = Phase::Envelope(transaction);
+            if refused {
+                // RFC 5321 §3.3, and RFC 2920 §3.1: the client may have sent DATA with its RCPTs.
+                return self.refuse("DATA", Reply::new(554, Enhanced(5, 5, 1), "no valid recipients"), None);
+            }
+            return self.out_of_order("DATA", "RCPT comes first");
+        }
+        let (id, at) = sink.open(transaction.declared);
+        let opened = Opened { id, at };
+        sink.write(self.received(&transaction, opened).as_bytes());
+        self.phase = Phase::Content(transaction, Scanner::new(self.rules.content), opened);
+        self.say(&Reply::bare(354, "send the message, end with CRLF.CRLF"));
+        None
+    }
+
+    pub(super) fn on_content(
+        &mut self,
+        rest: &[u8],
+        (transaction, mut scanner, opened): (Box<Transaction>, Scanner, Opened),
+        sink: &mut dyn ContentSink,
+    ) -> (usize, Option<Action>) {
+        let fed = scanner.feed(rest, sink);
+        if !fed.ended {
+            self.phase = Phase::Content(transaction, scanner, opened);
+            return (fed.used, None);
+        }
+        self.phase = Phase::Ready;
+        let trace = read_trace(scanner.header());
+        let refused = match scanner.fault() {
+            Some(fault) => Some(fault.reply()),
+            None if trace.hops >= self.rules.hops_max => {
+                // RFC 5321 §6.3: so many hosts mean a loop.
+                sink.discard();
+                Some(Reply::new(
+                    554,
+                    Enhanced(5, 4, 6),
+                    "too many Received lines: the message goes in circles",
+                ))
+            }
+            None => None,
+        };
+        if let Some(reply) = refused {
+            let refusal = Refusal {
+                stage: "content",
+                reverse_path: Some(transaction.envelope.reverse_path),
+                forward_path: None,
+                reply,
+                decision: Some(transaction.decision),
+            };
+            return (fed.used, self.note(refusal));
+        }
+        self.phase = Phase::Commit(opened.id);
+        let arrived = Arrived {
+            id: opened.id,
+            envelope: transaction.envelope,
+            ways: transaction.ways,
+            connector: transaction.connector,
+            decision: transaction.decision,
+            message_id: trace.message_id,
+            at: opened.at,
+        };
+        (fed.used, Some(Action::Commit(Box::new(arrived))))
+    }
+
+    /// The answer for a reverse-path. It depends on the domain alone and on what never changes
+    /// within a session, so a client that sends a lot is looked up once.
+    fn admission_of(&mut self, path: &ReversePath) -> Admission {
+        let domain: Option<&MailboxDomain> = path.mailbox().map(|m| m.domain());
+        if let Some((known, admission)) = &self.admission
+            && known.as_ref() == domain
+        {
+            return admission.clone();
+        }
+        let admission = admit(&self.table, &self.channel, path);
+        self.admission = Some((domain.cloned(), admission.clone()));
+        admission
+    }
+
+    /// The trace line of this host (RFC 5321 §4.4). It tells the protocol and what the handshake
+    /// showed; the connector's name is our own affair.
+    fn received(&self, transaction: &Transaction, opened: Opened) -> String {
+        let (helo, extended) =
+            self.client.as_ref().map_or(("unknown", false), |c| (c.name.as_str(), c.extended));
+        let protocol = match (extended, self.channel.tls.is_some()) {
+            (true, true) => Protocol::Esmtps,
+            (true, false) => Protocol::Esmtp,
+            (false, _) => Protocol::Smtp,
+        };
+        let tls = self.channel.tls.as_deref().map(tls_comment);
+        let only_recipient = match transaction.envelope.recipients.as_slice() {
+            [one] => Some(one),
+            _ => None,
+        };
+        Received {
+            helo,
+            peer: self.channel.peer,
+            by: self.rules.name.as_str(),
+            protocol,
+            tls: tls.as_deref(),
+            id: opened.id,
+            only_recipient,
+            at: opened.at,
+        }
+        .to_field()
+    }
+
+    fn refuse_mail(
+        &mut self,
+        path: ReversePath,
+        reply: Reply,
+        decision: Option<Arc<crate::connector::Decision>>,
+    ) -> Option<Action> {
+        self.note(Refusal { stage: "MAIL", reverse_path: Some(path), forward_path: None, reply, decision })
+    }
+
+    fn out_of_order(&mut self, stage: &'static str, text: &'static str) -> Option<Action> {
+        self.refuse(stage, Reply::new(503, Enhanced(5, 5, 1), text), None)
+    }
+}
+
+/// Version, suite and group, and in one word what became of the client's certificate.
+fn tls_comment(facts: &TlsFacts) -> String {
+    let channel = facts.channel_text();
+    match &facts.peer {
+        PeerCertificate::NotShown => channel,
+        PeerCertificate::Unreadable(_) => format!("{channel} verify=unreadable"),
+        PeerCertificate::Shown(certificate) => {
+            let trusted =
+                certificate.proved && certificate.chain.values().any(|v| *v == ChainVerdict::Trusted);
+            format!("{channel} verify={}", if trusted { "ok" } else { "failed" })
+        }
+    }
+}

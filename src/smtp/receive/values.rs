@@ -1,0 +1,99 @@
+//! What a session is told, and what it tells.
+
+use std::sync::Arc;
+
+use crate::connector::{Decision, Inbound, Outbound};
+use crate::mail::{Domain, Envelope, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
+use crate::smtp::data::ContentLimits;
+
+/// What holds for all sessions.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Our name: greeting, EHLO answer, Received.
+    pub name: Domain,
+    /// Who `<postmaster>` without a domain is.
+    pub postmaster: Mailbox,
+    /// What content may be.
+    pub content: ContentLimits,
+    /// Recipients of one message.
+    pub recipients_max: usize,
+    /// Received lines of one message.
+    pub hops_max: usize,
+    /// Commands answered with 5yz since the last message was accepted.
+    pub errors_max: u32,
+}
+
+/// What a session does of STARTTLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Not offered.
+    Never,
+    /// Offered.
+    Offered,
+    /// Nothing is accepted before it (RFC 3207 §4).
+    Required,
+    /// Offered, and answered 454: our certificate is missing. What is offered never disappears
+    /// silently, or a peer would go on in clear for a fault of ours.
+    Broken {
+        /// Nothing is accepted before it.
+        required: bool,
+    },
+}
+
+/// What the shell does next. Replies wait in [`Session::take_output`].
+#[derive(Debug)]
+pub enum Action {
+    /// Send the replies, and feed what comes.
+    NeedInput,
+    /// Send the replies, shake hands, and say [`Session::on_tls`].
+    StartTls,
+    /// Make the message durable, and say [`Session::on_stored`].
+    Commit(Box<Arrived>),
+    /// Send the replies; the session is over, and nothing was wrong.
+    Quit,
+    /// Send the replies; the session is over.
+    Close,
+}
+
+/// A message that has come whole and is in order. It is not ours yet.
+#[derive(Debug)]
+pub struct Arrived {
+    /// Its name.
+    pub id: QueueId,
+    /// Paths and options.
+    pub envelope: Envelope,
+    /// For each recipient, the connector it is expected to leave by.
+    pub ways: Vec<Arc<Outbound>>,
+    /// The connector it came by.
+    pub connector: Arc<Inbound>,
+    /// Why it was this one.
+    pub decision: Arc<Decision>,
+    /// Its Message-ID.
+    pub message_id: Option<String>,
+    /// When its content began.
+    pub at: UnixMillis,
+}
+
+/// Why a message that arrived was not taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotStored {
+    /// There is no room for it now.
+    Full,
+    /// Something else hindered it.
+    Failed,
+}
+
+/// A reply that refused something, for the tracking log.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The verb or stage.
+    pub stage: &'static str,
+    /// The transaction's reverse-path.
+    pub reverse_path: Option<ReversePath>,
+    /// The recipient it was about.
+    pub forward_path: Option<Mailbox>,
+    /// What we said.
+    pub reply: Reply,
+    /// Why, where a connector decided.
+    pub decision: Option<Arc<Decision>>,
+}

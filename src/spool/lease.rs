@@ -1,0 +1,112 @@
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::mail::QueueId;
+
+/// Who holds which recipients. A lease ends when it is dropped.
+#[derive(Debug, Default)]
+pub struct LeaseBook {
+    held: Mutex<HashSet<(QueueId, u32)>>,
+}
+
+/// Some recipients of one message, held by the book's owner.
+#[derive(Debug)]
+pub struct Lease {
+    book: Arc<LeaseBook>,
+    message: QueueId,
+    recipients: Vec<u32>,
+}
+
+impl LeaseBook {
+    /// Leases those of `recipients` that are free; `None` if none is.
+    #[must_use]
+    pub fn lease(self: &Arc<Self>, message: QueueId, recipients: &[u32]) -> Option<Lease> {
+        let mut held = self.lock();
+        let free: Vec<u32> = recipients.iter().copied().filter(|n| held.insert((message, *n))).collect();
+        (!free.is_empty()).then(|| Lease { book: Arc::clone(self), message, recipients: free })
+    }
+
+    /// Whether a recipient is leased.
+    #[must_use]
+    pub fn holds(&self, message: QueueId, recipient: u32) -> bool {
+        self.lock().contains(&(message, recipient))
+    }
+
+    /// How many recipients are leased.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<(QueueId, u32)>> {
+        // A set stays whole whatever a panicking holder did.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease {
+    /// The recipients held.
+    #[must_use]
+    pub fn recipients(&self) -> &[u32] {
+        &self.recipients
+    }
+
+    /// Keeps the lease of those recipients that `keep` wants and ends it for the others.
+    pub fn retain(&mut self, keep: impl Fn(u32) -> bool) {
+        let (kept, freed) = self.recipients.iter().partition(|n| keep(**n));
+        self.recipients = freed;
+        self.release();
+        self.recipients = kept;
+    }
+
+    /// Parts this lease: the named recipients go into a lease of their own.
+    #[must_use]
+    pub fn split_off(&mut self, recipients: &[u32]) -> Self {
+        let (taken, kept) = self.recipients.iter().partition(|n| recipients.contains(n));
+        self.recipients = kept;
+        Self { book: Arc::clone(&self.book), message: self.message, recipients: taken }
+    }
+}
+
+impl Lease {
+    fn release(&self) {
+        let mut held = self.book.lock();
+        for number in &self.recipients {
+            held.remove(&(self.message, *number));
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(book: &LeaseBook, message: QueueId) -> Vec<u32> {
+        (0..4).filter(|n| book.holds(message, *n)).collect()
+    }
+
+    #[test]
+    fn a_recipient_is_leased_once_until_the_lease_ends() {
+        let book = Arc::new(LeaseBook::default());
+        let id = QueueId::from_number(7);
+        let mut all = book.lease(id, &[0, 1, 2, 3]).expect("they are free");
+        assert!(book.lease(id, &[1, 2]).is_none());
+
+        let some = all.split_off(&[1, 3]);
+        assert_eq!((all.recipients(), some.recipients()), (&[0, 2][..], &[1, 3][..]));
+        drop(some);
+        assert_eq!(held(&book, id), [0, 2]);
+
+        all.retain(|n| n == 2);
+        assert_eq!((held(&book, id), all.recipients()), (vec![2], &[2][..]));
+        assert_eq!(book.lease(id, &[1, 2]).expect("one is free").recipients(), [1]);
+        drop(all);
+        assert_eq!(book.count(), 0);
+    }
+}

@@ -1,0 +1,220 @@
+//! What each operation writes. Everything here runs inside the writer's transaction.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::ops::{Fresh, FreshContent, Op, Settle};
+use crate::mail::{BodyType, QueueId, UnixMillis};
+use crate::spool::{LaneKey, Lease, LeaseBook, Removal, Settled};
+
+/// What an operation changed, to be acted on once it is committed.
+#[derive(Default)]
+pub(super) struct Applied {
+    /// How the counters move.
+    pub(super) messages: i64,
+    pub(super) recipients: i64,
+    pub(super) held: i64,
+    /// Messages that are gone and whose content lay in a file.
+    pub(super) files: Vec<QueueId>,
+    /// What the caller is told.
+    pub(super) told: Told,
+}
+
+/// What the caller is told beyond success.
+#[derive(Default)]
+pub(super) enum Told {
+    /// Nothing more.
+    #[default]
+    Done,
+    /// The answer to `hasten`.
+    Hastened(Vec<LaneKey>, usize),
+    /// The answer to `remove`; the lease keeps the message from being leased until it is gone.
+    Removed(Removal, Option<Lease>),
+}
+
+/// Runs one operation.
+///
+/// # Errors
+/// What the database gave; part of the operation may have been written.
+pub(super) fn apply(writer: &Connection, book: &Arc<LeaseBook>, op: &Op) -> Result<Applied> {
+    let mut applied = Applied::default();
+    match op {
+        Op::Put { fresh, .. } => insert(writer, fresh, &mut applied)?,
+        Op::Settle(settle) => apply_settle(writer, settle, &mut applied)?,
+        Op::Hasten { id, now, .. } => applied.told = hasten(writer, *id, *now)?,
+        Op::Remove { id, .. } => remove(writer, book, *id, &mut applied)?,
+        Op::Hold { id, reason, .. } => hold(writer, *id, reason, &mut applied)?,
+    }
+    Ok(applied)
+}
+
+fn insert(writer: &Connection, fresh: &Fresh, applied: &mut Applied) -> Result<()> {
+    let message = &fresh.message;
+    let id = message.id.to_number();
+    let (in_file, row) = match &fresh.content {
+        FreshContent::Row(bytes) => (false, Some(bytes)),
+        FreshContent::File(_) => (true, None),
+    };
+    writer.prepare_cached(INSERT_MESSAGE)?.execute(params![
+        id,
+        message.accepted_at.0,
+        message.reverse_path.as_str(),
+        message.body == BodyType::EightBitMime,
+        i64::try_from(message.size).unwrap_or(i64::MAX),
+        in_file,
+        message.origin.connector.as_deref(),
+        message.origin.sealed,
+        message.origin.message_id.as_deref(),
+    ])?;
+    if let Some(bytes) = row {
+        let content: &[u8] = bytes;
+        writer
+            .prepare_cached("INSERT INTO body (id, content) VALUES (?1, ?2)")?
+            .execute(params![id, content])?;
+    }
+    let mut insert = writer.prepare_cached(INSERT_RECIPIENT)?;
+    for leased in &fresh.leased {
+        for recipient in &leased.recipients {
+            let path = recipient.forward_path.as_str();
+            insert.execute(params![id, recipient.number, path, &*leased.lane.0, message.accepted_at.0])?;
+            applied.recipients += 1;
+        }
+    }
+    applied.messages += 1;
+    Ok(())
+}
+
+fn apply_settle(writer: &Connection, settle: &Settle, applied: &mut Applied) -> Result<()> {
+    let id = settle.message.to_number();
+    let mut gone = 0;
+    for (number, settled) in &settle.recipients {
+        match settled {
+            Settled::Done => {
+                let mut delete =
+                    writer.prepare_cached("DELETE FROM recipient WHERE message = ?1 AND number = ?2")?;
+                gone += i64::try_from(delete.execute(params![id, number])?).unwrap_or_default();
+            }
+            Settled::Deferred { attempts, next_at, delay_told, lane, last } => {
+                let last = serde_json::to_string(last).ok();
+                writer
+                    .prepare_cached(DEFER)?
+                    .execute(params![id, number, attempts, next_at.0, delay_told, &*lane.0, last, NEVER.0])?;
+            }
+        }
+    }
+    applied.recipients -= gone;
+    let waits = "SELECT 1 FROM recipient WHERE message = ?1 LIMIT 1";
+    if gone > 0 && !writer.prepare_cached(waits)?.exists([id])? {
+        delete_message(writer, settle.message, applied)?;
+    }
+    for report in &settle.reports {
+        insert(writer, report, applied)?;
+    }
+    Ok(())
+}
+
+/// Deletes a message that has no recipients left. Says whether there was one.
+fn delete_message(writer: &Connection, id: QueueId, applied: &mut Applied) -> Result<bool> {
+    let gone: Option<(bool, bool)> = writer
+        .prepare_cached("DELETE FROM message WHERE id = ?1 RETURNING in_file, held IS NOT NULL")?
+        .query_row([id.to_number()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((in_file, held)) = gone else {
+        return Ok(false);
+    };
+    applied.messages -= 1;
+    applied.held -= i64::from(held);
+    if in_file {
+        // The file goes after the commit: until then the row still needs it.
+        applied.files.push(id);
+    } else {
+        writer.prepare_cached("DELETE FROM body WHERE id = ?1")?.execute([id.to_number()])?;
+    }
+    Ok(true)
+}
+
+fn hasten(writer: &Connection, id: Option<QueueId>, now: UnixMillis) -> Result<Told> {
+    // What is due already counts too: its lane may be blocked, and is to be tried as well.
+    let (lanes, count, update) = match id {
+        Some(_) => (LANES_OF_ONE, COUNT_OF_ONE, HASTEN_ONE),
+        None => (LANES_OF_ALL, COUNT_OF_ALL, HASTEN_ALL),
+    };
+    let id = id.map_or(0, QueueId::to_number);
+    let lanes = writer
+        .prepare_cached(lanes)?
+        .query_map(params![id, NEVER.0], |row| Ok(LaneKey(row.get::<_, String>(0)?.into())))?
+        .collect::<Result<Vec<_>>>()?;
+    let count: i64 = writer.prepare_cached(count)?.query_row(params![id, NEVER.0], |row| row.get(0))?;
+    writer.prepare_cached(update)?.execute(params![id, NEVER.0, now.0])?;
+    Ok(Told::Hastened(lanes, usize::try_from(count).unwrap_or_default()))
+}
+
+fn remove(writer: &Connection, book: &Arc<LeaseBook>, id: QueueId, applied: &mut Applied) -> Result<()> {
+    let numbers = writer
+        .prepare_cached("SELECT number FROM recipient WHERE message = ?1")?
+        .query_map([id.to_number()], |row| row.get(0))?
+        .collect::<Result<Vec<u32>>>()?;
+    let lease = book.lease(id, &numbers);
+    if lease.as_ref().map_or(0, |lease| lease.recipients().len()) < numbers.len() {
+        applied.told = Told::Removed(Removal::Leased, None);
+        return Ok(());
+    }
+    let deleted =
+        writer.prepare_cached("DELETE FROM recipient WHERE message = ?1")?.execute([id.to_number()])?;
+    applied.recipients -= i64::try_from(deleted).unwrap_or_default();
+    let known = delete_message(writer, id, applied)?;
+    let removal = if known { Removal::Removed } else { Removal::Unknown };
+    applied.told = Told::Removed(removal, lease);
+    Ok(())
+}
+
+fn hold(writer: &Connection, id: QueueId, reason: &str, applied: &mut Applied) -> Result<()> {
+    let id = id.to_number();
+    let changed = writer
+        .prepare_cached("UPDATE message SET held = ?2 WHERE id = ?1 AND held IS NULL")?
+        .execute(params![id, reason])?;
+    writer
+        .prepare_cached("UPDATE recipient SET next_at = ?2 WHERE message = ?1")?
+        .execute(params![id, NEVER.0])?;
+    applied.held += i64::try_from(changed).unwrap_or_default();
+    Ok(())
+}
+
+/// When a held message is due.
+pub(super) const NEVER: UnixMillis = UnixMillis(i64::MAX);
+
+/// Every lane, found by steps through the index: its cost grows with the lanes, not the queue.
+pub(super) const LANES_OF_ALL: &str = "
+    WITH RECURSIVE lanes (lane) AS (
+        SELECT MIN(lane) FROM recipient
+        UNION ALL
+        SELECT (SELECT MIN(r.lane) FROM recipient r WHERE r.lane > lanes.lane)
+        FROM lanes WHERE lanes.lane IS NOT NULL)
+    SELECT lane, first_at FROM (
+        SELECT lane, (SELECT MIN(next_at) FROM recipient r WHERE r.lane = lanes.lane) AS first_at
+        FROM lanes WHERE lane IS NOT NULL)
+    WHERE ?1 = ?1 AND first_at < ?2";
+
+const LANES_OF_ONE: &str = "SELECT DISTINCT lane FROM recipient WHERE message = ?1 AND next_at < ?2";
+const COUNT_OF_ONE: &str = "SELECT COUNT(*) FROM recipient WHERE message = ?1 AND next_at < ?2";
+const COUNT_OF_ALL: &str = "SELECT COUNT(*) FROM recipient WHERE ?1 = ?1 AND next_at < ?2";
+const HASTEN_ONE: &str =
+    "UPDATE recipient SET next_at = ?3 WHERE message = ?1 AND next_at < ?2 AND next_at > ?3";
+const HASTEN_ALL: &str = "UPDATE recipient SET next_at = ?3 WHERE ?1 = ?1 AND next_at < ?2 AND next_at > ?3";
+
+const INSERT_MESSAGE: &str = "
+    INSERT INTO message (id, accepted_at, reverse_path, body, size, in_file, connector, sealed, message_id)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+
+/// A fresh recipient is due at once.
+const INSERT_RECIPIENT: &str = "
+    INSERT INTO recipient (message, number, forward_path, lane, accepted_at, attempts, next_at, delay_told)
+    VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5, 0)";
+
+/// A message may have been held while its attempt was under way; then it stays so.
+const DEFER: &str = "
+    UPDATE recipient SET attempts = ?3, delay_told = ?5, lane = ?6, last = ?7,
+        next_at = CASE WHEN EXISTS (SELECT 1 FROM message WHERE id = ?1 AND held IS NOT NULL)
+            THEN ?8 ELSE ?4 END
+    WHERE message = ?1 AND number = ?2";

@@ -1,0 +1,140 @@
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::mail::{Content, QueueId, UnixMillis};
+use crate::spool::body::{Bodies, Undo};
+use crate::spool::{
+    LaneKey, Lease, LeaseBook, Leased, NewContent, NewMessage, QueuedRecipient, Removal, Settled, SpoolFault,
+    StoredMessage,
+};
+
+/// Where an answer goes. Nobody may be waiting any more.
+pub(super) type Answer<T> = oneshot::Sender<Result<T, SpoolFault>>;
+
+/// What the writer is asked for.
+pub(super) enum Op {
+    /// Take a message over.
+    Put { fresh: Fresh, answer: Answer<Vec<Leased>> },
+    /// Write what an attempt came to.
+    Settle(Settle),
+    /// Make recipients due.
+    Hasten { id: Option<QueueId>, now: UnixMillis, answer: Answer<(Vec<LaneKey>, usize)> },
+    /// Take a message out.
+    Remove { id: QueueId, answer: Answer<Removal> },
+    /// Keep a message back. The lease, if there is one, ends with the commit.
+    Hold { id: QueueId, reason: String, lease: Option<Lease> },
+}
+
+/// A settlement on its way.
+pub(super) struct Settle {
+    pub(super) message: QueueId,
+    pub(super) lease: Lease,
+    pub(super) recipients: Vec<(u32, Settled)>,
+    pub(super) reports: Vec<Fresh>,
+    pub(super) answer: Answer<Vec<Leased>>,
+}
+
+/// A new message, leased already: once its rows are committed they can be seen, and nobody may
+/// lease them in between.
+pub(super) struct Fresh {
+    pub(super) message: Arc<StoredMessage>,
+    pub(super) leased: Vec<Leased>,
+    pub(super) content: FreshContent,
+}
+
+/// Where the content of a new message is.
+pub(super) enum FreshContent {
+    /// It goes into a row.
+    Row(Arc<[u8]>),
+    /// It lies in a file.
+    File(Undo),
+}
+
+impl Op {
+    /// Octets of content that this adds to a group.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Put { fresh, .. } => fresh.bytes(),
+            Self::Settle(settle) => settle.reports.iter().map(Fresh::bytes).fold(0, usize::saturating_add),
+            Self::Hasten { .. } | Self::Remove { .. } | Self::Hold { .. } => 0,
+        }
+    }
+
+    /// Whether nobody is kept waiting for it: a settlement that causes no message.
+    pub(super) fn can_wait(&self) -> bool {
+        match self {
+            Self::Settle(settle) => settle.reports.is_empty(),
+            Self::Put { .. } | Self::Hasten { .. } | Self::Remove { .. } | Self::Hold { .. } => false,
+        }
+    }
+}
+
+impl Fresh {
+    /// Leases a message's recipients, lane by lane.
+    ///
+    /// # Errors
+    /// [`SpoolFault::Failed`] if it has no recipients, not one lane for each, another message's
+    /// content, or a name that is in use.
+    pub(super) fn prepare(
+        new: NewMessage,
+        book: &Arc<LeaseBook>,
+        bodies: &Bodies,
+    ) -> Result<Self, SpoolFault> {
+        let refuse = |what: &str| Err(SpoolFault::Failed(format!("message {}: {what}", new.id)));
+        let recipients = new.envelope.recipients;
+        if recipients.is_empty() || recipients.len() != new.lanes.len() {
+            return refuse("it needs recipients, and one lane for each");
+        }
+        let (content, kept) = match new.content {
+            NewContent::Held(bytes) => (Content::Held(Arc::clone(&bytes)), FreshContent::Row(bytes)),
+            NewContent::Stored(stored) if stored.id == new.id => {
+                (bodies.content(new.id, stored.content.len()), FreshContent::File(stored.undo))
+            }
+            NewContent::Stored(_) => return refuse("the file belongs to another message"),
+        };
+        let message = Arc::new(StoredMessage {
+            id: new.id,
+            reverse_path: new.envelope.reverse_path,
+            body: new.envelope.body,
+            size: content.len(),
+            accepted_at: new.accepted_at,
+            origin: new.origin,
+        });
+        let mut lanes: Vec<(LaneKey, Vec<QueuedRecipient>)> = Vec::new();
+        for (number, (forward_path, lane)) in (0_u32..).zip(recipients.into_iter().zip(new.lanes)) {
+            let recipient = QueuedRecipient { number, forward_path, attempts: 0, delay_told: false };
+            match lanes.iter_mut().find(|(key, _)| *key == lane) {
+                Some((_, members)) => members.push(recipient),
+                None => lanes.push((lane, vec![recipient])),
+            }
+        }
+        let mut leased = Vec::with_capacity(lanes.len());
+        for (lane, recipients) in lanes {
+            let numbers: Vec<u32> = recipients.iter().map(|r| r.number).collect();
+            let Some(lease) = book.lease(new.id, &numbers).filter(|l| l.recipients().len() == numbers.len())
+            else {
+                return refuse("a message of this name is being worked on");
+            };
+            let (message, content) = (Arc::clone(&message), Some(content.clone()));
+            leased.push(Leased { message, recipients, lane, content, lease });
+        }
+        Ok(Self { message, leased, content: kept })
+    }
+
+    /// The file stays where it is, and the leases go to the caller.
+    pub(super) fn taken(self) -> Vec<Leased> {
+        match self.content {
+            FreshContent::File(undo) => undo.keep(),
+            FreshContent::Row(_) => {}
+        }
+        self.leased
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.content {
+            FreshContent::Row(bytes) => bytes.len(),
+            FreshContent::File(_) => 0,
+        }
+    }
+}

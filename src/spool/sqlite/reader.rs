@@ -1,0 +1,306 @@
+//! The thread that leases what is due and looks things up, with a connection that only reads.
+
+use std::collections::HashSet;
+use std::fs;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::apply::{LANES_OF_ALL, NEVER};
+use super::ops::Op;
+use super::rows;
+use super::shared::Shared;
+use crate::mail::{Content, QueueId, UnixMillis};
+use crate::spool::{Due, DueWindow, LaneKey, Lease, Leased, QueuedMessage, SpoolFault};
+
+/// A question to the reader; it carries where its answer goes.
+pub(super) type Question = Box<dyn FnOnce(&Reader) + Send>;
+
+pub(super) struct Reader {
+    connection: Connection,
+    shared: Arc<Shared>,
+    /// For messages that must be kept back.
+    writer: Sender<Op>,
+}
+
+/// Which recipients of a lane are wanted.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Due { now: UnixMillis },
+    Overdue { delay: UnixMillis, expire: UnixMillis },
+}
+
+impl Wanted {
+    fn takes(self, mark: &rows::Mark) -> bool {
+        match self {
+            Self::Due { now } => mark.next_at <= now,
+            Self::Overdue { delay, expire } => {
+                mark.next_at < NEVER
+                    && (mark.accepted_at < expire || (!mark.delay_told && mark.accepted_at < delay))
+            }
+        }
+    }
+}
+
+impl Reader {
+    pub(super) fn new(connection: Connection, shared: Arc<Shared>, writer: Sender<Op>) -> Self {
+        Self { connection, shared, writer }
+    }
+
+    /// Answers until nobody can ask any more.
+    pub(super) fn run(self, questions: &Receiver<Question>) {
+        for question in questions {
+            question(&self);
+        }
+    }
+
+    pub(super) fn due(&self, window: &DueWindow) -> Result<Due, SpoolFault> {
+        let wanted = Wanted::Due { now: window.now };
+        let (leases, next_at) = self.lease_due(window).map_err(|error| failed(&error))?;
+        let count = leases.len();
+        let leased = self.confirm(&window.lane, leases, wanted)?;
+        // What was leased but not confirmed has changed meanwhile; the lane is to be asked again.
+        let next_at = if leased.len() < count { Some(window.now) } else { next_at };
+        Ok(Due { leased, next_at })
+    }
+
+    pub(super) fn overdue(
+        &self,
+        lane: &LaneKey,
+        delay: Option<UnixMillis>,
+        expire: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<Leased>, SpoolFault> {
+        let delay = delay.unwrap_or(UnixMillis(i64::MIN));
+        let wanted = Wanted::Overdue { delay, expire };
+        let lease = || {
+            let mut statement = self.connection.prepare_cached(OVERDUE)?;
+            let mut found = statement.query(params![&*lane.0, NEVER.0, expire.0, delay.0])?;
+            let mut picked = Picked::default();
+            while picked.leases.len() < limit {
+                let Some(row) = found.next()? else { break };
+                let (id, number) = (QueueId::from_number(row.get(0)?), row.get(1)?);
+                if picked.may_take(self, id, number) {
+                    self.pick(&mut picked, id, lane, wanted)?;
+                }
+            }
+            Ok(picked.leases)
+        };
+        let leases = lease().map_err(|error| failed(&error))?;
+        self.confirm(lane, leases, wanted)
+    }
+
+    /// Leases what seems due, and finds when the next recipient is due that is neither leased by
+    /// somebody else nor here.
+    fn lease_due(&self, window: &DueWindow) -> Result<(Leases, Option<UnixMillis>)> {
+        let wanted = Wanted::Due { now: window.now };
+        let mut statement = self.connection.prepare_cached(DUE)?;
+        let mut found = statement.query(params![&*window.lane.0, NEVER.0])?;
+        let mut picked = Picked::default();
+        while let Some(row) = found.next()? {
+            let next_at = UnixMillis(row.get(0)?);
+            let (id, number) = (QueueId::from_number(row.get(1)?), row.get(2)?);
+            if !picked.may_take(self, id, number) {
+                continue;
+            }
+            if next_at > window.now || picked.leases.len() >= window.limit {
+                return Ok((picked.leases, Some(next_at)));
+            }
+            self.pick(&mut picked, id, &window.lane, wanted)?;
+        }
+        Ok((picked.leases, None))
+    }
+
+    /// Leases every recipient of a message that is wanted in a lane.
+    fn pick(&self, picked: &mut Picked, id: QueueId, lane: &LaneKey, wanted: Wanted) -> Result<()> {
+        let marks = rows::marks(&self.connection, id, lane)?;
+        let numbers: Vec<u32> = marks.iter().filter(|m| wanted.takes(m)).map(|m| m.number).collect();
+        if let Some(lease) = self.shared.book.lease(id, &numbers) {
+            picked.seen.insert(id);
+            picked.leases.push((id, lease));
+        }
+        Ok(())
+    }
+
+    /// Reads what was leased, and ends the lease of what is not wanted any more.
+    ///
+    /// The rows that led to a lease came from a view of the database that may be older than a
+    /// settlement. But a settlement ends its lease only after its commit: whoever could lease a
+    /// recipient sees, in a view begun **after** the lease was taken, all that was settled before.
+    /// So only this second view decides, and values are taken from it alone.
+    fn confirm(&self, lane: &LaneKey, leases: Leases, wanted: Wanted) -> Result<Vec<Leased>, SpoolFault> {
+        if leases.is_empty() {
+            return self.unless_broken(Vec::new());
+        }
+        let read = || {
+            let view = self.connection.unchecked_transaction()?;
+            let mut confirmed = Vec::with_capacity(leases.len());
+            for (id, lease) in leases {
+                confirmed.extend(self.confirm_one(lane, id, lease, wanted)?);
+            }
+            view.commit()?;
+            Ok(confirmed)
+        };
+        let confirmed = read().map_err(|error: rusqlite::Error| failed(&error))?;
+        self.unless_broken(confirmed)
+    }
+
+    fn confirm_one(
+        &self,
+        lane: &LaneKey,
+        id: QueueId,
+        lease: Lease,
+        wanted: Wanted,
+    ) -> Result<Option<Leased>> {
+        let mut lease = lease;
+        let Some(row) = rows::message(&self.connection, id)? else {
+            return Ok(None);
+        };
+        if row.held.is_some() {
+            return Ok(None);
+        }
+        let marks = rows::marks(&self.connection, id, lane)?;
+        let mut taken: Vec<_> = marks.into_iter().filter(|mark| wanted.takes(mark)).collect();
+        lease.retain(|number| taken.iter().any(|mark| mark.number == number));
+        taken.retain(|mark| lease.recipients().contains(&mark.number));
+        let recipients: Result<Vec<_>, String> = taken.into_iter().map(rows::Mark::decode).collect();
+        match (row.decode(), recipients) {
+            (_, Ok(recipients)) if recipients.is_empty() => Ok(None),
+            (Ok(message), Ok(recipients)) => Ok(Some(Leased {
+                message: Arc::new(message),
+                recipients,
+                lane: lane.clone(),
+                content: None,
+                lease,
+            })),
+            (Err(reason), _) | (_, Err(reason)) => {
+                // One row that can't be read must not stop the others; it waits for somebody.
+                self.hold(id, reason, Some(lease));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Once the engine is broken, leases end without a commit behind them: nothing may be handed
+    /// out again until start-up has seen what is on disk.
+    fn unless_broken(&self, leased: Vec<Leased>) -> Result<Vec<Leased>, SpoolFault> {
+        match self.shared.fault() {
+            Some(fault) => Err(fault),
+            None => Ok(leased),
+        }
+    }
+
+    fn hold(&self, id: QueueId, reason: String, lease: Option<Lease>) {
+        // Without a writer the engine is broken, and says so elsewhere.
+        let _ = self.writer.send(Op::Hold { id, reason, lease });
+    }
+
+    pub(super) fn read(&self, id: QueueId) -> Result<Content, SpoolFault> {
+        let found = rows::content(&self.connection, id).map_err(|error| failed(&error))?;
+        let Some((size, row)) = found else {
+            return Err(SpoolFault::Failed(format!("message {id} is not in the queue")));
+        };
+        let (content, length) = match row {
+            Some(bytes) => {
+                let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                (Content::Held(bytes), Some(length))
+            }
+            None => {
+                let length = fs::metadata(self.shared.bodies.path(id)).map(|file| file.len()).ok();
+                (self.shared.bodies.content(id, size), length)
+            }
+        };
+        if length == Some(size) {
+            return Ok(content);
+        }
+        let reason = format!("the content should have {size} octets, and is missing or of another size");
+        self.hold(id, reason.clone(), None);
+        Err(SpoolFault::Failed(format!("message {id}: {reason}")))
+    }
+
+    pub(super) fn lanes(&self) -> Result<Vec<(LaneKey, UnixMillis)>, SpoolFault> {
+        let read = || {
+            self.connection
+                .prepare_cached(LANES_OF_ALL)?
+                .query_map(params![0, NEVER.0], |row| {
+                    Ok((LaneKey(row.get::<_, String>(0)?.into()), UnixMillis(row.get(1)?)))
+                })?
+                .collect::<Result<Vec<_>>>()
+        };
+        read().map_err(|error: rusqlite::Error| failed(&error))
+    }
+
+    pub(super) fn list(
+        &self,
+        after: Option<QueueId>,
+        limit: usize,
+    ) -> Result<Vec<QueuedMessage>, SpoolFault> {
+        let read = || {
+            let after = after.map_or(i64::MIN, QueueId::to_number);
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let view = self.connection.unchecked_transaction()?;
+            let ids = self
+                .connection
+                .prepare_cached("SELECT id FROM message WHERE id > ?1 ORDER BY id LIMIT ?2")?
+                .query_map([after, limit], |row| row.get(0).map(QueueId::from_number))?
+                .collect::<Result<Vec<_>>>()?;
+            let mut listed = Vec::with_capacity(ids.len());
+            for id in ids {
+                listed.extend(rows::queued(&self.connection, id, &self.shared.book)?);
+            }
+            view.commit()?;
+            Ok(listed)
+        };
+        read().map_err(|error: rusqlite::Error| failed(&error))
+    }
+
+    pub(super) fn show(&self, id: QueueId) -> Result<Option<QueuedMessage>, SpoolFault> {
+        let read = || {
+            let view = self.connection.unchecked_transaction()?;
+            let shown = rows::queued(&self.connection, id, &self.shared.book)?;
+            view.commit()?;
+            Ok(shown)
+        };
+        read().map_err(|error: rusqlite::Error| failed(&error))
+    }
+}
+
+/// Messages leased, not yet confirmed.
+type Leases = Vec<(QueueId, Lease)>;
+
+/// The messages leased by one question.
+#[derive(Default)]
+struct Picked {
+    leases: Leases,
+    seen: HashSet<QueueId>,
+}
+
+impl Picked {
+    fn may_take(&self, reader: &Reader, id: QueueId, number: u32) -> bool {
+        !self.seen.contains(&id) && !reader.shared.book.holds(id, number)
+    }
+}
+
+/// The largest id in use; `None` where nothing is queued.
+///
+/// # Errors
+/// What the database gave.
+pub(super) fn last_id(connection: &Connection) -> Result<Option<QueueId>> {
+    let largest: Option<Option<i64>> =
+        connection.query_row("SELECT MAX(id) FROM message", [], |row| row.get(0)).optional()?;
+    Ok(largest.flatten().map(QueueId::from_number))
+}
+
+fn failed(error: &rusqlite::Error) -> SpoolFault {
+    SpoolFault::Failed(error.to_string())
+}
+
+pub(super) const DUE: &str = "
+    SELECT next_at, message, number FROM recipient
+    WHERE lane = ?1 AND next_at < ?2 ORDER BY next_at, message, number";
+
+pub(super) const OVERDUE: &str = "
+    SELECT message, number FROM recipient
+    WHERE lane = ?1 AND next_at < ?2 AND (accepted_at < ?3 OR (delay_told = 0 AND accepted_at < ?4))
+    ORDER BY next_at, message, number";

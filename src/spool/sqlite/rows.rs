@@ -1,0 +1,174 @@
+//! Rows and what they say.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Result, Row};
+
+use crate::mail::{BodyType, Mailbox, QueueId, ReversePath, UnixMillis};
+use crate::spool::{
+    LaneKey, LastTrouble, LeaseBook, Origin, QueuedMessage, QueuedRecipient, QueuedRow, StoredMessage,
+};
+
+/// A message's row as it stands.
+pub(super) struct MessageRow {
+    id: QueueId,
+    accepted_at: UnixMillis,
+    reverse_path: String,
+    body: i64,
+    size: i64,
+    origin: Origin,
+    pub(super) held: Option<String>,
+}
+
+/// A recipient's row as it stands, without its last trouble.
+pub(super) struct Mark {
+    pub(super) number: u32,
+    pub(super) next_at: UnixMillis,
+    pub(super) accepted_at: UnixMillis,
+    pub(super) delay_told: bool,
+    attempts: u32,
+    forward_path: String,
+}
+
+impl MessageRow {
+    /// Its values, or why they are none.
+    pub(super) fn decode(self) -> Result<StoredMessage, String> {
+        let reverse_path = ReversePath::parse(&self.reverse_path)
+            .map_err(|fault| format!("its reverse-path can't be read: {fault}"))?;
+        let body = match self.body {
+            0 => BodyType::SevenBit,
+            1 => BodyType::EightBitMime,
+            other => return Err(format!("its body type {other} is unknown")),
+        };
+        let size = u64::try_from(self.size).map_err(|_| format!("its size {} is none", self.size))?;
+        let (id, accepted_at, origin) = (self.id, self.accepted_at, self.origin);
+        Ok(StoredMessage { id, reverse_path, body, size, accepted_at, origin })
+    }
+}
+
+impl Mark {
+    /// Its values, or why they are none.
+    pub(super) fn decode(self) -> Result<QueuedRecipient, String> {
+        let forward_path = Mailbox::parse(&self.forward_path).map_err(|fault| {
+            format!("the forward-path of recipient {} can't be read: {fault}", self.number)
+        })?;
+        let (number, attempts, delay_told) = (self.number, self.attempts, self.delay_told);
+        Ok(QueuedRecipient { number, forward_path, attempts, delay_told })
+    }
+}
+
+/// A message's row.
+///
+/// # Errors
+/// What the database gave.
+pub(super) fn message(connection: &Connection, id: QueueId) -> Result<Option<MessageRow>> {
+    let read = |row: &Row<'_>| {
+        let connector: Option<String> = row.get(4)?;
+        let origin =
+            Origin { connector: connector.map(Arc::from), sealed: row.get(5)?, message_id: row.get(6)? };
+        Ok(MessageRow {
+            id,
+            accepted_at: UnixMillis(row.get(0)?),
+            reverse_path: row.get(1)?,
+            body: row.get(2)?,
+            size: row.get(3)?,
+            origin,
+            held: row.get(7)?,
+        })
+    };
+    connection.prepare_cached(MESSAGE)?.query_row([id.to_number()], read).optional()
+}
+
+/// A message's recipients in a lane.
+///
+/// # Errors
+/// What the database gave.
+pub(super) fn marks(connection: &Connection, id: QueueId, lane: &LaneKey) -> Result<Vec<Mark>> {
+    let read = |row: &Row<'_>| {
+        Ok(Mark {
+            number: row.get(0)?,
+            next_at: UnixMillis(row.get(1)?),
+            accepted_at: UnixMillis(row.get(2)?),
+            delay_told: row.get(3)?,
+            attempts: row.get(4)?,
+            forward_path: row.get(5)?,
+        })
+    };
+    connection.prepare_cached(MARKS)?.query_map((id.to_number(), &*lane.0), read)?.collect()
+}
+
+/// The size a message should have, and its content unless it lies in a file.
+type Stored = (u64, Option<Arc<[u8]>>);
+
+/// The size a message should have and the content, where it lies in a row.
+///
+/// # Errors
+/// What the database gave.
+pub(super) fn content(connection: &Connection, id: QueueId) -> Result<Option<Stored>> {
+    let read = |row: &Row<'_>| {
+        let size: i64 = row.get(0)?;
+        let in_file: bool = row.get(1)?;
+        // A row that is missing reads as no octets, which no size matches.
+        let bytes = row.get_ref(2)?.as_blob_or_null()?.unwrap_or_default();
+        Ok((u64::try_from(size).unwrap_or_default(), (!in_file).then(|| Arc::from(bytes))))
+    };
+    connection.prepare_cached(CONTENT)?.query_row([id.to_number()], read).optional()
+}
+
+/// A message as it is listed. What can't be read is shown as far as it can be.
+///
+/// # Errors
+/// What the database gave.
+pub(super) fn queued(
+    connection: &Connection,
+    id: QueueId,
+    book: &LeaseBook,
+) -> Result<Option<QueuedMessage>> {
+    let Some(row) = message(connection, id)? else {
+        return Ok(None);
+    };
+    let held = row.held.is_some();
+    let read = |found: &Row<'_>| {
+        let (path, lane): (String, String) = (found.get(1)?, found.get(2)?);
+        let last: Option<String> = found.get(5)?;
+        let next_at = UnixMillis(found.get(4)?);
+        let Ok(forward_path) = Mailbox::parse(&path) else {
+            return Ok(None);
+        };
+        Ok(Some(QueuedRow {
+            forward_path,
+            lane: LaneKey(lane.into()),
+            attempts: found.get(3)?,
+            // A held message is never due; since when it waits says more.
+            next_at: if held { row.accepted_at } else { next_at },
+            leased: book.holds(id, found.get(0)?),
+            last: last.and_then(|text| serde_json::from_str::<LastTrouble>(&text).ok()),
+        }))
+    };
+    let recipients = connection
+        .prepare_cached(QUEUED)?
+        .query_map([id.to_number()], read)?
+        .filter_map(Result::transpose)
+        .collect::<Result<Vec<_>>>()?;
+    let reverse_path = ReversePath::parse(&row.reverse_path).unwrap_or(ReversePath::NULL);
+    let size = u64::try_from(row.size).unwrap_or_default();
+    let (accepted_at, origin, held) = (row.accepted_at, row.origin, row.held);
+    Ok(Some(QueuedMessage { id, reverse_path, accepted_at, size, origin, held, recipients }))
+}
+
+const MESSAGE: &str = "
+    SELECT accepted_at, reverse_path, body, size, connector, sealed, message_id, held
+    FROM message WHERE id = ?1";
+
+/// The primary key finds a message's few rows; the lane only sorts them out.
+const MARKS: &str = "
+    SELECT number, next_at, accepted_at, delay_told, attempts, forward_path
+    FROM recipient WHERE message = ?1 AND +lane = ?2 ORDER BY number";
+
+const CONTENT: &str = "
+    SELECT message.size, message.in_file, body.content
+    FROM message LEFT JOIN body ON body.id = message.id WHERE message.id = ?1";
+
+const QUEUED: &str = "
+    SELECT number, forward_path, lane, attempts, next_at, last
+    FROM recipient WHERE message = ?1 ORDER BY number";

@@ -1,0 +1,75 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tokio::sync::watch;
+
+use super::apply::Applied;
+use crate::spool::body::Bodies;
+use crate::spool::{LeaseBook, SpoolFault, Stats};
+
+/// What the two threads and the callers share.
+pub(super) struct Shared {
+    pub(super) book: Arc<LeaseBook>,
+    pub(super) bodies: Bodies,
+    broken: watch::Sender<Option<SpoolFault>>,
+    messages: AtomicI64,
+    recipients: AtomicI64,
+    held: AtomicI64,
+}
+
+impl Shared {
+    pub(super) fn new(bodies: Bodies, stats: Stats) -> Self {
+        let counter = |count: u64| AtomicI64::new(i64::try_from(count).unwrap_or(i64::MAX));
+        Self {
+            book: Arc::new(LeaseBook::default()),
+            bodies,
+            broken: watch::Sender::new(None),
+            messages: counter(stats.messages),
+            recipients: counter(stats.recipients),
+            held: counter(stats.held),
+        }
+    }
+
+    /// Moves the counters by what was committed.
+    pub(super) fn count(&self, applied: &Applied) {
+        self.messages.fetch_add(applied.messages, Ordering::Relaxed);
+        self.recipients.fetch_add(applied.recipients, Ordering::Relaxed);
+        self.held.fetch_add(applied.held, Ordering::Relaxed);
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let read = |counter: &AtomicI64| u64::try_from(counter.load(Ordering::Relaxed)).unwrap_or_default();
+        Stats { messages: read(&self.messages), recipients: read(&self.recipients), held: read(&self.held) }
+    }
+
+    /// Why the engine can't go on, if it can't.
+    pub(super) fn fault(&self) -> Option<SpoolFault> {
+        self.broken.borrow().clone()
+    }
+
+    /// Ends service. The first reason stays.
+    pub(super) fn set_broken(&self, fault: SpoolFault) {
+        self.broken.send_if_modified(|broken| {
+            let first = broken.is_none();
+            if first {
+                *broken = Some(fault);
+            }
+            first
+        });
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Option<SpoolFault>> {
+        self.broken.subscribe()
+    }
+}
+
+/// Ends service if the thread that has it panics: nothing would be answered any more.
+pub(super) struct Alarm(pub(super) Arc<Shared>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set_broken(SpoolFault::Broken("a thread of the spool ended; restart the service".into()));
+        }
+    }
+}

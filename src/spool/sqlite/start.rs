@@ -1,0 +1,128 @@
+//! Opening: the lock, the database, what a crash left, the two threads.
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use rusqlite::{Connection, Result, TransactionBehavior, params};
+
+use super::apply::NEVER;
+use super::reader::{Reader, last_id};
+use super::schema::{open_reader, open_writer};
+use super::shared::{Alarm, Shared};
+use super::writer::Writer;
+use super::{OpenFault, SqliteSpool};
+use crate::mail::QueueId;
+use crate::spool::Stats;
+use crate::spool::body::{Bodies, sync_folder};
+use crate::spool::recover::{Recovered, Row, sweep};
+
+pub(super) fn open(data_dir: &Path) -> Result<(Arc<SqliteSpool>, Recovered), OpenFault> {
+    let folder = |error| OpenFault::Folder(data_dir.to_owned(), error);
+    DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(folder)?;
+    let lock = lock(&data_dir.join("lock"))?;
+    let bodies = Bodies::below(data_dir).map_err(folder)?;
+    let path = data_dir.join("spool.sqlite");
+    let (mut writer, new_database) = open_writer(&path)?;
+    sync_folder(data_dir).map_err(folder)?;
+
+    let faulty = |error| OpenFault::Database(path.clone(), error);
+    let rows = rows_in_files(&writer).map_err(faulty)?;
+    let mut recovered = sweep(&bodies, &rows, new_database).map_err(folder)?;
+    write_down(&mut writer, &recovered).map_err(faulty)?;
+    recovered.stats = count(&writer).map_err(faulty)?;
+    let last = last_id(&writer).map_err(faulty)?;
+    let reader = open_reader(&path)?;
+
+    let shared = Arc::new(Shared::new(bodies, recovered.stats));
+    let (ops, ops_in) = mpsc::channel();
+    let (questions, questions_in) = mpsc::channel();
+    let mut spool = SqliteSpool {
+        shared: Arc::clone(&shared),
+        last_id: AtomicI64::new(last.map_or(0, QueueId::to_number)),
+        ops: Some(ops.clone()),
+        questions: Some(questions),
+        writer: None,
+        reader: None,
+        _lock: lock,
+    };
+    let writer = Writer::new(writer, Arc::clone(&shared), ops_in);
+    let alarm = Alarm(Arc::clone(&shared));
+    spool.writer = Some(spawn("spool-writer", alarm, || writer.run())?);
+    let alarm = Alarm(Arc::clone(&shared));
+    let reader = Reader::new(reader, shared, ops);
+    spool.reader = Some(spawn("spool-reader", alarm, move || reader.run(&questions_in))?);
+    Ok((Arc::new(spool), recovered))
+}
+
+fn lock(path: &Path) -> Result<File, OpenFault> {
+    let folder = |error| OpenFault::Folder(path.to_owned(), error);
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(folder)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenFault::Locked(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(folder(error)),
+    }
+}
+
+fn spawn(
+    name: &str,
+    alarm: Alarm,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<thread::JoinHandle<()>, OpenFault> {
+    let guarded = move || {
+        let _alarm = alarm;
+        work();
+    };
+    let spawned: io::Result<_> = thread::Builder::new().name(name.to_owned()).spawn(guarded);
+    spawned.map_err(OpenFault::Thread)
+}
+
+fn rows_in_files(connection: &Connection) -> Result<BTreeMap<QueueId, Row>> {
+    connection
+        .prepare("SELECT id, size, held FROM message WHERE in_file = 1")?
+        .query_map([], |row| {
+            let size: i64 = row.get(1)?;
+            let size = u64::try_from(size).unwrap_or_default();
+            Ok((QueueId::from_number(row.get(0)?), Row { size, held: row.get(2)? }))
+        })?
+        .collect()
+}
+
+/// Keeps back and releases in one commit.
+fn write_down(writer: &mut Connection, recovered: &Recovered) -> Result<()> {
+    if recovered.held.is_empty() && recovered.released.is_empty() {
+        return Ok(());
+    }
+    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (id, reason) in &recovered.held {
+        let id = id.to_number();
+        transaction.execute("UPDATE message SET held = ?2 WHERE id = ?1", params![id, reason])?;
+        transaction.execute("UPDATE recipient SET next_at = ?2 WHERE message = ?1", params![id, NEVER.0])?;
+    }
+    for id in &recovered.released {
+        let id = id.to_number();
+        transaction.execute("UPDATE message SET held = NULL WHERE id = ?1", [id])?;
+        transaction.execute("UPDATE recipient SET next_at = accepted_at WHERE message = ?1", [id])?;
+    }
+    transaction.commit()
+}
+
+/// Counts leaves of the smallest index, not messages.
+fn count(connection: &Connection) -> Result<Stats> {
+    let count = |sql| {
+        let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+        Ok::<_, rusqlite::Error>(u64::try_from(count).unwrap_or_default())
+    };
+    Ok(Stats {
+        messages: count("SELECT COUNT(*) FROM message")?,
+        recipients: count("SELECT COUNT(*) FROM recipient")?,
+        held: count("SELECT COUNT(*) FROM message WHERE held IS NOT NULL")?,
+    })
+}

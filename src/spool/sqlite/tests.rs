@@ -1,0 +1,278 @@
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::*;
+use crate::mail::{BodyType, Envelope, Mailbox, ReversePath};
+use crate::spool::{LastTrouble, NewContent, Origin, Settled, StoredBody};
+
+mod room;
+mod upkeep;
+
+const NOW: UnixMillis = UnixMillis(1_780_000_000_000);
+
+fn open(folder: &Path) -> (Arc<SqliteSpool>, Recovered) {
+    SqliteSpool::open(Settings { data_dir: folder.to_owned() }).expect("it opens")
+}
+
+fn lane(name: &str) -> LaneKey {
+    LaneKey(name.into())
+}
+
+/// A message to one recipient for each lane named, accepted `late` milliseconds after [`NOW`].
+fn message(id: QueueId, lanes: &[&str], late: i64) -> NewMessage {
+    let path = |number| Mailbox::parse(&format!("r{number}@b.example")).expect("a mailbox");
+    NewMessage {
+        id,
+        envelope: Envelope {
+            reverse_path: ReversePath::parse("s@a.example").expect("a path"),
+            recipients: (0..lanes.len()).map(path).collect(),
+            body: BodyType::EightBitMime,
+        },
+        lanes: lanes.iter().map(|name| lane(name)).collect(),
+        content: NewContent::Held(format!("content of {id}\r\n").into_bytes().into()),
+        accepted_at: UnixMillis(NOW.0 + late),
+        origin: Origin { connector: Some("from-a".into()), sealed: true, message_id: Some("<1@a>".into()) },
+    }
+}
+
+async fn put(spool: &SqliteSpool, lanes: &[&str], late: i64) -> (QueueId, Vec<Leased>) {
+    let id = spool.new_id(NOW);
+    (id, spool.put(message(id, lanes, late)).await.expect("room"))
+}
+
+fn trouble() -> LastTrouble {
+    LastTrouble { status: "4.4.1".into(), reason: "no answer".into(), decision: None }
+}
+
+fn deferred(late: i64, to: &str) -> Settled {
+    let next_at = UnixMillis(NOW.0 + late);
+    Settled::Deferred { attempts: 1, next_at, delay_told: true, lane: lane(to), last: trouble() }
+}
+
+fn settlement(leased: Leased, settled: &Settled) -> Settlement {
+    Settlement {
+        message: leased.message.id,
+        recipients: leased.recipients.iter().map(|r| (r.number, settled.clone())).collect(),
+        lease: leased.lease,
+        reports: Vec::new(),
+    }
+}
+
+async fn settle(spool: &SqliteSpool, leased: Leased, settled: &Settled) {
+    spool.settle(settlement(leased, settled)).await.expect("room");
+}
+
+async fn due(spool: &SqliteSpool, name: &str, late: i64, limit: usize) -> Due {
+    let window = DueWindow { lane: lane(name), now: UnixMillis(NOW.0 + late), limit };
+    spool.due(window).await.expect("readable")
+}
+
+/// What is due in a lane, as `position:recipients`, and when the next one is, after [`NOW`].
+async fn told_due(spool: &SqliteSpool, ids: &[QueueId], name: &str, late: i64, limit: usize) -> String {
+    let due = due(spool, name, late, limit).await;
+    let one = |leased: &Leased| {
+        let position = ids.iter().position(|id| *id == leased.message.id).expect("one of ours");
+        let numbers: Vec<_> = leased.recipients.iter().map(|r| r.number.to_string()).collect();
+        format!("{position}:{}", numbers.join("+"))
+    };
+    let leased: Vec<_> = due.leased.iter().map(one).collect();
+    format!("{} next {:?}", leased.join(" "), due.next_at.map(|at| at.0 - NOW.0))
+}
+
+fn bytes(content: &Content) -> Vec<u8> {
+    let mut buffer = vec![0; usize::try_from(content.len()).expect("small")];
+    assert_eq!(content.read_at(&mut buffer, 0).expect("readable"), buffer.len());
+    buffer
+}
+
+async fn in_file(spool: &SqliteSpool, text: &[u8]) -> StoredBody {
+    let mut writer = spool.begin_body(spool.new_id(NOW)).expect("a file");
+    writer.write_all(text).expect("room");
+    writer.finish().await.expect("flushed")
+}
+
+/// A message whose content lies in a file.
+async fn put_file(spool: &SqliteSpool, text: &[u8]) -> (QueueId, Vec<Leased>) {
+    let stored = in_file(spool, text).await;
+    let id = stored.id;
+    let new = NewMessage { content: NewContent::Stored(stored), ..message(id, &["x"], 0) };
+    (id, spool.put(new).await.expect("room"))
+}
+
+#[tokio::test]
+async fn a_message_reads_back_as_it_was_put_and_goes_when_it_is_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (id, leased) = put(&spool, &["x", "y", "x"], 0).await;
+    let shape: Vec<_> =
+        leased.iter().map(|l| (&*l.lane.0, l.recipients.len(), l.content.is_some())).collect();
+    assert_eq!(shape, [("x", 2, true), ("y", 1, true)]);
+    let text = format!("content of {id}\r\n").into_bytes();
+    assert_eq!(bytes(&spool.read(id).await.expect("readable")), text);
+
+    let put_message = Arc::clone(&leased[0].message);
+    drop(leased);
+    let mut again = due(&spool, "x", 0, 9).await.leased;
+    assert_eq!((again.len(), &*again[0].message), (1, &*put_message));
+    assert_eq!(spool.stats().await.expect("open"), Stats { messages: 1, recipients: 3, held: 0 });
+
+    settle(&spool, again.remove(0), &Settled::Done).await;
+    assert_eq!(spool.stats().await.expect("open"), Stats { messages: 1, recipients: 1, held: 0 });
+    let last = due(&spool, "y", 0, 9).await.leased.remove(0);
+    settle(&spool, last, &Settled::Done).await;
+    assert_eq!(spool.stats().await.expect("open"), Stats::default());
+    assert!(spool.show(id).await.expect("readable").is_none());
+    assert!(matches!(spool.read(id).await, Err(SpoolFault::Failed(_))));
+}
+
+#[tokio::test]
+async fn a_file_is_handed_over_and_goes_with_its_message() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (id, mut leased) = put_file(&spool, b"large").await;
+    let path = folder.path().join("body").join(id.to_string());
+    assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+    assert_eq!(bytes(leased[0].content.as_ref().expect("handed over")), b"large");
+    assert_eq!(bytes(&spool.read(id).await.expect("readable")), b"large");
+    settle(&spool, leased.remove(0), &Settled::Done).await;
+    drop(spool);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn due_gives_the_longest_due_first_and_says_when_to_come_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let mut ids = Vec::new();
+    for (lanes, late) in [(&["x", "x"][..], 20), (&["x"], 10), (&["y", "x"], 30), (&["x"], 50)] {
+        ids.push(put(&spool, lanes, late).await.0);
+    }
+    assert_eq!(told_due(&spool, &ids, "x", 40, 9).await, "1:0 0:0+1 2:1 next Some(50)");
+    assert_eq!(told_due(&spool, &ids, "x", 40, 1).await, "1:0 next Some(20)");
+    assert_eq!(told_due(&spool, &ids, "x", 0, 9).await, " next Some(10)");
+    assert_eq!(told_due(&spool, &ids, "y", 99, 9).await, "2:0 next None");
+    assert_eq!(told_due(&spool, &ids, "z", 99, 9).await, " next None");
+
+    // What is leased is neither given nor waited for, until the lease ends.
+    let held = due(&spool, "x", 15, 9).await;
+    assert_eq!(told_due(&spool, &ids, "x", 15, 9).await, " next Some(20)");
+    drop(held);
+    assert_eq!(told_due(&spool, &ids, "x", 15, 9).await, "1:0 next Some(20)");
+
+    let lanes = spool.lanes().await.expect("readable");
+    let lanes: Vec<_> = lanes.iter().map(|(key, at)| (&*key.0, at.0 - NOW.0)).collect();
+    assert_eq!(lanes, [("x", 10), ("y", 30)]);
+}
+
+#[tokio::test]
+async fn a_deferral_moves_the_recipient_and_is_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (id, mut leased) = put(&spool, &["x"], 0).await;
+    settle(&spool, leased.remove(0), &deferred(60, "y")).await;
+    assert_eq!(told_due(&spool, &[id], "x", 99, 9).await, " next None");
+    assert_eq!(told_due(&spool, &[id], "y", 59, 9).await, " next Some(60)");
+    let due = due(&spool, "y", 60, 9).await;
+    assert_eq!((due.leased[0].recipients[0].attempts, due.leased[0].recipients[0].delay_told), (1, true));
+
+    let shown = spool.show(id).await.expect("readable").expect("queued");
+    assert_eq!((shown.recipients[0].leased, &shown.recipients[0].last), (true, &Some(trouble())));
+    drop(due);
+    let listed = spool.list(None, 9).await.expect("readable");
+    assert_eq!((listed.len(), listed[0].recipients[0].leased), (1, false));
+    assert!(spool.list(Some(id), 9).await.expect("readable").is_empty());
+}
+
+#[tokio::test]
+async fn overdue_finds_what_is_past_a_date() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (old, mut leased) = put(&spool, &["x"], 0).await;
+    settle(&spool, leased.remove(0), &deferred(1000, "x")).await;
+    let (young, _) = put(&spool, &["x"], 50).await;
+    let overdue = async |delay: Option<i64>, expire: i64, limit| {
+        let at = |late| UnixMillis(NOW.0 + late);
+        let found = spool.overdue(lane("x"), delay.map(at), at(expire), limit).await.expect("readable");
+        found.iter().map(|l| l.message.id).collect::<Vec<_>>()
+    };
+    assert!(overdue(None, 0, 9).await.is_empty());
+    assert_eq!(overdue(None, 1, 9).await, [old]);
+    // The sender of the old one was told of the delay.
+    assert_eq!(overdue(Some(51), 0, 9).await, [young]);
+    assert_eq!(overdue(Some(51), 1, 9).await.len(), 2);
+    assert_eq!(overdue(Some(51), 1, 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn reports_come_with_the_settlement_or_not_at_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (taken, _) = put(&spool, &["z"], 0).await;
+    let (id, mut leased) = put(&spool, &["x"], 0).await;
+    let mut bad = settlement(leased.remove(0), &Settled::Done);
+    bad.reports = vec![message(spool.new_id(NOW), &["r"], 0), message(taken, &["r"], 0)];
+    assert!(matches!(spool.settle(bad).await, Err(SpoolFault::Failed(_))));
+    assert_eq!(spool.stats().await.expect("open").messages, 2);
+
+    let leased = due(&spool, "x", 0, 9).await.leased.remove(0);
+    let report = spool.new_id(NOW);
+    let mut good = settlement(leased, &Settled::Done);
+    good.reports = vec![message(report, &["r"], 0)];
+    let reports = spool.settle(good).await.expect("room");
+    assert_eq!((reports.len(), reports[0].message.id), (1, report));
+    assert_eq!(told_due(&spool, &[report], "r", 0, 9).await, " next None", "it is leased");
+    assert!(spool.show(id).await.expect("readable").is_none());
+}
+
+#[tokio::test]
+async fn a_name_in_use_spoils_nothing_else_in_its_group() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (taken, leased) = put(&spool, &["x"], 0).await;
+    assert!(matches!(spool.put(message(taken, &["x"], 0)).await, Err(SpoolFault::Failed(_))), "leased");
+    drop(leased);
+    let before = spool.put(message(spool.new_id(NOW), &["x"], 0));
+    let twice = spool.put(message(taken, &["x"], 0));
+    let after = spool.put(message(spool.new_id(NOW), &["x"], 0));
+    let (before, twice, after) = tokio::join!(before, twice, after);
+    assert!(before.is_ok() && after.is_ok());
+    assert!(matches!(twice, Err(SpoolFault::Failed(_))));
+    assert_eq!(spool.stats().await.expect("open"), Stats { messages: 3, recipients: 3, held: 0 });
+}
+
+#[tokio::test]
+async fn hasten_and_remove_leave_what_is_being_attempted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (id, mut leased) = put(&spool, &["x"], 0).await;
+    assert_eq!(spool.remove(id).await, Ok(Removal::Leased));
+    settle(&spool, leased.remove(0), &deferred(60, "x")).await;
+    let (other, mut leased) = put(&spool, &["y"], 0).await;
+    settle(&spool, leased.remove(0), &deferred(60, "y")).await;
+
+    assert_eq!(spool.hasten(Some(id), NOW).await, Ok((vec![lane("x")], 1)));
+    assert_eq!(told_due(&spool, &[id], "x", 0, 9).await, "0:0 next None");
+    assert_eq!(spool.hasten(None, NOW).await, Ok((vec![lane("x"), lane("y")], 2)));
+    assert_eq!(told_due(&spool, &[other], "y", 0, 9).await, "0:0 next None");
+
+    assert_eq!(spool.remove(id).await, Ok(Removal::Removed));
+    assert_eq!(spool.remove(id).await, Ok(Removal::Unknown));
+    assert_eq!(spool.stats().await.expect("open"), Stats { messages: 1, recipients: 1, held: 0 });
+}
+
+#[tokio::test]
+async fn a_settlement_for_what_is_gone_is_no_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let lease = spool.shared.book.lease(QueueId::from_number(9), &[0]).expect("free");
+    let gone = Settlement {
+        message: QueueId::from_number(9),
+        lease,
+        recipients: vec![(0, Settled::Done)],
+        reports: Vec::new(),
+    };
+    assert!(spool.settle(gone).await.expect("no error").is_empty());
+    assert_eq!((spool.stats().await, spool.shared.book.count()), (Ok(Stats::default()), 0));
+}

@@ -1,0 +1,147 @@
+//! Starting again, and what is found then.
+
+use rusqlite::Connection;
+
+use super::*;
+
+fn edit(folder: &Path, sql: &str) {
+    Connection::open(folder.join("spool.sqlite")).expect("a database").execute_batch(sql).expect("valid SQL");
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, recovered) = open(folder.path());
+    assert_eq!(recovered, Recovered::default());
+    let (id, leased) = put(&spool, &["x"], 0).await;
+    let far = QueueId::first_of(1_790_000_000_000);
+    drop(spool.put(message(far, &["x"], 1)).await.expect("room"));
+    drop((spool, leased));
+
+    let (spool, recovered) = open(folder.path());
+    assert_eq!(recovered.stats, Stats { messages: 2, recipients: 2, held: 0 });
+    assert_eq!(told_due(&spool, &[id, far], "x", 1, 9).await, "0:0 1:0 next None");
+    assert!(spool.new_id(NOW) > far, "a clock that was set back gives no name twice");
+}
+
+#[tokio::test]
+async fn one_process_has_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data_dir = folder.path().join("new");
+    let (spool, _) = open(&data_dir);
+    let second = SqliteSpool::open(Settings { data_dir: data_dir.clone() }).err().expect("it is locked");
+    assert!(matches!(&second, OpenFault::Locked(path) if *path == data_dir.join("lock")), "{second}");
+    for (name, mode) in [("", 0o700), ("body", 0o700), ("tmp", 0o700), ("spool.sqlite", 0o600)] {
+        let found = fs::metadata(data_dir.join(name)).expect("it exists").permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{name}");
+    }
+    drop(spool);
+    open(&data_dir);
+}
+
+#[tokio::test]
+async fn a_schema_is_brought_up_to_date_but_never_down() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(open(folder.path()));
+    let path = folder.path().join("spool.sqlite");
+    let read = |pragma: &str| {
+        let database = Connection::open(&path).expect("a database");
+        database.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).expect("a number")
+    };
+    assert_eq!((read("user_version"), read("page_size")), (1, 8192));
+    edit(folder.path(), "PRAGMA user_version = 7");
+    let fault = SqliteSpool::open(Settings { data_dir: folder.path().to_owned() }).err().expect("newer");
+    assert!(matches!(fault, OpenFault::Newer { version: 7, known: 1, .. }), "{fault}");
+    assert_eq!(read("user_version"), 7);
+}
+
+#[tokio::test]
+async fn what_a_crash_left_is_set_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let mut ids = Vec::new();
+    for text in ["whole", "short", "missing"] {
+        ids.push(put_file(&spool, text.as_bytes()).await.0);
+    }
+    drop(spool);
+    let path = |id: QueueId| folder.path().join("body").join(id.to_string());
+    let orphan = path(QueueId::from_number(3));
+    fs::write(&orphan, "never acknowledged").expect("a file");
+    fs::write(folder.path().join("tmp/part"), "unfinished").expect("a file");
+    fs::write(path(ids[1]), "shor").expect("a file");
+    fs::remove_file(path(ids[2])).expect("a file");
+
+    let (spool, recovered) = open(folder.path());
+    assert_eq!((recovered.removed, orphan.exists()), (2, false));
+    assert_eq!(recovered.held.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids[1..]);
+    assert_eq!(recovered.stats, Stats { messages: 3, recipients: 3, held: 2 });
+    assert_eq!(told_due(&spool, &ids, "x", 99, 9).await, "0:0 next None");
+    assert_eq!(spool.hasten(None, NOW).await.expect("room").1, 1);
+    let far = UnixMillis(i64::MAX);
+    assert_eq!(spool.overdue(lane("x"), None, far, 9).await.expect("readable").len(), 1);
+    let shown = spool.show(ids[2]).await.expect("readable").expect("queued");
+    assert!(shown.held.expect("held").contains("missing"));
+    assert_eq!(spool.remove(ids[1]).await, Ok(Removal::Removed));
+    assert_eq!(spool.stats().await.expect("open").held, 1);
+    drop(spool);
+
+    // Once the file is back, the message goes on.
+    fs::write(path(ids[2]), "missing").expect("a file");
+    let (spool, recovered) = open(folder.path());
+    assert_eq!((recovered.released, recovered.stats.held), (vec![ids[2]], 0));
+    assert_eq!(told_due(&spool, &ids, "x", 99, 9).await, "0:0 2:0 next None");
+}
+
+#[tokio::test]
+async fn one_row_that_can_not_be_read_is_held() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (bad, _) = put(&spool, &["x"], 0).await;
+    let (good, _) = put(&spool, &["x"], 1).await;
+    drop(spool);
+    edit(
+        folder.path(),
+        &format!("UPDATE recipient SET forward_path = '?' WHERE message = {}", bad.to_number()),
+    );
+
+    let (spool, _) = open(folder.path());
+    assert_eq!(told_due(&spool, &[bad, good], "x", 9, 9).await, "1:0 next Some(9)");
+    // The writer has its turn before it answers this.
+    spool.hasten(Some(good), NOW).await.expect("room");
+    assert_eq!(told_due(&spool, &[bad, good], "x", 9, 9).await, "1:0 next None");
+    assert_eq!(spool.stats().await.expect("open").held, 1);
+    let reason = spool.show(bad).await.expect("readable").expect("queued").held.expect("held");
+    assert!(reason.contains("forward-path of recipient 0"), "{reason}");
+}
+
+#[tokio::test]
+async fn content_that_is_gone_holds_its_message_through_a_deferral() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (id, mut leased) = put_file(&spool, b"large").await;
+    fs::remove_file(folder.path().join("body").join(id.to_string())).expect("a file");
+    assert!(matches!(spool.read(id).await, Err(SpoolFault::Failed(_))));
+    settle(&spool, leased.remove(0), &deferred(1, "x")).await;
+    assert_eq!(told_due(&spool, &[id], "x", 99, 9).await, " next None");
+    assert!(spool.lanes().await.expect("readable").is_empty());
+    assert_eq!(spool.stats().await.expect("open").held, 1);
+}
+
+#[tokio::test]
+async fn questions_about_a_lane_are_answered_from_the_index() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(open(folder.path()));
+    let database = Connection::open(folder.path().join("spool.sqlite")).expect("a database");
+    for sql in [super::super::reader::DUE, super::super::reader::OVERDUE, super::super::apply::LANES_OF_ALL] {
+        let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("valid SQL");
+        let count = plan.parameter_count();
+        let steps: Vec<String> = plan
+            .query_map(rusqlite::params_from_iter(vec![1; count]), |row| row.get(3))
+            .expect("a plan")
+            .collect::<Result<_, _>>()
+            .expect("a plan");
+        let plan = steps.join("; ");
+        assert!(plan.contains("COVERING INDEX recipient_due (lane"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN recipient"), "{plan}");
+    }
+}

@@ -1,0 +1,86 @@
+use rusqlite::{Error, ErrorCode, ffi};
+
+/// What an error of the database means for those who wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// This operation alone failed; the rest of its group may succeed.
+    Single(String),
+    /// No room. Nothing was written, and service goes on when there is room.
+    Full(String),
+    /// A write failed, for want of room perhaps: a quota looks like this.
+    Write(String),
+    /// A foreign program holds the database; the same may succeed later.
+    Busy(String),
+    /// What is on the disk is uncertain. The handle must not be used again.
+    Broken(String),
+}
+
+impl Trouble {
+    /// What an error means while operations run or a group is committed.
+    pub(super) fn of(error: &Error) -> Self {
+        let text = error.to_string();
+        let Error::SqliteFailure(failure, _) = error else {
+            return Self::Single(text);
+        };
+        let code = failure.code;
+        if code == ErrorCode::DiskFull {
+            return Self::Full(text);
+        }
+        // Room in the log is asked for by writing to it, room in its index by making it larger.
+        if [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_SHMSIZE].contains(&failure.extended_code) {
+            return Self::Write(text);
+        }
+        if code == ErrorCode::DatabaseBusy || code == ErrorCode::DatabaseLocked {
+            return Self::Busy(text);
+        }
+        let single = [
+            ErrorCode::ConstraintViolation,
+            ErrorCode::TypeMismatch,
+            ErrorCode::TooBig,
+            ErrorCode::ParameterOutOfRange,
+        ];
+        if single.contains(&code) { Self::Single(text) } else { Self::Broken(text) }
+    }
+
+    /// What the same error means at the commit, where no single operation can be at fault.
+    pub(super) fn at_commit(self) -> Self {
+        match self {
+            Self::Single(text) => Self::Broken(text),
+            Self::Full(_) | Self::Write(_) | Self::Busy(_) | Self::Broken(_) => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(code: i32, expected: &str) {
+        let trouble = Trouble::of(&Error::SqliteFailure(ffi::Error::new(code), None));
+        let describe = |trouble: &Trouble| match trouble {
+            Trouble::Single(_) => "single",
+            Trouble::Full(_) => "full",
+            Trouble::Write(_) => "write",
+            Trouble::Busy(_) => "busy",
+            Trouble::Broken(_) => "broken",
+        };
+        assert_eq!(format!("{}, {}", describe(&trouble), describe(&trouble.clone().at_commit())), expected);
+    }
+
+    #[test]
+    fn a_failed_flush_breaks_and_want_of_room_does_not() {
+        check(ffi::SQLITE_FULL, "full, full");
+        check(ffi::SQLITE_IOERR_WRITE, "write, write");
+        check(ffi::SQLITE_IOERR_SHMSIZE, "write, write");
+        check(ffi::SQLITE_IOERR_FSYNC, "broken, broken");
+        check(ffi::SQLITE_IOERR_DIR_FSYNC, "broken, broken");
+        check(ffi::SQLITE_IOERR_READ, "broken, broken");
+        check(ffi::SQLITE_CORRUPT, "broken, broken");
+        check(ffi::SQLITE_READONLY, "broken, broken");
+        check(ffi::SQLITE_CANTOPEN, "broken, broken");
+        check(ffi::SQLITE_BUSY, "busy, busy");
+        check(ffi::SQLITE_CONSTRAINT_PRIMARYKEY, "single, broken");
+        check(ffi::SQLITE_TOOBIG, "single, broken");
+    }
+}

@@ -1,0 +1,324 @@
+//! The thread that owns the writing connection: it takes the first operation that waits and all
+//! that wait with it, commits them together, and only then answers.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::apply::{Applied, Told, apply};
+use super::ops::{Fresh, Op, Settle};
+use super::shared::Shared;
+use super::trouble::Trouble;
+use crate::spool::{Leased, SpoolFault};
+
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    shared: Arc<Shared>,
+    ops: Receiver<Op>,
+    /// Settlements that found no room; they are tried again until they are written. Each holds a
+    /// lease, so there are never more than recipients being attempted.
+    kept: Vec<Op>,
+    retry_at: Instant,
+}
+
+impl Writer {
+    pub(super) fn new(connection: Connection, shared: Arc<Shared>, ops: Receiver<Op>) -> Self {
+        Self { connection, shared, ops, kept: Vec::new(), retry_at: Instant::now() }
+    }
+
+    /// Works until nobody can ask for anything any more.
+    pub(super) fn run(mut self) {
+        while let Some(first) = self.first() {
+            match first {
+                Wake::Retry => self.retry(),
+                Wake::Op(op) => {
+                    let group = self.gather(op);
+                    self.commit(group);
+                }
+            }
+            if let Err(trouble) = self.checkpoint() {
+                self.fault_of(trouble);
+            }
+            if self.shared.fault().is_some() {
+                return self.refuse_all();
+            }
+        }
+        // The last chance of what is kept; without it those attempts are made once more.
+        if !self.kept.is_empty() {
+            self.retry();
+        }
+    }
+
+    fn first(&self) -> Option<Wake> {
+        if self.kept.is_empty() {
+            return self.ops.recv().ok().map(Wake::Op);
+        }
+        match self.ops.recv_timeout(self.retry_at.saturating_duration_since(Instant::now())) {
+            Ok(op) => Some(Wake::Op(op)),
+            Err(RecvTimeoutError::Timeout) => Some(Wake::Retry),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// All that wait now. Settlements alone wait a little for company: nobody is kept from
+    /// anything by them, and each commit costs a flush.
+    pub(super) fn gather(&self, first: Op) -> Vec<Op> {
+        let mut bytes = first.bytes();
+        let mut can_wait = first.can_wait();
+        let mut group = vec![first];
+        let until = Instant::now().checked_add(SETTLE_WAIT);
+        while group.len() < GROUP_OPS_MAX && bytes < GROUP_BYTES_MAX {
+            let next = match self.ops.try_recv() {
+                Ok(op) => op,
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) if !can_wait => break,
+                Err(TryRecvError::Empty) => {
+                    let left = until.map_or(Duration::ZERO, |t| t.saturating_duration_since(Instant::now()));
+                    match self.ops.recv_timeout(left) {
+                        Ok(op) => op,
+                        Err(_) => break,
+                    }
+                }
+            };
+            bytes = bytes.saturating_add(next.bytes());
+            can_wait = can_wait && next.can_wait();
+            group.push(next);
+        }
+        group
+    }
+
+    pub(super) fn commit(&mut self, group: Vec<Op>) {
+        let mut outcome = self.attempt(&group, false);
+        if let Err(Trouble::Single(_)) = outcome {
+            // Rare, so a savepoint for each is paid for only now.
+            outcome = self.attempt(&group, true);
+        }
+        match outcome {
+            Ok(done) => self.acknowledge(group, done),
+            Err(trouble) => self.refuse(group, trouble),
+        }
+    }
+
+    pub(super) fn retry(&mut self) {
+        let kept = std::mem::take(&mut self.kept);
+        self.commit(kept);
+    }
+
+    fn attempt(&self, group: &[Op], guarded: bool) -> Result<Vec<Outcome>, Trouble> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let result = self.apply_all(group, guarded).and_then(|done| {
+            self.execute("COMMIT").map_err(Trouble::at_commit)?;
+            Ok(done)
+        });
+        if result.is_err() && !self.connection.is_autocommit() {
+            self.execute("ROLLBACK").map_err(Trouble::at_commit)?;
+        }
+        result
+    }
+
+    fn apply_all(&self, group: &[Op], guarded: bool) -> Result<Vec<Outcome>, Trouble> {
+        let mut done = Vec::with_capacity(group.len());
+        for op in group {
+            done.push(if guarded { self.apply_guarded(op)? } else { Ok(self.apply_one(op)?) });
+        }
+        Ok(done)
+    }
+
+    fn apply_one(&self, op: &Op) -> Result<Applied, Trouble> {
+        apply(&self.connection, &self.shared.book, op).map_err(|error| Trouble::of(&error))
+    }
+
+    /// Runs one operation such that its own failure undoes nothing else.
+    fn apply_guarded(&self, op: &Op) -> Result<Outcome, Trouble> {
+        self.execute("SAVEPOINT op")?;
+        let outcome = match self.apply_one(op) {
+            Ok(applied) => Ok(applied),
+            Err(Trouble::Single(text)) => {
+                self.execute("ROLLBACK TO op")?;
+                Err(text)
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        self.execute("RELEASE op")?;
+        Ok(outcome)
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), Trouble> {
+        let run = || self.connection.prepare_cached(sql)?.execute([]).map(drop);
+        run().map_err(|error| Trouble::of(&error))
+    }
+
+    /// The group is on stable storage.
+    fn acknowledge(&self, group: Vec<Op>, done: Vec<Outcome>) {
+        let mut files = Vec::new();
+        for (op, outcome) in group.into_iter().zip(done) {
+            match outcome {
+                Ok(mut applied) => {
+                    self.shared.count(&applied);
+                    files.append(&mut applied.files);
+                    acknowledge(op, applied.told);
+                }
+                Err(text) => fail(op, &SpoolFault::Failed(text)),
+            }
+        }
+        for id in files {
+            // What can't be removed now is an orphan, and goes at the next start.
+            let _ = fs::remove_file(self.shared.bodies.path(id));
+        }
+    }
+
+    /// Nothing of the group was written.
+    fn refuse(&mut self, group: Vec<Op>, trouble: Trouble) {
+        let Some(fault) = self.fault_of(trouble) else {
+            return self.break_all(group);
+        };
+        let mut mixed = false;
+        for op in group {
+            match op {
+                // What was delivered must not be forgotten just because the disk is full.
+                Op::Settle(_) => self.kept.push(op),
+                Op::Put { .. } | Op::Hasten { .. } | Op::Remove { .. } | Op::Hold { .. } => {
+                    mixed = true;
+                    fail(op, &fault);
+                }
+            }
+        }
+        // Settlements make room, and may fit without their company.
+        let wait = if mixed { Duration::ZERO } else { RETRY_WAIT };
+        self.retry_at = Instant::now().checked_add(wait).unwrap_or_else(Instant::now);
+    }
+
+    /// What is said to those who wait; `None` if the engine is broken.
+    fn fault_of(&self, trouble: Trouble) -> Option<SpoolFault> {
+        let broken = |text| {
+            self.shared.set_broken(SpoolFault::Broken(text));
+            None
+        };
+        match trouble {
+            Trouble::Full(text) => Some(SpoolFault::Full(text)),
+            Trouble::Write(text) if self.shared.bodies.is_full() => Some(SpoolFault::Full(text)),
+            Trouble::Busy(text) | Trouble::Single(text) => Some(SpoolFault::Failed(text)),
+            Trouble::Write(text) | Trouble::Broken(text) => broken(text),
+        }
+    }
+
+    fn break_all(&mut self, group: Vec<Op>) {
+        self.kept.extend(group);
+    }
+
+    /// The handle is not used again: every operation is refused until the process ends.
+    fn refuse_all(mut self) {
+        let fault = self.shared.fault().unwrap_or_else(|| SpoolFault::Broken(String::new()));
+        for op in self.kept.drain(..).chain(self.ops.iter()) {
+            keep_files(op, &fault);
+        }
+    }
+
+    /// Copies the log into the database, after those who waited have their answer.
+    fn checkpoint(&self) -> Result<(), Trouble> {
+        // NOOP only tells how long the log is and how much of it was copied before.
+        let (logged, copied) = self.checkpoint_as("NOOP")?;
+        let waiting = logged.saturating_sub(copied);
+        if waiting < CHECKPOINT_PAGES {
+            return Ok(());
+        }
+        let mode = if logged < TRUNCATE_PAGES { "PASSIVE" } else { "TRUNCATE" };
+        match self.checkpoint_as(mode) {
+            // The log stays as it is; it is copied when there is room, or when the foreign program
+            // has let go.
+            Ok(_) | Err(Trouble::Full(_) | Trouble::Busy(_)) => Ok(()),
+            Err(trouble) => Err(trouble.at_commit()),
+        }
+    }
+
+    /// Pages in the log, and pages of it that are copied.
+    fn checkpoint_as(&self, mode: &str) -> Result<(i64, i64), Trouble> {
+        let run = || {
+            self.connection
+                .prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?
+                .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+        };
+        run().map_err(|error| Trouble::of(&error))
+    }
+}
+
+/// What one operation of a committed group came to.
+type Outcome = Result<Applied, String>;
+
+enum Wake {
+    Op(Op),
+    Retry,
+}
+
+fn acknowledge(op: Op, told: Told) {
+    match (op, told) {
+        (Op::Put { fresh, answer }, _) => send(answer, Ok(fresh.taken())),
+        (Op::Settle(Settle { lease, reports, answer, .. }), _) => {
+            // Ended before the caller hears of it, so that what it asks for next finds it free.
+            drop(lease);
+            let leased: Vec<Leased> = reports.into_iter().flat_map(Fresh::taken).collect();
+            send(answer, Ok(leased));
+        }
+        (Op::Hasten { answer, .. }, Told::Hastened(lanes, count)) => send(answer, Ok((lanes, count))),
+        (Op::Remove { answer, .. }, Told::Removed(removal, lease)) => {
+            drop(lease);
+            send(answer, Ok(removal));
+        }
+        (Op::Hold { lease, .. }, _) => drop(lease),
+        // `apply` gives each operation its own kind of answer; a dropped one reads as an end of
+        // service.
+        (Op::Hasten { .. } | Op::Remove { .. }, _) => {}
+    }
+}
+
+/// Refuses an operation of which nothing was written; the files of its messages are removed.
+fn fail(op: Op, fault: &SpoolFault) {
+    match op {
+        Op::Put { fresh, answer } => {
+            drop(fresh);
+            send(answer, Err(fault.clone()));
+        }
+        Op::Settle(Settle { lease, reports, answer, .. }) => {
+            drop((lease, reports));
+            send(answer, Err(fault.clone()));
+        }
+        Op::Hasten { answer, .. } => send(answer, Err(fault.clone())),
+        Op::Remove { answer, .. } => send(answer, Err(fault.clone())),
+        Op::Hold { lease, .. } => drop(lease),
+    }
+}
+
+/// Refuses an operation that may have been written after all: start-up will know, and needs the
+/// files for it.
+fn keep_files(op: Op, fault: &SpoolFault) {
+    match op {
+        Op::Put { fresh, answer } => {
+            drop(fresh.taken());
+            send(answer, Err(fault.clone()));
+        }
+        Op::Settle(Settle { lease, reports, answer, .. }) => {
+            drop((lease, reports.into_iter().map(Fresh::taken).collect::<Vec<_>>()));
+            send(answer, Err(fault.clone()));
+        }
+        Op::Hasten { .. } | Op::Remove { .. } | Op::Hold { .. } => fail(op, fault),
+    }
+}
+
+fn send<T>(answer: super::ops::Answer<T>, result: Result<T, SpoolFault>) {
+    // Nobody waits any more: leases in the answer end with it.
+    let _ = answer.send(result);
+}
+
+const GROUP_OPS_MAX: usize = 1024;
+const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Settlements wait so long for others to share their commit.
+const SETTLE_WAIT: Duration = Duration::from_millis(20);
+/// Settlements that found no room are tried again so often.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+/// 4 MiB.
+const CHECKPOINT_PAGES: i64 = 512;
+/// 64 MiB: a log that grew so large gives its room back.
+const TRUNCATE_PAGES: i64 = 8192;
