@@ -1,4 +1,74 @@
 //! Connections on which mail goes out. It never touches the spool: the scheduler hands it jobs
-//! and takes outcomes.
+//! and takes outcomes. It decides nothing of its own: `connector` judges a session, `smtp` says
+//! what may be written, `outcome` what a reply comes to.
 
+mod attempt;
+mod converse;
+mod decide;
+mod dial;
+mod link;
+mod pool;
+mod result;
+mod seek;
 pub mod settings;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use self::attempt::Carriage;
+use self::pool::Pool;
+use self::settings::Settings;
+use crate::connector::{LiveTable, Revision};
+use crate::resolver::dns::Dns;
+use crate::scheduler::{Carrier, Jobs, Way};
+use crate::tls::ClientSetup;
+use crate::tracking::Journal;
+
+/// The TLS settings of each outbound connector, by its revision.
+pub type ClientSetups = ArcSwap<BTreeMap<Revision, Arc<ClientSetup>>>;
+
+/// Carries mail to next hops.
+pub struct Courier {
+    settings: Settings,
+    live: Arc<LiveTable>,
+    dns: Dns,
+    tls: Arc<ClientSetups>,
+    ourselves: Vec<SocketAddr>,
+    journal: Arc<Journal>,
+    pool: Arc<Pool>,
+}
+
+impl Courier {
+    /// A courier. `tls` holds an entry for each outbound connector of the table in force, put there
+    /// before the table is; `ourselves` are our listeners, as bound.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        live: Arc<LiveTable>,
+        dns: Dns,
+        tls: Arc<ClientSetups>,
+        ourselves: Vec<SocketAddr>,
+        journal: Arc<Journal>,
+    ) -> Arc<Self> {
+        let pool = Pool::new(settings.idle);
+        Arc::new(Self { settings, live, dns, tls, ourselves, journal, pool })
+    }
+
+    /// Says QUIT on every idle connection. Connections that become idle later end at once.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl Carrier for Courier {
+    fn carry(self: Arc<Self>, way: Way, jobs: Arc<dyn Jobs>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(Carriage::new(self, way, jobs).run())
+    }
+}
+
+#[cfg(test)]
+mod tests;

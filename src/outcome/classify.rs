@@ -1,1 +1,361 @@
+use std::sync::Arc;
 
+use super::{Outcome, Remote, Scope, Trouble};
+use crate::connector::{Decision, OnFailure, Shortfall};
+use crate::mail::{Enhanced, Reply};
+
+/// Characters of a reply's text that are kept with a trouble.
+const TEXT_CHARS_KEPT: usize = 2000;
+
+/// What a reply answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The connection: the greeting.
+    Greeting,
+    /// EHLO or HELO.
+    Hello,
+    /// MAIL FROM.
+    Mail,
+    /// RCPT TO.
+    Rcpt,
+    /// DATA.
+    Data,
+    /// The content.
+    End,
+}
+
+/// A connection that came to nothing, or to an early end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkFault {
+    /// No connection could be made: the reason.
+    Unreachable(String),
+    /// The peer said nothing in time.
+    Silent,
+    /// The connection was lost: the reason.
+    Lost(String),
+    /// The peer did not keep to the protocol: how.
+    Garbled(String),
+    /// The content could not be read whole on our side: the reason.
+    Content(String),
+}
+
+/// Why a name leads to no host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NameFault {
+    /// The recipient domain does not exist, or has no mail exchanger and no address.
+    NoDomain,
+    /// It accepts no mail (RFC 7505).
+    NullMx,
+    /// It names mail exchangers, and none has an address.
+    NoAddress,
+    /// Its best mail exchanger is ourselves.
+    Ourselves,
+    /// The answer did not come, or was no answer: the reason.
+    Unanswered(String),
+}
+
+/// Where a trouble came up.
+#[derive(Debug, Clone, Copy)]
+pub struct At<'a> {
+    /// The host: name, address and port.
+    pub host: &'a str,
+    /// How the session stood to the connector, once that was judged.
+    pub decision: Option<&'a Arc<Decision>>,
+}
+
+impl At<'_> {
+    fn trouble(&self, status: Enhanced, reason: String, reply: Option<Reply>, scope: Scope) -> Trouble {
+        let remote = Some(Remote { host: self.host.to_owned(), reply });
+        Trouble { status, reason, remote, decision: self.decision.cloned(), scope }
+    }
+}
+
+/// A reply other than the one hoped for. `others_taken` says, for a recipient, whether the same
+/// transaction had another one accepted.
+#[must_use]
+pub fn classify_reply(stage: Stage, reply: &Reply, others_taken: bool, at: &At<'_>) -> Outcome {
+    let reply = &shortened(reply);
+    let reason = format!("{} {} {reply}", at.host, said(stage));
+    let class = class_of(stage, reply);
+    let status = status_of(stage, reply, class);
+    let scope = scope_of(stage, reply, others_taken);
+    let remote = Some(reply.clone());
+    if class == 5 {
+        // What is final for one message need not be for the next: the lane goes on.
+        return Outcome::Failed(at.trouble(status, reason, remote, Scope::Recipient));
+    }
+    Outcome::Deferred(at.trouble(status, reason, remote, scope))
+}
+
+fn said(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Greeting => "greeted with",
+        Stage::Hello => "answered EHLO with",
+        Stage::Mail => "answered MAIL with",
+        Stage::Rcpt => "answered RCPT with",
+        Stage::Data => "answered DATA with",
+        Stage::End => "answered the content with",
+    }
+}
+
+fn class_of(stage: Stage, reply: &Reply) -> u8 {
+    match (stage, reply.code) {
+        // RFC 7504: 521 is a host that takes no mail at all; 554 in the greeting says the same
+        // (RFC 5321 §3.1). Any other refusal before MAIL may be about us, today.
+        (Stage::Greeting, 521 | 554) => 5,
+        (Stage::Greeting | Stage::Hello, _) => 4,
+        // RFC 5321 §4.5.3.1.10: 552 for "too many recipients" is to be taken as 452.
+        (Stage::Rcpt, 552) => 4,
+        (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End, 500..600) => 5,
+        (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End, _) => 4,
+    }
+}
+
+fn status_of(stage: Stage, reply: &Reply, class: u8) -> Enhanced {
+    if let Some(enhanced) = reply.enhanced.filter(|e| e.0 == 4 || e.0 == 5) {
+        return enhanced.in_class(class);
+    }
+    let (subject, detail) = match (stage, reply.code) {
+        (_, 421) => (3, 2),
+        (Stage::Rcpt, 452 | 552) => (5, 3),
+        (_, 452) => (3, 1),
+        (_, 552) => (3, 4),
+        (Stage::Greeting, 521 | 554) | (Stage::Rcpt, 551) => (3, 2),
+        (Stage::Rcpt, 550 | 553) => (1, 1),
+        (Stage::Rcpt, 450) => (2, 0),
+        (_, 500..505) => (5, 1),
+        // Success where none was due, or a code of no meaning: the protocol is broken.
+        (_, 200..400) => (5, 0),
+        (_, _) => (0, 0),
+    };
+    Enhanced(class, subject, detail)
+}
+
+fn scope_of(stage: Stage, reply: &Reply, others_taken: bool) -> Scope {
+    match (stage, reply.code) {
+        (_, 421) | (Stage::Greeting | Stage::Hello, _) => Scope::Lane,
+        // The limit on recipients of one transaction: the rest goes in the next one.
+        (Stage::Rcpt, 452 | 552) if others_taken => Scope::Session,
+        (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End, _) => Scope::Recipient,
+    }
+}
+
+fn shortened(reply: &Reply) -> Reply {
+    if reply.text.len() <= TEXT_CHARS_KEPT {
+        return reply.clone();
+    }
+    let text: String = reply.text.chars().take(TEXT_CHARS_KEPT).collect();
+    Reply { code: reply.code, enhanced: reply.enhanced, text: text.into() }
+}
+
+/// A connection that failed us. `stage` is what was awaited; `None` while there was no session.
+/// Always a deferral: a lost connection says nothing of the message.
+#[must_use]
+pub fn classify_fault(stage: Option<Stage>, fault: &LinkFault, at: &At<'_>) -> Outcome {
+    let host = at.host;
+    let (status, reason) = match fault {
+        LinkFault::Unreachable(why) => (Enhanced(4, 4, 1), format!("no connection to {host}: {why}")),
+        LinkFault::Silent => (Enhanced(4, 4, 2), format!("{host} did not answer in time{}", when(stage))),
+        LinkFault::Lost(why) => {
+            (Enhanced(4, 4, 2), format!("the connection to {host} was lost{}: {why}", when(stage)))
+        }
+        LinkFault::Garbled(how) => (Enhanced(4, 5, 0), format!("{host} broke the protocol: {how}")),
+        LinkFault::Content(why) => (Enhanced(4, 3, 0), format!("the content could not be read: {why}")),
+    };
+    let scope = match stage {
+        // Content may be what breaks it; the messages behind it shall not wait for this one.
+        Some(Stage::Rcpt | Stage::Data | Stage::End) => Scope::Recipient,
+        Some(Stage::Greeting | Stage::Hello | Stage::Mail) | None => Scope::Lane,
+    };
+    Outcome::Deferred(at.trouble(status, reason, None, scope))
+}
+
+fn when(stage: Option<Stage>) -> &'static str {
+    match stage {
+        None => "",
+        Some(Stage::Greeting) => " before the greeting",
+        Some(Stage::Hello) => " after EHLO",
+        Some(Stage::Mail) => " after MAIL",
+        Some(Stage::Rcpt) => " after RCPT",
+        Some(Stage::Data) => " after DATA",
+        Some(Stage::End) => " after the content, which may have been taken over",
+    }
+}
+
+/// A name that leads nowhere.
+#[must_use]
+pub fn classify_name(fault: &NameFault, name: &str) -> Outcome {
+    let (status, reason) = match fault {
+        NameFault::NoDomain => (Enhanced(5, 1, 2), format!("{name} has no mail exchanger and no address")),
+        NameFault::NullMx => (Enhanced(5, 1, 10), format!("{name} accepts no mail (null MX)")),
+        NameFault::NoAddress => {
+            (Enhanced(5, 4, 4), format!("none of the mail exchangers of {name} has an address"))
+        }
+        NameFault::Ourselves => (Enhanced(5, 4, 6), format!("the mail exchanger of {name} is this host")),
+        NameFault::Unanswered(why) => (Enhanced(4, 4, 3), format!("looking up {name} failed: {why}")),
+    };
+    let scope = if status.0 == 4 { Scope::Lane } else { Scope::Recipient };
+    let trouble = Trouble { status, reason, remote: None, decision: None, scope };
+    if status.0 == 4 { Outcome::Deferred(trouble) } else { Outcome::Failed(trouble) }
+}
+
+/// A requirement that no host met; nothing was sent.
+#[must_use]
+pub fn classify_shortfall(shortfall: &Shortfall, on_failure: OnFailure, at: &At<'_>) -> Outcome {
+    let reason = format!("{}: {shortfall}; nothing was sent", at.host);
+    let reply = match shortfall {
+        Shortfall::Refused(reply) => Some(reply.clone()),
+        Shortfall::NotOffered
+        | Shortfall::Handshake(_)
+        | Shortfall::Version(_)
+        | Shortfall::NoCertificate
+        | Shortfall::Unreadable(_)
+        | Shortfall::Unproved
+        | Shortfall::Chain { .. }
+        | Shortfall::Name { .. } => None,
+    };
+    let trouble = at.trouble(shortfall.enhanced(), reason, reply, Scope::Lane);
+    match on_failure {
+        OnFailure::Defer => Outcome::Deferred(trouble),
+        OnFailure::Bounce => Outcome::Failed(Trouble { scope: Scope::Recipient, ..trouble.made_final() }),
+    }
+}
+
+/// What several hosts came to together: final only if it was so with each. Of several deferrals
+/// the one that a connector decided says most, then the last. `None` for no hosts.
+#[must_use]
+pub fn classify_together(outcomes: Vec<Outcome>) -> Option<Outcome> {
+    let weight = |outcome: &Outcome| match outcome {
+        Outcome::Failed(_) => 0,
+        Outcome::Deferred(trouble) if trouble.decision.is_none() => 1,
+        Outcome::Deferred(_) => 2,
+        Outcome::Delivered(_) => 3,
+    };
+    outcomes.into_iter().max_by_key(weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::HandshakeFault;
+
+    const AT: At<'_> = At { host: "mx[192.0.2.1]:25", decision: None };
+
+    fn line(outcome: &Outcome) -> String {
+        let (word, trouble) = match outcome {
+            Outcome::Delivered(_) => return "delivered".to_owned(),
+            Outcome::Deferred(trouble) => ("deferred", trouble),
+            Outcome::Failed(trouble) => ("failed", trouble),
+        };
+        format!("{word} {} {:?}", trouble.status, trouble.scope)
+    }
+
+    #[track_caller]
+    fn check(stage: Stage, code: u16, expected: &str) {
+        let outcome = classify_reply(stage, &Reply::bare(code, "x"), false, &AT);
+        assert_eq!(line(&outcome), expected, "{stage:?} {code}");
+    }
+
+    #[test]
+    fn a_reply_is_final_by_its_class_from_mail_on() {
+        check(Stage::Mail, 550, "failed 5.0.0 Recipient");
+        check(Stage::Mail, 451, "deferred 4.0.0 Recipient");
+        check(Stage::Rcpt, 550, "failed 5.1.1 Recipient");
+        check(Stage::Rcpt, 450, "deferred 4.2.0 Recipient");
+        check(Stage::Rcpt, 551, "failed 5.3.2 Recipient");
+        check(Stage::Data, 554, "failed 5.0.0 Recipient");
+        check(Stage::Data, 250, "deferred 4.5.0 Recipient");
+        check(Stage::End, 552, "failed 5.3.4 Recipient");
+        check(Stage::End, 452, "deferred 4.3.1 Recipient");
+        check(Stage::Mail, 502, "failed 5.5.1 Recipient");
+    }
+
+    #[test]
+    fn a_host_that_takes_no_mail_is_final_and_other_refusals_of_us_are_not() {
+        check(Stage::Greeting, 521, "failed 5.3.2 Recipient");
+        check(Stage::Greeting, 554, "failed 5.3.2 Recipient");
+        check(Stage::Greeting, 550, "deferred 4.0.0 Lane");
+        check(Stage::Greeting, 421, "deferred 4.3.2 Lane");
+        check(Stage::Hello, 550, "deferred 4.0.0 Lane");
+        check(Stage::Hello, 504, "deferred 4.5.1 Lane");
+    }
+
+    #[test]
+    fn closing_stops_the_lane_wherever_it_is_said() {
+        check(Stage::Rcpt, 421, "deferred 4.3.2 Lane");
+        check(Stage::End, 421, "deferred 4.3.2 Lane");
+    }
+
+    #[test]
+    fn too_many_recipients_hinder_the_transaction_alone() {
+        check(Stage::Rcpt, 452, "deferred 4.5.3 Recipient");
+        check(Stage::Rcpt, 552, "deferred 4.5.3 Recipient");
+        let taken = |code| line(&classify_reply(Stage::Rcpt, &Reply::bare(code, "x"), true, &AT));
+        assert_eq!(taken(452), "deferred 4.5.3 Session");
+        assert_eq!(taken(552), "deferred 4.5.3 Session");
+        assert_eq!(taken(450), "deferred 4.2.0 Recipient");
+    }
+
+    #[test]
+    fn the_peers_own_status_counts_in_the_class_of_the_outcome() {
+        let reply = Reply::new(550, Enhanced(5, 7, 1), "no");
+        assert_eq!(line(&classify_reply(Stage::Rcpt, &reply, false, &AT)), "failed 5.7.1 Recipient");
+        let reply = Reply::new(552, Enhanced(5, 2, 2), "full");
+        assert_eq!(line(&classify_reply(Stage::Rcpt, &reply, false, &AT)), "deferred 4.2.2 Recipient");
+    }
+
+    #[track_caller]
+    fn check_fault(stage: Option<Stage>, fault: LinkFault, expected: &str) {
+        assert_eq!(line(&classify_fault(stage, &fault, &AT)), expected, "{stage:?} {fault:?}");
+    }
+
+    #[test]
+    fn a_lost_connection_is_a_deferral() {
+        let lost = || LinkFault::Lost("reset".into());
+        check_fault(None, LinkFault::Unreachable("refused".into()), "deferred 4.4.1 Lane");
+        check_fault(Some(Stage::Greeting), LinkFault::Silent, "deferred 4.4.2 Lane");
+        check_fault(Some(Stage::Mail), lost(), "deferred 4.4.2 Lane");
+        check_fault(Some(Stage::End), lost(), "deferred 4.4.2 Recipient");
+        check_fault(Some(Stage::Hello), LinkFault::Garbled("?".into()), "deferred 4.5.0 Lane");
+        check_fault(Some(Stage::End), LinkFault::Content("?".into()), "deferred 4.3.0 Recipient");
+    }
+
+    #[track_caller]
+    fn check_name(fault: NameFault, expected: &str) {
+        assert_eq!(line(&classify_name(&fault, "b.example")), expected, "{fault:?}");
+    }
+
+    #[test]
+    fn a_name_fails_only_when_dns_said_so() {
+        check_name(NameFault::NoDomain, "failed 5.1.2 Recipient");
+        check_name(NameFault::NullMx, "failed 5.1.10 Recipient");
+        check_name(NameFault::NoAddress, "failed 5.4.4 Recipient");
+        check_name(NameFault::Ourselves, "failed 5.4.6 Recipient");
+        check_name(NameFault::Unanswered("SERVFAIL".into()), "deferred 4.4.3 Lane");
+    }
+
+    #[track_caller]
+    fn check_shortfall(shortfall: Shortfall, on_failure: OnFailure, expected: &str) {
+        assert_eq!(line(&classify_shortfall(&shortfall, on_failure, &AT)), expected, "{shortfall:?}");
+    }
+
+    #[test]
+    fn an_unmet_requirement_waits_or_is_reported() {
+        let broken = || Shortfall::Handshake(HandshakeFault("alert".into()));
+        check_shortfall(Shortfall::NotOffered, OnFailure::Defer, "deferred 4.7.4 Lane");
+        check_shortfall(Shortfall::NotOffered, OnFailure::Bounce, "failed 5.7.4 Recipient");
+        check_shortfall(broken(), OnFailure::Defer, "deferred 4.7.5 Lane");
+        check_shortfall(broken(), OnFailure::Bounce, "failed 5.7.5 Recipient");
+    }
+
+    #[test]
+    fn several_hosts_fail_only_together() {
+        let failed = || classify_reply(Stage::Greeting, &Reply::bare(521, "x"), false, &AT);
+        let deferred = || classify_fault(None, &LinkFault::Unreachable("x".into()), &AT);
+        let together = |outcomes| classify_together(outcomes).as_ref().map(line);
+        assert_eq!(together(vec![failed(), deferred()]).as_deref(), Some("deferred 4.4.1 Lane"));
+        assert_eq!(together(vec![deferred(), failed()]).as_deref(), Some("deferred 4.4.1 Lane"));
+        assert_eq!(together(vec![failed(), failed()]).as_deref(), Some("failed 5.3.2 Recipient"));
+        assert_eq!(together(vec![]), None);
+    }
+}

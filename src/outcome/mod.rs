@@ -4,6 +4,11 @@
 mod classify;
 pub mod dsn;
 
+pub use classify::{
+    At, LinkFault, NameFault, Stage, classify_fault, classify_name, classify_reply, classify_shortfall,
+    classify_together,
+};
+
 use std::sync::Arc;
 
 use serde::Serialize;

@@ -1,3 +1,5 @@
 //! From a recipient domain to the addresses of its hosts. It knows no connector and no session.
 
+pub mod dns;
+pub mod route;
 pub mod settings;

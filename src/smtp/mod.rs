@@ -1,7 +1,13 @@
-//! The grammar and the two sessions of SMTP (RFC 5321), without a socket: events in, actions out.
+//! The grammar and the two sessions of SMTP (RFC 5321), without a socket: events in, actions out. It
+//! decides neither who may relay nor whether TLS is good enough: `connector` does.
 
+mod answer;
 pub mod command;
 pub mod data;
 pub mod extension;
 pub mod line;
 pub mod receive;
+mod send;
+
+pub use answer::{AnswerFault, AnswerReader, Offers};
+pub use send::{Awaited, Demand, Finished, MailFrom, NotBegun, Opening, SendEvent, SendFault, SendSession};

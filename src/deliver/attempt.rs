@@ -1,0 +1,408 @@
+//! The jobs of one lane: one after the other over a session, the next envelope in the same write
+//! as the content before it where the peer offers PIPELINING.
+
+use std::collections::VecDeque;
+use std::future::ready;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Courier;
+use super::converse::Broken;
+use super::decide::{is_seven_bit, serves};
+use super::link::{Link, Miss, Wanted, elsewhere};
+use super::result::{Ending, ended, outcome_of, undeliverable};
+use crate::connector::{ClearGuard, NotCovered, OnHandshakeFailure};
+use crate::mail::BodyType;
+use crate::outcome::{LinkFault, NameFault, Outcome, Scope, classify_name, classify_together};
+use crate::scheduler::{Job, Jobs, Way};
+use crate::smtp::{Demand, Finished, MailFrom, NotBegun, SendEvent};
+use crate::spool::QueuedRecipient;
+
+/// How often the table may change between a judgement and MAIL FROM before the job goes back.
+const JUDGEMENTS_MAX: usize = 4;
+
+/// One lane's way, and the jobs taken so far and not reported yet: at most two.
+pub(super) struct Carriage {
+    courier: Arc<Courier>,
+    way: Way,
+    jobs: Arc<dyn Jobs>,
+    batches: VecDeque<Batch>,
+    /// Transactions under way, in the order of their replies.
+    loads: VecDeque<Load>,
+    serial: u64,
+    /// Why nothing more is carried.
+    blocked: Option<Outcome>,
+}
+
+/// A job, and what became of each recipient so far.
+struct Batch {
+    serial: u64,
+    job: Job,
+    outcomes: Vec<Option<Outcome>>,
+    /// The first recipient that was in no transaction yet.
+    next: usize,
+}
+
+/// A transaction under way.
+struct Load {
+    serial: u64,
+    range: Range<usize>,
+    /// Held until the final reply, so that a tighter table can wait for it.
+    _in_clear: Option<ClearGuard>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Alive,
+    Dead,
+}
+
+impl Carriage {
+    pub(super) fn new(courier: Arc<Courier>, way: Way, jobs: Arc<dyn Jobs>) -> Self {
+        Self {
+            courier,
+            way,
+            jobs,
+            batches: VecDeque::new(),
+            loads: VecDeque::new(),
+            serial: 0,
+            blocked: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut idle: Option<Link> = None;
+        while self.blocked.is_none() {
+            if self.batches.is_empty() {
+                let Some(job) = self.jobs.next().await else { break };
+                self.push(job);
+                continue;
+            }
+            let mut link = match idle.take() {
+                Some(link) if self.may_use(&link) => link,
+                other => {
+                    other.into_iter().for_each(|link| link.line.dismiss());
+                    match self.obtain().await {
+                        Ok(link) => link,
+                        Err(outcome) => {
+                            self.settle_first(&outcome);
+                            continue;
+                        }
+                    }
+                }
+            };
+            if self.transact(&mut link).await == Line::Alive {
+                idle = Some(link);
+            }
+        }
+        self.give_back(idle);
+    }
+
+    /// The end: what was taken and not attempted shares the fate of the lane.
+    fn give_back(mut self, idle: Option<Link>) {
+        let blocked = self.blocked.take();
+        if let Some(outcome) = &blocked {
+            while !self.batches.is_empty() {
+                self.settle_first(outcome);
+            }
+        }
+        let Some(link) = idle else { return };
+        if link.is_after_broken() || self.is_worn(&link) || blocked.is_some() {
+            return link.line.dismiss();
+        }
+        self.courier.pool.put(link);
+    }
+
+    fn push(&mut self, job: Job) {
+        self.serial = self.serial.wrapping_add(1);
+        let outcomes: Vec<Option<Outcome>> = vec![None; job.recipients.len()];
+        if outcomes.is_empty() {
+            return self.jobs.report(&job, outcomes.into_iter().flatten().collect());
+        }
+        self.batches.push_back(Batch { serial: self.serial, job, outcomes, next: 0 });
+    }
+
+    fn is_worn(&self, link: &Link) -> bool {
+        link.used >= self.courier.settings.messages_per_connection_max
+    }
+
+    /// Whether the next job may go over this session.
+    fn may_use(&self, link: &Link) -> bool {
+        !self.is_worn(link) && self.batches.front().is_none_or(|batch| self.may_take(link, &batch.job))
+    }
+
+    /// A session that is in clear since handshakes broke is not for a message that has not been
+    /// tried over TLS first, where the connector says `clear_later`.
+    fn may_take(&self, link: &Link, job: &Job) -> bool {
+        !link.is_after_broken() || self.may_go_clear(&job.recipients)
+    }
+
+    fn may_go_clear(&self, recipients: &[QueuedRecipient]) -> bool {
+        match self.way.connector.on_handshake_failure {
+            OnHandshakeFailure::Clear => true,
+            OnHandshakeFailure::ClearLater => recipients.iter().all(|r| r.attempts >= 1),
+            OnHandshakeFailure::Defer => false,
+        }
+    }
+
+    /// A session for the first batch: one that waits, or a fresh one, candidate by candidate.
+    async fn obtain(&mut self) -> Result<Link, Outcome> {
+        let courier = Arc::clone(&self.courier);
+        let Some(batch) = self.batches.front() else { return Err(elsewhere()) };
+        let recipients = Arc::clone(&batch.job.recipients);
+        let candidates = courier.candidates(&self.way).await?;
+        let connector = &self.way.connector;
+        for candidate in &candidates {
+            let requirement = connector.requirement(self.way.domain.as_ref(), candidate.smart.as_ref());
+            while let Some(mut link) = courier.pool.take(&candidate.key(connector.revision)) {
+                let table = courier.live.table();
+                let fit = serves(&table, connector, &recipients)
+                    && link.line.is_quiet().await
+                    && link.rejudge(connector, requirement.clone(), table.generation);
+                if fit {
+                    return Ok(link);
+                }
+                link.line.dismiss();
+            }
+        }
+        let wanted = |candidate, after| Wanted { way: &self.way, candidate, recipients: &recipients, after };
+        let mut misses = Vec::new();
+        let mut broken = Vec::new();
+        for candidate in &candidates {
+            match courier.open(wanted(candidate, None)).await {
+                Ok(link) => return Ok(link),
+                Err(Miss::Broken(fault, outcome)) => {
+                    broken.push((candidate, fault));
+                    misses.push(outcome);
+                }
+                Err(Miss::Other(outcome)) if scope(&outcome) == Some(Scope::Session) => return Err(outcome),
+                Err(Miss::Other(outcome)) => misses.push(outcome),
+            }
+        }
+        if !self.may_go_clear(&recipients) {
+            broken.clear();
+        }
+        // Every host was tried over TLS: now the first whose handshake broke, in clear.
+        for (candidate, fault) in broken {
+            match courier.open(wanted(candidate, Some(fault))).await {
+                Ok(link) => return Ok(link),
+                Err(Miss::Broken(_, outcome) | Miss::Other(outcome)) => misses.push(outcome),
+            }
+        }
+        Err(classify_together(misses).unwrap_or_else(|| classify_name(&NameFault::NoAddress, "the next hop")))
+    }
+
+    /// Sends the first batch's next recipients, and whatever can be chained to them.
+    async fn transact(&mut self, link: &mut Link) -> Line {
+        if !self.begin(link, 0) {
+            return Line::Alive;
+        }
+        loop {
+            let event = match link.line.event(&self.courier.settings.timeouts).await {
+                Ok(event) => event,
+                Err(Broken::Link(fault)) => return self.break_off(link, &Ending::Fault(fault)),
+                Err(Broken::Tls(fault)) => {
+                    return self.break_off(link, &Ending::Fault(LinkFault::Lost(fault.0)));
+                }
+            };
+            match event {
+                SendEvent::SendContent => {
+                    if let Err(fault) = self.send_content(link).await {
+                        return self.break_off(link, &Ending::Fault(fault));
+                    }
+                }
+                SendEvent::Done(finished) => {
+                    self.finish(link, &finished);
+                    if self.loads.is_empty() {
+                        return Line::Alive;
+                    }
+                }
+                SendEvent::Closing(reply) => return self.break_off(link, &Ending::Closing(reply)),
+                SendEvent::NotGreeted(_)
+                | SendEvent::HelloRefused(_)
+                | SendEvent::InClear(_)
+                | SendEvent::Handshake
+                | SendEvent::Ready => {
+                    let fault = LinkFault::Garbled("its replies are out of order".to_owned());
+                    return self.break_off(link, &Ending::Fault(fault));
+                }
+            }
+        }
+    }
+
+    /// Writes the envelope of a batch's next recipients. `false`: nothing was written, and those
+    /// recipients are settled.
+    fn begin(&mut self, link: &mut Link, place: usize) -> bool {
+        let Some(batch) = self.batches.get_mut(place) else { return false };
+        let max = self.courier.settings.recipients_per_transaction_max.max(1);
+        let range = batch.next..batch.next.saturating_add(max).min(batch.outcomes.len());
+        let recipients = batch.job.recipients.get(range.clone()).unwrap_or_default();
+        let message = &batch.job.message;
+        let mut mail =
+            MailFrom { reverse_path: &message.reverse_path, body: message.body, size: message.size };
+        if mail.body == BodyType::EightBitMime
+            && !link.line.session.offers().eight_bit_mime
+            && is_seven_bit(&batch.job.content)
+        {
+            mail.body = BodyType::SevenBit;
+        }
+        let connector = &self.way.connector;
+        let mut refused = elsewhere();
+        for _ in 0..JUDGEMENTS_MAX {
+            // In this order, so that a tighter table either waits for this transaction or is seen
+            // by it. After another judgement the guard is a new one: the last may be the guard of
+            // a table that is not in force any more.
+            let in_clear = (!link.line.is_sealed()).then(|| self.courier.live.enter_clear());
+            let table = self.courier.live.table();
+            if !serves(&table, connector, recipients) {
+                break;
+            }
+            let demand = Demand {
+                requirement: &link.requirement,
+                revision: connector.revision,
+                generation: table.generation,
+            };
+            let paths = recipients.iter().map(|r| &r.forward_path);
+            match link.line.session.begin(&mail, paths, &demand, &mut link.line.out) {
+                Ok(()) => {
+                    batch.next = range.end;
+                    link.used = link.used.saturating_add(1);
+                    self.loads.push_back(Load { serial: batch.serial, range, _in_clear: in_clear });
+                    return true;
+                }
+                Err(NotBegun::NotCovered(NotCovered::Stale)) => {
+                    if !link.rejudge(connector, link.requirement.clone(), table.generation) {
+                        break;
+                    }
+                }
+                Err(fault @ (NotBegun::TooLarge { .. } | NotBegun::EightBit)) => {
+                    refused = undeliverable(&fault, link);
+                    break;
+                }
+                Err(NotBegun::Unauthorised | NotBegun::Busy | NotBegun::NotCovered(_)) => break,
+            }
+        }
+        self.settle_rest(place, &refused);
+        false
+    }
+
+    /// Sends the content of the transaction that has its go-ahead. A failure to write is not the
+    /// end where the peer has said why.
+    async fn send_content(&mut self, link: &mut Link) -> Result<(), LinkFault> {
+        let content = self
+            .loads
+            .front()
+            .and_then(|load| self.batches.iter().find(|batch| batch.serial == load.serial))
+            .map(|batch| batch.job.content.clone())
+            .ok_or_else(|| LinkFault::Content("the job is gone".to_owned()))?;
+        link.line.session.end_content(&mut link.line.out);
+        self.chain(link).await;
+        let sent = link.line.send_content(&content, self.courier.settings.timeouts.data_block).await;
+        match sent {
+            Ok(()) | Err(Broken::Link(LinkFault::Lost(_))) => Ok(()),
+            Err(Broken::Link(fault)) => Err(fault),
+            Err(Broken::Tls(fault)) => Err(LinkFault::Lost(fault.0)),
+        }
+    }
+
+    /// Begins the next transaction behind the content of this one, if the peer lets us and there
+    /// is one at once.
+    async fn chain(&mut self, link: &mut Link) {
+        if !link.line.session.is_free() || self.is_worn(link) || self.blocked.is_some() {
+            return;
+        }
+        if self.batches.iter().all(Batch::is_under_way) {
+            let next = tokio::select! {
+                biased;
+                job = self.jobs.next() => job,
+                () = ready(()) => None,
+            };
+            let Some(job) = next else { return };
+            self.push(job);
+        }
+        let Some(place) = self.batches.iter().position(|batch| !batch.is_under_way()) else { return };
+        if self.batches.get(place).is_some_and(|batch| self.may_take(link, &batch.job)) {
+            self.begin(link, place);
+        }
+    }
+
+    fn finish(&mut self, link: &Link, finished: &Finished) {
+        let Some(load) = self.loads.pop_front() else { return };
+        self.settle(&load, |number| outcome_of(finished, number, link, None));
+    }
+
+    /// The session is over: what was answered stands, what wasn't even heard goes to another one.
+    fn break_off(&mut self, link: &mut Link, ending: &Ending) -> Line {
+        let loads = std::mem::take(&mut self.loads);
+        let proven = usize::try_from(link.used).unwrap_or(usize::MAX) > loads.len();
+        let all = link.line.session.abandon();
+        for (number, (load, finished)) in loads.iter().zip(all).enumerate() {
+            // A connection that carried mail before and gives no answer to MAIL was closed while it
+            // was idle: that says nothing of the host. The content of a chained one never left.
+            if number > 0 || (proven && !finished.begun) {
+                self.put_back(load);
+                continue;
+            }
+            let outcome = ended(&finished, link, ending);
+            self.settle(load, |number| outcome_of(&finished, number, link, Some(&outcome)));
+            if scope(&outcome) == Some(Scope::Lane) {
+                self.blocked = Some(outcome);
+            }
+        }
+        Line::Dead
+    }
+
+    fn put_back(&mut self, load: &Load) {
+        if let Some(batch) = self.batches.iter_mut().find(|batch| batch.serial == load.serial) {
+            batch.next = batch.next.min(load.range.start);
+        }
+    }
+
+    fn settle(&mut self, load: &Load, outcome: impl Fn(usize) -> Outcome) {
+        let Some(place) = self.batches.iter().position(|batch| batch.serial == load.serial) else { return };
+        if let Some(batch) = self.batches.get_mut(place) {
+            let slots = batch.outcomes.iter_mut().skip(load.range.start).take(load.range.len());
+            slots.enumerate().for_each(|(number, slot)| *slot = Some(outcome(number)));
+        }
+        self.report(place);
+    }
+
+    /// The recipients of a batch that are in no transaction yet come to this.
+    fn settle_rest(&mut self, place: usize, outcome: &Outcome) {
+        if let Some(batch) = self.batches.get_mut(place) {
+            batch.outcomes.iter_mut().skip(batch.next).for_each(|slot| *slot = Some(outcome.clone()));
+            batch.next = batch.outcomes.len();
+        }
+        match scope(outcome) {
+            Some(Scope::Lane | Scope::Session) => self.blocked = Some(outcome.clone()),
+            Some(Scope::Recipient) | None => {}
+        }
+        self.report(place);
+    }
+
+    fn settle_first(&mut self, outcome: &Outcome) {
+        self.settle_rest(0, outcome);
+    }
+
+    /// Reports a batch, once nothing of it is open.
+    fn report(&mut self, place: usize) {
+        let done = self.batches.get(place).is_some_and(|b| b.outcomes.iter().all(Option::is_some));
+        if done && let Some(batch) = self.batches.remove(place) {
+            self.jobs.report(&batch.job, batch.outcomes.into_iter().flatten().collect());
+        }
+    }
+}
+
+impl Batch {
+    /// Every recipient is settled, or in a transaction.
+    fn is_under_way(&self) -> bool {
+        self.next >= self.outcomes.len()
+    }
+}
+
+fn scope(outcome: &Outcome) -> Option<Scope> {
+    match outcome {
+        Outcome::Delivered(_) => None,
+        Outcome::Deferred(trouble) | Outcome::Failed(trouble) => Some(trouble.scope),
+    }
+}

@@ -1,0 +1,263 @@
+//! Drives one outbound session over its connection: writes what the session has to say, a turn in
+//! one write, and waits for answers within the limits.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+
+use super::settings::Timeouts;
+use crate::connector::{HandshakeFault, TlsFacts};
+use crate::mail::{Clock, Content, Domain};
+use crate::outcome::LinkFault;
+use crate::smtp::{Awaited, SendEvent, SendSession};
+use crate::tls::ClientSetup;
+
+/// Octets of content written at once where it isn't held in memory.
+const BLOCK_BYTES: usize = 65_536;
+/// Octets read at once.
+const READ_BYTES: usize = 4096;
+/// How long a peer gets to take our QUIT.
+const QUIT_LIMIT: Duration = Duration::from_secs(2);
+
+/// The octets' way.
+pub(super) enum Wire {
+    Plain(TcpStream),
+    Sealed(Box<TlsStream<TcpStream>>),
+    /// Lost in a broken handshake.
+    Gone,
+}
+
+/// A session and its connection.
+pub(super) struct Line {
+    wire: Wire,
+    pub(super) session: SendSession,
+    /// Commands to be written.
+    pub(super) out: Vec<u8>,
+    input: Vec<u8>,
+    /// A reply has come since the handshake.
+    heard: bool,
+}
+
+/// Why a conversation broke off.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The connection, or what came over it.
+    Link(LinkFault),
+    /// TLS itself: the peer sent an alert, or what it sent can't be right.
+    Tls(HandshakeFault),
+}
+
+impl Line {
+    pub(super) fn new(stream: TcpStream, session: SendSession) -> Self {
+        Self { wire: Wire::Plain(stream), session, out: Vec::new(), input: Vec::new(), heard: false }
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        matches!(self.wire, Wire::Sealed(_))
+    }
+
+    /// Writes what is due and waits for the next event.
+    pub(super) async fn event(&mut self, limits: &Timeouts) -> Result<SendEvent, Broken> {
+        loop {
+            let mut rest = self.input.as_slice();
+            let event = self.session.feed(&mut rest, &mut self.out).map_err(|fault| {
+                // Planted octets are an attack on the handshake, and told as a broken one.
+                if fault == crate::smtp::SendFault::AfterStartTls {
+                    return Broken::Tls(HandshakeFault(fault.to_string()));
+                }
+                Broken::Link(LinkFault::Garbled(fault.to_string()))
+            })?;
+            let used = self.input.len().saturating_sub(rest.len());
+            self.input.drain(..used);
+            if let Some(event) = event {
+                self.heard = true;
+                return Ok(event);
+            }
+            self.flush(limits.command).await?;
+            self.read(limit(limits, self.session.awaited())).await?;
+        }
+    }
+
+    /// Writes what is due.
+    pub(super) async fn flush(&mut self, limit: Duration) -> Result<(), Broken> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let out = mem::take(&mut self.out);
+        let written = self.write([out.as_slice(), &[]], limit).await;
+        self.out = out;
+        self.out.clear();
+        written
+    }
+
+    /// Writes the content and, in the same write as its end, `out`: the final dot, and what may
+    /// follow it.
+    pub(super) async fn send_content(&mut self, content: &Content, limit: Duration) -> Result<(), Broken> {
+        let out = mem::take(&mut self.out);
+        let sent = match content {
+            Content::Held(bytes) => self.write([bytes, out.as_slice()], limit).await,
+            Content::Source(_) => self.send_blocks(content, &out, limit).await,
+        };
+        self.out = out;
+        self.out.clear();
+        sent
+    }
+
+    async fn send_blocks(&mut self, content: &Content, end: &[u8], limit: Duration) -> Result<(), Broken> {
+        let mut block = vec![0; BLOCK_BYTES];
+        let mut offset = 0;
+        loop {
+            // A plain read: it is 64 KiB of a file of ours that was written, or is read ahead, in
+            // the page cache; handing it to another thread would cost more than it waits.
+            let count = content
+                .read_at(&mut block, offset)
+                .map_err(|e| Broken::Link(LinkFault::Content(e.to_string())))?;
+            offset = offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+            let last = offset >= content.len();
+            if count == 0 && !last {
+                // The dot would make a whole message of a part: break off instead.
+                return Err(Broken::Link(LinkFault::Content("it is shorter than recorded".to_owned())));
+            }
+            let block = block.get(..count).unwrap_or_default();
+            self.write([block, if last { end } else { &[] }], limit).await?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn write(&mut self, parts: [&[u8]; 2], limit: Duration) -> Result<(), Broken> {
+        let written = match &mut self.wire {
+            Wire::Plain(stream) => timeout(limit, write_all(stream, parts)).await,
+            Wire::Sealed(stream) => timeout(limit, write_all(stream, parts)).await,
+            Wire::Gone => return Err(Broken::Link(LinkFault::Lost("it was closed".to_owned()))),
+        };
+        match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.broken(&error)),
+            Err(_) => Err(Broken::Link(LinkFault::Silent)),
+        }
+    }
+
+    async fn read(&mut self, limit: Duration) -> Result<(), Broken> {
+        self.input.reserve(READ_BYTES);
+        let read = match &mut self.wire {
+            Wire::Plain(stream) => timeout(limit, stream.read_buf(&mut self.input)).await,
+            Wire::Sealed(stream) => timeout(limit, stream.read_buf(&mut self.input)).await,
+            Wire::Gone => return Err(Broken::Link(LinkFault::Lost("it was closed".to_owned()))),
+        };
+        match read {
+            Ok(Ok(0)) => Err(Broken::Link(LinkFault::Lost("the peer closed it".to_owned()))),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.broken(&error)),
+            Err(_) => Err(Broken::Link(LinkFault::Silent)),
+        }
+    }
+
+    fn broken(&self, error: &io::Error) -> Broken {
+        // In TLS 1.3 a client learns only from its first read that the server refused its
+        // certificate (RFC 8446 §4.4.2.4): such an alert still belongs to the handshake.
+        if self.is_sealed() && !self.heard && error.kind() == io::ErrorKind::InvalidData {
+            return Broken::Tls(HandshakeFault(error.to_string()));
+        }
+        Broken::Link(LinkFault::Lost(error.to_string()))
+    }
+
+    /// Makes the handshake, after [`SendEvent::Handshake`]. Where it breaks, the connection is gone.
+    pub(super) async fn seal(
+        &mut self,
+        setup: &ClientSetup,
+        sni: Option<&Domain>,
+        limit: Duration,
+    ) -> Result<Arc<TlsFacts>, HandshakeFault> {
+        let Wire::Plain(stream) = mem::replace(&mut self.wire, Wire::Gone) else {
+            return Err(HandshakeFault("the connection is not in clear".to_owned()));
+        };
+        let handshake = Box::pin(setup.connect(stream, sni, Clock::wall()));
+        let (stream, facts) = timeout(limit, handshake)
+            .await
+            .map_err(|_| HandshakeFault(format!("not done in {} s", limit.as_secs())))??;
+        self.wire = Wire::Sealed(Box::new(stream));
+        self.heard = false;
+        self.input.clear();
+        Ok(Arc::new(facts))
+    }
+
+    /// Whether an idle connection still stands: nothing may have come over it, not even a 421.
+    pub(super) async fn is_quiet(&mut self) -> bool {
+        match &mut self.wire {
+            Wire::Plain(stream) => nothing_to_read(stream).await,
+            Wire::Sealed(stream) => nothing_to_read(stream.as_mut()).await,
+            Wire::Gone => false,
+        }
+    }
+
+    /// Gives the buffers back while nothing is said.
+    pub(super) fn rest(&mut self) {
+        self.out = Vec::new();
+        self.input = Vec::new();
+    }
+
+    /// Says QUIT, closes TLS properly, and goes without waiting for an answer.
+    pub(super) async fn quit(mut self) {
+        self.out.clear();
+        self.session.quit(&mut self.out);
+        let goodbye = async {
+            let _sent = self.flush(QUIT_LIMIT).await;
+            match &mut self.wire {
+                Wire::Plain(stream) => stream.shutdown().await,
+                Wire::Sealed(stream) => stream.shutdown().await,
+                Wire::Gone => Ok(()),
+            }
+        };
+        // The session is over either way; a peer that is gone already needs no goodbye.
+        let _ended = timeout(QUIT_LIMIT, goodbye).await;
+    }
+
+    /// The same, without holding anyone up.
+    pub(super) fn dismiss(self) {
+        tokio::spawn(self.quit());
+    }
+}
+
+fn limit(limits: &Timeouts, awaited: Awaited) -> Duration {
+    match awaited {
+        Awaited::Command | Awaited::Nothing => limits.command,
+        Awaited::StartTls => limits.handshake,
+        Awaited::Data => limits.data_start,
+        Awaited::End => limits.data_end,
+    }
+}
+
+async fn write_all<W: AsyncWrite + Unpin>(wire: &mut W, parts: [&[u8]; 2]) -> io::Result<()> {
+    let mut slices = parts.map(IoSlice::new);
+    let mut rest = slices.as_mut_slice();
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        let count = wire.write_vectored(rest).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut rest, count);
+    }
+    wire.flush().await
+}
+
+async fn nothing_to_read<R: AsyncRead + Unpin>(wire: &mut R) -> bool {
+    let mut octet = [0];
+    let mut buffer = ReadBuf::new(&mut octet);
+    poll_fn(|context| {
+        let read = Pin::new(&mut *wire).poll_read(context, &mut buffer);
+        Poll::Ready(read.is_pending())
+    })
+    .await
+}

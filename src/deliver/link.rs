@@ -1,0 +1,246 @@
+//! One host, from the connection to a session that a permit covers.
+
+use std::sync::Arc;
+
+use super::Courier;
+use super::converse::{Broken, Line};
+use super::decide::{proceeded, serves, withheld};
+use super::dial::dial;
+use super::pool::Key;
+use super::seek::Candidate;
+use crate::connector::{
+    Attained, Decision, Generation, HandshakeFault, Observed, OnFailure, Outbound, Permit, Requirement,
+    Shortfall, Verdict, judge,
+};
+use crate::mail::{Enhanced, Reply};
+use crate::outcome::{
+    At, LinkFault, Outcome, Scope, Stage, Trouble, classify_fault, classify_reply, classify_shortfall,
+};
+use crate::scheduler::Way;
+use crate::smtp::{Opening, SendEvent, SendSession};
+use crate::spool::QueuedRecipient;
+use crate::tls::ClientSetup;
+use crate::tracking::Event;
+
+/// A session that was judged, and what is to be told of it.
+pub(super) struct Link {
+    pub(super) line: Line,
+    pub(super) key: Key,
+    /// Name, address and port.
+    pub(super) host: String,
+    pub(super) observed: Observed,
+    pub(super) requirement: Requirement,
+    /// One for all messages of the session.
+    pub(super) decision: Arc<Decision>,
+    /// Transactions begun.
+    pub(super) used: u32,
+}
+
+/// A candidate that came to nothing.
+pub(super) enum Miss {
+    /// Opportunistic: the handshake broke, and the host may yet be tried in clear.
+    Broken(HandshakeFault, Outcome),
+    /// Anything else.
+    Other(Outcome),
+}
+
+/// What is wanted of a candidate.
+pub(super) struct Wanted<'a> {
+    pub(super) way: &'a Way,
+    pub(super) candidate: &'a Candidate,
+    /// Whom the session is opened for.
+    pub(super) recipients: &'a [QueuedRecipient],
+    /// The handshake that broke before: this connection stays in clear.
+    pub(super) after: Option<HandshakeFault>,
+}
+
+impl Courier {
+    /// Opens a session with a candidate and has it judged, before anything but EHLO and STARTTLS
+    /// was said.
+    pub(super) async fn open(&self, wanted: Wanted<'_>) -> Result<Link, Miss> {
+        let Wanted { way, candidate, recipients, after } = wanted;
+        let connector = &way.connector;
+        let host = candidate.host();
+        let at = At { host: &host, decision: None };
+        let requirement = connector.requirement(way.domain.as_ref(), candidate.smart.as_ref());
+        let setup =
+            self.tls.load().get(&connector.revision).cloned().ok_or_else(|| Miss::Other(elsewhere()))?;
+        let faulty = |fault| Miss::Other(classify_fault(None, &fault, &at));
+        let stream = dial(candidate.address, self.settings.timeouts.connect).await.map_err(faulty)?;
+        let session = SendSession::new(Opening {
+            name: self.settings.name.clone(),
+            starttls: after.is_none(),
+            helo: !requirement.is_forced(),
+        });
+        let mut line = Line::new(stream, session);
+        let observed = match self.observe(&mut line, &setup, candidate, after, &at).await {
+            Ok(observed) => observed,
+            Err(outcome) => {
+                line.dismiss();
+                return Err(Miss::Other(outcome));
+            }
+        };
+        // The table may have changed on the way here. What is judged now is judged by the one in
+        // force, and only if this connector, as it was, still serves these recipients there.
+        let table = self.live.table();
+        if !serves(&table, connector, recipients) {
+            line.dismiss();
+            return Err(Miss::Other(elsewhere()));
+        }
+        let id = line.session.id();
+        let permit = match judge(&requirement, &observed, id, connector.revision, table.generation) {
+            Verdict::Proceed(permit) => permit,
+            Verdict::Withhold(shortfall) => {
+                line.dismiss();
+                return Err(miss(connector, &host, &requirement, &observed, &shortfall));
+            }
+        };
+        let decision = Arc::new(proceeded(connector, &host, &requirement, permit.attained()));
+        self.authorise(&mut line, permit, &host, &decision);
+        if line.is_sealed() {
+            self.greet_again(&mut line, &at).await.map_err(|broken| match broken {
+                Again::Outcome(outcome) => Miss::Other(outcome),
+                Again::Tls(fault) => {
+                    let shortfall = Shortfall::Handshake(fault.clone());
+                    miss(connector, &host, &requirement, &Observed::HandshakeBroken(fault), &shortfall)
+                }
+            })?;
+        }
+        let key = candidate.key(connector.revision);
+        Ok(Link { line, key, host, observed, requirement, decision, used: 0 })
+    }
+
+    /// Up to what a judge needs to know.
+    async fn observe(
+        &self,
+        line: &mut Line,
+        setup: &ClientSetup,
+        candidate: &Candidate,
+        after: Option<HandshakeFault>,
+        at: &At<'_>,
+    ) -> Result<Observed, Outcome> {
+        let limits = &self.settings.timeouts;
+        match line.event(limits).await {
+            Ok(SendEvent::InClear(refused)) => Ok(match (after, refused) {
+                (Some(fault), _) => Observed::ClearAfterBroken(fault),
+                (None, Some(reply)) => Observed::Refused(reply),
+                (None, None) => Observed::NotOffered,
+            }),
+            Ok(SendEvent::Handshake) => {
+                match line.seal(setup, candidate.name.as_ref(), limits.handshake).await {
+                    Ok(facts) => Ok(Observed::Established(facts)),
+                    Err(fault) => Ok(Observed::HandshakeBroken(fault)),
+                }
+            }
+            Ok(SendEvent::NotGreeted(reply)) => Err(refused(Stage::Greeting, &reply, at)),
+            Ok(SendEvent::HelloRefused(reply) | SendEvent::Closing(reply)) => {
+                Err(refused(Stage::Hello, &reply, at))
+            }
+            Ok(SendEvent::Ready | SendEvent::SendContent | SendEvent::Done(_)) => Err(out_of_order(at)),
+            Err(Broken::Tls(fault)) => Ok(Observed::HandshakeBroken(fault)),
+            Err(Broken::Link(fault)) => Err(classify_fault(Some(Stage::Hello), &fault, at)),
+        }
+    }
+
+    fn authorise(&self, line: &mut Line, permit: Permit, host: &str, decision: &Decision) {
+        match permit.attained() {
+            Attained::Clear(_) => self.journal.record(&Event::ClearFallback { host, decision }),
+            Attained::Sealed(_) => {}
+        }
+        line.session.authorise(permit);
+    }
+
+    /// EHLO inside TLS; the first answer there also tells whether the server took the handshake.
+    async fn greet_again(&self, line: &mut Line, at: &At<'_>) -> Result<(), Again> {
+        line.session.sealed(&mut line.out);
+        match line.event(&self.settings.timeouts).await {
+            Ok(SendEvent::Ready) => Ok(()),
+            Ok(SendEvent::HelloRefused(reply) | SendEvent::Closing(reply)) => {
+                Err(Again::Outcome(refused(Stage::Hello, &reply, at)))
+            }
+            Ok(
+                SendEvent::NotGreeted(_)
+                | SendEvent::InClear(_)
+                | SendEvent::Handshake
+                | SendEvent::SendContent
+                | SendEvent::Done(_),
+            ) => Err(Again::Outcome(out_of_order(at))),
+            Err(Broken::Tls(fault)) => Err(Again::Tls(fault)),
+            Err(Broken::Link(fault)) => Err(Again::Outcome(classify_fault(Some(Stage::Hello), &fault, at))),
+        }
+    }
+}
+
+enum Again {
+    Outcome(Outcome),
+    Tls(HandshakeFault),
+}
+
+impl Link {
+    /// Judges the session anew, from what it showed when it was opened: for another recipient
+    /// domain, or by another table that kept the connector. The session holds a new permit then.
+    pub(super) fn rejudge(
+        &mut self,
+        connector: &Outbound,
+        requirement: Requirement,
+        generation: Generation,
+    ) -> bool {
+        let id = self.line.session.id();
+        match judge(&requirement, &self.observed, id, connector.revision, generation) {
+            Verdict::Withhold(_) => false,
+            Verdict::Proceed(permit) => {
+                if requirement != self.requirement {
+                    self.decision =
+                        Arc::new(proceeded(connector, &self.host, &requirement, permit.attained()));
+                    self.requirement = requirement;
+                }
+                self.line.session.authorise(permit);
+                true
+            }
+        }
+    }
+
+    /// Whether the session is in clear since handshakes broke; the next attempt begins with TLS.
+    pub(super) fn is_after_broken(&self) -> bool {
+        matches!(self.observed, Observed::ClearAfterBroken(_))
+    }
+}
+
+fn refused(stage: Stage, reply: &Reply, at: &At<'_>) -> Outcome {
+    classify_reply(stage, reply, false, at)
+}
+
+fn out_of_order(at: &At<'_>) -> Outcome {
+    let fault = LinkFault::Garbled("its replies are out of order".to_owned());
+    classify_fault(Some(Stage::Hello), &fault, at)
+}
+
+fn miss(
+    connector: &Outbound,
+    host: &str,
+    requirement: &Requirement,
+    observed: &Observed,
+    shortfall: &Shortfall,
+) -> Miss {
+    let decision = Arc::new(withheld(connector, host, requirement, observed, shortfall));
+    let at = At { host, decision: Some(&decision) };
+    match (requirement, shortfall) {
+        (Requirement::Opportunistic, Shortfall::Handshake(fault)) => {
+            Miss::Broken(fault.clone(), classify_shortfall(shortfall, OnFailure::Defer, &at))
+        }
+        (Requirement::Opportunistic | Requirement::Forced(_), _) => {
+            Miss::Other(classify_shortfall(shortfall, connector.on_failure, &at))
+        }
+    }
+}
+
+/// The connector table changed under the job: it is chosen again, at once.
+pub(super) fn elsewhere() -> Outcome {
+    Outcome::Deferred(Trouble {
+        status: Enhanced(4, 3, 0),
+        reason: "the connector table has changed; the connector is chosen again".to_owned(),
+        remote: None,
+        decision: None,
+        scope: Scope::Session,
+    })
+}

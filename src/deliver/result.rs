@@ -1,0 +1,77 @@
+//! From how far a transaction came to what it means for each recipient. Pure.
+
+use super::link::Link;
+use crate::mail::{Enhanced, Reply};
+use crate::outcome::{
+    At, Delivered, LinkFault, Outcome, Remote, Scope, Stage, Trouble, classify_fault, classify_reply,
+};
+use crate::smtp::{Finished, NotBegun};
+
+/// How a session came to its end before its transactions did.
+pub(super) enum Ending {
+    /// The peer said 421.
+    Closing(Reply),
+    /// The connection failed.
+    Fault(LinkFault),
+}
+
+fn at(link: &Link) -> At<'_> {
+    At { host: &link.host, decision: Some(&link.decision) }
+}
+
+/// What a session's end means for the recipients that had no answer of their own.
+pub(super) fn ended(finished: &Finished, link: &Link, ending: &Ending) -> Outcome {
+    let stage = match (finished.sent, finished.begun) {
+        (true, _) => Stage::End,
+        (false, true) => Stage::Data,
+        (false, false) => Stage::Mail,
+    };
+    match ending {
+        Ending::Closing(reply) => classify_reply(stage, reply, false, &at(link)),
+        Ending::Fault(fault) => classify_fault(Some(stage), fault, &at(link)),
+    }
+}
+
+/// What a transaction came to for one of its recipients; `open` is for those without an answer.
+pub(super) fn outcome_of(finished: &Finished, number: usize, link: &Link, open: Option<&Outcome>) -> Outcome {
+    let refused = |stage, reply| classify_reply(stage, reply, finished.has_taker(), &at(link));
+    if let Some(reply) = &finished.mail {
+        return refused(Stage::Mail, reply);
+    }
+    if let Some(Some(reply)) = finished.recipients.get(number) {
+        return refused(Stage::Rcpt, reply);
+    }
+    if let Some(reply) = &finished.data {
+        return refused(Stage::Data, reply);
+    }
+    match (&finished.end, open) {
+        (Some(reply), _) if reply.is_positive() => Outcome::Delivered(Delivered {
+            host: link.host.clone(),
+            reply: reply.clone(),
+            decision: link.decision.clone(),
+        }),
+        (Some(reply), _) => refused(Stage::End, reply),
+        (None, Some(open)) => open.clone(),
+        (None, None) => {
+            let fault = LinkFault::Garbled("it did not answer every command".to_owned());
+            classify_fault(Some(Stage::Data), &fault, &at(link))
+        }
+    }
+}
+
+/// A message that the next hop's own word rules out, before anything of it is sent.
+pub(super) fn undeliverable(fault: &NotBegun, link: &Link) -> Outcome {
+    let status = match fault {
+        NotBegun::TooLarge { .. } => Enhanced(5, 3, 4),
+        NotBegun::EightBit | NotBegun::Unauthorised | NotBegun::Busy | NotBegun::NotCovered(_) => {
+            Enhanced(5, 6, 3)
+        }
+    };
+    Outcome::Failed(Trouble {
+        status,
+        reason: format!("{}: {fault}", link.host),
+        remote: Some(Remote { host: link.host.clone(), reply: None }),
+        decision: Some(link.decision.clone()),
+        scope: Scope::Recipient,
+    })
+}

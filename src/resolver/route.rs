@@ -1,0 +1,281 @@
+//! From what DNS said to the addresses to try, in their order. Pure: answers come in, with the
+//! random number that shuffles equals.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::mail::Domain;
+
+/// One MX record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mx {
+    /// Lower is better.
+    pub preference: u16,
+    /// The host; `None` is the root, which says that there is none (RFC 7505).
+    pub host: Option<Domain>,
+}
+
+/// Why DNS gave no records.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DnsFault {
+    /// The name does not exist.
+    #[error("the name does not exist")]
+    NoDomain,
+    /// The name exists, and has no record of this type.
+    #[error("the name has no record of this type")]
+    NoRecords,
+    /// No usable answer: a time-out, SERVFAIL, a server that refuses. Nothing follows from it.
+    #[error("{0}")]
+    Unanswered(String),
+}
+
+/// Why a domain leads to no address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteFault {
+    /// It does not exist, or has neither mail exchanger nor address.
+    #[error("the domain has no mail exchanger and no address")]
+    NoDomain,
+    /// It accepts no mail (RFC 7505).
+    #[error("the domain accepts no mail (null MX)")]
+    NullMx,
+    /// It names mail exchangers, and none has an address.
+    #[error("none of the domain's mail exchangers has an address")]
+    NoAddress,
+    /// Its best mail exchanger is ourselves.
+    #[error("the domain's mail exchanger is this host")]
+    Ourselves,
+    /// DNS could not be asked; ask again later.
+    #[error("the look-up failed: {0}")]
+    Unanswered(String),
+}
+
+/// A host that takes a domain's mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailHost {
+    /// Its name.
+    pub name: Domain,
+    /// Lower is better.
+    pub preference: u16,
+    /// It stands in for MX records that don't exist (RFC 5321 §5.1).
+    pub implicit: bool,
+}
+
+/// A host with what its look-up gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The host.
+    pub host: MailHost,
+    /// Its addresses, in the order to try them.
+    pub addresses: Result<Vec<IpAddr>, DnsFault>,
+}
+
+/// The hosts of a domain by preference, in random order among equals (RFC 5321 §5.1). `seed` is
+/// the random number.
+///
+/// # Errors
+/// A [`RouteFault`].
+pub fn mail_hosts(
+    domain: &Domain,
+    answer: Result<Vec<Mx>, DnsFault>,
+    seed: u64,
+) -> Result<Vec<MailHost>, RouteFault> {
+    let implicit = || vec![MailHost { name: domain.clone(), preference: 0, implicit: true }];
+    let records = match answer {
+        Ok(records) if records.is_empty() => return Ok(implicit()),
+        Ok(records) => records,
+        Err(DnsFault::NoRecords) => return Ok(implicit()),
+        Err(DnsFault::NoDomain) => return Err(RouteFault::NoDomain),
+        // RFC 5321 §5.1: an answer that failed to come does not mean that there is no MX.
+        Err(DnsFault::Unanswered(why)) => return Err(RouteFault::Unanswered(why)),
+    };
+    let mut random = seed;
+    let mut hosts: Vec<(u16, u64, MailHost)> = Vec::with_capacity(records.len());
+    for Mx { preference, host } in records {
+        let Some(name) = host else { continue };
+        random = shuffle(random);
+        hosts.push((preference, random, MailHost { name, preference, implicit: false }));
+    }
+    if hosts.is_empty() {
+        return Err(RouteFault::NullMx);
+    }
+    hosts.sort_by_key(|(preference, random, _)| (*preference, *random));
+    let mut hosts: Vec<MailHost> = hosts.into_iter().map(|(_, _, host)| host).collect();
+    hosts.dedup_by(|a, b| a.name == b.name);
+    Ok(hosts)
+}
+
+/// SplitMix64: the next random number from the last.
+fn shuffle(state: u64) -> u64 {
+    let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// The addresses to try: host by host, without ourselves and whatever is no better than us
+/// (RFC 5321 §5.1), at most `max`. `hosts` come in the order of [`mail_hosts`].
+///
+/// # Errors
+/// A [`RouteFault`] where nothing is left.
+pub fn candidates(
+    hosts: Vec<Resolved>,
+    port: u16,
+    own_name: &Domain,
+    is_ours: impl Fn(SocketAddr) -> bool,
+    max: usize,
+) -> Result<Vec<(Domain, SocketAddr)>, RouteFault> {
+    let ours = |resolved: &Resolved| {
+        let addresses = resolved.addresses.as_deref().unwrap_or_default();
+        resolved.host.name == *own_name || addresses.iter().any(|ip| is_ours(SocketAddr::new(*ip, port)))
+    };
+    let own = hosts.iter().filter(|host| ours(host)).map(|host| host.host.preference).min();
+    let implicit = hosts.iter().all(|host| host.host.implicit);
+    let mut found = Vec::new();
+    let mut unanswered = None;
+    let mut better = false;
+    for Resolved { host, addresses } in hosts {
+        if own.is_some_and(|own| host.preference >= own) {
+            continue;
+        }
+        better = true;
+        match addresses {
+            Ok(addresses) => {
+                found.extend(addresses.into_iter().map(|ip| (host.name.clone(), SocketAddr::new(ip, port))));
+            }
+            Err(DnsFault::Unanswered(why)) => unanswered = Some(format!("{}: {why}", host.name)),
+            Err(DnsFault::NoDomain | DnsFault::NoRecords) => {}
+        }
+    }
+    found.truncate(max);
+    match (found.is_empty(), unanswered) {
+        (false, _) => Ok(found),
+        (true, Some(why)) => Err(RouteFault::Unanswered(why)),
+        (true, None) if own.is_some() && !better => Err(RouteFault::Ourselves),
+        (true, None) if implicit => Err(RouteFault::NoDomain),
+        (true, None) => Err(RouteFault::NoAddress),
+    }
+}
+
+/// Two lists as one, by turns: where one family is cut off, the other is next.
+#[must_use]
+pub fn interleave(first: Vec<IpAddr>, second: Vec<IpAddr>) -> Vec<IpAddr> {
+    let mut both = Vec::with_capacity(first.len().saturating_add(second.len()));
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    loop {
+        match (first.next(), second.next()) {
+            (None, None) => return both,
+            (one, other) => both.extend(one.into_iter().chain(other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn domain(text: &str) -> Domain {
+        Domain::parse(text).expect("a domain")
+    }
+
+    fn mx(text: &str) -> Vec<Mx> {
+        let record = |part: &str| {
+            let (preference, host) = part.split_once(' ').expect("two words");
+            Mx { preference: preference.parse().expect("a number"), host: Domain::parse(host).ok() }
+        };
+        text.split(", ").map(record).collect()
+    }
+
+    #[track_caller]
+    fn check_hosts(answer: Result<Vec<Mx>, DnsFault>, expected: &str) {
+        let got = match mail_hosts(&domain("b.example"), answer, 7) {
+            Ok(hosts) => hosts.iter().map(|h| h.name.to_string()).collect::<Vec<_>>().join(" "),
+            Err(fault) => format!("fault: {fault}"),
+        };
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn hosts_are_tried_by_preference() {
+        check_hosts(Ok(mx("20 c.example, 10 a.example, 30 d.example")), "a.example c.example d.example");
+        check_hosts(Err(DnsFault::NoRecords), "b.example");
+        check_hosts(Ok(vec![]), "b.example");
+    }
+
+    #[test]
+    fn what_dns_says_of_the_domain_decides() {
+        check_hosts(Ok(mx("0 .")), "fault: the domain accepts no mail (null MX)");
+        // RFC 7505 §3: a null MX beside others is no null MX.
+        check_hosts(Ok(mx("0 ., 10 a.example")), "a.example");
+        check_hosts(Err(DnsFault::NoDomain), "fault: the domain has no mail exchanger and no address");
+        check_hosts(Err(DnsFault::Unanswered("SERVFAIL".into())), "fault: the look-up failed: SERVFAIL");
+    }
+
+    #[test]
+    fn equals_take_turns() {
+        let records = mx("10 a.example, 10 c.example, 5 z.example");
+        let first = |seed| {
+            let hosts = mail_hosts(&domain("b.example"), Ok(records.clone()), seed).expect("hosts");
+            assert_eq!(hosts[0].name, domain("z.example"));
+            hosts[1].name.to_string()
+        };
+        let firsts: std::collections::BTreeSet<String> = (0..32).map(first).collect();
+        assert_eq!(firsts.len(), 2);
+    }
+
+    fn resolved(text: &str) -> Vec<Resolved> {
+        let host = |part: &str| {
+            let mut words = part.split(' ');
+            let preference = words.next().expect("a preference").parse().expect("a number");
+            let name = domain(words.next().expect("a name"));
+            let addresses = match words.next() {
+                Some("servfail") => Err(DnsFault::Unanswered("SERVFAIL".into())),
+                Some("none") | None => Err(DnsFault::NoRecords),
+                Some(list) => Ok(list.split('+').map(|ip| ip.parse().expect("an address")).collect()),
+            };
+            Resolved { host: MailHost { name, preference, implicit: preference == 0 }, addresses }
+        };
+        text.split(", ").map(host).collect()
+    }
+
+    #[track_caller]
+    fn check(hosts: &str, expected: &str) {
+        let ours: SocketAddr = "192.0.2.9:25".parse().expect("an address");
+        let found = candidates(resolved(hosts), 25, &domain("us.example"), |a| a == ours, 3);
+        let got = match found {
+            Ok(found) => found.iter().map(|(h, a)| format!("{h}={}", a.ip())).collect::<Vec<_>>().join(" "),
+            Err(fault) => format!("fault: {fault}"),
+        };
+        assert_eq!(got, expected, "{hosts}");
+    }
+
+    #[test]
+    fn addresses_follow_their_hosts_up_to_a_limit() {
+        check("10 a 192.0.2.1+192.0.2.2, 20 b 192.0.2.3", "a=192.0.2.1 a=192.0.2.2 b=192.0.2.3");
+        check("10 a 192.0.2.1+192.0.2.2+192.0.2.3+192.0.2.4", "a=192.0.2.1 a=192.0.2.2 a=192.0.2.3");
+        check("10 a none, 20 b 192.0.2.3", "b=192.0.2.3");
+        check("10 a servfail, 20 b 192.0.2.3", "b=192.0.2.3");
+    }
+
+    #[test]
+    fn ourselves_and_worse_are_dropped() {
+        check("10 a 192.0.2.1, 20 b 192.0.2.9, 30 c 192.0.2.3", "a=192.0.2.1");
+        check("10 a 192.0.2.1, 20 us.example 192.0.2.7, 20 c 192.0.2.3", "a=192.0.2.1");
+        check("10 a 192.0.2.9, 20 b 192.0.2.2", "fault: the domain's mail exchanger is this host");
+        check("10 a none, 20 b 192.0.2.9", "fault: none of the domain's mail exchangers has an address");
+    }
+
+    #[test]
+    fn no_address_is_final_only_when_dns_said_so() {
+        check("10 a none, 20 b none", "fault: none of the domain's mail exchangers has an address");
+        check("10 a none, 20 b servfail", "fault: the look-up failed: b: SERVFAIL");
+        check("0 a none", "fault: the domain has no mail exchanger and no address");
+    }
+
+    #[test]
+    fn the_families_take_turns() {
+        let ips = |text: &str| -> Vec<IpAddr> {
+            text.split_whitespace().map(|ip| ip.parse().expect("an address")).collect()
+        };
+        let both = interleave(ips("::1 ::2 ::3"), ips("192.0.2.1"));
+        assert_eq!(both, ips("::1 192.0.2.1 ::2 ::3"));
+    }
+}

@@ -1,0 +1,244 @@
+//! What a server says: replies of any number of lines (RFC 5321 §4.2), and the keywords of an
+//! answer to EHLO.
+
+use crate::mail::{Enhanced, Reply};
+
+/// Octets of one reply line that are kept; the rest of a longer line is dropped. RFC 5321
+/// §4.5.3.1.5 allows 512, but hosts that explain a refusal at length are many.
+const LINE_BYTES_KEPT: usize = 4096;
+/// Octets of a whole reply, beyond which the peer is not believed to speak SMTP.
+const REPLY_BYTES_MAX: usize = 65_536;
+
+/// Puts replies together from octets as they come.
+#[derive(Debug, Default)]
+pub struct AnswerReader {
+    line: Vec<u8>,
+    octets: usize,
+    begun: Option<Reply>,
+}
+
+/// Why what a server said is no reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerFault {
+    /// A line does not begin with a reply code.
+    #[error("the peer said something that is no SMTP reply: {0:?}")]
+    NotAReply(String),
+    /// The lines of one reply have different codes (RFC 5321 §4.2.1 forbids it).
+    #[error("the lines of one reply have the codes {0} and {1}")]
+    MixedCodes(u16, u16),
+    /// The reply does not end within 64 KiB.
+    #[error("the peer's reply is longer than 64 KiB")]
+    TooLong,
+}
+
+/// What a server offers in its answer to EHLO, of what we make use of. Keywords we don't know, or
+/// don't use, are passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offers {
+    /// STARTTLS (RFC 3207).
+    pub starttls: bool,
+    /// PIPELINING (RFC 2920).
+    pub pipelining: bool,
+    /// 8BITMIME (RFC 6152).
+    pub eight_bit_mime: bool,
+    /// SIZE (RFC 1870) and its limit in octets; 0: no limit is known.
+    pub size: Option<u64>,
+}
+
+impl AnswerReader {
+    /// Takes octets off the front of `input` until one reply is complete, or none are left.
+    ///
+    /// # Errors
+    /// An [`AnswerFault`]; nothing more that comes from this peer can be understood then.
+    pub fn take(&mut self, input: &mut &[u8]) -> Result<Option<Reply>, AnswerFault> {
+        while let Some(end) = memchr::memchr(b'\n', input) {
+            let (line, rest) = input.split_at_checked(end.saturating_add(1)).unwrap_or((input, &[]));
+            *input = rest;
+            self.gather(line)?;
+            if let Some(reply) = self.line_ended()? {
+                return Ok(Some(reply));
+            }
+        }
+        let rest = std::mem::take(input);
+        self.gather(rest)?;
+        Ok(None)
+    }
+
+    /// Whether part of a reply has come, and the rest is missing.
+    #[must_use]
+    pub fn is_within_reply(&self) -> bool {
+        self.octets > 0
+    }
+
+    fn gather(&mut self, octets: &[u8]) -> Result<(), AnswerFault> {
+        self.octets = self.octets.saturating_add(octets.len());
+        if self.octets > REPLY_BYTES_MAX {
+            return Err(AnswerFault::TooLong);
+        }
+        let room = LINE_BYTES_KEPT.saturating_sub(self.line.len()).min(octets.len());
+        self.line.extend_from_slice(octets.get(..room).unwrap_or_default());
+        Ok(())
+    }
+
+    fn line_ended(&mut self) -> Result<Option<Reply>, AnswerFault> {
+        let line = clean(&self.line);
+        self.line.clear();
+        let (code, last, text) =
+            part(&line).ok_or_else(|| AnswerFault::NotAReply(line.chars().take(80).collect()))?;
+        let (enhanced, text) = match Enhanced::split(text) {
+            // RFC 2034 §4: the class is the first digit; anything else is text that looks alike.
+            Some((enhanced, rest)) if u16::from(enhanced.0) == code / 100 => (Some(enhanced), rest),
+            Some(_) | None => (None, text),
+        };
+        let reply = match self.begun.take() {
+            None => Reply { code, enhanced, text: text.to_owned().into() },
+            Some(begun) if begun.code != code => return Err(AnswerFault::MixedCodes(begun.code, code)),
+            Some(mut begun) => {
+                let all = begun.text.to_mut();
+                all.push('\n');
+                all.push_str(text);
+                begun.enhanced = begun.enhanced.or(enhanced);
+                begun
+            }
+        };
+        if last {
+            self.octets = 0;
+            return Ok(Some(reply));
+        }
+        self.begun = Some(reply);
+        Ok(None)
+    }
+}
+
+/// A line without its end, as text that may be shown: control characters would disturb a log.
+fn clean(line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    String::from_utf8_lossy(line).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// Code, whether it is the last line, text.
+fn part(line: &str) -> Option<(u16, bool, &str)> {
+    let (code, rest) = line.split_at_checked(3)?;
+    if !code.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let code = code.parse().ok().filter(|code| (200..600).contains(code))?;
+    // RFC 5321 §4.2: a code without any text is to be understood too.
+    match rest.chars().next() {
+        None => Some((code, true, "")),
+        Some(' ') => Some((code, true, rest.get(1..).unwrap_or_default())),
+        Some('-') => Some((code, false, rest.get(1..).unwrap_or_default())),
+        Some(_) => None,
+    }
+}
+
+impl Offers {
+    /// Reads the keywords of a positive answer to EHLO; its first line is the server's name.
+    #[must_use]
+    pub fn read(reply: &Reply) -> Self {
+        let mut offers = Self::default();
+        for line in reply.text.split('\n').skip(1) {
+            let mut words = line.split_ascii_whitespace();
+            let keyword = words.next().unwrap_or_default();
+            if keyword.eq_ignore_ascii_case("STARTTLS") {
+                offers.starttls = true;
+            } else if keyword.eq_ignore_ascii_case("PIPELINING") {
+                offers.pipelining = true;
+            } else if keyword.eq_ignore_ascii_case("8BITMIME") {
+                offers.eight_bit_mime = true;
+            } else if keyword.eq_ignore_ascii_case("SIZE") {
+                offers.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0));
+            }
+        }
+        offers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &[u8], step: usize) -> String {
+        let mut reader = AnswerReader::default();
+        let mut said = Vec::new();
+        for chunk in text.chunks(step) {
+            let mut input = chunk;
+            while !input.is_empty() {
+                match reader.take(&mut input) {
+                    Ok(Some(reply)) => said.push(reply.to_string()),
+                    Ok(None) => {}
+                    Err(fault) => return format!("fault: {fault}"),
+                }
+            }
+        }
+        if reader.is_within_reply() {
+            said.push("...".to_owned());
+        }
+        said.join(" | ")
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        for step in [1, 2, 7, text.len()] {
+            assert_eq!(read(text.as_bytes(), step), expected, "{text:?} in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn replies_are_put_together_however_they_arrive() {
+        check("250 2.1.0 fine\r\n", "250 2.1.0 fine");
+        check("250-one\r\n250-two\r\n250 three\r\n", "250 one / two / three");
+        check("550-5.7.1 no\r\n550 5.7.1 never\r\n", "550 5.7.1 no / never");
+        check("250 a\r\n354 b\r\n", "250 a | 354 b");
+        check("250\r\n", "250");
+        check("250 bare\n", "250 bare");
+        check("250-first\r\n", "...");
+        check("250 half", "...");
+    }
+
+    #[test]
+    fn an_enhanced_code_counts_only_in_its_class() {
+        check("550 4.7.1 odd\r\n", "550 4.7.1 odd");
+        let mut reader = AnswerReader::default();
+        let reply = reader.take(&mut &b"550 4.7.1 odd\r\n"[..]).expect("a reply").expect("whole");
+        assert_eq!(reply.enhanced, None);
+    }
+
+    #[test]
+    fn what_is_no_reply_is_a_fault() {
+        check("250-a\r\n550 b\r\n", "fault: the lines of one reply have the codes 250 and 550");
+        check("HTTP/1.1 400\r\n", "fault: the peer said something that is no SMTP reply: \"HTTP/1.1 400\"");
+        check("25x a\r\n", "fault: the peer said something that is no SMTP reply: \"25x a\"");
+        check("099 a\r\n", "fault: the peer said something that is no SMTP reply: \"099 a\"");
+        check("\r\n", "fault: the peer said something that is no SMTP reply: \"\"");
+        check("2500 a\r\n", "fault: the peer said something that is no SMTP reply: \"2500 a\"");
+    }
+
+    #[test]
+    fn a_reply_without_end_is_cut_off() {
+        let endless = "250-x\r\n".repeat(10_000);
+        assert_eq!(read(endless.as_bytes(), 1024), "fault: the peer's reply is longer than 64 KiB");
+        assert_eq!(read(&[b'2'; 70_000], 1024), "fault: the peer's reply is longer than 64 KiB");
+        let long = format!("250 {}\r\n", "x".repeat(9000));
+        assert_eq!(read(long.as_bytes(), 512).len(), LINE_BYTES_KEPT);
+    }
+
+    #[track_caller]
+    fn check_offers(text: &'static str, expected: Offers) {
+        assert_eq!(Offers::read(&Reply::bare(250, text)), expected, "{text:?}");
+    }
+
+    #[test]
+    fn keywords_are_read_in_any_case() {
+        let none = Offers::default();
+        check_offers("STARTTLS", none);
+        check_offers(
+            "host\nstarttls\nPipelining\n8BitMime",
+            Offers { starttls: true, pipelining: true, eight_bit_mime: true, size: None },
+        );
+        check_offers("host\nSIZE 1000\nCHUNKING\nX-OTHER", Offers { size: Some(1000), ..none });
+        check_offers("host\nSIZE", Offers { size: Some(0), ..none });
+        check_offers("host\nSTARTTLSX", none);
+    }
+}

@@ -1,0 +1,329 @@
+use super::*;
+use crate::connector::{
+    ClearCause, Forced, Generation, NotCovered, Observed, Requirement, Revision, Verdict, judge,
+};
+use crate::mail::{Domain, ReversePath};
+
+const TABLE: Generation = Generation(3);
+
+fn opening() -> Opening {
+    Opening { name: Domain::parse("gw.example").expect("a domain"), starttls: true, helo: true }
+}
+
+fn permit(session: &SendSession, observed: &Observed) -> Permit {
+    match judge(&Requirement::Opportunistic, observed, session.id(), Revision::default(), TABLE) {
+        Verdict::Proceed(permit) => permit,
+        Verdict::Withhold(shortfall) => panic!("{shortfall}"),
+    }
+}
+
+fn demand(requirement: &Requirement, generation: Generation) -> Demand<'_> {
+    Demand { requirement, revision: Revision::default(), generation }
+}
+
+fn begin(session: &mut SendSession, to: &str, size: u64, out: &mut Vec<u8>) -> Result<(), NotBegun> {
+    let reverse_path = ReversePath::parse("a@a.example").expect("a path");
+    let to: Vec<Mailbox> = to.split(' ').map(|text| Mailbox::parse(text).expect("a mailbox")).collect();
+    let mail = MailFrom { reverse_path: &reverse_path, body: BodyType::SevenBit, size };
+    session.begin(&mail, to.iter(), &demand(&Requirement::Opportunistic, TABLE), out)
+}
+
+/// Plays a dialogue: `S:` lines go in, `C:` lines must have come out by then, `!` starts what the
+/// driver does, `=` is the event that must have happened.
+struct Play {
+    session: SendSession,
+    out: Vec<u8>,
+    events: Vec<String>,
+}
+
+impl Play {
+    fn new() -> Self {
+        Self { session: SendSession::new(opening()), out: Vec::new(), events: Vec::new() }
+    }
+
+    /// Feeds replies, and says what the session wrote and told meanwhile.
+    fn feed(&mut self, replies: &str) -> String {
+        let octets: Vec<u8> = replies.split('|').flat_map(|r| format!("{r}\r\n").into_bytes()).collect();
+        let mut input = octets.as_slice();
+        loop {
+            match self.session.feed(&mut input, &mut self.out) {
+                Ok(Some(event)) => self.events.push(describe(&event)),
+                Ok(None) => break,
+                Err(fault) => {
+                    self.events.push(format!("fault: {fault}"));
+                    break;
+                }
+            }
+        }
+        self.said()
+    }
+
+    fn said(&mut self) -> String {
+        let out = String::from_utf8(std::mem::take(&mut self.out)).expect("text");
+        let mut said: Vec<String> = out.lines().map(|l| format!("> {l}")).collect();
+        said.append(&mut self.events);
+        said.join("; ")
+    }
+
+    fn open(ehlo: &str) -> Self {
+        let mut play = Self::new();
+        play.feed("220 hello");
+        play.feed(ehlo);
+        let permit = permit(&play.session, &Observed::NotOffered);
+        play.session.authorise(permit);
+        play
+    }
+
+    fn begin(&mut self, to: &str) -> String {
+        match begin(&mut self.session, to, 100, &mut self.out) {
+            Ok(()) => self.said(),
+            Err(fault) => format!("not begun: {fault}"),
+        }
+    }
+
+    fn end_content(&mut self) {
+        self.session.end_content(&mut self.out);
+    }
+}
+
+fn describe(event: &SendEvent) -> String {
+    match event {
+        SendEvent::Done(finished) => describe_finished(finished),
+        SendEvent::InClear(None) => "in clear".to_owned(),
+        SendEvent::InClear(Some(reply)) => format!("in clear: {}", reply.code),
+        SendEvent::NotGreeted(reply) => format!("not greeted: {}", reply.code),
+        SendEvent::HelloRefused(reply) => format!("hello refused: {}", reply.code),
+        SendEvent::Closing(reply) => format!("closing: {}", reply.code),
+        SendEvent::Handshake => "handshake".to_owned(),
+        SendEvent::Ready => "ready".to_owned(),
+        SendEvent::SendContent => "content".to_owned(),
+    }
+}
+
+fn describe_finished(finished: &Finished) -> String {
+    let code = |reply: &Option<Reply>| reply.as_ref().map_or("-".to_owned(), |r| r.code.to_string());
+    let recipients: Vec<String> = finished.recipients.iter().map(code).collect();
+    let (mail, data, end) = (code(&finished.mail), code(&finished.data), code(&finished.end));
+    format!("done mail={mail} rcpt={} data={data} end={end}", recipients.join(","))
+}
+
+const PIPELINED: &str = "250-mx|250-PIPELINING|250 SIZE 1000";
+
+#[test]
+fn a_session_opens_with_the_best_hello_it_can_have() {
+    let mut play = Play::new();
+    assert_eq!(play.feed("220-mx|220 hello"), "> EHLO gw.example");
+    assert_eq!(play.feed("502 what"), "> HELO gw.example");
+    assert_eq!(play.feed("250 mx"), "in clear");
+    assert_eq!(Play::new().feed("554 no"), "not greeted: 554");
+    assert_eq!(Play::new().feed("421 later"), "not greeted: 421");
+    let mut play = Play::new();
+    play.feed("220 hello");
+    assert_eq!(play.feed("451 later"), "hello refused: 451");
+}
+
+#[test]
+fn forced_tls_knows_no_helo() {
+    let mut session = SendSession::new(Opening { helo: false, ..opening() });
+    let mut out = Vec::new();
+    let opened = session.feed(&mut &b"220 hello\r\n500 what\r\n"[..], &mut out).expect("a reply");
+    assert_eq!(opened, Some(SendEvent::HelloRefused(Reply::bare(500, "what"))));
+}
+
+#[test]
+fn starttls_is_taken_and_everything_before_it_forgotten() {
+    let mut play = Play::new();
+    play.feed("220 hello");
+    assert_eq!(play.feed("250-mx|250-PIPELINING|250 STARTTLS"), "> STARTTLS");
+    assert_eq!(play.feed("220 go"), "handshake");
+    assert_eq!(play.session.offers(), Offers::default());
+    play.session.sealed(&mut play.out);
+    assert_eq!(play.said(), "> EHLO gw.example");
+    assert_eq!(play.feed("250-mx|250 STARTTLS"), "ready");
+}
+
+#[test]
+fn starttls_refused_leaves_the_session_in_clear() {
+    let mut play = Play::new();
+    play.feed("220 hello");
+    play.feed("250-mx|250 STARTTLS");
+    assert_eq!(play.feed("454 not now"), "in clear: 454");
+}
+
+#[test]
+fn octets_behind_the_220_end_the_session() {
+    let mut play = Play::new();
+    play.feed("220 hello");
+    play.feed("250-mx|250 STARTTLS");
+    assert_eq!(play.feed("220 go|250-mx|250 PIPELINING"), "fault: data after STARTTLS reply");
+    assert_eq!(play.begin("b@b.example"), "not begun: the session was not authorised");
+}
+
+#[test]
+fn nothing_is_written_without_a_permit_that_covers() {
+    let mut play = Play::new();
+    play.feed("220 hello");
+    play.feed(PIPELINED);
+    assert_eq!(play.begin("b@b.example"), "not begun: the session was not authorised");
+    let permit = permit(&play.session, &Observed::NotOffered);
+    assert_eq!(*permit.attained(), crate::connector::Attained::Clear(ClearCause::NotOffered));
+    play.session.authorise(permit);
+    let reverse_path = ReversePath::NULL;
+    let to = Mailbox::parse("b@b.example").expect("a mailbox");
+    let mail = MailFrom { reverse_path: &reverse_path, body: BodyType::SevenBit, size: 1 };
+    let mut begin = |requirement: &Requirement, generation| {
+        play.session.begin(&mail, [&to].into_iter(), &demand(requirement, generation), &mut play.out)
+    };
+    let stale = begin(&Requirement::Opportunistic, Generation(4));
+    assert_eq!(stale, Err(NotBegun::NotCovered(NotCovered::Stale)));
+    let forced = begin(&Requirement::Forced(Forced::encryption()), TABLE);
+    assert!(matches!(forced, Err(NotBegun::NotCovered(NotCovered::Short(_)))));
+    assert_eq!(play.said(), "");
+}
+
+#[test]
+fn a_permit_ends_with_the_session_and_with_starttls() {
+    let mut play = Play::open(PIPELINED);
+    play.session.quit(&mut play.out);
+    assert_eq!(play.said(), "> QUIT");
+    assert_eq!(play.begin("b@b.example"), "not begun: the session was not authorised");
+    let mut play = Play::new();
+    play.feed("220 hello");
+    play.feed("250-mx|250 STARTTLS");
+    let early = permit(&play.session, &Observed::NotOffered);
+    play.session.authorise(early);
+    play.feed("220 go");
+    assert_eq!(play.begin("b@b.example"), "not begun: the session was not authorised");
+    let mut other = Play::open(PIPELINED);
+    let foreign = permit(&SendSession::new(opening()), &Observed::NotOffered);
+    other.session.authorise(foreign);
+    assert_eq!(other.begin("b@b.example"), "not begun: the permit belongs to another session");
+}
+
+#[test]
+fn a_pipelined_envelope_is_one_write_and_replies_are_counted() {
+    let mut play = Play::open(PIPELINED);
+    assert_eq!(
+        play.begin("b@b.example c@b.example"),
+        "> MAIL FROM:<a@a.example> SIZE=100; > RCPT TO:<b@b.example>; > RCPT TO:<c@b.example>; > DATA"
+    );
+    assert_eq!(play.feed("250 ok|550 no|250 ok|354 go"), "content");
+    assert!(play.session.is_free() || play.session.awaited() == Awaited::Nothing);
+    play.end_content();
+    assert_eq!(play.said(), "> .");
+    assert_eq!(play.feed("250 taken"), "done mail=- rcpt=550,- data=- end=250");
+    assert!(play.session.is_free());
+}
+
+#[test]
+fn the_next_envelope_follows_the_content() {
+    let mut play = Play::open(PIPELINED);
+    play.begin("b@b.example");
+    assert_eq!(play.begin("x@b.example"), "not begun: the session is not ready for a transaction");
+    play.feed("250 ok|250 ok|354 go");
+    play.end_content();
+    assert_eq!(
+        play.begin("c@b.example"),
+        "> .; > MAIL FROM:<a@a.example> SIZE=100; > RCPT TO:<c@b.example>; > DATA"
+    );
+    assert_eq!(play.begin("x@b.example"), "not begun: the session is not ready for a transaction");
+    assert_eq!(
+        play.feed("250 taken|250 ok|550 no|554 none"),
+        "done mail=- rcpt=- data=- end=250; done mail=- rcpt=550 data=554 end=-"
+    );
+    assert_eq!(
+        play.begin("d@b.example"),
+        "> RSET; > MAIL FROM:<a@a.example> SIZE=100; > RCPT TO:<d@b.example>; > DATA"
+    );
+    assert_eq!(play.feed("250 reset|250 ok|250 ok|354 go"), "content");
+}
+
+#[test]
+fn without_pipelining_each_command_waits() {
+    let mut play = Play::open("250 mx");
+    assert_eq!(play.begin("b@b.example c@b.example"), "> MAIL FROM:<a@a.example>");
+    assert_eq!(play.feed("250 ok"), "> RCPT TO:<b@b.example>");
+    assert_eq!(play.feed("452 full"), "> RCPT TO:<c@b.example>");
+    assert_eq!(play.feed("250 ok"), "> DATA");
+    assert_eq!(play.feed("354 go"), "content");
+    play.end_content();
+    play.said();
+    assert_eq!(play.begin("x@b.example"), "not begun: the session is not ready for a transaction");
+    assert_eq!(play.feed("451 later"), "done mail=- rcpt=452,- data=- end=451");
+}
+
+#[test]
+fn without_pipelining_a_refusal_ends_it_early() {
+    let mut play = Play::open("250 mx");
+    play.begin("b@b.example");
+    assert_eq!(play.feed("550 not you"), "done mail=550 rcpt=- data=- end=-");
+    assert_eq!(play.begin("b@b.example"), "> MAIL FROM:<a@a.example>");
+    play.feed("250 ok");
+    assert_eq!(play.feed("550 no"), "done mail=- rcpt=550 data=- end=-");
+    assert_eq!(play.begin("b@b.example"), "> RSET");
+    assert_eq!(play.feed("250 ok"), "> MAIL FROM:<a@a.example>");
+}
+
+#[test]
+fn a_go_ahead_for_nobody_is_answered_by_a_lone_dot() {
+    let mut play = Play::open(PIPELINED);
+    play.begin("b@b.example");
+    assert_eq!(play.feed("250 ok|550 no|354 go"), "> .");
+    assert_eq!(play.feed("554 no recipients"), "done mail=- rcpt=550 data=- end=554");
+    play.begin("b@b.example");
+    assert_eq!(play.feed("550 no|503 mail first|354 go"), "> .");
+    assert_eq!(play.feed("250 odd"), "done mail=550 rcpt=503 data=- end=250");
+}
+
+#[test]
+fn closing_midway_ends_all_of_it() {
+    let mut play = Play::open(PIPELINED);
+    play.begin("b@b.example c@b.example");
+    assert_eq!(play.feed("250 ok|550 no|421 bye"), "closing: 421");
+    let left: Vec<String> = play.session.abandon().iter().map(describe_finished).collect();
+    assert_eq!(left, ["done mail=- rcpt=550,- data=- end=-"]);
+    assert_eq!(play.begin("b@b.example"), "not begun: the session was not authorised");
+}
+
+#[test]
+fn a_connection_lost_after_the_dot_tells_which_was_sent() {
+    let mut play = Play::open(PIPELINED);
+    play.begin("b@b.example");
+    play.feed("250 ok|250 ok|354 go");
+    play.end_content();
+    play.begin("c@b.example");
+    let left = play.session.abandon();
+    let told: Vec<(bool, bool)> = left.iter().map(|f| (f.begun, f.sent)).collect();
+    assert_eq!(told, [(true, true), (false, false)]);
+}
+
+#[test]
+fn what_the_server_rules_out_is_not_sent() {
+    let mut play = Play::open(PIPELINED);
+    let large = begin(&mut play.session, "b@b.example", 1001, &mut play.out);
+    assert_eq!(large, Err(NotBegun::TooLarge { size: 1001, limit: 1000 }));
+    let reverse_path = ReversePath::NULL;
+    let to = Mailbox::parse("b@b.example").expect("a mailbox");
+    let mail = MailFrom { reverse_path: &reverse_path, body: BodyType::EightBitMime, size: 1 };
+    let eight = play.session.begin(
+        &mail,
+        [&to].into_iter(),
+        &demand(&Requirement::Opportunistic, TABLE),
+        &mut play.out,
+    );
+    assert_eq!(eight, Err(NotBegun::EightBit));
+    assert_eq!(play.said(), "");
+    let mut play = Play::open("250-mx|250 8BITMIME");
+    let mail = MailFrom { size: 1, ..mail };
+    play.session
+        .begin(&mail, [&to].into_iter(), &demand(&Requirement::Opportunistic, TABLE), &mut play.out)
+        .expect("begun");
+    assert_eq!(play.said(), "> MAIL FROM:<> BODY=8BITMIME");
+}
+
+#[test]
+fn a_reply_nobody_asked_for_is_a_fault_and_421_is_not() {
+    let mut play = Play::open(PIPELINED);
+    assert_eq!(play.feed("250 hm"), "fault: the peer sent a reply that nothing asked for: 250 hm");
+    assert_eq!(Play::open(PIPELINED).feed("421 idle"), "closing: 421");
+}

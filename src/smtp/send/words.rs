@@ -1,0 +1,139 @@
+use super::super::answer::AnswerFault;
+use crate::connector::{Generation, NotCovered, Requirement, Revision};
+use crate::mail::{BodyType, Domain, Reply, ReversePath};
+
+/// How a session is to begin.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// Our name in EHLO.
+    pub name: Domain,
+    /// Whether STARTTLS is taken where it is offered.
+    pub starttls: bool,
+    /// Whether HELO may follow a refused EHLO. Without EHLO there is no STARTTLS, so never under a
+    /// forced requirement.
+    pub helo: bool,
+}
+
+/// What MAIL FROM tells of a message.
+#[derive(Debug, Clone, Copy)]
+pub struct MailFrom<'a> {
+    /// Who is told of failures.
+    pub reverse_path: &'a ReversePath,
+    /// What is declared of the content.
+    pub body: BodyType,
+    /// Octets of content.
+    pub size: u64,
+}
+
+/// What is demanded of the session for a transaction, and by which table.
+#[derive(Debug, Clone, Copy)]
+pub struct Demand<'a> {
+    /// The connector's requirement for this recipient domain.
+    pub requirement: &'a Requirement,
+    /// The connector's revision.
+    pub revision: Revision,
+    /// The generation of the table that chose the connector.
+    pub generation: Generation,
+}
+
+/// Why a transaction was not begun; nothing of it was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotBegun {
+    /// The session holds no permit.
+    #[error("the session was not authorised")]
+    Unauthorised,
+    /// The permit does not cover it.
+    #[error(transparent)]
+    NotCovered(#[from] NotCovered),
+    /// The session is not open, or a transaction is under way that nothing may be said beside.
+    #[error("the session is not ready for a transaction")]
+    Busy,
+    /// The message is larger than the server takes (RFC 1870 §6.1).
+    #[error("the message has {size} octets, and the next hop takes {limit}")]
+    TooLarge {
+        /// The message's size in octets.
+        size: u64,
+        /// The server's limit in octets.
+        limit: u64,
+    },
+    /// The content was declared as 8BITMIME, and the server doesn't offer that (RFC 6152 §3).
+    #[error("the content has 8-bit lines, and the next hop does not offer 8BITMIME")]
+    EightBit,
+}
+
+/// What happened, for whoever drives the session.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SendEvent {
+    /// The server did not greet with 220. The session is over.
+    NotGreeted(Reply),
+    /// EHLO or HELO was refused. The session is over.
+    HelloRefused(Reply),
+    /// The session is open and in clear: STARTTLS was not offered or not wanted, or was refused
+    /// with this reply.
+    InClear(Option<Reply>),
+    /// STARTTLS was answered 220: the handshake is next, then [`super::SendSession::sealed`].
+    Handshake,
+    /// EHLO was answered inside TLS.
+    Ready,
+    /// Content is awaited: send it, then [`super::SendSession::end_content`].
+    SendContent,
+    /// The oldest transaction is over.
+    Done(Finished),
+    /// The server closes (421). The session is over; [`super::SendSession::abandon`] tells what is left.
+    Closing(Reply),
+}
+
+/// Why the session can't go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendFault {
+    /// The server doesn't speak SMTP.
+    #[error(transparent)]
+    Answer(#[from] AnswerFault),
+    /// A reply that nothing asked for.
+    #[error("the peer sent a reply that nothing asked for: {0}")]
+    Unasked(Reply),
+    /// Octets in clear behind the 220: planted by someone in the middle, to be taken for an answer
+    /// inside TLS (CVE-2021-38371).
+    #[error("data after STARTTLS reply")]
+    AfterStartTls,
+}
+
+/// How far a transaction came.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Finished {
+    /// Whether MAIL FROM had any answer.
+    pub begun: bool,
+    /// The reply, where it was refused.
+    pub mail: Option<Reply>,
+    /// For each recipient the reply, where it was refused.
+    pub recipients: Vec<Option<Reply>>,
+    /// The reply to DATA, where it was refused.
+    pub data: Option<Reply>,
+    /// Whether the content was sent to its end.
+    pub sent: bool,
+    /// The reply to the content.
+    pub end: Option<Reply>,
+}
+
+/// What the session waits for; it decides how long (RFC 5321 §4.5.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// The greeting, or the reply to a command.
+    Command,
+    /// The reply to STARTTLS.
+    StartTls,
+    /// The reply to DATA.
+    Data,
+    /// The reply to the content.
+    End,
+    /// Nothing.
+    Nothing,
+}
+
+impl Finished {
+    /// Whether MAIL was accepted and at least one recipient was not refused.
+    #[must_use]
+    pub fn has_taker(&self) -> bool {
+        self.mail.is_none() && self.recipients.iter().any(Option::is_none)
+    }
+}
