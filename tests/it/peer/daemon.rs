@@ -187,6 +187,16 @@ impl Daemon {
         .await
     }
 
+    /// Waits until any recipient has had an attempt that failed.
+    pub(crate) async fn deferred_any(&self) {
+        eventually("a deferral", LONG, async || {
+            let queue = self.queue().await;
+            let mut rows = queue.iter().filter_map(|message| message["recipients"].as_array()).flatten();
+            rows.any(|row| !row["last"].is_null()).then_some(())
+        })
+        .await;
+    }
+
     /// Resident memory in KiB.
     pub(crate) fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();

@@ -8,6 +8,7 @@ pub(crate) mod mint;
 pub(crate) mod mix;
 pub(crate) mod postfix;
 pub(crate) mod sink;
+pub(crate) mod site;
 pub(crate) mod source;
 pub(crate) mod tools;
 
