@@ -73,7 +73,8 @@ async fn a_refused_recipient_is_reported_to_the_sender() {
     let dsn = home.messages(1).await.remove(0);
     assert_eq!(dsn.recipients, ["ada@a.test"]);
     let status = status_of(&dsn);
-    for field in ["Reporting-MTA: dns; gw.sealpost.test", "no@b.test", "Action: failed", "5.1.1", "no such user here"]
+    for field in
+        ["Reporting-MTA: dns; gw.sealpost.test", "no@b.test", "Action: failed", "5.1.1", "no such user here"]
     {
         assert!(status.contains(field), "{field:?} is missing in {status}");
     }
@@ -97,7 +98,9 @@ async fn each_recipient_of_a_message_has_its_own_fate() {
     let daemon = site.start(&config).await;
     hand_in(daemon.at("in"), "ada@a.test", &["yes@b.test", "no@b.test", "later@b.test"]).await;
     let status = status_of(&home.messages(1).await[0]);
-    assert!(status.contains("no@b.test") && !status.contains("yes@b.test") && !status.contains("later@b.test"));
+    assert!(
+        status.contains("no@b.test") && !status.contains("yes@b.test") && !status.contains("later@b.test")
+    );
     let row = daemon.deferred("later@b.test").await;
     assert_eq!(row["last"]["status"], "4.2.1", "{row}");
     assert_eq!(partner.arrived()[0].recipients, ["yes@b.test"]);
@@ -117,7 +120,9 @@ async fn the_null_reverse_path_is_never_told() {
         + &outbound("rest", "*", home.address, OPPORTUNISTIC);
     let daemon = site.start(&config).await;
     hand_in(daemon.at("in"), "", &["no@b.test"]).await;
-    partner.until("the refused recipient", LONG, |log| log.commands.iter().any(|c| c.starts_with("RCPT"))).await;
+    partner
+        .until("the refused recipient", LONG, |log| log.commands.iter().any(|c| c.starts_with("RCPT")))
+        .await;
     daemon.queue_empty().await;
     assert_eq!(home.read(|log| log.sessions), 0);
 }
@@ -166,7 +171,8 @@ async fn a_delay_is_told_once() {
 async fn a_reply_that_never_came_leads_to_another_attempt() {
     let site = Site::new();
     let partner = Sink::start(Manner::clear().ending(crate::peer::sink::End::Drop)).await;
-    let daemon = site.start(&(QUICK.to_owned() + &outbound("out", "b.test", partner.address, OPPORTUNISTIC))).await;
+    let daemon =
+        site.start(&(QUICK.to_owned() + &outbound("out", "b.test", partner.address, OPPORTUNISTIC))).await;
     let sent = hand_in(daemon.at("in"), "ada@a.test", &["bob@b.test"]).await;
     daemon.deferred("bob@b.test").await;
     partner.behave(Manner::clear());

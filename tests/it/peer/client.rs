@@ -73,6 +73,16 @@ impl Client {
         Ok(client)
     }
 
+    /// TLS from the first octet.
+    pub(crate) async fn wrapped(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> Self {
+        let greeting = Reply { code: 0, text: String::new() };
+        let stream = TcpStream::connect(address).await.unwrap();
+        let client = Self { stream: Box::new(stream), buffer: Vec::new(), greeting };
+        let mut client = within("a handshake", LONG, client.handshake(config, name)).await.unwrap();
+        client.greeting = client.reply().await;
+        client
+    }
+
     /// The handshake, after a 220.
     pub(crate) async fn handshake(self, config: &Arc<ClientConfig>, name: &str) -> io::Result<Self> {
         if !self.buffer.is_empty() {

@@ -197,6 +197,16 @@ impl Daemon {
         .await;
     }
 
+    /// Waits until every queued recipient has had an attempt, and none is under way.
+    pub(crate) async fn idle(&self) {
+        eventually("a queue at rest", LONG, async || {
+            let queue = self.queue().await;
+            let mut rows = queue.iter().filter_map(|message| message["recipients"].as_array()).flatten();
+            rows.all(|row| !row["last"].is_null() && row["leased"] == false).then_some(())
+        })
+        .await;
+    }
+
     /// Resident memory in KiB.
     pub(crate) fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();

@@ -84,7 +84,7 @@ impl Authority {
         })
     }
 
-    /// A server that demands a client certificate of this authority.
+    /// A server with `own` that demands a client certificate of this authority.
     pub(crate) fn demanding_server(&self, own: &Pair) -> Arc<ServerConfig> {
         let verifier = WebPkiClientVerifier::builder_with_provider(self.roots(), provider()).build().unwrap();
         let builder = ServerConfig::builder_with_provider(provider())

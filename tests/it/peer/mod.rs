@@ -4,6 +4,7 @@
 pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod dns;
+pub(crate) mod manner;
 pub(crate) mod mint;
 pub(crate) mod mix;
 pub(crate) mod postfix;

@@ -27,8 +27,7 @@ pub(crate) const ANYONE: &str = "[[inbound]]\nname = \"anyone\"\nfrom_domains = 
      from_networks = [\"127.0.0.0/8\"]\ntls = \"opportunistic\"\nto_domains = [\"*\"]\n\n";
 
 /// Forced, with chain and name, for an outbound connector.
-pub(crate) const IDENTITY: &str =
-    "tls = \"forced\"\nrequire = \"identity\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\n";
+pub(crate) const IDENTITY: &str = "tls = \"forced\"\nrequire = \"identity\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\n";
 
 /// Opportunistic, for an outbound connector.
 pub(crate) const OPPORTUNISTIC: &str = "tls = \"opportunistic\"\n";
@@ -39,7 +38,8 @@ pub(crate) const QUICK: &str = "[queue]\nretry = [\"1s\"]\n\n";
 impl Site {
     pub(crate) fn new() -> Self {
         let (home, ours, partners) = (Home::new(), Authority::new("ours"), Authority::new("partners"));
-        let head = home.certificate("gw", &ours.pair(&[NAME], Kind::Good)) + &home.trust("partners", &partners);
+        let head =
+            home.certificate("gw", &ours.pair(&[NAME], Kind::Good)) + &home.trust("partners", &partners);
         Self { home, ours, partners, head }
     }
 
