@@ -1,1 +1,72 @@
-//! The one module that sees TOML: it reads the file, checks it once, and fills each module's settings.
+//! The one module that sees TOML: it reads the file, checks it once, and fills each module's
+//! settings. It does not watch files, open sockets, create folders, or change anything; and it
+//! decides nothing about mail.
+
+mod check;
+mod connectors;
+mod fault;
+mod load;
+mod outbound;
+mod schema;
+mod units;
+mod values;
+mod view;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use fault::{Fault, Faults};
+pub use load::{load, load_text};
+
+use crate::connector::{Inbound, Outbound, TrustId};
+use crate::tls::{Identity, TrustSet};
+use crate::{deliver, listen, resolver, scheduler};
+
+/// A configuration that was checked: what every module is told to do.
+pub struct Config {
+    /// The file it came from, as it was named.
+    pub file: PathBuf,
+    /// Where the spool lives; nothing is created there by loading.
+    pub data_dir: PathBuf,
+    /// The control socket, in `data_dir`.
+    pub control: PathBuf,
+    /// The listeners.
+    pub listen: listen::settings::Settings,
+    /// The deliveries.
+    pub deliver: deliver::settings::Settings,
+    /// The queue.
+    pub scheduler: scheduler::settings::Settings,
+    /// The look-ups.
+    pub resolver: resolver::settings::Settings,
+    /// Who may hand us mail.
+    pub inbound: Vec<Inbound>,
+    /// Where mail goes.
+    pub outbound: Vec<Outbound>,
+    /// Our certificates, by the ID of `[certificate.ID]`.
+    pub identities: BTreeMap<String, Arc<Identity>>,
+    /// The trust anchor sets that connectors name; `system` only if one does.
+    pub trust: BTreeMap<TrustId, Arc<TrustSet>>,
+    /// The log.
+    pub log: LogSettings,
+    /// What works but is hardly meant, in the order of the file.
+    pub warnings: Vec<Fault>,
+}
+
+/// How the program's own log is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// A level, or a filter as `tracing_subscriber::EnvFilter` reads it.
+    pub level: String,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

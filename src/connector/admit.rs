@@ -196,17 +196,20 @@ fn names_peer(connector: &Inbound, channel: &Channel) -> bool {
 }
 
 fn bound(binding: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath, passed: Vec<Passed>) -> Admission {
-    // The one that came closest to holding says most: TLS is judged after the network.
-    let closest = passed.iter().filter(|p| binding.iter().any(|c| c.name == p.connector)).max_by_key(|p| {
-        match p.unmet {
-            Unmet::Network => 0,
-            Unmet::NoTls => 1,
-            Unmet::Tls(_) => 2,
-        }
-    });
-    let found =
-        closest.and_then(|p| binding.iter().find(|c| c.name == p.connector).map(|c| (*c, p.unmet.clone())));
-    match found {
+    // The one that came closest to holding says most: TLS is judged after the network, and a
+    // connector whose names the certificate presents is the one the peer means.
+    let closest = passed
+        .iter()
+        .filter_map(|p| binding.iter().find(|c| c.name == p.connector).map(|c| (*c, p.unmet.clone())))
+        .max_by_key(|(connector, unmet)| {
+            let rank = match unmet {
+                Unmet::Network => 0,
+                Unmet::NoTls => 1,
+                Unmet::Tls(_) => 2,
+            };
+            (rank, names_peer(connector, channel))
+        });
+    match closest {
         Some((connector, unmet)) => {
             Admission::Refused(unmet_refusal(connector, &unmet, channel, path, passed))
         }

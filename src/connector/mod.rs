@@ -13,6 +13,11 @@ mod pattern;
 mod requirement;
 mod table;
 
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
 pub use admit::{Admission, Admitted, Channel, Passed, RefusedMail, Unmet, admit};
 pub use choose::{Choice, Considered, choose};
 pub use decision::Decision;

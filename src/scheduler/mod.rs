@@ -2,6 +2,7 @@
 //! socket and no DNS: a [`Carrier`] makes the attempts. It alone changes a message's state after
 //! the 250.
 
+pub mod retry;
 pub mod settings;
 
 use std::pin::Pin;

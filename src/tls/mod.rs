@@ -1,1 +1,58 @@
-//! Certificates, trust anchors and handshakes. It records what a handshake showed; the judge is elsewhere.
+//! Certificates, trust anchors and handshakes. It records what a handshake showed and judges nothing:
+//! whether a chain, a name or a version is good enough is decided from the facts by the connector's
+//! requirement. It knows no SMTP, opens no connection, reads no clock and reloads nothing by itself.
+
+mod assess;
+mod client;
+mod fault;
+mod pem;
+mod server;
+mod trust;
+
+#[cfg(test)]
+mod tests;
+
+pub use assess::{Usage, assess};
+pub use client::{ClientSettings, ClientSetup};
+pub use fault::{TlsFault, handshake_fault, late_fault};
+pub use pem::{Identity, IdentityWarning};
+pub use server::{ServerSettings, ServerSetup};
+pub use trust::TrustSet;
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{CommonState, ProtocolVersion};
+
+use crate::connector::{HandshakeFault, PeerCertificate, TlsFacts, TlsVersion};
+
+/// The one source of cryptography. It is handed to every builder: nothing depends on a provider
+/// that is installed for the process.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// What both directions know once a handshake is complete.
+fn channel_facts(
+    state: &CommonState,
+    peer: PeerCertificate,
+    sni: Option<String>,
+) -> Result<TlsFacts, HandshakeFault> {
+    let version = match state.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => TlsVersion::V13,
+        Some(ProtocolVersion::TLSv1_2) => TlsVersion::V12,
+        other => {
+            return Err(HandshakeFault(format!("an unexpected protocol version was agreed on: {other:?}")));
+        }
+    };
+    let suite = state.negotiated_cipher_suite().map_or_else(String::new, |suite| suite_name(suite.suite()));
+    let group =
+        state.negotiated_key_exchange_group().map_or_else(String::new, |group| format!("{:?}", group.name()));
+    Ok(TlsFacts { version, suite, group, peer, sni, client_certificate: None })
+}
+
+/// The name as IANA registers it: TLS 1.3 suites bear no version there.
+fn suite_name(suite: rustls::CipherSuite) -> String {
+    let name = suite.as_str().map_or_else(|| format!("{suite:?}"), str::to_owned);
+    name.strip_prefix("TLS13_").map_or_else(|| name.clone(), |rest| format!("TLS_{rest}"))
+}

@@ -1,12 +1,284 @@
-use super::Event;
+use std::fmt;
 
-/// Where events are told.
+use tracing::field::{DisplayValue, display};
+
+use super::Event;
+use crate::connector::Decision;
+use crate::mail::rfc3339;
+use crate::outcome::{Remote, Trouble};
+
+/// Where events are told: one line of the log each, under the target `sealpost::message`. The
+/// message of a line is a fixed word or two to search for; everything else is a field.
 #[derive(Debug, Default)]
 pub struct Journal;
+
+/// Tells one line, with the fields that a decision adds; nothing is computed while the level is
+/// off.
+macro_rules! tell {
+    ($level:ident, $words:literal, $decision:expr, { $($field:tt)* }) => {
+        if tracing::enabled!(target: "sealpost::message", tracing::Level::$level) {
+            let decided = Decided::by($decision);
+            tracing::event!(
+                target: "sealpost::message",
+                tracing::Level::$level,
+                $($field)*
+                connector = decided.connector,
+                wanted = decided.wanted,
+                got = decided.got,
+                because = decided.reason,
+                token = decided.token,
+                tls_version = decided.tls_version,
+                tls_suite = decided.tls_suite,
+                certificate_sha256 = decided.certificate_sha256,
+                $words
+            );
+        }
+    };
+}
 
 impl Journal {
     /// Tells an event.
     pub fn record(&self, event: &Event<'_>) {
-        tracing::info!(?event);
+        match event {
+            Event::Accepted { .. }
+            | Event::Refused { .. }
+            | Event::SessionEnded { .. }
+            | Event::ClearFallback { .. } => Self::record_session(event),
+            Event::Delivered { .. }
+            | Event::Deferred { .. }
+            | Event::Failed { .. }
+            | Event::Reported { .. }
+            | Event::Held { .. }
+            | Event::Alarm { .. } => Self::record_message(event),
+        }
+    }
+
+    fn record_session(event: &Event<'_>) {
+        match event {
+            Event::Accepted { id, peer, reverse_path, recipients, size, message_id, decision } => {
+                tell!(INFO, "accepted", Some(decision), {
+                    id = %id,
+                    peer = %peer,
+                    reverse_path = %Line(reverse_path.as_str()),
+                    recipients = recipients,
+                    size = size,
+                    message_id = line(*message_id),
+                });
+            }
+            Event::Refused { peer, stage, reverse_path, forward_path, reply, decision } => {
+                tell!(INFO, "refused", *decision, {
+                    peer = %peer,
+                    stage = stage,
+                    reverse_path = line(reverse_path.map(|path| path.as_str())),
+                    forward_path = line(*forward_path),
+                    reply = %Line(&reply.to_string()),
+                });
+            }
+            Event::SessionEnded { peer, reason } => {
+                tell!(INFO, "session ended", None, { peer = %peer, reason = %Line(reason), });
+            }
+            Event::ClearFallback { host, decision } => {
+                tell!(WARN, "sent in clear", Some(decision), { host = %Line(host), });
+            }
+            Event::Delivered { .. }
+            | Event::Deferred { .. }
+            | Event::Failed { .. }
+            | Event::Reported { .. }
+            | Event::Held { .. }
+            | Event::Alarm { .. } => {}
+        }
+    }
+
+    fn record_message(event: &Event<'_>) {
+        match event {
+            Event::Delivered { id, forward_path, delivered, delay } => {
+                tell!(INFO, "delivered", Some(&delivered.decision), {
+                    id = %id,
+                    forward_path = %Line(forward_path.as_str()),
+                    host = %Line(&delivered.host),
+                    reply = %Line(&delivered.reply.to_string()),
+                    delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+                });
+            }
+            Event::Deferred { id, forward_path, trouble, next_at } => {
+                tell!(WARN, "deferred", trouble.decision.as_deref(), {
+                    id = %id,
+                    forward_path = %Line(forward_path.as_str()),
+                    status = %trouble.status,
+                    reason = %Line(&trouble.reason),
+                    host = host(trouble),
+                    reply = line(reply(trouble).as_deref()),
+                    next_at = %rfc3339(*next_at),
+                });
+            }
+            Event::Failed { id, forward_path, trouble } => {
+                tell!(WARN, "failed", trouble.decision.as_deref(), {
+                    id = %id,
+                    forward_path = %Line(forward_path.as_str()),
+                    status = %trouble.status,
+                    reason = %Line(&trouble.reason),
+                    host = host(trouble),
+                    reply = line(reply(trouble).as_deref()),
+                });
+            }
+            Event::Reported { id, kind, report: Some(report) } => {
+                tell!(INFO, "reported", None, { id = %id, kind = kind, report = %report, });
+            }
+            Event::Reported { id, kind, report: None } => {
+                tell!(INFO, "not reported", None, { id = %id, kind = kind, });
+            }
+            Event::Held { id, reason } => {
+                tell!(WARN, "held", None, { id = %id, reason = %Line(reason), });
+            }
+            Event::Alarm { what } => tell!(ERROR, "alarm", None, { what = %Line(what), }),
+            Event::Accepted { .. }
+            | Event::Refused { .. }
+            | Event::SessionEnded { .. }
+            | Event::ClearFallback { .. } => {}
+        }
+    }
+}
+
+/// What a decision adds to a line.
+#[derive(Default)]
+struct Decided<'a> {
+    connector: Option<DisplayValue<Line<'a>>>,
+    wanted: Option<DisplayValue<Line<'a>>>,
+    got: Option<DisplayValue<Line<'a>>>,
+    reason: Option<DisplayValue<Line<'a>>>,
+    token: Option<DisplayValue<Line<'a>>>,
+    tls_version: Option<DisplayValue<crate::connector::TlsVersion>>,
+    tls_suite: Option<DisplayValue<Line<'a>>>,
+    certificate_sha256: Option<DisplayValue<Line<'a>>>,
+}
+
+impl<'a> Decided<'a> {
+    fn by(decision: Option<&'a Decision>) -> Self {
+        let Some(decision) = decision else { return Self::default() };
+        let tls = decision.tls.as_deref();
+        Self {
+            connector: line(decision.connector.as_deref()),
+            wanted: line(Some(&decision.wanted)),
+            got: line(Some(&decision.got)),
+            reason: line(Some(&decision.reason)),
+            token: line(Some(&decision.token)),
+            tls_version: tls.map(|facts| display(facts.version)),
+            tls_suite: line(tls.map(|facts| facts.suite.as_str())),
+            certificate_sha256: line(tls.and_then(|f| f.certificate()).map(|c| c.sha256.as_str())),
+        }
+    }
+}
+
+fn host(trouble: &Trouble) -> Option<DisplayValue<Line<'_>>> {
+    line(trouble.remote.as_ref().map(|remote| remote.host.as_str()))
+}
+
+fn reply(trouble: &Trouble) -> Option<String> {
+    let Remote { reply, .. } = trouble.remote.as_ref()?;
+    reply.as_ref().map(ToString::to_string)
+}
+
+fn line(text: Option<&str>) -> Option<DisplayValue<Line<'_>>> {
+    text.map(|text| display(Line(text)))
+}
+
+/// A text that stays on one line: what a peer said must not look like a line of ours.
+struct Line<'a>(&'a str);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unsafe_char = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        if !self.0.contains(unsafe_char) {
+            return f.write_str(self.0);
+        }
+        self.0.chars().try_for_each(|c| {
+            if unsafe_char(c) { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::mail::{Enhanced, Mailbox, QueueId, Reply, UnixMillis};
+    use crate::outcome::{Delivered, Scope};
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[track_caller]
+    fn check(event: &Event<'_>, expected: &str) {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .without_time()
+            .with_ansi(false)
+            .with_max_level(tracing::Level::INFO)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || Journal.record(event));
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.trim(), expected);
+    }
+
+    fn decision() -> Arc<Decision> {
+        Arc::new(Decision {
+            connector: Some("fabrikam-out".into()),
+            host: None,
+            wanted: "TLSv1.2 or later".to_owned(),
+            got: "no TLS".to_owned(),
+            reason: "STARTTLS was not offered".to_owned(),
+            token: "starttls-not-offered".into(),
+            tls: None,
+        })
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_the_peer_said() {
+        let forward_path = &Mailbox::parse("a@b.example").unwrap();
+        let id = QueueId::first_of(1_795_469_756_000);
+        let trouble = &Trouble {
+            status: Enhanced(4, 7, 4),
+            reason: "odd\r\nanswer".to_owned(),
+            remote: Some(Remote {
+                host: "mx.b.example [192.0.2.7]:25".to_owned(),
+                reply: Some(Reply::bare(454, "later\r\u{1b}")),
+            }),
+            decision: Some(decision()),
+            scope: Scope::Lane,
+        };
+        check(
+            &Event::Deferred { id, forward_path, trouble, next_at: UnixMillis(1_795_469_756_000) },
+            "WARN sealpost::message: deferred id=01M855CHK0000 forward_path=a@b.example status=4.7.4 \
+             reason=odd\\r\\nanswer host=mx.b.example [192.0.2.7]:25 reply=454 later\\r\\u{1b} \
+             next_at=2026-11-23T21:35:56Z connector=fabrikam-out wanted=TLSv1.2 or later got=no TLS \
+             because=STARTTLS was not offered token=starttls-not-offered",
+        );
+        let delivered = &Delivered {
+            host: "mx".to_owned(),
+            reply: Reply::new(250, Enhanced(2, 0, 0), "ok"),
+            decision: decision(),
+        };
+        check(
+            &Event::Delivered { id, forward_path, delivered, delay: Duration::from_millis(12) },
+            "INFO sealpost::message: delivered id=01M855CHK0000 forward_path=a@b.example host=mx \
+             reply=250 2.0.0 ok delay_ms=12 connector=fabrikam-out wanted=TLSv1.2 or later got=no TLS \
+             because=STARTTLS was not offered token=starttls-not-offered",
+        );
+        check(&Event::Alarm { what: "disk" }, "ERROR sealpost::message: alarm what=disk");
     }
 }

@@ -13,9 +13,12 @@
 
 mod architecture;
 mod cli;
+mod config_files;
 mod crash;
+mod dialogue;
 mod flushes;
 mod harness;
+mod lab;
 mod peer;
 mod queue;
 mod real_peers;

@@ -1,0 +1,297 @@
+//! The file as written to settings: everything but the connectors.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::connectors::{self, Known, Revisions};
+use super::fault::Report;
+use super::schema::{self, OneOrMany, Text};
+use super::{LogFormat, LogSettings, units};
+use crate::connector::{Inbound, Outbound};
+use crate::listen::settings::{Limits, Listener, ListenerTls, Timeouts};
+use crate::mail::{Domain, Mailbox};
+use crate::{deliver, listen, resolver, scheduler};
+
+/// The settings of a file without a fault. Where there was one, parts are missing, and nobody
+/// may use it.
+pub(super) struct Checked {
+    pub(super) data_dir: String,
+    pub(super) listen: listen::settings::Settings,
+    pub(super) deliver: deliver::settings::Settings,
+    pub(super) scheduler: scheduler::settings::Settings,
+    pub(super) resolver: resolver::settings::Settings,
+    pub(super) inbound: Vec<Inbound>,
+    pub(super) outbound: Vec<Outbound>,
+    pub(super) log: LogSettings,
+}
+
+/// Checks all that can be checked without a file. `None` only if a fault was reported.
+pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Report<'_>) -> Option<Checked> {
+    let mut known = Known::of(file);
+    let server = server(file, report);
+    let listeners = listeners(&file.listener, &mut known, report);
+    let connectors = connectors::check(file, &mut known, revisions, report);
+    if let Some((_, postmaster, place)) = &server {
+        connectors::postmaster_has_a_way(postmaster, place, &connectors, report);
+    }
+    connectors::warn_unused(file, &known, &listeners, report);
+    let limits = limits(&file.limits, report);
+    let timeouts = listen_timeouts(&file.timeouts, report);
+    let carriers_max = report.count(&file.limits.outbound_connections, "outbound_connections", 200);
+    let memory_bytes_max = report.size(&file.queue.memory, 64 << 20);
+    let deliver = deliveries(file, report);
+    let resolver = look_ups(&file.dns, report);
+    let log = log(&file.log, report);
+    let (name, postmaster, _) = server?;
+    let data_dir = file.server.as_ref()?.get_ref().data_dir.as_ref()?.get_ref().clone();
+    Some(Checked {
+        data_dir,
+        deliver: deliver(name.clone()),
+        scheduler: scheduler::settings::Settings {
+            name: name.clone(),
+            postmaster: postmaster.clone(),
+            carriers_max,
+            memory_bytes_max,
+            window_max: LANE_WINDOW,
+        },
+        listen: listen::settings::Settings { name, postmaster, listeners, limits, timeouts },
+        resolver,
+        inbound: connectors.inbound,
+        outbound: connectors.outbound,
+        log,
+    })
+}
+
+/// Our name, the postmaster, and the postmaster's place.
+fn server(file: &schema::File, report: &mut Report<'_>) -> Option<(Domain, Mailbox, Range<usize>)> {
+    let Some(table) = &file.server else {
+        report.fault_of_file("[server] is missing; write it with name, data_dir and postmaster");
+        return None;
+    };
+    let (server, place) = (table.get_ref(), table.span());
+    let name = report
+        .required(&server.name, "name", &place, "\"gw1.contoso.example\"")
+        .and_then(|name| report.domain(name));
+    let data_dir = report.required(&server.data_dir, "data_dir", &place, "\"/var/lib/sealpost\"");
+    if let Some(data_dir) = data_dir.filter(|dir| dir.get_ref().is_empty()) {
+        report.fault(data_dir.span(), "data_dir is empty; write a folder, as \"/var/lib/sealpost\"");
+    }
+    let written = report.required(&server.postmaster, "postmaster", &place, "\"postmaster@contoso.example\"");
+    let postmaster = written.and_then(|text| report.mailbox(text));
+    Some((name?, postmaster?, written?.span()))
+}
+
+fn listeners(
+    entries: &[toml::Spanned<schema::Listener>],
+    known: &mut Known,
+    report: &mut Report<'_>,
+) -> Vec<Listener> {
+    let mut listeners = Vec::new();
+    let mut names = BTreeMap::new();
+    let mut addresses = BTreeMap::new();
+    for entry in entries {
+        let (place, entry) = (entry.span(), entry.get_ref());
+        let name = report.required(&entry.name, "name", &place, "\"internet\"");
+        if let Some(name) = name {
+            connectors::unique(name, "listener", &mut names, report);
+        }
+        let written = report.required(&entry.address, "address", &place, "\"0.0.0.0:25\"");
+        let items = written.map(OneOrMany::items).unwrap_or_default();
+        if let Some(written) = written.filter(|_| items.is_empty()) {
+            report.fault_of_key(written.span(), "address is empty; write one, as \"0.0.0.0:25\"");
+        }
+        let mut own = Vec::new();
+        for (address, place) in report.items(&items, units::listen_address) {
+            // Port 0 takes a free port, so two of them never meet.
+            let first = addresses.entry(address).or_insert_with(|| place.clone()).clone();
+            if first != place && address.port() != 0 {
+                let line = report.line(&first);
+                report.fault(place, format!("{address} is already listened on by line {line}; remove one"));
+            }
+            own.push(address);
+        }
+        let written = report.required(&entry.tls, "tls", &place, "\"starttls\"");
+        let tls = written.and_then(|tls| Some((tls, report.word(tls, "tls", LISTENER_TLS)?)));
+        let certificate = listener_certificate(entry, tls, known, report);
+        if let (Some(name), Some((_, tls))) = (name, tls) {
+            listeners.push(Listener { name: name.get_ref().clone(), addresses: own, tls, certificate });
+        }
+    }
+    listeners
+}
+
+fn listener_certificate(
+    entry: &schema::Listener,
+    tls: Option<(&Text, ListenerTls)>,
+    known: &mut Known,
+    report: &mut Report<'_>,
+) -> Option<String> {
+    match (tls?, &entry.certificate) {
+        ((_, ListenerTls::Off), certificate) => {
+            report.ignored(
+                certificate,
+                "certificate",
+                "tls is \"off\"; remove it, or write tls = \"starttls\"",
+            );
+            None
+        }
+        ((written, ListenerTls::StartTls | ListenerTls::Required | ListenerTls::Implicit), None) => {
+            report.fault_of_key(
+                written.span(),
+                format!(
+                    "tls = \"{}\" needs a certificate; add certificate = \"ID\" of a [certificate.ID]",
+                    written.get_ref()
+                ),
+            );
+            None
+        }
+        ((_, ListenerTls::StartTls | ListenerTls::Required | ListenerTls::Implicit), Some(value)) => {
+            let items = OneOrMany::items(value);
+            if items.len() != 1 {
+                report.fault_of_key(value.span(), "certificate names one [certificate.ID]; write one ID");
+            }
+            for id in &items {
+                known.use_certificate(id, report);
+            }
+            items.into_iter().next().map(toml::Spanned::into_inner)
+        }
+    }
+}
+
+fn limits(limits: &schema::Limits, report: &mut Report<'_>) -> Limits {
+    let checked = Limits {
+        message_bytes_max: report.size(&limits.message_size, 150 << 20),
+        header_bytes_max: report.size(&limits.header_size, 256 << 10),
+        line_bytes_max: report.size(&limits.line_length, 32 << 10),
+        recipients_max: report.count(&limits.recipients, "recipients", 1000),
+        hops_max: report.count(&limits.hops, "hops", 100),
+        errors_max: report.count(&limits.errors, "errors", 20),
+        connections_max: report.count(&limits.connections, "connections", 10_000),
+        connections_per_address_max: report.count(
+            &limits.connections_per_address,
+            "connections_per_address",
+            100,
+        ),
+        held_bytes_max: report.size(&limits.held, 64 << 10),
+    };
+    if let Some(line) = limits.line_length.as_ref().filter(|_| checked.line_bytes_max < LINE_BYTES_MIN) {
+        report.fault(
+            line.span(),
+            format!("line_length is under {LINE_BYTES_MIN} octets, the shortest limit RFC 5321 section 4.5.3.1.6 allows; write \"1000B\" or more"),
+        );
+    }
+    if let Some(size) = limits.message_size.as_ref().filter(|_| checked.message_bytes_max < MESSAGE_BYTES_MIN)
+    {
+        report.warn(
+            size.span(),
+            "message_size is under the 64KiB that RFC 5321 section 4.5.3.1.7 asks of every server",
+        );
+    }
+    if let Some(count) = limits.recipients.as_ref().filter(|_| checked.recipients_max < RECIPIENTS_MIN) {
+        report.warn(
+            count.span(),
+            "recipients is under the 100 that RFC 5321 section 4.5.3.1.8 asks of every server",
+        );
+    }
+    checked
+}
+
+fn listen_timeouts(timeouts: &schema::Timeouts, report: &mut Report<'_>) -> Timeouts {
+    Timeouts {
+        idle: report.duration(&timeouts.idle, MINUTE * 5),
+        handshake: report.duration(&timeouts.handshake, SECOND * 30),
+        content: report.duration(&timeouts.content, HOUR * 2),
+    }
+}
+
+/// All but our name, which the caller may lack.
+fn deliveries(
+    file: &schema::File,
+    report: &mut Report<'_>,
+) -> impl FnOnce(Domain) -> deliver::settings::Settings + use<> {
+    let (limits, timeouts) = (&file.limits, &file.timeouts);
+    let (addresses_max, messages_per_connection_max, recipients_per_transaction_max) = (
+        report.count(&limits.addresses, "addresses", 10),
+        report.count(&limits.messages_per_connection, "messages_per_connection", 1000),
+        report.count(&limits.recipients_per_transaction, "recipients_per_transaction", 100),
+    );
+    let idle = report.duration(&timeouts.reuse, SECOND * 5);
+    let timeouts = deliver::settings::Timeouts {
+        connect: report.duration(&timeouts.connect, SECOND * 30),
+        command: report.duration(&timeouts.command, MINUTE * 5),
+        handshake: report.duration(&timeouts.outbound_handshake, MINUTE),
+        data_start: report.duration(&timeouts.data_start, MINUTE * 2),
+        data_block: report.duration(&timeouts.data_block, MINUTE * 3),
+        data_end: report.duration(&timeouts.data_end, MINUTE * 10),
+    };
+    move |name| deliver::settings::Settings {
+        name,
+        timeouts,
+        addresses_max,
+        messages_per_connection_max,
+        recipients_per_transaction_max,
+        idle,
+    }
+}
+
+fn look_ups(dns: &schema::Dns, report: &mut Report<'_>) -> resolver::settings::Settings {
+    let servers = dns.servers.as_ref().map_or_else(Vec::new, |list| {
+        report.not_empty(
+            list,
+            "servers",
+            "write one, as \"127.0.0.1:53\", or remove the key to ask the system's",
+        );
+        report.items(list.get_ref(), units::dns_server)
+    });
+    resolver::settings::Settings {
+        servers: servers.into_iter().map(|(server, _)| server).collect(),
+        timeout: report.duration(&dns.timeout, SECOND * 5),
+        attempts: report.count(&dns.attempts, "attempts", 2),
+    }
+}
+
+fn log(log: &schema::Log, report: &mut Report<'_>) -> LogSettings {
+    let format = log.format.as_ref().and_then(|text| report.word(text, "format", LOG_FORMATS));
+    if let Some(level) = &log.level {
+        let text = level.get_ref();
+        let simple = text.chars().all(|c| c.is_ascii_alphanumeric());
+        if simple {
+            report.word(level, "level", LOG_LEVELS);
+        } else if let Err(fault) = EnvFilter::builder().parse(text) {
+            report.fault(level.span(), format!("level = \"{text}\" is no filter ({fault}); write \"info\" or \"info,sealpost::listen=debug\""));
+        }
+    }
+    LogSettings {
+        format: format.unwrap_or(LogFormat::Text),
+        level: log.level.as_ref().map_or_else(|| "info".to_owned(), |level| level.get_ref().clone()),
+    }
+}
+
+/// A Unix socket's path ends at 108 octets, its closing zero included (unix(7)).
+pub(super) fn control_fits(control: &Path) -> bool {
+    control.as_os_str().len() < SOCKET_PATH_BYTES
+}
+
+const LISTENER_TLS: &[(&str, ListenerTls)] = &[
+    ("off", ListenerTls::Off),
+    ("starttls", ListenerTls::StartTls),
+    ("required", ListenerTls::Required),
+    ("implicit", ListenerTls::Implicit),
+];
+const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+const LOG_LEVELS: &[(&str, ())] = &[("error", ()), ("warn", ()), ("info", ()), ("debug", ())];
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const LINE_BYTES_MIN: usize = 1000;
+const MESSAGE_BYTES_MIN: u64 = 64 << 10;
+const RECIPIENTS_MIN: usize = 100;
+const SOCKET_PATH_BYTES: usize = 108;
+/// Messages of one lane in hand at the same time: enough to keep its few connections busy, few
+/// enough that a slow partner holds little memory.
+const LANE_WINDOW: usize = 64;

@@ -1,0 +1,397 @@
+//! What both kinds of connector share, and the inbound ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::Spanned;
+
+use super::fault::Report;
+use super::outbound;
+use super::schema::{self, List, Text};
+use super::values::quoted;
+use super::{units, view};
+use crate::connector::{
+    DomainPattern, Forced, Inbound, InboundTls, Outbound, PeerName, Require, Revision, TlsVersion, TrustId,
+};
+use crate::listen::settings::{Listener, ListenerTls};
+use crate::mail::Mailbox;
+
+/// The IDs that the file defines, and which of them something uses.
+pub(super) struct Known {
+    certificates: BTreeMap<String, bool>,
+    trust: BTreeMap<String, bool>,
+}
+
+/// The digests of the files that an ID stands for.
+#[derive(Default)]
+pub(super) struct Revisions {
+    pub(super) certificates: BTreeMap<String, String>,
+    pub(super) trust: BTreeMap<String, String>,
+}
+
+/// The connectors, as far as they could be read.
+pub(super) struct Connectors {
+    pub(super) inbound: Vec<Inbound>,
+    pub(super) outbound: Vec<Outbound>,
+    /// Every pattern of an outbound connector, of faulty ones too.
+    pub(super) served: Vec<DomainPattern>,
+}
+
+/// The keys about forced TLS, which both kinds have.
+pub(super) struct ForcedKeys<'a> {
+    pub(super) tls: &'a Text,
+    pub(super) require: &'a Option<Text>,
+    pub(super) peer_names: &'a Option<List>,
+    pub(super) trust: &'a Option<List>,
+    pub(super) min_version: &'a Option<Text>,
+}
+
+#[derive(Clone, Copy)]
+enum Level {
+    Identity,
+    Chain,
+    Encryption,
+}
+
+pub(super) fn check(
+    file: &schema::File,
+    known: &mut Known,
+    revisions: &Revisions,
+    report: &mut Report<'_>,
+) -> Connectors {
+    let mut names = BTreeMap::new();
+    let mut inbound = Vec::new();
+    for entry in &file.inbound {
+        if let Some(name) = &entry.get_ref().name {
+            unique(name, "connector", &mut names, report);
+        }
+        inbound.extend(one_inbound(entry, known, revisions, report));
+    }
+    let defaults = outbound::defaults(&file.queue, report);
+    let mut served = Vec::new();
+    let mut ties = BTreeMap::new();
+    let mut outbound = Vec::new();
+    for entry in &file.outbound {
+        if let Some(name) = &entry.get_ref().name {
+            unique(name, "connector", &mut names, report);
+        }
+        let (patterns, connector) = outbound::one(entry, &defaults, known, report);
+        outbound::tie(entry.get_ref(), &patterns, &mut ties, report);
+        served.extend(patterns.into_iter().map(|(pattern, _)| pattern));
+        outbound.extend(connector.map(|connector| outbound::revised(connector, revisions)));
+    }
+    warn_none(file, report);
+    Connectors { inbound, outbound, served }
+}
+
+fn one_inbound(
+    entry: &Spanned<schema::Inbound>,
+    known: &mut Known,
+    revisions: &Revisions,
+    report: &mut Report<'_>,
+) -> Option<Inbound> {
+    let (place, entry) = (entry.span(), entry.get_ref());
+    let name = report.required(&entry.name, "name", &place, "\"partner-in\"");
+    let from = report.required(&entry.from_domains, "from_domains", &place, "[\"partner.example\"]");
+    let from_domains = from.map(|list| {
+        report.not_empty(list, "from_domains", "write the reverse-path domains, or [\"*\"] for every one");
+        bare(report.patterns(list))
+    });
+    let from_networks = entry.from_networks.as_ref().map_or_else(Vec::new, |list| {
+        report.not_empty(list, "from_networks", "write a network, or remove the key to mean anywhere");
+        report.items(list.get_ref(), units::network)
+    });
+    let tls = inbound_tls(entry, &place, known, report);
+    if entry.to_domains.is_none() {
+        report.warn(place.clone(), "without to_domains this connector lets nobody relay; write to_domains = [\"contoso.example\"], or [] if that is meant");
+    }
+    let to_domains = entry.to_domains.as_ref().map_or_else(Vec::new, |list| bare(report.patterns(list)));
+    let mut connector = Inbound {
+        name: Arc::from(name?.get_ref().as_str()),
+        from_domains: from_domains?,
+        from_networks: from_networks.into_iter().map(|(network, _)| network).collect(),
+        tls: tls?,
+        to_domains,
+        revision: Revision::default(),
+    };
+    warn_open(&connector, entry.to_domains.as_ref(), report);
+    connector.revision = revision(&connector, revisions);
+    Some(connector)
+}
+
+fn inbound_tls(
+    entry: &schema::Inbound,
+    place: &Range<usize>,
+    known: &mut Known,
+    report: &mut Report<'_>,
+) -> Option<InboundTls> {
+    let written = report.required(&entry.tls, "tls", place, "\"opportunistic\"")?;
+    let is_forced = report.word(written, "tls", INBOUND_TLS)?;
+    let keys = ForcedKeys {
+        tls: written,
+        require: &entry.require,
+        peer_names: &entry.peer_names,
+        trust: &entry.trust,
+        min_version: &entry.min_version,
+    };
+    match is_forced {
+        None => {
+            ignored_unless_forced(&keys, report);
+            Some(InboundTls::Off)
+        }
+        Some(false) => {
+            ignored_unless_forced(&keys, report);
+            Some(InboundTls::Opportunistic)
+        }
+        Some(true) => {
+            let forced = forced(&keys, known, report)?;
+            if nameless(&forced) && entry.peer_names.is_none() {
+                report.fault_of_key(
+                    written.span(),
+                    "tls = \"forced\" needs to know whom: add peer_names = [\"mail.partner.example\"], the \
+                     names its client certificate presents, or say require = \"chain\" or \"encryption\"",
+                );
+                return None;
+            }
+            Some(InboundTls::Forced(forced))
+        }
+    }
+}
+
+/// Whether an identity is asked for, but no name given.
+pub(super) fn nameless(forced: &Forced) -> bool {
+    match &forced.require {
+        Require::Identity { names, .. } => names.is_empty(),
+        Require::Chain { .. } | Require::Encryption => false,
+    }
+}
+
+/// What forced TLS demands; `None` only if a fault was reported.
+pub(super) fn forced(keys: &ForcedKeys<'_>, known: &mut Known, report: &mut Report<'_>) -> Option<Forced> {
+    let level = match keys.require {
+        None => Some(Level::Identity),
+        Some(text) => report.word(text, "require", REQUIRE),
+    };
+    let min_version = match keys.min_version {
+        None => Some(TlsVersion::V12),
+        Some(text) => report.word(text, "min_version", VERSIONS),
+    };
+    let names = keys.peer_names.as_ref().map_or_else(Vec::new, |list| {
+        report.not_empty(list, "peer_names", "write the names its certificate presents, or remove the key");
+        let read = |text: &str| PeerName::parse(text).map_err(|f| format!("\"{text}\" is no peer name: {f}"));
+        report.items(list.get_ref(), read).into_iter().map(|(name, _)| name).collect()
+    });
+    let level = level?;
+    match level {
+        Level::Identity => {}
+        Level::Chain => {
+            report.ignored(keys.peer_names, "peer_names", "require is \"chain\"; remove one of the two");
+        }
+        Level::Encryption => {
+            for (is_set, key) in [(keys.peer_names, "peer_names"), (keys.trust, "trust")] {
+                report.ignored(is_set, key, "require is \"encryption\"; remove one of the two");
+            }
+            return Some(Forced { require: Require::Encryption, min_version: min_version? });
+        }
+    }
+    let trust = keys.trust.as_ref().map_or_else(
+        || vec![TrustId::system()],
+        |list| {
+            report.not_empty(list, "trust", "write \"system\" or the ID of a [trust.ID]");
+            list.get_ref().iter().map(|id| known.use_trust(id, report)).collect()
+        },
+    );
+    let require = match level {
+        Level::Identity => Require::Identity { trust, names },
+        Level::Chain | Level::Encryption => Require::Chain { trust },
+    };
+    Some(Forced { require, min_version: min_version? })
+}
+
+/// The keys that only forced TLS has an eye for.
+pub(super) fn ignored_unless_forced(keys: &ForcedKeys<'_>, report: &mut Report<'_>) {
+    let why = format!("tls is \"{}\"; remove it, or write tls = \"forced\"", keys.tls.get_ref());
+    report.ignored(keys.require, "require", &why);
+    report.ignored(keys.peer_names, "peer_names", &why);
+    report.ignored(keys.trust, "trust", &why);
+    report.ignored(keys.min_version, "min_version", &why);
+}
+
+/// A digest of the settings and of the files behind its trust anchors.
+fn revision(connector: &Inbound, revisions: &Revisions) -> Revision {
+    let mut text = view::inbound(connector).to_string();
+    if let InboundTls::Forced(forced) = &connector.tls {
+        revisions.append_trust(forced, &mut text);
+    }
+    view::digest(&text)
+}
+
+impl Revisions {
+    pub(super) fn append_trust(&self, forced: &Forced, text: &mut String) {
+        for id in forced.trust() {
+            let digest = self.trust.get(&*id.0).map_or("", String::as_str);
+            // Writing to a String never fails.
+            let _written = write!(text, "\ntrust {id} {digest}");
+        }
+    }
+
+    pub(super) fn append_certificate(&self, id: &str, text: &mut String) {
+        let digest = self.certificates.get(id).map_or("", String::as_str);
+        let _written = write!(text, "\ncertificate {id} {digest}");
+    }
+}
+
+impl Known {
+    pub(super) fn of(file: &schema::File) -> Self {
+        let ids = |id: &Text| (id.get_ref().clone(), false);
+        Self {
+            certificates: file.certificate.keys().map(ids).collect(),
+            trust: file.trust.keys().map(ids).collect(),
+        }
+    }
+
+    /// Notes that a certificate is used; a fault if there is none of this ID.
+    pub(super) fn use_certificate(&mut self, id: &Text, report: &mut Report<'_>) {
+        if let Some(used) = self.certificates.get_mut(id.get_ref()) {
+            *used = true;
+            return;
+        }
+        let known = self.certificates.keys().map(String::as_str);
+        let ids = if self.certificates.is_empty() {
+            "there is none yet".to_owned()
+        } else {
+            format!("there is {}", quoted(known))
+        };
+        let id = (id.get_ref(), id.span());
+        report.fault(id.1, format!("no [certificate.{0}] in this file; {ids}: add [certificate.{0}] with chain and key, or write an ID that exists", id.0));
+    }
+
+    fn use_trust(&mut self, id: &Text, report: &mut Report<'_>) -> TrustId {
+        let name = id.get_ref();
+        match self.trust.get_mut(name) {
+            Some(used) => *used = true,
+            None if name == "system" => {}
+            None => {
+                let known = quoted(std::iter::once("system").chain(self.trust.keys().map(String::as_str)));
+                let message = format!(
+                    "no [trust.{name}] in this file; there is {known}: add [trust.{name}] with anchors, or \
+                     write an ID that exists"
+                );
+                report.fault(id.span(), message);
+            }
+        }
+        TrustId(name.as_str().into())
+    }
+}
+
+/// A name that no other listener, or no other connector, may have.
+pub(super) fn unique(
+    name: &Text,
+    what: &str,
+    names: &mut BTreeMap<String, Range<usize>>,
+    report: &mut Report<'_>,
+) {
+    report.name(name);
+    if let Some(first) = names.get(name.get_ref()) {
+        let line = report.line(first);
+        let message = format!(
+            "the name \"{}\" is taken by the {what} in line {line}; give each its own",
+            name.get_ref()
+        );
+        report.fault(name.span(), message);
+        return;
+    }
+    names.insert(name.get_ref().clone(), name.span());
+}
+
+/// `postmaster` must be accepted everywhere (RFC 5321 §4.5.1), so its mailbox must lead somewhere.
+pub(super) fn postmaster_has_a_way(
+    postmaster: &Mailbox,
+    place: &Range<usize>,
+    connectors: &Connectors,
+    report: &mut Report<'_>,
+) {
+    let covered = connectors.served.iter().any(|p| p.covers(postmaster.domain_name()).is_some());
+    // Without any outbound connector there is a warning already that nothing goes anywhere.
+    if covered || connectors.served.is_empty() {
+        return;
+    }
+    report.fault(
+        place.clone(),
+        format!(
+            "the postmaster {postmaster} has no outbound connector; add {} to the domains of one",
+            postmaster.domain()
+        ),
+    );
+}
+
+fn warn_none(file: &schema::File, report: &mut Report<'_>) {
+    if file.listener.is_empty() {
+        report.warn_of_file("there is no [[listener]], so nobody can hand us mail");
+    }
+    if file.inbound.is_empty() {
+        report.warn_of_file("there is no [[inbound]] connector, so no mail is accepted from anyone");
+    }
+    if file.outbound.is_empty() {
+        report.warn_of_file("there is no [[outbound]] connector, so no mail is accepted for anyone");
+    }
+}
+
+/// Anybody, to anywhere: the one thing a relay must not be.
+fn warn_open(connector: &Inbound, to: Option<&List>, report: &mut Report<'_>) {
+    let bound = match &connector.tls {
+        InboundTls::Off | InboundTls::Opportunistic => false,
+        InboundTls::Forced(Forced { require: Require::Encryption, .. }) => false,
+        InboundTls::Forced(Forced { require: Require::Chain { trust }, .. }) => {
+            !trust.contains(&TrustId::system())
+        }
+        InboundTls::Forced(Forced { require: Require::Identity { .. }, .. }) => true,
+    };
+    let anywhere = connector.to_domains.contains(&DomainPattern::Any);
+    if let (true, false, true, Some(to)) = (connector.from_networks.is_empty(), bound, anywhere, to) {
+        report.warn(to.span(), "an open relay: anyone may send to anywhere through this connector; add from_networks, or tls = \"forced\" with peer_names, or name the to_domains");
+    }
+}
+
+/// Certificates and trust anchors that nothing uses, and forced connectors nobody can fulfil.
+pub(super) fn warn_unused(
+    file: &schema::File,
+    known: &Known,
+    listeners: &[Listener],
+    report: &mut Report<'_>,
+) {
+    let unused = |ids: &BTreeMap<String, bool>| -> BTreeSet<String> {
+        ids.iter().filter(|(_, used)| !**used).map(|(id, _)| id.clone()).collect()
+    };
+    let (certificates, trust) = (unused(&known.certificates), unused(&known.trust));
+    for id in file.certificate.keys().filter(|id| certificates.contains(id.get_ref())) {
+        report.warn(id.span(), format!("nothing uses [certificate.{}]", id.get_ref()));
+    }
+    for id in file.trust.keys().filter(|id| trust.contains(id.get_ref())) {
+        report.warn(id.span(), format!("nothing uses [trust.{}]", id.get_ref()));
+    }
+    if listeners.iter().any(|listener| listener.tls != ListenerTls::Off) {
+        return;
+    }
+    for tls in file.inbound.iter().filter_map(|entry| entry.get_ref().tls.as_ref()) {
+        if tls.get_ref() == "forced" {
+            report.warn(
+                tls.span(),
+                "no listener offers TLS, so nobody can fulfil this; write tls = \"starttls\" for one",
+            );
+        }
+    }
+}
+
+pub(super) fn bare<T>(items: Vec<(T, Range<usize>)>) -> Vec<T> {
+    items.into_iter().map(|(item, _)| item).collect()
+}
+
+/// `None`: off; then whether it is forced.
+const INBOUND_TLS: &[(&str, Option<bool>)] =
+    &[("off", None), ("opportunistic", Some(false)), ("forced", Some(true))];
+const REQUIRE: &[(&str, Level)] =
+    &[("identity", Level::Identity), ("chain", Level::Chain), ("encryption", Level::Encryption)];
+const VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];

@@ -1,0 +1,189 @@
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// A mistake in the configuration, or something worth a warning, and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The file as it was named to us.
+    pub file: PathBuf,
+    /// The line, from 1; 0 if the fault has no place in the file.
+    pub line: usize,
+    /// The column in characters, from 1; 0 if the fault has no place in the file.
+    pub column: usize,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+    /// The line as it stands in the file, for the caret.
+    excerpt: String,
+}
+
+/// Every mistake found in one configuration; never empty. `{}` prints a line each, `{:#}` also
+/// the place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(Vec<Fault>);
+
+/// Collects what is wrong while a file is being checked.
+pub(super) struct Report<'a> {
+    file: &'a Path,
+    text: &'a str,
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+}
+
+impl Fault {
+    /// A fault of the file as a whole.
+    #[must_use]
+    pub(super) fn of_file(file: &Path, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line: 0, column: 0, message: message.into(), excerpt: String::new() }
+    }
+
+    /// A fault at an octet of the text.
+    fn at(file: &Path, text: &str, offset: usize, message: String) -> Self {
+        let (line, column) = place(text, offset);
+        let excerpt = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().to_owned();
+        Self { file: file.to_owned(), line, column, message, excerpt }
+    }
+}
+
+impl Faults {
+    /// One fault alone.
+    #[must_use]
+    pub(super) fn one(fault: Fault) -> Self {
+        Self(vec![fault])
+    }
+
+    /// The faults, in the order of the file.
+    #[must_use]
+    pub fn list(&self) -> &[Fault] {
+        &self.0
+    }
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(file: &'a Path, text: &'a str) -> Self {
+        Self { file, text, faults: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// A fault of a value.
+    pub(super) fn fault(&mut self, value: Range<usize>, message: impl Into<String>) {
+        self.faults.push(Fault::at(self.file, self.text, value.start, message.into()));
+    }
+
+    /// A fault of a key: it is found before its value.
+    pub(super) fn fault_of_key(&mut self, value: Range<usize>, message: impl Into<String>) {
+        self.fault(self.key_of(&value), message);
+    }
+
+    /// Something that works, but is hardly meant.
+    pub(super) fn warn(&mut self, value: Range<usize>, message: impl Into<String>) {
+        let place = self.key_of(&value);
+        self.warnings.push(Fault::at(self.file, self.text, place.start, message.into()));
+    }
+
+    /// A warning about what is not there.
+    pub(super) fn warn_of_file(&mut self, message: impl Into<String>) {
+        self.warnings.push(Fault::of_file(self.file, message));
+    }
+
+    /// A fault about what is not there.
+    pub(super) fn fault_of_file(&mut self, message: impl Into<String>) {
+        self.faults.push(Fault::of_file(self.file, message));
+    }
+
+    /// The line of a place, for a message that names another one.
+    pub(super) fn line(&self, place: &Range<usize>) -> usize {
+        crate::config::fault::place(self.text, place.start).0
+    }
+
+    /// The warnings, or the faults if there are any.
+    pub(super) fn finish(self) -> Result<Vec<Fault>, Faults> {
+        if self.faults.is_empty() {
+            return Ok(in_order(self.warnings));
+        }
+        Err(Faults(in_order(self.faults)))
+    }
+
+    /// Where the key of a value begins: the first word of the line that has its `=`. The span of
+    /// a table is its header, and stays.
+    fn key_of(&self, value: &Range<usize>) -> Range<usize> {
+        let before = self.text.get(..value.start).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at.saturating_add(1));
+        let line = before.get(line_start..).unwrap_or_default();
+        if !line.contains('=') {
+            return value.clone();
+        }
+        let indent = line.len().saturating_sub(line.trim_start().len());
+        line_start.saturating_add(indent)..value.end
+    }
+}
+
+fn in_order(mut faults: Vec<Fault>) -> Vec<Fault> {
+    faults.sort_by_key(|fault| (fault.line, fault.column));
+    faults
+}
+
+/// Line and column of an octet, both from 1.
+fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset.min(text.len())).unwrap_or_default();
+    let line = before.bytes().filter(|b| *b == b'\n').count().saturating_add(1);
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count().saturating_add(1);
+    (line, column)
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.file.display())?;
+        if self.line > 0 {
+            write!(f, "line {}, column {}: ", self.line, self.column)?;
+        }
+        f.write_str(&self.message)?;
+        if f.alternate() && self.line > 0 {
+            let excerpt = self.excerpt.replace('\t', " ");
+            write!(f, "\n    {excerpt}\n    {:>width$}", "^", width = self.column)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            fmt::Display::fmt(fault, f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Fault {}
+impl std::error::Error for Faults {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, word: &str, expected: &str) {
+        let start = text.find(word).expect("the word");
+        let mut report = Report::new(Path::new("f.toml"), text);
+        report.fault_of_key(start..start + word.len(), "wrong");
+        assert_eq!(format!("{:#}", report.finish().expect_err("a fault")), expected);
+    }
+
+    #[test]
+    fn the_key_of_a_value_is_found() {
+        check(
+            "a = 1\n  bee = \"x\"\n",
+            "\"x\"",
+            "f.toml: line 2, column 3: wrong\n      bee = \"x\"\n      ^",
+        );
+        check(
+            "[[listener]]\na = 1",
+            "[[listener]]",
+            "f.toml: line 1, column 1: wrong\n    [[listener]]\n    ^",
+        );
+        check("ä = [\n \"ö\", 1]", "1]", "f.toml: line 2, column 7: wrong\n     \"ö\", 1]\n          ^");
+    }
+}

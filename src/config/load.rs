@@ -1,0 +1,285 @@
+//! Reads the file and what it names. Everything else of this module is pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use toml::Spanned;
+
+use super::Config;
+use super::check::{self, Checked};
+use super::connectors::Revisions;
+use super::fault::{Fault, Faults, Report};
+use super::schema;
+use super::schema::Text;
+use crate::connector::{InboundTls, TrustId};
+use crate::mail::{Clock, rfc3339};
+use crate::tls::{Identity, TrustSet};
+
+/// What the file names, read and understood.
+#[derive(Default)]
+struct Materials {
+    identities: BTreeMap<String, Arc<Identity>>,
+    trust: BTreeMap<TrustId, Arc<TrustSet>>,
+    revisions: Revisions,
+}
+
+/// Reads a configuration, and the certificates and trust anchors it names. Nothing is created
+/// or changed.
+///
+/// # Errors
+/// Every mistake found, each with its place: if the text is no TOML, has an unknown key or a
+/// value of the wrong type, the first such mistake alone.
+pub fn load(path: &Path) -> Result<Config, Faults> {
+    let whole = |message: String| Faults::one(Fault::of_file(path, message));
+    let octets = read(path, FILE_BYTES_MAX).map_err(|fault| whole(format!("can't be read: {fault}")))?;
+    let text = String::from_utf8(octets)
+        .map_err(|_| whole("is not UTF-8, which TOML must be; save it in that encoding".to_owned()))?;
+    let base = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    load_text(&text, base, path)
+}
+
+/// The same for a text that is at hand: `base` is what its paths are relative to, `name` is
+/// what its faults call it.
+///
+/// # Errors
+/// Like [`load`].
+pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults> {
+    let mut report = Report::new(name, text);
+    let file = match schema::parse(text) {
+        Ok(file) => file,
+        Err((place, message)) => {
+            match place {
+                Some(place) => report.fault(place, message),
+                None => report.fault_of_file(message),
+            }
+            return Err(report
+                .finish()
+                .err()
+                .unwrap_or_else(|| Faults::one(Fault::of_file(name, "no TOML"))));
+        }
+    };
+    let mut materials = materials(&file, base, &mut report);
+    let checked = check::check(&file, &materials.revisions, &mut report);
+    if let Some(checked) = &checked {
+        system_trust(checked, &file, &mut materials, &mut report);
+        let control = base.join(&checked.data_dir).join(CONTROL_SOCKET);
+        if let Some(data_dir) = file.server.as_ref().and_then(|s| s.get_ref().data_dir.as_ref())
+            && !check::control_fits(&control)
+        {
+            report.fault(
+                data_dir.span(),
+                format!("{} is too long for a socket's path; write a shorter data_dir", control.display()),
+            );
+        }
+    }
+    let warnings = report.finish()?;
+    let checked = checked.ok_or_else(|| Faults::one(Fault::of_file(name, "could not be checked")))?;
+    Ok(whole(checked, materials, warnings, base, name))
+}
+
+fn whole(checked: Checked, materials: Materials, warnings: Vec<Fault>, base: &Path, name: &Path) -> Config {
+    let data_dir = base.join(&checked.data_dir);
+    // A set that no connector names would be judged by for nothing.
+    let mut trust = materials.trust;
+    let named = named_trust(&checked);
+    trust.retain(|id, _| named.contains(id));
+    Config {
+        file: name.to_owned(),
+        control: data_dir.join(CONTROL_SOCKET),
+        data_dir,
+        listen: checked.listen,
+        deliver: checked.deliver,
+        scheduler: checked.scheduler,
+        resolver: checked.resolver,
+        inbound: checked.inbound,
+        outbound: checked.outbound,
+        identities: materials.identities,
+        trust,
+        log: checked.log,
+        warnings,
+    }
+}
+
+fn materials(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Materials {
+    let mut materials = Materials::default();
+    for (id, entry) in &file.certificate {
+        let (table, entry) = (entry.span(), entry.get_ref());
+        let chain = report.required(&entry.chain, "chain", &table, "\"tls/gw.crt\"");
+        let key = report.required(&entry.key, "key", &table, "\"tls/gw.key\"");
+        let (Some(chain), Some(key)) = (chain, key) else { continue };
+        if let Some((identity, digest)) = identity(chain, key, base, report) {
+            materials.identities.insert(id.get_ref().clone(), Arc::new(identity));
+            materials.revisions.certificates.insert(id.get_ref().clone(), digest);
+        }
+    }
+    for (id, entry) in &file.trust {
+        let (table, entry) = (entry.span(), entry.get_ref());
+        if id.get_ref() == "system" {
+            report.fault(
+                id.span(),
+                "\"system\" is the operating system's set and can't be replaced; choose another ID",
+            );
+        }
+        let anchors = report.required(&entry.anchors, "anchors", &table, "\"tls/partner-root.pem\"");
+        let Some(anchors) = anchors else { continue };
+        if let Some((set, digest)) = trust(anchors, base, report) {
+            materials.trust.insert(TrustId(id.get_ref().as_str().into()), Arc::new(set));
+            materials.revisions.trust.insert(id.get_ref().clone(), digest);
+        }
+    }
+    materials
+}
+
+fn identity(chain: &Text, key: &Text, base: &Path, report: &mut Report<'_>) -> Option<(Identity, String)> {
+    let (chain_path, key_path) = (base.join(chain.get_ref()), base.join(key.get_ref()));
+    let chain_octets = named(chain, &chain_path, report);
+    let key_octets = named(key, &key_path, report);
+    let (chain_octets, key_octets) = (chain_octets?, key_octets?);
+    if fs::metadata(&key_path).is_ok_and(|meta| meta.permissions().mode() & OTHERS_READ != 0) {
+        let message = format!("every user may read this key; chmod o= {}", key_path.display());
+        report.warn(key.span(), message);
+    }
+    match Identity::load(&chain_path, &key_path) {
+        Ok(identity) => {
+            warn_dates(&chain_octets, chain.span(), report);
+            Some((identity, hex(&[&chain_octets, &key_octets])))
+        }
+        Err(fault) => {
+            report.fault_of_key(chain.span(), fault.to_string());
+            None
+        }
+    }
+}
+
+fn trust(anchors: &Text, base: &Path, report: &mut Report<'_>) -> Option<(TrustSet, String)> {
+    let path = base.join(anchors.get_ref());
+    let octets = named(anchors, &path, report)?;
+    match TrustSet::load(&path) {
+        Ok(set) => Some((set, hex(&[&octets]))),
+        Err(fault) => {
+            report.fault_of_key(anchors.span(), fault.to_string());
+            None
+        }
+    }
+}
+
+/// The content of a file that a key names.
+fn named(key: &Text, path: &Path, report: &mut Report<'_>) -> Option<Vec<u8>> {
+    match read(path, PEM_BYTES_MAX) {
+        Ok(octets) => Some(octets),
+        Err(fault) => {
+            let kind = fault.kind();
+            let mend = if kind == io::ErrorKind::NotFound {
+                "put the file there, or correct the path"
+            } else if kind == io::ErrorKind::PermissionDenied {
+                "let the user that Sealpost runs as read it"
+            } else {
+                "write the path of a PEM file"
+            };
+            report.fault(key.span(), format!("{} can't be read: {fault}; {mend}", path.display()));
+            None
+        }
+    }
+}
+
+/// A file, but never more than it may have.
+fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    File::open(path)?.take(octets_max.saturating_add(1)).read_to_end(&mut octets)?;
+    if u64::try_from(octets.len()).unwrap_or(u64::MAX) > octets_max {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {octets_max} octets, which no such file needs"),
+        ));
+    }
+    Ok(octets)
+}
+
+/// A certificate of ours whose time is over or has not begun still serves whoever doesn't judge
+/// it, and mail must not stop at a restart; but it is told.
+fn warn_dates(chain: &[u8], place: Range<usize>, report: &mut Report<'_>) {
+    let Some(Ok(pem)) = x509_parser::pem::Pem::iter_from_buffer(chain).next() else { return };
+    let Ok(certificate) = pem.parse_x509() else { return };
+    let validity = certificate.validity();
+    let millis =
+        |time: x509_parser::time::ASN1Time| crate::mail::UnixMillis(time.timestamp().saturating_mul(1000));
+    let (from, until, now) = (millis(validity.not_before), millis(validity.not_after), Clock::wall());
+    if now > until {
+        report.warn(
+            place,
+            format!(
+                "this certificate expired on {}; renew it: peers that judge it refuse it",
+                rfc3339(until)
+            ),
+        );
+    } else if now < from {
+        report.warn(
+            place,
+            format!("this certificate is valid only from {}; peers that judge it refuse it", rfc3339(from)),
+        );
+    }
+}
+
+/// The operating system's trust anchors, if a connector names them.
+fn system_trust(checked: &Checked, file: &schema::File, materials: &mut Materials, report: &mut Report<'_>) {
+    let system = TrustId::system();
+    if !named_trust(checked).contains(&system) {
+        return;
+    }
+    match TrustSet::system() {
+        Ok(set) => {
+            materials.trust.insert(system, Arc::new(set));
+        }
+        Err(fault) => {
+            let tls = file
+                .outbound
+                .iter()
+                .filter_map(|entry| entry.get_ref().tls.as_ref())
+                .chain(file.inbound.iter().filter_map(|entry| entry.get_ref().tls.as_ref()))
+                .find(|tls| tls.get_ref() == "forced");
+            let place = tls.map(Spanned::span);
+            let message = format!("{fault}; or name a [trust.ID] of your own with trust = [\"ID\"]");
+            match place {
+                Some(place) => report.fault_of_key(place, message),
+                None => report.fault_of_file(message),
+            }
+        }
+    }
+}
+
+fn named_trust(checked: &Checked) -> Vec<TrustId> {
+    let inbound = checked.inbound.iter().filter_map(|connector| match &connector.tls {
+        InboundTls::Off | InboundTls::Opportunistic => None,
+        InboundTls::Forced(forced) => Some(forced),
+    });
+    let outbound = checked.outbound.iter().filter_map(|connector| connector.forced.as_ref());
+    inbound.chain(outbound).flat_map(|forced| forced.trust().iter().cloned()).collect()
+}
+
+fn hex(contents: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for content in contents {
+        // Each part is hashed by itself, so that no boundary can move.
+        hash.update(Sha256::digest(content));
+    }
+    hash.finalize().iter().fold(String::new(), |mut text, octet| {
+        let _written = write!(text, "{octet:02x}");
+        text
+    })
+}
+
+const CONTROL_SOCKET: &str = "control.sock";
+const FILE_BYTES_MAX: u64 = 1 << 20;
+const PEM_BYTES_MAX: u64 = 16 << 20;
+/// The read bit of users who are neither owner nor in the group.
+const OTHERS_READ: u32 = 0o004;

@@ -1,0 +1,262 @@
+//! The outbound connectors, and what they take from `[queue]`.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::connectors::{self, ForcedKeys, Known, Revisions};
+use super::fault::Report;
+use super::schema::{self, OneOrMany, Text};
+use super::{units, view};
+use crate::connector::{
+    DomainPattern, Forced, NextHop, OnFailure, OnHandshakeFailure, Outbound, Retry, Revision, SmartHost,
+    SmartHostName,
+};
+
+/// Patterns with their places.
+type Patterns = Vec<(DomainPattern, Range<usize>)>;
+
+/// What `[queue]` says, for connectors that say nothing themselves.
+pub(super) struct Defaults {
+    opportunistic: Retry,
+    forced: Retry,
+}
+
+/// One connector, and its patterns even if the rest is faulty.
+pub(super) fn one(
+    entry: &Spanned<schema::Outbound>,
+    defaults: &Defaults,
+    known: &mut Known,
+    report: &mut Report<'_>,
+) -> (Patterns, Option<Outbound>) {
+    let (place, entry) = (entry.span(), entry.get_ref());
+    let name = report.required(&entry.name, "name", &place, "\"partner-out\"");
+    let domains = report.required(&entry.domains, "domains", &place, "[\"partner.example\"]");
+    let patterns = domains.map_or_else(Vec::new, |list| {
+        report.not_empty(list, "domains", "write the recipient domains, or [\"*\"] for every one");
+        report.patterns(list)
+    });
+    let next_hop = next_hop(entry, &place, report);
+    let tls = tls(entry, &place, known, report);
+    if let (Some(Some(forced)), Some(next_hop)) = (&tls, &next_hop) {
+        addresses_need_names(entry, forced, next_hop, report);
+    }
+    if let Some(id) = &entry.client_certificate {
+        known.use_certificate(id, report);
+    }
+    let is_forced = tls.as_ref().is_some_and(Option::is_some);
+    let retry = retry(entry, if is_forced { &defaults.forced } else { &defaults.opportunistic }, report);
+    let cost = report.count(&entry.cost, "cost", COST_DEFAULT);
+    let connections = report.count(&entry.connections, "connections", CONNECTIONS_DEFAULT);
+    let on_failure = entry.on_failure.as_ref().and_then(|t| report.word(t, "on_failure", ON_FAILURE));
+    let on_handshake_failure = (entry.on_handshake_failure.as_ref())
+        .and_then(|t| report.word(t, "on_handshake_failure", ON_HANDSHAKE_FAILURE));
+    let whole = name.zip(next_hop).zip(tls);
+    let connector = whole.map(|((name, next_hop), forced)| Outbound {
+        name: Arc::from(name.get_ref().as_str()),
+        domains: connectors::bare(patterns.clone()),
+        cost,
+        next_hop,
+        forced,
+        client_certificate: entry.client_certificate.as_ref().map(|id| Arc::from(id.get_ref().as_str())),
+        on_handshake_failure: on_handshake_failure.unwrap_or(OnHandshakeFailure::Clear),
+        on_failure: on_failure.unwrap_or(OnFailure::Defer),
+        retry,
+        connections,
+        revision: Revision::default(),
+    });
+    (patterns, connector)
+}
+
+/// The connector with its revision: a digest of its settings and of the files it names.
+pub(super) fn revised(mut connector: Outbound, revisions: &Revisions) -> Outbound {
+    let mut text = view::outbound(&connector).to_string();
+    if let Some(forced) = &connector.forced {
+        revisions.append_trust(forced, &mut text);
+    }
+    if let Some(id) = &connector.client_certificate {
+        revisions.append_certificate(id, &mut text);
+    }
+    connector.revision = view::digest(&text);
+    connector
+}
+
+/// Two connectors of the same pattern and cost: which of them serves would be chance.
+pub(super) fn tie(
+    entry: &schema::Outbound,
+    patterns: &Patterns,
+    seen: &mut BTreeMap<(DomainPattern, i64), (Range<usize>, String)>,
+    report: &mut Report<'_>,
+) {
+    let cost = entry.cost.as_ref().map_or(i64::from(COST_DEFAULT), |cost| *cost.get_ref());
+    let name = entry.name.as_ref().map_or("", |name| name.get_ref().as_str());
+    for (pattern, place) in patterns {
+        if let Some((first, other)) = seen.get(&(pattern.clone(), cost)) {
+            let line = report.line(first);
+            let message = format!(
+                "a tie: {pattern} is also served by \"{other}\" in line {line} at the same cost {cost}; give \
+                 one of them a cost of its own, or remove {pattern} from one"
+            );
+            report.fault(place.clone(), message);
+            continue;
+        }
+        seen.insert((pattern.clone(), cost), (place.clone(), name.to_owned()));
+    }
+}
+
+/// Reads `[queue]`.
+pub(super) fn defaults(queue: &schema::Queue, report: &mut Report<'_>) -> Defaults {
+    let waits = report.waits(&queue.retry).unwrap_or_else(default_waits);
+    let opportunistic = Retry {
+        waits: waits.clone(),
+        expire: report.duration(&queue.expire, HOUR * 48),
+        delay_dsn: report.duration_or_never(&queue.delay_dsn).unwrap_or(Some(HOUR * 4)),
+    };
+    let forced = Retry {
+        waits,
+        expire: report.duration(&queue.forced_expire, HOUR * 24),
+        delay_dsn: report.duration_or_never(&queue.forced_delay_dsn).unwrap_or(Some(HOUR)),
+    };
+    warn_odd(&opportunistic, &[place(&queue.expire), place(&queue.delay_dsn)], report);
+    warn_odd(&forced, &[place(&queue.forced_expire), place(&queue.forced_delay_dsn)], report);
+    Defaults { opportunistic, forced }
+}
+
+/// The connector's own keys beat what `[queue]` says.
+fn retry(entry: &schema::Outbound, defaults: &Retry, report: &mut Report<'_>) -> Retry {
+    let retry = Retry {
+        waits: report.waits(&entry.retry).unwrap_or_else(|| defaults.waits.clone()),
+        expire: report.duration(&entry.expire, defaults.expire),
+        delay_dsn: report.duration_or_never(&entry.delay_dsn).unwrap_or(defaults.delay_dsn),
+    };
+    let list = entry.retry.as_ref().map(Spanned::span);
+    warn_odd(&retry, &[place(&entry.expire), place(&entry.delay_dsn), list], report);
+    retry
+}
+
+fn place(text: &Option<Text>) -> Option<Range<usize>> {
+    text.as_ref().map(Spanned::span)
+}
+
+/// Schedules that contradict themselves, told where one of these keys is written.
+fn warn_odd(retry: &Retry, written: &[Option<Range<usize>>], report: &mut Report<'_>) {
+    let Some(place) = written.iter().flatten().next() else { return };
+    if retry.waits.first().is_some_and(|first| retry.expire < *first) {
+        report.warn(
+            place.clone(),
+            "mail expires before its first retry; write a longer expire or a shorter first wait",
+        );
+    }
+    if retry.delay_dsn.is_some_and(|delay| delay >= retry.expire) {
+        report.warn(
+            place.clone(),
+            "mail expires before its sender is told of a delay; write a longer expire, a shorter delay_dsn, or \
+             delay_dsn = \"never\"",
+        );
+    }
+}
+
+fn next_hop(entry: &schema::Outbound, table: &Range<usize>, report: &mut Report<'_>) -> Option<NextHop> {
+    let written = report.required(&entry.next_hop, "next_hop", table, "\"mx\", or hosts in order")?;
+    if let OneOrMany::One(word) = written.get_ref()
+        && word.eq_ignore_ascii_case("mx")
+    {
+        if word != "mx" {
+            report.fault(written.span(), format!("next_hop can't be \"{word}\"; did you mean \"mx\"?"));
+        }
+        return Some(NextHop::Mx { port: report.count(&entry.port, "port", PORT_SMTP) });
+    }
+    report.ignored(
+        &entry.port,
+        "port",
+        "next_hop names smart hosts; write the port behind each, as \"smtp.partner.example:2525\"",
+    );
+    let items = OneOrMany::items(written);
+    if items.is_empty() {
+        report.fault_of_key(written.span(), "next_hop is empty; write \"mx\", or hosts in order");
+        return None;
+    }
+    let hosts = connectors::bare(report.items(&items, units::smart_host));
+    (hosts.len() == items.len()).then_some(NextHop::SmartHosts(hosts))
+}
+
+/// `Some(None)` is opportunistic; `None` only if a fault was reported.
+#[expect(clippy::option_option, reason = "read and checked, and then whether it is forced")]
+fn tls(
+    entry: &schema::Outbound,
+    table: &Range<usize>,
+    known: &mut Known,
+    report: &mut Report<'_>,
+) -> Option<Option<Forced>> {
+    let written = report.required(&entry.tls, "tls", table, "\"opportunistic\"")?;
+    let is_forced = report.word(written, "tls", TLS)?;
+    let keys = ForcedKeys {
+        tls: written,
+        require: &entry.require,
+        peer_names: &entry.peer_names,
+        trust: &entry.trust,
+        min_version: &entry.min_version,
+    };
+    if is_forced {
+        report.ignored(
+            &entry.on_handshake_failure,
+            "on_handshake_failure",
+            "tls is \"forced\", which never sends in clear; remove it, or write on_failure",
+        );
+        return connectors::forced(&keys, known, report).map(Some);
+    }
+    connectors::ignored_unless_forced(&keys, report);
+    report.ignored(
+        &entry.on_failure,
+        "on_failure",
+        "tls is \"opportunistic\"; remove it, or write tls = \"forced\"",
+    );
+    Some(None)
+}
+
+/// A certificate seldom presents an address: whoever asks for an identity must say which.
+fn addresses_need_names(
+    entry: &schema::Outbound,
+    forced: &Forced,
+    next_hop: &NextHop,
+    report: &mut Report<'_>,
+) {
+    let NextHop::SmartHosts(hosts) = next_hop else { return };
+    if !connectors::nameless(forced) || entry.peer_names.is_some() {
+        return;
+    }
+    let Some(items) = entry.next_hop.as_ref().map(OneOrMany::items) else { return };
+    for (host, item) in hosts.iter().zip(items) {
+        let SmartHost { name: SmartHostName::Ip(ip), .. } = host else { continue };
+        report.fault(
+            item.span(),
+            format!(
+                "{ip} is an address, and tls = \"forced\" needs a name to look for in its certificate; add \
+                 peer_names = [\"mail.partner.example\"] (or [\"{ip}\"] if the certificate presents the address)"
+            ),
+        );
+    }
+}
+
+fn default_waits() -> Vec<Duration> {
+    let mut waits = vec![MINUTE; 4];
+    waits.extend([MINUTE * 5; 6]);
+    waits.extend([MINUTE * 15, MINUTE * 30, HOUR]);
+    waits
+}
+
+const TLS: &[(&str, bool)] = &[("opportunistic", false), ("forced", true)];
+const ON_FAILURE: &[(&str, OnFailure)] = &[("defer", OnFailure::Defer), ("bounce", OnFailure::Bounce)];
+const ON_HANDSHAKE_FAILURE: &[(&str, OnHandshakeFailure)] = &[
+    ("clear", OnHandshakeFailure::Clear),
+    ("clear_later", OnHandshakeFailure::ClearLater),
+    ("defer", OnHandshakeFailure::Defer),
+];
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const COST_DEFAULT: u16 = 10;
+const CONNECTIONS_DEFAULT: usize = 4;
+const PORT_SMTP: u16 = 25;

@@ -1,0 +1,202 @@
+//! How durations, sizes, addresses and words are written in the file.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use ipnet::IpNet;
+
+use crate::connector::{SmartHost, SmartHostName};
+use crate::mail::{Domain, DomainFault};
+
+/// Why a value can't be taken; the text says what to write.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum UnitFault {
+    #[error("\"{0}\" is no duration; write a number and a unit, as \"90s\", \"15m\", \"1h 30m\" or \"2d\"")]
+    Duration(String),
+    #[error("a duration of zero is not possible here; write one such as \"1s\"")]
+    ZeroDuration,
+    #[error("\"{0}\" is no wait; write a duration, or a duration and how often, as \"1m x4\"")]
+    Wait(String),
+    #[error("\"{0}\" is no size; write a number and a unit, as \"64KiB\" or \"150MiB\"")]
+    Size(String),
+    #[error("a size of zero would let nothing pass; write one such as \"64KiB\"")]
+    ZeroSize,
+    #[error("\"{0}\" is no address with a port; write \"192.0.2.1:{1}\" or \"[2001:db8::1]:{1}\"")]
+    Socket(String, u16),
+    #[error("\"{0}\" is no network; write \"192.0.2.0/24\", \"2001:db8::/32\" or one address")]
+    Network(String),
+    #[error("\"{0}\" has bits set behind its prefix; write \"{1}\" for the network, or the address alone")]
+    NetworkBits(String, IpNet),
+    #[error("\"{0}\" has no usable port; write a number from 1 to 65535 after the colon")]
+    Port(String),
+    #[error(
+        "\"{0}\" is no smart host ({1}); write \"smtp.partner.example:25\", \"[192.0.2.7]:25\" or \
+         \"[2001:db8::7]:25\""
+    )]
+    Host(String, DomainFault),
+}
+
+const PORT_SMTP: u16 = 25;
+const PORT_DNS: u16 = 53;
+const WAITS_MAX: usize = 1000;
+
+/// A duration over zero.
+pub(super) fn duration(text: &str) -> Result<Duration, UnitFault> {
+    let duration = humantime::parse_duration(text).map_err(|_| UnitFault::Duration(text.to_owned()))?;
+    if duration.is_zero() { Err(UnitFault::ZeroDuration) } else { Ok(duration) }
+}
+
+/// One entry of a retry list: `15m`, or `1m x4` for four waits.
+pub(super) fn waits(text: &str) -> Result<Vec<Duration>, UnitFault> {
+    let (wait, times) = text.rsplit_once('x').map_or((text, "1"), |(wait, times)| (wait.trim_end(), times));
+    let fault = || UnitFault::Wait(text.to_owned());
+    let times: usize = times.trim().parse().map_err(|_| fault())?;
+    if !(1..=WAITS_MAX).contains(&times) {
+        return Err(fault());
+    }
+    let wait = humantime::parse_duration(wait.trim()).map_err(|_| fault())?;
+    if wait.is_zero() { Err(UnitFault::ZeroDuration) } else { Ok(vec![wait; times]) }
+}
+
+/// A size in octets, over zero.
+pub(super) fn size(text: &str) -> Result<u64, UnitFault> {
+    let size: ByteSize = text.parse().map_err(|_| UnitFault::Size(text.to_owned()))?;
+    if size.as_u64() == 0 { Err(UnitFault::ZeroSize) } else { Ok(size.as_u64()) }
+}
+
+/// Where a listener listens.
+pub(super) fn listen_address(text: &str) -> Result<SocketAddr, UnitFault> {
+    text.parse().map_err(|_| UnitFault::Socket(text.to_owned(), PORT_SMTP))
+}
+
+/// A DNS server; port 53 unless it says another.
+pub(super) fn dns_server(text: &str) -> Result<SocketAddr, UnitFault> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, PORT_DNS));
+    }
+    text.parse().map_err(|_| UnitFault::Socket(text.to_owned(), PORT_DNS))
+}
+
+/// A network, or one address.
+pub(super) fn network(text: &str) -> Result<IpNet, UnitFault> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(ip));
+    }
+    let network: IpNet = text.parse().map_err(|_| UnitFault::Network(text.to_owned()))?;
+    if network == network.trunc() {
+        Ok(network)
+    } else {
+        Err(UnitFault::NetworkBits(text.to_owned(), network.trunc()))
+    }
+}
+
+/// A smart host: a name or an address, brackets for IPv6, port 25 unless it says another.
+pub(super) fn smart_host(text: &str) -> Result<SmartHost, UnitFault> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(SmartHost { name: SmartHostName::Ip(ip), port: PORT_SMTP });
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        None => (text, PORT_SMTP),
+        Some((host, port)) => {
+            let port = port.parse().ok().filter(|port| *port > 0);
+            (host, port.ok_or_else(|| UnitFault::Port(text.to_owned()))?)
+        }
+    };
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(SmartHost { name: SmartHostName::Ip(ip), port });
+    }
+    let domain = Domain::parse(host).map_err(|fault| UnitFault::Host(text.to_owned(), fault))?;
+    Ok(SmartHost { name: SmartHostName::Name(domain), port })
+}
+
+/// The known word that is closest to what was written, if one is close.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Between numbers, closeness says nothing of what was meant.
+    if !word.chars().any(char::is_alphabetic) {
+        return None;
+    }
+    let far = word.chars().count().div_ceil(3).max(1);
+    known
+        .into_iter()
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= far)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many characters must be put in, taken out or changed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (index, x) in a.chars().enumerate() {
+        let mut last = index.saturating_add(1);
+        let mut next = vec![last];
+        for (y, (above_left, above)) in b.iter().zip(row.iter().zip(row.iter().skip(1))) {
+            let change = above_left.saturating_add(usize::from(x != *y));
+            last = change.min(above.saturating_add(1)).min(last.saturating_add(1));
+            next.push(last);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_host(text: &str, expected: &str) {
+        let got = smart_host(text).map_or_else(|fault| fault.to_string(), |host| host.to_string());
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn smart_hosts() {
+        check_host("Smtp.Partner.Example", "smtp.partner.example:25");
+        check_host("smtp.partner.example:2525", "smtp.partner.example:2525");
+        check_host("192.0.2.7", "[192.0.2.7]:25");
+        check_host("192.0.2.7:26", "[192.0.2.7]:26");
+        check_host("[192.0.2.7]:26", "[192.0.2.7]:26");
+        check_host("2001:db8::1", "[2001:db8::1]:25");
+        check_host("[2001:db8::1]:587", "[2001:db8::1]:587");
+        check_host(
+            "a.example:0",
+            "\"a.example:0\" has no usable port; write a number from 1 to 65535 after the colon",
+        );
+    }
+
+    #[track_caller]
+    fn check_waits(text: &str, expected: Option<&[u64]>) {
+        let got = waits(text).ok().map(|w| w.iter().map(Duration::as_secs).collect::<Vec<_>>());
+        assert_eq!(got.as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn retry_entries() {
+        check_waits("15m", Some(&[900]));
+        check_waits("1m x3", Some(&[60, 60, 60]));
+        check_waits("1m 30s x2", Some(&[90, 90]));
+        check_waits("1mx2", Some(&[60, 60]));
+        for bad in ["", "x4", "1m x", "1m x0", "0s", "4", "1m x1001", "1m x-1", "soon"] {
+            check_waits(bad, None);
+        }
+    }
+
+    #[test]
+    fn the_nearest_word() {
+        assert_eq!(nearest("peer_name", ["peer_names", "name", "port"]), Some("peer_names"));
+        assert_eq!(nearest("nmae", ["peer_names", "name", "port"]), Some("name"));
+        assert_eq!(nearest("starttls", ["required", "off"]), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn networks() {
+        assert!(network("192.0.2.0/24").is_ok() && network("2001:db8::1").is_ok());
+        assert!(network("192.0.2.1/24").is_err() && network("192.0.2.0/33").is_err());
+    }
+}

@@ -1,0 +1,232 @@
+//! What is in force, resolved, for `check --json` and for the revisions.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{Config, LogFormat};
+use crate::connector::{
+    Forced, Inbound, InboundTls, NextHop, OnFailure, OnHandshakeFailure, Outbound, Require, Revision,
+};
+use crate::listen::settings::{Listener, ListenerTls};
+
+impl Config {
+    /// Every setting as it is in force, defaults and inheritance resolved.
+    #[must_use]
+    pub fn in_force(&self) -> Value {
+        json!({
+            "server": {
+                "name": self.listen.name.as_str(),
+                "data_dir": self.data_dir.display().to_string(),
+                "control": self.control.display().to_string(),
+                "postmaster": self.listen.postmaster.as_str(),
+            },
+            "certificate": self.identities.keys().collect::<Vec<_>>(),
+            "trust": self.trust.keys().map(ToString::to_string).collect::<Vec<_>>(),
+            "listener": self.listen.listeners.iter().map(listener).collect::<Vec<_>>(),
+            "inbound": self.inbound.iter().map(inbound).collect::<Vec<_>>(),
+            "outbound": self.outbound.iter().map(outbound).collect::<Vec<_>>(),
+            "dns": {
+                "servers": self.resolver.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "timeout": words(self.resolver.timeout),
+                "attempts": self.resolver.attempts,
+            },
+            "queue": { "memory": self.scheduler.memory_bytes_max },
+            "limits": self.limits(),
+            "timeouts": self.timeouts(),
+            "log": {
+                "format": match self.log.format { LogFormat::Text => "text", LogFormat::Json => "json" },
+                "level": self.log.level,
+            },
+        })
+    }
+
+    /// What is in force in a few lines for people.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut text = format!("{}: data in {}\n", self.listen.name, self.data_dir.display());
+        for listener in &self.listen.listeners {
+            let at = listener.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let _written =
+                writeln!(text, "listener {}: {at}, TLS {}", listener.name, listener_tls(listener.tls));
+        }
+        for c in &self.inbound {
+            let (from, tls) = (joined(&c.from_domains), inbound_requirement(c));
+            let to = if c.to_domains.is_empty() { "nobody".to_owned() } else { joined(&c.to_domains) };
+            let _written = writeln!(text, "inbound {}: from {from} to {to}; {tls}", c.name);
+        }
+        for c in &self.outbound {
+            let domains = joined(&c.domains);
+            let _written =
+                writeln!(text, "outbound {}: {domains} by {}; {}", c.name, c.next_hop, requirement(c));
+        }
+        text
+    }
+
+    fn limits(&self) -> Value {
+        let limits = &self.listen.limits;
+        json!({
+            "message_size": limits.message_bytes_max,
+            "header_size": limits.header_bytes_max,
+            "line_length": limits.line_bytes_max,
+            "recipients": limits.recipients_max,
+            "hops": limits.hops_max,
+            "errors": limits.errors_max,
+            "connections": limits.connections_max,
+            "connections_per_address": limits.connections_per_address_max,
+            "held": limits.held_bytes_max,
+            "outbound_connections": self.scheduler.carriers_max,
+            "messages_per_connection": self.deliver.messages_per_connection_max,
+            "recipients_per_transaction": self.deliver.recipients_per_transaction_max,
+            "addresses": self.deliver.addresses_max,
+        })
+    }
+
+    fn timeouts(&self) -> Value {
+        let (listen, deliver) = (&self.listen.timeouts, &self.deliver.timeouts);
+        json!({
+            "idle": words(listen.idle),
+            "handshake": words(listen.handshake),
+            "content": words(listen.content),
+            "connect": words(deliver.connect),
+            "command": words(deliver.command),
+            "outbound_handshake": words(deliver.handshake),
+            "data_start": words(deliver.data_start),
+            "data_block": words(deliver.data_block),
+            "data_end": words(deliver.data_end),
+            "reuse": words(self.deliver.idle),
+        })
+    }
+}
+
+/// The first octets of a SHA-256.
+pub(super) fn digest(text: &str) -> Revision {
+    let mut revision = Revision::default();
+    for (octet, hashed) in revision.0.iter_mut().zip(Sha256::digest(text)) {
+        *octet = hashed;
+    }
+    revision
+}
+
+fn listener(listener: &Listener) -> Value {
+    json!({
+        "name": listener.name,
+        "address": listener.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "tls": listener_tls(listener.tls),
+        "certificate": listener.certificate,
+    })
+}
+
+/// All an inbound connector says; its revision is not set yet when this is digested.
+pub(super) fn inbound(connector: &Inbound) -> Value {
+    let (tls, forced) = match &connector.tls {
+        InboundTls::Off => ("off", None),
+        InboundTls::Opportunistic => ("opportunistic", None),
+        InboundTls::Forced(forced) => ("forced", Some(forced)),
+    };
+    json!({
+        "name": &*connector.name,
+        "from_domains": texts(&connector.from_domains),
+        "from_networks": texts(&connector.from_networks),
+        "tls": tls,
+        "forced": forced.map(demands),
+        "requirement": inbound_requirement(connector),
+        "to_domains": texts(&connector.to_domains),
+        "revision": connector.revision.to_string(),
+    })
+}
+
+/// All an outbound connector says; its revision is not set yet when this is digested.
+pub(super) fn outbound(connector: &Outbound) -> Value {
+    let (next_hop, port) = match &connector.next_hop {
+        NextHop::Mx { port } => (json!("mx"), Some(port)),
+        NextHop::SmartHosts(hosts) => (json!(texts(hosts)), None),
+    };
+    let on_failure = match connector.on_failure {
+        OnFailure::Defer => "defer",
+        OnFailure::Bounce => "bounce",
+    };
+    let on_handshake_failure = match connector.on_handshake_failure {
+        OnHandshakeFailure::Clear => "clear",
+        OnHandshakeFailure::ClearLater => "clear_later",
+        OnHandshakeFailure::Defer => "defer",
+    };
+    let is_forced = connector.forced.is_some();
+    json!({
+        "name": &*connector.name,
+        "domains": texts(&connector.domains),
+        "cost": connector.cost,
+        "next_hop": next_hop,
+        "port": port,
+        "tls": connector.tls_word(),
+        "forced": connector.forced.as_ref().map(demands),
+        "requirement": requirement(connector),
+        "client_certificate": connector.client_certificate.as_deref(),
+        "on_failure": is_forced.then_some(on_failure),
+        "on_handshake_failure": (!is_forced).then_some(on_handshake_failure),
+        "retry": connector.retry.waits.iter().map(|wait| words(*wait)).collect::<Vec<_>>(),
+        "expire": words(connector.retry.expire),
+        "delay_dsn": connector.retry.delay_dsn.map_or_else(|| "never".to_owned(), words),
+        "connections": connector.connections,
+        "revision": connector.revision.to_string(),
+    })
+}
+
+fn demands(forced: &Forced) -> Value {
+    let (require, names) = match &forced.require {
+        Require::Encryption => ("encryption", None),
+        Require::Chain { .. } => ("chain", None),
+        Require::Identity { names, .. } => ("identity", Some(texts(names))),
+    };
+    json!({
+        "require": require,
+        "peer_names": names,
+        "trust": texts(forced.trust()),
+        "min_version": forced.min_version.to_string(),
+    })
+}
+
+fn inbound_requirement(connector: &Inbound) -> String {
+    match &connector.tls {
+        InboundTls::Off => "TLS is neither required nor judged".to_owned(),
+        InboundTls::Opportunistic => "TLS if the client wishes".to_owned(),
+        InboundTls::Forced(forced) => forced.to_string(),
+    }
+}
+
+/// Like [`Outbound::requirement`], for no recipient in particular.
+fn requirement(connector: &Outbound) -> String {
+    let Some(forced) = &connector.forced else { return "TLS if offered".to_owned() };
+    let Require::Identity { trust, names } = &forced.require else { return forced.to_string() };
+    if !names.is_empty() {
+        return forced.to_string();
+    }
+    let name = match &connector.next_hop {
+        NextHop::Mx { .. } => "the recipient domain as name",
+        NextHop::SmartHosts(_) => "the smart host's own name",
+    };
+    format!("{} or later, a chain to {}, {name}", forced.min_version, texts(trust).join(" or "))
+}
+
+fn listener_tls(tls: ListenerTls) -> &'static str {
+    match tls {
+        ListenerTls::Off => "off",
+        ListenerTls::StartTls => "starttls",
+        ListenerTls::Required => "required",
+        ListenerTls::Implicit => "implicit",
+    }
+}
+
+fn texts<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
+}
+
+fn joined<T: ToString>(items: &[T]) -> String {
+    texts(items).join(", ")
+}
+
+fn words(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}

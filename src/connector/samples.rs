@@ -1,0 +1,96 @@
+//! Facts and connectors that the tests of this module share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::mail::{Domain, UnixMillis};
+
+pub(super) fn trust(name: &str) -> TrustId {
+    TrustId(name.into())
+}
+
+pub(super) fn identity(names: &[&str]) -> Forced {
+    Forced {
+        require: Require::Identity {
+            trust: vec![trust("system")],
+            names: names.iter().map(|n| PeerName::parse(n).expect("a peer name")).collect(),
+        },
+        min_version: TlsVersion::V12,
+    }
+}
+
+pub(super) fn chain() -> Forced {
+    Forced { require: Require::Chain { trust: vec![trust("system")] }, min_version: TlsVersion::V12 }
+}
+
+pub(super) fn certificate(names: &[&str], verdict: ChainVerdict) -> CertificateFacts {
+    CertificateFacts {
+        names: names.iter().map(|n| PresentedName::from_dns(n)).collect(),
+        subject: "CN=mail".to_owned(),
+        issuer: "CN=Some CA".to_owned(),
+        not_before: UnixMillis(1_700_000_000_000),
+        not_after: UnixMillis(1_800_000_000_000),
+        sha256: "00".repeat(32),
+        proved: true,
+        chain: BTreeMap::from([(trust("system"), verdict)]),
+    }
+}
+
+pub(super) fn tls(version: TlsVersion, peer: PeerCertificate) -> TlsFacts {
+    TlsFacts {
+        version,
+        suite: "TLS13_AES_256_GCM_SHA384".to_owned(),
+        group: "X25519MLKEM768".to_owned(),
+        peer,
+        sni: None,
+        client_certificate: None,
+    }
+}
+
+pub(super) fn shown(names: &[&str], verdict: ChainVerdict) -> TlsFacts {
+    tls(TlsVersion::V13, PeerCertificate::Shown(Box::new(certificate(names, verdict))))
+}
+
+pub(super) fn inbound(name: &str, from: &[&str], demand: InboundTls) -> Inbound {
+    Inbound {
+        name: name.into(),
+        from_domains: patterns(from),
+        from_networks: Vec::new(),
+        tls: demand,
+        to_domains: vec![DomainPattern::Any],
+        revision: Revision::default(),
+    }
+}
+
+pub(super) fn outbound(name: &str, domains: &[&str], cost: u16) -> Outbound {
+    Outbound {
+        name: name.into(),
+        domains: patterns(domains),
+        cost,
+        next_hop: NextHop::Mx { port: 25 },
+        forced: None,
+        client_certificate: None,
+        on_handshake_failure: OnHandshakeFailure::Clear,
+        on_failure: OnFailure::Defer,
+        retry: Retry {
+            waits: vec![std::time::Duration::from_secs(60)],
+            expire: std::time::Duration::from_secs(3600),
+            delay_dsn: None,
+        },
+        connections: 4,
+        revision: Revision::default(),
+    }
+}
+
+pub(super) fn domain(text: &str) -> Domain {
+    Domain::parse(text).expect("a domain")
+}
+
+pub(super) fn facts(facts: TlsFacts) -> Option<Arc<TlsFacts>> {
+    Some(Arc::new(facts))
+}
+
+fn patterns(texts: &[&str]) -> Vec<DomainPattern> {
+    texts.iter().map(|t| DomainPattern::parse(t).expect("a pattern")).collect()
+}

@@ -1,0 +1,162 @@
+use std::net::IpAddr;
+
+use super::super::samples::*;
+use super::super::*;
+use crate::mail::ReversePath;
+
+const INSIDE: [u8; 4] = [192, 0, 2, 7];
+const OUTSIDE: [u8; 4] = [203, 0, 113, 9];
+
+/// A forced partner, its old certificate beside the new one; a device network; an open domain.
+fn table() -> Table {
+    let mut devices = inbound("devices", &["contoso.example"], InboundTls::Off);
+    devices.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    let mut sealed_net = inbound("sealed-net", &["bank.example"], InboundTls::Forced(Forced::encryption()));
+    sealed_net.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    let partner = |name: &str, peer: &str| {
+        inbound(name, &["fabrikam.example", "*.fabrikam.example"], InboundTls::Forced(identity(&[peer])))
+    };
+    Table::new(
+        Generation(1),
+        vec![
+            partner("fabrikam-new", "mail2.fabrikam.example"),
+            partner("fabrikam-old", "mail.fabrikam.example"),
+            devices,
+            sealed_net,
+            inbound("open", &["*.fabrikam.example", "fabrikam.example", "news.example"], InboundTls::Off),
+        ],
+        Vec::new(),
+    )
+}
+
+fn clear(peer: [u8; 4]) -> Channel {
+    Channel { peer: IpAddr::from(peer), tls: None }
+}
+
+fn with(peer: [u8; 4], seen: TlsFacts) -> Channel {
+    Channel { peer: IpAddr::from(peer), tls: facts(seen) }
+}
+
+fn good(names: &[&str]) -> Channel {
+    with(OUTSIDE, shown(names, ChainVerdict::Trusted))
+}
+
+#[track_caller]
+fn check_in(table: &Table, channel: &Channel, from: &str, expected: &str) {
+    let path = ReversePath::parse(from).expect("a reverse-path");
+    let got = match admit(table, channel, &path) {
+        Admission::Admitted(admitted) => format!("{} {}", admitted.connector.name, admitted.decision.token),
+        Admission::Refused(refused) => format!(
+            "{} {} [{}] {}",
+            refused.reply.code,
+            refused.reply.enhanced.expect("an enhanced code"),
+            refused.decision.connector.as_deref().unwrap_or("none"),
+            refused.decision.token
+        ),
+    };
+    assert_eq!(got, expected, "<{from}>");
+}
+
+#[track_caller]
+fn check(channel: &Channel, from: &str, expected: &str) {
+    check_in(&table(), channel, from, expected);
+}
+
+#[test]
+fn a_forced_connector_is_never_rescued_by_a_looser_one() {
+    check(&clear(OUTSIDE), "a@fabrikam.example", "550 5.7.10 [fabrikam-old] tls-required");
+    check(&clear(OUTSIDE), "a@sub.fabrikam.example", "550 5.7.10 [fabrikam-old] tls-required");
+    let no_certificate = with(OUTSIDE, tls(TlsVersion::V13, PeerCertificate::NotShown));
+    check(&no_certificate, "a@fabrikam.example", "550 5.7.1 [fabrikam-old] no-certificate");
+    check(&good(&["evil.example"]), "a@fabrikam.example", "550 5.7.1 [fabrikam-old] name-mismatch");
+    let expired = with(OUTSIDE, shown(&["mail.fabrikam.example"], ChainVerdict::Faulty(ChainFault::Expired)));
+    check(&expired, "a@fabrikam.example", "550 5.7.1 [fabrikam-old] certificate-expired");
+    let expired =
+        with(OUTSIDE, shown(&["mail2.fabrikam.example"], ChainVerdict::Faulty(ChainFault::Expired)));
+    check(&expired, "a@fabrikam.example", "550 5.7.1 [fabrikam-new] certificate-expired");
+}
+
+#[test]
+fn two_forced_connectors_side_by_side_for_a_rotation() {
+    check(&good(&["mail.fabrikam.example"]), "a@fabrikam.example", "fabrikam-old by-certificate");
+    check(&good(&["mail2.fabrikam.example"]), "a@fabrikam.example", "fabrikam-new by-certificate");
+    check(&good(&["mail2.fabrikam.example"]), "a@x.fabrikam.example", "fabrikam-new by-certificate");
+}
+
+#[test]
+fn all_conditions_of_a_connector_must_hold() {
+    check(&clear(INSIDE), "a@contoso.example", "devices by-network");
+    check(&clear(OUTSIDE), "a@contoso.example", "550 5.7.1 [none] no-connector");
+    check(&clear(INSIDE), "a@bank.example", "550 5.7.10 [sealed-net] tls-required");
+    let sealed = tls(TlsVersion::V12, PeerCertificate::NotShown);
+    check(&with(INSIDE, sealed.clone()), "a@bank.example", "sealed-net by-network");
+    check(&with(OUTSIDE, sealed), "a@bank.example", "550 5.7.1 [sealed-net] wrong-network");
+}
+
+#[test]
+fn nobody_relays_who_was_not_let_in() {
+    check(&clear(OUTSIDE), "a@stranger.example", "550 5.7.1 [none] no-connector");
+    check(&good(&["mail.fabrikam.example"]), "a@stranger.example", "550 5.7.1 [none] no-connector");
+    check(&clear(OUTSIDE), "a@[192.0.2.1]", "550 5.7.1 [none] no-connector");
+    check(&clear(OUTSIDE), "a@news.example", "open by-domain");
+}
+
+#[test]
+fn the_null_reverse_path_is_bound_by_certificate_or_network() {
+    check(&good(&["mail.fabrikam.example"]), "", "fabrikam-old by-certificate");
+    let expired = with(OUTSIDE, shown(&["mail.fabrikam.example"], ChainVerdict::Faulty(ChainFault::Expired)));
+    check(&expired, "", "550 5.7.1 [fabrikam-old] certificate-expired");
+    check(&clear(INSIDE), "", "550 5.7.10 [sealed-net] tls-required");
+    check(&clear(OUTSIDE), "", "550 5.7.1 [none] no-connector");
+    let mut connectors: Vec<Inbound> = table().inbound.iter().map(|c| (**c).clone()).collect();
+    connectors.push(inbound("all", &["*"], InboundTls::Off));
+    let with_any = Table::new(Generation(1), connectors, Vec::new());
+    check_in(&with_any, &clear(OUTSIDE), "", "all by-domain");
+    check_in(&with_any, &clear(INSIDE), "", "550 5.7.10 [sealed-net] tls-required");
+    check_in(&with_any, &expired, "", "550 5.7.1 [fabrikam-old] certificate-expired");
+    check_in(&with_any, &clear(OUTSIDE), "a@[192.0.2.1]", "all by-domain");
+}
+
+#[test]
+fn a_level_without_forced_connectors_is_passed_over() {
+    let mut near = inbound("near", &["p.example"], InboundTls::Off);
+    near.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    let far = inbound("far", &["*"], InboundTls::Opportunistic);
+    let table = Table::new(Generation(1), vec![far, near], Vec::new());
+    check_in(&table, &clear(INSIDE), "a@p.example", "near by-network");
+    check_in(&table, &clear(OUTSIDE), "a@p.example", "far by-domain");
+}
+
+#[test]
+fn an_address_mapped_into_ipv6_is_its_ipv4_self() {
+    let mapped = Channel { peer: "::ffff:192.0.2.7".parse().expect("an address"), tls: None };
+    check(&mapped, "a@contoso.example", "devices by-network");
+}
+
+#[test]
+fn only_the_attributed_connectors_recipients_count() {
+    let mut connector = inbound("in", &["*"], InboundTls::Off);
+    connector.to_domains = vec![DomainPattern::parse("contoso.example").expect("a pattern")];
+    assert!(connector.relays_to(Some(&domain("contoso.example"))));
+    assert!(!connector.relays_to(Some(&domain("sub.contoso.example"))));
+    assert!(!connector.relays_to(None));
+    connector.to_domains.clear();
+    assert!(!connector.relays_to(Some(&domain("contoso.example"))));
+}
+
+#[test]
+fn the_order_of_the_file_never_matters() {
+    let base = table();
+    let mut connectors: Vec<Inbound> = base.inbound.iter().map(|c| (**c).clone()).collect();
+    for _ in 0..connectors.len() {
+        connectors.rotate_left(1);
+        let turned = Table::new(Generation(1), connectors.clone(), Vec::new());
+        check_in(
+            &turned,
+            &good(&["mail.fabrikam.example"]),
+            "a@fabrikam.example",
+            "fabrikam-old by-certificate",
+        );
+        check_in(&turned, &clear(OUTSIDE), "a@fabrikam.example", "550 5.7.10 [fabrikam-old] tls-required");
+    }
+}

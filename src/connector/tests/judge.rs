@@ -1,0 +1,204 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::super::samples::*;
+use super::super::*;
+use crate::mail::{Enhanced, Reply};
+
+fn observed_refused() -> Observed {
+    Observed::Refused(Reply::new(454, Enhanced(4, 7, 0), "no"))
+}
+
+fn broken() -> HandshakeFault {
+    HandshakeFault("the peer sent the alert HandshakeFailure".to_owned())
+}
+
+fn established(facts: TlsFacts) -> Observed {
+    Observed::Established(Arc::new(facts))
+}
+
+fn decide(requirement: &Requirement, observed: &Observed) -> Verdict {
+    judge(requirement, observed, SessionId::new(), Revision::default(), Generation(1))
+}
+
+#[track_caller]
+fn check(requirement: &Requirement, observed: &Observed, expected: &str) {
+    let got = match decide(requirement, observed) {
+        Verdict::Proceed(permit) => match permit.attained() {
+            Attained::Sealed(facts) => format!("sealed: {}", facts.version),
+            Attained::Clear(cause) => format!("clear: {cause}"),
+        },
+        Verdict::Withhold(shortfall) => {
+            format!("{} {}: {shortfall}", shortfall.enhanced(), shortfall.token())
+        }
+    };
+    assert_eq!(got, expected);
+}
+
+const WORDS: &str = "the TLS handshake broke: the peer sent the alert HandshakeFailure";
+
+#[test]
+fn forced_never_falls_back() {
+    for forced in [Forced::encryption(), chain(), identity(&["mail.p.example"])] {
+        let forced = Requirement::Forced(forced);
+        check(&forced, &Observed::NotOffered, "4.7.4 starttls-not-offered: STARTTLS is not offered");
+        check(&forced, &observed_refused(), "4.7.4 starttls-refused: STARTTLS was answered 454 4.7.0 no");
+        check(&forced, &Observed::HandshakeBroken(broken()), &format!("4.7.5 handshake-broken: {WORDS}"));
+        check(&forced, &Observed::ClearAfterBroken(broken()), &format!("4.7.5 handshake-broken: {WORDS}"));
+    }
+}
+
+#[test]
+fn opportunistic_takes_what_it_gets_and_says_so() {
+    let wanted = Requirement::Opportunistic;
+    check(&wanted, &Observed::NotOffered, "clear: STARTTLS is not offered");
+    check(&wanted, &observed_refused(), "clear: STARTTLS was answered 454 4.7.0 no");
+    check(&wanted, &Observed::HandshakeBroken(broken()), &format!("4.7.5 handshake-broken: {WORDS}"));
+    let clear = "clear: the TLS handshake broke with every host: the peer sent the alert HandshakeFailure";
+    check(&wanted, &Observed::ClearAfterBroken(broken()), clear);
+    let bad = shown(&["wrong.example"], ChainVerdict::Faulty(ChainFault::Expired));
+    check(&wanted, &established(bad), "sealed: TLSv1.3");
+    check(&wanted, &established(tls(TlsVersion::V12, PeerCertificate::NotShown)), "sealed: TLSv1.2");
+}
+
+#[test]
+fn identity_wants_chain_and_name() {
+    let wanted = Requirement::Forced(identity(&["mail.p.example", "*.mx.p.example"]));
+    let ok = |names: &[&str]| established(shown(names, ChainVerdict::Trusted));
+    check(&wanted, &ok(&["mail.p.example"]), "sealed: TLSv1.3");
+    check(&wanted, &ok(&["other.example", "a.mx.p.example"]), "sealed: TLSv1.3");
+    check(
+        &wanted,
+        &ok(&["evil.example"]),
+        "4.7.5 name-mismatch: the certificate presents evil.example, not mail.p.example or *.mx.p.example",
+    );
+    check(
+        &wanted,
+        &ok(&[]),
+        "4.7.5 name-mismatch: the certificate presents no subjectAltName, not mail.p.example or *.mx.p.example",
+    );
+    check(
+        &wanted,
+        &established(shown(&["mail.p.example"], ChainVerdict::Faulty(ChainFault::Expired))),
+        "4.7.5 certificate-expired: the chain has expired; the certificate is valid until 2027-01-15T08:00:00Z",
+    );
+    check(
+        &wanted,
+        &established(shown(&["mail.p.example"], ChainVerdict::Faulty(ChainFault::UnknownIssuer))),
+        "4.7.5 unknown-issuer: no trust anchor is known for its issuer (CN=Some CA)",
+    );
+    check(
+        &wanted,
+        &established(tls(TlsVersion::V13, PeerCertificate::NotShown)),
+        "4.7.5 no-certificate: no certificate was shown",
+    );
+    let mut unproved = certificate(&["mail.p.example"], ChainVerdict::Trusted);
+    unproved.proved = false;
+    check(
+        &wanted,
+        &established(tls(TlsVersion::V13, PeerCertificate::Shown(Box::new(unproved)))),
+        "4.7.5 key-not-proved: the peer did not prove that it holds the certificate's key",
+    );
+}
+
+#[test]
+fn chain_asks_no_name_and_encryption_no_chain() {
+    let bad_name = established(shown(&["evil.example"], ChainVerdict::Trusted));
+    check(&Requirement::Forced(chain()), &bad_name, "sealed: TLSv1.3");
+    let bad_chain = established(shown(&["evil.example"], ChainVerdict::Faulty(ChainFault::UnknownIssuer)));
+    check(&Requirement::Forced(Forced::encryption()), &bad_chain, "sealed: TLSv1.3");
+    let mut tls13 = Forced::encryption();
+    tls13.min_version = TlsVersion::V13;
+    check(
+        &Requirement::Forced(tls13),
+        &established(tls(TlsVersion::V12, PeerCertificate::NotShown)),
+        "4.7.5 version-too-old: only TLSv1.2 was negotiated",
+    );
+}
+
+#[test]
+fn a_permit_is_good_for_its_session_revision_and_generation_alone() {
+    let session = SessionId::new();
+    let wanted = Requirement::Opportunistic;
+    let Verdict::Proceed(permit) =
+        judge(&wanted, &Observed::NotOffered, session, Revision([1; 8]), Generation(1))
+    else {
+        panic!("a permit")
+    };
+    let covers = |s, r: &Requirement, v, g| permit.covers(s, r, Revision([v; 8]), Generation(g));
+    assert_eq!(covers(session, &wanted, 1, 1), Ok(()));
+    assert_eq!(covers(SessionId::new(), &wanted, 1, 1), Err(NotCovered::OtherSession));
+    assert_eq!(covers(session, &wanted, 1, 2), Err(NotCovered::Stale));
+    assert_eq!(covers(session, &wanted, 2, 1), Err(NotCovered::OtherRevision));
+    let forced = Requirement::Forced(Forced::encryption());
+    assert_eq!(covers(session, &forced, 1, 1), Err(NotCovered::Short(Shortfall::NotOffered)));
+}
+
+#[test]
+fn a_permit_for_one_name_does_not_cover_another() {
+    let session = SessionId::new();
+    let seen = established(shown(&["a.example"], ChainVerdict::Trusted));
+    let wanted = Requirement::Forced(identity(&["a.example"]));
+    let Verdict::Proceed(permit) = judge(&wanted, &seen, session, Revision::default(), Generation(1)) else {
+        panic!("a permit")
+    };
+    let other = Requirement::Forced(identity(&["b.example"]));
+    assert!(matches!(
+        permit.covers(session, &other, Revision::default(), Generation(1)),
+        Err(NotCovered::Short(Shortfall::Name { .. }))
+    ));
+}
+
+fn any_verdict() -> impl Strategy<Value = ChainVerdict> {
+    prop_oneof![
+        Just(ChainVerdict::Trusted),
+        Just(ChainVerdict::Faulty(ChainFault::Expired)),
+        Just(ChainVerdict::Faulty(ChainFault::UnknownIssuer)),
+    ]
+}
+
+fn any_observed() -> impl Strategy<Value = Observed> {
+    let name = prop_oneof![Just("a.example"), Just("*.example.org"), Just("evil.example")];
+    let version = prop_oneof![Just(TlsVersion::V12), Just(TlsVersion::V13)];
+    prop_oneof![
+        Just(Observed::NotOffered),
+        Just(observed_refused()),
+        Just(Observed::HandshakeBroken(broken())),
+        Just(Observed::ClearAfterBroken(broken())),
+        (name, any_verdict(), version).prop_map(|(name, verdict, version)| {
+            let peer = PeerCertificate::Shown(Box::new(certificate(&[name], verdict)));
+            established(tls(version, peer))
+        }),
+    ]
+}
+
+fn any_forced() -> impl Strategy<Value = Forced> {
+    let require = prop_oneof![Just(Forced::encryption()), Just(chain()), Just(identity(&["a.example"]))];
+    (require, prop_oneof![Just(TlsVersion::V12), Just(TlsVersion::V13)])
+        .prop_map(|(forced, min_version)| Forced { min_version, ..forced })
+}
+
+proptest! {
+    #[test]
+    fn no_clear_permit_under_forced(forced in any_forced(), observed in any_observed()) {
+        let wanted = Requirement::Forced(forced.clone());
+        if let Verdict::Proceed(permit) = decide(&wanted, &observed) {
+            let Attained::Sealed(facts) = permit.attained() else { panic!("a clear permit under forced") };
+            prop_assert_eq!(forced.unmet_by(facts), None);
+        }
+    }
+
+    #[test]
+    fn a_clear_permit_covers_nothing_forced(forced in any_forced(), observed in any_observed()) {
+        let session = SessionId::new();
+        let verdict = judge(&Requirement::Opportunistic, &observed, session, Revision::default(), Generation(1));
+        if let Verdict::Proceed(permit) = verdict {
+            let covered = permit
+                .covers(session, &Requirement::Forced(forced.clone()), Revision::default(), Generation(1))
+                .is_ok();
+            let sealed = matches!(permit.attained(), Attained::Sealed(facts) if forced.unmet_by(facts).is_none());
+            prop_assert_eq!(covered, sealed);
+        }
+    }
+}

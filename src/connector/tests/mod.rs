@@ -1,0 +1,5 @@
+//! The decision tables, case by case.
+
+mod admit;
+mod choose;
+mod judge;

@@ -1,0 +1,196 @@
+//! A client that hands one message to the gateway, and the replies it got.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::LabFault;
+use super::mint::Leaf;
+use super::partner::describe;
+use super::wire::{Answer, Wire};
+
+/// One message to be handed over.
+#[derive(Clone)]
+pub struct Submission {
+    /// The address it comes from.
+    pub source: Ipv4Addr,
+    /// Whom to connect to.
+    pub gateway: SocketAddr,
+    /// What the client calls itself.
+    pub helo: String,
+    /// What it does of TLS; `None`: it stays in clear.
+    pub tls: Option<ClientTls>,
+    /// The reverse-path.
+    pub from: String,
+    /// The one forward-path.
+    pub to: String,
+    /// The content, lines ending in CRLF, without second dots.
+    pub content: Vec<u8>,
+}
+
+/// A client's end of TLS.
+#[derive(Clone)]
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+    server: ServerName<'static>,
+    shown: String,
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handed {
+    /// The first reply that refused, or the one after the content.
+    pub code: u16,
+    /// Its text.
+    pub text: String,
+    /// What the session was to the client.
+    pub channel: String,
+}
+
+impl ClientTls {
+    /// Trusts one authority, expects one name, and shows a certificate or none.
+    ///
+    /// # Errors
+    /// What rustls said of certificate, key or name.
+    pub fn new(
+        root: CertificateDer<'static>,
+        server: &str,
+        shown: Option<(&str, Leaf)>,
+    ) -> Result<Self, LabFault> {
+        let mut roots = RootCertStore::empty();
+        roots.add(root)?;
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots);
+        let (config, shown) = match shown {
+            None => (builder.with_no_client_auth(), "no certificate".to_owned()),
+            Some((name, leaf)) => {
+                (builder.with_client_auth_cert(leaf.chain, leaf.key)?, format!("certificate {name}"))
+            }
+        };
+        let server =
+            ServerName::try_from(server.to_owned()).map_err(|_| LabFault::Name(server.to_owned()))?;
+        Ok(Self { config: Arc::new(config), server, shown })
+    }
+}
+
+impl Handed {
+    /// Whether the gateway took the message over.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        self.code == 250
+    }
+
+    /// Code and text.
+    #[must_use]
+    pub fn reply(&self) -> String {
+        format!("{} {}", self.code, self.text)
+    }
+}
+
+impl Submission {
+    /// Hands the message over.
+    ///
+    /// # Errors
+    /// A connection or a handshake that failed, or a gateway that keeps the client waiting.
+    pub async fn send(&self) -> io::Result<Handed> {
+        timeout(SUBMISSION_WAIT, self.hand_over())
+            .await
+            .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no reply in time")))
+    }
+
+    async fn hand_over(&self) -> io::Result<Handed> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((self.source, 0)))?;
+        let mut wire = Wire::new(socket.connect(self.gateway).await?, None);
+        let clear = "plaintext".to_owned();
+        let greeting = wire.answer().await?;
+        if greeting.code != 220 {
+            return Ok(handed(greeting, clear));
+        }
+        let Some(tls) = &self.tls else { return self.transaction(&mut wire, clear).await };
+        let answer = ask(&mut wire, &format!("EHLO {}\r\n", self.helo)).await?;
+        if answer.code != 250 {
+            return Ok(handed(answer, clear));
+        }
+        let answer = ask(&mut wire, "STARTTLS\r\n").await?;
+        if answer.code != 220 {
+            return Ok(handed(answer, clear));
+        }
+        let (mut wire, channel) = upgrade(wire, tls).await?;
+        self.transaction(&mut wire, channel).await
+    }
+
+    async fn transaction<S>(&self, wire: &mut Wire<S>, channel: String) -> io::Result<Handed>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let steps = [
+            (format!("EHLO {}\r\n", self.helo), 250),
+            (format!("MAIL FROM:<{}>\r\n", self.from), 250),
+            (format!("RCPT TO:<{}>\r\n", self.to), 250),
+            ("DATA\r\n".to_owned(), 354),
+        ];
+        for (command, wanted) in steps {
+            let answer = ask(wire, &command).await?;
+            if answer.code != wanted {
+                wire.send("QUIT\r\n").await.ok();
+                return Ok(handed(answer, channel));
+            }
+        }
+        wire.send(stuffed(&self.content)).await?;
+        let answer = wire.answer().await?;
+        wire.send("QUIT\r\n").await.ok();
+        Ok(handed(answer, channel))
+    }
+}
+
+async fn upgrade(
+    wire: Wire<TcpStream>,
+    tls: &ClientTls,
+) -> io::Result<(Wire<tokio_rustls::client::TlsStream<TcpStream>>, String)> {
+    let connector = TlsConnector::from(Arc::clone(&tls.config));
+    let stream = connector.connect(tls.server.clone(), wire.into_inner()).await?;
+    let connection = stream.get_ref().1;
+    let channel = describe(connection.protocol_version(), connection.negotiated_cipher_suite());
+    Ok((Wire::new(stream, None), format!("{channel}, {}", tls.shown)))
+}
+
+async fn ask<S>(wire: &mut Wire<S>, command: &str) -> io::Result<Answer>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    wire.send(command).await?;
+    wire.answer().await
+}
+
+fn handed(answer: Answer, channel: String) -> Handed {
+    Handed { code: answer.code, text: answer.text, channel }
+}
+
+/// The content in wire form, with the final dot.
+fn stuffed(content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len().saturating_add(64));
+    for line in content.split_inclusive(|b| *b == b'\n') {
+        if line.starts_with(b".") {
+            out.push(b'.');
+        }
+        out.extend_from_slice(line);
+    }
+    out.extend_from_slice(b".\r\n");
+    out
+}
+
+const SUBMISSION_WAIT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

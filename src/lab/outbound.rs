@@ -1,0 +1,290 @@
+//! Mail to the partners: handed to the gateway, and then followed until it arrived or waits with
+//! a reason.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::capture::Taken;
+use super::client::{Handed, Submission};
+use super::plan::{ClientDoes, OUTBOUND, OWN_OCTET, OWN_SENDER, OutboundCase, Outcome, address};
+use super::result::{Direction, Row};
+use super::stage::Stage;
+use super::{LabFault, message};
+use crate::connector::{NextHop, Table, choose};
+use crate::mail::Domain;
+use crate::spool::{LastTrouble, QueuedMessage, Spool};
+
+/// What was found out about one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    outcome: Outcome,
+    /// From the decision, where the product kept one.
+    connector: Option<String>,
+    wanted: Option<String>,
+    token: Option<String>,
+    got: String,
+    reason: String,
+    /// Something that no policy allows.
+    wrong: Option<&'static str>,
+}
+
+/// Sends every outbound case at once and tells what became of each.
+///
+/// # Errors
+/// A spool that can't be asked, or a client that can't be set up.
+pub(super) async fn play(stage: &Stage, table: &Table, spool: &Arc<dyn Spool>) -> Result<Vec<Row>, LabFault> {
+    let mut found = hand_over(stage).await?;
+    let deadline = Instant::now() + WAIT;
+    loop {
+        let queued = spool.list(None, QUEUE_LIMIT).await?;
+        let late = Instant::now() >= deadline;
+        for ((slot, case), number) in found.iter_mut().zip(OUTBOUND).zip(0_usize..) {
+            if slot.is_none() {
+                *slot = look(stage, number, case, &queued).filter(|f| late || settles(case, f.outcome));
+            }
+        }
+        if late || found.iter().all(Option::is_some) {
+            break;
+        }
+        sleep(POLL).await;
+    }
+    let rows = found.into_iter().zip(OUTBOUND).zip(0_usize..);
+    Ok(rows.map(|((found, case), number)| row(stage, table, case, number, found)).collect())
+}
+
+/// Hands everything to the gateway; what it refuses is settled already.
+async fn hand_over(stage: &Stage) -> Result<Vec<Option<Found>>, LabFault> {
+    let tls = stage.client_tls(ClientDoes::NoCertificate)?;
+    let mut sessions = JoinSet::new();
+    for (number, case) in OUTBOUND.iter().enumerate() {
+        let submission = Submission {
+            source: address(OWN_OCTET),
+            gateway: stage.gateway(),
+            helo: "client.contoso.lab.test".to_owned(),
+            // Both ways in are used: what comes in clear may leave sealed, and the reverse.
+            tls: tls.clone().filter(|_| number % 2 == 0),
+            from: OWN_SENDER.to_owned(),
+            to: case.to(),
+            content: original(case),
+        };
+        sessions.spawn(async move { (number, submission.send().await) });
+    }
+    let mut found: Vec<Option<Found>> = vec![None; OUTBOUND.len()];
+    while let Some(session) = sessions.join_next().await {
+        let Ok((number, handed)) = session else { continue };
+        let refusal = match handed {
+            Ok(handed) if handed.is_accepted() => continue,
+            Ok(handed) => not_accepted(&handed),
+            Err(fault) => Found::refused(format!("the gateway did not take it: {fault}")),
+        };
+        if let Some(slot) = found.get_mut(number) {
+            *slot = Some(refusal);
+        }
+    }
+    Ok(found)
+}
+
+fn not_accepted(handed: &Handed) -> Found {
+    Found::refused(format!("the gateway did not take it: {}", handed.reply()))
+}
+
+impl Found {
+    fn refused(reason: String) -> Self {
+        Self {
+            outcome: Outcome::Refused,
+            connector: None,
+            wanted: None,
+            token: None,
+            got: "no session".to_owned(),
+            reason,
+            wrong: Some("the gateway refused it"),
+        }
+    }
+}
+
+/// A deferral may be followed by a delivery; all else is final.
+fn settles(case: &OutboundCase, outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::DeliveredTls | Outcome::DeliveredClear | Outcome::Refused => true,
+        Outcome::Withheld | Outcome::Deferred => case.expected.contains(&outcome),
+    }
+}
+
+fn look(stage: &Stage, number: usize, case: &OutboundCase, queued: &[QueuedMessage]) -> Option<Found> {
+    let capture = stage.partners.get(number)?;
+    let to = case.to();
+    if let Some(taken) = capture.find(|m| m.recipients.contains(&to)) {
+        return Some(delivered(case, &taken, capture.came_in_clear("STARTTLS\r\n")));
+    }
+    if capture.has_refused(&to) {
+        // It is over only when the sender was told.
+        let report = stage
+            .on_premises
+            .find(|m| m.reverse_path.is_empty() && message::contains(&m.content, &format!("rfc822;{to}")));
+        let report = report.or_else(|| {
+            stage.on_premises.find(|m| m.reverse_path.is_empty() && message::contains(&m.content, &to))
+        })?;
+        return Some(reported(&report));
+    }
+    let rows = queued.iter().flat_map(|message| &message.recipients);
+    let trouble = rows.filter(|row| row.forward_path.as_str() == to).find_map(|row| row.last.as_ref())?;
+    Some(waiting(trouble))
+}
+
+fn delivered(case: &OutboundCase, taken: &Taken, tried_tls: bool) -> Found {
+    let (outcome, got, how) = match (&taken.tls, tried_tls) {
+        (Some(tls), _) => (Outcome::DeliveredTls, tls.clone(), "arrived over TLS, byte for byte"),
+        (None, false) => (
+            Outcome::DeliveredClear,
+            "plaintext".to_owned(),
+            "STARTTLS was never tried; arrived in clear, byte for byte",
+        ),
+        (None, true) => (
+            Outcome::DeliveredClear,
+            "plaintext".to_owned(),
+            "STARTTLS was tried first; arrived in clear, byte for byte",
+        ),
+    };
+    let wrong = message::compare(&original(case), &taken.content).err();
+    Found {
+        outcome,
+        connector: None,
+        wanted: None,
+        token: None,
+        got,
+        reason: wrong.unwrap_or(how).to_owned(),
+        wrong,
+    }
+}
+
+fn reported(report: &Taken) -> Found {
+    let text = String::from_utf8_lossy(&report.content);
+    let said = text.lines().find_map(|line| line.strip_prefix("Diagnostic-Code:"));
+    let reason = said.map_or_else(
+        || "the partner refused it; the sender was told".to_owned(),
+        |said| format!("the partner said{}; the sender was told", said.trim_end().replacen(" smtp;", "", 1)),
+    );
+    Found {
+        outcome: Outcome::Refused,
+        connector: None,
+        wanted: None,
+        token: None,
+        got: "a 550 for the recipient".to_owned(),
+        reason,
+        wrong: None,
+    }
+}
+
+fn waiting(trouble: &LastTrouble) -> Found {
+    let word = |key: &str| {
+        trouble.decision.as_ref().and_then(|d| d.get(key)).and_then(|v| v.as_str()).map(str::to_owned)
+    };
+    // RFC 7505 aside, 4.7.4 and 4.7.5 are said of TLS alone.
+    let outcome = match trouble.status.as_str() {
+        "4.7.4" | "4.7.5" => Outcome::Withheld,
+        _ => Outcome::Deferred,
+    };
+    Found {
+        outcome,
+        connector: word("connector"),
+        wanted: word("wanted"),
+        token: word("token"),
+        got: word("got").unwrap_or_else(|| "no session".to_owned()),
+        reason: trouble.reason.clone(),
+        wrong: None,
+    }
+}
+
+fn row(stage: &Stage, table: &Table, case: &OutboundCase, number: usize, found: Option<Found>) -> Row {
+    let policy = Policy::of(table, case);
+    let mut found = found.unwrap_or_else(|| Found {
+        outcome: Outcome::Deferred,
+        connector: None,
+        wanted: None,
+        token: None,
+        got: "nothing".to_owned(),
+        reason: "nothing was heard of it in time".to_owned(),
+        wrong: Some("nothing was heard of it in time"),
+    });
+    if policy.is_forced && leaked(stage, number, case) {
+        found.wrong = Some("an envelope or content came in clear under forced TLS");
+    }
+    let is_allowed = case.expected.contains(&found.outcome);
+    let is_reason = case.token.is_none() || case.token == found.token.as_deref();
+    let reason = match (found.wrong, is_allowed, is_reason) {
+        (Some(wrong), _, _) => format!("{wrong}; {}", found.reason),
+        (None, true, true) => found.reason,
+        (None, false, _) => {
+            let expected: Vec<&str> = case.expected.iter().map(|outcome| outcome.word()).collect();
+            format!("{} (expected: {})", found.reason, expected.join(" or "))
+        }
+        (None, true, false) => {
+            let got = found.token.as_deref().unwrap_or("none");
+            format!("{} (decision {got}; expected {})", found.reason, case.token.unwrap_or_default())
+        }
+    };
+    Row {
+        from: OWN_SENDER.to_owned(),
+        to: case.to(),
+        direction: Direction::Outbound,
+        connector: found.connector.unwrap_or(policy.connector),
+        wanted: found.wanted.unwrap_or(policy.wanted),
+        got: found.got,
+        outcome: found.outcome,
+        reason,
+        as_expected: found.wrong.is_none() && is_allowed && is_reason,
+    }
+}
+
+/// Whether anything of the message came to the partner in clear: it is there for this one alone.
+fn leaked(stage: &Stage, number: usize, case: &OutboundCase) -> bool {
+    let told = ["MAIL FROM", "RCPT TO", "DATA\r\n", OWN_SENDER];
+    let marker = marker(case);
+    stage.partners.get(number).is_some_and(|capture| {
+        told.iter().any(|octets| capture.came_in_clear(octets)) || capture.came_in_clear(&marker)
+    })
+}
+
+/// What the table says of a recipient domain.
+struct Policy {
+    connector: String,
+    wanted: String,
+    is_forced: bool,
+}
+
+impl Policy {
+    fn of(table: &Table, case: &OutboundCase) -> Self {
+        let domain = Domain::parse(case.domain).ok();
+        let Some(choice) = choose(table, domain.as_ref()) else {
+            return Self { connector: "none".to_owned(), wanted: String::new(), is_forced: false };
+        };
+        let smart_host = match &choice.connector.next_hop {
+            NextHop::Mx { .. } => None,
+            NextHop::SmartHosts(hosts) => hosts.first().map(|host| &host.name),
+        };
+        let requirement = choice.connector.requirement(domain.as_ref(), smart_host);
+        Self {
+            connector: choice.connector.name.to_string(),
+            wanted: requirement.to_string(),
+            is_forced: requirement.is_forced(),
+        }
+    }
+}
+
+fn marker(case: &OutboundCase) -> String {
+    format!("outbound-{}-for-{}", case.octet, case.domain)
+}
+
+fn original(case: &OutboundCase) -> Vec<u8> {
+    message::write(OWN_SENDER, &case.to(), &marker(case))
+}
+
+const WAIT: Duration = Duration::from_secs(8);
+const POLL: Duration = Duration::from_millis(20);
+const QUEUE_LIMIT: usize = 1000;
+
+#[cfg(test)]
+mod tests;

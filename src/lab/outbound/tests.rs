@@ -1,0 +1,65 @@
+use super::*;
+use crate::lab::LabOptions;
+use crate::lab::capture::Capture;
+use crate::lab::plan::{INBOUND, ON_PREMISES};
+
+fn case(domain: &str) -> &'static OutboundCase {
+    OUTBOUND.iter().find(|case| case.domain == domain).expect("a case")
+}
+
+#[track_caller]
+fn check(status: &str, decision: Option<serde_json::Value>, expected: Outcome, got: &str) {
+    let found = waiting(&LastTrouble { status: status.to_owned(), reason: "why".to_owned(), decision });
+    assert_eq!((found.outcome, found.got.as_str()), (expected, got));
+}
+
+#[test]
+fn what_waits_is_withheld_only_for_tls() {
+    let decision =
+        serde_json::json!({"connector": "sealed", "got": "plaintext", "token": "starttls-not-offered"});
+    check("4.7.4", Some(decision.clone()), Outcome::Withheld, "plaintext");
+    check("4.7.5", None, Outcome::Withheld, "no session");
+    check("4.4.1", None, Outcome::Deferred, "no session");
+}
+
+#[test]
+fn a_copy_that_was_changed_is_told() {
+    let case = case("good.lab.test");
+    let mut taken = Taken {
+        reverse_path: OWN_SENDER.to_owned(),
+        recipients: vec![case.to()],
+        content: [b"Received: from a\r\n".as_slice(), &original(case)].concat(),
+        tls: Some("TLSv1.3 X".to_owned()),
+    };
+    assert_eq!(delivered(case, &taken, true).wrong, None);
+    taken.content.push(b'\n');
+    assert!(delivered(case, &taken, true).wrong.is_some());
+}
+
+#[test]
+fn a_deferral_is_final_only_where_it_is_expected() {
+    assert!(!settles(case("good.lab.test"), Outcome::Deferred));
+    assert!(settles(case("clear.sealed.lab.test"), Outcome::Withheld));
+    assert!(settles(case("clear.sealed.lab.test"), Outcome::DeliveredClear));
+}
+
+#[tokio::test]
+async fn clear_octets_under_forced_tls_are_never_as_expected() {
+    let stage = Stage::set(&LabOptions::default()).await.expect("a stage");
+    let number = OUTBOUND.iter().position(|c| c.domain == "clear.sealed.lab.test").expect("a case");
+    let capture: &Capture = &stage.partners[number];
+    capture.heard_in_clear(b"EHLO gw\r\nQUIT\r\n");
+    assert!(!leaked(&stage, number, &OUTBOUND[number]));
+    capture.heard_in_clear(b"Mail From:<>\r\n");
+    assert!(leaked(&stage, number, &OUTBOUND[number]));
+}
+
+#[test]
+fn every_address_of_the_plan_is_there_once() {
+    let mut octets: Vec<u8> = OUTBOUND.iter().map(|case| case.octet).collect();
+    octets.push(ON_PREMISES.1);
+    octets.sort_unstable();
+    octets.dedup();
+    assert_eq!(octets.len(), OUTBOUND.len() + 1);
+    assert!(INBOUND.iter().all(|case| !octets.contains(&case.octet)));
+}

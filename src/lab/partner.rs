@@ -1,0 +1,267 @@
+//! A partner's mail server, as a stand-in: some behave, some misbehave. It is no relay: what it
+//! accepts stays in its [`Capture`].
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::LabFault;
+use super::capture::{Capture, Taken};
+use super::mint::Leaf;
+use super::wire::Wire;
+
+/// How a partner behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Offers STARTTLS and keeps its word. Whether its certificate is in order is another matter.
+    Good,
+    /// Does not offer STARTTLS.
+    NoStartTls,
+    /// Offers STARTTLS, says 220, and then talks nonsense.
+    BreaksHandshake,
+    /// Ends the handshake unless the client shows a certificate of the lab's authority.
+    DemandsClientCertificate,
+    /// Refuses every recipient.
+    RefusesRecipients,
+    /// Does not listen.
+    Down,
+}
+
+/// One stand-in, shared by its sessions.
+pub struct Partner {
+    /// What it calls itself.
+    pub name: String,
+    /// How it behaves.
+    pub behaviour: Behaviour,
+    /// Its end of TLS; `None` where it has none.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// What it saw.
+    pub capture: Arc<Capture>,
+}
+
+/// The TLS end of a stand-in.
+///
+/// # Errors
+/// What rustls said of certificate and key, or of the authority.
+pub fn server_tls(
+    shown: Leaf,
+    clients_by: Option<CertificateDer<'static>>,
+) -> Result<Arc<ServerConfig>, LabFault> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = match clients_by {
+        None => builder.with_no_client_auth(),
+        Some(root) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(root)?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    Ok(Arc::new(builder.with_single_cert(shown.chain, shown.key)?))
+}
+
+impl Partner {
+    /// Serves connections until the future is dropped.
+    pub async fn serve(self, listener: TcpListener) {
+        let partner = Arc::new(self);
+        let mut sessions = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            // A lab: rather no new session than one without bounds.
+            while sessions.len() >= SESSIONS_MAX {
+                sessions.join_next().await;
+            }
+            while sessions.try_join_next().is_some() {}
+            let partner = Arc::clone(&partner);
+            sessions.spawn(async move {
+                // A session that breaks or dawdles is the peer's affair: the capture tells it all.
+                timeout(SESSION_WAIT, partner.session(stream)).await.ok();
+            });
+        }
+    }
+
+    async fn session(&self, stream: TcpStream) -> io::Result<()> {
+        let mut wire = Wire::new(stream, Some(Arc::clone(&self.capture)));
+        wire.send(format!("220 {} ESMTP stand-in\r\n", self.name)).await?;
+        if self.converse(&mut wire, None).await? == End::Closed {
+            return wire.close().await;
+        }
+        let mut stream = wire.into_inner();
+        let tls = match (&self.tls, self.behaviour) {
+            (
+                Some(tls),
+                Behaviour::Good | Behaviour::DemandsClientCertificate | Behaviour::RefusesRecipients,
+            ) => Arc::clone(tls),
+            (None, _) | (_, Behaviour::NoStartTls | Behaviour::BreaksHandshake | Behaviour::Down) => {
+                return talk_nonsense(&mut stream).await;
+            }
+        };
+        let stream = TlsAcceptor::from(tls).accept(stream).await?;
+        let channel = channel_text(stream.get_ref().1);
+        let mut wire = Wire::new(stream, None);
+        self.converse(&mut wire, Some(&channel)).await?;
+        wire.close().await
+    }
+
+    /// Answers commands until the client quits or turns to TLS.
+    async fn converse<S>(&self, wire: &mut Wire<S>, tls: Option<&str>) -> io::Result<End>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let offers = tls.is_none() && self.behaviour != Behaviour::NoStartTls;
+        let mut envelope = Envelope::default();
+        while let Some(line) = wire.text().await? {
+            let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+            let reply = match verb.as_str() {
+                "EHLO" => {
+                    envelope = Envelope::default();
+                    self.capabilities(offers)
+                }
+                "STARTTLS" if offers => {
+                    wire.send("220 2.0.0 go ahead\r\n").await?;
+                    return Ok(End::StartTls);
+                }
+                "QUIT" => {
+                    wire.send("221 2.0.0 bye\r\n").await?;
+                    return Ok(End::Closed);
+                }
+                "DATA" if envelope.is_complete() => {
+                    wire.send("354 go on\r\n").await?;
+                    let Some(content) = read_content(wire).await? else { return Ok(End::Closed) };
+                    self.take(std::mem::take(&mut envelope), content, tls)
+                }
+                "MAIL" | "RCPT" | "RSET" | "NOOP" | "HELO" => self.envelope_step(&mut envelope, &verb, &line),
+                _ => "503 5.5.1 not now\r\n".to_owned(),
+            };
+            wire.send(reply).await?;
+        }
+        Ok(End::Closed)
+    }
+
+    fn capabilities(&self, starttls: bool) -> String {
+        let starttls = if starttls { "250-STARTTLS\r\n" } else { "" };
+        format!(
+            "250-{}\r\n{starttls}250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 10485760\r\n",
+            self.name
+        )
+    }
+
+    fn envelope_step(&self, envelope: &mut Envelope, verb: &str, line: &str) -> String {
+        match (verb, path_of(line)) {
+            ("MAIL", Some(path)) => {
+                *envelope = Envelope { reverse_path: Some(path), recipients: Vec::new() };
+                "250 2.1.0 ok\r\n".to_owned()
+            }
+            ("RCPT", Some(path)) if self.behaviour == Behaviour::RefusesRecipients => {
+                let reply = format!("550 5.1.1 <{path}> no such user here\r\n");
+                self.capture.refused(path);
+                reply
+            }
+            ("RCPT", Some(path)) if envelope.reverse_path.is_some() => {
+                envelope.recipients.push(path);
+                "250 2.1.5 ok\r\n".to_owned()
+            }
+            ("RSET" | "NOOP" | "HELO", _) => {
+                *envelope = Envelope::default();
+                "250 2.0.0 ok\r\n".to_owned()
+            }
+            _ => "501 5.5.4 no path\r\n".to_owned(),
+        }
+    }
+
+    fn take(&self, envelope: Envelope, content: Vec<u8>, tls: Option<&str>) -> String {
+        self.capture.took(Taken {
+            reverse_path: envelope.reverse_path.unwrap_or_default(),
+            recipients: envelope.recipients,
+            content,
+            tls: tls.map(str::to_owned),
+        });
+        "250 2.0.0 taken\r\n".to_owned()
+    }
+}
+
+/// Version and suite of an established session.
+pub(super) fn channel_text(connection: &rustls::ServerConnection) -> String {
+    describe(connection.protocol_version(), connection.negotiated_cipher_suite())
+}
+
+/// The same of either side.
+pub(super) fn describe(
+    version: Option<rustls::ProtocolVersion>,
+    suite: Option<rustls::SupportedCipherSuite>,
+) -> String {
+    let version = match version {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3".to_owned(),
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2".to_owned(),
+        other => format!("{other:?}"),
+    };
+    let suite = suite.map(|suite| format!("{:?}", suite.suite())).unwrap_or_default();
+    format!("{version} {suite}")
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    StartTls,
+    Closed,
+}
+
+#[derive(Debug, Default)]
+struct Envelope {
+    reverse_path: Option<String>,
+    recipients: Vec<String>,
+}
+
+impl Envelope {
+    fn is_complete(&self) -> bool {
+        self.reverse_path.is_some() && !self.recipients.is_empty()
+    }
+}
+
+fn path_of(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once('<')?;
+    let (path, _) = rest.rsplit_once('>')?;
+    Some(path.to_owned())
+}
+
+/// Reads up to the final dot and takes second dots away; `None` if the connection ended first.
+async fn read_content<S>(wire: &mut Wire<S>) -> io::Result<Option<Vec<u8>>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut content = Vec::new();
+    while let Some(line) = wire.line().await? {
+        if line == b".\r\n" {
+            return Ok(Some(content));
+        }
+        content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+        if content.len() > CONTENT_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "more content than SIZE allows"));
+        }
+    }
+    Ok(None)
+}
+
+/// Answers the client's first handshake message with something that is no TLS.
+async fn talk_nonsense(stream: &mut TcpStream) -> io::Result<()> {
+    let mut hello = [0_u8; 4096];
+    // What the client said is read first: closing over unread octets would reset the connection
+    // and hide the nonsense.
+    let _length = stream.read(&mut hello).await?;
+    stream.write_all(b"451 4.3.0 something is broken here\r\n").await?;
+    stream.shutdown().await
+}
+
+const SESSIONS_MAX: usize = 64;
+const SESSION_WAIT: Duration = Duration::from_secs(60);
+const CONTENT_BYTES_MAX: usize = 10 * 1024 * 1024;

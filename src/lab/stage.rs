@@ -1,0 +1,298 @@
+//! Sets the lab up: folder, certificates, ports, DNS, partners. The gateway is not part of it.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinSet;
+
+use super::capture::Capture;
+use super::client::ClientTls;
+use super::mint::{Authority, Leaf, Mint, Validity};
+use super::partner::{Behaviour, Partner, server_tls};
+use super::plan::{
+    ClientDoes, DNS_OCTET, GATEWAY, ON_PREMISES, ORIGIN, OUTBOUND, OWN_DOMAIN, OutboundCase, PARTNER, Shown,
+    address,
+};
+use super::zone::{Entries, Zone};
+use super::{LabFault, LabOptions, settings};
+
+/// The lab around the gateway; dropping it ends it.
+pub struct Stage {
+    folder: Folder,
+    /// The port of the gateway and of every partner.
+    pub port: u16,
+    /// Where the DNS answers.
+    pub dns: SocketAddr,
+    /// What the mail server behind the gateway saw.
+    pub on_premises: Arc<Capture>,
+    /// What the partner of each outbound case saw, in the order of the cases.
+    pub partners: Vec<Arc<Capture>>,
+    mint: Mint,
+    gateway_port: Option<TcpSocket>,
+    down: Vec<TcpSocket>,
+    _zone: Zone,
+    servers: JoinSet<()>,
+}
+
+enum Folder {
+    Kept(PathBuf),
+    Passing(TempDir),
+}
+
+impl Stage {
+    /// Sets everything up but the gateway.
+    ///
+    /// # Errors
+    /// A [`LabFault`] that says which part could not be had.
+    pub async fn set(options: &LabOptions) -> Result<Self, LabFault> {
+        let folder = Folder::make(options)?;
+        let mint = Mint::new()?;
+        let zone = Zone::serve(address(DNS_OCTET), ORIGIN, &entries()).await?;
+        let mut ports = Ports::find().map_err(LabFault::Port)?;
+        write_files(folder.path(), &mint, ports.number, zone.address())?;
+        let gateway_port = ports.take(GATEWAY.1);
+        let mut stage = Self {
+            folder,
+            port: ports.number,
+            dns: zone.address(),
+            on_premises: Arc::default(),
+            partners: Vec::new(),
+            mint,
+            gateway_port,
+            down: Vec::new(),
+            _zone: zone,
+            servers: JoinSet::new(),
+        };
+        stage.open_partners(&mut ports)?;
+        Ok(stage)
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join(CONFIG_FILE)
+    }
+
+    /// Everything that is on disk.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where the gateway listens.
+    #[must_use]
+    pub fn gateway(&self) -> SocketAddr {
+        (address(GATEWAY.1), self.port).into()
+    }
+
+    /// Lets go of the gateway's port, which was kept from others until now.
+    pub fn free_gateway_port(&mut self) {
+        self.gateway_port = None;
+    }
+
+    /// A client's end of TLS; `None`: it stays in clear.
+    ///
+    /// # Errors
+    /// A certificate that could not be made.
+    pub fn client_tls(&self, does: ClientDoes) -> Result<Option<ClientTls>, LabFault> {
+        let name = match does {
+            ClientDoes::Clear => return Ok(None),
+            ClientDoes::NoCertificate => None,
+            ClientDoes::OwnCertificate => Some(PARTNER.1),
+            ClientDoes::WrongName => Some(ELSEWHERE),
+        };
+        let shown = match name {
+            None => None,
+            Some(name) => Some((name, self.mint.leaf(Authority::Lab, &[name], Validity::Current)?)),
+        };
+        ClientTls::new(self.mint.root(Authority::Lab), GATEWAY.0, shown).map(Some)
+    }
+
+    fn open_partners(&mut self, ports: &mut Ports) -> Result<(), LabFault> {
+        let (name, octet) = ON_PREMISES;
+        let leaf = self.mint.leaf(Authority::Lab, &[name], Validity::Current)?;
+        let capture = Arc::clone(&self.on_premises);
+        let tls = Some(server_tls(leaf, None)?);
+        let partner = Partner { name: name.to_owned(), behaviour: Behaviour::Good, tls, capture };
+        self.open(partner, ports.take(octet))?;
+        for case in OUTBOUND {
+            let capture = Arc::new(Capture::default());
+            self.partners.push(Arc::clone(&capture));
+            let clients_by = (case.behaviour == Behaviour::DemandsClientCertificate)
+                .then(|| self.mint.root(Authority::Lab));
+            let tls = Some(server_tls(shown(&self.mint, case)?, clients_by)?);
+            let partner = Partner { name: case.exchanger(), behaviour: case.behaviour, tls, capture };
+            self.open(partner, ports.take(case.octet))?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, partner: Partner, socket: Option<TcpSocket>) -> Result<(), LabFault> {
+        let socket = socket.ok_or_else(|| LabFault::Port(io::ErrorKind::AddrNotAvailable.into()))?;
+        if partner.behaviour == Behaviour::Down {
+            // Bound, but not listening: the port is refused, and nobody else can take it.
+            self.down.push(socket);
+            return Ok(());
+        }
+        let listener: TcpListener = socket.listen(BACKLOG).map_err(LabFault::Port)?;
+        self.servers.spawn(partner.serve(listener));
+        Ok(())
+    }
+}
+
+impl Folder {
+    fn make(options: &LabOptions) -> Result<Self, LabFault> {
+        let fault = |path: &Path| {
+            let path = path.to_owned();
+            move |fault| LabFault::State { path, fault }
+        };
+        if let Some(path) = &options.state {
+            fs::create_dir_all(path).map_err(fault(path))?;
+            if fs::read_dir(path).map_err(fault(path))?.next().is_some() {
+                return Err(LabFault::NotEmpty(path.clone()));
+            }
+            return Ok(Self::Kept(path.clone()));
+        }
+        let folder = tempfile::Builder::new()
+            .prefix("sealpost-lab-")
+            .tempdir()
+            .map_err(fault(&std::env::temp_dir()))?;
+        Ok(if options.keep { Self::Kept(folder.keep()) } else { Self::Passing(folder) })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Passing(folder) => folder.path(),
+        }
+    }
+}
+
+/// One port number, bound on every address of the lab: `next_hop = "mx"` has one port for all.
+struct Ports {
+    number: u16,
+    bound: Vec<(u8, TcpSocket)>,
+}
+
+impl Ports {
+    fn find() -> io::Result<Self> {
+        let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+        for _ in 0..PORT_TRIES_MAX {
+            match Self::try_one() {
+                Ok(ports) => return Ok(ports),
+                Err(fault) => last = fault,
+            }
+        }
+        Err(last)
+    }
+
+    fn try_one() -> io::Result<Self> {
+        let mut number = 0;
+        let mut bound = Vec::new();
+        let octets = OUTBOUND.iter().map(|case| case.octet);
+        for octet in [GATEWAY.1, ON_PREMISES.1].into_iter().chain(octets) {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind((address(octet), number).into())?;
+            number = socket.local_addr()?.port();
+            bound.push((octet, socket));
+        }
+        Ok(Self { number, bound })
+    }
+
+    fn take(&mut self, octet: u8) -> Option<TcpSocket> {
+        let at = self.bound.iter().position(|(bound, _)| *bound == octet)?;
+        Some(self.bound.swap_remove(at).1)
+    }
+}
+
+fn shown(mint: &Mint, case: &OutboundCase) -> Result<Leaf, LabFault> {
+    let host = case.exchanger();
+    let own = [case.domain, host.as_str()];
+    let (by, names, validity) = match case.shown {
+        Shown::Fits => (Authority::Lab, own.as_slice(), Validity::Current),
+        Shown::WrongName => (Authority::Lab, [ELSEWHERE].as_slice(), Validity::Current),
+        Shown::Expired => (Authority::Lab, own.as_slice(), Validity::Over),
+        Shown::PrivateCa => (Authority::Private, own.as_slice(), Validity::Current),
+    };
+    Ok(mint.leaf(by, names, validity)?)
+}
+
+fn entries() -> Entries {
+    let (on_premises, octet) = ON_PREMISES;
+    let mut entries = Entries {
+        exchangers: vec![(OWN_DOMAIN.to_owned(), GATEWAY.0.to_owned())],
+        hosts: vec![(on_premises.to_owned(), address(octet)), (GATEWAY.0.to_owned(), address(GATEWAY.1))],
+    };
+    for case in OUTBOUND {
+        entries.exchangers.push((case.domain.to_owned(), case.exchanger()));
+        entries.hosts.push((case.exchanger(), case.address()));
+    }
+    entries
+}
+
+fn write_files(folder: &Path, mint: &Mint, port: u16, dns: SocketAddr) -> Result<(), LabFault> {
+    let gateway = mint.leaf(Authority::Lab, &[GATEWAY.0], Validity::Current)?;
+    let partner = mint.leaf(Authority::Lab, &[PARTNER.1], Validity::Current)?;
+    let files = [
+        ("tls/lab-root.pem", mint.root_pem(Authority::Lab)),
+        ("tls/private-root.pem", mint.root_pem(Authority::Private)),
+        ("tls/gw.crt", gateway.chain_pem),
+        ("tls/gw.key", gateway.key_pem),
+        ("tls/fabrikam.crt", partner.chain_pem),
+        ("tls/fabrikam.key", partner.key_pem),
+        (CONFIG_FILE, settings::text(port, dns)),
+    ];
+    for part in ["tls", "data"] {
+        let path = folder.join(part);
+        fs::create_dir_all(&path).map_err(|fault| LabFault::State { path, fault })?;
+    }
+    for (name, text) in files {
+        let path = folder.join(name);
+        write_own(&path, &text).map_err(|fault| LabFault::State { path, fault })?;
+    }
+    Ok(())
+}
+
+/// Writes a file that no other user may read: keys are among them.
+fn write_own(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+const CONFIG_FILE: &str = "sealpost.toml";
+const ELSEWHERE: &str = "mx.elsewhere.lab.test";
+const PORT_TRIES_MAX: usize = 64;
+const BACKLOG: u32 = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn everything_is_up_but_the_gateway_and_who_isdown() {
+        let stage = Stage::set(&LabOptions::default()).await.expect("a stage");
+        assert!(stage.port >= 1025 && stage.config_file().is_file());
+        for case in OUTBOUND {
+            let reached = tokio::net::TcpStream::connect((case.address(), stage.port)).await;
+            assert_eq!(reached.is_ok(), case.behaviour != Behaviour::Down, "{}", case.domain);
+        }
+        let folder = stage.folder().to_owned();
+        drop(stage);
+        assert!(!folder.exists());
+    }
+
+    #[tokio::test]
+    async fn a_folder_with_something_in_it_is_not_touched() {
+        let folder = TempDir::new().expect("a folder");
+        fs::write(folder.path().join("x"), "y").expect("a file");
+        let options = LabOptions { state: Some(folder.path().to_owned()), ..LabOptions::default() };
+        let fault = Stage::set(&options).await.err().expect("a fault");
+        assert!(matches!(fault, LabFault::NotEmpty(_)), "{fault}");
+    }
+}

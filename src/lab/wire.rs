@@ -1,0 +1,104 @@
+//! Lines over a stream, for stand-ins on either side.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::capture::Capture;
+
+/// A stream of lines. Where it has a capture, every octet read is noted there as come in clear.
+pub(super) struct Wire<S> {
+    stream: S,
+    buffer: Vec<u8>,
+    clear: Option<Arc<Capture>>,
+}
+
+/// One SMTP reply as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// Its reply code.
+    pub(super) code: u16,
+    /// Its text, enhanced status code included, lines parted by spaces.
+    pub(super) text: String,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Takes a stream; `clear` notes what is read from it.
+    pub(super) fn new(stream: S, clear: Option<Arc<Capture>>) -> Self {
+        Self { stream, buffer: Vec::new(), clear }
+    }
+
+    /// The next line, its LF included; `None` at the end of the stream.
+    pub(super) async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut from = 0_usize;
+        loop {
+            let unseen = self.buffer.get(from..).unwrap_or_default();
+            if let Some(at) = memchr::memchr(b'\n', unseen) {
+                let end = from.saturating_add(at).saturating_add(1);
+                return Ok(Some(self.buffer.drain(..end).collect()));
+            }
+            from = self.buffer.len();
+            if from > LINE_BYTES_MAX {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a line without an end"));
+            }
+            if !self.fill().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next line as text, without its end.
+    pub(super) async fn text(&mut self) -> io::Result<Option<String>> {
+        let line = self.line().await?;
+        Ok(line.map(|line| String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// The next reply.
+    pub(super) async fn answer(&mut self) -> io::Result<Answer> {
+        let mut text = String::new();
+        loop {
+            let line = self.text().await?.ok_or_else(|| {
+                io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended without a reply")
+            })?;
+            let code = line.get(..3).and_then(|code| code.parse().ok());
+            let code = code.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, line.clone()))?;
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(line.get(4..).unwrap_or_default());
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return Ok(Answer { code, text });
+            }
+        }
+    }
+
+    /// Writes octets and sends them off.
+    pub(super) async fn send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(octets.as_ref()).await?;
+        self.stream.flush().await
+    }
+
+    /// Ends our direction.
+    pub(super) async fn close(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await
+    }
+
+    /// The bare stream. What was buffered of it is forgotten (RFC 3207 §4.2).
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
+    async fn fill(&mut self) -> io::Result<bool> {
+        let before = self.buffer.len();
+        self.buffer.reserve(READ_BYTES);
+        let count = self.stream.read_buf(&mut self.buffer).await?;
+        if let Some(capture) = &self.clear {
+            capture.heard_in_clear(self.buffer.get(before..).unwrap_or_default());
+        }
+        Ok(count > 0)
+    }
+}
+
+const LINE_BYTES_MAX: usize = 64 * 1024;
+const READ_BYTES: usize = 4096;

@@ -1,0 +1,137 @@
+use std::sync::Arc;
+
+use mail_parser::MimeHeaders;
+
+use super::*;
+use crate::connector::Decision;
+use crate::mail::Reply;
+use crate::outcome::{Remote, Scope};
+
+const NOW: UnixMillis = UnixMillis(1_795_469_756_000);
+
+fn unmet() -> Trouble {
+    Trouble {
+        status: Enhanced(5, 7, 4),
+        reason: "TLS is required, and the next hop does not offer STARTTLS".to_owned(),
+        remote: Some(Remote { host: "mx1.fabrikam.example [192.0.2.7]:25".to_owned(), reply: None }),
+        decision: Some(Arc::new(Decision {
+            connector: Some("fabrikam-out".into()),
+            host: None,
+            wanted: "TLSv1.2 or later, a chain to system, the name mail.fabrikam.example".to_owned(),
+            got: "STARTTLS was not in the answer to EHLO".to_owned(),
+            reason: String::new(),
+            token: "starttls-not-offered".into(),
+            tls: None,
+        })),
+        scope: Scope::Lane,
+    }
+}
+
+fn refused(text: &'static str) -> Trouble {
+    Trouble {
+        status: Enhanced(5, 1, 1),
+        reason: "the next hop refused the recipient".to_owned(),
+        remote: Some(Remote {
+            host: "mx1.fabrikam.example [192.0.2.7]:25".to_owned(),
+            reply: Some(Reply::new(550, Enhanced(5, 1, 1), text)),
+        }),
+        decision: None,
+        scope: Scope::Recipient,
+    }
+}
+
+fn composed(kind: Kind, troubles: &[Trouble], header: &[u8]) -> Composed {
+    let path = |text: &str| Mailbox::parse(text).unwrap();
+    let recipients: Vec<Mailbox> =
+        (0..troubles.len()).map(|n| path(&format!("r{n}@fabrikam.example"))).collect();
+    let told: Vec<Told<'_>> = recipients
+        .iter()
+        .zip(troubles)
+        .map(|(forward_path, trouble)| Told { forward_path, trouble })
+        .collect();
+    compose(&Report {
+        kind,
+        id: QueueId::first_of(1_795_469_756_001),
+        about: QueueId::first_of(1_795_469_756_000),
+        reporting_mta: &Domain::parse("gw1.contoso.example").unwrap(),
+        postmaster: &path("postmaster@contoso.example"),
+        to: &path("ann@contoso.example"),
+        arrived_at: UnixMillis(NOW.0 - 86_400_000),
+        now: NOW,
+        recipients: &told,
+        header,
+    })
+}
+
+#[test]
+fn a_whole_report() {
+    let report = composed(
+        Kind::Failed,
+        &[unmet(), refused("no such user\nreally")],
+        b"Subject: Offer\r\n..dotted: kept\r\nFrom: <ann@contoso.example>\r\n\r\nbody\r\n",
+    );
+    let text = String::from_utf8(report.content).unwrap();
+    let golden = include_str!("golden.txt").replace('\n', "\r\n");
+    assert_eq!(text, golden, "\n{text}");
+    assert_eq!(report.body, BodyType::SevenBit);
+}
+
+#[test]
+fn a_report_reads_back_as_three_parts() {
+    let report = composed(Kind::Failed, &[unmet(), refused("no")], b"Subject: Offer\r\n\r\n");
+    let message = MessageParser::default().parse(&report.content).unwrap();
+    let kind = message.content_type().unwrap();
+    assert_eq!((kind.ctype(), kind.subtype()), ("multipart", Some("report")));
+    assert_eq!(kind.attribute("report-type"), Some("delivery-status"));
+    let types: Vec<String> = message
+        .parts
+        .iter()
+        .skip(1)
+        .filter_map(|part| part.content_type())
+        .map(|t| format!("{}/{}", t.ctype(), t.subtype().unwrap_or_default()))
+        .collect();
+    assert_eq!(types, ["text/plain", "message/delivery-status", "text/rfc822-headers"]);
+    let status = String::from_utf8_lossy(message.parts[2].contents()).into_owned();
+    assert_eq!(status.matches("Final-Recipient:").count(), 2);
+    assert_eq!(message.parts[3].contents().trim_ascii(), b"Subject: Offer");
+}
+
+#[test]
+fn a_delay_report_says_until_when() {
+    let late = Trouble { status: Enhanced(4, 7, 4), ..unmet() };
+    let report = composed(Kind::Delayed { until: UnixMillis(NOW.0 + 3_600_000) }, &[late], b"");
+    let text = String::from_utf8(report.content).unwrap();
+    assert!(text.contains("Action: delayed\r\nStatus: 4.7.4\r\n"), "{text}");
+    assert!(text.contains("Will-Retry-Until: Mon, 23 Nov 2026 22:35:56 +0000\r\n"), "{text}");
+    assert!(text.contains("You need not send it again"), "{text}");
+}
+
+#[test]
+fn what_a_peer_said_breaks_nothing() {
+    let long = "x".repeat(3000);
+    let odd = Trouble {
+        reason: format!("ünï\r\n.\r\n{long}"),
+        ..refused("evil\r\n.\r\n\r\n--=_01M855CHK0000\u{e9}")
+    };
+    let mut header = b"Subject: \xe9\r\nX: ".to_vec();
+    header.extend_from_slice(&vec![b'y'; 2000]);
+    header.extend_from_slice(b"\r\n..\r\nlast: cut");
+    let report = composed(Kind::Failed, &[odd], &header);
+    assert_eq!(report.body, BodyType::EightBitMime);
+    for line in report.content.split_inclusive(|b| *b == b'\n') {
+        assert!(line.ends_with(b"\r\n") && line.len() <= 1000, "{}", String::from_utf8_lossy(line));
+        assert!(line != b".\r\n", "a lone dot would end the message");
+    }
+    let message = MessageParser::default().parse(&report.content).unwrap();
+    assert_eq!(message.parts.len(), 4);
+}
+
+#[test]
+fn the_header_is_cut_at_a_whole_line() {
+    let mut wire = Vec::new();
+    while wire.len() <= HEADER_BYTES_MAX {
+        wire.extend_from_slice(b"X-Filler: 0123456789\r\n");
+    }
+    let kept = header_section(&wire);
+    assert!(kept.len() <= HEADER_BYTES_MAX && kept.ends_with(b"9\r\n"));
+}

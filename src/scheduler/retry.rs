@@ -1,0 +1,167 @@
+//! When a message is tried again, when its sender is told, and when it is given up.
+
+use std::time::Duration;
+
+use crate::connector::Retry;
+use crate::mail::{Enhanced, UnixMillis};
+use crate::outcome::Trouble;
+
+/// What follows a deferral.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Another attempt at this time.
+    TryAt(UnixMillis),
+    /// The time is over.
+    GiveUp,
+}
+
+/// The wait after so many failures, the first one being 1; the last wait repeats.
+#[must_use]
+pub fn next_wait(retry: &Retry, failures: u32) -> Duration {
+    let place = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);
+    retry.waits.get(place).or(retry.waits.last()).copied().unwrap_or(WITHOUT_CONNECTOR)
+}
+
+/// What follows an attempt made at `now` that left a recipient in the queue, `failures` counting
+/// it. The last attempt is made when the time is over, not before.
+#[must_use]
+pub fn after_attempt(retry: &Retry, accepted_at: UnixMillis, failures: u32, now: UnixMillis) -> Next {
+    let end = expires_at(retry, accepted_at);
+    if end <= now {
+        return Next::GiveUp;
+    }
+    Next::TryAt(now.plus(next_wait(retry, failures)).min(end))
+}
+
+/// When a message accepted then is given up.
+#[must_use]
+pub fn expires_at(retry: &Retry, accepted_at: UnixMillis) -> UnixMillis {
+    accepted_at.plus(retry.expire)
+}
+
+/// Whether the sender is to be told of the delay now.
+#[must_use]
+pub fn delay_is_due(retry: &Retry, accepted_at: UnixMillis, told: bool, now: UnixMillis) -> bool {
+    !told && retry.delay_dsn.is_some_and(|after| accepted_at.plus(after) <= now)
+}
+
+/// What was accepted at or before these times is past its delay report, or past its end.
+#[must_use]
+pub fn cutoffs(retry: &Retry, now: UnixMillis) -> (Option<UnixMillis>, UnixMillis) {
+    (retry.delay_dsn.map(|after| back(now, after)), back(now, retry.expire))
+}
+
+/// The schedule of mail that no connector covers any more: a mended configuration finds it within
+/// a quarter of an hour, and it is not kept longer than other mail by default.
+#[must_use]
+pub fn without_connector() -> Retry {
+    Retry {
+        waits: vec![WITHOUT_CONNECTOR],
+        expire: Duration::from_secs(2 * 24 * 3600),
+        delay_dsn: Some(Duration::from_secs(4 * 3600)),
+    }
+}
+
+/// The last trouble of a recipient whose time is over, as the final one. An unmet TLS requirement
+/// keeps its own code; all else is `delivery time expired` (RFC 3463 §3.5) with the last reason.
+#[must_use]
+pub fn expired(trouble: Trouble, retry: &Retry) -> Trouble {
+    if matches!(trouble.status, Enhanced(_, 7, 4 | 5)) && trouble.decision.is_some() {
+        return trouble.made_final();
+    }
+    let reason = format!("not delivered within {}: {}", in_words(retry.expire), trouble.reason);
+    Trouble { status: Enhanced(5, 4, 7), reason, ..trouble }
+}
+
+/// A duration by its two largest units.
+#[must_use]
+pub fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let mut rest = seconds;
+    let mut words: Vec<String> = Vec::new();
+    for (size, name) in units {
+        let count = rest.checked_div(size).unwrap_or_default();
+        rest = rest.checked_rem(size).unwrap_or_default();
+        if count > 0 {
+            words.push(format!("{count} {name}"));
+        }
+    }
+    words.truncate(2);
+    if words.is_empty() { "0 s".to_owned() } else { words.join(" ") }
+}
+
+fn back(now: UnixMillis, by: Duration) -> UnixMillis {
+    UnixMillis(now.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+}
+
+const WITHOUT_CONNECTOR: Duration = Duration::from_secs(15 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Scope;
+
+    fn retry() -> Retry {
+        Retry {
+            waits: [1, 1, 5, 60].map(Duration::from_secs).to_vec(),
+            expire: Duration::from_secs(100),
+            delay_dsn: Some(Duration::from_secs(10)),
+        }
+    }
+
+    #[track_caller]
+    fn check(failures: u32, now_s: i64, expected: &str) {
+        let got = match after_attempt(&retry(), UnixMillis(0), failures, UnixMillis(now_s * 1000)) {
+            Next::TryAt(time) => format!("at {} ms", time.0),
+            Next::GiveUp => "give up".to_owned(),
+        };
+        assert_eq!(got, expected, "{failures} failures at {now_s} s");
+    }
+
+    #[test]
+    fn the_last_wait_repeats() {
+        check(1, 0, "at 1000 ms");
+        check(2, 0, "at 1000 ms");
+        check(3, 0, "at 5000 ms");
+        check(4, 0, "at 60000 ms");
+        check(5, 0, "at 60000 ms");
+        check(u32::MAX, 0, "at 60000 ms");
+        check(0, 0, "at 1000 ms");
+    }
+
+    #[test]
+    fn the_last_attempt_is_made_when_the_time_is_over() {
+        check(4, 40, "at 100000 ms");
+        check(4, 41, "at 100000 ms");
+        check(4, 99, "at 100000 ms");
+        check(4, 100, "give up");
+        check(1, 101, "give up");
+    }
+
+    #[test]
+    fn the_sender_is_told_once() {
+        let due = |told, ms| delay_is_due(&retry(), UnixMillis(0), told, UnixMillis(ms));
+        assert!(!due(false, 9_999));
+        assert!(due(false, 10_000));
+        assert!(!due(true, 10_000));
+        let never = Retry { delay_dsn: None, ..retry() };
+        assert!(!delay_is_due(&never, UnixMillis(0), false, UnixMillis(i64::MAX)));
+        assert_eq!(cutoffs(&retry(), UnixMillis(100_000)), (Some(UnixMillis(90_000)), UnixMillis(0)));
+    }
+
+    #[test]
+    fn an_expired_trouble_says_how_long_it_was_tried() {
+        let trouble = Trouble {
+            status: Enhanced(4, 4, 1),
+            reason: "no answer".to_owned(),
+            remote: None,
+            decision: None,
+            scope: Scope::Lane,
+        };
+        let last = expired(trouble, &retry());
+        assert_eq!(last.status, Enhanced(5, 4, 7));
+        assert_eq!(last.reason, "not delivered within 1 min 40 s: no answer");
+        assert_eq!(in_words(Duration::from_secs(2 * 86_400)), "2 d");
+    }
+}

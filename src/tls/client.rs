@@ -1,0 +1,241 @@
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::assess::{Usage, assess};
+use super::fault::{TlsFault, handshake_fault};
+use super::pem::Identity;
+use super::trust::TrustSet;
+use crate::connector::{HandshakeFault, TlsFacts, TlsVersion, TrustId};
+use crate::mail::{Domain, UnixMillis};
+
+/// How a connector's outbound handshakes are made.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// Forced: a handshake whose signature does not prove the key breaks. Otherwise it is completed
+    /// and the facts say that nothing was proved: an old peer is better encrypted to than sent to in clear.
+    pub judged: bool,
+    /// Nothing older is offered.
+    pub min_version: TlsVersion,
+    /// The trust anchor sets for which the chain is assessed.
+    pub trust: Vec<(TrustId, Arc<TrustSet>)>,
+    /// What is shown if the peer asks for a certificate.
+    pub identity: Option<Arc<Identity>>,
+}
+
+/// The outbound side of TLS for one connector revision. Sessions are never resumed: a resumed one
+/// would carry an old verdict.
+pub struct ClientSetup {
+    base: ClientConfig,
+    settings: ClientSettings,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientSetup {
+    /// Prepares what all connections of a connector have in common.
+    ///
+    /// # Errors
+    /// [`TlsFault::Setup`] if the TLS library refuses the settings.
+    pub fn new(settings: ClientSettings) -> Result<Self, TlsFault> {
+        const FROM_12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+        const FROM_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+        let provider = super::provider();
+        let algorithms = provider.signature_verification_algorithms;
+        let versions = match settings.min_version {
+            TlsVersion::V12 => FROM_12,
+            TlsVersion::V13 => FROM_13,
+        };
+        let verifier = Arc::new(Recorder::new(settings.judged, algorithms));
+        let mut base = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        base.resumption = Resumption::disabled();
+        Ok(Self { base, settings, algorithms })
+    }
+
+    /// Makes one handshake as the client and says what it showed. `now` is the moment at which the
+    /// chain must hold. The caller limits the time.
+    ///
+    /// # Errors
+    /// The handshake broke, and with it the connection.
+    pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        sni: Option<&Domain>,
+        now: UnixMillis,
+    ) -> Result<(TlsStream<S>, TlsFacts), HandshakeFault> {
+        let mut config = self.base.clone();
+        let recorder = Arc::new(Recorder::new(self.settings.judged, self.algorithms));
+        config.dangerous().set_certificate_verifier(recorder.clone());
+        let certificate = self.settings.identity.as_ref().map(|identity| Arc::clone(identity.certified()));
+        let shower = Arc::new(Shower { certificate, asked: AtomicU8::new(NOT_ASKED) });
+        config.client_auth_cert_resolver = shower.clone();
+        let (name, sent) = server_name(sni);
+        config.enable_sni = sent.is_some();
+
+        let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+        let stream = connected.map_err(|error| handshake_fault(&error))?;
+        let (_, state) = stream.get_ref();
+        let chain = state.peer_certificates().unwrap_or_default();
+        let proved = recorder.proved.load(Ordering::Acquire);
+        let peer = assess(chain, proved, &self.settings.trust, Usage::Server, now);
+        let mut facts = super::channel_facts(state, peer, sent)?;
+        facts.client_certificate = Some(shower.in_words());
+        Ok((stream, facts))
+    }
+}
+
+/// The name for the library, and the one that is sent. The library needs a name even where none
+/// is to be sent; the address stands for "none", is never sent (RFC 6066 §3) and compared with nothing,
+/// because names are judged after the handshake.
+fn server_name(sni: Option<&Domain>) -> (ServerName<'static>, Option<String>) {
+    let name = sni.and_then(|domain| DnsName::try_from(domain.as_str().to_owned()).ok());
+    match name {
+        Some(name) => {
+            let sent = name.as_ref().to_owned();
+            (ServerName::DnsName(name), Some(sent))
+        }
+        None => (ServerName::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST).into()), None),
+    }
+}
+
+/// Accepts every chain, since the connector's requirement judges it by the facts, and notes whether the
+/// handshake signature proved the key.
+struct Recorder {
+    judged: bool,
+    algorithms: WebPkiSupportedAlgorithms,
+    proved: AtomicBool,
+}
+
+impl Recorder {
+    fn new(judged: bool, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self { judged, algorithms, proved: AtomicBool::new(false) }
+    }
+
+    fn record(
+        &self,
+        verified: Result<HandshakeSignatureValid, Error>,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        match verified {
+            Ok(valid) => {
+                self.proved.store(true, Ordering::Release);
+                Ok(valid)
+            }
+            Err(error) if self.judged => Err(error),
+            Err(_) => Ok(HandshakeSignatureValid::assertion()),
+        }
+    }
+}
+
+impl ServerCertVerifier for Recorder {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.record(verify_tls12_signature(message, cert, dss, &self.algorithms))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.record(verify_tls13_signature(message, cert, dss, &self.algorithms))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let mut schemes = self.algorithms.supported_schemes();
+        if !self.judged {
+            // Old peers have nothing better; they are recorded as not having proved their key.
+            schemes.extend([SignatureScheme::ECDSA_SHA1_Legacy, SignatureScheme::RSA_PKCS1_SHA1]);
+        }
+        schemes
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Recorder(judged: {})", self.judged)
+    }
+}
+
+const NOT_ASKED: u8 = 0;
+const NONE_CONFIGURED: u8 = 1;
+const DOES_NOT_FIT: u8 = 2;
+const SENT: u8 = 3;
+
+/// Shows our certificate if it is asked for, and notes what happened.
+struct Shower {
+    certificate: Option<Arc<CertifiedKey>>,
+    asked: AtomicU8,
+}
+
+impl Shower {
+    fn in_words(&self) -> &'static str {
+        match self.asked.load(Ordering::Acquire) {
+            NOT_ASKED => "not asked for",
+            NONE_CONFIGURED => "asked for, none configured",
+            DOES_NOT_FIT => "asked for, ours does not fit the signature schemes asked for",
+            _ => "sent",
+        }
+    }
+}
+
+impl ResolvesClientCert for Shower {
+    fn resolve(
+        &self,
+        _root_hint_subjects: &[&[u8]],
+        sigschemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        let (answer, certificate) = match &self.certificate {
+            None => (NONE_CONFIGURED, None),
+            Some(ours) if ours.key.choose_scheme(sigschemes).is_none() => (DOES_NOT_FIT, None),
+            Some(ours) => (SENT, Some(Arc::clone(ours))),
+        };
+        self.asked.store(answer, Ordering::Release);
+        certificate
+    }
+
+    fn has_certs(&self) -> bool {
+        self.certificate.is_some()
+    }
+}
+
+impl fmt::Debug for Shower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shower({})", self.in_words())
+    }
+}
+
+impl fmt::Debug for ClientSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientSetup({:?})", self.settings)
+    }
+}

@@ -1,0 +1,214 @@
+use std::io;
+use std::path::PathBuf;
+
+use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible};
+
+use crate::connector::HandshakeFault;
+
+/// Why certificates, keys or trust anchors can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsFault {
+    /// There is no such file.
+    #[error("{}: there is no such file; write the path as seen from the configuration file", .0.display())]
+    Missing(PathBuf),
+    /// The file may not be read.
+    #[error("{}: no permission to read it; let the user that runs sealpost read it", .0.display())]
+    NoPermission(PathBuf),
+    /// The file can't be read for another reason.
+    #[error("{}: it can't be read: {source}", file.display())]
+    Unread {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A PEM section is cut off or holds other characters than base64.
+    #[error("{}: it is damaged ({reason}); copy it again, from BEGIN line to END line", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No certificate section.
+    #[error("{}: no certificate in it; it must hold PEM (-----BEGIN CERTIFICATE-----)", .0.display())]
+    NoCertificate(PathBuf),
+    /// A certificate that is none.
+    #[error("{}: certificate number {number} can't be read: {reason}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Which one, counted from 1.
+        number: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No private key section.
+    #[error("{}: no private key in it; it must hold PEM (-----BEGIN PRIVATE KEY-----)", .0.display())]
+    NoKey(PathBuf),
+    /// More than one private key.
+    #[error("{}: {count} private keys in it; leave only the one that belongs to the certificate", file.display())]
+    SeveralKeys {
+        /// The file.
+        file: PathBuf,
+        /// How many.
+        count: usize,
+    },
+    /// A key under a passphrase.
+    #[error("{}: the private key is encrypted; take the passphrase off (openssl pkey -in OLD -out NEW)", .0.display())]
+    EncryptedKey(PathBuf),
+    /// A key of a kind that can't sign handshakes.
+    #[error("{}: the private key can't be used: {reason}; RSA (2048 bits or more), ECDSA and Ed25519 can", file.display())]
+    UnusableKey {
+        /// The file.
+        file: PathBuf,
+        /// What the library said.
+        reason: String,
+    },
+    /// The key belongs to no certificate of the chain.
+    #[error("{}: the private key does not belong to the first certificate of {}; a renewal may have replaced only one of them", key.display(), chain.display())]
+    KeyMismatch {
+        /// The chain's file.
+        chain: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// The key belongs to a certificate that is not the first.
+    #[error("{}: the private key belongs to certificate number {number}; put that one first, then its issuer, and so on", chain.display())]
+    ChainOrder {
+        /// The chain's file.
+        chain: PathBuf,
+        /// Which one, counted from 1.
+        number: usize,
+    },
+    /// A certificate that can't be a trust anchor.
+    #[error("{}: certificate number {number} can't be a trust anchor: {reason}; take it out", file.display())]
+    Anchor {
+        /// The file.
+        file: PathBuf,
+        /// Which one, counted from 1.
+        number: usize,
+        /// What the path check said.
+        reason: String,
+    },
+    /// The operating system has no trust anchor.
+    #[error(
+        "the operating system has no trust anchors ({0}); install its package (ca-certificates), or name a file of your own in [trust]"
+    )]
+    NoSystemAnchors(String),
+    /// The TLS library refuses the settings.
+    #[error("TLS can't be set up: {0}")]
+    Setup(#[from] Error),
+}
+
+impl TlsFault {
+    /// A file that can't be read.
+    pub(super) fn unread(file: &std::path::Path, source: io::Error) -> Self {
+        let file = file.to_owned();
+        if source.kind() == io::ErrorKind::NotFound {
+            return Self::Missing(file);
+        }
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            return Self::NoPermission(file);
+        }
+        Self::Unread { file, source }
+    }
+}
+
+/// How a handshake broke, in words.
+#[must_use]
+pub fn handshake_fault(error: &io::Error) -> HandshakeFault {
+    if let Some(fault) = late_fault(error) {
+        return fault;
+    }
+    let text = if error.kind() == io::ErrorKind::UnexpectedEof {
+        "the connection ended during the handshake".to_owned()
+    } else if error.kind() == io::ErrorKind::ConnectionReset || error.kind() == io::ErrorKind::BrokenPipe {
+        "the peer broke the connection off during the handshake".to_owned()
+    } else {
+        format!("the connection failed during the handshake: {error}")
+    };
+    HandshakeFault(text)
+}
+
+/// The same for an error of a later read: a TLS 1.3 client learns only there that the server refused
+/// its certificate (RFC 8446 §4.4.2.4). `None` if TLS had no part in it.
+#[must_use]
+pub fn late_fault(error: &io::Error) -> Option<HandshakeFault> {
+    let error = error.get_ref()?.downcast_ref::<Error>()?;
+    Some(HandshakeFault(in_words(error)))
+}
+
+fn in_words(error: &Error) -> String {
+    if let Error::AlertReceived(alert) = error {
+        return alert_in_words(*alert);
+    }
+    if let Error::PeerIncompatible(what) = error {
+        return incompatible_in_words(what);
+    }
+    if let Error::InvalidCertificate(what) = error {
+        // Chains are judged after the handshake: only the handshake signature can fail here.
+        return format!("the peer did not prove that it holds the certificate's key: {what}");
+    }
+    if let Error::InvalidMessage(
+        InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+    ) = error
+    {
+        return "the peer sent something that is not TLS".to_owned();
+    }
+    if matches!(error, Error::NoCertificatesPresented) {
+        return "the peer showed no certificate".to_owned();
+    }
+    if matches!(error, Error::DecryptError) {
+        return "a record can't be decrypted; something on the way may have changed it".to_owned();
+    }
+    error.to_string()
+}
+
+fn alert_in_words(alert: AlertDescription) -> String {
+    let meaning = if alert == AlertDescription::HandshakeFailure {
+        "; usually no cipher suite or key exchange in common"
+    } else if alert == AlertDescription::ProtocolVersion {
+        "; it does not speak the TLS versions offered"
+    } else if alert == AlertDescription::CertificateRequired {
+        "; it wants a client certificate"
+    } else if alert == AlertDescription::UnknownCA {
+        "; it does not know the issuer of our certificate"
+    } else if alert == AlertDescription::UnrecognisedName {
+        "; it does not know the name asked for"
+    } else {
+        ""
+    };
+    format!("the peer sent the alert {alert:?}{meaning}")
+}
+
+fn incompatible_in_words(what: &PeerIncompatible) -> String {
+    use PeerIncompatible as P;
+    if matches!(
+        what,
+        P::ServerDoesNotSupportTls12Or13
+            | P::Tls12NotOffered
+            | P::Tls12NotOfferedOrEnabled
+            | P::SupportedVersionsExtensionRequired
+    ) {
+        return "the peer speaks no TLS 1.2 or later".to_owned();
+    }
+    if *what == P::ServerTlsVersionIsDisabledByOurConfig {
+        return "the peer speaks only a TLS version that the connector does not allow".to_owned();
+    }
+    if *what == P::NoCipherSuitesInCommon {
+        return "no cipher suite in common".to_owned();
+    }
+    if matches!(what, P::NoKxGroupsInCommon | P::NamedGroupsExtensionRequired | P::NoEcPointFormatsInCommon) {
+        return "no key exchange group in common".to_owned();
+    }
+    if matches!(
+        what,
+        P::NoSignatureSchemesInCommon
+            | P::NoCertificateRequestSignatureSchemesInCommon
+            | P::SignatureAlgorithmsExtensionRequired
+    ) {
+        return "no signature scheme in common".to_owned();
+    }
+    format!("the peer is incompatible: {what:?}")
+}

@@ -1,0 +1,146 @@
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::sign::SingleCertAndKey;
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::assess::{Usage, assess};
+use super::fault::{TlsFault, handshake_fault};
+use super::pem::Identity;
+use super::trust::TrustSet;
+use crate::connector::{HandshakeFault, TlsFacts, TrustId};
+use crate::mail::UnixMillis;
+
+/// How a listener's handshakes are made.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// What is shown to clients.
+    pub identity: Arc<Identity>,
+    /// Whether clients are asked for a certificate; none of them must have one.
+    pub ask_client: bool,
+    /// The trust anchor sets for which a client's chain is assessed.
+    pub trust: Vec<(TrustId, Arc<TrustSet>)>,
+}
+
+/// The inbound side of TLS for one listener: TLS 1.2 and 1.3, no tickets, no resumption.
+pub struct ServerSetup {
+    acceptor: TlsAcceptor,
+    trust: Vec<(TrustId, Arc<TrustSet>)>,
+}
+
+impl ServerSetup {
+    /// Prepares what all connections of a listener have in common.
+    ///
+    /// # Errors
+    /// [`TlsFault::Setup`] if the TLS library refuses the settings.
+    pub fn new(settings: ServerSettings) -> Result<Self, TlsFault> {
+        let provider = super::provider();
+        let algorithms = provider.signature_verification_algorithms;
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+        let builder = if settings.ask_client {
+            builder.with_client_cert_verifier(Arc::new(AnyClient { algorithms }))
+        } else {
+            builder.with_no_client_auth()
+        };
+        let ours = SingleCertAndKey::from(Arc::clone(settings.identity.certified()));
+        let mut config = builder.with_cert_resolver(Arc::new(ours));
+        // A resumed session would carry the verdict of an older table.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), trust: settings.trust })
+    }
+
+    /// Makes one handshake as the server and says what it showed. `now` is the moment at which a
+    /// client's chain must hold. The caller limits the time.
+    ///
+    /// # Errors
+    /// The handshake broke, and with it the connection.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        now: UnixMillis,
+    ) -> Result<(TlsStream<S>, TlsFacts), HandshakeFault> {
+        let accepted = self.acceptor.accept(stream).await;
+        let stream = accepted.map_err(|error| handshake_fault(&error))?;
+        let (_, state) = stream.get_ref();
+        let chain = state.peer_certificates().unwrap_or_default();
+        // The handshake would have broken on a signature that does not prove the key.
+        let peer = assess(chain, true, &self.trust, Usage::ClientOrServer, now);
+        let sni = state.server_name().map(str::to_owned);
+        let facts = super::channel_facts(state, peer, sni)?;
+        Ok((stream, facts))
+    }
+}
+
+/// Asks for a certificate, accepts any chain or none, and insists on the proof of the key: who may
+/// submit what is decided at MAIL FROM, by the facts.
+struct AnyClient {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for AnyClient {
+    fn offer_client_auth(&self) -> bool {
+        true
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// No hints: a client picks by them, and would keep back a certificate that a connector accepts.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl fmt::Debug for AnyClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnyClient")
+    }
+}
+
+impl fmt::Debug for ServerSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerSetup({} trust anchor sets)", self.trust.len())
+    }
+}

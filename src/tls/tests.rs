@@ -1,0 +1,336 @@
+//! Handshakes between our own two sides over a pipe in memory, and files with mistakes in them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+use crate::connector::{ChainVerdict, TrustId};
+use crate::mail::{Domain, UnixMillis};
+
+/// 2027-01-15.
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+struct Mint {
+    folder: TempDir,
+    ca: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Mint {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "Test root");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Self { folder: TempDir::new().unwrap(), ca }
+    }
+
+    fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// Chain and key as PEM.
+    fn leaf(&self, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = params(change);
+        (params.signed_by(&key, &self.ca).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn identity(&self, change: impl FnOnce(&mut CertificateParams)) -> Arc<Identity> {
+        let (chain, key) = self.leaf(change);
+        let (chain, key) = (self.file("i.crt", &chain), self.file("i.key", &key));
+        Arc::new(Identity::load(&chain, &key).unwrap())
+    }
+
+    fn trust(&self) -> Vec<(TrustId, Arc<TrustSet>)> {
+        let set = TrustSet::load(&self.file("root.pem", &self.ca.pem())).unwrap();
+        assert_eq!(set.count(), 1);
+        vec![(TrustId("root".into()), Arc::new(set))]
+    }
+}
+
+fn params(change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
+    let names = ["mx.example", "*.mx.example", "192.0.2.7"].map(str::to_owned);
+    let mut params = CertificateParams::new(names).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "cn.example");
+    change(&mut params);
+    params
+}
+
+fn as_is(_: &mut CertificateParams) {}
+
+fn client(judged: bool, trust: Vec<(TrustId, Arc<TrustSet>)>) -> ClientSettings {
+    ClientSettings { judged, min_version: TlsVersion::V12, trust, identity: None }
+}
+
+fn plain_server(identity: Arc<Identity>) -> ServerSetup {
+    ServerSetup::new(ServerSettings { identity, ask_client: false, trust: Vec::new() }).unwrap()
+}
+
+/// Both ends' facts or faults; where both stand, an octet goes each way.
+async fn shake(
+    client: &ClientSetup,
+    server: &ServerSetup,
+    sni: Option<&str>,
+) -> (Result<TlsFacts, String>, Result<TlsFacts, String>) {
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let sni = sni.map(|name| Domain::parse(name).unwrap());
+    let ours = async {
+        let (mut stream, facts) = client.connect(near, sni.as_ref(), NOW).await.map_err(|f| f.0)?;
+        stream.write_all(b"?").await.unwrap();
+        stream.read_u8().await.map_err(|e| late_fault(&e).map_or_else(|| e.to_string(), |f| f.0))?;
+        Ok(facts)
+    };
+    let theirs = async {
+        let (mut stream, facts) = server.accept(far, NOW).await.map_err(|f| f.0)?;
+        stream.write_all(b"!").await.unwrap();
+        stream.read_u8().await.map_err(|e| late_fault(&e).map_or_else(|| e.to_string(), |f| f.0))?;
+        Ok(facts)
+    };
+    tokio::join!(ours, theirs)
+}
+
+fn describe(peer: &PeerCertificate) -> String {
+    let facts = match peer {
+        PeerCertificate::NotShown => return "not shown".to_owned(),
+        PeerCertificate::Unreadable(why) => return format!("unreadable: {why}"),
+        PeerCertificate::Shown(facts) => facts,
+    };
+    let chain = facts.chain.values().next().map_or("unasked".to_owned(), |verdict| match verdict {
+        ChainVerdict::Trusted => "trusted".to_owned(),
+        ChainVerdict::Faulty(fault) => fault.token().to_owned(),
+    });
+    format!("{} {chain}", if facts.proved { "proved" } else { "unproved" })
+}
+
+#[track_caller]
+fn check_chain(usage: Usage, change: impl FnOnce(&mut CertificateParams), expected: &str) {
+    let mint = Mint::new();
+    let (chain, _) = mint.leaf(change);
+    let chain = pem::certificates(&mint.file("c.pem", &chain)).unwrap();
+    assert_eq!(describe(&assess(&chain, true, &mint.trust(), usage, NOW)), expected);
+}
+
+#[test]
+fn a_chain_is_assessed_for_each_set() {
+    use ExtendedKeyUsagePurpose::{ClientAuth, EmailProtection, ServerAuth};
+    let purpose = |purpose| move |p: &mut CertificateParams| p.extended_key_usages = vec![purpose];
+    check_chain(Usage::Server, as_is, "proved trusted");
+    check_chain(Usage::Server, |p| p.not_after = date_time_ymd(2026, 1, 1), "proved certificate-expired");
+    check_chain(
+        Usage::Server,
+        |p| p.not_before = date_time_ymd(2028, 1, 1),
+        "proved certificate-not-yet-valid",
+    );
+    let ca = |p: &mut CertificateParams| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    check_chain(Usage::Server, ca, "proved ca-as-end-entity");
+    check_chain(Usage::Server, purpose(ServerAuth), "proved trusted");
+    check_chain(Usage::Server, purpose(ClientAuth), "proved wrong-purpose");
+    check_chain(Usage::ClientOrServer, purpose(ClientAuth), "proved trusted");
+    check_chain(Usage::ClientOrServer, purpose(ServerAuth), "proved trusted");
+    check_chain(Usage::ClientOrServer, purpose(EmailProtection), "proved wrong-purpose");
+    let expired_client = |p: &mut CertificateParams| {
+        p.extended_key_usages = vec![ServerAuth];
+        p.not_after = date_time_ymd(2026, 1, 1);
+    };
+    check_chain(Usage::ClientOrServer, expired_client, "proved certificate-expired");
+}
+
+#[test]
+fn foreign_self_signed_forged_and_unreadable_chains_are_told_apart() {
+    let (mint, other) = (Mint::new(), Mint::new());
+    let told =
+        |chain: &[CertificateDer<'_>]| describe(&assess(chain, true, &mint.trust(), Usage::Server, NOW));
+    let der = |pem: &str| pem::certificates(&mint.file("c.pem", pem)).unwrap();
+
+    let own = params(as_is).self_signed(&KeyPair::generate().unwrap()).unwrap();
+    assert_eq!(told(&[own.der().clone()]), "proved unknown-issuer");
+    // The other root bears the same name and has another key.
+    assert_eq!(told(&der(&other.leaf(as_is).0)), "proved chain-bad-signature");
+    assert_eq!(told(&[]), "not shown");
+    assert!(told(&[CertificateDer::from(vec![0x30, 0x03, 1, 2, 3])]).starts_with("unreadable: "));
+    let no_sets = assess(&der(&mint.leaf(as_is).0), false, &[], Usage::Server, NOW);
+    assert_eq!(describe(&no_sets), "unproved unasked");
+}
+
+#[test]
+fn names_come_from_the_subject_alternative_name_alone() {
+    let mint = Mint::new();
+    let facts = mint.identity(as_is).facts().clone();
+    assert_eq!(facts.names_text(), "mx.example, *.mx.example, 192.0.2.7");
+    assert!(facts.subject.contains("cn.example") && facts.issuer.contains("Test root"), "{facts:?}");
+    assert_eq!(facts.sha256.len(), 64);
+    let bare = mint.identity(|p| p.subject_alt_names.clear());
+    assert_eq!(bare.facts().names_text(), "no subjectAltName");
+    let odd = mint.identity(|p| {
+        p.distinguished_name.push(DnType::OrganizationName, "two\r\nlines");
+    });
+    assert!(!odd.facts().subject.contains(['\r', '\n']), "{:?}", odd.facts().subject);
+}
+
+#[tokio::test]
+async fn a_good_handshake_shows_version_suite_group_name_and_peer() {
+    let mint = Mint::new();
+    let server = plain_server(mint.identity(as_is));
+    let setup = ClientSetup::new(client(true, mint.trust())).unwrap();
+    let (ours, theirs) = shake(&setup, &server, Some("mx.example")).await;
+    let (ours, theirs) = (ours.unwrap(), theirs.unwrap());
+    assert_eq!(describe(&ours.peer), "proved trusted");
+    assert_eq!(ours.channel_text(), "version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384 group=X25519MLKEM768");
+    assert_eq!(ours.client_certificate, Some("not asked for"));
+    assert_eq!((ours.sni.as_deref(), theirs.sni.as_deref()), (Some("mx.example"), Some("mx.example")));
+    assert_eq!(theirs.peer, PeerCertificate::NotShown);
+    assert_eq!(theirs.channel_text(), ours.channel_text());
+
+    let (ours, theirs) = shake(&setup, &server, None).await;
+    assert_eq!((ours.unwrap().sni, theirs.unwrap().sni), (None, None));
+}
+
+#[tokio::test]
+async fn a_faulty_chain_never_breaks_the_handshake() {
+    let mint = Mint::new();
+    let server = plain_server(mint.identity(|p| p.not_after = date_time_ymd(2026, 1, 1)));
+    for judged in [true, false] {
+        let setup = ClientSetup::new(client(judged, mint.trust())).unwrap();
+        let facts = shake(&setup, &server, None).await.0.unwrap();
+        assert_eq!(describe(&facts.peer), "proved certificate-expired");
+    }
+}
+
+/// A chain with another's key, which no [`Identity`] can be.
+fn stolen(mint: &Mint) -> SingleCertAndKey {
+    let chain = pem::certificates(&mint.file("s.crt", &mint.leaf(as_is).0)).unwrap();
+    let key = PrivateKeyDer::try_from(KeyPair::generate().unwrap().serialize_der()).unwrap();
+    let key = provider().key_provider.load_private_key(key).unwrap();
+    CertifiedKey::new(chain, key).into()
+}
+
+#[tokio::test]
+async fn an_unproved_server_key_breaks_a_judged_handshake_and_is_recorded_otherwise() {
+    let mint = Mint::new();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(stolen(&mint)));
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        for (judged, expected) in [
+            (true, "the peer did not prove that it holds the certificate's key: BadSignature"),
+            (false, "unproved trusted"),
+        ] {
+            let setup = ClientSetup::new(client(judged, mint.trust())).unwrap();
+            let (near, far) = tokio::io::duplex(1 << 16);
+            let (ours, _) = tokio::join!(setup.connect(near, None, NOW), acceptor.accept(far));
+            let told = ours.map_or_else(|fault| fault.0, |(_, facts)| describe(&facts.peer));
+            assert_eq!(told.replace("bad signature", "BadSignature"), expected, "{version:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unproved_client_key_breaks_the_handshake() {
+    let mint = Mint::new();
+    let settings = ServerSettings { identity: mint.identity(as_is), ask_client: true, trust: mint.trust() };
+    let server = ServerSetup::new(settings).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(mint.ca.der().clone()).unwrap();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_client_cert_resolver(Arc::new(stolen(&mint)));
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let name = ServerName::try_from("mx.example").unwrap();
+        let (_, theirs) = tokio::join!(connector.connect(name, near), server.accept(far, NOW));
+        let fault = theirs.expect_err("the key is not proved").0;
+        assert!(fault.starts_with("the peer did not prove"), "{version:?}: {fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_when_asked_for_and_assessed() {
+    let mint = Mint::new();
+    let ours = mint.identity(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+    let asking = ServerSettings { identity: mint.identity(as_is), ask_client: true, trust: mint.trust() };
+    let asking = ServerSetup::new(asking).unwrap();
+    let quiet = plain_server(mint.identity(as_is));
+    for min_version in [TlsVersion::V12, TlsVersion::V13] {
+        let with = ClientSettings { identity: Some(ours.clone()), min_version, ..client(true, mint.trust()) };
+        let with = ClientSetup::new(with).unwrap();
+        let without = ClientSetup::new(ClientSettings { min_version, ..client(true, mint.trust()) }).unwrap();
+        for (client, server, note, peer) in [
+            (&with, &asking, "sent", "proved trusted"),
+            (&without, &asking, "asked for, none configured", "not shown"),
+            (&with, &quiet, "not asked for", "not shown"),
+        ] {
+            let (near, far) = shake(client, server, Some("mx.example")).await;
+            assert_eq!(near.unwrap().client_certificate, Some(note));
+            assert_eq!(describe(&far.unwrap().peer), peer);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_older_than_allowed_is_spoken() {
+    let mint = Mint::new();
+    let config = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(mint.identity(as_is).certified().clone())));
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    for (min_version, expected) in [
+        (TlsVersion::V12, "TLSv1.2"),
+        (
+            TlsVersion::V13,
+            "the peer sent the alert ProtocolVersion; it does not speak the TLS versions offered",
+        ),
+    ] {
+        let setup = ClientSetup::new(ClientSettings { min_version, ..client(true, mint.trust()) }).unwrap();
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let (ours, _) = tokio::join!(setup.connect(near, None, NOW), acceptor.accept(far));
+        assert_eq!(ours.map_or_else(|fault| fault.0, |(_, facts)| facts.version.to_string()), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_tls_is_named() {
+    let mint = Mint::new();
+    let setup = ClientSetup::new(client(false, Vec::new())).unwrap();
+    let server = plain_server(mint.identity(as_is));
+    for (answer, expected) in [
+        ("220 mx.example ESMTP\r\n", "the peer sent something that is not TLS"),
+        ("", "the connection ended during the handshake"),
+    ] {
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        let talk = async move {
+            let mut hello = [0; 5];
+            far.read_exact(&mut hello).await.unwrap();
+            far.write_all(answer.as_bytes()).await.unwrap();
+            far.shutdown().await.unwrap();
+            far.read_to_end(&mut Vec::new()).await.unwrap();
+        };
+        let (ours, ()) = tokio::join!(async { setup.connect(near, None, NOW).await.err() }, talk);
+        assert_eq!(ours.unwrap().0, expected);
+    }
+    let (mut near, far) = tokio::io::duplex(1 << 16);
+    near.write_all(b"EHLO mx.example\r\n").await.unwrap();
+    let fault = server.accept(far, NOW).await.expect_err("no handshake").0;
+    assert_eq!(fault, "the peer sent something that is not TLS");
+}

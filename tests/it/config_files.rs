@@ -1,0 +1,311 @@
+//! Every configuration file of the repository: the one with every key, the examples, and one
+//! for each kind of mistake.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use sealpost::config::{self, Config};
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder with `tls/`, whose certificates come from a root of its own.
+fn minted() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tls = folder.path().join("tls");
+    fs::create_dir(&tls).expect("tls/");
+    let mut root = CertificateParams::new(Vec::new()).expect("parameters");
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(root, KeyPair::generate().expect("a key")).expect("a root");
+    let (key, other) = (KeyPair::generate().expect("a key"), KeyPair::generate().expect("a key"));
+    let current = CertificateParams::new(vec!["gw1.contoso.example".to_owned()]).expect("parameters");
+    let mut expired = current.clone();
+    expired.not_before = date_time_ymd(2020, 1, 1);
+    expired.not_after = date_time_ymd(2021, 1, 1);
+    let signed = |params: CertificateParams| params.signed_by(&key, &root).expect("signed").pem();
+    write_private(&tls.join("gw.crt"), &signed(current));
+    write_private(&tls.join("expired.crt"), &signed(expired));
+    write_private(&tls.join("gw.key"), &key.serialize_pem());
+    write_private(&tls.join("other.key"), &other.serialize_pem());
+    for name in ["root.pem", "fabrikam-root.pem"] {
+        write_private(&tls.join(name), &root.pem());
+    }
+    folder
+}
+
+fn write_private(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(path, text).expect("written");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("made private");
+}
+
+fn load_in(folder: &TempDir, text: &str) -> Result<Config, config::Faults> {
+    let path = folder.path().join("input.toml");
+    fs::write(&path, text).expect("written");
+    config::load(&path)
+}
+
+/// What an operator reads: the faults, or else the warnings.
+fn told(folder: &TempDir, text: &str) -> String {
+    let told = match load_in(folder, text) {
+        Err(faults) => faults.to_string(),
+        Ok(config) => config.warnings.iter().map(|w| format!("warning: {w}")).collect::<Vec<_>>().join("\n"),
+    };
+    format!("{}\n", told.replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[test]
+fn each_mistake_is_told_with_its_place_and_its_remedy() {
+    let folder = minted();
+    let mut cases: Vec<PathBuf> = fs::read_dir(repository().join("tests/data/bad-config"))
+        .expect("the folder of mistakes")
+        .map(|entry| entry.expect("a case").path())
+        .collect();
+    cases.sort();
+    assert!(cases.len() >= 30, "{} cases", cases.len());
+    let rewrite = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut wrong = Vec::new();
+    for case in cases {
+        let input = fs::read_to_string(case.join("input.toml")).expect("input.toml");
+        let got = told(&folder, &input);
+        if rewrite {
+            fs::write(case.join("expected.txt"), &got).expect("written");
+        }
+        let expected = fs::read_to_string(case.join("expected.txt")).unwrap_or_default();
+        if got != expected || got.trim().is_empty() {
+            wrong.push(format!("{}\nexpected:\n{expected}got:\n{got}", case.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(!folder.path().join("data").exists(), "loading creates nothing");
+}
+
+#[test]
+fn faults_name_the_file_and_can_show_the_line() {
+    let folder = minted();
+    let faults = load_in(&folder, "[server]\nnmae = 1\n").err().expect("a fault");
+    let [fault] = faults.list() else { panic!("one fault, not {faults}") };
+    assert_eq!((fault.line, fault.column), (2, 1));
+    assert!(fault.message.contains("did you mean \"name\"?"), "{fault}");
+    assert!(format!("{fault:#}").ends_with("\n    nmae = 1\n    ^"), "{fault:#}");
+}
+
+#[test]
+fn a_file_beyond_the_limit_or_without_utf8_is_refused() {
+    let folder = minted();
+    let long = format!("#{}\n", "x".repeat(1 << 20));
+    assert!(told(&folder, &long).contains("more than 1048576 octets"));
+    let path = folder.path().join("latin1.toml");
+    fs::write(&path, b"# \xe4\n").expect("written");
+    assert!(config::load(&path).err().expect("a fault").to_string().contains("not UTF-8"));
+    let gone = config::load(&folder.path().join("gone.toml")).err().expect("a fault");
+    assert!(gone.to_string().contains("gone.toml: can't be read"), "{gone}");
+}
+
+fn shipped() -> String {
+    fs::read_to_string(repository().join("config/sealpost.toml")).expect("config/sealpost.toml")
+}
+
+/// The shipped file with some keys uncommented: those of the tables that `keys` says yes to.
+fn uncommented(text: &str, wanted: impl Fn(&str, &str) -> bool) -> String {
+    let mut table = String::new();
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let bare = line.strip_prefix('#').unwrap_or(line);
+        if bare.starts_with('[') {
+            table = bare.trim_matches(['[', ']']).to_owned();
+        }
+        let key = commented_key(line);
+        let is_wanted = match key {
+            Some(key) => wanted(&table, key),
+            None => line.starts_with("#[") && wanted(&table, ""),
+        };
+        lines.push(if is_wanted { bare } else { line });
+    }
+    lines.join("\n")
+}
+
+/// The key of a line like `#key = value`.
+fn commented_key(line: &str) -> Option<&str> {
+    let (key, _) = line.strip_prefix('#')?.split_once(" = ")?;
+    let is_key = !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    is_key.then_some(key)
+}
+
+/// Keys that only have a meaning beside another one, or that have no default.
+const CONDITIONAL: &[&str] = &[
+    "certificate",
+    "require",
+    "peer_names",
+    "trust",
+    "min_version",
+    "client_certificate",
+    "on_failure",
+    "on_handshake_failure",
+    "servers",
+];
+
+fn in_force(folder: &TempDir, text: &str) -> Value {
+    match load_in(folder, text) {
+        Ok(config) => config.in_force(),
+        Err(faults) => panic!("{faults}"),
+    }
+}
+
+#[test]
+fn the_shipped_file_loads_and_creates_nothing() {
+    let path = repository().join("config/sealpost.toml");
+    let config = match config::load(&path) {
+        Ok(config) => config,
+        Err(faults) => panic!("{faults}"),
+    };
+    assert_eq!(config.warnings, []);
+    assert_eq!(config.control, Path::new("/var/lib/sealpost/control.sock"));
+    assert!(config.trust.is_empty(), "no connector of it judges a chain");
+}
+
+#[test]
+fn every_commented_key_stands_at_its_default() {
+    let folder = minted();
+    // `[queue]` is where the keys that outbound connectors inherit have their default; under
+    // forced TLS the inherited ones differ.
+    let plain = |table: &str, key: &str| {
+        !key.is_empty()
+            && !table.starts_with("certificate")
+            && !table.starts_with("trust")
+            && (key == "on_handshake_failure" || !CONDITIONAL.contains(&key))
+    };
+    let before = in_force(&folder, &shipped());
+    let all = uncommented(&shipped(), plain);
+    assert!(all.matches('\n').count() > 100 && all != shipped());
+    assert_eq!(in_force(&folder, &all), before);
+}
+
+#[test]
+fn every_commented_key_of_forced_tls_stands_at_its_default() {
+    let folder = minted();
+    let forced = shipped().replace("tls = \"opportunistic\"", "tls = \"forced\"");
+    let names =
+        |_: &str, key: &str| ["", "chain", "key", "anchors", "peer_names", "certificate"].contains(&key);
+    let base = uncommented(&forced, names).replace("tls = \"off\"", "tls = \"starttls\"");
+    let before = in_force(&folder, &base);
+    let all = uncommented(&base, |_, key| ["require", "trust", "min_version", "on_failure"].contains(&key));
+    assert_eq!(all.matches("\nrequire = ").count(), 2);
+    assert_eq!(all.matches("\ntrust = ").count(), 2);
+    assert_eq!(in_force(&folder, &all), before);
+    // What has no default is a key all the same.
+    in_force(&folder, &uncommented(&all, |_, key| ["client_certificate", "servers"].contains(&key)));
+}
+
+#[test]
+fn every_example_loads_without_a_warning() {
+    let folder = minted();
+    let mut seen = BTreeSet::new();
+    for entry in fs::read_dir(repository().join("config/examples")).expect("the examples") {
+        let path = entry.expect("an example").path();
+        let text = fs::read_to_string(&path).expect("an example");
+        assert_eq!(told(&folder, &text), "\n", "{}", path.display());
+        seen.insert(path.file_name().expect("a name").to_string_lossy().into_owned());
+    }
+    let expected = ["hybrid-lab.toml", "partner-forced.toml", "smart-host.toml"];
+    assert_eq!(seen, expected.map(str::to_owned).into());
+}
+
+/// `table.key` for every key of the shipped file.
+fn keys_of_the_file() -> BTreeSet<String> {
+    let mut table = String::new();
+    let mut keys = BTreeSet::new();
+    for line in shipped().lines() {
+        let bare = line.strip_prefix('#').unwrap_or(line);
+        if bare.starts_with('[') {
+            let name = bare.trim_matches(['[', ']']);
+            table = name.split('.').next().unwrap_or(name).to_owned();
+            continue;
+        }
+        if let Some((key, _)) = bare.split_once(" = ")
+            && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        {
+            keys.insert(format!("{table}.{key}"));
+        }
+    }
+    keys
+}
+
+/// `table.key` for every key of the schema, as its own message about an unknown key lists them.
+fn keys_of_the_schema() -> BTreeSet<String> {
+    let listed = |text: &str| -> Vec<String> {
+        let faults = config::load_text(text, Path::new("."), Path::new("f")).err().expect("unknown key");
+        let message = faults.to_string();
+        let (_, known) = message.split_once("here can stand ").expect("the known keys");
+        let known = known.split(';').next().unwrap_or(known);
+        known.split(", ").map(|key| key.trim_matches('"').to_owned()).collect()
+    };
+    let mut keys = BTreeSet::new();
+    for table in listed("zzzzzzzz = 1\n") {
+        let header = match table.as_str() {
+            "listener" | "inbound" | "outbound" => format!("[[{table}]]"),
+            "certificate" | "trust" => format!("[{table}.x]"),
+            _ => format!("[{table}]"),
+        };
+        keys.extend(
+            listed(&format!("{header}\nzzzzzzzz = 1\n")).into_iter().map(|key| format!("{table}.{key}")),
+        );
+    }
+    keys
+}
+
+/// `table.key` for every row of a table in the document: under a heading that names the table,
+/// a row that begins with the key.
+fn keys_of_the_document() -> BTreeSet<String> {
+    let text = fs::read_to_string(repository().join("docs/configuration.md")).expect("docs/configuration.md");
+    let mut table = String::new();
+    let mut keys = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            let name = heading.split('`').nth(1).unwrap_or_default();
+            let name = name.trim_matches(['[', ']']);
+            table = name.split('.').next().unwrap_or(name).to_owned();
+        } else if let Some(row) = line.strip_prefix("| `")
+            && let Some((key, _)) = row.split_once('`')
+        {
+            keys.insert(format!("{table}.{key}"));
+        }
+    }
+    keys
+}
+
+#[test]
+fn the_schema_the_shipped_file_and_the_document_name_the_same_keys() {
+    let schema = keys_of_the_schema();
+    assert!(schema.len() > 60, "{} keys", schema.len());
+    assert_eq!(keys_of_the_file(), schema);
+    assert_eq!(keys_of_the_document(), schema);
+}
+
+#[test]
+fn a_revision_follows_settings_and_files() {
+    let folder = minted();
+    let text = |expire: &str| {
+        format!(
+            "[server]\nname = \"gw1.contoso.example\"\ndata_dir = \"data\"\n\
+             postmaster = \"postmaster@contoso.example\"\n[trust.a]\nanchors = \"tls/root.pem\"\n\
+             [[outbound]]\nname = \"out\"\ndomains = [\"*\"]\nnext_hop = \"mx\"\ntls = \"forced\"\n\
+             trust = [\"a\"]\nexpire = \"{expire}\"\n"
+        )
+    };
+    let revision = |text: &str| match load_in(&folder, text) {
+        Ok(config) => config.outbound.first().expect("a connector").revision,
+        Err(faults) => panic!("{faults}"),
+    };
+    let first = revision(&text("24h"));
+    assert_eq!(revision(&text("1d")), first, "the same, written otherwise");
+    assert_ne!(revision(&text("23h")), first, "another setting");
+    let other = minted();
+    fs::copy(other.path().join("tls/root.pem"), folder.path().join("tls/root.pem")).expect("copied");
+    assert_ne!(revision(&text("24h")), first, "another trust anchor of the same name");
+}
