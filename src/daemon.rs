@@ -75,7 +75,7 @@ pub enum StartFault {
 /// # Errors
 /// [`StartFault`]; nothing is left running then.
 pub async fn start(config: Config) -> Result<Running, StartFault> {
-    let journal = Arc::new(Journal::default());
+    let journal = Arc::new(Journal);
     let clock = Clock::start();
     let server_setups = server_setups(&config)?;
     let client_setups = Arc::new(ArcSwap::from_pointee(client_setups(&config)?));
@@ -94,7 +94,7 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
     let ourselves = listening.iter().map(|(_, address)| *address).collect();
     let courier =
         Courier::new(config.deliver, Arc::clone(&live), dns, client_setups, ourselves, Arc::clone(&journal));
-    let carrier: Arc<dyn Carrier> = Arc::clone(&courier) as Arc<dyn Carrier>;
+    let carrier: Arc<dyn Carrier> = courier.clone();
     let scheduler = Scheduler::new(
         config.scheduler,
         Arc::clone(&live),

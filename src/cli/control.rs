@@ -55,14 +55,13 @@ async fn exchange(
 
 fn unreachable_daemon(socket: &Path, fault: &io::Error) -> Failure {
     let socket = socket.display();
-    let message = match fault.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            format!("no daemon answers at {socket}; start it with `sealpost run`")
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("{socket} belongs to the daemon's user; run this as that user or as root")
-        }
-        _ => format!("{socket}: {fault}"),
+    let kind = fault.kind();
+    let message = if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::ConnectionRefused {
+        format!("no daemon answers at {socket}; start it with `sealpost run`")
+    } else if kind == io::ErrorKind::PermissionDenied {
+        format!("{socket} belongs to the daemon's user; run this as that user or as root")
+    } else {
+        format!("{socket}: {fault}")
     };
     Failure::new(EXIT_UNAVAILABLE, message)
 }

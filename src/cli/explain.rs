@@ -45,7 +45,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config.config)
         .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
     let table = Table::new(Generation(1), config.inbound.clone(), config.outbound.clone());
-    let to = args.to.as_deref().map(|text| parse_mailbox(text)).transpose()?;
+    let to = args.to.as_deref().map(parse_mailbox).transpose()?;
     let mut answer = serde_json::Map::new();
     let mut lines = Vec::new();
     let mut yes = true;
