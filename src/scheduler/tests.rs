@@ -237,7 +237,7 @@ fn one_message_probes_a_lane_and_a_success_opens_it() {
     w.act(|queue, at| queue.loaded(vec![(LaneKey("out/b.example".into()), at.now)], at));
     assert_eq!(w.out.fetches.pop().map(|f| f.limit), Some(10), "an empty lane was forgotten");
 
-    let due = Due { leased: vec![w.leased(2, &["a@b.example"])], next_at: Some(w.now) };
+    let due = Due { leased: vec![w.leased(2, &["a@b.example"])], next_at: None };
     w.act(|queue, at| queue.fetched(&key, Some(due), at));
     let seat = w.seat();
     let (ticket, _) = w.take(seat).unwrap();
