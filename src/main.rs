@@ -1,3 +1,9 @@
 //! The `sealpost` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    sealpost::cli::Command::parse().run()
+}

@@ -1,1 +1,94 @@
-//! The verbs of the command line, one file each.
+//! The verbs of the command line, one file each. A verb reads its arguments, asks the library or
+//! the running daemon, prints, and says how it went by its exit code.
+
+mod check;
+mod control;
+mod explain;
+mod lab;
+mod print;
+mod queue;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// An SMTP relay that enforces opportunistic or forced TLS for each connector, and says why.
+#[derive(Debug, Parser)]
+#[command(name = "sealpost", version, max_term_width = 100)]
+pub struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the relay.
+    Run(ConfigArg),
+    /// Check the configuration without starting anything.
+    Check(check::CheckArgs),
+    /// Say which connector would decide, and how, without a network.
+    Explain(explain::ExplainArgs),
+    /// See and change the queue of the running relay.
+    Queue(queue::QueueArgs),
+    /// Run a gateway with good and bad partners on loopback, send real mail, and show what became of it.
+    Lab(lab::LabArgs),
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+struct ConfigArg {
+    /// The configuration file.
+    #[arg(long, short, value_name = "FILE", default_value = "/etc/sealpost/sealpost.toml")]
+    config: PathBuf,
+}
+
+impl Command {
+    /// Does what was asked for.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let done = match self.verb {
+            Verb::Run(args) => run::run(&args),
+            Verb::Check(args) => check::check(&args),
+            Verb::Explain(args) => explain::explain(&args),
+            Verb::Queue(args) => queue::queue(args),
+            Verb::Lab(args) => lab::lab(args),
+        };
+        match done {
+            Ok(code) => code,
+            Err(failure) => {
+                print::complain(&failure.message);
+                ExitCode::from(failure.exit)
+            }
+        }
+    }
+}
+
+/// A verb that could not be done.
+#[derive(Debug)]
+struct Failure {
+    /// What to say on standard error.
+    message: String,
+    /// 1: the answer is no; 64 to 78: sysexits.
+    exit: u8,
+}
+
+impl Failure {
+    fn new(exit: u8, message: impl ToString) -> Self {
+        Self { message: message.to_string(), exit }
+    }
+}
+
+/// The answer is "no", or there is a finding.
+const EXIT_NO: u8 = 1;
+/// EX_UNAVAILABLE: the daemon can't be reached.
+const EXIT_UNAVAILABLE: u8 = 69;
+/// EX_OSERR: an address can't be bound, a thread can't be started.
+const EXIT_OS: u8 = 71;
+/// EX_IOERR: the spool broke while running.
+const EXIT_IO: u8 = 74;
+/// EX_TEMPFAIL: another process holds the spool.
+const EXIT_TEMPORARY: u8 = 75;
+/// EX_CONFIG: the configuration has mistakes.
+const EXIT_CONFIG: u8 = 78;

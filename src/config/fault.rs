@@ -52,6 +52,13 @@ impl Faults {
         Self(vec![fault])
     }
 
+    /// The faults as JSON: file, line, column, message.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let one = |f: &Fault| serde_json::json!({ "file": f.file, "line": f.line, "column": f.column, "message": f.message });
+        self.0.iter().map(one).collect()
+    }
+
     /// The faults, in the order of the file.
     #[must_use]
     pub fn list(&self) -> &[Fault] {

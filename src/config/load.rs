@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -81,6 +81,22 @@ pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults>
     let warnings = report.finish()?;
     let checked = checked.ok_or_else(|| Faults::one(Fault::of_file(name, "could not be checked")))?;
     Ok(whole(checked, materials, warnings, base, name))
+}
+
+/// Where the daemon of a configuration answers, read without what the file names: a certificate
+/// that only the daemon may read must not hinder a look at the queue.
+///
+/// # Errors
+/// As [`load`], where the file can't be read or has no `data_dir`.
+pub fn control_socket(path: &Path) -> Result<PathBuf, Faults> {
+    let fault = |message: String| Faults::one(Fault::of_file(path, message));
+    let octets = read(path, FILE_BYTES_MAX).map_err(|e| fault(format!("can't be read: {e}")))?;
+    let text = String::from_utf8(octets).map_err(|_| fault("is not UTF-8".to_owned()))?;
+    let file = schema::parse(&text).map_err(|(_, message)| fault(message))?;
+    let data_dir = file.server.as_ref().and_then(|s| s.get_ref().data_dir.as_ref());
+    let data_dir = data_dir.ok_or_else(|| fault("[server] has no data_dir".to_owned()))?;
+    let base = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(base.join(data_dir.get_ref()).join(CONTROL_SOCKET))
 }
 
 fn whole(checked: Checked, materials: Materials, warnings: Vec<Fault>, base: &Path, name: &Path) -> Config {

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use fault::{Fault, Faults};
-pub use load::{load, load_text};
+pub use load::{control_socket, load, load_text};
 
 use crate::connector::{Inbound, Outbound, TrustId};
 use crate::tls::{Identity, TrustSet};

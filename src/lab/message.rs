@@ -34,6 +34,12 @@ pub fn contains(octets: &[u8], wanted: &str) -> bool {
     memchr::memmem::find(octets, wanted.as_bytes()).is_some()
 }
 
+/// A message as text, each folded field on one line (RFC 5322 §2.2.3).
+#[must_use]
+pub fn unfolded(content: &[u8]) -> String {
+    String::from_utf8_lossy(content).replace("\r\n\t", " ").replace("\r\n ", " ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

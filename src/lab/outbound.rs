@@ -121,12 +121,9 @@ fn look(stage: &Stage, number: usize, case: &OutboundCase, queued: &[QueuedMessa
     }
     if capture.has_refused(&to) {
         // It is over only when the sender was told.
-        let report = stage
-            .on_premises
-            .find(|m| m.reverse_path.is_empty() && message::contains(&m.content, &format!("rfc822;{to}")));
-        let report = report.or_else(|| {
-            stage.on_premises.find(|m| m.reverse_path.is_empty() && message::contains(&m.content, &to))
-        })?;
+        let named = format!("Final-Recipient: rfc822; {to}\r\n");
+        let report =
+            stage.on_premises.find(|m| m.reverse_path.is_empty() && message::contains(&m.content, &named))?;
         return Some(reported(&report));
     }
     let rows = queued.iter().flat_map(|message| &message.recipients);
@@ -160,21 +157,23 @@ fn delivered(case: &OutboundCase, taken: &Taken, tried_tls: bool) -> Found {
     }
 }
 
+/// Reads the report of a failure (RFC 3464) that came to the sender.
 fn reported(report: &Taken) -> Found {
-    let text = String::from_utf8_lossy(&report.content);
-    let said = text.lines().find_map(|line| line.strip_prefix("Diagnostic-Code:"));
-    let reason = said.map_or_else(
-        || "the partner refused it; the sender was told".to_owned(),
-        |said| format!("the partner said{}; the sender was told", said.trim_end().replacen(" smtp;", "", 1)),
-    );
+    let text = message::unfolded(&report.content);
+    let field = |name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::to_owned)
+    };
+    let said = field("Diagnostic-Code").unwrap_or_default();
+    let said = said.strip_prefix("smtp; ").unwrap_or(&said);
+    let is_theirs = said.starts_with("550 5.1.1 ");
     Found {
         outcome: Outcome::Refused,
-        connector: None,
-        wanted: None,
-        token: None,
-        got: "a 550 for the recipient".to_owned(),
-        reason,
-        wrong: None,
+        connector: field("X-Sealpost-Connector"),
+        wanted: field("X-Sealpost-Wanted"),
+        token: field("X-Sealpost-Decision"),
+        got: field("X-Sealpost-Got").unwrap_or_else(|| "a refusal".to_owned()),
+        reason: format!("the partner said {said}; the sender was told"),
+        wrong: (!is_theirs).then_some("the report does not say what the partner said"),
     }
 }
 

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Shared;
-use super::converse::{Door, converse};
+use super::converse::converse;
+use super::door::Door;
 use super::settings::{ListenerTls, Settings};
 use crate::mail::{Enhanced, Reply};
 use crate::tracking::Event;

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,59 +17,13 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::Shared;
+use super::door::Door;
 use super::intake::Intake;
 use super::settings::ListenerTls;
 use crate::connector::{HandshakeFault, TlsFacts};
 use crate::mail::Clock;
-use crate::smtp::data::ContentLimits;
-use crate::smtp::receive::{Action, Rules, Session, Upgrade};
-use crate::tls::ServerSetup;
+use crate::smtp::receive::{Action, Session};
 use crate::tracking::Event;
-
-/// What all sessions of one listener share.
-pub(super) struct Door {
-    /// Its name in the configuration.
-    pub(super) name: String,
-    /// What it does of TLS.
-    pub(super) tls: ListenerTls,
-    setup: Option<Arc<ServerSetup>>,
-    rules: Arc<Rules>,
-}
-
-impl Door {
-    pub(super) fn new(name: String, tls: ListenerTls, shared: &Shared) -> Self {
-        let settings = &shared.settings;
-        let limits = &settings.limits;
-        let rules = Rules {
-            name: settings.name.clone(),
-            postmaster: settings.postmaster.clone(),
-            content: ContentLimits {
-                message_bytes_max: limits.message_bytes_max,
-                header_bytes_max: limits.header_bytes_max,
-                line_bytes_max: limits.line_bytes_max,
-            },
-            recipients_max: limits.recipients_max,
-            hops_max: limits.hops_max,
-            errors_max: limits.errors_max,
-        };
-        let setup = shared.tls.get(&name).map(Arc::clone);
-        if setup.is_none() && tls != ListenerTls::Off {
-            let what = format!("listener {name} has no certificate to show: STARTTLS is answered 454");
-            shared.journal.record(&Event::Alarm { what: &what });
-        }
-        Self { name, tls, setup, rules: Arc::new(rules) }
-    }
-
-    fn upgrade(&self) -> Upgrade {
-        match (self.tls, &self.setup) {
-            (ListenerTls::Off | ListenerTls::Implicit, _) => Upgrade::Never,
-            (ListenerTls::StartTls, Some(_)) => Upgrade::Offered,
-            (ListenerTls::Required, Some(_)) => Upgrade::Required,
-            (ListenerTls::StartTls, None) => Upgrade::Broken { required: false },
-            (ListenerTls::Required, None) => Upgrade::Broken { required: true },
-        }
-    }
-}
 
 /// Drives a session from the first octet to the last.
 pub(super) async fn converse(
@@ -212,14 +166,14 @@ impl Conversation {
                     self.tell_refusals();
                 }
                 Action::StartTls => {
-                    return if self.flush(stream).await { End::StartTls } else { End::Over };
+                    return if self.flush(stream, &mut waits).await { End::StartTls } else { End::Over };
                 }
                 Action::Quit => {
-                    self.finish(stream, false).await;
+                    self.finish(stream, &mut waits, false).await;
                     return End::Over;
                 }
                 Action::Close => {
-                    self.finish(stream, true).await;
+                    self.finish(stream, &mut waits, true).await;
                     return End::Over;
                 }
             }
@@ -239,7 +193,7 @@ impl Conversation {
         if self.grace_until.is_some() && !in_transaction {
             return self.session.as_mut().map(Session::on_shutdown);
         }
-        if !self.flush(stream).await {
+        if !self.flush(stream, waits).await {
             return None;
         }
         let now = Instant::now();
@@ -335,33 +289,49 @@ impl Conversation {
     }
 
     /// Whether the replies owed could be sent. A client that doesn't read them is as silent as one
-    /// that doesn't write.
-    async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> bool {
+    /// that doesn't write; when the daemon stops, it is not waited for.
+    async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, waits: &mut Waits) -> bool {
         let out = self.session.as_mut().map(Session::take_output).unwrap_or_default();
         if out.is_empty() {
             return true;
         }
-        let limit = if self.grace_until.is_some() { GRACE } else { self.shared.settings.timeouts.idle };
-        let written = timeout(limit, async {
+        let limit = if self.grace_until.is_some() { CLOSE_WAIT } else { self.shared.settings.timeouts.idle };
+        waits.sleep.as_mut().reset(Instant::now() + limit);
+        let mut writing = pin!(async {
             stream.write_all(&out).await?;
             stream.flush().await
         });
-        match written.await {
-            Ok(Ok(())) => true,
-            Ok(Err(fault)) => {
-                self.ended(&format!("connection lost: {fault}"));
-                false
-            }
-            Err(_) => {
-                self.ended("the client does not read its replies");
-                false
+        loop {
+            tokio::select! {
+                biased;
+                written = &mut writing => match written {
+                    Ok(()) => return true,
+                    Err(fault) => {
+                        self.ended(&format!("connection lost: {fault}"));
+                        return false;
+                    }
+                },
+                () = waits.sleep.as_mut() => {
+                    self.ended("the client does not read its replies");
+                    return false;
+                }
+                () = waits.stopped.as_mut(), if self.grace_until.is_none() => {
+                    let now = Instant::now();
+                    self.grace_until = Some(now + GRACE);
+                    waits.sleep.as_mut().reset(now + CLOSE_WAIT);
+                }
             }
         }
     }
 
     /// The last replies, close_notify within TLS, and the end of the connection.
-    async fn finish<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S, linger: bool) {
-        if !self.flush(stream).await {
+    async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        waits: &mut Waits,
+        linger: bool,
+    ) {
+        if !self.flush(stream, waits).await {
             return;
         }
         let closing = timeout(CLOSE_WAIT, async {
@@ -389,8 +359,9 @@ thread_local! {
 /// Octets read at once.
 const SCRATCH_BYTES: usize = 65_536;
 /// How long a transaction may go on when the daemon stops.
-const GRACE: Duration = Duration::from_secs(3);
-/// How long closing may take.
+const GRACE: Duration = Duration::from_millis(2_500);
+/// How long closing may take, or writing once the daemon stops. With the grace it stays under
+/// the 5 seconds in which SIGTERM ends the process.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// Reads of what a client still sends after we closed.
 const LINGER_READS_MAX: usize = 128;

@@ -3,6 +3,7 @@
 
 mod accept;
 mod converse;
+mod door;
 mod intake;
 pub mod settings;
 

@@ -311,9 +311,22 @@ async fn implicit_tls_greets_within_tls() {
 async fn a_session_that_waits_is_small() {
     let server = Server::start(settings(ListenerTls::Off), BTreeMap::new());
     let shared = Arc::clone(&server.shared);
-    let door = Arc::new(converse::Door::new("lab".to_owned(), ListenerTls::Off, &shared));
+    let door = Arc::new(door::Door::new("lab".to_owned(), ListenerTls::Off, &shared));
     let stream = TcpStream::connect(server.address).await.expect("a connection");
     let session = converse::converse(shared, door, stream, (server.address, server.stop.clone()));
     // 10,000 of them shall be 20 MiB at most, the socket's own buffers aside.
     assert!(size_of_val(&session) <= 2_048, "{} octets", size_of_val(&session));
+}
+
+#[tokio::test]
+async fn a_client_that_reads_no_replies_does_not_hold_up_the_end() {
+    let server = Server::start(settings(ListenerTls::Off), BTreeMap::new());
+    let mut client = server.dial().await;
+    let flood = "HELP\r\n".repeat(10_000_000 / 6);
+    // As much as the buffers of both ends take; it can't be all.
+    let sent = tokio::time::timeout(Duration::from_millis(300), client.send(&flood)).await;
+    assert!(sent.is_err(), "the replies would be larger than what holds them");
+    server.stop.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(5), server.sessions.wait()).await;
+    assert!(ended.is_ok(), "SIGTERM ends within 5 seconds");
 }

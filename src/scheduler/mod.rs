@@ -2,8 +2,21 @@
 //! socket and no DNS: a [`Carrier`] makes the attempts. It alone changes a message's state after
 //! the 250.
 
+mod lane;
+mod place;
+mod queue;
 pub mod retry;
+mod run;
 pub mod settings;
+mod settle;
+mod snapshot;
+mod tell;
+mod tend;
+#[cfg(test)]
+mod tests;
+
+pub use run::Scheduler;
+pub use snapshot::{LaneView, Snapshot};
 
 use std::pin::Pin;
 use std::sync::Arc;

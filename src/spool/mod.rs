@@ -344,3 +344,9 @@ impl LaneKey {
         }
     }
 }
+
+impl fmt::Debug for Leased {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Leased({} {:?} in {})", self.message.id, self.lease.recipients(), self.lane)
+    }
+}

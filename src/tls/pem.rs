@@ -120,6 +120,14 @@ impl Identity {
     }
 }
 
+/// The certificates of a PEM file, in the order in which they stand there; at least one.
+///
+/// # Errors
+/// A [`TlsFault`] that names the file.
+pub fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
+    certificates(file)
+}
+
 /// All certificates of a PEM file, at least one.
 pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
     let (text, _) = read(file)?;

@@ -1,3 +1,29 @@
-//! The one integration test binary.
+//! The one test binary: Sealpost as shipped, from outside, against peers good and bad.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::as_conversions,
+    clippy::wildcard_enum_match_arm,
+    missing_docs,
+    reason = "a test that meets the unexpected should end there, with the place"
+)]
 
+mod architecture;
+mod cli;
 mod config_files;
+mod crash;
+mod dialogue;
+mod flushes;
+mod harness;
+mod lab;
+mod peer;
+mod queue;
+mod real_peers;
+mod relay;
+mod routes;
+mod style;
+mod tls_inbound;
+mod tls_matrix;

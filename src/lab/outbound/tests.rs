@@ -63,3 +63,25 @@ fn every_address_of_the_plan_is_there_once() {
     assert_eq!(octets.len(), OUTBOUND.len() + 1);
     assert!(INBOUND.iter().all(|case| !octets.contains(&case.octet)));
 }
+
+#[track_caller]
+fn check_report(diagnostic: &str, wrong: bool) {
+    let report = Taken {
+        reverse_path: String::new(),
+        recipients: vec![OWN_SENDER.to_owned()],
+        content: format!(
+            "Subject: x\r\n\r\nFinal-Recipient: rfc822; bob@nobody.lab.test\r\nDiagnostic-Code: smtp; {diagnostic}\r\nX-Sealpost-Connector: internet\r\n"
+        )
+        .into_bytes(),
+        tls: None,
+    };
+    let found = reported(&report);
+    assert_eq!(found.wrong.is_some(), wrong, "{found:?}");
+    assert_eq!(found.connector.as_deref(), Some("internet"));
+}
+
+#[test]
+fn a_report_must_say_what_the_partner_said() {
+    check_report("550 5.1.1 <bob@nobody.lab.test> no such\r\n\tuser here", false);
+    check_report("451 4.3.0 later", true);
+}

@@ -26,7 +26,7 @@ pub(super) struct Reader {
 
 /// Which recipients of a lane are wanted.
 #[derive(Clone, Copy)]
-enum Wanted {
+pub(super) enum Wanted {
     Due { now: UnixMillis },
     Overdue { delay: UnixMillis, expire: UnixMillis },
 }
@@ -129,7 +129,12 @@ impl Reader {
     /// settlement. But a settlement ends its lease only after its commit: whoever could lease a
     /// recipient sees, in a view begun **after** the lease was taken, all that was settled before.
     /// So only this second view decides, and values are taken from it alone.
-    fn confirm(&self, lane: &LaneKey, leases: Leases, wanted: Wanted) -> Result<Vec<Leased>, SpoolFault> {
+    pub(super) fn confirm(
+        &self,
+        lane: &LaneKey,
+        leases: Leases,
+        wanted: Wanted,
+    ) -> Result<Vec<Leased>, SpoolFault> {
         if leases.is_empty() {
             return self.unless_broken(Vec::new());
         }

@@ -3,6 +3,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::reader::Wanted;
 use super::*;
 use crate::mail::{BodyType, Envelope, Mailbox, ReversePath};
 use crate::spool::{LastTrouble, NewContent, Origin, Settled, StoredBody};
@@ -275,4 +276,23 @@ async fn a_settlement_for_what_is_gone_is_no_error() {
     };
     assert!(spool.settle(gone).await.expect("no error").is_empty());
     assert_eq!((spool.stats().await, spool.shared.book.count()), (Ok(Stats::default()), 0));
+}
+
+#[tokio::test]
+async fn what_was_settled_after_it_was_found_is_not_handed_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (id, mut leased) = put(&spool, &["x", "x", "x"], 0).await;
+    let mut first = settlement(leased.remove(0), &Settled::Done);
+    first.recipients = vec![(0, Settled::Done), (1, deferred(60, "x"))];
+    spool.settle(first).await.expect("room");
+
+    // As if an older view had shown all three as due.
+    let lease = spool.shared.book.lease(id, &[0, 1, 2]).expect("free");
+    let confirm =
+        move |reader: &Reader| reader.confirm(&lane("x"), vec![(id, lease)], Wanted::Due { now: NOW });
+    let confirmed = spool.ask_reader(confirm).await.expect("readable");
+    let numbers: Vec<_> = confirmed[0].recipients.iter().map(|r| r.number).collect();
+    assert_eq!((numbers, confirmed[0].lease.recipients()), (vec![2], &[2][..]));
+    assert!(!spool.shared.book.holds(id, 1), "the lease of the deferred one has ended");
 }

@@ -1,0 +1,128 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+
+use super::view::{Acted, ListQuery, QueueList, QueueView, RetryRequest, Status};
+use crate::mail::QueueId;
+use crate::scheduler::Scheduler;
+use crate::spool::{QueuedMessage, Removal, Spool, SpoolFault};
+
+/// What the control API works on.
+#[derive(Clone)]
+pub struct Control {
+    /// The messages on disk.
+    pub spool: Arc<dyn Spool>,
+    /// The lanes.
+    pub scheduler: Arc<Scheduler>,
+    /// Where mail comes in.
+    pub listening: Arc<[(String, SocketAddr)]>,
+}
+
+/// A refusal: a status and one sentence.
+struct Refusal(StatusCode, String);
+
+impl Control {
+    /// The one router; what serves it decides who may ask.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/status", get(status))
+            .route("/queue", get(list))
+            .route("/queue/retry", post(retry))
+            .route("/queue/{id}", get(show).delete(remove))
+            .with_state(self)
+    }
+
+    fn view(&self, message: QueuedMessage) -> QueueView {
+        let blocked = self
+            .scheduler
+            .snapshot()
+            .lanes
+            .into_iter()
+            .filter(|lane| {
+                lane.blocked_until.is_some() && message.recipients.iter().any(|r| r.lane == lane.lane)
+            })
+            .collect();
+        QueueView { message, blocked }
+    }
+}
+
+async fn status(State(control): State<Control>) -> Result<Json<Status>, Refusal> {
+    let queue = control.spool.stats().await?;
+    Ok(Json(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        listening: control.listening.to_vec(),
+        queue,
+        lanes: control.scheduler.snapshot().lanes,
+    }))
+}
+
+async fn list(
+    State(control): State<Control>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<QueueList>, Refusal> {
+    let after = query.after.as_deref().map(parse).transpose()?;
+    let limit = query.limit.unwrap_or(LIST_DEFAULT).min(LIST_MAX);
+    let total = control.spool.stats().await?;
+    let messages = control.spool.list(after, limit).await?;
+    let messages = messages.into_iter().map(|m| control.view(m)).collect();
+    Ok(Json(QueueList { total, messages }))
+}
+
+async fn show(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<QueueView>, Refusal> {
+    let id = parse(&id)?;
+    let message = control.spool.show(id).await?.ok_or_else(|| unknown(id))?;
+    Ok(Json(control.view(message)))
+}
+
+async fn retry(
+    State(control): State<Control>,
+    Json(request): Json<RetryRequest>,
+) -> Result<Json<Acted>, Refusal> {
+    let id = request.id.as_deref().map(parse).transpose()?;
+    let recipients = control.scheduler.retry(id).await?;
+    match (id, recipients) {
+        (Some(id), 0) => Err(unknown(id)),
+        _ => Ok(Json(Acted { id, recipients: Some(recipients), removal: None })),
+    }
+}
+
+async fn remove(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<Acted>, Refusal> {
+    let id = parse(&id)?;
+    let removal = control.spool.remove(id).await?;
+    match removal {
+        Removal::Removed => Ok(Json(Acted { id: Some(id), recipients: None, removal: Some(removal) })),
+        Removal::Unknown => Err(unknown(id)),
+        Removal::Leased => Err(Refusal(
+            StatusCode::CONFLICT,
+            format!("{id} is being delivered right now; ask again in a moment"),
+        )),
+    }
+}
+
+fn parse(text: &str) -> Result<QueueId, Refusal> {
+    text.parse().map_err(|fault| Refusal(StatusCode::BAD_REQUEST, format!("{text:?}: {fault}")))
+}
+
+fn unknown(id: QueueId) -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, format!("no message {id} is queued; it may have been delivered"))
+}
+
+impl From<SpoolFault> for Refusal {
+    fn from(fault: SpoolFault) -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, fault.to_string())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(serde_json::json!({ "error": self.1 }))).into_response()
+    }
+}
+
+const LIST_DEFAULT: usize = 100;
+const LIST_MAX: usize = 1_000;

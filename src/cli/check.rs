@@ -1,0 +1,53 @@
+use std::process::ExitCode;
+
+use super::print::{complain, say, say_json};
+use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, Failure};
+use crate::config;
+
+/// What `check` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Print what would be in force, or the mistakes, as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Exit with 1 if there are warnings.
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Reads the configuration and says what is wrong with it.
+pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let file = &args.config.config;
+    let config = match config::load(file) {
+        Ok(config) => config,
+        Err(faults) if args.json => {
+            say_json(&serde_json::json!({ "file": file, "ok": false, "faults": faults.to_json() }));
+            return Ok(ExitCode::from(EXIT_CONFIG));
+        }
+        Err(faults) => {
+            return Err(Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")));
+        }
+    };
+    if args.json {
+        let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+        say_json(&serde_json::json!({
+            "file": file, "ok": true, "warnings": warnings, "in_force": config.in_force(),
+        }));
+    } else {
+        for warning in &config.warnings {
+            complain(&format!("warning: {warning}"));
+        }
+        say(&format!(
+            "{}: in order; {} listeners, {} inbound and {} outbound connectors, {} warnings",
+            file.display(),
+            config.listen.listeners.len(),
+            config.inbound.len(),
+            config.outbound.len(),
+            config.warnings.len(),
+        ));
+    }
+    let found = args.strict && !config.warnings.is_empty();
+    Ok(if found { ExitCode::from(EXIT_NO) } else { ExitCode::SUCCESS })
+}

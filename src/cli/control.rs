@@ -1,0 +1,67 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+use super::{EXIT_NO, EXIT_OS, EXIT_UNAVAILABLE, Failure};
+
+/// Asks the running daemon over its control socket.
+pub(super) fn ask(socket: &Path, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(EXIT_OS, format!("the runtime can't be started: {e}")))?;
+    runtime.block_on(exchange(socket.to_owned(), method, path, body))
+}
+
+async fn exchange(
+    socket: PathBuf,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> Result<Value, Failure> {
+    let stream = UnixStream::connect(&socket).await.map_err(|e| unreachable_daemon(&socket, &e))?;
+    let lost =
+        |e: hyper::Error| Failure::new(EXIT_UNAVAILABLE, format!("the daemon ended the exchange: {e}"));
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+    let driver = tokio::spawn(connection);
+    let bytes = body.map(|b| b.to_string()).unwrap_or_default();
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "sealpost")
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(bytes)))
+        .map_err(|e| Failure::new(EXIT_OS, e))?;
+    let response = sender.send_request(request).await.map_err(lost)?;
+    let status = response.status();
+    let bytes = response.into_body().collect().await.map_err(lost)?.to_bytes();
+    driver.abort();
+    let value: Value = serde_json::from_slice(&bytes)
+        .map_err(|e| Failure::new(EXIT_UNAVAILABLE, format!("the daemon's answer can't be read: {e}")))?;
+    if status.is_success() {
+        return Ok(value);
+    }
+    let reason = value.get("error").and_then(Value::as_str).unwrap_or("the daemon refused").to_owned();
+    let exit = if status == StatusCode::SERVICE_UNAVAILABLE { EXIT_UNAVAILABLE } else { EXIT_NO };
+    Err(Failure::new(exit, reason))
+}
+
+fn unreachable_daemon(socket: &Path, fault: &io::Error) -> Failure {
+    let socket = socket.display();
+    let kind = fault.kind();
+    let message = if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::ConnectionRefused {
+        format!("no daemon answers at {socket}; start it with `sealpost run`")
+    } else if kind == io::ErrorKind::PermissionDenied {
+        format!("{socket} belongs to the daemon's user; run this as that user or as root")
+    } else {
+        format!("{socket}: {fault}")
+    };
+    Failure::new(EXIT_UNAVAILABLE, message)
+}

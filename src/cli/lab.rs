@@ -1,0 +1,35 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::print::say;
+use super::{EXIT_NO, EXIT_OS, Failure};
+use crate::lab::{self, LabOptions};
+
+/// What `lab` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct LabArgs {
+    /// Leave it running until interrupted, and say how to send more mail to it.
+    #[arg(long)]
+    keep: bool,
+    /// Print the rows as a JSON array.
+    #[arg(long)]
+    json: bool,
+    /// Keep certificates, configuration and spool in this folder instead of a temporary one.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+/// Runs the lab; exit 0 only if each outcome is as the policy says.
+pub(super) fn lab(args: LabArgs) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(EXIT_OS, format!("the runtime can't be started: {e}")))?;
+    let json = args.json;
+    let options = LabOptions { keep: args.keep, json, state: args.state };
+    let result = runtime.block_on(lab::run(options)).map_err(|fault| Failure::new(EXIT_NO, fault))?;
+    if !args.keep {
+        say(&if json { result.to_json() } else { result.table() });
+    }
+    Ok(if result.as_expected() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
+}

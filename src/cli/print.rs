@@ -1,0 +1,51 @@
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// Prints lines. A reader that went away (`| head`) is no error.
+pub(super) fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _gone = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+}
+
+/// Prints to standard error.
+pub(super) fn complain(text: &str) {
+    let mut out = io::stderr().lock();
+    let _gone = writeln!(out, "sealpost: {text}");
+}
+
+/// Prints a value as JSON.
+pub(super) fn say_json<T: Serialize>(value: &T) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => say(&text),
+        Err(fault) => complain(&format!("the answer can't be written as JSON: {fault}")),
+    }
+}
+
+/// Rows under their headings, each column as wide as its widest cell.
+pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = headings.iter().map(|h| h.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(&mut headings.iter().copied())];
+    lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = vec![vec!["a".to_owned(), "long cell".to_owned()], vec!["bbb".to_owned(), "c".to_owned()]];
+        assert_eq!(table(&["x", "y"], &rows), "x    y\na    long cell\nbbb  c");
+    }
+}

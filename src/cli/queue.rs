@@ -1,0 +1,239 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::control::ask;
+use super::print::{say, say_json, table};
+use super::{ConfigArg, EXIT_CONFIG, Failure};
+use crate::config;
+use crate::mail::{Clock, UnixMillis, rfc3339};
+
+/// What `queue` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct QueueArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List queued messages, the oldest first.
+    List {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// At most so many messages (1,000 at the most).
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// Go on after this message.
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+    },
+    /// Show one message: envelope, attempts, and the last decision.
+    Show {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The message.
+        id: String,
+    },
+    /// Try a message again now, or all with --all.
+    Retry {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The message.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// Every queued message.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Take a message out of the queue. Nobody is told.
+    Remove {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The message.
+        id: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct DaemonArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The control socket, instead of the one the configuration says.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks the running daemon about its queue.
+pub(super) fn queue(args: QueueArgs) -> Result<ExitCode, Failure> {
+    let (daemon, method, path, body) = request(&args.action);
+    let answer = ask(&socket(daemon)?, method, &path, body)?;
+    if daemon.json {
+        say_json(&answer);
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(&match &args.action {
+        Action::List { .. } => listing(&answer, Clock::wall()),
+        Action::Show { .. } => details(&answer),
+        Action::Retry { .. } => format!("{} recipients are tried again now", text(&answer, "recipients")),
+        Action::Remove { id, .. } => format!("{id} is removed; nobody is told"),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn request(action: &Action) -> (&DaemonArgs, Method, String, Option<Value>) {
+    match action {
+        Action::List { daemon, limit, after } => {
+            let after = after.as_deref().map(|id| format!("&after={}", plain(id))).unwrap_or_default();
+            (daemon, Method::GET, format!("/queue?limit={limit}{after}"), None)
+        }
+        Action::Show { daemon, id } => (daemon, Method::GET, format!("/queue/{}", plain(id)), None),
+        Action::Retry { daemon, id, .. } => {
+            (daemon, Method::POST, "/queue/retry".to_owned(), Some(json!({ "id": id })))
+        }
+        Action::Remove { daemon, id } => (daemon, Method::DELETE, format!("/queue/{}", plain(id)), None),
+    }
+}
+
+/// A queue id has letters and digits alone; anything else would be no path of ours.
+fn plain(id: &str) -> String {
+    id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+fn socket(daemon: &DaemonArgs) -> Result<PathBuf, Failure> {
+    if let Some(path) = &daemon.socket {
+        return Ok(path.clone());
+    }
+    config::control_socket(&daemon.config.config)
+        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))
+}
+
+fn listing(answer: &Value, now: UnixMillis) -> String {
+    let total = answer.get("total");
+    let count = |key: &str| total.and_then(|t| t.get(key)).and_then(Value::as_u64).unwrap_or_default();
+    let messages = answer.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let summary = format!("{} messages for {} recipients are queued", count("messages"), count("recipients"));
+    if messages.is_empty() {
+        return summary;
+    }
+    let rows: Vec<Vec<String>> = messages.iter().map(|m| list_row(m, now)).collect();
+    let headings = ["id", "age", "size", "from", "to", "attempts", "next", "reason"];
+    format!("{}\n{summary}, {} shown", table(&headings, &rows), messages.len())
+}
+
+fn list_row(message: &Value, now: UnixMillis) -> Vec<String> {
+    let recipients =
+        message.get("recipients").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let first = recipients.first().cloned().unwrap_or_default();
+    let more = recipients.len().saturating_sub(1);
+    let to = text(&first, "forward_path");
+    let to = if more > 0 { format!("{to} +{more}") } else { to };
+    let lane = text(&first, "lane");
+    let blocked = blocked_lane(message, &lane);
+    let next = blocked.and_then(|l| time(l, "blocked_until")).or_else(|| time(&first, "next_at"));
+    let in_hand = first.get("leased").and_then(Value::as_bool).unwrap_or_default();
+    let next = match next {
+        _ if in_hand => "in hand".to_owned(),
+        Some(at) if at <= now => "due".to_owned(),
+        Some(at) => format!("in {}", span(at.since(now))),
+        None => "-".to_owned(),
+    };
+    vec![
+        text(message, "id"),
+        time(message, "accepted_at").map(|at| span(now.since(at))).unwrap_or_default(),
+        text(message, "size"),
+        format!("<{}>", text(message, "reverse_path")),
+        to,
+        text(&first, "attempts"),
+        next,
+        reason(message, &first, blocked),
+    ]
+}
+
+/// Why a recipient waits: the message's own trouble, else its lane's.
+fn reason(message: &Value, recipient: &Value, blocked: Option<&Value>) -> String {
+    if let Some(held) = message.get("held").and_then(Value::as_str) {
+        return format!("held: {held}");
+    }
+    let own = recipient.get("last").filter(|l| !l.is_null());
+    own.or(blocked).map_or_else(|| "-".to_owned(), |l| format!("{} {}", text(l, "status"), text(l, "reason")))
+}
+
+fn blocked_lane<'a>(message: &'a Value, lane: &str) -> Option<&'a Value> {
+    message.get("blocked")?.as_array()?.iter().find(|l| text(l, "lane") == lane)
+}
+
+fn details(message: &Value) -> String {
+    let mut lines = vec![
+        format!("message      {}", text(message, "id")),
+        format!("from         <{}>", text(message, "reverse_path")),
+        format!("accepted     {}", time(message, "accepted_at").map(rfc3339).unwrap_or_default()),
+        format!("size         {} octets", text(message, "size")),
+    ];
+    if let Some(origin) = message.get("origin") {
+        let sealed = origin.get("sealed").and_then(Value::as_bool).unwrap_or_default();
+        let how = if sealed { ", under forced TLS" } else { "" };
+        match origin.get("connector").and_then(Value::as_str) {
+            Some(connector) => lines.push(format!("came by      {connector}{how}")),
+            None => lines.push("came by      ourselves (a report)".to_owned()),
+        }
+        lines.push(format!("message-id   {}", text(origin, "message_id")));
+    }
+    let recipients =
+        message.get("recipients").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for recipient in recipients {
+        lines.extend(recipient_lines(message, recipient));
+    }
+    lines.join("\n")
+}
+
+fn recipient_lines(message: &Value, recipient: &Value) -> Vec<String> {
+    let lane = text(recipient, "lane");
+    let blocked = blocked_lane(message, &lane);
+    let mut lines = vec![
+        String::new(),
+        format!("to           <{}>", text(recipient, "forward_path")),
+        format!("lane         {lane}"),
+        format!("attempts     {}", text(recipient, "attempts")),
+        format!("due          {}", time(recipient, "next_at").map(rfc3339).unwrap_or_default()),
+    ];
+    if let Some(until) = blocked.and_then(|l| time(l, "blocked_until")) {
+        lines.push(format!("lane waits   until {}", rfc3339(until)));
+    }
+    lines.push(format!("reason       {}", reason(message, recipient, blocked)));
+    let decision = recipient.get("last").and_then(|l| l.get("decision")).filter(|d| !d.is_null());
+    if let Some(decision) = decision {
+        for key in ["connector", "host", "wanted", "got", "token"] {
+            lines.push(format!("{key:<12} {}", text(decision, key)));
+        }
+    }
+    lines
+}
+
+fn text(value: &Value, key: &str) -> String {
+    match value.get(key) {
+        Some(Value::String(text)) => text.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
+        Some(Value::Null) | None => "-".to_owned(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn time(value: &Value, key: &str) -> Option<UnixMillis> {
+    value.get(key).and_then(Value::as_i64).map(UnixMillis)
+}
+
+fn span(duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..172_800 => format!("{}h{:02}m", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}

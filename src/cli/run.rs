@@ -1,0 +1,108 @@
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::print::{complain, say};
+use super::{ConfigArg, EXIT_CONFIG, EXIT_IO, EXIT_OS, EXIT_TEMPORARY, Failure};
+use crate::config::{self, Config, LogFormat, LogSettings};
+use crate::daemon::{self, Running, StartFault};
+
+/// Runs the relay until SIGTERM or SIGINT.
+pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
+    let config = config::load(&args.config)
+        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
+    let _flush_at_end = start_log(&config.log)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(EXIT_OS, format!("the runtime can't be started: {e}")))?;
+    let ended = runtime.block_on(serve(config));
+    // A flush that hangs on a dying disk must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn serve(config: Config) -> Result<ExitCode, Failure> {
+    let os = |e: std::io::Error| Failure::new(EXIT_OS, format!("signals can't be waited for: {e}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(os)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(os)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(os)?;
+    let loaded = loaded(&config);
+    let running = daemon::start(config).await.map_err(|fault| {
+        let exit = match &fault {
+            StartFault::Spool(_) => EXIT_TEMPORARY,
+            StartFault::Tls { .. } => EXIT_CONFIG,
+            StartFault::Listen(_) | StartFault::Control(_) | StartFault::Dns(_) => EXIT_OS,
+        };
+        Failure::new(exit, fault)
+    })?;
+    say(&ready_line(&running, &loaded));
+    notify(&[sd_notify::NotifyState::Ready]);
+    let broken = running.broken();
+    tokio::pin!(broken);
+    let code = loop {
+        tokio::select! {
+            _ = terminate.recv() => break ExitCode::SUCCESS,
+            _ = interrupt.recv() => break ExitCode::SUCCESS,
+            _ = hangup.recv() => tracing::warn!("SIGHUP: the configuration is read at the start only; restart to change it"),
+            fault = &mut broken => {
+                complain(&format!("{fault}; ending, so that a supervisor starts over from what is on disk"));
+                tracing::error!(%fault, "the spool has stopped");
+                return Ok(ExitCode::from(EXIT_IO));
+            }
+        }
+    };
+    notify(&[sd_notify::NotifyState::Stopping]);
+    tracing::info!("stopping");
+    running.stop().await;
+    tracing::info!("stopped");
+    Ok(code)
+}
+
+fn loaded(config: &Config) -> String {
+    let forced = config.outbound.iter().filter(|c| c.forced.is_some()).count();
+    format!(
+        "{} inbound and {} outbound connectors ({forced} forced) from {}",
+        config.inbound.len(),
+        config.outbound.len(),
+        config.file.display(),
+    )
+}
+
+fn ready_line(running: &Running, loaded: &str) -> String {
+    let listening: Vec<String> = running.listening.iter().map(|(name, at)| format!("{name} {at}")).collect();
+    let queued = running.found.messages;
+    format!(
+        "sealpost {}: listening on {}; {loaded}; {queued} messages queued",
+        env!("CARGO_PKG_VERSION"),
+        listening.join(", "),
+    )
+}
+
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(fault) = sd_notify::notify(states) {
+        tracing::warn!(%fault, "the service manager can't be told");
+    }
+}
+
+/// Logs go to standard error through a thread of their own, which writes what has gathered.
+fn start_log(settings: &LogSettings) -> Result<tracing_appender::non_blocking::WorkerGuard, Failure> {
+    let (writer, guard) = tracing_appender::non_blocking::NonBlockingBuilder::default()
+        .lossy(false)
+        .buffered_lines_limit(16_384)
+        .finish(std::io::stderr());
+    let filter = EnvFilter::try_new(&settings.level)
+        .map_err(|e| Failure::new(EXIT_CONFIG, format!("[log] level = {:?}: {e}", settings.level)))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
+    let started = match settings.format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|e| Failure::new(EXIT_OS, format!("the log can't be started: {e}")))?;
+    Ok(guard)
+}

@@ -1,0 +1,230 @@
+//! One lane: what waits in it, and whether it is open.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::Way;
+use super::retry;
+use crate::connector::Retry;
+use crate::mail::{Content, UnixMillis};
+use crate::outcome::{Outcome, Scope, Trouble};
+use crate::spool::{LaneKey, Leased};
+
+/// A message that waits in memory for a carrier.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) leased: Leased,
+    /// The lane that the spool has it in.
+    pub(super) row: LaneKey,
+    /// Octets it counts for in the memory budget.
+    pub(super) charged: u64,
+    /// Sessions in a row that were lost under it.
+    pub(super) lost: u32,
+}
+
+/// Messages that go the same way, and what is known of that way. The default is an open lane.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    pub(super) waiting: VecDeque<Waiting>,
+    pub(super) in_flight: usize,
+    /// Carriers that take jobs, those on their way to the first one included.
+    pub(super) carriers: usize,
+    /// Carriers that have not yet asked for their first job.
+    pub(super) starting: usize,
+    /// How it went out last.
+    pub(super) way: Option<Way>,
+    pub(super) state: State,
+    /// Failures of the lane in a row.
+    pub(super) failures: u32,
+    /// Lost sessions in a row.
+    pub(super) lost: u32,
+    pub(super) trouble: Option<Trouble>,
+    /// When the first message that is on disk alone is due.
+    pub(super) on_disk: Option<UnixMillis>,
+    pub(super) fetching: bool,
+    /// Since when something has waited without a break.
+    pub(super) backlog_since: Option<UnixMillis>,
+    /// When to look for messages whose time has come while the lane is dead.
+    pub(super) sweep_at: Option<UnixMillis>,
+    /// The earliest timer set for it.
+    pub(super) timer: Option<UnixMillis>,
+    pub(super) in_turn: bool,
+}
+
+/// Whether a lane takes mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum State {
+    /// It does.
+    #[default]
+    Open,
+    /// Not before this time.
+    Blocked(UnixMillis),
+    /// One message at a time, until one shows that the way is open.
+    Probing,
+}
+
+/// What a lane's outcomes taught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Learned {
+    Nothing,
+    Opened,
+    Blocked,
+}
+
+impl Lane {
+    /// Until when it is blocked, if it is.
+    pub(super) fn blocked_until(&self) -> Option<UnixMillis> {
+        match self.state {
+            State::Blocked(until) => Some(until),
+            State::Open | State::Probing => None,
+        }
+    }
+
+    /// How many messages it may lease.
+    pub(super) fn window(&self, window_max: usize) -> usize {
+        match self.state {
+            State::Open => window_max,
+            State::Probing => 1,
+            State::Blocked(_) => 0,
+        }
+    }
+
+    /// How many messages it has leased.
+    pub(super) fn leased(&self) -> usize {
+        self.waiting.len().saturating_add(self.in_flight)
+    }
+
+    /// Carriers it may have.
+    pub(super) fn carriers_max(&self) -> usize {
+        match self.state {
+            State::Open => self.way.as_ref().map_or(1, |way| way.connector.connections.max(1)),
+            State::Probing => 1,
+            State::Blocked(_) => 0,
+        }
+    }
+
+    /// Whether another carrier is worth its connection: the first at once, a further one only
+    /// when the queue has not been empty for a while.
+    pub(super) fn wants_carrier(&self, now: UnixMillis) -> bool {
+        if self.waiting.is_empty() || self.starting > 0 || self.carriers >= self.carriers_max() {
+            return false;
+        }
+        if self.state == State::Probing && self.in_flight > 0 {
+            return false;
+        }
+        self.carriers == 0 || self.backlog_since.is_some_and(|since| now >= since.plus(BACKLOG))
+    }
+
+    /// Keeps the time since when something waits.
+    pub(super) fn note_backlog(&mut self, now: UnixMillis) {
+        if self.waiting.is_empty() {
+            self.backlog_since = None;
+        } else if self.backlog_since.is_none() {
+            self.backlog_since = Some(now);
+        }
+    }
+
+    /// More is on disk, due at this time.
+    pub(super) fn mark_disk(&mut self, due: UnixMillis) {
+        self.on_disk = Some(self.on_disk.map_or(due, |known| known.min(due)));
+    }
+
+    /// Learns from the outcomes of one job.
+    pub(super) fn learn(&mut self, outcomes: &[Outcome], retry: &Retry, now: UnixMillis) -> Learned {
+        let shows_open = outcomes.iter().any(|outcome| match outcome {
+            Outcome::Delivered(_) => true,
+            Outcome::Failed(trouble) | Outcome::Deferred(trouble) => trouble.scope == Scope::Recipient,
+        });
+        if shows_open {
+            return self.open();
+        }
+        let deferred = |scope| {
+            outcomes.iter().find_map(move |outcome| match outcome {
+                Outcome::Deferred(trouble) if trouble.scope == scope => Some(trouble),
+                Outcome::Deferred(_) | Outcome::Delivered(_) | Outcome::Failed(_) => None,
+            })
+        };
+        if let Some(trouble) = deferred(Scope::Lane) {
+            return self.block(trouble, retry, now);
+        }
+        let Some(trouble) = deferred(Scope::Session) else { return Learned::Nothing };
+        self.lost = self.lost.saturating_add(1);
+        if self.lost < LOST_MAX { Learned::Nothing } else { self.block(trouble, retry, now) }
+    }
+
+    fn open(&mut self) -> Learned {
+        self.lost = 0;
+        self.failures = 0;
+        if self.state == State::Open {
+            return Learned::Nothing;
+        }
+        self.state = State::Open;
+        self.trouble = None;
+        self.sweep_at = None;
+        Learned::Opened
+    }
+
+    fn block(&mut self, trouble: &Trouble, retry: &Retry, now: UnixMillis) -> Learned {
+        self.trouble = Some(trouble.clone());
+        // A second carrier that meets the same trouble is no second failure.
+        if self.blocked_until().is_some() {
+            return Learned::Nothing;
+        }
+        self.lost = 0;
+        self.failures = self.failures.saturating_add(1);
+        self.state = State::Blocked(now.plus(retry::next_wait(retry, self.failures)));
+        self.sweep_at = Some(now);
+        Learned::Blocked
+    }
+
+    /// When something is to be done about it next.
+    pub(super) fn deadline(&self, window_max: usize) -> Option<UnixMillis> {
+        let unblock = self.blocked_until();
+        let open = unblock.is_none();
+        let room = open && !self.fetching && self.has_room(window_max);
+        let disk = self.on_disk.filter(|_| room);
+        let more = self.carriers > 0 && self.starting == 0 && self.carriers < self.carriers_max();
+        let backlog = self.backlog_since.filter(|_| open && more).map(|since| since.plus(BACKLOG));
+        [unblock, disk, backlog, self.sweep_at].into_iter().flatten().min()
+    }
+
+    /// Whether it is worth asking the disk for more: not before the window is half empty.
+    pub(super) fn has_room(&self, window_max: usize) -> bool {
+        let window = self.window(window_max);
+        let half = window.checked_div(2).unwrap_or_default();
+        window > 0 && self.leased() <= half
+    }
+
+    /// Whether nothing would be lost with it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+            && self.in_flight == 0
+            && self.carriers == 0
+            && self.on_disk.is_none()
+            && !self.fetching
+            && !self.in_turn
+            && self.blocked_until().is_none()
+    }
+}
+
+impl Waiting {
+    /// A message that has just come, with what it costs of the budget; over the budget, the
+    /// content is read back when it is wanted.
+    pub(super) fn within(mut leased: Leased, held: u64, held_max: u64) -> Self {
+        let cost = match &leased.content {
+            Some(Content::Held(bytes)) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Some(Content::Source(_)) | None => 0,
+        };
+        let fits = held.saturating_add(cost) <= held_max;
+        if !fits {
+            leased.content = None;
+        }
+        let row = leased.lane.clone();
+        Self { leased, row, charged: if fits { cost } else { 0 }, lost: 0 }
+    }
+}
+
+/// How long a queue stays non-empty before another connection is opened.
+const BACKLOG: Duration = Duration::from_millis(50);
+/// Lost sessions in a row that are taken for a trouble of the lane, or of the message.
+pub(super) const LOST_MAX: u32 = 5;

@@ -1,0 +1,106 @@
+//! Where a message goes: the connector is chosen anew at every attempt.
+
+use std::sync::Arc;
+
+use super::Way;
+use super::lane::Waiting;
+use crate::connector::{NextHop, Outbound, Table, choose};
+use crate::mail::MailboxDomain;
+use crate::spool::{LaneKey, Leased};
+
+/// Some recipients of a message with the lane that they belong to by the table in force.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) waiting: Waiting,
+    /// `None` where no connector covers them.
+    pub(super) home: Home,
+}
+
+/// A lane and the way its messages take.
+type Home = Option<(LaneKey, Way)>;
+
+/// Whether all recipients still go this way: the common case, without an allocation.
+pub(super) fn fits(table: &Table, way: &Way, leased: &Leased) -> bool {
+    let mut last = None;
+    leased.recipients.iter().all(|recipient| {
+        let domain = recipient.forward_path.domain();
+        if last == Some(domain) {
+            return true;
+        }
+        last = Some(domain);
+        let name = recipient.forward_path.domain_name();
+        choose(table, name).is_some_and(|c| same(&c.connector, &way.connector)) && leads_to(way, domain)
+    })
+}
+
+fn same(a: &Outbound, b: &Outbound) -> bool {
+    std::ptr::eq(a, b) || (a.revision == b.revision && a.name == b.name)
+}
+
+fn leads_to(way: &Way, domain: &MailboxDomain) -> bool {
+    match (&way.connector.next_hop, domain) {
+        (NextHop::SmartHosts(_), _) => true,
+        (NextHop::Mx { .. }, MailboxDomain::Name(name)) => way.domain.as_ref() == Some(name),
+        (NextHop::Mx { .. }, MailboxDomain::Literal(ip)) => way.literal == Some(*ip),
+    }
+}
+
+/// Parts a message by the lanes that its recipients belong to now.
+pub(super) fn place(table: &Table, waiting: Waiting) -> Vec<Placed> {
+    let mut homes: Vec<(Home, Vec<u32>)> = Vec::new();
+    for recipient in &waiting.leased.recipients {
+        let domain = recipient.forward_path.domain();
+        let choice = choose(table, recipient.forward_path.domain_name());
+        let home =
+            choice.map(|c| (LaneKey::of(&c.connector, domain), Way::new(Arc::clone(&c.connector), domain)));
+        let key = home.as_ref().map(|(key, _)| key);
+        match homes.iter_mut().find(|(known, _)| known.as_ref().map(|(key, _)| key) == key) {
+            Some((_, numbers)) => numbers.push(recipient.number),
+            None => homes.push((home, vec![recipient.number])),
+        }
+    }
+    let mut parts = Vec::with_capacity(homes.len());
+    let mut rest = waiting;
+    let mut homes = homes.into_iter();
+    let Some((first, _)) = homes.next() else { return parts };
+    for (home, numbers) in homes {
+        parts.push(Placed { waiting: rest.part(&numbers), home });
+    }
+    parts.insert(0, Placed { waiting: rest, home: first });
+    for part in &mut parts {
+        if let Some((key, _)) = &part.home {
+            part.waiting.leased.lane = key.clone();
+        }
+    }
+    parts
+}
+
+impl Way {
+    /// The way to a recipient domain by a connector.
+    #[must_use]
+    pub fn new(connector: Arc<Outbound>, domain: &MailboxDomain) -> Self {
+        let (name, literal) = match (&connector.next_hop, domain) {
+            (NextHop::SmartHosts(_), _) => (None, None),
+            (NextHop::Mx { .. }, MailboxDomain::Name(name)) => (Some(name.clone()), None),
+            (NextHop::Mx { .. }, MailboxDomain::Literal(ip)) => (None, Some(*ip)),
+        };
+        Self { connector, domain: name, literal }
+    }
+}
+
+impl Waiting {
+    /// Takes some recipients out, into a message part of their own. The cost stays with `self`.
+    pub(super) fn part(&mut self, numbers: &[u32]) -> Self {
+        let all = std::mem::take(&mut self.leased.recipients);
+        let (taken, kept) = all.into_iter().partition(|recipient| numbers.contains(&recipient.number));
+        self.leased.recipients = kept;
+        let leased = Leased {
+            message: Arc::clone(&self.leased.message),
+            recipients: taken,
+            lane: self.leased.lane.clone(),
+            content: self.leased.content.clone(),
+            lease: self.leased.lease.split_off(numbers),
+        };
+        Self { leased, row: self.row.clone(), charged: 0, lost: self.lost }
+    }
+}

@@ -1,0 +1,142 @@
+//! What an attempt comes to: for each recipient a verdict, for the message what is written.
+
+use std::sync::Arc;
+
+use super::retry::{self, Next};
+use crate::connector::Retry;
+use crate::mail::{Content, UnixMillis};
+use crate::outcome::{Delivered, Outcome, Scope, Trouble};
+use crate::spool::{
+    LaneKey, LastTrouble, Lease, NewMessage, QueuedRecipient, Settled, Settlement, StoredMessage,
+};
+
+/// What is to be written and told about one message.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) message: Arc<StoredMessage>,
+    pub(super) lease: Lease,
+    pub(super) content: Option<Content>,
+    pub(super) lane: LaneKey,
+    /// When the message is given up.
+    pub(super) until: UnixMillis,
+    pub(super) verdicts: Vec<(QueuedRecipient, Verdict)>,
+}
+
+/// What became of one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Delivered(Delivered),
+    Failed(Trouble),
+    Deferred { trouble: Trouble, attempts: u32, next_at: UnixMillis, tell: bool },
+}
+
+/// By what a message is judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules<'a> {
+    pub(super) retry: &'a Retry,
+    pub(super) accepted_at: UnixMillis,
+    pub(super) now: UnixMillis,
+    /// Until when the lane is blocked, if it is.
+    pub(super) blocked_until: Option<UnixMillis>,
+    /// Whether a lost session leaves the message to be tried again at once.
+    pub(super) again: bool,
+}
+
+/// Judges one outcome; `None` means that the recipient is tried again at once.
+pub(super) fn judge(rules: Rules<'_>, recipient: &QueuedRecipient, outcome: Outcome) -> Option<Verdict> {
+    let trouble = match outcome {
+        Outcome::Delivered(delivered) => return Some(Verdict::Delivered(delivered)),
+        Outcome::Failed(trouble) => return Some(Verdict::Failed(trouble)),
+        Outcome::Deferred(trouble) => trouble,
+    };
+    let of_session = trouble.scope == Scope::Session;
+    if of_session && rules.again && rules.blocked_until.is_none() {
+        return None;
+    }
+    let attempts = recipient.attempts.saturating_add(1);
+    let Rules { retry, accepted_at, now, .. } = rules;
+    let next_at = match retry::after_attempt(retry, accepted_at, attempts, now) {
+        Next::GiveUp => return Some(Verdict::Failed(retry::expired(trouble, retry))),
+        Next::TryAt(time) => rules.blocked_until.unwrap_or(time),
+    };
+    let tell = retry::delay_is_due(retry, accepted_at, recipient.delay_told, now);
+    Some(Verdict::Deferred { trouble, attempts, next_at, tell })
+}
+
+/// Judges a recipient whose lane is dead and whose time may have come, without an attempt of its
+/// own: the lane's last trouble is the reason.
+pub(super) fn judge_overdue(rules: Rules<'_>, recipient: &QueuedRecipient, trouble: &Trouble) -> Verdict {
+    let Rules { retry, accepted_at, now, .. } = rules;
+    if retry::expires_at(retry, accepted_at) <= now {
+        return Verdict::Failed(retry::expired(trouble.clone(), retry));
+    }
+    Verdict::Deferred {
+        trouble: trouble.clone(),
+        attempts: recipient.attempts,
+        next_at: rules.blocked_until.unwrap_or(now),
+        tell: retry::delay_is_due(retry, accepted_at, recipient.delay_told, now),
+    }
+}
+
+impl Work {
+    /// Whether nothing is left but to write that all is done.
+    pub(super) fn is_plain(&self) -> bool {
+        self.verdicts.iter().all(|(_, verdict)| match verdict {
+            Verdict::Delivered(_) => true,
+            Verdict::Failed(_) | Verdict::Deferred { .. } => false,
+        })
+    }
+
+    /// The recipients that failed.
+    pub(super) fn failed(&self) -> impl Iterator<Item = (&QueuedRecipient, &Trouble)> {
+        self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
+            Verdict::Failed(trouble) => Some((recipient, trouble)),
+            Verdict::Delivered(_) | Verdict::Deferred { .. } => None,
+        })
+    }
+
+    /// The recipients of whose delay the sender is to be told.
+    pub(super) fn late(&self) -> impl Iterator<Item = (&QueuedRecipient, &Trouble)> {
+        self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
+            Verdict::Deferred { trouble, tell: true, .. } => Some((recipient, trouble)),
+            Verdict::Deferred { tell: false, .. } | Verdict::Delivered(_) | Verdict::Failed(_) => None,
+        })
+    }
+
+    /// When the first of its deferred recipients is due.
+    pub(super) fn next_at(&self) -> Option<UnixMillis> {
+        let times = self.verdicts.iter().filter_map(|(_, verdict)| match verdict {
+            Verdict::Deferred { next_at, .. } => Some(*next_at),
+            Verdict::Delivered(_) | Verdict::Failed(_) => None,
+        });
+        times.min()
+    }
+
+    /// What is written, in one commit.
+    pub(super) fn into_settlement(self, reports: Vec<NewMessage>) -> Settlement {
+        let lane = self.lane;
+        let recipients = self
+            .verdicts
+            .into_iter()
+            .map(|(recipient, verdict)| (recipient.number, settled(&recipient, verdict, &lane)))
+            .collect();
+        Settlement { message: self.message.id, lease: self.lease, recipients, reports }
+    }
+}
+
+fn settled(recipient: &QueuedRecipient, verdict: Verdict, lane: &LaneKey) -> Settled {
+    match verdict {
+        Verdict::Delivered(_) | Verdict::Failed(_) => Settled::Done,
+        Verdict::Deferred { trouble, attempts, next_at, tell } => Settled::Deferred {
+            attempts,
+            next_at,
+            delay_told: recipient.delay_told || tell,
+            lane: lane.clone(),
+            last: LastTrouble {
+                status: trouble.status.to_string(),
+                reason: trouble.reason,
+                decision: trouble.decision.and_then(|decision| serde_json::to_value(&*decision).ok()),
+            },
+        },
+    }
+}

@@ -1,0 +1,83 @@
+//! The lanes as an administrator sees them.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::queue::Queue;
+use crate::mail::{Domain, Enhanced, UnixMillis};
+use crate::spool::LaneKey;
+
+/// What the scheduler is at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// The lanes: those in trouble first, then the longest.
+    pub lanes: Vec<LaneView>,
+    /// How many lanes there are that `lanes` does not show.
+    pub more: usize,
+    /// Carriers at work.
+    pub carriers: usize,
+    /// Messages that wait in memory.
+    pub waiting: usize,
+    /// Octets of content held in memory.
+    pub held_bytes: u64,
+}
+
+/// One lane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LaneView {
+    /// Its name.
+    pub lane: LaneKey,
+    /// The connector that served it last.
+    pub connector: Option<Arc<str>>,
+    /// Its recipient domain; `None` for smart hosts and address literals.
+    pub domain: Option<Domain>,
+    /// Messages that wait in memory.
+    pub waiting: usize,
+    /// Messages under way.
+    pub in_flight: usize,
+    /// Carriers that take its messages.
+    pub carriers: usize,
+    /// When the first message that is on disk alone is due.
+    pub on_disk: Option<UnixMillis>,
+    /// Until when nothing is tried.
+    pub blocked_until: Option<UnixMillis>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// The status of the last trouble.
+    pub status: Option<Enhanced>,
+    /// The last trouble, in a sentence.
+    pub reason: Option<String>,
+}
+
+impl Queue {
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let mut lanes: Vec<_> = self.lanes.iter().collect();
+        lanes.sort_by_key(|(key, lane)| {
+            (std::cmp::Reverse(lane.failures), std::cmp::Reverse(lane.leased()), (*key).clone())
+        });
+        let more = lanes.len().saturating_sub(LANES_MAX);
+        let lanes = lanes.into_iter().take(LANES_MAX).map(|(key, lane)| LaneView {
+            lane: key.clone(),
+            connector: lane.way.as_ref().map(|way| Arc::clone(&way.connector.name)),
+            domain: lane.way.as_ref().and_then(|way| way.domain.clone()),
+            waiting: lane.waiting.len(),
+            in_flight: lane.in_flight,
+            carriers: lane.carriers,
+            on_disk: lane.on_disk,
+            blocked_until: lane.blocked_until(),
+            failures: lane.failures,
+            status: lane.trouble.as_ref().map(|trouble| trouble.status),
+            reason: lane.trouble.as_ref().map(|trouble| trouble.reason.clone()),
+        });
+        Snapshot {
+            lanes: lanes.collect(),
+            more,
+            carriers: self.seats.len(),
+            waiting: self.waiting,
+            held_bytes: self.held,
+        }
+    }
+}
+
+const LANES_MAX: usize = 1000;

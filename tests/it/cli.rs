@@ -1,0 +1,134 @@
+//! The command line: exit codes, what it says, readiness for systemd, two daemons on one spool.
+
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::peer::daemon::{Daemon, Home, PROGRAM, free_address};
+use crate::peer::site::{IDENTITY, OPPORTUNISTIC, Site, outbound};
+use crate::peer::{LONG, tools, within};
+
+fn usual() -> Site {
+    let site = Site::new();
+    let config = outbound("partner", "partner.test", free_address(), IDENTITY)
+        + &outbound("rest", "*", free_address(), OPPORTUNISTIC);
+    site.configure(&config);
+    site
+}
+
+#[test]
+fn check_tells_good_from_bad_by_its_exit_code() {
+    let site = usual();
+    let good = site.home.run(&["check"], &[]);
+    assert_eq!(good.status.code(), Some(0), "{}", tools::said(&good));
+    let config = std::fs::read_to_string(site.home.config()).unwrap();
+    std::fs::write(site.home.config(), config.replace("require = \"identity\"", "requires = \"identity\""))
+        .unwrap();
+    let bad = site.home.run(&["check"], &[]);
+    assert_eq!(bad.status.code(), Some(78), "{}", tools::said(&bad));
+    let said = tools::said(&bad);
+    assert!(said.contains("requires") && said.contains("line"), "it points at the place: {said}");
+}
+
+#[test]
+fn check_json_is_json() {
+    let site = usual();
+    let output = site.home.run(&["check"], &["--json"]);
+    serde_json::from_slice::<Value>(&output.stdout)
+        .unwrap_or_else(|f| panic!("{f}: {}", tools::said(&output)));
+}
+
+#[test]
+fn usage_is_told_apart() {
+    let output = Command::new(PROGRAM).arg("no-such-verb").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let output = Command::new(PROGRAM).arg("--version").output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn explain_names_connector_and_requirement() {
+    let site = usual();
+    let from_to = ["--from", "ada@a.test", "--to", "bob@partner.test", "--peer-ip", "127.0.0.1"];
+    let output = site.home.run(&["explain"], &from_to);
+    let said = tools::said(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("partner") && said.contains("mail.partner.test"), "{said}");
+    let output = site.home.run(&["explain"], &[&from_to[..], &["--json"]].concat());
+    serde_json::from_slice::<Value>(&output.stdout)
+        .unwrap_or_else(|f| panic!("{f}: {}", tools::said(&output)));
+}
+
+#[test]
+fn a_bad_config_does_not_start() {
+    let home = Home::new();
+    home.configure("nonsense = true\n");
+    let output = home.run(&["run"], &[]);
+    assert_eq!(output.status.code(), Some(78), "{}", tools::said(&output));
+    assert!(tools::said(&output).contains("nonsense"), "{}", tools::said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_spool_has_one_daemon() {
+    let site = usual();
+    let daemon = Daemon::start(&site.home).await;
+    let config = site.home.config();
+    let mut command = Command::new(PROGRAM);
+    command.args(["run", "--config"]).arg(config).stdin(Stdio::null());
+    let second = within("the end of the second daemon", LONG, tools::run(command)).await;
+    assert!(!second.status.success());
+    let said = tools::said(&second);
+    assert!(said.contains("data"), "it names the folder: {said}");
+    // The first one is none the worse.
+    assert!(daemon.queue().await.is_empty());
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_is_an_error_that_names_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let site = usual();
+    let config = std::fs::read_to_string(site.home.config()).unwrap();
+    std::fs::write(site.home.config(), config.replace("127.0.0.1:0\"", &format!("{address}\""))).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["run", "--config"]).arg(site.home.config()).stdin(Stdio::null());
+    let output = within("the end of the daemon", LONG, tools::run(command)).await;
+    assert!(!output.status.success());
+    assert!(tools::said(&output).contains(&address), "{}", tools::said(&output));
+}
+
+#[test]
+fn queue_without_a_daemon_says_so() {
+    let site = usual();
+    let output = site.home.run(&["queue", "list"], &[]);
+    assert!(!output.status.success());
+    assert!(!output.stderr.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_is_told_of_readiness_and_of_the_end() {
+    let site = usual();
+    let path = site.home.path().join("notify.sock");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.env("NOTIFY_SOCKET", &path);
+    let daemon = Daemon::start_by(&site.home, command).await;
+    assert!(heard(&socket, "READY=1"));
+    daemon.stop().await;
+    assert!(heard(&socket, "STOPPING=1"));
+}
+
+/// Whether a datagram with this line comes.
+fn heard(socket: &UnixDatagram, line: &str) -> bool {
+    let mut buffer = [0; 1024];
+    while let Ok(length) = socket.recv(&mut buffer) {
+        if String::from_utf8_lossy(&buffer[..length]).lines().any(|l| l == line) {
+            return true;
+        }
+    }
+    false
+}

@@ -1,0 +1,137 @@
+//! kill -9 under load: what was acknowledged is never lost.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::peer::daemon::{Daemon, free_address};
+use crate::peer::mix::{self, Message};
+use crate::peer::site::{ANYONE, IDENTITY, LISTENER, QUICK, Site, outbound};
+use crate::peer::source::Source;
+use crate::peer::{LONG, within};
+
+const PRODUCERS: usize = 20;
+const KILLS: usize = 20;
+/// Acknowledged messages between two kills.
+const BETWEEN: usize = 60;
+
+/// Which daemon runs: 0 at first, then one more for each restart; `None` at the end.
+type Life = Option<usize>;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_kills_lose_nothing_that_was_acknowledged() {
+    let site = Site::new();
+    let sink = site.good_sink().await;
+    let address = free_address();
+    let listener = LISTENER.replace("127.0.0.1:0", &address.to_string());
+    let out = outbound("out", "b.test", sink.address, IDENTITY);
+    site.configure_all(&format!("{QUICK}{listener}{ANYONE}{out}"));
+    let mut daemon = Daemon::start(&site.home).await;
+    let (life, lives) = watch::channel::<Life>(Some(0));
+    let count = Arc::new(AtomicUsize::new(0));
+    let (acknowledged, mut news) = watch::channel(0);
+    let mut producers = JoinSet::new();
+    for number in 0..PRODUCERS {
+        let producer = Producer {
+            source: source(&site, address, number),
+            lives: lives.clone(),
+            count: Arc::clone(&count),
+            told: acknowledged.clone(),
+        };
+        producers.spawn(producer.run(number));
+    }
+    for kill in 1..=KILLS {
+        let goal = count.load(Ordering::SeqCst) + BETWEEN;
+        within("acknowledged messages", LONG, news.wait_for(|seen| *seen >= goal)).await.unwrap();
+        daemon.kill().await;
+        daemon = Daemon::start(&site.home).await;
+        life.send_replace(Some(kill));
+    }
+    life.send_replace(None);
+    let mut kept: Vec<Message> = Vec::new();
+    while let Some(part) = producers.join_next().await {
+        kept.extend(part.unwrap());
+    }
+    assert!(kept.len() >= KILLS * BETWEEN);
+    daemon.queue_empty().await;
+    let mut arrived: HashMap<String, Vec<Vec<u8>>> = HashMap::new();
+    for message in sink.arrived() {
+        arrived.entry(mix::id_of(&message.content).unwrap()).or_default().push(message.content);
+    }
+    let lost: Vec<&str> =
+        kept.iter().map(|m| m.id.as_str()).filter(|id| !arrived.contains_key(*id)).collect();
+    assert!(lost.is_empty(), "{} of {} acknowledged messages are lost: {lost:?}", lost.len(), kept.len());
+    for message in &kept {
+        for copy in &arrived[&message.id] {
+            mix::assert_same(&message.id, &message.content, copy);
+        }
+    }
+    sink.assert_nothing_in_clear();
+}
+
+/// Half of the producers come over TLS.
+fn source(site: &Site, address: SocketAddr, number: usize) -> Source {
+    if number.is_multiple_of(2) { site.source(address, 1) } else { Source::clear(address, 1) }
+}
+
+struct Producer {
+    source: Source,
+    lives: watch::Receiver<Life>,
+    count: Arc<AtomicUsize>,
+    told: watch::Sender<usize>,
+}
+
+impl Producer {
+    /// Sends until the end, and gives back what was acknowledged.
+    async fn run(mut self, number: usize) -> Vec<Message> {
+        let mut corpus = mix::messages(&format!("p{number}"), 97, "ada@a.test", "bob@b.test");
+        // A kill amid a large message is rare: some more of them.
+        corpus[7].content.extend(b"0123456789abcdef0123456789abcdef\r\n".repeat(6000));
+        let mut kept = Vec::new();
+        let mut sent = 0;
+        loop {
+            let Some(_) = *self.lives.borrow_and_update() else { return kept };
+            let Ok(mut client) = self.source.open().await else {
+                // The daemon is down: its next life is an event.
+                let _ = self.lives.changed().await;
+                continue;
+            };
+            while !self.over() {
+                let mut message = corpus[sent % corpus.len()].clone();
+                let id = format!("p{number}-{sent}-unique");
+                message.content = renamed(&message, &id);
+                message.id = id;
+                sent += 1;
+                match client.transact_pipelined(&message).await {
+                    Ok(reply) if reply.code == 250 => {
+                        kept.push(message);
+                        let total = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+                        self.told.send_if_modified(|seen| {
+                            let more = total > *seen;
+                            *seen = total.max(*seen);
+                            more
+                        });
+                    }
+                    Ok(reply) => panic!("{}: {}", message.id, reply.text),
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    fn over(&self) -> bool {
+        self.lives.borrow().is_none()
+    }
+}
+
+/// The same message under another id, of which each is sent once.
+fn renamed(message: &Message, id: &str) -> Vec<u8> {
+    let marker = format!("X-Test-Id: {}\r\n", message.id);
+    let at = memchr::memmem::find(&message.content, marker.as_bytes()).unwrap();
+    let (before, rest) = message.content.split_at(at);
+    [before, format!("X-Test-Id: {id}\r\n").as_bytes(), &rest[marker.len()..]].concat()
+}

@@ -1,0 +1,75 @@
+//! How a sink behaves.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use tokio::sync::Semaphore;
+
+/// How a sink answers.
+#[derive(Clone)]
+pub(crate) struct Manner {
+    pub(crate) greeting: String,
+    pub(crate) tls: SinkTls,
+    /// Replies to commands that begin so (upper or lower case), the first that fits; others are
+    /// taken. A reply of 421 closes, and `close` closes without one.
+    pub(crate) replies: Vec<(String, String)>,
+    pub(crate) end: End,
+}
+
+/// What STARTTLS comes to.
+#[derive(Clone)]
+pub(crate) enum SinkTls {
+    /// Not offered; asked for all the same, 502.
+    Absent,
+    /// Offered, and answered with this.
+    Refuses(&'static str),
+    /// 220, and then octets that are no TLS.
+    Garbage,
+    /// 220, and then the connection ends.
+    Closes,
+    /// 220 with a reply behind it in clear, as someone in the middle would plant it; TLS then.
+    Injects(Arc<ServerConfig>),
+    /// It works.
+    Works(Arc<ServerConfig>),
+}
+
+/// What follows the dot.
+#[derive(Clone)]
+pub(crate) enum End {
+    Accept,
+    /// The connection ends, whatever became of the message.
+    Drop,
+    Reply(&'static str),
+    /// The reply waits for a permit of this semaphore, which it uses up.
+    Hold(Arc<Semaphore>),
+}
+
+impl Manner {
+    pub(crate) fn new(tls: SinkTls) -> Self {
+        let greeting = "220 sink.test ESMTP ready".to_owned();
+        Self { greeting, tls, replies: Vec::new(), end: End::Accept }
+    }
+
+    pub(crate) fn clear() -> Self {
+        Self::new(SinkTls::Absent)
+    }
+
+    pub(crate) fn sealed(server: Arc<ServerConfig>) -> Self {
+        Self::new(SinkTls::Works(server))
+    }
+
+    pub(crate) fn replying(mut self, command: &str, reply: &str) -> Self {
+        self.replies.push((command.to_lowercase(), reply.to_owned()));
+        self
+    }
+
+    pub(crate) fn greeting(mut self, greeting: &str) -> Self {
+        greeting.clone_into(&mut self.greeting);
+        self
+    }
+
+    pub(crate) fn ending(mut self, end: End) -> Self {
+        self.end = end;
+        self
+    }
+}

@@ -1,0 +1,172 @@
+//! Mints certificate authorities and certificates, good and bad.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+
+/// A certificate authority.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) pem: String,
+    key_pem: String,
+}
+
+/// A certificate with its key, as PEM.
+#[derive(Clone)]
+pub(crate) struct Pair {
+    pub(crate) chain: String,
+    pub(crate) key: String,
+}
+
+/// What a certificate is to be.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// In order, for servers and clients.
+    Good,
+    /// In order, for servers alone.
+    ServerOnly,
+    /// For clients alone.
+    ClientOnly,
+    /// Its time is over.
+    Expired,
+    /// Its time has not begun.
+    NotYet,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = named(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        let key_pem = key.serialize_pem();
+        Self { issuer: Issuer::new(params, key), pem, key_pem }
+    }
+
+    /// A certificate for DNS names and addresses.
+    pub(crate) fn pair(&self, names: &[&str], kind: Kind) -> Pair {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params(names, kind).signed_by(&key, &self.issuer).unwrap();
+        Pair { chain: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// The authority's own certificate, shown as if it were a host's.
+    pub(crate) fn as_leaf(&self) -> Pair {
+        Pair { chain: self.pem.clone(), key: self.key_pem.clone() }
+    }
+
+    pub(crate) fn roots(&self) -> Arc<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        Arc::new(roots)
+    }
+
+    /// A client that trusts this authority alone, with or without a certificate of its own.
+    pub(crate) fn client(&self, own: Option<&Pair>) -> Arc<ClientConfig> {
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(self.roots());
+        Arc::new(match own {
+            Some(pair) => builder.with_client_auth_cert(pair.chain_der(), pair.key_der()).unwrap(),
+            None => builder.with_no_client_auth(),
+        })
+    }
+
+    /// A server with `own` that demands a client certificate of this authority.
+    pub(crate) fn demanding_server(&self, own: &Pair) -> Arc<ServerConfig> {
+        let verifier = WebPkiClientVerifier::builder_with_provider(self.roots(), provider()).build().unwrap();
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier);
+        Arc::new(builder.with_single_cert(own.chain_der(), own.key_der()).unwrap())
+    }
+}
+
+impl Pair {
+    pub(crate) fn self_signed(names: &[&str]) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params(names, Kind::Good).self_signed(&key).unwrap();
+        Self { chain: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    pub(crate) fn server(&self) -> Arc<ServerConfig> {
+        self.server_speaking(rustls::ALL_VERSIONS)
+    }
+
+    pub(crate) fn server_speaking(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
+        let builder =
+            ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions).unwrap();
+        Arc::new(builder.with_no_client_auth().with_single_cert(self.chain_der(), self.key_der()).unwrap())
+    }
+
+    /// Writes `ID.crt` and `ID.key`, the key for its owner alone.
+    pub(crate) fn write(&self, folder: &Path, id: &str) -> (PathBuf, PathBuf) {
+        let (chain, key) = (folder.join(format!("{id}.crt")), folder.join(format!("{id}.key")));
+        std::fs::write(&chain, &self.chain).unwrap();
+        std::fs::write(&key, &self.key).unwrap();
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        (chain, key)
+    }
+
+    fn chain_der(&self) -> Vec<CertificateDer<'static>> {
+        CertificateDer::pem_slice_iter(self.chain.as_bytes()).collect::<Result<_, _>>().unwrap()
+    }
+
+    fn key_der(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()
+    }
+}
+
+fn params(names: &[&str], kind: Kind) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name = named(names[0]);
+    params.subject_alt_names = names
+        .iter()
+        .map(|name| match name.parse::<IpAddr>() {
+            Ok(ip) => SanType::IpAddress(ip),
+            Err(_) => SanType::DnsName((*name).try_into().unwrap()),
+        })
+        .collect();
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = match kind {
+        Kind::ServerOnly => vec![ExtendedKeyUsagePurpose::ServerAuth],
+        Kind::ClientOnly => vec![ExtendedKeyUsagePurpose::ClientAuth],
+        Kind::Good | Kind::Expired | Kind::NotYet => {
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]
+        }
+    };
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(2090, 1, 1);
+    match kind {
+        Kind::Expired => params.not_after = date_time_ymd(2021, 1, 1),
+        Kind::NotYet => params.not_before = date_time_ymd(2089, 1, 1),
+        Kind::Good | Kind::ServerOnly | Kind::ClientOnly => {}
+    }
+    params
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut dn = DistinguishedName::new();
+    dn.push(DnType::CommonName, name);
+    dn
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}

@@ -1,0 +1,365 @@
+//! A next hop that behaves as a test needs: well, badly, slowly. It keeps every octet that came in
+//! clear and every message, and tells of each change by an event.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+pub(crate) use super::manner::{End, Manner, SinkTls};
+use super::{LONG, within};
+
+/// A message that was taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrived {
+    pub(crate) sealed: bool,
+    pub(crate) client_certificate: Option<Vec<u8>>,
+    pub(crate) mail: String,
+    pub(crate) recipients: Vec<String>,
+    /// Without the final dot, dots unstuffed.
+    pub(crate) content: Vec<u8>,
+    /// Which session brought it.
+    pub(crate) session: usize,
+}
+
+/// What happened so far.
+#[derive(Default)]
+pub(crate) struct Log {
+    pub(crate) sessions: usize,
+    pub(crate) arrived: Vec<Arrived>,
+    /// All that came before, or without, a handshake.
+    pub(crate) clear: Vec<u8>,
+    /// What came after a 220 to STARTTLS that led to no handshake: a ClientHello at most.
+    pub(crate) broken: Vec<u8>,
+    /// Handshakes that were completed.
+    pub(crate) handshakes: usize,
+    /// Sessions that are over.
+    pub(crate) ended: usize,
+    /// Every command line, sealed or not.
+    pub(crate) commands: Vec<String>,
+}
+
+/// A running sink; it ends, sessions and all, when dropped.
+pub(crate) struct Sink {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    manner: Mutex<Manner>,
+    log: Mutex<Log>,
+    changed: watch::Sender<()>,
+}
+
+impl Sink {
+    pub(crate) async fn start(manner: Manner) -> Self {
+        Self::start_at("127.0.0.1:0", manner).await
+    }
+
+    pub(crate) async fn start_at(address: &str, manner: Manner) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (changed, _) = watch::channel(());
+        let (manner, log) = (Mutex::new(manner), Mutex::default());
+        let shared = Arc::new(Shared { manner, log, changed });
+        let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Self { address, shared, task }
+    }
+
+    /// The manner of the sessions to come.
+    pub(crate) fn behave(&self, manner: Manner) {
+        *self.shared.manner.lock().unwrap() = manner;
+    }
+
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Log) -> T) -> T {
+        look(&self.shared.log.lock().unwrap())
+    }
+
+    pub(crate) fn arrived(&self) -> Vec<Arrived> {
+        self.read(|log| log.arrived.clone())
+    }
+
+    /// Waits until the log shows what is asked for.
+    pub(crate) async fn until(&self, what: &str, limit: Duration, mut shown: impl FnMut(&Log) -> bool) {
+        let mut changes = self.shared.changed.subscribe();
+        within(what, limit, async {
+            while !self.read(&mut shown) {
+                changes.changed().await.unwrap();
+            }
+        })
+        .await;
+    }
+
+    /// Waits for so many messages in all.
+    pub(crate) async fn messages(&self, count: usize) -> Vec<Arrived> {
+        self.until(&format!("{count} messages"), LONG * 3, |log| log.arrived.len() >= count).await;
+        self.arrived()
+    }
+
+    /// Nothing of an envelope or content may be among the octets that came in clear.
+    #[track_caller]
+    pub(crate) fn assert_nothing_in_clear(&self) {
+        let clear = self.read(|log| String::from_utf8_lossy(&log.clear).to_lowercase());
+        let broken = self.read(|log| String::from_utf8_lossy(&log.broken).to_lowercase());
+        for forbidden in ["mail from", "rcpt to", "data\r\n", "bdat", "x-test-id", "received:"] {
+            assert!(!clear.contains(forbidden), "{forbidden:?} went in clear: {clear:?}");
+            assert!(!broken.contains(forbidden), "{forbidden:?} went in clear: {broken:?}");
+        }
+        assert!(!clear.contains('@'), "an address went in clear: {clear:?}");
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    fn note<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
+        let value = change(&mut self.log.lock().unwrap());
+        self.changed.send_replace(());
+        value
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut sessions = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let _ = stream.set_nodelay(true);
+        let shared = Arc::clone(&shared);
+        let manner = shared.manner.lock().unwrap().clone();
+        let number = shared.note(|log| {
+            log.sessions += 1;
+            log.sessions
+        });
+        sessions.spawn(async move {
+            let _ = converse(stream, manner, &shared, number).await;
+            shared.note(|log| log.ended += 1);
+        });
+        while sessions.try_join_next().is_some() {}
+    }
+}
+
+/// What a stretch of the conversation ended with.
+enum Next {
+    Over,
+    StartTls,
+}
+
+async fn converse(
+    mut stream: TcpStream,
+    manner: Manner,
+    shared: &Shared,
+    number: usize,
+) -> std::io::Result<()> {
+    stream.write_all(format!("{}\r\n", manner.greeting).as_bytes()).await?;
+    if !manner.greeting.starts_with('2') {
+        // The peer may say QUIT.
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await?;
+        shared.note(|log| log.clear.extend_from_slice(&rest));
+        return Ok(());
+    }
+    let mut talk = Talk::new(&mut stream, &manner, shared, number);
+    let Next::StartTls = talk.run().await? else { return Ok(()) };
+    let server = match &manner.tls {
+        SinkTls::Absent | SinkTls::Refuses(_) => return Ok(()),
+        SinkTls::Garbage => {
+            stream.write_all(b"220 go ahead\r\n").await?;
+            stream.write_all(b"this is not TLS at all, sorry\r\n").await?;
+            return drain(stream, shared).await;
+        }
+        SinkTls::Closes => {
+            stream.write_all(b"220 go ahead\r\n").await?;
+            return stream.shutdown().await;
+        }
+        SinkTls::Injects(server) => {
+            stream.write_all(b"220 go ahead\r\n250 2.0.0 planted\r\n").await?;
+            server
+        }
+        SinkTls::Works(server) => {
+            stream.write_all(b"220 go ahead\r\n").await?;
+            server
+        }
+    };
+    let mut sealed = TlsAcceptor::from(Arc::clone(server)).accept(stream).await?;
+    shared.note(|log| log.handshakes += 1);
+    let certificate = sealed.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let certificate = certificate.map(|der| der.to_vec());
+    let mut talk = Talk::new(&mut sealed, &manner, shared, number);
+    talk.sealed = true;
+    talk.certificate = certificate;
+    talk.run().await?;
+    sealed.shutdown().await
+}
+
+/// Keeps what a peer sends where there is no handshake: nothing of it may be mail.
+async fn drain(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await?;
+    shared.note(|log| log.broken.extend_from_slice(&rest));
+    Ok(())
+}
+
+struct Talk<'a, S> {
+    stream: &'a mut S,
+    manner: &'a Manner,
+    shared: &'a Shared,
+    number: usize,
+    sealed: bool,
+    certificate: Option<Vec<u8>>,
+    buffer: Vec<u8>,
+    mail: String,
+    recipients: Vec<String>,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
+    fn new(stream: &'a mut S, manner: &'a Manner, shared: &'a Shared, number: usize) -> Self {
+        let (buffer, mail, recipients) = (Vec::new(), String::new(), Vec::new());
+        Self { stream, manner, shared, number, sealed: false, certificate: None, buffer, mail, recipients }
+    }
+
+    async fn run(&mut self) -> std::io::Result<Next> {
+        loop {
+            let Some(line) = self.upto(b"\r\n").await? else { return Ok(Next::Over) };
+            let line = String::from_utf8_lossy(&line[..line.len() - 2]).into_owned();
+            self.shared.note(|log| log.commands.push(line.clone()));
+            let lower = line.to_lowercase();
+            let planned = self.manner.replies.iter().find(|(command, _)| lower.starts_with(command));
+            let reply = match planned {
+                Some((_, reply)) if reply == "close" => return Ok(Next::Over),
+                Some((_, reply)) => reply.clone(),
+                None if lower.starts_with("starttls") => match self.manner.tls {
+                    SinkTls::Refuses(reply) => reply.to_owned(),
+                    SinkTls::Absent => "502 5.5.1 not implemented".to_owned(),
+                    _ if self.sealed => "503 5.5.1 already".to_owned(),
+                    _ => return Ok(Next::StartTls),
+                },
+                None => self.usual(&line, &lower),
+            };
+            self.say(&reply).await?;
+            if reply.starts_with("354") && !self.content().await?
+                || reply.starts_with("421")
+                || lower == "quit"
+            {
+                return Ok(Next::Over);
+            }
+        }
+    }
+
+    fn usual(&mut self, line: &str, lower: &str) -> String {
+        if lower.starts_with("ehlo") {
+            let offers = !self.sealed && !matches!(self.manner.tls, SinkTls::Absent);
+            let starttls = if offers { "250-STARTTLS\r\n" } else { "" };
+            let rest =
+                "250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 0";
+            return format!("250-sink.test\r\n{starttls}{rest}");
+        }
+        if lower.starts_with("mail from:") {
+            self.recipients.clear();
+            self.mail = path(line);
+        } else if lower.starts_with("rcpt to:") {
+            self.recipients.push(path(line));
+        } else if lower == "data" {
+            if self.recipients.is_empty() {
+                return "554 5.5.1 no valid recipients".to_owned();
+            }
+            return "354 go on".to_owned();
+        } else if lower == "quit" {
+            return "221 2.0.0 bye".to_owned();
+        }
+        "250 2.0.0 fine".to_owned()
+    }
+
+    /// Reads the content and answers; false if the connection is to end.
+    async fn content(&mut self) -> std::io::Result<bool> {
+        let content = if self.peek(3).await? == b".\r\n" {
+            self.buffer.drain(..3);
+            Vec::new()
+        } else {
+            let Some(mut stuffed) = self.upto(b"\r\n.\r\n").await? else { return Ok(false) };
+            stuffed.truncate(stuffed.len() - 3);
+            unstuffed(&stuffed)
+        };
+        match &self.manner.end {
+            End::Drop => return Ok(false),
+            End::Reply(reply) => {
+                self.say(reply).await?;
+                return Ok(!reply.starts_with("421"));
+            }
+            End::Hold(gate) => gate.acquire().await.unwrap().forget(),
+            End::Accept => {}
+        }
+        let arrived = Arrived {
+            sealed: self.sealed,
+            client_certificate: self.certificate.clone(),
+            mail: self.mail.clone(),
+            recipients: std::mem::take(&mut self.recipients),
+            content,
+            session: self.number,
+        };
+        self.shared.note(|log| log.arrived.push(arrived));
+        self.say("250 2.0.0 taken").await?;
+        Ok(true)
+    }
+
+    async fn say(&mut self, reply: &str) -> std::io::Result<()> {
+        self.stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+        self.stream.flush().await
+    }
+
+    async fn peek(&mut self, length: usize) -> std::io::Result<&[u8]> {
+        while self.buffer.len() < length && self.fill().await? {}
+        Ok(self.buffer.get(..length).unwrap_or_default())
+    }
+
+    /// All up to and including `end`; `None` at the end of the stream.
+    async fn upto(&mut self, end: &[u8]) -> std::io::Result<Option<Vec<u8>>> {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = memchr::memmem::find(&self.buffer[searched..], end) {
+                return Ok(Some(self.buffer.drain(..searched + at + end.len()).collect()));
+            }
+            searched = self.buffer.len().saturating_sub(end.len() - 1);
+            if !self.fill().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn fill(&mut self) -> std::io::Result<bool> {
+        let before = self.buffer.len();
+        self.buffer.reserve(64 << 10);
+        self.stream.read_buf(&mut self.buffer).await?;
+        let new = &self.buffer[before..];
+        if !self.sealed && !new.is_empty() {
+            self.shared.note(|log| log.clear.extend_from_slice(new));
+        }
+        Ok(!new.is_empty())
+    }
+}
+
+fn path(line: &str) -> String {
+    let from = line.find('<').map_or(0, |at| at + 1);
+    let end = line.rfind('>').unwrap_or(line.len());
+    line.get(from..end).unwrap_or_default().to_owned()
+}
+
+fn unstuffed(stuffed: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(stuffed.len());
+    let mut at = 0;
+    while at < stuffed.len() {
+        let end = memchr::memmem::find(&stuffed[at..], b"\r\n").map_or(stuffed.len(), |e| at + e + 2);
+        let line = &stuffed[at..end];
+        out.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
+        at = end;
+    }
+    out
+}

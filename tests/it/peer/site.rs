@@ -1,0 +1,81 @@
+//! A usual place for a daemon: our certificate, a partner's authority, a listener, pieces of config.
+
+use std::net::SocketAddr;
+
+use super::daemon::{Daemon, Home, NAME};
+use super::mint::{Authority, Kind};
+use super::sink::{Manner, Sink};
+use super::source::Source;
+
+/// A home with `certificate.gw` (of `ours`, for [`NAME`]) and `trust.partners`.
+pub(crate) struct Site {
+    pub(crate) home: Home,
+    pub(crate) ours: Authority,
+    pub(crate) partners: Authority,
+    head: String,
+}
+
+/// A name that every good partner's certificate has.
+pub(crate) const PARTNER: &str = "mail.partner.test";
+
+/// One listener that offers TLS, named `in`.
+pub(crate) const LISTENER: &str =
+    "[[listener]]\nname = \"in\"\naddress = [\"127.0.0.1:0\"]\ntls = \"starttls\"\ncertificate = \"gw\"\n\n";
+
+/// Everyone on loopback may send to everyone.
+pub(crate) const ANYONE: &str = "[[inbound]]\nname = \"anyone\"\nfrom_domains = [\"*\"]\n\
+     from_networks = [\"127.0.0.0/8\"]\ntls = \"opportunistic\"\nto_domains = [\"*\"]\n\n";
+
+/// Forced, with chain and name, for an outbound connector.
+pub(crate) const IDENTITY: &str = "tls = \"forced\"\nrequire = \"identity\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\n";
+
+/// Opportunistic, for an outbound connector.
+pub(crate) const OPPORTUNISTIC: &str = "tls = \"opportunistic\"\n";
+
+/// Retries come each second.
+pub(crate) const QUICK: &str = "[queue]\nretry = [\"1s\"]\n\n";
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let (home, ours, partners) = (Home::new(), Authority::new("ours"), Authority::new("partners"));
+        let head =
+            home.certificate("gw", &ours.pair(&[NAME], Kind::Good)) + &home.trust("partners", &partners);
+        Self { home, ours, partners, head }
+    }
+
+    /// Writes the config: certificate and trust, the usual listener and inbound connector, and `rest`.
+    pub(crate) fn configure(&self, rest: &str) {
+        self.home.configure(&format!("{}{LISTENER}{ANYONE}{rest}", self.head));
+    }
+
+    /// The same without listener and inbound connector.
+    pub(crate) fn configure_all(&self, rest: &str) {
+        self.home.configure(&format!("{}{rest}", self.head));
+    }
+
+    pub(crate) async fn start(&self, rest: &str) -> Daemon {
+        self.configure(rest);
+        Daemon::start(&self.home).await
+    }
+
+    /// A partner that does all well.
+    pub(crate) async fn good_sink(&self) -> Sink {
+        Sink::start(Manner::sealed(self.partners.pair(&[PARTNER], Kind::Good).server())).await
+    }
+
+    /// A source over TLS that checks our certificate.
+    pub(crate) fn source(&self, target: SocketAddr, sessions: usize) -> Source {
+        Source::sealed(target, sessions, self.ours.client(None), NAME)
+    }
+}
+
+/// An outbound connector for one domain to one address.
+pub(crate) fn outbound(name: &str, domain: &str, next_hop: SocketAddr, tls: &str) -> String {
+    format!("[[outbound]]\nname = \"{name}\"\ndomains = [\"{domain}\"]\nnext_hop = [\"{next_hop}\"]\n{tls}\n")
+        .replace(&next_hop.to_string(), &host_and_port(next_hop))
+}
+
+/// An address as `next_hop` writes it.
+fn host_and_port(address: SocketAddr) -> String {
+    format!("[{}]:{}", address.ip(), address.port())
+}

@@ -1,0 +1,70 @@
+//! What an operator sees of the queue and does to it.
+
+use crate::peer::client::Client;
+use crate::peer::daemon::Daemon;
+use crate::peer::sink::{Manner, Sink};
+use crate::peer::site::{OPPORTUNISTIC, Site, outbound};
+use crate::peer::{LONG, eventually, mix};
+
+/// Two messages that wait for an hour; their queue ids.
+async fn waiting() -> (Site, Sink, Daemon, Vec<String>) {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear().replying("mail", "451 4.3.0 not now")).await;
+    let config =
+        "[queue]\nretry = [\"1h\"]\n\n".to_owned() + &outbound("out", "b.test", sink.address, OPPORTUNISTIC);
+    let daemon = site.start(&config).await;
+    for to in ["bob@b.test", "carol@b.test"] {
+        let message = mix::plain("wait", 1, 100, "ada@a.test", to).remove(0);
+        let reply = Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+        assert_eq!(reply.code, 250, "{}", reply.text);
+    }
+    daemon.deferred("bob@b.test").await;
+    daemon.idle().await;
+    let ids = daemon.queue().await.iter().map(|m| m["id"].as_str().unwrap().to_owned()).collect();
+    (site, sink, daemon, ids)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_and_show_say_what_waits_and_why() {
+    let (site, _sink, daemon, ids) = waiting().await;
+    assert_eq!(ids.len(), 2);
+    let shown = daemon.ask(&["queue", "show", &ids[0]]).await;
+    let row = &shown["recipients"][0];
+    assert_eq!(shown["id"], ids[0].as_str());
+    assert_eq!(row["forward_path"], "bob@b.test", "{shown}");
+    assert_eq!(row["last"]["status"], "4.3.0", "{shown}");
+    assert!(row["last"]["reason"].as_str().is_some_and(|reason| reason.contains("not now")), "{shown}");
+    let text = site.home.run(&["queue", "list"], &[]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(ids.iter().all(|id| text.contains(id)), "{text}");
+    let unknown = daemon.command(&["queue", "show", "0000000000000000"]).await;
+    assert!(!unknown.status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_delivers_at_once() {
+    let (_site, sink, daemon, ids) = waiting().await;
+    sink.behave(Manner::clear());
+    assert!(daemon.command(&["queue", "retry", &ids[1]]).await.status.success());
+    assert_eq!(sink.messages(1).await[0].recipients, ["carol@b.test"]);
+    eventually("one message less", LONG, async || (daemon.queue().await.len() == 1).then_some(())).await;
+    assert!(daemon.command(&["queue", "retry", "--all"]).await.status.success());
+    sink.messages(2).await;
+    daemon.queue_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn remove_takes_a_message_away_for_good() {
+    let (site, sink, daemon, ids) = waiting().await;
+    assert!(daemon.command(&["queue", "remove", &ids[0]]).await.status.success());
+    let left: Vec<String> =
+        daemon.queue().await.iter().map(|m| m["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(left, ids[1..]);
+    daemon.stop().await;
+    sink.behave(Manner::clear());
+    let daemon = Daemon::start(&site.home).await;
+    daemon.command(&["queue", "retry", "--all"]).await;
+    assert_eq!(sink.messages(1).await[0].recipients, ["carol@b.test"]);
+    daemon.queue_empty().await;
+    assert_eq!(sink.arrived().len(), 1);
+}

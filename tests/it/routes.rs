@@ -1,0 +1,158 @@
+//! Where mail goes when the name service is asked.
+
+use hickory_proto::rr::RecordType;
+
+use crate::peer::client::Client;
+use crate::peer::daemon::Daemon;
+use crate::peer::dns::Dns;
+use crate::peer::sink::{Manner, Sink};
+use crate::peer::site::{IDENTITY, OPPORTUNISTIC, QUICK, Site, outbound};
+use crate::peer::{LONG, mix};
+
+/// Sinks on one port of 127.0.0.1, 127.0.0.2 and so on: mail exchangers share a port.
+async fn exchangers(count: u8) -> Vec<Sink> {
+    let first = Sink::start(Manner::clear()).await;
+    let port = first.address.port();
+    let mut sinks = vec![first];
+    for number in 2..=count {
+        sinks.push(Sink::start_at(&format!("127.0.0.{number}:{port}"), Manner::clear()).await);
+    }
+    sinks
+}
+
+async fn start(site: &Site, dns: &Dns, port: u16, home: &Sink) -> Daemon {
+    let mx = format!(
+        "[dns]\nservers = [\"{}\"]\ntimeout = \"1s\"\nattempts = 1\n\n{QUICK}\
+         [[outbound]]\nname = \"mx\"\ndomains = [\"*\"]\nnext_hop = \"mx\"\nport = {port}\ntls = \"opportunistic\"\n\n",
+        dns.address
+    );
+    site.start(&(mx + &outbound("home", "a.test", home.address, OPPORTUNISTIC))).await
+}
+
+async fn hand_in(daemon: &Daemon, to: &str) {
+    let message = mix::plain("route", 1, 100, "ada@a.test", to).remove(0);
+    let reply = Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+    assert_eq!(reply.code, 250, "{}", reply.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lowest_preference_comes_first_and_the_next_when_it_fails() {
+    let (site, dns, home) = (Site::new(), Dns::start().await, Sink::start(Manner::clear()).await);
+    let sinks = exchangers(3).await;
+    dns.mx("b.test", 20, "mx2.b.test").mx("b.test", 10, "mx1.b.test").mx("b.test", 30, "mx3.b.test");
+    for number in 1..=3u8 {
+        dns.a(&format!("mx{number}.b.test"), [127, 0, 0, number].into());
+    }
+    let daemon = start(&site, &dns, sinks[0].address.port(), &home).await;
+    hand_in(&daemon, "bob@b.test").await;
+    sinks[0].messages(1).await;
+    // The first one turns us away at the greeting, the second has the mail.
+    sinks[0].behave(Manner::clear().greeting("421 4.3.2 too busy"));
+    // A connection that is kept open may still be good for one message.
+    hand_in(&daemon, "bob@b.test").await;
+    hand_in(&daemon, "bob@b.test").await;
+    daemon.queue_empty().await;
+    let arrived = sinks[0].arrived().len() + sinks[1].arrived().len();
+    assert_eq!(arrived, 3);
+    assert_eq!(sinks[2].read(|log| log.sessions), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_greeting_leads_to_the_next_exchanger() {
+    let (site, dns, home) = (Site::new(), Dns::start().await, Sink::start(Manner::clear()).await);
+    let sinks = exchangers(2).await;
+    sinks[0].behave(Manner::clear().greeting("554 5.3.2 no service"));
+    dns.mx("b.test", 10, "mx1.b.test").mx("b.test", 20, "mx2.b.test");
+    dns.a("mx1.b.test", [127, 0, 0, 1].into()).a("mx2.b.test", [127, 0, 0, 2].into());
+    let daemon = start(&site, &dns, sinks[0].address.port(), &home).await;
+    hand_in(&daemon, "bob@b.test").await;
+    sinks[1].messages(1).await;
+    assert!(sinks[0].arrived().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_addresses_the_first_of_them_dead() {
+    let (site, dns, home) = (Site::new(), Dns::start().await, Sink::start(Manner::clear()).await);
+    let sink = Sink::start(Manner::clear()).await;
+    // Nobody listens on that port of the other addresses.
+    dns.mx("b.test", 10, "mx.b.test")
+        .a("mx.b.test", [127, 0, 0, 77].into())
+        .a("mx.b.test", [127, 0, 0, 1].into());
+    let daemon = start(&site, &dns, sink.address.port(), &home).await;
+    for _ in 0..4 {
+        hand_in(&daemon, "bob@b.test").await;
+    }
+    sink.messages(4).await;
+    daemon.queue_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_mx_the_domain_itself_is_the_host() {
+    let (site, dns, home) = (Site::new(), Dns::start().await, Sink::start(Manner::clear()).await);
+    let sink = Sink::start(Manner::clear()).await;
+    dns.a("b.test", [127, 0, 0, 1].into());
+    let daemon = start(&site, &dns, sink.address.port(), &home).await;
+    hand_in(&daemon, "bob@b.test").await;
+    sink.messages(1).await;
+    assert!(dns.asked("b.test", RecordType::MX) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_null_mx_is_final_at_once() {
+    let (site, dns, home) = (Site::new(), Dns::start().await, Sink::start(Manner::clear()).await);
+    let sink = Sink::start(Manner::clear()).await;
+    dns.mx("none.test", 0, ".").a("none.test", [127, 0, 0, 1].into());
+    let daemon = start(&site, &dns, sink.address.port(), &home).await;
+    hand_in(&daemon, "bob@none.test").await;
+    let dsn = String::from_utf8(home.messages(1).await.remove(0).content).unwrap();
+    assert!(dsn.contains("5.1.10"), "{dsn}");
+    // RFC 7505 §3: no address of the domain is tried.
+    assert_eq!(sink.read(|log| log.sessions), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_that_does_not_exist_is_final() {
+    let (site, dns, home) = (Site::new(), Dns::start().await, Sink::start(Manner::clear()).await);
+    let daemon = start(&site, &dns, 25, &home).await;
+    hand_in(&daemon, "bob@nowhere.test").await;
+    let dsn = String::from_utf8(home.messages(1).await.remove(0).content).unwrap();
+    assert!(dsn.contains("5.1.2"), "{dsn}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_service_that_fails_defers() {
+    let (site, dns, home) = (Site::new(), Dns::start().await, Sink::start(Manner::clear()).await);
+    let sink = Sink::start(Manner::clear()).await;
+    dns.a("b.test", [127, 0, 0, 1].into()).fail("b.test");
+    let daemon = start(&site, &dns, sink.address.port(), &home).await;
+    hand_in(&daemon, "bob@b.test").await;
+    let row = daemon.deferred("bob@b.test").await;
+    assert!(row["last"]["status"].as_str().is_some_and(|s| s.starts_with("4.4.")), "{row}");
+    dns.mend("b.test");
+    sink.messages(1).await;
+    daemon.queue_empty().await;
+    assert!(home.arrived().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_mx_name_is_no_identity() {
+    // A certificate for the name that an unsigned MX record led to proves nothing (RFC 9325 §7.1).
+    let (site, dns) = (Site::new(), Dns::start().await);
+    let pair = site.partners.pair(&["mx.b.test"], crate::peer::mint::Kind::Good);
+    let sink = Sink::start(Manner::sealed(pair.server())).await;
+    dns.mx("b.test", 10, "mx.b.test").a("mx.b.test", [127, 0, 0, 1].into());
+    let tls = IDENTITY.replace("peer_names = [\"mail.partner.test\"]\n", "");
+    let config = format!(
+        "[dns]\nservers = [\"{}\"]\n\n{QUICK}[[outbound]]\nname = \"mx\"\ndomains = [\"b.test\"]\n\
+         next_hop = \"mx\"\nport = {}\n{tls}\n",
+        dns.address,
+        sink.address.port()
+    );
+    let daemon = site.start(&config).await;
+    hand_in(&daemon, "bob@b.test").await;
+    let row = daemon.deferred("bob@b.test").await;
+    assert_eq!(row["last"]["decision"]["token"], "name-mismatch", "{row}");
+    sink.assert_nothing_in_clear();
+    sink.until("the end of the session", LONG, |log| log.ended > 0).await;
+    assert!(!sink.read(|log| log.commands.iter().any(|c| c.starts_with("MAIL"))));
+}

@@ -1,0 +1,71 @@
+//! What the compiler's lints don't see.
+
+use crate::architecture::sources;
+
+#[track_caller]
+fn none(what: &str, faults: &[String]) {
+    assert!(faults.is_empty(), "{what}:\n  {}", faults.join("\n  "));
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    let faults: Vec<String> = sources()
+        .iter()
+        .filter(|s| !s.whole.starts_with("//!") && is_root(&s.path))
+        .map(|s| s.path.clone())
+        .collect();
+    none("no //! at the top", &faults);
+}
+
+fn is_root(path: &str) -> bool {
+    path.ends_with("mod.rs") || !path.contains('/')
+}
+
+#[test]
+fn nothing_is_left_to_do() {
+    let words = ["todo!", "unimplemented!", "dbg!", "TODO", "FIXME", "XXX", "HACK"];
+    let mut faults = Vec::new();
+    for source in sources() {
+        for word in words.iter().filter(|word| source.whole.contains(**word)) {
+            faults.push(format!("src/{}: {word}", source.path));
+        }
+    }
+    none("left to do", &faults);
+}
+
+#[test]
+fn nothing_changes_behaviour_under_test() {
+    // Tests use the shipped program, so it must not know that it is tested.
+    let mut faults = Vec::new();
+    for source in sources() {
+        let lines: Vec<&str> = source.whole.lines().collect();
+        for (at, _) in lines.iter().enumerate().filter(|(_, l)| l.trim() == "#[cfg(test)]") {
+            let next = lines.get(at + 1).copied().unwrap_or_default().trim_start();
+            // A module of tests, or helpers that only tests can see, changes nothing.
+            if !next.contains("mod ") && !next.starts_with("use ") && !next.starts_with("#[") {
+                faults.push(format!("src/{}: line {}: {next}", source.path, at + 2));
+            }
+        }
+        for word in ["cfg!(test)", "cfg(not(test))", "static mut", "lazy_static"] {
+            if source.whole.contains(word) {
+                faults.push(format!("src/{}: {word}", source.path));
+            }
+        }
+    }
+    none("behaviour that depends on being tested", &faults);
+}
+
+#[test]
+fn every_allow_has_its_reason() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        for (at, _) in source.whole.match_indices("[allow(").chain(source.whole.match_indices("[expect(")) {
+            let attribute = source.whole[at..].split(")]").next().unwrap();
+            if !attribute.contains("reason") {
+                let line = source.whole[..at].lines().count();
+                faults.push(format!("src/{}: line {line}", source.path));
+            }
+        }
+    }
+    none("an allow without a reason", &faults);
+}
