@@ -129,7 +129,7 @@ fn stage() -> Stage {
     let table = Table::new(Generation(1), Vec::new(), vec![outbound("out", "*")]);
     let live = Arc::new(LiveTable::new(table));
     let scheduler =
-        Scheduler::new(settings, live, Arc::clone(&spool) as _, Arc::new(Obedient), Arc::new(Journal), clock);
+        Scheduler::new(settings, live, spool.clone(), Arc::new(Obedient), Arc::new(Journal), clock);
     Stage { scheduler, spool, settled, world }
 }
 
@@ -200,7 +200,7 @@ async fn mail_of_a_dead_lane_ends_without_an_attempt_of_its_own() {
     stage.spool.overdue.lock().unwrap().push(Leased { content: None, ..old });
     let probe = stage.world.leased(1, &["dead@b.example"]);
     stage.scheduler.offer(vec![probe]);
-    let mut settled = vec![stage.settled.recv().await.unwrap(), stage.settled.recv().await.unwrap()];
+    let mut settled = [stage.settled.recv().await.unwrap(), stage.settled.recv().await.unwrap()];
     settled.sort_by_key(|settlement| settlement.message);
     assert_eq!(in_words(&settled[0]), "deferred; 0 reports");
     assert_eq!(in_words(&settled[1]), "done; 1 reports");
