@@ -24,12 +24,21 @@ mod peer;
 struct FakeJobs {
     waiting: Mutex<VecDeque<Job>>,
     reports: Mutex<Vec<String>>,
+    /// A table to be put in force before the last job is handed out.
+    table: Mutex<Option<(Arc<LiveTable>, Table)>>,
 }
 
 impl Jobs for FakeJobs {
     fn next(&self) -> Pin<Box<dyn Future<Output = Option<Job>> + Send + '_>> {
-        let job = self.waiting.lock().expect("jobs").pop_front();
-        Box::pin(async move { job })
+        let mut waiting = self.waiting.lock().expect("jobs");
+        let job = waiting.pop_front();
+        let table = if waiting.is_empty() { self.table.lock().expect("a table").take() } else { None };
+        Box::pin(async move {
+            if let Some((live, table)) = table {
+                live.replace(table).await;
+            }
+            job
+        })
     }
 
     fn report(&self, job: &Job, outcomes: Vec<Outcome>) {
@@ -337,4 +346,21 @@ async fn a_new_table_is_asked_before_the_next_envelope() {
     assert_eq!(peer.heard("MAIL").len(), 2);
     world.connector = tight;
     world.courier.close().await;
+}
+
+#[tokio::test]
+async fn a_table_that_changes_between_two_jobs_binds_the_second() {
+    let (world, peer) = world(Manner::default(), |_| {}).await;
+    let tight = Outbound {
+        forced: Some(Forced::encryption()),
+        revision: Revision([2; 8]),
+        ..world.connector.clone()
+    };
+    let table = Table::new(Generation(2), Vec::new(), vec![tight]);
+    *world.jobs.table.lock().expect("a table") = Some((Arc::clone(&world.live), table));
+    // The second job is asked for while the first is under way in clear, and the change waits for
+    // that one's final reply.
+    let said = world.carry(&[job(1, "a", 0), job(2, "b", 0)]).await;
+    assert_eq!(said, ["1: delivered clear-not-offered", "2: deferred 4.3.0 Session"]);
+    assert_eq!(peer.heard("MAIL").len(), 1);
 }
