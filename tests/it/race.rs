@@ -48,9 +48,7 @@ async fn nothing_leaves_in_clear_after_a_tighter_table_is_in_force() {
 }
 
 fn rest(sink: &Sink, tls: &str) -> String {
-    QUICK.to_owned()
-        + &outbound("out", "partner.test", sink.address, tls)
-        + &outbound("own", "sealpost.test", sink.address, OPPORTUNISTIC)
+    QUICK.to_owned() + &outbound("out", "partner.test", sink.address, tls)
 }
 
 /// Envelopes and contents that came in clear so far.
