@@ -23,8 +23,6 @@ pub(crate) struct Arrived {
     pub(crate) recipients: Vec<String>,
     /// Without the final dot, dots unstuffed.
     pub(crate) content: Vec<u8>,
-    /// Which session brought it.
-    pub(crate) session: usize,
 }
 
 /// What happened so far.
@@ -72,7 +70,7 @@ impl Sink {
         Self { address, shared, task }
     }
 
-    /// The manner of the sessions to come.
+    /// What the next commands are answered, in sessions under way too; their TLS stays as it began.
     pub(crate) fn behave(&self, manner: Manner) {
         *self.shared.manner.lock().unwrap() = manner;
     }
@@ -135,12 +133,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&shared);
         let manner = shared.manner.lock().unwrap().clone();
-        let number = shared.note(|log| {
-            log.sessions += 1;
-            log.sessions
-        });
+        shared.note(|log| log.sessions += 1);
         sessions.spawn(async move {
-            let _ = converse(stream, manner, &shared, number).await;
+            let _ = converse(stream, manner, &shared).await;
             shared.note(|log| log.ended += 1);
         });
         while sessions.try_join_next().is_some() {}
@@ -153,12 +148,7 @@ enum Next {
     StartTls,
 }
 
-async fn converse(
-    mut stream: TcpStream,
-    manner: Manner,
-    shared: &Shared,
-    number: usize,
-) -> std::io::Result<()> {
+async fn converse(mut stream: TcpStream, manner: Manner, shared: &Shared) -> std::io::Result<()> {
     stream.write_all(format!("{}\r\n", manner.greeting).as_bytes()).await?;
     if !manner.greeting.starts_with('2') {
         // The peer may say QUIT.
@@ -167,7 +157,7 @@ async fn converse(
         shared.note(|log| log.clear.extend_from_slice(&rest));
         return Ok(());
     }
-    let mut talk = Talk::new(&mut stream, &manner, shared, number);
+    let mut talk = Talk::new(&mut stream, &manner, shared);
     let Next::StartTls = talk.run().await? else { return Ok(()) };
     let server = match &manner.tls {
         SinkTls::Absent | SinkTls::Refuses(_) => return Ok(()),
@@ -193,7 +183,7 @@ async fn converse(
     shared.note(|log| log.handshakes += 1);
     let certificate = sealed.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let certificate = certificate.map(|der| der.to_vec());
-    let mut talk = Talk::new(&mut sealed, &manner, shared, number);
+    let mut talk = Talk::new(&mut sealed, &manner, shared);
     talk.sealed = true;
     talk.certificate = certificate;
     talk.run().await?;
@@ -212,18 +202,30 @@ struct Talk<'a, S> {
     stream: &'a mut S,
     manner: &'a Manner,
     shared: &'a Shared,
-    number: usize,
     sealed: bool,
     certificate: Option<Vec<u8>>,
     buffer: Vec<u8>,
+    /// MAIL was taken.
+    open: bool,
     mail: String,
     recipients: Vec<String>,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
-    fn new(stream: &'a mut S, manner: &'a Manner, shared: &'a Shared, number: usize) -> Self {
+    fn new(stream: &'a mut S, manner: &'a Manner, shared: &'a Shared) -> Self {
         let (buffer, mail, recipients) = (Vec::new(), String::new(), Vec::new());
-        Self { stream, manner, shared, number, sealed: false, certificate: None, buffer, mail, recipients }
+        Self {
+            stream,
+            manner,
+            shared,
+            number,
+            sealed: false,
+            certificate: None,
+            buffer,
+            open: false,
+            mail,
+            recipients,
+        }
     }
 
     async fn run(&mut self) -> std::io::Result<Next> {
@@ -232,10 +234,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             let line = String::from_utf8_lossy(&line[..line.len() - 2]).into_owned();
             self.shared.note(|log| log.commands.push(line.clone()));
             let lower = line.to_lowercase();
-            let planned = self.manner.replies.iter().find(|(command, _)| lower.starts_with(command));
-            let reply = match planned {
-                Some((_, reply)) if reply == "close" => return Ok(Next::Over),
-                Some((_, reply)) => reply.clone(),
+            if lower.starts_with("mail from:") {
+                self.open = false;
+                self.recipients.clear();
+            }
+            let reply = match self.planned(&lower) {
+                Some(reply) if reply == "close" => return Ok(Next::Over),
+                Some(reply) => reply,
                 None if lower.starts_with("starttls") => match self.manner.tls {
                     SinkTls::Refuses(reply) => reply.to_owned(),
                     SinkTls::Absent => "502 5.5.1 not implemented".to_owned(),
@@ -254,6 +259,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
         }
     }
 
+    /// The reply that the sink's manner, as it is now, has for a command.
+    fn planned(&self, lower: &str) -> Option<String> {
+        let manner = self.shared.manner.lock().unwrap();
+        manner.replies.iter().find(|(c, _)| lower.starts_with(c)).map(|(_, reply)| reply.clone())
+    }
+
     fn usual(&mut self, line: &str, lower: &str) -> String {
         if lower.starts_with("ehlo") {
             let offers = !self.sealed && !matches!(self.manner.tls, SinkTls::Absent);
@@ -263,9 +274,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             return format!("250-sink.test\r\n{starttls}{rest}");
         }
         if lower.starts_with("mail from:") {
-            self.recipients.clear();
+            self.open = true;
             self.mail = path(line);
         } else if lower.starts_with("rcpt to:") {
+            if !self.open {
+                return "503 5.5.1 MAIL first".to_owned();
+            }
             self.recipients.push(path(line));
         } else if lower == "data" {
             if self.recipients.is_empty() {
@@ -288,12 +302,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             stuffed.truncate(stuffed.len() - 3);
             unstuffed(&stuffed)
         };
-        match &self.manner.end {
+        let end = self.shared.manner.lock().unwrap().end.clone();
+        match &end {
             End::Drop => return Ok(false),
-            End::Reply(reply) => {
-                self.say(reply).await?;
-                return Ok(!reply.starts_with("421"));
-            }
             End::Hold(gate) => gate.acquire().await.unwrap().forget(),
             End::Accept => {}
         }
@@ -303,7 +314,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             mail: self.mail.clone(),
             recipients: std::mem::take(&mut self.recipients),
             content,
-            session: self.number,
         };
         self.shared.note(|log| log.arrived.push(arrived));
         self.say("250 2.0.0 taken").await?;
