@@ -218,7 +218,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             stream,
             manner,
             shared,
-            number,
             sealed: false,
             certificate: None,
             buffer,
