@@ -197,7 +197,7 @@ impl Carriage {
                 Ok(event) => event,
                 Err(Broken::Link(fault)) => return self.break_off(link, &Ending::Fault(fault)),
                 Err(Broken::Tls(fault)) => {
-                    return self.break_off(link, &Ending::Fault(LinkFault::Lost(fault.0)));
+                    return self.break_off(link, &Ending::Fault(LinkFault::Lost(fault.words)));
                 }
             };
             match event {
@@ -296,7 +296,7 @@ impl Carriage {
         match sent {
             Ok(()) | Err(Broken::Link(LinkFault::Lost(_))) => Ok(()),
             Err(Broken::Link(fault)) => Err(fault),
-            Err(Broken::Tls(fault)) => Err(LinkFault::Lost(fault.0)),
+            Err(Broken::Tls(fault)) => Err(LinkFault::Lost(fault.words)),
         }
     }
 

@@ -74,7 +74,7 @@ impl Line {
             let event = self.session.feed(&mut rest, &mut self.out).map_err(|fault| {
                 // Planted octets are an attack on the handshake, and told as a broken one.
                 if fault == crate::smtp::SendFault::AfterStartTls {
-                    return Broken::Tls(HandshakeFault(fault.to_string()));
+                    return Broken::Tls(HandshakeFault::new(fault.to_string()));
                 }
                 Broken::Link(LinkFault::Garbled(fault.to_string()))
             })?;
@@ -192,12 +192,12 @@ impl Line {
         limit: Duration,
     ) -> Result<Arc<TlsFacts>, HandshakeFault> {
         let Wire::Plain(stream) = mem::replace(&mut self.wire, Wire::Gone) else {
-            return Err(HandshakeFault("the connection is not in clear".to_owned()));
+            return Err(HandshakeFault::new("the connection is not in clear".to_owned()));
         };
         let handshake = Box::pin(setup.connect(stream, sni, Clock::wall()));
         let (stream, facts) = timeout(limit, handshake)
             .await
-            .map_err(|_| HandshakeFault(format!("not done in {} s", limit.as_secs())))??;
+            .map_err(|_| HandshakeFault::new(format!("not done in {} s", limit.as_secs())))??;
         self.wire = Wire::Sealed(Box::new(stream));
         self.heard = false;
         self.input.clear();
