@@ -21,7 +21,7 @@ pub(super) struct Writer {
     /// Settlements that found no room; they are tried again until they are written. Each holds a
     /// lease, so there are never more than recipients being attempted.
     kept: Vec<Op>,
-    retry_at: Instant,
+    pub(super) retry_at: Instant,
 }
 
 impl Writer {
@@ -52,11 +52,17 @@ impl Writer {
         }
     }
 
-    fn first(&self) -> Option<Wake> {
+    pub(super) fn first(&self) -> Option<Wake> {
         if self.kept.is_empty() {
             return self.ops.recv().ok().map(Wake::Op);
         }
-        match self.ops.recv_timeout(self.retry_at.saturating_duration_since(Instant::now())) {
+        let left = self.retry_at.saturating_duration_since(Instant::now());
+        // Asked for first: a receive gives what waits before it looks at the time, so under steady
+        // load what is kept would never have its turn.
+        if left.is_zero() {
+            return Some(Wake::Retry);
+        }
+        match self.ops.recv_timeout(left) {
             Ok(op) => Some(Wake::Op(op)),
             Err(RecvTimeoutError::Timeout) => Some(Wake::Retry),
             Err(RecvTimeoutError::Disconnected) => None,
@@ -248,7 +254,7 @@ impl Writer {
 /// What one operation of a committed group came to.
 type Outcome = Result<Applied, String>;
 
-enum Wake {
+pub(super) enum Wake {
     Op(Op),
     Retry,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::mpsc;
 
 use super::super::ops::Op;
-use super::super::writer::Writer;
+use super::super::writer::{Wake, Writer};
 use super::*;
 use crate::spool::body::Bodies;
 
@@ -141,6 +141,14 @@ fn a_full_disk_refuses_messages_and_forgets_no_settlement() {
     assert!(bench.shared.book.holds(QueueId::from_number(1), 0), "and so is its lease");
     bench.writer.retry();
     assert!(settled.try_recv().is_err(), "there is still no room");
+
+    // Tried again although others wait, once its time has come and not before.
+    let (waits, _answered) = bench.put(4, 100_000);
+    bench.ops.send(waits).expect("a writer");
+    let Some(Wake::Op(op)) = bench.writer.first() else { panic!("its time has not come") };
+    bench.ops.send(op).expect("a writer");
+    bench.writer.retry_at = std::time::Instant::now();
+    assert!(matches!(bench.writer.first(), Some(Wake::Retry)));
 
     bench.limit(1_000_000);
     bench.writer.retry();
