@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::apply::{Applied, Told, apply};
 use super::ops::{Fresh, Op, Settle};
@@ -32,6 +33,13 @@ impl Writer {
     /// Works until nobody can ask for anything any more.
     pub(super) fn run(mut self) {
         while let Some(first) = self.first() {
+            // Broken by a flush elsewhere.
+            if self.shared.fault().is_some() {
+                if let Wake::Op(op) = first {
+                    self.kept.push(op);
+                }
+                return self.refuse_all();
+            }
             match first {
                 Wake::Retry => self.retry(),
                 Wake::Op(op) => {
@@ -39,7 +47,11 @@ impl Writer {
                     self.commit(group);
                 }
             }
-            if let Err(trouble) = self.checkpoint() {
+            // A checkpoint after a failed flush could copy into the database what never reached
+            // the log.
+            if self.shared.fault().is_none()
+                && let Err(trouble) = self.checkpoint()
+            {
                 self.fault_of(trouble);
             }
             if self.shared.fault().is_some() {
@@ -248,6 +260,16 @@ impl Writer {
                 .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
         };
         run().map_err(|error| Trouble::of(&error))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // To close is to checkpoint, which a broken handle must not do; start-up reads the log.
+        if self.shared.fault().is_some() || std::thread::panicking() {
+            // It sets a flag in memory, and can't fail on an open handle.
+            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
     }
 }
 

@@ -84,7 +84,7 @@ struct Bench {
     writer: Writer,
     ops: mpsc::Sender<Op>,
     shared: Arc<Shared>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn bench() -> Bench {
@@ -95,7 +95,7 @@ fn bench() -> Bench {
     let shared = Arc::new(Shared::new(bodies, Stats::default()));
     let (ops, ops_in) = mpsc::channel();
     let writer = Writer::new(connection, Arc::clone(&shared), ops_in);
-    Bench { writer, ops, shared, _folder: folder }
+    Bench { writer, ops, shared, folder }
 }
 
 type Answered<T> = oneshot::Receiver<Result<T, SpoolFault>>;
@@ -183,7 +183,7 @@ fn once_broken_everything_is_refused() {
     bench.writer.connection.execute_batch("PRAGMA query_only = ON").expect("a setting");
     let (first, first_answer) = bench.put(1, 10);
     let (later, later_answer) = bench.put(2, 10);
-    let Bench { writer, ops, shared, _folder } = bench;
+    let Bench { writer, ops, shared, folder } = bench;
     ops.send(first).expect("a writer");
     let thread = std::thread::spawn(|| writer.run());
     assert!(matches!(first_answer.blocking_recv().expect("answered"), Err(SpoolFault::Broken(_))));
@@ -192,6 +192,8 @@ fn once_broken_everything_is_refused() {
     drop(ops);
     thread.join().expect("it ends");
     assert!(matches!(later_answer.blocking_recv().expect("answered"), Err(SpoolFault::Broken(_))));
+    let log = fs::metadata(folder.path().join("spool.sqlite-wal")).expect("the log stays for start-up");
+    assert!(log.len() > 0);
 }
 
 #[tokio::test]
