@@ -59,8 +59,12 @@ impl Writer {
             }
         }
         // The last chance of what is kept; without it those attempts are made once more.
-        if !self.kept.is_empty() {
+        while !self.kept.is_empty() && self.shared.fault().is_none() {
+            let before = self.kept.len();
             self.retry();
+            if self.kept.len() == before {
+                break;
+            }
         }
     }
 
@@ -118,11 +122,21 @@ impl Writer {
             Ok(done) => self.acknowledge(group, done),
             Err(trouble) => self.refuse(group, trouble),
         }
+        self.shared.set_kept(self.kept.len());
     }
 
+    /// Tries one group of what is kept. The time to retry stays past until a group is refused, so
+    /// the next one follows, after a checkpoint. What is refused goes to the end of the line.
     pub(super) fn retry(&mut self) {
-        let kept = std::mem::take(&mut self.kept);
-        self.commit(kept);
+        let mut bytes: usize = 0;
+        let fits = |op: &&Op| {
+            let first = bytes == 0;
+            bytes = bytes.saturating_add(op.bytes());
+            first || bytes <= GROUP_BYTES_MAX
+        };
+        let count = self.kept.iter().take(GROUP_OPS_MAX).take_while(fits).count();
+        let group = self.kept.drain(..count).collect();
+        self.commit(group);
     }
 
     fn attempt(&self, group: &[Op], guarded: bool) -> Result<Vec<Outcome>, Trouble> {
