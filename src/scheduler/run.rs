@@ -12,12 +12,12 @@ use tokio_util::task::TaskTracker;
 use super::queue::{Actions, At, Queue, Start, Sweep};
 use super::settings::Settings;
 use super::settle::{Rules, Work, judge_overdue};
-use super::snapshot::Snapshot;
+use super::snapshot::{LaneView, Snapshot};
 use super::{Carrier, Job, Jobs, retry, tend};
 use crate::connector::LiveTable;
 use crate::mail::{Clock, Enhanced, QueueId};
 use crate::outcome::{Outcome, Scope, Trouble};
-use crate::spool::{DueWindow, Leased, Spool, SpoolFault};
+use crate::spool::{DueWindow, LaneKey, Leased, Spool, SpoolFault};
 use crate::tracking::{Event, Journal};
 
 /// Hands messages to carriers when they are due, and writes what became of them.
@@ -107,6 +107,13 @@ impl Scheduler {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.lock().snapshot()
+    }
+
+    /// Those of the lanes named that are blocked, in the order given. It costs a look-up for each
+    /// name, however many lanes there are.
+    #[must_use]
+    pub fn blocked(&self, lanes: &[LaneKey]) -> Vec<LaneView> {
+        self.lock().blocked(lanes)
     }
 
     /// Asks the disk which lanes have mail: at the start, and from time to time, so that no

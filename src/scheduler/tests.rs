@@ -1,3 +1,4 @@
+mod fair;
 mod property;
 mod shell;
 
