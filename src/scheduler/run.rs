@@ -48,7 +48,7 @@ impl Scheduler {
         clock: Clock,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
-            queue: Mutex::new(Queue::new(&settings)),
+            queue: Mutex::new(Queue::new(&settings, clock.now())),
             settings,
             live,
             spool,

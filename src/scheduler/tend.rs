@@ -179,8 +179,8 @@ impl Queue {
     /// No connector covers these recipients any more: the configuration may come back.
     fn without_way(&mut self, waiting: Waiting, at: At<'_>, out: &mut Actions) {
         self.held = self.held.saturating_sub(waiting.charged);
-        let retry = retry::without_connector();
         let accepted_at = waiting.leased.message.accepted_at;
+        let retry = retry::without_connector(accepted_at, self.started_at);
         let rules = Rules { retry: &retry, accepted_at, now: at.now, blocked_until: None, again: false };
         let verdicts = waiting.leased.recipients.into_iter().filter_map(|recipient| {
             let domain = recipient.forward_path.domain();

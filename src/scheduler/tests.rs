@@ -57,7 +57,7 @@ impl World {
             window_max,
         };
         Self {
-            queue: Queue::new(&settings),
+            queue: Queue::new(&settings, UnixMillis(1_000_000)),
             table: Table::new(Generation(1), Vec::new(), vec![outbound("out", "*")]),
             now: UnixMillis(1_000_000),
             book: Arc::default(),
