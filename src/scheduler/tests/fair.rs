@@ -36,3 +36,19 @@ fn mail_without_a_connector_is_spared_after_the_start() {
     check(230, "in 10 min");
     check(240, "not delivered within 5 d 4 h: no outbound connector covers b.example any more");
 }
+
+#[test]
+fn a_lane_is_swept_once_at_a_time() {
+    let mut w = World::new(10, 10);
+    w.offer(1, &["a@dead.example"]);
+    let seat = w.seat();
+    let (ticket, _) = w.take(seat).unwrap();
+    w.report(ticket, vec![deferred(Scope::Lane)]);
+    assert_eq!(w.out.sweeps.len(), 1);
+    let key = LaneKey("out/dead.example".into());
+    w.pass(60_000);
+    assert_eq!(w.out.sweeps.len(), 1, "the first one has not ended");
+    w.act(|queue, at| queue.swept(&key, at));
+    w.pass(60_000);
+    assert_eq!(w.out.sweeps.len(), 2);
+}
