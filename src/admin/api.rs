@@ -91,7 +91,7 @@ async fn retry(
     let id = request.id.as_deref().map(parse).transpose()?;
     let recipients = control.scheduler.retry(id).await?;
     match (id, recipients) {
-        (Some(id), 0) => Err(unknown(id)),
+        (Some(id), 0) => Err(not_retried(&control, id).await?),
         _ => Ok(Json(Acted { id, recipients: Some(recipients), removal: None })),
     }
 }
@@ -107,6 +107,15 @@ async fn remove(State(control): State<Control>, Path(id): Path<String>) -> Resul
             format!("{id} is being delivered right now; ask again in a moment"),
         )),
     }
+}
+
+/// Why a message was not made due: it is gone, or kept back.
+async fn not_retried(control: &Control, id: QueueId) -> Result<Refusal, Refusal> {
+    let held = control.spool.show(id).await?.and_then(|message| message.held);
+    Ok(held.map_or_else(
+        || unknown(id),
+        |reason| Refusal(StatusCode::CONFLICT, format!("{id} is held and can't be sent: {reason}")),
+    ))
 }
 
 fn parse(text: &str) -> Result<QueueId, Refusal> {
