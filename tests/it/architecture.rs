@@ -82,7 +82,7 @@ const SHELL: &[&str] = &[
     "spool/recover.rs",
     "tracking/journal.rs",
     "scheduler/run.rs",
-    "scheduler/lane_run.rs",
+    "scheduler/tell.rs",
     "deliver/",
     "listen/",
     "admin/serve.rs",
@@ -320,6 +320,10 @@ fn functions(code: &str) -> Vec<(String, usize)> {
         ];
         if !starts.iter().any(|start| body.starts_with(start)) || body.ends_with(';') || body.ends_with('}') {
             continue;
+        }
+        let signature_end = lines[at..].iter().find(|l| l.ends_with(['{', ';']));
+        if signature_end.is_some_and(|l| l.ends_with(';')) {
+            continue; // A trait asks for it.
         }
         let closing = format!("{}}}", &line[..line.len() - body.len()]);
         if let Some(length) = lines[at..].iter().position(|l| l.trim_end() == closing) {

@@ -49,10 +49,13 @@ impl Home {
         self.path().join("sealpost.toml")
     }
 
-    /// Writes the config: our own name and folder, and the rest as given.
+    /// Writes the config: our own name and folder, a way for the postmaster's mail (which no test
+    /// takes), and the rest as given.
     pub(crate) fn configure(&self, rest: &str) {
         let server = format!(
-            "[server]\nname = \"{NAME}\"\ndata_dir = \"data\"\npostmaster = \"postmaster@sealpost.test\"\n\n{rest}"
+            "[server]\nname = \"{NAME}\"\ndata_dir = \"data\"\npostmaster = \"postmaster@sealpost.test\"\n\n{rest}\n\
+             [[outbound]]\nname = \"postmaster\"\ndomains = [\"sealpost.test\"]\nnext_hop = [\"[127.0.0.1]:9\"]\n\
+             tls = \"opportunistic\"\n"
         );
         std::fs::create_dir_all(self.path().join("data")).unwrap();
         std::fs::write(self.config(), server).unwrap();
@@ -166,9 +169,9 @@ impl Daemon {
         tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap()
     }
 
-    /// Every queued message.
+    /// The queued messages, the oldest thousand at most.
     pub(crate) async fn queue(&self) -> Vec<Value> {
-        let answer = self.ask(&["queue", "list"]).await;
+        let answer = self.ask(&["queue", "list", "--limit", "1000"]).await;
         let list = answer.get("messages").unwrap_or(&answer);
         list.as_array().unwrap_or_else(|| panic!("queue list said {answer}")).clone()
     }
