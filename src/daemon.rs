@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::connector::{
     Generation, Inbound, InboundTls, LiveTable, Outbound, Require, Revision, Table, TlsVersion, TrustId,
 };
-use crate::deliver::Courier;
+use crate::deliver::{ClientSetups, Courier};
 use crate::listen::{self, BindFault, Shared, settings::ListenerTls};
 use crate::mail::Clock;
 use crate::resolver::dns::{Dns, ResolverFault};
@@ -38,6 +38,7 @@ pub struct Running {
     /// The lanes.
     pub scheduler: Arc<Scheduler>,
     courier: Arc<Courier>,
+    client_setups: Arc<ClientSetups>,
     intake: CancellationToken,
     sessions: TaskTracker,
     control: JoinHandle<()>,
@@ -92,8 +93,14 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
 
     let live = Arc::new(LiveTable::new(Table::new(Generation(1), config.inbound, config.outbound)));
     let ourselves = listening.iter().map(|(_, address)| *address).collect();
-    let courier =
-        Courier::new(config.deliver, Arc::clone(&live), dns, client_setups, ourselves, Arc::clone(&journal));
+    let courier = Courier::new(
+        config.deliver,
+        Arc::clone(&live),
+        dns,
+        Arc::clone(&client_setups),
+        ourselves,
+        Arc::clone(&journal),
+    );
     let carrier: Arc<dyn Carrier> = courier.clone();
     let scheduler = Scheduler::new(
         config.scheduler,
@@ -124,7 +131,20 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         listening: listening.clone().into(),
     };
     let control = tokio::spawn(socket.serve(control, stop.clone()));
-    Ok(Running { listening, found, spool, live, scheduler, courier, intake, sessions, control, lanes, stop })
+    Ok(Running {
+        listening,
+        found,
+        spool,
+        live,
+        scheduler,
+        courier,
+        client_setups,
+        intake,
+        sessions,
+        control,
+        lanes,
+        stop,
+    })
 }
 
 impl Running {
@@ -132,6 +152,25 @@ impl Running {
     #[must_use]
     pub fn broken(&self) -> Pending<SpoolFault> {
         self.spool.broken()
+    }
+
+    /// Puts the connectors of another configuration in force. When this returns, no transaction in
+    /// clear that began under the last ones is short of its final reply; queued mail is judged by
+    /// the new ones. Inbound sessions end under the rules they began with.
+    ///
+    /// # Errors
+    /// A [`StartFault`] about a connector's certificate or trust anchors; nothing has changed then.
+    pub async fn replace_connectors(&self, config: &Config) -> Result<(), StartFault> {
+        let fresh = client_setups(config)?;
+        // Sessions under way still ask for the old ones, so those go only after the table.
+        let mut both = BTreeMap::clone(&self.client_setups.load());
+        both.extend(fresh.iter().map(|(revision, setup)| (*revision, Arc::clone(setup))));
+        self.client_setups.store(Arc::new(both));
+        let Generation(last) = self.live.generation();
+        let next = Generation(last.saturating_add(1));
+        self.live.replace(Table::new(next, config.inbound.clone(), config.outbound.clone())).await;
+        self.client_setups.store(Arc::new(fresh));
+        Ok(())
     }
 
     /// Stops within five seconds: no new mail, sessions in progress finish or get 421, deliveries

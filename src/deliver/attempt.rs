@@ -2,11 +2,11 @@
 //! as the content before it where the peer offers PIPELINING.
 
 use std::collections::VecDeque;
-use std::future::ready;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::Courier;
+use super::batch::{Batch, Coming, scope};
 use super::converse::Broken;
 use super::decide::{is_seven_bit, serves};
 use super::link::{Link, Miss, Wanted, elsewhere};
@@ -25,28 +25,21 @@ const JUDGEMENTS_MAX: usize = 4;
 pub(super) struct Carriage {
     courier: Arc<Courier>,
     way: Way,
-    jobs: Arc<dyn Jobs>,
-    batches: VecDeque<Batch>,
+    pub(super) jobs: Arc<dyn Jobs>,
+    /// The next job, asked for and perhaps still being read.
+    pub(super) coming: Option<Coming>,
+    pub(super) batches: VecDeque<Batch>,
     /// Transactions under way, in the order of their replies.
     loads: VecDeque<Load>,
     serial: u64,
     /// Why nothing more is carried.
-    blocked: Option<Outcome>,
-}
-
-/// A job, and what became of each recipient so far.
-struct Batch {
-    serial: u64,
-    job: Job,
-    outcomes: Vec<Option<Outcome>>,
-    /// The first recipient that was in no transaction yet.
-    next: usize,
+    pub(super) blocked: Option<Outcome>,
 }
 
 /// A transaction under way.
-struct Load {
-    serial: u64,
-    range: Range<usize>,
+pub(super) struct Load {
+    pub(super) serial: u64,
+    pub(super) range: Range<usize>,
     /// Held until the final reply, so that a tighter table can wait for it.
     _in_clear: Option<ClearGuard>,
 }
@@ -63,6 +56,7 @@ impl Carriage {
             courier,
             way,
             jobs,
+            coming: None,
             batches: VecDeque::new(),
             loads: VecDeque::new(),
             serial: 0,
@@ -74,7 +68,7 @@ impl Carriage {
         let mut idle: Option<Link> = None;
         while self.blocked.is_none() {
             if self.batches.is_empty() {
-                let Some(job) = self.jobs.next().await else { break };
+                let Some(job) = self.next_job().await else { break };
                 self.push(job);
                 continue;
             }
@@ -312,11 +306,7 @@ impl Carriage {
             return;
         }
         if self.batches.iter().all(Batch::is_under_way) {
-            let next = tokio::select! {
-                biased;
-                job = self.jobs.next() => job,
-                () = ready(()) => None,
-            };
+            let next = self.next_job_at_once().await;
             let Some(job) = next else { return };
             self.push(job);
         }
@@ -350,59 +340,5 @@ impl Carriage {
             }
         }
         Line::Dead
-    }
-
-    fn put_back(&mut self, load: &Load) {
-        if let Some(batch) = self.batches.iter_mut().find(|batch| batch.serial == load.serial) {
-            batch.next = batch.next.min(load.range.start);
-        }
-    }
-
-    fn settle(&mut self, load: &Load, outcome: impl Fn(usize) -> Outcome) {
-        let Some(place) = self.batches.iter().position(|batch| batch.serial == load.serial) else { return };
-        if let Some(batch) = self.batches.get_mut(place) {
-            let slots = batch.outcomes.iter_mut().skip(load.range.start).take(load.range.len());
-            slots.enumerate().for_each(|(number, slot)| *slot = Some(outcome(number)));
-        }
-        self.report(place);
-    }
-
-    /// The recipients of a batch that are in no transaction yet come to this.
-    fn settle_rest(&mut self, place: usize, outcome: &Outcome) {
-        if let Some(batch) = self.batches.get_mut(place) {
-            batch.outcomes.iter_mut().skip(batch.next).for_each(|slot| *slot = Some(outcome.clone()));
-            batch.next = batch.outcomes.len();
-        }
-        match scope(outcome) {
-            Some(Scope::Lane | Scope::Session) => self.blocked = Some(outcome.clone()),
-            Some(Scope::Recipient) | None => {}
-        }
-        self.report(place);
-    }
-
-    fn settle_first(&mut self, outcome: &Outcome) {
-        self.settle_rest(0, outcome);
-    }
-
-    /// Reports a batch, once nothing of it is open.
-    fn report(&mut self, place: usize) {
-        let done = self.batches.get(place).is_some_and(|b| b.outcomes.iter().all(Option::is_some));
-        if done && let Some(batch) = self.batches.remove(place) {
-            self.jobs.report(&batch.job, batch.outcomes.into_iter().flatten().collect());
-        }
-    }
-}
-
-impl Batch {
-    /// Every recipient is settled, or in a transaction.
-    fn is_under_way(&self) -> bool {
-        self.next >= self.outcomes.len()
-    }
-}
-
-fn scope(outcome: &Outcome) -> Option<Scope> {
-    match outcome {
-        Outcome::Delivered(_) => None,
-        Outcome::Deferred(trouble) | Outcome::Failed(trouble) => Some(trouble.scope),
     }
 }

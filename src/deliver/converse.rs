@@ -19,7 +19,7 @@ use crate::connector::{HandshakeFault, TlsFacts};
 use crate::mail::{Clock, Content, Domain};
 use crate::outcome::LinkFault;
 use crate::smtp::{Awaited, SendEvent, SendSession};
-use crate::tls::ClientSetup;
+use crate::tls::{ClientSetup, late_fault};
 
 /// Octets of content written at once where it isn't held in memory.
 const BLOCK_BYTES: usize = 65_536;
@@ -166,10 +166,10 @@ impl Line {
     fn broken(&self, error: &io::Error) -> Broken {
         // In TLS 1.3 a client learns only from its first read that the server refused its
         // certificate (RFC 8446 §4.4.2.4): such an alert still belongs to the handshake.
-        if self.is_sealed() && !self.heard && error.kind() == io::ErrorKind::InvalidData {
-            return Broken::Tls(HandshakeFault(error.to_string()));
+        match late_fault(error) {
+            Some(fault) if self.is_sealed() && !self.heard => Broken::Tls(fault),
+            Some(_) | None => Broken::Link(LinkFault::Lost(error.to_string())),
         }
-        Broken::Link(LinkFault::Lost(error.to_string()))
     }
 
     /// Makes the handshake, after [`SendEvent::Handshake`]. Where it breaks, the connection is gone.

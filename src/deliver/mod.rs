@@ -3,6 +3,7 @@
 //! what may be written, `outcome` what a reply comes to.
 
 mod attempt;
+mod batch;
 mod converse;
 mod decide;
 mod dial;

@@ -1,1 +1,366 @@
+//! The courier against a peer on a loopback port that does what each test tells it to.
 
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use self::peer::{Manner, Peer, StartTls};
+use super::*;
+use crate::connector::{
+    DomainPattern, Forced, Generation, NextHop, OnFailure, OnHandshakeFailure, Outbound, PeerName, Require,
+    Retry, SmartHost, SmartHostName, Table, TlsVersion, TrustId,
+};
+use crate::mail::{BodyType, Clock, Content, Domain, Mailbox, QueueId, ReversePath};
+use crate::outcome::{Outcome, Trouble};
+use crate::scheduler::Job;
+use crate::spool::{QueuedRecipient, StoredMessage};
+use crate::tls::{ClientSettings, Identity, ServerSettings, ServerSetup, TrustSet};
+
+mod peer;
+
+#[derive(Default)]
+struct FakeJobs {
+    waiting: Mutex<VecDeque<Job>>,
+    reports: Mutex<Vec<String>>,
+    /// A table to be put in force before the last job is handed out.
+    table: Mutex<Option<(Arc<LiveTable>, Table)>>,
+}
+
+impl Jobs for FakeJobs {
+    fn next(&self) -> Pin<Box<dyn Future<Output = Option<Job>> + Send + '_>> {
+        let mut waiting = self.waiting.lock().expect("jobs");
+        let job = waiting.pop_front();
+        let table = if waiting.is_empty() { self.table.lock().expect("a table").take() } else { None };
+        Box::pin(async move {
+            if let Some((live, table)) = table {
+                live.replace(table).await;
+            }
+            job
+        })
+    }
+
+    fn report(&self, job: &Job, outcomes: Vec<Outcome>) {
+        let words: Vec<String> = outcomes.iter().map(describe).collect();
+        self.reports.lock().expect("reports").push(format!("{}: {}", job.ticket, words.join(", ")));
+    }
+}
+
+fn describe(outcome: &Outcome) -> String {
+    let told = |word: &str, t: &Trouble| {
+        let token = t.decision.as_ref().map_or("", |d| d.token.as_ref());
+        format!("{word} {} {:?} {token}", t.status, t.scope).trim_end().to_owned()
+    };
+    match outcome {
+        Outcome::Delivered(delivered) => format!("delivered {}", delivered.decision.token),
+        Outcome::Deferred(trouble) => told("deferred", trouble),
+        Outcome::Failed(trouble) => told("failed", trouble),
+    }
+}
+
+fn job(ticket: u64, to: &str, attempts: u32) -> Job {
+    let recipient = |(number, local): (usize, &str)| QueuedRecipient {
+        number: u32::try_from(number).expect("a number"),
+        forward_path: Mailbox::parse(&format!("{local}@b.example")).expect("a mailbox"),
+        attempts,
+        delay_told: false,
+    };
+    let content: &[u8] = b"Subject: x\r\n\r\nhello\r\n";
+    Job {
+        message: Arc::new(StoredMessage {
+            id: QueueId::first_of(ticket),
+            reverse_path: ReversePath::NULL,
+            body: BodyType::SevenBit,
+            size: u64::try_from(content.len()).expect("a size"),
+            accepted_at: Clock::wall(),
+            origin: Default::default(),
+        }),
+        recipients: to.split(' ').enumerate().map(recipient).collect(),
+        content: Content::Held(content.into()),
+        ticket,
+    }
+}
+
+fn outbound(addresses: &[SocketAddr]) -> Outbound {
+    let host = |a: &SocketAddr| SmartHost { name: SmartHostName::Ip(a.ip()), port: a.port() };
+    Outbound {
+        name: "out".into(),
+        domains: vec![DomainPattern::Any],
+        cost: 10,
+        next_hop: NextHop::SmartHosts(addresses.iter().map(host).collect()),
+        forced: None,
+        client_certificate: None,
+        on_handshake_failure: OnHandshakeFailure::Clear,
+        on_failure: OnFailure::Defer,
+        retry: Retry {
+            waits: vec![Duration::from_secs(60)],
+            expire: Duration::from_secs(3600),
+            delay_dsn: None,
+        },
+        connections: 1,
+        revision: Revision([1; 8]),
+    }
+}
+
+fn forced(names: &[&str]) -> Option<Forced> {
+    let names = names.iter().map(|name| PeerName::parse(name).expect("a name")).collect();
+    let trust = vec![TrustId("root".into())];
+    Some(Forced { require: Require::Identity { trust, names }, min_version: TlsVersion::V12 })
+}
+
+struct World {
+    courier: Arc<Courier>,
+    live: Arc<LiveTable>,
+    connector: Outbound,
+    jobs: Arc<FakeJobs>,
+}
+
+impl World {
+    fn new(connector: Outbound, trust: Vec<(TrustId, Arc<TrustSet>)>) -> Self {
+        let minute = Duration::from_secs(60);
+        let settings = Settings {
+            name: Domain::parse("gw.example").expect("a domain"),
+            timeouts: settings::Timeouts {
+                connect: minute,
+                command: minute,
+                handshake: minute,
+                data_start: minute,
+                data_block: minute,
+                data_end: minute,
+            },
+            addresses_max: 5,
+            messages_per_connection_max: 100,
+            recipients_per_transaction_max: 2,
+            idle: minute,
+        };
+        let tls = ClientSettings {
+            judged: connector.forced.is_some(),
+            min_version: TlsVersion::V12,
+            trust,
+            identity: None,
+        };
+        let setup = Arc::new(ClientSetup::new(tls).expect("a setup"));
+        let setups = Arc::new(ArcSwap::from_pointee(BTreeMap::from([(connector.revision, setup)])));
+        let table = Table::new(Generation(1), Vec::new(), vec![connector.clone()]);
+        let live = Arc::new(LiveTable::new(table));
+        let asked = crate::resolver::settings::Settings {
+            servers: vec!["127.0.0.1:9".parse().expect("an address")],
+            timeout: Duration::from_secs(1),
+            attempts: 1,
+        };
+        let dns = Dns::new(&asked).expect("a resolver");
+        let journal = Arc::new(Journal);
+        let courier = Courier::new(settings, Arc::clone(&live), dns, setups, Vec::new(), journal);
+        Self { courier, live, connector, jobs: Arc::default() }
+    }
+
+    fn way(&self) -> Way {
+        Way { connector: Arc::new(self.connector.clone()), domain: None, literal: None }
+    }
+
+    /// Carries the jobs given, as `ticket: recipients`, and says what was reported.
+    async fn carry(&self, jobs: &[Job]) -> Vec<String> {
+        self.jobs.waiting.lock().expect("jobs").extend(jobs.iter().cloned());
+        let fake: Arc<dyn Jobs> = self.jobs.clone();
+        Arc::clone(&self.courier).carry(self.way(), fake).await;
+        std::mem::take(&mut *self.jobs.reports.lock().expect("reports"))
+    }
+}
+
+async fn world(manner: Manner, change: impl FnOnce(&mut Outbound)) -> (World, Peer) {
+    let peer = Peer::start(manner).await;
+    let mut connector = outbound(&[peer.address]);
+    change(&mut connector);
+    (World::new(connector, Vec::new()), peer)
+}
+
+#[tokio::test]
+async fn messages_follow_each_other_over_one_connection() {
+    for step_by_step in [false, true] {
+        let (world, peer) = world(Manner { step_by_step, ..Manner::default() }, |_| {}).await;
+        let said = world.carry(&[job(1, "a", 0), job(2, "unknown b", 0), job(3, "a b c", 0)]).await;
+        assert_eq!(
+            said,
+            [
+                "1: delivered clear-not-offered",
+                "2: failed 5.1.1 Recipient clear-not-offered, delivered clear-not-offered",
+                "3: delivered clear-not-offered, delivered clear-not-offered, delivered clear-not-offered",
+            ]
+        );
+        // Three recipients are two transactions here.
+        assert_eq!(peer.heard("MAIL").len(), 4);
+        assert_eq!(peer.heard("EHLO").len(), 1);
+        assert_eq!(world.carry(&[job(4, "a", 0)]).await, ["4: delivered clear-not-offered"]);
+        assert_eq!(peer.heard("EHLO").len(), 1);
+        world.courier.close().await;
+    }
+}
+
+#[tokio::test]
+async fn too_many_recipients_go_again_at_once() {
+    let (world, _peer) = world(Manner::default(), |_| {}).await;
+    let said = world.carry(&[job(1, "a many", 0)]).await;
+    assert_eq!(said, ["1: delivered clear-not-offered, deferred 4.5.3 Session clear-not-offered"]);
+}
+
+#[tokio::test]
+async fn a_connection_closed_while_idle_defers_nothing() {
+    let (world, peer) = world(Manner { messages_max: Some(1), ..Manner::default() }, |_| {}).await;
+    assert_eq!(world.carry(&[job(1, "a", 0)]).await, ["1: delivered clear-not-offered"]);
+    let said = world.carry(&[job(2, "a", 0), job(3, "b", 0)]).await;
+    assert_eq!(said, ["2: delivered clear-not-offered", "3: delivered clear-not-offered"]);
+    assert_eq!(peer.heard("EHLO").len(), 3);
+}
+
+#[tokio::test]
+async fn closing_stops_the_lane() {
+    let (world, peer) = world(Manner { mail: Some("421 bye"), ..Manner::default() }, |_| {}).await;
+    let said = world.carry(&[job(1, "a", 0), job(2, "a", 0)]).await;
+    assert_eq!(said, ["1: deferred 4.3.2 Lane clear-not-offered"]);
+    assert_eq!(peer.heard("MAIL").len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_lost_after_the_dot_is_a_deferral() {
+    let (world, _peer) = world(Manner { lost_after_dot: true, ..Manner::default() }, |_| {}).await;
+    let said = world.carry(&[job(1, "unknown a", 0)]).await;
+    assert_eq!(
+        said,
+        ["1: failed 5.1.1 Recipient clear-not-offered, deferred 4.4.2 Recipient clear-not-offered"]
+    );
+}
+
+#[tokio::test]
+async fn a_dead_host_makes_way_for_the_next() {
+    let dead = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let gone = dead.local_addr().expect("an address");
+    drop(dead);
+    let peer = Peer::start(Manner::default()).await;
+    let world = World::new(outbound(&[gone, peer.address]), Vec::new());
+    assert_eq!(world.carry(&[job(1, "a", 0)]).await, ["1: delivered clear-not-offered"]);
+    let world = World::new(outbound(&[gone]), Vec::new());
+    assert_eq!(world.carry(&[job(1, "a", 0)]).await, ["1: deferred 4.4.1 Lane"]);
+}
+
+#[tokio::test]
+async fn forced_sends_no_envelope_in_clear() {
+    for (starttls, expected) in [
+        (StartTls::Absent, "1: deferred 4.7.4 Lane starttls-not-offered"),
+        (StartTls::Refused, "1: deferred 4.7.4 Lane starttls-refused"),
+        (StartTls::Broken, "1: deferred 4.7.5 Lane handshake-broken"),
+    ] {
+        let manner = Manner { starttls, ..Manner::default() };
+        let (world, peer) = world(manner, |c| c.forced = Some(Forced::encryption())).await;
+        assert_eq!(world.carry(&[job(1, "a", 5)]).await, [expected]);
+        assert_eq!(peer.heard("MAIL"), [""; 0]);
+    }
+    let bounce = |c: &mut Outbound| {
+        c.forced = Some(Forced::encryption());
+        c.on_failure = OnFailure::Bounce;
+    };
+    let (world, _peer) = world(Manner::default(), bounce).await;
+    let said = world.carry(&[job(1, "a", 0)]).await;
+    assert_eq!(said, ["1: failed 5.7.4 Recipient starttls-not-offered"]);
+}
+
+#[tokio::test]
+async fn opportunistic_goes_on_in_clear_as_its_connector_says() {
+    use OnHandshakeFailure::{Clear, ClearLater, Defer};
+    for (on_failure, attempts, expected) in [
+        (Clear, 0, "1: delivered clear-handshake-broken"),
+        (ClearLater, 0, "1: deferred 4.7.5 Lane handshake-broken"),
+        (ClearLater, 1, "1: delivered clear-handshake-broken"),
+        (Defer, 1, "1: deferred 4.7.5 Lane handshake-broken"),
+    ] {
+        let manner = Manner { starttls: StartTls::Broken, ..Manner::default() };
+        let (world, peer) = world(manner, |c| c.on_handshake_failure = on_failure).await;
+        assert_eq!(world.carry(&[job(1, "a", attempts)]).await, [expected]);
+        // Never in the session whose handshake broke.
+        assert!(peer.heard("MAIL").iter().all(|line| line.starts_with("2 ")));
+    }
+    let manner = Manner { starttls: StartTls::Refused, ..Manner::default() };
+    let (world, peer) = world(manner, |_| {}).await;
+    assert_eq!(world.carry(&[job(1, "a", 0)]).await, ["1: delivered clear-refused"]);
+    assert_eq!(peer.heard("MAIL").len(), 1);
+}
+
+/// A server with a certificate for `mx.example`, and the trust anchor it leads to.
+fn sealed_peer(folder: &std::path::Path) -> (Arc<ServerSetup>, Vec<(TrustId, Arc<TrustSet>)>) {
+    use std::os::unix::fs::PermissionsExt;
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let ca = rcgen::CertifiedIssuer::self_signed(params, key).expect("a root");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(["mx.example".to_owned()]).expect("params");
+    let leaf = params.signed_by(&key, &ca).expect("a certificate");
+    let file = |name: &str, text: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("a file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("permissions");
+        path
+    };
+    let (chain, key) = (file("mx.crt", leaf.pem()), file("mx.key", key.serialize_pem()));
+    let identity = Arc::new(Identity::load(&chain, &key).expect("an identity"));
+    let server = ServerSettings { identity, ask_client: false, trust: Vec::new() };
+    let root = TrustSet::load(&file("root.pem", ca.pem())).expect("an anchor");
+    let trust = vec![(TrustId("root".into()), Arc::new(root))];
+    (Arc::new(ServerSetup::new(server).expect("a setup")), trust)
+}
+
+#[tokio::test]
+async fn forced_sends_to_the_name_it_was_told_and_to_no_other() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let (setup, trust) = sealed_peer(folder.path());
+    for (name, expected, mails) in [
+        ("mx.example", ["1: delivered met", "2: delivered met"].as_slice(), 2),
+        ("other.example", ["1: deferred 4.7.5 Lane name-mismatch"].as_slice(), 0),
+    ] {
+        let starttls = StartTls::Good(Arc::clone(&setup));
+        let peer = Peer::start(Manner { starttls, ..Manner::default() }).await;
+        let connector = Outbound { forced: forced(&[name]), ..outbound(&[peer.address]) };
+        let world = World::new(connector, trust.clone());
+        assert_eq!(world.carry(&[job(1, "a", 0), job(2, "a", 0)]).await, expected);
+        assert_eq!(peer.heard("MAIL").len(), mails);
+        world.courier.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_table_is_asked_before_the_next_envelope() {
+    let (mut world, peer) = world(Manner::default(), |_| {}).await;
+    world.carry(&[job(1, "a", 0)]).await;
+    let same = Table::new(Generation(2), Vec::new(), vec![world.connector.clone()]);
+    world.live.replace(same).await;
+    assert_eq!(world.carry(&[job(2, "a", 0)]).await, ["2: delivered clear-not-offered"]);
+    assert_eq!(peer.heard("EHLO").len(), 1);
+    // The same connector, tightened: whoever still holds the old one sends nothing by it.
+    let tight = Outbound {
+        forced: Some(Forced::encryption()),
+        revision: Revision([2; 8]),
+        ..world.connector.clone()
+    };
+    world.live.replace(Table::new(Generation(3), Vec::new(), vec![tight.clone()])).await;
+    assert_eq!(world.carry(&[job(3, "a", 0)]).await, ["3: deferred 4.3.0 Session"]);
+    assert_eq!(peer.heard("MAIL").len(), 2);
+    world.connector = tight;
+    world.courier.close().await;
+}
+
+#[tokio::test]
+async fn a_table_that_changes_between_two_jobs_binds_the_second() {
+    let (world, peer) = world(Manner::default(), |_| {}).await;
+    let tight = Outbound {
+        forced: Some(Forced::encryption()),
+        revision: Revision([2; 8]),
+        ..world.connector.clone()
+    };
+    let table = Table::new(Generation(2), Vec::new(), vec![tight]);
+    *world.jobs.table.lock().expect("a table") = Some((Arc::clone(&world.live), table));
+    // The second job is asked for while the first is under way in clear, and the change waits for
+    // that one's final reply.
+    let said = world.carry(&[job(1, "a", 0), job(2, "b", 0)]).await;
+    assert_eq!(said, ["1: delivered clear-not-offered", "2: deferred 4.3.0 Session"]);
+    assert_eq!(peer.heard("MAIL").len(), 1);
+}

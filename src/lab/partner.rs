@@ -206,7 +206,9 @@ pub(super) fn describe(
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2".to_owned(),
         other => format!("{other:?}"),
     };
-    let suite = suite.map(|suite| format!("{:?}", suite.suite())).unwrap_or_default();
+    // rustls marks the suites of TLS 1.3; their registered names have no such mark (RFC 8446 §B.4).
+    let suite = suite.map(|suite| format!("{:?}", suite.suite()).replacen("TLS13_", "TLS_", 1));
+    let suite = suite.unwrap_or_default();
     format!("{version} {suite}")
 }
 

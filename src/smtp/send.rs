@@ -3,15 +3,16 @@
 //! be said next.
 
 use std::collections::VecDeque;
-use std::io::Write;
 use std::mem;
 
 use super::answer::{AnswerReader, Offers};
 use crate::connector::{Permit, SessionId};
 use crate::mail::{BodyType, Mailbox, Reply};
 
+mod steps;
 mod words;
 
+use steps::{Steps, put};
 pub use words::{Awaited, Demand, Finished, MailFrom, NotBegun, Opening, SendEvent, SendFault};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -376,31 +377,6 @@ impl SendSession {
         self.owed.push_back(Owed::End);
         None
     }
-}
-
-/// Commands of one envelope: all at once, or one after the other.
-struct Steps<'a> {
-    pipelined: bool,
-    owed: &'a mut VecDeque<Owed>,
-    out: &'a mut Vec<u8>,
-    unsent: VecDeque<(Owed, Vec<u8>)>,
-}
-
-impl Steps<'_> {
-    fn put(&mut self, owed: Owed, line: std::fmt::Arguments<'_>) {
-        if self.pipelined {
-            self.owed.push_back(owed);
-            return put(self.out, line);
-        }
-        let mut text = Vec::new();
-        put(&mut text, line);
-        self.unsent.push_back((owed, text));
-    }
-}
-
-fn put(out: &mut Vec<u8>, line: std::fmt::Arguments<'_>) {
-    // Writing to a vector can't fail.
-    let _infallible = out.write_fmt(line);
 }
 
 #[cfg(test)]

@@ -119,12 +119,11 @@ fn read(name: String, text: &str) -> Option<Dialogue> {
 }
 
 fn escaped(text: &str) -> Vec<u8> {
-    // `{text*n}` stands at the front or at the end.
-    if let Some((repeat, rest)) = text.strip_prefix('{').and_then(|t| t.split_once('}')) {
-        return [repeated(repeat), escaped(rest)].concat();
-    }
-    if let Some((before, repeat)) = text.strip_suffix('}').and_then(|t| t.rsplit_once('{')) {
-        return [escaped(before), repeated(repeat)].concat();
+    // `{text*n}` is text n times.
+    if let Some((before, rest)) = text.split_once('{')
+        && let Some((repeat, after)) = rest.split_once('}')
+    {
+        return [escaped(before), repeated(repeat), escaped(after)].concat();
     }
     let mut out = Vec::new();
     let mut octets = text.bytes();

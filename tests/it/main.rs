@@ -21,6 +21,7 @@ mod harness;
 mod lab;
 mod peer;
 mod queue;
+mod race;
 mod real_peers;
 mod relay;
 mod routes;

@@ -72,7 +72,7 @@ impl Sink {
         Self { address, shared, task }
     }
 
-    /// The manner of the sessions to come.
+    /// How it behaves from now on; a session keeps its greeting and its TLS.
     pub(crate) fn behave(&self, manner: Manner) {
         *self.shared.manner.lock().unwrap() = manner;
     }
@@ -122,6 +122,12 @@ impl Drop for Sink {
 }
 
 impl Shared {
+    /// The reply a test wants to this command, if it wants one.
+    fn planned(&self, command: &str) -> Option<String> {
+        let manner = self.manner.lock().unwrap();
+        manner.replies.iter().find(|(begins, _)| command.starts_with(begins)).map(|(_, reply)| reply.clone())
+    }
+
     fn note<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
         let value = change(&mut self.log.lock().unwrap());
         self.changed.send_replace(());
@@ -232,10 +238,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             let line = String::from_utf8_lossy(&line[..line.len() - 2]).into_owned();
             self.shared.note(|log| log.commands.push(line.clone()));
             let lower = line.to_lowercase();
-            let planned = self.manner.replies.iter().find(|(command, _)| lower.starts_with(command));
-            let reply = match planned {
-                Some((_, reply)) if reply == "close" => return Ok(Next::Over),
-                Some((_, reply)) => reply.clone(),
+            let reply = match self.shared.planned(&lower) {
+                Some(reply) if reply == "close" => return Ok(Next::Over),
+                Some(reply) => reply,
                 None if lower.starts_with("starttls") => match self.manner.tls {
                     SinkTls::Refuses(reply) => reply.to_owned(),
                     SinkTls::Absent => "502 5.5.1 not implemented".to_owned(),
@@ -288,7 +293,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             stuffed.truncate(stuffed.len() - 3);
             unstuffed(&stuffed)
         };
-        match &self.manner.end {
+        let end = self.shared.manner.lock().unwrap().end.clone();
+        match end {
             End::Drop => return Ok(false),
             End::Reply(reply) => {
                 self.say(reply).await?;

@@ -1,0 +1,131 @@
+//! A peer that does what it is told to, and keeps what it heard.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::mail::Clock;
+use crate::tls::ServerSetup;
+
+#[derive(Clone, Default)]
+pub(super) struct Manner {
+    pub(super) starttls: StartTls,
+    pub(super) step_by_step: bool,
+    /// Says this to MAIL.
+    pub(super) mail: Option<&'static str>,
+    /// Drops the connection once the content has come.
+    pub(super) lost_after_dot: bool,
+    /// Drops the connection after this many messages.
+    pub(super) messages_max: Option<usize>,
+}
+
+#[derive(Clone, Default)]
+pub(super) enum StartTls {
+    #[default]
+    Absent,
+    Refused,
+    Broken,
+    Good(Arc<ServerSetup>),
+}
+
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    /// The commands of all connections, each beginning with `<connection> `.
+    pub(super) heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Peer {
+    pub(super) async fn start(manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&heard);
+        tokio::spawn(async move {
+            for number in 1.. {
+                let (stream, _) = listener.accept().await.expect("a connection");
+                let (manner, log) = (manner.clone(), Arc::clone(&log));
+                // A peer that sees its connection end is done, one way or the other.
+                tokio::spawn(async move { serve(stream, manner, number, log).await.ok() });
+            }
+        });
+        Self { address, heard }
+    }
+
+    pub(super) fn heard(&self, verb: &str) -> Vec<String> {
+        let heard = self.heard.lock().expect("the log");
+        heard.iter().filter(|line| line.contains(verb)).cloned().collect()
+    }
+}
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+async fn serve(mut stream: TcpStream, manner: Manner, number: usize, log: Log) -> std::io::Result<()> {
+    stream.write_all(b"220 hello\r\n").await?;
+    let offer = !matches!(manner.starttls, StartTls::Absent);
+    if !talk(&mut stream, &manner, number, &log, offer).await? {
+        return Ok(());
+    }
+    match &manner.starttls {
+        StartTls::Good(setup) => {
+            let Ok((mut stream, _)) = setup.accept(stream, Clock::wall()).await else { return Ok(()) };
+            talk(&mut stream, &manner, number, &log, false).await?;
+            stream.shutdown().await
+        }
+        StartTls::Broken => stream.write_all(b"this is no TLS\r\n").await,
+        StartTls::Absent | StartTls::Refused => Ok(()),
+    }
+}
+
+/// `true`: a handshake is next.
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    manner: &Manner,
+    number: usize,
+    log: &Log,
+    offer: bool,
+) -> std::io::Result<bool> {
+    let mut stream = BufReader::new(stream);
+    let (mut line, mut content, mut messages) = (String::new(), false, 0);
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).await? == 0 {
+            return Ok(false);
+        }
+        let text = line.trim_end().to_owned();
+        if content && text != "." {
+            continue;
+        }
+        log.lock().expect("the log").push(format!("{number} {text}"));
+        let verb = text.split(' ').next().unwrap_or_default();
+        let reply = match verb {
+            "." if manner.lost_after_dot => return Ok(false),
+            "." => {
+                content = false;
+                messages += 1;
+                "250 2.0.0 taken"
+            }
+            "EHLO" if offer => "250-mx\r\n250-PIPELINING\r\n250 STARTTLS",
+            "EHLO" if manner.step_by_step => "250 mx",
+            "EHLO" => "250-mx\r\n250-PIPELINING\r\n250 SIZE 1000",
+            "STARTTLS" if matches!(manner.starttls, StartTls::Refused) => "454 not now",
+            "STARTTLS" => "220 go",
+            "MAIL" => manner.mail.unwrap_or("250 ok"),
+            "RCPT" if text.contains("unknown@") => "550 5.1.1 unknown",
+            "RCPT" if text.contains("many@") => "452 4.5.3 too many",
+            "DATA" => {
+                content = true;
+                "354 go"
+            }
+            _ => "250 ok",
+        };
+        stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+        if reply == "220 go" {
+            return Ok(true);
+        }
+        if verb == "." && manner.messages_max.is_some_and(|max| messages >= max) {
+            return Ok(false);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+use std::collections::VecDeque;
+use std::io::Write;
+
+use super::Owed;
+
+/// Commands of one envelope: all at once, or one after the other.
+pub(super) struct Steps<'a> {
+    pub(super) pipelined: bool,
+    pub(super) owed: &'a mut VecDeque<Owed>,
+    pub(super) out: &'a mut Vec<u8>,
+    pub(super) unsent: VecDeque<(Owed, Vec<u8>)>,
+}
+
+impl Steps<'_> {
+    pub(super) fn put(&mut self, owed: Owed, line: std::fmt::Arguments<'_>) {
+        if self.pipelined {
+            self.owed.push_back(owed);
+            return put(self.out, line);
+        }
+        let mut text = Vec::new();
+        put(&mut text, line);
+        self.unsent.push_back((owed, text));
+    }
+}
+
+pub(super) fn put(out: &mut Vec<u8>, line: std::fmt::Arguments<'_>) {
+    // Writing to a vector can't fail.
+    let _infallible = out.write_fmt(line);
+}
