@@ -222,6 +222,7 @@ struct Talk<'a, S> {
     sealed: bool,
     certificate: Option<Vec<u8>>,
     buffer: Vec<u8>,
+    begun: bool,
     mail: String,
     recipients: Vec<String>,
 }
@@ -229,7 +230,18 @@ struct Talk<'a, S> {
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
     fn new(stream: &'a mut S, manner: &'a Manner, shared: &'a Shared, number: usize) -> Self {
         let (buffer, mail, recipients) = (Vec::new(), String::new(), Vec::new());
-        Self { stream, manner, shared, number, sealed: false, certificate: None, buffer, mail, recipients }
+        Self {
+            stream,
+            manner,
+            shared,
+            number,
+            sealed: false,
+            certificate: None,
+            buffer,
+            begun: false,
+            mail,
+            recipients,
+        }
     }
 
     async fn run(&mut self) -> std::io::Result<Next> {
@@ -240,7 +252,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             let lower = line.to_lowercase();
             let reply = match self.shared.planned(&lower) {
                 Some(reply) if reply == "close" => return Ok(Next::Over),
-                Some(reply) => reply,
+                Some(reply) => {
+                    // A transaction whose MAIL was refused has not begun.
+                    self.begun &= !lower.starts_with("mail from:");
+                    reply
+                }
                 None if lower.starts_with("starttls") => match self.manner.tls {
                     SinkTls::Refuses(reply) => reply.to_owned(),
                     SinkTls::Absent => "502 5.5.1 not implemented".to_owned(),
@@ -270,8 +286,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
         if lower.starts_with("mail from:") {
             self.recipients.clear();
             self.mail = path(line);
+            self.begun = true;
         } else if lower.starts_with("rcpt to:") {
+            if !self.begun {
+                return "503 5.5.1 MAIL first".to_owned();
+            }
             self.recipients.push(path(line));
+        } else if lower.starts_with("rset") || lower.starts_with("ehlo") {
+            self.begun = false;
+            self.recipients.clear();
         } else if lower == "data" {
             if self.recipients.is_empty() {
                 return "554 5.5.1 no valid recipients".to_owned();
