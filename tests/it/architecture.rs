@@ -327,10 +327,22 @@ fn functions(code: &str) -> Vec<(String, usize)> {
         }
         let closing = format!("{}}}", &line[..line.len() - body.len()]);
         if let Some(length) = lines[at..].iter().position(|l| l.trim_end() == closing) {
-            found.push((body.split('(').next().unwrap_or(body).to_owned(), length + 1));
+            let lines = code_lines(&lines[at..=at + length]);
+            found.push((body.split('(').next().unwrap_or(body).to_owned(), lines));
         }
     }
     found
+}
+
+/// Lines that are neither empty nor text in a raw string.
+fn code_lines(lines: &[&str]) -> usize {
+    let mut quoted = false;
+    let mut count = 0;
+    for line in lines {
+        count += usize::from(!quoted && !line.trim().is_empty());
+        quoted = if quoted { !line.contains("\"#") } else { line.contains("r#\"") && !line.contains("\"#") };
+    }
+    count
 }
 
 #[test]

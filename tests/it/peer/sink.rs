@@ -23,8 +23,6 @@ pub(crate) struct Arrived {
     pub(crate) recipients: Vec<String>,
     /// Without the final dot, dots unstuffed.
     pub(crate) content: Vec<u8>,
-    /// Which session brought it.
-    pub(crate) session: usize,
 }
 
 /// What happened so far.
@@ -141,12 +139,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&shared);
         let manner = shared.manner.lock().unwrap().clone();
-        let number = shared.note(|log| {
-            log.sessions += 1;
-            log.sessions
-        });
+        shared.note(|log| log.sessions += 1);
         sessions.spawn(async move {
-            let _ = converse(stream, manner, &shared, number).await;
+            let _ = converse(stream, manner, &shared).await;
             shared.note(|log| log.ended += 1);
         });
         while sessions.try_join_next().is_some() {}
@@ -159,12 +154,7 @@ enum Next {
     StartTls,
 }
 
-async fn converse(
-    mut stream: TcpStream,
-    manner: Manner,
-    shared: &Shared,
-    number: usize,
-) -> std::io::Result<()> {
+async fn converse(mut stream: TcpStream, manner: Manner, shared: &Shared) -> std::io::Result<()> {
     stream.write_all(format!("{}\r\n", manner.greeting).as_bytes()).await?;
     if !manner.greeting.starts_with('2') {
         // The peer may say QUIT.
@@ -173,7 +163,7 @@ async fn converse(
         shared.note(|log| log.clear.extend_from_slice(&rest));
         return Ok(());
     }
-    let mut talk = Talk::new(&mut stream, &manner, shared, number);
+    let mut talk = Talk::new(&mut stream, &manner, shared);
     let Next::StartTls = talk.run().await? else { return Ok(()) };
     let server = match &manner.tls {
         SinkTls::Absent | SinkTls::Refuses(_) => return Ok(()),
@@ -199,7 +189,7 @@ async fn converse(
     shared.note(|log| log.handshakes += 1);
     let certificate = sealed.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let certificate = certificate.map(|der| der.to_vec());
-    let mut talk = Talk::new(&mut sealed, &manner, shared, number);
+    let mut talk = Talk::new(&mut sealed, &manner, shared);
     talk.sealed = true;
     talk.certificate = certificate;
     talk.run().await?;
@@ -218,7 +208,6 @@ struct Talk<'a, S> {
     stream: &'a mut S,
     manner: &'a Manner,
     shared: &'a Shared,
-    number: usize,
     sealed: bool,
     certificate: Option<Vec<u8>>,
     buffer: Vec<u8>,
@@ -228,13 +217,12 @@ struct Talk<'a, S> {
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
-    fn new(stream: &'a mut S, manner: &'a Manner, shared: &'a Shared, number: usize) -> Self {
+    fn new(stream: &'a mut S, manner: &'a Manner, shared: &'a Shared) -> Self {
         let (buffer, mail, recipients) = (Vec::new(), String::new(), Vec::new());
         Self {
             stream,
             manner,
             shared,
-            number,
             sealed: false,
             certificate: None,
             buffer,
@@ -332,7 +320,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             mail: self.mail.clone(),
             recipients: std::mem::take(&mut self.recipients),
             content,
-            session: self.number,
         };
         self.shared.note(|log| log.arrived.push(arrived));
         self.say("250 2.0.0 taken").await?;
