@@ -82,11 +82,7 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
     let client_setups = Arc::new(ArcSwap::from_pointee(client_setups(&config)?));
     let dns = Dns::new(&config.resolver)?;
     // The spool first: its lock says that no other daemon has this data_dir, control socket included.
-    let (spool, recovered) = SqliteSpool::open(spool::Settings { data_dir: config.data_dir.clone() })?;
-    for (id, reason) in &recovered.held {
-        journal.record(&Event::Held { id: *id, reason });
-    }
-    let spool: Arc<dyn Spool> = spool;
+    let spool = open_spool(&config, &journal)?;
     let bound = listen::bind(&config.listen)?;
     let listening: Vec<(String, SocketAddr)> = bound.iter().map(|b| (b.name.clone(), b.address)).collect();
     let socket = ControlSocket::open(&config.control)?;
@@ -190,6 +186,23 @@ impl Running {
             );
         }
     }
+}
+
+/// Opens the spool, and tells what a crash left.
+fn open_spool(config: &Config, journal: &Journal) -> Result<Arc<dyn Spool>, OpenFault> {
+    let (spool, recovered) = SqliteSpool::open(spool::Settings { data_dir: config.data_dir.clone() })?;
+    for (id, reason) in &recovered.held {
+        journal.record(&Event::Held { id: *id, reason });
+    }
+    if let Some(folder) = &recovered.left {
+        let what = format!(
+            "the spool is new, and {} has contents of messages it does not know; was the database lost? \
+             They are removed at the next start",
+            folder.display()
+        );
+        journal.record(&Event::Alarm { what: &what });
+    }
+    Ok(spool)
 }
 
 fn server_setups(config: &Config) -> Result<BTreeMap<String, Arc<ServerSetup>>, StartFault> {

@@ -9,7 +9,7 @@ use super::plan::{GATEWAY, ON_PREMISES, ORIGIN, OWN_DOMAIN, OWN_OCTET, PARTNER, 
 pub fn text(port: u16, dns: SocketAddr) -> String {
     let (gateway, gateway_octet) = GATEWAY;
     let (partner, partner_host, _) = PARTNER;
-    let (on_premises, _) = ON_PREMISES;
+    let outbound = outbound(port);
     let listen = address(gateway_octet);
     let own = address(OWN_OCTET);
     format!(
@@ -52,7 +52,27 @@ peer_names = ["{partner_host}"]
 trust = ["lab"]
 to_domains = ["{OWN_DOMAIN}"]
 
-[[outbound]]
+{outbound}
+[dns]
+servers = ["{dns}"]
+timeout = "2s"
+
+[queue]
+retry = ["1s", "2s"]
+
+[timeouts]
+connect = "2s"
+command = "5s"
+outbound_handshake = "5s"
+"#
+    )
+}
+
+/// The outbound connectors, from trusting to demanding.
+fn outbound(port: u16) -> String {
+    let (on_premises, _) = ON_PREMISES;
+    format!(
+        r#"[[outbound]]
 name = "on-premises"
 domains = ["{OWN_DOMAIN}"]
 next_hop = ["{on_premises}:{port}"]
@@ -94,18 +114,6 @@ port = {port}
 tls = "forced"
 peer_names = ["*.private.{ORIGIN}"]
 trust = ["private"]
-
-[dns]
-servers = ["{dns}"]
-timeout = "2s"
-
-[queue]
-retry = ["1s", "2s"]
-
-[timeouts]
-connect = "2s"
-command = "5s"
-outbound_handshake = "5s"
 "#
     )
 }

@@ -307,6 +307,12 @@ impl SendSession {
                 self.hello(Owed::Helo, out);
                 Ok(None)
             }
+            // A server that knows no EHLO offers no STARTTLS. Where HELO must not follow, that is what
+            // the judge has to know; without a permit nothing more is said.
+            Owed::Ehlo if reply.is_permanent() && !self.sealed => {
+                self.phase = Phase::Open;
+                Ok(Some(SendEvent::InClear(None)))
+            }
             Owed::Ehlo | Owed::Helo => {
                 self.close();
                 Ok(Some(SendEvent::HelloRefused(reply)))

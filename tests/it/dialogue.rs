@@ -119,7 +119,6 @@ fn read(name: String, text: &str) -> Option<Dialogue> {
 }
 
 fn escaped(text: &str) -> Vec<u8> {
-    // `{text*n}` is text n times.
     if let Some((before, rest)) = text.split_once('{')
         && let Some((repeat, after)) = rest.split_once('}')
     {

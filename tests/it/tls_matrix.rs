@@ -62,11 +62,7 @@ fn rows(site: &Site, stranger: &Authority) -> Vec<Row> {
         row("no-starttls", Manner::clear(), broken("starttls-not-offered")),
         row("starttls-454", Manner::new(SinkTls::Refuses("454 4.7.0 not now")), broken("starttls-refused")),
         row("starttls-502", Manner::new(SinkTls::Refuses("502 5.5.1 what?")), broken("starttls-refused")),
-        // The reply to EHLO itself is what hinders; without EHLO there is no STARTTLS, and HELO is for
-        // opportunistic connectors alone.
-        // EHLO itself is refused: without it there is no STARTTLS, and HELO is for opportunistic
-        // connectors alone. The reply is the reason then, not a judgement.
-        row("no-ehlo", Manner::clear().replying("ehlo", "502 5.5.1 what?"), broken("no token")),
+        row("no-ehlo", Manner::clear().replying("ehlo", "502 5.5.1 what?"), broken("starttls-not-offered")),
         row("garbage", Manner::new(SinkTls::Garbage), broken("handshake-broken")),
         row("closes", Manner::new(SinkTls::Closes), broken("handshake-broken")),
         row("injects", Manner::new(SinkTls::Injects(works())), ["*", "*", "*", "*"]),

@@ -127,7 +127,8 @@ fn forced_tls_knows_no_helo() {
     let mut session = SendSession::new(Opening { helo: false, ..opening() });
     let mut out = Vec::new();
     let opened = session.feed(&mut &b"220 hello\r\n500 what\r\n"[..], &mut out).expect("a reply");
-    assert_eq!(opened, Some(SendEvent::HelloRefused(Reply::bare(500, "what"))));
+    assert_eq!(opened, Some(SendEvent::InClear(None)), "the judge is told that STARTTLS is not offered");
+    assert!(!String::from_utf8_lossy(&out).contains("HELO gw"));
 }
 
 #[test]

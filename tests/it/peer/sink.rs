@@ -70,7 +70,7 @@ impl Sink {
         Self { address, shared, task }
     }
 
-    /// How it behaves from now on; a session keeps its greeting and its TLS.
+    /// What the next commands are answered, in sessions under way too; their TLS stays as it began.
     pub(crate) fn behave(&self, manner: Manner) {
         *self.shared.manner.lock().unwrap() = manner;
     }
@@ -120,12 +120,6 @@ impl Drop for Sink {
 }
 
 impl Shared {
-    /// The reply a test wants to this command, if it wants one.
-    fn planned(&self, command: &str) -> Option<String> {
-        let manner = self.manner.lock().unwrap();
-        manner.replies.iter().find(|(begins, _)| command.starts_with(begins)).map(|(_, reply)| reply.clone())
-    }
-
     fn note<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
         let value = change(&mut self.log.lock().unwrap());
         self.changed.send_replace(());
@@ -211,7 +205,8 @@ struct Talk<'a, S> {
     sealed: bool,
     certificate: Option<Vec<u8>>,
     buffer: Vec<u8>,
-    begun: bool,
+    /// MAIL was taken.
+    open: bool,
     mail: String,
     recipients: Vec<String>,
 }
@@ -226,7 +221,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             sealed: false,
             certificate: None,
             buffer,
-            begun: false,
+            open: false,
             mail,
             recipients,
         }
@@ -238,13 +233,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             let line = String::from_utf8_lossy(&line[..line.len() - 2]).into_owned();
             self.shared.note(|log| log.commands.push(line.clone()));
             let lower = line.to_lowercase();
-            let reply = match self.shared.planned(&lower) {
+            if lower.starts_with("mail from:") {
+                self.open = false;
+                self.recipients.clear();
+            }
+            let reply = match self.planned(&lower) {
                 Some(reply) if reply == "close" => return Ok(Next::Over),
-                Some(reply) => {
-                    // A transaction whose MAIL was refused has not begun.
-                    self.begun &= !lower.starts_with("mail from:");
-                    reply
-                }
+                Some(reply) => reply,
                 None if lower.starts_with("starttls") => match self.manner.tls {
                     SinkTls::Refuses(reply) => reply.to_owned(),
                     SinkTls::Absent => "502 5.5.1 not implemented".to_owned(),
@@ -263,6 +258,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
         }
     }
 
+    /// The reply that the sink's manner, as it is now, has for a command.
+    fn planned(&self, lower: &str) -> Option<String> {
+        let manner = self.shared.manner.lock().unwrap();
+        manner.replies.iter().find(|(c, _)| lower.starts_with(c)).map(|(_, reply)| reply.clone())
+    }
+
     fn usual(&mut self, line: &str, lower: &str) -> String {
         if lower.starts_with("ehlo") {
             let offers = !self.sealed && !matches!(self.manner.tls, SinkTls::Absent);
@@ -272,17 +273,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             return format!("250-sink.test\r\n{starttls}{rest}");
         }
         if lower.starts_with("mail from:") {
-            self.recipients.clear();
+            self.open = true;
             self.mail = path(line);
-            self.begun = true;
         } else if lower.starts_with("rcpt to:") {
-            if !self.begun {
+            if !self.open {
                 return "503 5.5.1 MAIL first".to_owned();
             }
             self.recipients.push(path(line));
-        } else if lower.starts_with("rset") || lower.starts_with("ehlo") {
-            self.begun = false;
-            self.recipients.clear();
         } else if lower == "data" {
             if self.recipients.is_empty() {
                 return "554 5.5.1 no valid recipients".to_owned();
@@ -305,7 +302,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             unstuffed(&stuffed)
         };
         let end = self.shared.manner.lock().unwrap().end.clone();
-        match end {
+        match &end {
             End::Drop => return Ok(false),
             End::Reply(reply) => {
                 self.say(reply).await?;
