@@ -39,6 +39,7 @@ pub struct Running {
     pub scheduler: Arc<Scheduler>,
     courier: Arc<Courier>,
     client_setups: Arc<ClientSetups>,
+    replacing: tokio::sync::Mutex<()>,
     intake: CancellationToken,
     sessions: TaskTracker,
     control: JoinHandle<()>,
@@ -135,6 +136,7 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         scheduler,
         courier,
         client_setups,
+        replacing: tokio::sync::Mutex::new(()),
         intake,
         sessions,
         control,
@@ -152,11 +154,14 @@ impl Running {
 
     /// Puts the connectors of another configuration in force. When this returns, no transaction in
     /// clear that began under the last ones is short of its final reply; queued mail is judged by
-    /// the new ones. Inbound sessions end under the rules they began with.
+    /// the new ones. Inbound sessions end under the rules they began with. What the listeners show and
+    /// the anchors that client certificates are judged by stay as they were at the start.
     ///
     /// # Errors
     /// A [`StartFault`] about a connector's certificate or trust anchors; nothing has changed then.
     pub async fn replace_connectors(&self, config: &Config) -> Result<(), StartFault> {
+        // One at a time: each table has a generation of its own, and its set-ups stay with it.
+        let _alone = self.replacing.lock().await;
         let fresh = client_setups(config)?;
         // Sessions under way still ask for the old ones, so those go only after the table.
         let mut both = BTreeMap::clone(&self.client_setups.load());

@@ -90,10 +90,11 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// Logs go to standard error through a thread of their own, which writes what has gathered.
+/// Logs go to standard error through a thread of their own, which writes what has gathered. Lines
+/// are dropped where whoever reads them has stopped: mail must not stop with it.
 fn start_log(settings: &LogSettings) -> Result<tracing_appender::non_blocking::WorkerGuard, Failure> {
     let (writer, guard) = tracing_appender::non_blocking::NonBlockingBuilder::default()
-        .lossy(false)
+        .lossy(true)
         .buffered_lines_limit(16_384)
         .finish(std::io::stderr());
     let filter = EnvFilter::try_new(&settings.level)

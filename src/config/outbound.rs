@@ -180,6 +180,10 @@ fn next_hop(entry: &schema::Outbound, table: &Range<usize>, report: &mut Report<
         report.fault_of_key(written.span(), "next_hop is empty; write \"mx\", or hosts in order");
         return None;
     }
+    if let Some(mx) = items.iter().find(|item| item.get_ref().eq_ignore_ascii_case("mx")) {
+        report.fault(mx.span(), "\"mx\" stands alone, outside a list: next_hop = \"mx\"");
+        return None;
+    }
     let hosts = connectors::bare(report.items(&items, units::smart_host));
     (hosts.len() == items.len()).then_some(NextHop::SmartHosts(hosts))
 }

@@ -137,7 +137,7 @@ fn delivered(case: &OutboundCase, taken: &Taken, tried_tls: bool) -> Found {
         (None, false) => (
             Outcome::DeliveredClear,
             "plaintext".to_owned(),
-            "STARTTLS was never tried; arrived in clear, byte for byte",
+            "STARTTLS is not offered; arrived in clear, byte for byte",
         ),
         (None, true) => (
             Outcome::DeliveredClear,

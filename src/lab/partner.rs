@@ -104,7 +104,7 @@ impl Partner {
                 Behaviour::Good | Behaviour::DemandsClientCertificate | Behaviour::RefusesRecipients,
             ) => Arc::clone(tls),
             (None, _) | (_, Behaviour::NoStartTls | Behaviour::BreaksHandshake | Behaviour::Down) => {
-                return talk_nonsense(&mut stream).await;
+                return talk_nonsense(&mut stream, &self.capture).await;
             }
         };
         let stream = TlsAcceptor::from(tls).accept(stream).await?;
@@ -255,15 +255,21 @@ where
 }
 
 /// Answers the client's first handshake message with something that is no TLS.
-async fn talk_nonsense(stream: &mut TcpStream) -> io::Result<()> {
+async fn talk_nonsense(stream: &mut TcpStream, capture: &Capture) -> io::Result<()> {
     let mut hello = [0_u8; 4096];
     // What the client said is read first: closing over unread octets would reset the connection
     // and hide the nonsense.
     let _length = stream.read(&mut hello).await?;
     stream.write_all(b"451 4.3.0 something is broken here\r\n").await?;
-    stream.shutdown().await
+    stream.shutdown().await?;
+    // A client that now went on as if nothing had happened would send its envelope here.
+    let mut rest = Vec::new();
+    let _length = stream.take(REST_BYTES_MAX).read_to_end(&mut rest).await?;
+    capture.heard_in_clear(&rest);
+    Ok(())
 }
 
+const REST_BYTES_MAX: u64 = 64 * 1024;
 const SESSIONS_MAX: usize = 64;
 const SESSION_WAIT: Duration = Duration::from_secs(60);
 const CONTENT_BYTES_MAX: usize = 10 * 1024 * 1024;

@@ -217,7 +217,24 @@ pub fn classify_shortfall(shortfall: &Shortfall, on_failure: OnFailure, at: &At<
     let trouble = at.trouble(shortfall.enhanced(), reason, reply, Scope::Lane);
     match on_failure {
         OnFailure::Defer => Outcome::Deferred(trouble),
+        OnFailure::Bounce if may_pass(shortfall) => Outcome::Deferred(trouble),
         OnFailure::Bounce => Outcome::Failed(Trouble { scope: Scope::Recipient, ..trouble.made_final() }),
+    }
+}
+
+/// Whether a shortfall may be gone in a moment: a broken connection, or a refusal that says so itself.
+/// A single reset by someone in the middle must not bounce a partner's mail.
+fn may_pass(shortfall: &Shortfall) -> bool {
+    match shortfall {
+        Shortfall::Refused(reply) => !reply.is_permanent(),
+        Shortfall::Handshake(_) => true,
+        Shortfall::NotOffered
+        | Shortfall::Version(_)
+        | Shortfall::NoCertificate
+        | Shortfall::Unreadable(_)
+        | Shortfall::Unproved
+        | Shortfall::Chain { .. }
+        | Shortfall::Name { .. } => false,
     }
 }
 
@@ -345,7 +362,11 @@ mod tests {
         check_shortfall(Shortfall::NotOffered, OnFailure::Defer, "deferred 4.7.4 Lane");
         check_shortfall(Shortfall::NotOffered, OnFailure::Bounce, "failed 5.7.4 Recipient");
         check_shortfall(broken(), OnFailure::Defer, "deferred 4.7.5 Lane");
-        check_shortfall(broken(), OnFailure::Bounce, "failed 5.7.5 Recipient");
+        // What may be gone in a moment never bounces at once.
+        check_shortfall(broken(), OnFailure::Bounce, "deferred 4.7.5 Lane");
+        let refused = |code| Shortfall::Refused(Reply::bare(code, "x"));
+        check_shortfall(refused(454), OnFailure::Bounce, "deferred 4.7.4 Lane");
+        check_shortfall(refused(502), OnFailure::Bounce, "failed 5.7.4 Recipient");
     }
 
     #[test]

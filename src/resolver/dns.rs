@@ -62,6 +62,7 @@ impl Dns {
     pub async fn mx(&self, domain: &Domain) -> Result<Vec<Mx>, DnsFault> {
         let lookup = self.resolver.lookup(full_name(domain)?, RecordType::MX).await.map_err(fault)?;
         let mut records = Vec::new();
+        let mut unusable = 0_usize;
         for record in lookup.answers() {
             let RData::MX(mx) = &record.data else { continue };
             if mx.exchange.is_root() {
@@ -69,10 +70,18 @@ impl Dns {
                 continue;
             }
             // An exchange that is no host name leads nowhere, and the others may.
-            let Ok(host) = Domain::parse(&mx.exchange.to_ascii()) else { continue };
+            let Ok(host) = Domain::parse(&mx.exchange.to_ascii()) else {
+                unusable = unusable.saturating_add(1);
+                continue;
+            };
             records.push(Mx { preference: mx.preference, host: Some(host) });
         }
-        if records.is_empty() { Err(DnsFault::NoRecords) } else { Ok(records) }
+        match (records.is_empty(), unusable) {
+            (false, _) => Ok(records),
+            (true, 0) => Err(DnsFault::NoRecords),
+            // RFC 5321 §5.1: where MX records exist, the domain's own address is no substitute.
+            (true, _) => Err(DnsFault::Unanswered("its MX records name no usable host".to_owned())),
+        }
     }
 
     /// The addresses of a host, IPv6 and IPv4 by turns.

@@ -15,6 +15,7 @@ mod architecture;
 mod cli;
 mod config_files;
 mod crash;
+mod deploy;
 mod dialogue;
 mod flushes;
 mod harness;
