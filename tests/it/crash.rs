@@ -95,7 +95,13 @@ impl Producer {
         let mut sent = 0;
         loop {
             let Some(_) = *self.lives.borrow_and_update() else { return kept };
-            let Ok(mut client) = within("a session", LONG, self.source.open()).await else {
+            // A connection that a killed daemon never accepted may be told nothing of its end: the next
+            // life ends the wait for a greeting, as a time limit would elsewhere.
+            let opened = tokio::select! {
+                opened = self.source.open() => opened,
+                _ = self.lives.changed() => continue,
+            };
+            let Ok(mut client) = opened else {
                 // The daemon is down: its next life is an event.
                 let _ = self.lives.changed().await;
                 continue;
