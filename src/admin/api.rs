@@ -1,3 +1,4 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,8 +10,8 @@ use axum::{Json, Router};
 
 use super::view::{Acted, ListQuery, QueueList, QueueView, RetryRequest, Status};
 use crate::mail::QueueId;
-use crate::scheduler::Scheduler;
-use crate::spool::{QueuedMessage, Removal, Spool, SpoolFault};
+use crate::scheduler::{LaneView, Scheduler};
+use crate::spool::{LaneKey, QueuedMessage, Removal, Spool, SpoolFault};
 
 /// What the control API works on.
 #[derive(Clone)]
@@ -37,18 +38,22 @@ impl Control {
             .with_state(self)
     }
 
-    fn view(&self, message: QueuedMessage) -> QueueView {
-        let blocked = self
-            .scheduler
-            .snapshot()
-            .lanes
-            .into_iter()
-            .filter(|lane| {
-                lane.blocked_until.is_some() && message.recipients.iter().any(|r| r.lane == lane.lane)
-            })
-            .collect();
-        QueueView { message, blocked }
+    /// The messages beside their lanes that are blocked. The scheduler is asked once, for the
+    /// lanes named alone: it hands out no mail while it answers.
+    fn views(&self, messages: Vec<QueuedMessage>) -> Vec<QueueView> {
+        let lanes: BTreeSet<_> =
+            messages.iter().flat_map(|message| message.recipients.iter().map(|r| r.lane.clone())).collect();
+        let lanes: Vec<_> = lanes.into_iter().collect();
+        let blocked: BTreeMap<_, _> =
+            self.scheduler.blocked(&lanes).into_iter().map(|lane| (lane.lane.clone(), lane)).collect();
+        messages.into_iter().map(|message| view(message, &blocked)).collect()
     }
+}
+
+fn view(message: QueuedMessage, blocked: &BTreeMap<LaneKey, LaneView>) -> QueueView {
+    let lanes: BTreeSet<_> = message.recipients.iter().map(|r| &r.lane).collect();
+    let blocked = lanes.into_iter().filter_map(|lane| blocked.get(lane).cloned()).collect();
+    QueueView { message, blocked }
 }
 
 async fn status(State(control): State<Control>) -> Result<Json<Status>, Refusal> {
@@ -69,14 +74,14 @@ async fn list(
     let limit = query.limit.unwrap_or(LIST_DEFAULT).min(LIST_MAX);
     let total = control.spool.stats().await?;
     let messages = control.spool.list(after, limit).await?;
-    let messages = messages.into_iter().map(|m| control.view(m)).collect();
-    Ok(Json(QueueList { total, messages }))
+    Ok(Json(QueueList { total, messages: control.views(messages) }))
 }
 
 async fn show(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<QueueView>, Refusal> {
     let id = parse(&id)?;
     let message = control.spool.show(id).await?.ok_or_else(|| unknown(id))?;
-    Ok(Json(control.view(message)))
+    let view = control.views(vec![message]).pop().ok_or_else(|| unknown(id))?;
+    Ok(Json(view))
 }
 
 async fn retry(

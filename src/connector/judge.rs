@@ -29,7 +29,20 @@ pub enum Observed {
 
 /// How a handshake broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HandshakeFault(pub String);
+pub struct HandshakeFault {
+    /// In words.
+    pub words: String,
+    /// Over a certificate, ours or the lack of it: no reason ever to go on in clear.
+    pub over_certificate: bool,
+}
+
+impl HandshakeFault {
+    /// A fault that has nothing to do with a certificate.
+    #[must_use]
+    pub fn new(words: impl Into<String>) -> Self {
+        Self { words: words.into(), over_certificate: false }
+    }
+}
 
 /// What was missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -303,7 +316,7 @@ impl fmt::Display for Shortfall {
         match self {
             Self::NotOffered => f.write_str("STARTTLS is not offered"),
             Self::Refused(reply) => write!(f, "STARTTLS was answered {reply}"),
-            Self::Handshake(fault) => write!(f, "the TLS handshake broke: {}", fault.0),
+            Self::Handshake(fault) => write!(f, "the TLS handshake broke: {}", fault.words),
             Self::Version(version) => write!(f, "only {version} was negotiated"),
             Self::NoCertificate => f.write_str("no certificate was shown"),
             Self::Unreadable(why) => write!(f, "the certificate can't be read: {why}"),
@@ -319,7 +332,9 @@ impl fmt::Display for ClearCause {
         match self {
             Self::NotOffered => f.write_str("STARTTLS is not offered"),
             Self::Refused(reply) => write!(f, "STARTTLS was answered {reply}"),
-            Self::HandshakeBroken(fault) => write!(f, "the TLS handshake broke with every host: {}", fault.0),
+            Self::HandshakeBroken(fault) => {
+                write!(f, "the TLS handshake broke with every host: {}", fault.words)
+            }
         }
     }
 }

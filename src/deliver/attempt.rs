@@ -2,6 +2,7 @@
 //! as the content before it where the peer offers PIPELINING.
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::batch::{Batch, Coming, scope};
 use super::converse::Broken;
 use super::decide::{is_seven_bit, serves};
 use super::link::{Link, Miss, Wanted, elsewhere};
-use super::result::{Ending, ended, outcome_of, undeliverable};
+use super::result::{Ending, ended, outcome_of, undeliverable, unreadable};
 use crate::connector::{ClearGuard, NotCovered, OnHandshakeFailure};
 use crate::mail::BodyType;
 use crate::outcome::{LinkFault, NameFault, Outcome, Scope, classify_name, classify_together};
@@ -196,7 +197,7 @@ impl Carriage {
                 Ok(event) => event,
                 Err(Broken::Link(fault)) => return self.break_off(link, &Ending::Fault(fault)),
                 Err(Broken::Tls(fault)) => {
-                    return self.break_off(link, &Ending::Fault(LinkFault::Lost(fault.0)));
+                    return self.break_off(link, &Ending::Fault(LinkFault::Lost(fault.words)));
                 }
             };
             match event {
@@ -232,14 +233,14 @@ impl Carriage {
         let range = batch.next..batch.next.saturating_add(max).min(batch.outcomes.len());
         let recipients = batch.job.recipients.get(range.clone()).unwrap_or_default();
         let message = &batch.job.message;
-        let mut mail =
-            MailFrom { reverse_path: &message.reverse_path, body: message.body, size: message.size };
-        if mail.body == BodyType::EightBitMime
-            && !link.line.session.offers().eight_bit_mime
-            && is_seven_bit(&batch.job.content)
-        {
-            mail.body = BodyType::SevenBit;
-        }
+        let body = match body_to_declare(batch, link) {
+            Ok(body) => body,
+            Err(error) => {
+                self.settle_rest(place, &unreadable(&error, link));
+                return false;
+            }
+        };
+        let mail = MailFrom { reverse_path: &message.reverse_path, body, size: message.size };
         let connector = &self.way.connector;
         let mut refused = elsewhere();
         for _ in 0..JUDGEMENTS_MAX {
@@ -295,7 +296,7 @@ impl Carriage {
         match sent {
             Ok(()) | Err(Broken::Link(LinkFault::Lost(_))) => Ok(()),
             Err(Broken::Link(fault)) => Err(fault),
-            Err(Broken::Tls(fault)) => Err(LinkFault::Lost(fault.0)),
+            Err(Broken::Tls(fault)) => Err(LinkFault::Lost(fault.words)),
         }
     }
 
@@ -341,4 +342,13 @@ impl Carriage {
         }
         Line::Dead
     }
+}
+
+/// The message's body type, or the lesser one where the peer asks for that and the content allows it.
+fn body_to_declare(batch: &Batch, link: &Link) -> io::Result<BodyType> {
+    let body = batch.job.message.body;
+    let lesser = body == BodyType::EightBitMime
+        && !link.line.session.offers().eight_bit_mime
+        && is_seven_bit(&batch.job.content)?;
+    Ok(if lesser { BodyType::SevenBit } else { body })
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::settings::Timeouts;
@@ -65,14 +65,16 @@ impl Line {
         matches!(self.wire, Wire::Sealed(_))
     }
 
-    /// Writes what is due and waits for the next event.
+    /// Writes what is due and waits for the next event. The limit is for each reply as a whole (RFC
+    /// 5321 §4.5.3.2), however many reads bring it: a peer that drips octets gains nothing.
     pub(super) async fn event(&mut self, limits: &Timeouts) -> Result<SendEvent, Broken> {
+        let mut waiting: Option<(u64, Instant)> = None;
         loop {
             let mut rest = self.input.as_slice();
             let event = self.session.feed(&mut rest, &mut self.out).map_err(|fault| {
                 // Planted octets are an attack on the handshake, and told as a broken one.
                 if fault == crate::smtp::SendFault::AfterStartTls {
-                    return Broken::Tls(HandshakeFault(fault.to_string()));
+                    return Broken::Tls(HandshakeFault::new(fault.to_string()));
                 }
                 Broken::Link(LinkFault::Garbled(fault.to_string()))
             })?;
@@ -83,7 +85,17 @@ impl Line {
                 return Ok(event);
             }
             self.flush(limits.command).await?;
-            self.read(limit(limits, self.session.awaited())).await?;
+            let replies = self.session.replies();
+            let since = match waiting {
+                Some((before, since)) if before == replies => since,
+                Some(_) | None => Instant::now(),
+            };
+            waiting = Some((replies, since));
+            let left = limit(limits, self.session.awaited()).saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return Err(Broken::Link(LinkFault::Silent));
+            }
+            self.read(left).await?;
         }
     }
 
@@ -180,12 +192,12 @@ impl Line {
         limit: Duration,
     ) -> Result<Arc<TlsFacts>, HandshakeFault> {
         let Wire::Plain(stream) = mem::replace(&mut self.wire, Wire::Gone) else {
-            return Err(HandshakeFault("the connection is not in clear".to_owned()));
+            return Err(HandshakeFault::new("the connection is not in clear".to_owned()));
         };
         let handshake = Box::pin(setup.connect(stream, sni, Clock::wall()));
         let (stream, facts) = timeout(limit, handshake)
             .await
-            .map_err(|_| HandshakeFault(format!("not done in {} s", limit.as_secs())))??;
+            .map_err(|_| HandshakeFault::new(format!("not done in {} s", limit.as_secs())))??;
         self.wire = Wire::Sealed(Box::new(stream));
         self.heard = false;
         self.input.clear();
@@ -260,4 +272,48 @@ async fn nothing_to_read<R: AsyncRead + Unpin>(wire: &mut R) -> bool {
         Poll::Ready(read.is_pending())
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::smtp::Opening;
+
+    /// A peer that writes `drop` every 20 ms, up to 200 times, and then ends its greeting.
+    async fn check(drop: &'static [u8], is_silent: bool) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let peer = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut tick = tokio::time::interval(Duration::from_millis(20));
+            for _ in 0..200 {
+                tick.tick().await;
+                if stream.write_all(drop).await.is_err() {
+                    return;
+                }
+            }
+            let _gone = stream.write_all(b"220 x\r\n").await;
+        });
+        let name = Domain::parse("gw.example").expect("a domain");
+        let session = SendSession::new(Opening { name, starttls: true, helo: true });
+        let mut line = Line::new(TcpStream::connect(address).await.expect("a connection"), session);
+        let second = Duration::from_secs(1);
+        let limits = Timeouts {
+            connect: second,
+            command: second,
+            handshake: second,
+            data_start: second,
+            data_block: second,
+            data_end: second,
+        };
+        let got = line.event(&limits).await;
+        assert_eq!(matches!(got, Err(Broken::Link(LinkFault::Silent))), is_silent, "{drop:?}: {got:?}");
+        peer.abort();
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_drips_is_no_reply_in_time() {
+        check(b"220-x\r\n", true).await;
+        check(b"220 x\r\n250 x\r\n", false).await;
+    }
 }

@@ -1,6 +1,7 @@
 //! A session's standing to its connector, in words. Pure.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 
 use crate::connector::{
@@ -99,16 +100,55 @@ pub(super) fn serves(table: &Table, connector: &Outbound, recipients: &[QueuedRe
 
 /// Whether content that was declared as 8BITMIME has no 8-bit octet after all. Only asked where a
 /// host does not offer the extension.
-pub(super) fn is_seven_bit(content: &Content) -> bool {
+///
+/// # Errors
+/// What reading gave, or that the content ends early: nothing follows from either.
+pub(super) fn is_seven_bit(content: &Content) -> io::Result<bool> {
     let mut block = vec![0; BLOCK_BYTES];
     let mut offset = 0;
-    loop {
-        match content.read_at(&mut block, offset) {
-            Ok(0) => return offset >= content.len(),
-            Ok(count) if block.get(..count).is_some_and(<[u8]>::is_ascii) => {
-                offset = offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-            }
-            Ok(_) | Err(_) => return false,
+    while offset < content.len() {
+        let count = content.read_at(&mut block, offset)?;
+        if count == 0 {
+            return Err(io::Error::other("it is shorter than recorded"));
         }
+        if !block.get(..count).is_some_and(<[u8]>::is_ascii) {
+            return Ok(false);
+        }
+        offset = offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::ContentSource;
+
+    /// Content that is recorded with a length, and gives an error where it has no octets.
+    struct Broken(u64, Option<&'static [u8]>);
+
+    impl ContentSource for Broken {
+        fn len(&self) -> u64 {
+            self.0
+        }
+
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let bytes = self.1.ok_or_else(|| io::Error::other("EIO"))?;
+            Content::Held(bytes.into()).read_at(buffer, offset)
+        }
+    }
+
+    #[track_caller]
+    fn check(content: &Content, expected: Option<bool>) {
+        assert_eq!(is_seven_bit(content).ok(), expected, "{} octets", content.len());
+    }
+
+    #[test]
+    fn content_that_cannot_be_read_is_neither() {
+        check(&Content::Held(b"x\r\n".as_slice().into()), Some(true));
+        check(&Content::Held(b"\xe4\r\n".as_slice().into()), Some(false));
+        check(&Content::Source(Arc::new(Broken(3, Some(b"x\r\n")))), Some(true));
+        check(&Content::Source(Arc::new(Broken(4, Some(b"x\r\n")))), None);
+        check(&Content::Source(Arc::new(Broken(3, None))), None);
     }
 }

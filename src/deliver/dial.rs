@@ -1,7 +1,7 @@
 //! Makes a TCP connection, within a limit.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -25,19 +25,38 @@ pub(super) async fn dial(address: SocketAddr, limit: Duration) -> Result<TcpStre
 }
 
 /// Whether an address is one of our listeners'. A listener on all addresses has those of this
-/// host: an address is this host's if a socket can be bound to it.
+/// host; only for its port is the system asked.
 pub(super) fn is_ours(ourselves: &[SocketAddr], address: SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
     ourselves.iter().any(|own| {
+        let own_ip = own.ip().to_canonical();
         own.port() == address.port()
-            && (own.ip() == address.ip()
-                || own.ip().is_unspecified()
-                    && (own.is_ipv4() == address.is_ipv4() || own.is_ipv6())
-                    && is_local(address.ip()))
+            && (own_ip == ip
+                || own_ip.is_unspecified()
+                    && (own_ip.is_ipv4() == ip.is_ipv4() || own_ip.is_ipv6())
+                    && is_local(SocketAddr::new(ip, address.port())))
     })
 }
 
-fn is_local(ip: IpAddr) -> bool {
-    UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok()
+/// Whether an address is this host's: the way to it then begins at the address itself. An error
+/// says that it is not.
+fn is_local(address: SocketAddr) -> bool {
+    address.ip().is_loopback() || source_towards(address).is_ok_and(|source| source == address.ip())
+}
+
+/// The address a socket connected to `address` has; for UDP connecting sends nothing.
+fn source_towards(address: SocketAddr) -> io::Result<IpAddr> {
+    // An interface's second IPv4 address is reached from its first, so there the socket is bound to
+    // the address before it is connected. Neither step would do alone: with `ip_nonlocal_bind` any
+    // address can be bound to, and then only connecting fails where it isn't ours. IPv6 is the other
+    // way round: connecting checks no source, but picks the address itself where it is ours.
+    let from = match address.ip() {
+        ip @ IpAddr::V4(_) => ip,
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = UdpSocket::bind(SocketAddr::new(from, 0))?;
+    socket.connect(address)?;
+    Ok(socket.local_addr()?.ip())
 }
 
 #[cfg(test)]
@@ -58,5 +77,18 @@ mod tests {
         check("0.0.0.0:2525", "127.0.0.1:2525", true);
         check("0.0.0.0:2525", "192.0.2.1:2525", false);
         check("0.0.0.0:2525", "127.0.0.1:25", false);
+        check("0.0.0.0:2525", "[::ffff:127.0.0.1]:2525", true);
+        check("[::]:2525", "127.0.0.1:2525", true);
+        check("[::]:2525", "[::1]:2525", true);
+        check("[::]:2525", "[2001:db8::1]:2525", false);
+        check("[::ffff:127.0.0.1]:2525", "127.0.0.1:2525", true);
+        check("0.0.0.0:2525", "[::1]:2525", false);
+    }
+
+    #[test]
+    fn the_way_to_an_address_of_ours_begins_there() {
+        let source = |ip: &str| source_towards(SocketAddr::new(ip.parse().expect("an address"), 25)).ok();
+        assert_eq!(source("127.0.0.3"), "127.0.0.3".parse().ok());
+        assert_ne!(source("192.0.2.1"), "192.0.2.1".parse().ok());
     }
 }

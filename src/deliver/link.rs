@@ -225,7 +225,9 @@ fn miss(
     let decision = Arc::new(withheld(connector, host, requirement, observed, shortfall));
     let at = At { host, decision: Some(&decision) };
     match (requirement, shortfall) {
-        (Requirement::Opportunistic, Shortfall::Handshake(fault)) => {
+        // Never in clear because of a certificate: not the peer's, which is not judged here, and not
+        // ours, which the peer refused.
+        (Requirement::Opportunistic, Shortfall::Handshake(fault)) if !fault.over_certificate => {
             Miss::Broken(fault.clone(), classify_shortfall(shortfall, OnFailure::Defer, &at))
         }
         (Requirement::Opportunistic | Requirement::Forced(_), _) => {

@@ -1,5 +1,7 @@
 //! From how far a transaction came to what it means for each recipient. Pure.
 
+use std::io;
+
 use super::link::Link;
 use crate::mail::{Enhanced, Reply};
 use crate::outcome::{
@@ -57,6 +59,12 @@ pub(super) fn outcome_of(finished: &Finished, number: usize, link: &Link, open: 
             classify_fault(Some(Stage::Data), &fault, &at(link))
         }
     }
+}
+
+/// Content that could not be read before anything of it was sent: as where it fails while sending,
+/// the message waits, and the others go on.
+pub(super) fn unreadable(error: &io::Error, link: &Link) -> Outcome {
+    classify_fault(Some(Stage::Data), &LinkFault::Content(error.to_string()), &at(link))
 }
 
 /// A message that the next hop's own word rules out, before anything of it is sent.

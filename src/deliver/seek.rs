@@ -8,7 +8,7 @@ use super::pool::Key;
 use crate::connector::{NextHop, Revision, SmartHost, SmartHostName};
 use crate::mail::Domain;
 use crate::outcome::{NameFault, Outcome, classify_name};
-use crate::resolver::route::{MailHost, Resolved, RouteFault, candidates, mail_hosts};
+use crate::resolver::route::{MailHost, Resolved, RouteFault, candidates, connectable, mail_hosts};
 use crate::scheduler::Way;
 
 /// One address to try.
@@ -38,15 +38,18 @@ impl Courier {
     pub(super) async fn candidates(&self, way: &Way) -> Result<Vec<Candidate>, Outcome> {
         match (&way.connector.next_hop, way.literal, &way.domain) {
             (NextHop::SmartHosts(hosts), _, _) => self.smart_hosts(hosts).await,
-            (NextHop::Mx { port }, Some(ip), _) => self.literal(SocketAddr::new(ip, *port)),
+            (NextHop::Mx { port }, Some(ip), _) => self.literal(ip, *port),
             (NextHop::Mx { port }, None, Some(domain)) => self.exchangers(domain, *port).await,
             (NextHop::Mx { .. }, None, None) => Err(classify_name(&NameFault::NoDomain, "the recipient")),
         }
     }
 
-    fn literal(&self, address: SocketAddr) -> Result<Vec<Candidate>, Outcome> {
+    fn literal(&self, ip: IpAddr, port: u16) -> Result<Vec<Candidate>, Outcome> {
+        let failed = |fault| classify_name(&fault, &format!("[{ip}]"));
+        let ip = connectable(ip).ok_or_else(|| failed(NameFault::NoAddress))?;
+        let address = SocketAddr::new(ip, port);
         if is_ours(&self.ourselves, address) {
-            return Err(classify_name(&NameFault::Ourselves, &format!("[{}]", address.ip())));
+            return Err(failed(NameFault::Ourselves));
         }
         Ok(vec![Candidate { name: None, smart: None, address }])
     }
@@ -103,7 +106,7 @@ impl Courier {
         // gone for an hour.
         let (name, why) = match trouble {
             Some((name, fault)) => (name.to_string(), fault.to_string()),
-            None => ("the smart host".to_owned(), "it is this host".to_owned()),
+            None => ("the smart host".to_owned(), "it is this host, or no host's address".to_owned()),
         };
         Err(classify_name(&NameFault::Unanswered(why), &name))
     }
@@ -115,8 +118,8 @@ impl Courier {
         (addresses, port): (&[IpAddr], u16),
         found: &mut Vec<Candidate>,
     ) {
-        for ip in addresses {
-            let address = SocketAddr::new(*ip, port);
+        for ip in addresses.iter().copied().filter_map(connectable) {
+            let address = SocketAddr::new(ip, port);
             if !is_ours(&self.ourselves, address) {
                 found.push(Candidate { name: name.clone(), smart: Some(smart.clone()), address });
             }

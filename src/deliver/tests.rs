@@ -12,7 +12,7 @@ use crate::connector::{
     DomainPattern, Forced, Generation, NextHop, OnFailure, OnHandshakeFailure, Outbound, PeerName, Require,
     Retry, SmartHost, SmartHostName, Table, TlsVersion, TrustId,
 };
-use crate::mail::{BodyType, Clock, Content, Domain, Mailbox, QueueId, ReversePath};
+use crate::mail::{BodyType, Clock, Content, ContentSource, Domain, Mailbox, QueueId, ReversePath};
 use crate::outcome::{Outcome, Trouble};
 use crate::scheduler::Job;
 use crate::spool::{QueuedRecipient, StoredMessage};
@@ -362,5 +362,29 @@ async fn a_table_that_changes_between_two_jobs_binds_the_second() {
     // that one's final reply.
     let said = world.carry(&[job(1, "a", 0), job(2, "b", 0)]).await;
     assert_eq!(said, ["1: delivered clear-not-offered", "2: deferred 4.3.0 Session"]);
+    assert_eq!(peer.heard("MAIL").len(), 1);
+}
+
+/// A file that can't be read any more.
+struct Unreadable;
+
+impl ContentSource for Unreadable {
+    fn len(&self) -> u64 {
+        3
+    }
+
+    fn read_at(&self, _: &mut [u8], _: u64) -> std::io::Result<usize> {
+        Err(std::io::Error::other("EIO"))
+    }
+}
+
+#[tokio::test]
+async fn content_that_cannot_be_read_bounces_nothing() {
+    let (world, peer) = world(Manner::default(), |_| {}).await;
+    let mut bad = job(1, "a", 0);
+    bad.content = Content::Source(Arc::new(Unreadable));
+    Arc::get_mut(&mut bad.message).expect("one message").body = BodyType::EightBitMime;
+    let said = world.carry(&[bad, job(2, "a", 0)]).await;
+    assert_eq!(said, ["1: deferred 4.3.0 Recipient clear-not-offered", "2: delivered clear-not-offered"]);
     assert_eq!(peer.heard("MAIL").len(), 1);
 }

@@ -109,7 +109,7 @@ impl Conversation {
     async fn go_on_sealed(mut self, stream: TcpStream) {
         let (mut sealed, facts) = match self.handshake(stream).await {
             Ok(done) => done,
-            Err(HandshakeFault(text)) => return self.ended(&format!("TLS handshake: {text}")),
+            Err(HandshakeFault { words: text, .. }) => return self.ended(&format!("TLS handshake: {text}")),
         };
         let facts = Arc::new(facts);
         match &mut self.session {
@@ -125,15 +125,15 @@ impl Conversation {
         stream: TcpStream,
     ) -> Result<(Box<TlsStream<TcpStream>>, TlsFacts), HandshakeFault> {
         let Some(setup) = &self.door.setup else {
-            return Err(HandshakeFault("the listener has no certificate to show".to_owned()));
+            return Err(HandshakeFault::new("the listener has no certificate to show".to_owned()));
         };
         let shaking = Box::pin(setup.accept(stream, Clock::wall()));
         tokio::select! {
             done = timeout(self.shared.settings.timeouts.handshake, shaking) => match done {
                 Ok(done) => done.map(|(stream, facts)| (Box::new(stream), facts)),
-                Err(_) => Err(HandshakeFault("it took too long".to_owned())),
+                Err(_) => Err(HandshakeFault::new("it took too long".to_owned())),
             },
-            () = self.stop.cancelled() => Err(HandshakeFault("the daemon stops".to_owned())),
+            () = self.stop.cancelled() => Err(HandshakeFault::new("the daemon stops".to_owned())),
         }
     }
 

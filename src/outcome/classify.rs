@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn an_unmet_requirement_waits_or_is_reported() {
-        let broken = || Shortfall::Handshake(HandshakeFault("alert".into()));
+        let broken = || Shortfall::Handshake(HandshakeFault::new("alert"));
         check_shortfall(Shortfall::NotOffered, OnFailure::Defer, "deferred 4.7.4 Lane");
         check_shortfall(Shortfall::NotOffered, OnFailure::Bounce, "failed 5.7.4 Recipient");
         check_shortfall(broken(), OnFailure::Defer, "deferred 4.7.5 Lane");

@@ -82,11 +82,12 @@ pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 #[must_use]
 pub fn compose(report: &Report<'_>) -> Composed {
     let header = header_section(report.header);
+    let chars_max = value_chars_max(report.recipients.len());
     let eight_bit = !header.is_ascii();
     let boundary = boundary(report.id, &header);
     let mut text = head(report, &boundary, eight_bit);
     let _infallible = write!(text, "\r\n--{boundary}\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n");
-    text.push_str(&paragraphs(&explanation(report, subject(&header).as_deref())));
+    text.push_str(&paragraphs(&explanation(report, subject(&header).as_deref()), chars_max));
     let _infallible = write!(text, "\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n");
     text.push_str(&status_fields(report));
     let encoding = if eight_bit { "Content-Transfer-Encoding: 8bit\r\n" } else { "" };
@@ -184,6 +185,8 @@ fn status_fields(report: &Report<'_>) -> String {
         report.about,
         rfc5322(report.arrived_at)
     );
+    let chars_max = value_chars_max(report.recipients.len());
+    let field = |out: &mut String, name: &str, value: &str| field(out, chars_max, name, value);
     for told in report.recipients {
         let trouble = told.trouble;
         fields.push_str("\r\n");
@@ -218,17 +221,17 @@ fn status_fields(report: &Report<'_>) -> String {
 }
 
 /// One field, folded at spaces; what a peer said is cut to what a field may hold.
-fn field(out: &mut String, name: &str, value: &str) {
-    let value: String = plain(value).chars().take(VALUE_CHARS_MAX).collect();
+fn field(out: &mut String, chars_max: usize, name: &str, value: &str) {
+    let value: String = plain(value).chars().take(chars_max).collect();
     let folded = wrapped(&format!("{name}: {value}"), "\t");
     out.push_str(&folded.join("\r\n"));
     out.push_str("\r\n");
 }
 
-fn paragraphs(lines: &[String]) -> String {
+fn paragraphs(lines: &[String], chars_max: usize) -> String {
     let mut out = String::new();
     for line in lines {
-        let shown: String = plain(line).chars().take(VALUE_CHARS_MAX).collect();
+        let shown: String = plain(line).chars().take(chars_max).collect();
         let indent = if shown.starts_with(' ') { "    " } else { "" };
         for part in wrapped(&shown, indent) {
             out.push_str(&part);
@@ -236,6 +239,12 @@ fn paragraphs(lines: &[String]) -> String {
         }
     }
     out
+}
+
+/// What a value may hold: peers' texts come up to twice a recipient, and a message may have a
+/// thousand of them.
+fn value_chars_max(recipients: usize) -> usize {
+    if recipients > RECIPIENTS_MANY { VALUE_CHARS_MAX_MANY } else { VALUE_CHARS_MAX }
 }
 
 /// Printable ASCII alone: a report's own text says 7bit.
@@ -323,6 +332,8 @@ fn stuffed(text: &[u8]) -> Vec<u8> {
 const COLUMNS_MAX: usize = 78;
 const WORD_MAX: usize = 900;
 const VALUE_CHARS_MAX: usize = 4000;
+const VALUE_CHARS_MAX_MANY: usize = 500;
+const RECIPIENTS_MANY: usize = 50;
 
 #[cfg(test)]
 mod tests;

@@ -111,18 +111,31 @@ fn shuffle(state: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// The addresses to try: host by host, without ourselves and whatever is no better than us
+/// An address as it may be connected to: an IPv4 address mapped into IPv6 as what it is. `None` for
+/// what is no host's address: unspecified (a system may connect that to itself, which would be a
+/// mail loop), multicast, broadcast.
+#[must_use]
+pub fn connectable(ip: IpAddr) -> Option<IpAddr> {
+    let ip = ip.to_canonical();
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    (!ip.is_unspecified() && !ip.is_multicast() && !broadcast).then_some(ip)
+}
+
+/// The addresses to try, as far as they are [`connectable`]: host by host, without ourselves and whatever is no better than us
 /// (RFC 5321 §5.1), at most `max`. `hosts` come in the order of [`mail_hosts`].
 ///
 /// # Errors
 /// A [`RouteFault`] where nothing is left.
 pub fn candidates(
-    hosts: Vec<Resolved>,
+    mut hosts: Vec<Resolved>,
     port: u16,
     own_name: &Domain,
     is_ours: impl Fn(SocketAddr) -> bool,
     max: usize,
 ) -> Result<Vec<(Domain, SocketAddr)>, RouteFault> {
+    for addresses in hosts.iter_mut().filter_map(|host| host.addresses.as_mut().ok()) {
+        *addresses = addresses.iter().copied().filter_map(connectable).collect();
+    }
     let ours = |resolved: &Resolved| {
         let addresses = resolved.addresses.as_deref().unwrap_or_default();
         resolved.host.name == *own_name || addresses.iter().any(|ip| is_ours(SocketAddr::new(*ip, port)))
@@ -261,6 +274,14 @@ mod tests {
         check("10 a 192.0.2.1, 20 us.example 192.0.2.7, 20 c 192.0.2.3", "a=192.0.2.1");
         check("10 a 192.0.2.9, 20 b 192.0.2.2", "fault: the domain's mail exchanger is this host");
         check("10 a none, 20 b 192.0.2.9", "fault: none of the domain's mail exchangers has an address");
+    }
+
+    #[test]
+    fn what_is_no_hosts_address_is_dropped() {
+        check("10 a 0.0.0.0+::+192.0.2.1, 20 b 224.0.0.1+255.255.255.255+ff02::1", "a=192.0.2.1");
+        check("10 a ::ffff:192.0.2.1", "a=192.0.2.1");
+        check("10 a ::ffff:0.0.0.0", "fault: none of the domain's mail exchangers has an address");
+        check("10 a ::ffff:192.0.2.9", "fault: the domain's mail exchanger is this host");
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(super) struct Lane {
     pub(super) backlog_since: Option<UnixMillis>,
     /// When to look for messages whose time has come while the lane is dead.
     pub(super) sweep_at: Option<UnixMillis>,
+    /// Whether such a look is under way.
+    pub(super) sweeping: bool,
     /// The earliest timer set for it.
     pub(super) timer: Option<UnixMillis>,
     pub(super) in_turn: bool,
@@ -202,6 +204,7 @@ impl Lane {
             && self.carriers == 0
             && self.on_disk.is_none()
             && !self.fetching
+            && !self.sweeping
             && !self.in_turn
             && self.blocked_until().is_none()
     }

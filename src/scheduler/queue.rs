@@ -37,6 +37,8 @@ pub(super) struct Queue {
     /// Until when the loop sleeps.
     pub(super) planned: Option<UnixMillis>,
     pub(super) stopped: bool,
+    /// When the process started.
+    pub(super) started_at: UnixMillis,
 }
 
 /// A carrier at work.
@@ -112,7 +114,7 @@ impl Taken {
 }
 
 impl Queue {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, started_at: UnixMillis) -> Self {
         Self {
             lanes: HashMap::new(),
             seats: HashMap::new(),
@@ -128,6 +130,7 @@ impl Queue {
             timers: BinaryHeap::new(),
             planned: None,
             stopped: false,
+            started_at,
         }
     }
 

@@ -51,13 +51,16 @@ pub fn cutoffs(retry: &Retry, now: UnixMillis) -> (Option<UnixMillis>, UnixMilli
     (retry.delay_dsn.map(|after| back(now, after)), back(now, retry.expire))
 }
 
-/// The schedule of mail that no connector covers any more: a mended configuration finds it within
-/// a quarter of an hour, and it is not kept longer than other mail by default.
+/// The schedule of mail accepted then that no connector covers any more: a mended configuration
+/// finds it within a quarter of an hour, and it is not kept longer than other mail by default. Yet
+/// none is given up soon after the process started: a connector that was left out by mistake is
+/// missed only then, and the mail may have waited under a longer limit, or while the host was down.
 #[must_use]
-pub fn without_connector() -> Retry {
+pub fn without_connector(accepted_at: UnixMillis, started_at: UnixMillis) -> Retry {
+    let spared = started_at.plus(WITHOUT_CONNECTOR_GRACE).since(accepted_at);
     Retry {
         waits: vec![WITHOUT_CONNECTOR],
-        expire: Duration::from_secs(2 * 24 * 3600),
+        expire: WITHOUT_CONNECTOR_EXPIRE.max(spared),
         delay_dsn: Some(Duration::from_secs(4 * 3600)),
     }
 }
@@ -96,6 +99,9 @@ fn back(now: UnixMillis, by: Duration) -> UnixMillis {
 }
 
 const WITHOUT_CONNECTOR: Duration = Duration::from_secs(15 * 60);
+const WITHOUT_CONNECTOR_EXPIRE: Duration = Duration::from_secs(2 * 24 * 3600);
+/// How long after the process's start no mail is given up for want of a connector.
+const WITHOUT_CONNECTOR_GRACE: Duration = Duration::from_secs(4 * 3600);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,12 +12,12 @@ use tokio_util::task::TaskTracker;
 use super::queue::{Actions, At, Queue, Start, Sweep};
 use super::settings::Settings;
 use super::settle::{Rules, Work, judge_overdue};
-use super::snapshot::Snapshot;
+use super::snapshot::{LaneView, Snapshot};
 use super::{Carrier, Job, Jobs, retry, tend};
 use crate::connector::LiveTable;
 use crate::mail::{Clock, Enhanced, QueueId};
 use crate::outcome::{Outcome, Scope, Trouble};
-use crate::spool::{DueWindow, Leased, Spool, SpoolFault};
+use crate::spool::{DueWindow, LaneKey, Leased, Spool, SpoolFault};
 use crate::tracking::{Event, Journal};
 
 /// Hands messages to carriers when they are due, and writes what became of them.
@@ -31,6 +31,8 @@ pub struct Scheduler {
     clock: Clock,
     wake: Notify,
     tasks: TaskTracker,
+    /// What sweeps write at the same time, over all lanes.
+    sweep_reports: Arc<Semaphore>,
     /// Ends the carriers that did not end by themselves.
     end: CancellationToken,
     me: Weak<Self>,
@@ -48,7 +50,7 @@ impl Scheduler {
         clock: Clock,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
-            queue: Mutex::new(Queue::new(&settings)),
+            queue: Mutex::new(Queue::new(&settings, clock.now())),
             settings,
             live,
             spool,
@@ -57,6 +59,7 @@ impl Scheduler {
             clock,
             wake: Notify::new(),
             tasks: TaskTracker::new(),
+            sweep_reports: Arc::new(Semaphore::new(SWEEP_REPORTS_MAX)),
             end: CancellationToken::new(),
             me: me.clone(),
         })
@@ -107,6 +110,13 @@ impl Scheduler {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.lock().snapshot()
+    }
+
+    /// Those of the lanes named that are blocked, in the order given. It costs a look-up for each
+    /// name, however many lanes there are.
+    #[must_use]
+    pub fn blocked(&self, lanes: &[LaneKey]) -> Vec<LaneView> {
+        self.lock().blocked(lanes)
     }
 
     /// Asks the disk which lanes have mail: at the start, and from time to time, so that no
@@ -215,6 +225,7 @@ impl Scheduler {
 
     /// Tells senders of a dead lane's mail whose time has come, a part at a time.
     async fn sweep(self: Arc<Self>, sweep: Sweep) {
+        let _swept = Swept { scheduler: Arc::clone(&self), lane: sweep.lane.clone() };
         loop {
             let now = self.clock.now();
             let (delay, expire) = retry::cutoffs(&sweep.retry, now);
@@ -229,8 +240,14 @@ impl Scheduler {
                 if work.failed().next().is_none() && work.late().next().is_none() {
                     continue;
                 }
+                // Each report is composed in memory. The permit is refused only once closed: never.
+                let permit = Arc::clone(&self.sweep_reports).acquire_owned().await;
                 self.tell_verdicts(&work, now);
-                writing.spawn(Arc::clone(&self).finish(work));
+                let finish = Arc::clone(&self).finish(work);
+                writing.spawn(async move {
+                    finish.await;
+                    drop(permit);
+                });
             }
             let progress = !writing.is_empty();
             while writing.join_next().await.is_some() {}
@@ -319,8 +336,21 @@ impl Drop for Ending {
     }
 }
 
+/// Lets the lane be swept again however its sweep ended.
+struct Swept {
+    scheduler: Arc<Scheduler>,
+    lane: LaneKey,
+}
+
+impl Drop for Swept {
+    fn drop(&mut self) {
+        self.scheduler.with_queue(|queue, at| queue.swept(&self.lane, at));
+    }
+}
+
 /// How often the disk is asked for all lanes.
 const READ_LANES_EVERY: Duration = Duration::from_secs(600);
 /// How long carriers may go on after the stop.
 const GRACE: Duration = Duration::from_secs(4);
 const SWEEP_MESSAGES_MAX: usize = 500;
+const SWEEP_REPORTS_MAX: usize = 16;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::lane::Lane;
 use super::queue::Queue;
 use crate::mail::{Domain, Enhanced, UnixMillis};
 use crate::spool::LaneKey;
@@ -53,23 +54,12 @@ pub struct LaneView {
 impl Queue {
     pub(super) fn snapshot(&self) -> Snapshot {
         let mut lanes: Vec<_> = self.lanes.iter().collect();
-        lanes.sort_by_key(|(key, lane)| {
+        // Cached: a key clones the lane's name, and the scheduler stands still meanwhile.
+        lanes.sort_by_cached_key(|(key, lane)| {
             (std::cmp::Reverse(lane.failures), std::cmp::Reverse(lane.leased()), (*key).clone())
         });
         let more = lanes.len().saturating_sub(LANES_MAX);
-        let lanes = lanes.into_iter().take(LANES_MAX).map(|(key, lane)| LaneView {
-            lane: key.clone(),
-            connector: lane.way.as_ref().map(|way| Arc::clone(&way.connector.name)),
-            domain: lane.way.as_ref().and_then(|way| way.domain.clone()),
-            waiting: lane.waiting.len(),
-            in_flight: lane.in_flight,
-            carriers: lane.carriers,
-            on_disk: lane.on_disk,
-            blocked_until: lane.blocked_until(),
-            failures: lane.failures,
-            status: lane.trouble.as_ref().map(|trouble| trouble.status),
-            reason: lane.trouble.as_ref().map(|trouble| trouble.reason.clone()),
-        });
+        let lanes = lanes.into_iter().take(LANES_MAX).map(|(key, lane)| lane_view(key, lane));
         Snapshot {
             lanes: lanes.collect(),
             more,
@@ -77,6 +67,29 @@ impl Queue {
             waiting: self.waiting,
             held_bytes: self.held,
         }
+    }
+
+    /// Those of the lanes named that are blocked, in the order given.
+    pub(super) fn blocked(&self, lanes: &[LaneKey]) -> Vec<LaneView> {
+        let known = lanes.iter().filter_map(|key| Some((key, self.lanes.get(key)?)));
+        let blocked = known.filter(|(_, lane)| lane.blocked_until().is_some());
+        blocked.map(|(key, lane)| lane_view(key, lane)).collect()
+    }
+}
+
+fn lane_view(key: &LaneKey, lane: &Lane) -> LaneView {
+    LaneView {
+        lane: key.clone(),
+        connector: lane.way.as_ref().map(|way| Arc::clone(&way.connector.name)),
+        domain: lane.way.as_ref().and_then(|way| way.domain.clone()),
+        waiting: lane.waiting.len(),
+        in_flight: lane.in_flight,
+        carriers: lane.carriers,
+        on_disk: lane.on_disk,
+        blocked_until: lane.blocked_until(),
+        failures: lane.failures,
+        status: lane.trouble.as_ref().map(|trouble| trouble.status),
+        reason: lane.trouble.as_ref().map(|trouble| trouble.reason.clone()),
     }
 }
 

@@ -56,6 +56,16 @@ impl Queue {
         self.loaded(keys.into_iter().map(|key| (key, at.now)).collect(), at)
     }
 
+    /// A lane's sweep has ended.
+    pub(super) fn swept(&mut self, key: &LaneKey, at: At<'_>) -> Actions {
+        let mut out = Actions::default();
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.sweeping = false;
+        }
+        self.tend(key.clone(), at, &mut out);
+        out
+    }
+
     /// Gives a lane what it needs.
     pub(super) fn tend(&mut self, key: LaneKey, at: At<'_>, out: &mut Actions) {
         let key = &key;
@@ -66,7 +76,8 @@ impl Queue {
         }
         if lane.sweep_at.is_some_and(|time| time <= at.now) {
             lane.sweep_at = Some(at.now.plus(SWEEP_EVERY));
-            if let (Some(trouble), Some(way)) = (&lane.trouble, &lane.way) {
+            if let (false, Some(trouble), Some(way)) = (lane.sweeping, &lane.trouble, &lane.way) {
+                lane.sweeping = true;
                 out.sweeps.push(Sweep {
                     lane: key.clone(),
                     retry: way.connector.retry.clone(),
@@ -179,8 +190,8 @@ impl Queue {
     /// No connector covers these recipients any more: the configuration may come back.
     fn without_way(&mut self, waiting: Waiting, at: At<'_>, out: &mut Actions) {
         self.held = self.held.saturating_sub(waiting.charged);
-        let retry = retry::without_connector();
         let accepted_at = waiting.leased.message.accepted_at;
+        let retry = retry::without_connector(accepted_at, self.started_at);
         let rules = Rules { retry: &retry, accepted_at, now: at.now, blocked_until: None, again: false };
         let verdicts = waiting.leased.recipients.into_iter().filter_map(|recipient| {
             let domain = recipient.forward_path.domain();

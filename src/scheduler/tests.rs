@@ -1,3 +1,4 @@
+mod fair;
 mod property;
 mod shell;
 
@@ -56,7 +57,7 @@ impl World {
             window_max,
         };
         Self {
-            queue: Queue::new(&settings),
+            queue: Queue::new(&settings, UnixMillis(1_000_000)),
             table: Table::new(Generation(1), Vec::new(), vec![outbound("out", "*")]),
             now: UnixMillis(1_000_000),
             book: Arc::default(),
@@ -225,6 +226,8 @@ fn one_message_probes_a_lane_and_a_success_opens_it() {
     w.take(seat);
     w.act(|queue, at| queue.ended(seat, at));
     w.works.clear();
+    let key = LaneKey("out/b.example".into());
+    w.act(|queue, at| queue.swept(&key, at));
     w.pass(999);
     assert!(w.out.fetches.is_empty());
     w.pass(1);
@@ -233,8 +236,7 @@ fn one_message_probes_a_lane_and_a_success_opens_it() {
         None,
         "the probe's own row is marked when it is settled"
     );
-    let key = LaneKey("out/b.example".into());
-    w.act(|queue, at| queue.loaded(vec![(LaneKey("out/b.example".into()), at.now)], at));
+    w.act(|queue, at| queue.loaded(vec![(key.clone(), at.now)], at));
     assert_eq!(w.out.fetches.pop().map(|f| f.limit), Some(10), "an empty lane was forgotten");
 
     let due = Due { leased: vec![w.leased(2, &["a@b.example"])], next_at: None };

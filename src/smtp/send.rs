@@ -57,6 +57,8 @@ pub struct SendSession {
     transactions: VecDeque<Transaction>,
     /// A transaction ended without its content: the server may still hold its envelope.
     reset_due: bool,
+    /// Whole replies taken so far.
+    replies: u64,
 }
 
 impl SendSession {
@@ -74,6 +76,7 @@ impl SendSession {
             owed: VecDeque::from([Owed::Greeting]),
             transactions: VecDeque::new(),
             reset_due: false,
+            replies: 0,
         }
     }
 
@@ -87,6 +90,12 @@ impl SendSession {
     #[must_use]
     pub fn offers(&self) -> Offers {
         self.offers
+    }
+
+    /// How many whole replies have been taken: the limit for the next one begins when it changes.
+    #[must_use]
+    pub fn replies(&self) -> u64 {
+        self.replies
     }
 
     /// What the session waits for.
@@ -121,6 +130,7 @@ impl SendSession {
         loop {
             let taken = self.reader.take(input);
             let Some(reply) = taken.inspect_err(|_| self.close())? else { return Ok(None) };
+            self.replies = self.replies.wrapping_add(1);
             let event = self.on_reply(reply, !input.is_empty(), out).inspect_err(|_| self.close())?;
             if event.is_some() {
                 return Ok(event);

@@ -34,11 +34,16 @@ impl Bodies {
         Ok(Self { unfinished, finished })
     }
 
-    /// Begins a file.
+    /// Begins a file. `lost` hears of a failed flush, even where nobody waits for the file any
+    /// more.
     ///
     /// # Errors
     /// [`SpoolFault::Full`] or [`SpoolFault::Failed`].
-    pub fn begin(&self, id: QueueId) -> Result<Box<dyn BodyWriter>, SpoolFault> {
+    pub fn begin(
+        &self,
+        id: QueueId,
+        lost: impl FnOnce(SpoolFault) + Send + 'static,
+    ) -> Result<Box<dyn BodyWriter>, SpoolFault> {
         let path = self.unfinished.join(id.to_string());
         let file = OpenOptions::new()
             .write(true)
@@ -47,7 +52,8 @@ impl Bodies {
             .open(&path)
             .map_err(|error| fault(&path, &error))?;
         let unfinished = Unfinished { file, undo: Undo(Some(path)), length: 0 };
-        Ok(Box::new(FileWriter { id, finished: self.path(id), folder: self.finished.clone(), unfinished }))
+        let (finished, folder) = (self.path(id), self.finished.clone());
+        Ok(Box::new(FileWriter { id, finished, folder, unfinished, lost: Box::new(lost) }))
     }
 
     /// Where the content of a message lies once it is finished.
@@ -121,6 +127,7 @@ struct FileWriter {
     finished: PathBuf,
     folder: PathBuf,
     unfinished: Unfinished,
+    lost: Box<dyn FnOnce(SpoolFault) + Send>,
 }
 
 impl Write for FileWriter {
@@ -159,15 +166,21 @@ impl BodyWriter for FileWriter {
 impl FileWriter {
     fn make_durable(self) -> Result<StoredBody, SpoolFault> {
         let Unfinished { file, length, undo } = self.unfinished;
-        // A failed flush is not tried again: the pages may be marked clean though they are lost.
-        file.sync_data().map_err(|error| fault(&self.finished, &error))?;
+        // A failed flush is not tried again: the pages may be marked clean though they are lost,
+        // and what else was lost is reported to nobody.
+        if let Err(error) = file.sync_data() {
+            return Err(flush_fault(&self.finished, &error, self.lost));
+        }
         drop(file);
         if let Some(path) = &undo.0 {
             fs::rename(path, &self.finished).map_err(|error| fault(&self.finished, &error))?;
         }
         undo.keep();
         let undo = Undo(Some(self.finished.clone()));
-        sync_folder(&self.folder).map_err(|error| fault(&self.folder, &error))?;
+        let folder = File::open(&self.folder).map_err(|error| fault(&self.folder, &error))?;
+        if let Err(error) = folder.sync_all() {
+            return Err(flush_fault(&self.folder, &error, self.lost));
+        }
         let content = FileContent { path: self.finished, length, file: OnceLock::new() };
         Ok(StoredBody { id: self.id, content: Content::Source(Arc::new(content)), undo })
     }
@@ -218,6 +231,18 @@ fn fault(path: &Path, error: &io::Error) -> SpoolFault {
     if is_no_room(error) { SpoolFault::Full(text) } else { SpoolFault::Failed(text) }
 }
 
+/// A flush that failed for anything but want of room ends service.
+fn flush_fault(path: &Path, error: &io::Error, lost: impl FnOnce(SpoolFault)) -> SpoolFault {
+    match fault(path, error) {
+        SpoolFault::Failed(text) => {
+            let broken = SpoolFault::Broken(text);
+            lost(broken.clone());
+            broken
+        }
+        other @ (SpoolFault::Full(_) | SpoolFault::Broken(_)) => other,
+    }
+}
+
 fn is_no_room(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -233,7 +258,7 @@ mod tests {
     }
 
     fn written(bodies: &Bodies, text: &[u8]) -> Box<dyn BodyWriter> {
-        let mut writer = bodies.begin(QueueId::from_number(5)).expect("a writer");
+        let mut writer = bodies.begin(QueueId::from_number(5), |_| ()).expect("a writer");
         writer.write_all(text).expect("room");
         writer
     }
@@ -276,6 +301,18 @@ mod tests {
         assert!(matches!(describe(io::ErrorKind::PermissionDenied), SpoolFault::Failed(_)));
         // EMFILE: another message may fare better.
         assert!(matches!(fault(Path::new("x"), &io::Error::from_raw_os_error(24)), SpoolFault::Failed(_)));
+    }
+
+    #[test]
+    fn a_failed_flush_ends_service_and_want_of_room_does_not() {
+        let told = |code| {
+            let mut heard = None;
+            let error = io::Error::from_raw_os_error(code);
+            let fault = flush_fault(Path::new("x"), &error, |fault| heard = Some(fault));
+            (heard.is_some_and(|heard| heard == fault), matches!(fault, SpoolFault::Full(_)))
+        };
+        // EIO, ENOSPC.
+        assert_eq!((told(5), told(28)), ((true, false), (false, true)));
     }
 
     #[test]

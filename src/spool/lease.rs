@@ -26,6 +26,18 @@ impl LeaseBook {
         (!free.is_empty()).then(|| Lease { book: Arc::clone(self), message, recipients: free })
     }
 
+    /// Leases all of `recipients`, or none if one of them is leased: nobody ever finds a free one
+    /// taken.
+    #[must_use]
+    pub fn lease_all(self: &Arc<Self>, message: QueueId, recipients: &[u32]) -> Option<Lease> {
+        let mut held = self.lock();
+        if recipients.iter().any(|n| held.contains(&(message, *n))) {
+            return None;
+        }
+        held.extend(recipients.iter().map(|n| (message, *n)));
+        Some(Lease { book: Arc::clone(self), message, recipients: recipients.to_vec() })
+    }
+
     /// Whether a recipient is leased.
     #[must_use]
     pub fn holds(&self, message: QueueId, recipient: u32) -> bool {
@@ -106,7 +118,10 @@ mod tests {
         all.retain(|n| n == 2);
         assert_eq!((held(&book, id), all.recipients()), (vec![2], &[2][..]));
         assert_eq!(book.lease(id, &[1, 2]).expect("one is free").recipients(), [1]);
+        assert!(book.lease_all(id, &[1, 2]).is_none());
+        assert_eq!(held(&book, id), [2], "not even the free one was taken");
         drop(all);
+        assert_eq!(book.lease_all(id, &[1, 2]).expect("free").recipients(), [1, 2]);
         assert_eq!(book.count(), 0);
     }
 }

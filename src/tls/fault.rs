@@ -128,7 +128,7 @@ pub fn handshake_fault(error: &io::Error) -> HandshakeFault {
     } else {
         format!("the connection failed during the handshake: {error}")
     };
-    HandshakeFault(text)
+    HandshakeFault::new(text)
 }
 
 /// The same for an error of a later read: a TLS 1.3 client learns only there that the server refused
@@ -136,7 +136,24 @@ pub fn handshake_fault(error: &io::Error) -> HandshakeFault {
 #[must_use]
 pub fn late_fault(error: &io::Error) -> Option<HandshakeFault> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;
-    Some(HandshakeFault(in_words(error)))
+    let over_certificate = matches!(error, Error::AlertReceived(alert) if over_certificate(*alert));
+    Some(HandshakeFault { words: in_words(error), over_certificate })
+}
+
+/// The alerts by which a peer refuses the certificate we showed, or that we showed none (RFC 8446 §6.2).
+fn over_certificate(alert: AlertDescription) -> bool {
+    [
+        AlertDescription::NoCertificate,
+        AlertDescription::BadCertificate,
+        AlertDescription::UnsupportedCertificate,
+        AlertDescription::CertificateRevoked,
+        AlertDescription::CertificateExpired,
+        AlertDescription::CertificateUnknown,
+        AlertDescription::UnknownCA,
+        AlertDescription::AccessDenied,
+        AlertDescription::CertificateRequired,
+    ]
+    .contains(&alert)
 }
 
 fn in_words(error: &Error) -> String {

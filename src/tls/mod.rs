@@ -42,7 +42,9 @@ fn channel_facts(
         Some(ProtocolVersion::TLSv1_3) => TlsVersion::V13,
         Some(ProtocolVersion::TLSv1_2) => TlsVersion::V12,
         other => {
-            return Err(HandshakeFault(format!("an unexpected protocol version was agreed on: {other:?}")));
+            return Err(HandshakeFault::new(format!(
+                "an unexpected protocol version was agreed on: {other:?}"
+            )));
         }
     };
     let suite = state.negotiated_cipher_suite().map_or_else(String::new, |suite| suite_name(suite.suite()));

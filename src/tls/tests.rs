@@ -89,15 +89,15 @@ async fn shake(
     let (near, far) = tokio::io::duplex(1 << 16);
     let sni = sni.map(|name| Domain::parse(name).unwrap());
     let ours = async {
-        let (mut stream, facts) = client.connect(near, sni.as_ref(), NOW).await.map_err(|f| f.0)?;
+        let (mut stream, facts) = client.connect(near, sni.as_ref(), NOW).await.map_err(|f| f.words)?;
         stream.write_all(b"?").await.unwrap();
-        stream.read_u8().await.map_err(|e| late_fault(&e).map_or_else(|| e.to_string(), |f| f.0))?;
+        stream.read_u8().await.map_err(|e| late_fault(&e).map_or_else(|| e.to_string(), |f| f.words))?;
         Ok(facts)
     };
     let theirs = async {
-        let (mut stream, facts) = server.accept(far, NOW).await.map_err(|f| f.0)?;
+        let (mut stream, facts) = server.accept(far, NOW).await.map_err(|f| f.words)?;
         stream.write_all(b"!").await.unwrap();
-        stream.read_u8().await.map_err(|e| late_fault(&e).map_or_else(|| e.to_string(), |f| f.0))?;
+        stream.read_u8().await.map_err(|e| late_fault(&e).map_or_else(|| e.to_string(), |f| f.words))?;
         Ok(facts)
     };
     tokio::join!(ours, theirs)
@@ -235,7 +235,7 @@ async fn an_unproved_server_key_breaks_a_judged_handshake_and_is_recorded_otherw
             let setup = ClientSetup::new(client(judged, mint.trust())).unwrap();
             let (near, far) = tokio::io::duplex(1 << 16);
             let (ours, _) = tokio::join!(setup.connect(near, None, NOW), acceptor.accept(far));
-            let told = ours.map_or_else(|fault| fault.0, |(_, facts)| describe(&facts.peer));
+            let told = ours.map_or_else(|fault| fault.words, |(_, facts)| describe(&facts.peer));
             assert_eq!(told, expected, "{version:?}");
         }
     }
@@ -258,7 +258,7 @@ async fn an_unproved_client_key_breaks_the_handshake() {
         let (near, far) = tokio::io::duplex(1 << 16);
         let name = ServerName::try_from("mx.example").unwrap();
         let (_, theirs) = tokio::join!(connector.connect(name, near), server.accept(far, NOW));
-        let fault = theirs.expect_err("the key is not proved").0;
+        let fault = theirs.expect_err("the key is not proved").words;
         assert!(fault.starts_with("the peer did not prove"), "{version:?}: {fault}");
     }
 }
@@ -305,7 +305,7 @@ async fn nothing_older_than_allowed_is_spoken() {
         let setup = ClientSetup::new(ClientSettings { min_version, ..client(true, mint.trust()) }).unwrap();
         let (near, far) = tokio::io::duplex(1 << 16);
         let (ours, _) = tokio::join!(setup.connect(near, None, NOW), acceptor.accept(far));
-        assert_eq!(ours.map_or_else(|fault| fault.0, |(_, facts)| facts.version.to_string()), expected);
+        assert_eq!(ours.map_or_else(|fault| fault.words, |(_, facts)| facts.version.to_string()), expected);
     }
 }
 
@@ -327,10 +327,10 @@ async fn what_is_no_tls_is_named() {
             far.read_to_end(&mut Vec::new()).await.unwrap();
         };
         let (ours, ()) = tokio::join!(async { setup.connect(near, None, NOW).await.err() }, talk);
-        assert_eq!(ours.unwrap().0, expected);
+        assert_eq!(ours.unwrap().words, expected);
     }
     let (mut near, far) = tokio::io::duplex(1 << 16);
     near.write_all(b"EHLO mx.example\r\n").await.unwrap();
-    let fault = server.accept(far, NOW).await.expect_err("no handshake").0;
+    let fault = server.accept(far, NOW).await.expect_err("no handshake").words;
     assert_eq!(fault, "the peer sent something that is not TLS");
 }

@@ -11,7 +11,7 @@ fn observed_refused() -> Observed {
 }
 
 fn broken() -> HandshakeFault {
-    HandshakeFault("the peer sent the alert HandshakeFailure".to_owned())
+    HandshakeFault::new("the peer sent the alert HandshakeFailure".to_owned())
 }
 
 fn established(facts: TlsFacts) -> Observed {

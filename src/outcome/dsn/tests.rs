@@ -135,3 +135,15 @@ fn the_header_is_cut_at_a_whole_line() {
     let kept = header_section(&wire);
     assert!(kept.len() <= HEADER_BYTES_MAX && kept.ends_with(b"9\r\n"));
 }
+
+#[test]
+fn many_recipients_share_the_room_for_what_peers_said() {
+    let check = |count: usize, per_recipient_max: usize| {
+        let text: &'static str = Box::leak("word ".repeat(1000).into_boxed_str());
+        let size = composed(Kind::Failed, &vec![refused(text); count], b"").content.len();
+        assert!(size / count < per_recipient_max, "{count} recipients: {size} octets");
+        assert!(size / count > per_recipient_max / 2, "{count} recipients: {size} octets");
+    };
+    check(50, 10_000);
+    check(51, 2_200);
+}

@@ -155,17 +155,17 @@ fn remove(writer: &Connection, book: &Arc<LeaseBook>, id: QueueId, applied: &mut
         .prepare_cached("SELECT number FROM recipient WHERE message = ?1")?
         .query_map([id.to_number()], |row| row.get(0))?
         .collect::<Result<Vec<u32>>>()?;
-    let lease = book.lease(id, &numbers);
-    if lease.as_ref().map_or(0, |lease| lease.recipients().len()) < numbers.len() {
+    // All or none: a lane that is asked for what is due must not miss a recipient that stays.
+    let Some(lease) = book.lease_all(id, &numbers) else {
         applied.told = Told::Removed(Removal::Leased, None);
         return Ok(());
-    }
+    };
     let deleted =
         writer.prepare_cached("DELETE FROM recipient WHERE message = ?1")?.execute([id.to_number()])?;
     applied.recipients -= i64::try_from(deleted).unwrap_or_default();
     let known = delete_message(writer, id, applied)?;
     let removal = if known { Removal::Removed } else { Removal::Unknown };
-    applied.told = Told::Removed(removal, lease);
+    applied.told = Told::Removed(removal, Some(lease));
     Ok(())
 }
 

@@ -139,7 +139,9 @@ impl Spool for SqliteSpool {
     }
 
     fn begin_body(&self, id: QueueId) -> Result<Box<dyn BodyWriter>, SpoolFault> {
-        self.shared.fault().map_or_else(|| self.shared.bodies.begin(id), Err)
+        let shared = Arc::clone(&self.shared);
+        let lost = move |fault| shared.set_broken(fault);
+        self.shared.fault().map_or_else(|| self.shared.bodies.begin(id, lost), Err)
     }
 
     fn put(&self, message: NewMessage) -> Pending<Result<Vec<Leased>, SpoolFault>> {

@@ -56,6 +56,7 @@ impl Reader {
     }
 
     pub(super) fn due(&self, window: &DueWindow) -> Result<Due, SpoolFault> {
+        self.shared.may_lease()?;
         let wanted = Wanted::Due { now: window.now };
         let (leases, next_at) = self.lease_due(window).map_err(|error| failed(&error))?;
         let count = leases.len();
@@ -72,6 +73,7 @@ impl Reader {
         expire: UnixMillis,
         limit: usize,
     ) -> Result<Vec<Leased>, SpoolFault> {
+        self.shared.may_lease()?;
         let delay = delay.unwrap_or(UnixMillis(i64::MIN));
         let wanted = Wanted::Overdue { delay, expire };
         let lease = || {

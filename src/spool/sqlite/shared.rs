@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
@@ -15,6 +15,7 @@ pub(super) struct Shared {
     messages: AtomicI64,
     recipients: AtomicI64,
     held: AtomicI64,
+    kept: AtomicUsize,
 }
 
 impl Shared {
@@ -27,6 +28,7 @@ impl Shared {
             messages: counter(stats.messages),
             recipients: counter(stats.recipients),
             held: counter(stats.held),
+            kept: AtomicUsize::new(0),
         }
     }
 
@@ -40,6 +42,20 @@ impl Shared {
     pub(super) fn stats(&self) -> Stats {
         let read = |counter: &AtomicI64| u64::try_from(counter.load(Ordering::Relaxed)).unwrap_or_default();
         Stats { messages: read(&self.messages), recipients: read(&self.recipients), held: read(&self.held) }
+    }
+
+    /// How many settlements wait for room.
+    pub(super) fn set_kept(&self, count: usize) {
+        self.kept.store(count, Ordering::Relaxed);
+    }
+
+    /// Refuses new leases while too many settlements wait for room: each attempt adds one, and
+    /// what is delivered but not written is delivered again after a crash.
+    pub(super) fn may_lease(&self) -> Result<(), SpoolFault> {
+        if self.kept.load(Ordering::Relaxed) <= KEPT_MAX {
+            return Ok(());
+        }
+        Err(SpoolFault::Full(format!("more than {KEPT_MAX} settlements wait for room; free some")))
     }
 
     /// Why the engine can't go on, if it can't.
@@ -73,3 +89,6 @@ impl Drop for Alarm {
         }
     }
 }
+
+/// Beyond so many settlements without room nothing more is leased.
+pub(super) const KEPT_MAX: usize = 4096;

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::apply::{Applied, Told, apply};
 use super::ops::{Fresh, Op, Settle};
@@ -21,7 +22,7 @@ pub(super) struct Writer {
     /// Settlements that found no room; they are tried again until they are written. Each holds a
     /// lease, so there are never more than recipients being attempted.
     kept: Vec<Op>,
-    retry_at: Instant,
+    pub(super) retry_at: Instant,
 }
 
 impl Writer {
@@ -32,6 +33,13 @@ impl Writer {
     /// Works until nobody can ask for anything any more.
     pub(super) fn run(mut self) {
         while let Some(first) = self.first() {
+            // Broken by a flush elsewhere.
+            if self.shared.fault().is_some() {
+                if let Wake::Op(op) = first {
+                    self.kept.push(op);
+                }
+                return self.refuse_all();
+            }
             match first {
                 Wake::Retry => self.retry(),
                 Wake::Op(op) => {
@@ -39,7 +47,11 @@ impl Writer {
                     self.commit(group);
                 }
             }
-            if let Err(trouble) = self.checkpoint() {
+            // A checkpoint after a failed flush could copy into the database what never reached
+            // the log.
+            if self.shared.fault().is_none()
+                && let Err(trouble) = self.checkpoint()
+            {
                 self.fault_of(trouble);
             }
             if self.shared.fault().is_some() {
@@ -47,16 +59,26 @@ impl Writer {
             }
         }
         // The last chance of what is kept; without it those attempts are made once more.
-        if !self.kept.is_empty() {
+        while !self.kept.is_empty() && self.shared.fault().is_none() {
+            let before = self.kept.len();
             self.retry();
+            if self.kept.len() == before {
+                break;
+            }
         }
     }
 
-    fn first(&self) -> Option<Wake> {
+    pub(super) fn first(&self) -> Option<Wake> {
         if self.kept.is_empty() {
             return self.ops.recv().ok().map(Wake::Op);
         }
-        match self.ops.recv_timeout(self.retry_at.saturating_duration_since(Instant::now())) {
+        let left = self.retry_at.saturating_duration_since(Instant::now());
+        // Asked for first: a receive gives what waits before it looks at the time, so under steady
+        // load what is kept would never have its turn.
+        if left.is_zero() {
+            return Some(Wake::Retry);
+        }
+        match self.ops.recv_timeout(left) {
             Ok(op) => Some(Wake::Op(op)),
             Err(RecvTimeoutError::Timeout) => Some(Wake::Retry),
             Err(RecvTimeoutError::Disconnected) => None,
@@ -100,11 +122,21 @@ impl Writer {
             Ok(done) => self.acknowledge(group, done),
             Err(trouble) => self.refuse(group, trouble),
         }
+        self.shared.set_kept(self.kept.len());
     }
 
+    /// Tries one group of what is kept. The time to retry stays past until a group is refused, so
+    /// the next one follows, after a checkpoint. What is refused goes to the end of the line.
     pub(super) fn retry(&mut self) {
-        let kept = std::mem::take(&mut self.kept);
-        self.commit(kept);
+        let mut bytes: usize = 0;
+        let fits = |op: &&Op| {
+            let first = bytes == 0;
+            bytes = bytes.saturating_add(op.bytes());
+            first || bytes <= GROUP_BYTES_MAX
+        };
+        let count = self.kept.iter().take(GROUP_OPS_MAX).take_while(fits).count();
+        let group = self.kept.drain(..count).collect();
+        self.commit(group);
     }
 
     fn attempt(&self, group: &[Op], guarded: bool) -> Result<Vec<Outcome>, Trouble> {
@@ -245,10 +277,20 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // To close is to checkpoint, which a broken handle must not do; start-up reads the log.
+        if self.shared.fault().is_some() || std::thread::panicking() {
+            // It sets a flag in memory, and can't fail on an open handle.
+            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
+    }
+}
+
 /// What one operation of a committed group came to.
 type Outcome = Result<Applied, String>;
 
-enum Wake {
+pub(super) enum Wake {
     Op(Op),
     Retry,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::mpsc;
 
 use super::super::ops::Op;
-use super::super::writer::Writer;
+use super::super::writer::{Wake, Writer};
 use super::*;
 use crate::spool::body::Bodies;
 
@@ -84,7 +84,7 @@ struct Bench {
     writer: Writer,
     ops: mpsc::Sender<Op>,
     shared: Arc<Shared>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn bench() -> Bench {
@@ -95,7 +95,7 @@ fn bench() -> Bench {
     let shared = Arc::new(Shared::new(bodies, Stats::default()));
     let (ops, ops_in) = mpsc::channel();
     let writer = Writer::new(connection, Arc::clone(&shared), ops_in);
-    Bench { writer, ops, shared, _folder: folder }
+    Bench { writer, ops, shared, folder }
 }
 
 type Answered<T> = oneshot::Receiver<Result<T, SpoolFault>>;
@@ -142,6 +142,14 @@ fn a_full_disk_refuses_messages_and_forgets_no_settlement() {
     bench.writer.retry();
     assert!(settled.try_recv().is_err(), "there is still no room");
 
+    // Tried again although others wait, once its time has come and not before.
+    let (waits, _answered) = bench.put(4, 100_000);
+    bench.ops.send(waits).expect("a writer");
+    let Some(Wake::Op(op)) = bench.writer.first() else { panic!("its time has not come") };
+    bench.ops.send(op).expect("a writer");
+    bench.writer.retry_at = std::time::Instant::now();
+    assert!(matches!(bench.writer.first(), Some(Wake::Retry)));
+
     bench.limit(1_000_000);
     bench.writer.retry();
     assert_eq!(settled.try_recv().expect("answered").expect("room").len(), 1);
@@ -175,7 +183,7 @@ fn once_broken_everything_is_refused() {
     bench.writer.connection.execute_batch("PRAGMA query_only = ON").expect("a setting");
     let (first, first_answer) = bench.put(1, 10);
     let (later, later_answer) = bench.put(2, 10);
-    let Bench { writer, ops, shared, _folder } = bench;
+    let Bench { writer, ops, shared, folder } = bench;
     ops.send(first).expect("a writer");
     let thread = std::thread::spawn(|| writer.run());
     assert!(matches!(first_answer.blocking_recv().expect("answered"), Err(SpoolFault::Broken(_))));
@@ -184,6 +192,8 @@ fn once_broken_everything_is_refused() {
     drop(ops);
     thread.join().expect("it ends");
     assert!(matches!(later_answer.blocking_recv().expect("answered"), Err(SpoolFault::Broken(_))));
+    let log = fs::metadata(folder.path().join("spool.sqlite-wal")).expect("the log stays for start-up");
+    assert!(log.len() > 0);
 }
 
 #[tokio::test]
