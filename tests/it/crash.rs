@@ -53,7 +53,7 @@ async fn twenty_kills_lose_nothing_that_was_acknowledged() {
     }
     life.send_replace(None);
     let mut kept: Vec<Message> = Vec::new();
-    while let Some(part) = producers.join_next().await {
+    while let Some(part) = within("the end of a producer", LONG * 2, producers.join_next()).await {
         kept.extend(part.unwrap());
     }
     assert!(kept.len() >= KILLS * BETWEEN);
@@ -95,7 +95,13 @@ impl Producer {
         let mut sent = 0;
         loop {
             let Some(_) = *self.lives.borrow_and_update() else { return kept };
-            let Ok(mut client) = self.source.open().await else {
+            // A connection that a killed daemon never accepted may be told nothing of its end: the next
+            // life ends the wait for a greeting, as a time limit would elsewhere.
+            let opened = tokio::select! {
+                opened = self.source.open() => opened,
+                _ = self.lives.changed() => continue,
+            };
+            let Ok(mut client) = opened else {
                 // The daemon is down: its next life is an event.
                 let _ = self.lives.changed().await;
                 continue;
@@ -106,7 +112,7 @@ impl Producer {
                 message.content = renamed(&message, &id);
                 message.id = id;
                 sent += 1;
-                match client.transact_pipelined(&message).await {
+                match within(&message.id, LONG, client.transact_pipelined(&message)).await {
                     Ok(reply) if reply.code == 250 => {
                         kept.push(message);
                         let total = self.count.fetch_add(1, Ordering::SeqCst) + 1;

@@ -85,6 +85,23 @@ async fn a_refused_recipient_is_reported_to_the_sender() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_after_the_dot_is_for_all_recipients() {
+    let site = Site::new();
+    let refusing = Manner::clear().ending(crate::peer::sink::End::Reply("554 5.7.1 not this content"));
+    let (partner, home) = (Sink::start(refusing).await, Sink::start(Manner::clear()).await);
+    let config = outbound("out", "b.test", partner.address, OPPORTUNISTIC)
+        + &outbound("home", "a.test", home.address, OPPORTUNISTIC);
+    let daemon = site.start(&config).await;
+    hand_in(daemon.at("in"), "ada@a.test", &["bob@b.test", "carol@b.test"]).await;
+    // One report names both (RFC 3464 §2.3).
+    let status = status_of(&home.messages(1).await[0]);
+    assert!(status.contains("bob@b.test") && status.contains("carol@b.test"), "{status}");
+    assert!(status.contains("5.7.1") && status.contains("not this content"), "{status}");
+    daemon.queue_empty().await;
+    assert_eq!(home.arrived().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_recipient_of_a_message_has_its_own_fate() {
     let site = Site::new();
     let manner = Manner::clear()

@@ -36,11 +36,11 @@ impl Client {
     }
 
     pub(crate) async fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        let stream = within("a connection", LONG, TcpStream::connect(address)).await?;
         stream.set_nodelay(true)?;
         let greeting = Reply { code: 0, text: String::new() };
         let mut client = Self { stream: Box::new(stream), buffer: Vec::new(), greeting };
-        client.greeting = client.try_reply().await?;
+        client.greeting = within("the greeting", LONG, client.try_reply()).await?;
         Ok(client)
     }
 
@@ -64,12 +64,12 @@ impl Client {
     ) -> io::Result<Self> {
         let mut client = Self::try_connect(address).await?;
         client.try_say("EHLO client.test").await?;
-        let reply = client.try_say("STARTTLS").await?;
+        let reply = within("the reply to STARTTLS", LONG, client.try_say("STARTTLS")).await?;
         if reply.code != 220 {
             return Err(io::Error::other(reply.text));
         }
-        let mut client = client.handshake(config, name).await?;
-        client.try_say("EHLO client.test").await?;
+        let mut client = within("the handshake", LONG, client.handshake(config, name)).await?;
+        within("the reply to EHLO over TLS", LONG, client.try_say("EHLO client.test")).await?;
         Ok(client)
     }
 

@@ -171,7 +171,7 @@ impl Daemon {
 
     /// Every queued message.
     pub(crate) async fn queue(&self) -> Vec<Value> {
-        let answer = self.ask(&["queue", "list"]).await;
+        let answer = self.ask(&["queue", "list", "--limit", "1000"]).await;
         let list = answer.get("messages").unwrap_or(&answer);
         list.as_array().unwrap_or_else(|| panic!("queue list said {answer}")).clone()
     }

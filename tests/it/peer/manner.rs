@@ -39,6 +39,7 @@ pub(crate) enum End {
     Accept,
     /// The connection ends, whatever became of the message.
     Drop,
+    Reply(&'static str),
     /// The reply waits for a permit of this semaphore, which it uses up.
     Hold(Arc<Semaphore>),
 }

@@ -304,6 +304,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
         let end = self.shared.manner.lock().unwrap().end.clone();
         match &end {
             End::Drop => return Ok(false),
+            End::Reply(reply) => {
+                self.say(reply).await?;
+                return Ok(!reply.starts_with("421"));
+            }
             End::Hold(gate) => gate.acquire().await.unwrap().forget(),
             End::Accept => {}
         }
