@@ -1,6 +1,5 @@
 //! What is in force, resolved, for `check --json` and for the revisions.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -41,28 +40,6 @@ impl Config {
                 "level": self.log.level,
             },
         })
-    }
-
-    /// What is in force in a few lines for people.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        let mut text = format!("{}: data in {}\n", self.listen.name, self.data_dir.display());
-        for listener in &self.listen.listeners {
-            let at = listener.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let _written =
-                writeln!(text, "listener {}: {at}, TLS {}", listener.name, listener_tls(listener.tls));
-        }
-        for c in &self.inbound {
-            let (from, tls) = (joined(&c.from_domains), inbound_requirement(c));
-            let to = if c.to_domains.is_empty() { "nobody".to_owned() } else { joined(&c.to_domains) };
-            let _written = writeln!(text, "inbound {}: from {from} to {to}; {tls}", c.name);
-        }
-        for c in &self.outbound {
-            let domains = joined(&c.domains);
-            let _written =
-                writeln!(text, "outbound {}: {domains} by {}; {}", c.name, c.next_hop, requirement(c));
-        }
-        text
     }
 
     fn limits(&self) -> Value {
@@ -221,10 +198,6 @@ fn listener_tls(tls: ListenerTls) -> &'static str {
 
 fn texts<T: ToString>(items: &[T]) -> Vec<String> {
     items.iter().map(ToString::to_string).collect()
-}
-
-fn joined<T: ToString>(items: &[T]) -> String {
-    texts(items).join(", ")
 }
 
 fn words(duration: Duration) -> String {
