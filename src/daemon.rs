@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{Control, ControlFault, ControlSocket};
 use crate::config::Config;
 use crate::connector::{
-    Generation, Inbound, InboundTls, LiveTable, Outbound, Require, Revision, Table, TlsVersion, TrustId,
+    Generation, Inbound, InboundTls, LiveTable, Outbound, Revision, Table, TlsVersion, TrustId,
 };
 use crate::deliver::{ClientSetups, Courier};
 use crate::listen::{self, BindFault, Shared, settings::ListenerTls};
@@ -232,10 +232,7 @@ fn server_setups(config: &Config) -> Result<BTreeMap<String, Arc<ServerSetup>>, 
 fn wants_certificate(connector: &Inbound) -> bool {
     match &connector.tls {
         InboundTls::Off | InboundTls::Opportunistic => false,
-        InboundTls::Forced(forced) => match forced.require {
-            Require::Encryption => false,
-            Require::Chain { .. } | Require::Identity { .. } => true,
-        },
+        InboundTls::Forced(forced) => forced.needs_certificate(),
     }
 }
 
@@ -245,7 +242,7 @@ fn client_setups(config: &Config) -> Result<BTreeMap<Revision, Arc<ClientSetup>>
         .outbound
         .iter()
         .map(|connector| {
-            let trust = connector.forced.as_ref().map_or(&system[..], |forced| forced.trust());
+            let trust = connector.forced().map_or(&system[..], |forced| forced.trust());
             let settings = client_settings(config, connector, trust);
             ClientSetup::new(settings).map(|setup| (connector.revision, Arc::new(setup))).map_err(|fault| {
                 StartFault::Tls { what: format!("outbound connector {}", connector.name), fault }
@@ -259,8 +256,11 @@ fn client_settings(config: &Config, connector: &Outbound, trust: &[TrustId]) -> 
         trust.iter().filter_map(|id| config.trust.get(id).map(|set| (id.clone(), Arc::clone(set)))).collect();
     let identity = connector.client_certificate.as_deref().and_then(|id| config.identities.get(id)).cloned();
     ClientSettings {
-        judged: connector.forced.is_some(),
-        min_version: connector.forced.as_ref().map_or(TlsVersion::V12, |f| f.min_version),
+        judged: connector.is_enforced(),
+        min_version: connector
+            .forced()
+            .filter(|_| connector.is_enforced())
+            .map_or(TlsVersion::V12, |f| f.min_version),
         trust: sets,
         identity,
     }

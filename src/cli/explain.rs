@@ -158,6 +158,7 @@ fn facts(args: &ExplainArgs, config: &Config) -> Result<Option<Arc<TlsFacts>>, F
         Some(file) => assessed(file, config)?,
     };
     Ok(Some(Arc::new(TlsFacts {
+        at: Clock::wall(),
         version: TlsVersion::V13,
         suite: "any".to_owned(),
         group: "any".to_owned(),

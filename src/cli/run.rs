@@ -65,7 +65,7 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
 }
 
 fn loaded(config: &Config) -> String {
-    let forced = config.outbound.iter().filter(|c| c.forced.is_some()).count();
+    let forced = config.outbound.iter().filter(|c| c.forced().is_some()).count();
     format!(
         "{} inbound and {} outbound connectors ({forced} forced) from {}",
         config.inbound.len(),

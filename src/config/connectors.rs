@@ -12,7 +12,8 @@ use super::outbound;
 use super::schema::{self, List, Text};
 use super::{units, view};
 use crate::connector::{
-    DomainPattern, Forced, Inbound, InboundTls, Outbound, PeerName, Require, Revision, TlsVersion, TrustId,
+    DomainPattern, Forced, Inbound, InboundLimits, InboundTls, Mode, Onward, Outbound, PeerName, Require,
+    Reveal, Revision, TlsVersion, TrustId,
 };
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::mail::Mailbox;
@@ -103,6 +104,10 @@ fn one_inbound(
         from_domains: from_domains?,
         from_networks: from_networks.into_iter().map(|(network, _)| network).collect(),
         tls: tls?,
+        mode: Mode::Enforce,
+        onward: Onward::Any,
+        reveal: Reveal::Full,
+        limits: InboundLimits::default(),
         to_domains,
         revision: Revision::default(),
     };
@@ -183,7 +188,7 @@ pub(super) fn forced(keys: &ForcedKeys<'_>, known: &mut Known, report: &mut Repo
             for (is_set, key) in [(keys.peer_names, "peer_names"), (keys.trust, "trust")] {
                 report.ignored(is_set, key, "require is \"encryption\"; remove one of the two");
             }
-            return Some(Forced { require: Require::Encryption, min_version: min_version? });
+            return Some(Forced { min_version: min_version?, ..Forced::encryption() });
         }
     }
     let trust = keys.trust.as_ref().map_or_else(
@@ -197,7 +202,7 @@ pub(super) fn forced(keys: &ForcedKeys<'_>, known: &mut Known, report: &mut Repo
         Level::Identity => Require::Identity { trust, names },
         Level::Chain | Level::Encryption => Require::Chain { trust },
     };
-    Some(Forced { require, min_version: min_version? })
+    Some(Forced { min_version: min_version?, ..Forced::new(require) })
 }
 
 /// The keys that only forced TLS has an eye for.

@@ -265,7 +265,7 @@ fn named_trust(checked: &Checked) -> Vec<TrustId> {
         InboundTls::Off | InboundTls::Opportunistic => None,
         InboundTls::Forced(forced) => Some(forced),
     });
-    let outbound = checked.outbound.iter().filter_map(|connector| connector.forced.as_ref());
+    let outbound = checked.outbound.iter().filter_map(|connector| connector.forced());
     inbound.chain(outbound).flat_map(|forced| forced.trust().iter().cloned()).collect()
 }
 

@@ -13,8 +13,8 @@ use super::known::{Known, Revisions};
 use super::schema::{self, OneOrMany, Text};
 use super::{units, view};
 use crate::connector::{
-    DomainPattern, Forced, NextHop, OnFailure, OnHandshakeFailure, Outbound, Retry, Revision, SmartHost,
-    SmartHostName,
+    DomainPattern, Forced, Handshake, Mode, NextHop, OnFailure, OnHandshakeFailure, Outbound, OutboundTls,
+    Retry, Revision, SmartHost, SmartHostName, Sni,
 };
 
 /// Patterns with their places.
@@ -61,7 +61,13 @@ pub(super) fn one(
         domains: connectors::bare(patterns.clone()),
         cost,
         next_hop,
-        forced,
+        tls: forced.map_or(OutboundTls::Opportunistic, OutboundTls::Forced),
+        mode: Mode::Enforce,
+        handshake: Handshake::StartTls,
+        sni: Sni::Host,
+        source_addresses: Vec::new(),
+        ehlo_name: None,
+        remember_tls: false,
         client_certificate: entry.client_certificate.as_ref().map(|id| Arc::from(id.get_ref().as_str())),
         on_handshake_failure: on_handshake_failure.unwrap_or(OnHandshakeFailure::Clear),
         on_failure: on_failure.unwrap_or(OnFailure::Defer),
@@ -75,7 +81,7 @@ pub(super) fn one(
 /// The connector with its revision: a digest of its settings and of the files it names.
 pub(super) fn revised(mut connector: Outbound, revisions: &Revisions) -> Outbound {
     let mut text = view::outbound(&connector).to_string();
-    if let Some(forced) = &connector.forced {
+    if let Some(forced) = connector.forced() {
         revisions.append_trust(forced, &mut text);
     }
     if let Some(id) = &connector.client_certificate {

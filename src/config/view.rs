@@ -130,7 +130,7 @@ pub(super) fn outbound(connector: &Outbound) -> Value {
         OnHandshakeFailure::ClearLater => "clear_later",
         OnHandshakeFailure::Defer => "defer",
     };
-    let is_forced = connector.forced.is_some();
+    let is_forced = connector.forced().is_some();
     json!({
         "name": &*connector.name,
         "domains": texts(&connector.domains),
@@ -138,7 +138,7 @@ pub(super) fn outbound(connector: &Outbound) -> Value {
         "next_hop": next_hop,
         "port": port,
         "tls": connector.tls_word(),
-        "forced": connector.forced.as_ref().map(demands),
+        "forced": connector.forced().map(demands),
         "requirement": requirement(connector),
         "client_certificate": connector.client_certificate.as_deref(),
         "on_failure": is_forced.then_some(on_failure),
@@ -175,7 +175,7 @@ fn inbound_requirement(connector: &Inbound) -> String {
 
 /// Like [`Outbound::requirement`], for no recipient in particular.
 fn requirement(connector: &Outbound) -> String {
-    let Some(forced) = &connector.forced else { return "TLS if offered".to_owned() };
+    let Some(forced) = connector.forced() else { return connector.requirement(None, None).to_string() };
     let Require::Identity { trust, names } = &forced.require else { return forced.to_string() };
     if !names.is_empty() {
         return forced.to_string();

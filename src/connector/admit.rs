@@ -188,11 +188,11 @@ fn names_peer(connector: &Inbound, channel: &Channel) -> bool {
     if !connector.from_networks.is_empty() && in_networks(connector, channel.peer) {
         return true;
     }
-    let Some(Forced { require: Require::Identity { names, .. }, .. }) = forced(connector) else {
+    let Some(Forced { require: Require::Identity { names, .. }, allow_cn, .. }) = forced(connector) else {
         return false;
     };
     let certificate = channel.tls.as_ref().and_then(|facts| facts.certificate());
-    certificate.is_some_and(|c| first_match(names, &c.names).is_some())
+    certificate.is_some_and(|c| first_match(names, &c.names_or_common_name(*allow_cn)).is_some())
 }
 
 fn bound(binding: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath, passed: Vec<Passed>) -> Admission {

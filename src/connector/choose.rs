@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::pattern::{DomainPattern, Specificity};
-use super::table::{Outbound, Table};
+use super::table::{Mode, Outbound, Table};
 use crate::mail::Domain;
 
 /// The outbound connector that serves a recipient domain.
@@ -39,7 +39,7 @@ impl Index {
     pub(super) fn new(outbound: &[Arc<Outbound>]) -> Self {
         let mut index = Self::default();
         // Whoever comes last stays: the lowest cost, then the first name.
-        let mut order: Vec<&Arc<Outbound>> = outbound.iter().collect();
+        let mut order: Vec<&Arc<Outbound>> = outbound.iter().filter(|c| c.mode != Mode::Off).collect();
         order.sort_by(|a, b| (b.cost, &b.name).cmp(&(a.cost, &a.name)));
         for connector in order {
             for pattern in &connector.domains {
@@ -99,6 +99,9 @@ impl Choice {
 
 fn consider(connector: &Arc<Outbound>, domain: Option<&Domain>, chosen: Option<&Choice>) -> Considered {
     let name = connector.name.to_string();
+    if connector.mode == Mode::Off {
+        return Considered { connector: name, chosen: false, reason: "its mode is off".to_owned() };
+    }
     let Some(pattern) = DomainPattern::closest(&connector.domains, domain) else {
         return Considered {
             connector: name,

@@ -10,6 +10,8 @@ use crate::mail::{Domain, UnixMillis, rfc3339};
 /// What one TLS handshake showed. Nothing here is a verdict on a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TlsFacts {
+    /// When it was completed; pins with dates are judged by it.
+    pub at: UnixMillis,
     /// The protocol version.
     pub version: TlsVersion,
     /// The cipher suite's name.
@@ -56,6 +58,19 @@ pub struct CertificateFacts {
     pub subject: String,
     /// The issuer, for people.
     pub issuer: String,
+    /// The subject's common name (CN).
+    pub common_name: Option<String>,
+    /// The subject's organisations (O).
+    pub organisation: Vec<String>,
+    /// The issuer's common names and organisations.
+    pub issuer_names: Vec<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo; what a pin names.
+    #[serde(serialize_with = "spki_text")]
+    pub spki: [u8; 32],
+    /// Extended key usage `serverAuth`, or none at all.
+    pub for_servers: bool,
+    /// Extended key usage `clientAuth`, or none at all.
+    pub for_clients: bool,
     /// The first moment of validity.
     pub not_before: UnixMillis,
     /// The last moment of validity.
@@ -66,6 +81,26 @@ pub struct CertificateFacts {
     pub proved: bool,
     /// For each trust anchor set that was asked: whether the chain ends there, and is in order.
     pub chain: BTreeMap<TrustId, ChainVerdict>,
+    /// For each trust anchor set that trusts the chain: what its revocation lists say of it.
+    pub revocation: BTreeMap<TrustId, RevocationStatus>,
+    /// The subject of the trust anchor that the first trusted chain ends in.
+    pub root: Option<String>,
+}
+
+/// What revocation lists say of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationStatus {
+    /// The trust anchor set has no list.
+    NoList,
+    /// Current lists speak for every certificate of it.
+    Good,
+    /// A list names one of its certificates.
+    Revoked,
+    /// No list speaks for some certificate of it.
+    Unknown,
+    /// A list that speaks for it is out of date.
+    Stale,
 }
 
 /// Whether a chain ends in a trust anchor set.
@@ -141,6 +176,32 @@ impl CertificateFacts {
         verdicts().find(|v| **v != unknown).cloned().unwrap_or(unknown)
     }
 
+    /// The best that the lists of several trust anchor sets say, among those that trust the chain.
+    #[must_use]
+    pub fn revocation_by(&self, sets: &[TrustId]) -> RevocationStatus {
+        let statuses = || sets.iter().filter_map(|set| self.revocation.get(set)).copied();
+        let order = [
+            // One list that names it outweighs every list that doesn't.
+            RevocationStatus::Revoked,
+            RevocationStatus::Good,
+            RevocationStatus::Stale,
+            RevocationStatus::Unknown,
+        ];
+        let found = order.into_iter().find(|status| statuses().any(|s| s == *status));
+        found.unwrap_or(RevocationStatus::NoList)
+    }
+
+    /// The names that count: the subjectAltName's, or the common name where that is allowed and
+    /// there is no other.
+    #[must_use]
+    pub fn names_or_common_name(&self, allow_cn: bool) -> Vec<PresentedName> {
+        let usable = self.names.iter().any(|name| !matches!(name, PresentedName::Unusable(_)));
+        match &self.common_name {
+            Some(name) if allow_cn && !usable => vec![PresentedName::from_dns(name)],
+            Some(_) | None => self.names.clone(),
+        }
+    }
+
     /// The presented names in one line.
     #[must_use]
     pub fn names_text(&self) -> String {
@@ -161,6 +222,12 @@ impl TlsFacts {
             PeerCertificate::Shown(facts) => Some(facts),
             PeerCertificate::NotShown | PeerCertificate::Unreadable(_) => None,
         }
+    }
+
+    /// Whether the keys were agreed on by a group that a quantum computer doesn't break either.
+    #[must_use]
+    pub fn is_post_quantum(&self) -> bool {
+        self.group.to_ascii_uppercase().contains("MLKEM")
     }
 
     /// Version, suite and group, as the Received comment has them.
@@ -188,6 +255,10 @@ impl fmt::Display for PresentedName {
             Self::Unusable(text) => write!(f, "{text:?}"),
         }
     }
+}
+
+fn spki_text<S: serde::Serializer>(spki: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&super::pin::pin_text(spki))
 }
 
 impl Serialize for PresentedName {

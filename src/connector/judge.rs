@@ -2,11 +2,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::facts::{CertificateFacts, ChainVerdict, PeerCertificate, TlsFacts, TlsVersion};
+use super::facts::{CertificateFacts, ChainVerdict, PeerCertificate, RevocationStatus, TlsFacts, TlsVersion};
 use super::name::{PeerName, first_match};
-use super::requirement::{Forced, Require, Requirement};
+use super::pin::{Pin, pin_text};
+use super::requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};
 use super::table::{Generation, Revision, TrustId};
-use crate::mail::{Enhanced, Reply};
+use crate::mail::{Enhanced, Reply, UnixMillis};
 
 /// Names one outbound session, so that a permit can't be used in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,6 +18,8 @@ pub struct SessionId(u64);
 pub enum Observed {
     /// A handshake was completed.
     Established(Arc<TlsFacts>),
+    /// TLS was not asked for, whatever was offered.
+    NotTried,
     /// STARTTLS was not in the answer to EHLO.
     NotOffered,
     /// STARTTLS was offered and then answered other than 220.
@@ -47,6 +50,8 @@ impl HandshakeFault {
 /// What was missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shortfall {
+    /// TLS was not asked for.
+    NotTried,
     /// STARTTLS was not offered.
     NotOffered,
     /// STARTTLS was refused.
@@ -75,11 +80,39 @@ pub enum Shortfall {
         /// The presented identifiers.
         got: String,
     },
+    /// The keys were agreed on by another group than demanded.
+    KeyExchange(String),
+    /// The certificate's key is none of the pinned ones.
+    Pin {
+        /// The pin of the key that was shown.
+        got: String,
+        /// A pin that is listed, but not yet or no longer counts.
+        dated: bool,
+    },
+    /// The subject or the issuer does not say what is demanded.
+    Subject {
+        /// Which of them: `organisation`, `common name`, `issuer`.
+        what: &'static str,
+        /// The texts demanded.
+        wanted: String,
+        /// What stands there.
+        got: String,
+    },
+    /// A revocation list names the certificate or an issuer of it.
+    Revoked,
+    /// No current revocation list vouches for the certificate.
+    RevocationUnknown(RevocationStatus),
+    /// A client's certificate that is not for clients.
+    NotForClients,
+    /// The message came sealed and must go on sealed, and the connector does not force TLS.
+    Onward,
 }
 
 /// Why a session went on in clear.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClearCause {
+    /// The connector says so.
+    Off,
     /// STARTTLS was not offered.
     NotOffered,
     /// STARTTLS was refused.
@@ -105,6 +138,7 @@ pub struct Permit {
     revision: Revision,
     generation: Generation,
     attained: Attained,
+    waived: Option<Shortfall>,
     requirement: Requirement,
 }
 
@@ -143,33 +177,50 @@ pub fn judge(
     revision: Revision,
     generation: Generation,
 ) -> Verdict {
-    let permit = |attained| {
-        Verdict::Proceed(Permit { session, revision, generation, attained, requirement: requirement.clone() })
+    let made = |attained, waived| {
+        let requirement = requirement.clone();
+        Verdict::Proceed(Permit { session, revision, generation, attained, waived, requirement })
     };
+    let permit = |attained| made(attained, None);
+    let sealed = |facts: &Arc<TlsFacts>| Attained::Sealed(Arc::clone(facts));
+    use Requirement as R;
     match (requirement, observed) {
-        (Requirement::Forced(forced), Observed::Established(facts)) => match forced.unmet_by(facts) {
-            None => permit(Attained::Sealed(Arc::clone(facts))),
+        (R::Forced(forced), Observed::Established(facts)) => match forced.unmet_by(facts) {
+            None => permit(sealed(facts)),
             Some(shortfall) => Verdict::Withhold(shortfall),
         },
-        (Requirement::Forced(_), Observed::NotOffered) => Verdict::Withhold(Shortfall::NotOffered),
-        (Requirement::Forced(_), Observed::Refused(reply)) => {
-            Verdict::Withhold(Shortfall::Refused(reply.clone()))
-        }
-        (Requirement::Forced(_), Observed::HandshakeBroken(fault) | Observed::ClearAfterBroken(fault)) => {
+        (R::Forced(_), Observed::NotTried) => Verdict::Withhold(Shortfall::NotTried),
+        (R::Forced(_), Observed::NotOffered) => Verdict::Withhold(Shortfall::NotOffered),
+        (R::Forced(_), Observed::Refused(reply)) => Verdict::Withhold(Shortfall::Refused(reply.clone())),
+        (R::Forced(_), Observed::HandshakeBroken(fault) | Observed::ClearAfterBroken(fault)) => {
             Verdict::Withhold(Shortfall::Handshake(fault.clone()))
         }
-        (Requirement::Opportunistic, Observed::Established(facts)) => {
-            permit(Attained::Sealed(Arc::clone(facts)))
+        // Audit delivers as opportunistic does; only what it records differs.
+        (R::Audit(forced), Observed::Established(facts)) => made(sealed(facts), forced.unmet_by(facts)),
+        (R::Off | R::Opportunistic, Observed::Established(facts)) => permit(sealed(facts)),
+        (R::Audit(_), Observed::NotTried) => {
+            made(Attained::Clear(ClearCause::Off), Some(Shortfall::NotTried))
         }
-        (Requirement::Opportunistic, Observed::NotOffered) => permit(Attained::Clear(ClearCause::NotOffered)),
-        (Requirement::Opportunistic, Observed::Refused(reply)) => {
+        (R::Off | R::Opportunistic, Observed::NotTried) => permit(Attained::Clear(ClearCause::Off)),
+        (R::Audit(_), Observed::NotOffered) => {
+            made(Attained::Clear(ClearCause::NotOffered), Some(Shortfall::NotOffered))
+        }
+        (R::Off | R::Opportunistic, Observed::NotOffered) => permit(Attained::Clear(ClearCause::NotOffered)),
+        (R::Audit(_), Observed::Refused(reply)) => {
+            made(Attained::Clear(ClearCause::Refused(reply.clone())), Some(Shortfall::Refused(reply.clone())))
+        }
+        (R::Off | R::Opportunistic, Observed::Refused(reply)) => {
             permit(Attained::Clear(ClearCause::Refused(reply.clone())))
         }
         // The SMTP state is gone with the handshake: nothing can be sent here (RFC 3207 §4.1).
-        (Requirement::Opportunistic, Observed::HandshakeBroken(fault)) => {
+        (R::Off | R::Opportunistic | R::Audit(_), Observed::HandshakeBroken(fault)) => {
             Verdict::Withhold(Shortfall::Handshake(fault.clone()))
         }
-        (Requirement::Opportunistic, Observed::ClearAfterBroken(fault)) => {
+        (R::Audit(_), Observed::ClearAfterBroken(fault)) => made(
+            Attained::Clear(ClearCause::HandshakeBroken(fault.clone())),
+            Some(Shortfall::Handshake(fault.clone())),
+        ),
+        (R::Off | R::Opportunistic, Observed::ClearAfterBroken(fault)) => {
             permit(Attained::Clear(ClearCause::HandshakeBroken(fault.clone())))
         }
     }
@@ -180,6 +231,18 @@ impl Permit {
     #[must_use]
     pub fn attained(&self) -> &Attained {
         &self.attained
+    }
+
+    /// What a rehearsal let pass: enforced, this would have withheld the mail.
+    #[must_use]
+    pub fn waived(&self) -> Option<&Shortfall> {
+        self.waived.as_ref()
+    }
+
+    /// Whether mail that must go on sealed may go: only under an enforced requirement.
+    #[must_use]
+    pub fn is_enforced(&self) -> bool {
+        self.requirement.is_forced()
     }
 
     /// Whether a transaction of this requirement may be sent in `session` now.
@@ -206,7 +269,11 @@ impl Permit {
             return Ok(());
         }
         match (requirement, &self.attained) {
-            (Requirement::Opportunistic, Attained::Sealed(_) | Attained::Clear(_)) => Ok(()),
+            // Another judgement would record something else; the session is judged anew.
+            (Requirement::Audit(_), _) => Err(NotCovered::Stale),
+            (Requirement::Off | Requirement::Opportunistic, Attained::Sealed(_) | Attained::Clear(_)) => {
+                Ok(())
+            }
             (Requirement::Forced(forced), Attained::Sealed(facts)) => {
                 forced.unmet_by(facts).map_or(Ok(()), |s| Err(NotCovered::Short(s)))
             }
@@ -222,16 +289,50 @@ impl Forced {
         if facts.version < self.min_version {
             return Some(Shortfall::Version(facts.version));
         }
-        match &self.require {
+        if self.key_exchange == KeyExchange::PostQuantum && !facts.is_post_quantum() {
+            return Some(Shortfall::KeyExchange(facts.group.clone()));
+        }
+        if !self.needs_certificate() {
+            return None;
+        }
+        match readable(facts) {
+            Ok(certificate) => self.unmet_certificate(certificate, facts.at),
+            Err(shortfall) => Some(shortfall),
+        }
+    }
+
+    fn unmet_certificate(&self, certificate: &CertificateFacts, at: UnixMillis) -> Option<Shortfall> {
+        let by_require = match &self.require {
             Require::Encryption => None,
-            Require::Chain { trust } => match readable(facts) {
-                Ok(certificate) => unmet_chain(certificate, trust),
-                Err(shortfall) => Some(shortfall),
-            },
-            Require::Identity { trust, names } => match readable(facts) {
-                Ok(certificate) => unmet_chain(certificate, trust).or_else(|| unmet_name(certificate, names)),
-                Err(shortfall) => Some(shortfall),
-            },
+            Require::Chain { trust } => {
+                unmet_chain(certificate, trust).or_else(|| self.unmet_revocation(certificate, trust))
+            }
+            Require::Identity { trust, names } => unmet_chain(certificate, trust)
+                .or_else(|| self.unmet_revocation(certificate, trust))
+                .or_else(|| unmet_name(certificate, names, self.allow_cn)),
+        };
+        by_require
+            .or_else(|| unmet_pin(certificate, &self.pins, at))
+            .or_else(|| unmet_subject(certificate, &self.subject))
+            .or_else(|| match self.purpose {
+                Purpose::Client if !certificate.for_clients => Some(Shortfall::NotForClients),
+                Purpose::Client | Purpose::Either => None,
+            })
+    }
+
+    fn unmet_revocation(&self, certificate: &CertificateFacts, trust: &[TrustId]) -> Option<Shortfall> {
+        let status = certificate.revocation_by(trust);
+        match (self.revocation, status) {
+            (Revocation::Off, _) | (Revocation::Soft | Revocation::Hard, RevocationStatus::Good) => None,
+            (Revocation::Soft | Revocation::Hard, RevocationStatus::Revoked) => Some(Shortfall::Revoked),
+            (
+                Revocation::Soft,
+                RevocationStatus::NoList | RevocationStatus::Unknown | RevocationStatus::Stale,
+            ) => None,
+            (
+                Revocation::Hard,
+                RevocationStatus::NoList | RevocationStatus::Unknown | RevocationStatus::Stale,
+            ) => Some(Shortfall::RevocationUnknown(status)),
         }
     }
 }
@@ -254,12 +355,34 @@ fn unmet_chain(certificate: &CertificateFacts, trust: &[TrustId]) -> Option<Shor
     }
 }
 
-fn unmet_name(certificate: &CertificateFacts, names: &[PeerName]) -> Option<Shortfall> {
-    if first_match(names, &certificate.names).is_some() {
+fn unmet_name(certificate: &CertificateFacts, names: &[PeerName], allow_cn: bool) -> Option<Shortfall> {
+    if first_match(names, &certificate.names_or_common_name(allow_cn)).is_some() {
         return None;
     }
     let wanted = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
     Some(Shortfall::Name { wanted, got: certificate.names_text() })
+}
+
+fn unmet_pin(certificate: &CertificateFacts, pins: &[Pin], at: UnixMillis) -> Option<Shortfall> {
+    let mut listed = pins.iter().filter(|pin| pin.sha256 == certificate.spki).peekable();
+    let dated = listed.peek().is_some();
+    let met = pins.is_empty() || listed.any(|pin| pin.counts_at(at));
+    (!met).then(|| Shortfall::Pin { got: pin_text(&certificate.spki), dated })
+}
+
+fn unmet_subject(certificate: &CertificateFacts, rules: &SubjectRules) -> Option<Shortfall> {
+    let common_name: Vec<String> = certificate.common_name.iter().cloned().collect();
+    let checks = [
+        ("organisation", &rules.organisation, &certificate.organisation),
+        ("common name", &rules.common_name, &common_name),
+        ("issuer", &rules.issuer, &certificate.issuer_names),
+    ];
+    checks.into_iter().find_map(|(what, wanted, got)| {
+        let same = |text: &String| wanted.iter().any(|w| w.to_lowercase() == text.to_lowercase());
+        let met = wanted.is_empty() || got.iter().any(same);
+        let said = if got.is_empty() { "nothing".to_owned() } else { got.join(", ") };
+        (!met).then(|| Shortfall::Subject { what, wanted: wanted.join(" or "), got: said })
+    })
 }
 
 impl SessionId {
@@ -283,14 +406,20 @@ impl Shortfall {
     #[must_use]
     pub fn enhanced(&self) -> Enhanced {
         match self {
-            Self::NotOffered | Self::Refused(_) => Enhanced(4, 7, 4),
+            Self::NotTried | Self::NotOffered | Self::Refused(_) | Self::Onward => Enhanced(4, 7, 4),
             Self::Handshake(_)
             | Self::Version(_)
             | Self::NoCertificate
             | Self::Unreadable(_)
             | Self::Unproved
             | Self::Chain { .. }
-            | Self::Name { .. } => Enhanced(4, 7, 5),
+            | Self::Name { .. }
+            | Self::KeyExchange(_)
+            | Self::Pin { .. }
+            | Self::Subject { .. }
+            | Self::Revoked
+            | Self::RevocationUnknown(_)
+            | Self::NotForClients => Enhanced(4, 7, 5),
         }
     }
 
@@ -298,6 +427,7 @@ impl Shortfall {
     #[must_use]
     pub fn token(&self) -> &'static str {
         match self {
+            Self::NotTried => "tls-not-tried",
             Self::NotOffered => "starttls-not-offered",
             Self::Refused(_) => "starttls-refused",
             Self::Handshake(_) => "handshake-broken",
@@ -307,6 +437,14 @@ impl Shortfall {
             Self::Unproved => "key-not-proved",
             Self::Chain { token, .. } => token,
             Self::Name { .. } => "name-mismatch",
+            Self::KeyExchange(_) => "key-exchange",
+            Self::Pin { dated: false, .. } => "pin-mismatch",
+            Self::Pin { dated: true, .. } => "pin-out-of-date",
+            Self::Subject { .. } => "subject-mismatch",
+            Self::Revoked => "certificate-revoked",
+            Self::RevocationUnknown(_) => "revocation-unknown",
+            Self::NotForClients => "not-for-clients",
+            Self::Onward => "onward-not-sealed",
         }
     }
 }
@@ -314,6 +452,7 @@ impl Shortfall {
 impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotTried => f.write_str("TLS was not asked for"),
             Self::NotOffered => f.write_str("STARTTLS is not offered"),
             Self::Refused(reply) => write!(f, "STARTTLS was answered {reply}"),
             Self::Handshake(fault) => write!(f, "the TLS handshake broke: {}", fault.words),
@@ -323,6 +462,25 @@ impl fmt::Display for Shortfall {
             Self::Unproved => f.write_str("the peer did not prove that it holds the certificate's key"),
             Self::Chain { words, .. } => f.write_str(words),
             Self::Name { wanted, got } => write!(f, "the certificate presents {got}, not {wanted}"),
+            Self::KeyExchange(got) => write!(f, "the key exchange was {got}, which is not post-quantum"),
+            Self::Pin { got, dated: false } => {
+                write!(f, "the certificate's key is {got}, which is not pinned")
+            }
+            Self::Pin { got, dated: true } => {
+                write!(f, "the pin of the certificate's key, {got}, does not count on this day")
+            }
+            Self::Subject { what, wanted, got } => {
+                write!(f, "the certificate's {what} is {got}, not {wanted}")
+            }
+            Self::Revoked => f.write_str("the certificate, or one of its issuers, is revoked"),
+            Self::RevocationUnknown(RevocationStatus::Stale) => {
+                f.write_str("the revocation list for its issuer is out of date")
+            }
+            Self::RevocationUnknown(_) => f.write_str("no revocation list speaks for the certificate"),
+            Self::NotForClients => f.write_str("the certificate is not for clients (extended key usage)"),
+            Self::Onward => f.write_str(
+                "the message came sealed and must go on sealed, and this connector does not force TLS",
+            ),
         }
     }
 }
@@ -330,6 +488,7 @@ impl fmt::Display for Shortfall {
 impl fmt::Display for ClearCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Off => f.write_str("the connector does not use TLS"),
             Self::NotOffered => f.write_str("STARTTLS is not offered"),
             Self::Refused(reply) => write!(f, "STARTTLS was answered {reply}"),
             Self::HandshakeBroken(fault) => {
@@ -344,6 +503,7 @@ impl ClearCause {
     #[must_use]
     pub fn token(&self) -> &'static str {
         match self {
+            Self::Off => "clear-off",
             Self::NotOffered => "clear-not-offered",
             Self::Refused(_) => "clear-refused",
             Self::HandshakeBroken(_) => "clear-handshake-broken",

@@ -10,6 +10,7 @@ mod judge;
 mod live;
 mod name;
 mod pattern;
+mod pin;
 mod requirement;
 mod table;
 
@@ -22,7 +23,8 @@ pub use admit::{Admission, Admitted, Channel, Passed, RefusedMail, Unmet, admit}
 pub use choose::{Choice, Considered, choose};
 pub use decision::Decision;
 pub use facts::{
-    CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, PresentedName, TlsFacts, TlsVersion,
+    CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, PresentedName, RevocationStatus, TlsFacts,
+    TlsVersion,
 };
 pub use judge::{
     Attained, ClearCause, HandshakeFault, NotCovered, Observed, Permit, SessionId, Shortfall, Verdict, judge,
@@ -30,8 +32,9 @@ pub use judge::{
 pub use live::{ClearGuard, LiveTable};
 pub use name::{NameFault, PeerName, first_match};
 pub use pattern::{DomainPattern, PatternFault, Specificity};
-pub use requirement::{Forced, Require, Requirement};
+pub use pin::{Pin, PinFault, pin_text};
+pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};
 pub use table::{
-    Generation, Inbound, InboundTls, NextHop, OnFailure, OnHandshakeFailure, Outbound, Retry, Revision,
-    SmartHost, SmartHostName, Table, TrustId,
+    Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure, OnHandshakeFailure,
+    Onward, Outbound, OutboundTls, Retry, Reveal, Revision, SmartHost, SmartHostName, Sni, Table, TrustId,
 };

@@ -11,17 +11,14 @@ pub(super) fn trust(name: &str) -> TrustId {
 }
 
 pub(super) fn identity(names: &[&str]) -> Forced {
-    Forced {
-        require: Require::Identity {
-            trust: vec![trust("system")],
-            names: names.iter().map(|n| PeerName::parse(n).expect("a peer name")).collect(),
-        },
-        min_version: TlsVersion::V12,
-    }
+    Forced::new(Require::Identity {
+        trust: vec![trust("system")],
+        names: names.iter().map(|n| PeerName::parse(n).expect("a peer name")).collect(),
+    })
 }
 
 pub(super) fn chain() -> Forced {
-    Forced { require: Require::Chain { trust: vec![trust("system")] }, min_version: TlsVersion::V12 }
+    Forced::new(Require::Chain { trust: vec![trust("system")] })
 }
 
 pub(super) fn certificate(names: &[&str], verdict: ChainVerdict) -> CertificateFacts {
@@ -29,16 +26,25 @@ pub(super) fn certificate(names: &[&str], verdict: ChainVerdict) -> CertificateF
         names: names.iter().map(|n| PresentedName::from_dns(n)).collect(),
         subject: "CN=mail".to_owned(),
         issuer: "CN=Some CA".to_owned(),
+        common_name: Some("mail".to_owned()),
+        organisation: Vec::new(),
+        issuer_names: vec!["Some CA".to_owned()],
+        spki: [7; 32],
+        for_servers: true,
+        for_clients: true,
         not_before: UnixMillis(1_700_000_000_000),
         not_after: UnixMillis(1_800_000_000_000),
         sha256: "00".repeat(32),
         proved: true,
         chain: BTreeMap::from([(trust("system"), verdict)]),
+        revocation: BTreeMap::new(),
+        root: None,
     }
 }
 
 pub(super) fn tls(version: TlsVersion, peer: PeerCertificate) -> TlsFacts {
     TlsFacts {
+        at: UnixMillis(1_750_000_000_000),
         version,
         suite: "TLS13_AES_256_GCM_SHA384".to_owned(),
         group: "X25519MLKEM768".to_owned(),
@@ -58,6 +64,10 @@ pub(super) fn inbound(name: &str, from: &[&str], demand: InboundTls) -> Inbound 
         from_domains: patterns(from),
         from_networks: Vec::new(),
         tls: demand,
+        mode: Mode::Enforce,
+        onward: Onward::Any,
+        reveal: Reveal::Full,
+        limits: InboundLimits::default(),
         to_domains: vec![DomainPattern::Any],
         revision: Revision::default(),
     }
@@ -69,7 +79,13 @@ pub(super) fn outbound(name: &str, domains: &[&str], cost: u16) -> Outbound {
         domains: patterns(domains),
         cost,
         next_hop: NextHop::Mx { port: 25 },
-        forced: None,
+        tls: OutboundTls::Opportunistic,
+        mode: Mode::Enforce,
+        handshake: Handshake::StartTls,
+        sni: Sni::Host,
+        source_addresses: Vec::new(),
+        ehlo_name: None,
+        remember_tls: false,
         client_certificate: None,
         on_handshake_failure: OnHandshakeFailure::Clear,
         on_failure: OnFailure::Defer,

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::choose::Index;
-use super::{DomainPattern, Forced, PeerName, Require, Requirement, TlsVersion};
+use super::{DomainPattern, Forced, PeerName, Require, Requirement};
 use crate::mail::Domain;
 
 /// The connectors in force: who may hand us mail, and where mail goes.
@@ -49,6 +49,14 @@ pub struct Inbound {
     pub from_networks: Vec<IpNet>,
     /// What is demanded of the channel.
     pub tls: InboundTls,
+    /// Whether what it demands of the channel is enforced.
+    pub mode: Mode,
+    /// What becomes of the mail that comes by it.
+    pub onward: Onward,
+    /// How much a refusal tells.
+    pub reveal: Reveal,
+    /// Its own limits.
+    pub limits: InboundLimits,
     /// The recipient domains it may relay to; empty: none.
     pub to_domains: Vec<DomainPattern>,
     /// The digest of all this.
@@ -77,9 +85,22 @@ pub struct Outbound {
     pub cost: u16,
     /// The hosts it hands mail to.
     pub next_hop: NextHop,
-    /// `None`: opportunistic. `Some`: forced, and what is demanded; for identity without
-    /// `peer_names`, [`Outbound::requirement`] fills in the names.
-    pub forced: Option<Forced>,
+    /// What is demanded of TLS; for identity without `peer_names`, [`Outbound::requirement`]
+    /// fills in the names.
+    pub tls: OutboundTls,
+    /// Whether that is enforced.
+    pub mode: Mode,
+    /// Where TLS begins.
+    pub handshake: Handshake,
+    /// The SNI name; by default the host's own.
+    pub sni: Sni,
+    /// The addresses its connections come from: at most one of each family.
+    pub source_addresses: Vec<IpAddr>,
+    /// What it calls us in EHLO, where that is not the server's name.
+    pub ehlo_name: Option<Domain>,
+    /// Opportunistic alone: a domain once seen with TLS is not served in clear without an alarm
+    /// and a delay.
+    pub remember_tls: bool,
     /// The `[certificate.ID]` shown when the peer asks for one.
     pub client_certificate: Option<Arc<str>>,
     /// Opportunistic alone: what follows a broken handshake.
@@ -92,6 +113,87 @@ pub struct Outbound {
     pub connections: usize,
     /// The digest of all this and of the certificate and trust files it names.
     pub revision: Revision,
+}
+
+/// What an outbound connector demands of TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutboundTls {
+    /// Never asked for.
+    Off,
+    /// Taken if offered.
+    Opportunistic,
+    /// Required, with these properties.
+    Forced(Forced),
+}
+
+/// Whether a connector's demands are enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// They are.
+    #[default]
+    Enforce,
+    /// Judged and told, but not enforced: a rehearsal.
+    Audit,
+    /// The connector serves nothing, as if it weren't there; it can still be validated.
+    Off,
+}
+
+/// Where TLS begins on an outbound connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Handshake {
+    /// After STARTTLS (RFC 3207).
+    #[default]
+    StartTls,
+    /// With the first octet (RFC 8314 §3).
+    Implicit,
+}
+
+/// Which SNI name is sent (RFC 6066 §3).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Sni {
+    /// The name of the host, if it has one.
+    #[default]
+    Host,
+    /// This one.
+    Name(Domain),
+    /// None.
+    Nothing,
+}
+
+/// What becomes of mail after it came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Onward {
+    /// It goes by whatever connector serves the recipient.
+    #[default]
+    Any,
+    /// It leaves only by sessions under an enforced, forced requirement.
+    Sealed,
+}
+
+/// How much a refusal tells the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reveal {
+    /// Connector, wanted and got.
+    #[default]
+    Full,
+    /// The code and one general sentence; the rest is in our log.
+    Code,
+}
+
+/// An inbound connector's own limits; `None`: those of the server alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+pub struct InboundLimits {
+    /// Octets of one message.
+    pub message_bytes_max: Option<u64>,
+    /// Recipients of one message.
+    pub recipients_max: Option<usize>,
+    /// Messages a minute, over all its sessions.
+    pub messages_per_minute_max: Option<u32>,
+    /// Sessions at the same time that it is attributed to.
+    pub connections_max: Option<usize>,
 }
 
 /// The hosts that an outbound connector hands mail to.
@@ -177,55 +279,77 @@ impl Table {
     }
 }
 
-impl Forced {
-    /// The trust anchor sets it names.
-    #[must_use]
-    pub fn trust(&self) -> &[TrustId] {
-        match &self.require {
-            Require::Encryption => &[],
-            Require::Chain { trust } | Require::Identity { trust, .. } => trust,
-        }
-    }
-}
-
 impl Outbound {
     /// What is demanded of a session for this recipient domain through this host. Reference
     /// identifiers are `peer_names`; else the smart host as configured; else the recipient
     /// domain, since an MX name learned by plain DNS proves nothing (RFC 9325 §7.1).
     #[must_use]
     pub fn requirement(&self, domain: Option<&Domain>, smart_host: Option<&SmartHostName>) -> Requirement {
-        let Some(forced) = &self.forced else { return Requirement::Opportunistic };
-        let Forced { require: Require::Identity { trust, names }, min_version } = forced else {
-            return Requirement::Forced(forced.clone());
+        let forced = match &self.tls {
+            OutboundTls::Off => return Requirement::Off,
+            OutboundTls::Opportunistic => return Requirement::Opportunistic,
+            OutboundTls::Forced(forced) => forced,
         };
-        if !names.is_empty() {
-            return Requirement::Forced(forced.clone());
+        let forced = named(forced, domain, smart_host);
+        match self.mode {
+            Mode::Enforce | Mode::Off => Requirement::Forced(forced),
+            Mode::Audit => Requirement::Audit(forced),
         }
-        let name = match (smart_host, domain) {
-            (Some(SmartHostName::Name(host)), _) => Some(PeerName::Exact(host.clone())),
-            (Some(SmartHostName::Ip(ip)), _) => Some(PeerName::Ip(*ip)),
-            (None, Some(domain)) => Some(PeerName::Exact(domain.clone())),
-            // No name to compare with: no certificate will do, and nothing is sent.
-            (None, None) => None,
-        };
-        Requirement::Forced(Forced {
-            require: Require::Identity { trust: trust.clone(), names: name.into_iter().collect() },
-            min_version: *min_version,
-        })
     }
 
-    /// The word of the configuration: `forced` or `opportunistic`.
+    /// What forced TLS demands, enforced or not; `None` where it is not forced.
+    #[must_use]
+    pub fn forced(&self) -> Option<&Forced> {
+        match &self.tls {
+            OutboundTls::Off | OutboundTls::Opportunistic => None,
+            OutboundTls::Forced(forced) => Some(forced),
+        }
+    }
+
+    /// Whether nothing may leave by it in clear.
+    #[must_use]
+    pub fn is_enforced(&self) -> bool {
+        self.forced().is_some() && self.mode != Mode::Audit
+    }
+
+    /// The word of the configuration: `off`, `opportunistic`, `forced` or `implicit`.
     #[must_use]
     pub fn tls_word(&self) -> &'static str {
-        if self.forced.is_some() { "forced" } else { "opportunistic" }
+        match (&self.tls, self.handshake) {
+            (OutboundTls::Off, _) => "off",
+            (OutboundTls::Opportunistic, _) => "opportunistic",
+            (OutboundTls::Forced(_), Handshake::StartTls) => "forced",
+            (OutboundTls::Forced(_), Handshake::Implicit) => "implicit",
+        }
     }
 }
 
-impl Forced {
-    /// TLS 1.2 with any certificate: the weakest forced requirement.
+/// The demands with the reference identifiers filled in.
+fn named(forced: &Forced, domain: Option<&Domain>, smart_host: Option<&SmartHostName>) -> Forced {
+    let Require::Identity { trust, names } = &forced.require else { return forced.clone() };
+    if !names.is_empty() {
+        return forced.clone();
+    }
+    let name = match (smart_host, domain) {
+        (Some(SmartHostName::Name(host)), _) => Some(PeerName::Exact(host.clone())),
+        (Some(SmartHostName::Ip(ip)), _) => Some(PeerName::Ip(*ip)),
+        (None, Some(domain)) => Some(PeerName::Exact(domain.clone())),
+        // No name to compare with: no certificate will do, and nothing is sent.
+        (None, None) => None,
+    };
+    let require = Require::Identity { trust: trust.clone(), names: name.into_iter().collect() };
+    Forced { require, ..forced.clone() }
+}
+
+impl Mode {
+    /// The word of the configuration.
     #[must_use]
-    pub fn encryption() -> Self {
-        Self { require: Require::Encryption, min_version: TlsVersion::V12 }
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Audit => "audit",
+            Self::Off => "off",
+        }
     }
 }
 

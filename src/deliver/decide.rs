@@ -52,12 +52,12 @@ pub(super) fn withheld(
 ) -> Decision {
     let (got, tls) = match observed {
         Observed::Established(facts) => (sealed(facts), Some(Arc::clone(facts))),
-        Observed::NotOffered | Observed::Refused(_) => ("plaintext".to_owned(), None),
+        Observed::NotTried | Observed::NotOffered | Observed::Refused(_) => ("plaintext".to_owned(), None),
         Observed::HandshakeBroken(_) | Observed::ClearAfterBroken(_) => ("no session".to_owned(), None),
     };
     let reason = match requirement {
         Requirement::Forced(_) => format!("TLS is required, and {shortfall}"),
-        Requirement::Opportunistic => shortfall.to_string(),
+        Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_) => shortfall.to_string(),
     };
     Decision {
         connector: Some(Arc::clone(&connector.name)),

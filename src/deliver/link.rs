@@ -227,12 +227,16 @@ fn miss(
     match (requirement, shortfall) {
         // Never in clear because of a certificate: not the peer's, which is not judged here, and not
         // ours, which the peer refused.
-        (Requirement::Opportunistic, Shortfall::Handshake(fault)) if !fault.over_certificate => {
+        (
+            Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_),
+            Shortfall::Handshake(fault),
+        ) if !fault.over_certificate => {
             Miss::Broken(fault.clone(), classify_shortfall(shortfall, OnFailure::Defer, &at))
         }
-        (Requirement::Opportunistic | Requirement::Forced(_), _) => {
-            Miss::Other(classify_shortfall(shortfall, connector.on_failure, &at))
-        }
+        (
+            Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_) | Requirement::Forced(_),
+            _,
+        ) => Miss::Other(classify_shortfall(shortfall, connector.on_failure, &at)),
     }
 }
 

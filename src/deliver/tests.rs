@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use self::peer::{Manner, Peer, StartTls};
 use super::*;
 use crate::connector::{
-    DomainPattern, Forced, Generation, NextHop, OnFailure, OnHandshakeFailure, Outbound, PeerName, Require,
-    Retry, SmartHost, SmartHostName, Table, TlsVersion, TrustId,
+    DomainPattern, Forced, Generation, NextHop, OnFailure, OnHandshakeFailure, Outbound, OutboundTls,
+    PeerName, Require, Retry, SmartHost, SmartHostName, Table, TlsVersion, TrustId,
 };
 use crate::mail::{BodyType, Clock, Content, ContentSource, Domain, Mailbox, QueueId, ReversePath};
 use crate::outcome::{Outcome, Trouble};
@@ -89,7 +89,13 @@ fn outbound(addresses: &[SocketAddr]) -> Outbound {
         domains: vec![DomainPattern::Any],
         cost: 10,
         next_hop: NextHop::SmartHosts(addresses.iter().map(host).collect()),
-        forced: None,
+        tls: crate::connector::OutboundTls::Opportunistic,
+        mode: crate::connector::Mode::Enforce,
+        handshake: crate::connector::Handshake::StartTls,
+        sni: crate::connector::Sni::Host,
+        source_addresses: Vec::new(),
+        ehlo_name: None,
+        remember_tls: false,
         client_certificate: None,
         on_handshake_failure: OnHandshakeFailure::Clear,
         on_failure: OnFailure::Defer,
@@ -103,10 +109,10 @@ fn outbound(addresses: &[SocketAddr]) -> Outbound {
     }
 }
 
-fn forced(names: &[&str]) -> Option<Forced> {
+fn forced(names: &[&str]) -> OutboundTls {
     let names = names.iter().map(|name| PeerName::parse(name).expect("a name")).collect();
     let trust = vec![TrustId("root".into())];
-    Some(Forced { require: Require::Identity { trust, names }, min_version: TlsVersion::V12 })
+    OutboundTls::Forced(Forced::new(Require::Identity { trust, names }))
 }
 
 struct World {
@@ -135,7 +141,7 @@ impl World {
             idle: minute,
         };
         let tls = ClientSettings {
-            judged: connector.forced.is_some(),
+            judged: connector.forced().is_some(),
             min_version: TlsVersion::V12,
             trust,
             identity: None,
@@ -251,12 +257,12 @@ async fn forced_sends_no_envelope_in_clear() {
         (StartTls::Broken, "1: deferred 4.7.5 Lane handshake-broken"),
     ] {
         let manner = Manner { starttls, ..Manner::default() };
-        let (world, peer) = world(manner, |c| c.forced = Some(Forced::encryption())).await;
+        let (world, peer) = world(manner, |c| c.tls = OutboundTls::Forced(Forced::encryption())).await;
         assert_eq!(world.carry(&[job(1, "a", 5)]).await, [expected]);
         assert_eq!(peer.heard("MAIL"), [""; 0]);
     }
     let bounce = |c: &mut Outbound| {
-        c.forced = Some(Forced::encryption());
+        c.tls = OutboundTls::Forced(Forced::encryption());
         c.on_failure = OnFailure::Bounce;
     };
     let (world, _peer) = world(Manner::default(), bounce).await;
@@ -319,7 +325,7 @@ async fn forced_sends_to_the_name_it_was_told_and_to_no_other() {
     ] {
         let starttls = StartTls::Good(Arc::clone(&setup));
         let peer = Peer::start(Manner { starttls, ..Manner::default() }).await;
-        let connector = Outbound { forced: forced(&[name]), ..outbound(&[peer.address]) };
+        let connector = Outbound { tls: forced(&[name]), ..outbound(&[peer.address]) };
         let world = World::new(connector, trust.clone());
         assert_eq!(world.carry(&[job(1, "a", 0), job(2, "a", 0)]).await, expected);
         assert_eq!(peer.heard("MAIL").len(), mails);
@@ -337,7 +343,7 @@ async fn a_new_table_is_asked_before_the_next_envelope() {
     assert_eq!(peer.heard("EHLO").len(), 1);
     // The same connector, tightened: whoever still holds the old one sends nothing by it.
     let tight = Outbound {
-        forced: Some(Forced::encryption()),
+        tls: OutboundTls::Forced(Forced::encryption()),
         revision: Revision([2; 8]),
         ..world.connector.clone()
     };
@@ -352,7 +358,7 @@ async fn a_new_table_is_asked_before_the_next_envelope() {
 async fn a_table_that_changes_between_two_jobs_binds_the_second() {
     let (world, peer) = world(Manner::default(), |_| {}).await;
     let tight = Outbound {
-        forced: Some(Forced::encryption()),
+        tls: OutboundTls::Forced(Forced::encryption()),
         revision: Revision([2; 8]),
         ..world.connector.clone()
     };

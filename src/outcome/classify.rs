@@ -205,14 +205,22 @@ pub fn classify_shortfall(shortfall: &Shortfall, on_failure: OnFailure, at: &At<
     let reason = format!("{}: {shortfall}; nothing was sent", at.host);
     let reply = match shortfall {
         Shortfall::Refused(reply) => Some(reply.clone()),
-        Shortfall::NotOffered
+        Shortfall::NotTried
+        | Shortfall::NotOffered
         | Shortfall::Handshake(_)
         | Shortfall::Version(_)
         | Shortfall::NoCertificate
         | Shortfall::Unreadable(_)
         | Shortfall::Unproved
         | Shortfall::Chain { .. }
-        | Shortfall::Name { .. } => None,
+        | Shortfall::Name { .. }
+        | Shortfall::KeyExchange(_)
+        | Shortfall::Pin { .. }
+        | Shortfall::Subject { .. }
+        | Shortfall::Revoked
+        | Shortfall::RevocationUnknown(_)
+        | Shortfall::NotForClients
+        | Shortfall::Onward => None,
     };
     let trouble = at.trouble(shortfall.enhanced(), reason, reply, Scope::Lane);
     match on_failure {
@@ -228,13 +236,19 @@ fn may_pass(shortfall: &Shortfall) -> bool {
     match shortfall {
         Shortfall::Refused(reply) => !reply.is_permanent(),
         Shortfall::Handshake(_) => true,
+        Shortfall::RevocationUnknown(_) | Shortfall::NotTried | Shortfall::Onward => true,
         Shortfall::NotOffered
         | Shortfall::Version(_)
         | Shortfall::NoCertificate
         | Shortfall::Unreadable(_)
         | Shortfall::Unproved
         | Shortfall::Chain { .. }
-        | Shortfall::Name { .. } => false,
+        | Shortfall::Name { .. }
+        | Shortfall::KeyExchange(_)
+        | Shortfall::Pin { .. }
+        | Shortfall::Subject { .. }
+        | Shortfall::Revoked
+        | Shortfall::NotForClients => false,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest, Sha256};
 use webpki::{EndEntityCert, KeyUsage};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{AttributeTypeAndValue, FromDer, GeneralName, X509Certificate};
 
 use super::trust::TrustSet;
 use crate::connector::{CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, PresentedName, TrustId};
@@ -62,15 +62,28 @@ pub(super) fn read(certificate: &CertificateDer<'_>) -> Result<CertificateFacts,
         Err(error) => return Err(format!("its subjectAltName: {error}")),
     };
     let validity = parsed.validity();
+    let purposes = match parsed.extended_key_usage() {
+        Ok(found) => found.map(|usage| usage.value),
+        Err(error) => return Err(format!("its extended key usage: {error}")),
+    };
     Ok(CertificateFacts {
         names,
         subject: printable(&parsed.subject().to_string()),
         issuer: printable(&parsed.issuer().to_string()),
+        common_name: texts(parsed.subject().iter_common_name()).into_iter().next(),
+        organisation: texts(parsed.subject().iter_organization()),
+        issuer_names: [texts(parsed.issuer().iter_common_name()), texts(parsed.issuer().iter_organization())]
+            .concat(),
+        spki: Sha256::digest(parsed.public_key().raw).into(),
+        for_servers: purposes.is_none_or(|p| p.any || p.server_auth),
+        for_clients: purposes.is_none_or(|p| p.any || p.client_auth),
         not_before: UnixMillis(validity.not_before.timestamp().saturating_mul(1000)),
         not_after: UnixMillis(validity.not_after.timestamp().saturating_mul(1000)),
         sha256: hex(&Sha256::digest(certificate)),
         proved: false,
         chain: BTreeMap::new(),
+        revocation: BTreeMap::new(),
+        root: None,
     })
 }
 
@@ -101,6 +114,10 @@ fn address(octets: &[u8]) -> PresentedName {
         return PresentedName::Ip(IpAddr::from(v6));
     }
     PresentedName::Unusable(hex(octets))
+}
+
+fn texts<'a>(attributes: impl Iterator<Item = &'a AttributeTypeAndValue<'a>>) -> Vec<String> {
+    attributes.filter_map(|attribute| attribute.as_str().ok()).map(printable).collect()
 }
 
 /// A peer writes its subject as it likes; what reaches logs and reports has no control characters.

@@ -92,7 +92,7 @@ impl ClientSetup {
         let chain = state.peer_certificates().unwrap_or_default();
         let proved = recorder.proved.load(Ordering::Acquire);
         let peer = assess(chain, proved, &self.settings.trust, Usage::Server, now);
-        let mut facts = super::channel_facts(state, peer, sent)?;
+        let mut facts = super::channel_facts(state, peer, sent, now)?;
         facts.client_certificate = Some(shower.in_words());
         Ok((stream, facts))
     }

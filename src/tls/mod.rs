@@ -25,6 +25,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{CommonState, ProtocolVersion};
 
 use crate::connector::{HandshakeFault, PeerCertificate, TlsFacts, TlsVersion};
+use crate::mail::UnixMillis;
 
 /// The one source of cryptography. It is handed to every builder: nothing depends on a provider
 /// that is installed for the process.
@@ -37,6 +38,7 @@ fn channel_facts(
     state: &CommonState,
     peer: PeerCertificate,
     sni: Option<String>,
+    at: UnixMillis,
 ) -> Result<TlsFacts, HandshakeFault> {
     let version = match state.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => TlsVersion::V13,
@@ -50,7 +52,7 @@ fn channel_facts(
     let suite = state.negotiated_cipher_suite().map_or_else(String::new, |suite| suite_name(suite.suite()));
     let group =
         state.negotiated_key_exchange_group().map_or_else(String::new, |group| format!("{:?}", group.name()));
-    Ok(TlsFacts { version, suite, group, peer, sni, client_certificate: None })
+    Ok(TlsFacts { at, version, suite, group, peer, sni, client_certificate: None })
 }
 
 /// The name as IANA registers it: TLS 1.3 suites bear no version there.

@@ -76,7 +76,7 @@ impl ServerSetup {
         // The handshake would have broken on a signature that does not prove the key.
         let peer = assess(chain, true, &self.trust, Usage::ClientOrServer, now);
         let sni = state.server_name().map(str::to_owned);
-        let facts = super::channel_facts(state, peer, sni)?;
+        let facts = super::channel_facts(state, peer, sni, now)?;
         Ok((stream, facts))
     }
 }

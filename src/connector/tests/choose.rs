@@ -52,15 +52,15 @@ fn a_reference_identifier_is_a_peer_name_else_the_smart_host_else_the_recipient_
         requirement.to_string()
     };
     let host = SmartHostName::Name(domain("relay.example"));
-    connector.forced = Some(identity(&[]));
+    connector.tls = OutboundTls::Forced(identity(&[]));
     assert_eq!(names(&connector, None), "TLSv1.2 or later, a chain to system, the name p.example");
     assert_eq!(names(&connector, Some(&host)), "TLSv1.2 or later, a chain to system, the name relay.example");
-    connector.forced = Some(identity(&["mail.p.example"]));
+    connector.tls = OutboundTls::Forced(identity(&["mail.p.example"]));
     assert_eq!(
         names(&connector, Some(&host)),
         "TLSv1.2 or later, a chain to system, the name mail.p.example"
     );
-    connector.forced = None;
+    connector.tls = OutboundTls::Opportunistic;
     assert_eq!(names(&connector, Some(&host)), "TLS if offered");
 }
 

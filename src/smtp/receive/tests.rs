@@ -45,6 +45,10 @@ fn inbound(name: &str, from: &[&str], network: Option<&str>, tls: InboundTls, to
         from_domains: patterns(from),
         from_networks: network.into_iter().map(|n| n.parse().expect("a network")).collect(),
         tls,
+        mode: crate::connector::Mode::Enforce,
+        onward: crate::connector::Onward::Any,
+        reveal: crate::connector::Reveal::Full,
+        limits: crate::connector::InboundLimits::default(),
         to_domains: patterns(to),
         revision: Revision::default(),
     }
@@ -56,7 +60,13 @@ fn outbound(name: &str, domains: &[&str], next_hop: NextHop) -> Outbound {
         domains: patterns(domains),
         cost: 10,
         next_hop,
-        forced: None,
+        tls: crate::connector::OutboundTls::Opportunistic,
+        mode: crate::connector::Mode::Enforce,
+        handshake: crate::connector::Handshake::StartTls,
+        sni: crate::connector::Sni::Host,
+        source_addresses: Vec::new(),
+        ehlo_name: None,
+        remember_tls: false,
         client_certificate: None,
         on_handshake_failure: OnHandshakeFailure::Clear,
         on_failure: OnFailure::Defer,
@@ -68,13 +78,10 @@ fn outbound(name: &str, domains: &[&str], next_hop: NextHop) -> Outbound {
 
 /// The table of `tests/data/dialogues/README.md`.
 fn table() -> Arc<Table> {
-    let bank = Forced {
-        require: Require::Identity {
-            trust: vec![TrustId("bank".into())],
-            names: vec![PeerName::parse("mail.bank.example").expect("a name")],
-        },
-        min_version: TlsVersion::V12,
-    };
+    let bank = Forced::new(Require::Identity {
+        trust: vec![TrustId("bank".into())],
+        names: vec![PeerName::parse("mail.bank.example").expect("a name")],
+    });
     let sealed = || InboundTls::Forced(Forced::encryption());
     let contoso = &["contoso.example"];
     let smart_host = SmartHost { name: SmartHostName::Ip([127, 0, 0, 1].into()), port: 2525 };
@@ -118,6 +125,7 @@ fn session(upgrade: Upgrade, tls: Option<Arc<TlsFacts>>) -> Session {
 
 fn facts() -> Arc<TlsFacts> {
     Arc::new(TlsFacts {
+        at: UnixMillis(1_750_000_000_000),
         version: TlsVersion::V13,
         suite: "TLS13_AES_256_GCM_SHA384".to_owned(),
         group: "X25519".to_owned(),

@@ -1,0 +1,116 @@
+use std::fmt;
+
+use crate::mail::UnixMillis;
+
+/// A key that a certificate must have: the SHA-256 of its SubjectPublicKeyInfo (RFC 7469 §2.4),
+/// good from one moment until another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pin {
+    /// The digest.
+    pub sha256: [u8; 32],
+    /// The first moment at which it counts; `None`: since ever.
+    pub from: Option<UnixMillis>,
+    /// The first moment at which it counts no more; `None`: for good.
+    pub until: Option<UnixMillis>,
+}
+
+/// Why a text is no pin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a pin is \"sha256/\" and the 44 characters of base64 that `sealpost cert show` prints")]
+pub struct PinFault;
+
+impl Pin {
+    /// Reads `sha256/BASE64`; the dates are open.
+    ///
+    /// # Errors
+    /// [`PinFault`].
+    pub fn parse(text: &str) -> Result<Self, PinFault> {
+        let digits = text.strip_prefix("sha256/").ok_or(PinFault)?;
+        let sha256 = decode(digits).ok_or(PinFault)?;
+        Ok(Self { sha256, from: None, until: None })
+    }
+
+    /// Whether it counts at a moment.
+    #[must_use]
+    pub fn counts_at(&self, now: UnixMillis) -> bool {
+        self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// A digest as pins are written: `sha256/` and base64.
+#[must_use]
+pub fn pin_text(sha256: &[u8; 32]) -> String {
+    let mut out = String::from("sha256/");
+    for chunk in sha256.chunks(3) {
+        let at = |place: usize| u32::from(chunk.get(place).copied().unwrap_or(0));
+        let word = (at(0) << 16) | (at(1) << 8) | at(2);
+        for place in 0..4 {
+            let digit = usize::try_from((word >> (18 - 6 * place)) & 63).unwrap_or(0);
+            let filled = place <= u32::try_from(chunk.len()).unwrap_or(0);
+            out.push(if filled { char::from(*ALPHABET.get(digit).unwrap_or(&b'=')) } else { '=' });
+        }
+    }
+    out
+}
+
+fn decode(digits: &str) -> Option<[u8; 32]> {
+    let bare = digits.strip_suffix('=')?;
+    if bare.len() != 43 {
+        return None;
+    }
+    let mut bits: u32 = 0;
+    let mut held: u32 = 0;
+    let mut out = Vec::with_capacity(33);
+    for digit in bare.bytes() {
+        let value = ALPHABET.iter().position(|known| *known == digit)?;
+        bits = (bits << 6) | u32::try_from(value).ok()?;
+        held = held.saturating_add(6);
+        if held >= 8 {
+            held = held.saturating_sub(8);
+            out.push(u8::try_from((bits >> held) & 0xff).ok()?);
+            bits &= (1 << held) - 1;
+        }
+    }
+    // Digits that carry more than the digest would make two texts of one pin.
+    (bits == 0).then_some(())?;
+    out.try_into().ok()
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&pin_text(&self.sha256))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_read_as_it_is_written() {
+        for digest in [[0; 32], [255; 32], std::array::from_fn(|i| u8::try_from(i * 7).expect("small"))] {
+            assert_eq!(Pin::parse(&pin_text(&digest)).map(|pin| pin.sha256), Ok(digest));
+        }
+        // RFC 7469 §2.1 has this one.
+        let known = "sha256/d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM=";
+        assert_eq!(Pin::parse(known).map(|pin| pin.to_string()), Ok(known.to_owned()));
+        for bad in [
+            "",
+            "sha256/",
+            "sha1/d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM=",
+            "sha256/d6qz=",
+            "sha256/d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmN=",
+        ] {
+            assert_eq!(Pin::parse(bad), Err(PinFault), "{bad}");
+        }
+    }
+
+    #[test]
+    fn its_dates_bound_it() {
+        let pin = Pin { sha256: [0; 32], from: Some(UnixMillis(10)), until: Some(UnixMillis(20)) };
+        let at = |now| pin.counts_at(UnixMillis(now));
+        assert_eq!([9, 10, 19, 20].map(at), [false, true, true, false]);
+    }
+}
