@@ -4,6 +4,7 @@
 
 mod check;
 mod connectors;
+mod demands;
 mod fault;
 mod known;
 mod load;
