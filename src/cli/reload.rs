@@ -3,14 +3,20 @@ use std::process::ExitCode;
 use hyper::Method;
 use serde_json::Value;
 
-use super::Failure;
 use super::control::ask;
 use super::print::{say, say_json};
 use super::queue::{DaemonArgs, socket};
+use super::{EXIT_CONFIG, Failure};
+use crate::config;
 
 /// Has the running daemon put in force what the files say now.
 pub(super) fn reload(args: &DaemonArgs) -> Result<ExitCode, Failure> {
-    let answer = ask(&socket(args)?, Method::POST, "/reload", None)?;
+    let socket = socket(args).map_err(|failure| match config::load(&args.config.config) {
+        // Each mistake with its place, as the daemon would have told.
+        Err(faults) => Failure::new(EXIT_CONFIG, format!("nothing has changed\n{faults}")),
+        Ok(_) => failure,
+    })?;
+    let answer = ask(&socket, Method::POST, "/reload", None)?;
     if args.json {
         say_json(&answer);
     } else {
