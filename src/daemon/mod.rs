@@ -7,12 +7,10 @@ mod reload;
 mod setups;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,11 +18,11 @@ use tokio_util::task::TaskTracker;
 pub use connectors::from_file as connectors_from_file;
 pub use reload::Reloader;
 
-use crate::admin::{Alarms, Control, ControlFault, ControlSocket, NotReloaded, Operator, Reloaded};
+use crate::admin::{Control, ControlFault, ControlSocket, NotReloaded, Operator, Reloaded};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable, Table};
 use crate::deliver::Courier;
-use crate::listen::{self, BindFault, ServerSetups, Shared};
+use crate::listen::{self, BindFault, Shared};
 use crate::mail::Clock;
 use crate::resolver::dns::{Dns, ResolverFault};
 use crate::scheduler::{Carrier, Scheduler};
@@ -88,11 +86,8 @@ pub enum StartFault {
 pub async fn start(config: Config) -> Result<Running, StartFault> {
     let journal = Arc::new(Journal);
     let clock = Clock::start();
-    let open: Vec<_> = config.listen.listeners.iter().map(|one| (one.name.clone(), one.tls)).collect();
-    let shown = setups::shown(&config, &open, &setups::Shown::new());
-    let first = BTreeMap::from([(Generation(1), Arc::new(setups::servers(&config, &shown)?))]);
-    let server_setups = Arc::new(ServerSetups::from_pointee(first));
-    let client_setups = Arc::new(ArcSwap::from_pointee(setups::clients(&config)?));
+    let first = reload::First::of(&config)?;
+    let (server_setups, client_setups) = (Arc::clone(&first.server_setups), Arc::clone(&first.client_setups));
     let dns = Dns::new(&config.resolver)?;
     // The spool first: its lock says that no other daemon has this data_dir, control socket included.
     let spool = open_spool(&config, &journal)?;
@@ -100,18 +95,10 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
     let listening: Vec<(String, SocketAddr)> = bound.iter().map(|b| (b.name.clone(), b.address)).collect();
     let socket = ControlSocket::open(&config.control)?;
 
-    let in_use = reload::InUse::of(&config, shown);
-    let booted = config.in_force();
     let live = Arc::new(LiveTable::new(Table::new(Generation(1), config.inbound, config.outbound)));
     let ourselves = listening.iter().map(|(_, address)| *address).collect();
-    let courier = Courier::new(
-        config.deliver,
-        Arc::clone(&live),
-        dns,
-        Arc::clone(&client_setups),
-        ourselves,
-        Arc::clone(&journal),
-    );
+    let courier =
+        Courier::new(config.deliver, Arc::clone(&live), dns, client_setups, ourselves, Arc::clone(&journal));
     let carrier: Arc<dyn Carrier> = courier.clone();
     let scheduler = Scheduler::new(
         config.scheduler,
@@ -129,22 +116,12 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         settings: config.listen,
         live: Arc::clone(&live),
         spool: Arc::clone(&spool),
-        tls: Arc::clone(&server_setups),
+        tls: server_setups,
         accepted: Arc::new(move |leased| offered.offer(leased)),
         journal: Arc::clone(&journal),
         clock,
     });
-    let reloader = Arc::new(Reloader::new(reload::Parts {
-        open,
-        booted,
-        in_use,
-        live: Arc::clone(&live),
-        client_setups,
-        server_setups,
-        scheduler: Arc::clone(&scheduler),
-        journal,
-        alarms: Arc::new(Alarms::default()),
-    }));
+    let reloader = Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), journal));
     let sessions = listen::serve(bound, shared, &intake)?;
     let found = spool.stats().await.unwrap_or_default();
     let control = Control {

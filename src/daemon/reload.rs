@@ -26,26 +26,41 @@ use crate::tracking::{Event, Journal};
 
 /// Puts in force what the files say now: connectors, certificates, trust anchors.
 pub struct Reloader {
-    parts: Parts,
+    first: First,
     in_use: ArcSwap<InUse>,
+    live: Arc<LiveTable>,
+    scheduler: Arc<Scheduler>,
+    journal: Arc<Journal>,
+    alarms: Arc<Alarms>,
     /// One at a time: each table has a generation of its own, and its set-ups stay with it.
     alone: tokio::sync::Mutex<()>,
     known: Mutex<Known>,
 }
 
-/// What a reloader works on.
-pub(super) struct Parts {
-    /// The listeners that are open, and what they do of TLS.
-    pub(super) open: Vec<(String, ListenerTls)>,
-    /// The configuration of the start, as `check` tells it.
-    pub(super) booted: Value,
-    pub(super) in_use: InUse,
-    pub(super) live: Arc<LiveTable>,
+/// What the first configuration gives, before anything is started.
+pub(super) struct First {
     pub(super) client_setups: Arc<ClientSetups>,
     pub(super) server_setups: Arc<ServerSetups>,
-    pub(super) scheduler: Arc<Scheduler>,
-    pub(super) journal: Arc<Journal>,
-    pub(super) alarms: Arc<Alarms>,
+    /// The listeners, and what they do of TLS: they stay as they are.
+    open: Vec<(String, ListenerTls)>,
+    /// All of it, as `check` tells it.
+    booted: Value,
+    in_use: InUse,
+}
+
+impl First {
+    pub(super) fn of(config: &Config) -> Result<Self, StartFault> {
+        let open: Vec<_> = config.listen.listeners.iter().map(|one| (one.name.clone(), one.tls)).collect();
+        let shown = setups::shown(config, &open, &Shown::new());
+        let servers = BTreeMap::from([(Generation(1), Arc::new(setups::servers(config, &shown)?))]);
+        Ok(Self {
+            client_setups: Arc::new(ArcSwap::from_pointee(setups::clients(config)?)),
+            server_setups: Arc::new(ServerSetups::from_pointee(servers)),
+            open,
+            booted: config.in_force(),
+            in_use: InUse::of(config, shown),
+        })
+    }
 }
 
 /// What of a configuration is needed after it was put in force.
@@ -114,18 +129,27 @@ impl InUse {
 }
 
 impl Reloader {
-    pub(super) fn new(parts: Parts) -> Self {
-        let known = Known { print: print(&parts.in_use.files), failed: false };
+    pub(super) fn new(
+        first: First,
+        live: Arc<LiveTable>,
+        scheduler: Arc<Scheduler>,
+        journal: Arc<Journal>,
+    ) -> Self {
+        let known = Known { print: print(&first.in_use.files), failed: false };
         Self {
-            in_use: ArcSwap::from_pointee(parts.in_use.clone()),
-            parts,
+            in_use: ArcSwap::from_pointee(first.in_use.clone()),
+            first,
+            live,
+            scheduler,
+            journal,
+            alarms: Arc::default(),
             alone: tokio::sync::Mutex::new(()),
             known: Mutex::new(known),
         }
     }
 
     pub(super) fn alarms(&self) -> Arc<Alarms> {
-        Arc::clone(&self.parts.alarms)
+        Arc::clone(&self.alarms)
     }
 
     /// How the files were before the last attempt, and whether it failed.
@@ -137,9 +161,9 @@ impl Reloader {
     /// Tells which of our certificates are about to expire, each of the days once.
     pub(super) fn tell_expiry(&self) {
         let now = Clock::wall();
-        let (in_use, table) = (self.in_use.load(), self.parts.live.table());
+        let (in_use, table) = (self.in_use.load(), self.live.table());
         let found = expiry::alarms(&in_use.identities, table.outbound.iter(), now);
-        let fresh = self.parts.alarms.replace(AlarmKind::Expiry, now, found);
+        let fresh = self.alarms.replace(AlarmKind::Expiry, now, found);
         self.tell(&fresh);
     }
 
@@ -161,7 +185,7 @@ impl Reloader {
         }
         match done {
             Ok(reloaded) => {
-                let _gone = self.parts.alarms.replace(AlarmKind::Reload, Clock::wall(), Vec::new());
+                let _gone = self.alarms.replace(AlarmKind::Reload, Clock::wall(), Vec::new());
                 self.tell(&reloaded.loosened);
                 self.tell_expiry();
                 tell_reloaded(&reloaded);
@@ -188,38 +212,38 @@ impl Reloader {
         let mut seen = print(&config.files);
         seen.extend(before.into_iter().filter(|(file, _)| config.files.contains(file)));
 
-        let parts = &self.parts;
+        let first = &self.first;
         let clients = setups::clients(&config)?;
-        let shown = setups::shown(&config, &parts.open, &in_use.shown);
+        let shown = setups::shown(&config, &first.open, &in_use.shown);
         let servers = Arc::new(setups::servers(&config, &shown)?);
         // From here on nothing fails.
-        let last = parts.live.table();
+        let last = self.live.table();
         let Generation(number) = last.generation;
         let next = Generation(number.saturating_add(1));
         let table = Table::new(next, config.inbound.clone(), config.outbound.clone());
         let reloaded = self.compare(&config, &last, &table);
 
         // Those under way still ask for the old ones, so these go only after the table.
-        let mut both = BTreeMap::clone(&parts.client_setups.load());
+        let mut both = BTreeMap::clone(&first.client_setups.load());
         both.extend(clients.iter().map(|(revision, setup)| (*revision, Arc::clone(setup))));
-        parts.client_setups.store(Arc::new(both));
-        let mut both = BTreeMap::clone(&parts.server_setups.load());
+        first.client_setups.store(Arc::new(both));
+        let mut both = BTreeMap::clone(&first.server_setups.load());
         both.insert(next, Arc::clone(&servers));
-        parts.server_setups.store(Arc::new(both));
+        first.server_setups.store(Arc::new(both));
         // The spool stays where it was opened.
         let now = InUse { data_dir: in_use.data_dir.clone(), ..InUse::of(&config, shown) };
         self.in_use.store(Arc::new(now));
-        parts.live.replace(table).await;
-        parts.client_setups.store(Arc::new(clients));
-        parts.server_setups.store(Arc::new(BTreeMap::from([(next, servers)])));
-        parts.scheduler.table_replaced();
+        self.live.replace(table).await;
+        first.client_setups.store(Arc::new(clients));
+        first.server_setups.store(Arc::new(BTreeMap::from([(next, servers)])));
+        self.scheduler.table_replaced();
         *self.lock() = Known { print: seen, failed: false };
         Ok(reloaded)
     }
 
     fn compare(&self, config: &Config, last: &Table, table: &Table) -> Reloaded {
         let mut lanes = BTreeMap::new();
-        for name in self.parts.scheduler.snapshot().lanes.into_iter().filter_map(|lane| lane.connector) {
+        for name in self.scheduler.snapshot().lanes.into_iter().filter_map(|lane| lane.connector) {
             let count: &mut usize = lanes.entry(name).or_default();
             *count = count.saturating_add(1);
         }
@@ -231,13 +255,13 @@ impl Reloader {
             changes: changes::connectors(last, table),
             served: moved.collect(),
             loosened: loosened.chain(changes::loosened_inbound(last, table)).collect(),
-            needs_restart: changes::needs_restart(&self.parts.booted, &config.in_force()),
+            needs_restart: changes::needs_restart(&self.first.booted, &config.in_force()),
             warnings: config.warnings.iter().map(ToString::to_string).collect(),
         }
     }
 
     fn refused(&self, fault: &ReloadFault) -> NotReloaded {
-        NotReloaded { generation: self.parts.live.generation(), faults: fault.list() }
+        NotReloaded { generation: self.live.generation(), faults: fault.list() }
     }
 
     fn tell_refused(&self, trigger: Trigger, refused: &NotReloaded) {
@@ -253,13 +277,13 @@ impl Reloader {
             .map(|fault| format!("not reloaded, generation {number} stays in force: {fault}"))
             .collect();
         let found = told.iter().map(|what| (what.clone(), Vec::new())).collect();
-        let fresh = self.parts.alarms.replace(AlarmKind::Reload, Clock::wall(), found);
+        let fresh = self.alarms.replace(AlarmKind::Reload, Clock::wall(), found);
         self.tell(if trigger == Trigger::Asked { &told } else { &fresh });
     }
 
     fn tell(&self, alarms: &[String]) {
         for what in alarms {
-            self.parts.journal.record(&Event::Alarm { what });
+            self.journal.record(&Event::Alarm { what });
         }
     }
 
@@ -275,8 +299,8 @@ impl Operator for Reloader {
     }
 
     fn connectors(&self) -> Connectors {
-        let (table, in_use) = (self.parts.live.table(), self.in_use.load());
-        let (lanes, alarms) = (self.parts.scheduler.snapshot().lanes, self.parts.alarms.list());
+        let (table, in_use) = (self.live.table(), self.in_use.load());
+        let (lanes, alarms) = (self.scheduler.snapshot().lanes, self.alarms.list());
         let connectors = views(&table, &in_use.words, &in_use.data_dir, Some(&lanes), &alarms);
         Connectors { generation: Some(table.generation), connectors, alarms }
     }

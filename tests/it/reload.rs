@@ -16,12 +16,14 @@ use crate::peer::site::{ANYONE, LISTENER, OPPORTUNISTIC, QUICK, Site, outbound};
 use crate::peer::source::Source;
 use crate::peer::{LONG, eventually};
 
+/// Less than the minute for which a lane is blocked.
+const SOON: Duration = Duration::from_secs(30);
 const ENCRYPTION: &str = "tls = \"forced\"\nrequire = \"encryption\"\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn queued_mail_does_not_leave_in_clear_once_tls_is_forced() {
     let site = Site::new();
-    let sink = Sink::start(Manner::clear().replying("mail", "451 4.3.0 not now")).await;
+    let sink = Sink::start(Manner::clear().greeting("421 4.3.2 not now")).await;
     let rest = |tls: &str| outbound("out", "partner.test", sink.address, tls);
     let daemon = site.start(&rest(OPPORTUNISTIC)).await;
     let messages = mix::plain("wait", 100, 1_000, "a@sender.test", "b@partner.test");
@@ -39,7 +41,7 @@ async fn queued_mail_does_not_leave_in_clear_once_tls_is_forced() {
     let then = mails(&sink);
     sink.behave(Manner::clear());
     // The lane was blocked for a minute: it is judged anew without waiting for that.
-    eventually("a judgement by the new connector", LONG, async || {
+    eventually("a judgement by the new connector", SOON, async || {
         let status = daemon.ask(&["connectors"]).await;
         let queue = daemon.ask(&["queue", "list", "--limit", "1000"]).await;
         let blocked = queue["messages"][0]["blocked"][0]["reason"].as_str().unwrap_or_default().to_owned();
