@@ -30,16 +30,16 @@ async fn queued_mail_does_not_leave_in_clear_once_tls_is_forced() {
     Source::clear(daemon.at("in"), 5).send_all(messages).await;
     daemon.deferred_any().await;
 
+    // From here on the partner would take everything, in clear.
+    sink.behave(Manner::clear());
     site.configure(&rest(ENCRYPTION));
     let answer = daemon.ask(&["reload"]).await;
     assert_eq!(answer["generation"], 2, "{answer}");
     assert_eq!(answer["changes"][0]["connector"], "out", "{answer}");
-    // From here on the partner would take everything, in clear.
     let mails = |sink: &Sink| {
         sink.read(|log| log.commands.iter().filter(|c| c.to_lowercase().starts_with("mail from")).count())
     };
     let then = mails(&sink);
-    sink.behave(Manner::clear());
     // The lane was blocked for a minute: it is judged anew without waiting for that.
     eventually("a judgement by the new connector", SOON, async || {
         let status = daemon.ask(&["connectors"]).await;
