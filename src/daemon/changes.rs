@@ -51,8 +51,7 @@ pub(super) fn handovers(old: &Table, new: &Table, lanes: &BTreeMap<Arc<str>, usi
     let mut found = Vec::new();
     for connector in old.outbound.iter().filter(|c| c.mode != Mode::Off) {
         // By who serves them now: most connectors have one answer for all their domains.
-        let mut by: BTreeMap<Option<Arc<str>>, (Option<Arc<Outbound>>, Vec<&DomainPattern>)> =
-            BTreeMap::new();
+        let mut heirs: BTreeMap<Option<Arc<str>>, Heir<'_>> = BTreeMap::new();
         for pattern in &connector.domains {
             let domain = covered(pattern);
             let served = choose(old, domain.as_ref()).is_some_and(|c| c.connector.name == connector.name);
@@ -61,9 +60,9 @@ pub(super) fn handovers(old: &Table, new: &Table, lanes: &BTreeMap<Arc<str>, usi
             }
             let now = choose(new, domain.as_ref()).map(|choice| choice.connector);
             let name = now.as_ref().map(|now| Arc::clone(&now.name));
-            by.entry(name).or_insert_with(|| (now, Vec::new())).1.push(pattern);
+            heirs.entry(name).or_insert_with(|| Heir { now, patterns: Vec::new() }).patterns.push(pattern);
         }
-        for (now, patterns) in by.into_values() {
+        for Heir { now, patterns } in heirs.into_values() {
             let moved = now.as_ref().is_none_or(|now| now.name != connector.name);
             let loosened = enforced(connector) && now.as_ref().is_some_and(|now| !enforced(now));
             if moved || loosened {
@@ -74,6 +73,12 @@ pub(super) fn handovers(old: &Table, new: &Table, lanes: &BTreeMap<Arc<str>, usi
         }
     }
     found
+}
+
+/// Who serves some of a connector's domains now; nobody, if none does.
+struct Heir<'a> {
+    now: Option<Arc<Outbound>>,
+    patterns: Vec<&'a DomainPattern>,
 }
 
 fn handover_words(
@@ -175,3 +180,119 @@ pub(super) fn needs_restart(booted: &Value, now: &Value) -> Vec<String> {
 
 /// Domains named in one sentence.
 const NAMED_MAX: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{self, Config};
+    use crate::connector::Generation;
+
+    /// A configuration of these outbound connectors, each a name, its domains, and its `tls`.
+    fn config(outbound: &[(&str, &str, &str)]) -> Config {
+        let mut text = "[server]\nname = \"gw.a.test\"\ndata_dir = \"d\"\npostmaster = \"p@a.test\"\n\
+                        [[listener]]\nname = \"in\"\naddress = \"127.0.0.1:25\"\ntls = \"off\"\n\
+                        [[inbound]]\nname = \"any\"\nfrom_domains = [\"*\"]\n\
+                        from_networks = [\"127.0.0.1\"]\ntls = \"opportunistic\"\nto_domains = [\"*\"]\n"
+            .to_owned();
+        for (name, domains, tls) in outbound {
+            let require = if *tls == "forced" { "require = \"encryption\"\n" } else { "" };
+            text += &format!(
+                "[[outbound]]\nname = \"{name}\"\ndomains = [{domains}]\nnext_hop = \"mx\"\ntls = \"{tls}\"\n{require}"
+            );
+        }
+        config::load_text(&text, Path::new("."), Path::new("f.toml")).expect("a configuration")
+    }
+
+    fn table(config: &Config) -> Table {
+        Table::new(Generation(1), config.inbound.clone(), config.outbound.clone())
+    }
+
+    #[track_caller]
+    fn check(old: &Config, new: &Config, expected: &[&str]) {
+        let lanes = BTreeMap::from([("bank".into(), 2_usize)]);
+        let found = handovers(&table(old), &table(new), &lanes);
+        let mark = |one: &Handover| if one.loosened { "LOOSER " } else { "" };
+        let lines: Vec<_> = found.iter().map(|one| format!("{}{}", mark(one), one.words)).collect();
+        assert_eq!(lines, expected);
+    }
+
+    const REST: (&str, &str, &str) = ("rest", "\"*\"", "opportunistic");
+
+    #[test]
+    fn who_serves_a_domain_now_is_said() {
+        let bank = ("bank", "\"b.test\", \"*.b.test\"", "forced");
+        let old = config(&[bank, REST]);
+        check(&old, &config(&[bank, REST]), &[]);
+        check(
+            &old,
+            &config(&[REST]),
+            &[
+                "LOOSER b.test, *.b.test: was served by bank (forced), now served by rest (opportunistic); 2 lanes \
+               with queued mail are judged anew",
+            ],
+        );
+        check(
+            &old,
+            &config(&[("bank", "\"b.test\"", "forced"), ("other", "\"*.b.test\"", "forced"), REST]),
+            &[
+                "*.b.test: was served by bank (forced), now served by other (forced); 2 lanes with queued mail are \
+               judged anew",
+            ],
+        );
+        check(&config(&[REST]), &old, &[]);
+        let gone = config(&[bank, ("to-us", "\"a.test\"", "opportunistic")]);
+        check(
+            &old,
+            &gone,
+            &["*: was served by rest (opportunistic), no outbound connector serves it now: its mail waits"],
+        );
+        let mut audit = config(&[bank, REST]);
+        audit.outbound[0].mode = Mode::Audit;
+        let words = "b.test, *.b.test: was served by bank (forced), now served by bank (forced, mode audit); 2 \
+                     lanes with queued mail are judged anew";
+        check(&old, &audit, &[&format!("LOOSER {words}")]);
+        let mut off = config(&[bank, REST]);
+        off.outbound[0].mode = Mode::Off;
+        check(
+            &old,
+            &off,
+            &[
+                "LOOSER b.test, *.b.test: was served by bank (forced), now served by rest (opportunistic); 2 lanes \
+               with queued mail are judged anew",
+            ],
+        );
+    }
+
+    #[test]
+    fn connectors_are_compared_by_name_and_revision() {
+        let old = config(&[("a", "\"a.test\"", "forced"), ("b", "\"b.test\"", "forced")]);
+        let new = config(&[("a", "\"a.test\"", "opportunistic"), ("c", "\"b.test\"", "forced")]);
+        let found = connectors(&table(&old), &table(&new));
+        let lines: Vec<_> = found.iter().map(|one| format!("{} {:?}", one.connector, one.change)).collect();
+        assert_eq!(lines, ["b Removed", "a Changed", "c Added"]);
+    }
+
+    #[test]
+    fn what_cannot_change_at_run_time_is_named() {
+        let old = config(&[REST]).in_force();
+        let mut new = old.clone();
+        assert_eq!(needs_restart(&old, &new), Vec::<String>::new());
+        new["server"]["name"] = "other.test".into();
+        new["listener"][0]["tls"] = "starttls".into();
+        new["log"]["level"] = "debug".into();
+        let expected = [
+            "[server] name has changed, which needs a restart",
+            "[log] level has changed, which needs a restart",
+            "tls of listener in has changed, which needs a restart",
+        ];
+        assert_eq!(needs_restart(&old, &new), expected);
+        new["listener"][0]["name"] = "out".into();
+        let listeners = [
+            "listener out is new, which needs a restart",
+            "listener in is gone, which needs a restart; it goes on as it was",
+        ];
+        assert_eq!(needs_restart(&old, &new).get(2..), Some(&listeners.map(str::to_owned)[..]));
+    }
+}
