@@ -28,4 +28,7 @@ mod relay;
 mod routes;
 mod style;
 mod tls_inbound;
+mod tls_inbound_matrix;
 mod tls_matrix;
+mod tls_outbound;
+mod tls_page;
