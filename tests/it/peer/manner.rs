@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 pub(crate) struct Manner {
     pub(crate) greeting: String,
     pub(crate) tls: SinkTls,
-    /// Replies to commands that begin so (upper or lower case), the first that fits; others are
-    /// taken. A reply of 421 closes, and `close` closes without one.
+    /// Replies to commands that begin so (upper or lower case; behind `tls:` only where the session
+    /// is sealed), the first that fits; others are taken. A reply of 421 closes, and `close` closes without one.
     pub(crate) replies: Vec<(String, String)>,
     pub(crate) end: End,
 }
@@ -27,6 +27,12 @@ pub(crate) enum SinkTls {
     Garbage,
     /// 220, and then the connection ends.
     Closes,
+    /// 220, and these octets in answer to the ClientHello; then the connection ends.
+    Answers(&'static [u8]),
+    /// 220, and the connection is reset when the ClientHello comes.
+    Resets,
+    /// 220, and nothing any more.
+    Stalls,
     /// 220 with a reply behind it in clear, as someone in the middle would plant it; TLS then.
     Injects(Arc<ServerConfig>),
     /// It works.

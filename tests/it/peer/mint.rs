@@ -8,16 +8,20 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+
+use super::workshop::WeakKey;
 
 /// A certificate authority.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) pem: String,
-    key_pem: String,
+    pub(crate) key_pem: String,
 }
 
 /// A certificate with its key, as PEM.
@@ -44,14 +48,31 @@ pub(crate) enum Kind {
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name = named(name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate().unwrap();
+        let (params, key) = (authority_params(name), KeyPair::generate().unwrap());
         let pem = params.self_signed(&key).unwrap().pem();
         let key_pem = key.serialize_pem();
         Self { issuer: Issuer::new(params, key), pem, key_pem }
+    }
+
+    /// An intermediate authority below this one, with something changed about it.
+    pub(crate) fn below(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let (mut params, key) = (authority_params(name), KeyPair::generate().unwrap());
+        change(&mut params);
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let key_pem = key.serialize_pem();
+        Self { issuer: Issuer::new(params, key), pem, key_pem }
+    }
+
+    /// A good certificate with a key of its own kind, and something changed about it.
+    pub(crate) fn made(
+        &self,
+        names: &[&str],
+        key: &KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Pair {
+        let mut params = params(names, Kind::Good);
+        change(&mut params);
+        Pair { chain: params.signed_by(key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
     }
 
     /// A certificate for DNS names and addresses.
@@ -79,7 +100,9 @@ impl Authority {
             .unwrap()
             .with_root_certificates(self.roots());
         Arc::new(match own {
-            Some(pair) => builder.with_client_auth_cert(pair.chain_der(), pair.key_der()).unwrap(),
+            Some(pair) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair.certified())))
+            }
             None => builder.with_no_client_auth(),
         })
     }
@@ -110,9 +133,36 @@ impl Pair {
         &self,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Arc<ServerConfig> {
-        let builder =
-            ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions).unwrap();
-        Arc::new(builder.with_no_client_auth().with_single_cert(self.chain_der(), self.key_der()).unwrap())
+        self.server_with(provider(), versions)
+    }
+
+    /// A server whose key exchange is limited to these groups.
+    pub(crate) fn server_agreeing(&self, groups: &[&'static dyn SupportedKxGroup]) -> Arc<ServerConfig> {
+        let limited = CryptoProvider { kx_groups: groups.to_vec(), ..aws_lc_rs::default_provider() };
+        self.server_with(Arc::new(limited), rustls::ALL_VERSIONS)
+    }
+
+    fn server_with(
+        &self,
+        provider: Arc<CryptoProvider>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+        let shown = SingleCertAndKey::from(self.certified());
+        Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(shown)))
+    }
+
+    /// For rustls, unchecked: a bad certificate has to be shown too.
+    pub(crate) fn certified(&self) -> CertifiedKey {
+        let key = aws_lc_rs::sign::any_supported_type(&self.key_der())
+            .unwrap_or_else(|_| Arc::new(WeakKey::new(&self.key)));
+        CertifiedKey::new(self.chain_der(), key)
+    }
+
+    /// The same with other certificates behind it, as they stand.
+    pub(crate) fn followed_by(mut self, more: &[&Authority]) -> Self {
+        more.iter().for_each(|authority| self.chain.push_str(&authority.pem));
+        self
     }
 
     /// Writes `ID.crt` and `ID.key`, the key for its owner alone.
@@ -124,7 +174,7 @@ impl Pair {
         (chain, key)
     }
 
-    fn chain_der(&self) -> Vec<CertificateDer<'static>> {
+    pub(crate) fn chain_der(&self) -> Vec<CertificateDer<'static>> {
         CertificateDer::pem_slice_iter(self.chain.as_bytes()).collect::<Result<_, _>>().unwrap()
     }
 
@@ -133,9 +183,18 @@ impl Pair {
     }
 }
 
-fn params(names: &[&str], kind: Kind) -> CertificateParams {
+fn authority_params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name = named(names[0]);
+    params.distinguished_name = named(name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+/// What a good certificate for these names says, before anything is made wrong with it.
+pub(crate) fn params(names: &[&str], kind: Kind) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name = named(names.first().copied().unwrap_or("nameless"));
     params.subject_alt_names = names
         .iter()
         .map(|name| match name.parse::<IpAddr>() {
@@ -161,12 +220,12 @@ fn params(names: &[&str], kind: Kind) -> CertificateParams {
     params
 }
 
-fn named(name: &str) -> DistinguishedName {
+pub(crate) fn named(name: &str) -> DistinguishedName {
     let mut dn = DistinguishedName::new();
     dn.push(DnType::CommonName, name);
     dn
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
 }

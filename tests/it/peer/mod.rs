@@ -1,6 +1,7 @@
 //! The other ends: partners, clients, name servers and certificate authorities that behave as a test
 //! needs them to. Nothing here knows the library: it sees what a real peer would see.
 
+pub(crate) mod behaviour;
 pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod dns;
@@ -12,6 +13,7 @@ pub(crate) mod sink;
 pub(crate) mod site;
 pub(crate) mod source;
 pub(crate) mod tools;
+pub(crate) mod workshop;
 
 use std::time::Duration;
 

@@ -36,6 +36,8 @@ pub(crate) struct Log {
     pub(crate) broken: Vec<u8>,
     /// Handshakes that were completed.
     pub(crate) handshakes: usize,
+    /// Version and group of the last one.
+    pub(crate) agreed: Option<(rustls::ProtocolVersion, rustls::NamedGroup)>,
     /// Sessions that are over.
     pub(crate) ended: usize,
     /// Every command line, sealed or not.
@@ -170,6 +172,22 @@ async fn converse(mut stream: TcpStream, manner: Manner, shared: &Shared) -> std
             stream.write_all(b"220 go ahead\r\n").await?;
             return stream.shutdown().await;
         }
+        SinkTls::Answers(octets) => {
+            stream.write_all(b"220 go ahead\r\n").await?;
+            hello(&mut stream, shared).await?;
+            stream.write_all(octets).await?;
+            stream.shutdown().await?;
+            return drain(stream, shared).await;
+        }
+        SinkTls::Resets => {
+            stream.write_all(b"220 go ahead\r\n").await?;
+            hello(&mut stream, shared).await?;
+            return stream.set_zero_linger();
+        }
+        SinkTls::Stalls => {
+            stream.write_all(b"220 go ahead\r\n").await?;
+            return drain(stream, shared).await;
+        }
         SinkTls::Injects(server) => {
             stream.write_all(b"220 go ahead\r\n250 2.0.0 planted\r\n").await?;
             server
@@ -180,7 +198,11 @@ async fn converse(mut stream: TcpStream, manner: Manner, shared: &Shared) -> std
         }
     };
     let mut sealed = TlsAcceptor::from(Arc::clone(server)).accept(stream).await?;
-    shared.note(|log| log.handshakes += 1);
+    let (version, group) = agreed(sealed.get_ref().1);
+    shared.note(|log| {
+        log.handshakes += 1;
+        log.agreed = Some((version, group));
+    });
     let certificate = sealed.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let certificate = certificate.map(|der| der.to_vec());
     let mut talk = Talk::new(&mut sealed, &manner, shared);
@@ -188,6 +210,20 @@ async fn converse(mut stream: TcpStream, manner: Manner, shared: &Shared) -> std
     talk.certificate = certificate;
     talk.run().await?;
     sealed.shutdown().await
+}
+
+/// The version and the key exchange group of a handshake.
+fn agreed(state: &rustls::CommonState) -> (rustls::ProtocolVersion, rustls::NamedGroup) {
+    let group = state.negotiated_key_exchange_group().unwrap().name();
+    (state.protocol_version().unwrap(), group)
+}
+
+/// Reads what comes first after the 220.
+async fn hello(stream: &mut TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let mut first = Vec::with_capacity(16 << 10);
+    stream.read_buf(&mut first).await?;
+    shared.note(|log| log.broken.extend_from_slice(&first));
+    Ok(())
 }
 
 /// Keeps what a peer sends where there is no handshake: nothing of it may be mail.
@@ -261,7 +297,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
     /// The reply that the sink's manner, as it is now, has for a command.
     fn planned(&self, lower: &str) -> Option<String> {
         let manner = self.shared.manner.lock().unwrap();
-        manner.replies.iter().find(|(c, _)| lower.starts_with(c)).map(|(_, reply)| reply.clone())
+        let fits = |c: &str| match c.strip_prefix("tls:") {
+            Some(c) => self.sealed && lower.starts_with(c),
+            None => lower.starts_with(c),
+        };
+        manner.replies.iter().find(|(c, _)| fits(c)).map(|(_, reply)| reply.clone())
     }
 
     fn usual(&mut self, line: &str, lower: &str) -> String {
