@@ -22,6 +22,8 @@ pub struct Reloaded {
     pub generation: Generation,
     /// The connectors that are not as they were.
     pub changes: Vec<Change>,
+    /// Our certificates that are not as they were, each in a sentence.
+    pub certificates: Vec<String>,
     /// The domains that another connector serves now, their queued mail included.
     pub served: Vec<String>,
     /// Domains for which TLS was enforced and is not any more; each is an alarm.
