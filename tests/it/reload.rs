@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::peer::client::Client;
-use crate::peer::daemon::{Daemon, NAME};
+use crate::peer::daemon::{Daemon, NAME, PROGRAM};
 use crate::peer::mint::{Authority, Kind, Pair};
 use crate::peer::mix;
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{ANYONE, LISTENER, OPPORTUNISTIC, QUICK, Site, outbound};
 use crate::peer::source::Source;
-use crate::peer::{LONG, eventually};
+use crate::peer::{LONG, eventually, within};
 
 /// Less than the minute for which a lane is blocked.
 const SOON: Duration = Duration::from_secs(30);
@@ -221,6 +221,28 @@ async fn a_renewed_certificate_is_shown_after_a_signal_and_after_a_change() {
     let reply =
         before.transact(&mix::plain("old", 1, 10, "a@sender.test", "b@partner.test")[0]).await.unwrap();
     assert_eq!(reply.code, 250, "{}", reply.text);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_manager_is_told_of_a_reload() {
+    let (site, _sink, rest) = whole().await;
+    let path = site.home.path().join("notify");
+    let manager = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let told = async || {
+        let mut text = vec![0; 512];
+        let length = within("a notification", LONG, manager.recv(&mut text)).await.unwrap();
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    site.configure(&rest);
+    let mut command = std::process::Command::new(PROGRAM);
+    command.env("NOTIFY_SOCKET", &path);
+    let daemon = Daemon::start_by(&site.home, command).await;
+    assert_eq!(told().await.trim(), "READY=1");
+    daemon.signal("HUP");
+    let reloading = told().await;
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading:?}");
+    assert_eq!(told().await.trim(), "READY=1");
     daemon.stop().await;
 }
 
