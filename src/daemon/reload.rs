@@ -248,7 +248,7 @@ impl Reloader {
             *count = count.saturating_add(1);
         }
         let handovers = changes::handovers(last, table, &lanes);
-        let moved = handovers.iter().filter(|one| one.moved).map(|one| one.words.clone());
+        let moved = handovers.iter().filter(|one| !one.loosened).map(|one| one.words.clone());
         let loosened = handovers.iter().filter(|one| one.loosened).map(|one| one.words.clone());
         Reloaded {
             generation: table.generation,
