@@ -7,9 +7,11 @@ mod control;
 mod explain;
 mod lab;
 mod print;
+mod probe;
 mod queue;
 mod reload;
 mod run;
+mod validate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +34,10 @@ enum Verb {
     Check(check::CheckArgs),
     /// Say which connector would decide, and how, without a network.
     Explain(explain::ExplainArgs),
+    /// Try every host of an outbound connector, without sending mail.
+    Validate(validate::ValidateArgs),
+    /// Say whether domains or hosts could be forced today; needs no configuration.
+    Probe(probe::ProbeArgs),
     /// See and change the queue of the running relay.
     Queue(queue::QueueArgs),
     /// Have the running relay put in force what its files say now.
@@ -58,6 +64,8 @@ impl Command {
             Verb::Run(args) => run::run(&args),
             Verb::Check(args) => check::check(&args),
             Verb::Explain(args) => explain::explain(&args),
+            Verb::Validate(args) => validate::validate(&args),
+            Verb::Probe(args) => probe::probe(&args),
             Verb::Queue(args) => queue::queue(args),
             Verb::Reload(args) => reload::reload(&args),
             Verb::Connectors(args) => connectors::connectors(&args),

@@ -3,6 +3,7 @@
 mod changes;
 mod connectors;
 mod expiry;
+mod prove;
 mod reload;
 mod setups;
 mod watch;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use connectors::from_file as connectors_from_file;
+pub use prove::{prove, prove_with, within};
 pub use reload::Reloader;
 
 use crate::admin::{Control, ControlFault, ControlSocket, NotReloaded, Operator, Reloaded};

@@ -55,13 +55,11 @@ fn wants_certificate(connector: &Inbound) -> bool {
 }
 
 pub(super) fn clients(config: &Config) -> Result<BTreeMap<Revision, Arc<ClientSetup>>, StartFault> {
-    let system = [TrustId::system()];
     config
         .outbound
         .iter()
         .map(|connector| {
-            let trust = connector.forced().map_or(&system[..], |forced| forced.trust());
-            let settings = client_settings(config, connector, trust);
+            let settings = client(config, connector);
             ClientSetup::new(settings).map(|setup| (connector.revision, Arc::new(setup))).map_err(|fault| {
                 StartFault::Tls { what: format!("outbound connector {}", connector.name), fault }
             })
@@ -69,7 +67,9 @@ pub(super) fn clients(config: &Config) -> Result<BTreeMap<Revision, Arc<ClientSe
         .collect()
 }
 
-fn client_settings(config: &Config, connector: &Outbound, trust: &[TrustId]) -> ClientSettings {
+pub(super) fn client(config: &Config, connector: &Outbound) -> ClientSettings {
+    let system = [TrustId::system()];
+    let trust = connector.forced().map_or(&system[..], |forced| forced.trust());
     let sets: Vec<(TrustId, Arc<TrustSet>)> =
         trust.iter().filter_map(|id| config.trust.get(id).map(|set| (id.clone(), Arc::clone(set)))).collect();
     let identity = connector.client_certificate.as_deref().and_then(|id| config.identities.get(id)).cloned();

@@ -12,7 +12,9 @@ mod pool;
 mod result;
 mod seek;
 pub mod settings;
+mod validate;
 
+pub use self::validate::Seen;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;

@@ -1,0 +1,228 @@
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::print::{say, say_json};
+use super::validate::{host_json, hosts_table, runtime};
+use super::{EXIT_NO, EXIT_OS, Failure};
+use crate::connector::{
+    ChainVerdict, DomainPattern, Forced, Handshake, KeyExchange, Mode, NextHop, OnFailure,
+    OnHandshakeFailure, Outbound, OutboundTls, PeerName, Require, Retry, Revision, SmartHost, SmartHostName,
+    Sni, TlsVersion, TrustId, first_match,
+};
+use crate::daemon;
+use crate::deliver::{Seen, settings::Settings};
+use crate::mail::Domain;
+use crate::resolver::settings::Settings as Asking;
+use crate::tls::{ClientSettings, TrustSet};
+
+/// What `probe` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct ProbeArgs {
+    /// Domains (their mail exchangers are tried), HOST:PORT or [ADDRESS]:PORT.
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
+    /// The port of mail exchangers.
+    #[arg(long, default_value_t = 25)]
+    port: u16,
+    /// A DNS server to ask instead of the system's.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    dns: Option<SocketAddr>,
+    /// Trust anchors instead of the system's (PEM).
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// Our name in EHLO.
+    #[arg(long, default_value = "localhost.localdomain")]
+    name: String,
+    /// How long each step may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    timeout: u64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Says of each target whether it could be forced today, and prints the connector to paste.
+pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
+    let no = |fault: &dyn std::fmt::Display| Failure::new(EXIT_NO, fault.to_string());
+    let name = Domain::parse(&args.name).map_err(|fault| no(&format!("--name: {fault}")))?;
+    let (id, set) = match &args.trust {
+        None => (TrustId::system(), TrustSet::system()),
+        Some(file) => (TrustId("own".into()), TrustSet::load(file)),
+    };
+    let trust = (id, Arc::new(set.map_err(|fault| no(&fault))?));
+    let runtime = runtime()?;
+    let mut answers = Vec::new();
+    let mut all_good = true;
+    for target in &args.targets {
+        let (connector, domain) = connector(target, args.port, &trust.0).map_err(|fault| no(&fault))?;
+        let tls = ClientSettings {
+            judged: false,
+            min_version: TlsVersion::V12,
+            key_exchange: KeyExchange::Any,
+            trust: vec![trust.clone()],
+            identity: None,
+        };
+        let asking =
+            Asking { servers: args.dns.into_iter().collect(), timeout: Duration::from_secs(5), attempts: 2 };
+        let proved = daemon::prove_with(connector, tls, settings(&name, args), &asking, domain.as_ref());
+        let proved = runtime.block_on(proved).map_err(|fault| Failure::new(EXIT_OS, fault))?;
+        let (seen, trouble) = match proved {
+            Ok(seen) => (seen, None),
+            Err(trouble) => (Vec::new(), Some(trouble.reason)),
+        };
+        let advice = advise(target, domain.as_ref(), &seen, trouble.as_deref(), &trust.0);
+        all_good &= advice.forced;
+        if args.json {
+            let hosts: Vec<_> = seen.iter().map(host_json).collect();
+            answers.push(json!({
+                "target": target, "could_be_forced": advice.forced, "verdict": advice.sentence,
+                "connector": advice.paste, "hosts": hosts,
+            }));
+        } else {
+            say(&format!("{target}: {}", advice.sentence));
+            if !seen.is_empty() {
+                say(&hosts_table(&seen));
+            }
+            say(&format!("\n{}", advice.paste));
+        }
+    }
+    if args.json {
+        say_json(&answers);
+    }
+    Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
+}
+
+fn settings(name: &Domain, args: &ProbeArgs) -> Settings {
+    Settings {
+        name: name.clone(),
+        timeouts: daemon::within(Duration::from_secs(args.timeout.max(1))),
+        addresses_max: 32,
+        messages_per_connection_max: 1,
+        recipients_per_transaction_max: 1,
+        idle: Duration::ZERO,
+    }
+}
+
+/// A connector in audit, so that the handshake is completed and told whatever it shows.
+fn connector(target: &str, port: u16, trust: &TrustId) -> Result<(Outbound, Option<Domain>), String> {
+    let bad =
+        |fault: &dyn std::fmt::Display| format!("{target:?} is no domain, host:port or address: {fault}");
+    let host = |name: SmartHostName, port: u16| NextHop::SmartHosts(vec![SmartHost { name, port }]);
+    let bare = target.trim_start_matches('[').trim_end_matches(']');
+    let (next_hop, domain) = if let Ok(address) = target.parse::<SocketAddr>() {
+        (host(SmartHostName::Ip(address.ip()), address.port()), None)
+    } else if let Ok(ip) = bare.parse::<IpAddr>() {
+        (host(SmartHostName::Ip(ip), port), None)
+    } else if let Some((name, written)) = target.rsplit_once(':') {
+        let written = written.parse().map_err(|fault| bad(&fault))?;
+        if let Ok(ip) = name.trim_start_matches('[').trim_end_matches(']').parse() {
+            (host(SmartHostName::Ip(ip), written), None)
+        } else {
+            let name = Domain::parse(name).map_err(|fault| bad(&fault))?;
+            (host(SmartHostName::Name(name.clone()), written), Some(name))
+        }
+    } else {
+        (NextHop::Mx { port }, Some(Domain::parse(target).map_err(|fault| bad(&fault))?))
+    };
+    let connector = Outbound {
+        name: "probe".into(),
+        domains: vec![DomainPattern::Any],
+        cost: 1,
+        next_hop,
+        tls: OutboundTls::Forced(Forced::new(Require::Identity {
+            trust: vec![trust.clone()],
+            names: Vec::new(),
+        })),
+        mode: Mode::Audit,
+        handshake: Handshake::StartTls,
+        sni: Sni::Host,
+        source_addresses: Vec::new(),
+        ehlo_name: None,
+        remember_tls: false,
+        client_certificate: None,
+        on_handshake_failure: OnHandshakeFailure::Defer,
+        on_failure: OnFailure::Defer,
+        retry: Retry {
+            waits: vec![Duration::from_secs(60)],
+            expire: Duration::from_secs(60),
+            delay_dsn: None,
+        },
+        connections: 1,
+        revision: Revision::default(),
+    };
+    Ok((connector, domain))
+}
+
+struct Advice {
+    /// With an identity, today.
+    forced: bool,
+    sentence: String,
+    paste: String,
+}
+
+/// What the hosts allow to be demanded.
+fn advise(
+    target: &str,
+    domain: Option<&Domain>,
+    seen: &[Seen],
+    trouble: Option<&str>,
+    trust: &TrustId,
+) -> Advice {
+    if let Some(trouble) = trouble {
+        return Advice {
+            forced: false,
+            sentence: format!("no host to try: {trouble}"),
+            paste: "# nothing to paste: no host answered for it\n".to_owned(),
+        };
+    }
+    let names: Vec<String> = seen.iter().filter_map(|host| identity(host, domain, trust)).collect();
+    let reason = |host: &&Seen| identity(host, domain, trust).is_none();
+    let (forced, sentence, demands) = if let Some(host) = seen.iter().find(reason) {
+        let others = format!("{} of {} addresses would do", names.len(), seen.len());
+        (
+            false,
+            format!("can't be forced today: {others}; {}: {}", host.host, host.reason),
+            "tls = \"opportunistic\"\n".to_owned(),
+        )
+    } else {
+        let mut names = names;
+        names.sort();
+        names.dedup();
+        let trust =
+            if *trust == TrustId::system() { String::new() } else { format!("trust = [\"{trust}\"]\n") };
+        let list = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+        (
+            true,
+            "could be forced with an identity today".to_owned(),
+            format!("tls = \"forced\"\npeer_names = [{list}]\n{trust}"),
+        )
+    };
+    let (domains, next_hop) = match domain {
+        Some(domain) if !target.contains(':') => (domain.to_string(), "\"mx\"".to_owned()),
+        Some(_) | None => ("partner.example".to_owned(), format!("[\"{target}\"]")),
+    };
+    let id: String = target.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let paste = format!(
+        "[[outbound]]\nname = \"{}-out\"\ndomains = [\"{domains}\"]\nnext_hop = {next_hop}\n{demands}",
+        id.trim_matches('-')
+    );
+    Advice { forced, sentence, paste }
+}
+
+/// The name to demand of a host: the one that its certificate presents, if its chain is trusted.
+fn identity(seen: &Seen, domain: Option<&Domain>, trust: &TrustId) -> Option<String> {
+    let facts = seen.decision.as_ref()?.tls.as_ref()?;
+    let certificate = facts.certificate().filter(|certificate| certificate.proved)?;
+    if certificate.chain_to(std::slice::from_ref(trust)) != ChainVerdict::Trusted {
+        return None;
+    }
+    let presents =
+        |name: &Domain| first_match(&[PeerName::Exact(name.clone())], &certificate.names).is_some();
+    let own = [domain, seen.name.as_ref()].into_iter().flatten().find(|name| presents(name));
+    own.map(ToString::to_string)
+}
