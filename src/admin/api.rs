@@ -8,7 +8,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
+use super::alarms::Alarms;
+use super::operator::{Connectors, Operator, Reloaded};
 use super::view::{Acted, ListQuery, QueueList, QueueView, RetryRequest, Status};
+use crate::connector::Generation;
 use crate::mail::QueueId;
 use crate::scheduler::{LaneView, Scheduler};
 use crate::spool::{LaneKey, QueuedMessage, Removal, Spool, SpoolFault};
@@ -22,9 +25,13 @@ pub struct Control {
     pub scheduler: Arc<Scheduler>,
     /// Where mail comes in.
     pub listening: Arc<[(String, SocketAddr)]>,
+    /// What an operator must see to.
+    pub alarms: Arc<Alarms>,
+    /// The daemon itself.
+    pub operator: Arc<dyn Operator>,
 }
 
-/// A refusal: a status and one sentence.
+/// A refusal: a status and one sentence, or one for each mistake.
 struct Refusal(StatusCode, String);
 
 impl Control {
@@ -35,6 +42,8 @@ impl Control {
             .route("/queue", get(list))
             .route("/queue/retry", post(retry))
             .route("/queue/{id}", get(show).delete(remove))
+            .route("/reload", post(reload))
+            .route("/connectors", get(connectors))
             .with_state(self)
     }
 
@@ -63,7 +72,20 @@ async fn status(State(control): State<Control>) -> Result<Json<Status>, Refusal>
         listening: control.listening.to_vec(),
         queue,
         lanes: control.scheduler.snapshot().lanes,
+        alarms: control.alarms.list(),
     }))
+}
+
+async fn reload(State(control): State<Control>) -> Result<Json<Reloaded>, Refusal> {
+    control.operator.reload().await.map(Json).map_err(|not| {
+        let (Generation(number), faults) = (not.generation, not.faults.join("\n"));
+        let text = format!("nothing has changed, generation {number} stays in force\n{faults}");
+        Refusal(StatusCode::UNPROCESSABLE_ENTITY, text)
+    })
+}
+
+async fn connectors(State(control): State<Control>) -> Json<Connectors> {
+    Json(control.operator.connectors())
 }
 
 async fn list(

@@ -1,10 +1,17 @@
 //! What an operator may see and do in the running daemon: a read model and the control socket.
 //! It decides nothing, and changes the queue only through the spool and the scheduler.
 
+mod alarms;
 mod api;
+mod operator;
 mod serve;
 mod view;
 
+pub use alarms::{Alarm, AlarmKind, Alarms};
 pub use api::Control;
+pub use operator::{
+    Change, ChangeKind, ConnectorView, Connectors, Direction, LanesView, NotReloaded, Operator, Reloaded,
+    Validated,
+};
 pub use serve::{ControlFault, ControlSocket};
 pub use view::{Acted, ListQuery, QueueList, QueueView, RetryRequest, Status};

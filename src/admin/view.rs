@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::alarms::Alarm;
 use crate::mail::QueueId;
 use crate::scheduler::LaneView;
 use crate::spool::{QueuedMessage, Removal, Stats};
@@ -15,6 +16,8 @@ pub struct Status {
     pub queue: Stats,
     /// The lanes that hold something or are blocked.
     pub lanes: Vec<LaneView>,
+    /// What an operator must see to, for as long as it lasts.
+    pub alarms: Vec<Alarm>,
 }
 
 /// The query of `GET /queue`.

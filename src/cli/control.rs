@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
-use super::{EXIT_NO, EXIT_OS, EXIT_UNAVAILABLE, Failure};
+use super::{EXIT_CONFIG, EXIT_NO, EXIT_OS, EXIT_UNAVAILABLE, Failure};
 
 /// Asks the running daemon over its control socket.
 pub(super) fn ask(socket: &Path, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
@@ -49,7 +49,14 @@ async fn exchange(
         return Ok(value);
     }
     let reason = value.get("error").and_then(Value::as_str).unwrap_or("the daemon refused").to_owned();
-    let exit = if status == StatusCode::SERVICE_UNAVAILABLE { EXIT_UNAVAILABLE } else { EXIT_NO };
+    let exit = if status == StatusCode::SERVICE_UNAVAILABLE {
+        EXIT_UNAVAILABLE
+    } else if status == StatusCode::UNPROCESSABLE_ENTITY {
+        // The files have mistakes: what a start would end with.
+        EXIT_CONFIG
+    } else {
+        EXIT_NO
+    };
     Err(Failure::new(exit, reason))
 }
 

@@ -2,11 +2,13 @@
 //! the running daemon, prints, and says how it went by its exit code.
 
 mod check;
+mod connectors;
 mod control;
 mod explain;
 mod lab;
 mod print;
 mod queue;
+mod reload;
 mod run;
 
 use std::path::PathBuf;
@@ -32,6 +34,10 @@ enum Verb {
     Explain(explain::ExplainArgs),
     /// See and change the queue of the running relay.
     Queue(queue::QueueArgs),
+    /// Have the running relay put in force what its files say now.
+    Reload(queue::DaemonArgs),
+    /// Show the connectors in force, what they demand, and what an operator must see to.
+    Connectors(queue::DaemonArgs),
     /// Run a gateway with good and bad partners on loopback, send real mail, and show what became of it.
     Lab(lab::LabArgs),
 }
@@ -53,6 +59,8 @@ impl Command {
             Verb::Check(args) => check::check(&args),
             Verb::Explain(args) => explain::explain(&args),
             Verb::Queue(args) => queue::queue(args),
+            Verb::Reload(args) => reload::reload(&args),
+            Verb::Connectors(args) => connectors::connectors(&args),
             Verb::Lab(args) => lab::lab(args),
         };
         match done {

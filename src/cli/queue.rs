@@ -59,15 +59,15 @@ enum Action {
 }
 
 #[derive(Debug, clap::Args)]
-struct DaemonArgs {
+pub(super) struct DaemonArgs {
     #[command(flatten)]
-    config: ConfigArg,
+    pub(super) config: ConfigArg,
     /// The control socket, instead of the one the configuration says.
     #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
+    pub(super) socket: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Asks the running daemon about its queue.
@@ -106,7 +106,7 @@ fn plain(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
-fn socket(daemon: &DaemonArgs) -> Result<PathBuf, Failure> {
+pub(super) fn socket(daemon: &DaemonArgs) -> Result<PathBuf, Failure> {
     if let Some(path) = &daemon.socket {
         return Ok(path.clone());
     }

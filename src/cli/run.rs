@@ -6,10 +6,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::print::{complain, say};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_IO, EXIT_OS, EXIT_TEMPORARY, Failure};
+use crate::admin::Operator as _;
 use crate::config::{self, Config, LogFormat, LogSettings};
 use crate::daemon::{self, Running, StartFault};
 
-/// Runs the relay until SIGTERM or SIGINT.
+/// Runs the relay until SIGTERM or SIGINT; SIGHUP reloads.
 pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config)
         .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
@@ -49,7 +50,9 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
         tokio::select! {
             _ = terminate.recv() => break ExitCode::SUCCESS,
             _ = interrupt.recv() => break ExitCode::SUCCESS,
-            _ = hangup.recv() => tracing::warn!("SIGHUP: the configuration is read at the start only; restart to change it"),
+            // By itself: a reload waits for transactions in clear, and SIGTERM waits for nothing. What
+            // came of it is in the log.
+            _ = hangup.recv() => drop(tokio::spawn(running.reloader().reload())),
             fault = &mut broken => {
                 complain(&format!("{fault}; ending, so that a supervisor starts over from what is on disk"));
                 tracing::error!(%fault, "the spool has stopped");

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
+use super::demands::{self, ForcedKeys};
 use super::fault::Report;
 use super::known::{Known, Revisions};
 use super::outbound;
-use super::schema::{self, List, Text};
+use super::schema::{self, List, Number, Text};
 use super::{units, view};
 use crate::connector::{
-    DomainPattern, Forced, Inbound, InboundLimits, InboundTls, Mode, Onward, Outbound, PeerName, Require,
-    Reveal, Revision, TlsVersion, TrustId,
+    DomainPattern, Forced, Inbound, InboundLimits, InboundTls, Mode, Onward, Outbound, Require, Reveal,
+    Revision, TrustId,
 };
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::mail::Mailbox;
@@ -24,22 +25,6 @@ pub(super) struct Connectors {
     pub(super) outbound: Vec<Outbound>,
     /// Every pattern of an outbound connector, of faulty ones too.
     pub(super) served: Vec<DomainPattern>,
-}
-
-/// The keys about forced TLS, which both kinds have.
-pub(super) struct ForcedKeys<'a> {
-    pub(super) tls: &'a Text,
-    pub(super) require: &'a Option<Text>,
-    pub(super) peer_names: &'a Option<List>,
-    pub(super) trust: &'a Option<List>,
-    pub(super) min_version: &'a Option<Text>,
-}
-
-#[derive(Clone, Copy)]
-enum Level {
-    Identity,
-    Chain,
-    Encryption,
 }
 
 pub(super) fn check(
@@ -66,7 +51,9 @@ pub(super) fn check(
         }
         let (patterns, connector) = outbound::one(entry, &defaults, known, report);
         outbound::tie(entry.get_ref(), &patterns, &mut ties, report);
-        served.extend(patterns.into_iter().map(|(pattern, _)| pattern));
+        if connector.as_ref().is_none_or(|connector| connector.mode != Mode::Off) {
+            served.extend(patterns.into_iter().map(|(pattern, _)| pattern));
+        }
         outbound.extend(connector.map(|connector| outbound::revised(connector, revisions)));
     }
     warn_none(file, report);
@@ -99,15 +86,17 @@ fn one_inbound(
         );
     }
     let to_domains = entry.to_domains.as_ref().map_or_else(Vec::new, |list| bare(report.patterns(list)));
+    let mode = inbound_mode(entry, tls.as_ref(), !from_networks.is_empty(), report);
+    let limits = inbound_limits(entry, report);
     let mut connector = Inbound {
         name: Arc::from(name?.get_ref().as_str()),
         from_domains: from_domains?,
         from_networks: from_networks.into_iter().map(|(network, _)| network).collect(),
         tls: tls?,
-        mode: Mode::Enforce,
-        onward: Onward::Any,
-        reveal: Reveal::Full,
-        limits: InboundLimits::default(),
+        mode,
+        onward: demands::word(&entry.onward, "onward", ONWARD, report).unwrap_or_default(),
+        reveal: demands::word(&entry.reveal, "reveal", REVEAL, report).unwrap_or_default(),
+        limits,
         to_domains,
         revision: Revision::default(),
     };
@@ -130,19 +119,27 @@ fn inbound_tls(
         peer_names: &entry.peer_names,
         trust: &entry.trust,
         min_version: &entry.min_version,
+        key_exchange: &entry.key_exchange,
+        pins: &entry.pins,
+        organisation: &entry.organisation,
+        common_name: &entry.common_name,
+        issuer: &entry.issuer,
+        allow_cn: &entry.allow_cn,
+        revocation: &entry.revocation,
+        accept_purpose: &entry.accept_purpose,
     };
     match is_forced {
         None => {
-            ignored_unless_forced(&keys, report);
+            demands::ignored_unless_forced(&keys, report);
             Some(InboundTls::Off)
         }
         Some(false) => {
-            ignored_unless_forced(&keys, report);
+            demands::ignored_unless_forced(&keys, report);
             Some(InboundTls::Opportunistic)
         }
         Some(true) => {
-            let forced = forced(&keys, known, report)?;
-            if nameless(&forced) && entry.peer_names.is_none() {
+            let forced = demands::forced(&keys, known, report)?;
+            if demands::nameless(&forced) && entry.peer_names.is_none() {
                 report.fault_of_key(
                     written.span(),
                     "tls = \"forced\" needs to know whom: add peer_names = [\"mail.partner.example\"], the \
@@ -155,63 +152,43 @@ fn inbound_tls(
     }
 }
 
-/// Whether an identity is asked for, but no name given.
-pub(super) fn nameless(forced: &Forced) -> bool {
-    match &forced.require {
-        Require::Identity { names, .. } => names.is_empty(),
-        Require::Chain { .. } | Require::Encryption => false,
+/// Whether the demands are enforced. Waiving a certificate for whoever names the domain would let
+/// anyone in, so a rehearsal needs a network that is enforced.
+fn inbound_mode(
+    entry: &schema::Inbound,
+    tls: Option<&InboundTls>,
+    by_network: bool,
+    report: &mut Report<'_>,
+) -> Mode {
+    let Some(text) = &entry.mode else { return Mode::Enforce };
+    let mode = report.word(text, "mode", MODES).unwrap_or_default();
+    if mode != Mode::Audit {
+        return mode;
     }
+    match tls {
+        Some(InboundTls::Off | InboundTls::Opportunistic) => report
+            .fault(text.span(), "mode = \"audit\" has nothing to rehearse: tls is not \"forced\"; remove it"),
+        Some(InboundTls::Forced(_)) if !by_network => report.fault(
+            text.span(),
+            "mode = \"audit\" would let anyone claim these domains; add from_networks, which stay enforced, \
+             or write mode = \"enforce\"",
+        ),
+        Some(InboundTls::Forced(_)) => report.warn(text.span(), AUDIT_IS_ON),
+        None => {}
+    }
+    mode
 }
 
-/// What forced TLS demands; `None` only if a fault was reported.
-pub(super) fn forced(keys: &ForcedKeys<'_>, known: &mut Known, report: &mut Report<'_>) -> Option<Forced> {
-    let level = match keys.require {
-        None => Some(Level::Identity),
-        Some(text) => report.word(text, "require", REQUIRE),
+fn inbound_limits(entry: &schema::Inbound, report: &mut Report<'_>) -> InboundLimits {
+    let size = entry.message_size.is_some().then(|| report.size(&entry.message_size, 0));
+    let count = |number: &Option<Number>, key: &str, report: &mut Report<'_>| {
+        number.is_some().then(|| report.count(number, key, 1_usize))
     };
-    let min_version = match keys.min_version {
-        None => Some(TlsVersion::V12),
-        Some(text) => report.word(text, "min_version", VERSIONS),
-    };
-    let names = keys.peer_names.as_ref().map_or_else(Vec::new, |list| {
-        report.not_empty(list, "peer_names", "write the names its certificate presents, or remove the key");
-        let read = |text: &str| PeerName::parse(text).map_err(|f| format!("\"{text}\" is no peer name: {f}"));
-        report.items(list.get_ref(), read).into_iter().map(|(name, _)| name).collect()
-    });
-    let level = level?;
-    match level {
-        Level::Identity => {}
-        Level::Chain => {
-            report.ignored(keys.peer_names, "peer_names", "require is \"chain\"; remove one of the two");
-        }
-        Level::Encryption => {
-            for (is_set, key) in [(keys.peer_names, "peer_names"), (keys.trust, "trust")] {
-                report.ignored(is_set, key, "require is \"encryption\"; remove one of the two");
-            }
-            return Some(Forced { min_version: min_version?, ..Forced::encryption() });
-        }
-    }
-    let trust = keys.trust.as_ref().map_or_else(
-        || vec![TrustId::system()],
-        |list| {
-            report.not_empty(list, "trust", "write \"system\" or the ID of a [trust.ID]");
-            list.get_ref().iter().map(|id| known.use_trust(id, report)).collect()
-        },
-    );
-    let require = match level {
-        Level::Identity => Require::Identity { trust, names },
-        Level::Chain | Level::Encryption => Require::Chain { trust },
-    };
-    Some(Forced { min_version: min_version?, ..Forced::new(require) })
-}
-
-/// The keys that only forced TLS has an eye for.
-pub(super) fn ignored_unless_forced(keys: &ForcedKeys<'_>, report: &mut Report<'_>) {
-    let why = format!("tls is \"{}\"; remove it, or write tls = \"forced\"", keys.tls.get_ref());
-    report.ignored(keys.require, "require", &why);
-    report.ignored(keys.peer_names, "peer_names", &why);
-    report.ignored(keys.trust, "trust", &why);
-    report.ignored(keys.min_version, "min_version", &why);
+    let recipients_max = count(&entry.recipients, "recipients", report);
+    let connections_max = count(&entry.connections, "connections", report);
+    let rate = entry.messages_per_minute.is_some();
+    let rate = rate.then(|| report.count(&entry.messages_per_minute, "messages_per_minute", 1_u32));
+    InboundLimits { message_bytes_max: size, recipients_max, messages_per_minute_max: rate, connections_max }
 }
 
 /// A digest of the settings and of the files behind its trust anchors.
@@ -280,7 +257,7 @@ fn warn_none(file: &schema::File, report: &mut Report<'_>) {
 fn warn_open(connector: &Inbound, to: Option<&List>, report: &mut Report<'_>) {
     let bound = match &connector.tls {
         InboundTls::Off | InboundTls::Opportunistic => false,
-        InboundTls::Forced(Forced { require: Require::Encryption, .. }) => false,
+        InboundTls::Forced(Forced { require: Require::Encryption, pins, .. }) => !pins.is_empty(),
         InboundTls::Forced(Forced { require: Require::Chain { trust }, .. }) => {
             !trust.contains(&TrustId::system())
         }
@@ -318,6 +295,11 @@ pub(super) fn bare<T>(items: Vec<(T, Range<usize>)>) -> Vec<T> {
 /// `None`: off; then whether it is forced.
 const INBOUND_TLS: &[(&str, Option<bool>)] =
     &[("off", None), ("opportunistic", Some(false)), ("forced", Some(true))];
-const REQUIRE: &[(&str, Level)] =
-    &[("identity", Level::Identity), ("chain", Level::Chain), ("encryption", Level::Encryption)];
-const VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
+const ONWARD: &[(&str, Onward)] = &[("any", Onward::Any), ("sealed", Onward::Sealed)];
+const REVEAL: &[(&str, Reveal)] = &[("full", Reveal::Full), ("code", Reveal::Code)];
+/// Whether a connector's demands are enforced.
+pub(super) const MODES: &[(&str, Mode)] =
+    &[("enforce", Mode::Enforce), ("audit", Mode::Audit), ("off", Mode::Off)];
+/// Told of each connector in audit.
+pub(super) const AUDIT_IS_ON: &str = "mode = \"audit\" enforces nothing: mail that the requirement would \
+     refuse passes, in clear too; when the rehearsal is over, write mode = \"enforce\"";

@@ -25,6 +25,7 @@ struct Materials {
     identities: BTreeMap<String, Arc<Identity>>,
     trust: BTreeMap<TrustId, Arc<TrustSet>>,
     revisions: Revisions,
+    files: Vec<PathBuf>,
 }
 
 /// Reads a configuration, and the certificates and trust anchors it names. Nothing is created
@@ -104,9 +105,12 @@ fn whole(checked: Checked, materials: Materials, warnings: Vec<Fault>, base: &Pa
     // A set that no connector names would be judged by for nothing.
     let mut trust = materials.trust;
     let named = named_trust(&checked);
+    let mut files = materials.files;
+    files.insert(0, name.to_owned());
     trust.retain(|id, _| named.contains(id));
     Config {
         file: name.to_owned(),
+        files,
         control: data_dir.join(CONTROL_SOCKET),
         data_dir,
         listen: checked.listen,
@@ -136,6 +140,7 @@ fn materials(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Mater
         let chain = report.required(&entry.chain, "chain", &table, "\"tls/gw.crt\"");
         let key = report.required(&entry.key, "key", &table, "\"tls/gw.key\"");
         let (Some(chain), Some(key)) = (chain, key) else { continue };
+        materials.files.extend([base.join(chain.get_ref()), base.join(key.get_ref())]);
         if let Some((identity, digest)) = identity(chain, key, base, report) {
             materials.identities.insert(id.get_ref().clone(), Arc::new(identity));
             materials.revisions.certificates.insert(id.get_ref().clone(), digest);
@@ -151,6 +156,7 @@ fn materials(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Mater
         }
         let anchors = report.required(&entry.anchors, "anchors", &table, "\"tls/partner-root.pem\"");
         let Some(anchors) = anchors else { continue };
+        materials.files.push(base.join(anchors.get_ref()));
         if let Some(set) = trust(anchors, base, report) {
             materials.add_trust(id.get_ref(), set);
         }

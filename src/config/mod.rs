@@ -4,6 +4,7 @@
 
 mod check;
 mod connectors;
+mod demands;
 mod fault;
 mod known;
 mod load;
@@ -29,6 +30,8 @@ use crate::{deliver, listen, resolver, scheduler};
 pub struct Config {
     /// The file it came from, as it was named.
     pub file: PathBuf,
+    /// Every file that was read: this one, certificates, keys, trust anchors.
+    pub files: Vec<PathBuf>,
     /// Where the spool lives; nothing is created there by loading.
     pub data_dir: PathBuf,
     /// The control socket, in `data_dir`.

@@ -1,13 +1,15 @@
 //! The outbound connectors, and what they take from `[queue]`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
 
-use super::connectors::{self, ForcedKeys};
+use super::connectors;
+use super::demands::{self, ForcedKeys};
 use super::fault::Report;
 use super::known::{Known, Revisions};
 use super::schema::{self, OneOrMany, Text};
@@ -42,32 +44,35 @@ pub(super) fn one(
     });
     let next_hop = next_hop(entry, &place, report);
     let tls = tls(entry, &place, known, report);
-    if let (Some(Some(forced)), Some(next_hop)) = (&tls, &next_hop) {
+    if let (Some((OutboundTls::Forced(forced), _)), Some(next_hop)) = (&tls, &next_hop) {
         addresses_need_names(entry, forced, next_hop, report);
     }
     if let Some(id) = &entry.client_certificate {
         known.use_certificate(id, report);
     }
-    let is_forced = tls.as_ref().is_some_and(Option::is_some);
+    let is_forced = matches!(tls, Some((OutboundTls::Forced(_), _)));
     let retry = retry(entry, if is_forced { &defaults.forced } else { &defaults.opportunistic }, report);
     let cost = report.count(&entry.cost, "cost", COST_DEFAULT);
     let connections = report.count(&entry.connections, "connections", CONNECTIONS_DEFAULT);
     let on_failure = entry.on_failure.as_ref().and_then(|t| report.word(t, "on_failure", ON_FAILURE));
     let on_handshake_failure = (entry.on_handshake_failure.as_ref())
         .and_then(|t| report.word(t, "on_handshake_failure", ON_HANDSHAKE_FAILURE));
+    let mode = mode(entry, is_forced, report);
+    let (sni, source_addresses) = (sni(entry, report), source_addresses(entry, report));
+    let ehlo_name = entry.ehlo_name.as_ref().and_then(|name| report.domain(name));
     let whole = name.zip(next_hop).zip(tls);
-    let connector = whole.map(|((name, next_hop), forced)| Outbound {
+    let connector = whole.map(|((name, next_hop), (tls, handshake))| Outbound {
         name: Arc::from(name.get_ref().as_str()),
         domains: connectors::bare(patterns.clone()),
         cost,
         next_hop,
-        tls: forced.map_or(OutboundTls::Opportunistic, OutboundTls::Forced),
-        mode: Mode::Enforce,
-        handshake: Handshake::StartTls,
-        sni: Sni::Host,
-        source_addresses: Vec::new(),
-        ehlo_name: None,
-        remember_tls: false,
+        tls,
+        mode,
+        handshake,
+        sni,
+        source_addresses,
+        ehlo_name,
+        remember_tls: entry.remember_tls.as_ref().is_some_and(|flag| *flag.get_ref()),
         client_certificate: entry.client_certificate.as_ref().map(|id| Arc::from(id.get_ref().as_str())),
         on_handshake_failure: on_handshake_failure.unwrap_or(OnHandshakeFailure::Clear),
         on_failure: on_failure.unwrap_or(OnFailure::Defer),
@@ -100,6 +105,9 @@ pub(super) fn tie(
 ) {
     let cost = entry.cost.as_ref().map_or(i64::from(COST_DEFAULT), |cost| *cost.get_ref());
     let name = entry.name.as_ref().map_or("", |name| name.get_ref().as_str());
+    if entry.mode.as_ref().is_some_and(|mode| mode.get_ref() == "off") {
+        return;
+    }
     for (pattern, place) in patterns {
         if let Some((first, other)) = seen.get(&(pattern.clone(), cost)) {
             let line = report.line(first);
@@ -174,7 +182,7 @@ fn next_hop(entry: &schema::Outbound, table: &Range<usize>, report: &mut Report<
         if word != "mx" {
             report.fault(written.span(), format!("next_hop can't be \"{word}\"; did you mean \"mx\"?"));
         }
-        return Some(NextHop::Mx { port: report.count(&entry.port, "port", PORT_SMTP) });
+        return Some(NextHop::Mx { port: report.count(&entry.port, "port", default_port(entry)) });
     }
     report.ignored(
         &entry.port,
@@ -190,42 +198,107 @@ fn next_hop(entry: &schema::Outbound, table: &Range<usize>, report: &mut Report<
         report.fault(mx.span(), "\"mx\" stands alone, outside a list: next_hop = \"mx\"");
         return None;
     }
-    let hosts = connectors::bare(report.items(&items, units::smart_host));
+    let port = default_port(entry);
+    let hosts = connectors::bare(report.items(&items, |text| units::smart_host(text, port)));
     (hosts.len() == items.len()).then_some(NextHop::SmartHosts(hosts))
 }
 
-/// `Some(None)` is opportunistic; `None` only if a fault was reported.
-#[expect(clippy::option_option, reason = "read and checked, and then whether it is forced")]
+/// What is demanded of TLS, and where it begins; `None` only if a fault was reported.
 fn tls(
     entry: &schema::Outbound,
     table: &Range<usize>,
     known: &mut Known,
     report: &mut Report<'_>,
-) -> Option<Option<Forced>> {
+) -> Option<(OutboundTls, Handshake)> {
     let written = report.required(&entry.tls, "tls", table, "\"opportunistic\"")?;
-    let is_forced = report.word(written, "tls", TLS)?;
+    let word = report.word(written, "tls", TLS)?;
     let keys = ForcedKeys {
         tls: written,
         require: &entry.require,
         peer_names: &entry.peer_names,
         trust: &entry.trust,
         min_version: &entry.min_version,
+        key_exchange: &entry.key_exchange,
+        pins: &entry.pins,
+        organisation: &entry.organisation,
+        common_name: &entry.common_name,
+        issuer: &entry.issuer,
+        allow_cn: &entry.allow_cn,
+        revocation: &entry.revocation,
+        accept_purpose: &None,
     };
-    if is_forced {
-        report.ignored(
-            &entry.on_handshake_failure,
-            "on_handshake_failure",
-            "tls is \"forced\", which never sends in clear; remove it, or write on_failure",
-        );
-        return connectors::forced(&keys, known, report).map(Some);
+    let handshake = if word == TlsWord::Implicit { Handshake::Implicit } else { Handshake::StartTls };
+    let why = format!("tls is \"{}\", which says it already; remove it", written.get_ref());
+    match word {
+        TlsWord::Forced | TlsWord::Implicit => {
+            report.ignored(
+                &entry.on_handshake_failure,
+                "on_handshake_failure",
+                "tls is \"forced\", which never sends in clear; remove it, or write on_failure",
+            );
+            report.ignored(&entry.remember_tls, "remember_tls", &why);
+            let forced = demands::forced(&keys, known, report)?;
+            return Some((OutboundTls::Forced(forced), handshake));
+        }
+        TlsWord::Off => {
+            let why = "tls is \"off\"; remove it, or write tls = \"opportunistic\"";
+            report.ignored(&entry.on_handshake_failure, "on_handshake_failure", why);
+            report.ignored(&entry.remember_tls, "remember_tls", why);
+            report.ignored(&entry.client_certificate, "client_certificate", why);
+            report.ignored(&entry.sni, "sni", why);
+            report.warn(written.span(), "tls = \"off\" sends in clear even where TLS is offered; write \"opportunistic\" unless the next hop can't do TLS");
+        }
+        TlsWord::Opportunistic => {}
     }
-    connectors::ignored_unless_forced(&keys, report);
+    demands::ignored_unless_forced(&keys, report);
     report.ignored(
         &entry.on_failure,
         "on_failure",
-        "tls is \"opportunistic\"; remove it, or write tls = \"forced\"",
+        &format!("tls is \"{}\"; remove it, or write tls = \"forced\"", written.get_ref()),
     );
-    Some(None)
+    let tls = if word == TlsWord::Off { OutboundTls::Off } else { OutboundTls::Opportunistic };
+    Some((tls, handshake))
+}
+
+fn mode(entry: &schema::Outbound, is_forced: bool, report: &mut Report<'_>) -> Mode {
+    let Some(text) = &entry.mode else { return Mode::Enforce };
+    let mode = report.word(text, "mode", connectors::MODES).unwrap_or_default();
+    match (mode, is_forced) {
+        (Mode::Audit, true) => report.warn(text.span(), connectors::AUDIT_IS_ON),
+        (Mode::Audit, false) => report
+            .fault(text.span(), "mode = \"audit\" has nothing to rehearse: tls is not \"forced\"; remove it"),
+        (Mode::Enforce | Mode::Off, _) => {}
+    }
+    mode
+}
+
+fn sni(entry: &schema::Outbound, report: &mut Report<'_>) -> Sni {
+    match &entry.sni {
+        None => Sni::Host,
+        Some(text) if text.get_ref() == "none" => Sni::Nothing,
+        Some(text) => report.domain(text).map_or(Sni::Host, Sni::Name),
+    }
+}
+
+/// At most one address of each family.
+fn source_addresses(entry: &schema::Outbound, report: &mut Report<'_>) -> Vec<IpAddr> {
+    let Some(written) = &entry.source_address else { return Vec::new() };
+    let read = |text: &str| {
+        text.parse::<IpAddr>().map_err(|_| {
+            format!("\"{text}\" is no address; write one of this host's, as \"192.0.2.1\", without port")
+        })
+    };
+    let mut found: Vec<IpAddr> = Vec::new();
+    for (address, place) in report.items(&OneOrMany::items(written), read) {
+        if found.iter().any(|other| other.is_ipv4() == address.is_ipv4()) {
+            let message =
+                "source_address has two addresses of one family; leave one IPv4 and one IPv6 at most";
+            report.fault(place, message);
+            continue;
+        }
+        found.push(address);
+    }
+    found
 }
 
 /// A certificate seldom presents an address: whoever asks for an identity must say which.
@@ -236,7 +309,7 @@ fn addresses_need_names(
     report: &mut Report<'_>,
 ) {
     let NextHop::SmartHosts(hosts) = next_hop else { return };
-    if !connectors::nameless(forced) || entry.peer_names.is_some() {
+    if !demands::nameless(forced) || entry.peer_names.is_some() {
         return;
     }
     let Some(items) = entry.next_hop.as_ref().map(OneOrMany::items) else { return };
@@ -253,6 +326,12 @@ fn addresses_need_names(
     }
 }
 
+/// TLS with the first octet has a port of its own (RFC 8314 §7.3).
+fn default_port(entry: &schema::Outbound) -> u16 {
+    let implicit = entry.tls.as_ref().is_some_and(|tls| tls.get_ref() == "implicit");
+    if implicit { PORT_SUBMISSIONS } else { PORT_SMTP }
+}
+
 fn default_waits() -> Vec<Duration> {
     let mut waits = vec![MINUTE; 4];
     waits.extend([MINUTE * 5; 6]);
@@ -260,7 +339,20 @@ fn default_waits() -> Vec<Duration> {
     waits
 }
 
-const TLS: &[(&str, bool)] = &[("opportunistic", false), ("forced", true)];
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TlsWord {
+    Off,
+    Opportunistic,
+    Forced,
+    Implicit,
+}
+
+const TLS: &[(&str, TlsWord)] = &[
+    ("off", TlsWord::Off),
+    ("opportunistic", TlsWord::Opportunistic),
+    ("forced", TlsWord::Forced),
+    ("implicit", TlsWord::Implicit),
+];
 const ON_FAILURE: &[(&str, OnFailure)] = &[("defer", OnFailure::Defer), ("bounce", OnFailure::Bounce)];
 const ON_HANDSHAKE_FAILURE: &[(&str, OnHandshakeFailure)] = &[
     ("clear", OnHandshakeFailure::Clear),
@@ -272,3 +364,4 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const COST_DEFAULT: u16 = 10;
 const CONNECTIONS_DEFAULT: usize = 4;
 const PORT_SMTP: u16 = 25;
+const PORT_SUBMISSIONS: u16 = 465;

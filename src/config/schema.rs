@@ -77,6 +77,21 @@ pub(super) struct Inbound {
     pub(super) peer_names: Option<List>,
     pub(super) trust: Option<List>,
     pub(super) min_version: Option<Text>,
+    pub(super) key_exchange: Option<Text>,
+    pub(super) pins: Option<List>,
+    pub(super) organisation: Option<List>,
+    pub(super) common_name: Option<List>,
+    pub(super) issuer: Option<List>,
+    pub(super) allow_cn: Option<Spanned<bool>>,
+    pub(super) revocation: Option<Text>,
+    pub(super) mode: Option<Text>,
+    pub(super) accept_purpose: Option<Text>,
+    pub(super) onward: Option<Text>,
+    pub(super) reveal: Option<Text>,
+    pub(super) message_size: Option<Text>,
+    pub(super) recipients: Option<Number>,
+    pub(super) messages_per_minute: Option<Number>,
+    pub(super) connections: Option<Number>,
     pub(super) to_domains: Option<List>,
 }
 
@@ -93,6 +108,18 @@ pub(super) struct Outbound {
     pub(super) peer_names: Option<List>,
     pub(super) trust: Option<List>,
     pub(super) min_version: Option<Text>,
+    pub(super) key_exchange: Option<Text>,
+    pub(super) pins: Option<List>,
+    pub(super) organisation: Option<List>,
+    pub(super) common_name: Option<List>,
+    pub(super) issuer: Option<List>,
+    pub(super) allow_cn: Option<Spanned<bool>>,
+    pub(super) revocation: Option<Text>,
+    pub(super) mode: Option<Text>,
+    pub(super) sni: Option<Text>,
+    pub(super) source_address: Option<Spanned<OneOrMany>>,
+    pub(super) ehlo_name: Option<Text>,
+    pub(super) remember_tls: Option<Spanned<bool>>,
     pub(super) client_certificate: Option<Text>,
     pub(super) on_failure: Option<Text>,
     pub(super) on_handshake_failure: Option<Text>,
@@ -240,7 +267,7 @@ pub(super) fn system_trust_place(file: &File) -> Option<Range<usize>> {
         let is = |word: &Option<Text>, is: &str| word.as_ref().is_some_and(|word| word.get_ref() == is);
         let system =
             trust.as_ref().is_none_or(|list| list.get_ref().iter().any(|id| id.get_ref() == "system"));
-        let judged = is(tls, "forced") && !is(require, "encryption") && system;
+        let judged = (is(tls, "forced") || is(tls, "implicit")) && !is(require, "encryption") && system;
         tls.as_ref().map(Spanned::span).filter(|_| judged)
     };
     let inbound = file.inbound.iter().map(Spanned::get_ref);

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use ipnet::IpNet;
 
 use crate::connector::{SmartHost, SmartHostName};
-use crate::mail::{Domain, DomainFault};
+use crate::mail::{Domain, DomainFault, UnixMillis};
 
 /// Why a value can't be taken; the text says what to write.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +40,7 @@ pub(super) enum UnitFault {
 const PORT_SMTP: u16 = 25;
 const PORT_DNS: u16 = 53;
 const WAITS_MAX: usize = 1000;
+const DAY_BYTES: usize = 10;
 
 /// A duration over zero.
 pub(super) fn duration(text: &str) -> Result<Duration, UnitFault> {
@@ -57,6 +58,17 @@ pub(super) fn waits(text: &str) -> Result<Vec<Duration>, UnitFault> {
     }
     let wait = humantime::parse_duration(wait.trim()).map_err(|_| fault())?;
     if wait.is_zero() { Err(UnitFault::ZeroDuration) } else { Ok(vec![wait; times]) }
+}
+
+/// A moment: a day, which begins at midnight UTC, or a date and time as RFC 3339 has it.
+pub(super) fn moment(text: &str) -> Result<UnixMillis, String> {
+    let midnight = format!("{text}T00:00:00Z");
+    let whole = if text.len() == DAY_BYTES { midnight.as_str() } else { text };
+    whole
+        .parse::<jiff::Timestamp>()
+        .ok()
+        .map(|stamp| UnixMillis(stamp.as_millisecond()))
+        .ok_or_else(|| format!("\"{text}\" is no date; write 2027-01-31 or 2027-01-31T12:00:00Z"))
 }
 
 /// A size in octets, over zero.
@@ -91,14 +103,14 @@ pub(super) fn network(text: &str) -> Result<IpNet, UnitFault> {
     }
 }
 
-/// A smart host: a name or an address, brackets for IPv6, port 25 unless it says another.
-pub(super) fn smart_host(text: &str) -> Result<SmartHost, UnitFault> {
+/// A smart host: a name or an address, brackets for IPv6, with a port unless it is the usual one.
+pub(super) fn smart_host(text: &str, usual: u16) -> Result<SmartHost, UnitFault> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if let Ok(ip) = bare.parse::<IpAddr>() {
-        return Ok(SmartHost { name: SmartHostName::Ip(ip), port: PORT_SMTP });
+        return Ok(SmartHost { name: SmartHostName::Ip(ip), port: usual });
     }
     let (host, port) = match text.rsplit_once(':') {
-        None => (text, PORT_SMTP),
+        None => (text, usual),
         Some((host, port)) => {
             let port = port.parse().ok().filter(|port| *port > 0);
             (host, port.ok_or_else(|| UnitFault::Port(text.to_owned()))?)
@@ -150,7 +162,7 @@ mod tests {
 
     #[track_caller]
     fn check_host(text: &str, expected: &str) {
-        let got = smart_host(text).map_or_else(|fault| fault.to_string(), |host| host.to_string());
+        let got = smart_host(text, 25).map_or_else(|fault| fault.to_string(), |host| host.to_string());
         assert_eq!(got, expected);
     }
 

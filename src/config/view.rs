@@ -7,9 +7,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Config, LogFormat};
 use crate::connector::{
-    Forced, Inbound, InboundTls, NextHop, OnFailure, OnHandshakeFailure, Outbound, Require, Revision,
+    Forced, Inbound, InboundTls, KeyExchange, NextHop, OnFailure, OnHandshakeFailure, Outbound, Pin, Purpose,
+    Require, Revision, Revocation, Sni,
 };
 use crate::listen::settings::{Listener, ListenerTls};
+use crate::mail::{UnixMillis, rfc3339};
 
 impl Config {
     /// Every setting as it is in force, defaults and inheritance resolved.
@@ -110,6 +112,10 @@ pub(super) fn inbound(connector: &Inbound) -> Value {
         "tls": tls,
         "forced": forced.map(demands),
         "requirement": inbound_requirement(connector),
+        "mode": connector.mode,
+        "onward": connector.onward,
+        "reveal": connector.reveal,
+        "limits": connector.limits,
         "to_domains": texts(&connector.to_domains),
         "revision": connector.revision.to_string(),
     })
@@ -140,6 +146,15 @@ pub(super) fn outbound(connector: &Outbound) -> Value {
         "tls": connector.tls_word(),
         "forced": connector.forced().map(demands),
         "requirement": requirement(connector),
+        "mode": connector.mode,
+        "sni": match &connector.sni {
+            Sni::Host => "host".to_owned(),
+            Sni::Name(name) => name.to_string(),
+            Sni::Nothing => "none".to_owned(),
+        },
+        "source_address": texts(&connector.source_addresses),
+        "ehlo_name": connector.ehlo_name.as_ref().map(ToString::to_string),
+        "remember_tls": connector.remember_tls,
         "client_certificate": connector.client_certificate.as_deref(),
         "on_failure": is_forced.then_some(on_failure),
         "on_handshake_failure": (!is_forced).then_some(on_handshake_failure),
@@ -157,12 +172,42 @@ fn demands(forced: &Forced) -> Value {
         Require::Chain { .. } => ("chain", None),
         Require::Identity { names, .. } => ("identity", Some(texts(names))),
     };
+    let key_exchange = match forced.key_exchange {
+        KeyExchange::Any => "any",
+        KeyExchange::PostQuantum => "post-quantum",
+        KeyExchange::Classic => "classic",
+    };
+    let revocation = match forced.revocation {
+        Revocation::Off => "off",
+        Revocation::Soft => "soft",
+        Revocation::Hard => "hard",
+    };
+    let purpose = match forced.purpose {
+        Purpose::Either => "either",
+        Purpose::Client => "client",
+    };
     json!({
         "require": require,
         "peer_names": names,
         "trust": texts(forced.trust()),
         "min_version": forced.min_version.to_string(),
+        "key_exchange": key_exchange,
+        "pins": forced.pins.iter().map(pin).collect::<Vec<_>>(),
+        "organisation": forced.subject.organisation,
+        "common_name": forced.subject.common_name,
+        "issuer": forced.subject.issuer,
+        "allow_cn": forced.allow_cn,
+        "revocation": revocation,
+        "accept_purpose": purpose,
     })
+}
+
+/// A pin as it is written, its dates included.
+fn pin(pin: &Pin) -> String {
+    let date = |word: &str, at: Option<UnixMillis>| {
+        at.map_or_else(String::new, |at| format!(" {word} {}", rfc3339(at)))
+    };
+    format!("{pin}{}{}", date("from", pin.from), date("until", pin.until))
 }
 
 fn inbound_requirement(connector: &Inbound) -> String {
@@ -184,7 +229,8 @@ fn requirement(connector: &Outbound) -> String {
         NextHop::Mx { .. } => "the recipient domain as name",
         NextHop::SmartHosts(_) => "the smart host's own name",
     };
-    format!("{} or later, a chain to {}, {name}", forced.min_version, texts(trust).join(" or "))
+    let chain = Forced { require: Require::Chain { trust: trust.clone() }, ..forced.clone() };
+    format!("{chain}, {name}")
 }
 
 fn listener_tls(tls: ListenerTls) -> &'static str {

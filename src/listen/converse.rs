@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::Shared;
-use super::door::Door;
+use super::door::{Door, Terms};
 use super::intake::Intake;
 use super::settings::ListenerTls;
 use crate::connector::{HandshakeFault, TlsFacts};
@@ -41,6 +41,7 @@ pub(super) async fn converse(
         pending: Vec::new(),
         content_until: None,
         grace_until: None,
+        terms: door.terms(&shared),
         shared,
         door,
         peer,
@@ -60,6 +61,7 @@ pub(super) async fn converse(
 struct Conversation {
     shared: Arc<Shared>,
     door: Arc<Door>,
+    terms: Terms,
     peer: SocketAddr,
     stop: CancellationToken,
     /// Absent only until an implicit handshake is done.
@@ -95,13 +97,13 @@ struct Waits {
 }
 
 impl Conversation {
-    /// Begins the session, under the table in force now.
+    /// Begins the session, under the table that was in force when the client connected.
     fn start(&mut self, tls: Option<Arc<TlsFacts>>) {
         self.session = Some(Session::start(
             Arc::clone(&self.door.rules),
-            self.shared.live.table(),
+            Arc::clone(&self.terms.table),
             self.peer.ip(),
-            self.door.upgrade(),
+            self.door.upgrade(&self.terms),
             tls,
         ));
     }
@@ -124,7 +126,7 @@ impl Conversation {
         &mut self,
         stream: TcpStream,
     ) -> Result<(Box<TlsStream<TcpStream>>, TlsFacts), HandshakeFault> {
-        let Some(setup) = &self.door.setup else {
+        let Some(setup) = &self.terms.setup else {
             return Err(HandshakeFault::new("the listener has no certificate to show".to_owned()));
         };
         let shaking = Box::pin(setup.accept(stream, Clock::wall()));

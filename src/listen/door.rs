@@ -4,10 +4,19 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::settings::ListenerTls;
+use crate::connector::Table;
 use crate::smtp::data::ContentLimits;
 use crate::smtp::receive::{Rules, Upgrade};
 use crate::tls::ServerSetup;
 use crate::tracking::Event;
+
+/// What one session is under from its first octet to its last, whatever is put in force meanwhile.
+pub(super) struct Terms {
+    /// The connectors.
+    pub(super) table: Arc<Table>,
+    /// What it is shown; `None` where there is no TLS, or the certificate is missing.
+    pub(super) setup: Option<Arc<ServerSetup>>,
+}
 
 /// What all sessions of one listener share.
 pub(super) struct Door {
@@ -15,8 +24,6 @@ pub(super) struct Door {
     pub(super) name: String,
     /// What it does of TLS.
     pub(super) tls: ListenerTls,
-    /// What it shows; `None` where it does no TLS, or its certificate is missing.
-    pub(super) setup: Option<Arc<ServerSetup>>,
     /// What holds for its sessions.
     pub(super) rules: Arc<Rules>,
 }
@@ -37,17 +44,31 @@ impl Door {
             hops_max: limits.hops_max,
             errors_max: limits.errors_max,
         };
-        let setup = shared.tls.get(&name).map(Arc::clone);
-        if setup.is_none() && tls != ListenerTls::Off {
+        let door = Self { name, tls, rules: Arc::new(rules) };
+        if door.terms(shared).setup.is_none() && tls != ListenerTls::Off {
+            let name = &door.name;
             let what = format!("listener {name} has no certificate to show: STARTTLS is answered 454");
             shared.journal.record(&Event::Alarm { what: &what });
         }
-        Self { name, tls, setup, rules: Arc::new(rules) }
+        door
     }
 
-    /// What its sessions do of STARTTLS.
-    pub(super) fn upgrade(&self) -> Upgrade {
-        match (self.tls, &self.setup) {
+    /// What a session that begins now is under.
+    pub(super) fn terms(&self, shared: &Shared) -> Terms {
+        let mut table = shared.live.table();
+        let mut setups = shared.tls.load();
+        // The set-ups of a table stay until it is replaced: where they are gone, there is a later one.
+        while !setups.contains_key(&table.generation) && table.generation != shared.live.generation() {
+            table = shared.live.table();
+            setups = shared.tls.load();
+        }
+        let own = setups.get(&table.generation).and_then(|own| own.get(&self.name));
+        Terms { setup: own.map(Arc::clone), table }
+    }
+
+    /// What a session does of STARTTLS.
+    pub(super) fn upgrade(&self, terms: &Terms) -> Upgrade {
+        match (self.tls, &terms.setup) {
             (ListenerTls::Off | ListenerTls::Implicit, _) => Upgrade::Never,
             (ListenerTls::StartTls, Some(_)) => Upgrade::Offered,
             (ListenerTls::Required, Some(_)) => Upgrade::Required,

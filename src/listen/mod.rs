@@ -10,10 +10,12 @@ pub mod settings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 pub use accept::{BindFault, BoundListener, bind, serve};
 pub use settings::Settings;
 
-use crate::connector::LiveTable;
+use crate::connector::{Generation, LiveTable};
 use crate::mail::Clock;
 use crate::spool::{Leased, Spool};
 use crate::tls::ServerSetup;
@@ -21,6 +23,10 @@ use crate::tracking::Journal;
 
 /// Told of every message that became ours, before its 250 goes out; it must not block.
 pub type OnAccepted = Arc<dyn Fn(Vec<Leased>) + Send + Sync>;
+
+/// What the listeners show in a handshake, by their names, for each table that a session may begin
+/// under: certificate and table change in one step.
+pub type ServerSetups = ArcSwap<BTreeMap<Generation, Arc<BTreeMap<String, Arc<ServerSetup>>>>>;
 
 /// What all sessions share.
 pub struct Shared {
@@ -30,9 +36,9 @@ pub struct Shared {
     pub live: Arc<LiveTable>,
     /// Where messages go.
     pub spool: Arc<dyn Spool>,
-    /// What each listener shows in a handshake, by the listener's name. A listener that does TLS
-    /// and has no entry answers STARTTLS with 454.
-    pub tls: BTreeMap<String, Arc<ServerSetup>>,
+    /// What each listener shows in a handshake. A listener that does TLS and has no entry answers
+    /// STARTTLS with 454.
+    pub tls: Arc<ServerSetups>,
     /// Who goes on with a message.
     pub accepted: OnAccepted,
     /// Where events are told.

@@ -106,7 +106,7 @@ impl Server {
             settings,
             live: Arc::new(LiveTable::new(table())),
             spool: Arc::<Kept>::clone(&spool),
-            tls,
+            tls: Arc::new(ServerSetups::from_pointee(BTreeMap::from([(Generation(1), Arc::new(tls))]))),
             accepted: Arc::new(move |_| {
                 count.fetch_add(1, Ordering::SeqCst);
             }),

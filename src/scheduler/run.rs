@@ -106,6 +106,12 @@ impl Scheduler {
         Ok(count)
     }
 
+    /// To be called once another table is in force: lanes that are blocked by a connector that has
+    /// changed or gone try anew.
+    pub fn table_replaced(&self) {
+        self.with_queue(Queue::rejudge);
+    }
+
     /// The lanes as they are now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

@@ -1,6 +1,7 @@
 //! What a lane needs now: to be opened, filled from disk, swept, or given a carrier.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::lane::{State, Waiting};
@@ -54,6 +55,18 @@ impl Queue {
             }
         }
         self.loaded(keys.into_iter().map(|key| (key, at.now)).collect(), at)
+    }
+
+    /// Opens the blocked lanes whose connector is not as it was any more: what kept their mail may
+    /// not hold by the new one. Mail that is not due stays so.
+    pub(super) fn rejudge(&mut self, at: At<'_>) -> Actions {
+        let stands: HashSet<_> = at.table.outbound.iter().map(|c| (&*c.name, c.revision)).collect();
+        let changed = self.lanes.iter().filter(|(_, lane)| {
+            let way = lane.way.as_ref().map(|way| (&*way.connector.name, way.connector.revision));
+            lane.blocked_until().is_some() && way.is_some_and(|known| !stands.contains(&known))
+        });
+        let keys = changed.map(|(key, _)| key.clone()).collect();
+        self.hasten(keys, at)
     }
 
     /// A lane's sweep has ended.

@@ -145,10 +145,46 @@ const CONDITIONAL: &[&str] = &[
     "peer_names",
     "trust",
     "min_version",
+    "key_exchange",
+    "pins",
+    "organisation",
+    "common_name",
+    "issuer",
+    "allow_cn",
+    "revocation",
+    "accept_purpose",
+    "sni",
+    "source_address",
+    "ehlo_name",
+    "messages_per_minute",
     "client_certificate",
     "on_failure",
     "on_handshake_failure",
     "servers",
+];
+
+const DEFAULTS_OF_FORCED: &[&str] = &[
+    "require",
+    "trust",
+    "min_version",
+    "key_exchange",
+    "allow_cn",
+    "revocation",
+    "accept_purpose",
+    "on_failure",
+];
+
+const WITHOUT_DEFAULT: &[&str] = &[
+    "client_certificate",
+    "servers",
+    "pins",
+    "organisation",
+    "common_name",
+    "issuer",
+    "sni",
+    "source_address",
+    "ehlo_name",
+    "messages_per_minute",
 ];
 
 fn in_force(folder: &TempDir, text: &str) -> Value {
@@ -179,6 +215,8 @@ fn every_commented_key_stands_at_its_default() {
         !key.is_empty()
             && !table.starts_with("certificate")
             && !table.starts_with("trust")
+            // Limits of a connector's own; without them, those of the server hold.
+            && !(table == "inbound" && ["message_size", "recipients", "connections"].contains(&key))
             && (key == "on_handshake_failure" || !CONDITIONAL.contains(&key))
     };
     let before = in_force(&folder, &shipped());
@@ -195,12 +233,12 @@ fn every_commented_key_of_forced_tls_stands_at_its_default() {
         |_: &str, key: &str| ["", "chain", "key", "anchors", "peer_names", "certificate"].contains(&key);
     let base = uncommented(&forced, names).replace("tls = \"off\"", "tls = \"starttls\"");
     let before = in_force(&folder, &base);
-    let all = uncommented(&base, |_, key| ["require", "trust", "min_version", "on_failure"].contains(&key));
+    let all = uncommented(&base, |_, key| DEFAULTS_OF_FORCED.contains(&key));
     assert_eq!(all.matches("\nrequire = ").count(), 2);
     assert_eq!(all.matches("\ntrust = ").count(), 2);
     assert_eq!(in_force(&folder, &all), before);
     // What has no default is a key all the same.
-    in_force(&folder, &uncommented(&all, |_, key| ["client_certificate", "servers"].contains(&key)));
+    in_force(&folder, &uncommented(&all, |_, key| WITHOUT_DEFAULT.contains(&key)));
 }
 
 #[test]

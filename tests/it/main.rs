@@ -25,6 +25,7 @@ mod queue;
 mod race;
 mod real_peers;
 mod relay;
+mod reload;
 mod routes;
 mod style;
 mod tls_inbound;

@@ -1,28 +1,34 @@
 //! Builds and joins everything: the one place that knows all modules. It decides nothing.
 
-use std::collections::BTreeMap;
+mod changes;
+mod connectors;
+mod expiry;
+mod reload;
+mod setups;
+mod watch;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{Control, ControlFault, ControlSocket};
+pub use connectors::from_file as connectors_from_file;
+pub use reload::Reloader;
+
+use crate::admin::{Control, ControlFault, ControlSocket, NotReloaded, Operator, Reloaded};
 use crate::config::Config;
-use crate::connector::{
-    Generation, Inbound, InboundTls, LiveTable, Outbound, Revision, Table, TlsVersion, TrustId,
-};
-use crate::deliver::{ClientSetups, Courier};
-use crate::listen::{self, BindFault, Shared, settings::ListenerTls};
+use crate::connector::{Generation, LiveTable, Table};
+use crate::deliver::Courier;
+use crate::listen::{self, BindFault, Shared};
 use crate::mail::Clock;
 use crate::resolver::dns::{Dns, ResolverFault};
 use crate::scheduler::{Carrier, Scheduler};
 use crate::spool::sqlite::{OpenFault, SqliteSpool};
 use crate::spool::{self, Pending, Spool, SpoolFault, Stats};
-use crate::tls::{ClientSettings, ClientSetup, ServerSettings, ServerSetup, TlsFault, TrustSet};
+use crate::tls::TlsFault;
 use crate::tracking::{Event, Journal};
 
 /// The running relay.
@@ -33,17 +39,18 @@ pub struct Running {
     pub found: Stats,
     /// The messages on disk.
     pub spool: Arc<dyn Spool>,
-    /// The table in force; replacing it binds what is sent from then on.
+    /// The table in force.
     pub live: Arc<LiveTable>,
     /// The lanes.
     pub scheduler: Arc<Scheduler>,
     courier: Arc<Courier>,
-    client_setups: Arc<ClientSetups>,
-    replacing: tokio::sync::Mutex<()>,
+    reloader: Arc<Reloader>,
     intake: CancellationToken,
     sessions: TaskTracker,
     control: JoinHandle<()>,
     lanes: JoinHandle<()>,
+    /// They end by `stop`.
+    watching: JoinHandle<()>,
     stop: CancellationToken,
 }
 
@@ -79,8 +86,8 @@ pub enum StartFault {
 pub async fn start(config: Config) -> Result<Running, StartFault> {
     let journal = Arc::new(Journal);
     let clock = Clock::start();
-    let server_setups = server_setups(&config)?;
-    let client_setups = Arc::new(ArcSwap::from_pointee(client_setups(&config)?));
+    let first = reload::First::of(&config)?;
+    let (server_setups, client_setups) = (Arc::clone(&first.server_setups), Arc::clone(&first.client_setups));
     let dns = Dns::new(&config.resolver)?;
     // The spool first: its lock says that no other daemon has this data_dir, control socket included.
     let spool = open_spool(&config, &journal)?;
@@ -90,14 +97,8 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
 
     let live = Arc::new(LiveTable::new(Table::new(Generation(1), config.inbound, config.outbound)));
     let ourselves = listening.iter().map(|(_, address)| *address).collect();
-    let courier = Courier::new(
-        config.deliver,
-        Arc::clone(&live),
-        dns,
-        Arc::clone(&client_setups),
-        ourselves,
-        Arc::clone(&journal),
-    );
+    let courier =
+        Courier::new(config.deliver, Arc::clone(&live), dns, client_setups, ourselves, Arc::clone(&journal));
     let carrier: Arc<dyn Carrier> = courier.clone();
     let scheduler = Scheduler::new(
         config.scheduler,
@@ -117,17 +118,21 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         spool: Arc::clone(&spool),
         tls: server_setups,
         accepted: Arc::new(move |leased| offered.offer(leased)),
-        journal,
+        journal: Arc::clone(&journal),
         clock,
     });
+    let reloader = Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), journal));
     let sessions = listen::serve(bound, shared, &intake)?;
     let found = spool.stats().await.unwrap_or_default();
     let control = Control {
         spool: Arc::clone(&spool),
         scheduler: Arc::clone(&scheduler),
         listening: listening.clone().into(),
+        alarms: reloader.alarms(),
+        operator: Arc::<Reloader>::clone(&reloader),
     };
     let control = tokio::spawn(socket.serve(control, stop.clone()));
+    let watching = tokio::spawn(watch::keep(Arc::clone(&reloader), stop.clone()));
     Ok(Running {
         listening,
         found,
@@ -135,12 +140,12 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         live,
         scheduler,
         courier,
-        client_setups,
-        replacing: tokio::sync::Mutex::new(()),
+        reloader,
         intake,
         sessions,
         control,
         lanes,
+        watching,
         stop,
     })
 }
@@ -152,26 +157,20 @@ impl Running {
         self.spool.broken()
     }
 
-    /// Puts the connectors of another configuration in force. When this returns, no transaction in
-    /// clear that began under the last ones is short of its final reply; queued mail is judged by
-    /// the new ones. Inbound sessions end under the rules they began with. What the listeners show and
-    /// the anchors that client certificates are judged by stay as they were at the start.
+    /// Puts in force what the files say now. When this returns, no transaction in clear that began
+    /// under the last connectors is short of its final reply; queued mail is judged by the new ones.
+    /// Inbound sessions end under the rules they began with.
     ///
     /// # Errors
-    /// A [`StartFault`] about a connector's certificate or trust anchors; nothing has changed then.
-    pub async fn replace_connectors(&self, config: &Config) -> Result<(), StartFault> {
-        // One at a time: each table has a generation of its own, and its set-ups stay with it.
-        let _alone = self.replacing.lock().await;
-        let fresh = client_setups(config)?;
-        // Sessions under way still ask for the old ones, so those go only after the table.
-        let mut both = BTreeMap::clone(&self.client_setups.load());
-        both.extend(fresh.iter().map(|(revision, setup)| (*revision, Arc::clone(setup))));
-        self.client_setups.store(Arc::new(both));
-        let Generation(last) = self.live.generation();
-        let next = Generation(last.saturating_add(1));
-        self.live.replace(Table::new(next, config.inbound.clone(), config.outbound.clone())).await;
-        self.client_setups.store(Arc::new(fresh));
-        Ok(())
+    /// The mistakes in the files; nothing has changed then.
+    pub async fn reload(&self) -> Result<Reloaded, NotReloaded> {
+        Arc::clone(&self.reloader).reload().await
+    }
+
+    /// Who reloads, for one who does not wait for it.
+    #[must_use]
+    pub fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(&self.reloader)
     }
 
     /// Stops within five seconds: no new mail, sessions in progress finish or get 421, deliveries
@@ -184,6 +183,7 @@ impl Running {
             let _ended = self.lanes.await;
             self.courier.close().await;
             let _ended = self.control.await;
+            let _ended = self.watching.await;
         };
         if tokio::time::timeout(GRACE, graceful).await.is_err() {
             tracing::warn!(
@@ -208,66 +208,6 @@ fn open_spool(config: &Config, journal: &Journal) -> Result<Arc<dyn Spool>, Open
         journal.record(&Event::Alarm { what: &what });
     }
     Ok(spool)
-}
-
-fn server_setups(config: &Config) -> Result<BTreeMap<String, Arc<ServerSetup>>, StartFault> {
-    // A certificate is asked for only where some connector wants one: asking makes old clients stumble.
-    let ask_client = config.inbound.iter().any(wants_certificate);
-    let trust = all_trust(config);
-    let mut setups = BTreeMap::new();
-    for listener in &config.listen.listeners {
-        let Some(id) = &listener.certificate else { continue };
-        let Some(identity) = config.identities.get(id) else { continue };
-        if listener.tls == ListenerTls::Off {
-            continue;
-        }
-        let settings = ServerSettings { identity: Arc::clone(identity), ask_client, trust: trust.clone() };
-        let setup = ServerSetup::new(settings)
-            .map_err(|fault| StartFault::Tls { what: format!("listener {}", listener.name), fault })?;
-        setups.insert(listener.name.clone(), Arc::new(setup));
-    }
-    Ok(setups)
-}
-
-fn wants_certificate(connector: &Inbound) -> bool {
-    match &connector.tls {
-        InboundTls::Off | InboundTls::Opportunistic => false,
-        InboundTls::Forced(forced) => forced.needs_certificate(),
-    }
-}
-
-fn client_setups(config: &Config) -> Result<BTreeMap<Revision, Arc<ClientSetup>>, StartFault> {
-    let system = [TrustId::system()];
-    config
-        .outbound
-        .iter()
-        .map(|connector| {
-            let trust = connector.forced().map_or(&system[..], |forced| forced.trust());
-            let settings = client_settings(config, connector, trust);
-            ClientSetup::new(settings).map(|setup| (connector.revision, Arc::new(setup))).map_err(|fault| {
-                StartFault::Tls { what: format!("outbound connector {}", connector.name), fault }
-            })
-        })
-        .collect()
-}
-
-fn client_settings(config: &Config, connector: &Outbound, trust: &[TrustId]) -> ClientSettings {
-    let sets: Vec<(TrustId, Arc<TrustSet>)> =
-        trust.iter().filter_map(|id| config.trust.get(id).map(|set| (id.clone(), Arc::clone(set)))).collect();
-    let identity = connector.client_certificate.as_deref().and_then(|id| config.identities.get(id)).cloned();
-    ClientSettings {
-        judged: connector.is_enforced(),
-        min_version: connector
-            .forced()
-            .filter(|_| connector.is_enforced())
-            .map_or(TlsVersion::V12, |f| f.min_version),
-        trust: sets,
-        identity,
-    }
-}
-
-fn all_trust(config: &Config) -> Vec<(TrustId, Arc<TrustSet>)> {
-    config.trust.iter().map(|(id, set)| (id.clone(), Arc::clone(set))).collect()
 }
 
 const GRACE: Duration = Duration::from_millis(4_500);

@@ -1,0 +1,298 @@
+//! What differs between two tables: which connectors, and who serves a domain now. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::admin::{Change, ChangeKind, Direction};
+use crate::connector::{DomainPattern, Inbound, InboundTls, Mode, Outbound, Revision, Table, choose};
+use crate::mail::Domain;
+
+/// The connectors that are not as they were, by name.
+pub(super) fn connectors(old: &Table, new: &Table) -> Vec<Change> {
+    let inbound = |table: &Table| table.inbound.iter().map(|c| (Arc::clone(&c.name), c.revision)).collect();
+    let outbound = |table: &Table| table.outbound.iter().map(|c| (Arc::clone(&c.name), c.revision)).collect();
+    let mut changes = compare(Direction::Inbound, &inbound(old), &inbound(new));
+    changes.extend(compare(Direction::Outbound, &outbound(old), &outbound(new)));
+    changes
+}
+
+type Revisions = BTreeMap<Arc<str>, Revision>;
+
+fn compare(direction: Direction, old: &Revisions, new: &Revisions) -> Vec<Change> {
+    let change = |name: &Arc<str>, change| Change { direction, connector: Arc::clone(name), change };
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    let mut changes: Vec<Change> = gone.map(|name| change(name, ChangeKind::Removed)).collect();
+    for (name, revision) in new {
+        match old.get(name) {
+            None => changes.push(change(name, ChangeKind::Added)),
+            Some(known) if known != revision => changes.push(change(name, ChangeKind::Changed)),
+            Some(_) => {}
+        }
+    }
+    changes
+}
+
+/// Domains of one connector that another, or the same on other terms, serves now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Handover {
+    /// In a sentence.
+    pub(super) words: String,
+    /// Whether it goes to another connector, or to none.
+    pub(super) moved: bool,
+    /// Whether TLS was enforced and is not any more.
+    pub(super) loosened: bool,
+}
+
+/// Who serves the domains now that an old connector served. `lanes` says how many lanes hold or
+/// expect mail by a connector's name.
+pub(super) fn handovers(old: &Table, new: &Table, lanes: &BTreeMap<Arc<str>, usize>) -> Vec<Handover> {
+    let mut found = Vec::new();
+    for connector in old.outbound.iter().filter(|c| c.mode != Mode::Off) {
+        // By who serves them now: most connectors have one answer for all their domains.
+        let mut heirs: BTreeMap<Option<Arc<str>>, Heir<'_>> = BTreeMap::new();
+        for pattern in &connector.domains {
+            let domain = covered(pattern);
+            let served = choose(old, domain.as_ref()).is_some_and(|c| c.connector.name == connector.name);
+            if !served {
+                continue;
+            }
+            let now = choose(new, domain.as_ref()).map(|choice| choice.connector);
+            let name = now.as_ref().map(|now| Arc::clone(&now.name));
+            heirs.entry(name).or_insert_with(|| Heir { now, patterns: Vec::new() }).patterns.push(pattern);
+        }
+        for Heir { now, patterns } in heirs.into_values() {
+            let moved = now.as_ref().is_none_or(|now| now.name != connector.name);
+            let loosened = enforced(connector) && now.as_ref().is_some_and(|now| !enforced(now));
+            if moved || loosened {
+                let count = lanes.get(&connector.name).copied().unwrap_or_default();
+                let words = handover_words(connector, now.as_deref(), &patterns, count);
+                found.push(Handover { words, moved, loosened });
+            }
+        }
+    }
+    found
+}
+
+/// Who serves some of a connector's domains now; nobody, if none does.
+struct Heir<'a> {
+    now: Option<Arc<Outbound>>,
+    patterns: Vec<&'a DomainPattern>,
+}
+
+fn handover_words(
+    old: &Outbound,
+    now: Option<&Outbound>,
+    patterns: &[&DomainPattern],
+    lanes: usize,
+) -> String {
+    let mut domains: Vec<String> = patterns.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+    if patterns.len() > NAMED_MAX {
+        domains.push(format!("{} more", patterns.len().saturating_sub(NAMED_MAX)));
+    }
+    let now = now.map_or_else(
+        || "no outbound connector serves it now: its mail waits".to_owned(),
+        |now| format!("now served by {} ({})", now.name, terms(now)),
+    );
+    let queued = match lanes {
+        0 => String::new(),
+        1 => "; 1 lane with queued mail is judged anew".to_owned(),
+        lanes => format!("; {lanes} lanes with queued mail are judged anew"),
+    };
+    format!("{}: was served by {} ({}), {now}{queued}", domains.join(", "), old.name, terms(old))
+}
+
+fn terms(connector: &Outbound) -> String {
+    match connector.mode {
+        Mode::Enforce => connector.tls_word().to_owned(),
+        Mode::Audit | Mode::Off => format!("{}, mode {}", connector.tls_word(), connector.mode.word()),
+    }
+}
+
+fn enforced(connector: &Outbound) -> bool {
+    connector.forced().is_some() && connector.mode == Mode::Enforce
+}
+
+/// A domain that a pattern covers; an address literal where it covers every one.
+fn covered(pattern: &DomainPattern) -> Option<Domain> {
+    match pattern {
+        DomainPattern::Exact(domain) => Some(domain.clone()),
+        DomainPattern::Below(parent) => Domain::parse(&format!("any-below.{parent}")).ok(),
+        DomainPattern::Any => None,
+    }
+}
+
+/// Inbound connectors that demanded TLS of the domains they are about, and do not any more.
+pub(super) fn loosened_inbound(old: &Table, new: &Table) -> Vec<String> {
+    let demands = |c: &Inbound| c.mode == Mode::Enforce && matches!(c.tls, InboundTls::Forced(_));
+    let mut found = Vec::new();
+    for connector in old.inbound.iter().filter(|c| demands(c)) {
+        let name = &connector.name;
+        match new.inbound.iter().find(|c| c.name == *name) {
+            Some(now) if demands(now) => {}
+            Some(now) => found.push(format!(
+                "inbound connector {name} enforced TLS and does not any more ({}, mode {})",
+                if matches!(now.tls, InboundTls::Forced(_)) { "forced" } else { "not forced" },
+                now.mode.word()
+            )),
+            None => found.push(format!(
+                "inbound connector {name} enforced TLS and is gone: mail from its domains is admitted by \
+                 whatever else fits"
+            )),
+        }
+    }
+    found
+}
+
+/// What differs between the configuration of the start and this one that can't be changed while
+/// mail flows, each as an operator finds it in the file.
+pub(super) fn needs_restart(booted: &Value, now: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for section in ["server", "dns", "queue", "limits", "timeouts", "log"] {
+        let (old, new) = (booted.get(section), now.get(section));
+        let Some(keys) = new.and_then(Value::as_object) else { continue };
+        for (key, value) in keys.iter().filter(|(key, _)| *key != "control") {
+            if old.and_then(|old| old.get(key)) != Some(value) {
+                found.push(format!("[{section}] {key} has changed, which needs a restart"));
+            }
+        }
+    }
+    let listeners = |all: &Value| all.get("listener").and_then(Value::as_array).cloned().unwrap_or_default();
+    let name = |one: &Value| one.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (old, new) = (listeners(booted), listeners(now));
+    for listener in &new {
+        let name = name(listener);
+        let Some(open) = old.iter().find(|one| one.get("name") == listener.get("name")) else {
+            found.push(format!("listener {name} is new, which needs a restart"));
+            continue;
+        };
+        for key in ["address", "tls"].into_iter().filter(|key| open.get(key) != listener.get(key)) {
+            found.push(format!("{key} of listener {name} has changed, which needs a restart"));
+        }
+    }
+    for listener in old.iter().filter(|one| !new.iter().any(|now| now.get("name") == one.get("name"))) {
+        let name = name(listener);
+        found.push(format!("listener {name} is gone, which needs a restart; it goes on as it was"));
+    }
+    found
+}
+
+/// Domains named in one sentence.
+const NAMED_MAX: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{self, Config};
+    use crate::connector::Generation;
+
+    /// A configuration of these outbound connectors, each a name, its domains, and its `tls`.
+    fn config(outbound: &[(&str, &str, &str)]) -> Config {
+        let mut text = "[server]\nname = \"gw.a.test\"\ndata_dir = \"d\"\npostmaster = \"p@a.test\"\n\
+                        [[listener]]\nname = \"in\"\naddress = \"127.0.0.1:25\"\ntls = \"off\"\n\
+                        [[inbound]]\nname = \"any\"\nfrom_domains = [\"*\"]\n\
+                        from_networks = [\"127.0.0.1\"]\ntls = \"opportunistic\"\nto_domains = [\"*\"]\n"
+            .to_owned();
+        for (name, domains, tls) in outbound {
+            let require = if *tls == "forced" { "require = \"encryption\"\n" } else { "" };
+            text += &format!(
+                "[[outbound]]\nname = \"{name}\"\ndomains = [{domains}]\nnext_hop = \"mx\"\ntls = \"{tls}\"\n{require}"
+            );
+        }
+        config::load_text(&text, Path::new("."), Path::new("f.toml")).expect("a configuration")
+    }
+
+    fn table(config: &Config) -> Table {
+        Table::new(Generation(1), config.inbound.clone(), config.outbound.clone())
+    }
+
+    #[track_caller]
+    fn check(old: &Config, new: &Config, expected: &[&str]) {
+        let lanes = BTreeMap::from([("bank".into(), 2_usize)]);
+        let found = handovers(&table(old), &table(new), &lanes);
+        let mark = |one: &Handover| if one.loosened { "LOOSER " } else { "" };
+        let lines: Vec<_> = found.iter().map(|one| format!("{}{}", mark(one), one.words)).collect();
+        assert_eq!(lines, expected);
+    }
+
+    const REST: (&str, &str, &str) = ("rest", "\"*\"", "opportunistic");
+
+    #[test]
+    fn who_serves_a_domain_now_is_said() {
+        let bank = ("bank", "\"b.test\", \"*.b.test\"", "forced");
+        let old = config(&[bank, REST]);
+        check(&old, &config(&[bank, REST]), &[]);
+        check(
+            &old,
+            &config(&[REST]),
+            &[
+                "LOOSER b.test, *.b.test: was served by bank (forced), now served by rest (opportunistic); 2 lanes \
+               with queued mail are judged anew",
+            ],
+        );
+        check(
+            &old,
+            &config(&[("bank", "\"b.test\"", "forced"), ("other", "\"*.b.test\"", "forced"), REST]),
+            &[
+                "*.b.test: was served by bank (forced), now served by other (forced); 2 lanes with queued mail are \
+               judged anew",
+            ],
+        );
+        check(&config(&[REST]), &old, &[]);
+        let gone = config(&[bank, ("to-us", "\"a.test\"", "opportunistic")]);
+        check(
+            &old,
+            &gone,
+            &["*: was served by rest (opportunistic), no outbound connector serves it now: its mail waits"],
+        );
+        let mut audit = config(&[bank, REST]);
+        audit.outbound[0].mode = Mode::Audit;
+        let words = "b.test, *.b.test: was served by bank (forced), now served by bank (forced, mode audit); 2 \
+                     lanes with queued mail are judged anew";
+        check(&old, &audit, &[&format!("LOOSER {words}")]);
+        let mut off = config(&[bank, REST]);
+        off.outbound[0].mode = Mode::Off;
+        check(
+            &old,
+            &off,
+            &[
+                "LOOSER b.test, *.b.test: was served by bank (forced), now served by rest (opportunistic); 2 lanes \
+               with queued mail are judged anew",
+            ],
+        );
+    }
+
+    #[test]
+    fn connectors_are_compared_by_name_and_revision() {
+        let old = config(&[("a", "\"a.test\"", "forced"), ("b", "\"b.test\"", "forced")]);
+        let new = config(&[("a", "\"a.test\"", "opportunistic"), ("c", "\"b.test\"", "forced")]);
+        let found = connectors(&table(&old), &table(&new));
+        let lines: Vec<_> = found.iter().map(|one| format!("{} {:?}", one.connector, one.change)).collect();
+        assert_eq!(lines, ["b Removed", "a Changed", "c Added"]);
+    }
+
+    #[test]
+    fn what_cannot_change_at_run_time_is_named() {
+        let old = config(&[REST]).in_force();
+        let mut new = old.clone();
+        assert_eq!(needs_restart(&old, &new), Vec::<String>::new());
+        new["server"]["name"] = "other.test".into();
+        new["listener"][0]["tls"] = "starttls".into();
+        new["log"]["level"] = "debug".into();
+        let expected = [
+            "[server] name has changed, which needs a restart",
+            "[log] level has changed, which needs a restart",
+            "tls of listener in has changed, which needs a restart",
+        ];
+        assert_eq!(needs_restart(&old, &new), expected);
+        new["listener"][0]["name"] = "out".into();
+        let listeners = [
+            "listener out is new, which needs a restart",
+            "listener in is gone, which needs a restart; it goes on as it was",
+        ];
+        assert_eq!(needs_restart(&old, &new).get(2..), Some(&listeners.map(str::to_owned)[..]));
+    }
+}

@@ -1,0 +1,113 @@
+//! The connectors as an operator sees them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::admin::{Alarm, ConnectorView, Connectors, Direction, LanesView, Validated};
+use crate::config::Config;
+use crate::connector::{Generation, InboundTls, Table};
+use crate::scheduler::LaneView;
+
+/// The connectors of a configuration that no daemon has in force.
+#[must_use]
+pub fn from_file(config: &Config) -> Connectors {
+    let table = Table::new(Generation::default(), config.inbound.clone(), config.outbound.clone());
+    let words = Words::of(&config.in_force());
+    let connectors = views(&table, &words, &config.data_dir, None, &[]);
+    Connectors { generation: None, connectors, alarms: Vec::new() }
+}
+
+/// What each connector demands, in the words of `check`.
+#[derive(Debug, Default)]
+pub(super) struct Words(BTreeMap<(Direction, String), String>);
+
+impl Words {
+    pub(super) fn of(in_force: &Value) -> Self {
+        let mut words = BTreeMap::new();
+        for (direction, section) in [(Direction::Inbound, "inbound"), (Direction::Outbound, "outbound")] {
+            for one in in_force.get(section).and_then(Value::as_array).into_iter().flatten() {
+                let text = |key| one.get(key).and_then(Value::as_str).map(str::to_owned);
+                if let (Some(name), Some(requirement)) = (text("name"), text("requirement")) {
+                    words.insert((direction, name), requirement);
+                }
+            }
+        }
+        Self(words)
+    }
+
+    fn find(&self, direction: Direction, name: &str) -> String {
+        self.0.get(&(direction, name.to_owned())).cloned().unwrap_or_default()
+    }
+}
+
+/// Each connector of a table; `lanes` only where a daemon has some.
+pub(super) fn views(
+    table: &Table,
+    words: &Words,
+    data_dir: &Path,
+    lanes: Option<&[LaneView]>,
+    alarms: &[Alarm],
+) -> Vec<ConnectorView> {
+    let inbound = table.inbound.iter().map(|c| ConnectorView {
+        direction: Direction::Inbound,
+        name: Arc::clone(&c.name),
+        domains: c.from_domains.iter().map(ToString::to_string).collect(),
+        mode: c.mode,
+        tls: inbound_word(&c.tls),
+        requirement: words.find(Direction::Inbound, &c.name),
+        revision: c.revision.to_string(),
+        lanes: None,
+        validated: None,
+        alarms: Vec::new(),
+    });
+    let outbound = table.outbound.iter().map(|c| ConnectorView {
+        direction: Direction::Outbound,
+        name: Arc::clone(&c.name),
+        domains: c.domains.iter().map(ToString::to_string).collect(),
+        mode: c.mode,
+        tls: c.tls_word(),
+        requirement: words.find(Direction::Outbound, &c.name),
+        revision: c.revision.to_string(),
+        lanes: lanes.map(|lanes| count(lanes, &c.name)),
+        validated: validated(data_dir, &c.name),
+        alarms: alarms
+            .iter()
+            .filter(|alarm| alarm.connectors.iter().any(|name| **name == *c.name))
+            .map(|alarm| alarm.what.clone())
+            .collect(),
+    });
+    inbound.chain(outbound).collect()
+}
+
+fn inbound_word(tls: &InboundTls) -> &'static str {
+    match tls {
+        InboundTls::Off => "off",
+        InboundTls::Opportunistic => "opportunistic",
+        InboundTls::Forced(_) => "forced",
+    }
+}
+
+fn count(lanes: &[LaneView], name: &str) -> LanesView {
+    let mut counted = LanesView::default();
+    for lane in lanes.iter().filter(|lane| lane.connector.as_deref() == Some(name)) {
+        counted.lanes = counted.lanes.saturating_add(1);
+        counted.blocked = counted.blocked.saturating_add(usize::from(lane.blocked_until.is_some()));
+        counted.messages = counted.messages.saturating_add(lane.waiting).saturating_add(lane.in_flight);
+    }
+    counted
+}
+
+/// What `validate` left; a file that can't be read is one that is not there.
+fn validated(data_dir: &Path, name: &str) -> Option<Validated> {
+    let file = data_dir.join("validated").join(format!("{name}.json"));
+    let mut text = String::new();
+    fs::File::open(file).ok()?.take(VALIDATED_BYTES_MAX).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+const VALIDATED_BYTES_MAX: u64 = 64 << 10;

@@ -1,0 +1,333 @@
+//! Puts in force what the files say now, all of it or nothing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use tokio::task::JoinError;
+
+use super::connectors::{Words, views};
+use super::setups::{self, Shown};
+use super::watch::{Print, print};
+use super::{StartFault, changes, expiry};
+use crate::admin::{AlarmKind, Alarms, Connectors, NotReloaded, Operator, Reloaded};
+use crate::config::{self, Config, Faults};
+use crate::connector::{Generation, LiveTable, Table};
+use crate::deliver::ClientSetups;
+use crate::listen::ServerSetups;
+use crate::listen::settings::ListenerTls;
+use crate::mail::Clock;
+use crate::scheduler::Scheduler;
+use crate::tls::Identity;
+use crate::tracking::{Event, Journal};
+
+/// Puts in force what the files say now: connectors, certificates, trust anchors.
+pub struct Reloader {
+    first: First,
+    in_use: ArcSwap<InUse>,
+    live: Arc<LiveTable>,
+    scheduler: Arc<Scheduler>,
+    journal: Arc<Journal>,
+    alarms: Arc<Alarms>,
+    /// One at a time: each table has a generation of its own, and its set-ups stay with it.
+    alone: tokio::sync::Mutex<()>,
+    known: Mutex<Known>,
+}
+
+/// What the first configuration gives, before anything is started.
+pub(super) struct First {
+    pub(super) client_setups: Arc<ClientSetups>,
+    pub(super) server_setups: Arc<ServerSetups>,
+    /// The listeners, and what they do of TLS: they stay as they are.
+    open: Vec<(String, ListenerTls)>,
+    /// All of it, as `check` tells it.
+    booted: Value,
+    in_use: InUse,
+}
+
+impl First {
+    pub(super) fn of(config: &Config) -> Result<Self, StartFault> {
+        let open: Vec<_> = config.listen.listeners.iter().map(|one| (one.name.clone(), one.tls)).collect();
+        let shown = setups::shown(config, &open, &Shown::new());
+        let servers = BTreeMap::from([(Generation(1), Arc::new(setups::servers(config, &shown)?))]);
+        Ok(Self {
+            client_setups: Arc::new(ArcSwap::from_pointee(setups::clients(config)?)),
+            server_setups: Arc::new(ServerSetups::from_pointee(servers)),
+            open,
+            booted: config.in_force(),
+            in_use: InUse::of(config, shown),
+        })
+    }
+}
+
+/// What of a configuration is needed after it was put in force.
+#[derive(Clone)]
+pub(super) struct InUse {
+    file: PathBuf,
+    files: Vec<PathBuf>,
+    data_dir: PathBuf,
+    identities: BTreeMap<String, Arc<Identity>>,
+    shown: Shown,
+    words: Arc<Words>,
+}
+
+/// What the files looked like before the last attempt, and whether it failed.
+struct Known {
+    print: Print,
+    failed: bool,
+}
+
+/// Why there is a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trigger {
+    /// Somebody asked for it: a mistake is told at once.
+    Asked,
+    /// The files have changed: a mistake is told if it stays.
+    Change,
+    /// It stayed: told once.
+    StillBroken,
+}
+
+/// Why nothing has changed.
+#[derive(Debug, thiserror::Error)]
+enum ReloadFault {
+    /// The configuration, or a file it names, has mistakes.
+    #[error(transparent)]
+    Config(#[from] Faults),
+    /// The TLS library refuses what was configured.
+    #[error(transparent)]
+    Setup(#[from] StartFault),
+    /// Reading the files broke off.
+    #[error("reading the files broke off: {0}")]
+    Read(#[from] JoinError),
+}
+
+impl ReloadFault {
+    /// The mistakes, each with its place.
+    fn list(&self) -> Vec<String> {
+        match self {
+            Self::Config(faults) => faults.list().iter().map(ToString::to_string).collect(),
+            Self::Setup(_) | Self::Read(_) => vec![self.to_string()],
+        }
+    }
+}
+
+impl InUse {
+    pub(super) fn of(config: &Config, shown: Shown) -> Self {
+        Self {
+            file: config.file.clone(),
+            files: config.files.clone(),
+            data_dir: config.data_dir.clone(),
+            identities: config.identities.clone(),
+            shown,
+            words: Arc::new(Words::of(&config.in_force())),
+        }
+    }
+}
+
+impl Reloader {
+    pub(super) fn new(
+        first: First,
+        live: Arc<LiveTable>,
+        scheduler: Arc<Scheduler>,
+        journal: Arc<Journal>,
+    ) -> Self {
+        let known = Known { print: print(&first.in_use.files), failed: false };
+        Self {
+            in_use: ArcSwap::from_pointee(first.in_use.clone()),
+            first,
+            live,
+            scheduler,
+            journal,
+            alarms: Arc::default(),
+            alone: tokio::sync::Mutex::new(()),
+            known: Mutex::new(known),
+        }
+    }
+
+    pub(super) fn alarms(&self) -> Arc<Alarms> {
+        Arc::clone(&self.alarms)
+    }
+
+    /// How the files were before the last attempt, and whether it failed.
+    pub(super) fn known(&self) -> (Print, bool) {
+        let known = self.lock();
+        (known.print.clone(), known.failed)
+    }
+
+    /// Tells which of our certificates are about to expire, each of the days once.
+    pub(super) fn tell_expiry(&self) {
+        let now = Clock::wall();
+        let (in_use, table) = (self.in_use.load(), self.live.table());
+        let found = expiry::alarms(&in_use.identities, table.outbound.iter(), now);
+        let fresh = self.alarms.replace(AlarmKind::Expiry, now, found);
+        self.tell(&fresh);
+    }
+
+    /// Goes on though the caller gave up: half a reload would be neither table.
+    pub(super) async fn reload_by(self: Arc<Self>, trigger: Trigger) -> Result<Reloaded, NotReloaded> {
+        let me = Arc::clone(&self);
+        let done = tokio::spawn(async move { me.attempt(trigger).await }).await;
+        done.unwrap_or_else(|broken| Err(self.refused(&ReloadFault::Read(broken))))
+    }
+
+    async fn attempt(&self, trigger: Trigger) -> Result<Reloaded, NotReloaded> {
+        let _alone = self.alone.lock().await;
+        if trigger != Trigger::StillBroken {
+            announce_reload();
+        }
+        let done = self.exchange().await;
+        if trigger != Trigger::StillBroken {
+            notify(&[sd_notify::NotifyState::Ready]);
+        }
+        match done {
+            Ok(reloaded) => {
+                let _gone = self.alarms.replace(AlarmKind::Reload, Clock::wall(), Vec::new());
+                self.tell(&reloaded.loosened);
+                self.tell_expiry();
+                tell_reloaded(&reloaded);
+                Ok(reloaded)
+            }
+            Err(fault) => {
+                self.lock().failed = true;
+                let refused = self.refused(&fault);
+                self.tell_refused(trigger, &refused);
+                Err(refused)
+            }
+        }
+    }
+
+    async fn exchange(&self) -> Result<Reloaded, ReloadFault> {
+        let in_use = self.in_use.load_full();
+        let file = in_use.file.clone();
+        let files = in_use.files.clone();
+        // Looked at before they are read: what changes meanwhile is seen as a change.
+        let (before, loaded) =
+            tokio::task::spawn_blocking(move || (print(&files), config::load(&file))).await?;
+        self.lock().print.clone_from(&before);
+        let config = loaded?;
+        let mut seen = print(&config.files);
+        seen.extend(before.into_iter().filter(|(file, _)| config.files.contains(file)));
+
+        let first = &self.first;
+        let clients = setups::clients(&config)?;
+        let shown = setups::shown(&config, &first.open, &in_use.shown);
+        let servers = Arc::new(setups::servers(&config, &shown)?);
+        // From here on nothing fails.
+        let last = self.live.table();
+        let Generation(number) = last.generation;
+        let next = Generation(number.saturating_add(1));
+        let table = Table::new(next, config.inbound.clone(), config.outbound.clone());
+        let reloaded = self.compare(&config, &last, &table);
+
+        // Those under way still ask for the old ones, so these go only after the table.
+        let mut both = BTreeMap::clone(&first.client_setups.load());
+        both.extend(clients.iter().map(|(revision, setup)| (*revision, Arc::clone(setup))));
+        first.client_setups.store(Arc::new(both));
+        let mut both = BTreeMap::clone(&first.server_setups.load());
+        both.insert(next, Arc::clone(&servers));
+        first.server_setups.store(Arc::new(both));
+        // The spool stays where it was opened.
+        let now = InUse { data_dir: in_use.data_dir.clone(), ..InUse::of(&config, shown) };
+        self.in_use.store(Arc::new(now));
+        self.live.replace(table).await;
+        first.client_setups.store(Arc::new(clients));
+        first.server_setups.store(Arc::new(BTreeMap::from([(next, servers)])));
+        self.scheduler.table_replaced();
+        *self.lock() = Known { print: seen, failed: false };
+        Ok(reloaded)
+    }
+
+    fn compare(&self, config: &Config, last: &Table, table: &Table) -> Reloaded {
+        let mut lanes = BTreeMap::new();
+        for name in self.scheduler.snapshot().lanes.into_iter().filter_map(|lane| lane.connector) {
+            let count: &mut usize = lanes.entry(name).or_default();
+            *count = count.saturating_add(1);
+        }
+        let handovers = changes::handovers(last, table, &lanes);
+        let moved = handovers.iter().filter(|one| one.moved).map(|one| one.words.clone());
+        let loosened = handovers.iter().filter(|one| one.loosened).map(|one| one.words.clone());
+        Reloaded {
+            generation: table.generation,
+            changes: changes::connectors(last, table),
+            served: moved.collect(),
+            loosened: loosened.chain(changes::loosened_inbound(last, table)).collect(),
+            needs_restart: changes::needs_restart(&self.first.booted, &config.in_force()),
+            warnings: config.warnings.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn refused(&self, fault: &ReloadFault) -> NotReloaded {
+        NotReloaded { generation: self.live.generation(), faults: fault.list() }
+    }
+
+    fn tell_refused(&self, trigger: Trigger, refused: &NotReloaded) {
+        let Generation(number) = refused.generation;
+        if trigger == Trigger::Change {
+            tracing::info!(faults = refused.faults.len(), "the files have changed, and have mistakes so far");
+            return;
+        }
+        let told: Vec<String> = refused
+            .faults
+            .iter()
+            .take(ALARMS_MAX)
+            .map(|fault| format!("not reloaded, generation {number} stays in force: {fault}"))
+            .collect();
+        let found = told.iter().map(|what| (what.clone(), Vec::new())).collect();
+        let fresh = self.alarms.replace(AlarmKind::Reload, Clock::wall(), found);
+        self.tell(if trigger == Trigger::Asked { &told } else { &fresh });
+    }
+
+    fn tell(&self, alarms: &[String]) {
+        for what in alarms {
+            self.journal.record(&Event::Alarm { what });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // Each of its two values is whole whatever a panicking holder did.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Operator for Reloader {
+    fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<Reloaded, NotReloaded>> + Send>> {
+        Box::pin(self.reload_by(Trigger::Asked))
+    }
+
+    fn connectors(&self) -> Connectors {
+        let (table, in_use) = (self.live.table(), self.in_use.load());
+        let (lanes, alarms) = (self.scheduler.snapshot().lanes, self.alarms.list());
+        let connectors = views(&table, &in_use.words, &in_use.data_dir, Some(&lanes), &alarms);
+        Connectors { generation: Some(table.generation), connectors, alarms }
+    }
+}
+
+fn tell_reloaded(reloaded: &Reloaded) {
+    let Generation(generation) = reloaded.generation;
+    tracing::info!(generation, changes = reloaded.changes.len(), "the configuration is in force");
+    for warning in reloaded.warnings.iter().chain(&reloaded.needs_restart).chain(&reloaded.served) {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// sd_notify(3): systemd wants the moment at which a reload begins.
+fn announce_reload() {
+    let states = match sd_notify::NotifyState::monotonic_usec_now() {
+        Ok(since) => vec![sd_notify::NotifyState::Reloading, since],
+        Err(_) => vec![sd_notify::NotifyState::Reloading],
+    };
+    notify(&states);
+}
+
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(fault) = sd_notify::notify(states) {
+        tracing::warn!(%fault, "the service manager can't be told");
+    }
+}
+
+/// Mistakes told one by one; `check` shows the rest.
+const ALARMS_MAX: usize = 10;

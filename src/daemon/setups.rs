@@ -1,0 +1,89 @@
+//! What handshakes need, from a configuration: certificates and trust anchors to TLS set-ups.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::StartFault;
+use crate::config::Config;
+use crate::connector::{Inbound, InboundTls, Outbound, Revision, TlsVersion, TrustId};
+use crate::listen::settings::ListenerTls;
+use crate::tls::{ClientSettings, ClientSetup, Identity, ServerSettings, ServerSetup, TrustSet};
+
+/// What each listener that does TLS shows, by its name.
+pub(super) type Shown = BTreeMap<String, Arc<Identity>>;
+
+/// What the listeners that are open are to show by this configuration; where it says nothing of one,
+/// what that one shows already.
+pub(super) fn shown(config: &Config, open: &[(String, ListenerTls)], last: &Shown) -> Shown {
+    let mut shown = Shown::new();
+    for (name, tls) in open {
+        if *tls == ListenerTls::Off {
+            continue;
+        }
+        let listener = config.listen.listeners.iter().find(|listener| listener.name == *name);
+        let id = listener.and_then(|listener| listener.certificate.as_ref());
+        let identity = id.and_then(|id| config.identities.get(id)).or_else(|| last.get(name));
+        if let Some(identity) = identity {
+            shown.insert(name.clone(), Arc::clone(identity));
+        }
+    }
+    shown
+}
+
+pub(super) fn servers(
+    config: &Config,
+    shown: &Shown,
+) -> Result<BTreeMap<String, Arc<ServerSetup>>, StartFault> {
+    // A certificate is asked for only where some connector wants one: asking makes old clients stumble.
+    let ask_client = config.inbound.iter().any(wants_certificate);
+    let trust = all_trust(config);
+    let mut setups = BTreeMap::new();
+    for (name, identity) in shown {
+        let settings = ServerSettings { identity: Arc::clone(identity), ask_client, trust: trust.clone() };
+        let setup = ServerSetup::new(settings)
+            .map_err(|fault| StartFault::Tls { what: format!("listener {name}"), fault })?;
+        setups.insert(name.clone(), Arc::new(setup));
+    }
+    Ok(setups)
+}
+
+fn wants_certificate(connector: &Inbound) -> bool {
+    match &connector.tls {
+        InboundTls::Off | InboundTls::Opportunistic => false,
+        InboundTls::Forced(forced) => forced.needs_certificate(),
+    }
+}
+
+pub(super) fn clients(config: &Config) -> Result<BTreeMap<Revision, Arc<ClientSetup>>, StartFault> {
+    let system = [TrustId::system()];
+    config
+        .outbound
+        .iter()
+        .map(|connector| {
+            let trust = connector.forced().map_or(&system[..], |forced| forced.trust());
+            let settings = client_settings(config, connector, trust);
+            ClientSetup::new(settings).map(|setup| (connector.revision, Arc::new(setup))).map_err(|fault| {
+                StartFault::Tls { what: format!("outbound connector {}", connector.name), fault }
+            })
+        })
+        .collect()
+}
+
+fn client_settings(config: &Config, connector: &Outbound, trust: &[TrustId]) -> ClientSettings {
+    let sets: Vec<(TrustId, Arc<TrustSet>)> =
+        trust.iter().filter_map(|id| config.trust.get(id).map(|set| (id.clone(), Arc::clone(set)))).collect();
+    let identity = connector.client_certificate.as_deref().and_then(|id| config.identities.get(id)).cloned();
+    ClientSettings {
+        judged: connector.is_enforced(),
+        min_version: connector
+            .forced()
+            .filter(|_| connector.is_enforced())
+            .map_or(TlsVersion::V12, |f| f.min_version),
+        trust: sets,
+        identity,
+    }
+}
+
+fn all_trust(config: &Config) -> Vec<(TrustId, Arc<TrustSet>)> {
+    config.trust.iter().map(|(id, set)| (id.clone(), Arc::clone(set))).collect()
+}

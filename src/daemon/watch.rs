@@ -1,0 +1,129 @@
+//! Looks at the configuration's files, and at the certificates' dates, while mail flows.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::reload::{Reloader, Trigger};
+
+/// What the files look like from outside: length, inode and time of the last change of each; none
+/// where there is no file.
+pub(super) type Print = BTreeMap<PathBuf, Option<(u64, u64, i64, i64)>>;
+
+pub(super) fn print(files: &[PathBuf]) -> Print {
+    let look = |file: &PathBuf| {
+        let data = fs::metadata(file).ok()?;
+        Some((data.len(), data.ino(), data.mtime(), data.mtime_nsec()))
+    };
+    files.iter().map(|file| (file.clone(), look(file))).collect()
+}
+
+/// Reloads when the files have changed, and tells what is about to expire, until `stop`.
+pub(super) async fn keep(reloader: Arc<Reloader>, stop: CancellationToken) {
+    let mut pace = interval(POLL_EVERY);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut polls: u64 = 0;
+    let mut watch = Watch::default();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = pace.tick() => {}
+        }
+        if polls.checked_rem(EXPIRY_EVERY_POLLS) == Some(0) {
+            reloader.tell_expiry();
+        }
+        polls = polls.saturating_add(1);
+        let (known, failed) = reloader.known();
+        let files: Vec<PathBuf> = known.keys().cloned().collect();
+        // A file system that does not answer must not stop those who carry mail.
+        let Ok(seen) = tokio::task::spawn_blocking(move || print(&files)).await else { continue };
+        if let Some(trigger) = watch.step(seen, &known, failed) {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _told = Arc::clone(&reloader).reload_by(trigger) => {}
+            }
+        }
+    }
+}
+
+/// What was seen at the last polls.
+#[derive(Debug, Default)]
+struct Watch {
+    last: Print,
+    /// Polls since the last attempt failed, with nothing changed in between.
+    since_failure: u32,
+}
+
+impl Watch {
+    /// What one more look at the files leads to. `known` is how they were before the last attempt.
+    fn step(&mut self, seen: Print, known: &Print, failed: bool) -> Option<Trigger> {
+        if seen != *known {
+            self.since_failure = 0;
+            // Whoever writes them may not be done: they must look the same twice.
+            let settled = seen == self.last;
+            self.last = seen;
+            return settled.then_some(Trigger::Change);
+        }
+        self.last = seen;
+        if !failed {
+            self.since_failure = 0;
+            return None;
+        }
+        self.since_failure = self.since_failure.saturating_add(1);
+        // A renewal writes chain and key one after the other: what is wrong only in between is no
+        // alarm. And what the broken files name is not watched, so it is read again now and then.
+        let again = self.since_failure == ALARM_AFTER_POLLS
+            || self.since_failure.checked_rem(AGAIN_EVERY_POLLS) == Some(0);
+        again.then_some(Trigger::StillBroken)
+    }
+}
+
+const POLL_EVERY: Duration = Duration::from_secs(2);
+const ALARM_AFTER_POLLS: u32 = 2;
+const AGAIN_EVERY_POLLS: u32 = 15;
+/// An hour.
+const EXPIRY_EVERY_POLLS: u64 = 1_800;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(length: u64) -> Print {
+        Print::from([(PathBuf::from("f"), Some((length, 1, 1, 1)))])
+    }
+
+    #[track_caller]
+    fn check(watch: &mut Watch, (now, known, failed): (u64, u64, bool), expected: Option<Trigger>) {
+        assert_eq!(watch.step(seen(now), &seen(known), failed), expected);
+    }
+
+    #[test]
+    fn a_change_counts_once_it_has_settled() {
+        let mut watch = Watch::default();
+        check(&mut watch, (1, 1, false), None);
+        check(&mut watch, (2, 1, false), None);
+        check(&mut watch, (3, 1, false), None);
+        check(&mut watch, (3, 1, false), Some(Trigger::Change));
+        check(&mut watch, (3, 3, false), None);
+        check(&mut watch, (3, 3, false), None);
+    }
+
+    #[test]
+    fn what_stays_broken_is_told_two_polls_later() {
+        let mut watch = Watch::default();
+        check(&mut watch, (2, 1, false), None);
+        check(&mut watch, (2, 1, false), Some(Trigger::Change));
+        check(&mut watch, (2, 2, true), None);
+        check(&mut watch, (2, 2, true), Some(Trigger::StillBroken));
+        check(&mut watch, (2, 2, true), None);
+        check(&mut watch, (3, 2, true), None);
+        check(&mut watch, (3, 2, true), Some(Trigger::Change));
+        check(&mut watch, (3, 3, false), None);
+    }
+}

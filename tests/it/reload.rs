@@ -1,0 +1,269 @@
+//! Configuration, certificates and trust anchors changed while mail flows: what was in force stays
+//! in force or is replaced whole, and no session is refused for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::peer::client::Client;
+use crate::peer::daemon::{Daemon, NAME};
+use crate::peer::mint::{Authority, Kind, Pair};
+use crate::peer::mix;
+use crate::peer::sink::{Manner, Sink};
+use crate::peer::site::{ANYONE, LISTENER, OPPORTUNISTIC, QUICK, Site, outbound};
+use crate::peer::source::Source;
+use crate::peer::{LONG, eventually};
+
+/// Less than the minute for which a lane is blocked.
+const SOON: Duration = Duration::from_secs(30);
+const ENCRYPTION: &str = "tls = \"forced\"\nrequire = \"encryption\"\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queued_mail_does_not_leave_in_clear_once_tls_is_forced() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear().greeting("421 4.3.2 not now")).await;
+    let rest = |tls: &str| outbound("out", "partner.test", sink.address, tls);
+    let daemon = site.start(&rest(OPPORTUNISTIC)).await;
+    let messages = mix::plain("wait", 100, 1_000, "a@sender.test", "b@partner.test");
+    Source::clear(daemon.at("in"), 5).send_all(messages).await;
+    daemon.deferred_any().await;
+
+    // From here on the partner would take everything, in clear.
+    sink.behave(Manner::clear());
+    site.configure(&rest(ENCRYPTION));
+    let answer = daemon.ask(&["reload"]).await;
+    assert_eq!(answer["generation"], 2, "{answer}");
+    assert_eq!(answer["changes"][0]["connector"], "out", "{answer}");
+    let mails = |sink: &Sink| {
+        sink.read(|log| log.commands.iter().filter(|c| c.to_lowercase().starts_with("mail from")).count())
+    };
+    let then = mails(&sink);
+    // The lane was blocked for a minute: it is judged anew without waiting for that.
+    eventually("a judgement by the new connector", SOON, async || {
+        let status = daemon.ask(&["connectors"]).await;
+        let queue = daemon.ask(&["queue", "list", "--limit", "1000"]).await;
+        let blocked = queue["messages"][0]["blocked"][0]["reason"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(status["generation"], 2);
+        blocked.contains("STARTTLS").then_some(())
+    })
+    .await;
+    assert_eq!(mails(&sink), then, "an envelope left in clear after the reload returned");
+    assert!(sink.arrived().is_empty());
+    assert_eq!(daemon.queue().await.len(), 100);
+
+    // And back: TLS is not enforced any more, which is told.
+    site.configure(&rest(OPPORTUNISTIC));
+    let answer = daemon.ask(&["reload"]).await;
+    let loosened = answer["loosened"][0].as_str().unwrap_or_default();
+    assert!(loosened.contains("partner.test: was served by out (forced), now served by out"), "{answer}");
+    sink.messages(1).await;
+    assert!(daemon.log().contains("now served by out (opportunistic)"));
+    daemon.stop().await;
+}
+
+/// A site whose mail goes to a sink, with everything that can break on disk.
+async fn whole() -> (Site, Sink, String) {
+    let site = Site::new();
+    let sink = site.good_sink().await;
+    let rest = outbound(
+        "out",
+        "*",
+        sink.address,
+        "tls = \"forced\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\n",
+    );
+    (site, sink, rest)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_files_refuse_no_session_and_are_told_with_their_place() {
+    let (site, sink, rest) = whole().await;
+    let daemon = site.start(&rest).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let load = tokio::spawn(load(site.source(daemon.at("in"), 4), Arc::clone(&over)));
+    let path = |name: &str| site.home.path().join(name);
+    let config = std::fs::read_to_string(site.home.config()).unwrap();
+    let chain = std::fs::read_to_string(path("gw.crt")).unwrap();
+    let anchors = std::fs::read_to_string(path("partners.pem")).unwrap();
+    let other = site.ours.pair(&[NAME], Kind::Good);
+    // Named, since the verb would look it up in the broken file.
+    let socket = path("data/control.sock");
+    let damaged: String = anchors.replace("MII", "M?I");
+
+    let breaks: [(&str, &str, Option<String>, &str); 5] = [
+        (
+            "a syntax error",
+            "sealpost.toml",
+            Some(config.replacen("[server]", "[server", 1)),
+            "line 1, column",
+        ),
+        (
+            "an unknown key",
+            "sealpost.toml",
+            Some(config.replacen("postmaster =", "postmistress =", 1)),
+            "line 4, column 1",
+        ),
+        ("a missing certificate", "gw.crt", None, "line 7, column"),
+        ("a key that does not fit", "gw.crt", Some(other.chain.clone()), "line 8, column"),
+        ("damaged anchors", "partners.pem", Some(damaged), "line 11, column"),
+    ];
+    for (case, file, text, place) in breaks {
+        match &text {
+            Some(text) => std::fs::write(path(file), text).unwrap(),
+            None => std::fs::remove_file(path(file)).unwrap(),
+        }
+        let output = daemon.command(&["reload", "--socket", socket.to_str().unwrap()]).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{case}: {said}");
+        assert!(said.contains("sealpost.toml: ") && said.contains(place), "{case}: {said}");
+        assert!(said.contains("generation 1 stays in force"), "{case}: {said}");
+        let alarm = daemon.log().lines().rev().find(|line| line.contains("alarm")).unwrap().to_owned();
+        assert!(alarm.contains("sealpost.toml: ") && alarm.contains(place), "{case}: {alarm}");
+        let mended = match file {
+            "sealpost.toml" => &config,
+            "gw.crt" => &chain,
+            _ => &anchors,
+        };
+        if file != "sealpost.toml" {
+            let alarms = daemon.ask(&["connectors"]).await["alarms"].clone();
+            assert!(alarms[0]["what"].as_str().unwrap_or_default().contains(place), "{case}: {alarms}");
+        }
+        std::fs::write(path(file), mended).unwrap();
+    }
+    let answer = daemon.ask(&["reload"]).await;
+    assert_eq!(answer["changes"], Value::Array(Vec::new()), "{answer}");
+    assert_eq!(daemon.ask(&["connectors"]).await["alarms"], Value::Array(Vec::new()));
+
+    over.store(true, Ordering::SeqCst);
+    let sent = load.await.unwrap();
+    assert!(sent > 0);
+    assert!(sink.messages(sent).await.iter().all(|arrived| arrived.sealed));
+    daemon.stop().await;
+}
+
+/// Sessions one after the other until told to end; each must be served. How many messages they sent.
+async fn load(source: Source, over: Arc<AtomicBool>) -> usize {
+    let mut sent = 0;
+    while !over.load(Ordering::SeqCst) {
+        let messages = mix::plain(&format!("load{sent}"), 40, 500, "a@sender.test", "b@partner.test");
+        sent += source.send_all(messages).await.len();
+    }
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_certificate_is_shown_after_a_signal_and_after_a_change() {
+    let (site, _sink, rest) = whole().await;
+    let daemon = site.start(&rest).await;
+    let mut before = Client::sealed(daemon.at("in"), &site.ours.client(None), NAME).await;
+
+    let second = Authority::new("second");
+    second.pair(&[NAME], Kind::Good).write(site.home.path(), "gw");
+    daemon.signal("HUP");
+    shows(&daemon, &second).await;
+
+    // Half a renewal is no alarm while it is not whole; whole, it is taken without a signal.
+    let third = Authority::new("third");
+    let pair = third.pair(&[NAME], Kind::Good);
+    let key = std::fs::read_to_string(site.home.path().join("gw.key")).unwrap();
+    Pair { chain: pair.chain.clone(), key }.write(site.home.path(), "gw");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    pair.write(site.home.path(), "gw");
+    shows(&daemon, &third).await;
+    assert!(!daemon.log().contains(" alarm "), "half a renewal is no alarm: {}", daemon.log());
+
+    // A session from before goes on.
+    let reply =
+        before.transact(&mix::plain("old", 1, 10, "a@sender.test", "b@partner.test")[0]).await.unwrap();
+    assert_eq!(reply.code, 250, "{}", reply.text);
+    daemon.stop().await;
+}
+
+/// Waits until new sessions are shown a certificate of this authority.
+async fn shows(daemon: &Daemon, authority: &Authority) {
+    let trusting = authority.client(None);
+    eventually("the renewed certificate", LONG, async || {
+        Client::try_sealed(daemon.at("in"), &trusting, NAME).await.ok().map(drop)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_renewal_that_stays_is_an_alarm() {
+    let (site, _sink, rest) = whole().await;
+    let daemon = site.start(&rest).await;
+    let (good, other) = (site.home.path().join("gw.crt"), site.ours.pair(&[NAME], Kind::Good));
+    let chain = std::fs::read_to_string(&good).unwrap();
+    std::fs::write(&good, &other.chain).unwrap();
+    let alarms = eventually("an alarm", LONG, async || {
+        let alarms = daemon.ask(&["connectors"]).await["alarms"].clone();
+        (alarms.as_array().unwrap().len() == 1).then_some(alarms)
+    })
+    .await;
+    assert!(alarms[0]["what"].as_str().unwrap().contains("sealpost.toml: line 8, column"), "{alarms}");
+    // The last good pair serves.
+    Client::sealed(daemon.at("in"), &site.ours.client(None), NAME).await;
+    std::fs::write(&good, chain).unwrap();
+    eventually("the end of the alarm", LONG, async || {
+        daemon.ask(&["connectors"]).await["alarms"].as_array().unwrap().is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(daemon.log().matches(" alarm ").count(), 1, "told once: {}", daemon.log());
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_under_the_rules_it_began_with() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear()).await;
+    let out = outbound("out", "*", sink.address, OPPORTUNISTIC);
+    let gone = ANYONE.replace("[\"*\"]\nfrom", "[\"elsewhere.test\"]\nfrom");
+    site.configure_all(&format!("{QUICK}{LISTENER}{ANYONE}{out}"));
+    let daemon = Daemon::start(&site.home).await;
+    let mut before = Client::hello(daemon.at("in")).await;
+    let listener = LISTENER.replace("starttls", "required");
+    site.configure_all(&format!("{QUICK}{listener}{gone}{out}"));
+    let answer = daemon.ask(&["reload"]).await;
+    assert_eq!(answer["needs_restart"][0], "tls of listener in has changed, which needs a restart");
+
+    let message = mix::plain("kept", 1, 10, "a@sender.test", "b@partner.test").remove(0);
+    let reply = before.transact(&message).await.unwrap();
+    assert_eq!(reply.code, 250, "the session began when it might: {}", reply.text);
+    let mut after = Client::hello(daemon.at("in")).await;
+    let reply = after.say("MAIL FROM:<a@sender.test>").await;
+    assert!(reply.text.starts_with("550 5.7.1 "), "{}", reply.text);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connectors_are_shown_with_and_without_a_daemon() {
+    let (site, _sink, rest) = whole().await;
+    let expired = site.ours.pair(&[NAME], Kind::Expired);
+    let ours = site.home.certificate("client", &expired);
+    let rest =
+        ours + &rest.replace("tls = \"forced\"\n", "tls = \"forced\"\nclient_certificate = \"client\"\n");
+    let daemon = site.start(&rest).await;
+    let folder = site.home.path().join("data/validated");
+    std::fs::create_dir_all(&folder).unwrap();
+    let verdict = "{\"at\": \"2026-01-01T00:00:00Z\", \"verdict\": \"it would do\", \"ok\": true}";
+    std::fs::write(folder.join("out.json"), verdict).unwrap();
+    let find = |answer: &Value| {
+        let all = answer["connectors"].as_array().unwrap().clone();
+        all.into_iter().find(|one| one["name"] == "out").unwrap()
+    };
+    let running = daemon.ask(&["connectors"]).await;
+    let out = find(&running);
+    assert_eq!(
+        (&out["direction"], &out["tls"], &out["mode"]),
+        (&"outbound".into(), &"forced".into(), &"enforce".into())
+    );
+    assert_eq!(out["validated"]["verdict"], "it would do");
+    assert!(out["alarms"][0].as_str().unwrap().contains("[certificate.client] expired on 2021"), "{out}");
+    assert_eq!(running["generation"], 1);
+    daemon.stop().await;
+    let output = site.home.run(&["connectors", "--json"], &[]);
+    let file = find(&serde_json::from_slice(&output.stdout).unwrap());
+    assert_eq!((&file["revision"], &file["requirement"]), (&out["revision"], &out["requirement"]));
+    assert_eq!(file["lanes"], Value::Null);
+}
