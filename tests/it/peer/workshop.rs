@@ -14,22 +14,30 @@ use super::mint::{Authority, Kind, Pair};
 use super::site::PARTNER;
 use super::tools;
 
+/// The organisation of the good certificate.
+pub(crate) const ORGANISATION: &str = "Partner Ltd";
+
 /// Two authorities, one of which is trusted, and what is below the trusted one.
 pub(crate) struct Workshop<'a> {
     pub(crate) partners: &'a Authority,
     pub(crate) stranger: Authority,
+    good: Pair,
     folder: TempDir,
 }
 
 impl<'a> Workshop<'a> {
     pub(crate) fn new(partners: &'a Authority) -> Self {
         let folder = tempfile::Builder::new().prefix("sealpost-workshop-").tempdir().unwrap();
-        Self { partners, stranger: Authority::new("stranger"), folder }
+        // Its subject has an organisation, for those who ask for one.
+        let good = partners.made(&[PARTNER], &KeyPair::generate().unwrap(), |params| {
+            params.distinguished_name.push(rcgen::DnType::OrganizationName, ORGANISATION);
+        });
+        Self { partners, stranger: Authority::new("stranger"), good, folder }
     }
 
-    /// In order.
+    /// In order; the same one each time.
     pub(crate) fn good(&self) -> Pair {
-        self.named(&[PARTNER])
+        self.good.clone()
     }
 
     /// In order but for its names.

@@ -247,7 +247,7 @@ pub(super) fn keys() -> Vec<Behaviour> {
         shows(
             "wrong-key",
             "a good certificate and the key of another",
-            |w| Pair { key: w.good().key, ..w.good() },
+            |w| Pair { key: w.named(&[PARTNER]).key, ..w.good() },
             UNPROVED,
         )
         .inbound("handshake-broken"),
