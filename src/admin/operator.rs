@@ -22,9 +22,11 @@ pub struct Reloaded {
     pub generation: Generation,
     /// The connectors that are not as they were.
     pub changes: Vec<Change>,
-    /// The domains that another connector serves now, their queued mail included.
+    /// Our certificates that are not as they were, each in a sentence.
+    pub certificates: Vec<String>,
+    /// The domains that another connector, or none, serves now, their queued mail included.
     pub served: Vec<String>,
-    /// Domains for which TLS was enforced and is not any more; each is an alarm.
+    /// Those for which TLS was enforced and is not any more; each is an alarm.
     pub loosened: Vec<String>,
     /// What changed in the files but not here.
     pub needs_restart: Vec<String>,

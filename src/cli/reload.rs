@@ -38,9 +38,13 @@ fn in_words(answer: &Value) -> String {
     lines.extend(changes.iter().map(|one| {
         format!("  {:<8}  {} {}", text(one, "change"), text(one, "direction"), text(one, "connector"))
     }));
-    for (label, key) in
-        [("served", "served"), ("LOOSER", "loosened"), ("restart", "needs_restart"), ("warning", "warnings")]
-    {
+    for (label, key) in [
+        ("shown", "certificates"),
+        ("served", "served"),
+        ("LOOSER", "loosened"),
+        ("restart", "needs_restart"),
+        ("warning", "warnings"),
+    ] {
         let texts = list(key);
         lines.extend(texts.iter().filter_map(Value::as_str).map(|words| format!("  {label:<8}  {words}")));
     }

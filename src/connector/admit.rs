@@ -11,7 +11,7 @@ use super::judge::Shortfall;
 use super::name::first_match;
 use super::pattern::{DomainPattern, Specificity};
 use super::requirement::{Forced, Require};
-use super::table::{Inbound, InboundTls, Table};
+use super::table::{Inbound, InboundTls, Mode, Reveal, Table};
 use crate::mail::{Domain, Enhanced, Reply, ReversePath};
 
 /// What is known of an inbound session when MAIL FROM comes.
@@ -66,6 +66,8 @@ pub struct Passed {
 /// The first condition of an inbound connector that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unmet {
+    /// It is turned off.
+    Off,
     /// The client's address is in none of its networks.
     Network,
     /// It demands TLS, and the session is in clear.
@@ -77,16 +79,18 @@ pub enum Unmet {
 /// Decides which inbound connector, if any, a transaction belongs to.
 ///
 /// The connectors whose `from_domains` cover the reverse-path are ranked by pattern. At the
-/// closest level, forced connectors bind: one of them must hold in full, and nothing looser
-/// rescues the mail. A level without forced connectors is passed over where none holds. The null
-/// reverse-path names no domain: a forced connector that the peer's certificate or network names
-/// binds it, otherwise `*` alone covers it.
+/// closest level, forced connectors that are enforced bind: one of them must hold in full, and
+/// nothing looser rescues the mail. A level without such connectors is passed over where none
+/// holds. The null reverse-path names no domain: a forced connector that the peer's certificate or
+/// network names binds it, otherwise `*` alone covers it. A connector in audit never binds; its TLS
+/// and certificate are waived only where its network holds, which stays enforced. One that is off
+/// is not there.
 #[must_use]
 pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Admission {
     let mut passed = Vec::new();
     if reverse_path.is_null() {
         let named: Vec<&Arc<Inbound>> =
-            table.inbound.iter().filter(|c| forced(c).is_some() && names_peer(c, channel)).collect();
+            table.inbound.iter().filter(|c| binds(c) && names_peer(c, channel)).collect();
         if !named.is_empty() {
             return one_of(&named, channel, &mut passed)
                 .map_or_else(|| bound(&named, channel, reverse_path, passed), Admission::Admitted);
@@ -95,7 +99,7 @@ pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Ad
     let domain = reverse_path.mailbox().and_then(|m| m.domain_name());
     for level in levels(table, domain) {
         let here = at_level(table, domain, level);
-        let binding: Vec<&Arc<Inbound>> = here.iter().copied().filter(|c| forced(c).is_some()).collect();
+        let binding: Vec<&Arc<Inbound>> = here.iter().copied().filter(|c| binds(c)).collect();
         if !binding.is_empty() {
             return one_of(&binding, channel, &mut passed)
                 .map_or_else(|| bound(&binding, channel, reverse_path, passed), Admission::Admitted);
@@ -117,6 +121,9 @@ impl Inbound {
     /// The first condition that does not hold.
     #[must_use]
     pub fn unmet_by(&self, channel: &Channel) -> Option<Unmet> {
+        if self.mode == Mode::Off {
+            return Some(Unmet::Off);
+        }
         if !self.from_networks.is_empty() && !in_networks(self, channel.peer) {
             return Some(Unmet::Network);
         }
@@ -143,12 +150,16 @@ fn one_of(candidates: &[&Arc<Inbound>], channel: &Channel, passed: &mut Vec<Pass
     let mut ordered = candidates.to_vec();
     ordered.sort_by_key(|c| (strength(c), Arc::clone(&c.name)));
     for connector in ordered {
-        match connector.unmet_by(channel) {
-            Some(unmet) => passed.push(Passed { connector: Arc::clone(&connector.name), unmet }),
-            None => {
+        let unmet = connector.unmet_by(channel);
+        let waived = unmet.as_ref().filter(|unmet| may_waive(connector, unmet));
+        match (&unmet, waived) {
+            (Some(unmet), None) => {
+                passed.push(Passed { connector: Arc::clone(&connector.name), unmet: unmet.clone() });
+            }
+            (None | Some(_), waived) => {
                 return Some(Admitted {
                     connector: Arc::clone(connector),
-                    decision: Arc::new(admitted_decision(connector, channel)),
+                    decision: Arc::new(admitted_decision(connector, channel, waived)),
                     passed: std::mem::take(passed),
                 });
             }
@@ -157,12 +168,24 @@ fn one_of(candidates: &[&Arc<Inbound>], channel: &Channel, passed: &mut Vec<Pass
     None
 }
 
+/// Whether a rehearsal lets pass what does not hold: never the network, and only with one, since
+/// otherwise anyone could claim the domain.
+fn may_waive(connector: &Inbound, unmet: &Unmet) -> bool {
+    let by_tls = match unmet {
+        Unmet::NoTls | Unmet::Tls(_) => true,
+        Unmet::Off | Unmet::Network => false,
+    };
+    by_tls && connector.mode == Mode::Audit && !connector.from_networks.is_empty()
+}
+
+/// Whether a connector of the closest level must hold: forced, and enforced.
+fn binds(connector: &Inbound) -> bool {
+    forced(connector).is_some() && connector.mode == Mode::Enforce
+}
+
 /// 0 certificate, 1 network, 2 domain alone.
 fn strength(connector: &Inbound) -> u8 {
-    let by_certificate = forced(connector).is_some_and(|f| match f.require {
-        Require::Encryption => false,
-        Require::Chain { .. } | Require::Identity { .. } => true,
-    });
+    let by_certificate = forced(connector).is_some_and(Forced::needs_certificate);
     match (by_certificate, connector.from_networks.is_empty()) {
         (true, _) => 0,
         (false, false) => 1,
@@ -188,10 +211,15 @@ fn names_peer(connector: &Inbound, channel: &Channel) -> bool {
     if !connector.from_networks.is_empty() && in_networks(connector, channel.peer) {
         return true;
     }
+    let certificate = channel.tls.as_ref().and_then(|facts| facts.certificate());
+    let pinned =
+        |demands: &Forced| certificate.is_some_and(|c| demands.pins.iter().any(|pin| pin.sha256 == c.spki));
+    if forced(connector).is_some_and(pinned) {
+        return true;
+    }
     let Some(Forced { require: Require::Identity { names, .. }, allow_cn, .. }) = forced(connector) else {
         return false;
     };
-    let certificate = channel.tls.as_ref().and_then(|facts| facts.certificate());
     certificate.is_some_and(|c| first_match(names, &c.names_or_common_name(*allow_cn)).is_some())
 }
 
@@ -203,7 +231,7 @@ fn bound(binding: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath, passe
         .filter_map(|p| binding.iter().find(|c| c.name == p.connector).map(|c| (*c, p.unmet.clone())))
         .max_by_key(|(connector, unmet)| {
             let rank = match unmet {
-                Unmet::Network => 0,
+                Unmet::Off | Unmet::Network => 0,
                 Unmet::NoTls => 1,
                 Unmet::Tls(_) => 2,
             };
@@ -233,7 +261,7 @@ fn unmet_refusal(
             Reply::new(550, Enhanced(5, 7, 10), format!("{who} must be sent over TLS (connector {name})")),
             format!("{who} must be sent over TLS"),
         ),
-        Unmet::Network => {
+        Unmet::Off | Unmet::Network => {
             let reason = format!("{who} is not accepted from {}", channel.peer);
             (Reply::new(550, Enhanced(5, 7, 1), format!("{reason} (connector {name})")), reason)
         }
@@ -245,6 +273,10 @@ fn unmet_refusal(
             ),
             format!("{who}: {shortfall}"),
         ),
+    };
+    let reply = match connector.reveal {
+        Reveal::Full => reply,
+        Reveal::Code => Reply { text: GENERAL.into(), ..reply },
     };
     let decision = decision(Some(Arc::clone(name)), wanted, channel, reason, unmet.token());
     RefusedMail { reply, decision, passed }
@@ -259,7 +291,10 @@ fn no_connector(channel: &Channel, path: &ReversePath, passed: Vec<Passed>) -> R
     }
 }
 
-fn admitted_decision(connector: &Inbound, channel: &Channel) -> Decision {
+/// All that a refusal tells where the connector says `reveal = "code"`.
+const GENERAL: &str = "not accepted from you; ask our administrator";
+
+fn admitted_decision(connector: &Inbound, channel: &Channel, waived: Option<&Unmet>) -> Decision {
     let (reason, token): (&str, &'static str) = match strength(connector) {
         0 => ("attributed by the client certificate", "by-certificate"),
         1 => ("attributed by network", "by-network"),
@@ -270,8 +305,11 @@ fn admitted_decision(connector: &Inbound, channel: &Channel) -> Decision {
         host: Some(channel.peer.to_string()),
         wanted: wanted(connector),
         got: got(channel),
-        reason: reason.to_owned(),
-        token: Cow::Borrowed(token),
+        reason: waived.map_or_else(
+            || reason.to_owned(),
+            |unmet| format!("in audit: enforced, this would have been refused, since {unmet}"),
+        ),
+        token: waived.map_or(Cow::Borrowed(token), |unmet| Cow::Owned(format!("audit-{}", unmet.token()))),
         tls: channel.tls.clone(),
     }
 }
@@ -327,6 +365,7 @@ impl Unmet {
     #[must_use]
     pub fn token(&self) -> &'static str {
         match self {
+            Self::Off => "connector-off",
             Self::Network => "wrong-network",
             Self::NoTls => "tls-required",
             Self::Tls(shortfall) => shortfall.token(),
@@ -337,6 +376,7 @@ impl Unmet {
 impl std::fmt::Display for Unmet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Off => f.write_str("its mode is off"),
             Self::Network => f.write_str("the address is in none of its networks"),
             Self::NoTls => f.write_str("the session is in clear"),
             Self::Tls(shortfall) => shortfall.fmt(f),

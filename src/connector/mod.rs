@@ -21,7 +21,7 @@ mod tests;
 
 pub use admit::{Admission, Admitted, Channel, Passed, RefusedMail, Unmet, admit};
 pub use choose::{Choice, Considered, choose};
-pub use decision::Decision;
+pub use decision::{Decision, proceeded, withheld};
 pub use facts::{
     CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, PresentedName, RevocationStatus, TlsFacts,
     TlsVersion,

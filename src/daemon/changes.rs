@@ -39,8 +39,6 @@ fn compare(direction: Direction, old: &Revisions, new: &Revisions) -> Vec<Change
 pub(super) struct Handover {
     /// In a sentence.
     pub(super) words: String,
-    /// Whether it goes to another connector, or to none.
-    pub(super) moved: bool,
     /// Whether TLS was enforced and is not any more.
     pub(super) loosened: bool,
 }
@@ -68,7 +66,7 @@ pub(super) fn handovers(old: &Table, new: &Table, lanes: &BTreeMap<Arc<str>, usi
             if moved || loosened {
                 let count = lanes.get(&connector.name).copied().unwrap_or_default();
                 let words = handover_words(connector, now.as_deref(), &patterns, count);
-                found.push(Handover { words, moved, loosened });
+                found.push(Handover { words, loosened });
             }
         }
     }

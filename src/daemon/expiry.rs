@@ -33,6 +33,23 @@ pub(super) fn alarms<'a>(
     found
 }
 
+/// Our certificates that are not as they were, and until when they hold.
+pub(super) fn renewed(
+    old: &BTreeMap<String, Arc<Identity>>,
+    new: &BTreeMap<String, Arc<Identity>>,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    for (id, identity) in new {
+        let facts = identity.facts();
+        if old.get(id).is_some_and(|known| known.facts().sha256 == facts.sha256) {
+            continue;
+        }
+        let until = rfc3339(facts.not_after);
+        found.push(format!("[certificate.{id}] is another one now, valid until {until}"));
+    }
+    found
+}
+
 fn words(id: &str, days: u64, not_after: UnixMillis) -> String {
     let date = rfc3339(not_after);
     match days {

@@ -26,6 +26,7 @@ use crate::listen::{self, BindFault, Shared};
 use crate::mail::Clock;
 use crate::resolver::dns::{Dns, ResolverFault};
 use crate::scheduler::{Carrier, Scheduler};
+use crate::smtp::receive::Quotas;
 use crate::spool::sqlite::{OpenFault, SqliteSpool};
 use crate::spool::{self, Pending, Spool, SpoolFault, Stats};
 use crate::tls::TlsFault;
@@ -115,6 +116,7 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
     let shared = Arc::new(Shared {
         settings: config.listen,
         live: Arc::clone(&live),
+        quotas: Quotas::new(Clock::wall),
         spool: Arc::clone(&spool),
         tls: server_setups,
         accepted: Arc::new(move |leased| offered.offer(leased)),

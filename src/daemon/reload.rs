@@ -248,11 +248,12 @@ impl Reloader {
             *count = count.saturating_add(1);
         }
         let handovers = changes::handovers(last, table, &lanes);
-        let moved = handovers.iter().filter(|one| one.moved).map(|one| one.words.clone());
+        let moved = handovers.iter().filter(|one| !one.loosened).map(|one| one.words.clone());
         let loosened = handovers.iter().filter(|one| one.loosened).map(|one| one.words.clone());
         Reloaded {
             generation: table.generation,
             changes: changes::connectors(last, table),
+            certificates: expiry::renewed(&self.in_use.load().identities, &config.identities),
             served: moved.collect(),
             loosened: loosened.chain(changes::loosened_inbound(last, table)).collect(),
             needs_restart: changes::needs_restart(&self.first.booted, &config.in_force()),
@@ -309,6 +310,9 @@ impl Operator for Reloader {
 fn tell_reloaded(reloaded: &Reloaded) {
     let Generation(generation) = reloaded.generation;
     tracing::info!(generation, changes = reloaded.changes.len(), "the configuration is in force");
+    for certificate in &reloaded.certificates {
+        tracing::info!("{certificate}");
+    }
     for warning in reloaded.warnings.iter().chain(&reloaded.needs_restart).chain(&reloaded.served) {
         tracing::warn!("{warning}");
     }

@@ -11,8 +11,8 @@ use super::batch::{Batch, Coming, scope};
 use super::converse::Broken;
 use super::decide::{is_seven_bit, serves};
 use super::link::{Link, Miss, Wanted, elsewhere};
-use super::result::{Ending, ended, outcome_of, undeliverable, unreadable};
-use crate::connector::{ClearGuard, NotCovered, OnHandshakeFailure};
+use super::result::{Ending, ended, not_onward, outcome_of, undeliverable, unreadable};
+use crate::connector::{ClearGuard, NotCovered, OnHandshakeFailure, Shortfall};
 use crate::mail::BodyType;
 use crate::outcome::{LinkFault, NameFault, Outcome, Scope, classify_name, classify_together};
 use crate::scheduler::{Job, Jobs, Way};
@@ -145,6 +145,9 @@ impl Carriage {
         let courier = Arc::clone(&self.courier);
         let Some(batch) = self.batches.front() else { return Err(elsewhere()) };
         let recipients = Arc::clone(&batch.job.recipients);
+        if batch.job.message.origin.onward_sealed && !self.way.connector.is_enforced() {
+            return Err(not_onward(&self.way.connector));
+        }
         let candidates = courier.candidates(&self.way).await?;
         let connector = &self.way.connector;
         for candidate in &candidates {
@@ -256,6 +259,7 @@ impl Carriage {
                 requirement: &link.requirement,
                 revision: connector.revision,
                 generation: table.generation,
+                onward_sealed: message.origin.onward_sealed,
             };
             let paths = recipients.iter().map(|r| &r.forward_path);
             match link.line.session.begin(&mail, paths, &demand, &mut link.line.out) {
@@ -269,6 +273,10 @@ impl Carriage {
                     if !link.rejudge(connector, link.requirement.clone(), table.generation) {
                         break;
                     }
+                }
+                Err(NotBegun::NotCovered(NotCovered::Short(Shortfall::Onward))) => {
+                    refused = not_onward(connector);
+                    break;
                 }
                 Err(fault @ (NotBegun::TooLarge { .. } | NotBegun::EightBit)) => {
                     refused = undeliverable(&fault, link);

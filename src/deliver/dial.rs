@@ -4,24 +4,44 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::outcome::LinkFault;
 
-/// Connects to an address.
+/// Connects to an address, from one of `sources` if they have its family.
 ///
 /// # Errors
 /// [`LinkFault::Unreachable`] with the reason.
-pub(super) async fn dial(address: SocketAddr, limit: Duration) -> Result<TcpStream, LinkFault> {
+pub(super) async fn dial(
+    address: SocketAddr,
+    sources: &[IpAddr],
+    limit: Duration,
+) -> Result<TcpStream, LinkFault> {
     let unreachable = |e: io::Error| LinkFault::Unreachable(e.to_string());
-    let stream = match timeout(limit, TcpStream::connect(address)).await {
+    let socket = socket_from(address, sources)?;
+    let stream = match timeout(limit, socket.connect(address)).await {
         Ok(connected) => connected.map_err(unreachable)?,
         Err(_) => return Err(LinkFault::Unreachable(format!("no answer in {} s", limit.as_secs()))),
     };
     // Commands are written whole, a turn at a time: waiting for more to send with them only delays.
     stream.set_nodelay(true).map_err(unreachable)?;
     Ok(stream)
+}
+
+/// A socket for an address, bound to the source address of its family if there is one.
+fn socket_from(address: SocketAddr, sources: &[IpAddr]) -> Result<TcpSocket, LinkFault> {
+    let unreachable = |e: io::Error| LinkFault::Unreachable(e.to_string());
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.map_err(unreachable)?;
+    if let Some(source) = sources.iter().find(|source| source.is_ipv4() == address.is_ipv4()) {
+        socket.bind(SocketAddr::new(*source, 0)).map_err(|fault| {
+            LinkFault::Unreachable(format!(
+                "source_address {source} can't be used: {fault}; is it this host's?"
+            ))
+        })?;
+    }
+    Ok(socket)
 }
 
 /// Whether an address is one of our listeners'. A listener on all addresses has those of this

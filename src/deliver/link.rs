@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::Courier;
 use super::converse::{Broken, Line};
-use super::decide::{proceeded, serves, withheld};
+use super::decide::serves;
 use super::dial::dial;
 use super::pool::Key;
 use super::seek::Candidate;
 use crate::connector::{
-    Attained, Decision, Generation, HandshakeFault, Observed, OnFailure, Outbound, Permit, Requirement,
-    Shortfall, Verdict, judge,
+    Attained, Decision, Generation, Handshake, HandshakeFault, Observed, OnFailure, Outbound, OutboundTls,
+    Permit, Requirement, Shortfall, Sni, Verdict, judge, proceeded, withheld,
 };
 use crate::mail::{Enhanced, Reply};
 use crate::outcome::{
@@ -66,14 +66,16 @@ impl Courier {
         let setup =
             self.tls.load().get(&connector.revision).cloned().ok_or_else(|| Miss::Other(elsewhere()))?;
         let faulty = |fault| Miss::Other(classify_fault(None, &fault, &at));
-        let stream = dial(candidate.address, self.settings.timeouts.connect).await.map_err(faulty)?;
+        let limit = self.settings.timeouts.connect;
+        let stream = dial(candidate.address, &connector.source_addresses, limit).await.map_err(faulty)?;
         let session = SendSession::new(Opening {
-            name: self.settings.name.clone(),
-            starttls: after.is_none(),
+            name: connector.ehlo_name.as_ref().unwrap_or(&self.settings.name).clone(),
+            starttls: after.is_none() && connector.tls != OutboundTls::Off,
+            implicit: connector.handshake == Handshake::Implicit,
             helo: !requirement.is_forced(),
         });
         let mut line = Line::new(stream, session);
-        let observed = match self.observe(&mut line, &setup, candidate, after, &at).await {
+        let observed = match self.observe(&mut line, &setup, (connector, candidate), after, &at).await {
             Ok(observed) => observed,
             Err(outcome) => {
                 line.dismiss();
@@ -95,10 +97,10 @@ impl Courier {
                 return Err(miss(connector, &host, &requirement, &observed, &shortfall));
             }
         };
-        let decision = Arc::new(proceeded(connector, &host, &requirement, permit.attained()));
+        let decision = Arc::new(proceeded(connector, &host, &requirement, &permit));
         self.authorise(&mut line, permit, &host, &decision);
         if line.is_sealed() {
-            self.greet_again(&mut line, &at).await.map_err(|broken| match broken {
+            self.greet(&mut line, &at).await.map_err(|broken| match broken {
                 Again::Outcome(outcome) => Miss::Other(outcome),
                 Again::Tls(fault) => {
                     let shortfall = Shortfall::Handshake(fault.clone());
@@ -115,23 +117,31 @@ impl Courier {
         &self,
         line: &mut Line,
         setup: &ClientSetup,
-        candidate: &Candidate,
+        (connector, candidate): (&Outbound, &Candidate),
         after: Option<HandshakeFault>,
         at: &At<'_>,
     ) -> Result<Observed, Outcome> {
         let limits = &self.settings.timeouts;
+        let sni = match &connector.sni {
+            Sni::Host => candidate.name.as_ref(),
+            Sni::Name(name) => Some(name),
+            Sni::Nothing => None,
+        };
+        if connector.handshake == Handshake::Implicit {
+            let sealed = line.seal(setup, sni, limits.handshake).await;
+            return Ok(sealed.map_or_else(Observed::HandshakeBroken, Observed::Established));
+        }
         match line.event(limits).await {
+            Ok(SendEvent::InClear(_)) if connector.tls == OutboundTls::Off => Ok(Observed::NotTried),
             Ok(SendEvent::InClear(refused)) => Ok(match (after, refused) {
                 (Some(fault), _) => Observed::ClearAfterBroken(fault),
                 (None, Some(reply)) => Observed::Refused(reply),
                 (None, None) => Observed::NotOffered,
             }),
-            Ok(SendEvent::Handshake) => {
-                match line.seal(setup, candidate.name.as_ref(), limits.handshake).await {
-                    Ok(facts) => Ok(Observed::Established(facts)),
-                    Err(fault) => Ok(Observed::HandshakeBroken(fault)),
-                }
-            }
+            Ok(SendEvent::Handshake) => match line.seal(setup, sni, limits.handshake).await {
+                Ok(facts) => Ok(Observed::Established(facts)),
+                Err(fault) => Ok(Observed::HandshakeBroken(fault)),
+            },
             Ok(SendEvent::NotGreeted(reply)) => Err(refused(Stage::Greeting, &reply, at)),
             Ok(SendEvent::HelloRefused(reply) | SendEvent::Closing(reply)) => {
                 Err(refused(Stage::Hello, &reply, at))
@@ -147,23 +157,23 @@ impl Courier {
             Attained::Clear(_) => self.journal.record(&Event::ClearFallback { host, decision }),
             Attained::Sealed(_) => {}
         }
+        if permit.waived().is_some() {
+            self.journal.record(&Event::Waived { host, decision });
+        }
         line.session.authorise(permit);
     }
 
     /// EHLO inside TLS; the first answer there also tells whether the server took the handshake.
-    async fn greet_again(&self, line: &mut Line, at: &At<'_>) -> Result<(), Again> {
+    async fn greet(&self, line: &mut Line, at: &At<'_>) -> Result<(), Again> {
         line.session.sealed(&mut line.out);
         match line.event(&self.settings.timeouts).await {
             Ok(SendEvent::Ready) => Ok(()),
             Ok(SendEvent::HelloRefused(reply) | SendEvent::Closing(reply)) => {
                 Err(Again::Outcome(refused(Stage::Hello, &reply, at)))
             }
+            Ok(SendEvent::NotGreeted(reply)) => Err(Again::Outcome(refused(Stage::Greeting, &reply, at))),
             Ok(
-                SendEvent::NotGreeted(_)
-                | SendEvent::InClear(_)
-                | SendEvent::Handshake
-                | SendEvent::SendContent
-                | SendEvent::Done(_),
+                SendEvent::InClear(_) | SendEvent::Handshake | SendEvent::SendContent | SendEvent::Done(_),
             ) => Err(Again::Outcome(out_of_order(at))),
             Err(Broken::Tls(fault)) => Err(Again::Tls(fault)),
             Err(Broken::Link(fault)) => Err(Again::Outcome(classify_fault(Some(Stage::Hello), &fault, at))),
@@ -190,8 +200,7 @@ impl Link {
             Verdict::Withhold(_) => false,
             Verdict::Proceed(permit) => {
                 if requirement != self.requirement {
-                    self.decision =
-                        Arc::new(proceeded(connector, &self.host, &requirement, permit.attained()));
+                    self.decision = Arc::new(proceeded(connector, &self.host, &requirement, &permit));
                     self.requirement = requirement;
                 }
                 self.line.session.authorise(permit);

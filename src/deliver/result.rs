@@ -1,8 +1,11 @@
 //! From how far a transaction came to what it means for each recipient. Pure.
 
+use std::borrow::Cow;
 use std::io;
+use std::sync::Arc;
 
 use super::link::Link;
+use crate::connector::{Decision, Outbound, Shortfall};
 use crate::mail::{Enhanced, Reply};
 use crate::outcome::{
     At, Delivered, LinkFault, Outcome, Remote, Scope, Stage, Trouble, classify_fault, classify_reply,
@@ -80,6 +83,27 @@ pub(super) fn undeliverable(fault: &NotBegun, link: &Link) -> Outcome {
         reason: format!("{}: {fault}", link.host),
         remote: Some(Remote { host: link.host.clone(), reply: None }),
         decision: Some(link.decision.clone()),
+        scope: Scope::Recipient,
+    })
+}
+
+/// A message that came sealed and must go on sealed, at a connector that does not force TLS.
+pub(super) fn not_onward(connector: &Outbound) -> Outcome {
+    let shortfall = Shortfall::Onward;
+    let decision = Decision {
+        connector: Some(Arc::clone(&connector.name)),
+        host: None,
+        wanted: "a session under enforced, forced TLS".to_owned(),
+        got: format!("tls = \"{}\", mode = \"{}\"", connector.tls_word(), connector.mode.word()),
+        reason: shortfall.to_string(),
+        token: Cow::Borrowed(shortfall.token()),
+        tls: None,
+    };
+    Outcome::Deferred(Trouble {
+        status: shortfall.enhanced(),
+        reason: decision.reason.clone(),
+        remote: None,
+        decision: Some(Arc::new(decision)),
         scope: Scope::Recipient,
     })
 }

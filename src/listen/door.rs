@@ -43,6 +43,7 @@ impl Door {
             recipients_max: limits.recipients_max,
             hops_max: limits.hops_max,
             errors_max: limits.errors_max,
+            quotas: Arc::clone(&shared.quotas),
         };
         let door = Self { name, tls, rules: Arc::new(rules) };
         if door.terms(shared).setup.is_none() && tls != ListenerTls::Off {

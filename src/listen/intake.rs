@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::Shared;
-use crate::connector::InboundTls;
+use crate::connector::{InboundTls, Onward};
 use crate::mail::{QueueId, UnixMillis};
 use crate::smtp::data::ContentSink;
 use crate::smtp::receive::{Arrived, NotStored};
@@ -63,8 +63,12 @@ impl Intake {
         };
         let reverse_path = envelope.reverse_path.clone();
         let recipients = envelope.recipients.len();
-        let origin =
-            Origin { connector: Some(Arc::clone(&connector.name)), sealed, message_id: message_id.clone() };
+        let origin = Origin {
+            connector: Some(Arc::clone(&connector.name)),
+            sealed,
+            onward_sealed: connector.onward == Onward::Sealed,
+            message_id: message_id.clone(),
+        };
         let accepted_at = self.shared.clock.now();
         let message = NewMessage { id, envelope, lanes, content, accepted_at, origin };
         let leased = self.shared.spool.put(message).await?;

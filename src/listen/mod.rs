@@ -17,6 +17,7 @@ pub use settings::Settings;
 
 use crate::connector::{Generation, LiveTable};
 use crate::mail::Clock;
+use crate::smtp::receive::Quotas;
 use crate::spool::{Leased, Spool};
 use crate::tls::ServerSetup;
 use crate::tracking::Journal;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub settings: Settings,
     /// The connectors in force.
     pub live: Arc<LiveTable>,
+    /// What comes by connectors with limits of their own.
+    pub quotas: Arc<Quotas>,
     /// Where messages go.
     pub spool: Arc<dyn Spool>,
     /// What each listener shows in a handshake. A listener that does TLS and has no entry answers

@@ -105,6 +105,7 @@ impl Server {
         let shared = Shared {
             settings,
             live: Arc::new(LiveTable::new(table())),
+            quotas: crate::smtp::receive::Quotas::new(Clock::wall),
             spool: Arc::<Kept>::clone(&spool),
             tls: Arc::new(ServerSetups::from_pointee(BTreeMap::from([(Generation(1), Arc::new(tls))]))),
             accepted: Arc::new(move |_| {

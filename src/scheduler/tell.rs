@@ -104,7 +104,12 @@ impl Scheduler {
             lanes: vec![LaneKey::of(&choice.connector, to.domain())],
             content: NewContent::Held(composed.content.into()),
             accepted_at: now,
-            origin: Origin { message_id: Some(format!("{id}@{}", self.settings.name)), ..Origin::default() },
+            origin: Origin {
+                message_id: Some(format!("{id}@{}", self.settings.name)),
+                // What a report tells of the message is as worth sealing as the message.
+                onward_sealed: work.message.origin.onward_sealed,
+                ..Origin::default()
+            },
         })
     }
 

@@ -1,11 +1,14 @@
 //! Our side of an inbound session (RFC 5321), without a socket: octets and events go in, replies
 //! and actions come out. Which connector a transaction belongs to, `connector` decides.
 
+mod quota;
 mod transaction;
 mod values;
 
+pub use quota::Quotas;
 pub use values::{Action, Arrived, NotStored, Refusal, Rules, Upgrade};
 
+use quota::Share;
 use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +34,8 @@ pub struct Session {
     out: Vec<u8>,
     refusals: Vec<Refusal>,
     errors: u32,
+    /// What it counts towards its connectors' limits.
+    share: Share,
     /// The last answer to MAIL FROM, by the reverse-path's domain; `None` is the null one.
     admission: Option<(Option<MailboxDomain>, Admission)>,
 }
@@ -88,6 +93,7 @@ impl Session {
     ) -> Self {
         let greeting = Reply::bare(220, format!("{} ESMTP Sealpost", rules.name));
         let mut session = Self {
+            share: Share::new(Arc::clone(&rules.quotas)),
             rules,
             table,
             channel: Channel { peer, tls },

@@ -65,11 +65,12 @@ impl SendSession {
     /// A session on a fresh connection, waiting for the greeting.
     #[must_use]
     pub fn new(opening: Opening) -> Self {
+        let sealed = opening.implicit;
         Self {
             id: SessionId::new(),
             opening,
             phase: Phase::Opening,
-            sealed: false,
+            sealed,
             reader: AnswerReader::default(),
             offers: Offers::default(),
             permit: None,
@@ -141,6 +142,10 @@ impl SendSession {
     /// The handshake is done. RFC 3207 §4.2: what was said before it may be planted, so it is
     /// forgotten, and EHLO is said again.
     pub fn sealed(&mut self, out: &mut Vec<u8>) {
+        // With implicit TLS the greeting is still to come, and EHLO follows it.
+        if self.opening.implicit {
+            return;
+        }
         if self.phase != Phase::Handshake {
             return self.close();
         }
@@ -169,7 +174,7 @@ impl SendSession {
         out: &mut Vec<u8>,
     ) -> Result<(), NotBegun> {
         let permit = self.permit.as_ref().ok_or(NotBegun::Unauthorised)?;
-        permit.covers(self.id, demand.requirement, demand.revision, demand.generation)?;
+        demand.met_by(permit, self.id)?;
         if !self.is_free() {
             return Err(NotBegun::Busy);
         }

@@ -134,6 +134,8 @@ pub struct Origin {
     pub connector: Option<Arc<str>>,
     /// It came sealed by a forced connector: a report about it returns headers only.
     pub sealed: bool,
+    /// It must leave sealed too, and so must the reports about it.
+    pub onward_sealed: bool,
     /// Its Message-ID.
     pub message_id: Option<String>,
 }

@@ -94,6 +94,13 @@ pub enum Event<'a> {
         /// Connector and reason.
         decision: &'a Decision,
     },
+    /// A connector in audit lets a session carry mail that its requirement would withhold.
+    Waived {
+        /// The host.
+        host: &'a str,
+        /// Connector, reason, wanted and got.
+        decision: &'a Decision,
+    },
     /// A message can't be read whole and is kept back.
     Held {
         /// The message.

@@ -43,7 +43,8 @@ impl Journal {
             Event::Accepted { .. }
             | Event::Refused { .. }
             | Event::SessionEnded { .. }
-            | Event::ClearFallback { .. } => Self::record_session(event),
+            | Event::ClearFallback { .. }
+            | Event::Waived { .. } => Self::record_session(event),
             Event::Delivered { .. }
             | Event::Deferred { .. }
             | Event::Failed { .. }
@@ -79,6 +80,9 @@ impl Journal {
             }
             Event::ClearFallback { host, decision } => {
                 tell!(WARN, "sent in clear", Some(decision), { host = %Line(host), });
+            }
+            Event::Waived { host, decision } => {
+                tell!(WARN, "waived in audit", Some(decision), { host = %Line(host), });
             }
             Event::Delivered { .. }
             | Event::Deferred { .. }
@@ -134,7 +138,8 @@ impl Journal {
             Event::Accepted { .. }
             | Event::Refused { .. }
             | Event::SessionEnded { .. }
-            | Event::ClearFallback { .. } => {}
+            | Event::ClearFallback { .. }
+            | Event::Waived { .. } => {}
         }
     }
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::peer::client::Client;
-use crate::peer::daemon::{Daemon, NAME};
+use crate::peer::daemon::{Daemon, NAME, PROGRAM};
 use crate::peer::mint::{Authority, Kind, Pair};
 use crate::peer::mix;
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{ANYONE, LISTENER, OPPORTUNISTIC, QUICK, Site, outbound};
 use crate::peer::source::Source;
-use crate::peer::{LONG, eventually};
+use crate::peer::{LONG, eventually, within};
 
 /// Less than the minute for which a lane is blocked.
 const SOON: Duration = Duration::from_secs(30);
@@ -59,7 +59,13 @@ async fn queued_mail_does_not_leave_in_clear_once_tls_is_forced() {
     let loosened = answer["loosened"][0].as_str().unwrap_or_default();
     assert!(loosened.contains("partner.test: was served by out (forced), now served by out"), "{answer}");
     sink.messages(1).await;
-    assert!(daemon.log().contains("now served by out (opportunistic)"));
+    eventually("its alarm", LONG, async || {
+        let log = daemon.log();
+        let told =
+            |line: &str| line.contains(" alarm ") && line.contains("now served by out (opportunistic)");
+        log.lines().any(told).then_some(())
+    })
+    .await;
     daemon.stop().await;
 }
 
@@ -117,9 +123,13 @@ async fn broken_files_refuse_no_session_and_are_told_with_their_place() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(78), "{case}: {said}");
         assert!(said.contains("sealpost.toml: ") && said.contains(place), "{case}: {said}");
-        assert!(said.contains("generation 1 stays in force"), "{case}: {said}");
-        let alarm = daemon.log().lines().rev().find(|line| line.contains("alarm")).unwrap().to_owned();
-        assert!(alarm.contains("sealpost.toml: ") && alarm.contains(place), "{case}: {alarm}");
+        assert!(said.contains("stays in force"), "{case}: {said}");
+        eventually(&format!("an alarm for {case}"), LONG, async || {
+            let log = daemon.log();
+            let alarm = log.lines().rev().find(|line| line.contains(" alarm "))?;
+            (alarm.contains("sealpost.toml: ") && alarm.contains(place)).then_some(())
+        })
+        .await;
         let mended = match file {
             "sealpost.toml" => &config,
             "gw.crt" => &chain,
@@ -139,6 +149,40 @@ async fn broken_files_refuse_no_session_and_are_told_with_their_place() {
     let sent = load.await.unwrap();
     assert!(sent > 0);
     assert!(sink.messages(sent).await.iter().all(|arrived| arrived.sealed));
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_under_load_refuse_nobody() {
+    let site = Site::new();
+    let sink = site.good_sink().await;
+    // Attributed by certificate alone: table and trust anchors must change in one step.
+    let rest = |name: &str| {
+        let trust = site.home.trust(name, &site.partners);
+        let inbound = format!(
+            "[[inbound]]\nname = \"{name}\"\nfrom_domains = [\"sender.test\"]\ntls = \"forced\"\n\
+             peer_names = [\"client.test\"]\ntrust = [\"{name}\"]\nto_domains = [\"*\"]\n\n"
+        );
+        let out = outbound("out", "*", sink.address, OPPORTUNISTIC);
+        format!("{trust}{LISTENER}{inbound}{out}")
+    };
+    site.configure_all(&rest("first"));
+    let daemon = Daemon::start(&site.home).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let shown = site.partners.pair(&["client.test"], Kind::Good);
+    let source = Source::sealed(daemon.at("in"), 4, site.ours.client(Some(&shown)), NAME);
+    let load = tokio::spawn(load(source, Arc::clone(&over)));
+    for round in 0..20 {
+        let name = if round % 2 == 0 { "second" } else { "first" };
+        site.configure_all(&rest(name));
+        site.ours.pair(&[NAME], Kind::Good).write(site.home.path(), "gw");
+        let answer = daemon.ask(&["reload"]).await;
+        assert!(answer["certificates"][0].as_str().unwrap().contains("[certificate.gw]"), "{answer}");
+    }
+    over.store(true, Ordering::SeqCst);
+    let sent = load.await.unwrap();
+    assert!(sent > 0);
+    sink.messages(sent).await;
     daemon.stop().await;
 }
 
@@ -177,6 +221,28 @@ async fn a_renewed_certificate_is_shown_after_a_signal_and_after_a_change() {
     let reply =
         before.transact(&mix::plain("old", 1, 10, "a@sender.test", "b@partner.test")[0]).await.unwrap();
     assert_eq!(reply.code, 250, "{}", reply.text);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_manager_is_told_of_a_reload() {
+    let (site, _sink, rest) = whole().await;
+    let path = site.home.path().join("notify");
+    let manager = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let told = async || {
+        let mut text = vec![0; 512];
+        let length = within("a notification", LONG, manager.recv(&mut text)).await.unwrap();
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    site.configure(&rest);
+    let mut command = std::process::Command::new(PROGRAM);
+    command.env("NOTIFY_SOCKET", &path);
+    let daemon = Daemon::start_by(&site.home, command).await;
+    assert_eq!(told().await.trim(), "READY=1");
+    daemon.signal("HUP");
+    let reloading = told().await;
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading:?}");
+    assert_eq!(told().await.trim(), "READY=1");
     daemon.stop().await;
 }
 

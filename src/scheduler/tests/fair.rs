@@ -17,6 +17,24 @@ fn a_blocked_lane_is_found_by_its_name() {
 }
 
 #[test]
+fn a_blocked_lane_tries_anew_once_its_connector_is_another() {
+    let mut w = World::new(10, 10);
+    w.offer(1, &["a@dead.example"]);
+    let seat = w.seat();
+    let (ticket, _) = w.take(seat).unwrap();
+    w.report(ticket, vec![deferred(Scope::Lane)]);
+    let state = |w: &mut World, outbound: Outbound| {
+        w.table = Table::new(Generation(2), Vec::new(), vec![outbound]);
+        w.act(Queue::rejudge);
+        w.queue.blocked(&[LaneKey("out/dead.example".into())]).len()
+    };
+    assert_eq!(state(&mut w, outbound("out", "*")), 1, "the connector is as it was");
+    assert!(w.out.fetches.is_empty());
+    assert_eq!(state(&mut w, Outbound { revision: Revision([1; 8]), ..outbound("out", "*") }), 0);
+    assert_eq!(w.out.fetches.len(), 1, "what is due is read");
+}
+
+#[test]
 fn mail_without_a_connector_is_spared_after_the_start() {
     let mut w = World::new(10, 10);
     w.table = Table::new(Generation(2), Vec::new(), vec![outbound("other", "c.example")]);

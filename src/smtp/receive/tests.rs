@@ -119,6 +119,7 @@ fn session(upgrade: Upgrade, tls: Option<Arc<TlsFacts>>) -> Session {
         recipients_max: 3,
         hops_max: 5,
         errors_max: 5,
+        quotas: Quotas::new(|| UnixMillis(0)),
     };
     Session::start(Arc::new(rules), table(), [127, 0, 0, 1].into(), upgrade, tls)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Action, Arrived, Opened, Phase, Refusal, Session, Transaction};
-use crate::connector::{Admission, ChainVerdict, PeerCertificate, TlsFacts, admit, choose};
+use crate::connector::{Admission, ChainVerdict, Inbound, PeerCertificate, Reveal, TlsFacts, admit, choose};
 use crate::mail::{Enhanced, Envelope, MailboxDomain, Protocol, Received, Reply, ReversePath, read_trace};
 use crate::smtp::command::{ForwardPath, MailFrom};
 use crate::smtp::data::{ContentSink, Scanner};
@@ -28,6 +28,9 @@ impl Session {
                 self.refuse_mail(mail.reverse_path, refused.reply, Some(refused.decision))
             }
             Admission::Admitted(admitted) => {
+                if let Err(reply) = self.within_limits(&admitted.connector, declared) {
+                    return self.refuse_mail(mail.reverse_path, reply, Some(admitted.decision));
+                }
                 let envelope =
                     Envelope { reverse_path: mail.reverse_path, recipients: Vec::new(), body: mail.body };
                 self.phase = Phase::Envelope(Box::new(Transaction {
@@ -47,7 +50,9 @@ impl Session {
         let Phase::Envelope(transaction) = &mut self.phase else {
             return self.out_of_order("RCPT", "MAIL comes first");
         };
-        if transaction.envelope.recipients.len() >= self.rules.recipients_max {
+        let own = transaction.connector.limits.recipients_max;
+        let recipients_max = own.unwrap_or(usize::MAX).min(self.rules.recipients_max);
+        if transaction.envelope.recipients.len() >= recipients_max {
             // RFC 5321 §4.5.3.1.10: those accepted so far stay accepted.
             return self.refuse(
                 "RCPT",
@@ -77,8 +82,12 @@ impl Session {
                 ),
             }
         } else {
-            let text =
-                format!("connector {} does not relay to {}", transaction.connector.name, mailbox.domain());
+            let text = match transaction.connector.reveal {
+                Reveal::Full => {
+                    format!("connector {} does not relay to {}", transaction.connector.name, mailbox.domain())
+                }
+                Reveal::Code => format!("mail for {} is not accepted from you", mailbox.domain()),
+            };
             Reply::new(550, Enhanced(5, 7, 1), text)
         };
         transaction.refused = transaction.refused.saturating_add(1);
@@ -119,7 +128,11 @@ impl Session {
         let (id, at) = sink.open(transaction.declared);
         let opened = Opened { id, at };
         sink.write(self.received(&transaction, opened).as_bytes());
-        self.phase = Phase::Content(transaction, Scanner::new(self.rules.content), opened);
+        let mut limits = self.rules.content;
+        if let Some(own) = transaction.connector.limits.message_bytes_max {
+            limits.message_bytes_max = limits.message_bytes_max.min(own);
+        }
+        self.phase = Phase::Content(transaction, Scanner::new(limits), opened);
         self.say(&Reply::bare(354, "send the message, end with CRLF.CRLF"));
         None
     }
@@ -185,6 +198,18 @@ impl Session {
         let admission = admit(&self.table, &self.channel, path);
         self.admission = Some((domain.cloned(), admission.clone()));
         admission
+    }
+
+    /// What the connector itself allows: size, messages a minute, sessions at the same time.
+    fn within_limits(&mut self, connector: &Inbound, declared: u64) -> Result<(), Reply> {
+        match connector.limits.message_bytes_max {
+            Some(limit) if declared > limit => {
+                let text = format!("the message is larger than {limit} octets");
+                return Err(Reply::new(552, Enhanced(5, 3, 4), text));
+            }
+            Some(_) | None => {}
+        }
+        self.share.enter(connector)
     }
 
     /// The trace line of this host (RFC 5321 §4.4). It tells the protocol and what the handshake

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::quota::Quotas;
 use crate::connector::{Decision, Inbound, Outbound};
 use crate::mail::{Domain, Envelope, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::smtp::data::ContentLimits;
@@ -21,6 +22,8 @@ pub struct Rules {
     pub hops_max: usize,
     /// Commands answered with 5yz since the last message was accepted.
     pub errors_max: u32,
+    /// What comes by connectors with limits of their own; one for all listeners.
+    pub quotas: Arc<Quotas>,
 }
 
 /// What a session does of STARTTLS.

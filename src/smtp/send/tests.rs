@@ -7,7 +7,12 @@ use crate::mail::{Domain, ReversePath};
 const TABLE: Generation = Generation(3);
 
 fn opening() -> Opening {
-    Opening { name: Domain::parse("gw.example").expect("a domain"), starttls: true, helo: true }
+    Opening {
+        name: Domain::parse("gw.example").expect("a domain"),
+        starttls: true,
+        implicit: false,
+        helo: true,
+    }
 }
 
 fn permit(session: &SendSession, observed: &Observed) -> Permit {
@@ -18,7 +23,7 @@ fn permit(session: &SendSession, observed: &Observed) -> Permit {
 }
 
 fn demand(requirement: &Requirement, generation: Generation) -> Demand<'_> {
-    Demand { requirement, revision: Revision::default(), generation }
+    Demand { requirement, revision: Revision::default(), generation, onward_sealed: false }
 }
 
 fn begin(session: &mut SendSession, to: &str, size: u64, out: &mut Vec<u8>) -> Result<(), NotBegun> {

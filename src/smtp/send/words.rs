@@ -1,5 +1,5 @@
 use super::super::answer::AnswerFault;
-use crate::connector::{Generation, NotCovered, Requirement, Revision};
+use crate::connector::{Generation, NotCovered, Permit, Requirement, Revision, SessionId, Shortfall};
 use crate::mail::{BodyType, Domain, Reply, ReversePath};
 
 /// How a session is to begin.
@@ -9,6 +9,8 @@ pub struct Opening {
     pub name: Domain,
     /// Whether STARTTLS is taken where it is offered.
     pub starttls: bool,
+    /// TLS begins with the first octet: the greeting comes inside it (RFC 8314 §3).
+    pub implicit: bool,
     /// Whether HELO may follow a refused EHLO. Without EHLO there is no STARTTLS, so never under a
     /// forced requirement.
     pub helo: bool,
@@ -34,6 +36,22 @@ pub struct Demand<'a> {
     pub revision: Revision,
     /// The generation of the table that chose the connector.
     pub generation: Generation,
+    /// The message came sealed and must go on sealed: only an enforced requirement will do.
+    pub onward_sealed: bool,
+}
+
+impl Demand<'_> {
+    /// Whether a session's permit covers it.
+    ///
+    /// # Errors
+    /// [`NotCovered`] says why not.
+    pub(super) fn met_by(&self, permit: &Permit, session: SessionId) -> Result<(), NotCovered> {
+        permit.covers(session, self.requirement, self.revision, self.generation)?;
+        if self.onward_sealed && !permit.is_enforced() {
+            return Err(NotCovered::Short(Shortfall::Onward));
+        }
+        Ok(())
+    }
 }
 
 /// Why a transaction was not begun; nothing of it was written.

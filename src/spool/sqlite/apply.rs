@@ -66,6 +66,7 @@ fn insert(writer: &Connection, fresh: &Fresh, applied: &mut Applied) -> Result<(
         message.origin.connector.as_deref(),
         message.origin.sealed,
         message.origin.message_id.as_deref(),
+        message.origin.onward_sealed,
     ])?;
     if let Some(bytes) = row {
         let content: &[u8] = bytes;
@@ -204,8 +205,9 @@ const HASTEN_ONE: &str =
 const HASTEN_ALL: &str = "UPDATE recipient SET next_at = ?3 WHERE ?1 = ?1 AND next_at < ?2 AND next_at > ?3";
 
 const INSERT_MESSAGE: &str = "
-    INSERT INTO message (id, accepted_at, reverse_path, body, size, in_file, connector, sealed, message_id)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    INSERT INTO message (id, accepted_at, reverse_path, body, size, in_file, connector, sealed, message_id,
+        onward_sealed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
 /// A fresh recipient is due at once.
 const INSERT_RECIPIENT: &str = "

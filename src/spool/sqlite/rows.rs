@@ -64,8 +64,12 @@ impl Mark {
 pub(super) fn message(connection: &Connection, id: QueueId) -> Result<Option<MessageRow>> {
     let read = |row: &Row<'_>| {
         let connector: Option<String> = row.get(4)?;
-        let origin =
-            Origin { connector: connector.map(Arc::from), sealed: row.get(5)?, message_id: row.get(6)? };
+        let origin = Origin {
+            connector: connector.map(Arc::from),
+            sealed: row.get(5)?,
+            onward_sealed: row.get(8)?,
+            message_id: row.get(6)?,
+        };
         Ok(MessageRow {
             id,
             accepted_at: UnixMillis(row.get(0)?),
@@ -157,7 +161,7 @@ pub(super) fn queued(
 }
 
 const MESSAGE: &str = "
-    SELECT accepted_at, reverse_path, body, size, connector, sealed, message_id, held
+    SELECT accepted_at, reverse_path, body, size, connector, sealed, message_id, held, onward_sealed
     FROM message WHERE id = ?1";
 
 /// The primary key finds a message's few rows; the lane only sorts them out.

@@ -89,7 +89,8 @@ pub(super) const PAGE_BYTES: i64 = 8192;
 
 /// The steps from an empty database to today's. A step that has shipped is never changed; a new
 /// one is added at the end.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE message (
         id INTEGER PRIMARY KEY,
         accepted_at INTEGER NOT NULL,
@@ -124,4 +125,9 @@ const MIGRATIONS: &[&str] = &["
     ) WITHOUT ROWID;
     -- Covers what a lane is asked for: what is due, and what is past a date.
     CREATE INDEX recipient_due ON recipient (lane, next_at, message, number, accepted_at, delay_told);
-"];
+",
+    "
+    -- It must leave sealed, and so must the reports about it.
+    ALTER TABLE message ADD COLUMN onward_sealed INTEGER NOT NULL DEFAULT 0;
+",
+];

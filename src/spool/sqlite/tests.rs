@@ -34,7 +34,12 @@ fn message(id: QueueId, lanes: &[&str], late: i64) -> NewMessage {
         lanes: lanes.iter().map(|name| lane(name)).collect(),
         content: NewContent::Held(format!("content of {id}\r\n").into_bytes().into()),
         accepted_at: UnixMillis(NOW.0 + late),
-        origin: Origin { connector: Some("from-a".into()), sealed: true, message_id: Some("<1@a>".into()) },
+        origin: Origin {
+            connector: Some("from-a".into()),
+            sealed: true,
+            onward_sealed: true,
+            message_id: Some("<1@a>".into()),
+        },
     }
 }
 

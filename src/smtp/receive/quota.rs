@@ -1,0 +1,102 @@
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::connector::Inbound;
+use crate::mail::{Enhanced, Reply, UnixMillis};
+
+const MINUTE_MILLIS: i64 = 60_000;
+
+/// How much comes by each inbound connector that has limits of its own, over all sessions. There
+/// are never more entries than connectors in a configuration.
+pub struct Quotas {
+    now: fn() -> UnixMillis,
+    counts: Mutex<HashMap<Arc<str>, Count>>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    /// The minute that `messages` counts.
+    minute: i64,
+    messages: u32,
+    sessions: usize,
+}
+
+/// One session's share; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    quotas: Arc<Quotas>,
+    /// The connectors that count this session.
+    held: BTreeSet<Arc<str>>,
+}
+
+impl Quotas {
+    /// Counts of nothing, by this clock.
+    #[must_use]
+    pub fn new(now: fn() -> UnixMillis) -> Arc<Self> {
+        Arc::new(Self { now, counts: Mutex::default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Count>> {
+        // Numbers stay numbers whatever a panicking holder did.
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Share {
+    pub(super) fn new(quotas: Arc<Quotas>) -> Self {
+        Self { quotas, held: BTreeSet::new() }
+    }
+
+    /// Counts a message, and the session at its first.
+    ///
+    /// # Errors
+    /// What the client is told where a limit is reached; nothing is counted then.
+    pub(super) fn enter(&mut self, connector: &Inbound) -> Result<(), Reply> {
+        let limits = &connector.limits;
+        if limits.messages_per_minute_max.is_none() && limits.connections_max.is_none() {
+            return Ok(());
+        }
+        let mut counts = self.quotas.lock();
+        let count = counts.entry(Arc::clone(&connector.name)).or_default();
+        let fresh = !self.held.contains(&connector.name);
+        if fresh && limits.connections_max.is_some_and(|max| count.sessions >= max) {
+            let text = "too many sessions like this one; try again later";
+            return Err(Reply::new(451, Enhanced(4, 3, 2), text));
+        }
+        let minute = (self.quotas.now)().0.div_euclid(MINUTE_MILLIS);
+        if count.minute != minute {
+            (count.minute, count.messages) = (minute, 0);
+        }
+        if limits.messages_per_minute_max.is_some_and(|max| count.messages >= max) {
+            let text = "too many messages in this minute; try again in the next";
+            return Err(Reply::new(450, Enhanced(4, 7, 1), text));
+        }
+        count.messages = count.messages.saturating_add(1);
+        if fresh {
+            count.sessions = count.sessions.saturating_add(1);
+            self.held.insert(Arc::clone(&connector.name));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if self.held.is_empty() {
+            return;
+        }
+        let mut counts = self.quotas.lock();
+        for name in &self.held {
+            if let Some(count) = counts.get_mut(name) {
+                count.sessions = count.sessions.saturating_sub(1);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Quotas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quotas").finish_non_exhaustive()
+    }
+}
