@@ -65,11 +65,21 @@ impl Behaviour {
     }
 
     pub(crate) fn expected_outbound(&self, requirement: &Requirement) -> &'static str {
-        word(self.outbound, requirement)
+        let (word, by_name) = word(self.outbound, requirement);
+        // Every certificate but the good one has a key of its own and says nothing of an organisation.
+        let other = self.id != "good" && matches!(self.make, Make::Certificate(_) | Make::ByOpenssl(_));
+        match (requirement.id, word) {
+            _ if by_name => word,
+            ("off", _) => "clear",
+            ("pin", "sealed") if other => "pin-mismatch",
+            ("subject", "sealed") if other => "subject-mismatch",
+            ("implicit", _) if self.outbound.starts_with("clear") => "handshake-broken",
+            _ => word,
+        }
     }
 
     pub(crate) fn expected_inbound(&self, requirement: &Requirement) -> &'static str {
-        match word(self.inbound.unwrap_or(self.outbound), requirement) {
+        match word(self.inbound.unwrap_or(self.outbound), requirement).0 {
             "sealed" => "admitted",
             word => word,
         }
@@ -80,15 +90,21 @@ impl Behaviour {
     }
 }
 
-fn word(expected: &'static str, requirement: &Requirement) -> &'static str {
-    let fits = |part: &&str| {
-        let Some((whom, _)) = part.split_once(": ") else { return true };
-        whom.split(' ').any(|one| {
-            one == requirement.id || one.strip_prefix('@').is_some_and(|g| requirement.groups.contains(&g))
-        })
-    };
-    let last = expected.split("; ").filter(fits).last().unwrap();
-    last.split_once(": ").map_or(last, |(_, word)| word)
+/// The word for a requirement, and whether it stands there for this one by its name.
+fn word(expected: &'static str, requirement: &Requirement) -> (&'static str, bool) {
+    let mut found = ("", false);
+    for part in expected.split("; ") {
+        let Some((whom, word)) = part.split_once(": ") else {
+            found = (part, false);
+            continue;
+        };
+        let by_name = whom.split(' ').any(|one| one == requirement.id);
+        let groups = requirement.groups;
+        if by_name || whom.split(' ').filter_map(|one| one.strip_prefix('@')).any(|g| groups.contains(&g)) {
+            found = (word, by_name);
+        }
+    }
+    found
 }
 
 /// Every kind of client: those without a certificate, and each certificate.

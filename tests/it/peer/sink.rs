@@ -156,6 +156,9 @@ async fn converse(mut stream: TcpStream, manner: Manner, shared: &Shared) -> std
     let begins_sealed = manner.implicit && manner.tls.is_tried();
     if !begins_sealed {
         stream.write_all(format!("{}\r\n", manner.greeting).as_bytes()).await?;
+        if manner.implicit {
+            return upgrade::drain(stream, shared).await;
+        }
         if !manner.greeting.starts_with('2') {
             // The peer may say QUIT.
             let mut rest = Vec::new();

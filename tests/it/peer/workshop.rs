@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rcgen::{CertificateParams, KeyPair, RsaKeySize, SignatureAlgorithm};
 use rustls::sign::{Signer, SigningKey};
 use rustls::{Error, SignatureScheme};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::mint::{Authority, Kind, Pair};
@@ -38,6 +39,13 @@ impl<'a> Workshop<'a> {
     /// In order; the same one each time.
     pub(crate) fn good(&self) -> Pair {
         self.good.clone()
+    }
+
+    /// The pin of its key, as openssl would print it: `sha256/` and base64.
+    pub(crate) fn good_pin(&self) -> String {
+        let shown = self.good.certified();
+        let key = shown.key.public_key().unwrap();
+        format!("sha256/{}", base64(&Sha256::digest(&key)))
     }
 
     /// In order but for its names.
@@ -87,6 +95,20 @@ impl<'a> Workshop<'a> {
         let read = |name: String| std::fs::read_to_string(name).unwrap();
         Pair { chain: read(certificate), key: read(key) }
     }
+}
+
+fn base64(octets: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |three: &[u8]| {
+        let bits =
+            three.iter().fold(0, |bits, octet| bits << 8 | usize::from(*octet)) << (8 * (3 - three.len()));
+        let digit = |at: usize| match at <= three.len() {
+            true => char::from(DIGITS[bits >> (18 - 6 * at) & 63]),
+            false => '=',
+        };
+        (0..4).map(digit).collect::<String>()
+    };
+    octets.chunks(3).map(group).collect()
 }
 
 fn openssl(arguments: &[&str]) {

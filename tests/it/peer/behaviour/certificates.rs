@@ -10,6 +10,10 @@ use crate::peer::mint::{Authority, Kind, Pair, named};
 use crate::peer::site::PARTNER;
 use crate::peer::workshop::Workshop;
 
+/// What is shown first is the good certificate.
+const GOOD_ITSELF: &str = "sealed; pin subject: sealed";
+/// Its issuer is not the one asked for.
+const THROUGH: &str = "sealed; issuer: subject-mismatch";
 const WRONG_NAME: &str = "sealed; @name: name-mismatch";
 const UNKNOWN: &str = "sealed; @chain: unknown-issuer";
 const INVALID: &str = "sealed; @chain: chain-invalid";
@@ -67,7 +71,7 @@ pub(super) fn names() -> Vec<Behaviour> {
                     p.custom_extensions.push(empty);
                 })
             },
-            WRONG_NAME,
+            "sealed; @name: name-mismatch; allow-cn: sealed",
         ),
         shows("upper-case", "the name in upper case", |w| w.named(&["MAIL.PARTNER.TEST"]), "sealed"),
         shows("final-dot", "the name with a dot at its end", |w| w.named(&["mail.partner.test."]), "sealed"),
@@ -94,7 +98,7 @@ pub(super) fn times_and_chains() -> Vec<Behaviour> {
             |w| w.partners.pair(&[PARTNER], Kind::NotYet),
             "sealed; @chain: certificate-not-yet-valid",
         ),
-        shows("intermediate", "issued by an intermediate that is shown", |w| w.through(|_| ()), "sealed"),
+        shows("intermediate", "issued by an intermediate that is shown", |w| w.through(|_| ()), THROUGH),
         shows(
             "intermediate-expired",
             "issued by an intermediate whose time is over",
@@ -107,20 +111,15 @@ pub(super) fn times_and_chains() -> Vec<Behaviour> {
             |w| w.partners.below("between", |_| ()).pair(&[PARTNER], Kind::Good),
             UNKNOWN,
         ),
-        shows(
-            "disordered",
-            "two intermediates, shown in the wrong order",
-            |w| two_between(w, true),
-            "sealed",
-        ),
-        shows("two-intermediates", "two intermediates, in order", |w| two_between(w, false), "sealed"),
+        shows("disordered", "two intermediates, shown in the wrong order", |w| two_between(w, true), THROUGH),
+        shows("two-intermediates", "two intermediates, in order", |w| two_between(w, false), THROUGH),
         shows(
             "unrelated",
             "a certificate in the chain that has nothing to do with it",
             |w| w.good().followed_by(&[&w.stranger]),
-            "sealed",
+            GOOD_ITSELF,
         ),
-        shows("root-shown", "the root is shown too", |w| w.good().followed_by(&[w.partners]), "sealed"),
+        shows("root-shown", "the root is shown too", |w| w.good().followed_by(&[w.partners]), GOOD_ITSELF),
         shows(
             "self-signed",
             "a certificate of the host's own making",

@@ -13,7 +13,7 @@ pub(super) fn handshakes() -> Vec<Behaviour> {
             "tls-1.2",
             "speaks TLS 1.2 alone",
             |w| Manner::sealed(w.good().server_speaking(&[&rustls::version::TLS12])),
-            "sealed; identity-1.3: handshake-broken",
+            "sealed; identity-1.3 post-quantum: handshake-broken",
         ),
         acts(
             "tls-1.3",
@@ -44,13 +44,13 @@ pub(super) fn handshakes() -> Vec<Behaviour> {
             "x25519",
             "agrees on keys by X25519 alone",
             |w| Manner::sealed(w.good().server_agreeing(&[kx_group::X25519])),
-            "sealed; post-quantum: handshake-broken",
+            "sealed; post-quantum: key-exchange",
         ),
         acts(
             "p-256",
             "agrees on keys by P-256 alone",
             |w| Manner::sealed(w.good().server_agreeing(&[kx_group::SECP256R1])),
-            "sealed; post-quantum: handshake-broken",
+            "sealed; post-quantum: key-exchange",
         ),
         acts(
             "ml-kem",
@@ -91,7 +91,7 @@ pub(super) fn handshakes() -> Vec<Behaviour> {
             "injects",
             "a reply in clear right behind the 220, then TLS",
             |w| Manner::new(SinkTls::Injects(w.good().server())),
-            BROKEN,
+            "clear; @forced: handshake-broken; implicit: sealed",
         ),
     ]
 }
@@ -156,15 +156,20 @@ pub(super) fn conversations() -> Vec<Behaviour> {
             "mail-530",
             "refuses MAIL in clear with 530, and offers no STARTTLS",
             |_| Manner::clear().replying("mail", "530 5.7.0 Must issue a STARTTLS command first"),
-            "5.7.0; @forced: starttls-not-offered",
+            "5.7.0; @forced: starttls-not-offered; off: 5.7.0; implicit: handshake-broken",
         ),
         acts(
             "greeting-554",
             "greets with 554",
             |_| Manner::clear().greeting("554 5.3.2 no mail here"),
-            "5.3.2",
+            "5.3.2; off: 5.3.2; implicit: handshake-broken",
         ),
-        acts("greeting-421", "greets with 421", |_| Manner::clear().greeting("421 4.3.2 too busy"), "4.3.2"),
+        acts(
+            "greeting-421",
+            "greets with 421",
+            |_| Manner::clear().greeting("421 4.3.2 too busy"),
+            "4.3.2; off: 4.3.2; implicit: handshake-broken",
+        ),
     ]
 }
 

@@ -46,7 +46,7 @@ async fn hello(stream: &mut TcpStream, shared: &Shared) -> std::io::Result<()> {
 }
 
 /// Keeps what a peer sends where there is no handshake: nothing of it may be mail.
-async fn drain(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+pub(super) async fn drain(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).await?;
     shared.note(|log| log.broken.extend_from_slice(&rest));
