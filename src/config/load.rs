@@ -157,7 +157,16 @@ fn materials(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Mater
         let anchors = report.required(&entry.anchors, "anchors", &table, "\"tls/partner-root.pem\"");
         let Some(anchors) = anchors else { continue };
         materials.files.push(base.join(anchors.get_ref()));
-        if let Some(set) = trust(anchors, base, report) {
+        if let Some(mut set) = trust(anchors, base, report) {
+            for list in entry.crl.iter().flat_map(|lists| lists.get_ref()) {
+                let path = base.join(list.get_ref());
+                materials.files.push(path.clone());
+                if named(list, &path, report).is_some()
+                    && let Err(fault) = set.add_lists(&path)
+                {
+                    report.fault(list.span(), fault.to_string());
+                }
+            }
             materials.add_trust(id.get_ref(), set);
         }
     }
@@ -213,6 +222,7 @@ fn is_about_key(fault: &TlsFault, key: &Path) -> bool {
         | TlsFault::Unreadable { .. }
         | TlsFault::ChainOrder { .. }
         | TlsFault::Anchor { .. }
+        | TlsFault::RevocationList { .. }
         | TlsFault::NoSystemAnchors(_)
         | TlsFault::Setup(_) => false,
         TlsFault::Missing(file)

@@ -55,6 +55,7 @@ pub(super) struct Certificate {
 #[serde(deny_unknown_fields)]
 pub(super) struct Trust {
     pub(super) anchors: Option<Text>,
+    pub(super) crl: Option<List>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::choose::closeness;
 use super::decision::Decision;
 use super::facts::{PeerCertificate, TlsFacts};
-use super::judge::Shortfall;
 use super::name::first_match;
 use super::pattern::{DomainPattern, Specificity};
 use super::requirement::{Forced, Require};
+use super::shortfall::Shortfall;
 use super::table::{Inbound, InboundTls, Mode, Reveal, Table};
 use crate::mail::{Domain, Enhanced, Reply, ReversePath};
 

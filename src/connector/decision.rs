@@ -4,8 +4,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::facts::{CertificateFacts, PeerCertificate, TlsFacts};
-use super::judge::{Attained, Observed, Permit, Shortfall};
+use super::judge::{Attained, Observed, Permit};
 use super::requirement::Requirement;
+use super::shortfall::Shortfall;
 use super::table::Outbound;
 
 /// One decision and its reason: the same value feeds log, tracking, DSN, control API and

@@ -12,6 +12,7 @@ mod name;
 mod pattern;
 mod pin;
 mod requirement;
+mod shortfall;
 mod table;
 
 #[cfg(test)]
@@ -27,13 +28,14 @@ pub use facts::{
     TlsVersion,
 };
 pub use judge::{
-    Attained, ClearCause, HandshakeFault, NotCovered, Observed, Permit, SessionId, Shortfall, Verdict, judge,
+    Attained, ClearCause, HandshakeFault, NotCovered, Observed, Permit, SessionId, Verdict, judge,
 };
 pub use live::{ClearGuard, LiveTable};
 pub use name::{NameFault, PeerName, first_match};
 pub use pattern::{DomainPattern, PatternFault, Specificity};
 pub use pin::{Pin, PinFault, pin_text};
 pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};
+pub use shortfall::Shortfall;
 pub use table::{
     Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure, OnHandshakeFailure,
     Onward, Outbound, OutboundTls, Retry, Reveal, Revision, SmartHost, SmartHostName, Sni, Table, TrustId,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::StartFault;
 use crate::config::Config;
-use crate::connector::{Inbound, InboundTls, Outbound, Revision, TlsVersion, TrustId};
+use crate::connector::{Inbound, InboundTls, KeyExchange, Outbound, Revision, TlsVersion, TrustId};
 use crate::listen::settings::ListenerTls;
 use crate::tls::{ClientSettings, ClientSetup, Identity, ServerSettings, ServerSetup, TrustSet};
 
@@ -79,6 +79,7 @@ fn client_settings(config: &Config, connector: &Outbound, trust: &[TrustId]) -> 
             .forced()
             .filter(|_| connector.is_enforced())
             .map_or(TlsVersion::V12, |f| f.min_version),
+        key_exchange: connector.forced().map_or(KeyExchange::Any, |f| f.key_exchange),
         trust: sets,
         identity,
     }

@@ -143,6 +143,7 @@ impl World {
         let tls = ClientSettings {
             judged: connector.forced().is_some(),
             min_version: TlsVersion::V12,
+            key_exchange: crate::connector::KeyExchange::Any,
             trust,
             identity: None,
         };

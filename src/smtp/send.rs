@@ -12,7 +12,7 @@ use crate::mail::{BodyType, Mailbox, Reply};
 mod steps;
 mod words;
 
-use steps::{Steps, put};
+use steps::{Steps, Transaction, put};
 pub use words::{Awaited, Demand, Finished, MailFrom, NotBegun, Opening, SendEvent, SendFault};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +34,6 @@ enum Phase {
     Handshake,
     Open,
     Closed,
-}
-
-#[derive(Debug, Default)]
-struct Transaction {
-    so_far: Finished,
-    /// Commands that wait for the reply to the one before, where PIPELINING is not offered.
-    unsent: VecDeque<(Owed, Vec<u8>)>,
 }
 
 /// One outbound session.

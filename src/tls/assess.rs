@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest, Sha256};
-use webpki::{EndEntityCert, KeyUsage};
-use x509_parser::prelude::{AttributeTypeAndValue, FromDer, GeneralName, X509Certificate};
+use webpki::{
+    EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptions,
+    RevocationOptionsBuilder, UnknownStatusPolicy,
+};
+use x509_parser::prelude::{AttributeTypeAndValue, FromDer, GeneralName, X509Certificate, X509Name};
 
 use super::trust::TrustSet;
-use crate::connector::{CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, PresentedName, TrustId};
+use crate::connector::{
+    CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, PresentedName, RevocationStatus, TrustId,
+};
 use crate::mail::UnixMillis;
 
 /// More octets of a subject or an issuer are of no use to a reader.
@@ -44,10 +49,14 @@ pub fn assess(
         Err(why) => return PeerCertificate::Unreadable(why),
     };
     facts.proved = proved;
-    facts.chain = sets
-        .iter()
-        .map(|(id, set)| (id.clone(), verdict(leaf, intermediates, set, usage, now)))
-        .collect::<BTreeMap<_, _>>();
+    for (id, set) in sets {
+        let opinion = opinion(leaf, intermediates, set, usage, now);
+        facts.chain.insert(id.clone(), opinion.verdict);
+        if let Some((status, anchor)) = opinion.trusted {
+            facts.revocation.insert(id.clone(), status);
+            facts.root.get_or_insert(anchor);
+        }
+    }
     PeerCertificate::Shown(Box::new(facts))
 }
 
@@ -134,39 +143,113 @@ pub(super) fn hex(octets: &[u8]) -> String {
     })
 }
 
-fn verdict(
+/// What one trust anchor set makes of a chain.
+struct Opinion {
+    verdict: ChainVerdict,
+    /// What its revocation lists say, and the anchor, where it trusts the chain.
+    trusted: Option<(RevocationStatus, String)>,
+}
+
+fn opinion(
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     set: &TrustSet,
     usage: Usage,
     now: UnixMillis,
-) -> ChainVerdict {
+) -> Opinion {
+    let faulty = |fault| Opinion { verdict: ChainVerdict::Faulty(fault), trusted: None };
     let leaf = match EndEntityCert::try_from(leaf) {
         Ok(leaf) => leaf,
-        Err(error) => return ChainVerdict::Faulty(fault(&error)),
+        Err(error) => return faulty(fault(&error)),
     };
-    let since = Duration::from_millis(u64::try_from(now.0).unwrap_or(0));
-    let check = |purpose: KeyUsage| {
-        leaf.verify_for_usage(
+    let path = Path { leaf: &leaf, intermediates, set, now };
+    let by = |purpose| path.check(purpose, None).map(|anchor| (purpose, anchor));
+    let outcome = match usage {
+        Usage::Server => by(KeyUsage::server_auth()),
+        Usage::ClientOrServer => by(KeyUsage::client_auth()).or_else(|error| {
+            if fault(&error) == ChainFault::WrongPurpose { by(KeyUsage::server_auth()) } else { Err(error) }
+        }),
+    };
+    match outcome {
+        Ok((purpose, anchor)) => {
+            Opinion { verdict: ChainVerdict::Trusted, trusted: Some((path.revocation(purpose), anchor)) }
+        }
+        Err(error) => faulty(fault(&error)),
+    }
+}
+
+struct Path<'a> {
+    leaf: &'a EndEntityCert<'a>,
+    intermediates: &'a [CertificateDer<'a>],
+    set: &'a TrustSet,
+    now: UnixMillis,
+}
+
+impl Path<'_> {
+    /// Looks for a path to an anchor and gives the anchor's subject.
+    fn check(
+        &self,
+        purpose: KeyUsage,
+        revocation: Option<RevocationOptions<'_>>,
+    ) -> Result<String, webpki::Error> {
+        let since = Duration::from_millis(u64::try_from(self.now.0).unwrap_or(0));
+        let found = self.leaf.verify_for_usage(
             webpki::ALL_VERIFICATION_ALGS,
-            set.anchors(),
-            intermediates,
+            self.set.anchors(),
+            self.intermediates,
             UnixTime::since_unix_epoch(since),
             purpose,
+            revocation,
             None,
-            None,
-        )
-        .map(|_| ())
-        .map_err(|error| fault(&error))
-    };
-    let outcome = match usage {
-        Usage::Server => check(KeyUsage::server_auth()),
-        Usage::ClientOrServer => match check(KeyUsage::client_auth()) {
-            Err(ChainFault::WrongPurpose) => check(KeyUsage::server_auth()),
-            other => other,
-        },
-    };
-    outcome.map_or_else(ChainVerdict::Faulty, |()| ChainVerdict::Trusted)
+        )?;
+        Ok(subject_of(found.anchor().subject.as_ref()))
+    }
+
+    /// What the set's lists say of the chain, each certificate of it.
+    fn revocation(&self, purpose: KeyUsage) -> RevocationStatus {
+        let lists = self.set.lists();
+        let ask = |policy: UnknownStatusPolicy, expiration| {
+            let builder = RevocationOptionsBuilder::new(&lists).ok()?;
+            let options = builder
+                .with_depth(RevocationCheckDepth::Chain)
+                .with_status_policy(policy)
+                .with_expiration_policy(expiration)
+                .build();
+            Some(self.check(purpose, Some(options)))
+        };
+        let Some(strict) = ask(UnknownStatusPolicy::Deny, ExpirationPolicy::Enforce) else {
+            return RevocationStatus::NoList;
+        };
+        let Err(why) = strict else { return RevocationStatus::Good };
+        // A certificate without a list, or an old list, must not hide one that is revoked.
+        let lenient = ask(UnknownStatusPolicy::Allow, ExpirationPolicy::Ignore);
+        let revoked = |error: &webpki::Error| matches!(error, webpki::Error::CertRevoked);
+        if revoked(&why) || lenient.is_some_and(|outcome| outcome.is_err_and(|error| revoked(&error))) {
+            return RevocationStatus::Revoked;
+        }
+        if matches!(why, webpki::Error::CrlExpired { .. }) {
+            return RevocationStatus::Stale;
+        }
+        RevocationStatus::Unknown
+    }
+}
+
+/// An anchor keeps its subject without the outer SEQUENCE.
+fn subject_of(inner: &[u8]) -> String {
+    let length = inner.len();
+    let mut der = vec![0x30];
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(short), _) if short < 0x80 => der.push(short),
+        (Ok(short), _) => der.extend([0x81, short]),
+        (Err(_), Ok(long)) => {
+            der.push(0x82);
+            der.extend(long.to_be_bytes());
+        }
+        (Err(_), Err(_)) => return "a very long name".to_owned(),
+    }
+    der.extend_from_slice(inner);
+    X509Name::from_der(&der)
+        .map_or_else(|_| "unreadable".to_owned(), |(_, name)| printable(&name.to_string()))
 }
 
 fn fault(error: &webpki::Error) -> ChainFault {

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion};
@@ -17,7 +19,7 @@ use super::assess::{Usage, assess};
 use super::fault::{TlsFault, handshake_fault};
 use super::pem::Identity;
 use super::trust::TrustSet;
-use crate::connector::{HandshakeFault, TlsFacts, TlsVersion, TrustId};
+use crate::connector::{HandshakeFault, KeyExchange, TlsFacts, TlsVersion, TrustId};
 use crate::mail::{Domain, UnixMillis};
 
 /// How a connector's outbound handshakes are made.
@@ -28,6 +30,8 @@ pub struct ClientSettings {
     pub judged: bool,
     /// Nothing older is offered.
     pub min_version: TlsVersion,
+    /// Which groups are offered.
+    pub key_exchange: KeyExchange,
     /// The trust anchor sets for which the chain is assessed.
     pub trust: Vec<(TrustId, Arc<TrustSet>)>,
     /// What is shown if the peer asks for a certificate.
@@ -50,7 +54,7 @@ impl ClientSetup {
     pub fn new(settings: ClientSettings) -> Result<Self, TlsFault> {
         const FROM_12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
         const FROM_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
-        let provider = super::provider();
+        let provider = with_groups(super::provider(), settings.key_exchange);
         let algorithms = provider.signature_verification_algorithms;
         let versions = match settings.min_version {
             TlsVersion::V12 => FROM_12,
@@ -95,6 +99,21 @@ impl ClientSetup {
         let mut facts = super::channel_facts(state, peer, sent, now)?;
         facts.client_certificate = Some(shower.in_words());
         Ok((stream, facts))
+    }
+}
+
+/// The provider with the groups that a connector offers. X25519MLKEM768 and its like are the ones
+/// that bear ML-KEM in their names.
+fn with_groups(provider: Arc<CryptoProvider>, key_exchange: KeyExchange) -> Arc<CryptoProvider> {
+    match key_exchange {
+        // Where one is demanded the others are offered too: the judge then says what was agreed on,
+        // which tells more than a broken handshake.
+        KeyExchange::Any | KeyExchange::PostQuantum => provider,
+        KeyExchange::Classic => {
+            let mut provider = CryptoProvider::clone(&provider);
+            provider.kx_groups.retain(|group| !format!("{:?}", group.name()).contains("MLKEM"));
+            Arc::new(provider)
+        }
     }
 }
 

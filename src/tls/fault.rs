@@ -91,6 +91,14 @@ pub enum TlsFault {
         /// What the path check said.
         reason: String,
     },
+    /// A file that holds no revocation list.
+    #[error("{}: it is no certificate revocation list: {reason}; write a PEM or DER file of one", file.display())]
+    RevocationList {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The operating system has no trust anchor.
     #[error(
         "the operating system has no trust anchors ({0}); install its package (ca-certificates), or name a file of your own in [trust]"

@@ -143,6 +143,23 @@ pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(found)
 }
 
+/// The revocation lists of a PEM file, or the one of a DER file; at least one.
+pub(super) fn revocation_lists(file: &Path) -> Result<Vec<Vec<u8>>, TlsFault> {
+    let (octets, _) = read(file)?;
+    if memchr::memmem::find(&octets, b"-----BEGIN ").is_none() {
+        return Ok(vec![octets]);
+    }
+    let lists: Vec<Vec<u8>> = items(file, &octets)?
+        .into_iter()
+        .filter_map(|item| if let Item::Crl(list) = item { Some(list.to_vec()) } else { None })
+        .collect();
+    if lists.is_empty() {
+        let reason = "there is no -----BEGIN X509 CRL----- in it".to_owned();
+        return Err(TlsFault::RevocationList { file: file.to_owned(), reason });
+    }
+    Ok(lists)
+}
+
 fn private_key(file: &Path) -> Result<(PrivateKeyDer<'static>, u32), TlsFault> {
     let (text, mode) = read(file)?;
     // Encrypted keys are no section the PEM reader knows (RFC 5958), or are not base64 alone (RFC 1421).

@@ -14,8 +14,10 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+mod revocation;
+
 use super::*;
-use crate::connector::{ChainVerdict, TrustId};
+use crate::connector::{ChainVerdict, KeyExchange, TrustId};
 use crate::mail::{Domain, UnixMillis};
 
 /// 2027-01-15.
@@ -73,7 +75,13 @@ fn params(change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
 fn as_is(_: &mut CertificateParams) {}
 
 fn client(judged: bool, trust: Vec<(TrustId, Arc<TrustSet>)>) -> ClientSettings {
-    ClientSettings { judged, min_version: TlsVersion::V12, trust, identity: None }
+    ClientSettings {
+        judged,
+        min_version: TlsVersion::V12,
+        key_exchange: KeyExchange::Any,
+        trust,
+        identity: None,
+    }
 }
 
 fn plain_server(identity: Arc<Identity>) -> ServerSetup {

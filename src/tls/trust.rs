@@ -3,6 +3,7 @@ use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use sha2::{Digest, Sha256};
+use webpki::{CertRevocationList, OwnedCertRevocationList};
 
 use super::assess::hex;
 use super::fault::TlsFault;
@@ -11,6 +12,7 @@ use super::pem;
 /// A set of trust anchors: keys in which a chain may end (RFC 5280 §6.1.1).
 pub struct TrustSet {
     anchors: Vec<TrustAnchor<'static>>,
+    lists: Vec<CertRevocationList<'static>>,
     digest: String,
 }
 
@@ -30,7 +32,28 @@ impl TrustSet {
             })?;
             anchors.push(anchor);
         }
-        Ok(Self { anchors, digest: digest(&certificates) })
+        Ok(Self { anchors, lists: Vec::new(), digest: digest(&certificates) })
+    }
+
+    /// Adds the revocation lists of a file, PEM or DER (RFC 5280 §5).
+    ///
+    /// # Errors
+    /// A file that can't be read, or holds no list.
+    pub fn add_lists(&mut self, file: &Path) -> Result<(), TlsFault> {
+        for der in pem::revocation_lists(file)? {
+            let list = OwnedCertRevocationList::from_der(&der).map_err(|error| TlsFault::RevocationList {
+                file: file.to_owned(),
+                reason: error.to_string(),
+            })?;
+            self.digest = hex(&Sha256::digest(format!("{}{}", self.digest, hex(&Sha256::digest(&der)))));
+            self.lists.push(CertRevocationList::Owned(list));
+        }
+        Ok(())
+    }
+
+    /// The revocation lists, for the path check.
+    pub(super) fn lists(&self) -> Vec<&CertRevocationList<'static>> {
+        self.lists.iter().collect()
     }
 
     /// The operating system's own anchors; those that can't be used are left out, as every system
@@ -45,7 +68,7 @@ impl TrustSet {
             let reason = found.errors.first().map_or_else(|| "none found".to_owned(), ToString::to_string);
             return Err(TlsFault::NoSystemAnchors(reason));
         }
-        Ok(Self { anchors, digest: digest(&found.certs) })
+        Ok(Self { anchors, lists: Vec::new(), digest: digest(&found.certs) })
     }
 
     /// How many anchors there are; never zero.

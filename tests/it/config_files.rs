@@ -187,6 +187,11 @@ const WITHOUT_DEFAULT: &[&str] = &[
     "messages_per_minute",
 ];
 
+/// Limits of a connector's own; without them, those of the server hold.
+fn is_own_limit(table: &str, key: &str) -> bool {
+    table == "inbound" && ["message_size", "recipients", "connections"].contains(&key)
+}
+
 fn in_force(folder: &TempDir, text: &str) -> Value {
     match load_in(folder, text) {
         Ok(config) => config.in_force(),
@@ -215,8 +220,7 @@ fn every_commented_key_stands_at_its_default() {
         !key.is_empty()
             && !table.starts_with("certificate")
             && !table.starts_with("trust")
-            // Limits of a connector's own; without them, those of the server hold.
-            && !(table == "inbound" && ["message_size", "recipients", "connections"].contains(&key))
+            && !is_own_limit(table, key)
             && (key == "on_handshake_failure" || !CONDITIONAL.contains(&key))
     };
     let before = in_force(&folder, &shipped());

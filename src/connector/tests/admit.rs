@@ -160,3 +160,36 @@ fn the_order_of_the_file_never_matters() {
         check_in(&turned, &clear(OUTSIDE), "a@fabrikam.example", "550 5.7.10 [fabrikam-old] tls-required");
     }
 }
+
+#[test]
+fn audit_waives_tls_only_where_its_network_holds() {
+    let mut audited =
+        inbound("bank", &["bank.example"], InboundTls::Forced(identity(&["mail.bank.example"])));
+    audited.mode = Mode::Audit;
+    audited.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    let table = |bank: Inbound| Table::new(Generation(1), vec![bank], Vec::new());
+    check_in(&table(audited.clone()), &clear(INSIDE), "a@bank.example", "bank audit-tls-required");
+    check_in(&table(audited.clone()), &clear(OUTSIDE), "a@bank.example", "550 5.7.1 [none] no-connector");
+    audited.from_networks.clear();
+    check_in(&table(audited.clone()), &clear(INSIDE), "a@bank.example", "550 5.7.1 [none] no-connector");
+    audited.mode = Mode::Off;
+    check_in(
+        &table(audited),
+        &good(&["mail.bank.example"]),
+        "a@bank.example",
+        "550 5.7.1 [none] no-connector",
+    );
+}
+
+#[test]
+fn a_refusal_says_no_more_than_the_connector_lets_it() {
+    let mut bank = inbound("bank", &["bank.example"], InboundTls::Forced(identity(&["mail.bank.example"])));
+    bank.reveal = Reveal::Code;
+    let table = Table::new(Generation(1), vec![bank], Vec::new());
+    let path = ReversePath::parse("a@bank.example").expect("a reverse-path");
+    let Admission::Refused(refused) = admit(&table, &good(&["evil.example"]), &path) else {
+        panic!("a refusal")
+    };
+    assert_eq!(refused.reply.to_string(), "550 5.7.1 not accepted from you; ask our administrator");
+    assert!(refused.decision.sentence().contains("evil.example"));
+}

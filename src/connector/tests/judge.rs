@@ -202,3 +202,98 @@ proptest! {
         }
     }
 }
+
+#[track_caller]
+fn token(change: impl FnOnce(&mut Forced), certificate: CertificateFacts, expected: &str) {
+    let mut forced = identity(&["mail.p.example"]);
+    change(&mut forced);
+    let facts = tls(TlsVersion::V13, PeerCertificate::Shown(Box::new(certificate)));
+    assert_eq!(forced.unmet_by(&facts).map_or("met", |shortfall| shortfall.token()), expected);
+}
+
+fn right() -> CertificateFacts {
+    certificate(&["mail.p.example"], ChainVerdict::Trusted)
+}
+
+#[test]
+fn a_pin_is_one_condition_more_and_has_its_days() {
+    let pin = |first: u8, from: Option<i64>, until: Option<i64>| Pin {
+        sha256: [first; 32],
+        from: from.map(crate::mail::UnixMillis),
+        until: until.map(crate::mail::UnixMillis),
+    };
+    let (past, future) = (Some(1), Some(i64::MAX));
+    token(|f| f.pins = vec![pin(7, None, None)], right(), "met");
+    token(|f| f.pins = vec![pin(8, None, None)], right(), "pin-mismatch");
+    token(|f| f.pins = vec![pin(8, None, None), pin(7, past, future)], right(), "met");
+    token(|f| f.pins = vec![pin(7, None, past)], right(), "pin-out-of-date");
+    token(|f| f.pins = vec![pin(7, future, None)], right(), "pin-out-of-date");
+    token(
+        |f| f.pins = vec![pin(7, None, None)],
+        certificate(&["x.example"], ChainVerdict::Trusted),
+        "name-mismatch",
+    );
+    // Alone it needs no chain, but the proof of the key.
+    let alone = |f: &mut Forced| {
+        f.require = Require::Encryption;
+        f.pins = vec![pin(7, None, None)];
+    };
+    let stranger = || certificate(&[], ChainVerdict::Faulty(ChainFault::UnknownIssuer));
+    token(alone, stranger(), "met");
+    token(alone, CertificateFacts { proved: false, ..stranger() }, "key-not-proved");
+}
+
+#[test]
+fn subject_issuer_purpose_and_common_name() {
+    token(|f| f.subject.issuer = vec!["SOME ca".to_owned()], right(), "met");
+    token(|f| f.subject.issuer = vec!["Other CA".to_owned()], right(), "subject-mismatch");
+    token(|f| f.subject.organisation = vec!["P".to_owned()], right(), "subject-mismatch");
+    token(|f| f.subject.common_name = vec!["x".to_owned(), "mail".to_owned()], right(), "met");
+    token(
+        |f| f.purpose = Purpose::Client,
+        CertificateFacts { for_clients: false, ..right() },
+        "not-for-clients",
+    );
+    let by_cn =
+        || CertificateFacts { names: vec![], common_name: Some("mail.p.example".to_owned()), ..right() };
+    token(|_| {}, by_cn(), "name-mismatch");
+    token(|f| f.allow_cn = true, by_cn(), "met");
+    // A subjectAltName silences the common name (RFC 9525 §2).
+    let both = CertificateFacts { names: vec![PresentedName::from_dns("x.example")], ..by_cn() };
+    token(|f| f.allow_cn = true, both, "name-mismatch");
+}
+
+#[test]
+fn revocation_off_soft_and_hard() {
+    use RevocationStatus as S;
+    let listed = |status| CertificateFacts { revocation: [(trust("system"), status)].into(), ..right() };
+    for (status, soft, hard) in [
+        (S::Good, "met", "met"),
+        (S::Revoked, "certificate-revoked", "certificate-revoked"),
+        (S::NoList, "met", "revocation-unknown"),
+        (S::Unknown, "met", "revocation-unknown"),
+        (S::Stale, "met", "revocation-unknown"),
+    ] {
+        token(|f| f.revocation = Revocation::Off, listed(status), "met");
+        token(|f| f.revocation = Revocation::Soft, listed(status), soft);
+        token(|f| f.revocation = Revocation::Hard, listed(status), hard);
+    }
+}
+
+#[test]
+fn audit_delivers_as_opportunistic_would_and_says_what_it_waived() {
+    let wanted = Requirement::Audit(identity(&["mail.p.example"]));
+    let waived = |observed: &Observed| match decide(&wanted, observed) {
+        Verdict::Proceed(permit) => {
+            assert!(!permit.is_enforced());
+            permit.waived().map_or("nothing", |shortfall| shortfall.token())
+        }
+        Verdict::Withhold(_) => "withheld",
+    };
+    assert_eq!(waived(&Observed::NotOffered), "starttls-not-offered");
+    assert_eq!(waived(&observed_refused()), "starttls-refused");
+    assert_eq!(waived(&Observed::HandshakeBroken(broken())), "withheld");
+    assert_eq!(waived(&Observed::ClearAfterBroken(broken())), "handshake-broken");
+    assert_eq!(waived(&established(shown(&["x.example"], ChainVerdict::Trusted))), "name-mismatch");
+    assert_eq!(waived(&established(shown(&["mail.p.example"], ChainVerdict::Trusted))), "nothing");
+}

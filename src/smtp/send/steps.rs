@@ -1,7 +1,15 @@
 use std::collections::VecDeque;
 use std::io::Write;
 
-use super::Owed;
+use super::{Finished, Owed};
+
+/// One transaction, from MAIL to the reply that ends it.
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    pub(super) so_far: Finished,
+    /// Commands that wait for the reply to the one before, where PIPELINING is not offered.
+    pub(super) unsent: VecDeque<(Owed, Vec<u8>)>,
+}
 
 /// Commands of one envelope: all at once, or one after the other.
 pub(super) struct Steps<'a> {

@@ -1,0 +1,256 @@
+use std::fmt;
+
+use super::facts::{CertificateFacts, ChainVerdict, PeerCertificate, RevocationStatus, TlsFacts, TlsVersion};
+use super::judge::HandshakeFault;
+use super::name::{PeerName, first_match};
+use super::pin::{Pin, pin_text};
+use super::requirement::{Forced, KeyExchange, Purpose, Require, Revocation, SubjectRules};
+use super::table::TrustId;
+use crate::mail::{Enhanced, Reply, UnixMillis};
+
+/// What was missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shortfall {
+    /// TLS was not asked for.
+    NotTried,
+    /// STARTTLS was not offered.
+    NotOffered,
+    /// STARTTLS was refused.
+    Refused(Reply),
+    /// The handshake broke.
+    Handshake(HandshakeFault),
+    /// The version is older than the connector demands.
+    Version(TlsVersion),
+    /// The peer showed no certificate.
+    NoCertificate,
+    /// The peer's certificate can't be read.
+    Unreadable(String),
+    /// The peer did not prove that it holds the key.
+    Unproved,
+    /// The chain does not end in a trust anchor, or does not hold.
+    Chain {
+        /// In words.
+        words: String,
+        /// As a machine word.
+        token: &'static str,
+    },
+    /// The certificate presents none of the names.
+    Name {
+        /// The reference identifiers.
+        wanted: String,
+        /// The presented identifiers.
+        got: String,
+    },
+    /// The keys were agreed on by another group than demanded.
+    KeyExchange(String),
+    /// The certificate's key is none of the pinned ones.
+    Pin {
+        /// The pin of the key that was shown.
+        got: String,
+        /// A pin that is listed, but not yet or no longer counts.
+        dated: bool,
+    },
+    /// The subject or the issuer does not say what is demanded.
+    Subject {
+        /// Which of them: `organisation`, `common name`, `issuer`.
+        what: &'static str,
+        /// The texts demanded.
+        wanted: String,
+        /// What stands there.
+        got: String,
+    },
+    /// A revocation list names the certificate or an issuer of it.
+    Revoked,
+    /// No current revocation list vouches for the certificate.
+    RevocationUnknown(RevocationStatus),
+    /// A client's certificate that is not for clients.
+    NotForClients,
+    /// The message came sealed and must go on sealed, and the connector does not force TLS.
+    Onward,
+}
+
+impl Forced {
+    /// What of this requirement a handshake leaves unmet; used for both directions.
+    #[must_use]
+    pub fn unmet_by(&self, facts: &TlsFacts) -> Option<Shortfall> {
+        if facts.version < self.min_version {
+            return Some(Shortfall::Version(facts.version));
+        }
+        if self.key_exchange == KeyExchange::PostQuantum && !facts.is_post_quantum() {
+            return Some(Shortfall::KeyExchange(facts.group.clone()));
+        }
+        if !self.needs_certificate() {
+            return None;
+        }
+        match readable(facts) {
+            Ok(certificate) => self.unmet_certificate(certificate, facts.at),
+            Err(shortfall) => Some(shortfall),
+        }
+    }
+
+    fn unmet_certificate(&self, certificate: &CertificateFacts, at: UnixMillis) -> Option<Shortfall> {
+        let by_require = match &self.require {
+            Require::Encryption => None,
+            Require::Chain { trust } => {
+                unmet_chain(certificate, trust).or_else(|| self.unmet_revocation(certificate, trust))
+            }
+            Require::Identity { trust, names } => unmet_chain(certificate, trust)
+                .or_else(|| self.unmet_revocation(certificate, trust))
+                .or_else(|| unmet_name(certificate, names, self.allow_cn)),
+        };
+        by_require
+            .or_else(|| unmet_pin(certificate, &self.pins, at))
+            .or_else(|| unmet_subject(certificate, &self.subject))
+            .or((self.purpose == Purpose::Client && !certificate.for_clients)
+                .then_some(Shortfall::NotForClients))
+    }
+
+    fn unmet_revocation(&self, certificate: &CertificateFacts, trust: &[TrustId]) -> Option<Shortfall> {
+        let status = certificate.revocation_by(trust);
+        match (self.revocation, status) {
+            (Revocation::Off, _) | (Revocation::Soft | Revocation::Hard, RevocationStatus::Good) => None,
+            (Revocation::Soft | Revocation::Hard, RevocationStatus::Revoked) => Some(Shortfall::Revoked),
+            (
+                Revocation::Soft,
+                RevocationStatus::NoList | RevocationStatus::Unknown | RevocationStatus::Stale,
+            ) => None,
+            (
+                Revocation::Hard,
+                RevocationStatus::NoList | RevocationStatus::Unknown | RevocationStatus::Stale,
+            ) => Some(Shortfall::RevocationUnknown(status)),
+        }
+    }
+}
+
+fn readable(facts: &TlsFacts) -> Result<&CertificateFacts, Shortfall> {
+    match &facts.peer {
+        PeerCertificate::NotShown => Err(Shortfall::NoCertificate),
+        PeerCertificate::Unreadable(why) => Err(Shortfall::Unreadable(why.clone())),
+        PeerCertificate::Shown(certificate) if certificate.proved => Ok(certificate),
+        PeerCertificate::Shown(_) => Err(Shortfall::Unproved),
+    }
+}
+
+fn unmet_chain(certificate: &CertificateFacts, trust: &[TrustId]) -> Option<Shortfall> {
+    match certificate.chain_to(trust) {
+        ChainVerdict::Trusted => None,
+        ChainVerdict::Faulty(fault) => {
+            Some(Shortfall::Chain { words: fault.in_words(certificate), token: fault.token() })
+        }
+    }
+}
+
+fn unmet_name(certificate: &CertificateFacts, names: &[PeerName], allow_cn: bool) -> Option<Shortfall> {
+    if first_match(names, &certificate.names_or_common_name(allow_cn)).is_some() {
+        return None;
+    }
+    let wanted = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+    Some(Shortfall::Name { wanted, got: certificate.names_text() })
+}
+
+fn unmet_pin(certificate: &CertificateFacts, pins: &[Pin], at: UnixMillis) -> Option<Shortfall> {
+    let mut listed = pins.iter().filter(|pin| pin.sha256 == certificate.spki).peekable();
+    let dated = listed.peek().is_some();
+    let met = pins.is_empty() || listed.any(|pin| pin.counts_at(at));
+    (!met).then(|| Shortfall::Pin { got: pin_text(&certificate.spki), dated })
+}
+
+fn unmet_subject(certificate: &CertificateFacts, rules: &SubjectRules) -> Option<Shortfall> {
+    let common_name: Vec<String> = certificate.common_name.iter().cloned().collect();
+    let checks = [
+        ("organisation", &rules.organisation, &certificate.organisation),
+        ("common name", &rules.common_name, &common_name),
+        ("issuer", &rules.issuer, &certificate.issuer_names),
+    ];
+    checks.into_iter().find_map(|(what, wanted, got)| {
+        let same = |text: &String| wanted.iter().any(|w| w.to_lowercase() == text.to_lowercase());
+        let met = wanted.is_empty() || got.iter().any(same);
+        let said = if got.is_empty() { "nothing".to_owned() } else { got.join(", ") };
+        (!met).then(|| Shortfall::Subject { what, wanted: wanted.join(" or "), got: said })
+    })
+}
+
+impl Shortfall {
+    /// The enhanced status code of a deferral for this reason: 4.7.4 where TLS was not to be had,
+    /// 4.7.5 where it was not good enough.
+    #[must_use]
+    pub fn enhanced(&self) -> Enhanced {
+        match self {
+            Self::NotTried | Self::NotOffered | Self::Refused(_) | Self::Onward => Enhanced(4, 7, 4),
+            Self::Handshake(_)
+            | Self::Version(_)
+            | Self::NoCertificate
+            | Self::Unreadable(_)
+            | Self::Unproved
+            | Self::Chain { .. }
+            | Self::Name { .. }
+            | Self::KeyExchange(_)
+            | Self::Pin { .. }
+            | Self::Subject { .. }
+            | Self::Revoked
+            | Self::RevocationUnknown(_)
+            | Self::NotForClients => Enhanced(4, 7, 5),
+        }
+    }
+
+    /// The machine word.
+    #[must_use]
+    pub fn token(&self) -> &'static str {
+        match self {
+            Self::NotTried => "tls-not-tried",
+            Self::NotOffered => "starttls-not-offered",
+            Self::Refused(_) => "starttls-refused",
+            Self::Handshake(_) => "handshake-broken",
+            Self::Version(_) => "version-too-old",
+            Self::NoCertificate => "no-certificate",
+            Self::Unreadable(_) => "certificate-unreadable",
+            Self::Unproved => "key-not-proved",
+            Self::Chain { token, .. } => token,
+            Self::Name { .. } => "name-mismatch",
+            Self::KeyExchange(_) => "key-exchange",
+            Self::Pin { dated: false, .. } => "pin-mismatch",
+            Self::Pin { dated: true, .. } => "pin-out-of-date",
+            Self::Subject { .. } => "subject-mismatch",
+            Self::Revoked => "certificate-revoked",
+            Self::RevocationUnknown(_) => "revocation-unknown",
+            Self::NotForClients => "not-for-clients",
+            Self::Onward => "onward-not-sealed",
+        }
+    }
+}
+
+impl fmt::Display for Shortfall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTried => f.write_str("TLS was not asked for"),
+            Self::NotOffered => f.write_str("STARTTLS is not offered"),
+            Self::Refused(reply) => write!(f, "STARTTLS was answered {reply}"),
+            Self::Handshake(fault) => write!(f, "the TLS handshake broke: {}", fault.words),
+            Self::Version(version) => write!(f, "only {version} was negotiated"),
+            Self::NoCertificate => f.write_str("no certificate was shown"),
+            Self::Unreadable(why) => write!(f, "the certificate can't be read: {why}"),
+            Self::Unproved => f.write_str("the peer did not prove that it holds the certificate's key"),
+            Self::Chain { words, .. } => f.write_str(words),
+            Self::Name { wanted, got } => write!(f, "the certificate presents {got}, not {wanted}"),
+            Self::KeyExchange(got) => write!(f, "the key exchange was {got}, which is not post-quantum"),
+            Self::Pin { got, dated: false } => {
+                write!(f, "the certificate's key is {got}, which is not pinned")
+            }
+            Self::Pin { got, dated: true } => {
+                write!(f, "the pin of the certificate's key, {got}, does not count on this day")
+            }
+            Self::Subject { what, wanted, got } => {
+                write!(f, "the certificate's {what} is {got}, not {wanted}")
+            }
+            Self::Revoked => f.write_str("the certificate, or one of its issuers, is revoked"),
+            Self::RevocationUnknown(RevocationStatus::Stale) => {
+                f.write_str("the revocation list for its issuer is out of date")
+            }
+            Self::RevocationUnknown(_) => f.write_str("no revocation list speaks for the certificate"),
+            Self::NotForClients => f.write_str("the certificate is not for clients (extended key usage)"),
+            Self::Onward => f.write_str(
+                "the message came sealed and must go on sealed, and this connector does not force TLS",
+            ),
+        }
+    }
+}
