@@ -7,14 +7,15 @@ use serde_json::Value;
 
 use crate::peer::behaviour::{self, Behaviour, Make, Requirement};
 use crate::peer::daemon::Daemon;
-use crate::peer::sink::Sink;
+use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{IDENTITY, OPPORTUNISTIC, Site, outbound};
 use crate::peer::source::Source;
-use crate::peer::workshop::Workshop;
+use crate::peer::workshop::{ORGANISATION, Workshop};
 use crate::peer::{LONG, eventually, left_out, mix, tools};
 
 /// What an outbound connector can demand.
 pub(crate) const OUTBOUND: &[Requirement] = &[
+    Requirement { id: "off", words: "TLS is not asked for", groups: &[], keys: "tls = \"off\"\n" },
     Requirement {
         id: "opportunistic",
         words: "TLS if offered, nothing of it judged",
@@ -46,6 +47,48 @@ pub(crate) const OUTBOUND: &[Requirement] = &[
         keys: "tls = \"forced\"\nrequire = \"identity\"\npeer_names = [\"mail.partner.test\"]\n\
                trust = [\"partners\"]\nmin_version = \"1.3\"\n",
     },
+    Requirement {
+        id: "audit",
+        words: "`mode = \"audit\"` with `identity`",
+        groups: &[],
+        keys: "tls = \"forced\"\nrequire = \"identity\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\nmode = \"audit\"\n",
+    },
+    Requirement {
+        id: "allow-cn",
+        words: "`identity`, with `allow_cn`",
+        groups: &["forced", "chain", "name"],
+        keys: "tls = \"forced\"\nrequire = \"identity\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\nallow_cn = true\n",
+    },
+    Requirement {
+        id: "pin",
+        words: "`encryption`, with a pin of the good certificate's key",
+        groups: &["forced"],
+        keys: "tls = \"forced\"\nrequire = \"encryption\"\npins = [\"PIN\"]\n",
+    },
+    Requirement {
+        id: "subject",
+        words: "`chain`, with `organisation`",
+        groups: &["forced", "chain"],
+        keys: "tls = \"forced\"\nrequire = \"chain\"\ntrust = [\"partners\"]\norganisation = [\"ORGANISATION\"]\n",
+    },
+    Requirement {
+        id: "issuer",
+        words: "`chain`, with `issuer`",
+        groups: &["forced", "chain"],
+        keys: "tls = \"forced\"\nrequire = \"chain\"\ntrust = [\"partners\"]\nissuer = [\"partners\"]\n",
+    },
+    Requirement {
+        id: "post-quantum",
+        words: "`encryption`, with `key_exchange = \"post-quantum\"`",
+        groups: &["forced"],
+        keys: "tls = \"forced\"\nrequire = \"encryption\"\nkey_exchange = \"post-quantum\"\n",
+    },
+    Requirement {
+        id: "implicit",
+        words: "`tls = \"implicit\"` with `identity`: TLS with the first octet",
+        groups: &["forced", "chain", "name"],
+        keys: "tls = \"implicit\"\nrequire = \"identity\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\n",
+    },
 ];
 
 /// Each message is tried once; who says nothing is not waited for long; and the log is for us.
@@ -58,6 +101,8 @@ struct Cell {
     sink: Sink,
     requirement: &'static Requirement,
     expected: &'static str,
+    /// What is expected under `identity`, which the audit rehearses.
+    enforced: &'static str,
 }
 
 /// Those of the behaviours that can be made here.
@@ -75,18 +120,28 @@ async fn cells(site: &Site, behaviours: &[Behaviour]) -> (Vec<Cell>, String) {
     let (mut cells, mut config) = (Vec::new(), String::new());
     for behaviour in behaviours {
         let manner = behaviour.manner(&workshop);
+        let pin = workshop.good_pin();
+        let identity = OUTBOUND.iter().find(|requirement| requirement.id == "identity").unwrap();
+        let enforced = behaviour.expected_outbound(identity);
         for requirement in OUTBOUND {
-            let sink = Sink::start(manner.clone()).await;
+            let manner = Manner { implicit: requirement.id == "implicit", ..manner.clone() };
+            let sink = Sink::start(manner).await;
             let name = format!("{}--{}", behaviour.id, requirement.id).replace('.', "-");
-            config += &outbound(&name, &format!("{name}.test"), sink.address, requirement.keys);
+            let keys = requirement.keys.replace("PIN", &pin).replace("ORGANISATION", ORGANISATION);
+            config += &outbound(&name, &format!("{name}.test"), sink.address, &keys);
             let expected = behaviour.expected_outbound(requirement);
-            cells.push(Cell { name, sink, requirement, expected });
+            cells.push(Cell { name, sink, requirement, expected, enforced });
         }
     }
     (cells, config)
 }
 
 impl Cell {
+    /// An audit has to say what forced TLS would have come to.
+    fn is_audit_of_a_fault(&self) -> bool {
+        self.requirement.id == "audit" && self.enforced != "sealed"
+    }
+
     fn recipient(&self) -> String {
         format!("bob@{}.test", self.name)
     }
@@ -96,7 +151,12 @@ impl Cell {
         if told["message"] == "delivered" {
             let first = self.sink.arrived().remove(0);
             let token = told["token"].as_str().unwrap_or_default();
-            let agrees = token.starts_with("clear-") != first.sealed;
+            let agrees = match token.strip_prefix("audit-") {
+                // A rehearsal goes on where forced TLS breaks the handshake off, and says why.
+                Some("key-not-proved") => self.enforced == "handshake-broken",
+                Some(rehearsed) => rehearsed == self.enforced,
+                None => token.starts_with("clear-") != first.sealed && !self.is_audit_of_a_fault(),
+            };
             let word = if first.sealed { "sealed" } else { "clear" };
             return if agrees { word.to_owned() } else { format!("{word}, logged as {token}") };
         }
@@ -107,7 +167,7 @@ impl Cell {
 
 /// Other words say that a session was as it should be.
 fn is_shortfall(token: &str) -> bool {
-    !["met", "sealed"].contains(&token) && !token.starts_with("clear-")
+    !["met", "sealed"].contains(&token) && !token.starts_with("clear-") && !token.starts_with("audit-")
 }
 
 /// What the log says came of each message, by its recipient.

@@ -44,6 +44,17 @@ const LEGEND: &[(&str, &str, &str)] = &[
         "The certificate presents none of the names wanted.",
         "the partner; we, if `peer_names` is wrong",
     ),
+    (
+        "pin-mismatch",
+        "The certificate's key is none of the pinned ones.",
+        "we, by `pins`; the partner, if it is not its key",
+    ),
+    (
+        "subject-mismatch",
+        "Subject or issuer do not say what is demanded.",
+        "the partner; we, if the connector is wrong",
+    ),
+    ("key-exchange", "The keys were agreed on by a group that is not post-quantum.", "the partner"),
     ("no-certificate", "The client shows no certificate.", "the partner"),
     ("tls-required", "The session is in clear: `550 5.7.10`.", "the partner"),
 ];

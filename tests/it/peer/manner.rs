@@ -14,6 +14,8 @@ pub(crate) struct Manner {
     /// is sealed), the first that fits; others are taken. A reply of 421 closes, and `close` closes without one.
     pub(crate) replies: Vec<(String, String)>,
     pub(crate) end: End,
+    /// TLS from the first octet, where there is any.
+    pub(crate) implicit: bool,
 }
 
 /// What STARTTLS comes to.
@@ -50,10 +52,17 @@ pub(crate) enum End {
     Hold(Arc<Semaphore>),
 }
 
+impl SinkTls {
+    /// Whether it comes to the first octets of a handshake, or of what there is in its place.
+    pub(crate) fn is_tried(&self) -> bool {
+        !matches!(self, Self::Absent | Self::Refuses(_))
+    }
+}
+
 impl Manner {
     pub(crate) fn new(tls: SinkTls) -> Self {
         let greeting = "220 sink.test ESMTP ready".to_owned();
-        Self { greeting, tls, replies: Vec::new(), end: End::Accept }
+        Self { greeting, tls, replies: Vec::new(), end: End::Accept, implicit: false }
     }
 
     pub(crate) fn clear() -> Self {

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+mod upgrade;
+
 pub(crate) use super::manner::{End, Manner, SinkTls};
 use super::{LONG, within};
 
@@ -151,87 +153,45 @@ enum Next {
 }
 
 async fn converse(mut stream: TcpStream, manner: Manner, shared: &Shared) -> std::io::Result<()> {
-    stream.write_all(format!("{}\r\n", manner.greeting).as_bytes()).await?;
-    if !manner.greeting.starts_with('2') {
-        // The peer may say QUIT.
-        let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).await?;
-        shared.note(|log| log.clear.extend_from_slice(&rest));
-        return Ok(());
+    let begins_sealed = manner.implicit && manner.tls.is_tried();
+    if !begins_sealed {
+        stream.write_all(format!("{}\r\n", manner.greeting).as_bytes()).await?;
+        if manner.implicit {
+            return upgrade::drain(stream, shared).await;
+        }
+        if !manner.greeting.starts_with('2') {
+            // The peer may say QUIT.
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await?;
+            shared.note(|log| log.clear.extend_from_slice(&rest));
+            return Ok(());
+        }
+        let Next::StartTls = Talk::new(&mut stream, &manner, shared).run().await? else { return Ok(()) };
+        // In one segment, or it would not be behind the 220 but in front of the handshake.
+        let planted = if matches!(manner.tls, SinkTls::Injects(_)) { "250 2.0.0 planted\r\n" } else { "" };
+        stream.write_all(format!("220 go ahead\r\n{planted}").as_bytes()).await?;
     }
-    let mut talk = Talk::new(&mut stream, &manner, shared);
-    let Next::StartTls = talk.run().await? else { return Ok(()) };
-    let server = match &manner.tls {
-        SinkTls::Absent | SinkTls::Refuses(_) => return Ok(()),
-        SinkTls::Garbage => {
-            stream.write_all(b"220 go ahead\r\n").await?;
-            stream.write_all(b"this is not TLS at all, sorry\r\n").await?;
-            return drain(stream, shared).await;
-        }
-        SinkTls::Closes => {
-            stream.write_all(b"220 go ahead\r\n").await?;
-            return stream.shutdown().await;
-        }
-        SinkTls::Answers(octets) => {
-            stream.write_all(b"220 go ahead\r\n").await?;
-            hello(&mut stream, shared).await?;
-            stream.write_all(octets).await?;
-            stream.shutdown().await?;
-            return drain(stream, shared).await;
-        }
-        SinkTls::Resets => {
-            stream.write_all(b"220 go ahead\r\n").await?;
-            hello(&mut stream, shared).await?;
-            return stream.set_zero_linger();
-        }
-        SinkTls::Stalls => {
-            stream.write_all(b"220 go ahead\r\n").await?;
-            return drain(stream, shared).await;
-        }
-        SinkTls::Injects(server) => {
-            stream.write_all(b"220 go ahead\r\n250 2.0.0 planted\r\n").await?;
-            server
-        }
-        SinkTls::Works(server) => {
-            stream.write_all(b"220 go ahead\r\n").await?;
-            server
-        }
+    let Some((stream, server)) = upgrade::before_handshake(stream, &manner.tls, shared).await? else {
+        return Ok(());
     };
-    let mut sealed = TlsAcceptor::from(Arc::clone(server)).accept(stream).await?;
-    let (version, group) = agreed(sealed.get_ref().1);
+    let mut sealed = TlsAcceptor::from(server).accept(stream).await?;
+    let state = sealed.get_ref().1;
+    let agreed = state.protocol_version().zip(state.negotiated_key_exchange_group().map(|g| g.name()));
     shared.note(|log| {
         log.handshakes += 1;
-        log.agreed = Some((version, group));
+        log.agreed = agreed;
     });
     let certificate = sealed.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let certificate = certificate.map(|der| der.to_vec());
+    if begins_sealed {
+        sealed.write_all(format!("{}\r\n", manner.greeting).as_bytes()).await?;
+        sealed.flush().await?;
+    }
     let mut talk = Talk::new(&mut sealed, &manner, shared);
     talk.sealed = true;
     talk.certificate = certificate;
     talk.run().await?;
     sealed.shutdown().await
-}
-
-/// The version and the key exchange group of a handshake.
-fn agreed(state: &rustls::CommonState) -> (rustls::ProtocolVersion, rustls::NamedGroup) {
-    let group = state.negotiated_key_exchange_group().unwrap().name();
-    (state.protocol_version().unwrap(), group)
-}
-
-/// Reads what comes first after the 220.
-async fn hello(stream: &mut TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let mut first = Vec::with_capacity(16 << 10);
-    stream.read_buf(&mut first).await?;
-    shared.note(|log| log.broken.extend_from_slice(&first));
-    Ok(())
-}
-
-/// Keeps what a peer sends where there is no handshake: nothing of it may be mail.
-async fn drain(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await?;
-    shared.note(|log| log.broken.extend_from_slice(&rest));
-    Ok(())
 }
 
 struct Talk<'a, S> {

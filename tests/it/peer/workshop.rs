@@ -8,28 +8,44 @@ use std::sync::Arc;
 use rcgen::{CertificateParams, KeyPair, RsaKeySize, SignatureAlgorithm};
 use rustls::sign::{Signer, SigningKey};
 use rustls::{Error, SignatureScheme};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::mint::{Authority, Kind, Pair};
 use super::site::PARTNER;
 use super::tools;
 
+/// The organisation of the good certificate.
+pub(crate) const ORGANISATION: &str = "Partner Ltd";
+
 /// Two authorities, one of which is trusted, and what is below the trusted one.
 pub(crate) struct Workshop<'a> {
     pub(crate) partners: &'a Authority,
     pub(crate) stranger: Authority,
+    good: Pair,
     folder: TempDir,
 }
 
 impl<'a> Workshop<'a> {
     pub(crate) fn new(partners: &'a Authority) -> Self {
         let folder = tempfile::Builder::new().prefix("sealpost-workshop-").tempdir().unwrap();
-        Self { partners, stranger: Authority::new("stranger"), folder }
+        // Its subject has an organisation, for those who ask for one.
+        let good = partners.made(&[PARTNER], &KeyPair::generate().unwrap(), |params| {
+            params.distinguished_name.push(rcgen::DnType::OrganizationName, ORGANISATION);
+        });
+        Self { partners, stranger: Authority::new("stranger"), good, folder }
     }
 
-    /// In order.
+    /// In order; the same one each time.
     pub(crate) fn good(&self) -> Pair {
-        self.named(&[PARTNER])
+        self.good.clone()
+    }
+
+    /// The pin of its key, as openssl would print it: `sha256/` and base64.
+    pub(crate) fn good_pin(&self) -> String {
+        let shown = self.good.certified();
+        let key = shown.key.public_key().unwrap();
+        format!("sha256/{}", base64(&Sha256::digest(&key)))
     }
 
     /// In order but for its names.
@@ -79,6 +95,20 @@ impl<'a> Workshop<'a> {
         let read = |name: String| std::fs::read_to_string(name).unwrap();
         Pair { chain: read(certificate), key: read(key) }
     }
+}
+
+fn base64(octets: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |three: &[u8]| {
+        let bits =
+            three.iter().fold(0, |bits, octet| bits << 8 | usize::from(*octet)) << (8 * (3 - three.len()));
+        let digit = |at: usize| match at <= three.len() {
+            true => char::from(DIGITS[bits >> (18 - 6 * at) & 63]),
+            false => '=',
+        };
+        (0..4).map(digit).collect::<String>()
+    };
+    octets.chunks(3).map(group).collect()
 }
 
 fn openssl(arguments: &[&str]) {
