@@ -21,6 +21,7 @@ mod flushes;
 mod harness;
 mod lab;
 mod peer;
+mod prove;
 mod queue;
 mod race;
 mod real_peers;

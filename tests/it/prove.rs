@@ -1,0 +1,131 @@
+//! `validate` and `probe` against partners that behave well and badly.
+
+use std::net::Ipv4Addr;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::peer::daemon::{PROGRAM, free_address};
+use crate::peer::dns::Dns;
+use crate::peer::mint::{Authority, Kind, Pair};
+use crate::peer::postfix::{Postfix, Relay};
+use crate::peer::sink::{Manner, Sink};
+use crate::peer::site::{IDENTITY, PARTNER, Site, outbound};
+use crate::peer::{left_out, tools};
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|f| panic!("{f}: {}", tools::said(output)))
+}
+
+/// The token of the first host, or why there is none.
+fn token(answer: &Value) -> String {
+    answer["hosts"][0]["decision"]["token"].as_str().unwrap_or("none").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn validate_says_of_each_partner_what_a_delivery_would_meet() {
+    let (site, stranger) = (Site::new(), Authority::new("stranger"));
+    let shows = |pair: Pair| Manner::sealed(pair.server());
+    let partners = [
+        ("good", shows(site.partners.pair(&[PARTNER], Kind::Good)), "met"),
+        ("wrong-name", shows(site.partners.pair(&["mail.elsewhere.test"], Kind::Good)), "name-mismatch"),
+        ("expired", shows(site.partners.pair(&[PARTNER], Kind::Expired)), "certificate-expired"),
+        ("stranger", shows(stranger.pair(&[PARTNER], Kind::Good)), "unknown-issuer"),
+        ("self-signed", shows(Pair::self_signed(&[PARTNER])), "unknown-issuer"),
+        ("no-starttls", Manner::clear(), "starttls-not-offered"),
+    ];
+    let mut sinks = Vec::new();
+    let mut config = String::new();
+    for (name, manner, _) in &partners {
+        let sink = Sink::start(manner.clone()).await;
+        // One that is off, as a connector is before it is enforced.
+        let off = format!("{IDENTITY}mode = \"off\"\n");
+        config += &outbound(name, &format!("{name}.test"), sink.address, &off);
+        sinks.push(sink);
+    }
+    config += &outbound("closed", "closed.test", free_address(), IDENTITY);
+    site.configure(&config);
+    for (name, _, expected) in &partners {
+        let output = site.home.run(&["validate"], &[name, "--json"]);
+        let answer = json(&output);
+        assert_eq!(token(&answer), *expected, "{name}: {answer}");
+        assert_eq!(answer["ok"], *expected == "met", "{name}: {answer}");
+        assert_eq!(output.status.code(), Some(i32::from(*expected != "met")), "{name}");
+        let kept = site.home.path().join("data/validated").join(format!("{name}.json"));
+        assert!(std::fs::read_to_string(&kept).unwrap().contains("\"verdict\""), "{}", kept.display());
+    }
+    let closed = site.home.run(&["validate"], &["closed"]);
+    assert_eq!(closed.status.code(), Some(1));
+    assert!(tools::said(&closed).contains("0 of 1 addresses will do"), "{}", tools::said(&closed));
+    for sink in &sinks {
+        assert!(sink.arrived().is_empty());
+        sink.assert_nothing_in_clear();
+    }
+}
+
+/// Asks `probe` about a host by its name, with the partners' authority as the only anchor.
+async fn probed(site: &Site, dns: &Dns, target: &str, port: u16) -> Output {
+    let root = site.home.path().join("partners.pem");
+    std::fs::write(&root, &site.partners.pem).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["probe", target, "--json", "--timeout", "10", "--port", &port.to_string()]);
+    command.args(["--dns", &dns.address.to_string(), "--trust"]).arg(&root);
+    tools::run(command).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probe_prints_a_connector_that_can_be_pasted() {
+    let site = Site::new();
+    let dns = Dns::start().await;
+    dns.mx("partner.test", 10, PARTNER).a(PARTNER, Ipv4Addr::LOCALHOST);
+    let sink = site.good_sink().await;
+    let output = probed(&site, &dns, "partner.test", sink.address.port()).await;
+    let answer = json(&output)[0].clone();
+    assert_eq!(output.status.code(), Some(0), "{answer}");
+    assert_eq!(answer["could_be_forced"], true, "{answer}");
+    let paste = answer["connector"].as_str().unwrap();
+    assert!(paste.contains("peer_names = [\"mail.partner.test\"]"), "{paste}");
+    site.configure(&paste.replace("\"own\"", "\"partners\""));
+    let checked = site.home.run(&["check"], &[]);
+    assert!(tools::said(&checked).contains("in order"), "{}", tools::said(&checked));
+    assert!(sink.arrived().is_empty());
+
+    let clear = Sink::start(Manner::clear()).await;
+    let output = probed(&site, &dns, "partner.test", clear.address.port()).await;
+    let answer = json(&output)[0].clone();
+    assert_eq!(
+        (output.status.code(), &answer["could_be_forced"]),
+        (Some(1), &Value::Bool(false)),
+        "{answer}"
+    );
+    assert!(answer["connector"].as_str().unwrap().contains("tls = \"opportunistic\""), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probe_and_posttls_finger_agree_on_a_postfix() {
+    if let Some(why) = Postfix::missing() {
+        return left_out("prove::probe_and_posttls_finger", why);
+    }
+    let (site, stranger) = (Site::new(), Authority::new("stranger"));
+    let dns = Dns::start().await;
+    dns.a(PARTNER, Ipv4Addr::LOCALHOST);
+    let nowhere = Sink::start(Manner::clear()).await;
+    for (kind, pair, good) in [
+        ("private authority", site.partners.pair(&[PARTNER], Kind::Good), true),
+        ("wrong name", site.partners.pair(&["other.test"], Kind::Good), false),
+        ("expired", site.partners.pair(&[PARTNER], Kind::Expired), false),
+        ("self-signed", Pair::self_signed(&[PARTNER]), false),
+        ("unknown authority", stranger.pair(&[PARTNER], Kind::Good), false),
+    ] {
+        let postfix = Postfix::start(&pair, Relay { to: nowhere.address, verify: None }).await;
+        let port = postfix.address.port();
+        let output = probed(&site, &dns, &format!("{PARTNER}:{port}"), port).await;
+        let ours = json(&output)[0]["could_be_forced"] == true;
+        let mut finger = postfix.tool("posttls-finger");
+        finger.args(["-t", "10", "-c", "-l", "secure", "-F"]).arg(site.home.path().join("partners.pem"));
+        finger.arg(format!("[127.0.0.1]:{port}")).arg(PARTNER);
+        let said = tools::said(&tools::run(finger).await);
+        let theirs = said.contains("Verified TLS connection established");
+        assert_eq!((ours, theirs), (good, good), "{kind}: {}\n{said}", tools::said(&output));
+    }
+}
