@@ -86,6 +86,12 @@ pub(crate) const OUTBOUND: &[Requirement] = &[
         keys: "tls = \"forced\"\nrequire = \"encryption\"\nkey_exchange = \"post-quantum\"\n",
     },
     Requirement {
+        id: "classic",
+        words: "`encryption`, with `key_exchange = \"classic\"`",
+        groups: &["forced"],
+        keys: "tls = \"forced\"\nrequire = \"encryption\"\nkey_exchange = \"classic\"\n",
+    },
+    Requirement {
         id: "implicit",
         words: "`tls = \"implicit\"` with `identity`: TLS with the first octet",
         groups: &["forced", "chain", "name"],
@@ -205,6 +211,8 @@ async fn every_partner_against_every_requirement() {
             cell.sink.assert_nothing_in_clear();
         }
     }
+    let judged = cells.iter().filter(|cell| cell.sink.read(|log| log.agreed).is_some()).count();
+    assert!(judged > 400, "only {judged} handshakes were judged a second time");
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), cells.len(), faults.join("\n"));
 }
 
