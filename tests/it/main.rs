@@ -31,6 +31,7 @@ mod routes;
 mod style;
 mod tls_inbound;
 mod tls_inbound_matrix;
+mod tls_judge;
 mod tls_matrix;
 mod tls_outbound;
 mod tls_page;

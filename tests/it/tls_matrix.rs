@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
 use crate::peer::behaviour::{self, Behaviour, Make, Requirement};
@@ -12,6 +13,7 @@ use crate::peer::site::{IDENTITY, OPPORTUNISTIC, Site, outbound};
 use crate::peer::source::Source;
 use crate::peer::workshop::{ORGANISATION, Workshop};
 use crate::peer::{LONG, eventually, left_out, mix, tools};
+use crate::tls_judge::Judge;
 
 /// What an outbound connector can demand.
 pub(crate) const OUTBOUND: &[Requirement] = &[
@@ -84,6 +86,12 @@ pub(crate) const OUTBOUND: &[Requirement] = &[
         keys: "tls = \"forced\"\nrequire = \"encryption\"\nkey_exchange = \"post-quantum\"\n",
     },
     Requirement {
+        id: "classic",
+        words: "`encryption`, with `key_exchange = \"classic\"`",
+        groups: &["forced"],
+        keys: "tls = \"forced\"\nrequire = \"encryption\"\nkey_exchange = \"classic\"\n",
+    },
+    Requirement {
         id: "implicit",
         words: "`tls = \"implicit\"` with `identity`: TLS with the first octet",
         groups: &["forced", "chain", "name"],
@@ -96,11 +104,13 @@ const SETTINGS: &str = "[queue]\nretry = [\"1h\"]\n\n[log]\nformat = \"json\"\n\
     [timeouts]\noutbound_handshake = \"6s\"\nreuse = \"1s\"\n\n[limits]\noutbound_connections = 1000\n\n";
 
 /// One kind of partner under one requirement.
-struct Cell {
+pub(crate) struct Cell {
     name: String,
-    sink: Sink,
+    pub(crate) sink: Sink,
     requirement: &'static Requirement,
     expected: &'static str,
+    /// What it shows.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
     /// What is expected under `identity`, which the audit rehearses.
     enforced: &'static str,
 }
@@ -119,7 +129,7 @@ async fn cells(site: &Site, behaviours: &[Behaviour]) -> (Vec<Cell>, String) {
     let workshop = Workshop::new(&site.partners);
     let (mut cells, mut config) = (Vec::new(), String::new());
     for behaviour in behaviours {
-        let manner = behaviour.manner(&workshop);
+        let (manner, chain) = behaviour.made(&workshop);
         let pin = workshop.good_pin();
         let identity = OUTBOUND.iter().find(|requirement| requirement.id == "identity").unwrap();
         let enforced = behaviour.expected_outbound(identity);
@@ -130,7 +140,7 @@ async fn cells(site: &Site, behaviours: &[Behaviour]) -> (Vec<Cell>, String) {
             let keys = requirement.keys.replace("PIN", &pin).replace("ORGANISATION", ORGANISATION);
             config += &outbound(&name, &format!("{name}.test"), sink.address, &keys);
             let expected = behaviour.expected_outbound(requirement);
-            cells.push(Cell { name, sink, requirement, expected, enforced });
+            cells.push(Cell { name, sink, requirement, expected, chain: chain.clone(), enforced });
         }
     }
     (cells, config)
@@ -142,7 +152,7 @@ impl Cell {
         self.requirement.id == "audit" && self.enforced != "sealed"
     }
 
-    fn recipient(&self) -> String {
+    pub(crate) fn recipient(&self) -> String {
         format!("bob@{}.test", self.name)
     }
 
@@ -166,7 +176,7 @@ impl Cell {
 }
 
 /// Other words say that a session was as it should be.
-fn is_shortfall(token: &str) -> bool {
+pub(crate) fn is_shortfall(token: &str) -> bool {
     !["met", "sealed"].contains(&token) && !token.starts_with("clear-") && !token.starts_with("audit-")
 }
 
@@ -188,8 +198,10 @@ async fn every_partner_against_every_requirement() {
     let message = |cell: &Cell| mix::plain(&cell.name, 1, 200, "ada@a.test", &cell.recipient()).remove(0);
     Source::clear(daemon.at("in"), 4).send_all(cells.iter().map(message).collect()).await;
     let told = everything_told(&daemon, &cells).await;
+    let judge = Judge::of(&site);
     let mut faults = Vec::new();
     for cell in &cells {
+        faults.extend(judge.disagrees(cell, &told[&cell.recipient()]));
         let came = cell.outcome(&told[&cell.recipient()]);
         if came != cell.expected {
             let why = &told[&cell.recipient()];
@@ -199,6 +211,8 @@ async fn every_partner_against_every_requirement() {
             cell.sink.assert_nothing_in_clear();
         }
     }
+    let judged = cells.iter().filter(|cell| cell.sink.read(|log| log.agreed).is_some()).count();
+    assert!(judged > 400, "only {judged} handshakes were judged a second time");
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), cells.len(), faults.join("\n"));
 }
 

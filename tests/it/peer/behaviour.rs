@@ -4,6 +4,8 @@
 mod certificates;
 mod handshakes;
 
+use rustls::pki_types::CertificateDer;
+
 use super::mint::Pair;
 use super::sink::Manner;
 use super::workshop::Workshop;
@@ -47,11 +49,14 @@ pub(crate) struct Requirement {
 }
 
 impl Behaviour {
-    /// The server of it.
-    pub(crate) fn manner(&self, workshop: &Workshop<'_>) -> Manner {
+    /// The server of it, and what it shows.
+    pub(crate) fn made(&self, workshop: &Workshop<'_>) -> (Manner, Vec<CertificateDer<'static>>) {
         match &self.make {
-            Make::Certificate(make) | Make::ByOpenssl(make) => Manner::sealed(make(workshop).server()),
-            Make::Manner(make) => make(workshop),
+            Make::Certificate(make) | Make::ByOpenssl(make) => {
+                let pair = make(workshop);
+                (Manner::sealed(pair.server()), pair.chain_der())
+            }
+            Make::Manner(make) => (make(workshop), workshop.good().chain_der()),
             Make::NoCertificate | Make::InClear => panic!("{} is a client", self.id),
         }
     }

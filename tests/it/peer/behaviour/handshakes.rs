@@ -56,7 +56,7 @@ pub(super) fn handshakes() -> Vec<Behaviour> {
             "ml-kem",
             "agrees on keys by X25519MLKEM768 alone",
             |w| Manner::sealed(w.good().server_agreeing(&[kx_group::X25519MLKEM768])),
-            "sealed",
+            "sealed; classic: handshake-broken",
         ),
         acts(
             "demands",
