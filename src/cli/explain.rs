@@ -9,10 +9,11 @@ use super::print::{say, say_json};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, Failure};
 use crate::config::{self, Config};
 use crate::connector::{
-    Admission, Channel, Choice, Generation, NextHop, Passed, PeerCertificate, Table, TlsFacts, TlsVersion,
-    admit, choose,
+    Admission, Channel, Choice, Decision, Generation, NextHop, Observed, Outbound, Passed, PeerCertificate,
+    SessionId, SmartHostName, Table, TlsFacts, TlsVersion, Verdict, admit, choose, judge, proceeded,
+    withheld,
 };
-use crate::mail::{Clock, Mailbox, ReversePath};
+use crate::mail::{Clock, Domain, Mailbox, ReversePath};
 use crate::tls;
 
 /// What `explain` takes.
@@ -29,12 +30,15 @@ pub(super) struct ExplainArgs {
     /// With --from: the address the peer connects from.
     #[arg(long, value_name = "IP", requires = "from", default_value = "203.0.113.1")]
     peer_ip: IpAddr,
-    /// With --from: the peer uses TLS.
-    #[arg(long, requires = "from")]
+    /// The peer uses TLS.
+    #[arg(long)]
     tls: bool,
-    /// With --from: the certificate chain the peer shows (PEM); it is taken to hold the key.
-    #[arg(long, value_name = "FILE", requires = "from")]
+    /// The certificate chain the peer shows (PEM); it is taken to hold the key.
+    #[arg(long, value_name = "FILE")]
     peer_cert: Option<PathBuf>,
+    /// With --to: the next hop does not offer STARTTLS.
+    #[arg(long, requires = "to", conflicts_with_all = ["tls", "peer_cert"])]
+    not_offered: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -55,7 +59,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         answer.insert("inbound".to_owned(), part);
     }
     if let Some(to) = &to {
-        let (served, part) = outbound(to, &table, &mut lines);
+        let (served, part) = outbound(args, to, &config, &table, &mut lines)?;
         yes &= served;
         answer.insert("outbound".to_owned(), part);
     }
@@ -71,13 +75,19 @@ fn parse_mailbox(text: &str) -> Result<Mailbox, Failure> {
     Mailbox::parse(text.trim_matches(['<', '>'])).map_err(|e| Failure::new(EXIT_NO, format!("{text:?}: {e}")))
 }
 
-fn outbound(to: &Mailbox, table: &Table, lines: &mut Vec<String>) -> (bool, Value) {
+fn outbound(
+    args: &ExplainArgs,
+    to: &Mailbox,
+    config: &Config,
+    table: &Table,
+    lines: &mut Vec<String>,
+) -> Result<(bool, Value), Failure> {
     let domain = to.domain_name();
     let considered = Choice::considered(table, domain);
     let Some(choice) = choose(table, domain) else {
         lines.push(format!("to <{to}>: no outbound connector; RCPT is refused with 550 5.4.4"));
         lines.extend(considered.iter().map(|c| format!("  not {}: {}", c.connector, c.reason)));
-        return (false, json!({ "to": to, "connector": null, "considered": considered }));
+        return Ok((false, json!({ "to": to, "connector": null, "considered": considered })));
     };
     let connector = &choice.connector;
     let requirements: Vec<String> = match &connector.next_hop {
@@ -91,17 +101,55 @@ fn outbound(to: &Mailbox, table: &Table, lines: &mut Vec<String>) -> (bool, Valu
     };
     lines.push(format!("to <{to}>: connector {} by {}", connector.name, choice.pattern));
     lines.push(format!("  next hop  {}", connector.next_hop));
-    lines.push(format!("  tls       {}", connector.tls_word()));
+    lines.push(format!("  tls       {}, mode {}", connector.tls_word(), connector.mode.word()));
     lines.extend(requirements.iter().map(|r| format!("  wanted    {r}")));
     lines.extend(
         considered.iter().filter(|c| !c.chosen).map(|c| format!("  not {}: {}", c.connector, c.reason)),
     );
+    let decisions = supposed(args, config, connector, domain)?;
+    for (_, decision) in &decisions {
+        lines.push(format!("  got       {}", decision.got));
+        lines.push(format!("  so        {} ({})", decision.reason, decision.token));
+    }
+    let sent = decisions.iter().all(|(sent, _)| *sent);
+    let decisions: Vec<Decision> = decisions.into_iter().map(|(_, decision)| decision).collect();
     let part = json!({
+        "mode": connector.mode, "decisions": decisions,
         "to": to, "connector": connector.name, "pattern": choice.pattern.to_string(),
         "next_hop": connector.next_hop.to_string(), "tls": connector.tls_word(), "wanted": requirements,
         "considered": considered,
     });
-    (true, part)
+    Ok((sent, part))
+}
+
+/// What the connector would make of a next hop that shows what the arguments say; nothing where they
+/// say nothing of it. Each with whether mail would be sent. The verdict is the judge's own, so that the daemon comes to the same.
+fn supposed(
+    args: &ExplainArgs,
+    config: &Config,
+    connector: &Outbound,
+    domain: Option<&Domain>,
+) -> Result<Vec<(bool, Decision)>, Failure> {
+    let observed = match (args.not_offered, outbound_facts(args, config)?) {
+        (true, _) => Observed::NotOffered,
+        (false, Some(facts)) => Observed::Established(facts),
+        (false, None) => return Ok(Vec::new()),
+    };
+    let hosts: Vec<Option<&SmartHostName>> = match &connector.next_hop {
+        NextHop::Mx { .. } => vec![None],
+        NextHop::SmartHosts(hosts) => hosts.iter().map(|host| Some(&host.name)).collect(),
+    };
+    let decide = |host: Option<&SmartHostName>| {
+        let requirement = connector.requirement(domain, host);
+        let name = host.map_or_else(|| "a mail exchanger".to_owned(), ToString::to_string);
+        match judge(&requirement, &observed, SessionId::new(), connector.revision, Generation(1)) {
+            Verdict::Proceed(permit) => (true, proceeded(connector, &name, &requirement, &permit)),
+            Verdict::Withhold(shortfall) => {
+                (false, withheld(connector, &name, &requirement, &observed, &shortfall))
+            }
+        }
+    };
+    Ok(hosts.into_iter().map(decide).collect())
 }
 
 fn inbound(
@@ -148,14 +196,27 @@ fn passed_json(passed: &Passed) -> Value {
     json!({ "connector": passed.connector, "reason": passed.unmet.to_string(), "token": passed.unmet.token() })
 }
 
+/// The same for a server.
+fn outbound_facts(args: &ExplainArgs, config: &Config) -> Result<Option<Arc<TlsFacts>>, Failure> {
+    facts_for(args, config, tls::Usage::Server)
+}
+
 /// The facts a handshake with this certificate would show.
 fn facts(args: &ExplainArgs, config: &Config) -> Result<Option<Arc<TlsFacts>>, Failure> {
+    facts_for(args, config, tls::Usage::ClientOrServer)
+}
+
+fn facts_for(
+    args: &ExplainArgs,
+    config: &Config,
+    usage: tls::Usage,
+) -> Result<Option<Arc<TlsFacts>>, Failure> {
     if !args.tls && args.peer_cert.is_none() {
         return Ok(None);
     }
     let peer = match &args.peer_cert {
         None => PeerCertificate::NotShown,
-        Some(file) => assessed(file, config)?,
+        Some(file) => assessed(file, config, usage)?,
     };
     Ok(Some(Arc::new(TlsFacts {
         at: Clock::wall(),
@@ -168,8 +229,8 @@ fn facts(args: &ExplainArgs, config: &Config) -> Result<Option<Arc<TlsFacts>>, F
     })))
 }
 
-fn assessed(file: &Path, config: &Config) -> Result<PeerCertificate, Failure> {
+fn assessed(file: &Path, config: &Config, usage: tls::Usage) -> Result<PeerCertificate, Failure> {
     let chain = tls::read_chain(file).map_err(|fault| Failure::new(EXIT_NO, fault))?;
     let sets: Vec<_> = config.trust.iter().map(|(id, set)| (id.clone(), Arc::clone(set))).collect();
-    Ok(tls::assess(&chain, true, &sets, tls::Usage::ClientOrServer, Clock::wall()))
+    Ok(tls::assess(&chain, true, &sets, usage, Clock::wall()))
 }

@@ -132,3 +132,27 @@ fn heard(socket: &UnixDatagram, line: &str) -> bool {
     }
     false
 }
+
+#[test]
+fn explain_judges_a_next_hop_by_the_certificate_it_would_show() {
+    use crate::peer::mint::Kind;
+    let site = usual();
+    let explain = |rest: &[&str]| {
+        let output = site.home.run(&["explain", "--to", "bob@partner.test", "--json"], rest);
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let token = answer["outbound"]["decisions"][0]["token"].as_str().unwrap_or("none").to_owned();
+        (output.status.code(), token)
+    };
+    let write = |name: &str, names: &[&str], kind| {
+        let (chain, _) = site.partners.pair(names, kind).write(site.home.path(), name);
+        chain.to_string_lossy().into_owned()
+    };
+    let good = write("good", &["mail.partner.test"], Kind::Good);
+    let wrong = write("wrong", &["other.test"], Kind::Good);
+    let expired = write("expired", &["mail.partner.test"], Kind::Expired);
+    assert_eq!(explain(&[]), (Some(0), "none".to_owned()));
+    assert_eq!(explain(&["--peer-cert", &good]), (Some(0), "met".to_owned()));
+    assert_eq!(explain(&["--peer-cert", &wrong]), (Some(1), "name-mismatch".to_owned()));
+    assert_eq!(explain(&["--peer-cert", &expired]), (Some(1), "certificate-expired".to_owned()));
+    assert_eq!(explain(&["--not-offered"]), (Some(1), "starttls-not-offered".to_owned()));
+}
