@@ -118,28 +118,29 @@ fn listeners(
         }
         let written = report.required(&entry.tls, "tls", &place, "\"starttls\"");
         let tls = written.and_then(|tls| Some((tls, report.word(tls, "tls", LISTENER_TLS)?)));
-        let certificate = listener_certificate(entry, tls, known, report);
+        let certificates = listener_certificates(entry, tls, known, report);
         if let (Some(name), Some((_, tls))) = (name, tls) {
-            listeners.push(Listener { name: name.get_ref().clone(), addresses: own, tls, certificate });
+            listeners.push(Listener { name: name.get_ref().clone(), addresses: own, tls, certificates });
         }
     }
     listeners
 }
 
-fn listener_certificate(
+fn listener_certificates(
     entry: &schema::Listener,
     tls: Option<(&Text, ListenerTls)>,
     known: &mut Known,
     report: &mut Report<'_>,
-) -> Option<String> {
-    match (tls?, &entry.certificate) {
+) -> Vec<String> {
+    let Some(tls) = tls else { return Vec::new() };
+    match (tls, &entry.certificate) {
         ((_, ListenerTls::Off), certificate) => {
             report.ignored(
                 certificate,
                 "certificate",
                 "tls is \"off\"; remove it, or write tls = \"starttls\"",
             );
-            None
+            Vec::new()
         }
         ((written, ListenerTls::StartTls | ListenerTls::Required | ListenerTls::Implicit), None) => {
             report.fault_of_key(
@@ -149,17 +150,22 @@ fn listener_certificate(
                     written.get_ref()
                 ),
             );
-            None
+            Vec::new()
         }
         ((_, ListenerTls::StartTls | ListenerTls::Required | ListenerTls::Implicit), Some(value)) => {
             let items = OneOrMany::items(value);
-            if items.len() != 1 {
-                report.fault_of_key(value.span(), "certificate names one [certificate.ID]; write one ID");
+            if items.is_empty() {
+                report.fault_of_key(value.span(), "certificate is empty; write the ID of a [certificate.ID]");
             }
+            let mut ids: Vec<String> = Vec::new();
             for id in &items {
                 known.use_certificate(id, report);
+                if ids.contains(id.get_ref()) {
+                    report.fault(id.span(), format!("\"{}\" stands here twice; remove one", id.get_ref()));
+                }
+                ids.push(id.get_ref().clone());
             }
-            items.into_iter().next().map(toml::Spanned::into_inner)
+            ids
         }
     }
 }

@@ -94,7 +94,7 @@ fn listener(listener: &Listener) -> Value {
         "name": listener.name,
         "address": listener.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "tls": listener_tls(listener.tls),
-        "certificate": listener.certificate,
+        "certificate": listener.certificates,
     })
 }
 

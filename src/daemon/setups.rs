@@ -10,7 +10,7 @@ use crate::listen::settings::ListenerTls;
 use crate::tls::{ClientSettings, ClientSetup, Identity, ServerSettings, ServerSetup, TrustSet};
 
 /// What each listener that does TLS shows, by its name.
-pub(super) type Shown = BTreeMap<String, Arc<Identity>>;
+pub(super) type Shown = BTreeMap<String, Vec<Arc<Identity>>>;
 
 /// What the listeners that are open are to show by this configuration; where it says nothing of one,
 /// what that one shows already.
@@ -21,10 +21,11 @@ pub(super) fn shown(config: &Config, open: &[(String, ListenerTls)], last: &Show
             continue;
         }
         let listener = config.listen.listeners.iter().find(|listener| listener.name == *name);
-        let id = listener.and_then(|listener| listener.certificate.as_ref());
-        let identity = id.and_then(|id| config.identities.get(id)).or_else(|| last.get(name));
-        if let Some(identity) = identity {
-            shown.insert(name.clone(), Arc::clone(identity));
+        let ids = listener.map_or(&[][..], |listener| &listener.certificates);
+        let identities: Vec<_> = ids.iter().filter_map(|id| config.identities.get(id)).cloned().collect();
+        let identities = if identities.is_empty() { last.get(name).cloned() } else { Some(identities) };
+        if let Some(identities) = identities {
+            shown.insert(name.clone(), identities);
         }
     }
     shown
@@ -38,8 +39,8 @@ pub(super) fn servers(
     let ask_client = config.inbound.iter().any(wants_certificate);
     let trust = all_trust(config);
     let mut setups = BTreeMap::new();
-    for (name, identity) in shown {
-        let settings = ServerSettings { identity: Arc::clone(identity), ask_client, trust: trust.clone() };
+    for (name, identities) in shown {
+        let settings = ServerSettings { identities: identities.clone(), ask_client, trust: trust.clone() };
         let setup = ServerSetup::new(settings)
             .map_err(|fault| StartFault::Tls { what: format!("listener {name}"), fault })?;
         setups.insert(name.clone(), Arc::new(setup));

@@ -310,7 +310,7 @@ fn sealed_peer(folder: &std::path::Path) -> (Arc<ServerSetup>, Vec<(TrustId, Arc
     };
     let (chain, key) = (file("mx.crt", leaf.pem()), file("mx.key", key.serialize_pem()));
     let identity = Arc::new(Identity::load(&chain, &key).expect("an identity"));
-    let server = ServerSettings { identity, ask_client: false, trust: Vec::new() };
+    let server = ServerSettings { identities: vec![identity], ask_client: false, trust: Vec::new() };
     let root = TrustSet::load(&file("root.pem", ca.pem())).expect("an anchor");
     let trust = vec![(TrustId("root".into()), Arc::new(root))];
     (Arc::new(ServerSetup::new(server).expect("a setup")), trust)

@@ -29,8 +29,8 @@ pub struct Listener {
     pub addresses: Vec<SocketAddr>,
     /// What it does of TLS.
     pub tls: ListenerTls,
-    /// The `[certificate.ID]` it shows; always `Some` unless `tls` is off.
-    pub certificate: Option<String>,
+    /// The `[certificate.ID]`s of which it shows the one that fits; empty only where `tls` is off.
+    pub certificates: Vec<String>,
 }
 
 /// What a listener does of TLS.

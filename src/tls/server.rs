@@ -4,9 +4,9 @@ use std::sync::Arc;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::sign::SingleCertAndKey;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -16,14 +16,15 @@ use super::assess::{Usage, assess};
 use super::fault::{TlsFault, handshake_fault};
 use super::pem::Identity;
 use super::trust::TrustSet;
-use crate::connector::{HandshakeFault, TlsFacts, TrustId};
-use crate::mail::UnixMillis;
+use crate::connector::{HandshakeFault, PeerName, PresentedName, TlsFacts, TrustId, first_match};
+use crate::mail::{Domain, UnixMillis};
 
 /// How a listener's handshakes are made.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// What is shown to clients.
-    pub identity: Arc<Identity>,
+    /// What may be shown to clients: the first that fits the name asked for and the signatures the
+    /// client knows; the first of all where none does.
+    pub identities: Vec<Arc<Identity>>,
     /// Whether clients are asked for a certificate; none of them must have one.
     pub ask_client: bool,
     /// The trust anchor sets for which a client's chain is assessed.
@@ -51,7 +52,7 @@ impl ServerSetup {
         } else {
             builder.with_no_client_auth()
         };
-        let ours = SingleCertAndKey::from(Arc::clone(settings.identity.certified()));
+        let ours = Chooser { identities: settings.identities };
         let mut config = builder.with_cert_resolver(Arc::new(ours));
         // A resumed session would carry the verdict of an older table.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -78,6 +79,39 @@ impl ServerSetup {
         let sni = state.server_name().map(str::to_owned);
         let facts = super::channel_facts(state, peer, sni, now)?;
         Ok((stream, facts))
+    }
+}
+
+/// Picks what a client is shown: by the name it asks for, and among those that fit by the kinds of
+/// signature it knows, so that RSA and ECDSA may stand side by side.
+struct Chooser {
+    identities: Vec<Arc<Identity>>,
+}
+
+impl ResolvesServerCert for Chooser {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let schemes = hello.signature_schemes();
+        let name = hello.server_name().and_then(|name| Domain::parse(name).ok()).map(PeerName::Exact);
+        // Exact names before wildcards, both before a certificate that does not bear the name: a
+        // client that judges none is better served with that than with an alert.
+        let fit = |identity: &Identity| match &name {
+            None => 0,
+            Some(name) => match first_match(std::slice::from_ref(name), &identity.facts().names) {
+                Some(PresentedName::Wildcard(_)) => 1,
+                Some(_) => 0,
+                None => 2,
+            },
+        };
+        let signs = |identity: &Identity| identity.certified().key.choose_scheme(schemes).is_some();
+        // Of several that fit equally well, `min_by_key` takes the first.
+        let best = self.identities.iter().min_by_key(|identity| (!signs(identity), fit(identity)))?;
+        Some(Arc::clone(best.certified()))
+    }
+}
+
+impl fmt::Debug for Chooser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chooser({} certificates)", self.identities.len())
     }
 }
 
