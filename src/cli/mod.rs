@@ -1,6 +1,7 @@
 //! The verbs of the command line, one file each. A verb reads its arguments, asks the library or
 //! the running daemon, prints, and says how it went by its exit code.
 
+mod cert;
 mod check;
 mod connectors;
 mod control;
@@ -34,6 +35,8 @@ enum Verb {
     Check(check::CheckArgs),
     /// Say which connector would decide, and how, without a network.
     Explain(explain::ExplainArgs),
+    /// Show certificates: a file, one of ours, or what a host shows.
+    Cert(cert::CertArgs),
     /// Try every host of an outbound connector, without sending mail.
     Validate(validate::ValidateArgs),
     /// Say whether domains or hosts could be forced today; needs no configuration.
@@ -64,6 +67,7 @@ impl Command {
             Verb::Run(args) => run::run(&args),
             Verb::Check(args) => check::check(&args),
             Verb::Explain(args) => explain::explain(&args),
+            Verb::Cert(args) => cert::cert(&args),
             Verb::Validate(args) => validate::validate(&args),
             Verb::Probe(args) => probe::probe(&args),
             Verb::Queue(args) => queue::queue(args),

@@ -3,6 +3,7 @@
 mod changes;
 mod connectors;
 mod expiry;
+mod fetch;
 mod prove;
 mod reload;
 mod setups;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use connectors::from_file as connectors_from_file;
+pub use fetch::fetch_chain;
 pub use prove::{prove, prove_with, within};
 pub use reload::Reloader;
 

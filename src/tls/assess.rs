@@ -130,7 +130,7 @@ fn texts<'a>(attributes: impl Iterator<Item = &'a AttributeTypeAndValue<'a>>) ->
 }
 
 /// A peer writes its subject as it likes; what reaches logs and reports has no control characters.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(NAME_BYTES_MAX).collect()
 }
 

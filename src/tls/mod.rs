@@ -4,6 +4,7 @@
 
 mod assess;
 mod client;
+mod describe;
 mod fault;
 mod pem;
 mod server;
@@ -14,12 +15,16 @@ mod tests;
 
 pub use assess::{Usage, assess};
 pub use client::{ClientSettings, ClientSetup};
+pub use describe::describe;
 pub use fault::{TlsFault, handshake_fault, late_fault};
 pub use pem::{Identity, IdentityWarning, read_chain};
 pub use server::{ServerSettings, ServerSetup};
 pub use trust::TrustSet;
 
 use std::sync::Arc;
+
+/// A certificate as it goes over the wire.
+pub type Certificate = rustls::pki_types::CertificateDer<'static>;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{CommonState, ProtocolVersion};

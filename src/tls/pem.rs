@@ -114,6 +114,12 @@ impl Identity {
         warnings
     }
 
+    /// The chain that is shown, our own certificate first.
+    #[must_use]
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
+    }
+
     /// For the TLS library.
     pub(super) fn certified(&self) -> &Arc<CertifiedKey> {
         &self.certified

@@ -129,3 +129,30 @@ async fn probe_and_posttls_finger_agree_on_a_postfix() {
         assert_eq!((ours, theirs), (good, good), "{kind}: {}\n{said}", tools::said(&output));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cert_show_tells_the_same_of_a_file_an_id_and_a_host() {
+    let site = Site::new();
+    let pair = site.partners.pair(&[PARTNER], Kind::Good);
+    let (file, _) = pair.write(site.home.path(), "shown");
+    let sink = Sink::start(Manner::sealed(pair.server())).await;
+    site.configure("");
+    let show = |target: String| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["cert", "show", &target, "--json", "--config"]).arg(site.home.config());
+        tools::run(command)
+    };
+    let of_file = json(&show(file.to_string_lossy().into_owned()).await);
+    let of_host = json(&show(sink.address.to_string()).await);
+    assert_eq!(of_file, of_host);
+    assert_eq!(of_file[0]["names"], PARTNER);
+    assert_eq!(of_file[0]["key"], "ECDSA 256 bits");
+    let pin = of_file[0]["pin"].as_str().unwrap().to_owned();
+    // A pin as it is printed is a pin as it is read.
+    let forced = format!("tls = \"forced\"\nrequire = \"encryption\"\npins = [\"{pin}\"]\n");
+    site.configure(&outbound("pinned", "p.test", sink.address, &forced));
+    let validated = site.home.run(&["validate"], &["pinned", "--json"]);
+    assert_eq!(token(&json(&validated)), "met");
+    let of_id = json(&show("gw".to_owned()).await);
+    assert_ne!(of_id[0]["sha_256"], of_file[0]["sha_256"]);
+}

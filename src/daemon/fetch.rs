@@ -1,0 +1,80 @@
+//! The chain that an SMTP server shows, for a look at it.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::connector::{KeyExchange, TlsVersion};
+use crate::mail::{Clock, Domain};
+use crate::tls::{Certificate, ClientSettings, ClientSetup};
+
+/// Connects to `HOST:PORT`, begins TLS (at once on port 465, else after STARTTLS), and gives the chain
+/// that was shown, whatever it is worth.
+///
+/// # Errors
+/// What hindered it.
+pub async fn fetch_chain(target: &str, limit: Duration) -> io::Result<Vec<Certificate>> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", limit.as_secs()));
+    let (host, port) = target.rsplit_once(':').unwrap_or((target, "25"));
+    let mut stream = timeout(limit, TcpStream::connect(target)).await.map_err(|_| late())??;
+    if port != IMPLICIT_PORT {
+        timeout(limit, ask_for_tls(&mut stream)).await.map_err(|_| late())??;
+    }
+    let setup = ClientSetup::new(ClientSettings {
+        judged: false,
+        min_version: TlsVersion::V12,
+        key_exchange: KeyExchange::Any,
+        trust: Vec::new(),
+        identity: None,
+    })
+    .map_err(io::Error::other)?;
+    let name = Domain::parse(host).ok();
+    let shaken =
+        timeout(limit, setup.connect(stream, name.as_ref(), Clock::wall())).await.map_err(|_| late())?;
+    let (stream, _) = shaken.map_err(|fault| io::Error::other(fault.words))?;
+    let (_, state) = stream.get_ref();
+    Ok(state.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect())
+}
+
+async fn ask_for_tls(stream: &mut TcpStream) -> io::Result<()> {
+    expect(stream, "220").await?;
+    stream.write_all(b"EHLO localhost.localdomain\r\n").await?;
+    expect(stream, "250").await?;
+    stream.write_all(b"STARTTLS\r\n").await?;
+    expect(stream, "220").await
+}
+
+/// Reads one reply, its last line included.
+async fn expect(stream: &mut TcpStream, code: &str) -> io::Result<()> {
+    let mut reply = Vec::new();
+    loop {
+        let mut octet = [0];
+        if stream.read(&mut octet).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        reply.extend_from_slice(&octet);
+        if reply.len() > REPLY_BYTES_MAX {
+            return Err(io::Error::other("its reply has no end"));
+        }
+        if !reply.ends_with(b"\n") {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&reply);
+        let last = text.lines().last().unwrap_or_default();
+        if last.as_bytes().get(3) == Some(&b'-') {
+            continue;
+        }
+        if last.starts_with(code) {
+            return Ok(());
+        }
+        let said: String = last.chars().filter(|c| !c.is_control()).take(200).collect();
+        return Err(io::Error::other(format!("it said {said:?}, where {code} was hoped for")));
+    }
+}
+
+/// RFC 8314 §7.3.
+const IMPLICIT_PORT: &str = "465";
+const REPLY_BYTES_MAX: usize = 64 << 10;
