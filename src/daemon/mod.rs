@@ -25,7 +25,7 @@ pub use reload::Reloader;
 use crate::admin::{Control, ControlFault, ControlSocket, NotReloaded, Operator, Reloaded};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable, Table};
-use crate::deliver::Courier;
+use crate::deliver::{Courier, TlsSeen};
 use crate::listen::{self, BindFault, Shared};
 use crate::mail::Clock;
 use crate::resolver::dns::{Dns, ResolverFault};
@@ -84,6 +84,14 @@ pub enum StartFault {
     },
 }
 
+/// What was seen with TLS. Without its file the relay runs all the same, and remembers from now on.
+fn tls_seen(data_dir: &std::path::Path) -> TlsSeen {
+    TlsSeen::load(data_dir).unwrap_or_else(|fault| {
+        tracing::error!(%fault, "tls-seen can't be read: what had TLS before is forgotten");
+        TlsSeen::default()
+    })
+}
+
 /// Starts everything. When this returns, the listeners accept and queued mail is on its way.
 ///
 /// # Errors
@@ -102,8 +110,8 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
 
     let live = Arc::new(LiveTable::new(Table::new(Generation(1), config.inbound, config.outbound)));
     let ourselves = listening.iter().map(|(_, address)| *address).collect();
-    let courier =
-        Courier::new(config.deliver, Arc::clone(&live), dns, client_setups, ourselves, Arc::clone(&journal));
+    let tls = (client_setups, tls_seen(&config.data_dir));
+    let courier = Courier::new(config.deliver, Arc::clone(&live), dns, tls, ourselves, Arc::clone(&journal));
     let carrier: Arc<dyn Carrier> = courier.clone();
     let scheduler = Scheduler::new(
         config.scheduler,

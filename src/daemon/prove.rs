@@ -10,7 +10,7 @@ use super::{StartFault, setups};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable, Mode, Outbound, Table};
 use crate::deliver::settings::{Settings, Timeouts};
-use crate::deliver::{Courier, Seen};
+use crate::deliver::{Courier, Seen, TlsSeen};
 use crate::mail::Domain;
 use crate::outcome::Trouble;
 use crate::resolver::dns::Dns;
@@ -55,7 +55,7 @@ pub async fn prove_with(
         deliver,
         Arc::new(LiveTable::new(table)),
         Dns::new(asking)?,
-        Arc::new(ArcSwap::from_pointee(setups)),
+        (Arc::new(ArcSwap::from_pointee(setups)), TlsSeen::default()),
         Vec::new(),
         Arc::new(Journal),
     );

@@ -1,6 +1,7 @@
 //! One host, from the connection to a session that a permit covers.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Courier;
 use super::converse::{Broken, Line};
@@ -8,6 +9,7 @@ use super::decide::serves;
 use super::dial::dial;
 use super::pool::Key;
 use super::seek::Candidate;
+use super::seen::InClear;
 use crate::connector::{
     Attained, Decision, Generation, Handshake, HandshakeFault, Observed, OnFailure, Outbound, OutboundTls,
     Permit, Requirement, Shortfall, Sni, Verdict, judge, proceeded, withheld,
@@ -98,6 +100,10 @@ impl Courier {
             }
         };
         let decision = Arc::new(proceeded(connector, &host, &requirement, &permit));
+        if let Some(outcome) = self.remembered(way, candidate, permit.attained(), &at) {
+            line.dismiss();
+            return Err(Miss::Other(outcome));
+        }
         self.authorise(&mut line, permit, &host, &decision);
         if line.is_sealed() {
             self.greet(&mut line, &at).await.map_err(|broken| match broken {
@@ -110,6 +116,56 @@ impl Courier {
         }
         let key = candidate.key(connector.revision);
         Ok(Link { line, key, host, observed, requirement, decision, used: 0 })
+    }
+
+    /// `remember_tls`: whoever was seen with TLS is not served in clear without an alarm and a delay.
+    fn remembered(
+        &self,
+        way: &Way,
+        candidate: &Candidate,
+        attained: &Attained,
+        at: &At<'_>,
+    ) -> Option<Outcome> {
+        let connector = &way.connector;
+        if !connector.remember_tls {
+            return None;
+        }
+        let smart = candidate.smart.as_ref().map(ToString::to_string);
+        let whom = smart.or_else(|| way.domain.as_ref().map(ToString::to_string))?;
+        let key = format!("{} {whom}", connector.name);
+        let cause = match attained {
+            Attained::Clear(cause) => cause,
+            Attained::Sealed(_) => {
+                if let Err(fault) = self.seen.sealed(&key) {
+                    tracing::warn!(%fault, "tls-seen can't be written: TLS is remembered by this process alone");
+                }
+                return None;
+            }
+        };
+        let verdict = self.seen.in_clear(&key, Instant::now());
+        if verdict == InClear::May {
+            return None;
+        }
+        let reason = format!("{} had TLS before, and now {cause}", at.host);
+        if verdict == InClear::First {
+            let what = format!(
+                "connector {}: {reason}; mail waits for an hour before it goes in clear",
+                connector.name
+            );
+            self.journal.record(&Event::Alarm { what: &what });
+        }
+        let decision = Decision {
+            connector: Some(Arc::clone(&connector.name)),
+            host: Some(at.host.to_owned()),
+            wanted: "TLS, as before".to_owned(),
+            got: "plaintext".to_owned(),
+            reason: reason.clone(),
+            token: "tls-remembered".into(),
+            tls: None,
+        };
+        let status = Enhanced(4, 7, 4);
+        let decision = Some(Arc::new(decision));
+        Some(Outcome::Deferred(Trouble { status, reason, remote: None, decision, scope: Scope::Lane }))
     }
 
     /// Up to what a judge needs to know.

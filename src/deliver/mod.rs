@@ -11,9 +11,11 @@ mod link;
 mod pool;
 mod result;
 mod seek;
+mod seen;
 pub mod settings;
 mod validate;
 
+pub use self::seen::TlsSeen;
 pub use self::validate::Seen;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -40,6 +42,7 @@ pub struct Courier {
     live: Arc<LiveTable>,
     dns: Dns,
     tls: Arc<ClientSetups>,
+    seen: TlsSeen,
     ourselves: Vec<SocketAddr>,
     journal: Arc<Journal>,
     pool: Arc<Pool>,
@@ -47,18 +50,18 @@ pub struct Courier {
 
 impl Courier {
     /// A courier. `tls` holds an entry for each outbound connector of the table in force, put there
-    /// before the table is; `ourselves` are our listeners, as bound.
+    /// before the table is; `seen` is who had TLS before; `ourselves` are our listeners, as bound.
     #[must_use]
     pub fn new(
         settings: Settings,
         live: Arc<LiveTable>,
         dns: Dns,
-        tls: Arc<ClientSetups>,
+        (tls, seen): (Arc<ClientSetups>, TlsSeen),
         ourselves: Vec<SocketAddr>,
         journal: Arc<Journal>,
     ) -> Arc<Self> {
         let pool = Pool::new(settings.idle);
-        Arc::new(Self { settings, live, dns, tls, ourselves, journal, pool })
+        Arc::new(Self { settings, live, dns, tls, seen, ourselves, journal, pool })
     }
 
     /// Says QUIT on every idle connection. Connections that become idle later end at once.

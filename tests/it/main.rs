@@ -28,6 +28,7 @@ mod real_peers;
 mod relay;
 mod reload;
 mod routes;
+mod rules;
 mod style;
 mod tls_inbound;
 mod tls_inbound_matrix;

@@ -100,3 +100,36 @@ impl fmt::Debug for Quotas {
         f.debug_struct("Quotas").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+    use crate::connector::{InboundLimits, InboundTls, Mode, Onward, Reveal, Revision};
+
+    static NOW: AtomicI64 = AtomicI64::new(0);
+
+    #[test]
+    fn messages_are_counted_by_the_minute_over_all_sessions() {
+        let connector = Inbound {
+            name: "in".into(),
+            from_domains: Vec::new(),
+            from_networks: Vec::new(),
+            tls: InboundTls::Off,
+            mode: Mode::Enforce,
+            onward: Onward::Any,
+            reveal: Reveal::Full,
+            limits: InboundLimits { messages_per_minute_max: Some(2), ..InboundLimits::default() },
+            to_domains: Vec::new(),
+            revision: Revision::default(),
+        };
+        let quotas = Quotas::new(|| UnixMillis(NOW.load(Ordering::Relaxed)));
+        let (mut one, mut two) = (Share::new(Arc::clone(&quotas)), Share::new(quotas));
+        let code = |answer: Result<(), Reply>| answer.map_or_else(|reply| reply.code, |()| 250);
+        assert_eq!([code(one.enter(&connector)), code(two.enter(&connector))], [250, 250]);
+        assert_eq!([code(one.enter(&connector)), code(two.enter(&connector))], [450, 450]);
+        NOW.store(60_000, Ordering::Relaxed);
+        assert_eq!(code(two.enter(&connector)), 250);
+    }
+}
