@@ -1,7 +1,6 @@
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -9,12 +8,13 @@ use super::print::{say, say_json};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, Failure};
 use crate::config::{self, Config};
 use crate::connector::{
-    Admission, Channel, Choice, Decision, Generation, NextHop, Observed, Outbound, Passed, PeerCertificate,
-    SessionId, SmartHostName, Table, TlsFacts, TlsVersion, Verdict, admit, choose, judge, proceeded,
-    withheld,
+    Admission, Channel, Choice, Decision, Generation, NextHop, Passed, Table, admit, choose,
 };
-use crate::mail::{Clock, Domain, Mailbox, ReversePath};
+use crate::mail::{Mailbox, ReversePath};
 use crate::tls;
+use supposed::{StartTls, Version, facts, supposed};
+
+mod supposed;
 
 /// What `explain` takes.
 #[derive(Debug, clap::Args)]
@@ -30,15 +30,25 @@ pub(super) struct ExplainArgs {
     /// With --from: the address the peer connects from.
     #[arg(long, value_name = "IP", requires = "from", default_value = "203.0.113.1")]
     peer_ip: IpAddr,
-    /// The peer uses TLS.
+    /// The peer uses TLS. The peer is the client of --from; with --to alone, the next hop.
     #[arg(long)]
     tls: bool,
     /// The certificate chain the peer shows (PEM); it is taken to hold the key.
     #[arg(long, value_name = "FILE")]
     peer_cert: Option<PathBuf>,
-    /// With --to: the next hop does not offer STARTTLS.
-    #[arg(long, requires = "to", conflicts_with_all = ["tls", "peer_cert"])]
-    not_offered: bool,
+    /// The TLS version of the session.
+    #[arg(long, value_enum, value_name = "VERSION", default_value = "1.3")]
+    tls_version: Version,
+    /// The key exchange group of the session, as the log names it.
+    #[arg(long, value_name = "NAME", default_value = "X25519")]
+    group: String,
+    /// What a handshake showed, as JSON: a decision of the log, of `queue show --json` or of `validate
+    /// --json`, or its "tls" alone.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tls", "peer_cert"])]
+    facts: Option<PathBuf>,
+    /// With --to alone: what becomes of STARTTLS there, where it is not simply used.
+    #[arg(long, value_enum, requires = "to", conflicts_with_all = ["tls", "peer_cert", "facts", "from"])]
+    starttls: Option<StartTls>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -106,12 +116,13 @@ fn outbound(
     lines.extend(
         considered.iter().filter(|c| !c.chosen).map(|c| format!("  not {}: {}", c.connector, c.reason)),
     );
-    let decisions = supposed(args, config, connector, domain)?;
+    let decisions = if args.from.is_some() { Vec::new() } else { supposed(args, config, connector, domain)? };
     for (_, decision) in &decisions {
-        lines.push(format!("  got       {}", decision.got));
-        lines.push(format!("  so        {} ({})", decision.reason, decision.token));
+        let host = decision.host.as_deref().unwrap_or_default();
+        lines.push(format!("  at {host}: got {}", decision.got));
+        lines.push(format!("    so      {} ({})", decision.reason, decision.token));
     }
-    let sent = decisions.iter().all(|(sent, _)| *sent);
+    let sent = decisions.is_empty() || decisions.iter().any(|(sent, _)| *sent);
     let decisions: Vec<Decision> = decisions.into_iter().map(|(_, decision)| decision).collect();
     let part = json!({
         "mode": connector.mode, "decisions": decisions,
@@ -120,36 +131,6 @@ fn outbound(
         "considered": considered,
     });
     Ok((sent, part))
-}
-
-/// What the connector would make of a next hop that shows what the arguments say; nothing where they
-/// say nothing of it. Each with whether mail would be sent. The verdict is the judge's own, so that the daemon comes to the same.
-fn supposed(
-    args: &ExplainArgs,
-    config: &Config,
-    connector: &Outbound,
-    domain: Option<&Domain>,
-) -> Result<Vec<(bool, Decision)>, Failure> {
-    let observed = match (args.not_offered, outbound_facts(args, config)?) {
-        (true, _) => Observed::NotOffered,
-        (false, Some(facts)) => Observed::Established(facts),
-        (false, None) => return Ok(Vec::new()),
-    };
-    let hosts: Vec<Option<&SmartHostName>> = match &connector.next_hop {
-        NextHop::Mx { .. } => vec![None],
-        NextHop::SmartHosts(hosts) => hosts.iter().map(|host| Some(&host.name)).collect(),
-    };
-    let decide = |host: Option<&SmartHostName>| {
-        let requirement = connector.requirement(domain, host);
-        let name = host.map_or_else(|| "a mail exchanger".to_owned(), ToString::to_string);
-        match judge(&requirement, &observed, SessionId::new(), connector.revision, Generation(1)) {
-            Verdict::Proceed(permit) => (true, proceeded(connector, &name, &requirement, &permit)),
-            Verdict::Withhold(shortfall) => {
-                (false, withheld(connector, &name, &requirement, &observed, &shortfall))
-            }
-        }
-    };
-    Ok(hosts.into_iter().map(decide).collect())
 }
 
 fn inbound(
@@ -162,9 +143,12 @@ fn inbound(
 ) -> Result<(bool, Value), Failure> {
     let path = ReversePath::parse(from.trim_matches(['<', '>']))
         .map_err(|e| Failure::new(EXIT_NO, format!("{from:?}: {e}")))?;
-    let channel = Channel { peer: args.peer_ip, tls: facts(args, config)? };
+    let tls = facts(args, config, tls::Usage::ClientOrServer)?;
+    let channel = Channel { peer: args.peer_ip, tls };
     lines.push(format!("from <{path}> at {}:", args.peer_ip));
-    let (yes, decision, reply, passed) = match admit(table, &channel, &path) {
+    let answer = admit(table, &channel, &path);
+    let passed = Passed::all(table, &channel, &path, &answer);
+    let (yes, decision, reply) = match answer {
         Admission::Admitted(admitted) => {
             let relays = to.is_none_or(|to| admitted.connector.relays_to(to.domain_name()));
             lines.push(format!("  admitted by {}: {}", admitted.connector.name, admitted.decision.reason));
@@ -175,16 +159,16 @@ fn inbound(
                     to.domain()
                 ));
             }
-            (relays, admitted.decision, None, admitted.passed)
+            (relays, admitted.decision, None)
         }
         Admission::Refused(refused) => {
             lines.push(format!("  refused: {}", refused.reply));
-            (false, refused.decision, Some(refused.reply.to_string()), refused.passed)
+            (false, refused.decision, Some(refused.reply.to_string()))
         }
     };
     lines.push(format!("  wanted    {}", decision.wanted));
     lines.push(format!("  got       {}", decision.got));
-    lines.extend(passed.iter().map(|p| format!("  not {}: {}", p.connector, p.unmet)));
+    lines.extend(passed.iter().map(|p| format!("  not {}: {}", p.connector, p.why)));
     let passed: Vec<Value> = passed.iter().map(passed_json).collect();
     Ok((
         yes,
@@ -193,44 +177,5 @@ fn inbound(
 }
 
 fn passed_json(passed: &Passed) -> Value {
-    json!({ "connector": passed.connector, "reason": passed.unmet.to_string(), "token": passed.unmet.token() })
-}
-
-/// The same for a server.
-fn outbound_facts(args: &ExplainArgs, config: &Config) -> Result<Option<Arc<TlsFacts>>, Failure> {
-    facts_for(args, config, tls::Usage::Server)
-}
-
-/// The facts a handshake with this certificate would show.
-fn facts(args: &ExplainArgs, config: &Config) -> Result<Option<Arc<TlsFacts>>, Failure> {
-    facts_for(args, config, tls::Usage::ClientOrServer)
-}
-
-fn facts_for(
-    args: &ExplainArgs,
-    config: &Config,
-    usage: tls::Usage,
-) -> Result<Option<Arc<TlsFacts>>, Failure> {
-    if !args.tls && args.peer_cert.is_none() {
-        return Ok(None);
-    }
-    let peer = match &args.peer_cert {
-        None => PeerCertificate::NotShown,
-        Some(file) => assessed(file, config, usage)?,
-    };
-    Ok(Some(Arc::new(TlsFacts {
-        at: Clock::wall(),
-        version: TlsVersion::V13,
-        suite: "any".to_owned(),
-        group: "any".to_owned(),
-        peer,
-        sni: None,
-        client_certificate: None,
-    })))
-}
-
-fn assessed(file: &Path, config: &Config, usage: tls::Usage) -> Result<PeerCertificate, Failure> {
-    let chain = tls::read_chain(file).map_err(|fault| Failure::new(EXIT_NO, fault))?;
-    let sets: Vec<_> = config.trust.iter().map(|(id, set)| (id.clone(), Arc::clone(set))).collect();
-    Ok(tls::assess(&chain, true, &sets, usage, Clock::wall()))
+    json!({ "connector": passed.connector, "reason": passed.why.to_string(), "token": passed.why.token() })
 }

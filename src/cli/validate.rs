@@ -164,7 +164,7 @@ fn row(seen: &Seen) -> Vec<String> {
         certificate.map_or_else(dash, |c| {
             c.root.clone().unwrap_or_else(|| format!("nothing known (issuer {})", c.issuer))
         }),
-        facts.and_then(|facts| facts.client_certificate).map_or_else(dash, str::to_owned),
+        facts.and_then(|facts| facts.client_certificate).map_or_else(dash, |c| c.to_string()),
         seen.reason.clone(),
     ]
 }

@@ -13,8 +13,8 @@ use super::outbound;
 use super::schema::{self, List, Number, Text};
 use super::{units, view};
 use crate::connector::{
-    DomainPattern, Forced, Inbound, InboundLimits, InboundTls, Mode, Onward, Outbound, Require, Reveal,
-    Revision, TrustId,
+    DomainPattern, Forced, Inbound, InboundLimits, InboundTls, KeyExchange, Mode, Onward, Outbound, Require,
+    Reveal, Revision, TrustId,
 };
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::mail::Mailbox;
@@ -139,6 +139,13 @@ fn inbound_tls(
         }
         Some(true) => {
             let forced = demands::forced(&keys, known, report)?;
+            if let (KeyExchange::Classic, Some(text)) = (forced.key_exchange, &entry.key_exchange) {
+                report.fault(
+                    text.span(),
+                    "key_exchange = \"classic\" is for outbound connectors: a listener takes what its clients \
+                     offer; remove it, or demand \"post-quantum\"",
+                );
+            }
             if demands::nameless(&forced) && entry.peer_names.is_none() {
                 report.fault_of_key(
                     written.span(),

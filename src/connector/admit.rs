@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -6,13 +5,19 @@ use std::sync::Arc;
 
 use super::choose::closeness;
 use super::decision::Decision;
-use super::facts::{PeerCertificate, TlsFacts};
+use super::facts::TlsFacts;
 use super::name::first_match;
 use super::pattern::{DomainPattern, Specificity};
 use super::requirement::{Forced, Require};
 use super::shortfall::Shortfall;
-use super::table::{Inbound, InboundTls, Mode, Reveal, Table};
-use crate::mail::{Domain, Enhanced, Reply, ReversePath};
+use super::table::{Inbound, InboundTls, Mode, Table};
+use crate::mail::{Domain, Reply, ReversePath};
+use told::{admitted_decision, no_connector, unmet_refusal};
+
+mod passed;
+mod told;
+
+pub use passed::{Pass, Passed};
 
 /// What is known of an inbound session when MAIL FROM comes.
 #[derive(Debug, Clone)]
@@ -39,8 +44,6 @@ pub struct Admitted {
     pub connector: Arc<Inbound>,
     /// Why it was this one.
     pub decision: Arc<Decision>,
-    /// The connectors that came first and did not hold: for `explain`.
-    pub passed: Vec<Passed>,
 }
 
 /// A refusal with its reason.
@@ -50,17 +53,6 @@ pub struct RefusedMail {
     pub reply: Reply,
     /// Why.
     pub decision: Arc<Decision>,
-    /// The connectors that were looked at: for `explain`.
-    pub passed: Vec<Passed>,
-}
-
-/// A connector that was looked at and not taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passed {
-    /// The connector.
-    pub connector: Arc<str>,
-    /// Which of its conditions did not hold.
-    pub unmet: Unmet,
 }
 
 /// The first condition of an inbound connector that does not hold.
@@ -78,37 +70,52 @@ pub enum Unmet {
 
 /// Decides which inbound connector, if any, a transaction belongs to.
 ///
-/// The connectors whose `from_domains` cover the reverse-path are ranked by pattern. At the
-/// closest level, forced connectors that are enforced bind: one of them must hold in full, and
-/// nothing looser rescues the mail. A level without such connectors is passed over where none
-/// holds. The null reverse-path names no domain: a forced connector that the peer's certificate or
-/// network names binds it, otherwise `*` alone covers it. A connector in audit never binds; its TLS
-/// and certificate are waived only where its network holds, which stays enforced. One that is off
-/// is not there.
+/// The connectors whose `from_domains` cover the reverse-path stand in levels, the closest pattern
+/// first. Each level is answered by the first row that fits:
+///
+/// | at this level | then |
+/// |---|---|
+/// | an enforced forced connector holds | it is taken |
+/// | there is one, and none of them holds | refused: nothing looser rescues the mail |
+/// | another connector holds in full | it is taken |
+/// | an audited one holds but for TLS, and its network, which stays enforced, holds | it is taken, and what was waived is told |
+/// | nothing | the next level; after the last one, refused |
+///
+/// Where several fit a row: by certificate before by network before by domain, then by name. The
+/// null reverse-path names no domain: before the levels, which are `*` alone for it, come the
+/// forced connectors that the peer's certificate or network names. A connector that is off is not
+/// there.
 #[must_use]
 pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Admission {
-    let mut passed = Vec::new();
     if reverse_path.is_null() {
-        let named: Vec<&Arc<Inbound>> =
-            table.inbound.iter().filter(|c| binds(c) && names_peer(c, channel)).collect();
-        if !named.is_empty() {
-            return one_of(&named, channel, &mut passed)
-                .map_or_else(|| bound(&named, channel, reverse_path, passed), Admission::Admitted);
+        let named = named_by_peer(table, channel);
+        if let Some(answer) = at_level(&named, channel, reverse_path) {
+            return answer;
         }
     }
     let domain = reverse_path.mailbox().and_then(|m| m.domain_name());
-    for level in levels(table, domain) {
-        let here = at_level(table, domain, level);
-        let binding: Vec<&Arc<Inbound>> = here.iter().copied().filter(|c| binds(c)).collect();
-        if !binding.is_empty() {
-            return one_of(&binding, channel, &mut passed)
-                .map_or_else(|| bound(&binding, channel, reverse_path, passed), Admission::Admitted);
-        }
-        if let Some(admitted) = one_of(&here, channel, &mut passed) {
-            return Admission::Admitted(admitted);
-        }
+    levels(table, domain)
+        .find_map(|level| at_level(&covering(table, domain, level), channel, reverse_path))
+        .unwrap_or_else(|| Admission::Refused(no_connector(channel, reverse_path)))
+}
+
+/// What the connectors of one level make of it; `None`: the next level is asked.
+fn at_level(here: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath) -> Option<Admission> {
+    let binding: Vec<&Arc<Inbound>> = here.iter().copied().filter(|c| binds(c)).collect();
+    if !binding.is_empty() {
+        return Some(holding(&binding, channel).map_or_else(
+            || Admission::Refused(bound(&binding, channel, path)),
+            |connector| admitted(connector, channel, None),
+        ));
     }
-    Admission::Refused(no_connector(channel, reverse_path, passed))
+    holding(here, channel)
+        .map(|connector| admitted(connector, channel, None))
+        .or_else(|| waiving(here, channel).map(|(c, unmet)| admitted(c, channel, Some(&unmet))))
+}
+
+fn admitted(connector: &Arc<Inbound>, channel: &Channel, waived: Option<&Unmet>) -> Admission {
+    let decision = Arc::new(admitted_decision(connector, channel, waived));
+    Admission::Admitted(Admitted { connector: Arc::clone(connector), decision })
 }
 
 impl Inbound {
@@ -141,31 +148,33 @@ fn levels(table: &Table, domain: Option<&Domain>) -> impl Iterator<Item = Specif
     levels.into_iter().map(|Reverse(level)| level)
 }
 
-fn at_level<'a>(table: &'a Table, domain: Option<&Domain>, level: Specificity) -> Vec<&'a Arc<Inbound>> {
+fn covering<'a>(table: &'a Table, domain: Option<&Domain>, level: Specificity) -> Vec<&'a Arc<Inbound>> {
     table.inbound.iter().filter(|c| closeness(&c.from_domains, domain) == Some(level)).collect()
 }
 
-/// The first that holds, in the order of attribution: certificate, network, domain, then name.
-fn one_of(candidates: &[&Arc<Inbound>], channel: &Channel, passed: &mut Vec<Passed>) -> Option<Admitted> {
-    let mut ordered = candidates.to_vec();
-    ordered.sort_by_key(|c| (strength(c), Arc::clone(&c.name)));
-    for connector in ordered {
-        let unmet = connector.unmet_by(channel);
-        let waived = unmet.as_ref().filter(|unmet| may_waive(connector, unmet));
-        match (&unmet, waived) {
-            (Some(unmet), None) => {
-                passed.push(Passed { connector: Arc::clone(&connector.name), unmet: unmet.clone() });
-            }
-            (None | Some(_), waived) => {
-                return Some(Admitted {
-                    connector: Arc::clone(connector),
-                    decision: Arc::new(admitted_decision(connector, channel, waived)),
-                    passed: std::mem::take(passed),
-                });
-            }
-        }
-    }
-    None
+/// The forced connectors that a peer without a reverse-path is one of, be its claim in order or not.
+fn named_by_peer<'a>(table: &'a Table, channel: &Channel) -> Vec<&'a Arc<Inbound>> {
+    let may = |c: &&Arc<Inbound>| c.mode != Mode::Off && forced(c).is_some();
+    table.inbound.iter().filter(may).filter(|c| names_peer(c, channel)).collect()
+}
+
+/// The first that holds in full.
+fn holding<'a>(candidates: &[&'a Arc<Inbound>], channel: &Channel) -> Option<&'a Arc<Inbound>> {
+    candidates.iter().copied().filter(|c| c.unmet_by(channel).is_none()).min_by_key(|c| attribution(c))
+}
+
+/// The first that a rehearsal lets pass, with what does not hold.
+fn waiving<'a>(candidates: &[&'a Arc<Inbound>], channel: &Channel) -> Option<(&'a Arc<Inbound>, Unmet)> {
+    let waivable = |c: &&'a Arc<Inbound>| {
+        let unmet = c.unmet_by(channel).filter(|unmet| may_waive(c, unmet))?;
+        Some((*c, unmet))
+    };
+    candidates.iter().filter_map(waivable).min_by_key(|(c, _)| attribution(c))
+}
+
+/// The order of attribution: certificate, network, domain, then name.
+fn attribution(connector: &Inbound) -> (u8, Arc<str>) {
+    (strength(connector), Arc::clone(&connector.name))
 }
 
 /// Whether a rehearsal lets pass what does not hold: never the network, and only with one, since
@@ -217,147 +226,33 @@ fn names_peer(connector: &Inbound, channel: &Channel) -> bool {
     if forced(connector).is_some_and(pinned) {
         return true;
     }
+    let described = |demands: &Forced| {
+        !demands.subject.is_empty() && certificate.is_some_and(|c| demands.subject.unmet_by(c).is_none())
+    };
+    if forced(connector).is_some_and(described) {
+        return true;
+    }
     let Some(Forced { require: Require::Identity { names, .. }, allow_cn, .. }) = forced(connector) else {
         return false;
     };
     certificate.is_some_and(|c| first_match(names, &c.names_or_common_name(*allow_cn)).is_some())
 }
 
-fn bound(binding: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath, passed: Vec<Passed>) -> Admission {
-    // The one that came closest to holding says most: TLS is judged after the network, and a
-    // connector whose names the certificate presents is the one the peer means.
-    let closest = passed
-        .iter()
-        .filter_map(|p| binding.iter().find(|c| c.name == p.connector).map(|c| (*c, p.unmet.clone())))
-        .max_by_key(|(connector, unmet)| {
-            let rank = match unmet {
-                Unmet::Off | Unmet::Network => 0,
-                Unmet::NoTls => 1,
-                Unmet::Tls(_) => 2,
-            };
-            (rank, names_peer(connector, channel))
-        });
+/// Of binding connectors that don't hold, the one that came closest to it says most: TLS is judged
+/// after the network, and a connector whose names the certificate presents is the one the peer means.
+fn bound(binding: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath) -> RefusedMail {
+    let closest = binding.iter().filter_map(|c| Some((*c, c.unmet_by(channel)?))).max_by_key(|(c, unmet)| {
+        let rank = match unmet {
+            Unmet::Off | Unmet::Network => 0,
+            Unmet::NoTls => 1,
+            Unmet::Tls(_) => 2,
+        };
+        (rank, names_peer(c, channel), attribution(c))
+    });
     match closest {
-        Some((connector, unmet)) => {
-            Admission::Refused(unmet_refusal(connector, &unmet, channel, path, passed))
-        }
-        None => Admission::Refused(no_connector(channel, path, passed)),
+        Some((connector, unmet)) => unmet_refusal(connector, &unmet, channel, path),
+        None => no_connector(channel, path),
     }
-}
-
-fn unmet_refusal(
-    connector: &Inbound,
-    unmet: &Unmet,
-    channel: &Channel,
-    path: &ReversePath,
-    passed: Vec<Passed>,
-) -> RefusedMail {
-    let who = described(path);
-    let wanted = wanted(connector);
-    let got = got(channel);
-    let name = &connector.name;
-    let (reply, reason) = match unmet {
-        Unmet::NoTls => (
-            Reply::new(550, Enhanced(5, 7, 10), format!("{who} must be sent over TLS (connector {name})")),
-            format!("{who} must be sent over TLS"),
-        ),
-        Unmet::Off | Unmet::Network => {
-            let reason = format!("{who} is not accepted from {}", channel.peer);
-            (Reply::new(550, Enhanced(5, 7, 1), format!("{reason} (connector {name})")), reason)
-        }
-        Unmet::Tls(shortfall) => (
-            Reply::new(
-                550,
-                Enhanced(5, 7, 1),
-                format!("{who}: {shortfall} (connector {name}; wanted {wanted}; got {got})"),
-            ),
-            format!("{who}: {shortfall}"),
-        ),
-    };
-    let reply = match connector.reveal {
-        Reveal::Full => reply,
-        Reveal::Code => Reply { text: GENERAL.into(), ..reply },
-    };
-    let decision = decision(Some(Arc::clone(name)), wanted, channel, reason, unmet.token());
-    RefusedMail { reply, decision, passed }
-}
-
-fn no_connector(channel: &Channel, path: &ReversePath, passed: Vec<Passed>) -> RefusedMail {
-    let reason = format!("no inbound connector accepts {} from {}", described(path), channel.peer);
-    RefusedMail {
-        reply: Reply::new(550, Enhanced(5, 7, 1), reason.clone()),
-        decision: decision(None, "an inbound connector".to_owned(), channel, reason, "no-connector"),
-        passed,
-    }
-}
-
-/// All that a refusal tells where the connector says `reveal = "code"`.
-const GENERAL: &str = "not accepted from you; ask our administrator";
-
-fn admitted_decision(connector: &Inbound, channel: &Channel, waived: Option<&Unmet>) -> Decision {
-    let (reason, token): (&str, &'static str) = match strength(connector) {
-        0 => ("attributed by the client certificate", "by-certificate"),
-        1 => ("attributed by network", "by-network"),
-        _ => ("attributed by domain", "by-domain"),
-    };
-    Decision {
-        connector: Some(Arc::clone(&connector.name)),
-        host: Some(channel.peer.to_string()),
-        wanted: wanted(connector),
-        got: got(channel),
-        reason: waived.map_or_else(
-            || reason.to_owned(),
-            |unmet| format!("in audit: enforced, this would have been refused, since {unmet}"),
-        ),
-        token: waived.map_or(Cow::Borrowed(token), |unmet| Cow::Owned(format!("audit-{}", unmet.token()))),
-        tls: channel.tls.clone(),
-    }
-}
-
-fn decision(
-    connector: Option<Arc<str>>,
-    wanted: String,
-    channel: &Channel,
-    reason: String,
-    token: &'static str,
-) -> Arc<Decision> {
-    Arc::new(Decision {
-        connector,
-        host: Some(channel.peer.to_string()),
-        wanted,
-        got: got(channel),
-        reason,
-        token: Cow::Borrowed(token),
-        tls: channel.tls.clone(),
-    })
-}
-
-fn wanted(connector: &Inbound) -> String {
-    match &connector.tls {
-        InboundTls::Off | InboundTls::Opportunistic => "nothing of TLS".to_owned(),
-        InboundTls::Forced(forced) => forced.to_string(),
-    }
-}
-
-fn got(channel: &Channel) -> String {
-    let Some(facts) = &channel.tls else { return "plaintext".to_owned() };
-    match &facts.peer {
-        PeerCertificate::NotShown => format!("{}, no certificate", facts.version),
-        PeerCertificate::Unreadable(_) => format!("{}, a certificate that can't be read", facts.version),
-        PeerCertificate::Shown(certificate) => {
-            format!(
-                "{}, a certificate for {} issued by {}",
-                facts.version,
-                certificate.names_text(),
-                certificate.issuer
-            )
-        }
-    }
-}
-
-fn described(path: &ReversePath) -> String {
-    path.mailbox()
-        .map_or_else(|| "mail with the null reverse-path".to_owned(), |m| format!("mail from {}", m.domain()))
 }
 
 impl Unmet {

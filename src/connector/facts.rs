@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::table::TrustId;
 use crate::mail::{Domain, UnixMillis, rfc3339};
 
 /// What one TLS handshake showed. Nothing here is a verdict on a requirement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFacts {
     /// When it was completed; pins with dates are judged by it.
     pub at: UnixMillis,
@@ -22,12 +22,29 @@ pub struct TlsFacts {
     pub peer: PeerCertificate,
     /// The SNI name sent (outbound) or received (inbound).
     pub sni: Option<String>,
-    /// Outbound: whether the peer asked for a client certificate, and whether one was sent.
-    pub client_certificate: Option<&'static str>,
+    /// Outbound: whether the peer asked for a client certificate, and what it got.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// What became of our own certificate in a handshake that we began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientCertificate {
+    /// The peer did not ask for one.
+    #[serde(rename = "not asked for")]
+    NotAskedFor,
+    /// It asked, and ours was sent.
+    #[serde(rename = "sent")]
+    Sent,
+    /// It asked, and the connector names none.
+    #[serde(rename = "asked for, none configured")]
+    NoneToSend,
+    /// It asked, and takes no signature that our key can make.
+    #[serde(rename = "asked for, ours does not fit the signature schemes asked for")]
+    NotSuited,
 }
 
 /// TLS 1.2 or 1.3; nothing older is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TlsVersion {
     /// TLS 1.2 (RFC 5246).
     #[serde(rename = "TLSv1.2")]
@@ -38,7 +55,7 @@ pub enum TlsVersion {
 }
 
 /// The peer's end of the handshake.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PeerCertificate {
     /// None was shown: the usual case for clients.
@@ -50,7 +67,7 @@ pub enum PeerCertificate {
 }
 
 /// What a certificate and its chain say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateFacts {
     /// The subjectAltName entries.
     pub names: Vec<PresentedName>,
@@ -65,7 +82,7 @@ pub struct CertificateFacts {
     /// The issuer's common names and organisations.
     pub issuer_names: Vec<String>,
     /// SHA-256 of the SubjectPublicKeyInfo; what a pin names.
-    #[serde(serialize_with = "spki_text")]
+    #[serde(serialize_with = "spki_text", deserialize_with = "spki_of_text")]
     pub spki: [u8; 32],
     /// Extended key usage `serverAuth`, or none at all.
     pub for_servers: bool,
@@ -88,7 +105,7 @@ pub struct CertificateFacts {
 }
 
 /// What revocation lists say of a chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevocationStatus {
     /// The trust anchor set has no list.
@@ -104,7 +121,7 @@ pub enum RevocationStatus {
 }
 
 /// Whether a chain ends in a trust anchor set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChainVerdict {
     /// It does, and all of it holds now.
@@ -114,7 +131,7 @@ pub enum ChainVerdict {
 }
 
 /// What is wrong with a chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChainFault {
     /// A certificate's time is over.
@@ -259,6 +276,28 @@ impl fmt::Display for PresentedName {
 
 fn spki_text<S: serde::Serializer>(spki: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&super::pin::pin_text(spki))
+}
+
+fn spki_of_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+    let text = String::deserialize(deserializer)?;
+    super::pin::Pin::parse(&text).map(|pin| pin.sha256).map_err(serde::de::Error::custom)
+}
+
+impl<'de> Deserialize<'de> for PresentedName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if let Ok(ip) = text.parse() {
+            return Ok(Self::Ip(ip));
+        }
+        let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        Ok(quoted.map_or_else(|| Self::from_dns(&text), |inner| Self::Unusable(inner.to_owned())))
+    }
+}
+
+impl fmt::Display for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 impl Serialize for PresentedName {

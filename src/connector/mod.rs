@@ -20,12 +20,12 @@ mod samples;
 #[cfg(test)]
 mod tests;
 
-pub use admit::{Admission, Admitted, Channel, Passed, RefusedMail, Unmet, admit};
+pub use admit::{Admission, Admitted, Channel, Pass, Passed, RefusedMail, Unmet, admit};
 pub use choose::{Choice, Considered, choose};
 pub use decision::{Decision, proceeded, withheld};
 pub use facts::{
-    CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, PresentedName, RevocationStatus, TlsFacts,
-    TlsVersion,
+    CertificateFacts, ChainFault, ChainVerdict, ClientCertificate, PeerCertificate, PresentedName,
+    RevocationStatus, TlsFacts, TlsVersion,
 };
 pub use judge::{
     Attained, ClearCause, HandshakeFault, NotCovered, Observed, Permit, SessionId, Verdict, judge,

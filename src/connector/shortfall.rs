@@ -100,7 +100,7 @@ impl Forced {
         };
         by_require
             .or_else(|| unmet_pin(certificate, &self.pins, at))
-            .or_else(|| unmet_subject(certificate, &self.subject))
+            .or_else(|| self.subject.unmet_by(certificate))
             .or((self.purpose == Purpose::Client && !certificate.for_clients)
                 .then_some(Shortfall::NotForClients))
     }
@@ -155,19 +155,22 @@ fn unmet_pin(certificate: &CertificateFacts, pins: &[Pin], at: UnixMillis) -> Op
     (!met).then(|| Shortfall::Pin { got: pin_text(&certificate.spki), dated })
 }
 
-fn unmet_subject(certificate: &CertificateFacts, rules: &SubjectRules) -> Option<Shortfall> {
-    let common_name: Vec<String> = certificate.common_name.iter().cloned().collect();
-    let checks = [
-        ("organisation", &rules.organisation, &certificate.organisation),
-        ("common name", &rules.common_name, &common_name),
-        ("issuer", &rules.issuer, &certificate.issuer_names),
-    ];
-    checks.into_iter().find_map(|(what, wanted, got)| {
-        let same = |text: &String| wanted.iter().any(|w| w.to_lowercase() == text.to_lowercase());
-        let met = wanted.is_empty() || got.iter().any(same);
-        let said = if got.is_empty() { "nothing".to_owned() } else { got.join(", ") };
-        (!met).then(|| Shortfall::Subject { what, wanted: wanted.join(" or "), got: said })
-    })
+impl SubjectRules {
+    /// The first text that the certificate does not have.
+    pub(super) fn unmet_by(&self, certificate: &CertificateFacts) -> Option<Shortfall> {
+        let common_name: Vec<String> = certificate.common_name.iter().cloned().collect();
+        let checks = [
+            ("organisation", &self.organisation, &certificate.organisation),
+            ("common name", &self.common_name, &common_name),
+            ("issuer", &self.issuer, &certificate.issuer_names),
+        ];
+        checks.into_iter().find_map(|(what, wanted, got)| {
+            let same = |text: &String| wanted.iter().any(|w| w.to_lowercase() == text.to_lowercase());
+            let met = wanted.is_empty() || got.iter().any(same);
+            let said = if got.is_empty() { "nothing".to_owned() } else { got.join(", ") };
+            (!met).then(|| Shortfall::Subject { what, wanted: wanted.join(" or "), got: said })
+        })
+    }
 }
 
 impl Shortfall {

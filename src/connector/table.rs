@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::choose::Index;
 use super::{DomainPattern, Forced, PeerName, Require, Requirement};
@@ -33,9 +33,15 @@ pub struct Generation(pub u64);
 pub struct Revision(pub [u8; 8]);
 
 /// The name of a trust anchor set: `system`, or a `[trust.NAME]` of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String")]
 pub struct TrustId(pub Arc<str>);
+
+impl From<String> for TrustId {
+    fn from(name: String) -> Self {
+        Self(name.into())
+    }
+}
 
 /// Who may hand us mail, under which conditions, for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]

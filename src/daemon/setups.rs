@@ -73,14 +73,13 @@ pub(super) fn client(config: &Config, connector: &Outbound) -> ClientSettings {
     let trust = connector.forced().map_or(&system[..], |forced| forced.trust());
     let sets: Vec<(TrustId, Arc<TrustSet>)> =
         trust.iter().filter_map(|id| config.trust.get(id).map(|set| (id.clone(), Arc::clone(set)))).collect();
+    // A rehearsal offers what opportunistic TLS would: it must not break what that would not.
+    let enforced = connector.forced().filter(|_| connector.is_enforced());
     let identity = connector.client_certificate.as_deref().and_then(|id| config.identities.get(id)).cloned();
     ClientSettings {
         judged: connector.is_enforced(),
-        min_version: connector
-            .forced()
-            .filter(|_| connector.is_enforced())
-            .map_or(TlsVersion::V12, |f| f.min_version),
-        key_exchange: connector.forced().map_or(KeyExchange::Any, |f| f.key_exchange),
+        min_version: enforced.map_or(TlsVersion::V12, |forced| forced.min_version),
+        key_exchange: enforced.map_or(KeyExchange::Any, |forced| forced.key_exchange),
         trust: sets,
         identity,
     }

@@ -12,7 +12,7 @@ use crate::outcome::LinkFault;
 /// Connects to an address, from one of `sources` if they have its family.
 ///
 /// # Errors
-/// [`LinkFault::Unreachable`] with the reason.
+/// [`LinkFault::Unreachable`] or [`LinkFault::NotOurAddress`], with the reason.
 pub(super) async fn dial(
     address: SocketAddr,
     sources: &[IpAddr],
@@ -36,9 +36,11 @@ fn socket_from(address: SocketAddr, sources: &[IpAddr]) -> Result<TcpSocket, Lin
     let socket = socket.map_err(unreachable)?;
     if let Some(source) = sources.iter().find(|source| source.is_ipv4() == address.is_ipv4()) {
         socket.bind(SocketAddr::new(*source, 0)).map_err(|fault| {
-            LinkFault::Unreachable(format!(
-                "source_address {source} can't be used: {fault}; is it this host's?"
-            ))
+            if fault.kind() == io::ErrorKind::AddrNotAvailable {
+                let words = "it is not an address of this host; correct the connector, or add the address";
+                return LinkFault::NotOurAddress(format!("source_address {source} can't be used: {words}"));
+            }
+            LinkFault::Unreachable(format!("source_address {source} can't be used: {fault}"))
         })?;
     }
     Ok(socket)

@@ -19,7 +19,7 @@ use super::assess::{Usage, assess};
 use super::fault::{TlsFault, handshake_fault};
 use super::pem::Identity;
 use super::trust::TrustSet;
-use crate::connector::{HandshakeFault, KeyExchange, TlsFacts, TlsVersion, TrustId};
+use crate::connector::{ClientCertificate, HandshakeFault, KeyExchange, TlsFacts, TlsVersion, TrustId};
 use crate::mail::{Domain, UnixMillis};
 
 /// How a connector's outbound handshakes are made.
@@ -97,7 +97,7 @@ impl ClientSetup {
         let proved = recorder.proved.load(Ordering::Acquire);
         let peer = assess(chain, proved, &self.settings.trust, Usage::Server, now);
         let mut facts = super::channel_facts(state, peer, sent, now)?;
-        facts.client_certificate = Some(shower.in_words());
+        facts.client_certificate = Some(shower.outcome());
         Ok((stream, facts))
     }
 }
@@ -217,12 +217,12 @@ struct Shower {
 }
 
 impl Shower {
-    fn in_words(&self) -> &'static str {
+    fn outcome(&self) -> ClientCertificate {
         match self.asked.load(Ordering::Acquire) {
-            NOT_ASKED => "not asked for",
-            NONE_CONFIGURED => "asked for, none configured",
-            DOES_NOT_FIT => "asked for, ours does not fit the signature schemes asked for",
-            _ => "sent",
+            NOT_ASKED => ClientCertificate::NotAskedFor,
+            NONE_CONFIGURED => ClientCertificate::NoneToSend,
+            DOES_NOT_FIT => ClientCertificate::NotSuited,
+            _ => ClientCertificate::Sent,
         }
     }
 }
@@ -249,7 +249,7 @@ impl ResolvesClientCert for Shower {
 
 impl fmt::Debug for Shower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Shower({})", self.in_words())
+        write!(f, "Shower({})", self.outcome())
     }
 }
 

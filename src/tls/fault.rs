@@ -1,7 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use crate::connector::HandshakeFault;
 
@@ -172,8 +172,13 @@ fn in_words(error: &Error) -> String {
         return incompatible_in_words(what);
     }
     if let Error::InvalidCertificate(what) = error {
-        // Chains are judged after the handshake: only the handshake signature can fail here.
-        return format!("the peer did not prove that it holds the certificate's key: {what}");
+        // Chains are judged after the handshake. What fails here is the signature that proves the key,
+        // or a certificate of which no key can be taken.
+        return if *what == CertificateError::BadSignature {
+            "the peer did not prove that it holds the certificate's key: its signature is wrong".to_owned()
+        } else {
+            format!("the peer's certificate can't be used: {what}")
+        };
     }
     if let Error::InvalidMessage(
         InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,

@@ -154,5 +154,5 @@ fn explain_judges_a_next_hop_by_the_certificate_it_would_show() {
     assert_eq!(explain(&["--peer-cert", &good]), (Some(0), "met".to_owned()));
     assert_eq!(explain(&["--peer-cert", &wrong]), (Some(1), "name-mismatch".to_owned()));
     assert_eq!(explain(&["--peer-cert", &expired]), (Some(1), "certificate-expired".to_owned()));
-    assert_eq!(explain(&["--not-offered"]), (Some(1), "starttls-not-offered".to_owned()));
+    assert_eq!(explain(&["--starttls", "not-offered"]), (Some(1), "starttls-not-offered".to_owned()));
 }

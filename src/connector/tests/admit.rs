@@ -193,3 +193,69 @@ fn a_refusal_says_no_more_than_the_connector_lets_it() {
     assert_eq!(refused.reply.to_string(), "550 5.7.1 not accepted from you; ask our administrator");
     assert!(refused.decision.sentence().contains("evil.example"));
 }
+
+fn audited(name: &str, names: &[&str]) -> Inbound {
+    let mut connector = inbound(name, &["bank.example"], InboundTls::Forced(identity(names)));
+    connector.mode = Mode::Audit;
+    connector.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    connector
+}
+
+#[test]
+fn a_rehearsal_that_holds_comes_before_one_that_is_waived() {
+    let table = Table::new(
+        Generation(1),
+        vec![audited("a-first", &["other.bank.example"]), audited("b-holds", &["mail.bank.example"])],
+        Vec::new(),
+    );
+    let channel = with(INSIDE, shown(&["mail.bank.example"], ChainVerdict::Trusted));
+    check_in(&table, &channel, "a@bank.example", "b-holds by-certificate");
+    check_in(&table, &clear(INSIDE), "a@bank.example", "a-first audit-tls-required");
+}
+
+#[test]
+fn an_audited_partners_reports_come_in() {
+    let table = Table::new(Generation(1), vec![audited("bank", &["mail.bank.example"])], Vec::new());
+    let good = |peer| with(peer, shown(&["mail.bank.example"], ChainVerdict::Trusted));
+    check_in(&table, &good(INSIDE), "", "bank by-certificate");
+    check_in(&table, &clear(INSIDE), "", "bank audit-tls-required");
+    check_in(&table, &good(OUTSIDE), "", "550 5.7.1 [none] no-connector");
+}
+
+#[test]
+fn every_other_connector_is_told_with_its_reason() {
+    let mut connectors: Vec<Inbound> = table().inbound.iter().map(|c| (**c).clone()).collect();
+    let mut off = inbound("off", &["fabrikam.example"], InboundTls::Off);
+    off.mode = Mode::Off;
+    connectors.extend([off, inbound("all", &["*"], InboundTls::Off)]);
+    let table = Table::new(Generation(1), connectors, Vec::new());
+    let path = ReversePath::parse("a@fabrikam.example").expect("a reverse-path");
+    let told = |channel: &Channel| -> Vec<String> {
+        let answer = admit(&table, channel, &path);
+        let all = Passed::all(&table, channel, &path, &answer);
+        all.iter().map(|p| format!("{} {}", p.connector, p.why.token())).collect()
+    };
+    assert_eq!(
+        told(&good(&["mail.fabrikam.example"])),
+        [
+            "all farther",
+            "devices not-covering",
+            "fabrikam-new name-mismatch",
+            "off connector-off",
+            "open bound",
+            "sealed-net not-covering"
+        ]
+    );
+    assert_eq!(
+        told(&clear(OUTSIDE)),
+        [
+            "all farther",
+            "devices not-covering",
+            "fabrikam-new tls-required",
+            "fabrikam-old tls-required",
+            "off connector-off",
+            "open bound",
+            "sealed-net not-covering"
+        ]
+    );
+}

@@ -1,5 +1,6 @@
 //! The decision tables, case by case.
 
 mod admit;
+mod any;
 mod choose;
 mod judge;

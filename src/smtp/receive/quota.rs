@@ -7,8 +7,8 @@ use crate::mail::{Enhanced, Reply, UnixMillis};
 
 const MINUTE_MILLIS: i64 = 60_000;
 
-/// How much comes by each inbound connector that has limits of its own, over all sessions. There
-/// are never more entries than connectors in a configuration.
+/// How much comes by each inbound connector that has limits of its own, over all sessions. What counts nothing
+/// any more is dropped when another connector is first counted.
 pub struct Quotas {
     now: fn() -> UnixMillis,
     counts: Mutex<HashMap<Arc<str>, Count>>,
@@ -19,6 +19,8 @@ struct Count {
     /// The minute that `messages` counts.
     minute: i64,
     messages: u32,
+    /// Those of the minute before it.
+    before: u32,
     sessions: usize,
 }
 
@@ -57,19 +59,22 @@ impl Share {
         if limits.messages_per_minute_max.is_none() && limits.connections_max.is_none() {
             return Ok(());
         }
+        let now = (self.quotas.now)();
+        let minute = now.0.div_euclid(MINUTE_MILLIS);
         let mut counts = self.quotas.lock();
+        if !counts.contains_key(&connector.name) {
+            // A reload may have taken connectors away: what counts nothing any more goes.
+            counts.retain(|_, count| count.sessions > 0 || count.minute >= minute.saturating_sub(1));
+        }
         let count = counts.entry(Arc::clone(&connector.name)).or_default();
         let fresh = !self.held.contains(&connector.name);
         if fresh && limits.connections_max.is_some_and(|max| count.sessions >= max) {
             let text = "too many sessions like this one; try again later";
             return Err(Reply::new(451, Enhanced(4, 3, 2), text));
         }
-        let minute = (self.quotas.now)().0.div_euclid(MINUTE_MILLIS);
-        if count.minute != minute {
-            (count.minute, count.messages) = (minute, 0);
-        }
-        if limits.messages_per_minute_max.is_some_and(|max| count.messages >= max) {
-            let text = "too many messages in this minute; try again in the next";
+        count.turn_to(minute);
+        if limits.messages_per_minute_max.is_some_and(|max| count.within_a_minute(now) >= u64::from(max)) {
+            let text = "too many messages within a minute; try again later";
             return Err(Reply::new(450, Enhanced(4, 7, 1), text));
         }
         count.messages = count.messages.saturating_add(1);
@@ -78,6 +83,23 @@ impl Share {
             self.held.insert(Arc::clone(&connector.name));
         }
         Ok(())
+    }
+}
+
+impl Count {
+    fn turn_to(&mut self, minute: i64) {
+        if minute != self.minute {
+            self.before = if minute == self.minute.saturating_add(1) { self.messages } else { 0 };
+            (self.minute, self.messages) = (minute, 0);
+        }
+    }
+
+    /// The messages of the last 60 seconds, those of the minute before taken as evenly spread:
+    /// two numbers do where a list would grow with the rate.
+    fn within_a_minute(&self, now: UnixMillis) -> u64 {
+        let left = u64::try_from(MINUTE_MILLIS - now.0.rem_euclid(MINUTE_MILLIS)).unwrap_or(0);
+        let spread = u64::from(self.before).saturating_mul(left).div_ceil(MINUTE_MILLIS.unsigned_abs());
+        u64::from(self.messages).saturating_add(spread)
     }
 }
 
@@ -125,11 +147,22 @@ mod tests {
             revision: Revision::default(),
         };
         let quotas = Quotas::new(|| UnixMillis(NOW.load(Ordering::Relaxed)));
-        let (mut one, mut two) = (Share::new(Arc::clone(&quotas)), Share::new(quotas));
+        let (mut one, mut two) = (Share::new(Arc::clone(&quotas)), Share::new(Arc::clone(&quotas)));
         let code = |answer: Result<(), Reply>| answer.map_or_else(|reply| reply.code, |()| 250);
         assert_eq!([code(one.enter(&connector)), code(two.enter(&connector))], [250, 250]);
         assert_eq!([code(one.enter(&connector)), code(two.enter(&connector))], [450, 450]);
+        // Across the boundary of the minute the last ones still count, less and less.
         NOW.store(60_000, Ordering::Relaxed);
-        assert_eq!(code(two.enter(&connector)), 250);
+        assert_eq!(code(two.enter(&connector)), 450);
+        NOW.store(90_000, Ordering::Relaxed);
+        assert_eq!([code(two.enter(&connector)), code(two.enter(&connector))], [250, 450]);
+        NOW.store(180_000, Ordering::Relaxed);
+        assert_eq!([code(two.enter(&connector)), code(one.enter(&connector))], [250, 250]);
+        // What is no more in any configuration does not stay.
+        drop((one, two));
+        NOW.store(600_000, Ordering::Relaxed);
+        let mut three = Share::new(Arc::clone(&quotas));
+        assert_eq!(code(three.enter(&Inbound { name: "other".into(), ..connector })), 250);
+        assert_eq!(quotas.lock().len(), 1);
     }
 }

@@ -1,0 +1,152 @@
+//! The session that the arguments suppose, and what a connector makes of it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::super::{EXIT_NO, Failure};
+use super::ExplainArgs;
+use crate::config::Config;
+use crate::connector::{
+    Decision, Generation, Handshake, HandshakeFault, NextHop, Observed, OnHandshakeFailure, Outbound,
+    OutboundTls, PeerCertificate, SessionId, SmartHostName, TlsFacts, TlsVersion, Verdict, judge, proceeded,
+    withheld,
+};
+use crate::mail::{Clock, Domain, Enhanced, Reply};
+use crate::tls;
+
+/// A next hop whose STARTTLS is not simply used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum StartTls {
+    /// It is not in the answer to EHLO.
+    NotOffered,
+    /// It is offered, and answered 454.
+    Refused,
+    /// The handshake breaks, and not over a certificate.
+    Broken,
+    /// The handshake breaks since the host refuses our certificate, or wants one that we don't show.
+    OursRefused,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Version {
+    /// TLS 1.2.
+    #[value(name = "1.2")]
+    V12,
+    /// TLS 1.3.
+    #[value(name = "1.3")]
+    V13,
+}
+
+/// What the connector would make of each of its hosts, if it showed what the arguments say; nothing
+/// where they say nothing of it. Each with whether mail would be sent. The verdict is the judge's
+/// own, so that the daemon comes to the same.
+pub(super) fn supposed(
+    args: &ExplainArgs,
+    config: &Config,
+    connector: &Outbound,
+    domain: Option<&Domain>,
+) -> Result<Vec<(bool, Decision)>, Failure> {
+    let Some(observed) = observed(args, config, connector)? else { return Ok(Vec::new()) };
+    let hosts: Vec<Option<&SmartHostName>> = match &connector.next_hop {
+        NextHop::Mx { .. } => vec![None],
+        NextHop::SmartHosts(hosts) => hosts.iter().map(|host| Some(&host.name)).collect(),
+    };
+    let decide = |host: Option<&SmartHostName>| {
+        let requirement = connector.requirement(domain, host);
+        let name = host.map_or_else(|| "a mail exchanger".to_owned(), ToString::to_string);
+        match judge(&requirement, &observed, SessionId::new(), connector.revision, Generation(1)) {
+            Verdict::Proceed(permit) => (true, proceeded(connector, &name, &requirement, &permit)),
+            Verdict::Withhold(shortfall) => {
+                (false, withheld(connector, &name, &requirement, &observed, &shortfall))
+            }
+        }
+    };
+    Ok(hosts.into_iter().map(decide).collect())
+}
+
+/// What the session of the arguments shows of itself under this connector.
+fn observed(args: &ExplainArgs, config: &Config, connector: &Outbound) -> Result<Option<Observed>, Failure> {
+    let facts = facts(args, config, tls::Usage::Server)?;
+    if facts.is_none() && args.starttls.is_none() {
+        return Ok(None);
+    }
+    if connector.tls == OutboundTls::Off {
+        return Ok(Some(Observed::NotTried));
+    }
+    let broken = |words: &str| match (connector.is_enforced(), connector.on_handshake_failure) {
+        (false, OnHandshakeFailure::Clear | OnHandshakeFailure::ClearLater) => {
+            Observed::ClearAfterBroken(HandshakeFault::new(words))
+        }
+        (true, _) | (false, OnHandshakeFailure::Defer) => {
+            Observed::HandshakeBroken(HandshakeFault::new(words))
+        }
+    };
+    Ok(Some(match (facts, args.starttls, connector.handshake) {
+        (Some(facts), _, _) => Observed::Established(facts),
+        (None, Some(StartTls::NotOffered), Handshake::StartTls) => Observed::NotOffered,
+        (None, Some(StartTls::Refused), Handshake::StartTls) => {
+            let reply = Reply::new(454, Enhanced(4, 7, 0), "TLS not available");
+            Observed::Refused(reply)
+        }
+        (None, Some(StartTls::Broken), _) => broken("as supposed"),
+        // Never in clear for that, whatever the connector demands.
+        (None, Some(StartTls::OursRefused), _) => Observed::HandshakeBroken(HandshakeFault {
+            words: "the host refuses our certificate, or the lack of it".to_owned(),
+            over_certificate: true,
+        }),
+        (None, Some(StartTls::NotOffered | StartTls::Refused), Handshake::Implicit) => {
+            broken("the host does not begin with TLS")
+        }
+        (None, None, _) => return Ok(None),
+    }))
+}
+
+/// The facts that a handshake of the arguments would show; `None`: none is supposed.
+pub(super) fn facts(
+    args: &ExplainArgs,
+    config: &Config,
+    usage: tls::Usage,
+) -> Result<Option<Arc<TlsFacts>>, Failure> {
+    if let Some(file) = &args.facts {
+        return saved(file).map(|facts| Some(Arc::new(facts)));
+    }
+    let peer = match &args.peer_cert {
+        None if args.tls => PeerCertificate::NotShown,
+        None => return Ok(None),
+        Some(file) => assessed(file, config, usage)?,
+    };
+    Ok(Some(Arc::new(TlsFacts {
+        at: Clock::wall(),
+        version: match args.tls_version {
+            Version::V12 => TlsVersion::V12,
+            Version::V13 => TlsVersion::V13,
+        },
+        suite: "any suite".to_owned(),
+        group: args.group.clone(),
+        peer,
+        sni: None,
+        client_certificate: None,
+    })))
+}
+
+fn assessed(file: &Path, config: &Config, usage: tls::Usage) -> Result<PeerCertificate, Failure> {
+    let chain = tls::read_chain(file).map_err(|fault| Failure::new(EXIT_NO, fault))?;
+    let sets: Vec<_> = config.trust.iter().map(|(id, set)| (id.clone(), Arc::clone(set))).collect();
+    Ok(tls::assess(&chain, true, &sets, usage, Clock::wall()))
+}
+
+/// Facts as they were logged: bare, or as the `tls` of a decision, of whatever it stands in.
+fn saved(file: &Path) -> Result<TlsFacts, Failure> {
+    let fail = |why: String| Failure::new(EXIT_NO, format!("{}: {why}", file.display()));
+    let text = fs::read_to_string(file).map_err(|fault| fail(fault.to_string()))?;
+    let whole: Value =
+        serde_json::from_str(&text).map_err(|fault| fail(format!("this is no JSON: {fault}")))?;
+    let mut parts = ["/tls", "/decision/tls"].into_iter().filter_map(|at| whole.pointer(at));
+    let inner = parts.find(|part| part.is_object());
+    serde_json::from_value(inner.unwrap_or(&whole).clone())
+        .map_err(|fault| fail(format!("these are no facts of a handshake: {fault}")))
+}

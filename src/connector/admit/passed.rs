@@ -1,0 +1,122 @@
+//! Why each of the other connectors was not the one: for `explain`, off the way of mail.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::super::choose::closeness;
+use super::super::table::{Inbound, Mode, Table};
+use super::{Admission, Channel, Unmet, binds, forced, names_peer};
+use crate::mail::ReversePath;
+
+/// A connector that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passed {
+    /// The connector.
+    pub connector: Arc<str>,
+    /// Why not.
+    pub why: Pass,
+}
+
+/// Why an inbound connector was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pass {
+    /// It is not about this reverse-path.
+    NotCovering,
+    /// A condition of it does not hold.
+    Unmet(Unmet),
+    /// It would hold, but another one's pattern is closer.
+    Farther(Arc<str>),
+    /// It would hold, but an enforced forced connector binds the mail.
+    Bound(Arc<str>),
+    /// It would hold, but another one comes first in the order of attribution.
+    Later(Arc<str>),
+}
+
+impl Passed {
+    /// Every connector of the table but the one taken, by name.
+    #[must_use]
+    pub fn all(table: &Table, channel: &Channel, path: &ReversePath, answer: &Admission) -> Vec<Self> {
+        let ruling = match answer {
+            Admission::Admitted(admitted) => Some(Arc::clone(&admitted.connector.name)),
+            Admission::Refused(refused) => refused.decision.connector.clone(),
+        };
+        let ruling = table.inbound.iter().find(|c| Some(&c.name) == ruling.as_ref());
+        let taken = match answer {
+            Admission::Admitted(admitted) => Some(&admitted.connector.name),
+            Admission::Refused(_) => None,
+        };
+        let mut all: Vec<Self> = table
+            .inbound
+            .iter()
+            .filter(|c| Some(&c.name) != taken)
+            .map(|c| Self { connector: Arc::clone(&c.name), why: why(c, ruling, channel, path) })
+            .collect();
+        all.sort_by(|a, b| a.connector.cmp(&b.connector));
+        all
+    }
+}
+
+fn why(connector: &Inbound, ruling: Option<&Arc<Inbound>>, channel: &Channel, path: &ReversePath) -> Pass {
+    if connector.mode == Mode::Off {
+        return Pass::Unmet(Unmet::Off);
+    }
+    let domain = path.mailbox().and_then(|m| m.domain_name());
+    let close = |c: &Inbound| closeness(&c.from_domains, domain);
+    let by_peer = |c: &Inbound| path.is_null() && forced(c).is_some() && names_peer(c, channel);
+    if close(connector).is_none() && !by_peer(connector) {
+        return Pass::NotCovering;
+    }
+    let unmet = connector.unmet_by(channel).map(Pass::Unmet);
+    unmet.or_else(|| outranked(connector, ruling?, close, by_peer)).unwrap_or(Pass::NotCovering)
+}
+
+/// It holds, so that another one decided.
+fn outranked<K: Ord>(
+    connector: &Inbound,
+    ruling: &Arc<Inbound>,
+    close: impl Fn(&Inbound) -> Option<K>,
+    by_peer: impl Fn(&Inbound) -> bool,
+) -> Option<Pass> {
+    let name = Arc::clone(&ruling.name);
+    let rank = |c: &Inbound| (by_peer(c), close(c));
+    Some(match () {
+        () if rank(ruling) > rank(connector) => Pass::Farther(name),
+        () if binds(ruling) && !binds(connector) => Pass::Bound(name),
+        () => Pass::Later(name),
+    })
+}
+
+impl Pass {
+    /// The machine word.
+    #[must_use]
+    pub fn token(&self) -> &'static str {
+        match self {
+            Self::NotCovering => "not-covering",
+            Self::Unmet(unmet) => unmet.token(),
+            Self::Farther(_) => "farther",
+            Self::Bound(_) => "bound",
+            Self::Later(_) => "later",
+        }
+    }
+}
+
+impl fmt::Display for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotCovering => f.write_str("none of its from_domains covers the reverse-path"),
+            Self::Unmet(unmet) => unmet.fmt(f),
+            Self::Farther(other) => {
+                write!(f, "it would hold, but {other} covers the reverse-path more closely")
+            }
+            Self::Bound(other) => {
+                write!(
+                    f,
+                    "it would hold, but {other} is forced, covers the reverse-path as closely and binds it"
+                )
+            }
+            Self::Later(other) => {
+                write!(f, "it would hold, but {other} comes first (certificate, network, domain, then name)")
+            }
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Properties over random tables and facts: every mode, every demand, in any order of the file.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use super::super::samples::*;
+use super::super::*;
+use crate::mail::{Domain, Enhanced, Reply, ReversePath, UnixMillis};
+
+const DOMAINS: &[&str] = &["p.example", "a.p.example", "b.a.p.example", "q.example"];
+const NAMES: &[&str] = &["mail.p.example", "*.p.example", "mail.q.example"];
+const NETWORKS: &[&str] = &["192.0.2.0/24", "2001:db8::/32"];
+const PEERS: &[&str] = &["192.0.2.7", "203.0.113.9", "2001:db8::1", "::ffff:192.0.2.9"];
+const AT: i64 = 1_750_000_000_000;
+
+fn some_of<T: Clone + std::fmt::Debug + 'static>(all: Vec<T>) -> impl Strategy<Value = Vec<T>> {
+    let most = all.len();
+    subsequence(all, 0..=most)
+}
+
+fn a_trust() -> impl Strategy<Value = Vec<TrustId>> {
+    subsequence(vec![trust("system"), trust("partners")], 1..=2)
+}
+
+fn a_require() -> impl Strategy<Value = Require> {
+    let names: Vec<PeerName> = NAMES.iter().map(|n| PeerName::parse(n).expect("a name")).collect();
+    prop_oneof![
+        Just(Require::Encryption),
+        a_trust().prop_map(|trust| Require::Chain { trust }),
+        (a_trust(), some_of(names)).prop_map(|(trust, names)| Require::Identity { trust, names }),
+    ]
+}
+
+fn a_pin() -> impl Strategy<Value = Pin> {
+    let date = || prop_oneof![Just(None), Just(Some(UnixMillis(AT - 1))), Just(Some(UnixMillis(AT + 1)))];
+    (select(vec![[7; 32], [8; 32]]), date(), date()).prop_map(|(sha256, from, until)| Pin {
+        sha256,
+        from,
+        until,
+    })
+}
+
+fn texts(words: &[&str]) -> impl Strategy<Value = Vec<String>> + use<> {
+    some_of(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+fn a_forced() -> impl Strategy<Value = Forced> {
+    let channel = (
+        select(vec![TlsVersion::V12, TlsVersion::V13]),
+        select(vec![KeyExchange::Any, KeyExchange::PostQuantum, KeyExchange::Classic]),
+    );
+    let subject = (texts(&["Org"]), texts(&["mail"]), texts(&["Some CA", "Other CA"]));
+    let rest = (
+        any::<bool>(),
+        select(vec![Revocation::Off, Revocation::Soft, Revocation::Hard]),
+        select(vec![Purpose::Either, Purpose::Client]),
+    );
+    (a_require(), channel, prop::collection::vec(a_pin(), 0..3), subject, rest).prop_map(
+        |(require, (min_version, key_exchange), pins, subject, (allow_cn, revocation, purpose))| {
+            let (organisation, common_name, issuer) = subject;
+            let subject = SubjectRules { organisation, common_name, issuer };
+            Forced { require, min_version, key_exchange, pins, subject, allow_cn, revocation, purpose }
+        },
+    )
+}
+
+fn a_verdict() -> impl Strategy<Value = ChainVerdict> {
+    select(vec![
+        ChainVerdict::Trusted,
+        ChainVerdict::Trusted,
+        ChainVerdict::Faulty(ChainFault::Expired),
+        ChainVerdict::Faulty(ChainFault::UnknownIssuer),
+    ])
+}
+
+fn a_status() -> impl Strategy<Value = RevocationStatus> {
+    select(vec![
+        RevocationStatus::NoList,
+        RevocationStatus::Good,
+        RevocationStatus::Revoked,
+        RevocationStatus::Unknown,
+        RevocationStatus::Stale,
+    ])
+}
+
+fn a_certificate() -> impl Strategy<Value = CertificateFacts> {
+    let names: Vec<PresentedName> = NAMES.iter().map(|name| PresentedName::from_dns(name)).collect();
+    let texts =
+        (texts(&["Org"]), texts(&["Some CA"]), select(vec![None, Some("mail"), Some("mail.p.example")]));
+    let judged = (a_verdict(), a_verdict(), a_status(), a_status());
+    let flags = (any::<bool>(), prop::bool::weighted(0.8), select(vec![[7; 32], [8; 32], [9; 32]]));
+    (some_of(names), texts, judged, flags).prop_map(
+        |(names, (organisation, issuer_names, common_name), judged, (for_clients, proved, spki))| {
+            let (system, partners, by_system, by_partners) = judged;
+            let sets = |one, two| BTreeMap::from([(trust("system"), one), (trust("partners"), two)]);
+            CertificateFacts {
+                names,
+                organisation,
+                issuer_names,
+                common_name: common_name.map(str::to_owned),
+                for_clients,
+                proved,
+                spki,
+                chain: sets(system, partners),
+                revocation: BTreeMap::from([(trust("system"), by_system), (trust("partners"), by_partners)]),
+                ..certificate(&[], ChainVerdict::Trusted)
+            }
+        },
+    )
+}
+
+fn some_facts() -> impl Strategy<Value = TlsFacts> {
+    let peer = prop_oneof![
+        1 => Just(PeerCertificate::NotShown),
+        1 => Just(PeerCertificate::Unreadable("no DER".to_owned())),
+        6 => a_certificate().prop_map(|c| PeerCertificate::Shown(Box::new(c))),
+    ];
+    let version = select(vec![TlsVersion::V12, TlsVersion::V13, TlsVersion::V13]);
+    (version, select(vec!["X25519", "X25519MLKEM768"]), peer)
+        .prop_map(|(version, group, peer)| TlsFacts { group: group.to_owned(), ..tls(version, peer) })
+}
+
+fn an_observation() -> impl Strategy<Value = Observed> {
+    let fault =
+        || any::<bool>().prop_map(|o| HandshakeFault { words: "broken".to_owned(), over_certificate: o });
+    prop_oneof![
+        6 => some_facts().prop_map(|facts| Observed::Established(Arc::new(facts))),
+        1 => Just(Observed::NotTried),
+        1 => Just(Observed::NotOffered),
+        1 => Just(Observed::Refused(Reply::new(454, Enhanced(4, 7, 0), "no"))),
+        1 => fault().prop_map(Observed::HandshakeBroken),
+        1 => fault().prop_map(Observed::ClearAfterBroken),
+    ]
+}
+
+fn some_patterns() -> impl Strategy<Value = Vec<DomainPattern>> {
+    let mut all = vec!["*".to_owned()];
+    all.extend(DOMAINS.iter().flat_map(|d| [(*d).to_owned(), format!("*.{d}")]));
+    let parsed = all.iter().map(|text| DomainPattern::parse(text).expect("a pattern")).collect::<Vec<_>>();
+    subsequence(parsed, 1..=3)
+}
+
+fn a_mode() -> impl Strategy<Value = Mode> {
+    select(vec![Mode::Enforce, Mode::Enforce, Mode::Audit, Mode::Off])
+}
+
+fn an_inbound() -> impl Strategy<Value = Inbound> {
+    let demand = prop_oneof![
+        1 => Just(InboundTls::Off),
+        1 => Just(InboundTls::Opportunistic),
+        4 => a_forced().prop_map(InboundTls::Forced),
+    ];
+    let networks = some_of(NETWORKS.iter().map(|n| n.parse().expect("a network")).collect());
+    (some_patterns(), networks, demand, a_mode()).prop_map(|(from_domains, from_networks, demand, mode)| {
+        Inbound { from_domains, from_networks, mode, ..inbound("", &[], demand) }
+    })
+}
+
+fn an_outbound() -> impl Strategy<Value = Outbound> {
+    let demand = prop_oneof![
+        1 => Just(OutboundTls::Off),
+        1 => Just(OutboundTls::Opportunistic),
+        3 => a_forced().prop_map(OutboundTls::Forced),
+    ];
+    (some_patterns(), 1_u16..4, demand, a_mode()).prop_map(|(domains, cost, tls, mode)| Outbound {
+        domains,
+        tls,
+        mode,
+        ..outbound("", &[], cost)
+    })
+}
+
+/// A list twice: as it is, its items named by their places, and in another order.
+fn shuffled<T: Clone + std::fmt::Debug + 'static>(
+    item: impl Strategy<Value = T> + 'static,
+    name: fn(&mut T, Arc<str>),
+) -> impl Strategy<Value = (Vec<T>, Vec<T>)> {
+    prop::collection::vec(item, 0..6).prop_flat_map(move |mut items| {
+        for (number, item) in items.iter_mut().enumerate() {
+            name(item, format!("c{number}").into());
+        }
+        (Just(items.clone()), Just(items).prop_shuffle())
+    })
+}
+
+fn recipient() -> impl Strategy<Value = Option<Domain>> {
+    prop_oneof![1 => Just(None), 6 => select(DOMAINS.to_vec()).prop_map(|d| Some(domain(d)))]
+}
+
+/// What `forced` demands, said a second time, condition by condition.
+fn holds(forced: &Forced, facts: &TlsFacts) -> bool {
+    let channel = facts.version >= forced.min_version
+        && (forced.key_exchange != KeyExchange::PostQuantum || facts.group.contains("MLKEM"));
+    let asks = !forced.pins.is_empty() || forced.require != Require::Encryption;
+    if !asks {
+        return channel;
+    }
+    let Some(certificate) = facts.certificate().filter(|c| c.proved) else { return false };
+    let trusted: Vec<&TrustId> = forced
+        .trust()
+        .iter()
+        .filter(|set| certificate.chain.get(*set) == Some(&ChainVerdict::Trusted))
+        .collect();
+    let named = match &forced.require {
+        Require::Encryption => true,
+        Require::Chain { .. } => !trusted.is_empty(),
+        Require::Identity { names, .. } => {
+            !trusted.is_empty()
+                && first_match(names, &certificate.names_or_common_name(forced.allow_cn)).is_some()
+        }
+    };
+    let revoked = forced.trust().iter().any(|set| {
+        forced.revocation != Revocation::Off
+            && certificate.revocation.get(set) == Some(&RevocationStatus::Revoked)
+    });
+    let pinned = forced.pins.is_empty()
+        || forced.pins.iter().any(|p| p.sha256 == certificate.spki && p.counts_at(facts.at));
+    let says =
+        |wanted: &[String], got: &[String]| wanted.is_empty() || got.iter().any(|g| wanted.contains(g));
+    let common_name: Vec<String> = certificate.common_name.iter().cloned().collect();
+    channel
+        && named
+        && !revoked
+        && pinned
+        && says(&forced.subject.organisation, &certificate.organisation)
+        && says(&forced.subject.common_name, &common_name)
+        && says(&forced.subject.issuer, &certificate.issuer_names)
+        && (forced.purpose != Purpose::Client || certificate.for_clients)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn judge_never_lets_mail_go_in_clear_under_forced_and_enforced(
+        connector in an_outbound(), observed in an_observation(), to in recipient()
+    ) {
+        let requirement = connector.requirement(to.as_ref(), None);
+        let verdict = judge(&requirement, &observed, SessionId::new(), connector.revision, Generation(1));
+        let enforced = matches!(connector.tls, OutboundTls::Forced(_)) && connector.mode != Mode::Audit;
+        prop_assert_eq!(enforced, connector.is_enforced());
+        match (verdict, &requirement) {
+            (Verdict::Proceed(permit), Requirement::Forced(forced)) => {
+                prop_assert!(enforced && permit.is_enforced() && permit.waived().is_none());
+                let Attained::Sealed(facts) = permit.attained() else {
+                    return Err(TestCaseError::fail("in clear"));
+                };
+                prop_assert!(holds(forced, facts));
+            }
+            (Verdict::Withhold(_), Requirement::Forced(forced)) => {
+                let met = matches!(&observed, Observed::Established(facts)
+                    if holds(forced, facts) && forced.revocation != Revocation::Hard);
+                prop_assert!(!met, "withheld though all holds");
+            }
+            (Verdict::Proceed(permit), _) => prop_assert!(!enforced && !permit.is_enforced()),
+            (Verdict::Withhold(_), _) => prop_assert!(matches!(observed, Observed::HandshakeBroken(_))),
+        }
+    }
+
+    #[test]
+    fn choose_does_not_depend_on_the_order_of_the_file(
+        (one, other) in shuffled(an_outbound(), |c, name| c.name = name), to in recipient()
+    ) {
+        let chosen = |all: &[Outbound]| {
+            choose(&Table::new(Generation(1), Vec::new(), all.to_vec()), to.as_ref())
+                .map(|choice| (choice.connector.name.to_string(), choice.pattern))
+        };
+        prop_assert_eq!(chosen(&one), chosen(&other));
+        // The rule, said a second time.
+        let best = one
+            .iter()
+            .filter(|c| c.mode != Mode::Off)
+            .filter_map(|c| Some((DomainPattern::closest(&c.domains, to.as_ref())?, c)))
+            .min_by_key(|(pattern, c)| (std::cmp::Reverse(pattern.specificity()), c.cost, c.name.clone()));
+        prop_assert_eq!(chosen(&one), best.map(|(pattern, c)| (c.name.to_string(), pattern.clone())));
+    }
+
+    #[test]
+    fn admit_does_not_depend_on_the_order_of_the_file_and_is_never_looser_than_the_closest(
+        (one, other) in shuffled(an_inbound(), |c, name| c.name = name),
+        from in recipient(),
+        peer in select(PEERS.to_vec()),
+        tls in prop::option::weighted(0.8, some_facts()),
+    ) {
+        let path = from.as_ref().map_or_else(String::new, |domain| format!("a@{domain}"));
+        let path = ReversePath::parse(&path).expect("a reverse-path");
+        let peer: IpAddr = peer.parse().expect("an address");
+        let channel = Channel { peer, tls: tls.map(Arc::new) };
+        let answer = |all: &[Inbound]| {
+            let table = Table::new(Generation(1), all.to_vec(), Vec::new());
+            let answer = admit(&table, &channel, &path);
+            let passed = Passed::all(&table, &channel, &path, &answer);
+            match answer {
+                Admission::Admitted(a) => (Some(a.connector), a.decision, None, passed),
+                Admission::Refused(r) => (None, r.decision, Some(r.reply.to_string()), passed),
+            }
+        };
+        let (taken, decision, reply, passed) = answer(&one);
+        let turned = answer(&other);
+        prop_assert_eq!((&taken, &decision, &reply, &passed), (&turned.0, &turned.1, &turned.2, &turned.3));
+        prop_assert_eq!(passed.len(), one.len() - usize::from(taken.is_some()));
+        let closest = |c: &Inbound| DomainPattern::closest(&c.from_domains, from.as_ref()).map(DomainPattern::specificity);
+        let binding: Vec<&Inbound> = one
+            .iter()
+            .filter(|c| c.mode == Mode::Enforce && matches!(c.tls, InboundTls::Forced(_)))
+            .collect();
+        if let Some(taken) = taken {
+            // All that it demands holds; or it is a rehearsal, and its network holds.
+            let by_network = taken.from_networks.iter().any(|n| n.contains(&peer.to_canonical()));
+            let rehearsed = taken.mode == Mode::Audit && by_network;
+            prop_assert!(taken.mode != Mode::Off && (taken.unmet_by(&channel).is_none() || rehearsed));
+            if from.is_some() {
+                let closer = binding.iter().filter(|c| closest(c) > closest(&taken)).count();
+                let level = binding.iter().any(|c| closest(c) == closest(&taken));
+                let binds = taken.mode == Mode::Enforce && matches!(taken.tls, InboundTls::Forced(_));
+                prop_assert!(closer == 0, "a closer forced connector was passed over");
+                prop_assert!(!level || binds, "a looser connector rescued it");
+            }
+        }
+    }
+}
