@@ -128,6 +128,9 @@ pub struct LanesView {
 pub struct Validated {
     /// When, as RFC 3339 writes it.
     pub at: String,
+    /// The revision of the connector that was validated; it says nothing of another one.
+    #[serde(default)]
+    pub revision: String,
     /// One sentence.
     pub verdict: String,
     /// Whether it does.

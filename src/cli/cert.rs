@@ -1,12 +1,15 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::print::{say, say_json};
 use super::validate::runtime;
-use super::{EXIT_CONFIG, EXIT_NO, EXIT_OS, Failure};
+use super::{EXIT_CONFIG, EXIT_NO, Failure};
+use crate::connector::{ChainVerdict, PeerCertificate, TrustId};
+use crate::mail::{Clock, UnixMillis};
 use crate::{config, daemon, tls};
 
 /// What `cert` takes.
@@ -36,6 +39,9 @@ struct ShowArgs {
     /// The same as --format json.
     #[arg(long)]
     json: bool,
+    /// TLS with the first octet, on whatever port.
+    #[arg(long)]
+    implicit: bool,
     /// How long each step with a host may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     timeout: u64,
@@ -52,34 +58,68 @@ enum Format {
 pub(super) fn cert(args: &CertArgs) -> Result<ExitCode, Failure> {
     let CertVerb::Show(args) = &args.verb;
     let no = |fault: String| Failure::new(EXIT_NO, fault);
-    let mut shown = Vec::new();
-    for certificate in chain(args)? {
-        shown.push(tls::describe(&certificate).map_err(no)?);
+    let chain = chain(args)?;
+    if chain.is_empty() {
+        return Err(no(format!("{} shows no certificate", args.target)));
     }
+    let now = Clock::wall();
+    let mut shown = Vec::new();
+    for certificate in &chain {
+        shown.push(tls::describe(certificate, now).map_err(no)?);
+    }
+    let end = end(&chain, now);
     match if args.json { Format::Json } else { args.format } {
         Format::Json => {
-            let all: Vec<Value> = shown.into_iter().map(as_json).collect();
-            say_json(&all);
+            let all: Vec<Value> = shown.iter().map(|rows| as_json(rows)).collect();
+            say_json(&json!({ "certificates": all, "root": end.as_ref().ok(), "fault": end.as_ref().err() }));
         }
-        Format::Text => shown.iter().zip(1..).for_each(|(rows, number)| {
-            say(&format!("certificate {number}"));
-            rows.iter().for_each(|(heading, text)| say(&format!("  {heading:<16}  {text}")));
-        }),
-        Format::Markdown => shown.iter().zip(1..).for_each(|(rows, number)| {
-            say(&format!("| certificate {number} | |\n|---|---|"));
-            rows.iter()
-                .for_each(|(heading, text)| say(&format!("| {heading} | {} |", text.replace('|', "\\|"))));
-            say("");
-        }),
+        Format::Text => {
+            for (rows, number) in shown.iter().zip(1..) {
+                say(&format!("certificate {number}"));
+                rows.iter().for_each(|row| say(&format!("  {:<16}  {}", row.heading, row.line())));
+            }
+            say(&in_words(&end));
+        }
+        Format::Markdown => {
+            for (rows, number) in shown.iter().zip(1..) {
+                say(&format!("| certificate {number} | |\n|---|---|"));
+                rows.iter().for_each(|row| {
+                    say(&format!("| {} | {} |", row.heading, row.line().replace('|', "\\|")))
+                });
+                say("");
+            }
+            say(&in_words(&end));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn as_json(rows: Vec<(&'static str, String)>) -> Value {
-    let pairs = rows
-        .into_iter()
-        .map(|(heading, text)| (heading.to_lowercase().replace([' ', '-'], "_"), text.into()));
-    Value::Object(pairs.collect::<Map<String, Value>>())
+/// The system's root that the chain ends in, or why it ends in none.
+fn end(chain: &[tls::Certificate], now: UnixMillis) -> Result<String, String> {
+    let set = tls::TrustSet::system().map_err(|fault| fault.to_string())?;
+    let id = TrustId::system();
+    let sets = [(id.clone(), Arc::new(set))];
+    let shown = tls::assess(chain, true, &sets, tls::Usage::ClientOrServer, now);
+    let PeerCertificate::Shown(facts) = shown else { return Err("it can't be read".to_owned()) };
+    match facts.chain_to(&[id]) {
+        ChainVerdict::Trusted => Ok(facts.root.clone().unwrap_or_default()),
+        ChainVerdict::Faulty(fault) => Err(fault.in_words(&facts)),
+    }
+}
+
+fn in_words(end: &Result<String, String>) -> String {
+    match end {
+        Ok(root) => format!("The chain ends in a root of the operating system's: {root}"),
+        Err(why) => format!("The chain ends in no root of the operating system's: {why}"),
+    }
+}
+
+fn as_json(rows: &[tls::Described]) -> Value {
+    let pair = |row: &tls::Described| {
+        let value = if row.is_list { row.texts.clone().into() } else { row.line().into() };
+        (row.heading.to_lowercase().replace([' ', '-'], "_"), value)
+    };
+    Value::Object(rows.iter().map(pair).collect::<Map<String, Value>>())
 }
 
 fn chain(args: &ShowArgs) -> Result<Vec<tls::Certificate>, Failure> {
@@ -90,8 +130,8 @@ fn chain(args: &ShowArgs) -> Result<Vec<tls::Certificate>, Failure> {
     }
     if args.target.contains(':') {
         let limit = Duration::from_secs(args.timeout.max(1));
-        let fetched = runtime()?.block_on(daemon::fetch_chain(&args.target, limit));
-        return fetched.map_err(|fault| Failure::new(EXIT_OS, format!("{}: {fault}", args.target)));
+        let fetched = runtime()?.block_on(daemon::fetch_chain(&args.target, args.implicit, limit));
+        return fetched.map_err(|fault| no(format!("{}: {fault}", args.target)));
     }
     let config = config::load(&args.config)
         .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;

@@ -5,6 +5,7 @@ mod cert;
 mod check;
 mod connectors;
 mod control;
+mod doctor;
 mod explain;
 mod lab;
 mod print;
@@ -35,6 +36,8 @@ enum Verb {
     Check(check::CheckArgs),
     /// Say which connector would decide, and how, without a network.
     Explain(explain::ExplainArgs),
+    /// Look at everything around the configuration, and say what is to be mended.
+    Doctor(doctor::DoctorArgs),
     /// Show certificates: a file, one of ours, or what a host shows.
     Cert(cert::CertArgs),
     /// Try every host of an outbound connector, without sending mail.
@@ -67,6 +70,7 @@ impl Command {
             Verb::Run(args) => run::run(&args),
             Verb::Check(args) => check::check(&args),
             Verb::Explain(args) => explain::explain(&args),
+            Verb::Doctor(args) => doctor::doctor(&args),
             Verb::Cert(args) => cert::cert(&args),
             Verb::Validate(args) => validate::validate(&args),
             Verb::Probe(args) => probe::probe(&args),

@@ -1,10 +1,11 @@
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::print::{say, say_json};
 use super::validate::{host_json, hosts_table, runtime};
@@ -14,7 +15,7 @@ use crate::connector::{
     OnHandshakeFailure, Outbound, OutboundTls, PeerName, Require, Retry, Revision, SmartHost, SmartHostName,
     Sni, TlsVersion, TrustId, first_match,
 };
-use crate::daemon;
+use crate::daemon::{self, Whom};
 use crate::deliver::{Seen, settings::Settings};
 use crate::mail::Domain;
 use crate::resolver::settings::Settings as Asking;
@@ -38,7 +39,7 @@ pub(super) struct ProbeArgs {
     /// Our name in EHLO.
     #[arg(long, default_value = "localhost.localdomain")]
     name: String,
-    /// How long each step may take, in seconds.
+    /// How long one address may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     timeout: u64,
     /// Print JSON.
@@ -56,8 +57,8 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     };
     let trust = (id, Arc::new(set.map_err(|fault| no(&fault))?));
     let runtime = runtime()?;
-    let mut answers = Vec::new();
-    let mut all_good = true;
+    let seats = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = Vec::new();
     for target in &args.targets {
         let (connector, domain) = connector(target, args.port, &trust.0).map_err(|fault| no(&fault))?;
         let tls = ClientSettings {
@@ -69,13 +70,25 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
         };
         let asking =
             Asking { servers: args.dns.into_iter().collect(), timeout: Duration::from_secs(5), attempts: 2 };
-        let proved = daemon::prove_with(connector, tls, settings(&name, args), &asking, domain.as_ref());
-        let proved = runtime.block_on(proved).map_err(|fault| Failure::new(EXIT_OS, fault))?;
+        let (settings, seats) = (settings(&name, args), Arc::clone(&seats));
+        let whom = Whom { domain: domain.clone(), ..Whom::default() };
+        let task = runtime.spawn(async move {
+            let _seat = seats.acquire_owned().await;
+            daemon::prove_with(connector, tls, settings, &asking, whom).await
+        });
+        running.push((target, domain, task));
+    }
+    let mut answers = Vec::new();
+    let mut all_good = true;
+    for (target, domain, task) in running {
+        let broke = |fault: &dyn std::fmt::Display| Failure::new(EXIT_OS, fault.to_string());
+        let proved = runtime.block_on(task).map_err(|fault| broke(&fault))?.map_err(|fault| broke(&fault))?;
         let (seen, trouble) = match proved {
             Ok(seen) => (seen, None),
             Err(trouble) => (Vec::new(), Some(trouble.reason)),
         };
-        let advice = advise(target, domain.as_ref(), &seen, trouble.as_deref(), &trust.0);
+        let advice =
+            advise(target, domain.as_ref(), (&seen, trouble.as_deref()), (&trust.0, args.trust.as_deref()));
         all_good &= advice.forced;
         if args.json {
             let hosts: Vec<_> = seen.iter().map(host_json).collect();
@@ -158,6 +171,9 @@ fn connector(target: &str, port: u16, trust: &TrustId) -> Result<(Outbound, Opti
     Ok((connector, domain))
 }
 
+/// Targets tried side by side.
+const AT_ONCE: usize = 8;
+
 struct Advice {
     /// With an identity, today.
     forced: bool,
@@ -169,9 +185,8 @@ struct Advice {
 fn advise(
     target: &str,
     domain: Option<&Domain>,
-    seen: &[Seen],
-    trouble: Option<&str>,
-    trust: &TrustId,
+    (seen, trouble): (&[Seen], Option<&str>),
+    (trust, anchors): (&TrustId, Option<&Path>),
 ) -> Advice {
     if let Some(trouble) = trouble {
         return Advice {
@@ -207,8 +222,11 @@ fn advise(
         Some(_) | None => ("partner.example".to_owned(), format!("[\"{target}\"]")),
     };
     let id: String = target.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let anchors = anchors
+        .filter(|_| forced)
+        .map_or_else(String::new, |file| format!("[trust.{trust}]\nanchors = \"{}\"\n\n", file.display()));
     let paste = format!(
-        "[[outbound]]\nname = \"{}-out\"\ndomains = [\"{domains}\"]\nnext_hop = {next_hop}\n{demands}",
+        "{anchors}[[outbound]]\nname = \"{}-out\"\ndomains = [\"{domains}\"]\nnext_hop = {next_hop}\n{demands}",
         id.trim_matches('-')
     );
     Advice { forced, sentence, paste }

@@ -183,6 +183,9 @@ fn details(message: &Value) -> String {
             Some(connector) => lines.push(format!("came by      {connector}{how}")),
             None => lines.push("came by      ourselves (a report)".to_owned()),
         }
+        if origin.get("onward_sealed").and_then(Value::as_bool).unwrap_or_default() {
+            lines.push("must leave   under forced TLS alone (onward = \"sealed\")".to_owned());
+        }
         lines.push(format!("message-id   {}", text(origin, "message_id")));
     }
     let recipients =

@@ -10,10 +10,10 @@ use super::print::{complain, say, say_json, table};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, EXIT_OS, Failure};
 use crate::admin::Validated;
 use crate::config::{self, Config};
-use crate::connector::{DomainPattern, NextHop, Outbound, PeerCertificate};
-use crate::daemon;
+use crate::connector::{DomainPattern, NextHop, Outbound, PeerCertificate, pin_text};
+use crate::daemon::{self, Whom};
 use crate::deliver::Seen;
-use crate::mail::{Clock, Domain, Mailbox, rfc3339};
+use crate::mail::{Clock, Mailbox, MailboxDomain, ReversePath, rfc3339};
 
 /// What `validate` takes.
 #[derive(Debug, clap::Args)]
@@ -22,10 +22,11 @@ pub(super) struct ValidateArgs {
     config: ConfigArg,
     /// The outbound connector, in whatever mode.
     connector: String,
-    /// A recipient: its domain's mail exchangers are tried. Needed where the connector has only patterns.
+    /// A recipient: its domain's mail exchangers are tried, and asked whether they take it (MAIL and RCPT,
+    /// no content). Needed where the connector has only patterns.
     #[arg(long, value_name = "ADDRESS")]
     to: Option<String>,
-    /// How long each step may take, in seconds.
+    /// How long one address may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     timeout: u64,
     /// Print JSON.
@@ -38,10 +39,11 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config.config)
         .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
     let connector = find(&config, &args.connector)?;
-    let domain = domain(connector, args.to.as_deref())?;
+    let whom = whom(&config, connector, args.to.as_deref())?;
+    let domain = whom.domain.clone();
     let limit = Duration::from_secs(args.timeout.max(1));
     let proved = runtime()?
-        .block_on(daemon::prove(&config, connector, domain.as_ref(), limit))
+        .block_on(daemon::prove(&config, connector, whom, limit))
         .map_err(|fault| Failure::new(EXIT_OS, fault))?;
     let (seen, trouble) = match proved {
         Ok(seen) => (seen, None),
@@ -57,10 +59,14 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
     } else {
         if !seen.is_empty() {
             say(&hosts_table(&seen));
+            seen.iter().for_each(|host| say(&details(host)));
         }
         say(&verdict.verdict);
     }
-    if let Err(fault) = keep(&config.data_dir, &connector.name, &verdict) {
+    // The folder is the daemon's to create: whoever validates may be another user.
+    if !config.data_dir.is_dir() {
+        complain(&format!("the result is not kept: there is no {} yet", config.data_dir.display()));
+    } else if let Err(fault) = keep(&config.data_dir, &connector.name, &verdict) {
         complain(&format!("the result is not kept in {}: {fault}", config.data_dir.display()));
     }
     Ok(if verdict.ok { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
@@ -76,11 +82,31 @@ fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Outbound, Failure> {
     })
 }
 
-fn domain(connector: &Outbound, to: Option<&str>) -> Result<Option<Domain>, Failure> {
+/// Who the hosts are tried for.
+fn whom(config: &Config, connector: &Outbound, to: Option<&str>) -> Result<Whom, Failure> {
     if let Some(to) = to {
         let mailbox = Mailbox::parse(to.trim_matches(['<', '>']))
             .map_err(|fault| Failure::new(EXIT_NO, format!("{to:?}: {fault}")))?;
-        return Ok(mailbox.domain_name().cloned());
+        if DomainPattern::closest(&connector.domains, mailbox.domain_name()).is_none() {
+            let domains: Vec<String> = connector.domains.iter().map(ToString::to_string).collect();
+            let words = format!(
+                "connector {} does not serve {}; its domains are {}",
+                connector.name,
+                mailbox.domain(),
+                domains.join(", ")
+            );
+            return Err(Failure::new(EXIT_NO, words));
+        }
+        let from = ReversePath::parse(&config.listen.postmaster.to_string())
+            .map_err(|fault| Failure::new(EXIT_NO, format!("the postmaster: {fault}")))?;
+        return Ok(Whom {
+            domain: mailbox.domain_name().cloned(),
+            literal: match mailbox.domain() {
+                MailboxDomain::Literal(ip) => Some(*ip),
+                MailboxDomain::Name(_) => None,
+            },
+            envelope: Some((from, mailbox)),
+        });
     }
     let exact = connector.domains.iter().find_map(|pattern| match pattern {
         DomainPattern::Exact(domain) => Some(domain.clone()),
@@ -94,7 +120,7 @@ fn domain(connector: &Outbound, to: Option<&str>) -> Result<Option<Domain>, Fail
                 connector.name
             ),
         )),
-        (NextHop::Mx { .. } | NextHop::SmartHosts(_), exact) => Ok(exact),
+        (NextHop::Mx { .. } | NextHop::SmartHosts(_), exact) => Ok(Whom { domain: exact, ..Whom::default() }),
     }
 }
 
@@ -116,14 +142,63 @@ fn verdict(connector: &Outbound, seen: &[Seen], trouble: Option<&str>) -> Valida
         let rest = if good > 0 { "; mail goes by the others" } else { "; no mail would be sent" };
         (false, format!("{good} of {} addresses will do: {first}{rest}", seen.len()))
     };
-    let mend = if ok {
-        String::new()
-    } else if seen.iter().any(|host| host.decision.is_some()) {
-        " The partner can mend it, or we, if the connector says what was never agreed.".to_owned()
-    } else {
-        " Look at the way there first: DNS, routing, firewalls, port 25.".to_owned()
-    };
-    Validated { at: rfc3339(Clock::wall()), verdict: format!("{text}.{mend}"), ok }
+    let mend = seen.iter().find(|host| !host.ok).map_or("", mend);
+    let revision = connector.revision.to_string();
+    let verdict = format!("{text}. {mend}").trim_end().to_owned();
+    Validated { at: rfc3339(Clock::wall()), revision, verdict, ok }
+}
+
+/// Who can mend it.
+fn mend(host: &Seen) -> &'static str {
+    if host.recipient.is_some() {
+        return "The partner can say why; or the recipient does not exist.";
+    }
+    match host.decision.as_ref().map(|decision| &*decision.token) {
+        None => "Look at the way there first: DNS, routing, firewalls, the port.",
+        Some("starttls-not-offered") => {
+            "The partner can mend it, or whoever runs a firewall on the way that takes STARTTLS out."
+        }
+        Some("starttls-refused" | "handshake-broken" | "key-not-proved") => {
+            "The partner can mend it; the time of this attempt is what they need to find it in their log."
+        }
+        Some("certificate-expired" | "certificate-not-yet-valid" | "certificate-revoked") => {
+            "The partner can mend it: by a new certificate."
+        }
+        Some("name-mismatch") => {
+            "We can, if these are the names of the partner's hosts: write them as peer_names; else the partner."
+        }
+        Some("unknown-issuer") => {
+            "The partner can, by showing the whole chain; or we, if its authority was agreed on: add it to trust."
+        }
+        Some("pin-mismatch") => "We can, once the partner confirms its new key by another way: add its pin.",
+        Some(_) => "The partner can mend it, or we, if the connector says what was never agreed.",
+    }
+}
+
+/// All that one address showed.
+fn details(seen: &Seen) -> String {
+    let mut lines = vec![String::new(), seen.host.clone()];
+    let mut line = |heading: &str, text: String| lines.push(format!("  {heading:<12} {text}"));
+    if let Some(decision) = &seen.decision {
+        line("wanted", decision.wanted.clone());
+        line("got", decision.got.clone());
+        if let Some(tls) = &decision.tls {
+            line("SNI", tls.sni.clone().unwrap_or_else(|| "none sent".to_owned()));
+            if let Some(certificate) = tls.certificate() {
+                line("subject", certificate.subject.clone());
+                line("issuer", certificate.issuer.clone());
+                line("pin", pin_text(&certificate.spki));
+                for (set, status) in &certificate.revocation {
+                    line("revocation", format!("by {set}: {}", status.in_words()));
+                }
+            }
+        }
+    }
+    if let Some(reply) = &seen.recipient {
+        line("recipient", reply.to_string());
+    }
+    line("so", format!("{}{}", if seen.ok { "" } else { "NO: " }, seen.reason));
+    lines.join("\n")
 }
 
 /// The result, where `connectors` finds it.
@@ -137,7 +212,7 @@ fn keep(data_dir: &Path, name: &str, verdict: &Validated) -> io::Result<()> {
 }
 
 pub(super) fn host_json(seen: &Seen) -> serde_json::Value {
-    json!({ "host": seen.host, "ok": seen.ok, "reason": seen.reason, "decision": seen.decision })
+    json!({ "host": seen.host, "ok": seen.ok, "reason": seen.reason, "decision": seen.decision, "recipient": seen.recipient.as_ref().map(ToString::to_string) })
 }
 
 pub(super) fn hosts_table(seen: &[Seen]) -> String {

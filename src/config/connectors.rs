@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use toml::Spanned;
 
 use super::demands::{self, ForcedKeys};
@@ -73,10 +74,7 @@ fn one_inbound(
         report.not_empty(list, "from_domains", "write the reverse-path domains, or [\"*\"] for every one");
         bare(report.patterns(list))
     });
-    let from_networks = entry.from_networks.as_ref().map_or_else(Vec::new, |list| {
-        report.not_empty(list, "from_networks", "write a network, or remove the key to mean anywhere");
-        report.items(list.get_ref(), units::network)
-    });
+    let from_networks = from_networks(entry, revisions, report);
     let tls = inbound_tls(entry, &place, known, report);
     if entry.to_domains.is_none() {
         report.warn(
@@ -91,7 +89,7 @@ fn one_inbound(
     let mut connector = Inbound {
         name: Arc::from(name?.get_ref().as_str()),
         from_domains: from_domains?,
-        from_networks: from_networks.into_iter().map(|(network, _)| network).collect(),
+        from_networks,
         tls: tls?,
         mode,
         onward: demands::word(&entry.onward, "onward", ONWARD, report).unwrap_or_default(),
@@ -103,6 +101,19 @@ fn one_inbound(
     warn_open(&connector, entry.to_domains.as_ref(), report);
     connector.revision = revision(&connector, revisions);
     Some(connector)
+}
+
+/// The networks written here, and those of the file.
+fn from_networks(entry: &schema::Inbound, revisions: &Revisions, report: &mut Report<'_>) -> Vec<IpNet> {
+    let mut networks = entry.from_networks.as_ref().map_or_else(Vec::new, |list| {
+        report.not_empty(list, "from_networks", "write a network, or remove the key to mean anywhere");
+        bare(report.items(list.get_ref(), units::network))
+    });
+    let of_file = entry.from_networks_file.as_ref().and_then(|file| revisions.networks.get(file.get_ref()));
+    networks.extend(of_file.into_iter().flatten());
+    networks.sort();
+    networks.dedup();
+    networks
 }
 
 fn inbound_tls(

@@ -102,6 +102,11 @@ impl<'a> Report<'a> {
         place(self.text, at.start).0
     }
 
+    /// Whether no mistake was found so far.
+    pub(super) fn is_clean(&self) -> bool {
+        self.faults.is_empty()
+    }
+
     /// The warnings, or the faults if there are any.
     pub(super) fn finish(self) -> Result<Vec<Fault>, Faults> {
         if self.faults.is_empty() {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use ipnet::IpNet;
+
 use super::fault::Report;
 use super::schema::{self, Text};
 use super::values::quoted;
@@ -19,6 +21,8 @@ pub(super) struct Known {
 pub(super) struct Revisions {
     pub(super) certificates: BTreeMap<String, String>,
     pub(super) trust: BTreeMap<String, String>,
+    /// What each file of networks holds.
+    pub(super) networks: BTreeMap<String, Vec<IpNet>>,
 }
 
 impl Revisions {

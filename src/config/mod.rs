@@ -7,8 +7,11 @@ mod connectors;
 mod demands;
 mod fault;
 mod known;
+mod lint;
 mod load;
+mod materials;
 mod outbound;
+mod presented;
 mod schema;
 mod units;
 mod values;
@@ -23,6 +26,7 @@ pub use fault::{Fault, Faults};
 pub use load::{control_socket, load, load_text};
 
 use crate::connector::{Inbound, Outbound, TrustId};
+use crate::mail::UnixMillis;
 use crate::tls::{Identity, TrustSet};
 use crate::{deliver, listen, resolver, scheduler};
 
@@ -52,6 +56,8 @@ pub struct Config {
     pub identities: BTreeMap<String, Arc<Identity>>,
     /// The trust anchor sets that connectors name; `system` only if one does.
     pub trust: BTreeMap<TrustId, Arc<TrustSet>>,
+    /// When the successor of a certificate takes over, by the ID of `[certificate.ID]`; only what is to come.
+    pub staged: BTreeMap<String, UnixMillis>,
     /// The log.
     pub log: LogSettings,
     /// What works but is hardly meant, in the order of the file.

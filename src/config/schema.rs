@@ -49,6 +49,9 @@ pub(super) struct Server {
 pub(super) struct Certificate {
     pub(super) chain: Option<Text>,
     pub(super) key: Option<Text>,
+    pub(super) next_chain: Option<Text>,
+    pub(super) next_key: Option<Text>,
+    pub(super) next_from: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,6 +76,7 @@ pub(super) struct Inbound {
     pub(super) name: Option<Text>,
     pub(super) from_domains: Option<List>,
     pub(super) from_networks: Option<List>,
+    pub(super) from_networks_file: Option<Text>,
     pub(super) tls: Option<Text>,
     pub(super) require: Option<Text>,
     pub(super) peer_names: Option<List>,

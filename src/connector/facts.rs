@@ -306,6 +306,20 @@ impl Serialize for PresentedName {
     }
 }
 
+impl RevocationStatus {
+    /// In words.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::NoList => "there is no list",
+            Self::Good => "current lists vouch for it",
+            Self::Revoked => "revoked",
+            Self::Unknown => "no list speaks for it",
+            Self::Stale => "the list is out of date",
+        }
+    }
+}
+
 impl ChainFault {
     /// What is wrong, in words; dates come from the certificate itself.
     #[must_use]

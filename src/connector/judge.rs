@@ -29,6 +29,22 @@ pub enum Observed {
     ClearAfterBroken(HandshakeFault),
 }
 
+impl Observed {
+    /// What a session that went on attained.
+    #[must_use]
+    pub fn attained(&self) -> Attained {
+        match self {
+            Self::Established(facts) => Attained::Sealed(Arc::clone(facts)),
+            Self::NotTried => Attained::Clear(ClearCause::Off),
+            Self::NotOffered => Attained::Clear(ClearCause::NotOffered),
+            Self::Refused(reply) => Attained::Clear(ClearCause::Refused(reply.clone())),
+            Self::HandshakeBroken(fault) | Self::ClearAfterBroken(fault) => {
+                Attained::Clear(ClearCause::HandshakeBroken(fault.clone()))
+            }
+        }
+    }
+}
+
 /// How a handshake broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandshakeFault {

@@ -5,6 +5,7 @@
 mod admit;
 mod choose;
 mod decision;
+mod expiry;
 mod facts;
 mod judge;
 mod live;
@@ -23,6 +24,7 @@ mod tests;
 pub use admit::{Admission, Admitted, Channel, Pass, Passed, RefusedMail, Unmet, admit};
 pub use choose::{Choice, Considered, choose};
 pub use decision::{Decision, proceeded, withheld};
+pub use expiry::expiry_threshold;
 pub use facts::{
     CertificateFacts, ChainFault, ChainVerdict, ClientCertificate, PeerCertificate, PresentedName,
     RevocationStatus, TlsFacts, TlsVersion,

@@ -74,7 +74,7 @@ pub(super) fn views(
         requirement: words.find(Direction::Outbound, &c.name),
         revision: c.revision.to_string(),
         lanes: lanes.map(|lanes| count(lanes, &c.name)),
-        validated: validated(data_dir, &c.name),
+        validated: validated(data_dir, &c.name).filter(|v| v.revision == c.revision.to_string()),
         alarms: alarms
             .iter()
             .filter(|alarm| alarm.connectors.iter().any(|name| **name == *c.name))

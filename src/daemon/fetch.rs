@@ -11,16 +11,16 @@ use crate::connector::{KeyExchange, TlsVersion};
 use crate::mail::{Clock, Domain};
 use crate::tls::{Certificate, ClientSettings, ClientSetup};
 
-/// Connects to `HOST:PORT`, begins TLS (at once on port 465, else after STARTTLS), and gives the chain
+/// Connects to `HOST:PORT`, begins TLS (at once on port 465 or where it is `implicit`, else after STARTTLS), and gives the chain
 /// that was shown, whatever it is worth.
 ///
 /// # Errors
 /// What hindered it.
-pub async fn fetch_chain(target: &str, limit: Duration) -> io::Result<Vec<Certificate>> {
+pub async fn fetch_chain(target: &str, implicit: bool, limit: Duration) -> io::Result<Vec<Certificate>> {
     let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", limit.as_secs()));
     let (host, port) = target.rsplit_once(':').unwrap_or((target, "25"));
     let mut stream = timeout(limit, TcpStream::connect(target)).await.map_err(|_| late())??;
-    if port != IMPLICIT_PORT {
+    if !implicit && port != IMPLICIT_PORT {
         timeout(limit, ask_for_tls(&mut stream)).await.map_err(|_| late())??;
     }
     let setup = ClientSetup::new(ClientSettings {

@@ -2,6 +2,7 @@
 
 mod changes;
 mod connectors;
+mod doctor;
 mod expiry;
 mod fetch;
 mod prove;
@@ -18,14 +19,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use connectors::from_file as connectors_from_file;
+pub use doctor::{Check, State, examine};
 pub use fetch::fetch_chain;
-pub use prove::{prove, prove_with, within};
+pub use prove::{Whom, prove, prove_with, within};
 pub use reload::Reloader;
 
 use crate::admin::{Control, ControlFault, ControlSocket, NotReloaded, Operator, Reloaded};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable, Table};
-use crate::deliver::{Courier, TlsSeen};
+use crate::deliver::{Courier, Partners, TlsSeen};
 use crate::listen::{self, BindFault, Shared};
 use crate::mail::Clock;
 use crate::resolver::dns::{Dns, ResolverFault};
@@ -92,6 +94,14 @@ fn tls_seen(data_dir: &std::path::Path) -> TlsSeen {
     })
 }
 
+/// What partners showed. Without its file the relay runs all the same, and remembers from now on.
+fn partners(data_dir: &std::path::Path) -> Arc<Partners> {
+    Arc::new(Partners::load(data_dir).unwrap_or_else(|fault| {
+        tracing::error!(%fault, "partners-seen can't be read: what partners showed before is forgotten");
+        Partners::default()
+    }))
+}
+
 /// Starts everything. When this returns, the listeners accept and queued mail is on its way.
 ///
 /// # Errors
@@ -110,7 +120,7 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
 
     let live = Arc::new(LiveTable::new(Table::new(Generation(1), config.inbound, config.outbound)));
     let ourselves = listening.iter().map(|(_, address)| *address).collect();
-    let tls = (client_setups, tls_seen(&config.data_dir));
+    let tls = (client_setups, tls_seen(&config.data_dir), partners(&config.data_dir));
     let courier = Courier::new(config.deliver, Arc::clone(&live), dns, tls, ourselves, Arc::clone(&journal));
     let carrier: Arc<dyn Carrier> = courier.clone();
     let scheduler = Scheduler::new(

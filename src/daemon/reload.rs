@@ -19,7 +19,7 @@ use crate::connector::{Generation, LiveTable, Table};
 use crate::deliver::ClientSetups;
 use crate::listen::ServerSetups;
 use crate::listen::settings::ListenerTls;
-use crate::mail::Clock;
+use crate::mail::{Clock, UnixMillis};
 use crate::scheduler::Scheduler;
 use crate::tls::Identity;
 use crate::tracking::{Event, Journal};
@@ -70,6 +70,8 @@ pub(super) struct InUse {
     files: Vec<PathBuf>,
     data_dir: PathBuf,
     identities: BTreeMap<String, Arc<Identity>>,
+    /// When the successor of a certificate takes over.
+    staged: BTreeMap<String, UnixMillis>,
     shown: Shown,
     words: Arc<Words>,
 }
@@ -122,6 +124,7 @@ impl InUse {
             files: config.files.clone(),
             data_dir: config.data_dir.clone(),
             identities: config.identities.clone(),
+            staged: config.staged.clone(),
             shown,
             words: Arc::new(Words::of(&config.in_force())),
         }
@@ -158,11 +161,16 @@ impl Reloader {
         (known.print.clone(), known.failed)
     }
 
+    /// When the next successor of a certificate takes over, if there is one.
+    pub(super) fn next_handover(&self) -> Option<UnixMillis> {
+        self.in_use.load().staged.values().min().copied()
+    }
+
     /// Tells which of our certificates are about to expire, each of the days once.
     pub(super) fn tell_expiry(&self) {
         let now = Clock::wall();
         let (in_use, table) = (self.in_use.load(), self.live.table());
-        let found = expiry::alarms(&in_use.identities, table.outbound.iter(), now);
+        let found = expiry::alarms(&in_use.identities, &in_use.staged, table.outbound.iter(), now);
         let fresh = self.alarms.replace(AlarmKind::Expiry, now, found);
         self.tell(&fresh);
     }

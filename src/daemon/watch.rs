@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::reload::{Reloader, Trigger};
+use crate::mail::Clock;
 
 /// What the files look like from outside: length, inode and time of the last change of each; none
 /// where there is no file.
@@ -30,6 +31,7 @@ pub(super) async fn keep(reloader: Arc<Reloader>, stop: CancellationToken) {
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut polls: u64 = 0;
     let mut watch = Watch::default();
+    let mut handed_over = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -39,6 +41,15 @@ pub(super) async fn keep(reloader: Arc<Reloader>, stop: CancellationToken) {
             reloader.tell_expiry();
         }
         polls = polls.saturating_add(1);
+        let due = reloader.next_handover().filter(|from| *from <= Clock::wall());
+        if due.is_some() && due != handed_over {
+            // Once for each: if a file is broken meanwhile, its mending brings the next attempt.
+            handed_over = due;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _told = Arc::clone(&reloader).reload_by(Trigger::Asked) => {}
+            }
+        }
         let (known, failed) = reloader.known();
         let files: Vec<PathBuf> = known.keys().cloned().collect();
         // A file system that does not answer must not stop those who carry mail.

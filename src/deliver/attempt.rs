@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Courier;
 use super::batch::{Batch, Coming, scope};
@@ -12,6 +13,7 @@ use super::converse::Broken;
 use super::decide::{is_seven_bit, serves};
 use super::link::{Link, Miss, Wanted, elsewhere};
 use super::result::{Ending, ended, not_onward, outcome_of, undeliverable, unreadable};
+use super::seek::Candidate;
 use crate::connector::{ClearGuard, NotCovered, OnHandshakeFailure, Shortfall};
 use crate::mail::BodyType;
 use crate::outcome::{LinkFault, NameFault, Outcome, Scope, classify_name, classify_together};
@@ -149,24 +151,20 @@ impl Carriage {
             return Err(not_onward(&self.way.connector));
         }
         let candidates = courier.candidates(&self.way).await?;
-        let connector = &self.way.connector;
-        for candidate in &candidates {
-            let requirement = connector.requirement(self.way.domain.as_ref(), candidate.smart.as_ref());
-            while let Some(mut link) = courier.pool.take(&candidate.key(connector.revision)) {
-                let table = courier.live.table();
-                let fit = serves(&table, connector, &recipients)
-                    && link.line.is_quiet().await
-                    && link.rejudge(connector, requirement.clone(), table.generation);
-                if fit {
-                    return Ok(link);
-                }
-                link.line.dismiss();
-            }
+        if let Some(link) = reuse(&courier, &self.way, &candidates, &recipients).await {
+            return Ok(link);
         }
+        let revision = self.way.connector.revision;
+        let may_go_clear = self.may_go_clear(&recipients);
         let wanted = |candidate, after| Wanted { way: &self.way, candidate, recipients: &recipients, after };
         let mut misses = Vec::new();
         let mut broken = Vec::new();
         for candidate in &candidates {
+            let known = courier.broken.recall(&candidate.key(revision), Instant::now());
+            if let Some(fault) = known.filter(|_| may_go_clear) {
+                broken.push((candidate, fault));
+                continue;
+            }
             match courier.open(wanted(candidate, None)).await {
                 Ok(link) => return Ok(link),
                 Err(Miss::Broken(fault, outcome)) => {
@@ -177,13 +175,16 @@ impl Carriage {
                 Err(Miss::Other(outcome)) => misses.push(outcome),
             }
         }
-        if !self.may_go_clear(&recipients) {
+        if !may_go_clear {
             broken.clear();
         }
-        // Every host was tried over TLS: now the first whose handshake broke, in clear.
+        // Every host was tried over TLS, now or a while ago: the first whose handshake broke, in clear.
         for (candidate, fault) in broken {
-            match courier.open(wanted(candidate, Some(fault))).await {
-                Ok(link) => return Ok(link),
+            match courier.open(wanted(candidate, Some(fault.clone()))).await {
+                Ok(link) => {
+                    courier.broken.note(candidate.key(revision), fault, Instant::now());
+                    return Ok(link);
+                }
                 Err(Miss::Broken(_, outcome) | Miss::Other(outcome)) => misses.push(outcome),
             }
         }
@@ -350,6 +351,31 @@ impl Carriage {
         }
         Line::Dead
     }
+}
+
+/// A session that waits for more work, judged anew for this one.
+async fn reuse(
+    courier: &Courier,
+    way: &Way,
+    candidates: &[Candidate],
+    recipients: &[QueuedRecipient],
+) -> Option<Link> {
+    let connector = &way.connector;
+    for candidate in candidates {
+        let requirement = connector.requirement(way.domain.as_ref(), candidate.smart.as_ref());
+        while let Some(mut link) = courier.pool.take(&candidate.key(connector.revision)) {
+            let table = courier.live.table();
+            let fit = serves(&table, connector, recipients)
+                && link.line.is_quiet().await
+                && link.rejudge(connector, requirement.clone(), table.generation)
+                && courier.may_reuse(way, candidate, &link);
+            if fit {
+                return Some(link);
+            }
+            link.line.dismiss();
+        }
+    }
+    None
 }
 
 /// The message's body type, or the lesser one where the peer asks for that and the content allows it.

@@ -104,6 +104,9 @@ impl Courier {
             line.dismiss();
             return Err(Miss::Other(outcome));
         }
+        if permit.is_enforced() {
+            self.notice(connector, candidate, &observed);
+        }
         self.authorise(&mut line, permit, &host, &decision);
         if line.is_sealed() {
             self.greet(&mut line, &at).await.map_err(|broken| match broken {
@@ -116,6 +119,29 @@ impl Courier {
         }
         let key = candidate.key(connector.revision);
         Ok(Link { line, key, host, observed, requirement, decision, used: 0 })
+    }
+
+    /// Whether a session that was opened for another domain may serve this one, as far as
+    /// `remember_tls` goes. What it attained is remembered of this one too.
+    pub(super) fn may_reuse(&self, way: &Way, candidate: &Candidate, link: &Link) -> bool {
+        let at = At { host: &link.host, decision: None };
+        !way.connector.remember_tls
+            || self.remembered(way, candidate, &link.observed.attained(), &at).is_none()
+    }
+
+    /// What a partner showed that met a forced requirement: another issuer than before, and an end that
+    /// is near, are told.
+    fn notice(&self, connector: &Outbound, candidate: &Candidate, observed: &Observed) {
+        let Observed::Established(facts) = observed else { return };
+        let Some(certificate) = facts.certificate() else { return };
+        let host = candidate.name.as_ref().map_or_else(|| candidate.address.to_string(), ToString::to_string);
+        let (told, kept) = self.partners.saw(&connector.name, &host, certificate, facts.at);
+        for what in &told {
+            self.journal.record(&Event::Alarm { what });
+        }
+        if let Err(fault) = kept {
+            tracing::warn!(%fault, "partners-seen can't be written: it is remembered by this process alone");
+        }
     }
 
     /// `remember_tls`: whoever was seen with TLS is not served in clear without an alarm and a delay.
@@ -204,7 +230,7 @@ impl Courier {
             }
             Ok(SendEvent::Ready | SendEvent::SendContent | SendEvent::Done(_)) => Err(out_of_order(at)),
             Err(Broken::Tls(fault)) => Ok(Observed::HandshakeBroken(fault)),
-            Err(Broken::Link(fault)) => Err(classify_fault(Some(Stage::Hello), &fault, at)),
+            Err(Broken::Link(fault)) => Err(classify_fault(Some(awaited(line)), &fault, at)),
         }
     }
 
@@ -232,7 +258,7 @@ impl Courier {
                 SendEvent::InClear(_) | SendEvent::Handshake | SendEvent::SendContent | SendEvent::Done(_),
             ) => Err(Again::Outcome(out_of_order(at))),
             Err(Broken::Tls(fault)) => Err(Again::Tls(fault)),
-            Err(Broken::Link(fault)) => Err(Again::Outcome(classify_fault(Some(Stage::Hello), &fault, at))),
+            Err(Broken::Link(fault)) => Err(Again::Outcome(classify_fault(Some(awaited(line)), &fault, at))),
         }
     }
 }
@@ -269,6 +295,11 @@ impl Link {
     pub(super) fn is_after_broken(&self) -> bool {
         matches!(self.observed, Observed::ClearAfterBroken(_))
     }
+}
+
+/// What a session waits for that is not open yet.
+fn awaited(line: &Line) -> Stage {
+    if line.session.replies() == 0 { Stage::Greeting } else { Stage::Hello }
 }
 
 fn refused(stage: Stage, reply: &Reply, at: &At<'_>) -> Outcome {

@@ -4,10 +4,12 @@
 
 mod attempt;
 mod batch;
+mod broken;
 mod converse;
 mod decide;
 mod dial;
 mod link;
+mod partners;
 mod pool;
 mod result;
 mod seek;
@@ -15,8 +17,9 @@ mod seen;
 pub mod settings;
 mod validate;
 
+pub use self::partners::Partners;
 pub use self::seen::TlsSeen;
-pub use self::validate::Seen;
+pub use self::validate::{Seen, Trial};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -25,6 +28,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use self::attempt::Carriage;
+use self::broken::BrokenTls;
 use self::pool::Pool;
 use self::settings::Settings;
 use crate::connector::{LiveTable, Revision};
@@ -43,6 +47,8 @@ pub struct Courier {
     dns: Dns,
     tls: Arc<ClientSetups>,
     seen: TlsSeen,
+    partners: Arc<Partners>,
+    broken: BrokenTls,
     ourselves: Vec<SocketAddr>,
     journal: Arc<Journal>,
     pool: Arc<Pool>,
@@ -50,18 +56,19 @@ pub struct Courier {
 
 impl Courier {
     /// A courier. `tls` holds an entry for each outbound connector of the table in force, put there
-    /// before the table is; `seen` is who had TLS before; `ourselves` are our listeners, as bound.
+    /// before the table is; `seen` is who had TLS before, `partners` what they showed; `ourselves` are our listeners, as bound.
     #[must_use]
     pub fn new(
         settings: Settings,
         live: Arc<LiveTable>,
         dns: Dns,
-        (tls, seen): (Arc<ClientSetups>, TlsSeen),
+        (tls, seen, partners): (Arc<ClientSetups>, TlsSeen, Arc<Partners>),
         ourselves: Vec<SocketAddr>,
         journal: Arc<Journal>,
     ) -> Arc<Self> {
         let pool = Pool::new(settings.idle);
-        Arc::new(Self { settings, live, dns, tls, seen, ourselves, journal, pool })
+        let broken = BrokenTls::default();
+        Arc::new(Self { settings, live, dns, tls, seen, partners, broken, ourselves, journal, pool })
     }
 
     /// Says QUIT on every idle connection. Connections that become idle later end at once.

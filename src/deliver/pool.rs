@@ -16,7 +16,7 @@ const IDLE_MAX: usize = 256;
 
 /// What must be the same for a connection to be used again: nothing that it was opened under may
 /// differ.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) revision: Revision,
     pub(super) host: Option<Domain>,

@@ -158,8 +158,14 @@ impl World {
         };
         let dns = Dns::new(&asked).expect("a resolver");
         let journal = Arc::new(Journal);
-        let courier =
-            Courier::new(settings, Arc::clone(&live), dns, (setups, TlsSeen::default()), Vec::new(), journal);
+        let courier = Courier::new(
+            settings,
+            Arc::clone(&live),
+            dns,
+            (setups, TlsSeen::default(), Arc::default()),
+            Vec::new(),
+            journal,
+        );
         Self { courier, live, connector, jobs: Arc::default() }
     }
 

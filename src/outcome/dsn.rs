@@ -158,6 +158,22 @@ fn explanation(report: &Report<'_>, subject: Option<&str>) -> Vec<String> {
 
 /// Who can mend it, as far as the status tells (RFC 3463 §3).
 fn mender(trouble: &Trouble, postmaster: &Mailbox) -> String {
+    // Some reasons are nobody's else than ours, whatever class of status they are told under.
+    match trouble.decision.as_ref().map(|decision| &*decision.token) {
+        Some("onward-not-sealed") => {
+            return format!(
+                "Your message came in encrypted and must go on encrypted. Our administrator <{postmaster}> can \
+                 arrange that with the recipient's mail system."
+            );
+        }
+        Some("tls-remembered") => {
+            return format!(
+                "The recipient's mail system had encryption before and has none now; its administrator can \
+                 mend this. If it stays so, mail goes on without it after a while; ask <{postmaster}>."
+            );
+        }
+        Some(_) | None => {}
+    }
     let Enhanced(_, subject, detail) = trouble.status;
     match (subject, detail) {
         (7, 4 | 5) => format!(

@@ -7,12 +7,13 @@ use std::mem;
 
 use super::answer::{AnswerReader, Offers};
 use crate::connector::{Permit, SessionId};
-use crate::mail::{BodyType, Mailbox, Reply};
+use crate::mail::Reply;
 
+mod envelope;
 mod steps;
 mod words;
 
-use steps::{Steps, Transaction, put};
+use steps::{Transaction, put};
 pub use words::{Awaited, Demand, Finished, MailFrom, NotBegun, Opening, SendEvent, SendFault};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,36 +155,6 @@ impl SendSession {
         }
     }
 
-    /// Begins a transaction. Nothing else writes an envelope, and it does so only if the session's
-    /// permit covers `demand`.
-    ///
-    /// # Errors
-    /// [`NotBegun`] says why nothing was written.
-    pub fn begin<'a>(
-        &mut self,
-        mail: &MailFrom<'_>,
-        recipients: impl Iterator<Item = &'a Mailbox>,
-        demand: &Demand<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), NotBegun> {
-        let permit = self.permit.as_ref().ok_or(NotBegun::Unauthorised)?;
-        demand.met_by(permit, self.id)?;
-        if !self.is_free() {
-            return Err(NotBegun::Busy);
-        }
-        match self.offers.size {
-            Some(limit) if limit > 0 && mail.size > limit => {
-                return Err(NotBegun::TooLarge { size: mail.size, limit });
-            }
-            Some(_) | None => {}
-        }
-        if mail.body == BodyType::EightBitMime && !self.offers.eight_bit_mime {
-            return Err(NotBegun::EightBit);
-        }
-        self.write_envelope(mail, recipients, out);
-        Ok(())
-    }
-
     /// The content has been sent, or is about to be in the same write: `out` gets the final dot.
     pub fn end_content(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(b".\r\n");
@@ -216,37 +187,6 @@ impl SendSession {
         let word = if verb == Owed::Helo { "HELO" } else { "EHLO" };
         put(out, format_args!("{word} {}\r\n", self.opening.name));
         self.owed.push_back(verb);
-    }
-
-    fn write_envelope<'a>(
-        &mut self,
-        mail: &MailFrom<'_>,
-        recipients: impl Iterator<Item = &'a Mailbox>,
-        out: &mut Vec<u8>,
-    ) {
-        let mut transaction = Transaction::default();
-        let mut steps =
-            Steps { pipelined: self.offers.pipelining, owed: &mut self.owed, out, unsent: VecDeque::new() };
-        if mem::take(&mut self.reset_due) {
-            steps.put(Owed::Rset, format_args!("RSET\r\n"));
-        }
-        let mut options = String::new();
-        if self.offers.size.is_some() {
-            options = format!(" SIZE={}", mail.size);
-        }
-        if mail.body == BodyType::EightBitMime {
-            options.push_str(" BODY=8BITMIME");
-        }
-        steps.put(Owed::Mail, format_args!("MAIL FROM:<{}>{options}\r\n", mail.reverse_path));
-        for (number, mailbox) in recipients.enumerate() {
-            steps.put(Owed::Rcpt(number), format_args!("RCPT TO:<{mailbox}>\r\n"));
-            transaction.so_far.recipients.push(None);
-        }
-        // RFC 2920 §3.1: DATA may end a group, and nothing may follow it in that group.
-        steps.put(Owed::Data, format_args!("DATA\r\n"));
-        transaction.unsent = steps.unsent;
-        self.transactions.push_back(transaction);
-        self.go_on(out);
     }
 
     /// Without PIPELINING: the next command, once the last one was answered.
@@ -377,6 +317,12 @@ impl SendSession {
             return Some(SendEvent::Done(finished));
         }
         self.go_on(out);
+        if self.owed.is_empty() {
+            // Asked without DATA: the last recipient was answered, and nothing follows.
+            let finished = self.transactions.pop_back()?.so_far;
+            self.reset_due = finished.mail.is_none();
+            return Some(SendEvent::Done(finished));
+        }
         None
     }
 

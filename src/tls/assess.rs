@@ -10,6 +10,7 @@ use webpki::{
     EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptions,
     RevocationOptionsBuilder, UnknownStatusPolicy,
 };
+use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{AttributeTypeAndValue, FromDer, GeneralName, X509Certificate, X509Name};
 
 use super::trust::TrustSet;
@@ -18,6 +19,8 @@ use crate::connector::{
 };
 use crate::mail::UnixMillis;
 
+/// RFC 5280 §4.2.2.1.
+const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
 /// More octets of a subject or an issuer are of no use to a reader.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -94,6 +97,29 @@ pub(super) fn read(certificate: &CertificateDer<'_>) -> Result<CertificateFacts,
         revocation: BTreeMap::new(),
         root: None,
     })
+}
+
+/// Where a chain leaves the way: the first certificate that is not the issuer of the one before it.
+pub(super) fn first_stranger(chain: &[CertificateDer<'_>]) -> Option<usize> {
+    let parsed: Vec<_> = chain.iter().map_while(|c| X509Certificate::from_der(c).ok()).collect();
+    let strange = |pair: &[(&[u8], X509Certificate<'_>)]| match pair {
+        [(_, one), (_, next)] => one.issuer().as_raw() != next.subject().as_raw(),
+        _ => false,
+    };
+    parsed.windows(2).position(strange).map(|before| before.saturating_add(1))
+}
+
+/// The issuer of a chain's last certificate, if that says itself where its issuer is to be fetched
+/// (RFC 5280 §4.2.2.1): certificates that a root issues itself, as private authorities do, don't.
+pub(super) fn missing_issuer(chain: &[CertificateDer<'_>]) -> Option<String> {
+    let (_, last) = X509Certificate::from_der(chain.last()?).ok()?;
+    let own = last.issuer().as_raw() == last.subject().as_raw();
+    let is_leaf = chain.len() == 1;
+    let fetched = last.extensions().iter().any(|extension| {
+        matches!(extension.parsed_extension(), ParsedExtension::AuthorityInfoAccess(access)
+            if access.iter().any(|one| one.access_method.to_id_string() == CA_ISSUERS))
+    });
+    (is_leaf && !own && fetched).then(|| printable(&last.issuer().to_string()))
 }
 
 /// Host names and addresses only; the common name is never one (RFC 9525 §2).

@@ -15,7 +15,7 @@ mod tests;
 
 pub use assess::{Usage, assess};
 pub use client::{ClientSettings, ClientSetup};
-pub use describe::describe;
+pub use describe::{Described, describe, status_addresses};
 pub use fault::{TlsFault, handshake_fault, late_fault};
 pub use pem::{Identity, IdentityWarning, read_chain};
 pub use server::{ServerSettings, ServerSetup};

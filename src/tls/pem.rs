@@ -15,6 +15,8 @@ use super::fault::TlsFault;
 use crate::connector::CertificateFacts;
 use crate::mail::{UnixMillis, rfc3339};
 
+/// From then on a certificate is told to be renewed: the first of the days of the alarms.
+const SOON_MILLIS: i64 = 30 * 24 * 60 * 60 * 1_000;
 /// A file with more is no PEM file of ours.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
@@ -46,6 +48,30 @@ pub enum IdentityWarning {
         file: PathBuf,
         /// The first moment of validity.
         not_before: UnixMillis,
+    },
+    /// Its time is nearly over.
+    #[error("{}: the certificate expires on {}; renew it", file.display(), rfc3339(*not_after))]
+    ExpiresSoon {
+        /// The chain's file.
+        file: PathBuf,
+        /// The last moment of validity.
+        not_after: UnixMillis,
+    },
+    /// A certificate of the chain is not the issuer of the one before it.
+    #[error("{}: certificate number {number} is not the issuer of the one before it, so that peers may not find the way to its authority; let each be followed by its issuer", file.display())]
+    NotTheIssuer {
+        /// The chain's file.
+        file: PathBuf,
+        /// Which one, counted from 1.
+        number: usize,
+    },
+    /// The issuer of the last certificate is to be fetched somewhere, which few peers do.
+    #[error("{}: the chain ends with a certificate whose issuer ({issuer}) is missing, and few peers fetch it: those that judge us will refuse; append the issuer's certificate", file.display())]
+    IssuerMissing {
+        /// The chain's file.
+        file: PathBuf,
+        /// Who that is.
+        issuer: String,
     },
     /// Others may read the key.
     #[error("{}: other users may read the private key (mode {mode:04o}); chmod 0600 it", file.display())]
@@ -104,8 +130,17 @@ impl Identity {
         if self.facts.not_after < now {
             warnings.push(IdentityWarning::Expired { file: file(), not_after: self.facts.not_after });
         }
+        if (now..UnixMillis(now.0.saturating_add(SOON_MILLIS))).contains(&self.facts.not_after) {
+            warnings.push(IdentityWarning::ExpiresSoon { file: file(), not_after: self.facts.not_after });
+        }
         if now < self.facts.not_before {
             warnings.push(IdentityWarning::NotYetValid { file: file(), not_before: self.facts.not_before });
+        }
+        if let Some(index) = assess::first_stranger(self.chain()) {
+            let number = index.saturating_add(1);
+            warnings.push(IdentityWarning::NotTheIssuer { file: file(), number });
+        } else if let Some(issuer) = assess::missing_issuer(self.chain()) {
+            warnings.push(IdentityWarning::IssuerMissing { file: file(), issuer });
         }
         if self.key_mode & 0o077 != 0 {
             let file = self.key_file.clone();
@@ -255,120 +290,4 @@ impl fmt::Debug for Identity {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use rcgen::{CertificateParams, KeyPair};
-
-    use super::*;
-    use crate::tls::TrustSet;
-
-    fn pair() -> (String, String) {
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(["mx.example".to_owned()]).expect("parameters");
-        (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
-    }
-
-    /// Writes what is given, loads it, and names the files without their folder.
-    #[track_caller]
-    fn check(chain: Option<&str>, key: Option<&str>, expected: &str) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let write = |name: &str, content: Option<&str>| {
-            let path = folder.path().join(name);
-            if let Some(content) = content {
-                fs::write(&path, content).expect("written");
-            }
-            path
-        };
-        let loaded = Identity::load(&write("c", chain), &write("k", key));
-        let told = loaded.map_or_else(|fault| fault.to_string(), |_| "loaded".to_owned());
-        assert_eq!(told.replace(&format!("{}/", folder.path().display()), ""), expected);
-    }
-
-    #[test]
-    fn a_mistake_names_the_file_and_what_to_do() {
-        let ((chain, key), (other, other_key)) = (pair(), pair());
-        let ok = Some(chain.as_str());
-        let with = |text: &str| check(ok, Some(&key), text);
-        with("loaded");
-        check(Some(&format!("{chain}{key}")), Some(&format!("{chain}{key}")), "loaded");
-        check(Some(&format!("{chain}{other}")), Some(&key), "loaded");
-        let missing = "there is no such file; write the path as seen from the configuration file";
-        check(None, Some(&key), &format!("c: {missing}"));
-        check(ok, None, &format!("k: {missing}"));
-        check(
-            Some("nothing"),
-            Some(&key),
-            "c: no certificate in it; it must hold PEM (-----BEGIN CERTIFICATE-----)",
-        );
-        check(ok, Some("nothing"), "k: no private key in it; it must hold PEM (-----BEGIN PRIVATE KEY-----)");
-        check(
-            ok,
-            Some(&format!("{key}{other_key}")),
-            "k: 2 private keys in it; leave only the one that belongs to the certificate",
-        );
-        check(
-            ok,
-            Some(&other_key),
-            "k: the private key does not belong to the first certificate of c; a renewal may have replaced only one of them",
-        );
-        check(
-            Some(&format!("{other}{chain}")),
-            Some(&key),
-            "c: the private key belongs to certificate number 2; put that one first, then its issuer, and so on",
-        );
-    }
-
-    #[test]
-    fn damaged_and_encrypted_files_are_told_apart() {
-        let (chain, key) = pair();
-        let encrypted =
-            "k: the private key is encrypted; take the passphrase off (openssl pkey -in OLD -out NEW)";
-        check(Some(&chain), Some(&key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY")), encrypted);
-        let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n\
-                   -----END RSA PRIVATE KEY-----\n";
-        check(Some(&chain), Some(old), encrypted);
-        let advice = "copy it again, from BEGIN line to END line";
-        let cut = chain.replace("-----END CERTIFICATE-----", "");
-        let missing = "it is damaged (the line -----END CERTIFICATE----- is missing)";
-        check(Some(&cut), Some(&key), &format!("c: {missing}; {advice}"));
-        let odd = chain.replacen("MII", "M!I", 1);
-        let odd = if odd == chain { chain.replacen("\nMI", "\nM!", 1) } else { odd };
-        check(Some(&odd), Some(&key), &format!("c: it is damaged (a section is not base64); {advice}"));
-        let none = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("c");
-        fs::write(&file, format!("{chain}{none}")).expect("written");
-        let told = Identity::load(&file, &file).expect_err("no certificate").to_string();
-        assert!(told.contains("certificate number 2 can't be read: "), "{told}");
-        let told = TrustSet::load(&file).expect_err("no anchor").to_string();
-        assert!(told.contains("certificate number 2 can't be a trust anchor: "), "{told}");
-        let told = TrustSet::load(folder.path()).expect_err("a folder").to_string();
-        assert!(told.contains("it can't be read: "), "{told}");
-    }
-
-    #[test]
-    fn what_still_works_is_a_warning() {
-        let (chain, key) = pair();
-        let folder = tempfile::tempdir().expect("a folder");
-        let (chain_file, key_file) = (folder.path().join("c"), folder.path().join("k"));
-        fs::write(&chain_file, chain).expect("written");
-        fs::write(&key_file, key).expect("written");
-        let warnings = |mode, now| {
-            fs::set_permissions(&key_file, fs::Permissions::from_mode(mode)).expect("a mode");
-            let identity = Identity::load(&chain_file, &key_file).expect("loaded");
-            let texts: Vec<_> = identity.warnings(now).iter().map(ToString::to_string).collect();
-            texts.join("\n").replace(&format!("{}/", folder.path().display()), "")
-        };
-        let now = UnixMillis(1_800_000_000_000);
-        assert_eq!(warnings(0o600, now), "");
-        assert_eq!(
-            warnings(0o644, now),
-            "k: other users may read the private key (mode 0644); chmod 0600 it"
-        );
-        assert!(warnings(0o600, UnixMillis(i64::MAX)).starts_with("c: the certificate expired on "));
-        assert!(
-            warnings(0o600, UnixMillis(0)).starts_with("c: the certificate is valid only from 1975-01-01")
-        );
-    }
-}
+mod tests;

@@ -1,18 +1,23 @@
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use sha2::{Digest, Sha256};
 use webpki::{CertRevocationList, OwnedCertRevocationList};
 
-use super::assess::hex;
+use super::assess::{self, hex};
 use super::fault::TlsFault;
 use super::pem;
+use crate::mail::UnixMillis;
 
 /// A set of trust anchors: keys in which a chain may end (RFC 5280 §6.1.1).
 pub struct TrustSet {
     anchors: Vec<TrustAnchor<'static>>,
     lists: Vec<CertRevocationList<'static>>,
+    /// Subject and last moment of each anchor.
+    anchor_ends: Vec<(String, UnixMillis)>,
+    /// Until when each file's list holds.
+    ends: Vec<(PathBuf, UnixMillis)>,
     digest: String,
 }
 
@@ -32,7 +37,8 @@ impl TrustSet {
             })?;
             anchors.push(anchor);
         }
-        Ok(Self { anchors, lists: Vec::new(), digest: digest(&certificates) })
+        let anchor_ends = anchor_ends(&certificates);
+        Ok(Self { anchors, lists: Vec::new(), anchor_ends, ends: Vec::new(), digest: digest(&certificates) })
     }
 
     /// Adds the revocation lists of a file, PEM or DER (RFC 5280 §5).
@@ -47,8 +53,25 @@ impl TrustSet {
             })?;
             self.digest = hex(&Sha256::digest(format!("{}{}", self.digest, hex(&Sha256::digest(&der)))));
             self.lists.push(CertRevocationList::Owned(list));
+            let next = x509_parser::parse_x509_crl(&der).ok().and_then(|(_, list)| list.next_update());
+            if let Some(next) = next {
+                self.ends.push((file.to_owned(), UnixMillis(next.timestamp().saturating_mul(1_000))));
+            }
         }
         Ok(())
+    }
+
+    /// Subject and last moment of each anchor. The path check does not look at it (RFC 5280 §6.1.1 d has
+    /// no date), but other software does.
+    #[must_use]
+    pub fn anchor_ends(&self) -> &[(String, UnixMillis)] {
+        &self.anchor_ends
+    }
+
+    /// Until when the revocation list of each file holds (RFC 5280 §5.1.2.5).
+    #[must_use]
+    pub fn list_ends(&self) -> &[(PathBuf, UnixMillis)] {
+        &self.ends
     }
 
     /// The revocation lists, for the path check.
@@ -68,7 +91,8 @@ impl TrustSet {
             let reason = found.errors.first().map_or_else(|| "none found".to_owned(), ToString::to_string);
             return Err(TlsFault::NoSystemAnchors(reason));
         }
-        Ok(Self { anchors, lists: Vec::new(), digest: digest(&found.certs) })
+        let anchor_ends = anchor_ends(&found.certs);
+        Ok(Self { anchors, lists: Vec::new(), anchor_ends, ends: Vec::new(), digest: digest(&found.certs) })
     }
 
     /// How many anchors there are; never zero.
@@ -91,6 +115,11 @@ impl TrustSet {
 
 fn anchor(certificate: &CertificateDer<'_>) -> Result<TrustAnchor<'static>, webpki::Error> {
     webpki::anchor_from_trusted_cert(certificate).map(|anchor| anchor.to_owned())
+}
+
+fn anchor_ends(certificates: &[CertificateDer<'_>]) -> Vec<(String, UnixMillis)> {
+    let read = |certificate| assess::read(certificate).ok().map(|facts| (facts.subject, facts.not_after));
+    certificates.iter().filter_map(read).collect()
 }
 
 fn digest(certificates: &[CertificateDer<'_>]) -> String {

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, KeyIdMethod,
+    KeyPair, SerialNumber, date_time_ymd,
+};
 use sealpost::config::{self, Config};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -24,7 +27,8 @@ fn minted() -> TempDir {
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = CertifiedIssuer::self_signed(root, KeyPair::generate().expect("a key")).expect("a root");
     let (key, other) = (KeyPair::generate().expect("a key"), KeyPair::generate().expect("a key"));
-    let current = CertificateParams::new(vec!["gw1.contoso.example".to_owned()]).expect("parameters");
+    let current = CertificateParams::new(["gw1", "relay"].map(|host| format!("{host}.contoso.example")))
+        .expect("parameters");
     let mut expired = current.clone();
     expired.not_before = date_time_ymd(2020, 1, 1);
     expired.not_after = date_time_ymd(2021, 1, 1);
@@ -32,6 +36,21 @@ fn minted() -> TempDir {
     write_private(&tls.join("gw.crt"), &signed(current));
     write_private(&tls.join("expired.crt"), &signed(expired));
     write_private(&tls.join("gw.key"), &key.serialize_pem());
+    let ended = CertificateRevocationListParams {
+        this_update: date_time_ymd(2020, 1, 1),
+        next_update: date_time_ymd(2020, 2, 1),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    write_private(&tls.join("ended.crl"), &ended.signed_by(&root).expect("signed").pem().expect("PEM"));
+    write_private(
+        &folder.path().join("networks.txt"),
+        "# devices\n192.0.2.0/24 # the first\n\n2001:db8::/32\n",
+    );
+    write_private(&folder.path().join("odd.txt"), "192.0.2.0/24\n192.0.2.1/24\nnobody\n");
+    write_private(&folder.path().join("none.txt"), "# nothing yet\n");
     write_private(&tls.join("other.key"), &other.serialize_pem());
     for name in ["root.pem", "fabrikam-root.pem"] {
         write_private(&tls.join(name), &root.pem());
@@ -157,6 +176,7 @@ const CONDITIONAL: &[&str] = &[
     "source_address",
     "ehlo_name",
     "messages_per_minute",
+    "from_networks_file",
     "client_certificate",
     "on_failure",
     "on_handshake_failure",

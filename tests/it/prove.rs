@@ -5,12 +5,12 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::peer::daemon::{PROGRAM, free_address};
+use crate::peer::daemon::{NAME, PROGRAM, free_address};
 use crate::peer::dns::Dns;
 use crate::peer::mint::{Authority, Kind, Pair};
 use crate::peer::postfix::{Postfix, Relay};
-use crate::peer::sink::{Manner, Sink};
-use crate::peer::site::{IDENTITY, PARTNER, Site, outbound};
+use crate::peer::sink::{Manner, Sink, SinkTls};
+use crate::peer::site::{IDENTITY, OPPORTUNISTIC, PARTNER, Site, outbound};
 use crate::peer::{left_out, tools};
 
 fn json(output: &Output) -> Value {
@@ -61,6 +61,65 @@ async fn validate_says_of_each_partner_what_a_delivery_would_meet() {
         assert!(sink.arrived().is_empty());
         sink.assert_nothing_in_clear();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn validate_goes_in_clear_where_a_delivery_would_and_asks_about_the_recipient() {
+    let site = Site::new();
+    let garbage = Sink::start(Manner::new(SinkTls::Garbage)).await;
+    let good = Sink::start(
+        Manner::sealed(site.partners.pair(&[PARTNER], Kind::Good).server())
+            .replying("rcpt to:<no@", "550 5.1.1 no such user"),
+    )
+    .await;
+    let later = format!("{OPPORTUNISTIC}on_handshake_failure = \"defer\"\n");
+    site.configure(&format!(
+        "{}{}{}",
+        outbound("clear", "clear.test", garbage.address, OPPORTUNISTIC),
+        outbound("never", "never.test", garbage.address, &later),
+        outbound("good", "good.test", good.address, IDENTITY),
+    ));
+    let validate = |rest: &[&str]| {
+        let output = site.home.run(&["validate"], &[rest, &["--json"]].concat());
+        (output.status.code(), json(&output))
+    };
+    let (code, answer) = validate(&["clear"]);
+    assert_eq!((code, token(&answer).as_str()), (Some(0), "clear-handshake-broken"), "{answer}");
+    let (code, answer) = validate(&["never"]);
+    assert_eq!((code, token(&answer).as_str()), (Some(1), "handshake-broken"), "{answer}");
+    let (code, answer) = validate(&["good", "--to", "yes@good.test"]);
+    assert_eq!((code, &answer["hosts"][0]["recipient"]), (Some(0), &"250 taken".into()), "{answer}");
+    let (code, answer) = validate(&["good", "--to", "no@good.test"]);
+    let said = "550 5.1.1 no such user";
+    assert_eq!((code, &answer["hosts"][0]["recipient"]), (Some(1), &said.into()), "{answer}");
+    assert!(good.read(|log| !log.commands.iter().any(|c| c.eq_ignore_ascii_case("data"))));
+    let other = site.home.run(&["validate"], &["good", "--to", "bob@elsewhere.test"]);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(tools::said(&other).contains("does not serve elsewhere.test"), "{}", tools::said(&other));
+
+    // What was kept is shown for as long as the connector stays what it was.
+    let shown = |site: &Site| {
+        let output = site.home.run(&["connectors"], &["--json"]);
+        let answer = json(&output);
+        let all = answer["connectors"].as_array().unwrap().clone();
+        all.into_iter().find(|one| one["name"] == "good").unwrap()["validated"].clone()
+    };
+    assert!(shown(&site)["verdict"].as_str().is_some(), "{}", shown(&site));
+    site.configure(&outbound("good", "good.test", good.address, OPPORTUNISTIC));
+    assert_eq!(shown(&site), Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn validate_creates_no_data_dir_and_names_who_never_greets() {
+    let site = Site::new();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    site.configure(&outbound("silent", "silent.test", silent.local_addr().unwrap(), IDENTITY));
+    std::fs::remove_dir(site.home.path().join("data")).unwrap();
+    let output = site.home.run(&["validate"], &["silent", "--timeout", "1", "--json"]);
+    let answer = json(&output);
+    let reason = answer["hosts"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("did not answer in time before the greeting"), "{reason}");
+    assert!(!site.home.path().join("data").exists());
 }
 
 /// Asks `probe` about a host by its name, with the partners' authority as the only anchor.
@@ -145,14 +204,55 @@ async fn cert_show_tells_the_same_of_a_file_an_id_and_a_host() {
     let of_file = json(&show(file.to_string_lossy().into_owned()).await);
     let of_host = json(&show(sink.address.to_string()).await);
     assert_eq!(of_file, of_host);
-    assert_eq!(of_file[0]["names"], PARTNER);
-    assert_eq!(of_file[0]["key"], "ECDSA 256 bits");
-    let pin = of_file[0]["pin"].as_str().unwrap().to_owned();
+    assert_eq!(of_file["certificates"][0]["names"][0], PARTNER);
+    assert_eq!(of_file["certificates"][0]["key"], "ECDSA 256 bits, P-256");
+    let pin = of_file["certificates"][0]["pin"].as_str().unwrap().to_owned();
     // A pin as it is printed is a pin as it is read.
     let forced = format!("tls = \"forced\"\nrequire = \"encryption\"\npins = [\"{pin}\"]\n");
     site.configure(&outbound("pinned", "p.test", sink.address, &forced));
     let validated = site.home.run(&["validate"], &["pinned", "--json"]);
     assert_eq!(token(&json(&validated)), "met");
     let of_id = json(&show("gw".to_owned()).await);
-    assert_ne!(of_id[0]["sha_256"], of_file[0]["sha_256"]);
+    assert_ne!(of_id["certificates"][0]["sha_256"], of_file["certificates"][0]["sha_256"]);
+    assert!(of_file["root"].is_null() && of_file["fault"].is_string(), "{of_file}");
+    let nobody = show(free_address().to_string()).await;
+    assert_eq!(nobody.status.code(), Some(1), "{}", tools::said(&nobody));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_names_what_is_wrong_around_a_configuration() {
+    let site = Site::new();
+    let dns = Dns::start().await;
+    let good = site.good_sink().await;
+    dns.a(NAME, Ipv4Addr::LOCALHOST).mx("hosted.test", 10, "mx.elsewhere.test");
+    dns.a("mx.elsewhere.test", Ipv4Addr::LOCALHOST);
+    let hosted = format!(
+        "[[outbound]]\nname = \"hosted\"\ndomains = [\"hosted.test\"]\nnext_hop = \"mx\"\nport = {}\ntls = \"forced\"\n\
+         trust = [\"partners\"]\n\n",
+        good.address.port()
+    );
+    site.configure(&format!(
+        "[dns]\nservers = [\"{}\"]\n\n{}{}{hosted}",
+        dns.address,
+        outbound("good", "good.test", good.address, IDENTITY),
+        outbound("closed", "closed.test", free_address(), IDENTITY),
+    ));
+    let output = site.home.run(&["doctor"], &["--json", "--timeout", "5"]);
+    let answer = json(&output);
+    let state = |what: &str, words: &str| {
+        let all = answer.as_array().unwrap();
+        let has = |check: &&Value| check["what"] == what && check["words"].as_str().unwrap().contains(words);
+        all.iter()
+            .find(has)
+            .map_or_else(|| "none".to_owned(), |check| check["state"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(state("connector good", "takes connections"), "ok", "{answer}");
+    assert_eq!(state("connector closed", "none of its hosts takes a connection"), "fail", "{answer}");
+    assert_eq!(state("connector hosted", "peer_names = [\"mx.elsewhere.test\"]"), "warn", "{answer}");
+    assert_eq!(state("certificate gw", "valid until"), "ok", "{answer}");
+    assert_eq!(state("trust partners", "1 anchors"), "ok", "{answer}");
+    assert_eq!(state("resolver", "has 1 addresses"), "ok", "{answer}");
+    assert_eq!(state("disk", "a flush took"), "ok", "{answer}");
+    assert_eq!(state("clock", "it is"), "ok", "{answer}");
+    assert_eq!(output.status.code(), Some(1));
 }

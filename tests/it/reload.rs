@@ -14,6 +14,7 @@ use crate::peer::mix;
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{ANYONE, LISTENER, OPPORTUNISTIC, QUICK, Site, outbound};
 use crate::peer::source::Source;
+use crate::peer::tools;
 use crate::peer::{LONG, eventually, within};
 
 /// Less than the minute for which a lane is blocked.
@@ -312,12 +313,15 @@ async fn connectors_are_shown_with_and_without_a_daemon() {
     let daemon = site.start(&rest).await;
     let folder = site.home.path().join("data/validated");
     std::fs::create_dir_all(&folder).unwrap();
-    let verdict = "{\"at\": \"2026-01-01T00:00:00Z\", \"verdict\": \"it would do\", \"ok\": true}";
-    std::fs::write(folder.join("out.json"), verdict).unwrap();
     let find = |answer: &Value| {
         let all = answer["connectors"].as_array().unwrap().clone();
         all.into_iter().find(|one| one["name"] == "out").unwrap()
     };
+    let before = find(&daemon.ask(&["connectors"]).await);
+    let verdict = serde_json::json!({
+        "at": "2026-01-01T00:00:00Z", "revision": before["revision"], "verdict": "it would do", "ok": true,
+    });
+    std::fs::write(folder.join("out.json"), verdict.to_string()).unwrap();
     let running = daemon.ask(&["connectors"]).await;
     let out = find(&running);
     assert_eq!(
@@ -332,4 +336,54 @@ async fn connectors_are_shown_with_and_without_a_daemon() {
     let file = find(&serde_json::from_slice(&output.stdout).unwrap());
     assert_eq!((&file["revision"], &file["requirement"]), (&out["revision"], &out["requirement"]));
     assert_eq!(file["lanes"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_staged_certificate_takes_over_on_its_day_without_a_reload() {
+    let site = Site::new();
+    let next = site.ours.pair(&[NAME, "successor.test"], Kind::Good);
+    next.write(site.home.path(), "next");
+    let from = jiff::Timestamp::now() + Duration::from_secs(4);
+    let from = from.strftime("%Y-%m-%dT%H:%M:%SZ");
+    let first = site.ours.pair(&[NAME], Kind::Good);
+    let certificate = site.home.certificate("gw", &first).replace(
+        "key = \"gw.key\"\n",
+        &format!(
+            "key = \"gw.key\"\nnext_chain = \"next.crt\"\nnext_key = \"next.key\"\nnext_from = \"{from}\"\n"
+        ),
+    );
+    site.home.configure(&format!("{certificate}{LISTENER}{ANYONE}"));
+    let daemon = Daemon::start(&site.home).await;
+    let shown = async || {
+        let address = daemon.at("in").to_string();
+        let output = tools::run({
+            let mut command = std::process::Command::new(PROGRAM);
+            command.args(["cert", "show", &address, "--json"]);
+            command
+        })
+        .await;
+        tools::said(&output)
+    };
+    assert!(!shown().await.contains("successor.test"), "before its day");
+    eventually("the successor", SOON, async || shown().await.contains("successor.test").then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn networks_of_a_file_count_and_are_read_again() {
+    let site = Site::new();
+    let file = site.home.path().join("networks.txt");
+    std::fs::write(&file, "192.0.2.0/24\n").unwrap();
+    let inbound = "[[inbound]]\nname = \"devices\"\nfrom_domains = [\"*\"]\nfrom_networks_file = \"networks.txt\"\n\
+                   tls = \"off\"\nto_domains = [\"*\"]\n\n";
+    site.configure_all(&format!("{LISTENER}{inbound}"));
+    let daemon = Daemon::start(&site.home).await;
+    let code = async || Client::hello(daemon.at("in")).await.say("MAIL FROM:<a@b.test>").await.code;
+    assert_eq!(code().await, 550);
+    std::fs::write(&file, "192.0.2.0/24\n127.0.0.0/8 # here\n").unwrap();
+    eventually("the new networks", SOON, async || (code().await == 250).then_some(())).await;
+    std::fs::write(&file, "# nothing\n").unwrap();
+    let refused = site.home.run(&["reload"], &[]);
+    assert_eq!(refused.status.code(), Some(78), "{}", tools::said(&refused));
+    assert!(tools::said(&refused).contains("none would mean anywhere"), "{}", tools::said(&refused));
+    assert_eq!(code().await, 250, "the last good networks stay");
 }

@@ -3,12 +3,14 @@
 
 use tokio::time::Instant;
 
-use crate::peer::LONG;
 use crate::peer::client::Client;
-use crate::peer::mint::Kind;
+use crate::peer::dns::Dns;
+use crate::peer::mint::{Authority, Kind};
 use crate::peer::mix;
-use crate::peer::sink::{Manner, Sink};
+use crate::peer::sink::{Log, Manner, Sink, SinkTls};
 use crate::peer::site::{IDENTITY, LISTENER, OPPORTUNISTIC, PARTNER, QUICK, Site, outbound};
+use crate::peer::tools;
+use crate::peer::{LONG, eventually};
 
 fn inbound(more: &str) -> String {
     format!(
@@ -47,6 +49,42 @@ async fn who_had_tls_is_not_served_in_clear_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_in_clear_that_waits_is_not_for_a_domain_that_had_tls() {
+    let site = Site::new();
+    let dns = Dns::start().await;
+    for domain in ["known.test", "new.test"] {
+        dns.mx(domain, 10, PARTNER);
+    }
+    dns.a(PARTNER, [127, 0, 0, 1].into());
+    let sink = site.good_sink().await;
+    let config = format!(
+        "{QUICK}[dns]\nservers = [\"{}\"]\n\n[timeouts]\nreuse = \"1m\"\n\n[[outbound]]\nname = \"out\"\n\
+         domains = [\"*\"]\nnext_hop = \"mx\"\nport = {}\n{OPPORTUNISTIC}remember_tls = true\n",
+        dns.address,
+        sink.address.port()
+    );
+    let daemon = site.start(&config).await;
+    let send = async |domain: &str| {
+        let message = mix::plain(domain, 1, 200, "ada@a.test", &format!("bob@{domain}")).remove(0);
+        Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+    };
+    send("known.test").await;
+    assert!(sink.messages(1).await[0].sealed);
+    // The host loses TLS; another domain, never seen with it, opens a session in clear there.
+    sink.behave(Manner::clear().replying("mail", "421 4.3.2 not now"));
+    send("known.test").await;
+    let row = daemon.deferred("bob@known.test").await;
+    assert_eq!(token(&row), "tls-remembered", "{row}");
+    sink.behave(Manner::clear());
+    send("new.test").await;
+    assert!(!sink.messages(2).await[1].sealed);
+    let attempts = async || daemon.deferred("bob@known.test").await["attempts"].as_u64().unwrap_or(0);
+    let before = attempts().await;
+    eventually("two attempts more", LONG, async || (attempts().await >= before + 2).then_some(())).await;
+    assert_eq!(sink.arrived().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mail_that_must_stay_sealed_waits_where_tls_is_not_enforced() {
     let site = Site::new();
     let (forced, loose) = (site.good_sink().await, site.good_sink().await);
@@ -67,6 +105,11 @@ async fn mail_that_must_stay_sealed_waits_where_tls_is_not_enforced() {
     for domain in ["loose.test", "audited.test"] {
         let row = daemon.deferred(&format!("bob@{domain}")).await;
         assert_eq!(token(&row), "onward-not-sealed", "{row}");
+        let queue = daemon.queue().await;
+        let ours =
+            queue.iter().find(|message| message["recipients"][0]["forward_path"] == row["forward_path"]);
+        let shown = site.home.run(&["queue", "show"], &[ours.unwrap()["id"].as_str().unwrap()]);
+        assert!(tools::said(&shown).contains("under forced TLS alone"), "{row} {}", tools::said(&shown));
     }
     assert!(loose.arrived().is_empty() && audited.arrived().is_empty());
 }
@@ -98,4 +141,41 @@ async fn an_inbound_connector_has_limits_of_its_own() {
         assert!(Instant::now() < deadline, "no room was made");
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_issuer_of_a_partner_is_told_once() {
+    let (site, stranger) = (Site::new(), Authority::new("stranger"));
+    let sink = site.good_sink().await;
+    let tls = "tls = \"forced\"\nrequire = \"encryption\"\n";
+    let config = format!(
+        "[limits]\nmessages_per_connection = 1\n\n{}",
+        outbound("bank-out", "b.test", sink.address, tls)
+    );
+    let daemon = site.start(&config).await;
+    let send = async |count: usize| {
+        let message = mix::plain(&count.to_string(), 1, 200, "ada@a.test", "bob@b.test").remove(0);
+        Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+        sink.messages(count).await;
+    };
+    send(1).await;
+    sink.behave(Manner::sealed(stranger.pair(&[PARTNER], Kind::Good).server()));
+    send(2).await;
+    send(3).await;
+    let log = daemon.log();
+    assert_eq!(log.matches("shows a certificate of another issuer").count(), 1, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_with_broken_tls_is_not_asked_for_it_with_each_message() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::new(SinkTls::Garbage)).await;
+    let daemon = site.start(&outbound("out", "b.test", sink.address, OPPORTUNISTIC)).await;
+    for count in 1..=3 {
+        let message = mix::plain(&count.to_string(), 1, 200, "ada@a.test", "bob@b.test").remove(0);
+        Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+        assert!(!sink.messages(count).await[count - 1].sealed);
+    }
+    let asked = |log: &Log| log.commands.iter().filter(|c| c.eq_ignore_ascii_case("starttls")).count();
+    assert_eq!(sink.read(asked), 1);
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::connector::{
     ClearCause, Forced, Generation, NotCovered, Observed, Requirement, Revision, Verdict, judge,
 };
-use crate::mail::{Domain, ReversePath};
+use crate::mail::{BodyType, Domain, Mailbox, ReversePath};
 
 const TABLE: Generation = Generation(3);
 

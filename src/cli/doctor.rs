@@ -1,0 +1,45 @@
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::print::{say, say_json};
+use super::validate::runtime;
+use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, Failure};
+use crate::config;
+use crate::daemon::{self, Check, State};
+
+/// What `doctor` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// How long one look at the network may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    timeout: u64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Looks at everything around a configuration, and says what is to be mended.
+pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
+    let config = config::load(&args.config.config)
+        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
+    let limit = Duration::from_secs(args.timeout.max(1));
+    let checks = runtime()?.block_on(daemon::examine(&config, limit));
+    if args.json {
+        say_json(&checks);
+    } else {
+        checks.iter().for_each(|check| say(&line(check)));
+    }
+    let failed = checks.iter().any(|check| check.state == State::Fail);
+    Ok(if failed { ExitCode::from(EXIT_NO) } else { ExitCode::SUCCESS })
+}
+
+fn line(check: &Check) -> String {
+    let word = match check.state {
+        State::Ok => "ok",
+        State::Warn => "warn",
+        State::Fail => "FAIL",
+    };
+    format!("{word:<5} {}: {}", check.what, check.words)
+}

@@ -1,0 +1,169 @@
+//! Connectors that are in order each by itself, and hardly meant together.
+
+use std::ops::Range;
+
+use super::check::Checked;
+use super::fault::Report;
+use super::schema::{self, List};
+use crate::connector::{
+    DomainPattern, Generation, Inbound, InboundTls, Mode, NextHop, Outbound, Require, Table, choose,
+};
+use crate::mail::Domain;
+
+/// Warns of them. Each finding stands at the connector that is to be changed.
+pub(super) fn warn(file: &schema::File, checked: &Checked, report: &mut Report<'_>) {
+    let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
+    for (entry, connector) in file.outbound.iter().zip(&checked.outbound) {
+        let entry = entry.get_ref();
+        let (Some(domains), Some(tls)) = (&entry.domains, &entry.tls) else { continue };
+        shadowed(connector, &table, domains, report);
+        if connector.mode == Mode::Enforce && connector.forced().is_some() {
+            forced_out_alone(connector, checked, domains, report);
+            below_or_above(connector, &table, domains, report);
+            chosen_by_dns(connector, tls.span(), report);
+        }
+    }
+    for (entry, connector) in file.inbound.iter().zip(&checked.inbound) {
+        let Some(domains) = &entry.get_ref().from_domains else { continue };
+        shadowed_inbound(connector, &checked.inbound, domains, report);
+        if binds(connector) {
+            forced_in_alone(connector, &table, domains, report);
+        }
+    }
+}
+
+fn binds(connector: &Inbound) -> bool {
+    connector.mode == Mode::Enforce && matches!(connector.tls, InboundTls::Forced(_))
+}
+
+/// Another one has each of its patterns at a lower cost: it never serves.
+fn shadowed(connector: &Outbound, table: &Table, domains: &List, report: &mut Report<'_>) {
+    let beaten = |pattern: &DomainPattern| {
+        table.outbound.iter().find(|other| {
+            other.mode != Mode::Off && other.cost < connector.cost && other.domains.contains(pattern)
+        })
+    };
+    let winners: Option<Vec<_>> = connector.domains.iter().map(beaten).collect();
+    if let Some(winner) = winners.as_ref().and_then(|winners| winners.first())
+        && connector.mode != Mode::Off
+    {
+        let words = format!(
+            "{} never serves: each of its domains is served at a lower cost, as by {}; remove it, or change a cost",
+            connector.name, winner.name
+        );
+        report.warn(domains.span(), words);
+    }
+}
+
+/// An enforced forced connector has each of its patterns: nothing looser is asked there.
+fn shadowed_inbound(connector: &Inbound, all: &[Inbound], domains: &List, report: &mut Report<'_>) {
+    if binds(connector) || connector.mode == Mode::Off {
+        return;
+    }
+    let bound = |pattern: &DomainPattern| {
+        all.iter().find(|other| binds(other) && other.from_domains.contains(pattern))
+    };
+    let binding: Option<Vec<_>> = connector.from_domains.iter().map(bound).collect();
+    if let Some(other) = binding.as_ref().and_then(|binding| binding.first()) {
+        let words = format!(
+            "{} never admits anyone: {} is forced, is about the same domains and binds them; remove one of the two",
+            connector.name, other.name
+        );
+        report.warn(domains.span(), words);
+    }
+}
+
+/// Mail to a domain is forced, and anybody may send in its name.
+fn forced_out_alone(connector: &Outbound, checked: &Checked, domains: &List, report: &mut Report<'_>) {
+    for domain in exact(&connector.domains) {
+        let closest = checked
+            .inbound
+            .iter()
+            .filter(|c| c.mode != Mode::Off)
+            .filter_map(|c| Some((DomainPattern::closest(&c.from_domains, Some(domain))?.specificity(), c)))
+            .max_by_key(|(specificity, _)| *specificity);
+        let Some((level, _)) = closest else { continue };
+        let here = checked.inbound.iter().filter(|c| {
+            c.mode != Mode::Off
+                && DomainPattern::closest(&c.from_domains, Some(domain)).map(DomainPattern::specificity)
+                    == Some(level)
+        });
+        let mut here = here.collect::<Vec<_>>();
+        here.sort_by(|a, b| a.name.cmp(&b.name));
+        let open = here.iter().find(|c| c.from_networks.is_empty());
+        if let (false, Some(open)) = (here.iter().any(|c| binds(c)), open) {
+            let words = format!(
+                "{domain} is forced outbound alone: {} takes mail in its name from anyone, in clear too; add an \
+                 [[inbound]] connector with from_domains = [\"{domain}\"] and tls = \"forced\"",
+                open.name
+            );
+            report.warn(domains.span(), words);
+        }
+    }
+}
+
+/// Mail from a domain is forced, and mail to it is not.
+fn forced_in_alone(connector: &Inbound, table: &Table, domains: &List, report: &mut Report<'_>) {
+    for domain in exact(&connector.from_domains) {
+        let Some(choice) = choose(table, Some(domain)) else { continue };
+        if choice.connector.forced().is_none() {
+            let words = format!(
+                "{domain} is forced inbound alone: {} sends mail to it in clear where TLS is not offered; add an \
+                 [[outbound]] connector with domains = [\"{domain}\"] and tls = \"forced\"",
+                choice.connector.name
+            );
+            report.warn(domains.span(), words);
+        }
+    }
+}
+
+/// `a.example` without `*.a.example` or the other way round, where the rest is served by a looser one.
+fn below_or_above(connector: &Outbound, table: &Table, domains: &List, report: &mut Report<'_>) {
+    for pattern in &connector.domains {
+        let (looked_at, missing) = match pattern {
+            DomainPattern::Exact(domain) => {
+                (Domain::parse(&format!("x.{domain}")).ok(), format!("*.{domain}"))
+            }
+            DomainPattern::Below(domain) => (Some(domain.clone()), domain.to_string()),
+            DomainPattern::Any => continue,
+        };
+        let Some(other) = looked_at.and_then(|domain| choose(table, Some(&domain))) else { continue };
+        if other.connector.forced().is_none() {
+            let words = format!(
+                "{pattern} does not cover {missing}, which {} serves without forced TLS; add \"{missing}\" to the \
+                 domains, or give it a connector of its own",
+                other.connector.name
+            );
+            report.warn(domains.span(), words);
+        }
+    }
+}
+
+/// The hosts come from DNS, and whoever can change that answer, or the way there, is one of them.
+fn chosen_by_dns(connector: &Outbound, place: Range<usize>, report: &mut Report<'_>) {
+    let Some(forced) = connector.forced() else { return };
+    let word = match &forced.require {
+        Require::Identity { .. } => return,
+        Require::Chain { .. } => "chain",
+        Require::Encryption => "encryption",
+    };
+    let described = !forced.pins.is_empty() || !forced.subject.is_empty();
+    if described || !matches!(connector.next_hop, NextHop::Mx { .. }) {
+        return;
+    }
+    let domain =
+        exact(&connector.domains).next().map_or_else(|| "partner.example".to_owned(), ToString::to_string);
+    let words = format!(
+        "require = \"{word}\" with next_hop = \"mx\" stops nobody who answers DNS or sits on the way: the mail \
+         exchangers are not authenticated; write require = \"identity\" and peer_names = [\"mail.{domain}\"], the \
+         names its hosts present (`sealpost probe {domain}` shows them)"
+    );
+    report.warn(place, words);
+}
+
+fn exact(patterns: &[DomainPattern]) -> impl Iterator<Item = &Domain> {
+    patterns.iter().filter_map(|pattern| match pattern {
+        DomainPattern::Exact(domain) => Some(domain),
+        DomainPattern::Below(_) | DomainPattern::Any => None,
+    })
+}

@@ -1,0 +1,321 @@
+//! What the file names: certificates and keys, trust anchors and revocation lists, lists of networks.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use sha2::{Digest as _, Sha256};
+
+use super::fault::Report;
+use super::known::Revisions;
+use super::load::{FILE_BYTES_MAX, read as read_file};
+use super::schema::{self, Text};
+use super::units;
+use crate::connector::TrustId;
+use crate::mail::{UnixMillis, rfc3339};
+use crate::tls::{Identity, IdentityWarning, TlsFault, TrustSet};
+
+/// What the file names, read and understood.
+#[derive(Default)]
+pub(super) struct Materials {
+    pub(super) identities: BTreeMap<String, Arc<Identity>>,
+    pub(super) trust: BTreeMap<TrustId, Arc<TrustSet>>,
+    pub(super) revisions: Revisions,
+    pub(super) files: Vec<PathBuf>,
+    /// Certificates whose successor takes over later, and when.
+    pub(super) staged: BTreeMap<String, UnixMillis>,
+}
+
+impl Materials {
+    fn add_trust(&mut self, id: &str, set: TrustSet) {
+        self.revisions.trust.insert(id.to_owned(), set.digest().to_owned());
+        self.trust.insert(TrustId(id.into()), Arc::new(set));
+    }
+}
+
+/// Reads them; what is wrong is reported where it is named.
+pub(super) fn read(file: &schema::File, base: &Path, now: UnixMillis, report: &mut Report<'_>) -> Materials {
+    let mut materials = Materials::default();
+    for (id, entry) in &file.certificate {
+        certificate(id.get_ref(), entry, (base, now), report, &mut materials);
+    }
+    for (id, entry) in &file.trust {
+        let (table, entry) = (entry.span(), entry.get_ref());
+        if id.get_ref() == "system" {
+            report.fault(
+                id.span(),
+                "\"system\" is the operating system's set and can't be replaced; choose another ID",
+            );
+        }
+        let anchors = report.required(&entry.anchors, "anchors", &table, "\"tls/partner-root.pem\"");
+        let Some(anchors) = anchors else { continue };
+        materials.files.push(base.join(anchors.get_ref()));
+        if let Some(mut set) = trust(anchors, base, report) {
+            for list in entry.crl.iter().flat_map(|lists| lists.get_ref()) {
+                materials.files.push(base.join(list.get_ref()));
+                revocation_list(list, base, now, report, &mut set);
+            }
+            materials.add_trust(id.get_ref(), set);
+        }
+    }
+    if let Some(place) = schema::system_trust_place(file) {
+        match TrustSet::system() {
+            Ok(set) => materials.add_trust("system", set),
+            Err(fault) => report.fault_of_key(place, fault.to_string()),
+        }
+    }
+    for text in file.inbound.iter().filter_map(|entry| entry.get_ref().from_networks_file.as_ref()) {
+        materials.files.push(base.join(text.get_ref()));
+        let networks = networks(text, base, report);
+        materials.revisions.networks.insert(text.get_ref().clone(), networks);
+    }
+    materials
+}
+
+/// One certificate: the one in use now, and whether another one will take over.
+fn certificate(
+    id: &str,
+    entry: &toml::Spanned<schema::Certificate>,
+    (base, now): (&Path, UnixMillis),
+    report: &mut Report<'_>,
+    materials: &mut Materials,
+) {
+    let (table, entry) = (entry.span(), entry.get_ref());
+    let chain = report.required(&entry.chain, "chain", &table, "\"tls/gw.crt\"");
+    let key = report.required(&entry.key, "key", &table, "\"tls/gw.key\"");
+    let next = successor(entry, report);
+    let (Some(chain), Some(key)) = (chain, key) else { return };
+    for text in [Some(chain), Some(key), entry.next_chain.as_ref(), entry.next_key.as_ref()] {
+        materials.files.extend(text.map(|text| base.join(text.get_ref())));
+    }
+    let mut found = identity(chain, key, base, report);
+    let mut named = (chain, key);
+    if let Some((next_chain, next_key, from, place)) = next {
+        let next = identity(next_chain, next_key, base, report);
+        if let (Some((last, _)), Some((next, _))) = (&found, &next) {
+            warn_of_handover(last, next, from, place.clone(), report);
+        }
+        if from <= now {
+            let words = "the successor has taken over; write its files as chain and key, and remove next_chain, \
+                         next_key and next_from before the old ones are deleted";
+            report.warn(place, words);
+            (found, named) = (next, (next_chain, next_key));
+        } else {
+            materials.staged.insert(id.to_owned(), from);
+        }
+    }
+    let Some((identity, digest)) = found else { return };
+    // Mail must not stop at a restart because a certificate's time is over: whoever doesn't judge it is
+    // still served. But it is told.
+    for warning in identity.warnings(now) {
+        let place = if warns_of_key(&warning) { named.1.span() } else { named.0.span() };
+        report.warn(place, warning.to_string());
+    }
+    materials.identities.insert(id.to_owned(), Arc::new(identity));
+    materials.revisions.certificates.insert(id.to_owned(), digest);
+}
+
+type Successor<'a> = (&'a Text, &'a Text, UnixMillis, std::ops::Range<usize>);
+
+/// The three keys of a successor: all of them, or none.
+fn successor<'a>(entry: &'a schema::Certificate, report: &mut Report<'_>) -> Option<Successor<'a>> {
+    let keys = [&entry.next_chain, &entry.next_key, &entry.next_from];
+    let written = keys.into_iter().flatten().next()?;
+    let (Some(chain), Some(key), Some(from)) = (&entry.next_chain, &entry.next_key, &entry.next_from) else {
+        report.fault_of_key(
+            written.span(),
+            "a successor needs all of next_chain, next_key and next_from, the date from which it is used, as \
+             \"2027-01-31\"",
+        );
+        return None;
+    };
+    match units::moment(from.get_ref()) {
+        Ok(moment) => Some((chain, key, moment, from.span())),
+        Err(fault) => {
+            report.fault(from.span(), fault);
+            None
+        }
+    }
+}
+
+/// What is odd about the handover itself.
+fn warn_of_handover(
+    last: &Identity,
+    next: &Identity,
+    from: UnixMillis,
+    place: std::ops::Range<usize>,
+    report: &mut Report<'_>,
+) {
+    let (last, next) = (last.facts(), next.facts());
+    if last.not_after < from {
+        let words = format!(
+            "the certificate expires on {}, before its successor takes over",
+            rfc3339(last.not_after)
+        );
+        report.warn(place.clone(), words);
+    }
+    if from < next.not_before {
+        let words =
+            format!("the successor is valid only from {}, after it takes over", rfc3339(next.not_before));
+        report.warn(place.clone(), words);
+    }
+    if next.not_after <= last.not_after {
+        report.warn(place, "the successor does not hold longer than the certificate it replaces");
+    }
+}
+
+fn identity(chain: &Text, key: &Text, base: &Path, report: &mut Report<'_>) -> Option<(Identity, String)> {
+    let (chain_path, key_path) = (base.join(chain.get_ref()), base.join(key.get_ref()));
+    let chain_octets = named(chain, &chain_path, report);
+    let key_octets = named(key, &key_path, report);
+    let (chain_octets, key_octets) = (chain_octets?, key_octets?);
+    match Identity::load(&chain_path, &key_path) {
+        Ok(identity) => Some((identity, hex(&[&chain_octets, &key_octets]))),
+        Err(fault) => {
+            let place = if is_about_key(&fault, &key_path) { key.span() } else { chain.span() };
+            report.fault(place, fault.to_string());
+            None
+        }
+    }
+}
+
+fn revocation_list(list: &Text, base: &Path, now: UnixMillis, report: &mut Report<'_>, set: &mut TrustSet) {
+    let path = base.join(list.get_ref());
+    if named(list, &path, report).is_none() {
+        return;
+    }
+    if let Err(fault) = set.add_lists(&path) {
+        report.fault(list.span(), fault.to_string());
+    }
+    let end = set.list_ends().iter().filter(|(file, _)| *file == path).map(|(_, end)| *end).min();
+    let Some(end) = end else { return };
+    let file = path.display();
+    if end < now {
+        let words = format!(
+            "{file}: this list ended on {}: revocation = \"hard\" refuses every certificate that it speaks for; \
+             fetch a new one",
+            rfc3339(end)
+        );
+        report.warn(list.span(), words);
+    } else if end.since(now).as_secs() < LIST_SOON_SECONDS {
+        report.warn(list.span(), format!("{file}: this list ends on {}; fetch a new one", rfc3339(end)));
+    }
+}
+
+/// The networks of a file: one a line; `#` begins a comment.
+fn networks(text: &Text, base: &Path, report: &mut Report<'_>) -> Vec<IpNet> {
+    let path = base.join(text.get_ref());
+    let octets = match read_file(&path, FILE_BYTES_MAX) {
+        Ok(octets) => octets,
+        Err(fault) => {
+            let words =
+                format!("{} can't be read: {fault}; write the path of a list of networks", path.display());
+            report.fault(text.span(), words);
+            return Vec::new();
+        }
+    };
+    let content = String::from_utf8_lossy(&octets);
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(content.lines()) {
+        let written = line.split('#').next().unwrap_or_default().trim();
+        if written.is_empty() {
+            continue;
+        }
+        match units::network(written) {
+            Ok(network) => found.push(network),
+            Err(fault) => report.fault(text.span(), format!("{}, line {number}: {fault}", path.display())),
+        }
+    }
+    if found.is_empty() {
+        let words = format!(
+            "{} has no network, and none would mean anywhere; write one a line, or remove the key",
+            path.display()
+        );
+        report.fault(text.span(), words);
+    }
+    found
+}
+
+fn warns_of_key(warning: &IdentityWarning) -> bool {
+    match warning {
+        IdentityWarning::KeyReadable { .. } => true,
+        IdentityWarning::Expired { .. }
+        | IdentityWarning::ExpiresSoon { .. }
+        | IdentityWarning::NotYetValid { .. }
+        | IdentityWarning::NotTheIssuer { .. }
+        | IdentityWarning::IssuerMissing { .. } => false,
+    }
+}
+
+/// Whether a fault of a pair is to be mended at its key. The two may be one file, so the kind of
+/// fault counts before its file.
+fn is_about_key(fault: &TlsFault, key: &Path) -> bool {
+    match fault {
+        TlsFault::NoKey(_)
+        | TlsFault::EncryptedKey(_)
+        | TlsFault::SeveralKeys { .. }
+        | TlsFault::UnusableKey { .. }
+        | TlsFault::KeyMismatch { .. } => true,
+        TlsFault::NoCertificate(_)
+        | TlsFault::Unreadable { .. }
+        | TlsFault::ChainOrder { .. }
+        | TlsFault::Anchor { .. }
+        | TlsFault::RevocationList { .. }
+        | TlsFault::NoSystemAnchors(_)
+        | TlsFault::Setup(_) => false,
+        TlsFault::Missing(file)
+        | TlsFault::NoPermission(file)
+        | TlsFault::Unread { file, .. }
+        | TlsFault::Damaged { file, .. } => file == key,
+    }
+}
+
+fn trust(anchors: &Text, base: &Path, report: &mut Report<'_>) -> Option<TrustSet> {
+    let path = base.join(anchors.get_ref());
+    named(anchors, &path, report)?;
+    match TrustSet::load(&path) {
+        Ok(set) => Some(set),
+        Err(fault) => {
+            report.fault(anchors.span(), fault.to_string());
+            None
+        }
+    }
+}
+
+/// The content of a file that a key names.
+fn named(key: &Text, path: &Path, report: &mut Report<'_>) -> Option<Vec<u8>> {
+    match read_file(path, PEM_BYTES_MAX) {
+        Ok(octets) => Some(octets),
+        Err(fault) => {
+            let kind = fault.kind();
+            let mend = if kind == io::ErrorKind::NotFound {
+                "put the file there, or correct the path"
+            } else if kind == io::ErrorKind::PermissionDenied {
+                "let the user that Sealpost runs as read it"
+            } else {
+                "write the path of a PEM file"
+            };
+            report.fault(key.span(), format!("{} can't be read: {fault}; {mend}", path.display()));
+            None
+        }
+    }
+}
+
+fn hex(contents: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for content in contents {
+        // Each part is hashed by itself, so that no boundary can move.
+        hash.update(Sha256::digest(content));
+    }
+    hash.finalize().iter().fold(String::new(), |mut text, octet| {
+        let _written = write!(text, "{octet:02x}");
+        text
+    })
+}
+
+const PEM_BYTES_MAX: u64 = 16 << 20;
+/// From then on a revocation list is told to be fetched anew.
+const LIST_SOON_SECONDS: u64 = 3 * 24 * 60 * 60;

@@ -1,0 +1,331 @@
+//! Whether the surroundings are as a configuration needs them: each finding with its mend.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Serialize;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::fetch::fetch_chain;
+use crate::config::Config;
+use crate::connector::{
+    DomainPattern, Mode, NextHop, Outbound, Require, SmartHostName, TrustId, expiry_threshold,
+};
+use crate::mail::{Clock, Domain, UnixMillis, rfc3339};
+use crate::resolver::dns::Dns;
+use crate::resolver::route::DnsFault;
+use crate::tls::status_addresses;
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What it is.
+    pub what: String,
+    /// How it is.
+    pub state: State,
+    /// In one sentence, with the mend where there is something to mend.
+    pub words: String,
+}
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// It works, but not for long, or not well.
+    Warn,
+    /// Mail will not flow as configured.
+    Fail,
+}
+
+/// A flush that takes longer makes each message wait.
+const FLUSH_SLOW: Duration = Duration::from_millis(50);
+/// A file from the future is one second old at least: clocks of file servers differ a little.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
+/// Looks at everything; `limit` is how long one look at the network may take.
+pub async fn examine(config: &Config, limit: Duration) -> Vec<Check> {
+    let now = Clock::wall();
+    let mut checks: Vec<Check> = config
+        .warnings
+        .iter()
+        .map(|warning| made("configuration", State::Warn, warning.to_string()))
+        .collect();
+    certificates(config, now, &mut checks);
+    trust(config, now, &mut checks);
+    checks.push(clock(config));
+    checks.push(flush(config));
+    let dns = match Dns::new(&config.resolver) {
+        Ok(dns) => dns,
+        Err(fault) => {
+            checks.push(made("resolver", State::Fail, fault.to_string()));
+            return checks;
+        }
+    };
+    checks.push(resolver(&dns, &config.listen.name).await);
+    let mut asked = BTreeSet::new();
+    for identity in config.identities.values() {
+        asked.extend(identity.chain().iter().flat_map(status_addresses));
+    }
+    for connector in config.outbound.iter().filter(|connector| connector.mode != Mode::Off) {
+        way_out(connector, &dns, limit, &mut checks, &mut asked).await;
+    }
+    for address in asked {
+        checks.push(status_address(&address, limit).await);
+    }
+    checks
+}
+
+fn made(what: impl Into<String>, state: State, words: impl Into<String>) -> Check {
+    Check { what: what.into(), state, words: words.into() }
+}
+
+fn certificates(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
+    for (id, identity) in &config.identities {
+        let end = identity.facts().not_after;
+        let (state, mend) = match expiry_threshold(end, now) {
+            None => (State::Ok, ""),
+            Some(0) => (State::Fail, ": it has expired; renew it"),
+            Some(_) => (State::Warn, "; renew it"),
+        };
+        checks.push(made(format!("certificate {id}"), state, format!("valid until {}{mend}", rfc3339(end))));
+    }
+}
+
+fn trust(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
+    for (id, set) in &config.trust {
+        let what = format!("trust {id}");
+        checks.push(made(&what, State::Ok, format!("{} anchors", set.count())));
+        // The system's own store is kept by the system.
+        for (subject, end) in set.anchor_ends().iter().filter(|_| *id != TrustId::system()) {
+            if expiry_threshold(*end, now).is_some() {
+                let date = rfc3339(*end);
+                let words = format!("the root {subject} ends on {date}; ask the partner for its next one");
+                checks.push(made(&what, State::Warn, words));
+            }
+        }
+    }
+}
+
+/// Whether some file of ours is from the future: then the clock is behind.
+fn clock(config: &Config) -> Check {
+    let limit = SystemTime::now().checked_add(CLOCK_SLACK);
+    let late = config.files.iter().find(|file| {
+        let written = fs::metadata(file).and_then(|data| data.modified()).ok();
+        written.is_some_and(|written| limit.is_some_and(|limit| written > limit))
+    });
+    match late {
+        None => made("clock", State::Ok, format!("it is {}", rfc3339(Clock::wall()))),
+        Some(file) => made(
+            "clock",
+            State::Fail,
+            format!(
+                "{} was written after now, {}; set the clock, by which certificates are judged",
+                file.display(),
+                rfc3339(Clock::wall())
+            ),
+        ),
+    }
+}
+
+/// How long the disk takes for what precedes each 250.
+fn flush(config: &Config) -> Check {
+    let folder = &config.data_dir;
+    if !folder.is_dir() {
+        let words = format!("there is no {} yet; the daemon creates it, if it may", folder.display());
+        return made("disk", State::Warn, words);
+    }
+    match flushed(&folder.join(".doctor")) {
+        Ok(took) if took > FLUSH_SLOW => made(
+            "disk",
+            State::Warn,
+            format!("a flush took {} ms: each message waits for one; use a faster disk", took.as_millis()),
+        ),
+        Ok(took) => made("disk", State::Ok, format!("a flush took {} ms", took.as_millis())),
+        Err(fault) => made(
+            "disk",
+            State::Fail,
+            format!("{} can't be written: {fault}; run this as the daemon's user", folder.display()),
+        ),
+    }
+}
+
+fn flushed(file: &std::path::Path) -> io::Result<Duration> {
+    let mut out = fs::File::create(file)?;
+    out.write_all(&[0; 4096])?;
+    let begun = Instant::now();
+    let done = out.sync_all();
+    let took = begun.elapsed();
+    fs::remove_file(file)?;
+    done.map(|()| took)
+}
+
+async fn resolver(dns: &Dns, name: &Domain) -> Check {
+    match dns.addresses(name).await {
+        Ok(found) => made("resolver", State::Ok, format!("it answers; {name} has {} addresses", found.len())),
+        Err(DnsFault::NoDomain | DnsFault::NoRecords) => made(
+            "resolver",
+            State::Warn,
+            format!("it answers; our name {name} has no address, for which some hosts refuse mail"),
+        ),
+        Err(DnsFault::Unanswered(why)) => {
+            made("resolver", State::Fail, format!("{why}; name servers that answer in [dns] servers"))
+        }
+    }
+}
+
+/// Whether the hosts of a connector can be reached, and by which names its exchangers go.
+async fn way_out(
+    connector: &Outbound,
+    dns: &Dns,
+    limit: Duration,
+    checks: &mut Vec<Check>,
+    asked: &mut BTreeSet<String>,
+) {
+    let what = format!("connector {}", connector.name);
+    let hosts = match hosts(connector, dns).await {
+        Ok(hosts) if hosts.is_empty() => {
+            checks.push(made(what, State::Ok, "it has no domain or host of its own to try"));
+            return;
+        }
+        Ok(hosts) => hosts,
+        Err(words) => {
+            checks.push(made(what, State::Fail, words));
+            return;
+        }
+    };
+    hosted_elsewhere(connector, &hosts, checks);
+    let mut last = String::new();
+    for (name, ip, port) in &hosts {
+        match timeout(limit, TcpStream::connect(SocketAddr::new(*ip, *port))).await {
+            Ok(Ok(_)) => {
+                checks.push(made(&what, State::Ok, format!("{name}[{ip}]:{port} takes connections")));
+                if connector.forced().is_some() {
+                    let target = SocketAddr::new(*ip, *port).to_string();
+                    let implicit = connector.handshake == crate::connector::Handshake::Implicit;
+                    let chain = fetch_chain(&target, implicit, limit).await.unwrap_or_default();
+                    asked.extend(chain.iter().flat_map(status_addresses));
+                }
+                return;
+            }
+            Ok(Err(fault)) => last = format!("{name}[{ip}]:{port}: {fault}"),
+            Err(_) => last = format!("{name}[{ip}]:{port} did not answer in {} s", limit.as_secs()),
+        }
+    }
+    let words = format!(
+        "none of its hosts takes a connection ({last}); look at routes and firewalls, port 25 out first"
+    );
+    checks.push(made(what, State::Fail, words));
+}
+
+/// Hosts, as name, address and port: smart hosts, or the exchangers of the first domain that is one.
+async fn hosts(connector: &Outbound, dns: &Dns) -> Result<Vec<(String, IpAddr, u16)>, String> {
+    let mut found = Vec::new();
+    let mut last = None;
+    let mut names = Vec::new();
+    match &connector.next_hop {
+        NextHop::SmartHosts(hosts) => {
+            for host in hosts {
+                match &host.name {
+                    SmartHostName::Ip(ip) => found.push((String::new(), *ip, host.port)),
+                    SmartHostName::Name(name) => names.push((name.clone(), host.port)),
+                }
+            }
+        }
+        NextHop::Mx { port } => {
+            let Some(domain) = own_domain(connector) else { return Ok(Vec::new()) };
+            match dns.mx(domain).await {
+                Ok(records) => {
+                    let exchangers = records.into_iter().filter_map(|mx| mx.host);
+                    names.extend(exchangers.map(|host| (host, *port)));
+                }
+                Err(DnsFault::NoRecords) => names.push((domain.clone(), *port)),
+                Err(fault) => return Err(format!("the exchangers of {domain} can't be found: {fault}")),
+            }
+        }
+    }
+    for (name, port) in names {
+        match dns.addresses(&name).await {
+            Ok(all) => found.extend(all.into_iter().map(|ip| (name.to_string(), ip, port))),
+            Err(fault) => last = Some(format!("{name}: {fault}; correct next_hop, or DNS")),
+        }
+    }
+    match (found.is_empty(), last) {
+        (true, Some(words)) => Err(words),
+        _ => Ok(found),
+    }
+}
+
+fn own_domain(connector: &Outbound) -> Option<&Domain> {
+    connector.domains.iter().find_map(|pattern| match pattern {
+        DomainPattern::Exact(domain) => Some(domain),
+        DomainPattern::Below(_) | DomainPattern::Any => None,
+    })
+}
+
+/// Without `peer_names` the certificate must present the recipient domain, which a hosting company's
+/// exchangers don't.
+fn hosted_elsewhere(connector: &Outbound, hosts: &[(String, IpAddr, u16)], checks: &mut Vec<Check>) {
+    let nameless = connector
+        .forced()
+        .is_some_and(|forced| matches!(&forced.require, Require::Identity { names, .. } if names.is_empty()));
+    let (NextHop::Mx { .. }, Some(domain), true) = (&connector.next_hop, own_domain(connector), nameless)
+    else {
+        return;
+    };
+    let below = format!(".{domain}");
+    let elsewhere: BTreeSet<&str> = hosts
+        .iter()
+        .map(|(name, ..)| name.as_str())
+        .filter(|name| *name != domain.as_str() && !name.ends_with(&below))
+        .collect();
+    if elsewhere.is_empty() {
+        return;
+    }
+    let names = elsewhere.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    let words = format!(
+        "{domain} is hosted elsewhere, and without peer_names its certificate must present {domain}; once agreed \
+         with the partner, write peer_names = [{names}]"
+    );
+    checks.push(made(format!("connector {}", connector.name), State::Warn, words));
+}
+
+/// Whether a list or an OCSP responder can be reached: peers that ask for it can't be, from here.
+async fn status_address(address: &str, limit: Duration) -> Check {
+    let what = format!("revocation {address}");
+    let Some(target) = host_and_port(address) else {
+        return made(what, State::Warn, "it is no http address; it can't be tried");
+    };
+    match timeout(limit, TcpStream::connect(&target)).await {
+        Ok(Ok(_)) => made(what, State::Ok, "it takes connections"),
+        Ok(Err(fault)) => {
+            made(what, State::Warn, format!("{target}: {fault}; who asks there gets no answer"))
+        }
+        Err(_) => made(what, State::Warn, format!("{target} did not answer in {} s", limit.as_secs())),
+    }
+}
+
+/// `http://host[:port]/…` as a target to connect to.
+fn host_and_port(address: &str) -> Option<String> {
+    let rest = address.strip_prefix("http://")?;
+    let host = rest.split('/').next().filter(|host| !host.is_empty())?;
+    Some(if host.contains(':') { host.to_owned() } else { format!("{host}:80") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_http_addresses_can_be_tried() {
+        assert_eq!(host_and_port("http://crl.example/a.crl").as_deref(), Some("crl.example:80"));
+        assert_eq!(host_and_port("http://crl.example:8080/").as_deref(), Some("crl.example:8080"));
+        assert_eq!(host_and_port("ldap://crl.example/"), None);
+        assert_eq!(host_and_port("http:///x"), None);
+    }
+}

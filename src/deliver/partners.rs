@@ -1,0 +1,245 @@
+//! What partners showed of themselves, so that a change is noticed, and told once.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::connector::{CertificateFacts, expiry_threshold};
+use crate::mail::{UnixMillis, rfc3339};
+
+/// Partners remembered at the same time; the oldest makes room.
+const ENTRIES_MAX: usize = 16_384;
+/// Issuers remembered of one partner: several hosts behind one name may differ.
+const ISSUERS_MAX: usize = 8;
+
+/// What partners showed, in a file of `data_dir`, a JSON line for each news.
+#[derive(Debug, Default)]
+pub struct Partners {
+    file: Option<PathBuf>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    order: VecDeque<String>,
+    known: HashMap<String, Known>,
+}
+
+/// One partner: a connector and a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    /// Issuer and root, each pair that was seen.
+    issuers: Vec<(String, Option<String>)>,
+    /// SHA-256 of the certificate that was seen last.
+    sha256: String,
+    /// The smallest of the days before its end that was told.
+    told: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    partner: String,
+    #[serde(flatten)]
+    known: Known,
+}
+
+impl Partners {
+    /// What the file of a folder has; writes it anew where it has lines too many. A line that can't be
+    /// read is passed over.
+    ///
+    /// # Errors
+    /// The file is there, and can't be read or written.
+    pub fn load(data_dir: &Path) -> io::Result<Self> {
+        let file = data_dir.join("partners-seen");
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let mut state = State::default();
+        for line in text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
+            state.put(&line.partner, line.known);
+        }
+        if text.lines().count() > state.order.len() {
+            let lines: Vec<String> = state.order.iter().filter_map(|partner| state.line(partner)).collect();
+            let fresh = data_dir.join("partners-seen.new");
+            fs::write(&fresh, lines.concat())?;
+            fs::rename(fresh, &file)?;
+        }
+        Ok(Self { file: Some(file), state: Mutex::new(state) })
+    }
+
+    /// Notes a certificate that a partner showed and that met what was demanded; what is to be told of it.
+    ///
+    /// # Errors
+    /// It can't be kept for the next start; this process remembers it all the same. What is to be told
+    /// comes with it.
+    pub fn saw(
+        &self,
+        connector: &str,
+        host: &str,
+        facts: &CertificateFacts,
+        now: UnixMillis,
+    ) -> (Vec<String>, io::Result<()>) {
+        let partner = format!("{connector} {host}");
+        let line = {
+            let mut state = self.lock();
+            let before = state.known.get(&partner).cloned();
+            let (known, told) = step(before.as_ref(), (connector, host), facts, now);
+            if before.as_ref() == Some(&known) {
+                return (told, Ok(()));
+            }
+            state.put(&partner, known);
+            (state.line(&partner), told)
+        };
+        let (line, told) = line;
+        let kept = match (&self.file, line) {
+            (Some(file), Some(line)) => {
+                let opened = OpenOptions::new().create(true).append(true).open(file);
+                opened.and_then(|mut file| file.write_all(line.as_bytes()))
+            }
+            _ => Ok(()),
+        };
+        (told, kept)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each entry is whole whatever a panicking holder did.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is known after a certificate was seen, and what is to be told of it. Pure.
+fn step(
+    before: Option<&Known>,
+    (connector, host): (&str, &str),
+    facts: &CertificateFacts,
+    now: UnixMillis,
+) -> (Known, Vec<String>) {
+    let mut told = Vec::new();
+    let mut known = before.cloned().unwrap_or_default();
+    let root = |root: &Option<String>| root.clone().unwrap_or_else(|| "no root we know".to_owned());
+    let issuer = (facts.issuer.clone(), facts.root.clone());
+    if !known.issuers.contains(&issuer) {
+        if let Some((last, last_root)) = known.issuers.last() {
+            told.push(format!(
+                "connector {connector}: {host} shows a certificate of another issuer: {} under {}; before it \
+                 was {last} under {}. Ask the partner if that is not expected",
+                issuer.0,
+                root(&issuer.1),
+                root(last_root),
+            ));
+        }
+        known.issuers.push(issuer);
+        let over = known.issuers.len().saturating_sub(ISSUERS_MAX);
+        known.issuers.drain(..over);
+    }
+    if known.sha256 != facts.sha256 {
+        known.sha256.clone_from(&facts.sha256);
+        known.told = None;
+    }
+    let days = expiry_threshold(facts.not_after, now);
+    if let Some(days) = days.filter(|days| known.told.is_none_or(|told| *days < told)) {
+        let date = rfc3339(facts.not_after);
+        told.push(format!(
+            "connector {connector}: the certificate of {host} expires in less than {} days, on {date}; the \
+             partner should renew it",
+            days.max(1)
+        ));
+        known.told = Some(days);
+    }
+    (known, told)
+}
+
+impl State {
+    fn put(&mut self, partner: &str, known: Known) {
+        if self.known.insert(partner.to_owned(), known).is_none() {
+            self.order.push_back(partner.to_owned());
+        }
+        if self.order.len() > ENTRIES_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    fn line(&self, partner: &str) -> Option<String> {
+        let known = self.known.get(partner)?.clone();
+        let line = Line { partner: partner.to_owned(), known };
+        serde_json::to_string(&line).ok().map(|text| text + "\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+
+    fn shown(issuer: &str, sha256: &str, days: i64) -> CertificateFacts {
+        CertificateFacts {
+            names: Vec::new(),
+            subject: String::new(),
+            issuer: issuer.to_owned(),
+            common_name: None,
+            organisation: Vec::new(),
+            issuer_names: Vec::new(),
+            spki: [0; 32],
+            for_servers: true,
+            for_clients: true,
+            not_before: UnixMillis(0),
+            not_after: UnixMillis(days * DAY),
+            sha256: sha256.to_owned(),
+            proved: true,
+            chain: BTreeMap::new(),
+            revocation: BTreeMap::new(),
+            root: Some("Root".to_owned()),
+        }
+    }
+
+    #[test]
+    fn another_issuer_is_told_once_and_kept_over_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let saw = |partners: &Partners, issuer: &str, sha256: &str| {
+            let (told, kept) =
+                partners.saw("bank", "mx.bank.example", &shown(issuer, sha256, 1_000), UnixMillis(0));
+            kept.expect("kept");
+            told.join("\n")
+        };
+        let partners = Partners::load(folder.path()).expect("loaded");
+        assert_eq!(saw(&partners, "CN=A", "1"), "");
+        assert_eq!(saw(&partners, "CN=A", "2"), "", "a renewal by the same issuer");
+        let told = saw(&partners, "CN=B", "3");
+        assert!(told.contains("another issuer: CN=B under Root; before it was CN=A under Root"), "{told}");
+        assert_eq!(saw(&partners, "CN=A", "1"), "", "another host behind the same name");
+        assert_eq!(saw(&partners, "CN=B", "3"), "");
+        let again = Partners::load(folder.path()).expect("loaded");
+        assert_eq!(saw(&again, "CN=B", "3"), "");
+        assert!(saw(&again, "CN=C", "4").contains("CN=C"));
+        let lines = |folder: &Path| {
+            fs::read_to_string(folder.join("partners-seen")).expect("the file").lines().count()
+        };
+        let before = lines(folder.path());
+        assert!(Partners::load(folder.path()).is_ok() && lines(folder.path()) == 1 && before > 1);
+    }
+
+    #[test]
+    fn each_day_before_the_end_is_told_once() {
+        let partners = Partners::default();
+        let mut days = Vec::new();
+        for day in 0..101 {
+            let (told, _) = partners.saw("bank", "mx", &shown("CN=A", "1", 100), UnixMillis(day * DAY + 1));
+            days.extend(told.iter().map(|_| 100 - day));
+        }
+        assert_eq!(days, [30, 14, 7, 1, 0]);
+        // A renewed one begins anew.
+        let (told, _) = partners.saw("bank", "mx", &shown("CN=A", "2", 105), UnixMillis(100 * DAY));
+        assert!(told.concat().contains("less than 7 days"), "{told:?}");
+    }
+}
