@@ -186,8 +186,17 @@ fn details(seen: &Seen) -> String {
             line("SNI", tls.sni.clone().unwrap_or_else(|| "none sent".to_owned()));
             if let Some(certificate) = tls.certificate() {
                 line("subject", certificate.subject.clone());
+                line("presents", certificate.names_text());
                 line("issuer", certificate.issuer.clone());
                 line("pin", pin_text(&certificate.spki));
+                for other in &certificate.beside {
+                    let until = rfc3339(other.not_after);
+                    line(
+                        "beside it",
+                        format!("{}, issued by {}, until {until}", other.subject, other.issuer),
+                    );
+                }
+                line("root", certificate.root.clone().unwrap_or_else(|| "none known".to_owned()));
                 for (set, status) in &certificate.revocation {
                     line("revocation", format!("by {set}: {}", status.in_words()));
                 }

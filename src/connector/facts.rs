@@ -100,8 +100,24 @@ pub struct CertificateFacts {
     pub chain: BTreeMap<TrustId, ChainVerdict>,
     /// For each trust anchor set that trusts the chain: what its revocation lists say of it.
     pub revocation: BTreeMap<TrustId, RevocationStatus>,
+    /// The certificates that were shown beside it, as they were shown; the first few of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<IssuerFacts>,
     /// The subject of the trust anchor that the first trusted chain ends in.
     pub root: Option<String>,
+}
+
+/// What a certificate beside the peer's own says: an issuer's, if the chain is in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuerFacts {
+    /// Its subject, for people.
+    pub subject: String,
+    /// Its issuer, for people.
+    pub issuer: String,
+    /// Its last moment of validity.
+    pub not_after: UnixMillis,
+    /// SHA-256 of it, lower-case hexadecimal.
+    pub sha256: String,
 }
 
 /// What revocation lists say of a chain.

@@ -26,8 +26,8 @@ pub use choose::{Choice, Considered, choose};
 pub use decision::{Decision, proceeded, withheld};
 pub use expiry::expiry_threshold;
 pub use facts::{
-    CertificateFacts, ChainFault, ChainVerdict, ClientCertificate, PeerCertificate, PresentedName,
-    RevocationStatus, TlsFacts, TlsVersion,
+    CertificateFacts, ChainFault, ChainVerdict, ClientCertificate, IssuerFacts, PeerCertificate,
+    PresentedName, RevocationStatus, TlsFacts, TlsVersion,
 };
 pub use judge::{
     Attained, ClearCause, HandshakeFault, NotCovered, Observed, Permit, SessionId, Verdict, judge,

@@ -38,6 +38,7 @@ pub(super) fn certificate(names: &[&str], verdict: ChainVerdict) -> CertificateF
         proved: true,
         chain: BTreeMap::from([(trust("system"), verdict)]),
         revocation: BTreeMap::new(),
+        beside: Vec::new(),
         root: None,
     }
 }

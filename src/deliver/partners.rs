@@ -199,6 +199,7 @@ mod tests {
             proved: true,
             chain: BTreeMap::new(),
             revocation: BTreeMap::new(),
+            beside: Vec::new(),
             root: Some("Root".to_owned()),
         }
     }

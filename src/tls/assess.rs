@@ -15,12 +15,15 @@ use x509_parser::prelude::{AttributeTypeAndValue, FromDer, GeneralName, X509Cert
 
 use super::trust::TrustSet;
 use crate::connector::{
-    CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, PresentedName, RevocationStatus, TrustId,
+    CertificateFacts, ChainFault, ChainVerdict, IssuerFacts, PeerCertificate, PresentedName,
+    RevocationStatus, TrustId,
 };
 use crate::mail::UnixMillis;
 
 /// RFC 5280 §4.2.2.1.
 const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
+/// Certificates beside the peer's own that are told of.
+const BESIDE_MAX: usize = 8;
 /// More octets of a subject or an issuer are of no use to a reader.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -52,6 +55,7 @@ pub fn assess(
         Err(why) => return PeerCertificate::Unreadable(why),
     };
     facts.proved = proved;
+    facts.beside = intermediates.iter().take(BESIDE_MAX).filter_map(beside).collect();
     for (id, set) in sets {
         let opinion = opinion(leaf, intermediates, set, usage, now);
         facts.chain.insert(id.clone(), opinion.verdict);
@@ -61,6 +65,16 @@ pub fn assess(
         }
     }
     PeerCertificate::Shown(Box::new(facts))
+}
+
+fn beside(certificate: &CertificateDer<'_>) -> Option<IssuerFacts> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(IssuerFacts {
+        subject: printable(&parsed.subject().to_string()),
+        issuer: printable(&parsed.issuer().to_string()),
+        not_after: UnixMillis(parsed.validity().not_after.timestamp().saturating_mul(1000)),
+        sha256: hex(&Sha256::digest(certificate)),
+    })
 }
 
 /// What one certificate says of itself; nothing is checked, `proved` is false and `chain` empty.
@@ -95,6 +109,7 @@ pub(super) fn read(certificate: &CertificateDer<'_>) -> Result<CertificateFacts,
         proved: false,
         chain: BTreeMap::new(),
         revocation: BTreeMap::new(),
+        beside: Vec::new(),
         root: None,
     })
 }

@@ -42,16 +42,48 @@ pub(crate) const INBOUND: &[Requirement] = &[
         groups: &["forced", "chain", "name"],
         keys: "tls = \"forced\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\n",
     },
+    Requirement {
+        id: "audit",
+        words: "`mode = \"audit\"` with `identity`; the network holds",
+        groups: &[],
+        keys: "tls = \"forced\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\nmode = \"audit\"\n\
+               from_networks = [\"127.0.0.0/8\"]\n",
+    },
+    Requirement {
+        id: "pin",
+        words: "`encryption`, with a pin of the good certificate's key",
+        groups: &["forced"],
+        keys: "tls = \"forced\"\nrequire = \"encryption\"\npins = [\"PIN\"]\n",
+    },
+    Requirement {
+        id: "subject",
+        words: "`chain`, with `organisation`",
+        groups: &["forced", "chain"],
+        keys: "tls = \"forced\"\nrequire = \"chain\"\ntrust = [\"partners\"]\norganisation = [\"Partner Ltd\"]\n",
+    },
+    Requirement {
+        id: "client",
+        words: "`identity`, with `accept_purpose = \"client\"`",
+        groups: &["forced", "chain", "name"],
+        keys: "tls = \"forced\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\n\
+               accept_purpose = \"client\"\n",
+    },
+    Requirement {
+        id: "hard",
+        words: "`identity`, with `revocation = \"hard\"` and a list of the authority that we trust",
+        groups: &["forced", "chain", "name"],
+        keys: "tls = \"forced\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\nrevocation = \"hard\"\n",
+    },
 ];
 
 const SETTINGS: &str = "[log]\nformat = \"json\"\n\n[limits]\nerrors = 100\n\n";
 
 /// One connector for each requirement: its own domains on both sides show which one it was.
-fn connector(requirement: &Requirement) -> String {
+fn connector(requirement: &Requirement, pin: &str) -> String {
     let id = requirement.id;
     format!(
         "[[inbound]]\nname = \"{id}\"\nfrom_domains = [\"{id}.from.test\"]\nto_domains = [\"{id}.to.test\"]\n{}\n",
-        requirement.keys
+        requirement.keys.replace("PIN", pin)
     )
 }
 
@@ -59,11 +91,12 @@ fn connector(requirement: &Requirement) -> String {
 async fn every_client_against_every_requirement() {
     let site = Site::new();
     let sink = Sink::start(Manner::clear()).await;
-    let connectors: String = INBOUND.iter().map(connector).collect();
+    let workshop = Workshop::new(&site.partners);
+    let pin = workshop.good_pin();
+    let connectors: String = INBOUND.iter().map(|requirement| connector(requirement, &pin)).collect();
     let out = outbound("out", "*", sink.address, OPPORTUNISTIC);
     site.configure_all(&format!("{SETTINGS}{LISTENER}{connectors}{out}"));
     let daemon = Daemon::start(&site.home).await;
-    let workshop = Workshop::new(&site.partners);
     let clients =
         possible("tls_inbound_matrix::every_client_against_every_requirement", behaviour::clients());
     let mut faults = Vec::new();

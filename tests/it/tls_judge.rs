@@ -81,7 +81,7 @@ fn command(site: &Site, cell: &Cell, arguments: &[String]) -> Command {
     if !file.exists() {
         let text = format!(
             "[server]\nname = \"gw.test\"\ndata_dir = \"data\"\npostmaster = \"p@gw.test\"\n\n\
-             [trust.partners]\nanchors = \"partners.pem\"\n\n\
+             [trust.partners]\nanchors = \"partners.pem\"\ncrl = [\"partners.crl\"]\n\n\
              [[outbound]]\nname = \"all\"\ndomains = [\"*\"]\nnext_hop = \"mx\"\n{}",
             cell.keys
         );

@@ -92,6 +92,12 @@ pub(crate) const OUTBOUND: &[Requirement] = &[
         keys: "tls = \"forced\"\nrequire = \"encryption\"\nkey_exchange = \"classic\"\n",
     },
     Requirement {
+        id: "hard",
+        words: "`identity`, with `revocation = \"hard\"` and a list of the authority that we trust",
+        groups: &["forced", "chain", "name"],
+        keys: "tls = \"forced\"\nrequire = \"identity\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\nrevocation = \"hard\"\n",
+    },
+    Requirement {
         id: "implicit",
         words: "`tls = \"implicit\"` with `identity`: TLS with the first octet",
         groups: &["forced", "chain", "name"],

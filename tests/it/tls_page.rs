@@ -54,6 +54,17 @@ const LEGEND: &[(&str, &str, &str)] = &[
         "Subject or issuer do not say what is demanded.",
         "the partner; we, if the connector is wrong",
     ),
+    ("certificate-revoked", "A revocation list names the certificate, or an issuer of it.", "the partner"),
+    (
+        "revocation-unknown",
+        "No current list speaks for the certificate.",
+        "we, by a current list of each issuer (`crl`); or by `revocation = \"soft\"`",
+    ),
+    (
+        "not-for-clients",
+        "The client's certificate is not for clients, and the connector asks for one that is.",
+        "the partner; we, by `accept_purpose`",
+    ),
     ("key-exchange", "The keys were agreed on by a group that is not post-quantum.", "the partner"),
     ("no-certificate", "The client shows no certificate.", "the partner"),
     ("tls-required", "The session is in clear: `550 5.7.10`.", "the partner"),

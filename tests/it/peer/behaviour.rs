@@ -71,8 +71,7 @@ impl Behaviour {
 
     pub(crate) fn expected_outbound(&self, requirement: &Requirement) -> &'static str {
         let (word, by_name) = word(self.outbound, requirement);
-        // Every certificate but the good one has a key of its own and says nothing of an organisation.
-        let other = self.id != "good" && matches!(self.make, Make::Certificate(_) | Make::ByOpenssl(_));
+        let other = self.is_another_certificate();
         match (requirement.id, word) {
             _ if by_name => word,
             ("off", _) => "clear",
@@ -84,10 +83,18 @@ impl Behaviour {
     }
 
     pub(crate) fn expected_inbound(&self, requirement: &Requirement) -> &'static str {
-        match word(self.inbound.unwrap_or(self.outbound), requirement).0 {
-            "sealed" => "admitted",
-            word => word,
+        let (word, by_name) = word(self.inbound.unwrap_or(self.outbound), requirement);
+        let word = if word == "sealed" { "admitted" } else { word };
+        match (requirement.id, word) {
+            ("pin", "admitted") if self.is_another_certificate() && !by_name => "pin-mismatch",
+            ("subject", "admitted") if self.is_another_certificate() && !by_name => "subject-mismatch",
+            _ => word,
         }
+    }
+
+    /// Every certificate but the good one has a key of its own and says nothing of an organisation.
+    fn is_another_certificate(&self) -> bool {
+        self.id != "good" && matches!(self.make, Make::Certificate(_) | Make::ByOpenssl(_))
     }
 
     fn inbound(self, expected: &'static str) -> Self {
@@ -121,7 +128,7 @@ pub(crate) fn clients() -> Vec<Behaviour> {
             "no-certificate",
             "TLS without a certificate",
             Make::NoCertificate,
-            "admitted; @chain: no-certificate",
+            "admitted; @chain pin: no-certificate",
         ),
     ];
     let shown = all().into_iter().filter(|b| matches!(b.make, Make::Certificate(_) | Make::ByOpenssl(_)));
@@ -133,6 +140,7 @@ pub(crate) fn all() -> Vec<Behaviour> {
     [
         certificates::names(),
         certificates::times_and_chains(),
+        certificates::revocation(),
         certificates::purposes(),
         certificates::keys(),
         handshakes::handshakes(),

@@ -18,6 +18,9 @@ pub(crate) struct Site {
 /// A name that every good partner's certificate has.
 pub(crate) const PARTNER: &str = "mail.partner.test";
 
+/// The serial number that the partners' authority has revoked.
+pub(crate) const REVOKED: u64 = 666;
+
 /// One listener that offers TLS, named `in`.
 pub(crate) const LISTENER: &str =
     "[[listener]]\nname = \"in\"\naddress = [\"127.0.0.1:0\"]\ntls = \"starttls\"\ncertificate = \"gw\"\n\n";
@@ -38,8 +41,10 @@ pub(crate) const QUICK: &str = "[queue]\nretry = [\"1s\"]\n\n";
 impl Site {
     pub(crate) fn new() -> Self {
         let (home, ours, partners) = (Home::new(), Authority::new("ours"), Authority::new("partners"));
-        let head =
-            home.certificate("gw", &ours.pair(&[NAME], Kind::Good)) + &home.trust("partners", &partners);
+        std::fs::write(home.path().join("partners.crl"), partners.revocation_list(&[REVOKED])).unwrap();
+        let trust =
+            home.trust("partners", &partners).trim_end().to_owned() + "\ncrl = [\"partners.crl\"]\n\n";
+        let head = home.certificate("gw", &ours.pair(&[NAME], Kind::Good)) + &trust;
         Self { home, ours, partners, head }
     }
 

@@ -2,18 +2,18 @@
 
 use rcgen::{
     BasicConstraints, CustomExtension, ExtendedKeyUsagePurpose as Eku, GeneralSubtree, IsCa, KeyPair,
-    NameConstraints, RsaKeySize, date_time_ymd,
+    NameConstraints, RsaKeySize, SerialNumber, date_time_ymd,
 };
 
 use super::{Behaviour, shows, weak};
 use crate::peer::mint::{Authority, Kind, Pair, named};
-use crate::peer::site::PARTNER;
+use crate::peer::site::{PARTNER, REVOKED};
 use crate::peer::workshop::Workshop;
 
 /// What is shown first is the good certificate.
 const GOOD_ITSELF: &str = "sealed; pin subject: sealed";
-/// Its issuer is not the one asked for.
-const THROUGH: &str = "sealed; issuer: subject-mismatch";
+/// Its issuer is not the one asked for, and no list of its own speaks for what it issued.
+const THROUGH: &str = "sealed; issuer: subject-mismatch; hard: revocation-unknown";
 const WRONG_NAME: &str = "sealed; @name: name-mismatch";
 const UNKNOWN: &str = "sealed; @chain: unknown-issuer";
 const INVALID: &str = "sealed; @chain: chain-invalid";
@@ -205,6 +205,15 @@ fn two_between(w: &Workshop<'_>, disordered: bool) -> Pair {
     if disordered { leaf.followed_by(&[&upper, &lower]) } else { leaf.followed_by(&[&lower, &upper]) }
 }
 
+pub(super) fn revocation() -> Vec<Behaviour> {
+    vec![shows(
+        "revoked",
+        "a certificate that its authority's list names",
+        |w| w.changed(|p| p.serial_number = Some(SerialNumber::from(REVOKED))),
+        "sealed; @chain: certificate-revoked",
+    )]
+}
+
 pub(super) fn purposes() -> Vec<Behaviour> {
     const WRONG: &str = "sealed; @chain: wrong-purpose";
     vec![
@@ -212,7 +221,7 @@ pub(super) fn purposes() -> Vec<Behaviour> {
             "for-servers",
             "for servers alone",
             |w| w.partners.pair(&[PARTNER], Kind::ServerOnly),
-            "sealed",
+            "sealed; client: not-for-clients",
         ),
         shows("for-clients", "for clients alone", |w| w.partners.pair(&[PARTNER], Kind::ClientOnly), WRONG)
             .inbound("sealed"),
