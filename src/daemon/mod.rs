@@ -27,7 +27,7 @@ pub use reload::Reloader;
 use crate::admin::{Control, ControlFault, ControlSocket, NotReloaded, Operator, Reloaded};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable, Table};
-use crate::deliver::{Courier, Partners, TlsSeen};
+use crate::deliver::{Courier, TlsSeen};
 use crate::listen::{self, BindFault, Shared};
 use crate::mail::Clock;
 use crate::resolver::dns::{Dns, ResolverFault};
@@ -35,7 +35,7 @@ use crate::scheduler::{Carrier, Scheduler};
 use crate::smtp::receive::Quotas;
 use crate::spool::sqlite::{OpenFault, SqliteSpool};
 use crate::spool::{self, Pending, Spool, SpoolFault, Stats};
-use crate::tls::TlsFault;
+use crate::tls::{Partners, TlsFault};
 use crate::tracking::{Event, Journal};
 
 /// The running relay.
@@ -120,7 +120,8 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
 
     let live = Arc::new(LiveTable::new(Table::new(Generation(1), config.inbound, config.outbound)));
     let ourselves = listening.iter().map(|(_, address)| *address).collect();
-    let tls = (client_setups, tls_seen(&config.data_dir), partners(&config.data_dir));
+    let partners = partners(&config.data_dir);
+    let tls = (client_setups, tls_seen(&config.data_dir), Arc::clone(&partners));
     let courier = Courier::new(config.deliver, Arc::clone(&live), dns, tls, ourselves, Arc::clone(&journal));
     let carrier: Arc<dyn Carrier> = courier.clone();
     let scheduler = Scheduler::new(
@@ -141,6 +142,7 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         quotas: Quotas::new(Clock::wall),
         spool: Arc::clone(&spool),
         tls: server_setups,
+        partners,
         accepted: Arc::new(move |leased| offered.offer(leased)),
         journal: Arc::clone(&journal),
         clock,

@@ -9,7 +9,6 @@ mod converse;
 mod decide;
 mod dial;
 mod link;
-mod partners;
 mod pool;
 mod result;
 mod seek;
@@ -17,7 +16,6 @@ mod seen;
 pub mod settings;
 mod validate;
 
-pub use self::partners::Partners;
 pub use self::seen::TlsSeen;
 pub use self::validate::{Seen, Trial};
 use std::collections::BTreeMap;
@@ -34,7 +32,7 @@ use self::settings::Settings;
 use crate::connector::{LiveTable, Revision};
 use crate::resolver::dns::Dns;
 use crate::scheduler::{Carrier, Jobs, Way};
-use crate::tls::ClientSetup;
+use crate::tls::{ClientSetup, Partners};
 use crate::tracking::Journal;
 
 /// The TLS settings of each outbound connector, by its revision.

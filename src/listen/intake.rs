@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::Shared;
-use crate::connector::{InboundTls, Onward};
+use crate::connector::{Decision, InboundTls, Mode, Onward};
 use crate::mail::{QueueId, UnixMillis};
 use crate::smtp::data::ContentSink;
 use crate::smtp::receive::{Arrived, NotStored};
@@ -17,6 +17,8 @@ pub(super) struct Intake {
     id: QueueId,
     body: Body,
     octets: u64,
+    /// The connector for which the client's certificate has been noted in this session.
+    noted: Option<Arc<str>>,
 }
 
 enum Body {
@@ -32,7 +34,7 @@ enum Body {
 
 impl Intake {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, id: QueueId::first_of(0), body: Body::Nothing, octets: 0 }
+        Self { shared, id: QueueId::first_of(0), body: Body::Nothing, octets: 0, noted: None }
     }
 
     /// Makes an arrived message durable. Only when the answer is `Ok` may it be acknowledged.
@@ -57,9 +59,11 @@ impl Intake {
         let Arrived { id, envelope, ways, connector, decision, message_id, at: _ } = arrived;
         let lanes =
             envelope.recipients.iter().zip(&ways).map(|(r, way)| LaneKey::of(way, r.domain())).collect();
-        let sealed = match &connector.tls {
-            InboundTls::Forced(_) => true,
-            InboundTls::Off | InboundTls::Opportunistic => false,
+        let sealed = match (&connector.tls, connector.mode) {
+            (InboundTls::Forced(_), Mode::Enforce) => true,
+            // A rehearsal may have waived it.
+            (InboundTls::Forced(_), Mode::Audit | Mode::Off) => false,
+            (InboundTls::Off | InboundTls::Opportunistic, _) => false,
         };
         let reverse_path = envelope.reverse_path.clone();
         let recipients = envelope.recipients.len();
@@ -83,7 +87,29 @@ impl Intake {
             decision: &decision,
         });
         (self.shared.accepted)(leased);
+        if sealed {
+            self.note(&connector.name, &decision);
+        }
         Ok(())
+    }
+
+    /// What a partner showed that met a forced requirement: another issuer than before, and an end that
+    /// is near, are told. Once a session.
+    fn note(&mut self, connector: &Arc<str>, decision: &Decision) {
+        if self.noted.as_ref() == Some(connector) {
+            return;
+        }
+        self.noted = Some(Arc::clone(connector));
+        let Some(facts) = &decision.tls else { return };
+        let Some(certificate) = facts.certificate() else { return };
+        let who = certificate.names.first().map_or_else(|| certificate.subject.clone(), ToString::to_string);
+        let (told, kept) = self.shared.partners.saw(connector, &who, certificate, facts.at);
+        for what in &told {
+            self.shared.journal.record(&Event::Alarm { what });
+        }
+        if let Err(fault) = kept {
+            tracing::warn!(%fault, "partners-seen can't be written: it is remembered by this process alone");
+        }
     }
 
     fn take_in(&mut self, octets: &[u8]) -> Result<(), SpoolFault> {

@@ -19,7 +19,7 @@ use crate::connector::{Generation, LiveTable};
 use crate::mail::Clock;
 use crate::smtp::receive::Quotas;
 use crate::spool::{Leased, Spool};
-use crate::tls::ServerSetup;
+use crate::tls::{Partners, ServerSetup};
 use crate::tracking::Journal;
 
 /// Told of every message that became ours, before its 250 goes out; it must not block.
@@ -42,6 +42,8 @@ pub struct Shared {
     /// What each listener shows in a handshake. A listener that does TLS and has no entry answers
     /// STARTTLS with 454.
     pub tls: Arc<ServerSetups>,
+    /// What partners showed before.
+    pub partners: Arc<Partners>,
     /// Who goes on with a message.
     pub accepted: OnAccepted,
     /// Where events are told.

@@ -103,6 +103,7 @@ impl Server {
         let bound = bind(&settings).expect("a free port");
         let address = bound[0].address;
         let shared = Shared {
+            partners: Arc::default(),
             settings,
             live: Arc::new(LiveTable::new(table())),
             quotas: crate::smtp::receive::Quotas::new(Clock::wall),

@@ -72,6 +72,7 @@ const SHELL: &[&str] = &[
     "mail/content.rs",
     "connector/live.rs",
     "resolver/dns.rs",
+    "tls/partners.rs",
     "tls/pem.rs",
     "tls/trust.rs",
     "tls/client.rs",

@@ -86,34 +86,57 @@ async fn whole() -> (Site, Sink, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_files_refuse_no_session_and_are_told_with_their_place() {
     let (site, sink, rest) = whole().await;
+    let path = |name: &str| site.home.path().join(name);
+    let next = site.ours.pair(&[NAME], Kind::Good);
+    next.write(site.home.path(), "next");
+    site.ours.pair(&[NAME], Kind::Good).write(site.home.path(), "first");
+    std::fs::write(path("networks.txt"), "192.0.2.0/24\n").unwrap();
+    let rest = format!(
+        "{rest}[certificate.next]\nchain = \"first.crt\"\nkey = \"first.key\"\nnext_chain = \"next.crt\"\n\
+         next_key = \"next.key\"\nnext_from = \"2999-01-01\"\n\n[[inbound]]\nname = \"devices\"\n\
+         from_domains = [\"devices.test\"]\nfrom_networks_file = \"networks.txt\"\ntls = \"off\"\nto_domains = []\n\n"
+    );
     let daemon = site.start(&rest).await;
     let over = Arc::new(AtomicBool::new(false));
     let load = tokio::spawn(load(site.source(daemon.at("in"), 4), Arc::clone(&over)));
-    let path = |name: &str| site.home.path().join(name);
     let config = std::fs::read_to_string(site.home.config()).unwrap();
     let chain = std::fs::read_to_string(path("gw.crt")).unwrap();
     let anchors = std::fs::read_to_string(path("partners.pem")).unwrap();
+    let list = std::fs::read_to_string(path("partners.crl")).unwrap();
     let other = site.ours.pair(&[NAME], Kind::Good);
     // Named, since the verb would look it up in the broken file.
     let socket = path("data/control.sock");
     let damaged: String = anchors.replace("MII", "M?I");
 
-    let breaks: [(&str, &str, Option<String>, &str); 5] = [
+    let line = |what: &str| {
+        let at = config.lines().position(|line| line.starts_with(what)).unwrap();
+        format!("line {}, column", at + 1)
+    };
+    let breaks = [
         (
             "a syntax error",
             "sealpost.toml",
             Some(config.replacen("[server]", "[server", 1)),
-            "line 1, column",
+            "line 1, column".to_owned(),
         ),
         (
             "an unknown key",
             "sealpost.toml",
             Some(config.replacen("postmaster =", "postmistress =", 1)),
-            "line 4, column 1",
+            "line 4, column 1".to_owned(),
         ),
-        ("a missing certificate", "gw.crt", None, "line 7, column"),
-        ("a key that does not fit", "gw.crt", Some(other.chain.clone()), "line 8, column"),
-        ("damaged anchors", "partners.pem", Some(damaged), "line 11, column"),
+        ("a missing certificate", "gw.crt", None, line("chain = ")),
+        ("a key that does not fit", "gw.crt", Some(other.chain.clone()), line("key = ")),
+        ("damaged anchors", "partners.pem", Some(damaged), line("anchors = ")),
+        (
+            "a damaged list",
+            "partners.crl",
+            Some(list.replacen("MII", "M?I", 1).replace("\nMI", "\nM?")),
+            line("crl = "),
+        ),
+        ("no network", "networks.txt", Some("# none\n".to_owned()), line("from_networks_file")),
+        ("a bad network", "networks.txt", Some("192.0.2.1/24\n".to_owned()), line("from_networks_file")),
+        ("a successor that is gone", "next.crt", None, line("next_chain")),
     ];
     for (case, file, text, place) in breaks {
         match &text {
@@ -123,22 +146,25 @@ async fn broken_files_refuse_no_session_and_are_told_with_their_place() {
         let output = daemon.command(&["reload", "--socket", socket.to_str().unwrap()]).await;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(78), "{case}: {said}");
-        assert!(said.contains("sealpost.toml: ") && said.contains(place), "{case}: {said}");
+        assert!(said.contains("sealpost.toml: ") && said.contains(&place), "{case}: {said}");
         assert!(said.contains("stays in force"), "{case}: {said}");
         eventually(&format!("an alarm for {case}"), LONG, async || {
             let log = daemon.log();
             let alarm = log.lines().rev().find(|line| line.contains(" alarm "))?;
-            (alarm.contains("sealpost.toml: ") && alarm.contains(place)).then_some(())
+            (alarm.contains("sealpost.toml: ") && alarm.contains(&place)).then_some(())
         })
         .await;
         let mended = match file {
-            "sealpost.toml" => &config,
+            "sealpost.toml" => config.as_str(),
             "gw.crt" => &chain,
+            "partners.crl" => &list,
+            "networks.txt" => "192.0.2.0/24\n",
+            "next.crt" => &next.chain,
             _ => &anchors,
         };
         if file != "sealpost.toml" {
             let alarms = daemon.ask(&["connectors"]).await["alarms"].clone();
-            assert!(alarms[0]["what"].as_str().unwrap_or_default().contains(place), "{case}: {alarms}");
+            assert!(alarms[0]["what"].as_str().unwrap_or_default().contains(&place), "{case}: {alarms}");
         }
         std::fs::write(path(file), mended).unwrap();
     }

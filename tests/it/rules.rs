@@ -4,6 +4,7 @@
 use tokio::time::Instant;
 
 use crate::peer::client::Client;
+use crate::peer::daemon::{Daemon, NAME};
 use crate::peer::dns::Dns;
 use crate::peer::mint::{Authority, Kind};
 use crate::peer::mix;
@@ -96,7 +97,7 @@ async fn mail_that_must_stay_sealed_waits_where_tls_is_not_enforced() {
         outbound("loose", "loose.test", loose.address, OPPORTUNISTIC),
         outbound("audited", "audited.test", audited.address, &format!("{IDENTITY}mode = \"audit\"\n")),
     ));
-    let daemon = crate::peer::daemon::Daemon::start(&site.home).await;
+    let daemon = Daemon::start(&site.home).await;
     for domain in ["forced.test", "loose.test", "audited.test"] {
         let message = mix::plain(domain, 1, 200, "ada@a.test", &format!("bob@{domain}")).remove(0);
         Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
@@ -124,7 +125,7 @@ async fn an_inbound_connector_has_limits_of_its_own() {
         inbound(limits),
         outbound("out", "*", sink.address, OPPORTUNISTIC)
     ));
-    let daemon = crate::peer::daemon::Daemon::start(&site.home).await;
+    let daemon = Daemon::start(&site.home).await;
     let mut first = Client::hello(daemon.at("in")).await;
     let say = async |client: &mut Client, line: &str| client.say(line).await.text;
     assert!(say(&mut first, "MAIL FROM:<a@a.test> SIZE=4000").await.starts_with("552"));
@@ -178,4 +179,49 @@ async fn a_host_with_broken_tls_is_not_asked_for_it_with_each_message() {
     }
     let asked = |log: &Log| log.commands.iter().filter(|c| c.eq_ignore_ascii_case("starttls")).count();
     assert_eq!(sink.read(asked), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_issuer_of_a_client_is_told_once() {
+    let (site, stranger) = (Site::new(), Authority::new("stranger"));
+    let sink = Sink::start(Manner::clear()).await;
+    let trust = site.home.trust("others", &stranger);
+    let inbound = format!(
+        "{trust}[[inbound]]\nname = \"bank-in\"\nfrom_domains = [\"a.test\"]\ntls = \"forced\"\n\
+         peer_names = [\"{PARTNER}\"]\ntrust = [\"partners\", \"others\"]\nto_domains = [\"b.test\"]\n\n"
+    );
+    let out = outbound("out", "b.test", sink.address, OPPORTUNISTIC);
+    site.configure_all(&format!("{LISTENER}{inbound}{out}"));
+    let daemon = Daemon::start(&site.home).await;
+    let (old, new) = (site.partners.pair(&[PARTNER], Kind::Good), stranger.pair(&[PARTNER], Kind::Good));
+    for (count, pair) in [(1, &old), (2, &new), (3, &new), (4, &old)] {
+        let message = mix::plain(&count.to_string(), 1, 200, "ada@a.test", "bob@b.test").remove(0);
+        let client = Client::try_sealed(daemon.at("in"), &site.ours.client(Some(pair)), NAME).await;
+        client.unwrap().transact(&message).await.unwrap();
+        sink.messages(count).await;
+    }
+    let log = daemon.log();
+    assert_eq!(log.matches("mail.partner.test shows a certificate of another issuer").count(), 1, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_recipient_is_told_no_more_than_the_connector_lets_it() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear()).await;
+    for (reveal, expected) in [("full", true), ("code", false)] {
+        let inbound = format!(
+            "[[inbound]]\nname = \"devices\"\nfrom_domains = [\"*\"]\nfrom_networks = [\"127.0.0.0/8\"]\n\
+             tls = \"off\"\nreveal = \"{reveal}\"\nto_domains = [\"b.test\"]\n\n"
+        );
+        site.configure_all(&format!(
+            "{LISTENER}{inbound}{}",
+            outbound("out", "*", sink.address, OPPORTUNISTIC)
+        ));
+        let daemon = Daemon::start(&site.home).await;
+        let mut client = Client::hello(daemon.at("in")).await;
+        client.say("MAIL FROM:<ada@a.test>").await;
+        let reply = client.say("RCPT TO:<bob@elsewhere.test>").await;
+        assert_eq!((reply.code, reply.text.contains("devices")), (550, expected), "{}", reply.text);
+        daemon.stop().await;
+    }
 }
