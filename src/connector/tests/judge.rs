@@ -180,6 +180,8 @@ fn any_forced() -> impl Strategy<Value = Forced> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn no_clear_permit_under_forced(forced in any_forced(), observed in any_observed()) {
         let wanted = Requirement::Forced(forced.clone());
