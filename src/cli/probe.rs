@@ -72,23 +72,31 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
             Asking { servers: args.dns.into_iter().collect(), timeout: Duration::from_secs(5), attempts: 2 };
         let (settings, seats) = (settings(&name, args), Arc::clone(&seats));
         let whom = Whom { domain: domain.clone(), ..Whom::default() };
+        let next_hop = match &connector.next_hop {
+            NextHop::Mx { .. } => "\"mx\"".to_owned(),
+            hosts @ NextHop::SmartHosts(_) => format!("[\"{hosts}\"]"),
+        };
         let task = runtime.spawn(async move {
             let _seat = seats.acquire_owned().await;
             daemon::prove_with(connector, tls, settings, &asking, whom).await
         });
-        running.push((target, domain, task));
+        running.push(((target, next_hop), domain, task));
     }
     let mut answers = Vec::new();
     let mut all_good = true;
-    for (target, domain, task) in running {
+    for ((target, next_hop), domain, task) in running {
         let broke = |fault: &dyn std::fmt::Display| Failure::new(EXIT_OS, fault.to_string());
         let proved = runtime.block_on(task).map_err(|fault| broke(&fault))?.map_err(|fault| broke(&fault))?;
         let (seen, trouble) = match proved {
             Ok(seen) => (seen, None),
             Err(trouble) => (Vec::new(), Some(trouble.reason)),
         };
-        let advice =
-            advise(target, domain.as_ref(), (&seen, trouble.as_deref()), (&trust.0, args.trust.as_deref()));
+        let advice = advise(
+            (target, &next_hop),
+            domain.as_ref(),
+            (&seen, trouble.as_deref()),
+            (&trust.0, args.trust.as_deref()),
+        );
         all_good &= advice.forced;
         if args.json {
             let hosts: Vec<_> = seen.iter().map(host_json).collect();
@@ -183,7 +191,7 @@ struct Advice {
 
 /// What the hosts allow to be demanded.
 fn advise(
-    target: &str,
+    (target, next_hop): (&str, &str),
     domain: Option<&Domain>,
     (seen, trouble): (&[Seen], Option<&str>),
     (trust, anchors): (&TrustId, Option<&Path>),
@@ -217,9 +225,9 @@ fn advise(
             format!("tls = \"forced\"\npeer_names = [{list}]\n{trust}"),
         )
     };
-    let (domains, next_hop) = match domain {
-        Some(domain) if !target.contains(':') => (domain.to_string(), "\"mx\"".to_owned()),
-        Some(_) | None => ("partner.example".to_owned(), format!("[\"{target}\"]")),
+    let domains = match domain {
+        Some(domain) if !target.contains(':') => domain.to_string(),
+        Some(_) | None => "partner.example".to_owned(),
     };
     let id: String = target.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let anchors = anchors

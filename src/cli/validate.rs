@@ -140,6 +140,7 @@ fn verdict(connector: &Outbound, seen: &[Seen], trouble: Option<&str>) -> Valida
     } else {
         let first = seen.iter().find(|host| !host.ok).map_or("", |host| host.reason.as_str());
         let rest = if good > 0 { "; mail goes by the others" } else { "; no mail would be sent" };
+        let first = first.strip_suffix("; nothing was sent").unwrap_or(first);
         (false, format!("{good} of {} addresses will do: {first}{rest}", seen.len()))
     };
     let mend = seen.iter().find(|host| !host.ok).map_or("", mend);
@@ -178,9 +179,13 @@ fn mend(host: &Seen) -> &'static str {
 /// All that one address showed.
 fn details(seen: &Seen) -> String {
     let mut lines = vec![String::new(), seen.host.clone()];
-    let mut line = |heading: &str, text: String| lines.push(format!("  {heading:<12} {text}"));
+    let mut line = |heading: &str, text: String| lines.push(format!("  {heading:<13} {text}"));
+    if let Some(banner) = &seen.banner {
+        line("greeted with", banner.chars().map(|c| if c.is_control() { ' ' } else { c }).collect());
+    }
     if let Some(decision) = &seen.decision {
         line("wanted", decision.wanted.clone());
+        line("token", decision.token.to_string());
         line("got", decision.got.clone());
         if let Some(tls) = &decision.tls {
             line("SNI", tls.sni.clone().unwrap_or_else(|| "none sent".to_owned()));
@@ -221,7 +226,7 @@ fn keep(data_dir: &Path, name: &str, verdict: &Validated) -> io::Result<()> {
 }
 
 pub(super) fn host_json(seen: &Seen) -> serde_json::Value {
-    json!({ "host": seen.host, "ok": seen.ok, "reason": seen.reason, "decision": seen.decision, "recipient": seen.recipient.as_ref().map(ToString::to_string) })
+    json!({ "host": seen.host, "ok": seen.ok, "reason": seen.reason, "decision": seen.decision, "recipient": seen.recipient.as_ref().map(ToString::to_string), "banner": seen.banner })
 }
 
 pub(super) fn hosts_table(seen: &[Seen]) -> String {

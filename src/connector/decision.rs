@@ -30,6 +30,12 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// What a rehearsal let pass, without the words that say so.
+    #[must_use]
+    pub fn rehearsed(&self) -> Option<&str> {
+        self.reason.strip_prefix(IN_AUDIT)
+    }
+
     /// Everything in one line.
     #[must_use]
     pub fn sentence(&self) -> String {
@@ -37,6 +43,9 @@ impl Decision {
         format!("{} (connector {connector}; wanted {}; got {})", self.reason, self.wanted, self.got)
     }
 }
+
+/// What stands before the reason of what a rehearsal let pass.
+const IN_AUDIT: &str = "in audit: enforced, this would have been withheld, since ";
 
 /// The decision that let a session carry mail.
 #[must_use]
@@ -55,10 +64,9 @@ pub fn proceeded(connector: &Outbound, host: &str, requirement: &Requirement, pe
     };
     let (reason, token) = match permit.waived() {
         None => (reason, Cow::Borrowed(token)),
-        Some(shortfall) => (
-            format!("in audit: enforced, this would have been withheld, since {shortfall}"),
-            Cow::Owned(format!("audit-{}", shortfall.token())),
-        ),
+        Some(shortfall) => {
+            (format!("{IN_AUDIT}{shortfall}"), Cow::Owned(format!("audit-{}", shortfall.token())))
+        }
     };
     Decision {
         connector: Some(Arc::clone(&connector.name)),

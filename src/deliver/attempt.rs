@@ -156,7 +156,13 @@ impl Carriage {
         }
         let revision = self.way.connector.revision;
         let may_go_clear = self.may_go_clear(&recipients);
-        let wanted = |candidate, after| Wanted { way: &self.way, candidate, recipients: &recipients, after };
+        let wanted = |candidate, after| Wanted {
+            way: &self.way,
+            candidate,
+            recipients: &recipients,
+            after,
+            banner: None,
+        };
         let mut misses = Vec::new();
         let mut broken = Vec::new();
         for candidate in &candidates {

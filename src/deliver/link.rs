@@ -1,6 +1,6 @@
 //! One host, from the connection to a session that a permit covers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::Courier;
@@ -54,13 +54,15 @@ pub(super) struct Wanted<'a> {
     pub(super) recipients: &'a [QueuedRecipient],
     /// The handshake that broke before: this connection stays in clear.
     pub(super) after: Option<HandshakeFault>,
+    /// Where to put what the host greeted with, if somebody wants to see it.
+    pub(super) banner: Option<&'a Mutex<Option<String>>>,
 }
 
 impl Courier {
     /// Opens a session with a candidate and has it judged, before anything but EHLO and STARTTLS
     /// was said.
     pub(super) async fn open(&self, wanted: Wanted<'_>) -> Result<Link, Miss> {
-        let Wanted { way, candidate, recipients, after } = wanted;
+        let Wanted { way, candidate, recipients, after, banner } = wanted;
         let connector = &way.connector;
         let host = candidate.host();
         let at = At { host: &host, decision: None };
@@ -77,7 +79,11 @@ impl Courier {
             helo: !requirement.is_forced(),
         });
         let mut line = Line::new(stream, session);
-        let observed = match self.observe(&mut line, &setup, (connector, candidate), after, &at).await {
+        let observed = self.observe(&mut line, &setup, (connector, candidate), after, &at).await;
+        if let Some(place) = banner {
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = line.session.banner().map(str::to_owned);
+        }
+        let observed = match observed {
             Ok(observed) => observed,
             Err(outcome) => {
                 line.dismiss();

@@ -1,7 +1,7 @@
 //! The way of a connector tried without a message: each of its hosts, up to the judgement, and if
 //! asked for up to the answer to RCPT.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -31,7 +31,27 @@ pub struct Seen {
     /// The decision of the connector, where it came to one.
     pub decision: Option<Arc<Decision>>,
     /// What was said to the recipient that was asked about.
-    pub recipient: Option<Reply>,
+    pub recipient: Option<Asked>,
+    /// What it greeted with.
+    pub banner: Option<String>,
+}
+
+/// What a host says to a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// It takes mail for it.
+    Taken,
+    /// It does not, or not now, or not from the sender: its reply.
+    Refused(Reply),
+}
+
+impl std::fmt::Display for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Taken => f.write_str("taken"),
+            Self::Refused(reply) => reply.fmt(f),
+        }
+    }
 }
 
 /// What is tried.
@@ -110,8 +130,10 @@ impl Courier {
             reason,
             decision,
             recipient,
+            banner: None,
         };
-        let wanted = Wanted { way: &trial.way, candidate, recipients: &[], after };
+        let banner = Mutex::new(None);
+        let wanted = Wanted { way: &trial.way, candidate, recipients: &[], after, banner: Some(&banner) };
         let one = async {
             match self.open(wanted).await {
                 Ok(mut link) => {
@@ -121,13 +143,16 @@ impl Courier {
                         Some((from, to)) => Some(self.ask(&mut link, &trial.way, from, to).await),
                     };
                     link.line.quit().await;
-                    let met = !decision.token.starts_with("audit-");
+                    let rehearsed = decision.rehearsed();
                     let (ok, reason) = match &recipient {
                         Some(Err(why)) => (false, why.clone()),
-                        Some(Ok(reply)) if !reply.is_positive() => {
+                        Some(Ok(Asked::Refused(reply))) => {
                             (false, format!("the recipient is not taken: {reply}"))
                         }
-                        Some(Ok(_)) | None => (met, decision.reason.clone()),
+                        Some(Ok(Asked::Taken)) | None => match rehearsed {
+                            Some(shortfall) => (false, shortfall.to_owned()),
+                            None => (true, decision.reason.clone()),
+                        },
                     };
                     (made(ok, reason, Some(decision), recipient.and_then(Result::ok)), None)
                 }
@@ -136,9 +161,11 @@ impl Courier {
             }
         };
         let done = timeout(trial.limit, one).await;
-        done.unwrap_or_else(|_| {
+        let (mut seen, broken) = done.unwrap_or_else(|_| {
             (made(false, format!("not done in {} s", trial.limit.as_secs()), None, None), None)
-        })
+        });
+        seen.banner = banner.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (seen, broken)
     }
 
     /// What the host says to a recipient: MAIL and RCPT under the session's permit, and no DATA.
@@ -148,7 +175,7 @@ impl Courier {
         way: &Way,
         from: &ReversePath,
         to: &Mailbox,
-    ) -> Result<Reply, String> {
+    ) -> Result<Asked, String> {
         let mail = MailFrom { reverse_path: from, body: BodyType::SevenBit, size: 0 };
         let demand = Demand {
             requirement: &link.requirement,
@@ -161,16 +188,16 @@ impl Courier {
         match link.line.event(&self.settings.timeouts).await {
             Ok(SendEvent::Done(finished)) => {
                 let refused = finished.recipients.into_iter().next().flatten();
-                Ok(finished.mail.or(refused).unwrap_or_else(|| Reply::bare(250, "taken")))
+                Ok(finished.mail.or(refused).map_or(Asked::Taken, Asked::Refused))
             }
-            Ok(SendEvent::Closing(reply)) => Ok(reply),
+            Ok(SendEvent::Closing(reply)) => Ok(Asked::Refused(reply)),
             Ok(_) | Err(_) => Err("the session ended before RCPT was answered".to_owned()),
         }
     }
 }
 
 fn refused(
-    made: impl Fn(bool, String, Option<Arc<Decision>>, Option<Reply>) -> Seen,
+    made: impl Fn(bool, String, Option<Arc<Decision>>, Option<Asked>) -> Seen,
     outcome: Outcome,
 ) -> Seen {
     match outcome {
@@ -199,5 +226,13 @@ fn without_address(way: &Way, candidates: &[Candidate]) -> Vec<Seen> {
 }
 
 fn untried(host: &str, reason: String) -> Seen {
-    Seen { name: None, host: host.to_owned(), ok: false, reason, decision: None, recipient: None }
+    Seen {
+        name: None,
+        host: host.to_owned(),
+        ok: false,
+        reason,
+        decision: None,
+        recipient: None,
+        banner: None,
+    }
 }

@@ -2,6 +2,7 @@
 //! buffer. It makes no TLS handshake, judges nothing, and reads no content; it only knows what may
 //! be said next.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem;
 
@@ -53,6 +54,7 @@ pub struct SendSession {
     reset_due: bool,
     /// Whole replies taken so far.
     replies: u64,
+    banner: Option<Cow<'static, str>>,
 }
 
 impl SendSession {
@@ -72,6 +74,7 @@ impl SendSession {
             transactions: VecDeque::new(),
             reset_due: false,
             replies: 0,
+            banner: None,
         }
     }
 
@@ -85,6 +88,12 @@ impl SendSession {
     #[must_use]
     pub fn offers(&self) -> Offers {
         self.offers
+    }
+
+    /// What the server greeted with.
+    #[must_use]
+    pub fn banner(&self) -> Option<&str> {
+        self.banner.as_deref()
     }
 
     /// How many whole replies have been taken: the limit for the next one begins when it changes.
@@ -231,6 +240,7 @@ impl SendSession {
     ) -> Result<Option<SendEvent>, SendFault> {
         match owed {
             Owed::Greeting if reply.code == 220 => {
+                self.banner = Some(reply.text);
                 self.hello(Owed::Ehlo, out);
                 Ok(None)
             }

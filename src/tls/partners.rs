@@ -13,8 +13,8 @@ use crate::mail::{UnixMillis, rfc3339};
 
 /// Partners remembered at the same time; the oldest makes room.
 const ENTRIES_MAX: usize = 16_384;
-/// Issuers remembered of one partner: several hosts behind one name may differ.
-const ISSUERS_MAX: usize = 8;
+/// Issuers and certificates remembered of one partner: several hosts behind one name may differ.
+const EACH_MAX: usize = 8;
 
 /// What partners showed, in a file of `data_dir`, a JSON line for each news.
 #[derive(Debug, Default)]
@@ -34,10 +34,8 @@ struct State {
 struct Known {
     /// Issuer and root, each pair that was seen.
     issuers: Vec<(String, Option<String>)>,
-    /// SHA-256 of the certificate that was seen last.
-    sha256: String,
-    /// The smallest of the days before its end that was told.
-    told: Option<u64>,
+    /// SHA-256 of each certificate, and the smallest of the days before its end that was told.
+    certificates: Vec<(String, Option<u64>)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -135,22 +133,26 @@ fn step(
             ));
         }
         known.issuers.push(issuer);
-        let over = known.issuers.len().saturating_sub(ISSUERS_MAX);
+        let over = known.issuers.len().saturating_sub(EACH_MAX);
         known.issuers.drain(..over);
     }
-    if known.sha256 != facts.sha256 {
-        known.sha256.clone_from(&facts.sha256);
-        known.told = None;
+    if !known.certificates.iter().any(|(sha256, _)| *sha256 == facts.sha256) {
+        known.certificates.push((facts.sha256.clone(), None));
+        let over = known.certificates.len().saturating_sub(EACH_MAX);
+        known.certificates.drain(..over);
     }
     let days = expiry_threshold(facts.not_after, now);
-    if let Some(days) = days.filter(|days| known.told.is_none_or(|told| *days < told)) {
+    let this = known.certificates.iter_mut().find(|(sha256, _)| *sha256 == facts.sha256);
+    if let (Some(days), Some((_, last))) = (days, this)
+        && last.is_none_or(|last| days < last)
+    {
+        *last = Some(days);
         let date = rfc3339(facts.not_after);
         told.push(format!(
             "connector {connector}: the certificate of {host} expires in less than {} days, on {date}; the \
              partner should renew it",
             days.max(1)
         ));
-        known.told = Some(days);
     }
     (known, told)
 }
@@ -239,6 +241,11 @@ mod tests {
             days.extend(told.iter().map(|_| 100 - day));
         }
         assert_eq!(days, [30, 14, 7, 1, 0]);
+        // Two hosts behind one name that show certificates by turns are not told of by turns.
+        let turns = |day: i64, sha256| {
+            partners.saw("bank", "two", &shown("CN=A", sha256, 100), UnixMillis(day * DAY)).0.len()
+        };
+        assert_eq!([turns(95, "x"), turns(95, "y"), turns(95, "x"), turns(95, "y")], [1, 1, 0, 0]);
         // A renewed one begins anew.
         let (told, _) = partners.saw("bank", "mx", &shown("CN=A", "2", 105), UnixMillis(100 * DAY));
         assert!(told.concat().contains("less than 7 days"), "{told:?}");

@@ -225,3 +225,21 @@ async fn a_refused_recipient_is_told_no_more_than_the_connector_lets_it() {
         daemon.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_address_that_is_not_ours_is_our_fault() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear()).await;
+    // TEST-NET-1 (RFC 5737): binding to it fails, and nothing leaves.
+    let tls = format!("{OPPORTUNISTIC}source_address = \"192.0.2.1\"\n");
+    let daemon = site.start(&outbound("out", "b.test", sink.address, &tls)).await;
+    let message = mix::plain("m", 1, 200, "ada@a.test", "bob@b.test").remove(0);
+    Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+    let row = daemon.deferred("bob@b.test").await;
+    assert_eq!(row["last"]["status"], "4.3.5", "{row}");
+    assert!(
+        row["last"]["reason"].as_str().unwrap().contains("source_address 192.0.2.1 can't be used"),
+        "{row}"
+    );
+    assert!(row["last"]["remote"].is_null(), "the partner has no part in it: {row}");
+}
