@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -10,11 +11,13 @@ use axum::{Json, Router};
 
 use super::alarms::Alarms;
 use super::operator::{Connectors, Operator, Reloaded};
-use super::view::{Acted, ListQuery, QueueList, QueueView, RetryRequest, Status};
+use super::view::{
+    Acted, ListQuery, QueueList, QueueTop, QueueView, RetryRequest, Status, TopLane, TopQuery,
+};
 use crate::connector::Generation;
-use crate::mail::QueueId;
+use crate::mail::{Clock, QueueId};
 use crate::scheduler::{LaneView, Scheduler};
-use crate::spool::{LaneKey, QueuedMessage, Removal, Spool, SpoolFault};
+use crate::spool::{Filter, LaneCount, LaneKey, QueuedMessage, Removal, Spool, SpoolFault};
 
 /// What the control API works on.
 #[derive(Clone)]
@@ -40,6 +43,8 @@ impl Control {
         Router::new()
             .route("/status", get(status))
             .route("/queue", get(list))
+            .route("/queue/list", post(list_by))
+            .route("/queue/top", get(top))
             .route("/queue/retry", post(retry))
             .route("/queue/{id}", get(show).delete(remove))
             .route("/reload", post(reload))
@@ -92,11 +97,56 @@ async fn list(
     State(control): State<Control>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<QueueList>, Refusal> {
-    let after = query.after.as_deref().map(parse).transpose()?;
+    listed(&control, query).await.map(Json)
+}
+
+/// The same, asked in JSON: addresses need no escaping there.
+async fn list_by(
+    State(control): State<Control>,
+    Json(query): Json<ListQuery>,
+) -> Result<Json<QueueList>, Refusal> {
+    listed(&control, query).await.map(Json)
+}
+
+async fn listed(control: &Control, query: ListQuery) -> Result<QueueList, Refusal> {
+    let mut after = query.after.as_deref().map(parse).transpose()?;
     let limit = query.limit.unwrap_or(LIST_DEFAULT).min(LIST_MAX);
     let total = control.spool.stats().await?;
-    let messages = control.spool.list(after, limit).await?;
-    Ok(Json(QueueList { total, messages: control.views(messages) }))
+    let accepted_before = query.older_than.map(|seconds| Clock::wall().before(Duration::from_secs(seconds)));
+    let filter = Filter {
+        connector: query.connector,
+        domain: query.domain,
+        sender: query.sender,
+        recipient: query.recipient,
+        reason: query.reason,
+        accepted_before,
+        held: query.held,
+    };
+    let mut messages = Vec::new();
+    // Each answer looks at a part of the queue, and deliveries are served in between.
+    loop {
+        let left = limit.saturating_sub(messages.len());
+        let part = control.spool.list(filter.clone(), after, left).await?;
+        messages.extend(part.messages);
+        after = part.next;
+        if after.is_none() || messages.len() >= limit {
+            break;
+        }
+    }
+    Ok(QueueList { total, messages: control.views(messages), next: after })
+}
+
+async fn top(
+    State(control): State<Control>,
+    Query(query): Query<TopQuery>,
+) -> Result<Json<QueueTop>, Refusal> {
+    let total = control.spool.stats().await?;
+    let counts = control.spool.top(query.limit.unwrap_or(TOP_DEFAULT).min(LIST_MAX)).await?;
+    let keys: Vec<LaneKey> = counts.iter().map(|count| count.lane.clone()).collect();
+    let mut blocked: BTreeMap<_, _> =
+        control.scheduler.blocked(&keys).into_iter().map(|lane| (lane.lane.clone(), lane)).collect();
+    let lane = |count: LaneCount| TopLane { blocked: blocked.remove(&count.lane), count };
+    Ok(Json(QueueTop { total, lanes: counts.into_iter().map(lane).collect() }))
 }
 
 async fn show(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<QueueView>, Refusal> {
@@ -161,4 +211,5 @@ impl IntoResponse for Refusal {
 }
 
 const LIST_DEFAULT: usize = 100;
+const TOP_DEFAULT: usize = 20;
 const LIST_MAX: usize = 1_000;

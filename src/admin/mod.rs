@@ -14,4 +14,4 @@ pub use operator::{
     Validated,
 };
 pub use serve::{ControlFault, ControlSocket};
-pub use view::{Acted, ListQuery, QueueList, QueueView, RetryRequest, Status};
+pub use view::{Acted, ListQuery, QueueList, QueueTop, QueueView, RetryRequest, Status, TopLane, TopQuery};

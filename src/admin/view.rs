@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::alarms::Alarm;
 use crate::mail::QueueId;
 use crate::scheduler::LaneView;
-use crate::spool::{QueuedMessage, Removal, Stats};
+use crate::spool::{LaneCount, QueuedMessage, Removal, Stats};
 
 /// The answer of `GET /status`.
 #[derive(Debug, Serialize)]
@@ -27,6 +27,47 @@ pub struct ListQuery {
     pub after: Option<String>,
     /// At most so many; 1,000 at the most.
     pub limit: Option<usize>,
+    /// Those of an outbound connector.
+    pub connector: Option<String>,
+    /// Those to a domain.
+    pub domain: Option<String>,
+    /// Those from an address, from `@domain`, or with an empty text from the null reverse-path.
+    pub sender: Option<String>,
+    /// Those to an address, or to `@domain`.
+    pub recipient: Option<String>,
+    /// Those whose last trouble has this text.
+    pub reason: Option<String>,
+    /// Those accepted so many seconds ago, or earlier.
+    pub older_than: Option<u64>,
+    /// Those that are held.
+    #[serde(default)]
+    pub held: bool,
+}
+
+/// The query of `GET /queue/top`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct TopQuery {
+    /// At most so many lanes; 1,000 at the most.
+    pub limit: Option<usize>,
+}
+
+/// The answer of `GET /queue/top`.
+#[derive(Debug, Serialize)]
+pub struct QueueTop {
+    /// How much is queued in all.
+    pub total: Stats,
+    /// The lanes with the most recipients.
+    pub lanes: Vec<TopLane>,
+}
+
+/// A lane and what it waits for.
+#[derive(Debug, Serialize)]
+pub struct TopLane {
+    /// What of it is on disk.
+    #[serde(flatten)]
+    pub count: LaneCount,
+    /// How it stands, if it is blocked.
+    pub blocked: Option<LaneView>,
 }
 
 /// The answer of `GET /queue`.
@@ -36,6 +77,8 @@ pub struct QueueList {
     pub total: Stats,
     /// The messages asked for.
     pub messages: Vec<QueueView>,
+    /// After which one to go on; none: there is nothing behind.
+    pub next: Option<QueueId>,
 }
 
 /// A queued message beside the state of its lanes.

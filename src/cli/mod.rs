@@ -106,6 +106,8 @@ impl Failure {
 
 /// The answer is "no", or there is a finding.
 const EXIT_NO: u8 = 1;
+/// EX_USAGE: the arguments don't say enough.
+const EXIT_USAGE: u8 = 64;
 /// EX_UNAVAILABLE: the daemon can't be reached.
 const EXIT_UNAVAILABLE: u8 = 69;
 /// EX_OSERR: an address can't be bound, a thread can't be started.

@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 
 use super::control::ask;
 use super::print::{say, say_json, table};
-use super::{ConfigArg, EXIT_CONFIG, Failure};
+use super::{ConfigArg, EXIT_CONFIG, EXIT_USAGE, Failure};
 use crate::config;
 use crate::mail::{Clock, UnixMillis, rfc3339};
+use sets::FilterArgs;
+
+mod sets;
 
 /// What `queue` takes.
 #[derive(Debug, clap::Args)]
@@ -30,6 +33,16 @@ enum Action {
         /// Go on after this message.
         #[arg(long, value_name = "ID")]
         after: Option<String>,
+        #[command(flatten)]
+        filter: FilterArgs,
+    },
+    /// Show the lanes with the most recipients.
+    Top {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// At most so many lanes (1,000 at the most).
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
     },
     /// Show one message: envelope, attempts, and the last decision.
     Show {
@@ -38,23 +51,27 @@ enum Action {
         /// The message.
         id: String,
     },
-    /// Try a message again now, or all with --all.
+    /// Try a message again now, those that filters name, or all with --all.
     Retry {
         #[command(flatten)]
         daemon: DaemonArgs,
         /// The message.
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        #[arg(conflicts_with = "all")]
         id: Option<String>,
         /// Every queued message.
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        filter: FilterArgs,
     },
-    /// Take a message out of the queue. Nobody is told.
+    /// Take a message out of the queue, or those that filters name. Nobody is told.
     Remove {
         #[command(flatten)]
         daemon: DaemonArgs,
         /// The message.
-        id: String,
+        id: Option<String>,
+        #[command(flatten)]
+        filter: FilterArgs,
     },
 }
 
@@ -72,7 +89,10 @@ pub(super) struct DaemonArgs {
 
 /// Asks the running daemon about its queue.
 pub(super) fn queue(args: QueueArgs) -> Result<ExitCode, Failure> {
-    let (daemon, method, path, body) = request(&args.action);
+    if let Some(done) = sets::act(&args.action)? {
+        return Ok(done);
+    }
+    let (daemon, method, path, body) = request(&args.action)?;
     let answer = ask(&socket(daemon)?, method, &path, body)?;
     if daemon.json {
         say_json(&answer);
@@ -80,25 +100,36 @@ pub(super) fn queue(args: QueueArgs) -> Result<ExitCode, Failure> {
     }
     say(&match &args.action {
         Action::List { .. } => listing(&answer, Clock::wall()),
+        Action::Top { .. } => top(&answer, Clock::wall()),
         Action::Show { .. } => details(&answer),
         Action::Retry { .. } => format!("{} recipients are tried again now", text(&answer, "recipients")),
-        Action::Remove { id, .. } => format!("{id} is removed; nobody is told"),
+        Action::Remove { id, .. } => {
+            format!("{} is removed; nobody is told", id.as_deref().unwrap_or_default())
+        }
     });
     Ok(ExitCode::SUCCESS)
 }
 
-fn request(action: &Action) -> (&DaemonArgs, Method, String, Option<Value>) {
-    match action {
-        Action::List { daemon, limit, after } => {
-            let after = after.as_deref().map(|id| format!("&after={}", plain(id))).unwrap_or_default();
-            (daemon, Method::GET, format!("/queue?limit={limit}{after}"), None)
+type Asked<'a> = (&'a DaemonArgs, Method, String, Option<Value>);
+
+fn request(action: &Action) -> Result<Asked<'_>, Failure> {
+    let unsaid = || Failure::new(EXIT_USAGE, "say which message, or name some by filters; see --help");
+    Ok(match action {
+        Action::List { daemon, limit, after, filter } => {
+            let body = filter.body(*limit, after.as_deref());
+            (daemon, Method::POST, "/queue/list".to_owned(), Some(body))
         }
+        Action::Top { daemon, limit } => (daemon, Method::GET, format!("/queue/top?limit={limit}"), None),
         Action::Show { daemon, id } => (daemon, Method::GET, format!("/queue/{}", plain(id)), None),
+        Action::Retry { id: None, all: false, .. } => return Err(unsaid()),
         Action::Retry { daemon, id, .. } => {
             (daemon, Method::POST, "/queue/retry".to_owned(), Some(json!({ "id": id })))
         }
-        Action::Remove { daemon, id } => (daemon, Method::DELETE, format!("/queue/{}", plain(id)), None),
-    }
+        Action::Remove { daemon, id, .. } => {
+            let id = id.as_deref().ok_or_else(unsaid)?;
+            (daemon, Method::DELETE, format!("/queue/{}", plain(id)), None)
+        }
+    })
 }
 
 /// A queue id has letters and digits alone; anything else would be no path of ours.
@@ -125,6 +156,28 @@ fn listing(answer: &Value, now: UnixMillis) -> String {
     let rows: Vec<Vec<String>> = messages.iter().map(|m| list_row(m, now)).collect();
     let headings = ["id", "age", "size", "from", "to", "attempts", "next", "reason"];
     format!("{}\n{summary}, {} shown", table(&headings, &rows), messages.len())
+}
+
+fn top(answer: &Value, now: UnixMillis) -> String {
+    let lanes = answer.get("lanes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if lanes.is_empty() {
+        return "nothing is queued".to_owned();
+    }
+    let row = |lane: &Value| {
+        let blocked = lane.get("blocked").filter(|blocked| !blocked.is_null());
+        let oldest = time(lane, "oldest_at").map(|at| span(now.since(at))).unwrap_or_default();
+        let until = blocked.and_then(|blocked| time(blocked, "blocked_until"));
+        vec![
+            text(lane, "lane"),
+            text(lane, "recipients"),
+            oldest,
+            until.map_or_else(|| "-".to_owned(), |at| format!("in {}", span(at.since(now)))),
+            blocked
+                .map_or_else(|| "-".to_owned(), |l| format!("{} {}", text(l, "status"), text(l, "reason"))),
+        ]
+    };
+    let rows: Vec<Vec<String>> = lanes.iter().map(row).collect();
+    table(&["lane", "recipients", "oldest", "next", "reason"], &rows)
 }
 
 fn list_row(message: &Value, now: UnixMillis) -> Vec<String> {

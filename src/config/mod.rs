@@ -91,3 +91,11 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
+
+/// A duration as the configuration writes it: `30m`, `2d`.
+///
+/// # Errors
+/// What is wrong, in a sentence.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    units::duration(text).map_err(|fault| fault.to_string())
+}

@@ -15,7 +15,7 @@ use super::stage::Stage;
 use super::{LabFault, message};
 use crate::connector::{NextHop, Table, choose};
 use crate::mail::Domain;
-use crate::spool::{LastTrouble, QueuedMessage, Spool};
+use crate::spool::{Filter, LastTrouble, QueuedMessage, Spool};
 
 /// What was found out about one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(super) async fn play(stage: &Stage, table: &Table, spool: &Arc<dyn Spool>) -
     let mut found = hand_over(stage).await?;
     let deadline = Instant::now() + WAIT;
     loop {
-        let queued = spool.list(None, QUEUE_LIMIT).await?;
+        let queued = spool.list(Filter::default(), None, QUEUE_LIMIT).await?.messages;
         let late = Instant::now() >= deadline;
         for ((slot, case), number) in found.iter_mut().zip(OUTBOUND).zip(0_usize..) {
             if slot.is_none() {

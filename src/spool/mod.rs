@@ -12,11 +12,13 @@ use crate::connector::{NextHop, Outbound};
 use crate::mail::{BodyType, Content, Envelope, Mailbox, MailboxDomain, QueueId, ReversePath, UnixMillis};
 
 pub mod body;
+mod filter;
 mod lease;
 pub mod recover;
 pub mod settings;
 pub mod sqlite;
 
+pub use filter::{Filter, LaneCount, Listed};
 pub use lease::{Lease, LeaseBook};
 pub use settings::Settings;
 
@@ -62,8 +64,17 @@ pub trait Spool: Send + Sync {
     /// Every lane that has a queued recipient, with the time at which its first one is due.
     fn lanes(&self) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>>;
 
-    /// Queued messages in the order of their age, from the one after `after` on.
-    fn list(&self, after: Option<QueueId>, limit: usize) -> Pending<Result<Vec<QueuedMessage>, SpoolFault>>;
+    /// Queued messages in the order of their age, from the one after `after` on. Looks at a bounded
+    /// number of them, so that deliveries need not wait for an answer about a long queue.
+    fn list(
+        &self,
+        filter: Filter,
+        after: Option<QueueId>,
+        limit: usize,
+    ) -> Pending<Result<Listed, SpoolFault>>;
+
+    /// The lanes with the most recipients.
+    fn top(&self, limit: usize) -> Pending<Result<Vec<LaneCount>, SpoolFault>>;
 
     /// One queued message.
     fn show(&self, id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>>;

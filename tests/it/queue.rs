@@ -68,3 +68,40 @@ async fn remove_takes_a_message_away_for_good() {
     daemon.queue_empty().await;
     assert_eq!(sink.arrived().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_named_by_what_they_are_like() {
+    let (_site, sink, daemon, ids) = waiting().await;
+    let found = async |rest: &[&str]| {
+        let answer = daemon.ask(&[&["queue", "list"], rest].concat()).await;
+        let all = answer["messages"].as_array().unwrap().clone();
+        all.iter().map(|message| message["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&["--recipient", "BOB@b.test"]).await, ids[..1]);
+    assert_eq!(found(&["--recipient", "bob_@b.test"]).await, [""; 0]);
+    assert_eq!(found(&["--domain", "b.test", "--sender", "@a.test", "--connector", "out"]).await, ids);
+    assert_eq!(found(&["--reason", "NOT now"]).await, ids);
+    assert_eq!(found(&["--connector", "ou"]).await, [""; 0]);
+    assert_eq!(found(&["--sender", "<>"]).await, [""; 0]);
+    assert_eq!(found(&["--older-than", "1h"]).await, [""; 0]);
+    assert_eq!(found(&["--held"]).await, [""; 0]);
+    assert_eq!(found(&["--limit", "1", "--domain", "b.test"]).await, ids[..1]);
+    assert_eq!(found(&["--limit", "1", "--after", &ids[0], "--domain", "b.test"]).await, ids[1..]);
+    let top = daemon.ask(&["queue", "top"]).await;
+    assert_eq!(
+        (&top["lanes"][0]["lane"], &top["lanes"][0]["recipients"]),
+        (&"out/".into(), &2.into()),
+        "{top}"
+    );
+
+    for usage in [&["queue", "remove"][..], &["queue", "retry"], &["queue", "list", "--older-than", "soon"]] {
+        assert_eq!(daemon.command(usage).await.status.code(), Some(64), "{usage:?}");
+    }
+    let removed = daemon.ask(&["queue", "remove", "--recipient", "bob@b.test"]).await;
+    assert_eq!(removed["messages"], 1, "{removed}");
+    sink.behave(Manner::clear());
+    let retried = daemon.ask(&["queue", "retry", "--domain", "b.test"]).await;
+    assert_eq!(retried["messages"], 1, "{retried}");
+    assert_eq!(sink.messages(1).await[0].recipients, ["carol@b.test"]);
+    daemon.queue_empty().await;
+}

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::mail::{Content, QueueId, UnixMillis};
 use crate::spool::{
-    BodyWriter, Due, DueWindow, LaneKey, Leased, NewMessage, Pending, QueuedMessage, Removal, Settlement,
-    Spool, SpoolFault, Stats, StoredBody,
+    BodyWriter, Due, DueWindow, Filter, LaneCount, LaneKey, Leased, Listed, NewMessage, Pending,
+    QueuedMessage, Removal, Settlement, Spool, SpoolFault, Stats, StoredBody,
 };
 
 /// A spool that keeps what it is given. It has no room for files: a body that goes to one is
@@ -83,9 +83,14 @@ impl Spool for Kept {
 
     fn list(
         &self,
+        _filter: Filter,
         _after: Option<QueueId>,
         _limit: usize,
-    ) -> Pending<Result<Vec<QueuedMessage>, SpoolFault>> {
+    ) -> Pending<Result<Listed, SpoolFault>> {
+        unasked()
+    }
+
+    fn top(&self, _limit: usize) -> Pending<Result<Vec<LaneCount>, SpoolFault>> {
         unasked()
     }
 

@@ -11,8 +11,8 @@ use super::*;
 use crate::connector::LiveTable;
 use crate::mail::Clock;
 use crate::spool::{
-    BodyWriter, DueWindow, NewContent, NewMessage, Pending, QueuedMessage, Removal, Settlement, Spool,
-    SpoolFault, Stats,
+    BodyWriter, DueWindow, Filter, LaneCount, Listed, NewContent, NewMessage, Pending, QueuedMessage,
+    Removal, Settlement, Spool, SpoolFault, Stats,
 };
 use crate::tracking::Journal;
 
@@ -62,9 +62,14 @@ impl Spool for Memory {
     }
     fn list(
         &self,
+        _filter: Filter,
         _after: Option<QueueId>,
         _limit: usize,
-    ) -> Pending<Result<Vec<QueuedMessage>, SpoolFault>> {
+    ) -> Pending<Result<Listed, SpoolFault>> {
+        answer(Listed { messages: Vec::new(), next: None })
+    }
+
+    fn top(&self, _limit: usize) -> Pending<Result<Vec<LaneCount>, SpoolFault>> {
         answer(Vec::new())
     }
     fn show(&self, _id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>> {

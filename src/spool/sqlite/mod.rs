@@ -2,6 +2,7 @@
 //! one reads; callers only send and wait. It does not decide when anything is due.
 
 mod apply;
+mod lists;
 mod ops;
 mod reader;
 mod rows;
@@ -29,8 +30,8 @@ use self::reader::{Question, Reader};
 use self::shared::Shared;
 use super::recover::Recovered;
 use super::{
-    BodyWriter, Due, DueWindow, LaneKey, Leased, NewMessage, Pending, QueuedMessage, Removal, Settings,
-    Settlement, Spool, SpoolFault, Stats,
+    BodyWriter, Due, DueWindow, Filter, LaneCount, LaneKey, Leased, Listed, NewMessage, Pending,
+    QueuedMessage, Removal, Settings, Settlement, Spool, SpoolFault, Stats,
 };
 use crate::mail::{Content, QueueId, UnixMillis};
 
@@ -184,8 +185,17 @@ impl Spool for SqliteSpool {
         self.ask_reader(Reader::lanes)
     }
 
-    fn list(&self, after: Option<QueueId>, limit: usize) -> Pending<Result<Vec<QueuedMessage>, SpoolFault>> {
-        self.ask_reader(move |reader| reader.list(after, limit))
+    fn list(
+        &self,
+        filter: Filter,
+        after: Option<QueueId>,
+        limit: usize,
+    ) -> Pending<Result<Listed, SpoolFault>> {
+        self.ask_reader(move |reader| reader.list(&filter, after, limit))
+    }
+
+    fn top(&self, limit: usize) -> Pending<Result<Vec<LaneCount>, SpoolFault>> {
+        self.ask_reader(move |reader| reader.top(limit))
     }
 
     fn show(&self, id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>> {

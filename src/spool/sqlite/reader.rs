@@ -18,8 +18,8 @@ use crate::spool::{Due, DueWindow, LaneKey, Lease, Leased, QueuedMessage, SpoolF
 pub(super) type Question = Box<dyn FnOnce(&Reader) + Send>;
 
 pub(super) struct Reader {
-    connection: Connection,
-    shared: Arc<Shared>,
+    pub(super) connection: Connection,
+    pub(super) shared: Arc<Shared>,
     /// For messages that must be kept back.
     writer: Sender<Op>,
 }
@@ -238,30 +238,6 @@ impl Reader {
         read().map_err(|error: rusqlite::Error| failed(&error))
     }
 
-    pub(super) fn list(
-        &self,
-        after: Option<QueueId>,
-        limit: usize,
-    ) -> Result<Vec<QueuedMessage>, SpoolFault> {
-        let read = || {
-            let after = after.map_or(i64::MIN, QueueId::to_number);
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let view = self.connection.unchecked_transaction()?;
-            let ids = self
-                .connection
-                .prepare_cached("SELECT id FROM message WHERE id > ?1 ORDER BY id LIMIT ?2")?
-                .query_map([after, limit], |row| row.get(0).map(QueueId::from_number))?
-                .collect::<Result<Vec<_>>>()?;
-            let mut listed = Vec::with_capacity(ids.len());
-            for id in ids {
-                listed.extend(rows::queued(&self.connection, id, &self.shared.book)?);
-            }
-            view.commit()?;
-            Ok(listed)
-        };
-        read().map_err(|error: rusqlite::Error| failed(&error))
-    }
-
     pub(super) fn show(&self, id: QueueId) -> Result<Option<QueuedMessage>, SpoolFault> {
         let read = || {
             let view = self.connection.unchecked_transaction()?;
@@ -299,7 +275,7 @@ pub(super) fn last_id(connection: &Connection) -> Result<Option<QueueId>> {
     Ok(largest.flatten().map(QueueId::from_number))
 }
 
-fn failed(error: &rusqlite::Error) -> SpoolFault {
+pub(super) fn failed(error: &rusqlite::Error) -> SpoolFault {
     SpoolFault::Failed(error.to_string())
 }
 

@@ -186,9 +186,9 @@ async fn a_deferral_moves_the_recipient_and_is_shown() {
     let shown = spool.show(id).await.expect("readable").expect("queued");
     assert_eq!((shown.recipients[0].leased, &shown.recipients[0].last), (true, &Some(trouble())));
     drop(due);
-    let listed = spool.list(None, 9).await.expect("readable");
+    let listed = spool.list(Filter::default(), None, 9).await.expect("readable").messages;
     assert_eq!((listed.len(), listed[0].recipients[0].leased), (1, false));
-    assert!(spool.list(Some(id), 9).await.expect("readable").is_empty());
+    assert!(spool.list(Filter::default(), Some(id), 9).await.expect("readable").messages.is_empty());
 }
 
 #[tokio::test]
@@ -300,4 +300,32 @@ async fn what_was_settled_after_it_was_found_is_not_handed_out() {
     let numbers: Vec<_> = confirmed[0].recipients.iter().map(|r| r.number).collect();
     assert_eq!((numbers, confirmed[0].lease.recipients()), (vec![2], &[2][..]));
     assert!(!spool.shared.book.holds(id, 1), "the lease of the deferred one has ended");
+}
+
+#[tokio::test]
+async fn a_list_looks_at_a_part_of_the_queue_and_says_where_to_go_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let mut waiting = Vec::new();
+    for _ in 0..5_001 {
+        waiting.push(spool.put(message(spool.new_id(NOW), &["out/b.example"], 0)));
+    }
+    let last = waiting.len();
+    for pending in waiting {
+        pending.await.expect("room");
+    }
+    let rare = message(spool.new_id(NOW), &["out/b.example", "rare/c.example"], 0);
+    let id = rare.id;
+    spool.put(rare).await.expect("room");
+    let filter = Filter { connector: Some("rare".to_owned()), ..Filter::default() };
+    let first = spool.list(filter.clone(), None, 10).await.expect("readable");
+    assert!(first.messages.is_empty() && first.next.is_some());
+    let rest = spool.list(filter, first.next, 10).await.expect("readable");
+    assert_eq!((rest.messages.len(), rest.messages[0].id, rest.next), (1, id, None));
+    let top = spool.top(1).await.expect("readable");
+    assert_eq!(
+        (top[0].lane.clone(), top[0].recipients),
+        (lane("out/b.example"), u64::try_from(last).expect("small") + 1)
+    );
+    assert_eq!(top.len(), 1);
 }

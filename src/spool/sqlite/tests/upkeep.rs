@@ -148,4 +148,8 @@ async fn questions_about_a_lane_are_answered_from_the_index() {
         assert!(plan.contains("COVERING INDEX recipient_due (lane"), "{plan}");
         assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN recipient"), "{plan}");
     }
+    let mut plan =
+        database.prepare(&format!("EXPLAIN QUERY PLAN {}", super::super::lists::TOP)).expect("SQL");
+    let step: String = plan.query_row([1], |row| row.get(3)).expect("a plan");
+    assert!(step.contains("COVERING INDEX recipient_due"), "{step}");
 }

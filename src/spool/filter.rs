@@ -1,0 +1,45 @@
+//! What an operator asks of the queue, and the answers.
+
+use serde::Serialize;
+
+use super::{LaneKey, QueuedMessage};
+use crate::mail::{QueueId, UnixMillis};
+
+/// Which messages are meant; all of what is said must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// A recipient is in a lane of this outbound connector.
+    pub connector: Option<String>,
+    /// A recipient has this domain.
+    pub domain: Option<String>,
+    /// The reverse-path: an address, `@domain`, or empty for the null one.
+    pub sender: Option<String>,
+    /// A recipient: an address, or `@domain`.
+    pub recipient: Option<String>,
+    /// The last trouble of a recipient has this text, in whatever case.
+    pub reason: Option<String>,
+    /// It was accepted before that.
+    pub accepted_before: Option<UnixMillis>,
+    /// It is held.
+    pub held: bool,
+}
+
+/// A part of a list.
+#[derive(Debug)]
+pub struct Listed {
+    /// The messages.
+    pub messages: Vec<QueuedMessage>,
+    /// Where to go on; `None`: there is nothing behind.
+    pub next: Option<QueueId>,
+}
+
+/// How much a lane has on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LaneCount {
+    /// The lane.
+    pub lane: LaneKey,
+    /// Its recipients.
+    pub recipients: u64,
+    /// When the oldest of them was accepted.
+    pub oldest_at: UnixMillis,
+}

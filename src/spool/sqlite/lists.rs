@@ -1,0 +1,115 @@
+//! What an operator asks of the queue: lists by filters, and the longest lanes.
+
+use rusqlite::{Result, params};
+
+use super::reader::{Reader, failed};
+use super::rows;
+use crate::mail::{QueueId, UnixMillis};
+use crate::spool::{Filter, LaneCount, LaneKey, Listed, SpoolFault};
+
+/// Messages looked at for one answer.
+const LOOKED_AT_MAX: usize = 5_000;
+
+impl Reader {
+    pub(super) fn list(
+        &self,
+        filter: &Filter,
+        after: Option<QueueId>,
+        limit: usize,
+    ) -> std::result::Result<Listed, SpoolFault> {
+        let read = || {
+            let view = self.connection.unchecked_transaction()?;
+            let (ids, next) = self.matching(filter, after, limit)?;
+            let mut messages = Vec::with_capacity(ids.len());
+            for id in ids {
+                messages.extend(rows::queued(&self.connection, id, &self.shared.book)?);
+            }
+            view.commit()?;
+            Ok(Listed { messages, next })
+        };
+        read().map_err(|error: rusqlite::Error| failed(&error))
+    }
+
+    /// The ids that match, and the last one looked at if there may be more behind it.
+    fn matching(
+        &self,
+        filter: &Filter,
+        after: Option<QueueId>,
+        limit: usize,
+    ) -> Result<(Vec<QueueId>, Option<QueueId>)> {
+        let lane = filter.connector.as_ref().map(|name| format!("{name}/"));
+        let domain = filter.domain.as_ref().map(|domain| pattern(&format!("@{domain}")));
+        let sender = filter.sender.as_deref().map(pattern);
+        let recipient = filter.recipient.as_deref().map(pattern);
+        let reason = filter.reason.as_ref().map(|text| text.to_lowercase());
+        let mut statement = self.connection.prepare_cached(LIST)?;
+        let mut found = statement.query(params![
+            after.map_or(i64::MIN, QueueId::to_number),
+            i64::try_from(LOOKED_AT_MAX).unwrap_or(i64::MAX),
+            filter.accepted_before.map(|before| before.0),
+            sender,
+            filter.held,
+            recipient,
+            domain,
+            lane,
+            reason,
+        ])?;
+        let (mut ids, mut looked_at, mut last) = (Vec::new(), 0_usize, None);
+        while let Some(row) = found.next()? {
+            if ids.len() >= limit {
+                return Ok((ids, last));
+            }
+            let id = QueueId::from_number(row.get(0)?);
+            looked_at = looked_at.saturating_add(1);
+            last = Some(id);
+            if row.get(1)? {
+                ids.push(id);
+            }
+        }
+        Ok((ids, last.filter(|_| looked_at >= LOOKED_AT_MAX)))
+    }
+
+    pub(super) fn top(&self, limit: usize) -> std::result::Result<Vec<LaneCount>, SpoolFault> {
+        let read = || {
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let count = |row: &rusqlite::Row<'_>| {
+                Ok(LaneCount {
+                    lane: LaneKey(row.get::<_, String>(0)?.into()),
+                    recipients: u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default(),
+                    oldest_at: UnixMillis(row.get(2)?),
+                })
+            };
+            self.connection.prepare_cached(TOP)?.query_map([limit], count)?.collect::<Result<Vec<_>>>()
+        };
+        read().map_err(|error: rusqlite::Error| failed(&error))
+    }
+}
+
+/// An address as a pattern of LIKE, which has no eye for the case of ASCII; `@domain` is an end.
+fn pattern(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        if ['%', '_', '\\'].contains(&char) {
+            escaped.push('\\');
+        }
+        escaped.push(char);
+    }
+    if text.starts_with('@') { format!("%{escaped}") } else { escaped }
+}
+
+const LIST: &str = r"
+    SELECT id,
+        (?3 IS NULL OR accepted_at < ?3) AND (?4 IS NULL OR reverse_path LIKE ?4 ESCAPE '\')
+        AND (NOT ?5 OR held IS NOT NULL)
+        AND ((?6 IS NULL AND ?7 IS NULL AND ?8 IS NULL AND ?9 IS NULL) OR EXISTS (
+            SELECT 1 FROM recipient WHERE message = found.id
+                AND (?6 IS NULL OR forward_path LIKE ?6 ESCAPE '\')
+                AND (?7 IS NULL OR forward_path LIKE ?7 ESCAPE '\')
+                AND (?8 IS NULL OR substr(lane, 1, length(?8)) = ?8)
+                AND (?9 IS NULL OR instr(lower(last), ?9) > 0)))
+    FROM (SELECT id, accepted_at, reverse_path, held FROM message WHERE id > ?1 ORDER BY id LIMIT ?2) AS found
+    ORDER BY id";
+
+/// Answered from the index of lanes alone.
+pub(super) const TOP: &str = "
+    SELECT lane, COUNT(*), MIN(accepted_at) FROM recipient GROUP BY lane ORDER BY 2 DESC, 1 LIMIT ?1";
