@@ -17,7 +17,7 @@ use super::view::{
 use crate::connector::Generation;
 use crate::mail::{Clock, QueueId};
 use crate::scheduler::{LaneView, Scheduler};
-use crate::spool::{Filter, LaneCount, LaneKey, QueuedMessage, Removal, Spool, SpoolFault};
+use crate::spool::{Filter, Holding, LaneCount, LaneKey, QueuedMessage, Removal, Spool, SpoolFault};
 
 /// What the control API works on.
 #[derive(Clone)]
@@ -47,6 +47,8 @@ impl Control {
             .route("/queue/top", get(top))
             .route("/queue/retry", post(retry))
             .route("/queue/{id}", get(show).delete(remove))
+            .route("/queue/{id}/hold", post(hold))
+            .route("/queue/{id}/release", post(release))
             .route("/reload", post(reload))
             .route("/connectors", get(connectors))
             .with_state(self)
@@ -181,6 +183,28 @@ async fn remove(State(control): State<Control>, Path(id): Path<String>) -> Resul
     }
 }
 
+async fn hold(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<Acted>, Refusal> {
+    let id = parse(&id)?;
+    match control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await? {
+        Holding::Held => Ok(Json(Acted { id: Some(id), recipients: None, removal: None })),
+        Holding::Unknown => Err(unknown(id)),
+        Holding::Leased => Err(Refusal(
+            StatusCode::CONFLICT,
+            format!("{id} is being delivered right now; ask again in a moment"),
+        )),
+    }
+}
+
+async fn release(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<Acted>, Refusal> {
+    let id = parse(&id)?;
+    if !control.spool.release(id, Clock::wall()).await? {
+        return Err(Refusal(StatusCode::NOT_FOUND, format!("no held message {id} is queued")));
+    }
+    // Its lanes are told that there is something due.
+    let recipients = control.scheduler.retry(Some(id)).await?;
+    Ok(Json(Acted { id: Some(id), recipients: Some(recipients), removal: None }))
+}
+
 /// Why a message was not made due: it is gone, or kept back.
 async fn not_retried(control: &Control, id: QueueId) -> Result<Refusal, Refusal> {
     let held = control.spool.show(id).await?.and_then(|message| message.held);
@@ -210,6 +234,7 @@ impl IntoResponse for Refusal {
     }
 }
 
+const HELD_BY_OPERATOR: &str = "by the operator";
 const LIST_DEFAULT: usize = 100;
 const TOP_DEFAULT: usize = 20;
 const LIST_MAX: usize = 1_000;

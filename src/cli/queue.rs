@@ -64,6 +64,24 @@ enum Action {
         #[command(flatten)]
         filter: FilterArgs,
     },
+    /// Keep a message back until it is released, or those that filters name.
+    Hold {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The message.
+        id: Option<String>,
+        #[command(flatten)]
+        filter: FilterArgs,
+    },
+    /// Let a held message go on, or those that filters name (as --held).
+    Release {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The message.
+        id: Option<String>,
+        #[command(flatten)]
+        filter: FilterArgs,
+    },
     /// Take a message out of the queue, or those that filters name. Nobody is told.
     Remove {
         #[command(flatten)]
@@ -106,6 +124,10 @@ pub(super) fn queue(args: QueueArgs) -> Result<ExitCode, Failure> {
         Action::Remove { id, .. } => {
             format!("{} is removed; nobody is told", id.as_deref().unwrap_or_default())
         }
+        Action::Hold { id, .. } => {
+            format!("{} is held until it is released", id.as_deref().unwrap_or_default())
+        }
+        Action::Release { id, .. } => format!("{} is tried again now", id.as_deref().unwrap_or_default()),
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -124,6 +146,14 @@ fn request(action: &Action) -> Result<Asked<'_>, Failure> {
         Action::Retry { id: None, all: false, .. } => return Err(unsaid()),
         Action::Retry { daemon, id, .. } => {
             (daemon, Method::POST, "/queue/retry".to_owned(), Some(json!({ "id": id })))
+        }
+        Action::Hold { daemon, id, .. } => {
+            let id = id.as_deref().ok_or_else(unsaid)?;
+            (daemon, Method::POST, format!("/queue/{}/hold", plain(id)), None)
+        }
+        Action::Release { daemon, id, .. } => {
+            let id = id.as_deref().ok_or_else(unsaid)?;
+            (daemon, Method::POST, format!("/queue/{}/release", plain(id)), None)
         }
         Action::Remove { daemon, id, .. } => {
             let id = id.as_deref().ok_or_else(unsaid)?;

@@ -43,3 +43,15 @@ pub struct LaneCount {
     /// When the oldest of them was accepted.
     pub oldest_at: UnixMillis,
 }
+
+/// What became of keeping a message back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Holding {
+    /// It is held now.
+    Held,
+    /// There is no such message.
+    Unknown,
+    /// It is being worked on.
+    Leased,
+}

@@ -18,7 +18,7 @@ pub mod recover;
 pub mod settings;
 pub mod sqlite;
 
-pub use filter::{Filter, LaneCount, Listed};
+pub use filter::{Filter, Holding, LaneCount, Listed};
 pub use lease::{Lease, LeaseBook};
 pub use settings::Settings;
 
@@ -89,6 +89,12 @@ pub trait Spool: Send + Sync {
 
     /// Takes a message out of the queue without a report.
     fn remove(&self, id: QueueId) -> Pending<Result<Removal, SpoolFault>>;
+
+    /// Keeps a message back, for this reason, until it is released.
+    fn hold(&self, id: QueueId, reason: String) -> Pending<Result<Holding, SpoolFault>>;
+
+    /// Makes a held message due at once. `false`: no held message has this name.
+    fn release(&self, id: QueueId, now: UnixMillis) -> Pending<Result<bool, SpoolFault>>;
 
     /// How much is queued.
     fn stats(&self) -> Pending<Result<Stats, SpoolFault>>;

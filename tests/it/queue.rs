@@ -105,3 +105,23 @@ async fn messages_are_named_by_what_they_are_like() {
     assert_eq!(sink.messages(1).await[0].recipients, ["carol@b.test"]);
     daemon.queue_empty().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_message_waits_for_its_release_over_a_restart() {
+    let (site, sink, daemon, ids) = waiting().await;
+    sink.behave(Manner::clear());
+    let held = daemon.ask(&["queue", "hold", "--recipient", "bob@b.test"]).await;
+    assert_eq!(held["messages"], 1, "{held}");
+    daemon.ask(&["queue", "retry", "--all"]).await;
+    assert_eq!(sink.messages(1).await[0].recipients, ["carol@b.test"]);
+    let shown = daemon.ask(&["queue", "show", &ids[0]]).await;
+    assert_eq!(shown["held"], "by the operator", "{shown}");
+    daemon.stop().await;
+    let daemon = Daemon::start(&site.home).await;
+    let listed = daemon.ask(&["queue", "list", "--held"]).await;
+    assert_eq!(listed["messages"][0]["id"], ids[0].as_str(), "{listed}");
+    assert_eq!(daemon.command(&["queue", "release", &ids[1]]).await.status.code(), Some(1));
+    assert!(daemon.command(&["queue", "release", &ids[0]]).await.status.success());
+    assert_eq!(sink.messages(2).await[1].recipients, ["bob@b.test"]);
+    daemon.queue_empty().await;
+}

@@ -70,6 +70,8 @@ impl FilterArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deed {
     Retry,
+    Hold,
+    Release,
     Remove,
 }
 
@@ -80,6 +82,8 @@ pub(super) fn act(action: &Action) -> Result<Option<ExitCode>, Failure> {
         Action::List { filter, .. } => return filter.check().map(|()| None),
         Action::Top { .. } | Action::Show { .. } => return Ok(None),
         Action::Retry { daemon, id, filter, .. } => (daemon, id, filter, Deed::Retry),
+        Action::Hold { daemon, id, filter } => (daemon, id, filter, Deed::Hold),
+        Action::Release { daemon, id, filter } => (daemon, id, filter, Deed::Release),
         Action::Remove { daemon, id, filter } => (daemon, id, filter, Deed::Remove),
     };
     if filter.is_empty() {
@@ -96,8 +100,11 @@ pub(super) fn act(action: &Action) -> Result<Option<ExitCode>, Failure> {
         let page = ask(&socket, Method::POST, "/queue/list", Some(body))?;
         let messages = page.get("messages").and_then(Value::as_array).cloned().unwrap_or_default();
         for id in messages.iter().filter_map(|message| message.get("id").and_then(Value::as_str)) {
+            let at = |tail: &str| format!("/queue/{}{tail}", plain(id));
             let answer = match deed {
-                Deed::Remove => ask(&socket, Method::DELETE, &format!("/queue/{}", plain(id)), None),
+                Deed::Remove => ask(&socket, Method::DELETE, &at(""), None),
+                Deed::Hold => ask(&socket, Method::POST, &at("/hold"), None),
+                Deed::Release => ask(&socket, Method::POST, &at("/release"), None),
                 Deed::Retry => ask(&socket, Method::POST, "/queue/retry", Some(json!({ "id": id }))),
             };
             match answer {
@@ -124,7 +131,8 @@ fn tell(deed: Deed, as_json: bool, done: u64, left: &[String]) {
     left.iter().for_each(|reason| complain(reason));
     say(&match deed {
         Deed::Remove => format!("{done} messages are removed; nobody is told"),
-        Deed::Retry => format!("{done} messages are tried again now"),
+        Deed::Hold => format!("{done} messages are held until they are released"),
+        Deed::Release | Deed::Retry => format!("{done} messages are tried again now"),
     });
 }
 

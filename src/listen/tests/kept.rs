@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::mail::{Content, QueueId, UnixMillis};
 use crate::spool::{
-    BodyWriter, Due, DueWindow, Filter, LaneCount, LaneKey, Leased, Listed, NewMessage, Pending,
+    BodyWriter, Due, DueWindow, Filter, Holding, LaneCount, LaneKey, Leased, Listed, NewMessage, Pending,
     QueuedMessage, Removal, Settlement, Spool, SpoolFault, Stats, StoredBody,
 };
 
@@ -107,6 +107,14 @@ impl Spool for Kept {
     }
 
     fn remove(&self, _id: QueueId) -> Pending<Result<Removal, SpoolFault>> {
+        unasked()
+    }
+
+    fn hold(&self, _id: QueueId, _reason: String) -> Pending<Result<Holding, SpoolFault>> {
+        unasked()
+    }
+
+    fn release(&self, _id: QueueId, _now: UnixMillis) -> Pending<Result<bool, SpoolFault>> {
         unasked()
     }
 

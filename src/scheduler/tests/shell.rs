@@ -11,8 +11,8 @@ use super::*;
 use crate::connector::LiveTable;
 use crate::mail::Clock;
 use crate::spool::{
-    BodyWriter, DueWindow, Filter, LaneCount, Listed, NewContent, NewMessage, Pending, QueuedMessage,
-    Removal, Settlement, Spool, SpoolFault, Stats,
+    BodyWriter, DueWindow, Filter, Holding, LaneCount, Listed, NewContent, NewMessage, Pending,
+    QueuedMessage, Removal, Settlement, Spool, SpoolFault, Stats,
 };
 use crate::tracking::Journal;
 
@@ -85,6 +85,14 @@ impl Spool for Memory {
     fn remove(&self, _id: QueueId) -> Pending<Result<Removal, SpoolFault>> {
         answer(Removal::Unknown)
     }
+    fn hold(&self, _id: QueueId, _reason: String) -> Pending<Result<Holding, SpoolFault>> {
+        answer(Holding::Unknown)
+    }
+
+    fn release(&self, _id: QueueId, _now: UnixMillis) -> Pending<Result<bool, SpoolFault>> {
+        answer(false)
+    }
+
     fn stats(&self) -> Pending<Result<Stats, SpoolFault>> {
         answer(Stats::default())
     }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::ops::{Fresh, FreshContent, Op, Settle};
 use crate::mail::{BodyType, QueueId, UnixMillis};
-use crate::spool::{LaneKey, Lease, LeaseBook, Removal, Settled};
+use crate::spool::{Holding, LaneKey, Lease, LeaseBook, Removal, Settled};
 
 /// What an operation changed, to be acted on once it is committed.
 #[derive(Default)]
@@ -31,6 +31,10 @@ pub(super) enum Told {
     Hastened(Vec<LaneKey>, usize),
     /// The answer to `remove`; the lease keeps the message from being leased until it is gone.
     Removed(Removal, Option<Lease>),
+    /// The answer to `hold`; the lease keeps the message from being leased until it is held.
+    HeldBack(Holding, Option<Lease>),
+    /// The answer to `release`.
+    Released(bool),
 }
 
 /// Runs one operation.
@@ -44,6 +48,8 @@ pub(super) fn apply(writer: &Connection, book: &Arc<LeaseBook>, op: &Op) -> Resu
         Op::Settle(settle) => apply_settle(writer, settle, &mut applied)?,
         Op::Hasten { id, now, .. } => applied.told = hasten(writer, *id, *now)?,
         Op::Remove { id, .. } => remove(writer, book, *id, &mut applied)?,
+        Op::HoldBack { id, reason, .. } => hold_back(writer, book, (*id, reason), &mut applied)?,
+        Op::Release { id, now, .. } => release(writer, *id, *now, &mut applied)?,
         Op::Hold { id, reason, .. } => hold(writer, *id, reason, &mut applied)?,
     }
     Ok(applied)
@@ -167,6 +173,42 @@ fn remove(writer: &Connection, book: &Arc<LeaseBook>, id: QueueId, applied: &mut
     let known = delete_message(writer, id, applied)?;
     let removal = if known { Removal::Removed } else { Removal::Unknown };
     applied.told = Told::Removed(removal, Some(lease));
+    Ok(())
+}
+
+fn hold_back(
+    writer: &Connection,
+    book: &Arc<LeaseBook>,
+    (id, reason): (QueueId, &str),
+    applied: &mut Applied,
+) -> Result<()> {
+    let numbers = writer
+        .prepare_cached("SELECT number FROM recipient WHERE message = ?1")?
+        .query_map([id.to_number()], |row| row.get(0))?
+        .collect::<Result<Vec<u32>>>()?;
+    // All or none: what is in hand may leave at any moment.
+    applied.told = match book.lease_all(id, &numbers) {
+        _ if numbers.is_empty() => Told::HeldBack(Holding::Unknown, None),
+        None => Told::HeldBack(Holding::Leased, None),
+        Some(lease) => {
+            hold(writer, id, reason, applied)?;
+            Told::HeldBack(Holding::Held, Some(lease))
+        }
+    };
+    Ok(())
+}
+
+fn release(writer: &Connection, id: QueueId, now: UnixMillis, applied: &mut Applied) -> Result<()> {
+    let changed = writer
+        .prepare_cached("UPDATE message SET held = NULL WHERE id = ?1 AND held IS NOT NULL")?
+        .execute([id.to_number()])?;
+    if changed > 0 {
+        writer
+            .prepare_cached("UPDATE recipient SET next_at = ?2 WHERE message = ?1")?
+            .execute(params![id.to_number(), now.0])?;
+    }
+    applied.held -= i64::try_from(changed).unwrap_or_default();
+    applied.told = Told::Released(changed > 0);
     Ok(())
 }
 

@@ -30,7 +30,7 @@ use self::reader::{Question, Reader};
 use self::shared::Shared;
 use super::recover::Recovered;
 use super::{
-    BodyWriter, Due, DueWindow, Filter, LaneCount, LaneKey, Leased, Listed, NewMessage, Pending,
+    BodyWriter, Due, DueWindow, Filter, Holding, LaneCount, LaneKey, Leased, Listed, NewMessage, Pending,
     QueuedMessage, Removal, Settings, Settlement, Spool, SpoolFault, Stats,
 };
 use crate::mail::{Content, QueueId, UnixMillis};
@@ -212,6 +212,14 @@ impl Spool for SqliteSpool {
 
     fn remove(&self, id: QueueId) -> Pending<Result<Removal, SpoolFault>> {
         self.ask_writer(|answer| Op::Remove { id, answer })
+    }
+
+    fn hold(&self, id: QueueId, reason: String) -> Pending<Result<Holding, SpoolFault>> {
+        self.ask_writer(|answer| Op::HoldBack { id, reason, answer })
+    }
+
+    fn release(&self, id: QueueId, now: UnixMillis) -> Pending<Result<bool, SpoolFault>> {
+        self.ask_writer(|answer| Op::Release { id, now, answer })
     }
 
     fn stats(&self) -> Pending<Result<Stats, SpoolFault>> {

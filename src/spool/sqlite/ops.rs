@@ -5,8 +5,8 @@ use tokio::sync::oneshot;
 use crate::mail::{Content, QueueId, UnixMillis};
 use crate::spool::body::{Bodies, Undo};
 use crate::spool::{
-    LaneKey, Lease, LeaseBook, Leased, NewContent, NewMessage, QueuedRecipient, Removal, Settled, SpoolFault,
-    StoredMessage,
+    Holding, LaneKey, Lease, LeaseBook, Leased, NewContent, NewMessage, QueuedRecipient, Removal, Settled,
+    SpoolFault, StoredMessage,
 };
 
 /// Where an answer goes. Nobody may be waiting any more.
@@ -22,6 +22,10 @@ pub(super) enum Op {
     Hasten { id: Option<QueueId>, now: UnixMillis, answer: Answer<(Vec<LaneKey>, usize)> },
     /// Take a message out.
     Remove { id: QueueId, answer: Answer<Removal> },
+    /// Keep a message back because somebody says so.
+    HoldBack { id: QueueId, reason: String, answer: Answer<Holding> },
+    /// Let a held message go on.
+    Release { id: QueueId, now: UnixMillis, answer: Answer<bool> },
     /// Keep a message back. The lease, if there is one, ends with the commit.
     Hold { id: QueueId, reason: String, lease: Option<Lease> },
 }
@@ -57,7 +61,11 @@ impl Op {
         match self {
             Self::Put { fresh, .. } => fresh.bytes(),
             Self::Settle(settle) => settle.reports.iter().map(Fresh::bytes).fold(0, usize::saturating_add),
-            Self::Hasten { .. } | Self::Remove { .. } | Self::Hold { .. } => 0,
+            Self::Hasten { .. }
+            | Self::Remove { .. }
+            | Self::HoldBack { .. }
+            | Self::Release { .. }
+            | Self::Hold { .. } => 0,
         }
     }
 
@@ -65,7 +73,12 @@ impl Op {
     pub(super) fn can_wait(&self) -> bool {
         match self {
             Self::Settle(settle) => settle.reports.is_empty(),
-            Self::Put { .. } | Self::Hasten { .. } | Self::Remove { .. } | Self::Hold { .. } => false,
+            Self::Put { .. }
+            | Self::Hasten { .. }
+            | Self::Remove { .. }
+            | Self::HoldBack { .. }
+            | Self::Release { .. }
+            | Self::Hold { .. } => false,
         }
     }
 }

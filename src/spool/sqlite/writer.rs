@@ -212,7 +212,12 @@ impl Writer {
             match op {
                 // What was delivered must not be forgotten just because the disk is full.
                 Op::Settle(_) => self.kept.push(op),
-                Op::Put { .. } | Op::Hasten { .. } | Op::Remove { .. } | Op::Hold { .. } => {
+                Op::Put { .. }
+                | Op::Hasten { .. }
+                | Op::Remove { .. }
+                | Op::HoldBack { .. }
+                | Op::Release { .. }
+                | Op::Hold { .. } => {
                     mixed = true;
                     fail(op, &fault);
                 }
@@ -309,10 +314,15 @@ fn acknowledge(op: Op, told: Told) {
             drop(lease);
             send(answer, Ok(removal));
         }
+        (Op::HoldBack { answer, .. }, Told::HeldBack(holding, lease)) => {
+            drop(lease);
+            send(answer, Ok(holding));
+        }
+        (Op::Release { answer, .. }, Told::Released(released)) => send(answer, Ok(released)),
         (Op::Hold { lease, .. }, _) => drop(lease),
         // `apply` gives each operation its own kind of answer; a dropped one reads as an end of
         // service.
-        (Op::Hasten { .. } | Op::Remove { .. }, _) => {}
+        (Op::Hasten { .. } | Op::Remove { .. } | Op::HoldBack { .. } | Op::Release { .. }, _) => {}
     }
 }
 
@@ -329,6 +339,8 @@ fn fail(op: Op, fault: &SpoolFault) {
         }
         Op::Hasten { answer, .. } => send(answer, Err(fault.clone())),
         Op::Remove { answer, .. } => send(answer, Err(fault.clone())),
+        Op::HoldBack { answer, .. } => send(answer, Err(fault.clone())),
+        Op::Release { answer, .. } => send(answer, Err(fault.clone())),
         Op::Hold { lease, .. } => drop(lease),
     }
 }
@@ -345,7 +357,11 @@ fn keep_files(op: Op, fault: &SpoolFault) {
             drop((lease, reports.into_iter().map(Fresh::taken).collect::<Vec<_>>()));
             send(answer, Err(fault.clone()));
         }
-        Op::Hasten { .. } | Op::Remove { .. } | Op::Hold { .. } => fail(op, fault),
+        Op::Hasten { .. }
+        | Op::Remove { .. }
+        | Op::HoldBack { .. }
+        | Op::Release { .. }
+        | Op::Hold { .. } => fail(op, fault),
     }
 }
 
