@@ -145,6 +145,7 @@ async fn probe_prints_a_connector_that_can_be_pasted() {
     assert_eq!(answer["could_be_forced"], true, "{answer}");
     let paste = answer["connector"].as_str().unwrap();
     assert!(paste.contains("peer_names = [\"mail.partner.test\"]"), "{paste}");
+    assert!(paste.starts_with("[trust.own]\nanchors = \"/"), "{paste}");
     site.configure(&paste.replace("\"own\"", "\"partners\""));
     let checked = site.home.run(&["check"], &[]);
     assert!(tools::said(&checked).contains("in order"), "{}", tools::said(&checked));
@@ -256,4 +257,22 @@ async fn doctor_names_what_is_wrong_around_a_configuration() {
     assert_eq!(state("disk", "a flush took"), "ok", "{answer}");
     assert_eq!(state("clock", "it is"), "ok", "{answer}");
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn validate_names_hosts_that_it_could_not_try() {
+    let site = Site::new();
+    let dns = Dns::start().await;
+    let good = site.good_sink().await;
+    dns.a(PARTNER, Ipv4Addr::LOCALHOST);
+    let port = good.address.port();
+    site.configure(&format!(
+        "[dns]\nservers = [\"{}\"]\n\n[[outbound]]\nname = \"two\"\ndomains = [\"b.test\"]\n\
+         next_hop = [\"{PARTNER}:{port}\", \"gone.test:{port}\"]\n{IDENTITY}",
+        dns.address
+    ));
+    let answer = json(&site.home.run(&["validate"], &["two", "--json"]));
+    assert_eq!((&answer["hosts"][0]["ok"], &answer["hosts"][1]["host"]), (&true.into(), &"gone.test".into()));
+    let verdict = answer["verdict"].as_str().unwrap();
+    assert!(verdict.starts_with("1 of 2 addresses will do: it has no address"), "{verdict}");
 }

@@ -243,3 +243,16 @@ async fn a_source_address_that_is_not_ours_is_our_fault() {
     );
     assert!(row["last"]["remote"].is_null(), "the partner has no part in it: {row}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_offers_every_group() {
+    let site = Site::new();
+    let pair = site.partners.pair(&[PARTNER], Kind::Good);
+    let groups = [rustls::crypto::aws_lc_rs::kx_group::X25519MLKEM768];
+    let sink = Sink::start(Manner::sealed(pair.server_agreeing(&groups))).await;
+    let tls = format!("{IDENTITY}key_exchange = \"classic\"\nmode = \"audit\"\n");
+    let daemon = site.start(&outbound("out", "b.test", sink.address, &tls)).await;
+    let message = mix::plain("m", 1, 200, "ada@a.test", "bob@b.test").remove(0);
+    Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+    assert!(sink.messages(1).await[0].sealed);
+}

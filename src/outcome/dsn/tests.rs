@@ -147,3 +147,22 @@ fn many_recipients_share_the_room_for_what_peers_said() {
     check(50, 10_000);
     check(51, 2_200);
 }
+
+#[test]
+fn who_can_mend_it_follows_from_the_reason_where_the_status_says_too_little() {
+    let by_token = |token: &'static str| {
+        let decision = unmet().decision.map(|decision| {
+            let token = token.into();
+            Arc::new(Decision { token, ..Decision::clone(&decision) })
+        });
+        let trouble = Trouble { decision, ..unmet() };
+        let text = String::from_utf8(composed(Kind::Failed, &[trouble], b"").content).unwrap();
+        text.replace("\r\n", " ")
+    };
+    let partner =
+        "The administrator of the recipient's mail system can mend this: its encryption is not what";
+    assert!(by_token("starttls-not-offered").contains(partner));
+    let ours = "Our administrator <postmaster@contoso.example> can arrange that";
+    assert!(by_token("onward-not-sealed").contains(ours) && !by_token("onward-not-sealed").contains(partner));
+    assert!(by_token("tls-remembered").contains("had encryption before and has none now"));
+}
