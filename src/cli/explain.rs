@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ use super::print::{say, say_json};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, Failure};
 use crate::config::{self, Config};
 use crate::connector::{
-    Admission, Channel, Choice, Decision, Generation, NextHop, Passed, Table, admit, choose,
+    Admission, Channel, Choice, Decision, Generation, NextHop, Passed, Table, User, admit, choose,
 };
 use crate::mail::{Mailbox, ReversePath};
 use crate::tls;
@@ -30,6 +31,9 @@ pub(super) struct ExplainArgs {
     /// With --from: the address the peer connects from.
     #[arg(long, value_name = "IP", requires = "from", default_value = "203.0.113.1")]
     peer_ip: IpAddr,
+    /// With --from: the user who has logged in; any password is taken for the right one.
+    #[arg(long, value_name = "NAME", requires = "from")]
+    user: Option<String>,
     /// The peer uses TLS. The peer is the client of --from; with --to alone, the next hop.
     #[arg(long)]
     tls: bool,
@@ -144,13 +148,15 @@ fn inbound(
     let path = ReversePath::parse(from.trim_matches(['<', '>']))
         .map_err(|e| Failure::new(EXIT_NO, format!("{from:?}: {e}")))?;
     let tls = facts(args, config, tls::Usage::ClientOrServer)?;
-    let channel = Channel { peer: args.peer_ip, tls };
+    let user = args.user.as_deref().map(|name| Arc::new(User::supposed(name, table)));
+    let channel = Channel { peer: args.peer_ip, tls, user };
     lines.push(format!("from <{path}> at {}:", args.peer_ip));
     let answer = admit(table, &channel, &path);
     let passed = Passed::all(table, &channel, &path, &answer);
     let (yes, decision, reply) = match answer {
         Admission::Admitted(admitted) => {
             let relays = to.is_none_or(|to| admitted.connector.relays_to(to.domain_name()));
+            let unknown = to.filter(|to| relays && !admitted.connector.knows(to));
             lines.push(format!("  admitted by {}: {}", admitted.connector.name, admitted.decision.reason));
             if let (false, Some(to)) = (relays, to) {
                 lines.push(format!(
@@ -159,7 +165,13 @@ fn inbound(
                     to.domain()
                 ));
             }
-            (relays, admitted.decision, None)
+            if let Some(to) = unknown {
+                let name = &admitted.connector.name;
+                lines.push(format!(
+                    "  but {to} is none of {name}'s recipients; RCPT is refused with 550 5.1.1"
+                ));
+            }
+            (relays && unknown.is_none(), admitted.decision, None)
         }
         Admission::Refused(refused) => {
             lines.push(format!("  refused: {}", refused.reply));

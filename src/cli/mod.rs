@@ -13,6 +13,7 @@ mod probe;
 mod queue;
 mod reload;
 mod run;
+mod user;
 mod validate;
 
 use std::path::PathBuf;
@@ -50,6 +51,8 @@ enum Verb {
     Reload(queue::DaemonArgs),
     /// Show the connectors in force, what they demand, and what an operator must see to.
     Connectors(queue::DaemonArgs),
+    /// Make a line for a users file, of a name and the password on standard input.
+    User(user::UserArgs),
     /// Run a gateway with good and bad partners on loopback, send real mail, and show what became of it.
     Lab(lab::LabArgs),
 }
@@ -77,6 +80,7 @@ impl Command {
             Verb::Queue(args) => queue::queue(args),
             Verb::Reload(args) => reload::reload(&args),
             Verb::Connectors(args) => connectors::connectors(&args),
+            Verb::User(args) => user::user(&args),
             Verb::Lab(args) => lab::lab(args),
         };
         match done {

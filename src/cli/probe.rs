@@ -174,6 +174,7 @@ fn connector(target: &str, port: u16, trust: &TrustId) -> Result<(Outbound, Opti
             delay_dsn: None,
         },
         connections: 1,
+        sending: crate::connector::Sending::default(),
         revision: Revision::default(),
     };
     Ok((connector, domain))

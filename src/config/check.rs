@@ -11,10 +11,10 @@ use super::connectors;
 use super::fault::Report;
 use super::known::{Known, Revisions};
 use super::schema::{self, OneOrMany, Text};
-use super::{LogFormat, LogSettings, units};
+use super::{LogFormat, LogSettings, sending, units};
 use crate::connector::{Inbound, Outbound};
 use crate::listen::settings::{Limits, Listener, ListenerTls, Timeouts};
-use crate::mail::{Domain, Mailbox};
+use crate::mail::{Domain, Extension, Mailbox};
 use crate::{deliver, listen, resolver, scheduler};
 
 /// The settings of a file without a fault. Where there was one, parts are missing, and nobody
@@ -44,6 +44,9 @@ pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Rep
     let limits = limits(&file.limits, report);
     let timeouts = listen_timeouts(&file.timeouts, report);
     let carriers_max = report.count(&file.limits.outbound_connections, "outbound_connections", 200);
+    let double_bounces = file.queue.double_bounces.as_ref();
+    let double_bounces = double_bounces.and_then(|w| report.word(w, "double_bounces", DOUBLE_BOUNCES));
+    let double_bounces = double_bounces.unwrap_or_default();
     let memory_bytes_max = report.size(&file.queue.memory, 64 << 20);
     let deliver = deliveries(file, report);
     let resolver = look_ups(&file.dns, report);
@@ -56,6 +59,7 @@ pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Rep
         scheduler: scheduler::settings::Settings {
             name: name.clone(),
             postmaster: postmaster.clone(),
+            double_bounces,
             carriers_max,
             memory_bytes_max,
             window_max: LANE_WINDOW,
@@ -120,7 +124,12 @@ fn listeners(
         let tls = written.and_then(|tls| Some((tls, report.word(tls, "tls", LISTENER_TLS)?)));
         let certificates = listener_certificates(entry, tls, known, report);
         if let (Some(name), Some((_, tls))) = (name, tls) {
-            listeners.push(Listener { name: name.get_ref().clone(), addresses: own, tls, certificates });
+            let withheld = entry
+                .withhold
+                .as_ref()
+                .map_or_else(|| vec![Extension::BinaryMime], |list| sending::extensions(Some(list), report));
+            let name = name.get_ref().clone();
+            listeners.push(Listener { name, addresses: own, tls, certificates, withheld });
         }
     }
     listeners
@@ -293,6 +302,7 @@ pub(super) fn control_fits(control: &Path) -> bool {
     control.as_os_str().len() < SOCKET_PATH_BYTES
 }
 
+const DOUBLE_BOUNCES: &[(&str, bool)] = &[("drop", false), ("postmaster", true)];
 const LISTENER_TLS: &[(&str, ListenerTls)] = &[
     ("off", ListenerTls::Off),
     ("starttls", ListenerTls::StartTls),

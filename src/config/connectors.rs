@@ -1,6 +1,7 @@
 //! What both kinds of connector share, and the inbound ones.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -50,7 +51,7 @@ pub(super) fn check(
         if let Some(name) = &entry.get_ref().name {
             unique(name, "connector", &mut names, report);
         }
-        let (patterns, connector) = outbound::one(entry, &defaults, known, report);
+        let (patterns, connector) = outbound::one(entry, &defaults, (&mut *known, &revisions.base), report);
         outbound::tie(entry.get_ref(), &patterns, &mut ties, report);
         if connector.as_ref().is_none_or(|connector| connector.mode != Mode::Off) {
             served.extend(patterns.into_iter().map(|(pattern, _)| pattern));
@@ -86,16 +87,21 @@ fn one_inbound(
     let to_domains = entry.to_domains.as_ref().map_or_else(Vec::new, |list| bare(report.patterns(list)));
     let mode = inbound_mode(entry, tls.as_ref(), !from_networks.is_empty(), report);
     let limits = inbound_limits(entry, report);
+    let users = entry.users_file.as_ref().and_then(|file| revisions.lists.users.get(file.get_ref()).cloned());
+    let known = entry.recipients_file.as_ref();
+    let recipients = known.and_then(|file| revisions.lists.recipients.get(file.get_ref()).cloned());
     let mut connector = Inbound {
         name: Arc::from(name?.get_ref().as_str()),
         from_domains: from_domains?,
         from_networks,
+        users,
         tls: tls?,
         mode,
         onward: demands::word(&entry.onward, "onward", ONWARD, report).unwrap_or_default(),
         reveal: demands::word(&entry.reveal, "reveal", REVEAL, report).unwrap_or_default(),
         limits,
         to_domains,
+        recipients,
         revision: Revision::default(),
     };
     warn_open(&connector, entry.to_domains.as_ref(), report);
@@ -109,7 +115,8 @@ fn from_networks(entry: &schema::Inbound, revisions: &Revisions, report: &mut Re
         report.not_empty(list, "from_networks", "write a network, or remove the key to mean anywhere");
         bare(report.items(list.get_ref(), units::network))
     });
-    let of_file = entry.from_networks_file.as_ref().and_then(|file| revisions.networks.get(file.get_ref()));
+    let of_file =
+        entry.from_networks_file.as_ref().and_then(|file| revisions.lists.networks.get(file.get_ref()));
     networks.extend(of_file.into_iter().flatten());
     networks.sort();
     networks.dedup();
@@ -215,6 +222,12 @@ fn revision(connector: &Inbound, revisions: &Revisions) -> Revision {
     if let InboundTls::Forced(forced) = &connector.tls {
         revisions.append_trust(forced, &mut text);
     }
+    for (name, hash) in connector.users.iter().flat_map(|users| &users.hashes) {
+        let _written = write!(text, "\nuser {name} {hash}");
+    }
+    if let Some(recipients) = &connector.recipients {
+        let _written = write!(text, "\nrecipients {:016x}", recipients.digest());
+    }
     view::digest(&text)
 }
 
@@ -273,14 +286,15 @@ fn warn_none(file: &schema::File, report: &mut Report<'_>) {
 
 /// Anybody, to anywhere: the one thing a relay must not be.
 fn warn_open(connector: &Inbound, to: Option<&List>, report: &mut Report<'_>) {
-    let bound = match &connector.tls {
-        InboundTls::Off | InboundTls::Opportunistic => false,
-        InboundTls::Forced(Forced { require: Require::Encryption, pins, .. }) => !pins.is_empty(),
-        InboundTls::Forced(Forced { require: Require::Chain { trust }, .. }) => {
-            !trust.contains(&TrustId::system())
-        }
-        InboundTls::Forced(Forced { require: Require::Identity { .. }, .. }) => true,
-    };
+    let bound = connector.users.is_some()
+        || match &connector.tls {
+            InboundTls::Off | InboundTls::Opportunistic => false,
+            InboundTls::Forced(Forced { require: Require::Encryption, pins, .. }) => !pins.is_empty(),
+            InboundTls::Forced(Forced { require: Require::Chain { trust }, .. }) => {
+                !trust.contains(&TrustId::system())
+            }
+            InboundTls::Forced(Forced { require: Require::Identity { .. }, .. }) => true,
+        };
     let anywhere = connector.to_domains.contains(&DomainPattern::Any);
     if let (true, false, true, Some(to)) = (connector.from_networks.is_empty(), bound, anywhere, to) {
         report.warn(

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::fault::Report;
 use super::schema::{self, Text};
 use super::values::quoted;
-use crate::connector::{Forced, TrustId};
+use crate::connector::{Forced, Recipients, TrustId, Users};
 
 /// The IDs that the file defines, and which of them something uses.
 pub(super) struct Known {
@@ -21,8 +23,18 @@ pub(super) struct Known {
 pub(super) struct Revisions {
     pub(super) certificates: BTreeMap<String, String>,
     pub(super) trust: BTreeMap<String, String>,
-    /// What each file of networks holds.
+    /// What the files of lines hold.
+    pub(super) lists: Lists,
+    /// What paths in the file are relative to.
+    pub(super) base: PathBuf,
+}
+
+/// What the files of lines hold, by the names that the file has for them.
+#[derive(Default)]
+pub(super) struct Lists {
     pub(super) networks: BTreeMap<String, Vec<IpNet>>,
+    pub(super) users: BTreeMap<String, Arc<Users>>,
+    pub(super) recipients: BTreeMap<String, Arc<Recipients>>,
 }
 
 impl Revisions {

@@ -1,4 +1,4 @@
-//! What the file names: certificates and keys, trust anchors and revocation lists, lists of networks.
+//! What the file names: certificates and keys, trust anchors and revocation lists; lists of lines are `lists`' part.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,12 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 
 use super::fault::Report;
 use super::known::Revisions;
-use super::load::{FILE_BYTES_MAX, read as read_file};
+use super::lists;
+use super::load::read as read_file;
 use super::schema::{self, Text};
 use super::units;
 use crate::connector::TrustId;
@@ -39,6 +39,7 @@ impl Materials {
 /// Reads them; what is wrong is reported where it is named.
 pub(super) fn read(file: &schema::File, base: &Path, now: UnixMillis, report: &mut Report<'_>) -> Materials {
     let mut materials = Materials::default();
+    base.clone_into(&mut materials.revisions.base);
     for (id, entry) in &file.certificate {
         certificate(id.get_ref(), entry, (base, now), report, &mut materials);
     }
@@ -67,11 +68,7 @@ pub(super) fn read(file: &schema::File, base: &Path, now: UnixMillis, report: &m
             Err(fault) => report.fault_of_key(place, fault.to_string()),
         }
     }
-    for text in file.inbound.iter().filter_map(|entry| entry.get_ref().from_networks_file.as_ref()) {
-        materials.files.push(base.join(text.get_ref()));
-        let networks = networks(text, base, report);
-        materials.revisions.networks.insert(text.get_ref().clone(), networks);
-    }
+    lists::read(file, base, (&mut materials.revisions, &mut materials.files), report);
     materials
 }
 
@@ -203,40 +200,6 @@ fn revocation_list(list: &Text, base: &Path, now: UnixMillis, report: &mut Repor
     } else if end.since(now).as_secs() < LIST_SOON_SECONDS {
         report.warn(list.span(), format!("{file}: this list ends on {}; fetch a new one", rfc3339(end)));
     }
-}
-
-/// The networks of a file: one a line; `#` begins a comment.
-fn networks(text: &Text, base: &Path, report: &mut Report<'_>) -> Vec<IpNet> {
-    let path = base.join(text.get_ref());
-    let octets = match read_file(&path, FILE_BYTES_MAX) {
-        Ok(octets) => octets,
-        Err(fault) => {
-            let words =
-                format!("{} can't be read: {fault}; write the path of a list of networks", path.display());
-            report.fault(text.span(), words);
-            return Vec::new();
-        }
-    };
-    let content = String::from_utf8_lossy(&octets);
-    let mut found = Vec::new();
-    for (number, line) in (1..).zip(content.lines()) {
-        let written = line.split('#').next().unwrap_or_default().trim();
-        if written.is_empty() {
-            continue;
-        }
-        match units::network(written) {
-            Ok(network) => found.push(network),
-            Err(fault) => report.fault(text.span(), format!("{}, line {number}: {fault}", path.display())),
-        }
-    }
-    if found.is_empty() {
-        let words = format!(
-            "{} has no network, and none would mean anywhere; write one a line, or remove the key",
-            path.display()
-        );
-        report.fault(text.span(), words);
-    }
-    found
 }
 
 fn warns_of_key(warning: &IdentityWarning) -> bool {

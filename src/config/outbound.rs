@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::demands::{self, ForcedKeys};
 use super::fault::Report;
 use super::known::{Known, Revisions};
 use super::schema::{self, OneOrMany, Text};
-use super::{units, view};
+use super::{sending, units, view};
 use crate::connector::{
     DomainPattern, Forced, Handshake, Mode, NextHop, OnFailure, OnHandshakeFailure, Outbound, OutboundTls,
     Retry, Revision, SmartHost, SmartHostName, Sni,
@@ -32,7 +33,7 @@ pub(super) struct Defaults {
 pub(super) fn one(
     entry: &Spanned<schema::Outbound>,
     defaults: &Defaults,
-    known: &mut Known,
+    (known, base): (&mut Known, &Path),
     report: &mut Report<'_>,
 ) -> (Patterns, Option<Outbound>) {
     let (place, entry) = (entry.span(), entry.get_ref());
@@ -58,6 +59,7 @@ pub(super) fn one(
     let on_handshake_failure = (entry.on_handshake_failure.as_ref())
         .and_then(|t| report.word(t, "on_handshake_failure", ON_HANDSHAKE_FAILURE));
     let mode = mode(entry, is_forced, report);
+    let sending = sending::sending(entry, (tls.as_ref().map(|(tls, _)| tls), mode), base, report);
     let (sni, source_addresses) = (sni(entry, report), source_addresses(entry, report));
     let ehlo_name = entry.ehlo_name.as_ref().and_then(|name| report.domain(name));
     let whole = name.zip(next_hop).zip(tls);
@@ -78,6 +80,7 @@ pub(super) fn one(
         on_failure: on_failure.unwrap_or(OnFailure::Defer),
         retry,
         connections,
+        sending,
         revision: Revision::default(),
     });
     (patterns, connector)

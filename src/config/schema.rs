@@ -68,6 +68,7 @@ pub(super) struct Listener {
     pub(super) address: Option<Spanned<OneOrMany>>,
     pub(super) tls: Option<Text>,
     pub(super) certificate: Option<Spanned<OneOrMany>>,
+    pub(super) withhold: Option<List>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,6 +78,7 @@ pub(super) struct Inbound {
     pub(super) from_domains: Option<List>,
     pub(super) from_networks: Option<List>,
     pub(super) from_networks_file: Option<Text>,
+    pub(super) users_file: Option<Text>,
     pub(super) tls: Option<Text>,
     pub(super) require: Option<Text>,
     pub(super) peer_names: Option<List>,
@@ -98,6 +100,7 @@ pub(super) struct Inbound {
     pub(super) messages_per_minute: Option<Number>,
     pub(super) connections: Option<Number>,
     pub(super) to_domains: Option<List>,
+    pub(super) recipients_file: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,6 +135,13 @@ pub(super) struct Outbound {
     pub(super) expire: Option<Text>,
     pub(super) delay_dsn: Option<Text>,
     pub(super) connections: Option<Number>,
+    pub(super) messages_per_connection: Option<Number>,
+    pub(super) messages_per_minute: Option<Number>,
+    pub(super) max_recipients: Option<Number>,
+    pub(super) ignore_extensions: Option<List>,
+    pub(super) auth_user: Option<Text>,
+    pub(super) auth_secret: Option<Text>,
+    pub(super) auth_mechanism: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -151,6 +161,7 @@ pub(super) struct Queue {
     pub(super) forced_expire: Option<Text>,
     pub(super) forced_delay_dsn: Option<Text>,
     pub(super) memory: Option<Text>,
+    pub(super) double_bounces: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -34,7 +34,10 @@ impl Config {
                 "timeout": words(self.resolver.timeout),
                 "attempts": self.resolver.attempts,
             },
-            "queue": { "memory": self.scheduler.memory_bytes_max },
+            "queue": {
+                "memory": self.scheduler.memory_bytes_max,
+                "double_bounces": if self.scheduler.double_bounces { "postmaster" } else { "drop" },
+            },
             "limits": self.limits(),
             "timeouts": self.timeouts(),
             "log": {
@@ -95,6 +98,7 @@ fn listener(listener: &Listener) -> Value {
         "address": listener.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "tls": listener_tls(listener.tls),
         "certificate": listener.certificates,
+        "withhold": listener.withheld,
     })
 }
 
@@ -109,6 +113,7 @@ pub(super) fn inbound(connector: &Inbound) -> Value {
         "name": &*connector.name,
         "from_domains": texts(&connector.from_domains),
         "from_networks": texts(&connector.from_networks),
+        "users_file": connector.users.as_ref().map(|users| &*users.file),
         "tls": tls,
         "forced": forced.map(demands),
         "requirement": inbound_requirement(connector),
@@ -117,6 +122,7 @@ pub(super) fn inbound(connector: &Inbound) -> Value {
         "reveal": connector.reveal,
         "limits": connector.limits,
         "to_domains": texts(&connector.to_domains),
+        "recipients_file": connector.recipients.as_ref().map(|known| &*known.file),
         "revision": connector.revision.to_string(),
     })
 }
@@ -162,6 +168,15 @@ pub(super) fn outbound(connector: &Outbound) -> Value {
         "expire": words(connector.retry.expire),
         "delay_dsn": connector.retry.delay_dsn.map_or_else(|| "never".to_owned(), words),
         "connections": connector.connections,
+        "messages_per_connection": connector.sending.messages_max,
+        "messages_per_minute": connector.sending.messages_per_minute_max,
+        "max_recipients": connector.sending.recipients_max,
+        "ignore_extensions": connector.sending.ignored,
+        "auth": connector.sending.auth.as_ref().map(|auth| json!({
+            "user": auth.user,
+            "secret": auth.secret.display().to_string(),
+            "mechanism": auth.mechanism.word(),
+        })),
         "revision": connector.revision.to_string(),
     })
 }

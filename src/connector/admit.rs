@@ -11,7 +11,8 @@ use super::pattern::{DomainPattern, Specificity};
 use super::requirement::{Forced, Require};
 use super::shortfall::Shortfall;
 use super::table::{Inbound, InboundTls, Mode, Table};
-use crate::mail::{Domain, Reply, ReversePath};
+use super::users::User;
+use crate::mail::{Domain, Mailbox, Reply, ReversePath};
 use told::{admitted_decision, no_connector, unmet_refusal};
 
 mod passed;
@@ -26,6 +27,8 @@ pub struct Channel {
     pub peer: IpAddr,
     /// The handshake, if there was one.
     pub tls: Option<Arc<TlsFacts>>,
+    /// Who logged in, if anybody did.
+    pub user: Option<Arc<User>>,
 }
 
 /// The answer to MAIL FROM.
@@ -62,6 +65,8 @@ pub enum Unmet {
     Off,
     /// The client's address is in none of its networks.
     Network,
+    /// Nobody of its users has logged in.
+    User,
     /// It demands TLS, and the session is in clear.
     NoTls,
     /// The handshake does not meet its requirement.
@@ -81,7 +86,7 @@ pub enum Unmet {
 /// | an audited one holds but for TLS, and its network, which stays enforced, holds | it is taken, and what was waived is told |
 /// | nothing | the next level; after the last one, refused |
 ///
-/// Where several fit a row: by certificate before by network before by domain, then by name. The
+/// Where several fit a row: by certificate before by user before by network before by domain, then by name. The
 /// null reverse-path names no domain: before the levels, which are `*` alone for it, come the
 /// forced connectors that the peer's certificate or network names. A connector that is off is not
 /// there.
@@ -96,7 +101,16 @@ pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Ad
     let domain = reverse_path.mailbox().and_then(|m| m.domain_name());
     levels(table, domain)
         .find_map(|level| at_level(&covering(table, domain, level), channel, reverse_path))
-        .unwrap_or_else(|| Admission::Refused(no_connector(channel, reverse_path)))
+        .unwrap_or_else(|| {
+            // RFC 4954 §6: a client that could log in is told so.
+            let lacks_user = |c: &&Arc<Inbound>| {
+                closeness(&c.from_domains, domain).is_some() && c.unmet_by(channel) == Some(Unmet::User)
+            };
+            Admission::Refused(table.inbound.iter().find(lacks_user).map_or_else(
+                || no_connector(channel, reverse_path),
+                |connector| unmet_refusal(connector, &Unmet::User, channel, reverse_path),
+            ))
+        })
 }
 
 /// What the connectors of one level make of it; `None`: the next level is asked.
@@ -125,6 +139,14 @@ impl Inbound {
         DomainPattern::closest(&self.to_domains, domain).is_some()
     }
 
+    /// Whether it takes mail for this recipient of a domain that it relays to.
+    #[must_use]
+    pub fn knows(&self, mailbox: &Mailbox) -> bool {
+        // RFC 5321 §4.5.1: postmaster is known wherever mail is taken for.
+        let postmaster = mailbox.local_part().eq_ignore_ascii_case("postmaster");
+        postmaster || self.recipients.as_ref().is_none_or(|known| known.knows(mailbox))
+    }
+
     /// The first condition that does not hold.
     #[must_use]
     pub fn unmet_by(&self, channel: &Channel) -> Option<Unmet> {
@@ -135,10 +157,17 @@ impl Inbound {
             return Some(Unmet::Network);
         }
         match (&self.tls, &channel.tls) {
-            (InboundTls::Off | InboundTls::Opportunistic, _) => None,
-            (InboundTls::Forced(_), None) => Some(Unmet::NoTls),
-            (InboundTls::Forced(forced), Some(facts)) => forced.unmet_by(facts).map(Unmet::Tls),
+            (InboundTls::Forced(_), None) => return Some(Unmet::NoTls),
+            (InboundTls::Forced(forced), Some(facts)) => {
+                if let Some(shortfall) = forced.unmet_by(facts) {
+                    return Some(Unmet::Tls(shortfall));
+                }
+            }
+            (InboundTls::Off | InboundTls::Opportunistic, _) => {}
         }
+        let users = self.users.as_ref()?;
+        let logged_in = channel.user.as_ref().is_some_and(|user| user.files.contains(&users.file));
+        (!logged_in).then_some(Unmet::User)
     }
 }
 
@@ -172,7 +201,7 @@ fn waiving<'a>(candidates: &[&'a Arc<Inbound>], channel: &Channel) -> Option<(&'
     candidates.iter().filter_map(waivable).min_by_key(|(c, _)| attribution(c))
 }
 
-/// The order of attribution: certificate, network, domain, then name.
+/// The order of attribution: certificate, user, network, domain, then name.
 fn attribution(connector: &Inbound) -> (u8, Arc<str>) {
     (strength(connector), Arc::clone(&connector.name))
 }
@@ -182,7 +211,7 @@ fn attribution(connector: &Inbound) -> (u8, Arc<str>) {
 fn may_waive(connector: &Inbound, unmet: &Unmet) -> bool {
     let by_tls = match unmet {
         Unmet::NoTls | Unmet::Tls(_) => true,
-        Unmet::Off | Unmet::Network => false,
+        Unmet::Off | Unmet::Network | Unmet::User => false,
     };
     by_tls && connector.mode == Mode::Audit && !connector.from_networks.is_empty()
 }
@@ -192,13 +221,14 @@ fn binds(connector: &Inbound) -> bool {
     forced(connector).is_some() && connector.mode == Mode::Enforce
 }
 
-/// 0 certificate, 1 network, 2 domain alone.
+/// 0 certificate, 1 user, 2 network, 3 domain alone.
 fn strength(connector: &Inbound) -> u8 {
     let by_certificate = forced(connector).is_some_and(Forced::needs_certificate);
-    match (by_certificate, connector.from_networks.is_empty()) {
-        (true, _) => 0,
-        (false, false) => 1,
-        (false, true) => 2,
+    match (by_certificate, &connector.users, connector.from_networks.is_empty()) {
+        (true, _, _) => 0,
+        (false, Some(_), _) => 1,
+        (false, None, false) => 2,
+        (false, None, true) => 3,
     }
 }
 
@@ -246,6 +276,7 @@ fn bound(binding: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath) -> Re
             Unmet::Off | Unmet::Network => 0,
             Unmet::NoTls => 1,
             Unmet::Tls(_) => 2,
+            Unmet::User => 3,
         };
         (rank, names_peer(c, channel), attribution(c))
     });
@@ -262,6 +293,7 @@ impl Unmet {
         match self {
             Self::Off => "connector-off",
             Self::Network => "wrong-network",
+            Self::User => "login-required",
             Self::NoTls => "tls-required",
             Self::Tls(shortfall) => shortfall.token(),
         }
@@ -273,6 +305,7 @@ impl std::fmt::Display for Unmet {
         match self {
             Self::Off => f.write_str("its mode is off"),
             Self::Network => f.write_str("the address is in none of its networks"),
+            Self::User => f.write_str("none of its users has logged in"),
             Self::NoTls => f.write_str("the session is in clear"),
             Self::Tls(shortfall) => shortfall.fmt(f),
         }

@@ -12,9 +12,12 @@ mod live;
 mod name;
 mod pattern;
 mod pin;
+mod recipients;
 mod requirement;
+mod sending;
 mod shortfall;
 mod table;
+mod users;
 
 #[cfg(test)]
 mod samples;
@@ -36,9 +39,12 @@ pub use live::{ClearGuard, LiveTable};
 pub use name::{NameFault, PeerName, first_match};
 pub use pattern::{DomainPattern, PatternFault, Specificity};
 pub use pin::{Pin, PinFault, pin_text};
+pub use recipients::Recipients;
 pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};
+pub use sending::{Credentials, Mechanism, Sending};
 pub use shortfall::Shortfall;
 pub use table::{
     Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure, OnHandshakeFailure,
     Onward, Outbound, OutboundTls, Retry, Reveal, Revision, SmartHost, SmartHostName, Sni, Table, TrustId,
 };
+pub use users::{Login, User, Users};

@@ -64,12 +64,14 @@ pub(super) fn inbound(name: &str, from: &[&str], demand: InboundTls) -> Inbound 
         name: name.into(),
         from_domains: patterns(from),
         from_networks: Vec::new(),
+        users: None,
         tls: demand,
         mode: Mode::Enforce,
         onward: Onward::Any,
         reveal: Reveal::Full,
         limits: InboundLimits::default(),
         to_domains: vec![DomainPattern::Any],
+        recipients: None,
         revision: Revision::default(),
     }
 }
@@ -96,6 +98,7 @@ pub(super) fn outbound(name: &str, domains: &[&str], cost: u16) -> Outbound {
             delay_dsn: None,
         },
         connections: 4,
+        sending: crate::connector::Sending::default(),
         revision: Revision::default(),
     }
 }

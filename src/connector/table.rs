@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::choose::Index;
-use super::{DomainPattern, Forced, PeerName, Require, Requirement};
+use super::{DomainPattern, Forced, PeerName, Recipients, Require, Requirement, Sending, Users};
 use crate::mail::Domain;
 
 /// The connectors in force: who may hand us mail, and where mail goes.
@@ -52,6 +52,8 @@ pub struct Inbound {
     pub from_domains: Vec<DomainPattern>,
     /// The networks it may come from; empty: from anywhere.
     pub from_networks: Vec<IpNet>,
+    /// Who must have logged in; `None`: nobody must.
+    pub users: Option<Arc<Users>>,
     /// What is demanded of the channel.
     pub tls: InboundTls,
     /// Whether what it demands of the channel is enforced.
@@ -64,6 +66,8 @@ pub struct Inbound {
     pub limits: InboundLimits,
     /// The recipient domains it may relay to; empty: none.
     pub to_domains: Vec<DomainPattern>,
+    /// The recipients that are known there; `None`: every one may be.
+    pub recipients: Option<Arc<Recipients>>,
     /// The digest of all this.
     pub revision: Revision,
 }
@@ -116,6 +120,8 @@ pub struct Outbound {
     pub retry: Retry,
     /// Connections to a lane's hosts at the same time.
     pub connections: usize,
+    /// How its sessions are used.
+    pub sending: Sending,
     /// The digest of all this and of the certificate and trust files it names.
     pub revision: Revision,
 }
@@ -269,6 +275,12 @@ impl Table {
         let outbound: Vec<Arc<Outbound>> = outbound.into_iter().map(Arc::new).collect();
         let index = Index::new(&outbound);
         Self { generation, inbound: inbound.into_iter().map(Arc::new).collect(), outbound, index }
+    }
+
+    /// Whether a client may log in: some connector that is not off asks for it.
+    #[must_use]
+    pub fn knows_users(&self) -> bool {
+        self.inbound.iter().any(|c| c.users.is_some() && c.mode != Mode::Off)
     }
 
     /// The trust anchor sets that inbound connectors judge client certificates by.

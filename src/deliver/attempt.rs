@@ -2,21 +2,18 @@
 //! as the content before it where the peer offers PIPELINING.
 
 use std::collections::VecDeque;
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Courier;
 use super::batch::{Batch, Coming, scope};
 use super::converse::Broken;
-use super::decide::{is_seven_bit, serves};
-use super::link::{Link, Miss, Wanted, elsewhere};
+use super::decide::serves;
+use super::fit::{speaks, to_declare};
+use super::link::{Link, elsewhere};
 use super::result::{Ending, ended, not_onward, outcome_of, undeliverable, unreadable};
-use super::seek::Candidate;
 use crate::connector::{ClearGuard, NotCovered, OnHandshakeFailure, Shortfall};
-use crate::mail::BodyType;
-use crate::outcome::{LinkFault, NameFault, Outcome, Scope, classify_name, classify_together};
+use crate::outcome::{LinkFault, Outcome, Scope};
 use crate::scheduler::{Job, Jobs, Way};
 use crate::smtp::{Demand, Finished, MailFrom, NotBegun, SendEvent};
 use crate::spool::QueuedRecipient;
@@ -26,8 +23,8 @@ const JUDGEMENTS_MAX: usize = 4;
 
 /// One lane's way, and the jobs taken so far and not reported yet: at most two.
 pub(super) struct Carriage {
-    courier: Arc<Courier>,
-    way: Way,
+    pub(super) courier: Arc<Courier>,
+    pub(super) way: Way,
     pub(super) jobs: Arc<dyn Jobs>,
     /// The next job, asked for and perhaps still being read.
     pub(super) coming: Option<Coming>,
@@ -120,7 +117,9 @@ impl Carriage {
     }
 
     fn is_worn(&self, link: &Link) -> bool {
-        link.used >= self.courier.settings.messages_per_connection_max
+        let max = [self.way.connector.sending.messages_max, link.line.session.offers().messages_max];
+        link.used
+            >= max.into_iter().flatten().fold(self.courier.settings.messages_per_connection_max, u32::min)
     }
 
     /// Whether the next job may go over this session.
@@ -131,70 +130,15 @@ impl Carriage {
     /// A session that is in clear since handshakes broke is not for a message that has not been
     /// tried over TLS first, where the connector says `clear_later`.
     fn may_take(&self, link: &Link, job: &Job) -> bool {
-        !link.is_after_broken() || self.may_go_clear(&job.recipients)
+        (!link.is_after_broken() || self.may_go_clear(&job.recipients)) && speaks(job, link).is_ok()
     }
 
-    fn may_go_clear(&self, recipients: &[QueuedRecipient]) -> bool {
+    pub(super) fn may_go_clear(&self, recipients: &[QueuedRecipient]) -> bool {
         match self.way.connector.on_handshake_failure {
             OnHandshakeFailure::Clear => true,
             OnHandshakeFailure::ClearLater => recipients.iter().all(|r| r.attempts >= 1),
             OnHandshakeFailure::Defer => false,
         }
-    }
-
-    /// A session for the first batch: one that waits, or a fresh one, candidate by candidate.
-    async fn obtain(&mut self) -> Result<Link, Outcome> {
-        let courier = Arc::clone(&self.courier);
-        let Some(batch) = self.batches.front() else { return Err(elsewhere()) };
-        let recipients = Arc::clone(&batch.job.recipients);
-        if batch.job.message.origin.onward_sealed && !self.way.connector.is_enforced() {
-            return Err(not_onward(&self.way.connector));
-        }
-        let candidates = courier.candidates(&self.way).await?;
-        if let Some(link) = reuse(&courier, &self.way, &candidates, &recipients).await {
-            return Ok(link);
-        }
-        let revision = self.way.connector.revision;
-        let may_go_clear = self.may_go_clear(&recipients);
-        let wanted = |candidate, after| Wanted {
-            way: &self.way,
-            candidate,
-            recipients: &recipients,
-            after,
-            banner: None,
-        };
-        let mut misses = Vec::new();
-        let mut broken = Vec::new();
-        for candidate in &candidates {
-            let known = courier.broken.recall(&candidate.key(revision), Instant::now());
-            if let Some(fault) = known.filter(|_| may_go_clear) {
-                broken.push((candidate, fault));
-                continue;
-            }
-            match courier.open(wanted(candidate, None)).await {
-                Ok(link) => return Ok(link),
-                Err(Miss::Broken(fault, outcome)) => {
-                    broken.push((candidate, fault));
-                    misses.push(outcome);
-                }
-                Err(Miss::Other(outcome)) if scope(&outcome) == Some(Scope::Session) => return Err(outcome),
-                Err(Miss::Other(outcome)) => misses.push(outcome),
-            }
-        }
-        if !may_go_clear {
-            broken.clear();
-        }
-        // Every host was tried over TLS, now or a while ago: the first whose handshake broke, in clear.
-        for (candidate, fault) in broken {
-            match courier.open(wanted(candidate, Some(fault.clone()))).await {
-                Ok(link) => {
-                    courier.broken.note(candidate.key(revision), fault, Instant::now());
-                    return Ok(link);
-                }
-                Err(Miss::Broken(_, outcome) | Miss::Other(outcome)) => misses.push(outcome),
-            }
-        }
-        Err(classify_together(misses).unwrap_or_else(|| classify_name(&NameFault::NoAddress, "the next hop")))
     }
 
     /// Sends the first batch's next recipients, and whatever can be chained to them.
@@ -227,6 +171,8 @@ impl Carriage {
                 | SendEvent::HelloRefused(_)
                 | SendEvent::InClear(_)
                 | SendEvent::Handshake
+                | SendEvent::LoggedIn
+                | SendEvent::LoginRefused(_)
                 | SendEvent::Ready => {
                     let fault = LinkFault::Garbled("its replies are out of order".to_owned());
                     return self.break_off(link, &Ending::Fault(fault));
@@ -239,18 +185,21 @@ impl Carriage {
     /// recipients are settled.
     fn begin(&mut self, link: &mut Link, place: usize) -> bool {
         let Some(batch) = self.batches.get_mut(place) else { return false };
-        let max = self.courier.settings.recipients_per_transaction_max.max(1);
-        let range = batch.next..batch.next.saturating_add(max).min(batch.outcomes.len());
+        let offers = link.line.session.offers();
+        let own = self.way.connector.sending.recipients_max;
+        let everywhere = self.courier.settings.recipients_per_transaction_max;
+        let range = batch.next_range(&[Some(everywhere), own, offers.recipients_max], offers.domains_max);
         let recipients = batch.job.recipients.get(range.clone()).unwrap_or_default();
         let message = &batch.job.message;
-        let body = match body_to_declare(batch, link) {
-            Ok(body) => body,
+        let (body, utf8) = match to_declare(&batch.job, recipients, offers) {
+            Ok(declared) => declared,
             Err(error) => {
                 self.settle_rest(place, &unreadable(&error, link));
                 return false;
             }
         };
-        let mail = MailFrom { reverse_path: &message.reverse_path, body, size: message.size };
+        let (reverse_path, dsn) = (&message.reverse_path, &message.dsn);
+        let mail = MailFrom { reverse_path, body, size: message.size, utf8, dsn };
         let connector = &self.way.connector;
         let mut refused = elsewhere();
         for _ in 0..JUDGEMENTS_MAX {
@@ -268,7 +217,7 @@ impl Carriage {
                 generation: table.generation,
                 onward_sealed: message.origin.onward_sealed,
             };
-            let paths = recipients.iter().map(|r| &r.forward_path);
+            let paths = recipients.iter().map(|r| (&r.forward_path, &r.dsn));
             match link.line.session.begin(&mail, paths, &demand, &mut link.line.out) {
                 Ok(()) => {
                     batch.next = range.end;
@@ -285,11 +234,11 @@ impl Carriage {
                     refused = not_onward(connector);
                     break;
                 }
-                Err(fault @ (NotBegun::TooLarge { .. } | NotBegun::EightBit)) => {
+                Err(NotBegun::Unauthorised | NotBegun::Busy | NotBegun::NotCovered(_)) => break,
+                Err(fault) => {
                     refused = undeliverable(&fault, link);
                     break;
                 }
-                Err(NotBegun::Unauthorised | NotBegun::Busy | NotBegun::NotCovered(_)) => break,
             }
         }
         self.settle_rest(place, &refused);
@@ -305,6 +254,13 @@ impl Carriage {
             .and_then(|load| self.batches.iter().find(|batch| batch.serial == load.serial))
             .map(|batch| batch.job.content.clone())
             .ok_or_else(|| LinkFault::Content("the job is gone".to_owned()))?;
+        // A chunk's command goes before the content; behind it comes no dot.
+        let before = link.line.flush(self.courier.settings.timeouts.command).await;
+        match before {
+            Ok(()) | Err(Broken::Link(LinkFault::Lost(_))) => {}
+            Err(Broken::Link(fault)) => return Err(fault),
+            Err(Broken::Tls(fault)) => return Err(LinkFault::Lost(fault.words)),
+        }
         link.line.session.end_content(&mut link.line.out);
         self.chain(link).await;
         let sent = link.line.send_content(&content, self.courier.settings.timeouts.data_block).await;
@@ -357,38 +313,4 @@ impl Carriage {
         }
         Line::Dead
     }
-}
-
-/// A session that waits for more work, judged anew for this one.
-async fn reuse(
-    courier: &Courier,
-    way: &Way,
-    candidates: &[Candidate],
-    recipients: &[QueuedRecipient],
-) -> Option<Link> {
-    let connector = &way.connector;
-    for candidate in candidates {
-        let requirement = connector.requirement(way.domain.as_ref(), candidate.smart.as_ref());
-        while let Some(mut link) = courier.pool.take(&candidate.key(connector.revision)) {
-            let table = courier.live.table();
-            let fit = serves(&table, connector, recipients)
-                && link.line.is_quiet().await
-                && link.rejudge(connector, requirement.clone(), table.generation)
-                && courier.may_reuse(way, candidate, &link);
-            if fit {
-                return Some(link);
-            }
-            link.line.dismiss();
-        }
-    }
-    None
-}
-
-/// The message's body type, or the lesser one where the peer asks for that and the content allows it.
-fn body_to_declare(batch: &Batch, link: &Link) -> io::Result<BodyType> {
-    let body = batch.job.message.body;
-    let lesser = body == BodyType::EightBitMime
-        && !link.line.session.offers().eight_bit_mime
-        && is_seven_bit(&batch.job.content)?;
-    Ok(if lesser { BodyType::SevenBit } else { body })
 }

@@ -1,6 +1,7 @@
 //! The jobs a lane's carriage has taken: from the scheduler, and back to it with their outcomes.
 
 use std::future::poll_fn;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -91,6 +92,25 @@ impl Carriage {
 }
 
 impl Batch {
+    /// The recipients of the next transaction: as many as every limit allows, of so many domains.
+    pub(super) fn next_range(&self, limits: &[Option<usize>], domains_max: Option<usize>) -> Range<usize> {
+        let max = limits.iter().flatten().copied().min().unwrap_or(usize::MAX).max(1);
+        let end = self.next.saturating_add(max).min(self.outcomes.len());
+        let Some(domains_max) = domains_max else { return self.next..end };
+        let mut seen = Vec::new();
+        for (place, recipient) in self.job.recipients.iter().enumerate().take(end).skip(self.next) {
+            let domain = recipient.forward_path.domain();
+            if seen.contains(&domain) {
+                continue;
+            }
+            if seen.len() >= domains_max.max(1) {
+                return self.next..place;
+            }
+            seen.push(domain);
+        }
+        self.next..end
+    }
+
     /// Every recipient is settled, or in a transaction.
     pub(super) fn is_under_way(&self) -> bool {
         self.next >= self.outcomes.len()

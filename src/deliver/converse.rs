@@ -295,7 +295,13 @@ mod tests {
             let _gone = stream.write_all(b"220 x\r\n").await;
         });
         let name = Domain::parse("gw.example").expect("a domain");
-        let session = SendSession::new(Opening { name, starttls: true, implicit: false, helo: true });
+        let session = SendSession::new(Opening {
+            name,
+            starttls: true,
+            implicit: false,
+            helo: true,
+            ignored: Vec::new(),
+        });
         let mut line = Line::new(TcpStream::connect(address).await.expect("a connection"), session);
         let second = Duration::from_secs(1);
         let limits = Timeouts {

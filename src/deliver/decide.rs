@@ -44,6 +44,37 @@ pub(super) fn is_seven_bit(content: &Content) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Whether the header section of content that was declared as SMTPUTF8 is ASCII after all. Only asked
+/// where a host does not offer the extension.
+///
+/// # Errors
+/// What reading gave, or that the content ends early.
+pub(super) fn has_ascii_header(content: &Content) -> io::Result<bool> {
+    let mut block = vec![0; BLOCK_BYTES];
+    let (mut offset, mut tail) = (0, [0_u8; 3]);
+    while offset < content.len() {
+        let count = content.read_at(&mut block, offset)?;
+        if count == 0 {
+            return Err(io::Error::other("it is shorter than recorded"));
+        }
+        let read = block.get(..count).unwrap_or_default();
+        // The blank line may lie across two blocks.
+        let joined = [&tail, read].concat();
+        let end = memchr::memmem::find(&joined, b"\r\n\r\n");
+        if !joined.get(..end.unwrap_or(joined.len())).is_some_and(<[u8]>::is_ascii) {
+            return Ok(false);
+        }
+        if end.is_some() {
+            return Ok(true);
+        }
+        if let Some(last) = joined.last_chunk::<3>() {
+            tail = *last;
+        }
+        offset = offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -68,6 +99,18 @@ mod tests {
     #[track_caller]
     fn check(content: &Content, expected: Option<bool>) {
         assert_eq!(is_seven_bit(content).ok(), expected, "{} octets", content.len());
+    }
+
+    #[test]
+    fn the_header_alone_decides_about_utf8() {
+        let check = |text: &[u8], expected: bool| {
+            assert_eq!(has_ascii_header(&Content::Held(text.into())).ok(), Some(expected));
+        };
+        check("A: b\r\n\r\nä\r\n".as_bytes(), true);
+        check("A: ä\r\n\r\nb\r\n".as_bytes(), false);
+        check(b"A: b\r\n", true);
+        let long = [vec![b'x'; BLOCK_BYTES - 2], b"\r\n\r\n\xe4".to_vec()].concat();
+        check(&long, true);
     }
 
     #[test]

@@ -72,13 +72,8 @@ impl Courier {
         let faulty = |fault| Miss::Other(classify_fault(None, &fault, &at));
         let limit = self.settings.timeouts.connect;
         let stream = dial(candidate.address, &connector.source_addresses, limit).await.map_err(faulty)?;
-        let session = SendSession::new(Opening {
-            name: connector.ehlo_name.as_ref().unwrap_or(&self.settings.name).clone(),
-            starttls: after.is_none() && connector.tls != OutboundTls::Off,
-            implicit: connector.handshake == Handshake::Implicit,
-            helo: !requirement.is_forced(),
-        });
-        let mut line = Line::new(stream, session);
+        let opening = self.opening(connector, after.is_none(), requirement.is_forced());
+        let mut line = Line::new(stream, SendSession::new(opening));
         let observed = self.observe(&mut line, &setup, (connector, candidate), after, &at).await;
         if let Some(place) = banner {
             *place.lock().unwrap_or_else(PoisonError::into_inner) = line.session.banner().map(str::to_owned);
@@ -123,8 +118,24 @@ impl Courier {
                 }
             })?;
         }
+        if let Err(outcome) =
+            self.log_in(&mut line, connector, &At { host: &host, decision: Some(&decision) }).await
+        {
+            line.dismiss();
+            return Err(Miss::Other(outcome));
+        }
         let key = candidate.key(connector.revision);
         Ok(Link { line, key, host, observed, requirement, decision, used: 0 })
+    }
+
+    fn opening(&self, connector: &Outbound, starttls: bool, forced: bool) -> Opening {
+        Opening {
+            name: connector.ehlo_name.as_ref().unwrap_or(&self.settings.name).clone(),
+            starttls: starttls && connector.tls != OutboundTls::Off,
+            implicit: connector.handshake == Handshake::Implicit,
+            helo: !forced,
+            ignored: connector.sending.ignored.clone(),
+        }
     }
 
     /// Whether a session that was opened for another domain may serve this one, as far as
@@ -234,7 +245,13 @@ impl Courier {
             Ok(SendEvent::HelloRefused(reply) | SendEvent::Closing(reply)) => {
                 Err(refused(Stage::Hello, &reply, at))
             }
-            Ok(SendEvent::Ready | SendEvent::SendContent | SendEvent::Done(_)) => Err(out_of_order(at)),
+            Ok(
+                SendEvent::Ready
+                | SendEvent::LoggedIn
+                | SendEvent::LoginRefused(_)
+                | SendEvent::SendContent
+                | SendEvent::Done(_),
+            ) => Err(out_of_order(at)),
             Err(Broken::Tls(fault)) => Ok(Observed::HandshakeBroken(fault)),
             Err(Broken::Link(fault)) => Err(classify_fault(Some(awaited(line)), &fault, at)),
         }
@@ -261,7 +278,12 @@ impl Courier {
             }
             Ok(SendEvent::NotGreeted(reply)) => Err(Again::Outcome(refused(Stage::Greeting, &reply, at))),
             Ok(
-                SendEvent::InClear(_) | SendEvent::Handshake | SendEvent::SendContent | SendEvent::Done(_),
+                SendEvent::InClear(_)
+                | SendEvent::Handshake
+                | SendEvent::LoggedIn
+                | SendEvent::LoginRefused(_)
+                | SendEvent::SendContent
+                | SendEvent::Done(_),
             ) => Err(Again::Outcome(out_of_order(at))),
             Err(Broken::Tls(fault)) => Err(Again::Tls(fault)),
             Err(Broken::Link(fault)) => Err(Again::Outcome(classify_fault(Some(awaited(line)), &fault, at))),
@@ -304,7 +326,7 @@ impl Link {
 }
 
 /// What a session waits for that is not open yet.
-fn awaited(line: &Line) -> Stage {
+pub(super) fn awaited(line: &Line) -> Stage {
     if line.session.replies() == 0 { Stage::Greeting } else { Stage::Hello }
 }
 
@@ -312,7 +334,7 @@ fn refused(stage: Stage, reply: &Reply, at: &At<'_>) -> Outcome {
     classify_reply(stage, reply, false, at)
 }
 
-fn out_of_order(at: &At<'_>) -> Outcome {
+pub(super) fn out_of_order(at: &At<'_>) -> Outcome {
     let fault = LinkFault::Garbled("its replies are out of order".to_owned());
     classify_fault(Some(Stage::Hello), &fault, at)
 }

@@ -8,7 +8,10 @@ mod broken;
 mod converse;
 mod decide;
 mod dial;
+mod fit;
 mod link;
+mod login;
+mod obtain;
 mod pool;
 mod result;
 mod seek;
@@ -26,10 +29,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use self::attempt::Carriage;
-use self::broken::BrokenTls;
+use self::broken::Noted;
 use self::pool::Pool;
 use self::settings::Settings;
-use crate::connector::{LiveTable, Revision};
+use crate::connector::{HandshakeFault, LiveTable, Revision};
+use crate::outcome::Outcome;
 use crate::resolver::dns::Dns;
 use crate::scheduler::{Carrier, Jobs, Way};
 use crate::tls::{ClientSetup, Partners};
@@ -46,7 +50,9 @@ pub struct Courier {
     tls: Arc<ClientSetups>,
     seen: TlsSeen,
     partners: Arc<Partners>,
-    broken: BrokenTls,
+    broken: Noted<HandshakeFault>,
+    /// Hosts that gave no connection or no greeting.
+    unreached: Noted<Outcome>,
     ourselves: Vec<SocketAddr>,
     journal: Arc<Journal>,
     pool: Arc<Pool>,
@@ -65,8 +71,20 @@ impl Courier {
         journal: Arc<Journal>,
     ) -> Arc<Self> {
         let pool = Pool::new(settings.idle);
-        let broken = BrokenTls::default();
-        Arc::new(Self { settings, live, dns, tls, seen, partners, broken, ourselves, journal, pool })
+        let (broken, unreached) = (Noted::default(), Noted::default());
+        Arc::new(Self {
+            settings,
+            live,
+            dns,
+            tls,
+            seen,
+            partners,
+            broken,
+            unreached,
+            ourselves,
+            journal,
+            pool,
+        })
     }
 
     /// Says QUIT on every idle connection. Connections that become idle later end at once.

@@ -54,6 +54,7 @@ pub(super) fn outcome_of(finished: &Finished, number: usize, link: &Link, open: 
             host: link.host.clone(),
             reply: reply.clone(),
             decision: link.decision.clone(),
+            reports_on: link.line.session.offers().dsn,
         }),
         (Some(reply), _) => refused(Stage::End, reply),
         (None, Some(open)) => open.clone(),
@@ -74,9 +75,12 @@ pub(super) fn unreadable(error: &io::Error, link: &Link) -> Outcome {
 pub(super) fn undeliverable(fault: &NotBegun, link: &Link) -> Outcome {
     let status = match fault {
         NotBegun::TooLarge { .. } => Enhanced(5, 3, 4),
-        NotBegun::EightBit | NotBegun::Unauthorised | NotBegun::Busy | NotBegun::NotCovered(_) => {
-            Enhanced(5, 6, 3)
-        }
+        NotBegun::Utf8 => Enhanced(5, 6, 7),
+        NotBegun::EightBit
+        | NotBegun::Binary
+        | NotBegun::Unauthorised
+        | NotBegun::Busy
+        | NotBegun::NotCovered(_) => Enhanced(5, 6, 3),
     };
     Outcome::Failed(Trouble {
         status,

@@ -61,6 +61,7 @@ fn describe(outcome: &Outcome) -> String {
 
 fn job(ticket: u64, to: &str, attempts: u32) -> Job {
     let recipient = |(number, local): (usize, &str)| QueuedRecipient {
+        dsn: crate::mail::RecipientDsn::default(),
         number: u32::try_from(number).expect("a number"),
         forward_path: Mailbox::parse(&format!("{local}@b.example")).expect("a mailbox"),
         attempts,
@@ -72,6 +73,8 @@ fn job(ticket: u64, to: &str, attempts: u32) -> Job {
             id: QueueId::first_of(ticket),
             reverse_path: ReversePath::NULL,
             body: BodyType::SevenBit,
+            utf8: false,
+            dsn: crate::mail::MessageDsn::default(),
             size: u64::try_from(content.len()).expect("a size"),
             accepted_at: Clock::wall(),
             origin: Default::default(),
@@ -105,6 +108,7 @@ fn outbound(addresses: &[SocketAddr]) -> Outbound {
             delay_dsn: None,
         },
         connections: 1,
+        sending: crate::connector::Sending::default(),
         revision: Revision([1; 8]),
     }
 }

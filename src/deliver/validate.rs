@@ -12,7 +12,7 @@ use super::Courier;
 use super::link::{Link, Miss, Wanted};
 use super::seek::Candidate;
 use crate::connector::{Decision, HandshakeFault, NextHop, OnHandshakeFailure, SmartHostName};
-use crate::mail::{BodyType, Domain, Mailbox, Reply, ReversePath};
+use crate::mail::{BodyType, Domain, Mailbox, MessageDsn, RecipientDsn, Reply, ReversePath};
 use crate::outcome::{Outcome, Trouble};
 use crate::scheduler::Way;
 use crate::smtp::{Demand, MailFrom, SendEvent};
@@ -176,14 +176,22 @@ impl Courier {
         from: &ReversePath,
         to: &Mailbox,
     ) -> Result<Asked, String> {
-        let mail = MailFrom { reverse_path: from, body: BodyType::SevenBit, size: 0 };
+        let utf8 = !from.is_ascii() || !to.is_ascii();
+        let dsn = RecipientDsn::default();
+        let mail = MailFrom {
+            reverse_path: from,
+            body: BodyType::SevenBit,
+            size: 0,
+            utf8,
+            dsn: &MessageDsn::default(),
+        };
         let demand = Demand {
             requirement: &link.requirement,
             revision: way.connector.revision,
             generation: self.live.generation(),
             onward_sealed: false,
         };
-        let begun = link.line.session.ask(&mail, std::iter::once(to), &demand, &mut link.line.out);
+        let begun = link.line.session.ask(&mail, std::iter::once((to, &dsn)), &demand, &mut link.line.out);
         begun.map_err(|fault| fault.to_string())?;
         match link.line.event(&self.settings.timeouts).await {
             Ok(SendEvent::Done(finished)) => {

@@ -130,7 +130,7 @@ fn arrived(stage: &Stage, number: usize, case: &InboundCase) -> Option<Vec<u8>> 
 /// demands.
 fn policy(table: &Table, case: &InboundCase) -> (String, String) {
     let Ok(reverse_path) = ReversePath::parse(case.from) else { return ("none".to_owned(), String::new()) };
-    let channel = Channel { peer: IpAddr::V4(address(case.octet)), tls: None };
+    let channel = Channel { peer: IpAddr::V4(address(case.octet)), tls: None, user: None };
     let decision = match admit(table, &channel, &reverse_path) {
         Admission::Admitted(admitted) => admitted.decision,
         Admission::Refused(refused) => refused.decision,

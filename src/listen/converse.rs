@@ -167,6 +167,17 @@ impl Conversation {
                     }
                     self.tell_refusals();
                 }
+                Action::Verify(login) => {
+                    let user = self.door.logins.check(&self.terms.table, login).await;
+                    if let Some(session) = &mut self.session
+                        && let Action::Close = session.on_verified(user)
+                    {
+                        self.tell_refusals();
+                        self.finish(stream, &mut waits, true).await;
+                        return End::Over;
+                    }
+                    self.tell_refusals();
+                }
                 Action::StartTls => {
                     return if self.flush(stream, &mut waits).await { End::StartTls } else { End::Over };
                 }

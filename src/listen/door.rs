@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::login::Logins;
 use super::settings::ListenerTls;
 use crate::connector::Table;
 use crate::smtp::data::ContentLimits;
@@ -26,6 +27,8 @@ pub(super) struct Door {
     pub(super) tls: ListenerTls,
     /// What holds for its sessions.
     pub(super) rules: Arc<Rules>,
+    /// Who checks passwords.
+    pub(super) logins: Logins,
 }
 
 impl Door {
@@ -43,9 +46,14 @@ impl Door {
             recipients_max: limits.recipients_max,
             hops_max: limits.hops_max,
             errors_max: limits.errors_max,
+            withheld: settings
+                .listeners
+                .iter()
+                .find(|listener| listener.name == name)
+                .map_or_else(Vec::new, |listener| listener.withheld.clone()),
             quotas: Arc::clone(&shared.quotas),
         };
-        let door = Self { name, tls, rules: Arc::new(rules) };
+        let door = Self { name, tls, rules: Arc::new(rules), logins: Logins::new() };
         if door.terms(shared).setup.is_none() && tls != ListenerTls::Off {
             let name = &door.name;
             let what = format!("listener {name} has no certificate to show: STARTTLS is answered 454");

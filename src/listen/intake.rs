@@ -57,8 +57,12 @@ impl Intake {
             Body::Nothing => return Err(SpoolFault::Failed("no content came".to_owned())),
         };
         let Arrived { id, envelope, ways, connector, decision, message_id, at: _ } = arrived;
-        let lanes =
-            envelope.recipients.iter().zip(&ways).map(|(r, way)| LaneKey::of(way, r.domain())).collect();
+        let lanes = envelope
+            .recipients
+            .iter()
+            .zip(&ways)
+            .map(|(r, way)| LaneKey::of(way, r.forward_path.domain()))
+            .collect();
         let sealed = match (&connector.tls, connector.mode) {
             (InboundTls::Forced(_), Mode::Enforce) => true,
             // A rehearsal may have waived it.

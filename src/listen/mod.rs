@@ -5,6 +5,7 @@ mod accept;
 mod converse;
 mod door;
 mod intake;
+mod login;
 pub mod settings;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::mail::{Domain, Mailbox};
+use crate::mail::{Domain, Extension, Mailbox};
 
 /// All listeners, and what they share.
 #[derive(Debug, Clone)]
@@ -31,6 +31,8 @@ pub struct Listener {
     pub tls: ListenerTls,
     /// The `[certificate.ID]`s of which it shows the one that fits; empty only where `tls` is off.
     pub certificates: Vec<String>,
+    /// The extensions it does not offer.
+    pub withheld: Vec<Extension>,
 }
 
 /// What a listener does of TLS.

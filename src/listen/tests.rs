@@ -26,12 +26,14 @@ fn table() -> Table {
         name: "any-in".into(),
         from_domains: any(),
         from_networks: Vec::new(),
+        users: None,
         tls: InboundTls::Opportunistic,
         mode: crate::connector::Mode::Enforce,
         onward: crate::connector::Onward::Any,
         reveal: crate::connector::Reveal::Full,
         limits: crate::connector::InboundLimits::default(),
         to_domains: any(),
+        recipients: None,
         revision: Revision::default(),
     };
     let outbound = Outbound {
@@ -51,6 +53,7 @@ fn table() -> Table {
         on_failure: OnFailure::Defer,
         retry: Retry { waits: Vec::new(), expire: Duration::ZERO, delay_dsn: None },
         connections: 1,
+        sending: crate::connector::Sending::default(),
         revision: Revision::default(),
     };
     Table::new(Generation(1), vec![inbound], vec![outbound])
@@ -65,6 +68,7 @@ fn settings(tls: ListenerTls) -> Settings {
             addresses: vec![([127, 0, 0, 1], 0).into()],
             tls,
             certificates: Vec::new(),
+            withheld: Vec::new(),
         }],
         limits: Limits {
             message_bytes_max: 10_000_000,
@@ -315,7 +319,7 @@ async fn implicit_tls_greets_within_tls() {
     let mut client = Client(BufReader::new(sealed));
     client.expect("220").await;
     client.send("EHLO c\r\nQUIT\r\n").await;
-    client.expect("250 ENHANCEDSTATUSCODES").await;
+    client.expect("250 LIMITS RCPTMAX=100").await;
     client.expect("221").await;
     client.closed().await;
 }

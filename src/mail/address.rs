@@ -32,8 +32,9 @@ pub enum PathFault {
     /// It is not `<local@domain>`.
     #[error("not of the form <local@domain>")]
     Form,
-    /// Octets above 127 (RFC 6531 needs SMTPUTF8, which isn't offered).
-    #[error("an address with non-ASCII characters needs SMTPUTF8, which is not offered")]
+    /// Octets above 127, and the message was not declared as SMTPUTF8 (RFC 6531 §3.4), or they are
+    /// no UTF-8.
+    #[error("an address with non-ASCII characters must be UTF-8, and MAIL FROM must have said SMTPUTF8")]
     NonAscii,
     /// A control character, or a character that RFC 5321 wants quoted.
     #[error("the local part has a character that must be quoted or is not allowed")]
@@ -67,8 +68,8 @@ impl Mailbox {
         if local.is_empty() || domain.is_empty() {
             return Err(PathFault::Form);
         }
-        if !local.is_ascii() {
-            return Err(PathFault::NonAscii);
+        if local.chars().any(char::is_control) {
+            return Err(PathFault::LocalPart);
         }
         if local.len() > 64 {
             return Err(PathFault::LocalPartLong);
@@ -82,6 +83,12 @@ impl Mailbox {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Whether it can be said without SMTPUTF8 (RFC 6531 §3.4). Its domain always can.
+    #[must_use]
+    pub fn is_ascii(&self) -> bool {
+        self.text.is_ascii()
     }
 
     /// The part before the `@`, as it came.
@@ -131,6 +138,12 @@ impl ReversePath {
     #[must_use]
     pub fn mailbox(&self) -> Option<&Mailbox> {
         self.0.as_ref()
+    }
+
+    /// Whether it can be said without SMTPUTF8.
+    #[must_use]
+    pub fn is_ascii(&self) -> bool {
+        self.0.as_ref().is_none_or(Mailbox::is_ascii)
     }
 
     /// Whether the path is `<>`.
@@ -256,6 +269,7 @@ mod tests {
         check("a@[IPv6:2001:db8::1]", "a at [IPv6:2001:db8::1]");
         check("a@münchen.test", "a at xn--mnchen-3ya.test");
         check("o'brien+x=y@b.example", "o'brien+x=y at b.example");
+        check("jürgen@münchen.test", "jürgen at xn--mnchen-3ya.test");
     }
 
     #[test]
@@ -273,8 +287,8 @@ mod tests {
             "fault: the local part has a character that must be quoted or is not allowed",
         );
         check(
-            "ü@c.example",
-            "fault: an address with non-ASCII characters needs SMTPUTF8, which is not offered",
+            "\u{85}@c.example",
+            "fault: the local part has a character that must be quoted or is not allowed",
         );
         check("a@[1.2.3]", "fault: the address literal is no IP address");
         check("a@[IPv6:1.2.3.4]", "fault: the address literal is no IP address");

@@ -4,26 +4,30 @@ use mail_parser::{HeaderName, MessageParser};
 
 use super::{Mailbox, QueueId, UnixMillis, rfc5322};
 
-/// The `with` keyword of a trace line (RFC 3848, RFC 5321 §4.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// The client said HELO.
-    Smtp,
-    /// The client said EHLO, without TLS.
-    Esmtp,
-    /// EHLO within TLS.
-    Esmtps,
+/// With which protocol a message came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Protocol {
+    /// The client said EHLO, not HELO.
+    pub extended: bool,
+    /// Within TLS.
+    pub sealed: bool,
+    /// After AUTH.
+    pub authenticated: bool,
+    /// The message was declared as SMTPUTF8.
+    pub utf8: bool,
 }
 
 impl Protocol {
-    /// The keyword itself.
+    /// The `with` keyword of a trace line (RFC 3848, RFC 5321 §4.4, RFC 6531 §4.3).
     #[must_use]
-    pub fn keyword(self) -> &'static str {
-        match self {
-            Self::Smtp => "SMTP",
-            Self::Esmtp => "ESMTP",
-            Self::Esmtps => "ESMTPS",
+    pub fn keyword(self) -> String {
+        if !self.extended {
+            return "SMTP".to_owned();
         }
+        let stem = if self.utf8 { "UTF8SMTP" } else { "ESMTP" };
+        let sealed = if self.sealed { "S" } else { "" };
+        let authenticated = if self.authenticated { "A" } else { "" };
+        format!("{stem}{sealed}{authenticated}")
     }
 }
 
@@ -121,7 +125,7 @@ mod tests {
             helo: "mail.fabrikam.example\r\nX: (y)",
             peer: IpAddr::from([192, 0, 2, 7]),
             by: "gw1.contoso.example",
-            protocol: Protocol::Esmtps,
+            protocol: Protocol { extended: true, sealed: true, ..Protocol::default() },
             tls: Some("version=TLSv1.3 cipher=TLS13_AES_256_GCM_SHA384"),
             id: QueueId::first_of(1_795_469_756_000),
             only_recipient: Some(&recipient),
@@ -134,6 +138,15 @@ mod tests {
              \t(version=TLSv1.3 cipher=TLS13_AES_256_GCM_SHA384)\r\n\
              \tfor <b@contoso.example>; Mon, 23 Nov 2026 21:35:56 +0000\r\n"
         );
+    }
+
+    #[test]
+    fn the_keyword_names_what_was_in_force() {
+        let all = Protocol { extended: true, sealed: true, authenticated: true, utf8: true };
+        assert_eq!(all.keyword(), "UTF8SMTPSA");
+        assert_eq!(Protocol { utf8: false, ..all }.keyword(), "ESMTPSA");
+        assert_eq!(Protocol { sealed: false, authenticated: false, ..all }.keyword(), "UTF8SMTP");
+        assert_eq!(Protocol::default().keyword(), "SMTP");
     }
 
     #[test]

@@ -136,6 +136,8 @@ fn status_of(stage: Stage, reply: &Reply, class: u8) -> Enhanced {
 fn scope_of(stage: Stage, reply: &Reply, others_taken: bool) -> Scope {
     match (stage, reply.code) {
         (_, 421) | (Stage::Greeting | Stage::Hello, _) => Scope::Lane,
+        // Exchange Online says 4.7.500 and the like to whoever sends too much, whatever the command.
+        _ if matches!(reply.enhanced, Some(Enhanced(4, 7, 500..=599))) => Scope::Lane,
         // The limit on recipients of one transaction: the rest goes in the next one.
         (Stage::Rcpt, 452 | 552) if others_taken => Scope::Session,
         (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End, _) => Scope::Recipient,

@@ -1,12 +1,18 @@
 //! Delivery status notifications (RFC 3464): a multipart/report of three parts, composed in wire
-//! form. The message itself is never returned, only its header section.
+//! form. Of the message its header section is returned, or all of it where the sender asked for that.
 
 use std::fmt::Write;
 
 use mail_parser::{HeaderName, MessageParser};
 
-use super::Trouble;
-use crate::mail::{BodyType, Domain, Enhanced, Mailbox, QueueId, UnixMillis, rfc5322};
+use super::{Delivered, Trouble};
+use crate::mail::{
+    BodyType, Domain, Enhanced, Mailbox, QueueId, RecipientDsn, UnixMillis, from_xtext, rfc5322,
+};
+
+mod text;
+
+use text::{address, address_type, paragraphs, plain, stuffed, wrapped};
 
 /// What a report tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +24,8 @@ pub enum Kind {
         /// When it is given up.
         until: UnixMillis,
     },
+    /// It was handed to a host that makes no reports (RFC 3461 §5.2.2).
+    Relayed,
 }
 
 impl Kind {
@@ -27,6 +35,7 @@ impl Kind {
         match self {
             Self::Failed => "failed",
             Self::Delayed { .. } => "delayed",
+            Self::Relayed => "relayed",
         }
     }
 }
@@ -36,8 +45,19 @@ impl Kind {
 pub struct Told<'a> {
     /// The forward-path.
     pub forward_path: &'a Mailbox,
+    /// What was asked of reports about it.
+    pub dsn: &'a RecipientDsn,
+    /// What became of it.
+    pub what: What<'a>,
+}
+
+/// What became of a recipient.
+#[derive(Debug, Clone, Copy)]
+pub enum What<'a> {
     /// What hindered it, with the status that is told.
-    pub trouble: &'a Trouble,
+    Trouble(&'a Trouble),
+    /// Who took it over.
+    Relayed(&'a Delivered),
 }
 
 /// Everything a report is made of.
@@ -61,8 +81,13 @@ pub struct Report<'a> {
     pub now: UnixMillis,
     /// Whom it is about; not empty.
     pub recipients: &'a [Told<'a>],
-    /// The start of the message in wire form, with the header section or as much as was read.
-    pub header: &'a [u8],
+    /// The message's `ENVID`, in xtext.
+    pub envid: Option<&'a str>,
+    /// The start of the message in wire form, with the header section or as much as was read; all of
+    /// it where `whole`.
+    pub message: &'a [u8],
+    /// Whether all of it is returned (RFC 3461 §4.3).
+    pub whole: bool,
 }
 
 /// A report, ready to be sent.
@@ -70,39 +95,54 @@ pub struct Report<'a> {
 pub struct Composed {
     /// The content in wire form.
     pub content: Vec<u8>,
-    /// `EightBitMime` where the returned header has octets above 127.
+    /// `EightBitMime` where it has octets above 127.
     pub body: BodyType,
+    /// Whether it needs SMTPUTF8: its own addresses are in UTF-8 (RFC 6533 §5).
+    pub utf8: bool,
 }
 
-/// Octets of a message that are enough for [`Report::header`]; of a longer header section the
+/// Octets of a message that are enough for [`Report::message`]; of a longer header section the
 /// rest is not returned.
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// Composes a report.
 #[must_use]
 pub fn compose(report: &Report<'_>) -> Composed {
-    let header = header_section(report.header);
+    let header = header_section(report.message);
     let chars_max = value_chars_max(report.recipients.len());
-    let eight_bit = !header.is_ascii();
-    let boundary = boundary(report.id, &header);
+    let lines = paragraphs(&explanation(report, subject(&header).as_deref()), chars_max);
+    // What is returned whole is in wire form already.
+    let returned = if report.whole { report.message.to_vec() } else { stuffed(&header) };
+    let eight_bit = !lines.is_ascii() || !returned.is_ascii();
+    let boundary = boundary(report.id, &returned);
     let mut text = head(report, &boundary, eight_bit);
-    let _infallible = write!(text, "\r\n--{boundary}\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n");
-    text.push_str(&paragraphs(&explanation(report, subject(&header).as_deref()), chars_max));
+    let charset = if lines.is_ascii() { "us-ascii" } else { "utf-8\r\nContent-Transfer-Encoding: 8bit" };
+    let _infallible = write!(text, "\r\n--{boundary}\r\nContent-Type: text/plain; charset={charset}\r\n\r\n");
+    text.push_str(&lines);
     let _infallible = write!(text, "\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n");
     text.push_str(&status_fields(report));
-    let encoding = if eight_bit { "Content-Transfer-Encoding: 8bit\r\n" } else { "" };
-    let _infallible = write!(text, "\r\n--{boundary}\r\nContent-Type: text/rfc822-headers\r\n{encoding}\r\n");
+    let encoding = if returned.is_ascii() { "" } else { "Content-Transfer-Encoding: 8bit\r\n" };
+    // RFC 6533 §4: headers in UTF-8 are none of RFC 822.
+    let plain = header.is_ascii() || std::str::from_utf8(&header).is_err();
+    let kind = match (report.whole, plain) {
+        (true, true) => "message/rfc822",
+        (true, false) => "message/global",
+        (false, true) => "text/rfc822-headers",
+        (false, false) => "message/global-headers",
+    };
+    let _infallible = write!(text, "\r\n--{boundary}\r\nContent-Type: {kind}\r\n{encoding}\r\n");
     let mut content = stuffed(text.as_bytes());
-    content.extend_from_slice(&stuffed(&header));
+    content.extend_from_slice(&returned);
     content.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     let body = if eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit };
-    Composed { content, body }
+    Composed { content, body, utf8: !report.to.is_ascii() }
 }
 
 fn head(report: &Report<'_>, boundary: &str, eight_bit: bool) -> String {
     let subject = match report.kind {
         Kind::Failed => "Undelivered mail returned to sender",
         Kind::Delayed { .. } => "Delayed mail (still being retried)",
+        Kind::Relayed => "Mail relayed",
     };
     let encoding = if eight_bit { "Content-Transfer-Encoding: 8bit\r\n" } else { "" };
     // RFC 3834 §5: so that no responder answers it.
@@ -132,28 +172,42 @@ fn explanation(report: &Report<'_>, subject: Option<&str>) -> Vec<String> {
              not send it again: it will be tried until {}.",
             rfc5322(until)
         ),
+        Kind::Relayed => format!(
+            "Your message{subject} of {arrived} was handed on for the recipients below, to a mail system that \
+             makes no reports. You will not be told whether it was delivered."
+        ),
     }];
     for told in report.recipients {
         lines.push(String::new());
-        lines.push(format!("<{}>: {}.", told.forward_path, told.trouble.reason.trim_end_matches('.')));
-        lines.push(mender(told.trouble, report.postmaster));
-        if let Some(decision) = &told.trouble.decision {
-            lines.push(format!("  Wanted: {}", decision.wanted));
-            lines.push(format!("  Got: {}", decision.got));
-            let connector = decision.connector.as_deref().unwrap_or("none");
-            lines.push(format!("  Connector: {connector} ({})", decision.token));
-        }
-        if let Some(remote) = &told.trouble.remote {
-            lines.push(format!("  Host: {}", remote.host));
-            if let Some(reply) = &remote.reply {
-                lines.push(format!("  It said: {reply}"));
+        match told.what {
+            What::Trouble(trouble) => explain_trouble(told.forward_path, trouble, report, &mut lines),
+            What::Relayed(delivered) => {
+                lines.push(format!("<{}>: relayed to {}.", told.forward_path, delivered.host));
+                lines.push(format!("  It said: {}", delivered.reply));
             }
         }
-        lines.push(format!("  Status: {}", told.trouble.status));
     }
     lines.push(String::new());
     lines.push(format!("This report was made by {}; queue id {}.", report.reporting_mta, report.about));
     lines
+}
+
+fn explain_trouble(path: &Mailbox, trouble: &Trouble, report: &Report<'_>, lines: &mut Vec<String>) {
+    lines.push(format!("<{path}>: {}.", trouble.reason.trim_end_matches('.')));
+    lines.push(mender(trouble, report.postmaster));
+    if let Some(decision) = &trouble.decision {
+        lines.push(format!("  Wanted: {}", decision.wanted));
+        lines.push(format!("  Got: {}", decision.got));
+        let connector = decision.connector.as_deref().unwrap_or("none");
+        lines.push(format!("  Connector: {connector} ({})", decision.token));
+    }
+    if let Some(remote) = &trouble.remote {
+        lines.push(format!("  Host: {}", remote.host));
+        if let Some(reply) = &remote.reply {
+            lines.push(format!("  It said: {reply}"));
+        }
+    }
+    lines.push(format!("  Status: {}", trouble.status));
 }
 
 /// Who can mend it, as far as the status tells (RFC 3463 §3).
@@ -195,38 +249,35 @@ fn mender(trouble: &Trouble, postmaster: &Mailbox) -> String {
 
 /// The second part (RFC 3464 §2).
 fn status_fields(report: &Report<'_>) -> String {
-    let mut fields = format!(
+    let chars_max = value_chars_max(report.recipients.len());
+    let field = |out: &mut String, name: &str, value: &str| field(out, chars_max, name, value);
+    let mut fields = String::new();
+    if let Some(envid) = report.envid {
+        field(&mut fields, "Original-Envelope-Id", &from_xtext(envid));
+    }
+    let _infallible = write!(
+        fields,
         "Reporting-MTA: dns; {}\r\nX-Sealpost-Queue-ID: {}\r\nArrival-Date: {}\r\n",
         report.reporting_mta,
         report.about,
         rfc5322(report.arrived_at)
     );
-    let chars_max = value_chars_max(report.recipients.len());
-    let field = |out: &mut String, name: &str, value: &str| field(out, chars_max, name, value);
     for told in report.recipients {
-        let trouble = told.trouble;
         fields.push_str("\r\n");
-        field(&mut fields, "Final-Recipient", &format!("rfc822; {}", told.forward_path));
+        if let Some((kind, original)) = told.dsn.orcpt.as_ref().and_then(|orcpt| orcpt.split_once(';')) {
+            field(&mut fields, "Original-Recipient", &format!("{kind}; {}", address(&from_xtext(original))));
+        }
+        let path = told.forward_path;
+        let value = format!("{}; {}", address_type(path), address(path.as_str()));
+        field(&mut fields, "Final-Recipient", &value);
         field(&mut fields, "Action", report.kind.word());
-        field(&mut fields, "Status", &trouble.status.to_string());
-        if let Some(remote) = &trouble.remote {
-            let name = remote.host.split([' ', '[']).next().filter(|name| !name.is_empty());
-            field(&mut fields, "Remote-MTA", &format!("dns; {}", name.unwrap_or(&remote.host)));
-        }
-        match (trouble.remote.as_ref().and_then(|r| r.reply.as_ref()), &trouble.decision) {
-            (Some(reply), _) => field(&mut fields, "Diagnostic-Code", &format!("smtp; {reply}")),
-            (None, Some(decision)) => {
-                field(&mut fields, "Diagnostic-Code", &format!("X-Sealpost; {}", decision.token));
+        match told.what {
+            What::Trouble(trouble) => trouble_fields(trouble, chars_max, &mut fields),
+            What::Relayed(delivered) => {
+                field(&mut fields, "Status", "2.0.0");
+                field(&mut fields, "Remote-MTA", &format!("dns; {}", host_name(&delivered.host)));
+                field(&mut fields, "Diagnostic-Code", &format!("smtp; {}", delivered.reply));
             }
-            (None, None) => {
-                field(&mut fields, "Diagnostic-Code", &format!("X-Sealpost; {}", trouble.reason));
-            }
-        }
-        if let Some(decision) = &trouble.decision {
-            field(&mut fields, "X-Sealpost-Decision", &decision.token);
-            field(&mut fields, "X-Sealpost-Connector", decision.connector.as_deref().unwrap_or("none"));
-            field(&mut fields, "X-Sealpost-Wanted", &decision.wanted);
-            field(&mut fields, "X-Sealpost-Got", &decision.got);
         }
         field(&mut fields, "Last-Attempt-Date", &rfc5322(report.now));
         if let Kind::Delayed { until } = report.kind {
@@ -234,6 +285,30 @@ fn status_fields(report: &Report<'_>) -> String {
         }
     }
     fields
+}
+
+fn trouble_fields(trouble: &Trouble, chars_max: usize, fields: &mut String) {
+    let mut field = |name: &str, value: &str| field(fields, chars_max, name, value);
+    field("Status", &trouble.status.to_string());
+    if let Some(remote) = &trouble.remote {
+        field("Remote-MTA", &format!("dns; {}", host_name(&remote.host)));
+    }
+    match (trouble.remote.as_ref().and_then(|r| r.reply.as_ref()), &trouble.decision) {
+        (Some(reply), _) => field("Diagnostic-Code", &format!("smtp; {reply}")),
+        (None, Some(decision)) => field("Diagnostic-Code", &format!("X-Sealpost; {}", decision.token)),
+        (None, None) => field("Diagnostic-Code", &format!("X-Sealpost; {}", trouble.reason)),
+    }
+    if let Some(decision) = &trouble.decision {
+        field("X-Sealpost-Decision", &decision.token);
+        field("X-Sealpost-Connector", decision.connector.as_deref().unwrap_or("none"));
+        field("X-Sealpost-Wanted", &decision.wanted);
+        field("X-Sealpost-Got", &decision.got);
+    }
+}
+
+/// The name of a host that stands with address and port.
+fn host_name(host: &str) -> &str {
+    host.split([' ', '[']).next().filter(|name| !name.is_empty()).unwrap_or(host)
 }
 
 /// One field, folded at spaces; what a peer said is cut to what a field may hold.
@@ -244,58 +319,10 @@ fn field(out: &mut String, chars_max: usize, name: &str, value: &str) {
     out.push_str("\r\n");
 }
 
-fn paragraphs(lines: &[String], chars_max: usize) -> String {
-    let mut out = String::new();
-    for line in lines {
-        let shown: String = plain(line).chars().take(chars_max).collect();
-        let indent = if shown.starts_with(' ') { "    " } else { "" };
-        for part in wrapped(&shown, indent) {
-            out.push_str(&part);
-            out.push_str("\r\n");
-        }
-    }
-    out
-}
-
 /// What a value may hold: peers' texts come up to twice a recipient, and a message may have a
 /// thousand of them.
 fn value_chars_max(recipients: usize) -> usize {
     if recipients > RECIPIENTS_MANY { VALUE_CHARS_MAX_MANY } else { VALUE_CHARS_MAX }
-}
-
-/// Printable ASCII alone: a report's own text says 7bit.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
-}
-
-/// Breaks a line at spaces, before column 78 where there is one, before 900 at all events
-/// (RFC 5322 §2.1.1). Every line after the first starts with `indent`.
-fn wrapped(text: &str, indent: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut rest = text;
-    let mut start = "";
-    while rest.len() > COLUMNS_MAX {
-        let Some(at) = break_at(rest) else { break };
-        let (line, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
-        lines.push(format!("{start}{}", line.trim_end()));
-        rest = after.trim_start();
-        start = indent;
-    }
-    if !rest.is_empty() || lines.is_empty() {
-        lines.push(format!("{start}{rest}"));
-    }
-    lines
-}
-
-fn break_at(text: &str) -> Option<usize> {
-    let within = text.get(..COLUMNS_MAX)?;
-    let indented = within.len().saturating_sub(within.trim_start().len());
-    if let Some(at) = within.rfind(' ').filter(|at| *at > indented) {
-        // A field name alone on its line would leave a folded field without a value.
-        return Some(at);
-    }
-    let next = text.get(indented..)?.find(' ').map(|at| at.saturating_add(indented));
-    Some(next.unwrap_or(text.len()).min(WORD_MAX)).filter(|at| *at < text.len())
 }
 
 /// The header section as it was before dot-stuffing, each line ended, cut at the last whole line.
@@ -333,20 +360,6 @@ fn boundary(id: QueueId, header: &[u8]) -> String {
     boundary
 }
 
-/// RFC 5321 §4.5.2: a line that starts with a dot gets another one.
-fn stuffed(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    for line in text.split_inclusive(|b| *b == b'\n') {
-        if line.starts_with(b".") {
-            out.push(b'.');
-        }
-        out.extend_from_slice(line);
-    }
-    out
-}
-
-const COLUMNS_MAX: usize = 78;
-const WORD_MAX: usize = 900;
 const VALUE_CHARS_MAX: usize = 4000;
 const VALUE_CHARS_MAX_MANY: usize = 500;
 const RECIPIENTS_MANY: usize = 50;

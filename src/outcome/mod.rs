@@ -36,6 +36,8 @@ pub struct Delivered {
     pub reply: Reply,
     /// How the session stood to the connector.
     pub decision: Arc<Decision>,
+    /// Whether the host took over what is asked of reports (RFC 3461 §5.2.1).
+    pub reports_on: bool,
 }
 
 /// What hindered a delivery.

@@ -51,6 +51,14 @@ pub(super) struct Lane {
     /// The earliest timer set for it.
     pub(super) timer: Option<UnixMillis>,
     pub(super) in_turn: bool,
+    /// Carriers that its hosts were seen to bear, where that is fewer than the connector allows.
+    pub(super) bears: Option<usize>,
+    /// Deliveries since `bears` changed.
+    pub(super) eased: usize,
+    /// When its hosts last took a message, or refused one for itself.
+    pub(super) last_taken: Option<UnixMillis>,
+    /// Until when its connector's rate keeps it waiting; no failure.
+    pub(super) rests_until: Option<UnixMillis>,
 }
 
 /// Whether a lane takes mail.
@@ -71,6 +79,8 @@ pub(super) enum Learned {
     Nothing,
     Opened,
     Blocked,
+    /// Its hosts bear fewer carriers than there were; the others go on.
+    Crowded,
 }
 
 impl Lane {
@@ -99,7 +109,10 @@ impl Lane {
     /// Carriers it may have.
     pub(super) fn carriers_max(&self) -> usize {
         match self.state {
-            State::Open => self.way.as_ref().map_or(1, |way| way.connector.connections.max(1)),
+            State::Open => {
+                let allowed = self.way.as_ref().map_or(1, |way| way.connector.connections.max(1));
+                self.bears.map_or(allowed, |bears| bears.min(allowed))
+            }
             State::Probing => 1,
             State::Blocked(_) => 0,
         }
@@ -108,6 +121,9 @@ impl Lane {
     /// Whether another carrier is worth its connection: the first at once, a further one only
     /// when the queue has not been empty for a while.
     pub(super) fn wants_carrier(&self, now: UnixMillis) -> bool {
+        if self.rests_until.is_some_and(|until| until > now) {
+            return false;
+        }
         if self.waiting.is_empty() || self.starting > 0 || self.carriers >= self.carriers_max() {
             return false;
         }
@@ -138,6 +154,8 @@ impl Lane {
             Outcome::Failed(trouble) | Outcome::Deferred(trouble) => trouble.scope == Scope::Recipient,
         });
         if shows_open {
+            self.last_taken = Some(now);
+            self.ease();
             return self.open();
         }
         let deferred = |scope| {
@@ -147,11 +165,37 @@ impl Lane {
             })
         };
         if let Some(trouble) = deferred(Scope::Lane) {
+            if self.is_crowded(trouble, now) {
+                let bears = self.bears.unwrap_or(self.carriers).min(self.carriers);
+                self.bears = Some(bears.saturating_sub(1).max(1));
+                self.eased = 0;
+                return Learned::Crowded;
+            }
             return self.block(trouble, retry, now);
         }
         let Some(trouble) = deferred(Scope::Session) else { return Learned::Nothing };
         self.lost = self.lost.saturating_add(1);
         if self.lost < LOST_MAX { Learned::Nothing } else { self.block(trouble, retry, now) }
+    }
+
+    /// Whether a trouble of one carrier, while others are well served, says that there are too many: a
+    /// 421, a busy server, a connection that is not taken. A TLS requirement that was not met never does.
+    fn is_crowded(&self, trouble: &Trouble, now: UnixMillis) -> bool {
+        let well = self.last_taken.is_some_and(|at| at.plus(WELL_SERVED) >= now);
+        let unmet = matches!(trouble.status.2, 4 | 5) && trouble.status.1 == 7;
+        self.state == State::Open && self.carriers > 1 && well && !unmet
+    }
+
+    /// A delivery: after enough of them one more carrier is tried.
+    fn ease(&mut self) {
+        let Some(bears) = self.bears else { return };
+        self.eased = self.eased.saturating_add(1);
+        if self.eased >= bears.saturating_mul(EASED_AFTER) {
+            self.eased = 0;
+            let allowed = self.way.as_ref().map_or(1, |way| way.connector.connections);
+            let more = bears.saturating_add(1);
+            self.bears = (more < allowed).then_some(more);
+        }
     }
 
     fn open(&mut self) -> Learned {
@@ -187,7 +231,7 @@ impl Lane {
         let disk = self.on_disk.filter(|_| room);
         let more = self.carriers > 0 && self.starting == 0 && self.carriers < self.carriers_max();
         let backlog = self.backlog_since.filter(|_| open && more).map(|since| since.plus(BACKLOG));
-        [unblock, disk, backlog, self.sweep_at].into_iter().flatten().min()
+        [unblock, disk, backlog, self.sweep_at, self.rests_until].into_iter().flatten().min()
     }
 
     /// Whether it is worth asking the disk for more: not before the window is half empty.
@@ -207,6 +251,7 @@ impl Lane {
             && !self.sweeping
             && !self.in_turn
             && self.blocked_until().is_none()
+            && self.rests_until.is_none()
     }
 }
 
@@ -229,5 +274,9 @@ impl Waiting {
 
 /// How long a queue stays non-empty before another connection is opened.
 const BACKLOG: Duration = Duration::from_millis(50);
+/// How long ago a delivery may be that shows the others well served.
+const WELL_SERVED: Duration = Duration::from_secs(60);
+/// Deliveries of each carrier, after which one more is tried.
+const EASED_AFTER: usize = 20;
 /// Lost sessions in a row that are taken for a trouble of the lane, or of the message.
 pub(super) const LOST_MAX: u32 = 5;

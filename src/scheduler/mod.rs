@@ -5,6 +5,7 @@
 mod lane;
 mod place;
 mod queue;
+mod rate;
 pub mod retry;
 mod run;
 pub mod settings;

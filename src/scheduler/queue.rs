@@ -8,8 +8,9 @@ use std::sync::Arc;
 use super::Way;
 use super::lane::{LOST_MAX, Lane, Learned, State, Waiting};
 use super::place::{fits, place};
+use super::rate::Rates;
 use super::settings::Settings;
-use super::settle::{Rules, Work, judge};
+use super::settle::{Rules, Work, judge, to_session};
 use super::{Job, retry};
 use crate::connector::{Outbound, Retry, Table};
 use crate::mail::{Content, Enhanced, UnixMillis};
@@ -34,6 +35,8 @@ pub(super) struct Queue {
     pub(super) turn: VecDeque<LaneKey>,
     pub(super) fetches: usize,
     pub(super) timers: BinaryHeap<Reverse<(UnixMillis, LaneKey)>>,
+    /// How much went out by connectors that have a rate.
+    pub(super) rates: Rates,
     /// Until when the loop sleeps.
     pub(super) planned: Option<UnixMillis>,
     pub(super) stopped: bool,
@@ -128,6 +131,7 @@ impl Queue {
             turn: VecDeque::new(),
             fetches: 0,
             timers: BinaryHeap::new(),
+            rates: Rates::default(),
             planned: None,
             stopped: false,
             started_at,
@@ -182,8 +186,11 @@ impl Queue {
     pub(super) fn take(&mut self, number: u64, at: At<'_>) -> (Option<Taken>, Actions) {
         let mut out = Actions::default();
         let Some(key) = self.seats.get(&number).map(|seat| seat.lane.clone()) else { return (None, out) };
-        let taken =
-            if self.may_take(number, &key) { self.take_front(number, &key, at, &mut out) } else { None };
+        let may = self.may_take(number, &key) && !self.rests(number, &key, at.now);
+        let taken = if may { self.take_front(number, &key, at, &mut out) } else { None };
+        if taken.is_some() {
+            self.note_rate(number, at.now);
+        }
         if taken.is_none() {
             self.leave(number);
         }
@@ -278,6 +285,9 @@ impl Queue {
         lane.in_flight = lane.in_flight.saturating_sub(1);
         let learned =
             if attempted { lane.learn(&outcomes, &connector.retry, at.now) } else { Learned::Nothing };
+        if learned == Learned::Crowded {
+            outcomes.iter_mut().for_each(to_session);
+        }
         let blocked_until = lane.blocked_until();
         if learned == Learned::Blocked {
             self.forget_all(&key, at, out);

@@ -9,6 +9,8 @@ pub struct Settings {
     pub name: Domain,
     /// Who our reports come from, in their header.
     pub postmaster: Mailbox,
+    /// Whether the postmaster is told of mail that failed and has nobody else to be told.
+    pub double_bounces: bool,
     /// Carriers at the same time, over all lanes.
     pub carriers_max: usize,
     /// Octets of content kept in memory between acceptance and delivery; more is read back.

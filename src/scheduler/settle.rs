@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::retry::{self, Next};
 use crate::connector::Retry;
-use crate::mail::{Content, UnixMillis};
+use crate::mail::{Content, Occasion, UnixMillis};
 use crate::outcome::{Delivered, Outcome, Scope, Trouble};
 use crate::spool::{
     LaneKey, LastTrouble, Lease, NewMessage, QueuedRecipient, Settled, Settlement, StoredMessage,
@@ -84,6 +84,17 @@ impl Work {
         self.verdicts.iter().all(|(_, verdict)| match verdict {
             Verdict::Delivered(_) => true,
             Verdict::Failed(_) | Verdict::Deferred { .. } => false,
+        }) && self.relayed().next().is_none()
+    }
+
+    /// The recipients that were handed on to a host which makes no reports, and whose sender wants one.
+    pub(super) fn relayed(&self) -> impl Iterator<Item = (&QueuedRecipient, &Delivered)> {
+        self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
+            Verdict::Delivered(delivered) => {
+                let wanted = recipient.dsn.notify.wants(Occasion::Success) && !delivered.reports_on;
+                wanted.then_some((recipient, delivered))
+            }
+            Verdict::Failed(_) | Verdict::Deferred { .. } => None,
         })
     }
 
@@ -138,5 +149,13 @@ fn settled(recipient: &QueuedRecipient, verdict: Verdict, lane: &LaneKey) -> Set
                 decision: trouble.decision.and_then(|decision| serde_json::to_value(&*decision).ok()),
             },
         },
+    }
+}
+
+/// What one carrier met is no trouble of the lane: the message goes with another one.
+pub(super) fn to_session(outcome: &mut Outcome) {
+    match outcome {
+        Outcome::Deferred(trouble) if trouble.scope == Scope::Lane => trouble.scope = Scope::Session,
+        Outcome::Deferred(_) | Outcome::Delivered(_) | Outcome::Failed(_) => {}
     }
 }

@@ -3,9 +3,10 @@
 use super::run::Scheduler;
 use super::settle::{Verdict, Work};
 use crate::connector::choose;
-use crate::mail::{Content, Envelope, Mailbox, QueueId, ReversePath, UnixMillis};
-use crate::outcome::Trouble;
-use crate::outcome::dsn::{self, HEADER_BYTES_MAX, Kind, Report, Told};
+use crate::mail::{
+    BodyType, Content, Envelope, Mailbox, MessageDsn, Occasion, QueueId, Ret, ReversePath, UnixMillis,
+};
+use crate::outcome::dsn::{self, HEADER_BYTES_MAX, Kind, Report, Told, What};
 use crate::spool::{LaneKey, NewContent, NewMessage, Origin, QueuedRecipient};
 use crate::tracking::Event;
 
@@ -38,31 +39,73 @@ impl Scheduler {
         }
     }
 
-    /// Composes the reports due: one for all recipients that failed, one for all that are late.
+    /// Composes the reports due: one for all recipients that failed, one for all that are late, one for
+    /// all that were relayed; of each only those whose sender wants to be told.
     pub(super) async fn reports(&self, work: &Work, now: UnixMillis) -> Reports {
         let mut reports = Reports::default();
-        let failed: Vec<_> = work.failed().collect();
-        let late: Vec<_> = work.late().collect();
-        if failed.is_empty() && late.is_empty() {
+        let wants = |recipient: &QueuedRecipient, occasion| recipient.dsn.notify.wants(occasion);
+        let failed: Vec<Told<'_>> = work
+            .failed()
+            .filter(|(recipient, _)| wants(recipient, Occasion::Failure))
+            .map(|(recipient, trouble)| told(recipient, What::Trouble(trouble)))
+            .collect();
+        let late: Vec<Told<'_>> = work
+            .late()
+            .filter(|(recipient, _)| wants(recipient, Occasion::Delay))
+            .map(|(recipient, trouble)| told(recipient, What::Trouble(trouble)))
+            .collect();
+        let relayed: Vec<Told<'_>> =
+            work.relayed().map(|(recipient, delivered)| told(recipient, What::Relayed(delivered))).collect();
+        if failed.is_empty() && late.is_empty() && relayed.is_empty() {
             return reports;
         }
         // RFC 5321 §4.5.5: nobody is told of what has no reverse-path.
         let Some(to) = work.message.reverse_path.mailbox() else {
-            reports.told.extend((!failed.is_empty()).then_some((Kind::Failed.word(), None)));
+            if !failed.is_empty() {
+                let report = self.double_bounce(work, now, &failed).await;
+                reports.told.push((Kind::Failed.word(), report.as_ref().map(|message| message.id)));
+                reports.messages.extend(report);
+            }
             return reports;
         };
-        let header = self.header(work).await;
         let delayed = Kind::Delayed { until: work.until };
-        for (kind, recipients) in [(Kind::Failed, failed), (delayed, late)] {
-            if recipients.is_empty() {
+        let whole = self.returns_whole(work);
+        let all = self.returned(work, whole && !failed.is_empty()).await;
+        let header = all.get(..all.len().min(HEADER_BYTES_MAX)).unwrap_or(&all);
+        for (kind, told) in [(Kind::Failed, failed), (delayed, late), (Kind::Relayed, relayed)] {
+            if told.is_empty() {
                 continue;
             }
-            let told = told(&recipients);
-            let report = self.report_message(work, to, now, &Part { kind, told: &told, header: &header });
+            let whole = whole && kind == Kind::Failed;
+            let message = if whole { all.as_slice() } else { header };
+            let report = self.report_message(work, to, now, &Part { kind, told: &told, message, whole });
             reports.told.push((kind.word(), report.as_ref().map(|message| message.id)));
             reports.messages.extend(report);
         }
         reports
+    }
+
+    /// What nobody else can be told goes to the postmaster, where the configuration says so; but never about
+    /// mail to the postmaster, which would go in circles.
+    async fn double_bounce(&self, work: &Work, now: UnixMillis, failed: &[Told<'_>]) -> Option<NewMessage> {
+        let postmaster = &self.settings.postmaster;
+        if !self.settings.double_bounces || failed.iter().any(|told| told.forward_path == postmaster) {
+            return None;
+        }
+        let message = self.returned(work, false).await;
+        let part = Part { kind: Kind::Failed, told: failed, message: &message, whole: false };
+        self.report_message(work, postmaster, now, &part)
+    }
+
+    /// RET=FULL is honoured for messages of a usual size, and not where TLS was demanded: what came sealed
+    /// is not sent back to wherever the reverse-path leads.
+    fn returns_whole(&self, work: &Work) -> bool {
+        let message = &work.message;
+        let guarded = message.origin.sealed || message.origin.onward_sealed;
+        message.dsn.ret == Some(Ret::Full)
+            && !guarded
+            && message.body != BodyType::BinaryMime
+            && message.size <= RETURNED_BYTES_MAX
     }
 
     fn report_message(
@@ -92,14 +135,18 @@ impl Scheduler {
             arrived_at: work.message.accepted_at,
             now,
             recipients: part.told,
-            header: part.header,
+            envid: work.message.dsn.envid.as_deref(),
+            message: part.message,
+            whole: part.whole,
         });
         Some(NewMessage {
             id,
             envelope: Envelope {
                 reverse_path: ReversePath::NULL,
-                recipients: vec![to.clone()],
+                recipients: vec![to.clone().into()],
                 body: composed.body,
+                utf8: composed.utf8,
+                dsn: MessageDsn::default(),
             },
             lanes: vec![LaneKey::of(&choice.connector, to.domain())],
             content: NewContent::Held(composed.content.into()),
@@ -113,9 +160,11 @@ impl Scheduler {
         })
     }
 
-    /// The start of a message; nothing where it can't be read, since the report must go all the
-    /// same.
-    async fn header(&self, work: &Work) -> Vec<u8> {
+    /// The start of a message, or all of it; nothing where it can't be read, since the report must go all
+    /// the same.
+    async fn returned(&self, work: &Work, whole: bool) -> Vec<u8> {
+        let octets_max =
+            if whole { usize::try_from(RETURNED_BYTES_MAX).unwrap_or(usize::MAX) } else { HEADER_BYTES_MAX };
         let content = match &work.content {
             Some(content) => content.clone(),
             None => match self.spool.read(work.message.id).await {
@@ -124,9 +173,10 @@ impl Scheduler {
             },
         };
         match content {
-            Content::Held(bytes) => bytes.get(..HEADER_BYTES_MAX).unwrap_or(&bytes).to_vec(),
+            Content::Held(bytes) => bytes.get(..octets_max).unwrap_or(&bytes).to_vec(),
             Content::Source(_) => {
-                tokio::task::spawn_blocking(move || read_start(&content)).await.unwrap_or_default()
+                let read = move || read_start(&content, octets_max);
+                tokio::task::spawn_blocking(read).await.unwrap_or_default()
             }
         }
     }
@@ -135,18 +185,16 @@ impl Scheduler {
 struct Part<'a> {
     kind: Kind,
     told: &'a [Told<'a>],
-    header: &'a [u8],
+    message: &'a [u8],
+    whole: bool,
 }
 
-fn told<'a>(recipients: &[(&'a QueuedRecipient, &'a Trouble)]) -> Vec<Told<'a>> {
-    recipients
-        .iter()
-        .map(|(recipient, trouble)| Told { forward_path: &recipient.forward_path, trouble })
-        .collect()
+fn told<'a>(recipient: &'a QueuedRecipient, what: What<'a>) -> Told<'a> {
+    Told { forward_path: &recipient.forward_path, dsn: &recipient.dsn, what }
 }
 
-fn read_start(content: &Content) -> Vec<u8> {
-    let mut start = vec![0; HEADER_BYTES_MAX];
+fn read_start(content: &Content, octets_max: usize) -> Vec<u8> {
+    let mut start = vec![0; octets_max];
     let mut filled = 0_usize;
     while let Some(rest) = start.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match content.read_at(rest, u64::try_from(filled).unwrap_or(u64::MAX)) {
@@ -157,3 +205,6 @@ fn read_start(content: &Content) -> Vec<u8> {
     start.truncate(filled);
     start
 }
+
+/// Octets of a message that is returned whole; of a larger one the header section is.
+const RETURNED_BYTES_MAX: u64 = 256 * 1024;

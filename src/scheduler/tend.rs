@@ -87,6 +87,9 @@ impl Queue {
         if blocked_until.is_some_and(|until| until <= at.now) {
             lane.state = State::Probing;
         }
+        if lane.rests_until.is_some_and(|until| until <= at.now) {
+            lane.rests_until = None;
+        }
         if lane.sweep_at.is_some_and(|time| time <= at.now) {
             lane.sweep_at = Some(at.now.plus(SWEEP_EVERY));
             if let (false, Some(trouble), Some(way)) = (lane.sweeping, &lane.trouble, &lane.way) {

@@ -39,6 +39,7 @@ fn outbound(name: &str, pattern: &str) -> Outbound {
             delay_dsn: Some(Duration::from_secs(10)),
         },
         connections: 2,
+        sending: crate::connector::Sending::default(),
         revision: Revision::default(),
     }
 }
@@ -56,6 +57,7 @@ struct World {
 impl World {
     fn new(window_max: usize, carriers_max: usize) -> Self {
         let settings = Settings {
+            double_bounces: false,
             name: Domain::parse("gw1.contoso.example").unwrap(),
             postmaster: Mailbox::parse("postmaster@contoso.example").unwrap(),
             carriers_max,
@@ -86,6 +88,7 @@ impl World {
             .iter()
             .zip(0..)
             .map(|(path, number)| QueuedRecipient {
+                dsn: crate::mail::RecipientDsn::default(),
                 number,
                 forward_path: Mailbox::parse(path).unwrap(),
                 attempts: 0,
@@ -98,6 +101,8 @@ impl World {
                 id,
                 reverse_path: ReversePath::parse("ann@contoso.example").unwrap(),
                 body: BodyType::SevenBit,
+                utf8: false,
+                dsn: crate::mail::MessageDsn::default(),
                 size: 1000,
                 accepted_at: self.now,
                 origin: Origin::default(),
@@ -153,6 +158,7 @@ impl World {
 
 fn delivered() -> Outcome {
     Outcome::Delivered(Delivered {
+        reports_on: false,
         host: "mx".to_owned(),
         reply: Reply::new(250, Enhanced(2, 0, 0), "ok"),
         decision: Arc::new(Decision {

@@ -1,7 +1,8 @@
 //! What a server says: replies of any number of lines (RFC 5321 §4.2), and the keywords of an
 //! answer to EHLO.
 
-use crate::mail::{Enhanced, Reply};
+use crate::connector::Mechanism;
+use crate::mail::{Enhanced, Extension, Reply};
 
 /// Octets of one reply line that are kept; the rest of a longer line is dropped. RFC 5321
 /// §4.5.3.1.5 allows 512, but hosts that explain a refusal at length are many.
@@ -43,6 +44,45 @@ pub struct Offers {
     pub eight_bit_mime: bool,
     /// SIZE (RFC 1870) and its limit in octets; 0: no limit is known.
     pub size: Option<u64>,
+    /// CHUNKING (RFC 3030 §2).
+    pub chunking: bool,
+    /// BINARYMIME (RFC 3030 §3).
+    pub binary_mime: bool,
+    /// SMTPUTF8 (RFC 6531).
+    pub utf8: bool,
+    /// DSN (RFC 3461).
+    pub dsn: bool,
+    /// LIMITS RCPTMAX: recipients of one transaction (RFC 9422 §4).
+    pub recipients_max: Option<usize>,
+    /// LIMITS MAILMAX: transactions of one session.
+    pub messages_max: Option<u32>,
+    /// LIMITS RCPTDOMAINMAX: recipient domains of one transaction.
+    pub domains_max: Option<usize>,
+    /// AUTH and what it takes (RFC 4954 §3).
+    pub auth: AuthOffers,
+}
+
+/// The SASL mechanisms that a server takes, of those that we know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AuthOffers {
+    /// PLAIN.
+    pub plain: bool,
+    /// LOGIN.
+    pub login: bool,
+    /// XOAUTH2.
+    pub xoauth2: bool,
+}
+
+impl AuthOffers {
+    /// Whether it takes this one.
+    #[must_use]
+    pub fn takes(self, mechanism: Mechanism) -> bool {
+        match mechanism {
+            Mechanism::Plain => self.plain,
+            Mechanism::Login => self.login,
+            Mechanism::XOAuth2 => self.xoauth2,
+        }
+    }
 }
 
 impl AnswerReader {
@@ -134,24 +174,59 @@ fn part(line: &str) -> Option<(u16, bool, &str)> {
 }
 
 impl Offers {
-    /// Reads the keywords of a positive answer to EHLO; its first line is the server's name.
+    /// Reads the keywords of a positive answer to EHLO; its first line is the server's name. Extensions
+    /// `ignored` are as if they were not offered.
     #[must_use]
-    pub fn read(reply: &Reply) -> Self {
+    pub fn read(reply: &Reply, ignored: &[Extension]) -> Self {
         let mut offers = Self::default();
         for line in reply.text.split('\n').skip(1) {
             let mut words = line.split_ascii_whitespace();
             let keyword = words.next().unwrap_or_default();
-            if keyword.eq_ignore_ascii_case("STARTTLS") {
+            let extension = Extension::ALL.iter().find(|(known, _)| keyword.eq_ignore_ascii_case(known));
+            if let Some((_, extension)) = extension {
+                if !ignored.contains(extension) {
+                    offers.add(*extension, words);
+                }
+            } else if keyword.eq_ignore_ascii_case("STARTTLS") {
                 offers.starttls = true;
-            } else if keyword.eq_ignore_ascii_case("PIPELINING") {
-                offers.pipelining = true;
-            } else if keyword.eq_ignore_ascii_case("8BITMIME") {
-                offers.eight_bit_mime = true;
             } else if keyword.eq_ignore_ascii_case("SIZE") {
                 offers.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0));
+            } else if keyword.eq_ignore_ascii_case("AUTH") {
+                let said: Vec<&str> = words.collect();
+                let takes = |m: Mechanism| said.iter().any(|word| word.eq_ignore_ascii_case(m.word()));
+                offers.auth = AuthOffers {
+                    plain: takes(Mechanism::Plain),
+                    login: takes(Mechanism::Login),
+                    xoauth2: takes(Mechanism::XOAuth2),
+                };
             }
         }
         offers
+    }
+
+    fn add<'a>(&mut self, extension: Extension, words: impl Iterator<Item = &'a str>) {
+        match extension {
+            Extension::Pipelining => self.pipelining = true,
+            Extension::EightBitMime => self.eight_bit_mime = true,
+            Extension::Chunking => self.chunking = true,
+            Extension::BinaryMime => self.binary_mime = true,
+            Extension::SmtpUtf8 => self.utf8 = true,
+            Extension::Dsn => self.dsn = true,
+            Extension::Limits => {
+                for (name, value) in words.filter_map(|word| word.split_once('=')) {
+                    // 0 would let nothing through, and is no limit that RFC 9422 §4 knows.
+                    let limit = || value.parse::<u32>().ok().filter(|limit| *limit > 0);
+                    let count = || limit().and_then(|limit| usize::try_from(limit).ok());
+                    if name.eq_ignore_ascii_case("RCPTMAX") {
+                        self.recipients_max = count();
+                    } else if name.eq_ignore_ascii_case("MAILMAX") {
+                        self.messages_max = limit();
+                    } else if name.eq_ignore_ascii_case("RCPTDOMAINMAX") {
+                        self.domains_max = count();
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -226,7 +301,7 @@ mod tests {
 
     #[track_caller]
     fn check_offers(text: &'static str, expected: Offers) {
-        assert_eq!(Offers::read(&Reply::bare(250, text)), expected, "{text:?}");
+        assert_eq!(Offers::read(&Reply::bare(250, text), &[]), expected, "{text:?}");
     }
 
     #[test]
@@ -235,9 +310,21 @@ mod tests {
         check_offers("STARTTLS", none);
         check_offers(
             "host\nstarttls\nPipelining\n8BitMime",
-            Offers { starttls: true, pipelining: true, eight_bit_mime: true, size: None },
+            Offers { starttls: true, pipelining: true, eight_bit_mime: true, ..none },
         );
-        check_offers("host\nSIZE 1000\nCHUNKING\nX-OTHER", Offers { size: Some(1000), ..none });
+        check_offers("host\nSIZE 1000\nX-OTHER", Offers { size: Some(1000), ..none });
+        check_offers(
+            "host\nCHUNKING\nDSN\nSMTPUTF8",
+            Offers { chunking: true, dsn: true, utf8: true, ..none },
+        );
+        let auth = AuthOffers { plain: true, xoauth2: true, login: false };
+        check_offers("host\nauth plain XOAUTH2 NTLM", Offers { auth, ..none });
+        let limits = Offers { recipients_max: Some(20), messages_max: Some(3), domains_max: Some(1), ..none };
+        check_offers("host\nLIMITS rcptmax=20 MAILMAX=3 RCPTDOMAINMAX=1 X=2", limits);
+        check_offers("host\nLIMITS RCPTMAX=0 MAILMAX=x", none);
+        let reply = Reply::bare(250, "host\nDSN\nPIPELINING");
+        let ignored = Offers::read(&reply, &[Extension::Dsn]);
+        assert_eq!(ignored, Offers { pipelining: true, ..none });
         check_offers("host\nSIZE", Offers { size: Some(0), ..none });
         check_offers("host\nSTARTTLSX", none);
     }

@@ -1,6 +1,10 @@
 //! One command line to a command, or to the reply that says what is wrong with it.
 
-use crate::mail::{BodyType, Enhanced, Mailbox, PathFault, Reply, ReversePath};
+use crate::mail::{
+    BodyType, Enhanced, Extension, Mailbox, MessageDsn, PathFault, RecipientDsn, Reply, ReversePath,
+};
+
+mod parameters;
 
 /// A command of a client (RFC 5321 §4.1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,9 +18,13 @@ pub enum Command {
     /// MAIL FROM.
     Mail(MailFrom),
     /// RCPT TO.
-    Rcpt(ForwardPath),
+    Rcpt(RcptTo),
     /// DATA.
     Data,
+    /// BDAT (RFC 3030 §2).
+    Bdat(Chunk),
+    /// AUTH (RFC 4954 §4).
+    Auth(Auth),
     /// RSET.
     Rset,
     /// NOOP.
@@ -38,8 +46,41 @@ pub struct MailFrom {
     pub reverse_path: ReversePath,
     /// `SIZE=`: octets the client is about to send (RFC 1870 §6).
     pub size: Option<u64>,
-    /// `BODY=` (RFC 6152 §2).
+    /// `BODY=` (RFC 6152 §2, RFC 3030 §3).
     pub body: BodyType,
+    /// `SMTPUTF8` (RFC 6531 §3.4).
+    pub utf8: bool,
+    /// What is asked of reports.
+    pub dsn: MessageDsn,
+    /// `AUTH=` (RFC 4954 §5): who sent it, as the client says. It is passed over.
+    pub auth: bool,
+}
+
+/// What RCPT TO says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RcptTo {
+    /// The path.
+    pub path: ForwardPath,
+    /// What is asked of reports about it.
+    pub dsn: RecipientDsn,
+}
+
+/// What BDAT says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    /// The octets that follow the command.
+    pub octets: u64,
+    /// Whether the message ends with them.
+    pub last: bool,
+}
+
+/// What AUTH says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// The mechanism's name in upper case.
+    pub mechanism: String,
+    /// The initial response, still in base64; `=` stands for an empty one.
+    pub initial: Option<String>,
 }
 
 /// What RCPT TO names.
@@ -66,6 +107,12 @@ pub enum CommandFault {
     /// A LF without a CR.
     #[error("a line ends in CR LF")]
     BareLineFeed,
+    /// BDAT without the length of what follows it: nothing that comes can be understood any more.
+    #[error("syntax: BDAT octets [LAST]; the connection is closed, since it is not known what follows")]
+    Chunk,
+    /// An extension's command or parameter where that extension is not offered.
+    #[error("{} is not offered", .0.keyword())]
+    Withheld(Extension),
     /// A control character within the line.
     #[error("a control character in the line")]
     Control,
@@ -109,6 +156,8 @@ impl Command {
             Verb::Rcpt => rcpt_to(argument).map(Self::Rcpt),
             Verb::StartTls => bare(argument, Self::StartTls, "STARTTLS"),
             Verb::Data => bare(argument, Self::Data, "DATA"),
+            Verb::Bdat => parameters::chunk(argument).map(Self::Bdat),
+            Verb::Auth => parameters::auth(argument).map(Self::Auth),
             Verb::Rset => bare(argument, Self::Rset, "RSET"),
             Verb::Quit => bare(argument, Self::Quit, "QUIT"),
             Verb::Noop => Ok(Self::Noop),
@@ -129,8 +178,17 @@ impl CommandFault {
                 (500, Enhanced(5, 5, 2))
             }
             Self::NotOffered(_) => (502, Enhanced(5, 5, 1)),
-            Self::Syntax(_) | Self::BadParameter(_) => (501, Enhanced(5, 5, 4)),
+            Self::Syntax(_) | Self::BadParameter(_) | Self::Chunk => (501, Enhanced(5, 5, 4)),
             Self::UnknownParameter(_) => (555, Enhanced(5, 5, 4)),
+            Self::Withheld(Extension::Chunking) => (502, Enhanced(5, 5, 1)),
+            Self::Withheld(
+                Extension::Pipelining
+                | Extension::EightBitMime
+                | Extension::BinaryMime
+                | Extension::SmtpUtf8
+                | Extension::Dsn
+                | Extension::Limits,
+            ) => (555, Enhanced(5, 5, 4)),
             // RFC 6531 §3.5: 553 where an address would need SMTPUTF8.
             Self::ReversePath(PathFault::NonAscii) | Self::ForwardPath(PathFault::NonAscii) => {
                 (553, Enhanced(5, 6, 7))
@@ -150,6 +208,8 @@ enum Verb {
     Mail,
     Rcpt,
     Data,
+    Bdat,
+    Auth,
     Rset,
     Noop,
     Vrfy,
@@ -172,8 +232,8 @@ const VERBS: &[(&str, Verb)] = &[
     ("EXPN", Verb::Expn),
     ("HELP", Verb::Help),
     ("QUIT", Verb::Quit),
-    ("AUTH", Verb::NotOffered),
-    ("BDAT", Verb::NotOffered),
+    ("BDAT", Verb::Bdat),
+    ("AUTH", Verb::Auth),
     ("ETRN", Verb::NotOffered),
     ("TURN", Verb::NotOffered),
     ("SEND", Verb::NotOffered),
@@ -197,42 +257,26 @@ fn client_name(argument: &[u8], usage: &'static str) -> Result<String, CommandFa
 }
 
 fn mail_from(argument: &[u8]) -> Result<MailFrom, CommandFault> {
-    let (path, parameters) =
-        path_and_parameters(argument, b"FROM:", "MAIL FROM:<address> [SIZE=n] [BODY=8BITMIME]")?;
+    let usage = "MAIL FROM:<address> [SIZE=n] [BODY=8BITMIME]";
+    let (path, words) = path_and_parameters(argument, b"FROM:", usage)?;
     let path = path_text(path).map_err(CommandFault::ReversePath)?;
     let reverse_path = ReversePath::parse(path).map_err(CommandFault::ReversePath)?;
-    let mut size = None;
-    let mut body = None;
-    for parameter in words(parameters) {
-        let at = memchr::memchr(b'=', parameter).unwrap_or(parameter.len());
-        let (keyword, value) = parameter.split_at_checked(at).unwrap_or((parameter, b""));
-        let value = value.get(1..).unwrap_or_default();
-        if keyword.eq_ignore_ascii_case(b"SIZE") {
-            let octets =
-                size_value(value).filter(|_| size.is_none()).ok_or(CommandFault::BadParameter("SIZE"))?;
-            size = Some(octets);
-        } else if keyword.eq_ignore_ascii_case(b"BODY") {
-            let kind =
-                body_value(value).filter(|_| body.is_none()).ok_or(CommandFault::BadParameter("BODY"))?;
-            body = Some(kind);
-        } else {
-            return Err(unknown(keyword));
-        }
+    let mail = parameters::of_mail(reverse_path, words)?;
+    if !mail.utf8 && !mail.reverse_path.is_ascii() {
+        return Err(CommandFault::ReversePath(PathFault::NonAscii));
     }
-    Ok(MailFrom { reverse_path, size, body: body.unwrap_or_default() })
+    Ok(mail)
 }
 
-fn rcpt_to(argument: &[u8]) -> Result<ForwardPath, CommandFault> {
-    let (path, parameters) = path_and_parameters(argument, b"TO:", "RCPT TO:<address>")?;
-    if let Some(parameter) = words(parameters).next() {
-        let end = memchr::memchr(b'=', parameter).unwrap_or(parameter.len());
-        return Err(unknown(parameter.get(..end).unwrap_or_default()));
-    }
+fn rcpt_to(argument: &[u8]) -> Result<RcptTo, CommandFault> {
+    let (path, words) = path_and_parameters(argument, b"TO:", "RCPT TO:<address>")?;
     let path = path_text(path).map_err(CommandFault::ForwardPath)?;
-    if path.eq_ignore_ascii_case("postmaster") {
-        return Ok(ForwardPath::Postmaster);
-    }
-    Mailbox::parse(path).map(ForwardPath::Mailbox).map_err(CommandFault::ForwardPath)
+    let path = if path.eq_ignore_ascii_case("postmaster") {
+        ForwardPath::Postmaster
+    } else {
+        Mailbox::parse(path).map(ForwardPath::Mailbox).map_err(CommandFault::ForwardPath)?
+    };
+    Ok(RcptTo { path, dsn: parameters::of_rcpt(words)? })
 }
 
 /// Parts `FROM:<path> parameters`. Spaces behind the colon are against RFC 5321 §3.3, but devices
@@ -283,31 +327,6 @@ fn without_source_route(path: &[u8]) -> &[u8] {
 
 fn path_text(path: &[u8]) -> Result<&str, PathFault> {
     std::str::from_utf8(path).map_err(|_| PathFault::NonAscii)
-}
-
-fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|b| *b == b' ').filter(|word| !word.is_empty())
-}
-
-/// RFC 1870 §6: one to twenty digits.
-fn size_value(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || value.len() > 20 || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let text = std::str::from_utf8(value).ok()?;
-    Some(text.parse().unwrap_or(u64::MAX))
-}
-
-fn body_value(value: &[u8]) -> Option<BodyType> {
-    if value.eq_ignore_ascii_case(b"7BIT") {
-        return Some(BodyType::SevenBit);
-    }
-    value.eq_ignore_ascii_case(b"8BITMIME").then_some(BodyType::EightBitMime)
-}
-
-fn unknown(keyword: &[u8]) -> CommandFault {
-    let shown = keyword.get(..keyword.len().min(40)).unwrap_or_default();
-    CommandFault::UnknownParameter(String::from_utf8_lossy(shown).into_owned())
 }
 
 #[cfg(test)]

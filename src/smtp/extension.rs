@@ -2,26 +2,49 @@
 
 use std::net::IpAddr;
 
-use crate::mail::{Domain, Reply};
+use crate::mail::{Domain, Extension, Reply};
 
 /// What our server offers in one session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Offered {
+#[derive(Debug, Clone, Copy)]
+pub struct Offered<'a> {
     /// SIZE: octets of content accepted (RFC 1870).
     pub message_bytes_max: u64,
+    /// LIMITS RCPTMAX: recipients of one message (RFC 9422 §4).
+    pub recipients_max: usize,
     /// STARTTLS: there is a certificate, and the session is not within TLS yet (RFC 3207 §4.2).
     pub starttls: bool,
+    /// AUTH: the session is within TLS, and a connector knows users (RFC 4954 §4).
+    pub auth: bool,
+    /// What the listener leaves out.
+    pub withheld: &'a [Extension],
 }
 
-impl Offered {
-    /// The answer to EHLO. Only what holds all the way is offered: SMTPUTF8, DSN and CHUNKING
-    /// would be promises for the next hop.
+impl Offered<'_> {
+    /// Whether an extension is offered. BINARYMIME can't be had without CHUNKING (RFC 3030 §3).
     #[must_use]
-    pub fn ehlo_reply(self, name: &Domain, peer: IpAddr) -> Reply {
-        let mut text = format!(
-            "{name} greets [{peer}]\nPIPELINING\nSIZE {}\n8BITMIME\nENHANCEDSTATUSCODES",
-            self.message_bytes_max
-        );
+    pub fn offers(&self, extension: Extension) -> bool {
+        let needed = extension != Extension::BinaryMime || !self.withheld.contains(&Extension::Chunking);
+        needed && !self.withheld.contains(&extension)
+    }
+
+    /// The answer to EHLO.
+    #[must_use]
+    pub fn ehlo_reply(&self, name: &Domain, peer: IpAddr) -> Reply {
+        let mut text =
+            format!("{name} greets [{peer}]\nSIZE {}\nENHANCEDSTATUSCODES", self.message_bytes_max);
+        for (keyword, extension) in Extension::ALL {
+            if !self.offers(*extension) {
+                continue;
+            }
+            text.push('\n');
+            text.push_str(keyword);
+            if *extension == Extension::Limits {
+                text.push_str(&format!(" RCPTMAX={}", self.recipients_max));
+            }
+        }
+        if self.auth {
+            text.push_str("\nAUTH PLAIN LOGIN");
+        }
         if self.starttls {
             text.push_str("\nSTARTTLS");
         }
@@ -34,20 +57,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn starttls_is_offered_only_where_it_can_be_had() {
+    fn what_can_be_had_is_offered() {
         let name = Domain::parse("gw1.contoso.example").expect("a domain");
-        let reply = |starttls| {
+        let reply = |starttls, auth, withheld| {
+            let offered = Offered { message_bytes_max: 1_000, recipients_max: 100, starttls, auth, withheld };
             let mut out = Vec::new();
-            Offered { message_bytes_max: 1_000, starttls }
-                .ehlo_reply(&name, [192, 0, 2, 1].into())
-                .write_to(&mut out);
+            offered.ehlo_reply(&name, [192, 0, 2, 1].into()).write_to(&mut out);
             String::from_utf8(out).expect("text")
         };
         assert_eq!(
-            reply(true),
-            "250-gw1.contoso.example greets [192.0.2.1]\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n\
-             250-ENHANCEDSTATUSCODES\r\n250 STARTTLS\r\n"
+            reply(true, false, &[Extension::BinaryMime]),
+            "250-gw1.contoso.example greets [192.0.2.1]\r\n250-SIZE 1000\r\n250-ENHANCEDSTATUSCODES\r\n\
+             250-PIPELINING\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n250-DSN\r\n\
+             250-LIMITS RCPTMAX=100\r\n250 STARTTLS\r\n"
         );
-        assert!(!reply(false).contains("STARTTLS"));
+        assert!(reply(false, true, &[]).ends_with("250 AUTH PLAIN LOGIN\r\n"));
+        let without = reply(false, false, &[Extension::Chunking, Extension::Dsn]);
+        assert!(!["CHUNKING", "BINARYMIME", "DSN"].iter().any(|word| without.contains(word)), "{without}");
     }
 }

@@ -2,6 +2,7 @@
 //! decides neither who may relay nor whether TLS is good enough: `connector` does.
 
 mod answer;
+pub mod chunk;
 pub mod command;
 pub mod data;
 pub mod extension;
@@ -10,4 +11,6 @@ pub mod receive;
 mod send;
 
 pub use answer::{AnswerFault, AnswerReader, Offers};
-pub use send::{Awaited, Demand, Finished, MailFrom, NotBegun, Opening, SendEvent, SendFault, SendSession};
+pub use send::{
+    Awaited, Demand, Finished, LoginAs, MailFrom, NotBegun, Opening, SendEvent, SendFault, SendSession,
+};

@@ -1,7 +1,11 @@
 //! Our side of an inbound session (RFC 5321), without a socket: octets and events go in, replies
 //! and actions come out. Which connector a transaction belongs to, `connector` decides.
 
+mod chunks;
+mod login;
+mod opening;
 mod quota;
+mod reply;
 mod transaction;
 mod values;
 
@@ -13,12 +17,13 @@ use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::chunk::ChunkScanner;
 use super::command::{Command, CommandFault};
 use super::data::{ContentSink, Scanner};
-use super::extension::Offered;
 use super::line::{LineSplitter, Split};
 use crate::connector::{Admission, Channel, Decision, Inbound, Outbound, Table, TlsFacts};
 use crate::mail::{Enhanced, Envelope, MailboxDomain, QueueId, Reply, UnixMillis};
+use login::Step;
 
 /// One inbound session.
 #[derive(Debug)]
@@ -34,6 +39,10 @@ pub struct Session {
     out: Vec<u8>,
     refusals: Vec<Refusal>,
     errors: u32,
+    /// Logins that failed.
+    logins_failed: u32,
+    /// Octets of a chunk that nobody wants.
+    unwanted: u64,
     /// What it counts towards its connectors' limits.
     share: Share,
     /// The last answer to MAIL FROM, by the reverse-path's domain; `None` is the null one.
@@ -55,8 +64,16 @@ enum Phase {
     Envelope(Box<Transaction>),
     /// Between DATA and the end.
     Content(Box<Transaction>, Scanner, Opened),
+    /// Within a chunk.
+    Chunk(Box<Chunked>, Left),
+    /// Between chunks.
+    Chunks(Box<Chunked>),
     /// The message is being made durable.
     Commit(QueueId),
+    /// The client's response is awaited.
+    Auth(Step),
+    /// A password is being checked.
+    Verify,
     /// The client may shake hands.
     Handshake,
     /// The session is over.
@@ -67,6 +84,21 @@ enum Phase {
 struct Opened {
     id: QueueId,
     at: UnixMillis,
+}
+
+/// A message that comes in chunks.
+#[derive(Debug)]
+struct Chunked {
+    transaction: Box<Transaction>,
+    scanner: ChunkScanner,
+    opened: Opened,
+}
+
+/// What is left of a chunk.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    octets: u64,
+    last: bool,
 }
 
 #[derive(Debug)]
@@ -96,7 +128,7 @@ impl Session {
             share: Share::new(Arc::clone(&rules.quotas)),
             rules,
             table,
-            channel: Channel { peer, tls },
+            channel: Channel { peer, tls, user: None },
             upgrade,
             phase: Phase::Ready,
             client: None,
@@ -104,6 +136,8 @@ impl Session {
             out: Vec::new(),
             refusals: Vec::new(),
             errors: 0,
+            logins_failed: 0,
+            unwanted: 0,
             admission: None,
         };
         session.say(&greeting);
@@ -118,15 +152,22 @@ impl Session {
             if rest.is_empty() {
                 return (at, Action::NeedInput);
             }
+            let skipped = self.skip_unwanted(rest.len());
+            if skipped > 0 {
+                at = at.saturating_add(skipped);
+                continue;
+            }
             let (used, action) = match mem::replace(&mut self.phase, Phase::Closed) {
                 Phase::Content(transaction, scanner, opened) => {
                     self.on_content(rest, (transaction, scanner, opened), sink)
                 }
-                phase @ (Phase::Ready | Phase::Envelope(_)) => {
+                Phase::Chunk(chunked, left) => self.on_chunk(rest, chunked, left, sink),
+                phase @ (Phase::Ready | Phase::Envelope(_) | Phase::Chunks(_)) => {
                     self.phase = phase;
                     self.on_octets(rest, sink)
                 }
-                phase @ (Phase::Commit(_) | Phase::Handshake) => {
+                Phase::Auth(step) => self.on_response(rest, step),
+                phase @ (Phase::Commit(_) | Phase::Handshake | Phase::Verify) => {
                     self.phase = phase;
                     return (at, Action::NeedInput);
                 }
@@ -215,15 +256,19 @@ impl Session {
     #[must_use]
     pub fn in_transaction(&self) -> bool {
         match self.phase {
-            Phase::Envelope(_) | Phase::Content(..) | Phase::Commit(_) => true,
-            Phase::Ready | Phase::Handshake | Phase::Closed => false,
+            Phase::Envelope(_)
+            | Phase::Content(..)
+            | Phase::Chunk(..)
+            | Phase::Chunks(_)
+            | Phase::Commit(_) => true,
+            Phase::Ready | Phase::Auth(_) | Phase::Verify | Phase::Handshake | Phase::Closed => false,
         }
     }
 
     /// Whether content is coming.
     #[must_use]
     pub fn in_content(&self) -> bool {
-        matches!(self.phase, Phase::Content(..))
+        matches!(self.phase, Phase::Content(..) | Phase::Chunk(..)) || self.unwanted > 0
     }
 
     fn on_octets(&mut self, rest: &[u8], sink: &mut dyn ContentSink) -> (usize, Option<Action>) {
@@ -257,6 +302,11 @@ impl Session {
     }
 
     fn on_fault(&mut self, fault: &CommandFault) -> Option<Action> {
+        if *fault == CommandFault::Chunk {
+            let action = self.refuse("command", fault.reply(), None);
+            self.phase = Phase::Closed;
+            return action.or(Some(Action::Close));
+        }
         self.refuse("command", fault.reply(), None)
     }
 
@@ -274,17 +324,28 @@ impl Session {
                 self.answer(250, Enhanced(2, 0, 0), "reset")
             }
             Command::Noop => self.answer(250, Enhanced(2, 0, 0), "ok"),
-            Command::Help => {
-                self.answer(214, Enhanced(2, 0, 0), "EHLO HELO STARTTLS MAIL RCPT DATA RSET NOOP QUIT")
-            }
+            Command::Help => self.answer(
+                214,
+                Enhanced(2, 0, 0),
+                "EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT",
+            ),
             Command::Quit => {
                 self.phase = Phase::Closed;
                 self.say(&Reply::new(221, Enhanced(2, 0, 0), format!("{} closing", self.rules.name)));
                 Some(Action::Quit)
             }
-            Command::Mail(_) | Command::Rcpt(_) | Command::Data | Command::Vrfy | Command::Expn
+            Command::Mail(_)
+            | Command::Rcpt(_)
+            | Command::Data
+            | Command::Bdat(_)
+            | Command::Auth(_)
+            | Command::Vrfy
+            | Command::Expn
                 if sealed_only =>
             {
+                if let Command::Bdat(chunk) = command {
+                    self.unwanted = chunk.octets;
+                }
                 self.refuse(
                     "command",
                     Reply::new(530, Enhanced(5, 7, 0), "must issue a STARTTLS command first"),
@@ -292,93 +353,13 @@ impl Session {
                 )
             }
             Command::Mail(mail) => self.on_mail(mail),
-            Command::Rcpt(path) => self.on_rcpt(path),
+            Command::Rcpt(rcpt) => self.on_rcpt(rcpt),
             Command::Data => self.on_data(sink),
+            Command::Bdat(chunk) => self.on_bdat(chunk, sink),
+            Command::Auth(auth) => self.on_auth(auth),
             Command::Vrfy => self.answer(252, Enhanced(2, 5, 2), "cannot verify; send mail and see"),
             Command::Expn => self.refuse("command", CommandFault::NotOffered("EXPN").reply(), None),
         }
-    }
-
-    /// RFC 5321 §4.1.4: a new EHLO ends the transaction as RSET does.
-    fn on_hello(&mut self, name: String, extended: bool) -> Option<Action> {
-        self.phase = Phase::Ready;
-        self.client = Some(Client { name, extended });
-        if extended {
-            let offered = Offered {
-                message_bytes_max: self.rules.content.message_bytes_max,
-                starttls: self.upgrade != Upgrade::Never,
-            };
-            self.say(&offered.ehlo_reply(&self.rules.name, self.channel.peer));
-        } else {
-            self.say(&Reply::bare(250, self.rules.name.to_string()));
-        }
-        None
-    }
-
-    fn on_starttls(&mut self) -> Option<Action> {
-        let reply = match self.upgrade {
-            Upgrade::Never if self.channel.tls.is_some() => {
-                Reply::new(503, Enhanced(5, 5, 1), "the session is within TLS already")
-            }
-            Upgrade::Never => CommandFault::NotOffered("STARTTLS").reply(),
-            Upgrade::Broken { .. } => Reply::new(
-                454,
-                Enhanced(4, 7, 0),
-                "TLS is not available now for a local reason; try again later",
-            ),
-            Upgrade::Offered | Upgrade::Required => {
-                self.phase = Phase::Handshake;
-                self.say(&Reply::new(220, Enhanced(2, 0, 0), "ready to start TLS"));
-                return Some(Action::StartTls);
-            }
-        };
-        self.refuse("STARTTLS", reply, None)
-    }
-
-    fn answer(&mut self, code: u16, enhanced: Enhanced, text: &'static str) -> Option<Action> {
-        self.say(&Reply::new(code, enhanced, text));
-        None
-    }
-
-    fn say(&mut self, reply: &Reply) {
-        reply.write_to(&mut self.out);
-    }
-
-    fn close(&mut self, reply: &Reply) -> Action {
-        self.say(reply);
-        self.phase = Phase::Closed;
-        Action::Close
-    }
-
-    fn refuse(
-        &mut self,
-        stage: &'static str,
-        reply: Reply,
-        decision: Option<Arc<Decision>>,
-    ) -> Option<Action> {
-        self.note(Refusal { stage, reverse_path: None, forward_path: None, reply, decision })
-    }
-
-    /// Answers with a refusal and keeps it for the tracking log; with one too many, the session
-    /// ends (RFC 5321 §3.8 lets 421 stand for any reply).
-    fn note(&mut self, refusal: Refusal) -> Option<Action> {
-        if refusal.reply.is_permanent() {
-            self.errors = self.errors.saturating_add(1);
-        }
-        let closing = self.errors >= self.rules.errors_max;
-        if closing {
-            let reply = Reply::new(
-                421,
-                Enhanced(4, 7, 0),
-                format!("too many errors; the last was: {}", refusal.reply),
-            );
-            let action = self.close(&reply);
-            self.refusals.push(refusal);
-            return Some(action);
-        }
-        self.say(&refusal.reply);
-        self.refusals.push(refusal);
-        None
     }
 }
 

@@ -11,11 +11,12 @@ use crate::connector::{Permit, SessionId};
 use crate::mail::Reply;
 
 mod envelope;
+mod login;
 mod steps;
 mod words;
 
 use steps::{Transaction, put};
-pub use words::{Awaited, Demand, Finished, MailFrom, NotBegun, Opening, SendEvent, SendFault};
+pub use words::{Awaited, Demand, Finished, LoginAs, MailFrom, NotBegun, Opening, SendEvent, SendFault};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owed {
@@ -23,6 +24,7 @@ enum Owed {
     Ehlo,
     Helo,
     StartTls,
+    Auth,
     Rset,
     Mail,
     Rcpt(usize),
@@ -55,6 +57,8 @@ pub struct SendSession {
     /// Whole replies taken so far.
     replies: u64,
     banner: Option<Cow<'static, str>>,
+    /// What answers the server's challenges, in base64.
+    responses: VecDeque<String>,
 }
 
 impl SendSession {
@@ -75,6 +79,7 @@ impl SendSession {
             reset_due: false,
             replies: 0,
             banner: None,
+            responses: VecDeque::new(),
         }
     }
 
@@ -110,9 +115,15 @@ impl SendSession {
             Some(Owed::StartTls) => Awaited::StartTls,
             Some(Owed::Data) => Awaited::Data,
             Some(Owed::End) => Awaited::End,
-            Some(Owed::Greeting | Owed::Ehlo | Owed::Helo | Owed::Rset | Owed::Mail | Owed::Rcpt(_)) => {
-                Awaited::Command
-            }
+            Some(
+                Owed::Greeting
+                | Owed::Ehlo
+                | Owed::Helo
+                | Owed::Auth
+                | Owed::Rset
+                | Owed::Mail
+                | Owed::Rcpt(_),
+            ) => Awaited::Command,
         }
     }
 
@@ -166,7 +177,9 @@ impl SendSession {
 
     /// The content has been sent, or is about to be in the same write: `out` gets the final dot.
     pub fn end_content(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b".\r\n");
+        if self.transactions.back().is_none_or(|t| t.chunk.is_none()) {
+            out.extend_from_slice(b".\r\n");
+        }
         self.owed.push_back(Owed::End);
         if let Some(transaction) = self.transactions.back_mut() {
             transaction.so_far.sent = true;
@@ -225,6 +238,7 @@ impl SendSession {
             Some(owed @ (Owed::Greeting | Owed::Ehlo | Owed::Helo | Owed::StartTls)) => {
                 self.on_opening(owed, reply, more, out)
             }
+            Some(Owed::Auth) => Ok(self.on_auth(reply, out)),
             Some(owed @ (Owed::Rset | Owed::Mail | Owed::Rcpt(_) | Owed::Data | Owed::End)) => {
                 Ok(self.on_transaction(owed, reply, out))
             }
@@ -275,14 +289,15 @@ impl SendSession {
                 self.close();
                 Ok(Some(SendEvent::HelloRefused(reply)))
             }
-            Owed::Rset | Owed::Mail | Owed::Rcpt(_) | Owed::Data | Owed::End => {
+            Owed::Auth | Owed::Rset | Owed::Mail | Owed::Rcpt(_) | Owed::Data | Owed::End => {
                 Err(SendFault::Unasked(reply))
             }
         }
     }
 
     fn on_hello(&mut self, owed: Owed, reply: &Reply, out: &mut Vec<u8>) -> Option<SendEvent> {
-        self.offers = if owed == Owed::Ehlo { Offers::read(reply) } else { Offers::default() };
+        let ignored = &self.opening.ignored;
+        self.offers = if owed == Owed::Ehlo { Offers::read(reply, ignored) } else { Offers::default() };
         if self.sealed {
             self.phase = Phase::Open;
             return Some(SendEvent::Ready);
@@ -317,7 +332,13 @@ impl SendSession {
             Owed::Data if reply.code == 354 => return self.on_go_ahead(out),
             Owed::Data => so_far.data = Some(reply),
             // RSET can't fail; a server that says otherwise will say so to MAIL as well.
-            Owed::Rset | Owed::Greeting | Owed::Ehlo | Owed::Helo | Owed::StartTls | Owed::End => {}
+            Owed::Rset
+            | Owed::Greeting
+            | Owed::Ehlo
+            | Owed::Helo
+            | Owed::StartTls
+            | Owed::Auth
+            | Owed::End => {}
         }
         let hopeless = !so_far.has_taker() && matches!(transaction.unsent.front(), Some((Owed::Data, _)))
             || so_far.mail.is_some() && !transaction.unsent.is_empty();
@@ -328,7 +349,13 @@ impl SendSession {
         }
         self.go_on(out);
         if self.owed.is_empty() {
-            // Asked without DATA: the last recipient was answered, and nothing follows.
+            // The last recipient was answered, and no DATA follows: content in a chunk does, or nothing.
+            if let Some(octets) =
+                self.transactions.back().filter(|t| t.so_far.has_taker()).and_then(|t| t.chunk)
+            {
+                put(out, format_args!("BDAT {octets} LAST\r\n"));
+                return Some(SendEvent::SendContent);
+            }
             let finished = self.transactions.pop_back()?.so_far;
             self.reset_due = finished.mail.is_none();
             return Some(SendEvent::Done(finished));

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::connector::{NextHop, Outbound};
-use crate::mail::{BodyType, Content, Envelope, Mailbox, MailboxDomain, QueueId, ReversePath, UnixMillis};
+use crate::mail::{
+    BodyType, Content, Envelope, Mailbox, MailboxDomain, MessageDsn, QueueId, RecipientDsn, ReversePath,
+    UnixMillis,
+};
 
 pub mod body;
 mod filter;
@@ -188,6 +191,10 @@ pub struct StoredMessage {
     pub reverse_path: ReversePath,
     /// What the client declared of the content.
     pub body: BodyType,
+    /// Declared as SMTPUTF8.
+    pub utf8: bool,
+    /// What is asked of reports.
+    pub dsn: MessageDsn,
     /// Octets in wire form.
     pub size: u64,
     /// When it was accepted.
@@ -203,6 +210,8 @@ pub struct QueuedRecipient {
     pub number: u32,
     /// The forward-path.
     pub forward_path: Mailbox,
+    /// What is asked of reports about it.
+    pub dsn: RecipientDsn,
     /// Attempts so far.
     pub attempts: u32,
     /// Whether the sender was told of the delay.

@@ -274,6 +274,7 @@ mod tests {
              because=STARTTLS was not offered token=starttls-not-offered",
         );
         let delivered = &Delivered {
+            reports_on: false,
             host: "mx".to_owned(),
             reply: Reply::new(250, Enhanced(2, 0, 0), "ok"),
             decision: decision(),

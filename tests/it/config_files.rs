@@ -45,6 +45,8 @@ fn minted() -> TempDir {
         key_identifier_method: KeyIdMethod::Sha256,
     };
     write_private(&tls.join("ended.crl"), &ended.signed_by(&root).expect("signed").pem().expect("PEM"));
+    fs::write(folder.path().join("users"), "ann:$argon2id$x\n").expect("written");
+    fs::write(folder.path().join("recipients"), "ann@contoso.example\n").expect("written");
     write_private(
         &folder.path().join("networks.txt"),
         "# devices\n192.0.2.0/24 # the first\n\n2001:db8::/32\n",
@@ -181,6 +183,13 @@ const CONDITIONAL: &[&str] = &[
     "on_failure",
     "on_handshake_failure",
     "servers",
+    "users_file",
+    "recipients_file",
+    "max_recipients",
+    "ignore_extensions",
+    "auth_user",
+    "auth_secret",
+    "auth_mechanism",
 ];
 
 const DEFAULTS_OF_FORCED: &[&str] = &[
@@ -205,11 +214,18 @@ const WITHOUT_DEFAULT: &[&str] = &[
     "source_address",
     "ehlo_name",
     "messages_per_minute",
+    "users_file",
+    "recipients_file",
+    "max_recipients",
+    "ignore_extensions",
+    "auth_user",
+    "auth_secret",
 ];
 
 /// Limits of a connector's own; without them, those of the server hold.
 fn is_own_limit(table: &str, key: &str) -> bool {
     table == "inbound" && ["message_size", "recipients", "connections"].contains(&key)
+        || table == "outbound" && key == "messages_per_connection"
 }
 
 fn in_force(folder: &TempDir, text: &str) -> Value {

@@ -17,6 +17,7 @@ mod config_files;
 mod crash;
 mod deploy;
 mod dialogue;
+mod extensions;
 mod flushes;
 mod harness;
 mod lab;

@@ -115,7 +115,10 @@ impl fmt::Display for Pass {
                 )
             }
             Self::Later(other) => {
-                write!(f, "it would hold, but {other} comes first (certificate, network, domain, then name)")
+                write!(
+                    f,
+                    "it would hold, but {other} comes first (certificate, user, network, domain, then name)"
+                )
             }
         }
     }

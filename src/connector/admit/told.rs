@@ -28,6 +28,10 @@ pub(super) fn unmet_refusal(
             let reason = format!("{who} is not accepted from {}", channel.peer);
             (Reply::new(550, Enhanced(5, 7, 1), format!("{reason} (connector {name})")), reason)
         }
+        Unmet::User => {
+            let reason = format!("{who} needs a login");
+            (Reply::new(530, Enhanced(5, 7, 0), format!("{reason} (connector {name})")), reason)
+        }
         Unmet::Tls(shortfall) => (
             Reply::new(
                 550,
@@ -59,7 +63,8 @@ const GENERAL: &str = "not accepted from you; ask our administrator";
 pub(super) fn admitted_decision(connector: &Inbound, channel: &Channel, waived: Option<&Unmet>) -> Decision {
     let (reason, token): (&str, &'static str) = match strength(connector) {
         0 => ("attributed by the client certificate", "by-certificate"),
-        1 => ("attributed by network", "by-network"),
+        1 => ("attributed by the user who logged in", "by-user"),
+        2 => ("attributed by network", "by-network"),
         _ => ("attributed by domain", "by-domain"),
     };
     Decision {
@@ -95,13 +100,19 @@ fn decision(
 }
 
 fn wanted(connector: &Inbound) -> String {
-    match &connector.tls {
+    let tls = match &connector.tls {
         InboundTls::Off | InboundTls::Opportunistic => "nothing of TLS".to_owned(),
         InboundTls::Forced(forced) => forced.to_string(),
-    }
+    };
+    if connector.users.is_some() { format!("{tls}, a login") } else { tls }
 }
 
 fn got(channel: &Channel) -> String {
+    let user = channel.user.as_ref().map_or_else(String::new, |user| format!(", the user {}", user.name));
+    format!("{}{user}", got_of_tls(channel))
+}
+
+fn got_of_tls(channel: &Channel) -> String {
     let Some(facts) = &channel.tls else { return "plaintext".to_owned() };
     match &facts.peer {
         PeerCertificate::NotShown => format!("{}, no certificate", facts.version),

@@ -30,11 +30,11 @@ fn table() -> Table {
 }
 
 fn clear(peer: [u8; 4]) -> Channel {
-    Channel { peer: IpAddr::from(peer), tls: None }
+    Channel { peer: IpAddr::from(peer), tls: None, user: None }
 }
 
 fn with(peer: [u8; 4], seen: TlsFacts) -> Channel {
-    Channel { peer: IpAddr::from(peer), tls: facts(seen) }
+    Channel { peer: IpAddr::from(peer), tls: facts(seen), user: None }
 }
 
 fn good(names: &[&str]) -> Channel {
@@ -129,7 +129,7 @@ fn a_level_without_forced_connectors_is_passed_over() {
 
 #[test]
 fn an_address_mapped_into_ipv6_is_its_ipv4_self() {
-    let mapped = Channel { peer: "::ffff:192.0.2.7".parse().expect("an address"), tls: None };
+    let mapped = Channel { peer: "::ffff:192.0.2.7".parse().expect("an address"), tls: None, user: None };
     check(&mapped, "a@contoso.example", "devices by-network");
 }
 
@@ -258,4 +258,23 @@ fn every_other_connector_is_told_with_its_reason() {
             "sealed-net not-covering"
         ]
     );
+}
+
+#[test]
+fn a_login_is_a_condition_like_any_other() {
+    let mut staff = inbound("staff", &["contoso.example"], InboundTls::Opportunistic);
+    staff.users = Some(std::sync::Arc::new(Users::parse("staff-users", "ann:$argon2id$x").expect("users")));
+    let mut devices = inbound("devices", &["contoso.example"], InboundTls::Off);
+    devices.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    let table = Table::new(Generation(1), vec![devices, staff], Vec::new());
+    let user = |file: &str| Some(std::sync::Arc::new(User { name: "ann".into(), files: vec![file.into()] }));
+    check_in(&table, &clear(OUTSIDE), "a@contoso.example", "530 5.7.0 [staff] login-required");
+    check_in(&table, &clear(INSIDE), "a@contoso.example", "devices by-network");
+    let ann = Channel { user: user("staff-users"), ..clear(OUTSIDE) };
+    check_in(&table, &ann, "a@contoso.example", "staff by-user");
+    let inside = Channel { user: user("staff-users"), ..clear(INSIDE) };
+    check_in(&table, &inside, "a@contoso.example", "staff by-user");
+    let other = Channel { user: user("other-users"), ..clear(OUTSIDE) };
+    check_in(&table, &other, "a@contoso.example", "530 5.7.0 [staff] login-required");
+    check_in(&table, &clear(OUTSIDE), "a@else.example", "550 5.7.1 [none] no-connector");
 }

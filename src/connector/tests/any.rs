@@ -289,7 +289,7 @@ proptest! {
         let path = from.as_ref().map_or_else(String::new, |domain| format!("a@{domain}"));
         let path = ReversePath::parse(&path).expect("a reverse-path");
         let peer: IpAddr = peer.parse().expect("an address");
-        let channel = Channel { peer, tls: tls.map(Arc::new) };
+        let channel = Channel { peer, tls: tls.map(Arc::new), user: None };
         let answer = |all: &[Inbound]| {
             let table = Table::new(Generation(1), all.to_vec(), Vec::new());
             let answer = admit(&table, &channel, &path);

@@ -44,10 +44,11 @@ fn composed(kind: Kind, troubles: &[Trouble], header: &[u8]) -> Composed {
     let path = |text: &str| Mailbox::parse(text).unwrap();
     let recipients: Vec<Mailbox> =
         (0..troubles.len()).map(|n| path(&format!("r{n}@fabrikam.example"))).collect();
+    let dsn = RecipientDsn::default();
     let told: Vec<Told<'_>> = recipients
         .iter()
         .zip(troubles)
-        .map(|(forward_path, trouble)| Told { forward_path, trouble })
+        .map(|(forward_path, trouble)| Told { forward_path, dsn: &dsn, what: What::Trouble(trouble) })
         .collect();
     compose(&Report {
         kind,
@@ -59,7 +60,9 @@ fn composed(kind: Kind, troubles: &[Trouble], header: &[u8]) -> Composed {
         arrived_at: UnixMillis(NOW.0 - 86_400_000),
         now: NOW,
         recipients: &told,
-        header,
+        envid: None,
+        message: header,
+        whole: false,
     })
 }
 

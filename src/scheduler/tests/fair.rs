@@ -70,3 +70,79 @@ fn a_lane_is_swept_once_at_a_time() {
     w.pass(60_000);
     assert_eq!(w.out.sweeps.len(), 2);
 }
+
+/// A lane with two carriers, each with a job of its own.
+fn two_at_work(w: &mut World) -> (u64, u64) {
+    for number in 1..=4 {
+        w.offer(number, &["a@b.example"]);
+    }
+    let first = w.seat();
+    let (ticket, _) = w.take(first).expect("a job");
+    w.pass(50);
+    let second = w.seat();
+    w.report(ticket, vec![delivered()]);
+    (first, second)
+}
+
+#[test]
+fn a_host_that_bears_fewer_connections_keeps_those() {
+    let mut w = World::new(100, 10);
+    let (first, second) = two_at_work(&mut w);
+    let (ticket, number) = w.take(second).expect("a job");
+    w.report(ticket, vec![deferred(Scope::Lane)]);
+    w.act(|queue, at| queue.ended(second, at));
+    assert_eq!(w.lane("out/b.example"), "3 waiting, 0 in flight, 1 carriers, open, 0 failures");
+    assert!(w.out.starts.is_empty(), "one carrier is what it bears");
+    // The message goes with the other carrier, and nothing of it was written.
+    let (ticket, again) = w.take(first).expect("a job");
+    assert_eq!((again, w.works.len()), (number, 1));
+    w.report(ticket, vec![delivered()]);
+    // After enough deliveries another one is tried.
+    for number in 10..40 {
+        w.offer(number, &["a@b.example"]);
+    }
+    for _ in 0..20 {
+        let (ticket, _) = w.take(first).expect("a job");
+        w.report(ticket, vec![delivered()]);
+    }
+    w.pass(50);
+    assert_eq!(w.out.starts.len(), 1);
+}
+
+#[test]
+fn a_requirement_that_is_not_met_blocks_though_others_were_served() {
+    let mut w = World::new(10, 10);
+    let (_, second) = two_at_work(&mut w);
+    let (ticket, _) = w.take(second).expect("a job");
+    let unmet = Trouble { status: Enhanced(4, 7, 5), ..trouble(Scope::Lane) };
+    w.report(ticket, vec![Outcome::Deferred(unmet)]);
+    assert!(w.lane("out/b.example").contains("blocked"), "{}", w.lane("out/b.example"));
+}
+
+#[test]
+fn a_connector_with_a_rate_waits_without_a_failure() {
+    let mut w = World::new(100, 10);
+    let mut slow = outbound("out", "*");
+    slow.sending.messages_per_minute_max = Some(60);
+    w.table = Table::new(Generation(1), Vec::new(), vec![slow]);
+    for number in 0..20 {
+        w.offer(number, &[if number % 2 == 0 { "a@b.example" } else { "a@c.example" }]);
+    }
+    let mut sent = 0;
+    let mut seats: Vec<u64> = w.out.starts.drain(..).map(|start| start.seat).collect();
+    let mut by_second = Vec::new();
+    for _ in 0..10 {
+        while let Some(seat) = seats.pop() {
+            while let Some((ticket, _)) = w.take(seat) {
+                w.report(ticket, vec![delivered()]);
+                sent += 1;
+            }
+            w.act(|queue, at| queue.ended(seat, at));
+        }
+        by_second.push(sent);
+        w.pass(1_000);
+        seats.extend(w.out.starts.drain(..).map(|start| start.seat));
+    }
+    assert_eq!(by_second, [6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+    assert!(w.lane("out/b.example").ends_with("open, 0 failures"), "{}", w.lane("out/b.example"));
+}

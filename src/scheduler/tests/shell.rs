@@ -135,6 +135,7 @@ fn stage() -> Stage {
     let settings = Settings {
         name: Domain::parse("gw1.contoso.example").unwrap(),
         postmaster: Mailbox::parse("postmaster@contoso.example").unwrap(),
+        double_bounces: false,
         carriers_max: 10,
         memory_bytes_max: 100_000,
         window_max: 10,

@@ -138,12 +138,14 @@ mod tests {
             name: "in".into(),
             from_domains: Vec::new(),
             from_networks: Vec::new(),
+            users: None,
             tls: InboundTls::Off,
             mode: Mode::Enforce,
             onward: Onward::Any,
             reveal: Reveal::Full,
             limits: InboundLimits { messages_per_minute_max: Some(2), ..InboundLimits::default() },
             to_domains: Vec::new(),
+            recipients: None,
             revision: Revision::default(),
         };
         let quotas = Quotas::new(|| UnixMillis(NOW.load(Ordering::Relaxed)));

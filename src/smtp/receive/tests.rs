@@ -4,7 +4,7 @@ use std::path::Path;
 use super::*;
 use crate::connector::{
     DomainPattern, Forced, Generation, InboundTls, NextHop, OnFailure, OnHandshakeFailure, PeerCertificate,
-    PeerName, Require, Retry, Revision, SmartHost, SmartHostName, TlsVersion, TrustId,
+    PeerName, Require, Retry, Revision, SmartHost, SmartHostName, TlsVersion, TrustId, User, Users,
 };
 use crate::mail::{Domain, Mailbox};
 use crate::smtp::data::ContentLimits;
@@ -44,12 +44,14 @@ fn inbound(name: &str, from: &[&str], network: Option<&str>, tls: InboundTls, to
         name: name.into(),
         from_domains: patterns(from),
         from_networks: network.into_iter().map(|n| n.parse().expect("a network")).collect(),
+        users: None,
         tls,
         mode: crate::connector::Mode::Enforce,
         onward: crate::connector::Onward::Any,
         reveal: crate::connector::Reveal::Full,
         limits: crate::connector::InboundLimits::default(),
         to_domains: patterns(to),
+        recipients: None,
         revision: Revision::default(),
     }
 }
@@ -72,6 +74,7 @@ fn outbound(name: &str, domains: &[&str], next_hop: NextHop) -> Outbound {
         on_failure: OnFailure::Defer,
         retry: Retry { waits: Vec::new(), expire: std::time::Duration::ZERO, delay_dsn: None },
         connections: 1,
+        sending: crate::connector::Sending::default(),
         revision: Revision::default(),
     }
 }
@@ -98,6 +101,10 @@ fn table() -> Arc<Table> {
             inbound("office-in", contoso, Some("127.0.0.0/8"), InboundTls::Opportunistic, &["*"]),
             inbound("sealed-in", &["sealed.example"], None, sealed(), contoso),
             inbound("bank-in", &["bank.example", "*.bank.example"], None, InboundTls::Forced(bank), contoso),
+            Inbound {
+                users: Some(Arc::new(Users::parse("users", "ann:$argon2id$x").expect("users"))),
+                ..inbound("user-in", &["user.example"], None, InboundTls::Opportunistic, &["*"])
+            },
             inbound("remote-in", &["remote.example"], Some("192.0.2.0/24"), sealed(), contoso),
         ],
         vec![
@@ -119,6 +126,7 @@ fn session(upgrade: Upgrade, tls: Option<Arc<TlsFacts>>) -> Session {
         recipients_max: 3,
         hops_max: 5,
         errors_max: 5,
+        withheld: vec![crate::mail::Extension::BinaryMime],
         quotas: Quotas::new(|| UnixMillis(0)),
     };
     Session::start(Arc::new(rules), table(), [127, 0, 0, 1].into(), upgrade, tls)
@@ -193,6 +201,12 @@ impl Player {
         match action {
             Action::NeedInput => {}
             Action::StartTls => self.handshake = true,
+            Action::Verify(login) => {
+                let known = login.name == "ann" && login.password == "secret";
+                let user = || User { name: "ann".into(), files: vec!["users".into()] };
+                let action = self.session.on_verified(known.then(user).map(Arc::new));
+                self.act(action);
+            }
             Action::Commit(arrived) => {
                 assert!(!self.sink.discarded && !arrived.envelope.recipients.is_empty());
                 assert_eq!(arrived.envelope.recipients.len(), arrived.ways.len());
@@ -327,7 +341,7 @@ fn feed_all(session: &mut Session, sink: &mut Sink, input: &[u8]) -> Vec<Arrived
                 session.on_stored(Ok(()));
             }
             Action::NeedInput => assert_eq!(at, input.len()),
-            Action::StartTls | Action::Quit | Action::Close => return arrived,
+            Action::StartTls | Action::Verify(_) | Action::Quit | Action::Close => return arrived,
         }
     }
     arrived

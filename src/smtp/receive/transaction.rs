@@ -4,17 +4,23 @@ use std::sync::Arc;
 
 use super::{Action, Arrived, Opened, Phase, Refusal, Session, Transaction};
 use crate::connector::{Admission, ChainVerdict, Inbound, PeerCertificate, Reveal, TlsFacts, admit, choose};
-use crate::mail::{Enhanced, Envelope, MailboxDomain, Protocol, Received, Reply, ReversePath, read_trace};
-use crate::smtp::command::{ForwardPath, MailFrom};
-use crate::smtp::data::{ContentSink, Scanner};
+use crate::mail::{
+    BodyType, Enhanced, Envelope, Extension, Mailbox, MailboxDomain, MessageDsn, PathFault, Protocol,
+    Received, Recipient, RecipientDsn, Reply, ReversePath, read_trace,
+};
+use crate::smtp::command::{CommandFault, ForwardPath, MailFrom, RcptTo};
+use crate::smtp::data::{ContentFault, ContentLimits, ContentSink, Scanner};
 
 impl Session {
     pub(super) fn on_mail(&mut self, mail: MailFrom) -> Option<Action> {
         if self.client.is_none() {
             return self.out_of_order("MAIL", "say EHLO first");
         }
-        if matches!(self.phase, Phase::Envelope(_)) {
+        if matches!(self.phase, Phase::Envelope(_) | Phase::Chunks(_)) {
             return self.out_of_order("MAIL", "a transaction is under way; RSET ends it");
+        }
+        if let Some(fault) = self.not_offered(&mail) {
+            return self.refuse_mail(mail.reverse_path, fault.reply(), None);
         }
         let declared = mail.size.unwrap_or(0);
         let limit = self.rules.content.message_bytes_max;
@@ -31,8 +37,13 @@ impl Session {
                 if let Err(reply) = self.within_limits(&admitted.connector, declared) {
                     return self.refuse_mail(mail.reverse_path, reply, Some(admitted.decision));
                 }
-                let envelope =
-                    Envelope { reverse_path: mail.reverse_path, recipients: Vec::new(), body: mail.body };
+                let envelope = Envelope {
+                    reverse_path: mail.reverse_path,
+                    recipients: Vec::new(),
+                    body: mail.body,
+                    utf8: mail.utf8,
+                    dsn: mail.dsn,
+                };
                 self.phase = Phase::Envelope(Box::new(Transaction {
                     envelope,
                     ways: Vec::new(),
@@ -46,7 +57,26 @@ impl Session {
         }
     }
 
-    pub(super) fn on_rcpt(&mut self, path: ForwardPath) -> Option<Action> {
+    /// The first parameter of MAIL that belongs to an extension which is not offered.
+    fn not_offered(&self, mail: &MailFrom) -> Option<CommandFault> {
+        let offered = self.offered();
+        let asked = [
+            (mail.utf8, Extension::SmtpUtf8),
+            (mail.dsn != MessageDsn::default(), Extension::Dsn),
+            (mail.body == BodyType::EightBitMime, Extension::EightBitMime),
+            (mail.body == BodyType::BinaryMime, Extension::BinaryMime),
+        ];
+        let withheld = asked.into_iter().find(|(asked, extension)| *asked && !offered.offers(*extension));
+        let auth = mail.auth && !offered.auth;
+        withheld
+            .map(|(_, extension)| CommandFault::Withheld(extension))
+            .or_else(|| auth.then(|| CommandFault::UnknownParameter("AUTH".to_owned())))
+    }
+
+    pub(super) fn on_rcpt(&mut self, rcpt: RcptTo) -> Option<Action> {
+        if rcpt.dsn != RecipientDsn::default() && !self.offered().offers(Extension::Dsn) {
+            return self.refuse("RCPT", CommandFault::Withheld(Extension::Dsn).reply(), None);
+        }
         let Phase::Envelope(transaction) = &mut self.phase else {
             return self.out_of_order("RCPT", "MAIL comes first");
         };
@@ -60,18 +90,25 @@ impl Session {
                 None,
             );
         }
-        let (mailbox, relayed) = match path {
+        let (mailbox, relayed) = match rcpt.path {
             // RFC 5321 §4.5.1: mail for postmaster is always taken, by whichever connector it comes.
             ForwardPath::Postmaster => (self.rules.postmaster.clone(), true),
+            ForwardPath::Mailbox(mailbox) if !mailbox.is_ascii() && !transaction.envelope.utf8 => {
+                let reply = CommandFault::ForwardPath(PathFault::NonAscii).reply();
+                return self.refuse_rcpt(mailbox, reply);
+            }
             ForwardPath::Mailbox(mailbox) => {
                 let relayed = transaction.connector.relays_to(mailbox.domain_name());
                 (mailbox, relayed)
             }
         };
-        let reply = if relayed {
+        let reply = if relayed && !transaction.connector.knows(&mailbox) {
+            Reply::new(550, Enhanced(5, 1, 1), format!("{mailbox}: no such recipient"))
+        } else if relayed {
             match choose(&self.table, mailbox.domain_name()) {
                 Some(choice) => {
-                    transaction.envelope.recipients.push(mailbox);
+                    let recipient = Recipient { forward_path: mailbox, dsn: rcpt.dsn };
+                    transaction.envelope.recipients.push(recipient);
                     transaction.ways.push(choice.connector);
                     return self.answer(250, Enhanced(2, 1, 5), "forward-path ok");
                 }
@@ -90,15 +127,17 @@ impl Session {
             };
             Reply::new(550, Enhanced(5, 7, 1), text)
         };
-        transaction.refused = transaction.refused.saturating_add(1);
-        let refusal = Refusal {
-            stage: "RCPT",
-            reverse_path: Some(transaction.envelope.reverse_path.clone()),
-            forward_path: Some(mailbox),
-            reply,
-            decision: Some(Arc::clone(&transaction.decision)),
-        };
-        self.note(refusal)
+        self.refuse_rcpt(mailbox, reply)
+    }
+
+    fn refuse_rcpt(&mut self, mailbox: Mailbox, reply: Reply) -> Option<Action> {
+        let (mut reverse_path, mut decision) = (None, None);
+        if let Phase::Envelope(transaction) = &mut self.phase {
+            transaction.refused = transaction.refused.saturating_add(1);
+            reverse_path = Some(transaction.envelope.reverse_path.clone());
+            decision = Some(Arc::clone(&transaction.decision));
+        }
+        self.note(Refusal { stage: "RCPT", reverse_path, forward_path: Some(mailbox), reply, decision })
     }
 
     /// Content that the client sends without waiting for the 354 (against RFC 2920 §3.1) is read
@@ -109,13 +148,27 @@ impl Session {
             Phase::Envelope(transaction) => transaction,
             phase @ (Phase::Ready
             | Phase::Content(..)
+            | Phase::Chunk(..)
+            | Phase::Chunks(_)
             | Phase::Commit(_)
+            | Phase::Auth(_)
+            | Phase::Verify
             | Phase::Handshake
             | Phase::Closed) => {
+                let text = if matches!(phase, Phase::Chunks(_)) {
+                    "the message comes by BDAT" // RFC 3030 §2
+                } else {
+                    "MAIL and RCPT come first"
+                };
                 self.phase = phase;
-                return self.out_of_order("DATA", "MAIL and RCPT come first");
+                return self.out_of_order("DATA", text);
             }
         };
+        if transaction.envelope.body == BodyType::BinaryMime {
+            self.phase = Phase::Envelope(transaction);
+            // RFC 3030 §3: lines and dots would spoil it.
+            return self.out_of_order("DATA", "BODY=BINARYMIME needs BDAT");
+        }
         if transaction.envelope.recipients.is_empty() {
             let refused = transaction.refused > 0;
             self.phase = Phase::Envelope(transaction);
@@ -125,13 +178,8 @@ impl Session {
             }
             return self.out_of_order("DATA", "RCPT comes first");
         }
-        let (id, at) = sink.open(transaction.declared);
-        let opened = Opened { id, at };
-        sink.write(self.received(&transaction, opened).as_bytes());
-        let mut limits = self.rules.content;
-        if let Some(own) = transaction.connector.limits.message_bytes_max {
-            limits.message_bytes_max = limits.message_bytes_max.min(own);
-        }
+        let opened = self.open_content(&transaction, sink);
+        let limits = self.content_limits(&transaction);
         self.phase = Phase::Content(transaction, Scanner::new(limits), opened);
         self.say(&Reply::bare(354, "send the message, end with CRLF.CRLF"));
         None
@@ -148,33 +196,57 @@ impl Session {
             self.phase = Phase::Content(transaction, scanner, opened);
             return (fed.used, None);
         }
+        let action = self.conclude(*transaction, opened, (scanner.header(), scanner.fault()), sink);
+        (fed.used, action)
+    }
+
+    /// The message's name, and its trace line at the top.
+    pub(super) fn open_content(&self, transaction: &Transaction, sink: &mut dyn ContentSink) -> Opened {
+        let (id, at) = sink.open(transaction.declared);
+        let opened = Opened { id, at };
+        sink.write(self.received(transaction, opened).as_bytes());
+        opened
+    }
+
+    pub(super) fn content_limits(&self, transaction: &Transaction) -> ContentLimits {
+        let mut limits = self.rules.content;
+        if let Some(own) = transaction.connector.limits.message_bytes_max {
+            limits.message_bytes_max = limits.message_bytes_max.min(own);
+        }
+        limits
+    }
+
+    /// The content has come to its end, or is refused before it.
+    pub(super) fn conclude(
+        &mut self,
+        transaction: Transaction,
+        opened: Opened,
+        (header, fault): (&[u8], Option<ContentFault>),
+        sink: &mut dyn ContentSink,
+    ) -> Option<Action> {
         self.phase = Phase::Ready;
-        let trace = read_trace(scanner.header());
-        let refused = match scanner.fault() {
+        let trace = read_trace(header);
+        let refused = match fault {
             Some(fault) => Some(fault.reply()),
             None if trace.hops >= self.rules.hops_max => {
                 // RFC 5321 §6.3: so many hosts mean a loop.
                 sink.discard();
-                Some(Reply::new(
-                    554,
-                    Enhanced(5, 4, 6),
-                    "too many Received lines: the message goes in circles",
-                ))
+                let text = "too many Received lines: the message goes in circles";
+                Some(Reply::new(554, Enhanced(5, 4, 6), text))
             }
             None => None,
         };
         if let Some(reply) = refused {
-            let refusal = Refusal {
+            return self.note(Refusal {
                 stage: "content",
                 reverse_path: Some(transaction.envelope.reverse_path),
                 forward_path: None,
                 reply,
                 decision: Some(transaction.decision),
-            };
-            return (fed.used, self.note(refusal));
+            });
         }
         self.phase = Phase::Commit(opened.id);
-        let arrived = Arrived {
+        Some(Action::Commit(Box::new(Arrived {
             id: opened.id,
             envelope: transaction.envelope,
             ways: transaction.ways,
@@ -182,8 +254,7 @@ impl Session {
             decision: transaction.decision,
             message_id: trace.message_id,
             at: opened.at,
-        };
-        (fed.used, Some(Action::Commit(Box::new(arrived))))
+        })))
     }
 
     /// The answer for a reverse-path. It depends on the domain alone and on what never changes
@@ -217,14 +288,15 @@ impl Session {
     fn received(&self, transaction: &Transaction, opened: Opened) -> String {
         let (helo, extended) =
             self.client.as_ref().map_or(("unknown", false), |c| (c.name.as_str(), c.extended));
-        let protocol = match (extended, self.channel.tls.is_some()) {
-            (true, true) => Protocol::Esmtps,
-            (true, false) => Protocol::Esmtp,
-            (false, _) => Protocol::Smtp,
+        let protocol = Protocol {
+            extended,
+            sealed: self.channel.tls.is_some(),
+            authenticated: self.channel.user.is_some(),
+            utf8: transaction.envelope.utf8,
         };
         let tls = self.channel.tls.as_deref().map(tls_comment);
         let only_recipient = match transaction.envelope.recipients.as_slice() {
-            [one] => Some(one),
+            [one] => Some(&one.forward_path),
             _ => None,
         };
         Received {
@@ -249,7 +321,7 @@ impl Session {
         self.note(Refusal { stage: "MAIL", reverse_path: Some(path), forward_path: None, reply, decision })
     }
 
-    fn out_of_order(&mut self, stage: &'static str, text: &'static str) -> Option<Action> {
+    pub(super) fn out_of_order(&mut self, stage: &'static str, text: &'static str) -> Option<Action> {
         self.refuse(stage, Reply::new(503, Enhanced(5, 5, 1), text), None)
     }
 }

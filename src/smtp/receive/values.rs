@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::quota::Quotas;
-use crate::connector::{Decision, Inbound, Outbound};
-use crate::mail::{Domain, Envelope, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
+use crate::connector::{Decision, Inbound, Login, Outbound};
+use crate::mail::{Domain, Envelope, Extension, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::smtp::data::ContentLimits;
 
 /// What holds for all sessions.
@@ -22,6 +22,8 @@ pub struct Rules {
     pub hops_max: usize,
     /// Commands answered with 5yz since the last message was accepted.
     pub errors_max: u32,
+    /// What the listener does not offer.
+    pub withheld: Vec<Extension>,
     /// What comes by connectors with limits of their own; one for all listeners.
     pub quotas: Arc<Quotas>,
 }
@@ -50,6 +52,8 @@ pub enum Action {
     NeedInput,
     /// Send the replies, shake hands, and say [`Session::on_tls`].
     StartTls,
+    /// Check the password, and say [`Session::on_verified`].
+    Verify(Login),
     /// Make the message durable, and say [`Session::on_stored`].
     Commit(Box<Arrived>),
     /// Send the replies; the session is over, and nothing was wrong.

@@ -1,12 +1,14 @@
 //! What is written of an envelope, and under which permit.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::mem;
 
 use super::steps::{Steps, Transaction};
 use super::words::{Demand, MailFrom, NotBegun};
 use super::{Owed, SendSession};
-use crate::mail::{BodyType, Mailbox};
+use crate::mail::{BodyType, Mailbox, RecipientDsn};
+use crate::smtp::Offers;
 
 impl SendSession {
     /// Begins a transaction. Nothing else writes an envelope, and it does so only if the session's
@@ -17,7 +19,7 @@ impl SendSession {
     pub fn begin<'a>(
         &mut self,
         mail: &MailFrom<'_>,
-        recipients: impl Iterator<Item = &'a Mailbox>,
+        recipients: impl Iterator<Item = (&'a Mailbox, &'a RecipientDsn)>,
         demand: &Demand<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), NotBegun> {
@@ -31,6 +33,13 @@ impl SendSession {
         if mail.body == BodyType::EightBitMime && !self.offers.eight_bit_mime {
             return Err(NotBegun::EightBit);
         }
+        let in_chunks = self.offers.chunking && self.offers.binary_mime;
+        if mail.body == BodyType::BinaryMime && !in_chunks {
+            return Err(NotBegun::Binary);
+        }
+        if mail.utf8 && !self.offers.utf8 {
+            return Err(NotBegun::Utf8);
+        }
         self.write_envelope(mail, recipients, true, out);
         Ok(())
     }
@@ -43,7 +52,7 @@ impl SendSession {
     pub fn ask<'a>(
         &mut self,
         mail: &MailFrom<'_>,
-        recipients: impl Iterator<Item = &'a Mailbox>,
+        recipients: impl Iterator<Item = (&'a Mailbox, &'a RecipientDsn)>,
         demand: &Demand<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), NotBegun> {
@@ -61,7 +70,7 @@ impl SendSession {
     fn write_envelope<'a>(
         &mut self,
         mail: &MailFrom<'_>,
-        recipients: impl Iterator<Item = &'a Mailbox>,
+        recipients: impl Iterator<Item = (&'a Mailbox, &'a RecipientDsn)>,
         with_data: bool,
         out: &mut Vec<u8>,
     ) {
@@ -71,24 +80,61 @@ impl SendSession {
         if mem::take(&mut self.reset_due) {
             steps.put(Owed::Rset, format_args!("RSET\r\n"));
         }
-        let mut options = String::new();
-        if self.offers.size.is_some() {
-            options = format!(" SIZE={}", mail.size);
-        }
-        if mail.body == BodyType::EightBitMime {
-            options.push_str(" BODY=8BITMIME");
-        }
+        let options = mail_options(mail, self.offers);
         steps.put(Owed::Mail, format_args!("MAIL FROM:<{}>{options}\r\n", mail.reverse_path));
-        for (number, mailbox) in recipients.enumerate() {
-            steps.put(Owed::Rcpt(number), format_args!("RCPT TO:<{mailbox}>\r\n"));
+        for (number, (mailbox, dsn)) in recipients.enumerate() {
+            let options = if self.offers.dsn { recipient_options(dsn) } else { String::new() };
+            steps.put(Owed::Rcpt(number), format_args!("RCPT TO:<{mailbox}>{options}\r\n"));
             transaction.so_far.recipients.push(None);
         }
-        // RFC 2920 §3.1: DATA may end a group, and nothing may follow it in that group.
-        if with_data {
+        transaction.chunk = (with_data && mail.body == BodyType::BinaryMime).then_some(mail.size);
+        // RFC 2920 §3.1: DATA may end a group, and nothing may follow it in that group. A chunk waits
+        // for the replies: it would be sent in vain where all recipients are refused.
+        if with_data && transaction.chunk.is_none() {
             steps.put(Owed::Data, format_args!("DATA\r\n"));
         }
         transaction.unsent = steps.unsent;
         self.transactions.push_back(transaction);
         self.go_on(out);
     }
+}
+
+fn mail_options(mail: &MailFrom<'_>, offers: Offers) -> String {
+    let mut options = String::new();
+    let mut add = |text: std::fmt::Arguments<'_>| {
+        // Writing to a String never fails.
+        let _infallible = options.write_fmt(text);
+    };
+    if offers.size.is_some() {
+        add(format_args!(" SIZE={}", mail.size));
+    }
+    match mail.body {
+        BodyType::SevenBit => {}
+        BodyType::EightBitMime => add(format_args!(" BODY=8BITMIME")),
+        BodyType::BinaryMime => add(format_args!(" BODY=BINARYMIME")),
+    }
+    if mail.utf8 {
+        add(format_args!(" SMTPUTF8"));
+    }
+    if offers.dsn {
+        if let Some(ret) = mail.dsn.ret {
+            add(format_args!(" RET={}", ret.word()));
+        }
+        if let Some(envid) = &mail.dsn.envid {
+            add(format_args!(" ENVID={envid}"));
+        }
+    }
+    options
+}
+
+/// RFC 3461 §5.2.1: passed on as they came.
+fn recipient_options(dsn: &RecipientDsn) -> String {
+    let mut options = String::new();
+    if !dsn.notify.is_unsaid() {
+        let _infallible = write!(options, " NOTIFY={}", dsn.notify);
+    }
+    if let Some(orcpt) = &dsn.orcpt {
+        let _infallible = write!(options, " ORCPT={orcpt}");
+    }
+    options
 }

@@ -9,6 +9,8 @@ pub(super) struct Transaction {
     pub(super) so_far: Finished,
     /// Commands that wait for the reply to the one before, where PIPELINING is not offered.
     pub(super) unsent: VecDeque<(Owed, Vec<u8>)>,
+    /// The content goes as one chunk of so many octets (RFC 3030 §2).
+    pub(super) chunk: Option<u64>,
 }
 
 /// Commands of one envelope: all at once, or one after the other.

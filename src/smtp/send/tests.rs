@@ -2,7 +2,7 @@ use super::*;
 use crate::connector::{
     ClearCause, Forced, Generation, NotCovered, Observed, Requirement, Revision, Verdict, judge,
 };
-use crate::mail::{BodyType, Domain, Mailbox, ReversePath};
+use crate::mail::{BodyType, Domain, Mailbox, MessageDsn, RecipientDsn, ReversePath};
 
 const TABLE: Generation = Generation(3);
 
@@ -12,6 +12,7 @@ fn opening() -> Opening {
         starttls: true,
         implicit: false,
         helo: true,
+        ignored: Vec::new(),
     }
 }
 
@@ -29,8 +30,15 @@ fn demand(requirement: &Requirement, generation: Generation) -> Demand<'_> {
 fn begin(session: &mut SendSession, to: &str, size: u64, out: &mut Vec<u8>) -> Result<(), NotBegun> {
     let reverse_path = ReversePath::parse("a@a.example").expect("a path");
     let to: Vec<Mailbox> = to.split(' ').map(|text| Mailbox::parse(text).expect("a mailbox")).collect();
-    let mail = MailFrom { reverse_path: &reverse_path, body: BodyType::SevenBit, size };
-    session.begin(&mail, to.iter(), &demand(&Requirement::Opportunistic, TABLE), out)
+    let mail = MailFrom {
+        reverse_path: &reverse_path,
+        body: BodyType::SevenBit,
+        size,
+        utf8: false,
+        dsn: &MessageDsn::default(),
+    };
+    let dsn = RecipientDsn::default();
+    session.begin(&mail, to.iter().map(|to| (to, &dsn)), &demand(&Requirement::Opportunistic, TABLE), out)
 }
 
 /// Plays a dialogue: `S:` lines go in, `C:` lines must have come out by then, `!` starts what the
@@ -101,6 +109,8 @@ fn describe(event: &SendEvent) -> String {
         SendEvent::Closing(reply) => format!("closing: {}", reply.code),
         SendEvent::Handshake => "handshake".to_owned(),
         SendEvent::Ready => "ready".to_owned(),
+        SendEvent::LoggedIn => "logged in".to_owned(),
+        SendEvent::LoginRefused(reply) => format!("login refused: {}", reply.code),
         SendEvent::SendContent => "content".to_owned(),
     }
 }
@@ -176,9 +186,20 @@ fn nothing_is_written_without_a_permit_that_covers() {
     play.session.authorise(permit);
     let reverse_path = ReversePath::NULL;
     let to = Mailbox::parse("b@b.example").expect("a mailbox");
-    let mail = MailFrom { reverse_path: &reverse_path, body: BodyType::SevenBit, size: 1 };
+    let mail = MailFrom {
+        reverse_path: &reverse_path,
+        body: BodyType::SevenBit,
+        size: 1,
+        utf8: false,
+        dsn: &MessageDsn::default(),
+    };
     let mut begin = |requirement: &Requirement, generation| {
-        play.session.begin(&mail, [&to].into_iter(), &demand(requirement, generation), &mut play.out)
+        play.session.begin(
+            &mail,
+            [(&to, &RecipientDsn::default())].into_iter(),
+            &demand(requirement, generation),
+            &mut play.out,
+        )
     };
     let stale = begin(&Requirement::Opportunistic, Generation(4));
     assert_eq!(stale, Err(NotBegun::NotCovered(NotCovered::Stale)));
@@ -310,10 +331,16 @@ fn what_the_server_rules_out_is_not_sent() {
     assert_eq!(large, Err(NotBegun::TooLarge { size: 1001, limit: 1000 }));
     let reverse_path = ReversePath::NULL;
     let to = Mailbox::parse("b@b.example").expect("a mailbox");
-    let mail = MailFrom { reverse_path: &reverse_path, body: BodyType::EightBitMime, size: 1 };
+    let mail = MailFrom {
+        reverse_path: &reverse_path,
+        body: BodyType::EightBitMime,
+        size: 1,
+        utf8: false,
+        dsn: &MessageDsn::default(),
+    };
     let eight = play.session.begin(
         &mail,
-        [&to].into_iter(),
+        [(&to, &RecipientDsn::default())].into_iter(),
         &demand(&Requirement::Opportunistic, TABLE),
         &mut play.out,
     );
@@ -322,7 +349,12 @@ fn what_the_server_rules_out_is_not_sent() {
     let mut play = Play::open("250-mx|250 8BITMIME");
     let mail = MailFrom { size: 1, ..mail };
     play.session
-        .begin(&mail, [&to].into_iter(), &demand(&Requirement::Opportunistic, TABLE), &mut play.out)
+        .begin(
+            &mail,
+            [(&to, &RecipientDsn::default())].into_iter(),
+            &demand(&Requirement::Opportunistic, TABLE),
+            &mut play.out,
+        )
         .expect("begun");
     assert_eq!(play.said(), "> MAIL FROM:<> BODY=8BITMIME");
 }

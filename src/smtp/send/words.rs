@@ -1,6 +1,8 @@
 use super::super::answer::AnswerFault;
-use crate::connector::{Generation, NotCovered, Permit, Requirement, Revision, SessionId, Shortfall};
-use crate::mail::{BodyType, Domain, Reply, ReversePath};
+use crate::connector::{
+    Generation, Mechanism, NotCovered, Permit, Requirement, Revision, SessionId, Shortfall,
+};
+use crate::mail::{BodyType, Domain, Extension, MessageDsn, Reply, ReversePath};
 
 /// How a session is to begin.
 #[derive(Debug, Clone)]
@@ -14,6 +16,19 @@ pub struct Opening {
     /// Whether HELO may follow a refused EHLO. Without EHLO there is no STARTTLS, so never under a
     /// forced requirement.
     pub helo: bool,
+    /// Extensions that are passed over though they are offered.
+    pub ignored: Vec<Extension>,
+}
+
+/// As whom to log in.
+#[derive(Clone, Copy)]
+pub struct LoginAs<'a> {
+    /// How.
+    pub mechanism: Mechanism,
+    /// The name.
+    pub user: &'a str,
+    /// The password or token.
+    pub secret: &'a str,
 }
 
 /// What MAIL FROM tells of a message.
@@ -25,6 +40,10 @@ pub struct MailFrom<'a> {
     pub body: BodyType,
     /// Octets of content.
     pub size: u64,
+    /// Whether it needs SMTPUTF8.
+    pub utf8: bool,
+    /// What is asked of reports; passed on where DSN is offered.
+    pub dsn: &'a MessageDsn,
 }
 
 /// What is demanded of the session for a transaction, and by which table.
@@ -77,6 +96,12 @@ pub enum NotBegun {
     /// The content was declared as 8BITMIME, and the server doesn't offer that (RFC 6152 §3).
     #[error("the content has 8-bit lines, and the next hop does not offer 8BITMIME")]
     EightBit,
+    /// The content is no lines, and the server does not take it (RFC 3030 §3).
+    #[error("the content is binary, and the next hop does not offer CHUNKING and BINARYMIME")]
+    Binary,
+    /// Addresses or headers are in UTF-8, and the server does not take that (RFC 6531 §3.2).
+    #[error("addresses or headers are in UTF-8, and the next hop does not offer SMTPUTF8")]
+    Utf8,
 }
 
 /// What happened, for whoever drives the session.
@@ -93,6 +118,10 @@ pub enum SendEvent {
     Handshake,
     /// EHLO was answered inside TLS.
     Ready,
+    /// The login was taken.
+    LoggedIn,
+    /// The login was refused; nothing more may be said but QUIT.
+    LoginRefused(Reply),
     /// Content is awaited: send it, then [`super::SendSession::end_content`].
     SendContent,
     /// The oldest transaction is over.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::ops::{Fresh, FreshContent, Op, Settle};
-use crate::mail::{BodyType, QueueId, UnixMillis};
+use crate::mail::{BodyType, QueueId, Ret, UnixMillis};
 use crate::spool::{Holding, LaneKey, Lease, LeaseBook, Removal, Settled};
 
 /// What an operation changed, to be acted on once it is committed.
@@ -66,13 +66,16 @@ fn insert(writer: &Connection, fresh: &Fresh, applied: &mut Applied) -> Result<(
         id,
         message.accepted_at.0,
         message.reverse_path.as_str(),
-        message.body == BodyType::EightBitMime,
+        body_number(message.body),
         i64::try_from(message.size).unwrap_or(i64::MAX),
         in_file,
         message.origin.connector.as_deref(),
         message.origin.sealed,
         message.origin.message_id.as_deref(),
         message.origin.onward_sealed,
+        message.utf8,
+        message.dsn.ret.map(Ret::word),
+        message.dsn.envid.as_deref(),
     ])?;
     if let Some(bytes) = row {
         let content: &[u8] = bytes;
@@ -84,12 +87,29 @@ fn insert(writer: &Connection, fresh: &Fresh, applied: &mut Applied) -> Result<(
     for leased in &fresh.leased {
         for recipient in &leased.recipients {
             let path = recipient.forward_path.as_str();
-            insert.execute(params![id, recipient.number, path, &*leased.lane.0, message.accepted_at.0])?;
+            insert.execute(params![
+                id,
+                recipient.number,
+                path,
+                &*leased.lane.0,
+                message.accepted_at.0,
+                recipient.dsn.notify.number(),
+                recipient.dsn.orcpt.as_deref(),
+            ])?;
             applied.recipients += 1;
         }
     }
     applied.messages += 1;
     Ok(())
+}
+
+/// How a body type is written.
+fn body_number(body: BodyType) -> i64 {
+    match body {
+        BodyType::SevenBit => 0,
+        BodyType::EightBitMime => 1,
+        BodyType::BinaryMime => 2,
+    }
 }
 
 fn apply_settle(writer: &Connection, settle: &Settle, applied: &mut Applied) -> Result<()> {
@@ -248,13 +268,14 @@ const HASTEN_ALL: &str = "UPDATE recipient SET next_at = ?3 WHERE ?1 = ?1 AND ne
 
 const INSERT_MESSAGE: &str = "
     INSERT INTO message (id, accepted_at, reverse_path, body, size, in_file, connector, sealed, message_id,
-        onward_sealed)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        onward_sealed, utf8, ret, envid)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 /// A fresh recipient is due at once.
 const INSERT_RECIPIENT: &str = "
-    INSERT INTO recipient (message, number, forward_path, lane, accepted_at, attempts, next_at, delay_told)
-    VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5, 0)";
+    INSERT INTO recipient (message, number, forward_path, lane, accepted_at, attempts, next_at, delay_told,
+        notify, orcpt)
+    VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5, 0, ?6, ?7)";
 
 /// A message may have been held while its attempt was under way; then it stays so.
 const DEFER: &str = "

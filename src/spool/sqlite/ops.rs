@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::mail::{Content, QueueId, UnixMillis};
+use crate::mail::{Content, QueueId, Recipient, UnixMillis};
 use crate::spool::body::{Bodies, Undo};
 use crate::spool::{
     Holding, LaneKey, Lease, LeaseBook, Leased, NewContent, NewMessage, QueuedRecipient, Removal, Settled,
@@ -110,13 +110,17 @@ impl Fresh {
             id: new.id,
             reverse_path: new.envelope.reverse_path,
             body: new.envelope.body,
+            utf8: new.envelope.utf8,
+            dsn: new.envelope.dsn,
             size: content.len(),
             accepted_at: new.accepted_at,
             origin: new.origin,
         });
         let mut lanes: Vec<(LaneKey, Vec<QueuedRecipient>)> = Vec::new();
-        for (number, (forward_path, lane)) in (0_u32..).zip(recipients.into_iter().zip(new.lanes)) {
-            let recipient = QueuedRecipient { number, forward_path, attempts: 0, delay_told: false };
+        for (number, (Recipient { forward_path, dsn }, lane)) in
+            (0_u32..).zip(recipients.into_iter().zip(new.lanes))
+        {
+            let recipient = QueuedRecipient { number, forward_path, dsn, attempts: 0, delay_told: false };
             match lanes.iter_mut().find(|(key, _)| *key == lane) {
                 Some((_, members)) => members.push(recipient),
                 None => lanes.push((lane, vec![recipient])),

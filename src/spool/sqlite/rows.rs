@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Result, Row};
 
-use crate::mail::{BodyType, Mailbox, QueueId, ReversePath, UnixMillis};
+use crate::mail::{
+    BodyType, Mailbox, MessageDsn, Notify, QueueId, RecipientDsn, Ret, ReversePath, UnixMillis,
+};
 use crate::spool::{
     LaneKey, LastTrouble, LeaseBook, Origin, QueuedMessage, QueuedRecipient, QueuedRow, StoredMessage,
 };
@@ -15,6 +17,9 @@ pub(super) struct MessageRow {
     accepted_at: UnixMillis,
     reverse_path: String,
     body: i64,
+    utf8: bool,
+    ret: Option<String>,
+    envid: Option<String>,
     size: i64,
     origin: Origin,
     pub(super) held: Option<String>,
@@ -28,6 +33,8 @@ pub(super) struct Mark {
     pub(super) delay_told: bool,
     attempts: u32,
     forward_path: String,
+    notify: u8,
+    orcpt: Option<String>,
 }
 
 impl MessageRow {
@@ -38,11 +45,15 @@ impl MessageRow {
         let body = match self.body {
             0 => BodyType::SevenBit,
             1 => BodyType::EightBitMime,
+            2 => BodyType::BinaryMime,
             other => return Err(format!("its body type {other} is unknown")),
         };
         let size = u64::try_from(self.size).map_err(|_| format!("its size {} is none", self.size))?;
         let (id, accepted_at, origin) = (self.id, self.accepted_at, self.origin);
-        Ok(StoredMessage { id, reverse_path, body, size, accepted_at, origin })
+        // What can't be read of this is as if it had not been said: the message goes all the same.
+        let ret = [Ret::Full, Ret::Headers].into_iter().find(|ret| self.ret.as_deref() == Some(ret.word()));
+        let dsn = MessageDsn { ret, envid: self.envid.map(Arc::from) };
+        Ok(StoredMessage { id, reverse_path, body, utf8: self.utf8, dsn, size, accepted_at, origin })
     }
 }
 
@@ -53,7 +64,9 @@ impl Mark {
             format!("the forward-path of recipient {} can't be read: {fault}", self.number)
         })?;
         let (number, attempts, delay_told) = (self.number, self.attempts, self.delay_told);
-        Ok(QueuedRecipient { number, forward_path, attempts, delay_told })
+        let notify = Notify::from_number(self.notify).unwrap_or_default();
+        let dsn = RecipientDsn { notify, orcpt: self.orcpt.map(Arc::from) };
+        Ok(QueuedRecipient { number, forward_path, dsn, attempts, delay_told })
     }
 }
 
@@ -76,6 +89,9 @@ pub(super) fn message(connection: &Connection, id: QueueId) -> Result<Option<Mes
             reverse_path: row.get(1)?,
             body: row.get(2)?,
             size: row.get(3)?,
+            utf8: row.get(9)?,
+            ret: row.get(10)?,
+            envid: row.get(11)?,
             origin,
             held: row.get(7)?,
         })
@@ -96,6 +112,8 @@ pub(super) fn marks(connection: &Connection, id: QueueId, lane: &LaneKey) -> Res
             delay_told: row.get(3)?,
             attempts: row.get(4)?,
             forward_path: row.get(5)?,
+            notify: row.get(6)?,
+            orcpt: row.get(7)?,
         })
     };
     connection.prepare_cached(MARKS)?.query_map((id.to_number(), &*lane.0), read)?.collect()
@@ -161,12 +179,13 @@ pub(super) fn queued(
 }
 
 const MESSAGE: &str = "
-    SELECT accepted_at, reverse_path, body, size, connector, sealed, message_id, held, onward_sealed
+    SELECT accepted_at, reverse_path, body, size, connector, sealed, message_id, held, onward_sealed,
+        utf8, ret, envid
     FROM message WHERE id = ?1";
 
 /// The primary key finds a message's few rows; the lane only sorts them out.
 const MARKS: &str = "
-    SELECT number, next_at, accepted_at, delay_told, attempts, forward_path
+    SELECT number, next_at, accepted_at, delay_told, attempts, forward_path, notify, orcpt
     FROM recipient WHERE message = ?1 AND +lane = ?2 ORDER BY number";
 
 const CONTENT: &str = "

@@ -130,4 +130,12 @@ const MIGRATIONS: &[&str] = &[
     -- It must leave sealed, and so must the reports about it.
     ALTER TABLE message ADD COLUMN onward_sealed INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    -- What extensions say of a message and its recipients (RFC 6531, RFC 3461). body may be 2: BINARYMIME.
+    ALTER TABLE message ADD COLUMN utf8 INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE message ADD COLUMN ret TEXT;
+    ALTER TABLE message ADD COLUMN envid TEXT;
+    ALTER TABLE recipient ADD COLUMN notify INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE recipient ADD COLUMN orcpt TEXT;
+",
 ];

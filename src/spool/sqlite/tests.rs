@@ -28,8 +28,10 @@ fn message(id: QueueId, lanes: &[&str], late: i64) -> NewMessage {
         id,
         envelope: Envelope {
             reverse_path: ReversePath::parse("s@a.example").expect("a path"),
-            recipients: (0..lanes.len()).map(path).collect(),
+            recipients: (0..lanes.len()).map(path).map(crate::mail::Recipient::from).collect(),
             body: BodyType::EightBitMime,
+            utf8: false,
+            dsn: crate::mail::MessageDsn::default(),
         },
         lanes: lanes.iter().map(|name| lane(name)).collect(),
         content: NewContent::Held(format!("content of {id}\r\n").into_bytes().into()),

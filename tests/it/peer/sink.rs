@@ -244,6 +244,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
                 },
                 None => self.usual(&line, &lower),
             };
+            if let Some(octets) = lower.strip_prefix("bdat ").filter(|_| reply.starts_with('2')) {
+                let octets = octets.split(' ').next().unwrap().parse().unwrap();
+                let chunk = self.peek(octets).await?.to_vec();
+                self.buffer.drain(..chunk.len());
+                assert!(lower.ends_with(" last"), "our client sends one chunk");
+                self.take(chunk);
+            }
             self.say(&reply).await?;
             if reply.starts_with("354") && !self.content().await?
                 || reply.starts_with("421")
@@ -311,6 +318,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             End::Hold(gate) => gate.acquire().await.unwrap().forget(),
             End::Accept => {}
         }
+        self.take(content);
+        self.say("250 2.0.0 taken").await?;
+        Ok(true)
+    }
+
+    fn take(&mut self, content: Vec<u8>) {
         let arrived = Arrived {
             sealed: self.sealed,
             client_certificate: self.certificate.clone(),
@@ -319,8 +332,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             content,
         };
         self.shared.note(|log| log.arrived.push(arrived));
-        self.say("250 2.0.0 taken").await?;
-        Ok(true)
     }
 
     async fn say(&mut self, reply: &str) -> std::io::Result<()> {

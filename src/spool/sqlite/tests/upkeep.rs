@@ -48,14 +48,20 @@ async fn a_schema_is_brought_up_to_date_but_never_down() {
         let database = Connection::open(&path).expect("a database");
         database.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).expect("a number")
     };
-    assert_eq!((read("user_version"), read("page_size")), (2, 8192));
+    assert_eq!((read("user_version"), read("page_size")), (3, 8192));
     // As the first version left it.
-    edit(folder.path(), "ALTER TABLE message DROP COLUMN onward_sealed; PRAGMA user_version = 1");
+    edit(
+        folder.path(),
+        "ALTER TABLE message DROP COLUMN onward_sealed; ALTER TABLE message DROP COLUMN utf8; \
+         ALTER TABLE message DROP COLUMN ret; ALTER TABLE message DROP COLUMN envid; \
+         ALTER TABLE recipient DROP COLUMN notify; ALTER TABLE recipient DROP COLUMN orcpt; \
+         PRAGMA user_version = 1",
+    );
     drop(open(folder.path()));
-    assert_eq!(read("user_version"), 2);
+    assert_eq!(read("user_version"), 3);
     edit(folder.path(), "PRAGMA user_version = 7");
     let fault = SqliteSpool::open(Settings { data_dir: folder.path().to_owned() }).err().expect("newer");
-    assert!(matches!(fault, OpenFault::Newer { version: 7, known: 2, .. }), "{fault}");
+    assert!(matches!(fault, OpenFault::Newer { version: 7, known: 3, .. }), "{fault}");
     assert_eq!(read("user_version"), 7);
 }
 

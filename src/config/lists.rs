@@ -1,0 +1,112 @@
+//! Files of lines that inbound connectors name: networks, users, recipients.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::fault::Report;
+use super::known::{Lists, Revisions};
+use super::load::{FILE_BYTES_MAX, read as read_file};
+use super::schema::{self, Text};
+use super::units;
+use crate::connector::{Recipients, Users};
+
+/// Reads every such file; what is wrong is reported where it is named.
+pub(super) fn read(
+    file: &schema::File,
+    base: &Path,
+    (revisions, files): (&mut Revisions, &mut Vec<PathBuf>),
+    report: &mut Report<'_>,
+) {
+    for entry in file.inbound.iter().map(toml::Spanned::get_ref) {
+        let named = [&entry.from_networks_file, &entry.users_file, &entry.recipients_file];
+        files.extend(named.into_iter().flatten().map(|text| base.join(text.get_ref())));
+        let lists = &mut revisions.lists;
+        if let Some(text) = &entry.from_networks_file {
+            let networks = networks(text, base, report);
+            lists.networks.insert(text.get_ref().clone(), networks);
+        }
+        if let Some(text) = &entry.users_file {
+            users(text, base, lists, report);
+        }
+        if let Some(text) = &entry.recipients_file {
+            recipients(text, base, lists, report);
+        }
+    }
+}
+
+/// The networks of a file: one a line; `#` begins a comment.
+fn networks(text: &Text, base: &Path, report: &mut Report<'_>) -> Vec<IpNet> {
+    let path = base.join(text.get_ref());
+    let Some(content) = content(text, &path, "a list of networks", FILE_BYTES_MAX, report) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(content.lines()) {
+        let written = line.split('#').next().unwrap_or_default().trim();
+        if written.is_empty() {
+            continue;
+        }
+        match units::network(written) {
+            Ok(network) => found.push(network),
+            Err(fault) => report.fault(text.span(), format!("{}, line {number}: {fault}", path.display())),
+        }
+    }
+    if found.is_empty() {
+        let words = format!(
+            "{} has no network, and none would mean anywhere; write one a line, or remove the key",
+            path.display()
+        );
+        report.fault(text.span(), words);
+    }
+    found
+}
+
+fn users(text: &Text, base: &Path, lists: &mut Lists, report: &mut Report<'_>) {
+    let path = base.join(text.get_ref());
+    let Some(content) = content(text, &path, "a users file", FILE_BYTES_MAX, report) else { return };
+    match Users::parse(text.get_ref(), &content) {
+        Ok(users) => {
+            if users.hashes.is_empty() {
+                let words = "has no user yet, so nobody can log in; add one with \"sealpost user NAME\"";
+                report.warn(text.span(), format!("{} {words}", path.display()));
+            }
+            lists.users.insert(text.get_ref().clone(), Arc::new(users));
+        }
+        Err((line, what)) => {
+            report.fault(text.span(), format!("{}, line {line}: {what}", path.display()));
+        }
+    }
+}
+
+fn recipients(text: &Text, base: &Path, lists: &mut Lists, report: &mut Report<'_>) {
+    let path = base.join(text.get_ref());
+    let Some(content) = content(text, &path, "a list of recipients", LIST_BYTES_MAX, report) else { return };
+    match Recipients::parse(text.get_ref(), &content) {
+        Ok(recipients) if recipients.count() == 0 => {
+            let words = "has no recipient, so all mail would be refused; write one a line, or remove the key";
+            report.fault(text.span(), format!("{} {words}", path.display()));
+        }
+        Ok(recipients) => {
+            lists.recipients.insert(text.get_ref().clone(), Arc::new(recipients));
+        }
+        Err((line, what)) => {
+            report.fault(text.span(), format!("{}, line {line}: {what}", path.display()));
+        }
+    }
+}
+
+fn content(text: &Text, path: &Path, what: &str, octets_max: u64, report: &mut Report<'_>) -> Option<String> {
+    match read_file(path, octets_max) {
+        Ok(octets) => Some(String::from_utf8_lossy(&octets).into_owned()),
+        Err(fault) => {
+            let words = format!("{} can't be read: {fault}; write the path of {what}", path.display());
+            report.fault(text.span(), words);
+            None
+        }
+    }
+}
+
+/// A million addresses and more.
+const LIST_BYTES_MAX: u64 = 64 << 20;

@@ -1,0 +1,97 @@
+//! How the sessions of an outbound connector are used: extensions, limits, logins.
+
+use std::path::Path;
+
+use toml::Spanned;
+
+use super::fault::Report;
+use super::schema;
+use crate::connector::{Credentials, Forced, Mechanism, Mode, OutboundTls, Require, Sending};
+use crate::mail::Extension;
+
+pub(super) fn sending(
+    entry: &schema::Outbound,
+    (tls, mode): (Option<&OutboundTls>, Mode),
+    base: &Path,
+    report: &mut Report<'_>,
+) -> Sending {
+    let count = |number: &Option<schema::Number>, key: &str, report: &mut Report<'_>| {
+        number.is_some().then(|| report.count(number, key, 1_u32))
+    };
+    let recipients_max = entry
+        .max_recipients
+        .is_some()
+        .then(|| report.count(&entry.max_recipients, "max_recipients", 1_usize));
+    Sending {
+        ignored: extensions(entry.ignore_extensions.as_ref(), report),
+        recipients_max,
+        messages_max: count(&entry.messages_per_connection, "messages_per_connection", report),
+        messages_per_minute_max: count(&entry.messages_per_minute, "messages_per_minute", report),
+        auth: credentials(entry, (tls, mode), base, report),
+    }
+}
+
+/// Extensions by their keywords.
+pub(super) fn extensions(list: Option<&schema::List>, report: &mut Report<'_>) -> Vec<Extension> {
+    let words = list.map(Spanned::get_ref).map(Vec::as_slice).unwrap_or_default();
+    let mut found: Vec<Extension> = Vec::new();
+    for text in words {
+        found.extend(report.word(text, "this list", Extension::ALL));
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// A login goes over a session alone that proved who it leads to.
+fn credentials(
+    entry: &schema::Outbound,
+    (tls, mode): (Option<&OutboundTls>, Mode),
+    base: &Path,
+    report: &mut Report<'_>,
+) -> Option<Credentials> {
+    let keys = [&entry.auth_user, &entry.auth_secret, &entry.auth_mechanism];
+    let written = keys.into_iter().flatten().next()?;
+    let (Some(user), Some(secret)) = (&entry.auth_user, &entry.auth_secret) else {
+        report.fault_of_key(
+            written.span(),
+            "a login needs auth_user and auth_secret, the file that has the password or token (or \
+             \"credential:NAME\" for one that systemd loads)",
+        );
+        return None;
+    };
+    let known = match tls {
+        Some(OutboundTls::Forced(Forced { require: Require::Encryption, pins, .. })) => !pins.is_empty(),
+        Some(OutboundTls::Forced(_)) | None => true,
+        Some(OutboundTls::Off | OutboundTls::Opportunistic) => false,
+    };
+    if !known || mode == Mode::Audit {
+        report.fault_of_key(
+            user.span(),
+            "a password would be shown to whoever answers: write tls = \"forced\" (or \"implicit\") with \
+             require = \"identity\" or \"chain\", in mode = \"enforce\"",
+        );
+        return None;
+    }
+    let mechanism = match &entry.auth_mechanism {
+        Some(word) => report.word(word, "auth_mechanism", MECHANISMS)?,
+        None => Mechanism::Plain,
+    };
+    let path = match secret.get_ref().strip_prefix("credential:") {
+        None => base.join(secret.get_ref()),
+        // systemd.exec(5): LoadCredential= puts each credential into a folder of the service's own.
+        Some(name) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
+            Some(folder) => Path::new(&folder).join(name),
+            None => {
+                let words =
+                    "credential: needs $CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=";
+                report.warn(secret.span(), words);
+                Path::new("/run/credentials/sealpost.service").join(name)
+            }
+        },
+    };
+    Some(Credentials { mechanism, user: user.get_ref().clone(), secret: path })
+}
+
+const MECHANISMS: &[(&str, Mechanism)] =
+    &[("plain", Mechanism::Plain), ("login", Mechanism::Login), ("xoauth2", Mechanism::XOAuth2)];

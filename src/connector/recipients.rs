@@ -1,0 +1,101 @@
+//! The recipients that an inbound connector knows, so that others are refused at RCPT and not bounced later.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::mail::Mailbox;
+
+/// A recipients file: addresses, and `@domain` for every one of a domain.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Recipients {
+    /// The file, as the configuration names it.
+    pub file: Arc<str>,
+    /// In lower case and order.
+    entries: Vec<Box<str>>,
+}
+
+impl Recipients {
+    /// Reads a recipients file, one entry a line; `#` at the start of a line begins a comment.
+    ///
+    /// # Errors
+    /// The line and what is wrong with it.
+    pub fn parse(file: &str, text: &str) -> Result<Self, (usize, String)> {
+        let mut entries = Vec::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            // A domain alone is read as the domain of an address.
+            let whole = if line.starts_with('@') { format!("x{line}") } else { line.to_owned() };
+            let mailbox = Mailbox::parse(&whole).map_err(|fault| (number, format!("{line:?}: {fault}")))?;
+            let entry = if line.starts_with('@') { format!("@{}", mailbox.domain()) } else { key(&mailbox) };
+            entries.push(entry.into_boxed_str());
+        }
+        entries.sort_unstable();
+        entries.dedup();
+        Ok(Self { file: file.into(), entries })
+    }
+
+    /// Whether it has this recipient, in whatever case.
+    #[must_use]
+    pub fn knows(&self, mailbox: &Mailbox) -> bool {
+        let has = |entry: &str| self.entries.binary_search_by(|known| (**known).cmp(entry)).is_ok();
+        has(&key(mailbox)) || has(&format!("@{}", mailbox.domain()))
+    }
+
+    /// Differs where the entries do.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        // FNV-1a: it tells a change of a file, and keeps nobody out.
+        let octets = self.entries.iter().flat_map(|entry| entry.bytes().chain([b'\n']));
+        octets.fold(0xcbf2_9ce4_8422_2325, |hash: u64, octet| {
+            (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+
+    /// How many entries it has.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+/// Hosts that tell local parts by their case are none that a list is written for.
+fn key(mailbox: &Mailbox) -> String {
+    mailbox.as_str().to_lowercase()
+}
+
+impl fmt::Debug for Recipients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Recipients({}, {} entries)", self.file, self.entries.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_domains_are_known_in_any_case() {
+        let text = "# staff\nAnn.Lee@Contoso.example\n\n  bob@contoso.example \n@open.example\n";
+        let list = Recipients::parse("r", text).expect("a list");
+        let check = |address: &str, known: bool| {
+            assert_eq!(list.knows(&Mailbox::parse(address).expect("a mailbox")), known, "{address}");
+        };
+        check("ann.lee@contoso.EXAMPLE", true);
+        check("BOB@contoso.example", true);
+        check("eve@contoso.example", false);
+        check("anyone@open.example", true);
+        check("anyone@sub.open.example", false);
+        assert_eq!(list.count(), 3);
+    }
+
+    #[test]
+    fn a_line_that_is_no_address_is_named() {
+        let fault = |text: &str| Recipients::parse("r", text).map(|_| ()).map_err(|(line, _)| line);
+        assert_eq!(fault("a@b.example\nnobody"), Err(2));
+        assert_eq!(fault("@"), Err(1));
+        assert_eq!(fault(""), Ok(()));
+    }
+}

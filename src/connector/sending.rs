@@ -1,0 +1,54 @@
+//! How the sessions of an outbound connector are used: extensions, limits, the login.
+
+use std::path::PathBuf;
+
+use crate::mail::Extension;
+
+/// How the sessions of an outbound connector are used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sending {
+    /// Extensions that are passed over though the host offers them.
+    pub ignored: Vec<Extension>,
+    /// Recipients in one transaction, where that is fewer than everywhere.
+    pub recipients_max: Option<usize>,
+    /// Messages over one connection, where that is fewer than everywhere.
+    pub messages_max: Option<u32>,
+    /// Messages in a minute, over all its lanes.
+    pub messages_per_minute_max: Option<u32>,
+    /// As whom we log in.
+    pub auth: Option<Credentials>,
+}
+
+/// As whom we log in at a smart host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// How.
+    pub mechanism: Mechanism,
+    /// The name.
+    pub user: String,
+    /// The file with the password or token; read for each session, since tokens change.
+    pub secret: PathBuf,
+}
+
+/// A SASL mechanism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// RFC 4616.
+    Plain,
+    /// The older one, for hosts that know no other.
+    Login,
+    /// An OAuth 2 bearer token, as Exchange Online and Gmail take it.
+    XOAuth2,
+}
+
+impl Mechanism {
+    /// Its name in AUTH.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+            Self::XOAuth2 => "XOAUTH2",
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Who may log in: names and hashes of passwords, and what a client showed of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::table::Table;
+
+/// A users file: names, each with the hash of a password in PHC form (`$argon2id$…`).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Users {
+    /// The file, as the configuration names it.
+    pub file: Arc<str>,
+    /// The hash for each name.
+    pub hashes: BTreeMap<String, String>,
+}
+
+/// A name and a password that a client sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: String,
+}
+
+/// A client that logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The users files that have it with this password.
+    pub files: Vec<Arc<str>>,
+}
+
+impl Users {
+    /// Reads a users file: `name:hash` in each line; empty lines and those that begin with `#` say nothing.
+    ///
+    /// # Errors
+    /// The line and what is wrong with it.
+    pub fn parse(file: &str, text: &str) -> Result<Self, (usize, String)> {
+        let mut hashes = BTreeMap::new();
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let at = |what: &str| (number.saturating_add(1), what.to_owned());
+            let (name, hash) = line.split_once(':').ok_or_else(|| at("it is not of the form name:hash"))?;
+            if name.is_empty() || name.chars().any(char::is_control) {
+                return Err(at("the name is empty or has a control character"));
+            }
+            if !hash.starts_with("$argon2") {
+                return Err(at("the hash is not of Argon2; make the line with \"sealpost user NAME\""));
+            }
+            if hashes.insert(name.to_owned(), hash.to_owned()).is_some() {
+                return Err(at("the name stands twice"));
+            }
+        }
+        Ok(Self { file: file.into(), hashes })
+    }
+}
+
+impl User {
+    /// Somebody of this name, taken for a user of every file that has it.
+    #[must_use]
+    pub fn supposed(name: &str, table: &Table) -> Self {
+        let lists = table.inbound.iter().filter_map(|c| c.users.as_ref());
+        let files =
+            lists.filter(|users| users.hashes.contains_key(name)).map(|users| Arc::clone(&users.file));
+        Self { name: name.into(), files: files.collect() }
+    }
+}
+
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Users({}, {} names)", self.file, self.hashes.len())
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login({})", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<&[&str], (usize, &str)>) {
+        let got = Users::parse("users", text);
+        let names = got.as_ref().map(|u| u.hashes.keys().map(String::as_str).collect::<Vec<_>>());
+        let names = names.map_err(|(line, what)| (*line, what.as_str()));
+        assert_eq!(names, expected.map(<[_]>::to_vec), "{text:?}");
+    }
+
+    #[test]
+    fn a_users_file_is_read_line_by_line() {
+        check("# who\n\nann:$argon2id$x\n bob:$argon2id$y \n", Ok(&["ann", "bob"]));
+        check("", Ok(&[]));
+        check("ann", Err((1, "it is not of the form name:hash")));
+        check("\n:$argon2id$x", Err((2, "the name is empty or has a control character")));
+        check("a:$argon2id$x\na:$argon2id$y", Err((2, "the name stands twice")));
+        check("ann:secret", Err((1, "the hash is not of Argon2; make the line with \"sealpost user NAME\"")));
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let users = Users::parse("users", "ann:$argon2id$x").expect("users");
+        let login = Login { name: "ann".to_owned(), password: "pw".to_owned() };
+        assert_eq!(format!("{users:?} {login:?}"), "Users(users, 1 names) Login(ann)");
+    }
+}

@@ -1,0 +1,74 @@
+//! The login at a smart host: its secret is read for each session, since tokens change by the hour.
+
+use std::path::Path;
+
+use super::Courier;
+use super::converse::{Broken, Line};
+use super::link::{awaited, out_of_order};
+use crate::connector::Outbound;
+use crate::mail::Enhanced;
+use crate::outcome::{At, LinkFault, Outcome, Remote, Scope, Trouble, classify_fault};
+use crate::smtp::{LoginAs, SendEvent};
+
+/// Octets of a secret; tokens have some thousands.
+const SECRET_BYTES_MAX: usize = 16_384;
+
+impl Courier {
+    /// Logs in where the connector says so. Whatever hinders it, mail waits: a password that was changed
+    /// must not bounce it.
+    pub(super) async fn log_in(
+        &self,
+        line: &mut Line,
+        connector: &Outbound,
+        at: &At<'_>,
+    ) -> Result<(), Outcome> {
+        let Some(auth) = &connector.sending.auth else { return Ok(()) };
+        if !line.session.offers().auth.takes(auth.mechanism) {
+            let reason = format!("{} does not offer AUTH {}", at.host, auth.mechanism.word());
+            return Err(hindered(Enhanced(4, 7, 0), reason, None, at));
+        }
+        let secret = read(&auth.secret).await.map_err(|why| {
+            let reason = format!("auth_secret of connector {}: {why}", connector.name);
+            hindered(Enhanced(4, 3, 5), reason, None, at)
+        })?;
+        let login = LoginAs { mechanism: auth.mechanism, user: &auth.user, secret: &secret };
+        let begun = line.session.login(login, &mut line.out);
+        begun.map_err(|fault| hindered(Enhanced(4, 7, 0), format!("no login: {fault}"), None, at))?;
+        match line.event(&self.settings.timeouts).await {
+            Ok(SendEvent::LoggedIn) => Ok(()),
+            Ok(SendEvent::LoginRefused(reply) | SendEvent::Closing(reply)) => {
+                let reason = format!("{} refused the login of {}: {reply}", at.host, auth.user);
+                let remote = Some(Remote { host: at.host.to_owned(), reply: Some(reply) });
+                Err(hindered(Enhanced(4, 7, 8), reason, remote, at))
+            }
+            Ok(
+                SendEvent::NotGreeted(_)
+                | SendEvent::HelloRefused(_)
+                | SendEvent::InClear(_)
+                | SendEvent::Handshake
+                | SendEvent::Ready
+                | SendEvent::SendContent
+                | SendEvent::Done(_),
+            ) => Err(out_of_order(at)),
+            Err(Broken::Tls(fault)) => {
+                Err(classify_fault(Some(awaited(line)), &LinkFault::Lost(fault.words), at))
+            }
+            Err(Broken::Link(fault)) => Err(classify_fault(Some(awaited(line)), &fault, at)),
+        }
+    }
+}
+
+fn hindered(status: Enhanced, reason: String, remote: Option<Remote>, at: &At<'_>) -> Outcome {
+    let decision = at.decision.cloned();
+    Outcome::Deferred(Trouble { status, reason, remote, decision, scope: Scope::Lane })
+}
+
+async fn read(path: &Path) -> Result<String, String> {
+    let octets = tokio::fs::read(path).await.map_err(|e| format!("{} can't be read: {e}", path.display()))?;
+    if octets.len() > SECRET_BYTES_MAX {
+        return Err(format!("{} is too large for a secret", path.display()));
+    }
+    let text = String::from_utf8(octets).map_err(|_| format!("{} is not UTF-8", path.display()))?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() { Err(format!("{} is empty", path.display())) } else { Ok(secret.to_owned()) }
+}

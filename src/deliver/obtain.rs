@@ -1,0 +1,116 @@
+//! A session for the first batch: one that waits, or a fresh one, candidate by candidate.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Courier;
+use super::attempt::Carriage;
+use super::batch::scope;
+use super::broken::TLS_TRIED_AGAIN_AFTER;
+use super::fit::{is_out_of_reach, remembered_for, reuse, speaks};
+use super::link::{Link, Miss, Wanted, elsewhere};
+use super::result::not_onward;
+use super::seek::Candidate;
+use crate::connector::HandshakeFault;
+use crate::outcome::{NameFault, Outcome, Scope, classify_name, classify_together};
+use crate::scheduler::{Job, Way};
+
+/// What the candidates came to, when none gave a session over TLS.
+#[derive(Default)]
+struct Tried<'a> {
+    misses: Vec<Outcome>,
+    /// Those whose handshakes broke, now or a while ago, and that may yet be tried in clear.
+    broken: Vec<(&'a Candidate, HandshakeFault)>,
+}
+
+impl Carriage {
+    /// A session for the first batch.
+    ///
+    /// # Errors
+    /// What hinders it.
+    pub(super) async fn obtain(&mut self) -> Result<Link, Outcome> {
+        let courier = Arc::clone(&self.courier);
+        let Some(batch) = self.batches.front() else { return Err(elsewhere()) };
+        let job = batch.job.clone();
+        if job.message.origin.onward_sealed && !self.way.connector.is_enforced() {
+            return Err(not_onward(&self.way.connector));
+        }
+        let candidates = courier.candidates(&self.way).await?;
+        if let Some(link) = reuse(&courier, &self.way, &candidates, &job).await {
+            return Ok(link);
+        }
+        let may_go_clear = self.may_go_clear(&job.recipients);
+        let (way, mut tried) = (self.way.clone(), Tried::default());
+        if let Some(link) = first_of(&courier, &way, (&candidates, &job), may_go_clear, &mut tried).await? {
+            return Ok(link);
+        }
+        // Every host was tried over TLS, now or a while ago: the first whose handshake broke, in clear.
+        for (candidate, fault) in tried.broken.into_iter().filter(|_| may_go_clear) {
+            match courier.open(wanted(&way, candidate, &job, Some(fault.clone()))).await {
+                Ok(link) => {
+                    let key = candidate.key(way.connector.revision);
+                    courier.broken.note(key, fault, (Instant::now(), TLS_TRIED_AGAIN_AFTER));
+                    return Ok(link);
+                }
+                Err(Miss::Broken(_, outcome) | Miss::Other(outcome)) => tried.misses.push(outcome),
+            }
+        }
+        let nowhere = || classify_name(&NameFault::NoAddress, "the next hop");
+        Err(classify_together(tried.misses).unwrap_or_else(nowhere))
+    }
+}
+
+/// The first candidate that gives a session; what the others came to is noted.
+async fn first_of<'a>(
+    courier: &Courier,
+    way: &Way,
+    (candidates, job): (&'a [Candidate], &Job),
+    may_go_clear: bool,
+    tried: &mut Tried<'a>,
+) -> Result<Option<Link>, Outcome> {
+    let connector = &way.connector;
+    for candidate in candidates {
+        let key = candidate.key(connector.revision);
+        if let Some(outcome) = courier.unreached.recall(&key, Instant::now()) {
+            tried.misses.push(outcome);
+            continue;
+        }
+        let known = courier.broken.recall(&key, Instant::now());
+        if let Some(fault) = known.filter(|_| may_go_clear) {
+            tried.broken.push((candidate, fault));
+            continue;
+        }
+        match courier.open(wanted(way, candidate, job, None)).await {
+            Ok(link) => match speaks(job, &link) {
+                Ok(()) => return Ok(Some(link)),
+                // RFC 6531 §3.2: another exchanger may know what this one does not.
+                Err(outcome) => {
+                    tried.misses.push(*outcome);
+                    link.line.dismiss();
+                }
+            },
+            Err(Miss::Broken(fault, outcome)) => {
+                tried.broken.push((candidate, fault));
+                tried.misses.push(outcome);
+            }
+            Err(Miss::Other(outcome)) if scope(&outcome) == Some(Scope::Session) => return Err(outcome),
+            Err(Miss::Other(outcome)) => {
+                if is_out_of_reach(&outcome) {
+                    let noted = (Instant::now(), remembered_for(&connector.retry));
+                    courier.unreached.note(key, outcome.clone(), noted);
+                }
+                tried.misses.push(outcome);
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn wanted<'a>(
+    way: &'a Way,
+    candidate: &'a Candidate,
+    job: &'a Job,
+    after: Option<HandshakeFault>,
+) -> Wanted<'a> {
+    Wanted { way, candidate, recipients: &job.recipients, after, banner: None }
+}

@@ -1,0 +1,101 @@
+//! Passwords against the hashes of users files. A check costs tens of milliseconds and megabytes on purpose, so
+//! it runs beside the sessions, and few run at the same time.
+
+use std::sync::Arc;
+
+use argon2::password_hash::PasswordHash;
+use argon2::{Argon2, PasswordVerifier};
+use tokio::sync::Semaphore;
+
+use crate::connector::{Login, Table, User, Users};
+
+/// Checks at the same time.
+const CHECKS_MAX: usize = 2;
+
+/// Checks passwords for all sessions.
+pub(super) struct Logins {
+    room: Arc<Semaphore>,
+}
+
+impl Logins {
+    pub(super) fn new() -> Self {
+        Self { room: Arc::new(Semaphore::new(CHECKS_MAX)) }
+    }
+
+    /// Who it is, if a users file of the table has the name with this password.
+    pub(super) async fn check(&self, table: &Table, login: Login) -> Option<Arc<User>> {
+        let mut lists: Vec<Arc<Users>> = table.inbound.iter().filter_map(|c| c.users.clone()).collect();
+        lists.sort_by(|a, b| a.file.cmp(&b.file));
+        lists.dedup_by(|a, b| a.file == b.file);
+        // The permit is refused only once closed: never.
+        let permit = Arc::clone(&self.room).acquire_owned().await.ok()?;
+        let checked = tokio::task::spawn_blocking(move || {
+            let user = matching(&lists, &login);
+            drop(permit);
+            user
+        });
+        checked.await.ok().flatten()
+    }
+}
+
+/// A name that nobody has costs as much as one with another password: the time tells nothing.
+fn matching(lists: &[Arc<Users>], login: &Login) -> Option<Arc<User>> {
+    let mut files = Vec::new();
+    let mut asked = false;
+    for users in lists {
+        if let Some(hash) = users.hashes.get(&login.name) {
+            asked = true;
+            if fits(hash, &login.password) {
+                files.push(Arc::clone(&users.file));
+            }
+        }
+    }
+    if !asked {
+        let _never = fits(NOBODY, &login.password);
+    }
+    (!files.is_empty()).then(|| Arc::new(User { name: login.name.as_str().into(), files }))
+}
+
+fn fits(hash: &str, password: &str) -> bool {
+    PasswordHash::new(hash)
+        .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+}
+
+/// The hash of nothing that anybody knows, at the usual cost.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5LW5vYm9keQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+#[cfg(test)]
+mod tests {
+    use argon2::PasswordHasher;
+    use argon2::password_hash::SaltString;
+
+    use super::*;
+
+    fn hash(password: &str) -> String {
+        let cheap = argon2::Params::new(64, 1, 1, None).expect("parameters");
+        let hasher = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cheap);
+        let salt = SaltString::from_b64("c2FsdC1zYWx0").expect("a salt");
+        hasher.hash_password(password.as_bytes(), &salt).expect("a hash").to_string()
+    }
+
+    #[test]
+    fn a_user_belongs_to_the_files_that_have_the_password() {
+        let users = |file: &str, text: String| Arc::new(Users::parse(file, &text).expect("users"));
+        let lists = [
+            users("a", format!("ann:{}\n", hash("one"))),
+            users("b", format!("ann:{}\nbob:{}\n", hash("one"), hash("two"))),
+            users("c", format!("ann:{}\n", hash("other"))),
+        ];
+        let files = |name: &str, password: &str| {
+            let login = Login { name: name.to_owned(), password: password.to_owned() };
+            matching(&lists, &login)
+                .map(|user| user.files.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(files("ann", "one"), Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(files("bob", "two"), Some(vec!["b".to_owned()]));
+        assert_eq!(files("bob", "one"), None);
+        assert_eq!(files("eve", ""), None);
+        assert!(PasswordHash::new(NOBODY).is_ok(), "it must cost what others cost");
+    }
+}

@@ -1,0 +1,212 @@
+//! What a sender asks of delivery status notifications (RFC 3461), as it goes from hop to hop.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// What MAIL FROM asks about reports on the message.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct MessageDsn {
+    /// `RET=` (RFC 3461 §4.3).
+    pub ret: Option<Ret>,
+    /// `ENVID=`, in xtext as it came (RFC 3461 §4.4).
+    pub envid: Option<Arc<str>>,
+}
+
+/// How much of the message a report of a failure shall return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ret {
+    /// All of it.
+    Full,
+    /// Its header section.
+    Headers,
+}
+
+/// What RCPT TO asks about reports on one recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct RecipientDsn {
+    /// `NOTIFY=` (RFC 3461 §4.1).
+    pub notify: Notify,
+    /// `ORCPT=`, type and xtext as they came (RFC 3461 §4.2).
+    pub orcpt: Option<Arc<str>>,
+}
+
+/// Of what the sender wants to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Notify(u8);
+
+/// What can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// The delivery.
+    Success,
+    /// The final failure.
+    Failure,
+    /// That it takes long.
+    Delay,
+}
+
+impl Ret {
+    /// The value of the parameter.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Headers => "HDRS",
+        }
+    }
+}
+
+impl Notify {
+    /// Nothing was said: failures are told, and delays.
+    pub const UNSAID: Self = Self(0);
+    /// Nothing at all is told.
+    pub const NEVER: Self = Self(8);
+
+    /// Reads the parameter's value: `NEVER`, or a list of the others.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
+        if value.eq_ignore_ascii_case("NEVER") {
+            return Some(Self::NEVER);
+        }
+        let mut said = 0;
+        for word in value.split(',') {
+            let (_, bit) = WORDS.iter().find(|(known, _)| word.eq_ignore_ascii_case(known))?;
+            said |= bit;
+        }
+        Some(Self(said))
+    }
+
+    /// What [`Self::number`] was.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        (number <= 8).then_some(Self(number))
+    }
+
+    /// For storage.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Whether nothing was said.
+    #[must_use]
+    pub fn is_unsaid(self) -> bool {
+        self == Self::UNSAID
+    }
+
+    /// Whether the sender is told of this. Where nothing was said, a failure is told (RFC 3461
+    /// §5.2.6), and so is a delay, which is left to us.
+    #[must_use]
+    pub fn wants(self, occasion: Occasion) -> bool {
+        let bit = match occasion {
+            Occasion::Success => SUCCESS,
+            Occasion::Failure => FAILURE,
+            Occasion::Delay => DELAY,
+        };
+        if self.is_unsaid() { occasion != Occasion::Success } else { self.0 & bit != 0 }
+    }
+}
+
+impl fmt::Display for Notify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::NEVER {
+            return f.write_str("NEVER");
+        }
+        let said: Vec<&str> =
+            WORDS.iter().filter(|(_, bit)| self.0 & bit != 0).map(|(word, _)| *word).collect();
+        f.write_str(&said.join(","))
+    }
+}
+
+/// What xtext stands for (RFC 3461 §4): `+3D` is `=`. Octets that are no UTF-8 are replaced.
+#[must_use]
+pub fn from_xtext(xtext: &str) -> String {
+    let mut octets = Vec::with_capacity(xtext.len());
+    let mut rest = xtext.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        let hex = (*first == b'+').then(|| after.get(..2).and_then(hex_octet)).flatten();
+        if let Some(octet) = hex {
+            octets.push(octet);
+            rest = after.get(2..).unwrap_or_default();
+        } else {
+            octets.push(*first);
+        }
+    }
+    String::from_utf8_lossy(&octets).into_owned()
+}
+
+/// Whether a text is xtext: printable ASCII but `=`, and `+` only before two hexadecimal digits.
+#[must_use]
+pub fn is_xtext(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        match first {
+            b'+' => match after.get(..2).and_then(hex_octet) {
+                Some(_) => rest = after.get(2..).unwrap_or_default(),
+                None => return false,
+            },
+            b'=' => return false,
+            octet if !octet.is_ascii_graphic() => return false,
+            _ => {}
+        }
+    }
+    true
+}
+
+fn hex_octet(digits: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(digits).ok()?;
+    digits.iter().all(u8::is_ascii_hexdigit).then(|| u8::from_str_radix(text, 16).ok()).flatten()
+}
+
+const SUCCESS: u8 = 1;
+const FAILURE: u8 = 2;
+const DELAY: u8 = 4;
+const WORDS: &[(&str, u8)] = &[("SUCCESS", SUCCESS), ("FAILURE", FAILURE), ("DELAY", DELAY)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(value: &str, expected: Option<(&str, [bool; 3])>) {
+        let got = Notify::parse(value).map(|notify| {
+            let wants = [Occasion::Success, Occasion::Failure, Occasion::Delay].map(|o| notify.wants(o));
+            (notify.to_string(), wants)
+        });
+        assert_eq!(got, expected.map(|(text, wants)| (text.to_owned(), wants)), "{value:?}");
+        if let Some(notify) = Notify::parse(value) {
+            assert_eq!(Notify::from_number(notify.number()), Some(notify));
+        }
+    }
+
+    #[test]
+    fn notify_says_what_is_told() {
+        check("NEVER", Some(("NEVER", [false; 3])));
+        check("never", Some(("NEVER", [false; 3])));
+        check("SUCCESS,FAILURE", Some(("SUCCESS,FAILURE", [true, true, false])));
+        check("delay", Some(("DELAY", [false, false, true])));
+        check("NEVER,SUCCESS", None);
+        check("", None);
+        check("SUCCESS,", None);
+        assert_eq!(
+            [Occasion::Success, Occasion::Failure, Occasion::Delay].map(|o| Notify::UNSAID.wants(o)),
+            [false, true, true]
+        );
+    }
+
+    #[test]
+    fn xtext_is_decoded_and_checked() {
+        assert_eq!(from_xtext("rfc822;a+2Bb+3Dc@d.example"), "rfc822;a+b=c@d.example");
+        assert_eq!(from_xtext("a+2"), "a+2");
+        assert!(is_xtext("a+2Bb") && is_xtext(""));
+        assert!(
+            !is_xtext("a+2") && !is_xtext("a=b") && !is_xtext("a b") && !is_xtext("ü") && !is_xtext("a+g0")
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! Content that comes in chunks of a known length (RFC 3030): lines, which are given the dots of
+//! transparency on the way to the sink, or any octets, which go there as they come.
+
+use super::data::{ContentFault, ContentLimits, ContentSink};
+
+/// Reads the chunks of one message.
+#[derive(Debug)]
+pub struct ChunkScanner {
+    limits: ContentLimits,
+    binary: bool,
+    /// Octets of the line so far.
+    line: usize,
+    after_cr: bool,
+    octets: u64,
+    in_header: bool,
+    header: Vec<u8>,
+    fault: Option<ContentFault>,
+}
+
+impl ChunkScanner {
+    /// Stands before the first octet. `binary`: it was declared as BINARYMIME.
+    #[must_use]
+    pub fn new(limits: ContentLimits, binary: bool) -> Self {
+        Self {
+            limits,
+            binary,
+            line: 0,
+            after_cr: false,
+            octets: 0,
+            in_header: true,
+            header: Vec::new(),
+            fault: None,
+        }
+    }
+
+    /// Takes all of `input`, which holds nothing but content.
+    pub fn feed(&mut self, input: &[u8], sink: &mut dyn ContentSink) {
+        let faulty = self.fault.is_some();
+        self.octets = self.octets.saturating_add(u64::try_from(input.len()).unwrap_or(u64::MAX));
+        if self.octets > self.limits.message_bytes_max {
+            // It is told whatever else is wrong: sending less is what the client can do.
+            self.fault = Some(ContentFault::TooBig(self.limits.message_bytes_max));
+        }
+        if faulty {
+            return;
+        }
+        let mut rest = input;
+        while !rest.is_empty() && self.fault.is_none() {
+            if self.binary && !self.in_header {
+                return sink.write(rest);
+            }
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at.saturating_add(1));
+            let (piece, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+            self.take(piece, sink);
+            rest = after;
+        }
+        if self.fault.is_some() {
+            self.header = Vec::new();
+            sink.discard();
+        }
+    }
+
+    /// The last chunk has come. Text ends with a line: one whose end is missing gets it.
+    pub fn finish(&mut self, sink: &mut dyn ContentSink) {
+        if self.fault.is_some() || self.binary {
+            return;
+        }
+        if self.after_cr {
+            self.fault = Some(ContentFault::BareLineEnd);
+            return sink.discard();
+        }
+        if self.line > 0 {
+            sink.write(b"\r\n");
+        }
+    }
+
+    /// What is wrong with the content, if anything is.
+    #[must_use]
+    pub fn fault(&self) -> Option<ContentFault> {
+        self.fault
+    }
+
+    /// The header section, blank line included.
+    #[must_use]
+    pub fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    /// Takes a line, or what has come of it.
+    fn take(&mut self, piece: &[u8], sink: &mut dyn ContentSink) {
+        let ended = piece.last() == Some(&b'\n');
+        let text = if ended { piece.get(..piece.len().saturating_sub(1)).unwrap_or_default() } else { piece };
+        if !self.binary {
+            self.judge(text, ended);
+        }
+        let dot = !self.binary && self.line == 0 && piece.first() == Some(&b'.');
+        self.line = self.line.saturating_add(piece.len());
+        if !self.binary && self.line > self.limits.line_bytes_max {
+            self.note(ContentFault::LineLong(self.limits.line_bytes_max));
+        }
+        if self.in_header {
+            self.header.extend_from_slice(piece);
+            if self.header.len() > self.limits.header_bytes_max {
+                self.note(ContentFault::HeaderLarge(self.limits.header_bytes_max));
+            }
+        }
+        self.after_cr = piece.last() == Some(&b'\r');
+        if ended {
+            self.in_header &= self.line != 2;
+            self.line = 0;
+        }
+        if self.fault.is_none() {
+            if dot {
+                sink.write(b".");
+            }
+            sink.write(piece);
+        }
+    }
+
+    /// A CR stands before a LF and nowhere else, a LF behind a CR, and a NUL nowhere.
+    fn judge(&mut self, text: &[u8], ended: bool) {
+        let cr = memchr::memchr(b'\r', text);
+        let in_order = match (ended, cr) {
+            (true, None) => text.is_empty() && self.after_cr,
+            (true, Some(at)) => at.saturating_add(1) == text.len() && !self.after_cr,
+            (false, None) => !self.after_cr,
+            (false, Some(at)) => at.saturating_add(1) == text.len() && !self.after_cr,
+        };
+        if !in_order {
+            self.note(ContentFault::BareLineEnd);
+        }
+        if memchr::memchr(0, text).is_some() {
+            self.note(ContentFault::Nul);
+        }
+    }
+
+    fn note(&mut self, fault: ContentFault) {
+        self.fault.get_or_insert(fault);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{QueueId, UnixMillis};
+
+    #[derive(Default)]
+    struct Sink(Vec<u8>, bool);
+
+    impl ContentSink for Sink {
+        fn open(&mut self, _declared: u64) -> (QueueId, UnixMillis) {
+            (QueueId::first_of(0), UnixMillis(0))
+        }
+
+        fn write(&mut self, octets: &[u8]) {
+            self.0.extend_from_slice(octets);
+        }
+
+        fn discard(&mut self) {
+            self.1 = true;
+        }
+    }
+
+    const LIMITS: ContentLimits =
+        ContentLimits { message_bytes_max: 100, header_bytes_max: 30, line_bytes_max: 20 };
+
+    fn read(input: &[u8], step: usize, binary: bool) -> String {
+        let (mut scanner, mut sink) = (ChunkScanner::new(LIMITS, binary), Sink::default());
+        for piece in input.chunks(step) {
+            scanner.feed(piece, &mut sink);
+        }
+        scanner.finish(&mut sink);
+        assert_eq!(sink.1, scanner.fault().is_some(), "what is refused is discarded");
+        match scanner.fault() {
+            Some(fault) => fault.reply().code.to_string() + " " + &fault.to_string(),
+            None => format!(
+                "{} / {}",
+                String::from_utf8_lossy(&sink.0).escape_debug(),
+                String::from_utf8_lossy(scanner.header()).escape_debug()
+            ),
+        }
+    }
+
+    #[track_caller]
+    fn check(input: &str, expected: &str) {
+        for step in [1, 2, 3, 7, 1000] {
+            assert_eq!(read(input.as_bytes(), step, false), expected, "{input:?} in pieces of {step}");
+        }
+    }
+
+    #[track_caller]
+    fn check_binary(input: &str, expected: &str) {
+        for step in [1, 2, 3, 7, 1000] {
+            assert_eq!(read(input.as_bytes(), step, true), expected, "{input:?} in pieces of {step}");
+        }
+    }
+
+    #[test]
+    fn text_becomes_wire_form() {
+        check("A: b\r\n\r\nc\r\n", r"A: b\r\n\r\nc\r\n / A: b\r\n\r\n");
+        check("\r\n.\r\n..x\r\n", r"\r\n..\r\n...x\r\n / \r\n");
+        check("A: b\r\n\r\n.", r"A: b\r\n\r\n..\r\n / A: b\r\n\r\n");
+        check("", " / ");
+    }
+
+    #[test]
+    fn text_that_is_no_lines_is_refused() {
+        let bare = "550 the content has a CR or LF by itself; a line ends in CR LF";
+        check("a\nb\r\n", bare);
+        check("a\rb\r\n", bare);
+        check("a\r\r\n", bare);
+        check("a\r", bare);
+        check("\n", bare);
+        check("a\0b\r\n", "554 the content has a NUL octet");
+        check("0123456789012345678\r\n", "554 a line of the content is longer than 20 octets");
+        check("012345678901234567\r\n0123456789\r\n", "554 the header section is larger than 30 octets");
+        check(&format!("\r\n{}", "0123456\r\n".repeat(11)), "552 the message is larger than 100 octets");
+    }
+
+    #[test]
+    fn binary_content_passes_as_it_is() {
+        check_binary("A: b\r\n\r\n.\n\r\0x", "A: b\\r\\n\\r\\n.\\n\\r\\0x / A: b\\r\\n\\r\\n");
+        let big = "552 the message is larger than 100 octets";
+        check_binary(&format!("\r\n{}", "0".repeat(99)), big);
+    }
+}

@@ -1,0 +1,52 @@
+//! EHLO, STARTTLS, and what is offered.
+
+use super::{Action, Client, Phase, Session, Upgrade};
+use crate::mail::{Enhanced, Reply};
+use crate::smtp::command::CommandFault;
+use crate::smtp::extension::Offered;
+
+impl Session {
+    /// What the session offers now.
+    pub(super) fn offered(&self) -> Offered<'_> {
+        Offered {
+            message_bytes_max: self.rules.content.message_bytes_max,
+            recipients_max: self.rules.recipients_max,
+            starttls: self.upgrade != Upgrade::Never,
+            auth: self.channel.tls.is_some() && self.table.knows_users(),
+            withheld: &self.rules.withheld,
+        }
+    }
+
+    /// RFC 5321 §4.1.4: a new EHLO ends the transaction as RSET does.
+    pub(super) fn on_hello(&mut self, name: String, extended: bool) -> Option<Action> {
+        self.phase = Phase::Ready;
+        self.client = Some(Client { name, extended });
+        if extended {
+            let reply = self.offered().ehlo_reply(&self.rules.name, self.channel.peer);
+            self.say(&reply);
+        } else {
+            self.say(&Reply::bare(250, self.rules.name.to_string()));
+        }
+        None
+    }
+
+    pub(super) fn on_starttls(&mut self) -> Option<Action> {
+        let reply = match self.upgrade {
+            Upgrade::Never if self.channel.tls.is_some() => {
+                Reply::new(503, Enhanced(5, 5, 1), "the session is within TLS already")
+            }
+            Upgrade::Never => CommandFault::NotOffered("STARTTLS").reply(),
+            Upgrade::Broken { .. } => Reply::new(
+                454,
+                Enhanced(4, 7, 0),
+                "TLS is not available now for a local reason; try again later",
+            ),
+            Upgrade::Offered | Upgrade::Required => {
+                self.phase = Phase::Handshake;
+                self.say(&Reply::new(220, Enhanced(2, 0, 0), "ready to start TLS"));
+                return Some(Action::StartTls);
+            }
+        };
+        self.refuse("STARTTLS", reply, None)
+    }
+}
