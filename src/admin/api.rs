@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -10,14 +9,16 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 
 use super::alarms::Alarms;
+use super::deeds::{BUSY, act, filter_of};
 use super::operator::{Connectors, Operator, Reloaded};
 use super::view::{
-    Acted, ListQuery, QueueList, QueueTop, QueueView, RetryRequest, Status, TopLane, TopQuery,
+    Acted, ContentQuery, ListQuery, Paused, QueueList, QueueTop, QueueView, RetryRequest, Status, TopLane,
+    TopQuery,
 };
 use crate::connector::Generation;
-use crate::mail::{Clock, QueueId};
-use crate::scheduler::{LaneView, Scheduler};
-use crate::spool::{Filter, Holding, LaneCount, LaneKey, QueuedMessage, Removal, Spool, SpoolFault};
+use crate::mail::{BodyType, Clock, Content, QueueId};
+use crate::scheduler::{Bounced, LaneView, Scheduler};
+use crate::spool::{Holding, LaneCount, LaneKey, QueuedMessage, Removal, Spool};
 
 /// What the control API works on.
 #[derive(Clone)]
@@ -35,7 +36,7 @@ pub struct Control {
 }
 
 /// A refusal: a status and one sentence, or one for each mistake.
-struct Refusal(StatusCode, String);
+pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
 
 impl Control {
     /// The one router; what serves it decides who may ask.
@@ -46,9 +47,14 @@ impl Control {
             .route("/queue/list", post(list_by))
             .route("/queue/top", get(top))
             .route("/queue/retry", post(retry))
+            .route("/queue/act", post(act))
             .route("/queue/{id}", get(show).delete(remove))
             .route("/queue/{id}/hold", post(hold))
             .route("/queue/{id}/release", post(release))
+            .route("/queue/{id}/bounce", post(bounce))
+            .route("/queue/{id}/content", get(content))
+            .route("/connectors/{name}/pause", post(pause))
+            .route("/connectors/{name}/resume", post(resume))
             .route("/reload", post(reload))
             .route("/connectors", get(connectors))
             .with_state(self)
@@ -114,16 +120,7 @@ async fn listed(control: &Control, query: ListQuery) -> Result<QueueList, Refusa
     let mut after = query.after.as_deref().map(parse).transpose()?;
     let limit = query.limit.unwrap_or(LIST_DEFAULT).min(LIST_MAX);
     let total = control.spool.stats().await?;
-    let accepted_before = query.older_than.map(|seconds| Clock::wall().before(Duration::from_secs(seconds)));
-    let filter = Filter {
-        connector: query.connector,
-        domain: query.domain,
-        sender: query.sender,
-        recipient: query.recipient,
-        reason: query.reason,
-        accepted_before,
-        held: query.held,
-    };
+    let filter = filter_of(&query);
     let mut messages = Vec::new();
     // Each answer looks at a part of the queue, and deliveries are served in between.
     loop {
@@ -176,10 +173,7 @@ async fn remove(State(control): State<Control>, Path(id): Path<String>) -> Resul
     match removal {
         Removal::Removed => Ok(Json(Acted { id: Some(id), recipients: None, removal: Some(removal) })),
         Removal::Unknown => Err(unknown(id)),
-        Removal::Leased => Err(Refusal(
-            StatusCode::CONFLICT,
-            format!("{id} is being delivered right now; ask again in a moment"),
-        )),
+        Removal::Leased => Err(busy(id)),
     }
 }
 
@@ -188,10 +182,7 @@ async fn hold(State(control): State<Control>, Path(id): Path<String>) -> Result<
     match control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await? {
         Holding::Held => Ok(Json(Acted { id: Some(id), recipients: None, removal: None })),
         Holding::Unknown => Err(unknown(id)),
-        Holding::Leased => Err(Refusal(
-            StatusCode::CONFLICT,
-            format!("{id} is being delivered right now; ask again in a moment"),
-        )),
+        Holding::Leased => Err(busy(id)),
     }
 }
 
@@ -205,6 +196,71 @@ async fn release(State(control): State<Control>, Path(id): Path<String>) -> Resu
     Ok(Json(Acted { id: Some(id), recipients: Some(recipients), removal: None }))
 }
 
+async fn bounce(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<Acted>, Refusal> {
+    let id = parse(&id)?;
+    match control.scheduler.bounce(id).await? {
+        Bounced::Done(count) => Ok(Json(Acted { id: Some(id), recipients: Some(count), removal: None })),
+        Bounced::Unknown => Err(unknown(id)),
+        Bounced::Busy => Err(busy(id)),
+    }
+}
+
+/// A part of a message's content, as it was before the dots of transparency; the header says where to go on.
+async fn content(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+    Query(query): Query<ContentQuery>,
+) -> Result<Response, Refusal> {
+    let id = parse(&id)?;
+    let message = control.spool.show(id).await?.ok_or_else(|| unknown(id))?;
+    let content = control.spool.read(id).await?;
+    let stuffed = message.body != BodyType::BinaryMime;
+    let read = move || part(&content, query.offset, stuffed);
+    let broken = |why: String| Refusal(StatusCode::SERVICE_UNAVAILABLE, format!("{id}: {why}"));
+    let done = tokio::task::spawn_blocking(read).await.map_err(|e| broken(e.to_string()))?;
+    let (octets, next) = done.map_err(|e| broken(e.to_string()))?;
+    Ok(([(NEXT_OFFSET, next.to_string())], octets).into_response())
+}
+
+/// Octets from an offset on, and the offset behind them; none at the end.
+fn part(content: &Content, offset: u64, stuffed: bool) -> std::io::Result<(Vec<u8>, u64)> {
+    // The octet before tells whether the first one stands at the start of a line.
+    let from = offset.saturating_sub(1);
+    let mut block = vec![0; CONTENT_BYTES];
+    let count = content.read_at(&mut block, from)?;
+    let read = block.get(..count).unwrap_or_default();
+    let (mut at_start, fresh) = match read.split_first() {
+        Some((before, fresh)) if offset > 0 => (*before == b'\n', fresh),
+        Some(_) | None => (true, read),
+    };
+    let mut out = Vec::with_capacity(fresh.len());
+    for line in fresh.split_inclusive(|octet| *octet == b'\n') {
+        let bare = if stuffed && at_start { line.strip_prefix(b".").unwrap_or(line) } else { line };
+        out.extend_from_slice(bare);
+        at_start = line.ends_with(b"\n");
+    }
+    Ok((out, offset.saturating_add(u64::try_from(fresh.len()).unwrap_or(u64::MAX))))
+}
+
+async fn pause(State(control): State<Control>, Path(name): Path<String>) -> Result<Json<Paused>, Refusal> {
+    set_pause(&control, &name, true)
+}
+
+async fn resume(State(control): State<Control>, Path(name): Path<String>) -> Result<Json<Paused>, Refusal> {
+    set_pause(&control, &name, false)
+}
+
+fn set_pause(control: &Control, name: &str, paused: bool) -> Result<Json<Paused>, Refusal> {
+    let connectors = control.operator.pause(name, paused);
+    connectors
+        .map(|connectors| Json(Paused { connectors }))
+        .map_err(|why| Refusal(StatusCode::NOT_FOUND, why))
+}
+
+fn busy(id: QueueId) -> Refusal {
+    Refusal(StatusCode::CONFLICT, format!("{id}: {BUSY}"))
+}
+
 /// Why a message was not made due: it is gone, or kept back.
 async fn not_retried(control: &Control, id: QueueId) -> Result<Refusal, Refusal> {
     let held = control.spool.show(id).await?.and_then(|message| message.held);
@@ -214,18 +270,12 @@ async fn not_retried(control: &Control, id: QueueId) -> Result<Refusal, Refusal>
     ))
 }
 
-fn parse(text: &str) -> Result<QueueId, Refusal> {
+pub(super) fn parse(text: &str) -> Result<QueueId, Refusal> {
     text.parse().map_err(|fault| Refusal(StatusCode::BAD_REQUEST, format!("{text:?}: {fault}")))
 }
 
 fn unknown(id: QueueId) -> Refusal {
     Refusal(StatusCode::NOT_FOUND, format!("no message {id} is queued; it may have been delivered"))
-}
-
-impl From<SpoolFault> for Refusal {
-    fn from(fault: SpoolFault) -> Self {
-        Self(StatusCode::SERVICE_UNAVAILABLE, fault.to_string())
-    }
 }
 
 impl IntoResponse for Refusal {
@@ -234,7 +284,11 @@ impl IntoResponse for Refusal {
     }
 }
 
-const HELD_BY_OPERATOR: &str = "by the operator";
+pub(super) const HELD_BY_OPERATOR: &str = "by the operator";
 const LIST_DEFAULT: usize = 100;
 const TOP_DEFAULT: usize = 20;
 const LIST_MAX: usize = 1_000;
+/// Octets of content in one answer.
+const CONTENT_BYTES: usize = 256 * 1024;
+/// The header that says where the next part begins.
+pub const NEXT_OFFSET: &str = "x-next-offset";

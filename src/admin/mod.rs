@@ -3,12 +3,14 @@
 
 mod alarms;
 mod api;
+mod deeds;
 mod operator;
 mod serve;
 mod view;
 
 pub use alarms::{Alarm, AlarmKind, Alarms};
-pub use api::Control;
+pub use api::{Control, NEXT_OFFSET};
+pub use deeds::{ActRequest, Deed, Done};
 pub use operator::{
     Change, ChangeKind, ConnectorView, Connectors, Direction, LanesView, NotReloaded, Operator, Reloaded,
     Validated,

@@ -13,6 +13,13 @@ pub trait Operator: Send + Sync {
 
     /// The connectors in force.
     fn connectors(&self) -> Connectors;
+
+    /// Has the lanes of an outbound connector stand still, or go on; it stays so over a restart. Answers
+    /// with all that stand still.
+    ///
+    /// # Errors
+    /// There is no such connector, or it can't be kept; in a sentence.
+    fn pause(&self, name: &str, paused: bool) -> Result<Vec<Arc<str>>, String>;
 }
 
 /// What a reload came to: the answer of `POST /reload`.
@@ -104,6 +111,8 @@ pub struct ConnectorView {
     pub requirement: String,
     /// The digest of its settings and of the files it names.
     pub revision: String,
+    /// An operator has it stand still.
+    pub paused: bool,
     /// What its lanes are at; outbound alone, and only from a daemon.
     pub lanes: Option<LanesView>,
     /// How it was last validated.

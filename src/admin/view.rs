@@ -98,6 +98,21 @@ pub struct RetryRequest {
     pub id: Option<String>,
 }
 
+/// The query of `GET /queue/{id}/content`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct ContentQuery {
+    /// Octets of the stored content before the part asked for.
+    #[serde(default)]
+    pub offset: u64,
+}
+
+/// The answer of `POST /connectors/{name}/pause` and `/resume`.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Paused {
+    /// The connectors that stand still now.
+    pub connectors: Vec<std::sync::Arc<str>>,
+}
+
 /// What an action came to.
 #[derive(Debug, Clone, Serialize)]
 pub struct Acted {

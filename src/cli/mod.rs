@@ -13,6 +13,7 @@ mod probe;
 mod queue;
 mod reload;
 mod run;
+mod sendmail;
 mod user;
 mod validate;
 
@@ -51,6 +52,8 @@ enum Verb {
     Reload(queue::DaemonArgs),
     /// Show the connectors in force, what they demand, and what an operator must see to.
     Connectors(queue::DaemonArgs),
+    /// Hand in the message on standard input, as scripts and cron do.
+    Sendmail(sendmail::SendmailArgs),
     /// Make a line for a users file, of a name and the password on standard input.
     User(user::UserArgs),
     /// Run a gateway with good and bad partners on loopback, send real mail, and show what became of it.
@@ -80,15 +83,30 @@ impl Command {
             Verb::Queue(args) => queue::queue(args),
             Verb::Reload(args) => reload::reload(&args),
             Verb::Connectors(args) => connectors::connectors(&args),
+            Verb::Sendmail(args) => sendmail::sendmail(&args),
             Verb::User(args) => user::user(&args),
             Verb::Lab(args) => lab::lab(args),
         };
-        match done {
-            Ok(code) => code,
-            Err(failure) => {
-                print::complain(&failure.message);
-                ExitCode::from(failure.exit)
-            }
+        ended(done)
+    }
+
+    /// Does what a program named `sendmail` does, if we were called so: a link of that name is all that cron
+    /// and scripts need.
+    #[must_use]
+    pub fn as_sendmail() -> Option<ExitCode> {
+        let mut args = std::env::args();
+        let called = args.next()?;
+        let name = std::path::Path::new(&called).file_name()?;
+        (name == "sendmail").then(|| ended(sendmail::run(&args.collect::<Vec<_>>())))
+    }
+}
+
+fn ended(done: Result<ExitCode, Failure>) -> ExitCode {
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            print::complain(&failure.message);
+            ExitCode::from(failure.exit)
         }
     }
 }

@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -5,13 +6,15 @@ use clap::Subcommand;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::control::ask;
+use super::control::{ask, fetch};
 use super::print::{say, say_json, table};
-use super::{ConfigArg, EXIT_CONFIG, EXIT_USAGE, Failure};
+use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, EXIT_USAGE, Failure};
 use crate::config;
-use crate::mail::{Clock, UnixMillis, rfc3339};
+use crate::mail::{Clock, UnixMillis};
+use details::details;
 use sets::FilterArgs;
 
+mod details;
 mod sets;
 
 /// What `queue` takes.
@@ -50,6 +53,9 @@ enum Action {
         daemon: DaemonArgs,
         /// The message.
         id: String,
+        /// Print the message itself, and nothing else.
+        #[arg(long, conflicts_with = "json")]
+        content: bool,
     },
     /// Try a message again now, those that filters name, or all with --all.
     Retry {
@@ -82,12 +88,41 @@ enum Action {
         #[command(flatten)]
         filter: FilterArgs,
     },
+    /// Give a message up, or those that filters name. Their senders are told.
+    Bounce {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The message.
+        id: Option<String>,
+        /// With recipients that the filters do not name, too.
+        #[arg(long)]
+        whole: bool,
+        #[command(flatten)]
+        filter: FilterArgs,
+    },
+    /// Have an outbound connector stand still: its mail waits, and none of it is given up.
+    Pause {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The connector.
+        connector: String,
+    },
+    /// Let a connector go on that stands still.
+    Resume {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The connector.
+        connector: String,
+    },
     /// Take a message out of the queue, or those that filters name. Nobody is told.
     Remove {
         #[command(flatten)]
         daemon: DaemonArgs,
         /// The message.
         id: Option<String>,
+        /// With recipients that the filters do not name, too.
+        #[arg(long)]
+        whole: bool,
         #[command(flatten)]
         filter: FilterArgs,
     },
@@ -110,6 +145,9 @@ pub(super) fn queue(args: QueueArgs) -> Result<ExitCode, Failure> {
     if let Some(done) = sets::act(&args.action)? {
         return Ok(done);
     }
+    if let Action::Show { daemon, id, content: true } = &args.action {
+        return content(daemon, id);
+    }
     let (daemon, method, path, body) = request(&args.action)?;
     let answer = ask(&socket(daemon)?, method, &path, body)?;
     if daemon.json {
@@ -124,6 +162,10 @@ pub(super) fn queue(args: QueueArgs) -> Result<ExitCode, Failure> {
         Action::Remove { id, .. } => {
             format!("{} is removed; nobody is told", id.as_deref().unwrap_or_default())
         }
+        Action::Bounce { id, .. } => {
+            format!("{} is given up; its sender is told", id.as_deref().unwrap_or_default())
+        }
+        Action::Pause { .. } | Action::Resume { .. } => standing_still(&answer),
         Action::Hold { id, .. } => {
             format!("{} is held until it is released", id.as_deref().unwrap_or_default())
         }
@@ -142,7 +184,7 @@ fn request(action: &Action) -> Result<Asked<'_>, Failure> {
             (daemon, Method::POST, "/queue/list".to_owned(), Some(body))
         }
         Action::Top { daemon, limit } => (daemon, Method::GET, format!("/queue/top?limit={limit}"), None),
-        Action::Show { daemon, id } => (daemon, Method::GET, format!("/queue/{}", plain(id)), None),
+        Action::Show { daemon, id, .. } => (daemon, Method::GET, format!("/queue/{}", plain(id)), None),
         Action::Retry { id: None, all: false, .. } => return Err(unsaid()),
         Action::Retry { daemon, id, .. } => {
             (daemon, Method::POST, "/queue/retry".to_owned(), Some(json!({ "id": id })))
@@ -155,6 +197,16 @@ fn request(action: &Action) -> Result<Asked<'_>, Failure> {
             let id = id.as_deref().ok_or_else(unsaid)?;
             (daemon, Method::POST, format!("/queue/{}/release", plain(id)), None)
         }
+        Action::Bounce { daemon, id, .. } => {
+            let id = id.as_deref().ok_or_else(unsaid)?;
+            (daemon, Method::POST, format!("/queue/{}/bounce", plain(id)), None)
+        }
+        Action::Pause { daemon, connector } => {
+            (daemon, Method::POST, format!("/connectors/{}/pause", named(connector)?), None)
+        }
+        Action::Resume { daemon, connector } => {
+            (daemon, Method::POST, format!("/connectors/{}/resume", named(connector)?), None)
+        }
         Action::Remove { daemon, id, .. } => {
             let id = id.as_deref().ok_or_else(unsaid)?;
             (daemon, Method::DELETE, format!("/queue/{}", plain(id)), None)
@@ -165,6 +217,48 @@ fn request(action: &Action) -> Result<Asked<'_>, Failure> {
 /// A queue id has letters and digits alone; anything else would be no path of ours.
 fn plain(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+/// Names of connectors have letters, digits, dots and dashes.
+fn named(connector: &str) -> Result<&str, Failure> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !connector.is_empty() && connector.chars().all(is_plain) {
+        return Ok(connector);
+    }
+    Err(Failure::new(EXIT_NO, format!("{connector:?} is no name of a connector")))
+}
+
+fn standing_still(answer: &Value) -> String {
+    let names: Vec<&str> = answer
+        .get("connectors")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if names.is_empty() {
+        "no connector stands still".to_owned()
+    } else {
+        format!("standing still: {}", names.join(", "))
+    }
+}
+
+/// The message itself, part by part.
+fn content(daemon: &DaemonArgs, id: &str) -> Result<ExitCode, Failure> {
+    let socket = socket(daemon)?;
+    let (mut offset, mut out) = (0_u64, std::io::stdout().lock());
+    loop {
+        let path = format!("/queue/{}/content?offset={offset}", plain(id));
+        let (octets, next) = fetch(&socket, &path)?;
+        if next <= offset {
+            return Ok(ExitCode::SUCCESS);
+        }
+        // Whoever reads may have seen enough.
+        if out.write_all(&octets).is_err() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        offset = next;
+    }
 }
 
 pub(super) fn socket(daemon: &DaemonArgs) -> Result<PathBuf, Failure> {
@@ -250,56 +344,6 @@ fn reason(message: &Value, recipient: &Value, blocked: Option<&Value>) -> String
 
 fn blocked_lane<'a>(message: &'a Value, lane: &str) -> Option<&'a Value> {
     message.get("blocked")?.as_array()?.iter().find(|l| text(l, "lane") == lane)
-}
-
-fn details(message: &Value) -> String {
-    let mut lines = vec![
-        format!("message      {}", text(message, "id")),
-        format!("from         <{}>", text(message, "reverse_path")),
-        format!("accepted     {}", time(message, "accepted_at").map(rfc3339).unwrap_or_default()),
-        format!("size         {} octets", text(message, "size")),
-    ];
-    if let Some(origin) = message.get("origin") {
-        let sealed = origin.get("sealed").and_then(Value::as_bool).unwrap_or_default();
-        let how = if sealed { ", under forced TLS" } else { "" };
-        match origin.get("connector").and_then(Value::as_str) {
-            Some(connector) => lines.push(format!("came by      {connector}{how}")),
-            None => lines.push("came by      ourselves (a report)".to_owned()),
-        }
-        if origin.get("onward_sealed").and_then(Value::as_bool).unwrap_or_default() {
-            lines.push("must leave   under forced TLS alone (onward = \"sealed\")".to_owned());
-        }
-        lines.push(format!("message-id   {}", text(origin, "message_id")));
-    }
-    let recipients =
-        message.get("recipients").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    for recipient in recipients {
-        lines.extend(recipient_lines(message, recipient));
-    }
-    lines.join("\n")
-}
-
-fn recipient_lines(message: &Value, recipient: &Value) -> Vec<String> {
-    let lane = text(recipient, "lane");
-    let blocked = blocked_lane(message, &lane);
-    let mut lines = vec![
-        String::new(),
-        format!("to           <{}>", text(recipient, "forward_path")),
-        format!("lane         {lane}"),
-        format!("attempts     {}", text(recipient, "attempts")),
-        format!("due          {}", time(recipient, "next_at").map(rfc3339).unwrap_or_default()),
-    ];
-    if let Some(until) = blocked.and_then(|l| time(l, "blocked_until")) {
-        lines.push(format!("lane waits   until {}", rfc3339(until)));
-    }
-    lines.push(format!("reason       {}", reason(message, recipient, blocked)));
-    let decision = recipient.get("last").and_then(|l| l.get("decision")).filter(|d| !d.is_null());
-    if let Some(decision) = decision {
-        for key in ["connector", "host", "wanted", "got", "token"] {
-            lines.push(format!("{key:<12} {}", text(decision, key)));
-        }
-    }
-    lines
 }
 
 fn text(value: &Value, key: &str) -> String {

@@ -37,7 +37,7 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let running = daemon::start(config).await.map_err(|fault| {
         let exit = match &fault {
             StartFault::Spool(_) => EXIT_TEMPORARY,
-            StartFault::Tls { .. } => EXIT_CONFIG,
+            StartFault::Tls { .. } | StartFault::Paused(..) => EXIT_CONFIG,
             StartFault::Listen(_) | StartFault::Control(_) | StartFault::Dns(_) => EXIT_OS,
         };
         Failure::new(exit, fault)

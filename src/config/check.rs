@@ -13,7 +13,7 @@ use super::known::{Known, Revisions};
 use super::schema::{self, OneOrMany, Text};
 use super::{LogFormat, LogSettings, sending, units};
 use crate::connector::{Inbound, Outbound};
-use crate::listen::settings::{Limits, Listener, ListenerTls, Timeouts};
+use crate::listen::settings::{Limits, Listener, ListenerTls, Reserve, Timeouts};
 use crate::mail::{Domain, Extension, Mailbox};
 use crate::{deliver, listen, resolver, scheduler};
 
@@ -42,11 +42,18 @@ pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Rep
     known.warn_unused(file, report);
     connectors::warn_unfulfillable(file, &listeners, report);
     let limits = limits(&file.limits, report);
+    let reserve = Reserve {
+        free_disk: report.size(&file.limits.free_disk, 256 << 20),
+        queued_max: report.count(&file.limits.queued, "queued", 5_000_000),
+    };
     let timeouts = listen_timeouts(&file.timeouts, report);
     let carriers_max = report.count(&file.limits.outbound_connections, "outbound_connections", 200);
     let double_bounces = file.queue.double_bounces.as_ref();
     let double_bounces = double_bounces.and_then(|w| report.word(w, "double_bounces", DOUBLE_BOUNCES));
     let double_bounces = double_bounces.unwrap_or_default();
+    let null_sender_expire = file.queue.null_sender_expire.as_ref();
+    let null_sender_expire =
+        null_sender_expire.map(|_| report.duration(&file.queue.null_sender_expire, Duration::MAX));
     let memory_bytes_max = report.size(&file.queue.memory, 64 << 20);
     let deliver = deliveries(file, report);
     let resolver = look_ups(&file.dns, report);
@@ -60,11 +67,13 @@ pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Rep
             name: name.clone(),
             postmaster: postmaster.clone(),
             double_bounces,
+            null_sender_expire,
+            archive: file.queue.archive.as_ref().map(|folder| revisions.base.join(folder.get_ref())),
             carriers_max,
             memory_bytes_max,
             window_max: LANE_WINDOW,
         },
-        listen: listen::settings::Settings { name, postmaster, listeners, limits, timeouts },
+        listen: listen::settings::Settings { name, postmaster, listeners, limits, timeouts, reserve },
         resolver,
         inbound: connectors.inbound,
         outbound: connectors.outbound,

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::Config;
@@ -10,7 +11,7 @@ use super::fault::{Fault, Faults, Report};
 use super::materials::{self, Materials};
 use super::{lint, presented, schema};
 use crate::connector::{InboundTls, TrustId};
-use crate::mail::Clock;
+use crate::mail::{Clock, Domain};
 
 /// Reads a configuration, and the certificates and trust anchors it names. Nothing is created
 /// or changed.
@@ -86,6 +87,43 @@ pub fn control_socket(path: &Path) -> Result<PathBuf, Faults> {
     let data_dir = data_dir.ok_or_else(|| fault("[server] has no data_dir".to_owned()))?;
     let base = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(base.join(data_dir.get_ref()).join(CONTROL_SOCKET))
+}
+
+/// What a program on this machine needs to hand mail in.
+pub struct LocalListener {
+    /// Our name.
+    pub name: Domain,
+    /// A listener that can be reached from here, and takes mail without TLS; loopback first.
+    pub listener: Option<SocketAddr>,
+}
+
+/// Where mail of this machine goes, read without what the file names.
+///
+/// # Errors
+/// As [`load`], where the file can't be read, or `[server] name` is none.
+pub fn local_listener(path: &Path) -> Result<LocalListener, Faults> {
+    let fault = |message: String| Faults::one(Fault::of_file(path, message));
+    let octets = read(path, FILE_BYTES_MAX).map_err(|e| fault(format!("can't be read: {e}")))?;
+    let text = String::from_utf8(octets).map_err(|_| fault("is not UTF-8".to_owned()))?;
+    let file = schema::parse(&text).map_err(|(_, message)| fault(message))?;
+    let name = file.server.as_ref().and_then(|s| s.get_ref().name.as_ref());
+    let name = name.and_then(|name| Domain::parse(name.get_ref()).ok());
+    let name = name.ok_or_else(|| fault("[server] has no name".to_owned()))?;
+    let open = file.listener.iter().map(toml::Spanned::get_ref).filter(|entry| {
+        entry.tls.as_ref().is_some_and(|tls| matches!(tls.get_ref().as_str(), "off" | "starttls"))
+    });
+    let addresses = open.filter_map(|entry| entry.address.as_ref()).flat_map(schema::OneOrMany::items);
+    let mut found: Vec<SocketAddr> = addresses
+        .filter_map(|address| address.get_ref().parse::<SocketAddr>().ok())
+        .filter(|address| address.port() != 0)
+        .map(|address| match address {
+            SocketAddr::V4(v4) if v4.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, v4.port()).into(),
+            SocketAddr::V6(v6) if v6.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, v6.port()).into(),
+            other @ (SocketAddr::V4(_) | SocketAddr::V6(_)) => other,
+        })
+        .collect();
+    found.sort_by_key(|address| !address.ip().is_loopback());
+    Ok(LocalListener { name, listener: found.first().copied() })
 }
 
 fn whole(checked: Checked, materials: Materials, warnings: Vec<Fault>, base: &Path, name: &Path) -> Config {

@@ -107,7 +107,11 @@ fn certificate(
     let Some((identity, digest)) = found else { return };
     // Mail must not stop at a restart because a certificate's time is over: whoever doesn't judge it is
     // still served. But it is told.
+    let in_time = materials.staged.get(id).is_some_and(|from| *from <= identity.facts().not_after);
     for warning in identity.warnings(now) {
+        if in_time && matches!(warning, IdentityWarning::ExpiresSoon { .. }) {
+            continue;
+        }
         let place = if warns_of_key(&warning) { named.1.span() } else { named.0.span() };
         report.warn(place, warning.to_string());
     }

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use fault::{Fault, Faults};
-pub use load::{control_socket, load, load_text};
+pub use load::{LocalListener, control_socket, load, load_text, local_listener};
 
 use crate::connector::{Inbound, Outbound, TrustId};
 use crate::mail::UnixMillis;

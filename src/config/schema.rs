@@ -162,6 +162,8 @@ pub(super) struct Queue {
     pub(super) forced_delay_dsn: Option<Text>,
     pub(super) memory: Option<Text>,
     pub(super) double_bounces: Option<Text>,
+    pub(super) null_sender_expire: Option<Text>,
+    pub(super) archive: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -176,6 +178,8 @@ pub(super) struct Limits {
     pub(super) connections: Option<Number>,
     pub(super) connections_per_address: Option<Number>,
     pub(super) held: Option<Text>,
+    pub(super) free_disk: Option<Text>,
+    pub(super) queued: Option<Number>,
     pub(super) outbound_connections: Option<Number>,
     pub(super) messages_per_connection: Option<Number>,
     pub(super) recipients_per_transaction: Option<Number>,

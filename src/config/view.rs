@@ -36,6 +36,8 @@ impl Config {
             },
             "queue": {
                 "memory": self.scheduler.memory_bytes_max,
+                "null_sender_expire": self.scheduler.null_sender_expire.map(words),
+                "archive": self.scheduler.archive.as_ref().map(|folder| folder.display().to_string()),
                 "double_bounces": if self.scheduler.double_bounces { "postmaster" } else { "drop" },
             },
             "limits": self.limits(),
@@ -59,6 +61,8 @@ impl Config {
             "connections": limits.connections_max,
             "connections_per_address": limits.connections_per_address_max,
             "held": limits.held_bytes_max,
+            "free_disk": self.listen.reserve.free_disk,
+            "queued": self.listen.reserve.queued_max,
             "outbound_connections": self.scheduler.carriers_max,
             "messages_per_connection": self.deliver.messages_per_connection_max,
             "recipients_per_transaction": self.deliver.recipients_per_transaction_max,

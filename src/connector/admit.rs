@@ -256,8 +256,12 @@ fn names_peer(connector: &Inbound, channel: &Channel) -> bool {
     if forced(connector).is_some_and(pinned) {
         return true;
     }
+    // An issuer alone names nobody, and where names are asked for, they say who is meant.
     let described = |demands: &Forced| {
-        !demands.subject.is_empty() && certificate.is_some_and(|c| demands.subject.unmet_by(c).is_none())
+        let subject = &demands.subject;
+        let says_who = !subject.organisation.is_empty() || !subject.common_name.is_empty();
+        let nameless = !matches!(demands.require, Require::Identity { .. });
+        says_who && nameless && certificate.is_some_and(|c| subject.unmet_by(c).is_none())
     };
     if forced(connector).is_some_and(described) {
         return true;

@@ -128,6 +128,13 @@ impl Requirement {
 }
 
 impl Forced {
+    /// Whether whoever meets it has shown who they are: by a chain or a pin, not by a certificate of their
+    /// own making.
+    #[must_use]
+    pub fn proves_who(&self) -> bool {
+        !matches!(self.require, Require::Encryption) || !self.pins.is_empty()
+    }
+
     /// These demands on the certificate, and of everything else the default.
     #[must_use]
     pub fn new(require: Require) -> Self {

@@ -61,6 +61,7 @@ pub(super) fn views(
         tls: inbound_word(&c.tls),
         requirement: words.find(Direction::Inbound, &c.name),
         revision: c.revision.to_string(),
+        paused: false,
         lanes: None,
         validated: None,
         alarms: Vec::new(),
@@ -73,6 +74,7 @@ pub(super) fn views(
         tls: c.tls_word(),
         requirement: words.find(Direction::Outbound, &c.name),
         revision: c.revision.to_string(),
+        paused: false,
         lanes: lanes.map(|lanes| count(lanes, &c.name)),
         validated: validated(data_dir, &c.name).filter(|v| v.revision == c.revision.to_string()),
         alarms: alarms

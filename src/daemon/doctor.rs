@@ -75,11 +75,19 @@ pub async fn examine(config: &Config, limit: Duration) -> Vec<Check> {
     for connector in config.outbound.iter().filter(|connector| connector.mode != Mode::Off) {
         way_out(connector, &dns, limit, &mut checks, &mut asked).await;
     }
-    for address in asked {
+    let count = asked.len();
+    for address in asked.into_iter().take(STATUS_ADDRESSES_MAX) {
         checks.push(status_address(&address, limit).await);
+    }
+    if count > STATUS_ADDRESSES_MAX {
+        let words = format!("{count} addresses are named, and {STATUS_ADDRESSES_MAX} of them were tried");
+        checks.push(made("revocation", State::Ok, words));
     }
     checks
 }
+
+/// Certificates name them, and so partners do.
+const STATUS_ADDRESSES_MAX: usize = 16;
 
 fn made(what: impl Into<String>, state: State, words: impl Into<String>) -> Check {
     Check { what: what.into(), state, words: words.into() }
@@ -88,7 +96,8 @@ fn made(what: impl Into<String>, state: State, words: impl Into<String>) -> Chec
 fn certificates(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
     for (id, identity) in &config.identities {
         let end = identity.facts().not_after;
-        let (state, mend) = match expiry_threshold(end, now) {
+        let in_time = config.staged.get(id).is_some_and(|from| now < *from && *from <= end);
+        let (state, mend) = match expiry_threshold(end, now).filter(|_| !in_time) {
             None => (State::Ok, ""),
             Some(0) => (State::Fail, ": it has expired; renew it"),
             Some(_) => (State::Warn, "; renew it"),
@@ -140,7 +149,7 @@ fn flush(config: &Config) -> Check {
         let words = format!("there is no {} yet; the daemon creates it, if it may", folder.display());
         return made("disk", State::Warn, words);
     }
-    match flushed(&folder.join(".doctor")) {
+    match flushed(&folder.join(format!(".doctor-{}", std::process::id()))) {
         Ok(took) if took > FLUSH_SLOW => made(
             "disk",
             State::Warn,
@@ -156,10 +165,10 @@ fn flush(config: &Config) -> Check {
 }
 
 fn flushed(file: &std::path::Path) -> io::Result<Duration> {
-    let mut out = fs::File::create(file)?;
-    out.write_all(&[0; 4096])?;
+    // Never through a link that somebody left there.
+    let mut out = fs::OpenOptions::new().write(true).create_new(true).open(file)?;
     let begun = Instant::now();
-    let done = out.sync_all();
+    let done = out.write_all(&[0; 4096]).and_then(|()| out.sync_all());
     let took = begun.elapsed();
     fs::remove_file(file)?;
     done.map(|()| took)
@@ -241,8 +250,15 @@ async fn hosts(connector: &Outbound, dns: &Dns) -> Result<Vec<(String, IpAddr, u
             let Some(domain) = own_domain(connector) else { return Ok(Vec::new()) };
             match dns.mx(domain).await {
                 Ok(records) => {
+                    let some = !records.is_empty();
                     let exchangers = records.into_iter().filter_map(|mx| mx.host);
                     names.extend(exchangers.map(|host| (host, *port)));
+                    if names.is_empty() && some {
+                        return Err(format!("{domain} takes no mail (null MX)"));
+                    }
+                    if names.is_empty() {
+                        names.push((domain.clone(), *port));
+                    }
                 }
                 Err(DnsFault::NoRecords) => names.push((domain.clone(), *port)),
                 Err(fault) => return Err(format!("the exchangers of {domain} can't be found: {fault}")),
@@ -314,7 +330,9 @@ async fn status_address(address: &str, limit: Duration) -> Check {
 fn host_and_port(address: &str) -> Option<String> {
     let rest = address.strip_prefix("http://")?;
     let host = rest.split('/').next().filter(|host| !host.is_empty())?;
-    Some(if host.contains(':') { host.to_owned() } else { format!("{host}:80") })
+    // The colons of an IPv6 address stand within brackets.
+    let behind = host.rsplit(']').next().unwrap_or(host);
+    Some(if behind.contains(':') { host.to_owned() } else { format!("{host}:80") })
 }
 
 #[cfg(test)]
@@ -325,6 +343,8 @@ mod tests {
     fn only_http_addresses_can_be_tried() {
         assert_eq!(host_and_port("http://crl.example/a.crl").as_deref(), Some("crl.example:80"));
         assert_eq!(host_and_port("http://crl.example:8080/").as_deref(), Some("crl.example:8080"));
+        assert_eq!(host_and_port("http://[2001:db8::1]/").as_deref(), Some("[2001:db8::1]:80"));
+        assert_eq!(host_and_port("http://[2001:db8::1]:81/").as_deref(), Some("[2001:db8::1]:81"));
         assert_eq!(host_and_port("ldap://crl.example/"), None);
         assert_eq!(host_and_port("http:///x"), None);
     }

@@ -18,7 +18,7 @@ pub(super) fn alarms<'a>(
     for (id, identity) in identities {
         let not_after = identity.facts().not_after;
         let Some(days) = threshold(not_after, now) else { continue };
-        if staged.get(id).is_some_and(|from| *from <= not_after) {
+        if staged.get(id).is_some_and(|from| now < *from && *from <= not_after) {
             // Its successor takes over in time.
             continue;
         }

@@ -5,12 +5,15 @@ mod connectors;
 mod doctor;
 mod expiry;
 mod fetch;
+mod guard;
+mod paused;
 mod prove;
 mod reload;
 mod setups;
 mod watch;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,15 +27,17 @@ pub use fetch::fetch_chain;
 pub use prove::{Whom, prove, prove_with, within};
 pub use reload::Reloader;
 
+use self::paused::Paused;
 use crate::admin::{Control, ControlFault, ControlSocket, NotReloaded, Operator, Reloaded};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable, Table};
 use crate::deliver::{Courier, TlsSeen};
+use crate::listen::settings::Reserve;
 use crate::listen::{self, BindFault, Shared};
 use crate::mail::Clock;
 use crate::resolver::dns::{Dns, ResolverFault};
 use crate::scheduler::{Carrier, Scheduler};
-use crate::smtp::receive::Quotas;
+use crate::smtp::receive::{Quotas, Room};
 use crate::spool::sqlite::{OpenFault, SqliteSpool};
 use crate::spool::{self, Pending, Spool, SpoolFault, Stats};
 use crate::tls::{Partners, TlsFault};
@@ -76,6 +81,9 @@ pub enum StartFault {
     /// The resolver can't be set up.
     #[error(transparent)]
     Dns(#[from] ResolverFault),
+    /// It can't be read which connectors stand still.
+    #[error("{0} can't be read: {1}; let the user that Sealpost runs as read it, or remove it")]
+    Paused(PathBuf, #[source] std::io::Error),
     /// A certificate or a trust anchor set does not do.
     #[error("{what}: {fault}")]
     Tls {
@@ -107,8 +115,7 @@ fn partners(data_dir: &std::path::Path) -> Arc<Partners> {
 /// # Errors
 /// [`StartFault`]; nothing is left running then.
 pub async fn start(config: Config) -> Result<Running, StartFault> {
-    let journal = Arc::new(Journal);
-    let clock = Clock::start();
+    let (journal, clock) = (Arc::new(Journal), Clock::start());
     let first = reload::First::of(&config)?;
     let (server_setups, client_setups) = (Arc::clone(&first.server_setups), Arc::clone(&first.client_setups));
     let dns = Dns::new(&config.resolver)?;
@@ -132,13 +139,15 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         Arc::clone(&journal),
         clock,
     );
-    let stop = CancellationToken::new();
-    let intake = CancellationToken::new();
+    let paused = stand_still(&config.data_dir, &scheduler)?;
+    let (stop, intake) = (CancellationToken::new(), CancellationToken::new());
     let lanes = tokio::spawn(Arc::clone(&scheduler).run(stop.clone()));
     let offered = Arc::clone(&scheduler);
+    let room = guard(&config.data_dir, config.listen.reserve, &spool, &journal, &stop).await;
     let shared = Arc::new(Shared {
         settings: config.listen,
         live: Arc::clone(&live),
+        room: Arc::clone(&room),
         quotas: Quotas::new(Clock::wall),
         spool: Arc::clone(&spool),
         tls: server_setups,
@@ -147,18 +156,15 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         journal: Arc::clone(&journal),
         clock,
     });
-    let reloader = Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), journal));
+    let reloader =
+        Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), (journal, paused)));
     let sessions = listen::serve(bound, shared, &intake)?;
     let found = spool.stats().await.unwrap_or_default();
-    let control = Control {
-        spool: Arc::clone(&spool),
-        scheduler: Arc::clone(&scheduler),
-        listening: listening.clone().into(),
-        alarms: reloader.alarms(),
-        operator: Arc::<Reloader>::clone(&reloader),
-    };
-    let control = tokio::spawn(socket.serve(control, stop.clone()));
-    let watching = tokio::spawn(watch::keep(Arc::clone(&reloader), stop.clone()));
+    let control = control(&spool, &scheduler, &listening, &reloader);
+    let (control, watching) = (
+        tokio::spawn(socket.serve(control, stop.clone())),
+        tokio::spawn(watch::keep(Arc::clone(&reloader), stop.clone())),
+    );
     Ok(Running {
         listening,
         found,
@@ -174,6 +180,54 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         watching,
         stop,
     })
+}
+
+fn control(
+    spool: &Arc<dyn Spool>,
+    scheduler: &Arc<Scheduler>,
+    listening: &[(String, SocketAddr)],
+    reloader: &Arc<Reloader>,
+) -> Control {
+    Control {
+        spool: Arc::clone(spool),
+        scheduler: Arc::clone(scheduler),
+        listening: listening.into(),
+        alarms: reloader.alarms(),
+        operator: Arc::<Reloader>::clone(reloader),
+    }
+}
+
+/// Begins to look after the room that is left.
+async fn guard(
+    data_dir: &std::path::Path,
+    reserve: Reserve,
+    spool: &Arc<dyn Spool>,
+    journal: &Arc<Journal>,
+    stop: &CancellationToken,
+) -> Arc<Room> {
+    let room = Arc::<Room>::default();
+    let guard = guard::Guard {
+        data_dir: data_dir.to_owned(),
+        reserve,
+        room: Arc::clone(&room),
+        spool: Arc::clone(spool),
+        journal: Arc::clone(journal),
+    };
+    guard.begin().await;
+    tokio::spawn(guard.keep(stop.clone()));
+    room
+}
+
+/// The connectors that an operator had stand still before go on doing so. Mail must not start to flow because
+/// a file can't be read.
+fn stand_still(data_dir: &std::path::Path, scheduler: &Scheduler) -> Result<Paused, StartFault> {
+    let paused =
+        Paused::load(data_dir).map_err(|fault| StartFault::Paused(data_dir.join("paused"), fault))?;
+    for name in paused.names() {
+        tracing::warn!(connector = %name, "stands still, as an operator said; `sealpost queue resume` lets it go on");
+        scheduler.pause(&name, true);
+    }
+    Ok(paused)
 }
 
 impl Running {

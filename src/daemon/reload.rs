@@ -10,10 +10,11 @@ use serde_json::Value;
 use tokio::task::JoinError;
 
 use super::connectors::{Words, views};
+use super::paused::Paused;
 use super::setups::{self, Shown};
 use super::watch::{Print, print};
 use super::{StartFault, changes, expiry};
-use crate::admin::{AlarmKind, Alarms, Connectors, NotReloaded, Operator, Reloaded};
+use crate::admin::{AlarmKind, Alarms, Connectors, Direction, NotReloaded, Operator, Reloaded};
 use crate::config::{self, Config, Faults};
 use crate::connector::{Generation, LiveTable, Table};
 use crate::deliver::ClientSetups;
@@ -31,6 +32,7 @@ pub struct Reloader {
     live: Arc<LiveTable>,
     scheduler: Arc<Scheduler>,
     journal: Arc<Journal>,
+    paused: Paused,
     alarms: Arc<Alarms>,
     /// One at a time: each table has a generation of its own, and its set-ups stay with it.
     alone: tokio::sync::Mutex<()>,
@@ -136,7 +138,7 @@ impl Reloader {
         first: First,
         live: Arc<LiveTable>,
         scheduler: Arc<Scheduler>,
-        journal: Arc<Journal>,
+        (journal, paused): (Arc<Journal>, Paused),
     ) -> Self {
         let known = Known { print: print(&first.in_use.files), failed: false };
         Self {
@@ -145,6 +147,7 @@ impl Reloader {
             live,
             scheduler,
             journal,
+            paused,
             alarms: Arc::default(),
             alone: tokio::sync::Mutex::new(()),
             known: Mutex::new(known),
@@ -310,8 +313,26 @@ impl Operator for Reloader {
     fn connectors(&self) -> Connectors {
         let (table, in_use) = (self.live.table(), self.in_use.load());
         let (lanes, alarms) = (self.scheduler.snapshot().lanes, self.alarms.list());
-        let connectors = views(&table, &in_use.words, &in_use.data_dir, Some(&lanes), &alarms);
+        let mut connectors = views(&table, &in_use.words, &in_use.data_dir, Some(&lanes), &alarms);
+        let paused = self.paused.names();
+        for view in connectors.iter_mut().filter(|view| view.direction == Direction::Outbound) {
+            view.paused = paused.contains(&*view.name);
+        }
         Connectors { generation: Some(table.generation), connectors, alarms }
+    }
+
+    fn pause(&self, name: &str, paused: bool) -> Result<Vec<Arc<str>>, String> {
+        let table = self.live.table();
+        if paused && !table.outbound.iter().any(|connector| *connector.name == *name) {
+            let known: Vec<&str> = table.outbound.iter().map(|connector| &*connector.name).collect();
+            return Err(format!("there is no outbound connector {name:?}; there is {}", known.join(", ")));
+        }
+        let names = self.paused.set(name, paused);
+        let names =
+            names.map_err(|fault| format!("it can't be written down, and nothing has changed: {fault}"))?;
+        self.scheduler.pause(name, paused);
+        tracing::warn!(connector = name, paused, "an operator has a connector stand still, or go on");
+        Ok(names.into_iter().map(Arc::from).collect())
     }
 }
 

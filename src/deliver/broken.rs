@@ -47,6 +47,11 @@ impl<T: Clone> Noted<T> {
         None
     }
 
+    /// What was noted does not hold any more.
+    pub(super) fn forget(&self, key: &Key) {
+        self.lock().remove(key);
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, (T, Instant)>> {
         // Each entry is whole whatever a panicking holder did.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

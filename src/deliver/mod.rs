@@ -51,6 +51,8 @@ pub struct Courier {
     seen: TlsSeen,
     partners: Arc<Partners>,
     broken: Noted<HandshakeFault>,
+    /// Hosts whose handshake broke once.
+    broken_once: Noted<()>,
     /// Hosts that gave no connection or no greeting.
     unreached: Noted<Outcome>,
     ourselves: Vec<SocketAddr>,
@@ -71,7 +73,7 @@ impl Courier {
         journal: Arc<Journal>,
     ) -> Arc<Self> {
         let pool = Pool::new(settings.idle);
-        let (broken, unreached) = (Noted::default(), Noted::default());
+        let (broken, broken_once, unreached) = (Noted::default(), Noted::default(), Noted::default());
         Arc::new(Self {
             settings,
             live,
@@ -80,6 +82,7 @@ impl Courier {
             seen,
             partners,
             broken,
+            broken_once,
             unreached,
             ourselves,
             journal,

@@ -9,6 +9,7 @@ use super::batch::scope;
 use super::broken::TLS_TRIED_AGAIN_AFTER;
 use super::fit::{is_out_of_reach, remembered_for, reuse, speaks};
 use super::link::{Link, Miss, Wanted, elsewhere};
+use super::pool::Key;
 use super::result::not_onward;
 use super::seek::Candidate;
 use crate::connector::HandshakeFault;
@@ -20,7 +21,15 @@ use crate::scheduler::{Job, Way};
 struct Tried<'a> {
     misses: Vec<Outcome>,
     /// Those whose handshakes broke, now or a while ago, and that may yet be tried in clear.
-    broken: Vec<(&'a Candidate, HandshakeFault)>,
+    broken: Vec<(&'a Candidate, HandshakeFault, Broke)>,
+}
+
+/// When a handshake broke.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Broke {
+    Now,
+    /// It was remembered, and not tried.
+    Before,
 }
 
 impl Carriage {
@@ -45,11 +54,12 @@ impl Carriage {
             return Ok(link);
         }
         // Every host was tried over TLS, now or a while ago: the first whose handshake broke, in clear.
-        for (candidate, fault) in tried.broken.into_iter().filter(|_| may_go_clear) {
+        for (candidate, fault, when) in tried.broken.into_iter().filter(|_| may_go_clear) {
             match courier.open(wanted(&way, candidate, &job, Some(fault.clone()))).await {
                 Ok(link) => {
-                    let key = candidate.key(way.connector.revision);
-                    courier.broken.note(key, fault, (Instant::now(), TLS_TRIED_AGAIN_AFTER));
+                    if when == Broke::Now {
+                        courier.note_broken(candidate.key(way.connector.revision), fault);
+                    }
                     return Ok(link);
                 }
                 Err(Miss::Broken(_, outcome) | Miss::Other(outcome)) => tried.misses.push(outcome),
@@ -57,6 +67,20 @@ impl Carriage {
         }
         let nowhere = || classify_name(&NameFault::NoAddress, "the next hop");
         Err(classify_together(tried.misses).unwrap_or_else(nowhere))
+    }
+}
+
+impl Courier {
+    /// A handshake broke, and the host took mail in clear then. Once may be chance, or somebody in the
+    /// middle: only after the second time in a row TLS is not tried for a while.
+    fn note_broken(&self, key: Key, fault: HandshakeFault) {
+        let noted = (Instant::now(), TLS_TRIED_AGAIN_AFTER);
+        if self.broken_once.recall(&key, Instant::now()).is_some() {
+            self.broken_once.forget(&key);
+            self.broken.note(key, fault, noted);
+        } else {
+            self.broken_once.note(key, (), noted);
+        }
     }
 }
 
@@ -75,14 +99,18 @@ async fn first_of<'a>(
             tried.misses.push(outcome);
             continue;
         }
-        let known = courier.broken.recall(&key, Instant::now());
+        // Whom TLS is remembered of, TLS is tried with each time.
+        let known = courier.broken.recall(&key, Instant::now()).filter(|_| !connector.remember_tls);
         if let Some(fault) = known.filter(|_| may_go_clear) {
-            tried.broken.push((candidate, fault));
+            tried.broken.push((candidate, fault, Broke::Before));
             continue;
         }
         match courier.open(wanted(way, candidate, job, None)).await {
             Ok(link) => match speaks(job, &link) {
-                Ok(()) => return Ok(Some(link)),
+                Ok(()) => {
+                    courier.broken_once.forget(&key);
+                    return Ok(Some(link));
+                }
                 // RFC 6531 §3.2: another exchanger may know what this one does not.
                 Err(outcome) => {
                     tried.misses.push(*outcome);
@@ -90,7 +118,7 @@ async fn first_of<'a>(
                 }
             },
             Err(Miss::Broken(fault, outcome)) => {
-                tried.broken.push((candidate, fault));
+                tried.broken.push((candidate, fault, Broke::Now));
                 tried.misses.push(outcome);
             }
             Err(Miss::Other(outcome)) if scope(&outcome) == Some(Scope::Session) => return Err(outcome),

@@ -22,7 +22,7 @@ use super::intake::Intake;
 use super::settings::ListenerTls;
 use crate::connector::{HandshakeFault, TlsFacts};
 use crate::mail::Clock;
-use crate::smtp::receive::{Action, Session};
+use crate::smtp::receive::{Action, Fullness, Session};
 use crate::tracking::Event;
 
 /// Drives a session from the first octet to the last.
@@ -158,6 +158,9 @@ impl Conversation {
             match action {
                 Action::NeedInput => {}
                 Action::Commit(arrived) => {
+                    if self.shared.room.fullness() == Fullness::Slow {
+                        tokio::time::sleep(SLOW).await;
+                    }
                     // Replies still owed go out with the answer: a client that has sent its
                     // content waits for none of them.
                     let result = self.intake.commit(*arrived, self.peer.ip()).await;
@@ -369,6 +372,8 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// How long each message is held up while the queue is long.
+const SLOW: Duration = Duration::from_millis(250);
 /// Octets read at once.
 const SCRATCH_BYTES: usize = 65_536;
 /// How long a transaction may go on when the daemon stops.

@@ -51,6 +51,7 @@ impl Door {
                 .iter()
                 .find(|listener| listener.name == name)
                 .map_or_else(Vec::new, |listener| listener.withheld.clone()),
+            room: Arc::clone(&shared.room),
             quotas: Arc::clone(&shared.quotas),
         };
         let door = Self { name, tls, rules: Arc::new(rules), logins: Logins::new() };

@@ -63,6 +63,10 @@ impl Intake {
             .zip(&ways)
             .map(|(r, way)| LaneKey::of(way, r.forward_path.domain()))
             .collect();
+        let proven = match &connector.tls {
+            InboundTls::Forced(forced) => forced.proves_who(),
+            InboundTls::Off | InboundTls::Opportunistic => false,
+        };
         let sealed = match (&connector.tls, connector.mode) {
             (InboundTls::Forced(_), Mode::Enforce) => true,
             // A rehearsal may have waived it.
@@ -91,7 +95,7 @@ impl Intake {
             decision: &decision,
         });
         (self.shared.accepted)(leased);
-        if sealed {
+        if sealed && proven {
             self.note(&connector.name, &decision);
         }
         Ok(())

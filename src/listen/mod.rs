@@ -18,7 +18,7 @@ pub use settings::Settings;
 
 use crate::connector::{Generation, LiveTable};
 use crate::mail::Clock;
-use crate::smtp::receive::Quotas;
+use crate::smtp::receive::{Quotas, Room};
 use crate::spool::{Leased, Spool};
 use crate::tls::{Partners, ServerSetup};
 use crate::tracking::Journal;
@@ -38,6 +38,8 @@ pub struct Shared {
     pub live: Arc<LiveTable>,
     /// What comes by connectors with limits of their own.
     pub quotas: Arc<Quotas>,
+    /// Whether there is room for more.
+    pub room: Arc<Room>,
     /// Where messages go.
     pub spool: Arc<dyn Spool>,
     /// What each listener shows in a handshake. A listener that does TLS and has no entry answers

@@ -18,6 +18,17 @@ pub struct Settings {
     pub limits: Limits,
     /// How long a session waits.
     pub timeouts: Timeouts,
+    /// What must be left for mail to be taken.
+    pub reserve: Reserve,
+}
+
+/// What must be left for mail to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reserve {
+    /// Octets free on the disk of the spool.
+    pub free_disk: u64,
+    /// Messages queued.
+    pub queued_max: u64,
 }
 
 /// One listener.

@@ -81,6 +81,7 @@ fn settings(tls: ListenerTls) -> Settings {
             connections_per_address_max: 10,
             held_bytes_max: 65_536,
         },
+        reserve: super::settings::Reserve { free_disk: 0, queued_max: 1_000 },
         timeouts: Timeouts {
             idle: Duration::from_secs(60),
             handshake: Duration::from_secs(60),
@@ -110,6 +111,7 @@ impl Server {
             partners: Arc::default(),
             settings,
             live: Arc::new(LiveTable::new(table())),
+            room: Arc::default(),
             quotas: crate::smtp::receive::Quotas::new(Clock::wall),
             spool: Arc::<Kept>::clone(&spool),
             tls: Arc::new(ServerSetups::from_pointee(BTreeMap::from([(Generation(1), Arc::new(tls))]))),

@@ -71,6 +71,8 @@ pub(super) enum State {
     Blocked(UnixMillis),
     /// One message at a time, until one shows that the way is open.
     Probing,
+    /// An operator has its connector stand still.
+    Paused,
 }
 
 /// What a lane's outcomes taught.
@@ -88,7 +90,7 @@ impl Lane {
     pub(super) fn blocked_until(&self) -> Option<UnixMillis> {
         match self.state {
             State::Blocked(until) => Some(until),
-            State::Open | State::Probing => None,
+            State::Open | State::Probing | State::Paused => None,
         }
     }
 
@@ -97,7 +99,7 @@ impl Lane {
         match self.state {
             State::Open => window_max,
             State::Probing => 1,
-            State::Blocked(_) => 0,
+            State::Blocked(_) | State::Paused => 0,
         }
     }
 
@@ -114,7 +116,7 @@ impl Lane {
                 self.bears.map_or(allowed, |bears| bears.min(allowed))
             }
             State::Probing => 1,
-            State::Blocked(_) => 0,
+            State::Blocked(_) | State::Paused => 0,
         }
     }
 
@@ -149,6 +151,9 @@ impl Lane {
 
     /// Learns from the outcomes of one job.
     pub(super) fn learn(&mut self, outcomes: &[Outcome], retry: &Retry, now: UnixMillis) -> Learned {
+        if self.state == State::Paused {
+            return Learned::Nothing;
+        }
         let shows_open = outcomes.iter().any(|outcome| match outcome {
             Outcome::Delivered(_) => true,
             Outcome::Failed(trouble) | Outcome::Deferred(trouble) => trouble.scope == Scope::Recipient,

@@ -2,7 +2,10 @@
 //! socket and no DNS: a [`Carrier`] makes the attempts. It alone changes a message's state after
 //! the 250.
 
+mod archive;
 mod lane;
+mod operate;
+mod pause;
 mod place;
 mod queue;
 mod rate;
@@ -16,6 +19,7 @@ mod tend;
 #[cfg(test)]
 mod tests;
 
+pub use operate::Bounced;
 pub use run::Scheduler;
 pub use snapshot::{LaneView, Snapshot};
 

@@ -2,19 +2,20 @@
 //! connector table are arguments; what is to be done outside comes back as [`Actions`].
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Way;
 use super::lane::{LOST_MAX, Lane, Learned, State, Waiting};
 use super::place::{fits, place};
 use super::rate::Rates;
 use super::settings::Settings;
-use super::settle::{Rules, Work, judge, to_session};
+use super::settle::{Rules, Work, judge, of_session, to_session, unreported};
 use super::{Job, retry};
 use crate::connector::{Outbound, Retry, Table};
-use crate::mail::{Content, Enhanced, UnixMillis};
-use crate::outcome::{Outcome, Scope, Trouble};
+use crate::mail::{Content, UnixMillis};
+use crate::outcome::{Outcome, Trouble};
 use crate::spool::{Due, DueWindow, LaneKey, Leased, QueuedRecipient, StoredMessage};
 
 /// The shared state: lanes, carriers, and what they carry.
@@ -37,6 +38,9 @@ pub(super) struct Queue {
     pub(super) timers: BinaryHeap<Reverse<(UnixMillis, LaneKey)>>,
     /// How much went out by connectors that have a rate.
     pub(super) rates: Rates,
+    /// Connectors that stand still.
+    pub(super) paused: BTreeSet<Arc<str>>,
+    null_sender_expire: Option<Duration>,
     /// Until when the loop sleeps.
     pub(super) planned: Option<UnixMillis>,
     pub(super) stopped: bool,
@@ -132,6 +136,8 @@ impl Queue {
             fetches: 0,
             timers: BinaryHeap::new(),
             rates: Rates::default(),
+            paused: BTreeSet::new(),
+            null_sender_expire: settings.null_sender_expire,
             planned: None,
             stopped: false,
             started_at,
@@ -219,7 +225,7 @@ impl Queue {
         match lane.state {
             State::Open => true,
             State::Probing => lane.in_flight == 0,
-            State::Blocked(_) => false,
+            State::Blocked(_) | State::Paused => false,
         }
     }
 
@@ -296,7 +302,9 @@ impl Queue {
         waiting.lost = if progress { 0 } else { waiting.lost.saturating_add(1) };
         let accepted_at = waiting.leased.message.accepted_at;
         let again = waiting.lost < LOST_MAX || self.stopped;
-        let rules = Rules { retry: &connector.retry, accepted_at, now: at.now, blocked_until, again };
+        let path = &waiting.leased.message.reverse_path;
+        let retry = retry::for_message(&connector.retry, self.null_sender_expire, path);
+        let rules = Rules { retry: &retry, accepted_at, now: at.now, blocked_until, again };
         let (mut verdicts, mut kept) = (Vec::with_capacity(outcomes.len()), Vec::new());
         for (recipient, outcome) in std::mem::take(&mut waiting.leased.recipients).into_iter().zip(outcomes) {
             match judge(rules, &recipient, outcome) {
@@ -311,7 +319,7 @@ impl Queue {
         }
         let numbers: Vec<u32> = verdicts.iter().map(|(recipient, _)| recipient.number).collect();
         let done = waiting.part(&numbers).leased;
-        let until = retry::expires_at(&connector.retry, accepted_at);
+        let until = retry::expires_at(&retry, accepted_at);
         let Leased { message, lease, content, .. } = done;
         out.works.push(Work { message, lease, content, lane: key.clone(), until, verdicts });
         if kept.is_empty() {
@@ -369,23 +377,6 @@ impl Queue {
             lane.waiting.clear();
         }
         self.waiting = 0;
-    }
-}
-
-fn of_session(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Deferred(trouble) => trouble.scope == Scope::Session,
-        Outcome::Delivered(_) | Outcome::Failed(_) => false,
-    }
-}
-
-fn unreported() -> Trouble {
-    Trouble {
-        status: Enhanced(4, 3, 0),
-        reason: "the attempt ended without an outcome".to_owned(),
-        remote: None,
-        decision: None,
-        scope: Scope::Session,
     }
 }
 

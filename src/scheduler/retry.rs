@@ -1,10 +1,12 @@
 //! When a message is tried again, when its sender is told, and when it is given up.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::connector::Retry;
-use crate::mail::{Enhanced, UnixMillis};
+use crate::mail::{Enhanced, ReversePath, UnixMillis};
 use crate::outcome::Trouble;
+use crate::spool::Overdue;
 
 /// What follows a deferral.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,19 @@ pub fn after_attempt(retry: &Retry, accepted_at: UnixMillis, failures: u32, now:
     Next::TryAt(now.plus(next_wait(retry, failures)).min(end))
 }
 
+/// The schedule of one message: what has no reverse-path may be given up sooner.
+#[must_use]
+pub fn for_message<'a>(
+    retry: &'a Retry,
+    null_sender_expire: Option<Duration>,
+    reverse_path: &ReversePath,
+) -> Cow<'a, Retry> {
+    match null_sender_expire.filter(|expire| reverse_path.is_null() && *expire < retry.expire) {
+        Some(expire) => Cow::Owned(Retry { expire, ..retry.clone() }),
+        None => Cow::Borrowed(retry),
+    }
+}
+
 /// When a message accepted then is given up.
 #[must_use]
 pub fn expires_at(retry: &Retry, accepted_at: UnixMillis) -> UnixMillis {
@@ -47,8 +62,12 @@ pub fn delay_is_due(retry: &Retry, accepted_at: UnixMillis, told: bool, now: Uni
 
 /// What was accepted at or before these times is past its delay report, or past its end.
 #[must_use]
-pub fn cutoffs(retry: &Retry, now: UnixMillis) -> (Option<UnixMillis>, UnixMillis) {
-    (retry.delay_dsn.map(|after| back(now, after)), back(now, retry.expire))
+pub fn cutoffs(retry: &Retry, null_sender_expire: Option<Duration>, now: UnixMillis) -> Overdue {
+    Overdue {
+        delay: retry.delay_dsn.map(|after| back(now, after)),
+        expire: back(now, retry.expire),
+        null_expire: null_sender_expire.map(|after| back(now, after)),
+    }
 }
 
 /// The schedule of mail accepted then that no connector covers any more: a mended configuration
@@ -146,6 +165,15 @@ mod tests {
     }
 
     #[test]
+    fn mail_without_a_sender_may_end_sooner() {
+        let expire = |path: &str, null: u64| {
+            let path = ReversePath::parse(path).expect("a path");
+            for_message(&retry(), Some(Duration::from_secs(null)), &path).expire.as_secs()
+        };
+        assert_eq!([expire("", 50), expire("", 200), expire("a@b.example", 50)], [50, 100, 100]);
+    }
+
+    #[test]
     fn the_sender_is_told_once() {
         let due = |told, ms| delay_is_due(&retry(), UnixMillis(0), told, UnixMillis(ms));
         assert!(!due(false, 9_999));
@@ -153,7 +181,11 @@ mod tests {
         assert!(!due(true, 10_000));
         let never = Retry { delay_dsn: None, ..retry() };
         assert!(!delay_is_due(&never, UnixMillis(0), false, UnixMillis(i64::MAX)));
-        assert_eq!(cutoffs(&retry(), UnixMillis(100_000)), (Some(UnixMillis(90_000)), UnixMillis(0)));
+        let (delay, expire) = (Some(UnixMillis(90_000)), UnixMillis(0));
+        let cut = |null| cutoffs(&retry(), null, UnixMillis(100_000));
+        assert_eq!(cut(None), Overdue { delay, expire, null_expire: None });
+        let null_expire = Some(UnixMillis(40_000));
+        assert_eq!(cut(Some(Duration::from_secs(60))), Overdue { delay, expire, null_expire });
     }
 
     #[test]

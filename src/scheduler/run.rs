@@ -15,7 +15,7 @@ use super::settle::{Rules, Work, judge_overdue};
 use super::snapshot::{LaneView, Snapshot};
 use super::{Carrier, Job, Jobs, retry, tend};
 use crate::connector::LiveTable;
-use crate::mail::{Clock, Enhanced, QueueId};
+use crate::mail::{Clock, Enhanced, QueueId, UnixMillis};
 use crate::outcome::{Outcome, Scope, Trouble};
 use crate::spool::{DueWindow, LaneKey, Leased, Spool, SpoolFault};
 use crate::tracking::{Event, Journal};
@@ -28,14 +28,14 @@ pub struct Scheduler {
     pub(super) spool: Arc<dyn Spool>,
     carrier: Arc<dyn Carrier>,
     pub(super) journal: Arc<Journal>,
-    clock: Clock,
+    pub(super) clock: Clock,
     wake: Notify,
     tasks: TaskTracker,
     /// What sweeps write at the same time, over all lanes.
     sweep_reports: Arc<Semaphore>,
     /// Ends the carriers that did not end by themselves.
     end: CancellationToken,
-    me: Weak<Self>,
+    pub(super) me: Weak<Self>,
 }
 
 impl Scheduler {
@@ -95,17 +95,6 @@ impl Scheduler {
         }
     }
 
-    /// Makes queued messages due at once, one or all, and opens their lanes. Answers with the
-    /// number of recipients.
-    ///
-    /// # Errors
-    /// What the spool said.
-    pub async fn retry(&self, id: Option<QueueId>) -> Result<usize, SpoolFault> {
-        let (lanes, count) = self.spool.hasten(id, self.clock.now()).await?;
-        self.with_queue(|queue, at| queue.hasten(lanes, at));
-        Ok(count)
-    }
-
     /// To be called once another table is in force: lanes that are blocked by a connector that has
     /// changed or gone try anew.
     pub fn table_replaced(&self) {
@@ -144,11 +133,11 @@ impl Scheduler {
         self.journal.record(&Event::Alarm { what: &fault.to_string() });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with_queue(&self, change: impl FnOnce(&mut Queue, At<'_>) -> Actions) {
+    pub(super) fn with_queue(&self, change: impl FnOnce(&mut Queue, At<'_>) -> Actions) {
         let table = self.live.table();
         let at = At { table: &table, now: self.clock.now() };
         let actions = change(&mut self.lock(), at);
@@ -207,7 +196,10 @@ impl Scheduler {
         self.tasks.spawn(Arc::clone(me).finish(work));
     }
 
-    async fn finish(self: Arc<Self>, work: Work) {
+    pub(super) async fn finish(self: Arc<Self>, work: Work) {
+        if work.failed().next().is_some() {
+            self.keep_copy(&work).await;
+        }
         let reports = self.reports(&work, self.clock.now()).await;
         let (id, lane, next_at) = (work.message.id, work.lane.clone(), work.next_at());
         match self.spool.settle(work.into_settlement(reports.messages)).await {
@@ -234,15 +226,16 @@ impl Scheduler {
         let _swept = Swept { scheduler: Arc::clone(&self), lane: sweep.lane.clone() };
         loop {
             let now = self.clock.now();
-            let (delay, expire) = retry::cutoffs(&sweep.retry, now);
-            let overdue = self.spool.overdue(sweep.lane.clone(), delay, expire, SWEEP_MESSAGES_MAX).await;
+            let null = self.settings.null_sender_expire;
+            let dates = retry::cutoffs(&sweep.retry, null, now);
+            let overdue = self.spool.overdue(sweep.lane.clone(), dates, SWEEP_MESSAGES_MAX).await;
             let leased = match overdue {
                 Ok(leased) => leased,
                 Err(fault) => return self.alarm(&fault),
             };
             let full = leased.len() >= SWEEP_MESSAGES_MAX;
             let mut writing = JoinSet::new();
-            for work in leased.into_iter().map(|one| overdue_work(&sweep, one, now)) {
+            for work in leased.into_iter().map(|one| overdue_work(&sweep, null, one, now)) {
                 if work.failed().next().is_none() && work.late().next().is_none() {
                     continue;
                 }
@@ -264,17 +257,18 @@ impl Scheduler {
     }
 }
 
-fn overdue_work(sweep: &Sweep, leased: Leased, now: crate::mail::UnixMillis) -> Work {
+fn overdue_work(sweep: &Sweep, null: Option<Duration>, leased: Leased, now: UnixMillis) -> Work {
     let Leased { message, recipients, lane, content, lease } = leased;
     let accepted_at = message.accepted_at;
     let blocked_until = sweep.blocked_until;
-    let rules = Rules { retry: &sweep.retry, accepted_at, now, blocked_until, again: false };
+    let retry = &*retry::for_message(&sweep.retry, null, &message.reverse_path);
+    let rules = Rules { retry, accepted_at, now, blocked_until, again: false };
     let verdicts = recipients.into_iter().map(|recipient| {
         let verdict = judge_overdue(rules, &recipient, &sweep.trouble);
         (recipient, verdict)
     });
     let verdicts = verdicts.collect();
-    Work { message, lease, content, lane, until: retry::expires_at(&sweep.retry, accepted_at), verdicts }
+    Work { message, lease, content, lane, until: retry::expires_at(retry, accepted_at), verdicts }
 }
 
 /// The jobs of a lane, for one carrier.

@@ -1,5 +1,8 @@
 //! What the scheduler is told to do; every value is checked.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use crate::mail::{Domain, Mailbox};
 
 /// What the scheduler is told to do.
@@ -11,6 +14,10 @@ pub struct Settings {
     pub postmaster: Mailbox,
     /// Whether the postmaster is told of mail that failed and has nobody else to be told.
     pub double_bounces: bool,
+    /// After what time mail with the null reverse-path is given up, where that is sooner.
+    pub null_sender_expire: Option<Duration>,
+    /// Where a copy is kept of what failed for good.
+    pub archive: Option<PathBuf>,
     /// Carriers at the same time, over all lanes.
     pub carriers_max: usize,
     /// Octets of content kept in memory between acceptance and delivery; more is read back.

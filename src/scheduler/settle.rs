@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::retry::{self, Next};
 use crate::connector::Retry;
-use crate::mail::{Content, Occasion, UnixMillis};
+use crate::mail::{Content, Enhanced, Occasion, UnixMillis};
 use crate::outcome::{Delivered, Outcome, Scope, Trouble};
 use crate::spool::{
     LaneKey, LastTrouble, Lease, NewMessage, QueuedRecipient, Settled, Settlement, StoredMessage,
@@ -157,5 +157,22 @@ pub(super) fn to_session(outcome: &mut Outcome) {
     match outcome {
         Outcome::Deferred(trouble) if trouble.scope == Scope::Lane => trouble.scope = Scope::Session,
         Outcome::Deferred(_) | Outcome::Delivered(_) | Outcome::Failed(_) => {}
+    }
+}
+
+pub(super) fn of_session(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Deferred(trouble) => trouble.scope == Scope::Session,
+        Outcome::Delivered(_) | Outcome::Failed(_) => false,
+    }
+}
+
+pub(super) fn unreported() -> Trouble {
+    Trouble {
+        status: Enhanced(4, 3, 0),
+        reason: "the attempt ended without an outcome".to_owned(),
+        remote: None,
+        decision: None,
+        scope: Scope::Session,
     }
 }

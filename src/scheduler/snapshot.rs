@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::lane::Lane;
+use super::lane::{Lane, State};
 use super::queue::Queue;
 use crate::mail::{Domain, Enhanced, UnixMillis};
 use crate::spool::LaneKey;
@@ -41,6 +41,8 @@ pub struct LaneView {
     pub carriers: usize,
     /// When the first message that is on disk alone is due.
     pub on_disk: Option<UnixMillis>,
+    /// Whether an operator has its connector stand still.
+    pub paused: bool,
     /// Until when nothing is tried.
     pub blocked_until: Option<UnixMillis>,
     /// Failures in a row.
@@ -86,6 +88,7 @@ fn lane_view(key: &LaneKey, lane: &Lane) -> LaneView {
         in_flight: lane.in_flight,
         carriers: lane.carriers,
         on_disk: lane.on_disk,
+        paused: lane.state == State::Paused,
         blocked_until: lane.blocked_until(),
         failures: lane.failures,
         status: lane.trouble.as_ref().map(|trouble| trouble.status),

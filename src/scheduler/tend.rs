@@ -82,6 +82,7 @@ impl Queue {
     /// Gives a lane what it needs.
     pub(super) fn tend(&mut self, key: LaneKey, at: At<'_>, out: &mut Actions) {
         let key = &key;
+        self.heed_pause(key, at, out);
         let Some(lane) = self.lanes.get_mut(key) else { return };
         let blocked_until = lane.blocked_until();
         if blocked_until.is_some_and(|until| until <= at.now) {

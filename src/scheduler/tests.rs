@@ -58,6 +58,8 @@ impl World {
     fn new(window_max: usize, carriers_max: usize) -> Self {
         let settings = Settings {
             double_bounces: false,
+            null_sender_expire: None,
+            archive: None,
             name: Domain::parse("gw1.contoso.example").unwrap(),
             postmaster: Mailbox::parse("postmaster@contoso.example").unwrap(),
             carriers_max,

@@ -6,10 +6,12 @@ mod login;
 mod opening;
 mod quota;
 mod reply;
+mod room;
 mod transaction;
 mod values;
 
 pub use quota::Quotas;
+pub use room::{Fullness, Room};
 pub use values::{Action, Arrived, NotStored, Refusal, Rules, Upgrade};
 
 use quota::Share;

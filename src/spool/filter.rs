@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{LaneKey, QueuedMessage};
+use super::{LaneKey, QueuedMessage, QueuedRow};
 use crate::mail::{QueueId, UnixMillis};
 
 /// Which messages are meant; all of what is said must hold.
@@ -16,12 +16,32 @@ pub struct Filter {
     pub sender: Option<String>,
     /// A recipient: an address, or `@domain`.
     pub recipient: Option<String>,
-    /// The last trouble of a recipient has this text, in whatever case.
+    /// The status, reason or token of a recipient's last trouble has this text, in whatever case.
     pub reason: Option<String>,
     /// It was accepted before that.
     pub accepted_before: Option<UnixMillis>,
     /// It is held.
     pub held: bool,
+}
+
+impl Filter {
+    /// Whether what it says of recipients holds for this one.
+    #[must_use]
+    pub fn takes(&self, row: &QueuedRow) -> bool {
+        let path = row.forward_path.as_str();
+        let same = |text: &str| match text.strip_prefix('@') {
+            Some(domain) => row.forward_path.domain().to_string().eq_ignore_ascii_case(domain),
+            None => path.eq_ignore_ascii_case(text),
+        };
+        let lane_of = |name: &str| row.lane.0.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
+        let told = |text: &str| {
+            row.last.as_ref().is_some_and(|last| last.searched().contains(&text.to_ascii_lowercase()))
+        };
+        self.recipient.as_deref().is_none_or(same)
+            && self.domain.as_ref().is_none_or(|domain| same(&format!("@{domain}")))
+            && self.connector.as_deref().is_none_or(lane_of)
+            && self.reason.as_deref().is_none_or(told)
+    }
 }
 
 /// A part of a list.

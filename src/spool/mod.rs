@@ -19,11 +19,13 @@ mod filter;
 mod lease;
 pub mod recover;
 pub mod settings;
+mod shown;
 pub mod sqlite;
 
 pub use filter::{Filter, Holding, LaneCount, Listed};
 pub use lease::{Lease, LeaseBook};
 pub use settings::Settings;
+pub use shown::{LastTrouble, QueuedMessage, QueuedRow};
 
 /// An operation that is under way from the moment it was asked for; dropping it only means that
 /// nobody waits for the answer.
@@ -51,15 +53,16 @@ pub trait Spool: Send + Sync {
     /// Leases what is due in a lane, the longest due first.
     fn due(&self, window: DueWindow) -> Pending<Result<Due, SpoolFault>>;
 
-    /// Leases recipients of a lane that are past a date: accepted before `expire`, or before
-    /// `delay` with the sender not yet told.
+    /// Leases recipients of a lane that are past one of these dates.
     fn overdue(
         &self,
         lane: LaneKey,
-        delay: Option<UnixMillis>,
-        expire: UnixMillis,
+        dates: Overdue,
         limit: usize,
     ) -> Pending<Result<Vec<Leased>, SpoolFault>>;
+
+    /// Leases every recipient of a message, held or not; all or none.
+    fn claim(&self, id: QueueId) -> Pending<Result<Claim, SpoolFault>>;
 
     /// The content of a message.
     fn read(&self, id: QueueId) -> Pending<Result<Content, SpoolFault>>;
@@ -229,6 +232,28 @@ pub struct DueWindow {
     pub limit: usize,
 }
 
+/// The dates before which a message was accepted that is past its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overdue {
+    /// Its sender is to be told of the delay, and was not yet.
+    pub delay: Option<UnixMillis>,
+    /// It is to be given up.
+    pub expire: UnixMillis,
+    /// It is to be given up if its reverse-path is null.
+    pub null_expire: Option<UnixMillis>,
+}
+
+/// What asking for a whole message came to.
+#[derive(Debug)]
+pub enum Claim {
+    /// All its recipients, whatever their lanes are; the lane is that of the first.
+    Whole(Leased),
+    /// An attempt is under way; ask again after it.
+    Busy,
+    /// No such message.
+    Unknown,
+}
+
 /// What a lane has due.
 pub struct Due {
     /// Leased to the caller.
@@ -268,53 +293,6 @@ pub enum Settled {
         /// What hindered it, for `queue show`.
         last: LastTrouble,
     },
-}
-
-/// What hindered the last attempt, as it is kept and shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct LastTrouble {
-    /// The enhanced status code.
-    pub status: String,
-    /// One sentence.
-    pub reason: String,
-    /// The decision behind it, as JSON.
-    pub decision: Option<serde_json::Value>,
-}
-
-/// A message as `queue list` and `queue show` print it.
-#[derive(Debug, Clone, Serialize)]
-pub struct QueuedMessage {
-    /// Its name.
-    pub id: QueueId,
-    /// Who is told.
-    pub reverse_path: ReversePath,
-    /// When it was accepted.
-    pub accepted_at: UnixMillis,
-    /// Octets in wire form.
-    pub size: u64,
-    /// How it came.
-    pub origin: Origin,
-    /// It is kept back since it can't be read whole; the reason.
-    pub held: Option<String>,
-    /// The recipients that are not done.
-    pub recipients: Vec<QueuedRow>,
-}
-
-/// One recipient of it.
-#[derive(Debug, Clone, Serialize)]
-pub struct QueuedRow {
-    /// The forward-path.
-    pub forward_path: Mailbox,
-    /// The lane it is looked for in.
-    pub lane: LaneKey,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// When it is due.
-    pub next_at: UnixMillis,
-    /// Whether it is being attempted or waits in memory right now.
-    pub leased: bool,
-    /// What hindered the last attempt.
-    pub last: Option<LastTrouble>,
 }
 
 /// What `remove` came to.

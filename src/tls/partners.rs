@@ -13,6 +13,8 @@ use crate::mail::{UnixMillis, rfc3339};
 
 /// Partners remembered at the same time; the oldest makes room.
 const ENTRIES_MAX: usize = 16_384;
+/// Lines of the file, after which it is written anew.
+const LINES_MAX: usize = 2 * ENTRIES_MAX;
 /// Issuers and certificates remembered of one partner: several hosts behind one name may differ.
 const EACH_MAX: usize = 8;
 
@@ -27,6 +29,8 @@ pub struct Partners {
 struct State {
     order: VecDeque<String>,
     known: HashMap<String, Known>,
+    /// Lines of the file.
+    lines: usize,
 }
 
 /// One partner: a connector and a host.
@@ -62,11 +66,9 @@ impl Partners {
         for line in text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
             state.put(&line.partner, line.known);
         }
-        if text.lines().count() > state.order.len() {
-            let lines: Vec<String> = state.order.iter().filter_map(|partner| state.line(partner)).collect();
-            let fresh = data_dir.join("partners-seen.new");
-            fs::write(&fresh, lines.concat())?;
-            fs::rename(fresh, &file)?;
+        state.lines = text.lines().count();
+        if state.lines > state.order.len() {
+            state.rewrite(&file)?;
         }
         Ok(Self { file: Some(file), state: Mutex::new(state) })
     }
@@ -84,23 +86,22 @@ impl Partners {
         now: UnixMillis,
     ) -> (Vec<String>, io::Result<()>) {
         let partner = format!("{connector} {host}");
-        let line = {
-            let mut state = self.lock();
-            let before = state.known.get(&partner).cloned();
-            let (known, told) = step(before.as_ref(), (connector, host), facts, now);
-            if before.as_ref() == Some(&known) {
-                return (told, Ok(()));
-            }
-            state.put(&partner, known);
-            (state.line(&partner), told)
-        };
-        let (line, told) = line;
-        let kept = match (&self.file, line) {
-            (Some(file), Some(line)) => {
-                let opened = OpenOptions::new().create(true).append(true).open(file);
-                opened.and_then(|mut file| file.write_all(line.as_bytes()))
-            }
-            _ => Ok(()),
+        // Written under the lock: the last line of a partner is the one that counts.
+        let mut state = self.lock();
+        let before = state.known.get(&partner).cloned();
+        let (known, told) = step(before.as_ref(), (connector, host), facts, now);
+        if before.as_ref() == Some(&known) {
+            return (told, Ok(()));
+        }
+        state.put(&partner, known);
+        let Some(file) = &self.file else { return (told, Ok(())) };
+        state.lines = state.lines.saturating_add(1);
+        let kept = if state.lines > LINES_MAX {
+            state.rewrite(file)
+        } else {
+            let line = state.line(&partner).unwrap_or_default();
+            let opened = OpenOptions::new().create(true).append(true).open(file);
+            opened.and_then(|mut file| file.write_all(line.as_bytes()))
         };
         (told, kept)
     }
@@ -149,12 +150,19 @@ fn step(
         *last = Some(days);
         let date = rfc3339(facts.not_after);
         told.push(format!(
-            "connector {connector}: the certificate of {host} expires in less than {} days, on {date}; the \
-             partner should renew it",
-            days.max(1)
+            "connector {connector}: the certificate of {host} {}, on {date}; the partner should renew it",
+            ending(days)
         ));
     }
     (known, told)
+}
+
+fn ending(days: u64) -> String {
+    match days {
+        0 => "has expired".to_owned(),
+        1 => "expires within a day".to_owned(),
+        days => format!("expires in less than {days} days"),
+    }
 }
 
 impl State {
@@ -167,6 +175,16 @@ impl State {
         {
             self.known.remove(&oldest);
         }
+    }
+
+    /// Writes the file anew, a line for each partner.
+    fn rewrite(&mut self, file: &Path) -> io::Result<()> {
+        let lines: Vec<String> = self.order.iter().filter_map(|partner| self.line(partner)).collect();
+        let fresh = file.with_extension("new");
+        fs::write(&fresh, lines.concat())?;
+        fs::rename(fresh, file)?;
+        self.lines = lines.len();
+        Ok(())
     }
 
     fn line(&self, partner: &str) -> Option<String> {

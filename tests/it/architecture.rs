@@ -83,6 +83,7 @@ const SHELL: &[&str] = &[
     "spool/recover.rs",
     "tracking/journal.rs",
     "scheduler/run.rs",
+    "scheduler/archive.rs",
     "scheduler/tell.rs",
     "deliver/",
     "listen/",

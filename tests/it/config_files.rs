@@ -190,6 +190,8 @@ const CONDITIONAL: &[&str] = &[
     "auth_user",
     "auth_secret",
     "auth_mechanism",
+    "null_sender_expire",
+    "archive",
 ];
 
 const DEFAULTS_OF_FORCED: &[&str] = &[
@@ -220,6 +222,8 @@ const WITHOUT_DEFAULT: &[&str] = &[
     "ignore_extensions",
     "auth_user",
     "auth_secret",
+    "null_sender_expire",
+    "archive",
 ];
 
 /// Limits of a connector's own; without them, those of the server hold.

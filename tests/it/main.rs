@@ -30,6 +30,7 @@ mod relay;
 mod reload;
 mod routes;
 mod rules;
+mod sendmail;
 mod style;
 mod tls_inbound;
 mod tls_inbound_matrix;

@@ -125,3 +125,173 @@ async fn a_held_message_waits_for_its_release_over_a_restart() {
     assert_eq!(sink.messages(2).await[1].recipients, ["bob@b.test"]);
     daemon.queue_empty().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reason_is_a_status_a_token_or_words_and_nothing_empty_names_mail() {
+    let (_site, _sink, daemon, ids) = waiting().await;
+    let found = async |reason: &str| {
+        let answer = daemon.ask(&["queue", "list", "--reason", reason]).await;
+        answer["messages"].as_array().unwrap().len()
+    };
+    assert_eq!(found("4.3.0").await, ids.len());
+    assert_eq!(found("not NOW").await, ids.len());
+    for key in ["wanted", "connector", "\"status\"", "decision"] {
+        assert_eq!(found(key).await, 0, "{key} is a key of ours, and no reason");
+    }
+    for empty in ["--reason", "--sender", "--recipient", "--domain", "--connector"] {
+        let answer = daemon.command(&["queue", "remove", empty, ""]).await;
+        assert_eq!(answer.status.code(), Some(64), "{empty}");
+    }
+    assert_eq!(daemon.queue().await.len(), ids.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recipients_that_no_filter_names_are_not_removed_with_others() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear().replying("mail", "451 4.3.0 not now")).await;
+    let config =
+        "[queue]\nretry = [\"1h\"]\n\n".to_owned() + &outbound("out", "*", sink.address, OPPORTUNISTIC);
+    let daemon = site.start(&config).await;
+    let mut message = mix::plain("wait", 1, 100, "ada@a.test", "").remove(0);
+    message.to = vec!["bob@b.test".to_owned(), "carol@c.test".to_owned()];
+    assert_eq!(Client::hello(daemon.at("in")).await.transact(&message).await.unwrap().code, 250);
+    daemon.deferred("carol@c.test").await;
+    daemon.idle().await;
+    let left = daemon.command(&["queue", "remove", "--domain", "b.test"]).await;
+    assert_eq!(left.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&left.stdout).into_owned();
+    assert!(text.contains("does not name"), "{text}");
+    assert_eq!(daemon.queue().await.len(), 1);
+    let done = daemon.ask(&["queue", "remove", "--domain", "b.test", "--whole"]).await;
+    assert_eq!(done["messages"], 1, "{done}");
+    daemon.queue_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bounce_gives_mail_up_and_tells_its_sender_and_the_archive_keeps_it() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear().replying("mail from:<ada", "451 4.3.0 not now")).await;
+    let config = "[queue]\nretry = [\"1h\"]\narchive = \"archive\"\n\n".to_owned()
+        + &outbound("out", "*", sink.address, OPPORTUNISTIC);
+    let daemon = site.start(&config).await;
+    let mut message = mix::plain("wait", 1, 100, "ada@a.test", "bob@b.test").remove(0);
+    message.content = b"Subject: one\r\n\r\n.dot\r\nend\r\n".to_vec();
+    assert_eq!(Client::hello(daemon.at("in")).await.transact(&message).await.unwrap().code, 250);
+    daemon.deferred("bob@b.test").await;
+    daemon.idle().await;
+    let id = daemon.queue().await[0]["id"].as_str().unwrap().to_owned();
+    let shown = site.home.run(&["queue", "show", &id, "--content"], &[]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(
+        shown.starts_with("Received: ") && shown.ends_with("Subject: one\r\n\r\n.dot\r\nend\r\n"),
+        "{shown}"
+    );
+
+    daemon.ask(&["queue", "bounce", "--recipient", "bob@b.test"]).await;
+    let report = sink.messages(1).await.remove(0);
+    assert_eq!((report.mail.as_str(), &report.recipients[..]), ("", &["ada@a.test".to_owned()][..]));
+    let report = String::from_utf8_lossy(&report.content).into_owned();
+    assert!(report.contains("Status: 5.3.0") && report.contains("has given the message up"), "{report}");
+    daemon.queue_empty().await;
+    let archive = site.home.path().join("archive");
+    let copy = std::fs::read_to_string(archive.join(format!("{id}.eml"))).unwrap();
+    assert_eq!(copy, shown);
+    let told = std::fs::read_to_string(archive.join(format!("{id}.1.json"))).unwrap();
+    assert!(told.contains("bob@b.test") && told.contains("5.3.0"), "{told}");
+    assert_eq!(daemon.command(&["queue", "bounce", &id]).await.status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connector_stands_still_until_it_is_let_go_on_over_a_restart() {
+    let site = Site::new();
+    let (out, other) = (Sink::start(Manner::clear()).await, Sink::start(Manner::clear()).await);
+    let config = "[queue]\nexpire = \"1s\"\nretry = [\"1s\"]\n\n".to_owned()
+        + &outbound("out", "b.test", out.address, OPPORTUNISTIC)
+        + &outbound("other", "*", other.address, OPPORTUNISTIC);
+    let daemon = site.start(&config).await;
+    let paused = daemon.ask(&["queue", "pause", "out"]).await;
+    assert_eq!(paused["connectors"][0], "out", "{paused}");
+    assert_eq!(daemon.command(&["queue", "pause", "nobody"]).await.status.code(), Some(1));
+    for to in ["bob@b.test", "carol@c.test"] {
+        let message = mix::plain("wait", 1, 100, "ada@a.test", to).remove(0);
+        assert_eq!(Client::hello(daemon.at("in")).await.transact(&message).await.unwrap().code, 250);
+    }
+    assert_eq!(other.messages(1).await[0].recipients, ["carol@c.test"]);
+    let shown = daemon.ask(&["connectors"]).await;
+    let row = shown["connectors"].as_array().unwrap().iter().find(|c| c["name"] == "out").unwrap().clone();
+    assert_eq!(row["paused"], true, "{row}");
+    // Past its time, and not given up.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    daemon.ask(&["queue", "retry", "--all"]).await;
+    daemon.stop().await;
+    let daemon = Daemon::start(&site.home).await;
+    assert_eq!(daemon.queue().await.len(), 1);
+    assert!(out.arrived().is_empty());
+    let resumed = daemon.ask(&["queue", "resume", "out"]).await;
+    assert_eq!(resumed["connectors"].as_array().unwrap().len(), 0, "{resumed}");
+    assert_eq!(out.messages(1).await[0].recipients, ["bob@b.test"]);
+    daemon.queue_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_fails_is_told_to_the_postmaster_once() {
+    let site = Site::new();
+    let manner = Manner::clear()
+        .replying("rcpt to:<ada@", "550 5.1.1 nobody")
+        .replying("rcpt to:<bob@", "550 5.1.1 nobody");
+    let sink = Sink::start(manner).await;
+    let first = format!("{OPPORTUNISTIC}cost = 1\n");
+    let config = "[queue]\ndouble_bounces = \"postmaster\"\n\n".to_owned()
+        + &outbound("post", "sealpost.test", sink.address, &first)
+        + &outbound("out", "*", sink.address, OPPORTUNISTIC);
+    let daemon = site.start(&config).await;
+    let message = mix::plain("one", 1, 100, "ada@a.test", "bob@b.test").remove(0);
+    assert_eq!(Client::hello(daemon.at("in")).await.transact(&message).await.unwrap().code, 250);
+    let told = sink.messages(1).await.remove(0);
+    assert_eq!(told.recipients, ["postmaster@sealpost.test"]);
+    let text = String::from_utf8_lossy(&told.content).into_owned();
+    assert!(text.contains("Final-Recipient: rfc822; ada@a.test"), "{text}");
+    daemon.queue_empty().await;
+    // The postmaster's own mailbox refuses: nobody is told of that, and nothing goes in circles.
+    sink.behave(Manner::clear().replying("rcpt", "550 5.1.1 nobody"));
+    let message = mix::plain("two", 1, 100, "ada@a.test", "bob@b.test").remove(0);
+    assert_eq!(Client::hello(daemon.at("in")).await.transact(&message).await.unwrap().code, 250);
+    daemon.queue_empty().await;
+    assert_eq!(sink.arrived().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_queue_and_a_full_disk_are_answered_452_and_service_resumes() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear().replying("mail", "451 4.3.0 not now")).await;
+    let config = "[queue]\nretry = [\"1h\"]\n\n[limits]\nqueued = 2\n\n".to_owned()
+        + &outbound("out", "b.test", sink.address, OPPORTUNISTIC);
+    let daemon = site.start(&config).await;
+    let mut client = Client::hello(daemon.at("in")).await;
+    for _ in 0..2 {
+        let message = mix::plain("one", 1, 100, "ada@a.test", "bob@b.test").remove(0);
+        client.transact(&message).await.unwrap();
+    }
+    let mail = async |client: &mut Client, code: u16| {
+        eventually("the guard to notice", LONG, async || {
+            let reply = client.say("MAIL FROM:<ada@a.test>").await;
+            client.say("RSET").await;
+            (reply.code == code).then_some(reply.text)
+        })
+        .await
+    };
+    assert!(mail(&mut client, 452).await.starts_with("452 4.3.1 too much mail is queued"));
+    assert_eq!(client.say("NOOP").await.code, 250, "the session goes on");
+    assert!(daemon.log().contains("new mail is answered 452"), "{}", daemon.log());
+    // Deliveries go on meanwhile, and with them comes room.
+    sink.behave(Manner::clear());
+    daemon.ask(&["queue", "retry", "--all"]).await;
+    sink.messages(2).await;
+    mail(&mut client, 250).await;
+    daemon.stop().await;
+
+    let full = config.replace("queued = 2", "free_disk = \"1000000TiB\"");
+    let daemon = site.start(&full).await;
+    let mut client = Client::hello(daemon.at("in")).await;
+    assert!(mail(&mut client, 452).await.starts_with("452 4.3.1 insufficient storage"));
+}

@@ -172,13 +172,14 @@ async fn a_host_with_broken_tls_is_not_asked_for_it_with_each_message() {
     let site = Site::new();
     let sink = Sink::start(Manner::new(SinkTls::Garbage)).await;
     let daemon = site.start(&outbound("out", "b.test", sink.address, OPPORTUNISTIC)).await;
-    for count in 1..=3 {
+    // Once may be chance: only the second time in a row is remembered.
+    for count in 1..=4 {
         let message = mix::plain(&count.to_string(), 1, 200, "ada@a.test", "bob@b.test").remove(0);
         Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
         assert!(!sink.messages(count).await[count - 1].sealed);
     }
     let asked = |log: &Log| log.commands.iter().filter(|c| c.eq_ignore_ascii_case("starttls")).count();
-    assert_eq!(sink.read(asked), 1);
+    assert_eq!(sink.read(asked), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::super::control::ask;
 use super::super::print::{complain, say, say_json};
 use super::super::{EXIT_NO, EXIT_USAGE, Failure};
-use super::{Action, plain, socket};
+use super::{Action, socket};
+use crate::admin::Deed;
 use crate::config::duration;
 
 /// Which messages; all of what is said must hold.
@@ -45,6 +46,18 @@ impl FilterArgs {
     }
 
     fn check(&self) -> Result<(), Failure> {
+        let named = [
+            ("--connector", &self.connector),
+            ("--domain", &self.domain),
+            ("--sender", &self.sender),
+            ("--recipient", &self.recipient),
+            ("--reason", &self.reason),
+        ];
+        // A variable that a script forgot to set must not name every message.
+        if let Some((name, _)) = named.into_iter().find(|(_, text)| text.as_deref() == Some("")) {
+            let hint = if name == "--sender" { "; the null reverse-path is written <>" } else { "" };
+            return Err(Failure::new(EXIT_USAGE, format!("{name} is empty{hint}")));
+        }
         let usage = |fault: String| Failure::new(EXIT_USAGE, format!("--older-than: {fault}"));
         self.older_than.as_deref().map_or(Ok(()), |text| duration(text).map(|_| ()).map_err(usage))
     }
@@ -67,24 +80,19 @@ impl FilterArgs {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deed {
-    Retry,
-    Hold,
-    Release,
-    Remove,
-}
-
 /// Does what is asked for with every message that filters name; `None` where it is about one message
 /// or all, or changes nothing.
 pub(super) fn act(action: &Action) -> Result<Option<ExitCode>, Failure> {
-    let (daemon, id, filter, deed) = match action {
+    let (daemon, id, filter, deed, whole) = match action {
         Action::List { filter, .. } => return filter.check().map(|()| None),
-        Action::Top { .. } | Action::Show { .. } => return Ok(None),
-        Action::Retry { daemon, id, filter, .. } => (daemon, id, filter, Deed::Retry),
-        Action::Hold { daemon, id, filter } => (daemon, id, filter, Deed::Hold),
-        Action::Release { daemon, id, filter } => (daemon, id, filter, Deed::Release),
-        Action::Remove { daemon, id, filter } => (daemon, id, filter, Deed::Remove),
+        Action::Top { .. } | Action::Show { .. } | Action::Pause { .. } | Action::Resume { .. } => {
+            return Ok(None);
+        }
+        Action::Retry { daemon, id, filter, .. } => (daemon, id, filter, Deed::Retry, true),
+        Action::Hold { daemon, id, filter } => (daemon, id, filter, Deed::Hold, true),
+        Action::Release { daemon, id, filter } => (daemon, id, filter, Deed::Release, true),
+        Action::Bounce { daemon, id, whole, filter } => (daemon, id, filter, Deed::Bounce, *whole),
+        Action::Remove { daemon, id, whole, filter } => (daemon, id, filter, Deed::Remove, *whole),
     };
     if filter.is_empty() {
         return Ok(None);
@@ -94,47 +102,47 @@ pub(super) fn act(action: &Action) -> Result<Option<ExitCode>, Failure> {
     }
     filter.check()?;
     let socket = socket(daemon)?;
-    let (mut done, mut left, mut after) = (0_u64, Vec::new(), None::<String>);
+    let (mut done, mut left, mut reasons, mut after) = (0_u64, 0_u64, Vec::new(), None::<String>);
     loop {
-        let body = filter.body(PAGE, after.as_deref());
-        let page = ask(&socket, Method::POST, "/queue/list", Some(body))?;
-        let messages = page.get("messages").and_then(Value::as_array).cloned().unwrap_or_default();
-        for id in messages.iter().filter_map(|message| message.get("id").and_then(Value::as_str)) {
-            let at = |tail: &str| format!("/queue/{}{tail}", plain(id));
-            let answer = match deed {
-                Deed::Remove => ask(&socket, Method::DELETE, &at(""), None),
-                Deed::Hold => ask(&socket, Method::POST, &at("/hold"), None),
-                Deed::Release => ask(&socket, Method::POST, &at("/release"), None),
-                Deed::Retry => ask(&socket, Method::POST, "/queue/retry", Some(json!({ "id": id }))),
-            };
-            match answer {
-                Ok(_) => done = done.saturating_add(1),
-                // It was delivered meanwhile, is being delivered, or can't be sent: that ends nothing.
-                Err(failure) if failure.exit == EXIT_NO => left.push(failure.message),
-                Err(failure) => return Err(failure),
-            }
+        let mut body = filter.body(PAGE, after.as_deref());
+        if let Value::Object(fields) = &mut body {
+            fields.insert("deed".to_owned(), json!(deed));
+            fields.insert("whole".to_owned(), json!(whole));
         }
+        let page = ask(&socket, Method::POST, "/queue/act", Some(body))?;
+        let number = |key: &str| page.get(key).and_then(Value::as_u64).unwrap_or_default();
+        done = done.saturating_add(number("messages"));
+        left = left.saturating_add(number("left"));
+        let more = page.get("reasons").and_then(Value::as_array).into_iter().flatten();
+        let room = REASONS_MAX.saturating_sub(reasons.len());
+        reasons.extend(more.filter_map(Value::as_str).map(str::to_owned).take(room));
         after = page.get("next").and_then(Value::as_str).map(str::to_owned);
         if after.is_none() {
             break;
         }
         complain(&format!("{done} so far"));
     }
-    tell(deed, daemon.json, done, &left);
-    Ok(Some(if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) }))
+    tell(deed, daemon.json, (done, left), &reasons);
+    Ok(Some(if left == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) }))
 }
 
-fn tell(deed: Deed, as_json: bool, done: u64, left: &[String]) {
+fn tell(deed: Deed, as_json: bool, (done, left): (u64, u64), reasons: &[String]) {
     if as_json {
-        return say_json(&json!({ "messages": done, "left": left }));
+        return say_json(&json!({ "messages": done, "left": left, "reasons": reasons }));
     }
-    left.iter().for_each(|reason| complain(reason));
+    reasons.iter().for_each(|reason| complain(reason));
+    if left > 0 {
+        complain(&format!("{left} messages are as they were"));
+    }
     say(&match deed {
         Deed::Remove => format!("{done} messages are removed; nobody is told"),
+        Deed::Bounce => format!("{done} messages are given up; their senders are told"),
         Deed::Hold => format!("{done} messages are held until they are released"),
         Deed::Release | Deed::Retry => format!("{done} messages are tried again now"),
     });
 }
 
+/// Reasons that are shown.
+const REASONS_MAX: usize = 20;
 /// Messages of one answer.
 const PAGE: usize = 500;

@@ -66,11 +66,14 @@ impl Spool for Kept {
     fn overdue(
         &self,
         _lane: LaneKey,
-        _delay: Option<UnixMillis>,
-        _expire: UnixMillis,
+        _dates: crate::spool::Overdue,
         _limit: usize,
     ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
         unasked()
+    }
+
+    fn claim(&self, _id: QueueId) -> Pending<Result<crate::spool::Claim, SpoolFault>> {
+        Box::pin(std::future::ready(Ok(crate::spool::Claim::Unknown)))
     }
 
     fn read(&self, _id: QueueId) -> Pending<Result<Content, SpoolFault>> {

@@ -48,11 +48,14 @@ impl Spool for Memory {
     fn overdue(
         &self,
         _lane: LaneKey,
-        _delay: Option<UnixMillis>,
-        _expire: UnixMillis,
+        _dates: crate::spool::Overdue,
         _limit: usize,
     ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
         answer(std::mem::take(&mut *self.overdue.lock().unwrap()))
+    }
+
+    fn claim(&self, _id: QueueId) -> Pending<Result<crate::spool::Claim, SpoolFault>> {
+        Box::pin(std::future::ready(Ok(crate::spool::Claim::Unknown)))
     }
     fn read(&self, _id: QueueId) -> Pending<Result<Content, SpoolFault>> {
         answer(Content::Held(b"Subject: read back\r\n\r\n".as_slice().into()))
@@ -136,6 +139,8 @@ fn stage() -> Stage {
         name: Domain::parse("gw1.contoso.example").unwrap(),
         postmaster: Mailbox::parse("postmaster@contoso.example").unwrap(),
         double_bounces: false,
+        null_sender_expire: None,
+        archive: None,
         carriers_max: 10,
         memory_bytes_max: 100_000,
         window_max: 10,

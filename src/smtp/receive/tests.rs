@@ -127,6 +127,7 @@ fn session(upgrade: Upgrade, tls: Option<Arc<TlsFacts>>) -> Session {
         hops_max: 5,
         errors_max: 5,
         withheld: vec![crate::mail::Extension::BinaryMime],
+        room: Arc::default(),
         quotas: Quotas::new(|| UnixMillis(0)),
     };
     Session::start(Arc::new(rules), table(), [127, 0, 0, 1].into(), upgrade, tls)

@@ -29,6 +29,9 @@ impl Session {
                 Reply::new(552, Enhanced(5, 3, 4), format!("the message is larger than {limit} octets"));
             return self.refuse_mail(mail.reverse_path, reply, None);
         }
+        if let Err(reply) = self.rules.room.takes(declared) {
+            return self.refuse_mail(mail.reverse_path, reply, None);
+        }
         match self.admission_of(&mail.reverse_path) {
             Admission::Refused(refused) => {
                 self.refuse_mail(mail.reverse_path, refused.reply, Some(refused.decision))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::quota::Quotas;
+use super::room::Room;
 use crate::connector::{Decision, Inbound, Login, Outbound};
 use crate::mail::{Domain, Envelope, Extension, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::smtp::data::ContentLimits;
@@ -24,6 +25,8 @@ pub struct Rules {
     pub errors_max: u32,
     /// What the listener does not offer.
     pub withheld: Vec<Extension>,
+    /// Whether there is room for more; one for all listeners.
+    pub room: Arc<Room>,
     /// What comes by connectors with limits of their own; one for all listeners.
     pub quotas: Arc<Quotas>,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::ops::{Fresh, FreshContent, Op, Settle};
+use super::rows::TOLD_NOBODY;
 use crate::mail::{BodyType, QueueId, Ret, UnixMillis};
 use crate::spool::{Holding, LaneKey, Lease, LeaseBook, Removal, Settled};
 
@@ -83,6 +84,7 @@ fn insert(writer: &Connection, fresh: &Fresh, applied: &mut Applied) -> Result<(
             .prepare_cached("INSERT INTO body (id, content) VALUES (?1, ?2)")?
             .execute(params![id, content])?;
     }
+    let told = if message.reverse_path.is_null() { TOLD_NOBODY } else { 0 };
     let mut insert = writer.prepare_cached(INSERT_RECIPIENT)?;
     for leased in &fresh.leased {
         for recipient in &leased.recipients {
@@ -93,6 +95,7 @@ fn insert(writer: &Connection, fresh: &Fresh, applied: &mut Applied) -> Result<(
                 path,
                 &*leased.lane.0,
                 message.accepted_at.0,
+                told,
                 recipient.dsn.notify.number(),
                 recipient.dsn.orcpt.as_deref(),
             ])?;
@@ -275,11 +278,11 @@ const INSERT_MESSAGE: &str = "
 const INSERT_RECIPIENT: &str = "
     INSERT INTO recipient (message, number, forward_path, lane, accepted_at, attempts, next_at, delay_told,
         notify, orcpt)
-    VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5, 0, ?6, ?7)";
+    VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5, ?6, ?7, ?8)";
 
 /// A message may have been held while its attempt was under way; then it stays so.
 const DEFER: &str = "
-    UPDATE recipient SET attempts = ?3, delay_told = ?5, lane = ?6, last = ?7,
+    UPDATE recipient SET attempts = ?3, delay_told = MAX(delay_told, ?5), lane = ?6, last = ?7,
         next_at = CASE WHEN EXISTS (SELECT 1 FROM message WHERE id = ?1 AND held IS NOT NULL)
             THEN ?8 ELSE ?4 END
     WHERE message = ?1 AND number = ?2";

@@ -41,7 +41,7 @@ impl Reader {
         let domain = filter.domain.as_ref().map(|domain| pattern(&format!("@{domain}")));
         let sender = filter.sender.as_deref().map(pattern);
         let recipient = filter.recipient.as_deref().map(pattern);
-        let reason = filter.reason.as_ref().map(|text| text.to_lowercase());
+        let reason = filter.reason.as_ref().map(|text| text.to_ascii_lowercase());
         let mut statement = self.connection.prepare_cached(LIST)?;
         let mut found = statement.query(params![
             after.map_or(i64::MIN, QueueId::to_number),
@@ -106,7 +106,10 @@ const LIST: &str = r"
                 AND (?6 IS NULL OR forward_path LIKE ?6 ESCAPE '\')
                 AND (?7 IS NULL OR forward_path LIKE ?7 ESCAPE '\')
                 AND (?8 IS NULL OR substr(lane, 1, length(?8)) = ?8)
-                AND (?9 IS NULL OR instr(lower(last), ?9) > 0)))
+                AND (?9 IS NULL OR instr(lower(
+                    coalesce(json_extract(last, '$.status'), '') || ' '
+                    || coalesce(json_extract(last, '$.reason'), '') || ' '
+                    || coalesce(json_extract(last, '$.decision.token'), '')), ?9) > 0)))
     FROM (SELECT id, accepted_at, reverse_path, held FROM message WHERE id > ?1 ORDER BY id LIMIT ?2) AS found
     ORDER BY id";
 

@@ -30,8 +30,8 @@ use self::reader::{Question, Reader};
 use self::shared::Shared;
 use super::recover::Recovered;
 use super::{
-    BodyWriter, Due, DueWindow, Filter, Holding, LaneCount, LaneKey, Leased, Listed, NewMessage, Pending,
-    QueuedMessage, Removal, Settings, Settlement, Spool, SpoolFault, Stats,
+    BodyWriter, Claim, Due, DueWindow, Filter, Holding, LaneCount, LaneKey, Leased, Listed, NewMessage,
+    Overdue, Pending, QueuedMessage, Removal, Settings, Settlement, Spool, SpoolFault, Stats,
 };
 use crate::mail::{Content, QueueId, UnixMillis};
 
@@ -170,11 +170,14 @@ impl Spool for SqliteSpool {
     fn overdue(
         &self,
         lane: LaneKey,
-        delay: Option<UnixMillis>,
-        expire: UnixMillis,
+        dates: Overdue,
         limit: usize,
     ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
-        self.ask_reader(move |reader| reader.overdue(&lane, delay, expire, limit))
+        self.ask_reader(move |reader| reader.overdue(&lane, dates, limit))
+    }
+
+    fn claim(&self, id: QueueId) -> Pending<Result<Claim, SpoolFault>> {
+        self.ask_reader(move |reader| reader.claim(id))
     }
 
     fn read(&self, id: QueueId) -> Pending<Result<Content, SpoolFault>> {

@@ -12,7 +12,7 @@ use super::ops::Op;
 use super::rows;
 use super::shared::Shared;
 use crate::mail::{Content, QueueId, UnixMillis};
-use crate::spool::{Due, DueWindow, LaneKey, Lease, Leased, QueuedMessage, SpoolFault};
+use crate::spool::{Claim, Due, DueWindow, LaneKey, Lease, Leased, Overdue, QueuedMessage, SpoolFault};
 
 /// A question to the reader; it carries where its answer goes.
 pub(super) type Question = Box<dyn FnOnce(&Reader) + Send>;
@@ -28,16 +28,19 @@ pub(super) struct Reader {
 #[derive(Clone, Copy)]
 pub(super) enum Wanted {
     Due { now: UnixMillis },
-    Overdue { delay: UnixMillis, expire: UnixMillis },
+    Overdue(Overdue),
 }
 
 impl Wanted {
     fn takes(self, mark: &rows::Mark) -> bool {
         match self {
             Self::Due { now } => mark.next_at <= now,
-            Self::Overdue { delay, expire } => {
+            Self::Overdue(Overdue { delay, expire, null_expire }) => {
+                let past = |date: Option<UnixMillis>| date.is_some_and(|date| mark.accepted_at < date);
                 mark.next_at < NEVER
-                    && (mark.accepted_at < expire || (!mark.delay_told && mark.accepted_at < delay))
+                    && (past(Some(expire))
+                        || (!mark.delay_told && past(delay))
+                        || (mark.of_null_sender && past(null_expire)))
             }
         }
     }
@@ -69,16 +72,17 @@ impl Reader {
     pub(super) fn overdue(
         &self,
         lane: &LaneKey,
-        delay: Option<UnixMillis>,
-        expire: UnixMillis,
+        dates: Overdue,
         limit: usize,
     ) -> Result<Vec<Leased>, SpoolFault> {
         self.shared.may_lease()?;
-        let delay = delay.unwrap_or(UnixMillis(i64::MIN));
-        let wanted = Wanted::Overdue { delay, expire };
+        let never = |date: Option<UnixMillis>| date.map_or(i64::MIN, |date| date.0);
+        let (delay, null_expire) = (never(dates.delay), never(dates.null_expire));
+        let wanted = Wanted::Overdue(dates);
         let lease = || {
             let mut statement = self.connection.prepare_cached(OVERDUE)?;
-            let mut found = statement.query(params![&*lane.0, NEVER.0, expire.0, delay.0])?;
+            let mut found =
+                statement.query(params![&*lane.0, NEVER.0, dates.expire.0, delay, null_expire])?;
             let mut picked = Picked::default();
             while picked.leases.len() < limit {
                 let Some(row) = found.next()? else { break };
@@ -226,6 +230,36 @@ impl Reader {
         Err(SpoolFault::Failed(format!("message {id}: {reason}")))
     }
 
+    /// As [`Self::confirm`]: what was found decides who is asked for, and what is read once the lease is
+    /// taken decides what is leased.
+    pub(super) fn claim(&self, id: QueueId) -> Result<Claim, SpoolFault> {
+        self.shared.may_lease()?;
+        let found = rows::all_marks(&self.connection, id).map_err(|error| failed(&error))?;
+        let numbers: Vec<u32> = found.iter().map(|(_, mark)| mark.number).collect();
+        if numbers.is_empty() {
+            return Ok(Claim::Unknown);
+        }
+        let Some(mut lease) = self.shared.book.lease_all(id, &numbers) else { return Ok(Claim::Busy) };
+        let read = || {
+            let view = self.connection.unchecked_transaction()?;
+            let row = rows::message(&self.connection, id)?;
+            let marks = rows::all_marks(&self.connection, id)?;
+            view.commit()?;
+            Ok((row, marks))
+        };
+        let (row, marks) = read().map_err(|error: rusqlite::Error| failed(&error))?;
+        let (Some(row), Some(lane)) = (row, marks.first().map(|(lane, _)| lane.clone())) else {
+            return Ok(Claim::Unknown);
+        };
+        lease.retain(|number| marks.iter().any(|(_, mark)| mark.number == number));
+        let recipients: Result<Vec<_>, String> = marks.into_iter().map(|(_, mark)| mark.decode()).collect();
+        let unreadable = |why: String| SpoolFault::Failed(format!("message {id}: {why}"));
+        let message = Arc::new(row.decode().map_err(unreadable)?);
+        let recipients = recipients.map_err(unreadable)?;
+        self.unless_broken(Vec::new())?;
+        Ok(Claim::Whole(Leased { message, recipients, lane, content: None, lease }))
+    }
+
     pub(super) fn lanes(&self) -> Result<Vec<(LaneKey, UnixMillis)>, SpoolFault> {
         let read = || {
             self.connection
@@ -285,5 +319,6 @@ pub(super) const DUE: &str = "
 
 pub(super) const OVERDUE: &str = "
     SELECT message, number FROM recipient
-    WHERE lane = ?1 AND next_at < ?2 AND (accepted_at < ?3 OR (delay_told = 0 AND accepted_at < ?4))
+    WHERE lane = ?1 AND next_at < ?2 AND (accepted_at < ?3 OR (delay_told = 0 AND accepted_at < ?4)
+        OR (delay_told = 2 AND accepted_at < ?5))
     ORDER BY next_at, message, number";

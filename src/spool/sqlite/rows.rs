@@ -31,6 +31,8 @@ pub(super) struct Mark {
     pub(super) next_at: UnixMillis,
     pub(super) accepted_at: UnixMillis,
     pub(super) delay_told: bool,
+    /// Nobody is told of anything (RFC 5321 §4.5.5).
+    pub(super) of_null_sender: bool,
     attempts: u32,
     forward_path: String,
     notify: u8,
@@ -42,18 +44,22 @@ impl MessageRow {
     pub(super) fn decode(self) -> Result<StoredMessage, String> {
         let reverse_path = ReversePath::parse(&self.reverse_path)
             .map_err(|fault| format!("its reverse-path can't be read: {fault}"))?;
-        let body = match self.body {
-            0 => BodyType::SevenBit,
-            1 => BodyType::EightBitMime,
-            2 => BodyType::BinaryMime,
-            other => return Err(format!("its body type {other} is unknown")),
-        };
+        let body = body_of(self.body).ok_or_else(|| format!("its body type {} is unknown", self.body))?;
         let size = u64::try_from(self.size).map_err(|_| format!("its size {} is none", self.size))?;
         let (id, accepted_at, origin) = (self.id, self.accepted_at, self.origin);
         // What can't be read of this is as if it had not been said: the message goes all the same.
         let ret = [Ret::Full, Ret::Headers].into_iter().find(|ret| self.ret.as_deref() == Some(ret.word()));
         let dsn = MessageDsn { ret, envid: self.envid.map(Arc::from) };
         Ok(StoredMessage { id, reverse_path, body, utf8: self.utf8, dsn, size, accepted_at, origin })
+    }
+}
+
+fn body_of(number: i64) -> Option<BodyType> {
+    match number {
+        0 => Some(BodyType::SevenBit),
+        1 => Some(BodyType::EightBitMime),
+        2 => Some(BodyType::BinaryMime),
+        _ => None,
     }
 }
 
@@ -104,20 +110,35 @@ pub(super) fn message(connection: &Connection, id: QueueId) -> Result<Option<Mes
 /// # Errors
 /// What the database gave.
 pub(super) fn marks(connection: &Connection, id: QueueId, lane: &LaneKey) -> Result<Vec<Mark>> {
-    let read = |row: &Row<'_>| {
-        Ok(Mark {
-            number: row.get(0)?,
-            next_at: UnixMillis(row.get(1)?),
-            accepted_at: UnixMillis(row.get(2)?),
-            delay_told: row.get(3)?,
-            attempts: row.get(4)?,
-            forward_path: row.get(5)?,
-            notify: row.get(6)?,
-            orcpt: row.get(7)?,
-        })
-    };
-    connection.prepare_cached(MARKS)?.query_map((id.to_number(), &*lane.0), read)?.collect()
+    connection.prepare_cached(MARKS)?.query_map((id.to_number(), &*lane.0), mark)?.collect()
 }
+
+/// All recipients of a message, each with its lane.
+///
+/// # Errors
+/// What the database gave.
+pub(super) fn all_marks(connection: &Connection, id: QueueId) -> Result<Vec<(LaneKey, Mark)>> {
+    let read = |row: &Row<'_>| Ok((LaneKey(row.get::<_, String>(8)?.into()), mark(row)?));
+    connection.prepare_cached(ALL_MARKS)?.query_map([id.to_number()], read)?.collect()
+}
+
+fn mark(row: &Row<'_>) -> Result<Mark> {
+    let told: i64 = row.get(3)?;
+    Ok(Mark {
+        number: row.get(0)?,
+        next_at: UnixMillis(row.get(1)?),
+        accepted_at: UnixMillis(row.get(2)?),
+        delay_told: told != 0,
+        of_null_sender: told == TOLD_NOBODY,
+        attempts: row.get(4)?,
+        forward_path: row.get(5)?,
+        notify: row.get(6)?,
+        orcpt: row.get(7)?,
+    })
+}
+
+/// `delay_told` of a message with the null reverse-path.
+pub(super) const TOLD_NOBODY: i64 = 2;
 
 /// The size a message should have, and its content unless it lies in a file.
 type Stored = (u64, Option<Arc<[u8]>>);
@@ -174,8 +195,9 @@ pub(super) fn queued(
         .collect::<Result<Vec<_>>>()?;
     let reverse_path = ReversePath::parse(&row.reverse_path).unwrap_or(ReversePath::NULL);
     let size = u64::try_from(row.size).unwrap_or_default();
+    let body = body_of(row.body).unwrap_or_default();
     let (accepted_at, origin, held) = (row.accepted_at, row.origin, row.held);
-    Ok(Some(QueuedMessage { id, reverse_path, accepted_at, size, origin, held, recipients }))
+    Ok(Some(QueuedMessage { id, reverse_path, accepted_at, size, body, origin, held, recipients }))
 }
 
 const MESSAGE: &str = "
@@ -187,6 +209,10 @@ const MESSAGE: &str = "
 const MARKS: &str = "
     SELECT number, next_at, accepted_at, delay_told, attempts, forward_path, notify, orcpt
     FROM recipient WHERE message = ?1 AND +lane = ?2 ORDER BY number";
+
+const ALL_MARKS: &str = "
+    SELECT number, next_at, accepted_at, delay_told, attempts, forward_path, notify, orcpt, lane
+    FROM recipient WHERE message = ?1 ORDER BY number";
 
 const CONTENT: &str = "
     SELECT message.size, message.in_file, body.content

@@ -137,5 +137,8 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE message ADD COLUMN envid TEXT;
     ALTER TABLE recipient ADD COLUMN notify INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE recipient ADD COLUMN orcpt TEXT;
+    -- delay_told is 2 where nobody is told of anything: the reverse-path is null.
+    UPDATE recipient SET delay_told = 2
+    WHERE message IN (SELECT id FROM message WHERE reverse_path = '');
 ",
 ];

@@ -202,7 +202,14 @@ async fn overdue_finds_what_is_past_a_date() {
     let (young, _) = put(&spool, &["x"], 50).await;
     let overdue = async |delay: Option<i64>, expire: i64, limit| {
         let at = |late| UnixMillis(NOW.0 + late);
-        let found = spool.overdue(lane("x"), delay.map(at), at(expire), limit).await.expect("readable");
+        let found = spool
+            .overdue(
+                lane("x"),
+                crate::spool::Overdue { delay: delay.map(at), expire: at(expire), null_expire: None },
+                limit,
+            )
+            .await
+            .expect("readable");
         found.iter().map(|l| l.message.id).collect::<Vec<_>>()
     };
     assert!(overdue(None, 0, 9).await.is_empty());
@@ -330,4 +337,42 @@ async fn a_list_looks_at_a_part_of_the_queue_and_says_where_to_go_on() {
         (lane("out/b.example"), u64::try_from(last).expect("small") + 1)
     );
     assert_eq!(top.len(), 1);
+}
+
+#[tokio::test]
+async fn what_has_no_sender_has_a_date_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let mut report = message(spool.new_id(NOW), &["x"], 0);
+    report.envelope.reverse_path = ReversePath::NULL;
+    let id = report.id;
+    drop(spool.put(report).await.expect("taken"));
+    let other = message(spool.new_id(NOW), &["x"], 0);
+    drop(spool.put(other).await.expect("taken"));
+    let at = UnixMillis(i64::MAX / 2);
+    let none = UnixMillis(i64::MIN);
+    let found = async |null_expire| {
+        let dates = crate::spool::Overdue { delay: None, expire: none, null_expire };
+        let found = spool.overdue(lane("x"), dates, 9).await.expect("readable");
+        found.iter().map(|leased| leased.message.id).collect::<Vec<_>>()
+    };
+    assert_eq!(found(None).await, []);
+    assert_eq!(found(Some(at)).await, [id]);
+}
+
+#[tokio::test]
+async fn a_whole_message_is_claimed_or_nothing_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let new = message(spool.new_id(NOW), &["x", "y"], 0);
+    let id = new.id;
+    let leased = spool.put(new).await.expect("taken");
+    assert!(matches!(spool.claim(id).await, Ok(Claim::Busy)));
+    drop(leased);
+    spool.hold(id, "by a test".to_owned()).await.expect("held");
+    let claimed = spool.claim(id).await.expect("readable");
+    let Claim::Whole(claimed) = claimed else { panic!("{claimed:?}") };
+    assert_eq!(claimed.recipients.len(), 2, "held or not");
+    assert!(matches!(spool.claim(id).await, Ok(Claim::Busy)));
+    assert!(matches!(spool.claim(QueueId::from_number(1)).await, Ok(Claim::Unknown)));
 }

@@ -88,7 +88,14 @@ async fn what_a_crash_left_is_set_right() {
     assert_eq!(told_due(&spool, &ids, "x", 99, 9).await, "0:0 next None");
     assert_eq!(spool.hasten(None, NOW).await.expect("room").1, 1);
     let far = UnixMillis(i64::MAX);
-    assert_eq!(spool.overdue(lane("x"), None, far, 9).await.expect("readable").len(), 1);
+    assert_eq!(
+        spool
+            .overdue(lane("x"), crate::spool::Overdue { delay: None, expire: far, null_expire: None }, 9)
+            .await
+            .expect("readable")
+            .len(),
+        1
+    );
     let shown = spool.show(ids[2]).await.expect("readable").expect("queued");
     assert!(shown.held.expect("held").contains("missing"));
     assert_eq!(spool.remove(ids[1]).await, Ok(Removal::Removed));

@@ -1,0 +1,168 @@
+//! The options of sendmail, as scripts write them: letters with their values behind them or next to them.
+
+use std::path::PathBuf;
+
+/// What was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Options {
+    pub(super) recipients: Vec<String>,
+    /// `-t`.
+    pub(super) recipients_of_header: bool,
+    /// A line with a dot alone ends the message; not with `-i`.
+    pub(super) dot_ends: bool,
+    /// `-f`.
+    pub(super) sender: Option<String>,
+    /// Where `-f` is missing: the header's From counts, as with `-t` it is all there is.
+    pub(super) sender_of_header: bool,
+    /// `-F`.
+    pub(super) full_name: Option<String>,
+    /// `-N`, as NOTIFY.
+    notify: Option<String>,
+    /// `-R`, as RET.
+    ret: Option<String>,
+    /// `-V`, as ENVID.
+    envid: Option<String>,
+    pub(super) verbose: bool,
+    /// `-C`.
+    pub(super) config: Option<PathBuf>,
+}
+
+/// Options with a value, in the same word or the next.
+const WITH_VALUE: &str = "fFrNRVCbBdhLoOpX";
+
+impl Options {
+    /// Reads the arguments.
+    ///
+    /// # Errors
+    /// What is not understood, or not done here.
+    pub(super) fn parse(args: &[String]) -> Result<Self, String> {
+        let mut options = Self { dot_ends: true, ..Self::default() };
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            if arg == "--" {
+                options.recipients.extend(args.by_ref().cloned());
+                break;
+            }
+            let Some(letters) = arg.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+                options.recipients.push(arg.clone());
+                continue;
+            };
+            let mut rest = letters.chars();
+            while let Some(letter) = rest.next() {
+                if !WITH_VALUE.contains(letter) {
+                    options.flag(letter)?;
+                    continue;
+                }
+                let value = match rest.as_str() {
+                    // What these say is always in the same word.
+                    "" if "bodB".contains(letter) => String::new(),
+                    "" => args.next().cloned().ok_or_else(|| format!("-{letter} needs a value"))?,
+                    value => value.to_owned(),
+                };
+                options.value(letter, value)?;
+                break;
+            }
+        }
+        options.sender_of_header = options.recipients_of_header;
+        Ok(options)
+    }
+
+    fn flag(&mut self, letter: char) -> Result<(), String> {
+        match letter {
+            't' => self.recipients_of_header = true,
+            'i' => self.dot_ends = false,
+            'v' => self.verbose = true,
+            // -G, -m, -n, -U: of other times, or said for what we do anyway.
+            'G' | 'm' | 'n' | 'U' | 's' | 'e' => {}
+            'q' => return Err("the queue is run by the daemon; see `sealpost queue retry --all`".to_owned()),
+            other => return Err(format!("-{other} is no option of sendmail")),
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, letter: char, value: String) -> Result<(), String> {
+        match letter {
+            'f' | 'r' => self.sender = Some(value),
+            'F' => self.full_name = Some(value),
+            'C' => self.config = Some(value.into()),
+            'N' => {
+                let known =
+                    crate::mail::Notify::parse(&value).ok_or_else(|| format!("-N {value}: no such list"))?;
+                self.notify = Some(known.to_string());
+            }
+            'R' => {
+                let word = value.to_ascii_uppercase();
+                let ret = if word.starts_with('F') { "FULL" } else { "HDRS" };
+                self.ret = Some(ret.to_owned());
+            }
+            'V' if crate::mail::is_xtext(&value) => self.envid = Some(value),
+            'V' => return Err(format!("-V {value}: not xtext")),
+            'b' if value.is_empty() || value == "m" => {}
+            'b' if value == "p" => return Err("see `sealpost queue list`".to_owned()),
+            'b' => return Err(format!("-b{value} is not done here; the daemon is `sealpost run`")),
+            'o' if value == "i" => self.dot_ends = false,
+            // Other options and settings of other programs: nothing of them is ours.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What MAIL FROM says about reports.
+    pub(super) fn of_mail(&self) -> String {
+        let mut text = String::new();
+        if let Some(ret) = &self.ret {
+            text.push_str(&format!(" RET={ret}"));
+        }
+        if let Some(envid) = &self.envid {
+            text.push_str(&format!(" ENVID={envid}"));
+        }
+        text
+    }
+
+    /// What RCPT TO says about them.
+    pub(super) fn of_recipient(&self) -> String {
+        self.notify.as_ref().map_or_else(String::new, |notify| format!(" NOTIFY={notify}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Options, String> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        Options::parse(&args)
+    }
+
+    #[track_caller]
+    fn check(line: &str, expected: &str) {
+        let got = read(line).map_or_else(
+            |fault| format!("fault: {fault}"),
+            |o| {
+                let from = o.sender.as_deref().unwrap_or("-");
+                let flags = [(o.recipients_of_header, "t"), (!o.dot_ends, "i"), (o.verbose, "v")];
+                let flags: String = flags.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
+                format!("{from} [{}] {flags}{}{}", o.recipients.join(" "), o.of_mail(), o.of_recipient())
+            },
+        );
+        assert_eq!(got, expected, "{line:?}");
+    }
+
+    #[test]
+    fn options_are_read_as_scripts_write_them() {
+        check("a@b.test", "- [a@b.test] ");
+        check("-i -f ann@a.test -- -odd@b.test", "ann@a.test [-odd@b.test] i");
+        check("-fann@a.test -oi -odb a b", "ann@a.test [a b] i");
+        check("-ti", "- [] ti");
+        check("-FCron -oi -t", "- [] ti");
+        check(
+            "-r <> -N success,delay -Rhdrs -VQQ+2B1 a",
+            "<> [a]  RET=HDRS ENVID=QQ+2B1 NOTIFY=SUCCESS,DELAY",
+        );
+        check("-bm -m -v -O DeliveryMode=b a", "- [a] v");
+        check("-f", "fault: -f needs a value");
+        check("-bd", "fault: -bd is not done here; the daemon is `sealpost run`");
+        check("-z", "fault: -z is no option of sendmail");
+        check("-N maybe a", "fault: -N maybe: no such list");
+    }
+}

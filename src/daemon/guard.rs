@@ -1,0 +1,146 @@
+//! Looks after the room that is left: on the disk of the spool, and in the queue.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::listen::settings::Reserve;
+use crate::smtp::receive::{Fullness, Room};
+use crate::spool::Spool;
+use crate::tracking::{Event, Journal};
+
+/// What is looked after, and by which limits.
+pub(super) struct Guard {
+    pub(super) data_dir: PathBuf,
+    pub(super) reserve: Reserve,
+    pub(super) room: Arc<Room>,
+    pub(super) spool: Arc<dyn Spool>,
+    pub(super) journal: Arc<Journal>,
+}
+
+/// What is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Left {
+    octets: u64,
+    inodes: u64,
+    queued: u64,
+}
+
+impl Guard {
+    /// Looks once, before anybody is let in.
+    pub(super) async fn begin(&self) {
+        let _first = self.look(Fullness::Free).await;
+    }
+
+    /// Looks until `stop`, often enough that no fast sender fills the reserve in between.
+    pub(super) async fn keep(self, stop: CancellationToken) {
+        let mut pace = interval(EVERY);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut before = self.room.fullness();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = pace.tick() => {}
+            }
+            before = self.look(before).await;
+        }
+    }
+
+    async fn look(&self, before: Fullness) -> Fullness {
+        let folder = self.data_dir.clone();
+        let disk = tokio::task::spawn_blocking(move || disk(&folder)).await;
+        let Ok(Ok((octets, inodes))) = disk else { return before };
+        let queued = self.spool.stats().await.map_or(0, |stats| stats.messages);
+        let left = Left { octets, inodes, queued };
+        let now = judge(before, left, self.reserve);
+        self.room.set(now, octets.saturating_sub(self.reserve.free_disk));
+        if now != before {
+            self.tell(now, left);
+        }
+        now
+    }
+
+    fn tell(&self, now: Fullness, left: Left) {
+        let mib = left.octets / (1 << 20);
+        let what = match now {
+            Fullness::Free => {
+                return tracing::info!(free_mib = mib, queued = left.queued, "there is room for mail");
+            }
+            Fullness::Slow => format!("{} messages are queued: senders are slowed down", left.queued),
+            Fullness::QueueFull => {
+                format!("{} messages are queued: new mail is answered 452 until there are fewer", left.queued)
+            }
+            Fullness::DiskFull => format!(
+                "{} has {mib} MiB and {} inodes left: new mail is answered 452 until there is more; deliveries go on",
+                self.data_dir.display(),
+                left.inodes
+            ),
+        };
+        self.journal.record(&Event::Alarm { what: &what });
+    }
+}
+
+/// What a look comes to. What was full must have a tenth more than its limit, so that it does not flutter.
+fn judge(before: Fullness, left: Left, reserve: Reserve) -> Fullness {
+    let more = |limit: u64, was: bool| if was { limit.saturating_add(limit / 10) } else { limit };
+    let less = |limit: u64, was: bool| if was { limit.saturating_sub(limit / 10) } else { limit };
+    let disk_full = before == Fullness::DiskFull;
+    if left.octets < more(reserve.free_disk, disk_full) || left.inodes < more(INODES_MIN, disk_full) {
+        return Fullness::DiskFull;
+    }
+    if left.queued >= less(reserve.queued_max, before == Fullness::QueueFull) {
+        return Fullness::QueueFull;
+    }
+    let slow = less(reserve.queued_max.saturating_sub(reserve.queued_max / 10), before == Fullness::Slow);
+    if left.queued >= slow { Fullness::Slow } else { Fullness::Free }
+}
+
+/// Octets and inodes that we may still use.
+fn disk(folder: &std::path::Path) -> io::Result<(u64, u64)> {
+    let found = rustix::fs::statvfs(folder)?;
+    // File systems without a fixed number of inodes tell none at all.
+    let inodes = if found.f_files == 0 { u64::MAX } else { found.f_favail };
+    Ok((found.f_bavail.saturating_mul(found.f_frsize), inodes))
+}
+
+const EVERY: Duration = Duration::from_millis(500);
+const INODES_MIN: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESERVE: Reserve = Reserve { free_disk: 1_000, queued_max: 100 };
+
+    #[track_caller]
+    fn check(before: Fullness, octets: u64, inodes: u64, queued: u64, expected: Fullness) {
+        assert_eq!(judge(before, Left { octets, inodes, queued }, RESERVE), expected);
+    }
+
+    #[test]
+    fn what_was_full_needs_more_than_its_limit() {
+        use Fullness::{DiskFull, Free, QueueFull, Slow};
+        check(Free, 1_000, 5_000, 0, Free);
+        check(Free, 999, 5_000, 0, DiskFull);
+        check(Free, 1_000, 999, 0, DiskFull);
+        check(DiskFull, 1_099, 5_000, 0, DiskFull);
+        check(DiskFull, 1_100, 5_000, 0, Free);
+        check(Free, 1_000, 5_000, 89, Free);
+        check(Free, 1_000, 5_000, 90, Slow);
+        check(Slow, 1_000, 5_000, 81, Slow);
+        check(Slow, 1_000, 5_000, 80, Free);
+        check(Slow, 1_000, 5_000, 100, QueueFull);
+        check(QueueFull, 1_000, 5_000, 90, QueueFull);
+        check(QueueFull, 1_000, 5_000, 89, Free);
+    }
+
+    #[test]
+    fn a_disk_tells_what_it_has() {
+        let (octets, inodes) = disk(std::path::Path::new("/")).expect("a file system");
+        assert!(octets > 0 && inodes > 0);
+    }
+}

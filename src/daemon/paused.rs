@@ -1,0 +1,75 @@
+//! The connectors that an operator has stand still: a file of names in `data_dir`, so that a restart changes
+//! nothing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The file and what it says.
+#[derive(Debug)]
+pub(super) struct Paused {
+    file: PathBuf,
+    names: Mutex<BTreeSet<String>>,
+}
+
+impl Paused {
+    /// What was said before.
+    ///
+    /// # Errors
+    /// The file is there, and can't be read.
+    pub(super) fn load(data_dir: &Path) -> io::Result<Self> {
+        let file = data_dir.join("paused");
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let names = text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        Ok(Self { file, names: Mutex::new(names) })
+    }
+
+    /// The names.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds a name, or takes it away; durable when this returns.
+    ///
+    /// # Errors
+    /// It can't be written; then nothing has changed.
+    pub(super) fn set(&self, name: &str, paused: bool) -> io::Result<BTreeSet<String>> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = names.clone();
+        if paused {
+            next.insert(name.to_owned());
+        } else {
+            next.remove(name);
+        }
+        let text: String = next.iter().map(|name| format!("{name}\n")).collect();
+        let part = self.file.with_extension("part");
+        fs::write(&part, text)?;
+        fs::File::open(&part)?.sync_all()?;
+        fs::rename(&part, &self.file)?;
+        names.clone_from(&next);
+        Ok(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_still_is_known_after_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paused = Paused::load(folder.path()).expect("nothing yet");
+        paused.set("b", true).expect("written");
+        paused.set("a", true).expect("written");
+        let names = |paused: &Paused| paused.names().into_iter().collect::<Vec<_>>();
+        assert_eq!(names(&Paused::load(folder.path()).expect("read")), ["a", "b"]);
+        paused.set("b", false).expect("written");
+        assert_eq!(names(&Paused::load(folder.path()).expect("read")), ["a"]);
+    }
+}
