@@ -19,6 +19,7 @@ mod deploy;
 mod dialogue;
 mod extensions;
 mod flushes;
+mod foreign;
 mod harness;
 mod lab;
 mod peer;

@@ -2,6 +2,7 @@
 
 use crate::peer::client::Client;
 use crate::peer::daemon::Daemon;
+use crate::peer::queued::{DEAD, dead_partners, fill};
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{OPPORTUNISTIC, Site, outbound};
 use crate::peer::{LONG, eventually, mix};
@@ -294,4 +295,29 @@ async fn a_long_queue_and_a_full_disk_are_answered_452_and_service_resumes() {
     let daemon = site.start(&full).await;
     let mut client = Client::hello(daemon.at("in")).await;
     assert!(mail(&mut client, 452).await.starts_with("452 4.3.1 insufficient storage"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_queue_of_dead_partners_holds_up_nothing_and_little_memory() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear()).await;
+    site.configure(&(dead_partners() + &outbound("live", "live.test", sink.address, OPPORTUNISTIC)));
+    fill(&site, 20_000, Some("bob@live.test")).await;
+    let daemon = Daemon::start(&site.home).await;
+    // The last one that was queued is the first to arrive.
+    assert_eq!(sink.messages(1).await[0].recipients, ["bob@live.test"]);
+    let top = daemon.ask(&["queue", "top"]).await;
+    let lanes = top["lanes"].as_array().unwrap();
+    assert_eq!(lanes.len(), DEAD, "{top}");
+    assert!(lanes.iter().all(|lane| lane["recipients"] == 1_000), "{top}");
+    let message = mix::plain("live", 1, 1_000, "ada@a.test", "bob@live.test").remove(0);
+    Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+    sink.messages(2).await;
+    let resident = daemon.resident() / 1024;
+    assert!(resident < 150, "{resident} MiB");
+    let listed = daemon.ask(&["queue", "list", "--domain", "d7.test", "--limit", "3"]).await;
+    assert_eq!(listed["messages"].as_array().unwrap().len(), 3, "{listed}");
+    let removed = daemon.ask(&["queue", "remove", "--domain", "d7.test"]).await;
+    let (done, left) = (removed["messages"].as_u64().unwrap(), removed["left"].as_u64().unwrap());
+    assert!(done + left == 1_000 && left <= 64, "{removed}");
 }

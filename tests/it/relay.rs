@@ -244,3 +244,56 @@ async fn sigterm_ends_in_time_and_a_restart_goes_on() {
     }
     eventually("an empty queue", LONG, async || daemon.queue().await.is_empty().then_some(())).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_recipients_on_five_hops_have_one_outcome_each_and_each_failure_is_told_once() {
+    let site = Site::new();
+    // Of each hundred: those whose number ends in 0 are refused, in 5 put off once.
+    let manner = |later: bool| {
+        let manner = (0..100).filter(|n| n % 10 == 0).fold(Manner::clear(), |manner, n| {
+            manner.replying(&format!("rcpt to:<r{n}@"), "550 5.1.1 nobody")
+        });
+        (0..100)
+            .filter(|n| later && n % 10 == 5)
+            .fold(manner, |manner, n| manner.replying(&format!("rcpt to:<r{n}@"), "450 4.2.1 later"))
+    };
+    let mut hops = Vec::new();
+    let mut config = QUICK.to_owned();
+    for hop in 0..5 {
+        let sink = Sink::start(manner(true)).await;
+        config += &outbound(&format!("out{hop}"), &format!("h{hop}.test"), sink.address, OPPORTUNISTIC);
+        hops.push(sink);
+    }
+    let home = Sink::start(Manner::clear()).await;
+    config += &outbound("home", "a.test", home.address, OPPORTUNISTIC);
+    let daemon = site.start(&config).await;
+    let to: Vec<String> = (0..500).map(|n| format!("r{}@h{}.test", n / 5, n % 5)).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    hand_in(daemon.at("in"), "ada@a.test", &to).await;
+    for (number, hop) in hops.iter().enumerate() {
+        let waits = format!("r5@h{number}.test");
+        daemon.deferred(&waits).await;
+        hop.behave(manner(false));
+    }
+    daemon.queue_empty().await;
+    let mut told: HashMap<String, usize> = HashMap::new();
+    for report in home.arrived() {
+        let status = status_of(&report);
+        for line in status.lines().filter_map(|line| line.strip_prefix("Final-Recipient: rfc822; ")) {
+            *told.entry(line.trim().to_owned()).or_default() += 1;
+        }
+    }
+    let mut taken: HashMap<String, usize> = HashMap::new();
+    for arrived in hops.iter().flat_map(Sink::arrived) {
+        for to in arrived.recipients {
+            *taken.entry(to).or_default() += 1;
+        }
+    }
+    for to in &to {
+        let refused = to.split('@').next().unwrap().ends_with('0');
+        let expected = if refused { (1, 0) } else { (0, 1) };
+        let got = (told.get(*to).copied().unwrap_or(0), taken.get(*to).copied().unwrap_or(0));
+        assert_eq!(got, expected, "{to}");
+    }
+    assert_eq!(home.arrived().len(), 5, "one report for each commit, naming each that failed");
+}
