@@ -57,6 +57,8 @@ impl ServerSetup {
         // A resumed session would carry the verdict of an older table.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        // RFC 7301 §3.2: who names protocols and none of these meant another server. Who names none is served.
+        config.alpn_protocols = ["smtp", "esmtp"].map(|name| name.as_bytes().to_vec()).to_vec();
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), trust: settings.trust })
     }
 

@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::peer::client::Client;
 use crate::peer::daemon::{Daemon, free_address};
 use crate::peer::mix::{self, Message};
-use crate::peer::site::{ANYONE, IDENTITY, LISTENER, QUICK, Site, outbound};
+use crate::peer::sink::{End, Manner, Sink};
+use crate::peer::site::{ANYONE, IDENTITY, LISTENER, OPPORTUNISTIC, QUICK, Site, outbound};
 use crate::peer::source::Source;
-use crate::peer::{LONG, within};
+use crate::peer::{LONG, eventually, within};
 
 const PRODUCERS: usize = 20;
 const KILLS: usize = 20;
@@ -140,4 +142,83 @@ fn renamed(message: &Message, id: &str) -> Vec<u8> {
     let at = memchr::memmem::find(&message.content, marker.as_bytes()).unwrap();
     let (before, rest) = message.content.split_at(at);
     [before, format!("X-Test-Id: {id}\r\n").as_bytes(), &rest[marker.len()..]].concat()
+}
+
+/// Recipients `yesN` are never refused for good, `noN` always; all else that a next hop can do happens to both,
+/// by chance, and the relay is killed twice meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_recipient_ends_once_whatever_the_next_hop_does_and_however_often_we_are_killed() {
+    let mut chance = fastrand::Rng::with_seed(20_261_124);
+    let site = Site::new();
+    let (partner, home) = (Sink::start(no_never(Manner::clear())).await, Sink::start(Manner::clear()).await);
+    let address = free_address();
+    let listener = LISTENER.replace("127.0.0.1:0", &address.to_string());
+    let quick = "[queue]\nretry = [\"1s\"]\n\n";
+    let out = outbound("out", "b.test", partner.address, OPPORTUNISTIC)
+        + &outbound("home", "a.test", home.address, OPPORTUNISTIC);
+    site.configure_all(&format!("{quick}{listener}{ANYONE}{out}"));
+    let mut daemon = Daemon::start(&site.home).await;
+    for round in 0..30 {
+        partner.behave(misbehaving(&mut chance));
+        let mut message = mix::plain(&format!("r{round}"), 1, 300, "ada@a.test", "").remove(0);
+        message.to =
+            vec![format!("yes{round}@b.test"), format!("no{round}@b.test"), format!("yes{round}x@b.test")];
+        let reply = Client::hello(address).await.transact(&message).await.unwrap();
+        assert_eq!(reply.code, 250, "{}", reply.text);
+        if round % 10 == 9 && round < 29 {
+            daemon.kill().await;
+            daemon = Daemon::start(&site.home).await;
+        } else if round % 3 == 0 {
+            daemon.command(&["queue", "retry", "--all"]).await;
+        }
+    }
+    partner.behave(no_never(Manner::clear()));
+    eventually("an empty queue", LONG * 2, async || {
+        daemon.command(&["queue", "retry", "--all"]).await;
+        daemon.queue().await.is_empty().then_some(())
+    })
+    .await;
+    let delivered: Vec<String> =
+        partner.arrived().into_iter().flat_map(|arrived| arrived.recipients).collect();
+    // A report may come twice where the relay was killed behind its dot: it is the same one.
+    let mut reports: HashMap<String, String> = HashMap::new();
+    for report in home.arrived() {
+        let text = String::from_utf8_lossy(&report.content).into_owned();
+        let id = text.lines().find(|line| line.starts_with("Message-ID: ")).unwrap().to_owned();
+        reports.insert(id, text);
+    }
+    for round in 0..30 {
+        for (to, fails) in [
+            (format!("yes{round}@b.test"), false),
+            (format!("no{round}@b.test"), true),
+            (format!("yes{round}x@b.test"), false),
+        ] {
+            let told = reports
+                .values()
+                .filter(|text| text.contains(&format!("Final-Recipient: rfc822; {to}\r\n")))
+                .count();
+            let taken = delivered.iter().filter(|one| **one == to).count();
+            assert_eq!((taken > 0, told), (!fails, usize::from(fails)), "{to}: taken {taken}, told {told}");
+        }
+    }
+}
+
+fn no_never(manner: Manner) -> Manner {
+    manner.replying("rcpt to:<no", "550 5.1.1 nobody")
+}
+
+/// One of the things that next hops do.
+fn misbehaving(chance: &mut fastrand::Rng) -> Manner {
+    let manner = no_never(Manner::clear());
+    let reply = ["421 4.3.2 closing", "451 4.3.0 later", "close"][chance.usize(..3)];
+    match chance.usize(..8) {
+        0 => manner.replying("ehlo", reply),
+        1 => manner.replying("mail", reply),
+        2 => manner.replying("rcpt to:<yes", reply),
+        3 => manner.replying("data", reply),
+        4 => manner.ending(End::Drop),
+        5 => manner.ending(End::Reply("451 4.3.0 not this time")),
+        6 => manner.ending(End::Reply("421 4.3.2 closing")),
+        _ => manner,
+    }
 }

@@ -2,6 +2,7 @@
 
 use mail_parser::MessageParser;
 
+use crate::peer::LONG;
 use crate::peer::client::Client;
 use crate::peer::daemon::Daemon;
 use crate::peer::sink::{Arrived, Manner, Sink};
@@ -228,6 +229,29 @@ async fn limits_of_the_next_hop_and_of_the_connector_are_kept() {
     let (sessions, mail) = partner.read(|log| (log.sessions, said(&log.commands, "MAIL").to_owned()));
     assert_eq!(sessions, 2, "MAILMAX=2");
     assert_eq!(mail, "MAIL FROM:<ada@a.test>", "DSN is passed over");
+    daemon.queue_empty().await;
+    // Whoever is done says so.
+    daemon.stop().await;
+    partner
+        .until("QUIT of each session", LONG, |log| {
+            log.commands.iter().filter(|command| *command == "QUIT").count() == 2
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_host_is_asked_before_an_address_in_utf8_fails() {
+    let site = Site::new();
+    let (plain, knowing) = (sink(&[]).await, sink(&["SMTPUTF8", "8BITMIME"]).await);
+    let both = outbound("out", "b.test", plain.address, OPPORTUNISTIC);
+    let hosts = |sink: &Sink| format!("\"[127.0.0.1]:{}\"", sink.address.port());
+    let both = both.replace(&hosts(&plain), &format!("{}, {}", hosts(&plain), hosts(&knowing)));
+    let daemon = site.start(&both).await;
+    let mut client = Client::hello(daemon.at("in")).await;
+    say_all(&mut client, &["MAIL FROM:<ada@a.test> SMTPUTF8", "RCPT TO:<bärbel@b.test>"]).await;
+    say_all(&mut client, MESSAGE).await;
+    assert_eq!(knowing.messages(1).await[0].recipients, ["bärbel@b.test"]);
+    assert!(plain.arrived().is_empty() && plain.read(|log| log.sessions) == 1);
     daemon.queue_empty().await;
 }
 

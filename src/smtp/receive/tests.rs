@@ -145,6 +145,26 @@ fn facts() -> Arc<TlsFacts> {
     })
 }
 
+/// RFC 2034 §4: every reply has an enhanced code of its class, but the greeting, the answers to EHLO and HELO,
+/// and the intermediate ones.
+fn has_enhanced_code(reply: &str) {
+    let hello = reply.starts_with("250-gw1.contoso.example") || reply == "250 gw1.contoso.example\r\n";
+    if hello || reply.starts_with("220 gw1.contoso.example") || reply.starts_with('3') {
+        return;
+    }
+    for line in reply.lines() {
+        let (code, text) = line.split_at(4);
+        let (enhanced, _) = crate::mail::Enhanced::split(text).unwrap_or_else(|| panic!("{line}"));
+        assert!(code.starts_with(&enhanced.0.to_string()), "{line}");
+    }
+}
+
+#[test]
+#[should_panic = "550 no"]
+fn a_reply_without_an_enhanced_code_would_be_seen() {
+    has_enhanced_code("550 no\r\n");
+}
+
 /// Plays a dialogue, in which each write arrives in pieces of so many octets.
 struct Player {
     session: Session,
@@ -229,6 +249,7 @@ impl Player {
             }
         }
         assert_eq!(reply, "", "replies are whole");
+        self.replies.iter().for_each(|reply| has_enhanced_code(reply));
     }
 
     fn line(&mut self, line: &str) {

@@ -100,3 +100,29 @@ impl rustls::client::danger::ServerCertVerifier for Any {
         self.0.clone()
     }
 }
+
+/// RFC 7301 §3.2: what was meant for another kind of server is not taken here.
+#[tokio::test]
+async fn foreign_protocol_names_are_refused() {
+    let mint = Mint::new();
+    let identities = vec![identity(&mint, "ec", &["gw.example"], &PKCS_ECDSA_P256_SHA256)];
+    let setup =
+        ServerSetup::new(ServerSettings { identities, ask_client: false, trust: Vec::new() }).unwrap();
+    for (names, taken) in
+        [(&[][..], true), (&["smtp"], true), (&["http/1.1", "esmtp"], true), (&["h2"], false)]
+    {
+        let mut config = rustls::ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(Arc::new(rustls::RootCertStore::empty()))
+            .with_no_client_auth();
+        let any = Any(vec![SignatureScheme::ECDSA_NISTP256_SHA256]);
+        config.dangerous().set_certificate_verifier(Arc::new(any));
+        config.alpn_protocols = names.iter().map(|name: &&str| name.as_bytes().to_vec()).collect();
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let name = ServerName::try_from("gw.example").unwrap();
+        let (_, accepted) = tokio::join!(connector.connect(name, near), setup.accept(far, NOW));
+        assert_eq!(accepted.is_ok(), taken, "{names:?}");
+    }
+}
