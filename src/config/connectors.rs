@@ -15,8 +15,8 @@ use super::outbound;
 use super::schema::{self, List, Number, Text};
 use super::{units, view};
 use crate::connector::{
-    DomainPattern, Forced, Inbound, InboundLimits, InboundTls, KeyExchange, Mode, Onward, Outbound, Require,
-    Reveal, Revision, TrustId,
+    BareLf, DomainPattern, Forced, Inbound, InboundLimits, InboundTls, KeyExchange, Mode, Onward, Outbound,
+    Require, Reveal, Revision, TrustId,
 };
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::mail::Mailbox;
@@ -86,6 +86,13 @@ fn one_inbound(
     }
     let to_domains = entry.to_domains.as_ref().map_or_else(Vec::new, |list| bare(report.patterns(list)));
     let mode = inbound_mode(entry, tls.as_ref(), !from_networks.is_empty(), report);
+    let bare_lf = demands::word(&entry.bare_lf, "bare_lf", BARE_LF, report).unwrap_or_default();
+    if let (BareLf::Normalize, true, Some(text)) = (bare_lf, from_networks.is_empty(), &entry.bare_lf) {
+        report.fault(
+            text.span(),
+            "bare_lf = \"normalize\" is for devices that are known: add from_networks, or remove it",
+        );
+    }
     let limits = inbound_limits(entry, report);
     let users = entry.users_file.as_ref().and_then(|file| revisions.lists.users.get(file.get_ref()).cloned());
     let known = entry.recipients_file.as_ref();
@@ -99,6 +106,7 @@ fn one_inbound(
         mode,
         onward: demands::word(&entry.onward, "onward", ONWARD, report).unwrap_or_default(),
         reveal: demands::word(&entry.reveal, "reveal", REVEAL, report).unwrap_or_default(),
+        bare_lf,
         limits,
         to_domains,
         recipients,
@@ -328,6 +336,7 @@ pub(super) fn bare<T>(items: Vec<(T, Range<usize>)>) -> Vec<T> {
 const INBOUND_TLS: &[(&str, Option<bool>)] =
     &[("off", None), ("opportunistic", Some(false)), ("forced", Some(true))];
 const ONWARD: &[(&str, Onward)] = &[("any", Onward::Any), ("sealed", Onward::Sealed)];
+const BARE_LF: &[(&str, BareLf)] = &[("refuse", BareLf::Refuse), ("normalize", BareLf::Normalize)];
 const REVEAL: &[(&str, Reveal)] = &[("full", Reveal::Full), ("code", Reveal::Code)];
 /// Whether a connector's demands are enforced.
 pub(super) const MODES: &[(&str, Mode)] =

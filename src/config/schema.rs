@@ -95,6 +95,7 @@ pub(super) struct Inbound {
     pub(super) accept_purpose: Option<Text>,
     pub(super) onward: Option<Text>,
     pub(super) reveal: Option<Text>,
+    pub(super) bare_lf: Option<Text>,
     pub(super) message_size: Option<Text>,
     pub(super) recipients: Option<Number>,
     pub(super) messages_per_minute: Option<Number>,

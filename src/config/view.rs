@@ -124,6 +124,7 @@ pub(super) fn inbound(connector: &Inbound) -> Value {
         "mode": connector.mode,
         "onward": connector.onward,
         "reveal": connector.reveal,
+        "bare_lf": connector.bare_lf,
         "limits": connector.limits,
         "to_domains": texts(&connector.to_domains),
         "recipients_file": connector.recipients.as_ref().map(|known| &*known.file),

@@ -44,7 +44,8 @@ pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revoca
 pub use sending::{Credentials, Mechanism, Sending};
 pub use shortfall::Shortfall;
 pub use table::{
-    Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure, OnHandshakeFailure,
-    Onward, Outbound, OutboundTls, Retry, Reveal, Revision, SmartHost, SmartHostName, Sni, Table, TrustId,
+    BareLf, Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure,
+    OnHandshakeFailure, Onward, Outbound, OutboundTls, Retry, Reveal, Revision, SmartHost, SmartHostName,
+    Sni, Table, TrustId,
 };
 pub use users::{Login, User, Users};

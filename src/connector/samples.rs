@@ -69,6 +69,7 @@ pub(super) fn inbound(name: &str, from: &[&str], demand: InboundTls) -> Inbound 
         mode: Mode::Enforce,
         onward: Onward::Any,
         reveal: Reveal::Full,
+        bare_lf: crate::connector::BareLf::Refuse,
         limits: InboundLimits::default(),
         to_domains: vec![DomainPattern::Any],
         recipients: None,

@@ -62,6 +62,8 @@ pub struct Inbound {
     pub onward: Onward,
     /// How much a refusal tells.
     pub reveal: Reveal,
+    /// What becomes of a LF without a CR in content.
+    pub bare_lf: BareLf,
     /// Its own limits.
     pub limits: InboundLimits,
     /// The recipient domains it may relay to; empty: none.
@@ -81,6 +83,17 @@ pub enum InboundTls {
     Opportunistic,
     /// Required, with these properties.
     Forced(Forced),
+}
+
+/// What becomes of a LF without a CR in content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BareLf {
+    /// The message is refused (RFC 5321 §2.3.8).
+    #[default]
+    Refuse,
+    /// It is given its CR: for old devices.
+    Normalize,
 }
 
 /// Where mail goes, under which conditions.

@@ -31,6 +31,7 @@ fn table() -> Table {
         mode: crate::connector::Mode::Enforce,
         onward: crate::connector::Onward::Any,
         reveal: crate::connector::Reveal::Full,
+        bare_lf: crate::connector::BareLf::Refuse,
         limits: crate::connector::InboundLimits::default(),
         to_domains: any(),
         recipients: None,

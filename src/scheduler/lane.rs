@@ -20,12 +20,19 @@ pub(super) struct Waiting {
     pub(super) charged: u64,
     /// Sessions in a row that were lost under it.
     pub(super) lost: u32,
+    /// How many of its sender go before it.
+    pub(super) round: usize,
 }
 
 /// Messages that go the same way, and what is known of that way. The default is an open lane.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
+    /// The fresh ones first; see `order`.
     pub(super) waiting: VecDeque<Waiting>,
+    /// How many of them are fresh.
+    pub(super) fresh: usize,
+    /// Counts messages, so that one in four is not fresh.
+    pub(super) turn: usize,
     pub(super) in_flight: usize,
     /// Carriers that take jobs, those on their way to the first one included.
     pub(super) carriers: usize,
@@ -273,7 +280,7 @@ impl Waiting {
             leased.content = None;
         }
         let row = leased.lane.clone();
-        Self { leased, row, charged: if fits { cost } else { 0 }, lost: 0 }
+        Self { leased, row, charged: if fits { cost } else { 0 }, lost: 0, round: 0 }
     }
 }
 

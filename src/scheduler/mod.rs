@@ -5,6 +5,7 @@
 mod archive;
 mod lane;
 mod operate;
+mod order;
 mod pause;
 mod place;
 mod queue;

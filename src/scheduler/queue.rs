@@ -375,6 +375,7 @@ impl Queue {
         self.stopped = true;
         for lane in self.lanes.values_mut() {
             lane.waiting.clear();
+            lane.fresh = 0;
         }
         self.waiting = 0;
     }

@@ -236,11 +236,11 @@ impl Queue {
     pub(super) fn admit(&mut self, key: &LaneKey, waiting: Waiting, at: At<'_>, out: &mut Actions) {
         let full = self.stopped || self.waiting >= WAITING_MAX;
         let lane = self.lanes.entry(key.clone()).or_default();
-        if full || lane.leased() >= lane.window(self.window_max) {
+        if full || !lane.has_place(&waiting, self.window_max) {
             let later = if full { at.now.plus(FETCH_LATER) } else { at.now };
             return self.forget(key, waiting, later, out);
         }
-        lane.waiting.push_back(waiting);
+        lane.queue_up(waiting);
         lane.note_backlog(at.now);
         self.waiting = self.waiting.saturating_add(1);
     }
@@ -272,7 +272,7 @@ impl Queue {
 
     pub(super) fn pop(&mut self, key: &LaneKey, now: UnixMillis) -> Option<Waiting> {
         let lane = self.lanes.get_mut(key)?;
-        let waiting = lane.waiting.pop_front()?;
+        let waiting = lane.next_up()?;
         lane.note_backlog(now);
         self.waiting = self.waiting.saturating_sub(1);
         Some(waiting)
@@ -283,7 +283,7 @@ impl Queue {
             return;
         }
         let lane = self.lanes.entry(key.clone()).or_default();
-        lane.waiting.push_front(waiting);
+        lane.queue_first(waiting);
         lane.note_backlog(now);
         self.waiting = self.waiting.saturating_add(1);
     }

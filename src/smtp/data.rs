@@ -2,6 +2,8 @@
 
 use crate::mail::{Enhanced, QueueId, Reply, UnixMillis};
 
+mod bare;
+
 /// Where content goes.
 pub trait ContentSink {
     /// A message's content begins: its name, and the time. `declared` octets are announced.
@@ -60,6 +62,8 @@ pub struct Scanner {
     in_header: bool,
     header: Vec<u8>,
     fault: Option<ContentFault>,
+    /// Lines may end in a LF alone.
+    bare: Option<bare::Bare>,
 }
 
 /// Where in a line the next octet stands.
@@ -109,11 +113,19 @@ impl Scanner {
             in_header: true,
             header: Vec::new(),
             fault: None,
+            bare: None,
         }
     }
 
     /// Takes input up to the end of the content, if it is there.
     pub fn feed(&mut self, input: &[u8], sink: &mut dyn ContentSink) -> Fed {
+        match self.bare.take() {
+            Some(bare) => self.feed_lines(bare, input, sink),
+            None => self.feed_wire(input, sink),
+        }
+    }
+
+    fn feed_wire(&mut self, input: &[u8], sink: &mut dyn ContentSink) -> Fed {
         let before = self.place;
         let faulty = self.fault.is_some();
         let mut walk = Walk { at: 0, header_to: None, dots: 0 };

@@ -14,6 +14,7 @@
 mod architecture;
 mod cli;
 mod config_files;
+mod conformance;
 mod crash;
 mod deploy;
 mod dialogue;

@@ -146,3 +146,49 @@ fn a_connector_with_a_rate_waits_without_a_failure() {
     assert_eq!(by_second, [6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
     assert!(w.lane("out/b.example").ends_with("open, 0 failures"), "{}", w.lane("out/b.example"));
 }
+
+/// The message's number names its sender: 1000 + n is of sender 1.
+fn of_sender(w: &mut World, sender: i64, count: i64, attempts: u32) {
+    for n in 0..count {
+        let mut one = w.leased(sender * 1000 + n, &["a@b.example"]);
+        let path = format!("s{sender}@contoso.example");
+        Arc::get_mut(&mut one.message).unwrap().reverse_path = ReversePath::parse(&path).unwrap();
+        one.recipients[0].attempts = attempts;
+        w.act(|queue, at| queue.offer(vec![one], at));
+    }
+}
+
+fn order(w: &mut World, count: usize) -> Vec<i64> {
+    let seat = w.seat();
+    let mut taken = Vec::new();
+    while taken.len() < count {
+        let Some((ticket, number)) = w.take(seat) else { break };
+        w.report(ticket, vec![delivered()]);
+        taken.push(number);
+    }
+    taken
+}
+
+#[test]
+fn senders_take_turns_and_fresh_mail_goes_before_retries() {
+    let mut w = World::new(100, 1);
+    of_sender(&mut w, 1, 4, 3);
+    of_sender(&mut w, 2, 4, 0);
+    of_sender(&mut w, 3, 2, 0);
+    // The look at the first one, by which its carrier was chosen, counts as a turn.
+    let expected = [2000, 3000, 1000, 2001, 3001, 2002, 1001, 2003, 1002, 1003];
+    assert_eq!(order(&mut w, 10), expected);
+}
+
+#[test]
+fn a_full_window_has_room_for_who_has_nothing_in_it() {
+    let mut w = World::new(8, 1);
+    of_sender(&mut w, 1, 20, 0);
+    of_sender(&mut w, 2, 1, 0);
+    assert_eq!(w.queue.waiting, 9, "8 of the first, and the only one of the other");
+    assert_eq!(order(&mut w, 2)[1], 2000);
+    let mut w = World::new(8, 1);
+    of_sender(&mut w, 1, 8, 1);
+    of_sender(&mut w, 3, 5, 0);
+    assert_eq!(w.queue.waiting, 10, "a quarter more for what is fresh");
+}

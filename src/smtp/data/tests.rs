@@ -1,8 +1,8 @@
 use super::*;
 
 #[derive(Default)]
-struct Sink {
-    got: Vec<u8>,
+pub(super) struct Sink {
+    pub(super) got: Vec<u8>,
     writes: usize,
     discarded: usize,
 }
@@ -24,7 +24,7 @@ impl ContentSink for Sink {
     }
 }
 
-const LIMITS: ContentLimits =
+pub(super) const LIMITS: ContentLimits =
     ContentLimits { message_bytes_max: 200, header_bytes_max: 100, line_bytes_max: 40 };
 
 /// What came out: the content, the header section, the fault, and what was left behind the end.

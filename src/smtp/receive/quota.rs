@@ -143,6 +143,7 @@ mod tests {
             mode: Mode::Enforce,
             onward: Onward::Any,
             reveal: Reveal::Full,
+            bare_lf: crate::connector::BareLf::Refuse,
             limits: InboundLimits { messages_per_minute_max: Some(2), ..InboundLimits::default() },
             to_domains: Vec::new(),
             recipients: None,

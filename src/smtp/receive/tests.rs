@@ -49,6 +49,7 @@ fn inbound(name: &str, from: &[&str], network: Option<&str>, tls: InboundTls, to
         mode: crate::connector::Mode::Enforce,
         onward: crate::connector::Onward::Any,
         reveal: crate::connector::Reveal::Full,
+        bare_lf: crate::connector::BareLf::Refuse,
         limits: crate::connector::InboundLimits::default(),
         to_domains: patterns(to),
         recipients: None,
@@ -104,6 +105,16 @@ fn table() -> Arc<Table> {
             Inbound {
                 users: Some(Arc::new(Users::parse("users", "ann:$argon2id$x").expect("users"))),
                 ..inbound("user-in", &["user.example"], None, InboundTls::Opportunistic, &["*"])
+            },
+            Inbound {
+                bare_lf: crate::connector::BareLf::Normalize,
+                ..inbound(
+                    "device-in",
+                    &["device.example"],
+                    Some("127.0.0.0/8"),
+                    InboundTls::Opportunistic,
+                    contoso,
+                )
             },
             inbound("remote-in", &["remote.example"], Some("192.0.2.0/24"), sealed(), contoso),
         ],

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::{Action, Arrived, Opened, Phase, Refusal, Session, Transaction};
-use crate::connector::{Admission, ChainVerdict, Inbound, PeerCertificate, Reveal, TlsFacts, admit, choose};
+use crate::connector::{
+    Admission, BareLf, ChainVerdict, Inbound, PeerCertificate, Reveal, TlsFacts, admit, choose,
+};
 use crate::mail::{
     BodyType, Enhanced, Envelope, Extension, Mailbox, MailboxDomain, MessageDsn, PathFault, Protocol,
     Received, Recipient, RecipientDsn, Reply, ReversePath, read_trace,
@@ -183,7 +185,11 @@ impl Session {
         }
         let opened = self.open_content(&transaction, sink);
         let limits = self.content_limits(&transaction);
-        self.phase = Phase::Content(transaction, Scanner::new(limits), opened);
+        let scanner = match transaction.connector.bare_lf {
+            BareLf::Refuse => Scanner::new(limits),
+            BareLf::Normalize => Scanner::new(limits).normalizing(),
+        };
+        self.phase = Phase::Content(transaction, scanner, opened);
         self.say(&Reply::bare(354, "send the message, end with CRLF.CRLF"));
         None
     }

@@ -1,0 +1,78 @@
+//! In which order a lane's messages go: fresh ones before those that are tried again, so that a storm of retries
+//! holds up nobody; senders by turns, so that one with thousands holds up no other; and of four messages one that
+//! waited longer, so that nothing is forgotten.
+
+use super::lane::{Lane, State, Waiting};
+
+/// Of so many messages one is not fresh, if there is one.
+const TURNS: usize = 4;
+
+impl Waiting {
+    /// Whether it has not been tried yet.
+    fn is_fresh(&self) -> bool {
+        self.leased.recipients.iter().all(|recipient| recipient.attempts == 0)
+    }
+
+    fn sender(&self) -> &str {
+        self.leased.message.reverse_path.as_str()
+    }
+}
+
+impl Lane {
+    /// Whether it may hold one more in memory. Beyond the window there is some room for what is fresh, and
+    /// for senders of whom nothing waits.
+    pub(super) fn has_place(&self, waiting: &Waiting, window_max: usize) -> bool {
+        let window = self.window(window_max);
+        if self.leased() < window {
+            return true;
+        }
+        let reserve = window.checked_div(4).unwrap_or_default();
+        let beyond =
+            self.state == State::Open && waiting.is_fresh() && self.leased() < window.saturating_mul(2);
+        beyond && (self.fresh < reserve || self.of_sender(waiting.sender()) == 0)
+    }
+
+    /// Puts a message in its place: a fresh one behind as many of each other sender as there are of its own.
+    pub(super) fn queue_up(&mut self, mut waiting: Waiting) {
+        if !waiting.is_fresh() {
+            return self.waiting.push_back(waiting);
+        }
+        waiting.round = self.of_sender(waiting.sender());
+        let place = self.waiting.iter().take(self.fresh).position(|other| other.round > waiting.round);
+        self.waiting.insert(place.unwrap_or(self.fresh), waiting);
+        self.fresh = self.fresh.saturating_add(1);
+    }
+
+    /// Puts a message back where it came from.
+    pub(super) fn queue_first(&mut self, mut waiting: Waiting) {
+        if waiting.is_fresh() {
+            waiting.round = 0;
+            self.waiting.push_front(waiting);
+            self.fresh = self.fresh.saturating_add(1);
+        } else {
+            self.waiting.insert(self.fresh, waiting);
+        }
+    }
+
+    /// The next message.
+    pub(super) fn next_up(&mut self) -> Option<Waiting> {
+        self.turn = self.turn.saturating_add(1).checked_rem(TURNS).unwrap_or_default();
+        let older = self.turn == 0 && self.waiting.len() > self.fresh;
+        let taken = if older { self.waiting.remove(self.fresh) } else { self.waiting.pop_front() }?;
+        if !older {
+            self.fresh = self.fresh.saturating_sub(1);
+        }
+        // Rounds are relative to what has gone.
+        if !older && self.waiting.iter().take(self.fresh).all(|other| other.round > 0) {
+            self.waiting
+                .iter_mut()
+                .take(self.fresh)
+                .for_each(|other| other.round = other.round.saturating_sub(1));
+        }
+        Some(taken)
+    }
+
+    fn of_sender(&self, sender: &str) -> usize {
+        self.waiting.iter().take(self.fresh).filter(|other| other.sender() == sender).count()
+    }
+}

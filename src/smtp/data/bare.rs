@@ -1,0 +1,113 @@
+//! Lines that end in a LF alone, for clients whose connector says `bare_lf = "normalize"`: they are given the CR
+//! that they lack. The end of the content stays CRLF.CRLF and nothing else, so that no message can be hidden
+//! behind another one's end.
+
+use super::{ContentSink, Fed, Scanner};
+
+/// Where in its lines the input is.
+#[derive(Debug, Default)]
+pub(super) struct Bare {
+    /// Octets of the line that were passed on.
+    line: usize,
+    begins_with_dot: bool,
+    /// A CR at the end of the last input waits for what comes behind it.
+    held_cr: bool,
+    /// The line before ended in a LF alone.
+    after_bare: bool,
+}
+
+impl Scanner {
+    /// Gives each LF its CR on the way.
+    #[must_use]
+    pub fn normalizing(mut self) -> Self {
+        self.bare = Some(Bare::default());
+        self
+    }
+
+    /// Feeds line by line, so that it is known how much was taken when the end comes.
+    pub(super) fn feed_lines(&mut self, mut bare: Bare, input: &[u8], sink: &mut dyn ContentSink) -> Fed {
+        let (mut used, mut ended) = (0_usize, false);
+        while let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty() && !ended) {
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at.saturating_add(1));
+            let wire = bare.wire(rest.get(..end).unwrap_or(rest));
+            used = used.saturating_add(end);
+            ended = self.feed_wire(&wire, sink).ended;
+        }
+        self.bare = Some(bare);
+        Fed { used, ended }
+    }
+}
+
+impl Bare {
+    /// A line, or a part of one, as the scanner is to see it.
+    fn wire(&mut self, piece: &[u8]) -> Vec<u8> {
+        let mut text = Vec::with_capacity(piece.len().saturating_add(3));
+        if std::mem::take(&mut self.held_cr) {
+            text.push(b'\r');
+        }
+        text.extend_from_slice(piece);
+        if self.line == 0 {
+            self.begins_with_dot = text.first() == Some(&b'.');
+        }
+        let whole = text.pop_if(|octet| *octet == b'\n').is_some();
+        let cr = text.pop_if(|octet| *octet == b'\r').is_some();
+        self.line = self.line.saturating_add(text.len());
+        if !whole {
+            self.held_cr = cr;
+            return text;
+        }
+        // A lone dot ends the content only between two line ends that came whole.
+        if self.begins_with_dot && self.line == 1 && (!cr || self.after_bare) {
+            text.push(b'.');
+        }
+        text.extend_from_slice(b"\r\n");
+        *self = Self { after_bare: !cr, ..Self::default() };
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{LIMITS, Sink};
+    use super::*;
+
+    fn read(input: &[u8], step: usize) -> String {
+        let (mut scanner, mut sink) = (Scanner::new(LIMITS).normalizing(), Sink::default());
+        let mut used = 0;
+        for piece in input.chunks(step) {
+            let fed = scanner.feed(piece, &mut sink);
+            used += fed.used;
+            if fed.ended {
+                let fault =
+                    scanner.fault().map_or_else(String::new, |fault| format!(" {}", fault.reply().code));
+                return format!(
+                    "{} / {}{fault}",
+                    String::from_utf8_lossy(&sink.got).escape_debug(),
+                    input.len() - used
+                );
+            }
+        }
+        format!("{}...", String::from_utf8_lossy(&sink.got).escape_debug())
+    }
+
+    #[track_caller]
+    fn check(input: &str, expected: &str) {
+        for step in [1, 2, 3, 5, 1000] {
+            assert_eq!(read(input.as_bytes(), step), expected, "{input:?} in pieces of {step}");
+        }
+    }
+
+    #[test]
+    fn each_line_feed_gets_its_carriage_return() {
+        check("A: b\n\nc\r\n.\r\nQUIT\r\n", r"A: b\r\n\r\nc\r\n / 6");
+        check("\n..x\n\r\n.\r\n", r"\r\n..x\r\n\r\n / 0");
+    }
+
+    #[test]
+    fn nothing_but_two_whole_line_ends_around_a_dot_is_the_end() {
+        check("a\n.\nb\r\n.\r\n", r"a\r\n..\r\nb\r\n / 0");
+        check("a\n.\r\nb\r\n.\r\n", r"a\r\n..\r\nb\r\n / 0");
+        check("a\r\n.\nb\r\n.\r\n", r"a\r\n..\r\nb\r\n / 0");
+        check(".\r\n", r" / 0");
+    }
+}
