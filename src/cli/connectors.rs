@@ -65,6 +65,11 @@ fn row(one: &Value) -> Vec<String> {
         .into_iter()
         .map(|key| text(one, key))
         .collect();
+    if one.get("paused").and_then(Value::as_bool).unwrap_or_default()
+        && let Some(mode) = row.get_mut(2)
+    {
+        mode.push_str(", paused");
+    }
     row.extend([queue, validated]);
     row
 }

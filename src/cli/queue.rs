@@ -296,8 +296,7 @@ fn top(answer: &Value, now: UnixMillis) -> String {
             text(lane, "recipients"),
             oldest,
             until.map_or_else(|| "-".to_owned(), |at| format!("in {}", span(at.since(now)))),
-            blocked
-                .map_or_else(|| "-".to_owned(), |l| format!("{} {}", text(l, "status"), text(l, "reason"))),
+            blocked.map_or_else(|| "-".to_owned(), lane_reason),
         ]
     };
     let rows: Vec<Vec<String>> = lanes.iter().map(row).collect();
@@ -338,8 +337,23 @@ fn reason(message: &Value, recipient: &Value, blocked: Option<&Value>) -> String
     if let Some(held) = message.get("held").and_then(Value::as_str) {
         return format!("held: {held}");
     }
+    if blocked.is_some_and(stands_still) {
+        return "its connector stands still".to_owned();
+    }
     let own = recipient.get("last").filter(|l| !l.is_null());
     own.or(blocked).map_or_else(|| "-".to_owned(), |l| format!("{} {}", text(l, "status"), text(l, "reason")))
+}
+
+fn lane_reason(lane: &Value) -> String {
+    if stands_still(lane) {
+        return "its connector stands still".to_owned();
+    }
+    format!("{} {}", text(lane, "status"), text(lane, "reason"))
+}
+
+/// Whether an operator has a lane's connector stand still.
+fn stands_still(lane: &Value) -> bool {
+    lane.get("paused").and_then(Value::as_bool).unwrap_or_default()
 }
 
 fn blocked_lane<'a>(message: &'a Value, lane: &str) -> Option<&'a Value> {

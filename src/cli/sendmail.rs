@@ -27,6 +27,16 @@ pub(super) struct SendmailArgs {
     args: Vec<String>,
 }
 
+const HELP: &str = "Hand in the message on standard input, as scripts and cron do.\n\n\
+    Usage: sealpost sendmail [OPTIONS] [RECIPIENTS]\n\n\
+    \x20 -t          recipients from To, Cc and Bcc, beside those named\n\
+    \x20 -i, -oi     a line with a dot alone does not end the message\n\
+    \x20 -f ADDRESS  the sender; \"<>\" for none\n\
+    \x20 -F NAME     the sender's name, where From is missing\n\
+    \x20 -N, -R, -V  what is asked of reports: NOTIFY, RET, ENVID\n\
+    \x20 -C FILE     the configuration, instead of $SEALPOST_CONFIG or /etc/sealpost/sealpost.toml\n\
+    \x20 -v          say what the listener answered\n\n\
+    Other options of other sendmails are passed over.";
 /// EX_DATAERR: the message or a recipient is refused for good.
 const EXIT_DATA: u8 = 65;
 /// How long the listener may take for one answer.
@@ -36,6 +46,10 @@ const HEADER_BYTES_MAX: usize = 1 << 20;
 
 /// Hands the message in. Once this returns 0, the daemon has it.
 pub(super) fn sendmail(args: &SendmailArgs) -> Result<ExitCode, Failure> {
+    if args.args == ["--help"] {
+        super::print::say(HELP);
+        return Ok(ExitCode::SUCCESS);
+    }
     run(&args.args)
 }
 
@@ -85,10 +99,21 @@ fn sender(options: &Options, header: &Header, domain: &Domain) -> Result<Reverse
         }
         (None, _) => {
             let user = ["LOGNAME", "USER"].iter().find_map(|name| std::env::var(name).ok());
-            let user = user.unwrap_or_else(|| "nobody".to_owned());
+            let user = user.or_else(user_of_process).unwrap_or_else(|| "nobody".to_owned());
             complete(&user, domain).map(ReversePath::new).map_err(|why| bad(&user, why))
         }
     }
+}
+
+/// Who runs this, by passwd(5).
+fn user_of_process() -> Option<String> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut lines = passwd.lines().map(|line| line.split(':'));
+    lines.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    })
 }
 
 fn recipients(options: &Options, header: &Header, domain: &Domain) -> Result<Vec<Mailbox>, Failure> {

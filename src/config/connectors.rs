@@ -318,6 +318,12 @@ pub(super) fn warn_unfulfillable(file: &schema::File, listeners: &[Listener], re
     if listeners.iter().any(|listener| listener.tls != ListenerTls::Off) {
         return;
     }
+    for users in file.inbound.iter().filter_map(|entry| entry.get_ref().users_file.as_ref()) {
+        report.warn(
+            users.span(),
+            "no listener offers TLS, so nobody can log in; write tls = \"starttls\" for one",
+        );
+    }
     for tls in file.inbound.iter().filter_map(|entry| entry.get_ref().tls.as_ref()) {
         if tls.get_ref() == "forced" {
             report.warn(

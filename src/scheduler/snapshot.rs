@@ -71,10 +71,11 @@ impl Queue {
         }
     }
 
-    /// Those of the lanes named that are blocked, in the order given.
+    /// Those of the lanes named that are blocked, or stand still, in the order given.
     pub(super) fn blocked(&self, lanes: &[LaneKey]) -> Vec<LaneView> {
         let known = lanes.iter().filter_map(|key| Some((key, self.lanes.get(key)?)));
-        let blocked = known.filter(|(_, lane)| lane.blocked_until().is_some());
+        let stands = |lane: &Lane| lane.blocked_until().is_some() || lane.state == State::Paused;
+        let blocked = known.filter(|(_, lane)| stands(lane));
         blocked.map(|(key, lane)| lane_view(key, lane)).collect()
     }
 }

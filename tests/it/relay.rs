@@ -11,7 +11,7 @@ use crate::peer::mix::{self, Message};
 use crate::peer::sink::{Arrived, Manner, Sink};
 use crate::peer::site::{IDENTITY, OPPORTUNISTIC, QUICK, Site, outbound};
 use crate::peer::source::Source;
-use crate::peer::{LONG, eventually};
+use crate::peer::{LONG, eventually, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_messages_sealed_both_ways_keep_every_octet() {
@@ -296,4 +296,35 @@ async fn five_hundred_recipients_on_five_hops_have_one_outcome_each_and_each_fai
         assert_eq!(got, expected, "{to}");
     }
     assert_eq!(home.arrived().len(), 5, "one report for each commit, naming each that failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_a_hundred_mebibytes_costs_little_memory() {
+    let site = Site::new();
+    let sink = site.good_sink().await;
+    let daemon = site.start(&outbound("out", "b.test", sink.address, IDENTITY)).await;
+    let source = site.source(daemon.at("in"), 1);
+    // What a process of this kind needs at all is there after the first ones.
+    source.send_all(mix::plain("warm", 20, 100_000, "ada@a.test", "bob@b.test")).await;
+    sink.messages(20).await;
+    let before = daemon.resident();
+    let mut large = mix::plain("large", 1, 10, "ada@a.test", "bob@b.test").remove(0);
+    large
+        .content
+        .extend(b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n".repeat(1_638_400));
+    let sent = large.clone();
+    let sending = tokio::spawn(async move { source.send_all(vec![sent]).await });
+    let mut most = 0;
+    within("the large message", LONG * 2, async {
+        while sink.read(|log| log.arrived.len()) < 21 {
+            most = most.max(daemon.resident());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    sending.await.unwrap();
+    mix::assert_same("large", &large.content, &sink.arrived()[20].content);
+    // One session takes it in and one hands it on, each with its own TLS and buffers.
+    let grown = most.saturating_sub(before);
+    assert!(grown < 4 << 10, "{grown} KiB more at the most");
 }
