@@ -52,6 +52,11 @@ impl<T: Clone> Noted<T> {
         self.lock().remove(key);
     }
 
+    /// Nothing of it holds any more.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, (T, Instant)>> {
         // Each entry is whole whatever a panicking holder did.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -100,6 +100,10 @@ impl Carrier for Courier {
     fn carry(self: Arc<Self>, way: Way, jobs: Arc<dyn Jobs>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(Carriage::new(self, way, jobs).run())
     }
+
+    fn try_anew(&self) {
+        self.unreached.clear();
+    }
 }
 
 #[cfg(test)]

@@ -61,6 +61,9 @@ pub trait Carrier: Send + Sync + 'static {
     /// Carries the lane's jobs until it has none left, or the way is blocked. Each job taken is
     /// reported exactly once; a job that is dropped unreported goes back to the queue as it was.
     fn carry(self: Arc<Self>, way: Way, jobs: Arc<dyn Jobs>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// An operator wants mail tried now: what hosts did a moment ago is no reason not to ask them.
+    fn try_anew(&self) {}
 }
 
 /// The jobs of one lane, as a carrier sees them.

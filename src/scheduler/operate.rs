@@ -16,6 +16,7 @@ impl Scheduler {
     /// # Errors
     /// What the spool said.
     pub async fn retry(&self, id: Option<QueueId>) -> Result<usize, SpoolFault> {
+        self.carrier.try_anew();
         let (lanes, count) = self.spool.hasten(id, self.clock.now()).await?;
         self.with_queue(|queue, at| queue.hasten(lanes, at));
         Ok(count)
@@ -26,6 +27,7 @@ impl Scheduler {
     /// # Errors
     /// What the spool said.
     pub async fn retry_all(&self, ids: &[QueueId]) -> Result<usize, SpoolFault> {
+        self.carrier.try_anew();
         let now = self.clock.now();
         let asked: Vec<_> = ids.iter().map(|id| self.spool.hasten(Some(*id), now)).collect();
         let (mut all, mut count) = (BTreeSet::new(), 0_usize);

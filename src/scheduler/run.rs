@@ -26,7 +26,7 @@ pub struct Scheduler {
     pub(super) settings: Settings,
     pub(super) live: Arc<LiveTable>,
     pub(super) spool: Arc<dyn Spool>,
-    carrier: Arc<dyn Carrier>,
+    pub(super) carrier: Arc<dyn Carrier>,
     pub(super) journal: Arc<Journal>,
     pub(super) clock: Clock,
     wake: Notify,

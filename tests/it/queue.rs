@@ -1,10 +1,10 @@
 //! What an operator sees of the queue and does to it.
 
 use crate::peer::client::Client;
-use crate::peer::daemon::Daemon;
+use crate::peer::daemon::{Daemon, free_address};
 use crate::peer::queued::{DEAD, dead_partners, fill};
 use crate::peer::sink::{Manner, Sink};
-use crate::peer::site::{OPPORTUNISTIC, Site, outbound};
+use crate::peer::site::{ANYONE, LISTENER, OPPORTUNISTIC, Site, outbound};
 use crate::peer::{LONG, eventually, mix};
 
 /// Two messages that wait for an hour; their queue ids.
@@ -320,4 +320,44 @@ async fn a_long_queue_of_dead_partners_holds_up_nothing_and_little_memory() {
     let removed = daemon.ask(&["queue", "remove", "--domain", "d7.test"]).await;
     let (done, left) = (removed["messages"].as_u64().unwrap(), removed["left"].as_u64().unwrap());
     assert!(done + left == 1_000 && left <= 64, "{removed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_by_hand_asks_a_host_that_was_dead_a_moment_ago() {
+    let site = Site::new();
+    let address = free_address();
+    let config =
+        "[queue]\nretry = [\"1h\"]\n\n".to_owned() + &outbound("out", "b.test", address, OPPORTUNISTIC);
+    let daemon = site.start(&config).await;
+    let message = mix::plain("one", 1, 100, "ada@a.test", "bob@b.test").remove(0);
+    Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+    daemon.deferred("bob@b.test").await;
+    daemon.idle().await;
+    let sink = Sink::start_at(&address.to_string(), Manner::clear()).await;
+    daemon.ask(&["queue", "retry", "--all"]).await;
+    sink.messages(1).await;
+    daemon.queue_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recipients_that_a_file_does_not_name_are_refused_at_rcpt() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear()).await;
+    let file = site.home.path().join("known");
+    std::fs::write(&file, "bob@b.test\n").unwrap();
+    let known = ANYONE.trim_end().to_owned() + "\nrecipients_file = \"known\"\n\n";
+    site.configure_all(&(LISTENER.to_owned() + &known + &outbound("out", "*", sink.address, OPPORTUNISTIC)));
+    let daemon = Daemon::start(&site.home).await;
+    let rcpt = async |to: &str| {
+        let mut client = Client::hello(daemon.at("in")).await;
+        client.say("MAIL FROM:<ada@a.test>").await;
+        client.say(&format!("RCPT TO:<{to}>")).await.text
+    };
+    assert!(rcpt("eve@b.test").await.starts_with("550 5.1.1 "));
+    for taken in ["Bob@B.test", "postmaster", "PostMaster@b.test"] {
+        assert!(rcpt(taken).await.starts_with("250 "), "{taken}");
+    }
+    std::fs::write(&file, "bob@b.test\neve@b.test\n").unwrap();
+    daemon.ask(&["reload"]).await;
+    assert!(rcpt("eve@b.test").await.starts_with("250 "), "read again at a reload");
 }

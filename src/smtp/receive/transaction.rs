@@ -95,19 +95,20 @@ impl Session {
                 None,
             );
         }
-        let (mailbox, relayed) = match rcpt.path {
+        let (mailbox, relayed, known) = match rcpt.path {
             // RFC 5321 §4.5.1: mail for postmaster is always taken, by whichever connector it comes.
-            ForwardPath::Postmaster => (self.rules.postmaster.clone(), true),
+            ForwardPath::Postmaster => (self.rules.postmaster.clone(), true, true),
             ForwardPath::Mailbox(mailbox) if !mailbox.is_ascii() && !transaction.envelope.utf8 => {
                 let reply = CommandFault::ForwardPath(PathFault::NonAscii).reply();
                 return self.refuse_rcpt(mailbox, reply);
             }
             ForwardPath::Mailbox(mailbox) => {
                 let relayed = transaction.connector.relays_to(mailbox.domain_name());
-                (mailbox, relayed)
+                let known = transaction.connector.knows(&mailbox);
+                (mailbox, relayed, known)
             }
         };
-        let reply = if relayed && !transaction.connector.knows(&mailbox) {
+        let reply = if relayed && !known {
             Reply::new(550, Enhanced(5, 1, 1), format!("{mailbox}: no such recipient"))
         } else if relayed {
             match choose(&self.table, mailbox.domain_name()) {
