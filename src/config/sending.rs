@@ -5,8 +5,8 @@ use std::path::Path;
 use toml::Spanned;
 
 use super::fault::Report;
-use super::schema;
-use crate::connector::{Credentials, Forced, Mechanism, Mode, OutboundTls, Require, Sending};
+use super::schema::{self, OneOrMany};
+use crate::connector::{Credentials, Forced, Mechanism, Mode, OutboundTls, Require, Sending, TrustId};
 use crate::mail::Extension;
 
 pub(super) fn sending(
@@ -61,15 +61,28 @@ fn credentials(
         return None;
     };
     let known = match tls {
-        Some(OutboundTls::Forced(Forced { require: Require::Encryption, pins, .. })) => !pins.is_empty(),
-        Some(OutboundTls::Forced(_)) | None => true,
-        Some(OutboundTls::Off | OutboundTls::Opportunistic) => false,
+        Some(OutboundTls::Forced(Forced { pins, .. })) if !pins.is_empty() => true,
+        Some(OutboundTls::Forced(Forced { require: Require::Chain { trust }, .. })) => {
+            // Anybody can have a certificate of a public authority.
+            !trust.contains(&TrustId::system())
+        }
+        Some(OutboundTls::Forced(Forced { require: Require::Identity { .. }, .. })) | None => true,
+        Some(OutboundTls::Forced(_) | OutboundTls::Off | OutboundTls::Opportunistic) => false,
     };
+    if entry.next_hop.as_ref().is_some_and(|hop| matches!(hop.get_ref(), OneOrMany::One(one) if one == "mx"))
+    {
+        report.fault_of_key(
+            user.span(),
+            "next_hop is \"mx\", and every domain's exchangers would be shown the password; name the smart host, \
+             as next_hop = [\"smtp.provider.example\"]",
+        );
+        return None;
+    }
     if !known || mode == Mode::Audit {
         report.fault_of_key(
             user.span(),
             "a password would be shown to whoever answers: write tls = \"forced\" (or \"implicit\") with \
-             require = \"identity\" or \"chain\", in mode = \"enforce\"",
+             require = \"identity\", pins, or a chain to a trust of your own, in mode = \"enforce\"",
         );
         return None;
     }

@@ -170,7 +170,11 @@ impl Report<'_> {
     /// A mailbox with a domain.
     pub(super) fn mailbox(&mut self, value: &Text) -> Option<Mailbox> {
         match Mailbox::parse(value.get_ref()) {
-            Ok(mailbox) => Some(mailbox),
+            Ok(mailbox) if mailbox.is_ascii() => Some(mailbox),
+            Ok(_) => {
+                self.fault(value.span(), "this mailbox must do without SMTPUTF8: write one in ASCII");
+                None
+            }
             Err(fault) => {
                 let message = format!(
                     "\"{}\" is no mailbox: {fault}; write one such as \"postmaster@contoso.example\"",

@@ -88,7 +88,7 @@ pub enum Unmet {
 ///
 /// Where several fit a row: by certificate before by user before by network before by domain, then by name. The
 /// null reverse-path names no domain: before the levels, which are `*` alone for it, come the
-/// forced connectors that the peer's certificate or network names. A connector that is off is not
+/// forced connectors that the peer's certificate or network names, and those whose user has logged in. A connector that is off is not
 /// there.
 #[must_use]
 pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Admission {
@@ -96,6 +96,11 @@ pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Ad
         let named = named_by_peer(table, channel);
         if let Some(answer) = at_level(&named, channel, reverse_path) {
             return answer;
+        }
+        // A login says whose mail it is, as a certificate does.
+        let by_user = |c: &&Arc<Inbound>| c.users.is_some() && c.unmet_by(channel).is_none();
+        if let Some(connector) = table.inbound.iter().filter(by_user).min_by_key(|c| attribution(c)) {
+            return admitted(connector, channel, None);
         }
     }
     let domain = reverse_path.mailbox().and_then(|m| m.domain_name());
@@ -165,9 +170,13 @@ impl Inbound {
             }
             (InboundTls::Off | InboundTls::Opportunistic, _) => {}
         }
-        let users = self.users.as_ref()?;
-        let logged_in = channel.user.as_ref().is_some_and(|user| user.files.contains(&users.file));
-        (!logged_in).then_some(Unmet::User)
+        (!self.has_login(channel)).then_some(Unmet::User)
+    }
+
+    /// Whether one of its users has logged in, or it knows none.
+    fn has_login(&self, channel: &Channel) -> bool {
+        let Some(users) = &self.users else { return true };
+        channel.user.as_ref().is_some_and(|user| user.files.contains(&users.file))
     }
 }
 
@@ -195,7 +204,8 @@ fn holding<'a>(candidates: &[&'a Arc<Inbound>], channel: &Channel) -> Option<&'a
 /// The first that a rehearsal lets pass, with what does not hold.
 fn waiving<'a>(candidates: &[&'a Arc<Inbound>], channel: &Channel) -> Option<(&'a Arc<Inbound>, Unmet)> {
     let waivable = |c: &&'a Arc<Inbound>| {
-        let unmet = c.unmet_by(channel).filter(|unmet| may_waive(c, unmet))?;
+        // TLS alone is waived: who leaves it away is not spared the login.
+        let unmet = c.unmet_by(channel).filter(|unmet| may_waive(c, unmet) && c.has_login(channel))?;
         Some((*c, unmet))
     };
     candidates.iter().filter_map(waivable).min_by_key(|(c, _)| attribution(c))

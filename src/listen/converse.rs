@@ -19,6 +19,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::Shared;
 use super::door::{Door, Terms};
 use super::intake::Intake;
+use super::login::check;
 use super::settings::ListenerTls;
 use crate::connector::{HandshakeFault, TlsFacts};
 use crate::mail::Clock;
@@ -171,10 +172,15 @@ impl Conversation {
                     self.tell_refusals();
                 }
                 Action::Verify(login) => {
-                    let user = self.door.logins.check(&self.terms.table, login).await;
-                    if let Some(session) = &mut self.session
-                        && let Action::Close = session.on_verified(user)
-                    {
+                    let checked = tokio::select! {
+                        checked = timeout(LOGIN_LIMIT, check(&self.terms.table, login)) => checked.ok(),
+                        () = self.stop.cancelled() => None,
+                    };
+                    let told = self.session.as_mut().map(|session| match checked {
+                        Some(user) => session.on_verified(user),
+                        None => session.on_unverified(),
+                    });
+                    if let Some(Action::Close) = told {
                         self.tell_refusals();
                         self.finish(stream, &mut waits, true).await;
                         return End::Over;
@@ -372,6 +378,8 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// How long a password may take to be checked, the wait for others included.
+const LOGIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long each message is held up while the queue is long.
 const SLOW: Duration = Duration::from_millis(250);
 /// Octets read at once.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::Shared;
-use super::login::Logins;
 use super::settings::ListenerTls;
 use crate::connector::Table;
 use crate::smtp::data::ContentLimits;
@@ -27,8 +26,6 @@ pub(super) struct Door {
     pub(super) tls: ListenerTls,
     /// What holds for its sessions.
     pub(super) rules: Arc<Rules>,
-    /// Who checks passwords.
-    pub(super) logins: Logins,
 }
 
 impl Door {
@@ -54,7 +51,7 @@ impl Door {
             room: Arc::clone(&shared.room),
             quotas: Arc::clone(&shared.quotas),
         };
-        let door = Self { name, tls, rules: Arc::new(rules), logins: Logins::new() };
+        let door = Self { name, tls, rules: Arc::new(rules) };
         if door.terms(shared).setup.is_none() && tls != ListenerTls::Off {
             let name = &door.name;
             let what = format!("listener {name} has no certificate to show: STARTTLS is answered 454");

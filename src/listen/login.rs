@@ -2,6 +2,7 @@
 //! it runs beside the sessions, and few run at the same time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argon2::password_hash::PasswordHash;
 use argon2::{Argon2, PasswordVerifier};
@@ -9,33 +10,32 @@ use tokio::sync::Semaphore;
 
 use crate::connector::{Login, Table, User, Users};
 
+/// How long a wrong password waits for its answer.
+const AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// Checks at the same time.
 const CHECKS_MAX: usize = 2;
 
-/// Checks passwords for all sessions.
-pub(super) struct Logins {
-    room: Arc<Semaphore>,
-}
+/// Room for those that run.
+static ROOM: Semaphore = Semaphore::const_new(CHECKS_MAX);
 
-impl Logins {
-    pub(super) fn new() -> Self {
-        Self { room: Arc::new(Semaphore::new(CHECKS_MAX)) }
+/// Who it is, if a users file of the table has the name with this password.
+pub(super) async fn check(table: &Table, login: Login) -> Option<Arc<User>> {
+    let mut lists: Vec<Arc<Users>> = table.inbound.iter().filter_map(|c| c.users.clone()).collect();
+    lists.sort_by(|a, b| a.file.cmp(&b.file));
+    lists.dedup_by(|a, b| a.file == b.file);
+    // The permit is refused only once closed: never.
+    let permit = ROOM.acquire().await.ok()?;
+    let checked = tokio::task::spawn_blocking(move || {
+        let user = matching(&lists, &login);
+        drop(permit);
+        user
+    });
+    let user = checked.await.ok().flatten();
+    if user.is_none() {
+        // Whoever guesses waits; the others don't.
+        tokio::time::sleep(AFTER_FAILURE).await;
     }
-
-    /// Who it is, if a users file of the table has the name with this password.
-    pub(super) async fn check(&self, table: &Table, login: Login) -> Option<Arc<User>> {
-        let mut lists: Vec<Arc<Users>> = table.inbound.iter().filter_map(|c| c.users.clone()).collect();
-        lists.sort_by(|a, b| a.file.cmp(&b.file));
-        lists.dedup_by(|a, b| a.file == b.file);
-        // The permit is refused only once closed: never.
-        let permit = Arc::clone(&self.room).acquire_owned().await.ok()?;
-        let checked = tokio::task::spawn_blocking(move || {
-            let user = matching(&lists, &login);
-            drop(permit);
-            user
-        });
-        checked.await.ok().flatten()
-    }
+    user
 }
 
 /// A name that nobody has costs as much as one with another password: the time tells nothing.

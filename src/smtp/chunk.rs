@@ -90,7 +90,8 @@ impl ChunkScanner {
     fn take(&mut self, piece: &[u8], sink: &mut dyn ContentSink) {
         let ended = piece.last() == Some(&b'\n');
         let text = if ended { piece.get(..piece.len().saturating_sub(1)).unwrap_or_default() } else { piece };
-        if !self.binary {
+        // A header section is lines whatever the body is: reports return it.
+        if !self.binary || self.in_header {
             self.judge(text, ended);
         }
         let dot = !self.binary && self.line == 0 && piece.first() == Some(&b'.');
@@ -215,6 +216,14 @@ mod tests {
         check("0123456789012345678\r\n", "554 a line of the content is longer than 20 octets");
         check("012345678901234567\r\n0123456789\r\n", "554 the header section is larger than 30 octets");
         check(&format!("\r\n{}", "0123456\r\n".repeat(11)), "552 the message is larger than 100 octets");
+    }
+
+    #[test]
+    fn the_header_of_binary_content_is_lines() {
+        let bare = "550 the content has a CR or LF by itself; a line ends in CR LF";
+        check_binary("A: b\nc\r\n\r\n", bare);
+        check_binary("A: b\rc\r\n\r\n", bare);
+        check_binary("A: \0\r\n\r\n", "554 the content has a NUL octet");
     }
 
     #[test]

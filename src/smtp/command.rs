@@ -75,12 +75,19 @@ pub struct Chunk {
 }
 
 /// What AUTH says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Auth {
     /// The mechanism's name in upper case.
     pub mechanism: String,
     /// The initial response, still in base64; `=` stands for an empty one.
     pub initial: Option<String>,
+}
+
+impl std::fmt::Debug for Auth {
+    /// The response has the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Auth({}{})", self.mechanism, if self.initial.is_some() { ", a response" } else { "" })
+    }
 }
 
 /// What RCPT TO names.
@@ -140,7 +147,7 @@ impl Command {
     /// A [`CommandFault`]; its reply is the answer.
     pub fn parse(line: &[u8]) -> Result<Self, CommandFault> {
         if line.iter().any(u8::is_ascii_control) {
-            return Err(CommandFault::Control);
+            return Err(CommandFault::Control.of_line(line));
         }
         let line = line.trim_ascii_end();
         let end = memchr::memchr(b' ', line).unwrap_or(line.len());
@@ -170,6 +177,13 @@ impl Command {
 }
 
 impl CommandFault {
+    /// The same for a line that begins so: where it is BDAT, octets follow it that are no commands.
+    #[must_use]
+    pub fn of_line(self, begins: &[u8]) -> Self {
+        let is_chunk = begins.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"));
+        if is_chunk { Self::Chunk } else { self }
+    }
+
     /// What the client is told.
     #[must_use]
     pub fn reply(&self) -> Reply {

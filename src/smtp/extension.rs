@@ -20,10 +20,19 @@ pub struct Offered<'a> {
 }
 
 impl Offered<'_> {
-    /// Whether an extension is offered. BINARYMIME can't be had without CHUNKING (RFC 3030 §3).
+    /// Whether an extension is offered. BINARYMIME can't be had without CHUNKING (RFC 3030 §3), nor SMTPUTF8
+    /// without 8BITMIME (RFC 6531 §3.1).
     #[must_use]
     pub fn offers(&self, extension: Extension) -> bool {
-        let needed = extension != Extension::BinaryMime || !self.withheld.contains(&Extension::Chunking);
+        let needed = match extension {
+            Extension::BinaryMime => !self.withheld.contains(&Extension::Chunking),
+            Extension::SmtpUtf8 => !self.withheld.contains(&Extension::EightBitMime),
+            Extension::Pipelining
+            | Extension::EightBitMime
+            | Extension::Chunking
+            | Extension::Dsn
+            | Extension::Limits => true,
+        };
         needed && !self.withheld.contains(&extension)
     }
 

@@ -62,13 +62,13 @@ impl LineSplitter {
         if !ends_in_cr {
             // Answered at once, so that a client which knows no CR learns of it; and what follows
             // up to the next CRLF is no command, so that nobody can plant one behind a bare LF.
-            self.partial = Vec::new();
+            let fault = self.fault(CommandFault::BareLineFeed, head);
             self.skip_on(false);
-            return (used, Split::Fault(CommandFault::BareLineFeed));
+            return (used, Split::Fault(fault));
         }
         if self.partial.len().saturating_add(used) > COMMAND_BYTES_MAX {
-            self.partial = Vec::new();
-            return (used, Split::Fault(CommandFault::LineTooLong));
+            let fault = self.fault(CommandFault::LineTooLong, head);
+            return (used, Split::Fault(fault));
         }
         if self.partial.is_empty() {
             return (
@@ -84,12 +84,19 @@ impl LineSplitter {
 
     fn keep(&mut self, rest: &[u8]) -> (usize, Split<'static>) {
         if self.partial.len().saturating_add(rest.len()) >= COMMAND_BYTES_MAX {
-            self.partial = Vec::new();
+            let fault = self.fault(CommandFault::LineTooLong, rest);
             self.skip_on(rest.last() == Some(&b'\r'));
-            return (rest.len(), Split::Fault(CommandFault::LineTooLong));
+            return (rest.len(), Split::Fault(fault));
         }
         self.partial.extend_from_slice(rest);
         (rest.len(), Split::More)
+    }
+
+    /// A fault of a line of which this came last; nothing of it is kept.
+    fn fault(&mut self, fault: CommandFault, last: &[u8]) -> CommandFault {
+        let mut begins = std::mem::take(&mut self.partial);
+        begins.extend_from_slice(last.get(..4).unwrap_or(last));
+        fault.of_line(&begins)
     }
 
     fn skip_on(&mut self, after_cr: bool) {

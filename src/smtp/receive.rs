@@ -270,7 +270,9 @@ impl Session {
     /// Whether content is coming.
     #[must_use]
     pub fn in_content(&self) -> bool {
-        matches!(self.phase, Phase::Content(..) | Phase::Chunk(..)) || self.unwanted > 0
+        // Between chunks too: the time for a message's content is one.
+        let within = matches!(self.phase, Phase::Content(..) | Phase::Chunk(..) | Phase::Chunks(_));
+        within || self.unwanted > 0
     }
 
     fn on_octets(&mut self, rest: &[u8], sink: &mut dyn ContentSink) -> (usize, Option<Action>) {
@@ -317,6 +319,13 @@ impl Session {
             Upgrade::Required | Upgrade::Broken { required: true } => true,
             Upgrade::Never | Upgrade::Offered | Upgrade::Broken { required: false } => false,
         };
+        let ends = matches!(
+            command,
+            Command::Ehlo(_) | Command::Helo(_) | Command::Rset | Command::StartTls | Command::Quit
+        );
+        if ends && matches!(self.phase, Phase::Chunks(_)) {
+            sink.discard();
+        }
         match command {
             Command::Ehlo(name) => self.on_hello(name, true),
             Command::Helo(name) => self.on_hello(name, false),

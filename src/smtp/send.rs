@@ -59,6 +59,8 @@ pub struct SendSession {
     banner: Option<Cow<'static, str>>,
     /// What answers the server's challenges, in base64.
     responses: VecDeque<String>,
+    /// The last challenge was answered by giving up.
+    given_up: bool,
 }
 
 impl SendSession {
@@ -80,6 +82,7 @@ impl SendSession {
             replies: 0,
             banner: None,
             responses: VecDeque::new(),
+            given_up: false,
         }
     }
 
@@ -201,6 +204,7 @@ impl SendSession {
     fn close(&mut self) {
         self.phase = Phase::Closed;
         self.permit = None;
+        self.responses.clear();
         self.owed.clear();
         self.transactions.iter_mut().for_each(|t| t.unsent.clear());
     }
@@ -238,7 +242,7 @@ impl SendSession {
             Some(owed @ (Owed::Greeting | Owed::Ehlo | Owed::Helo | Owed::StartTls)) => {
                 self.on_opening(owed, reply, more, out)
             }
-            Some(Owed::Auth) => Ok(self.on_auth(reply, out)),
+            Some(Owed::Auth) => self.on_auth(reply, out),
             Some(owed @ (Owed::Rset | Owed::Mail | Owed::Rcpt(_) | Owed::Data | Owed::End)) => {
                 Ok(self.on_transaction(owed, reply, out))
             }

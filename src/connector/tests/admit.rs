@@ -278,3 +278,26 @@ fn a_login_is_a_condition_like_any_other() {
     check_in(&table, &other, "a@contoso.example", "530 5.7.0 [staff] login-required");
     check_in(&table, &clear(OUTSIDE), "a@else.example", "550 5.7.1 [none] no-connector");
 }
+
+#[test]
+fn a_rehearsal_of_tls_spares_nobody_the_login() {
+    let mut staff = inbound("staff", &["contoso.example"], InboundTls::Forced(Forced::encryption()));
+    staff.users = Some(std::sync::Arc::new(Users::parse("staff-users", "ann:$argon2id$x").expect("users")));
+    staff.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    staff.mode = Mode::Audit;
+    let table = Table::new(Generation(1), vec![staff], Vec::new());
+    check_in(&table, &clear(INSIDE), "a@contoso.example", "550 5.7.1 [none] no-connector");
+    let user = Some(std::sync::Arc::new(User { name: "ann".into(), files: vec!["staff-users".into()] }));
+    let ann = Channel { user, ..clear(INSIDE) };
+    check_in(&table, &ann, "a@contoso.example", "staff audit-tls-required");
+}
+
+#[test]
+fn a_login_admits_the_null_reverse_path() {
+    let mut staff = inbound("staff", &["contoso.example"], InboundTls::Opportunistic);
+    staff.users = Some(std::sync::Arc::new(Users::parse("staff-users", "ann:$argon2id$x").expect("users")));
+    let table = Table::new(Generation(1), vec![staff], Vec::new());
+    check_in(&table, &clear(OUTSIDE), "", "550 5.7.1 [none] no-connector");
+    let user = Some(std::sync::Arc::new(User { name: "ann".into(), files: vec!["staff-users".into()] }));
+    check_in(&table, &Channel { user, ..clear(OUTSIDE) }, "", "staff by-user");
+}

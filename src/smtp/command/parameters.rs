@@ -135,7 +135,19 @@ fn orcpt_value(value: &str) -> Option<Arc<str>> {
     let (kind, address) = value.split_once(';')?;
     let is_atom = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
     let fits = value.len() <= ORCPT_CHARS_MAX && !address.is_empty();
-    (is_atom && fits && is_xtext(address)).then(|| value.into())
+    if !is_atom || !fits {
+        return None;
+    }
+    if kind.eq_ignore_ascii_case("utf-8") && !address.is_ascii() {
+        // RFC 6533 §3: the form in ASCII says the same, and passes every host.
+        let ascii: String = address
+            .chars()
+            .map(|c| if c.is_ascii() { c.to_string() } else { format!("\\x{{{:X}}}", u32::from(c)) })
+            .collect();
+        let plain = !address.chars().any(char::is_control) && is_xtext(&ascii);
+        return plain.then(|| format!("{kind};{ascii}").into());
+    }
+    is_xtext(address).then(|| value.into())
 }
 
 fn unknown(keyword: &str) -> CommandFault {

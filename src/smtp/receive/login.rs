@@ -97,6 +97,13 @@ impl Session {
         Action::NeedInput
     }
 
+    /// The password could not be checked in time, or the daemon stops.
+    pub fn on_unverified(&mut self) -> Action {
+        self.phase = Phase::Ready;
+        let closing = self.refuse_login(454, Enhanced(4, 7, 0), "no login now; try again later");
+        closing.unwrap_or(Action::NeedInput)
+    }
+
     fn challenge(&mut self, step: Step) -> Option<Action> {
         let text = match step {
             Step::Plain => "",

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::steps::put;
-use super::{LoginAs, NotBegun, Owed, Phase, SendEvent, SendSession};
+use super::{LoginAs, NotBegun, Owed, Phase, SendEvent, SendFault, SendSession};
 use crate::connector::{Mechanism, Permit};
 use crate::mail::Reply;
 
@@ -24,6 +24,7 @@ impl SendSession {
         if self.phase != Phase::Open || !self.transactions.is_empty() {
             return Err(NotBegun::Busy);
         }
+        self.given_up = false;
         let LoginAs { mechanism, user, secret } = login;
         let word = mechanism.word();
         match mechanism {
@@ -46,19 +47,27 @@ impl SendSession {
         Ok(())
     }
 
-    pub(super) fn on_auth(&mut self, reply: Reply, out: &mut Vec<u8>) -> Option<SendEvent> {
+    pub(super) fn on_auth(
+        &mut self,
+        reply: Reply,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<SendEvent>, SendFault> {
         if reply.code == 334 {
-            // `*` gives up (RFC 4954 §4).
+            // `*` gives up (RFC 4954 §4); who asks on after that does not speak SMTP.
+            let given_up = std::mem::replace(&mut self.given_up, self.responses.is_empty());
+            if given_up {
+                return Err(SendFault::Unasked(reply));
+            }
             let response = self.responses.pop_front().unwrap_or_else(|| "*".to_owned());
             put(out, format_args!("{response}\r\n"));
             self.owed.push_back(Owed::Auth);
-            return None;
+            return Ok(None);
         }
         self.responses.clear();
         if reply.is_positive() {
-            return Some(SendEvent::LoggedIn);
+            return Ok(Some(SendEvent::LoggedIn));
         }
         self.permit = None;
-        Some(SendEvent::LoginRefused(reply))
+        Ok(Some(SendEvent::LoginRefused(reply)))
     }
 }
