@@ -138,10 +138,24 @@ fn listeners(
                 .as_ref()
                 .map_or_else(|| vec![Extension::BinaryMime], |list| sending::extensions(Some(list), report));
             let name = name.get_ref().clone();
-            listeners.push(Listener { name, addresses: own, tls, certificates, withheld });
+            let greeting_delay = greeting_delay(entry, tls, report);
+            listeners.push(Listener { name, addresses: own, tls, certificates, withheld, greeting_delay });
         }
     }
     listeners
+}
+
+fn greeting_delay(entry: &schema::Listener, tls: ListenerTls, report: &mut Report<'_>) -> Option<Duration> {
+    let written = entry.greeting_delay.as_ref()?;
+    let delay = report.duration(&entry.greeting_delay, Duration::ZERO);
+    if tls == ListenerTls::Implicit {
+        let words = "with tls = \"implicit\" the client speaks first; remove greeting_delay";
+        report.fault_of_key(written.span(), words);
+    } else if delay > GREETING_DELAY_MAX {
+        let words = "greeting_delay is at most 1m: clients don't wait for long; write \"2s\"";
+        report.fault_of_key(written.span(), words);
+    }
+    (!delay.is_zero()).then_some(delay)
 }
 
 fn listener_certificates(
@@ -312,6 +326,9 @@ pub(super) fn control_fits(control: &Path) -> bool {
 }
 
 const DOUBLE_BOUNCES: &[(&str, bool)] = &[("drop", false), ("postmaster", true)];
+/// RFC 5321 §4.5.3.2.1 lets clients wait for five minutes; many don't.
+const GREETING_DELAY_MAX: Duration = Duration::from_secs(60);
+
 const LISTENER_TLS: &[(&str, ListenerTls)] = &[
     ("off", ListenerTls::Off),
     ("starttls", ListenerTls::StartTls),

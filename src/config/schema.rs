@@ -69,6 +69,7 @@ pub(super) struct Listener {
     pub(super) tls: Option<Text>,
     pub(super) certificate: Option<Spanned<OneOrMany>>,
     pub(super) withhold: Option<List>,
+    pub(super) greeting_delay: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -103,6 +103,7 @@ fn listener(listener: &Listener) -> Value {
         "tls": listener_tls(listener.tls),
         "certificate": listener.certificates,
         "withhold": listener.withheld,
+        "greeting_delay": listener.greeting_delay.map(words),
     })
 }
 

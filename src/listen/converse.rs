@@ -18,6 +18,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::Shared;
 use super::door::{Door, Terms};
+use super::early::speaks_early;
 use super::intake::Intake;
 use super::login::check;
 use super::settings::ListenerTls;
@@ -50,6 +51,12 @@ pub(super) async fn converse(
     };
     if conversation.door.tls != ListenerTls::Implicit {
         conversation.start(None);
+        let delay = conversation.door.greeting_delay;
+        if speaks_early(&stream, delay, &conversation.stop).await {
+            // What it has said is not read as commands any more: the next input closes.
+            let _close = conversation.session.as_mut().map(Session::on_early_talker);
+            conversation.tell_refusals();
+        }
         if conversation.drive(&mut stream).await != End::StartTls {
             return;
         }

@@ -1,6 +1,7 @@
 //! What all sessions of one listener have in common.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Shared;
 use super::settings::ListenerTls;
@@ -24,6 +25,8 @@ pub(super) struct Door {
     pub(super) name: String,
     /// What it does of TLS.
     pub(super) tls: ListenerTls,
+    /// How long a client must be silent before it is greeted.
+    pub(super) greeting_delay: Option<Duration>,
     /// What holds for its sessions.
     pub(super) rules: Arc<Rules>,
 }
@@ -32,6 +35,7 @@ impl Door {
     pub(super) fn new(name: String, tls: ListenerTls, shared: &Shared) -> Self {
         let settings = &shared.settings;
         let limits = &settings.limits;
+        let listener = settings.listeners.iter().find(|listener| listener.name == name);
         let rules = Rules {
             name: settings.name.clone(),
             postmaster: settings.postmaster.clone(),
@@ -43,15 +47,12 @@ impl Door {
             recipients_max: limits.recipients_max,
             hops_max: limits.hops_max,
             errors_max: limits.errors_max,
-            withheld: settings
-                .listeners
-                .iter()
-                .find(|listener| listener.name == name)
-                .map_or_else(Vec::new, |listener| listener.withheld.clone()),
+            withheld: listener.map_or_else(Vec::new, |listener| listener.withheld.clone()),
             room: Arc::clone(&shared.room),
             quotas: Arc::clone(&shared.quotas),
         };
-        let door = Self { name, tls, rules: Arc::new(rules) };
+        let greeting_delay = listener.and_then(|listener| listener.greeting_delay);
+        let door = Self { name, tls, greeting_delay, rules: Arc::new(rules) };
         if door.terms(shared).setup.is_none() && tls != ListenerTls::Off {
             let name = &door.name;
             let what = format!("listener {name} has no certificate to show: STARTTLS is answered 454");

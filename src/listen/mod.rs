@@ -4,6 +4,7 @@
 mod accept;
 mod converse;
 mod door;
+mod early;
 mod intake;
 mod login;
 pub mod settings;

@@ -44,6 +44,8 @@ pub struct Listener {
     pub certificates: Vec<String>,
     /// The extensions it does not offer.
     pub withheld: Vec<Extension>,
+    /// How long a client must be silent before it is greeted; `None` greets at once.
+    pub greeting_delay: Option<Duration>,
 }
 
 /// What a listener does of TLS.

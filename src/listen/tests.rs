@@ -70,6 +70,7 @@ fn settings(tls: ListenerTls) -> Settings {
             tls,
             certificates: Vec::new(),
             withheld: Vec::new(),
+            greeting_delay: None,
         }],
         limits: Limits {
             message_bytes_max: 10_000_000,
@@ -234,6 +235,25 @@ async fn silence_is_answered_421() {
     client.expect("220").await;
     client.expect("421 4.4.2").await;
     client.closed().await;
+}
+
+#[tokio::test]
+async fn who_speaks_before_the_greeting_is_refused_where_there_is_a_delay() {
+    let server = |delay| {
+        let mut settings = settings(ListenerTls::Off);
+        settings.listeners[0].greeting_delay = Some(delay);
+        Server::start(settings, BTreeMap::new())
+    };
+    let short = server(Duration::from_millis(20));
+    let mut patient = short.dial().await;
+    patient.expect("220").await;
+    patient.send("NOOP\r\n").await;
+    patient.expect("250").await;
+    let long = server(Duration::from_secs(60));
+    let mut hasty = long.dial().await;
+    hasty.send("EHLO c\r\nMAIL FROM:<a@x.example>\r\n").await;
+    hasty.expect("554 5.5.1").await;
+    hasty.closed().await;
 }
 
 #[tokio::test]

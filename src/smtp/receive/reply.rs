@@ -22,6 +22,21 @@ impl Session {
         Action::Close
     }
 
+    /// The client spoke before its greeting, which it does not get then.
+    pub fn on_early_talker(&mut self) -> Action {
+        self.out.clear();
+        let reply = Reply::new(554, Enhanced(5, 5, 1), "you spoke before the greeting; closing");
+        let action = self.close(&reply);
+        self.refusals.push(Refusal {
+            stage: "greeting",
+            reverse_path: None,
+            forward_path: None,
+            reply,
+            decision: None,
+        });
+        action
+    }
+
     pub(super) fn refuse(
         &mut self,
         stage: &'static str,
