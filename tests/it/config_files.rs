@@ -192,6 +192,7 @@ const CONDITIONAL: &[&str] = &[
     "auth_user",
     "auth_secret",
     "auth_mechanism",
+    "greeting_delay",
     "null_sender_expire",
     "archive",
 ];
