@@ -1,10 +1,12 @@
 //! One lane: what waits in it, and whether it is open.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Way;
 use super::retry;
+use super::together::Together;
 use crate::connector::Retry;
 use crate::mail::{Content, UnixMillis};
 use crate::outcome::{Outcome, Scope, Trouble};
@@ -22,6 +24,8 @@ pub(super) struct Waiting {
     pub(super) lost: u32,
     /// How many of its sender go before it.
     pub(super) round: usize,
+    /// The message's other lanes, as long as one of them was not tried.
+    pub(super) together: Option<Arc<Together>>,
 }
 
 /// Messages that go the same way, and what is known of that way. The default is an open lane.
@@ -280,7 +284,7 @@ impl Waiting {
             leased.content = None;
         }
         let row = leased.lane.clone();
-        Self { leased, row, charged: if fits { cost } else { 0 }, lost: 0, round: 0 }
+        Self { leased, row, charged: if fits { cost } else { 0 }, lost: 0, round: 0, together: None }
     }
 }
 

@@ -19,6 +19,7 @@ mod tell;
 mod tend;
 #[cfg(test)]
 mod tests;
+mod together;
 
 pub use operate::Bounced;
 pub use run::Scheduler;

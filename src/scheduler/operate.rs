@@ -55,7 +55,7 @@ impl Scheduler {
         let count = recipients.len();
         let given_up = |recipient| (recipient, Verdict::Failed(by_operator()));
         let verdicts = recipients.into_iter().map(given_up).collect();
-        let work = Work { until: self.clock.now(), message, lease, content, lane, verdicts };
+        let work = Work { until: self.clock.now(), message, lease, content, lane, verdicts, together: None };
         self.tell_verdicts(&work, self.clock.now());
         me.finish(work).await;
         Ok(Bounced::Done(count))

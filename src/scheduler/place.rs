@@ -101,6 +101,7 @@ impl Waiting {
             content: self.leased.content.clone(),
             lease: self.leased.lease.split_off(numbers),
         };
-        Self { leased, row: self.row.clone(), charged: 0, lost: self.lost, round: 0 }
+        let together = self.together.clone();
+        Self { leased, row: self.row.clone(), charged: 0, lost: self.lost, round: 0, together }
     }
 }

@@ -12,6 +12,7 @@ use super::place::{fits, place};
 use super::rate::Rates;
 use super::settings::Settings;
 use super::settle::{Rules, Work, judge, of_session, to_session, unreported};
+use super::together::{Offered, Together};
 use super::{Job, retry};
 use crate::connector::{Outbound, Retry, Table};
 use crate::mail::{Content, UnixMillis};
@@ -151,17 +152,17 @@ impl Queue {
     }
 
     /// Takes over what was just accepted.
-    pub(super) fn offer(&mut self, leased: Vec<Leased>, at: At<'_>) -> Actions {
+    pub(super) fn offer(&mut self, offered: impl IntoIterator<Item = Offered>, at: At<'_>) -> Actions {
         let mut out = Actions::default();
-        for one in leased {
-            self.receive(one, at, &mut out);
+        for (leased, together) in offered {
+            self.receive(leased, together, at, &mut out);
         }
         out
     }
 
-    fn receive(&mut self, leased: Leased, at: At<'_>, out: &mut Actions) {
+    fn receive(&mut self, leased: Leased, together: Option<Arc<Together>>, at: At<'_>, out: &mut Actions) {
         let key = leased.lane.clone();
-        let waiting = Waiting::within(leased, self.held, self.held_max);
+        let waiting = Waiting { together, ..Waiting::within(leased, self.held, self.held_max) };
         self.held = self.held.saturating_add(waiting.charged);
         self.admit(&key, waiting, at, out);
         self.tend(key, at, out);
@@ -179,7 +180,7 @@ impl Queue {
                     lane.mark_disk(next_at);
                 }
                 for leased in due.leased {
-                    self.receive(leased, at, &mut out);
+                    self.receive(leased, None, at, &mut out);
                 }
             }
             None => lane.mark_disk(at.now.plus(super::tend::AFTER_FAULT)),
@@ -321,7 +322,8 @@ impl Queue {
         let done = waiting.part(&numbers).leased;
         let until = retry::expires_at(&retry, accepted_at);
         let Leased { message, lease, content, .. } = done;
-        out.works.push(Work { message, lease, content, lane: key.clone(), until, verdicts });
+        let together = waiting.together.clone();
+        out.works.push(Work { message, lease, content, lane: key.clone(), until, verdicts, together });
         if kept.is_empty() {
             self.held = self.held.saturating_sub(waiting.charged);
         } else {

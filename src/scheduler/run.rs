@@ -13,7 +13,7 @@ use super::queue::{Actions, At, Queue, Start, Sweep};
 use super::settings::Settings;
 use super::settle::{Rules, Work, judge_overdue};
 use super::snapshot::{LaneView, Snapshot};
-use super::{Carrier, Job, Jobs, retry, tend};
+use super::{Carrier, Job, Jobs, retry, tend, together};
 use crate::connector::LiveTable;
 use crate::mail::{Clock, Enhanced, QueueId, UnixMillis};
 use crate::outcome::{Outcome, Scope, Trouble};
@@ -30,7 +30,9 @@ pub struct Scheduler {
     pub(super) journal: Arc<Journal>,
     pub(super) clock: Clock,
     wake: Notify,
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
+    /// What waits in [`Together`].
+    pub(super) together_room: Arc<Semaphore>,
     /// What sweeps write at the same time, over all lanes.
     sweep_reports: Arc<Semaphore>,
     /// Ends the carriers that did not end by themselves.
@@ -59,6 +61,7 @@ impl Scheduler {
             clock,
             wake: Notify::new(),
             tasks: TaskTracker::new(),
+            together_room: Arc::new(Semaphore::new(together::RECIPIENTS_MAX)),
             sweep_reports: Arc::new(Semaphore::new(SWEEP_REPORTS_MAX)),
             end: CancellationToken::new(),
             me: me.clone(),
@@ -67,7 +70,8 @@ impl Scheduler {
 
     /// Takes over messages that were just accepted. Must be called within the runtime.
     pub fn offer(&self, leased: Vec<Leased>) {
-        self.with_queue(|queue, at| queue.offer(leased, at));
+        let offered = together::offered(leased, &self.me);
+        self.with_queue(|queue, at| queue.offer(offered, at));
     }
 
     /// Keeps the schedule until `stop`; then hands out nothing more and gives the carriers a few
@@ -185,9 +189,19 @@ impl Scheduler {
         self.with_queue(|queue, at| queue.fetched(&lane, due.ok(), at));
     }
 
-    fn settle(&self, me: &Arc<Self>, work: Work) {
+    fn settle(&self, me: &Arc<Self>, mut work: Work) {
         let now = self.clock.now();
         self.tell_verdicts(&work, now);
+        if let Some(together) = work.together.take()
+            && let Some(failed) = work.split_failed()
+        {
+            if let Some(failed) = together.keep(failed) {
+                self.tasks.spawn(Arc::clone(me).finish(failed));
+            }
+            if work.verdicts.is_empty() {
+                return;
+            }
+        }
         if work.is_plain() {
             // Under way from the call on; nobody waits for it.
             drop(self.spool.settle(work.into_settlement(Vec::new())));
@@ -268,7 +282,8 @@ fn overdue_work(sweep: &Sweep, null: Option<Duration>, leased: Leased, now: Unix
         (recipient, verdict)
     });
     let verdicts = verdicts.collect();
-    Work { message, lease, content, lane, until: retry::expires_at(retry, accepted_at), verdicts }
+    let until = retry::expires_at(retry, accepted_at);
+    Work { message, lease, content, lane, until, verdicts, together: None }
 }
 
 /// The jobs of a lane, for one carrier.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::retry::{self, Next};
+use super::together::Together;
 use crate::connector::Retry;
 use crate::mail::{Content, Enhanced, Occasion, UnixMillis};
 use crate::outcome::{Delivered, Outcome, Scope, Trouble};
@@ -20,6 +21,8 @@ pub(super) struct Work {
     /// When the message is given up.
     pub(super) until: UnixMillis,
     pub(super) verdicts: Vec<(QueuedRecipient, Verdict)>,
+    /// The message's other lanes, as long as one of them was not tried.
+    pub(super) together: Option<Arc<Together>>,
 }
 
 /// What became of one recipient.
@@ -85,6 +88,33 @@ impl Work {
             Verdict::Delivered(_) => true,
             Verdict::Failed(_) | Verdict::Deferred { .. } => false,
         }) && self.relayed().next().is_none()
+    }
+
+    /// Takes the recipients out that failed, if there are any.
+    pub(super) fn split_failed(&mut self) -> Option<Self> {
+        let failed = |(_, verdict): &(QueuedRecipient, Verdict)| matches!(verdict, Verdict::Failed(_));
+        let (taken, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.verdicts).into_iter().partition(failed);
+        self.verdicts = kept;
+        if taken.is_empty() {
+            return None;
+        }
+        let numbers: Vec<u32> = taken.iter().map(|(recipient, _)| recipient.number).collect();
+        Some(Self {
+            message: Arc::clone(&self.message),
+            lease: self.lease.split_off(&numbers),
+            content: self.content.clone(),
+            lane: self.lane.clone(),
+            until: self.until,
+            verdicts: taken,
+            together: None,
+        })
+    }
+
+    /// Takes over what another lane of the same message came to; none of it is deferred.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.lease.absorb(other.lease);
+        self.verdicts.extend(other.verdicts);
     }
 
     /// The recipients that were handed on to a host which makes no reports, and whose sender wants one.

@@ -229,6 +229,7 @@ impl Queue {
             lease: waiting.leased.lease,
             content: waiting.leased.content,
             lane: waiting.row,
+            together: waiting.together,
         });
     }
 

@@ -118,7 +118,7 @@ impl World {
 
     fn offer(&mut self, number: i64, to: &[&str]) {
         let leased = self.leased(number, to);
-        self.act(|queue, at| queue.offer(vec![leased], at));
+        self.act(|queue, at| queue.offer([(leased, None)], at));
     }
 
     /// The next job of a carrier: its ticket and the message's number.

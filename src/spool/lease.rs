@@ -71,6 +71,12 @@ impl Lease {
         self.recipients = kept;
     }
 
+    /// Takes over another lease of the same message.
+    pub fn absorb(&mut self, mut other: Self) {
+        debug_assert!(self.message == other.message);
+        self.recipients.append(&mut other.recipients);
+    }
+
     /// Parts this lease: the named recipients go into a lease of their own.
     #[must_use]
     pub fn split_off(&mut self, recipients: &[u32]) -> Self {

@@ -85,6 +85,7 @@ const SHELL: &[&str] = &[
     "scheduler/run.rs",
     "scheduler/archive.rs",
     "scheduler/tell.rs",
+    "scheduler/together.rs",
     "deliver/",
     "listen/",
     "admin/serve.rs",

@@ -295,7 +295,7 @@ async fn five_hundred_recipients_on_five_hops_have_one_outcome_each_and_each_fai
         let got = (told.get(*to).copied().unwrap_or(0), taken.get(*to).copied().unwrap_or(0));
         assert_eq!(got, expected, "{to}");
     }
-    assert_eq!(home.arrived().len(), 5, "one report for each commit, naming each that failed");
+    assert_eq!(home.arrived().len(), 1, "one report names each that failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

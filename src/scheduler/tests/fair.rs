@@ -42,7 +42,7 @@ fn mail_without_a_connector_is_spared_after_the_start() {
         w.now = UnixMillis(1_000_000 + minutes * 60_000);
         let mut old = w.leased(minutes, &["a@b.example"]);
         Arc::get_mut(&mut old.message).unwrap().accepted_at = UnixMillis(1_000_000 - 5 * 86_400_000);
-        w.act(|queue, at| queue.offer(vec![old], at));
+        w.act(|queue, at| queue.offer([(old, None)], at));
         let got = match &w.works.pop().unwrap().verdicts[0].1 {
             Verdict::Failed(trouble) => trouble.reason.clone(),
             Verdict::Deferred { next_at, .. } => format!("in {} min", (next_at.0 - w.now.0) / 60_000),
@@ -154,7 +154,7 @@ fn of_sender(w: &mut World, sender: i64, count: i64, attempts: u32) {
         let path = format!("s{sender}@contoso.example");
         Arc::get_mut(&mut one.message).unwrap().reverse_path = ReversePath::parse(&path).unwrap();
         one.recipients[0].attempts = attempts;
-        w.act(|queue, at| queue.offer(vec![one], at));
+        w.act(|queue, at| queue.offer([(one, None)], at));
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::super::settle::{Verdict, Work};
+use super::super::together::Together;
 use super::super::{Carrier, Jobs, Scheduler, Way};
 use super::*;
 use crate::connector::LiveTable;
@@ -104,19 +106,26 @@ impl Spool for Memory {
     }
 }
 
-struct Obedient;
+/// "after" waits until an "x" was reported.
+struct Obedient(tokio::sync::Semaphore);
 
 impl Carrier for Obedient {
     fn carry(self: Arc<Self>, _way: Way, jobs: Arc<dyn Jobs>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
             while let Some(job) = jobs.next().await {
+                if job.recipients.iter().any(|r| r.forward_path.local_part().starts_with("after")) {
+                    self.0.acquire().await.unwrap().forget();
+                }
                 let outcomes = job.recipients.iter().map(|r| match r.forward_path.local_part() {
-                    "ok" => delivered(),
+                    "ok" | "after-ok" => delivered(),
                     "later" => deferred(Scope::Recipient),
                     "dead" => deferred(Scope::Lane),
                     _ => failed(),
                 });
                 jobs.report(&job, outcomes.collect());
+                if job.recipients.iter().any(|r| r.forward_path.local_part() == "x") {
+                    self.0.add_permits(1);
+                }
             }
         })
     }
@@ -147,8 +156,14 @@ fn stage() -> Stage {
     };
     let table = Table::new(Generation(1), Vec::new(), vec![outbound("out", "*")]);
     let live = Arc::new(LiveTable::new(table));
-    let scheduler =
-        Scheduler::new(settings, live, spool.clone(), Arc::new(Obedient), Arc::new(Journal), clock);
+    let scheduler = Scheduler::new(
+        settings,
+        live,
+        spool.clone(),
+        Arc::new(Obedient(tokio::sync::Semaphore::new(0))),
+        Arc::new(Journal),
+        clock,
+    );
     Stage { scheduler, spool, settled, world }
 }
 
@@ -237,4 +252,67 @@ async fn after_the_stop_nothing_is_handed_out() {
     stage.scheduler.offer(vec![leased]);
     assert!(stage.settled.try_recv().is_err());
     assert_eq!(stage.world.book.count(), 0, "the disk has it");
+}
+
+/// Offers one message to two domains; what is settled until nothing of it is left, in words.
+async fn settled_of(first: &[&str], second: &[&str]) -> Vec<(String, Vec<String>)> {
+    let mut stage = stage();
+    let to = [first, second].concat();
+    let mut all = with_reverse_path(stage.world.leased(1, &to), "ann@contoso.example", 0);
+    let numbers: Vec<u32> = (first.len()..to.len()).map(|n| u32::try_from(n).unwrap()).collect();
+    let rest = Leased {
+        message: Arc::clone(&all.message),
+        recipients: all.recipients.split_off(first.len()),
+        lane: LaneKey("out/c.example".into()),
+        content: all.content.clone(),
+        lease: all.lease.split_off(&numbers),
+    };
+    stage.scheduler.offer(vec![all, rest]);
+    let (mut left, mut told) = (to.len(), Vec::new());
+    while left > 0 {
+        let settlement = stage.settled.recv().await.unwrap();
+        left -= settlement.recipients.len();
+        told.push((in_words(&settlement), settlement.reports.iter().map(text).collect()));
+        let leased: Vec<u32> = settlement.lease.recipients().to_vec();
+        assert!(settlement.recipients.iter().all(|(number, _)| leased.contains(number)));
+    }
+    told
+}
+
+#[tokio::test]
+async fn one_report_names_who_failed_in_several_lanes() {
+    let told = settled_of(&["x@b.example", "ok@b.example"], &["after@c.example", "after-ok@c.example"]).await;
+    let words: Vec<&str> = told.iter().map(|(words, _)| words.as_str()).collect();
+    assert_eq!(words, ["done; 0 reports", "done; 0 reports", "done, done; 1 reports"]);
+    let report = &told[2].1[0];
+    for name in ["x@b.example", "after@c.example"] {
+        assert_eq!(report.matches(&format!("Final-Recipient: rfc822; {name}")).count(), 1, "{report}");
+    }
+    // What is only late holds up nobody's report.
+    let told = settled_of(&["x@b.example"], &["later@c.example"]).await;
+    let mut words: Vec<&str> = told.iter().map(|(words, _)| words.as_str()).collect();
+    words.sort_unstable();
+    assert_eq!(words, ["deferred; 0 reports", "done; 1 reports"]);
+}
+
+#[tokio::test]
+async fn a_report_does_not_wait_for_ever() {
+    let mut stage = stage();
+    let work = |number: u32| {
+        let to = with_reverse_path(stage.world.leased(1, &["x@b.example"]), "ann@contoso.example", 0);
+        let Leased { message, mut recipients, lane, lease, .. } = to;
+        recipients[0].number = number;
+        let verdict = Verdict::Failed(trouble(Scope::Recipient));
+        let until = message.accepted_at;
+        let verdicts = vec![(recipients.remove(0), verdict)];
+        Work { message, lease, content: None, lane, until, verdicts, together: None }
+    };
+    let together = Together::new(Arc::downgrade(&stage.scheduler));
+    assert!(together.keep(work(0)).is_none());
+    together.end();
+    assert_eq!(in_words(&stage.settled.recv().await.unwrap()), "done; 1 reports");
+    assert!(together.keep(work(1)).is_some(), "it is told at once");
+    let room = Arc::clone(&stage.scheduler.together_room).try_acquire_many_owned(20_000).unwrap();
+    assert!(Together::new(Arc::downgrade(&stage.scheduler)).keep(work(2)).is_some(), "no room");
+    drop(room);
 }
