@@ -22,7 +22,7 @@ pub(super) struct Waiting {
     pub(super) charged: u64,
     /// Sessions in a row that were lost under it.
     pub(super) lost: u32,
-    /// How many of its sender go before it.
+    /// Its place among the fresh ones; see `order`.
     pub(super) round: usize,
     /// The message's other lanes, as long as one of them was not tried.
     pub(super) together: Option<Arc<Together>>,
@@ -37,6 +37,9 @@ pub(super) struct Lane {
     pub(super) fresh: usize,
     /// Counts messages, so that one in four is not fresh.
     pub(super) turn: usize,
+    /// The round of the fresh messages that are going, and how many went in it.
+    pub(super) round: usize,
+    pub(super) paces: usize,
     pub(super) in_flight: usize,
     /// Carriers that take jobs, those on their way to the first one included.
     pub(super) carriers: usize,

@@ -1,16 +1,28 @@
 //! In which order a lane's messages go: fresh ones before those that are tried again, so that a storm of retries
-//! holds up nobody; senders by turns, so that one with thousands holds up no other; and of four messages one that
-//! waited longer, so that nothing is forgotten.
+//! holds up nobody; senders by turns, so that one with thousands holds up no other; large ones some rounds later,
+//! so that small ones need not wait for them; and of four messages one that waited longer, so that nothing is
+//! forgotten.
 
 use super::lane::{Lane, State, Waiting};
 
 /// Of so many messages one is not fresh, if there is one.
 const TURNS: usize = 4;
+/// So many octets cost a message one round, up to `ROUNDS_MAX`.
+const ROUND_BYTES: u64 = 1024 * 1024;
+const ROUNDS_MAX: u64 = 16;
+/// After so many messages a round is over even where there are always new senders in it.
+const ROUND_MESSAGES: usize = 16;
 
 impl Waiting {
     /// Whether it has not been tried yet.
     fn is_fresh(&self) -> bool {
         self.leased.recipients.iter().all(|recipient| recipient.attempts == 0)
+    }
+
+    /// The rounds that its size costs.
+    fn heft(&self) -> usize {
+        let rounds = self.leased.message.size.checked_div(ROUND_BYTES).unwrap_or_default();
+        usize::try_from(rounds.min(ROUNDS_MAX)).unwrap_or_default()
     }
 
     fn sender(&self) -> &str {
@@ -32,12 +44,14 @@ impl Lane {
         beyond && (self.fresh < reserve || self.of_sender(waiting.sender()) == 0)
     }
 
-    /// Puts a message in its place: a fresh one behind as many of each other sender as there are of its own.
+    /// Puts a message in its place: a fresh one behind as many of each other sender as there are of its own, and
+    /// behind some more if it is large.
     pub(super) fn queue_up(&mut self, mut waiting: Waiting) {
         if !waiting.is_fresh() {
             return self.waiting.push_back(waiting);
         }
-        waiting.round = self.of_sender(waiting.sender());
+        waiting.round =
+            self.round.saturating_add(self.of_sender(waiting.sender())).saturating_add(waiting.heft());
         let place = self.waiting.iter().take(self.fresh).position(|other| other.round > waiting.round);
         self.waiting.insert(place.unwrap_or(self.fresh), waiting);
         self.fresh = self.fresh.saturating_add(1);
@@ -46,7 +60,7 @@ impl Lane {
     /// Puts a message back where it came from.
     pub(super) fn queue_first(&mut self, mut waiting: Waiting) {
         if waiting.is_fresh() {
-            waiting.round = 0;
+            waiting.round = self.round;
             self.waiting.push_front(waiting);
             self.fresh = self.fresh.saturating_add(1);
         } else {
@@ -59,15 +73,11 @@ impl Lane {
         self.turn = self.turn.saturating_add(1).checked_rem(TURNS).unwrap_or_default();
         let older = self.turn == 0 && self.waiting.len() > self.fresh;
         let taken = if older { self.waiting.remove(self.fresh) } else { self.waiting.pop_front() }?;
-        if !older {
+        if !older && self.fresh > 0 {
             self.fresh = self.fresh.saturating_sub(1);
-        }
-        // Rounds are relative to what has gone.
-        if !older && self.waiting.iter().take(self.fresh).all(|other| other.round > 0) {
-            self.waiting
-                .iter_mut()
-                .take(self.fresh)
-                .for_each(|other| other.round = other.round.saturating_sub(1));
+            self.paces = self.paces.saturating_add(1).checked_rem(ROUND_MESSAGES).unwrap_or_default();
+            let over = usize::from(self.paces == 0);
+            self.round = taken.round.max(self.round.saturating_add(over));
         }
         Some(taken)
     }

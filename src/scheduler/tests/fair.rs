@@ -181,6 +181,33 @@ fn senders_take_turns_and_fresh_mail_goes_before_retries() {
 }
 
 #[test]
+fn small_messages_do_not_wait_for_large_ones_and_those_not_for_ever() {
+    let mut w = World::new(100, 1);
+    // The first stands at the door already; the other of 3 MiB comes some rounds later.
+    for number in [1, 2] {
+        let mut large = w.leased(number, &["a@b.example"]);
+        Arc::get_mut(&mut large.message).unwrap().size = 3 * 1024 * 1024;
+        w.act(|queue, at| queue.offer([(large, None)], at));
+    }
+    of_sender(&mut w, 4, 5, 0);
+    assert_eq!(order(&mut w, 7), [1, 4000, 4001, 4002, 4003, 2, 4004]);
+    // New senders all the time.
+    let mut w = World::new(300, 1);
+    of_sender(&mut w, 1, 3, 0);
+    let seat = w.seat();
+    let mut taken = Vec::new();
+    for sender in 2..100 {
+        of_sender(&mut w, sender, 1, 0);
+        of_sender(&mut w, sender + 1000, 1, 0);
+        let (ticket, number) = w.take(seat).unwrap();
+        w.report(ticket, vec![delivered()]);
+        taken.push(number);
+    }
+    let last = taken.iter().position(|number| *number == 1002);
+    assert!(last.is_some_and(|last| last < 70), "{taken:?}");
+}
+
+#[test]
 fn a_full_window_has_room_for_who_has_nothing_in_it() {
     let mut w = World::new(8, 1);
     of_sender(&mut w, 1, 20, 0);
