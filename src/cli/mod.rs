@@ -90,14 +90,20 @@ impl Command {
         ended(done)
     }
 
-    /// Does what a program named `sendmail` does, if we were called so: a link of that name is all that cron
-    /// and scripts need.
+    /// Does what a program named `sendmail` or `mailq` does, if we were called so: links of those names are all
+    /// that cron and scripts need.
     #[must_use]
     pub fn as_sendmail() -> Option<ExitCode> {
         let mut args = std::env::args();
         let called = args.next()?;
         let name = std::path::Path::new(&called).file_name()?;
-        (name == "sendmail").then(|| ended(sendmail::run(&args.collect::<Vec<_>>())))
+        // `mailq` is what lists the queue elsewhere.
+        let first = match name.to_str()? {
+            "sendmail" => None,
+            "mailq" => Some("-bp".to_owned()),
+            _ => return None,
+        };
+        Some(ended(sendmail::run(&first.into_iter().chain(args).collect::<Vec<_>>())))
     }
 }
 

@@ -158,7 +158,10 @@ pub(super) fn queue(args: QueueArgs) -> Result<ExitCode, Failure> {
         Action::List { .. } => listing(&answer, Clock::wall()),
         Action::Top { .. } => top(&answer, Clock::wall()),
         Action::Show { .. } => details(&answer),
-        Action::Retry { .. } => format!("{} recipients are tried again now", text(&answer, "recipients")),
+        Action::Retry { .. } => match text(&answer, "recipients").as_str() {
+            "1" => "1 recipient is tried again now".to_owned(),
+            count => format!("{count} recipients are tried again now"),
+        },
         Action::Remove { id, .. } => {
             format!("{} is removed; nobody is told", id.as_deref().unwrap_or_default())
         }

@@ -7,15 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Parser;
+
 use super::{EXIT_CONFIG, EXIT_TEMPORARY, EXIT_USAGE, Failure};
 use crate::config;
 use crate::mail::{Clock, Domain, Mailbox, Reply, ReversePath};
 use crate::smtp::{AnswerReader, Offers};
 use header::Header;
-use options::Options;
+use options::{Options, Task};
 
 mod header;
 mod options;
+mod session;
 
 /// What `sendmail` takes.
 #[derive(Debug, clap::Args)]
@@ -35,6 +38,9 @@ const HELP: &str = "Hand in the message on standard input, as scripts and cron d
     \x20 -F NAME     the sender's name, where From is missing\n\
     \x20 -N, -R, -V  what is asked of reports: NOTIFY, RET, ENVID\n\
     \x20 -C FILE     the configuration, instead of $SEALPOST_CONFIG or /etc/sealpost/sealpost.toml\n\
+    \x20 -bs         speak SMTP over standard input and output\n\
+    \x20 -bp         list the queue, as `sealpost queue list` does\n\
+    \x20 -q          try all of it again now, as `sealpost queue retry --all` does\n\
     \x20 -v          say what the listener answered\n\n\
     Other options of other sendmails are passed over.";
 /// EX_DATAERR: the message or a recipient is refused for good.
@@ -56,28 +62,52 @@ pub(super) fn sendmail(args: &SendmailArgs) -> Result<ExitCode, Failure> {
 /// The same for a program that was called as `sendmail`.
 pub(super) fn run(args: &[String]) -> Result<ExitCode, Failure> {
     let options = Options::parse(args).map_err(|why| Failure::new(EXIT_USAGE, why))?;
-    let (domain, listener) = local(&options)?;
+    match options.task {
+        Task::Message => message(&options),
+        Task::Session => session::join(local(&options)?.1),
+        Task::List => Ok(of_queue(&options, &["list", "--limit", "1000"])),
+        Task::Flush => Ok(of_queue(&options, &["retry", "--all"])),
+    }
+}
+
+/// What another verb does.
+fn of_queue(options: &Options, words: &[&str]) -> ExitCode {
+    let config = configuration(options).into_os_string();
+    let words = ["sealpost", "queue"].iter().chain(words).chain(&["--config"]).map(std::ffi::OsString::from);
+    super::Command::parse_from(words.chain([config])).run()
+}
+
+fn message(options: &Options) -> Result<ExitCode, Failure> {
+    let (domain, listener) = local(options)?;
     let mut input = BufReader::new(io::stdin().lock());
     let header = Header::read(&mut input, HEADER_BYTES_MAX, options.dot_ends).map_err(unread)?;
-    let sender = sender(&options, &header, &domain)?;
-    let recipients = recipients(&options, &header, &domain)?;
+    let sender = sender(options, &header, &domain)?;
+    let recipients = recipients(options, &header, &domain)?;
     let mut client = Client::connect(listener)?;
-    client.envelope(&domain, &sender, &recipients, &options)?;
+    client.envelope(&domain, &sender, &recipients, options)?;
     let from = options.full_name.as_deref();
     let text = header.completed(&sender, from, &domain, Clock::wall());
-    client.content((&text, header.has_begun_body()), &mut input, &options)?;
+    client.content((&text, header.has_begun_body()), &mut input, options)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn unreachable_listener(address: SocketAddr, fault: &io::Error) -> Failure {
+    let words = format!("no daemon takes mail at {address}: {fault}; start it with `sealpost run`");
+    Failure::new(EXIT_TEMPORARY, words)
 }
 
 fn unread(fault: io::Error) -> Failure {
     Failure::new(EXIT_DATA, format!("the message can't be read from standard input: {fault}"))
 }
 
+fn configuration(options: &Options) -> PathBuf {
+    let path = options.config.clone().or_else(|| std::env::var_os("SEALPOST_CONFIG").map(PathBuf::from));
+    path.unwrap_or_else(|| Path::new("/etc/sealpost/sealpost.toml").to_owned())
+}
+
 /// Our name, and the listener that takes mail from this machine.
 fn local(options: &Options) -> Result<(Domain, SocketAddr), Failure> {
-    let path = options.config.clone().or_else(|| std::env::var_os("SEALPOST_CONFIG").map(PathBuf::from));
-    let path = path.unwrap_or_else(|| Path::new("/etc/sealpost/sealpost.toml").to_owned());
-    let local = config::local_listener(&path)
+    let local = config::local_listener(&configuration(options))
         .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
     let listener = local.listener.ok_or_else(|| {
         Failure::new(
@@ -152,10 +182,7 @@ struct Client {
 
 impl Client {
     fn connect(address: SocketAddr) -> Result<Self, Failure> {
-        let lost = |fault: io::Error| {
-            let words = format!("no daemon takes mail at {address}: {fault}; start it with `sealpost run`");
-            Failure::new(EXIT_TEMPORARY, words)
-        };
+        let lost = |fault| unreachable_listener(address, &fault);
         let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(lost)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(lost)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(lost)?;

@@ -66,6 +66,20 @@ async fn scripts_hand_in_mail_as_they_always_did() {
         );
         assert!(!refused.stderr.is_empty());
     }
+    let session = b"EHLO x\r\nMAIL FROM:<ann@a.test>\r\nRCPT TO:<bob@b.test>\r\nDATA\r\nSubject: bs\r\n\r\nx\r\n.\r\nQUIT\r\n";
+    let done = hand(&link, &["-C", config, "-bs"], session);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success() && said.starts_with("220 ") && said.contains("\r\n221 2.0.0"), "{said}");
+    sink.messages(3).await;
+    sink.behave(Manner::clear().replying("rcpt to:", "450 4.2.1 later"));
+    let waits = hand(&link, &["-C", config, "-f", "ann@a.test", "later@b.test"], b"x\n");
+    assert!(waits.status.success());
+    daemon.deferred("later@b.test").await;
+    let listed = hand(&link, &["-bp", "-C", config], b"");
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("later@b.test"), "{listed:?}");
+    sink.behave(Manner::clear());
+    let tried = hand(&link, &["-q", "-C", config], b"");
+    assert_eq!(String::from_utf8_lossy(&tried.stdout), "1 recipient is tried again now\n");
     daemon.queue_empty().await;
     daemon.stop().await;
     let late = hand(&link, &["-C", config, "bob@b.test"], b"x\n");

@@ -2,9 +2,24 @@
 
 use std::path::PathBuf;
 
+/// What is to be done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Hand in the message on standard input (`-bm`).
+    #[default]
+    Message,
+    /// Let the caller speak SMTP (`-bs`).
+    Session,
+    /// List the queue (`-bp`).
+    List,
+    /// Try all of it again (`-q`).
+    Flush,
+}
+
 /// What was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
+    pub(super) task: Task,
     pub(super) recipients: Vec<String>,
     /// `-t`.
     pub(super) recipients_of_header: bool,
@@ -49,6 +64,11 @@ impl Options {
             };
             let mut rest = letters.chars();
             while let Some(letter) = rest.next() {
+                if letter == 'q' && !rest.as_str().is_empty() {
+                    return Err(format!(
+                        "{arg}: the daemon tries again by itself; -q alone tries all at once"
+                    ));
+                }
                 if !WITH_VALUE.contains(letter) {
                     options.flag(letter)?;
                     continue;
@@ -74,7 +94,7 @@ impl Options {
             'v' => self.verbose = true,
             // -G, -m, -n, -U: of other times, or said for what we do anyway.
             'G' | 'm' | 'n' | 'U' | 's' | 'e' => {}
-            'q' => return Err("the queue is run by the daemon; see `sealpost queue retry --all`".to_owned()),
+            'q' => self.task = Task::Flush,
             other => return Err(format!("-{other} is no option of sendmail")),
         }
         Ok(())
@@ -98,7 +118,8 @@ impl Options {
             'V' if crate::mail::is_xtext(&value) => self.envid = Some(value),
             'V' => return Err(format!("-V {value}: not xtext")),
             'b' if value.is_empty() || value == "m" => {}
-            'b' if value == "p" => return Err("see `sealpost queue list`".to_owned()),
+            'b' if value == "s" => self.task = Task::Session,
+            'b' if value == "p" => self.task = Task::List,
             'b' => return Err(format!("-b{value} is not done here; the daemon is `sealpost run`")),
             'o' if value == "i" => self.dot_ends = false,
             // Other options and settings of other programs: nothing of them is ours.
@@ -160,6 +181,10 @@ mod tests {
             "<> [a]  RET=HDRS ENVID=QQ+2B1 NOTIFY=SUCCESS,DELAY",
         );
         check("-bm -m -v -O DeliveryMode=b a", "- [a] v");
+        assert_eq!(read("-bs").map(|o| o.task), Ok(Task::Session));
+        assert_eq!(read("-bp -C x").map(|o| o.task), Ok(Task::List));
+        assert_eq!(read("-q").map(|o| o.task), Ok(Task::Flush));
+        check("-q30m", "fault: -q30m: the daemon tries again by itself; -q alone tries all at once");
         check("-f", "fault: -f needs a value");
         check("-bd", "fault: -bd is not done here; the daemon is `sealpost run`");
         check("-z", "fault: -z is no option of sendmail");

@@ -1,0 +1,36 @@
+//! `-bs`: the caller speaks SMTP itself, over standard input and output.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::ExitCode;
+
+use super::{Failure, PATIENCE, unreachable_listener};
+
+/// Joins standard input and output with the listener until it closes.
+pub(super) fn join(listener: SocketAddr) -> Result<ExitCode, Failure> {
+    let lost = |fault| unreachable_listener(listener, &fault);
+    let mut answers = TcpStream::connect_timeout(&listener, PATIENCE).map_err(lost)?;
+    let commands = answers.try_clone().map_err(lost)?;
+    // It ends with the process: the caller may keep its end open.
+    drop(std::thread::spawn(move || {
+        let _gone = copy(&mut io::stdin().lock(), &mut &commands);
+        let _gone = commands.shutdown(Shutdown::Write);
+    }));
+    copy(&mut answers, &mut io::stdout().lock()).map_err(lost)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Hands on what there is at once: each side waits for the other's answers.
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut part = [0_u8; 16 * 1024];
+    loop {
+        let count = match from.read(&mut part) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => continue,
+            Err(fault) => return Err(fault),
+        };
+        to.write_all(part.get(..count).unwrap_or_default())?;
+        to.flush()?;
+    }
+}
