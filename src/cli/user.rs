@@ -1,11 +1,12 @@
 //! `user`: a line for a users file.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
 use argon2::password_hash::SaltString;
 use argon2::password_hash::rand_core::OsRng;
 use argon2::{Argon2, PasswordHasher as _};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::print::say;
 use super::{EXIT_NO, EXIT_USAGE, Failure};
@@ -28,14 +29,17 @@ pub(super) fn user(args: &UserArgs) -> Result<ExitCode, Failure> {
             "the name can't be empty, and has no colon and no control character",
         ));
     }
-    if std::io::stdin().is_terminal() {
-        eprintln!("the password, then Enter and Ctrl-D (it is shown while you type):");
-    }
-    let mut text = String::new();
-    std::io::stdin()
-        .take(PASSWORD_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(|e| Failure::new(EXIT_NO, format!("the password can't be read: {e}")))?;
+    let text = if std::io::stdin().is_terminal() {
+        let first = typed("password: ")?;
+        if typed("the same again: ")? != first {
+            return Err(Failure::new(EXIT_USAGE, "the two are not the same"));
+        }
+        first
+    } else {
+        let mut text = String::new();
+        std::io::stdin().take(PASSWORD_BYTES_MAX).read_to_string(&mut text).map_err(unread)?;
+        text
+    };
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         return Err(Failure::new(EXIT_USAGE, "write the password on standard input"));
@@ -46,4 +50,42 @@ pub(super) fn user(args: &UserArgs) -> Result<ExitCode, Failure> {
         .map_err(|e| Failure::new(EXIT_NO, format!("the password can't be hashed: {e}")))?;
     say(&format!("{}:{hash}", args.name));
     Ok(ExitCode::SUCCESS)
+}
+
+/// One line from the terminal, which does not show it.
+fn typed(prompt: &str) -> Result<String, Failure> {
+    eprint!("{prompt}");
+    let hidden = Hidden::new().map_err(unread)?;
+    let mut line = String::new();
+    let read = std::io::stdin().lock().take(PASSWORD_BYTES_MAX).read_line(&mut line);
+    drop(hidden);
+    eprintln!();
+    read.map_err(unread)?;
+    Ok(line)
+}
+
+fn unread(fault: std::io::Error) -> Failure {
+    Failure::new(EXIT_NO, format!("the password can't be read: {fault}"))
+}
+
+/// A terminal that shows nothing of what is typed, until this is dropped.
+struct Hidden {
+    before: Termios,
+}
+
+impl Hidden {
+    fn new() -> std::io::Result<Self> {
+        let before = tcgetattr(std::io::stdin())?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        // What was typed ahead goes: it was shown.
+        tcsetattr(std::io::stdin(), OptionalActions::Flush, &hidden)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        let _shown_again = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.before);
+    }
 }

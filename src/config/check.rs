@@ -210,6 +210,7 @@ fn limits(limits: &schema::Limits, report: &mut Report<'_>) -> Limits {
         recipients_max: report.count(&limits.recipients, "recipients", 1000),
         hops_max: report.count(&limits.hops, "hops", 100),
         errors_max: report.count(&limits.errors, "errors", 20),
+        failed_logins_max: report.count(&limits.failed_logins, "failed_logins", 20),
         connections_max: report.count(&limits.connections, "connections", 10_000),
         connections_per_address_max: report.count(
             &limits.connections_per_address,

@@ -177,6 +177,7 @@ pub(super) struct Limits {
     pub(super) recipients: Option<Number>,
     pub(super) hops: Option<Number>,
     pub(super) errors: Option<Number>,
+    pub(super) failed_logins: Option<Number>,
     pub(super) connections: Option<Number>,
     pub(super) connections_per_address: Option<Number>,
     pub(super) held: Option<Text>,

@@ -58,6 +58,7 @@ impl Config {
             "recipients": limits.recipients_max,
             "hops": limits.hops_max,
             "errors": limits.errors_max,
+            "failed_logins": limits.failed_logins_max,
             "connections": limits.connections_max,
             "connections_per_address": limits.connections_per_address_max,
             "held": limits.held_bytes_max,

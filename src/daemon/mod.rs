@@ -144,10 +144,12 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
     let lanes = tokio::spawn(Arc::clone(&scheduler).run(stop.clone()));
     let offered = Arc::clone(&scheduler);
     let room = guard(&config.data_dir, config.listen.reserve, &spool, &journal, &stop).await;
+    let failed_logins_max = config.listen.limits.failed_logins_max;
     let shared = Arc::new(Shared {
         settings: config.listen,
         live: Arc::clone(&live),
         room: Arc::clone(&room),
+        guesses: listen::Guesses::new(failed_logins_max),
         quotas: Quotas::new(Clock::wall),
         spool: Arc::clone(&spool),
         tls: server_setups,

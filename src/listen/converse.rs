@@ -20,7 +20,7 @@ use super::Shared;
 use super::door::{Door, Terms};
 use super::early::speaks_early;
 use super::intake::Intake;
-use super::login::check;
+use super::login::{Checked, checked};
 use super::settings::ListenerTls;
 use crate::connector::{HandshakeFault, TlsFacts};
 use crate::mail::Clock;
@@ -179,13 +179,11 @@ impl Conversation {
                     self.tell_refusals();
                 }
                 Action::Verify(login) => {
-                    let checked = tokio::select! {
-                        checked = timeout(LOGIN_LIMIT, check(&self.terms.table, login)) => checked.ok(),
-                        () = self.stop.cancelled() => None,
-                    };
+                    let from = (self.peer.ip(), &self.stop);
+                    let checked = checked(&self.shared, &self.terms.table, login, from).await;
                     let told = self.session.as_mut().map(|session| match checked {
-                        Some(user) => session.on_verified(user),
-                        None => session.on_unverified(),
+                        Checked::Answer(user) => session.on_verified(user),
+                        Checked::Later => session.on_unverified(),
                     });
                     if let Some(Action::Close) = told {
                         self.tell_refusals();
@@ -247,6 +245,9 @@ impl Conversation {
             }
             Turn::Gone(fault) => {
                 match fault {
+                    Some(fault) if fault.kind() == io::ErrorKind::UnexpectedEof => {
+                        self.ended("connection lost: the client left without ending TLS");
+                    }
                     Some(fault) => self.ended(&format!("connection lost: {fault}")),
                     None if in_transaction => self.ended("the client left within a transaction"),
                     None => {}
@@ -385,8 +386,6 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// How long a password may take to be checked, the wait for others included.
-const LOGIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long each message is held up while the queue is long.
 const SLOW: Duration = Duration::from_millis(250);
 /// Octets read at once.

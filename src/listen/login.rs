@@ -1,25 +1,68 @@
 //! Passwords against the hashes of users files. A check costs tens of milliseconds and megabytes on purpose, so
 //! it runs beside the sessions, and few run at the same time.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argon2::password_hash::PasswordHash;
 use argon2::{Argon2, PasswordVerifier};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
+use super::Shared;
 use crate::connector::{Login, Table, User, Users};
 
 /// How long a wrong password waits for its answer.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// How long a password may take to be checked, the wait for others included.
+const LIMIT: Duration = Duration::from_secs(30);
 /// Checks at the same time.
 const CHECKS_MAX: usize = 2;
 
 /// Room for those that run.
 static ROOM: Semaphore = Semaphore::const_new(CHECKS_MAX);
 
+/// What became of a login.
+pub(super) enum Checked {
+    /// The user, if name and password are right.
+    Answer(Option<Arc<User>>),
+    /// It is not known now.
+    Later,
+}
+
+/// Checks a login, unless its address has failed too often, or the daemon stops.
+pub(super) async fn checked(
+    shared: &Shared,
+    table: &Table,
+    login: Login,
+    (address, stop): (IpAddr, &CancellationToken),
+) -> Checked {
+    if shared.guesses.bars(address, Instant::now()) {
+        // What is not checked is not answered faster than what is.
+        tokio::time::sleep(AFTER_FAILURE).await;
+        return Checked::Later;
+    }
+    let answer = tokio::select! {
+        answer = timeout(LIMIT, check(table, login)) => answer.ok(),
+        () = stop.cancelled() => None,
+    };
+    match answer {
+        Some(Some(user)) => {
+            shared.guesses.succeeded(address);
+            Checked::Answer(Some(user))
+        }
+        Some(None) => {
+            shared.guesses.failed(address, Instant::now());
+            Checked::Answer(None)
+        }
+        None => Checked::Later,
+    }
+}
+
 /// Who it is, if a users file of the table has the name with this password.
-pub(super) async fn check(table: &Table, login: Login) -> Option<Arc<User>> {
+async fn check(table: &Table, login: Login) -> Option<Arc<User>> {
     let mut lists: Vec<Arc<Users>> = table.inbound.iter().filter_map(|c| c.users.clone()).collect();
     lists.sort_by(|a, b| a.file.cmp(&b.file));
     lists.dedup_by(|a, b| a.file == b.file);

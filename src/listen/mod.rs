@@ -5,6 +5,7 @@ mod accept;
 mod converse;
 mod door;
 mod early;
+mod guesses;
 mod intake;
 mod login;
 pub mod settings;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub use accept::{BindFault, BoundListener, bind, serve};
+pub use guesses::Guesses;
 pub use settings::Settings;
 
 use crate::connector::{Generation, LiveTable};
@@ -39,6 +41,8 @@ pub struct Shared {
     pub live: Arc<LiveTable>,
     /// What comes by connectors with limits of their own.
     pub quotas: Arc<Quotas>,
+    /// Who guesses passwords.
+    pub guesses: Guesses,
     /// Whether there is room for more.
     pub room: Arc<Room>,
     /// Where messages go.

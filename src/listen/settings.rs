@@ -76,6 +76,8 @@ pub struct Limits {
     pub hops_max: usize,
     /// Refused or unknown commands in one session.
     pub errors_max: u32,
+    /// Failed logins of one address in ten minutes; beyond, its logins are put off.
+    pub failed_logins_max: u32,
     /// Sessions at the same time.
     pub connections_max: usize,
     /// Sessions of one address at the same time.

@@ -23,6 +23,7 @@ mod flushes;
 mod foreign;
 mod harness;
 mod lab;
+mod logins;
 mod peer;
 mod prove;
 mod queue;
