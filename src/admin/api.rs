@@ -169,7 +169,11 @@ async fn retry(
 
 async fn remove(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<Acted>, Refusal> {
     let id = parse(&id)?;
-    let removal = control.spool.remove(id).await?;
+    let mut removal = control.spool.remove(id).await?;
+    if removal == Removal::Leased {
+        control.scheduler.let_go(&[id]);
+        removal = control.spool.remove(id).await?;
+    }
     match removal {
         Removal::Removed => Ok(Json(Acted { id: Some(id), recipients: None, removal: Some(removal) })),
         Removal::Unknown => Err(unknown(id)),
@@ -179,7 +183,12 @@ async fn remove(State(control): State<Control>, Path(id): Path<String>) -> Resul
 
 async fn hold(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<Acted>, Refusal> {
     let id = parse(&id)?;
-    match control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await? {
+    let mut holding = control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await?;
+    if holding == Holding::Leased {
+        control.scheduler.let_go(&[id]);
+        holding = control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await?;
+    }
+    match holding {
         Holding::Held => Ok(Json(Acted { id: Some(id), recipients: None, removal: None })),
         Holding::Unknown => Err(unknown(id)),
         Holding::Leased => Err(busy(id)),

@@ -10,7 +10,7 @@ use super::api::{Control, HELD_BY_OPERATOR, Refusal, parse};
 use super::view::ListQuery;
 use crate::mail::{Clock, QueueId};
 use crate::scheduler::Bounced;
-use crate::spool::{Filter, Holding, QueuedMessage, Removal, SpoolFault};
+use crate::spool::{Filter, Holding, Pending, QueuedMessage, Removal, SpoolFault};
 
 /// The body of `POST /queue/act`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -93,11 +93,8 @@ pub(super) async fn act(
             done.messages = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         }
         Deed::Hold => {
-            let asked: Vec<_> =
-                ids.iter().map(|id| (*id, control.spool.hold(*id, HELD_BY_OPERATOR.to_owned()))).collect();
-            for (id, answer) in asked {
-                done.note(id, answer.await.map(Was::from)?);
-            }
+            let hold = |id| control.spool.hold(id, HELD_BY_OPERATOR.to_owned());
+            insist(&control, &ids, hold, &mut done).await?;
         }
         Deed::Release => {
             let now = Clock::wall();
@@ -113,13 +110,39 @@ pub(super) async fn act(
             }
         }
         Deed::Remove => {
-            let asked: Vec<_> = ids.iter().map(|id| (*id, control.spool.remove(*id))).collect();
-            for (id, answer) in asked {
-                done.note(id, answer.await.map(Was::from)?);
-            }
+            insist(&control, &ids, |id| control.spool.remove(id), &mut done).await?;
         }
     }
     Ok(Json(done))
+}
+
+/// Asks for each, all under way together. Those that wait in memory are let go of, and asked for once more.
+async fn insist<T>(
+    control: &Control,
+    ids: &[QueueId],
+    ask: impl Fn(QueueId) -> Pending<Result<T, SpoolFault>>,
+    done: &mut Done,
+) -> Result<(), SpoolFault>
+where
+    Was: From<T>,
+{
+    let mut busy = Vec::new();
+    let asked: Vec<_> = ids.iter().map(|id| (*id, ask(*id))).collect();
+    for (id, answer) in asked {
+        match Was::from(answer.await?) {
+            Was::Busy => busy.push(id),
+            was @ (Was::Done | Was::Unknown) => done.note(id, was),
+        }
+    }
+    if busy.is_empty() {
+        return Ok(());
+    }
+    control.scheduler.let_go(&busy);
+    let asked: Vec<_> = busy.iter().map(|id| (*id, ask(*id))).collect();
+    for (id, answer) in asked {
+        done.note(id, Was::from(answer.await?));
+    }
+    Ok(())
 }
 
 /// What became of one message.
@@ -183,7 +206,7 @@ impl From<SpoolFault> for Refusal {
 }
 
 /// Why a message can't be had now.
-pub(super) const BUSY: &str = "it is being delivered, or is next in line; ask again in a moment";
+pub(super) const BUSY: &str = "it is being delivered; ask again in a moment";
 /// Messages of one answer.
 const PAGE: usize = 500;
 /// Reasons of one answer.

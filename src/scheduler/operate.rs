@@ -46,7 +46,12 @@ impl Scheduler {
     /// What the spool said.
     pub async fn bounce(&self, id: QueueId) -> Result<Bounced, SpoolFault> {
         let Some(me) = self.me.upgrade() else { return Ok(Bounced::Unknown) };
-        let leased = match self.spool.claim(id).await? {
+        let mut claim = self.spool.claim(id).await?;
+        if matches!(claim, Claim::Busy) {
+            self.let_go(&[id]);
+            claim = self.spool.claim(id).await?;
+        }
+        let leased = match claim {
             Claim::Whole(leased) => leased,
             Claim::Busy => return Ok(Bounced::Busy),
             Claim::Unknown => return Ok(Bounced::Unknown),
@@ -59,6 +64,12 @@ impl Scheduler {
         self.tell_verdicts(&work, self.clock.now());
         me.finish(work).await;
         Ok(Bounced::Done(count))
+    }
+
+    /// Ends the leases of messages that wait in memory, for something to be done with them; what a carrier
+    /// has stays with it. They are looked for on disk again after a moment.
+    pub fn let_go(&self, ids: &[QueueId]) {
+        self.with_queue(|queue, at| queue.let_go(ids, at));
     }
 
     /// Lets the lanes of a connector stand still, or go on. Their mail stays where it is, and none of it

@@ -4,6 +4,7 @@
 //! forgotten.
 
 use super::lane::{Lane, State, Waiting};
+use crate::mail::QueueId;
 
 /// Of so many messages one is not fresh, if there is one.
 const TURNS: usize = 4;
@@ -80,6 +81,25 @@ impl Lane {
             self.round = taken.round.max(self.round.saturating_add(over));
         }
         Some(taken)
+    }
+
+    /// Takes these messages out.
+    pub(super) fn take_out(&mut self, ids: &[QueueId]) -> Vec<Waiting> {
+        let named = |waiting: &Waiting| ids.contains(&waiting.leased.message.id);
+        if !self.waiting.iter().any(named) {
+            return Vec::new();
+        }
+        let fresh = self.fresh;
+        let mut taken = Vec::new();
+        for (place, waiting) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
+            if named(&waiting) {
+                self.fresh = self.fresh.saturating_sub(usize::from(place < fresh));
+                taken.push(waiting);
+            } else {
+                self.waiting.push_back(waiting);
+            }
+        }
+        taken
     }
 
     fn of_sender(&self, sender: &str) -> usize {

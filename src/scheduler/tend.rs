@@ -9,7 +9,7 @@ use super::place::{Placed, fits, place};
 use super::queue::{Actions, At, Queue, Start, Sweep};
 use super::settle::{Rules, Work, judge};
 use super::{Way, retry};
-use crate::mail::{Enhanced, UnixMillis};
+use crate::mail::{Enhanced, QueueId, UnixMillis};
 use crate::outcome::{Outcome, Scope, Trouble};
 use crate::spool::{DueWindow, LaneKey};
 
@@ -271,6 +271,21 @@ impl Queue {
         }
     }
 
+    /// Lets go of these messages, which an operator wants for a deed of a moment.
+    pub(super) fn let_go(&mut self, ids: &[QueueId], at: At<'_>) -> Actions {
+        let mut out = Actions::default();
+        let mut taken = Vec::new();
+        for (key, lane) in &mut self.lanes {
+            taken.extend(lane.take_out(ids).into_iter().map(|waiting| (key.clone(), waiting)));
+        }
+        for (key, waiting) in taken {
+            self.waiting = self.waiting.saturating_sub(1);
+            self.forget(&key, waiting, at.now.plus(LET_GO), &mut out);
+            self.tend(key, at, &mut out);
+        }
+        out
+    }
+
     pub(super) fn pop(&mut self, key: &LaneKey, now: UnixMillis) -> Option<Waiting> {
         let lane = self.lanes.get_mut(key)?;
         let waiting = lane.next_up()?;
@@ -302,3 +317,5 @@ const WAITING_MAX: usize = 65_536;
 pub(super) const AFTER_FAULT: Duration = Duration::from_secs(10);
 /// How long a moved message that found no room is left alone.
 const MOVED_LATER: Duration = Duration::from_secs(30);
+/// How long a message that was let go of is left alone.
+const LET_GO: Duration = Duration::from_secs(2);

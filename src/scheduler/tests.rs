@@ -289,6 +289,24 @@ fn a_retry_by_hand_opens_a_lane() {
 }
 
 #[test]
+fn what_waits_in_memory_is_let_go_of_for_an_operator() {
+    let mut w = World::new(10, 1);
+    for number in 1..=4 {
+        w.offer(number, &["a@b.example"]);
+    }
+    let seat = w.seat();
+    let (ticket, first) = w.take(seat).unwrap();
+    let ids: Vec<QueueId> = [first, 2, 3].into_iter().map(QueueId::from_number).collect();
+    w.act(|queue, at| queue.let_go(&ids, at));
+    assert_eq!(w.book.count(), 2, "the carrier's, and the one that was not named");
+    w.report(ticket, vec![delivered()]);
+    assert_eq!(w.take(seat).map(|(_, number)| number), Some(4));
+    assert!(w.out.fetches.is_empty(), "not at once");
+    w.pass(2_000);
+    assert_eq!(w.out.fetches.len(), 1);
+}
+
+#[test]
 fn mixed_outcomes_are_written_in_one_commit() {
     let mut w = World::new(10, 10);
     w.offer(1, &["a@b.example", "c@b.example", "d@b.example", "e@b.example", "f@b.example"]);

@@ -319,7 +319,7 @@ async fn a_long_queue_of_dead_partners_holds_up_nothing_and_little_memory() {
     assert_eq!(listed["messages"].as_array().unwrap().len(), 3, "{listed}");
     let removed = daemon.ask(&["queue", "remove", "--domain", "d7.test"]).await;
     let (done, left) = (removed["messages"].as_u64().unwrap(), removed["left"].as_u64().unwrap());
-    assert!(done + left == 1_000 && left <= 64, "{removed}");
+    assert!(done + left == 1_000 && left <= 4, "but for what carriers have: {removed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
