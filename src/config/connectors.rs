@@ -97,6 +97,12 @@ fn one_inbound(
     let users = entry.users_file.as_ref().and_then(|file| revisions.lists.users.get(file.get_ref()).cloned());
     let known = entry.recipients_file.as_ref();
     let recipients = known.and_then(|file| revisions.lists.recipients.get(file.get_ref()).cloned());
+    let verify = entry.verify_recipients.as_ref();
+    if let Some(written) = verify.filter(|written| *written.get_ref() && known.is_some()) {
+        let words =
+            "recipients_file says who exists, and verify_recipients asks the next hop; write one of them";
+        report.fault_of_key(written.span(), words);
+    }
     let mut connector = Inbound {
         name: Arc::from(name?.get_ref().as_str()),
         from_domains: from_domains?,
@@ -110,6 +116,7 @@ fn one_inbound(
         limits,
         to_domains,
         recipients,
+        verify_recipients: verify.is_some_and(|written| *written.get_ref()),
         revision: Revision::default(),
     };
     warn_open(&connector, entry.to_domains.as_ref(), report);

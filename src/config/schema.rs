@@ -103,6 +103,7 @@ pub(super) struct Inbound {
     pub(super) connections: Option<Number>,
     pub(super) to_domains: Option<List>,
     pub(super) recipients_file: Option<Text>,
+    pub(super) verify_recipients: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -129,6 +129,7 @@ pub(super) fn inbound(connector: &Inbound) -> Value {
         "bare_lf": connector.bare_lf,
         "limits": connector.limits,
         "to_domains": texts(&connector.to_domains),
+        "verify_recipients": connector.verify_recipients,
         "recipients_file": connector.recipients.as_ref().map(|known| &*known.file),
         "revision": connector.revision.to_string(),
     })

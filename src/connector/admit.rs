@@ -147,9 +147,13 @@ impl Inbound {
     /// Whether it takes mail for this recipient of a domain that it relays to.
     #[must_use]
     pub fn knows(&self, mailbox: &Mailbox) -> bool {
-        // RFC 5321 §4.5.1: postmaster is known wherever mail is taken for.
-        let postmaster = mailbox.local_part().eq_ignore_ascii_case("postmaster");
-        postmaster || self.recipients.as_ref().is_none_or(|known| known.knows(mailbox))
+        is_postmaster(mailbox) || self.recipients.as_ref().is_none_or(|known| known.knows(mailbox))
+    }
+
+    /// Whether the next hop is to be asked for this recipient.
+    #[must_use]
+    pub fn asks_for(&self, mailbox: &Mailbox) -> bool {
+        self.verify_recipients && !is_postmaster(mailbox)
     }
 
     /// The first condition that does not hold.
@@ -178,6 +182,11 @@ impl Inbound {
         let Some(users) = &self.users else { return true };
         channel.user.as_ref().is_some_and(|user| user.files.contains(&users.file))
     }
+}
+
+/// RFC 5321 §4.5.1: postmaster is known wherever mail is taken for.
+fn is_postmaster(mailbox: &Mailbox) -> bool {
+    mailbox.local_part().eq_ignore_ascii_case("postmaster")
 }
 
 fn levels(table: &Table, domain: Option<&Domain>) -> impl Iterator<Item = Specificity> {

@@ -73,6 +73,7 @@ pub(super) fn inbound(name: &str, from: &[&str], demand: InboundTls) -> Inbound 
         limits: InboundLimits::default(),
         to_domains: vec![DomainPattern::Any],
         recipients: None,
+        verify_recipients: false,
         revision: Revision::default(),
     }
 }

@@ -70,6 +70,8 @@ pub struct Inbound {
     pub to_domains: Vec<DomainPattern>,
     /// The recipients that are known there; `None`: every one may be.
     pub recipients: Option<Arc<Recipients>>,
+    /// The next hop is asked whether it knows a recipient.
+    pub verify_recipients: bool,
     /// The digest of all this.
     pub revision: Revision,
 }

@@ -1,5 +1,6 @@
 //! Builds and joins everything: the one place that knows all modules. It decides nothing.
 
+mod asker;
 mod changes;
 mod connectors;
 mod doctor;
@@ -27,6 +28,7 @@ pub use fetch::fetch_chain;
 pub use prove::{Whom, prove, prove_with, within};
 pub use reload::Reloader;
 
+use self::asker::Questions;
 use self::paused::Paused;
 use crate::admin::{Control, ControlFault, ControlSocket, NotReloaded, Operator, Reloaded};
 use crate::config::Config;
@@ -154,6 +156,7 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         spool: Arc::clone(&spool),
         tls: server_setups,
         partners,
+        asker: Questions::new(Arc::clone(&courier)),
         accepted: Arc::new(move |leased| offered.offer(leased)),
         journal: Arc::clone(&journal),
         clock,

@@ -93,7 +93,7 @@ impl Carriage {
     }
 
     /// The end: what was taken and not attempted shares the fate of the lane.
-    fn give_back(mut self, idle: Option<Link>) {
+    pub(super) fn give_back(mut self, idle: Option<Link>) {
         let blocked = self.blocked.take();
         if let Some(outcome) = &blocked {
             while !self.batches.is_empty() {
@@ -107,7 +107,7 @@ impl Carriage {
         self.courier.pool.put(link);
     }
 
-    fn push(&mut self, job: Job) {
+    pub(super) fn push(&mut self, job: Job) {
         self.serial = self.serial.wrapping_add(1);
         let outcomes: Vec<Option<Outcome>> = vec![None; job.recipients.len()];
         if outcomes.is_empty() {

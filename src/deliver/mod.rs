@@ -2,6 +2,7 @@
 //! and takes outcomes. It decides nothing of its own: `connector` judges a session, `smtp` says
 //! what may be written, `outcome` what a reply comes to.
 
+mod asked;
 mod attempt;
 mod batch;
 mod broken;

@@ -20,12 +20,13 @@ use super::Shared;
 use super::door::{Door, Terms};
 use super::early::speaks_early;
 use super::intake::Intake;
-use super::login::{Checked, checked};
 use super::settings::ListenerTls;
 use crate::connector::{HandshakeFault, TlsFacts};
 use crate::mail::Clock;
 use crate::smtp::receive::{Action, Fullness, Session};
 use crate::tracking::Event;
+
+mod asking;
 
 /// Drives a session from the first octet to the last.
 pub(super) async fn converse(
@@ -179,18 +180,20 @@ impl Conversation {
                     self.tell_refusals();
                 }
                 Action::Verify(login) => {
-                    let from = (self.peer.ip(), &self.stop);
-                    let checked = checked(&self.shared, &self.terms.table, login, from).await;
-                    let told = self.session.as_mut().map(|session| match checked {
-                        Checked::Answer(user) => session.on_verified(user),
-                        Checked::Later => session.on_unverified(),
-                    });
-                    if let Some(Action::Close) = told {
-                        self.tell_refusals();
+                    if self.verify(login).await {
                         self.finish(stream, &mut waits, true).await;
                         return End::Over;
                     }
-                    self.tell_refusals();
+                }
+                Action::Ask(question) => {
+                    // It may take a while, and the client has a right to what it is owed.
+                    if !self.flush(stream, &mut waits).await {
+                        return End::Over;
+                    }
+                    if self.ask(*question).await {
+                        self.finish(stream, &mut waits, true).await;
+                        return End::Over;
+                    }
                 }
                 Action::StartTls => {
                     return if self.flush(stream, &mut waits).await { End::StartTls } else { End::Over };
@@ -298,20 +301,6 @@ impl Conversation {
         }
         self.tell_refusals();
         action
-    }
-
-    fn tell_refusals(&mut self) {
-        let Some(session) = &mut self.session else { return };
-        for refusal in session.take_refusals() {
-            self.shared.journal.record(&Event::Refused {
-                peer: self.peer,
-                stage: refusal.stage,
-                reverse_path: refusal.reverse_path.as_ref(),
-                forward_path: refusal.forward_path.as_ref().map(crate::mail::Mailbox::as_str),
-                reply: &refusal.reply,
-                decision: refusal.decision.as_deref(),
-            });
-        }
     }
 
     fn ended(&self, reason: &str) {

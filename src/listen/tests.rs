@@ -35,6 +35,7 @@ fn table() -> Table {
         limits: crate::connector::InboundLimits::default(),
         to_domains: any(),
         recipients: None,
+        verify_recipients: false,
         revision: Revision::default(),
     };
     let outbound = Outbound {
@@ -93,6 +94,15 @@ fn settings(tls: ListenerTls) -> Settings {
     }
 }
 
+/// Is never asked.
+struct Nobody;
+
+impl super::Asker for Nobody {
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Known> + Send>> {
+        panic!("asked about {}", question.mailbox)
+    }
+}
+
 /// A server on a free port.
 struct Server {
     address: std::net::SocketAddr,
@@ -115,6 +125,7 @@ impl Server {
             settings,
             live: Arc::new(LiveTable::new(table())),
             room: Arc::default(),
+            asker: Arc::new(Nobody),
             guesses: super::Guesses::new(20),
             quotas: crate::smtp::receive::Quotas::new(Clock::wall),
             spool: Arc::<Kept>::clone(&spool),

@@ -8,6 +8,7 @@ mod operate;
 mod order;
 mod pause;
 mod place;
+mod question;
 mod queue;
 mod rate;
 pub mod retry;

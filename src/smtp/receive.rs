@@ -1,6 +1,7 @@
 //! Our side of an inbound session (RFC 5321), without a socket: octets and events go in, replies
 //! and actions come out. Which connector a transaction belongs to, `connector` decides.
 
+mod asked;
 mod chunks;
 mod login;
 mod opening;
@@ -12,7 +13,7 @@ mod values;
 
 pub use quota::Quotas;
 pub use room::{Fullness, Room};
-pub use values::{Action, Arrived, NotStored, Refusal, Rules, Upgrade};
+pub use values::{Action, Arrived, Known, NotStored, Question, Refusal, Rules, Upgrade};
 
 use quota::Share;
 use std::mem;
@@ -24,7 +25,7 @@ use super::command::{Command, CommandFault};
 use super::data::{ContentSink, Scanner};
 use super::line::{LineSplitter, Split};
 use crate::connector::{Admission, Channel, Decision, Inbound, Outbound, Table, TlsFacts};
-use crate::mail::{Enhanced, Envelope, MailboxDomain, QueueId, Reply, UnixMillis};
+use crate::mail::{Enhanced, Envelope, MailboxDomain, QueueId, Recipient, Reply, UnixMillis};
 use login::Step;
 
 /// One inbound session.
@@ -64,6 +65,8 @@ enum Phase {
     Ready,
     /// Between MAIL and DATA.
     Envelope(Box<Transaction>),
+    /// The next hop is being asked for a recipient.
+    Asked(Box<Transaction>, Box<(Recipient, Arc<Outbound>)>),
     /// Between DATA and the end.
     Content(Box<Transaction>, Scanner, Opened),
     /// Within a chunk.
@@ -169,7 +172,7 @@ impl Session {
                     self.on_octets(rest, sink)
                 }
                 Phase::Auth(step) => self.on_response(rest, step),
-                phase @ (Phase::Commit(_) | Phase::Handshake | Phase::Verify) => {
+                phase @ (Phase::Commit(_) | Phase::Handshake | Phase::Verify | Phase::Asked(..)) => {
                     self.phase = phase;
                     return (at, Action::NeedInput);
                 }
@@ -259,6 +262,7 @@ impl Session {
     pub fn in_transaction(&self) -> bool {
         match self.phase {
             Phase::Envelope(_)
+            | Phase::Asked(..)
             | Phase::Content(..)
             | Phase::Chunk(..)
             | Phase::Chunks(_)

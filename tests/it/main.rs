@@ -12,6 +12,7 @@
 )]
 
 mod architecture;
+mod asked;
 mod cli;
 mod config_files;
 mod conformance;

@@ -36,6 +36,7 @@ impl Session {
             | Phase::Chunk(..)
             | Phase::Commit(_)
             | Phase::Auth(_)
+            | Phase::Asked(..)
             | Phase::Verify
             | Phase::Handshake
             | Phase::Closed) => {

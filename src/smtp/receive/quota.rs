@@ -147,6 +147,7 @@ mod tests {
             limits: InboundLimits { messages_per_minute_max: Some(2), ..InboundLimits::default() },
             to_domains: Vec::new(),
             recipients: None,
+            verify_recipients: false,
             revision: Revision::default(),
         };
         let quotas = Quotas::new(|| UnixMillis(NOW.load(Ordering::Relaxed)));

@@ -53,6 +53,7 @@ fn inbound(name: &str, from: &[&str], network: Option<&str>, tls: InboundTls, to
         limits: crate::connector::InboundLimits::default(),
         to_domains: patterns(to),
         recipients: None,
+        verify_recipients: false,
         revision: Revision::default(),
     }
 }
@@ -239,6 +240,15 @@ impl Player {
                 let action = self.session.on_verified(known.then(user).map(Arc::new));
                 self.act(action);
             }
+            Action::Ask(question) => {
+                let known = match question.mailbox.local_part() {
+                    "gone" => Known::No(Reply::new(550, Enhanced(5, 1, 10), "null MX")),
+                    "later" => Known::Unsure,
+                    _ => Known::Yes,
+                };
+                let action = self.session.on_asked(known);
+                self.act(action);
+            }
             Action::Commit(arrived) => {
                 assert!(!self.sink.discarded && !arrived.envelope.recipients.is_empty());
                 assert_eq!(arrived.envelope.recipients.len(), arrived.ways.len());
@@ -374,7 +384,9 @@ fn feed_all(session: &mut Session, sink: &mut Sink, input: &[u8]) -> Vec<Arrived
                 session.on_stored(Ok(()));
             }
             Action::NeedInput => assert_eq!(at, input.len()),
-            Action::StartTls | Action::Verify(_) | Action::Quit | Action::Close => return arrived,
+            Action::StartTls | Action::Verify(_) | Action::Ask(_) | Action::Quit | Action::Close => {
+                return arrived;
+            }
         }
     }
     arrived

@@ -95,6 +95,7 @@ impl Session {
                 None,
             );
         }
+        let asked_for = !matches!(rcpt.path, ForwardPath::Postmaster);
         let (mailbox, relayed, known) = match rcpt.path {
             // RFC 5321 §4.5.1: mail for postmaster is always taken, by whichever connector it comes.
             ForwardPath::Postmaster => (self.rules.postmaster.clone(), true, true),
@@ -113,10 +114,10 @@ impl Session {
         } else if relayed {
             match choose(&self.table, mailbox.domain_name()) {
                 Some(choice) => {
+                    let asks = asked_for && transaction.connector.asks_for(&mailbox);
                     let recipient = Recipient { forward_path: mailbox, dsn: rcpt.dsn };
-                    transaction.envelope.recipients.push(recipient);
-                    transaction.ways.push(choice.connector);
-                    return self.answer(250, Enhanced(2, 1, 5), "forward-path ok");
+                    let way = choice.connector;
+                    return if asks { self.ask_for(recipient, way) } else { self.take(recipient, way) };
                 }
                 None => Reply::new(
                     550,
@@ -136,7 +137,7 @@ impl Session {
         self.refuse_rcpt(mailbox, reply)
     }
 
-    fn refuse_rcpt(&mut self, mailbox: Mailbox, reply: Reply) -> Option<Action> {
+    pub(super) fn refuse_rcpt(&mut self, mailbox: Mailbox, reply: Reply) -> Option<Action> {
         let (mut reverse_path, mut decision) = (None, None);
         if let Phase::Envelope(transaction) = &mut self.phase {
             transaction.refused = transaction.refused.saturating_add(1);
@@ -158,6 +159,7 @@ impl Session {
             | Phase::Chunks(_)
             | Phase::Commit(_)
             | Phase::Auth(_)
+            | Phase::Asked(..)
             | Phase::Verify
             | Phase::Handshake
             | Phase::Closed) => {

@@ -57,12 +57,36 @@ pub enum Action {
     StartTls,
     /// Check the password, and say [`Session::on_verified`].
     Verify(Login),
+    /// Send the replies, ask the next hop, and say [`Session::on_asked`].
+    Ask(Box<Question>),
     /// Make the message durable, and say [`Session::on_stored`].
     Commit(Box<Arrived>),
     /// Send the replies; the session is over, and nothing was wrong.
     Quit,
     /// Send the replies; the session is over.
     Close,
+}
+
+/// A recipient that the next hop is asked about.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The recipient.
+    pub mailbox: Mailbox,
+    /// The connector by which mail for it would leave.
+    pub way: Arc<Outbound>,
+    /// It must leave sealed.
+    pub onward_sealed: bool,
+}
+
+/// What the next hop says of a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// It takes mail for it.
+    Yes,
+    /// It refuses it for good, with these words.
+    No(Reply),
+    /// It could not be asked, or says to come later.
+    Unsure,
 }
 
 /// A message that has come whole and is in order. It is not ours yet.

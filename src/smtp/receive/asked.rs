@@ -1,0 +1,59 @@
+//! Recipients that the next hop is asked about, so that what it would refuse is not bounced later.
+
+use std::sync::Arc;
+
+use super::values::{Known, Question};
+use super::{Action, Phase, Session};
+use crate::connector::{Onward, Outbound, Reveal};
+use crate::mail::{Enhanced, Recipient, Reply};
+
+impl Session {
+    pub(super) fn take(&mut self, recipient: Recipient, way: Arc<Outbound>) -> Option<Action> {
+        if let Phase::Envelope(transaction) = &mut self.phase {
+            transaction.envelope.recipients.push(recipient);
+            transaction.ways.push(way);
+        }
+        self.answer(250, Enhanced(2, 1, 5), "forward-path ok")
+    }
+
+    pub(super) fn ask_for(&mut self, recipient: Recipient, way: Arc<Outbound>) -> Option<Action> {
+        let Phase::Envelope(transaction) = std::mem::replace(&mut self.phase, Phase::Ready) else {
+            return self.out_of_order("RCPT", "MAIL comes first");
+        };
+        let question = Question {
+            mailbox: recipient.forward_path.clone(),
+            way: Arc::clone(&way),
+            onward_sealed: transaction.connector.onward == Onward::Sealed,
+        };
+        self.phase = Phase::Asked(transaction, Box::new((recipient, way)));
+        Some(Action::Ask(Box::new(question)))
+    }
+
+    /// The next hop was asked. Who can't be asked about is taken: the queue waits better than clients.
+    pub fn on_asked(&mut self, known: Known) -> Action {
+        let Phase::Asked(transaction, asked) = std::mem::replace(&mut self.phase, Phase::Ready) else {
+            return self.close(&Reply::new(451, Enhanced(4, 3, 0), "out of order"));
+        };
+        let (recipient, way) = *asked;
+        let told = transaction.connector.reveal == Reveal::Full;
+        self.phase = Phase::Envelope(transaction);
+        let action = match known {
+            Known::Yes | Known::Unsure => self.take(recipient, way),
+            Known::No(said) => {
+                let mailbox = recipient.forward_path;
+                let words: String = said.to_string().chars().take(WORDS_MAX).collect();
+                let text = if told {
+                    format!("{mailbox}: the next hop refuses it: {words}")
+                } else {
+                    format!("{mailbox}: no such recipient")
+                };
+                let status = said.enhanced.filter(|status| status.0 == 5).unwrap_or(Enhanced(5, 1, 1));
+                self.refuse_rcpt(mailbox, Reply::new(550, status, text))
+            }
+        };
+        action.unwrap_or(Action::NeedInput)
+    }
+}
+
+/// Of what the next hop said.
+const WORDS_MAX: usize = 300;
