@@ -141,6 +141,7 @@ pub(super) struct Outbound {
     pub(super) messages_per_connection: Option<Number>,
     pub(super) messages_per_minute: Option<Number>,
     pub(super) max_recipients: Option<Number>,
+    pub(super) spread: Option<Spanned<bool>>,
     pub(super) ignore_extensions: Option<List>,
     pub(super) auth_user: Option<Text>,
     pub(super) auth_secret: Option<Text>,

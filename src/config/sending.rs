@@ -27,8 +27,18 @@ pub(super) fn sending(
         recipients_max,
         messages_max: count(&entry.messages_per_connection, "messages_per_connection", report),
         messages_per_minute_max: count(&entry.messages_per_minute, "messages_per_minute", report),
+        spread: spread(entry, report),
         auth: credentials(entry, (tls, mode), base, report),
     }
+}
+
+fn spread(entry: &schema::Outbound, report: &mut Report<'_>) -> bool {
+    let Some(written) = entry.spread.as_ref().filter(|written| *written.get_ref()) else { return false };
+    let hosts = entry.next_hop.as_ref().map_or(0, |hop| OneOrMany::items(hop).len());
+    if hosts < 2 {
+        report.fault_of_key(written.span(), "spread = true needs several smart hosts; name them in next_hop");
+    }
+    true
 }
 
 /// Extensions by their keywords.

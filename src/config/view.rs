@@ -178,6 +178,7 @@ pub(super) fn outbound(connector: &Outbound) -> Value {
         "connections": connector.connections,
         "messages_per_connection": connector.sending.messages_max,
         "messages_per_minute": connector.sending.messages_per_minute_max,
+        "spread": connector.sending.spread,
         "max_recipients": connector.sending.recipients_max,
         "ignore_extensions": connector.sending.ignored,
         "auth": connector.sending.auth.as_ref().map(|auth| json!({

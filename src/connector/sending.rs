@@ -15,6 +15,8 @@ pub struct Sending {
     pub messages_max: Option<u32>,
     /// Messages in a minute, over all its lanes.
     pub messages_per_minute_max: Option<u32>,
+    /// Smart hosts begin by turns, instead of each time with the first.
+    pub spread: bool,
     /// As whom we log in.
     pub auth: Option<Credentials>,
 }

@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 
@@ -59,6 +60,8 @@ pub struct Courier {
     ourselves: Vec<SocketAddr>,
     journal: Arc<Journal>,
     pool: Arc<Pool>,
+    /// Counts look-ups of smart hosts that begin by turns.
+    turn: AtomicUsize,
 }
 
 impl Courier {
@@ -88,6 +91,7 @@ impl Courier {
             ourselves,
             journal,
             pool,
+            turn: AtomicUsize::new(0),
         })
     }
 

@@ -45,7 +45,12 @@ impl Carriage {
             return Err(not_onward(&self.way.connector));
         }
         let candidates = courier.candidates(&self.way).await?;
-        if let Some(link) = reuse(&courier, &self.way, &candidates, &job).await {
+        // By turns, a session that waits at another host is none of this turn.
+        let first = candidates.first().map(|candidate| &candidate.smart);
+        let own = candidates.iter().take_while(|candidate| Some(&candidate.smart) == first).count();
+        let reusable = if self.way.connector.sending.spread { own } else { candidates.len() };
+        let waiting = candidates.get(..reusable).unwrap_or_default();
+        if let Some(link) = reuse(&courier, &self.way, waiting, &job).await {
             return Ok(link);
         }
         let may_go_clear = self.may_go_clear(&job.recipients);

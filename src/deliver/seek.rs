@@ -1,6 +1,7 @@
 //! The hosts of a way, as addresses to try.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering;
 
 use super::Courier;
 use super::dial::is_ours;
@@ -37,6 +38,12 @@ impl Courier {
     /// The addresses to try, in their order; never empty.
     pub(super) async fn candidates(&self, way: &Way) -> Result<Vec<Candidate>, Outcome> {
         match (&way.connector.next_hop, way.literal, &way.domain) {
+            (NextHop::SmartHosts(hosts), _, _) if way.connector.sending.spread => {
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+                let first = turn.checked_rem(hosts.len()).unwrap_or_default();
+                let (last, first) = hosts.split_at(first);
+                self.smart_hosts(&[first, last].concat()).await
+            }
             (NextHop::SmartHosts(hosts), _, _) => self.smart_hosts(hosts).await,
             (NextHop::Mx { port }, Some(ip), _) => self.literal(ip, *port),
             (NextHop::Mx { port }, None, Some(domain)) => self.exchangers(domain, *port).await,

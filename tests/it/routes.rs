@@ -156,3 +156,36 @@ async fn an_mx_name_is_no_identity() {
     sink.until("the end of the session", LONG, |log| log.ended > 0).await;
     assert!(!sink.read(|log| log.commands.iter().any(|c| c.starts_with("MAIL"))));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn smart_hosts_begin_by_turns_where_they_are_to() {
+    let site = Site::new();
+    let (sinks, dead) = (exchangers(3).await, crate::peer::daemon::free_address());
+    let config = |spread: bool| {
+        let hosts: Vec<String> = sinks.iter().map(|sink| sink.address).chain([dead]).map(quoted).collect();
+        let hosts = hosts.join(", ");
+        format!(
+            "{QUICK}[[outbound]]\nname = \"out\"\ndomains = [\"*\"]\nnext_hop = [{hosts}]\ntls = \"opportunistic\"\nspread = {spread}\n\n"
+        )
+    };
+    let count = |sink: &Sink| sink.read(|log| log.arrived.len());
+    let daemon = site.start(&config(true)).await;
+    for _ in 0..12 {
+        hand_in(&daemon, "bob@b.test").await;
+        daemon.queue_empty().await;
+    }
+    let shares: Vec<usize> = sinks.iter().map(count).collect();
+    // The first of a turn of the dead one's follows: it has two of four.
+    assert!(shares.iter().sum::<usize>() == 12 && shares.iter().all(|share| *share >= 3), "{shares:?}");
+    site.configure(&config(false));
+    daemon.ask(&["reload"]).await;
+    for _ in 0..3 {
+        hand_in(&daemon, "bob@b.test").await;
+        daemon.queue_empty().await;
+    }
+    assert_eq!(count(&sinks[0]), shares[0] + 3, "in order, the first has all");
+}
+
+fn quoted(address: std::net::SocketAddr) -> String {
+    format!("\"[{}]:{}\"", address.ip(), address.port())
+}
