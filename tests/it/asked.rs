@@ -49,12 +49,26 @@ async fn whom_the_next_hop_refuses_is_refused_at_rcpt_and_asked_about_once() {
     let sessions = sink.read(|log| log.commands.iter().filter(|c| c.as_str() == "STARTTLS").count());
     assert_eq!(sessions, 1, "questions share a connection");
 
+    // A group of commands waits for its answers, and loses none of what follows.
+    let mut group = Client::hello(daemon.at("in")).await;
+    group
+        .write(b"MAIL FROM:<ada@a.test>\r\nRCPT TO:<new@b.test>\r\nRCPT TO:<gone@b.test>\r\nDATA\r\n")
+        .await
+        .unwrap();
+    let mut codes = Vec::new();
+    for _ in 0..4 {
+        codes.push(group.reply().await.code);
+    }
+    assert_eq!(codes, [250, 250, 550, 354]);
+    assert_eq!(group.say("Subject: group\r\n\r\nx\r\n.").await.code, 250);
+    sink.messages(1).await;
+
     // And the mail itself goes over it, with nothing of a question left.
     let mut client = begin(&daemon).await;
     assert_eq!(client.say("RCPT TO:<bob@b.test>").await.code, 250);
     assert_eq!(client.say("DATA").await.code, 354);
     assert_eq!(client.say("Subject: x\r\n\r\nx\r\n.").await.code, 250);
-    let arrived = sink.messages(1).await.remove(0);
+    let arrived = sink.messages(2).await.remove(1);
     assert_eq!((arrived.mail.as_str(), arrived.recipients), ("ada@a.test", vec!["bob@b.test".to_owned()]));
     sink.assert_nothing_in_clear();
 }
