@@ -139,7 +139,7 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         Arc::clone(&spool),
         carrier,
         Arc::clone(&journal),
-        clock,
+        clock.clone(),
     );
     let paused = stand_still(&config.data_dir, &scheduler)?;
     let (stop, intake) = (CancellationToken::new(), CancellationToken::new());

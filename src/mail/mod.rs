@@ -4,6 +4,7 @@
 mod address;
 mod clock;
 mod content;
+mod dates;
 mod domain;
 mod dsn;
 mod envelope;
@@ -16,6 +17,7 @@ mod time;
 pub use address::{Mailbox, MailboxDomain, PathFault, ReversePath};
 pub use clock::Clock;
 pub use content::{Content, ContentSource};
+pub use dates::{Dates, Offsets};
 pub use domain::{Domain, DomainFault};
 pub use dsn::{MessageDsn, Notify, Occasion, RecipientDsn, Ret, from_xtext, is_xtext};
 pub use envelope::{BodyType, Envelope, Recipient};
