@@ -35,6 +35,8 @@ pub enum LinkFault {
     Silent,
     /// The connection was lost: the reason.
     Lost(String),
+    /// Nothing moved for a while, and other mail waited for the connection.
+    Displaced,
     /// The peer did not keep to the protocol: how.
     Garbled(String),
     /// The content could not be read whole on our side: the reason.
@@ -169,10 +171,15 @@ pub fn classify_fault(stage: Option<Stage>, fault: &LinkFault, at: &At<'_>) -> O
         LinkFault::Lost(why) => {
             (Enhanced(4, 4, 2), format!("the connection to {host} was lost{}: {why}", when(stage)))
         }
+        LinkFault::Displaced => (
+            Enhanced(4, 4, 2),
+            format!("{host} made no progress{}, and other mail was waiting for the connection", when(stage)),
+        ),
         LinkFault::Garbled(how) => (Enhanced(4, 5, 0), format!("{host} broke the protocol: {how}")),
         LinkFault::Content(why) => (Enhanced(4, 3, 0), format!("the content could not be read: {why}")),
     };
     let scope = match stage {
+        _ if *fault == LinkFault::Displaced => Scope::Lane,
         // Content may be what breaks it; the messages behind it shall not wait for this one.
         Some(Stage::Rcpt | Stage::Data | Stage::End) => Scope::Recipient,
         Some(Stage::Greeting | Stage::Hello | Stage::Mail) | None => Scope::Lane,

@@ -9,6 +9,16 @@ pub struct LeaseBook {
     held: Mutex<HashSet<(QueueId, u32)>>,
 }
 
+/// What can be divided by the recipients it is for, and joined again.
+pub trait Divisible: Sized {
+    /// The named recipients go into a part of their own.
+    #[must_use]
+    fn split_off(&mut self, recipients: &[u32]) -> Self;
+
+    /// Takes over another part for the same message.
+    fn absorb(&mut self, other: Self);
+}
+
 /// Some recipients of one message, held by the book's owner.
 #[derive(Debug)]
 pub struct Lease {
@@ -71,27 +81,24 @@ impl Lease {
         self.recipients = kept;
     }
 
-    /// Takes over another lease of the same message.
-    pub fn absorb(&mut self, mut other: Self) {
-        debug_assert!(self.message == other.message);
-        self.recipients.append(&mut other.recipients);
-    }
-
-    /// Parts this lease: the named recipients go into a lease of their own.
-    #[must_use]
-    pub fn split_off(&mut self, recipients: &[u32]) -> Self {
-        let (taken, kept) = self.recipients.iter().partition(|n| recipients.contains(n));
-        self.recipients = kept;
-        Self { book: Arc::clone(&self.book), message: self.message, recipients: taken }
-    }
-}
-
-impl Lease {
     fn release(&self) {
         let mut held = self.book.lock();
         for number in &self.recipients {
             held.remove(&(self.message, *number));
         }
+    }
+}
+
+impl Divisible for Lease {
+    fn split_off(&mut self, recipients: &[u32]) -> Self {
+        let (taken, kept) = self.recipients.iter().partition(|n| recipients.contains(n));
+        self.recipients = kept;
+        Self { book: Arc::clone(&self.book), message: self.message, recipients: taken }
+    }
+
+    fn absorb(&mut self, mut other: Self) {
+        debug_assert!(self.message == other.message);
+        self.recipients.append(&mut other.recipients);
     }
 }
 

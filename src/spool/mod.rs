@@ -23,7 +23,7 @@ mod shown;
 pub mod sqlite;
 
 pub use filter::{Filter, Holding, LaneCount, Listed};
-pub use lease::{Lease, LeaseBook};
+pub use lease::{Divisible, Lease, LeaseBook};
 pub use settings::Settings;
 pub use shown::{LastTrouble, QueuedMessage, QueuedRow};
 
@@ -170,8 +170,8 @@ pub struct Origin {
 pub struct LaneKey(pub Arc<str>);
 
 /// A message's recipients of one lane, leased until settled. Dropping it ends the lease, and the
-/// recipients can be leased again.
-pub struct Leased {
+/// recipients can be leased again. `L` is the lease: whoever only moves it need not know what it is.
+pub struct Leased<L = Lease> {
     /// The message.
     pub message: Arc<StoredMessage>,
     /// Its recipients in this lane.
@@ -182,7 +182,7 @@ pub struct Leased {
     /// [`Spool::read`] gives it.
     pub content: Option<Content>,
     /// The lease itself.
-    pub lease: Lease,
+    pub lease: L,
 }
 
 /// What the spool knows of a message but for content and recipients.
@@ -228,6 +228,8 @@ pub struct DueWindow {
     pub lane: LaneKey,
     /// Due until now.
     pub now: UnixMillis,
+    /// No attempt is due later than this: what seems to be was dated by a clock that was wrong, and is due too.
+    pub latest: UnixMillis,
     /// At most so many messages.
     pub limit: usize,
 }
@@ -351,8 +353,9 @@ impl LaneKey {
     }
 }
 
-impl fmt::Debug for Leased {
+impl<L> fmt::Debug for Leased<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Leased({} {:?} in {})", self.message.id, self.lease.recipients(), self.lane)
+        let numbers: Vec<u32> = self.recipients.iter().map(|recipient| recipient.number).collect();
+        write!(f, "Leased({} {numbers:?} in {})", self.message.id, self.lane)
     }
 }

@@ -73,7 +73,12 @@ async fn settle(spool: &SqliteSpool, leased: Leased, settled: &Settled) {
 }
 
 async fn due(spool: &SqliteSpool, name: &str, late: i64, limit: usize) -> Due {
-    let window = DueWindow { lane: lane(name), now: UnixMillis(NOW.0 + late), limit };
+    let window = DueWindow {
+        lane: lane(name),
+        now: UnixMillis(NOW.0 + late),
+        latest: UnixMillis(i64::MAX - 1),
+        limit,
+    };
     spool.due(window).await.expect("readable")
 }
 

@@ -206,7 +206,7 @@ async fn a_broken_engine_says_so_to_everybody() {
     spool.shared.set_broken(SpoolFault::Broken("later".into()));
     let expected = SpoolFault::Broken("a flush failed".into());
     assert_eq!(broken.await, expected);
-    let window = DueWindow { lane: lane("x"), now: NOW, limit: 1 };
+    let window = DueWindow { lane: lane("x"), now: NOW, latest: UnixMillis(i64::MAX - 1), limit: 1 };
     assert_eq!(spool.due(window).await.err(), Some(expected.clone()));
     assert_eq!(spool.stats().await, Err(expected.clone()));
     assert_eq!(spool.begin_body(spool.new_id(NOW)).err(), Some(expected));
