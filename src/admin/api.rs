@@ -84,7 +84,7 @@ async fn status(State(control): State<Control>) -> Result<Json<Status>, Refusal>
         version: env!("CARGO_PKG_VERSION"),
         listening: control.listening.to_vec(),
         queue,
-        lanes: control.scheduler.snapshot().lanes,
+        lanes: control.scheduler.snapshot().await.lanes,
         alarms: control.alarms.list(),
     }))
 }
@@ -98,7 +98,7 @@ async fn reload(State(control): State<Control>) -> Result<Json<Reloaded>, Refusa
 }
 
 async fn connectors(State(control): State<Control>) -> Json<Connectors> {
-    Json(control.operator.connectors())
+    Json(Arc::clone(&control.operator).connectors().await)
 }
 
 async fn list(
@@ -171,7 +171,7 @@ async fn remove(State(control): State<Control>, Path(id): Path<String>) -> Resul
     let id = parse(&id)?;
     let mut removal = control.spool.remove(id).await?;
     if removal == Removal::Leased {
-        control.scheduler.let_go(&[id]);
+        control.scheduler.let_go(&[id]).await;
         removal = control.spool.remove(id).await?;
     }
     match removal {
@@ -185,7 +185,7 @@ async fn hold(State(control): State<Control>, Path(id): Path<String>) -> Result<
     let id = parse(&id)?;
     let mut holding = control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await?;
     if holding == Holding::Leased {
-        control.scheduler.let_go(&[id]);
+        control.scheduler.let_go(&[id]).await;
         holding = control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await?;
     }
     match holding {
@@ -252,15 +252,15 @@ fn part(content: &Content, offset: u64, stuffed: bool) -> std::io::Result<(Vec<u
 }
 
 async fn pause(State(control): State<Control>, Path(name): Path<String>) -> Result<Json<Paused>, Refusal> {
-    set_pause(&control, &name, true)
+    set_pause(&control, &name, true).await
 }
 
 async fn resume(State(control): State<Control>, Path(name): Path<String>) -> Result<Json<Paused>, Refusal> {
-    set_pause(&control, &name, false)
+    set_pause(&control, &name, false).await
 }
 
-fn set_pause(control: &Control, name: &str, paused: bool) -> Result<Json<Paused>, Refusal> {
-    let connectors = control.operator.pause(name, paused);
+async fn set_pause(control: &Control, name: &str, paused: bool) -> Result<Json<Paused>, Refusal> {
+    let connectors = Arc::clone(&control.operator).pause(name.to_owned(), paused).await;
     connectors
         .map(|connectors| Json(Paused { connectors }))
         .map_err(|why| Refusal(StatusCode::NOT_FOUND, why))

@@ -137,7 +137,7 @@ where
     if busy.is_empty() {
         return Ok(());
     }
-    control.scheduler.let_go(&busy);
+    control.scheduler.let_go(&busy).await;
     let asked: Vec<_> = busy.iter().map(|id| (*id, ask(*id))).collect();
     for (id, answer) in asked {
         done.note(id, Was::from(answer.await?));

@@ -12,8 +12,8 @@ pub use alarms::{Alarm, AlarmKind, Alarms};
 pub use api::{Control, NEXT_OFFSET};
 pub use deeds::{ActRequest, Deed, Done};
 pub use operator::{
-    Change, ChangeKind, ConnectorView, Connectors, Direction, LanesView, NotReloaded, Operator, Reloaded,
-    Validated,
+    Change, ChangeKind, ConnectorView, Connectors, Direction, LanesView, NotReloaded, Operator, PauseAnswer,
+    Reloaded, Validated,
 };
 pub use serve::{ControlFault, ControlSocket};
 pub use view::{Acted, ListQuery, QueueList, QueueTop, QueueView, RetryRequest, Status, TopLane, TopQuery};

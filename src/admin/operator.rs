@@ -6,20 +6,23 @@ use serde::Serialize;
 use super::alarms::Alarm;
 use crate::connector::{Generation, Mode};
 
+/// All connectors that are paused, or why that is not so, in a sentence.
+pub type PauseAnswer = Pin<Box<dyn Future<Output = Result<Vec<Arc<str>>, String>> + Send>>;
+
 /// What the daemon does and shows when an operator asks for it.
 pub trait Operator: Send + Sync {
     /// Puts in force what the files say now; it goes on though nobody waits for it any more.
     fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<Reloaded, NotReloaded>> + Send>>;
 
     /// The connectors in force.
-    fn connectors(&self) -> Connectors;
+    fn connectors(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Connectors> + Send>>;
 
     /// Has the lanes of an outbound connector stand still, or go on; it stays so over a restart. Answers
     /// with all that stand still.
     ///
     /// # Errors
     /// There is no such connector, or it can't be kept; in a sentence.
-    fn pause(&self, name: &str, paused: bool) -> Result<Vec<Arc<str>>, String>;
+    fn pause(self: Arc<Self>, name: String, paused: bool) -> PauseAnswer;
 }
 
 /// What a reload came to: the answer of `POST /reload`.

@@ -47,7 +47,10 @@ pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Rep
         queued_max: report.count(&file.limits.queued, "queued", 5_000_000),
     };
     let timeouts = listen_timeouts(&file.timeouts, report);
-    let carriers_max = report.count(&file.limits.outbound_connections, "outbound_connections", 200);
+    let sessions_max = report.count(&file.limits.outbound_connections, "outbound_connections", 500);
+    let openings_max = report.count(&file.limits.outbound_openings, "outbound_openings", 1_000);
+    let sessions_per_host_max =
+        report.count(&file.limits.outbound_connections_per_host, "outbound_connections_per_host", 50);
     let double_bounces = file.queue.double_bounces.as_ref();
     let double_bounces = double_bounces.and_then(|w| report.word(w, "double_bounces", DOUBLE_BOUNCES));
     let double_bounces = double_bounces.unwrap_or_default();
@@ -69,7 +72,9 @@ pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Rep
             double_bounces,
             null_sender_expire,
             archive: file.queue.archive.as_ref().map(|folder| revisions.base.join(folder.get_ref())),
-            carriers_max,
+            sessions_max,
+            openings_max,
+            sessions_per_host_max,
             memory_bytes_max,
             window_max: LANE_WINDOW,
         },

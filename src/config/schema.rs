@@ -186,6 +186,8 @@ pub(super) struct Limits {
     pub(super) free_disk: Option<Text>,
     pub(super) queued: Option<Number>,
     pub(super) outbound_connections: Option<Number>,
+    pub(super) outbound_openings: Option<Number>,
+    pub(super) outbound_connections_per_host: Option<Number>,
     pub(super) messages_per_connection: Option<Number>,
     pub(super) recipients_per_transaction: Option<Number>,
     pub(super) addresses: Option<Number>,

@@ -141,7 +141,7 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         Arc::clone(&journal),
         clock.clone(),
     );
-    let paused = stand_still(&config.data_dir, &scheduler)?;
+    let paused = stand_still(&config.data_dir, &scheduler).await?;
     let (stop, intake) = (CancellationToken::new(), CancellationToken::new());
     let lanes = tokio::spawn(Arc::clone(&scheduler).run(stop.clone()));
     let offered = Arc::clone(&scheduler);
@@ -225,12 +225,12 @@ async fn guard(
 
 /// The connectors that an operator had stand still before go on doing so. Mail must not start to flow because
 /// a file can't be read.
-fn stand_still(data_dir: &std::path::Path, scheduler: &Scheduler) -> Result<Paused, StartFault> {
+async fn stand_still(data_dir: &std::path::Path, scheduler: &Scheduler) -> Result<Paused, StartFault> {
     let paused =
         Paused::load(data_dir).map_err(|fault| StartFault::Paused(data_dir.join("paused"), fault))?;
     for name in paused.names() {
         tracing::warn!(connector = %name, "stands still, as an operator said; `sealpost queue resume` lets it go on");
-        scheduler.pause(&name, true);
+        scheduler.pause(&name, true).await;
     }
     Ok(paused)
 }

@@ -14,14 +14,14 @@ use super::paused::Paused;
 use super::setups::{self, Shown};
 use super::watch::{Print, print};
 use super::{StartFault, changes, expiry};
-use crate::admin::{AlarmKind, Alarms, Connectors, Direction, NotReloaded, Operator, Reloaded};
+use crate::admin::{AlarmKind, Alarms, Connectors, Direction, NotReloaded, Operator, PauseAnswer, Reloaded};
 use crate::config::{self, Config, Faults};
 use crate::connector::{Generation, LiveTable, Table};
 use crate::deliver::ClientSetups;
 use crate::listen::ServerSetups;
 use crate::listen::settings::ListenerTls;
 use crate::mail::{Clock, UnixMillis};
-use crate::scheduler::Scheduler;
+use crate::scheduler::{LaneView, Scheduler};
 use crate::tls::Identity;
 use crate::tracking::{Event, Journal};
 
@@ -232,7 +232,7 @@ impl Reloader {
         let Generation(number) = last.generation;
         let next = Generation(number.saturating_add(1));
         let table = Table::new(next, config.inbound.clone(), config.outbound.clone());
-        let reloaded = self.compare(&config, &last, &table);
+        let reloaded = self.compare(&config, &last, &table).await;
 
         // Those under way still ask for the old ones, so these go only after the table.
         let mut both = BTreeMap::clone(&first.client_setups.load());
@@ -247,14 +247,14 @@ impl Reloader {
         self.live.replace(table).await;
         first.client_setups.store(Arc::new(clients));
         first.server_setups.store(Arc::new(BTreeMap::from([(next, servers)])));
-        self.scheduler.table_replaced();
+        self.scheduler.table_replaced().await;
         *self.lock() = Known { print: seen, failed: false };
         Ok(reloaded)
     }
 
-    fn compare(&self, config: &Config, last: &Table, table: &Table) -> Reloaded {
+    async fn compare(&self, config: &Config, last: &Table, table: &Table) -> Reloaded {
         let mut lanes = BTreeMap::new();
-        for name in self.scheduler.snapshot().lanes.into_iter().filter_map(|lane| lane.connector) {
+        for name in self.scheduler.snapshot().await.lanes.into_iter().filter_map(|lane| lane.connector) {
             let count: &mut usize = lanes.entry(name).or_default();
             *count = count.saturating_add(1);
         }
@@ -310,10 +310,23 @@ impl Operator for Reloader {
         Box::pin(self.reload_by(Trigger::Asked))
     }
 
-    fn connectors(&self) -> Connectors {
+    fn connectors(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Connectors> + Send>> {
+        Box::pin(async move {
+            let lanes = self.scheduler.snapshot().await.lanes;
+            self.connectors_with(&lanes)
+        })
+    }
+
+    fn pause(self: Arc<Self>, name: String, paused: bool) -> PauseAnswer {
+        Box::pin(async move { self.set_paused(&name, paused).await })
+    }
+}
+
+impl Reloader {
+    fn connectors_with(&self, lanes: &[LaneView]) -> Connectors {
         let (table, in_use) = (self.live.table(), self.in_use.load());
-        let (lanes, alarms) = (self.scheduler.snapshot().lanes, self.alarms.list());
-        let mut connectors = views(&table, &in_use.words, &in_use.data_dir, Some(&lanes), &alarms);
+        let alarms = self.alarms.list();
+        let mut connectors = views(&table, &in_use.words, &in_use.data_dir, Some(lanes), &alarms);
         let paused = self.paused.names();
         for view in connectors.iter_mut().filter(|view| view.direction == Direction::Outbound) {
             view.paused = paused.contains(&*view.name);
@@ -321,7 +334,7 @@ impl Operator for Reloader {
         Connectors { generation: Some(table.generation), connectors, alarms }
     }
 
-    fn pause(&self, name: &str, paused: bool) -> Result<Vec<Arc<str>>, String> {
+    async fn set_paused(&self, name: &str, paused: bool) -> Result<Vec<Arc<str>>, String> {
         let table = self.live.table();
         if paused && !table.outbound.iter().any(|connector| *connector.name == *name) {
             let known: Vec<&str> = table.outbound.iter().map(|connector| &*connector.name).collect();
@@ -330,7 +343,7 @@ impl Operator for Reloader {
         let names = self.paused.set(name, paused);
         let names =
             names.map_err(|fault| format!("it can't be written down, and nothing has changed: {fault}"))?;
-        self.scheduler.pause(name, paused);
+        self.scheduler.pause(name, paused).await;
         tracing::warn!(connector = name, paused, "an operator has a connector stand still, or go on");
         Ok(names.into_iter().map(Arc::from).collect())
     }

@@ -1,6 +1,7 @@
 //! Whether a next hop takes mail for a recipient: asked by the way and under the rules of mail for it, without
 //! content.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::link::Link;
 use crate::connector::NotCovered;
 use crate::mail::BodyType;
 use crate::outcome::Outcome;
-use crate::scheduler::{Job, Jobs, Way};
+use crate::scheduler::{Job, Jobs, Progress, Way};
 use crate::smtp::receive::{Known, Question};
 use crate::smtp::{Demand, Finished, MailFrom, NotBegun, SendEvent};
 
@@ -22,7 +23,7 @@ impl Courier {
     /// Asks the next hop for a recipient. Limits of time are the caller's.
     pub async fn knows(self: Arc<Self>, question: &Question) -> Known {
         let way = Way::new(Arc::clone(&question.way), question.mailbox.domain());
-        let mut carriage = Carriage::new(self, way, Arc::new(NoJobs));
+        let mut carriage = Carriage::new(self, way, Arc::new(NoJobs::default()));
         let job = Job::question(&question.mailbox, question.onward_sealed);
         for _ in 0..SESSIONS_MAX {
             carriage.push(job.clone());
@@ -85,8 +86,11 @@ fn known(finished: Finished) -> Known {
     }
 }
 
-/// Nothing follows a question.
-struct NoJobs;
+/// Nothing follows a question, and it takes nobody's place.
+#[derive(Default)]
+struct NoJobs {
+    progress: Arc<Progress>,
+}
 
 impl Jobs for NoJobs {
     fn next(&self) -> Pin<Box<dyn Future<Output = Option<Job>> + Send + '_>> {
@@ -94,4 +98,20 @@ impl Jobs for NoJobs {
     }
 
     fn report(&self, _job: &Job, _outcomes: Vec<Outcome>) {}
+
+    fn reach(&self, _address: SocketAddr) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn reuse(&self, _address: SocketAddr) {}
+
+    fn opened(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(std::future::ready(false))
+    }
+
+    fn reopening(&self) {}
+
+    fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
 }

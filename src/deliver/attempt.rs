@@ -66,6 +66,7 @@ impl Carriage {
 
     pub(super) async fn run(mut self) {
         let mut idle: Option<Link> = None;
+        let mut seated = false;
         while self.blocked.is_none() {
             if self.batches.is_empty() {
                 let Some(job) = self.next_job().await else { break };
@@ -76,6 +77,9 @@ impl Carriage {
                 Some(link) if self.may_use(&link) => link,
                 other => {
                     other.into_iter().for_each(|link| link.line.dismiss());
+                    if std::mem::take(&mut seated) {
+                        self.jobs.reopening();
+                    }
                     match self.obtain().await {
                         Ok(link) => link,
                         Err(outcome) => {
@@ -85,6 +89,16 @@ impl Carriage {
                     }
                 }
             };
+            if !seated {
+                let waited = self.jobs.opened().await;
+                seated = true;
+                // The peer may have grown tired of waiting, which says nothing of it.
+                if waited && !link.line.is_quiet().await {
+                    link.line.dismiss();
+                    continue;
+                }
+            }
+            link.line.tell_progress(self.jobs.progress());
             if self.transact(&mut link).await == Line::Alive {
                 idle = Some(link);
             }
@@ -298,10 +312,11 @@ impl Carriage {
         let loads = std::mem::take(&mut self.loads);
         let proven = usize::try_from(link.used).unwrap_or(usize::MAX) > loads.len();
         let all = link.line.session.abandon();
+        let displaced = matches!(ending, Ending::Fault(LinkFault::Displaced));
         for (number, (load, finished)) in loads.iter().zip(all).enumerate() {
             // A connection that carried mail before and gives no answer to MAIL was closed while it
             // was idle: that says nothing of the host. The content of a chained one never left.
-            if number > 0 || (proven && !finished.begun) {
+            if number > 0 || (proven && !finished.begun && !displaced) {
                 self.put_back(load);
                 continue;
             }

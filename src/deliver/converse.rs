@@ -18,6 +18,7 @@ use super::settings::Timeouts;
 use crate::connector::{HandshakeFault, TlsFacts};
 use crate::mail::{Clock, Content, Domain};
 use crate::outcome::LinkFault;
+use crate::scheduler::Progress;
 use crate::smtp::{Awaited, SendEvent, SendSession};
 use crate::tls::{ClientSetup, late_fault};
 
@@ -45,6 +46,10 @@ pub(super) struct Line {
     input: Vec<u8>,
     /// A reply has come since the handshake.
     heard: bool,
+    /// A final dot was sent, or is being sent, and not answered yet.
+    after_dot: bool,
+    /// Where whoever wants the connection for others sees how it gets on.
+    progress: Arc<Progress>,
 }
 
 /// Why a conversation broke off.
@@ -58,7 +63,29 @@ pub(super) enum Broken {
 
 impl Line {
     pub(super) fn new(stream: TcpStream, session: SendSession) -> Self {
-        Self { wire: Wire::Plain(stream), session, out: Vec::new(), input: Vec::new(), heard: false }
+        Self {
+            wire: Wire::Plain(stream),
+            session,
+            out: Vec::new(),
+            input: Vec::new(),
+            heard: false,
+            after_dot: false,
+            progress: Arc::default(),
+        }
+    }
+
+    /// Tells progress here from now on.
+    pub(super) fn tell_progress(&mut self, progress: &Arc<Progress>) {
+        self.progress = Arc::clone(progress);
+        self.progress.set_after_dot(self.after_dot);
+        self.progress.moved();
+    }
+
+    fn set_after_dot(&mut self, after_dot: bool) {
+        if self.after_dot != after_dot {
+            self.after_dot = after_dot;
+            self.progress.set_after_dot(after_dot);
+        }
     }
 
     pub(super) fn is_sealed(&self) -> bool {
@@ -82,6 +109,9 @@ impl Line {
             self.input.drain(..used);
             if let Some(event) = event {
                 self.heard = true;
+                if matches!(event, SendEvent::Done(_)) {
+                    self.set_after_dot(false);
+                }
                 return Ok(event);
             }
             self.flush(limits.command).await?;
@@ -116,7 +146,10 @@ impl Line {
     pub(super) async fn send_content(&mut self, content: &Content, limit: Duration) -> Result<(), Broken> {
         let out = mem::take(&mut self.out);
         let sent = match content {
-            Content::Held(bytes) => self.write([bytes, out.as_slice()], limit).await,
+            Content::Held(bytes) => {
+                self.set_after_dot(true);
+                self.write([bytes, out.as_slice()], limit).await
+            }
             Content::Source(_) => self.send_blocks(content, &out, limit).await,
         };
         self.out = out;
@@ -135,6 +168,7 @@ impl Line {
                 .map_err(|e| Broken::Link(LinkFault::Content(e.to_string())))?;
             offset = offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
             let last = offset >= content.len();
+            self.set_after_dot(last);
             if count == 0 && !last {
                 // The dot would make a whole message of a part: break off instead.
                 return Err(Broken::Link(LinkFault::Content("it is shorter than recorded".to_owned())));
@@ -148,13 +182,25 @@ impl Line {
     }
 
     async fn write(&mut self, parts: [&[u8]; 2], limit: Duration) -> Result<(), Broken> {
-        let written = match &mut self.wire {
-            Wire::Plain(stream) => timeout(limit, write_all(stream, parts)).await,
-            Wire::Sealed(stream) => timeout(limit, write_all(stream, parts)).await,
-            Wire::Gone => return Err(Broken::Link(LinkFault::Lost("it was closed".to_owned()))),
+        let writing = timeout(limit, async {
+            match &mut self.wire {
+                Wire::Plain(stream) => write_all(stream, parts).await,
+                Wire::Sealed(stream) => write_all(stream, parts).await,
+                Wire::Gone => Err(io::Error::new(io::ErrorKind::NotConnected, "it was closed")),
+            }
+        });
+        let written = tokio::select! {
+            biased;
+            written = writing => written,
+            () = self.progress.evicted(), if !self.after_dot => {
+                return Err(Broken::Link(LinkFault::Displaced));
+            }
         };
         match written {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                self.progress.moved();
+                Ok(())
+            }
             Ok(Err(error)) => Err(self.broken(&error)),
             Err(_) => Err(Broken::Link(LinkFault::Silent)),
         }
@@ -162,14 +208,26 @@ impl Line {
 
     async fn read(&mut self, limit: Duration) -> Result<(), Broken> {
         self.input.reserve(READ_BYTES);
-        let read = match &mut self.wire {
-            Wire::Plain(stream) => timeout(limit, stream.read_buf(&mut self.input)).await,
-            Wire::Sealed(stream) => timeout(limit, stream.read_buf(&mut self.input)).await,
-            Wire::Gone => return Err(Broken::Link(LinkFault::Lost("it was closed".to_owned()))),
+        let reading = timeout(limit, async {
+            match &mut self.wire {
+                Wire::Plain(stream) => stream.read_buf(&mut self.input).await,
+                Wire::Sealed(stream) => stream.read_buf(&mut self.input).await,
+                Wire::Gone => Err(io::Error::new(io::ErrorKind::NotConnected, "it was closed")),
+            }
+        });
+        let read = tokio::select! {
+            biased;
+            read = reading => read,
+            () = self.progress.evicted(), if !self.after_dot => {
+                return Err(Broken::Link(LinkFault::Displaced));
+            }
         };
         match read {
             Ok(Ok(0)) => Err(Broken::Link(LinkFault::Lost("the peer closed it".to_owned()))),
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(_)) => {
+                self.progress.moved();
+                Ok(())
+            }
             Ok(Err(error)) => Err(self.broken(&error)),
             Err(_) => Err(Broken::Link(LinkFault::Silent)),
         }

@@ -1,6 +1,6 @@
 //! A session for the first batch: one that waits, or a fresh one, candidate by candidate.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::Courier;
@@ -12,9 +12,11 @@ use super::link::{Link, Miss, Wanted, elsewhere};
 use super::pool::Key;
 use super::result::not_onward;
 use super::seek::Candidate;
-use crate::connector::HandshakeFault;
-use crate::outcome::{NameFault, Outcome, Scope, classify_name, classify_together};
-use crate::scheduler::{Job, Way};
+use crate::connector::{HandshakeFault, Outbound};
+use crate::outcome::{
+    At, LinkFault, NameFault, Outcome, Scope, classify_fault, classify_name, classify_together,
+};
+use crate::scheduler::{Job, Jobs, Way};
 
 /// What the candidates came to, when none gave a session over TLS.
 #[derive(Default)]
@@ -33,34 +35,58 @@ enum Broke {
 }
 
 impl Carriage {
-    /// A session for the first batch.
+    /// A session for the first batch. It ends early where nothing moves and others wait for the opening.
     ///
     /// # Errors
     /// What hinders it.
     pub(super) async fn obtain(&mut self) -> Result<Link, Outcome> {
-        let courier = Arc::clone(&self.courier);
         let Some(batch) = self.batches.front() else { return Err(elsewhere()) };
         let job = batch.job.clone();
         if job.message.origin.onward_sealed && !self.way.connector.is_enforced() {
             return Err(not_onward(&self.way.connector));
         }
-        let candidates = courier.candidates(&self.way).await?;
+        let dialled = Dialled::default();
+        let progress = Arc::clone(self.jobs.progress());
+        progress.moved();
+        let may_go_clear = self.may_go_clear(&job.recipients);
+        let search = Search { courier: &self.courier, way: &self.way, jobs: &self.jobs, dialled: &dialled };
+        tokio::select! {
+            biased;
+            opened = search.open(&job, may_go_clear) => opened,
+            () = progress.evicted() => Err(search.displaced()),
+        }
+    }
+}
+
+/// The way from a job to a session.
+struct Search<'a> {
+    courier: &'a Courier,
+    way: &'a Way,
+    jobs: &'a Arc<dyn Jobs>,
+    dialled: &'a Dialled,
+}
+
+impl Search<'_> {
+    async fn open(&self, job: &Job, may_go_clear: bool) -> Result<Link, Outcome> {
+        let (courier, way) = (self.courier, self.way);
+        let candidates = courier.candidates(way).await?;
         // By turns, a session that waits at another host is none of this turn.
         let first = candidates.first().map(|candidate| &candidate.smart);
         let own = candidates.iter().take_while(|candidate| Some(&candidate.smart) == first).count();
-        let reusable = if self.way.connector.sending.spread { own } else { candidates.len() };
+        let reusable = if way.connector.sending.spread { own } else { candidates.len() };
         let waiting = candidates.get(..reusable).unwrap_or_default();
-        if let Some(link) = reuse(&courier, &self.way, waiting, &job).await {
+        if let Some(link) = reuse(courier, way, waiting, job).await {
+            self.jobs.reuse(link.key.address);
             return Ok(link);
         }
-        let may_go_clear = self.may_go_clear(&job.recipients);
-        let (way, mut tried) = (self.way.clone(), Tried::default());
-        if let Some(link) = first_of(&courier, &way, (&candidates, &job), may_go_clear, &mut tried).await? {
+        let mut tried = Tried::default();
+        if let Some(link) = self.first_of((&candidates, job), may_go_clear, &mut tried).await? {
             return Ok(link);
         }
         // Every host was tried over TLS, now or a while ago: the first whose handshake broke, in clear.
         for (candidate, fault, when) in tried.broken.into_iter().filter(|_| may_go_clear) {
-            match courier.open(wanted(&way, candidate, &job, Some(fault.clone()))).await {
+            self.reach(candidate).await;
+            match courier.open(wanted(way, candidate, job, Some(fault.clone()))).await {
                 Ok(link) => {
                     if when == Broke::Now {
                         courier.note_broken(candidate.key(way.connector.revision), fault);
@@ -73,9 +99,99 @@ impl Carriage {
         let nowhere = || classify_name(&NameFault::NoAddress, "the next hop");
         Err(classify_together(tried.misses).unwrap_or_else(nowhere))
     }
+
+    /// Waits until the host may have one more connection.
+    async fn reach(&self, candidate: &Candidate) {
+        self.dialled.set(candidate);
+        self.jobs.reach(candidate.address).await;
+    }
+
+    /// The first candidate that gives a session; what the others came to is noted.
+    async fn first_of<'a>(
+        &self,
+        (candidates, job): (&'a [Candidate], &Job),
+        may_go_clear: bool,
+        tried: &mut Tried<'a>,
+    ) -> Result<Option<Link>, Outcome> {
+        let (courier, connector) = (self.courier, &self.way.connector);
+        for candidate in candidates {
+            let key = candidate.key(connector.revision);
+            // Whom TLS is remembered of, TLS is tried with each time.
+            let known = courier.broken.recall(&key, Instant::now()).filter(|_| !connector.remember_tls);
+            if let Some(fault) = known.filter(|_| may_go_clear) {
+                tried.broken.push((candidate, fault, Broke::Before));
+                continue;
+            }
+            if courier.unreached.recall(&key, Instant::now()).is_none() {
+                self.reach(candidate).await;
+            }
+            // Somebody may have found out while this one waited.
+            if let Some(outcome) = courier.unreached.recall(&key, Instant::now()) {
+                tried.misses.push(outcome);
+                continue;
+            }
+            match courier.open(wanted(self.way, candidate, job, None)).await {
+                Ok(link) => match speaks(job, &link) {
+                    Ok(()) => {
+                        courier.broken_once.forget(&key);
+                        return Ok(Some(link));
+                    }
+                    // RFC 6531 §3.2: another exchanger may know what this one does not.
+                    Err(outcome) => {
+                        tried.misses.push(*outcome);
+                        link.line.dismiss();
+                    }
+                },
+                Err(Miss::Broken(fault, outcome)) => {
+                    tried.broken.push((candidate, fault, Broke::Now));
+                    tried.misses.push(outcome);
+                }
+                Err(Miss::Other(outcome)) if scope(&outcome) == Some(Scope::Session) => return Err(outcome),
+                Err(Miss::Other(outcome)) => {
+                    if is_out_of_reach(&outcome) {
+                        courier.note_unreached(key, &outcome, connector);
+                    }
+                    tried.misses.push(outcome);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Others waited, and this opening did not get on: the host it was at is not asked again at once by anybody.
+    fn displaced(&self) -> Outcome {
+        let dialled = self.dialled.get();
+        let host = dialled.as_ref().map_or_else(|| "the next hop".to_owned(), Candidate::host);
+        let at = At { host: &host, decision: None };
+        let outcome = classify_fault(None, &LinkFault::Displaced, &at);
+        if let Some(candidate) = dialled {
+            let connector = &self.way.connector;
+            self.courier.note_unreached(candidate.key(connector.revision), &outcome, connector);
+        }
+        outcome
+    }
+}
+
+/// The host that was dialled last.
+#[derive(Default)]
+struct Dialled(Mutex<Option<Candidate>>);
+
+impl Dialled {
+    fn set(&self, candidate: &Candidate) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(candidate.clone());
+    }
+
+    fn get(&self) -> Option<Candidate> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Courier {
+    fn note_unreached(&self, key: Key, outcome: &Outcome, connector: &Outbound) {
+        let noted = (Instant::now(), remembered_for(&connector.retry));
+        self.unreached.note(key, outcome.clone(), noted);
+    }
+
     /// A handshake broke, and the host took mail in clear then. Once may be chance, or somebody in the
     /// middle: only after the second time in a row TLS is not tried for a while.
     fn note_broken(&self, key: Key, fault: HandshakeFault) {
@@ -87,56 +203,6 @@ impl Courier {
             self.broken_once.note(key, (), noted);
         }
     }
-}
-
-/// The first candidate that gives a session; what the others came to is noted.
-async fn first_of<'a>(
-    courier: &Courier,
-    way: &Way,
-    (candidates, job): (&'a [Candidate], &Job),
-    may_go_clear: bool,
-    tried: &mut Tried<'a>,
-) -> Result<Option<Link>, Outcome> {
-    let connector = &way.connector;
-    for candidate in candidates {
-        let key = candidate.key(connector.revision);
-        if let Some(outcome) = courier.unreached.recall(&key, Instant::now()) {
-            tried.misses.push(outcome);
-            continue;
-        }
-        // Whom TLS is remembered of, TLS is tried with each time.
-        let known = courier.broken.recall(&key, Instant::now()).filter(|_| !connector.remember_tls);
-        if let Some(fault) = known.filter(|_| may_go_clear) {
-            tried.broken.push((candidate, fault, Broke::Before));
-            continue;
-        }
-        match courier.open(wanted(way, candidate, job, None)).await {
-            Ok(link) => match speaks(job, &link) {
-                Ok(()) => {
-                    courier.broken_once.forget(&key);
-                    return Ok(Some(link));
-                }
-                // RFC 6531 §3.2: another exchanger may know what this one does not.
-                Err(outcome) => {
-                    tried.misses.push(*outcome);
-                    link.line.dismiss();
-                }
-            },
-            Err(Miss::Broken(fault, outcome)) => {
-                tried.broken.push((candidate, fault, Broke::Now));
-                tried.misses.push(outcome);
-            }
-            Err(Miss::Other(outcome)) if scope(&outcome) == Some(Scope::Session) => return Err(outcome),
-            Err(Miss::Other(outcome)) => {
-                if is_out_of_reach(&outcome) {
-                    let noted = (Instant::now(), remembered_for(&connector.retry));
-                    courier.unreached.note(key, outcome.clone(), noted);
-                }
-                tried.misses.push(outcome);
-            }
-        }
-    }
-    Ok(None)
 }
 
 fn wanted<'a>(

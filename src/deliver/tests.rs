@@ -14,7 +14,7 @@ use crate::connector::{
 };
 use crate::mail::{BodyType, Clock, Content, ContentSource, Domain, Mailbox, QueueId, ReversePath};
 use crate::outcome::{Outcome, Trouble};
-use crate::scheduler::Job;
+use crate::scheduler::{Job, Progress};
 use crate::spool::{QueuedRecipient, StoredMessage};
 use crate::tls::{ClientSettings, Identity, ServerSettings, ServerSetup, TrustSet};
 
@@ -26,9 +26,26 @@ struct FakeJobs {
     reports: Mutex<Vec<String>>,
     /// A table to be put in force before the last job is handed out.
     table: Mutex<Option<(Arc<LiveTable>, Table)>>,
+    progress: Arc<Progress>,
 }
 
 impl Jobs for FakeJobs {
+    fn reach(&self, _address: SocketAddr) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn reuse(&self, _address: SocketAddr) {}
+
+    fn opened(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(std::future::ready(false))
+    }
+
+    fn reopening(&self) {}
+
+    fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
     fn next(&self) -> Pin<Box<dyn Future<Output = Option<Job>> + Send + '_>> {
         let mut waiting = self.waiting.lock().expect("jobs");
         let job = waiting.pop_front();

@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::core::Work;
 use super::run::Scheduler;
-use super::settle::Work;
 use crate::mail::{BodyType, Content, rfc3339};
-use crate::spool::StoredMessage;
+use crate::spool::{Lease, StoredMessage};
 use crate::tracking::Event;
 
 impl Scheduler {
     /// Writes the message as `ID.eml`, and who it failed for as `ID.N.json`. A fault is an alarm, and holds
     /// nothing up.
-    pub(super) async fn keep_copy(&self, work: &Work) {
+    pub(super) async fn keep_copy(&self, work: &Work<Lease>) {
         let Some(folder) = self.settings.archive.clone() else { return };
         let content = match &work.content {
             Some(content) => Ok(content.clone()),

@@ -1,30 +1,28 @@
 //! What is due, when it is tried again, and what follows from an attempt. The scheduler knows no
 //! socket and no DNS: a [`Carrier`] makes the attempts. It alone changes a message's state after
-//! the 250.
+//! the 250. What is to be done, `core` decides; the other files do it.
 
 mod archive;
-mod lane;
+mod core;
+mod jobs;
 mod operate;
-mod order;
-mod pause;
-mod place;
+mod progress;
 mod question;
-mod queue;
-mod rate;
-pub mod retry;
 mod run;
+#[cfg(test)]
+mod samples;
 pub mod settings;
-mod settle;
-mod snapshot;
 mod tell;
-mod tend;
 #[cfg(test)]
 mod tests;
-mod together;
+mod write;
 
+pub use self::core::{LaneView, retry};
 pub use operate::Bounced;
-pub use run::Scheduler;
-pub use snapshot::{LaneView, Snapshot};
+pub use progress::Progress;
+pub use run::{Scheduler, Snapshot};
+
+use std::net::SocketAddr;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -68,7 +66,7 @@ pub trait Carrier: Send + Sync + 'static {
     fn try_anew(&self) {}
 }
 
-/// The jobs of one lane, as a carrier sees them.
+/// The jobs of one lane, as a carrier sees them, and the places it needs for its sessions.
 pub trait Jobs: Send + Sync {
     /// The next job, read from disk if it must be; `None` when the lane has none for this carrier
     /// now, is blocked, or the daemon stops.
@@ -76,4 +74,19 @@ pub trait Jobs: Send + Sync {
 
     /// What a job came to: one outcome for each of its recipients, in their order.
     fn report(&self, job: &Job, outcomes: Vec<Outcome>);
+
+    /// To be waited for before a connection to this address is opened: a host has only so many at a time.
+    fn reach(&self, address: SocketAddr) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// A connection that was kept is used again.
+    fn reuse(&self, address: SocketAddr);
+
+    /// To be waited for once a session is open and before mail goes over it. Whether there was a wait.
+    fn opened(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
+
+    /// The session has ended, and another one is looked for.
+    fn reopening(&self);
+
+    /// Where progress is told, and the word comes that the place is wanted by others.
+    fn progress(&self) -> &Arc<Progress>;
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::core::{Verdict, Work};
 use super::run::Scheduler;
-use super::settle::{Verdict, Work};
 use crate::mail::{Enhanced, QueueId};
 use crate::outcome::{Scope, Trouble};
 use crate::spool::{Claim, Leased, SpoolFault};
@@ -17,8 +18,8 @@ impl Scheduler {
     /// What the spool said.
     pub async fn retry(&self, id: Option<QueueId>) -> Result<usize, SpoolFault> {
         self.carrier.try_anew();
-        let (lanes, count) = self.spool.hasten(id, self.clock.now()).await?;
-        self.with_queue(|queue, at| queue.hasten(lanes, at));
+        let (lanes, count) = self.spool.hasten(id, self.clock.dates().wall()).await?;
+        self.hasten(lanes).await;
         Ok(count)
     }
 
@@ -28,7 +29,7 @@ impl Scheduler {
     /// What the spool said.
     pub async fn retry_all(&self, ids: &[QueueId]) -> Result<usize, SpoolFault> {
         self.carrier.try_anew();
-        let now = self.clock.now();
+        let now = self.clock.dates().wall();
         let asked: Vec<_> = ids.iter().map(|id| self.spool.hasten(Some(*id), now)).collect();
         let (mut all, mut count) = (BTreeSet::new(), 0_usize);
         for answer in asked {
@@ -36,7 +37,7 @@ impl Scheduler {
             all.extend(lanes);
             count = count.saturating_add(recipients);
         }
-        self.with_queue(|queue, at| queue.hasten(all.into_iter().collect(), at));
+        self.hasten(all.into_iter().collect()).await;
         Ok(count)
     }
 
@@ -48,7 +49,7 @@ impl Scheduler {
         let Some(me) = self.me.upgrade() else { return Ok(Bounced::Unknown) };
         let mut claim = self.spool.claim(id).await?;
         if matches!(claim, Claim::Busy) {
-            self.let_go(&[id]);
+            self.let_go(&[id]).await;
             claim = self.spool.claim(id).await?;
         }
         let leased = match claim {
@@ -60,28 +61,29 @@ impl Scheduler {
         let count = recipients.len();
         let given_up = |recipient| (recipient, Verdict::Failed(by_operator()));
         let verdicts = recipients.into_iter().map(given_up).collect();
-        let work = Work { until: self.clock.now(), message, lease, content, lane, verdicts, together: None };
-        self.tell_verdicts(&work, self.clock.now());
+        let work = Work { expire: Duration::ZERO, message, lease, content, lane, verdicts, told: true };
+        self.tell_verdicts(&work.message, &work.verdicts, &self.clock.dates());
         me.finish(work).await;
         Ok(Bounced::Done(count))
     }
 
     /// Ends the leases of messages that wait in memory, for something to be done with them; what a carrier
     /// has stays with it. They are looked for on disk again after a moment.
-    pub fn let_go(&self, ids: &[QueueId]) {
-        self.with_queue(|queue, at| queue.let_go(ids, at));
+    pub async fn let_go(&self, ids: &[QueueId]) {
+        self.for_all_lanes(|core, after, at| core.let_go(ids, after, at)).await;
     }
 
-    /// Lets the lanes of a connector stand still, or go on. Their mail stays where it is, and none of it
+    /// Pauses the lanes of a connector, or lets them go on. Their mail stays where it is, and none of it
     /// is given up meanwhile.
-    pub fn pause(&self, connector: &str, paused: bool) {
-        self.with_queue(|queue, at| queue.pause(connector, paused, at));
+    pub async fn pause(&self, connector: &str, paused: bool) {
+        self.lock().pause(connector, paused);
+        self.for_all_lanes(|core, after, at| core.tend_all(connector, after, at)).await;
     }
 
-    /// The connectors that stand still.
+    /// The connectors that are paused.
     #[must_use]
     pub fn paused(&self) -> Vec<Arc<str>> {
-        self.lock().paused.iter().cloned().collect()
+        self.lock().paused()
     }
 }
 

@@ -1,28 +1,34 @@
-//! The scheduler's tasks: the loop, the carriers, what is written after an attempt.
+//! The scheduler's tasks: the loop that keeps the time, the carriers, questions to the disk. What is to be done,
+//! [`core`](super::core) says.
 
-use std::pin::Pin;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::queue::{Actions, At, Queue, Start, Sweep};
+use super::core::{
+    AFTER_FAULT, Actions, At, Core, Fetch, LaneView, Limits, Pulse, Rules, Start, Survey, Sweep, Work,
+    judge_overdue, longest_wait,
+};
+use super::jobs::{Ending, Post};
 use super::settings::Settings;
-use super::settle::{Rules, Work, judge_overdue};
-use super::snapshot::{LaneView, Snapshot};
-use super::{Carrier, Job, Jobs, retry, tend, together};
+use super::{Carrier, Progress, retry};
 use crate::connector::LiveTable;
-use crate::mail::{Clock, Enhanced, QueueId, UnixMillis};
-use crate::outcome::{Outcome, Scope, Trouble};
-use crate::spool::{DueWindow, LaneKey, Leased, Spool, SpoolFault};
+use crate::mail::{Clock, Dates};
+use crate::spool::{DueWindow, LaneKey, Lease, Leased, Spool, SpoolFault};
 use crate::tracking::{Event, Journal};
 
 /// Hands messages to carriers when they are due, and writes what became of them.
 pub struct Scheduler {
-    queue: Mutex<Queue>,
+    core: Mutex<Core<Lease>>,
+    /// How each carrier gets on.
+    carriers: Mutex<HashMap<u64, Arc<Progress>>>,
     pub(super) settings: Settings,
     pub(super) live: Arc<LiveTable>,
     pub(super) spool: Arc<dyn Spool>,
@@ -30,14 +36,28 @@ pub struct Scheduler {
     pub(super) journal: Arc<Journal>,
     pub(super) clock: Clock,
     wake: Notify,
+    turns: AtomicU64,
     pub(super) tasks: TaskTracker,
-    /// What waits in [`Together`].
-    pub(super) together_room: Arc<Semaphore>,
     /// What sweeps write at the same time, over all lanes.
     sweep_reports: Arc<Semaphore>,
     /// Ends the carriers that did not end by themselves.
     end: CancellationToken,
     pub(super) me: Weak<Self>,
+}
+
+/// What the scheduler is at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// The lanes: those in trouble first, then the longest.
+    pub lanes: Vec<LaneView>,
+    /// How many lanes there are that `lanes` does not show.
+    pub more: usize,
+    /// Carriers at work.
+    pub carriers: usize,
+    /// Messages that wait in memory.
+    pub waiting: usize,
+    /// Octets of content held in memory.
+    pub held_bytes: u64,
 }
 
 impl Scheduler {
@@ -51,8 +71,17 @@ impl Scheduler {
         journal: Arc<Journal>,
         clock: Clock,
     ) -> Arc<Self> {
+        let limits = Limits {
+            held_bytes_max: u64::try_from(settings.memory_bytes_max).unwrap_or(u64::MAX),
+            window_max: settings.window_max,
+            seats_max: settings.sessions_max,
+            openings_max: settings.openings_max,
+            per_host_max: settings.sessions_per_host_max,
+            null_sender_expire: settings.null_sender_expire,
+        };
         Arc::new_cyclic(|me| Self {
-            queue: Mutex::new(Queue::new(&settings, clock.now())),
+            core: Mutex::new(Core::new(&limits, clock.now())),
+            carriers: Mutex::default(),
             settings,
             live,
             spool,
@@ -60,8 +89,8 @@ impl Scheduler {
             journal,
             clock,
             wake: Notify::new(),
+            turns: AtomicU64::new(0),
             tasks: TaskTracker::new(),
-            together_room: Arc::new(Semaphore::new(together::RECIPIENTS_MAX)),
             sweep_reports: Arc::new(Semaphore::new(SWEEP_REPORTS_MAX)),
             end: CancellationToken::new(),
             me: me.clone(),
@@ -70,66 +99,128 @@ impl Scheduler {
 
     /// Takes over messages that were just accepted. Must be called within the runtime.
     pub fn offer(&self, leased: Vec<Leased>) {
-        let offered = together::offered(leased, &self.me);
-        self.with_queue(|queue, at| queue.offer(offered, at));
+        self.with_core(|core, at| core.offer(leased, at));
     }
 
     /// Keeps the schedule until `stop`; then hands out nothing more and gives the carriers a few
     /// seconds to end.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut read_lanes_at = self.clock.now();
-        loop {
+        while !stop.is_cancelled() {
+            self.turns.fetch_add(1, Ordering::Relaxed);
             if read_lanes_at <= self.clock.now() {
-                let wait = if self.read_lanes().await { READ_LANES_EVERY } else { tend::AFTER_FAULT };
+                let wait = if self.read_lanes().await { READ_LANES_EVERY } else { AFTER_FAULT };
                 read_lanes_at = self.clock.now().plus(wait);
             }
-            self.with_queue(Queue::tick);
+            if self.ask_core(Core::tick) {
+                tokio::task::yield_now().await;
+                continue;
+            }
             let planned = self.lock().plan();
             let until = planned.map_or(read_lanes_at, |time| time.min(read_lanes_at));
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => {}
                 () = self.wake.notified() => {}
-                () = tokio::time::sleep(self.clock.until(until)) => {}
+                () = self.clock.sleep_until(until) => {}
             }
         }
-        self.lock().stop();
+        self.with_core(|core, _| core.stop());
         self.tasks.close();
         if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
             self.end.cancel();
         }
     }
 
-    /// To be called once another table is in force: lanes that are blocked by a connector that has
-    /// changed or gone try anew.
-    pub fn table_replaced(&self) {
-        self.with_queue(Queue::rejudge);
+    /// How often the loop has gone round: a watchdog sees by it that the schedule is kept.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
-    /// The lanes as they are now.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        self.lock().snapshot()
+    /// Has the loop go round once.
+    pub fn prod(&self) {
+        self.wake.notify_one();
+    }
+
+    /// To be called once another table is in force: lanes that are blocked by a connector that has
+    /// changed or gone try again.
+    pub async fn table_replaced(&self) {
+        let mut after: Option<LaneKey> = None;
+        loop {
+            let table = self.live.table();
+            let dates = self.clock.dates();
+            let at = At { table: &table, dates: &dates };
+            let (changed, next) = self.lock().changed(after.as_ref(), at);
+            self.hasten(changed).await;
+            if next.is_none() {
+                return;
+            }
+            after = next;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The lanes as they are now, looked at in pieces.
+    pub async fn snapshot(&self) -> Snapshot {
+        let mut survey = Survey::default();
+        while self.lock().survey(&mut survey) {
+            tokio::task::yield_now().await;
+        }
+        let (names, more) = survey.finish();
+        let core = self.lock();
+        let lanes = core.views(&names, &self.clock.dates());
+        let (carriers, waiting, held_bytes) = core.counts();
+        Snapshot { lanes, more, carriers, waiting, held_bytes }
     }
 
     /// Those of the lanes named that are blocked, in the order given. It costs a look-up for each
     /// name, however many lanes there are.
     #[must_use]
     pub fn blocked(&self, lanes: &[LaneKey]) -> Vec<LaneView> {
-        self.lock().blocked(lanes)
+        self.lock().blocked(lanes, &self.clock.dates())
     }
 
     /// Asks the disk which lanes have mail: at the start, and from time to time, so that no
     /// message waits for a mark that a fault kept from being made.
     async fn read_lanes(&self) -> bool {
-        match self.spool.lanes().await {
-            Ok(lanes) => {
-                self.with_queue(|queue, at| queue.loaded(lanes, at));
-                true
-            }
+        let lanes = match self.spool.lanes().await {
+            Ok(lanes) => lanes,
             Err(fault) => {
                 self.alarm(&fault);
-                false
+                return false;
             }
+        };
+        for piece in lanes.chunks(LANES_PIECE) {
+            let dates = self.clock.dates();
+            let piece = piece.iter().map(|(key, due)| (key.clone(), dates.to_steady(*due))).collect();
+            self.with_core(|core, at| core.loaded(piece, at));
+            tokio::task::yield_now().await;
+        }
+        true
+    }
+
+    /// Has lanes tried at once, a piece at a time.
+    pub(super) async fn hasten(&self, mut lanes: Vec<LaneKey>) {
+        while !lanes.is_empty() {
+            let rest = lanes.split_off(lanes.len().min(LANES_PIECE));
+            self.with_core(|core, at| core.hasten(lanes, at));
+            lanes = rest;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Tells the core of an event that concerns all lanes, a piece of them at a time: others have the core in between.
+    pub(super) async fn for_all_lanes(
+        &self,
+        mut event: impl FnMut(&mut Core<Lease>, Option<&LaneKey>, At<'_>) -> (Option<LaneKey>, Actions<Lease>),
+    ) {
+        let mut after = None;
+        loop {
+            after = self.ask_core(|core, at| event(core, after.as_ref(), at));
+            if after.is_none() {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
     }
 
@@ -137,86 +228,127 @@ impl Scheduler {
         self.journal.record(&Event::Alarm { what: &fault.to_string() });
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> MutexGuard<'_, Core<Lease>> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn with_queue(&self, change: impl FnOnce(&mut Queue, At<'_>) -> Actions) {
+    fn carriers(&self) -> MutexGuard<'_, HashMap<u64, Arc<Progress>>> {
+        self.carriers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the core of an event, and does what follows from it.
+    pub(super) fn with_core(&self, event: impl FnOnce(&mut Core<Lease>, At<'_>) -> Actions<Lease>) {
+        self.ask_core(|core, at| ((), event(core, at)));
+    }
+
+    /// The same for an event that has an answer.
+    pub(super) fn ask_core<T>(
+        &self,
+        event: impl FnOnce(&mut Core<Lease>, At<'_>) -> (T, Actions<Lease>),
+    ) -> T {
         let table = self.live.table();
-        let at = At { table: &table, now: self.clock.now() };
-        let actions = change(&mut self.lock(), at);
-        self.act(actions);
+        let dates = self.clock.dates();
+        let at = At { table: &table, dates: &dates };
+        let (answer, actions) = event(&mut self.lock(), at);
+        self.act(actions, &dates);
+        answer
     }
 
-    fn act(&self, actions: Actions) {
+    fn act(&self, actions: Actions<Lease>, dates: &Dates) {
         let Some(me) = self.me.upgrade() else { return };
+        // First, so that whoever is asked below finds free what is free.
+        drop(actions.released);
+        for notice in &actions.notices {
+            self.tell_verdicts(&notice.message, &notice.verdicts, dates);
+        }
+        for work in actions.works {
+            self.settle(&me, work, dates);
+        }
         for start in actions.starts {
             self.start(&me, start);
         }
-        for window in actions.fetches {
-            self.tasks.spawn(Arc::clone(&me).fetch(window));
+        for fetch in actions.fetches {
+            self.tasks.spawn(Arc::clone(&me).fetch(fetch));
         }
         for sweep in actions.sweeps {
             self.tasks.spawn(Arc::clone(&me).sweep(sweep));
         }
-        for work in actions.works {
-            self.settle(&me, work);
+        if !actions.granted.is_empty() || !actions.evicted.is_empty() {
+            let carriers = self.carriers();
+            actions.granted.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.grant());
+            actions.evicted.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.evict());
+        }
+        if actions.inspect {
+            let pulses = self.pulses();
+            self.with_core(|core, at| core.inspected(&pulses, at));
         }
         if actions.wake {
             self.wake.notify_one();
         }
     }
 
-    fn start(&self, me: &Arc<Self>, Start { seat, way }: Start) {
-        let seated = Seated { scheduler: Arc::clone(me), seat };
-        let ending = Ending { scheduler: Arc::clone(me), seat };
+    fn pulses(&self) -> Vec<Pulse> {
+        let pulse = |(carrier, progress): (&u64, &Arc<Progress>)| Pulse {
+            carrier: *carrier,
+            still_for: progress.still_for(),
+            after_dot: progress.is_after_dot(),
+        };
+        self.carriers().iter().map(pulse).collect()
+    }
+
+    fn start(&self, me: &Arc<Self>, Start { carrier: number, way }: Start) {
+        let progress = Arc::<Progress>::default();
+        self.carriers().insert(number, Arc::clone(&progress));
+        let post = Post { scheduler: Arc::clone(me), carrier: number, progress };
+        let ending = Ending { scheduler: Arc::clone(me), carrier: number };
         let (carrier, end) = (Arc::clone(&self.carrier), self.end.clone());
         self.tasks.spawn(async move {
             let _ending = ending;
             tokio::select! {
                 () = end.cancelled() => {}
-                () = carrier.carry(way, Arc::new(seated)) => {}
+                () = carrier.carry((*way).clone(), Arc::new(post)) => {}
             }
         });
     }
 
-    async fn fetch(self: Arc<Self>, window: DueWindow) {
-        let lane = window.lane.clone();
-        let due = self.spool.due(window).await;
+    /// A carrier has ended.
+    pub(super) fn leave(&self, carrier: u64) {
+        self.carriers().remove(&carrier);
+        self.with_core(|core, at| core.ended(carrier, at));
+    }
+
+    async fn fetch(self: Arc<Self>, Fetch { lane, limit }: Fetch) {
+        let now = self.clock.dates().wall();
+        let latest = now.plus(longest_wait(&self.live.table()));
+        let due = self.spool.due(DueWindow { lane: lane.clone(), now, latest, limit }).await;
         if let Err(fault) = &due {
             self.alarm(fault);
         }
-        self.with_queue(|queue, at| queue.fetched(&lane, due.ok(), at));
+        let dates = self.clock.dates();
+        let due = due.ok().map(|due| (due.leased, due.next_at.map(|time| dates.to_steady(time))));
+        self.with_core(|core, at| core.fetched(&lane, due, at));
     }
 
-    fn settle(&self, me: &Arc<Self>, mut work: Work) {
-        let now = self.clock.now();
-        self.tell_verdicts(&work, now);
-        if let Some(together) = work.together.take()
-            && let Some(failed) = work.split_failed()
-        {
-            if let Some(failed) = together.keep(failed) {
-                self.tasks.spawn(Arc::clone(me).finish(failed));
-            }
-            if work.verdicts.is_empty() {
-                return;
-            }
+    fn settle(&self, me: &Arc<Self>, work: Work<Lease>, dates: &Dates) {
+        if !work.told {
+            self.tell_verdicts(&work.message, &work.verdicts, dates);
         }
         if work.is_plain() {
             // Under way from the call on; nobody waits for it.
-            drop(self.spool.settle(work.into_settlement(Vec::new())));
+            drop(self.spool.settle(work.into_settlement(Vec::new(), dates)));
             return;
         }
         self.tasks.spawn(Arc::clone(me).finish(work));
     }
 
-    pub(super) async fn finish(self: Arc<Self>, work: Work) {
+    pub(super) async fn finish(self: Arc<Self>, work: Work<Lease>) {
         if work.failed().next().is_some() {
             self.keep_copy(&work).await;
         }
-        let reports = self.reports(&work, self.clock.now()).await;
+        let dates = self.clock.dates();
+        let reports = self.reports(&work, &dates).await;
         let (id, lane, next_at) = (work.message.id, work.lane.clone(), work.next_at());
-        match self.spool.settle(work.into_settlement(reports.messages)).await {
+        match self.spool.settle(work.into_settlement(reports.messages, &dates)).await {
             Ok(leased) => {
                 for (kind, report) in reports.told {
                     self.journal.record(&Event::Reported { id, kind, report });
@@ -224,13 +356,13 @@ impl Scheduler {
                 self.offer(leased);
                 // Marked only now: before, the lease would have hidden it from whoever looks.
                 if let Some(next_at) = next_at {
-                    self.with_queue(|queue, at| queue.loaded(vec![(lane, next_at)], at));
+                    self.with_core(|core, at| core.loaded(vec![(lane, next_at)], at));
                 }
             }
             Err(fault) => {
                 self.alarm(&fault);
-                let later = self.clock.now().plus(tend::AFTER_FAULT);
-                self.with_queue(|queue, at| queue.loaded(vec![(lane, later)], at));
+                let later = self.clock.now().plus(AFTER_FAULT);
+                self.with_core(|core, at| core.loaded(vec![(lane, later)], at));
             }
         }
     }
@@ -239,23 +371,23 @@ impl Scheduler {
     async fn sweep(self: Arc<Self>, sweep: Sweep) {
         let _swept = Swept { scheduler: Arc::clone(&self), lane: sweep.lane.clone() };
         loop {
-            let now = self.clock.now();
             let null = self.settings.null_sender_expire;
-            let dates = retry::cutoffs(&sweep.retry, null, now);
-            let overdue = self.spool.overdue(sweep.lane.clone(), dates, SWEEP_MESSAGES_MAX).await;
+            let cutoffs = retry::cutoffs(&sweep.retry, null, self.clock.dates().wall());
+            let overdue = self.spool.overdue(sweep.lane.clone(), cutoffs, SWEEP_MESSAGES_MAX).await;
             let leased = match overdue {
                 Ok(leased) => leased,
                 Err(fault) => return self.alarm(&fault),
             };
             let full = leased.len() >= SWEEP_MESSAGES_MAX;
+            let dates = self.clock.dates();
             let mut writing = JoinSet::new();
-            for work in leased.into_iter().map(|one| overdue_work(&sweep, null, one, now)) {
+            for work in leased.into_iter().map(|one| overdue_work(&sweep, null, one, &dates)) {
                 if work.failed().next().is_none() && work.late().next().is_none() {
                     continue;
                 }
                 // Each report is composed in memory. The permit is refused only once closed: never.
                 let permit = Arc::clone(&self.sweep_reports).acquire_owned().await;
-                self.tell_verdicts(&work, now);
+                self.tell_verdicts(&work.message, &work.verdicts, &dates);
                 let finish = Arc::clone(&self).finish(work);
                 writing.spawn(async move {
                     finish.await;
@@ -271,84 +403,18 @@ impl Scheduler {
     }
 }
 
-fn overdue_work(sweep: &Sweep, null: Option<Duration>, leased: Leased, now: UnixMillis) -> Work {
+fn overdue_work(sweep: &Sweep, null: Option<Duration>, leased: Leased, dates: &Dates) -> Work<Lease> {
     let Leased { message, recipients, lane, content, lease } = leased;
-    let accepted_at = message.accepted_at;
+    let accepted_at = dates.since(message.accepted_at);
     let blocked_until = sweep.blocked_until;
     let retry = &*retry::for_message(&sweep.retry, null, &message.reverse_path);
-    let rules = Rules { retry, accepted_at, now, blocked_until, again: false };
+    let rules = Rules { retry, accepted_at, now: dates.now(), blocked_until, again: false };
     let verdicts = recipients.into_iter().map(|recipient| {
         let verdict = judge_overdue(rules, &recipient, &sweep.trouble);
         (recipient, verdict)
     });
     let verdicts = verdicts.collect();
-    let until = retry::expires_at(retry, accepted_at);
-    Work { message, lease, content, lane, until, verdicts, together: None }
-}
-
-/// The jobs of a lane, for one carrier.
-struct Seated {
-    scheduler: Arc<Scheduler>,
-    seat: u64,
-}
-
-impl Seated {
-    async fn next_job(&self) -> Option<Job> {
-        loop {
-            let mut taken = None;
-            self.scheduler.with_queue(|queue, at| {
-                let (job, actions) = queue.take(self.seat, at);
-                taken = job;
-                actions
-            });
-            let mut job = taken?;
-            if let Some(content) = job.content.take() {
-                return Some(job.into_job(content));
-            }
-            let id = job.message.id;
-            match self.scheduler.spool.read(id).await {
-                Ok(content) => return Some(job.into_job(content)),
-                Err(fault) => self.scheduler.set_aside(id, job.ticket, &fault),
-            }
-        }
-    }
-}
-
-impl Scheduler {
-    fn set_aside(&self, id: QueueId, ticket: u64, fault: &SpoolFault) {
-        let reason = format!("the message can't be read: {fault}");
-        self.journal.record(&Event::Held { id, reason: &reason });
-        let trouble = Trouble {
-            status: Enhanced(4, 3, 0),
-            reason,
-            remote: None,
-            decision: None,
-            scope: Scope::Recipient,
-        };
-        self.with_queue(|queue, at| queue.set_aside(ticket, &trouble, at));
-    }
-}
-
-impl Jobs for Seated {
-    fn next(&self) -> Pin<Box<dyn Future<Output = Option<Job>> + Send + '_>> {
-        Box::pin(self.next_job())
-    }
-
-    fn report(&self, job: &Job, outcomes: Vec<Outcome>) {
-        self.scheduler.with_queue(|queue, at| queue.report(job.ticket, outcomes, at));
-    }
-}
-
-/// Gives a carrier's place back however it ended.
-struct Ending {
-    scheduler: Arc<Scheduler>,
-    seat: u64,
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.scheduler.with_queue(|queue, at| queue.ended(self.seat, at));
-    }
+    Work { message, lease, content, lane, expire: retry.expire, verdicts, told: true }
 }
 
 /// Lets the lane be swept again however its sweep ended.
@@ -359,12 +425,14 @@ struct Swept {
 
 impl Drop for Swept {
     fn drop(&mut self) {
-        self.scheduler.with_queue(|queue, at| queue.swept(&self.lane, at));
+        self.scheduler.with_core(|core, at| core.swept(&self.lane, at));
     }
 }
 
 /// How often the disk is asked for all lanes.
 const READ_LANES_EVERY: Duration = Duration::from_secs(600);
+/// Lanes that the core is told of in one piece.
+const LANES_PIECE: usize = 512;
 /// How long carriers may go on after the stop.
 const GRACE: Duration = Duration::from_secs(4);
 const SWEEP_MESSAGES_MAX: usize = 500;

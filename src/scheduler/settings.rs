@@ -18,8 +18,12 @@ pub struct Settings {
     pub null_sender_expire: Option<Duration>,
     /// Where a copy is kept of what failed for good.
     pub archive: Option<PathBuf>,
-    /// Carriers at the same time, over all lanes.
-    pub carriers_max: usize,
+    /// Sessions that carry mail at the same time, over all lanes.
+    pub sessions_max: usize,
+    /// Sessions that are being opened at the same time, beside those.
+    pub openings_max: usize,
+    /// Connections to one address at the same time, over all lanes; where a connector allows more, its number holds.
+    pub sessions_per_host_max: usize,
     /// Octets of content kept in memory between acceptance and delivery; more is read back.
     pub memory_bytes_max: usize,
     /// Messages leased at the same time in one lane.

@@ -1,13 +1,13 @@
 //! What is told of an attempt: events, and reports to the reverse-path.
 
+use super::core::{Verdict, Work};
 use super::run::Scheduler;
-use super::settle::{Verdict, Work};
 use crate::connector::choose;
 use crate::mail::{
-    BodyType, Content, Envelope, Mailbox, MessageDsn, Occasion, QueueId, Ret, ReversePath, UnixMillis,
+    BodyType, Content, Dates, Envelope, Mailbox, MessageDsn, Occasion, QueueId, Ret, ReversePath, UnixMillis,
 };
 use crate::outcome::dsn::{self, HEADER_BYTES_MAX, Kind, Report, Told, What};
-use crate::spool::{LaneKey, NewContent, NewMessage, Origin, QueuedRecipient};
+use crate::spool::{LaneKey, Lease, NewContent, NewMessage, Origin, QueuedRecipient, StoredMessage};
 use crate::tracking::Event;
 
 /// The reports that an attempt caused.
@@ -20,20 +20,22 @@ pub(super) struct Reports {
 
 impl Scheduler {
     /// Tells what became of each recipient.
-    pub(super) fn tell_verdicts(&self, work: &Work, now: UnixMillis) {
-        let id = work.message.id;
-        for (recipient, verdict) in &work.verdicts {
+    pub(super) fn tell_verdicts(
+        &self,
+        message: &StoredMessage,
+        verdicts: &[(QueuedRecipient, Verdict)],
+        dates: &Dates,
+    ) {
+        let id = message.id;
+        for (recipient, verdict) in verdicts {
             let forward_path = &recipient.forward_path;
             self.journal.record(&match verdict {
-                Verdict::Delivered(delivered) => Event::Delivered {
-                    id,
-                    forward_path,
-                    delivered,
-                    delay: now.since(work.message.accepted_at),
-                },
+                Verdict::Delivered(delivered) => {
+                    Event::Delivered { id, forward_path, delivered, delay: dates.age(message.accepted_at) }
+                }
                 Verdict::Failed(trouble) => Event::Failed { id, forward_path, trouble },
                 Verdict::Deferred { trouble, next_at, .. } => {
-                    Event::Deferred { id, forward_path, trouble, next_at: *next_at }
+                    Event::Deferred { id, forward_path, trouble, next_at: dates.to_wall(*next_at) }
                 }
             });
         }
@@ -41,7 +43,8 @@ impl Scheduler {
 
     /// Composes the reports due: one for all recipients that failed, one for all that are late, one for
     /// all that were relayed; of each only those whose sender wants to be told.
-    pub(super) async fn reports(&self, work: &Work, now: UnixMillis) -> Reports {
+    pub(super) async fn reports(&self, work: &Work<Lease>, dates: &Dates) -> Reports {
+        let now = dates.wall();
         let mut reports = Reports::default();
         let wants = |recipient: &QueuedRecipient, occasion| recipient.dsn.notify.wants(occasion);
         let failed: Vec<Told<'_>> = work
@@ -68,7 +71,7 @@ impl Scheduler {
             }
             return reports;
         };
-        let delayed = Kind::Delayed { until: work.until };
+        let delayed = Kind::Delayed { until: work.message.accepted_at.plus(work.expire) };
         let whole = self.returns_whole(work);
         let all = self.returned(work, whole && !failed.is_empty()).await;
         let header = all.get(..all.len().min(HEADER_BYTES_MAX)).unwrap_or(&all);
@@ -87,7 +90,12 @@ impl Scheduler {
 
     /// What nobody else can be told goes to the postmaster, where the configuration says so; but never about
     /// mail to the postmaster, which would go in circles.
-    async fn double_bounce(&self, work: &Work, now: UnixMillis, failed: &[Told<'_>]) -> Option<NewMessage> {
+    async fn double_bounce(
+        &self,
+        work: &Work<Lease>,
+        now: UnixMillis,
+        failed: &[Told<'_>],
+    ) -> Option<NewMessage> {
         let postmaster = &self.settings.postmaster;
         if !self.settings.double_bounces || failed.iter().any(|told| told.forward_path == postmaster) {
             return None;
@@ -99,7 +107,7 @@ impl Scheduler {
 
     /// RET=FULL is honoured for messages of a usual size, and not where TLS was demanded: what came sealed
     /// is not sent back to wherever the reverse-path leads.
-    fn returns_whole(&self, work: &Work) -> bool {
+    fn returns_whole(&self, work: &Work<Lease>) -> bool {
         let message = &work.message;
         let guarded = message.origin.sealed || message.origin.onward_sealed;
         message.dsn.ret == Some(Ret::Full)
@@ -110,7 +118,7 @@ impl Scheduler {
 
     fn report_message(
         &self,
-        work: &Work,
+        work: &Work<Lease>,
         to: &Mailbox,
         now: UnixMillis,
         part: &Part<'_>,
@@ -162,7 +170,7 @@ impl Scheduler {
 
     /// The start of a message, or all of it; nothing where it can't be read, since the report must go all
     /// the same.
-    async fn returned(&self, work: &Work, whole: bool) -> Vec<u8> {
+    async fn returned(&self, work: &Work<Lease>, whole: bool) -> Vec<u8> {
         let octets_max =
             if whole { usize::try_from(RETURNED_BYTES_MAX).unwrap_or(usize::MAX) } else { HEADER_BYTES_MAX };
         let content = match &work.content {

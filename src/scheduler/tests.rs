@@ -1,404 +1,301 @@
-mod fair;
-mod property;
-mod shell;
+//! The tasks, with a spool in memory and a carrier that does what the local part says.
 
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 
-use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::queue::{Actions, At, Queue};
+use super::samples::{deferred, delivered, failed, leased, outbound};
 use super::settings::Settings;
-use super::settle::{Verdict, Work};
-use crate::connector::{
-    Decision, DomainPattern, Generation, NextHop, OnFailure, OnHandshakeFailure, Outbound, Retry, Revision,
-    Table,
+use super::{Carrier, Jobs, Scheduler, Way};
+use crate::connector::{Generation, LiveTable, Table};
+use crate::mail::{Clock, Content, Domain, Mailbox, QueueId, ReversePath, UnixMillis};
+use crate::outcome::Scope;
+use crate::spool::{
+    BodyWriter, Divisible, Due, DueWindow, Filter, Holding, LaneCount, LaneKey, LeaseBook, Leased, Listed,
+    NewContent, NewMessage, Pending, QueuedMessage, Removal, Settled, Settlement, Spool, SpoolFault, Stats,
 };
-use crate::mail::{BodyType, Content, Domain, Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
-use crate::outcome::{Delivered, Outcome, Scope, Trouble};
-use crate::spool::{Due, LaneKey, LeaseBook, Leased, Origin, QueuedRecipient, Settled, StoredMessage};
+use crate::tracking::Journal;
 
-fn outbound(name: &str, pattern: &str) -> Outbound {
-    Outbound {
-        name: name.into(),
-        domains: vec![DomainPattern::parse(pattern).unwrap()],
-        cost: 10,
-        next_hop: NextHop::Mx { port: 25 },
-        tls: crate::connector::OutboundTls::Opportunistic,
-        mode: crate::connector::Mode::Enforce,
-        handshake: crate::connector::Handshake::StartTls,
-        sni: crate::connector::Sni::Host,
-        source_addresses: Vec::new(),
-        ehlo_name: None,
-        remember_tls: false,
-        client_certificate: None,
-        on_handshake_failure: OnHandshakeFailure::Clear,
-        on_failure: OnFailure::Defer,
-        retry: Retry {
-            waits: [1, 5].map(Duration::from_secs).to_vec(),
-            expire: Duration::from_secs(100),
-            delay_dsn: Some(Duration::from_secs(10)),
-        },
-        connections: 2,
-        sending: crate::connector::Sending::default(),
-        revision: Revision::default(),
+struct Memory {
+    settled: mpsc::UnboundedSender<Settlement>,
+    overdue: Mutex<Vec<Leased>>,
+    ids: Mutex<i64>,
+}
+
+fn answer<T: Send + 'static>(value: T) -> Pending<Result<T, SpoolFault>> {
+    Box::pin(std::future::ready(Ok(value)))
+}
+
+impl Spool for Memory {
+    fn new_id(&self, _now: UnixMillis) -> QueueId {
+        let mut ids = self.ids.lock().unwrap();
+        *ids += 1;
+        QueueId::from_number(*ids)
+    }
+    fn begin_body(&self, _id: QueueId) -> Result<Box<dyn BodyWriter>, SpoolFault> {
+        Err(SpoolFault::Failed("no files in memory".to_owned()))
+    }
+    fn put(&self, _message: NewMessage) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+        answer(Vec::new())
+    }
+    fn settle(&self, settlement: Settlement) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+        let _test_is_over = self.settled.send(settlement);
+        answer(Vec::new())
+    }
+    fn due(&self, _window: DueWindow) -> Pending<Result<Due, SpoolFault>> {
+        answer(Due { leased: Vec::new(), next_at: None })
+    }
+    fn overdue(
+        &self,
+        _lane: LaneKey,
+        _dates: crate::spool::Overdue,
+        _limit: usize,
+    ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+        answer(std::mem::take(&mut *self.overdue.lock().unwrap()))
+    }
+
+    fn claim(&self, _id: QueueId) -> Pending<Result<crate::spool::Claim, SpoolFault>> {
+        Box::pin(std::future::ready(Ok(crate::spool::Claim::Unknown)))
+    }
+    fn read(&self, _id: QueueId) -> Pending<Result<Content, SpoolFault>> {
+        answer(Content::Held(b"Subject: read back\r\n\r\n".as_slice().into()))
+    }
+    fn lanes(&self) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>> {
+        answer(Vec::new())
+    }
+    fn list(
+        &self,
+        _filter: Filter,
+        _after: Option<QueueId>,
+        _limit: usize,
+    ) -> Pending<Result<Listed, SpoolFault>> {
+        answer(Listed { messages: Vec::new(), next: None })
+    }
+
+    fn top(&self, _limit: usize) -> Pending<Result<Vec<LaneCount>, SpoolFault>> {
+        answer(Vec::new())
+    }
+    fn show(&self, _id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>> {
+        answer(None)
+    }
+    fn hasten(
+        &self,
+        _id: Option<QueueId>,
+        _now: UnixMillis,
+    ) -> Pending<Result<(Vec<LaneKey>, usize), SpoolFault>> {
+        answer((Vec::new(), 0))
+    }
+    fn remove(&self, _id: QueueId) -> Pending<Result<Removal, SpoolFault>> {
+        answer(Removal::Unknown)
+    }
+    fn hold(&self, _id: QueueId, _reason: String) -> Pending<Result<Holding, SpoolFault>> {
+        answer(Holding::Unknown)
+    }
+
+    fn release(&self, _id: QueueId, _now: UnixMillis) -> Pending<Result<bool, SpoolFault>> {
+        answer(false)
+    }
+
+    fn stats(&self) -> Pending<Result<Stats, SpoolFault>> {
+        answer(Stats::default())
+    }
+    fn broken(&self) -> Pending<SpoolFault> {
+        Box::pin(std::future::pending())
     }
 }
 
-/// A queue, the table in force, and the time, driven by hand.
-struct World {
-    queue: Queue,
-    table: Table,
-    now: UnixMillis,
-    book: Arc<LeaseBook>,
-    works: Vec<Work>,
-    out: Actions,
-}
+/// "after" waits until an "x" was reported.
+struct Obedient(tokio::sync::Semaphore);
 
-impl World {
-    fn new(window_max: usize, carriers_max: usize) -> Self {
-        let settings = Settings {
-            double_bounces: false,
-            null_sender_expire: None,
-            archive: None,
-            name: Domain::parse("gw1.contoso.example").unwrap(),
-            postmaster: Mailbox::parse("postmaster@contoso.example").unwrap(),
-            carriers_max,
-            memory_bytes_max: 100_000,
-            window_max,
-        };
-        Self {
-            queue: Queue::new(&settings, UnixMillis(1_000_000)),
-            table: Table::new(Generation(1), Vec::new(), vec![outbound("out", "*")]),
-            now: UnixMillis(1_000_000),
-            book: Arc::default(),
-            works: Vec::new(),
-            out: Actions::default(),
-        }
-    }
-
-    fn act(&mut self, change: impl FnOnce(&mut Queue, At<'_>) -> Actions) {
-        let mut actions = change(&mut self.queue, At { table: &self.table, now: self.now });
-        self.works.append(&mut actions.works);
-        self.out.starts.append(&mut actions.starts);
-        self.out.fetches.append(&mut actions.fetches);
-        self.out.sweeps.append(&mut actions.sweeps);
-    }
-
-    fn leased(&self, number: i64, to: &[&str]) -> Leased {
-        let id = QueueId::from_number(number);
-        let recipients: Vec<QueuedRecipient> = to
-            .iter()
-            .zip(0..)
-            .map(|(path, number)| QueuedRecipient {
-                dsn: crate::mail::RecipientDsn::default(),
-                number,
-                forward_path: Mailbox::parse(path).unwrap(),
-                attempts: 0,
-                delay_told: false,
-            })
-            .collect();
-        let numbers: Vec<u32> = recipients.iter().map(|recipient| recipient.number).collect();
-        Leased {
-            message: Arc::new(StoredMessage {
-                id,
-                reverse_path: ReversePath::parse("ann@contoso.example").unwrap(),
-                body: BodyType::SevenBit,
-                utf8: false,
-                dsn: crate::mail::MessageDsn::default(),
-                size: 1000,
-                accepted_at: self.now,
-                origin: Origin::default(),
-            }),
-            lane: LaneKey(format!("out/{}", recipients[0].forward_path.domain()).into()),
-            recipients,
-            content: Some(Content::Held(vec![b'x'; 1000].into())),
-            lease: self.book.lease(id, &numbers).expect("free recipients"),
-        }
-    }
-
-    fn offer(&mut self, number: i64, to: &[&str]) {
-        let leased = self.leased(number, to);
-        self.act(|queue, at| queue.offer([(leased, None)], at));
-    }
-
-    /// The next job of a carrier: its ticket and the message's number.
-    fn take(&mut self, seat: u64) -> Option<(u64, i64)> {
-        let mut got = None;
-        self.act(|queue, at| {
-            let (taken, actions) = queue.take(seat, at);
-            got = taken.map(|t| (t.ticket, t.message.id.to_number()));
-            actions
-        });
-        got
-    }
-
-    fn report(&mut self, ticket: u64, outcomes: Vec<Outcome>) {
-        self.act(|queue, at| queue.report(ticket, outcomes, at));
-    }
-
-    fn seat(&mut self) -> u64 {
-        self.out.starts.remove(0).seat
-    }
-
-    fn pass(&mut self, ms: i64) {
-        self.now = UnixMillis(self.now.0 + ms);
-        self.act(Queue::tick);
-    }
-
-    fn lane(&self, key: &str) -> String {
-        let view = self.queue.snapshot().lanes.into_iter().find(|lane| &*lane.lane.0 == key);
-        view.map_or("none".to_owned(), |lane| {
-            let state =
-                lane.blocked_until.map_or("open".to_owned(), |t| format!("blocked {}", t.0 - self.now.0));
-            format!(
-                "{} waiting, {} in flight, {} carriers, {state}, {} failures",
-                lane.waiting, lane.in_flight, lane.carriers, lane.failures
-            )
+impl Carrier for Obedient {
+    fn carry(self: Arc<Self>, _way: Way, jobs: Arc<dyn Jobs>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            while let Some(job) = jobs.next().await {
+                if job.recipients.iter().any(|r| r.forward_path.local_part().starts_with("after")) {
+                    self.0.acquire().await.unwrap().forget();
+                }
+                let outcomes = job.recipients.iter().map(|r| match r.forward_path.local_part() {
+                    "ok" | "after-ok" => delivered(),
+                    "later" => deferred(Scope::Recipient),
+                    "dead" => deferred(Scope::Lane),
+                    _ => failed(),
+                });
+                jobs.report(&job, outcomes.collect());
+                if job.recipients.iter().any(|r| r.forward_path.local_part() == "x") {
+                    self.0.add_permits(1);
+                }
+            }
         })
     }
 }
 
-fn delivered() -> Outcome {
-    Outcome::Delivered(Delivered {
-        reports_on: false,
-        host: "mx".to_owned(),
-        reply: Reply::new(250, Enhanced(2, 0, 0), "ok"),
-        decision: Arc::new(Decision {
-            connector: Some("out".into()),
-            host: None,
-            wanted: String::new(),
-            got: String::new(),
-            reason: String::new(),
-            token: "".into(),
-            tls: None,
-        }),
-    })
+struct Stage {
+    scheduler: Arc<Scheduler>,
+    spool: Arc<Memory>,
+    settled: mpsc::UnboundedReceiver<Settlement>,
+    book: Arc<LeaseBook>,
 }
 
-fn trouble(scope: Scope) -> Trouble {
-    Trouble { status: Enhanced(4, 4, 1), reason: "no answer".to_owned(), remote: None, decision: None, scope }
-}
-
-fn deferred(scope: Scope) -> Outcome {
-    Outcome::Deferred(trouble(scope))
-}
-
-fn failed() -> Outcome {
-    Outcome::Failed(trouble(Scope::Recipient).made_final())
-}
-
-#[test]
-fn a_message_goes_out_and_leaves_nothing_behind() {
-    let mut w = World::new(10, 10);
-    w.offer(1, &["a@b.example"]);
-    let seat = w.seat();
-    let (ticket, number) = w.take(seat).expect("a job");
-    assert_eq!((number, w.queue.held), (1, 1000));
-    w.report(ticket, vec![delivered()]);
-    assert_eq!(w.take(seat), None);
-    w.act(|queue, at| queue.ended(seat, at));
-    let work = w.works.pop().unwrap();
-    assert!(work.is_plain());
-    assert!(w.book.holds(QueueId::from_number(1), 0), "the lease ends with the settlement");
-    assert_eq!(work.into_settlement(Vec::new()).recipients, [(0, Settled::Done)]);
-    assert_eq!((w.queue.lanes.len(), w.queue.seats.len(), w.queue.held, w.book.count()), (0, 0, 0, 0));
-}
-
-#[test]
-fn a_dead_lane_holds_its_mail_on_disk_and_hinders_no_other() {
-    let mut w = World::new(100, 10);
-    w.offer(0, &["a@dead.example"]);
-    let seat = w.seat();
-    for number in 1..10_000 {
-        w.offer(number, &["a@dead.example"]);
-        assert!(w.queue.waiting <= 100 && w.queue.held <= 100_000);
+impl Stage {
+    fn leased(&self, number: i64, to: &[&str]) -> Leased {
+        leased(&self.book, Clock::wall(), number, to)
     }
-    assert_eq!(w.book.count(), 100);
-    let (ticket, _) = w.take(seat).unwrap();
-    w.report(ticket, vec![deferred(Scope::Lane)]);
-    assert_eq!(w.lane("out/dead.example"), "0 waiting, 0 in flight, 1 carriers, blocked 1000, 1 failures");
-    assert_eq!(w.take(seat), None);
-    w.works.clear();
-    assert_eq!((w.book.count(), w.queue.held, w.out.sweeps.len()), (0, 0, 1));
-    w.out.starts.clear();
-    w.offer(10_001, &["a@dead.example"]);
-    assert_eq!((w.book.count(), w.out.starts.len()), (0, 0));
-    w.offer(10_002, &["a@alive.example"]);
-    let alive = w.seat();
-    let (ticket, number) = w.take(alive).unwrap();
-    w.report(ticket, vec![delivered()]);
-    assert_eq!(number, 10_002);
 }
 
-#[test]
-fn one_message_probes_a_lane_and_a_success_opens_it() {
-    let mut w = World::new(10, 10);
-    w.offer(1, &["a@b.example"]);
-    let seat = w.seat();
-    let (ticket, _) = w.take(seat).unwrap();
-    w.report(ticket, vec![deferred(Scope::Lane)]);
-    w.take(seat);
-    w.act(|queue, at| queue.ended(seat, at));
-    w.works.clear();
-    let key = LaneKey("out/b.example".into());
-    w.act(|queue, at| queue.swept(&key, at));
-    w.pass(999);
-    assert!(w.out.fetches.is_empty());
-    w.pass(1);
-    assert_eq!(
-        w.out.fetches.pop().map(|f| f.limit),
-        None,
-        "the probe's own row is marked when it is settled"
-    );
-    w.act(|queue, at| queue.loaded(vec![(key.clone(), at.now)], at));
-    assert_eq!(w.out.fetches.pop().map(|f| f.limit), Some(10), "an empty lane was forgotten");
-
-    let due = Due { leased: vec![w.leased(2, &["a@b.example"])], next_at: None };
-    w.act(|queue, at| queue.fetched(&key, Some(due), at));
-    let seat = w.seat();
-    let (ticket, _) = w.take(seat).unwrap();
-    w.offer(3, &["a@b.example"]);
-    w.report(ticket, vec![deferred(Scope::Lane)]);
-    w.works.clear();
-    w.take(seat);
-    w.act(|queue, at| queue.ended(seat, at));
-    w.out.fetches.clear();
-    w.pass(1000);
-    assert_eq!(w.out.fetches.pop().map(|f| f.limit), Some(1), "one message probes");
-    let due = Due { leased: vec![w.leased(3, &["a@b.example"])], next_at: Some(w.now) };
-    w.act(|queue, at| queue.fetched(&key, Some(due), at));
-    w.out.starts.retain(|start| start.seat > seat);
-    let seat = w.seat();
-    let (ticket, _) = w.take(seat).unwrap();
-    assert!(w.out.starts.is_empty() && w.out.fetches.is_empty());
-    w.report(ticket, vec![delivered()]);
-    assert_eq!(w.out.fetches.pop().map(|f| f.limit), Some(10), "a success opens the lane");
-    assert_eq!(w.lane("out/b.example"), "0 waiting, 0 in flight, 1 carriers, open, 0 failures");
-}
-
-#[test]
-fn a_retry_by_hand_opens_a_lane() {
-    let mut w = World::new(10, 10);
-    w.offer(1, &["a@b.example"]);
-    w.offer(2, &["a@b.example"]);
-    let seat = w.seat();
-    let (ticket, _) = w.take(seat).unwrap();
-    w.report(ticket, vec![deferred(Scope::Lane)]);
-    w.act(|queue, at| queue.hasten(vec![LaneKey("out/b.example".into())], at));
-    assert_eq!(w.out.fetches.pop().map(|f| f.limit), Some(1));
-}
-
-#[test]
-fn what_waits_in_memory_is_let_go_of_for_an_operator() {
-    let mut w = World::new(10, 1);
-    for number in 1..=4 {
-        w.offer(number, &["a@b.example"]);
-    }
-    let seat = w.seat();
-    let (ticket, first) = w.take(seat).unwrap();
-    let ids: Vec<QueueId> = [first, 2, 3].into_iter().map(QueueId::from_number).collect();
-    w.act(|queue, at| queue.let_go(&ids, at));
-    assert_eq!(w.book.count(), 2, "the carrier's, and the one that was not named");
-    w.report(ticket, vec![delivered()]);
-    assert_eq!(w.take(seat).map(|(_, number)| number), Some(4));
-    assert!(w.out.fetches.is_empty(), "not at once");
-    w.pass(2_000);
-    assert_eq!(w.out.fetches.len(), 1);
-}
-
-#[test]
-fn mixed_outcomes_are_written_in_one_commit() {
-    let mut w = World::new(10, 10);
-    w.offer(1, &["a@b.example", "c@b.example", "d@b.example", "e@b.example", "f@b.example"]);
-    let seat = w.seat();
-    let (ticket, _) = w.take(seat).unwrap();
-    w.now = UnixMillis(w.now.0 + 10_000);
-    let outcomes =
-        vec![delivered(), failed(), failed(), deferred(Scope::Recipient), deferred(Scope::Session)];
-    w.report(ticket, outcomes);
-    let work = w.works.pop().unwrap();
-    let names = |list: Vec<(&QueuedRecipient, &Trouble)>| {
-        list.iter().map(|(r, _)| r.forward_path.to_string()).collect::<Vec<_>>().join(" ")
+fn stage() -> Stage {
+    let (sender, settled) = mpsc::unbounded_channel();
+    let spool = Arc::new(Memory { settled: sender, overdue: Mutex::default(), ids: Mutex::new(1000) });
+    let settings = Settings {
+        name: Domain::parse("gw1.contoso.example").unwrap(),
+        postmaster: Mailbox::parse("postmaster@contoso.example").unwrap(),
+        double_bounces: false,
+        null_sender_expire: None,
+        archive: None,
+        sessions_max: 10,
+        openings_max: 10,
+        sessions_per_host_max: 10,
+        memory_bytes_max: 100_000,
+        window_max: 10,
     };
-    assert_eq!(names(work.failed().collect()), "c@b.example d@b.example");
-    assert_eq!(names(work.late().collect()), "e@b.example");
-    assert_eq!(work.next_at(), Some(UnixMillis(w.now.0 + 1000)));
-    assert_eq!(work.lease.recipients(), [0, 1, 2, 3]);
-    let (again, _) = w.take(seat).expect("the lost one at once");
-    drop(work);
-    assert!(w.book.holds(QueueId::from_number(1), 4));
-    w.report(again, vec![delivered()]);
-    assert_eq!((w.works.len(), w.queue.held), (1, 0));
+    let table = Table::new(Generation(1), Vec::new(), vec![outbound("out", "*")]);
+    let live = Arc::new(LiveTable::new(table));
+    let scheduler = Scheduler::new(
+        settings,
+        live,
+        spool.clone(),
+        Arc::new(Obedient(tokio::sync::Semaphore::new(0))),
+        Arc::new(Journal),
+        Clock::start(),
+    );
+    Stage { scheduler, spool, settled, book: Arc::default() }
 }
 
-#[test]
-fn a_session_lost_five_times_is_a_trouble_of_the_lane() {
-    let mut w = World::new(10, 10);
-    w.offer(1, &["a@b.example"]);
-    let seat = w.seat();
-    for _ in 0..4 {
-        let (ticket, _) = w.take(seat).expect("again at once");
-        w.report(ticket, vec![deferred(Scope::Session)]);
-        assert!(w.works.is_empty());
-    }
-    w.take(seat).expect("the fifth time");
-    // A carrier that ends without a report counts as a lost session.
-    w.act(|queue, at| queue.ended(seat, at));
-    assert_eq!(w.lane("out/b.example"), "0 waiting, 0 in flight, 0 carriers, blocked 1000, 1 failures");
-    assert!(matches!(w.works[0].verdicts[0].1, Verdict::Deferred { attempts: 1, .. }));
+fn with_reverse_path(mut leased: Leased, path: &str, age_s: i64) -> Leased {
+    let message = Arc::get_mut(&mut leased.message).unwrap();
+    message.reverse_path = ReversePath::parse(path).unwrap();
+    message.accepted_at = UnixMillis(message.accepted_at.0 - age_s * 1000);
+    leased
 }
 
-#[test]
-fn the_connector_is_chosen_anew() {
-    let mut w = World::new(10, 10);
-    w.offer(1, &["a@b.example"]);
-    let seat = w.seat();
-    w.table = Table::new(Generation(2), Vec::new(), vec![outbound("strict", "b.example")]);
-    assert_eq!(w.take(seat), None);
-    let start = w.out.starts.remove(0);
-    assert_eq!(&*start.way.connector.name, "strict");
-    w.table = Table::new(Generation(3), Vec::new(), vec![outbound("other", "c.example")]);
-    assert_eq!(w.take(start.seat), None);
-    let work = w.works.pop().unwrap();
-    assert_eq!(&*work.lane.0, "out/b.example", "the spool has it there");
-    let Verdict::Deferred { trouble, .. } = &work.verdicts[0].1 else { panic!("not deferred") };
-    assert_eq!(trouble.reason, "no outbound connector covers b.example any more");
+fn text(report: &NewMessage) -> String {
+    assert!(report.envelope.reverse_path.is_null());
+    match &report.content {
+        NewContent::Held(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        NewContent::Stored(_) => panic!("a report is held"),
+    }
 }
 
-#[test]
-fn more_connections_only_while_the_queue_stays_non_empty() {
-    let mut w = World::new(100, 10);
-    w.offer(1, &["a@b.example"]);
-    let first = w.seat();
-    for number in 2..20 {
-        w.offer(number, &["a@b.example"]);
-    }
-    w.take(first).unwrap();
-    assert!(w.out.starts.is_empty());
-    w.pass(50);
-    assert_eq!(w.out.starts.len(), 1);
-    let second = w.seat();
-    w.take(second).unwrap();
-    w.pass(500);
-    assert!(w.out.starts.is_empty(), "the connector allows two");
+fn in_words(settlement: &Settlement) -> String {
+    let words = settlement.recipients.iter().map(|(_, settled)| match settled {
+        Settled::Done => "done",
+        Settled::Deferred { delay_told: false, .. } => "deferred",
+        Settled::Deferred { delay_told: true, .. } => "deferred, told",
+    });
+    format!("{}; {} reports", words.collect::<Vec<_>>().join(", "), settlement.reports.len())
 }
 
-#[test]
-fn lanes_take_turns_when_carriers_are_few() {
-    let mut w = World::new(100, 1);
-    for number in 0..60 {
-        w.offer(number, &["a@long.example"]);
+/// Offers one message of this age; what is settled, in words, and the report.
+async fn check(to: &[&str], path: &str, age_s: i64, told: bool, expected: &str) -> Option<String> {
+    let mut stage = stage();
+    let mut leased = with_reverse_path(stage.leased(1, to), path, age_s);
+    leased.recipients.iter_mut().for_each(|recipient| recipient.delay_told = told);
+    stage.scheduler.offer(vec![leased]);
+    let settlement = stage.settled.recv().await.unwrap();
+    assert_eq!(in_words(&settlement), expected, "{to:?} from <{path}>");
+    settlement.reports.first().map(text)
+}
+
+#[tokio::test]
+async fn one_report_names_each_failed_recipient() {
+    let to = ["ok@b.example", "x@b.example", "y@b.example", "later@b.example"];
+    let report = check(&to, "ann@contoso.example", 0, false, "done, done, done, deferred; 1 reports").await;
+    let report = report.unwrap();
+    for (recipient, count) in [("x@", 1), ("y@", 1), ("ok@", 0), ("later@", 0)] {
+        let line = format!("Final-Recipient: rfc822; {recipient}b.example");
+        assert_eq!(report.matches(&line).count(), count, "{report}");
     }
-    w.offer(100, &["a@short.example"]);
-    let seat = w.seat();
-    assert!(w.out.starts.is_empty());
-    let mut handed = 0;
-    while let Some((ticket, _)) = w.take(seat) {
-        handed += 1;
-        w.report(ticket, vec![delivered()]);
+    check(&["x@b.example"], "", 0, false, "done; 0 reports").await;
+    check(&["ok@b.example"], "ann@contoso.example", 0, false, "done; 0 reports").await;
+}
+
+#[tokio::test]
+async fn a_delay_is_told_once_and_an_end_is_told_last() {
+    let to = ["later@b.example"];
+    let path = "ann@contoso.example";
+    check(&to, path, 0, false, "deferred; 0 reports").await;
+    let report = check(&to, path, 20, false, "deferred, told; 1 reports").await.unwrap();
+    assert!(report.contains("Action: delayed\r\n"), "{report}");
+    check(&to, path, 20, true, "deferred, told; 0 reports").await;
+    let report = check(&to, path, 100, true, "done; 1 reports").await.unwrap();
+    assert!(report.contains("Action: failed\r\nStatus: 5.4.7\r\n"), "{report}");
+}
+
+#[tokio::test]
+async fn mail_of_a_dead_lane_ends_without_an_attempt_of_its_own() {
+    let mut stage = stage();
+    let old = with_reverse_path(stage.leased(2, &["ok@b.example"]), "ann@contoso.example", 100);
+    stage.spool.overdue.lock().unwrap().push(Leased { content: None, ..old });
+    let probe = stage.leased(1, &["dead@b.example"]);
+    stage.scheduler.offer(vec![probe]);
+    let mut settled = [stage.settled.recv().await.unwrap(), stage.settled.recv().await.unwrap()];
+    settled.sort_by_key(|settlement| settlement.message);
+    assert_eq!(in_words(&settled[0]), "deferred; 0 reports");
+    assert_eq!(in_words(&settled[1]), "done; 1 reports");
+    let report = text(&settled[1].reports[0]);
+    assert!(report.contains("no answer") && report.contains("Subject: read back"), "{report}");
+}
+
+#[tokio::test]
+async fn after_the_stop_nothing_is_handed_out() {
+    let mut stage = stage();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    Arc::clone(&stage.scheduler).run(stop).await;
+    let leased = stage.leased(1, &["ok@b.example"]);
+    stage.scheduler.offer(vec![leased]);
+    assert!(stage.settled.try_recv().is_err());
+    assert_eq!(stage.book.count(), 0, "the disk has it");
+}
+
+/// Offers one message to two domains; what is settled until nothing of it is left, in words.
+async fn settled_of(first: &[&str], second: &[&str]) -> Vec<(String, Vec<String>)> {
+    let mut stage = stage();
+    let to = [first, second].concat();
+    let mut all = with_reverse_path(stage.leased(1, &to), "ann@contoso.example", 0);
+    let numbers: Vec<u32> = (first.len()..to.len()).map(|n| u32::try_from(n).unwrap()).collect();
+    let rest = Leased {
+        message: Arc::clone(&all.message),
+        recipients: all.recipients.split_off(first.len()),
+        lane: LaneKey("out/c.example".into()),
+        content: all.content.clone(),
+        lease: all.lease.split_off(&numbers),
+    };
+    stage.scheduler.offer(vec![all, rest]);
+    let (mut left, mut told) = (to.len(), Vec::new());
+    while left > 0 {
+        let settlement = stage.settled.recv().await.unwrap();
+        left -= settlement.recipients.len();
+        told.push((in_words(&settlement), settlement.reports.iter().map(text).collect()));
+        let leased: Vec<u32> = settlement.lease.recipients().to_vec();
+        assert!(settlement.recipients.iter().all(|(number, _)| leased.contains(number)));
     }
-    assert_eq!(handed, 50);
-    w.act(|queue, at| queue.ended(seat, at));
-    let start = w.out.starts.remove(0);
-    assert_eq!(start.way.domain.unwrap().as_str(), "short.example");
+    told
+}
+
+#[tokio::test]
+async fn one_report_names_who_failed_in_several_lanes() {
+    let told = settled_of(&["x@b.example", "ok@b.example"], &["after@c.example", "after-ok@c.example"]).await;
+    let words: Vec<&str> = told.iter().map(|(words, _)| words.as_str()).collect();
+    assert_eq!(words, ["done; 0 reports", "done; 0 reports", "done, done; 1 reports"]);
+    let report = &told[2].1[0];
+    for name in ["x@b.example", "after@c.example"] {
+        assert_eq!(report.matches(&format!("Final-Recipient: rfc822; {name}")).count(), 1, "{report}");
+    }
+    // What is only late holds up nobody's report.
+    let told = settled_of(&["x@b.example"], &["later@c.example"]).await;
+    let mut words: Vec<&str> = told.iter().map(|(words, _)| words.as_str()).collect();
+    words.sort_unstable();
+    assert_eq!(words, ["deferred; 0 reports", "done; 1 reports"]);
 }

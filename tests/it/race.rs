@@ -29,13 +29,13 @@ async fn nothing_leaves_in_clear_after_a_tighter_table_is_in_force() {
     let then = in_clear(&sink);
 
     let acknowledged = source.await.expect("the source ends").len();
-    let withheld = || {
-        let lanes = running.scheduler.snapshot().lanes;
+    let withheld = async || {
+        let lanes = running.scheduler.snapshot().await.lanes;
         lanes.iter().any(|l| l.in_flight == 0 && l.reason.as_deref().is_some_and(|r| r.contains("STARTTLS")))
     };
     let deadline = Instant::now() + LONG;
-    while !withheld() {
-        assert!(Instant::now() < deadline, "never tried anew: {:?}", running.scheduler.snapshot());
+    while !withheld().await {
+        assert!(Instant::now() < deadline, "never tried again: {:?}", running.scheduler.snapshot().await);
         sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(in_clear(&sink), then, "an envelope or content left in clear after the swap returned");

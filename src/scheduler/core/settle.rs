@@ -1,52 +1,54 @@
 //! What an attempt comes to: for each recipient a verdict, for the message what is written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::retry::{self, Next};
-use super::together::Together;
 use crate::connector::Retry;
 use crate::mail::{Content, Enhanced, Occasion, UnixMillis};
 use crate::outcome::{Delivered, Outcome, Scope, Trouble};
-use crate::spool::{
-    LaneKey, LastTrouble, Lease, NewMessage, QueuedRecipient, Settled, Settlement, StoredMessage,
-};
+use crate::spool::{Divisible, LaneKey, QueuedRecipient, StoredMessage};
 
 /// What is to be written and told about one message.
 #[derive(Debug)]
-pub(super) struct Work {
-    pub(super) message: Arc<StoredMessage>,
-    pub(super) lease: Lease,
-    pub(super) content: Option<Content>,
-    pub(super) lane: LaneKey,
-    /// When the message is given up.
-    pub(super) until: UnixMillis,
-    pub(super) verdicts: Vec<(QueuedRecipient, Verdict)>,
-    /// The message's other lanes, as long as one of them was not tried.
-    pub(super) together: Option<Arc<Together>>,
+pub(in crate::scheduler) struct Work<L> {
+    pub(in crate::scheduler) message: Arc<StoredMessage>,
+    pub(in crate::scheduler) lease: L,
+    pub(in crate::scheduler) content: Option<Content>,
+    pub(in crate::scheduler) lane: LaneKey,
+    /// How long after its acceptance the message is given up.
+    pub(in crate::scheduler) expire: Duration,
+    pub(in crate::scheduler) verdicts: Vec<(QueuedRecipient, Verdict)>,
+    /// Whether the verdicts were told already.
+    pub(in crate::scheduler) told: bool,
 }
 
 /// What became of one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::scheduler) enum Verdict {
     Delivered(Delivered),
     Failed(Trouble),
     Deferred { trouble: Trouble, attempts: u32, next_at: UnixMillis, tell: bool },
 }
 
-/// By what a message is judged.
+/// By what a message is judged; all times are on the schedule.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rules<'a> {
-    pub(super) retry: &'a Retry,
-    pub(super) accepted_at: UnixMillis,
-    pub(super) now: UnixMillis,
+pub(in crate::scheduler) struct Rules<'a> {
+    pub(in crate::scheduler) retry: &'a Retry,
+    pub(in crate::scheduler) accepted_at: UnixMillis,
+    pub(in crate::scheduler) now: UnixMillis,
     /// Until when the lane is blocked, if it is.
-    pub(super) blocked_until: Option<UnixMillis>,
+    pub(in crate::scheduler) blocked_until: Option<UnixMillis>,
     /// Whether a lost session leaves the message to be tried again at once.
-    pub(super) again: bool,
+    pub(in crate::scheduler) again: bool,
 }
 
 /// Judges one outcome; `None` means that the recipient is tried again at once.
-pub(super) fn judge(rules: Rules<'_>, recipient: &QueuedRecipient, outcome: Outcome) -> Option<Verdict> {
+pub(in crate::scheduler) fn judge(
+    rules: Rules<'_>,
+    recipient: &QueuedRecipient,
+    outcome: Outcome,
+) -> Option<Verdict> {
     let trouble = match outcome {
         Outcome::Delivered(delivered) => return Some(Verdict::Delivered(delivered)),
         Outcome::Failed(trouble) => return Some(Verdict::Failed(trouble)),
@@ -68,7 +70,11 @@ pub(super) fn judge(rules: Rules<'_>, recipient: &QueuedRecipient, outcome: Outc
 
 /// Judges a recipient whose lane is dead and whose time may have come, without an attempt of its
 /// own: the lane's last trouble is the reason.
-pub(super) fn judge_overdue(rules: Rules<'_>, recipient: &QueuedRecipient, trouble: &Trouble) -> Verdict {
+pub(in crate::scheduler) fn judge_overdue(
+    rules: Rules<'_>,
+    recipient: &QueuedRecipient,
+    trouble: &Trouble,
+) -> Verdict {
     let Rules { retry, accepted_at, now, .. } = rules;
     if retry::expires_at(retry, accepted_at) <= now {
         return Verdict::Failed(retry::expired(trouble.clone(), retry));
@@ -81,9 +87,9 @@ pub(super) fn judge_overdue(rules: Rules<'_>, recipient: &QueuedRecipient, troub
     }
 }
 
-impl Work {
+impl<L: Divisible> Work<L> {
     /// Whether nothing is left but to write that all is done.
-    pub(super) fn is_plain(&self) -> bool {
+    pub(in crate::scheduler) fn is_plain(&self) -> bool {
         self.verdicts.iter().all(|(_, verdict)| match verdict {
             Verdict::Delivered(_) => true,
             Verdict::Failed(_) | Verdict::Deferred { .. } => false,
@@ -91,7 +97,7 @@ impl Work {
     }
 
     /// Takes the recipients out that failed, if there are any.
-    pub(super) fn split_failed(&mut self) -> Option<Self> {
+    pub(in crate::scheduler) fn split_failed(&mut self) -> Option<Self> {
         let failed = |(_, verdict): &(QueuedRecipient, Verdict)| matches!(verdict, Verdict::Failed(_));
         let (taken, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.verdicts).into_iter().partition(failed);
@@ -105,20 +111,20 @@ impl Work {
             lease: self.lease.split_off(&numbers),
             content: self.content.clone(),
             lane: self.lane.clone(),
-            until: self.until,
+            expire: self.expire,
             verdicts: taken,
-            together: None,
+            told: self.told,
         })
     }
 
     /// Takes over what another lane of the same message came to; none of it is deferred.
-    pub(super) fn absorb(&mut self, other: Self) {
+    pub(in crate::scheduler) fn absorb(&mut self, other: Self) {
         self.lease.absorb(other.lease);
         self.verdicts.extend(other.verdicts);
     }
 
     /// The recipients that were handed on to a host which makes no reports, and whose sender wants one.
-    pub(super) fn relayed(&self) -> impl Iterator<Item = (&QueuedRecipient, &Delivered)> {
+    pub(in crate::scheduler) fn relayed(&self) -> impl Iterator<Item = (&QueuedRecipient, &Delivered)> {
         self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
             Verdict::Delivered(delivered) => {
                 let wanted = recipient.dsn.notify.wants(Occasion::Success) && !delivered.reports_on;
@@ -129,7 +135,7 @@ impl Work {
     }
 
     /// The recipients that failed.
-    pub(super) fn failed(&self) -> impl Iterator<Item = (&QueuedRecipient, &Trouble)> {
+    pub(in crate::scheduler) fn failed(&self) -> impl Iterator<Item = (&QueuedRecipient, &Trouble)> {
         self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
             Verdict::Failed(trouble) => Some((recipient, trouble)),
             Verdict::Delivered(_) | Verdict::Deferred { .. } => None,
@@ -137,7 +143,7 @@ impl Work {
     }
 
     /// The recipients of whose delay the sender is to be told.
-    pub(super) fn late(&self) -> impl Iterator<Item = (&QueuedRecipient, &Trouble)> {
+    pub(in crate::scheduler) fn late(&self) -> impl Iterator<Item = (&QueuedRecipient, &Trouble)> {
         self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
             Verdict::Deferred { trouble, tell: true, .. } => Some((recipient, trouble)),
             Verdict::Deferred { tell: false, .. } | Verdict::Delivered(_) | Verdict::Failed(_) => None,
@@ -145,59 +151,31 @@ impl Work {
     }
 
     /// When the first of its deferred recipients is due.
-    pub(super) fn next_at(&self) -> Option<UnixMillis> {
+    pub(in crate::scheduler) fn next_at(&self) -> Option<UnixMillis> {
         let times = self.verdicts.iter().filter_map(|(_, verdict)| match verdict {
             Verdict::Deferred { next_at, .. } => Some(*next_at),
             Verdict::Delivered(_) | Verdict::Failed(_) => None,
         });
         times.min()
     }
-
-    /// What is written, in one commit.
-    pub(super) fn into_settlement(self, reports: Vec<NewMessage>) -> Settlement {
-        let lane = self.lane;
-        let recipients = self
-            .verdicts
-            .into_iter()
-            .map(|(recipient, verdict)| (recipient.number, settled(&recipient, verdict, &lane)))
-            .collect();
-        Settlement { message: self.message.id, lease: self.lease, recipients, reports }
-    }
-}
-
-fn settled(recipient: &QueuedRecipient, verdict: Verdict, lane: &LaneKey) -> Settled {
-    match verdict {
-        Verdict::Delivered(_) | Verdict::Failed(_) => Settled::Done,
-        Verdict::Deferred { trouble, attempts, next_at, tell } => Settled::Deferred {
-            attempts,
-            next_at,
-            delay_told: recipient.delay_told || tell,
-            lane: lane.clone(),
-            last: LastTrouble {
-                status: trouble.status.to_string(),
-                reason: trouble.reason,
-                decision: trouble.decision.and_then(|decision| serde_json::to_value(&*decision).ok()),
-            },
-        },
-    }
 }
 
 /// What one carrier met is no trouble of the lane: the message goes with another one.
-pub(super) fn to_session(outcome: &mut Outcome) {
+pub(in crate::scheduler) fn to_session(outcome: &mut Outcome) {
     match outcome {
         Outcome::Deferred(trouble) if trouble.scope == Scope::Lane => trouble.scope = Scope::Session,
         Outcome::Deferred(_) | Outcome::Delivered(_) | Outcome::Failed(_) => {}
     }
 }
 
-pub(super) fn of_session(outcome: &Outcome) -> bool {
+pub(in crate::scheduler) fn of_session(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Deferred(trouble) => trouble.scope == Scope::Session,
         Outcome::Delivered(_) | Outcome::Failed(_) => false,
     }
 }
 
-pub(super) fn unreported() -> Trouble {
+pub(in crate::scheduler) fn unreported() -> Trouble {
     Trouble {
         status: Enhanced(4, 3, 0),
         reason: "the attempt ended without an outcome".to_owned(),

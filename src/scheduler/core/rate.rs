@@ -1,12 +1,10 @@
 //! Messages a minute by a connector, over all its lanes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::queue::Queue;
 use crate::connector::Outbound;
 use crate::mail::UnixMillis;
-use crate::spool::LaneKey;
 
 const MINUTE_MICROS: i64 = 60_000_000;
 /// Part of a minute's messages that may go at once.
@@ -15,7 +13,7 @@ const BURST_PART: i64 = 10;
 /// When the next message of a connector would go if all went evenly, in microseconds: one number for each
 /// connector with a rate (the generic cell rate algorithm).
 #[derive(Debug, Default)]
-pub(super) struct Rates(HashMap<Arc<str>, i64>);
+pub(super) struct Rates(BTreeMap<Arc<str>, i64>);
 
 impl Rates {
     /// Until when a connector must wait before its next message.
@@ -41,25 +39,4 @@ fn pace(connector: &Outbound) -> Option<(i64, i64)> {
     let interval = MINUTE_MICROS.checked_div(rate)?.max(1);
     let burst = rate.checked_div(BURST_PART)?.max(1);
     Some((interval, interval.saturating_mul(burst)))
-}
-
-impl Queue {
-    /// Whether a carrier's lane must wait for its connector's rate.
-    pub(super) fn rests(&mut self, seat: u64, key: &LaneKey, now: UnixMillis) -> bool {
-        let Some(connector) = self.seats.get(&seat).map(|seat| Arc::clone(&seat.way.connector)) else {
-            return false;
-        };
-        let until = self.rates.wait(&connector, now);
-        if let Some(lane) = self.lanes.get_mut(key) {
-            lane.rests_until = until;
-        }
-        until.is_some()
-    }
-
-    /// Counts a message that was handed out.
-    pub(super) fn note_rate(&mut self, seat: u64, now: UnixMillis) {
-        if let Some(seat) = self.seats.get(&seat) {
-            self.rates.note(&seat.way.connector, now);
-        }
-    }
 }

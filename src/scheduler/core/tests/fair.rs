@@ -6,12 +6,12 @@ use super::*;
 fn a_blocked_lane_is_found_by_its_name() {
     let mut w = World::new(10, 10);
     w.offer(1, &["a@dead.example"]);
-    let seat = w.seat();
-    let (ticket, _) = w.take(seat).unwrap();
+    let carrier = w.carrier();
+    let (ticket, _) = w.take(carrier).unwrap();
     w.report(ticket, vec![deferred(Scope::Lane)]);
     w.offer(2, &["a@alive.example"]);
     let names = ["out/none.example", "out/dead.example", "out/alive.example"];
-    let blocked = w.queue.blocked(&names.map(|name| LaneKey(name.into())));
+    let blocked = w.core.blocked(&names.map(|name| LaneKey(name.into())), &Dates::agreeing(w.now));
     let blocked: Vec<_> = blocked.iter().map(|lane| (&*lane.lane.0, lane.reason.as_deref())).collect();
     assert_eq!(blocked, [("out/dead.example", Some("no answer"))]);
 }
@@ -20,13 +20,15 @@ fn a_blocked_lane_is_found_by_its_name() {
 fn a_blocked_lane_tries_anew_once_its_connector_is_another() {
     let mut w = World::new(10, 10);
     w.offer(1, &["a@dead.example"]);
-    let seat = w.seat();
-    let (ticket, _) = w.take(seat).unwrap();
+    let carrier = w.carrier();
+    let (ticket, _) = w.take(carrier).unwrap();
     w.report(ticket, vec![deferred(Scope::Lane)]);
     let state = |w: &mut World, outbound: Outbound| {
         w.table = Table::new(Generation(2), Vec::new(), vec![outbound]);
-        w.act(Queue::rejudge);
-        w.queue.blocked(&[LaneKey("out/dead.example".into())]).len()
+        let dates = Dates::agreeing(w.now);
+        let (changed, _) = w.core.changed(None, At { table: &w.table, dates: &dates });
+        w.act(|core, at| core.hasten(changed, at));
+        w.core.blocked(&[LaneKey("out/dead.example".into())], &dates).len()
     };
     assert_eq!(state(&mut w, outbound("out", "*")), 1, "the connector is as it was");
     assert!(w.out.fetches.is_empty());
@@ -42,7 +44,7 @@ fn mail_without_a_connector_is_spared_after_the_start() {
         w.now = UnixMillis(1_000_000 + minutes * 60_000);
         let mut old = w.leased(minutes, &["a@b.example"]);
         Arc::get_mut(&mut old.message).unwrap().accepted_at = UnixMillis(1_000_000 - 5 * 86_400_000);
-        w.act(|queue, at| queue.offer([(old, None)], at));
+        w.act(|core, at| core.offer(vec![old], at));
         let got = match &w.works.pop().unwrap().verdicts[0].1 {
             Verdict::Failed(trouble) => trouble.reason.clone(),
             Verdict::Deferred { next_at, .. } => format!("in {} min", (next_at.0 - w.now.0) / 60_000),
@@ -59,14 +61,14 @@ fn mail_without_a_connector_is_spared_after_the_start() {
 fn a_lane_is_swept_once_at_a_time() {
     let mut w = World::new(10, 10);
     w.offer(1, &["a@dead.example"]);
-    let seat = w.seat();
-    let (ticket, _) = w.take(seat).unwrap();
+    let carrier = w.carrier();
+    let (ticket, _) = w.take(carrier).unwrap();
     w.report(ticket, vec![deferred(Scope::Lane)]);
     assert_eq!(w.out.sweeps.len(), 1);
     let key = LaneKey("out/dead.example".into());
     w.pass(60_000);
     assert_eq!(w.out.sweeps.len(), 1, "the first one has not ended");
-    w.act(|queue, at| queue.swept(&key, at));
+    w.act(|core, at| core.swept(&key, at));
     w.pass(60_000);
     assert_eq!(w.out.sweeps.len(), 2);
 }
@@ -76,12 +78,11 @@ fn two_at_work(w: &mut World) -> (u64, u64) {
     for number in 1..=4 {
         w.offer(number, &["a@b.example"]);
     }
-    let first = w.seat();
+    let first = w.carrier();
     let (ticket, _) = w.take(first).expect("a job");
-    w.pass(50);
-    let second = w.seat();
     w.report(ticket, vec![delivered()]);
-    (first, second)
+    w.pass(50);
+    (first, w.carrier())
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn a_host_that_bears_fewer_connections_keeps_those() {
     let (first, second) = two_at_work(&mut w);
     let (ticket, number) = w.take(second).expect("a job");
     w.report(ticket, vec![deferred(Scope::Lane)]);
-    w.act(|queue, at| queue.ended(second, at));
+    w.act(|core, at| core.ended(second, at));
     assert_eq!(w.lane("out/b.example"), "3 waiting, 0 in flight, 1 carriers, open, 0 failures");
     assert!(w.out.starts.is_empty(), "one carrier is what it bears");
     // The message goes with the other carrier, and nothing of it was written.
@@ -129,19 +130,19 @@ fn a_connector_with_a_rate_waits_without_a_failure() {
         w.offer(number, &[if number % 2 == 0 { "a@b.example" } else { "a@c.example" }]);
     }
     let mut sent = 0;
-    let mut seats: Vec<u64> = w.out.starts.drain(..).map(|start| start.seat).collect();
+    let mut carriers: Vec<u64> = w.out.starts.drain(..).map(|start| start.carrier).collect();
     let mut by_second = Vec::new();
     for _ in 0..10 {
-        while let Some(seat) = seats.pop() {
-            while let Some((ticket, _)) = w.take(seat) {
+        while let Some(carrier) = carriers.pop() {
+            while let Some((ticket, _)) = w.take(carrier) {
                 w.report(ticket, vec![delivered()]);
                 sent += 1;
             }
-            w.act(|queue, at| queue.ended(seat, at));
+            w.act(|core, at| core.ended(carrier, at));
         }
         by_second.push(sent);
         w.pass(1_000);
-        seats.extend(w.out.starts.drain(..).map(|start| start.seat));
+        carriers.extend(w.out.starts.drain(..).map(|start| start.carrier));
     }
     assert_eq!(by_second, [6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
     assert!(w.lane("out/b.example").ends_with("open, 0 failures"), "{}", w.lane("out/b.example"));
@@ -154,15 +155,15 @@ fn of_sender(w: &mut World, sender: i64, count: i64, attempts: u32) {
         let path = format!("s{sender}@contoso.example");
         Arc::get_mut(&mut one.message).unwrap().reverse_path = ReversePath::parse(&path).unwrap();
         one.recipients[0].attempts = attempts;
-        w.act(|queue, at| queue.offer([(one, None)], at));
+        w.act(|core, at| core.offer(vec![one], at));
     }
 }
 
 fn order(w: &mut World, count: usize) -> Vec<i64> {
-    let seat = w.seat();
+    let carrier = w.carrier();
     let mut taken = Vec::new();
     while taken.len() < count {
-        let Some((ticket, number)) = w.take(seat) else { break };
+        let Some((ticket, number)) = w.take(carrier) else { break };
         w.report(ticket, vec![delivered()]);
         taken.push(number);
     }
@@ -187,19 +188,19 @@ fn small_messages_do_not_wait_for_large_ones_and_those_not_for_ever() {
     for number in [1, 2] {
         let mut large = w.leased(number, &["a@b.example"]);
         Arc::get_mut(&mut large.message).unwrap().size = 3 * 1024 * 1024;
-        w.act(|queue, at| queue.offer([(large, None)], at));
+        w.act(|core, at| core.offer(vec![large], at));
     }
     of_sender(&mut w, 4, 5, 0);
     assert_eq!(order(&mut w, 7), [1, 4000, 4001, 4002, 4003, 2, 4004]);
     // New senders all the time.
     let mut w = World::new(300, 1);
     of_sender(&mut w, 1, 3, 0);
-    let seat = w.seat();
+    let carrier = w.carrier();
     let mut taken = Vec::new();
     for sender in 2..100 {
         of_sender(&mut w, sender, 1, 0);
         of_sender(&mut w, sender + 1000, 1, 0);
-        let (ticket, number) = w.take(seat).unwrap();
+        let (ticket, number) = w.take(carrier).unwrap();
         w.report(ticket, vec![delivered()]);
         taken.push(number);
     }
@@ -212,10 +213,10 @@ fn a_full_window_has_room_for_who_has_nothing_in_it() {
     let mut w = World::new(8, 1);
     of_sender(&mut w, 1, 20, 0);
     of_sender(&mut w, 2, 1, 0);
-    assert_eq!(w.queue.waiting, 9, "8 of the first, and the only one of the other");
+    assert_eq!(w.core.waiting, 9, "8 of the first, and the only one of the other");
     assert_eq!(order(&mut w, 2)[1], 2000);
     let mut w = World::new(8, 1);
     of_sender(&mut w, 1, 8, 1);
     of_sender(&mut w, 3, 5, 0);
-    assert_eq!(w.queue.waiting, 10, "a quarter more for what is fresh");
+    assert_eq!(w.core.waiting, 10, "a quarter more for what is fresh");
 }

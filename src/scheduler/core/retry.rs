@@ -70,7 +70,7 @@ pub fn cutoffs(retry: &Retry, null_sender_expire: Option<Duration>, now: UnixMil
     }
 }
 
-/// The schedule of mail accepted then that no connector covers any more: a mended configuration
+/// The schedule of mail accepted then that no connector covers any more: a corrected configuration
 /// finds it within a quarter of an hour, and it is not kept longer than other mail by default. Yet
 /// none is given up soon after the process started: a connector that was left out by mistake is
 /// missed only then, and the mail may have waited under a longer limit, or while the host was down.
@@ -117,7 +117,8 @@ fn back(now: UnixMillis, by: Duration) -> UnixMillis {
     UnixMillis(now.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
 }
 
-const WITHOUT_CONNECTOR: Duration = Duration::from_secs(15 * 60);
+/// How often mail that no connector covers is looked at.
+pub(super) const WITHOUT_CONNECTOR: Duration = Duration::from_secs(15 * 60);
 const WITHOUT_CONNECTOR_EXPIRE: Duration = Duration::from_secs(2 * 24 * 3600);
 /// How long after the process's start no mail is given up for want of a connector.
 const WITHOUT_CONNECTOR_GRACE: Duration = Duration::from_secs(4 * 3600);

@@ -3,7 +3,7 @@
 //! so that small ones need not wait for them; and of four messages one that waited longer, so that nothing is
 //! forgotten.
 
-use super::lane::{Lane, State, Waiting};
+use super::lane::{Lane, Line, State, Waiting};
 use crate::mail::QueueId;
 
 /// Of so many messages one is not fresh, if there is one.
@@ -14,14 +14,14 @@ const ROUNDS_MAX: u64 = 16;
 /// After so many messages a round is over even where there are always new senders in it.
 const ROUND_MESSAGES: usize = 16;
 
-impl Waiting {
+impl<L> Waiting<L> {
     /// Whether it has not been tried yet.
     fn is_fresh(&self) -> bool {
         self.leased.recipients.iter().all(|recipient| recipient.attempts == 0)
     }
 
     /// The rounds that its size costs.
-    fn heft(&self) -> usize {
+    fn rounds(&self) -> usize {
         let rounds = self.leased.message.size.checked_div(ROUND_BYTES).unwrap_or_default();
         usize::try_from(rounds.min(ROUNDS_MAX)).unwrap_or_default()
     }
@@ -31,10 +31,10 @@ impl Waiting {
     }
 }
 
-impl Lane {
+impl<L> Lane<L> {
     /// Whether it may hold one more in memory. Beyond the window there is some room for what is fresh, and
     /// for senders of whom nothing waits.
-    pub(super) fn has_place(&self, waiting: &Waiting, window_max: usize) -> bool {
+    pub(super) fn has_place(&self, waiting: &Waiting<L>, window_max: usize) -> bool {
         let window = self.window(window_max);
         if self.leased() < window {
             return true;
@@ -42,24 +42,27 @@ impl Lane {
         let reserve = window.checked_div(4).unwrap_or_default();
         let beyond =
             self.state == State::Open && waiting.is_fresh() && self.leased() < window.saturating_mul(2);
-        beyond && (self.fresh < reserve || self.of_sender(waiting.sender()) == 0)
+        let Some(line) = &self.line else { return beyond };
+        beyond && (line.fresh < reserve || line.of_sender(waiting.sender()) == 0)
     }
+}
 
+impl<L> Line<L> {
     /// Puts a message in its place: a fresh one behind as many of each other sender as there are of its own, and
     /// behind some more if it is large.
-    pub(super) fn queue_up(&mut self, mut waiting: Waiting) {
+    pub(super) fn queue_up(&mut self, mut waiting: Waiting<L>) {
         if !waiting.is_fresh() {
             return self.waiting.push_back(waiting);
         }
         waiting.round =
-            self.round.saturating_add(self.of_sender(waiting.sender())).saturating_add(waiting.heft());
+            self.round.saturating_add(self.of_sender(waiting.sender())).saturating_add(waiting.rounds());
         let place = self.waiting.iter().take(self.fresh).position(|other| other.round > waiting.round);
         self.waiting.insert(place.unwrap_or(self.fresh), waiting);
         self.fresh = self.fresh.saturating_add(1);
     }
 
     /// Puts a message back where it came from.
-    pub(super) fn queue_first(&mut self, mut waiting: Waiting) {
+    pub(super) fn queue_first(&mut self, mut waiting: Waiting<L>) {
         if waiting.is_fresh() {
             waiting.round = self.round;
             self.waiting.push_front(waiting);
@@ -70,22 +73,23 @@ impl Lane {
     }
 
     /// The next message.
-    pub(super) fn next_up(&mut self) -> Option<Waiting> {
+    pub(super) fn next_up(&mut self) -> Option<Waiting<L>> {
         self.turn = self.turn.saturating_add(1).checked_rem(TURNS).unwrap_or_default();
         let older = self.turn == 0 && self.waiting.len() > self.fresh;
         let taken = if older { self.waiting.remove(self.fresh) } else { self.waiting.pop_front() }?;
         if !older && self.fresh > 0 {
             self.fresh = self.fresh.saturating_sub(1);
-            self.paces = self.paces.saturating_add(1).checked_rem(ROUND_MESSAGES).unwrap_or_default();
-            let over = usize::from(self.paces == 0);
+            self.round_messages =
+                self.round_messages.saturating_add(1).checked_rem(ROUND_MESSAGES).unwrap_or_default();
+            let over = usize::from(self.round_messages == 0);
             self.round = taken.round.max(self.round.saturating_add(over));
         }
         Some(taken)
     }
 
     /// Takes these messages out.
-    pub(super) fn take_out(&mut self, ids: &[QueueId]) -> Vec<Waiting> {
-        let named = |waiting: &Waiting| ids.contains(&waiting.leased.message.id);
+    pub(super) fn take_out(&mut self, ids: &[QueueId]) -> Vec<Waiting<L>> {
+        let named = |waiting: &Waiting<L>| ids.contains(&waiting.leased.message.id);
         if !self.waiting.iter().any(named) {
             return Vec::new();
         }

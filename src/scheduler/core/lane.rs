@@ -1,12 +1,12 @@
-//! One lane: what waits in it, and whether it is open.
+//! One lane: what waits in it, whether it is open, and what its outcomes teach.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Way;
+use super::super::Way;
+use super::floor::Standing;
 use super::retry;
-use super::together::Together;
 use crate::connector::Retry;
 use crate::mail::{Content, UnixMillis};
 use crate::outcome::{Outcome, Scope, Trouble};
@@ -14,8 +14,8 @@ use crate::spool::{LaneKey, Leased};
 
 /// A message that waits in memory for a carrier.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) leased: Leased,
+pub(super) struct Waiting<L> {
+    pub(super) leased: Leased<L>,
     /// The lane that the spool has it in.
     pub(super) row: LaneKey,
     /// Octets it counts for in the memory budget.
@@ -24,55 +24,110 @@ pub(super) struct Waiting {
     pub(super) lost: u32,
     /// Its place among the fresh ones; see `order`.
     pub(super) round: usize,
-    /// The message's other lanes, as long as one of them was not tried.
-    pub(super) together: Option<Arc<Together>>,
+    /// Whether other lanes of the message wait for its first attempt; see `joined`.
+    pub(super) joined: bool,
 }
 
-/// Messages that go the same way, and what is known of that way. The default is an open lane.
-#[derive(Debug, Default)]
-pub(super) struct Lane {
-    /// The fresh ones first; see `order`.
-    pub(super) waiting: VecDeque<Waiting>,
-    /// How many of them are fresh.
-    pub(super) fresh: usize,
-    /// Counts messages, so that one in four is not fresh.
-    pub(super) turn: usize,
-    /// The round of the fresh messages that are going, and how many went in it.
-    pub(super) round: usize,
-    pub(super) paces: usize,
+/// Messages that go the same way, and what is known of that way. The default is an open lane. There may be a
+/// million of them: what only a busy lane needs is in [`Line`].
+#[derive(Debug)]
+pub(super) struct Lane<L> {
+    /// What waits in memory; absent where nothing does.
+    pub(super) line: Option<Box<Line<L>>>,
     pub(super) in_flight: usize,
     /// Carriers that take jobs, those on their way to the first one included.
     pub(super) carriers: usize,
     /// Carriers that have not yet asked for their first job.
     pub(super) starting: usize,
     /// How it went out last.
-    pub(super) way: Option<Way>,
+    pub(super) way: Option<Arc<Way>>,
     pub(super) state: State,
     /// Failures of the lane in a row.
     pub(super) failures: u32,
     /// Lost sessions in a row.
     pub(super) lost: u32,
-    pub(super) trouble: Option<Trouble>,
+    pub(super) trouble: Option<Arc<Trouble>>,
     /// When the first message that is on disk alone is due.
     pub(super) on_disk: Option<UnixMillis>,
-    pub(super) fetching: bool,
-    /// Since when something has waited without a break.
-    pub(super) backlog_since: Option<UnixMillis>,
     /// When to look for messages whose time has come while the lane is dead.
     pub(super) sweep_at: Option<UnixMillis>,
-    /// Whether such a look is under way.
-    pub(super) sweeping: bool,
-    /// The earliest timer set for it.
+    /// The timer set for it.
     pub(super) timer: Option<UnixMillis>,
-    pub(super) in_turn: bool,
-    /// Carriers that its hosts were seen to bear, where that is fewer than the connector allows.
-    pub(super) bears: Option<usize>,
-    /// Deliveries since `bears` changed.
-    pub(super) eased: usize,
     /// When its hosts last took a message, or refused one for itself.
     pub(super) last_taken: Option<UnixMillis>,
     /// Until when its connector's rate keeps it waiting; no failure.
     pub(super) rests_until: Option<UnixMillis>,
+    /// The disk is being asked for what is due.
+    pub(super) fetching: bool,
+    /// It waits for its turn to ask the disk.
+    pub(super) hungry: bool,
+    /// Whether it is being asked for what is past its time.
+    pub(super) sweeping: bool,
+    /// It waits for an opening.
+    pub(super) in_turn: bool,
+    /// Whether anything was attempted.
+    pub(super) tried: bool,
+}
+
+/// What a lane has in memory, and how it goes about it.
+#[derive(Debug)]
+pub(super) struct Line<L> {
+    /// The fresh ones first; see `order`.
+    pub(super) waiting: VecDeque<Waiting<L>>,
+    /// How many of them are fresh.
+    pub(super) fresh: usize,
+    /// Counts messages, so that one in four is not fresh.
+    pub(super) turn: usize,
+    /// The round of the fresh messages that are going, and how many went in it.
+    pub(super) round: usize,
+    pub(super) round_messages: usize,
+    /// Since when something has waited without a break.
+    pub(super) backlog_since: Option<UnixMillis>,
+    /// Carriers that its hosts were seen to bear, where that is fewer than the connector allows.
+    pub(super) carriers_borne: Option<usize>,
+    /// Deliveries since that changed.
+    pub(super) eased: usize,
+}
+
+impl<L> Default for Lane<L> {
+    fn default() -> Self {
+        Self {
+            line: None,
+            in_flight: 0,
+            carriers: 0,
+            starting: 0,
+            way: None,
+            state: State::Open,
+            failures: 0,
+            lost: 0,
+            trouble: None,
+            on_disk: None,
+            sweep_at: None,
+            timer: None,
+            last_taken: None,
+            rests_until: None,
+            fetching: false,
+            hungry: false,
+            sweeping: false,
+            in_turn: false,
+            tried: false,
+        }
+    }
+}
+
+impl<L> Default for Line<L> {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            fresh: 0,
+            turn: 0,
+            round: 0,
+            round_messages: 0,
+            backlog_since: None,
+            carriers_borne: None,
+            eased: 0,
+        }
+    }
 }
 
 /// Whether a lane takes mail.
@@ -99,7 +154,7 @@ pub(super) enum Learned {
     Crowded,
 }
 
-impl Lane {
+impl<L> Lane<L> {
     /// Until when it is blocked, if it is.
     pub(super) fn blocked_until(&self) -> Option<UnixMillis> {
         match self.state {
@@ -117,44 +172,72 @@ impl Lane {
         }
     }
 
-    /// How many messages it has leased.
-    pub(super) fn leased(&self) -> usize {
-        self.waiting.len().saturating_add(self.in_flight)
+    /// How many messages wait in memory.
+    pub(super) fn waiting(&self) -> usize {
+        self.line.as_ref().map_or(0, |line| line.waiting.len())
     }
 
-    /// Carriers it may have.
+    /// The message that goes next, if nothing older has its turn.
+    pub(super) fn front(&self) -> Option<&Waiting<L>> {
+        self.line.as_ref().and_then(|line| line.waiting.front())
+    }
+
+    /// What is known of it, for its place among those that wait for an opening.
+    pub(super) fn standing(&self) -> Standing {
+        if self.failures > 0 {
+            return Standing::Doubtful;
+        }
+        if self.last_taken.is_some() {
+            return Standing::Served;
+        }
+        if self.tried {
+            return Standing::Doubtful;
+        }
+        let report = self.front().is_some_and(|waiting| waiting.leased.message.reverse_path.is_null());
+        if report { Standing::Doubtful } else { Standing::Fresh }
+    }
+
+    /// How many messages it has leased.
+    pub(super) fn leased(&self) -> usize {
+        self.waiting().saturating_add(self.in_flight)
+    }
+
+    /// Carriers it may have. A way on which nothing was taken yet is tried by one.
     pub(super) fn carriers_max(&self) -> usize {
         match self.state {
+            State::Open if self.last_taken.is_none() => 1,
             State::Open => {
                 let allowed = self.way.as_ref().map_or(1, |way| way.connector.connections.max(1));
-                self.bears.map_or(allowed, |bears| bears.min(allowed))
+                let borne = self.line.as_ref().and_then(|line| line.carriers_borne);
+                borne.map_or(allowed, |borne| borne.min(allowed))
             }
             State::Probing => 1,
             State::Blocked(_) | State::Paused => 0,
         }
     }
 
-    /// Whether another carrier is worth its connection: the first at once, a further one only
-    /// when the queue has not been empty for a while.
-    pub(super) fn wants_carrier(&self, now: UnixMillis) -> bool {
-        if self.rests_until.is_some_and(|until| until > now) {
-            return false;
+    /// When another carrier is worth its connection: the first at once, a further one only once the queue has not
+    /// been empty for a while. `None`: not as things are.
+    pub(super) fn wants_carrier_at(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let rests = self.rests_until.is_some_and(|until| until > now);
+        let probed = self.state == State::Probing && self.in_flight > 0;
+        let staffed = self.starting > 0 || self.carriers >= self.carriers_max();
+        if rests || probed || staffed || self.waiting() == 0 {
+            return None;
         }
-        if self.waiting.is_empty() || self.starting > 0 || self.carriers >= self.carriers_max() {
-            return false;
+        if self.carriers == 0 {
+            return Some(now);
         }
-        if self.state == State::Probing && self.in_flight > 0 {
-            return false;
-        }
-        self.carriers == 0 || self.backlog_since.is_some_and(|since| now >= since.plus(BACKLOG))
+        Some(self.line.as_ref()?.backlog_since?.plus(BACKLOG))
     }
 
     /// Keeps the time since when something waits.
     pub(super) fn note_backlog(&mut self, now: UnixMillis) {
-        if self.waiting.is_empty() {
-            self.backlog_since = None;
-        } else if self.backlog_since.is_none() {
-            self.backlog_since = Some(now);
+        let Some(line) = &mut self.line else { return };
+        if line.waiting.is_empty() {
+            line.backlog_since = None;
+        } else if line.backlog_since.is_none() {
+            line.backlog_since = Some(now);
         }
     }
 
@@ -172,8 +255,18 @@ impl Lane {
             Outcome::Delivered(_) => true,
             Outcome::Failed(trouble) | Outcome::Deferred(trouble) => trouble.scope == Scope::Recipient,
         });
-        if shows_open {
+        let answered = outcomes.iter().any(|outcome| match outcome {
+            Outcome::Delivered(_) => true,
+            Outcome::Failed(trouble) | Outcome::Deferred(trouble) => {
+                trouble.scope == Scope::Recipient
+                    && trouble.remote.as_ref().is_some_and(|r| r.reply.is_some())
+            }
+        });
+        self.tried = true;
+        if answered {
             self.last_taken = Some(now);
+        }
+        if shows_open {
             self.ease();
             return self.open();
         }
@@ -185,9 +278,11 @@ impl Lane {
         };
         if let Some(trouble) = deferred(Scope::Lane) {
             if self.is_crowded(trouble, now) {
-                let bears = self.bears.unwrap_or(self.carriers).min(self.carriers);
-                self.bears = Some(bears.saturating_sub(1).max(1));
-                self.eased = 0;
+                let carriers = self.carriers;
+                let line = self.line.get_or_insert_default();
+                let borne = line.carriers_borne.unwrap_or(carriers).min(carriers);
+                line.carriers_borne = Some(borne.saturating_sub(1).max(1));
+                line.eased = 0;
                 return Learned::Crowded;
             }
             return self.block(trouble, retry, now);
@@ -207,13 +302,14 @@ impl Lane {
 
     /// A delivery: after enough of them one more carrier is tried.
     fn ease(&mut self) {
-        let Some(bears) = self.bears else { return };
-        self.eased = self.eased.saturating_add(1);
-        if self.eased >= bears.saturating_mul(EASED_AFTER) {
-            self.eased = 0;
+        let Some(line) = &mut self.line else { return };
+        let Some(borne) = line.carriers_borne else { return };
+        line.eased = line.eased.saturating_add(1);
+        if line.eased >= borne.saturating_mul(EASED_AFTER) {
+            line.eased = 0;
             let allowed = self.way.as_ref().map_or(1, |way| way.connector.connections);
-            let more = bears.saturating_add(1);
-            self.bears = (more < allowed).then_some(more);
+            let more = borne.saturating_add(1);
+            line.carriers_borne = (more < allowed).then_some(more);
         }
     }
 
@@ -230,7 +326,7 @@ impl Lane {
     }
 
     fn block(&mut self, trouble: &Trouble, retry: &Retry, now: UnixMillis) -> Learned {
-        self.trouble = Some(trouble.clone());
+        self.trouble = Some(Arc::new(trouble.clone()));
         // A second carrier that meets the same trouble is no second failure.
         if self.blocked_until().is_some() {
             return Learned::Nothing;
@@ -242,15 +338,14 @@ impl Lane {
         Learned::Blocked
     }
 
-    /// When something is to be done about it next.
-    pub(super) fn deadline(&self, window_max: usize) -> Option<UnixMillis> {
-        let unblock = self.blocked_until();
-        let open = unblock.is_none();
-        let room = open && !self.fetching && self.has_room(window_max);
-        let disk = self.on_disk.filter(|_| room);
-        let more = self.carriers > 0 && self.starting == 0 && self.carriers < self.carriers_max();
-        let backlog = self.backlog_since.filter(|_| open && more).map(|since| since.plus(BACKLOG));
-        [unblock, disk, backlog, self.sweep_at, self.rests_until].into_iter().flatten().min()
+    /// When something is to be done about it next. What is due already is none of it: it was done, or it waits for
+    /// an opening or for its turn at the disk, and whoever frees that goes on with it.
+    pub(super) fn deadline(&self, now: UnixMillis, window_max: usize) -> Option<UnixMillis> {
+        let disk = self.on_disk.filter(|_| !self.fetching && !self.hungry && self.has_room(window_max));
+        let carrier = if self.in_turn { None } else { self.wants_carrier_at(now) };
+        let sweep = self.sweep_at.filter(|_| self.state != State::Paused);
+        let all = [self.blocked_until(), disk, carrier, sweep, self.rests_until];
+        all.into_iter().flatten().min()
     }
 
     /// Whether it is worth asking the disk for more: not before the window is half empty.
@@ -262,11 +357,12 @@ impl Lane {
 
     /// Whether nothing would be lost with it.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting() == 0
             && self.in_flight == 0
             && self.carriers == 0
             && self.on_disk.is_none()
             && !self.fetching
+            && !self.hungry
             && !self.sweeping
             && !self.in_turn
             && self.blocked_until().is_none()
@@ -274,10 +370,10 @@ impl Lane {
     }
 }
 
-impl Waiting {
+impl<L> Waiting<L> {
     /// A message that has just come, with what it costs of the budget; over the budget, the
     /// content is read back when it is wanted.
-    pub(super) fn within(mut leased: Leased, held: u64, held_max: u64) -> Self {
+    pub(super) fn within(mut leased: Leased<L>, held: u64, held_max: u64) -> Self {
         let cost = match &leased.content {
             Some(Content::Held(bytes)) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
             Some(Content::Source(_)) | None => 0,
@@ -287,7 +383,7 @@ impl Waiting {
             leased.content = None;
         }
         let row = leased.lane.clone();
-        Self { leased, row, charged: if fits { cost } else { 0 }, lost: 0, round: 0, together: None }
+        Self { leased, row, charged: if fits { cost } else { 0 }, lost: 0, round: 0, joined: false }
     }
 }
 

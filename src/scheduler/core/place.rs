@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::Way;
+use super::super::Way;
 use super::lane::Waiting;
 use crate::connector::{NextHop, Outbound, Table, choose};
 use crate::mail::MailboxDomain;
-use crate::spool::{LaneKey, Leased};
+use crate::spool::{Divisible, LaneKey, Leased};
 
 /// Some recipients of a message with the lane that they belong to by the table in force.
 #[derive(Debug)]
-pub(super) struct Placed {
-    pub(super) waiting: Waiting,
+pub(super) struct Placed<L> {
+    pub(super) waiting: Waiting<L>,
     /// `None` where no connector covers them.
     pub(super) home: Home,
 }
@@ -20,7 +20,7 @@ pub(super) struct Placed {
 type Home = Option<(LaneKey, Way)>;
 
 /// Whether all recipients still go this way: the common case, without an allocation.
-pub(super) fn fits(table: &Table, way: &Way, leased: &Leased) -> bool {
+pub(super) fn fits<L>(table: &Table, way: &Way, leased: &Leased<L>) -> bool {
     let mut last = None;
     leased.recipients.iter().all(|recipient| {
         let domain = recipient.forward_path.domain();
@@ -46,7 +46,7 @@ fn leads_to(way: &Way, domain: &MailboxDomain) -> bool {
 }
 
 /// Parts a message by the lanes that its recipients belong to now.
-pub(super) fn place(table: &Table, waiting: Waiting) -> Vec<Placed> {
+pub(super) fn place<L: Divisible>(table: &Table, waiting: Waiting<L>) -> Vec<Placed<L>> {
     let mut homes: Vec<(Home, Vec<u32>)> = Vec::new();
     for recipient in &waiting.leased.recipients {
         let domain = recipient.forward_path.domain();
@@ -88,8 +88,9 @@ impl Way {
     }
 }
 
-impl Waiting {
-    /// Takes some recipients out, into a message part of their own. The cost stays with `self`.
+impl<L: Divisible> Waiting<L> {
+    /// Takes some recipients out, into a message part of their own. The cost stays with `self`; the share in a
+    /// joined report is copied, and whoever keeps both parts counts it.
     pub(super) fn part(&mut self, numbers: &[u32]) -> Self {
         let all = std::mem::take(&mut self.leased.recipients);
         let (taken, kept) = all.into_iter().partition(|recipient| numbers.contains(&recipient.number));
@@ -101,7 +102,7 @@ impl Waiting {
             content: self.leased.content.clone(),
             lease: self.leased.lease.split_off(numbers),
         };
-        let together = self.together.clone();
-        Self { leased, row: self.row.clone(), charged: 0, lost: self.lost, round: 0, together }
+        let joined = self.joined;
+        Self { leased, row: self.row.clone(), charged: 0, lost: self.lost, round: 0, joined }
     }
 }

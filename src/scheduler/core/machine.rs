@@ -1,0 +1,559 @@
+//! The state of the queue, and the events that change it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::{Job, Way};
+use super::floor::{Floor, Pulse, Reach};
+use super::joined::{Joined, Kept};
+use super::lane::{LOST_MAX, Lane, Learned, State, Waiting};
+use super::pause::connector_of;
+use super::place::{fits, place};
+use super::rate::Rates;
+use super::served::Served;
+use super::settle::{Rules, Work, judge, of_session, to_session, unreported};
+use super::timers::{Later, Timers};
+use super::{Actions, At, Limits, Notice, Timer, longest_wait, retry};
+use crate::connector::Outbound;
+use crate::mail::{Content, QueueId, UnixMillis};
+use crate::outcome::{Outcome, Trouble};
+use crate::spool::{Divisible, LaneKey, Leased, QueuedRecipient, StoredMessage};
+
+/// What waits, who carries it, and what is due.
+#[derive(Debug)]
+pub(in crate::scheduler) struct Core<L> {
+    pub(super) lanes: BTreeMap<LaneKey, Lane<L>>,
+    pub(super) carriers: BTreeMap<u64, Carrier>,
+    flights: BTreeMap<u64, Flight<L>>,
+    numbers: u64,
+    pub(super) floor: Floor,
+    /// Octets of content held.
+    pub(super) held: u64,
+    held_max: u64,
+    /// Messages that wait in memory.
+    pub(super) waiting: usize,
+    pub(super) window_max: usize,
+    /// Questions to the disk under way, and the lanes that wait to ask one.
+    pub(super) fetches: usize,
+    pub(super) hungry: VecDeque<LaneKey>,
+    pub(super) timers: Timers,
+    /// When the carriers are looked at next.
+    inspect_at: Option<UnixMillis>,
+    /// How much went out by connectors that have a rate.
+    rates: Rates,
+    /// Connectors that are paused.
+    pub(super) paused: BTreeSet<Arc<str>>,
+    joined: Joined<L>,
+    /// Lanes that are gone, and whose hosts took mail.
+    pub(super) served: Served,
+    null_sender_expire: Option<Duration>,
+    pub(super) stopped: bool,
+    /// When the process started.
+    pub(super) started_at: UnixMillis,
+}
+
+/// A carrier at work.
+#[derive(Debug)]
+pub(super) struct Carrier {
+    lane: LaneKey,
+    way: Arc<Way>,
+    starting: bool,
+    /// Whether it counts among the lane's carriers: not any more once it was told that there is
+    /// nothing for it.
+    enlisted: bool,
+    handed: usize,
+    flights: Vec<u64>,
+}
+
+/// A message that a carrier holds.
+#[derive(Debug)]
+struct Flight<L> {
+    carrier: u64,
+    waiting: Waiting<L>,
+    connector: Arc<Outbound>,
+    /// Whether its outcomes come from an attempt, and so tell something of the lane.
+    attempted: bool,
+}
+
+/// A job but for content that must be read first.
+#[derive(Debug)]
+pub(in crate::scheduler) struct Taken {
+    pub(in crate::scheduler) ticket: u64,
+    pub(in crate::scheduler) message: Arc<StoredMessage>,
+    pub(in crate::scheduler) recipients: Arc<[QueuedRecipient]>,
+    pub(in crate::scheduler) content: Option<Content>,
+}
+
+impl Taken {
+    pub(in crate::scheduler) fn into_job(self, content: Content) -> Job {
+        Job { message: self.message, recipients: self.recipients, content, ticket: self.ticket }
+    }
+}
+
+impl<L: Divisible> Core<L> {
+    pub(in crate::scheduler) fn new(limits: &Limits, started_at: UnixMillis) -> Self {
+        Self {
+            lanes: BTreeMap::new(),
+            carriers: BTreeMap::new(),
+            flights: BTreeMap::new(),
+            numbers: 0,
+            floor: Floor::new(limits),
+            held: 0,
+            held_max: limits.held_bytes_max,
+            waiting: 0,
+            window_max: limits.window_max.max(1),
+            fetches: 0,
+            hungry: VecDeque::new(),
+            timers: Timers::default(),
+            inspect_at: None,
+            rates: Rates::default(),
+            paused: BTreeSet::new(),
+            joined: Joined::default(),
+            served: Served::default(),
+            null_sender_expire: limits.null_sender_expire,
+            stopped: false,
+            started_at,
+        }
+    }
+
+    /// A name that was not used before.
+    fn number(&mut self) -> u64 {
+        self.numbers = self.numbers.saturating_add(1);
+        self.numbers
+    }
+
+    /// Takes over what was just accepted; the parts of one message stand in a row.
+    pub(in crate::scheduler) fn offer(&mut self, mut leased: Vec<Leased<L>>, at: At<'_>) -> Actions<L> {
+        let mut out = Actions::default();
+        while let Some(id) = leased.first().map(|first| first.message.id) {
+            let parts = leased.iter().take_while(|part| part.message.id == id).count();
+            let joined = parts > 1 && self.joined.begin(id, parts);
+            for part in leased.drain(..parts) {
+                self.receive(part, joined, at, &mut out);
+            }
+        }
+        self.close(at, out)
+    }
+
+    /// A lane of this name, made where there is none.
+    pub(super) fn lane(&mut self, key: &LaneKey) -> &mut Lane<L> {
+        let served = &self.served;
+        self.lanes
+            .entry(key.clone())
+            .or_insert_with(|| Lane { last_taken: served.recall(key), ..Lane::default() })
+    }
+
+    fn receive(&mut self, leased: Leased<L>, joined: bool, at: At<'_>, out: &mut Actions<L>) {
+        let key = leased.lane.clone();
+        let waiting = Waiting { joined, ..Waiting::within(leased, self.held, self.held_max) };
+        self.held = self.held.saturating_add(waiting.charged);
+        self.admit(&key, waiting, at, out);
+        self.tend(&key, at, out);
+    }
+
+    /// Takes over what the disk had due in a lane, and when the next of it is; `None` if it could not be read.
+    pub(in crate::scheduler) fn fetched(
+        &mut self,
+        key: &LaneKey,
+        due: Option<(Vec<Leased<L>>, Option<UnixMillis>)>,
+        at: At<'_>,
+    ) -> Actions<L> {
+        let mut out = Actions::default();
+        self.fetches = self.fetches.saturating_sub(1);
+        let latest = at.now().plus(longest_wait(at.table));
+        let lane = self.lane(key);
+        lane.fetching = false;
+        match due {
+            Some((leased, next_at)) => {
+                if let Some(next_at) = next_at {
+                    lane.mark_disk(next_at.min(latest));
+                }
+                for leased in leased {
+                    self.receive(leased, false, at, &mut out);
+                }
+            }
+            None => lane.mark_disk(at.now().plus(super::tend::AFTER_FAULT)),
+        }
+        self.tend(key, at, &mut out);
+        self.close(at, out)
+    }
+
+    /// The next message for a carrier.
+    pub(in crate::scheduler) fn take(&mut self, number: u64, at: At<'_>) -> (Option<Taken>, Actions<L>) {
+        let mut out = Actions::default();
+        let Some(key) = self.carriers.get(&number).map(|carrier| carrier.lane.clone()) else {
+            return (None, out);
+        };
+        let may = self.may_take(number, &key) && !self.rests(number, &key, at.now());
+        let taken = if may { self.take_front(number, &key, at, &mut out) } else { None };
+        if taken.is_none() {
+            self.leave(number);
+        } else if let Some(carrier) = self.carriers.get(&number) {
+            self.rates.note(&carrier.way.connector, at.now());
+        }
+        self.tend(&key, at, &mut out);
+        (taken, self.close(at, out))
+    }
+
+    fn may_take(&mut self, number: u64, key: &LaneKey) -> bool {
+        let contended = self.floor.is_contended();
+        let (Some(carrier), Some(lane)) = (self.carriers.get_mut(&number), self.lanes.get_mut(key)) else {
+            return false;
+        };
+        if std::mem::take(&mut carrier.starting) {
+            lane.starting = lane.starting.saturating_sub(1);
+        }
+        if !carrier.enlisted {
+            if lane.carriers >= lane.carriers_max() {
+                return false;
+            }
+            carrier.enlisted = true;
+            lane.carriers = lane.carriers.saturating_add(1);
+        }
+        // Where others wait for a carrier, a long queue gives its own up from time to time.
+        if self.stopped || (carrier.handed >= TURN_JOBS && contended) {
+            return false;
+        }
+        match lane.state {
+            State::Open => true,
+            State::Probing => lane.in_flight == 0,
+            State::Blocked(_) | State::Paused => false,
+        }
+    }
+
+    /// Whether a carrier's lane must wait for its connector's rate.
+    fn rests(&mut self, number: u64, key: &LaneKey, now: UnixMillis) -> bool {
+        let Some(carrier) = self.carriers.get(&number) else { return false };
+        let until = self.rates.wait(&carrier.way.connector, now);
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.rests_until = until;
+        }
+        until.is_some()
+    }
+
+    fn take_front(&mut self, number: u64, key: &LaneKey, at: At<'_>, out: &mut Actions<L>) -> Option<Taken> {
+        loop {
+            let waiting = self.pop(key, at.now())?;
+            let way = &self.carriers.get(&number)?.way;
+            if fits(at.table, way, &waiting.leased) {
+                return self.hand_out(number, key, waiting);
+            }
+            // Its way has changed; one that keeps the lane, but not the connector's settings, is
+            // for a carrier that starts by the new ones.
+            let stays = place(at.table, waiting);
+            if self.rehome(key, stays, at, out).is_some() {
+                return None;
+            }
+        }
+    }
+
+    fn hand_out(&mut self, number: u64, key: &LaneKey, waiting: Waiting<L>) -> Option<Taken> {
+        let ticket = self.number();
+        let lane = self.lanes.get_mut(key)?;
+        lane.in_flight = lane.in_flight.saturating_add(1);
+        let carrier = self.carriers.get_mut(&number)?;
+        carrier.handed = carrier.handed.saturating_add(1);
+        carrier.flights.push(ticket);
+        let taken = Taken {
+            ticket,
+            message: Arc::clone(&waiting.leased.message),
+            recipients: waiting.leased.recipients.as_slice().into(),
+            content: waiting.leased.content.clone(),
+        };
+        let connector = Arc::clone(&carrier.way.connector);
+        self.flights.insert(ticket, Flight { carrier: number, waiting, connector, attempted: true });
+        Some(taken)
+    }
+
+    /// What a job came to.
+    pub(in crate::scheduler) fn report(
+        &mut self,
+        ticket: u64,
+        outcomes: Vec<Outcome>,
+        at: At<'_>,
+    ) -> Actions<L> {
+        let mut out = Actions::default();
+        let Some(flight) = self.flights.remove(&ticket) else { return out };
+        if let Some(carrier) = self.carriers.get_mut(&flight.carrier) {
+            carrier.flights.retain(|known| *known != ticket);
+        }
+        self.conclude(flight, outcomes, at, &mut out);
+        self.close(at, out)
+    }
+
+    /// A job that can't be given to its carrier; it is no fault of the lane.
+    pub(in crate::scheduler) fn set_aside(
+        &mut self,
+        ticket: u64,
+        trouble: &Trouble,
+        at: At<'_>,
+    ) -> Actions<L> {
+        let Some(flight) = self.flights.get_mut(&ticket) else { return Actions::default() };
+        flight.attempted = false;
+        let count = flight.waiting.leased.recipients.len();
+        self.report(ticket, vec![Outcome::Deferred(trouble.clone()); count], at)
+    }
+
+    fn conclude(&mut self, flight: Flight<L>, mut outcomes: Vec<Outcome>, at: At<'_>, out: &mut Actions<L>) {
+        let Flight { mut waiting, connector, attempted, .. } = flight;
+        let key = waiting.leased.lane.clone();
+        let missing = waiting.leased.recipients.len().saturating_sub(outcomes.len());
+        outcomes.extend(std::iter::repeat_with(|| Outcome::Deferred(unreported())).take(missing));
+        let lane = self.lane(&key);
+        lane.in_flight = lane.in_flight.saturating_sub(1);
+        let learned =
+            if attempted { lane.learn(&outcomes, &connector.retry, at.now()) } else { Learned::Nothing };
+        if learned == Learned::Crowded {
+            outcomes.iter_mut().for_each(to_session);
+        }
+        let blocked_until = lane.blocked_until();
+        if learned == Learned::Blocked {
+            self.forget_all(&key, at, out);
+        }
+        let progress = outcomes.iter().any(|outcome| !of_session(outcome));
+        waiting.lost = if progress { 0 } else { waiting.lost.saturating_add(1) };
+        let message = Arc::clone(&waiting.leased.message);
+        let accepted_at = at.dates.since(message.accepted_at);
+        let again = waiting.lost < LOST_MAX || self.stopped;
+        let retry = retry::for_message(&connector.retry, self.null_sender_expire, &message.reverse_path);
+        let rules = Rules { retry: &retry, accepted_at, now: at.now(), blocked_until, again };
+        let (mut verdicts, mut kept) = (Vec::with_capacity(outcomes.len()), Vec::new());
+        for (recipient, outcome) in std::mem::take(&mut waiting.leased.recipients).into_iter().zip(outcomes) {
+            match judge(rules, &recipient, outcome) {
+                Some(verdict) => verdicts.push((recipient, verdict)),
+                None => kept.push(recipient),
+            }
+        }
+        let expire = retry.expire;
+        if verdicts.is_empty() {
+            waiting.leased.recipients = kept;
+            self.push_front(&key, waiting, at.now(), out);
+            return self.tend(&key, at, out);
+        }
+        let joined = waiting.joined;
+        let charged = waiting.charged;
+        let (lease, content, kept) = if kept.is_empty() {
+            (waiting.leased.lease, waiting.leased.content, None)
+        } else {
+            let numbers: Vec<u32> = verdicts.iter().map(|(recipient, _)| recipient.number).collect();
+            waiting.leased.recipients = kept;
+            let lease = waiting.leased.lease.split_off(&numbers);
+            (lease, waiting.leased.content.clone(), Some(waiting))
+        };
+        let work = Work { message, lease, content, lane: key.clone(), expire, verdicts, told: false };
+        let id = work.message.id;
+        self.write(work, joined, at, out);
+        match kept {
+            Some(waiting) => self.push_front(&key, waiting, at.now(), out),
+            None => {
+                self.held = self.held.saturating_sub(charged);
+                if joined {
+                    self.part_done(id, out);
+                }
+            }
+        }
+        self.tend(&key, at, out);
+    }
+
+    /// Has an outcome written; what failed waits where other lanes of the message are still to be tried.
+    pub(super) fn write(&mut self, mut work: Work<L>, joined: bool, at: At<'_>, out: &mut Actions<L>) {
+        if joined && let Some(mut failed) = work.split_failed() {
+            let verdicts = failed.verdicts.clone();
+            let message = Arc::clone(&failed.message);
+            failed.told = true;
+            match self.joined.keep(failed, at.now()) {
+                Kept::No(failed) => out.works.push(Work { told: false, ..*failed }),
+                Kept::Added => out.notices.push(Notice { message, verdicts }),
+                Kept::Until(until) => {
+                    let timer = Timer::Joined(message.id);
+                    out.wake |= self.timers.set(timer, None, Later::after(at.now(), until));
+                    out.notices.push(Notice { message, verdicts });
+                }
+            }
+        }
+        if work.verdicts.is_empty() {
+            out.released.push(work.lease);
+        } else {
+            out.works.push(work);
+        }
+    }
+
+    /// A part of a message does not wait for its first attempt any more.
+    pub(super) fn part_done(&mut self, id: QueueId, out: &mut Actions<L>) {
+        if let Some((work, until)) = self.joined.part_done(id) {
+            self.timers.clear(Timer::Joined(id), until);
+            out.works.push(work);
+        }
+    }
+
+    /// The time of a joined report is over.
+    pub(super) fn end_joined(&mut self, id: QueueId, out: &mut Actions<L>) {
+        out.works.extend(self.joined.end(id).map(|(work, _)| work));
+    }
+
+    /// A message was divided: each part but one is one more that a joined report waits for.
+    pub(super) fn divided(&mut self, id: QueueId, parts: usize) {
+        for _ in 1..parts {
+            self.joined.one_more(id);
+        }
+    }
+
+    /// A carrier is about to connect to a host.
+    pub(in crate::scheduler) fn reach(
+        &mut self,
+        number: u64,
+        address: SocketAddr,
+        at: At<'_>,
+    ) -> (Reach, Actions<L>) {
+        let own = self.carriers.get(&number).map_or(1, |carrier| carrier.way.connector.connections);
+        let reach = self.floor.reach(number, address, own);
+        (reach, self.close(at, Actions::default()))
+    }
+
+    /// A carrier goes on with a connection that was kept.
+    pub(in crate::scheduler) fn reuse(&mut self, number: u64, address: SocketAddr, at: At<'_>) -> Actions<L> {
+        self.floor.reuse(number, address);
+        self.close(at, Actions::default())
+    }
+
+    /// A carrier's session is open. `false`: it waits until it is granted a seat.
+    pub(in crate::scheduler) fn opened(&mut self, number: u64, at: At<'_>) -> (bool, Actions<L>) {
+        let seated = self.floor.opened(number);
+        (seated, self.close(at, Actions::default()))
+    }
+
+    /// A carrier's session has ended, and it looks for another one.
+    pub(in crate::scheduler) fn reopening(&mut self, number: u64, at: At<'_>) -> Actions<L> {
+        self.floor.reopening(number);
+        self.close(at, Actions::default())
+    }
+
+    /// How the carriers get on, as asked for by [`Actions::inspect`].
+    pub(in crate::scheduler) fn inspected(&mut self, pulses: &[Pulse], at: At<'_>) -> Actions<L> {
+        let evicted = self.floor.inspect(pulses);
+        self.close(at, Actions { evicted, ..Actions::default() })
+    }
+
+    /// A carrier has ended; what it did not report goes back.
+    pub(in crate::scheduler) fn ended(&mut self, number: u64, at: At<'_>) -> Actions<L> {
+        let mut out = Actions::default();
+        self.leave(number);
+        self.floor.ended(number);
+        let Some(carrier) = self.carriers.remove(&number) else { return out };
+        for ticket in carrier.flights {
+            if let Some(flight) = self.flights.remove(&ticket) {
+                self.conclude(flight, Vec::new(), at, &mut out);
+            }
+        }
+        self.tend(&carrier.lane, at, &mut out);
+        self.close(at, out)
+    }
+
+    /// What every event ends with: whoever waited for something that is free now goes on.
+    pub(super) fn close(&mut self, at: At<'_>, mut out: Actions<L>) -> Actions<L> {
+        self.floor.grant(&mut out.granted);
+        if self.stopped {
+            return out;
+        }
+        while let Some(key) = self.floor.next_lane() {
+            self.tend_in_turn(&key, at, &mut out);
+        }
+        self.feed(at, &mut out);
+        if self.floor.is_contended() && self.inspect_at.is_none() {
+            let time = at.now().plus(INSPECT_EVERY);
+            self.inspect_at = Some(time);
+            out.wake |= self.timers.set(Timer::Inspect, None, Later::after(at.now(), time));
+        }
+        out
+    }
+
+    /// It is time to look at how the carriers get on.
+    pub(super) fn inspect_due(&mut self, out: &mut Actions<L>) {
+        self.inspect_at = None;
+        out.inspect = self.floor.is_contended();
+    }
+
+    /// A carrier takes no more jobs of its lane for now.
+    fn leave(&mut self, number: u64) {
+        let Some(carrier) = self.carriers.get_mut(&number) else { return };
+        carrier.handed = 0;
+        let enlisted = std::mem::take(&mut carrier.enlisted);
+        let starting = std::mem::take(&mut carrier.starting);
+        if let Some(lane) = self.lanes.get_mut(&carrier.lane) {
+            lane.carriers = lane.carriers.saturating_sub(usize::from(enlisted));
+            lane.starting = lane.starting.saturating_sub(usize::from(starting));
+        }
+    }
+
+    /// A carrier for a lane, on its way to its first job.
+    pub(super) fn enlist(&mut self, lane: &LaneKey, way: Arc<Way>) -> u64 {
+        let number = self.number();
+        let standing = self.lanes.get(lane).map_or(super::floor::Standing::Fresh, Lane::standing);
+        self.floor.start(number, connector_of(lane), standing);
+        let (lane, flights) = (lane.clone(), Vec::new());
+        let carrier = Carrier { lane, way, starting: true, enlisted: true, handed: 0, flights };
+        self.carriers.insert(number, carrier);
+        number
+    }
+
+    /// Hands out nothing any more, and forgets what waits; the disk has it. What failed and waits for a joined
+    /// report is written now.
+    pub(in crate::scheduler) fn stop(&mut self) -> Actions<L> {
+        let mut out = Actions::default();
+        self.stopped = true;
+        for lane in self.lanes.values_mut() {
+            let waiting = lane.line.take().map(|line| line.waiting).unwrap_or_default();
+            out.released.extend(waiting.into_iter().map(|waiting| waiting.leased.lease));
+        }
+        self.waiting = 0;
+        out.works = self.joined.end_all();
+        out
+    }
+
+    /// Connectors that are paused.
+    pub(in crate::scheduler) fn paused(&self) -> Vec<Arc<str>> {
+        self.paused.iter().cloned().collect()
+    }
+
+    /// Carriers, messages that wait in memory, octets of content held.
+    pub(in crate::scheduler) fn counts(&self) -> (usize, usize, u64) {
+        (self.floor.carriers(), self.waiting, self.held)
+    }
+
+    pub(super) fn lanes_after(
+        &self,
+        after: Option<&LaneKey>,
+    ) -> impl Iterator<Item = (&LaneKey, &Lane<L>)> + use<'_, L> {
+        let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key.clone()));
+        self.lanes.range((from, Bound::Unbounded))
+    }
+}
+
+/// Jobs that a carrier is given in a row while others wait for one.
+const TURN_JOBS: usize = 50;
+/// How often the carriers are looked at while others wait.
+const INSPECT_EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl<L> Core<L> {
+        pub(in crate::scheduler::core) fn flights_count(&self) -> usize {
+            self.flights.len()
+        }
+
+        pub(in crate::scheduler::core) fn joined(&self) -> &Joined<L> {
+            &self.joined
+        }
+    }
+
+    impl Carrier {
+        pub(in crate::scheduler::core) fn is_enlisted(&self) -> bool {
+            self.enlisted
+        }
+    }
+}

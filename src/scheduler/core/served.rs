@@ -1,0 +1,53 @@
+//! Lanes that are gone because nothing is left in them, and whose hosts took mail: their next message goes before
+//! those to hosts of which nothing is known.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::mail::UnixMillis;
+use crate::spool::LaneKey;
+
+/// A bounded memory of lanes; those noted first go first.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    taken: BTreeMap<LaneKey, UnixMillis>,
+    /// In the order of their first notes.
+    order: VecDeque<LaneKey>,
+}
+
+impl Served {
+    /// Notes when a lane's hosts last took mail.
+    pub(super) fn note(&mut self, lane: LaneKey, taken: UnixMillis) {
+        if self.taken.insert(lane.clone(), taken).is_none() {
+            self.order.push_back(lane);
+        }
+        while self.order.len() > LANES_MAX {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.taken.remove(&oldest);
+        }
+    }
+
+    /// When they did, if it is known.
+    pub(super) fn recall(&self, lane: &LaneKey) -> Option<UnixMillis> {
+        self.taken.get(lane).copied()
+    }
+}
+
+/// Lanes remembered.
+const LANES_MAX: usize = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let mut served = Served::default();
+        let key = |number: usize| LaneKey(format!("out/{number}").into());
+        for number in 0..LANES_MAX + 10 {
+            served.note(key(number), UnixMillis(1));
+            served.note(key(number), UnixMillis(2));
+        }
+        assert_eq!((served.taken.len(), served.order.len()), (LANES_MAX, LANES_MAX));
+        assert_eq!((served.recall(&key(9)), served.recall(&key(10))), (None, Some(UnixMillis(2))));
+    }
+}

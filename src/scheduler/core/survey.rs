@@ -1,0 +1,123 @@
+//! The lanes as an administrator sees them, looked at in pieces so that no delivery waits for the look.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::lane::{Lane, State};
+use super::machine::Core;
+use crate::mail::{Dates, Domain, Enhanced, UnixMillis};
+use crate::spool::{Divisible, LaneKey};
+
+/// One lane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LaneView {
+    /// Its name.
+    pub lane: LaneKey,
+    /// The connector that served it last.
+    pub connector: Option<Arc<str>>,
+    /// Its recipient domain; `None` for smart hosts and address literals.
+    pub domain: Option<Domain>,
+    /// Messages that wait in memory.
+    pub waiting: usize,
+    /// Messages under way.
+    pub in_flight: usize,
+    /// Carriers that take its messages.
+    pub carriers: usize,
+    /// When the first message that is on disk alone is due.
+    pub on_disk: Option<UnixMillis>,
+    /// Whether an operator has paused its connector.
+    pub paused: bool,
+    /// Until when nothing is tried.
+    pub blocked_until: Option<UnixMillis>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// The status of the last trouble.
+    pub status: Option<Enhanced>,
+    /// The last trouble, in a sentence.
+    pub reason: Option<String>,
+}
+
+/// The lanes seen so far: those in trouble first, then the longest.
+#[derive(Debug, Default)]
+pub(in crate::scheduler) struct Survey {
+    /// The least of them on top.
+    best: BinaryHeap<Reverse<Rank>>,
+    seen: usize,
+    /// Where to go on.
+    after: Option<LaneKey>,
+}
+
+type Rank = (u32, usize, Reverse<LaneKey>);
+
+impl Survey {
+    /// The names of the lanes to be shown, in order, and how many more there are.
+    pub(in crate::scheduler) fn finish(self) -> (Vec<LaneKey>, usize) {
+        let more = self.seen.saturating_sub(self.best.len());
+        let best = self.best.into_sorted_vec();
+        (best.into_iter().map(|Reverse((_, _, Reverse(key)))| key).collect(), more)
+    }
+
+    fn note<L>(&mut self, key: &LaneKey, lane: &Lane<L>) {
+        self.seen = self.seen.saturating_add(1);
+        let (failures, leased) = (lane.failures, lane.leased());
+        if self.best.len() >= LANES_MAX {
+            let least = self.best.peek().map(|Reverse((failures, leased, _))| (*failures, *leased));
+            if least.is_some_and(|least| least >= (failures, leased)) {
+                return;
+            }
+            self.best.pop();
+        }
+        self.best.push(Reverse((failures, leased, Reverse(key.clone()))));
+    }
+}
+
+impl<L: Divisible> Core<L> {
+    /// Looks at some more lanes. Whether there are others.
+    pub(in crate::scheduler) fn survey(&self, survey: &mut Survey) -> bool {
+        let mut last = None;
+        for (key, lane) in self.lanes_after(survey.after.as_ref()).take(LANES_LOOK) {
+            survey.note(key, lane);
+            last = Some(key);
+        }
+        survey.after = last.cloned();
+        survey.after.is_some()
+    }
+
+    /// The lanes of these names.
+    pub(in crate::scheduler) fn views(&self, lanes: &[LaneKey], dates: &Dates) -> Vec<LaneView> {
+        let known = lanes.iter().filter_map(|key| Some((key, self.lanes.get(key)?)));
+        known.map(|(key, lane)| lane_view(key, lane, dates)).collect()
+    }
+
+    /// Those of the lanes named that are blocked or paused, in the order given.
+    pub(in crate::scheduler) fn blocked(&self, lanes: &[LaneKey], dates: &Dates) -> Vec<LaneView> {
+        let known = lanes.iter().filter_map(|key| Some((key, self.lanes.get(key)?)));
+        let blocked = known.filter(|(_, lane)| lane.blocked_until().is_some() || lane.state == State::Paused);
+        blocked.map(|(key, lane)| lane_view(key, lane, dates)).collect()
+    }
+}
+
+fn lane_view<L>(key: &LaneKey, lane: &Lane<L>, dates: &Dates) -> LaneView {
+    LaneView {
+        lane: key.clone(),
+        connector: lane.way.as_ref().map(|way| Arc::clone(&way.connector.name)),
+        domain: lane.way.as_ref().and_then(|way| way.domain.clone()),
+        waiting: lane.waiting(),
+        in_flight: lane.in_flight,
+        carriers: lane.carriers,
+        on_disk: lane.on_disk.map(|time| dates.to_wall(time)),
+        paused: lane.state == State::Paused,
+        blocked_until: lane.blocked_until().map(|time| dates.to_wall(time)),
+        failures: lane.failures,
+        status: lane.trouble.as_ref().map(|trouble| trouble.status),
+        reason: lane.trouble.as_ref().map(|trouble| trouble.reason.clone()),
+    }
+}
+
+/// Lanes that are shown.
+const LANES_MAX: usize = 1_000;
+/// Lanes looked at in one piece: a few milliseconds.
+pub(super) const LANES_LOOK: usize = 10_000;

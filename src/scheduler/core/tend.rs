@@ -1,0 +1,450 @@
+//! What a lane needs now: to be opened, filled from disk, swept, or given a carrier.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::Way;
+use super::lane::{Lane, State, Waiting};
+use super::machine::Core;
+use super::pause::connector_of;
+use super::place::{Placed, fits, place};
+use super::settle::{Rules, Work, judge};
+use super::survey::LANES_LOOK;
+use super::timers::Later;
+use super::{Actions, At, Fetch, Start, Sweep, Timer, longest_wait, retry};
+use crate::mail::{Enhanced, QueueId, UnixMillis};
+use crate::outcome::{Outcome, Scope, Trouble};
+use crate::spool::{Divisible, LaneKey};
+
+impl<L: Divisible> Core<L> {
+    /// Does what has come due, a bounded part at a time. Whether there is more.
+    pub(in crate::scheduler) fn tick(&mut self, at: At<'_>) -> (bool, Actions<L>) {
+        let mut out = Actions::default();
+        for _ in 0..TICK_TIMERS {
+            let Some((time, timer)) = self.timers.due(at.now()) else {
+                return (false, self.close(at, out));
+            };
+            match timer {
+                Timer::Inspect => self.inspect_due(&mut out),
+                Timer::Joined(id) => self.end_joined(id, &mut out),
+                Timer::Lane(key) => {
+                    if let Some(lane) = self.lanes.get_mut(&key).filter(|lane| lane.timer == Some(time)) {
+                        lane.timer = None;
+                        self.tend(&key, at, &mut out);
+                    }
+                }
+            }
+        }
+        (true, self.close(at, out))
+    }
+
+    /// Until when the loop may sleep; an earlier timer wakes it.
+    pub(in crate::scheduler) fn plan(&mut self) -> Option<UnixMillis> {
+        self.timers.plan()
+    }
+
+    /// Lanes that have mail on disk, due at these times.
+    pub(in crate::scheduler) fn loaded(
+        &mut self,
+        lanes: Vec<(LaneKey, UnixMillis)>,
+        at: At<'_>,
+    ) -> Actions<L> {
+        let mut out = Actions::default();
+        // A clock that was wrong when the time was written parks no mail.
+        let latest = at.now().plus(longest_wait(at.table));
+        for (key, due) in lanes {
+            self.lane(&key).mark_disk(due.min(latest));
+            self.tend(&key, at, &mut out);
+        }
+        self.close(at, out)
+    }
+
+    /// Lanes whose mail is due at once, whatever happened to them before.
+    pub(in crate::scheduler) fn hasten(&mut self, keys: Vec<LaneKey>, at: At<'_>) -> Actions<L> {
+        for key in &keys {
+            let lane = self.lane(key);
+            if lane.blocked_until().is_some() {
+                lane.state = State::Probing;
+            }
+        }
+        let now = at.now();
+        self.loaded(keys.into_iter().map(|key| (key, now)).collect(), at)
+    }
+
+    /// Blocked lanes, among the next ones after `after`, whose connector is not as it was any more: what kept their
+    /// mail may not hold by the new one. Also where to go on, as long as there are others.
+    pub(in crate::scheduler) fn changed(
+        &self,
+        after: Option<&LaneKey>,
+        at: At<'_>,
+    ) -> (Vec<LaneKey>, Option<LaneKey>) {
+        let stands: HashSet<_> = at.table.outbound.iter().map(|c| (&*c.name, c.revision)).collect();
+        let (mut changed, mut last) = (Vec::new(), None);
+        for (key, lane) in self.lanes_after(after).take(LANES_LOOK) {
+            let way = lane.way.as_ref().map(|way| (&*way.connector.name, way.connector.revision));
+            if lane.blocked_until().is_some() && way.is_some_and(|known| !stands.contains(&known)) {
+                changed.push(key.clone());
+            }
+            last = Some(key);
+        }
+        (changed, last.cloned())
+    }
+
+    /// Gives some lanes of a connector what they need now; where to go on, as long as there are others.
+    pub(in crate::scheduler) fn tend_all(
+        &mut self,
+        connector: &str,
+        after: Option<&LaneKey>,
+        at: At<'_>,
+    ) -> (Option<LaneKey>, Actions<L>) {
+        let mut out = Actions::default();
+        let keys: Vec<LaneKey> =
+            self.lanes_after(after).take(LANES_LOOK).map(|(key, _)| key.clone()).collect();
+        for key in keys.iter().filter(|key| connector_of(key) == connector) {
+            self.tend(key, at, &mut out);
+        }
+        (keys.into_iter().next_back(), self.close(at, out))
+    }
+
+    /// A lane's sweep has ended.
+    pub(in crate::scheduler) fn swept(&mut self, key: &LaneKey, at: At<'_>) -> Actions<L> {
+        let mut out = Actions::default();
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.sweeping = false;
+        }
+        self.tend(key, at, &mut out);
+        self.close(at, out)
+    }
+
+    /// Gives a lane what it needs.
+    pub(super) fn tend(&mut self, key: &LaneKey, at: At<'_>, out: &mut Actions<L>) {
+        self.tend_in(key, false, at, out);
+    }
+
+    /// The same for a lane that waited for an opening, and whose turn it is.
+    pub(super) fn tend_in_turn(&mut self, key: &LaneKey, at: At<'_>, out: &mut Actions<L>) {
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.in_turn = false;
+        }
+        self.tend_in(key, true, at, out);
+    }
+
+    fn tend_in(&mut self, key: &LaneKey, its_turn: bool, at: At<'_>, out: &mut Actions<L>) {
+        if self.stopped {
+            return;
+        }
+        let now = at.now();
+        self.heed_pause(key, at, out);
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        if lane.blocked_until().is_some_and(|until| until <= now) {
+            lane.state = State::Probing;
+        }
+        if lane.rests_until.is_some_and(|until| until <= now) {
+            lane.rests_until = None;
+        }
+        if lane.sweep_at.is_some_and(|time| time <= now) {
+            lane.sweep_at = Some(now.plus(SWEEP_EVERY));
+            if let (false, Some(trouble), Some(way)) = (lane.sweeping, &lane.trouble, &lane.way) {
+                lane.sweeping = true;
+                out.sweeps.push(Sweep {
+                    lane: key.clone(),
+                    retry: way.connector.retry.clone(),
+                    trouble: Arc::clone(trouble),
+                    blocked_until: lane.blocked_until(),
+                });
+            }
+        }
+        self.staff(key, its_turn, at, out);
+        self.hunger(key, now);
+        self.arm(key, now, out);
+    }
+
+    /// Has a lane wait for its turn at the disk, where something is due there and there is room for it.
+    fn hunger(&mut self, key: &LaneKey, now: UnixMillis) {
+        let window_max = self.window_max;
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        let due = lane.on_disk.is_some_and(|time| time <= now);
+        if !due || lane.fetching || lane.hungry || !lane.has_room(window_max) {
+            return;
+        }
+        lane.hungry = true;
+        // A lane that is being served does not wait behind all those of which nothing is known.
+        if lane.carriers > 0 {
+            self.hungry.push_front(key.clone())
+        } else {
+            self.hungry.push_back(key.clone())
+        }
+    }
+
+    /// Lets lanes ask the disk for what is due, as many as there is room for: each answer lets the next one ask.
+    pub(super) fn feed(&mut self, at: At<'_>, out: &mut Actions<L>) {
+        while self.fetches < FETCHES_MAX
+            && self.waiting < WAITING_MAX
+            && self.floor.lanes_waiting() < TURN_AHEAD
+        {
+            let Some(key) = self.hungry.pop_front() else { break };
+            let Some(lane) = self.lanes.get_mut(&key) else { continue };
+            lane.hungry = false;
+            let due = lane.on_disk.is_some_and(|time| time <= at.now());
+            if due && !lane.fetching && lane.has_room(self.window_max) {
+                lane.fetching = true;
+                lane.on_disk = None;
+                self.fetches = self.fetches.saturating_add(1);
+                let limit = lane.window(self.window_max).saturating_sub(lane.leased());
+                out.fetches.push(Fetch { lane: key, limit });
+            } else {
+                self.arm(&key, at.now(), out);
+            }
+        }
+    }
+
+    fn staff(&mut self, key: &LaneKey, its_turn: bool, at: At<'_>, out: &mut Actions<L>) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        if lane.in_turn || lane.wants_carrier_at(at.now()).is_none_or(|time| time > at.now()) {
+            return;
+        }
+        let standing = lane.standing();
+        // Nobody goes before those that wait; whoever of them may start, starts before the event is over.
+        let others_wait = !its_turn && self.floor.lanes_waiting() > 0;
+        if others_wait || !self.floor.may_start(connector_of(key), standing) {
+            lane.in_turn = true;
+            return self.floor.queue(key.clone(), connector_of(key), standing);
+        }
+        while let Some(waiting) = self.pop(key, at.now()) {
+            let known = self.lanes.get(key).and_then(|lane| lane.way.clone());
+            let way = match known.filter(|way| fits(at.table, way, &waiting.leased)) {
+                Some(way) => {
+                    self.push_front(key, waiting, at.now(), out);
+                    Some(way)
+                }
+                None => self.rehome(key, place(at.table, waiting), at, out),
+            };
+            if let Some(way) = way {
+                self.start(key, way, at.now(), out);
+                break;
+            }
+        }
+    }
+
+    fn start(&mut self, key: &LaneKey, way: Arc<Way>, now: UnixMillis, out: &mut Actions<L>) {
+        let carrier = self.enlist(key, Arc::clone(&way));
+        out.starts.push(Start { carrier, way: Arc::clone(&way) });
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.carriers = lane.carriers.saturating_add(1);
+            lane.starting = lane.starting.saturating_add(1);
+            lane.way = Some(way);
+            if let Some(line) = &mut lane.line {
+                line.backlog_since = Some(now);
+            }
+        }
+    }
+
+    /// Sets the lane's timer, or drops a lane of which nothing is left.
+    fn arm(&mut self, key: &LaneKey, now: UnixMillis, out: &mut Actions<L>) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        if lane.is_idle() {
+            let Some(lane) = self.lanes.remove(key) else { return };
+            if let Some(time) = lane.timer {
+                self.timers.clear(Timer::Lane(key.clone()), time);
+            }
+            if let Some(time) = lane.last_taken {
+                self.served.note(key.clone(), time);
+            }
+            return;
+        }
+        let Some(deadline) = lane.deadline(now, self.window_max) else { return };
+        if lane.timer.is_some_and(|known| known <= deadline) {
+            return;
+        }
+        let deadline = Later::after(now, deadline);
+        let before = lane.timer.replace(deadline.time());
+        out.wake |= self.timers.set(Timer::Lane(key.clone()), before, deadline);
+    }
+
+    /// Puts the parts of a message where they belong. Those of `key` come back to its front, and
+    /// the way they go now is the answer.
+    pub(super) fn rehome(
+        &mut self,
+        key: &LaneKey,
+        parts: Vec<Placed<L>>,
+        at: At<'_>,
+        out: &mut Actions<L>,
+    ) -> Option<Arc<Way>> {
+        let mut stays = None;
+        if let Some(first) = parts.first().filter(|first| first.waiting.joined) {
+            self.divided(first.waiting.leased.message.id, parts.len());
+        }
+        for Placed { waiting, home } in parts {
+            match home {
+                Some((home, way)) if home == *key => {
+                    let way = Arc::new(way);
+                    self.push_front(key, waiting, at.now(), out);
+                    if let Some(lane) = self.lanes.get_mut(key) {
+                        lane.way = Some(Arc::clone(&way));
+                    }
+                    stays = Some(way);
+                }
+                Some((home, _)) => {
+                    self.admit(&home, waiting, at, out);
+                    self.tend(&home, at, out);
+                }
+                None => self.without_way(waiting, at, out),
+            }
+        }
+        stays
+    }
+
+    /// No connector covers these recipients any more: the configuration may come back.
+    fn without_way(&mut self, waiting: Waiting<L>, at: At<'_>, out: &mut Actions<L>) {
+        self.held = self.held.saturating_sub(waiting.charged);
+        let message = waiting.leased.message;
+        let accepted_at = at.dates.since(message.accepted_at);
+        let retry = retry::without_connector(accepted_at, self.started_at);
+        let rules = Rules { retry: &retry, accepted_at, now: at.now(), blocked_until: None, again: false };
+        let verdicts = waiting.leased.recipients.into_iter().filter_map(|recipient| {
+            let domain = recipient.forward_path.domain();
+            let trouble = Trouble {
+                status: Enhanced(4, 3, 5),
+                reason: format!("no outbound connector covers {domain} any more"),
+                remote: None,
+                decision: None,
+                scope: Scope::Recipient,
+            };
+            let verdict = judge(rules, &recipient, Outcome::Deferred(trouble))?;
+            Some((recipient, verdict))
+        });
+        let (verdicts, id) = (verdicts.collect(), message.id);
+        let work = Work {
+            verdicts,
+            expire: retry.expire,
+            message,
+            lease: waiting.leased.lease,
+            content: waiting.leased.content,
+            lane: waiting.row,
+            told: false,
+        };
+        self.write(work, waiting.joined, at, out);
+        if waiting.joined {
+            self.part_done(id, out);
+        }
+    }
+
+    /// Lets a message wait in memory, or leaves it on disk.
+    pub(super) fn admit(&mut self, key: &LaneKey, waiting: Waiting<L>, at: At<'_>, out: &mut Actions<L>) {
+        let (full, window_max) = (self.stopped || self.waiting >= WAITING_MAX, self.window_max);
+        let lane = self.lane(key);
+        if full || !lane.has_place(&waiting, window_max) {
+            return self.forget(key, waiting, at.now(), at, out);
+        }
+        lane.line.get_or_insert_default().queue_up(waiting);
+        lane.note_backlog(at.now());
+        self.waiting = self.waiting.saturating_add(1);
+    }
+
+    /// Ends a message's lease: it is looked for on disk from `due` on.
+    fn forget(
+        &mut self,
+        key: &LaneKey,
+        waiting: Waiting<L>,
+        due: UnixMillis,
+        at: At<'_>,
+        out: &mut Actions<L>,
+    ) {
+        self.held = self.held.saturating_sub(waiting.charged);
+        let Waiting { row, leased, joined, .. } = waiting;
+        // The lease ends before the mark is acted on: whoever asks the disk by the mark finds the message.
+        out.released.push(leased.lease);
+        if joined {
+            self.part_done(leased.message.id, out);
+        }
+        if row == *key {
+            self.lane(&row).mark_disk(due);
+            return;
+        }
+        // It was moved here from a lane that the spool still has it in; from there it would come
+        // again and again while this one is blocked.
+        let blocked = self.lanes.get(key).and_then(Lane::blocked_until);
+        let due = blocked.unwrap_or(due.plus(MOVED_LATER));
+        self.lane(&row).mark_disk(due);
+        self.tend(&row, at, out);
+    }
+
+    /// A lane that goes down holds its mail on disk alone.
+    pub(super) fn forget_all(&mut self, key: &LaneKey, at: At<'_>, out: &mut Actions<L>) {
+        while let Some(waiting) = self.pop(key, at.now()) {
+            self.forget(key, waiting, at.now(), at, out);
+        }
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.line = None;
+        }
+    }
+
+    /// Lets go of these messages, which an operator wants for a moment, in the next lanes after `after`; where to go
+    /// on, as long as there are others.
+    pub(in crate::scheduler) fn let_go(
+        &mut self,
+        ids: &[QueueId],
+        after: Option<&LaneKey>,
+        at: At<'_>,
+    ) -> (Option<LaneKey>, Actions<L>) {
+        let mut out = Actions::default();
+        let (mut taken, mut last) = (Vec::new(), None);
+        let keys: Vec<LaneKey> =
+            self.lanes_after(after).take(LANES_LOOK).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            if let Some(line) = self.lanes.get_mut(&key).and_then(|lane| lane.line.as_mut()) {
+                taken.extend(line.take_out(ids).into_iter().map(|waiting| (key.clone(), waiting)));
+            }
+            last = Some(key);
+        }
+        for (key, waiting) in taken {
+            self.waiting = self.waiting.saturating_sub(1);
+            self.forget(&key, waiting, at.now().plus(LET_GO), at, &mut out);
+            self.tend(&key, at, &mut out);
+        }
+        (last, self.close(at, out))
+    }
+
+    pub(super) fn pop(&mut self, key: &LaneKey, now: UnixMillis) -> Option<Waiting<L>> {
+        let lane = self.lanes.get_mut(key)?;
+        let waiting = lane.line.as_mut()?.next_up()?;
+        lane.note_backlog(now);
+        self.waiting = self.waiting.saturating_sub(1);
+        Some(waiting)
+    }
+
+    pub(super) fn push_front(
+        &mut self,
+        key: &LaneKey,
+        waiting: Waiting<L>,
+        now: UnixMillis,
+        out: &mut Actions<L>,
+    ) {
+        if self.stopped {
+            out.released.push(waiting.leased.lease);
+            return;
+        }
+        let lane = self.lane(key);
+        lane.line.get_or_insert_default().queue_first(waiting);
+        lane.note_backlog(now);
+        self.waiting = self.waiting.saturating_add(1);
+    }
+}
+
+/// Timers that one tick looks at: between two of them others have the core.
+const TICK_TIMERS: usize = 256;
+/// How often a dead lane is asked for messages whose time has come.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Questions to the disk at the same time.
+const FETCHES_MAX: usize = 16;
+/// Lanes that wait for an opening, beyond which nothing more is read from disk.
+const TURN_AHEAD: usize = 1_024;
+/// Messages that wait in memory, over all lanes.
+const WAITING_MAX: usize = 65_536;
+/// How long after a fault the disk is asked again.
+pub(in crate::scheduler) const AFTER_FAULT: Duration = Duration::from_secs(10);
+/// How long a moved message that found no room is left alone.
+const MOVED_LATER: Duration = Duration::from_secs(30);
+/// How long a message that was let go of is left alone.
+const LET_GO: Duration = Duration::from_secs(2);

@@ -1,0 +1,342 @@
+mod fair;
+mod invariants;
+mod property;
+mod simulation;
+
+use std::sync::Arc;
+
+use super::super::samples::{deferred, delivered, failed, leased, outbound, trouble};
+use super::machine::Core;
+use super::settle::{Verdict, Work};
+use super::{Actions, At, Limits};
+use crate::connector::{Generation, Outbound, Revision, Table};
+use crate::mail::{Dates, Enhanced, QueueId, ReversePath, UnixMillis};
+use crate::outcome::{Outcome, Scope, Trouble};
+use crate::spool::{LaneKey, Lease, LeaseBook, Leased, QueuedRecipient};
+
+/// A core, the table in effect, and the time, driven by hand.
+struct World {
+    core: Core<Lease>,
+    table: Table,
+    now: UnixMillis,
+    book: Arc<LeaseBook>,
+    works: Vec<Work<Lease>>,
+    out: Actions<Lease>,
+}
+
+fn limits(window_max: usize, places: usize) -> Limits {
+    Limits {
+        held_bytes_max: 100_000,
+        window_max,
+        seats_max: places,
+        openings_max: places,
+        per_host_max: 10,
+        null_sender_expire: None,
+    }
+}
+
+impl World {
+    fn new(window_max: usize, places: usize) -> Self {
+        Self {
+            core: Core::new(&limits(window_max, places), UnixMillis(1_000_000)),
+            table: Table::new(Generation(1), Vec::new(), vec![outbound("out", "*")]),
+            now: UnixMillis(1_000_000),
+            book: Arc::default(),
+            works: Vec::new(),
+            out: Actions::default(),
+        }
+    }
+
+    fn act(&mut self, event: impl FnOnce(&mut Core<Lease>, At<'_>) -> Actions<Lease>) {
+        self.ask(|core, at| ((), event(core, at)));
+    }
+
+    fn ask<T>(&mut self, event: impl FnOnce(&mut Core<Lease>, At<'_>) -> (T, Actions<Lease>)) -> T {
+        let dates = Dates::agreeing(self.now);
+        let (answer, mut actions) = event(&mut self.core, At { table: &self.table, dates: &dates });
+        drop(actions.released);
+        self.works.append(&mut actions.works);
+        self.out.starts.append(&mut actions.starts);
+        self.out.fetches.append(&mut actions.fetches);
+        self.out.sweeps.append(&mut actions.sweeps);
+        self.out.notices.append(&mut actions.notices);
+        self.out.granted.append(&mut actions.granted);
+        self.out.evicted.append(&mut actions.evicted);
+        self.out.inspect |= actions.inspect;
+        answer
+    }
+
+    fn leased(&self, number: i64, to: &[&str]) -> Leased {
+        leased(&self.book, self.now, number, to)
+    }
+
+    fn offer(&mut self, number: i64, to: &[&str]) {
+        let leased = self.leased(number, to);
+        self.act(|core, at| core.offer(vec![leased], at));
+    }
+
+    /// The next job of a carrier: its ticket and the message's number.
+    fn take(&mut self, carrier: u64) -> Option<(u64, i64)> {
+        let taken = self.ask(|core, at| core.take(carrier, at));
+        taken.map(|taken| (taken.ticket, taken.message.id.to_number()))
+    }
+
+    fn report(&mut self, ticket: u64, outcomes: Vec<Outcome>) {
+        self.act(|core, at| core.report(ticket, outcomes, at));
+    }
+
+    /// The carrier that was started first.
+    fn carrier(&mut self) -> u64 {
+        self.out.starts.remove(0).carrier
+    }
+
+    fn pass(&mut self, ms: i64) {
+        self.now = UnixMillis(self.now.0 + ms);
+        while self.ask(Core::tick) {}
+    }
+
+    fn hasten(&mut self, lane: &str) {
+        let lane = LaneKey(lane.into());
+        self.act(|core, at| core.hasten(vec![lane], at));
+    }
+
+    fn lane(&self, key: &str) -> String {
+        let views = self.core.views(&[LaneKey(key.into())], &Dates::agreeing(self.now));
+        views.first().map_or("none".to_owned(), |lane| {
+            let state =
+                lane.blocked_until.map_or("open".to_owned(), |t| format!("blocked {}", t.0 - self.now.0));
+            format!(
+                "{} waiting, {} in flight, {} carriers, {state}, {} failures",
+                lane.waiting, lane.in_flight, lane.carriers, lane.failures
+            )
+        })
+    }
+}
+
+#[test]
+fn a_message_goes_out_and_leaves_nothing_behind() {
+    let mut w = World::new(10, 10);
+    w.offer(1, &["a@b.example"]);
+    let carrier = w.carrier();
+    let (ticket, number) = w.take(carrier).expect("a job");
+    assert_eq!((number, w.core.held), (1, 1000));
+    w.report(ticket, vec![delivered()]);
+    assert_eq!(w.take(carrier), None);
+    w.act(|core, at| core.ended(carrier, at));
+    let work = w.works.pop().unwrap();
+    assert!(work.is_plain());
+    assert!(w.book.holds(QueueId::from_number(1), 0), "the lease ends with the settlement");
+    drop(work);
+    assert_eq!((w.core.lanes.len(), w.core.carriers.len(), w.core.held, w.book.count()), (0, 0, 0, 0));
+}
+
+#[test]
+fn a_dead_lane_holds_its_mail_on_disk_and_hinders_no_other() {
+    let mut w = World::new(100, 10);
+    w.offer(0, &["a@dead.example"]);
+    let carrier = w.carrier();
+    for number in 1..10_000 {
+        w.offer(number, &["a@dead.example"]);
+        assert!(w.core.waiting <= 100 && w.core.held <= 100_000);
+    }
+    assert_eq!(w.book.count(), 100);
+    let (ticket, _) = w.take(carrier).unwrap();
+    w.report(ticket, vec![deferred(Scope::Lane)]);
+    assert_eq!(w.lane("out/dead.example"), "0 waiting, 0 in flight, 1 carriers, blocked 1000, 1 failures");
+    assert_eq!(w.take(carrier), None);
+    w.works.clear();
+    assert_eq!((w.book.count(), w.core.held, w.out.sweeps.len()), (0, 0, 1));
+    w.out.starts.clear();
+    w.offer(10_001, &["a@dead.example"]);
+    assert_eq!((w.book.count(), w.out.starts.len()), (0, 0));
+    w.offer(10_002, &["a@alive.example"]);
+    let alive = w.carrier();
+    let (ticket, number) = w.take(alive).unwrap();
+    w.report(ticket, vec![delivered()]);
+    assert_eq!(number, 10_002);
+}
+
+#[test]
+fn one_message_probes_a_lane_and_a_success_opens_it() {
+    let mut w = World::new(10, 10);
+    w.offer(1, &["a@b.example"]);
+    let carrier = w.carrier();
+    let (ticket, _) = w.take(carrier).unwrap();
+    w.report(ticket, vec![deferred(Scope::Lane)]);
+    w.take(carrier);
+    w.act(|core, at| core.ended(carrier, at));
+    w.works.clear();
+    let key = LaneKey("out/b.example".into());
+    w.act(|core, at| core.swept(&key, at));
+    w.pass(999);
+    assert!(w.out.fetches.is_empty());
+    w.pass(1);
+    assert_eq!(
+        w.out.fetches.pop().map(|f| f.limit),
+        None,
+        "the probe's own row is marked when it is settled"
+    );
+    w.act(|core, at| core.loaded(vec![(key.clone(), at.now())], at));
+    assert_eq!(w.out.fetches.pop().map(|f| f.limit), Some(10), "an empty lane was forgotten");
+
+    let due = (vec![w.leased(2, &["a@b.example"])], None);
+    w.act(|core, at| core.fetched(&key, Some(due), at));
+    let carrier = w.carrier();
+    let (ticket, _) = w.take(carrier).unwrap();
+    w.offer(3, &["a@b.example"]);
+    w.report(ticket, vec![deferred(Scope::Lane)]);
+    w.works.clear();
+    w.take(carrier);
+    w.act(|core, at| core.ended(carrier, at));
+    w.out.fetches.clear();
+    w.pass(1000);
+    assert_eq!(w.out.fetches.pop().map(|f| f.limit), Some(1), "one message probes");
+    let due = (vec![w.leased(3, &["a@b.example"])], Some(w.now));
+    w.act(|core, at| core.fetched(&key, Some(due), at));
+    w.out.starts.retain(|start| start.carrier > carrier);
+    let carrier = w.carrier();
+    let (ticket, _) = w.take(carrier).unwrap();
+    assert!(w.out.starts.is_empty() && w.out.fetches.is_empty());
+    w.report(ticket, vec![delivered()]);
+    assert_eq!(w.out.fetches.pop().map(|f| f.limit), Some(10), "a success opens the lane");
+    assert_eq!(w.lane("out/b.example"), "0 waiting, 0 in flight, 1 carriers, open, 0 failures");
+}
+
+#[test]
+fn a_retry_by_hand_opens_a_lane() {
+    let mut w = World::new(10, 10);
+    w.offer(1, &["a@b.example"]);
+    w.offer(2, &["a@b.example"]);
+    let carrier = w.carrier();
+    let (ticket, _) = w.take(carrier).unwrap();
+    w.report(ticket, vec![deferred(Scope::Lane)]);
+    w.hasten("out/b.example");
+    assert_eq!(w.out.fetches.pop().map(|f| f.limit), Some(1));
+}
+
+#[test]
+fn what_waits_in_memory_is_let_go_of_for_an_operator() {
+    let mut w = World::new(10, 1);
+    for number in 1..=4 {
+        w.offer(number, &["a@b.example"]);
+    }
+    let carrier = w.carrier();
+    let (ticket, first) = w.take(carrier).unwrap();
+    let ids: Vec<QueueId> = [first, 2, 3].into_iter().map(QueueId::from_number).collect();
+    w.ask(|core, at| core.let_go(&ids, None, at));
+    assert_eq!(w.book.count(), 2, "the carrier's, and the one that was not named");
+    w.report(ticket, vec![delivered()]);
+    assert_eq!(w.take(carrier).map(|(_, number)| number), Some(4));
+    assert!(w.out.fetches.is_empty(), "not at once");
+    w.pass(2_000);
+    assert_eq!(w.out.fetches.len(), 1);
+}
+
+#[test]
+fn mixed_outcomes_are_written_in_one_commit() {
+    let mut w = World::new(10, 10);
+    w.offer(1, &["a@b.example", "c@b.example", "d@b.example", "e@b.example", "f@b.example"]);
+    let carrier = w.carrier();
+    let (ticket, _) = w.take(carrier).unwrap();
+    w.now = UnixMillis(w.now.0 + 10_000);
+    let outcomes =
+        vec![delivered(), failed(), failed(), deferred(Scope::Recipient), deferred(Scope::Session)];
+    w.report(ticket, outcomes);
+    let work = w.works.pop().unwrap();
+    let names = |list: Vec<(&QueuedRecipient, &Trouble)>| {
+        list.iter().map(|(r, _)| r.forward_path.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names(work.failed().collect()), "c@b.example d@b.example");
+    assert_eq!(names(work.late().collect()), "e@b.example");
+    assert_eq!(work.next_at(), Some(UnixMillis(w.now.0 + 1000)));
+    assert_eq!(work.lease.recipients(), [0, 1, 2, 3]);
+    let (again, _) = w.take(carrier).expect("the lost one at once");
+    drop(work);
+    assert!(w.book.holds(QueueId::from_number(1), 4));
+    w.report(again, vec![delivered()]);
+    assert_eq!((w.works.len(), w.core.held), (1, 0));
+}
+
+#[test]
+fn a_session_lost_five_times_is_a_trouble_of_the_lane() {
+    let mut w = World::new(10, 10);
+    w.offer(1, &["a@b.example"]);
+    let carrier = w.carrier();
+    for _ in 0..4 {
+        let (ticket, _) = w.take(carrier).expect("again at once");
+        w.report(ticket, vec![deferred(Scope::Session)]);
+        assert!(w.works.is_empty());
+    }
+    w.take(carrier).expect("the fifth time");
+    // A carrier that ends without a report counts as a lost session.
+    w.act(|core, at| core.ended(carrier, at));
+    assert_eq!(w.lane("out/b.example"), "0 waiting, 0 in flight, 0 carriers, blocked 1000, 1 failures");
+    assert!(matches!(w.works[0].verdicts[0].1, Verdict::Deferred { attempts: 1, .. }));
+}
+
+#[test]
+fn the_connector_is_chosen_anew() {
+    let mut w = World::new(10, 10);
+    w.offer(1, &["a@b.example"]);
+    let carrier = w.carrier();
+    w.table = Table::new(Generation(2), Vec::new(), vec![outbound("strict", "b.example")]);
+    assert_eq!(w.take(carrier), None);
+    let start = w.out.starts.remove(0);
+    assert_eq!(&*start.way.connector.name, "strict");
+    w.table = Table::new(Generation(3), Vec::new(), vec![outbound("other", "c.example")]);
+    assert_eq!(w.take(start.carrier), None);
+    let work = w.works.pop().unwrap();
+    assert_eq!(&*work.lane.0, "out/b.example", "the spool has it there");
+    let Verdict::Deferred { trouble, .. } = &work.verdicts[0].1 else { panic!("not deferred") };
+    assert_eq!(trouble.reason, "no outbound connector covers b.example any more");
+}
+
+#[test]
+fn more_connections_only_while_the_queue_stays_non_empty() {
+    let mut w = World::new(100, 10);
+    w.offer(1, &["a@b.example"]);
+    let first = w.carrier();
+    for number in 2..20 {
+        w.offer(number, &["a@b.example"]);
+    }
+    let (ticket, _) = w.take(first).unwrap();
+    w.pass(500);
+    assert!(w.out.starts.is_empty(), "one tries the way, until something was taken");
+    w.report(ticket, vec![delivered()]);
+    w.take(first).unwrap();
+    assert_eq!(w.out.starts.len(), 1);
+    let second = w.carrier();
+    w.take(second).unwrap();
+    w.pass(500);
+    assert!(w.out.starts.is_empty(), "the connector allows two");
+}
+
+#[test]
+fn lanes_take_turns_when_carriers_are_few() {
+    let mut w = World::new(100, 1);
+    for number in 0..60 {
+        w.offer(number, &["a@long.example"]);
+    }
+    w.offer(100, &["a@second.example"]);
+    w.offer(101, &["a@short.example"]);
+    let mut carrier = w.carrier();
+    w.carrier();
+    assert!(w.out.starts.is_empty(), "a connector has two, whatever the limit is");
+    let mut handed = 0;
+    while let Some((ticket, _)) = w.take(carrier) {
+        handed += 1;
+        w.report(ticket, vec![delivered()]);
+    }
+    assert_eq!(handed, 50);
+    // It was served, and so comes first in three turns of four.
+    for turn in 1..=8 {
+        w.act(|core, at| core.ended(carrier, at));
+        let start = w.out.starts.remove(0);
+        carrier = start.carrier;
+        if start.way.domain.as_ref().unwrap().as_str() == "short.example" {
+            assert_eq!(turn, 4);
+            return;
+        }
+    }
+    panic!("the others never have their turn");
+}

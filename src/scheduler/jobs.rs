@@ -1,0 +1,107 @@
+//! What a carrier sees of the scheduler: the jobs of its lane, and the places for its sessions.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::core::Reach;
+use super::run::Scheduler;
+use super::{Job, Jobs, Progress};
+use crate::mail::{Enhanced, QueueId};
+use crate::outcome::{Outcome, Scope, Trouble};
+use crate::spool::SpoolFault;
+use crate::tracking::Event;
+
+/// The jobs of a lane, for one carrier.
+pub(super) struct Post {
+    pub(super) scheduler: Arc<Scheduler>,
+    pub(super) carrier: u64,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Post {
+    async fn next_job(&self) -> Option<Job> {
+        loop {
+            let taken = self.scheduler.ask_core(|core, at| core.take(self.carrier, at));
+            let mut job = taken?;
+            if let Some(content) = job.content.take() {
+                return Some(job.into_job(content));
+            }
+            let id = job.message.id;
+            match self.scheduler.spool.read(id).await {
+                Ok(content) => return Some(job.into_job(content)),
+                Err(fault) => self.set_aside(id, job.ticket, &fault),
+            }
+        }
+    }
+
+    fn set_aside(&self, id: QueueId, ticket: u64, fault: &SpoolFault) {
+        let reason = format!("the message can't be read: {fault}");
+        self.scheduler.journal.record(&Event::Held { id, reason: &reason });
+        let trouble = Trouble {
+            status: Enhanced(4, 3, 0),
+            reason,
+            remote: None,
+            decision: None,
+            scope: Scope::Recipient,
+        };
+        self.scheduler.with_core(|core, at| core.set_aside(ticket, &trouble, at));
+    }
+}
+
+impl Jobs for Post {
+    fn next(&self) -> Pin<Box<dyn Future<Output = Option<Job>> + Send + '_>> {
+        Box::pin(self.next_job())
+    }
+
+    fn report(&self, job: &Job, outcomes: Vec<Outcome>) {
+        self.scheduler.with_core(|core, at| core.report(job.ticket, outcomes, at));
+    }
+
+    fn reach(&self, address: SocketAddr) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let reach = self.scheduler.ask_core(|core, at| core.reach(self.carrier, address, at));
+        Box::pin(async move {
+            match reach {
+                Reach::Go => {}
+                Reach::Wait => self.progress.granted().await,
+            }
+            self.progress.moved();
+        })
+    }
+
+    fn reuse(&self, address: SocketAddr) {
+        self.scheduler.with_core(|core, at| core.reuse(self.carrier, address, at));
+    }
+
+    fn opened(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        let seated = self.scheduler.ask_core(|core, at| core.opened(self.carrier, at));
+        Box::pin(async move {
+            if !seated {
+                self.progress.granted().await;
+            }
+            self.progress.moved();
+            !seated
+        })
+    }
+
+    fn reopening(&self) {
+        self.scheduler.with_core(|core, at| core.reopening(self.carrier, at));
+        self.progress.moved();
+    }
+
+    fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+}
+
+/// Gives a carrier's place back however it ended.
+pub(super) struct Ending {
+    pub(super) scheduler: Arc<Scheduler>,
+    pub(super) carrier: u64,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.scheduler.leave(self.carrier);
+    }
+}

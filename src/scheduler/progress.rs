@@ -1,0 +1,69 @@
+//! How a carrier gets on, told by one atomic write and looked at only while others wait for its place.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// One carrier's progress, and the word that its place is wanted by others.
+#[derive(Debug)]
+pub struct Progress {
+    started: Instant,
+    /// Milliseconds from the start to the last octet that came or went.
+    moved_at: AtomicU64,
+    after_dot: AtomicBool,
+    evicted: CancellationToken,
+    granted: Notify,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            moved_at: AtomicU64::new(0),
+            after_dot: AtomicBool::new(false),
+            evicted: CancellationToken::new(),
+            granted: Notify::new(),
+        }
+    }
+}
+
+impl Progress {
+    /// An octet came from the peer, or went to it.
+    pub fn moved(&self) {
+        let since = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved_at.store(since, Ordering::Relaxed);
+    }
+
+    /// Whether a final dot was sent that is not answered yet. From then on the message may be delivered, and the
+    /// session is not ended for the sake of others.
+    pub fn set_after_dot(&self, after_dot: bool) {
+        self.after_dot.store(after_dot, Ordering::Relaxed);
+    }
+
+    /// Answers once others wait for this place and nothing has moved here for long; never after the final dot.
+    pub async fn evicted(&self) {
+        self.evicted.cancelled().await;
+    }
+
+    pub(super) fn is_after_dot(&self) -> bool {
+        self.after_dot.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn still_for(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.moved_at.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn evict(&self) {
+        self.evicted.cancel();
+    }
+
+    pub(super) fn grant(&self) {
+        self.granted.notify_one();
+    }
+
+    pub(super) async fn granted(&self) {
+        self.granted.notified().await;
+    }
+}

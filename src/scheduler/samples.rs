@@ -1,0 +1,100 @@
+//! Values that the tests of this module share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::connector::{
+    Decision, DomainPattern, NextHop, OnFailure, OnHandshakeFailure, Outbound, Retry, Revision,
+};
+use crate::mail::{BodyType, Content, Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
+use crate::outcome::{Delivered, Outcome, Scope, Trouble};
+use crate::spool::{LaneKey, LeaseBook, Leased, Origin, QueuedRecipient, StoredMessage};
+
+pub(super) fn outbound(name: &str, pattern: &str) -> Outbound {
+    Outbound {
+        name: name.into(),
+        domains: vec![DomainPattern::parse(pattern).unwrap()],
+        cost: 10,
+        next_hop: NextHop::Mx { port: 25 },
+        tls: crate::connector::OutboundTls::Opportunistic,
+        mode: crate::connector::Mode::Enforce,
+        handshake: crate::connector::Handshake::StartTls,
+        sni: crate::connector::Sni::Host,
+        source_addresses: Vec::new(),
+        ehlo_name: None,
+        remember_tls: false,
+        client_certificate: None,
+        on_handshake_failure: OnHandshakeFailure::Clear,
+        on_failure: OnFailure::Defer,
+        retry: Retry {
+            waits: [1, 5].map(Duration::from_secs).to_vec(),
+            expire: Duration::from_secs(100),
+            delay_dsn: Some(Duration::from_secs(10)),
+        },
+        connections: 2,
+        sending: crate::connector::Sending::default(),
+        revision: Revision::default(),
+    }
+}
+
+pub(super) fn delivered() -> Outcome {
+    Outcome::Delivered(Delivered {
+        reports_on: false,
+        host: "mx".to_owned(),
+        reply: Reply::new(250, Enhanced(2, 0, 0), "ok"),
+        decision: Arc::new(Decision {
+            connector: Some("out".into()),
+            host: None,
+            wanted: String::new(),
+            got: String::new(),
+            reason: String::new(),
+            token: "".into(),
+            tls: None,
+        }),
+    })
+}
+
+pub(super) fn trouble(scope: Scope) -> Trouble {
+    Trouble { status: Enhanced(4, 4, 1), reason: "no answer".to_owned(), remote: None, decision: None, scope }
+}
+
+pub(super) fn deferred(scope: Scope) -> Outcome {
+    Outcome::Deferred(trouble(scope))
+}
+
+pub(super) fn failed() -> Outcome {
+    Outcome::Failed(trouble(Scope::Recipient).made_final())
+}
+
+/// A message for these recipients, in the lane of the first.
+pub(super) fn leased(book: &Arc<LeaseBook>, now: UnixMillis, number: i64, to: &[&str]) -> Leased {
+    let id = QueueId::from_number(number);
+    let recipients: Vec<QueuedRecipient> = to
+        .iter()
+        .zip(0..)
+        .map(|(path, number)| QueuedRecipient {
+            dsn: crate::mail::RecipientDsn::default(),
+            number,
+            forward_path: Mailbox::parse(path).unwrap(),
+            attempts: 0,
+            delay_told: false,
+        })
+        .collect();
+    let numbers: Vec<u32> = recipients.iter().map(|recipient| recipient.number).collect();
+    Leased {
+        message: Arc::new(StoredMessage {
+            id,
+            reverse_path: ReversePath::parse("ann@contoso.example").unwrap(),
+            body: BodyType::SevenBit,
+            utf8: false,
+            dsn: crate::mail::MessageDsn::default(),
+            size: 1000,
+            accepted_at: now,
+            origin: Origin::default(),
+        }),
+        lane: LaneKey(format!("out/{}", recipients[0].forward_path.domain()).into()),
+        recipients,
+        content: Some(Content::Held(vec![b'x'; 1000].into())),
+        lease: book.lease(id, &numbers).expect("free recipients"),
+    }
+}

@@ -1,0 +1,35 @@
+//! What is written after an attempt: the recipients' state and the reports they cause, in one commit.
+
+use super::core::{Verdict, Work};
+use crate::mail::Dates;
+use crate::spool::{LaneKey, LastTrouble, Lease, NewMessage, QueuedRecipient, Settled, Settlement};
+
+impl Work<Lease> {
+    /// What is written, in one commit. Times become dates.
+    pub(super) fn into_settlement(self, reports: Vec<NewMessage>, dates: &Dates) -> Settlement {
+        let lane = self.lane;
+        let recipients = self
+            .verdicts
+            .into_iter()
+            .map(|(recipient, verdict)| (recipient.number, settled(&recipient, verdict, &lane, dates)))
+            .collect();
+        Settlement { message: self.message.id, lease: self.lease, recipients, reports }
+    }
+}
+
+fn settled(recipient: &QueuedRecipient, verdict: Verdict, lane: &LaneKey, dates: &Dates) -> Settled {
+    match verdict {
+        Verdict::Delivered(_) | Verdict::Failed(_) => Settled::Done,
+        Verdict::Deferred { trouble, attempts, next_at, tell } => Settled::Deferred {
+            attempts,
+            next_at: dates.to_wall(next_at),
+            delay_told: recipient.delay_told || tell,
+            lane: lane.clone(),
+            last: LastTrouble {
+                status: trouble.status.to_string(),
+                reason: trouble.reason,
+                decision: trouble.decision.and_then(|decision| serde_json::to_value(&*decision).ok()),
+            },
+        },
+    }
+}
