@@ -47,8 +47,8 @@ pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Rep
         queued_max: report.count(&file.limits.queued, "queued", 5_000_000),
     };
     let timeouts = listen_timeouts(&file.timeouts, report);
-    let sessions_max = report.count(&file.limits.outbound_connections, "outbound_connections", 500);
-    let openings_max = report.count(&file.limits.outbound_openings, "outbound_openings", 1_000);
+    let sessions_max = report.count(&file.limits.outbound_connections, "outbound_connections", 1_000);
+    let openings_max = report.count(&file.limits.outbound_openings, "outbound_openings", 4_000);
     let sessions_per_host_max =
         report.count(&file.limits.outbound_connections_per_host, "outbound_connections_per_host", 50);
     let double_bounces = file.queue.double_bounces.as_ref();

@@ -102,8 +102,9 @@ impl Search<'_> {
 
     /// Waits until the host may have one more connection.
     async fn reach(&self, candidate: &Candidate) {
-        self.dialled.set(candidate);
+        self.dialled.set(None);
         self.jobs.reach(candidate.address).await;
+        self.dialled.set(Some(candidate));
     }
 
     /// The first candidate that gives a session; what the others came to is noted.
@@ -172,13 +173,13 @@ impl Search<'_> {
     }
 }
 
-/// The host that was dialled last.
+/// The host that was dialled last; none while its turn is waited for.
 #[derive(Default)]
 struct Dialled(Mutex<Option<Candidate>>);
 
 impl Dialled {
-    fn set(&self, candidate: &Candidate) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(candidate.clone());
+    fn set(&self, candidate: Option<&Candidate>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = candidate.cloned();
     }
 
     fn get(&self) -> Option<Candidate> {

@@ -14,6 +14,7 @@ pub struct Progress {
     moved_at: AtomicU64,
     after_dot: AtomicBool,
     evicted: CancellationToken,
+    dismissed: CancellationToken,
     granted: Notify,
 }
 
@@ -24,6 +25,7 @@ impl Default for Progress {
             moved_at: AtomicU64::new(0),
             after_dot: AtomicBool::new(false),
             evicted: CancellationToken::new(),
+            dismissed: CancellationToken::new(),
             granted: Notify::new(),
         }
     }
@@ -57,6 +59,14 @@ impl Progress {
 
     pub(super) fn evict(&self) {
         self.evicted.cancel();
+    }
+
+    pub(super) fn dismiss(&self) {
+        self.dismissed.cancel();
+    }
+
+    pub(super) async fn dismissed(&self) {
+        self.dismissed.cancelled().await;
     }
 
     pub(super) fn grant(&self) {

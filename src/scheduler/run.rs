@@ -273,8 +273,10 @@ impl Scheduler {
         for sweep in actions.sweeps {
             self.tasks.spawn(Arc::clone(&me).sweep(sweep));
         }
-        if !actions.granted.is_empty() || !actions.evicted.is_empty() {
+        let signals = actions.granted.len().saturating_add(actions.evicted.len());
+        if signals > 0 || !actions.dismissed.is_empty() {
             let carriers = self.carriers();
+            actions.dismissed.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.dismiss());
             actions.granted.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.grant());
             actions.evicted.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.evict());
         }
@@ -299,13 +301,14 @@ impl Scheduler {
     fn start(&self, me: &Arc<Self>, Start { carrier: number, way }: Start) {
         let progress = Arc::<Progress>::default();
         self.carriers().insert(number, Arc::clone(&progress));
-        let post = Post { scheduler: Arc::clone(me), carrier: number, progress };
+        let post = Post { scheduler: Arc::clone(me), carrier: number, progress: Arc::clone(&progress) };
         let ending = Ending { scheduler: Arc::clone(me), carrier: number };
         let (carrier, end) = (Arc::clone(&self.carrier), self.end.clone());
         self.tasks.spawn(async move {
             let _ending = ending;
             tokio::select! {
                 () = end.cancelled() => {}
+                () = progress.dismissed() => {}
                 () = carrier.carry((*way).clone(), Arc::new(post)) => {}
             }
         });

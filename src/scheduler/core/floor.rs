@@ -36,7 +36,7 @@ enum Stage {
     Open,
     /// It carries mail.
     Seated,
-    /// It has sent a final dot, and lost its seat while it waits for the answer.
+    /// It carries mail, and lost its seat because nothing moved while others waited.
     Parked,
 }
 
@@ -89,6 +89,15 @@ pub(in crate::scheduler) enum Reach {
 struct Tally {
     max: usize,
     used: [usize; 3],
+}
+
+/// How many wait for each kind of place.
+#[derive(Debug)]
+struct Wanted {
+    openings: usize,
+    seats: usize,
+    hosts: BTreeMap<SocketAddr, usize>,
+    nothing: usize,
 }
 
 /// All places.
@@ -152,7 +161,12 @@ impl Floor {
     /// Whether a carrier of such a lane may be started.
     pub(super) fn may_start(&self, connector: &str, standing: Standing) -> bool {
         let own = self.connectors.get(connector).map_or(0, |share| share.carriers);
-        own < CONNECTOR_MIN || (self.openings.has_room(standing) && self.at_hosts < self.openings.max)
+        // Who waits for a host holds nothing but memory; a lane that was served does not wait behind them.
+        let crowd = match standing {
+            Standing::Served => self.openings.max.saturating_mul(2),
+            Standing::Fresh | Standing::Doubtful => self.openings.max,
+        };
+        own < CONNECTOR_MIN || (self.openings.has_room(standing) && self.at_hosts < crowd)
     }
 
     /// A carrier is started: it holds an opening.
@@ -281,6 +295,15 @@ impl Floor {
         }
     }
 
+    /// Carriers that have nothing under way yet.
+    pub(super) fn idle(&self) -> Vec<u64> {
+        let idle = self.places.iter().filter(|(_, place)| match place.stage {
+            Stage::Opening | Stage::AtHost(_) | Stage::Open => true,
+            Stage::Seated | Stage::Parked => false,
+        });
+        idle.map(|(carrier, _)| *carrier).collect()
+    }
+
     /// Gives free seats and hosts to whoever waits for them, the best standing first.
     pub(super) fn grant(&mut self, granted: &mut Vec<u64>) {
         granted.append(&mut self.admitted);
@@ -311,47 +334,63 @@ impl Floor {
         }
     }
 
-    /// Who loses a place: those that have made no progress for longest, the worst standing first, and no more than
-    /// wait. A carrier that has sent its final dot keeps its connection, and only its seat goes.
+    /// Who loses a place while others wait, those that have stood still for longest and are known worst first. A
+    /// seat in which nothing moves is given to somebody else soon, and its session goes on without one, for as long
+    /// as there are not too many of them; an opening, or a connection to a host that others wait for, ends. After the
+    /// final dot no session ends.
     pub(super) fn inspect(&mut self, pulses: &[Pulse]) -> Vec<u64> {
-        let mut openings = self.lanes;
-        let mut seats = self.asking.iter().map(VecDeque::len).fold(0, usize::saturating_add);
-        let mut hosts: BTreeMap<SocketAddr, usize> = BTreeMap::new();
-        for (address, host) in self.hosts.iter().filter(|(_, host)| !host.waiting.is_empty()) {
-            hosts.insert(*address, host.waiting.len());
-        }
         let mut still: Vec<_> = pulses
             .iter()
-            .filter(|pulse| pulse.still_for >= OPENING_PATIENCE)
             .filter_map(|pulse| Some((self.places.get(&pulse.carrier)?.standing, *pulse)))
             .collect();
         still.sort_by_key(|(standing, pulse)| std::cmp::Reverse((*standing, pulse.still_for)));
-        let mut evicted = Vec::new();
-        for (_, pulse) in still {
-            let Some(place) = self.places.get(&pulse.carrier) else { continue };
-            let wanted = match place.stage {
-                Stage::Opening => &mut openings,
-                Stage::Seated if pulse.still_for >= SEAT_PATIENCE => &mut seats,
-                Stage::Seated | Stage::AtHost(_) | Stage::Open | Stage::Parked => continue,
-            };
-            if pulse.after_dot {
-                if *wanted > 0 && place.stage == Stage::Seated && self.parked < self.seats.max {
-                    *wanted = wanted.saturating_sub(1);
-                    self.park(pulse.carrier);
-                }
-                continue;
+        let mut wanted = self.wanted();
+        still
+            .into_iter()
+            .filter(|(_, pulse)| self.loses(*pulse, &mut wanted))
+            .map(|(_, p)| p.carrier)
+            .collect()
+    }
+
+    /// Whether a carrier's session ends; one whose seat is given away, or that moves again, changes its stage.
+    fn loses(&mut self, pulse: Pulse, wanted: &mut Wanted) -> bool {
+        let Some(place) = self.places.get(&pulse.carrier) else { return false };
+        let at_host = place.host.and_then(|host| wanted.hosts.get_mut(&host)).filter(|count| **count > 0);
+        let full = self.parked >= self.openings.max.max(PARKED_MIN);
+        let (place_wanted, patience) = match place.stage {
+            // Too many that wait for hosts keep others from starting.
+            Stage::Opening | Stage::AtHost(_) => (&mut wanted.openings, OPENING_PATIENCE),
+            Stage::Parked if pulse.still_for < PARKED_AFTER => {
+                self.sit(pulse.carrier);
+                return false;
             }
-            let at_host = place.host.and_then(|host| hosts.get_mut(&host)).filter(|count| **count > 0);
-            if *wanted == 0 && at_host.is_none() {
-                continue;
+            Stage::Seated if wanted.seats > 0 && !full && pulse.still_for >= PARKED_AFTER => {
+                wanted.seats = wanted.seats.saturating_sub(1);
+                self.park(pulse.carrier);
+                return false;
             }
-            *wanted = wanted.saturating_sub(1);
-            if let Some(count) = at_host {
-                *count = count.saturating_sub(1);
-            }
-            evicted.push(pulse.carrier);
+            Stage::Seated | Stage::Parked if full => (&mut wanted.seats, SEAT_PATIENCE),
+            Stage::Seated | Stage::Parked => (&mut wanted.nothing, SEAT_PATIENCE),
+            Stage::Open => return false,
+        };
+        if pulse.after_dot || pulse.still_for < patience || (*place_wanted == 0 && at_host.is_none()) {
+            return false;
         }
-        evicted
+        *place_wanted = place_wanted.saturating_sub(1);
+        if let Some(count) = at_host {
+            *count = count.saturating_sub(1);
+        }
+        true
+    }
+
+    fn wanted(&self) -> Wanted {
+        let waiting = self.hosts.iter().filter(|(_, host)| !host.waiting.is_empty());
+        Wanted {
+            openings: self.lanes,
+            seats: self.asking.iter().map(VecDeque::len).fold(0, usize::saturating_add),
+            hosts: waiting.map(|(address, host)| (*address, host.waiting.len())).collect(),
+            nothing: 0,
+        }
     }
 
     /// Who comes first now: lanes that were served in three turns of four, so that nobody else waits for ever.
@@ -491,10 +530,14 @@ fn row(standing: Standing) -> usize {
 
 /// Carriers, and seats, that a connector with due mail has whatever the others do.
 const CONNECTOR_MIN: usize = 2;
+/// Sessions that may go on without a seat, however few openings there may be: each is a descriptor and little more.
+const PARKED_MIN: usize = 256;
+/// After what time without progress a seat is given away while others wait for one.
+const PARKED_AFTER: Duration = Duration::from_secs(1);
 /// For how long an opening may stand still while others wait for one.
-pub(super) const OPENING_PATIENCE: Duration = Duration::from_secs(10);
-/// For how long a seat may stand still while others wait for one.
-pub(super) const SEAT_PATIENCE: Duration = Duration::from_secs(15);
+const OPENING_PATIENCE: Duration = Duration::from_secs(10);
+/// For how long a session without a seat may stand still while there are too many of them.
+const SEAT_PATIENCE: Duration = Duration::from_secs(15);
 /// Carriers that are looked at for a seat when the first ones can't have one.
 const ASKING_LOOK: usize = 16;
 

@@ -499,7 +499,7 @@ impl<L: Divisible> Core<L> {
         number
     }
 
-    /// Hands out nothing any more, and forgets what waits; the disk has it. What failed and waits for a joined
+    /// Hands out nothing any more, and forgets what waits; the disk has it. Carriers without a session end. What failed and waits for a joined
     /// report is written now.
     pub(in crate::scheduler) fn stop(&mut self) -> Actions<L> {
         let mut out = Actions::default();
@@ -510,6 +510,7 @@ impl<L: Divisible> Core<L> {
         }
         self.waiting = 0;
         out.works = self.joined.end_all();
+        out.dismissed = self.floor.idle();
         out
     }
 
@@ -535,7 +536,7 @@ impl<L: Divisible> Core<L> {
 /// Jobs that a carrier is given in a row while others wait for one.
 const TURN_JOBS: usize = 50;
 /// How often the carriers are looked at while others wait.
-const INSPECT_EVERY: Duration = Duration::from_secs(1);
+const INSPECT_EVERY: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
