@@ -20,7 +20,7 @@ mod table;
 mod users;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 

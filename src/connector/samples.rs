@@ -6,22 +6,22 @@ use std::sync::Arc;
 use super::*;
 use crate::mail::{Domain, UnixMillis};
 
-pub(super) fn trust(name: &str) -> TrustId {
+pub(crate) fn trust(name: &str) -> TrustId {
     TrustId(name.into())
 }
 
-pub(super) fn identity(names: &[&str]) -> Forced {
+pub(crate) fn identity(names: &[&str]) -> Forced {
     Forced::new(Require::Identity {
         trust: vec![trust("system")],
         names: names.iter().map(|n| PeerName::parse(n).expect("a peer name")).collect(),
     })
 }
 
-pub(super) fn chain() -> Forced {
+pub(crate) fn chain() -> Forced {
     Forced::new(Require::Chain { trust: vec![trust("system")] })
 }
 
-pub(super) fn certificate(names: &[&str], verdict: ChainVerdict) -> CertificateFacts {
+pub(crate) fn certificate(names: &[&str], verdict: ChainVerdict) -> CertificateFacts {
     CertificateFacts {
         names: names.iter().map(|n| PresentedName::from_dns(n)).collect(),
         subject: "CN=mail".to_owned(),
@@ -43,7 +43,7 @@ pub(super) fn certificate(names: &[&str], verdict: ChainVerdict) -> CertificateF
     }
 }
 
-pub(super) fn tls(version: TlsVersion, peer: PeerCertificate) -> TlsFacts {
+pub(crate) fn tls(version: TlsVersion, peer: PeerCertificate) -> TlsFacts {
     TlsFacts {
         at: UnixMillis(1_750_000_000_000),
         version,
@@ -55,11 +55,11 @@ pub(super) fn tls(version: TlsVersion, peer: PeerCertificate) -> TlsFacts {
     }
 }
 
-pub(super) fn shown(names: &[&str], verdict: ChainVerdict) -> TlsFacts {
+pub(crate) fn shown(names: &[&str], verdict: ChainVerdict) -> TlsFacts {
     tls(TlsVersion::V13, PeerCertificate::Shown(Box::new(certificate(names, verdict))))
 }
 
-pub(super) fn inbound(name: &str, from: &[&str], demand: InboundTls) -> Inbound {
+pub(crate) fn inbound(name: &str, from: &[&str], demand: InboundTls) -> Inbound {
     Inbound {
         name: name.into(),
         from_domains: patterns(from),
@@ -78,7 +78,7 @@ pub(super) fn inbound(name: &str, from: &[&str], demand: InboundTls) -> Inbound 
     }
 }
 
-pub(super) fn outbound(name: &str, domains: &[&str], cost: u16) -> Outbound {
+pub(crate) fn outbound(name: &str, domains: &[&str], cost: u16) -> Outbound {
     Outbound {
         name: name.into(),
         domains: patterns(domains),
@@ -105,11 +105,11 @@ pub(super) fn outbound(name: &str, domains: &[&str], cost: u16) -> Outbound {
     }
 }
 
-pub(super) fn domain(text: &str) -> Domain {
+pub(crate) fn domain(text: &str) -> Domain {
     Domain::parse(text).expect("a domain")
 }
 
-pub(super) fn facts(facts: TlsFacts) -> Option<Arc<TlsFacts>> {
+pub(crate) fn facts(facts: TlsFacts) -> Option<Arc<TlsFacts>> {
     Some(Arc::new(facts))
 }
 

@@ -1,1 +1,895 @@
-//! (soon)
+//! The scheduler against a world in virtual time: clients, a disk, peers of every kind, restarts, a clock that steps.
+//! Each seed is one world; a seed that fails is printed, and `SEALPOST_SEED=N` plays it alone.
+//!
+//! It checks that nothing acknowledged is lost, that each recipient has one outcome, that nothing leaves in plaintext
+//! under a forced requirement, that a healthy partner does not wait for the others, and that no event loops.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::super::floor::{Pulse, Reach};
+use super::super::place::fits;
+use super::super::{Fetch, Sweep, longest_wait, retry};
+use super::*;
+use crate::connector::{
+    Attained, ChainVerdict, Forced, Observed, OutboundTls, Require, Requirement, SessionId, TlsFacts,
+    Verdict as Judged, judge, samples,
+};
+use crate::mail::{BodyType, Mailbox, MessageDsn, Offsets, RecipientDsn};
+use crate::scheduler::Way;
+use crate::spool::{Divisible, Origin, StoredMessage};
+
+/// A small generator of random numbers (xorshift), so that a seed is all of a world.
+struct Dice(u64);
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % sides.max(1)
+    }
+
+    fn one_in(&mut self, sides: u64) -> bool {
+        self.roll(sides) == 0
+    }
+}
+
+/// A lease as plain data: whoever drops it unseen loses it, and the end of the world shows it.
+#[derive(Debug)]
+struct Token(i64, Vec<u32>);
+
+impl Divisible for Token {
+    fn split_off(&mut self, recipients: &[u32]) -> Self {
+        let (taken, kept) = self.1.iter().partition(|number| recipients.contains(number));
+        self.1 = kept;
+        Self(self.0, taken)
+    }
+
+    fn absorb(&mut self, mut other: Self) {
+        assert_eq!(self.0, other.0, "leases of two messages");
+        self.1.append(&mut other.1);
+    }
+}
+
+/// How a host behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Healthy,
+    Slow,
+    /// It takes the connection and never greets.
+    Mute,
+    /// It never answers DATA, or takes forever for each step before the dot.
+    Stalls,
+    /// It takes the content and never answers the final dot.
+    Silent,
+    /// It refuses every recipient for now, or for good.
+    Refuses(bool),
+    /// It drops sessions as it likes.
+    Drops,
+    /// It does not offer STARTTLS every time.
+    Strips,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    lane: LaneKey,
+    domain: usize,
+    next_at: i64,
+    attempts: u32,
+    delay_told: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Stored {
+    message: Arc<StoredMessage>,
+    rows: BTreeMap<u32, Row>,
+}
+
+/// What happens at a time to come.
+#[derive(Debug)]
+enum Happening {
+    Arrive,
+    Accepted(i64),
+    Fetched(Fetch),
+    Swept(Sweep),
+    Written(Box<Work<Token>>),
+    /// A carrier's next step, if it is still at that one.
+    Carrier(u64, u64),
+    Restart,
+    StepClock(i64),
+    Disk(bool),
+    Retable,
+}
+
+/// Where a carrier's session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Taking,
+    Opening,
+    Opened,
+    BeforeDot,
+    AfterDot,
+}
+
+#[derive(Debug)]
+struct Sim {
+    way: Arc<Way>,
+    phase: Phase,
+    /// Counts steps: an event for an older one is none.
+    step: u64,
+    moved: i64,
+    job: Option<(u64, i64, Vec<u32>)>,
+    session: bool,
+    /// What was judged of the session: whether it is in plaintext.
+    plaintext: bool,
+    halted: bool,
+}
+
+struct Sea {
+    dice: Dice,
+    now: i64,
+    ahead: i64,
+    offsets: Offsets,
+    core: Core<Token>,
+    limits: Limits,
+    table: Table,
+    future: BinaryHeap<Reverse<(i64, u64)>>,
+    happenings: BTreeMap<u64, Happening>,
+    serial: u64,
+    disk: BTreeMap<i64, Stored>,
+    leases: BTreeSet<(i64, u32)>,
+    disk_fails: bool,
+    carriers: BTreeMap<u64, Sim>,
+    kinds: Vec<Kind>,
+    hosts: Vec<SocketAddr>,
+    forced: usize,
+    ids: i64,
+    arrivals: u64,
+    ends: BTreeMap<(i64, u32), usize>,
+    acknowledged: BTreeSet<(i64, u32)>,
+    delivered: BTreeMap<(i64, u32), usize>,
+    accepted: BTreeMap<i64, i64>,
+    waits: Vec<i64>,
+    /// Whether nothing befalls the process, its disk or its clock.
+    calm: bool,
+    faults: usize,
+    facts: Arc<TlsFacts>,
+    /// Whether it tells what happens.
+    traced: bool,
+}
+
+const HOUR: i64 = 3_600_000;
+/// When each world begins.
+const START: i64 = 1_000_000_000;
+
+impl Sea {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let domains = 2 + dice.roll(6);
+        let kinds: Vec<Kind> = (0..domains)
+            .map(|n| match dice.roll(10) {
+                _ if n == 0 => Kind::Healthy,
+                0 | 1 => Kind::Mute,
+                2 => Kind::Stalls,
+                3 => Kind::Silent,
+                4 => Kind::Refuses(dice.one_in(2)),
+                5 => Kind::Drops,
+                6 => Kind::Slow,
+                7 => Kind::Strips,
+                _ => Kind::Healthy,
+            })
+            .collect();
+        let shared = dice.one_in(3);
+        let host = |n: u64| SocketAddr::from(([127, 0, 0, u8::try_from(n).unwrap()], 25));
+        let hosts = (0..domains).map(|n| host(if shared && n > 0 { 1 } else { n })).collect();
+        let places = [1, 2, 3, 5, 20, 1_000][usize::try_from(dice.roll(6)).unwrap()];
+        let limits = Limits {
+            held_bytes_max: 5_000,
+            window_max: 1 + usize::try_from(dice.roll(6)).unwrap(),
+            seats_max: places,
+            openings_max: places,
+            per_host_max: 1 + usize::try_from(dice.roll(3)).unwrap(),
+            null_sender_expire: None,
+        };
+        let forced = usize::try_from(dice.roll(domains)).unwrap();
+        let now = START;
+        let mut sea = Self {
+            table: Table::new(Generation(1), Vec::new(), Vec::new()),
+            core: Core::new(&limits, UnixMillis(now)),
+            now,
+            ahead: 0,
+            offsets: Offsets::start(0),
+            limits,
+            future: BinaryHeap::new(),
+            happenings: BTreeMap::new(),
+            serial: 0,
+            disk: BTreeMap::new(),
+            leases: BTreeSet::new(),
+            disk_fails: false,
+            carriers: BTreeMap::new(),
+            kinds,
+            hosts,
+            forced,
+            ids: 0,
+            arrivals: 4 + dice.roll(8),
+            ends: BTreeMap::new(),
+            acknowledged: BTreeSet::new(),
+            delivered: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            waits: Vec::new(),
+            calm: true,
+            faults: 0,
+            traced: false,
+            facts: Arc::new(samples::shown(&["mx.example"], ChainVerdict::Trusted)),
+            dice,
+        };
+        sea.retable(false);
+        sea.at(0, Happening::Arrive);
+        sea.disturb();
+        sea
+    }
+
+    /// In two worlds of three something happens to the process, the disk, the clock or the table.
+    fn disturb(&mut self) {
+        let kind = self.dice.roll(9);
+        let delay = i64::try_from(self.dice.roll(30_000)).unwrap();
+        match kind {
+            0 => self.at(delay, Happening::Restart),
+            1 => {
+                self.at(delay, Happening::Disk(true));
+                self.at(delay + 15_000, Happening::Disk(false));
+            }
+            2 => self.at(delay, Happening::StepClock(24 * HOUR)),
+            3 => self.at(delay, Happening::StepClock(-24 * HOUR)),
+            4 => self.at(delay, Happening::Retable),
+            5 => {
+                self.at(delay, Happening::StepClock(24 * HOUR));
+                self.at(delay + 5_000, Happening::Restart);
+                self.at(delay + 9_000, Happening::StepClock(-24 * HOUR));
+            }
+            _ => return,
+        }
+        self.calm = kind == 4;
+    }
+
+    fn retable(&mut self, tighter: bool) {
+        let connector = |name: &str, pattern: &str| {
+            let mut connector = outbound(name, pattern);
+            connector.retry.waits = [1, 5, 20].map(Duration::from_secs).to_vec();
+            connector.retry.expire = Duration::from_secs(60);
+            connector.retry.delay_dsn = None;
+            connector
+        };
+        let mut own = connector("forced", &format!("d{}.example", self.forced));
+        own.tls = OutboundTls::Forced(Forced::new(Require::Encryption));
+        own.revision = Revision([1; 8]);
+        let mut out = connector("out", "*");
+        if tighter {
+            out.tls = OutboundTls::Forced(Forced::new(Require::Encryption));
+            out.revision = Revision([2; 8]);
+        }
+        let generation = Generation(self.table.generation.0 + 1);
+        self.table = Table::new(generation, Vec::new(), vec![out, own]);
+    }
+
+    fn at(&mut self, delay: i64, happening: Happening) {
+        self.serial += 1;
+        self.future.push(Reverse((self.now + delay, self.serial)));
+        self.happenings.insert(self.serial, happening);
+    }
+
+    fn wall(&self) -> i64 {
+        self.now + self.ahead
+    }
+
+    fn dates(&self) -> Dates {
+        Dates::new(UnixMillis(self.now), UnixMillis(self.wall()), self.offsets)
+    }
+
+    fn ask<T>(&mut self, event: impl FnOnce(&mut Core<Token>, At<'_>) -> (T, Actions<Token>)) -> T {
+        let dates = self.dates();
+        self.offsets = self.offsets.noting(self.ahead).unwrap_or(self.offsets);
+        let (answer, actions) = event(&mut self.core, At { table: &self.table, dates: &dates });
+        self.act(actions);
+        answer
+    }
+
+    fn act(&mut self, actions: Actions<Token>) {
+        for Token(id, numbers) in actions.released {
+            self.free(id, &numbers);
+        }
+        for start in actions.starts {
+            let sim = Sim {
+                way: start.way,
+                phase: Phase::Taking,
+                step: 0,
+                moved: self.now,
+                job: None,
+                session: false,
+                plaintext: false,
+                halted: false,
+            };
+            self.carriers.insert(start.carrier, sim);
+            self.at(0, Happening::Carrier(start.carrier, 0));
+        }
+        for fetch in actions.fetches {
+            let delay = 1 + i64::try_from(self.dice.roll(5)).unwrap();
+            self.at(delay, Happening::Fetched(fetch));
+        }
+        for sweep in actions.sweeps {
+            self.at(2, Happening::Swept(sweep));
+        }
+        for work in actions.works {
+            let delay = 1 + i64::try_from(self.dice.roll(20)).unwrap();
+            self.at(delay, Happening::Written(Box::new(work)));
+        }
+        for carrier in actions.granted {
+            let sim = self.carriers.get_mut(&carrier).expect("a carrier that waits");
+            assert!(std::mem::take(&mut sim.halted), "granted what was not asked for");
+            self.go_on(carrier, 0, None);
+        }
+        for carrier in actions.evicted {
+            self.displace(carrier);
+        }
+        if actions.inspect {
+            let now = self.now;
+            let pulse = |(carrier, sim): (&u64, &Sim)| Pulse {
+                carrier: *carrier,
+                still_for: Duration::from_millis(u64::try_from(now - sim.moved).unwrap()),
+                after_dot: sim.phase == Phase::AfterDot,
+            };
+            let pulses: Vec<Pulse> = self.carriers.iter().map(pulse).collect();
+            self.ask(|core, at| ((), core.inspected(&pulses, at)));
+        }
+    }
+
+    fn free(&mut self, id: i64, numbers: &[u32]) {
+        for number in numbers {
+            assert!(self.leases.remove(&(id, *number)), "{id}/{number} was not leased");
+        }
+    }
+
+    fn lease(&mut self, id: i64, numbers: Vec<u32>) -> Token {
+        for number in &numbers {
+            assert!(self.leases.insert((id, *number)), "{id}/{number} is leased twice");
+        }
+        Token(id, numbers)
+    }
+
+    /// Plays the world to its end.
+    fn play(&mut self) {
+        let mut same = 0;
+        for _ in 0..200_000 {
+            let timer = self.core.plan().map(|time| time.0);
+            let next = self.future.peek().map(|Reverse((time, _))| *time);
+            let Some(time) = [timer, next].into_iter().flatten().min() else {
+                return self.check_end();
+            };
+            same = if time > self.now { 0 } else { same + 1 };
+            assert!(same < 20_000, "it loops without time passing");
+            self.now = self.now.max(time);
+            if timer.is_some_and(|timer| timer <= self.now) {
+                for turn in 0.. {
+                    assert!(turn < 1_000, "it loops without time passing");
+                    if !self.ask(Core::tick) {
+                        break;
+                    }
+                }
+                let first = self.core.timers.first();
+                assert!(first.is_none_or(|first| first.0 > self.now), "a deadline in the past");
+                continue;
+            }
+            let Some(Reverse((_, serial))) = self.future.pop() else { continue };
+            if let Some(happening) = self.happenings.remove(&serial) {
+                self.happen(happening);
+            }
+        }
+        panic!("it never ends");
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        if self.traced {
+            eprintln!("{:>9} {happening:?}", self.now - START);
+            for (number, sim) in &self.carriers {
+                let domain = sim.way.domain.as_ref().map(ToString::to_string).unwrap_or_default();
+                eprintln!("{number:>15} {domain} {:?} {:?} halted: {}", sim.phase, sim.job, sim.halted);
+            }
+        }
+        match happening {
+            Happening::Arrive => self.arrive(),
+            Happening::Accepted(id) => self.accepted(id),
+            Happening::Fetched(fetch) => self.fetched(&fetch),
+            Happening::Swept(sweep) => self.swept(&sweep),
+            Happening::Written(work) => self.written(*work),
+            Happening::Carrier(carrier, step) => {
+                if self.carriers.get(&carrier).is_some_and(|sim| sim.step == step && !sim.halted) {
+                    self.step(carrier);
+                }
+            }
+            Happening::Restart => self.restart(),
+            Happening::StepClock(by) => {
+                self.ahead += by;
+                self.ask(|_, _| ((), Actions::default()));
+            }
+            Happening::Disk(fails) => {
+                self.disk_fails = fails;
+                self.faults += 1;
+            }
+            Happening::Retable => {
+                self.retable(true);
+                let dates = self.dates();
+                let (changed, _) = self.core.changed(None, At { table: &self.table, dates: &dates });
+                self.ask(|core, at| ((), core.hasten(changed, at)));
+            }
+        }
+    }
+
+    fn arrive(&mut self) {
+        self.arrivals -= 1;
+        if self.arrivals > 0 {
+            let delay = i64::try_from(self.dice.roll(3_000)).unwrap();
+            self.at(delay, Happening::Arrive);
+        }
+        let domains = u64::try_from(self.kinds.len()).unwrap();
+        let count = if self.dice.one_in(3) { 2 } else { 1 };
+        let to: Vec<usize> = (0..count).map(|_| usize::try_from(self.dice.roll(domains)).unwrap()).collect();
+        let from = if self.dice.one_in(5) { "" } else { "ann@contoso.example" };
+        self.store(from, &to);
+    }
+
+    /// A message is committed, or refused for want of a disk.
+    fn store(&mut self, from: &str, to: &[usize]) {
+        if self.disk_fails {
+            return;
+        }
+        self.ids += 1;
+        let id = self.ids;
+        let message = StoredMessage {
+            id: QueueId::from_number(id),
+            reverse_path: ReversePath::parse(from).unwrap(),
+            body: BodyType::SevenBit,
+            utf8: false,
+            dsn: MessageDsn::default(),
+            size: 100,
+            accepted_at: UnixMillis(self.wall()),
+            origin: Origin::default(),
+        };
+        let rows = to.iter().zip(0..).map(|(domain, number)| {
+            let lane = self.lane_of(*domain);
+            (number, Row { lane, domain: *domain, next_at: self.wall(), attempts: 0, delay_told: false })
+        });
+        let rows: BTreeMap<u32, Row> = rows.collect();
+        self.acknowledged.extend(rows.keys().map(|number| (id, *number)));
+        self.accepted.insert(id, self.now);
+        self.lease(id, rows.keys().copied().collect());
+        self.disk.insert(id, Stored { message: Arc::new(message), rows });
+        let delay = i64::try_from(self.dice.roll(3)).unwrap();
+        self.at(delay, Happening::Accepted(id));
+    }
+
+    fn lane_of(&self, domain: usize) -> LaneKey {
+        let name = if domain == self.forced { "forced" } else { "out" };
+        LaneKey(format!("{name}/d{domain}.example").into())
+    }
+
+    fn recipient(&self, id: i64, number: u32) -> QueuedRecipient {
+        let row = &self.disk[&id].rows[&number];
+        QueuedRecipient {
+            number,
+            forward_path: Mailbox::parse(&format!("bob@d{}.example", row.domain)).unwrap(),
+            dsn: RecipientDsn::default(),
+            attempts: row.attempts,
+            delay_told: row.delay_told,
+        }
+    }
+
+    fn accepted(&mut self, id: i64) {
+        let Some(stored) = self.disk.get(&id).cloned() else { return };
+        // After a restart the leases are gone, and the disk is asked.
+        if !stored.rows.keys().all(|number| self.leases.contains(&(id, *number))) {
+            return;
+        }
+        let mut lanes: BTreeMap<LaneKey, Vec<u32>> = BTreeMap::new();
+        for (number, row) in &stored.rows {
+            lanes.entry(row.lane.clone()).or_default().push(*number);
+        }
+        let parts = lanes.into_iter().map(|(lane, numbers)| Leased {
+            message: Arc::clone(&stored.message),
+            recipients: numbers.iter().map(|number| self.recipient(id, *number)).collect(),
+            lane,
+            content: Some(crate::mail::Content::Held(vec![0; 100].into())),
+            lease: Token(id, numbers),
+        });
+        let parts: Vec<_> = parts.collect();
+        self.ask(|core, at| ((), core.offer(parts, at)));
+    }
+
+    fn fetched(&mut self, fetch: &Fetch) {
+        if self.disk_fails {
+            return self.ask(|core, at| ((), core.fetched(&fetch.lane, None, at)));
+        }
+        let latest = self.wall() + i64::try_from(longest_wait(&self.table).as_millis()).unwrap();
+        let due = |row: &Row| row.next_at <= self.wall() || row.next_at > latest;
+        let (mut found, mut next_at) = (Vec::new(), None);
+        for (id, stored) in &self.disk {
+            let free: Vec<(u32, &Row)> = stored
+                .rows
+                .iter()
+                .filter(|(number, row)| row.lane == fetch.lane && !self.leases.contains(&(*id, **number)))
+                .map(|(number, row)| (*number, row))
+                .collect();
+            let numbers: Vec<u32> = free.iter().filter(|(_, row)| due(row)).map(|(n, _)| *n).collect();
+            if !numbers.is_empty() && found.len() < fetch.limit {
+                found.push((*id, numbers));
+            } else {
+                let first = free.iter().map(|(_, row)| row.next_at).min();
+                next_at = [next_at, first].into_iter().flatten().min();
+            }
+        }
+        let dates = self.dates();
+        let leased = found.into_iter().map(|(id, numbers)| {
+            let message = Arc::clone(&self.disk[&id].message);
+            let recipients = numbers.iter().map(|number| self.recipient(id, *number)).collect();
+            let lease = self.lease(id, numbers);
+            Leased { message, recipients, lane: fetch.lane.clone(), content: None, lease }
+        });
+        let leased: Vec<_> = leased.collect();
+        let next_at = next_at.map(|time| dates.to_steady(UnixMillis(time)));
+        self.ask(|core, at| ((), core.fetched(&fetch.lane, Some((leased, next_at)), at)));
+    }
+
+    /// Mail of a dead lane whose time has come, given up without an attempt of its own.
+    fn swept(&mut self, sweep: &Sweep) {
+        let dates = self.dates();
+        let mut works = Vec::new();
+        let ids: Vec<i64> = if self.disk_fails { Vec::new() } else { self.disk.keys().copied().collect() };
+        for id in ids {
+            let stored = self.disk[&id].clone();
+            if dates.age(stored.message.accepted_at) < sweep.retry.expire {
+                continue;
+            }
+            let free = |(number, row): &(&u32, &Row)| {
+                row.lane == sweep.lane && !self.leases.contains(&(id, **number))
+            };
+            let numbers: Vec<u32> = stored.rows.iter().filter(free).map(|(number, _)| *number).collect();
+            if numbers.is_empty() {
+                continue;
+            }
+            let failed = Verdict::Failed(retry::expired((*sweep.trouble).clone(), &sweep.retry));
+            works.push(Work {
+                message: Arc::clone(&stored.message),
+                verdicts: numbers.iter().map(|n| (self.recipient(id, *n), failed.clone())).collect(),
+                lease: self.lease(id, numbers),
+                content: None,
+                lane: sweep.lane.clone(),
+                expire: sweep.retry.expire,
+                told: true,
+            });
+        }
+        works.into_iter().for_each(|work| self.written(work));
+        self.ask(|core, at| ((), core.swept(&sweep.lane, at)));
+    }
+
+    /// A settlement is committed, or it can't be.
+    fn written(&mut self, work: Work<Token>) {
+        let id = work.message.id.to_number();
+        let lane = work.lane.clone();
+        let Token(_, numbers) = &work.lease;
+        // A restart has ended the lease: what it was for is lost with the process.
+        if !numbers.iter().all(|number| self.leases.contains(&(id, *number))) {
+            return;
+        }
+        self.free(id, numbers);
+        if self.disk_fails {
+            let later = UnixMillis(self.now + 10_000);
+            return self.ask(|core, at| ((), core.loaded(vec![(lane, later)], at)));
+        }
+        let dates = self.dates();
+        let next_at = work.next_at();
+        let mut report = false;
+        for (recipient, verdict) in work.verdicts {
+            let stored = self.disk.get_mut(&id).expect("a message that is settled is on disk");
+            match verdict {
+                Verdict::Deferred { attempts, next_at, .. } => {
+                    let row = stored.rows.get_mut(&recipient.number).expect("a row");
+                    (row.attempts, row.next_at, row.lane) =
+                        (attempts, dates.to_wall(next_at).0, lane.clone());
+                }
+                Verdict::Delivered(_) | Verdict::Failed(_) => {
+                    report |= matches!(verdict, Verdict::Failed(_)) && !work.message.reverse_path.is_null();
+                    stored.rows.remove(&recipient.number).expect("a row");
+                    *self.ends.entry((id, recipient.number)).or_default() += 1;
+                }
+            }
+        }
+        if self.disk[&id].rows.is_empty() {
+            self.disk.remove(&id);
+        }
+        if report {
+            // Reports go where a forged reverse-path leads: anywhere.
+            let to = usize::try_from(self.dice.roll(u64::try_from(self.kinds.len()).unwrap())).unwrap();
+            self.store("", &[to]);
+        }
+        if let Some(next_at) = next_at {
+            self.ask(|core, at| ((), core.loaded(vec![(lane, next_at)], at)));
+        }
+    }
+
+    /// The process is killed and starts over from what is on disk; its clock starts from the wall clock.
+    fn restart(&mut self) {
+        self.faults += 1;
+        self.leases.clear();
+        self.carriers.clear();
+        let kept = |happening: &Happening| match happening {
+            Happening::Arrive | Happening::StepClock(_) | Happening::Disk(_) | Happening::Retable => true,
+            Happening::Restart
+            | Happening::Accepted(_)
+            | Happening::Fetched(_)
+            | Happening::Swept(_)
+            | Happening::Written(_)
+            | Happening::Carrier(..) => false,
+        };
+        self.happenings.retain(|_, happening| kept(happening));
+        self.offsets = Offsets::start(self.ahead);
+        self.core = Core::new(&self.limits, UnixMillis(self.now));
+        let dates = self.dates();
+        let mut lanes: BTreeMap<LaneKey, i64> = BTreeMap::new();
+        for row in self.disk.values().flat_map(|stored| stored.rows.values()) {
+            let first = lanes.entry(row.lane.clone()).or_insert(row.next_at);
+            *first = row.next_at.min(*first);
+        }
+        let lanes = lanes.into_iter().map(|(lane, time)| (lane, dates.to_steady(UnixMillis(time)))).collect();
+        self.ask(|core, at| ((), core.loaded(lanes, at)));
+    }
+
+    fn kind(&self, carrier: u64) -> (Kind, SocketAddr) {
+        let name = self.carriers[&carrier].way.domain.as_ref().expect("a domain").as_str();
+        let domain: usize = name[1..].split('.').next().unwrap().parse().unwrap();
+        (self.kinds[domain], self.hosts[domain])
+    }
+
+    /// A carrier goes on after a delay, in another phase perhaps.
+    fn go_on(&mut self, carrier: u64, delay: i64, phase: Option<Phase>) {
+        let now = self.now;
+        let Some(sim) = self.carriers.get_mut(&carrier) else { return };
+        sim.step += 1;
+        sim.moved = now;
+        sim.phase = phase.unwrap_or(sim.phase);
+        let step = sim.step;
+        self.at(delay, Happening::Carrier(carrier, step));
+    }
+
+    fn end(&mut self, carrier: u64) {
+        self.carriers.remove(&carrier);
+        self.ask(|core, at| ((), core.ended(carrier, at)));
+    }
+
+    fn report(&mut self, carrier: u64, outcome: &Outcome) {
+        let Some((ticket, _, numbers)) = self.carriers.get_mut(&carrier).and_then(|sim| sim.job.take())
+        else {
+            return;
+        };
+        let outcomes = vec![outcome.clone(); numbers.len()];
+        self.ask(|core, at| ((), core.report(ticket, outcomes, at)));
+    }
+
+    fn displace(&mut self, carrier: u64) {
+        let Some(sim) = self.carriers.get(&carrier) else { return };
+        // The dot may have gone out in the meantime.
+        if sim.phase == Phase::AfterDot {
+            return;
+        }
+        self.report(carrier, &deferred(Scope::Lane));
+        self.end(carrier);
+    }
+
+    fn step(&mut self, carrier: u64) {
+        let (kind, address) = self.kind(carrier);
+        match self.carriers[&carrier].phase {
+            Phase::Taking => self.take_next(carrier, address),
+            Phase::Opening => self.open(carrier, kind),
+            Phase::Opened => {
+                if self.ask(|core, at| core.opened(carrier, at)) {
+                    self.transact(carrier, kind);
+                } else {
+                    let sim = self.carriers.get_mut(&carrier).expect("it is at work");
+                    sim.halted = true;
+                    sim.step += 1;
+                    sim.phase = Phase::BeforeDot;
+                }
+            }
+            Phase::BeforeDot => self.transact(carrier, kind),
+            Phase::AfterDot => self.conclude(carrier, kind),
+        }
+    }
+
+    fn take_next(&mut self, carrier: u64, address: SocketAddr) {
+        if self.carriers[&carrier].job.is_none() {
+            let Some(taken) = self.ask(|core, at| core.take(carrier, at)) else { return self.end(carrier) };
+            let numbers = taken.recipients.iter().map(|recipient| recipient.number).collect();
+            let sim = self.carriers.get_mut(&carrier).expect("it is at work");
+            sim.job = Some((taken.ticket, taken.message.id.to_number(), numbers));
+        }
+        if self.carriers[&carrier].session {
+            return self.go_on(carrier, 0, Some(Phase::BeforeDot));
+        }
+        let reach = self.ask(|core, at| core.reach(carrier, address, at));
+        if reach == Reach::Wait {
+            let sim = self.carriers.get_mut(&carrier).expect("it is at work");
+            (sim.halted, sim.phase) = (true, Phase::Opening);
+            sim.step += 1;
+            return;
+        }
+        self.go_on(carrier, 1, Some(Phase::Opening));
+    }
+
+    /// The session is open, judged by the library's own judge; or the host never greets.
+    fn open(&mut self, carrier: u64, kind: Kind) {
+        if kind == Kind::Mute {
+            let sim = self.carriers.get_mut(&carrier).expect("it is at work");
+            if self.now - sim.moved >= 300_000 {
+                self.report(carrier, &deferred(Scope::Lane));
+                return self.end(carrier);
+            }
+            // Nothing moves: the time of the last move stays.
+            let (moved, step) = (sim.moved, sim.step + 1);
+            sim.step = step;
+            return self.at(moved + 300_000 - self.now, Happening::Carrier(carrier, step));
+        }
+        let strips = kind == Kind::Strips && self.dice.one_in(2);
+        let observed =
+            if strips { Observed::NotOffered } else { Observed::Established(Arc::clone(&self.facts)) };
+        let connector = Arc::clone(&self.carriers[&carrier].way.connector);
+        let requirement = connector.requirement(None, None);
+        let generation = self.table.generation;
+        match judge(&requirement, &observed, SessionId::new(), connector.revision, generation) {
+            Judged::Proceed(permit) => {
+                let plaintext = matches!(permit.attained(), Attained::Clear(_));
+                let sim = self.carriers.get_mut(&carrier).expect("it is at work");
+                (sim.session, sim.plaintext) = (true, plaintext);
+                let delay = 1 + i64::try_from(self.dice.roll(20)).unwrap();
+                self.go_on(carrier, delay, Some(Phase::Opened));
+            }
+            Judged::Withhold(_) => {
+                self.report(carrier, &deferred(Scope::Lane));
+                self.go_on(carrier, 0, Some(Phase::Taking));
+            }
+        }
+    }
+
+    /// Envelope and content leave, if the table in effect still has this connector for the recipients.
+    fn transact(&mut self, carrier: u64, kind: Kind) {
+        let way = Arc::clone(&self.carriers[&carrier].way);
+        let Some((_, id, numbers)) = self.carriers[&carrier].job.clone() else {
+            return self.go_on(carrier, 0, Some(Phase::Taking));
+        };
+        let recipients: Vec<_> = numbers.iter().map(|number| self.recipient(id, *number)).collect();
+        let leased = Leased {
+            message: Arc::clone(&self.disk[&id].message),
+            recipients,
+            lane: self.lane_of(0),
+            content: None,
+            lease: (),
+        };
+        if !fits(&self.table, &way, &leased) {
+            self.report(carrier, &deferred(Scope::Session));
+            return self.lose_session(carrier);
+        }
+        let enforced = matches!(way.connector.requirement(None, None), Requirement::Forced(_));
+        assert!(!(enforced && self.carriers[&carrier].plaintext), "plaintext under a forced requirement");
+        match kind {
+            Kind::Stalls => {
+                let sim = self.carriers.get_mut(&carrier).expect("it is at work");
+                if sim.phase == Phase::BeforeDot && self.now - sim.moved >= 120_000 {
+                    self.report(carrier, &deferred(Scope::Recipient));
+                    return self.lose_session(carrier);
+                }
+                if sim.phase != Phase::BeforeDot {
+                    (sim.phase, sim.moved) = (Phase::BeforeDot, self.now);
+                }
+                let (moved, step) = (sim.moved, sim.step + 1);
+                sim.step = step;
+                self.at(moved + 120_000 - self.now, Happening::Carrier(carrier, step));
+            }
+            Kind::Drops if self.dice.one_in(2) => {
+                self.report(carrier, &deferred(Scope::Session));
+                self.lose_session(carrier);
+            }
+            Kind::Silent => self.go_on(carrier, 600_000, Some(Phase::AfterDot)),
+            Kind::Slow => self.go_on(carrier, 3_000, Some(Phase::AfterDot)),
+            Kind::Healthy | Kind::Drops | Kind::Strips | Kind::Refuses(_) | Kind::Mute => {
+                self.go_on(carrier, 1, Some(Phase::AfterDot));
+            }
+        }
+    }
+
+    fn lose_session(&mut self, carrier: u64) {
+        self.ask(|core, at| ((), core.reopening(carrier, at)));
+        if let Some(sim) = self.carriers.get_mut(&carrier) {
+            sim.session = false;
+        }
+        self.go_on(carrier, 1, Some(Phase::Taking));
+    }
+
+    /// The answer to the final dot, or its absence.
+    fn conclude(&mut self, carrier: u64, kind: Kind) {
+        let (_, id, numbers) = self.carriers[&carrier].job.clone().expect("a message under way");
+        match kind {
+            Kind::Refuses(for_good) => {
+                let outcome = if for_good { failed() } else { deferred(Scope::Recipient) };
+                self.report(carrier, &outcome);
+            }
+            Kind::Silent => {
+                self.report(carrier, &deferred(Scope::Recipient));
+                return self.lose_session(carrier);
+            }
+            Kind::Healthy | Kind::Slow | Kind::Drops | Kind::Strips | Kind::Mute | Kind::Stalls => {
+                for number in &numbers {
+                    *self.delivered.entry((id, *number)).or_default() += 1;
+                }
+                // Only the first host is healthy whatever the seed: nothing that others do may hold it up.
+                let first = self.disk[&id].rows.get(&numbers[0]).is_some_and(|row| row.domain == 0);
+                if first && self.calm {
+                    self.waits.push(self.now - self.accepted[&id]);
+                }
+                self.report(carrier, &delivered());
+            }
+        }
+        self.go_on(carrier, 0, Some(Phase::Taking));
+    }
+
+    fn check_end(&self) {
+        assert!(self.disk.is_empty(), "left on disk and forgotten: {:?}", self.disk);
+        assert!(self.leases.is_empty(), "leases are left: {:?}", self.leases);
+        assert!(self.carriers.is_empty(), "carriers are left: {:?}", self.carriers);
+        assert!(self.core.lanes.is_empty(), "lanes are left: {:?}", self.core.lanes);
+        for recipient in &self.acknowledged {
+            assert_eq!(self.ends.get(recipient), Some(&1), "{recipient:?} was acknowledged: outcomes");
+        }
+        for (recipient, times) in &self.delivered {
+            assert!(*times <= 1 + self.faults, "{recipient:?} was delivered {times} times");
+        }
+        // Whoever waits for places that others hold goes when these have used up the patience with them, as many at
+        // a time as there are places: two at least.
+        let others = i64::try_from(self.kinds.len()).unwrap();
+        let places = i64::try_from(self.limits.openings_max.max(2)).unwrap();
+        let most = PATIENCE_MS * (2 + others / places);
+        for wait in &self.waits {
+            assert!(*wait <= most, "a healthy partner waited {wait} ms, more than {most}");
+        }
+    }
+}
+
+/// How long a place may stand still while others wait for it, and the time until somebody looks.
+const PATIENCE_MS: i64 = 10_600;
+const SEEDS: u64 = 100_000;
+
+fn play(seed: u64) {
+    let done = std::panic::catch_unwind(|| Sea::new(seed).play());
+    assert!(done.is_ok(), "seed {seed} fails; SEALPOST_SEED={seed} plays it alone");
+}
+
+#[test]
+fn a_hundred_thousand_worlds_lose_nothing() {
+    if let Ok(seed) = std::env::var("SEALPOST_SEED") {
+        let mut sea = Sea::new(seed.parse().expect("a number"));
+        sea.traced = true;
+        eprintln!("{:?} forced: {}, hosts {:?}, {:?}", sea.kinds, sea.forced, sea.hosts, sea.limits);
+        return sea.play();
+    }
+    let threads = u64::try_from(std::thread::available_parallelism().map_or(1, usize::from)).unwrap();
+    std::thread::scope(|scope| {
+        let worlds =
+            |first: u64| move || (first..SEEDS).step_by(usize::try_from(threads).unwrap()).for_each(play);
+        let players: Vec<_> = (0..threads).map(|first| scope.spawn(worlds(first))).collect();
+        let failed = players.into_iter().filter_map(|player| player.join().err()).count();
+        assert_eq!(failed, 0, "worlds that fail; see above");
+    });
+}
