@@ -25,7 +25,7 @@ pub(super) fn limits(limits: &schema::Limits, report: &mut Report<'_>) -> Limits
             100,
         ),
         reserved_connections: reserved(limits, connections_max, report),
-        handshakes_max: report.count(&limits.handshakes, "handshakes", 500),
+        handshakes_max: report.count(&limits.handshakes, "handshakes", 2_000),
         handshakes_per_address_max: report.count(
             &limits.handshakes_per_address,
             "handshakes_per_address",

@@ -270,3 +270,16 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 const QUIET: Duration = Duration::from_secs(10);
 /// Octets of replies and handshakes on their way to one client; the system doubles it.
 const SEND_BUFFER_BYTES: usize = 32 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trouble_that_lasts_is_logged_now_and_then() {
+        let start = Instant::now();
+        let mut troubles = Troubles::default();
+        let told: Vec<u64> = (0..250).filter_map(|tenth| troubles.note(start + BACK_OFF * tenth)).collect();
+        assert_eq!(told, [1, 100, 100]);
+    }
+}
