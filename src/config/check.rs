@@ -11,9 +11,9 @@ use super::connectors;
 use super::fault::Report;
 use super::known::{Known, Revisions};
 use super::schema::{self, OneOrMany, Text};
-use super::{LogFormat, LogSettings, sending, units};
+use super::{LogFormat, LogSettings, intake, sending, units};
 use crate::connector::{Inbound, Outbound};
-use crate::listen::settings::{Limits, Listener, ListenerTls, Reserve, Timeouts};
+use crate::listen::settings::{Listener, ListenerTls, Reserve};
 use crate::mail::{Domain, Extension, Mailbox};
 use crate::{deliver, listen, resolver, scheduler};
 
@@ -41,12 +41,12 @@ pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Rep
     }
     known.warn_unused(file, report);
     connectors::warn_unfulfillable(file, &listeners, report);
-    let limits = limits(&file.limits, report);
+    let limits = intake::limits(&file.limits, report);
     let reserve = Reserve {
         free_disk: report.size(&file.limits.free_disk, 256 << 20),
         queued_max: report.count(&file.limits.queued, "queued", 5_000_000),
     };
-    let timeouts = listen_timeouts(&file.timeouts, report);
+    let timeouts = intake::timeouts(&file.timeouts, report);
     let sessions_max = report.count(&file.limits.outbound_connections, "outbound_connections", 1_000);
     let openings_max = report.count(&file.limits.outbound_openings, "outbound_openings", 4_000);
     let sessions_per_host_max =
@@ -207,56 +207,6 @@ fn listener_certificates(
     }
 }
 
-fn limits(limits: &schema::Limits, report: &mut Report<'_>) -> Limits {
-    let checked = Limits {
-        message_bytes_max: report.size(&limits.message_size, 150 << 20),
-        header_bytes_max: report.size(&limits.header_size, 256 << 10),
-        line_bytes_max: report.size(&limits.line_length, 32 << 10),
-        recipients_max: report.count(&limits.recipients, "recipients", 1000),
-        hops_max: report.count(&limits.hops, "hops", 100),
-        errors_max: report.count(&limits.errors, "errors", 20),
-        failed_logins_max: report.count(&limits.failed_logins, "failed_logins", 20),
-        connections_max: report.count(&limits.connections, "connections", 10_000),
-        connections_per_address_max: report.count(
-            &limits.connections_per_address,
-            "connections_per_address",
-            100,
-        ),
-        held_bytes_max: report.size(&limits.held, 64 << 10),
-    };
-    if let Some(line) = limits.line_length.as_ref().filter(|_| checked.line_bytes_max < LINE_BYTES_MIN) {
-        report.fault(
-            line.span(),
-            format!(
-                "line_length is under {LINE_BYTES_MIN} octets, the shortest limit that RFC 5321 section \
-                 4.5.3.1.6 allows; write \"{LINE_BYTES_MIN}B\" or more"
-            ),
-        );
-    }
-    if let Some(size) = limits.message_size.as_ref().filter(|_| checked.message_bytes_max < MESSAGE_BYTES_MIN)
-    {
-        report.warn(
-            size.span(),
-            "message_size is under the 64KiB that RFC 5321 section 4.5.3.1.7 asks of every server",
-        );
-    }
-    if let Some(count) = limits.recipients.as_ref().filter(|_| checked.recipients_max < RECIPIENTS_MIN) {
-        report.warn(
-            count.span(),
-            "recipients is under the 100 that RFC 5321 section 4.5.3.1.8 asks of every server",
-        );
-    }
-    checked
-}
-
-fn listen_timeouts(timeouts: &schema::Timeouts, report: &mut Report<'_>) -> Timeouts {
-    Timeouts {
-        idle: report.duration(&timeouts.idle, MINUTE * 5),
-        handshake: report.duration(&timeouts.handshake, SECOND * 30),
-        content: report.duration(&timeouts.content, HOUR * 2),
-    }
-}
-
 /// All but our name, which the caller may lack.
 fn deliveries(
     file: &schema::File,
@@ -346,10 +296,6 @@ const LOG_LEVELS: &[(&str, ())] = &[("error", ()), ("warn", ()), ("info", ()), (
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const LINE_BYTES_MIN: usize = 1000;
-const MESSAGE_BYTES_MIN: u64 = 64 << 10;
-const RECIPIENTS_MIN: usize = 100;
 const SOCKET_PATH_BYTES: usize = 108;
 /// Messages of one lane in hand at the same time: enough to keep its few connections busy, few
 /// enough that a slow partner holds little memory.

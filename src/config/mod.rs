@@ -6,6 +6,7 @@ mod check;
 mod connectors;
 mod demands;
 mod fault;
+mod intake;
 mod known;
 mod lint;
 mod lists;

@@ -3,6 +3,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::choose::closeness;
 use super::decision::Decision;
 use super::facts::TlsFacts;
@@ -255,6 +257,21 @@ fn forced(connector: &Inbound) -> Option<&Forced> {
     match &connector.tls {
         InboundTls::Forced(forced) => Some(forced),
         InboundTls::Off | InboundTls::Opportunistic => None,
+    }
+}
+
+impl Table {
+    /// How many sessions at the same time the connectors allow that name this address by network and
+    /// are enforced; `None` if none names it. A network that covers everyone names nobody.
+    #[must_use]
+    pub fn sessions_of_named(&self, peer: IpAddr) -> Option<usize> {
+        let peer = peer.to_canonical();
+        let names = |network: &IpNet| network.prefix_len() > 0 && network.contains(&peer);
+        let enforced = self.inbound.iter().filter(|c| c.mode == Mode::Enforce);
+        enforced
+            .filter(|connector| connector.from_networks.iter().any(names))
+            .map(|connector| connector.limits.connections_max.unwrap_or(usize::MAX))
+            .max()
     }
 }
 

@@ -163,7 +163,7 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
     });
     let reloader =
         Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), (journal, paused)));
-    let sessions = listen::serve(bound, shared, &intake)?;
+    let listen::Serving { sessions, loops: _ } = listen::serve(bound, shared, &intake)?;
     let found = spool.stats().await.unwrap_or_default();
     let control = control(&spool, &scheduler, &listening, &reloader);
     let (control, watching) = (

@@ -1,21 +1,23 @@
 //! Listening sockets, and how many sessions there may be.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain as Family, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Shared;
+use super::census::Crowd;
 use super::converse::converse;
 use super::door::Door;
+use super::lobby::Lobby;
 use super::settings::{ListenerTls, Settings};
-use crate::mail::{Enhanced, Reply};
+use crate::mail::{Enhanced, Network, Reply};
 use crate::tracking::Event;
 
 /// A listener that has its address, and accepts nobody yet.
@@ -65,8 +67,18 @@ pub fn bind(settings: &Settings) -> Result<Vec<BoundListener>, BindFault> {
     Ok(bound)
 }
 
-/// Accepts sessions until `stop`; must be called within the runtime. The tracker is closed
-/// already: its `wait` answers when the last session has ended, a few seconds after `stop` at most.
+/// Listeners that accept.
+#[derive(Debug)]
+pub struct Serving {
+    /// Every session and loop. It is closed already: its `wait` answers when the last session has
+    /// ended, a few seconds after `stop` at most.
+    pub sessions: TaskTracker,
+    /// One accept loop for each address, and the one that counts what was not logged. They end by
+    /// `stop`; one that ends earlier has panicked, and nobody would come in any more.
+    pub loops: Vec<JoinHandle<()>>,
+}
+
+/// Accepts sessions until `stop`; must be called within the runtime.
 ///
 /// # Errors
 /// A [`BindFault`] when the runtime can't take a socket.
@@ -74,9 +86,10 @@ pub fn serve(
     bound: Vec<BoundListener>,
     shared: Arc<Shared>,
     stop: &CancellationToken,
-) -> Result<TaskTracker, BindFault> {
+) -> Result<Serving, BindFault> {
     let tracker = TaskTracker::new();
-    let census = Arc::new(Census::default());
+    let lobby = Lobby::new(&shared.settings.limits);
+    let mut loops = Vec::new();
     for one in bound {
         let BoundListener { name, address, tls, socket } = one;
         let listener = TcpListener::from_std(socket).map_err(|fault| BindFault {
@@ -85,16 +98,16 @@ pub fn serve(
             fault,
         })?;
         let gate = Gate {
-            door: Arc::new(Door::new(name, tls, &shared)),
+            door: Arc::new(Door::new(name, tls, &shared, &lobby)),
             shared: Arc::clone(&shared),
-            census: Arc::clone(&census),
             tracker: tracker.clone(),
             stop: stop.clone(),
         };
-        tracker.spawn(gate.keep(listener));
+        loops.push(tracker.spawn(gate.keep(listener)));
     }
+    loops.push(tracker.spawn(lobby.count_omitted(shared, stop.clone())));
     tracker.close();
-    Ok(tracker)
+    Ok(Serving { sessions: tracker, loops })
 }
 
 fn open(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> {
@@ -105,6 +118,8 @@ fn open(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> 
         // "[::]:25" beside "0.0.0.0:25" is two sockets, whatever the system's default is.
         socket.set_only_v6(true)?;
     }
+    // What the system keeps of replies for a client that does not read; accepted sockets inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -117,7 +132,6 @@ fn open(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> 
 struct Gate {
     door: Arc<Door>,
     shared: Arc<Shared>,
-    census: Arc<Census>,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
@@ -125,6 +139,7 @@ struct Gate {
 impl Gate {
     async fn keep(self, listener: TcpListener) {
         let mut reserve = spare_descriptor();
+        let mut troubles = Troubles::default();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -138,7 +153,10 @@ impl Gate {
                 // The client was gone before we came: nothing is wrong here.
                 Err(fault) if is_of_the_client(&fault) => {}
                 Err(fault) => {
-                    tracing::error!(listener = %self.door.name, %fault, "cannot accept connections");
+                    if let Some(times) = troubles.note(Instant::now()) {
+                        let listener = &self.door.name;
+                        tracing::error!(%listener, %fault, times, "cannot accept connections");
+                    }
                     // With the reserve given up there is one descriptor: enough to say why.
                     drop(reserve.take());
                     let one = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await;
@@ -156,9 +174,10 @@ impl Gate {
     }
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
-        let limits = &self.shared.settings.limits;
-        let place = self.census.enter(peer.ip(), limits.connections_max, limits.connections_per_address_max);
-        match place {
+        let network = Network::of(peer.ip(), self.shared.settings.limits.network_bits);
+        // The table in effect now: a reload changes who is named.
+        let named = || self.shared.live.table().sessions_of_named(peer.ip());
+        match self.door.lobby.sessions.enter(network, named) {
             Ok(place) => {
                 let door = Arc::clone(&self.door);
                 let shared = Arc::clone(&self.shared);
@@ -168,16 +187,18 @@ impl Gate {
                     drop(place);
                 });
             }
-            Err(reply) => {
+            Err(crowd) => {
+                let reply = too_many(crowd);
                 self.turn_away(&stream, &reply);
-                self.shared.journal.record(&Event::Refused {
+                let event = Event::Refused {
                     peer,
                     stage: "connect",
                     reverse_path: None,
                     forward_path: None,
                     reply: &reply,
                     decision: None,
-                });
+                };
+                self.door.lobby.record(&self.shared, network, &event);
             }
         }
     }
@@ -196,60 +217,31 @@ impl Gate {
     }
 }
 
-/// How many sessions there are, in all and of each address.
+/// Troubles of the system that come again and again, each 100 ms while they last.
 #[derive(Debug, Default)]
-pub(super) struct Census {
-    counts: Mutex<Counts>,
+struct Troubles {
+    quiet_until: Option<Instant>,
+    times: u64,
 }
 
-#[derive(Debug, Default)]
-struct Counts {
-    all: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-/// One session's place; given up when it is dropped.
-#[derive(Debug)]
-pub(super) struct Place {
-    census: Arc<Census>,
-    address: IpAddr,
-}
-
-impl Census {
-    /// Takes a place.
-    ///
-    /// # Errors
-    /// What the client is told if there is none.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr, all: usize, each: usize) -> Result<Place, Reply> {
-        let mut counts = self.lock();
-        if counts.all >= all {
-            return Err(busy("too many connections; try again later"));
+impl Troubles {
+    /// How many there were since the last line, if it is time for another one.
+    fn note(&mut self, now: Instant) -> Option<u64> {
+        self.times = self.times.saturating_add(1);
+        if self.quiet_until.is_some_and(|until| now < until) {
+            return None;
         }
-        let here = counts.by_address.entry(address).or_default();
-        if *here >= each {
+        self.quiet_until = Some(now + QUIET);
+        Some(std::mem::take(&mut self.times))
+    }
+}
+
+fn too_many(crowd: Crowd) -> Reply {
+    match crowd {
+        Crowd::All => busy("too many connections; try again later"),
+        Crowd::Network => {
             let text = "too many connections from your address; try again later";
-            return Err(Reply::new(421, Enhanced(4, 7, 0), text));
-        }
-        *here = here.saturating_add(1);
-        counts.all = counts.all.saturating_add(1);
-        Ok(Place { census: Arc::clone(self), address })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        // Numbers stay numbers whatever a panicking holder did.
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.census.lock();
-        counts.all = counts.all.saturating_sub(1);
-        if let Some(here) = counts.by_address.get_mut(&self.address) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
-                counts.by_address.remove(&self.address);
-            }
+            Reply::new(421, Enhanced(4, 7, 0), text)
         }
     }
 }
@@ -274,26 +266,20 @@ const BACKLOG: i32 = 1_024;
 /// After the system refused a descriptor or memory: long enough not to spin, short enough that
 /// nobody is kept waiting for a greeting once it is over.
 const BACK_OFF: Duration = Duration::from_millis(100);
+/// Between two lines about the same trouble.
+const QUIET: Duration = Duration::from_secs(10);
+/// Octets of replies and handshakes on their way to one client; the system doubles it.
+const SEND_BUFFER_BYTES: usize = 32 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn places_are_counted_and_given_back() {
-        let census = Arc::new(Census::default());
-        let at = |last: u8| IpAddr::from([127, 0, 0, last]);
-        let code = |result: Result<Place, Reply>| result.expect_err("no place").to_string();
-        let first = census.enter(at(1), 3, 2).expect("a place");
-        let _second = census.enter(at(1), 3, 2).expect("a place");
-        assert_eq!(
-            code(census.enter(at(1), 3, 2)),
-            "421 4.7.0 too many connections from your address; try again later"
-        );
-        let _third = census.enter(at(2), 3, 2).expect("a place");
-        assert_eq!(code(census.enter(at(2), 3, 2)), "421 4.3.2 too many connections; try again later");
-        drop(first);
-        let _again = census.enter(at(1), 3, 2).expect("a place");
-        assert_eq!(census.lock().by_address.len(), 2);
+    fn a_trouble_that_lasts_is_logged_now_and_then() {
+        let start = Instant::now();
+        let mut troubles = Troubles::default();
+        let told: Vec<u64> = (0..250).filter_map(|tenth| troubles.note(start + BACK_OFF * tenth)).collect();
+        assert_eq!(told, [1, 100, 100]);
     }
 }

@@ -5,28 +5,31 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
-use tokio_rustls::server::TlsStream;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::Shared;
+use super::census::Place;
+use super::deadline::{Deadlines, Doing, Overdue};
 use super::door::{Door, Terms};
 use super::early::speaks_early;
 use super::intake::Intake;
 use super::settings::ListenerTls;
-use crate::connector::{HandshakeFault, TlsFacts};
-use crate::mail::Clock;
-use crate::smtp::receive::{Action, Fullness, Session};
+use crate::connector::TlsFacts;
+use crate::mail::Network;
+use crate::smtp::receive::{Action, Fullness, NotStored, Session};
 use crate::tracking::Event;
 
 mod asking;
+mod sealing;
+mod sending;
 
 /// Drives a session from the first octet to the last.
 pub(super) async fn converse(
@@ -42,7 +45,9 @@ pub(super) async fn converse(
         session: None,
         intake: Intake::new(Arc::clone(&shared)),
         pending: Vec::new(),
-        content_until: None,
+        taken: 0,
+        deadlines: Deadlines::new(Instant::now()),
+        place: None,
         grace_until: None,
         terms: door.terms(&shared),
         shared,
@@ -59,7 +64,7 @@ pub(super) async fn converse(
             conversation.tell_refusals();
         }
         if conversation.drive(&mut stream).await != End::StartTls {
-            return;
+            return conversation.tell_repeated();
         }
     }
     // Boxed: a session in clear shall not carry the room of a handshake and a TLS stream.
@@ -76,10 +81,13 @@ struct Conversation {
     /// Absent only until an implicit handshake is done.
     session: Option<Session>,
     intake: Intake,
-    /// Input that waits for the spool's answer.
+    /// The rest of the last input: it waits for the spool's answer, or for replies to be read.
     pending: Vec<u8>,
-    /// When the content under way must have come.
-    content_until: Option<Instant>,
+    /// Octets of it that the session has taken.
+    taken: usize,
+    deadlines: Deadlines,
+    /// The place of the handshake under way.
+    place: Option<Place>,
     /// When the session must end, once the daemon stops.
     grace_until: Option<Instant>,
 }
@@ -95,7 +103,7 @@ enum End {
 enum Turn {
     Acted(Action),
     Gone(Option<io::Error>),
-    TimedOut,
+    TimedOut(Overdue),
     Stopped,
 }
 
@@ -117,37 +125,6 @@ impl Conversation {
         ));
     }
 
-    async fn go_on_sealed(mut self, stream: TcpStream) {
-        let (mut sealed, facts) = match self.handshake(stream).await {
-            Ok(done) => done,
-            Err(HandshakeFault { words: text, .. }) => return self.ended(&format!("TLS handshake: {text}")),
-        };
-        let facts = Arc::new(facts);
-        match &mut self.session {
-            Some(session) => session.on_tls(facts),
-            None => self.start(Some(facts)),
-        }
-        // A second STARTTLS is refused, so the stream is over.
-        let _over = self.drive(&mut *sealed).await;
-    }
-
-    async fn handshake(
-        &mut self,
-        stream: TcpStream,
-    ) -> Result<(Box<TlsStream<TcpStream>>, TlsFacts), HandshakeFault> {
-        let Some(setup) = &self.terms.setup else {
-            return Err(HandshakeFault::new("the listener has no certificate to show".to_owned()));
-        };
-        let shaking = Box::pin(setup.accept(stream, Clock::wall()));
-        tokio::select! {
-            done = timeout(self.shared.settings.timeouts.handshake, shaking) => match done {
-                Ok(done) => done.map(|(stream, facts)| (Box::new(stream), facts)),
-                Err(_) => Err(HandshakeFault::new("it took too long".to_owned())),
-            },
-            () = self.stop.cancelled() => Err(HandshakeFault::new("the daemon stops".to_owned())),
-        }
-    }
-
     /// Feeds the session until it is over or wants a handshake.
     async fn drive<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> End {
         let mut waits = Waits {
@@ -161,11 +138,17 @@ impl Conversation {
                     None => return End::Over,
                 }
             } else {
-                let input = std::mem::take(&mut self.pending);
-                self.feed(&input)
+                self.feed_pending()
             };
             match action {
                 Action::NeedInput => {}
+                Action::Flush => {
+                    if !self.flush(stream, &mut waits).await {
+                        return End::Over;
+                    }
+                    // Whoever sends commands faster than they are answered waits like everybody else.
+                    tokio::task::yield_now().await;
+                }
                 Action::Commit(arrived) => {
                     if self.shared.room.fullness() == Fullness::Slow {
                         tokio::time::sleep(SLOW).await;
@@ -173,11 +156,7 @@ impl Conversation {
                     // Replies still owed go out with the answer: a client that has sent its
                     // content waits for none of them.
                     let result = self.intake.commit(*arrived, self.peer.ip()).await;
-                    if let Some(session) = &mut self.session {
-                        // Whatever comes next, comes by feeding.
-                        let _need_input = session.on_stored(result);
-                    }
-                    self.tell_refusals();
+                    self.on_stored(result);
                 }
                 Action::Verify(login) => {
                     if self.verify(login).await {
@@ -196,7 +175,13 @@ impl Conversation {
                     }
                 }
                 Action::StartTls => {
-                    return if self.flush(stream, &mut waits).await { End::StartTls } else { End::Over };
+                    if Box::pin(self.find_place()).await {
+                        self.finish(stream, &mut waits, true).await;
+                        return End::Over;
+                    }
+                    if self.place.is_some() {
+                        return if self.flush(stream, &mut waits).await { End::StartTls } else { End::Over };
+                    }
                 }
                 Action::Quit => {
                     self.finish(stream, &mut waits, false).await;
@@ -227,24 +212,24 @@ impl Conversation {
             return None;
         }
         let now = Instant::now();
-        let idle_until = now + self.shared.settings.timeouts.idle;
-        let until =
-            [self.content_until, self.grace_until].into_iter().flatten().fold(idle_until, Instant::min);
+        let (due, overdue) = self.deadlines.next(now, &self.shared.settings.timeouts);
+        let until = self.grace_until.map_or(due, |grace| grace.min(due));
         waits.sleep.as_mut().reset(until);
         // A stream that always has more would never show the time.
-        let turn = if until <= now { Turn::TimedOut } else { self.wait(stream, waits).await };
+        let turn =
+            if until <= now { Turn::TimedOut(overdue) } else { self.wait(stream, waits, overdue).await };
         match turn {
             Turn::Acted(action) => Some(action),
             Turn::Stopped => {
                 self.grace_until = Some(Instant::now() + GRACE);
                 Some(Action::NeedInput)
             }
-            Turn::TimedOut if self.grace_until.is_some_and(|grace| grace <= until) => {
+            Turn::TimedOut(_) if self.grace_until.is_some_and(|grace| grace <= until) => {
                 self.session.as_mut().map(Session::on_shutdown)
             }
-            Turn::TimedOut => {
-                self.ended(if self.content_until.is_some() { "time-out within content" } else { "time-out" });
-                self.session.as_mut().map(Session::on_timeout)
+            Turn::TimedOut(overdue) => {
+                self.ended(overdue.reason(self.session.as_ref().is_some_and(Session::in_content)));
+                self.session.as_mut().map(|session| session.on_timeout(overdue.words()))
             }
             Turn::Gone(fault) => {
                 match fault {
@@ -260,113 +245,95 @@ impl Conversation {
         }
     }
 
-    async fn wait<S: AsyncRead + Unpin>(&mut self, stream: &mut S, waits: &mut Waits) -> Turn {
+    async fn wait<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        waits: &mut Waits,
+        overdue: Overdue,
+    ) -> Turn {
         poll_fn(|context| {
-            SCRATCH.with_borrow_mut(|scratch| self.poll_turn(stream, waits, (context, scratch)))
+            let turn = SCRATCH.with_borrow_mut(|scratch| self.poll_turn(stream, waits, (context, scratch)));
+            turn.map(|turn| turn.unwrap_or(Turn::TimedOut(overdue)))
         })
         .await
     }
 
     /// Reads into the thread's own buffer and feeds from it at once, so that a session that waits
-    /// holds no buffer at all.
+    /// holds no buffer at all. `None`: the time is over.
     fn poll_turn<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
         waits: &mut Waits,
         (context, scratch): (&mut Context<'_>, &mut Vec<u8>),
-    ) -> Poll<Turn> {
+    ) -> Poll<Option<Turn>> {
         scratch.resize(SCRATCH_BYTES, 0);
-        let mut buffer = ReadBuf::new(scratch);
+        // What a session does not take at once stays with it, so it reads few commands ahead.
+        let in_content = self.session.as_ref().is_some_and(Session::in_content);
+        let room = if in_content { SCRATCH_BYTES } else { COMMANDS_BYTES };
+        let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
         match Pin::new(stream).poll_read(context, &mut buffer) {
-            Poll::Ready(Err(fault)) => return Poll::Ready(Turn::Gone(Some(fault))),
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(Turn::Gone(None)),
-            Poll::Ready(Ok(())) => return Poll::Ready(Turn::Acted(self.feed(buffer.filled()))),
+            Poll::Ready(Err(fault)) => return Poll::Ready(Some(Turn::Gone(Some(fault)))),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(Some(Turn::Gone(None))),
+            Poll::Ready(Ok(())) => {
+                let (used, action) = self.feed(buffer.filled());
+                self.pending.extend_from_slice(buffer.filled().get(used..).unwrap_or_default());
+                return Poll::Ready(Some(Turn::Acted(action)));
+            }
             Poll::Pending => {}
         }
         if self.grace_until.is_none() && waits.stopped.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Turn::Stopped);
+            return Poll::Ready(Some(Turn::Stopped));
         }
-        waits.sleep.as_mut().poll(context).map(|()| Turn::TimedOut)
+        waits.sleep.as_mut().poll(context).map(|()| None)
     }
 
-    /// Feeds the session, and keeps what it did not take.
-    fn feed(&mut self, input: &[u8]) -> Action {
-        let Some(session) = &mut self.session else { return Action::Close };
-        let (used, action) = session.feed(input, &mut self.intake);
-        self.pending.extend_from_slice(input.get(used..).unwrap_or_default());
-        if !session.in_content() {
-            self.content_until = None;
-        } else if self.content_until.is_none() {
-            self.content_until = Some(Instant::now() + self.shared.settings.timeouts.content);
+    /// Feeds the session with what it did not take before.
+    fn feed_pending(&mut self) -> Action {
+        let input = std::mem::take(&mut self.pending);
+        let (used, action) = self.feed(input.get(self.taken..).unwrap_or_default());
+        self.taken = self.taken.saturating_add(used);
+        if self.taken < input.len() {
+            self.pending = input;
+        } else {
+            self.taken = 0;
         }
-        self.tell_refusals();
         action
     }
 
+    /// Feeds the session, and says how many octets it took.
+    fn feed(&mut self, input: &[u8]) -> (usize, Action) {
+        let Some(session) = &mut self.session else { return (input.len(), Action::Close) };
+        let (used, action) = session.feed(input, &mut self.intake);
+        let doing = Doing { line: session.line_begun(), content: session.in_content() };
+        let settings = &self.shared.settings;
+        self.deadlines.fed(used, doing, (Instant::now(), &settings.limits, &settings.timeouts));
+        self.tell_refusals();
+        (used, action)
+    }
+
+    fn on_stored(&mut self, result: Result<(), NotStored>) {
+        if result.is_ok() {
+            self.deadlines.accepted(Instant::now());
+            self.tell_repeated();
+        }
+        if let Some(session) = &mut self.session {
+            // Whatever comes next, comes by feeding.
+            let _need_input = session.on_stored(result);
+        }
+        self.tell_refusals();
+    }
+
     fn ended(&self, reason: &str) {
-        self.shared.journal.record(&Event::SessionEnded { peer: self.peer, reason });
+        self.record(&Event::SessionEnded { peer: self.peer, reason });
     }
 
-    /// Whether the replies owed could be sent. A client that doesn't read them is as silent as one
-    /// that doesn't write; when the daemon stops, it is not waited for.
-    async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, waits: &mut Waits) -> bool {
-        let out = self.session.as_mut().map(Session::take_output).unwrap_or_default();
-        if out.is_empty() {
-            return true;
-        }
-        let limit = if self.grace_until.is_some() { CLOSE_WAIT } else { self.shared.settings.timeouts.idle };
-        waits.sleep.as_mut().reset(Instant::now() + limit);
-        let mut writing = pin!(async {
-            stream.write_all(&out).await?;
-            stream.flush().await
-        });
-        loop {
-            tokio::select! {
-                biased;
-                written = &mut writing => match written {
-                    Ok(()) => return true,
-                    Err(fault) => {
-                        self.ended(&format!("connection lost: {fault}"));
-                        return false;
-                    }
-                },
-                () = waits.sleep.as_mut() => {
-                    self.ended("the client does not read its replies");
-                    return false;
-                }
-                () = waits.stopped.as_mut(), if self.grace_until.is_none() => {
-                    let now = Instant::now();
-                    self.grace_until = Some(now + GRACE);
-                    waits.sleep.as_mut().reset(now + CLOSE_WAIT);
-                }
-            }
-        }
+    fn record(&self, event: &Event<'_>) {
+        self.door.lobby.record(&self.shared, self.network(), event);
     }
 
-    /// The last replies, close_notify within TLS, and the end of the connection.
-    async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        waits: &mut Waits,
-        linger: bool,
-    ) {
-        if !self.flush(stream, waits).await {
-            return;
-        }
-        let closing = timeout(CLOSE_WAIT, async {
-            stream.shutdown().await?;
-            // Closing over octets unread would reset the connection, and the client might never
-            // read why.
-            let mut left = if linger { LINGER_READS_MAX } else { 0 };
-            let mut unread = vec![0_u8; 512];
-            while left > 0 && stream.read(&mut unread).await? > 0 {
-                left = left.saturating_sub(1);
-            }
-            io::Result::Ok(())
-        });
-        if let Ok(Err(fault)) = closing.await {
-            tracing::debug!(peer = %self.peer, %fault, "closing");
-        }
+    /// The network that limits count the client with.
+    fn network(&self) -> Network {
+        Network::of(self.peer.ip(), self.shared.settings.limits.network_bits)
     }
 }
 
@@ -377,12 +344,9 @@ thread_local! {
 
 /// How long each message is held up while the queue is long.
 const SLOW: Duration = Duration::from_millis(250);
-/// Octets read at once.
+/// Octets of content read at once.
 const SCRATCH_BYTES: usize = 65_536;
+/// Octets of commands read at once.
+const COMMANDS_BYTES: usize = 4_096;
 /// How long a transaction may go on when the daemon stops.
 const GRACE: Duration = Duration::from_millis(2_500);
-/// How long closing may take, or writing once the daemon stops. With the grace it stays under
-/// the 5 seconds in which SIGTERM ends the process.
-const CLOSE_WAIT: Duration = Duration::from_secs(1);
-/// Reads of what a client still sends after we closed.
-const LINGER_READS_MAX: usize = 128;

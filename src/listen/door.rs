@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
+use super::lobby::Lobby;
 use super::settings::ListenerTls;
 use crate::connector::Table;
 use crate::smtp::data::ContentLimits;
-use crate::smtp::receive::{Rules, Upgrade};
+use crate::smtp::receive::{Patience, Rules, Upgrade};
 use crate::tls::ServerSetup;
 use crate::tracking::Event;
 
@@ -29,10 +30,12 @@ pub(super) struct Door {
     pub(super) greeting_delay: Option<Duration>,
     /// What holds for its sessions.
     pub(super) rules: Arc<Rules>,
+    /// What it shares with the other listeners.
+    pub(super) lobby: Arc<Lobby>,
 }
 
 impl Door {
-    pub(super) fn new(name: String, tls: ListenerTls, shared: &Shared) -> Self {
+    pub(super) fn new(name: String, tls: ListenerTls, shared: &Shared, lobby: &Arc<Lobby>) -> Self {
         let settings = &shared.settings;
         let limits = &settings.limits;
         let listener = settings.listeners.iter().find(|listener| listener.name == name);
@@ -46,13 +49,14 @@ impl Door {
             },
             recipients_max: limits.recipients_max,
             hops_max: limits.hops_max,
-            errors_max: limits.errors_max,
+            patience: Patience { errors_max: limits.errors_max, useless_max: limits.useless_max },
             withheld: listener.map_or_else(Vec::new, |listener| listener.withheld.clone()),
             room: Arc::clone(&shared.room),
             quotas: Arc::clone(&shared.quotas),
         };
         let greeting_delay = listener.and_then(|listener| listener.greeting_delay);
-        let door = Self { name, tls, greeting_delay, rules: Arc::new(rules) };
+        let lobby = Arc::clone(lobby);
+        let door = Self { name, tls, greeting_delay, rules: Arc::new(rules), lobby };
         if door.terms(shared).setup.is_none() && tls != ListenerTls::Off {
             let name = &door.name;
             let what = format!("listener {name} has no certificate to show: STARTTLS is answered 454");

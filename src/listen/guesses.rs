@@ -1,15 +1,16 @@
-//! Who guesses passwords: failed logins by address, over sessions.
+//! Who guesses passwords: failed logins by network, over sessions.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Failed logins of each address. Bounded; what is too many for it is not counted.
+use crate::mail::Network;
+
+/// Failed logins of each network. Bounded; what is too many for it is not counted.
 #[derive(Debug)]
 pub struct Guesses {
     failed_max: u32,
-    failed: Mutex<HashMap<IpAddr, Failed>>,
+    failed: Mutex<HashMap<Network, Failed>>,
 }
 
 #[derive(Debug)]
@@ -20,70 +21,57 @@ struct Failed {
 }
 
 impl Guesses {
-    /// A book in which an address may fail so often before it has to wait.
+    /// A book in which a network may fail so often before it has to wait.
     #[must_use]
     pub fn new(failed_max: u32) -> Self {
         Self { failed_max, failed: Mutex::default() }
     }
 
-    /// Whether nothing that this address says is checked for now.
+    /// Whether nothing that this network says is checked for now.
     #[must_use]
-    pub fn bars(&self, address: IpAddr, now: Instant) -> bool {
+    pub fn bars(&self, network: Network, now: Instant) -> bool {
         let failed = self.lock();
-        failed
-            .get(&whose(address))
-            .is_some_and(|failed| failed.count >= self.failed_max && now < failed.until)
+        failed.get(&network).is_some_and(|failed| failed.count >= self.failed_max && now < failed.until)
     }
 
     /// A login failed.
-    pub fn failed(&self, address: IpAddr, now: Instant) {
+    pub fn failed(&self, network: Network, now: Instant) {
         let mut all = self.lock();
-        if all.len() >= ADDRESSES_MAX {
+        if all.len() >= NETWORKS_MAX {
             all.retain(|_, failed| now < failed.until);
         }
-        let address = whose(address);
-        if all.len() >= ADDRESSES_MAX && !all.contains_key(&address) {
+        if all.len() >= NETWORKS_MAX && !all.contains_key(&network) {
             return;
         }
         let fresh = Failed { count: 0, until: now };
-        let failed = all.entry(address).or_insert(fresh);
+        let failed = all.entry(network).or_insert(fresh);
         failed.count = if now < failed.until { failed.count.saturating_add(1) } else { 1 };
         failed.until = now + FORGOTTEN_AFTER;
     }
 
     /// A login was right.
-    pub fn succeeded(&self, address: IpAddr) {
-        self.lock().remove(&whose(address));
+    pub fn succeeded(&self, network: Network) {
+        self.lock().remove(&network);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Failed>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Network, Failed>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A site has all of its /64.
-fn whose(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let network = u128::from(address) & !u128::from(u64::MAX);
-            Ipv6Addr::from(network).into()
-        }
-    }
-}
-
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
-const ADDRESSES_MAX: usize = 20_000;
+const NETWORKS_MAX: usize = 20_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::NetworkBits;
 
     #[test]
     fn who_fails_too_often_waits_until_it_is_forgotten() {
         let guesses = Guesses::new(3);
         let now = Instant::now();
-        let at = |text: &str| -> IpAddr { text.parse().expect("an address") };
+        let at = |text: &str| Network::of(text.parse().expect("an address"), NetworkBits::default());
         for _ in 0..3 {
             assert!(!guesses.bars(at("192.0.2.1"), now));
             guesses.failed(at("192.0.2.1"), now);
@@ -106,11 +94,12 @@ mod tests {
     fn the_book_is_bounded() {
         let guesses = Guesses::new(1);
         let now = Instant::now();
+        let at = |n: u32| Network::of(std::net::IpAddr::V4(n.into()), NetworkBits::default());
         for n in 0..30_000_u32 {
-            guesses.failed(IpAddr::V4(n.into()), now);
+            guesses.failed(at(n), now);
         }
-        assert_eq!(guesses.lock().len(), ADDRESSES_MAX);
-        guesses.failed(IpAddr::V4(40_000.into()), now + FORGOTTEN_AFTER);
+        assert_eq!(guesses.lock().len(), NETWORKS_MAX);
+        guesses.failed(at(40_000), now + FORGOTTEN_AFTER);
         assert_eq!(guesses.lock().len(), 1);
     }
 }

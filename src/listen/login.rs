@@ -1,7 +1,6 @@
 //! Passwords against the hashes of users files. A check costs tens of milliseconds and megabytes on purpose, so
 //! it runs beside the sessions, and few run at the same time.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use crate::connector::{Login, Table, User, Users};
+use crate::mail::Network;
 
 /// How long a wrong password waits for its answer.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
@@ -32,14 +32,14 @@ pub(super) enum Checked {
     Later,
 }
 
-/// Checks a login, unless its address has failed too often, or the daemon stops.
+/// Checks a login, unless its network has failed too often, or the daemon stops.
 pub(super) async fn checked(
     shared: &Shared,
     table: &Table,
     login: Login,
-    (address, stop): (IpAddr, &CancellationToken),
+    (network, stop): (Network, &CancellationToken),
 ) -> Checked {
-    if shared.guesses.bars(address, Instant::now()) {
+    if shared.guesses.bars(network, Instant::now()) {
         // What is not checked is not answered faster than what is.
         tokio::time::sleep(AFTER_FAILURE).await;
         return Checked::Later;
@@ -50,11 +50,11 @@ pub(super) async fn checked(
     };
     match answer {
         Some(Some(user)) => {
-            shared.guesses.succeeded(address);
+            shared.guesses.succeeded(network);
             Checked::Answer(Some(user))
         }
         Some(None) => {
-            shared.guesses.failed(address, Instant::now());
+            shared.guesses.failed(network, Instant::now());
             Checked::Answer(None)
         }
         None => Checked::Later,

@@ -2,12 +2,16 @@
 //! answer, `connector` who may relay, and the spool when a message is ours.
 
 mod accept;
+mod census;
 mod converse;
+mod deadline;
 mod door;
 mod early;
 mod guesses;
 mod intake;
+mod lobby;
 mod login;
+mod ration;
 pub mod settings;
 
 use std::collections::BTreeMap;
@@ -16,7 +20,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-pub use accept::{BindFault, BoundListener, bind, serve};
+pub use accept::{BindFault, BoundListener, Serving, bind, serve};
 pub use guesses::Guesses;
 pub use settings::Settings;
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::mail::{Domain, Extension, Mailbox};
+use crate::mail::{Domain, Extension, Mailbox, NetworkBits};
 
 /// All listeners, and what they share.
 #[derive(Debug, Clone)]
@@ -74,14 +74,26 @@ pub struct Limits {
     pub recipients_max: usize,
     /// Received lines.
     pub hops_max: usize,
-    /// Refused or unknown commands in one session.
+    /// Refused or unknown commands in one session since its last accepted message.
     pub errors_max: u32,
-    /// Failed logins of one address in ten minutes; beyond, its logins are put off.
+    /// Commands without effect (NOOP, RSET, EHLO, HELO, VRFY, HELP) since then; beyond, each is an error.
+    pub useless_max: u32,
+    /// Failed logins of one network in ten minutes; beyond, its logins are put off.
     pub failed_logins_max: u32,
     /// Sessions at the same time.
     pub connections_max: usize,
-    /// Sessions of one address at the same time.
+    /// Sessions of one network at the same time.
     pub connections_per_address_max: usize,
+    /// Of `connections_max`, the last ones, for clients that a connector names by network.
+    pub reserved_connections: usize,
+    /// TLS handshakes under way at the same time.
+    pub handshakes_max: usize,
+    /// TLS handshakes of one network under way at the same time.
+    pub handshakes_per_address_max: usize,
+    /// Which network an address is counted with.
+    pub network_bits: NetworkBits,
+    /// Octets of content a second, on average.
+    pub content_rate_min: u64,
     /// Octets of content held in memory; more streams to disk.
     pub held_bytes_max: usize,
 }
@@ -89,10 +101,15 @@ pub struct Limits {
 /// How long a session waits.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
-    /// For the next octet of a command or of content (RFC 5321 §4.5.3.2.7).
+    /// For the next octet of a command or of content (RFC 5321 §4.5.3.2.7), and how far content may
+    /// fall behind its rate.
     pub idle: Duration,
+    /// For a whole command line, from its first octet.
+    pub line: Duration,
     /// For a whole TLS handshake.
     pub handshake: Duration,
     /// For a whole message's content, from DATA to the end.
     pub content: Duration,
+    /// For an accepted message, from the beginning or the last one; content under way aside.
+    pub session: Duration,
 }

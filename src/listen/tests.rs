@@ -80,16 +80,24 @@ fn settings(tls: ListenerTls) -> Settings {
             recipients_max: 100,
             hops_max: 100,
             errors_max: 20,
+            useless_max: 100,
             failed_logins_max: 20,
             connections_max: 10,
             connections_per_address_max: 10,
+            reserved_connections: 0,
+            handshakes_max: 10,
+            handshakes_per_address_max: 10,
+            network_bits: crate::mail::NetworkBits::default(),
+            content_rate_min: 64,
             held_bytes_max: 65_536,
         },
         reserve: super::settings::Reserve { free_disk: 0, queued_max: 1_000 },
         timeouts: Timeouts {
             idle: Duration::from_secs(60),
+            line: Duration::from_secs(60),
             handshake: Duration::from_secs(60),
             content: Duration::from_secs(60),
+            session: Duration::from_secs(60),
         },
     }
 }
@@ -138,7 +146,7 @@ impl Server {
         };
         let shared = Arc::new(shared);
         let stop = CancellationToken::new();
-        let sessions = serve(bound, Arc::clone(&shared), &stop).expect("listeners");
+        let Serving { sessions, loops: _ } = serve(bound, Arc::clone(&shared), &stop).expect("listeners");
         Self { address, spool, accepted, shared, stop, sessions }
     }
 
@@ -364,7 +372,8 @@ async fn implicit_tls_greets_within_tls() {
 async fn a_session_that_waits_is_small() {
     let server = Server::start(settings(ListenerTls::Off), BTreeMap::new());
     let shared = Arc::clone(&server.shared);
-    let door = Arc::new(door::Door::new("lab".to_owned(), ListenerTls::Off, &shared));
+    let lobby = lobby::Lobby::new(&shared.settings.limits);
+    let door = Arc::new(door::Door::new("lab".to_owned(), ListenerTls::Off, &shared, &lobby));
     let stream = TcpStream::connect(server.address).await.expect("a connection");
     let session = converse::converse(shared, door, stream, (server.address, server.stop.clone()));
     // 10,000 of them shall be 20 MiB at most, the socket's own buffers aside.
@@ -373,7 +382,9 @@ async fn a_session_that_waits_is_small() {
 
 #[tokio::test]
 async fn a_client_that_reads_no_replies_does_not_hold_up_the_end() {
-    let server = Server::start(settings(ListenerTls::Off), BTreeMap::new());
+    let mut settings = settings(ListenerTls::Off);
+    settings.limits.useless_max = u32::MAX;
+    let server = Server::start(settings, BTreeMap::new());
     let mut client = server.dial().await;
     let flood = "HELP\r\n".repeat(10_000_000 / 6);
     // As much as the buffers of both ends take; it can't be all.

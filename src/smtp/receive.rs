@@ -6,13 +6,18 @@ mod chunks;
 mod login;
 mod opening;
 mod quota;
+mod repeats;
 mod reply;
 mod room;
+mod shown;
+mod tally;
 mod transaction;
 mod values;
 
 pub use quota::Quotas;
+pub use repeats::Repeated;
 pub use room::{Fullness, Room};
+pub use tally::Patience;
 pub use values::{Action, Arrived, Known, NotStored, Question, Refusal, Rules, Upgrade};
 
 use quota::Share;
@@ -27,6 +32,8 @@ use super::line::{LineSplitter, Split};
 use crate::connector::{Admission, Channel, Decision, Inbound, Outbound, Table, TlsFacts};
 use crate::mail::{Enhanced, Envelope, MailboxDomain, QueueId, Recipient, Reply, UnixMillis};
 use login::Step;
+use repeats::Repeats;
+use tally::Tally;
 
 /// One inbound session.
 #[derive(Debug)]
@@ -41,7 +48,12 @@ pub struct Session {
     lines: LineSplitter,
     out: Vec<u8>,
     refusals: Vec<Refusal>,
-    errors: u32,
+    repeats: Repeats,
+    tally: Tally,
+    /// Lines that came whole.
+    lines_read: u64,
+    /// Those since the replies owed were last taken.
+    lines_in_turn: u32,
     /// Logins that failed.
     logins_failed: u32,
     /// Octets of a chunk that nobody wants.
@@ -140,7 +152,10 @@ impl Session {
             lines: LineSplitter::default(),
             out: Vec::new(),
             refusals: Vec::new(),
-            errors: 0,
+            repeats: Repeats::default(),
+            tally: Tally::default(),
+            lines_read: 0,
+            lines_in_turn: 0,
             logins_failed: 0,
             unwanted: 0,
             admission: None,
@@ -149,13 +164,17 @@ impl Session {
         session
     }
 
-    /// Takes input up to the next action, and says how many octets that were.
+    /// Takes input up to the next action, and says how many octets that were. However much input
+    /// there is, one turn answers few commands: what a client is owed stays small until it reads.
     pub fn feed(&mut self, input: &[u8], sink: &mut dyn ContentSink) -> (usize, Action) {
         let mut at = 0_usize;
         loop {
             let rest = input.get(at..).unwrap_or_default();
             if rest.is_empty() {
                 return (at, Action::NeedInput);
+            }
+            if self.lines_in_turn >= LINES_PER_TURN_MAX || self.out.len() >= OWED_BYTES_MAX {
+                return (at, Action::Flush);
             }
             let skipped = self.skip_unwanted(rest.len());
             if skipped > 0 {
@@ -204,9 +223,7 @@ impl Session {
         };
         match result {
             Ok(()) => {
-                // A partner may send for hours on one connection: what it got wrong between
-                // messages that were accepted doesn't add up.
-                self.errors = 0;
+                self.tally.clear();
                 self.say(&Reply::new(250, Enhanced(2, 0, 0), format!("accepted as {id}")));
             }
             Err(NotStored::Full) => {
@@ -227,13 +244,10 @@ impl Session {
         Action::NeedInput
     }
 
-    /// Nothing came for too long (RFC 5321 §4.5.3.2.7).
-    pub fn on_timeout(&mut self) -> Action {
-        self.close(&Reply::new(
-            421,
-            Enhanced(4, 4, 2),
-            format!("{} waited too long; closing", self.rules.name),
-        ))
+    /// Something did not come in time (RFC 5321 §4.5.3.2.7); the words say what we did.
+    pub fn on_timeout(&mut self, words: &'static str) -> Action {
+        let text = format!("{} {words}; closing", self.rules.name);
+        self.close(&Reply::new(421, Enhanced(4, 4, 2), text))
     }
 
     /// The daemon stops.
@@ -245,40 +259,6 @@ impl Session {
         ))
     }
 
-    /// The replies owed, to be sent in one write; the session keeps nothing of them.
-    #[must_use]
-    pub fn take_output(&mut self) -> Vec<u8> {
-        mem::take(&mut self.out)
-    }
-
-    /// What was refused since it was last asked.
-    #[must_use]
-    pub fn take_refusals(&mut self) -> Vec<Refusal> {
-        mem::take(&mut self.refusals)
-    }
-
-    /// Whether a transaction is under way.
-    #[must_use]
-    pub fn in_transaction(&self) -> bool {
-        match self.phase {
-            Phase::Envelope(_)
-            | Phase::Asked(..)
-            | Phase::Content(..)
-            | Phase::Chunk(..)
-            | Phase::Chunks(_)
-            | Phase::Commit(_) => true,
-            Phase::Ready | Phase::Auth(_) | Phase::Verify | Phase::Handshake | Phase::Closed => false,
-        }
-    }
-
-    /// Whether content is coming.
-    #[must_use]
-    pub fn in_content(&self) -> bool {
-        // Between chunks too: the time for a message's content is one.
-        let within = matches!(self.phase, Phase::Content(..) | Phase::Chunk(..) | Phase::Chunks(_));
-        within || self.unwanted > 0
-    }
-
     fn on_octets(&mut self, rest: &[u8], sink: &mut dyn ContentSink) -> (usize, Option<Action>) {
         let (used, split) = self.lines.next(rest);
         let parsed = match split {
@@ -286,6 +266,7 @@ impl Session {
             Split::Line(line) => Command::parse(&line),
             Split::Fault(fault) => Err(fault),
         };
+        self.count_line();
         let action = match parsed {
             // RFC 3207 §4.2 and the injection it was blind to: octets that came with STARTTLS in
             // clear must never be read as if they had come sealed.
@@ -299,13 +280,7 @@ impl Session {
     fn on_injection(&mut self) -> Action {
         let reply = Reply::new(554, Enhanced(5, 5, 1), "nothing may follow STARTTLS before the handshake");
         let action = self.close(&reply);
-        self.refusals.push(Refusal {
-            stage: "STARTTLS",
-            reverse_path: None,
-            forward_path: None,
-            reply,
-            decision: None,
-        });
+        self.keep_refusal("STARTTLS", reply);
         action
     }
 
@@ -330,12 +305,16 @@ impl Session {
         if ends && matches!(self.phase, Phase::Chunks(_)) {
             sink.discard();
         }
+        if is_without_effect(&command) && self.tally.waste(self.rules.patience) {
+            return Some(self.close_for_waste());
+        }
         match command {
             Command::Ehlo(name) => self.on_hello(name, true),
             Command::Helo(name) => self.on_hello(name, false),
             Command::StartTls => self.on_starttls(),
             Command::Rset => {
                 self.phase = Phase::Ready;
+                self.tally.turn_over();
                 self.answer(250, Enhanced(2, 0, 0), "reset")
             }
             Command::Noop => self.answer(250, Enhanced(2, 0, 0), "ok"),
@@ -377,6 +356,31 @@ impl Session {
         }
     }
 }
+
+/// Whether it brings no message nearer, as often as it may be said.
+fn is_without_effect(command: &Command) -> bool {
+    match command {
+        Command::Ehlo(_)
+        | Command::Helo(_)
+        | Command::Rset
+        | Command::Noop
+        | Command::Help
+        | Command::Vrfy => true,
+        Command::StartTls
+        | Command::Mail(_)
+        | Command::Rcpt(_)
+        | Command::Data
+        | Command::Bdat(_)
+        | Command::Auth(_)
+        | Command::Expn
+        | Command::Quit => false,
+    }
+}
+
+/// Lines answered before the replies are sent and others have a turn.
+const LINES_PER_TURN_MAX: u32 = 50;
+/// Octets of replies owed after which nothing more is answered until they are sent.
+const OWED_BYTES_MAX: usize = 4_096;
 
 #[cfg(test)]
 mod tests;

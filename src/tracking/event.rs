@@ -2,7 +2,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::connector::Decision;
-use crate::mail::{Mailbox, QueueId, Reply, ReversePath, UnixMillis};
+use crate::mail::{Mailbox, Network, QueueId, Reply, ReversePath, UnixMillis};
 use crate::outcome::{Delivered, Trouble};
 
 /// One thing worth telling.
@@ -39,6 +39,24 @@ pub enum Event<'a> {
         reply: &'a Reply,
         /// Why, where a connector decided.
         decision: Option<&'a Decision>,
+    },
+    /// A session was refused the same again and again; the first ones were told one by one.
+    RefusedAgain {
+        /// The client.
+        peer: SocketAddr,
+        /// The verb or stage.
+        stage: &'static str,
+        /// What the reply began with.
+        code: u16,
+        /// How many more there were.
+        count: u64,
+    },
+    /// Lines about refusals and ended sessions that were left out: there were too many of one network.
+    Omitted {
+        /// The network; `None`: of many.
+        network: Option<&'a Network>,
+        /// How many.
+        count: u64,
     },
     /// An inbound session ended before its time: a broken handshake, a broken rule, a time-out.
     SessionEnded {

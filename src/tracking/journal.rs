@@ -42,6 +42,8 @@ impl Journal {
         match event {
             Event::Accepted { .. }
             | Event::Refused { .. }
+            | Event::RefusedAgain { .. }
+            | Event::Omitted { .. }
             | Event::SessionEnded { .. }
             | Event::ClearFallback { .. }
             | Event::Waived { .. } => Self::record_session(event),
@@ -74,6 +76,13 @@ impl Journal {
                     forward_path = line(*forward_path),
                     reply = %Line(&reply.to_string()),
                 });
+            }
+            Event::RefusedAgain { peer, stage, code, count } => {
+                tell!(INFO, "refused again", None, { peer = %peer, stage = stage, code = code, count = count, });
+            }
+            Event::Omitted { network, count } => {
+                let network = network.map_or_else(|| "others".to_owned(), ToString::to_string);
+                tell!(WARN, "not logged", None, { network = %network, count = count, });
             }
             Event::SessionEnded { peer, reason } => {
                 tell!(INFO, "session ended", None, { peer = %peer, reason = %Line(reason), });
@@ -137,6 +146,8 @@ impl Journal {
             Event::Alarm { what } => tell!(ERROR, "alarm", None, { what = %Line(what), }),
             Event::Accepted { .. }
             | Event::Refused { .. }
+            | Event::RefusedAgain { .. }
+            | Event::Omitted { .. }
             | Event::SessionEnded { .. }
             | Event::ClearFallback { .. }
             | Event::Waived { .. } => {}

@@ -157,7 +157,7 @@ fn uncommented(text: &str, wanted: impl Fn(&str, &str) -> bool) -> String {
 /// The key of a line like `#key = value`.
 fn commented_key(line: &str) -> Option<&str> {
     let (key, _) = line.strip_prefix('#')?.split_once(" = ")?;
-    let is_key = !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let is_key = !key.is_empty() && is_key(key);
     is_key.then_some(key)
 }
 
@@ -304,6 +304,10 @@ fn every_example_loads_without_a_warning() {
     assert_eq!(seen, expected.map(str::to_owned).into());
 }
 
+fn is_key(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
 /// `table.key` for every key of the shipped file.
 fn keys_of_the_file() -> BTreeSet<String> {
     let mut table = String::new();
@@ -316,7 +320,7 @@ fn keys_of_the_file() -> BTreeSet<String> {
             continue;
         }
         if let Some((key, _)) = bare.split_once(" = ")
-            && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+            && is_key(key)
         {
             keys.insert(format!("{table}.{key}"));
         }

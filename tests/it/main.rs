@@ -17,6 +17,7 @@ mod cli;
 mod config_files;
 mod conformance;
 mod crash;
+mod crowd;
 mod deploy;
 mod dialogue;
 mod extensions;

@@ -301,3 +301,34 @@ fn a_login_admits_the_null_reverse_path() {
     let user = Some(std::sync::Arc::new(User { name: "ann".into(), files: vec!["staff-users".into()] }));
     check_in(&table, &Channel { user, ..clear(OUTSIDE) }, "", "staff by-user");
 }
+
+#[test]
+fn whom_an_enforced_connector_names_by_network() {
+    let named = |networks: &[&str], mode: Mode, connections_max: Option<usize>| {
+        let from_networks = networks.iter().map(|text| text.parse().expect("a network")).collect();
+        let limits = crate::connector::InboundLimits { connections_max, ..Default::default() };
+        Inbound { from_networks, mode, limits, ..inbound("in", &["*"], InboundTls::Opportunistic) }
+    };
+    let table = Table::new(
+        crate::connector::Generation(1),
+        vec![
+            named(&["192.0.2.0/24"], Mode::Enforce, Some(5)),
+            named(&["192.0.2.64/26", "2001:db8::/32"], Mode::Enforce, Some(7)),
+            named(&["198.51.100.7/32"], Mode::Enforce, None),
+            named(&["203.0.113.0/24"], Mode::Audit, None),
+            named(&["0.0.0.0/0"], Mode::Enforce, None),
+            named(&[], Mode::Enforce, None),
+        ],
+        Vec::new(),
+    );
+    let check = |peer: &str, expected: Option<usize>| {
+        assert_eq!(table.sessions_of_named(peer.parse().expect("an address")), expected, "{peer}");
+    };
+    check("192.0.2.1", Some(5));
+    check("192.0.2.65", Some(7));
+    check("::ffff:192.0.2.1", Some(5));
+    check("2001:db8:1::1", Some(7));
+    check("198.51.100.7", Some(usize::MAX));
+    check("203.0.113.1", None);
+    check("8.8.8.8", None);
+}

@@ -4,13 +4,13 @@ use super::Conversation;
 use crate::connector::Login;
 use crate::listen::login::{Checked, checked};
 use crate::mail::Mailbox;
-use crate::smtp::receive::{Action, Known, Question, Session};
+use crate::smtp::receive::{Action, Known, Question, Repeated, Session};
 use crate::tracking::Event;
 
 impl Conversation {
     /// Has a login checked. Whether the session is over.
     pub(super) async fn verify(&mut self, login: Login) -> bool {
-        let from = (self.peer.ip(), &self.stop);
+        let from = (self.network(), &self.stop);
         let checked = checked(&self.shared, &self.terms.table, login, from).await;
         self.told(|session| match checked {
             Checked::Answer(user) => session.on_verified(user),
@@ -27,7 +27,8 @@ impl Conversation {
         self.told(|session| session.on_asked(known))
     }
 
-    fn told(&mut self, tell: impl FnOnce(&mut Session) -> Action) -> bool {
+    /// Tells the session. Whether it is over.
+    pub(super) fn told(&mut self, tell: impl FnOnce(&mut Session) -> Action) -> bool {
         let action = self.session.as_mut().map(tell);
         self.tell_refusals();
         matches!(action, None | Some(Action::Close))
@@ -36,7 +37,7 @@ impl Conversation {
     pub(super) fn tell_refusals(&mut self) {
         let Some(session) = &mut self.session else { return };
         for refusal in session.take_refusals() {
-            self.shared.journal.record(&Event::Refused {
+            self.record(&Event::Refused {
                 peer: self.peer,
                 stage: refusal.stage,
                 reverse_path: refusal.reverse_path.as_ref(),
@@ -44,6 +45,14 @@ impl Conversation {
                 reply: &refusal.reply,
                 decision: refusal.decision.as_deref(),
             });
+        }
+    }
+
+    /// Tells how many refusals there were beside those that were told one by one.
+    pub(super) fn tell_repeated(&mut self) {
+        let repeated = self.session.as_mut().map(Session::take_repeated).unwrap_or_default();
+        for Repeated { stage, code, count } in repeated {
+            self.record(&Event::RefusedAgain { peer: self.peer, stage, code, count });
         }
     }
 }

@@ -9,6 +9,11 @@ use crate::smtp::data::ContentSink;
 impl Session {
     /// Whatever the answer is, the octets of the chunk follow, and are never taken for commands.
     pub(super) fn on_bdat(&mut self, chunk: Chunk, sink: &mut dyn ContentSink) -> Option<Action> {
+        // A reply for every few octets is a way to waste our time.
+        if !chunk.last && chunk.octets < CHUNK_BYTES_MIN && self.tally.waste(self.rules.patience) {
+            sink.discard();
+            return Some(self.close_for_waste());
+        }
         if !self.offered().offers(Extension::Chunking) {
             self.unwanted = chunk.octets;
             return self.refuse("BDAT", CommandFault::Withheld(Extension::Chunking).reply(), None);
@@ -97,3 +102,6 @@ impl Session {
         count
     }
 }
+
+/// Octets of a chunk, unless it is the last one, that is no waste.
+const CHUNK_BYTES_MIN: u64 = 64;

@@ -58,6 +58,9 @@ impl Session {
     /// A line while a response is awaited.
     pub(super) fn on_response(&mut self, rest: &[u8], step: Step) -> (usize, Option<Action>) {
         let (used, split) = self.lines.next(rest);
+        if split != Split::More {
+            self.count_line();
+        }
         match split {
             Split::More => {
                 self.phase = Phase::Auth(step);

@@ -20,6 +20,7 @@ impl Session {
     /// RFC 5321 §4.1.4: a new EHLO ends the transaction as RSET does.
     pub(super) fn on_hello(&mut self, name: String, extended: bool) -> Option<Action> {
         self.phase = Phase::Ready;
+        self.tally.turn_over();
         self.client = Some(Client { name, extended });
         if extended {
             let reply = self.offered().ehlo_reply(&self.rules.name, self.channel.peer);
@@ -43,10 +44,22 @@ impl Session {
             ),
             Upgrade::Offered | Upgrade::Required => {
                 self.phase = Phase::Handshake;
-                self.say(&Reply::new(220, Enhanced(2, 0, 0), "ready to start TLS"));
                 return Some(Action::StartTls);
             }
         };
         self.refuse("STARTTLS", reply, None)
+    }
+
+    /// There is a place for the handshake: the client may begin.
+    pub fn on_place(&mut self) {
+        self.say(&Reply::new(220, Enhanced(2, 0, 0), "ready to start TLS"));
+    }
+
+    /// There are too many handshakes under way (RFC 3207 §4).
+    pub fn on_no_place(&mut self) -> Action {
+        self.phase = Phase::Ready;
+        let text = "TLS not available due to temporary reason: too many handshakes; try again later";
+        let closing = self.refuse("STARTTLS", Reply::new(454, Enhanced(4, 7, 0), text), None);
+        closing.unwrap_or(Action::NeedInput)
     }
 }

@@ -27,13 +27,7 @@ impl Session {
         self.out.clear();
         let reply = Reply::new(554, Enhanced(5, 5, 1), "you spoke before the greeting; closing");
         let action = self.close(&reply);
-        self.refusals.push(Refusal {
-            stage: "greeting",
-            reverse_path: None,
-            forward_path: None,
-            reply,
-            decision: None,
-        });
+        self.keep_refusal("greeting", reply);
         action
     }
 
@@ -49,10 +43,10 @@ impl Session {
     /// Answers with a refusal and keeps it for the tracking log; with one too many, the session
     /// ends (RFC 5321 §3.8 lets 421 stand for any reply).
     pub(super) fn note(&mut self, refusal: Refusal) -> Option<Action> {
-        if refusal.reply.is_permanent() {
-            self.errors = self.errors.saturating_add(1);
-        }
-        let closing = self.errors >= self.rules.errors_max;
+        let bounds = (self.rules.patience, self.rules.recipients_max);
+        let closing = self.tally.refuse(refusal.stage, &refusal.reply, bounds);
+        // Its fields may be long: what is not logged is not kept.
+        let in_full = self.repeats.note(refusal.stage, refusal.reply.code);
         if closing {
             let reply = Reply::new(
                 421,
@@ -60,11 +54,33 @@ impl Session {
                 format!("too many errors; the last was: {}", refusal.reply),
             );
             let action = self.close(&reply);
-            self.refusals.push(refusal);
+            self.refusals.extend(in_full.then_some(refusal));
             return Some(action);
         }
         self.say(&refusal.reply);
-        self.refusals.push(refusal);
+        self.refusals.extend(in_full.then_some(refusal));
         None
+    }
+
+    /// Too many commands without effect.
+    pub(super) fn close_for_waste(&mut self) -> Action {
+        let reply = Reply::new(421, Enhanced(4, 7, 0), "too many commands and no message; closing");
+        let action = self.close(&reply);
+        self.keep_refusal("command", reply);
+        action
+    }
+
+    /// Keeps a refusal that has been said and concerns no path.
+    pub(super) fn keep_refusal(&mut self, stage: &'static str, reply: Reply) {
+        if self.repeats.note(stage, reply.code) {
+            let (reverse_path, forward_path, decision) = (None, None, None);
+            self.refusals.push(Refusal { stage, reverse_path, forward_path, reply, decision });
+        }
+    }
+
+    /// A line came whole.
+    pub(super) fn count_line(&mut self) {
+        self.lines_read = self.lines_read.saturating_add(1);
+        self.lines_in_turn = self.lines_in_turn.saturating_add(1);
     }
 }

@@ -131,18 +131,21 @@ fn table() -> Arc<Table> {
 }
 
 fn session(upgrade: Upgrade, tls: Option<Arc<TlsFacts>>) -> Session {
-    let rules = Rules {
+    Session::start(Arc::new(rules()), table(), [127, 0, 0, 1].into(), upgrade, tls)
+}
+
+fn rules() -> Rules {
+    Rules {
         name: domain("gw1.contoso.example"),
         postmaster: Mailbox::parse("postmaster@contoso.example").expect("a mailbox"),
         content: ContentLimits { message_bytes_max: 20_000, header_bytes_max: 5_000, line_bytes_max: 1_000 },
         recipients_max: 3,
         hops_max: 5,
-        errors_max: 5,
+        patience: Patience { errors_max: 5, useless_max: 20 },
         withheld: vec![crate::mail::Extension::BinaryMime],
         room: Arc::default(),
         quotas: Quotas::new(|| UnixMillis(0)),
-    };
-    Session::start(Arc::new(rules), table(), [127, 0, 0, 1].into(), upgrade, tls)
+    }
 }
 
 fn facts() -> Arc<TlsFacts> {
@@ -233,7 +236,11 @@ impl Player {
     fn act(&mut self, action: Action) {
         match action {
             Action::NeedInput => {}
-            Action::StartTls => self.handshake = true,
+            Action::Flush => self.collect(),
+            Action::StartTls => {
+                self.session.on_place();
+                self.handshake = true;
+            }
             Action::Verify(login) => {
                 let known = login.name == "ann" && login.password == "secret";
                 let user = || User { name: "ann".into(), files: vec!["users".into()] };
@@ -312,7 +319,7 @@ impl Player {
                 assert!(std::mem::take(&mut self.handshake), "a handshake was agreed on");
                 self.session.on_tls(facts());
             }
-            "<timeout>" => self.event(Session::on_timeout),
+            "<timeout>" => self.event(|session| session.on_timeout("waited too long")),
             "<shutdown>" => self.event(Session::on_shutdown),
             "<closed>" => assert!(self.closed && self.replies.is_empty(), "closed, nothing left"),
             other => panic!("what is {other}?"),
@@ -384,6 +391,7 @@ fn feed_all(session: &mut Session, sink: &mut Sink, input: &[u8]) -> Vec<Arrived
                 session.on_stored(Ok(()));
             }
             Action::NeedInput => assert_eq!(at, input.len()),
+            Action::Flush => drop(session.take_output()),
             Action::StartTls | Action::Verify(_) | Action::Ask(_) | Action::Quit | Action::Close => {
                 return arrived;
             }
@@ -459,4 +467,65 @@ fn refusals_are_kept_for_the_tracking_log() {
             "RCPT Some(<a@x.example>) Some(<b@fabrikam.example>) 550 by-domain",
         ]
     );
+}
+
+/// The codes of all replies owed.
+fn codes(session: &mut Session) -> Vec<String> {
+    let out = String::from_utf8(session.take_output()).expect("text");
+    let ends = out.lines().filter(|line| line.as_bytes().get(3) == Some(&b' '));
+    ends.filter_map(|line| line.get(..3)).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_pipelining_client_without_room_is_not_sent_away_for_errors() {
+    let room = Arc::new(Room::default());
+    let own = Rules { recipients_max: 100, room: Arc::clone(&room), ..rules() };
+    let mut session = Session::start(Arc::new(own), table(), [127, 0, 0, 1].into(), Upgrade::Never, None);
+    let mut sink = Sink::default();
+    feed_all(&mut session, &mut sink, b"EHLO c\r\n");
+    let _greeting = session.take_output();
+    let pipeline = b"MAIL FROM:<a@x.example>\r\nRCPT TO:<b@contoso.example>\r\nDATA\r\n";
+    room.set(Fullness::DiskFull, 0);
+    for _ in 0..19 {
+        feed_all(&mut session, &mut sink, pipeline);
+        assert_eq!(codes(&mut session), ["452", "503", "503"]);
+    }
+    room.set(Fullness::Free, u64::MAX);
+    feed_all(&mut session, &mut sink, pipeline);
+    assert_eq!(codes(&mut session), ["250", "250", "354"]);
+}
+
+#[test]
+fn a_turn_answers_few_commands_and_loses_none() {
+    let own = Rules { patience: Patience { errors_max: 5, useless_max: u32::MAX }, ..rules() };
+    let mut session = Session::start(Arc::new(own), table(), [127, 0, 0, 1].into(), Upgrade::Never, None);
+    let mut sink = Sink::default();
+    let _greeting = session.take_output();
+    for command in ["EHLO a\r\n", "NOOP\r\n"] {
+        let input = command.repeat(1_000).into_bytes();
+        let (mut at, mut answered, mut turns) = (0, 0, 0);
+        while at < input.len() {
+            let (used, action) = session.feed(&input[at..], &mut sink);
+            at += used;
+            assert!(matches!(action, Action::Flush) || at == input.len(), "{action:?}");
+            let out = session.take_output();
+            assert!(out.len() < 4_096 + 512, "{} octets are owed", out.len());
+            let replies = out.split(|octet| *octet == b'\n').filter(|l| l.get(3) == Some(&b' ')).count();
+            assert!(replies <= 50, "{replies} replies in a turn");
+            (answered, turns) = (answered + replies, turns + 1);
+        }
+        assert!(answered == 1_000 && turns >= 20, "{answered} answers in {turns} turns");
+    }
+}
+
+#[test]
+fn what_is_refused_again_and_again_is_kept_as_a_number() {
+    let own = Rules { patience: Patience { errors_max: 100, useless_max: 1 }, ..rules() };
+    let mut session = Session::start(Arc::new(own), table(), [127, 0, 0, 1].into(), Upgrade::Never, None);
+    let mut sink = Sink::default();
+    feed_all(&mut session, &mut sink, &b"NOPE\r\n".repeat(40));
+    assert_eq!(session.take_refusals().len(), 20);
+    let expected = Repeated { stage: "command", code: 500, count: 20 };
+    assert_eq!(session.take_repeated(), [expected]);
+    assert_eq!(session.take_repeated(), []);
 }

@@ -49,6 +49,7 @@ impl Session {
                     utf8: mail.utf8,
                     dsn: mail.dsn,
                 };
+                self.tally.turn_over();
                 self.phase = Phase::Envelope(Box::new(Transaction {
                     envelope,
                     ways: Vec::new(),

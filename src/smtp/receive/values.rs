@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::quota::Quotas;
 use super::room::Room;
+use super::tally::Patience;
 use crate::connector::{Decision, Inbound, Login, Outbound};
 use crate::mail::{Domain, Envelope, Extension, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::smtp::data::ContentLimits;
@@ -21,8 +22,8 @@ pub struct Rules {
     pub recipients_max: usize,
     /// Received lines of one message.
     pub hops_max: usize,
-    /// Commands answered with 5yz since the last message was accepted.
-    pub errors_max: u32,
+    /// How often a session may be wrong.
+    pub patience: Patience,
     /// What the listener does not offer.
     pub withheld: Vec<Extension>,
     /// Whether there is room for more; one for all listeners.
@@ -53,7 +54,10 @@ pub enum Upgrade {
 pub enum Action {
     /// Send the replies, and feed what comes.
     NeedInput,
-    /// Send the replies, shake hands, and say [`Session::on_tls`].
+    /// Send the replies, let others have a turn, and feed what is left.
+    Flush,
+    /// Find a place for a handshake, say [`Session::on_place`] or [`Session::on_no_place`]; with one,
+    /// send the replies, shake hands, and say [`Session::on_tls`].
     StartTls,
     /// Check the password, and say [`Session::on_verified`].
     Verify(Login),

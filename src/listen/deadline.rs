@@ -1,0 +1,214 @@
+//! Until when a client must have done something: begin a command, end its line, bring content fast
+//! enough and in all, hand over a message.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::settings::{Limits, Timeouts};
+
+/// The deadlines of one session.
+#[derive(Debug)]
+pub(super) struct Deadlines {
+    /// The number of the line under way, and until when it must be whole.
+    line: Option<(u64, Instant)>,
+    content: Option<Content>,
+    /// The session's beginning, or its last accepted message.
+    since: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Content {
+    until: Instant,
+    /// Until when the octets that came are fast enough.
+    paid_until: Instant,
+}
+
+/// What a client did not do in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// Say anything.
+    Idle,
+    /// End a line.
+    Line,
+    /// End the content.
+    Content,
+    /// Bring the content fast enough.
+    Rate,
+    /// Hand over a message.
+    Session,
+}
+
+/// What a session is doing once it has taken input.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Doing {
+    /// The number of the line of which a part has come.
+    pub(super) line: Option<u64>,
+    /// Content is coming, or the next chunk is awaited.
+    pub(super) content: bool,
+}
+
+impl Deadlines {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { line: None, content: None, since: now }
+    }
+
+    /// A session took so many octets.
+    pub(super) fn fed(
+        &mut self,
+        octets: usize,
+        doing: Doing,
+        (now, limits, timeouts): (Instant, &Limits, &Timeouts),
+    ) {
+        self.line = match (self.line, doing.line) {
+            (_, None) => None,
+            (Some((number, until)), Some(begun)) if number == begun => Some((number, until)),
+            (_, Some(begun)) => Some((begun, now + timeouts.line)),
+        };
+        if !doing.content {
+            self.content = None;
+            return;
+        }
+        let paid_max = now + timeouts.idle;
+        self.content = Some(match self.content {
+            None => Content { until: now + timeouts.content, paid_until: paid_max },
+            Some(content) => {
+                let paid = time_for(octets, limits.content_rate_min);
+                let paid_until = content.paid_until.checked_add(paid).unwrap_or(paid_max).min(paid_max);
+                Content { paid_until, ..content }
+            }
+        });
+    }
+
+    /// A message was accepted.
+    pub(super) fn accepted(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    /// The next deadline of a session that waits from now on.
+    pub(super) fn next(&self, now: Instant, timeouts: &Timeouts) -> (Instant, Overdue) {
+        let idle = (now + timeouts.idle, Overdue::Idle);
+        let line = self.line.map(|(_, until)| (until, Overdue::Line));
+        let rest = match self.content {
+            Some(content) => {
+                [Some((content.until, Overdue::Content)), Some((content.paid_until, Overdue::Rate))]
+            }
+            // Content has a deadline of its own, however old the session is.
+            None => [Some((self.since + timeouts.session, Overdue::Session)), None],
+        };
+        [line]
+            .into_iter()
+            .chain(rest)
+            .flatten()
+            .fold(idle, |first, next| if next.0 < first.0 { next } else { first })
+    }
+}
+
+impl Overdue {
+    /// What the client reads that we did.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Idle => "waited too long",
+            Self::Line => "waited too long for the end of the line",
+            Self::Content => "waited too long for the end of the content",
+            Self::Rate => "waited too long for the content, which comes too slowly",
+            Self::Session => "waited too long for a message",
+        }
+    }
+
+    /// What is logged.
+    pub(super) fn reason(self, in_content: bool) -> &'static str {
+        match self {
+            Self::Idle if in_content => "time-out within content",
+            Self::Idle => "time-out",
+            Self::Line => "time-out: a line did not end in time",
+            Self::Content => "time-out: the content did not end in time",
+            Self::Rate => "time-out: the content came too slowly",
+            Self::Session => "time-out: no message was accepted for too long",
+        }
+    }
+}
+
+/// How long so many octets may take.
+fn time_for(octets: usize, rate_min: u64) -> Duration {
+    let octets = u64::try_from(octets).unwrap_or(u64::MAX);
+    Duration::from_millis(octets.saturating_mul(1_000) / rate_min.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::NetworkBits;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn limits() -> Limits {
+        Limits {
+            message_bytes_max: 1,
+            header_bytes_max: 1,
+            line_bytes_max: 1,
+            recipients_max: 1,
+            hops_max: 1,
+            errors_max: 1,
+            useless_max: 1,
+            failed_logins_max: 1,
+            connections_max: 1,
+            connections_per_address_max: 1,
+            reserved_connections: 0,
+            handshakes_max: 1,
+            handshakes_per_address_max: 1,
+            network_bits: NetworkBits::default(),
+            content_rate_min: 10,
+            held_bytes_max: 1,
+        }
+    }
+
+    fn timeouts() -> Timeouts {
+        Timeouts {
+            idle: SECOND * 100,
+            line: SECOND * 30,
+            handshake: SECOND,
+            content: SECOND * 1_000,
+            session: SECOND * 500,
+        }
+    }
+
+    /// Plays a client that sends so many octets each so many seconds, as parts of what the numbers
+    /// of `line` tell; when and why it is cut off.
+    #[track_caller]
+    fn check(every: u32, octets: usize, doing: fn(u64) -> Doing, expected: (u64, Overdue)) {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(start);
+        let mut now = start;
+        for piece in 0..10_000 {
+            deadlines.fed(octets, doing(piece), (now, &limits(), &timeouts()));
+            let (until, overdue) = deadlines.next(now, &timeouts());
+            now += SECOND * every;
+            if until <= now {
+                assert_eq!(((until - start).as_secs(), overdue), expected);
+                return;
+            }
+        }
+        panic!("it was never cut off");
+    }
+
+    #[test]
+    fn whoever_drips_is_cut_off() {
+        check(200, 1, |_| Doing { line: None, content: false }, (100, Overdue::Idle));
+        check(5, 1, |_| Doing { line: Some(7), content: false }, (30, Overdue::Line));
+        // Each line has its own time; but no message comes.
+        check(5, 1, |n| Doing { line: Some(n / 2), content: false }, (500, Overdue::Session));
+        check(5, 1, |_| Doing { line: None, content: true }, (102, Overdue::Rate));
+        check(5, 50, |_| Doing { line: None, content: true }, (1_000, Overdue::Content));
+        check(150, 5_000, |_| Doing { line: None, content: true }, (100, Overdue::Idle));
+    }
+
+    #[test]
+    fn an_accepted_message_gives_time_for_another() {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(start);
+        deadlines.accepted(start + SECOND * 450);
+        let (until, overdue) = deadlines.next(start + SECOND * 499, &timeouts());
+        assert_eq!((until - start, overdue), (SECOND * 599, Overdue::Idle));
+    }
+}

@@ -1,0 +1,75 @@
+//! What bounds the clients of all listeners together: places, turns at computing, lines of the log.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::census::{Bounds, Census};
+use super::ration::{MINUTE, Ration};
+use super::settings::Limits;
+use crate::mail::Network;
+use crate::tracking::Event;
+
+/// What all sessions share beside what they are given.
+#[derive(Debug)]
+pub(super) struct Lobby {
+    /// Places of sessions.
+    pub(super) sessions: Arc<Census>,
+    /// Places of handshakes under way.
+    pub(super) handshakes: Arc<Census>,
+    /// Handshakes that compute now: half of the processors at most, so that the other half is left to
+    /// everybody else, however many strangers want a handshake.
+    pub(super) steps: Arc<Semaphore>,
+    ration: Ration,
+}
+
+impl Lobby {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        let sessions = Bounds {
+            all: limits.connections_max,
+            reserved: limits.reserved_connections,
+            each: limits.connections_per_address_max,
+        };
+        let handshakes = Bounds {
+            all: limits.handshakes_max,
+            reserved: limits.handshakes_max / 10,
+            each: limits.handshakes_per_address_max,
+        };
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Arc::new(Self {
+            sessions: Census::new(sessions),
+            handshakes: Census::new(handshakes),
+            steps: Arc::new(Semaphore::new((processors / 2).max(1))),
+            ration: Ration::default(),
+        })
+    }
+
+    /// Logs what a client was refused or why its session ended, unless its network has caused too
+    /// many lines.
+    pub(super) fn record(&self, shared: &Shared, network: Network, event: &Event<'_>) {
+        if self.ration.allows(network, Instant::now()) {
+            shared.journal.record(event);
+        }
+    }
+
+    /// Logs how many lines were left out, until `stop`.
+    pub(super) async fn count_omitted(self: Arc<Self>, shared: Arc<Shared>, stop: CancellationToken) {
+        loop {
+            let stopped = tokio::time::timeout(EVERY, stop.cancelled()).await.is_ok();
+            let until = if stopped { Instant::now() + MINUTE } else { Instant::now() };
+            for omitted in self.ration.settle(until) {
+                let network = omitted.network.as_ref();
+                shared.journal.record(&Event::Omitted { network, count: omitted.count });
+            }
+            if stopped {
+                return;
+            }
+        }
+    }
+}
+
+const EVERY: Duration = Duration::from_secs(5);

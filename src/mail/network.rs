@@ -1,0 +1,69 @@
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// How many leading bits of an address name the network that it is counted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetworkBits {
+    /// Of an IPv4 address, at most 32.
+    pub ipv4: u8,
+    /// Of an IPv6 address, at most 128.
+    pub ipv6: u8,
+}
+
+impl Default for NetworkBits {
+    /// A site has one IPv4 address, and all of its IPv6 /64 (RFC 6177 §2).
+    fn default() -> Self {
+        Self { ipv4: 32, ipv6: 64 }
+    }
+}
+
+/// The network that limits count an address with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Network(IpNet);
+
+impl Network {
+    /// The network of an address. An IPv4 address within IPv6 is an IPv4 address.
+    #[must_use]
+    pub fn of(address: IpAddr, bits: NetworkBits) -> Self {
+        let address = address.to_canonical();
+        let bits = match address {
+            IpAddr::V4(_) => bits.ipv4,
+            IpAddr::V6(_) => bits.ipv6,
+        };
+        // More bits than an address has: the address itself.
+        Self(IpNet::new(address, bits).map_or_else(|_| IpNet::from(address), |network| network.trunc()))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.prefix_len() == self.0.max_prefix_len() {
+            return write!(f, "{}", self.0.addr());
+        }
+        write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(address: &str, ipv4: u8, ipv6: u8, expected: &str) {
+        let address = address.parse().expect("an address");
+        assert_eq!(Network::of(address, NetworkBits { ipv4, ipv6 }).to_string(), expected);
+    }
+
+    #[test]
+    fn an_address_is_counted_with_its_network() {
+        check("192.0.2.77", 32, 64, "192.0.2.77");
+        check("192.0.2.77", 24, 64, "192.0.2.0/24");
+        check("2001:db8::1:2:3:4", 32, 64, "2001:db8::/64");
+        check("2001:db8:0:1::1", 32, 56, "2001:db8::/56");
+        check("2001:db8::1", 32, 128, "2001:db8::1");
+        check("::ffff:192.0.2.77", 32, 64, "192.0.2.77");
+        check("192.0.2.77", 64, 64, "192.0.2.77");
+    }
+}

@@ -1,0 +1,65 @@
+//! Which refusals of a session are logged in full, and how many like them are only counted.
+
+/// Refusals since the last accepted message, by stage and reply code. Both come from our code, so
+/// there are few kinds.
+#[derive(Debug, Default)]
+pub(super) struct Repeats {
+    kinds: Vec<Repeated>,
+}
+
+/// Refusals of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeated {
+    /// The verb or stage.
+    pub stage: &'static str,
+    /// What the reply began with.
+    pub code: u16,
+    /// How many there were.
+    pub count: u64,
+}
+
+/// Refusals of one kind that are logged in full: each of those that end a session by default, since an
+/// operator is asked about single recipients.
+const IN_FULL_MAX: u64 = 20;
+
+impl Repeats {
+    /// Counts one. Whether it is to be logged in full.
+    pub(super) fn note(&mut self, stage: &'static str, code: u16) -> bool {
+        let found = self.kinds.iter_mut().find(|kind| (kind.stage, kind.code) == (stage, code));
+        match found {
+            Some(kind) => {
+                kind.count = kind.count.saturating_add(1);
+                kind.count <= IN_FULL_MAX
+            }
+            None => {
+                self.kinds.push(Repeated { stage, code, count: 1 });
+                true
+            }
+        }
+    }
+
+    /// Those that were only counted; the count begins again.
+    pub(super) fn take(&mut self) -> Vec<Repeated> {
+        let mut kinds = std::mem::take(&mut self.kinds);
+        kinds.retain_mut(|kind| {
+            kind.count = kind.count.saturating_sub(IN_FULL_MAX);
+            kind.count > 0
+        });
+        kinds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_a_kind_are_logged_and_the_rest_is_counted() {
+        let mut repeats = Repeats::default();
+        let in_full = (0..27).filter(|_| repeats.note("RCPT", 452)).count();
+        assert_eq!(in_full, 20);
+        assert!(repeats.note("RCPT", 550) && repeats.note("MAIL", 452));
+        assert_eq!(repeats.take(), [Repeated { stage: "RCPT", code: 452, count: 7 }]);
+        assert!(repeats.take().is_empty() && repeats.note("RCPT", 452));
+    }
+}

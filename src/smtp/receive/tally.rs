@@ -1,0 +1,167 @@
+//! What a session has got wrong since its last accepted message, so that a flood of refused or
+//! useless commands ends in a 421 soon, and a client that is refused for our reasons does not.
+
+use crate::mail::Reply;
+
+/// How often a session may be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Refused or unknown commands since the last accepted message.
+    pub errors_max: u32,
+    /// Commands without effect since the last accepted message; each one more is an error.
+    pub useless_max: u32,
+}
+
+/// What went wrong since the last accepted message.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    errors: u32,
+    useless: u32,
+    /// Refused recipients and chunks that were not counted.
+    excused: usize,
+    follows: Follows,
+}
+
+/// What a client that pipelines (RFC 2920 §3.1) may have sent before it read of a refusal.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    #[default]
+    Nothing,
+    /// A recipient or a chunk was refused: DATA or BDAT.
+    Content,
+    /// MAIL was refused: all of its transaction.
+    Transaction,
+}
+
+impl Tally {
+    /// A message was accepted. A partner may send for hours on one connection: what it got wrong
+    /// between messages that were accepted does not add up.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Another transaction begins, or none is under way any more.
+    pub(super) fn turn_over(&mut self) {
+        self.follows = Follows::Nothing;
+    }
+
+    /// A command without effect. Whether the session has to end.
+    pub(super) fn waste(&mut self, patience: Patience) -> bool {
+        self.useless = self.useless.saturating_add(1);
+        if self.useless > patience.useless_max {
+            self.errors = self.errors.saturating_add(1);
+        }
+        self.errors >= patience.errors_max
+    }
+
+    /// A refusal. Those that only follow from another one, or that RFC 5321 §4.5.3.1.10 has clients
+    /// cope with, do not count, up to `excused_max` of them. Whether the session has to end.
+    pub(super) fn refuse(
+        &mut self,
+        stage: &'static str,
+        reply: &Reply,
+        (patience, excused_max): (Patience, usize),
+    ) -> bool {
+        // One DATA for each refusal is bounded by those.
+        let within = stage == "DATA" || self.excused < excused_max;
+        let excused = within && self.is_excused(stage, reply);
+        match (stage, reply.code) {
+            ("MAIL", _) => self.follows = Follows::Transaction,
+            ("RCPT" | "content", _) if self.follows == Follows::Nothing => self.follows = Follows::Content,
+            // Only the first one can have been on its way.
+            ("DATA", _) => self.follows = Follows::Nothing,
+            _ => {}
+        }
+        if excused {
+            self.excused = self.excused.saturating_add(usize::from(stage != "DATA"));
+            return false;
+        }
+        if is_our_trouble(reply) {
+            return self.waste(patience);
+        }
+        self.errors = self.errors.saturating_add(1);
+        self.errors >= patience.errors_max
+    }
+
+    fn is_excused(&self, stage: &'static str, reply: &Reply) -> bool {
+        match stage {
+            "RCPT" => reply.code == 452 || reply.code == 503 && self.follows == Follows::Transaction,
+            "DATA" | "BDAT" => matches!(reply.code, 503 | 554) && self.follows != Follows::Nothing,
+            _ => false,
+        }
+    }
+}
+
+/// RFC 3463 §3.4: X.3.X is about the mail system, here ours.
+fn is_our_trouble(reply: &Reply) -> bool {
+    reply.enhanced.is_some_and(|status| (status.0, status.1) == (4, 3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::Enhanced;
+
+    const PATIENCE: Patience = Patience { errors_max: 3, useless_max: 4 };
+
+    fn reply(text: &str) -> Reply {
+        let (code, rest) = text.split_once(' ').expect("a code");
+        let (enhanced, _) = Enhanced::split(rest).expect("an enhanced code");
+        Reply::new(code.parse().expect("a number"), enhanced, "no")
+    }
+
+    /// After how many rounds of these refusals a session ends; at most 1,000.
+    #[track_caller]
+    fn check(round: &[(&'static str, &str)], excused_max: usize, expected: usize) {
+        let mut tally = Tally::default();
+        let ends = (1..=1_000).find(|_| {
+            round.iter().any(|(stage, text)| match *stage {
+                "RSET" => {
+                    tally.turn_over();
+                    tally.waste(PATIENCE)
+                }
+                stage => tally.refuse(stage, &reply(text), (PATIENCE, excused_max)),
+            })
+        });
+        assert_eq!(ends.unwrap_or(1_001), expected, "{round:?}");
+    }
+
+    #[test]
+    fn every_refusal_counts() {
+        check(&[("command", "500 5.5.2")], 10, 3);
+        check(&[("RCPT", "550 5.1.1")], 10, 3);
+        check(&[("MAIL", "450 4.7.1")], 10, 3);
+        check(&[("STARTTLS", "454 4.7.0")], 10, 3);
+        check(&[("DATA", "503 5.5.1")], 10, 3);
+    }
+
+    #[test]
+    fn commands_without_effect_count_beyond_their_number() {
+        check(&[("RSET", "")], 10, 4 + 3);
+    }
+
+    #[test]
+    fn recipients_over_the_limit_count_beyond_as_many_again() {
+        check(&[("RCPT", "452 4.5.3")], 10, 10 + 3);
+        check(&[("RCPT", "452 4.5.3")], 0, 3);
+    }
+
+    #[test]
+    fn what_follows_from_a_refused_mail_does_not_count() {
+        // Were they counted, it would end in the first round.
+        let pipeline =
+            [("MAIL", "550 5.7.1"), ("RCPT", "503 5.5.1"), ("RCPT", "503 5.5.1"), ("DATA", "503 5.5.1")];
+        check(&pipeline, 100, 3);
+        check(&[("RCPT", "503 5.5.1")], 100, 3);
+        check(&[("MAIL", "550 5.7.1"), ("DATA", "503 5.5.1"), ("DATA", "503 5.5.1")], 100, 2);
+        check(&[("MAIL", "550 5.7.1"), ("RSET", ""), ("RCPT", "503 5.5.1")], 100, 2);
+        check(&[("RCPT", "550 5.1.1"), ("DATA", "554 5.5.1")], 100, 3);
+    }
+
+    #[test]
+    fn trouble_of_ours_weighs_little() {
+        let pipeline = [("MAIL", "452 4.3.1"), ("RCPT", "503 5.5.1"), ("DATA", "503 5.5.1")];
+        check(&pipeline, 1_000, 4 + 3);
+        check(&[("content", "451 4.3.0")], 0, 4 + 3);
+    }
+}
