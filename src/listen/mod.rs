@@ -2,6 +2,7 @@
 //! answer, `connector` who may relay, and the spool when a message is ours.
 
 mod accept;
+mod closed;
 mod converse;
 mod door;
 mod early;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub use accept::{BindFault, BoundListener, bind, serve};
+pub use closed::turn_away;
 pub use guesses::Guesses;
 pub use settings::Settings;
 

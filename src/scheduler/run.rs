@@ -121,14 +121,21 @@ impl Scheduler {
     /// Asks the disk which lanes have mail: at the start, and from time to time, so that no
     /// message waits for a mark that a fault kept from being made.
     async fn read_lanes(&self) -> bool {
-        match self.spool.lanes().await {
-            Ok(lanes) => {
-                self.with_queue(|queue, at| queue.loaded(lanes, at));
-                true
-            }
-            Err(fault) => {
-                self.alarm(&fault);
-                false
+        let mut after = None;
+        loop {
+            match self.spool.lanes(after, LANES_MAX).await {
+                Ok(lanes) => {
+                    let full = lanes.len() >= LANES_MAX;
+                    after = lanes.last().map(|(lane, _)| lane.clone());
+                    self.with_queue(|queue, at| queue.loaded(lanes, at));
+                    if !full {
+                        return true;
+                    }
+                }
+                Err(fault) => {
+                    self.alarm(&fault);
+                    return false;
+                }
             }
         }
     }
@@ -368,4 +375,6 @@ const READ_LANES_EVERY: Duration = Duration::from_secs(600);
 /// How long carriers may go on after the stop.
 const GRACE: Duration = Duration::from_secs(4);
 const SWEEP_MESSAGES_MAX: usize = 500;
+/// Lanes in one question.
+const LANES_MAX: usize = 5_000;
 const SWEEP_REPORTS_MAX: usize = 16;

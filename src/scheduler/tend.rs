@@ -110,7 +110,12 @@ impl Queue {
                 lane.fetching = true;
                 lane.on_disk = None;
                 let limit = lane.window(self.window_max).saturating_sub(lane.leased());
-                out.fetches.push(DueWindow { lane: key.clone(), now: at.now, limit });
+                out.fetches.push(DueWindow {
+                    lane: key.clone(),
+                    now: at.now,
+                    latest: UnixMillis(i64::MAX - 1),
+                    limit,
+                });
             } else {
                 lane.on_disk = Some(at.now.plus(FETCH_LATER));
             }

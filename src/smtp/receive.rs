@@ -12,7 +12,7 @@ mod transaction;
 mod values;
 
 pub use quota::Quotas;
-pub use room::{Fullness, Room};
+pub use room::{Fullness, Measure, Reservation, Room};
 pub use values::{Action, Arrived, Known, NotStored, Question, Refusal, Rules, Upgrade};
 
 use quota::Share;

@@ -1,6 +1,7 @@
 //! The thread that owns the writing connection: it takes the first operation that waits and all
 //! that wait with it, commits them together, and only then answers.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -10,6 +11,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::apply::{Applied, Told, apply};
+use super::long::HastenAll;
 use super::ops::{Fresh, Op, Settle};
 use super::shared::Shared;
 use super::trouble::Trouble;
@@ -23,11 +25,13 @@ pub(super) struct Writer {
     /// lease, so there are never more than recipients being attempted.
     kept: Vec<Op>,
     pub(super) retry_at: Instant,
+    /// Work on the whole queue: one piece after each group.
+    long: VecDeque<HastenAll>,
 }
 
 impl Writer {
     pub(super) fn new(connection: Connection, shared: Arc<Shared>, ops: Receiver<Op>) -> Self {
-        Self { connection, shared, ops, kept: Vec::new(), retry_at: Instant::now() }
+        Self { connection, shared, ops, kept: Vec::new(), retry_at: Instant::now(), long: VecDeque::new() }
     }
 
     /// Works until nobody can ask for anything any more.
@@ -42,10 +46,14 @@ impl Writer {
             }
             match first {
                 Wake::Retry => self.retry(),
+                Wake::Long => {}
                 Wake::Op(op) => {
                     let group = self.gather(op);
                     self.commit(group);
                 }
+            }
+            if self.shared.fault().is_none() {
+                self.go_on();
             }
             // A checkpoint after a failed flush could copy into the database what never reached
             // the log.
@@ -69,6 +77,13 @@ impl Writer {
     }
 
     pub(super) fn first(&self) -> Option<Wake> {
+        if !self.long.is_empty() {
+            return match self.ops.try_recv() {
+                Ok(op) => Some(Wake::Op(op)),
+                Err(TryRecvError::Empty) => Some(Wake::Long),
+                Err(TryRecvError::Disconnected) => None,
+            };
+        }
         if self.kept.is_empty() {
             return self.ops.recv().ok().map(Wake::Op);
         }
@@ -113,8 +128,12 @@ impl Writer {
     }
 
     pub(super) fn commit(&mut self, group: Vec<Op>) {
+        let group = self.without_long(group);
+        if group.is_empty() {
+            return;
+        }
         let mut outcome = self.attempt(&group, false);
-        if let Err(Trouble::Single(_)) = outcome {
+        if let Err(Trouble::Single(_) | Trouble::Damaged(_)) = outcome {
             // Rare, so a savepoint for each is paid for only now.
             outcome = self.attempt(&group, true);
         }
@@ -123,6 +142,35 @@ impl Writer {
             Err(trouble) => self.refuse(group, trouble),
         }
         self.shared.set_kept(self.kept.len());
+    }
+
+    /// Puts work on the whole queue in its own line.
+    fn without_long(&mut self, group: Vec<Op>) -> Vec<Op> {
+        if !group.iter().any(|op| matches!(op, Op::HastenAll(_))) {
+            return group;
+        }
+        let (whole, rest): (Vec<Op>, Vec<Op>) =
+            group.into_iter().partition(|op| matches!(op, Op::HastenAll(_)));
+        for op in whole {
+            if let Op::HastenAll(all) = op {
+                self.long.push_back(all);
+            }
+        }
+        rest
+    }
+
+    /// Does one piece of the work on the whole queue.
+    fn go_on(&mut self) {
+        let Some(mut all) = self.long.pop_front() else { return };
+        let result = self.transact(|| all.piece(&self.connection).map_err(|error| Trouble::of(&error)));
+        match result {
+            Ok(true) => self.long.push_front(all),
+            Ok(false) => all.end(Ok(())),
+            Err(trouble) => match self.fault_of(trouble.at_commit()) {
+                Some(fault) => all.end(Err(fault)),
+                None => self.long.push_front(all),
+            },
+        }
     }
 
     /// Tries one group of what is kept. The time to retry stays past until a group is refused, so
@@ -140,8 +188,12 @@ impl Writer {
     }
 
     fn attempt(&self, group: &[Op], guarded: bool) -> Result<Vec<Outcome>, Trouble> {
+        self.transact(|| self.apply_all(group, guarded))
+    }
+
+    fn transact<T>(&self, work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
         self.execute("BEGIN IMMEDIATE")?;
-        let result = self.apply_all(group, guarded).and_then(|done| {
+        let result = work().and_then(|done| {
             self.execute("COMMIT").map_err(Trouble::at_commit)?;
             Ok(done)
         });
@@ -154,20 +206,27 @@ impl Writer {
     fn apply_all(&self, group: &[Op], guarded: bool) -> Result<Vec<Outcome>, Trouble> {
         let mut done = Vec::with_capacity(group.len());
         for op in group {
-            done.push(if guarded { self.apply_guarded(op)? } else { Ok(self.apply_one(op)?) });
+            done.push(if guarded { self.apply_guarded(op)? } else { Ok(self.apply_one(op, false)?) });
         }
         Ok(done)
     }
 
-    fn apply_one(&self, op: &Op) -> Result<Applied, Trouble> {
-        apply(&self.connection, &self.shared.book, op).map_err(|error| Trouble::of(&error))
+    fn apply_one(&self, op: &Op, leave_content: bool) -> Result<Applied, Trouble> {
+        apply(&self.connection, &self.shared.book, op, leave_content).map_err(|error| Trouble::of(&error))
     }
 
     /// Runs one operation such that its own failure undoes nothing else.
     fn apply_guarded(&self, op: &Op) -> Result<Outcome, Trouble> {
         self.execute("SAVEPOINT op")?;
-        let outcome = match self.apply_one(op) {
+        let outcome = match self.apply_one(op, false) {
             Ok(applied) => Ok(applied),
+            // A message that is done must go even where its content lies on a damaged page: or it would be
+            // delivered again after each start.
+            Err(Trouble::Damaged(text)) if op.ends_messages() => {
+                tracing::error!(fault = %text, "content lies on a damaged page, and stays there; see `sealpost spool check`");
+                self.execute("ROLLBACK TO op")?;
+                Ok(self.apply_one(op, true)?)
+            }
             Err(Trouble::Single(text)) => {
                 self.execute("ROLLBACK TO op")?;
                 Err(text)
@@ -214,6 +273,7 @@ impl Writer {
                 Op::Settle(_) => self.kept.push(op),
                 Op::Put { .. }
                 | Op::Hasten { .. }
+                | Op::HastenAll(_)
                 | Op::Remove { .. }
                 | Op::HoldBack { .. }
                 | Op::Release { .. }
@@ -238,7 +298,7 @@ impl Writer {
             Trouble::Full(text) => Some(SpoolFault::Full(text)),
             Trouble::Write(text) if self.shared.bodies.is_full() => Some(SpoolFault::Full(text)),
             Trouble::Busy(text) | Trouble::Single(text) => Some(SpoolFault::Failed(text)),
-            Trouble::Write(text) | Trouble::Broken(text) => broken(text),
+            Trouble::Write(text) | Trouble::Damaged(text) | Trouble::Broken(text) => broken(text),
         }
     }
 
@@ -249,9 +309,17 @@ impl Writer {
     /// The handle is not used again: every operation is refused until the process ends.
     fn refuse_all(mut self) {
         let fault = self.shared.fault().unwrap_or_else(|| SpoolFault::Broken(String::new()));
+        for all in self.long.drain(..) {
+            all.end(Err(fault.clone()));
+        }
+        // Deliveries under way may still end: what they come to is noted in the mark.
         for op in self.kept.drain(..).chain(self.ops.iter()) {
+            if let Op::Settle(settle) = &op {
+                self.shared.marker.done(settle.message, &settle.done());
+            }
             keep_files(op, &fault);
         }
+        self.shared.marker.sync();
     }
 
     /// Copies the log into the database, after those who waited have their answer.
@@ -298,6 +366,8 @@ type Outcome = Result<Applied, String>;
 pub(super) enum Wake {
     Op(Op),
     Retry,
+    /// Nobody waits, and there is a piece of work on the whole queue.
+    Long,
 }
 
 fn acknowledge(op: Op, told: Told) {
@@ -322,7 +392,14 @@ fn acknowledge(op: Op, told: Told) {
         (Op::Hold { lease, .. }, _) => drop(lease),
         // `apply` gives each operation its own kind of answer; a dropped one reads as an end of
         // service.
-        (Op::Hasten { .. } | Op::Remove { .. } | Op::HoldBack { .. } | Op::Release { .. }, _) => {}
+        (
+            Op::Hasten { .. }
+            | Op::HastenAll(_)
+            | Op::Remove { .. }
+            | Op::HoldBack { .. }
+            | Op::Release { .. },
+            _,
+        ) => {}
     }
 }
 
@@ -338,6 +415,7 @@ fn fail(op: Op, fault: &SpoolFault) {
             send(answer, Err(fault.clone()));
         }
         Op::Hasten { answer, .. } => send(answer, Err(fault.clone())),
+        Op::HastenAll(all) => all.end(Err(fault.clone())),
         Op::Remove { answer, .. } => send(answer, Err(fault.clone())),
         Op::HoldBack { answer, .. } => send(answer, Err(fault.clone())),
         Op::Release { answer, .. } => send(answer, Err(fault.clone())),
@@ -358,6 +436,7 @@ fn keep_files(op: Op, fault: &SpoolFault) {
             send(answer, Err(fault.clone()));
         }
         Op::Hasten { .. }
+        | Op::HastenAll(_)
         | Op::Remove { .. }
         | Op::HoldBack { .. }
         | Op::Release { .. }

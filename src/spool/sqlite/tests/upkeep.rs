@@ -29,7 +29,9 @@ async fn one_process_has_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let data_dir = folder.path().join("new");
     let (spool, _) = open(&data_dir);
-    let second = SqliteSpool::open(Settings { data_dir: data_dir.clone() }).err().expect("it is locked");
+    let second = SqliteSpool::open(Settings { data_dir: data_dir.clone(), ..Settings::default() })
+        .err()
+        .expect("it is locked");
     assert!(matches!(&second, OpenFault::Locked(path) if *path == data_dir.join("lock")), "{second}");
     for (name, mode) in [("", 0o700), ("body", 0o700), ("tmp", 0o700), ("spool.sqlite", 0o600)] {
         let found = fs::metadata(data_dir.join(name)).expect("it exists").permissions().mode() & 0o777;
@@ -60,7 +62,9 @@ async fn a_schema_is_brought_up_to_date_but_never_down() {
     drop(open(folder.path()));
     assert_eq!(read("user_version"), 3);
     edit(folder.path(), "PRAGMA user_version = 7");
-    let fault = SqliteSpool::open(Settings { data_dir: folder.path().to_owned() }).err().expect("newer");
+    let fault = SqliteSpool::open(Settings { data_dir: folder.path().to_owned(), ..Settings::default() })
+        .err()
+        .expect("newer");
     assert!(matches!(fault, OpenFault::Newer { version: 7, known: 3, .. }), "{fault}");
     assert_eq!(read("user_version"), 7);
 }
@@ -140,7 +144,7 @@ async fn content_that_is_gone_holds_its_message_through_a_deferral() {
     assert!(matches!(spool.read(id).await, Err(SpoolFault::Failed(_))));
     settle(&spool, leased.remove(0), &deferred(1, "x")).await;
     assert_eq!(told_due(&spool, &[id], "x", 99, 9).await, " next None");
-    assert!(spool.lanes().await.expect("readable").is_empty());
+    assert!(spool.lanes(None, 9).await.expect("readable").is_empty());
     assert_eq!(spool.stats().await.expect("open").held, 1);
 }
 
@@ -149,7 +153,7 @@ async fn questions_about_a_lane_are_answered_from_the_index() {
     let folder = tempfile::tempdir().expect("a folder");
     drop(open(folder.path()));
     let database = Connection::open(folder.path().join("spool.sqlite")).expect("a database");
-    for sql in [super::super::reader::DUE, super::super::reader::OVERDUE, super::super::apply::LANES_OF_ALL] {
+    for sql in [super::super::reader::DUE, super::super::reader::OVERDUE, super::super::lists::NEXT_LANE] {
         let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("valid SQL");
         let count = plan.parameter_count();
         let steps: Vec<String> = plan
