@@ -8,7 +8,7 @@ use crate::connector::{Decision, InboundTls, Mode, Onward};
 use crate::mail::{QueueId, UnixMillis};
 use crate::smtp::data::ContentSink;
 use crate::smtp::receive::{Arrived, NotStored, Reservation};
-use crate::spool::{BodyWriter, LaneKey, Leased, NewContent, NewMessage, Origin, SpoolFault};
+use crate::spool::{BodyWriter, LaneKey, NewContent, NewMessage, Origin, SpoolFault};
 use crate::tracking::Event;
 
 /// Takes one session's messages, one after the other.
@@ -89,7 +89,17 @@ impl Intake {
         };
         let accepted_at = self.shared.clock.now();
         let message = NewMessage { id, envelope, lanes, content, accepted_at, origin };
-        let leased = self.hand_over(message, reservation).await?;
+        let spent = if reservation.is_some() { 0 } else { self.spend()? };
+        let leased = match self.shared.spool.put(message).await {
+            Ok(leased) => leased,
+            Err(fault) => {
+                self.shared.room.unspend(spent);
+                return Err(fault);
+            }
+        };
+        if let Some(reservation) = reservation {
+            reservation.keep();
+        }
         // It is ours from here on; told before anybody is handed it, so that the log reads in order.
         self.shared.journal.record(&Event::Accepted {
             id,
@@ -107,26 +117,10 @@ impl Intake {
         Ok(())
     }
 
-    /// Hands the message to the spool, and counts the room it takes.
-    async fn hand_over(
-        &mut self,
-        message: NewMessage,
-        reservation: Option<Reservation>,
-    ) -> Result<Vec<Leased>, SpoolFault> {
-        if let Some(reservation) = reservation {
-            let leased = self.shared.spool.put(message).await?;
-            reservation.keep();
-            return Ok(leased);
-        }
+    /// Counts the room that a message in memory is about to take.
+    fn spend(&self) -> Result<u64, SpoolFault> {
         let octets = self.octets.saturating_add(ROW_BYTES);
-        if !self.shared.room.spend(octets) {
-            return Err(no_room());
-        }
-        let put = self.shared.spool.put(message).await;
-        if put.is_err() {
-            self.shared.room.unspend(octets);
-        }
-        put
+        if self.shared.room.spend(octets) { Ok(octets) } else { Err(no_room()) }
     }
 
     /// A file for content, with room promised for what was declared.

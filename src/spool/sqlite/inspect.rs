@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Result};
+use serde::Serialize;
 
 use super::OpenFault;
 use super::schema::open_reader;
 use super::start::lock;
 use crate::mail::QueueId;
+use crate::spool::Extent;
 use crate::spool::mark::{Mark, NAME};
-
-use serde::Serialize;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -30,6 +31,20 @@ pub struct Inspection {
     pub free: u64,
     /// What is wrong; empty if nothing is.
     pub findings: Vec<String>,
+}
+
+/// How large a database is, by its own first page, whoever uses it: the file format puts the size of a page at
+/// octet 16 and the count of free pages at 36. What lies in the log only is not counted.
+#[must_use]
+pub fn extent_of(path: &Path) -> Option<Extent> {
+    let mut head = [0; 100];
+    let mut file = fs::File::open(path).ok()?;
+    file.read_exact(&mut head).ok()?;
+    let page = head.get(16..18)?.try_into().map(u16::from_be_bytes).ok()?;
+    // 1 stands for 65,536.
+    let page = if page == 1 { 65_536 } else { u64::from(page) };
+    let free = head.get(36..40)?.try_into().map(u32::from_be_bytes).ok()?;
+    Some(Extent { file: file.metadata().ok()?.len(), free: u64::from(free).saturating_mul(page) })
 }
 
 /// Looks through a spool without changing it.

@@ -1,6 +1,7 @@
 //! The spool in an `SQLite` database, with large content in files beside it. One thread writes,
 //! one reads for deliveries and one for long lists; callers only send and wait. It does not decide when anything is due.
 
+mod answers;
 mod apply;
 mod inspect;
 mod lists;
@@ -12,8 +13,10 @@ mod salvage;
 mod schema;
 mod shared;
 mod start;
+mod tidy;
 mod trial;
 mod trouble;
+mod upkeep;
 mod writer;
 
 #[cfg(test)]
@@ -29,7 +32,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-pub use self::inspect::Inspection;
+pub use self::inspect::{Inspection, extent_of};
 use self::long::HastenAll;
 use self::ops::{Answer, Fresh, Op, Settle};
 use self::reader::{Question, Reader};

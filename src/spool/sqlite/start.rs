@@ -15,6 +15,7 @@ use super::apply::NEVER;
 use super::reader::{Reader, last_id};
 use super::schema::{open_reader, open_writer, secure};
 use super::shared::{Alarm, Shared};
+use super::tidy::{USED_PAGES_AT_START_MAX, shrink};
 use super::writer::Writer;
 use super::{OpenFault, SqliteSpool};
 use crate::mail::QueueId;
@@ -35,6 +36,8 @@ pub(super) fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, Recovered),
         secure(&writer).map_err(|error| OpenFault::Database(path.clone(), error))?;
     }
     sync_folder(data_dir).map_err(folder)?;
+    // Without room for it, or with a foreign program in the way, the file stays as it is.
+    let _ = shrink(&writer, USED_PAGES_AT_START_MAX);
 
     let faulty = |error| OpenFault::Database(path.clone(), error);
     let rows = rows_in_files(&writer).map_err(faulty)?;

@@ -10,28 +10,39 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::apply::{Applied, Told, apply};
+use super::answers::{acknowledge, fail, keep_files};
+use super::apply::{Applied, apply};
 use super::long::HastenAll;
-use super::ops::{Fresh, Op, Settle};
+use super::ops::Op;
 use super::shared::Shared;
 use super::trouble::Trouble;
-use crate::spool::{Leased, SpoolFault};
+use crate::spool::SpoolFault;
 
 pub(super) struct Writer {
     pub(super) connection: Connection,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     ops: Receiver<Op>,
     /// Settlements that found no room; they are tried again until they are written. Each holds a
     /// lease, so there are never more than recipients being attempted.
     kept: Vec<Op>,
     pub(super) retry_at: Instant,
     /// Work on the whole queue: one piece after each group.
-    long: VecDeque<HastenAll>,
+    pub(super) long: VecDeque<HastenAll>,
+    /// Since the last group, the file was looked at for room to give back.
+    pub(super) tidy: bool,
 }
 
 impl Writer {
     pub(super) fn new(connection: Connection, shared: Arc<Shared>, ops: Receiver<Op>) -> Self {
-        Self { connection, shared, ops, kept: Vec::new(), retry_at: Instant::now(), long: VecDeque::new() }
+        Self {
+            connection,
+            shared,
+            ops,
+            kept: Vec::new(),
+            retry_at: Instant::now(),
+            long: VecDeque::new(),
+            tidy: false,
+        }
     }
 
     /// Works until nobody can ask for anything any more.
@@ -47,6 +58,7 @@ impl Writer {
             match first {
                 Wake::Retry => self.retry(),
                 Wake::Long => {}
+                Wake::Idle => self.tidy(),
                 Wake::Op(op) => {
                     let group = self.gather(op);
                     self.commit(group);
@@ -84,8 +96,15 @@ impl Writer {
                 Err(TryRecvError::Disconnected) => None,
             };
         }
-        if self.kept.is_empty() {
+        if self.kept.is_empty() && self.tidy {
             return self.ops.recv().ok().map(Wake::Op);
+        }
+        if self.kept.is_empty() {
+            return match self.ops.recv_timeout(IDLE) {
+                Ok(op) => Some(Wake::Op(op)),
+                Err(RecvTimeoutError::Timeout) => Some(Wake::Idle),
+                Err(RecvTimeoutError::Disconnected) => None,
+            };
         }
         let left = self.retry_at.saturating_duration_since(Instant::now());
         // Asked for first: a receive gives what waits before it looks at the time, so under steady
@@ -128,6 +147,7 @@ impl Writer {
     }
 
     pub(super) fn commit(&mut self, group: Vec<Op>) {
+        self.tidy = false;
         let group = self.without_long(group);
         if group.is_empty() {
             return;
@@ -159,20 +179,6 @@ impl Writer {
         rest
     }
 
-    /// Does one piece of the work on the whole queue.
-    fn go_on(&mut self) {
-        let Some(mut all) = self.long.pop_front() else { return };
-        let result = self.transact(|| all.piece(&self.connection).map_err(|error| Trouble::of(&error)));
-        match result {
-            Ok(true) => self.long.push_front(all),
-            Ok(false) => all.end(Ok(())),
-            Err(trouble) => match self.fault_of(trouble.at_commit()) {
-                Some(fault) => all.end(Err(fault)),
-                None => self.long.push_front(all),
-            },
-        }
-    }
-
     /// Tries one group of what is kept. The time to retry stays past until a group is refused, so
     /// the next one follows, after a checkpoint. What is refused goes to the end of the line.
     pub(super) fn retry(&mut self) {
@@ -191,7 +197,7 @@ impl Writer {
         self.transact(|| self.apply_all(group, guarded))
     }
 
-    fn transact<T>(&self, work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    pub(super) fn transact<T>(&self, work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
         self.execute("BEGIN IMMEDIATE")?;
         let result = work().and_then(|done| {
             self.execute("COMMIT").map_err(Trouble::at_commit)?;
@@ -289,7 +295,7 @@ impl Writer {
     }
 
     /// What is said to those who wait; `None` if the engine is broken.
-    fn fault_of(&self, trouble: Trouble) -> Option<SpoolFault> {
+    pub(super) fn fault_of(&self, trouble: Trouble) -> Option<SpoolFault> {
         let broken = |text| {
             self.shared.set_broken(SpoolFault::Broken(text));
             None
@@ -321,33 +327,6 @@ impl Writer {
         }
         self.shared.marker.sync();
     }
-
-    /// Copies the log into the database, after those who waited have their answer.
-    fn checkpoint(&self) -> Result<(), Trouble> {
-        // NOOP only tells how long the log is and how much of it was copied before.
-        let (logged, copied) = self.checkpoint_as("NOOP")?;
-        let waiting = logged.saturating_sub(copied);
-        if waiting < CHECKPOINT_PAGES {
-            return Ok(());
-        }
-        let mode = if logged < TRUNCATE_PAGES { "PASSIVE" } else { "TRUNCATE" };
-        match self.checkpoint_as(mode) {
-            // The log stays as it is; it is copied when there is room, or when the foreign program
-            // has let go.
-            Ok(_) | Err(Trouble::Full(_) | Trouble::Busy(_)) => Ok(()),
-            Err(trouble) => Err(trouble.at_commit()),
-        }
-    }
-
-    /// Pages in the log, and pages of it that are copied.
-    fn checkpoint_as(&self, mode: &str) -> Result<(i64, i64), Trouble> {
-        let run = || {
-            self.connection
-                .prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?
-                .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
-        };
-        run().map_err(|error| Trouble::of(&error))
-    }
 }
 
 impl Drop for Writer {
@@ -368,85 +347,8 @@ pub(super) enum Wake {
     Retry,
     /// Nobody waits, and there is a piece of work on the whole queue.
     Long,
-}
-
-fn acknowledge(op: Op, told: Told) {
-    match (op, told) {
-        (Op::Put { fresh, answer }, _) => send(answer, Ok(fresh.taken())),
-        (Op::Settle(Settle { lease, reports, answer, .. }), _) => {
-            // Ended before the caller hears of it, so that what it asks for next finds it free.
-            drop(lease);
-            let leased: Vec<Leased> = reports.into_iter().flat_map(Fresh::taken).collect();
-            send(answer, Ok(leased));
-        }
-        (Op::Hasten { answer, .. }, Told::Hastened(lanes, count)) => send(answer, Ok((lanes, count))),
-        (Op::Remove { answer, .. }, Told::Removed(removal, lease)) => {
-            drop(lease);
-            send(answer, Ok(removal));
-        }
-        (Op::HoldBack { answer, .. }, Told::HeldBack(holding, lease)) => {
-            drop(lease);
-            send(answer, Ok(holding));
-        }
-        (Op::Release { answer, .. }, Told::Released(released)) => send(answer, Ok(released)),
-        (Op::Hold { lease, .. }, _) => drop(lease),
-        // `apply` gives each operation its own kind of answer; a dropped one reads as an end of
-        // service.
-        (
-            Op::Hasten { .. }
-            | Op::HastenAll(_)
-            | Op::Remove { .. }
-            | Op::HoldBack { .. }
-            | Op::Release { .. },
-            _,
-        ) => {}
-    }
-}
-
-/// Refuses an operation of which nothing was written; the files of its messages are removed.
-fn fail(op: Op, fault: &SpoolFault) {
-    match op {
-        Op::Put { fresh, answer } => {
-            drop(fresh);
-            send(answer, Err(fault.clone()));
-        }
-        Op::Settle(Settle { lease, reports, answer, .. }) => {
-            drop((lease, reports));
-            send(answer, Err(fault.clone()));
-        }
-        Op::Hasten { answer, .. } => send(answer, Err(fault.clone())),
-        Op::HastenAll(all) => all.end(Err(fault.clone())),
-        Op::Remove { answer, .. } => send(answer, Err(fault.clone())),
-        Op::HoldBack { answer, .. } => send(answer, Err(fault.clone())),
-        Op::Release { answer, .. } => send(answer, Err(fault.clone())),
-        Op::Hold { lease, .. } => drop(lease),
-    }
-}
-
-/// Refuses an operation that may have been written after all: start-up will know, and needs the
-/// files for it.
-fn keep_files(op: Op, fault: &SpoolFault) {
-    match op {
-        Op::Put { fresh, answer } => {
-            drop(fresh.taken());
-            send(answer, Err(fault.clone()));
-        }
-        Op::Settle(Settle { lease, reports, answer, .. }) => {
-            drop((lease, reports.into_iter().map(Fresh::taken).collect::<Vec<_>>()));
-            send(answer, Err(fault.clone()));
-        }
-        Op::Hasten { .. }
-        | Op::HastenAll(_)
-        | Op::Remove { .. }
-        | Op::HoldBack { .. }
-        | Op::Release { .. }
-        | Op::Hold { .. } => fail(op, fault),
-    }
-}
-
-fn send<T>(answer: super::ops::Answer<T>, result: Result<T, SpoolFault>) {
-    // Nobody waits any more: leases in the answer end with it.
-    let _ = answer.send(result);
+    /// Nobody has wanted anything for a while.
+    Idle,
 }
 
 const GROUP_OPS_MAX: usize = 1024;
@@ -455,7 +357,5 @@ const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 const SETTLE_WAIT: Duration = Duration::from_millis(20);
 /// Settlements that found no room are tried again so often.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
-/// 4 MiB.
-const CHECKPOINT_PAGES: i64 = 512;
-/// 64 MiB: a log that grew so large gives its room back.
-const TRUNCATE_PAGES: i64 = 8192;
+/// Without anything to do for so long, room is given back.
+const IDLE: Duration = Duration::from_millis(500);
