@@ -19,6 +19,7 @@ mod conformance;
 mod crash;
 mod deploy;
 mod dialogue;
+mod disk;
 mod extensions;
 mod flushes;
 mod foreign;

@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use rusqlite::{Connection, Result, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, Result, TransactionBehavior, params};
 
 use super::OpenFault;
 use super::apply::forget;
-use super::inspect::{body_root, content_alone, quick_check};
+use super::inspect::{content_alone, quick_check};
 use super::schema::open_writer;
 use super::start::lock;
 use crate::spool::body::{Bodies, sync_folder};
@@ -43,12 +43,15 @@ pub(super) fn run(data_dir: &Path, mark: &Mark) -> Result<(), TrialFault> {
     let bodies = Bodies::below(data_dir).map_err(disk)?;
     flush_files(&bodies).map_err(disk)?;
     let (mut writer, _) = open_writer(&data_dir.join("spool.sqlite"))?;
-    let findings = quick_check(&writer, FINDINGS_MAX)?;
+    let findings = quick_check(&writer, "20")?;
     // Content that can't be read is held, message by message; all else decides what is delivered.
-    if !content_alone(&findings, body_root(&writer)?) {
+    if !findings.is_empty() && !content_alone(&writer, &findings)? {
         return Err(TrialFault::Damaged(findings.join("; ")));
     }
-    write_and_free(&writer)?;
+    write_and_free(&writer).map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt) => TrialFault::Damaged(error.to_string()),
+        _ => error.into(),
+    })?;
     let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for (id, numbers) in &mark.done {
         forget(&transaction, *id, numbers)?;
@@ -101,5 +104,3 @@ fn copy_log(writer: &Connection) -> Result<()> {
 
 const PROBE: &str = "probe";
 const PROBE_BYTES: usize = 128 * 1024;
-/// Findings that are told.
-const FINDINGS_MAX: usize = 20;

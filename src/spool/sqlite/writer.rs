@@ -153,13 +153,37 @@ impl Writer {
             return;
         }
         let mut outcome = self.attempt(&group, false);
-        if let Err(Trouble::Single(_) | Trouble::Damaged(_)) = outcome {
+        if let Err(Trouble::Damaged(_)) = outcome {
+            return group.into_iter().for_each(|op| self.commit_by_itself(op));
+        }
+        if let Err(Trouble::Single(_)) = outcome {
             // Rare, so a savepoint for each is paid for only now.
             outcome = self.attempt(&group, true);
         }
         match outcome {
             Ok(done) => self.acknowledge(group, done),
             Err(trouble) => self.refuse(group, trouble),
+        }
+        self.shared.set_kept(self.kept.len());
+    }
+
+    /// Writes one operation of a group that met a damaged page. A message that is done must go even where its
+    /// content lies on such a page, or it would be delivered again after each start.
+    fn commit_by_itself(&mut self, op: Op) {
+        if self.shared.fault().is_some() {
+            return self.kept.push(op);
+        }
+        let group = [op];
+        let mut outcome = self.attempt(&group, false);
+        if let (Err(Trouble::Damaged(text)), true) = (&outcome, group.iter().all(Op::ends_messages)) {
+            tracing::error!(fault = %text, "content on a damaged page stays there; see `sealpost spool check`");
+            outcome = self.transact(|| {
+                group.iter().map(|op| self.apply_one(op, true).map(Ok)).collect::<Result<Vec<_>, _>>()
+            });
+        }
+        match outcome {
+            Ok(done) => self.acknowledge(group.into(), done),
+            Err(trouble) => self.refuse(group.into(), trouble),
         }
         self.shared.set_kept(self.kept.len());
     }
@@ -226,13 +250,6 @@ impl Writer {
         self.execute("SAVEPOINT op")?;
         let outcome = match self.apply_one(op, false) {
             Ok(applied) => Ok(applied),
-            // A message that is done must go even where its content lies on a damaged page: or it would be
-            // delivered again after each start.
-            Err(Trouble::Damaged(text)) if op.ends_messages() => {
-                tracing::error!(fault = %text, "content lies on a damaged page, and stays there; see `sealpost spool check`");
-                self.execute("ROLLBACK TO op")?;
-                Ok(self.apply_one(op, true)?)
-            }
             Err(Trouble::Single(text)) => {
                 self.execute("ROLLBACK TO op")?;
                 Err(text)
