@@ -26,7 +26,7 @@ fn pays(all: i64, free: i64, used_pages_max: i64) -> bool {
 
 /// 8 MiB.
 const FREE_PAGES_MIN: i64 = 1_024;
-/// 4 MiB: a few milliseconds, while mail may come at any moment.
+/// 4 MiB: some 50 ms and a flush, while mail may come at any moment.
 pub(super) const USED_PAGES_MAX: i64 = 512;
 /// 128 MiB: about a second, at the start.
 pub(super) const USED_PAGES_AT_START_MAX: i64 = 16_384;

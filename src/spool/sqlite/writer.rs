@@ -375,4 +375,4 @@ const SETTLE_WAIT: Duration = Duration::from_millis(20);
 /// Settlements that found no room are tried again so often.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// Without anything to do for so long, room is given back.
-const IDLE: Duration = Duration::from_millis(500);
+const IDLE: Duration = Duration::from_secs(2);

@@ -170,3 +170,45 @@ async fn questions_about_a_lane_are_answered_from_the_index() {
     let step: String = plan.query_row([1], |row| row.get(3)).expect("a plan");
     assert!(step.contains("COVERING INDEX recipient_due"), "{step}");
 }
+
+#[tokio::test]
+async fn deleted_content_is_overwritten_where_that_is_asked_for() {
+    for secure_delete in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = Settings { data_dir: folder.path().to_owned(), secure_delete, faults: 0 };
+        let (spool, _) = SqliteSpool::open(settings).expect("it opens");
+        let (kept, _) = put(&spool, &["x"], 0).await;
+        let (gone, mut leased) = put(&spool, &["x"], 0).await;
+        settle(&spool, leased.remove(0), &Settled::Done).await;
+        drop((spool, leased));
+        let file = fs::read(folder.path().join("spool.sqlite")).expect("a file");
+        let found =
+            |id: QueueId| memchr::memmem::find(&file, format!("content of {id}").as_bytes()).is_some();
+        assert_eq!((found(kept), found(gone)), (true, !secure_delete));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_nearly_empty_shrinks_when_nobody_wants_anything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let mut waiting = Vec::new();
+    for _ in 0..400 {
+        let id = spool.new_id(NOW);
+        let content = NewContent::Held(vec![b'x'; 40_000].into());
+        waiting.push(spool.put(NewMessage { content, ..message(id, &["x"], 0) }).await.expect("room"));
+    }
+    let rest = waiting.split_off(398);
+    for leased in waiting.into_iter().flatten() {
+        settle(&spool, leased, &Settled::Done).await;
+    }
+    let full = spool.extent().await.expect("readable");
+    assert!(full.file > 14 << 20 && full.free > 13 << 20, "{full:?}");
+    let path = folder.path().join("spool.sqlite");
+    while fs::metadata(&path).expect("a file").len() > 1 << 20 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let left = spool.extent().await.expect("readable");
+    assert!(left.file < 1 << 20, "{left:?}");
+    assert_eq!(spool.read(rest[0][0].message.id).await.expect("readable").len(), 40_000);
+}
