@@ -2,6 +2,7 @@
 //! until the spool has passed a trial.
 
 use std::os::unix::process::CommandExt as _;
+use std::pin::pin;
 use std::process::Command;
 use std::time::Duration;
 
@@ -39,9 +40,10 @@ pub(super) async fn trial(config: &Config) -> Result<u32, Failure> {
     loop {
         let pause = pause(count);
         status(&format!("the spool broke ({why}); it is checked in {} s", pause.as_secs()));
-        tokio::time::sleep(pause).await;
+        alive(tokio::time::sleep(pause)).await;
         let (data_dir, of) = (config.data_dir.clone(), mark.clone());
-        let tried = tokio::task::spawn_blocking(move || SqliteSpool::try_again(&data_dir, &of)).await;
+        let tried = tokio::task::spawn_blocking(move || SqliteSpool::try_again(&data_dir, &of));
+        let tried = alive(tried).await;
         match tried {
             Ok(Ok(())) => break,
             Ok(Err(fault)) => {
@@ -57,6 +59,18 @@ pub(super) async fn trial(config: &Config) -> Result<u32, Failure> {
     // The addresses are free again only then.
     let _ended = closed.await;
     Ok(mark.count)
+}
+
+/// Waits for something while the service manager's watchdog is fed: to wait is what is meant to be done.
+async fn alive<F: Future>(work: F) -> F::Output {
+    let mut work = pin!(work);
+    let mut pace = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = pace.tick() => drop(sd_notify::notify(&[NotifyState::Watchdog])),
+        }
+    }
 }
 
 /// Listeners that say 421. Without them, connections are refused.

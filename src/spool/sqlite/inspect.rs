@@ -204,5 +204,10 @@ const ORPHANS: &[(&str, &str)] = &[
         "SELECT message.id FROM message LEFT JOIN body ON body.id = message.id
          WHERE in_file = 0 AND length(content) IS NOT size",
     ),
-    ("content without a message", "SELECT id FROM body WHERE id NOT IN (SELECT id FROM message)"),
+    (
+        "content without a message",
+        // The first and the last name are those of a trial that was cut short.
+        "SELECT id FROM body WHERE id NOT IN (SELECT id FROM message)
+         AND id NOT IN (-9223372036854775808, 9223372036854775807)",
+    ),
 ];
