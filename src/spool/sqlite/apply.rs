@@ -179,7 +179,12 @@ fn delete_message(writer: &Connection, id: QueueId, applied: &mut Applied) -> Re
 ///
 /// # Errors
 /// What the database gave.
-pub(super) fn forget(writer: &Connection, id: QueueId, numbers: &BTreeSet<u32>) -> Result<()> {
+pub(super) fn forget(
+    writer: &Connection,
+    id: QueueId,
+    numbers: &BTreeSet<u32>,
+    leave_content: bool,
+) -> Result<()> {
     let mut gone = 0;
     for number in numbers {
         let mut delete = writer.prepare_cached("DELETE FROM recipient WHERE message = ?1 AND number = ?2")?;
@@ -187,7 +192,7 @@ pub(super) fn forget(writer: &Connection, id: QueueId, numbers: &BTreeSet<u32>) 
     }
     let waits = "SELECT 1 FROM recipient WHERE message = ?1 LIMIT 1";
     if gone > 0 && !writer.prepare_cached(waits)?.exists([id.to_number()])? {
-        delete_message(writer, id, &mut Applied { leave_content: true, ..Applied::default() })?;
+        delete_message(writer, id, &mut Applied { leave_content, ..Applied::default() })?;
     }
     Ok(())
 }

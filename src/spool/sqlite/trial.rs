@@ -1,5 +1,6 @@
 //! Tries a spool that broke, before anything of it is delivered.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -11,6 +12,7 @@ use super::apply::forget;
 use super::inspect::{content_alone, quick_check};
 use super::schema::open_writer;
 use super::start::lock;
+use crate::mail::QueueId;
 use crate::spool::body::{Bodies, sync_folder};
 use crate::spool::mark::Mark;
 
@@ -52,14 +54,26 @@ pub(super) fn run(data_dir: &Path, mark: &Mark) -> Result<(), TrialFault> {
         Some(ErrorCode::DatabaseCorrupt) => TrialFault::Damaged(error.to_string()),
         _ => error.into(),
     })?;
-    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for (id, numbers) in &mark.done {
-        forget(&transaction, *id, numbers)?;
+        write_down(&mut writer, *id, numbers)?;
     }
-    transaction.commit()?;
     copy_log(&writer)?;
     writer.close().map_err(|(_, error)| error)?;
     Mark::clear(data_dir).map_err(disk)
+}
+
+/// Content on a damaged page stays there.
+fn write_down(writer: &mut Connection, id: QueueId, numbers: &BTreeSet<u32>) -> Result<()> {
+    let mut last = Ok(());
+    for leave_content in [false, true] {
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        last = forget(&transaction, id, numbers, leave_content).and_then(|()| transaction.commit());
+        let damaged = |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt);
+        if !last.as_ref().is_err_and(damaged) {
+            break;
+        }
+    }
+    last
 }
 
 /// A file goes the way of a large message, but for its row.

@@ -212,3 +212,45 @@ async fn a_file_that_is_nearly_empty_shrinks_when_nobody_wants_anything() {
     assert!(left.file < 1 << 20, "{left:?}");
     assert_eq!(spool.read(rest[0][0].message.id).await.expect("readable").len(), 40_000);
 }
+
+#[tokio::test]
+async fn what_was_done_and_could_not_be_written_is_not_delivered_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (both, mut of_both) = put(&spool, &["x", "y"], 0).await;
+    let (one, mut of_one) = put(&spool, &["x"], 0).await;
+    let (waits, mut of_waits) = put(&spool, &["x"], 0).await;
+    spool.shared.set_broken(SpoolFault::Broken("a flush failed".into()));
+    // What is under way ends, and finds no spool.
+    for (leased, settled) in [
+        (of_both.remove(1), Settled::Done),
+        (of_one.remove(0), Settled::Done),
+        (of_waits.remove(0), deferred(9, "x")),
+    ] {
+        let result = spool.settle(settlement(leased, &settled)).await;
+        assert!(matches!(result, Err(SpoolFault::Broken(_))));
+    }
+    drop((of_both, spool));
+
+    let mark = Mark::read(folder.path(), "").expect("readable").expect("a mark");
+    assert_eq!((mark.count, mark.done.keys().copied().collect::<Vec<_>>()), (1, vec![both, one]));
+    SqliteSpool::try_again(folder.path(), &mark).expect("a sound disk");
+    assert_eq!(Mark::read(folder.path(), "").expect("readable"), None);
+    let (spool, recovered) = open(folder.path());
+    assert_eq!(recovered.stats, Stats { messages: 2, recipients: 2, held: 0 });
+    assert_eq!(told_due(&spool, &[both, one, waits], "x", 9, 9).await, "0:0 2:0 next None");
+    drop(spool);
+    let left = SqliteSpool::inspect(folder.path()).expect("nobody has it");
+    assert!(left.findings.is_empty(), "{:?}", left.findings);
+}
+
+#[test]
+fn faults_in_a_row_are_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = Settings { data_dir: folder.path().to_owned(), faults: 4, secure_delete: false };
+    let (spool, _) = SqliteSpool::open(settings).expect("it opens");
+    spool.shared.set_broken(SpoolFault::Broken("once more".into()));
+    spool.shared.set_broken(SpoolFault::Broken("and so on".into()));
+    let mark = Mark::read(folder.path(), "").expect("readable").expect("a mark");
+    assert_eq!((mark.count, mark.faults.len()), (5, 1));
+}
