@@ -145,7 +145,8 @@ async fn top(
     let mut blocked: BTreeMap<_, _> =
         control.scheduler.blocked(&keys).into_iter().map(|lane| (lane.lane.clone(), lane)).collect();
     let lane = |count: LaneCount| TopLane { blocked: blocked.remove(&count.lane), count };
-    Ok(Json(QueueTop { total, lanes: counts.into_iter().map(lane).collect() }))
+    let database = control.spool.extent().await?;
+    Ok(Json(QueueTop { total, database, lanes: counts.into_iter().map(lane).collect() }))
 }
 
 async fn show(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<QueueView>, Refusal> {

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::alarms::Alarm;
 use crate::mail::QueueId;
 use crate::scheduler::LaneView;
-use crate::spool::{LaneCount, QueuedMessage, Removal, Stats};
+use crate::spool::{Extent, LaneCount, QueuedMessage, Removal, Stats};
 
 /// The answer of `GET /status`.
 #[derive(Debug, Serialize)]
@@ -56,6 +56,8 @@ pub struct TopQuery {
 pub struct QueueTop {
     /// How much is queued in all.
     pub total: Stats,
+    /// The file of the database, and what of it is free.
+    pub database: Extent,
     /// The lanes with the most recipients.
     pub lanes: Vec<TopLane>,
 }

@@ -12,8 +12,10 @@ mod print;
 mod probe;
 mod queue;
 mod reload;
+mod revive;
 mod run;
 mod sendmail;
+mod spool;
 mod user;
 mod validate;
 
@@ -48,6 +50,8 @@ enum Verb {
     Probe(probe::ProbeArgs),
     /// See and change the queue of the running relay.
     Queue(queue::QueueArgs),
+    /// Check the messages on disk for damage, and take over what can be read; the daemon must be stopped.
+    Spool(spool::SpoolArgs),
     /// Have the running relay put in force what its files say now.
     Reload(queue::DaemonArgs),
     /// Show the connectors in force, what they demand, and what an operator must see to.
@@ -81,6 +85,7 @@ impl Command {
             Verb::Validate(args) => validate::validate(&args),
             Verb::Probe(args) => probe::probe(&args),
             Verb::Queue(args) => queue::queue(args),
+            Verb::Spool(args) => spool::spool(&args),
             Verb::Reload(args) => reload::reload(&args),
             Verb::Connectors(args) => connectors::connectors(&args),
             Verb::Sendmail(args) => sendmail::sendmail(&args),

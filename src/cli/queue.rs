@@ -287,8 +287,9 @@ fn listing(answer: &Value, now: UnixMillis) -> String {
 
 fn top(answer: &Value, now: UnixMillis) -> String {
     let lanes = answer.get("lanes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let database = answer.get("database").map(extent).unwrap_or_default();
     if lanes.is_empty() {
-        return "nothing is queued".to_owned();
+        return format!("nothing is queued; {database}");
     }
     let row = |lane: &Value| {
         let blocked = lane.get("blocked").filter(|blocked| !blocked.is_null());
@@ -303,7 +304,15 @@ fn top(answer: &Value, now: UnixMillis) -> String {
         ]
     };
     let rows: Vec<Vec<String>> = lanes.iter().map(row).collect();
-    table(&["lane", "recipients", "oldest", "next", "reason"], &rows)
+    format!("{}\n{database}", table(&["lane", "recipients", "oldest", "next", "reason"], &rows))
+}
+
+/// How large the database is, and how much of it is free.
+fn extent(database: &Value) -> String {
+    let octets = |name| database.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let (file, free) = (octets("file"), octets("free"));
+    let percent = free.saturating_mul(100).checked_div(file).unwrap_or_default();
+    format!("the database has {} KiB, {percent} % of it free", file / 1024)
 }
 
 fn list_row(message: &Value, now: UnixMillis) -> Vec<String> {

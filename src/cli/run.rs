@@ -5,7 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::print::{complain, say};
-use super::{ConfigArg, EXIT_CONFIG, EXIT_IO, EXIT_OS, EXIT_TEMPORARY, Failure};
+use super::{ConfigArg, EXIT_CONFIG, EXIT_OS, EXIT_TEMPORARY, Failure, revive};
 use crate::admin::Operator as _;
 use crate::config::{self, Config, LogFormat, LogSettings};
 use crate::daemon::{self, Running, StartFault};
@@ -14,7 +14,7 @@ use crate::daemon::{self, Running, StartFault};
 pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config)
         .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
-    let _flush_at_end = start_log(&config.log)?;
+    let flush_at_end = start_log(&config.log)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -25,16 +25,35 @@ pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
     let ended = runtime.block_on(serve(config));
     // A flush that hangs on a dying disk must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    ended
+    match ended? {
+        Ended::Stopped => Ok(ExitCode::SUCCESS),
+        Ended::Broken { unwritten } => {
+            drop(flush_at_end);
+            Err(revive::anew(&unwritten))
+        }
+    }
 }
 
-async fn serve(config: Config) -> Result<ExitCode, Failure> {
+/// How serving ended.
+enum Ended {
+    /// Somebody said so.
+    Stopped,
+    /// The spool broke, and the process is to start anew; this could not be written to its mark.
+    Broken { unwritten: String },
+}
+
+async fn serve(config: Config) -> Result<Ended, Failure> {
     let os = |e: std::io::Error| Failure::new(EXIT_OS, format!("signals can't be waited for: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(os)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(os)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(os)?;
     let loaded = loaded(&config);
-    let running = daemon::start(config).await.map_err(|fault| {
+    let faults = tokio::select! {
+        faults = revive::trial(&config) => faults?,
+        _ = terminate.recv() => return Ok(Ended::Stopped),
+        _ = interrupt.recv() => return Ok(Ended::Stopped),
+    };
+    let running = daemon::start_after(config, faults).await.map_err(|fault| {
         let exit = match &fault {
             StartFault::Spool(_) => EXIT_TEMPORARY,
             StartFault::Tls { .. } | StartFault::Paused(..) => EXIT_CONFIG,
@@ -46,25 +65,28 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     notify(&[sd_notify::NotifyState::Ready]);
     let broken = running.broken();
     tokio::pin!(broken);
-    let code = loop {
+    loop {
         tokio::select! {
-            _ = terminate.recv() => break ExitCode::SUCCESS,
-            _ = interrupt.recv() => break ExitCode::SUCCESS,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
             // By itself: a reload waits for transactions in clear, and SIGTERM waits for nothing. What
             // came of it is in the log.
             _ = hangup.recv() => drop(tokio::spawn(running.reloader().reload())),
             fault = &mut broken => {
-                complain(&format!("{fault}; ending, so that a supervisor starts over from what is on disk"));
-                tracing::error!(%fault, "the spool has stopped");
-                return Ok(ExitCode::from(EXIT_IO));
+                complain(&format!("{fault}; starting anew from what is on disk"));
+                tracing::error!(%fault, "the spool has stopped; starting anew");
+                revive::reloading();
+                // Who waits is answered 451, and what is being delivered ends.
+                let spool = running.stop().await;
+                return Ok(Ended::Broken { unwritten: spool.unwritten() });
             }
         }
-    };
+    }
     notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("stopping");
-    running.stop().await;
+    drop(running.stop().await);
     tracing::info!("stopped");
-    Ok(code)
+    Ok(Ended::Stopped)
 }
 
 fn loaded(config: &Config) -> String {

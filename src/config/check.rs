@@ -21,6 +21,7 @@ use crate::{deliver, listen, resolver, scheduler};
 /// may use it.
 pub(super) struct Checked {
     pub(super) data_dir: String,
+    pub(super) secure_delete: bool,
     pub(super) listen: listen::settings::Settings,
     pub(super) deliver: deliver::settings::Settings,
     pub(super) scheduler: scheduler::settings::Settings,
@@ -62,9 +63,12 @@ pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Rep
     let resolver = look_ups(&file.dns, report);
     let log = log(&file.log, report);
     let (name, postmaster, _) = server?;
-    let data_dir = file.server.as_ref()?.get_ref().data_dir.as_ref()?.get_ref().clone();
+    let server = file.server.as_ref()?.get_ref();
+    let data_dir = server.data_dir.as_ref()?.get_ref().clone();
+    let secure_delete = server.secure_delete.as_ref().is_some_and(|wanted| *wanted.get_ref());
     Some(Checked {
         data_dir,
+        secure_delete,
         deliver: deliver(name.clone()),
         scheduler: scheduler::settings::Settings {
             name: name.clone(),

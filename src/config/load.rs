@@ -139,6 +139,7 @@ fn whole(checked: Checked, materials: Materials, warnings: Vec<Fault>, base: &Pa
         files,
         control: data_dir.join(CONTROL_SOCKET),
         data_dir,
+        secure_delete: checked.secure_delete,
         listen: checked.listen,
         deliver: checked.deliver,
         scheduler: checked.scheduler,

@@ -41,6 +41,8 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// Where the spool lives; nothing is created there by loading.
     pub data_dir: PathBuf,
+    /// Deleted content is overwritten at once.
+    pub secure_delete: bool,
     /// The control socket, in `data_dir`.
     pub control: PathBuf,
     /// The listeners.

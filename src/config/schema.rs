@@ -41,6 +41,7 @@ pub(super) struct File {
 pub(super) struct Server {
     pub(super) name: Option<Text>,
     pub(super) data_dir: Option<Text>,
+    pub(super) secure_delete: Option<Spanned<bool>>,
     pub(super) postmaster: Option<Text>,
 }
 

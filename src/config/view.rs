@@ -21,6 +21,7 @@ impl Config {
             "server": {
                 "name": self.listen.name.as_str(),
                 "data_dir": self.data_dir.display().to_string(),
+                "secure_delete": self.secure_delete,
                 "control": self.control.display().to_string(),
                 "postmaster": self.listen.postmaster.as_str(),
             },

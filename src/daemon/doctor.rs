@@ -18,6 +18,9 @@ use crate::connector::{
 use crate::mail::{Clock, Domain, UnixMillis, rfc3339};
 use crate::resolver::dns::Dns;
 use crate::resolver::route::DnsFault;
+use crate::spool::Extent;
+use crate::spool::mark::Mark;
+use crate::spool::sqlite::extent_of;
 use crate::tls::status_addresses;
 
 /// One thing that was looked at.
@@ -60,6 +63,8 @@ pub async fn examine(config: &Config, limit: Duration) -> Vec<Check> {
     trust(config, now, &mut checks);
     checks.push(clock(config));
     checks.push(flush(config));
+    checks.extend(database(config));
+    checks.extend(room(config));
     let dns = match Dns::new(&config.resolver) {
         Ok(dns) => dns,
         Err(fault) => {
@@ -162,6 +167,50 @@ fn flush(config: &Config) -> Check {
             format!("{} can't be written: {fault}; run this as the daemon's user", folder.display()),
         ),
     }
+}
+
+/// How large the database is, and how much of it is free; and whether it broke.
+fn database(config: &Config) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if let Ok(Some(mark)) = Mark::read(&config.data_dir, "") {
+        let why = mark.faults.last().map_or("", String::as_str).to_owned();
+        let words = format!(
+            "the spool broke ({why}): nothing is delivered until it has passed its check; see the log, and \
+             `sealpost spool check` once sealpost is stopped"
+        );
+        checks.push(made("spool", State::Fail, words));
+    }
+    if let Some(Extent { file, free }) = extent_of(&config.data_dir.join("spool.sqlite")) {
+        let percent = free.saturating_mul(100).checked_div(file).unwrap_or_default();
+        let words = format!(
+            "the database has {} KiB, {percent} % of it free, which new mail uses first",
+            file / 1024
+        );
+        checks.push(made("spool", State::Ok, words));
+    }
+    checks
+}
+
+/// Whether mail is taken, as far as the disk decides it.
+fn room(config: &Config) -> Option<Check> {
+    let found = rustix::fs::statvfs(&config.data_dir).ok()?;
+    let octets = found.f_bavail.saturating_mul(found.f_frsize);
+    let free = extent_of(&config.data_dir.join("spool.sqlite")).map_or(0, |extent| extent.free);
+    let (mib, least) = (octets / (1 << 20), config.listen.reserve.free_disk);
+    Some(if octets >= least {
+        made("room", State::Ok, format!("{mib} MiB are left on the disk of data_dir"))
+    } else if octets.saturating_add(free) >= least {
+        let words = format!(
+            "{mib} MiB are left on the disk, less than free_disk: only small mail is taken, into free pages of the \
+             database; free some"
+        );
+        made("room", State::Warn, words)
+    } else {
+        let words = format!(
+            "{mib} MiB are left on the disk, less than free_disk: new mail is answered 452; free some"
+        );
+        made("room", State::Fail, words)
+    })
 }
 
 fn flushed(file: &std::path::Path) -> io::Result<Duration> {

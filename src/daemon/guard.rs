@@ -9,13 +9,15 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::listen::settings::Reserve;
-use crate::smtp::receive::{Fullness, Room};
-use crate::spool::Spool;
+use crate::smtp::receive::{Fullness, Measure, Room};
+use crate::spool::{Extent, Spool};
 use crate::tracking::{Event, Journal};
 
 /// What is looked after, and by which limits.
 pub(super) struct Guard {
     pub(super) data_dir: PathBuf,
+    /// The largest message that goes into the database; others go to files.
+    pub(super) small_bytes_max: usize,
     pub(super) reserve: Reserve,
     pub(super) room: Arc<Room>,
     pub(super) spool: Arc<dyn Spool>,
@@ -26,6 +28,8 @@ pub(super) struct Guard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Left {
     octets: u64,
+    /// Of the database's free pages, which are used before the disk is.
+    pages: u64,
     inodes: u64,
     queued: u64,
 }
@@ -52,12 +56,14 @@ impl Guard {
 
     async fn look(&self, before: Fullness) -> Fullness {
         let folder = self.data_dir.clone();
+        let seen = self.room.spent();
         let disk = tokio::task::spawn_blocking(move || disk(&folder)).await;
         let Ok(Ok((octets, inodes))) = disk else { return before };
         let queued = self.spool.stats().await.map_or(0, |stats| stats.messages);
-        let left = Left { octets, inodes, queued };
+        let Extent { free: pages, .. } = self.spool.extent().await.unwrap_or_default();
+        let left = Left { octets, pages, inodes, queued };
         let now = judge(before, left, self.reserve);
-        self.room.set(now, octets.saturating_sub(self.reserve.free_disk));
+        self.room.set(now, measure(left, self.reserve, self.small_bytes_max), seen);
         if now != before {
             self.tell(now, left);
         }
@@ -65,7 +71,7 @@ impl Guard {
     }
 
     fn tell(&self, now: Fullness, left: Left) {
-        let mib = left.octets / (1 << 20);
+        let mib = left.octets.saturating_add(left.pages) / (1 << 20);
         let what = match now {
             Fullness::Free => {
                 return tracing::info!(free_mib = mib, queued = left.queued, "there is room for mail");
@@ -75,7 +81,7 @@ impl Guard {
                 format!("{} messages are queued: new mail is answered 452 until there are fewer", left.queued)
             }
             Fullness::DiskFull => format!(
-                "{} has {mib} MiB and {} inodes left: new mail is answered 452 until there is more; deliveries go on",
+                "{} has {mib} MiB (free pages of the database included) and {} inodes left: new mail is answered 452 until there is more; deliveries go on",
                 self.data_dir.display(),
                 left.inodes
             ),
@@ -89,7 +95,9 @@ fn judge(before: Fullness, left: Left, reserve: Reserve) -> Fullness {
     let more = |limit: u64, was: bool| if was { limit.saturating_add(limit / 10) } else { limit };
     let less = |limit: u64, was: bool| if was { limit.saturating_sub(limit / 10) } else { limit };
     let disk_full = before == Fullness::DiskFull;
-    if left.octets < more(reserve.free_disk, disk_full) || left.inodes < more(INODES_MIN, disk_full) {
+    if left.octets.saturating_add(left.pages) < more(reserve.free_disk, disk_full)
+        || left.inodes < more(INODES_MIN, disk_full)
+    {
         return Fullness::DiskFull;
     }
     if left.queued >= less(reserve.queued_max, before == Fullness::QueueFull) {
@@ -97,6 +105,16 @@ fn judge(before: Fullness, left: Left, reserve: Reserve) -> Fullness {
     }
     let slow = less(reserve.queued_max.saturating_sub(reserve.queued_max / 10), before == Fullness::Slow);
     if left.queued >= slow { Fullness::Slow } else { Fullness::Free }
+}
+
+fn measure(left: Left, reserve: Reserve, small_bytes_max: usize) -> Measure {
+    let signed = |octets: u64| i64::try_from(octets).unwrap_or(i64::MAX / 4);
+    Measure {
+        disk: signed(left.octets).saturating_sub(signed(reserve.free_disk)),
+        pages: signed(left.pages),
+        kept: signed(KEPT_BYTES.min(reserve.free_disk / 4)),
+        small_bytes_max: i64::try_from(small_bytes_max).unwrap_or(i64::MAX),
+    }
 }
 
 /// Octets and inodes that we may still use.
@@ -108,6 +126,8 @@ fn disk(folder: &std::path::Path) -> io::Result<(u64, u64)> {
 }
 
 const EVERY: Duration = Duration::from_millis(500);
+/// Octets of the disk that large messages leave to small ones.
+const KEPT_BYTES: u64 = 64 << 20;
 const INODES_MIN: u64 = 1_000;
 
 #[cfg(test)]
@@ -118,7 +138,18 @@ mod tests {
 
     #[track_caller]
     fn check(before: Fullness, octets: u64, inodes: u64, queued: u64, expected: Fullness) {
-        assert_eq!(judge(before, Left { octets, inodes, queued }, RESERVE), expected);
+        assert_eq!(judge(before, Left { octets, pages: 0, inodes, queued }, RESERVE), expected);
+    }
+
+    #[test]
+    fn free_pages_are_room_for_what_goes_into_them() {
+        let left = Left { octets: 400, pages: 700, inodes: 5_000, queued: 0 };
+        assert_eq!(judge(Fullness::Free, left, RESERVE), Fullness::Free);
+        assert_eq!(
+            measure(left, RESERVE, 64),
+            Measure { disk: -600, pages: 700, kept: 250, small_bytes_max: 64 }
+        );
+        assert_eq!(judge(Fullness::Free, Left { pages: 599, ..left }, RESERVE), Fullness::DiskFull);
     }
 
     #[test]

@@ -34,7 +34,6 @@ use crate::admin::{Control, ControlFault, ControlSocket, NotReloaded, Operator, 
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable, Table};
 use crate::deliver::{Courier, TlsSeen};
-use crate::listen::settings::Reserve;
 use crate::listen::{self, BindFault, Shared};
 use crate::mail::Clock;
 use crate::resolver::dns::{Dns, ResolverFault};
@@ -117,12 +116,20 @@ fn partners(data_dir: &std::path::Path) -> Arc<Partners> {
 /// # Errors
 /// [`StartFault`]; nothing is left running then.
 pub async fn start(config: Config) -> Result<Running, StartFault> {
+    start_after(config, 0).await
+}
+
+/// As [`start`], after the spool broke so many times in a row.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_after(config: Config, faults: u32) -> Result<Running, StartFault> {
     let (journal, clock) = (Arc::new(Journal), Clock::start());
     let first = reload::First::of(&config)?;
     let (server_setups, client_setups) = (Arc::clone(&first.server_setups), Arc::clone(&first.client_setups));
     let dns = Dns::new(&config.resolver)?;
     // The spool first: its lock says that no other daemon has this data_dir, control socket included.
-    let spool = open_spool(&config, &journal)?;
+    let spool = open_spool(&config, faults, &journal)?;
     let bound = listen::bind(&config.listen)?;
     let listening: Vec<(String, SocketAddr)> = bound.iter().map(|b| (b.name.clone(), b.address)).collect();
     let socket = ControlSocket::open(&config.control)?;
@@ -139,13 +146,13 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         Arc::clone(&spool),
         carrier,
         Arc::clone(&journal),
-        clock.clone(),
+        clock,
     );
     let paused = stand_still(&config.data_dir, &scheduler).await?;
     let (stop, intake) = (CancellationToken::new(), CancellationToken::new());
     let lanes = tokio::spawn(Arc::clone(&scheduler).run(stop.clone()));
     let offered = Arc::clone(&scheduler);
-    let room = guard(&config.data_dir, config.listen.reserve, &spool, &journal, &stop).await;
+    let room = guard(&config.data_dir, &config.listen, &spool, &journal, &stop).await;
     let failed_logins_max = config.listen.limits.failed_logins_max;
     let shared = Arc::new(Shared {
         settings: config.listen,
@@ -159,7 +166,6 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
         asker: Questions::new(Arc::clone(&courier)),
         accepted: Arc::new(move |leased| offered.offer(leased)),
         journal: Arc::clone(&journal),
-        clock,
     });
     let reloader =
         Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), (journal, paused)));
@@ -205,7 +211,7 @@ fn control(
 /// Begins to look after the room that is left.
 async fn guard(
     data_dir: &std::path::Path,
-    reserve: Reserve,
+    settings: &listen::Settings,
     spool: &Arc<dyn Spool>,
     journal: &Arc<Journal>,
     stop: &CancellationToken,
@@ -213,7 +219,8 @@ async fn guard(
     let room = Arc::<Room>::default();
     let guard = guard::Guard {
         data_dir: data_dir.to_owned(),
-        reserve,
+        small_bytes_max: settings.limits.held_bytes_max,
+        reserve: settings.reserve,
         room: Arc::clone(&room),
         spool: Arc::clone(spool),
         journal: Arc::clone(journal),
@@ -259,8 +266,8 @@ impl Running {
     }
 
     /// Stops within five seconds: no new mail, sessions in progress finish or get 421, deliveries
-    /// finish or stay in the queue.
-    pub async fn stop(self) {
+    /// finish or stay in the queue. The spool is given back, for what it still has to say.
+    pub async fn stop(self) -> Arc<dyn Spool> {
         self.intake.cancel();
         self.stop.cancel();
         let graceful = async {
@@ -275,12 +282,14 @@ impl Running {
                 "some sessions did not end in time; what they had not been acknowledged stays with their clients"
             );
         }
+        self.spool
     }
 }
 
 /// Opens the spool, and tells what a crash left.
-fn open_spool(config: &Config, journal: &Journal) -> Result<Arc<dyn Spool>, OpenFault> {
-    let (spool, recovered) = SqliteSpool::open(spool::Settings { data_dir: config.data_dir.clone() })?;
+fn open_spool(config: &Config, faults: u32, journal: &Journal) -> Result<Arc<dyn Spool>, OpenFault> {
+    let (data_dir, secure_delete) = (config.data_dir.clone(), config.secure_delete);
+    let (spool, recovered) = SqliteSpool::open(spool::Settings { data_dir, faults, secure_delete })?;
     for (id, reason) in &recovered.held {
         journal.record(&Event::Held { id: *id, reason });
     }

@@ -32,6 +32,13 @@ pub struct BoundListener {
     socket: std::net::TcpListener,
 }
 
+impl BoundListener {
+    /// The socket itself, for one who serves nobody.
+    pub(super) fn into_socket(self) -> std::net::TcpListener {
+        self.socket
+    }
+}
+
 /// A listener that can't have its address.
 #[derive(Debug, thiserror::Error)]
 #[error(

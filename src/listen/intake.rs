@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::Shared;
 use crate::connector::{Decision, InboundTls, Mode, Onward};
-use crate::mail::{QueueId, UnixMillis};
+use crate::mail::{Clock, QueueId, UnixMillis};
 use crate::smtp::data::ContentSink;
-use crate::smtp::receive::{Arrived, NotStored};
+use crate::smtp::receive::{Arrived, NotStored, Reservation};
 use crate::spool::{BodyWriter, LaneKey, NewContent, NewMessage, Origin, SpoolFault};
 use crate::tracking::Event;
 
@@ -27,7 +27,7 @@ enum Body {
     /// It may still fit into memory.
     Held(Vec<u8>),
     /// It goes to a file.
-    Writing(Box<dyn BodyWriter>),
+    Writing(Box<(Box<dyn BodyWriter>, Reservation)>),
     /// The spool could not take it; told at the end, when the client waits for an answer.
     Lost(SpoolFault),
 }
@@ -50,9 +50,15 @@ impl Intake {
     }
 
     async fn put(&mut self, arrived: Arrived, peer: std::net::IpAddr) -> Result<(), SpoolFault> {
+        let mut reservation = None;
         let content = match std::mem::replace(&mut self.body, Body::Nothing) {
             Body::Held(octets) => NewContent::Held(octets.into()),
-            Body::Writing(writer) => NewContent::Stored(writer.finish().await?),
+            Body::Writing(writing) => {
+                let (writer, reserved) = *writing;
+                let stored = writer.finish().await?;
+                reservation = Some(reserved);
+                NewContent::Stored(stored)
+            }
             Body::Lost(fault) => return Err(fault),
             Body::Nothing => return Err(SpoolFault::Failed("no content came".to_owned())),
         };
@@ -81,9 +87,19 @@ impl Intake {
             onward_sealed: connector.onward == Onward::Sealed,
             message_id: message_id.clone(),
         };
-        let accepted_at = self.shared.clock.now();
+        let accepted_at = Clock::wall();
         let message = NewMessage { id, envelope, lanes, content, accepted_at, origin };
-        let leased = self.shared.spool.put(message).await?;
+        let spent = if reservation.is_some() { 0 } else { self.spend()? };
+        let leased = match self.shared.spool.put(message).await {
+            Ok(leased) => leased,
+            Err(fault) => {
+                self.shared.room.unspend(spent);
+                return Err(fault);
+            }
+        };
+        if let Some(reservation) = reservation {
+            reservation.keep();
+        }
         // It is ours from here on; told before anybody is handed it, so that the log reads in order.
         self.shared.journal.record(&Event::Accepted {
             id,
@@ -99,6 +115,21 @@ impl Intake {
             self.note(&connector.name, &decision);
         }
         Ok(())
+    }
+
+    /// Counts the room that a message in memory is about to take.
+    fn spend(&self) -> Result<u64, SpoolFault> {
+        let octets = self.octets.saturating_add(ROW_BYTES);
+        if self.shared.room.spend(octets) { Ok(octets) } else { Err(no_room()) }
+    }
+
+    /// A file for content, with room promised for what was declared.
+    fn begin(&self, declared: u64) -> Result<Body, SpoolFault> {
+        let mut reservation = Reservation::new(Arc::clone(&self.shared.room));
+        if !reservation.reserve(declared) {
+            return Err(no_room());
+        }
+        Ok(Body::Writing(Box::new((self.shared.spool.begin_body(self.id)?, reservation))))
     }
 
     /// What a partner showed that met a forced requirement: another issuer than before, and an end that
@@ -128,12 +159,20 @@ impl Intake {
                     return Ok(());
                 }
                 let held = std::mem::take(held);
-                let mut writer = self.shared.spool.begin_body(self.id)?;
-                writer.write_all(&held).and_then(|()| writer.write_all(octets)).map_err(|e| fault_of(&e))?;
-                self.body = Body::Writing(writer);
+                self.body = self.begin(u64_of(held.len()))?;
+                self.take_in(&held)?;
+                self.take_in(octets)
+            }
+            Body::Writing(writing) => {
+                let (writer, reservation) = &mut **writing;
+                let count = u64_of(octets.len());
+                if !reservation.reserve(count) {
+                    return Err(no_room());
+                }
+                writer.write_all(octets).map_err(|e| fault_of(&e))?;
+                reservation.wrote(count);
                 Ok(())
             }
-            Body::Writing(writer) => writer.write_all(octets).map_err(|e| fault_of(&e)),
             Body::Nothing | Body::Lost(_) => Ok(()),
         }
     }
@@ -141,15 +180,15 @@ impl Intake {
 
 impl ContentSink for Intake {
     fn open(&mut self, declared: u64) -> (QueueId, UnixMillis) {
-        let now = self.shared.clock.now();
+        let now = Clock::wall();
         self.id = self.shared.spool.new_id(now);
         self.octets = 0;
         let held_max = self.shared.settings.limits.held_bytes_max;
-        let declared = usize::try_from(declared).unwrap_or(usize::MAX);
-        self.body = if declared > held_max {
+        self.body = if declared > u64_of(held_max) {
             // It will be a file: not a word of it is copied twice.
-            self.shared.spool.begin_body(self.id).map_or_else(Body::Lost, Body::Writing)
+            self.begin(declared).unwrap_or_else(Body::Lost)
         } else {
+            let declared = usize::try_from(declared).unwrap_or(usize::MAX);
             let room = declared.saturating_add(TRACE_BYTES).clamp(FIRST_BYTES.min(held_max), held_max);
             Body::Held(Vec::with_capacity(room))
         };
@@ -157,7 +196,7 @@ impl ContentSink for Intake {
     }
 
     fn write(&mut self, octets: &[u8]) {
-        self.octets = self.octets.saturating_add(u64::try_from(octets.len()).unwrap_or(u64::MAX));
+        self.octets = self.octets.saturating_add(u64_of(octets.len()));
         if let Err(fault) = self.take_in(octets) {
             self.body = Body::Lost(fault);
         }
@@ -168,6 +207,14 @@ impl ContentSink for Intake {
     }
 }
 
+fn no_room() -> SpoolFault {
+    SpoolFault::Full("what is left above free_disk is promised to other messages".to_owned())
+}
+
+fn u64_of(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
 fn fault_of(fault: &io::Error) -> SpoolFault {
     let text = format!("writing a body: {fault}");
     if matches!(fault.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
@@ -176,6 +223,8 @@ fn fault_of(fault: &io::Error) -> SpoolFault {
     SpoolFault::Failed(text)
 }
 
+/// Octets of a message's rows, and of the page that its content does not fill.
+const ROW_BYTES: u64 = 4_096;
 /// Octets to begin with when the client declared no size.
 const FIRST_BYTES: usize = 2_048;
 /// Octets of a usual Received line, and of dots of transparency.

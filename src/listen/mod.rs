@@ -3,6 +3,7 @@
 
 mod accept;
 mod census;
+mod closed;
 mod converse;
 mod deadline;
 mod door;
@@ -21,11 +22,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub use accept::{BindFault, BoundListener, Serving, bind, serve};
+pub use closed::turn_away;
 pub use guesses::Guesses;
 pub use settings::Settings;
 
 use crate::connector::{Generation, LiveTable};
-use crate::mail::Clock;
 use crate::smtp::receive::{Known, Question, Quotas, Room};
 use crate::spool::{Leased, Spool};
 use crate::tls::{Partners, ServerSetup};
@@ -69,8 +70,6 @@ pub struct Shared {
     pub accepted: OnAccepted,
     /// Where events are told.
     pub journal: Arc<Journal>,
-    /// What time it is.
-    pub clock: Clock,
 }
 
 #[cfg(test)]

@@ -135,14 +135,13 @@ impl Server {
             room: Arc::default(),
             asker: Arc::new(Nobody),
             guesses: super::Guesses::new(20),
-            quotas: crate::smtp::receive::Quotas::new(Clock::wall),
+            quotas: crate::smtp::receive::Quotas::new(crate::mail::Clock::wall),
             spool: Arc::<Kept>::clone(&spool),
             tls: Arc::new(ServerSetups::from_pointee(BTreeMap::from([(Generation(1), Arc::new(tls))]))),
             accepted: Arc::new(move |_| {
                 count.fetch_add(1, Ordering::SeqCst);
             }),
             journal: Arc::default(),
-            clock: Clock::start(),
         };
         let shared = Arc::new(shared);
         let stop = CancellationToken::new();

@@ -183,20 +183,24 @@ impl Scheduler {
     /// Asks the disk which lanes have mail: at the start, and from time to time, so that no
     /// message waits for a mark that a fault kept from being made.
     async fn read_lanes(&self) -> bool {
-        let lanes = match self.spool.lanes().await {
-            Ok(lanes) => lanes,
-            Err(fault) => {
-                self.alarm(&fault);
-                return false;
-            }
-        };
-        for piece in lanes.chunks(LANES_PIECE) {
+        let mut after = None;
+        loop {
+            let lanes = match self.spool.lanes(after, LANES_PIECE).await {
+                Ok(lanes) => lanes,
+                Err(fault) => {
+                    self.alarm(&fault);
+                    return false;
+                }
+            };
+            let full = lanes.len() >= LANES_PIECE;
+            after = lanes.last().map(|(lane, _)| lane.clone());
             let dates = self.clock.dates();
-            let piece = piece.iter().map(|(key, due)| (key.clone(), dates.to_steady(*due))).collect();
-            self.with_core(|core, at| core.loaded(piece, at));
-            tokio::task::yield_now().await;
+            let lanes = lanes.into_iter().map(|(lane, due)| (lane, dates.to_steady(due))).collect();
+            self.with_core(|core, at| core.loaded(lanes, at));
+            if !full {
+                return true;
+            }
         }
-        true
     }
 
     /// Has lanes tried at once, a piece at a time.

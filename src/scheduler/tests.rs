@@ -62,7 +62,11 @@ impl Spool for Memory {
     fn read(&self, _id: QueueId) -> Pending<Result<Content, SpoolFault>> {
         answer(Content::Held(b"Subject: read back\r\n\r\n".as_slice().into()))
     }
-    fn lanes(&self) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>> {
+    fn lanes(
+        &self,
+        _after: Option<LaneKey>,
+        _limit: usize,
+    ) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>> {
         answer(Vec::new())
     }
     fn list(

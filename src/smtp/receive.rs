@@ -16,7 +16,7 @@ mod values;
 
 pub use quota::Quotas;
 pub use repeats::Repeated;
-pub use room::{Fullness, Room};
+pub use room::{Fullness, Measure, Reservation, Room};
 pub use tally::Patience;
 pub use values::{Action, Arrived, Known, NotStored, Question, Refusal, Rules, Upgrade};
 

@@ -17,6 +17,7 @@ use crate::mail::{
 pub mod body;
 mod filter;
 mod lease;
+pub mod mark;
 pub mod recover;
 pub mod settings;
 mod shown;
@@ -67,8 +68,14 @@ pub trait Spool: Send + Sync {
     /// The content of a message.
     fn read(&self, id: QueueId) -> Pending<Result<Content, SpoolFault>>;
 
-    /// Every lane that has a queued recipient, with the time at which its first one is due.
-    fn lanes(&self) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>>;
+    /// Lanes that have a recipient which is not held, in the order of their names from the one
+    /// behind `after` on, each with the time at which its first recipient is due. Fewer than `limit`
+    /// are the last ones. A page is one question, so that others are answered in between.
+    fn lanes(
+        &self,
+        after: Option<LaneKey>,
+        limit: usize,
+    ) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>>;
 
     /// Queued messages in the order of their age, from the one after `after` on. Looks at a bounded
     /// number of them, so that deliveries need not wait for an answer about a long queue.
@@ -105,8 +112,18 @@ pub trait Spool: Send + Sync {
     /// How much is queued.
     fn stats(&self) -> Pending<Result<Stats, SpoolFault>>;
 
+    /// How large the database is, and how much of it is free. An engine without a file has none.
+    fn extent(&self) -> Pending<Result<Extent, SpoolFault>> {
+        Box::pin(std::future::ready(Ok(Extent::default())))
+    }
+
     /// Answers once the engine can't go on: the process must end and start over.
     fn broken(&self) -> Pending<SpoolFault>;
+
+    /// What the mark that a broken engine left should say and could not be written: for the next process.
+    fn unwritten(&self) -> String {
+        String::new()
+    }
 }
 
 /// Content on its way to a file. Writes go to the page cache.
@@ -169,6 +186,12 @@ pub struct Origin {
 #[serde(transparent)]
 pub struct LaneKey(pub Arc<str>);
 
+impl std::borrow::Borrow<str> for LaneKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A message's recipients of one lane, leased until settled. Dropping it ends the lease, and the
 /// recipients can be leased again. `L` is the lease: whoever only moves it need not know what it is.
 pub struct Leased<L = Lease> {
@@ -228,7 +251,8 @@ pub struct DueWindow {
     pub lane: LaneKey,
     /// Due until now.
     pub now: UnixMillis,
-    /// No attempt is due later than this: what seems to be was dated by a clock that was wrong, and is due too.
+    /// What would be due later than this is due now: no wait is that long, so a clock was wrong when
+    /// the time was written.
     pub latest: UnixMillis,
     /// At most so many messages.
     pub limit: usize,
@@ -318,6 +342,15 @@ pub struct Stats {
     pub recipients: u64,
     /// Messages kept back since they can't be read whole.
     pub held: u64,
+}
+
+/// How large the database is. Content in files is not part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Extent {
+    /// Octets of the file.
+    pub file: u64,
+    /// Octets of it that hold nothing: new messages go there first.
+    pub free: u64,
 }
 
 /// Why the spool did not do it.

@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 /// What the spool is told to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Where everything of the spool lies; created if it does not exist.
     pub data_dir: PathBuf,
+    /// How many faults the spool had in a row before this start.
+    pub faults: u32,
+    /// Deleted content is overwritten at once.
+    pub secure_delete: bool,
 }

@@ -81,6 +81,7 @@ const SHELL: &[&str] = &[
     "spool/sqlite/",
     "spool/body.rs",
     "spool/recover.rs",
+    "spool/mark.rs",
     "tracking/journal.rs",
     "scheduler/run.rs",
     "scheduler/archive.rs",

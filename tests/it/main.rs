@@ -20,6 +20,7 @@ mod crash;
 mod crowd;
 mod deploy;
 mod dialogue;
+mod disk;
 mod extensions;
 mod flushes;
 mod foreign;

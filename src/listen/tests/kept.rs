@@ -80,7 +80,11 @@ impl Spool for Kept {
         unasked()
     }
 
-    fn lanes(&self) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>> {
+    fn lanes(
+        &self,
+        _after: Option<LaneKey>,
+        _limit: usize,
+    ) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>> {
         unasked()
     }
 

@@ -21,6 +21,11 @@ impl Session {
         let chunked = match std::mem::replace(&mut self.phase, Phase::Ready) {
             Phase::Chunks(chunked) => chunked,
             Phase::Envelope(transaction) if !transaction.envelope.recipients.is_empty() => {
+                if let Err(reply) = self.rules.room.takes(transaction.declared) {
+                    self.phase = Phase::Envelope(transaction);
+                    self.unwanted = chunk.octets;
+                    return self.refuse("BDAT", reply, None);
+                }
                 let opened = self.open_content(&transaction, sink);
                 let binary = transaction.envelope.body == BodyType::BinaryMime;
                 let scanner = ChunkScanner::new(self.content_limits(&transaction), binary);

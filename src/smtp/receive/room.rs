@@ -1,14 +1,26 @@
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 
 use crate::mail::{Enhanced, Reply};
 
-/// Whether there is room for more mail: told from outside, asked at each MAIL FROM, so that service ends
-/// before the disk is full, and resumes by itself.
+/// Whether there is room for more mail: measured from outside, asked at each MAIL and DATA, so that service
+/// ends before the disk is full, and resumes by itself. Between two measures it counts what is written, and
+/// what was promised to content under way, so that no crowd can touch the reserve.
 #[derive(Debug)]
 pub struct Room {
     state: AtomicU8,
-    /// Octets that may come before the reserve is touched.
-    octets: AtomicU64,
+    /// Octets of the disk above its reserve, when it was measured; below zero where it is touched.
+    disk: AtomicI64,
+    /// Octets for small messages beside that: free pages of the database.
+    pages: AtomicI64,
+    /// Octets of the disk that only small messages may use.
+    kept: AtomicI64,
+    /// Messages up to this size use pages; larger ones need the disk.
+    small_bytes_max: AtomicI64,
+    /// Octets promised to content under way and not yet written.
+    promised: AtomicI64,
+    /// Octets written since the last measure; below zero where more was given back.
+    spent: AtomicI64,
 }
 
 /// What there is.
@@ -24,22 +36,62 @@ pub enum Fullness {
     DiskFull,
 }
 
+/// Octets that may come, as they were measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure {
+    /// Of the disk, above its reserve; below zero where that is touched.
+    pub disk: i64,
+    /// Of the database's free pages.
+    pub pages: i64,
+    /// Of the disk, for small messages alone: large ones leave them so much.
+    pub kept: i64,
+    /// The largest small message.
+    pub small_bytes_max: i64,
+}
+
+/// Room promised to content that goes to a file. What was written and is not kept is given back.
+#[derive(Debug)]
+pub struct Reservation {
+    room: Arc<Room>,
+    promised: i64,
+    written: i64,
+}
+
 impl Default for Room {
     fn default() -> Self {
-        Self { state: AtomicU8::new(0), octets: AtomicU64::new(u64::MAX) }
+        Self {
+            state: AtomicU8::new(0),
+            disk: AtomicI64::new(i64::MAX / 4),
+            pages: AtomicI64::new(0),
+            kept: AtomicI64::new(0),
+            small_bytes_max: AtomicI64::new(0),
+            promised: AtomicI64::new(0),
+            spent: AtomicI64::new(0),
+        }
     }
 }
 
 impl Room {
-    /// Says what there is, and how many octets may come.
-    pub fn set(&self, fullness: Fullness, octets: u64) {
+    /// What was written up to now; to be asked before a measure, and handed to [`Self::set`] with it.
+    #[must_use]
+    pub fn spent(&self) -> i64 {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// Says what there is, and how many octets may come. `seen` was written before the measure, which
+    /// therefore knows of it.
+    pub fn set(&self, fullness: Fullness, measure: Measure, seen: i64) {
         let number = match fullness {
             Fullness::Free => 0,
             Fullness::Slow => 1,
             Fullness::QueueFull => 2,
             Fullness::DiskFull => 3,
         };
-        self.octets.store(octets, Ordering::Relaxed);
+        self.spent.fetch_sub(seen, Ordering::Relaxed);
+        self.disk.store(measure.disk, Ordering::Relaxed);
+        self.pages.store(measure.pages, Ordering::Relaxed);
+        self.kept.store(measure.kept, Ordering::Relaxed);
+        self.small_bytes_max.store(measure.small_bytes_max, Ordering::Relaxed);
         self.state.store(number, Ordering::Relaxed);
     }
 
@@ -59,34 +111,171 @@ impl Room {
     /// # Errors
     /// What the client is told (RFC 5321 §4.2.3, RFC 1870 §6.1).
     pub(super) fn takes(&self, declared: u64) -> Result<(), Reply> {
+        let octets = signed(declared);
+        let large = octets > self.small_bytes_max.load(Ordering::Relaxed);
+        let left = self.left(large, self.promised.load(Ordering::Relaxed));
         let text = match self.fullness() {
             Fullness::QueueFull => "too much mail is queued here; try again later",
             Fullness::DiskFull => "insufficient storage; try again later",
-            Fullness::Free | Fullness::Slow if declared > self.octets.load(Ordering::Relaxed) => {
+            Fullness::Free | Fullness::Slow if octets > left => {
                 "insufficient storage for a message of this size; try again later"
             }
             Fullness::Free | Fullness::Slow => return Ok(()),
         };
         Err(Reply::new(452, Enhanced(4, 3, 1), text))
     }
+
+    /// Counts a small message that is about to be written, if there is room for it.
+    #[must_use]
+    pub fn spend(&self, octets: u64) -> bool {
+        let octets = signed(octets);
+        let fits = octets <= self.left(false, self.promised.load(Ordering::Relaxed));
+        if fits {
+            self.spent.fetch_add(octets, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// A message that was counted was not written.
+    pub fn unspend(&self, octets: u64) {
+        self.spent.fetch_sub(signed(octets), Ordering::Relaxed);
+    }
+
+    fn left(&self, large: bool, promised: i64) -> i64 {
+        let beside = if large {
+            self.kept.load(Ordering::Relaxed).saturating_neg()
+        } else {
+            self.pages.load(Ordering::Relaxed)
+        };
+        self.disk
+            .load(Ordering::Relaxed)
+            .saturating_add(beside)
+            .saturating_sub(promised)
+            .saturating_sub(self.spent.load(Ordering::Relaxed))
+    }
 }
+
+impl Reservation {
+    /// Nothing so far.
+    #[must_use]
+    pub fn new(room: Arc<Room>) -> Self {
+        Self { room, promised: 0, written: 0 }
+    }
+
+    /// Has room promised for so many octets to come, with some more at once where content grows. `false`:
+    /// there is no such room, and nothing was promised.
+    #[must_use]
+    pub fn reserve(&mut self, octets: u64) -> bool {
+        let wanted = signed(octets).saturating_sub(self.promised);
+        if wanted <= 0 {
+            return true;
+        }
+        let wanted = wanted.max(if self.written > 0 { STEP_BYTES } else { 0 });
+        let room = &self.room;
+        let more =
+            |promised: i64| (wanted <= room.left(true, promised)).then(|| promised.saturating_add(wanted));
+        let promised = room.promised.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        if promised {
+            self.promised = self.promised.saturating_add(wanted);
+        }
+        promised
+    }
+
+    /// So many octets were written.
+    pub fn wrote(&mut self, octets: u64) {
+        let octets = signed(octets);
+        let kept = octets.min(self.promised);
+        self.promised = self.promised.saturating_sub(kept);
+        self.written = self.written.saturating_add(octets);
+        self.room.spent.fetch_add(octets, Ordering::Relaxed);
+        self.room.promised.fetch_sub(kept, Ordering::Relaxed);
+    }
+
+    /// What was written stays on the disk.
+    pub fn keep(mut self) {
+        self.written = 0;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.room.promised.fetch_sub(self.promised, Ordering::Relaxed);
+        self.room.spent.fetch_sub(self.written, Ordering::Relaxed);
+    }
+}
+
+fn signed(octets: u64) -> i64 {
+    i64::try_from(octets).unwrap_or(i64::MAX / 2)
+}
+
+/// Content that goes on beyond what it declared has room promised in such steps.
+const STEP_BYTES: i64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn measure(disk: i64, pages: i64, kept: i64) -> Measure {
+        Measure { disk, pages, kept, small_bytes_max: 10 }
+    }
+
     #[test]
     fn mail_is_put_off_before_it_hurts() {
         let room = Room::default();
-        let check = |fullness, octets, declared, code: u16| {
-            room.set(fullness, octets);
-            assert_eq!(room.takes(declared).map_or_else(|reply| reply.code, |()| 250), code);
+        let check = |fullness, left, declared, code: u16| {
+            room.set(fullness, left, 0);
+            assert_eq!(room.takes(declared).map_or_else(|reply| reply.code, |()| 250), code, "{left:?}");
             assert_eq!(room.fullness(), fullness);
         };
-        check(Fullness::Free, 100, 100, 250);
-        check(Fullness::Free, 100, 101, 452);
-        check(Fullness::Slow, 100, 0, 250);
-        check(Fullness::QueueFull, 100, 0, 452);
-        check(Fullness::DiskFull, 0, 0, 452);
+        check(Fullness::Free, measure(100, 0, 0), 100, 250);
+        check(Fullness::Free, measure(100, 0, 0), 101, 452);
+        check(Fullness::Slow, measure(100, 0, 0), 0, 250);
+        check(Fullness::QueueFull, measure(100, 0, 0), 0, 452);
+        check(Fullness::DiskFull, measure(0, 0, 0), 0, 452);
+        // Only small messages go into free pages, and to what is kept for them.
+        check(Fullness::Free, measure(-5, 20, 0), 10, 250);
+        check(Fullness::Free, measure(-5, 20, 0), 11, 452);
+        check(Fullness::Free, measure(100, 0, 90), 10, 250);
+        check(Fullness::Free, measure(100, 0, 90), 11, 452);
+    }
+
+    #[test]
+    fn what_is_promised_or_written_is_not_given_twice() {
+        let room = Arc::new(Room::default());
+        room.set(Fullness::Free, measure(1_000, 0, 100), 0);
+        let mut first = Reservation::new(Arc::clone(&room));
+        assert!(first.reserve(600));
+        let mut second = Reservation::new(Arc::clone(&room));
+        assert!(!second.reserve(301) && second.reserve(300));
+        assert_eq!(room.takes(11).map_err(|reply| reply.code), Err(452));
+        assert!(room.spend(100), "what is kept is for small ones");
+        assert!(!room.spend(1));
+        room.unspend(100);
+
+        // Written, measured, and given back: no octet is counted twice, and none forgotten.
+        first.wrote(600);
+        let seen = room.spent();
+        assert_eq!(seen, 600);
+        room.set(Fullness::Free, measure(400, 0, 100), seen);
+        assert_eq!(room.spent(), 0);
+        assert!(!room.spend(101) && room.spend(100));
+        drop(first);
+        assert!(room.spend(600) && !room.spend(1));
+        drop(second);
+        assert!(room.spend(300) && !room.spend(1));
+    }
+
+    #[test]
+    fn content_that_grows_takes_steps_and_what_is_kept_stays_counted() {
+        let room = Arc::new(Room::default());
+        room.set(Fullness::Free, measure(3 * STEP_BYTES, 0, 0), 0);
+        let mut one = Reservation::new(Arc::clone(&room));
+        assert!(one.reserve(1));
+        one.wrote(1);
+        assert!(one.reserve(1));
+        assert_eq!(room.promised.load(Ordering::Relaxed), STEP_BYTES);
+        one.wrote(1);
+        one.keep();
+        assert_eq!((room.promised.load(Ordering::Relaxed), room.spent()), (0, 2));
     }
 }

@@ -485,12 +485,13 @@ fn a_pipelining_client_without_room_is_not_sent_away_for_errors() {
     feed_all(&mut session, &mut sink, b"EHLO c\r\n");
     let _greeting = session.take_output();
     let pipeline = b"MAIL FROM:<a@x.example>\r\nRCPT TO:<b@contoso.example>\r\nDATA\r\n";
-    room.set(Fullness::DiskFull, 0);
+    let measure = |disk| Measure { disk, pages: 0, kept: 0, small_bytes_max: 0 };
+    room.set(Fullness::DiskFull, measure(0), 0);
     for _ in 0..19 {
         feed_all(&mut session, &mut sink, pipeline);
         assert_eq!(codes(&mut session), ["452", "503", "503"]);
     }
-    room.set(Fullness::Free, u64::MAX);
+    room.set(Fullness::Free, measure(1 << 40), 0);
     feed_all(&mut session, &mut sink, pipeline);
     assert_eq!(codes(&mut session), ["250", "250", "354"]);
 }

@@ -187,6 +187,11 @@ impl Session {
             }
             return self.out_of_order("DATA", "RCPT comes first");
         }
+        // Others may have come since MAIL: what is promised to them is not there any more.
+        if let Err(reply) = self.rules.room.takes(transaction.declared) {
+            self.phase = Phase::Envelope(transaction);
+            return self.refuse("DATA", reply, None);
+        }
         let opened = self.open_content(&transaction, sink);
         let limits = self.content_limits(&transaction);
         let scanner = match transaction.connector.bare_lf {

@@ -1,5 +1,6 @@
 //! What each operation writes. Everything here runs inside the writer's transaction.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
@@ -18,6 +19,8 @@ pub(super) struct Applied {
     pub(super) held: i64,
     /// Messages that are gone and whose content lay in a file.
     pub(super) files: Vec<QueueId>,
+    /// Content in the database is not touched.
+    leave_content: bool,
     /// What the caller is told.
     pub(super) told: Told,
 }
@@ -38,16 +41,24 @@ pub(super) enum Told {
     Released(bool),
 }
 
-/// Runs one operation.
+/// Runs one operation. With `leave_content` the content of a message that goes stays where it is: its page is
+/// damaged.
 ///
 /// # Errors
 /// What the database gave; part of the operation may have been written.
-pub(super) fn apply(writer: &Connection, book: &Arc<LeaseBook>, op: &Op) -> Result<Applied> {
-    let mut applied = Applied::default();
+pub(super) fn apply(
+    writer: &Connection,
+    book: &Arc<LeaseBook>,
+    op: &Op,
+    leave_content: bool,
+) -> Result<Applied> {
+    let mut applied = Applied { leave_content, ..Applied::default() };
     match op {
         Op::Put { fresh, .. } => insert(writer, fresh, &mut applied)?,
         Op::Settle(settle) => apply_settle(writer, settle, &mut applied)?,
         Op::Hasten { id, now, .. } => applied.told = hasten(writer, *id, *now)?,
+        // The writer takes it out of every group.
+        Op::HastenAll(_) => {}
         Op::Remove { id, .. } => remove(writer, book, *id, &mut applied)?,
         Op::HoldBack { id, reason, .. } => hold_back(writer, book, (*id, reason), &mut applied)?,
         Op::Release { id, now, .. } => release(writer, *id, *now, &mut applied)?,
@@ -158,25 +169,44 @@ fn delete_message(writer: &Connection, id: QueueId, applied: &mut Applied) -> Re
     if in_file {
         // The file goes after the commit: until then the row still needs it.
         applied.files.push(id);
-    } else {
+    } else if !applied.leave_content {
         writer.prepare_cached("DELETE FROM body WHERE id = ?1")?.execute([id.to_number()])?;
     }
     Ok(true)
 }
 
-fn hasten(writer: &Connection, id: Option<QueueId>, now: UnixMillis) -> Result<Told> {
+/// Writes down that recipients are done, however it is known.
+///
+/// # Errors
+/// What the database gave.
+pub(super) fn forget(
+    writer: &Connection,
+    id: QueueId,
+    numbers: &BTreeSet<u32>,
+    leave_content: bool,
+) -> Result<()> {
+    let mut gone = 0;
+    for number in numbers {
+        let mut delete = writer.prepare_cached("DELETE FROM recipient WHERE message = ?1 AND number = ?2")?;
+        gone += delete.execute(params![id.to_number(), number])?;
+    }
+    let waits = "SELECT 1 FROM recipient WHERE message = ?1 LIMIT 1";
+    if gone > 0 && !writer.prepare_cached(waits)?.exists([id.to_number()])? {
+        delete_message(writer, id, &mut Applied { leave_content, ..Applied::default() })?;
+    }
+    Ok(())
+}
+
+fn hasten(writer: &Connection, id: QueueId, now: UnixMillis) -> Result<Told> {
     // What is due already counts too: its lane may be blocked, and is to be tried as well.
-    let (lanes, count, update) = match id {
-        Some(_) => (LANES_OF_ONE, COUNT_OF_ONE, HASTEN_ONE),
-        None => (LANES_OF_ALL, COUNT_OF_ALL, HASTEN_ALL),
-    };
-    let id = id.map_or(0, QueueId::to_number);
+    let id = id.to_number();
     let lanes = writer
-        .prepare_cached(lanes)?
+        .prepare_cached(LANES_OF_ONE)?
         .query_map(params![id, NEVER.0], |row| Ok(LaneKey(row.get::<_, String>(0)?.into())))?
         .collect::<Result<Vec<_>>>()?;
-    let count: i64 = writer.prepare_cached(count)?.query_row(params![id, NEVER.0], |row| row.get(0))?;
-    writer.prepare_cached(update)?.execute(params![id, NEVER.0, now.0])?;
+    let count: i64 =
+        writer.prepare_cached(COUNT_OF_ONE)?.query_row(params![id, NEVER.0], |row| row.get(0))?;
+    writer.prepare_cached(HASTEN_ONE)?.execute(params![id, NEVER.0, now.0])?;
     Ok(Told::Hastened(lanes, usize::try_from(count).unwrap_or_default()))
 }
 
@@ -250,24 +280,10 @@ fn hold(writer: &Connection, id: QueueId, reason: &str, applied: &mut Applied) -
 /// When a held message is due.
 pub(super) const NEVER: UnixMillis = UnixMillis(i64::MAX);
 
-/// Every lane, found by steps through the index: its cost grows with the lanes, not the queue.
-pub(super) const LANES_OF_ALL: &str = "
-    WITH RECURSIVE lanes (lane) AS (
-        SELECT MIN(lane) FROM recipient
-        UNION ALL
-        SELECT (SELECT MIN(r.lane) FROM recipient r WHERE r.lane > lanes.lane)
-        FROM lanes WHERE lanes.lane IS NOT NULL)
-    SELECT lane, first_at FROM (
-        SELECT lane, (SELECT MIN(next_at) FROM recipient r WHERE r.lane = lanes.lane) AS first_at
-        FROM lanes WHERE lane IS NOT NULL)
-    WHERE ?1 = ?1 AND first_at < ?2";
-
 const LANES_OF_ONE: &str = "SELECT DISTINCT lane FROM recipient WHERE message = ?1 AND next_at < ?2";
 const COUNT_OF_ONE: &str = "SELECT COUNT(*) FROM recipient WHERE message = ?1 AND next_at < ?2";
-const COUNT_OF_ALL: &str = "SELECT COUNT(*) FROM recipient WHERE ?1 = ?1 AND next_at < ?2";
 const HASTEN_ONE: &str =
     "UPDATE recipient SET next_at = ?3 WHERE message = ?1 AND next_at < ?2 AND next_at > ?3";
-const HASTEN_ALL: &str = "UPDATE recipient SET next_at = ?3 WHERE ?1 = ?1 AND next_at < ?2 AND next_at > ?3";
 
 const INSERT_MESSAGE: &str = "
     INSERT INTO message (id, accepted_at, reverse_path, body, size, in_file, connector, sealed, message_id,

@@ -1,11 +1,15 @@
 //! What an operator asks of the queue: lists by filters, and the longest lanes.
 
-use rusqlite::{Result, params};
+use std::sync::Arc;
 
+use rusqlite::{OptionalExtension, Result, params};
+
+use super::apply::NEVER;
 use super::reader::{Reader, failed};
 use super::rows;
+use super::schema::PAGE_BYTES;
 use crate::mail::{QueueId, UnixMillis};
-use crate::spool::{Filter, LaneCount, LaneKey, Listed, SpoolFault};
+use crate::spool::{Extent, Filter, LaneCount, LaneKey, Listed, SpoolFault};
 
 /// Messages looked at for one answer.
 const LOOKED_AT_MAX: usize = 5_000;
@@ -69,6 +73,39 @@ impl Reader {
         Ok((ids, last.filter(|_| looked_at >= LOOKED_AT_MAX)))
     }
 
+    /// Found by steps through the index: the cost grows with the lanes, not with the queue.
+    pub(super) fn lanes(
+        &self,
+        after: Option<&LaneKey>,
+        limit: usize,
+    ) -> std::result::Result<Vec<(LaneKey, UnixMillis)>, SpoolFault> {
+        let read = || {
+            let mut step = self.connection.prepare_cached(NEXT_LANE)?;
+            let mut last: Arc<str> = after.map_or_else(|| "".into(), |lane| Arc::clone(&lane.0));
+            let mut lanes = Vec::new();
+            while lanes.len() < limit {
+                let first = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?));
+                let Some((lane, next_at)) = step.query_row([&*last], first).optional()? else { break };
+                last = lane.into();
+                // Where even the first is never due, all are held.
+                if UnixMillis(next_at) < NEVER {
+                    lanes.push((LaneKey(Arc::clone(&last)), UnixMillis(next_at)));
+                }
+            }
+            Ok(lanes)
+        };
+        read().map_err(|error: rusqlite::Error| self.failed(&error))
+    }
+
+    /// What the file of the database holds, and what of it is free.
+    pub(super) fn extent(&self) -> std::result::Result<Extent, SpoolFault> {
+        let pages = |pragma| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+        let octets = |count: i64| u64::try_from(count.saturating_mul(PAGE_BYTES)).unwrap_or_default();
+        let read =
+            || Ok(Extent { file: octets(pages("page_count")?), free: octets(pages("freelist_count")?) });
+        read().map_err(|error: rusqlite::Error| failed(&error))
+    }
+
     pub(super) fn top(&self, limit: usize) -> std::result::Result<Vec<LaneCount>, SpoolFault> {
         let read = || {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -112,6 +149,10 @@ const LIST: &str = r"
                     || coalesce(json_extract(last, '$.decision.token'), '')), ?9) > 0)))
     FROM (SELECT id, accepted_at, reverse_path, held FROM message WHERE id > ?1 ORDER BY id LIMIT ?2) AS found
     ORDER BY id";
+
+/// The next lane, with the time at which its first recipient is due.
+pub(super) const NEXT_LANE: &str = "
+    SELECT lane, next_at FROM recipient WHERE lane > ?1 ORDER BY lane, next_at LIMIT 1";
 
 /// Answered from the index of lanes alone.
 pub(super) const TOP: &str = "

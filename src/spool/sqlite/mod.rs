@@ -1,15 +1,22 @@
 //! The spool in an `SQLite` database, with large content in files beside it. One thread writes,
-//! one reads; callers only send and wait. It does not decide when anything is due.
+//! one reads for deliveries and one for long lists; callers only send and wait. It does not decide when anything is due.
 
+mod answers;
 mod apply;
+mod inspect;
 mod lists;
+mod long;
 mod ops;
 mod reader;
 mod rows;
+mod salvage;
 mod schema;
 mod shared;
 mod start;
+mod tidy;
+mod trial;
 mod trouble;
+mod upkeep;
 mod writer;
 
 #[cfg(test)]
@@ -25,13 +32,18 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+pub use self::inspect::{Inspection, extent_of};
+use self::long::HastenAll;
 use self::ops::{Answer, Fresh, Op, Settle};
 use self::reader::{Question, Reader};
+pub use self::salvage::{Loss, SalvageFault, Salvaged};
 use self::shared::Shared;
+pub use self::trial::TrialFault;
+use super::mark::Mark;
 use super::recover::Recovered;
 use super::{
-    BodyWriter, Claim, Due, DueWindow, Filter, Holding, LaneCount, LaneKey, Leased, Listed, NewMessage,
-    Overdue, Pending, QueuedMessage, Removal, Settings, Settlement, Spool, SpoolFault, Stats,
+    BodyWriter, Claim, Due, DueWindow, Extent, Filter, Holding, LaneCount, LaneKey, Leased, Listed,
+    NewMessage, Overdue, Pending, QueuedMessage, Removal, Settings, Settlement, Spool, SpoolFault, Stats,
 };
 use crate::mail::{Content, QueueId, UnixMillis};
 
@@ -47,7 +59,9 @@ pub enum OpenFault {
     #[error("{0}: {1}; the data_dir must be readable and writable for the user sealpost runs as")]
     Folder(PathBuf, #[source] io::Error),
     /// The database gave an error.
-    #[error("{0}: {1}; if it stays so, move the data_dir aside and keep it, then start with an empty one")]
+    #[error(
+        "{0}: {1}; `sealpost spool check` says what is damaged, and `sealpost spool salvage` takes over what can be read"
+    )]
     Database(PathBuf, #[source] rusqlite::Error),
     /// A newer sealpost wrote it.
     #[error(
@@ -72,8 +86,10 @@ pub struct SqliteSpool {
     last_id: AtomicI64,
     ops: Option<Sender<Op>>,
     questions: Option<Sender<Question>>,
+    desk_questions: Option<Sender<Question>>,
     writer: Option<JoinHandle<()>>,
     reader: Option<JoinHandle<()>>,
+    desk: Option<JoinHandle<()>>,
     /// Held until the threads have ended.
     _lock: File,
 }
@@ -85,7 +101,34 @@ impl SqliteSpool {
     /// # Errors
     /// An [`OpenFault`].
     pub fn open(settings: Settings) -> Result<(Arc<Self>, Recovered), OpenFault> {
-        start::open(&settings.data_dir)
+        start::open(&settings)
+    }
+
+    /// Tries a spool that broke, before anything of it is delivered: the database is checked, written to and
+    /// flushed; what the mark says is done is written down; then the mark goes. Blocks for as long as that
+    /// takes.
+    ///
+    /// # Errors
+    /// A [`TrialFault`]; the mark stays.
+    pub fn try_again(data_dir: &std::path::Path, mark: &Mark) -> Result<(), TrialFault> {
+        trial::run(data_dir, mark)
+    }
+
+    /// Looks through a spool that nobody uses, and changes nothing. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// An [`OpenFault`].
+    pub fn inspect(data_dir: &std::path::Path) -> Result<Inspection, OpenFault> {
+        inspect::inspect(data_dir)
+    }
+
+    /// Takes over what can be read of a spool that nobody uses into a new database. Blocks for as long as that
+    /// takes.
+    ///
+    /// # Errors
+    /// A [`SalvageFault`].
+    pub fn salvage(data_dir: &std::path::Path, to: &std::path::Path) -> Result<Salvaged, SalvageFault> {
+        salvage::salvage(data_dir, to)
     }
 
     /// Hands an operation to the writer; it is in line when this returns.
@@ -101,8 +144,25 @@ impl SqliteSpool {
         self.wait(answered)
     }
 
+    /// Asks the thread that deliveries wait for.
     fn ask_reader<T: Send + 'static>(
         &self,
+        question: impl FnOnce(&Reader) -> Result<T, SpoolFault> + Send + 'static,
+    ) -> Pending<Result<T, SpoolFault>> {
+        self.ask(self.questions.as_ref(), question)
+    }
+
+    /// Asks the thread of long lists, so that no delivery waits behind one.
+    fn ask_desk<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Reader) -> Result<T, SpoolFault> + Send + 'static,
+    ) -> Pending<Result<T, SpoolFault>> {
+        self.ask(self.desk_questions.as_ref(), question)
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        whom: Option<&Sender<Question>>,
         question: impl FnOnce(&Reader) -> Result<T, SpoolFault> + Send + 'static,
     ) -> Pending<Result<T, SpoolFault>> {
         let (answer, answered) = oneshot::channel();
@@ -111,7 +171,7 @@ impl SqliteSpool {
             let result = shared.fault().map_or_else(|| question(reader), Err);
             let _ = answer.send(result);
         });
-        if let Some(questions) = &self.questions {
+        if let Some(questions) = whom {
             let _ = questions.send(question);
         }
         self.wait(answered)
@@ -173,7 +233,7 @@ impl Spool for SqliteSpool {
         dates: Overdue,
         limit: usize,
     ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
-        self.ask_reader(move |reader| reader.overdue(&lane, dates, limit))
+        self.ask_desk(move |desk| desk.overdue(&lane, dates, limit))
     }
 
     fn claim(&self, id: QueueId) -> Pending<Result<Claim, SpoolFault>> {
@@ -184,8 +244,12 @@ impl Spool for SqliteSpool {
         self.ask_reader(move |reader| reader.read(id))
     }
 
-    fn lanes(&self) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>> {
-        self.ask_reader(Reader::lanes)
+    fn lanes(
+        &self,
+        after: Option<LaneKey>,
+        limit: usize,
+    ) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>> {
+        self.ask_desk(move |desk| desk.lanes(after.as_ref(), limit))
     }
 
     fn list(
@@ -194,15 +258,15 @@ impl Spool for SqliteSpool {
         after: Option<QueueId>,
         limit: usize,
     ) -> Pending<Result<Listed, SpoolFault>> {
-        self.ask_reader(move |reader| reader.list(&filter, after, limit))
+        self.ask_desk(move |desk| desk.list(&filter, after, limit))
     }
 
     fn top(&self, limit: usize) -> Pending<Result<Vec<LaneCount>, SpoolFault>> {
-        self.ask_reader(move |reader| reader.top(limit))
+        self.ask_desk(move |desk| desk.top(limit))
     }
 
     fn show(&self, id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>> {
-        self.ask_reader(move |reader| reader.show(id))
+        self.ask_desk(move |desk| desk.show(id))
     }
 
     fn hasten(
@@ -210,7 +274,10 @@ impl Spool for SqliteSpool {
         id: Option<QueueId>,
         now: UnixMillis,
     ) -> Pending<Result<(Vec<LaneKey>, usize), SpoolFault>> {
-        self.ask_writer(|answer| Op::Hasten { id, now, answer })
+        match id {
+            Some(id) => self.ask_writer(|answer| Op::Hasten { id, now, answer }),
+            None => self.ask_writer(|answer| Op::HastenAll(HastenAll::new(now, answer))),
+        }
     }
 
     fn remove(&self, id: QueueId) -> Pending<Result<Removal, SpoolFault>> {
@@ -229,6 +296,16 @@ impl Spool for SqliteSpool {
         Box::pin(std::future::ready(self.shared.fault().map_or_else(|| Ok(self.shared.stats()), Err)))
     }
 
+    fn extent(&self) -> Pending<Result<Extent, SpoolFault>> {
+        // A look at two numbers: it does not wait behind a long list.
+        self.ask_reader(Reader::extent)
+    }
+
+    fn unwritten(&self) -> String {
+        self.shared.marker.sync();
+        self.shared.marker.unwritten()
+    }
+
     fn broken(&self) -> Pending<SpoolFault> {
         let mut watch = self.shared.watch();
         Box::pin(async move {
@@ -242,10 +319,11 @@ impl Spool for SqliteSpool {
 
 impl Drop for SqliteSpool {
     fn drop(&mut self) {
-        // The reader may still ask the writer for something, and the writer closes last: the last
+        // The readers may still ask the writer for something, and the writer closes last: the last
         // connection copies the log into the database.
-        self.questions = None;
+        (self.questions, self.desk_questions) = (None, None);
         self.reader.take().map(JoinHandle::join);
+        self.desk.take().map(JoinHandle::join);
         self.ops = None;
         self.writer.take().map(JoinHandle::join);
     }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::long::HastenAll;
 use crate::mail::{Content, QueueId, Recipient, UnixMillis};
 use crate::spool::body::{Bodies, Undo};
 use crate::spool::{
@@ -18,8 +19,10 @@ pub(super) enum Op {
     Put { fresh: Fresh, answer: Answer<Vec<Leased>> },
     /// Write what an attempt came to.
     Settle(Settle),
-    /// Make recipients due.
-    Hasten { id: Option<QueueId>, now: UnixMillis, answer: Answer<(Vec<LaneKey>, usize)> },
+    /// Make a message's recipients due.
+    Hasten { id: QueueId, now: UnixMillis, answer: Answer<(Vec<LaneKey>, usize)> },
+    /// Make all recipients due; never part of a group.
+    HastenAll(HastenAll),
     /// Take a message out.
     Remove { id: QueueId, answer: Answer<Removal> },
     /// Keep a message back because somebody says so.
@@ -62,10 +65,24 @@ impl Op {
             Self::Put { fresh, .. } => fresh.bytes(),
             Self::Settle(settle) => settle.reports.iter().map(Fresh::bytes).fold(0, usize::saturating_add),
             Self::Hasten { .. }
+            | Self::HastenAll(_)
             | Self::Remove { .. }
             | Self::HoldBack { .. }
             | Self::Release { .. }
             | Self::Hold { .. } => 0,
+        }
+    }
+
+    /// Whether it may delete a message, content included.
+    pub(super) fn ends_messages(&self) -> bool {
+        match self {
+            Self::Settle(_) | Self::Remove { .. } => true,
+            Self::Put { .. }
+            | Self::Hasten { .. }
+            | Self::HastenAll(_)
+            | Self::HoldBack { .. }
+            | Self::Release { .. }
+            | Self::Hold { .. } => false,
         }
     }
 
@@ -75,11 +92,24 @@ impl Op {
             Self::Settle(settle) => settle.reports.is_empty(),
             Self::Put { .. }
             | Self::Hasten { .. }
+            | Self::HastenAll(_)
             | Self::Remove { .. }
             | Self::HoldBack { .. }
             | Self::Release { .. }
             | Self::Hold { .. } => false,
         }
+    }
+}
+
+impl Settle {
+    /// The recipients that are done for good whatever becomes of the reports: none where one is caused,
+    /// since it can't be told who of them is in it.
+    pub(super) fn done(&self) -> Vec<u32> {
+        if !self.reports.is_empty() {
+            return Vec::new();
+        }
+        let done = |(number, settled): &(u32, Settled)| (*settled == Settled::Done).then_some(*number);
+        self.recipients.iter().filter_map(done).collect()
     }
 }
 

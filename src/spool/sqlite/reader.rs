@@ -5,9 +5,9 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
-use rusqlite::{Connection, OptionalExtension, Result, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Result, params};
 
-use super::apply::{LANES_OF_ALL, NEVER};
+use super::apply::NEVER;
 use super::ops::Op;
 use super::rows;
 use super::shared::Shared;
@@ -27,14 +27,16 @@ pub(super) struct Reader {
 /// Which recipients of a lane are wanted.
 #[derive(Clone, Copy)]
 pub(super) enum Wanted {
-    Due { now: UnixMillis },
+    Due { now: UnixMillis, latest: UnixMillis },
     Overdue(Overdue),
 }
 
 impl Wanted {
     fn takes(self, mark: &rows::Mark) -> bool {
         match self {
-            Self::Due { now } => mark.next_at <= now,
+            Self::Due { now, latest } => {
+                mark.next_at <= now || (latest < mark.next_at && mark.next_at < NEVER)
+            }
             Self::Overdue(Overdue { delay, expire, null_expire }) => {
                 let past = |date: Option<UnixMillis>| date.is_some_and(|date| mark.accepted_at < date);
                 mark.next_at < NEVER
@@ -60,8 +62,8 @@ impl Reader {
 
     pub(super) fn due(&self, window: &DueWindow) -> Result<Due, SpoolFault> {
         self.shared.may_lease()?;
-        let wanted = Wanted::Due { now: window.now };
-        let (leases, next_at) = self.lease_due(window).map_err(|error| failed(&error))?;
+        let wanted = Wanted::Due { now: window.now, latest: window.latest };
+        let (leases, next_at) = self.lease_due(window).map_err(|error| self.failed(&error))?;
         let count = leases.len();
         let leased = self.confirm(&window.lane, leases, wanted)?;
         // What was leased but not confirmed has changed meanwhile; the lane is to be asked again.
@@ -93,29 +95,50 @@ impl Reader {
             }
             Ok(picked.leases)
         };
-        let leases = lease().map_err(|error| failed(&error))?;
+        let leases = lease().map_err(|error| self.failed(&error))?;
         self.confirm(lane, leases, wanted)
     }
 
     /// Leases what seems due, and finds when the next recipient is due that is neither leased by
     /// somebody else nor here.
     fn lease_due(&self, window: &DueWindow) -> Result<(Leases, Option<UnixMillis>)> {
-        let wanted = Wanted::Due { now: window.now };
-        let mut statement = self.connection.prepare_cached(DUE)?;
-        let mut found = statement.query(params![&*window.lane.0, NEVER.0])?;
         let mut picked = Picked::default();
+        let next_at = self.lease_until(&mut picked, window, UnixMillis(i64::MIN), window.now)?;
+        match next_at {
+            // Something lies ahead: perhaps so far that a clock was wrong.
+            Some(at) if at > window.now => {
+                let far = self.lease_until(&mut picked, window, window.latest, NEVER)?;
+                let next_at = far.map(|_| window.now).or((at <= window.latest).then_some(at));
+                Ok((picked.leases, next_at))
+            }
+            next_at => Ok((picked.leases, next_at)),
+        }
+    }
+
+    /// Leases what is due later than `above` and not later than `until`, in the order of time; gives
+    /// back when the first one is due that was not, for it is later, or one too many.
+    fn lease_until(
+        &self,
+        picked: &mut Picked,
+        window: &DueWindow,
+        above: UnixMillis,
+        until: UnixMillis,
+    ) -> Result<Option<UnixMillis>> {
+        let wanted = Wanted::Due { now: window.now, latest: window.latest };
+        let mut statement = self.connection.prepare_cached(DUE)?;
+        let mut found = statement.query(params![&*window.lane.0, NEVER.0, above.0])?;
         while let Some(row) = found.next()? {
             let next_at = UnixMillis(row.get(0)?);
             let (id, number) = (QueueId::from_number(row.get(1)?), row.get(2)?);
             if !picked.may_take(self, id, number) {
                 continue;
             }
-            if next_at > window.now || picked.leases.len() >= window.limit {
-                return Ok((picked.leases, Some(next_at)));
+            if next_at > until || picked.leases.len() >= window.limit {
+                return Ok(Some(next_at));
             }
-            self.pick(&mut picked, id, &window.lane, wanted)?;
+            self.pick(picked, id, &window.lane, wanted)?;
         }
-        Ok((picked.leases, None))
+        Ok(None)
     }
 
     /// Leases every recipient of a message that is wanted in a lane.
@@ -153,7 +176,7 @@ impl Reader {
             view.commit()?;
             Ok(confirmed)
         };
-        let confirmed = read().map_err(|error: rusqlite::Error| failed(&error))?;
+        let confirmed = read().map_err(|error: rusqlite::Error| self.failed(&error))?;
         self.unless_broken(confirmed)
     }
 
@@ -202,13 +225,33 @@ impl Reader {
         }
     }
 
+    /// What an error means to who asked. Where the queue itself can't be read, nothing may be delivered by
+    /// what is left of it.
+    pub(super) fn failed(&self, error: &rusqlite::Error) -> SpoolFault {
+        let fatal = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase, ErrorCode::SystemIoFailure];
+        if error.sqlite_error_code().is_some_and(|code| fatal.contains(&code)) {
+            let fault = SpoolFault::Broken(format!("the queue can't be read: {error}"));
+            self.shared.set_broken(fault.clone());
+            return fault;
+        }
+        failed(error)
+    }
+
     fn hold(&self, id: QueueId, reason: String, lease: Option<Lease>) {
         // Without a writer the engine is broken, and says so elsewhere.
         let _ = self.writer.send(Op::Hold { id, reason, lease });
     }
 
     pub(super) fn read(&self, id: QueueId) -> Result<Content, SpoolFault> {
-        let found = rows::content(&self.connection, id).map_err(|error| failed(&error))?;
+        let found = match rows::content(&self.connection, id) {
+            // One page that is damaged holds the messages on it, and stops nobody else.
+            Err(error) if is_damage(&error) => {
+                let reason = format!("its content can't be read: {error}");
+                self.hold(id, reason.clone(), None);
+                return Err(SpoolFault::Failed(format!("message {id}: {reason}")));
+            }
+            found => found.map_err(|error| self.failed(&error))?,
+        };
         let Some((size, row)) = found else {
             return Err(SpoolFault::Failed(format!("message {id} is not in the queue")));
         };
@@ -234,7 +277,7 @@ impl Reader {
     /// taken decides what is leased.
     pub(super) fn claim(&self, id: QueueId) -> Result<Claim, SpoolFault> {
         self.shared.may_lease()?;
-        let found = rows::all_marks(&self.connection, id).map_err(|error| failed(&error))?;
+        let found = rows::all_marks(&self.connection, id).map_err(|error| self.failed(&error))?;
         let numbers: Vec<u32> = found.iter().map(|(_, mark)| mark.number).collect();
         if numbers.is_empty() {
             return Ok(Claim::Unknown);
@@ -247,7 +290,7 @@ impl Reader {
             view.commit()?;
             Ok((row, marks))
         };
-        let (row, marks) = read().map_err(|error: rusqlite::Error| failed(&error))?;
+        let (row, marks) = read().map_err(|error: rusqlite::Error| self.failed(&error))?;
         let (Some(row), Some(lane)) = (row, marks.first().map(|(lane, _)| lane.clone())) else {
             return Ok(Claim::Unknown);
         };
@@ -258,18 +301,6 @@ impl Reader {
         let recipients = recipients.map_err(unreadable)?;
         self.unless_broken(Vec::new())?;
         Ok(Claim::Whole(Leased { message, recipients, lane, content: None, lease }))
-    }
-
-    pub(super) fn lanes(&self) -> Result<Vec<(LaneKey, UnixMillis)>, SpoolFault> {
-        let read = || {
-            self.connection
-                .prepare_cached(LANES_OF_ALL)?
-                .query_map(params![0, NEVER.0], |row| {
-                    Ok((LaneKey(row.get::<_, String>(0)?.into()), UnixMillis(row.get(1)?)))
-                })?
-                .collect::<Result<Vec<_>>>()
-        };
-        read().map_err(|error: rusqlite::Error| failed(&error))
     }
 
     pub(super) fn show(&self, id: QueueId) -> Result<Option<QueuedMessage>, SpoolFault> {
@@ -309,13 +340,17 @@ pub(super) fn last_id(connection: &Connection) -> Result<Option<QueueId>> {
     Ok(largest.flatten().map(QueueId::from_number))
 }
 
+fn is_damage(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
+}
+
 pub(super) fn failed(error: &rusqlite::Error) -> SpoolFault {
     SpoolFault::Failed(error.to_string())
 }
 
 pub(super) const DUE: &str = "
     SELECT next_at, message, number FROM recipient
-    WHERE lane = ?1 AND next_at < ?2 ORDER BY next_at, message, number";
+    WHERE lane = ?1 AND next_at < ?2 AND next_at > ?3 ORDER BY next_at, message, number";
 
 pub(super) const OVERDUE: &str = "
     SELECT message, number FROM recipient

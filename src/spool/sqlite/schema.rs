@@ -67,6 +67,14 @@ fn tune_writer(writer: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Has deleted content overwritten with zeroes.
+///
+/// # Errors
+/// What the database gave.
+pub(super) fn secure(writer: &Connection) -> rusqlite::Result<()> {
+    writer.pragma_update_and_check(None, "secure_delete", true, |row| row.get::<_, i64>(0)).map(drop)
+}
+
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::apply::Applied;
 use crate::spool::body::Bodies;
+use crate::spool::mark::Marker;
 use crate::spool::{LeaseBook, SpoolFault, Stats};
 
 /// What the two threads and the callers share.
@@ -16,10 +18,14 @@ pub(super) struct Shared {
     recipients: AtomicI64,
     held: AtomicI64,
     kept: AtomicUsize,
+    pub(super) marker: Marker,
+    /// Faults in a row before this start, and when that was.
+    faults: u32,
+    since: Instant,
 }
 
 impl Shared {
-    pub(super) fn new(bodies: Bodies, stats: Stats) -> Self {
+    pub(super) fn new(bodies: Bodies, stats: Stats, (marker, faults): (Marker, u32)) -> Self {
         let counter = |count: u64| AtomicI64::new(i64::try_from(count).unwrap_or(i64::MAX));
         Self {
             book: Arc::new(LeaseBook::default()),
@@ -29,6 +35,9 @@ impl Shared {
             recipients: counter(stats.recipients),
             held: counter(stats.held),
             kept: AtomicUsize::new(0),
+            marker,
+            faults,
+            since: Instant::now(),
         }
     }
 
@@ -63,8 +72,13 @@ impl Shared {
         self.broken.borrow().clone()
     }
 
-    /// Ends service. The first reason stays.
+    /// Ends service, and leaves a mark. The first reason stays.
     pub(super) fn set_broken(&self, fault: SpoolFault) {
+        // Before anybody hears of it, since the process may end then.
+        if self.fault().is_none() {
+            let before = if self.since.elapsed() < IN_A_ROW { self.faults } else { 0 };
+            self.marker.fault(before.saturating_add(1), &fault.to_string());
+        }
         self.broken.send_if_modified(|broken| {
             let first = broken.is_none();
             if first {
@@ -90,5 +104,7 @@ impl Drop for Alarm {
     }
 }
 
+/// A fault that comes within this time after a start belongs to those before it.
+const IN_A_ROW: Duration = Duration::from_secs(3_600);
 /// Beyond so many settlements without room nothing more is leased.
 pub(super) const KEPT_MAX: usize = 4096;

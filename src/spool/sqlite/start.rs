@@ -1,4 +1,4 @@
-//! Opening: the lock, the database, what a crash left, the two threads.
+//! Opening: the lock, the database, what a crash left, the threads.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -13,23 +13,31 @@ use rusqlite::{Connection, Result, TransactionBehavior, params};
 
 use super::apply::NEVER;
 use super::reader::{Reader, last_id};
-use super::schema::{open_reader, open_writer};
+use super::schema::{open_reader, open_writer, secure};
 use super::shared::{Alarm, Shared};
+use super::tidy::{USED_PAGES_AT_START_MAX, shrink};
 use super::writer::Writer;
 use super::{OpenFault, SqliteSpool};
 use crate::mail::QueueId;
-use crate::spool::Stats;
 use crate::spool::body::{Bodies, sync_folder};
+use crate::spool::mark::Marker;
 use crate::spool::recover::{Recovered, Row, sweep};
+use crate::spool::{Settings, Stats};
 
-pub(super) fn open(data_dir: &Path) -> Result<(Arc<SqliteSpool>, Recovered), OpenFault> {
+pub(super) fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, Recovered), OpenFault> {
+    let data_dir = &*settings.data_dir;
     let folder = |error| OpenFault::Folder(data_dir.to_owned(), error);
     DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(folder)?;
     let lock = lock(&data_dir.join("lock"))?;
     let bodies = Bodies::below(data_dir).map_err(folder)?;
     let path = data_dir.join("spool.sqlite");
     let (mut writer, new_database) = open_writer(&path)?;
+    if settings.secure_delete {
+        secure(&writer).map_err(|error| OpenFault::Database(path.clone(), error))?;
+    }
     sync_folder(data_dir).map_err(folder)?;
+    // Without room for it, or with a foreign program in the way, the file stays as it is.
+    let _ = shrink(&writer, USED_PAGES_AT_START_MAX);
 
     let faulty = |error| OpenFault::Database(path.clone(), error);
     let rows = rows_in_files(&writer).map_err(faulty)?;
@@ -37,30 +45,36 @@ pub(super) fn open(data_dir: &Path) -> Result<(Arc<SqliteSpool>, Recovered), Ope
     write_down(&mut writer, &recovered).map_err(faulty)?;
     recovered.stats = count(&writer).map_err(faulty)?;
     let last = last_id(&writer).map_err(faulty)?;
-    let reader = open_reader(&path)?;
+    let (reader, desk) = (open_reader(&path)?, open_reader(&path)?);
 
-    let shared = Arc::new(Shared::new(bodies, recovered.stats));
+    let shared = Arc::new(Shared::new(bodies, recovered.stats, (Marker::new(data_dir), settings.faults)));
     let (ops, ops_in) = mpsc::channel();
     let (questions, questions_in) = mpsc::channel();
+    let (desk_questions, desk_questions_in) = mpsc::channel();
     let mut spool = SqliteSpool {
         shared: Arc::clone(&shared),
         last_id: AtomicI64::new(last.map_or(0, QueueId::to_number)),
         ops: Some(ops.clone()),
         questions: Some(questions),
+        desk_questions: Some(desk_questions),
         writer: None,
         reader: None,
+        desk: None,
         _lock: lock,
     };
     let writer = Writer::new(writer, Arc::clone(&shared), ops_in);
     let alarm = Alarm(Arc::clone(&shared));
     spool.writer = Some(spawn("spool-writer", alarm, || writer.run())?);
     let alarm = Alarm(Arc::clone(&shared));
-    let reader = Reader::new(reader, shared, ops);
+    let reader = Reader::new(reader, Arc::clone(&shared), ops.clone());
     spool.reader = Some(spawn("spool-reader", alarm, move || reader.run(&questions_in))?);
+    let alarm = Alarm(Arc::clone(&shared));
+    let desk = Reader::new(desk, shared, ops);
+    spool.desk = Some(spawn("spool-desk", alarm, move || desk.run(&desk_questions_in))?);
     Ok((Arc::new(spool), recovered))
 }
 
-fn lock(path: &Path) -> Result<File, OpenFault> {
+pub(super) fn lock(path: &Path) -> Result<File, OpenFault> {
     let folder = |error| OpenFault::Folder(path.to_owned(), error);
     let file =
         OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(folder)?;

@@ -8,13 +8,16 @@ use super::*;
 use crate::mail::{BodyType, Envelope, Mailbox, ReversePath};
 use crate::spool::{LastTrouble, NewContent, Origin, Settled, StoredBody};
 
+mod lanes;
 mod room;
 mod upkeep;
 
 const NOW: UnixMillis = UnixMillis(1_780_000_000_000);
+/// No clock was wrong.
+const LATEST: UnixMillis = UnixMillis(i64::MAX - 1);
 
 fn open(folder: &Path) -> (Arc<SqliteSpool>, Recovered) {
-    SqliteSpool::open(Settings { data_dir: folder.to_owned() }).expect("it opens")
+    SqliteSpool::open(Settings { data_dir: folder.to_owned(), ..Settings::default() }).expect("it opens")
 }
 
 fn lane(name: &str) -> LaneKey {
@@ -73,12 +76,7 @@ async fn settle(spool: &SqliteSpool, leased: Leased, settled: &Settled) {
 }
 
 async fn due(spool: &SqliteSpool, name: &str, late: i64, limit: usize) -> Due {
-    let window = DueWindow {
-        lane: lane(name),
-        now: UnixMillis(NOW.0 + late),
-        latest: UnixMillis(i64::MAX - 1),
-        limit,
-    };
+    let window = DueWindow { lane: lane(name), now: UnixMillis(NOW.0 + late), latest: LATEST, limit };
     spool.due(window).await.expect("readable")
 }
 
@@ -174,7 +172,7 @@ async fn due_gives_the_longest_due_first_and_says_when_to_come_back() {
     drop(held);
     assert_eq!(told_due(&spool, &ids, "x", 15, 9).await, "1:0 next Some(20)");
 
-    let lanes = spool.lanes().await.expect("readable");
+    let lanes = spool.lanes(None, 9).await.expect("readable");
     let lanes: Vec<_> = lanes.iter().map(|(key, at)| (&*key.0, at.0 - NOW.0)).collect();
     assert_eq!(lanes, [("x", 10), ("y", 30)]);
 }
@@ -308,8 +306,9 @@ async fn what_was_settled_after_it_was_found_is_not_handed_out() {
 
     // As if an older view had shown all three as due.
     let lease = spool.shared.book.lease(id, &[0, 1, 2]).expect("free");
-    let confirm =
-        move |reader: &Reader| reader.confirm(&lane("x"), vec![(id, lease)], Wanted::Due { now: NOW });
+    let confirm = move |reader: &Reader| {
+        reader.confirm(&lane("x"), vec![(id, lease)], Wanted::Due { now: NOW, latest: LATEST })
+    };
     let confirmed = spool.ask_reader(confirm).await.expect("readable");
     let numbers: Vec<_> = confirmed[0].recipients.iter().map(|r| r.number).collect();
     assert_eq!((numbers, confirmed[0].lease.recipients()), (vec![2], &[2][..]));

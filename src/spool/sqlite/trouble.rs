@@ -11,6 +11,8 @@ pub(super) enum Trouble {
     Write(String),
     /// A foreign program holds the database; the same may succeed later.
     Busy(String),
+    /// A page does not read as it should. Another operation may not need it.
+    Damaged(String),
     /// What is on the disk is uncertain. The handle must not be used again.
     Broken(String),
 }
@@ -33,6 +35,9 @@ impl Trouble {
         if code == ErrorCode::DatabaseBusy || code == ErrorCode::DatabaseLocked {
             return Self::Busy(text);
         }
+        if code == ErrorCode::DatabaseCorrupt {
+            return Self::Damaged(text);
+        }
         let single = [
             ErrorCode::ConstraintViolation,
             ErrorCode::TypeMismatch,
@@ -45,7 +50,7 @@ impl Trouble {
     /// What the same error means at the commit, where no single operation can be at fault.
     pub(super) fn at_commit(self) -> Self {
         match self {
-            Self::Single(text) => Self::Broken(text),
+            Self::Single(text) | Self::Damaged(text) => Self::Broken(text),
             Self::Full(_) | Self::Write(_) | Self::Busy(_) | Self::Broken(_) => self,
         }
     }
@@ -63,6 +68,7 @@ mod tests {
             Trouble::Full(_) => "full",
             Trouble::Write(_) => "write",
             Trouble::Busy(_) => "busy",
+            Trouble::Damaged(_) => "damaged",
             Trouble::Broken(_) => "broken",
         };
         assert_eq!(format!("{}, {}", describe(&trouble), describe(&trouble.clone().at_commit())), expected);
@@ -76,7 +82,7 @@ mod tests {
         check(ffi::SQLITE_IOERR_FSYNC, "broken, broken");
         check(ffi::SQLITE_IOERR_DIR_FSYNC, "broken, broken");
         check(ffi::SQLITE_IOERR_READ, "broken, broken");
-        check(ffi::SQLITE_CORRUPT, "broken, broken");
+        check(ffi::SQLITE_CORRUPT, "damaged, broken");
         check(ffi::SQLITE_READONLY, "broken, broken");
         check(ffi::SQLITE_CANTOPEN, "broken, broken");
         check(ffi::SQLITE_BUSY, "busy, busy");

@@ -1,6 +1,7 @@
 //! The thread that owns the writing connection: it takes the first operation that waits and all
 //! that wait with it, commits them together, and only then answers.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -9,25 +10,39 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::apply::{Applied, Told, apply};
-use super::ops::{Fresh, Op, Settle};
+use super::answers::{acknowledge, fail, keep_files};
+use super::apply::{Applied, apply};
+use super::long::HastenAll;
+use super::ops::Op;
 use super::shared::Shared;
 use super::trouble::Trouble;
-use crate::spool::{Leased, SpoolFault};
+use crate::spool::SpoolFault;
 
 pub(super) struct Writer {
     pub(super) connection: Connection,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     ops: Receiver<Op>,
     /// Settlements that found no room; they are tried again until they are written. Each holds a
     /// lease, so there are never more than recipients being attempted.
     kept: Vec<Op>,
     pub(super) retry_at: Instant,
+    /// Work on the whole queue: one piece after each group.
+    pub(super) long: VecDeque<HastenAll>,
+    /// Since the last group, the file was looked at for room to give back.
+    pub(super) tidy: bool,
 }
 
 impl Writer {
     pub(super) fn new(connection: Connection, shared: Arc<Shared>, ops: Receiver<Op>) -> Self {
-        Self { connection, shared, ops, kept: Vec::new(), retry_at: Instant::now() }
+        Self {
+            connection,
+            shared,
+            ops,
+            kept: Vec::new(),
+            retry_at: Instant::now(),
+            long: VecDeque::new(),
+            tidy: false,
+        }
     }
 
     /// Works until nobody can ask for anything any more.
@@ -42,10 +57,15 @@ impl Writer {
             }
             match first {
                 Wake::Retry => self.retry(),
+                Wake::Long => {}
+                Wake::Idle => self.tidy(),
                 Wake::Op(op) => {
                     let group = self.gather(op);
                     self.commit(group);
                 }
+            }
+            if self.shared.fault().is_none() {
+                self.go_on();
             }
             // A checkpoint after a failed flush could copy into the database what never reached
             // the log.
@@ -69,8 +89,22 @@ impl Writer {
     }
 
     pub(super) fn first(&self) -> Option<Wake> {
-        if self.kept.is_empty() {
+        if !self.long.is_empty() {
+            return match self.ops.try_recv() {
+                Ok(op) => Some(Wake::Op(op)),
+                Err(TryRecvError::Empty) => Some(Wake::Long),
+                Err(TryRecvError::Disconnected) => None,
+            };
+        }
+        if self.kept.is_empty() && self.tidy {
             return self.ops.recv().ok().map(Wake::Op);
+        }
+        if self.kept.is_empty() {
+            return match self.ops.recv_timeout(IDLE) {
+                Ok(op) => Some(Wake::Op(op)),
+                Err(RecvTimeoutError::Timeout) => Some(Wake::Idle),
+                Err(RecvTimeoutError::Disconnected) => None,
+            };
         }
         let left = self.retry_at.saturating_duration_since(Instant::now());
         // Asked for first: a receive gives what waits before it looks at the time, so under steady
@@ -113,7 +147,15 @@ impl Writer {
     }
 
     pub(super) fn commit(&mut self, group: Vec<Op>) {
+        self.tidy = false;
+        let group = self.without_long(group);
+        if group.is_empty() {
+            return;
+        }
         let mut outcome = self.attempt(&group, false);
+        if let Err(Trouble::Damaged(_)) = outcome {
+            return group.into_iter().for_each(|op| self.commit_by_itself(op));
+        }
         if let Err(Trouble::Single(_)) = outcome {
             // Rare, so a savepoint for each is paid for only now.
             outcome = self.attempt(&group, true);
@@ -123,6 +165,42 @@ impl Writer {
             Err(trouble) => self.refuse(group, trouble),
         }
         self.shared.set_kept(self.kept.len());
+    }
+
+    /// Writes one operation of a group that met a damaged page. A message that is done must go even where its
+    /// content lies on such a page, or it would be delivered again after each start.
+    fn commit_by_itself(&mut self, op: Op) {
+        if self.shared.fault().is_some() {
+            return self.kept.push(op);
+        }
+        let group = [op];
+        let mut outcome = self.attempt(&group, false);
+        if let (Err(Trouble::Damaged(text)), true) = (&outcome, group.iter().all(Op::ends_messages)) {
+            tracing::error!(fault = %text, "content on a damaged page stays there; see `sealpost spool check`");
+            outcome = self.transact(|| {
+                group.iter().map(|op| self.apply_one(op, true).map(Ok)).collect::<Result<Vec<_>, _>>()
+            });
+        }
+        match outcome {
+            Ok(done) => self.acknowledge(group.into(), done),
+            Err(trouble) => self.refuse(group.into(), trouble),
+        }
+        self.shared.set_kept(self.kept.len());
+    }
+
+    /// Puts work on the whole queue in its own line.
+    fn without_long(&mut self, group: Vec<Op>) -> Vec<Op> {
+        if !group.iter().any(|op| matches!(op, Op::HastenAll(_))) {
+            return group;
+        }
+        let (whole, rest): (Vec<Op>, Vec<Op>) =
+            group.into_iter().partition(|op| matches!(op, Op::HastenAll(_)));
+        for op in whole {
+            if let Op::HastenAll(all) = op {
+                self.long.push_back(all);
+            }
+        }
+        rest
     }
 
     /// Tries one group of what is kept. The time to retry stays past until a group is refused, so
@@ -140,8 +218,12 @@ impl Writer {
     }
 
     fn attempt(&self, group: &[Op], guarded: bool) -> Result<Vec<Outcome>, Trouble> {
+        self.transact(|| self.apply_all(group, guarded))
+    }
+
+    pub(super) fn transact<T>(&self, work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
         self.execute("BEGIN IMMEDIATE")?;
-        let result = self.apply_all(group, guarded).and_then(|done| {
+        let result = work().and_then(|done| {
             self.execute("COMMIT").map_err(Trouble::at_commit)?;
             Ok(done)
         });
@@ -154,19 +236,19 @@ impl Writer {
     fn apply_all(&self, group: &[Op], guarded: bool) -> Result<Vec<Outcome>, Trouble> {
         let mut done = Vec::with_capacity(group.len());
         for op in group {
-            done.push(if guarded { self.apply_guarded(op)? } else { Ok(self.apply_one(op)?) });
+            done.push(if guarded { self.apply_guarded(op)? } else { Ok(self.apply_one(op, false)?) });
         }
         Ok(done)
     }
 
-    fn apply_one(&self, op: &Op) -> Result<Applied, Trouble> {
-        apply(&self.connection, &self.shared.book, op).map_err(|error| Trouble::of(&error))
+    fn apply_one(&self, op: &Op, leave_content: bool) -> Result<Applied, Trouble> {
+        apply(&self.connection, &self.shared.book, op, leave_content).map_err(|error| Trouble::of(&error))
     }
 
     /// Runs one operation such that its own failure undoes nothing else.
     fn apply_guarded(&self, op: &Op) -> Result<Outcome, Trouble> {
         self.execute("SAVEPOINT op")?;
-        let outcome = match self.apply_one(op) {
+        let outcome = match self.apply_one(op, false) {
             Ok(applied) => Ok(applied),
             Err(Trouble::Single(text)) => {
                 self.execute("ROLLBACK TO op")?;
@@ -214,6 +296,7 @@ impl Writer {
                 Op::Settle(_) => self.kept.push(op),
                 Op::Put { .. }
                 | Op::Hasten { .. }
+                | Op::HastenAll(_)
                 | Op::Remove { .. }
                 | Op::HoldBack { .. }
                 | Op::Release { .. }
@@ -229,7 +312,7 @@ impl Writer {
     }
 
     /// What is said to those who wait; `None` if the engine is broken.
-    fn fault_of(&self, trouble: Trouble) -> Option<SpoolFault> {
+    pub(super) fn fault_of(&self, trouble: Trouble) -> Option<SpoolFault> {
         let broken = |text| {
             self.shared.set_broken(SpoolFault::Broken(text));
             None
@@ -238,7 +321,7 @@ impl Writer {
             Trouble::Full(text) => Some(SpoolFault::Full(text)),
             Trouble::Write(text) if self.shared.bodies.is_full() => Some(SpoolFault::Full(text)),
             Trouble::Busy(text) | Trouble::Single(text) => Some(SpoolFault::Failed(text)),
-            Trouble::Write(text) | Trouble::Broken(text) => broken(text),
+            Trouble::Write(text) | Trouble::Damaged(text) | Trouble::Broken(text) => broken(text),
         }
     }
 
@@ -249,36 +332,17 @@ impl Writer {
     /// The handle is not used again: every operation is refused until the process ends.
     fn refuse_all(mut self) {
         let fault = self.shared.fault().unwrap_or_else(|| SpoolFault::Broken(String::new()));
+        for all in self.long.drain(..) {
+            all.end(Err(fault.clone()));
+        }
+        // Deliveries under way may still end: what they come to is noted in the mark.
         for op in self.kept.drain(..).chain(self.ops.iter()) {
+            if let Op::Settle(settle) = &op {
+                self.shared.marker.done(settle.message, &settle.done());
+            }
             keep_files(op, &fault);
         }
-    }
-
-    /// Copies the log into the database, after those who waited have their answer.
-    fn checkpoint(&self) -> Result<(), Trouble> {
-        // NOOP only tells how long the log is and how much of it was copied before.
-        let (logged, copied) = self.checkpoint_as("NOOP")?;
-        let waiting = logged.saturating_sub(copied);
-        if waiting < CHECKPOINT_PAGES {
-            return Ok(());
-        }
-        let mode = if logged < TRUNCATE_PAGES { "PASSIVE" } else { "TRUNCATE" };
-        match self.checkpoint_as(mode) {
-            // The log stays as it is; it is copied when there is room, or when the foreign program
-            // has let go.
-            Ok(_) | Err(Trouble::Full(_) | Trouble::Busy(_)) => Ok(()),
-            Err(trouble) => Err(trouble.at_commit()),
-        }
-    }
-
-    /// Pages in the log, and pages of it that are copied.
-    fn checkpoint_as(&self, mode: &str) -> Result<(i64, i64), Trouble> {
-        let run = || {
-            self.connection
-                .prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?
-                .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
-        };
-        run().map_err(|error| Trouble::of(&error))
+        self.shared.marker.sync();
     }
 }
 
@@ -298,76 +362,10 @@ type Outcome = Result<Applied, String>;
 pub(super) enum Wake {
     Op(Op),
     Retry,
-}
-
-fn acknowledge(op: Op, told: Told) {
-    match (op, told) {
-        (Op::Put { fresh, answer }, _) => send(answer, Ok(fresh.taken())),
-        (Op::Settle(Settle { lease, reports, answer, .. }), _) => {
-            // Ended before the caller hears of it, so that what it asks for next finds it free.
-            drop(lease);
-            let leased: Vec<Leased> = reports.into_iter().flat_map(Fresh::taken).collect();
-            send(answer, Ok(leased));
-        }
-        (Op::Hasten { answer, .. }, Told::Hastened(lanes, count)) => send(answer, Ok((lanes, count))),
-        (Op::Remove { answer, .. }, Told::Removed(removal, lease)) => {
-            drop(lease);
-            send(answer, Ok(removal));
-        }
-        (Op::HoldBack { answer, .. }, Told::HeldBack(holding, lease)) => {
-            drop(lease);
-            send(answer, Ok(holding));
-        }
-        (Op::Release { answer, .. }, Told::Released(released)) => send(answer, Ok(released)),
-        (Op::Hold { lease, .. }, _) => drop(lease),
-        // `apply` gives each operation its own kind of answer; a dropped one reads as an end of
-        // service.
-        (Op::Hasten { .. } | Op::Remove { .. } | Op::HoldBack { .. } | Op::Release { .. }, _) => {}
-    }
-}
-
-/// Refuses an operation of which nothing was written; the files of its messages are removed.
-fn fail(op: Op, fault: &SpoolFault) {
-    match op {
-        Op::Put { fresh, answer } => {
-            drop(fresh);
-            send(answer, Err(fault.clone()));
-        }
-        Op::Settle(Settle { lease, reports, answer, .. }) => {
-            drop((lease, reports));
-            send(answer, Err(fault.clone()));
-        }
-        Op::Hasten { answer, .. } => send(answer, Err(fault.clone())),
-        Op::Remove { answer, .. } => send(answer, Err(fault.clone())),
-        Op::HoldBack { answer, .. } => send(answer, Err(fault.clone())),
-        Op::Release { answer, .. } => send(answer, Err(fault.clone())),
-        Op::Hold { lease, .. } => drop(lease),
-    }
-}
-
-/// Refuses an operation that may have been written after all: start-up will know, and needs the
-/// files for it.
-fn keep_files(op: Op, fault: &SpoolFault) {
-    match op {
-        Op::Put { fresh, answer } => {
-            drop(fresh.taken());
-            send(answer, Err(fault.clone()));
-        }
-        Op::Settle(Settle { lease, reports, answer, .. }) => {
-            drop((lease, reports.into_iter().map(Fresh::taken).collect::<Vec<_>>()));
-            send(answer, Err(fault.clone()));
-        }
-        Op::Hasten { .. }
-        | Op::Remove { .. }
-        | Op::HoldBack { .. }
-        | Op::Release { .. }
-        | Op::Hold { .. } => fail(op, fault),
-    }
-}
-
-fn send<T>(answer: super::ops::Answer<T>, result: Result<T, SpoolFault>) {
-    // Nobody waits any more: leases in the answer end with it.
-    let _ = answer.send(result);
+    /// Nobody waits, and there is a piece of work on the whole queue.
+    Long,
+    /// Nobody has wanted anything for a while.
+    Idle,
 }
 
 const GROUP_OPS_MAX: usize = 1024;
@@ -376,7 +374,5 @@ const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 const SETTLE_WAIT: Duration = Duration::from_millis(20);
 /// Settlements that found no room are tried again so often.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
-/// 4 MiB.
-const CHECKPOINT_PAGES: i64 = 512;
-/// 64 MiB: a log that grew so large gives its room back.
-const TRUNCATE_PAGES: i64 = 8192;
+/// Without anything to do for so long, room is given back.
+const IDLE: Duration = Duration::from_secs(2);

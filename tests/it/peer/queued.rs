@@ -25,7 +25,7 @@ pub(crate) fn dead_partners() -> String {
 /// Queues so many messages for the dead partners by turns, and behind them one for `last`.
 pub(crate) async fn fill(site: &Site, count: usize, last: Option<&str>) {
     let data_dir = site.home.path().join("data");
-    let (spool, _) = SqliteSpool::open(Settings { data_dir }).unwrap();
+    let (spool, _) = SqliteSpool::open(Settings { data_dir, ..Settings::default() }).unwrap();
     let now = UnixMillis(
         i64::try_from(
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis(),

@@ -92,7 +92,8 @@ fn bench() -> Bench {
     let (connection, _) =
         super::super::schema::open_writer(&folder.path().join("spool.sqlite")).expect("new");
     let bodies = Bodies::below(folder.path()).expect("folders");
-    let shared = Arc::new(Shared::new(bodies, Stats::default()));
+    let shared =
+        Arc::new(Shared::new(bodies, Stats::default(), (crate::spool::mark::Marker::new(folder.path()), 0)));
     let (ops, ops_in) = mpsc::channel();
     let writer = Writer::new(connection, Arc::clone(&shared), ops_in);
     Bench { writer, ops, shared, folder }
@@ -206,7 +207,7 @@ async fn a_broken_engine_says_so_to_everybody() {
     spool.shared.set_broken(SpoolFault::Broken("later".into()));
     let expected = SpoolFault::Broken("a flush failed".into());
     assert_eq!(broken.await, expected);
-    let window = DueWindow { lane: lane("x"), now: NOW, latest: UnixMillis(i64::MAX - 1), limit: 1 };
+    let window = DueWindow { lane: lane("x"), now: NOW, latest: LATEST, limit: 1 };
     assert_eq!(spool.due(window).await.err(), Some(expected.clone()));
     assert_eq!(spool.stats().await, Err(expected.clone()));
     assert_eq!(spool.begin_body(spool.new_id(NOW)).err(), Some(expected));

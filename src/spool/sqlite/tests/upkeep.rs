@@ -29,7 +29,9 @@ async fn one_process_has_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let data_dir = folder.path().join("new");
     let (spool, _) = open(&data_dir);
-    let second = SqliteSpool::open(Settings { data_dir: data_dir.clone() }).err().expect("it is locked");
+    let second = SqliteSpool::open(Settings { data_dir: data_dir.clone(), ..Settings::default() })
+        .err()
+        .expect("it is locked");
     assert!(matches!(&second, OpenFault::Locked(path) if *path == data_dir.join("lock")), "{second}");
     for (name, mode) in [("", 0o700), ("body", 0o700), ("tmp", 0o700), ("spool.sqlite", 0o600)] {
         let found = fs::metadata(data_dir.join(name)).expect("it exists").permissions().mode() & 0o777;
@@ -60,7 +62,9 @@ async fn a_schema_is_brought_up_to_date_but_never_down() {
     drop(open(folder.path()));
     assert_eq!(read("user_version"), 3);
     edit(folder.path(), "PRAGMA user_version = 7");
-    let fault = SqliteSpool::open(Settings { data_dir: folder.path().to_owned() }).err().expect("newer");
+    let fault = SqliteSpool::open(Settings { data_dir: folder.path().to_owned(), ..Settings::default() })
+        .err()
+        .expect("newer");
     assert!(matches!(fault, OpenFault::Newer { version: 7, known: 3, .. }), "{fault}");
     assert_eq!(read("user_version"), 7);
 }
@@ -140,7 +144,7 @@ async fn content_that_is_gone_holds_its_message_through_a_deferral() {
     assert!(matches!(spool.read(id).await, Err(SpoolFault::Failed(_))));
     settle(&spool, leased.remove(0), &deferred(1, "x")).await;
     assert_eq!(told_due(&spool, &[id], "x", 99, 9).await, " next None");
-    assert!(spool.lanes().await.expect("readable").is_empty());
+    assert!(spool.lanes(None, 9).await.expect("readable").is_empty());
     assert_eq!(spool.stats().await.expect("open").held, 1);
 }
 
@@ -149,7 +153,7 @@ async fn questions_about_a_lane_are_answered_from_the_index() {
     let folder = tempfile::tempdir().expect("a folder");
     drop(open(folder.path()));
     let database = Connection::open(folder.path().join("spool.sqlite")).expect("a database");
-    for sql in [super::super::reader::DUE, super::super::reader::OVERDUE, super::super::apply::LANES_OF_ALL] {
+    for sql in [super::super::reader::DUE, super::super::reader::OVERDUE, super::super::lists::NEXT_LANE] {
         let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("valid SQL");
         let count = plan.parameter_count();
         let steps: Vec<String> = plan
@@ -165,4 +169,88 @@ async fn questions_about_a_lane_are_answered_from_the_index() {
         database.prepare(&format!("EXPLAIN QUERY PLAN {}", super::super::lists::TOP)).expect("SQL");
     let step: String = plan.query_row([1], |row| row.get(3)).expect("a plan");
     assert!(step.contains("COVERING INDEX recipient_due"), "{step}");
+}
+
+#[tokio::test]
+async fn deleted_content_is_overwritten_where_that_is_asked_for() {
+    for secure_delete in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = Settings { data_dir: folder.path().to_owned(), secure_delete, faults: 0 };
+        let (spool, _) = SqliteSpool::open(settings).expect("it opens");
+        let (kept, _) = put(&spool, &["x"], 0).await;
+        let (gone, mut leased) = put(&spool, &["x"], 0).await;
+        settle(&spool, leased.remove(0), &Settled::Done).await;
+        drop((spool, leased));
+        let file = fs::read(folder.path().join("spool.sqlite")).expect("a file");
+        let found =
+            |id: QueueId| memchr::memmem::find(&file, format!("content of {id}").as_bytes()).is_some();
+        assert_eq!((found(kept), found(gone)), (true, !secure_delete));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_nearly_empty_shrinks_when_nobody_wants_anything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let mut waiting = Vec::new();
+    for _ in 0..400 {
+        let id = spool.new_id(NOW);
+        let content = NewContent::Held(vec![b'x'; 40_000].into());
+        waiting.push(spool.put(NewMessage { content, ..message(id, &["x"], 0) }).await.expect("room"));
+    }
+    let rest = waiting.split_off(398);
+    for leased in waiting.into_iter().flatten() {
+        settle(&spool, leased, &Settled::Done).await;
+    }
+    let full = spool.extent().await.expect("readable");
+    assert!(full.file > 14 << 20 && full.free > 13 << 20, "{full:?}");
+    let path = folder.path().join("spool.sqlite");
+    while fs::metadata(&path).expect("a file").len() > 1 << 20 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let left = spool.extent().await.expect("readable");
+    assert!(left.file < 1 << 20, "{left:?}");
+    assert_eq!(spool.read(rest[0][0].message.id).await.expect("readable").len(), 40_000);
+}
+
+#[tokio::test]
+async fn what_was_done_and_could_not_be_written_is_not_delivered_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (both, mut of_both) = put(&spool, &["x", "y"], 0).await;
+    let (one, mut of_one) = put(&spool, &["x"], 0).await;
+    let (waits, mut of_waits) = put(&spool, &["x"], 0).await;
+    spool.shared.set_broken(SpoolFault::Broken("a flush failed".into()));
+    // What is under way ends, and finds no spool.
+    for (leased, settled) in [
+        (of_both.remove(1), Settled::Done),
+        (of_one.remove(0), Settled::Done),
+        (of_waits.remove(0), deferred(9, "x")),
+    ] {
+        let result = spool.settle(settlement(leased, &settled)).await;
+        assert!(matches!(result, Err(SpoolFault::Broken(_))));
+    }
+    drop((of_both, spool));
+
+    let mark = Mark::read(folder.path(), "").expect("readable").expect("a mark");
+    assert_eq!((mark.count, mark.done.keys().copied().collect::<Vec<_>>()), (1, vec![both, one]));
+    SqliteSpool::try_again(folder.path(), &mark).expect("a sound disk");
+    assert_eq!(Mark::read(folder.path(), "").expect("readable"), None);
+    let (spool, recovered) = open(folder.path());
+    assert_eq!(recovered.stats, Stats { messages: 2, recipients: 2, held: 0 });
+    assert_eq!(told_due(&spool, &[both, one, waits], "x", 9, 9).await, "0:0 2:0 next None");
+    drop(spool);
+    let left = SqliteSpool::inspect(folder.path()).expect("nobody has it");
+    assert!(left.findings.is_empty(), "{:?}", left.findings);
+}
+
+#[test]
+fn faults_in_a_row_are_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = Settings { data_dir: folder.path().to_owned(), faults: 4, secure_delete: false };
+    let (spool, _) = SqliteSpool::open(settings).expect("it opens");
+    spool.shared.set_broken(SpoolFault::Broken("once more".into()));
+    spool.shared.set_broken(SpoolFault::Broken("and so on".into()));
+    let mark = Mark::read(folder.path(), "").expect("readable").expect("a mark");
+    assert_eq!((mark.count, mark.faults.len()), (5, 1));
 }

@@ -1,0 +1,67 @@
+//! What the writer does beside answering: long work by pieces, the log, room given back.
+
+use super::tidy::{USED_PAGES_MAX, shrink};
+use super::trouble::Trouble;
+use super::writer::Writer;
+
+impl Writer {
+    /// Nobody has wanted anything for a while: room is given back where that is soon done.
+    pub(super) fn tidy(&mut self) {
+        self.tidy = true;
+        let shrunk = shrink(&self.connection, USED_PAGES_MAX).map_err(|error| Trouble::of(&error));
+        // All that has gone is in the log; the file gets shorter as the log is copied.
+        match shrunk.and_then(|shrunk| if shrunk { self.checkpoint_as("PASSIVE").map(drop) } else { Ok(()) })
+        {
+            Ok(()) | Err(Trouble::Full(_) | Trouble::Busy(_)) => {}
+            Err(trouble) => {
+                self.fault_of(trouble.at_commit());
+            }
+        }
+    }
+
+    /// Does one piece of the work on the whole queue.
+    pub(super) fn go_on(&mut self) {
+        let Some(mut all) = self.long.pop_front() else { return };
+        let result = self.transact(|| all.piece(&self.connection).map_err(|error| Trouble::of(&error)));
+        match result {
+            Ok(true) => self.long.push_front(all),
+            Ok(false) => all.end(Ok(())),
+            Err(trouble) => match self.fault_of(trouble.at_commit()) {
+                Some(fault) => all.end(Err(fault)),
+                None => self.long.push_front(all),
+            },
+        }
+    }
+
+    /// Copies the log into the database, after those who waited have their answer.
+    pub(super) fn checkpoint(&self) -> Result<(), Trouble> {
+        // NOOP only tells how long the log is and how much of it was copied before.
+        let (logged, copied) = self.checkpoint_as("NOOP")?;
+        let waiting = logged.saturating_sub(copied);
+        if waiting < CHECKPOINT_PAGES {
+            return Ok(());
+        }
+        let mode = if logged < TRUNCATE_PAGES { "PASSIVE" } else { "TRUNCATE" };
+        match self.checkpoint_as(mode) {
+            // The log stays as it is; it is copied when there is room, or when the foreign program
+            // has let go.
+            Ok(_) | Err(Trouble::Full(_) | Trouble::Busy(_)) => Ok(()),
+            Err(trouble) => Err(trouble.at_commit()),
+        }
+    }
+
+    /// Pages in the log, and pages of it that are copied.
+    pub(super) fn checkpoint_as(&self, mode: &str) -> Result<(i64, i64), Trouble> {
+        let run = || {
+            self.connection
+                .prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?
+                .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+        };
+        run().map_err(|error| Trouble::of(&error))
+    }
+}
+
+/// 4 MiB.
+const CHECKPOINT_PAGES: i64 = 512;
+/// 64 MiB: a log that grew so large gives its room back.
+const TRUNCATE_PAGES: i64 = 8192;
