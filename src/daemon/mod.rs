@@ -3,6 +3,7 @@
 mod asker;
 mod changes;
 mod connectors;
+mod descriptors;
 mod doctor;
 mod expiry;
 mod fetch;
@@ -95,6 +96,20 @@ pub enum StartFault {
     },
 }
 
+/// Fits the sessions to the limit of open files, and tells where that lowers a number.
+fn fit_sessions(config: &mut Config) {
+    let files = descriptors::raise();
+    if descriptors::fit(&mut config.scheduler, files) {
+        let (sessions, openings) = (config.scheduler.sessions_max, config.scheduler.openings_max);
+        tracing::warn!(
+            files,
+            sessions,
+            openings,
+            "the limit of open files is low: outbound_connections and outbound_openings are lowered; raise it (LimitNOFILE, ulimit -n)"
+        );
+    }
+}
+
 /// What was seen with TLS. Without its file the relay runs all the same, and remembers from now on.
 fn tls_seen(data_dir: &std::path::Path) -> TlsSeen {
     TlsSeen::load(data_dir).unwrap_or_else(|fault| {
@@ -115,7 +130,8 @@ fn partners(data_dir: &std::path::Path) -> Arc<Partners> {
 ///
 /// # Errors
 /// [`StartFault`]; nothing is left running then.
-pub async fn start(config: Config) -> Result<Running, StartFault> {
+pub async fn start(mut config: Config) -> Result<Running, StartFault> {
+    fit_sessions(&mut config);
     start_after(config, 0).await
 }
 

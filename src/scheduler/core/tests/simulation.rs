@@ -651,7 +651,7 @@ impl Sea {
 
     fn kind(&self, carrier: u64) -> (Kind, SocketAddr) {
         let name = self.carriers[&carrier].way.domain.as_ref().expect("a domain").as_str();
-        let domain: usize = name[1..].split('.').next().unwrap().parse().unwrap();
+        let domain: usize = name.trim_start_matches('d').split('.').next().unwrap().parse().unwrap();
         (self.kinds[domain], self.hosts[domain])
     }
 

@@ -1,0 +1,68 @@
+//! The limit of open files: raised as far as the system allows, and outbound sessions fitted to what is left.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::scheduler::settings::Settings;
+
+/// Raises the limit of open files to the most that this process may have, and tells it. A shell's or a container's
+/// default of 1,024 would make a busy relay refuse connections for no reason.
+pub(super) fn raise() -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // `None` is no limit.
+    let most = maximum.unwrap_or(FILES_WANTED).min(FILES_WANTED);
+    let now = current.unwrap_or(u64::MAX);
+    if now >= most {
+        return now;
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum }) {
+        Ok(()) => most,
+        Err(fault) => {
+            tracing::warn!(%fault, "the limit of open files can't be raised");
+            now
+        }
+    }
+}
+
+/// Lowers the numbers of outbound sessions to what the limit of open files bears: a quarter of it for sessions that
+/// carry mail, a quarter for those that are opened or stand still. Whether it did.
+pub(super) fn fit(settings: &mut Settings, files: u64) -> bool {
+    let quarter = usize::try_from(files / 4).unwrap_or(usize::MAX).max(1);
+    let fits = settings.sessions_max <= quarter && settings.openings_max <= quarter;
+    settings.sessions_max = settings.sessions_max.min(quarter);
+    settings.openings_max = settings.openings_max.min(quarter);
+    !fits
+}
+
+/// More than this is not asked for: `connections`, `outbound_connections` and twice `outbound_openings` at their
+/// defaults, and as much again.
+const FILES_WANTED: u64 = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Domain, Mailbox};
+
+    #[test]
+    fn sessions_fit_the_limit_of_files() {
+        let check = |files: u64, expected: (usize, usize, bool)| {
+            let mut settings = Settings {
+                name: Domain::parse("gw.example").expect("a domain"),
+                postmaster: Mailbox::parse("p@gw.example").expect("a mailbox"),
+                double_bounces: false,
+                null_sender_expire: None,
+                archive: None,
+                sessions_max: 1_000,
+                openings_max: 4_000,
+                sessions_per_host_max: 50,
+                memory_bytes_max: 0,
+                window_max: 1,
+            };
+            let lowered = fit(&mut settings, files);
+            assert_eq!((settings.sessions_max, settings.openings_max, lowered), expected, "{files} files");
+        };
+        check(65_536, (1_000, 4_000, false));
+        check(1_024, (256, 256, true));
+        check(8_000, (1_000, 2_000, true));
+        check(0, (1, 1, true));
+    }
+}
