@@ -536,7 +536,7 @@ impl<L: Divisible> Core<L> {
 /// Jobs that a carrier is given in a row while others wait for one.
 const TURN_JOBS: usize = 50;
 /// How often the carriers are looked at while others wait.
-const INSPECT_EVERY: Duration = Duration::from_millis(500);
+const INSPECT_EVERY: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
