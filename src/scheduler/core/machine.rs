@@ -15,8 +15,9 @@ use super::place::{fits, place};
 use super::rate::Rates;
 use super::served::Served;
 use super::settle::{Rules, Work, judge, of_session, to_session, unreported};
+use super::tend::believed;
 use super::timers::{Later, Timers};
-use super::{Actions, At, Limits, Notice, Timer, longest_wait, retry};
+use super::{Actions, At, Limits, Notice, Timer, retry};
 use crate::connector::Outbound;
 use crate::mail::{Content, QueueId, UnixMillis};
 use crate::outcome::{Outcome, Trouble};
@@ -163,13 +164,12 @@ impl<L: Divisible> Core<L> {
     ) -> Actions<L> {
         let mut out = Actions::default();
         self.fetches = self.fetches.saturating_sub(1);
-        let latest = at.now().plus(longest_wait(at.table));
         let lane = self.lane(key);
         lane.fetching = false;
         match due {
             Some((leased, next_at)) => {
                 if let Some(next_at) = next_at {
-                    lane.mark_disk(next_at.min(latest));
+                    lane.mark_disk(believed(next_at, at));
                 }
                 for leased in leased {
                     self.receive(leased, false, at, &mut out);

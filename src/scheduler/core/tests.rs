@@ -340,3 +340,31 @@ fn lanes_take_turns_when_carriers_are_few() {
     }
     panic!("the others never have their turn");
 }
+
+#[test]
+fn a_date_that_can_not_be_true_parks_no_mail() {
+    let mut w = World::new(10, 10);
+    let key = LaneKey("out/b.example".into());
+    let day = UnixMillis(w.now.0 + 86_400_000);
+    w.act(|core, at| core.loaded(vec![(key.clone(), day)], at));
+    assert_eq!(w.out.fetches.len(), 1, "asked for at once");
+    w.act(|core, at| core.fetched(&key, Some((Vec::new(), None)), at));
+    w.out.fetches.clear();
+    let soon = UnixMillis(w.now.0 + 60_000);
+    w.act(|core, at| core.loaded(vec![(key, soon)], at));
+    assert!(w.out.fetches.is_empty(), "it can wait");
+}
+
+#[test]
+fn nothing_is_given_up_because_the_clock_was_set() {
+    let mut w = World::new(10, 10);
+    w.offer(1, &["a@b.example"]);
+    let carrier = w.carrier();
+    let (ticket, _) = w.take(carrier).unwrap();
+    // The wall clock jumps ahead by a week, and the message may be 100 s old.
+    let offsets = crate::mail::Offsets::start(0);
+    let dates = Dates::new(w.now, UnixMillis(w.now.0 + 7 * 86_400_000), offsets);
+    let at = At { table: &w.table, dates: &dates };
+    let actions = w.core.report(ticket, vec![deferred(Scope::Recipient)], at);
+    assert!(matches!(actions.works[0].verdicts[0].1, Verdict::Deferred { .. }));
+}
