@@ -371,7 +371,7 @@ impl Random {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// After every event each deadline lies ahead, work that can be done is under way or has a deadline, no lane
     /// is forgotten, and leases and carriers are counted once; in the end nothing is left.
