@@ -1,21 +1,11 @@
 //! What the kernel is asked for: a flush before each 250, and few flushes and calls under load.
 
-use std::path::Path;
-use std::process::Command;
-
 use crate::peer::client::Client;
-use crate::peer::daemon::{Daemon, PROGRAM};
+use crate::peer::daemon::Daemon;
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{IDENTITY, OPPORTUNISTIC, Site, outbound};
-use crate::peer::{left_out, mix, tools};
-
-/// A daemon under strace; the trace is whole once it has ended.
-fn strace(arguments: &[&str], trace: &Path) -> Option<Command> {
-    let mut command = Command::new(tools::program("strace")?);
-    // -D: the daemon is our own child, so that it can be stopped and awaited.
-    command.args(["-D", "-f"]).args(arguments).arg("-o").arg(trace).arg("--").arg(PROGRAM);
-    Some(command)
-}
+use crate::peer::tools::strace;
+use crate::peer::{left_out, mix};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flush_precedes_each_250() {

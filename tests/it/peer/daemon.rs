@@ -18,10 +18,10 @@ use super::{LONG, eventually, within};
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_sealpost");
 
-/// Our name in every test.
 /// The postmaster must have a route; nothing listens there.
 const POSTMASTER: &str = "[[outbound]]\nname = \"to-postmaster\"\ndomains = [\"sealpost.test\"]\n\
      next_hop = [\"[127.0.0.1]:9\"]\ntls = \"opportunistic\"\n";
+/// Our name in every test.
 pub(crate) const NAME: &str = "gw.sealpost.test";
 
 /// A folder with a config, certificates and the data directory; it outlives the daemons in it.
@@ -208,6 +208,15 @@ impl Daemon {
             rows.all(|row| !row["last"].is_null() && row["leased"] == false).then_some(())
         })
         .await;
+    }
+
+    /// Processor time it has used so far, in milliseconds.
+    pub(crate) fn processor_ms(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        // Fields 14 and 15 of proc(5), in ticks of 10 ms; the name and what stands before it are gone.
+        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+        ticks * 10.0
     }
 
     /// Resident memory in KiB.

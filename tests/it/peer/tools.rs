@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use super::daemon::PROGRAM;
+
 /// The folder of the peers, if `tests/run` made one.
 pub(crate) fn peers() -> Option<PathBuf> {
     let named = std::env::var_os("SEALPOST_PEERS").map(PathBuf::from);
@@ -46,6 +48,14 @@ pub(crate) fn swaks() -> Option<Command> {
         command.env("PERL5LIB", std::env::join_paths(folders).unwrap());
     }
     command.arg(swaks);
+    Some(command)
+}
+
+/// A daemon under strace; the trace is whole once it has ended.
+pub(crate) fn strace(arguments: &[&str], trace: &Path) -> Option<Command> {
+    let mut command = Command::new(program("strace")?);
+    // -D: the daemon is our own child, so that it can be stopped and awaited.
+    command.args(["-D", "-f"]).args(arguments).arg("-o").arg(trace).arg("--").arg(PROGRAM);
     Some(command)
 }
 
