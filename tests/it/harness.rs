@@ -1,5 +1,6 @@
 //! The peers against each other: a test tool that is wrong would prove nothing.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hickory_proto::op::{Message as Question, MessageType, OpCode, Query, ResponseCode};
@@ -9,8 +10,9 @@ use tokio::sync::Semaphore;
 use crate::peer::client::Client;
 use crate::peer::dns::Dns;
 use crate::peer::mint::{Authority, Kind, Pair};
-use crate::peer::sink::{End, Manner, Sink, SinkTls};
+use crate::peer::sink::{End, Log, Manner, SILENCE, Sink, SinkTls};
 use crate::peer::source::Source;
+use crate::peer::town::host;
 use crate::peer::{LONG, left_out, mix, postfix, tools, within};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,11 +103,42 @@ async fn a_sink_refuses_drops_and_holds() {
 }
 
 #[tokio::test]
+async fn a_town_has_a_host_at_each_address_and_each_quarter_its_manner() {
+    let greetless = Manner::clear().greeting(SILENCE);
+    let manners = [
+        (0, Manner::clear()),
+        (2, greetless),
+        (3, Manner::clear().replying("data", SILENCE)),
+        (4, Manner::clear().ending(End::Reply(SILENCE))),
+    ];
+    let town = Sink::town(manners).await;
+    let at = |quarter| SocketAddr::new(IpAddr::V4(host(quarter, 255)), town.address.port());
+    let message = mix::plain("town", 1, 1, "a@a.test", "b@b.test").remove(0);
+    let taken = Client::hello(at(1)).await.transact(&message).await.unwrap();
+    assert_eq!(taken.code, 250);
+    let waiting = tokio::spawn(Client::connect(at(2)));
+    town.until("a client without a greeting", LONG, |log| log.hosts.contains_key(&at(2).ip())).await;
+    for (quarter, last) in [(3, "DATA"), (4, "DATA")] {
+        let (address, message) = (at(quarter), message.clone());
+        tokio::spawn(async move { Client::hello(address).await.transact(&message).await });
+        let said = |log: &Log| {
+            log.hosts.contains_key(&at(quarter).ip()) && log.commands.last().is_some_and(|c| c == last)
+        };
+        town.until("a client without an answer", LONG, said).await;
+    }
+    assert!(!waiting.is_finished());
+    town.until("the end of the first", LONG, |log| log.hosts[&at(1).ip()].open == 0).await;
+    assert_eq!(town.read(|log| (log.sessions, log.ended, log.arrived.len())), (4, 1, 1));
+}
+
+#[tokio::test]
 async fn a_name_server_answers_as_told() {
     let dns = Dns::start().await;
     dns.mx("a.test", 10, "mx.a.test")
         .a("mx.a.test", [127, 0, 0, 1].into())
         .mx("none.test", 0, ".")
+        .mx_below("many.test", "mx.a.test")
+        .silent_below("silent.test")
         .fail("b.test");
     let ask = async |name: &str, kind| {
         let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -123,8 +156,20 @@ async fn a_name_server_answers_as_told() {
     assert_eq!(ask("mx.a.test", RecordType::AAAA).await, (ResponseCode::NoError, String::new()));
     assert_eq!(ask("none.test", RecordType::MX).await, (ResponseCode::NoError, "0 .".into()));
     assert_eq!(ask("b.test", RecordType::A).await.0, ResponseCode::ServFail);
+    dns.lasting(300);
+    assert_eq!(ask("a.test", RecordType::AAAA).await, (ResponseCode::NoError, String::new()));
     assert_eq!(ask("c.test", RecordType::A).await.0, ResponseCode::NXDomain);
+    assert_eq!(ask("x9.many.test", RecordType::MX).await, (ResponseCode::NoError, "10 mx.a.test.".into()));
+    let unanswered = ask("a.silent.test", RecordType::MX);
+    tokio::pin!(unanswered);
+    // Questions are answered in their order: this one was passed over.
+    tokio::select! {
+        biased;
+        answer = &mut unanswered => panic!("{answer:?}"),
+        known = ask("a.test", RecordType::A) => assert_eq!(known.0, ResponseCode::NoError),
+    }
     assert_eq!(dns.asked("a.test", RecordType::MX), 1);
+    assert_eq!(dns.asked("a.silent.test", RecordType::MX), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,11 @@
 //! A name server on loopback that knows what a test tells it, and counts what it is asked.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, MX};
+use hickory_proto::rr::rdata::{A, MX, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -20,7 +20,13 @@ pub(crate) struct Dns {
 #[derive(Default)]
 struct Zone {
     answers: HashMap<(String, RecordType), Vec<RData>>,
+    known: HashSet<String>,
     failing: Vec<String>,
+    silent_below: Vec<String>,
+    /// Parents, and the exchanger of every name below them.
+    mx_below: Vec<(String, Name)>,
+    /// How long answers last, in seconds; 0: one second, and nothing is said of what there is not.
+    lasts: u32,
     asked: Vec<(String, RecordType)>,
 }
 
@@ -42,9 +48,28 @@ impl Dns {
         self.add(host, RecordType::A, RData::A(A(address)))
     }
 
+    /// Every name below this one has this exchanger.
+    pub(crate) fn mx_below(&self, name: &str, host: &str) -> &Self {
+        let host = Name::from_ascii(format!("{host}.")).unwrap();
+        self.zone.lock().unwrap().mx_below.push((format!(".{name}"), host));
+        self
+    }
+
+    /// Answers may be kept so long, as those of most domains may; those without data, too (RFC 2308).
+    pub(crate) fn lasting(&self, seconds: u32) -> &Self {
+        self.zone.lock().unwrap().lasts = seconds;
+        self
+    }
+
     /// Every question about this name is answered SERVFAIL, until [`Dns::mend`].
     pub(crate) fn fail(&self, name: &str) -> &Self {
         self.zone.lock().unwrap().failing.push(name.to_owned());
+        self
+    }
+
+    /// No question about a name below this one is answered.
+    pub(crate) fn silent_below(&self, name: &str) -> &Self {
+        self.zone.lock().unwrap().silent_below.push(format!(".{name}"));
         self
     }
 
@@ -57,7 +82,10 @@ impl Dns {
     }
 
     fn add(&self, name: &str, kind: RecordType, data: RData) -> &Self {
-        self.zone.lock().unwrap().answers.entry((name.to_owned(), kind)).or_default().push(data);
+        let mut zone = self.zone.lock().unwrap();
+        zone.known.insert(name.to_owned());
+        zone.answers.entry((name.to_owned(), kind)).or_default().push(data);
+        drop(zone);
         self
     }
 }
@@ -72,12 +100,12 @@ async fn serve(socket: UdpSocket, zone: Arc<Mutex<Zone>>) {
     let mut buffer = vec![0; 4096];
     while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
         let Ok(question) = Message::from_vec(&buffer[..length]) else { continue };
-        let reply = answer(&question, &mut zone.lock().unwrap());
+        let Some(reply) = answer(&question, &mut zone.lock().unwrap()) else { continue };
         let _ = socket.send_to(&reply.to_vec().unwrap(), from).await;
     }
 }
 
-fn answer(question: &Message, zone: &mut Zone) -> Message {
+fn answer(question: &Message, zone: &mut Zone) -> Option<Message> {
     let mut reply = Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
     reply.metadata.recursion_desired = question.metadata.recursion_desired;
     reply.metadata.recursion_available = true;
@@ -85,16 +113,30 @@ fn answer(question: &Message, zone: &mut Zone) -> Message {
         let name = query.name().to_ascii().trim_end_matches('.').to_lowercase();
         zone.asked.push((name.clone(), query.query_type()));
         reply.add_query(query.clone());
+        if zone.silent_below.iter().any(|parent| name.ends_with(parent)) {
+            return None;
+        }
         if zone.failing.contains(&name) {
             reply.metadata.response_code = ResponseCode::ServFail;
             continue;
         }
+        let lasts = zone.lasts.max(1);
+        let asked = query.name();
         for data in zone.answers.get(&(name.clone(), query.query_type())).into_iter().flatten() {
-            reply.add_answer(Record::from_rdata(query.name().clone(), 1, data.clone()));
+            reply.add_answer(Record::from_rdata(asked.clone(), lasts, data.clone()));
         }
-        if !zone.answers.keys().any(|(known, _)| *known == name) {
+        let below = zone.mx_below.iter().find(|(parent, _)| name.ends_with(parent));
+        if let Some((_, host)) = below.filter(|_| query.query_type() == RecordType::MX) {
+            let data = RData::MX(MX::new(10, host.clone()));
+            reply.add_answer(Record::from_rdata(asked.clone(), lasts, data));
+        }
+        if below.is_none() && !zone.known.contains(&name) {
             reply.metadata.response_code = ResponseCode::NXDomain;
         }
+        if zone.lasts > 0 && reply.answers.is_empty() {
+            let soa = SOA::new(asked.clone(), asked.clone(), 1, 3_600, 600, 86_400, lasts);
+            reply.add_authority(Record::from_rdata(asked.clone(), lasts, RData::SOA(soa)));
+        }
     }
-    reply
+    Some(reply)
 }

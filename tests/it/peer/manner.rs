@@ -1,9 +1,13 @@
 //! How a sink behaves.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::sync::Semaphore;
+
+/// In place of a greeting or a reply: the sink says nothing any more, and keeps the connection.
+pub(crate) const SILENCE: &str = "silence";
 
 /// How a sink answers.
 #[derive(Clone)]
@@ -11,7 +15,8 @@ pub(crate) struct Manner {
     pub(crate) greeting: String,
     pub(crate) tls: SinkTls,
     /// Replies to commands that begin so (upper or lower case; behind `tls:` only where the session
-    /// is sealed), the first that fits; others are taken. A reply of 421 closes, and `close` closes without one.
+    /// is sealed), the first that fits; others are taken. A reply of 421 closes, `close` closes
+    /// without one, and [`SILENCE`] answers nothing any more.
     pub(crate) replies: Vec<(String, String)>,
     pub(crate) end: End,
     /// TLS from the first octet, where there is any.
@@ -50,6 +55,8 @@ pub(crate) enum End {
     Reply(&'static str),
     /// The reply waits for a permit of this semaphore, which it uses up.
     Hold(Arc<Semaphore>),
+    /// The reply comes after this time.
+    After(Duration),
 }
 
 impl SinkTls {

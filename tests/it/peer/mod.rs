@@ -15,6 +15,7 @@ pub(crate) mod sink;
 pub(crate) mod site;
 pub(crate) mod source;
 pub(crate) mod tools;
+pub(crate) mod town;
 pub(crate) mod workshop;
 
 use std::time::Duration;

@@ -36,12 +36,18 @@ impl Postfix {
 
     /// Starts it: `own` is its server certificate, everything goes to `relay`.
     pub(crate) async fn start(own: &Pair, relay: Relay<'_>) -> Self {
+        Self::start_with(own, relay, "").await
+    }
+
+    /// The same with a transport(5) table, by which some mail goes elsewhere.
+    pub(crate) async fn start_with(own: &Pair, relay: Relay<'_>, transport: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("postfix-").tempdir_in("/tmp").unwrap();
         open(folder.path());
         let address = free_address();
         queue_folders(folder.path());
         let (chain, key) = own.write(folder.path(), "own");
         let main = main_cf(folder.path(), &relay, [&chain, &key]);
+        std::fs::write(folder.path().join("transport"), transport).unwrap();
         std::fs::create_dir(folder.path().join("etc")).unwrap();
         std::fs::write(folder.path().join("etc/main.cf"), main).unwrap();
         std::fs::write(folder.path().join("etc/master.cf"), master_cf(address)).unwrap();
@@ -149,7 +155,7 @@ fn main_cf(folder: &Path, relay: &Relay<'_>, own: [&PathBuf; 2]) -> String {
          maillog_file = {folder}/mail.log\nmaillog_file_prefixes = {folder}\n\
          import_environment = MAIL_CONFIG LD_LIBRARY_PATH TZ LANG=C\n\
          export_environment = MAIL_CONFIG LD_LIBRARY_PATH TZ LANG=C\n\
-         alias_maps =\nalias_database =\nlocal_recipient_maps =\nsmtp_dns_support_level = disabled\n\
+         transport_maps = texthash:{folder}/transport\nalias_maps =\nalias_database =\nlocal_recipient_maps =\nsmtp_dns_support_level = disabled\n\
          smtp_host_lookup = native\nsmtpd_relay_restrictions = permit_mynetworks, reject\n\
          smtpd_client_connection_count_limit = 0\nsmtpd_tls_security_level = may\n\
          smtpd_tls_cert_file = {chain}\nsmtpd_tls_key_file = {key}\nsmtpd_tls_received_header = yes\n\

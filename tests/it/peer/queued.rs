@@ -24,6 +24,20 @@ pub(crate) fn dead_partners() -> String {
 
 /// Queues so many messages for the dead partners by turns, and behind them one for `last`.
 pub(crate) async fn fill(site: &Site, count: usize, last: Option<&str>) {
+    let dead = |number: usize| {
+        let n = number % DEAD;
+        (format!("r{number}@d{n}.test"), format!("dead{n}/"))
+    };
+    fill_by(site, count, dead, last).await;
+}
+
+/// The same for the recipient and the lane that are given for each number.
+pub(crate) async fn fill_by(
+    site: &Site,
+    count: usize,
+    to: impl Fn(usize) -> (String, String),
+    last: Option<&str>,
+) {
     let data_dir = site.home.path().join("data");
     let (spool, _) = SqliteSpool::open(Settings { data_dir, ..Settings::default() }).unwrap();
     let now = UnixMillis(
@@ -49,8 +63,8 @@ pub(crate) async fn fill(site: &Site, count: usize, last: Option<&str>) {
     };
     let mut under_way = Vec::new();
     for number in 0..count {
-        let n = number % DEAD;
-        under_way.push(spool.put(new(&format!("r{number}@d{n}.test"), format!("dead{n}/"))));
+        let (to, lane) = to(number);
+        under_way.push(spool.put(new(&to, lane)));
         if under_way.len() >= 1_000 {
             for put in under_way.drain(..) {
                 drop(put.await.unwrap());

@@ -1,9 +1,10 @@
 //! A next hop that behaves as a test needs: well, badly, slowly. It keeps every octet that came in
 //! clear and every message, and tells of each change by an event.
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,12 +14,14 @@ use tokio_rustls::TlsAcceptor;
 
 mod upgrade;
 
-pub(crate) use super::manner::{End, Manner, SinkTls};
+pub(crate) use super::manner::{End, Manner, SILENCE, SinkTls};
 use super::{LONG, within};
 
 /// A message that was taken.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrived {
+    /// When its last octet was there.
+    pub(crate) at: Instant,
     pub(crate) sealed: bool,
     pub(crate) client_certificate: Option<Vec<u8>>,
     pub(crate) mail: String,
@@ -44,6 +47,24 @@ pub(crate) struct Log {
     pub(crate) ended: usize,
     /// Every command line, sealed or not.
     pub(crate) commands: Vec<String>,
+    /// Messages whose reply waits for its time ([`End::After`]): now, and at most at the same time.
+    pub(crate) waiting: Busy,
+    /// Sessions by address: open now, and at most at the same time.
+    pub(crate) hosts: HashMap<IpAddr, Busy>,
+}
+
+/// How many there are, and were at most.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Busy {
+    pub(crate) open: usize,
+    pub(crate) most: usize,
+}
+
+impl Busy {
+    fn begin(&mut self) {
+        self.open += 1;
+        self.most = self.most.max(self.open);
+    }
 }
 
 /// A running sink; it ends, sessions and all, when dropped.
@@ -54,7 +75,8 @@ pub(crate) struct Sink {
 }
 
 struct Shared {
-    manner: Mutex<Manner>,
+    /// By quarter; 0 is for all that have none of their own.
+    manners: Mutex<HashMap<u8, Manner>>,
     log: Mutex<Log>,
     changed: watch::Sender<()>,
 }
@@ -65,18 +87,29 @@ impl Sink {
     }
 
     pub(crate) async fn start_at(address: &str, manner: Manner) -> Self {
+        Self::start_with(address, HashMap::from([(0, manner)])).await
+    }
+
+    /// A town of hosts: one port on every loopback address. Those of a quarter, 127.QUARTER.y.z, share
+    /// a manner; 0 is for the quarters that are not named.
+    pub(crate) async fn town(manners: impl IntoIterator<Item = (u8, Manner)>) -> Self {
+        raise_descriptor_limit();
+        Self::start_with("0.0.0.0:0", manners.into_iter().collect()).await
+    }
+
+    async fn start_with(address: &str, manners: HashMap<u8, Manner>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (changed, _) = watch::channel(());
-        let (manner, log) = (Mutex::new(manner), Mutex::default());
-        let shared = Arc::new(Shared { manner, log, changed });
+        let (manners, log) = (Mutex::new(manners), Mutex::default());
+        let shared = Arc::new(Shared { manners, log, changed });
         let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { address, shared, task }
     }
 
     /// What the next commands are answered, in sessions under way too; their TLS stays as it began.
     pub(crate) fn behave(&self, manner: Manner) {
-        *self.shared.manner.lock().unwrap() = manner;
+        self.shared.manners.lock().unwrap().insert(0, manner);
     }
 
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Log) -> T) -> T {
@@ -96,6 +129,13 @@ impl Sink {
             }
         })
         .await;
+    }
+
+    /// Waits until nothing has happened for `quiet`, and not longer than `at_most`.
+    pub(crate) async fn until_quiet(&self, quiet: Duration, at_most: Duration) {
+        let mut changes = self.shared.changed.subscribe();
+        let settled = async { while tokio::time::timeout(quiet, changes.changed()).await.is_ok() {} };
+        let _ = tokio::time::timeout(at_most, settled).await;
     }
 
     /// Waits for so many messages in all.
@@ -129,21 +169,52 @@ impl Shared {
         self.changed.send_replace(());
         value
     }
+
+    fn manner<T>(&self, quarter: u8, look: impl FnOnce(&Manner) -> T) -> T {
+        let manners = self.manners.lock().unwrap();
+        look(manners.get(&quarter).or_else(|| manners.get(&0)).expect("a manner for this quarter"))
+    }
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut sessions = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
+    while let Ok((stream, from)) = listener.accept().await {
+        // A town listens beyond loopback too, and is nobody's business there.
+        let Some(host) = stream.local_addr().ok().filter(|_| from.ip().is_loopback()) else { continue };
+        let host = host.ip();
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&shared);
-        let manner = shared.manner.lock().unwrap().clone();
-        shared.note(|log| log.sessions += 1);
+        let quarter = quarter(host);
+        let manner = shared.manner(quarter, Manner::clone);
+        shared.note(|log| {
+            log.sessions += 1;
+            log.hosts.entry(host).or_default().begin();
+        });
         sessions.spawn(async move {
-            let _ = converse(stream, manner, &shared).await;
-            shared.note(|log| log.ended += 1);
+            let _ = converse(stream, quarter, manner, &shared).await;
+            shared.note(|log| {
+                log.ended += 1;
+                log.hosts.entry(host).or_default().open -= 1;
+            });
         });
         while sessions.try_join_next().is_some() {}
     }
+}
+
+/// Which part of the loopback network a host is in.
+fn quarter(host: IpAddr) -> u8 {
+    match host {
+        IpAddr::V4(ip) => ip.octets()[1],
+        IpAddr::V6(_) => 0,
+    }
+}
+
+/// A town with thousands of guests needs more descriptors than many systems give at first.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// What a stretch of the conversation ended with.
@@ -152,8 +223,16 @@ enum Next {
     StartTls,
 }
 
-async fn converse(mut stream: TcpStream, manner: Manner, shared: &Shared) -> std::io::Result<()> {
+async fn converse(
+    mut stream: TcpStream,
+    quarter: u8,
+    manner: Manner,
+    shared: &Shared,
+) -> std::io::Result<()> {
     let begins_sealed = manner.implicit && manner.tls.is_tried();
+    if manner.greeting == SILENCE {
+        return upgrade::drain(stream, shared).await;
+    }
     if !begins_sealed {
         stream.write_all(format!("{}\r\n", manner.greeting).as_bytes()).await?;
         if manner.implicit {
@@ -166,7 +245,9 @@ async fn converse(mut stream: TcpStream, manner: Manner, shared: &Shared) -> std
             shared.note(|log| log.clear.extend_from_slice(&rest));
             return Ok(());
         }
-        let Next::StartTls = Talk::new(&mut stream, &manner, shared).run().await? else { return Ok(()) };
+        let Next::StartTls = Talk::new(&mut stream, quarter, &manner, shared).run().await? else {
+            return Ok(());
+        };
         // In one segment, or it would not be behind the 220 but in front of the handshake.
         let planted = if matches!(manner.tls, SinkTls::Injects(_)) { "250 2.0.0 planted\r\n" } else { "" };
         stream.write_all(format!("220 go ahead\r\n{planted}").as_bytes()).await?;
@@ -187,7 +268,7 @@ async fn converse(mut stream: TcpStream, manner: Manner, shared: &Shared) -> std
         sealed.write_all(format!("{}\r\n", manner.greeting).as_bytes()).await?;
         sealed.flush().await?;
     }
-    let mut talk = Talk::new(&mut sealed, &manner, shared);
+    let mut talk = Talk::new(&mut sealed, quarter, &manner, shared);
     talk.sealed = true;
     talk.certificate = certificate;
     talk.run().await?;
@@ -196,6 +277,7 @@ async fn converse(mut stream: TcpStream, manner: Manner, shared: &Shared) -> std
 
 struct Talk<'a, S> {
     stream: &'a mut S,
+    quarter: u8,
     manner: &'a Manner,
     shared: &'a Shared,
     sealed: bool,
@@ -208,10 +290,11 @@ struct Talk<'a, S> {
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
-    fn new(stream: &'a mut S, manner: &'a Manner, shared: &'a Shared) -> Self {
+    fn new(stream: &'a mut S, quarter: u8, manner: &'a Manner, shared: &'a Shared) -> Self {
         let (buffer, mail, recipients) = (Vec::new(), String::new(), Vec::new());
         Self {
             stream,
+            quarter,
             manner,
             shared,
             sealed: false,
@@ -235,6 +318,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             }
             let reply = match self.planned(&lower) {
                 Some(reply) if reply == "close" => return Ok(Next::Over),
+                Some(reply) if reply == SILENCE => return self.silence().await,
                 Some(reply) => reply,
                 None if lower.starts_with("starttls") => match self.manner.tls {
                     SinkTls::Refuses(reply) => reply.to_owned(),
@@ -249,7 +333,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
                 let chunk = self.peek(octets).await?.to_vec();
                 self.buffer.drain(..chunk.len());
                 assert!(lower.ends_with(" last"), "our client sends one chunk");
-                self.take(chunk);
+                self.take(Instant::now(), chunk);
             }
             self.say(&reply).await?;
             if reply.starts_with("354") && !self.content().await?
@@ -263,12 +347,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
 
     /// The reply that the sink's manner, as it is now, has for a command.
     fn planned(&self, lower: &str) -> Option<String> {
-        let manner = self.shared.manner.lock().unwrap();
         let fits = |c: &str| match c.strip_prefix("tls:") {
             Some(c) => self.sealed && lower.starts_with(c),
             None => lower.starts_with(c),
         };
-        manner.replies.iter().find(|(c, _)| fits(c)).map(|(_, reply)| reply.clone())
+        self.shared.manner(self.quarter, |manner| {
+            manner.replies.iter().find(|(c, _)| fits(c)).map(|(_, reply)| reply.clone())
+        })
     }
 
     fn usual(&mut self, line: &str, lower: &str) -> String {
@@ -308,23 +393,31 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             stuffed.truncate(stuffed.len() - 3);
             unstuffed(&stuffed)
         };
-        let end = self.shared.manner.lock().unwrap().end.clone();
+        let at = Instant::now();
+        let end = self.shared.manner(self.quarter, |manner| manner.end.clone());
         match &end {
             End::Drop => return Ok(false),
+            End::Reply(reply) if *reply == SILENCE => return self.silence().await.map(|_| false),
             End::Reply(reply) => {
                 self.say(reply).await?;
                 return Ok(!reply.starts_with("421"));
             }
             End::Hold(gate) => gate.acquire().await.unwrap().forget(),
+            End::After(time) => {
+                self.shared.note(|log| log.waiting.begin());
+                tokio::time::sleep(*time).await;
+                self.shared.note(|log| log.waiting.open -= 1);
+            }
             End::Accept => {}
         }
-        self.take(content);
+        self.take(at, content);
         self.say("250 2.0.0 taken").await?;
         Ok(true)
     }
 
-    fn take(&mut self, content: Vec<u8>) {
+    fn take(&mut self, at: Instant, content: Vec<u8>) {
         let arrived = Arrived {
+            at,
             sealed: self.sealed,
             client_certificate: self.certificate.clone(),
             mail: self.mail.clone(),
@@ -332,6 +425,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             content,
         };
         self.shared.note(|log| log.arrived.push(arrived));
+    }
+
+    /// Reads on until the peer goes.
+    async fn silence(&mut self) -> std::io::Result<Next> {
+        while self.fill().await? {
+            self.buffer.clear();
+        }
+        Ok(Next::Over)
     }
 
     async fn say(&mut self, reply: &str) -> std::io::Result<()> {
