@@ -48,6 +48,7 @@ impl Carriage {
         let dialled = Dialled::default();
         let progress = Arc::clone(self.jobs.progress());
         progress.moved();
+        progress.set_after_dot(false);
         let may_go_clear = self.may_go_clear(&job.recipients);
         let search = Search { courier: &self.courier, way: &self.way, jobs: &self.jobs, dialled: &dialled };
         tokio::select! {

@@ -253,15 +253,17 @@ impl Scheduler {
         let table = self.live.table();
         let dates = self.clock.dates();
         let at = At { table: &table, dates: &dates };
-        let (answer, actions) = event(&mut self.lock(), at);
+        let mut core = self.lock();
+        let (answer, mut actions) = event(&mut core, at);
+        // While the core is locked: whoever is asked for what is due, by a mark made here, finds it free.
+        actions.released.clear();
+        drop(core);
         self.act(actions, &dates);
         answer
     }
 
     fn act(&self, actions: Actions<Lease>, dates: &Dates) {
         let Some(me) = self.me.upgrade() else { return };
-        // First, so that whoever is asked below finds free what is free.
-        drop(actions.released);
         for notice in &actions.notices {
             self.tell_verdicts(&notice.message, &notice.verdicts, dates);
         }

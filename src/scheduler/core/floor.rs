@@ -47,6 +47,8 @@ struct Place {
     stage: Stage,
     /// The host that it is connected to, or may connect to.
     host: Option<SocketAddr>,
+    /// Whether it has had a seat: it may hold outcomes that are not reported yet.
+    carried: bool,
 }
 
 /// Places in use, and lanes that wait for one, of one connector.
@@ -176,7 +178,10 @@ impl Floor {
             share.carriers = share.carriers.saturating_add(1);
         }
         self.openings.add(standing);
-        self.places.insert(carrier, Place { connector, standing, stage: Stage::Opening, host: None });
+        self.places.insert(
+            carrier,
+            Place { connector, standing, stage: Stage::Opening, host: None, carried: false },
+        );
     }
 
     /// Lets a lane wait for an opening.
@@ -297,10 +302,7 @@ impl Floor {
 
     /// Carriers that have nothing under way yet.
     pub(super) fn idle(&self) -> Vec<u64> {
-        let idle = self.places.iter().filter(|(_, place)| match place.stage {
-            Stage::Opening | Stage::AtHost(_) | Stage::Open => true,
-            Stage::Seated | Stage::Parked => false,
-        });
+        let idle = self.places.iter().filter(|(_, place)| !place.carried);
         idle.map(|(carrier, _)| *carrier).collect()
     }
 
@@ -420,6 +422,7 @@ impl Floor {
         self.rise(carrier);
         let Some(place) = self.places.get_mut(&carrier) else { return };
         place.stage = Stage::Seated;
+        place.carried = true;
         self.seats.add(place.standing);
         if let Some(share) = self.connectors.get_mut(&place.connector) {
             share.seats = share.seats.saturating_add(1);

@@ -479,7 +479,6 @@ impl<L: Divisible> Core<L> {
     /// A carrier takes no more jobs of its lane for now.
     fn leave(&mut self, number: u64) {
         let Some(carrier) = self.carriers.get_mut(&number) else { return };
-        carrier.handed = 0;
         let enlisted = std::mem::take(&mut carrier.enlisted);
         let starting = std::mem::take(&mut carrier.starting);
         if let Some(lane) = self.lanes.get_mut(&carrier.lane) {
