@@ -130,8 +130,7 @@ fn partners(data_dir: &std::path::Path) -> Arc<Partners> {
 ///
 /// # Errors
 /// [`StartFault`]; nothing is left running then.
-pub async fn start(mut config: Config) -> Result<Running, StartFault> {
-    fit_sessions(&mut config);
+pub async fn start(config: Config) -> Result<Running, StartFault> {
     start_after(config, 0).await
 }
 
@@ -139,7 +138,8 @@ pub async fn start(mut config: Config) -> Result<Running, StartFault> {
 ///
 /// # Errors
 /// As [`start`].
-pub async fn start_after(config: Config, faults: u32) -> Result<Running, StartFault> {
+pub async fn start_after(mut config: Config, faults: u32) -> Result<Running, StartFault> {
+    fit_sessions(&mut config);
     let (journal, clock) = (Arc::new(Journal), Clock::start());
     let first = reload::First::of(&config)?;
     let (server_setups, client_setups) = (Arc::clone(&first.server_setups), Arc::clone(&first.client_setups));
