@@ -12,7 +12,8 @@ impl Writer {
         // All that has gone is in the log; the file gets shorter as the log is copied.
         match shrunk.and_then(|shrunk| if shrunk { self.checkpoint_as("PASSIVE").map(drop) } else { Ok(()) })
         {
-            Ok(()) | Err(Trouble::Full(_) | Trouble::Busy(_)) => {}
+            // A damaged page of contents can't be copied: the file stays as it is, and nobody is hurt by that.
+            Ok(()) | Err(Trouble::Full(_) | Trouble::Busy(_) | Trouble::Damaged(_)) => {}
             Err(trouble) => {
                 self.fault_of(trouble.at_commit());
             }
