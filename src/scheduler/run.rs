@@ -264,6 +264,11 @@ impl Scheduler {
 
     fn act(&self, actions: Actions<Lease>, dates: &Dates) {
         let Some(me) = self.me.upgrade() else { return };
+        // Who has nothing under way ends before anything else is done, so that nothing comes under way.
+        if !actions.dismissed.is_empty() {
+            let carriers = self.carriers();
+            actions.dismissed.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.dismiss());
+        }
         for notice in &actions.notices {
             self.tell_verdicts(&notice.message, &notice.verdicts, dates);
         }
@@ -279,10 +284,8 @@ impl Scheduler {
         for sweep in actions.sweeps {
             self.tasks.spawn(Arc::clone(&me).sweep(sweep));
         }
-        let signals = actions.granted.len().saturating_add(actions.evicted.len());
-        if signals > 0 || !actions.dismissed.is_empty() {
+        if !actions.granted.is_empty() || !actions.evicted.is_empty() {
             let carriers = self.carriers();
-            actions.dismissed.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.dismiss());
             actions.granted.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.grant());
             actions.evicted.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.evict());
         }
