@@ -9,7 +9,7 @@ use super::print::{say, say_json};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, Failure};
 use crate::config::{self, Config};
 use crate::connector::{
-    Admission, Channel, Choice, Decision, Generation, NextHop, Passed, Table, User, admit, choose,
+    Admission, Channel, Choice, DecisionRecord, Generation, NextHop, Passed, Table, User, admit, choose,
 };
 use crate::mail::{Mailbox, ReversePath};
 use crate::tls;
@@ -123,11 +123,11 @@ fn outbound(
     let decisions = if args.from.is_some() { Vec::new() } else { supposed(args, config, connector, domain)? };
     for (_, decision) in &decisions {
         let host = decision.host.as_deref().unwrap_or_default();
-        lines.push(format!("  at {host}: got {}", decision.got));
-        lines.push(format!("    so      {} ({})", decision.reason, decision.token));
+        lines.push(format!("  at {host}: got {}", decision.attained));
+        lines.push(format!("    so      {} ({})", decision.reason(), decision.token()));
     }
     let sent = decisions.is_empty() || decisions.iter().any(|(sent, _)| *sent);
-    let decisions: Vec<Decision> = decisions.into_iter().map(|(_, decision)| decision).collect();
+    let decisions: Vec<_> = decisions.iter().map(|(_, decision)| DecisionRecord::from(decision)).collect();
     let part = json!({
         "mode": connector.mode, "decisions": decisions,
         "to": to, "connector": connector.name, "pattern": choice.pattern.to_string(),
@@ -157,7 +157,7 @@ fn inbound(
         Admission::Admitted(admitted) => {
             let relays = to.is_none_or(|to| admitted.connector.relays_to(to.domain_name()));
             let unknown = to.filter(|to| relays && !admitted.connector.knows(to));
-            lines.push(format!("  admitted by {}: {}", admitted.connector.name, admitted.decision.reason));
+            lines.push(format!("  admitted by {}: {}", admitted.connector.name, admitted.decision.reason()));
             if let (false, Some(to)) = (relays, to) {
                 lines.push(format!(
                     "  but {} does not relay to {}; RCPT is refused",
@@ -178,13 +178,13 @@ fn inbound(
             (false, refused.decision, Some(refused.reply.to_string()))
         }
     };
-    lines.push(format!("  wanted    {}", decision.wanted));
-    lines.push(format!("  got       {}", decision.got));
+    lines.push(format!("  wanted    {}", decision.required));
+    lines.push(format!("  got       {}", decision.attained));
     lines.extend(passed.iter().map(|p| format!("  not {}: {}", p.connector, p.why)));
     let passed: Vec<Value> = passed.iter().map(passed_json).collect();
     Ok((
         yes,
-        json!({ "from": path, "admitted": yes, "decision": *decision, "reply": reply, "passed": passed }),
+        json!({ "from": path, "admitted": yes, "decision": DecisionRecord::from(&*decision), "reply": reply, "passed": passed }),
     ))
 }
 

@@ -243,7 +243,7 @@ fn advise(
 
 /// The name to demand of a host: the one that its certificate presents, if its chain is trusted.
 fn identity(seen: &Seen, domain: Option<&Domain>, trust: &TrustId) -> Option<String> {
-    let facts = seen.decision.as_ref()?.tls.as_ref()?;
+    let facts = seen.decision.as_ref()?.tls()?;
     let certificate = facts.certificate().filter(|certificate| certificate.proved)?;
     if certificate.chain_to(std::slice::from_ref(trust)) != ChainVerdict::Trusted {
         return None;

@@ -10,7 +10,9 @@ use super::print::{complain, say, say_json, table};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, EXIT_OS, Failure};
 use crate::admin::Validated;
 use crate::config::{self, Config};
-use crate::connector::{DomainPattern, NextHop, Outbound, PeerCertificate, pin_text};
+use crate::connector::{
+    ChainFault, DecisionRecord, DomainPattern, NextHop, Outbound, PeerCertificate, Shortfall, pin_text,
+};
 use crate::daemon::{self, Whom};
 use crate::deliver::Seen;
 use crate::mail::{Clock, Mailbox, MailboxDomain, ReversePath, rfc3339};
@@ -140,7 +142,6 @@ fn verdict(connector: &Outbound, seen: &[Seen], trouble: Option<&str>) -> Valida
     } else {
         let first = seen.iter().find(|host| !host.ok).map_or("", |host| host.reason.as_str());
         let rest = if good > 0 { "; mail goes by the others" } else { "; no mail would be sent" };
-        let first = first.strip_suffix("; nothing was sent").unwrap_or(first);
         (false, format!("{good} of {} addresses will do: {first}{rest}", seen.len()))
     };
     let mend = seen.iter().find(|host| !host.ok).map_or("", mend);
@@ -154,27 +155,43 @@ fn mend(host: &Seen) -> &'static str {
     if host.recipient.is_some() {
         return "The partner can say why; or the recipient does not exist.";
     }
-    match host.decision.as_ref().map(|decision| &*decision.token) {
-        None => "Look at the way there first: DNS, routing, firewalls, the port.",
-        Some("starttls-not-offered") => {
+    let Some(decision) = &host.decision else {
+        return "Look at the way there first: DNS, routing, firewalls, the port.";
+    };
+    let Some(shortfall) = decision.shortfall() else { return NEITHER };
+    match shortfall {
+        Shortfall::NotOffered => {
             "The partner can mend it, or whoever runs a firewall on the way that takes STARTTLS out."
         }
-        Some("starttls-refused" | "handshake-broken" | "key-not-proved") => {
+        Shortfall::Refused(_) | Shortfall::Handshake(_) | Shortfall::Unproved => {
             "The partner can mend it; the time of this attempt is what they need to find it in their log."
         }
-        Some("certificate-expired" | "certificate-not-yet-valid" | "certificate-revoked") => {
-            "The partner can mend it: by a new certificate."
-        }
-        Some("name-mismatch") => {
+        Shortfall::Chain { fault: ChainFault::Expired | ChainFault::NotYetValid, .. }
+        | Shortfall::Revoked => "The partner can mend it: by a new certificate.",
+        Shortfall::Name { .. } => {
             "We can, if these are the names of the partner's hosts: write them as peer_names; else the partner."
         }
-        Some("unknown-issuer") => {
+        Shortfall::Chain { fault: ChainFault::UnknownIssuer, .. } => {
             "The partner can, by showing the whole chain; or we, if its authority was agreed on: add it to trust."
         }
-        Some("pin-mismatch") => "We can, once the partner confirms its new key by another way: add its pin.",
-        Some(_) => "The partner can mend it, or we, if the connector says what was never agreed.",
+        Shortfall::Pin { dated: false, .. } => {
+            "We can, once the partner confirms its new key by another way: add its pin."
+        }
+        Shortfall::NotTried
+        | Shortfall::Version(_)
+        | Shortfall::NoCertificate
+        | Shortfall::Unreadable(_)
+        | Shortfall::Chain { .. }
+        | Shortfall::KeyExchange(_)
+        | Shortfall::Pin { dated: true, .. }
+        | Shortfall::Subject { .. }
+        | Shortfall::RevocationUnknown(_)
+        | Shortfall::NotForClients
+        | Shortfall::Onward => NEITHER,
     }
 }
+
+const NEITHER: &str = "The partner can mend it, or we, if the connector says what was never agreed.";
 
 /// All that one address showed.
 fn details(seen: &Seen) -> String {
@@ -184,10 +201,10 @@ fn details(seen: &Seen) -> String {
         line("greeted with", banner.chars().map(|c| if c.is_control() { ' ' } else { c }).collect());
     }
     if let Some(decision) = &seen.decision {
-        line("wanted", decision.wanted.clone());
-        line("token", decision.token.to_string());
-        line("got", decision.got.clone());
-        if let Some(tls) = &decision.tls {
+        line("wanted", decision.required.to_string());
+        line("token", decision.token().into_owned());
+        line("got", decision.attained.to_string());
+        if let Some(tls) = decision.tls() {
             line("SNI", tls.sni.clone().unwrap_or_else(|| "none sent".to_owned()));
             if let Some(certificate) = tls.certificate() {
                 line("subject", certificate.subject.clone());
@@ -226,7 +243,7 @@ fn keep(data_dir: &Path, name: &str, verdict: &Validated) -> io::Result<()> {
 }
 
 pub(super) fn host_json(seen: &Seen) -> serde_json::Value {
-    json!({ "host": seen.host, "ok": seen.ok, "reason": seen.reason, "decision": seen.decision, "recipient": seen.recipient.as_ref().map(ToString::to_string), "banner": seen.banner })
+    json!({ "host": seen.host, "ok": seen.ok, "reason": seen.reason, "decision": seen.decision.as_deref().map(DecisionRecord::from), "recipient": seen.recipient.as_ref().map(ToString::to_string), "banner": seen.banner })
 }
 
 pub(super) fn hosts_table(seen: &[Seen]) -> String {
@@ -237,7 +254,7 @@ pub(super) fn hosts_table(seen: &[Seen]) -> String {
 }
 
 fn row(seen: &Seen) -> Vec<String> {
-    let facts = seen.decision.as_ref().and_then(|decision| decision.tls.as_ref());
+    let facts = seen.decision.as_ref().and_then(|decision| decision.tls());
     let dash = || "-".to_owned();
     let certificate = facts.and_then(|facts| match &facts.peer {
         PeerCertificate::Shown(certificate) => Some(certificate),

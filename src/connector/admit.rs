@@ -60,6 +60,19 @@ pub struct RefusedMail {
     pub decision: Arc<Decision>,
 }
 
+/// By what a client's mail is attributed to a connector; the strongest comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attribution {
+    /// Its certificate.
+    Certificate,
+    /// Who logged in.
+    User,
+    /// Its address.
+    Network,
+    /// Its claim alone.
+    Domain,
+}
+
 /// The first condition of an inbound connector that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unmet {
@@ -223,8 +236,8 @@ fn waiving<'a>(candidates: &[&'a Arc<Inbound>], channel: &Channel) -> Option<(&'
 }
 
 /// The order of attribution: certificate, user, network, domain, then name.
-fn attribution(connector: &Inbound) -> (u8, Arc<str>) {
-    (strength(connector), Arc::clone(&connector.name))
+fn attribution(connector: &Inbound) -> (Attribution, Arc<str>) {
+    (attributed_by(connector), Arc::clone(&connector.name))
 }
 
 /// Whether a rehearsal lets pass what does not hold: never the network, and only with one, since
@@ -242,14 +255,13 @@ fn binds(connector: &Inbound) -> bool {
     forced(connector).is_some() && connector.mode == Mode::Enforce
 }
 
-/// 0 certificate, 1 user, 2 network, 3 domain alone.
-fn strength(connector: &Inbound) -> u8 {
+fn attributed_by(connector: &Inbound) -> Attribution {
     let by_certificate = forced(connector).is_some_and(Forced::needs_certificate);
     match (by_certificate, &connector.users, connector.from_networks.is_empty()) {
-        (true, _, _) => 0,
-        (false, Some(_), _) => 1,
-        (false, None, false) => 2,
-        (false, None, true) => 3,
+        (true, _, _) => Attribution::Certificate,
+        (false, Some(_), _) => Attribution::User,
+        (false, None, false) => Attribution::Network,
+        (false, None, true) => Attribution::Domain,
     }
 }
 
@@ -323,31 +335,5 @@ fn bound(binding: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath) -> Re
     match closest {
         Some((connector, unmet)) => unmet_refusal(connector, &unmet, channel, path),
         None => no_connector(channel, path),
-    }
-}
-
-impl Unmet {
-    /// The machine word.
-    #[must_use]
-    pub fn token(&self) -> &'static str {
-        match self {
-            Self::Off => "connector-off",
-            Self::Network => "wrong-network",
-            Self::User => "login-required",
-            Self::NoTls => "tls-required",
-            Self::Tls(shortfall) => shortfall.token(),
-        }
-    }
-}
-
-impl std::fmt::Display for Unmet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Off => f.write_str("its mode is off"),
-            Self::Network => f.write_str("the address is in none of its networks"),
-            Self::User => f.write_str("none of its users has logged in"),
-            Self::NoTls => f.write_str("the session is in clear"),
-            Self::Tls(shortfall) => shortfall.fmt(f),
-        }
     }
 }

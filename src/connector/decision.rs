@@ -1,122 +1,229 @@
-use std::borrow::Cow;
+//! One decision as data: what was required, what was attained, and what follows. Its words are in `render`.
+
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use super::facts::{CertificateFacts, PeerCertificate, TlsFacts};
-use super::judge::{Attained, Observed, Permit};
-use super::requirement::Requirement;
+use super::admit::{Attribution, Channel, Unmet};
+use super::facts::TlsFacts;
+use super::judge::{Attained, ClearCause, Observed, Permit};
+use super::requirement::{Forced, Requirement};
 use super::shortfall::Shortfall;
-use super::table::Outbound;
+use super::table::{Inbound, InboundTls, Mode, Outbound};
+use crate::mail::ReversePath;
 
-/// One decision and its reason: the same value feeds log, tracking, DSN, control API and
-/// `explain`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// One decision and its reason: log, tracking, reports, control API and `explain` all render the same value.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// The connector that decided; `None` where no connector applied.
     pub connector: Option<Arc<str>>,
     /// The host it was about, if it was about one: name, address and port.
     pub host: Option<String>,
-    /// What the connector demands.
-    pub wanted: String,
-    /// What the session attained, or the certificate showed.
-    pub got: String,
-    /// One sentence.
-    pub reason: String,
-    /// The same as one machine word.
-    pub token: Cow<'static, str>,
-    /// The handshake behind it.
-    pub tls: Option<Arc<TlsFacts>>,
+    /// What the connector requires.
+    pub required: Required,
+    /// What the session attained, or why there was none.
+    pub attained: Attainment,
+    /// What follows.
+    pub ruling: Ruling,
 }
+
+/// What is required.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Required {
+    /// By an outbound connector, of a session.
+    Session(Requirement),
+    /// By an inbound connector, of a client.
+    Client {
+        /// TLS, and what is demanded of it; `None`: nothing.
+        tls: Option<Forced>,
+        /// A user of the connector must have logged in.
+        login: bool,
+    },
+    /// That there is an inbound connector for the mail.
+    InboundConnector,
+    /// By `remember_tls`: TLS, since the host had it before.
+    TlsAsBefore,
+    /// By the message: a session under an enforced, forced requirement.
+    Onward,
+}
+
+/// What was attained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attainment {
+    /// A session over TLS.
+    Tls(Arc<TlsFacts>),
+    /// A session in plaintext.
+    Plaintext,
+    /// No session that mail could have gone over.
+    NoSession,
+    /// What a client showed.
+    Client {
+        /// The handshake; `None`: plaintext.
+        tls: Option<Arc<TlsFacts>>,
+        /// Who logged in.
+        user: Option<Arc<str>>,
+    },
+    /// Nothing was opened: what the connector is set to was enough to know.
+    Settings {
+        /// `tls` of the connector.
+        tls: &'static str,
+        /// Its mode.
+        mode: Mode,
+    },
+}
+
+/// What follows from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ruling {
+    /// Mail goes: the session meets a forced requirement.
+    Met,
+    /// Mail goes over TLS, which was not required.
+    Sealed,
+    /// Mail goes in plaintext, for this reason.
+    Plaintext(ClearCause),
+    /// Mail goes, in audit: enforced, it would have been withheld for this reason.
+    Waived(Shortfall),
+    /// Nothing is sent.
+    Withheld(Shortfall),
+    /// Nothing is sent yet: the host had TLS before, and now goes without it for this reason.
+    Remembered(ClearCause),
+    /// Nothing is sent: the message must go on under TLS, and the connector does not force it.
+    Onward,
+    /// The client's mail is accepted, and attributed to the connector by this.
+    Attributed(Attribution),
+    /// The same, in audit: enforced, it would have been refused for this reason.
+    WaivedClient(Unmet),
+    /// The client's mail is refused, since this condition does not hold.
+    Refused(Claim, Unmet),
+    /// The client's mail is refused: no inbound connector is for it.
+    NoConnector(Claim),
+}
+
+/// What a client's mail claims to be: from this domain, or with the null reverse-path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim(pub Option<Box<str>>);
 
 impl Decision {
-    /// What a rehearsal let pass, without the words that say so.
+    /// The decision that let a session carry mail.
     #[must_use]
-    pub fn rehearsed(&self) -> Option<&str> {
-        self.reason.strip_prefix(IN_AUDIT)
+    pub fn proceeded(connector: &Outbound, host: &str, requirement: &Requirement, permit: &Permit) -> Self {
+        let (attained, ruling) = match (permit.attained(), requirement.is_forced()) {
+            (Attained::Sealed(facts), true) => (Attainment::Tls(Arc::clone(facts)), Ruling::Met),
+            (Attained::Sealed(facts), false) => (Attainment::Tls(Arc::clone(facts)), Ruling::Sealed),
+            (Attained::Clear(cause), _) => (Attainment::Plaintext, Ruling::Plaintext(cause.clone())),
+        };
+        let ruling = permit.waived().map_or(ruling, |shortfall| Ruling::Waived(shortfall.clone()));
+        Self::outbound(connector, Some(host), Required::Session(requirement.clone()), attained, ruling)
     }
 
-    /// Everything in one line.
+    /// The decision that withheld mail from a session.
     #[must_use]
-    pub fn sentence(&self) -> String {
-        let connector = self.connector.as_deref().unwrap_or("none");
-        format!("{} (connector {connector}; wanted {}; got {})", self.reason, self.wanted, self.got)
+    pub fn withheld(
+        connector: &Outbound,
+        host: &str,
+        requirement: &Requirement,
+        observed: &Observed,
+        shortfall: &Shortfall,
+    ) -> Self {
+        let attained = match observed {
+            Observed::Established(facts) => Attainment::Tls(Arc::clone(facts)),
+            Observed::NotTried | Observed::NotOffered | Observed::Refused(_) => Attainment::Plaintext,
+            Observed::HandshakeBroken(_) | Observed::ClearAfterBroken(_) => Attainment::NoSession,
+        };
+        let ruling = Ruling::Withheld(shortfall.clone());
+        Self::outbound(connector, Some(host), Required::Session(requirement.clone()), attained, ruling)
+    }
+
+    /// `remember_tls`: a host that had TLS before gets no mail in plaintext for a while.
+    #[must_use]
+    pub fn remembered(connector: &Outbound, host: &str, cause: ClearCause) -> Self {
+        let ruling = Ruling::Remembered(cause);
+        Self::outbound(connector, Some(host), Required::TlsAsBefore, Attainment::Plaintext, ruling)
+    }
+
+    /// A message that must go on under TLS, at a connector that does not force it; `None` where it may go.
+    #[must_use]
+    pub fn onward(connector: &Outbound, onward_sealed: bool) -> Option<Self> {
+        if !onward_sealed || connector.is_enforced() {
+            return None;
+        }
+        let attained = Attainment::Settings { tls: connector.tls_word(), mode: connector.mode };
+        Some(Self::outbound(connector, None, Required::Onward, attained, Ruling::Onward))
+    }
+
+    fn outbound(
+        connector: &Outbound,
+        host: Option<&str>,
+        required: Required,
+        attained: Attainment,
+        ruling: Ruling,
+    ) -> Self {
+        let host = host.map(str::to_owned);
+        Self { connector: Some(Arc::clone(&connector.name)), host, required, attained, ruling }
+    }
+
+    /// The decision about a client's mail.
+    pub(super) fn of_client(connector: Option<&Inbound>, channel: &Channel, ruling: Ruling) -> Self {
+        let required = connector.map_or(Required::InboundConnector, |connector| Required::Client {
+            tls: match &connector.tls {
+                InboundTls::Off | InboundTls::Opportunistic => None,
+                InboundTls::Forced(forced) => Some(forced.clone()),
+            },
+            login: connector.users.is_some(),
+        });
+        let user = channel.user.as_ref().map(|user| Arc::clone(&user.name));
+        Self {
+            connector: connector.map(|connector| Arc::clone(&connector.name)),
+            host: Some(channel.peer.to_string()),
+            required,
+            attained: Attainment::Client { tls: channel.tls.clone(), user },
+            ruling,
+        }
+    }
+
+    /// What was missing of a session, where the mail was withheld for it, or audit let it pass.
+    #[must_use]
+    pub fn shortfall(&self) -> Option<&Shortfall> {
+        match &self.ruling {
+            Ruling::Waived(shortfall) | Ruling::Withheld(shortfall) => Some(shortfall),
+            Ruling::Met
+            | Ruling::Sealed
+            | Ruling::Plaintext(_)
+            | Ruling::Remembered(_)
+            | Ruling::Onward
+            | Ruling::Attributed(_)
+            | Ruling::WaivedClient(_)
+            | Ruling::Refused(..)
+            | Ruling::NoConnector(_) => None,
+        }
+    }
+
+    /// What audit let pass: enforced, the mail would have been withheld for this reason.
+    #[must_use]
+    pub fn waived(&self) -> Option<&Shortfall> {
+        self.shortfall().filter(|_| matches!(self.ruling, Ruling::Waived(_)))
+    }
+
+    /// The handshake behind it.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Arc<TlsFacts>> {
+        match &self.attained {
+            Attainment::Tls(facts) => Some(facts),
+            Attainment::Client { tls, .. } => tls.as_ref(),
+            Attainment::Plaintext | Attainment::NoSession | Attainment::Settings { .. } => None,
+        }
     }
 }
 
-/// What stands before the reason of what a rehearsal let pass.
-const IN_AUDIT: &str = "in audit: enforced, this would have been withheld, since ";
-
-/// The decision that let a session carry mail.
-#[must_use]
-pub fn proceeded(connector: &Outbound, host: &str, requirement: &Requirement, permit: &Permit) -> Decision {
-    let attained = permit.attained();
-    let (got, reason, token, tls) = match (attained, requirement.is_forced()) {
-        (Attained::Sealed(facts), true) => {
-            (sealed(facts), "the session meets the requirement".to_owned(), "met", Some(facts))
-        }
-        (Attained::Sealed(facts), false) => {
-            (sealed(facts), "TLS was offered and taken".to_owned(), "sealed", Some(facts))
-        }
-        (Attained::Clear(cause), _) => {
-            ("plaintext".to_owned(), format!("sent in clear: {cause}"), cause.token(), None)
-        }
-    };
-    let (reason, token) = match permit.waived() {
-        None => (reason, Cow::Borrowed(token)),
-        Some(shortfall) => {
-            (format!("{IN_AUDIT}{shortfall}"), Cow::Owned(format!("audit-{}", shortfall.token())))
-        }
-    };
-    Decision {
-        connector: Some(Arc::clone(&connector.name)),
-        host: Some(host.to_owned()),
-        wanted: requirement.to_string(),
-        got,
-        reason,
-        token,
-        tls: tls.cloned(),
+impl Claim {
+    pub(super) fn of(path: &ReversePath) -> Self {
+        Self(path.mailbox().map(|mailbox| mailbox.domain().to_string().into()))
     }
 }
 
-/// The decision that withheld mail from a session.
-#[must_use]
-pub fn withheld(
-    connector: &Outbound,
-    host: &str,
-    requirement: &Requirement,
-    observed: &Observed,
-    shortfall: &Shortfall,
-) -> Decision {
-    let (got, tls) = match observed {
-        Observed::Established(facts) => (sealed(facts), Some(Arc::clone(facts))),
-        Observed::NotTried | Observed::NotOffered | Observed::Refused(_) => ("plaintext".to_owned(), None),
-        Observed::HandshakeBroken(_) | Observed::ClearAfterBroken(_) => ("no session".to_owned(), None),
-    };
-    let reason = match requirement {
-        Requirement::Forced(_) => format!("TLS is required, and {shortfall}"),
-        Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_) => shortfall.to_string(),
-    };
-    Decision {
-        connector: Some(Arc::clone(&connector.name)),
-        host: Some(host.to_owned()),
-        wanted: requirement.to_string(),
-        got,
-        reason,
-        token: Cow::Borrowed(shortfall.token()),
-        tls,
+impl Channel {
+    /// A client that connected from this address and has shown nothing yet.
+    #[must_use]
+    pub fn new(peer: IpAddr) -> Self {
+        Self { peer, tls: None, user: None }
     }
-}
-
-fn sealed(facts: &TlsFacts) -> String {
-    let peer = match &facts.peer {
-        PeerCertificate::NotShown => "no certificate".to_owned(),
-        PeerCertificate::Unreadable(why) => format!("a certificate that can't be read ({why})"),
-        PeerCertificate::Shown(certificate) => shown(certificate),
-    };
-    format!("{} {}, {peer}", facts.version, facts.suite)
-}
-
-fn shown(certificate: &CertificateFacts) -> String {
-    format!("certificate for {} issued by {}", certificate.names_text(), certificate.issuer)
 }

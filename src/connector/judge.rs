@@ -1,4 +1,3 @@
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -249,31 +248,5 @@ impl SessionId {
 impl Default for SessionId {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl fmt::Display for ClearCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Off => f.write_str("the connector does not use TLS"),
-            Self::NotOffered => f.write_str("STARTTLS is not offered"),
-            Self::Refused(reply) => write!(f, "STARTTLS was answered {reply}"),
-            Self::HandshakeBroken(fault) => {
-                write!(f, "the TLS handshake broke with every host: {}", fault.words)
-            }
-        }
-    }
-}
-
-impl ClearCause {
-    /// The machine word.
-    #[must_use]
-    pub fn token(&self) -> &'static str {
-        match self {
-            Self::Off => "clear-off",
-            Self::NotOffered => "clear-not-offered",
-            Self::Refused(_) => "clear-refused",
-            Self::HandshakeBroken(_) => "clear-handshake-broken",
-        }
     }
 }

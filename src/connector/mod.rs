@@ -13,6 +13,9 @@ mod name;
 mod pattern;
 mod pin;
 mod recipients;
+mod record;
+mod remember;
+mod render;
 mod requirement;
 mod sending;
 mod shortfall;
@@ -24,9 +27,9 @@ pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
-pub use admit::{Admission, Admitted, Channel, Pass, Passed, RefusedMail, Unmet, admit};
+pub use admit::{Admission, Admitted, Attribution, Channel, Pass, Passed, RefusedMail, Unmet, admit};
 pub use choose::{Choice, Considered, choose};
-pub use decision::{Decision, proceeded, withheld};
+pub use decision::{Attainment, Claim, Decision, Required, Ruling};
 pub use expiry::expiry_threshold;
 pub use facts::{
     CertificateFacts, ChainFault, ChainVerdict, ClientCertificate, IssuerFacts, PeerCertificate,
@@ -40,6 +43,8 @@ pub use name::{NameFault, PeerName, first_match};
 pub use pattern::{DomainPattern, PatternFault, Specificity};
 pub use pin::{Pin, PinFault, pin_text};
 pub use recipients::Recipients;
+pub use record::DecisionRecord;
+pub use remember::TlsMemory;
 pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};
 pub use sending::{Credentials, Mechanism, Sending};
 pub use shortfall::Shortfall;

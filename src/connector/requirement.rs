@@ -156,6 +156,17 @@ impl Forced {
         Self::new(Require::Encryption)
     }
 
+    /// In a word or two, for a table.
+    #[must_use]
+    pub fn summary(&self) -> &'static str {
+        match &self.require {
+            Require::Identity { .. } => "TLS, chain, name",
+            Require::Chain { .. } => "TLS, chain",
+            Require::Encryption if self.pins.is_empty() => "TLS",
+            Require::Encryption => "TLS, key",
+        }
+    }
+
     /// The trust anchor sets it names.
     #[must_use]
     pub fn trust(&self) -> &[TrustId] {

@@ -1,6 +1,8 @@
 use std::fmt;
 
-use super::facts::{CertificateFacts, ChainVerdict, PeerCertificate, RevocationStatus, TlsFacts, TlsVersion};
+use super::facts::{
+    CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, RevocationStatus, TlsFacts, TlsVersion,
+};
 use super::judge::HandshakeFault;
 use super::name::{PeerName, first_match};
 use super::pin::{Pin, pin_text};
@@ -29,10 +31,10 @@ pub enum Shortfall {
     Unproved,
     /// The chain does not end in a trust anchor, or does not hold.
     Chain {
+        /// What is wrong with it.
+        fault: ChainFault,
         /// In words.
         words: String,
-        /// As a machine word.
-        token: &'static str,
     },
     /// The certificate presents none of the names.
     Name {
@@ -134,9 +136,7 @@ fn readable(facts: &TlsFacts) -> Result<&CertificateFacts, Shortfall> {
 fn unmet_chain(certificate: &CertificateFacts, trust: &[TrustId]) -> Option<Shortfall> {
     match certificate.chain_to(trust) {
         ChainVerdict::Trusted => None,
-        ChainVerdict::Faulty(fault) => {
-            Some(Shortfall::Chain { words: fault.in_words(certificate), token: fault.token() })
-        }
+        ChainVerdict::Faulty(fault) => Some(Shortfall::Chain { words: fault.in_words(certificate), fault }),
     }
 }
 
@@ -208,7 +208,7 @@ impl Shortfall {
             Self::NoCertificate => "no-certificate",
             Self::Unreadable(_) => "certificate-unreadable",
             Self::Unproved => "key-not-proved",
-            Self::Chain { token, .. } => token,
+            Self::Chain { fault, .. } => fault.token(),
             Self::Name { .. } => "name-mismatch",
             Self::KeyExchange(_) => "key-exchange",
             Self::Pin { dated: false, .. } => "pin-mismatch",

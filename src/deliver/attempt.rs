@@ -11,9 +11,9 @@ use super::converse::Broken;
 use super::decide::serves;
 use super::fit::{speaks, to_declare};
 use super::link::{Link, elsewhere};
-use super::result::{Ending, ended, not_onward, outcome_of, stopping, undeliverable, unreadable};
-use crate::connector::{ClearGuard, NotCovered, OnHandshakeFailure, Shortfall};
-use crate::outcome::{LinkFault, Outcome, Scope};
+use super::result::{Ending, ended, outcome_of, stopping, undeliverable, unreadable};
+use crate::connector::{ClearGuard, Decision, NotCovered, OnHandshakeFailure, Shortfall};
+use crate::outcome::{LinkFault, Outcome, Scope, Trouble};
 use crate::scheduler::{Job, Jobs, Way};
 use crate::smtp::{Demand, Finished, MailFrom, NotBegun, SendEvent};
 use crate::spool::QueuedRecipient;
@@ -250,7 +250,9 @@ impl Carriage {
                     }
                 }
                 Err(NotBegun::NotCovered(NotCovered::Short(Shortfall::Onward))) => {
-                    refused = not_onward(connector);
+                    if let Some(decision) = Decision::onward(connector, true) {
+                        refused = Outcome::Deferred(Trouble::by(decision, Scope::Recipient));
+                    }
                     break;
                 }
                 Err(NotBegun::Unauthorised | NotBegun::Busy | NotBegun::NotCovered(_)) => break,

@@ -9,8 +9,8 @@ use super::link::Link;
 use super::result::{undeliverable, unreadable};
 use super::seek::Candidate;
 use crate::connector::Retry;
-use crate::mail::{BodyType, Enhanced};
-use crate::outcome::{Outcome, Scope};
+use crate::mail::BodyType;
+use crate::outcome::{Cause, Outcome, Scope};
 use crate::scheduler::{Job, Way};
 use crate::smtp::{NotBegun, Offers};
 use crate::spool::QueuedRecipient;
@@ -75,7 +75,9 @@ pub(super) fn to_declare(
 pub(super) fn is_out_of_reach(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Deferred(trouble) => {
-            trouble.scope == Scope::Lane && matches!(trouble.status, Enhanced(4, 4, 1 | 2))
+            let unheard =
+                matches!(trouble.cause, Cause::Unreachable | Cause::Silent | Cause::Lost | Cause::Displaced);
+            trouble.scope == Scope::Lane && unheard
         }
         Outcome::Delivered(_) | Outcome::Failed(_) => false,
     }

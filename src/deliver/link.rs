@@ -9,14 +9,13 @@ use super::decide::serves;
 use super::dial::dial;
 use super::pool::Key;
 use super::seek::Candidate;
-use super::seen::InClear;
 use crate::connector::{
     Attained, Decision, Generation, Handshake, HandshakeFault, Observed, OnFailure, Outbound, OutboundTls,
-    Permit, Requirement, Shortfall, Sni, Verdict, judge, proceeded, withheld,
+    Permit, Requirement, Shortfall, Sni, TlsMemory, Verdict, judge,
 };
 use crate::mail::{Enhanced, Reply};
 use crate::outcome::{
-    At, LinkFault, Outcome, Scope, Stage, Trouble, classify_fault, classify_reply, classify_shortfall,
+    At, Cause, LinkFault, Outcome, Scope, Stage, Trouble, classify_fault, classify_reply, classify_shortfall,
 };
 use crate::scheduler::{Progress, Way};
 use crate::smtp::{Opening, SendEvent, SendSession};
@@ -105,7 +104,7 @@ impl Courier {
                 return Err(miss(connector, &host, &requirement, &observed, &shortfall));
             }
         };
-        let decision = Arc::new(proceeded(connector, &host, &requirement, &permit));
+        let decision = Arc::new(Decision::proceeded(connector, &host, &requirement, &permit));
         if let Some(outcome) = self.remembered(way, candidate, permit.attained(), &at) {
             line.dismiss();
             return Err(Miss::Other(outcome));
@@ -181,39 +180,23 @@ impl Courier {
         let smart = candidate.smart.as_ref().map(ToString::to_string);
         let whom = smart.or_else(|| way.domain.as_ref().map(ToString::to_string))?;
         let key = format!("{} {whom}", connector.name);
-        let cause = match attained {
-            Attained::Clear(cause) => cause,
-            Attained::Sealed(_) => {
-                if let Err(fault) = self.seen.sealed(&key) {
-                    tracing::warn!(%fault, "tls-seen can't be written: TLS is remembered by this process alone");
-                }
-                return None;
+        if let Attained::Sealed(_) = attained {
+            if let Err(fault) = self.seen.sealed(&key) {
+                tracing::warn!(%fault, "tls-seen can't be written: TLS is remembered by this process alone");
             }
-        };
-        let verdict = self.seen.in_clear(&key, Instant::now());
-        if verdict == InClear::May {
             return None;
         }
-        let reason = format!("{} had TLS before, and now {cause}", at.host);
-        if verdict == InClear::First {
+        let memory = self.seen.without(&key, Instant::now());
+        let decision = connector.withheld_by_memory(at.host, attained, memory)?;
+        let reason = decision.reason();
+        if memory == TlsMemory::Sealed {
             let what = format!(
                 "connector {}: {reason}; mail waits for an hour before it goes in clear",
                 connector.name
             );
             self.journal.record(&Event::Alarm { what: &what });
         }
-        let decision = Decision {
-            connector: Some(Arc::clone(&connector.name)),
-            host: Some(at.host.to_owned()),
-            wanted: "TLS, as before".to_owned(),
-            got: "plaintext".to_owned(),
-            reason: reason.clone(),
-            token: "tls-remembered".into(),
-            tls: None,
-        };
-        let status = Enhanced(4, 7, 4);
-        let decision = Some(Arc::new(decision));
-        Some(Outcome::Deferred(Trouble { status, reason, remote: None, decision, scope: Scope::Lane }))
+        Some(Outcome::Deferred(Trouble::by(decision, Scope::Lane)))
     }
 
     /// Up to what a judge needs to know.
@@ -315,7 +298,8 @@ impl Link {
             Verdict::Withhold(_) => false,
             Verdict::Proceed(permit) => {
                 if requirement != self.requirement {
-                    self.decision = Arc::new(proceeded(connector, &self.host, &requirement, &permit));
+                    self.decision =
+                        Arc::new(Decision::proceeded(connector, &self.host, &requirement, &permit));
                     self.requirement = requirement;
                 }
                 self.line.session.authorise(permit);
@@ -351,7 +335,7 @@ fn miss(
     observed: &Observed,
     shortfall: &Shortfall,
 ) -> Miss {
-    let decision = Arc::new(withheld(connector, host, requirement, observed, shortfall));
+    let decision = Arc::new(Decision::withheld(connector, host, requirement, observed, shortfall));
     let at = At { host, decision: Some(&decision) };
     match (requirement, shortfall) {
         // Never in clear because of a certificate: not the peer's, which is not judged here, and not
@@ -373,6 +357,7 @@ fn miss(
 pub(super) fn elsewhere() -> Outcome {
     Outcome::Deferred(Trouble {
         status: Enhanced(4, 3, 0),
+        cause: Cause::NotTried,
         reason: "the connector table has changed; the connector is chosen again".to_owned(),
         remote: None,
         decision: None,

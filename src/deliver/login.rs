@@ -7,7 +7,7 @@ use super::converse::{Broken, Line};
 use super::link::{awaited, out_of_order};
 use crate::connector::Outbound;
 use crate::mail::Enhanced;
-use crate::outcome::{At, LinkFault, Outcome, Remote, Scope, Trouble, classify_fault};
+use crate::outcome::{At, Cause, LinkFault, Outcome, Remote, Scope, Trouble, classify_fault};
 use crate::smtp::{LoginAs, SendEvent};
 
 /// Octets of a secret; tokens have some thousands.
@@ -25,21 +25,23 @@ impl Courier {
         let Some(auth) = &connector.sending.auth else { return Ok(()) };
         if !line.session.offers().auth.takes(auth.mechanism) {
             let reason = format!("{} does not offer AUTH {}", at.host, auth.mechanism.word());
-            return Err(hindered(Enhanced(4, 7, 0), reason, None, at));
+            return Err(hindered((Enhanced(4, 7, 0), Cause::Login), reason, None, at));
         }
         let secret = read(&auth.secret).await.map_err(|why| {
             let reason = format!("auth_secret of connector {}: {why}", connector.name);
-            hindered(Enhanced(4, 3, 5), reason, None, at)
+            hindered((Enhanced(4, 3, 5), Cause::Settings), reason, None, at)
         })?;
         let login = LoginAs { mechanism: auth.mechanism, user: &auth.user, secret: &secret };
         let begun = line.session.login(login, &mut line.out);
-        begun.map_err(|fault| hindered(Enhanced(4, 7, 0), format!("no login: {fault}"), None, at))?;
+        begun.map_err(|fault| {
+            hindered((Enhanced(4, 7, 0), Cause::Login), format!("no login: {fault}"), None, at)
+        })?;
         match line.event(&self.settings.timeouts).await {
             Ok(SendEvent::LoggedIn) => Ok(()),
             Ok(SendEvent::LoginRefused(reply) | SendEvent::Closing(reply)) => {
                 let reason = format!("{} refused the login of {}: {reply}", at.host, auth.user);
                 let remote = Some(Remote { host: at.host.to_owned(), reply: Some(reply) });
-                Err(hindered(Enhanced(4, 7, 8), reason, remote, at))
+                Err(hindered((Enhanced(4, 7, 8), Cause::Login), reason, remote, at))
             }
             Ok(
                 SendEvent::NotGreeted(_)
@@ -58,9 +60,14 @@ impl Courier {
     }
 }
 
-fn hindered(status: Enhanced, reason: String, remote: Option<Remote>, at: &At<'_>) -> Outcome {
+fn hindered(
+    (status, cause): (Enhanced, Cause),
+    reason: String,
+    remote: Option<Remote>,
+    at: &At<'_>,
+) -> Outcome {
     let decision = at.decision.cloned();
-    Outcome::Deferred(Trouble { status, reason, remote, decision, scope: Scope::Lane })
+    Outcome::Deferred(Trouble { status, cause, reason, remote, decision, scope: Scope::Lane })
 }
 
 async fn read(path: &Path) -> Result<String, String> {

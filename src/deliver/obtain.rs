@@ -10,11 +10,11 @@ use super::broken::TLS_TRIED_AGAIN_AFTER;
 use super::fit::{is_out_of_reach, remembered_for, reuse, speaks};
 use super::link::{Link, Miss, Wanted, elsewhere};
 use super::pool::Key;
-use super::result::{crowded_out, not_onward};
+use super::result::crowded_out;
 use super::seek::Candidate;
-use crate::connector::{HandshakeFault, Outbound};
+use crate::connector::{Decision, HandshakeFault, Outbound};
 use crate::outcome::{
-    At, LinkFault, NameFault, Outcome, Scope, classify_fault, classify_name, classify_together,
+    At, LinkFault, NameFault, Outcome, Scope, Trouble, classify_fault, classify_name, classify_together,
 };
 use crate::scheduler::{Job, Jobs, Way};
 
@@ -42,8 +42,8 @@ impl Carriage {
     pub(super) async fn obtain(&mut self) -> Result<Link, Outcome> {
         let Some(batch) = self.batches.front() else { return Err(elsewhere()) };
         let job = batch.job.clone();
-        if job.message.origin.onward_sealed && !self.way.connector.is_enforced() {
-            return Err(not_onward(&self.way.connector));
+        if let Some(decision) = Decision::onward(&self.way.connector, job.message.origin.onward_sealed) {
+            return Err(Outcome::Deferred(Trouble::by(decision, Scope::Recipient)));
         }
         let dialled = Dialled::default();
         let progress = Arc::clone(self.jobs.progress());

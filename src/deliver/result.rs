@@ -1,14 +1,11 @@
 //! From how far a transaction came to what it means for each recipient. Pure.
 
-use std::borrow::Cow;
 use std::io;
-use std::sync::Arc;
 
 use super::link::Link;
-use crate::connector::{Decision, Outbound, Shortfall};
 use crate::mail::{Enhanced, Reply};
 use crate::outcome::{
-    At, Delivered, LinkFault, Outcome, Remote, Scope, Stage, Trouble, classify_fault, classify_reply,
+    At, Cause, Delivered, LinkFault, Outcome, Remote, Scope, Stage, Trouble, classify_fault, classify_reply,
 };
 use crate::smtp::{Finished, NotBegun};
 
@@ -77,8 +74,8 @@ pub(super) fn crowded_out() -> Outcome {
 }
 
 fn not_tried(status: Enhanced, reason: &str) -> Outcome {
-    let (remote, decision, scope) = (None, None, Scope::Session);
-    Outcome::Deferred(Trouble { status, reason: reason.to_owned(), remote, decision, scope })
+    let (cause, remote, decision, scope) = (Cause::NotTried, None, None, Scope::Session);
+    Outcome::Deferred(Trouble { status, cause, reason: reason.to_owned(), remote, decision, scope })
 }
 
 /// Content that could not be read before anything of it was sent: as where it fails while sending,
@@ -100,30 +97,10 @@ pub(super) fn undeliverable(fault: &NotBegun, link: &Link) -> Outcome {
     };
     Outcome::Failed(Trouble {
         status,
+        cause: Cause::Unsuitable,
         reason: format!("{}: {fault}", link.host),
         remote: Some(Remote { host: link.host.clone(), reply: None }),
         decision: Some(link.decision.clone()),
-        scope: Scope::Recipient,
-    })
-}
-
-/// A message that came sealed and must go on sealed, at a connector that does not force TLS.
-pub(super) fn not_onward(connector: &Outbound) -> Outcome {
-    let shortfall = Shortfall::Onward;
-    let decision = Decision {
-        connector: Some(Arc::clone(&connector.name)),
-        host: None,
-        wanted: "a session under enforced, forced TLS".to_owned(),
-        got: format!("tls = \"{}\", mode = \"{}\"", connector.tls_word(), connector.mode.word()),
-        reason: shortfall.to_string(),
-        token: Cow::Borrowed(shortfall.token()),
-        tls: None,
-    };
-    Outcome::Deferred(Trouble {
-        status: shortfall.enhanced(),
-        reason: decision.reason.clone(),
-        remote: None,
-        decision: Some(Arc::new(decision)),
         scope: Scope::Recipient,
     })
 }

@@ -5,12 +5,12 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use crate::connector::TlsMemory;
 
 /// Remembered at the same time; the oldest makes room.
 const ENTRIES_MAX: usize = 65_536;
-/// How long a host that had TLS before must go without it until mail goes in clear.
-const DELAY: Duration = Duration::from_secs(60 * 60);
 
 /// What was seen with TLS, in a file of `data_dir`, one line each: connector and recipient domain or
 /// smart host.
@@ -26,17 +26,6 @@ struct State {
     known: HashSet<String>,
     /// Since when those known go without TLS.
     without: HashMap<String, Instant>,
-}
-
-/// What the memory says of going on in clear.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum InClear {
-    /// Never seen with TLS, or without it for long enough.
-    May,
-    /// Seen with TLS, and now without it for the first time: that is an alarm.
-    First,
-    /// The delay is under way.
-    Wait,
 }
 
 impl TlsSeen {
@@ -82,19 +71,18 @@ impl TlsSeen {
         }
     }
 
-    /// Whether one may be served in clear.
-    pub(super) fn in_clear(&self, key: &str, now: Instant) -> InClear {
+    /// What is remembered of one that has no TLS now, and that it has none.
+    pub(super) fn without(&self, key: &str, now: Instant) -> TlsMemory {
         let mut state = self.lock();
         if !state.known.contains(key) {
-            return InClear::May;
+            return TlsMemory::Never;
         }
         match state.without.get(key) {
             None => {
                 state.without.insert(key.to_owned(), now);
-                InClear::First
+                TlsMemory::Sealed
             }
-            Some(since) if now.saturating_duration_since(*since) < DELAY => InClear::Wait,
-            Some(_) => InClear::May,
+            Some(since) => TlsMemory::WithoutFor(now.saturating_duration_since(*since)),
         }
     }
 
@@ -122,26 +110,27 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn what_had_tls_is_remembered_over_a_restart_and_served_in_clear_only_after_the_delay() {
+    fn what_had_tls_is_remembered_over_a_restart() {
         let folder = tempfile::tempdir().expect("a folder");
         let open = || TlsSeen::load(folder.path()).expect("a memory");
-        let start = Instant::now();
+        let (start, hour) = (Instant::now(), Duration::from_secs(3600));
         let seen = open();
-        assert_eq!(seen.in_clear("c p.example", start), InClear::May);
+        assert_eq!(seen.without("c p.example", start), TlsMemory::Never);
         seen.sealed("c p.example").expect("kept");
         seen.sealed("c p.example").expect("kept");
         drop(seen);
         let seen = open();
-        assert_eq!(seen.in_clear("c p.example", start), InClear::First);
-        assert_eq!(seen.in_clear("c p.example", start + DELAY / 2), InClear::Wait);
-        assert_eq!(seen.in_clear("c other.example", start), InClear::May);
-        assert_eq!(seen.in_clear("c p.example", start + DELAY), InClear::May);
+        assert_eq!(seen.without("c p.example", start), TlsMemory::Sealed);
+        assert_eq!(seen.without("c p.example", start + hour), TlsMemory::WithoutFor(hour));
+        assert_eq!(seen.without("c other.example", start), TlsMemory::Never);
         // With TLS again, the next time without it is a first time again.
         seen.sealed("c p.example").expect("kept");
-        assert_eq!(seen.in_clear("c p.example", start + DELAY), InClear::First);
+        assert_eq!(seen.without("c p.example", start + hour), TlsMemory::Sealed);
         assert_eq!(fs::read_to_string(folder.path().join("tls-seen")).expect("text"), "c p.example\n");
     }
 }

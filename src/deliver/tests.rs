@@ -68,11 +68,11 @@ impl Jobs for FakeJobs {
 
 fn describe(outcome: &Outcome) -> String {
     let told = |word: &str, t: &Trouble| {
-        let token = t.decision.as_ref().map_or("", |d| d.token.as_ref());
+        let token = t.decision.as_ref().map_or("".into(), |d| d.token());
         format!("{word} {} {:?} {token}", t.status, t.scope).trim_end().to_owned()
     };
     match outcome {
-        Outcome::Delivered(delivered) => format!("delivered {}", delivered.decision.token),
+        Outcome::Delivered(delivered) => format!("delivered {}", delivered.decision.token()),
         Outcome::Deferred(trouble) => told("deferred", trouble),
         Outcome::Failed(trouble) => told("failed", trouble),
     }

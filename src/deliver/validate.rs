@@ -13,7 +13,7 @@ use super::link::{Link, Miss, Wanted};
 use super::seek::Candidate;
 use crate::connector::{Decision, HandshakeFault, NextHop, OnHandshakeFailure, SmartHostName};
 use crate::mail::{BodyType, Domain, Mailbox, MessageDsn, RecipientDsn, Reply, ReversePath};
-use crate::outcome::{Outcome, Trouble};
+use crate::outcome::{Cause, Outcome, Trouble};
 use crate::scheduler::Way;
 use crate::smtp::{Demand, MailFrom, SendEvent};
 
@@ -152,15 +152,15 @@ impl Courier {
                         Some((from, to)) => Some(self.ask(&mut link, &trial.way, from, to).await),
                     };
                     link.line.quit().await;
-                    let rehearsed = decision.rehearsed();
+                    let rehearsed = decision.waived();
                     let (ok, reason) = match &recipient {
                         Some(Err(why)) => (false, why.clone()),
                         Some(Ok(Asked::Refused(reply))) => {
                             (false, format!("the recipient is not taken: {reply}"))
                         }
                         Some(Ok(Asked::Taken)) | None => match rehearsed {
-                            Some(shortfall) => (false, shortfall.to_owned()),
-                            None => (true, decision.reason.clone()),
+                            Some(shortfall) => (false, shortfall.to_string()),
+                            None => (true, decision.reason()),
                         },
                     };
                     (made(ok, reason, Some(decision), recipient.and_then(Result::ok)), None)
@@ -219,7 +219,9 @@ fn refused(
 ) -> Seen {
     match outcome {
         Outcome::Deferred(trouble) | Outcome::Failed(trouble) => {
-            made(false, trouble.reason, trouble.decision, None)
+            let unmet = trouble.decision.as_deref().filter(|_| trouble.cause == Cause::Requirement);
+            let shortfall = unmet.and_then(Decision::shortfall).map(ToString::to_string);
+            made(false, shortfall.unwrap_or(trouble.reason), trouble.decision, None)
         }
         Outcome::Delivered(delivered) => made(true, String::new(), Some(delivered.decision), None),
     }

@@ -56,7 +56,7 @@ async fn row(
     result: std::io::Result<Handed>,
     deadline: Instant,
 ) -> Row {
-    let (connector, wanted) = policy(table, case);
+    let (connector, wanted, wanted_summary) = policy(table, case);
     let (outcome, got, reason, wrong) = match result {
         Err(fault) => {
             (Outcome::Refused, "no session".to_owned(), fault.to_string(), Some("the session broke"))
@@ -87,6 +87,7 @@ async fn row(
         direction: Direction::Inbound,
         connector,
         wanted,
+        wanted_summary: wanted_summary.to_owned(),
         got,
         outcome,
         reason,
@@ -128,14 +129,17 @@ fn arrived(stage: &Stage, number: usize, case: &InboundCase) -> Option<Vec<u8>> 
 
 /// Which connector the reverse-path and the address lead to, whatever TLS comes to, and what it
 /// demands.
-fn policy(table: &Table, case: &InboundCase) -> (String, String) {
-    let Ok(reverse_path) = ReversePath::parse(case.from) else { return ("none".to_owned(), String::new()) };
+fn policy(table: &Table, case: &InboundCase) -> (String, String, &'static str) {
+    let Ok(reverse_path) = ReversePath::parse(case.from) else {
+        return ("none".to_owned(), String::new(), "");
+    };
     let channel = Channel { peer: IpAddr::V4(address(case.octet)), tls: None, user: None };
     let decision = match admit(table, &channel, &reverse_path) {
         Admission::Admitted(admitted) => admitted.decision,
         Admission::Refused(refused) => refused.decision,
     };
-    (decision.connector.as_deref().unwrap_or("none").to_owned(), decision.wanted.clone())
+    let connector = decision.connector.as_deref().unwrap_or("none").to_owned();
+    (connector, decision.required.to_string(), decision.required.summary())
 }
 
 fn marker(number: usize) -> String {

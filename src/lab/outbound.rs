@@ -24,6 +24,7 @@ struct Found {
     /// From the decision, where the product kept one.
     connector: Option<String>,
     wanted: Option<String>,
+    wanted_summary: Option<String>,
     token: Option<String>,
     got: String,
     reason: String,
@@ -97,6 +98,7 @@ impl Found {
             outcome: Outcome::Refused,
             connector: None,
             wanted: None,
+            wanted_summary: None,
             token: None,
             got: "no session".to_owned(),
             reason,
@@ -150,6 +152,7 @@ fn delivered(case: &OutboundCase, taken: &Taken, tried_tls: bool) -> Found {
         outcome,
         connector: None,
         wanted: None,
+        wanted_summary: None,
         token: None,
         got,
         reason: wrong.unwrap_or(how).to_owned(),
@@ -170,6 +173,7 @@ fn reported(report: &Taken) -> Found {
         outcome: Outcome::Refused,
         connector: field("X-Sealpost-Connector"),
         wanted: field("X-Sealpost-Wanted"),
+        wanted_summary: None,
         token: field("X-Sealpost-Decision"),
         got: field("X-Sealpost-Got").unwrap_or_else(|| "a refusal".to_owned()),
         reason: format!("the partner said {said}; the sender was told"),
@@ -178,20 +182,15 @@ fn reported(report: &Taken) -> Found {
 }
 
 fn waiting(trouble: &LastTrouble) -> Found {
-    let word = |key: &str| {
-        trouble.decision.as_ref().and_then(|d| d.get(key)).and_then(|v| v.as_str()).map(str::to_owned)
-    };
-    // RFC 7505 aside, 4.7.4 and 4.7.5 are said of TLS alone.
-    let outcome = match trouble.status.as_str() {
-        "4.7.4" | "4.7.5" => Outcome::Withheld,
-        _ => Outcome::Deferred,
-    };
+    let decision = trouble.decision.as_ref();
+    let is_withheld = decision.is_some_and(|decision| decision.withheld);
     Found {
-        outcome,
-        connector: word("connector"),
-        wanted: word("wanted"),
-        token: word("token"),
-        got: word("got").unwrap_or_else(|| "no session".to_owned()),
+        outcome: if is_withheld { Outcome::Withheld } else { Outcome::Deferred },
+        connector: decision.and_then(|decision| decision.connector.clone()),
+        wanted: decision.map(|decision| decision.wanted.clone()),
+        wanted_summary: decision.map(|decision| decision.wanted_summary.clone()),
+        token: decision.map(|decision| decision.token.clone()),
+        got: decision.map_or_else(|| "no session".to_owned(), |decision| decision.got.clone()),
         reason: trouble.reason.clone(),
         wrong: None,
     }
@@ -203,6 +202,7 @@ fn row(stage: &Stage, table: &Table, case: &OutboundCase, number: usize, found: 
         outcome: Outcome::Deferred,
         connector: None,
         wanted: None,
+        wanted_summary: None,
         token: None,
         got: "nothing".to_owned(),
         reason: "nothing was heard of it in time".to_owned(),
@@ -231,6 +231,7 @@ fn row(stage: &Stage, table: &Table, case: &OutboundCase, number: usize, found: 
         direction: Direction::Outbound,
         connector: found.connector.unwrap_or(policy.connector),
         wanted: found.wanted.unwrap_or(policy.wanted),
+        wanted_summary: found.wanted_summary.unwrap_or_else(|| policy.wanted_summary.to_owned()),
         got: found.got,
         outcome: found.outcome,
         reason,
@@ -251,6 +252,7 @@ fn leaked(stage: &Stage, number: usize, case: &OutboundCase) -> bool {
 struct Policy {
     connector: String,
     wanted: String,
+    wanted_summary: &'static str,
     is_forced: bool,
 }
 
@@ -258,7 +260,8 @@ impl Policy {
     fn of(table: &Table, case: &OutboundCase) -> Self {
         let domain = Domain::parse(case.domain).ok();
         let Some(choice) = choose(table, domain.as_ref()) else {
-            return Self { connector: "none".to_owned(), wanted: String::new(), is_forced: false };
+            let connector = "none".to_owned();
+            return Self { connector, wanted: String::new(), wanted_summary: "", is_forced: false };
         };
         let smart_host = match &choice.connector.next_hop {
             NextHop::Mx { .. } => None,
@@ -268,6 +271,7 @@ impl Policy {
         Self {
             connector: choice.connector.name.to_string(),
             wanted: requirement.to_string(),
+            wanted_summary: requirement.summary(),
             is_forced: requirement.is_forced(),
         }
     }

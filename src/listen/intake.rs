@@ -139,7 +139,7 @@ impl Intake {
             return;
         }
         self.noted = Some(Arc::clone(connector));
-        let Some(facts) = &decision.tls else { return };
+        let Some(facts) = decision.tls() else { return };
         let Some(certificate) = facts.certificate() else { return };
         let who = certificate.names.first().map_or_else(|| certificate.subject.clone(), ToString::to_string);
         let (told, kept) = self.shared.partners.saw(connector, &who, certificate, facts.at);

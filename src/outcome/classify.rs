@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use super::{Outcome, Remote, Scope, Trouble};
+use serde::Serialize;
+
+use super::{Cause, Outcome, Remote, Scope, Trouble};
 use crate::connector::{Decision, OnFailure, Shortfall};
 use crate::mail::{Enhanced, Reply};
 
@@ -8,7 +10,8 @@ use crate::mail::{Enhanced, Reply};
 const TEXT_CHARS_KEPT: usize = 2000;
 
 /// What a reply answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// The connection: the greeting.
     Greeting,
@@ -68,9 +71,15 @@ pub struct At<'a> {
 }
 
 impl At<'_> {
-    fn trouble(&self, status: Enhanced, reason: String, reply: Option<Reply>, scope: Scope) -> Trouble {
+    fn trouble(
+        &self,
+        (status, cause): (Enhanced, Cause),
+        reason: String,
+        reply: Option<Reply>,
+        scope: Scope,
+    ) -> Trouble {
         let remote = Some(Remote { host: self.host.to_owned(), reply });
-        Trouble { status, reason, remote, decision: self.decision.cloned(), scope }
+        Trouble { status, cause, reason, remote, decision: self.decision.cloned(), scope }
     }
 }
 
@@ -83,12 +92,12 @@ pub fn classify_reply(stage: Stage, reply: &Reply, others_taken: bool, at: &At<'
     let class = class_of(stage, reply);
     let status = status_of(stage, reply, class);
     let scope = scope_of(stage, reply, others_taken);
-    let remote = Some(reply.clone());
+    let (what, remote) = ((status, Cause::Refused(stage)), Some(reply.clone()));
     if class == 5 {
         // What is final for one message need not be for the next: the lane goes on.
-        return Outcome::Failed(at.trouble(status, reason, remote, Scope::Recipient));
+        return Outcome::Failed(at.trouble(what, reason, remote, Scope::Recipient));
     }
-    Outcome::Deferred(at.trouble(status, reason, remote, scope))
+    Outcome::Deferred(at.trouble(what, reason, remote, scope))
 }
 
 fn said(stage: Stage) -> &'static str {
@@ -159,24 +168,35 @@ fn shortened(reply: &Reply) -> Reply {
 #[must_use]
 pub fn classify_fault(stage: Option<Stage>, fault: &LinkFault, at: &At<'_>) -> Outcome {
     let host = at.host;
-    let (status, reason) = match fault {
-        LinkFault::Unreachable(why) => (Enhanced(4, 4, 1), format!("no connection to {host}: {why}")),
+    let (cause, status, reason) = match fault {
+        LinkFault::Unreachable(why) => {
+            (Cause::Unreachable, Enhanced(4, 4, 1), format!("no connection to {host}: {why}"))
+        }
         LinkFault::NotOurAddress(why) => {
             // Ours to mend, whoever was to be called: no remote.
-            let status = Enhanced(4, 3, 5);
-            let trouble = at.trouble(status, why.clone(), None, Scope::Lane);
+            let what = (Enhanced(4, 3, 5), Cause::Settings);
+            let trouble = at.trouble(what, why.clone(), None, Scope::Lane);
             return Outcome::Deferred(Trouble { remote: None, ..trouble });
         }
-        LinkFault::Silent => (Enhanced(4, 4, 2), format!("{host} did not answer in time{}", when(stage))),
+        LinkFault::Silent => {
+            let reason = format!("{host} did not answer in time{}", when(stage));
+            (Cause::Silent, Enhanced(4, 4, 2), reason)
+        }
         LinkFault::Lost(why) => {
-            (Enhanced(4, 4, 2), format!("the connection to {host} was lost{}: {why}", when(stage)))
+            let reason = format!("the connection to {host} was lost{}: {why}", when(stage));
+            (Cause::Lost, Enhanced(4, 4, 2), reason)
         }
         LinkFault::Displaced => (
+            Cause::Displaced,
             Enhanced(4, 4, 2),
             format!("{host} made no progress{}, and other mail was waiting for the connection", when(stage)),
         ),
-        LinkFault::Garbled(how) => (Enhanced(4, 5, 0), format!("{host} broke the protocol: {how}")),
-        LinkFault::Content(why) => (Enhanced(4, 3, 0), format!("the content could not be read: {why}")),
+        LinkFault::Garbled(how) => {
+            (Cause::Garbled, Enhanced(4, 5, 0), format!("{host} broke the protocol: {how}"))
+        }
+        LinkFault::Content(why) => {
+            (Cause::Unreadable, Enhanced(4, 3, 0), format!("the content could not be read: {why}"))
+        }
     };
     let scope = match stage {
         _ if *fault == LinkFault::Displaced => Scope::Lane,
@@ -184,7 +204,7 @@ pub fn classify_fault(stage: Option<Stage>, fault: &LinkFault, at: &At<'_>) -> O
         Some(Stage::Rcpt | Stage::Data | Stage::End) => Scope::Recipient,
         Some(Stage::Greeting | Stage::Hello | Stage::Mail) | None => Scope::Lane,
     };
-    Outcome::Deferred(at.trouble(status, reason, None, scope))
+    Outcome::Deferred(at.trouble((status, cause), reason, None, scope))
 }
 
 fn when(stage: Option<Stage>) -> &'static str {
@@ -202,17 +222,25 @@ fn when(stage: Option<Stage>) -> &'static str {
 /// A name that leads nowhere.
 #[must_use]
 pub fn classify_name(fault: &NameFault, name: &str) -> Outcome {
-    let (status, reason) = match fault {
-        NameFault::NoDomain => (Enhanced(5, 1, 2), format!("{name} has no mail exchanger and no address")),
-        NameFault::NullMx => (Enhanced(5, 1, 10), format!("{name} accepts no mail (null MX)")),
-        NameFault::NoAddress => {
-            (Enhanced(5, 4, 4), format!("none of the mail exchangers of {name} has an address"))
+    let (cause, status, reason) = match fault {
+        NameFault::NoDomain => {
+            (Cause::NoSuchDomain, Enhanced(5, 1, 2), format!("{name} has no mail exchanger and no address"))
         }
-        NameFault::Ourselves => (Enhanced(5, 4, 6), format!("the mail exchanger of {name} is this host")),
-        NameFault::Unanswered(why) => (Enhanced(4, 4, 3), format!("looking up {name} failed: {why}")),
+        NameFault::NullMx => (Cause::NullMx, Enhanced(5, 1, 10), format!("{name} accepts no mail (null MX)")),
+        NameFault::NoAddress => (
+            Cause::NoAddress,
+            Enhanced(5, 4, 4),
+            format!("none of the mail exchangers of {name} has an address"),
+        ),
+        NameFault::Ourselves => {
+            (Cause::Ourselves, Enhanced(5, 4, 6), format!("the mail exchanger of {name} is this host"))
+        }
+        NameFault::Unanswered(why) => {
+            (Cause::DnsUnanswered, Enhanced(4, 4, 3), format!("looking up {name} failed: {why}"))
+        }
     };
     let scope = if status.0 == 4 { Scope::Lane } else { Scope::Recipient };
-    let trouble = Trouble { status, reason, remote: None, decision: None, scope };
+    let trouble = Trouble { status, cause, reason, remote: None, decision: None, scope };
     if status.0 == 4 { Outcome::Deferred(trouble) } else { Outcome::Failed(trouble) }
 }
 
@@ -239,7 +267,8 @@ pub fn classify_shortfall(shortfall: &Shortfall, on_failure: OnFailure, at: &At<
         | Shortfall::NotForClients
         | Shortfall::Onward => None,
     };
-    let trouble = at.trouble(shortfall.enhanced(), reason, reply, Scope::Lane);
+    let what = (shortfall.enhanced(), Cause::Requirement);
+    let trouble = at.trouble(what, reason, reply, Scope::Lane);
     match on_failure {
         OnFailure::Defer => Outcome::Deferred(trouble),
         OnFailure::Bounce if may_pass(shortfall) => Outcome::Deferred(trouble),

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use mail_parser::{HeaderName, MessageParser};
 
 use super::{Delivered, Trouble};
+use crate::connector::Ruling;
 use crate::mail::{
     BodyType, Domain, Enhanced, Mailbox, QueueId, RecipientDsn, UnixMillis, from_xtext, rfc5322,
 };
@@ -196,10 +197,10 @@ fn explain_trouble(path: &Mailbox, trouble: &Trouble, report: &Report<'_>, lines
     lines.push(format!("<{path}>: {}.", trouble.reason.trim_end_matches('.')));
     lines.push(mender(trouble, report.postmaster));
     if let Some(decision) = &trouble.decision {
-        lines.push(format!("  Wanted: {}", decision.wanted));
-        lines.push(format!("  Got: {}", decision.got));
+        lines.push(format!("  Wanted: {}", decision.required));
+        lines.push(format!("  Got: {}", decision.attained));
         let connector = decision.connector.as_deref().unwrap_or("none");
-        lines.push(format!("  Connector: {connector} ({})", decision.token));
+        lines.push(format!("  Connector: {connector} ({})", decision.token()));
     }
     if let Some(remote) = &trouble.remote {
         lines.push(format!("  Host: {}", remote.host));
@@ -213,14 +214,14 @@ fn explain_trouble(path: &Mailbox, trouble: &Trouble, report: &Report<'_>, lines
 /// Who can mend it, as far as the status tells (RFC 3463 §3).
 fn mender(trouble: &Trouble, postmaster: &Mailbox) -> String {
     // Some reasons are nobody's else than ours, whatever class of status they are told under.
-    match trouble.decision.as_ref().map(|decision| &*decision.token) {
-        Some("onward-not-sealed") => {
+    match trouble.decision.as_ref().map(|decision| &decision.ruling) {
+        Some(Ruling::Onward) => {
             return format!(
                 "Your message came in encrypted and must go on encrypted. Our administrator <{postmaster}> can \
                  arrange that with the recipient's mail system."
             );
         }
-        Some("tls-remembered") => {
+        Some(Ruling::Remembered(_)) => {
             return format!(
                 "The recipient's mail system had encryption before and has none now; its administrator can \
                  mend this. If it stays so, mail goes on without it after a while; ask <{postmaster}>."
@@ -295,14 +296,14 @@ fn trouble_fields(trouble: &Trouble, chars_max: usize, fields: &mut String) {
     }
     match (trouble.remote.as_ref().and_then(|r| r.reply.as_ref()), &trouble.decision) {
         (Some(reply), _) => field("Diagnostic-Code", &format!("smtp; {reply}")),
-        (None, Some(decision)) => field("Diagnostic-Code", &format!("X-Sealpost; {}", decision.token)),
+        (None, Some(decision)) => field("Diagnostic-Code", &format!("X-Sealpost; {}", decision.token())),
         (None, None) => field("Diagnostic-Code", &format!("X-Sealpost; {}", trouble.reason)),
     }
     if let Some(decision) = &trouble.decision {
-        field("X-Sealpost-Decision", &decision.token);
+        field("X-Sealpost-Decision", &decision.token());
         field("X-Sealpost-Connector", decision.connector.as_deref().unwrap_or("none"));
-        field("X-Sealpost-Wanted", &decision.wanted);
-        field("X-Sealpost-Got", &decision.got);
+        field("X-Sealpost-Wanted", &decision.required.to_string());
+        field("X-Sealpost-Got", &decision.attained.to_string());
     }
 }
 

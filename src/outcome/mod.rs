@@ -45,6 +45,8 @@ pub struct Delivered {
 pub struct Trouble {
     /// The enhanced status code, of class 4 or 5.
     pub status: Enhanced,
+    /// Why, as data.
+    pub cause: Cause,
     /// One sentence.
     pub reason: String,
     /// The host that was asked, and what it said, if it spoke.
@@ -53,6 +55,48 @@ pub struct Trouble {
     pub decision: Option<Arc<Decision>>,
     /// Whom it hinders.
     pub scope: Scope,
+}
+
+/// Why a delivery was hindered. What follows is decided by this, and never by the words or digits made from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// A connector's requirement was not met; the trouble has the decision.
+    Requirement,
+    /// The host refused a command, or what came before any.
+    Refused(Stage),
+    /// The host refused the login, or none could be made.
+    Login,
+    /// No connection could be made.
+    Unreachable,
+    /// The host did not answer in time.
+    Silent,
+    /// The connection was lost.
+    Lost,
+    /// The host made no progress while others waited for the connection.
+    Displaced,
+    /// The host broke the protocol.
+    Garbled,
+    /// The domain does not exist, or has no host for mail.
+    NoSuchDomain,
+    /// The domain accepts no mail (RFC 7505).
+    NullMx,
+    /// None of the domain's mail exchangers has an address.
+    NoAddress,
+    /// The domain's mail exchanger is this host.
+    Ourselves,
+    /// DNS gave no answer.
+    DnsUnanswered,
+    /// The message can't go there as it is: its size, its encoding.
+    Unsuitable,
+    /// The settings of this host are at fault: an address that is not ours, no connector, a secret that can't be read.
+    Settings,
+    /// The content can't be read here.
+    Unreadable,
+    /// Nothing was tried: the connector table changed, no place was free, or the daemon stops.
+    NotTried,
+    /// An operator gave the message up.
+    Operator,
 }
 
 /// A host and its reply.
@@ -77,6 +121,14 @@ pub enum Scope {
 }
 
 impl Trouble {
+    /// What a connector decided before a host was asked for anything.
+    #[must_use]
+    pub fn by(decision: Decision, scope: Scope) -> Self {
+        let status = decision.status().unwrap_or(Enhanced(4, 7, 0));
+        let (reason, decision) = (decision.reason(), Some(Arc::new(decision)));
+        Self { status, cause: Cause::Requirement, reason, remote: None, decision, scope }
+    }
+
     /// The same trouble as a final one: its status moves to class 5.
     #[must_use]
     pub fn made_final(mut self) -> Self {

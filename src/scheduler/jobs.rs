@@ -8,7 +8,7 @@ use super::core::Reach;
 use super::run::Scheduler;
 use super::{Job, Jobs, Progress};
 use crate::mail::{Enhanced, QueueId};
-use crate::outcome::{Outcome, Scope, Trouble};
+use crate::outcome::{Cause, Outcome, Scope, Trouble};
 use crate::spool::SpoolFault;
 use crate::tracking::Event;
 
@@ -40,6 +40,7 @@ impl Post {
         self.scheduler.journal.record(&Event::Held { id, reason: &reason });
         let trouble = Trouble {
             status: Enhanced(4, 3, 0),
+            cause: Cause::Unreadable,
             reason,
             remote: None,
             decision: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::core::{Verdict, Work};
 use super::run::Scheduler;
 use crate::mail::{Enhanced, QueueId};
-use crate::outcome::{Scope, Trouble};
+use crate::outcome::{Cause, Scope, Trouble};
 use crate::spool::{Claim, Leased, SpoolFault};
 
 impl Scheduler {
@@ -101,6 +101,7 @@ pub enum Bounced {
 fn by_operator() -> Trouble {
     Trouble {
         status: Enhanced(5, 3, 0),
+        cause: Cause::Operator,
         reason: "the operator of this mail system has given the message up".to_owned(),
         remote: None,
         decision: None,

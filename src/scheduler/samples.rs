@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connector::{
-    Decision, DomainPattern, NextHop, OnFailure, OnHandshakeFailure, Outbound, Retry, Revision,
+    Attainment, ClearCause, Decision, DomainPattern, NextHop, OnFailure, OnHandshakeFailure, Outbound,
+    Required, Requirement, Retry, Revision, Ruling,
 };
 use crate::mail::{BodyType, Content, Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
-use crate::outcome::{Delivered, Outcome, Scope, Trouble};
+use crate::outcome::{Cause, Delivered, Outcome, Scope, Trouble};
 use crate::spool::{LaneKey, LeaseBook, Leased, Origin, QueuedRecipient, StoredMessage};
 
 pub(super) fn outbound(name: &str, pattern: &str) -> Outbound {
@@ -45,17 +46,16 @@ pub(super) fn delivered() -> Outcome {
         decision: Arc::new(Decision {
             connector: Some("out".into()),
             host: None,
-            wanted: String::new(),
-            got: String::new(),
-            reason: String::new(),
-            token: "".into(),
-            tls: None,
+            required: Required::Session(Requirement::Opportunistic),
+            attained: Attainment::Plaintext,
+            ruling: Ruling::Plaintext(ClearCause::NotOffered),
         }),
     })
 }
 
 pub(super) fn trouble(scope: Scope) -> Trouble {
-    Trouble { status: Enhanced(4, 4, 1), reason: "no answer".to_owned(), remote: None, decision: None, scope }
+    let (status, cause) = (Enhanced(4, 4, 1), Cause::Silent);
+    Trouble { status, cause, reason: "no answer".to_owned(), remote: None, decision: None, scope }
 }
 
 pub(super) fn deferred(scope: Scope) -> Outcome {

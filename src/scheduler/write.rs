@@ -28,7 +28,7 @@ fn settled(recipient: &QueuedRecipient, verdict: Verdict, lane: &LaneKey, dates:
             last: LastTrouble {
                 status: trouble.status.to_string(),
                 reason: trouble.reason,
-                decision: trouble.decision.and_then(|decision| serde_json::to_value(&*decision).ok()),
+                decision: trouble.decision.as_deref().map(|decision| Box::new(decision.into())),
             },
         },
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{LaneKey, Origin};
+use crate::connector::DecisionRecord;
 use crate::mail::{BodyType, Mailbox, QueueId, ReversePath, UnixMillis};
 
 /// What hindered the last attempt, as it is kept and shown.
@@ -12,16 +13,16 @@ pub struct LastTrouble {
     pub status: String,
     /// One sentence.
     pub reason: String,
-    /// The decision behind it, as JSON.
-    pub decision: Option<serde_json::Value>,
+    /// The decision behind it.
+    pub decision: Option<Box<DecisionRecord>>,
 }
 
 impl LastTrouble {
     /// What a filter by reason looks at, in lower case.
     #[must_use]
     pub fn searched(&self) -> String {
-        let token = self.decision.as_ref().and_then(|d| d.get("token")).and_then(serde_json::Value::as_str);
-        format!("{} {} {}", self.status, self.reason, token.unwrap_or_default()).to_ascii_lowercase()
+        let token = self.decision.as_ref().map_or("", |decision| decision.token.as_str());
+        format!("{} {} {token}", self.status, self.reason).to_ascii_lowercase()
     }
 }
 

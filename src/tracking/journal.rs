@@ -1,9 +1,10 @@
-use std::fmt;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 
 use tracing::field::{DisplayValue, display};
 
 use super::Event;
-use crate::connector::Decision;
+use crate::connector::{Attainment, Decision, Required};
 use crate::mail::rfc3339;
 use crate::outcome::{Remote, Trouble};
 
@@ -120,7 +121,7 @@ impl Journal {
                     status = %trouble.status,
                     reason = %Line(&trouble.reason),
                     host = host(trouble),
-                    reply = line(reply(trouble).as_deref()),
+                    reply = line(reply(trouble)),
                     next_at = %rfc3339(*next_at),
                 });
             }
@@ -131,7 +132,7 @@ impl Journal {
                     status = %trouble.status,
                     reason = %Line(&trouble.reason),
                     host = host(trouble),
-                    reply = line(reply(trouble).as_deref()),
+                    reply = line(reply(trouble)),
                 });
             }
             Event::Reported { id, kind, report: Some(report) } => {
@@ -155,29 +156,29 @@ impl Journal {
     }
 }
 
-/// What a decision adds to a line.
+/// What a decision adds to a line; its words are made while the line is written.
 #[derive(Default)]
 struct Decided<'a> {
-    connector: Option<DisplayValue<Line<'a>>>,
-    wanted: Option<DisplayValue<Line<'a>>>,
-    got: Option<DisplayValue<Line<'a>>>,
-    reason: Option<DisplayValue<Line<'a>>>,
-    token: Option<DisplayValue<Line<'a>>>,
+    connector: Option<DisplayValue<Line<&'a str>>>,
+    wanted: Option<DisplayValue<Line<&'a Required>>>,
+    got: Option<DisplayValue<Line<&'a Attainment>>>,
+    reason: Option<DisplayValue<Line<String>>>,
+    token: Option<DisplayValue<Line<Cow<'static, str>>>>,
     tls_version: Option<DisplayValue<crate::connector::TlsVersion>>,
-    tls_suite: Option<DisplayValue<Line<'a>>>,
-    certificate_sha256: Option<DisplayValue<Line<'a>>>,
+    tls_suite: Option<DisplayValue<Line<&'a str>>>,
+    certificate_sha256: Option<DisplayValue<Line<&'a str>>>,
 }
 
 impl<'a> Decided<'a> {
     fn by(decision: Option<&'a Decision>) -> Self {
         let Some(decision) = decision else { return Self::default() };
-        let tls = decision.tls.as_deref();
+        let tls = decision.tls();
         Self {
             connector: line(decision.connector.as_deref()),
-            wanted: line(Some(&decision.wanted)),
-            got: line(Some(&decision.got)),
-            reason: line(Some(&decision.reason)),
-            token: line(Some(&decision.token)),
+            wanted: line(Some(&decision.required)),
+            got: line(Some(&decision.attained)),
+            reason: line(Some(decision.reason())),
+            token: line(Some(decision.token())),
             tls_version: tls.map(|facts| display(facts.version)),
             tls_suite: line(tls.map(|facts| facts.suite.as_str())),
             certificate_sha256: line(tls.and_then(|f| f.certificate()).map(|c| c.sha256.as_str())),
@@ -185,7 +186,7 @@ impl<'a> Decided<'a> {
     }
 }
 
-fn host(trouble: &Trouble) -> Option<DisplayValue<Line<'_>>> {
+fn host(trouble: &Trouble) -> Option<DisplayValue<Line<&str>>> {
     line(trouble.remote.as_ref().map(|remote| remote.host.as_str()))
 }
 
@@ -194,21 +195,30 @@ fn reply(trouble: &Trouble) -> Option<String> {
     reply.as_ref().map(ToString::to_string)
 }
 
-fn line(text: Option<&str>) -> Option<DisplayValue<Line<'_>>> {
+fn line<T: fmt::Display>(text: Option<T>) -> Option<DisplayValue<Line<T>>> {
     text.map(|text| display(Line(text)))
 }
 
 /// A text that stays on one line: what a peer said must not look like a line of ours.
-struct Line<'a>(&'a str);
+struct Line<T>(T);
 
-impl fmt::Display for Line<'_> {
+impl<T: fmt::Display> fmt::Display for Line<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unsafe_char = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-        if !self.0.contains(unsafe_char) {
-            return f.write_str(self.0);
+        write!(Escaped(f), "{}", self.0)
+    }
+}
+
+/// Passes text on, with everything escaped that could begin another line or move the cursor.
+struct Escaped<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl fmt::Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let is_unsafe = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        if !text.contains(is_unsafe) {
+            return self.0.write_str(text);
         }
-        self.0.chars().try_for_each(|c| {
-            if unsafe_char(c) { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") }
+        text.chars().try_for_each(|c| {
+            if is_unsafe(c) { write!(self.0, "{}", c.escape_default()) } else { self.0.write_char(c) }
         })
     }
 }
@@ -220,8 +230,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::connector::{Forced, Requirement, Ruling, Shortfall};
     use crate::mail::{Enhanced, Mailbox, QueueId, Reply, UnixMillis};
-    use crate::outcome::{Delivered, Scope};
+    use crate::outcome::{Cause, Delivered, Scope};
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -255,11 +266,9 @@ mod tests {
         Arc::new(Decision {
             connector: Some("fabrikam-out".into()),
             host: None,
-            wanted: "TLSv1.2 or later".to_owned(),
-            got: "no TLS".to_owned(),
-            reason: "STARTTLS was not offered".to_owned(),
-            token: "starttls-not-offered".into(),
-            tls: None,
+            required: Required::Session(Requirement::Forced(Forced::encryption())),
+            attained: Attainment::Plaintext,
+            ruling: Ruling::Withheld(Shortfall::NotOffered),
         })
     }
 
@@ -269,6 +278,7 @@ mod tests {
         let id = QueueId::first_of(1_795_469_756_000);
         let trouble = &Trouble {
             status: Enhanced(4, 7, 4),
+            cause: Cause::Requirement,
             reason: "odd\r\nanswer".to_owned(),
             remote: Some(Remote {
                 host: "mx.b.example [192.0.2.7]:25".to_owned(),
@@ -281,8 +291,8 @@ mod tests {
             &Event::Deferred { id, forward_path, trouble, next_at: UnixMillis(1_795_469_756_000) },
             "WARN sealpost::message: deferred id=01M855CHK0000 forward_path=a@b.example status=4.7.4 \
              reason=odd\\r\\nanswer host=mx.b.example [192.0.2.7]:25 reply=454 later\\r\\u{1b} \
-             next_at=2026-11-23T21:35:56Z connector=fabrikam-out wanted=TLSv1.2 or later got=no TLS \
-             because=STARTTLS was not offered token=starttls-not-offered",
+             next_at=2026-11-23T21:35:56Z connector=fabrikam-out wanted=TLSv1.2 or later, any certificate \
+             got=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
         );
         let delivered = &Delivered {
             reports_on: false,
@@ -293,8 +303,8 @@ mod tests {
         check(
             &Event::Delivered { id, forward_path, delivered, delay: Duration::from_millis(12) },
             "INFO sealpost::message: delivered id=01M855CHK0000 forward_path=a@b.example host=mx \
-             reply=250 2.0.0 ok delay_ms=12 connector=fabrikam-out wanted=TLSv1.2 or later got=no TLS \
-             because=STARTTLS was not offered token=starttls-not-offered",
+             reply=250 2.0.0 ok delay_ms=12 connector=fabrikam-out wanted=TLSv1.2 or later, any certificate \
+             got=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
         );
         check(&Event::Alarm { what: "disk" }, "ERROR sealpost::message: alarm what=disk");
     }

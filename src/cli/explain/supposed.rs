@@ -11,8 +11,7 @@ use super::ExplainArgs;
 use crate::config::Config;
 use crate::connector::{
     Decision, Generation, Handshake, HandshakeFault, NextHop, Observed, OnHandshakeFailure, Outbound,
-    OutboundTls, PeerCertificate, SessionId, SmartHostName, TlsFacts, TlsVersion, Verdict, judge, proceeded,
-    withheld,
+    OutboundTls, PeerCertificate, SessionId, SmartHostName, TlsFacts, TlsVersion, Verdict, judge,
 };
 use crate::mail::{Clock, Domain, Enhanced, Reply};
 use crate::tls;
@@ -59,9 +58,9 @@ pub(super) fn supposed(
         let requirement = connector.requirement(domain, host);
         let name = host.map_or_else(|| "a mail exchanger".to_owned(), ToString::to_string);
         match judge(&requirement, &observed, SessionId::new(), connector.revision, Generation(1)) {
-            Verdict::Proceed(permit) => (true, proceeded(connector, &name, &requirement, &permit)),
+            Verdict::Proceed(permit) => (true, Decision::proceeded(connector, &name, &requirement, &permit)),
             Verdict::Withhold(shortfall) => {
-                (false, withheld(connector, &name, &requirement, &observed, &shortfall))
+                (false, Decision::withheld(connector, &name, &requirement, &observed, &shortfall))
             }
         }
     };

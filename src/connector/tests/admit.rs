@@ -45,13 +45,13 @@ fn good(names: &[&str]) -> Channel {
 fn check_in(table: &Table, channel: &Channel, from: &str, expected: &str) {
     let path = ReversePath::parse(from).expect("a reverse-path");
     let got = match admit(table, channel, &path) {
-        Admission::Admitted(admitted) => format!("{} {}", admitted.connector.name, admitted.decision.token),
+        Admission::Admitted(admitted) => format!("{} {}", admitted.connector.name, admitted.decision.token()),
         Admission::Refused(refused) => format!(
             "{} {} [{}] {}",
             refused.reply.code,
             refused.reply.enhanced.expect("an enhanced code"),
             refused.decision.connector.as_deref().unwrap_or("none"),
-            refused.decision.token
+            refused.decision.token()
         ),
     };
     assert_eq!(got, expected, "<{from}>");

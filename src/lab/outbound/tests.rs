@@ -1,4 +1,7 @@
 use super::*;
+use crate::connector::{
+    Attainment, Decision, DecisionRecord, Forced, Required, Requirement, Ruling, Shortfall,
+};
 use crate::lab::LabOptions;
 use crate::lab::capture::Capture;
 use crate::lab::plan::{INBOUND, ON_PREMISES};
@@ -8,18 +11,25 @@ fn case(domain: &str) -> &'static OutboundCase {
 }
 
 #[track_caller]
-fn check(status: &str, decision: Option<serde_json::Value>, expected: Outcome, got: &str) {
+fn check(status: &str, decision: Option<&Decision>, expected: Outcome, got: &str) {
+    let decision = decision.map(|decision| Box::new(DecisionRecord::from(decision)));
     let found = waiting(&LastTrouble { status: status.to_owned(), reason: "why".to_owned(), decision });
     assert_eq!((found.outcome, found.got.as_str()), (expected, got));
 }
 
 #[test]
-fn what_waits_is_withheld_only_for_tls() {
-    let decision =
-        serde_json::json!({"connector": "sealed", "got": "plaintext", "token": "starttls-not-offered"});
-    check("4.7.4", Some(decision.clone()), Outcome::Withheld, "plaintext");
-    check("4.7.5", None, Outcome::Withheld, "no session");
-    check("4.4.1", None, Outcome::Deferred, "no session");
+fn what_waits_is_withheld_only_where_a_connector_said_so() {
+    let by = |ruling| Decision {
+        connector: Some("sealed".into()),
+        host: None,
+        required: Required::Session(Requirement::Forced(Forced::encryption())),
+        attained: Attainment::Plaintext,
+        ruling,
+    };
+    let withheld = by(Ruling::Withheld(Shortfall::NotOffered));
+    check("4.7.4", Some(&withheld), Outcome::Withheld, "plaintext");
+    check("4.7.4", None, Outcome::Deferred, "no session");
+    check("4.2.1", Some(&by(Ruling::Met)), Outcome::Deferred, "plaintext");
 }
 
 #[test]

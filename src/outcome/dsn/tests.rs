@@ -3,25 +3,25 @@ use std::sync::Arc;
 use mail_parser::MimeHeaders;
 
 use super::*;
-use crate::connector::Decision;
+use crate::connector::samples::identity;
+use crate::connector::{Attainment, ClearCause, Decision, Required, Requirement, Ruling, Shortfall};
 use crate::mail::Reply;
-use crate::outcome::{Remote, Scope};
+use crate::outcome::{Cause, Remote, Scope, Stage};
 
 const NOW: UnixMillis = UnixMillis(1_795_469_756_000);
 
 fn unmet() -> Trouble {
     Trouble {
         status: Enhanced(5, 7, 4),
+        cause: Cause::Requirement,
         reason: "TLS is required, and the next hop does not offer STARTTLS".to_owned(),
         remote: Some(Remote { host: "mx1.fabrikam.example [192.0.2.7]:25".to_owned(), reply: None }),
         decision: Some(Arc::new(Decision {
             connector: Some("fabrikam-out".into()),
             host: None,
-            wanted: "TLSv1.2 or later, a chain to system, the name mail.fabrikam.example".to_owned(),
-            got: "STARTTLS was not in the answer to EHLO".to_owned(),
-            reason: String::new(),
-            token: "starttls-not-offered".into(),
-            tls: None,
+            required: Required::Session(Requirement::Forced(identity(&["mail.fabrikam.example"]))),
+            attained: Attainment::Plaintext,
+            ruling: Ruling::Withheld(Shortfall::NotOffered),
         })),
         scope: Scope::Lane,
     }
@@ -30,6 +30,7 @@ fn unmet() -> Trouble {
 fn refused(text: &'static str) -> Trouble {
     Trouble {
         status: Enhanced(5, 1, 1),
+        cause: Cause::Refused(Stage::Rcpt),
         reason: "the next hop refused the recipient".to_owned(),
         remote: Some(Remote {
             host: "mx1.fabrikam.example [192.0.2.7]:25".to_owned(),
@@ -153,19 +154,19 @@ fn many_recipients_share_the_room_for_what_peers_said() {
 
 #[test]
 fn who_can_mend_it_follows_from_the_reason_where_the_status_says_too_little() {
-    let by_token = |token: &'static str| {
-        let decision = unmet().decision.map(|decision| {
-            let token = token.into();
-            Arc::new(Decision { token, ..Decision::clone(&decision) })
-        });
+    let by = |ruling: Ruling| {
+        let decision =
+            unmet().decision.map(|decision| Arc::new(Decision { ruling, ..Decision::clone(&decision) }));
         let trouble = Trouble { decision, ..unmet() };
         let text = String::from_utf8(composed(Kind::Failed, &[trouble], b"").content).unwrap();
         text.replace("\r\n", " ")
     };
     let partner =
         "The administrator of the recipient's mail system can mend this: its encryption is not what";
-    assert!(by_token("starttls-not-offered").contains(partner));
+    assert!(by(Ruling::Withheld(Shortfall::NotOffered)).contains(partner));
     let ours = "Our administrator <postmaster@contoso.example> can arrange that";
-    assert!(by_token("onward-not-sealed").contains(ours) && !by_token("onward-not-sealed").contains(partner));
-    assert!(by_token("tls-remembered").contains("had encryption before and has none now"));
+    assert!(by(Ruling::Onward).contains(ours) && !by(Ruling::Onward).contains(partner));
+    assert!(
+        by(Ruling::Remembered(ClearCause::NotOffered)).contains("had encryption before and has none now")
+    );
 }

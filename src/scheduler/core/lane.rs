@@ -9,7 +9,7 @@ use super::floor::Standing;
 use super::retry;
 use crate::connector::Retry;
 use crate::mail::{Content, UnixMillis};
-use crate::outcome::{Outcome, Scope, Trouble};
+use crate::outcome::{Cause, Outcome, Scope, Trouble};
 use crate::spool::{LaneKey, Leased};
 
 /// A message that waits in memory for a carrier.
@@ -296,7 +296,7 @@ impl<L> Lane<L> {
     /// 421, a busy server, a connection that is not taken. A TLS requirement that was not met never does.
     fn is_crowded(&self, trouble: &Trouble, now: UnixMillis) -> bool {
         let well = self.last_taken.is_some_and(|at| at.plus(WELL_SERVED) >= now);
-        let unmet = matches!(trouble.status.2, 4 | 5) && trouble.status.1 == 7;
+        let unmet = trouble.cause == Cause::Requirement;
         self.state == State::Open && self.carriers > 1 && well && !unmet
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::connector::Retry;
 use crate::mail::{Enhanced, ReversePath, UnixMillis};
-use crate::outcome::Trouble;
+use crate::outcome::{Cause, Trouble};
 use crate::spool::Overdue;
 
 /// What follows a deferral.
@@ -88,7 +88,7 @@ pub fn without_connector(accepted_at: UnixMillis, started_at: UnixMillis) -> Ret
 /// keeps its own code; all else is `delivery time expired` (RFC 3463 §3.5) with the last reason.
 #[must_use]
 pub fn expired(trouble: Trouble, retry: &Retry) -> Trouble {
-    if matches!(trouble.status, Enhanced(_, 7, 4 | 5)) && trouble.decision.is_some() {
+    if trouble.cause == Cause::Requirement {
         return trouble.made_final();
     }
     let reason = format!("not delivered within {}: {}", in_words(retry.expire), trouble.reason);
@@ -193,6 +193,7 @@ mod tests {
     fn an_expired_trouble_says_how_long_it_was_tried() {
         let trouble = Trouble {
             status: Enhanced(4, 4, 1),
+            cause: Cause::Unreachable,
             reason: "no answer".to_owned(),
             remote: None,
             decision: None,

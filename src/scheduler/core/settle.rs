@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::retry::{self, Next};
 use crate::connector::Retry;
 use crate::mail::{Content, Enhanced, Occasion, UnixMillis};
-use crate::outcome::{Delivered, Outcome, Scope, Trouble};
+use crate::outcome::{Cause, Delivered, Outcome, Scope, Trouble};
 use crate::spool::{Divisible, LaneKey, QueuedRecipient, StoredMessage};
 
 /// What is to be written and told about one message.
@@ -178,6 +178,7 @@ pub(in crate::scheduler) fn of_session(outcome: &Outcome) -> bool {
 pub(in crate::scheduler) fn unreported() -> Trouble {
     Trouble {
         status: Enhanced(4, 3, 0),
+        cause: Cause::NotTried,
         reason: "the attempt ended without an outcome".to_owned(),
         remote: None,
         decision: None,

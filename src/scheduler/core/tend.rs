@@ -15,7 +15,7 @@ use super::survey::LANES_LOOK;
 use super::timers::Later;
 use super::{Actions, At, Fetch, Start, Sweep, Timer, longest_wait, retry};
 use crate::mail::{Enhanced, QueueId, UnixMillis};
-use crate::outcome::{Outcome, Scope, Trouble};
+use crate::outcome::{Cause, Outcome, Scope, Trouble};
 use crate::spool::{Divisible, LaneKey};
 
 impl<L: Divisible> Core<L> {
@@ -318,6 +318,7 @@ impl<L: Divisible> Core<L> {
             let domain = recipient.forward_path.domain();
             let trouble = Trouble {
                 status: Enhanced(4, 3, 5),
+                cause: Cause::Settings,
                 reason: format!("no outbound connector covers {domain} any more"),
                 remote: None,
                 decision: None,

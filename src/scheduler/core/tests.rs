@@ -11,8 +11,8 @@ use super::machine::Core;
 use super::settle::{Verdict, Work};
 use super::{Actions, At, Limits};
 use crate::connector::{Generation, Outbound, Revision, Table};
-use crate::mail::{Dates, Enhanced, QueueId, ReversePath, UnixMillis};
-use crate::outcome::{Outcome, Scope, Trouble};
+use crate::mail::{Dates, QueueId, ReversePath, UnixMillis};
+use crate::outcome::{Cause, Outcome, Scope, Trouble};
 use crate::spool::{LaneKey, Lease, LeaseBook, Leased, QueuedRecipient};
 
 /// A core, the table in effect, and the time, driven by hand.

@@ -456,7 +456,7 @@ fn refusals_are_kept_for_the_tracking_log() {
         .take_refusals()
         .iter()
         .map(|r| {
-            let token = r.decision.as_ref().map_or("-", |d| &*d.token);
+            let token = r.decision.as_ref().map_or("-".into(), |d| d.token());
             format!("{} {:?} {:?} {} {token}", r.stage, r.reverse_path, r.forward_path, r.reply.code)
         })
         .collect();

@@ -115,7 +115,7 @@ fn a_requirement_that_is_not_met_blocks_though_others_were_served() {
     let mut w = World::new(10, 10);
     let (_, second) = two_at_work(&mut w);
     let (ticket, _) = w.take(second).expect("a job");
-    let unmet = Trouble { status: Enhanced(4, 7, 5), ..trouble(Scope::Lane) };
+    let unmet = Trouble { cause: Cause::Requirement, ..trouble(Scope::Lane) };
     w.report(ticket, vec![Outcome::Deferred(unmet)]);
     assert!(w.lane("out/b.example").contains("blocked"), "{}", w.lane("out/b.example"));
 }

@@ -1,0 +1,87 @@
+//! A decision as it is kept on disk and shown by the control API: versioned, and with its words already made.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::decision::Decision;
+use super::facts::TlsFacts;
+
+/// A decision, for whoever reads it later: another version of this program, or another program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    /// The version of this record. Records without one are of version 1, which had no summaries.
+    #[serde(default = "first_version")]
+    pub version: u32,
+    /// The connector that decided.
+    pub connector: Option<String>,
+    /// The host it was about: name, address and port.
+    pub host: Option<String>,
+    /// What was required.
+    pub wanted: String,
+    /// The same in a word or two.
+    #[serde(default)]
+    pub wanted_summary: String,
+    /// What was attained.
+    pub got: String,
+    /// The same in a word or two.
+    #[serde(default)]
+    pub got_summary: String,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// The same as one word for machines.
+    pub token: String,
+    /// Whether mail was withheld for it.
+    #[serde(default)]
+    pub withheld: bool,
+    /// The handshake behind it.
+    pub tls: Option<Arc<TlsFacts>>,
+}
+
+impl DecisionRecord {
+    /// The version that is written.
+    pub const VERSION: u32 = 2;
+}
+
+fn first_version() -> u32 {
+    1
+}
+
+impl From<&Decision> for DecisionRecord {
+    fn from(decision: &Decision) -> Self {
+        Self {
+            version: Self::VERSION,
+            connector: decision.connector.as_deref().map(str::to_owned),
+            host: decision.host.clone(),
+            wanted: decision.required.to_string(),
+            wanted_summary: decision.required.summary().to_owned(),
+            got: decision.attained.to_string(),
+            got_summary: decision.attained.summary(),
+            reason: decision.reason(),
+            token: decision.token().into_owned(),
+            withheld: decision.status().is_some(),
+            tls: decision.tls().cloned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_an_older_version_is_still_read() {
+        let first = r#"{"connector":"fabrikam-out","host":"mx [192.0.2.7]:25","wanted":"TLSv1.2 or later",
+            "got":"plaintext","reason":"TLS is required, and STARTTLS is not offered",
+            "token":"starttls-not-offered","tls":null}"#;
+        let record: DecisionRecord = serde_json::from_str(first).expect("a record");
+        assert_eq!(
+            (record.version, record.token.as_str(), record.withheld),
+            (1, "starttls-not-offered", false)
+        );
+        // What a later version adds is passed over.
+        let later = first.replacen('{', r#"{"version":9,"colour":"green","#, 1);
+        let record: DecisionRecord = serde_json::from_str(&later).expect("a record");
+        assert_eq!((record.version, record.got.as_str()), (9, "plaintext"));
+    }
+}

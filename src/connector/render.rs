@@ -1,0 +1,279 @@
+//! The words of a decision: sentence, token, status. Nothing else says them, and nothing reads them back.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::admit::{Attribution, Unmet};
+use super::decision::{Attainment, Claim, Decision, Required, Ruling};
+use super::facts::{PeerCertificate, TlsFacts};
+use super::judge::ClearCause;
+use super::requirement::Requirement;
+use super::shortfall::Shortfall;
+use crate::mail::Enhanced;
+
+impl Decision {
+    /// Everything in one line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let connector = self.connector.as_deref().unwrap_or("none");
+        format!("{} (connector {connector}; wanted {}; got {})", self.reason(), self.required, self.attained)
+    }
+
+    /// Why, in one sentence.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let host = self.host.as_deref().unwrap_or("the next hop");
+        match &self.ruling {
+            Ruling::Met => "the session meets the requirement".to_owned(),
+            Ruling::Sealed => "TLS was offered and taken".to_owned(),
+            Ruling::Plaintext(cause) => format!("sent in clear: {cause}"),
+            Ruling::Waived(shortfall) => {
+                format!("in audit: enforced, this would have been withheld, since {shortfall}")
+            }
+            Ruling::Withheld(shortfall) if self.is_forced() => format!("TLS is required, and {shortfall}"),
+            Ruling::Withheld(shortfall) => shortfall.to_string(),
+            Ruling::Remembered(cause) => format!("{host} had TLS before, and now {cause}"),
+            Ruling::Onward => Shortfall::Onward.to_string(),
+            Ruling::Attributed(by) => format!("attributed by {by}"),
+            Ruling::WaivedClient(unmet) => {
+                format!("in audit: enforced, this would have been refused, since {unmet}")
+            }
+            Ruling::Refused(claim, Unmet::NoTls) => format!("{claim} must be sent over TLS"),
+            Ruling::Refused(claim, Unmet::Off | Unmet::Network) => {
+                format!("{claim} is not accepted from {host}")
+            }
+            Ruling::Refused(claim, Unmet::User) => format!("{claim} needs a login"),
+            Ruling::Refused(claim, Unmet::Tls(shortfall)) => format!("{claim}: {shortfall}"),
+            Ruling::NoConnector(claim) => format!("no inbound connector accepts {claim} from {host}"),
+        }
+    }
+
+    /// The same as one word for machines.
+    #[must_use]
+    pub fn token(&self) -> Cow<'static, str> {
+        let audit = |token: &str| Cow::Owned(format!("audit-{token}"));
+        Cow::Borrowed(match &self.ruling {
+            Ruling::Met => "met",
+            Ruling::Sealed => "sealed",
+            Ruling::Plaintext(cause) => cause.token(),
+            Ruling::Waived(shortfall) => return audit(shortfall.token()),
+            Ruling::Withheld(shortfall) => shortfall.token(),
+            Ruling::Remembered(_) => "tls-remembered",
+            Ruling::Onward => Shortfall::Onward.token(),
+            Ruling::Attributed(by) => by.token(),
+            Ruling::WaivedClient(unmet) => return audit(unmet.token()),
+            Ruling::Refused(_, unmet) => unmet.token(),
+            Ruling::NoConnector(_) => "no-connector",
+        })
+    }
+
+    /// The enhanced status code of what follows (RFC 3463); `None` where mail goes. Of class 4 where the mail waits,
+    /// of class 5 where a client's mail is refused.
+    #[must_use]
+    pub fn status(&self) -> Option<Enhanced> {
+        match &self.ruling {
+            Ruling::Met
+            | Ruling::Sealed
+            | Ruling::Plaintext(_)
+            | Ruling::Waived(_)
+            | Ruling::Attributed(_)
+            | Ruling::WaivedClient(_) => None,
+            Ruling::Withheld(shortfall) => Some(shortfall.enhanced()),
+            Ruling::Remembered(_) => Some(Enhanced(4, 7, 4)),
+            Ruling::Onward => Some(Shortfall::Onward.enhanced()),
+            Ruling::Refused(_, Unmet::NoTls) => Some(Enhanced(5, 7, 10)),
+            Ruling::Refused(_, Unmet::User) => Some(Enhanced(5, 7, 0)),
+            Ruling::Refused(_, Unmet::Off | Unmet::Network | Unmet::Tls(_)) | Ruling::NoConnector(_) => {
+                Some(Enhanced(5, 7, 1))
+            }
+        }
+    }
+
+    fn is_forced(&self) -> bool {
+        match &self.required {
+            Required::Session(requirement) => requirement.is_forced(),
+            Required::Client { .. }
+            | Required::InboundConnector
+            | Required::TlsAsBefore
+            | Required::Onward => false,
+        }
+    }
+}
+
+impl Required {
+    /// In a word or two, for a table.
+    #[must_use]
+    pub fn summary(&self) -> &'static str {
+        match self {
+            Self::Session(requirement) => requirement.summary(),
+            Self::Client { tls: Some(forced), .. } => forced.summary(),
+            Self::Client { tls: None, login: true } => "a login",
+            Self::Client { tls: None, login: false } => "nothing",
+            Self::InboundConnector => "a connector",
+            Self::TlsAsBefore | Self::Onward => "TLS",
+        }
+    }
+}
+
+impl fmt::Display for Required {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(requirement) => requirement.fmt(f),
+            Self::Client { tls, login } => {
+                match tls {
+                    None => f.write_str("nothing of TLS")?,
+                    Some(forced) => forced.fmt(f)?,
+                }
+                if *login { f.write_str(", a login") } else { Ok(()) }
+            }
+            Self::InboundConnector => f.write_str("an inbound connector"),
+            Self::TlsAsBefore => f.write_str("TLS, as before"),
+            Self::Onward => f.write_str("a session under enforced, forced TLS"),
+        }
+    }
+}
+
+impl Attainment {
+    /// In a word or two, for a table.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Tls(facts) | Self::Client { tls: Some(facts), .. } => facts.version.to_string(),
+            Self::Plaintext | Self::NoSession | Self::Client { tls: None, .. } | Self::Settings { .. } => {
+                self.to_string()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Attainment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tls(facts) => {
+                write!(f, "{} {}, {}", facts.version, facts.suite, Shown(facts, "certificate"))
+            }
+            Self::Plaintext => f.write_str("plaintext"),
+            Self::NoSession => f.write_str("no session"),
+            Self::Client { tls, user } => {
+                match tls {
+                    None => f.write_str("plaintext")?,
+                    Some(facts) => write!(f, "{}, {}", facts.version, Shown(facts, "a certificate"))?,
+                }
+                user.as_ref().map_or(Ok(()), |user| write!(f, ", the user {user}"))
+            }
+            Self::Settings { tls, mode } => write!(f, "tls = \"{tls}\", mode = \"{}\"", mode.word()),
+        }
+    }
+}
+
+/// The certificate of a handshake.
+struct Shown<'a>(&'a TlsFacts, &'static str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.peer {
+            PeerCertificate::NotShown => f.write_str("no certificate"),
+            PeerCertificate::Unreadable(why) => write!(f, "a certificate that can't be read ({why})"),
+            PeerCertificate::Shown(certificate) => {
+                write!(f, "{} for {} issued by {}", self.1, certificate.names_text(), certificate.issuer)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("mail with the null reverse-path"),
+            Some(domain) => write!(f, "mail from {domain}"),
+        }
+    }
+}
+
+impl Attribution {
+    /// The word for machines.
+    #[must_use]
+    pub fn token(self) -> &'static str {
+        match self {
+            Self::Certificate => "by-certificate",
+            Self::User => "by-user",
+            Self::Network => "by-network",
+            Self::Domain => "by-domain",
+        }
+    }
+}
+
+impl fmt::Display for Attribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Certificate => "the client certificate",
+            Self::User => "the user who logged in",
+            Self::Network => "network",
+            Self::Domain => "domain",
+        })
+    }
+}
+
+impl Unmet {
+    /// The word for machines.
+    #[must_use]
+    pub fn token(&self) -> &'static str {
+        match self {
+            Self::Off => "connector-off",
+            Self::Network => "wrong-network",
+            Self::User => "login-required",
+            Self::NoTls => "tls-required",
+            Self::Tls(shortfall) => shortfall.token(),
+        }
+    }
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("its mode is off"),
+            Self::Network => f.write_str("the address is in none of its networks"),
+            Self::User => f.write_str("none of its users has logged in"),
+            Self::NoTls => f.write_str("the session is in clear"),
+            Self::Tls(shortfall) => shortfall.fmt(f),
+        }
+    }
+}
+
+impl ClearCause {
+    /// The word for machines.
+    #[must_use]
+    pub fn token(&self) -> &'static str {
+        match self {
+            Self::Off => "clear-off",
+            Self::NotOffered => "clear-not-offered",
+            Self::Refused(_) => "clear-refused",
+            Self::HandshakeBroken(_) => "clear-handshake-broken",
+        }
+    }
+}
+
+impl fmt::Display for ClearCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("the connector does not use TLS"),
+            Self::NotOffered => f.write_str("STARTTLS is not offered"),
+            Self::Refused(reply) => write!(f, "STARTTLS was answered {reply}"),
+            Self::HandshakeBroken(fault) => {
+                write!(f, "the TLS handshake broke with every host: {}", fault.words)
+            }
+        }
+    }
+}
+
+impl Requirement {
+    /// In a word or two, for a table.
+    #[must_use]
+    pub fn summary(&self) -> &'static str {
+        match self {
+            Self::Off => "no TLS",
+            Self::Opportunistic => "TLS if offered",
+            Self::Audit(forced) | Self::Forced(forced) => forced.summary(),
+        }
+    }
+}
