@@ -16,7 +16,7 @@ use crate::connector::{
     Sni, TlsVersion, TrustId, first_match,
 };
 use crate::daemon::{self, Whom};
-use crate::deliver::{Seen, settings::Settings};
+use crate::deliver::{HostReport, settings::Settings};
 use crate::mail::Domain;
 use crate::resolver::settings::Settings as Asking;
 use crate::tls::{ClientSettings, TrustSet};
@@ -194,7 +194,7 @@ struct Advice {
 fn advise(
     (target, next_hop): (&str, &str),
     domain: Option<&Domain>,
-    (seen, trouble): (&[Seen], Option<&str>),
+    (seen, trouble): (&[HostReport], Option<&str>),
     (trust, anchors): (&TrustId, Option<&Path>),
 ) -> Advice {
     if let Some(trouble) = trouble {
@@ -205,7 +205,7 @@ fn advise(
         };
     }
     let names: Vec<String> = seen.iter().filter_map(|host| identity(host, domain, trust)).collect();
-    let reason = |host: &&Seen| identity(host, domain, trust).is_none();
+    let reason = |host: &&HostReport| identity(host, domain, trust).is_none();
     let (forced, sentence, demands) = if let Some(host) = seen.iter().find(reason) {
         let others = format!("{} of {} addresses would do", names.len(), seen.len());
         (
@@ -242,7 +242,7 @@ fn advise(
 }
 
 /// The name to demand of a host: the one that its certificate presents, if its chain is trusted.
-fn identity(seen: &Seen, domain: Option<&Domain>, trust: &TrustId) -> Option<String> {
+fn identity(seen: &HostReport, domain: Option<&Domain>, trust: &TrustId) -> Option<String> {
     let facts = seen.decision.as_ref()?.tls()?;
     let certificate = facts.certificate().filter(|certificate| certificate.proved)?;
     if certificate.chain_to(std::slice::from_ref(trust)) != ChainVerdict::Trusted {

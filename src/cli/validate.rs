@@ -14,7 +14,7 @@ use crate::connector::{
     ChainFault, DecisionRecord, DomainPattern, NextHop, Outbound, PeerCertificate, Shortfall, pin_text,
 };
 use crate::daemon::{self, Whom};
-use crate::deliver::Seen;
+use crate::deliver::HostReport;
 use crate::mail::{Clock, Mailbox, MailboxDomain, ReversePath, rfc3339};
 
 /// What `validate` takes.
@@ -133,7 +133,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|fault| Failure::new(EXIT_OS, format!("the runtime can't be started: {fault}")))
 }
 
-fn verdict(connector: &Outbound, seen: &[Seen], trouble: Option<&str>) -> Validated {
+fn verdict(connector: &Outbound, seen: &[HostReport], trouble: Option<&str>) -> Validated {
     let good = seen.iter().filter(|host| host.ok).count();
     let (ok, text) = if let Some(trouble) = trouble {
         (false, format!("no host to try: {trouble}"))
@@ -151,7 +151,7 @@ fn verdict(connector: &Outbound, seen: &[Seen], trouble: Option<&str>) -> Valida
 }
 
 /// Who can mend it.
-fn mend(host: &Seen) -> &'static str {
+fn mend(host: &HostReport) -> &'static str {
     if host.recipient.is_some() {
         return "The partner can say why; or the recipient does not exist.";
     }
@@ -194,7 +194,7 @@ fn mend(host: &Seen) -> &'static str {
 const NEITHER: &str = "The partner can mend it, or we, if the connector says what was never agreed.";
 
 /// All that one address showed.
-fn details(seen: &Seen) -> String {
+fn details(seen: &HostReport) -> String {
     let mut lines = vec![String::new(), seen.host.clone()];
     let mut line = |heading: &str, text: String| lines.push(format!("  {heading:<13} {text}"));
     if let Some(banner) = &seen.banner {
@@ -242,18 +242,18 @@ fn keep(data_dir: &Path, name: &str, verdict: &Validated) -> io::Result<()> {
     fs::rename(fresh, folder.join(format!("{name}.json")))
 }
 
-pub(super) fn host_json(seen: &Seen) -> serde_json::Value {
+pub(super) fn host_json(seen: &HostReport) -> serde_json::Value {
     json!({ "host": seen.host, "ok": seen.ok, "reason": seen.reason, "decision": seen.decision.as_deref().map(DecisionRecord::from), "recipient": seen.recipient.as_ref().map(ToString::to_string), "banner": seen.banner })
 }
 
-pub(super) fn hosts_table(seen: &[Seen]) -> String {
+pub(super) fn hosts_table(seen: &[HostReport]) -> String {
     let rows: Vec<Vec<String>> = seen.iter().map(row).collect();
     let headings =
         ["host", "answer", "TLS", "group", "presents", "until", "chain ends in", "asked for ours", "reason"];
     table(&headings, &rows)
 }
 
-fn row(seen: &Seen) -> Vec<String> {
+fn row(seen: &HostReport) -> Vec<String> {
     let facts = seen.decision.as_ref().and_then(|decision| decision.tls());
     let dash = || "-".to_owned();
     let certificate = facts.and_then(|facts| match &facts.peer {

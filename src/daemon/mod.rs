@@ -1,6 +1,5 @@
 //! Builds and joins everything: the one place that knows all modules. It decides nothing.
 
-mod asker;
 mod changes;
 mod connectors;
 mod descriptors;
@@ -29,12 +28,11 @@ pub use fetch::fetch_chain;
 pub use prove::{Whom, prove, prove_with, within};
 pub use reload::Reloader;
 
-use self::asker::Questions;
 use self::paused::Paused;
 use crate::admin::{Control, ControlFault, ControlSocket, NotReloaded, Operator, Reloaded};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable, Table};
-use crate::deliver::{Courier, TlsSeen};
+use crate::deliver::{Courier, TlsSeen, Verifier};
 use crate::listen::{self, BindFault, Shared};
 use crate::mail::Clock;
 use crate::resolver::dns::{Dns, ResolverFault};
@@ -179,7 +177,7 @@ pub async fn start_after(mut config: Config, faults: u32) -> Result<Running, Sta
         spool: Arc::clone(&spool),
         tls: server_setups,
         partners,
-        asker: Questions::new(Arc::clone(&courier)),
+        verifier: Verifier::new(Arc::clone(&courier)),
         accepted: Arc::new(move |leased| offered.offer(leased)),
         journal: Arc::clone(&journal),
     });

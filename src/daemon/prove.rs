@@ -11,7 +11,7 @@ use super::{StartFault, setups};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable, Mode, Outbound, Table};
 use crate::deliver::settings::{Settings, Timeouts};
-use crate::deliver::{Courier, Seen, TlsSeen, Trial};
+use crate::deliver::{Courier, HostReport, TlsSeen, Trial};
 use crate::mail::{Domain, Mailbox, ReversePath};
 use crate::outcome::Trouble;
 use crate::resolver::dns::Dns;
@@ -41,7 +41,7 @@ pub async fn prove(
     connector: &Outbound,
     whom: Whom,
     limit: Duration,
-) -> Result<Result<Vec<Seen>, Trouble>, StartFault> {
+) -> Result<Result<Vec<HostReport>, Trouble>, StartFault> {
     let connector = Outbound { mode: Mode::Enforce, ..connector.clone() };
     let settings = setups::client(config, &connector);
     let deliver = Settings { timeouts: within(limit), ..config.deliver.clone() };
@@ -58,7 +58,7 @@ pub async fn prove_with(
     deliver: Settings,
     asking: &Asking,
     whom: Whom,
-) -> Result<Result<Vec<Seen>, Trouble>, StartFault> {
+) -> Result<Result<Vec<HostReport>, Trouble>, StartFault> {
     let what = format!("outbound connector {}", connector.name);
     let setup = ClientSetup::new(tls).map_err(|fault| StartFault::Tls { what, fault })?;
     let setups = BTreeMap::from([(connector.revision, Arc::new(setup))]);

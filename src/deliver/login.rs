@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::Courier;
-use super::converse::{Broken, Line};
-use super::link::{awaited, out_of_order};
+use super::classify::broken_early;
+use super::connection::{Broken, Connection};
 use crate::connector::Outbound;
 use crate::mail::Enhanced;
-use crate::outcome::{At, Cause, LinkFault, Outcome, Remote, Scope, Trouble, classify_fault};
-use crate::smtp::{LoginAs, SendEvent};
+use crate::outcome::{At, Cause, LinkFault, Outcome, Remote, Scope, Trouble};
+use crate::smtp::{Dialogue, LoginAs, LoginEvent, Open};
 
 /// Octets of a secret; tokens have some thousands.
 const SECRET_BYTES_MAX: usize = 16_384;
@@ -18,12 +18,12 @@ impl Courier {
     /// must not bounce it.
     pub(super) async fn log_in(
         &self,
-        line: &mut Line,
+        (connection, smtp): (&mut Connection, &mut Open),
         connector: &Outbound,
         at: &At<'_>,
     ) -> Result<(), Outcome> {
         let Some(auth) = &connector.sending.auth else { return Ok(()) };
-        if !line.session.offers().auth.takes(auth.mechanism) {
+        if !smtp.offers().auth.takes(auth.mechanism) {
             let reason = format!("{} does not offer AUTH {}", at.host, auth.mechanism.word());
             return Err(hindered((Enhanced(4, 7, 0), Cause::Login), reason, None, at));
         }
@@ -32,30 +32,20 @@ impl Courier {
             hindered((Enhanced(4, 3, 5), Cause::Settings), reason, None, at)
         })?;
         let login = LoginAs { mechanism: auth.mechanism, user: &auth.user, secret: &secret };
-        let begun = line.session.login(login, &mut line.out);
-        begun.map_err(|fault| {
+        let mut login = smtp.login(login, &mut connection.out).map_err(|fault| {
             hindered((Enhanced(4, 7, 0), Cause::Login), format!("no login: {fault}"), None, at)
         })?;
-        match line.event(&self.settings.timeouts).await {
-            Ok(SendEvent::LoggedIn) => Ok(()),
-            Ok(SendEvent::LoginRefused(reply) | SendEvent::Closing(reply)) => {
+        let event = connection.event(&mut login, &self.settings.timeouts).await;
+        let replies = login.replies();
+        match event {
+            Ok(LoginEvent::LoggedIn) => Ok(()),
+            Ok(LoginEvent::Refused(reply) | LoginEvent::Closing(reply)) => {
                 let reason = format!("{} refused the login of {}: {reply}", at.host, auth.user);
                 let remote = Some(Remote { host: at.host.to_owned(), reply: Some(reply) });
                 Err(hindered((Enhanced(4, 7, 8), Cause::Login), reason, remote, at))
             }
-            Ok(
-                SendEvent::NotGreeted(_)
-                | SendEvent::HelloRefused(_)
-                | SendEvent::InClear(_)
-                | SendEvent::Handshake
-                | SendEvent::Ready
-                | SendEvent::SendContent
-                | SendEvent::Done(_),
-            ) => Err(out_of_order(at)),
-            Err(Broken::Tls(fault)) => {
-                Err(classify_fault(Some(awaited(line)), &LinkFault::Lost(fault.words), at))
-            }
-            Err(Broken::Link(fault)) => Err(classify_fault(Some(awaited(line)), &fault, at)),
+            Err(Broken::Tls(fault)) => Err(broken_early(&LinkFault::Lost(fault.words), replies, at)),
+            Err(Broken::Link(fault)) => Err(broken_early(&fault, replies, at)),
         }
     }
 }

@@ -1,27 +1,37 @@
-//! Connections on which mail goes out. It never touches the spool: the scheduler hands it jobs
-//! and takes outcomes. It decides nothing of its own: `connector` judges a session, `smtp` says
-//! what may be written, `outcome` what a reply comes to.
+//! Connections on which mail goes out. It never touches the spool: the scheduler hands it jobs and takes outcomes. It
+//! decides nothing of its own: `connector` judges a session, `smtp` says what may be written, `outcome` what a reply
+//! comes to.
+//!
+//! The way of a job, file by file:
+//!
+//! 1. `carry`: takes jobs of one lane, and sends them over a session, one after the other
+//! 2. `search`: finds a session for the next job: one that waits (`pool`), or a fresh one, host by host
+//! 3. `route`: which hosts there are, as addresses in their order
+//! 4. `open`: one host: `dial`, greeting, TLS, judgement and permit, EHLO inside TLS, `login`
+//! 5. `carry`: the transactions under that permit; what is declared of a message, `declare` says
+//! 6. `classify`: what the replies, or their absence, mean for each recipient
+//!
+//! `connection` carries the octets of every session, `memory` is what is remembered of hosts, and `probe` and `verify`
+//! ask hosts without delivering.
 
-mod asked;
-mod attempt;
-mod batch;
-mod broken;
-mod converse;
-mod decide;
+mod carry;
+mod classify;
+mod connection;
+mod declare;
 mod dial;
-mod fit;
-mod link;
 mod login;
-mod obtain;
+mod memory;
+mod open;
 mod pool;
-mod result;
-mod seek;
-mod seen;
+mod probe;
+mod route;
+mod search;
 pub mod settings;
-mod validate;
+mod verify;
 
-pub use self::seen::TlsSeen;
-pub use self::validate::{Seen, Trial};
+pub use self::memory::TlsSeen;
+pub use self::probe::{HostReport, RecipientReply, Trial};
+pub use self::verify::Verifier;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -30,8 +40,8 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 
-use self::attempt::Carriage;
-use self::broken::Noted;
+use self::carry::LaneCarrier;
+use self::memory::HostMemory;
 use self::pool::Pool;
 use self::settings::Settings;
 use crate::connector::{HandshakeFault, LiveTable, Revision};
@@ -52,11 +62,11 @@ pub struct Courier {
     tls: Arc<ClientSetups>,
     seen: TlsSeen,
     partners: Arc<Partners>,
-    broken: Noted<HandshakeFault>,
+    broken: HostMemory<HandshakeFault>,
     /// Hosts whose handshake broke once.
-    broken_once: Noted<()>,
+    broken_once: HostMemory<()>,
     /// Hosts that gave no connection or no greeting.
-    unreached: Noted<Outcome>,
+    unreached: HostMemory<Outcome>,
     ourselves: Vec<SocketAddr>,
     journal: Arc<Journal>,
     pool: Arc<Pool>,
@@ -77,7 +87,8 @@ impl Courier {
         journal: Arc<Journal>,
     ) -> Arc<Self> {
         let pool = Pool::new(settings.idle);
-        let (broken, broken_once, unreached) = (Noted::default(), Noted::default(), Noted::default());
+        let (broken, broken_once, unreached) =
+            (HostMemory::default(), HostMemory::default(), HostMemory::default());
         Arc::new(Self {
             settings,
             live,
@@ -103,7 +114,7 @@ impl Courier {
 
 impl Carrier for Courier {
     fn carry(self: Arc<Self>, way: Way, jobs: Arc<dyn Jobs>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(Carriage::new(self, way, jobs).run())
+        Box::pin(LaneCarrier::new(self, way, jobs).run())
     }
 
     fn try_anew(&self) {

@@ -1,4 +1,4 @@
-//! Connections that wait for more work: a few seconds, and no more than a bounded number.
+//! Sessions that wait for more work: a few seconds, and no more than a bounded number.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,9 +7,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::link::Link;
+use super::Courier;
+use super::open::{Need, OpenSession, serves};
+use super::route::Candidate;
 use crate::connector::Revision;
 use crate::mail::Domain;
+use crate::scheduler::Way;
 
 /// Connections kept at the same time; the oldest makes room for the next.
 const IDLE_MAX: usize = 256;
@@ -31,9 +34,51 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct State {
     /// In the order in which they became idle.
-    idle: Vec<(Instant, Link)>,
+    idle: Vec<(Instant, OpenSession)>,
     sweeping: bool,
     closed: bool,
+}
+
+impl Courier {
+    /// A session that waits for more work, judged again for this need.
+    pub(super) async fn reuse(
+        &self,
+        way: &Way,
+        candidates: &[Candidate],
+        need: Need<'_>,
+    ) -> Option<OpenSession> {
+        let connector = &way.connector;
+        for candidate in candidates {
+            let requirement = connector.requirement(way.domain.as_ref(), candidate.smart.as_ref());
+            while let Some(mut session) = self.pool.take(&candidate.key(connector.revision)) {
+                let table = self.live.table();
+                let fits = serves(&table, connector, need.mailboxes())
+                    && session.connection.is_quiet().await
+                    && session.rejudge(connector, requirement.clone(), table.generation)
+                    && self.may_reuse(way, candidate, &session)
+                    && need.suits(&session).is_ok();
+                if fits {
+                    return Some(session);
+                }
+                session.connection.dismiss();
+            }
+        }
+        None
+    }
+
+    /// Keeps a session for more work, unless it has done enough, or is in clear only since handshakes broke.
+    pub(super) fn keep(&self, session: OpenSession, way: &Way) {
+        if session.is_after_broken() || self.is_worn(&session, way) {
+            return session.connection.dismiss();
+        }
+        self.pool.put(session);
+    }
+
+    /// Whether a session has carried as many messages as it may.
+    pub(super) fn is_worn(&self, session: &OpenSession, way: &Way) -> bool {
+        let max = [way.connector.sending.messages_max, session.smtp.offers().messages_max];
+        session.used >= max.into_iter().flatten().fold(self.settings.messages_per_connection_max, u32::min)
+    }
 }
 
 impl Pool {
@@ -42,29 +87,29 @@ impl Pool {
     }
 
     /// The connection used last, so that the others may end.
-    pub(super) fn take(&self, key: &Key) -> Option<Link> {
+    pub(super) fn take(&self, key: &Key) -> Option<OpenSession> {
         let mut state = self.lock();
-        let place = state.idle.iter().rposition(|(_, link)| link.key == *key)?;
+        let place = state.idle.iter().rposition(|(_, session)| session.key == *key)?;
         Some(state.idle.remove(place).1)
     }
 
     /// Keeps a connection for a while.
-    pub(super) fn put(self: &Arc<Self>, mut link: Link) {
-        link.line.rest();
+    pub(super) fn put(self: &Arc<Self>, mut session: OpenSession) {
+        session.connection.rest();
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            return link.line.dismiss();
+            return session.connection.dismiss();
         }
         let pushed_out = (state.idle.len() >= IDLE_MAX).then(|| state.idle.remove(0).1);
-        state.idle.push((Instant::now() + self.keep, link));
+        state.idle.push((Instant::now() + self.keep, session));
         if !state.sweeping {
             state.sweeping = true;
             tokio::spawn(Arc::clone(self).sweep());
         }
         drop(state);
-        if let Some(link) = pushed_out {
-            link.line.dismiss();
+        if let Some(session) = pushed_out {
+            session.connection.dismiss();
         }
     }
 
@@ -84,7 +129,7 @@ impl Pool {
         let next = state.idle.first().map(|(until, _)| *until);
         state.sweeping = next.is_some();
         drop(state);
-        ended.into_iter().for_each(|(_, link)| link.line.dismiss());
+        ended.into_iter().for_each(|(_, session)| session.connection.dismiss());
         next
     }
 
@@ -96,8 +141,8 @@ impl Pool {
             std::mem::take(&mut state.idle)
         };
         let mut ending = JoinSet::new();
-        for (_, link) in idle {
-            ending.spawn(link.line.quit());
+        for (_, session) in idle {
+            ending.spawn(session.connection.quit());
         }
         ending.join_all().await;
     }

@@ -16,7 +16,6 @@ mod ration;
 pub mod settings;
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -27,19 +26,13 @@ pub use guesses::Guesses;
 pub use settings::Settings;
 
 use crate::connector::{Generation, LiveTable};
-use crate::smtp::receive::{Known, Question, Quotas, Room};
+use crate::smtp::receive::{Quotas, RecipientVerifier, Room};
 use crate::spool::{Leased, Spool};
 use crate::tls::{Partners, ServerSetup};
 use crate::tracking::Journal;
 
 /// Told of every message that became ours, before its 250 goes out; it must not block.
 pub type OnAccepted = Arc<dyn Fn(Vec<Leased>) + Send + Sync>;
-
-/// Knows who next hops take mail for.
-pub trait Asker: Send + Sync {
-    /// Asks for one recipient, within a bounded time.
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Known> + Send>>;
-}
 
 /// What the listeners show in a handshake, by their names, for each table that a session may begin
 /// under: certificate and table change in one step.
@@ -65,7 +58,7 @@ pub struct Shared {
     /// What partners showed before.
     pub partners: Arc<Partners>,
     /// Who asks next hops for recipients.
-    pub asker: Arc<dyn Asker>,
+    pub verifier: Arc<dyn RecipientVerifier>,
     /// Who goes on with a message.
     pub accepted: OnAccepted,
     /// Where events are told.

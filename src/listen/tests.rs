@@ -1,5 +1,6 @@
 mod kept;
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::connector::{
     Revision, Table,
 };
 use crate::mail::{Domain, Mailbox};
+use crate::smtp::receive::{Question, RecipientCheck, RecipientVerifier};
 use crate::spool::{LaneKey, NewContent};
 use crate::tls::{Identity, ServerSettings};
 use kept::Kept;
@@ -105,8 +107,8 @@ fn settings(tls: ListenerTls) -> Settings {
 /// Is never asked.
 struct Nobody;
 
-impl super::Asker for Nobody {
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Known> + Send>> {
+impl RecipientVerifier for Nobody {
+    fn verify(&self, question: Question) -> Pin<Box<dyn Future<Output = RecipientCheck> + Send>> {
         panic!("asked about {}", question.mailbox)
     }
 }
@@ -133,7 +135,7 @@ impl Server {
             settings,
             live: Arc::new(LiveTable::new(table())),
             room: Arc::default(),
-            asker: Arc::new(Nobody),
+            verifier: Arc::new(Nobody),
             guesses: super::Guesses::new(20),
             quotas: crate::smtp::receive::Quotas::new(crate::mail::Clock::wall),
             spool: Arc::<Kept>::clone(&spool),

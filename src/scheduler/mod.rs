@@ -7,7 +7,6 @@ mod core;
 mod jobs;
 mod operate;
 mod progress;
-mod question;
 mod run;
 #[cfg(test)]
 mod samples;

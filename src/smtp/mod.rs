@@ -12,5 +12,6 @@ mod send;
 
 pub use answer::{AnswerFault, AnswerReader, Offers};
 pub use send::{
-    Awaited, Demand, Finished, LoginAs, MailFrom, NotBegun, Opening, SendEvent, SendFault, SendSession,
+    Authorised, Awaited, Demand, Dialogue, Finished, Hello, LoggingIn, LoginAs, LoginEvent, MailFrom,
+    NotBegun, Open, OpenEvent, Opening, OpeningEvent, Secured, SecuredEvent, SendFault,
 };

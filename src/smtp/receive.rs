@@ -18,7 +18,9 @@ pub use quota::Quotas;
 pub use repeats::Repeated;
 pub use room::{Fullness, Measure, Reservation, Room};
 pub use tally::Patience;
-pub use values::{Action, Arrived, Known, NotStored, Question, Refusal, Rules, Upgrade};
+pub use values::{
+    Action, Arrived, NotStored, Question, RecipientCheck, RecipientVerifier, Refusal, Rules, Upgrade,
+};
 
 use quota::Share;
 use std::mem;

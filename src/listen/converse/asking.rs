@@ -4,7 +4,7 @@ use super::Conversation;
 use crate::connector::Login;
 use crate::listen::login::{Checked, checked};
 use crate::mail::Mailbox;
-use crate::smtp::receive::{Action, Known, Question, Repeated, Session};
+use crate::smtp::receive::{Action, Question, RecipientCheck, Repeated, Session};
 use crate::tracking::Event;
 
 impl Conversation {
@@ -21,8 +21,8 @@ impl Conversation {
     /// Has the next hop asked. Whether the session is over.
     pub(super) async fn ask(&mut self, question: Question) -> bool {
         let known = tokio::select! {
-            known = self.shared.asker.ask(question) => known,
-            () = self.stop.cancelled() => Known::Unsure,
+            known = self.shared.verifier.verify(question) => known,
+            () = self.stop.cancelled() => RecipientCheck::Unsure,
         };
         self.told(|session| session.on_asked(known))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::values::{Known, Question};
+use super::values::{Question, RecipientCheck};
 use super::{Action, Phase, Session};
 use crate::connector::{Onward, Outbound, Reveal};
 use crate::mail::{Enhanced, Recipient, Reply};
@@ -30,7 +30,7 @@ impl Session {
     }
 
     /// The next hop was asked. Who can't be asked about is taken: the queue waits better than clients.
-    pub fn on_asked(&mut self, known: Known) -> Action {
+    pub fn on_asked(&mut self, known: RecipientCheck) -> Action {
         let Phase::Asked(transaction, asked) = std::mem::replace(&mut self.phase, Phase::Ready) else {
             return self.close(&Reply::new(451, Enhanced(4, 3, 0), "out of order"));
         };
@@ -38,8 +38,8 @@ impl Session {
         let told = transaction.connector.reveal == Reveal::Full;
         self.phase = Phase::Envelope(transaction);
         let action = match known {
-            Known::Yes | Known::Unsure => self.take(recipient, way),
-            Known::No(said) => {
+            RecipientCheck::Exists | RecipientCheck::Unsure => self.take(recipient, way),
+            RecipientCheck::Unknown(said) => {
                 let mailbox = recipient.forward_path;
                 let words: String = said.to_string().chars().take(WORDS_MAX).collect();
                 let text = if told {

@@ -249,9 +249,9 @@ impl Player {
             }
             Action::Ask(question) => {
                 let known = match question.mailbox.local_part() {
-                    "gone" => Known::No(Reply::new(550, Enhanced(5, 1, 10), "null MX")),
-                    "later" => Known::Unsure,
-                    _ => Known::Yes,
+                    "gone" => RecipientCheck::Unknown(Reply::new(550, Enhanced(5, 1, 10), "null MX")),
+                    "later" => RecipientCheck::Unsure,
+                    _ => RecipientCheck::Exists,
                 };
                 let action = self.session.on_asked(known);
                 self.act(action);

@@ -1,5 +1,6 @@
 //! What a session is told, and what it tells.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::quota::Quotas;
@@ -82,13 +83,19 @@ pub struct Question {
     pub onward_sealed: bool,
 }
 
+/// Asks next hops for recipients (`verify_recipients`).
+pub trait RecipientVerifier: Send + Sync {
+    /// What the next hop says of a recipient; within a bounded time.
+    fn verify(&self, question: Question) -> Pin<Box<dyn Future<Output = RecipientCheck> + Send>>;
+}
+
 /// What the next hop says of a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Known {
+pub enum RecipientCheck {
     /// It takes mail for it.
-    Yes,
+    Exists,
     /// It refuses it for good, with these words.
-    No(Reply),
+    Unknown(Reply),
     /// It could not be asked, or says to come later.
     Unsure,
 }

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::mem;
 
-use super::steps::{Steps, Transaction};
+use super::open::{Open, Owed, Transaction};
+use super::put;
 use super::words::{Demand, MailFrom, NotBegun};
-use super::{Owed, SendSession};
 use crate::mail::{BodyType, Mailbox, RecipientDsn};
 use crate::smtp::Offers;
 
-impl SendSession {
+impl Open {
     /// Begins a transaction. Nothing else writes an envelope, and it does so only if the session's
     /// permit covers `demand`.
     ///
@@ -96,6 +96,26 @@ impl SendSession {
         transaction.unsent = steps.unsent;
         self.transactions.push_back(transaction);
         self.go_on(out);
+    }
+}
+
+/// Commands of one envelope: all at once, or one after the other.
+struct Steps<'a> {
+    pipelined: bool,
+    owed: &'a mut VecDeque<Owed>,
+    out: &'a mut Vec<u8>,
+    unsent: VecDeque<(Owed, Vec<u8>)>,
+}
+
+impl Steps<'_> {
+    fn put(&mut self, owed: Owed, line: std::fmt::Arguments<'_>) {
+        if self.pipelined {
+            self.owed.push_back(owed);
+            return put(self.out, line);
+        }
+        let mut text = Vec::new();
+        put(&mut text, line);
+        self.unsent.push_back((owed, text));
     }
 }
 

@@ -6,68 +6,103 @@ use std::collections::VecDeque;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::steps::put;
-use super::{LoginAs, NotBegun, Owed, Phase, SendEvent, SendFault, SendSession};
+use super::words::{Awaited, LoginAs, LoginEvent, NotBegun, SendFault};
+use super::{Dialogue, Open, put};
 use crate::connector::{Mechanism, Permit};
 use crate::mail::Reply;
 
-impl SendSession {
+/// A session during its login.
+#[derive(Debug)]
+pub struct LoggingIn<'a> {
+    session: &'a mut Open,
+    /// What answers the server's challenges, in base64.
+    responses: VecDeque<String>,
+    /// The last challenge was answered by giving up.
+    given_up: bool,
+    over: bool,
+}
+
+impl Open {
     /// Logs in, before the first transaction.
     ///
     /// # Errors
     /// [`NotBegun`] if the session is in clear, not authorised under an enforced requirement, or busy;
     /// nothing of the secret was written.
-    pub fn login(&mut self, login: LoginAs<'_>, out: &mut Vec<u8>) -> Result<(), NotBegun> {
-        if !self.sealed || !self.permit.as_ref().is_some_and(Permit::is_enforced) {
+    pub fn login(&mut self, login: LoginAs<'_>, out: &mut Vec<u8>) -> Result<LoggingIn<'_>, NotBegun> {
+        if !self.over_tls || !self.permit.as_ref().is_some_and(Permit::is_enforced) {
             return Err(NotBegun::Unauthorised);
         }
-        if self.phase != Phase::Open || !self.transactions.is_empty() {
+        if !self.transactions.is_empty() {
             return Err(NotBegun::Busy);
         }
-        self.given_up = false;
         let LoginAs { mechanism, user, secret } = login;
         let word = mechanism.word();
-        match mechanism {
+        let responses = match mechanism {
             Mechanism::Plain => {
                 let response = STANDARD.encode(format!("\0{user}\0{secret}"));
                 put(out, format_args!("AUTH {word} {response}\r\n"));
+                VecDeque::new()
             }
             Mechanism::Login => {
-                self.responses = VecDeque::from([STANDARD.encode(user), STANDARD.encode(secret)]);
                 put(out, format_args!("AUTH {word}\r\n"));
+                VecDeque::from([STANDARD.encode(user), STANDARD.encode(secret)])
             }
             Mechanism::XOAuth2 => {
                 let response = STANDARD.encode(format!("user={user}\x01auth=Bearer {secret}\x01\x01"));
                 put(out, format_args!("AUTH {word} {response}\r\n"));
                 // A token that is refused is explained in a challenge; nothing answers that.
-                self.responses = VecDeque::from([String::new()]);
+                VecDeque::from([String::new()])
             }
-        }
-        self.owed.push_back(Owed::Auth);
-        Ok(())
+        };
+        Ok(LoggingIn { session: self, responses, given_up: false, over: false })
     }
+}
 
-    pub(super) fn on_auth(
-        &mut self,
-        reply: Reply,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<SendEvent>, SendFault> {
+impl LoggingIn<'_> {
+    fn on_reply(&mut self, reply: Reply, out: &mut Vec<u8>) -> Result<Option<LoginEvent>, SendFault> {
         if reply.code == 334 {
             // `*` gives up (RFC 4954 §4); who asks on after that does not speak SMTP.
             let given_up = std::mem::replace(&mut self.given_up, self.responses.is_empty());
             if given_up {
+                self.end();
                 return Err(SendFault::Unasked(reply));
             }
             let response = self.responses.pop_front().unwrap_or_else(|| "*".to_owned());
             put(out, format_args!("{response}\r\n"));
-            self.owed.push_back(Owed::Auth);
             return Ok(None);
         }
-        self.responses.clear();
+        self.over = true;
         if reply.is_positive() {
-            return Ok(Some(SendEvent::LoggedIn));
+            return Ok(Some(LoginEvent::LoggedIn));
         }
-        self.permit = None;
-        Ok(Some(SendEvent::LoginRefused(reply)))
+        self.end();
+        let event = if reply.code == 421 { LoginEvent::Closing(reply) } else { LoginEvent::Refused(reply) };
+        Ok(Some(event))
+    }
+
+    fn end(&mut self) {
+        self.over = true;
+        self.session.close();
+    }
+}
+
+impl Dialogue for LoggingIn<'_> {
+    type Event = LoginEvent;
+
+    fn feed(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<LoginEvent>, SendFault> {
+        while let Some(reply) = self.session.replies.next(input).inspect_err(|_| self.session.close())? {
+            if let Some(event) = self.on_reply(reply, out)? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    fn replies(&self) -> u64 {
+        self.session.replies.count
+    }
+
+    fn awaited(&self) -> Awaited {
+        if self.over { Awaited::Nothing } else { Awaited::Command }
     }
 }

@@ -1,13 +1,13 @@
 use super::*;
 use crate::connector::{
-    ClearCause, Forced, Generation, NotCovered, Observed, Requirement, Revision, Verdict, judge,
+    ClearCause, Forced, Generation, NotCovered, Observed, Requirement, Revision, SessionId, Verdict, judge,
 };
 use crate::mail::{BodyType, Domain, Mailbox, MessageDsn, RecipientDsn, ReversePath};
 
 const TABLE: Generation = Generation(3);
 
-fn opening() -> Opening {
-    Opening {
+fn hello() -> Hello {
+    Hello {
         name: Domain::parse("gw.example").expect("a domain"),
         starttls: true,
         implicit: false,
@@ -16,8 +16,8 @@ fn opening() -> Opening {
     }
 }
 
-fn permit(session: &SendSession, observed: &Observed) -> Permit {
-    match judge(&Requirement::Opportunistic, observed, session.id(), Revision::default(), TABLE) {
+fn permit(session: SessionId, observed: &Observed) -> Permit {
+    match judge(&Requirement::Opportunistic, observed, session, Revision::default(), TABLE) {
         Verdict::Proceed(permit) => permit,
         Verdict::Withhold(shortfall) => panic!("{shortfall}"),
     }
@@ -27,7 +27,7 @@ fn demand(requirement: &Requirement, generation: Generation) -> Demand<'_> {
     Demand { requirement, revision: Revision::default(), generation, onward_sealed: false }
 }
 
-fn begin(session: &mut SendSession, to: &str, size: u64, out: &mut Vec<u8>) -> Result<(), NotBegun> {
+fn begin(session: &mut Open, to: &str, size: u64, out: &mut Vec<u8>) -> Result<(), NotBegun> {
     let reverse_path = ReversePath::parse("a@a.example").expect("a path");
     let to: Vec<Mailbox> = to.split(' ').map(|text| Mailbox::parse(text).expect("a mailbox")).collect();
     let mail = MailFrom {
@@ -41,26 +41,26 @@ fn begin(session: &mut SendSession, to: &str, size: u64, out: &mut Vec<u8>) -> R
     session.begin(&mail, to.iter().map(|to| (to, &dsn)), &demand(&Requirement::Opportunistic, TABLE), out)
 }
 
-/// Plays a dialogue: `S:` lines go in, `C:` lines must have come out by then, `!` starts what the
-/// driver does, `=` is the event that must have happened.
-struct Play {
-    session: SendSession,
+/// Plays a dialogue: replies go in, and what the session wrote and told comes out.
+struct Play<D> {
+    session: D,
     out: Vec<u8>,
     events: Vec<String>,
 }
 
-impl Play {
-    fn new() -> Self {
-        Self { session: SendSession::new(opening()), out: Vec::new(), events: Vec::new() }
-    }
+/// An event in a word or two.
+trait Described {
+    fn words(&self) -> String;
+}
 
+impl<D: Dialogue<Event: Described>> Play<D> {
     /// Feeds replies, and says what the session wrote and told meanwhile.
     fn feed(&mut self, replies: &str) -> String {
         let octets: Vec<u8> = replies.split('|').flat_map(|r| format!("{r}\r\n").into_bytes()).collect();
         let mut input = octets.as_slice();
         loop {
             match self.session.feed(&mut input, &mut self.out) {
-                Ok(Some(event)) => self.events.push(describe(&event)),
+                Ok(Some(event)) => self.events.push(event.words()),
                 Ok(None) => break,
                 Err(fault) => {
                     self.events.push(format!("fault: {fault}"));
@@ -77,14 +77,25 @@ impl Play {
         said.append(&mut self.events);
         said.join("; ")
     }
+}
 
+impl Play<Opening> {
+    fn new() -> Self {
+        Self { session: Opening::new(hello()), out: Vec::new(), events: Vec::new() }
+    }
+}
+
+impl Play<Open> {
     fn open(ehlo: &str) -> Self {
-        let mut play = Self::new();
-        play.feed("220 hello");
-        play.feed(ehlo);
-        let permit = permit(&play.session, &Observed::NotOffered);
-        play.session.authorise(permit);
-        play
+        let mut opening = Play::new();
+        opening.feed("220 hello");
+        opening.feed(ehlo);
+        let Play { session, mut out, .. } = opening;
+        let permit = permit(session.id(), &Observed::NotOffered);
+        match session.authorise(permit, &mut out) {
+            Some(Authorised::Open(session)) => Self { session, out, events: Vec::new() },
+            other => panic!("{other:?}"),
+        }
     }
 
     fn begin(&mut self, to: &str) -> String {
@@ -99,19 +110,37 @@ impl Play {
     }
 }
 
-fn describe(event: &SendEvent) -> String {
-    match event {
-        SendEvent::Done(finished) => describe_finished(finished),
-        SendEvent::InClear(None) => "in clear".to_owned(),
-        SendEvent::InClear(Some(reply)) => format!("in clear: {}", reply.code),
-        SendEvent::NotGreeted(reply) => format!("not greeted: {}", reply.code),
-        SendEvent::HelloRefused(reply) => format!("hello refused: {}", reply.code),
-        SendEvent::Closing(reply) => format!("closing: {}", reply.code),
-        SendEvent::Handshake => "handshake".to_owned(),
-        SendEvent::Ready => "ready".to_owned(),
-        SendEvent::LoggedIn => "logged in".to_owned(),
-        SendEvent::LoginRefused(reply) => format!("login refused: {}", reply.code),
-        SendEvent::SendContent => "content".to_owned(),
+impl Described for OpeningEvent {
+    fn words(&self) -> String {
+        match self {
+            Self::InClear(None) => "in clear".to_owned(),
+            Self::InClear(Some(reply)) => format!("in clear: {}", reply.code),
+            Self::NotGreeted(reply) => format!("not greeted: {}", reply.code),
+            Self::HelloRefused(reply) => format!("hello refused: {}", reply.code),
+            Self::Closing(reply) => format!("closing: {}", reply.code),
+            Self::Handshake => "handshake".to_owned(),
+        }
+    }
+}
+
+impl Described for SecuredEvent {
+    fn words(&self) -> String {
+        match self {
+            Self::Ready => "ready".to_owned(),
+            Self::NotGreeted(reply) => format!("not greeted: {}", reply.code),
+            Self::HelloRefused(reply) => format!("hello refused: {}", reply.code),
+            Self::Closing(reply) => format!("closing: {}", reply.code),
+        }
+    }
+}
+
+impl Described for OpenEvent {
+    fn words(&self) -> String {
+        match self {
+            Self::Done(finished) => describe_finished(finished),
+            Self::Closing(reply) => format!("closing: {}", reply.code),
+            Self::SendContent => "content".to_owned(),
+        }
     }
 }
 
@@ -139,11 +168,19 @@ fn a_session_opens_with_the_best_hello_it_can_have() {
 
 #[test]
 fn forced_tls_knows_no_helo() {
-    let mut session = SendSession::new(Opening { helo: false, ..opening() });
-    let mut out = Vec::new();
-    let opened = session.feed(&mut &b"220 hello\r\n500 what\r\n"[..], &mut out).expect("a reply");
-    assert_eq!(opened, Some(SendEvent::InClear(None)), "the judge is told that STARTTLS is not offered");
-    assert!(!String::from_utf8_lossy(&out).contains("HELO gw"));
+    let mut play = Play { session: Opening::new(Hello { helo: false, ..hello() }), ..Play::new() };
+    assert_eq!(play.feed("220 hello"), "> EHLO gw.example");
+    assert_eq!(play.feed("500 what"), "in clear", "the judge is told that STARTTLS is not offered");
+}
+
+/// A session inside TLS that was authorised with this.
+fn secured(opening: Play<Opening>) -> Play<Secured> {
+    let Play { session, mut out, .. } = opening;
+    let permit = permit(session.id(), &Observed::NotOffered);
+    match session.authorise(permit, &mut out) {
+        Some(Authorised::Secured(session)) => Play { session, out, events: Vec::new() },
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -152,10 +189,24 @@ fn starttls_is_taken_and_everything_before_it_forgotten() {
     play.feed("220 hello");
     assert_eq!(play.feed("250-mx|250-PIPELINING|250 STARTTLS"), "> STARTTLS");
     assert_eq!(play.feed("220 go"), "handshake");
-    assert_eq!(play.session.offers(), Offers::default());
-    play.session.sealed(&mut play.out);
+    let mut play = secured(play);
     assert_eq!(play.said(), "> EHLO gw.example");
     assert_eq!(play.feed("250-mx|250 STARTTLS"), "ready");
+    let open = play.session.open().expect("it is ready");
+    assert!(!open.offers().pipelining && !open.offers().auth.takes(crate::connector::Mechanism::Plain));
+}
+
+#[test]
+fn implicit_tls_greets_inside_tls() {
+    let play = Play { session: Opening::new(Hello { implicit: true, ..hello() }), ..Play::new() };
+    let mut play = secured(play);
+    assert_eq!(play.said(), "");
+    assert_eq!(play.feed("220 hello"), "> EHLO gw.example");
+    assert_eq!(play.feed("250 mx"), "ready");
+    let play = Play { session: Opening::new(Hello { implicit: true, ..hello() }), ..Play::new() };
+    let mut play = secured(play);
+    assert_eq!(play.feed("554 no"), "not greeted: 554");
+    assert!(play.session.open().is_none());
 }
 
 #[test]
@@ -172,18 +223,17 @@ fn octets_behind_the_220_end_the_session() {
     play.feed("220 hello");
     play.feed("250-mx|250 STARTTLS");
     assert_eq!(play.feed("220 go|250-mx|250 PIPELINING"), "fault: data after STARTTLS reply");
-    assert_eq!(play.begin("b@b.example"), "not begun: the session was not authorised");
+    let Play { session, mut out, .. } = play;
+    let permit = permit(session.id(), &Observed::NotOffered);
+    assert!(session.authorise(permit, &mut out).is_none());
 }
 
 #[test]
 fn nothing_is_written_without_a_permit_that_covers() {
-    let mut play = Play::new();
-    play.feed("220 hello");
-    play.feed(PIPELINED);
-    assert_eq!(play.begin("b@b.example"), "not begun: the session was not authorised");
-    let permit = permit(&play.session, &Observed::NotOffered);
+    let mut play = Play::open(PIPELINED);
+    let permit = permit(play.session.id(), &Observed::NotOffered);
     assert_eq!(*permit.attained(), crate::connector::Attained::Clear(ClearCause::NotOffered));
-    play.session.authorise(permit);
+    play.session.reauthorise(permit);
     let reverse_path = ReversePath::NULL;
     let to = Mailbox::parse("b@b.example").expect("a mailbox");
     let mail = MailFrom {
@@ -209,21 +259,21 @@ fn nothing_is_written_without_a_permit_that_covers() {
 }
 
 #[test]
-fn a_permit_ends_with_the_session_and_with_starttls() {
+fn a_permit_ends_with_the_session_and_is_for_no_other() {
     let mut play = Play::open(PIPELINED);
-    play.session.quit(&mut play.out);
-    assert_eq!(play.said(), "> QUIT");
-    assert_eq!(play.begin("b@b.example"), "not begun: the session was not authorised");
-    let mut play = Play::new();
-    play.feed("220 hello");
-    play.feed("250-mx|250 STARTTLS");
-    let early = permit(&play.session, &Observed::NotOffered);
-    play.session.authorise(early);
-    play.feed("220 go");
-    assert_eq!(play.begin("b@b.example"), "not begun: the session was not authorised");
+    assert!(play.session.abandon().is_empty());
+    assert_eq!(play.begin("b@b.example"), "not begun: the session is not authorised for it");
+    let late = permit(play.session.id(), &Observed::NotOffered);
+    play.session.reauthorise(late);
+    assert_eq!(play.begin("b@b.example"), "not begun: the session is not authorised for it");
+    // Before the end of the opening nothing is authorised.
+    let mut early = Play::new();
+    early.feed("220 hello");
+    let mut out = Vec::new();
+    let permit_early = permit(early.session.id(), &Observed::NotOffered);
+    assert!(early.session.authorise(permit_early, &mut out).is_none());
     let mut other = Play::open(PIPELINED);
-    let foreign = permit(&SendSession::new(opening()), &Observed::NotOffered);
-    other.session.authorise(foreign);
+    other.session.reauthorise(permit(SessionId::new(), &Observed::NotOffered));
     assert_eq!(other.begin("b@b.example"), "not begun: the permit belongs to another session");
 }
 
@@ -309,7 +359,7 @@ fn closing_midway_ends_all_of_it() {
     assert_eq!(play.feed("250 ok|550 no|421 bye"), "closing: 421");
     let left: Vec<String> = play.session.abandon().iter().map(describe_finished).collect();
     assert_eq!(left, ["done mail=- rcpt=550,- data=- end=-"]);
-    assert_eq!(play.begin("b@b.example"), "not begun: the session was not authorised");
+    assert_eq!(play.begin("b@b.example"), "not begun: the session is not authorised for it");
 }
 
 #[test]

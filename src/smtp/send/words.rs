@@ -1,12 +1,14 @@
+//! What is told to an outbound session, and what it tells. Values only.
+
 use super::super::answer::AnswerFault;
 use crate::connector::{
     Generation, Mechanism, NotCovered, Permit, Requirement, Revision, SessionId, Shortfall,
 };
 use crate::mail::{BodyType, Domain, Extension, MessageDsn, Reply, ReversePath};
 
-/// How a session is to begin.
+/// How we say hello.
 #[derive(Debug, Clone)]
-pub struct Opening {
+pub struct Hello {
     /// Our name in EHLO.
     pub name: Domain,
     /// Whether STARTTLS is taken where it is offered.
@@ -76,8 +78,8 @@ impl Demand<'_> {
 /// Why a transaction was not begun; nothing of it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotBegun {
-    /// The session holds no permit.
-    #[error("the session was not authorised")]
+    /// The session holds no permit any more, or not the kind that is needed.
+    #[error("the session is not authorised for it")]
     Unauthorised,
     /// The permit does not cover it.
     #[error(transparent)]
@@ -104,29 +106,53 @@ pub enum NotBegun {
     Utf8,
 }
 
-/// What happened, for whoever drives the session.
+/// What happened on the way to TLS, or to a session in plaintext.
 #[derive(Debug, PartialEq, Eq)]
-pub enum SendEvent {
+pub enum OpeningEvent {
     /// The server did not greet with 220. The session is over.
     NotGreeted(Reply),
     /// EHLO or HELO was refused. The session is over.
     HelloRefused(Reply),
-    /// The session is open and in clear: STARTTLS was not offered or not wanted, or was refused
-    /// with this reply.
+    /// The session is in plaintext: STARTTLS was not offered or not wanted, or was refused with this reply.
     InClear(Option<Reply>),
-    /// STARTTLS was answered 220: the handshake is next, then [`super::SendSession::sealed`].
+    /// STARTTLS was answered 220: the handshake is next.
     Handshake,
-    /// EHLO was answered inside TLS.
+    /// The server closes (421). The session is over.
+    Closing(Reply),
+}
+
+/// What happened between the handshake and the first transaction.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SecuredEvent {
+    /// EHLO was answered.
     Ready,
-    /// The login was taken.
+    /// With implicit TLS: the server did not greet with 220. The session is over.
+    NotGreeted(Reply),
+    /// EHLO was refused. The session is over.
+    HelloRefused(Reply),
+    /// The server closes (421). The session is over.
+    Closing(Reply),
+}
+
+/// What came of a login.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LoginEvent {
+    /// It was accepted.
     LoggedIn,
-    /// The login was refused; nothing more may be said but QUIT.
-    LoginRefused(Reply),
-    /// Content is awaited: send it, then [`super::SendSession::end_content`].
+    /// It was refused; nothing more may be said but QUIT.
+    Refused(Reply),
+    /// The server closes (421). The session is over.
+    Closing(Reply),
+}
+
+/// What happened in an open session.
+#[derive(Debug, PartialEq, Eq)]
+pub enum OpenEvent {
+    /// Content is awaited: send it, then [`super::Open::end_content`].
     SendContent,
     /// The oldest transaction is over.
     Done(Finished),
-    /// The server closes (421). The session is over; [`super::SendSession::abandon`] tells what is left.
+    /// The server closes (421). The session is over; [`super::Open::abandon`] tells what is left.
     Closing(Reply),
 }
 

@@ -1,5 +1,5 @@
-//! The way of a connector tried without a message: each of its hosts, up to the judgement, and if
-//! asked for up to the answer to RCPT.
+//! A host is tried, or asked, and nothing is delivered: each host of a way up to the judgement, and one recipient up to
+//! the answer to RCPT. What asks hosts for `validate`, `probe` and `verify_recipients` is this.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,17 +9,19 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Courier;
-use super::link::{Link, Miss, Wanted};
-use super::seek::Candidate;
-use crate::connector::{Decision, HandshakeFault, NextHop, OnHandshakeFailure, SmartHostName};
+use super::open::{Miss, Need, OpenRequest, OpenSession};
+use super::route::Candidate;
+use crate::connector::{
+    Decision, HandshakeFault, NextHop, NotCovered, OnHandshakeFailure, Outbound, SmartHostName,
+};
 use crate::mail::{BodyType, Domain, Mailbox, MessageDsn, RecipientDsn, Reply, ReversePath};
 use crate::outcome::{Cause, Outcome, Trouble};
 use crate::scheduler::Way;
-use crate::smtp::{Demand, MailFrom, SendEvent};
+use crate::smtp::{Demand, Finished, MailFrom, NotBegun, OpenEvent};
 
 /// What one address of a way came to.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct HostReport {
     /// The host's name, if it has one.
     pub name: Option<Domain>,
     /// Name, address and port.
@@ -31,21 +33,21 @@ pub struct Seen {
     /// The decision of the connector, where it came to one.
     pub decision: Option<Arc<Decision>>,
     /// What was said to the recipient that was asked about.
-    pub recipient: Option<Asked>,
+    pub recipient: Option<RecipientReply>,
     /// What it greeted with.
     pub banner: Option<String>,
 }
 
 /// What a host says to a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum RecipientReply {
     /// It takes mail for it.
     Taken,
     /// It does not, or not now, or not from the sender: its reply.
     Refused(Reply),
 }
 
-impl std::fmt::Display for Asked {
+impl std::fmt::Display for RecipientReply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Taken => f.write_str("taken"),
@@ -75,7 +77,7 @@ impl Courier {
     ///
     /// # Errors
     /// Why there is no address to try.
-    pub async fn validate(self: Arc<Self>, trial: Trial) -> Result<Vec<Seen>, Trouble> {
+    pub async fn validate(self: Arc<Self>, trial: Trial) -> Result<Vec<HostReport>, Trouble> {
         let candidates = match self.candidates(&trial.way).await {
             Ok(candidates) => candidates,
             Err(Outcome::Deferred(trouble) | Outcome::Failed(trouble)) => return Err(trouble),
@@ -106,13 +108,13 @@ impl Courier {
                 *seen = self.try_one(&trial, candidate, Some(fault)).await.0;
             }
         }
-        let mut seen: Vec<Seen> = all.into_iter().map(|(_, _, seen, _)| seen).collect();
+        let mut seen: Vec<HostReport> = all.into_iter().map(|(_, _, seen, _)| seen).collect();
         seen.extend(missing);
         if cut {
             // A note, no fault: a delivery does the same.
             let words =
                 format!("there may be more: only {} addresses are tried", self.settings.addresses_max);
-            seen.push(Seen { ok: true, ..untried("-", words) });
+            seen.push(HostReport { ok: true, ..untried("-", words) });
         }
         Ok(seen)
     }
@@ -123,9 +125,9 @@ impl Courier {
         trial: &Trial,
         candidate: &Candidate,
         after: Option<HandshakeFault>,
-    ) -> (Seen, Option<HandshakeFault>) {
+    ) -> (HostReport, Option<HandshakeFault>) {
         let host = candidate.host();
-        let made = |ok, reason: String, decision, recipient| Seen {
+        let made = |ok, reason: String, decision, recipient| HostReport {
             name: candidate.name.clone(),
             host: host.clone(),
             ok,
@@ -135,30 +137,26 @@ impl Courier {
             banner: None,
         };
         let banner = Mutex::new(None);
-        let wanted = Wanted {
-            way: &trial.way,
-            candidate,
-            recipients: &[],
-            after,
-            banner: Some(&banner),
-            progress: None,
-        };
+        let (way, place) = (&trial.way, Some(&banner));
+        let request = OpenRequest { way, candidate, need: Need::Trial, after, banner: place, progress: None };
         let one = async {
-            match self.open(wanted).await {
-                Ok(mut link) => {
-                    let decision = Arc::clone(&link.decision);
+            match self.open(request).await {
+                Ok(mut session) => {
+                    let decision = Arc::clone(&session.decision);
                     let recipient = match &trial.envelope {
                         None => None,
-                        Some((from, to)) => Some(self.ask(&mut link, &trial.way, from, to).await),
+                        Some((from, to)) => {
+                            Some(reply_to(session.ask(self, &trial.way.connector, (from, to), false).await))
+                        }
                     };
-                    link.line.quit().await;
+                    session.connection.quit().await;
                     let rehearsed = decision.waived();
                     let (ok, reason) = match &recipient {
                         Some(Err(why)) => (false, why.clone()),
-                        Some(Ok(Asked::Refused(reply))) => {
+                        Some(Ok(RecipientReply::Refused(reply))) => {
                             (false, format!("the recipient is not taken: {reply}"))
                         }
-                        Some(Ok(Asked::Taken)) | None => match rehearsed {
+                        Some(Ok(RecipientReply::Taken)) | None => match rehearsed {
                             Some(shortfall) => (false, shortfall.to_string()),
                             None => (true, decision.reason()),
                         },
@@ -176,47 +174,76 @@ impl Courier {
         seen.banner = banner.into_inner().unwrap_or_else(PoisonError::into_inner);
         (seen, broken)
     }
+}
 
-    /// What the host says to a recipient: MAIL and RCPT under the session's permit, and no DATA.
-    async fn ask(
-        &self,
-        link: &mut Link,
-        way: &Way,
-        from: &ReversePath,
-        to: &Mailbox,
-    ) -> Result<Asked, String> {
-        let utf8 = !from.is_ascii() || !to.is_ascii();
-        let dsn = RecipientDsn::default();
-        let mail = MailFrom {
-            reverse_path: from,
-            body: BodyType::SevenBit,
-            size: 0,
-            utf8,
-            dsn: &MessageDsn::default(),
+impl OpenSession {
+    /// Asks for one recipient: MAIL and RCPT under the session's permit, and no DATA.
+    ///
+    /// # Errors
+    /// [`Unanswered`] says why the host gave no answer to RCPT.
+    pub(super) async fn ask(
+        &mut self,
+        courier: &Courier,
+        connector: &Outbound,
+        (reverse_path, to): (&ReversePath, &Mailbox),
+        onward_sealed: bool,
+    ) -> Result<Finished, Unanswered> {
+        // Until the last reply: the envelope may be in clear.
+        let _in_clear = (!self.connection.is_sealed()).then(|| courier.live.enter_clear());
+        let (utf8, dsn) = (!reverse_path.is_ascii() || !to.is_ascii(), MessageDsn::default());
+        let mail = MailFrom { reverse_path, body: BodyType::SevenBit, size: 0, utf8, dsn: &dsn };
+        let (generation, asked) = (courier.live.generation(), RecipientDsn::default());
+        let begin = |session: &mut Self| {
+            let (requirement, revision) = (&session.requirement, connector.revision);
+            let demand = Demand { requirement, revision, generation, onward_sealed };
+            let recipients = std::iter::once((to, &asked));
+            session.smtp.ask(&mail, recipients, &demand, &mut session.connection.out)
         };
-        let demand = Demand {
-            requirement: &link.requirement,
-            revision: way.connector.revision,
-            generation: self.live.generation(),
-            onward_sealed: false,
-        };
-        let begun = link.line.session.ask(&mail, std::iter::once((to, &dsn)), &demand, &mut link.line.out);
-        begun.map_err(|fault| fault.to_string())?;
-        match link.line.event(&self.settings.timeouts).await {
-            Ok(SendEvent::Done(finished)) => {
-                let refused = finished.recipients.into_iter().next().flatten();
-                Ok(finished.mail.or(refused).map_or(Asked::Taken, Asked::Refused))
-            }
-            Ok(SendEvent::Closing(reply)) => Ok(Asked::Refused(reply)),
-            Ok(_) | Err(_) => Err("the session ended before RCPT was answered".to_owned()),
+        let mut begun = begin(self);
+        if matches!(begun, Err(NotBegun::NotCovered(NotCovered::Stale)))
+            && self.rejudge(connector, self.requirement.clone(), generation)
+        {
+            begun = begin(self);
+        }
+        begun.map_err(Unanswered::NotBegun)?;
+        self.used = self.used.saturating_add(1);
+        match self.connection.event(&mut self.smtp, &courier.settings.timeouts).await {
+            Ok(OpenEvent::Done(finished)) => Ok(finished),
+            Ok(OpenEvent::Closing(reply)) => Err(Unanswered::Closing(reply)),
+            Ok(OpenEvent::SendContent) | Err(_) => Err(Unanswered::Lost),
         }
     }
 }
 
+/// Why a host was asked for a recipient, and gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unanswered {
+    /// The question could not be put.
+    #[error(transparent)]
+    NotBegun(NotBegun),
+    /// The host closed the session.
+    #[error("the host closed the session: {0}")]
+    Closing(Reply),
+    /// The session ended.
+    #[error("the session ended before RCPT was answered")]
+    Lost,
+}
+
+fn reply_to(asked: Result<Finished, Unanswered>) -> Result<RecipientReply, String> {
+    match asked {
+        Ok(finished) => {
+            let refused = finished.recipients.into_iter().next().flatten();
+            Ok(finished.mail.or(refused).map_or(RecipientReply::Taken, RecipientReply::Refused))
+        }
+        Err(Unanswered::Closing(reply)) => Ok(RecipientReply::Refused(reply)),
+        Err(fault @ (Unanswered::NotBegun(_) | Unanswered::Lost)) => Err(fault.to_string()),
+    }
+}
+
 fn refused(
-    made: impl Fn(bool, String, Option<Arc<Decision>>, Option<Asked>) -> Seen,
+    made: impl Fn(bool, String, Option<Arc<Decision>>, Option<RecipientReply>) -> HostReport,
     outcome: Outcome,
-) -> Seen {
+) -> HostReport {
     match outcome {
         Outcome::Deferred(trouble) | Outcome::Failed(trouble) => {
             let unmet = trouble.decision.as_deref().filter(|_| trouble.cause == Cause::Requirement);
@@ -228,7 +255,7 @@ fn refused(
 }
 
 /// Smart hosts that no address was found for, while others have one.
-fn without_address(way: &Way, candidates: &[Candidate]) -> Vec<Seen> {
+fn without_address(way: &Way, candidates: &[Candidate]) -> Vec<HostReport> {
     let NextHop::SmartHosts(hosts) = &way.connector.next_hop else { return Vec::new() };
     hosts
         .iter()
@@ -244,8 +271,8 @@ fn without_address(way: &Way, candidates: &[Candidate]) -> Vec<Seen> {
         .collect()
 }
 
-fn untried(host: &str, reason: String) -> Seen {
-    Seen {
+fn untried(host: &str, reason: String) -> HostReport {
+    HostReport {
         name: None,
         host: host.to_owned(),
         ok: false,

@@ -1,26 +1,35 @@
-//! Small questions of an attempt, answered from values. Pure.
+//! What is declared of a message to a host that does not offer every extension: less, where the message does not need
+//! it after all. Content is looked at only then.
 
 use std::io;
 
-use crate::connector::{Outbound, Table, choose};
-use crate::mail::Content;
+use crate::mail::{BodyType, Content};
+use crate::scheduler::Job;
+use crate::smtp::Offers;
 use crate::spool::QueuedRecipient;
 
 const BLOCK_BYTES: usize = 65_536;
 
-/// Whether a table would still choose this connector, as it was, for each of the recipients.
-pub(super) fn serves(table: &Table, connector: &Outbound, recipients: &[QueuedRecipient]) -> bool {
-    let mut last = None;
-    recipients.iter().all(|recipient| {
-        let domain = recipient.forward_path.domain();
-        if last == Some(domain) {
-            return true;
-        }
-        last = Some(domain);
-        choose(table, recipient.forward_path.domain_name()).is_some_and(|choice| {
-            choice.connector.revision == connector.revision && choice.connector.name == connector.name
-        })
-    })
+/// What is declared of a message: as it came, or less where the peer does not offer it and the message
+/// does not need it after all.
+///
+/// # Errors
+/// The content can't be read.
+pub(super) fn to_declare(
+    job: &Job,
+    recipients: &[QueuedRecipient],
+    offers: Offers,
+) -> io::Result<(BodyType, bool)> {
+    let Job { message, content, .. } = job;
+    let mut declared = (message.body, message.utf8);
+    if message.body == BodyType::EightBitMime && !offers.eight_bit_mime && is_seven_bit(content)? {
+        declared.0 = BodyType::SevenBit;
+    }
+    if message.utf8 && !offers.utf8 {
+        let ascii = message.reverse_path.is_ascii() && recipients.iter().all(|r| r.forward_path.is_ascii());
+        declared.1 = !(ascii && has_ascii_header(content)?);
+    }
+    Ok(declared)
 }
 
 /// Whether content that was declared as 8BITMIME has no 8-bit octet after all. Only asked where a

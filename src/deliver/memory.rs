@@ -1,16 +1,18 @@
-//! Who was seen with TLS: a connector with `remember_tls` does not serve them in clear at once.
+//! What is remembered of hosts: who had TLS before, whose TLS breaks, and who can't be reached. Not every message pays
+//! for that again. What is known of a host stays within its connector.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::pool::Key;
 use crate::connector::TlsMemory;
 
 /// Remembered at the same time; the oldest makes room.
-const ENTRIES_MAX: usize = 65_536;
+const SEEN_MAX: usize = 65_536;
 
 /// What was seen with TLS, in a file of `data_dir`, one line each: connector and recipient domain or
 /// smart host.
@@ -98,7 +100,7 @@ impl State {
             return false;
         }
         self.order.push_back(key.to_owned());
-        if self.order.len() > ENTRIES_MAX
+        if self.order.len() > SEEN_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
@@ -108,11 +110,67 @@ impl State {
     }
 }
 
+/// Remembered at the same time; what ends first makes room.
+const NOTED_MAX: usize = 4_096;
+/// After that TLS is tried again at a host whose handshakes broke, and that took mail in clear then.
+pub(super) const TLS_TRIED_AGAIN_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// What is known of hosts for a while.
+#[derive(Debug)]
+pub(super) struct HostMemory<T>(Mutex<HashMap<Key, (T, Instant)>>);
+
+impl<T> Default for HostMemory<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> HostMemory<T> {
+    /// Notes a host for so long. One that is known stays as it is, so that its time is not drawn out.
+    pub(super) fn note(&self, key: Key, what: T, (now, keep): (Instant, Duration)) {
+        let mut known = self.lock();
+        if known.len() >= NOTED_MAX && !known.contains_key(&key) {
+            known.retain(|_, (_, until)| *until > now);
+            let first = known.iter().min_by_key(|(_, (_, until))| *until).map(|(key, _)| key.clone());
+            if let Some(first) = first.filter(|_| known.len() >= NOTED_MAX) {
+                known.remove(&first);
+            }
+        }
+        let until = now.checked_add(keep).unwrap_or(now);
+        known.entry(key).or_insert((what, until));
+    }
+
+    /// What was noted, until its time is over.
+    pub(super) fn recall(&self, key: &Key, now: Instant) -> Option<T> {
+        let mut known = self.lock();
+        let (what, until) = known.get(key)?;
+        if *until > now {
+            return Some(what.clone());
+        }
+        known.remove(key);
+        None
+    }
+
+    /// What was noted does not hold any more.
+    pub(super) fn forget(&self, key: &Key) {
+        self.lock().remove(key);
+    }
+
+    /// Nothing of it holds any more.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (T, Instant)>> {
+        // Each entry is whole whatever a panicking holder did.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::connector::Revision;
 
     #[test]
     fn what_had_tls_is_remembered_over_a_restart() {
@@ -132,5 +190,33 @@ mod tests {
         seen.sealed("c p.example").expect("kept");
         assert_eq!(seen.without("c p.example", start + hour), TlsMemory::Sealed);
         assert_eq!(fs::read_to_string(folder.path().join("tls-seen")).expect("text"), "c p.example\n");
+    }
+
+    fn key(port: u16) -> Key {
+        Key { revision: Revision::default(), host: None, address: ([127, 0, 0, 1], port).into() }
+    }
+
+    #[test]
+    fn a_host_is_remembered_for_a_time_that_is_not_drawn_out() {
+        let (broken, start) = (HostMemory::default(), Instant::now());
+        let keep = Duration::from_secs(600);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(broken.recall(&key(1), start), None);
+        broken.note(key(1), "first", (start, keep));
+        broken.note(key(1), "second", (at(500), keep));
+        assert_eq!(broken.recall(&key(1), at(599)), Some("first"));
+        assert_eq!(broken.recall(&key(2), at(599)), None);
+        assert_eq!(broken.recall(&key(1), at(600)), None);
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_the_oldest_goes() {
+        let (broken, start) = (HostMemory::default(), Instant::now());
+        for port in 0..=u16::try_from(NOTED_MAX).expect("small") {
+            let now = start + Duration::from_millis(u64::from(port));
+            broken.note(key(port), "x", (now, Duration::from_secs(600)));
+        }
+        assert_eq!(broken.lock().len(), NOTED_MAX);
+        assert!(broken.recall(&key(0), start).is_none() && broken.recall(&key(1), start).is_some());
     }
 }

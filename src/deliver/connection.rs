@@ -1,5 +1,5 @@
-//! Drives one outbound session over its connection: writes what the session has to say, a turn in
-//! one write, and waits for answers within the limits.
+//! One outbound connection: carries the octets of a session's dialogue, a turn in one write, and waits for answers
+//! within the limits. What is said, the session knows.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -19,7 +19,7 @@ use crate::connector::{HandshakeFault, TlsFacts};
 use crate::mail::{Clock, Content, Domain};
 use crate::outcome::LinkFault;
 use crate::scheduler::Progress;
-use crate::smtp::{Awaited, SendEvent, SendSession};
+use crate::smtp::{Awaited, Dialogue, SendFault};
 use crate::tls::{ClientSetup, late_fault};
 
 /// Octets of content written at once where it isn't held in memory.
@@ -29,18 +29,17 @@ const READ_BYTES: usize = 4096;
 /// How long a peer gets to take our QUIT.
 const QUIT_LIMIT: Duration = Duration::from_secs(2);
 
-/// The octets' way.
-pub(super) enum Wire {
+/// What the octets go over.
+enum Wire {
     Plain(TcpStream),
     Sealed(Box<TlsStream<TcpStream>>),
     /// Lost in a broken handshake.
     Gone,
 }
 
-/// A session and its connection.
-pub(super) struct Line {
+/// A connection to a host.
+pub(super) struct Connection {
     wire: Wire,
-    pub(super) session: SendSession,
     /// Commands to be written.
     pub(super) out: Vec<u8>,
     input: Vec<u8>,
@@ -63,11 +62,10 @@ pub(super) enum Broken {
     Tls(HandshakeFault),
 }
 
-impl Line {
-    pub(super) fn new(stream: TcpStream, session: SendSession) -> Self {
+impl Connection {
+    pub(super) fn new(stream: TcpStream) -> Self {
         Self {
             wire: Wire::Plain(stream),
-            session,
             out: Vec::new(),
             input: Vec::new(),
             heard: false,
@@ -100,15 +98,19 @@ impl Line {
         matches!(self.wire, Wire::Sealed(_))
     }
 
-    /// Writes what is due and waits for the next event. The limit is for each reply as a whole (RFC
+    /// Writes what is due and waits for the next event of the session. The limit is for each reply as a whole (RFC
     /// 5321 §4.5.3.2), however many reads bring it: a peer that drips octets gains nothing.
-    pub(super) async fn event(&mut self, limits: &Timeouts) -> Result<SendEvent, Broken> {
+    pub(super) async fn event<D: Dialogue>(
+        &mut self,
+        session: &mut D,
+        limits: &Timeouts,
+    ) -> Result<D::Event, Broken> {
         let mut waiting: Option<(u64, Instant)> = None;
         loop {
             let mut rest = self.input.as_slice();
-            let event = self.session.feed(&mut rest, &mut self.out).map_err(|fault| {
+            let event = session.feed(&mut rest, &mut self.out).map_err(|fault| {
                 // Planted octets are an attack on the handshake, and told as a broken one.
-                if fault == crate::smtp::SendFault::AfterStartTls {
+                if fault == SendFault::AfterStartTls {
                     return Broken::Tls(HandshakeFault::new(fault.to_string()));
                 }
                 Broken::Link(LinkFault::Garbled(fault.to_string()))
@@ -116,24 +118,22 @@ impl Line {
             let used = self.input.len().saturating_sub(rest.len());
             self.input.drain(..used);
             // Only a whole reply is progress: a peer that drips octets holds no place by it.
-            if mem::replace(&mut self.replies_before, self.session.replies()) != self.session.replies() {
+            let replies = session.replies();
+            if mem::replace(&mut self.replies_before, replies) != replies {
                 self.progress.moved();
             }
             if let Some(event) = event {
                 self.heard = true;
-                if matches!(event, SendEvent::Done(_)) {
-                    self.set_after_dot(false);
-                }
+                self.set_after_dot(self.after_dot && session.awaited() == Awaited::End);
                 return Ok(event);
             }
             self.flush(limits.command).await?;
-            let replies = self.session.replies();
             let since = match waiting {
                 Some((before, since)) if before == replies => since,
                 Some(_) | None => Instant::now(),
             };
             waiting = Some((replies, since));
-            let left = limit(limits, self.session.awaited()).saturating_sub(since.elapsed());
+            let left = limit(limits, session.awaited()).saturating_sub(since.elapsed());
             if left.is_zero() {
                 return Err(Broken::Link(LinkFault::Silent));
             }
@@ -290,7 +290,7 @@ impl Line {
     /// Says QUIT, closes TLS properly, and goes without waiting for an answer.
     pub(super) async fn quit(mut self) {
         self.out.clear();
-        self.session.quit(&mut self.out);
+        self.out.extend_from_slice(b"QUIT\r\n");
         let goodbye = async {
             let _sent = self.flush(QUIT_LIMIT).await;
             match &mut self.wire {
@@ -345,7 +345,7 @@ async fn nothing_to_read<R: AsyncRead + Unpin>(wire: &mut R) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::smtp::Opening;
+    use crate::smtp::{Hello, Opening};
 
     /// A peer that writes `drop` every 20 ms, up to 200 times, and then ends its greeting.
     async fn check(drop: &'static [u8], is_silent: bool) {
@@ -363,14 +363,9 @@ mod tests {
             let _gone = stream.write_all(b"220 x\r\n").await;
         });
         let name = Domain::parse("gw.example").expect("a domain");
-        let session = SendSession::new(Opening {
-            name,
-            starttls: true,
-            implicit: false,
-            helo: true,
-            ignored: Vec::new(),
-        });
-        let mut line = Line::new(TcpStream::connect(address).await.expect("a connection"), session);
+        let ignored = Vec::new();
+        let mut session = Opening::new(Hello { name, starttls: true, implicit: false, helo: true, ignored });
+        let mut connection = Connection::new(TcpStream::connect(address).await.expect("a connection"));
         let second = Duration::from_secs(1);
         let limits = Timeouts {
             connect: second,
@@ -380,7 +375,7 @@ mod tests {
             data_block: second,
             data_end: second,
         };
-        let got = line.event(&limits).await;
+        let got = connection.event(&mut session, &limits).await;
         assert_eq!(matches!(got, Err(Broken::Link(LinkFault::Silent))), is_silent, "{drop:?}: {got:?}");
         peer.abort();
     }

@@ -1,4 +1,4 @@
-//! The hosts of a way, as addresses to try.
+//! Where mail of a lane may go: the hosts of its way, as addresses to try.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;

@@ -1,0 +1,432 @@
+//! The jobs of one lane: one after the other over a session, the next envelope in the same write
+//! as the content before it where the peer offers PIPELINING.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::Courier;
+use super::classify::{Ending, elsewhere, ended, outcome_of, scope, stopping, undeliverable, unreadable};
+use super::connection::Broken;
+use super::declare::to_declare;
+use super::open::{Need, OpenSession, serves};
+use super::search::{Search, may_go_clear};
+use crate::connector::{ClearGuard, Decision, NotCovered, Shortfall};
+use crate::outcome::{LinkFault, Outcome, Scope, Trouble};
+use crate::scheduler::{Job, Jobs, Way};
+use crate::smtp::{Demand, Finished, MailFrom, NotBegun, OpenEvent};
+
+/// How often the table may change between a judgement and MAIL FROM before the job goes back.
+const JUDGEMENTS_MAX: usize = 4;
+
+type NextJob = Pin<Box<dyn Future<Output = Option<Job>> + Send>>;
+
+/// A job, and what became of each recipient so far.
+struct Batch {
+    serial: u64,
+    job: Job,
+    outcomes: Vec<Option<Outcome>>,
+    /// The first recipient that was in no transaction yet.
+    next: usize,
+}
+
+/// One lane's way, and the jobs taken so far and not reported yet: at most two.
+pub(super) struct LaneCarrier {
+    courier: Arc<Courier>,
+    way: Way,
+    jobs: Arc<dyn Jobs>,
+    /// The next job, asked for and perhaps still being read.
+    coming: Option<NextJob>,
+    batches: VecDeque<Batch>,
+    /// Transactions under way, in the order of their replies.
+    sent: VecDeque<SentEnvelope>,
+    serial: u64,
+    /// Why nothing more is carried.
+    blocked: Option<Outcome>,
+}
+
+/// A transaction under way.
+struct SentEnvelope {
+    serial: u64,
+    range: Range<usize>,
+    /// Held until the final reply, so that a tighter table can wait for it.
+    _in_clear: Option<ClearGuard>,
+}
+
+/// Whether a session can be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Again,
+    Over,
+}
+
+impl LaneCarrier {
+    pub(super) fn new(courier: Arc<Courier>, way: Way, jobs: Arc<dyn Jobs>) -> Self {
+        Self {
+            courier,
+            way,
+            jobs,
+            coming: None,
+            batches: VecDeque::new(),
+            sent: VecDeque::new(),
+            serial: 0,
+            blocked: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut idle: Option<OpenSession> = None;
+        let mut seated = false;
+        while self.blocked.is_none() {
+            if self.batches.is_empty() {
+                let Some(job) = self.next_job().await else { break };
+                self.push(job);
+                continue;
+            }
+            let mut session = match idle.take() {
+                Some(session) if self.may_use(&session) => session,
+                other => {
+                    other.into_iter().for_each(|session| session.connection.dismiss());
+                    if seated && !self.jobs.reopening() {
+                        self.settle_first(&stopping());
+                        continue;
+                    }
+                    seated = false;
+                    // The batches are not empty; which of the fields are borrowed matters to the compiler.
+                    let found = match self.batches.front() {
+                        None => Err(elsewhere()),
+                        Some(batch) => {
+                            let (need, jobs) = (Need::Delivery(&batch.job), Some(&*self.jobs));
+                            Search { courier: &self.courier, way: &self.way, need, jobs }.run().await
+                        }
+                    };
+                    match found {
+                        Ok(session) => session,
+                        Err(outcome) => {
+                            self.settle_first(&outcome);
+                            if self.jobs.progress().is_evicted() {
+                                self.blocked.get_or_insert(outcome);
+                            }
+                            continue;
+                        }
+                    }
+                }
+            };
+            if !seated {
+                let waited = self.jobs.opened().await;
+                seated = true;
+                // The peer may have grown tired of waiting, which says nothing of it.
+                if waited && !session.connection.is_quiet().await {
+                    session.connection.dismiss();
+                    continue;
+                }
+            }
+            session.connection.tell_progress(self.jobs.progress());
+            if self.transact(&mut session).await == Use::Again {
+                idle = Some(session);
+            }
+        }
+        self.give_back(idle);
+    }
+
+    /// The end: what was taken and not attempted shares the fate of the lane.
+    fn give_back(mut self, idle: Option<OpenSession>) {
+        let blocked = self.blocked.take();
+        if let Some(outcome) = &blocked {
+            while !self.batches.is_empty() {
+                self.settle_first(outcome);
+            }
+        }
+        let Some(session) = idle else { return };
+        if blocked.is_some() {
+            return session.connection.dismiss();
+        }
+        self.courier.keep(session, &self.way);
+    }
+
+    fn push(&mut self, job: Job) {
+        self.serial = self.serial.wrapping_add(1);
+        let outcomes: Vec<Option<Outcome>> = vec![None; job.recipients.len()];
+        if outcomes.is_empty() {
+            return self.jobs.report(&job, outcomes.into_iter().flatten().collect());
+        }
+        self.batches.push_back(Batch { serial: self.serial, job, outcomes, next: 0 });
+    }
+
+    /// Whether the next job may go over this session.
+    fn may_use(&self, session: &OpenSession) -> bool {
+        !self.courier.is_worn(session, &self.way)
+            && self.batches.front().is_none_or(|batch| self.may_take(session, &batch.job))
+    }
+
+    /// A session that is in clear since handshakes broke is not for a message that has not been
+    /// tried over TLS first, where the connector says `clear_later`.
+    fn may_take(&self, session: &OpenSession, job: &Job) -> bool {
+        let need = Need::Delivery(job);
+        (!session.is_after_broken() || may_go_clear(&self.way.connector, need)) && need.suits(session).is_ok()
+    }
+
+    /// Sends the first batch's next recipients, and whatever can be chained to them.
+    async fn transact(&mut self, session: &mut OpenSession) -> Use {
+        if !self.begin(session, 0) {
+            return Use::Again;
+        }
+        loop {
+            let event =
+                match session.connection.event(&mut session.smtp, &self.courier.settings.timeouts).await {
+                    Ok(event) => event,
+                    Err(Broken::Link(fault)) => return self.break_off(session, &Ending::Fault(fault)),
+                    Err(Broken::Tls(fault)) => {
+                        return self.break_off(session, &Ending::Fault(LinkFault::Lost(fault.words)));
+                    }
+                };
+            match event {
+                OpenEvent::SendContent => {
+                    if let Err(fault) = self.send_content(session).await {
+                        return self.break_off(session, &Ending::Fault(fault));
+                    }
+                }
+                OpenEvent::Done(finished) => {
+                    self.finish(session, &finished);
+                    if self.sent.is_empty() {
+                        return Use::Again;
+                    }
+                }
+                OpenEvent::Closing(reply) => return self.break_off(session, &Ending::Closing(reply)),
+            }
+        }
+    }
+
+    /// Writes the envelope of a batch's next recipients. `false`: nothing was written, and those
+    /// recipients are settled.
+    fn begin(&mut self, session: &mut OpenSession, place: usize) -> bool {
+        let Some(batch) = self.batches.get_mut(place) else { return false };
+        let offers = session.smtp.offers();
+        let own = self.way.connector.sending.recipients_max;
+        let everywhere = self.courier.settings.recipients_per_transaction_max;
+        let range = batch.next_range(&[Some(everywhere), own, offers.recipients_max], offers.domains_max);
+        let recipients = batch.job.recipients.get(range.clone()).unwrap_or_default();
+        let message = &batch.job.message;
+        let (body, utf8) = match to_declare(&batch.job, recipients, offers) {
+            Ok(declared) => declared,
+            Err(error) => {
+                self.settle_rest(place, &unreadable(&error, session));
+                return false;
+            }
+        };
+        let (reverse_path, dsn) = (&message.reverse_path, &message.dsn);
+        let mail = MailFrom { reverse_path, body, size: message.size, utf8, dsn };
+        let connector = &self.way.connector;
+        let mut refused = elsewhere();
+        for _ in 0..JUDGEMENTS_MAX {
+            // In this order, so that a tighter table either waits for this transaction or is seen
+            // by it. After another judgement the guard is a new one: the last may be the guard of
+            // a table that is not in force any more.
+            let in_clear = (!session.connection.is_sealed()).then(|| self.courier.live.enter_clear());
+            let table = self.courier.live.table();
+            if !serves(&table, connector, recipients.iter().map(|recipient| &recipient.forward_path)) {
+                break;
+            }
+            let demand = Demand {
+                requirement: &session.requirement,
+                revision: connector.revision,
+                generation: table.generation,
+                onward_sealed: message.origin.onward_sealed,
+            };
+            let paths = recipients.iter().map(|r| (&r.forward_path, &r.dsn));
+            match session.smtp.begin(&mail, paths, &demand, &mut session.connection.out) {
+                Ok(()) => {
+                    batch.next = range.end;
+                    session.used = session.used.saturating_add(1);
+                    self.sent.push_back(SentEnvelope { serial: batch.serial, range, _in_clear: in_clear });
+                    return true;
+                }
+                Err(NotBegun::NotCovered(NotCovered::Stale)) => {
+                    if !session.rejudge(connector, session.requirement.clone(), table.generation) {
+                        break;
+                    }
+                }
+                Err(NotBegun::NotCovered(NotCovered::Short(Shortfall::Onward))) => {
+                    if let Some(decision) = Decision::onward(connector, true) {
+                        refused = Outcome::Deferred(Trouble::by(decision, Scope::Recipient));
+                    }
+                    break;
+                }
+                Err(NotBegun::Unauthorised | NotBegun::Busy | NotBegun::NotCovered(_)) => break,
+                Err(fault) => {
+                    refused = undeliverable(&fault, session);
+                    break;
+                }
+            }
+        }
+        self.settle_rest(place, &refused);
+        false
+    }
+
+    /// Sends the content of the transaction that has its go-ahead. A failure to write is not the
+    /// end where the peer has said why.
+    async fn send_content(&mut self, session: &mut OpenSession) -> Result<(), LinkFault> {
+        let content = self
+            .sent
+            .front()
+            .and_then(|load| self.batches.iter().find(|batch| batch.serial == load.serial))
+            .map(|batch| batch.job.content.clone())
+            .ok_or_else(|| LinkFault::Content("the job is gone".to_owned()))?;
+        // A chunk's command goes before the content; behind it comes no dot.
+        let before = session.connection.flush(self.courier.settings.timeouts.command).await;
+        match before {
+            Ok(()) | Err(Broken::Link(LinkFault::Lost(_))) => {}
+            Err(Broken::Link(fault)) => return Err(fault),
+            Err(Broken::Tls(fault)) => return Err(LinkFault::Lost(fault.words)),
+        }
+        session.smtp.end_content(&mut session.connection.out);
+        self.chain(session).await;
+        let sent = session.connection.send_content(&content, self.courier.settings.timeouts.data_block).await;
+        match sent {
+            Ok(()) | Err(Broken::Link(LinkFault::Lost(_))) => Ok(()),
+            Err(Broken::Link(fault)) => Err(fault),
+            Err(Broken::Tls(fault)) => Err(LinkFault::Lost(fault.words)),
+        }
+    }
+
+    /// Begins the next transaction behind the content of this one, if the peer lets us and there
+    /// is one at once.
+    async fn chain(&mut self, session: &mut OpenSession) {
+        if !session.smtp.is_free() || self.courier.is_worn(session, &self.way) || self.blocked.is_some() {
+            return;
+        }
+        if self.batches.iter().all(Batch::is_under_way) {
+            let next = self.next_job_at_once().await;
+            let Some(job) = next else { return };
+            self.push(job);
+        }
+        let Some(place) = self.batches.iter().position(|batch| !batch.is_under_way()) else { return };
+        if self.batches.get(place).is_some_and(|batch| self.may_take(session, &batch.job)) {
+            self.begin(session, place);
+        }
+    }
+
+    fn finish(&mut self, session: &OpenSession, finished: &Finished) {
+        let Some(load) = self.sent.pop_front() else { return };
+        self.settle(&load, |number| outcome_of(finished, number, session, None));
+    }
+
+    /// The session is over: what was answered stands, what wasn't even heard goes to another one.
+    fn break_off(&mut self, session: &mut OpenSession, ending: &Ending) -> Use {
+        let sent = std::mem::take(&mut self.sent);
+        let proven = usize::try_from(session.used).unwrap_or(usize::MAX) > sent.len();
+        let all = session.smtp.abandon();
+        let displaced = matches!(ending, Ending::Fault(LinkFault::Displaced));
+        for (number, (load, finished)) in sent.iter().zip(all).enumerate() {
+            // A connection that carried mail before and gives no answer to MAIL was closed while it
+            // was idle: that says nothing of the host. The content of a chained one never left.
+            if number > 0 || (proven && !finished.begun && !displaced) {
+                self.put_back(load);
+                continue;
+            }
+            let outcome = ended(&finished, session, ending);
+            self.settle(load, |number| outcome_of(&finished, number, session, Some(&outcome)));
+            if scope(&outcome) == Some(Scope::Lane) {
+                self.blocked = Some(outcome);
+            }
+        }
+        Use::Over
+    }
+
+    fn coming(&mut self) -> &mut NextJob {
+        let jobs = &self.jobs;
+        self.coming.get_or_insert_with(|| {
+            let jobs = Arc::clone(jobs);
+            Box::pin(async move { jobs.next().await })
+        })
+    }
+
+    async fn next_job(&mut self) -> Option<Job> {
+        let job = self.coming().as_mut().await;
+        self.coming = None;
+        job
+    }
+
+    /// The next job if it is there already. One that must be read from disk first is not given up:
+    /// it goes on coming, and is the next one.
+    async fn next_job_at_once(&mut self) -> Option<Job> {
+        let coming = self.coming();
+        let polled = poll_fn(|context| Poll::Ready(coming.as_mut().poll(context))).await;
+        match polled {
+            Poll::Ready(job) => {
+                self.coming = None;
+                job
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    fn put_back(&mut self, load: &SentEnvelope) {
+        if let Some(batch) = self.batches.iter_mut().find(|batch| batch.serial == load.serial) {
+            batch.next = batch.next.min(load.range.start);
+        }
+    }
+
+    fn settle(&mut self, load: &SentEnvelope, outcome: impl Fn(usize) -> Outcome) {
+        let Some(place) = self.batches.iter().position(|batch| batch.serial == load.serial) else { return };
+        if let Some(batch) = self.batches.get_mut(place) {
+            let slots = batch.outcomes.iter_mut().skip(load.range.start).take(load.range.len());
+            slots.enumerate().for_each(|(number, slot)| *slot = Some(outcome(number)));
+        }
+        self.report(place);
+    }
+
+    /// The recipients of a batch that are in no transaction yet come to this.
+    fn settle_rest(&mut self, place: usize, outcome: &Outcome) {
+        if let Some(batch) = self.batches.get_mut(place) {
+            batch.outcomes.iter_mut().skip(batch.next).for_each(|slot| *slot = Some(outcome.clone()));
+            batch.next = batch.outcomes.len();
+        }
+        match scope(outcome) {
+            Some(Scope::Lane | Scope::Session) => self.blocked = Some(outcome.clone()),
+            Some(Scope::Recipient) | None => {}
+        }
+        self.report(place);
+    }
+
+    fn settle_first(&mut self, outcome: &Outcome) {
+        self.settle_rest(0, outcome);
+    }
+
+    /// Reports a batch, once nothing of it is open.
+    fn report(&mut self, place: usize) {
+        let done = self.batches.get(place).is_some_and(|b| b.outcomes.iter().all(Option::is_some));
+        if done && let Some(batch) = self.batches.remove(place) {
+            self.jobs.report(&batch.job, batch.outcomes.into_iter().flatten().collect());
+        }
+    }
+}
+
+impl Batch {
+    /// The recipients of the next transaction: as many as every limit allows, of so many domains.
+    fn next_range(&self, limits: &[Option<usize>], domains_max: Option<usize>) -> Range<usize> {
+        let max = limits.iter().flatten().copied().min().unwrap_or(usize::MAX).max(1);
+        let end = self.next.saturating_add(max).min(self.outcomes.len());
+        let Some(domains_max) = domains_max else { return self.next..end };
+        let mut seen = Vec::new();
+        for (place, recipient) in self.job.recipients.iter().enumerate().take(end).skip(self.next) {
+            let domain = recipient.forward_path.domain();
+            if seen.contains(&domain) {
+                continue;
+            }
+            if seen.len() >= domains_max.max(1) {
+                return self.next..place;
+            }
+            seen.push(domain);
+        }
+        self.next..end
+    }
+
+    /// Every recipient is settled, or in a transaction.
+    fn is_under_way(&self) -> bool {
+        self.next >= self.outcomes.len()
+    }
+}

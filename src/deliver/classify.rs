@@ -1,0 +1,147 @@
+//! What a transaction, or its end before its time, means for each recipient. Pure.
+
+use std::io;
+
+use super::open::OpenSession;
+use crate::mail::{Enhanced, Reply};
+use crate::outcome::{
+    At, Cause, Delivered, LinkFault, Outcome, Remote, Scope, Stage, Trouble, classify_fault, classify_reply,
+};
+use crate::smtp::{Finished, NotBegun};
+
+/// How a session came to its end before its transactions did.
+pub(super) enum Ending {
+    /// The peer said 421.
+    Closing(Reply),
+    /// The connection failed.
+    Fault(LinkFault),
+}
+
+fn at(session: &OpenSession) -> At<'_> {
+    At { host: &session.host, decision: Some(&session.decision) }
+}
+
+/// What a session's end means for the recipients that had no answer of their own.
+pub(super) fn ended(finished: &Finished, session: &OpenSession, ending: &Ending) -> Outcome {
+    // The session counts content as sent once it has been handed over; the connection knows whether its end went out.
+    let stage = match (finished.sent && session.connection.is_after_dot(), finished.begun || finished.sent) {
+        (true, _) => Stage::End,
+        (false, true) => Stage::Data,
+        (false, false) => Stage::Mail,
+    };
+    match ending {
+        Ending::Closing(reply) => classify_reply(stage, reply, false, &at(session)),
+        Ending::Fault(fault) => classify_fault(Some(stage), fault, &at(session)),
+    }
+}
+
+/// What a transaction came to for one of its recipients; `open` is for those without an answer.
+pub(super) fn outcome_of(
+    finished: &Finished,
+    number: usize,
+    session: &OpenSession,
+    open: Option<&Outcome>,
+) -> Outcome {
+    let refused = |stage, reply| classify_reply(stage, reply, finished.has_taker(), &at(session));
+    if let Some(reply) = &finished.mail {
+        return refused(Stage::Mail, reply);
+    }
+    if let Some(Some(reply)) = finished.recipients.get(number) {
+        return refused(Stage::Rcpt, reply);
+    }
+    if let Some(reply) = &finished.data {
+        return refused(Stage::Data, reply);
+    }
+    match (&finished.end, open) {
+        (Some(reply), _) if reply.is_positive() => Outcome::Delivered(Delivered {
+            host: session.host.clone(),
+            reply: reply.clone(),
+            decision: session.decision.clone(),
+            reports_on: session.smtp.offers().dsn,
+        }),
+        (Some(reply), _) => refused(Stage::End, reply),
+        (None, Some(open)) => open.clone(),
+        (None, None) => {
+            let fault = LinkFault::Garbled("it did not answer every command".to_owned());
+            classify_fault(Some(Stage::Data), &fault, &at(session))
+        }
+    }
+}
+
+/// The daemon stops, and what is left of a job waits for the next start.
+pub(super) fn stopping() -> Outcome {
+    not_tried(Enhanced(4, 3, 2), "the daemon stops")
+}
+
+/// Others waited for the place, and the host was not even called: it is no fault of its.
+pub(super) fn crowded_out() -> Outcome {
+    not_tried(Enhanced(4, 4, 5), "no connection was free in time, and other mail was waiting")
+}
+
+fn not_tried(status: Enhanced, reason: &str) -> Outcome {
+    let (cause, remote, decision, scope) = (Cause::NotTried, None, None, Scope::Session);
+    Outcome::Deferred(Trouble { status, cause, reason: reason.to_owned(), remote, decision, scope })
+}
+
+/// The connector table changed under the job: it is chosen again, at once.
+pub(super) fn elsewhere() -> Outcome {
+    not_tried(Enhanced(4, 3, 0), "the connector table has changed; the connector is chosen again")
+}
+
+/// What a reply before the first transaction means.
+pub(super) fn refused_early(stage: Stage, reply: &Reply, at: &At<'_>) -> Outcome {
+    classify_reply(stage, reply, false, at)
+}
+
+/// What a session that broke before its first transaction means. `replies`: how many had come.
+pub(super) fn broken_early(fault: &LinkFault, replies: u64, at: &At<'_>) -> Outcome {
+    let stage = if replies == 0 { Stage::Greeting } else { Stage::Hello };
+    classify_fault(Some(stage), fault, at)
+}
+
+/// Whether a host gave no connection, or no greeting: the next message need not wait for the same.
+pub(super) fn is_out_of_reach(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Deferred(trouble) => {
+            let unheard =
+                matches!(trouble.cause, Cause::Unreachable | Cause::Silent | Cause::Lost | Cause::Displaced);
+            trouble.scope == Scope::Lane && unheard
+        }
+        Outcome::Delivered(_) | Outcome::Failed(_) => false,
+    }
+}
+
+/// Whom an outcome hinders, if it is a trouble.
+pub(super) fn scope(outcome: &Outcome) -> Option<Scope> {
+    match outcome {
+        Outcome::Delivered(_) => None,
+        Outcome::Deferred(trouble) | Outcome::Failed(trouble) => Some(trouble.scope),
+    }
+}
+
+/// Content that could not be read before anything of it was sent: as where it fails while sending,
+/// the message waits, and the others go on.
+pub(super) fn unreadable(error: &io::Error, session: &OpenSession) -> Outcome {
+    classify_fault(Some(Stage::Data), &LinkFault::Content(error.to_string()), &at(session))
+}
+
+/// A message that the next hop's own word rules out, before anything of it is sent.
+pub(super) fn undeliverable(fault: &NotBegun, session: &OpenSession) -> Outcome {
+    let status = match fault {
+        NotBegun::TooLarge { .. } => Enhanced(5, 3, 4),
+        NotBegun::Utf8 => Enhanced(5, 6, 7),
+        NotBegun::EightBit
+        | NotBegun::Binary
+        | NotBegun::Unauthorised
+        | NotBegun::Busy
+        | NotBegun::NotCovered(_) => Enhanced(5, 6, 3),
+    };
+    Outcome::Failed(Trouble {
+        status,
+        cause: Cause::Unsuitable,
+        reason: format!("{}: {fault}", session.host),
+        remote: Some(Remote { host: session.host.clone(), reply: None }),
+        decision: Some(session.decision.clone()),
+        scope: Scope::Recipient,
+    })
+}

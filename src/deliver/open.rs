@@ -1,0 +1,437 @@
+//! One host, from the connection to a session that a permit covers: dial, greet, TLS, judgement, EHLO again, login.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::Courier;
+use super::classify::{broken_early, elsewhere, refused_early, undeliverable, unreadable};
+use super::connection::{Broken, Connection};
+use super::declare::to_declare;
+use super::dial::dial;
+use super::pool::Key;
+use super::route::Candidate;
+use crate::connector::{
+    Attained, Decision, Generation, Handshake, HandshakeFault, Observed, OnFailure, Outbound, OutboundTls,
+    Permit, Requirement, Shortfall, Sni, Table, TlsMemory, Verdict, choose, judge,
+};
+use crate::mail::Mailbox;
+use crate::outcome::{At, Outcome, Scope, Stage, Trouble, classify_fault, classify_shortfall};
+use crate::scheduler::{Job, Progress, Way};
+use crate::smtp::{
+    Authorised, Dialogue, Hello, NotBegun, Open, Opening, OpeningEvent, Secured, SecuredEvent,
+};
+use crate::tls::ClientSetup;
+use crate::tracking::Event;
+
+/// A session that was judged and may carry mail, and what is to be told of it.
+pub(super) struct OpenSession {
+    pub(super) connection: Connection,
+    pub(super) smtp: Open,
+    pub(super) key: Key,
+    /// Name, address and port.
+    pub(super) host: String,
+    pub(super) observed: Observed,
+    pub(super) requirement: Requirement,
+    /// One for all messages of the session.
+    pub(super) decision: Arc<Decision>,
+    /// Transactions begun.
+    pub(super) used: u32,
+}
+
+/// A candidate that came to nothing.
+pub(super) enum Miss {
+    /// Opportunistic: the handshake broke, and the host may yet be tried in clear.
+    Broken(HandshakeFault, Outcome),
+    /// Anything else.
+    Other(Outcome),
+}
+
+/// What a session is needed for.
+#[derive(Clone, Copy)]
+pub(super) enum Need<'a> {
+    /// To deliver this.
+    Delivery(&'a Job),
+    /// To ask for this recipient; the mail for it would have to go on under TLS.
+    Question {
+        /// The recipient.
+        mailbox: &'a Mailbox,
+        /// It would.
+        onward_sealed: bool,
+    },
+    /// To see what the host shows.
+    Trial,
+}
+
+/// What is wanted of a candidate.
+pub(super) struct OpenRequest<'a> {
+    pub(super) way: &'a Way,
+    pub(super) candidate: &'a Candidate,
+    pub(super) need: Need<'a>,
+    /// The handshake that broke before: this connection stays in clear.
+    pub(super) after: Option<HandshakeFault>,
+    /// Where to put what the host greeted with, if somebody wants to see it.
+    pub(super) banner: Option<&'a Mutex<Option<String>>>,
+    /// Where somebody looks whether it gets on.
+    pub(super) progress: Option<&'a Arc<Progress>>,
+}
+
+impl Courier {
+    /// Opens a session with a candidate and has it judged, before anything but EHLO and STARTTLS
+    /// was said.
+    ///
+    /// # Errors
+    /// [`Miss`]: nothing of a message was written.
+    pub(super) async fn open(&self, request: OpenRequest<'_>) -> Result<OpenSession, Miss> {
+        let OpenRequest { way, candidate, need, after, banner, progress } = request;
+        let connector = &way.connector;
+        let host = candidate.host();
+        let at = At { host: &host, decision: None };
+        let requirement = connector.requirement(way.domain.as_ref(), candidate.smart.as_ref());
+        let setup =
+            self.tls.load().get(&connector.revision).cloned().ok_or_else(|| Miss::Other(elsewhere()))?;
+        let limit = self.settings.timeouts.connect;
+        let dialled = dial(candidate.address, &connector.source_addresses, limit).await;
+        let stream = dialled.map_err(|fault| Miss::Other(classify_fault(None, &fault, &at)))?;
+        let mut connection = Connection::new(stream);
+        if let Some(progress) = progress {
+            connection.tell_progress(progress);
+        }
+        let mut opening = Opening::new(self.hello(connector, after.is_none(), requirement.is_forced()));
+        let observed =
+            self.observe((&mut connection, &mut opening), &setup, (connector, candidate), after, &at).await;
+        tell_banner(banner, opening.banner());
+        let observed = match observed {
+            Ok(observed) => observed,
+            Err(outcome) => {
+                connection.dismiss();
+                return Err(Miss::Other(outcome));
+            }
+        };
+        let judged = self.judged(way, candidate, need, (&opening, &observed, &requirement), &at);
+        let (permit, decision) = match judged {
+            Ok(judged) => judged,
+            Err(miss) => {
+                connection.dismiss();
+                return Err(*miss);
+            }
+        };
+        let at = At { host: &host, decision: Some(&decision) };
+        let mut smtp = match opening.authorise(permit, &mut connection.out) {
+            Some(Authorised::Open(smtp)) => smtp,
+            Some(Authorised::Secured(secured)) => {
+                let greeted = self.greet((&mut connection, secured), banner, &at).await;
+                greeted.map_err(|broken| match broken {
+                    Again::Outcome(outcome) => Miss::Other(outcome),
+                    Again::Tls(fault) => {
+                        let shortfall = Shortfall::Handshake(fault.clone());
+                        miss(connector, &host, &requirement, &Observed::HandshakeBroken(fault), &shortfall)
+                    }
+                })?
+            }
+            None => return Err(Miss::Other(elsewhere())),
+        };
+        if let Err(outcome) = self.log_in((&mut connection, &mut smtp), connector, &at).await {
+            connection.dismiss();
+            return Err(Miss::Other(outcome));
+        }
+        let key = candidate.key(connector.revision);
+        Ok(OpenSession { connection, smtp, key, host, observed, requirement, decision, used: 0 })
+    }
+
+    fn hello(&self, connector: &Outbound, starttls: bool, forced: bool) -> Hello {
+        Hello {
+            name: connector.ehlo_name.as_ref().unwrap_or(&self.settings.name).clone(),
+            starttls: starttls && connector.tls != OutboundTls::Off,
+            implicit: connector.handshake == Handshake::Implicit,
+            helo: !forced,
+            ignored: connector.sending.ignored.clone(),
+        }
+    }
+
+    /// Up to what a judge needs to know.
+    async fn observe(
+        &self,
+        (connection, opening): (&mut Connection, &mut Opening),
+        setup: &ClientSetup,
+        (connector, candidate): (&Outbound, &Candidate),
+        after: Option<HandshakeFault>,
+        at: &At<'_>,
+    ) -> Result<Observed, Outcome> {
+        let limits = &self.settings.timeouts;
+        let sni = match &connector.sni {
+            Sni::Host => candidate.name.as_ref(),
+            Sni::Name(name) => Some(name),
+            Sni::Nothing => None,
+        };
+        let sealed = |facts: Result<_, HandshakeFault>| {
+            facts.map_or_else(Observed::HandshakeBroken, Observed::Established)
+        };
+        if connector.handshake == Handshake::Implicit {
+            return Ok(sealed(connection.seal(setup, sni, limits.handshake).await));
+        }
+        match connection.event(opening, limits).await {
+            Ok(OpeningEvent::InClear(_)) if connector.tls == OutboundTls::Off => Ok(Observed::NotTried),
+            Ok(OpeningEvent::InClear(refused)) => Ok(match (after, refused) {
+                (Some(fault), _) => Observed::ClearAfterBroken(fault),
+                (None, Some(reply)) => Observed::Refused(reply),
+                (None, None) => Observed::NotOffered,
+            }),
+            Ok(OpeningEvent::Handshake) => Ok(sealed(connection.seal(setup, sni, limits.handshake).await)),
+            Ok(OpeningEvent::NotGreeted(reply)) => Err(refused_early(Stage::Greeting, &reply, at)),
+            Ok(OpeningEvent::HelloRefused(reply) | OpeningEvent::Closing(reply)) => {
+                Err(refused_early(Stage::Hello, &reply, at))
+            }
+            Err(Broken::Tls(fault)) => Ok(Observed::HandshakeBroken(fault)),
+            Err(Broken::Link(fault)) => Err(broken_early(&fault, opening.replies(), at)),
+        }
+    }
+
+    /// Whether the session may carry mail, by the table in force. What was judged is told.
+    fn judged(
+        &self,
+        way: &Way,
+        candidate: &Candidate,
+        need: Need<'_>,
+        (opening, observed, requirement): (&Opening, &Observed, &Requirement),
+        at: &At<'_>,
+    ) -> Result<(Permit, Arc<Decision>), Box<Miss>> {
+        let connector = &way.connector;
+        // The table may have changed on the way here. What is judged now is judged by the one in
+        // force, and only if this connector, as it was, still serves these recipients there.
+        let table = self.live.table();
+        if !serves(&table, connector, need.mailboxes()) {
+            return Err(Box::new(Miss::Other(elsewhere())));
+        }
+        let permit = match judge(requirement, observed, opening.id(), connector.revision, table.generation) {
+            Verdict::Proceed(permit) => permit,
+            Verdict::Withhold(shortfall) => {
+                return Err(Box::new(miss(connector, at.host, requirement, observed, &shortfall)));
+            }
+        };
+        if let Some(outcome) = self.remembered(way, candidate, permit.attained(), at) {
+            return Err(Box::new(Miss::Other(outcome)));
+        }
+        if permit.is_enforced() {
+            self.notice(connector, candidate, observed);
+        }
+        let decision = Arc::new(Decision::proceeded(connector, at.host, requirement, &permit));
+        if let Attained::Clear(_) = permit.attained() {
+            self.journal.record(&Event::ClearFallback { host: at.host, decision: &decision });
+        }
+        if permit.waived().is_some() {
+            self.journal.record(&Event::Waived { host: at.host, decision: &decision });
+        }
+        Ok((permit, decision))
+    }
+
+    /// EHLO inside TLS; the first answer there also tells whether the server took the handshake.
+    async fn greet(
+        &self,
+        (connection, mut secured): (&mut Connection, Secured),
+        banner: Option<&Mutex<Option<String>>>,
+        at: &At<'_>,
+    ) -> Result<Open, Again> {
+        let event = connection.event(&mut secured, &self.settings.timeouts).await;
+        tell_banner(banner, secured.banner());
+        let replies = secured.replies();
+        match event {
+            Ok(SecuredEvent::Ready) => secured.open().ok_or_else(|| Again::Outcome(elsewhere())),
+            Ok(SecuredEvent::HelloRefused(reply) | SecuredEvent::Closing(reply)) => {
+                Err(Again::Outcome(refused_early(Stage::Hello, &reply, at)))
+            }
+            Ok(SecuredEvent::NotGreeted(reply)) => {
+                Err(Again::Outcome(refused_early(Stage::Greeting, &reply, at)))
+            }
+            Err(Broken::Tls(fault)) => Err(Again::Tls(fault)),
+            Err(Broken::Link(fault)) => Err(Again::Outcome(broken_early(&fault, replies, at))),
+        }
+    }
+
+    /// Whether a session that was opened for another domain may serve this one, as far as
+    /// `remember_tls` goes. What it attained is remembered of this one too.
+    pub(super) fn may_reuse(&self, way: &Way, candidate: &Candidate, session: &OpenSession) -> bool {
+        let at = At { host: &session.host, decision: None };
+        !way.connector.remember_tls
+            || self.remembered(way, candidate, &session.observed.attained(), &at).is_none()
+    }
+
+    /// What a partner showed that met a forced requirement: another issuer than before, and an end that
+    /// is near, are told.
+    fn notice(&self, connector: &Outbound, candidate: &Candidate, observed: &Observed) {
+        let Observed::Established(facts) = observed else { return };
+        let Some(certificate) = facts.certificate() else { return };
+        let host = candidate.name.as_ref().map_or_else(|| candidate.address.to_string(), ToString::to_string);
+        let (told, kept) = self.partners.saw(&connector.name, &host, certificate, facts.at);
+        for what in &told {
+            self.journal.record(&Event::Alarm { what });
+        }
+        if let Err(fault) = kept {
+            tracing::warn!(%fault, "partners-seen can't be written: it is remembered by this process alone");
+        }
+    }
+
+    /// `remember_tls`: whoever was seen with TLS is not served in clear without an alarm and a delay.
+    fn remembered(
+        &self,
+        way: &Way,
+        candidate: &Candidate,
+        attained: &Attained,
+        at: &At<'_>,
+    ) -> Option<Outcome> {
+        let connector = &way.connector;
+        if !connector.remember_tls {
+            return None;
+        }
+        let smart = candidate.smart.as_ref().map(ToString::to_string);
+        let whom = smart.or_else(|| way.domain.as_ref().map(ToString::to_string))?;
+        let key = format!("{} {whom}", connector.name);
+        if let Attained::Sealed(_) = attained {
+            if let Err(fault) = self.seen.sealed(&key) {
+                tracing::warn!(%fault, "tls-seen can't be written: TLS is remembered by this process alone");
+            }
+            return None;
+        }
+        let memory = self.seen.without(&key, Instant::now());
+        let decision = connector.withheld_by_memory(at.host, attained, memory)?;
+        let reason = decision.reason();
+        if memory == TlsMemory::Sealed {
+            let what = format!(
+                "connector {}: {reason}; mail waits for an hour before it goes in clear",
+                connector.name
+            );
+            self.journal.record(&Event::Alarm { what: &what });
+        }
+        Some(Outcome::Deferred(Trouble::by(decision, Scope::Lane)))
+    }
+}
+
+/// What broke inside TLS before the session was open.
+enum Again {
+    Outcome(Outcome),
+    Tls(HandshakeFault),
+}
+
+impl OpenSession {
+    /// Judges the session again, from what it showed when it was opened: for another recipient
+    /// domain, or by another table that kept the connector. The session holds a new permit then.
+    pub(super) fn rejudge(
+        &mut self,
+        connector: &Outbound,
+        requirement: Requirement,
+        generation: Generation,
+    ) -> bool {
+        match judge(&requirement, &self.observed, self.smtp.id(), connector.revision, generation) {
+            Verdict::Withhold(_) => false,
+            Verdict::Proceed(permit) => {
+                if requirement != self.requirement {
+                    let decision = Decision::proceeded(connector, &self.host, &requirement, &permit);
+                    self.decision = Arc::new(decision);
+                    self.requirement = requirement;
+                }
+                self.smtp.reauthorise(permit);
+                true
+            }
+        }
+    }
+
+    /// Whether the session is in clear since handshakes broke; the next attempt begins with TLS.
+    pub(super) fn is_after_broken(&self) -> bool {
+        matches!(self.observed, Observed::ClearAfterBroken(_))
+    }
+}
+
+impl<'a> Need<'a> {
+    /// Whom the session is for.
+    pub(super) fn mailboxes(self) -> impl Iterator<Item = &'a Mailbox> {
+        let (recipients, mailbox): (&[_], _) = match self {
+            Self::Delivery(job) => (&job.recipients, None),
+            Self::Question { mailbox, .. } => (&[], Some(mailbox)),
+            Self::Trial => (&[], None),
+        };
+        recipients.iter().map(|recipient| &recipient.forward_path).chain(mailbox)
+    }
+
+    /// Whether the mail must go on under TLS.
+    pub(super) fn onward_sealed(self) -> bool {
+        match self {
+            Self::Delivery(job) => job.message.origin.onward_sealed,
+            Self::Question { onward_sealed, .. } => onward_sealed,
+            Self::Trial => false,
+        }
+    }
+
+    /// Whether every recipient was tried before.
+    pub(super) fn is_retried(self) -> bool {
+        match self {
+            Self::Delivery(job) => job.recipients.iter().all(|recipient| recipient.attempts >= 1),
+            Self::Question { .. } | Self::Trial => false,
+        }
+    }
+
+    /// Whether the host takes the addresses and headers as they are (RFC 6531 §3.2).
+    ///
+    /// # Errors
+    /// What it comes to here.
+    pub(super) fn suits(self, session: &OpenSession) -> Result<(), Box<Outcome>> {
+        let offers = session.smtp.offers();
+        let Self::Delivery(job) = self else { return Ok(()) };
+        if !job.message.utf8 || offers.utf8 {
+            return Ok(());
+        }
+        match to_declare(job, &job.recipients, offers) {
+            Ok((_, false)) => Ok(()),
+            Ok((_, true)) => Err(Box::new(undeliverable(&NotBegun::Utf8, session))),
+            Err(error) => Err(Box::new(unreadable(&error, session))),
+        }
+    }
+}
+
+/// Whether a table would still choose this connector, as it was, for each of the recipients.
+pub(super) fn serves<'a>(
+    table: &Table,
+    connector: &Outbound,
+    mut mailboxes: impl Iterator<Item = &'a Mailbox>,
+) -> bool {
+    let mut last = None;
+    mailboxes.all(|mailbox| {
+        let domain = mailbox.domain();
+        if last == Some(domain) {
+            return true;
+        }
+        last = Some(domain);
+        choose(table, mailbox.domain_name()).is_some_and(|choice| {
+            choice.connector.revision == connector.revision && choice.connector.name == connector.name
+        })
+    })
+}
+
+fn tell_banner(place: Option<&Mutex<Option<String>>>, banner: Option<&str>) {
+    if let (Some(place), Some(banner)) = (place, banner) {
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(banner.to_owned());
+    }
+}
+
+fn miss(
+    connector: &Outbound,
+    host: &str,
+    requirement: &Requirement,
+    observed: &Observed,
+    shortfall: &Shortfall,
+) -> Miss {
+    let decision = Arc::new(Decision::withheld(connector, host, requirement, observed, shortfall));
+    let at = At { host, decision: Some(&decision) };
+    match (requirement, shortfall) {
+        // Never in clear because of a certificate: not the peer's, which is not judged here, and not
+        // ours, which the peer refused.
+        (
+            Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_),
+            Shortfall::Handshake(fault),
+        ) if !fault.over_certificate => {
+            Miss::Broken(fault.clone(), classify_shortfall(shortfall, OnFailure::Defer, &at))
+        }
+        (
+            Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_) | Requirement::Forced(_),
+            _,
+        ) => Miss::Other(classify_shortfall(shortfall, connector.on_failure, &at)),
+    }
+}

@@ -1,0 +1,247 @@
+//! The session before its first transaction: greeting, EHLO, STARTTLS, and EHLO again inside TLS.
+
+use std::borrow::Cow;
+
+use super::words::{Awaited, Hello, OpeningEvent, SecuredEvent, SendFault};
+use super::{Dialogue, Open, Permit, Replies, put};
+use crate::connector::SessionId;
+use crate::mail::Reply;
+use crate::smtp::Offers;
+
+/// A session on a fresh connection, up to plaintext or to the handshake.
+#[derive(Debug)]
+pub struct Opening {
+    id: SessionId,
+    hello: Hello,
+    replies: Replies,
+    state: State,
+    offers: Offers,
+    banner: Option<Cow<'static, str>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The reply to this is awaited.
+    Awaiting(Step),
+    /// It goes on in plaintext.
+    InClear,
+    /// The handshake is next.
+    Handshake,
+    /// With implicit TLS the handshake comes before anything is said.
+    Implicit,
+    Over,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Greeting,
+    Ehlo,
+    Helo,
+    StartTls,
+}
+
+/// What a permit makes of an opening.
+#[derive(Debug)]
+pub enum Authorised {
+    /// Plaintext: transactions may begin.
+    Open(Open),
+    /// TLS: EHLO is said again first.
+    Secured(Secured),
+}
+
+impl Opening {
+    /// A session on a fresh connection, waiting for the greeting.
+    #[must_use]
+    pub fn new(hello: Hello) -> Self {
+        let state = if hello.implicit { State::Implicit } else { State::Awaiting(Step::Greeting) };
+        let (id, replies, offers) = (SessionId::new(), Replies::default(), Offers::default());
+        Self { id, hello, replies, state, offers, banner: None }
+    }
+
+    /// The name by which a permit is bound to it.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// What the server greeted with.
+    #[must_use]
+    pub fn banner(&self) -> Option<&str> {
+        self.banner.as_deref()
+    }
+
+    /// Takes what the judge made for this session. `None`: it is not at the end of its opening.
+    ///
+    /// RFC 3207 §4.2: what was said before the handshake may be planted, so it is forgotten, and EHLO is said again.
+    #[must_use]
+    pub fn authorise(self, permit: Permit, out: &mut Vec<u8>) -> Option<Authorised> {
+        let Self { id, hello, replies, state, offers, banner } = self;
+        let owed = match state {
+            State::InClear => return Some(Authorised::Open(Open::new(id, replies, offers, permit))),
+            State::Handshake => SecuredStep::Ehlo,
+            State::Implicit => SecuredStep::Greeting,
+            State::Awaiting(_) | State::Over => return None,
+        };
+        let mut secured = Secured { id, hello, replies, owed: Some(owed), offers: None, banner, permit };
+        if owed == SecuredStep::Ehlo {
+            secured.say_ehlo(out);
+        }
+        Some(Authorised::Secured(secured))
+    }
+
+    fn say(&mut self, step: Step, word: &str, out: &mut Vec<u8>) {
+        put(out, format_args!("{word} {}\r\n", self.hello.name));
+        self.state = State::Awaiting(step);
+    }
+
+    fn end(&mut self, state: State, event: OpeningEvent) -> Option<OpeningEvent> {
+        self.state = state;
+        Some(event)
+    }
+
+    fn on_reply(
+        &mut self,
+        reply: Reply,
+        more: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<OpeningEvent>, SendFault> {
+        let State::Awaiting(step) = self.state else { return Err(SendFault::Unasked(reply)) };
+        if reply.code == 421 && step != Step::Greeting {
+            return Ok(self.end(State::Over, OpeningEvent::Closing(reply)));
+        }
+        Ok(match step {
+            Step::Greeting if reply.code == 220 => {
+                self.banner = Some(reply.text);
+                self.say(Step::Ehlo, "EHLO", out);
+                None
+            }
+            Step::Greeting => self.end(State::Over, OpeningEvent::NotGreeted(reply)),
+            Step::StartTls if reply.code == 220 && more => return Err(SendFault::AfterStartTls),
+            Step::StartTls if reply.code == 220 => self.end(State::Handshake, OpeningEvent::Handshake),
+            Step::StartTls => self.end(State::InClear, OpeningEvent::InClear(Some(reply))),
+            Step::Ehlo | Step::Helo if reply.is_positive() => self.on_hello(step, &reply, out),
+            // RFC 5321 §3.2: HELO is for servers that don't know EHLO, so for 5yz alone.
+            Step::Ehlo if reply.is_permanent() && self.hello.helo => {
+                self.say(Step::Helo, "HELO", out);
+                None
+            }
+            // A server that knows no EHLO offers no STARTTLS. Where HELO must not follow, that is what
+            // the judge has to know; without a permit nothing more is said.
+            Step::Ehlo if reply.is_permanent() => self.end(State::InClear, OpeningEvent::InClear(None)),
+            Step::Ehlo | Step::Helo => self.end(State::Over, OpeningEvent::HelloRefused(reply)),
+        })
+    }
+
+    fn on_hello(&mut self, step: Step, reply: &Reply, out: &mut Vec<u8>) -> Option<OpeningEvent> {
+        let ignored = &self.hello.ignored;
+        self.offers = if step == Step::Ehlo { Offers::read(reply, ignored) } else { Offers::default() };
+        if self.offers.starttls && self.hello.starttls {
+            out.extend_from_slice(b"STARTTLS\r\n");
+            self.state = State::Awaiting(Step::StartTls);
+            return None;
+        }
+        self.end(State::InClear, OpeningEvent::InClear(None))
+    }
+}
+
+impl Dialogue for Opening {
+    type Event = OpeningEvent;
+
+    fn feed(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<OpeningEvent>, SendFault> {
+        while let Some(reply) = self.replies.next(input).inspect_err(|_| self.state = State::Over)? {
+            let event = self.on_reply(reply, !input.is_empty(), out);
+            if let Some(event) = event.inspect_err(|_| self.state = State::Over)? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    fn replies(&self) -> u64 {
+        self.replies.count
+    }
+
+    fn awaited(&self) -> Awaited {
+        match self.state {
+            State::Awaiting(Step::StartTls) => Awaited::StartTls,
+            State::Awaiting(Step::Greeting | Step::Ehlo | Step::Helo) => Awaited::Command,
+            State::InClear | State::Handshake | State::Implicit | State::Over => Awaited::Nothing,
+        }
+    }
+}
+
+/// A session after the handshake and the judgement, up to the answer to EHLO inside TLS.
+#[derive(Debug)]
+pub struct Secured {
+    id: SessionId,
+    hello: Hello,
+    replies: Replies,
+    owed: Option<SecuredStep>,
+    offers: Option<Offers>,
+    banner: Option<Cow<'static, str>>,
+    permit: Permit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SecuredStep {
+    Greeting,
+    Ehlo,
+}
+
+impl Secured {
+    /// The session, once EHLO was answered; `None` before.
+    #[must_use]
+    pub fn open(self) -> Option<Open> {
+        Some(Open::new(self.id, self.replies, self.offers?, self.permit).over_tls())
+    }
+
+    /// What the server greeted with.
+    #[must_use]
+    pub fn banner(&self) -> Option<&str> {
+        self.banner.as_deref()
+    }
+
+    fn say_ehlo(&mut self, out: &mut Vec<u8>) {
+        put(out, format_args!("EHLO {}\r\n", self.hello.name));
+        self.owed = Some(SecuredStep::Ehlo);
+    }
+
+    fn on_reply(&mut self, reply: Reply, out: &mut Vec<u8>) -> Result<Option<SecuredEvent>, SendFault> {
+        let Some(owed) = self.owed.take() else { return Err(SendFault::Unasked(reply)) };
+        Ok(match owed {
+            SecuredStep::Greeting if reply.code == 220 => {
+                self.banner = Some(reply.text);
+                self.say_ehlo(out);
+                None
+            }
+            SecuredStep::Greeting => Some(SecuredEvent::NotGreeted(reply)),
+            SecuredStep::Ehlo if reply.code == 421 => Some(SecuredEvent::Closing(reply)),
+            SecuredStep::Ehlo if reply.is_positive() => {
+                self.offers = Some(Offers::read(&reply, &self.hello.ignored));
+                Some(SecuredEvent::Ready)
+            }
+            SecuredStep::Ehlo => Some(SecuredEvent::HelloRefused(reply)),
+        })
+    }
+}
+
+impl Dialogue for Secured {
+    type Event = SecuredEvent;
+
+    fn feed(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<SecuredEvent>, SendFault> {
+        while let Some(reply) = self.replies.next(input).inspect_err(|_| self.owed = None)? {
+            if let Some(event) = self.on_reply(reply, out)? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    fn replies(&self) -> u64 {
+        self.replies.count
+    }
+
+    fn awaited(&self) -> Awaited {
+        if self.owed.is_some() { Awaited::Command } else { Awaited::Nothing }
+    }
+}
