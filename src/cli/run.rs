@@ -1,14 +1,16 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use signal_hook::low_level;
 use tracing_subscriber::EnvFilter;
 
 use super::print::{complain, say};
-use super::{ConfigArg, EXIT_CONFIG, EXIT_OS, EXIT_TEMPORARY, Failure, revive};
+use super::{ConfigArg, EXIT_CONFIG, EXIT_OS, EXIT_SOFTWARE, EXIT_TEMPORARY, Failure, revive};
 use crate::admin::Operator as _;
 use crate::config::{self, Config, LogFormat, LogSettings};
-use crate::daemon::{self, Running, StartFault};
+use crate::daemon::{self, Cause, Ending, Running, Signals, StartFault};
+use crate::spool::SpoolFault;
+use crate::tracking::{Loss, Vitals};
 
 /// Runs the relay until SIGTERM or SIGINT; SIGHUP reloads.
 pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
@@ -18,18 +20,91 @@ pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    let office = Office::open()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::new(EXIT_OS, format!("the runtime can't be started: {e}")))?;
-    let ended = runtime.block_on(serve(config));
+    let ended = runtime.block_on(serve(config, &office));
+    office.vitals.stopping();
+    office.ending.at("threads that work for the runtime");
     // A flush that hangs on a dying disk must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    office.ending.at("the log");
+    drop(flush_at_end);
     match ended? {
         Ended::Stopped => Ok(ExitCode::SUCCESS),
-        Ended::Broken { unwritten } => {
-            drop(flush_at_end);
-            Err(revive::anew(&unwritten))
+        Ended::Lost => Ok(ExitCode::from(EXIT_SOFTWARE)),
+        // Somebody may have asked for a stop meanwhile.
+        Ended::Broken { .. } if office.signals.stop_listening() => Ok(ExitCode::SUCCESS),
+        Ended::Broken { unwritten } => Err(revive::anew(&unwritten)),
+    }
+}
+
+/// What the process needs beside the relay itself, to come to its end whatever the relay is at.
+struct Office {
+    ending: Ending,
+    vitals: Vitals,
+    signals: Signals,
+}
+
+impl Office {
+    fn open() -> Result<Self, Failure> {
+        let os = |e| Failure::new(EXIT_OS, format!("signals can't be waited for: {e}"));
+        let ending = Ending::default();
+        let of_loss = ending.clone();
+        let vitals = Vitals::new(move |loss| of_loss.begin(Cause::Lost(loss)));
+        vitals.log_panics();
+        let force = |text: String| {
+            complain(&text);
+            low_level::exit(EXIT_SOFTWARE.into());
+        };
+        ending.enforce(PATIENCE, force).map_err(os)?;
+        let again = |signal| {
+            complain("asked twice to stop: ending at once");
+            // Whoever sent it sees by the status that this was no stop in order.
+            let _ = low_level::emulate_default_handler(signal);
+        };
+        let signals = Signals::listen(&ending, &vitals, again).map_err(os)?;
+        Ok(Self { ending, vitals, signals })
+    }
+
+    /// The spool can't go on.
+    fn spool_failed(&self, fault: SpoolFault) {
+        match fault {
+            SpoolFault::Lost(thread) => {
+                let why = self.vitals.last_words(thread).unwrap_or_else(|| "it returned".to_owned());
+                self.vitals.lost(Loss { what: format!("the thread {thread}"), why });
+            }
+            fault @ (SpoolFault::Broken(_) | SpoolFault::Full(_) | SpoolFault::Failed(_)) => {
+                complain(&format!("{fault}; starting anew from what is on disk"));
+                tracing::error!(%fault, "the spool has stopped; starting anew");
+                self.ending.begin(Cause::Broken);
+            }
+        }
+    }
+
+    /// Tells everybody that the end has begun, and why.
+    fn tell(&self) {
+        match self.ending.cause() {
+            Some(Cause::Broken) => return revive::reloading(),
+            Some(Cause::Lost(loss)) => {
+                let text = format!("{loss}; ending, to be started again");
+                complain(&text);
+                tracing::error!(what = loss.what, why = loss.why, "something that must go on has ended");
+                notify(&[sd_notify::NotifyState::Status(&text)]);
+            }
+            Some(Cause::Asked) | None => {}
+        }
+        notify(&[sd_notify::NotifyState::Stopping]);
+        tracing::info!("stopping");
+    }
+
+    fn ended(&self, unwritten: String) -> Ended {
+        match self.ending.cause() {
+            Some(Cause::Broken) => Ended::Broken { unwritten },
+            Some(Cause::Lost(_)) => Ended::Lost,
+            Some(Cause::Asked) | None => Ended::Stopped,
         }
     }
 }
@@ -38,22 +113,24 @@ pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
 enum Ended {
     /// Somebody said so.
     Stopped,
+    /// Something that must go on has ended.
+    Lost,
     /// The spool broke, and the process is to start anew; this could not be written to its mark.
     Broken { unwritten: String },
 }
 
-async fn serve(config: Config) -> Result<Ended, Failure> {
-    let os = |e: std::io::Error| Failure::new(EXIT_OS, format!("signals can't be waited for: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(os)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(os)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(os)?;
+async fn serve(config: Config, office: &Office) -> Result<Ended, Failure> {
+    let begun = office.ending.begun();
     let loaded = loaded(&config);
     let faults = tokio::select! {
         faults = revive::trial(&config) => faults?,
-        _ = terminate.recv() => return Ok(Ended::Stopped),
-        _ = interrupt.recv() => return Ok(Ended::Stopped),
+        () = begun.cancelled() => {
+            office.tell();
+            return Ok(office.ended(String::new()));
+        }
     };
-    let running = daemon::start_after(config, faults).await.map_err(|fault| {
+    office.ending.at("the start");
+    let running = daemon::start_after(config, faults, &office.vitals).await.map_err(|fault| {
         let exit = match &fault {
             StartFault::Spool(_) => EXIT_TEMPORARY,
             StartFault::Tls { .. } | StartFault::Paused(..) => EXIT_CONFIG,
@@ -63,30 +140,30 @@ async fn serve(config: Config) -> Result<Ended, Failure> {
     })?;
     say(&ready_line(&running, &loaded));
     notify(&[sd_notify::NotifyState::Ready]);
+    office.ending.at("no thread of the runtime has taken notice");
     let broken = running.broken();
     tokio::pin!(broken);
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = begun.cancelled() => break,
             // By itself: a reload waits for transactions in clear, and SIGTERM waits for nothing. What
             // came of it is in the log.
-            _ = hangup.recv() => drop(tokio::spawn(running.reloader().reload())),
+            () = office.signals.reload() => drop(tokio::spawn(running.reloader().reload())),
             fault = &mut broken => {
-                complain(&format!("{fault}; starting anew from what is on disk"));
-                tracing::error!(%fault, "the spool has stopped; starting anew");
-                revive::reloading();
-                // Who waits is answered 451, and what is being delivered ends.
-                let spool = running.stop().await;
-                return Ok(Ended::Broken { unwritten: spool.unwritten() });
+                office.spool_failed(fault);
+                break;
             }
         }
     }
-    notify(&[sd_notify::NotifyState::Stopping]);
-    tracing::info!("stopping");
-    drop(running.stop().await);
+    office.ending.at("sessions and deliveries");
+    office.tell();
+    // Who waits is answered 451 if the spool has failed, and what is being delivered ends.
+    let spool = running.stop().await;
+    office.ending.at("the spool");
+    let unwritten = spool.unwritten();
+    drop(spool);
     tracing::info!("stopped");
-    Ok(Ended::Stopped)
+    Ok(office.ended(unwritten))
 }
 
 fn loaded(config: &Config) -> String {
@@ -132,3 +209,7 @@ fn start_log(settings: &LogSettings) -> Result<tracing_appender::non_blocking::W
     started.map_err(|e| Failure::new(EXIT_OS, format!("the log can't be started: {e}")))?;
     Ok(guard)
 }
+
+/// From the beginning of the end to the moment at which it is forced. A stop in order takes 4.5 s, and a second each for
+/// threads that work for the runtime and for the log.
+const PATIENCE: Duration = Duration::from_secs(10);

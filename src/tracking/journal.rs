@@ -199,7 +199,7 @@ fn line(text: Option<&str>) -> Option<DisplayValue<Line<'_>>> {
 }
 
 /// A text that stays on one line: what a peer said must not look like a line of ours.
-struct Line<'a>(&'a str);
+pub(super) struct Line<'a>(pub(super) &'a str);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
