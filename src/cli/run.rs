@@ -10,63 +10,81 @@ use crate::admin::Operator as _;
 use crate::config::{self, Config, LogFormat, LogSettings};
 use crate::daemon::{self, Cause, Ending, Running, Signals, StartFault};
 use crate::spool::SpoolFault;
-use crate::tracking::{Loss, Vitals};
+use crate::tracking::{Log, Loss, Vitals};
 
 /// Runs the relay until SIGTERM or SIGINT; SIGHUP reloads.
 pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config)
         .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
-    let flush_at_end = start_log(&config.log)?;
+    let office = Office::open(&config.log)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let office = Office::open()?;
+    let ended = relay(config, &office);
+    office.ending.at("the log");
+    let _written = office.log.flush(FLUSH);
+    let failure = match ended {
+        Ok(Ended::Stopped) => return Ok(ExitCode::SUCCESS),
+        Ok(Ended::Lost) => return Ok(ExitCode::from(EXIT_SOFTWARE)),
+        // Somebody may have asked for a stop meanwhile.
+        Ok(Ended::Broken { .. }) if office.signals.stop_listening() => return Ok(ExitCode::SUCCESS),
+        Ok(Ended::Broken { unwritten }) => revive::anew(&unwritten),
+        Err(failure) => failure,
+    };
+    office.complain(&failure.message);
+    let _written = office.log.flush(FLUSH);
+    Ok(ExitCode::from(failure.exit))
+}
+
+fn relay(config: Config, office: &Office) -> Result<Ended, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::new(EXIT_OS, format!("the runtime can't be started: {e}")))?;
-    let ended = runtime.block_on(serve(config, &office));
+    let ended = runtime.block_on(serve(config, office));
     office.vitals.stopping();
     office.ending.at("threads that work for the runtime");
     // A flush that hangs on a dying disk must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    office.ending.at("the log");
-    drop(flush_at_end);
-    match ended? {
-        Ended::Stopped => Ok(ExitCode::SUCCESS),
-        Ended::Lost => Ok(ExitCode::from(EXIT_SOFTWARE)),
-        // Somebody may have asked for a stop meanwhile.
-        Ended::Broken { .. } if office.signals.stop_listening() => Ok(ExitCode::SUCCESS),
-        Ended::Broken { unwritten } => Err(revive::anew(&unwritten)),
-    }
+    ended
 }
 
 /// What the process needs beside the relay itself, to come to its end whatever the relay is at.
 struct Office {
     ending: Ending,
     vitals: Vitals,
+    log: Log,
     signals: Signals,
 }
 
 impl Office {
-    fn open() -> Result<Self, Failure> {
+    fn open(settings: &LogSettings) -> Result<Self, Failure> {
         let os = |e| Failure::new(EXIT_OS, format!("signals can't be waited for: {e}"));
         let ending = Ending::default();
         let of_loss = ending.clone();
         let vitals = Vitals::new(move |loss| of_loss.begin(Cause::Lost(loss)));
+        let log = start_log(settings, &vitals)?;
         vitals.log_panics();
-        let force = |text: String| {
-            complain(&text);
+        let of_force = log.clone();
+        let force = move |text: String| {
+            complain_by(&of_force, &text);
+            let _written = of_force.flush(FLUSH);
             low_level::exit(EXIT_SOFTWARE.into());
         };
         ending.enforce(PATIENCE, force).map_err(os)?;
-        let again = |signal| {
-            complain("asked twice to stop: ending at once");
+        let of_again = log.clone();
+        let again = move |signal| {
+            complain_by(&of_again, "asked twice to stop: ending at once");
+            let _written = of_again.flush(FLUSH);
             // Whoever sent it sees by the status that this was no stop in order.
             let _ = low_level::emulate_default_handler(signal);
         };
         let signals = Signals::listen(&ending, &vitals, again).map_err(os)?;
-        Ok(Self { ending, vitals, signals })
+        Ok(Self { ending, vitals, log, signals })
+    }
+
+    fn complain(&self, text: &str) {
+        complain_by(&self.log, text);
     }
 
     /// The spool can't go on.
@@ -77,7 +95,7 @@ impl Office {
                 self.vitals.lost(Loss { what: format!("the thread {thread}"), why });
             }
             fault @ (SpoolFault::Broken(_) | SpoolFault::Full(_) | SpoolFault::Failed(_)) => {
-                complain(&format!("{fault}; starting anew from what is on disk"));
+                self.complain(&format!("{fault}; starting anew from what is on disk"));
                 tracing::error!(%fault, "the spool has stopped; starting anew");
                 self.ending.begin(Cause::Broken);
             }
@@ -90,8 +108,8 @@ impl Office {
             Some(Cause::Broken) => return revive::reloading(),
             Some(Cause::Lost(loss)) => {
                 let text = format!("{loss}; ending, to be started again");
-                complain(&text);
-                tracing::error!(what = loss.what, why = loss.why, "something that must go on has ended");
+                self.complain(&text);
+                tracing::error!(what = %loss.what, why = %loss.why, "something that must go on has ended");
                 notify(&[sd_notify::NotifyState::Status(&text)]);
             }
             Some(Cause::Asked) | None => {}
@@ -192,24 +210,36 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// Logs go to standard error through a thread of their own, which writes what has gathered. Lines
-/// are dropped where whoever reads them has stopped: mail must not stop with it.
-fn start_log(settings: &LogSettings) -> Result<tracing_appender::non_blocking::WorkerGuard, Failure> {
-    let (writer, guard) = tracing_appender::non_blocking::NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(16_384)
-        .finish(std::io::stderr());
+/// Says on standard error why the process ends, in line with the log; nobody waits for who reads it.
+fn complain_by(log: &Log, text: &str) {
+    log.say(&format!("sealpost: {text}"));
+    if log.is_over() {
+        let (text, (done, over)) = (text.to_owned(), std::sync::mpsc::channel::<()>());
+        std::thread::spawn(move || {
+            complain(&text);
+            drop(done);
+        });
+        let _over = over.recv_timeout(FLUSH);
+    }
+}
+
+/// Logs go to standard error through a thread of their own, which writes what has gathered.
+fn start_log(settings: &LogSettings, vitals: &Vitals) -> Result<Log, Failure> {
+    let os = |e: &dyn std::fmt::Display| Failure::new(EXIT_OS, format!("the log can't be started: {e}"));
     let filter = EnvFilter::try_new(&settings.level)
         .map_err(|e| Failure::new(EXIT_CONFIG, format!("[log] level = {:?}: {e}", settings.level)))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
+    let writer = Log::start(std::io::stderr(), vitals).map_err(|e| os(&e))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer.clone()).with_ansi(false);
     let started = match settings.format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
-    started.map_err(|e| Failure::new(EXIT_OS, format!("the log can't be started: {e}")))?;
-    Ok(guard)
+    started.map_err(|e| os(&e))?;
+    Ok(writer)
 }
 
+/// How long the end waits for who reads the log.
+const FLUSH: Duration = Duration::from_secs(1);
 /// From the beginning of the end to the moment at which it is forced. A stop in order takes 4.5 s, and a second each for
 /// threads that work for the runtime and for the log.
 const PATIENCE: Duration = Duration::from_secs(10);

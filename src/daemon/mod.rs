@@ -193,13 +193,13 @@ pub async fn start_after(mut config: Config, faults: u32, vitals: &Vitals) -> Re
         Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), (journal, paused)));
     let listen::Serving { sessions, loops } = listen::serve(bound, shared, &intake)?;
     loops.into_iter().for_each(|one| vitals.adopt("an accept loop", one));
-    let found = spool.stats().await.unwrap_or_default();
     let control = control(&spool, &scheduler, &listening, &reloader);
     let control = vitals.watch("the control socket", socket.serve(control, stop.clone()));
-    let watching = vitals.watch("the watcher of files", watch::keep(Arc::clone(&reloader), stop.clone()));
+    let watching = vitals
+        .watch("the watcher of files", watch::keep(Arc::clone(&reloader), vitals.clone(), stop.clone()));
     Ok(Running {
         listening,
-        found,
+        found: spool.stats().await.unwrap_or_default(),
         spool,
         live,
         scheduler,

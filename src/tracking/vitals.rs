@@ -10,7 +10,7 @@ use std::thread::{self, ThreadId};
 
 use tokio::task::JoinHandle;
 
-use super::journal::Line;
+use super::journal::{FACT, Line};
 
 /// Watches over the long-lived tasks and threads of the process. A clone watches for the same reader of losses.
 #[derive(Clone)]
@@ -19,6 +19,7 @@ pub struct Vitals(Arc<Inner>);
 struct Inner {
     on_loss: Box<dyn Fn(Loss) + Send + Sync>,
     stopping: AtomicBool,
+    drops_log_lines: AtomicBool,
     /// The last panics, for those who tell what a loss came from.
     panics: Mutex<VecDeque<Panic>>,
 }
@@ -53,8 +54,12 @@ impl fmt::Debug for Vitals {
 impl Vitals {
     /// `on_loss` is called on whatever thread the loss is seen, perhaps one that is panicking: it must not wait.
     pub fn new(on_loss: impl Fn(Loss) + Send + Sync + 'static) -> Self {
-        let (stopping, panics) = (AtomicBool::new(false), Mutex::default());
-        Self(Arc::new(Inner { on_loss: Box::new(on_loss), stopping, panics }))
+        Self(Arc::new(Inner {
+            on_loss: Box::new(on_loss),
+            stopping: AtomicBool::new(false),
+            drops_log_lines: AtomicBool::new(false),
+            panics: Mutex::default(),
+        }))
     }
 
     /// Starts a task that has to go on until [`Self::stopping`]. Must be called within the runtime.
@@ -98,6 +103,17 @@ impl Vitals {
         }
     }
 
+    /// Whether lines of the log are being dropped.
+    pub fn log_drops(&self, now: bool) {
+        self.0.drops_log_lines.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether they are.
+    #[must_use]
+    pub fn drops_log_lines(&self) -> bool {
+        self.0.drops_log_lines.load(Ordering::Relaxed)
+    }
+
     /// What the last panic of a thread of this name said.
     #[must_use]
     pub fn last_words(&self, name: &str) -> Option<String> {
@@ -116,7 +132,7 @@ impl Vitals {
         let at = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
         let said = info.payload_as_str().unwrap_or("no message");
         let (said, name) = (Line(said).to_string(), thread.name().unwrap_or("unnamed"));
-        tracing::error!(thread = name, at, said, "panic: this is a fault of Sealpost, please report it");
+        tracing::event!(name: FACT, tracing::Level::ERROR, thread = %name, %at, %said, "panic: this is a fault of Sealpost, please report it");
         let text = format!("panic at {at}: {said}");
         let mut panics = self.0.panics.lock().unwrap_or_else(PoisonError::into_inner);
         if panics.len() >= PANICS_MAX {
