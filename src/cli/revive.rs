@@ -68,7 +68,8 @@ async fn alive<F: Future>(work: F) -> F::Output {
     loop {
         tokio::select! {
             done = &mut work => return done,
-            _ = pace.tick() => drop(sd_notify::notify(&[NotifyState::Watchdog])),
+            // A start that waits for the disk may take longer than `TimeoutStartSec=` says.
+            _ = pace.tick() => drop(sd_notify::notify(&[NotifyState::Watchdog, NotifyState::ExtendTimeoutUsec(30_000_000)])),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::print::{complain, say};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_OS, EXIT_SOFTWARE, EXIT_TEMPORARY, Failure, revive};
 use crate::admin::Operator as _;
 use crate::config::{self, Config, LogFormat, LogSettings};
-use crate::daemon::{self, Cause, Ending, Running, Signals, StartFault};
+use crate::daemon::{self, Cause, Ending, Running, Signals, StartFault, Watchdog};
 use crate::spool::SpoolFault;
 use crate::tracking::{Log, Loss, Vitals};
 
@@ -55,11 +55,13 @@ struct Office {
     vitals: Vitals,
     log: Log,
     signals: Signals,
+    watchdog: Watchdog,
 }
 
 impl Office {
     fn open(settings: &LogSettings) -> Result<Self, Failure> {
-        let os = |e| Failure::new(EXIT_OS, format!("signals can't be waited for: {e}"));
+        let os =
+            |e| Failure::new(EXIT_OS, format!("signals can't be caught, or a thread can't be started: {e}"));
         let ending = Ending::default();
         let of_loss = ending.clone();
         let vitals = Vitals::new(move |loss| of_loss.begin(Cause::Lost(loss)));
@@ -80,7 +82,8 @@ impl Office {
             let _ = low_level::emulate_default_handler(signal);
         };
         let signals = Signals::listen(&ending, &vitals, again).map_err(os)?;
-        Ok(Self { ending, vitals, log, signals })
+        let watchdog = Watchdog::start(&vitals).map_err(os)?;
+        Ok(Self { ending, vitals, log, signals, watchdog })
     }
 
     fn complain(&self, text: &str) {
@@ -92,7 +95,7 @@ impl Office {
         match fault {
             SpoolFault::Lost(thread) => {
                 let why = self.vitals.last_words(thread).unwrap_or_else(|| "it returned".to_owned());
-                self.vitals.lost(Loss { what: format!("the thread {thread}"), why });
+                self.vitals.lost(Loss::ended(&format!("the thread {thread}"), &why));
             }
             fault @ (SpoolFault::Broken(_) | SpoolFault::Full(_) | SpoolFault::Failed(_)) => {
                 self.complain(&format!("{fault}; starting anew from what is on disk"));
@@ -109,7 +112,7 @@ impl Office {
             Some(Cause::Lost(loss)) => {
                 let text = format!("{loss}; ending, to be started again");
                 self.complain(&text);
-                tracing::error!(what = %loss.what, why = %loss.why, "something that must go on has ended");
+                tracing::error!(what = %loss.what, why = %loss.why, "something that must go on does not");
                 notify(&[sd_notify::NotifyState::Status(&text)]);
             }
             Some(Cause::Asked) | None => {}
@@ -156,6 +159,7 @@ async fn serve(config: Config, office: &Office) -> Result<Ended, Failure> {
         };
         Failure::new(exit, fault)
     })?;
+    office.watchdog.look_after(&running.scheduler);
     say(&ready_line(&running, &loaded));
     notify(&[sd_notify::NotifyState::Ready]);
     office.ending.at("no thread of the runtime has taken notice");

@@ -15,6 +15,7 @@ mod reload;
 mod setups;
 mod signals;
 mod watch;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub use fetch::fetch_chain;
 pub use prove::{Whom, prove, prove_with, within};
 pub use reload::Reloader;
 pub use signals::Signals;
+pub use watchdog::Watchdog;
 
 use self::asker::Questions;
 use self::paused::Paused;

@@ -24,13 +24,21 @@ struct Inner {
     panics: Mutex<VecDeque<Panic>>,
 }
 
-/// Something that must go on has ended.
+/// Something that must go on does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {
     /// What, with its article: `the scheduler`.
     pub what: String,
-    /// Why, as far as it is known.
+    /// What happened to it, as far as it is known: `has made no turn for 60 s`.
     pub why: String,
+}
+
+impl Loss {
+    /// Something has ended, for a reason.
+    #[must_use]
+    pub fn ended(what: &str, why: &str) -> Self {
+        Self { what: what.to_owned(), why: format!("ended unexpectedly: {why}") }
+    }
 }
 
 struct Panic {
@@ -41,7 +49,7 @@ struct Panic {
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ended unexpectedly: {}", self.what, self.why)
+        write!(f, "{} {}", self.what, self.why)
     }
 }
 
@@ -96,9 +104,15 @@ impl Vitals {
         self.0.stopping.store(true, Ordering::SeqCst);
     }
 
+    /// Whether everything may end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::SeqCst)
+    }
+
     /// Reports a loss that was seen elsewhere.
     pub fn lost(&self, loss: Loss) {
-        if !self.0.stopping.load(Ordering::SeqCst) {
+        if !self.is_stopping() {
             (self.0.on_loss)(loss);
         }
     }
@@ -167,7 +181,7 @@ impl Life {
 
     fn lost(mut self, why: &str) {
         self.over = true;
-        self.vitals.lost(Loss { what: self.what.to_owned(), why: why.to_owned() });
+        self.vitals.lost(Loss::ended(self.what, why));
     }
 }
 
@@ -177,7 +191,7 @@ impl Drop for Life {
             return;
         }
         let why = if thread::panicking() { self.vitals.own_panic() } else { "it returned".to_owned() };
-        self.vitals.lost(Loss { what: self.what.to_owned(), why });
+        self.vitals.lost(Loss::ended(self.what, &why));
     }
 }
 
@@ -267,9 +281,10 @@ mod tests {
         assert!(scribe.expect("a thread").join().is_err());
         std::panic::set_hook(before);
         let loss = losses.recv_timeout(Duration::from_secs(30)).expect("a loss");
-        assert!(loss.why.starts_with("panic at src/tracking/vitals.rs:"), "{loss}");
+        assert!(loss.why.starts_with("ended unexpectedly: panic at src/tracking/vitals.rs:"), "{loss}");
         assert!(loss.why.ends_with(": no\\nink"), "{loss}");
-        assert_eq!(vitals.last_words("scribe").as_ref(), Some(&loss.why));
+        let words = vitals.last_words("scribe").expect("it said something");
+        assert!(loss.why.ends_with(&words), "{words}");
         assert_eq!(vitals.last_words("nobody"), None);
     }
 }

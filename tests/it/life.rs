@@ -1,6 +1,7 @@
 //! The life of the process: how it ends, whatever hangs.
 
 use std::io::Read;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -84,6 +85,55 @@ fn read(site: &Site, held: std::fs::File) -> tokio::task::JoinHandle<String> {
 fn ids<'a>(log: &'a str, message: &str) -> Vec<&'a str> {
     let mark = format!(" sealpost::message: {message} id=");
     log.lines().filter_map(|line| Some(&line.split_once(&mark)?.1[..13])).collect()
+}
+
+/// Waits for so many datagrams that feed the service manager's watchdog.
+fn fed(socket: &UnixDatagram, count: usize) {
+    let (mut buffer, mut seen) = ([0; 1024], 0);
+    while seen < count {
+        let length = socket.recv(&mut buffer).expect("the watchdog is fed");
+        seen +=
+            String::from_utf8_lossy(&buffer[..length]).lines().filter(|line| *line == "WATCHDOG=1").count();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_watchdog_is_fed_idle_and_under_load_and_not_while_the_process_is_stopped() {
+    let site = site();
+    let path = site.home.path().join("notify.sock");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
+    let daemon = Daemon::start_by(&site.home, command).await;
+    let (idle, busy) = (socket.try_clone().unwrap(), socket.try_clone().unwrap());
+    tokio::task::spawn_blocking(move || fed(&idle, 10)).await.unwrap();
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let until = std::sync::Arc::clone(&done);
+    let loaded = tokio::task::spawn_blocking(move || {
+        fed(&busy, 10);
+        until.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let mut client = Client::hello(daemon.at("in")).await;
+    while !done.load(std::sync::atomic::Ordering::Relaxed) && !loaded.is_finished() {
+        send(&mut client, 20).await;
+    }
+    loaded.await.unwrap();
+    drop(client);
+    // Stopped for longer than the service manager waits: that is its affair, and no word of ours.
+    daemon.signal("STOP");
+    tokio::task::spawn_blocking(move || {
+        while socket.recv(&mut [0; 1024]).is_ok() {}
+        socket
+    })
+    .await
+    .map(|socket| {
+        daemon.signal("CONT");
+        fed(&socket, 3);
+    })
+    .unwrap();
+    assert!(!daemon.log().contains("makes no turn"), "{}", daemon.log());
+    daemon.stop().await;
 }
 
 /// Sends a message to so many recipients.
