@@ -43,7 +43,7 @@ impl Watchdog {
                 // Nobody can be told of a fault but by not feeding.
                 let _ = sd_notify::notify(&[NotifyState::Watchdog]);
             }
-            let seconds = look.still_for().as_secs_f32();
+            let seconds = look.still_for().as_secs_f64();
             match found.word {
                 Some(Word::Soon) => {
                     tracing::error!(
