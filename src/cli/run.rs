@@ -144,7 +144,7 @@ async fn serve(config: Config, office: &Office) -> Result<Ended, Failure> {
     let begun = office.ending.begun();
     let loaded = loaded(&config);
     let faults = tokio::select! {
-        faults = revive::trial(&config) => faults?,
+        faults = revive::trial(&config, |text| office.complain(text)) => faults?,
         () = begun.cancelled() => {
             office.tell();
             return Ok(office.ended(String::new()));
@@ -160,7 +160,7 @@ async fn serve(config: Config, office: &Office) -> Result<Ended, Failure> {
         Failure::new(exit, fault)
     })?;
     office.watchdog.look_after(&running.scheduler);
-    say(&ready_line(&running, &loaded));
+    announce(ready_line(&running, &loaded));
     notify(&[sd_notify::NotifyState::Ready]);
     office.ending.at("no thread of the runtime has taken notice");
     let broken = running.broken();
@@ -206,6 +206,12 @@ fn ready_line(running: &Running, loaded: &str) -> String {
         env!("CARGO_PKG_VERSION"),
         listening.join(", "),
     )
+}
+
+/// Prints the ready line. Nobody may wait for who reads standard output: it may be a pipe that is full.
+fn announce(line: String) {
+    // Without a thread to spare there is worse to be said.
+    let _ = std::thread::Builder::new().name("ready-line".to_owned()).spawn(move || say(&line));
 }
 
 fn notify(states: &[sd_notify::NotifyState<'_>]) {

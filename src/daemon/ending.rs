@@ -77,8 +77,15 @@ impl Ending {
         let me = self.clone();
         let wait = move || {
             me.wait(patience);
-            let at = me.lock().at;
-            force(format!("the stop has taken {} s ({at}): ending now", patience.as_secs_f32()));
+            let state = me.lock();
+            // Perhaps nobody else could say it.
+            let cause = match &state.cause {
+                Some(Cause::Lost(loss)) => format!("{loss}; "),
+                Some(Cause::Asked | Cause::Broken) | None => String::new(),
+            };
+            let (at, seconds) = (state.at, patience.as_secs_f32());
+            drop(state);
+            force(format!("{cause}the stop has taken {seconds} s ({at}): ending now"));
         };
         thread::Builder::new().name("ending".to_owned()).spawn(wait).map(drop)
     }
@@ -115,7 +122,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     fn loss() -> Cause {
-        Cause::Lost(Loss { what: "the scheduler".to_owned(), why: "panic".to_owned() })
+        Cause::Lost(Loss { what: "the scheduler".to_owned(), why: "is stuck".to_owned() })
     }
 
     #[track_caller]
@@ -174,7 +181,8 @@ mod tests {
         ending.enforce(Duration::ZERO, move |text| send.send(text).expect("a reader")).expect("a thread");
         assert_eq!(forced.recv_timeout(Duration::from_millis(50)), Err(mpsc::RecvTimeoutError::Timeout));
         ending.at("the spool");
-        ending.begin(Cause::Asked);
-        assert!(forced.recv_timeout(LONG).is_ok());
+        ending.begin(loss());
+        let text = forced.recv_timeout(LONG).expect("it is forced");
+        assert_eq!(text, "the scheduler is stuck; the stop has taken 0 s (the spool): ending now");
     }
 }
