@@ -78,7 +78,7 @@ impl Office {
         let again = move |signal| {
             complain_by(&of_again, "asked twice to stop: ending at once");
             let _written = of_again.flush(FLUSH);
-            // Whoever sent it sees by the status that this was no stop in order.
+            // The status shows whoever sent it that this was not an orderly stop.
             let _ = low_level::emulate_default_handler(signal);
         };
         let signals = Signals::listen(&ending, &vitals, again).map_err(os)?;
@@ -250,6 +250,6 @@ fn start_log(settings: &LogSettings, vitals: &Vitals) -> Result<Log, Failure> {
 
 /// How long the end waits for who reads the log.
 const FLUSH: Duration = Duration::from_secs(1);
-/// From the beginning of the end to the moment at which it is forced. A stop in order takes 4.5 s, and a second each for
+/// From the beginning of the end to the moment at which it is forced. An orderly stop takes 4.5 s, and a second each for
 /// threads that work for the runtime and for the log.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -162,11 +162,11 @@ mod tests {
         ending
             .enforce(Duration::from_millis(200), move |text| send.send(text).expect("a reader"))
             .expect("a thread");
-        // One that would stop in order, if it came to it.
+        // An orderly stop, if a thread came to it.
         let (begun, late) = (ending.begun().clone(), ending.clone());
         runtime.spawn(async move {
             begun.cancelled().await;
-            late.at("stopping in order");
+            late.at("an orderly stop");
         });
         ending.begin(Cause::Asked);
         let text = forced.recv_timeout(LONG).expect("it is forced");

@@ -44,7 +44,7 @@ async fn a_second_sigterm_ends_it_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_that_hangs_is_forced_and_says_at_what() {
     let site = site();
-    // The thread that would stop it in order reads this, and nobody writes.
+    // The thread that would stop it reads this, and nobody writes.
     let data = site.home.path().join("data");
     std::fs::create_dir_all(&data).unwrap();
     assert!(Command::new("mkfifo").arg(data.join("paused")).status().unwrap().success());
