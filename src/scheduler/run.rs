@@ -111,6 +111,11 @@ impl Scheduler {
         let mut reading: Option<Pin<Box<dyn Future<Output = bool> + Send>>> = None;
         while !stop.is_cancelled() {
             self.turns.fetch_add(1, Ordering::Relaxed);
+            if self.core.is_poisoned() {
+                // What waits and who carries it can't be trusted any more; the disk can.
+                tracing::error!("the scheduler's state is in doubt after a panic");
+                return;
+            }
             if reading.is_none() && read_lanes_at <= self.clock.now() {
                 reading = Some(Box::pin(Arc::clone(&self).read_lanes()));
             }
@@ -343,15 +348,17 @@ impl Scheduler {
     }
 
     async fn fetch(self: Arc<Self>, Fetch { lane, limit }: Fetch) {
+        let mut answer = Answer { scheduler: Arc::clone(&self), lane: lane.clone(), due: None };
         let now = self.clock.dates().wall();
         let latest = now.plus(longest_wait(&self.live.table()));
-        let due = self.spool.due(DueWindow { lane: lane.clone(), now, latest, limit }).await;
-        if let Err(fault) = &due {
-            self.alarm(fault);
+        match self.spool.due(DueWindow { lane, now, latest, limit }).await {
+            Ok(due) => {
+                let dates = self.clock.dates();
+                let next_at = due.next_at.map(|time| dates.to_steady(time));
+                answer.due = Some((due.leased, next_at));
+            }
+            Err(fault) => self.alarm(&fault),
         }
-        let dates = self.clock.dates();
-        let due = due.ok().map(|due| (due.leased, due.next_at.map(|time| dates.to_steady(time))));
-        self.with_core(|core, at| core.fetched(&lane, due, at));
     }
 
     fn settle(&self, me: &Arc<Self>, work: Work<Lease>, dates: &Dates) {
@@ -448,6 +455,21 @@ fn overdue_work(sweep: &Sweep, null: Option<Duration>, leased: Leased, dates: &D
     });
     let verdicts = verdicts.collect();
     Work { message, lease, content, lane, expire: retry.expire, verdicts, told: true }
+}
+
+/// What the disk answered to a lane, passed on however the question ended: the lane waits for it.
+struct Answer {
+    scheduler: Arc<Scheduler>,
+    lane: LaneKey,
+    /// `None`: it could not be read.
+    due: Option<(Vec<Leased>, Option<UnixMillis>)>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let due = self.due.take();
+        self.scheduler.with_core(|core, at| core.fetched(&self.lane, due, at));
+    }
 }
 
 /// Lets the lane be swept again however its sweep ended.

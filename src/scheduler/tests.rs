@@ -334,3 +334,19 @@ async fn turns_are_made_however_long_the_disk_takes() {
     stop.cancel();
     running.await.unwrap();
 }
+
+#[tokio::test]
+async fn the_loop_ends_once_its_state_is_in_doubt() {
+    let stage = stage();
+    let running = tokio::spawn(Arc::clone(&stage.scheduler).run(CancellationToken::new()));
+    let scheduler = Arc::clone(&stage.scheduler);
+    let event = tokio::spawn(async move {
+        scheduler.with_core(|_, _| {
+            assert!(scheduler.turns() == u64::MAX, "an event that goes wrong");
+            super::core::Actions::default()
+        });
+    });
+    assert!(event.await.is_err());
+    stage.scheduler.prod();
+    running.await.unwrap();
+}
