@@ -9,7 +9,6 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-use super::print::complain;
 use super::{EXIT_OS, Failure};
 use crate::config::Config;
 use crate::listen;
@@ -17,11 +16,11 @@ use crate::spool::mark::Mark;
 use crate::spool::sqlite::SqliteSpool;
 
 /// Waits until the spool may be used: at once if nothing broke. Answers with the number of faults so far,
-/// one soon after the other. Meanwhile clients are told to come back.
+/// one soon after the other. Meanwhile clients are told to come back, and `complain` hears what is wrong.
 ///
 /// # Errors
 /// The mark can't be read.
-pub(super) async fn trial(config: &Config) -> Result<u32, Failure> {
+pub(super) async fn trial(config: &Config, complain: impl Fn(&str)) -> Result<u32, Failure> {
     let unwritten = std::env::var(UNWRITTEN).unwrap_or_default();
     let read = Mark::read(&config.data_dir, &unwritten);
     let mark = read.map_err(|error| {
@@ -68,7 +67,8 @@ async fn alive<F: Future>(work: F) -> F::Output {
     loop {
         tokio::select! {
             done = &mut work => return done,
-            _ = pace.tick() => drop(sd_notify::notify(&[NotifyState::Watchdog])),
+            // A start that waits for the disk may take longer than `TimeoutStartSec=` says.
+            _ = pace.tick() => drop(sd_notify::notify(&[NotifyState::Watchdog, NotifyState::ExtendTimeoutUsec(30_000_000)])),
         }
     }
 }

@@ -83,6 +83,8 @@ const SHELL: &[&str] = &[
     "spool/recover.rs",
     "spool/mark.rs",
     "tracking/journal.rs",
+    "tracking/log.rs",
+    "tracking/vitals.rs",
     "scheduler/run.rs",
     "scheduler/archive.rs",
     "scheduler/progress.rs",
