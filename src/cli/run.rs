@@ -49,11 +49,17 @@ async fn serve(config: Config) -> Result<Ended, Failure> {
     let mut hangup = signal(SignalKind::hangup()).map_err(os)?;
     let loaded = loaded(&config);
     let faults = tokio::select! {
-        faults = revive::trial(&config) => faults?,
+        faults = revive::trial(&config) => faults,
         _ = terminate.recv() => return Ok(Ended::Stopped),
         _ = interrupt.recv() => return Ok(Ended::Stopped),
     };
-    let running = daemon::start_after(config, faults).await.map_err(|fault| {
+    let (file, listen) = (config.file.clone(), config.listen.clone());
+    let data_dir = config.data_dir.clone();
+    let started = daemon::start_after(config, faults).await;
+    if let (Err(StartFault::Spool(fault)), true) = (&started, faults > 0) {
+        return Ok(Ended::Broken { unwritten: revive::still_broken(&data_dir, faults, fault) });
+    }
+    let running = started.map_err(|fault| {
         let exit = match &fault {
             StartFault::Spool(_) => EXIT_TEMPORARY,
             StartFault::Tls { .. } | StartFault::Paused(..) => EXIT_CONFIG,
@@ -78,6 +84,11 @@ async fn serve(config: Config) -> Result<Ended, Failure> {
                 revive::reloading();
                 // Who waits is answered 451, and what is being delivered ends.
                 let spool = running.stop().await;
+                tokio::select! {
+                    () = revive::until_valid(&file, &listen) => {}
+                    _ = terminate.recv() => return Ok(Ended::Stopped),
+                    _ = interrupt.recv() => return Ok(Ended::Stopped),
+                }
                 return Ok(Ended::Broken { unwritten: spool.unwritten() });
             }
         }

@@ -19,6 +19,7 @@ mod filter;
 mod lease;
 pub mod mark;
 pub mod recover;
+mod reserve;
 pub mod settings;
 mod shown;
 pub mod sqlite;

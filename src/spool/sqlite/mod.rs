@@ -3,6 +3,7 @@
 
 mod answers;
 mod apply;
+mod findings;
 mod inspect;
 mod lists;
 mod long;
@@ -38,7 +39,7 @@ use self::ops::{Answer, Fresh, Op, Settle};
 use self::reader::{Question, Reader};
 pub use self::salvage::{Loss, SalvageFault, Salvaged};
 use self::shared::Shared;
-pub use self::trial::TrialFault;
+pub use self::trial::{Trial, TrialFault};
 use super::mark::Mark;
 use super::recover::Recovered;
 use super::{
@@ -110,8 +111,8 @@ impl SqliteSpool {
     ///
     /// # Errors
     /// A [`TrialFault`]; the mark stays.
-    pub fn try_again(data_dir: &std::path::Path, mark: &Mark) -> Result<(), TrialFault> {
-        trial::run(data_dir, mark)
+    pub fn try_again(settings: &Settings, mark: &Mark) -> Result<Trial, TrialFault> {
+        trial::run(settings, mark)
     }
 
     /// Looks through a spool that nobody uses, and changes nothing. Blocks for as long as that takes.

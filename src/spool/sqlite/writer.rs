@@ -16,6 +16,7 @@ use super::long::HastenAll;
 use super::ops::Op;
 use super::shared::Shared;
 use super::trouble::Trouble;
+use super::upkeep::Upkeep;
 use crate::spool::SpoolFault;
 
 pub(super) struct Writer {
@@ -30,18 +31,29 @@ pub(super) struct Writer {
     pub(super) long: VecDeque<HastenAll>,
     /// Since the last group, the file was looked at for room to give back.
     pub(super) tidy: bool,
+    /// The mark that was found at the start is still there.
+    marked: bool,
+    pub(super) upkeep: Upkeep,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, shared: Arc<Shared>, ops: Receiver<Op>) -> Self {
+    /// `found`: what a mark says is done and there was no room to write down; `None` without a mark.
+    pub(super) fn new(
+        connection: Connection,
+        shared: Arc<Shared>,
+        ops: Receiver<Op>,
+        (found, upkeep): (Option<Vec<Op>>, Upkeep),
+    ) -> Self {
         Self {
             connection,
             shared,
             ops,
-            kept: Vec::new(),
+            marked: found.is_some(),
+            kept: found.unwrap_or_default(),
             retry_at: Instant::now(),
             long: VecDeque::new(),
             tidy: false,
+            upkeep,
         }
     }
 
@@ -78,13 +90,32 @@ impl Writer {
                 return self.refuse_all();
             }
         }
-        // The last chance of what is kept; without it those attempts are made once more.
+        // The last chance of what is kept.
         while !self.kept.is_empty() && self.shared.fault().is_none() {
             let before = self.kept.len();
             self.retry();
             if self.kept.len() == before {
                 break;
             }
+        }
+        self.note_kept();
+    }
+
+    /// What still finds no room is noted in the mark, or those attempts would be made once more.
+    fn note_kept(&mut self) {
+        if self.kept.is_empty() {
+            return;
+        }
+        for op in self.kept.drain(..) {
+            if let Op::Settle(settle) = &op {
+                self.shared.marker.done(settle.message, &settle.done());
+            }
+        }
+        self.shared.marker.sync();
+        if !self.shared.marker.unwritten().is_empty() {
+            tracing::error!(
+                "there was no room to note what was delivered; some of it may be delivered again"
+            );
         }
     }
 
@@ -266,7 +297,7 @@ impl Writer {
     }
 
     /// The group is on stable storage.
-    fn acknowledge(&self, group: Vec<Op>, done: Vec<Outcome>) {
+    fn acknowledge(&mut self, group: Vec<Op>, done: Vec<Outcome>) {
         let mut files = Vec::new();
         for (op, outcome) in group.into_iter().zip(done) {
             match outcome {
@@ -277,6 +308,10 @@ impl Writer {
                 }
                 Err(text) => fail(op, &SpoolFault::Failed(text)),
             }
+        }
+        if self.marked && self.kept.is_empty() {
+            // What can't be removed now is read, and written down again, at the next start.
+            self.marked = self.shared.marker.clear().is_err();
         }
         for id in files {
             // What can't be removed now is an orphan, and goes at the next start.
