@@ -3,6 +3,7 @@
 
 mod answers;
 mod apply;
+mod aside;
 mod findings;
 mod inspect;
 mod lists;

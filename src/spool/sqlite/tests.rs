@@ -10,6 +10,7 @@ use crate::spool::{LastTrouble, NewContent, Origin, Settled, StoredBody};
 
 mod lanes;
 mod room;
+mod salvage;
 mod upkeep;
 
 const NOW: UnixMillis = UnixMillis(1_780_000_000_000);
