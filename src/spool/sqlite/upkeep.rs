@@ -1,7 +1,7 @@
 //! What the writer does beside answering: long work by pieces, the log, room given back.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::schema::BUSY_MILLIS;
 use super::tidy::{USED_PAGES_MAX, shrink};
@@ -43,14 +43,16 @@ impl Writer {
 
     /// Does one piece of the work on the whole queue.
     pub(super) fn go_on(&mut self) {
-        let Some(mut all) = self.long.pop_front() else { return };
-        let result = self.transact(|| all.piece(&self.connection).map_err(|error| Trouble::of(&error)));
+        let Some(part) = self.long.pop_front() else { return };
+        let since = Instant::now();
+        let rows = self.measure.rows();
+        let result = self.transact(|| part.work(&self.connection, rows).map_err(|error| Trouble::of(&error)));
+        self.measure.took(since);
         match result {
-            Ok(true) => self.long.push_front(all),
-            Ok(false) => all.end(Ok(())),
+            Ok(found) => part.end(Ok(found)),
             Err(trouble) => match self.fault_of(trouble.at_commit()) {
-                Some(fault) => all.end(Err(fault)),
-                None => self.long.push_front(all),
+                Some(fault) => part.end(Err(fault)),
+                None => self.long.push_front(part),
             },
         }
     }

@@ -12,7 +12,7 @@ use rusqlite::config::DbConfig;
 
 use super::answers::{acknowledge, fail, keep_files};
 use super::apply::{Applied, apply};
-use super::long::HastenAll;
+use super::long::{HastenPart, Measure};
 use super::ops::Op;
 use super::shared::Shared;
 use super::trouble::Trouble;
@@ -28,7 +28,8 @@ pub(super) struct Writer {
     kept: Vec<Op>,
     pub(super) retry_at: Instant,
     /// Work on the whole queue: one piece after each group.
-    pub(super) long: VecDeque<HastenAll>,
+    pub(super) long: VecDeque<HastenPart>,
+    pub(super) measure: Measure,
     /// Since the last group, the file was looked at for room to give back.
     pub(super) tidy: bool,
     /// The mark that was found at the start is still there.
@@ -52,6 +53,7 @@ impl Writer {
             kept: found.unwrap_or_default(),
             retry_at: Instant::now(),
             long: VecDeque::new(),
+            measure: Measure::default(),
             tidy: false,
             upkeep,
         }
@@ -221,14 +223,14 @@ impl Writer {
 
     /// Puts work on the whole queue in its own line.
     fn without_long(&mut self, group: Vec<Op>) -> Vec<Op> {
-        if !group.iter().any(|op| matches!(op, Op::HastenAll(_))) {
+        if !group.iter().any(|op| matches!(op, Op::HastenPart(_))) {
             return group;
         }
         let (whole, rest): (Vec<Op>, Vec<Op>) =
-            group.into_iter().partition(|op| matches!(op, Op::HastenAll(_)));
+            group.into_iter().partition(|op| matches!(op, Op::HastenPart(_)));
         for op in whole {
-            if let Op::HastenAll(all) = op {
-                self.long.push_back(all);
+            if let Op::HastenPart(part) = op {
+                self.long.push_back(part);
             }
         }
         rest
@@ -331,7 +333,7 @@ impl Writer {
                 Op::Settle(_) => self.kept.push(op),
                 Op::Put { .. }
                 | Op::Hasten { .. }
-                | Op::HastenAll(_)
+                | Op::HastenPart(_)
                 | Op::Remove { .. }
                 | Op::HoldBack { .. }
                 | Op::Release { .. }
@@ -367,8 +369,8 @@ impl Writer {
     /// The handle is not used again: every operation is refused until the process ends.
     fn refuse_all(mut self) {
         let fault = self.shared.fault().unwrap_or_else(|| SpoolFault::Broken(String::new()));
-        for all in self.long.drain(..) {
-            all.end(Err(fault.clone()));
+        for part in self.long.drain(..) {
+            part.end(Err(fault.clone()));
         }
         // Deliveries under way may still end: what they come to is noted in the mark.
         for op in self.kept.drain(..).chain(self.ops.iter()) {
