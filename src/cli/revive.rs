@@ -12,15 +12,42 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::print::complain;
-use super::{EXIT_OS, Failure};
+use super::{EXIT_CONFIG, EXIT_OS, Failure};
 use crate::config::{self, Config};
 use crate::spool::mark::{Mark, Marker};
 use crate::spool::sqlite::{OpenFault, SqliteSpool, Trial};
 use crate::{listen, spool};
 
+/// The configuration. After a fault of the spool, one with errors is waited for: an edit that is not finished must not
+/// end a relay whose disk failed for a moment.
+///
+/// # Errors
+/// It has errors, and this is a usual start.
+pub(super) fn config(file: &Path) -> Result<Config, Failure> {
+    let mut waits = false;
+    loop {
+        let faults = match config::load(file) {
+            Ok(config) => return Ok(config),
+            Err(faults) => faults,
+        };
+        if std::env::var_os(UNWRITTEN).is_none() {
+            return Err(Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")));
+        }
+        if !waits {
+            complain(&format!(
+                "the spool broke, and the configuration has errors; sealpost goes on once they are fixed\n{faults}"
+            ));
+            status("the spool broke, and the configuration has errors; waiting until they are fixed");
+        }
+        waits = true;
+        feed();
+        std::thread::sleep(CONFIG_PAUSE);
+    }
+}
+
 /// Waits until the spool may be used: at once if nothing broke. Answers with the number of faults so far,
-/// one soon after the other. Meanwhile clients are told to come back.
-pub(super) async fn trial(config: &Config) -> u32 {
+/// one soon after the other. Meanwhile clients are told to come back, and `complain` hears what is wrong.
+pub(super) async fn trial(config: &Config, complain: impl Fn(&str)) -> u32 {
     let mut unwritten = std::env::var(UNWRITTEN).unwrap_or_default();
     let (why, faults) = match Mark::read(&config.data_dir, &unwritten) {
         Ok(None) => return 0,
@@ -84,7 +111,6 @@ pub(super) async fn trial(config: &Config) -> u32 {
 /// The spool passed its trial, and could not be opened after all: the fault goes on, and is marked. Answers with
 /// what could not be written to the mark.
 pub(super) fn still_broken(data_dir: &Path, faults: u32, fault: &OpenFault) -> String {
-    complain(&format!("{fault}; starting again after a pause"));
     tracing::error!(%fault, "the spool can't be opened; starting again after a pause");
     let marker = Marker::new(data_dir);
     marker.fault(faults.saturating_add(1), &fault.to_string());
@@ -114,35 +140,6 @@ fn unreadable(error: &std::io::Error) -> String {
     format!("the mark of a fault, spool-fault in data_dir, can't be read: {error}; make it readable")
 }
 
-/// Waits until the configuration has no errors: an edit that is not finished must not end a relay whose disk
-/// failed for a moment. Meanwhile clients are told to come back, and the log says what is wrong.
-pub(super) async fn until_valid(file: &Path, listen: &listen::Settings) {
-    let mut closed = None;
-    loop {
-        let path = file.to_owned();
-        let loaded = tokio::task::spawn_blocking(move || config::load(&path).map(drop));
-        match alive(loaded).await {
-            Ok(Err(faults)) => {
-                if closed.is_none() {
-                    complain(&format!(
-                        "the spool has stopped, and the configuration has errors; sealpost goes on once they are \
-                         fixed\n{faults}"
-                    ));
-                    closed = Some(Closed::begin(listen.clone()));
-                }
-                tracing::error!(%faults, "sealpost goes on once the configuration has no errors");
-                status("the spool broke, and the configuration has errors; waiting until they are fixed");
-                alive(tokio::time::sleep(CONFIG_PAUSE)).await;
-            }
-            // What ended early is tried by the next process.
-            Ok(Ok(())) | Err(_) => break,
-        }
-    }
-    if let Some(closed) = closed {
-        closed.end().await;
-    }
-}
-
 /// Waits for something while the service manager's watchdog is fed and its time for a start is extended: to wait
 /// is what is meant to be done.
 async fn alive<F: Future>(work: F) -> F::Output {
@@ -151,11 +148,13 @@ async fn alive<F: Future>(work: F) -> F::Output {
     loop {
         tokio::select! {
             done = &mut work => return done,
-            _ = pace.tick() => {
-                drop(sd_notify::notify(&[NotifyState::Watchdog, NotifyState::ExtendTimeoutUsec(EXTENSION_USEC)]));
-            }
+            _ = pace.tick() => feed(),
         }
     }
+}
+
+fn feed() {
+    let _ = sd_notify::notify(&[NotifyState::Watchdog, NotifyState::ExtendTimeoutUsec(EXTENSION_USEC)]);
 }
 
 /// Listeners that take no mail yet.
@@ -199,10 +198,8 @@ pub(super) fn anew(unwritten: &str) -> Failure {
         );
     };
     let mut command = Command::new(program);
-    command.args(args).env_remove(UNWRITTEN);
-    if !unwritten.is_empty() {
-        command.env(UNWRITTEN, unwritten);
-    }
+    // It is there even if it is empty: the next process knows by it that the spool broke.
+    command.args(args).env(UNWRITTEN, unwritten);
     let fault = command.exec();
     Failure::new(EXIT_OS, format!("the spool has stopped, and sealpost can't start anew: {fault}"))
 }
@@ -225,7 +222,7 @@ fn pause(count: u32) -> Duration {
     Duration::from_secs(PAUSES.get(index).copied().unwrap_or(300))
 }
 
-/// What could not be written to the mark, from one process to the next.
+/// What could not be written to the mark, from one process to the next; unset at a usual start.
 const UNWRITTEN: &str = "SEALPOST_SPOOL_FAULT";
 /// How long to wait before an invalid configuration is read again.
 const CONFIG_PAUSE: Duration = Duration::from_secs(2);

@@ -23,14 +23,18 @@ pub(super) fn raise() -> u64 {
     }
 }
 
-/// Lowers the numbers of outbound sessions to what the limit of open files bears: a quarter of it for sessions that
-/// carry mail, a quarter for those that are opened or stand still. Whether it did.
+/// Lowers the numbers of outbound sessions to what the limit of open files allows: an eighth of it for sessions that
+/// carry mail, and a fifth for those that are being opened. The rest is for sessions without a seat, connections kept
+/// for more mail, clients, questions to DNS, and the spool. Whether it lowered any.
 pub(super) fn fit(settings: &mut Settings, files: u64) -> bool {
-    let quarter = usize::try_from(files / 4).unwrap_or(usize::MAX).max(1);
-    let fits = settings.sessions_max <= quarter && settings.openings_max <= quarter;
-    settings.sessions_max = settings.sessions_max.min(quarter);
-    settings.openings_max = settings.openings_max.min(quarter);
-    !fits
+    let part = |parts: u64| {
+        let files = files.checked_div(parts).unwrap_or_default();
+        usize::try_from(files).unwrap_or(usize::MAX).max(1)
+    };
+    let before = (settings.sessions_max, settings.openings_max);
+    settings.sessions_max = settings.sessions_max.min(part(8));
+    settings.openings_max = settings.openings_max.min(part(5));
+    before != (settings.sessions_max, settings.openings_max)
 }
 
 /// More than this is not asked for: `connections`, `outbound_connections` and twice `outbound_openings` at their
@@ -61,8 +65,9 @@ mod tests {
             assert_eq!((settings.sessions_max, settings.openings_max, lowered), expected, "{files} files");
         };
         check(65_536, (1_000, 4_000, false));
-        check(1_024, (256, 256, true));
-        check(8_000, (1_000, 2_000, true));
+        check(1_024, (128, 204, true));
+        check(20_000, (1_000, 4_000, false));
+        check(10_000, (1_000, 2_000, true));
         check(0, (1, 1, true));
     }
 }

@@ -109,7 +109,9 @@ impl Jobs for NoJobs {
         Box::pin(std::future::ready(false))
     }
 
-    fn reopening(&self) {}
+    fn reopening(&self) -> bool {
+        true
+    }
 
     fn progress(&self) -> &Arc<Progress> {
         &self.progress

@@ -11,7 +11,7 @@ use super::converse::Broken;
 use super::decide::serves;
 use super::fit::{speaks, to_declare};
 use super::link::{Link, elsewhere};
-use super::result::{Ending, ended, not_onward, outcome_of, undeliverable, unreadable};
+use super::result::{Ending, ended, not_onward, outcome_of, stopping, undeliverable, unreadable};
 use crate::connector::{ClearGuard, NotCovered, OnHandshakeFailure, Shortfall};
 use crate::outcome::{LinkFault, Outcome, Scope};
 use crate::scheduler::{Job, Jobs, Way};
@@ -77,13 +77,18 @@ impl Carriage {
                 Some(link) if self.may_use(&link) => link,
                 other => {
                     other.into_iter().for_each(|link| link.line.dismiss());
-                    if std::mem::take(&mut seated) {
-                        self.jobs.reopening();
+                    if seated && !self.jobs.reopening() {
+                        self.settle_first(&stopping());
+                        continue;
                     }
+                    seated = false;
                     match self.obtain().await {
                         Ok(link) => link,
                         Err(outcome) => {
                             self.settle_first(&outcome);
+                            if self.jobs.progress().is_evicted() {
+                                self.blocked.get_or_insert(outcome);
+                            }
                             continue;
                         }
                     }

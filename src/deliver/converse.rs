@@ -46,6 +46,8 @@ pub(super) struct Line {
     input: Vec<u8>,
     /// A reply has come since the handshake.
     heard: bool,
+    /// Replies that were told as progress.
+    replies_before: u64,
     /// A final dot was sent, or is being sent, and not answered yet.
     after_dot: bool,
     /// Where whoever wants the connection for others sees how it gets on.
@@ -69,6 +71,7 @@ impl Line {
             out: Vec::new(),
             input: Vec::new(),
             heard: false,
+            replies_before: 0,
             after_dot: false,
             progress: Arc::default(),
         }
@@ -86,6 +89,11 @@ impl Line {
             self.after_dot = after_dot;
             self.progress.set_after_dot(after_dot);
         }
+    }
+
+    /// Whether the peer may have the whole message by now.
+    pub(super) fn is_after_dot(&self) -> bool {
+        self.after_dot
     }
 
     pub(super) fn is_sealed(&self) -> bool {
@@ -107,6 +115,10 @@ impl Line {
             })?;
             let used = self.input.len().saturating_sub(rest.len());
             self.input.drain(..used);
+            // Only a whole reply is progress: a peer that drips octets holds no place by it.
+            if mem::replace(&mut self.replies_before, self.session.replies()) != self.session.replies() {
+                self.progress.moved();
+            }
             if let Some(event) = event {
                 self.heard = true;
                 if matches!(event, SendEvent::Done(_)) {
@@ -224,10 +236,7 @@ impl Line {
         };
         match read {
             Ok(Ok(0)) => Err(Broken::Link(LinkFault::Lost("the peer closed it".to_owned()))),
-            Ok(Ok(_)) => {
-                self.progress.moved();
-                Ok(())
-            }
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(self.broken(&error)),
             Err(_) => Err(Broken::Link(LinkFault::Silent)),
         }
@@ -257,6 +266,7 @@ impl Line {
             .await
             .map_err(|_| HandshakeFault::new(format!("not done in {} s", limit.as_secs())))??;
         self.wire = Wire::Sealed(Box::new(stream));
+        self.progress.moved();
         self.heard = false;
         self.input.clear();
         Ok(Arc::new(facts))

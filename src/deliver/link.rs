@@ -18,7 +18,7 @@ use crate::mail::{Enhanced, Reply};
 use crate::outcome::{
     At, LinkFault, Outcome, Scope, Stage, Trouble, classify_fault, classify_reply, classify_shortfall,
 };
-use crate::scheduler::Way;
+use crate::scheduler::{Progress, Way};
 use crate::smtp::{Opening, SendEvent, SendSession};
 use crate::spool::QueuedRecipient;
 use crate::tls::ClientSetup;
@@ -56,13 +56,15 @@ pub(super) struct Wanted<'a> {
     pub(super) after: Option<HandshakeFault>,
     /// Where to put what the host greeted with, if somebody wants to see it.
     pub(super) banner: Option<&'a Mutex<Option<String>>>,
+    /// Where somebody looks whether it gets on.
+    pub(super) progress: Option<&'a Arc<Progress>>,
 }
 
 impl Courier {
     /// Opens a session with a candidate and has it judged, before anything but EHLO and STARTTLS
     /// was said.
     pub(super) async fn open(&self, wanted: Wanted<'_>) -> Result<Link, Miss> {
-        let Wanted { way, candidate, recipients, after, banner } = wanted;
+        let Wanted { way, candidate, recipients, after, banner, progress } = wanted;
         let connector = &way.connector;
         let host = candidate.host();
         let at = At { host: &host, decision: None };
@@ -74,6 +76,9 @@ impl Courier {
         let stream = dial(candidate.address, &connector.source_addresses, limit).await.map_err(faulty)?;
         let opening = self.opening(connector, after.is_none(), requirement.is_forced());
         let mut line = Line::new(stream, SendSession::new(opening));
+        if let Some(progress) = progress {
+            line.tell_progress(progress);
+        }
         let observed = self.observe(&mut line, &setup, (connector, candidate), after, &at).await;
         if let Some(place) = banner {
             *place.lock().unwrap_or_else(PoisonError::into_inner) = line.session.banner().map(str::to_owned);

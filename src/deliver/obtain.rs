@@ -10,7 +10,7 @@ use super::broken::TLS_TRIED_AGAIN_AFTER;
 use super::fit::{is_out_of_reach, remembered_for, reuse, speaks};
 use super::link::{Link, Miss, Wanted, elsewhere};
 use super::pool::Key;
-use super::result::not_onward;
+use super::result::{crowded_out, not_onward};
 use super::seek::Candidate;
 use crate::connector::{HandshakeFault, Outbound};
 use crate::outcome::{
@@ -87,7 +87,7 @@ impl Search<'_> {
         // Every host was tried over TLS, now or a while ago: the first whose handshake broke, in clear.
         for (candidate, fault, when) in tried.broken.into_iter().filter(|_| may_go_clear) {
             self.reach(candidate).await;
-            match courier.open(wanted(way, candidate, job, Some(fault.clone()))).await {
+            match courier.open(self.wanted(candidate, job, Some(fault.clone()))).await {
                 Ok(link) => {
                     if when == Broke::Now {
                         courier.note_broken(candidate.key(way.connector.revision), fault);
@@ -99,6 +99,16 @@ impl Search<'_> {
         }
         let nowhere = || classify_name(&NameFault::NoAddress, "the next hop");
         Err(classify_together(tried.misses).unwrap_or_else(nowhere))
+    }
+
+    fn wanted<'b>(
+        &'b self,
+        candidate: &'b Candidate,
+        job: &'b Job,
+        after: Option<HandshakeFault>,
+    ) -> Wanted<'b> {
+        let progress = Some(self.jobs.progress());
+        Wanted { way: self.way, candidate, recipients: &job.recipients, after, banner: None, progress }
     }
 
     /// Waits until the host may have one more connection.
@@ -132,7 +142,7 @@ impl Search<'_> {
                 tried.misses.push(outcome);
                 continue;
             }
-            match courier.open(wanted(self.way, candidate, job, None)).await {
+            match courier.open(self.wanted(candidate, job, None)).await {
                 Ok(link) => match speaks(job, &link) {
                     Ok(()) => {
                         courier.broken_once.forget(&key);
@@ -162,14 +172,10 @@ impl Search<'_> {
 
     /// Others waited, and this opening did not get on: the host it was at is not asked again at once by anybody.
     fn displaced(&self) -> Outcome {
-        let dialled = self.dialled.get();
-        let host = dialled.as_ref().map_or_else(|| "the next hop".to_owned(), Candidate::host);
-        let at = At { host: &host, decision: None };
-        let outcome = classify_fault(None, &LinkFault::Displaced, &at);
-        if let Some(candidate) = dialled {
-            let connector = &self.way.connector;
-            self.courier.note_unreached(candidate.key(connector.revision), &outcome, connector);
-        }
+        let Some(candidate) = self.dialled.get() else { return crowded_out() };
+        let (host, connector) = (candidate.host(), &self.way.connector);
+        let outcome = classify_fault(None, &LinkFault::Displaced, &At { host: &host, decision: None });
+        self.courier.note_unreached(candidate.key(connector.revision), &outcome, connector);
         outcome
     }
 }
@@ -205,13 +211,4 @@ impl Courier {
             self.broken_once.note(key, (), noted);
         }
     }
-}
-
-fn wanted<'a>(
-    way: &'a Way,
-    candidate: &'a Candidate,
-    job: &'a Job,
-    after: Option<HandshakeFault>,
-) -> Wanted<'a> {
-    Wanted { way, candidate, recipients: &job.recipients, after, banner: None }
 }

@@ -26,7 +26,8 @@ fn at(link: &Link) -> At<'_> {
 
 /// What a session's end means for the recipients that had no answer of their own.
 pub(super) fn ended(finished: &Finished, link: &Link, ending: &Ending) -> Outcome {
-    let stage = match (finished.sent, finished.begun) {
+    // The session counts content as sent once it has been handed over; the connection knows whether its end went out.
+    let stage = match (finished.sent && link.line.is_after_dot(), finished.begun || finished.sent) {
         (true, _) => Stage::End,
         (false, true) => Stage::Data,
         (false, false) => Stage::Mail,
@@ -63,6 +64,21 @@ pub(super) fn outcome_of(finished: &Finished, number: usize, link: &Link, open: 
             classify_fault(Some(Stage::Data), &fault, &at(link))
         }
     }
+}
+
+/// The daemon stops, and what is left of a job waits for the next start.
+pub(super) fn stopping() -> Outcome {
+    not_tried(Enhanced(4, 3, 2), "the daemon stops")
+}
+
+/// Others waited for the place, and the host was not even called: it is no fault of its.
+pub(super) fn crowded_out() -> Outcome {
+    not_tried(Enhanced(4, 4, 5), "no connection was free in time, and other mail was waiting")
+}
+
+fn not_tried(status: Enhanced, reason: &str) -> Outcome {
+    let (remote, decision, scope) = (None, None, Scope::Session);
+    Outcome::Deferred(Trouble { status, reason: reason.to_owned(), remote, decision, scope })
 }
 
 /// Content that could not be read before anything of it was sent: as where it fails while sending,

@@ -40,7 +40,9 @@ impl Jobs for FakeJobs {
         Box::pin(std::future::ready(false))
     }
 
-    fn reopening(&self) {}
+    fn reopening(&self) -> bool {
+        true
+    }
 
     fn progress(&self) -> &Arc<Progress> {
         &self.progress

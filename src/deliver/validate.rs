@@ -135,7 +135,14 @@ impl Courier {
             banner: None,
         };
         let banner = Mutex::new(None);
-        let wanted = Wanted { way: &trial.way, candidate, recipients: &[], after, banner: Some(&banner) };
+        let wanted = Wanted {
+            way: &trial.way,
+            candidate,
+            recipients: &[],
+            after,
+            banner: Some(&banner),
+            progress: None,
+        };
         let one = async {
             match self.open(wanted).await {
                 Ok(mut link) => {

@@ -84,9 +84,9 @@ impl Jobs for Post {
         })
     }
 
-    fn reopening(&self) {
-        self.scheduler.with_core(|core, at| core.reopening(self.carrier, at));
+    fn reopening(&self) -> bool {
         self.progress.moved();
+        self.scheduler.ask_core(|core, at| core.reopening(self.carrier, at))
     }
 
     fn progress(&self) -> &Arc<Progress> {

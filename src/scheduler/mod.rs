@@ -84,8 +84,8 @@ pub trait Jobs: Send + Sync {
     /// To be waited for once a session is open and before mail goes over it. Whether there was a wait.
     fn opened(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
 
-    /// The session has ended, and another one is looked for.
-    fn reopening(&self);
+    /// The session has ended, and another one is looked for. `false`: the daemon stops, and there is none.
+    fn reopening(&self) -> bool;
 
     /// Where progress is told, and the word comes that the place is wanted by others.
     fn progress(&self) -> &Arc<Progress>;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub struct Progress {
     started: Instant,
-    /// Milliseconds from the start to the last octet that came or went.
+    /// Milliseconds from the start to the last step.
     moved_at: AtomicU64,
     after_dot: AtomicBool,
     evicted: CancellationToken,
@@ -32,7 +32,7 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// An octet came from the peer, or went to it.
+    /// A step was made: a reply came whole, a handshake was done, or what was to be written was taken.
     pub fn moved(&self) {
         let since = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved_at.store(since, Ordering::Relaxed);
@@ -47,6 +47,12 @@ impl Progress {
     /// Answers once others wait for this place and nothing has moved here for long; never after the final dot.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
+    }
+
+    /// Whether others were given this place.
+    #[must_use]
+    pub fn is_evicted(&self) -> bool {
+        self.evicted.is_cancelled()
     }
 
     pub(super) fn is_after_dot(&self) -> bool {

@@ -2,6 +2,7 @@
 //! [`core`](super::core) says.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use super::jobs::{Ending, Post};
 use super::settings::Settings;
 use super::{Carrier, Progress, retry};
 use crate::connector::LiveTable;
-use crate::mail::{Clock, Dates};
+use crate::mail::{Clock, Dates, UnixMillis};
 use crate::spool::{DueWindow, LaneKey, Lease, Leased, Part, Spool, SpoolFault};
 use crate::tracking::{Event, Journal};
 
@@ -106,28 +107,40 @@ impl Scheduler {
     /// seconds to end.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut read_lanes_at = self.clock.now();
+        // Beside the turns: those must go on however long the disk takes.
+        let mut reading: Option<Pin<Box<dyn Future<Output = bool> + Send>>> = None;
         while !stop.is_cancelled() {
             self.turns.fetch_add(1, Ordering::Relaxed);
-            if read_lanes_at <= self.clock.now() {
-                let wait = if self.read_lanes().await { READ_LANES_EVERY } else { AFTER_FAULT };
-                read_lanes_at = self.clock.now().plus(wait);
+            if reading.is_none() && read_lanes_at <= self.clock.now() {
+                reading = Some(Box::pin(Arc::clone(&self).read_lanes()));
             }
             if self.ask_core(Core::tick) {
                 tokio::task::yield_now().await;
                 continue;
             }
             let planned = self.lock().plan();
-            let until = planned.map_or(read_lanes_at, |time| time.min(read_lanes_at));
+            let until = planned.into_iter().chain(reading.is_none().then_some(read_lanes_at)).min();
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.wake.notified() => {}
-                () = self.clock.sleep_until(until) => {}
+                () = self.sleep_until(until) => {}
+                done = if_some(reading.as_mut()) => {
+                    reading = None;
+                    read_lanes_at = self.clock.now().plus(if done { READ_LANES_EVERY } else { AFTER_FAULT });
+                }
             }
         }
         self.with_core(|core, _| core.stop());
         self.tasks.close();
         if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
             self.end.cancel();
+        }
+    }
+
+    async fn sleep_until(&self, time: Option<UnixMillis>) {
+        match time {
+            Some(time) => self.clock.sleep_until(time).await,
+            None => std::future::pending().await,
         }
     }
 
@@ -182,7 +195,7 @@ impl Scheduler {
 
     /// Asks the disk which lanes have mail: at the start, and from time to time, so that no
     /// message waits for a mark that a fault kept from being made.
-    async fn read_lanes(&self) -> bool {
+    async fn read_lanes(self: Arc<Self>) -> bool {
         let mut after = None;
         loop {
             let lanes = match self.spool.lanes(after, LANES_PIECE).await {
@@ -264,6 +277,11 @@ impl Scheduler {
 
     fn act(&self, actions: Actions<Lease>, dates: &Dates) {
         let Some(me) = self.me.upgrade() else { return };
+        // Who has nothing under way ends before anything else is done, so that nothing comes under way.
+        if !actions.dismissed.is_empty() {
+            let carriers = self.carriers();
+            actions.dismissed.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.dismiss());
+        }
         for notice in &actions.notices {
             self.tell_verdicts(&notice.message, &notice.verdicts, dates);
         }
@@ -279,10 +297,8 @@ impl Scheduler {
         for sweep in actions.sweeps {
             self.tasks.spawn(Arc::clone(&me).sweep(sweep));
         }
-        let signals = actions.granted.len().saturating_add(actions.evicted.len());
-        if signals > 0 || !actions.dismissed.is_empty() {
+        if !actions.granted.is_empty() || !actions.evicted.is_empty() {
             let carriers = self.carriers();
-            actions.dismissed.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.dismiss());
             actions.granted.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.grant());
             actions.evicted.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.evict());
         }
@@ -410,6 +426,14 @@ impl Scheduler {
                 return;
             }
         }
+    }
+}
+
+/// Waits for what there is; for nothing, for ever.
+async fn if_some<F: Future + Unpin>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -71,7 +71,9 @@ impl Scheduler {
             }
             return reports;
         };
-        let delayed = Kind::Delayed { until: work.message.accepted_at.plus(work.expire) };
+        // By the clocks that decide it, so that the date holds though the clock was wrong when the message came.
+        let until = dates.since(work.message.accepted_at).plus(work.expire);
+        let delayed = Kind::Delayed { until: dates.to_wall(until) };
         let whole = self.returns_whole(work);
         let all = self.returned(work, whole && !failed.is_empty()).await;
         let header = all.get(..all.len().min(HEADER_BYTES_MAX)).unwrap_or(&all);

@@ -239,7 +239,7 @@ fn flush_fault(path: &Path, error: &io::Error, lost: impl FnOnce(SpoolFault)) ->
             lost(broken.clone());
             broken
         }
-        other @ (SpoolFault::Full(_) | SpoolFault::Broken(_)) => other,
+        other @ (SpoolFault::Full(_) | SpoolFault::Broken(_) | SpoolFault::Lost(_)) => other,
     }
 }
 

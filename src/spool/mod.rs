@@ -397,6 +397,9 @@ pub enum SpoolFault {
     /// A flush or a commit failed, or the engine is gone: the process must start over.
     #[error("the spool has stopped: {0}")]
     Broken(String),
+    /// A thread of the engine, of this name, has ended by a fault of ours: reading the disk again would not help.
+    #[error("the spool has stopped: its thread {0} has ended")]
+    Lost(&'static str),
 }
 
 impl fmt::Display for LaneKey {

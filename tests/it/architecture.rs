@@ -84,6 +84,8 @@ const SHELL: &[&str] = &[
     "spool/mark.rs",
     "spool/reserve.rs",
     "tracking/journal.rs",
+    "tracking/log.rs",
+    "tracking/vitals.rs",
     "scheduler/run.rs",
     "scheduler/archive.rs",
     "scheduler/progress.rs",

@@ -126,6 +126,35 @@ async fn sigterm_during_a_failing_flush_is_answered_451() {
     panic!("no flush was slow");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_while_the_spool_breaks_is_a_stop_and_no_fresh_start() {
+    let site = Site::new();
+    let Some(command) = failing_flush("when=12") else {
+        return left_out("disk::sigterm_while_the_spool_breaks_is_a_stop_and_no_fresh_start", "no strace");
+    };
+    let sink = Sink::start(Manner::clear()).await;
+    let address = configure(&site, &sink, "");
+    let mut daemon = Daemon::start_by(&site.home, command).await;
+    // A message under way, for which every end of service waits a few seconds.
+    let mut slow = Client::hello(address).await;
+    assert_eq!(slow.say("MAIL FROM:<ada@a.test>").await.code, 250);
+    assert_eq!(slow.say("RCPT TO:<bob@b.test>").await.code, 250);
+    assert_eq!(slow.say("DATA").await.code, 354);
+    let mut client = Client::hello(address).await;
+    for number in 0..60 {
+        let message = message(&format!("m{number}"), 500, "bob@b.test");
+        if within("an answer", LONG, client.transact(&message)).await.unwrap().code != 250 {
+            break;
+        }
+    }
+    logged(&daemon, "the spool has stopped; starting anew").await;
+    daemon.signal("TERM");
+    let status = within("the end", LONG, daemon.ended()).await;
+    assert!(status.success(), "{status}\n{}", daemon.log());
+    assert!(!daemon.log().contains("it is checked before"), "{}", daemon.log());
+    assert!(site.home.path().join("data/spool-fault").exists());
+}
+
 /// Queues messages of 3,000 octets, each to a recipient of its own, and stops the daemon.
 pub(crate) async fn queued(site: &Site, sink: &Sink, count: usize) -> SocketAddr {
     sink.behave(Manner::clear().replying("mail", "451 4.3.0 not now"));

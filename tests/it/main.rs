@@ -26,6 +26,7 @@ mod flushes;
 mod foreign;
 mod harness;
 mod lab;
+mod life;
 mod logins;
 mod outbound_faults;
 mod peer;

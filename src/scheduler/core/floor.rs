@@ -3,27 +3,22 @@
 //!
 //! Lanes that were served lately come first in three turns of four, and a quarter of the openings and seats is theirs
 //! alone; lanes that fail, and reports to where nothing was ever delivered, have half at most. Every connector has a
-//! minimum. Who makes no progress
-//! while others wait loses the place, so that hosts which keep us waiting keep nobody else waiting.
+//! minimum. Who makes no progress while others wait loses the place (`yielding`), so that hosts which keep us waiting
+//! keep nobody else waiting.
 
-use std::collections::{BTreeMap, VecDeque};
+mod tally;
+mod yielding;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
+use self::tally::{Tally, count, count_down, count_up, row};
 use super::Limits;
 use crate::spool::LaneKey;
 
-/// What is known of a lane when it wants a session; the best comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Standing {
-    /// Its hosts took mail last time.
-    Served,
-    /// Nothing is known of it yet.
-    Fresh,
-    /// It failed, or has nothing but reports and was never served.
-    Doubtful,
-}
+pub(super) use self::tally::Standing;
+pub(in crate::scheduler) use self::yielding::Pulse;
 
 /// Where a carrier is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,16 +62,6 @@ struct Host {
     waiting: VecDeque<u64>,
 }
 
-/// How a carrier gets on, as its shell sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::scheduler) struct Pulse {
-    pub(in crate::scheduler) carrier: u64,
-    /// For how long nothing came from the peer and nothing went to it.
-    pub(in crate::scheduler) still_for: Duration,
-    /// Whether a final dot was sent that is not answered yet: the message may be delivered.
-    pub(in crate::scheduler) after_dot: bool,
-}
-
 /// Whether a carrier may connect to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::scheduler) enum Reach {
@@ -84,22 +69,6 @@ pub(in crate::scheduler) enum Reach {
     Go,
     /// Once it is granted.
     Wait,
-}
-
-/// Places of one kind in use, by the standing of who has them.
-#[derive(Debug)]
-struct Tally {
-    max: usize,
-    used: [usize; 3],
-}
-
-/// How many wait for each kind of place.
-#[derive(Debug)]
-struct Wanted {
-    openings: usize,
-    seats: usize,
-    hosts: BTreeMap<SocketAddr, usize>,
-    nothing: usize,
 }
 
 /// All places.
@@ -112,18 +81,35 @@ pub(super) struct Floor {
     connectors: BTreeMap<Arc<str>, Share>,
     /// Connectors of which lanes wait, in rotation.
     rotation: VecDeque<Arc<str>>,
+    /// Those of them that have fewer carriers than their minimum.
+    short: BTreeSet<Arc<str>>,
     hosts: BTreeMap<SocketAddr, Host>,
     /// Carriers with an open session that wait for a seat, by their standing.
     asking: [VecDeque<u64>; 3],
     parked: usize,
+    /// Connectors that lost a seat and may be short of them now.
+    vacated: Vec<Arc<str>>,
     /// Carriers that wait for a host.
     at_hosts: usize,
-    /// Lanes that wait for an opening.
-    lanes: usize,
+    /// Lanes that wait for an opening, by their standing.
+    lanes: [usize; 3],
     /// Carriers that waited for a host and may connect to it now.
     admitted: Vec<u64>,
     /// Counts what was given to whoever waited.
     turns: usize,
+    /// Nobody is given anything more.
+    stopped: bool,
+}
+
+/// What becomes of the carriers at the stop; those that carry mail end it.
+#[derive(Debug, Default)]
+pub(super) struct Stopped {
+    /// They have nothing under way yet, and end at once.
+    pub(super) dismissed: Vec<u64>,
+    /// They have carried mail and look for another session: they report what they have.
+    pub(super) evicted: Vec<u64>,
+    /// They have carried mail and have another session.
+    pub(super) granted: Vec<u64>,
 }
 
 impl Floor {
@@ -135,13 +121,16 @@ impl Floor {
             places: BTreeMap::new(),
             connectors: BTreeMap::new(),
             rotation: VecDeque::new(),
+            short: BTreeSet::new(),
             hosts: BTreeMap::new(),
             asking: Default::default(),
             parked: 0,
+            vacated: Vec::new(),
             at_hosts: 0,
-            lanes: 0,
+            lanes: [0; 3],
             admitted: Vec::new(),
             turns: 0,
+            stopped: false,
         }
     }
 
@@ -152,23 +141,38 @@ impl Floor {
 
     /// Lanes that wait for an opening.
     pub(super) fn lanes_waiting(&self) -> usize {
-        self.lanes
+        self.lanes.iter().copied().fold(0, usize::saturating_add)
     }
 
     /// Whether anybody waits for an opening, a seat or a host.
     pub(super) fn is_contended(&self) -> bool {
-        self.lanes > 0 || self.at_hosts > 0 || self.asking.iter().any(|asking| !asking.is_empty())
+        self.lanes_waiting() > 0 || self.at_hosts > 0 || self.asking.iter().any(|asking| !asking.is_empty())
     }
 
     /// Whether a carrier of such a lane may be started.
     pub(super) fn may_start(&self, connector: &str, standing: Standing) -> bool {
-        let own = self.connectors.get(connector).map_or(0, |share| share.carriers);
-        // Who waits for a host holds nothing but memory; a lane that was served does not wait behind them.
-        let crowd = match standing {
-            Standing::Served => self.openings.max.saturating_mul(2),
-            Standing::Fresh | Standing::Doubtful => self.openings.max,
-        };
-        own < CONNECTOR_MIN || (self.openings.has_room(standing) && self.at_hosts < crowd)
+        self.is_short(connector) || self.may_open(standing)
+    }
+
+    /// Whether a connector has fewer carriers than its minimum.
+    fn is_short(&self, connector: &str) -> bool {
+        self.connectors.get(connector).is_none_or(|share| share.carriers < CONNECTOR_MIN)
+    }
+
+    fn may_open(&self, standing: Standing) -> bool {
+        self.openings.has_room(standing) && self.at_hosts < crowd_max(&self.openings, standing)
+    }
+
+    /// Notes whether lanes wait of a connector that is short of carriers.
+    fn note_short(&mut self, connector: &Arc<str>) {
+        let share = self.connectors.get(connector);
+        let short = share
+            .is_some_and(|share| share.carriers < CONNECTOR_MIN && share.lanes.iter().any(|l| !l.is_empty()));
+        if !short {
+            self.short.remove(connector);
+        } else if !self.short.contains(connector) {
+            self.short.insert(Arc::clone(connector));
+        }
     }
 
     /// A carrier is started: it holds an opening.
@@ -177,6 +181,7 @@ impl Floor {
         if let Some(share) = self.connectors.get_mut(&connector) {
             share.carriers = share.carriers.saturating_add(1);
         }
+        self.note_short(&connector);
         self.openings.add(standing);
         self.places.insert(
             carrier,
@@ -189,40 +194,51 @@ impl Floor {
         let connector = self.share_of(connector);
         if let Some(share) = self.connectors.get_mut(&connector) {
             if share.lanes.iter().all(VecDeque::is_empty) {
-                self.rotation.push_back(connector);
+                self.rotation.push_back(Arc::clone(&connector));
             }
             if let Some(lanes) = share.lanes.get_mut(row(standing)) {
                 lanes.push_back(lane);
-                self.lanes = self.lanes.saturating_add(1);
+                count_up(&mut self.lanes, standing);
             }
         }
+        self.note_short(&connector);
     }
 
     /// The next lane that waits and may have a carrier now.
     pub(super) fn next_lane(&mut self) -> Option<LaneKey> {
-        if self.lanes == 0 {
-            return None;
-        }
         for standing in self.order() {
+            if count(&self.lanes, standing) == 0 || !self.may_open(standing) {
+                continue;
+            }
             for _ in 0..self.rotation.len() {
                 let connector = self.rotation.pop_front()?;
-                let may = self.may_start(&connector, standing);
-                let share = self.connectors.get_mut(&connector);
-                let lanes = share.and_then(|share| share.lanes.get_mut(row(standing)));
-                let lane = lanes.filter(|_| may).and_then(VecDeque::pop_front);
-                let waits =
-                    self.connectors.get(&connector).is_some_and(|s| s.lanes.iter().any(|l| !l.is_empty()));
-                if waits {
-                    self.rotation.push_back(Arc::clone(&connector));
+                let lane = self.next_of(&connector, standing);
+                if self.waits(&connector) {
+                    self.rotation.push_back(connector);
                 }
-                if let Some(lane) = lane {
-                    self.lanes = self.lanes.saturating_sub(1);
-                    self.turns = self.turns.wrapping_add(1);
-                    return Some(lane);
+                if lane.is_some() {
+                    return lane;
                 }
             }
         }
-        None
+        let short = self.short.first().cloned()?;
+        let lane = self.order().into_iter().find_map(|standing| self.next_of(&short, standing));
+        if !self.waits(&short) {
+            self.rotation.retain(|other| *other != short);
+        }
+        lane
+    }
+
+    fn waits(&self, connector: &str) -> bool {
+        self.connectors.get(connector).is_some_and(|share| share.lanes.iter().any(|lanes| !lanes.is_empty()))
+    }
+
+    fn next_of(&mut self, connector: &Arc<str>, standing: Standing) -> Option<LaneKey> {
+        let lane = self.connectors.get_mut(connector)?.lanes.get_mut(row(standing))?.pop_front()?;
+        count_down(&mut self.lanes, standing);
+        self.turns = self.turns.wrapping_add(1);
+        self.note_short(connector);
+        Some(lane)
     }
 
     /// A carrier is about to connect to a host; it is not connected to another one any more. `own_max` is what its
@@ -232,7 +248,7 @@ impl Floor {
         let Some(place) = self.places.get_mut(&carrier) else { return Reach::Go };
         let host = self.hosts.entry(address).or_default();
         host.max = host.max.max(self.per_host_max).max(own_max);
-        if host.used < host.max {
+        if host.used < host.max && !self.stopped {
             host.used = host.used.saturating_add(1);
             place.host = Some(address);
             return Reach::Go;
@@ -256,7 +272,7 @@ impl Floor {
         }
     }
 
-    /// A carrier's session is open. `false`: it waits for its seat.
+    /// A carrier's session is open. `false`: it waits for its seat, after the stop in vain.
     pub(super) fn opened(&mut self, carrier: u64) -> bool {
         let Some(place) = self.places.get_mut(&carrier) else { return true };
         match place.stage {
@@ -264,8 +280,8 @@ impl Floor {
             Stage::Open => return false,
             Stage::Opening | Stage::AtHost(_) => {}
         }
-        let (standing, connector) = (place.standing, Arc::clone(&place.connector));
-        if self.may_sit(&connector, standing) {
+        let (standing, connector, carried) = (place.standing, Arc::clone(&place.connector), place.carried);
+        if self.may_sit(&connector, standing) && (!self.stopped || carried) {
             self.sit(carrier);
             return true;
         }
@@ -278,14 +294,18 @@ impl Floor {
         false
     }
 
-    /// A carrier's session has ended, and it looks for another one.
-    pub(super) fn reopening(&mut self, carrier: u64) {
+    /// A carrier's session has ended, and it looks for another one. `false`: after the stop there is none.
+    pub(super) fn reopening(&mut self, carrier: u64) -> bool {
         self.leave_host(carrier);
+        if self.stopped {
+            return false;
+        }
         self.rise(carrier);
         if let Some(place) = self.places.get_mut(&carrier) {
             place.stage = Stage::Opening;
             self.openings.add(place.standing);
         }
+        true
     }
 
     /// A carrier has ended.
@@ -298,101 +318,56 @@ impl Floor {
         if share.carriers == 0 && share.lanes.iter().all(VecDeque::is_empty) {
             self.connectors.remove(&place.connector);
         }
+        self.note_short(&place.connector);
     }
 
-    /// Carriers that have nothing under way yet.
-    pub(super) fn idle(&self) -> Vec<u64> {
-        let idle = self.places.iter().filter(|(_, place)| !place.carried);
-        idle.map(|(carrier, _)| *carrier).collect()
+    /// Nobody is given anything more.
+    pub(super) fn stop(&mut self) -> Stopped {
+        self.stopped = true;
+        let mut stopped = Stopped::default();
+        for (carrier, place) in &self.places {
+            match place.stage {
+                _ if !place.carried => stopped.dismissed.push(*carrier),
+                Stage::Opening | Stage::AtHost(_) => stopped.evicted.push(*carrier),
+                Stage::Open => stopped.granted.push(*carrier),
+                Stage::Seated | Stage::Parked => {}
+            }
+        }
+        for carrier in &stopped.granted {
+            self.sit(*carrier);
+        }
+        stopped
     }
 
     /// Gives free seats and hosts to whoever waits for them, the best standing first.
     pub(super) fn grant(&mut self, granted: &mut Vec<u64>) {
+        if self.stopped {
+            return;
+        }
         granted.append(&mut self.admitted);
+        for connector in std::mem::take(&mut self.vacated) {
+            while let Some(carrier) = self.first_short_of_seats(&connector) {
+                self.sit(carrier);
+                granted.push(carrier);
+            }
+        }
         for standing in self.order() {
-            let mut kept = VecDeque::new();
-            while let Some(carrier) = self.asking.get_mut(row(standing)).and_then(VecDeque::pop_front) {
-                let Some(place) = self.places.get(&carrier).filter(|place| place.stage == Stage::Open) else {
-                    continue;
-                };
-                let connector = Arc::clone(&place.connector);
-                if self.may_sit(&connector, standing) {
-                    self.sit(carrier);
-                    granted.push(carrier);
-                    self.turns = self.turns.wrapping_add(1);
-                    continue;
-                }
-                kept.push_back(carrier);
-                // The others of this standing may sit only for the sake of their connector's minimum, which
-                // few connectors are short of.
-                if kept.len() >= ASKING_LOOK {
-                    break;
-                }
-            }
-            if let Some(asking) = self.asking.get_mut(row(standing)) {
-                kept.append(asking);
-                *asking = kept;
+            while self.seats.has_room(standing)
+                && let Some(carrier) = self.asking.get_mut(row(standing)).and_then(VecDeque::pop_front)
+            {
+                self.sit(carrier);
+                granted.push(carrier);
+                self.turns = self.turns.wrapping_add(1);
             }
         }
     }
 
-    /// Who loses a place while others wait, those that have stood still for longest and are known worst first. A
-    /// seat in which nothing moves is given to somebody else soon, and its session goes on without one, for as long
-    /// as there are not too many of them; an opening, or a connection to a host that others wait for, ends. After the
-    /// final dot no session ends.
-    pub(super) fn inspect(&mut self, pulses: &[Pulse]) -> Vec<u64> {
-        let mut still: Vec<_> = pulses
-            .iter()
-            .filter_map(|pulse| Some((self.places.get(&pulse.carrier)?.standing, *pulse)))
-            .collect();
-        still.sort_by_key(|(standing, pulse)| std::cmp::Reverse((*standing, pulse.still_for)));
-        let mut wanted = self.wanted();
-        still
-            .into_iter()
-            .filter(|(_, pulse)| self.loses(*pulse, &mut wanted))
-            .map(|(_, p)| p.carrier)
-            .collect()
-    }
-
-    /// Whether a carrier's session ends; one whose seat is given away, or that moves again, changes its stage.
-    fn loses(&mut self, pulse: Pulse, wanted: &mut Wanted) -> bool {
-        let Some(place) = self.places.get(&pulse.carrier) else { return false };
-        let at_host = place.host.and_then(|host| wanted.hosts.get_mut(&host)).filter(|count| **count > 0);
-        let full = self.parked >= self.openings.max.max(PARKED_MIN);
-        let (place_wanted, patience) = match place.stage {
-            // Too many that wait for hosts keep others from starting.
-            Stage::Opening | Stage::AtHost(_) => (&mut wanted.openings, OPENING_PATIENCE),
-            Stage::Parked if pulse.still_for < PARKED_AFTER => {
-                self.sit(pulse.carrier);
-                return false;
-            }
-            Stage::Seated if wanted.seats > 0 && !full && pulse.still_for >= PARKED_AFTER => {
-                wanted.seats = wanted.seats.saturating_sub(1);
-                self.park(pulse.carrier);
-                return false;
-            }
-            Stage::Seated | Stage::Parked if full => (&mut wanted.seats, SEAT_PATIENCE),
-            Stage::Seated | Stage::Parked => (&mut wanted.nothing, SEAT_PATIENCE),
-            Stage::Open => return false,
-        };
-        if pulse.after_dot || pulse.still_for < patience || (*place_wanted == 0 && at_host.is_none()) {
-            return false;
-        }
-        *place_wanted = place_wanted.saturating_sub(1);
-        if let Some(count) = at_host {
-            *count = count.saturating_sub(1);
-        }
-        true
-    }
-
-    fn wanted(&self) -> Wanted {
-        let waiting = self.hosts.iter().filter(|(_, host)| !host.waiting.is_empty());
-        Wanted {
-            openings: self.lanes,
-            seats: self.asking.iter().map(VecDeque::len).fold(0, usize::saturating_add),
-            hosts: waiting.map(|(address, host)| (*address, host.waiting.len())).collect(),
-            nothing: 0,
-        }
+    /// Who of a connector waits first for a seat, if the connector has fewer than its minimum.
+    fn first_short_of_seats(&self, connector: &str) -> Option<u64> {
+        let seats = self.connectors.get(connector)?.seats;
+        let of_it =
+            |carrier: &&u64| self.places.get(carrier).is_some_and(|place| &*place.connector == connector);
+        self.asking.iter().flatten().find(of_it).copied().filter(|_| seats < CONNECTOR_MIN)
     }
 
     /// Who comes first now: lanes that were served in three turns of four, so that nobody else waits for ever.
@@ -448,6 +423,9 @@ impl Floor {
                 self.seats.take_back(place.standing);
                 if let Some(share) = self.connectors.get_mut(&place.connector) {
                     share.seats = share.seats.saturating_sub(1);
+                    if share.seats < CONNECTOR_MIN {
+                        self.vacated.push(Arc::clone(&place.connector));
+                    }
                 }
             }
         }
@@ -475,7 +453,7 @@ impl Floor {
     /// Lets carriers that wait for a host connect to it.
     fn admit_to(&mut self, address: SocketAddr) {
         let Some(host) = self.hosts.get_mut(&address) else { return };
-        while host.used < host.max {
+        while host.used < host.max && !self.stopped {
             let Some(carrier) = host.waiting.pop_front() else { break };
             let Some(place) = self.places.get_mut(&carrier) else { continue };
             host.used = host.used.saturating_add(1);
@@ -491,61 +469,21 @@ impl Floor {
     }
 }
 
-impl Tally {
-    fn new(max: usize) -> Self {
-        Self { max: max.max(1), used: [0; 3] }
-    }
-
-    /// Whether there is a place for one of this standing: a quarter is for lanes that were served, and doubtful ones
-    /// have half at most.
-    fn has_room(&self, standing: Standing) -> bool {
-        let [served, fresh, doubtful] = self.used;
-        let unserved = fresh.saturating_add(doubtful);
-        let less = |parts: usize| self.max.saturating_sub(self.max.checked_div(parts).unwrap_or_default());
-        let own = match standing {
-            Standing::Served => true,
-            Standing::Fresh => unserved < less(4),
-            Standing::Doubtful => unserved < less(4) && doubtful < less(2),
-        };
-        own && served.saturating_add(unserved) < self.max
-    }
-
-    fn add(&mut self, standing: Standing) {
-        if let Some(used) = self.used.get_mut(row(standing)) {
-            *used = used.saturating_add(1);
-        }
-    }
-
-    fn take_back(&mut self, standing: Standing) {
-        if let Some(used) = self.used.get_mut(row(standing)) {
-            *used = used.saturating_sub(1);
-        }
-    }
-}
-
-fn row(standing: Standing) -> usize {
+/// So many may wait for hosts before a lane of this standing has to wait as well. Who waits for a host holds nothing
+/// but memory, and a lane that was served does not wait behind them.
+fn crowd_max(openings: &Tally, standing: Standing) -> usize {
     match standing {
-        Standing::Served => 0,
-        Standing::Fresh => 1,
-        Standing::Doubtful => 2,
+        Standing::Served => openings.max.saturating_mul(2),
+        Standing::Fresh | Standing::Doubtful => openings.max,
     }
 }
 
 /// Carriers, and seats, that a connector with due mail has whatever the others do.
 const CONNECTOR_MIN: usize = 2;
-/// Sessions that may go on without a seat, however few openings there may be: each is a descriptor and little more.
-const PARKED_MIN: usize = 256;
-/// After what time without progress a seat is given away while others wait for one.
-const PARKED_AFTER: Duration = Duration::from_secs(1);
-/// For how long an opening may stand still while others wait for one.
-const OPENING_PATIENCE: Duration = Duration::from_secs(10);
-/// For how long a session without a seat may stand still while there are too many of them.
-const SEAT_PATIENCE: Duration = Duration::from_secs(15);
-/// Carriers that are looked at for a seat when the first ones can't have one.
-const ASKING_LOOK: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use super::tally::STANDINGS;
     use super::*;
 
     impl Floor {
@@ -565,21 +503,27 @@ mod tests {
             stopped: bool,
         ) {
             assert!(self.places.keys().eq(carriers.iter()), "a place without a carrier, or the reverse");
-            let count =
+            let at_stage =
                 |wanted: fn(&Stage) -> bool| self.places.values().filter(|p| wanted(&p.stage)).count();
             let sum = |tally: &Tally| tally.used.iter().sum::<usize>();
-            assert_eq!(sum(&self.openings), count(|s| matches!(s, Stage::Opening | Stage::Open)), "openings");
-            assert_eq!(sum(&self.seats), count(|s| *s == Stage::Seated), "seats");
-            assert_eq!(self.parked, count(|s| *s == Stage::Parked), "parked");
-            assert_eq!(self.at_hosts, count(|s| matches!(s, Stage::AtHost(_))), "at hosts");
-            let lanes: usize = self.connectors.values().flat_map(|s| s.lanes.iter().map(VecDeque::len)).sum();
-            assert_eq!(self.lanes, lanes, "lanes that wait");
+            assert_eq!(
+                sum(&self.openings),
+                at_stage(|s| matches!(s, Stage::Opening | Stage::Open)),
+                "openings"
+            );
+            assert_eq!(sum(&self.seats), at_stage(|s| *s == Stage::Seated), "seats");
+            assert_eq!(self.parked, at_stage(|s| *s == Stage::Parked), "parked");
+            assert_eq!(self.at_hosts, at_stage(|s| matches!(s, Stage::AtHost(_))), "at hosts");
+            for standing in STANDINGS {
+                let lanes: usize = self.connectors.values().map(|s| s.lanes[row(standing)].len()).sum();
+                assert_eq!(count(&self.lanes, standing), lanes, "{standing:?} lanes that wait");
+            }
             assert!(self.admitted.is_empty(), "admitted, and not told");
             for (address, host) in &self.hosts {
                 let used = self.places.values().filter(|place| place.host == Some(*address)).count();
                 assert_eq!(host.used, used, "{address}");
                 assert!(
-                    host.waiting.is_empty() || host.used >= host.max,
+                    stopped || host.waiting.is_empty() || host.used >= host.max,
                     "{address} is free, and carriers wait"
                 );
             }
@@ -593,16 +537,21 @@ mod tests {
                 );
                 let waits = share.lanes.iter().any(|lanes| !lanes.is_empty());
                 assert_eq!(waits, self.rotation.contains(name), "{name} in rotation");
+                let short = waits && share.carriers < CONNECTOR_MIN;
+                assert_eq!(short, self.short.contains(name), "{name} is short");
                 for standing in self.order().into_iter().filter(|s| !share.lanes[row(*s)].is_empty()) {
                     assert!(stopped || !self.may_start(name, standing), "{name} could start, and waits");
                 }
             }
-            for standing in self.order() {
+            for standing in STANDINGS {
                 let asking = &self.asking[row(standing)];
                 assert!(
                     asking.is_empty() || stopped || !self.seats.has_room(standing),
                     "a seat is free, and {asking:?} wait"
                 );
+                for carrier in asking.iter().filter(|_| !stopped) {
+                    assert!(!self.may_sit(&self.places[carrier].connector, standing), "{carrier} may sit");
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{Job, Way};
-use super::floor::{Floor, Pulse, Reach};
+use super::floor::{Floor, Pulse, Reach, Stopped};
 use super::joined::{Joined, Kept};
 use super::lane::{LOST_MAX, Lane, Learned, State, Waiting};
 use super::pause::connector_of;
@@ -40,6 +40,8 @@ pub(in crate::scheduler) struct Core<L> {
     /// Questions to the disk under way, and the lanes that wait to ask one.
     pub(super) fetches: usize,
     pub(super) hungry: VecDeque<LaneKey>,
+    /// Those of them that are served, or were lately.
+    pub(super) hungry_served: VecDeque<LaneKey>,
     pub(super) timers: Timers,
     /// When the carriers are looked at next.
     inspect_at: Option<UnixMillis>,
@@ -108,6 +110,7 @@ impl<L: Divisible> Core<L> {
             window_max: limits.window_max.max(1),
             fetches: 0,
             hungry: VecDeque::new(),
+            hungry_served: VecDeque::new(),
             timers: Timers::default(),
             inspect_at: None,
             rates: Rates::default(),
@@ -425,10 +428,10 @@ impl<L: Divisible> Core<L> {
         (seated, self.close(at, Actions::default()))
     }
 
-    /// A carrier's session has ended, and it looks for another one.
-    pub(in crate::scheduler) fn reopening(&mut self, number: u64, at: At<'_>) -> Actions<L> {
-        self.floor.reopening(number);
-        self.close(at, Actions::default())
+    /// A carrier's session has ended, and it looks for another one. `false`: after the stop there is none.
+    pub(in crate::scheduler) fn reopening(&mut self, number: u64, at: At<'_>) -> (bool, Actions<L>) {
+        let goes_on = self.floor.reopening(number);
+        (goes_on, self.close(at, Actions::default()))
     }
 
     /// How the carriers get on, as asked for by [`Actions::inspect`].
@@ -454,10 +457,10 @@ impl<L: Divisible> Core<L> {
 
     /// What every event ends with: whoever waited for something that is free now goes on.
     pub(super) fn close(&mut self, at: At<'_>, mut out: Actions<L>) -> Actions<L> {
-        self.floor.grant(&mut out.granted);
         if self.stopped {
             return out;
         }
+        self.floor.grant(&mut out.granted);
         while let Some(key) = self.floor.next_lane() {
             self.tend_in_turn(&key, at, &mut out);
         }
@@ -498,8 +501,8 @@ impl<L: Divisible> Core<L> {
         number
     }
 
-    /// Hands out nothing any more, and forgets what waits; the disk has it. Carriers without a session end. What failed and waits for a joined
-    /// report is written now.
+    /// Hands out nothing any more, and forgets what waits; the disk has it. Carriers that have carried nothing yet
+    /// end. What failed and waits for a joined report is written now.
     pub(in crate::scheduler) fn stop(&mut self) -> Actions<L> {
         let mut out = Actions::default();
         self.stopped = true;
@@ -509,8 +512,8 @@ impl<L: Divisible> Core<L> {
         }
         self.waiting = 0;
         out.works = self.joined.end_all();
-        out.dismissed = self.floor.idle();
-        out
+        let Stopped { dismissed, evicted, granted } = self.floor.stop();
+        Actions { dismissed, evicted, granted, ..out }
     }
 
     /// Connectors that are paused.

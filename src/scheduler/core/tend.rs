@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::Way;
+use super::floor::Standing;
 use super::lane::{Lane, State, Waiting};
 use super::machine::Core;
 use super::pause::connector_of;
@@ -110,6 +111,8 @@ impl<L: Divisible> Core<L> {
         let mut out = Actions::default();
         if let Some(lane) = self.lanes.get_mut(key) {
             lane.sweeping = false;
+            // What the sweep held was hidden from whoever asked the disk meanwhile.
+            lane.mark_disk(at.now());
         }
         self.tend(key, at, &mut out);
         self.close(at, out)
@@ -167,9 +170,9 @@ impl<L: Divisible> Core<L> {
             return;
         }
         lane.hungry = true;
-        // A lane that is being served does not wait behind all those of which nothing is known.
-        if lane.carriers > 0 {
-            self.hungry.push_front(key.clone())
+        // A lane that is being served, or was, does not wait behind all those of which nothing is known.
+        if lane.carriers > 0 || lane.standing() == Standing::Served {
+            self.hungry_served.push_back(key.clone())
         } else {
             self.hungry.push_back(key.clone())
         }
@@ -177,11 +180,7 @@ impl<L: Divisible> Core<L> {
 
     /// Lets lanes ask the disk for what is due, as many as there is room for: each answer lets the next one ask.
     pub(super) fn feed(&mut self, at: At<'_>, out: &mut Actions<L>) {
-        while self.fetches < FETCHES_MAX
-            && self.waiting < WAITING_MAX
-            && self.floor.lanes_waiting() < TURN_AHEAD
-        {
-            let Some(key) = self.hungry.pop_front() else { break };
+        while let Some(key) = self.next_hungry() {
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
             lane.hungry = false;
             let due = lane.on_disk.is_some_and(|time| time <= at.now());
@@ -195,6 +194,21 @@ impl<L: Divisible> Core<L> {
                 self.arm(&key, at.now(), out);
             }
         }
+    }
+
+    /// The next lane that may ask the disk: those that are served first, and they do not wait until there is room
+    /// for the others.
+    fn next_hungry(&mut self) -> Option<LaneKey> {
+        if self.fetches < FETCHES_MAX && self.waiting < WAITING_MAX {
+            let served = self.hungry_served.pop_front();
+            if served.is_some() {
+                return served;
+            }
+        }
+        let room = self.fetches < FETCHES_UNSERVED_MAX
+            && self.waiting < WAITING_UNSERVED_MAX
+            && self.floor.lanes_waiting() < TURN_AHEAD;
+        if room { self.hungry.pop_front() } else { None }
     }
 
     fn staff(&mut self, key: &LaneKey, its_turn: bool, at: At<'_>, out: &mut Actions<L>) {
@@ -330,9 +344,11 @@ impl<L: Divisible> Core<L> {
 
     /// Lets a message wait in memory, or leaves it on disk.
     pub(super) fn admit(&mut self, key: &LaneKey, waiting: Waiting<L>, at: At<'_>, out: &mut Actions<L>) {
-        let (full, window_max) = (self.stopped || self.waiting >= WAITING_MAX, self.window_max);
+        let (stopped, waits, window_max) = (self.stopped, self.waiting, self.window_max);
         let lane = self.lane(key);
-        if full || !lane.has_place(&waiting, window_max) {
+        let served = lane.carriers > 0 || lane.standing() == Standing::Served;
+        let full = waits >= if served { WAITING_MAX } else { WAITING_UNSERVED_MAX };
+        if stopped || full || !lane.has_place(&waiting, window_max) {
             return self.forget(key, waiting, at.now(), at, out);
         }
         lane.line.get_or_insert_default().queue_up(waiting);
@@ -442,10 +458,14 @@ const TICK_TIMERS: usize = 256;
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Questions to the disk at the same time.
 const FETCHES_MAX: usize = 16;
-/// Lanes that wait for an opening, beyond which nothing more is read from disk.
+/// Those of lanes that were not served lately.
+const FETCHES_UNSERVED_MAX: usize = 12;
+/// Lanes that wait for an opening, beyond which nothing more is read from disk but for those that are served.
 const TURN_AHEAD: usize = 1_024;
 /// Messages that wait in memory, over all lanes.
 const WAITING_MAX: usize = 65_536;
+/// As soon as so many wait in memory, one more does only if its lane is served.
+const WAITING_UNSERVED_MAX: usize = 49_152;
 /// How long after a fault the disk is asked again.
 pub(in crate::scheduler) const AFTER_FAULT: Duration = Duration::from_secs(10);
 /// How long a moved message that found no room is left alone.

@@ -324,6 +324,7 @@ impl Spool for SqliteSpool {
 
 impl Drop for SqliteSpool {
     fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
         // The readers may still ask the writer for something, and the writer closes last: the last
         // connection copies the log into the database.
         (self.questions, self.desk_questions) = (None, None);

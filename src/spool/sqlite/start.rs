@@ -82,14 +82,11 @@ pub(super) fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, Recovered),
     // Without room for it there is none to keep.
     let _ = reserve::keep(data_dir);
     let writer = Writer::new(writer, Arc::clone(&shared), ops_in, (found, upkeep));
-    let alarm = Alarm(Arc::clone(&shared));
-    spool.writer = Some(spawn("spool-writer", alarm, || writer.run())?);
-    let alarm = Alarm(Arc::clone(&shared));
+    spool.writer = Some(spawn("spool-writer", &shared, || writer.run())?);
     let reader = Reader::new(reader, Arc::clone(&shared), ops.clone());
-    spool.reader = Some(spawn("spool-reader", alarm, move || reader.run(&questions_in))?);
-    let alarm = Alarm(Arc::clone(&shared));
-    let desk = Reader::new(desk, shared, ops);
-    spool.desk = Some(spawn("spool-desk", alarm, move || desk.run(&desk_questions_in))?);
+    spool.reader = Some(spawn("spool-reader", &shared, move || reader.run(&questions_in))?);
+    let desk = Reader::new(desk, Arc::clone(&shared), ops);
+    spool.desk = Some(spawn("spool-desk", &shared, move || desk.run(&desk_questions_in))?);
     Ok((Arc::new(spool), recovered))
 }
 
@@ -131,12 +128,13 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenFault> {
 }
 
 fn spawn(
-    name: &str,
-    alarm: Alarm,
+    name: &'static str,
+    shared: &Arc<Shared>,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, OpenFault> {
+    let shared = Arc::clone(shared);
     let guarded = move || {
-        let _alarm = alarm;
+        let _alarm = Alarm(shared, name);
         work();
     };
     let spawned: io::Result<_> = thread::Builder::new().name(name.to_owned()).spawn(guarded);

@@ -55,7 +55,7 @@ impl<L: Divisible + std::fmt::Debug> Core<L> {
         assert_eq!(lane.in_turn, self.floor.has_lane(key), "{key}: its turn");
         assert_eq!(
             lane.hungry,
-            self.hungry.iter().filter(|hungry| *hungry == key).count() == 1,
+            self.hungry.iter().chain(&self.hungry_served).filter(|hungry| *hungry == key).count() == 1,
             "{key}: hunger"
         );
     }

@@ -201,7 +201,7 @@ impl Random {
             Step::Reach(number, host) => {
                 let Some(carrier) = self.pick(number) else { return };
                 // As a carrier does: it looks for a host only while it has no session.
-                self.ask(|core, at| ((), core.reopening(carrier, at)));
+                self.ask(|core, at| core.reopening(carrier, at));
                 let address = SocketAddr::from(([127, 0, 0, host], 25));
                 if self.ask(|core, at| core.reach(carrier, address, at)) == Reach::Wait {
                     self.halted.insert(carrier);
@@ -214,7 +214,7 @@ impl Random {
             }
             Step::Reopen(number) => {
                 let Some(carrier) = self.pick(number) else { return };
-                self.ask(|core, at| ((), core.reopening(carrier, at)));
+                self.ask(|core, at| core.reopening(carrier, at));
             }
             Step::End(number) => {
                 let Some(carrier) = self.carriers.get(usize::from(number) % self.carriers.len().max(1))

@@ -811,7 +811,7 @@ impl Sea {
     }
 
     fn lose_session(&mut self, carrier: u64) {
-        self.ask(|core, at| ((), core.reopening(carrier, at)));
+        self.ask(|core, at| core.reopening(carrier, at));
         if let Some(sim) = self.carriers.get_mut(&carrier) {
             sim.session = false;
         }

@@ -314,3 +314,25 @@ fn faults_in_a_row_are_counted() {
     let mark = Mark::read(folder.path(), "").expect("readable").expect("a mark");
     assert_eq!((mark.count, mark.faults.len()), (5, 1));
 }
+
+#[tokio::test]
+#[allow(clippy::panic, reason = "the subject of this test")]
+async fn a_thread_that_panics_is_lost_by_its_name_and_leaves_a_mark() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let answer: Result<(), _> = spool.ask_desk(|_| panic!("a fault of ours")).await;
+    assert!(answer.is_err(), "whoever waited is answered");
+    assert_eq!(spool.broken().await, SpoolFault::Lost("spool-desk"));
+    drop(spool);
+    assert!(Mark::read(folder.path(), "").expect("readable").is_some());
+}
+
+#[tokio::test]
+async fn a_spool_that_is_closed_has_lost_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let shared = Arc::clone(&spool.shared);
+    drop(spool);
+    assert_eq!(shared.fault(), None);
+    assert_eq!(Mark::read(folder.path(), "").expect("readable"), None);
+}
