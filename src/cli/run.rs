@@ -7,15 +7,14 @@ use tracing_subscriber::EnvFilter;
 use super::print::{complain, say};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_OS, EXIT_SOFTWARE, EXIT_TEMPORARY, Failure, revive};
 use crate::admin::Operator as _;
-use crate::config::{self, Config, LogFormat, LogSettings};
+use crate::config::{Config, LogFormat, LogSettings};
 use crate::daemon::{self, Cause, Ending, Running, Signals, StartFault, Watchdog};
 use crate::spool::SpoolFault;
 use crate::tracking::{Log, Loss, Vitals};
 
 /// Runs the relay until SIGTERM or SIGINT; SIGHUP reloads.
 pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
-    let config = config::load(&args.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
+    let config = revive::config(&args.config)?;
     let office = Office::open(&config.log)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -144,14 +143,20 @@ async fn serve(config: Config, office: &Office) -> Result<Ended, Failure> {
     let begun = office.ending.begun();
     let loaded = loaded(&config);
     let faults = tokio::select! {
-        faults = revive::trial(&config, |text| office.complain(text)) => faults?,
+        faults = revive::trial(&config, |text| office.complain(text)) => faults,
         () = begun.cancelled() => {
             office.tell();
             return Ok(office.ended(String::new()));
         }
     };
     office.ending.at("the start");
-    let running = daemon::start_after(config, faults, &office.vitals).await.map_err(|fault| {
+    let data_dir = config.data_dir.clone();
+    let started = daemon::start_after(config, faults, &office.vitals).await;
+    if let (Err(StartFault::Spool(fault)), true) = (&started, faults > 0) {
+        office.complain(&format!("{fault}; starting again after a pause"));
+        return Ok(Ended::Broken { unwritten: revive::still_broken(&data_dir, faults, fault) });
+    }
+    let running = started.map_err(|fault| {
         let exit = match &fault {
             StartFault::Spool(_) => EXIT_TEMPORARY,
             StartFault::Tls { .. } | StartFault::Paused(..) => EXIT_CONFIG,

@@ -31,7 +31,7 @@ pub use load::{LocalListener, control_socket, load, load_text, local_listener};
 use crate::connector::{Inbound, Outbound, TrustId};
 use crate::mail::UnixMillis;
 use crate::tls::{Identity, TrustSet};
-use crate::{deliver, listen, resolver, scheduler};
+use crate::{deliver, listen, resolver, scheduler, spool};
 
 /// A configuration that was checked: what every module is told to do.
 pub struct Config {
@@ -76,6 +76,19 @@ impl fmt::Debug for Config {
             .field("file", &self.file)
             .field("in_force", &self.in_force())
             .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// What the spool is told, after so many faults in a row.
+    #[must_use]
+    pub fn spool(&self, faults: u32) -> spool::Settings {
+        spool::Settings {
+            data_dir: self.data_dir.clone(),
+            faults,
+            secure_delete: self.secure_delete,
+            free_disk: self.listen.reserve.free_disk,
+        }
     }
 }
 

@@ -45,7 +45,7 @@ use crate::resolver::dns::{Dns, ResolverFault};
 use crate::scheduler::{Carrier, Scheduler};
 use crate::smtp::receive::{Quotas, Room};
 use crate::spool::sqlite::{OpenFault, SqliteSpool};
-use crate::spool::{self, Pending, Spool, SpoolFault, Stats};
+use crate::spool::{Pending, Spool, SpoolFault, Stats};
 use crate::tls::{Partners, TlsFault};
 use crate::tracking::{Event, Journal, Vitals};
 
@@ -314,8 +314,7 @@ impl Running {
 
 /// Opens the spool, and tells what a crash left.
 fn open_spool(config: &Config, faults: u32, journal: &Journal) -> Result<Arc<dyn Spool>, OpenFault> {
-    let (data_dir, secure_delete) = (config.data_dir.clone(), config.secure_delete);
-    let (spool, recovered) = SqliteSpool::open(spool::Settings { data_dir, faults, secure_delete })?;
+    let (spool, recovered) = SqliteSpool::open(config.spool(faults))?;
     for (id, reason) in &recovered.held {
         journal.record(&Event::Held { id: *id, reason });
     }

@@ -22,7 +22,7 @@ use super::settings::Settings;
 use super::{Carrier, Progress, retry};
 use crate::connector::LiveTable;
 use crate::mail::{Clock, Dates, UnixMillis};
-use crate::spool::{DueWindow, LaneKey, Lease, Leased, Spool, SpoolFault};
+use crate::spool::{DueWindow, LaneKey, Lease, Leased, Part, Spool, SpoolFault};
 use crate::tracking::{Event, Journal};
 
 /// Hands messages to carriers when they are due, and writes what became of them.
@@ -402,15 +402,16 @@ impl Scheduler {
     /// Tells senders of a dead lane's mail whose time has come, a part at a time.
     async fn sweep(self: Arc<Self>, sweep: Sweep) {
         let _swept = Swept { scheduler: Arc::clone(&self), lane: sweep.lane.clone() };
+        let mut after = None;
         loop {
             let null = self.settings.null_sender_expire;
             let cutoffs = retry::cutoffs(&sweep.retry, null, self.clock.dates().wall());
-            let overdue = self.spool.overdue(sweep.lane.clone(), cutoffs, SWEEP_MESSAGES_MAX).await;
-            let leased = match overdue {
-                Ok(leased) => leased,
-                Err(fault) => return self.alarm(&fault),
-            };
-            let full = leased.len() >= SWEEP_MESSAGES_MAX;
+            let lane = sweep.lane.clone();
+            let Part { found: leased, next } =
+                match self.spool.overdue(lane, cutoffs, after, SWEEP_MESSAGES_MAX).await {
+                    Ok(part) => part,
+                    Err(fault) => return self.alarm(&fault),
+                };
             let dates = self.clock.dates();
             let mut writing = JoinSet::new();
             for work in leased.into_iter().map(|one| overdue_work(&sweep, null, one, &dates)) {
@@ -426,9 +427,9 @@ impl Scheduler {
                     drop(permit);
                 });
             }
-            let progress = !writing.is_empty();
             while writing.join_next().await.is_some() {}
-            if !full || !progress {
+            after = next;
+            if after.is_none() {
                 return;
             }
         }

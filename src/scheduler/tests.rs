@@ -14,8 +14,9 @@ use crate::connector::{Generation, LiveTable, Table};
 use crate::mail::{Clock, Content, Domain, Mailbox, QueueId, ReversePath, UnixMillis};
 use crate::outcome::Scope;
 use crate::spool::{
-    BodyWriter, Divisible, Due, DueWindow, Filter, Holding, LaneCount, LaneKey, LeaseBook, Leased, Listed,
-    NewContent, NewMessage, Pending, QueuedMessage, Removal, Settled, Settlement, Spool, SpoolFault, Stats,
+    BodyWriter, Divisible, Due, DueWindow, Filter, Hastened, Holding, LaneCount, LaneKey, LeaseBook, Leased,
+    Listed, NewContent, NewMessage, Part, Pending, Place, QueuedMessage, Removal, Settled, Settlement, Spool,
+    SpoolFault, Stats,
 };
 use crate::tracking::Journal;
 
@@ -54,9 +55,10 @@ impl Spool for Memory {
         &self,
         _lane: LaneKey,
         _dates: crate::spool::Overdue,
+        _after: Option<Place>,
         _limit: usize,
-    ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
-        answer(std::mem::take(&mut *self.overdue.lock().unwrap()))
+    ) -> Pending<Result<Part<Vec<Leased>>, SpoolFault>> {
+        answer(Part { found: std::mem::take(&mut *self.overdue.lock().unwrap()), next: None })
     }
 
     fn claim(&self, _id: QueueId) -> Pending<Result<crate::spool::Claim, SpoolFault>> {
@@ -90,12 +92,15 @@ impl Spool for Memory {
     fn show(&self, _id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>> {
         answer(None)
     }
-    fn hasten(
-        &self,
-        _id: Option<QueueId>,
-        _now: UnixMillis,
-    ) -> Pending<Result<(Vec<LaneKey>, usize), SpoolFault>> {
+    fn hasten(&self, _id: QueueId, _now: UnixMillis) -> Pending<Result<Hastened, SpoolFault>> {
         answer((Vec::new(), 0))
+    }
+    fn hasten_all(
+        &self,
+        _after: Option<Place>,
+        _now: UnixMillis,
+    ) -> Pending<Result<Part<Hastened>, SpoolFault>> {
+        answer(Part { found: (Vec::new(), 0), next: None })
     }
     fn remove(&self, _id: QueueId) -> Pending<Result<Removal, SpoolFault>> {
         answer(Removal::Unknown)

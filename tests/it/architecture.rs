@@ -82,6 +82,7 @@ const SHELL: &[&str] = &[
     "spool/body.rs",
     "spool/recover.rs",
     "spool/mark.rs",
+    "spool/reserve.rs",
     "tracking/journal.rs",
     "tracking/log.rs",
     "tracking/vitals.rs",

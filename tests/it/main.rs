@@ -39,6 +39,7 @@ mod reload;
 mod routes;
 mod rules;
 mod sendmail;
+mod spool_faults;
 mod style;
 mod tarpits;
 mod tls_inbound;
