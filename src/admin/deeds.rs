@@ -42,8 +42,8 @@ pub enum Deed {
 }
 
 /// The answer of `POST /queue/act`.
-#[derive(Debug, Default, Serialize)]
-pub struct Done {
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeedTally {
     /// Messages with which it was done.
     pub messages: u64,
     /// Messages with which it was not.
@@ -72,13 +72,13 @@ pub(super) fn filter_of(query: &ListQuery) -> Filter {
 pub(super) async fn act(
     State(control): State<Control>,
     Json(request): Json<ActRequest>,
-) -> Result<Json<Done>, Refusal> {
+) -> Result<Json<DeedTally>, Refusal> {
     let after = request.of.after.as_deref().map(parse).transpose()?;
     let mut filter = filter_of(&request.of);
     // What is not held can't be released.
     filter.held |= request.deed == Deed::Release;
     let part = control.spool.list(filter.clone(), after, PAGE).await?;
-    let mut done = Done { next: part.next, ..Done::default() };
+    let mut done = DeedTally { next: part.next, ..DeedTally::default() };
     let (named, partly): (Vec<_>, Vec<_>) = part.messages.into_iter().partition(|message| {
         let for_good = matches!(request.deed, Deed::Bounce | Deed::Remove);
         !for_good || request.whole || message.recipients.iter().all(|row| filter.takes(row))
@@ -121,7 +121,7 @@ async fn insist<T>(
     control: &Control,
     ids: &[QueueId],
     ask: impl Fn(QueueId) -> Pending<Result<T, SpoolFault>>,
-    done: &mut Done,
+    done: &mut DeedTally,
 ) -> Result<(), SpoolFault>
 where
     Was: From<T>,
@@ -152,7 +152,7 @@ pub(super) enum Was {
     Unknown,
 }
 
-impl Done {
+impl DeedTally {
     fn note(&mut self, id: QueueId, was: Was) {
         match was {
             Was::Done => self.messages = self.messages.saturating_add(1),

@@ -10,10 +10,14 @@ mod view;
 
 pub use alarms::{Alarm, AlarmKind, Alarms};
 pub use api::{Control, NEXT_OFFSET};
-pub use deeds::{ActRequest, Deed, Done};
+pub use deeds::{ActRequest, Deed, DeedTally};
 pub use operator::{
     Change, ChangeKind, ConnectorView, Connectors, Direction, LanesView, NotReloaded, Operator, PauseAnswer,
-    Reloaded, Validated,
+    Reloaded, Validation,
 };
 pub use serve::{ControlFault, ControlSocket};
-pub use view::{Acted, ListQuery, QueueList, QueueTop, QueueView, RetryRequest, Status, TopLane, TopQuery};
+pub use view::{
+    ActionResult, DatabaseSize, DecisionView, ErrorAnswer, LaneStatus, ListQuery, MessageView, OriginView,
+    PausedConnectors, QueueList, QueueTop, QueueTotal, RecipientView, RemovalResult, RetryRequest, Status,
+    TopLane, TopQuery, TroubleView,
+};

@@ -1,7 +1,8 @@
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::alarms::Alarm;
 use crate::connector::{Generation, Mode};
@@ -26,7 +27,7 @@ pub trait Operator: Send + Sync {
 }
 
 /// What a reload came to: the answer of `POST /reload`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Reloaded {
     /// The generation in force from now on.
     pub generation: Generation,
@@ -45,7 +46,7 @@ pub struct Reloaded {
 }
 
 /// One connector that is not as it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Whether mail comes in or goes out by it.
     pub direction: Direction,
@@ -56,7 +57,7 @@ pub struct Change {
 }
 
 /// What became of a connector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
     /// It is new.
@@ -68,13 +69,36 @@ pub enum ChangeKind {
 }
 
 /// Whether mail comes in or goes out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// It comes in.
     Inbound,
     /// It goes out.
     Outbound,
+}
+
+impl ChangeKind {
+    /// The word of the answer.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+impl Direction {
+    /// The word of the answer.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
 }
 
 /// Why nothing has changed.
@@ -87,7 +111,7 @@ pub struct NotReloaded {
 }
 
 /// The answer of `GET /connectors`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connectors {
     /// The generation in force; none without a daemon.
     pub generation: Option<Generation>,
@@ -98,7 +122,7 @@ pub struct Connectors {
 }
 
 /// One connector.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConnectorView {
     /// Whether mail comes in or goes out by it.
     pub direction: Direction,
@@ -109,7 +133,7 @@ pub struct ConnectorView {
     /// Whether its demands are enforced.
     pub mode: Mode,
     /// The word of the configuration.
-    pub tls: &'static str,
+    pub tls: Cow<'static, str>,
     /// What it demands, in words.
     pub requirement: String,
     /// The digest of its settings and of the files it names.
@@ -119,13 +143,13 @@ pub struct ConnectorView {
     /// What its lanes are at; outbound alone, and only from a daemon.
     pub lanes: Option<LanesView>,
     /// How it was last validated.
-    pub validated: Option<Validated>,
+    pub validated: Option<Validation>,
     /// What an operator must see to about it.
     pub alarms: Vec<String>,
 }
 
 /// The lanes of one connector, as far as they are in memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LanesView {
     /// How many there are.
     pub lanes: usize,
@@ -136,8 +160,8 @@ pub struct LanesView {
 }
 
 /// How a connector was last validated.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Validated {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validation {
     /// When, as RFC 3339 writes it.
     pub at: String,
     /// The revision of the connector that was validated; it says nothing of another one.
