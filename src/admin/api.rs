@@ -10,10 +10,10 @@ use axum::{Json, Router};
 
 use super::alarms::Alarms;
 use super::deeds::{BUSY, act, filter_of};
-use super::operator::{Connectors, Operator, Reloaded};
+use super::operator::Operator;
 use super::view::{
-    ActionResult, ContentQuery, ErrorAnswer, LaneStatus, ListQuery, MessageView, PausedConnectors, QueueList,
-    QueueTop, RemovalResult, RetryRequest, Status, TopLane, TopQuery,
+    ActionResult, Connectors, ContentQuery, ErrorAnswer, LaneStatus, ListQuery, MessageView,
+    PausedConnectors, QueueList, QueueTop, Reloaded, RemovalResult, RetryRequest, Status, TopLane, TopQuery,
 };
 use crate::connector::Generation;
 use crate::mail::{BodyType, Clock, Content, QueueId};

@@ -4,55 +4,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
 
 use super::api::{Control, HELD_BY_OPERATOR, Refusal, parse};
-use super::view::ListQuery;
+use super::view::{ActRequest, Deed, DeedTally, ListQuery};
 use crate::mail::{Clock, QueueId};
 use crate::scheduler::Bounced;
 use crate::spool::{Filter, Holding, Pending, QueuedMessage, Removal, SpoolFault};
-
-/// The body of `POST /queue/act`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ActRequest {
-    /// What is done.
-    pub deed: Deed,
-    /// With a message that has recipients beside those that the filter names, too.
-    #[serde(default)]
-    pub whole: bool,
-    /// With which messages.
-    #[serde(flatten)]
-    pub of: ListQuery,
-}
-
-/// What is done with messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Deed {
-    /// They are tried again now.
-    Retry,
-    /// They are kept back.
-    Hold,
-    /// They go on.
-    Release,
-    /// They fail, and their senders are told.
-    Bounce,
-    /// They go, and nobody is told.
-    Remove,
-}
-
-/// The answer of `POST /queue/act`.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeedTally {
-    /// Messages with which it was done.
-    pub messages: u64,
-    /// Messages with which it was not.
-    pub left: u64,
-    /// The first reasons why not.
-    pub reasons: Vec<String>,
-    /// After which message to go on; none: there is nothing behind.
-    pub next: Option<QueueId>,
-}
 
 /// What a list is asked by.
 pub(super) fn filter_of(query: &ListQuery) -> Filter {

@@ -10,14 +10,11 @@ mod view;
 
 pub use alarms::{Alarm, AlarmKind, Alarms};
 pub use api::{Control, NEXT_OFFSET};
-pub use deeds::{ActRequest, Deed, DeedTally};
-pub use operator::{
-    Change, ChangeKind, ConnectorView, Connectors, Direction, LanesView, NotReloaded, Operator, PauseAnswer,
-    Reloaded, Validation,
-};
+pub use operator::{NotReloaded, Operator, PauseAnswer};
 pub use serve::{ControlFault, ControlSocket};
 pub use view::{
-    ActionResult, DatabaseSize, DecisionView, ErrorAnswer, LaneStatus, ListQuery, MessageView, OriginView,
-    PausedConnectors, QueueList, QueueTop, QueueTotal, RecipientView, RemovalResult, RetryRequest, Status,
-    TopLane, TopQuery, TroubleView,
+    ActRequest, ActionResult, Change, ChangeKind, ConnectorView, Connectors, DatabaseSize, DecisionView,
+    Deed, DeedTally, Direction, ErrorAnswer, LaneStatus, LanesView, ListQuery, MessageView, OriginView,
+    PausedConnectors, QueueList, QueueTop, QueueTotal, RecipientView, Reloaded, RemovalResult, RetryRequest,
+    Status, TopLane, TopQuery, TroubleView, Validation,
 };

@@ -9,6 +9,12 @@ use crate::mail::{BodyType, QueueId, UnixMillis};
 use crate::scheduler::LaneView;
 use crate::spool::{Extent, LaneCount, LastTrouble, Origin, QueuedMessage, QueuedRow, Stats};
 
+mod connectors;
+
+pub use connectors::{
+    Change, ChangeKind, ConnectorView, Connectors, Direction, LanesView, Reloaded, Validation,
+};
+
 /// The answer of `GET /status`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {
@@ -229,6 +235,48 @@ pub struct DecisionView {
 pub struct RetryRequest {
     /// This message; without it, all.
     pub id: Option<String>,
+}
+
+/// The body of `POST /queue/act`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ActRequest {
+    /// What is done.
+    pub deed: Deed,
+    /// With a message that has recipients beside those that the filter names, too.
+    #[serde(default)]
+    pub whole: bool,
+    /// With which messages.
+    #[serde(flatten)]
+    pub of: ListQuery,
+}
+
+/// What is done with messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deed {
+    /// They are tried again now.
+    Retry,
+    /// They are kept back.
+    Hold,
+    /// They go on.
+    Release,
+    /// They fail, and their senders are told.
+    Bounce,
+    /// They go, and nobody is told.
+    Remove,
+}
+
+/// The answer of `POST /queue/act`.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeedTally {
+    /// Messages with which it was done.
+    pub messages: u64,
+    /// Messages with which it was not.
+    pub left: u64,
+    /// The first reasons why not.
+    pub reasons: Vec<String>,
+    /// After which message to go on; none: there is nothing behind.
+    pub next: Option<QueueId>,
 }
 
 /// The query of `GET /queue/{id}/content`.
