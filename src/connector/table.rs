@@ -198,14 +198,18 @@ pub enum Onward {
     Sealed,
 }
 
-/// How much a refusal tells the client.
+/// How much strangers learn: the client from a refusal, and a sender outside our organisation from a
+/// report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reveal {
-    /// Connector, wanted and got.
-    #[default]
+    /// Everything, to both.
     Full,
-    /// The code and one general sentence; the rest is in our log.
+    /// The client: connector, wanted and got, which are about its own connection. The sender: codes and
+    /// what happened in general.
+    #[default]
+    Partner,
+    /// Codes and general sentences, to both.
     Code,
 }
 

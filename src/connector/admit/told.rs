@@ -42,7 +42,7 @@ pub(super) fn unmet_refusal(
         ),
     };
     let reply = match connector.reveal {
-        Reveal::Full => reply,
+        Reveal::Full | Reveal::Partner => reply,
         Reveal::Code => Reply { text: GENERAL.into(), ..reply },
     };
     let decision = decision(Some(Arc::clone(name)), wanted, channel, reason, unmet.token());
