@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::mail::{UnixMillis, rfc3339};
 
@@ -12,7 +12,7 @@ pub struct Alarms {
 }
 
 /// What an alarm is about; each kind is replaced as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlarmKind {
     /// The files on disk are not what is in force.
@@ -24,7 +24,7 @@ pub enum AlarmKind {
 }
 
 /// One alarm.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
     /// What it is about.
     pub kind: AlarmKind,

@@ -10,10 +10,10 @@ use axum::{Json, Router};
 
 use super::alarms::Alarms;
 use super::deeds::{BUSY, act, filter_of};
-use super::operator::{Connectors, Operator, Reloaded};
+use super::operator::Operator;
 use super::view::{
-    Acted, ContentQuery, ListQuery, Paused, QueueList, QueueTop, QueueView, RetryRequest, Status, TopLane,
-    TopQuery,
+    ActionResult, Connectors, ContentQuery, ErrorAnswer, LaneStatus, ListQuery, MessageView,
+    PausedConnectors, QueueList, QueueTop, Reloaded, RemovalResult, RetryRequest, Status, TopLane, TopQuery,
 };
 use crate::connector::Generation;
 use crate::mail::{BodyType, Clock, Content, QueueId};
@@ -62,7 +62,7 @@ impl Control {
 
     /// The messages beside their lanes that are blocked. The scheduler is asked once, for the
     /// lanes named alone: it hands out no mail while it answers.
-    fn views(&self, messages: Vec<QueuedMessage>) -> Vec<QueueView> {
+    fn views(&self, messages: Vec<QueuedMessage>) -> Vec<MessageView> {
         let lanes: BTreeSet<_> =
             messages.iter().flat_map(|message| message.recipients.iter().map(|r| r.lane.clone())).collect();
         let lanes: Vec<_> = lanes.into_iter().collect();
@@ -72,19 +72,21 @@ impl Control {
     }
 }
 
-fn view(message: QueuedMessage, blocked: &BTreeMap<LaneKey, LaneView>) -> QueueView {
+fn view(message: QueuedMessage, blocked: &BTreeMap<LaneKey, LaneView>) -> MessageView {
     let lanes: BTreeSet<_> = message.recipients.iter().map(|r| &r.lane).collect();
-    let blocked = lanes.into_iter().filter_map(|lane| blocked.get(lane).cloned()).collect();
-    QueueView { message, blocked }
+    let blocked = lanes.into_iter().filter_map(|lane| blocked.get(lane).cloned());
+    let blocked = blocked.map(LaneStatus::from).collect();
+    MessageView::new(message, blocked)
 }
 
 async fn status(State(control): State<Control>) -> Result<Json<Status>, Refusal> {
     let queue = control.spool.stats().await?;
+    let lanes = control.scheduler.snapshot().await.lanes;
     Ok(Json(Status {
-        version: env!("CARGO_PKG_VERSION"),
+        version: env!("CARGO_PKG_VERSION").into(),
         listening: control.listening.to_vec(),
-        queue,
-        lanes: control.scheduler.snapshot().await.lanes,
+        queue: queue.into(),
+        lanes: lanes.into_iter().map(LaneStatus::from).collect(),
         alarms: control.alarms.list(),
     }))
 }
@@ -132,7 +134,7 @@ async fn listed(control: &Control, query: ListQuery) -> Result<QueueList, Refusa
             break;
         }
     }
-    Ok(QueueList { total, messages: control.views(messages), next: after })
+    Ok(QueueList { total: total.into(), messages: control.views(messages), next: after })
 }
 
 async fn top(
@@ -144,12 +146,12 @@ async fn top(
     let keys: Vec<LaneKey> = counts.iter().map(|count| count.lane.clone()).collect();
     let mut blocked: BTreeMap<_, _> =
         control.scheduler.blocked(&keys).into_iter().map(|lane| (lane.lane.clone(), lane)).collect();
-    let lane = |count: LaneCount| TopLane { blocked: blocked.remove(&count.lane), count };
-    let database = control.spool.extent().await?;
-    Ok(Json(QueueTop { total, database, lanes: counts.into_iter().map(lane).collect() }))
+    let lane = |count: LaneCount| TopLane::new(&count, blocked.remove(&count.lane));
+    let database = control.spool.extent().await?.into();
+    Ok(Json(QueueTop { total: total.into(), database, lanes: counts.into_iter().map(lane).collect() }))
 }
 
-async fn show(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<QueueView>, Refusal> {
+async fn show(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<MessageView>, Refusal> {
     let id = parse(&id)?;
     let message = control.spool.show(id).await?.ok_or_else(|| unknown(id))?;
     let view = control.views(vec![message]).pop().ok_or_else(|| unknown(id))?;
@@ -159,16 +161,19 @@ async fn show(State(control): State<Control>, Path(id): Path<String>) -> Result<
 async fn retry(
     State(control): State<Control>,
     Json(request): Json<RetryRequest>,
-) -> Result<Json<Acted>, Refusal> {
+) -> Result<Json<ActionResult>, Refusal> {
     let id = request.id.as_deref().map(parse).transpose()?;
     let recipients = control.scheduler.retry(id).await?;
     match (id, recipients) {
         (Some(id), 0) => Err(not_retried(&control, id).await?),
-        _ => Ok(Json(Acted { id, recipients: Some(recipients), removal: None })),
+        _ => Ok(Json(ActionResult { id, recipients: Some(recipients), removal: None })),
     }
 }
 
-async fn remove(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<Acted>, Refusal> {
+async fn remove(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
     let mut removal = control.spool.remove(id).await?;
     if removal == Removal::Leased {
@@ -176,13 +181,15 @@ async fn remove(State(control): State<Control>, Path(id): Path<String>) -> Resul
         removal = control.spool.remove(id).await?;
     }
     match removal {
-        Removal::Removed => Ok(Json(Acted { id: Some(id), recipients: None, removal: Some(removal) })),
+        Removal::Removed => {
+            Ok(Json(ActionResult { id: Some(id), recipients: None, removal: Some(RemovalResult::Removed) }))
+        }
         Removal::Unknown => Err(unknown(id)),
         Removal::Leased => Err(busy(id)),
     }
 }
 
-async fn hold(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<Acted>, Refusal> {
+async fn hold(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
     let mut holding = control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await?;
     if holding == Holding::Leased {
@@ -190,26 +197,34 @@ async fn hold(State(control): State<Control>, Path(id): Path<String>) -> Result<
         holding = control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await?;
     }
     match holding {
-        Holding::Held => Ok(Json(Acted { id: Some(id), recipients: None, removal: None })),
+        Holding::Held => Ok(Json(ActionResult { id: Some(id), recipients: None, removal: None })),
         Holding::Unknown => Err(unknown(id)),
         Holding::Leased => Err(busy(id)),
     }
 }
 
-async fn release(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<Acted>, Refusal> {
+async fn release(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
     if !control.spool.release(id, Clock::wall()).await? {
         return Err(Refusal(StatusCode::NOT_FOUND, format!("no held message {id} is queued")));
     }
     // Its lanes are told that there is something due.
     let recipients = control.scheduler.retry(Some(id)).await?;
-    Ok(Json(Acted { id: Some(id), recipients: Some(recipients), removal: None }))
+    Ok(Json(ActionResult { id: Some(id), recipients: Some(recipients), removal: None }))
 }
 
-async fn bounce(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<Acted>, Refusal> {
+async fn bounce(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
     match control.scheduler.bounce(id).await? {
-        Bounced::Done(count) => Ok(Json(Acted { id: Some(id), recipients: Some(count), removal: None })),
+        Bounced::Done(count) => {
+            Ok(Json(ActionResult { id: Some(id), recipients: Some(count), removal: None }))
+        }
         Bounced::Unknown => Err(unknown(id)),
         Bounced::Busy => Err(busy(id)),
     }
@@ -252,18 +267,24 @@ fn part(content: &Content, offset: u64, stuffed: bool) -> std::io::Result<(Vec<u
     Ok((out, offset.saturating_add(u64::try_from(fresh.len()).unwrap_or(u64::MAX))))
 }
 
-async fn pause(State(control): State<Control>, Path(name): Path<String>) -> Result<Json<Paused>, Refusal> {
+async fn pause(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+) -> Result<Json<PausedConnectors>, Refusal> {
     set_pause(&control, &name, true).await
 }
 
-async fn resume(State(control): State<Control>, Path(name): Path<String>) -> Result<Json<Paused>, Refusal> {
+async fn resume(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+) -> Result<Json<PausedConnectors>, Refusal> {
     set_pause(&control, &name, false).await
 }
 
-async fn set_pause(control: &Control, name: &str, paused: bool) -> Result<Json<Paused>, Refusal> {
+async fn set_pause(control: &Control, name: &str, paused: bool) -> Result<Json<PausedConnectors>, Refusal> {
     let connectors = Arc::clone(&control.operator).pause(name.to_owned(), paused).await;
     connectors
-        .map(|connectors| Json(Paused { connectors }))
+        .map(|connectors| Json(PausedConnectors { connectors }))
         .map_err(|why| Refusal(StatusCode::NOT_FOUND, why))
 }
 
@@ -290,7 +311,7 @@ fn unknown(id: QueueId) -> Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.0, Json(serde_json::json!({ "error": self.1 }))).into_response()
+        (self.0, Json(ErrorAnswer { error: self.1 })).into_response()
     }
 }
 

@@ -4,55 +4,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
 
 use super::api::{Control, HELD_BY_OPERATOR, Refusal, parse};
-use super::view::ListQuery;
+use super::view::{ActRequest, Deed, DeedTally, ListQuery};
 use crate::mail::{Clock, QueueId};
 use crate::scheduler::Bounced;
 use crate::spool::{Filter, Holding, Pending, QueuedMessage, Removal, SpoolFault};
-
-/// The body of `POST /queue/act`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ActRequest {
-    /// What is done.
-    pub deed: Deed,
-    /// With a message that has recipients beside those that the filter names, too.
-    #[serde(default)]
-    pub whole: bool,
-    /// With which messages.
-    #[serde(flatten)]
-    pub of: ListQuery,
-}
-
-/// What is done with messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Deed {
-    /// They are tried again now.
-    Retry,
-    /// They are kept back.
-    Hold,
-    /// They go on.
-    Release,
-    /// They fail, and their senders are told.
-    Bounce,
-    /// They go, and nobody is told.
-    Remove,
-}
-
-/// The answer of `POST /queue/act`.
-#[derive(Debug, Default, Serialize)]
-pub struct Done {
-    /// Messages with which it was done.
-    pub messages: u64,
-    /// Messages with which it was not.
-    pub left: u64,
-    /// The first reasons why not.
-    pub reasons: Vec<String>,
-    /// After which message to go on; none: there is nothing behind.
-    pub next: Option<QueueId>,
-}
 
 /// What a list is asked by.
 pub(super) fn filter_of(query: &ListQuery) -> Filter {
@@ -72,13 +29,13 @@ pub(super) fn filter_of(query: &ListQuery) -> Filter {
 pub(super) async fn act(
     State(control): State<Control>,
     Json(request): Json<ActRequest>,
-) -> Result<Json<Done>, Refusal> {
+) -> Result<Json<DeedTally>, Refusal> {
     let after = request.of.after.as_deref().map(parse).transpose()?;
     let mut filter = filter_of(&request.of);
     // What is not held can't be released.
     filter.held |= request.deed == Deed::Release;
     let part = control.spool.list(filter.clone(), after, PAGE).await?;
-    let mut done = Done { next: part.next, ..Done::default() };
+    let mut done = DeedTally { next: part.next, ..DeedTally::default() };
     let (named, partly): (Vec<_>, Vec<_>) = part.messages.into_iter().partition(|message| {
         let for_good = matches!(request.deed, Deed::Bounce | Deed::Remove);
         !for_good || request.whole || message.recipients.iter().all(|row| filter.takes(row))
@@ -121,7 +78,7 @@ async fn insist<T>(
     control: &Control,
     ids: &[QueueId],
     ask: impl Fn(QueueId) -> Pending<Result<T, SpoolFault>>,
-    done: &mut Done,
+    done: &mut DeedTally,
 ) -> Result<(), SpoolFault>
 where
     Was: From<T>,
@@ -152,7 +109,7 @@ pub(super) enum Was {
     Unknown,
 }
 
-impl Done {
+impl DeedTally {
     fn note(&mut self, id: QueueId, was: Was) {
         match was {
             Was::Done => self.messages = self.messages.saturating_add(1),

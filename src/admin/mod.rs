@@ -10,10 +10,11 @@ mod view;
 
 pub use alarms::{Alarm, AlarmKind, Alarms};
 pub use api::{Control, NEXT_OFFSET};
-pub use deeds::{ActRequest, Deed, Done};
-pub use operator::{
-    Change, ChangeKind, ConnectorView, Connectors, Direction, LanesView, NotReloaded, Operator, PauseAnswer,
-    Reloaded, Validated,
-};
+pub use operator::{NotReloaded, Operator, PauseAnswer};
 pub use serve::{ControlFault, ControlSocket};
-pub use view::{Acted, ListQuery, QueueList, QueueTop, QueueView, RetryRequest, Status, TopLane, TopQuery};
+pub use view::{
+    ActRequest, ActionResult, Change, ChangeKind, ConnectorView, Connectors, DatabaseSize, Deed, DeedTally,
+    Direction, ErrorAnswer, LaneStatus, LanesView, ListQuery, MessageView, OriginView, PausedConnectors,
+    QueueList, QueueTop, QueueTotal, RecipientView, Reloaded, RemovalResult, RetryRequest, Status, TopLane,
+    TopQuery, TroubleView, Validation,
+};

@@ -1,10 +1,8 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use super::alarms::Alarm;
-use crate::connector::{Generation, Mode};
+use super::view::{Connectors, Reloaded};
+use crate::connector::Generation;
 
 /// All connectors that are paused, or why that is not so, in a sentence.
 pub type PauseAnswer = Pin<Box<dyn Future<Output = Result<Vec<Arc<str>>, String>> + Send>>;
@@ -25,58 +23,6 @@ pub trait Operator: Send + Sync {
     fn pause(self: Arc<Self>, name: String, paused: bool) -> PauseAnswer;
 }
 
-/// What a reload came to: the answer of `POST /reload`.
-#[derive(Debug, Clone, Serialize)]
-pub struct Reloaded {
-    /// The generation in force from now on.
-    pub generation: Generation,
-    /// The connectors that are not as they were.
-    pub changes: Vec<Change>,
-    /// Our certificates that are not as they were, each in a sentence.
-    pub certificates: Vec<String>,
-    /// The domains that another connector, or none, serves now, their queued mail included.
-    pub served: Vec<String>,
-    /// Those for which TLS was enforced and is not any more; each is an alarm.
-    pub loosened: Vec<String>,
-    /// What changed in the files but not here.
-    pub needs_restart: Vec<String>,
-    /// What works but is hardly meant.
-    pub warnings: Vec<String>,
-}
-
-/// One connector that is not as it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Change {
-    /// Whether mail comes in or goes out by it.
-    pub direction: Direction,
-    /// Its name.
-    pub connector: Arc<str>,
-    /// What became of it.
-    pub change: ChangeKind,
-}
-
-/// What became of a connector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChangeKind {
-    /// It is new.
-    Added,
-    /// Its settings, or the content of a file it names, are others.
-    Changed,
-    /// It is gone.
-    Removed,
-}
-
-/// Whether mail comes in or goes out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// It comes in.
-    Inbound,
-    /// It goes out.
-    Outbound,
-}
-
 /// Why nothing has changed.
 #[derive(Debug, Clone)]
 pub struct NotReloaded {
@@ -84,67 +30,4 @@ pub struct NotReloaded {
     pub generation: Generation,
     /// The mistakes, each with file, line and column where it has a place.
     pub faults: Vec<String>,
-}
-
-/// The answer of `GET /connectors`.
-#[derive(Debug, Clone, Serialize)]
-pub struct Connectors {
-    /// The generation in force; none without a daemon.
-    pub generation: Option<Generation>,
-    /// The connectors, inbound first, in the order of the file.
-    pub connectors: Vec<ConnectorView>,
-    /// What an operator must see to.
-    pub alarms: Vec<Alarm>,
-}
-
-/// One connector.
-#[derive(Debug, Clone, Serialize)]
-pub struct ConnectorView {
-    /// Whether mail comes in or goes out by it.
-    pub direction: Direction,
-    /// Its name.
-    pub name: Arc<str>,
-    /// The domains it is about.
-    pub domains: Vec<String>,
-    /// Whether its demands are enforced.
-    pub mode: Mode,
-    /// The word of the configuration.
-    pub tls: &'static str,
-    /// What it demands, in words.
-    pub requirement: String,
-    /// The digest of its settings and of the files it names.
-    pub revision: String,
-    /// An operator has it stand still.
-    pub paused: bool,
-    /// What its lanes are at; outbound alone, and only from a daemon.
-    pub lanes: Option<LanesView>,
-    /// How it was last validated.
-    pub validated: Option<Validated>,
-    /// What an operator must see to about it.
-    pub alarms: Vec<String>,
-}
-
-/// The lanes of one connector, as far as they are in memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct LanesView {
-    /// How many there are.
-    pub lanes: usize,
-    /// How many of them wait after a failure.
-    pub blocked: usize,
-    /// Messages that wait in memory or are under way.
-    pub messages: usize,
-}
-
-/// How a connector was last validated.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Validated {
-    /// When, as RFC 3339 writes it.
-    pub at: String,
-    /// The revision of the connector that was validated; it says nothing of another one.
-    #[serde(default)]
-    pub revision: String,
-    /// One sentence.
-    pub verdict: String,
-    /// Whether it does.
-    pub ok: bool,
 }

@@ -1,9 +1,10 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::print::{say, say_json};
 use super::validate::runtime;
@@ -70,8 +71,8 @@ pub(super) fn cert(args: &CertArgs) -> Result<ExitCode, Failure> {
     let end = end(&chain, now);
     match if args.json { Format::Json } else { args.format } {
         Format::Json => {
-            let all: Vec<Value> = shown.iter().map(|rows| as_json(rows)).collect();
-            say_json(&json!({ "certificates": all, "root": end.as_ref().ok(), "fault": end.as_ref().err() }));
+            let certificates = shown.iter().map(|rows| fields(rows)).collect();
+            say_json(&CertAnswer { certificates, root: end.as_ref().ok(), fault: end.as_ref().err() });
         }
         Format::Text => {
             for (rows, number) in shown.iter().zip(1..) {
@@ -114,12 +115,29 @@ fn in_words(end: &Result<String, String>) -> String {
     }
 }
 
-fn as_json(rows: &[tls::Described]) -> Value {
-    let pair = |row: &tls::Described| {
-        let value = if row.is_list { row.texts.clone().into() } else { row.line().into() };
-        (row.heading.to_lowercase().replace([' ', '-'], "_"), value)
-    };
-    Value::Object(rows.iter().map(pair).collect::<Map<String, Value>>())
+/// What `cert show --json` prints.
+#[derive(Serialize)]
+struct CertAnswer<'a> {
+    certificates: Vec<BTreeMap<String, Field<'a>>>,
+    root: Option<&'a String>,
+    fault: Option<&'a String>,
+}
+
+/// One entry of a certificate.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Field<'a> {
+    List(&'a [String]),
+    Line(String),
+}
+
+fn fields(rows: &[tls::Described]) -> BTreeMap<String, Field<'_>> {
+    rows.iter().map(field).collect()
+}
+
+fn field(row: &tls::Described) -> (String, Field<'_>) {
+    let value = if row.is_list { Field::List(&row.texts) } else { Field::Line(row.line()) };
+    (row.heading.to_lowercase().replace([' ', '-'], "_"), value)
 }
 
 fn chain(args: &ShowArgs) -> Result<Vec<tls::Certificate>, Failure> {

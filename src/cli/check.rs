@@ -1,4 +1,7 @@
+use std::path::Path;
 use std::process::ExitCode;
+
+use serde::Serialize;
 
 use super::print::{complain, say, say_json};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, Failure};
@@ -23,7 +26,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let config = match config::load(file) {
         Ok(config) => config,
         Err(faults) if args.json => {
-            say_json(&serde_json::json!({ "file": file, "ok": false, "faults": faults.to_json() }));
+            say_json(&FaultyAnswer { file, ok: false, faults: faults.to_json() });
             return Ok(ExitCode::from(EXIT_CONFIG));
         }
         Err(faults) => {
@@ -32,9 +35,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     };
     if args.json {
         let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
-        say_json(&serde_json::json!({
-            "file": file, "ok": true, "warnings": warnings, "in_force": config.in_force(),
-        }));
+        say_json(&GoodAnswer { file, ok: true, warnings, in_force: config.in_force() });
     } else {
         for warning in &config.warnings {
             complain(&format!("warning: {warning}"));
@@ -50,4 +51,23 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     }
     let found = args.strict && !config.warnings.is_empty();
     Ok(if found { ExitCode::from(EXIT_NO) } else { ExitCode::SUCCESS })
+}
+
+/// What `check --json` prints of a configuration in order.
+#[derive(Serialize)]
+struct GoodAnswer<'a, S> {
+    file: &'a Path,
+    ok: bool,
+    warnings: Vec<String>,
+    /// All settings, as `config` writes them.
+    in_force: S,
+}
+
+/// What it prints of one with errors.
+#[derive(Serialize)]
+struct FaultyAnswer<'a, F> {
+    file: &'a Path,
+    ok: bool,
+    /// The errors, as `config` writes them.
+    faults: F,
 }

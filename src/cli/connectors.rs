@@ -1,17 +1,16 @@
 use std::process::ExitCode;
 
-use hyper::Method;
-use serde_json::Value;
-
-use super::control::ask;
+use super::control::get;
 use super::print::{complain, say, say_json, table};
 use super::queue::{DaemonArgs, socket};
 use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, Failure};
+use crate::admin::{ConnectorView, Connectors};
+use crate::connector::Generation;
 use crate::{config, daemon};
 
 /// Shows the connectors in force, or those of the file where no daemon answers.
 pub(super) fn connectors(args: &DaemonArgs) -> Result<ExitCode, Failure> {
-    let answer = match ask(&socket(args)?, Method::GET, "/connectors", None) {
+    let answer = match get(&socket(args)?, "/connectors") {
         Ok(answer) => answer,
         // A socket that was named is meant.
         Err(failure) if failure.exit == EXIT_UNAVAILABLE && args.socket.is_none() => {
@@ -28,54 +27,38 @@ pub(super) fn connectors(args: &DaemonArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn of_file(args: &DaemonArgs) -> Result<Value, Failure> {
+fn of_file(args: &DaemonArgs) -> Result<Connectors, Failure> {
     let config = config::load(&args.config.config)
         .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
-    serde_json::to_value(daemon::connectors_from_file(&config))
-        .map_err(|fault| Failure::new(EXIT_CONFIG, format!("the answer can't be written as JSON: {fault}")))
+    Ok(daemon::connectors_from_file(&config))
 }
 
-fn in_words(answer: &Value) -> String {
-    let list = |key: &str| answer.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let rows: Vec<Vec<String>> = list("connectors").iter().map(row).collect();
+fn in_words(answer: &Connectors) -> String {
+    let rows: Vec<Vec<String>> = answer.connectors.iter().map(row).collect();
     let headings = ["direction", "connector", "mode", "tls", "demands", "revision", "queue", "validated"];
     let mut lines = vec![table(&headings, &rows)];
-    if let Some(generation) = answer.get("generation").and_then(Value::as_u64) {
+    if let Some(Generation(generation)) = answer.generation {
         lines.insert(0, format!("generation {generation}"));
     }
-    for alarm in list("alarms") {
-        lines.push(format!("ALARM since {}: {}", text(&alarm, "since"), text(&alarm, "what")));
+    for alarm in &answer.alarms {
+        lines.push(format!("ALARM since {}: {}", alarm.since, alarm.what));
     }
     lines.join("\n")
 }
 
-fn row(one: &Value) -> Vec<String> {
-    let queue = one.get("lanes").filter(|lanes| !lanes.is_null()).map_or_else(
-        || "-".to_owned(),
-        |lanes| {
-            let number = |key| lanes.get(key).and_then(Value::as_u64).unwrap_or_default();
-            format!("{} lanes, {} blocked", number("lanes"), number("blocked"))
-        },
-    );
-    let validated = one.get("validated").filter(|validated| !validated.is_null()).map_or_else(
-        || "-".to_owned(),
-        |validated| format!("{}: {}", text(validated, "at"), text(validated, "verdict")),
-    );
-    let mut row: Vec<String> = ["direction", "name", "mode", "tls", "requirement", "revision"]
-        .into_iter()
-        .map(|key| text(one, key))
-        .collect();
-    if one.get("paused").and_then(Value::as_bool).unwrap_or_default()
-        && let Some(mode) = row.get_mut(2)
-    {
-        mode.push_str(", paused");
-    }
-    row.extend([queue, validated]);
-    row
-}
-
-fn text(value: &Value, key: &str) -> String {
-    value.get(key).and_then(Value::as_str).unwrap_or("-").to_owned()
+fn row(one: &ConnectorView) -> Vec<String> {
+    let dash = || "-".to_owned();
+    let paused = if one.paused { ", paused" } else { "" };
+    vec![
+        one.direction.word().to_owned(),
+        one.name.to_string(),
+        format!("{}{paused}", one.mode.word()),
+        one.tls.to_string(),
+        one.requirement.clone(),
+        one.revision.clone(),
+        one.lanes.map_or_else(dash, |all| format!("{} lanes, {} blocked", all.lanes, all.blocked)),
+        one.validated.as_ref().map_or_else(dash, |last| format!("{}: {}", last.at, last.verdict)),
+    ]
 }
 
 #[cfg(test)]
@@ -84,19 +67,21 @@ mod tests {
 
     #[test]
     fn each_connector_is_a_row_and_each_alarm_a_line() {
-        let answer = serde_json::json!({
-            "generation": 2,
-            "connectors": [{
-                "direction": "outbound", "name": "bank", "mode": "enforce", "tls": "forced",
-                "requirement": "TLSv1.2 or later", "revision": "00", "validated": null,
-                "lanes": { "lanes": 2, "blocked": 1, "messages": 5 },
-            }],
-            "alarms": [{ "since": "then", "what": "this" }],
-        });
+        let answer = serde_json::from_str(
+            r#"{
+                "generation": 2,
+                "connectors": [{
+                    "direction": "outbound", "name": "bank", "domains": [], "mode": "enforce", "tls": "forced",
+                    "requirement": "TLSv1.2 or later", "revision": "00", "paused": true, "validated": null,
+                    "lanes": { "lanes": 2, "blocked": 1, "messages": 5 }, "alarms": []
+                }],
+                "alarms": [{ "kind": "expiry", "since": "then", "what": "this", "connectors": [] }]
+            }"#,
+        );
         let expected = "generation 2\n\
-            direction  connector  mode     tls     demands           revision  queue               validated\n\
-            outbound   bank       enforce  forced  TLSv1.2 or later  00        2 lanes, 1 blocked  -\n\
+            direction  connector  mode             tls     demands           revision  queue               validated\n\
+            outbound   bank       enforce, paused  forced  TLSv1.2 or later  00        2 lanes, 1 blocked  -\n\
             ALARM since then: this";
-        assert_eq!(in_words(&answer), expected);
+        assert_eq!(in_words(&answer.expect("an answer")), expected);
     }
 }

@@ -1,54 +1,75 @@
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::{EXIT_CONFIG, EXIT_NO, EXIT_OS, EXIT_UNAVAILABLE, Failure};
-use crate::admin::NEXT_OFFSET;
+use crate::admin::{ErrorAnswer, NEXT_OFFSET};
 
 /// Asks the running daemon over its control socket.
-pub(super) fn ask(socket: &Path, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::new(EXIT_OS, format!("the runtime can't be started: {e}")))?;
-    runtime.block_on(exchange(socket.to_owned(), method, path, body))
+pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Failure> {
+    ask(socket, Method::GET, path, Bytes::new())
+}
+
+/// Has the running daemon do something that its path says in full.
+pub(super) fn request<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> Result<T, Failure> {
+    ask(socket, method, path, Bytes::new())
+}
+
+/// Sends the running daemon a request with a body.
+pub(super) fn post<T: DeserializeOwned>(
+    socket: &Path,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<T, Failure> {
+    let body = serde_json::to_vec(body)
+        .map_err(|fault| Failure::new(EXIT_OS, format!("the request can't be written as JSON: {fault}")))?;
+    ask(socket, Method::POST, path, body.into())
+}
+
+fn ask<T: DeserializeOwned>(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
+    let answer = exchange(socket, method, path, body)?;
+    serde_json::from_slice(&answer.octets).map_err(|fault| unreadable(&fault))
 }
 
 /// A part of a message, and where the next one begins.
 pub(super) fn fetch(socket: &Path, path: &str) -> Result<(Vec<u8>, u64), Failure> {
+    let answer = exchange(socket, Method::GET, path, Bytes::new())?;
+    let next = answer.next.ok_or_else(|| Failure::new(EXIT_UNAVAILABLE, OTHER_VERSION))?;
+    Ok((answer.octets.to_vec(), next))
+}
+
+/// An answer of the daemon.
+struct Answer {
+    status: StatusCode,
+    /// Where the next part of a content begins.
+    next: Option<u64>,
+    octets: Bytes,
+}
+
+/// One request, and its answer where the daemon does not refuse it.
+fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::new(EXIT_OS, format!("the runtime can't be started: {e}")))?;
-    let (status, next, octets) =
-        runtime.block_on(raw_exchange(socket.to_owned(), Method::GET, path, None))?;
-    if !status.is_success() {
-        return Err(refused(status, &serde_json::from_slice(&octets).unwrap_or_default()));
-    }
-    let next = next.ok_or_else(|| Failure::new(EXIT_UNAVAILABLE, "the daemon's answer says no offset"))?;
-    Ok((octets.to_vec(), next))
+    let answer = runtime.block_on(raw_exchange(socket, method, path, body))?;
+    if answer.status.is_success() { Ok(answer) } else { Err(refused(answer.status, &answer.octets)) }
 }
 
-async fn exchange(
-    socket: PathBuf,
-    method: Method,
-    path: &str,
-    body: Option<Value>,
-) -> Result<Value, Failure> {
-    let (status, _, bytes) = raw_exchange(socket, method, path, body).await?;
-    let value: Value = serde_json::from_slice(&bytes)
-        .map_err(|e| Failure::new(EXIT_UNAVAILABLE, format!("the daemon's answer can't be read: {e}")))?;
-    if status.is_success() { Ok(value) } else { Err(refused(status, &value)) }
-}
-
-fn refused(status: StatusCode, value: &Value) -> Failure {
-    let reason = value.get("error").and_then(Value::as_str).unwrap_or("the daemon refused").to_owned();
+fn refused(status: StatusCode, octets: &[u8]) -> Failure {
+    // What our own handlers refuse has a reason in JSON; the rest is a path that this daemon does not know,
+    // or a body that it can't read.
+    let reason = match serde_json::from_slice(octets) {
+        Ok(ErrorAnswer { error }) => error,
+        Err(_) => format!("{OTHER_VERSION} (it answered {status})"),
+    };
     let exit = if status == StatusCode::SERVICE_UNAVAILABLE {
         EXIT_UNAVAILABLE
     } else if status == StatusCode::UNPROCESSABLE_ENTITY {
@@ -60,33 +81,37 @@ fn refused(status: StatusCode, value: &Value) -> Failure {
     Failure::new(exit, reason)
 }
 
-/// Status, the offset that the answer names, and its octets.
-async fn raw_exchange(
-    socket: PathBuf,
-    method: Method,
-    path: &str,
-    body: Option<Value>,
-) -> Result<(StatusCode, Option<u64>, Bytes), Failure> {
-    let stream = UnixStream::connect(&socket).await.map_err(|e| unreachable_daemon(&socket, &e))?;
+fn unreadable(fault: &serde_json::Error) -> Failure {
+    Failure::new(
+        EXIT_UNAVAILABLE,
+        if fault.is_data() {
+            format!("{OTHER_VERSION} ({fault})")
+        } else {
+            format!("the daemon's answer can't be read: {fault}")
+        },
+    )
+}
+
+async fn raw_exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
+    let stream = UnixStream::connect(socket).await.map_err(|e| unreachable_daemon(socket, &e))?;
     let lost =
         |e: hyper::Error| Failure::new(EXIT_UNAVAILABLE, format!("the daemon ended the exchange: {e}"));
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
     let driver = tokio::spawn(connection);
-    let bytes = body.map(|b| b.to_string()).unwrap_or_default();
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header("host", "sealpost")
         .header("content-type", "application/json")
-        .body(Full::new(Bytes::from(bytes)))
+        .body(Full::new(body))
         .map_err(|e| Failure::new(EXIT_OS, e))?;
     let response = sender.send_request(request).await.map_err(lost)?;
     let status = response.status();
     let next = response.headers().get(NEXT_OFFSET).and_then(|value| value.to_str().ok()?.parse().ok());
-    let bytes = response.into_body().collect().await.map_err(lost)?.to_bytes();
+    let octets = response.into_body().collect().await.map_err(lost)?.to_bytes();
     driver.abort();
-    Ok((status, next, bytes))
+    Ok(Answer { status, next, octets })
 }
 
 fn unreachable_daemon(socket: &Path, fault: &io::Error) -> Failure {
@@ -100,4 +125,53 @@ fn unreachable_daemon(socket: &Path, fault: &io::Error) -> Failure {
         format!("{socket}: {fault}")
     };
     Failure::new(EXIT_UNAVAILABLE, message)
+}
+
+/// What is between this program and a daemon that was started before an update.
+const OTHER_VERSION: &str = "the running daemon is of another version than this program; restart it";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::{PausedConnectors, QueueTotal};
+
+    #[track_caller]
+    fn check<T: DeserializeOwned>(answer: &str, expected: Result<(), &str>) {
+        let read = serde_json::from_str::<T>(answer).map(|_| ());
+        let read = read.map_err(|fault| unreadable(&fault).message);
+        assert_eq!(read, expected.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn an_unknown_field_is_ignored_and_a_missing_one_names_the_cure() {
+        check::<QueueTotal>(r#"{"messages":1,"recipients":1,"held":0,"new":[]}"#, Ok(()));
+        check::<QueueTotal>(
+            r#"{"messages":1,"held":0}"#,
+            Err("the running daemon is of another version than this program; restart it (missing field \
+                 `recipients` at line 1 column 23)"),
+        );
+        check::<PausedConnectors>(
+            r#"{"connectors":1}"#,
+            Err(
+                "the running daemon is of another version than this program; restart it (invalid type: integer \
+                 `1`, expected a sequence at line 1 column 15)",
+            ),
+        );
+        check::<QueueTotal>(
+            "{",
+            Err("the daemon's answer can't be read: EOF while parsing an object at line 1 column 1"),
+        );
+    }
+
+    #[test]
+    fn a_refusal_says_the_daemons_words_where_it_has_some() {
+        let said = |status, text: &str| {
+            let failure = refused(status, text.as_bytes());
+            (failure.exit, failure.message)
+        };
+        let known = said(StatusCode::NOT_FOUND, r#"{"error":"no such message"}"#);
+        assert_eq!(known, (EXIT_NO, "no such message".to_owned()));
+        let unknown = said(StatusCode::NOT_FOUND, "");
+        assert_eq!(unknown, (EXIT_NO, format!("{OTHER_VERSION} (it answered 404 Not Found)")));
+    }
 }

@@ -3,13 +3,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::print::{say, say_json};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, Failure};
 use crate::config::{self, Config};
 use crate::connector::{
-    Admission, Channel, Choice, DecisionRecord, Generation, NextHop, Passed, Table, User, admit, choose,
+    Admission, Channel, Choice, Considered, DecisionRecord, Generation, Mode, NextHop, Passed, Table, User,
+    admit, choose,
 };
 use crate::mail::{Mailbox, ReversePath};
 use crate::tls;
@@ -64,18 +65,18 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
     let table = Table::new(Generation(1), config.inbound.clone(), config.outbound.clone());
     let to = args.to.as_deref().map(parse_mailbox).transpose()?;
-    let mut answer = serde_json::Map::new();
+    let mut answer = ExplainAnswer::default();
     let mut lines = Vec::new();
     let mut yes = true;
     if let Some(from) = &args.from {
         let (admitted, part) = inbound(args, from, to.as_ref(), &config, &table, &mut lines)?;
         yes &= admitted;
-        answer.insert("inbound".to_owned(), part);
+        answer.inbound = Some(part);
     }
     if let Some(to) = &to {
         let (served, part) = outbound(args, to, &config, &table, &mut lines)?;
         yes &= served;
-        answer.insert("outbound".to_owned(), part);
+        answer.outbound = Some(part);
     }
     if args.json {
         say_json(&answer);
@@ -95,13 +96,13 @@ fn outbound(
     config: &Config,
     table: &Table,
     lines: &mut Vec<String>,
-) -> Result<(bool, Value), Failure> {
+) -> Result<(bool, OutboundAnswer), Failure> {
     let domain = to.domain_name();
     let considered = Choice::considered(table, domain);
     let Some(choice) = choose(table, domain) else {
         lines.push(format!("to <{to}>: no outbound connector; RCPT is refused with 550 5.4.4"));
         lines.extend(considered.iter().map(|c| format!("  not {}: {}", c.connector, c.reason)));
-        return Ok((false, json!({ "to": to, "connector": null, "considered": considered })));
+        return Ok((false, OutboundAnswer { to: to.clone(), considered, connector: None, choice: None }));
     };
     let connector = &choice.connector;
     let requirements: Vec<String> = match &connector.next_hop {
@@ -128,12 +129,20 @@ fn outbound(
     }
     let sent = decisions.is_empty() || decisions.iter().any(|(sent, _)| *sent);
     let decisions: Vec<_> = decisions.iter().map(|(_, decision)| DecisionRecord::from(decision)).collect();
-    let part = json!({
-        "mode": connector.mode, "decisions": decisions,
-        "to": to, "connector": connector.name, "pattern": choice.pattern.to_string(),
-        "next_hop": connector.next_hop.to_string(), "tls": connector.tls_word(), "wanted": requirements,
-        "considered": considered,
-    });
+    let terms = ChoiceAnswer {
+        mode: connector.mode,
+        decisions,
+        pattern: choice.pattern.to_string(),
+        next_hop: connector.next_hop.to_string(),
+        tls: connector.tls_word(),
+        wanted: requirements,
+    };
+    let part = OutboundAnswer {
+        to: to.clone(),
+        considered,
+        connector: Some(Arc::clone(&connector.name)),
+        choice: Some(terms),
+    };
     Ok((sent, part))
 }
 
@@ -144,7 +153,7 @@ fn inbound(
     config: &Config,
     table: &Table,
     lines: &mut Vec<String>,
-) -> Result<(bool, Value), Failure> {
+) -> Result<(bool, InboundAnswer), Failure> {
     let path = ReversePath::parse(from.trim_matches(['<', '>']))
         .map_err(|e| Failure::new(EXIT_NO, format!("{from:?}: {e}")))?;
     let tls = facts(args, config, tls::Usage::ClientOrServer)?;
@@ -181,13 +190,65 @@ fn inbound(
     lines.push(format!("  wanted    {}", decision.required));
     lines.push(format!("  got       {}", decision.attained));
     lines.extend(passed.iter().map(|p| format!("  not {}: {}", p.connector, p.why)));
-    let passed: Vec<Value> = passed.iter().map(passed_json).collect();
-    Ok((
-        yes,
-        json!({ "from": path, "admitted": yes, "decision": DecisionRecord::from(&*decision), "reply": reply, "passed": passed }),
-    ))
+    let passed = passed.iter().map(PassedAnswer::of).collect();
+    let decision = DecisionRecord::from(&*decision);
+    Ok((yes, InboundAnswer { from: path, admitted: yes, decision, reply, passed }))
 }
 
-fn passed_json(passed: &Passed) -> Value {
-    json!({ "connector": passed.connector, "reason": passed.why.to_string(), "token": passed.why.token() })
+/// What `explain --json` prints.
+#[derive(Default, Serialize)]
+struct ExplainAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inbound: Option<InboundAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outbound: Option<OutboundAnswer>,
+}
+
+/// Of a reverse-path.
+#[derive(Serialize)]
+struct InboundAnswer {
+    from: ReversePath,
+    admitted: bool,
+    decision: DecisionRecord,
+    reply: Option<String>,
+    passed: Vec<PassedAnswer>,
+}
+
+/// An inbound connector that did not take it.
+#[derive(Serialize)]
+struct PassedAnswer {
+    connector: Arc<str>,
+    reason: String,
+    token: &'static str,
+}
+
+impl PassedAnswer {
+    fn of(passed: &Passed) -> Self {
+        Self {
+            connector: Arc::clone(&passed.connector),
+            reason: passed.why.to_string(),
+            token: passed.why.token(),
+        }
+    }
+}
+
+/// Of a recipient.
+#[derive(Serialize)]
+struct OutboundAnswer {
+    to: Mailbox,
+    considered: Vec<Considered>,
+    connector: Option<Arc<str>>,
+    #[serde(flatten)]
+    choice: Option<ChoiceAnswer>,
+}
+
+/// The terms of the connector that serves it.
+#[derive(Serialize)]
+struct ChoiceAnswer {
+    mode: Mode,
+    decisions: Vec<DecisionRecord>,
+    pattern: String,
+    next_hop: String,
+    tls: &'static str,
+    wanted: Vec<String>,
 }

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use super::print::{say, say_json};
-use super::validate::{host_json, hosts_table, runtime};
+use super::validate::{HostAnswer, hosts_table, runtime};
 use super::{EXIT_NO, EXIT_OS, Failure};
 use crate::connector::{
     ChainVerdict, DomainPattern, Forced, Handshake, KeyExchange, Mode, NextHop, OnFailure,
@@ -99,11 +99,7 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
         );
         all_good &= advice.forced;
         if args.json {
-            let hosts: Vec<_> = seen.iter().map(host_json).collect();
-            answers.push(json!({
-                "target": target, "could_be_forced": advice.forced, "verdict": advice.sentence,
-                "connector": advice.paste, "hosts": hosts,
-            }));
+            answers.push(ProbeAnswer::new(target, advice, &seen));
         } else {
             say(&format!("{target}: {}", advice.sentence));
             if !seen.is_empty() {
@@ -116,6 +112,29 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
         say_json(&answers);
     }
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
+}
+
+/// What `probe --json` prints of each target.
+#[derive(Serialize)]
+struct ProbeAnswer<'a> {
+    target: &'a str,
+    could_be_forced: bool,
+    verdict: String,
+    /// The connector to paste.
+    connector: String,
+    hosts: Vec<HostAnswer>,
+}
+
+impl<'a> ProbeAnswer<'a> {
+    fn new(target: &'a str, advice: Advice, seen: &[HostReport]) -> Self {
+        Self {
+            target,
+            could_be_forced: advice.forced,
+            verdict: advice.sentence,
+            connector: advice.paste,
+            hosts: seen.iter().map(HostAnswer::from).collect(),
+        }
+    }
 }
 
 fn settings(name: &Domain, args: &ProbeArgs) -> Settings {

@@ -4,11 +4,15 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use hyper::Method;
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::control::{ask, fetch};
+use super::control::{fetch, get, post, request};
 use super::print::{say, say_json, table};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, EXIT_USAGE, Failure};
+use crate::admin::{
+    ActionResult, DatabaseSize, LaneStatus, MessageView, PausedConnectors, QueueList, QueueTop, QueueTotal,
+    RecipientView, RetryRequest, TopLane,
+};
 use crate::config;
 use crate::mail::{Clock, UnixMillis};
 use details::details;
@@ -148,73 +152,88 @@ pub(super) fn queue(args: QueueArgs) -> Result<ExitCode, Failure> {
     if let Action::Show { daemon, id, content: true } = &args.action {
         return content(daemon, id);
     }
-    let (daemon, method, path, body) = request(&args.action)?;
-    let answer = ask(&socket(daemon)?, method, &path, body)?;
-    if daemon.json {
-        say_json(&answer);
-        return Ok(ExitCode::SUCCESS);
+    answer(&args.action)
+}
+
+/// Asks, and shows the answer.
+fn answer(action: &Action) -> Result<ExitCode, Failure> {
+    let now = Clock::wall();
+    match action {
+        Action::List { daemon, limit, after, filter } => {
+            let query = filter.query(*limit, after.clone());
+            show(daemon, &post(&socket(daemon)?, "/queue/list", &query)?, |list| listing(list, now))
+        }
+        Action::Top { daemon, limit } => {
+            let path = format!("/queue/top?limit={limit}");
+            show(daemon, &get(&socket(daemon)?, &path)?, |lanes| top(lanes, now))
+        }
+        Action::Show { daemon, id, .. } => {
+            show(daemon, &get(&socket(daemon)?, &format!("/queue/{}", plain(id)))?, details)
+        }
+        Action::Retry { id: None, all: false, .. } => Err(unsaid()),
+        Action::Retry { daemon, id, .. } => {
+            let request = RetryRequest { id: id.clone() };
+            show(daemon, &post(&socket(daemon)?, "/queue/retry", &request)?, retried)
+        }
+        Action::Hold { daemon, id, .. } => {
+            act(daemon, Method::POST, id.as_deref(), "/hold", "is held until it is released")
+        }
+        Action::Release { daemon, id, .. } => {
+            act(daemon, Method::POST, id.as_deref(), "/release", "is tried again now")
+        }
+        Action::Bounce { daemon, id, .. } => {
+            act(daemon, Method::POST, id.as_deref(), "/bounce", "is given up; its sender is told")
+        }
+        Action::Remove { daemon, id, .. } => {
+            act(daemon, Method::DELETE, id.as_deref(), "", "is removed; nobody is told")
+        }
+        Action::Pause { daemon, connector } => pause(daemon, connector, "pause"),
+        Action::Resume { daemon, connector } => pause(daemon, connector, "resume"),
     }
-    say(&match &args.action {
-        Action::List { .. } => listing(&answer, Clock::wall()),
-        Action::Top { .. } => top(&answer, Clock::wall()),
-        Action::Show { .. } => details(&answer),
-        Action::Retry { .. } => match text(&answer, "recipients").as_str() {
-            "1" => "1 recipient is tried again now".to_owned(),
-            count => format!("{count} recipients are tried again now"),
-        },
-        Action::Remove { id, .. } => {
-            format!("{} is removed; nobody is told", id.as_deref().unwrap_or_default())
-        }
-        Action::Bounce { id, .. } => {
-            format!("{} is given up; its sender is told", id.as_deref().unwrap_or_default())
-        }
-        Action::Pause { .. } | Action::Resume { .. } => standing_still(&answer),
-        Action::Hold { id, .. } => {
-            format!("{} is held until it is released", id.as_deref().unwrap_or_default())
-        }
-        Action::Release { id, .. } => format!("{} is tried again now", id.as_deref().unwrap_or_default()),
-    });
+}
+
+/// Prints an answer, as JSON or in words.
+fn show<T: Serialize>(
+    daemon: &DaemonArgs,
+    answer: &T,
+    words: impl Fn(&T) -> String,
+) -> Result<ExitCode, Failure> {
+    if daemon.json {
+        say_json(answer);
+    } else {
+        say(&words(answer));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-type Asked<'a> = (&'a DaemonArgs, Method, String, Option<Value>);
+/// Does something with one message.
+fn act(
+    daemon: &DaemonArgs,
+    method: Method,
+    id: Option<&str>,
+    deed: &str,
+    done: &str,
+) -> Result<ExitCode, Failure> {
+    let id = id.ok_or_else(unsaid)?;
+    let answer: ActionResult = request(&socket(daemon)?, method, &format!("/queue/{}{deed}", plain(id)))?;
+    show(daemon, &answer, |_| format!("{id} {done}"))
+}
 
-fn request(action: &Action) -> Result<Asked<'_>, Failure> {
-    let unsaid = || Failure::new(EXIT_USAGE, "say which message, or name some by filters; see --help");
-    Ok(match action {
-        Action::List { daemon, limit, after, filter } => {
-            let body = filter.body(*limit, after.as_deref());
-            (daemon, Method::POST, "/queue/list".to_owned(), Some(body))
-        }
-        Action::Top { daemon, limit } => (daemon, Method::GET, format!("/queue/top?limit={limit}"), None),
-        Action::Show { daemon, id, .. } => (daemon, Method::GET, format!("/queue/{}", plain(id)), None),
-        Action::Retry { id: None, all: false, .. } => return Err(unsaid()),
-        Action::Retry { daemon, id, .. } => {
-            (daemon, Method::POST, "/queue/retry".to_owned(), Some(json!({ "id": id })))
-        }
-        Action::Hold { daemon, id, .. } => {
-            let id = id.as_deref().ok_or_else(unsaid)?;
-            (daemon, Method::POST, format!("/queue/{}/hold", plain(id)), None)
-        }
-        Action::Release { daemon, id, .. } => {
-            let id = id.as_deref().ok_or_else(unsaid)?;
-            (daemon, Method::POST, format!("/queue/{}/release", plain(id)), None)
-        }
-        Action::Bounce { daemon, id, .. } => {
-            let id = id.as_deref().ok_or_else(unsaid)?;
-            (daemon, Method::POST, format!("/queue/{}/bounce", plain(id)), None)
-        }
-        Action::Pause { daemon, connector } => {
-            (daemon, Method::POST, format!("/connectors/{}/pause", named(connector)?), None)
-        }
-        Action::Resume { daemon, connector } => {
-            (daemon, Method::POST, format!("/connectors/{}/resume", named(connector)?), None)
-        }
-        Action::Remove { daemon, id, .. } => {
-            let id = id.as_deref().ok_or_else(unsaid)?;
-            (daemon, Method::DELETE, format!("/queue/{}", plain(id)), None)
-        }
-    })
+fn unsaid() -> Failure {
+    Failure::new(EXIT_USAGE, "say which message, or name some by filters; see --help")
+}
+
+fn retried(answer: &ActionResult) -> String {
+    match answer.recipients.unwrap_or_default() {
+        1 => "1 recipient is tried again now".to_owned(),
+        count => format!("{count} recipients are tried again now"),
+    }
+}
+
+/// Pauses a connector, or resumes it.
+fn pause(daemon: &DaemonArgs, connector: &str, deed: &str) -> Result<ExitCode, Failure> {
+    let path = format!("/connectors/{}/{deed}", named(connector)?);
+    show(daemon, &request(&socket(daemon)?, Method::POST, &path)?, standing_still)
 }
 
 /// A queue id has letters and digits alone; anything else would be no path of ours.
@@ -231,18 +250,11 @@ fn named(connector: &str) -> Result<&str, Failure> {
     Err(Failure::new(EXIT_NO, format!("{connector:?} is no name of a connector")))
 }
 
-fn standing_still(answer: &Value) -> String {
-    let names: Vec<&str> = answer
-        .get("connectors")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    if names.is_empty() {
+fn standing_still(answer: &PausedConnectors) -> String {
+    if answer.connectors.is_empty() {
         "no connector stands still".to_owned()
     } else {
-        format!("standing still: {}", names.join(", "))
+        format!("standing still: {}", answer.connectors.join(", "))
     }
 }
 
@@ -272,116 +284,97 @@ pub(super) fn socket(daemon: &DaemonArgs) -> Result<PathBuf, Failure> {
         .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))
 }
 
-fn listing(answer: &Value, now: UnixMillis) -> String {
-    let total = answer.get("total");
-    let count = |key: &str| total.and_then(|t| t.get(key)).and_then(Value::as_u64).unwrap_or_default();
-    let messages = answer.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let summary = format!("{} messages for {} recipients are queued", count("messages"), count("recipients"));
-    if messages.is_empty() {
+fn listing(answer: &QueueList, now: UnixMillis) -> String {
+    let QueueTotal { messages, recipients, .. } = answer.total;
+    let summary = format!("{messages} messages for {recipients} recipients are queued");
+    if answer.messages.is_empty() {
         return summary;
     }
-    let rows: Vec<Vec<String>> = messages.iter().map(|m| list_row(m, now)).collect();
+    let rows: Vec<Vec<String>> = answer.messages.iter().map(|m| list_row(m, now)).collect();
     let headings = ["id", "age", "size", "from", "to", "attempts", "next", "reason"];
-    format!("{}\n{summary}, {} shown", table(&headings, &rows), messages.len())
+    format!("{}\n{summary}, {} shown", table(&headings, &rows), rows.len())
 }
 
-fn top(answer: &Value, now: UnixMillis) -> String {
-    let lanes = answer.get("lanes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let database = answer.get("database").map(extent).unwrap_or_default();
-    if lanes.is_empty() {
+fn top(answer: &QueueTop, now: UnixMillis) -> String {
+    let database = extent(answer.database);
+    if answer.lanes.is_empty() {
         return format!("nothing is queued; {database}");
     }
-    let row = |lane: &Value| {
-        let blocked = lane.get("blocked").filter(|blocked| !blocked.is_null());
-        let oldest = time(lane, "oldest_at").map(|at| span(now.since(at))).unwrap_or_default();
-        let until = blocked.and_then(|blocked| time(blocked, "blocked_until"));
+    let row = |lane: &TopLane| {
+        let blocked = lane.blocked.as_ref();
+        let until = blocked.and_then(|blocked| blocked.blocked_until);
         vec![
-            text(lane, "lane"),
-            text(lane, "recipients"),
-            oldest,
+            clean(&lane.lane),
+            lane.recipients.to_string(),
+            span(now.since(lane.oldest_at)),
             until.map_or_else(|| "-".to_owned(), |at| format!("in {}", span(at.since(now)))),
             blocked.map_or_else(|| "-".to_owned(), lane_reason),
         ]
     };
-    let rows: Vec<Vec<String>> = lanes.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = answer.lanes.iter().map(row).collect();
     format!("{}\n{database}", table(&["lane", "recipients", "oldest", "next", "reason"], &rows))
 }
 
 /// How large the database is, and how much of it is free.
-fn extent(database: &Value) -> String {
-    let octets = |name| database.get(name).and_then(Value::as_u64).unwrap_or_default();
-    let (file, free) = (octets("file"), octets("free"));
+fn extent(DatabaseSize { file, free }: DatabaseSize) -> String {
     let percent = free.saturating_mul(100).checked_div(file).unwrap_or_default();
     format!("the database has {} KiB, {percent} % of it free", file / 1024)
 }
 
-fn list_row(message: &Value, now: UnixMillis) -> Vec<String> {
-    let recipients =
-        message.get("recipients").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let first = recipients.first().cloned().unwrap_or_default();
-    let more = recipients.len().saturating_sub(1);
-    let to = text(&first, "forward_path");
+fn list_row(message: &MessageView, now: UnixMillis) -> Vec<String> {
+    let first = message.recipients.first();
+    let dash = || "-".to_owned();
+    let to = first.map_or_else(dash, |first| clean(&first.forward_path));
+    let more = message.recipients.len().saturating_sub(1);
     let to = if more > 0 { format!("{to} +{more}") } else { to };
-    let lane = text(&first, "lane");
-    let blocked = blocked_lane(message, &lane);
-    let next = blocked.and_then(|l| time(l, "blocked_until")).or_else(|| time(&first, "next_at"));
-    let in_hand = first.get("leased").and_then(Value::as_bool).unwrap_or_default();
+    let blocked = first.and_then(|first| blocked_lane(message, &first.lane));
+    let next = blocked.and_then(|lane| lane.blocked_until).or_else(|| first.map(|first| first.next_at));
     let next = match next {
-        _ if in_hand => "in hand".to_owned(),
+        _ if first.is_some_and(|first| first.leased) => "in hand".to_owned(),
         Some(at) if at <= now => "due".to_owned(),
         Some(at) => format!("in {}", span(at.since(now))),
-        None => "-".to_owned(),
+        None => dash(),
     };
     vec![
-        text(message, "id"),
-        time(message, "accepted_at").map(|at| span(now.since(at))).unwrap_or_default(),
-        text(message, "size"),
-        format!("<{}>", text(message, "reverse_path")),
+        message.id.to_string(),
+        span(now.since(message.accepted_at)),
+        message.size.to_string(),
+        format!("<{}>", clean(&message.reverse_path)),
         to,
-        text(&first, "attempts"),
+        first.map_or_else(dash, |first| first.attempts.to_string()),
         next,
-        reason(message, &first, blocked),
+        reason(message, first, blocked),
     ]
 }
 
 /// Why a recipient waits: the message's own trouble, else its lane's.
-fn reason(message: &Value, recipient: &Value, blocked: Option<&Value>) -> String {
-    if let Some(held) = message.get("held").and_then(Value::as_str) {
+fn reason(message: &MessageView, recipient: Option<&RecipientView>, blocked: Option<&LaneStatus>) -> String {
+    if let Some(held) = &message.held {
         return format!("held: {held}");
     }
-    if blocked.is_some_and(stands_still) {
+    if let Some(lane) = blocked.filter(|lane| lane.paused) {
+        return lane_reason(lane);
+    }
+    let own = recipient.and_then(|recipient| recipient.last.as_ref());
+    let own = own.map(|last| clean(&format!("{} {}", last.status, last.reason)));
+    own.or_else(|| blocked.map(lane_reason)).unwrap_or_else(|| "-".to_owned())
+}
+
+fn lane_reason(lane: &LaneStatus) -> String {
+    if lane.paused {
         return "its connector stands still".to_owned();
     }
-    let own = recipient.get("last").filter(|l| !l.is_null());
-    own.or(blocked).map_or_else(|| "-".to_owned(), |l| format!("{} {}", text(l, "status"), text(l, "reason")))
+    let [status, reason] = [&lane.status, &lane.reason].map(|text| text.as_deref().unwrap_or("-"));
+    clean(&format!("{status} {reason}"))
 }
 
-fn lane_reason(lane: &Value) -> String {
-    if stands_still(lane) {
-        return "its connector stands still".to_owned();
-    }
-    format!("{} {}", text(lane, "status"), text(lane, "reason"))
+fn blocked_lane<'a>(message: &'a MessageView, lane: &str) -> Option<&'a LaneStatus> {
+    message.blocked.iter().find(|blocked| blocked.lane == lane)
 }
 
-/// Whether an operator has a lane's connector stand still.
-fn stands_still(lane: &Value) -> bool {
-    lane.get("paused").and_then(Value::as_bool).unwrap_or_default()
-}
-
-fn blocked_lane<'a>(message: &'a Value, lane: &str) -> Option<&'a Value> {
-    message.get("blocked")?.as_array()?.iter().find(|l| text(l, "lane") == lane)
-}
-
-fn text(value: &Value, key: &str) -> String {
-    match value.get(key) {
-        Some(Value::String(text)) => text.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
-        Some(Value::Null) | None => "-".to_owned(),
-        Some(other) => other.to_string(),
-    }
-}
-
-fn time(value: &Value, key: &str) -> Option<UnixMillis> {
-    value.get(key).and_then(Value::as_i64).map(UnixMillis)
+/// What peers said can't steer a terminal.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn span(duration: std::time::Duration) -> String {

@@ -1,13 +1,14 @@
 use std::process::ExitCode;
 
 use hyper::Method;
-use serde_json::Value;
 
-use super::control::ask;
+use super::control::request;
 use super::print::{say, say_json};
 use super::queue::{DaemonArgs, socket};
 use super::{EXIT_CONFIG, Failure};
+use crate::admin::Reloaded;
 use crate::config;
+use crate::connector::Generation;
 
 /// Has the running daemon put in force what the files say now.
 pub(super) fn reload(args: &DaemonArgs) -> Result<ExitCode, Failure> {
@@ -16,7 +17,7 @@ pub(super) fn reload(args: &DaemonArgs) -> Result<ExitCode, Failure> {
         Err(faults) => Failure::new(EXIT_CONFIG, format!("nothing has changed\n{faults}")),
         Ok(_) => failure,
     })?;
-    let answer = ask(&socket, Method::POST, "/reload", None)?;
+    let answer = request(&socket, Method::POST, "/reload")?;
     if args.json {
         say_json(&answer);
     } else {
@@ -25,28 +26,27 @@ pub(super) fn reload(args: &DaemonArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn in_words(answer: &Value) -> String {
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
-    let list = |key: &str| answer.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let generation = answer.get("generation").and_then(Value::as_u64).unwrap_or_default();
-    let changes = list("changes");
-    let mut lines = vec![match changes.len() {
+fn in_words(answer: &Reloaded) -> String {
+    let Generation(generation) = answer.generation;
+    let mut lines = vec![match answer.changes.len() {
         0 => format!("generation {generation} is in force; no connector has changed"),
         1 => format!("generation {generation} is in force; 1 connector has changed"),
         count => format!("generation {generation} is in force; {count} connectors have changed"),
     }];
-    lines.extend(changes.iter().map(|one| {
-        format!("  {:<8}  {} {}", text(one, "change"), text(one, "direction"), text(one, "connector"))
-    }));
-    for (label, key) in [
-        ("shown", "certificates"),
-        ("served", "served"),
-        ("LOOSER", "loosened"),
-        ("restart", "needs_restart"),
-        ("warning", "warnings"),
+    lines.extend(
+        answer
+            .changes
+            .iter()
+            .map(|one| format!("  {:<8}  {} {}", one.change.word(), one.direction.word(), one.connector)),
+    );
+    for (label, texts) in [
+        ("shown", &answer.certificates),
+        ("served", &answer.served),
+        ("LOOSER", &answer.loosened),
+        ("restart", &answer.needs_restart),
+        ("warning", &answer.warnings),
     ] {
-        let texts = list(key);
-        lines.extend(texts.iter().filter_map(Value::as_str).map(|words| format!("  {label:<8}  {words}")));
+        lines.extend(texts.iter().map(|words| format!("  {label:<8}  {words}")));
     }
     lines.join("\n")
 }
@@ -57,13 +57,16 @@ mod tests {
 
     #[test]
     fn each_change_has_a_line() {
-        let answer = serde_json::json!({
-            "generation": 3,
-            "changes": [{ "direction": "outbound", "connector": "bank", "change": "changed" }],
-            "served": [], "loosened": ["a.example: looser"], "needs_restart": [], "warnings": ["odd"],
-        });
+        let answer = serde_json::from_str(
+            r#"{
+                "generation": 3,
+                "changes": [{ "direction": "outbound", "connector": "bank", "change": "changed" }],
+                "certificates": [], "served": [], "loosened": ["a.example: looser"], "needs_restart": [],
+                "warnings": ["odd"]
+            }"#,
+        );
         let expected = "generation 3 is in force; 1 connector has changed\n  changed   outbound bank\n  \
                         LOOSER    a.example: looser\n  warning   odd";
-        assert_eq!(in_words(&answer), expected);
+        assert_eq!(in_words(&answer.expect("an answer")), expected);
     }
 }

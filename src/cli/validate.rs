@@ -4,18 +4,18 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::print::{complain, say, say_json, table};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, EXIT_OS, Failure};
-use crate::admin::Validated;
+use crate::admin::Validation;
 use crate::config::{self, Config};
 use crate::connector::{
-    ChainFault, DecisionRecord, DomainPattern, NextHop, Outbound, PeerCertificate, Shortfall, pin_text,
+    ChainFault, DecisionRecord, DomainPattern, Mode, NextHop, Outbound, PeerCertificate, Shortfall, pin_text,
 };
 use crate::daemon::{self, Whom};
 use crate::deliver::HostReport;
-use crate::mail::{Clock, Mailbox, MailboxDomain, ReversePath, rfc3339};
+use crate::mail::{Clock, Domain, Mailbox, MailboxDomain, ReversePath, rfc3339};
 
 /// What `validate` takes.
 #[derive(Debug, clap::Args)]
@@ -53,11 +53,15 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
     };
     let verdict = verdict(connector, &seen, trouble.as_deref());
     if args.json {
-        let hosts: Vec<_> = seen.iter().map(host_json).collect();
-        say_json(&json!({
-            "connector": connector.name, "mode": connector.mode, "domain": domain, "hosts": hosts,
-            "at": verdict.at, "ok": verdict.ok, "verdict": verdict.verdict,
-        }));
+        say_json(&ValidateAnswer {
+            connector: &connector.name,
+            mode: connector.mode,
+            domain: domain.as_ref(),
+            hosts: seen.iter().map(HostAnswer::from).collect(),
+            at: &verdict.at,
+            ok: verdict.ok,
+            verdict: &verdict.verdict,
+        });
     } else {
         if !seen.is_empty() {
             say(&hosts_table(&seen));
@@ -133,7 +137,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|fault| Failure::new(EXIT_OS, format!("the runtime can't be started: {fault}")))
 }
 
-fn verdict(connector: &Outbound, seen: &[HostReport], trouble: Option<&str>) -> Validated {
+fn verdict(connector: &Outbound, seen: &[HostReport], trouble: Option<&str>) -> Validation {
     let good = seen.iter().filter(|host| host.ok).count();
     let (ok, text) = if let Some(trouble) = trouble {
         (false, format!("no host to try: {trouble}"))
@@ -147,7 +151,7 @@ fn verdict(connector: &Outbound, seen: &[HostReport], trouble: Option<&str>) -> 
     let mend = seen.iter().find(|host| !host.ok).map_or("", mend);
     let revision = connector.revision.to_string();
     let verdict = format!("{text}. {mend}").trim_end().to_owned();
-    Validated { at: rfc3339(Clock::wall()), revision, verdict, ok }
+    Validation { at: rfc3339(Clock::wall()), revision, verdict, ok }
 }
 
 /// Who can mend it.
@@ -233,7 +237,7 @@ fn details(seen: &HostReport) -> String {
 }
 
 /// The result, where `connectors` finds it.
-fn keep(data_dir: &Path, name: &str, verdict: &Validated) -> io::Result<()> {
+fn keep(data_dir: &Path, name: &str, verdict: &Validation) -> io::Result<()> {
     let folder = data_dir.join("validated");
     fs::create_dir_all(&folder)?;
     let text = serde_json::to_string(verdict).map_err(io::Error::other)?;
@@ -242,8 +246,40 @@ fn keep(data_dir: &Path, name: &str, verdict: &Validated) -> io::Result<()> {
     fs::rename(fresh, folder.join(format!("{name}.json")))
 }
 
-pub(super) fn host_json(seen: &HostReport) -> serde_json::Value {
-    json!({ "host": seen.host, "ok": seen.ok, "reason": seen.reason, "decision": seen.decision.as_deref().map(DecisionRecord::from), "recipient": seen.recipient.as_ref().map(ToString::to_string), "banner": seen.banner })
+/// What `validate --json` prints.
+#[derive(Serialize)]
+struct ValidateAnswer<'a> {
+    connector: &'a str,
+    mode: Mode,
+    domain: Option<&'a Domain>,
+    hosts: Vec<HostAnswer>,
+    at: &'a str,
+    ok: bool,
+    verdict: &'a str,
+}
+
+/// One address of it, and of what `probe --json` prints.
+#[derive(Serialize)]
+pub(super) struct HostAnswer {
+    host: String,
+    ok: bool,
+    reason: String,
+    decision: Option<DecisionRecord>,
+    recipient: Option<String>,
+    banner: Option<String>,
+}
+
+impl From<&HostReport> for HostAnswer {
+    fn from(seen: &HostReport) -> Self {
+        Self {
+            host: seen.host.clone(),
+            ok: seen.ok,
+            reason: seen.reason.clone(),
+            decision: seen.decision.as_deref().map(DecisionRecord::from),
+            recipient: seen.recipient.as_ref().map(ToString::to_string),
+            banner: seen.banner.clone(),
+        }
+    }
 }
 
 pub(super) fn hosts_table(seen: &[HostReport]) -> String {

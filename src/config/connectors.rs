@@ -350,7 +350,8 @@ const INBOUND_TLS: &[(&str, Option<bool>)] =
     &[("off", None), ("opportunistic", Some(false)), ("forced", Some(true))];
 const ONWARD: &[(&str, Onward)] = &[("any", Onward::Any), ("sealed", Onward::Sealed)];
 const BARE_LF: &[(&str, BareLf)] = &[("refuse", BareLf::Refuse), ("normalize", BareLf::Normalize)];
-const REVEAL: &[(&str, Reveal)] = &[("full", Reveal::Full), ("code", Reveal::Code)];
+const REVEAL: &[(&str, Reveal)] =
+    &[("full", Reveal::Full), ("partner", Reveal::Partner), ("code", Reveal::Code)];
 /// Whether a connector's demands are enforced.
 pub(super) const MODES: &[(&str, Mode)] =
     &[("enforce", Mode::Enforce), ("audit", Mode::Audit), ("off", Mode::Off)];

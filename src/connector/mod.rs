@@ -10,6 +10,7 @@ mod facts;
 mod judge;
 mod live;
 mod name;
+mod organisation;
 mod pattern;
 mod pin;
 mod recipients;
@@ -40,6 +41,7 @@ pub use judge::{
 };
 pub use live::{ClearGuard, LiveTable};
 pub use name::{NameFault, PeerName, first_match};
+pub use organisation::{is_ours, may_disclose};
 pub use pattern::{DomainPattern, PatternFault, Specificity};
 pub use pin::{Pin, PinFault, pin_text};
 pub use recipients::Recipients;

@@ -1,14 +1,13 @@
 //! A decision as it is kept on disk and shown by the control API: versioned, and with its words already made.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::decision::Decision;
-use super::facts::TlsFacts;
 
-/// A decision, for whoever reads it later: another version of this program, or another program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A decision, for whoever reads it later: another version of this program, or another program. The version that stored
+/// it may be another one, so anything may be missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DecisionRecord {
     /// The version of this record. Records without one are of version 1, which had no summaries.
     #[serde(default = "first_version")]
@@ -20,22 +19,19 @@ pub struct DecisionRecord {
     /// What was required.
     pub wanted: String,
     /// The same in a word or two.
-    #[serde(default)]
     pub wanted_summary: String,
     /// What was attained.
     pub got: String,
     /// The same in a word or two.
-    #[serde(default)]
     pub got_summary: String,
     /// Why, in one sentence.
     pub reason: String,
     /// The same as one word for machines.
     pub token: String,
     /// Whether mail was withheld for it.
-    #[serde(default)]
     pub withheld: bool,
-    /// The handshake behind it.
-    pub tls: Option<Arc<TlsFacts>>,
+    /// The handshake behind it, as it was stored; `explain --facts` reads it.
+    pub tls: Option<serde_json::Value>,
 }
 
 impl DecisionRecord {
@@ -60,7 +56,7 @@ impl From<&Decision> for DecisionRecord {
             reason: decision.reason(),
             token: decision.token().into_owned(),
             withheld: decision.status().is_some(),
-            tls: decision.tls().cloned(),
+            tls: decision.tls().and_then(|facts| serde_json::to_value(facts).ok()),
         }
     }
 }
@@ -83,5 +79,9 @@ mod tests {
         let later = first.replacen('{', r#"{"version":9,"colour":"green","#, 1);
         let record: DecisionRecord = serde_json::from_str(&later).expect("a record");
         assert_eq!((record.version, record.got.as_str()), (9, "plaintext"));
+        let odd = r#"{"token":"name-mismatch","tls":{"new":1}}"#;
+        let record: DecisionRecord = serde_json::from_str(odd).expect("a record");
+        assert_eq!((record.token.as_str(), record.got.as_str()), ("name-mismatch", ""));
+        assert_eq!(record.tls, Some(serde_json::json!({ "new": 1 })));
     }
 }

@@ -23,7 +23,7 @@ pub struct Table {
 }
 
 /// Which table of this process a decision was made by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Generation(pub u64);
 
@@ -153,7 +153,7 @@ pub enum OutboundTls {
 }
 
 /// Whether a connector's demands are enforced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// They are.
@@ -198,14 +198,18 @@ pub enum Onward {
     Sealed,
 }
 
-/// How much a refusal tells the client.
+/// How much strangers learn: the client from a refusal, and a sender outside our organisation from a
+/// report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reveal {
-    /// Connector, wanted and got.
-    #[default]
+    /// Everything, to both.
     Full,
-    /// The code and one general sentence; the rest is in our log.
+    /// The client: connector, wanted and got, which are about its own connection. The sender: codes and
+    /// what happened in general.
+    #[default]
+    Partner,
+    /// Codes and general sentences, to both.
     Code,
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::admin::{Alarm, ConnectorView, Connectors, Direction, LanesView, Validated};
+use crate::admin::{Alarm, ConnectorView, Connectors, Direction, LanesView, Validation};
 use crate::config::Config;
 use crate::connector::{Generation, InboundTls, Table};
 use crate::scheduler::LaneView;
@@ -58,7 +58,7 @@ pub(super) fn views(
         name: Arc::clone(&c.name),
         domains: c.from_domains.iter().map(ToString::to_string).collect(),
         mode: c.mode,
-        tls: inbound_word(&c.tls),
+        tls: inbound_word(&c.tls).into(),
         requirement: words.find(Direction::Inbound, &c.name),
         revision: c.revision.to_string(),
         paused: false,
@@ -71,7 +71,7 @@ pub(super) fn views(
         name: Arc::clone(&c.name),
         domains: c.domains.iter().map(ToString::to_string).collect(),
         mode: c.mode,
-        tls: c.tls_word(),
+        tls: c.tls_word().into(),
         requirement: words.find(Direction::Outbound, &c.name),
         revision: c.revision.to_string(),
         paused: false,
@@ -105,7 +105,7 @@ fn count(lanes: &[LaneView], name: &str) -> LanesView {
 }
 
 /// What `validate` left; a file that can't be read is one that is not there.
-fn validated(data_dir: &Path, name: &str) -> Option<Validated> {
+fn validated(data_dir: &Path, name: &str) -> Option<Validation> {
     let file = data_dir.join("validated").join(format!("{name}.json"));
     let mut text = String::new();
     fs::File::open(file).ok()?.take(VALIDATED_BYTES_MAX).read_to_string(&mut text).ok()?;

@@ -6,13 +6,13 @@ use std::fmt::Write;
 use mail_parser::{HeaderName, MessageParser};
 
 use super::{Delivered, Trouble};
-use crate::connector::Ruling;
-use crate::mail::{
-    BodyType, Domain, Enhanced, Mailbox, QueueId, RecipientDsn, UnixMillis, from_xtext, rfc5322,
-};
+use crate::mail::{BodyType, Domain, Mailbox, QueueId, RecipientDsn, UnixMillis, from_xtext, rfc5322};
 
+mod cause;
+mod letter;
 mod text;
 
+use letter::letter;
 use text::{address, address_type, paragraphs, plain, stuffed, wrapped};
 
 /// What a report tells.
@@ -43,22 +43,40 @@ impl Kind {
 
 /// One recipient of a report.
 #[derive(Debug, Clone, Copy)]
-pub struct Told<'a> {
+pub struct ReportedRecipient<'a> {
     /// The forward-path.
     pub forward_path: &'a Mailbox,
     /// What was asked of reports about it.
     pub dsn: &'a RecipientDsn,
-    /// What became of it.
-    pub what: What<'a>,
+    /// How the attempt ended.
+    pub fate: Fate<'a>,
 }
 
-/// What became of a recipient.
+/// How an attempt ended for a recipient.
 #[derive(Debug, Clone, Copy)]
-pub enum What<'a> {
-    /// What hindered it, with the status that is told.
+pub enum Fate<'a> {
+    /// What hindered it, with the status that is reported.
     Trouble(&'a Trouble),
     /// Who took it over.
     Relayed(&'a Delivered),
+}
+
+/// Who reads a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addressee {
+    /// The sender of the message.
+    Sender,
+    /// Our postmaster, about a message that has nobody else.
+    Postmaster,
+}
+
+/// How much a report discloses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Everything: hosts, addresses, connectors, certificates, and what other servers said.
+    Full,
+    /// What happened in general, and the codes.
+    Codes,
 }
 
 /// Everything a report is made of.
@@ -74,14 +92,18 @@ pub struct Report<'a> {
     pub reporting_mta: &'a Domain,
     /// Who it comes from, in its header.
     pub postmaster: &'a Mailbox,
-    /// Who is told: the reverse-path.
+    /// Whom it goes to: the reverse-path.
     pub to: &'a Mailbox,
+    /// Who that is.
+    pub addressee: Addressee,
+    /// How much it discloses to them.
+    pub detail: Detail,
     /// When the message was accepted.
     pub arrived_at: UnixMillis,
     /// When the report is made, which is when the last attempt was.
     pub now: UnixMillis,
     /// Whom it is about; not empty.
-    pub recipients: &'a [Told<'a>],
+    pub recipients: &'a [ReportedRecipient<'a>],
     /// The message's `ENVID`, in xtext.
     pub envid: Option<&'a str>,
     /// The start of the message in wire form, with the header section or as much as was read; all of
@@ -109,7 +131,10 @@ pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Composes a report.
 #[must_use]
 pub fn compose(report: &Report<'_>) -> Composed {
-    let header = header_section(report.message);
+    let header = match report.detail {
+        Detail::Full => header_section(report.message),
+        Detail::Codes => without_traces(&header_section(report.message)),
+    };
     let chars_max = value_chars_max(report.recipients.len());
     let lines = paragraphs(&explanation(report, subject(&header).as_deref()), chars_max);
     // What is returned whole is in wire form already.
@@ -141,9 +166,10 @@ pub fn compose(report: &Report<'_>) -> Composed {
 
 fn head(report: &Report<'_>, boundary: &str, eight_bit: bool) -> String {
     let subject = match report.kind {
-        Kind::Failed => "Undelivered mail returned to sender",
-        Kind::Delayed { .. } => "Delayed mail (still being retried)",
-        Kind::Relayed => "Mail relayed",
+        Kind::Failed if report.addressee == Addressee::Postmaster => "A message was not delivered",
+        Kind::Failed => "Your message was not delivered",
+        Kind::Delayed { .. } => "Your message is delayed; we keep trying",
+        Kind::Relayed => "Your message was handed on",
     };
     let encoding = if eight_bit { "Content-Transfer-Encoding: 8bit\r\n" } else { "" };
     // RFC 3834 §5: so that no responder answers it.
@@ -159,33 +185,20 @@ fn head(report: &Report<'_>, boundary: &str, eight_bit: bool) -> String {
     )
 }
 
-/// The first part, in paragraphs parted by empty lines.
+/// The first part, in paragraphs parted by empty lines: for the reader, then for administrators.
 fn explanation(report: &Report<'_>, subject: Option<&str>) -> Vec<String> {
-    let subject = subject.map_or_else(String::new, |subject| format!(" \"{subject}\""));
-    let arrived = rfc5322(report.arrived_at);
-    let mut lines = vec![match report.kind {
-        Kind::Failed => format!(
-            "Your message{subject} of {arrived} could not be delivered to the recipients below. It will not \
-             be tried again."
-        ),
-        Kind::Delayed { until } => format!(
-            "Your message{subject} of {arrived} has not been delivered yet to the recipients below. You need \
-             not send it again: it will be tried until {}.",
-            rfc5322(until)
-        ),
-        Kind::Relayed => format!(
-            "Your message{subject} of {arrived} was handed on for the recipients below, to a mail system that \
-             makes no reports. You will not be told whether it was delivered."
-        ),
-    }];
-    for told in report.recipients {
+    let mut lines = letter(report, subject);
+    lines.push("Details for administrators:".to_owned());
+    for recipient in report.recipients {
         lines.push(String::new());
-        match told.what {
-            What::Trouble(trouble) => explain_trouble(told.forward_path, trouble, report, &mut lines),
-            What::Relayed(delivered) => {
-                lines.push(format!("<{}>: relayed to {}.", told.forward_path, delivered.host));
+        lines.push(format!("<{}>", recipient.forward_path));
+        match recipient.fate {
+            Fate::Trouble(trouble) => explain_trouble(trouble, report.detail, &mut lines),
+            Fate::Relayed(delivered) if report.detail == Detail::Full => {
+                lines.push(format!("  Host: {}", delivered.host));
                 lines.push(format!("  It said: {}", delivered.reply));
             }
+            Fate::Relayed(_) => lines.push("  Status: 2.0.0".to_owned()),
         }
     }
     lines.push(String::new());
@@ -193,59 +206,23 @@ fn explanation(report: &Report<'_>, subject: Option<&str>) -> Vec<String> {
     lines
 }
 
-fn explain_trouble(path: &Mailbox, trouble: &Trouble, report: &Report<'_>, lines: &mut Vec<String>) {
-    lines.push(format!("<{path}>: {}.", trouble.reason.trim_end_matches('.')));
-    lines.push(mender(trouble, report.postmaster));
-    if let Some(decision) = &trouble.decision {
-        lines.push(format!("  Wanted: {}", decision.required));
-        lines.push(format!("  Got: {}", decision.attained));
-        let connector = decision.connector.as_deref().unwrap_or("none");
-        lines.push(format!("  Connector: {connector} ({})", decision.token()));
-    }
-    if let Some(remote) = &trouble.remote {
-        lines.push(format!("  Host: {}", remote.host));
-        if let Some(reply) = &remote.reply {
-            lines.push(format!("  It said: {reply}"));
+fn explain_trouble(trouble: &Trouble, detail: Detail, lines: &mut Vec<String>) {
+    if detail == Detail::Full {
+        lines.push(format!("  Reason: {}.", trouble.reason.trim_end_matches('.')));
+        if let Some(decision) = &trouble.decision {
+            lines.push(format!("  Required: {}", decision.required));
+            lines.push(format!("  Attained: {}", decision.attained));
+            let connector = decision.connector.as_deref().unwrap_or("none");
+            lines.push(format!("  Connector: {connector} ({})", decision.token()));
+        }
+        if let Some(remote) = &trouble.remote {
+            lines.push(format!("  Host: {}", remote.host));
+            if let Some(reply) = &remote.reply {
+                lines.push(format!("  It said: {reply}"));
+            }
         }
     }
     lines.push(format!("  Status: {}", trouble.status));
-}
-
-/// Who can mend it, as far as the status tells (RFC 3463 §3).
-fn mender(trouble: &Trouble, postmaster: &Mailbox) -> String {
-    // Some reasons are nobody's else than ours, whatever class of status they are told under.
-    match trouble.decision.as_ref().map(|decision| &decision.ruling) {
-        Some(Ruling::Onward) => {
-            return format!(
-                "Your message came in encrypted and must go on encrypted. Our administrator <{postmaster}> can \
-                 arrange that with the recipient's mail system."
-            );
-        }
-        Some(Ruling::Remembered(_)) => {
-            return format!(
-                "The recipient's mail system had encryption before and has none now; its administrator can \
-                 mend this. If it stays so, mail goes on without it after a while; ask <{postmaster}>."
-            );
-        }
-        Some(_) | None => {}
-    }
-    let Enhanced(_, subject, detail) = trouble.status;
-    match (subject, detail) {
-        (7, 4 | 5) => format!(
-            "The administrator of the recipient's mail system can mend this: its encryption is not what was \
-             agreed. If it was changed on purpose, tell <{postmaster}>."
-        ),
-        (1, 8 | 7) => "Check the address you sent from.".to_owned(),
-        (1, _) => "Please check the recipient's address.".to_owned(),
-        (2, _) => "The recipient can mend this, or the administrator of their mail system.".to_owned(),
-        (3, 4) | (6, _) => "You can mend this: the message itself is not accepted.".to_owned(),
-        (3, _) if trouble.remote.is_none() => format!("Our administrator <{postmaster}> can mend this."),
-        (4, 4) if trouble.remote.is_none() => {
-            format!("Please check the domain of the address; if it is right, ask <{postmaster}>.")
-        }
-        (3 | 4, _) => "The administrator of the recipient's mail system can mend this.".to_owned(),
-        _ => format!("The administrator of the recipient's mail system knows more, or <{postmaster}>."),
-    }
 }
 
 /// The second part (RFC 3464 §2).
@@ -263,18 +240,20 @@ fn status_fields(report: &Report<'_>) -> String {
         report.about,
         rfc5322(report.arrived_at)
     );
-    for told in report.recipients {
+    for recipient in report.recipients {
         fields.push_str("\r\n");
-        if let Some((kind, original)) = told.dsn.orcpt.as_ref().and_then(|orcpt| orcpt.split_once(';')) {
+        if let Some((kind, original)) = recipient.dsn.orcpt.as_ref().and_then(|orcpt| orcpt.split_once(';')) {
             field(&mut fields, "Original-Recipient", &format!("{kind}; {}", address(&from_xtext(original))));
         }
-        let path = told.forward_path;
+        let path = recipient.forward_path;
         let value = format!("{}; {}", address_type(path), address(path.as_str()));
         field(&mut fields, "Final-Recipient", &value);
         field(&mut fields, "Action", report.kind.word());
-        match told.what {
-            What::Trouble(trouble) => trouble_fields(trouble, chars_max, &mut fields),
-            What::Relayed(delivered) => {
+        match (recipient.fate, report.detail) {
+            (Fate::Trouble(trouble), Detail::Full) => trouble_fields(trouble, chars_max, &mut fields),
+            (Fate::Trouble(trouble), Detail::Codes) => trouble_codes(trouble, chars_max, &mut fields),
+            (Fate::Relayed(_), Detail::Codes) => field(&mut fields, "Status", "2.0.0"),
+            (Fate::Relayed(delivered), Detail::Full) => {
                 field(&mut fields, "Status", "2.0.0");
                 field(&mut fields, "Remote-MTA", &format!("dns; {}", host_name(&delivered.host)));
                 field(&mut fields, "Diagnostic-Code", &format!("smtp; {}", delivered.reply));
@@ -304,6 +283,16 @@ fn trouble_fields(trouble: &Trouble, chars_max: usize, fields: &mut String) {
         field("X-Sealpost-Connector", decision.connector.as_deref().unwrap_or("none"));
         field("X-Sealpost-Wanted", &decision.required.to_string());
         field("X-Sealpost-Got", &decision.attained.to_string());
+    }
+}
+
+/// The fields of a trouble that disclose nothing: what a server said may name it, and a decision what
+/// it is about.
+fn trouble_codes(trouble: &Trouble, chars_max: usize, fields: &mut String) {
+    field(fields, chars_max, "Status", &trouble.status.to_string());
+    if let Some(reply) = trouble.remote.as_ref().and_then(|remote| remote.reply.as_ref()) {
+        let enhanced = reply.enhanced.map_or_else(String::new, |enhanced| format!(" {enhanced}"));
+        field(fields, chars_max, "Diagnostic-Code", &format!("smtp; {}{enhanced}", reply.code));
     }
 }
 
@@ -344,6 +333,22 @@ fn header_section(wire: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Only what the sender wrote: fields that hosts added on the way name them.
+fn without_traces(header: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut kept = false;
+    for line in header.split_inclusive(|b| *b == b'\n') {
+        if !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            let name = line.split(|b| *b == b':').next().unwrap_or_default().trim_ascii_end();
+            kept = FIELDS_OF_SENDERS.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()));
+        }
+        if kept {
+            out.extend_from_slice(line);
+        }
+    }
+    out
+}
+
 fn subject(header: &[u8]) -> Option<String> {
     let message = MessageParser::new()
         .header_text(HeaderName::Subject)
@@ -361,6 +366,21 @@ fn boundary(id: QueueId, header: &[u8]) -> String {
     boundary
 }
 
+/// Fields that say what the sender wrote, when, and to whom (RFC 5322 §3.6).
+const FIELDS_OF_SENDERS: &[&str] = &[
+    "Date",
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Subject",
+    "Comments",
+    "Keywords",
+];
 const VALUE_CHARS_MAX: usize = 4000;
 const VALUE_CHARS_MAX_MANY: usize = 500;
 const RECIPIENTS_MANY: usize = 50;

@@ -2,11 +2,11 @@
 
 use super::core::{Verdict, Work};
 use super::run::Scheduler;
-use crate::connector::choose;
+use crate::connector::{choose, may_disclose};
 use crate::mail::{
     BodyType, Content, Dates, Envelope, Mailbox, MessageDsn, Occasion, QueueId, Ret, ReversePath, UnixMillis,
 };
-use crate::outcome::dsn::{self, HEADER_BYTES_MAX, Kind, Report, Told, What};
+use crate::outcome::dsn::{self, Addressee, Detail, Fate, HEADER_BYTES_MAX, Kind, Report, ReportedRecipient};
 use crate::spool::{LaneKey, Lease, NewContent, NewMessage, Origin, QueuedRecipient, StoredMessage};
 use crate::tracking::Event;
 
@@ -47,18 +47,20 @@ impl Scheduler {
         let now = dates.wall();
         let mut reports = Reports::default();
         let wants = |recipient: &QueuedRecipient, occasion| recipient.dsn.notify.wants(occasion);
-        let failed: Vec<Told<'_>> = work
+        let failed: Vec<ReportedRecipient<'_>> = work
             .failed()
             .filter(|(recipient, _)| wants(recipient, Occasion::Failure))
-            .map(|(recipient, trouble)| told(recipient, What::Trouble(trouble)))
+            .map(|(recipient, trouble)| reported(recipient, Fate::Trouble(trouble)))
             .collect();
-        let late: Vec<Told<'_>> = work
+        let late: Vec<ReportedRecipient<'_>> = work
             .late()
             .filter(|(recipient, _)| wants(recipient, Occasion::Delay))
-            .map(|(recipient, trouble)| told(recipient, What::Trouble(trouble)))
+            .map(|(recipient, trouble)| reported(recipient, Fate::Trouble(trouble)))
             .collect();
-        let relayed: Vec<Told<'_>> =
-            work.relayed().map(|(recipient, delivered)| told(recipient, What::Relayed(delivered))).collect();
+        let relayed: Vec<ReportedRecipient<'_>> = work
+            .relayed()
+            .map(|(recipient, delivered)| reported(recipient, Fate::Relayed(delivered)))
+            .collect();
         if failed.is_empty() && late.is_empty() && relayed.is_empty() {
             return reports;
         }
@@ -74,7 +76,8 @@ impl Scheduler {
         // By the clocks that decide it, so that the date holds though the clock was wrong when the message came.
         let until = dates.since(work.message.accepted_at).plus(work.expire);
         let delayed = Kind::Delayed { until: dates.to_wall(until) };
-        let whole = self.returns_whole(work);
+        let detail = self.detail(work, to);
+        let whole = detail == Detail::Full && self.returns_whole(work);
         let all = self.returned(work, whole && !failed.is_empty()).await;
         let header = all.get(..all.len().min(HEADER_BYTES_MAX)).unwrap_or(&all);
         for (kind, told) in [(Kind::Failed, failed), (delayed, late), (Kind::Relayed, relayed)] {
@@ -83,7 +86,12 @@ impl Scheduler {
             }
             let whole = whole && kind == Kind::Failed;
             let message = if whole { all.as_slice() } else { header };
-            let report = self.report_message(work, to, now, &Part { kind, told: &told, message, whole });
+            let report = self.report_message(
+                work,
+                to,
+                now,
+                &Part { kind, told: &told, message, whole, addressee: Addressee::Sender, detail },
+            );
             reports.told.push((kind.word(), report.as_ref().map(|message| message.id)));
             reports.messages.extend(report);
         }
@@ -96,15 +104,33 @@ impl Scheduler {
         &self,
         work: &Work<Lease>,
         now: UnixMillis,
-        failed: &[Told<'_>],
+        failed: &[ReportedRecipient<'_>],
     ) -> Option<NewMessage> {
         let postmaster = &self.settings.postmaster;
         if !self.settings.double_bounces || failed.iter().any(|told| told.forward_path == postmaster) {
             return None;
         }
         let message = self.returned(work, false).await;
-        let part = Part { kind: Kind::Failed, told: failed, message: &message, whole: false };
+        let part = Part {
+            kind: Kind::Failed,
+            told: failed,
+            message: &message,
+            whole: false,
+            addressee: Addressee::Postmaster,
+            detail: Detail::Full,
+        };
         self.report_message(work, postmaster, now, &part)
+    }
+
+    /// How much the sender is told: what goes out of our organisation discloses no more than the connector
+    /// allows by which the message came.
+    fn detail(&self, work: &Work<Lease>, to: &Mailbox) -> Detail {
+        let came_by = work.message.origin.connector.as_deref();
+        if may_disclose(&self.live.table(), &self.settings.postmaster, to, came_by) {
+            Detail::Full
+        } else {
+            Detail::Codes
+        }
     }
 
     /// RET=FULL is honoured for messages of a usual size, and not where TLS was demanded: what came sealed
@@ -142,6 +168,8 @@ impl Scheduler {
             reporting_mta: &self.settings.name,
             postmaster: &self.settings.postmaster,
             to,
+            addressee: part.addressee,
+            detail: part.detail,
             arrived_at: work.message.accepted_at,
             now,
             recipients: part.told,
@@ -194,13 +222,15 @@ impl Scheduler {
 
 struct Part<'a> {
     kind: Kind,
-    told: &'a [Told<'a>],
+    told: &'a [ReportedRecipient<'a>],
     message: &'a [u8],
     whole: bool,
+    addressee: Addressee,
+    detail: Detail,
 }
 
-fn told<'a>(recipient: &'a QueuedRecipient, what: What<'a>) -> Told<'a> {
-    Told { forward_path: &recipient.forward_path, dsn: &recipient.dsn, what }
+fn reported<'a>(recipient: &'a QueuedRecipient, fate: Fate<'a>) -> ReportedRecipient<'a> {
+    ReportedRecipient { forward_path: &recipient.forward_path, dsn: &recipient.dsn, fate }
 }
 
 fn read_start(content: &Content, octets_max: usize) -> Vec<u8> {

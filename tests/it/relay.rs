@@ -85,6 +85,32 @@ async fn a_refused_recipient_is_reported_to_the_sender() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_leaves_our_organisation_discloses_no_host_and_no_connector() {
+    let site = Site::new();
+    let partner =
+        Sink::start(Manner::clear().replying("rcpt to:<no@", "550 5.1.1 unknown at inner.test")).await;
+    let home = Sink::start(Manner::clear()).await;
+    let config = outbound("out-of-it", "b.test", partner.address, OPPORTUNISTIC)
+        + &outbound("home", "*", home.address, OPPORTUNISTIC);
+    let daemon = site.start(&config).await;
+    let port = format!(":{}", partner.address.port());
+    let secrets = ["out-of-it", "inner.test", &port, "X-Test-Id"];
+    for (count, from, told) in [(1, "ada@a.test", true), (2, "eve@stranger.test", false)] {
+        hand_in(daemon.at("in"), from, &["no@b.test"]).await;
+        let dsn = home.messages(count).await.remove(count - 1);
+        assert_eq!(dsn.recipients, [from]);
+        let text = String::from_utf8_lossy(&dsn.content).into_owned();
+        let words = text.replace("\r\n", " ");
+        assert!(words.contains("their mail server does not know this address"), "{text}");
+        assert!(status_of(&dsn).contains("Status: 5.1.1"), "{text}");
+        for secret in secrets {
+            assert_eq!(text.contains(secret), told, "{secret} to {from}: {text}");
+        }
+    }
+    daemon.queue_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_after_the_dot_is_for_all_recipients() {
     let site = Site::new();
     let refusing = Manner::clear().ending(crate::peer::sink::End::Reply("554 5.7.1 not this content"));

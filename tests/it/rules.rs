@@ -209,7 +209,7 @@ async fn another_issuer_of_a_client_is_told_once() {
 async fn a_refused_recipient_is_told_no_more_than_the_connector_lets_it() {
     let site = Site::new();
     let sink = Sink::start(Manner::clear()).await;
-    for (reveal, expected) in [("full", true), ("code", false)] {
+    for (reveal, expected) in [("full", true), ("partner", true), ("code", false)] {
         let inbound = format!(
             "[[inbound]]\nname = \"devices\"\nfrom_domains = [\"*\"]\nfrom_networks = [\"127.0.0.0/8\"]\n\
              tls = \"off\"\nreveal = \"{reveal}\"\nto_domains = [\"b.test\"]\n\n"

@@ -56,6 +56,22 @@ fn nothing_changes_behaviour_under_test() {
 }
 
 #[test]
+fn verbs_read_and_print_types() {
+    // An answer has one type, for who gives it and who reads it: a renamed field breaks the build.
+    let words =
+        ["json::Value", "json::Map", "Value::", "json!", "to_value(", "from_value(", ".pointer(", ".get(\""];
+    let verbs: Vec<_> = sources().into_iter().filter(|s| s.path.starts_with("cli/")).collect();
+    assert!(verbs.len() > 15, "the verbs were not found");
+    let mut faults = Vec::new();
+    for source in &verbs {
+        for word in words.iter().filter(|word| source.code.contains(**word)) {
+            faults.push(format!("src/{}: {word}", source.path));
+        }
+    }
+    none("JSON without a type", &faults);
+}
+
+#[test]
 fn every_allow_has_its_reason() {
     let mut faults = Vec::new();
     for source in sources() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::super::{EXIT_NO, Failure};
 use super::ExplainArgs;
@@ -142,10 +142,20 @@ fn assessed(file: &Path, config: &Config, usage: tls::Usage) -> Result<PeerCerti
 fn saved(file: &Path) -> Result<TlsFacts, Failure> {
     let fail = |why: String| Failure::new(EXIT_NO, format!("{}: {why}", file.display()));
     let text = fs::read_to_string(file).map_err(|fault| fail(fault.to_string()))?;
-    let whole: Value =
-        serde_json::from_str(&text).map_err(|fault| fail(format!("this is no JSON: {fault}")))?;
-    let mut parts = ["/tls", "/decision/tls"].into_iter().filter_map(|at| whole.pointer(at));
-    let inner = parts.find(|part| part.is_object());
-    serde_json::from_value(inner.unwrap_or(&whole).clone())
-        .map_err(|fault| fail(format!("these are no facts of a handshake: {fault}")))
+    let broken = |fault: serde_json::Error| fail(format!("these are no facts of a handshake: {fault}"));
+    let holder: Holder = serde_json::from_str(&text).map_err(broken)?;
+    let inner = holder.decision.and_then(|decision| decision.tls);
+    holder.tls.or(inner).map_or_else(|| serde_json::from_str(&text).map_err(broken), Ok)
+}
+
+/// What facts are found in: a decision, or something with one. Bare facts have neither key.
+#[derive(Deserialize)]
+struct Holder {
+    tls: Option<TlsFacts>,
+    decision: Option<InnerDecision>,
+}
+
+#[derive(Deserialize)]
+struct InnerDecision {
+    tls: Option<TlsFacts>,
 }

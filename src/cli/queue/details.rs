@@ -1,56 +1,54 @@
 //! One message in words.
 
-use serde_json::Value;
-
-use super::{blocked_lane, reason, text, time};
+use super::{blocked_lane, clean, reason};
+use crate::admin::{MessageView, RecipientView};
 use crate::mail::rfc3339;
 
-pub(super) fn details(message: &Value) -> String {
+pub(super) fn details(message: &MessageView) -> String {
+    let origin = &message.origin;
+    let how = if origin.sealed { ", under forced TLS" } else { "" };
     let mut lines = vec![
-        format!("message      {}", text(message, "id")),
-        format!("from         <{}>", text(message, "reverse_path")),
-        format!("accepted     {}", time(message, "accepted_at").map(rfc3339).unwrap_or_default()),
-        format!("size         {} octets", text(message, "size")),
+        format!("message      {}", message.id),
+        format!("from         <{}>", clean(&message.reverse_path)),
+        format!("accepted     {}", rfc3339(message.accepted_at)),
+        format!("size         {} octets", message.size),
+        match &origin.connector {
+            Some(connector) => format!("came by      {connector}{how}"),
+            None => "came by      ourselves (a report)".to_owned(),
+        },
     ];
-    if let Some(origin) = message.get("origin") {
-        let sealed = origin.get("sealed").and_then(Value::as_bool).unwrap_or_default();
-        let how = if sealed { ", under forced TLS" } else { "" };
-        match origin.get("connector").and_then(Value::as_str) {
-            Some(connector) => lines.push(format!("came by      {connector}{how}")),
-            None => lines.push("came by      ourselves (a report)".to_owned()),
-        }
-        if origin.get("onward_sealed").and_then(Value::as_bool).unwrap_or_default() {
-            lines.push("must leave   under forced TLS alone (onward = \"sealed\")".to_owned());
-        }
-        lines.push(format!("message-id   {}", text(origin, "message_id")));
+    if origin.onward_sealed {
+        lines.push("must leave   under forced TLS alone (onward = \"sealed\")".to_owned());
     }
-    let recipients =
-        message.get("recipients").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    for recipient in recipients {
+    lines.push(format!("message-id   {}", clean(origin.message_id.as_deref().unwrap_or("-"))));
+    for recipient in &message.recipients {
         lines.extend(recipient_lines(message, recipient));
     }
     lines.join("\n")
 }
 
-fn recipient_lines(message: &Value, recipient: &Value) -> Vec<String> {
-    let lane = text(recipient, "lane");
-    let blocked = blocked_lane(message, &lane);
+fn recipient_lines(message: &MessageView, recipient: &RecipientView) -> Vec<String> {
+    let blocked = blocked_lane(message, &recipient.lane);
     let mut lines = vec![
         String::new(),
-        format!("to           <{}>", text(recipient, "forward_path")),
-        format!("lane         {lane}"),
-        format!("attempts     {}", text(recipient, "attempts")),
-        format!("due          {}", time(recipient, "next_at").map(rfc3339).unwrap_or_default()),
+        format!("to           <{}>", clean(&recipient.forward_path)),
+        format!("lane         {}", clean(&recipient.lane)),
+        format!("attempts     {}", recipient.attempts),
+        format!("due          {}", rfc3339(recipient.next_at)),
     ];
-    if let Some(until) = blocked.and_then(|l| time(l, "blocked_until")) {
+    if let Some(until) = blocked.and_then(|lane| lane.blocked_until) {
         lines.push(format!("lane waits   until {}", rfc3339(until)));
     }
-    lines.push(format!("reason       {}", reason(message, recipient, blocked)));
-    let decision = recipient.get("last").and_then(|l| l.get("decision")).filter(|d| !d.is_null());
-    if let Some(decision) = decision {
-        for key in ["connector", "host", "wanted", "got", "token"] {
-            lines.push(format!("{key:<12} {}", text(decision, key)));
-        }
+    lines.push(format!("reason       {}", reason(message, Some(recipient), blocked)));
+    if let Some(decision) = recipient.last.as_ref().and_then(|last| last.decision.as_ref()) {
+        let fields = [
+            ("connector", decision.connector.as_deref().unwrap_or("-")),
+            ("host", decision.host.as_deref().unwrap_or("-")),
+            ("wanted", &decision.wanted),
+            ("got", &decision.got),
+            ("token", &decision.token),
+        ];
+        lines.extend(fields.map(|(key, value)| format!("{key:<12} {}", clean(value))));
     }
     lines
 }

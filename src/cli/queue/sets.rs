@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use hyper::Method;
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::super::control::ask;
+use super::super::control::post;
 use super::super::print::{complain, say, say_json};
 use super::super::{EXIT_NO, EXIT_USAGE, Failure};
 use super::{Action, socket};
-use crate::admin::Deed;
+use crate::admin::{ActRequest, Deed, DeedTally, ListQuery};
 use crate::config::duration;
 
 /// Which messages; all of what is said must hold.
@@ -63,20 +62,20 @@ impl FilterArgs {
     }
 
     /// The question for a list.
-    pub(super) fn body(&self, limit: usize, after: Option<&str>) -> Value {
+    pub(super) fn query(&self, limit: usize, after: Option<String>) -> ListQuery {
         let bare = |text: &String| text.trim_start_matches('<').trim_end_matches('>').to_owned();
         let age = self.older_than.as_deref().and_then(|text| duration(text).ok());
-        json!({
-            "limit": limit,
-            "after": after,
-            "connector": self.connector,
-            "domain": self.domain,
-            "sender": self.sender.as_ref().map(bare),
-            "recipient": self.recipient.as_ref().map(bare),
-            "reason": self.reason,
-            "older_than": age.map(|age| age.as_secs()),
-            "held": self.held,
-        })
+        ListQuery {
+            limit: Some(limit),
+            after,
+            connector: self.connector.clone(),
+            domain: self.domain.clone(),
+            sender: self.sender.as_ref().map(bare),
+            recipient: self.recipient.as_ref().map(bare),
+            reason: self.reason.clone(),
+            older_than: age.map(|age| age.as_secs()),
+            held: self.held,
+        }
     }
 }
 
@@ -102,36 +101,40 @@ pub(super) fn act(action: &Action) -> Result<Option<ExitCode>, Failure> {
     }
     filter.check()?;
     let socket = socket(daemon)?;
-    let (mut done, mut left, mut reasons, mut after) = (0_u64, 0_u64, Vec::new(), None::<String>);
+    let mut sum = SetResult { messages: 0, left: 0, reasons: Vec::new() };
+    let mut after = None;
     loop {
-        let mut body = filter.body(PAGE, after.as_deref());
-        if let Value::Object(fields) = &mut body {
-            fields.insert("deed".to_owned(), json!(deed));
-            fields.insert("whole".to_owned(), json!(whole));
-        }
-        let page = ask(&socket, Method::POST, "/queue/act", Some(body))?;
-        let number = |key: &str| page.get(key).and_then(Value::as_u64).unwrap_or_default();
-        done = done.saturating_add(number("messages"));
-        left = left.saturating_add(number("left"));
-        let more = page.get("reasons").and_then(Value::as_array).into_iter().flatten();
-        let room = REASONS_MAX.saturating_sub(reasons.len());
-        reasons.extend(more.filter_map(Value::as_str).map(str::to_owned).take(room));
-        after = page.get("next").and_then(Value::as_str).map(str::to_owned);
+        let request = ActRequest { deed, whole, of: filter.query(PAGE, after) };
+        let page: DeedTally = post(&socket, "/queue/act", &request)?;
+        sum.messages = sum.messages.saturating_add(page.messages);
+        sum.left = sum.left.saturating_add(page.left);
+        let room = REASONS_MAX.saturating_sub(sum.reasons.len());
+        sum.reasons.extend(page.reasons.into_iter().take(room));
+        after = page.next.map(|id| id.to_string());
         if after.is_none() {
             break;
         }
-        complain(&format!("{done} so far"));
+        complain(&format!("{} so far", sum.messages));
     }
-    tell(deed, daemon.json, (done, left), &reasons);
-    Ok(Some(if left == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) }))
+    tell(deed, daemon.json, &sum);
+    Ok(Some(if sum.left == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) }))
 }
 
-fn tell(deed: Deed, as_json: bool, (done, left): (u64, u64), reasons: &[String]) {
+/// What `--json` prints: all answers of the daemon together.
+#[derive(Serialize)]
+struct SetResult {
+    messages: u64,
+    left: u64,
+    reasons: Vec<String>,
+}
+
+fn tell(deed: Deed, as_json: bool, sum: &SetResult) {
     if as_json {
-        return say_json(&json!({ "messages": done, "left": left, "reasons": reasons }));
+        return say_json(sum);
     }
+    let SetResult { messages: done, left, reasons } = sum;
     reasons.iter().for_each(|reason| complain(reason));
-    if left > 0 {
+    if *left > 0 {
         complain(&format!("{left} messages are as they were"));
     }
     say(&match deed {

@@ -18,10 +18,10 @@ pub(super) fn unmet_refusal(
     let (name, reason) = (&connector.name, decision.reason());
     let text = match (connector.reveal, unmet) {
         (Reveal::Code, _) => GENERAL.to_owned(),
-        (Reveal::Full, Unmet::Tls(_)) => {
+        (Reveal::Full | Reveal::Partner, Unmet::Tls(_)) => {
             format!("{reason} (connector {name}; wanted {}; got {})", decision.required, decision.attained)
         }
-        (Reveal::Full, Unmet::NoTls | Unmet::Off | Unmet::Network | Unmet::User) => {
+        (Reveal::Full | Reveal::Partner, Unmet::NoTls | Unmet::Off | Unmet::Network | Unmet::User) => {
             format!("{reason} (connector {name})")
         }
     };

@@ -35,7 +35,7 @@ impl Session {
             return self.close(&Reply::new(451, Enhanced(4, 3, 0), "out of order"));
         };
         let (recipient, way) = *asked;
-        let told = transaction.connector.reveal == Reveal::Full;
+        let told = transaction.connector.reveal != Reveal::Code;
         self.phase = Phase::Envelope(transaction);
         let action = match known {
             RecipientCheck::Exists | RecipientCheck::Unsure => self.take(recipient, way),

@@ -128,7 +128,7 @@ impl Session {
             }
         } else {
             let text = match transaction.connector.reveal {
-                Reveal::Full => {
+                Reveal::Full | Reveal::Partner => {
                     format!("connector {} does not relay to {}", transaction.connector.name, mailbox.domain())
                 }
                 Reveal::Code => format!("mail for {} is not accepted from you", mailbox.domain()),

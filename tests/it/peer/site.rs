@@ -25,8 +25,8 @@ pub(crate) const REVOKED: u64 = 666;
 pub(crate) const LISTENER: &str =
     "[[listener]]\nname = \"in\"\naddress = [\"127.0.0.1:0\"]\ntls = \"starttls\"\ncertificate = \"gw\"\n\n";
 
-/// Everyone on loopback may send to everyone.
-pub(crate) const ANYONE: &str = "[[inbound]]\nname = \"anyone\"\nfrom_domains = [\"*\"]\n\
+/// Everyone on loopback may send to everyone; a.test is our own domain.
+pub(crate) const ANYONE: &str = "[[inbound]]\nname = \"anyone\"\nfrom_domains = [\"a.test\", \"*\"]\n\
      from_networks = [\"127.0.0.0/8\"]\ntls = \"opportunistic\"\nto_domains = [\"*\"]\n\n";
 
 /// Forced, with chain and name, for an outbound connector.

@@ -1,0 +1,324 @@
+//! The start of a report, for people who know nothing of mail servers: what happened, what to do, and
+//! who can fix it.
+
+use std::time::Duration;
+
+use super::cause::{Hindrance, TlsFlaw, is_expired};
+use super::{Addressee, Detail, Fate, Kind, Report, ReportedRecipient};
+use crate::mail::{Mailbox, rfc5322};
+
+/// Recipients that are told the same.
+struct Group<'a> {
+    /// None: it was handed on.
+    hindrance: Option<Hindrance>,
+    expired: bool,
+    /// What the other server said, if it said the same of all.
+    words: Option<String>,
+    recipients: Vec<&'a Mailbox>,
+}
+
+/// The paragraphs, each followed by an empty line.
+pub(super) fn letter(report: &Report<'_>, subject: Option<&str>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (number, group) in groups(report).iter().enumerate() {
+        let message = message(report, subject.filter(|_| number == 0), number == 0);
+        lines.push(happened(report, group, &message));
+        lines.push(String::new());
+        if let Some(who) = who(report, group) {
+            lines.push(format!("Who can fix it: {who}"));
+            lines.push(String::new());
+        }
+    }
+    lines
+}
+
+fn groups<'a>(report: &Report<'a>) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for recipient in report.recipients {
+        let fresh = group(recipient, report.detail);
+        let same =
+            |group: &&mut Group<'_>| group.hindrance == fresh.hindrance && group.expired == fresh.expired;
+        match groups.iter_mut().find(same) {
+            Some(group) => {
+                group.words = group.words.take().filter(|words| Some(words) == fresh.words.as_ref());
+                group.recipients.push(recipient.forward_path);
+            }
+            None => groups.push(fresh),
+        }
+    }
+    groups
+}
+
+fn group<'a>(recipient: &ReportedRecipient<'a>, detail: Detail) -> Group<'a> {
+    let recipients = vec![recipient.forward_path];
+    let Fate::Trouble(trouble) = recipient.fate else {
+        return Group { hindrance: None, expired: false, words: None, recipients };
+    };
+    let hindrance = match (Hindrance::of(trouble), detail) {
+        (Hindrance::Unsafe(_), Detail::Codes) => Hindrance::Unsafe(TlsFlaw::Unsaid),
+        (hindrance, Detail::Full | Detail::Codes) => hindrance,
+    };
+    let reply = trouble.remote.as_ref().and_then(|remote| remote.reply.as_ref());
+    let quoted = hindrance == Hindrance::Refused && detail == Detail::Full;
+    let words = reply.filter(|_| quoted).map(|reply| {
+        let words: String = reply.to_string().chars().take(WORDS_CHARS_MAX).collect();
+        words.replace('\n', " / ")
+    });
+    Group { hindrance: Some(hindrance), expired: is_expired(trouble), words, recipients }
+}
+
+/// The message as the subject of a sentence; in full where it is named first.
+fn message(report: &Report<'_>, subject: Option<&str>, first: bool) -> String {
+    let named = subject.map_or_else(String::new, |subject| format!(" \"{subject}\""));
+    let dated = if first { format!(" of {}", rfc5322(report.arrived_at)) } else { String::new() };
+    match report.addressee {
+        Addressee::Sender => format!("your message{named}{dated}"),
+        Addressee::Postmaster if first => format!("the message{named}{dated}, which has no return address,"),
+        Addressee::Postmaster => "the message".to_owned(),
+    }
+}
+
+fn happened(report: &Report<'_>, group: &Group<'_>, message: &str) -> String {
+    let to = names(&group.recipients);
+    let Some(hindrance) = group.hindrance else {
+        let them = if group.recipients.len() == 1 { "the recipient" } else { "the recipients" };
+        return format!(
+            "{} to {to} was handed on to a mail system that sends no confirmations. We can't say whether it \
+             arrived: if you need to be sure, please ask {them}.",
+            capitalised(message)
+        );
+    };
+    let because = match (hindrance, report.kind, group.expired) {
+        (Hindrance::Refused, Kind::Delayed { .. }, _) => {
+            "their mail server asked us to try again later".to_owned()
+        }
+        (Hindrance::Refused, _, true) => "their mail server kept asking us to try again later".to_owned(),
+        _ => because(hindrance, group.recipients.len()),
+    };
+    let kept = kept(hindrance, report.detail);
+    let words = match &group.words {
+        Some(words) => format!(" It said: \"{words}\"."),
+        None => String::new(),
+    };
+    match report.kind {
+        Kind::Delayed { until } => {
+            let urgent = match report.addressee {
+                Addressee::Sender => {
+                    " You need not send it again. If it is urgent, please use another channel or call them."
+                }
+                Addressee::Postmaster => "",
+            };
+            format!(
+                "{} has not been delivered to {to} yet, because {because}.{words}{kept} We will keep trying until \
+                 {}.{urgent}",
+                capitalised(message),
+                rfc5322(until)
+            )
+        }
+        Kind::Failed | Kind::Relayed => {
+            let advice = match report.addressee {
+                Addressee::Sender => advice(hindrance, group.expired, report),
+                Addressee::Postmaster => {
+                    "Nobody else is notified, since most such messages are reports.".to_owned()
+                }
+            };
+            let tries = if group.expired {
+                format!(" We tried for {} and have stopped.", span(report.now.since(report.arrived_at)))
+            } else {
+                String::new()
+            };
+            let what = if hindrance.is_ours_to_decide() {
+                format!("We did not send {message} to {to}")
+            } else {
+                format!("{} could not be delivered to {to}", capitalised(message))
+            };
+            format!("{what}, because {because}.{words}{kept}{tries} {advice}")
+        }
+    }
+}
+
+fn because(hindrance: Hindrance, recipients: usize) -> String {
+    let many = recipients != 1;
+    let these = if many { "these addresses" } else { "this address" };
+    let mailbox = if many { "the mailboxes" } else { "the mailbox" };
+    match hindrance {
+        Hindrance::Unsafe(shortcoming) => {
+            let detail = shortcoming.in_words().map_or_else(String::new, |words| format!(": {words}"));
+            format!("the connection to their mail server could not be made safe{detail}")
+        }
+        Hindrance::Onward => {
+            "it must stay encrypted all the way, and this is not arranged with their mail server".to_owned()
+        }
+        Hindrance::UnknownMailbox => format!("their mail server does not know {these}"),
+        Hindrance::NoMailDomain => format!("no mail server accepts messages for {these}"),
+        Hindrance::NoRoute => "we found no way to their mail server".to_owned(),
+        Hindrance::Sender => "their mail server does not accept the address you sent it from".to_owned(),
+        Hindrance::MailboxFull if many => format!("{mailbox} are full"),
+        Hindrance::MailboxFull => format!("{mailbox} is full"),
+        Hindrance::MailboxClosed if many => format!("{mailbox} do not take messages at present"),
+        Hindrance::MailboxClosed => format!("{mailbox} does not take messages at present"),
+        Hindrance::TooLarge => "it is too large for their mail server".to_owned(),
+        Hindrance::Form => "their mail server can't take messages of this form".to_owned(),
+        Hindrance::Refused => "their mail server does not accept it".to_owned(),
+        Hindrance::Unreachable => "their mail server could not be reached".to_owned(),
+        Hindrance::Login => "their mail server does not let our mail system log in".to_owned(),
+        Hindrance::Busy => "our mail system is very busy".to_owned(),
+        Hindrance::Ours => "something is wrong in our mail system".to_owned(),
+        Hindrance::GivenUp => "our administrators have stopped its delivery".to_owned(),
+    }
+}
+
+impl TlsFlaw {
+    fn in_words(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Unsaid => return None,
+            Self::NotOffered => "the server does not offer encryption",
+            Self::Gone => "the server used to offer encryption, and now it does not",
+            Self::Handshake => "setting up the encryption failed",
+            Self::Weak => "the encryption that the server offers is too weak",
+            Self::Dates => {
+                "the certificate by which the server shows who it is has expired or is not valid yet"
+            }
+            Self::Mismatch => {
+                "the certificate by which the server shows who it is does not match, so it may be the wrong server"
+            }
+            Self::Untrusted => {
+                "the certificate by which the server shows who it is comes from nobody that we trust"
+            }
+            Self::Revoked => {
+                "the certificate by which the server shows who it is has been withdrawn, or may have been"
+            }
+            Self::Unproved => "the server did not prove who it is",
+        })
+    }
+}
+
+/// Where the message is now, where that is sure.
+fn kept(hindrance: Hindrance, detail: Detail) -> &'static str {
+    match detail {
+        _ if !hindrance.is_ours_to_decide() => "",
+        Detail::Full => " Nothing has left our network.",
+        Detail::Codes => " It has not been passed on.",
+    }
+}
+
+/// What the sender can do.
+fn advice(hindrance: Hindrance, expired: bool, report: &Report<'_>) -> String {
+    match hindrance {
+        Hindrance::Unsafe(_) | Hindrance::Onward => match report.detail {
+            Detail::Full => {
+                "Please use another channel or call them; our administrators can see the details below.".to_owned()
+            }
+            Detail::Codes => "Please use another channel or call them.".to_owned(),
+        },
+        Hindrance::UnknownMailbox => {
+            "Please look for a typing error in the address, and send the message again if you find one. \
+             Otherwise, please ask the recipient for the right address."
+                .to_owned()
+        }
+        Hindrance::NoMailDomain | Hindrance::NoRoute => {
+            "Please look for a typing error in the address, after the @, and send the message again if you find one."
+                .to_owned()
+        }
+        Hindrance::Sender => format!("Please check the address you send from, <{}>.", report.to),
+        Hindrance::MailboxFull | Hindrance::MailboxClosed => {
+            "Please send it again later, or use another channel or call them.".to_owned()
+        }
+        Hindrance::TooLarge => {
+            "Please send it again with fewer or smaller attachments, or share the files in another way.".to_owned()
+        }
+        Hindrance::Form => "Please send it again as a simple message, without special characters in addresses."
+            .to_owned(),
+        Hindrance::GivenUp => format!("Please ask them why: <{}>.", report.postmaster),
+        Hindrance::Refused if !expired => match report.detail {
+            Detail::Full => {
+                "What it says may tell you what to change; otherwise, please use another channel or call them."
+                    .to_owned()
+            }
+            Detail::Codes => "Please use another channel or call them.".to_owned(),
+        },
+        Hindrance::Refused
+        | Hindrance::Unreachable
+        | Hindrance::Login
+        | Hindrance::Busy
+        | Hindrance::Ours => {
+            "Please send it again later if it still matters, or use another channel or call them.".to_owned()
+        }
+    }
+}
+
+/// Who can fix it, as far as the cause shows.
+fn who(report: &Report<'_>, group: &Group<'_>) -> Option<String> {
+    let ours = match report.addressee {
+        Addressee::Sender => format!("our administrators, <{}>", report.postmaster),
+        Addressee::Postmaster => "you".to_owned(),
+    };
+    let theirs = "the administrators of the recipient's mail system";
+    Some(match group.hindrance? {
+        Hindrance::GivenUp => return None,
+        Hindrance::Unsafe(_) if report.detail == Detail::Codes => format!("{ours}."),
+        Hindrance::Unsafe(TlsFlaw::Gone) => {
+            format!("{theirs}. If they don't, our mail system will send without encryption after a while.")
+        }
+        Hindrance::Unsafe(_) => match report.addressee {
+            Addressee::Sender => {
+                format!("{theirs}. If something was changed there on purpose, please tell {ours}.")
+            }
+            Addressee::Postmaster => {
+                format!("{theirs}. If something was changed there on purpose, adapt the connector.")
+            }
+        },
+        Hindrance::Onward | Hindrance::Login | Hindrance::Busy | Hindrance::Ours => format!("{ours}."),
+        Hindrance::MailboxFull | Hindrance::MailboxClosed => format!("the recipient, or {theirs}."),
+        Hindrance::Refused | Hindrance::Unreachable => format!("{theirs}, or {ours}."),
+        Hindrance::UnknownMailbox
+        | Hindrance::NoMailDomain
+        | Hindrance::NoRoute
+        | Hindrance::Sender
+        | Hindrance::TooLarge
+        | Hindrance::Form
+            if report.addressee == Addressee::Postmaster =>
+        {
+            format!("whoever sent it, or {theirs}.")
+        }
+        Hindrance::UnknownMailbox | Hindrance::NoMailDomain | Hindrance::NoRoute => {
+            format!("you, if the address is wrong. If it is right: {theirs}, or {ours}.")
+        }
+        Hindrance::Sender => format!("you, or {ours}."),
+        Hindrance::TooLarge | Hindrance::Form => "you, by changing the message.".to_owned(),
+    })
+}
+
+fn names(recipients: &[&Mailbox]) -> String {
+    let mut names: Vec<String> = recipients.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+    let more = recipients.len().saturating_sub(names.len());
+    if more > 0 {
+        names.push(format!("{more} more, named below"));
+    }
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some(_) | None => names.concat(),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// A duration by its largest unit.
+fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+}
+
+/// Recipients that a sentence names.
+const NAMED_MAX: usize = 10;
+/// Of what another server said.
+const WORDS_CHARS_MAX: usize = 300;
