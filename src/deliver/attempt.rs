@@ -11,7 +11,9 @@ use super::converse::Broken;
 use super::decide::serves;
 use super::fit::{speaks, to_declare};
 use super::link::{Link, elsewhere};
-use super::result::{Ending, ended, not_onward, outcome_of, stopping, undeliverable, unreadable};
+use super::result::{
+    Ending, crowded_out, ended, not_onward, outcome_of, stopping, undeliverable, unreadable,
+};
 use crate::connector::{ClearGuard, NotCovered, OnHandshakeFailure, Shortfall};
 use crate::outcome::{LinkFault, Outcome, Scope};
 use crate::scheduler::{Job, Jobs, Way};
@@ -87,7 +89,7 @@ impl Carriage {
                         Err(outcome) => {
                             self.settle_first(&outcome);
                             if self.jobs.progress().is_evicted() {
-                                self.blocked.get_or_insert(outcome);
+                                self.blocked.get_or_insert_with(crowded_out);
                             }
                             continue;
                         }

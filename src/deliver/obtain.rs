@@ -10,7 +10,7 @@ use super::broken::TLS_TRIED_AGAIN_AFTER;
 use super::fit::{is_out_of_reach, remembered_for, reuse, speaks};
 use super::link::{Link, Miss, Wanted, elsewhere};
 use super::pool::Key;
-use super::result::{crowded_out, not_onward};
+use super::result::{crowded_out, not_onward, stopping};
 use super::seek::Candidate;
 use crate::connector::{HandshakeFault, Outbound};
 use crate::outcome::{
@@ -54,7 +54,7 @@ impl Carriage {
         tokio::select! {
             biased;
             opened = search.open(&job, may_go_clear) => opened,
-            () = progress.evicted() => Err(search.displaced()),
+            () = progress.evicted() => Err(if progress.is_recalled() { stopping() } else { search.displaced() }),
         }
     }
 }
