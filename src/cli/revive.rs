@@ -34,9 +34,11 @@ pub(super) fn config(file: &Path) -> Result<Config, Failure> {
             return Err(Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")));
         }
         if !waits {
-            complain(&format!(
+            let text = format!(
                 "the spool broke, and the configuration has errors; sealpost goes on once they are fixed\n{faults}"
-            ));
+            );
+            // On a thread to spare: nobody may read standard error.
+            drop(std::thread::spawn(move || complain(&text)));
             status("the spool broke, and the configuration has errors; waiting until they are fixed");
         }
         waits = true;

@@ -1,4 +1,5 @@
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use signal_hook::low_level;
@@ -14,6 +15,9 @@ use crate::tracking::{Log, Loss, Vitals};
 
 /// Runs the relay until SIGTERM or SIGINT; SIGHUP reloads.
 pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
+    // Until somebody listens to signals: a reload asked for meanwhile must not end the process, as SIGHUP does by itself.
+    // Where no handler can be set, that is said when all of them are.
+    let _handled = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default());
     let config = revive::config(&args.config)?;
     let office = Office::open(&config.log)?;
     for warning in &config.warnings {

@@ -299,6 +299,8 @@ impl Running {
         let graceful = async {
             self.sessions.wait().await;
             let _ended = self.lanes.await;
+            // Where the loop ended by itself, the carriers have their time still.
+            self.scheduler.wind_up().await;
             self.courier.close().await;
             let _ended = self.control.await;
             let _ended = self.watching.await;

@@ -385,5 +385,4 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
 /// Mistakes told one by one; `check` shows the rest.
 const ALARMS_MAX: usize = 10;
 
-const DROPS: &str =
-    "nobody reads the log (standard error) fast enough: lines are dropped; what happens to mail is kept";
+const DROPS: &str = "nobody reads the log (standard error) fast enough: lines are dropped; what happens to mail is kept up to 64 MiB";

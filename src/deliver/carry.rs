@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::Courier;
-use super::classify::{Ending, elsewhere, ended, outcome_of, scope, stopping, undeliverable, unreadable};
+use super::classify::{
+    Ending, crowded_out, elsewhere, ended, outcome_of, scope, stopping, undeliverable, unreadable,
+};
 use super::connection::Broken;
 use super::declare::to_declare;
 use super::open::{Need, OpenSession, serves};
@@ -108,7 +110,7 @@ impl LaneCarrier {
                         Err(outcome) => {
                             self.settle_first(&outcome);
                             if self.jobs.progress().is_evicted() {
-                                self.blocked.get_or_insert(outcome);
+                                self.blocked.get_or_insert_with(crowded_out);
                             }
                             continue;
                         }

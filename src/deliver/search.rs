@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Courier;
-use super::classify::{crowded_out, is_out_of_reach, scope};
+use super::classify::{crowded_out, is_out_of_reach, scope, stopping};
 use super::memory::TLS_TRIED_AGAIN_AFTER;
 use super::open::{Miss, Need, OpenRequest, OpenSession};
 use super::pool::Key;
@@ -57,7 +57,9 @@ impl Search<'_> {
         tokio::select! {
             biased;
             opened = self.open(&dialled) => opened,
-            () = progress.evicted() => Err(self.displaced(&dialled)),
+            () = progress.evicted() => {
+                Err(if progress.is_recalled() { stopping() } else { self.displaced(&dialled) })
+            }
         }
     }
 

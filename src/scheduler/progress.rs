@@ -14,6 +14,7 @@ pub struct Progress {
     moved_at: AtomicU64,
     after_dot: AtomicBool,
     evicted: CancellationToken,
+    recalled: AtomicBool,
     dismissed: CancellationToken,
     granted: Notify,
 }
@@ -25,6 +26,7 @@ impl Default for Progress {
             moved_at: AtomicU64::new(0),
             after_dot: AtomicBool::new(false),
             evicted: CancellationToken::new(),
+            recalled: AtomicBool::new(false),
             dismissed: CancellationToken::new(),
             granted: Notify::new(),
         }
@@ -44,9 +46,16 @@ impl Progress {
         self.after_dot.store(after_dot, Ordering::Relaxed);
     }
 
-    /// Answers once others wait for this place and nothing has moved here for long; never after the final dot.
+    /// Answers once others wait for this place and nothing has moved here for long, or the daemon stops and no session
+    /// is open; never after the final dot.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
+    }
+
+    /// Whether the daemon stops, and what is left of a job is for the next start.
+    #[must_use]
+    pub fn is_recalled(&self) -> bool {
+        self.recalled.load(Ordering::Relaxed)
     }
 
     /// Whether others were given this place.
@@ -65,6 +74,11 @@ impl Progress {
 
     pub(super) fn evict(&self) {
         self.evicted.cancel();
+    }
+
+    pub(super) fn recall(&self) {
+        self.recalled.store(true, Ordering::Relaxed);
+        self.evict();
     }
 
     pub(super) fn dismiss(&self) {

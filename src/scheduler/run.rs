@@ -135,7 +135,14 @@ impl Scheduler {
                 }
             }
         }
-        self.with_core(|core, _| core.stop());
+        self.wind_up().await;
+    }
+
+    /// Hands out nothing more, and gives the carriers a few seconds to end. Called again, it waits for the same.
+    pub async fn wind_up(&self) {
+        if !self.core.is_poisoned() {
+            self.with_core(|core, _| core.stop());
+        }
         self.tasks.close();
         if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
             self.end.cancel();
@@ -251,7 +258,11 @@ impl Scheduler {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Core<Lease>> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        self.core.lock().unwrap_or_else(|poisoned| {
+            let mut core = poisoned.into_inner();
+            core.distrust();
+            core
+        })
     }
 
     fn carriers(&self) -> MutexGuard<'_, HashMap<u64, Arc<Progress>>> {
@@ -302,10 +313,11 @@ impl Scheduler {
         for sweep in actions.sweeps {
             self.tasks.spawn(Arc::clone(&me).sweep(sweep));
         }
-        if !actions.granted.is_empty() || !actions.evicted.is_empty() {
+        if !(actions.granted.is_empty() && actions.evicted.is_empty() && actions.recalled.is_empty()) {
             let carriers = self.carriers();
             actions.granted.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.grant());
             actions.evicted.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.evict());
+            actions.recalled.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.recall());
         }
         if actions.inspect {
             let pulses = self.pulses();

@@ -354,4 +354,9 @@ async fn the_loop_ends_once_its_state_is_in_doubt() {
     assert!(event.await.is_err());
     stage.scheduler.prod();
     running.await.unwrap();
+    // What nobody can vouch for hands out nothing.
+    let offered = leased(&stage.book, Clock::wall(), 1, &["ok@b.example"]);
+    stage.scheduler.offer(vec![offered]);
+    assert_eq!((stage.scheduler.snapshot().await.carriers, stage.book.count()), (0, 0));
+    stage.scheduler.wind_up().await;
 }

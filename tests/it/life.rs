@@ -104,7 +104,7 @@ async fn the_watchdog_is_fed_idle_and_under_load_and_not_while_the_process_is_st
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     let mut command = Command::new(PROGRAM);
-    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "2000000");
     let daemon = Daemon::start_by(&site.home, command).await;
     let (idle, busy) = (socket.try_clone().unwrap(), socket.try_clone().unwrap());
     tokio::task::spawn_blocking(move || fed(&idle, 10)).await.unwrap();

@@ -311,7 +311,7 @@ async fn a_session_ends_under_the_rules_it_began_with() {
     let site = Site::new();
     let sink = Sink::start(Manner::clear()).await;
     let out = outbound("out", "*", sink.address, OPPORTUNISTIC);
-    let gone = ANYONE.replace("[\"*\"]\nfrom", "[\"elsewhere.test\"]\nfrom");
+    let gone = ANYONE.replace("[\"a.test\", \"*\"]\nfrom", "[\"elsewhere.test\"]\nfrom");
     site.configure_all(&format!("{QUICK}{LISTENER}{ANYONE}{out}"));
     let daemon = Daemon::start(&site.home).await;
     let mut before = Client::hello(daemon.at("in")).await;

@@ -175,6 +175,8 @@ async fn an_edit_that_is_not_finished_does_not_end_a_relay_whose_disk_failed() {
     }
     logged(&daemon, "sealpost goes on once they are fixed").await;
     std::fs::write(site.home.config(), whole).unwrap();
+    // As after any other edit.
+    daemon.signal("HUP");
     logged(&daemon, "the spool has passed its check").await;
     daemon.kill().await;
 }

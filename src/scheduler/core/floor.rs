@@ -107,7 +107,7 @@ pub(super) struct Stopped {
     /// They have nothing under way yet, and end at once.
     pub(super) dismissed: Vec<u64>,
     /// They have carried mail and look for another session: they report what they have.
-    pub(super) evicted: Vec<u64>,
+    pub(super) recalled: Vec<u64>,
     /// They have carried mail and have another session.
     pub(super) granted: Vec<u64>,
 }
@@ -321,6 +321,11 @@ impl Floor {
         self.note_short(&place.connector);
     }
 
+    /// Nobody is given anything more, whatever the books say.
+    pub(super) fn distrust(&mut self) {
+        self.stopped = true;
+    }
+
     /// Nobody is given anything more.
     pub(super) fn stop(&mut self) -> Stopped {
         self.stopped = true;
@@ -328,7 +333,7 @@ impl Floor {
         for (carrier, place) in &self.places {
             match place.stage {
                 _ if !place.carried => stopped.dismissed.push(*carrier),
-                Stage::Opening | Stage::AtHost(_) => stopped.evicted.push(*carrier),
+                Stage::Opening | Stage::AtHost(_) => stopped.recalled.push(*carrier),
                 Stage::Open => stopped.granted.push(*carrier),
                 Stage::Seated | Stage::Parked => {}
             }

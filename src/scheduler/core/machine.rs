@@ -42,6 +42,8 @@ pub(in crate::scheduler) struct Core<L> {
     pub(super) hungry: VecDeque<LaneKey>,
     /// Those of them that are served, or were lately.
     pub(super) hungry_served: VecDeque<LaneKey>,
+    /// Counts the questions.
+    pub(super) fed: usize,
     pub(super) timers: Timers,
     /// When the carriers are looked at next.
     inspect_at: Option<UnixMillis>,
@@ -111,6 +113,7 @@ impl<L: Divisible> Core<L> {
             fetches: 0,
             hungry: VecDeque::new(),
             hungry_served: VecDeque::new(),
+            fed: 0,
             timers: Timers::default(),
             inspect_at: None,
             rates: Rates::default(),
@@ -512,8 +515,14 @@ impl<L: Divisible> Core<L> {
         }
         self.waiting = 0;
         out.works = self.joined.end_all();
-        let Stopped { dismissed, evicted, granted } = self.floor.stop();
-        Actions { dismissed, evicted, granted, ..out }
+        let Stopped { dismissed, recalled, granted } = self.floor.stop();
+        Actions { dismissed, recalled, granted, ..out }
+    }
+
+    /// After a panic in the middle of an event nobody knows what is true here: nothing is handed out any more.
+    pub(in crate::scheduler) fn distrust(&mut self) {
+        self.stopped = true;
+        self.floor.distrust();
     }
 
     /// Connectors that are paused.

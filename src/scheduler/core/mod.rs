@@ -97,6 +97,8 @@ pub(super) struct Actions<L> {
     pub(super) granted: Vec<u64>,
     /// Carriers whose session must end, unless the final dot was sent.
     pub(super) evicted: Vec<u64>,
+    /// Carriers that carried mail and look for another session: after the stop there is none.
+    pub(super) recalled: Vec<u64>,
     /// Carriers that end at once: nothing is under way, and the disk has their mail.
     pub(super) dismissed: Vec<u64>,
     /// Somebody waits for a seat: [`Core::inspected`] wants to know how the carriers get on.
@@ -116,6 +118,7 @@ impl<L> Default for Actions<L> {
             released: Vec::new(),
             granted: Vec::new(),
             evicted: Vec::new(),
+            recalled: Vec::new(),
             dismissed: Vec::new(),
             inspect: false,
             wake: false,

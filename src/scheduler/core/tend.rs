@@ -196,19 +196,20 @@ impl<L: Divisible> Core<L> {
         }
     }
 
-    /// The next lane that may ask the disk: those that are served first, and they do not wait until there is room
-    /// for the others.
+    /// The next lane that may ask the disk. Those that are served come first, and do not wait until there is room for
+    /// the others; these have one turn in eight, however much the served ones have.
     fn next_hungry(&mut self) -> Option<LaneKey> {
-        if self.fetches < FETCHES_MAX && self.waiting < WAITING_MAX {
-            let served = self.hungry_served.pop_front();
-            if served.is_some() {
-                return served;
-            }
+        if self.fetches >= FETCHES_MAX || self.waiting >= WAITING_MAX {
+            return None;
         }
-        let room = self.fetches < FETCHES_UNSERVED_MAX
-            && self.waiting < WAITING_UNSERVED_MAX
-            && self.floor.lanes_waiting() < TURN_AHEAD;
-        if room { self.hungry.pop_front() } else { None }
+        let others_turn = self.fed.checked_rem(FED_TURNS) == Some(0);
+        let others_room = self.floor.lanes_waiting() < TURN_AHEAD
+            && (others_turn || self.fetches < FETCHES_UNSERVED_MAX && self.waiting < WAITING_UNSERVED_MAX);
+        let first = if others_turn && others_room { self.hungry.pop_front() } else { None };
+        let next = first.or_else(|| self.hungry_served.pop_front());
+        let next = next.or_else(|| if others_room { self.hungry.pop_front() } else { None });
+        self.fed = self.fed.wrapping_add(usize::from(next.is_some()));
+        next
     }
 
     fn staff(&mut self, key: &LaneKey, its_turn: bool, at: At<'_>, out: &mut Actions<L>) {
@@ -348,7 +349,8 @@ impl<L: Divisible> Core<L> {
         let (stopped, waits, window_max) = (self.stopped, self.waiting, self.window_max);
         let lane = self.lane(key);
         let served = lane.carriers > 0 || lane.standing() == Standing::Served;
-        let full = waits >= if served { WAITING_MAX } else { WAITING_UNSERVED_MAX };
+        // One message of each lane finds room as long as there is any.
+        let full = waits >= if served || lane.waiting() == 0 { WAITING_MAX } else { WAITING_UNSERVED_MAX };
         if stopped || full || !lane.has_place(&waiting, window_max) {
             return self.forget(key, waiting, at.now(), at, out);
         }
@@ -465,7 +467,9 @@ const FETCHES_UNSERVED_MAX: usize = 12;
 const TURN_AHEAD: usize = 1_024;
 /// Messages that wait in memory, over all lanes.
 const WAITING_MAX: usize = 65_536;
-/// As soon as so many wait in memory, one more does only if its lane is served.
+/// Of so many questions one is for lanes that were not served lately, if any wait.
+const FED_TURNS: usize = 8;
+/// As soon as so many wait in memory, one more does only if its lane is served, or has none there.
 const WAITING_UNSERVED_MAX: usize = 49_152;
 /// How long after a fault the disk is asked again.
 pub(in crate::scheduler) const AFTER_FAULT: Duration = Duration::from_secs(10);

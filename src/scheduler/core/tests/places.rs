@@ -41,7 +41,7 @@ fn at_the_stop_nothing_new_begins_and_what_began_ends() {
     let mut seat = |carrier| w.ask(|core, at| core.opened(carrier, at));
     assert!(seat(other) && !seat(asks), "two seats, and one who waits for one of them");
     let out = w.core.stop();
-    assert_eq!((out.dismissed, out.evicted, out.granted), (vec![opening], vec![looks], vec![asks]));
+    assert_eq!((out.dismissed, out.recalled, out.granted), (vec![opening], vec![looks], vec![asks]));
     // Whoever has not heard of it yet begins nothing.
     assert!(!w.ask(|core, at| core.opened(opening, at)));
     assert_eq!(w.ask(|core, at| core.reach(opening, HOST, at)), Reach::Wait);

@@ -335,6 +335,7 @@ impl Sea {
             assert!(std::mem::take(&mut sim.halted), "granted what was not asked for");
             self.go_on(carrier, 0, None);
         }
+        assert!(actions.recalled.is_empty(), "a world ends by a crash");
         for carrier in actions.evicted {
             self.displace(carrier);
         }
