@@ -33,7 +33,7 @@ pub(super) struct Checked {
 
 /// Checks all that can be checked without a file. `None` only if a fault was reported.
 pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Report<'_>) -> Option<Checked> {
-    let mut known = Known::of(file);
+    let mut known = Known::of(file, revisions);
     let server = server(file, report);
     let listeners = listeners(&file.listener, &mut known, report);
     let connectors = connectors::check(file, &mut known, revisions, report);
@@ -111,7 +111,7 @@ fn server(file: &schema::File, report: &mut Report<'_>) -> Option<(Domain, Mailb
 
 fn listeners(
     entries: &[toml::Spanned<schema::Listener>],
-    known: &mut Known,
+    known: &mut Known<'_>,
     report: &mut Report<'_>,
 ) -> Vec<Listener> {
     let mut listeners = Vec::new();
@@ -170,7 +170,7 @@ fn greeting_delay(entry: &schema::Listener, tls: ListenerTls, report: &mut Repor
 fn listener_certificates(
     entry: &schema::Listener,
     tls: Option<(&Text, ListenerTls)>,
-    known: &mut Known,
+    known: &mut Known<'_>,
     report: &mut Report<'_>,
 ) -> Vec<String> {
     let Some(tls) = tls else { return Vec::new() };

@@ -1,7 +1,6 @@
 //! What both kinds of connector share, and the inbound ones.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use super::fault::Report;
 use super::known::{Known, Revisions};
 use super::outbound;
 use super::schema::{self, List, Number, Text};
-use super::{units, view};
+use super::units;
 use crate::connector::{
     BareLf, DomainPattern, Forced, Inbound, InboundLimits, InboundTls, KeyExchange, Mode, Onward, Outbound,
     Require, Reveal, Revision, TrustId,
@@ -31,7 +30,7 @@ pub(super) struct Connectors {
 
 pub(super) fn check(
     file: &schema::File,
-    known: &mut Known,
+    known: &mut Known<'_>,
     revisions: &Revisions,
     report: &mut Report<'_>,
 ) -> Connectors {
@@ -56,7 +55,7 @@ pub(super) fn check(
         if connector.as_ref().is_none_or(|connector| connector.mode != Mode::Off) {
             served.extend(patterns.into_iter().map(|(pattern, _)| pattern));
         }
-        outbound.extend(connector.map(|connector| outbound::revised(connector, revisions)));
+        outbound.extend(connector);
     }
     warn_none(file, report);
     Connectors { inbound, outbound, served }
@@ -64,11 +63,12 @@ pub(super) fn check(
 
 fn one_inbound(
     entry: &Spanned<schema::Inbound>,
-    known: &mut Known,
+    ids: &mut Known<'_>,
     revisions: &Revisions,
     report: &mut Report<'_>,
 ) -> Option<Inbound> {
     let (place, entry) = (entry.span(), entry.get_ref());
+    ids.begin();
     let name = report.required(&entry.name, "name", &place, "\"partner-in\"");
     let from = report.required(&entry.from_domains, "from_domains", &place, "[\"partner.example\"]");
     let from_domains = from.map(|list| {
@@ -76,7 +76,7 @@ fn one_inbound(
         bare(report.patterns(list))
     });
     let from_networks = from_networks(entry, revisions, report);
-    let tls = inbound_tls(entry, &place, known, report);
+    let tls = inbound_tls(entry, &place, ids, report);
     if entry.to_domains.is_none() {
         report.warn(
             place.clone(),
@@ -120,7 +120,7 @@ fn one_inbound(
         revision: Revision::default(),
     };
     warn_open(&connector, entry.to_domains.as_ref(), report);
-    connector.revision = revision(&connector, revisions);
+    connector.revision = ids.revision(&connector, report);
     Some(connector)
 }
 
@@ -141,7 +141,7 @@ fn from_networks(entry: &schema::Inbound, revisions: &Revisions, report: &mut Re
 fn inbound_tls(
     entry: &schema::Inbound,
     place: &Range<usize>,
-    known: &mut Known,
+    known: &mut Known<'_>,
     report: &mut Report<'_>,
 ) -> Option<InboundTls> {
     let written = report.required(&entry.tls, "tls", place, "\"opportunistic\"")?;
@@ -229,21 +229,6 @@ fn inbound_limits(entry: &schema::Inbound, report: &mut Report<'_>) -> InboundLi
     let rate = entry.messages_per_minute.is_some();
     let rate = rate.then(|| report.count(&entry.messages_per_minute, "messages_per_minute", 1_u32));
     InboundLimits { message_bytes_max: size, recipients_max, messages_per_minute_max: rate, connections_max }
-}
-
-/// A digest of the settings and of the files behind its trust anchors.
-fn revision(connector: &Inbound, revisions: &Revisions) -> Revision {
-    let mut text = view::inbound(connector).to_string();
-    if let InboundTls::Forced(forced) = &connector.tls {
-        revisions.append_trust(forced, &mut text);
-    }
-    for (name, hash) in connector.users.iter().flat_map(|users| &users.hashes) {
-        let _written = write!(text, "\nuser {name} {hash}");
-    }
-    if let Some(recipients) = &connector.recipients {
-        let _written = write!(text, "\nrecipients {:016x}", recipients.digest());
-    }
-    view::digest(&text)
 }
 
 /// A name that no other listener, or no other connector, may have.

@@ -37,7 +37,11 @@ enum Level {
 }
 
 /// What forced TLS demands; `None` only if a fault was reported.
-pub(super) fn forced(keys: &ForcedKeys<'_>, known: &mut Known, report: &mut Report<'_>) -> Option<Forced> {
+pub(super) fn forced(
+    keys: &ForcedKeys<'_>,
+    known: &mut Known<'_>,
+    report: &mut Report<'_>,
+) -> Option<Forced> {
     let level = match keys.require {
         None => Some(Level::Identity),
         Some(text) => report.word(text, "require", REQUIRE),
@@ -88,14 +92,10 @@ pub(super) fn forced(keys: &ForcedKeys<'_>, known: &mut Known, report: &mut Repo
     })
 }
 
-fn trust(keys: &ForcedKeys<'_>, known: &mut Known, report: &mut Report<'_>) -> Vec<TrustId> {
-    keys.trust.as_ref().map_or_else(
-        || vec![TrustId::system()],
-        |list| {
-            report.not_empty(list, "trust", "write \"system\" or the ID of a [trust.ID]");
-            list.get_ref().iter().map(|id| known.use_trust(id, report)).collect()
-        },
-    )
+fn trust(keys: &ForcedKeys<'_>, known: &mut Known<'_>, report: &mut Report<'_>) -> Vec<TrustId> {
+    let Some(list) = keys.trust else { return vec![known.use_system_trust()] };
+    report.not_empty(list, "trust", "write \"system\" or the ID of a [trust.ID]");
+    list.get_ref().iter().map(|id| known.use_trust(id, report)).collect()
 }
 
 /// The oldest version, and the key exchange, which may ask for a newer one.

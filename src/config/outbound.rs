@@ -12,9 +12,9 @@ use toml::Spanned;
 use super::connectors;
 use super::demands::{self, ForcedKeys};
 use super::fault::Report;
-use super::known::{Known, Revisions};
+use super::known::Known;
 use super::schema::{self, OneOrMany, Text};
-use super::{sending, units, view};
+use super::{sending, units};
 use crate::connector::{
     DomainPattern, Forced, Handshake, Mode, NextHop, OnFailure, OnHandshakeFailure, Outbound, OutboundTls,
     Retry, Revision, SmartHost, SmartHostName, Sni,
@@ -33,10 +33,11 @@ pub(super) struct Defaults {
 pub(super) fn one(
     entry: &Spanned<schema::Outbound>,
     defaults: &Defaults,
-    (known, base): (&mut Known, &Path),
+    (known, base): (&mut Known<'_>, &Path),
     report: &mut Report<'_>,
 ) -> (Patterns, Option<Outbound>) {
     let (place, entry) = (entry.span(), entry.get_ref());
+    known.begin();
     let name = report.required(&entry.name, "name", &place, "\"partner-out\"");
     let domains = report.required(&entry.domains, "domains", &place, "[\"partner.example\"]");
     let patterns = domains.map_or_else(Vec::new, |list| {
@@ -83,20 +84,11 @@ pub(super) fn one(
         sending,
         revision: Revision::default(),
     });
+    let connector = connector.map(|mut connector| {
+        connector.revision = known.revision(&connector, report);
+        connector
+    });
     (patterns, connector)
-}
-
-/// The connector with its revision: a digest of its settings and of the files it names.
-pub(super) fn revised(mut connector: Outbound, revisions: &Revisions) -> Outbound {
-    let mut text = view::outbound(&connector).to_string();
-    if let Some(forced) = connector.forced() {
-        revisions.append_trust(forced, &mut text);
-    }
-    if let Some(id) = &connector.client_certificate {
-        revisions.append_certificate(id, &mut text);
-    }
-    connector.revision = view::digest(&text);
-    connector
 }
 
 /// Two connectors of the same pattern and cost: which of them serves would be chance.
@@ -210,7 +202,7 @@ fn next_hop(entry: &schema::Outbound, table: &Range<usize>, report: &mut Report<
 fn tls(
     entry: &schema::Outbound,
     table: &Range<usize>,
-    known: &mut Known,
+    known: &mut Known<'_>,
     report: &mut Report<'_>,
 ) -> Option<(OutboundTls, Handshake)> {
     let written = report.required(&entry.tls, "tls", table, "\"opportunistic\"")?;

@@ -1,14 +1,13 @@
-//! What is in force, resolved, for `check --json` and for the revisions.
+//! What is in force, resolved, for `check --json`.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::{Config, LogFormat};
 use crate::connector::{
     Forced, Inbound, InboundTls, KeyExchange, NextHop, OnFailure, OnHandshakeFailure, Outbound, Pin, Purpose,
-    Require, Revision, Revocation, Sni,
+    Require, Revocation, Sni,
 };
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::mail::{UnixMillis, rfc3339};
@@ -100,15 +99,6 @@ impl Config {
     }
 }
 
-/// The first octets of a SHA-256.
-pub(super) fn digest(text: &str) -> Revision {
-    let mut revision = Revision::default();
-    for (octet, hashed) in revision.0.iter_mut().zip(Sha256::digest(text)) {
-        *octet = hashed;
-    }
-    revision
-}
-
 fn listener(listener: &Listener) -> Value {
     json!({
         "name": listener.name,
@@ -120,8 +110,8 @@ fn listener(listener: &Listener) -> Value {
     })
 }
 
-/// All an inbound connector says; its revision is not set yet when this is digested.
-pub(super) fn inbound(connector: &Inbound) -> Value {
+/// All an inbound connector says.
+fn inbound(connector: &Inbound) -> Value {
     let (tls, forced) = match &connector.tls {
         InboundTls::Off => ("off", None),
         InboundTls::Opportunistic => ("opportunistic", None),
@@ -147,8 +137,8 @@ pub(super) fn inbound(connector: &Inbound) -> Value {
     })
 }
 
-/// All an outbound connector says; its revision is not set yet when this is digested.
-pub(super) fn outbound(connector: &Outbound) -> Value {
+/// All an outbound connector says.
+fn outbound(connector: &Outbound) -> Value {
     let (next_hop, port) = match &connector.next_hop {
         NextHop::Mx { port } => (json!("mx"), Some(port)),
         NextHop::SmartHosts(hosts) => (json!(texts(hosts)), None),

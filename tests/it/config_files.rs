@@ -399,5 +399,40 @@ fn a_revision_follows_settings_and_files() {
     assert_ne!(revision(&text("23h")), first, "another setting");
     let other = minted();
     fs::copy(other.path().join("tls/root.pem"), folder.path().join("tls/root.pem")).expect("copied");
-    assert_ne!(revision(&text("24h")), first, "another trust anchor of the same name");
+    let other_anchor = revision(&text("24h"));
+    assert_ne!(other_anchor, first, "another trust anchor of the same name");
+    let shown = |text: &str| {
+        let server = "[certificate.gw]\nchain = \"tls/gw.crt\"\nkey = \"tls/gw.key\"\n[[outbound]]\n";
+        revision(
+            &text.replace("[[outbound]]\n", server).replace("expire", "client_certificate = \"gw\"\nexpire"),
+        )
+    };
+    let own = shown(&text("24h"));
+    assert_ne!(own, other_anchor, "a certificate of ours");
+    for file in ["gw.crt", "gw.key"] {
+        fs::copy(other.path().join("tls").join(file), folder.path().join("tls").join(file)).expect("copied");
+    }
+    assert_ne!(shown(&text("24h")), own, "another certificate of ours of the same name");
+}
+
+#[test]
+fn the_revision_of_an_inbound_connector_follows_its_files() {
+    let folder = minted();
+    let text = "[server]\nname = \"gw1.contoso.example\"\ndata_dir = \"data\"\n\
+        postmaster = \"postmaster@contoso.example\"\n\
+        [[inbound]]\nname = \"in\"\nfrom_domains = [\"*\"]\ntls = \"opportunistic\"\nto_domains = []\n\
+        users_file = \"users\"\nrecipients_file = \"recipients\"\nfrom_networks_file = \"networks.txt\"\n";
+    let revision = || match load_in(&folder, text) {
+        Ok(config) => config.inbound.first().expect("a connector").revision,
+        Err(faults) => panic!("{faults}"),
+    };
+    let mut seen = BTreeSet::from([revision()]);
+    for (file, line) in [("recipients", "bob@contoso.example\n"), ("networks.txt", "198.51.100.0/24\n")] {
+        let path = folder.path().join(file);
+        fs::write(&path, fs::read_to_string(&path).expect("read") + line).expect("written");
+        assert!(seen.insert(revision()), "{file}");
+    }
+    let users = fs::read_to_string(folder.path().join("users")).expect("users");
+    fs::write(folder.path().join("users"), users.replace("JJzD", "JJzE")).expect("written");
+    assert!(seen.insert(revision()), "another password of the same user");
 }
