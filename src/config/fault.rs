@@ -23,7 +23,7 @@ pub struct Fault {
 pub struct Faults(Vec<Fault>);
 
 /// Collects what is wrong while a file is being checked.
-pub(super) struct Report<'a> {
+pub(crate) struct Report<'a> {
     file: &'a Path,
     text: &'a str,
     faults: Vec<Fault>,

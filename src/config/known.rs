@@ -10,7 +10,8 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::fault::Report;
-use super::schema::{self, Text};
+use super::keys::Text;
+use super::schema;
 use super::values::quoted;
 use crate::connector::{Recipients, Revision, TrustId, Users};
 
@@ -107,20 +108,9 @@ impl<'a> Known<'a> {
                 report.fault(id.span(), message);
             }
         }
-        self.name_trust(name);
+        let digest = self.revisions.trust.get(name).cloned().unwrap_or_default();
+        self.named.push((format!("trust {name}"), digest));
         TrustId(name.as_str().into())
-    }
-
-    /// Notes that the operating system's trust anchors are used.
-    pub(super) fn use_system_trust(&mut self) -> TrustId {
-        let id = TrustId::system();
-        self.name_trust(&id.0);
-        id
-    }
-
-    fn name_trust(&mut self, id: &str) {
-        let digest = self.revisions.trust.get(id).cloned().unwrap_or_default();
-        self.named.push((format!("trust {id}"), digest));
     }
 
     /// Tells what nothing uses: a leftover, or an ID that was forgotten elsewhere.

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::check::Checked;
 use super::fault::Report;
-use super::schema::{self, List};
+use super::keys::List;
+use super::schema;
 use crate::connector::{
     DomainPattern, Generation, Inbound, InboundTls, Mode, NextHop, Outbound, Require, Table, choose,
 };

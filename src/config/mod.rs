@@ -6,16 +6,16 @@ mod check;
 mod connectors;
 mod demands;
 mod fault;
-mod intake;
+mod keys;
 mod known;
 mod lint;
 mod lists;
 mod load;
+mod login;
 mod materials;
 mod outbound;
 mod presented;
 mod schema;
-mod sending;
 mod units;
 mod values;
 mod view;
@@ -25,7 +25,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 pub use fault::{Fault, Faults};
+pub(crate) use keys::ServerValues;
+pub use keys::{needs_restart, reference_page, sample_file};
 pub use load::{LocalListener, control_socket, load, load_text, local_listener};
 
 use crate::connector::{Inbound, Outbound, TrustId};
@@ -41,8 +45,8 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// Where the spool lives; nothing is created there by loading.
     pub data_dir: PathBuf,
-    /// Deleted content is overwritten at once.
-    pub secure_delete: bool,
+    /// What `[server]` says.
+    pub(crate) server: ServerValues,
     /// The control socket, in `data_dir`.
     pub control: PathBuf,
     /// The listeners.
@@ -67,6 +71,8 @@ pub struct Config {
     pub log: LogSettings,
     /// What works but is hardly meant, in the order of the file.
     pub warnings: Vec<Fault>,
+    /// Every value in effect, for `check --json`.
+    in_force: Value,
 }
 
 impl fmt::Debug for Config {
@@ -89,9 +95,10 @@ pub struct LogSettings {
 }
 
 /// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// For people.
+    #[default]
     Text,
     /// One JSON object a line.
     Json,

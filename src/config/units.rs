@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use ipnet::IpNet;
 
-use crate::connector::{SmartHost, SmartHostName};
+use crate::connector::{Pin, SmartHost, SmartHostName};
 use crate::mail::{Domain, DomainFault, UnixMillis};
 
 /// Why a value can't be taken; the text says what to write.
@@ -69,6 +69,31 @@ pub(super) fn moment(text: &str) -> Result<UnixMillis, String> {
         .ok()
         .map(|stamp| UnixMillis(stamp.as_millisecond()))
         .ok_or_else(|| format!("\"{text}\" is no date; write 2027-01-31 or 2027-01-31T12:00:00Z"))
+}
+
+/// `sha256/…`, and with it `from DATE`, `until DATE` or both.
+pub(super) fn pin(text: &str) -> Result<Pin, String> {
+    let mut words = text.split_ascii_whitespace();
+    let key = words.next().unwrap_or_default();
+    let mut pin = Pin::parse(key).map_err(|fault| format!("\"{text}\" is no pin: {fault}"))?;
+    while let Some(word) = words.next() {
+        let date = words.next().unwrap_or_default();
+        let moment = moment(date).map_err(|fault| format!("\"{text}\" is no pin: {fault}"))?;
+        match word {
+            "from" if pin.from.is_none() => pin.from = Some(moment),
+            "until" if pin.until.is_none() => pin.until = Some(moment),
+            _ => {
+                return Err(format!(
+                    "\"{text}\" is no pin: after the key can stand \"from DATE\" and \"until DATE\", once each"
+                ));
+            }
+        }
+    }
+    let never = |(from, until): (UnixMillis, UnixMillis)| until <= from;
+    if pin.from.zip(pin.until).is_some_and(never) {
+        return Err(format!("\"{text}\" never counts: it ends before it begins"));
+    }
+    Ok(pin)
 }
 
 /// A size in octets, over zero.

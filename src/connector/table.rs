@@ -255,18 +255,20 @@ pub enum SmartHostName {
 }
 
 /// What follows a forced requirement that no host meets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum OnFailure {
     /// Try again until the connector's `expire`.
+    #[default]
     Defer,
     /// Report at once.
     Bounce,
 }
 
 /// What follows a broken handshake under opportunistic TLS, once every host was tried over TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum OnHandshakeFailure {
     /// A fresh connection in clear, in the same attempt.
+    #[default]
     Clear,
     /// The same, but only at a later attempt.
     ClearLater,

@@ -304,7 +304,7 @@ impl Running {
 
 /// Opens the spool, and tells what a crash left.
 fn open_spool(config: &Config, faults: u32, journal: &Journal) -> Result<Arc<dyn Spool>, OpenFault> {
-    let (data_dir, secure_delete) = (config.data_dir.clone(), config.secure_delete);
+    let (data_dir, secure_delete) = (config.data_dir.clone(), config.server.secure_delete);
     let (spool, recovered) = SqliteSpool::open(spool::Settings { data_dir, faults, secure_delete })?;
     for (id, reason) in &recovered.held {
         journal.record(&Event::Held { id: *id, reason });
