@@ -11,9 +11,8 @@ use super::print::{say, say_json};
 use super::validate::{host_json, hosts_table, runtime};
 use super::{EXIT_NO, EXIT_OS, Failure};
 use crate::connector::{
-    ChainVerdict, DomainPattern, Forced, Handshake, KeyExchange, Mode, NextHop, OnFailure,
-    OnHandshakeFailure, Outbound, OutboundTls, PeerName, Require, Retry, Revision, SmartHost, SmartHostName,
-    Sni, TlsVersion, TrustId, first_match,
+    ChainVerdict, DomainPattern, Forced, KeyExchange, Mode, NextHop, OnHandshakeFailure, Outbound,
+    OutboundTls, PeerName, Require, SmartHost, SmartHostName, TlsVersion, TrustId, first_match,
 };
 use crate::daemon::{self, Whom};
 use crate::deliver::{Seen, settings::Settings};
@@ -151,31 +150,13 @@ fn connector(target: &str, port: u16, trust: &TrustId) -> Result<(Outbound, Opti
         (NextHop::Mx { port }, Some(Domain::parse(target).map_err(|fault| bad(&fault))?))
     };
     let connector = Outbound {
-        name: "probe".into(),
-        domains: vec![DomainPattern::Any],
-        cost: 1,
-        next_hop,
         tls: OutboundTls::Forced(Forced::new(Require::Identity {
             trust: vec![trust.clone()],
             names: Vec::new(),
         })),
         mode: Mode::Audit,
-        handshake: Handshake::StartTls,
-        sni: Sni::Host,
-        source_addresses: Vec::new(),
-        ehlo_name: None,
-        remember_tls: false,
-        client_certificate: None,
         on_handshake_failure: OnHandshakeFailure::Defer,
-        on_failure: OnFailure::Defer,
-        retry: Retry {
-            waits: vec![Duration::from_secs(60)],
-            expire: Duration::from_secs(60),
-            delay_dsn: None,
-        },
-        connections: 1,
-        sending: crate::connector::Sending::default(),
-        revision: Revision::default(),
+        ..Outbound::new("probe", vec![DomainPattern::Any], next_hop)
     };
     Ok((connector, domain))
 }

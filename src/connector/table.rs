@@ -315,7 +315,57 @@ impl Table {
     }
 }
 
+impl Inbound {
+    /// A connector that admits these reverse-path domains from anywhere, relays to none, and asks nothing else.
+    #[must_use]
+    pub fn new(name: &str, from_domains: Vec<DomainPattern>) -> Self {
+        Self {
+            name: name.into(),
+            from_domains,
+            from_networks: Vec::new(),
+            users: None,
+            tls: InboundTls::Opportunistic,
+            mode: Mode::default(),
+            onward: Onward::default(),
+            reveal: Reveal::default(),
+            bare_lf: BareLf::default(),
+            limits: InboundLimits::default(),
+            to_domains: Vec::new(),
+            recipients: None,
+            verify_recipients: false,
+            revision: Revision::default(),
+        }
+    }
+}
+
 impl Outbound {
+    /// A connector that hands these domains' mail to these hosts, encrypted if TLS is offered, over one
+    /// connection, and tries for an hour.
+    #[must_use]
+    pub fn new(name: &str, domains: Vec<DomainPattern>, next_hop: NextHop) -> Self {
+        let minute = Duration::from_secs(60);
+        Self {
+            name: name.into(),
+            domains,
+            cost: 10,
+            next_hop,
+            tls: OutboundTls::Opportunistic,
+            mode: Mode::default(),
+            handshake: Handshake::default(),
+            sni: Sni::default(),
+            source_addresses: Vec::new(),
+            ehlo_name: None,
+            remember_tls: false,
+            client_certificate: None,
+            on_handshake_failure: OnHandshakeFailure::default(),
+            on_failure: OnFailure::default(),
+            retry: Retry { waits: vec![minute], expire: minute * 60, delay_dsn: None },
+            connections: 1,
+            sending: Sending::default(),
+            revision: Revision::default(),
+        }
+    }
+
     /// What is demanded of a session for this recipient domain through this host. Reference
     /// identifiers are `peer_names`; else the smart host as configured; else the recipient
     /// domain, since an MX name learned by plain DNS proves nothing (RFC 9325 §7.1).

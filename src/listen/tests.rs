@@ -11,10 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::settings::{Limits, Listener, ListenerTls, Timeouts};
 use super::*;
-use crate::connector::{
-    DomainPattern, Generation, Inbound, InboundTls, NextHop, OnFailure, OnHandshakeFailure, Outbound, Retry,
-    Revision, Table,
-};
+use crate::connector::{DomainPattern, Generation, Inbound, NextHop, Outbound, Table};
 use crate::mail::{Domain, Mailbox};
 use crate::spool::{LaneKey, NewContent};
 use crate::tls::{Identity, ServerSettings};
@@ -22,42 +19,8 @@ use kept::Kept;
 
 fn table() -> Table {
     let any = || vec![DomainPattern::Any];
-    let inbound = Inbound {
-        name: "any-in".into(),
-        from_domains: any(),
-        from_networks: Vec::new(),
-        users: None,
-        tls: InboundTls::Opportunistic,
-        mode: crate::connector::Mode::Enforce,
-        onward: crate::connector::Onward::Any,
-        reveal: crate::connector::Reveal::Full,
-        bare_lf: crate::connector::BareLf::Refuse,
-        limits: crate::connector::InboundLimits::default(),
-        to_domains: any(),
-        recipients: None,
-        verify_recipients: false,
-        revision: Revision::default(),
-    };
-    let outbound = Outbound {
-        name: "any-out".into(),
-        domains: any(),
-        cost: 10,
-        next_hop: NextHop::Mx { port: 25 },
-        tls: crate::connector::OutboundTls::Opportunistic,
-        mode: crate::connector::Mode::Enforce,
-        handshake: crate::connector::Handshake::StartTls,
-        sni: crate::connector::Sni::Host,
-        source_addresses: Vec::new(),
-        ehlo_name: None,
-        remember_tls: false,
-        client_certificate: None,
-        on_handshake_failure: OnHandshakeFailure::Clear,
-        on_failure: OnFailure::Defer,
-        retry: Retry { waits: Vec::new(), expire: Duration::ZERO, delay_dsn: None },
-        connections: 1,
-        sending: crate::connector::Sending::default(),
-        revision: Revision::default(),
-    };
+    let inbound = Inbound { to_domains: any(), ..Inbound::new("any-in", any()) };
+    let outbound = Outbound::new("any-out", any(), NextHop::Mx { port: 25 });
     Table::new(Generation(1), vec![inbound], vec![outbound])
 }
 

@@ -3,37 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::connector::{
-    Decision, DomainPattern, NextHop, OnFailure, OnHandshakeFailure, Outbound, Retry, Revision,
-};
+use crate::connector::{Decision, DomainPattern, NextHop, Outbound, Retry};
 use crate::mail::{BodyType, Content, Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::outcome::{Delivered, Outcome, Scope, Trouble};
 use crate::spool::{LaneKey, LeaseBook, Leased, Origin, QueuedRecipient, StoredMessage};
 
 pub(super) fn outbound(name: &str, pattern: &str) -> Outbound {
     Outbound {
-        name: name.into(),
-        domains: vec![DomainPattern::parse(pattern).unwrap()],
-        cost: 10,
-        next_hop: NextHop::Mx { port: 25 },
-        tls: crate::connector::OutboundTls::Opportunistic,
-        mode: crate::connector::Mode::Enforce,
-        handshake: crate::connector::Handshake::StartTls,
-        sni: crate::connector::Sni::Host,
-        source_addresses: Vec::new(),
-        ehlo_name: None,
-        remember_tls: false,
-        client_certificate: None,
-        on_handshake_failure: OnHandshakeFailure::Clear,
-        on_failure: OnFailure::Defer,
         retry: Retry {
             waits: [1, 5].map(Duration::from_secs).to_vec(),
             expire: Duration::from_secs(100),
             delay_dsn: Some(Duration::from_secs(10)),
         },
         connections: 2,
-        sending: crate::connector::Sending::default(),
-        revision: Revision::default(),
+        ..Outbound::new(name, vec![DomainPattern::parse(pattern).unwrap()], NextHop::Mx { port: 25 })
     }
 }
 
