@@ -186,7 +186,7 @@ fn listener_certificates(
     for id in values.certificate.iter().flatten() {
         known.use_certificate(id, report);
         if !ids.insert(id.get_ref()) {
-            report.fault(id.span(), format!("\"{}\" stands here twice; remove one", id.get_ref()));
+            report.fault(id.span(), format!("\"{}\" is listed twice; remove one", id.get_ref()));
         }
     }
 }

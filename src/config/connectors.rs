@@ -77,7 +77,7 @@ fn one_inbound(
     if entry.to_domains.is_none() {
         report.warn(
             place,
-            "without to_domains this connector lets nobody relay; write to_domains = \
+            "without to_domains this connector relays for nobody; write to_domains = \
              [\"contoso.example\"], or [] if that is meant",
         );
     }
@@ -134,8 +134,8 @@ fn inbound_tls(
             if demands::nameless(&forced) && entry.peer_names.is_none() {
                 report.fault_of_key(
                     entry.place("tls").unwrap_or_default(),
-                    "tls = \"forced\" needs to know whom: add peer_names = [\"mail.partner.example\"], the \
-                     names its client certificate presents, or say require = \"chain\" or \"encryption\"",
+                    "tls = \"forced\" needs to know who the client is: add peer_names = [\"mail.partner.example\"], the \
+                     names its client certificate presents, or write require = \"chain\" or \"encryption\"",
                 );
                 return None;
             }
@@ -265,7 +265,7 @@ pub(super) fn warn_unfulfillable(file: &schema::File, listeners: &[Listener], re
 
 /// The fault of a rehearsal where nothing is judged.
 pub(super) const NOTHING_TO_REHEARSE: &str =
-    "mode = \"audit\" has nothing to rehearse: tls is not \"forced\"; remove it";
+    "mode = \"audit\" has nothing to audit: tls is not \"forced\"; remove it";
 /// Told of each connector in audit.
 pub(super) const AUDIT_IS_ON: &str = "mode = \"audit\" enforces nothing: mail that the requirement would \
-     refuse passes, in clear too; when the rehearsal is over, write mode = \"enforce\"";
+     refuse passes, in plaintext too; when the rehearsal is over, write mode = \"enforce\"";

@@ -1,4 +1,4 @@
-//! The IDs that a file defines, who uses them, and what stands behind them.
+//! The IDs that a file defines, who uses them, and what they name.
 
 use std::collections::BTreeMap;
 use std::mem;

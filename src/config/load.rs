@@ -20,8 +20,8 @@ use crate::mail::{Clock, Domain};
 /// or changed.
 ///
 /// # Errors
-/// Every mistake found, each with its place: if the text is no TOML, has an unknown key or a
-/// value of the wrong type, the first such mistake alone.
+/// Every error found, each with its position; if the text is not TOML, has an unknown key or a
+/// value of the wrong type, only the first such error.
 pub fn load(path: &Path) -> Result<Config, Faults> {
     let whole = |message: String| Faults::one(Fault::of_file(path, message));
     let octets = read(path, FILE_BYTES_MAX).map_err(|fault| whole(format!("can't be read: {fault}")))?;

@@ -105,7 +105,7 @@ fn certificate(
     }
     let Some((identity, digest)) = found else { return };
     // Mail must not stop at a restart because a certificate's time is over: whoever doesn't judge it is
-    // still served. But it is told.
+    // still served. But there is a warning.
     let in_time = materials.staged.get(id).is_some_and(|from| *from <= identity.facts().not_after);
     for warning in identity.warnings(now) {
         if in_time && matches!(warning, IdentityWarning::ExpiresSoon { .. }) {
@@ -193,7 +193,7 @@ fn revocation_list(list: &Text, base: &Path, now: UnixMillis, report: &mut Repor
     let file = path.display();
     if end < now {
         let words = format!(
-            "{file}: this list ended on {}: revocation = \"hard\" refuses every certificate that it speaks for; \
+            "{file}: this list ended on {}: revocation = \"hard\" refuses every certificate that it covers; \
              fetch a new one",
             rfc3339(end)
         );
@@ -214,7 +214,7 @@ fn warns_of_key(warning: &IdentityWarning) -> bool {
     }
 }
 
-/// Whether a fault of a pair is to be mended at its key. The two may be one file, so the kind of
+/// Whether a fault of a pair is to be fixed at its key. The two may be one file, so the kind of
 /// fault counts before its file.
 fn is_about_key(fault: &TlsFault, key: &Path) -> bool {
     match fault {
@@ -255,14 +255,14 @@ fn named(key: &Text, path: &Path, report: &mut Report<'_>) -> Option<Vec<u8>> {
         Ok(octets) => Some(octets),
         Err(fault) => {
             let kind = fault.kind();
-            let mend = if kind == io::ErrorKind::NotFound {
+            let fix = if kind == io::ErrorKind::NotFound {
                 "put the file there, or correct the path"
             } else if kind == io::ErrorKind::PermissionDenied {
                 "let the user that Sealpost runs as read it"
             } else {
                 "write the path of a PEM file"
             };
-            report.fault(key.span(), format!("{} can't be read: {fault}; {mend}", path.display()));
+            report.fault(key.span(), format!("{} can't be read: {fault}; {fix}", path.display()));
             None
         }
     }
@@ -281,5 +281,5 @@ fn hex(contents: &[&[u8]]) -> String {
 }
 
 const PEM_BYTES_MAX: u64 = 16 << 20;
-/// From then on a revocation list is told to be fetched anew.
+/// From then on there is a warning that a revocation list must be fetched again.
 const LIST_SOON_SECONDS: u64 = 3 * 24 * 60 * 60;

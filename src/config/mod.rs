@@ -69,14 +69,14 @@ pub struct Config {
     pub staged: BTreeMap<String, UnixMillis>,
     /// The log.
     pub log: LogSettings,
-    /// What works but is hardly meant, in the order of the file.
+    /// What is valid but probably unintended, in the order of the file.
     pub warnings: Vec<Fault>,
     /// Every value in effect, for `check --json`.
     in_force: Value,
 }
 
 impl fmt::Debug for Config {
-    /// No key material: what is in force, as `check` tells it.
+    /// No key material: the values in effect, as `check` shows them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("file", &self.file)

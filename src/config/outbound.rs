@@ -118,7 +118,7 @@ fn retry(
     retry
 }
 
-/// Schedules that contradict themselves, told where one of these keys is written.
+/// Schedules that contradict themselves, reported where one of these keys is written.
 fn warn_odd(retry: &Retry, written: &[Option<Range<usize>>], report: &mut Report<'_>) {
     let Some(place) = written.iter().flatten().next() else { return };
     if retry.waits.first().is_some_and(|first| retry.expire < *first) {
@@ -130,7 +130,7 @@ fn warn_odd(retry: &Retry, written: &[Option<Range<usize>>], report: &mut Report
     if retry.delay_dsn.is_some_and(|delay| delay >= retry.expire) {
         report.warn(
             place.clone(),
-            "mail expires before its sender is told of a delay; write a longer expire, a shorter delay_dsn, \
+            "mail expires before its sender is notified of a delay; write a longer expire, a shorter delay_dsn, \
              or delay_dsn = \"never\"",
         );
     }

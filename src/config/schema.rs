@@ -57,7 +57,7 @@ fn in_words(message: &str) -> String {
     format!("unknown key \"{unknown}\"{}", choices(unknown, names, "keys"))
 }
 
-/// Where the first connector stands that judges by the operating system's trust anchors.
+/// Where the first connector is written that judges by the operating system's trust anchors.
 pub(super) fn system_trust_place(file: &File) -> Option<Range<usize>> {
     let names_system = |tls: &Option<Text>, require: &Option<Text>, trust: &Option<List>| {
         let is = |word: &Option<Text>, is: &str| word.as_ref().is_some_and(|word| word.get_ref() == is);

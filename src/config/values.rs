@@ -1,5 +1,5 @@
 //! Readers of single values: each says what is wrong at its place, and goes on with something
-//! harmless, so that one reading finds every mistake.
+//! harmless, so that one reading finds every error.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -96,14 +96,15 @@ impl Report<'_> {
     /// Domain patterns, none of them twice.
     pub(super) fn patterns(&mut self, list: &List) -> Vec<(DomainPattern, Range<usize>)> {
         let read = |text: &str| {
-            DomainPattern::parse(text).map_err(|fault| format!("\"{text}\" is no domain pattern: {fault}"))
+            DomainPattern::parse(text)
+                .map_err(|fault| format!("\"{text}\" is not a valid domain pattern: {fault}"))
         };
         let mut seen = BTreeSet::new();
         let mut patterns = self.items(list.get_ref(), read);
         patterns.retain(|(pattern, place)| {
             let new = seen.insert(pattern.clone());
             if !new {
-                self.fault(place.clone(), format!("{pattern} stands here twice; remove one"));
+                self.fault(place.clone(), format!("{pattern} is listed twice; remove one"));
             }
             new
         });
@@ -122,7 +123,7 @@ impl Report<'_> {
         match Domain::parse(value.get_ref()) {
             Ok(domain) => Some(domain),
             Err(fault) => {
-                let message = format!("\"{}\" is no host name: {fault}", value.get_ref());
+                let message = format!("\"{}\" is not a valid host name: {fault}", value.get_ref());
                 self.fault(value.span(), message);
                 None
             }
@@ -139,7 +140,7 @@ impl Report<'_> {
             }
             Err(fault) => {
                 let message = format!(
-                    "\"{}\" is no mailbox: {fault}; write one such as \"postmaster@contoso.example\"",
+                    "\"{}\" is not a valid mailbox: {fault}; write one such as \"postmaster@contoso.example\"",
                     value.get_ref()
                 );
                 self.fault(value.span(), message);
@@ -148,7 +149,7 @@ impl Report<'_> {
         }
     }
 
-    /// The name of a connector or listener: it stands in logs and on command lines.
+    /// The name of a connector or listener: it is used in logs and on command lines.
     pub(super) fn name(&mut self, value: &Text) {
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
         let name = value.get_ref();

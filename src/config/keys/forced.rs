@@ -25,10 +25,10 @@ pub(super) const CHAIN: Condition = Condition {
 
 pub(super) const TRUST: &str =
     "Where the chain must end: `system`, or the ID of a `[trust.ID]`. One is enough.";
-pub(super) const TRUST_MORE: &str = "A partner with an authority of its own needs a `[trust.ID]`, and then `trust = [\"fabrikam\"]` alone is \
-     stricter than the public authorities: of those, any one can issue for any name. Naming both, as \
-     `[\"system\", \"fabrikam\"]`, helps during a change from one to the other and should not stay. Error: an \
-     unknown ID.";
+pub(super) const TRUST_MORE: &str = "A partner with an authority of its own needs a `[trust.ID]`. \
+     `trust = [\"fabrikam\"]` without `system` is also stricter, because any public authority can issue for any name. \
+     Naming both, as `[\"system\", \"fabrikam\"]`, helps during a change from one to the other and should not stay. \
+     Error: an unknown ID.";
 
 pub(super) const MIN_VERSION: &str = "The oldest TLS version that is accepted.";
 pub(super) const MIN_VERSION_ABSENT: &str = "`\"1.2\"`; `\"1.3\"` with `key_exchange = \"post-quantum\"`";

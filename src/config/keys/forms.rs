@@ -156,7 +156,9 @@ impl Kind for PeerNames {
 
     fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<PeerName>> {
         report.not_empty(written, key, "write the names its certificate presents, or remove the key");
-        let read = |text: &str| PeerName::parse(text).map_err(|f| format!("\"{text}\" is no peer name: {f}"));
+        let read = |text: &str| {
+            PeerName::parse(text).map_err(|f| format!("\"{text}\" is not a valid peer name: {f}"))
+        };
         Some(bare(report.items(written.get_ref(), read)))
     }
 
@@ -205,7 +207,7 @@ impl Kind for Lines {
     const NAME: &'static str = "texts";
 
     fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<String>> {
-        report.not_empty(written, key, "write the texts of which one must stand there, or remove the key");
+        report.not_empty(written, key, "write the texts of which one must be there, or remove the key");
         Some(written.get_ref().iter().map(|text| text.get_ref().clone()).collect())
     }
 
@@ -307,7 +309,7 @@ impl Kind for SourceAddresses {
     fn read(written: &Spanned<OneOrMany>, _: &str, report: &mut Report<'_>) -> Option<Vec<IpAddr>> {
         let read = |text: &str| {
             text.parse::<IpAddr>().map_err(|_| {
-                format!("\"{text}\" is no address; write one of this host's, as \"192.0.2.1\", without port")
+                format!("\"{text}\" is not a valid address; write one of this host's, as \"192.0.2.1\", without port")
             })
         };
         let mut found: Vec<IpAddr> = Vec::new();
@@ -351,7 +353,7 @@ impl Kind for Hosts {
             return None;
         }
         if let Some(mx) = items.iter().find(|item| item.get_ref().eq_ignore_ascii_case("mx")) {
-            report.fault(mx.span(), "\"mx\" stands alone, outside a list: next_hop = \"mx\"");
+            report.fault(mx.span(), "\"mx\" can't be in a list; write next_hop = \"mx\"");
             return None;
         }
         let hosts = bare(report.items(&items, |text| units::smart_host(text, PORT_SMTP)));
@@ -422,7 +424,7 @@ impl Kind for Filter {
             report.fault(
                 written.span(),
                 format!(
-                    "{key} = \"{text}\" is no filter ({fault}); write \"info\" or \
+                    "{key} = \"{text}\" is not a valid filter ({fault}); write \"info\" or \
                      \"info,sealpost::listen=debug\""
                 ),
             );
