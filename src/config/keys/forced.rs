@@ -55,7 +55,7 @@ pub(super) const ISSUER_MORE: &str = "It narrows `trust = [\"system\"]` down to 
 
 pub(super) const ALLOW_CN: &str =
     "A certificate without a usable subjectAltName is judged by its common name.";
-pub(super) const ALLOW_CN_MORE: &str = "For partners whose certificate is older than the rule that names belong into subjectAltName (RFC 9525). Such a \
+pub(super) const ALLOW_CN_MORE: &str = "For partners whose certificate is older than the rule that names belong in subjectAltName (RFC 9525). Such a \
      name was often not checked by the authority in the same way, so have the certificate renewed and remove the key. \
      Warning: `true`.";
 
@@ -64,4 +64,4 @@ pub(super) const REVOCATION: &str = "`off`; `soft`: a certificate that a list of
 pub(super) const REVOCATION_MORE: &str = "The lists are the files in `crl` of the trust sets; nothing is fetched while mail is sent, and OCSP is not used. \
      `soft` costs nothing where there are no lists, so it is the default. `hard` also refuses if a list is missing or \
      has ended: it stops mail when whatever fetches the lists stops, so use it with `trust` sets of your own whose \
-     lists you fetch and watch. `check` and the alarms tell of lists that end within three days.";
+     lists you fetch and watch. `check` warns of lists that end within three days.";

@@ -56,7 +56,8 @@ section! {
         explanation: "`identity` proves who the client is: its chain ends in `trust`, and it presents one of \
             `peer_names`. `chain` proves only that an authority in `trust` issued the certificate; that is \
             enough if the authority is the partner's own, and means nearly nobody is kept out if it is a public one. \
-            `encryption` proves nothing about the client, only that nobody on the way could read along, unless \
+            `encryption` proves nothing about the client, only that nobody on \
+            the path could listen, unless \
             `pins` name the key. Start with `mode = \"audit\"` if you don't know what the partner shows.",
     }
     peer_names: Optional<PeerNames> = ["mail.fabrikam.example"] => {

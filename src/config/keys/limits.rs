@@ -201,8 +201,8 @@ pub(super) const SECTION: Section = Section {
     header: "[limits]",
     sample_header: "[limits]",
     sample: &[],
-    comment: "",
-    intro: "",
+    comment: "Each is a maximum, unless it says otherwise.",
+    intro: "Each is a maximum, unless it says otherwise.",
     keys: LimitsEntry::KEYS,
 };
 

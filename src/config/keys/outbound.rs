@@ -58,8 +58,8 @@ section! {
     tls: Required<Word<TlsOut>> = "opportunistic" => {
         meaning: "`off`: never; `opportunistic`: encrypt if offered; `forced`: TLS as required below, or nothing is \
             sent; `implicit`: the same, TLS from the first octet.",
-        explanation: "`opportunistic` never judges the certificate: it protects against whoever only reads along, and \
-            delivers everywhere. `forced` protects against whoever can change the traffic too; mail that can't be sent \
+        explanation: "`opportunistic` never judges the certificate: it protects against anyone who only listens, and \
+            delivers everywhere. `forced` also protects against anyone who can change the traffic; mail that can't be sent \
             that way waits, and its sender gets a report when it expires. `implicit` uses port 465 if none is written. \
             Warning: `off`.",
     }
@@ -69,8 +69,8 @@ section! {
             `encryption`: any certificate.",
         explanation: "`identity` proves that mail reaches the partner: the chain ends in `trust`, and the certificate \
             presents one of `peer_names`. `chain` proves only that some authority in `trust` issued the \
-            certificate: enough for an authority of the partner's own, little for the public ones. `encryption` stops \
-            no one who answers in the partner's place, unless `pins` name the key. With `next_hop = \"mx\"` that \
+            certificate: enough for an authority of the partner's own, little for the public ones. `encryption` does \
+            not stop anyone who answers in the partner's place, unless `pins` name the key. With `next_hop = \"mx\"` that \
             matters most, since whoever can change a DNS answer chooses the host (a warning for anything but \
             `identity`). `sealpost probe DOMAIN` shows what a partner can meet; `mode = \"audit\"` rehearses it.",
     }
@@ -80,8 +80,8 @@ section! {
         meaning: "The names of which the server's certificate must present one. `\"*.a.example\"` stands for one label.",
         explanation: "Mail exchangers rarely present the recipient domain itself, so most partners with \
             `next_hop = \"mx\"` need this key. The name of a mail exchanger from DNS is not taken instead: whoever can \
-            change the answer would choose the name too. Agree on the names with the partner, who may not move to a \
-            new provider without telling you. Only subjectAltName is looked at, unless `allow_cn` is set. Error: \
+            change the answer would choose the name too. Agree on the names with the partner, who has to tell you before \
+            moving to another provider. Only subjectAltName is looked at, unless `allow_cn` is set. Error: \
             missing where a smart host is an address.",
     }
     trust: Ids = ["system"] => {
@@ -168,24 +168,27 @@ section! {
             ],
         }],
         meaning: "A domain once seen with TLS is not sent mail in plaintext without an alarm and an hour's delay.",
-        explanation: "Opportunistic TLS can be removed by whoever sits on the way and takes STARTTLS out of the \
-            answer to EHLO. With this key, a domain that had TLS and suddenly has none is an alarm, and its mail waits for \
-            an hour before it goes in plaintext: time to look, and an attacker must last that long. A partner that turns \
+        explanation: "Anyone on the path can remove opportunistic TLS by taking STARTTLS out of the answer \
+            to EHLO. With this key, a domain that had TLS and suddenly has none is an alarm, and its mail waits for \
+            an hour before it goes in plaintext: that leaves you time to look, and an attacker \
+            has to keep it up for that long. A partner that turns \
             TLS off on purpose costs you one alarm and one hour. It is remembered in `tls-seen` in `data_dir`. For a \
             partner with whom you have agreed on TLS, write `tls = \"forced\"`, which never sends in plaintext.",
     }
     client_certificate: Optional<Id> = "gw" => {
         applies: &[SOME_TLS],
         meaning: "The ID of the certificate that we show if the peer asks for one.",
-        explanation: "For partners that know us by our certificate. It is shown only to a server that asks, and then \
-            in the same handshake that protects the mail. It should present our EHLO name. Error: an unknown ID.",
+        explanation: "For partners that admit us by our certificate, as a connector of Exchange Online with \
+            `TlsSenderCertificateName` does. It is shown only to a server that asks for one. It should present our EHLO \
+            name (a warning if it does not), and some partners accept only a certificate that is issued for clients. Error: an unknown ID.",
     }
     on_failure: Word<OnFailure> = "defer" => {
         applies: &[forced::OUT],
         meaning: "If no host meets the requirement: `defer`: try again until `expire`; `bounce`: send a report at once.",
         explanation: "`defer` gives the partner a day to renew a certificate, and the sender a delay report after an \
             hour. With `bounce` the sender learns at once what the host showed (no STARTTLS, version, certificate, \
-            chain, name) and can choose another way; but then a short error at the partner's returns every message. A \
+            chain, name) and can choose another way; but then a short outage of the partner's TLS \
+            returns every message. A \
             failed handshake or a 4yz reply to STARTTLS still waits.",
     }
     on_handshake_failure: Word<OnHandshakeFailure> = "clear" => {
@@ -254,7 +257,7 @@ section! {
             or while the login is refused.",
     }
     auth_mechanism: Optional<Word<Mechanism>> = "plain" => {
-        absent: "`plain`",
+        absent: "`\"plain\"`",
         meaning: "`plain`; `login`; `xoauth2`: the secret is a bearer token.",
     }
 }
