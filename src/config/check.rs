@@ -10,14 +10,13 @@ use toml::Spanned;
 
 use super::fault::Report;
 use super::keys::{
-    DnsValues, DoubleBounces, Entry as _, LimitsValues, ListenerEntry, ListenerValues, LogValues,
-    QueueValues, ServerValues, TimeoutsValues, shown,
+    DnsValues, Entry as _, LimitsValues, ListenerEntry, ListenerValues, LogValues, QueueValues, ServerValues,
+    TimeoutsValues, shown,
 };
 use super::known::{Known, Revisions};
 use super::{LogSettings, connectors, outbound, schema};
 use crate::connector::{Inbound, Outbound};
 use crate::listen::settings::{Listener, ListenerTls};
-use crate::mail::{Domain, Mailbox};
 use crate::{deliver, listen, resolver, scheduler};
 
 /// The settings of a file without a fault. Where there was one, parts are missing, and nobody
@@ -65,8 +64,8 @@ pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Rep
     in_force.insert("inbound".to_owned(), Value::Array(connectors.shown.0));
     in_force.insert("outbound".to_owned(), Value::Array(connectors.shown.1));
     Some(Checked {
-        deliver: deliveries(name.clone(), &plain),
-        scheduler: scheduling(name.clone(), postmaster.clone(), &plain),
+        deliver: plain.limits.outbound(name.clone(), &plain.timeouts),
+        scheduler: plain.queue.settings(name.clone(), postmaster.clone(), &plain.limits),
         listen: listen::settings::Settings {
             name,
             postmaster,
@@ -191,32 +190,6 @@ fn listener_certificates(
     }
 }
 
-fn deliveries(name: Domain, plain: &Plain) -> deliver::settings::Settings {
-    deliver::settings::Settings {
-        name,
-        timeouts: plain.timeouts.outbound(),
-        addresses_max: plain.limits.addresses,
-        messages_per_connection_max: plain.limits.messages_per_connection,
-        recipients_per_transaction_max: plain.limits.recipients_per_transaction,
-        idle: plain.timeouts.reuse,
-    }
-}
-
-fn scheduling(name: Domain, postmaster: Mailbox, plain: &Plain) -> scheduler::settings::Settings {
-    scheduler::settings::Settings {
-        name,
-        postmaster,
-        double_bounces: plain.queue.double_bounces == DoubleBounces::Postmaster,
-        null_sender_expire: plain.queue.null_sender_expire,
-        archive: plain.queue.archive.as_ref().map(|folder| folder.get_ref().into()),
-        sessions_max: plain.limits.outbound_connections,
-        openings_max: plain.limits.outbound_openings,
-        sessions_per_host_max: plain.limits.outbound_connections_per_host,
-        memory_bytes_max: plain.queue.memory,
-        window_max: LANE_WINDOW,
-    }
-}
-
 /// A Unix socket's path ends at 108 octets, its closing zero included (unix(7)).
 pub(super) fn control_fits(control: &Path) -> bool {
     control.as_os_str().len() < SOCKET_PATH_BYTES
@@ -225,6 +198,3 @@ pub(super) fn control_fits(control: &Path) -> bool {
 /// RFC 5321 §4.5.3.2.1 lets clients wait for five minutes; many don't.
 const GREETING_DELAY_MAX: Duration = Duration::from_secs(60);
 const SOCKET_PATH_BYTES: usize = 108;
-/// Messages of one lane in hand at the same time: enough to keep its few connections busy, few
-/// enough that a slow partner holds little memory.
-const LANE_WINDOW: usize = 64;

@@ -4,10 +4,11 @@ use toml::Spanned;
 
 use super::entry::Entry as _;
 use super::kinds::{Count, CountOrNone, Optional, Prefix, Size};
-use super::{Section, section};
+use super::{Section, TimeoutsValues, section};
 use crate::config::fault::Report;
+use crate::deliver;
 use crate::listen::settings::{Limits, Reserve};
-use crate::mail::NetworkBits;
+use crate::mail::{Domain, NetworkBits};
 
 section! {
     pub(in crate::config) LimitsEntry, LimitsValues;
@@ -149,6 +150,21 @@ impl LimitsValues {
             network_bits: NetworkBits { ipv4: self.ipv4_prefix, ipv6: self.ipv6_prefix },
             content_rate_min: self.content_rate,
             held_bytes_max: self.held,
+        }
+    }
+
+    pub(in crate::config) fn outbound(
+        &self,
+        name: Domain,
+        timeouts: &TimeoutsValues,
+    ) -> deliver::settings::Settings {
+        deliver::settings::Settings {
+            name,
+            timeouts: timeouts.outbound(),
+            addresses_max: self.addresses,
+            messages_per_connection_max: self.messages_per_connection,
+            recipients_per_transaction_max: self.recipients_per_transaction,
+            idle: timeouts.reuse,
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) use listener::{ListenerEntry, ListenerValues};
 pub(super) use log::{LogEntry, LogValues};
 pub(super) use outbound::{OutboundEntry, OutboundValues};
 pub use pages::{reference_page, sample_file};
-pub(super) use queue::{DoubleBounces, QueueEntry, QueueValues};
+pub(super) use queue::{QueueEntry, QueueValues};
 pub(super) use server::ServerEntry;
 pub(crate) use server::ServerValues;
 pub(super) use timeouts::{TimeoutsEntry, TimeoutsValues};

@@ -2,7 +2,9 @@
 
 use super::entry::Entry as _;
 use super::kinds::{File, Optional, Period, PeriodOrNever, Size, Waits, Word, Words};
-use super::{Section, section};
+use super::{LimitsValues, Section, section};
+use crate::mail::{Domain, Mailbox};
+use crate::scheduler::settings::Settings;
 
 /// What happens to mail with the null reverse-path that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,6 +65,32 @@ section! {
             there, so something else must.",
     }
 }
+
+impl QueueValues {
+    pub(in crate::config) fn settings(
+        &self,
+        name: Domain,
+        postmaster: Mailbox,
+        limits: &LimitsValues,
+    ) -> Settings {
+        Settings {
+            name,
+            postmaster,
+            double_bounces: self.double_bounces == DoubleBounces::Postmaster,
+            null_sender_expire: self.null_sender_expire,
+            archive: self.archive.as_ref().map(|folder| folder.get_ref().into()),
+            sessions_max: limits.outbound_connections,
+            openings_max: limits.outbound_openings,
+            sessions_per_host_max: limits.outbound_connections_per_host,
+            memory_bytes_max: self.memory,
+            window_max: LANE_WINDOW,
+        }
+    }
+}
+
+/// Messages of one lane in hand at the same time: enough to keep its few connections busy, few
+/// enough that a slow partner holds little memory.
+const LANE_WINDOW: usize = 64;
 
 pub(super) const SECTION: Section = Section {
     name: "queue",
