@@ -19,6 +19,8 @@ pub enum AlarmKind {
     Reload,
     /// A certificate of ours is about to expire.
     Expiry,
+    /// Lines of the log are dropped.
+    Log,
 }
 
 /// One alarm.

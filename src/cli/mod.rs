@@ -143,6 +143,8 @@ const EXIT_NO: u8 = 1;
 const EXIT_USAGE: u8 = 64;
 /// EX_UNAVAILABLE: the daemon can't be reached.
 const EXIT_UNAVAILABLE: u8 = 69;
+/// EX_SOFTWARE: something that must go on has ended, or the stop took too long.
+const EXIT_SOFTWARE: u8 = 70;
 /// EX_OSERR: an address can't be bound, a thread can't be started.
 const EXIT_OS: u8 = 71;
 /// EX_IOERR: the spool broke while running.

@@ -2,74 +2,177 @@
 //! until the spool has passed a trial.
 
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::pin::pin;
 use std::process::Command;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::print::complain;
-use super::{EXIT_OS, Failure};
-use crate::config::Config;
-use crate::listen;
-use crate::spool::mark::Mark;
-use crate::spool::sqlite::SqliteSpool;
+use super::{EXIT_CONFIG, EXIT_OS, Failure};
+use crate::config::{self, Config};
+use crate::spool::mark::{Mark, Marker};
+use crate::spool::sqlite::{OpenFault, SqliteSpool, Trial};
+use crate::{listen, spool};
 
-/// Waits until the spool may be used: at once if nothing broke. Answers with the number of faults so far,
-/// one soon after the other. Meanwhile clients are told to come back.
+/// The configuration. After a fault of the spool, one with errors is waited for: an edit that is not finished must not
+/// end a relay whose disk failed for a moment.
 ///
 /// # Errors
-/// The mark can't be read.
-pub(super) async fn trial(config: &Config) -> Result<u32, Failure> {
-    let unwritten = std::env::var(UNWRITTEN).unwrap_or_default();
-    let read = Mark::read(&config.data_dir, &unwritten);
-    let mark = read.map_err(|error| {
-        Failure::new(
-            EXIT_OS,
-            format!("{}: the mark of a fault can't be read: {error}", config.data_dir.display()),
-        )
-    })?;
-    let Some(mark) = mark else { return Ok(0) };
-    let why =
-        mark.faults.last().map_or("what was delivered is to be written down", String::as_str).to_owned();
+/// It has errors, and this is a usual start.
+pub(super) fn config(file: &Path) -> Result<Config, Failure> {
+    let mut waits = false;
+    loop {
+        let faults = match config::load(file) {
+            Ok(config) => return Ok(config),
+            Err(faults) => faults,
+        };
+        if std::env::var_os(UNWRITTEN).is_none() {
+            return Err(Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")));
+        }
+        if !waits {
+            complain(&format!(
+                "the spool broke, and the configuration has errors; sealpost goes on once they are fixed\n{faults}"
+            ));
+            status("the spool broke, and the configuration has errors; waiting until they are fixed");
+        }
+        waits = true;
+        feed();
+        std::thread::sleep(CONFIG_PAUSE);
+    }
+}
+
+/// Waits until the spool may be used: at once if nothing broke. Answers with the number of faults so far,
+/// one soon after the other. Meanwhile clients are told to come back, and `complain` hears what is wrong.
+pub(super) async fn trial(config: &Config, complain: impl Fn(&str)) -> u32 {
+    let mut unwritten = std::env::var(UNWRITTEN).unwrap_or_default();
+    let (why, faults) = match Mark::read(&config.data_dir, &unwritten) {
+        Ok(None) => return 0,
+        Ok(Some(mark)) => {
+            let lost = mark.lost;
+            if lost > 0 {
+                tracing::error!(
+                    lost,
+                    "recipients are done and noted nowhere: they may have their mail twice"
+                );
+            }
+            match mark.faults.last() {
+                Some(why) => (why.clone(), mark.count),
+                // The last process had no room to write down what was delivered. Nothing broke: the spool sees to it.
+                None => return 0,
+            }
+        }
+        Err(error) => (unreadable(&error), 1),
+    };
     tracing::warn!(fault = %why, "the spool broke; it is checked before anything is delivered");
-    let stop = CancellationToken::new();
-    let closed = tokio::spawn(turn_away(config.listen.clone(), stop.clone()));
-    let mut count = mark.count;
+    let closed = Closed::begin(config.listen.clone());
+    let mut count = faults;
     loop {
         let pause = pause(count);
         status(&format!("the spool broke ({why}); it is checked in {} s", pause.as_secs()));
         alive(tokio::time::sleep(pause)).await;
-        let (data_dir, of) = (config.data_dir.clone(), mark.clone());
-        let tried = tokio::task::spawn_blocking(move || SqliteSpool::try_again(&data_dir, &of));
-        let tried = alive(tried).await;
-        match tried {
-            Ok(Ok(())) => break,
-            Ok(Err(fault)) => {
-                count = count.saturating_add(1);
-                complain(&format!("{fault}; nothing is delivered meanwhile"));
-                tracing::error!(%fault, again_in = ?self::pause(count), "the spool does not do yet");
+        let settings = config.spool(count);
+        let tried = tokio::task::spawn_blocking(move || {
+            let tried = try_again(&settings, &mut unwritten);
+            (tried, unwritten)
+        });
+        let fault = match alive(tried).await {
+            Ok((Ok(Trial::Passed), _)) => {
+                tracing::warn!("the spool has passed its check; mail is taken and delivered again");
+                break;
             }
-            Err(fault) => tracing::error!(%fault, "the trial of the spool ended early"),
-        }
+            Ok((Ok(Trial::NoRoom), _)) => {
+                tracing::warn!(
+                    "the spool can be read, and there is no room to write; mail is delivered again"
+                );
+                break;
+            }
+            Ok((Err(fault), left)) => {
+                unwritten = left;
+                fault
+            }
+            // It says no more than that; what it had in hand is still in the environment.
+            Err(fault) => {
+                unwritten = std::env::var(UNWRITTEN).unwrap_or_default();
+                format!("the check of the spool ended early: {fault}")
+            }
+        };
+        count = count.saturating_add(1);
+        complain(&format!("{fault}; nothing is delivered meanwhile"));
+        tracing::error!(%fault, again_in = ?self::pause(count), "the spool can't be used yet");
     }
-    tracing::warn!("the spool has passed its check; mail is taken and delivered again");
-    stop.cancel();
-    // The addresses are free again only then.
-    let _ended = closed.await;
-    Ok(mark.count)
+    closed.end().await;
+    faults
 }
 
-/// Waits for something while the service manager's watchdog is fed: to wait is what is meant to be done.
+/// The spool passed its trial, and could not be opened after all: the fault goes on, and is marked. Answers with
+/// what could not be written to the mark.
+pub(super) fn still_broken(data_dir: &Path, faults: u32, fault: &OpenFault) -> String {
+    tracing::error!(%fault, "the spool can't be opened; starting again after a pause");
+    let marker = Marker::new(data_dir);
+    marker.fault(faults.saturating_add(1), &fault.to_string());
+    marker.unwritten()
+}
+
+/// One trial. `unwritten` becomes empty once the mark says it too.
+fn try_again(settings: &spool::Settings, unwritten: &mut String) -> Result<Trial, String> {
+    let appended = Mark::append(&settings.data_dir, unwritten);
+    if appended.is_ok() {
+        unwritten.clear();
+    }
+    let mark = Mark::read(&settings.data_dir, unwritten).map_err(|error| unreadable(&error))?;
+    let tried =
+        SqliteSpool::try_again(settings, &mark.unwrap_or_default()).map_err(|fault| fault.to_string())?;
+    match (tried, appended) {
+        // The spool would not know of it, and deliver it again.
+        (Trial::NoRoom, Err(error)) => Err(format!(
+            "what was delivered can't be noted in {}: {error}; free some room",
+            settings.data_dir.display()
+        )),
+        (tried, _) => Ok(tried),
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> String {
+    format!("the mark of a fault, spool-fault in data_dir, can't be read: {error}; make it readable")
+}
+
+/// Waits for something while the service manager's watchdog is fed and its time for a start is extended: to wait
+/// is what is meant to be done.
 async fn alive<F: Future>(work: F) -> F::Output {
     let mut work = pin!(work);
     let mut pace = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             done = &mut work => return done,
-            _ = pace.tick() => drop(sd_notify::notify(&[NotifyState::Watchdog])),
+            _ = pace.tick() => feed(),
         }
+    }
+}
+
+fn feed() {
+    let _ = sd_notify::notify(&[NotifyState::Watchdog, NotifyState::ExtendTimeoutUsec(EXTENSION_USEC)]);
+}
+
+/// Listeners that take no mail yet.
+struct Closed {
+    stop: CancellationToken,
+    listening: JoinHandle<()>,
+}
+
+impl Closed {
+    fn begin(settings: listen::Settings) -> Self {
+        let stop = CancellationToken::new();
+        Self { listening: tokio::spawn(turn_away(settings, stop.clone())), stop }
+    }
+
+    /// Answers when their addresses are free again.
+    async fn end(self) {
+        self.stop.cancel();
+        let _ended = self.listening.await;
     }
 }
 
@@ -95,10 +198,8 @@ pub(super) fn anew(unwritten: &str) -> Failure {
         );
     };
     let mut command = Command::new(program);
-    command.args(args).env_remove(UNWRITTEN);
-    if !unwritten.is_empty() {
-        command.env(UNWRITTEN, unwritten);
-    }
+    // It is there even if it is empty: the next process knows by it that the spool broke.
+    command.args(args).env(UNWRITTEN, unwritten);
     let fault = command.exec();
     Failure::new(EXIT_OS, format!("the spool has stopped, and sealpost can't start anew: {fault}"))
 }
@@ -121,8 +222,12 @@ fn pause(count: u32) -> Duration {
     Duration::from_secs(PAUSES.get(index).copied().unwrap_or(300))
 }
 
-/// What could not be written to the mark, from one process to the next.
+/// What could not be written to the mark, from one process to the next; unset at a usual start.
 const UNWRITTEN: &str = "SEALPOST_SPOOL_FAULT";
+/// How long to wait before an invalid configuration is read again.
+const CONFIG_PAUSE: Duration = Duration::from_secs(2);
+/// The service manager hears of us every second; a flush on a bad disk may keep us for longer.
+const EXTENSION_USEC: u32 = 30_000_000;
 /// Seconds.
 const PAUSES: [u64; 8] = [1, 2, 5, 10, 20, 30, 60, 300];
 

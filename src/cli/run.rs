@@ -1,35 +1,130 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use signal_hook::low_level;
 use tracing_subscriber::EnvFilter;
 
 use super::print::{complain, say};
-use super::{ConfigArg, EXIT_CONFIG, EXIT_OS, EXIT_TEMPORARY, Failure, revive};
+use super::{ConfigArg, EXIT_CONFIG, EXIT_OS, EXIT_SOFTWARE, EXIT_TEMPORARY, Failure, revive};
 use crate::admin::Operator as _;
-use crate::config::{self, Config, LogFormat, LogSettings};
-use crate::daemon::{self, Running, StartFault};
+use crate::config::{Config, LogFormat, LogSettings};
+use crate::daemon::{self, Cause, Ending, Running, Signals, StartFault, Watchdog};
+use crate::spool::SpoolFault;
+use crate::tracking::{Log, Loss, Vitals};
 
 /// Runs the relay until SIGTERM or SIGINT; SIGHUP reloads.
 pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
-    let config = config::load(&args.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
-    let flush_at_end = start_log(&config.log)?;
+    let config = revive::config(&args.config)?;
+    let office = Office::open(&config.log)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    let ended = relay(config, &office);
+    office.ending.at("the log");
+    let _written = office.log.flush(FLUSH);
+    let failure = match ended {
+        Ok(Ended::Stopped) => return Ok(ExitCode::SUCCESS),
+        Ok(Ended::Lost) => return Ok(ExitCode::from(EXIT_SOFTWARE)),
+        // Somebody may have asked for a stop meanwhile.
+        Ok(Ended::Broken { .. }) if office.signals.stop_listening() => return Ok(ExitCode::SUCCESS),
+        Ok(Ended::Broken { unwritten }) => revive::anew(&unwritten),
+        Err(failure) => failure,
+    };
+    office.complain(&failure.message);
+    let _written = office.log.flush(FLUSH);
+    Ok(ExitCode::from(failure.exit))
+}
+
+fn relay(config: Config, office: &Office) -> Result<Ended, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::new(EXIT_OS, format!("the runtime can't be started: {e}")))?;
-    let ended = runtime.block_on(serve(config));
+    let ended = runtime.block_on(serve(config, office));
+    office.vitals.stopping();
+    office.ending.at("threads that work for the runtime");
     // A flush that hangs on a dying disk must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    match ended? {
-        Ended::Stopped => Ok(ExitCode::SUCCESS),
-        Ended::Broken { unwritten } => {
-            drop(flush_at_end);
-            Err(revive::anew(&unwritten))
+    ended
+}
+
+/// What the process needs beside the relay itself, to come to its end whatever the relay is at.
+struct Office {
+    ending: Ending,
+    vitals: Vitals,
+    log: Log,
+    signals: Signals,
+    watchdog: Watchdog,
+}
+
+impl Office {
+    fn open(settings: &LogSettings) -> Result<Self, Failure> {
+        let os =
+            |e| Failure::new(EXIT_OS, format!("signals can't be caught, or a thread can't be started: {e}"));
+        let ending = Ending::default();
+        let of_loss = ending.clone();
+        let vitals = Vitals::new(move |loss| of_loss.begin(Cause::Lost(loss)));
+        let log = start_log(settings, &vitals)?;
+        vitals.log_panics();
+        let of_force = log.clone();
+        let force = move |text: String| {
+            complain_by(&of_force, &text);
+            let _written = of_force.flush(FLUSH);
+            low_level::exit(EXIT_SOFTWARE.into());
+        };
+        ending.enforce(PATIENCE, force).map_err(os)?;
+        let of_again = log.clone();
+        let again = move |signal| {
+            complain_by(&of_again, "asked twice to stop: ending at once");
+            let _written = of_again.flush(FLUSH);
+            // The status shows whoever sent it that this was not an orderly stop.
+            let _ = low_level::emulate_default_handler(signal);
+        };
+        let signals = Signals::listen(&ending, &vitals, again).map_err(os)?;
+        let watchdog = Watchdog::start(&vitals).map_err(os)?;
+        Ok(Self { ending, vitals, log, signals, watchdog })
+    }
+
+    fn complain(&self, text: &str) {
+        complain_by(&self.log, text);
+    }
+
+    /// The spool can't go on.
+    fn spool_failed(&self, fault: SpoolFault) {
+        match fault {
+            SpoolFault::Lost(thread) => {
+                let why = self.vitals.last_words(thread).unwrap_or_else(|| "it returned".to_owned());
+                self.vitals.lost(Loss::ended(&format!("the thread {thread}"), &why));
+            }
+            fault @ (SpoolFault::Broken(_) | SpoolFault::Full(_) | SpoolFault::Failed(_)) => {
+                self.complain(&format!("{fault}; starting anew from what is on disk"));
+                tracing::error!(%fault, "the spool has stopped; starting anew");
+                self.ending.begin(Cause::Broken);
+            }
+        }
+    }
+
+    /// Tells everybody that the end has begun, and why.
+    fn tell(&self) {
+        match self.ending.cause() {
+            Some(Cause::Broken) => return revive::reloading(),
+            Some(Cause::Lost(loss)) => {
+                let text = format!("{loss}; ending, to be started again");
+                self.complain(&text);
+                tracing::error!(what = %loss.what, why = %loss.why, "something that must go on does not");
+                notify(&[sd_notify::NotifyState::Status(&text)]);
+            }
+            Some(Cause::Asked) | None => {}
+        }
+        notify(&[sd_notify::NotifyState::Stopping]);
+        tracing::info!("stopping");
+    }
+
+    fn ended(&self, unwritten: String) -> Ended {
+        match self.ending.cause() {
+            Some(Cause::Broken) => Ended::Broken { unwritten },
+            Some(Cause::Lost(_)) => Ended::Lost,
+            Some(Cause::Asked) | None => Ended::Stopped,
         }
     }
 }
@@ -38,22 +133,30 @@ pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
 enum Ended {
     /// Somebody said so.
     Stopped,
+    /// Something that must go on has ended.
+    Lost,
     /// The spool broke, and the process is to start anew; this could not be written to its mark.
     Broken { unwritten: String },
 }
 
-async fn serve(config: Config) -> Result<Ended, Failure> {
-    let os = |e: std::io::Error| Failure::new(EXIT_OS, format!("signals can't be waited for: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(os)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(os)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(os)?;
+async fn serve(config: Config, office: &Office) -> Result<Ended, Failure> {
+    let begun = office.ending.begun();
     let loaded = loaded(&config);
     let faults = tokio::select! {
-        faults = revive::trial(&config) => faults?,
-        _ = terminate.recv() => return Ok(Ended::Stopped),
-        _ = interrupt.recv() => return Ok(Ended::Stopped),
+        faults = revive::trial(&config, |text| office.complain(text)) => faults,
+        () = begun.cancelled() => {
+            office.tell();
+            return Ok(office.ended(String::new()));
+        }
     };
-    let running = daemon::start_after(config, faults).await.map_err(|fault| {
+    office.ending.at("the start");
+    let data_dir = config.data_dir.clone();
+    let started = daemon::start_after(config, faults, &office.vitals).await;
+    if let (Err(StartFault::Spool(fault)), true) = (&started, faults > 0) {
+        office.complain(&format!("{fault}; starting again after a pause"));
+        return Ok(Ended::Broken { unwritten: revive::still_broken(&data_dir, faults, fault) });
+    }
+    let running = started.map_err(|fault| {
         let exit = match &fault {
             StartFault::Spool(_) => EXIT_TEMPORARY,
             StartFault::Tls { .. } | StartFault::Paused(..) => EXIT_CONFIG,
@@ -61,32 +164,33 @@ async fn serve(config: Config) -> Result<Ended, Failure> {
         };
         Failure::new(exit, fault)
     })?;
-    say(&ready_line(&running, &loaded));
+    office.watchdog.look_after(&running.scheduler);
+    announce(ready_line(&running, &loaded));
     notify(&[sd_notify::NotifyState::Ready]);
+    office.ending.at("no thread of the runtime has taken notice");
     let broken = running.broken();
     tokio::pin!(broken);
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = begun.cancelled() => break,
             // By itself: a reload waits for transactions in clear, and SIGTERM waits for nothing. What
             // came of it is in the log.
-            _ = hangup.recv() => drop(tokio::spawn(running.reloader().reload())),
+            () = office.signals.reload() => drop(tokio::spawn(running.reloader().reload())),
             fault = &mut broken => {
-                complain(&format!("{fault}; starting anew from what is on disk"));
-                tracing::error!(%fault, "the spool has stopped; starting anew");
-                revive::reloading();
-                // Who waits is answered 451, and what is being delivered ends.
-                let spool = running.stop().await;
-                return Ok(Ended::Broken { unwritten: spool.unwritten() });
+                office.spool_failed(fault);
+                break;
             }
         }
     }
-    notify(&[sd_notify::NotifyState::Stopping]);
-    tracing::info!("stopping");
-    drop(running.stop().await);
+    office.ending.at("sessions and deliveries");
+    office.tell();
+    // Who waits is answered 451 if the spool has failed, and what is being delivered ends.
+    let spool = running.stop().await;
+    office.ending.at("the spool");
+    let unwritten = spool.unwritten();
+    drop(spool);
     tracing::info!("stopped");
-    Ok(Ended::Stopped)
+    Ok(office.ended(unwritten))
 }
 
 fn loaded(config: &Config) -> String {
@@ -109,26 +213,48 @@ fn ready_line(running: &Running, loaded: &str) -> String {
     )
 }
 
+/// Prints the ready line. Nobody may wait for who reads standard output: it may be a pipe that is full.
+fn announce(line: String) {
+    // Without a thread to spare there is worse to be said.
+    let _ = std::thread::Builder::new().name("ready-line".to_owned()).spawn(move || say(&line));
+}
+
 fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(fault) = sd_notify::notify(states) {
         tracing::warn!(%fault, "the service manager can't be told");
     }
 }
 
-/// Logs go to standard error through a thread of their own, which writes what has gathered. Lines
-/// are dropped where whoever reads them has stopped: mail must not stop with it.
-fn start_log(settings: &LogSettings) -> Result<tracing_appender::non_blocking::WorkerGuard, Failure> {
-    let (writer, guard) = tracing_appender::non_blocking::NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(16_384)
-        .finish(std::io::stderr());
+/// Says on standard error why the process ends, in line with the log; nobody waits for who reads it.
+fn complain_by(log: &Log, text: &str) {
+    log.say(&format!("sealpost: {text}"));
+    if log.is_over() {
+        let (text, (done, over)) = (text.to_owned(), std::sync::mpsc::channel::<()>());
+        std::thread::spawn(move || {
+            complain(&text);
+            drop(done);
+        });
+        let _over = over.recv_timeout(FLUSH);
+    }
+}
+
+/// Logs go to standard error through a thread of their own, which writes what has gathered.
+fn start_log(settings: &LogSettings, vitals: &Vitals) -> Result<Log, Failure> {
+    let os = |e: &dyn std::fmt::Display| Failure::new(EXIT_OS, format!("the log can't be started: {e}"));
     let filter = EnvFilter::try_new(&settings.level)
         .map_err(|e| Failure::new(EXIT_CONFIG, format!("[log] level = {:?}: {e}", settings.level)))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
+    let writer = Log::start(std::io::stderr(), vitals).map_err(|e| os(&e))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer.clone()).with_ansi(false);
     let started = match settings.format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
-    started.map_err(|e| Failure::new(EXIT_OS, format!("the log can't be started: {e}")))?;
-    Ok(guard)
+    started.map_err(|e| os(&e))?;
+    Ok(writer)
 }
+
+/// How long the end waits for who reads the log.
+const FLUSH: Duration = Duration::from_secs(1);
+/// From the beginning of the end to the moment at which it is forced. An orderly stop takes 4.5 s, and a second each for
+/// threads that work for the runtime and for the log.
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! `spool`: the messages on disk while no daemon has them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -8,6 +8,7 @@ use clap::Subcommand;
 use super::print::{say, say_json};
 use super::{ConfigArg, EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_TEMPORARY, Failure};
 use crate::config;
+use crate::spool::mark;
 use crate::spool::sqlite::{Inspection, Loss, OpenFault, SalvageFault, Salvaged, SqliteSpool};
 
 /// What `spool` takes.
@@ -58,7 +59,9 @@ pub(super) fn spool(args: &SpoolArgs) -> Result<ExitCode, Failure> {
             let done = SqliteSpool::salvage(&data_dir, to).map_err(|fault| match &fault {
                 SalvageFault::Open(fault) => open_failure(fault),
                 SalvageFault::Exists(_) => Failure::new(EXIT_NO, fault),
-                SalvageFault::Write(..) | SalvageFault::Schema(..) => Failure::new(EXIT_IO, fault),
+                SalvageFault::Write(..) | SalvageFault::Unsound(..) | SalvageFault::Schema(..) => {
+                    Failure::new(EXIT_IO, fault)
+                }
             })?;
             if *json {
                 say_json(&done);
@@ -117,7 +120,7 @@ fn salvaged(done: &Salvaged) -> String {
             .map(|what| format!("{what}: not read to its end; messages that only it names are lost too")),
     );
     lines.push(format!(
-        "{} messages with {} recipients taken over; {} recipients were delivered already; {} messages lost",
+        "{} messages with {} recipients taken over; {} recipients were delivered already; {} losses",
         done.messages,
         done.recipients,
         done.done,
@@ -129,18 +132,21 @@ fn salvaged(done: &Salvaged) -> String {
 fn lost(loss: &Loss) -> String {
     let from = loss.reverse_path.as_ref().map_or_else(|| "?".to_owned(), |path| format!("<{path}>"));
     let to = if loss.recipients.is_empty() { "?".to_owned() } else { loss.recipients.join(", ") };
-    let file = loss.file.as_ref().map(|path| {
-        format!("; its content is in {}: copy it elsewhere, since the next start removes it", path.display())
-    });
-    format!("lost {}: {}; from {from} to {to}{}", loss.id, loss.reason, file.unwrap_or_default())
+    let file = loss.file.as_ref().map(|path| format!("; its content is in {}", path.display()));
+    format!("{}: {}; from {from} to {to}{}", loss.id, loss.reason, file.unwrap_or_default())
 }
 
 fn in_place(data_dir: &str, to: &str) -> String {
+    let trial = if Path::new(data_dir).join(mark::NAME).exists() {
+        "leave spool-fault where it is, and the next start also tries the disk before it delivers"
+    } else {
+        "the next start delivers from it at once"
+    };
     format!(
         "To put it in place while sealpost is stopped:\n\
          \x20 mkdir {data_dir}/damaged\n\
          \x20 mv {data_dir}/spool.sqlite* {data_dir}/damaged/\n\
          \x20 mv {to} {data_dir}/spool.sqlite\n\
-         Its owner must be the user that sealpost runs as. The next start checks it before it delivers."
+         Its owner must be the user that sealpost runs as. The new database has been checked; {trial}."
     )
 }

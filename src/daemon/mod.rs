@@ -5,6 +5,7 @@ mod changes;
 mod connectors;
 mod descriptors;
 mod doctor;
+mod ending;
 mod expiry;
 mod fetch;
 mod guard;
@@ -12,7 +13,9 @@ mod paused;
 mod prove;
 mod reload;
 mod setups;
+mod signals;
 mod watch;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,9 +28,12 @@ use tokio_util::task::TaskTracker;
 
 pub use connectors::from_file as connectors_from_file;
 pub use doctor::{Check, State, examine};
+pub use ending::{Cause, Ending};
 pub use fetch::fetch_chain;
 pub use prove::{Whom, prove, prove_with, within};
 pub use reload::Reloader;
+pub use signals::Signals;
+pub use watchdog::Watchdog;
 
 use self::asker::Questions;
 use self::paused::Paused;
@@ -41,9 +47,9 @@ use crate::resolver::dns::{Dns, ResolverFault};
 use crate::scheduler::{Carrier, Scheduler};
 use crate::smtp::receive::{Quotas, Room};
 use crate::spool::sqlite::{OpenFault, SqliteSpool};
-use crate::spool::{self, Pending, Spool, SpoolFault, Stats};
+use crate::spool::{Pending, Spool, SpoolFault, Stats};
 use crate::tls::{Partners, TlsFault};
-use crate::tracking::{Event, Journal};
+use crate::tracking::{Event, Journal, Vitals};
 
 /// The running relay.
 pub struct Running {
@@ -66,6 +72,7 @@ pub struct Running {
     /// They end by `stop`.
     watching: JoinHandle<()>,
     stop: CancellationToken,
+    vitals: Vitals,
 }
 
 /// Why the relay can't start.
@@ -131,14 +138,15 @@ fn partners(data_dir: &std::path::Path) -> Arc<Partners> {
 /// # Errors
 /// [`StartFault`]; nothing is left running then.
 pub async fn start(config: Config) -> Result<Running, StartFault> {
-    start_after(config, 0).await
+    let vitals = Vitals::new(|loss| tracing::error!(%loss, "the relay can't go on"));
+    start_after(config, 0, &vitals).await
 }
 
-/// As [`start`], after the spool broke so many times in a row.
+/// As [`start`], after the spool broke so many times in a row. `vitals` watch what has to go on.
 ///
 /// # Errors
 /// As [`start`].
-pub async fn start_after(mut config: Config, faults: u32) -> Result<Running, StartFault> {
+pub async fn start_after(mut config: Config, faults: u32, vitals: &Vitals) -> Result<Running, StartFault> {
     fit_sessions(&mut config);
     let (journal, clock) = (Arc::new(Journal), Clock::start());
     let first = reload::First::of(&config)?;
@@ -166,15 +174,15 @@ pub async fn start_after(mut config: Config, faults: u32) -> Result<Running, Sta
     );
     let paused = stand_still(&config.data_dir, &scheduler).await?;
     let (stop, intake) = (CancellationToken::new(), CancellationToken::new());
-    let lanes = tokio::spawn(Arc::clone(&scheduler).run(stop.clone()));
+    let lanes = vitals.watch("the scheduler", Arc::clone(&scheduler).run(stop.clone()));
     let offered = Arc::clone(&scheduler);
-    let room = guard(&config.data_dir, &config.listen, &spool, &journal, &stop).await;
-    let failed_logins_max = config.listen.limits.failed_logins_max;
+    let guard = guard(&config.data_dir, &config.listen, &spool, &journal);
+    let room = look_after(guard, vitals, &stop).await;
     let shared = Arc::new(Shared {
+        guesses: listen::Guesses::new(config.listen.limits.failed_logins_max),
         settings: config.listen,
         live: Arc::clone(&live),
-        room: Arc::clone(&room),
-        guesses: listen::Guesses::new(failed_logins_max),
+        room,
         quotas: Quotas::new(Clock::wall),
         spool: Arc::clone(&spool),
         tls: server_setups,
@@ -185,16 +193,15 @@ pub async fn start_after(mut config: Config, faults: u32) -> Result<Running, Sta
     });
     let reloader =
         Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), (journal, paused)));
-    let listen::Serving { sessions, loops: _ } = listen::serve(bound, shared, &intake)?;
-    let found = spool.stats().await.unwrap_or_default();
+    let listen::Serving { sessions, loops } = listen::serve(bound, shared, &intake)?;
+    loops.into_iter().for_each(|one| vitals.adopt("an accept loop", one));
     let control = control(&spool, &scheduler, &listening, &reloader);
-    let (control, watching) = (
-        tokio::spawn(socket.serve(control, stop.clone())),
-        tokio::spawn(watch::keep(Arc::clone(&reloader), stop.clone())),
-    );
+    let control = vitals.watch("the control socket", socket.serve(control, stop.clone()));
+    let watching = vitals
+        .watch("the watcher of files", watch::keep(Arc::clone(&reloader), vitals.clone(), stop.clone()));
     Ok(Running {
         listening,
-        found,
+        found: spool.stats().await.unwrap_or_default(),
         spool,
         live,
         scheduler,
@@ -206,6 +213,7 @@ pub async fn start_after(mut config: Config, faults: u32) -> Result<Running, Sta
         lanes,
         watching,
         stop,
+        vitals: vitals.clone(),
     })
 }
 
@@ -224,25 +232,28 @@ fn control(
     }
 }
 
-/// Begins to look after the room that is left.
-async fn guard(
+/// What looks after the room that is left.
+fn guard(
     data_dir: &std::path::Path,
     settings: &listen::Settings,
     spool: &Arc<dyn Spool>,
     journal: &Arc<Journal>,
-    stop: &CancellationToken,
-) -> Arc<Room> {
-    let room = Arc::<Room>::default();
-    let guard = guard::Guard {
+) -> guard::Guard {
+    guard::Guard {
         data_dir: data_dir.to_owned(),
         small_bytes_max: settings.limits.held_bytes_max,
         reserve: settings.reserve,
-        room: Arc::clone(&room),
+        room: Arc::default(),
         spool: Arc::clone(spool),
         journal: Arc::clone(journal),
-    };
+    }
+}
+
+/// Looks at the room once, and goes on with it.
+async fn look_after(guard: guard::Guard, vitals: &Vitals, stop: &CancellationToken) -> Arc<Room> {
+    let room = Arc::clone(&guard.room);
     guard.begin().await;
-    tokio::spawn(guard.keep(stop.clone()));
+    drop(vitals.watch("the guard of disk and queue", guard.keep(stop.clone())));
     room
 }
 
@@ -284,6 +295,7 @@ impl Running {
     /// Stops within five seconds: no new mail, sessions in progress finish or get 421, deliveries
     /// finish or stay in the queue. The spool is given back, for what it still has to say.
     pub async fn stop(self) -> Arc<dyn Spool> {
+        self.vitals.stopping();
         self.intake.cancel();
         self.stop.cancel();
         let graceful = async {
@@ -304,8 +316,7 @@ impl Running {
 
 /// Opens the spool, and tells what a crash left.
 fn open_spool(config: &Config, faults: u32, journal: &Journal) -> Result<Arc<dyn Spool>, OpenFault> {
-    let (data_dir, secure_delete) = (config.data_dir.clone(), config.server.secure_delete);
-    let (spool, recovered) = SqliteSpool::open(spool::Settings { data_dir, faults, secure_delete })?;
+    let (spool, recovered) = SqliteSpool::open(config.spool(faults))?;
     for (id, reason) in &recovered.held {
         journal.record(&Event::Held { id: *id, reason });
     }

@@ -178,6 +178,13 @@ impl Reloader {
         self.tell(&fresh);
     }
 
+    /// Tells that lines of the log are being dropped, once for as long as it lasts.
+    pub(super) fn tell_dropped(&self, now: bool) {
+        let what = now.then(|| (DROPS.to_owned(), Vec::new()));
+        let fresh = self.alarms.replace(AlarmKind::Log, Clock::wall(), what.into_iter().collect());
+        self.tell(&fresh);
+    }
+
     /// Goes on though the caller gave up: half a reload would be neither table.
     pub(super) async fn reload_by(self: Arc<Self>, trigger: Trigger) -> Result<Reloaded, NotReloaded> {
         let me = Arc::clone(&self);
@@ -377,3 +384,6 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
 
 /// Mistakes told one by one; `check` shows the rest.
 const ALARMS_MAX: usize = 10;
+
+const DROPS: &str =
+    "nobody reads the log (standard error) fast enough: lines are dropped; what happens to mail is kept";

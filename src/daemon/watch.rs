@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::reload::{Reloader, Trigger};
 use crate::mail::Clock;
+use crate::tracking::Vitals;
 
 /// What the files look like from outside: length, inode and time of the last change of each; none
 /// where there is no file.
@@ -25,8 +26,8 @@ pub(super) fn print(files: &[PathBuf]) -> Print {
     files.iter().map(|file| (file.clone(), look(file))).collect()
 }
 
-/// Reloads when the files have changed, and tells what is about to expire, until `stop`.
-pub(super) async fn keep(reloader: Arc<Reloader>, stop: CancellationToken) {
+/// Reloads when the files have changed, and tells what is about to expire and whether the log loses lines, until `stop`.
+pub(super) async fn keep(reloader: Arc<Reloader>, vitals: Vitals, stop: CancellationToken) {
     let mut pace = interval(POLL_EVERY);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut polls: u64 = 0;
@@ -37,6 +38,7 @@ pub(super) async fn keep(reloader: Arc<Reloader>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = pace.tick() => {}
         }
+        reloader.tell_dropped(vitals.drops_log_lines());
         if polls.checked_rem(EXPIRY_EVERY_POLLS) == Some(0) {
             reloader.tell_expiry();
         }

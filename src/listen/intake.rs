@@ -44,7 +44,7 @@ impl Intake {
             tracing::error!(%id, %fault, "a message was not taken over");
             match fault {
                 SpoolFault::Full(_) => NotStored::Full,
-                SpoolFault::Failed(_) | SpoolFault::Broken(_) => NotStored::Failed,
+                SpoolFault::Failed(_) | SpoolFault::Broken(_) | SpoolFault::Lost(_) => NotStored::Failed,
             }
         })
     }

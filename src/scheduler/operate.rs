@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::core::{Verdict, Work};
 use super::run::Scheduler;
-use crate::mail::{Enhanced, QueueId};
+use crate::mail::{Enhanced, QueueId, UnixMillis};
 use crate::outcome::{Scope, Trouble};
-use crate::spool::{Claim, Leased, SpoolFault};
+use crate::spool::{Claim, LaneKey, Leased, Part, SpoolFault};
 
 impl Scheduler {
     /// Makes queued messages due at once, one or all, and opens their lanes. Answers with the
@@ -18,9 +18,32 @@ impl Scheduler {
     /// What the spool said.
     pub async fn retry(&self, id: Option<QueueId>) -> Result<usize, SpoolFault> {
         self.carrier.try_anew();
-        let (lanes, count) = self.spool.hasten(id, self.clock.dates().wall()).await?;
+        let now = self.clock.dates().wall();
+        let Some(id) = id else { return self.retry_queue(now).await };
+        let (lanes, count) = self.spool.hasten(id, now).await?;
         self.hasten(lanes).await;
         Ok(count)
+    }
+
+    /// Lanes come in the order of their names; one that several parts concern is opened after the first and after
+    /// the last of them.
+    async fn retry_queue(&self, now: UnixMillis) -> Result<usize, SpoolFault> {
+        let (mut after, mut open, mut count) = (None, None::<LaneKey>, 0_usize);
+        loop {
+            let Part { found: (lanes, recipients), next } = self.spool.hasten_all(after, now).await?;
+            count = count.saturating_add(recipients);
+            let goes_on = next.is_some() && lanes.len() == 1 && lanes.first() == open.as_ref();
+            if !goes_on {
+                // The last part may have ended with the lane that is open.
+                let closed = open.take().filter(|lane| lanes.first() != Some(lane));
+                open = lanes.last().cloned();
+                self.hasten(closed.into_iter().chain(lanes).collect()).await;
+            }
+            after = next;
+            if after.is_none() {
+                return Ok(count);
+            }
+        }
     }
 
     /// The same for several messages; each of their lanes is opened once.
@@ -30,7 +53,7 @@ impl Scheduler {
     pub async fn retry_all(&self, ids: &[QueueId]) -> Result<usize, SpoolFault> {
         self.carrier.try_anew();
         let now = self.clock.dates().wall();
-        let asked: Vec<_> = ids.iter().map(|id| self.spool.hasten(Some(*id), now)).collect();
+        let asked: Vec<_> = ids.iter().map(|id| self.spool.hasten(*id, now)).collect();
         let (mut all, mut count) = (BTreeSet::new(), 0_usize);
         for answer in asked {
             let (lanes, recipients) = answer.await?;

@@ -2,6 +2,7 @@
 //! [`core`](super::core) says.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -20,8 +21,8 @@ use super::jobs::{Ending, Post};
 use super::settings::Settings;
 use super::{Carrier, Progress, retry};
 use crate::connector::LiveTable;
-use crate::mail::{Clock, Dates};
-use crate::spool::{DueWindow, LaneKey, Lease, Leased, Spool, SpoolFault};
+use crate::mail::{Clock, Dates, UnixMillis};
+use crate::spool::{DueWindow, LaneKey, Lease, Leased, Part, Spool, SpoolFault};
 use crate::tracking::{Event, Journal};
 
 /// Hands messages to carriers when they are due, and writes what became of them.
@@ -106,28 +107,45 @@ impl Scheduler {
     /// seconds to end.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut read_lanes_at = self.clock.now();
+        // Beside the turns: those must go on however long the disk takes.
+        let mut reading: Option<Pin<Box<dyn Future<Output = bool> + Send>>> = None;
         while !stop.is_cancelled() {
             self.turns.fetch_add(1, Ordering::Relaxed);
-            if read_lanes_at <= self.clock.now() {
-                let wait = if self.read_lanes().await { READ_LANES_EVERY } else { AFTER_FAULT };
-                read_lanes_at = self.clock.now().plus(wait);
+            if self.core.is_poisoned() {
+                // What waits and who carries it can't be trusted any more; the disk can.
+                tracing::error!("the scheduler's state is in doubt after a panic");
+                return;
+            }
+            if reading.is_none() && read_lanes_at <= self.clock.now() {
+                reading = Some(Box::pin(Arc::clone(&self).read_lanes()));
             }
             if self.ask_core(Core::tick) {
                 tokio::task::yield_now().await;
                 continue;
             }
             let planned = self.lock().plan();
-            let until = planned.map_or(read_lanes_at, |time| time.min(read_lanes_at));
+            let until = planned.into_iter().chain(reading.is_none().then_some(read_lanes_at)).min();
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.wake.notified() => {}
-                () = self.clock.sleep_until(until) => {}
+                () = self.sleep_until(until) => {}
+                done = if_some(reading.as_mut()) => {
+                    reading = None;
+                    read_lanes_at = self.clock.now().plus(if done { READ_LANES_EVERY } else { AFTER_FAULT });
+                }
             }
         }
         self.with_core(|core, _| core.stop());
         self.tasks.close();
         if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
             self.end.cancel();
+        }
+    }
+
+    async fn sleep_until(&self, time: Option<UnixMillis>) {
+        match time {
+            Some(time) => self.clock.sleep_until(time).await,
+            None => std::future::pending().await,
         }
     }
 
@@ -182,7 +200,7 @@ impl Scheduler {
 
     /// Asks the disk which lanes have mail: at the start, and from time to time, so that no
     /// message waits for a mark that a fault kept from being made.
-    async fn read_lanes(&self) -> bool {
+    async fn read_lanes(self: Arc<Self>) -> bool {
         let mut after = None;
         loop {
             let lanes = match self.spool.lanes(after, LANES_PIECE).await {
@@ -330,15 +348,17 @@ impl Scheduler {
     }
 
     async fn fetch(self: Arc<Self>, Fetch { lane, limit }: Fetch) {
+        let mut answer = Answer { scheduler: Arc::clone(&self), lane: lane.clone(), due: None };
         let now = self.clock.dates().wall();
         let latest = now.plus(longest_wait(&self.live.table()));
-        let due = self.spool.due(DueWindow { lane: lane.clone(), now, latest, limit }).await;
-        if let Err(fault) = &due {
-            self.alarm(fault);
+        match self.spool.due(DueWindow { lane, now, latest, limit }).await {
+            Ok(due) => {
+                let dates = self.clock.dates();
+                let next_at = due.next_at.map(|time| dates.to_steady(time));
+                answer.due = Some((due.leased, next_at));
+            }
+            Err(fault) => self.alarm(&fault),
         }
-        let dates = self.clock.dates();
-        let due = due.ok().map(|due| (due.leased, due.next_at.map(|time| dates.to_steady(time))));
-        self.with_core(|core, at| core.fetched(&lane, due, at));
     }
 
     fn settle(&self, me: &Arc<Self>, work: Work<Lease>, dates: &Dates) {
@@ -382,15 +402,16 @@ impl Scheduler {
     /// Tells senders of a dead lane's mail whose time has come, a part at a time.
     async fn sweep(self: Arc<Self>, sweep: Sweep) {
         let _swept = Swept { scheduler: Arc::clone(&self), lane: sweep.lane.clone() };
+        let mut after = None;
         loop {
             let null = self.settings.null_sender_expire;
             let cutoffs = retry::cutoffs(&sweep.retry, null, self.clock.dates().wall());
-            let overdue = self.spool.overdue(sweep.lane.clone(), cutoffs, SWEEP_MESSAGES_MAX).await;
-            let leased = match overdue {
-                Ok(leased) => leased,
-                Err(fault) => return self.alarm(&fault),
-            };
-            let full = leased.len() >= SWEEP_MESSAGES_MAX;
+            let lane = sweep.lane.clone();
+            let Part { found: leased, next } =
+                match self.spool.overdue(lane, cutoffs, after, SWEEP_MESSAGES_MAX).await {
+                    Ok(part) => part,
+                    Err(fault) => return self.alarm(&fault),
+                };
             let dates = self.clock.dates();
             let mut writing = JoinSet::new();
             for work in leased.into_iter().map(|one| overdue_work(&sweep, null, one, &dates)) {
@@ -406,12 +427,20 @@ impl Scheduler {
                     drop(permit);
                 });
             }
-            let progress = !writing.is_empty();
             while writing.join_next().await.is_some() {}
-            if !full || !progress {
+            after = next;
+            if after.is_none() {
                 return;
             }
         }
+    }
+}
+
+/// Waits for what there is; for nothing, for ever.
+async fn if_some<F: Future + Unpin>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -427,6 +456,21 @@ fn overdue_work(sweep: &Sweep, null: Option<Duration>, leased: Leased, dates: &D
     });
     let verdicts = verdicts.collect();
     Work { message, lease, content, lane, expire: retry.expire, verdicts, told: true }
+}
+
+/// What the disk answered to a lane, passed on however the question ended: the lane waits for it.
+struct Answer {
+    scheduler: Arc<Scheduler>,
+    lane: LaneKey,
+    /// `None`: it could not be read.
+    due: Option<(Vec<Leased>, Option<UnixMillis>)>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let due = self.due.take();
+        self.scheduler.with_core(|core, at| core.fetched(&self.lane, due, at));
+    }
 }
 
 /// Lets the lane be swept again however its sweep ended.

@@ -1,6 +1,7 @@
 //! The tasks, with a spool in memory and a carrier that does what the local part says.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
@@ -13,8 +14,9 @@ use crate::connector::{Generation, LiveTable, Table};
 use crate::mail::{Clock, Content, Domain, Mailbox, QueueId, ReversePath, UnixMillis};
 use crate::outcome::Scope;
 use crate::spool::{
-    BodyWriter, Divisible, Due, DueWindow, Filter, Holding, LaneCount, LaneKey, LeaseBook, Leased, Listed,
-    NewContent, NewMessage, Pending, QueuedMessage, Removal, Settled, Settlement, Spool, SpoolFault, Stats,
+    BodyWriter, Divisible, Due, DueWindow, Filter, Hastened, Holding, LaneCount, LaneKey, LeaseBook, Leased,
+    Listed, NewContent, NewMessage, Part, Pending, Place, QueuedMessage, Removal, Settled, Settlement, Spool,
+    SpoolFault, Stats,
 };
 use crate::tracking::Journal;
 
@@ -22,6 +24,8 @@ struct Memory {
     settled: mpsc::UnboundedSender<Settlement>,
     overdue: Mutex<Vec<Leased>>,
     ids: Mutex<i64>,
+    /// It never says which lanes there are.
+    mute: AtomicBool,
 }
 
 fn answer<T: Send + 'static>(value: T) -> Pending<Result<T, SpoolFault>> {
@@ -51,9 +55,10 @@ impl Spool for Memory {
         &self,
         _lane: LaneKey,
         _dates: crate::spool::Overdue,
+        _after: Option<Place>,
         _limit: usize,
-    ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
-        answer(std::mem::take(&mut *self.overdue.lock().unwrap()))
+    ) -> Pending<Result<Part<Vec<Leased>>, SpoolFault>> {
+        answer(Part { found: std::mem::take(&mut *self.overdue.lock().unwrap()), next: None })
     }
 
     fn claim(&self, _id: QueueId) -> Pending<Result<crate::spool::Claim, SpoolFault>> {
@@ -67,6 +72,9 @@ impl Spool for Memory {
         _after: Option<LaneKey>,
         _limit: usize,
     ) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>> {
+        if self.mute.load(Ordering::Relaxed) {
+            return Box::pin(std::future::pending());
+        }
         answer(Vec::new())
     }
     fn list(
@@ -84,12 +92,15 @@ impl Spool for Memory {
     fn show(&self, _id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>> {
         answer(None)
     }
-    fn hasten(
-        &self,
-        _id: Option<QueueId>,
-        _now: UnixMillis,
-    ) -> Pending<Result<(Vec<LaneKey>, usize), SpoolFault>> {
+    fn hasten(&self, _id: QueueId, _now: UnixMillis) -> Pending<Result<Hastened, SpoolFault>> {
         answer((Vec::new(), 0))
+    }
+    fn hasten_all(
+        &self,
+        _after: Option<Place>,
+        _now: UnixMillis,
+    ) -> Pending<Result<Part<Hastened>, SpoolFault>> {
+        answer(Part { found: (Vec::new(), 0), next: None })
     }
     fn remove(&self, _id: QueueId) -> Pending<Result<Removal, SpoolFault>> {
         answer(Removal::Unknown)
@@ -150,7 +161,12 @@ impl Stage {
 
 fn stage() -> Stage {
     let (sender, settled) = mpsc::unbounded_channel();
-    let spool = Arc::new(Memory { settled: sender, overdue: Mutex::default(), ids: Mutex::new(1000) });
+    let spool = Arc::new(Memory {
+        settled: sender,
+        overdue: Mutex::default(),
+        ids: Mutex::new(1000),
+        mute: AtomicBool::new(false),
+    });
     let settings = Settings {
         name: Domain::parse("gw1.contoso.example").unwrap(),
         postmaster: Mailbox::parse("postmaster@contoso.example").unwrap(),
@@ -302,4 +318,40 @@ async fn one_report_names_who_failed_in_several_lanes() {
     let mut words: Vec<&str> = told.iter().map(|(words, _)| words.as_str()).collect();
     words.sort_unstable();
     assert_eq!(words, ["deferred; 0 reports", "done; 1 reports"]);
+}
+
+#[tokio::test]
+async fn turns_are_made_however_long_the_disk_takes() {
+    let stage = stage();
+    stage.spool.mute.store(true, Ordering::Relaxed);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&stage.scheduler).run(stop.clone()));
+    for turns in 1..=5 {
+        stage.scheduler.prod();
+        for _ in 0..1_000 {
+            if stage.scheduler.turns() >= turns {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert!(stage.scheduler.turns() >= turns, "it stopped after {} turns", stage.scheduler.turns());
+    }
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_loop_ends_once_its_state_is_in_doubt() {
+    let stage = stage();
+    let running = tokio::spawn(Arc::clone(&stage.scheduler).run(CancellationToken::new()));
+    let scheduler = Arc::clone(&stage.scheduler);
+    let event = tokio::spawn(async move {
+        scheduler.with_core(|_, _| {
+            assert!(scheduler.turns() == u64::MAX, "an event that goes wrong");
+            super::core::Actions::default()
+        });
+    });
+    assert!(event.await.is_err());
+    stage.scheduler.prod();
+    running.await.unwrap();
 }

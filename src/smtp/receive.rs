@@ -91,8 +91,8 @@ enum Phase {
     Auth(Step),
     /// A password is being checked.
     Verify,
-    /// The client may shake hands.
-    Handshake,
+    /// The client may shake hands. Until it has, its transaction stands.
+    Handshake(Option<Box<Transaction>>),
     /// The session is over.
     Closed,
 }
@@ -191,7 +191,7 @@ impl Session {
                     self.on_octets(rest, sink)
                 }
                 Phase::Auth(step) => self.on_response(rest, step),
-                phase @ (Phase::Commit(_) | Phase::Handshake | Phase::Verify | Phase::Asked(..)) => {
+                phase @ (Phase::Commit(_) | Phase::Handshake(_) | Phase::Verify | Phase::Asked(..)) => {
                     self.phase = phase;
                     return (at, Action::NeedInput);
                 }
@@ -213,6 +213,7 @@ impl Session {
         self.phase = Phase::Ready;
         self.client = None;
         self.admission = None;
+        self.tally.turn_over();
         self.lines.clear();
     }
 
@@ -298,10 +299,7 @@ impl Session {
             Upgrade::Required | Upgrade::Broken { required: true } => true,
             Upgrade::Never | Upgrade::Offered | Upgrade::Broken { required: false } => false,
         };
-        let ends = matches!(
-            command,
-            Command::Ehlo(_) | Command::Helo(_) | Command::Rset | Command::StartTls | Command::Quit
-        );
+        let ends = matches!(command, Command::Ehlo(_) | Command::Helo(_) | Command::Rset | Command::Quit);
         if ends && matches!(self.phase, Phase::Chunks(_)) {
             sink.discard();
         }

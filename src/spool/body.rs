@@ -239,11 +239,13 @@ fn flush_fault(path: &Path, error: &io::Error, lost: impl FnOnce(SpoolFault)) ->
             lost(broken.clone());
             broken
         }
-        other @ (SpoolFault::Full(_) | SpoolFault::Broken(_)) => other,
+        other @ (SpoolFault::Full(_) | SpoolFault::Broken(_) | SpoolFault::Lost(_)) => other,
     }
 }
 
-fn is_no_room(error: &io::Error) -> bool {
+/// Whether the disk has no room, or a quota is used up.
+#[must_use]
+pub fn is_no_room(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

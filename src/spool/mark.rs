@@ -6,9 +6,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::body::sync_folder;
+use super::body::{is_no_room, sync_folder};
+use super::reserve;
 use crate::mail::QueueId;
 
 /// What a mark says.
@@ -20,14 +21,26 @@ pub struct Mark {
     pub faults: Vec<String>,
     /// Recipients that are done, though the database does not say so.
     pub done: BTreeMap<QueueId, BTreeSet<u32>>,
+    /// How many more are done and could be noted nowhere: they may be delivered twice.
+    pub lost: u64,
 }
 
 /// Writes the mark of one data folder.
 #[derive(Debug)]
 pub struct Marker {
     path: PathBuf,
-    /// Lines that could not be written; the next process is told of them in another way.
-    unwritten: Mutex<String>,
+    noted: Mutex<Noted>,
+}
+
+/// What one process has noted so far.
+#[derive(Debug, Default)]
+struct Noted {
+    /// Something was: the mark must stay for the next process.
+    any: bool,
+    /// Lines that could not be written; the next process gets them in another way.
+    unwritten: String,
+    /// Recipients for which there was no room even there.
+    lost: u64,
 }
 
 impl Mark {
@@ -61,10 +74,32 @@ impl Mark {
                         mark.done.entry(id).or_default().extend(numbers);
                     }
                 }
+                (Some("lost"), Some(count), _) => {
+                    mark.lost = mark.lost.saturating_add(count.parse().unwrap_or(1));
+                }
                 _ => {}
             }
         }
         mark
+    }
+
+    /// Appends what an earlier process could not write, now that the disk may take it. Nothing is appended where
+    /// it does not take all of it.
+    ///
+    /// # Errors
+    /// What opening, writing or flushing the file gave.
+    pub fn append(data_dir: &Path, unwritten: &str) -> io::Result<()> {
+        if unwritten.is_empty() {
+            return Ok(());
+        }
+        let mut file = open(&data_dir.join(NAME))?;
+        let before = file.metadata()?.len();
+        if let Err(error) = file.write_all(unwritten.as_bytes()).and_then(|()| file.sync_all()) {
+            // Lines that are there twice say the same, but each trial would add some.
+            let _ = file.set_len(before);
+            return Err(error);
+        }
+        sync_folder(data_dir)
     }
 
     /// Takes the mark away: what it says is seen to.
@@ -83,13 +118,13 @@ impl Marker {
     /// For this folder; nothing is written yet.
     #[must_use]
     pub fn new(data_dir: &Path) -> Self {
-        Self { path: data_dir.join(NAME), unwritten: Mutex::new(String::new()) }
+        Self { path: data_dir.join(NAME), noted: Mutex::default() }
     }
 
     /// The spool broke, as the `count`th of faults that came one soon after the other.
     pub fn fault(&self, count: u32, text: &str) {
         let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        self.write(&format!("fault {count} {text}\n"));
+        self.write(&format!("fault {count} {text}\n"), 0);
         self.sync();
     }
 
@@ -98,14 +133,32 @@ impl Marker {
         if !numbers.is_empty() {
             let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
             // The dot tells a whole line from one that was cut.
-            self.write(&format!("done {id} {} .\n", numbers.join(",")));
+            self.write(&format!("done {id} {} .\n", numbers.join(",")), numbers.len());
         }
     }
 
     /// What could not be written.
     #[must_use]
     pub fn unwritten(&self) -> String {
-        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let noted = self.noted();
+        let lost = if noted.lost > 0 { format!("lost {}\n", noted.lost) } else { String::new() };
+        format!("{}{lost}", noted.unwritten)
+    }
+
+    /// Removes what earlier processes noted, unless this one has noted something too.
+    ///
+    /// # Errors
+    /// What removing it gave.
+    pub fn clear(&self) -> io::Result<()> {
+        let noted = self.noted();
+        match self.path.parent() {
+            Some(data_dir) if !noted.any => Mark::clear(data_dir),
+            _ => Ok(()),
+        }
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the mark durable as far as the disk goes along with it.
@@ -115,18 +168,28 @@ impl Marker {
         let _ = self.path.parent().map(sync_folder);
     }
 
-    fn write(&self, line: &str) {
-        let append = || {
-            let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
-            file.write_all(line.as_bytes())
-        };
-        if append().is_err() {
-            let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-            if unwritten.len() < UNWRITTEN_BYTES_MAX {
-                unwritten.push_str(line);
-            }
+    fn write(&self, line: &str, recipients: usize) {
+        let mut noted = self.noted();
+        noted.any = true;
+        let append = || open(&self.path)?.write_all(line.as_bytes());
+        let appended = append().or_else(|error| match self.path.parent() {
+            Some(data_dir) if is_no_room(&error) && reserve::release(data_dir) => append(),
+            _ => Err(error),
+        });
+        if appended.is_ok() {
+            return;
+        }
+        if noted.unwritten.len().saturating_add(line.len()) <= UNWRITTEN_BYTES_MAX {
+            noted.unwritten.push_str(line);
+        } else {
+            let recipients = u64::try_from(recipients).unwrap_or(u64::MAX);
+            noted.lost = noted.lost.saturating_add(recipients);
         }
     }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
 /// The file in `data_dir`.
@@ -171,5 +234,38 @@ mod tests {
         marker.done(QueueId::from_number(7), &[2]);
         let mark = Mark::read(folder.path(), &marker.unwritten()).expect("readable").expect("a mark");
         assert_eq!((mark.faults.len(), mark.done.len()), (1, 1));
+        let unwritten = marker.unwritten();
+        assert!(Mark::append(&folder.path().join("missing"), &unwritten).is_err());
+        Mark::append(folder.path(), &unwritten).expect("writable");
+        assert_eq!(Mark::read(folder.path(), "").expect("readable"), Some(mark));
+    }
+
+    #[test]
+    fn what_is_noted_nowhere_is_counted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let marker = Marker::new(&folder.path().join("missing"));
+        let mut noted = 0;
+        while !marker.unwritten().contains("lost") {
+            marker.done(QueueId::from_number(noted), &[1, 2]);
+            noted += 1;
+            assert!(noted < 10_000, "it takes everything");
+        }
+        marker.done(QueueId::from_number(noted), &[1, 2, 3]);
+        let unwritten = marker.unwritten();
+        assert!(unwritten.len() < 128 * 1024);
+        let mark = Mark::read(folder.path(), &unwritten).expect("readable").expect("a mark");
+        assert_eq!((mark.done.len(), mark.lost), (usize::try_from(noted).expect("few") - 1, 5));
+    }
+
+    #[test]
+    fn a_mark_of_this_process_is_not_cleared_by_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        Marker::new(folder.path()).done(QueueId::from_number(7), &[2]);
+        let marker = Marker::new(folder.path());
+        marker.clear().expect("removable");
+        assert!(!folder.path().join(NAME).exists());
+        marker.fault(1, "flush");
+        marker.clear().expect("nothing to do");
+        assert!(folder.path().join(NAME).exists());
     }
 }

@@ -19,6 +19,7 @@ mod filter;
 mod lease;
 pub mod mark;
 pub mod recover;
+mod reserve;
 pub mod settings;
 mod shown;
 pub mod sqlite;
@@ -54,13 +55,15 @@ pub trait Spool: Send + Sync {
     /// Leases what is due in a lane, the longest due first.
     fn due(&self, window: DueWindow) -> Pending<Result<Due, SpoolFault>>;
 
-    /// Leases recipients of a lane that are past one of these dates.
+    /// Leases recipients of a lane that are past one of these dates, from the one behind `after` on. Looks at a
+    /// bounded number of them.
     fn overdue(
         &self,
         lane: LaneKey,
         dates: Overdue,
+        after: Option<Place>,
         limit: usize,
-    ) -> Pending<Result<Vec<Leased>, SpoolFault>>;
+    ) -> Pending<Result<Part<Vec<Leased>>, SpoolFault>>;
 
     /// Leases every recipient of a message, held or not; all or none.
     fn claim(&self, id: QueueId) -> Pending<Result<Claim, SpoolFault>>;
@@ -92,13 +95,16 @@ pub trait Spool: Send + Sync {
     /// One queued message.
     fn show(&self, id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>>;
 
-    /// Makes what is queued due at once: one message, or all. Answers with the lanes concerned and
-    /// the number of recipients.
-    fn hasten(
+    /// Makes a queued message due at once. Answers with the lanes concerned and the number of recipients.
+    fn hasten(&self, id: QueueId, now: UnixMillis) -> Pending<Result<Hastened, SpoolFault>>;
+
+    /// The same for all that is queued, a part at a time, lane after lane, from the recipient behind `after` on.
+    /// A part is so small that who hands in a message hardly waits for it.
+    fn hasten_all(
         &self,
-        id: Option<QueueId>,
+        after: Option<Place>,
         now: UnixMillis,
-    ) -> Pending<Result<(Vec<LaneKey>, usize), SpoolFault>>;
+    ) -> Pending<Result<Part<Hastened>, SpoolFault>>;
 
     /// Takes a message out of the queue without a report.
     fn remove(&self, id: QueueId) -> Pending<Result<Removal, SpoolFault>>;
@@ -258,6 +264,31 @@ pub struct DueWindow {
     pub limit: usize,
 }
 
+/// Where a recipient stands in its lane: lanes by name, their recipients by when they are due.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The lane.
+    pub lane: LaneKey,
+    /// When it is due.
+    pub next_at: UnixMillis,
+    /// Its message.
+    pub message: QueueId,
+    /// Its number in it.
+    pub number: u32,
+}
+
+/// A part of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Part<T> {
+    /// What was found.
+    pub found: T,
+    /// Where to go on; `None` after the last part.
+    pub next: Option<Place>,
+}
+
+/// Lanes with recipients that are due now, in the order of their names, and how many recipients that are.
+pub type Hastened = (Vec<LaneKey>, usize);
+
 /// The dates before which a message was accepted that is past its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overdue {
@@ -366,6 +397,9 @@ pub enum SpoolFault {
     /// A flush or a commit failed, or the engine is gone: the process must start over.
     #[error("the spool has stopped: {0}")]
     Broken(String),
+    /// A thread of the engine, of this name, has ended by a fault of ours: reading the disk again would not help.
+    #[error("the spool has stopped: its thread {0} has ended")]
+    Lost(&'static str),
 }
 
 impl fmt::Display for LaneKey {

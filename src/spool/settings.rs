@@ -11,4 +11,6 @@ pub struct Settings {
     pub faults: u32,
     /// Deleted content is overwritten at once.
     pub secure_delete: bool,
+    /// Octets of the disk that are left alone by work that could be left undone.
+    pub free_disk: u64,
 }

@@ -126,6 +126,15 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// Lines of the log were dropped, as nobody read it fast enough.
+    LinesDropped {
+        /// How many.
+        count: u64,
+        /// How many of them are facts: of mail that is ours, or alarms.
+        facts: u64,
+        /// How many of each level and target.
+        kinds: &'a str,
+    },
     /// Something an operator must see to.
     Alarm {
         /// What.

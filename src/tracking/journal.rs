@@ -12,13 +12,20 @@ use crate::outcome::{Remote, Trouble};
 #[derive(Debug, Default)]
 pub struct Journal;
 
+/// The name of an event that is a fact: what happened to mail that is ours, and alarms. Its line is never dropped, while
+/// others may be if nobody reads the log.
+pub(super) const FACT: &str = "fact";
+/// The name of another event.
+const LINE: &str = "line";
+
 /// Tells one line, with the fields that a decision adds; nothing is computed while the level is
 /// off.
 macro_rules! tell {
-    ($level:ident, $words:literal, $decision:expr, { $($field:tt)* }) => {
+    ($name:ident, $level:ident, $words:literal, $decision:expr, { $($field:tt)* }) => {
         if tracing::enabled!(target: "sealpost::message", tracing::Level::$level) {
             let decided = Decided::by($decision);
             tracing::event!(
+                name: $name,
                 target: "sealpost::message",
                 tracing::Level::$level,
                 $($field)*
@@ -52,6 +59,7 @@ impl Journal {
             | Event::Failed { .. }
             | Event::Reported { .. }
             | Event::Held { .. }
+            | Event::LinesDropped { .. }
             | Event::Alarm { .. } => Self::record_message(event),
         }
     }
@@ -59,7 +67,7 @@ impl Journal {
     fn record_session(event: &Event<'_>) {
         match event {
             Event::Accepted { id, peer, reverse_path, recipients, size, message_id, decision } => {
-                tell!(INFO, "accepted", Some(decision), {
+                tell!(FACT, INFO, "accepted", Some(decision), {
                     id = %id,
                     peer = %peer,
                     reverse_path = %Line(reverse_path.as_str()),
@@ -69,7 +77,7 @@ impl Journal {
                 });
             }
             Event::Refused { peer, stage, reverse_path, forward_path, reply, decision } => {
-                tell!(INFO, "refused", *decision, {
+                tell!(LINE, INFO, "refused", *decision, {
                     peer = %peer,
                     stage = stage,
                     reverse_path = line(reverse_path.map(|path| path.as_str())),
@@ -78,26 +86,27 @@ impl Journal {
                 });
             }
             Event::RefusedAgain { peer, stage, code, count } => {
-                tell!(INFO, "refused again", None, { peer = %peer, stage = stage, code = code, count = count, });
+                tell!(LINE, INFO, "refused again", None, { peer = %peer, stage = stage, code = code, count = count, });
             }
             Event::Omitted { network, count } => {
                 let network = network.map_or_else(|| "others".to_owned(), ToString::to_string);
-                tell!(WARN, "not logged", None, { network = %network, count = count, });
+                tell!(LINE, WARN, "not logged", None, { network = %network, count = count, });
             }
             Event::SessionEnded { peer, reason } => {
-                tell!(INFO, "session ended", None, { peer = %peer, reason = %Line(reason), });
+                tell!(LINE, INFO, "session ended", None, { peer = %peer, reason = %Line(reason), });
             }
             Event::ClearFallback { host, decision } => {
-                tell!(WARN, "sent in clear", Some(decision), { host = %Line(host), });
+                tell!(LINE, WARN, "sent in clear", Some(decision), { host = %Line(host), });
             }
             Event::Waived { host, decision } => {
-                tell!(WARN, "waived in audit", Some(decision), { host = %Line(host), });
+                tell!(LINE, WARN, "waived in audit", Some(decision), { host = %Line(host), });
             }
             Event::Delivered { .. }
             | Event::Deferred { .. }
             | Event::Failed { .. }
             | Event::Reported { .. }
             | Event::Held { .. }
+            | Event::LinesDropped { .. }
             | Event::Alarm { .. } => {}
         }
     }
@@ -105,7 +114,7 @@ impl Journal {
     fn record_message(event: &Event<'_>) {
         match event {
             Event::Delivered { id, forward_path, delivered, delay } => {
-                tell!(INFO, "delivered", Some(&delivered.decision), {
+                tell!(FACT, INFO, "delivered", Some(&delivered.decision), {
                     id = %id,
                     forward_path = %Line(forward_path.as_str()),
                     host = %Line(&delivered.host),
@@ -114,7 +123,7 @@ impl Journal {
                 });
             }
             Event::Deferred { id, forward_path, trouble, next_at } => {
-                tell!(WARN, "deferred", trouble.decision.as_deref(), {
+                tell!(FACT, WARN, "deferred", trouble.decision.as_deref(), {
                     id = %id,
                     forward_path = %Line(forward_path.as_str()),
                     status = %trouble.status,
@@ -125,7 +134,7 @@ impl Journal {
                 });
             }
             Event::Failed { id, forward_path, trouble } => {
-                tell!(WARN, "failed", trouble.decision.as_deref(), {
+                tell!(FACT, WARN, "failed", trouble.decision.as_deref(), {
                     id = %id,
                     forward_path = %Line(forward_path.as_str()),
                     status = %trouble.status,
@@ -135,15 +144,21 @@ impl Journal {
                 });
             }
             Event::Reported { id, kind, report: Some(report) } => {
-                tell!(INFO, "reported", None, { id = %id, kind = kind, report = %report, });
+                tell!(FACT, INFO, "reported", None, { id = %id, kind = kind, report = %report, });
             }
             Event::Reported { id, kind, report: None } => {
-                tell!(INFO, "not reported", None, { id = %id, kind = kind, });
+                tell!(FACT, INFO, "not reported", None, { id = %id, kind = kind, });
             }
             Event::Held { id, reason } => {
-                tell!(WARN, "held", None, { id = %id, reason = %Line(reason), });
+                tell!(FACT, WARN, "held", None, { id = %id, reason = %Line(reason), });
             }
-            Event::Alarm { what } => tell!(ERROR, "alarm", None, { what = %Line(what), }),
+            Event::LinesDropped { count, facts: 0, kinds } => {
+                tell!(FACT, WARN, "lines dropped", None, { count = count, kinds = %Line(kinds), });
+            }
+            Event::LinesDropped { count, facts, kinds } => {
+                tell!(FACT, ERROR, "lines dropped", None, { count = count, facts = facts, kinds = %Line(kinds), });
+            }
+            Event::Alarm { what } => tell!(FACT, ERROR, "alarm", None, { what = %Line(what), }),
             Event::Accepted { .. }
             | Event::Refused { .. }
             | Event::RefusedAgain { .. }
@@ -199,7 +214,7 @@ fn line(text: Option<&str>) -> Option<DisplayValue<Line<'_>>> {
 }
 
 /// A text that stays on one line: what a peer said must not look like a line of ours.
-struct Line<'a>(&'a str);
+pub(super) struct Line<'a>(pub(super) &'a str);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

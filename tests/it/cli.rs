@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -123,9 +123,10 @@ async fn systemd_is_told_of_readiness_and_of_the_end() {
 }
 
 /// Whether a datagram with this line comes.
-fn heard(socket: &UnixDatagram, line: &str) -> bool {
+pub(crate) fn heard(socket: &UnixDatagram, line: &str) -> bool {
     let mut buffer = [0; 1024];
-    while let Ok(length) = socket.recv(&mut buffer) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while let (Ok(length), true) = (socket.recv(&mut buffer), Instant::now() < until) {
         if String::from_utf8_lossy(&buffer[..length]).lines().any(|l| l == line) {
             return true;
         }

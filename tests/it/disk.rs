@@ -20,7 +20,7 @@ use crate::peer::site::{ANYONE, LISTENER, OPPORTUNISTIC, QUICK, Site, outbound};
 use crate::peer::{LONG, eventually, left_out, tools, within};
 
 /// A daemon under strace; a thread's flush fails as `when` says.
-fn failing_flush(when: &str) -> Option<Command> {
+pub(crate) fn failing_flush(when: &str) -> Option<Command> {
     let mut command = Command::new(tools::program("strace")?);
     command.args(["-D", "-f", "-e", "trace=fsync,fdatasync", "-e"]);
     command.arg(format!("inject=fsync,fdatasync:error=EIO:{when}"));
@@ -29,7 +29,7 @@ fn failing_flush(when: &str) -> Option<Command> {
 }
 
 /// A listener that keeps its address when the process starts anew.
-fn configure(site: &Site, sink: &Sink, more: &str) -> SocketAddr {
+pub(crate) fn configure(site: &Site, sink: &Sink, more: &str) -> SocketAddr {
     let address = free_address();
     let listener = LISTENER.replace("127.0.0.1:0", &address.to_string());
     let out = outbound("out", "b.test", sink.address, OPPORTUNISTIC);
@@ -37,12 +37,12 @@ fn configure(site: &Site, sink: &Sink, more: &str) -> SocketAddr {
     address
 }
 
-fn message(label: &str, size: usize, to: &str) -> Message {
+pub(crate) fn message(label: &str, size: usize, to: &str) -> Message {
     mix::plain(label, 1, size, "ada@a.test", to).remove(0)
 }
 
 /// How often each message arrived.
-fn copies(sink: &Sink) -> BTreeMap<String, usize> {
+pub(crate) fn copies(sink: &Sink) -> BTreeMap<String, usize> {
     let mut copies = BTreeMap::new();
     for arrived in sink.arrived() {
         *copies.entry(mix::id_of(&arrived.content).unwrap()).or_default() += 1;
@@ -50,7 +50,7 @@ fn copies(sink: &Sink) -> BTreeMap<String, usize> {
     copies
 }
 
-async fn logged(daemon: &Daemon, text: &str) {
+pub(crate) async fn logged(daemon: &Daemon, text: &str) {
     eventually(text, LONG, async || daemon.log().contains(text).then_some(())).await;
 }
 
@@ -126,8 +126,37 @@ async fn sigterm_during_a_failing_flush_is_answered_451() {
     panic!("no flush was slow");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_while_the_spool_breaks_is_a_stop_and_no_fresh_start() {
+    let site = Site::new();
+    let Some(command) = failing_flush("when=12") else {
+        return left_out("disk::sigterm_while_the_spool_breaks_is_a_stop_and_no_fresh_start", "no strace");
+    };
+    let sink = Sink::start(Manner::clear()).await;
+    let address = configure(&site, &sink, "");
+    let mut daemon = Daemon::start_by(&site.home, command).await;
+    // A message under way, for which every end of service waits a few seconds.
+    let mut slow = Client::hello(address).await;
+    assert_eq!(slow.say("MAIL FROM:<ada@a.test>").await.code, 250);
+    assert_eq!(slow.say("RCPT TO:<bob@b.test>").await.code, 250);
+    assert_eq!(slow.say("DATA").await.code, 354);
+    let mut client = Client::hello(address).await;
+    for number in 0..60 {
+        let message = message(&format!("m{number}"), 500, "bob@b.test");
+        if within("an answer", LONG, client.transact(&message)).await.unwrap().code != 250 {
+            break;
+        }
+    }
+    logged(&daemon, "the spool has stopped; starting anew").await;
+    daemon.signal("TERM");
+    let status = within("the end", LONG, daemon.ended()).await;
+    assert!(status.success(), "{status}\n{}", daemon.log());
+    assert!(!daemon.log().contains("it is checked before"), "{}", daemon.log());
+    assert!(site.home.path().join("data/spool-fault").exists());
+}
+
 /// Queues messages of 3,000 octets, each to a recipient of its own, and stops the daemon.
-async fn queued(site: &Site, sink: &Sink, count: usize) -> SocketAddr {
+pub(crate) async fn queued(site: &Site, sink: &Sink, count: usize) -> SocketAddr {
     sink.behave(Manner::clear().replying("mail", "451 4.3.0 not now"));
     let address = configure(site, sink, "");
     let daemon = Daemon::start(&site.home).await;
@@ -143,7 +172,7 @@ async fn queued(site: &Site, sink: &Sink, count: usize) -> SocketAddr {
 }
 
 /// Overwrites the pages of the database on which this stands.
-fn damage(database: &Path, text: &str) -> usize {
+pub(crate) fn damage(database: &Path, text: &str) -> usize {
     const PAGE: usize = 8_192;
     let octets = std::fs::read(database).unwrap();
     let mut pages: Vec<usize> =
@@ -157,7 +186,7 @@ fn damage(database: &Path, text: &str) -> usize {
     pages.len()
 }
 
-fn spool_verb(site: &Site, verb: &[&str], rest: &[&str]) -> (Option<i32>, Value) {
+pub(crate) fn spool_verb(site: &Site, verb: &[&str], rest: &[&str]) -> (Option<i32>, Value) {
     let output = site.home.run(verb, &[rest, &["--json"]].concat());
     let text = tools::said(&output);
     let answer = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{verb:?}: {text}"));
@@ -235,10 +264,10 @@ async fn a_damaged_page_of_the_queue_stops_deliveries_until_it_is_salvaged() {
 }
 
 /// A small disk for `data`; gone with this.
-struct Disk(PathBuf);
+pub(crate) struct Disk(pub(crate) PathBuf);
 
 impl Disk {
-    fn mount(site: &Site, mib: u64) -> Option<Self> {
+    pub(crate) fn mount(site: &Site, mib: u64) -> Option<Self> {
         let data = site.home.path().join("data");
         std::fs::create_dir_all(&data).unwrap();
         let mut command = Command::new("mount");
@@ -246,7 +275,7 @@ impl Disk {
         (tools::am_root() && command.status().is_ok_and(|done| done.success())).then_some(Self(data))
     }
 
-    fn free(&self) -> u64 {
+    pub(crate) fn free(&self) -> u64 {
         free(&self.0)
     }
 }

@@ -79,12 +79,12 @@ section! {
     ipv4_prefix: Prefix<32> = 32 => {
         meaning: "The leading bits of an IPv4 address by which it is counted: sessions, handshakes, failed logins, \
             lines of the log.",
-        explanation: "Error: over 32.",
+        explanation: "Error: 0, or over 32.",
     }
     ipv6_prefix: Prefix<128> = 64 => {
         meaning: "The same for an IPv6 address.",
         explanation: "A site has all addresses of its /64, so counting single addresses would limit nobody. A \
-            smaller number also stops someone who rents a whole /48, but counts neighbours together. Error: over 128.",
+            smaller number also stops someone who rents a whole /48, but counts neighbours together. Error: 0, or over 128.",
     }
     content_rate: Size<u64> = "64B" => {
         meaning: "Octets of content a second, on average, that a client must send.",

@@ -4,6 +4,8 @@ use super::entry::Entry as _;
 use super::forms::{Folder, HostName, MailboxText};
 use super::kinds::{Flag, Required};
 use super::{Section, section};
+use crate::config::Config;
+use crate::spool;
 
 section! {
     pub(crate) ServerEntry, ServerValues;
@@ -19,15 +21,29 @@ section! {
     secure_delete: Flag = false => {
         meaning: "Overwrite the content of a message in the database as soon as it is delivered.",
         explanation: "Without it, deleted content stays in free pages of the database until they are used again, \
-            and someone with access to the disk could read it. With it, each message costs the disk's thread \
-            about a third more work. Set it where the disk is shared or not encrypted. It does not reach what a \
-            file system or a drive keeps of overwritten blocks: docs/operation.md, \"The disk\".",
+            and someone with access to the disk could read it. With it, the database's log is emptied too, after two \
+            seconds without work, and each message costs the disk's thread about a third more work. Set it where the \
+            disk is shared or not encrypted. It does not reach what a file system or a drive keeps of overwritten \
+            blocks: docs/operation.md, \"The disk\".",
     }
     postmaster: Required<MailboxText> = "postmaster@contoso.example" => {
         meaning: "Who `postmaster` without a domain is, and who our reports come from. Its domain must be served \
             by an outbound connector.",
         explanation: "`RCPT TO:<postmaster>` must be accepted everywhere (RFC 5321 section 4.5.1), so its mailbox \
             must lead somewhere. Error: no outbound connector serves its domain.",
+    }
+}
+
+impl Config {
+    /// What the spool is told, after so many faults in a row.
+    #[must_use]
+    pub fn spool(&self, faults: u32) -> spool::Settings {
+        spool::Settings {
+            data_dir: self.data_dir.clone(),
+            faults,
+            secure_delete: self.server.secure_delete,
+            free_disk: self.listen.reserve.free_disk,
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::mail::{Content, QueueId, UnixMillis};
 use crate::spool::{
-    BodyWriter, Due, DueWindow, Filter, Holding, LaneCount, LaneKey, Leased, Listed, NewMessage, Pending,
-    QueuedMessage, Removal, Settlement, Spool, SpoolFault, Stats, StoredBody,
+    BodyWriter, Due, DueWindow, Filter, Hastened, Holding, LaneCount, LaneKey, Leased, Listed, NewMessage,
+    Part, Pending, Place, QueuedMessage, Removal, Settlement, Spool, SpoolFault, Stats, StoredBody,
 };
 
 /// A spool that keeps what it is given. It has no room for files: a body that goes to one is
@@ -67,8 +67,9 @@ impl Spool for Kept {
         &self,
         _lane: LaneKey,
         _dates: crate::spool::Overdue,
+        _after: Option<Place>,
         _limit: usize,
-    ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+    ) -> Pending<Result<Part<Vec<Leased>>, SpoolFault>> {
         unasked()
     }
 
@@ -105,11 +106,15 @@ impl Spool for Kept {
         unasked()
     }
 
-    fn hasten(
+    fn hasten(&self, _id: QueueId, _now: UnixMillis) -> Pending<Result<Hastened, SpoolFault>> {
+        unasked()
+    }
+
+    fn hasten_all(
         &self,
-        _id: Option<QueueId>,
+        _after: Option<Place>,
         _now: UnixMillis,
-    ) -> Pending<Result<(Vec<LaneKey>, usize), SpoolFault>> {
+    ) -> Pending<Result<Part<Hastened>, SpoolFault>> {
         unasked()
     }
 

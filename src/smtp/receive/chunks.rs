@@ -48,7 +48,7 @@ impl Session {
             | Phase::Auth(_)
             | Phase::Asked(..)
             | Phase::Verify
-            | Phase::Handshake
+            | Phase::Handshake(_)
             | Phase::Closed) => {
                 self.phase = phase;
                 self.unwanted = chunk.octets;

@@ -31,8 +31,13 @@ impl Session {
         None
     }
 
+    /// RFC 3207 §4.2 has a handshake end the transaction, and says nothing of content that is half there: that is
+    /// not dropped without a word.
     pub(super) fn on_starttls(&mut self) -> Option<Action> {
         let reply = match self.upgrade {
+            Upgrade::Offered | Upgrade::Required if matches!(self.phase, Phase::Chunks(_)) => {
+                Reply::new(503, Enhanced(5, 5, 1), "the message comes by BDAT; send the rest, or RSET")
+            }
             Upgrade::Never if self.channel.tls.is_some() => {
                 Reply::new(503, Enhanced(5, 5, 1), "the session is within TLS already")
             }
@@ -43,7 +48,19 @@ impl Session {
                 "TLS is not available now for a local reason; try again later",
             ),
             Upgrade::Offered | Upgrade::Required => {
-                self.phase = Phase::Handshake;
+                self.phase = match std::mem::replace(&mut self.phase, Phase::Ready) {
+                    Phase::Envelope(transaction) => Phase::Handshake(Some(transaction)),
+                    Phase::Ready
+                    | Phase::Asked(..)
+                    | Phase::Content(..)
+                    | Phase::Chunk(..)
+                    | Phase::Chunks(_)
+                    | Phase::Commit(_)
+                    | Phase::Auth(_)
+                    | Phase::Verify
+                    | Phase::Handshake(_)
+                    | Phase::Closed => Phase::Handshake(None),
+                };
                 return Some(Action::StartTls);
             }
         };
@@ -57,7 +74,9 @@ impl Session {
 
     /// There are too many handshakes under way (RFC 3207 §4).
     pub fn on_no_place(&mut self) -> Action {
-        self.phase = Phase::Ready;
+        if let Phase::Handshake(Some(transaction)) = std::mem::replace(&mut self.phase, Phase::Ready) {
+            self.phase = Phase::Envelope(transaction);
+        }
         let text = "TLS not available due to temporary reason: too many handshakes; try again later";
         let closing = self.refuse("STARTTLS", Reply::new(454, Enhanced(4, 7, 0), text), None);
         closing.unwrap_or(Action::NeedInput)

@@ -40,8 +40,9 @@ impl Session {
             | Phase::Content(..)
             | Phase::Chunk(..)
             | Phase::Chunks(_)
-            | Phase::Commit(_) => true,
-            Phase::Ready | Phase::Auth(_) | Phase::Verify | Phase::Handshake | Phase::Closed => false,
+            | Phase::Commit(_)
+            | Phase::Handshake(Some(_)) => true,
+            Phase::Ready | Phase::Auth(_) | Phase::Verify | Phase::Handshake(None) | Phase::Closed => false,
         }
     }
 

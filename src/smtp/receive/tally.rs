@@ -62,6 +62,9 @@ impl Tally {
         reply: &Reply,
         (patience, excused_max): (Patience, usize),
     ) -> bool {
+        if is_no_room(reply) {
+            return self.refuse_for_room(stage);
+        }
         // One DATA for each refusal is bounded by those.
         let within = stage == "DATA" || self.excused < excused_max;
         let excused = within && self.is_excused(stage, reply);
@@ -83,6 +86,17 @@ impl Tally {
         self.errors >= patience.errors_max
     }
 
+    /// Nobody is sent away for errors because the disk is full: whoever waits on an open session does us no harm. What
+    /// was on its way behind a MAIL has a bound of its own each time. How long a session may last is limited elsewhere.
+    fn refuse_for_room(&mut self, stage: &'static str) -> bool {
+        if stage == "MAIL" {
+            (self.follows, self.excused) = (Follows::Transaction, 0);
+        } else if self.follows == Follows::Nothing {
+            self.follows = Follows::Content;
+        }
+        false
+    }
+
     fn is_excused(&self, stage: &'static str, reply: &Reply) -> bool {
         match stage {
             "RCPT" => reply.code == 452 || reply.code == 503 && self.follows == Follows::Transaction,
@@ -90,6 +104,11 @@ impl Tally {
             _ => false,
         }
     }
+}
+
+/// RFC 3463 §3.4: X.3.1 is a mail system that is full.
+fn is_no_room(reply: &Reply) -> bool {
+    reply.code == 452 && reply.enhanced.is_some_and(|status| (status.0, status.1, status.2) == (4, 3, 1))
 }
 
 /// RFC 3463 §3.4: X.3.X is about the mail system, here ours.
@@ -160,8 +179,20 @@ mod tests {
 
     #[test]
     fn trouble_of_ours_weighs_little() {
-        let pipeline = [("MAIL", "452 4.3.1"), ("RCPT", "503 5.5.1"), ("DATA", "503 5.5.1")];
+        let pipeline = [("MAIL", "451 4.3.0"), ("RCPT", "503 5.5.1"), ("DATA", "503 5.5.1")];
         check(&pipeline, 1_000, 4 + 3);
         check(&[("content", "451 4.3.0")], 0, 4 + 3);
+    }
+
+    #[test]
+    fn want_of_room_ends_no_session() {
+        let pipeline =
+            [("MAIL", "452 4.3.1"), ("RCPT", "503 5.5.1"), ("RCPT", "503 5.5.1"), ("DATA", "503 5.5.1")];
+        check(&pipeline, 2, 1_001);
+        check(&pipeline, 1, 3);
+        check(&[("DATA", "452 4.3.1")], 0, 1_001);
+        check(&[("content", "452 4.3.1"), ("DATA", "503 5.5.1")], 0, 1_001);
+        check(&[("MAIL", "450 4.7.1")], 2, 3);
+        check(&[("MAIL", "452 4.2.2")], 2, 3);
     }
 }

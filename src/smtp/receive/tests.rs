@@ -458,13 +458,38 @@ fn a_pipelining_client_without_room_is_not_sent_away_for_errors() {
     let pipeline = b"MAIL FROM:<a@x.example>\r\nRCPT TO:<b@contoso.example>\r\nDATA\r\n";
     let measure = |disk| Measure { disk, pages: 0, kept: 0, small_bytes_max: 0 };
     room.set(Fullness::DiskFull, measure(0), 0);
-    for _ in 0..19 {
+    for _ in 0..200 {
         feed_all(&mut session, &mut sink, pipeline);
         assert_eq!(codes(&mut session), ["452", "503", "503"]);
     }
     room.set(Fullness::Free, measure(1 << 40), 0);
     feed_all(&mut session, &mut sink, pipeline);
     assert_eq!(codes(&mut session), ["250", "250", "354"]);
+}
+
+#[test]
+fn a_handshake_without_a_place_leaves_the_transaction_as_it_was() {
+    let mut session = session(Upgrade::Offered, None);
+    let mut sink = Sink::default();
+    let transaction = b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@contoso.example>\r\nSTARTTLS\r\n";
+    feed_all(&mut session, &mut sink, transaction);
+    session.on_no_place();
+    feed_all(&mut session, &mut sink, b"DATA\r\nx\r\n.\r\n");
+    assert_eq!(codes(&mut session), ["220", "250", "250", "250", "454", "354", "250"]);
+}
+
+#[test]
+fn starttls_between_chunks_is_refused_and_drops_nothing() {
+    for (upgrade, tls) in [(Upgrade::Offered, None), (Upgrade::Never, Some(facts()))] {
+        let mut session = session(upgrade, tls);
+        let mut sink = Sink::default();
+        let chunks = b"EHLO c\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@contoso.example>\r\n\
+            BDAT 3\r\n\r\nxSTARTTLS\r\n";
+        feed_all(&mut session, &mut sink, chunks);
+        let arrived = feed_all(&mut session, &mut sink, b"BDAT 3 LAST\r\ny\r\n");
+        assert_eq!(codes(&mut session), ["220", "250", "250", "250", "250", "503", "250"]);
+        assert!(arrived.len() == 1 && !sink.discarded && sink.content.ends_with(b"xy\r\n"));
+    }
 }
 
 #[test]

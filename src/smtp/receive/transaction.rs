@@ -162,7 +162,7 @@ impl Session {
             | Phase::Auth(_)
             | Phase::Asked(..)
             | Phase::Verify
-            | Phase::Handshake
+            | Phase::Handshake(_)
             | Phase::Closed) => {
                 let text = if matches!(phase, Phase::Chunks(_)) {
                     "the message comes by BDAT" // RFC 3030 §2

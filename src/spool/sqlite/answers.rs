@@ -28,7 +28,7 @@ pub(super) fn acknowledge(op: Op, told: Told) {
         // service.
         (
             Op::Hasten { .. }
-            | Op::HastenAll(_)
+            | Op::HastenPart(_)
             | Op::Remove { .. }
             | Op::HoldBack { .. }
             | Op::Release { .. },
@@ -49,7 +49,7 @@ pub(super) fn fail(op: Op, fault: &SpoolFault) {
             send(answer, Err(fault.clone()));
         }
         Op::Hasten { answer, .. } => send(answer, Err(fault.clone())),
-        Op::HastenAll(all) => all.end(Err(fault.clone())),
+        Op::HastenPart(part) => part.end(Err(fault.clone())),
         Op::Remove { answer, .. } => send(answer, Err(fault.clone())),
         Op::HoldBack { answer, .. } => send(answer, Err(fault.clone())),
         Op::Release { answer, .. } => send(answer, Err(fault.clone())),
@@ -70,7 +70,7 @@ pub(super) fn keep_files(op: Op, fault: &SpoolFault) {
             send(answer, Err(fault.clone()));
         }
         Op::Hasten { .. }
-        | Op::HastenAll(_)
+        | Op::HastenPart(_)
         | Op::Remove { .. }
         | Op::HoldBack { .. }
         | Op::Release { .. }

@@ -58,7 +58,7 @@ pub(super) fn apply(
         Op::Settle(settle) => apply_settle(writer, settle, &mut applied)?,
         Op::Hasten { id, now, .. } => applied.told = hasten(writer, *id, *now)?,
         // The writer takes it out of every group.
-        Op::HastenAll(_) => {}
+        Op::HastenPart(_) => {}
         Op::Remove { id, .. } => remove(writer, book, *id, &mut applied)?,
         Op::HoldBack { id, reason, .. } => hold_back(writer, book, (*id, reason), &mut applied)?,
         Op::Release { id, now, .. } => release(writer, *id, *now, &mut applied)?,

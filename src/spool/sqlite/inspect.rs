@@ -10,6 +10,7 @@ use rusqlite::{Connection, Result};
 use serde::Serialize;
 
 use super::OpenFault;
+use super::findings::quick_check;
 use super::schema::open_reader;
 use super::start::lock;
 use crate::mail::QueueId;
@@ -64,8 +65,8 @@ pub(super) fn inspect(data_dir: &Path) -> std::result::Result<Inspection, OpenFa
         }
     };
     let mut findings = Vec::new();
-    match quick_check(&reader, "100") {
-        Ok(found) => findings.extend(found.into_iter().filter(|line| !line.starts_with("***"))),
+    match quick_check(&reader, None, FINDINGS_MAX) {
+        Ok(found) => findings.extend(found.lines),
         Err(error) => findings.push(format!("quick_check: {error}")),
     }
     looked("counting", count(&reader, &mut inspection), &mut findings);
@@ -93,38 +94,6 @@ pub(super) fn open_quietly(path: &Path) -> std::result::Result<Connection, OpenF
     let quiet = reader.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     quiet.map_err(|error| OpenFault::Database(path.to_owned(), error))?;
     Ok(reader)
-}
-
-/// Looks at every page, or at those of one table; empty if all are in order. `what` is a number of findings, or
-/// a table.
-pub(super) fn quick_check(connection: &Connection, what: &str) -> Result<Vec<String>> {
-    let mut statement = connection.prepare(&format!("PRAGMA quick_check({what})"))?;
-    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-    let mut findings = Vec::new();
-    for row in rows {
-        match row {
-            Ok(text) => findings.extend(text.lines().filter(|line| *line != "ok").map(str::to_owned)),
-            // The page of the schema, for instance.
-            Err(error) => {
-                findings.push(error.to_string());
-                break;
-            }
-        }
-    }
-    Ok(findings)
-}
-
-/// Whether what was found concerns contents alone: the tables of the queue are looked at by themselves.
-pub(super) fn content_alone(connection: &Connection, findings: &[String]) -> Result<bool> {
-    if findings.iter().any(|line| line.to_ascii_lowercase().contains("freelist")) {
-        return Ok(false);
-    }
-    for table in ["message", "recipient"] {
-        if !quick_check(connection, table)?.is_empty() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 fn count(reader: &Connection, inspection: &mut Inspection) -> Result<()> {

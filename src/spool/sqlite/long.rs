@@ -1,73 +1,126 @@
-//! Work on the whole queue, a piece at a time, each in a commit of its own: who wants to hand in or
-//! settle a message is served between two pieces.
+//! Work on the whole queue, a part at a time, each in a commit of its own: who wants to hand in or settle a message
+//! is served between two parts.
 
-use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Result, params};
 
 use super::apply::NEVER;
 use super::ops::Answer;
-use crate::mail::UnixMillis;
-use crate::spool::{LaneKey, SpoolFault};
+use crate::mail::{QueueId, UnixMillis};
+use crate::spool::{Hastened, LaneKey, Part, Place, SpoolFault};
 
-/// Makes everything due that is not held.
-pub(super) struct HastenAll {
-    now: UnixMillis,
-    answer: Answer<(Vec<LaneKey>, usize)>,
-    /// The last recipient that was looked at: message and number.
-    after: (i64, i64),
-    lanes: BTreeSet<LaneKey>,
-    count: usize,
+/// Makes some recipients due that are not held. In the order of the index, so that a lane's recipients come
+/// together. One that is made due goes to a place before those still to come.
+pub(super) struct HastenPart {
+    pub(super) after: Option<Place>,
+    pub(super) now: UnixMillis,
+    pub(super) answer: Answer<Part<Hastened>>,
 }
 
-impl HastenAll {
-    pub(super) fn new(now: UnixMillis, answer: Answer<(Vec<LaneKey>, usize)>) -> Self {
-        Self { now, answer, after: (i64::MIN, 0), lanes: BTreeSet::new(), count: 0 }
-    }
-
-    /// Works on the next piece, inside a transaction. Says whether there is more.
+impl HastenPart {
+    /// Does it, inside a transaction.
     ///
     /// # Errors
     /// What the database gave; the transaction is to be rolled back.
-    pub(super) fn piece(&mut self, writer: &Connection) -> Result<bool> {
-        let before = self.after;
-        let mut look = writer.prepare_cached(PIECE)?;
-        let mut found = look.query(params![before.0, before.1, ROWS_MAX])?;
-        let mut seen: i64 = 0;
-        while let Some(row) = found.next()? {
-            seen = seen.saturating_add(1);
-            self.after = (row.get(0)?, row.get(1)?);
+    pub(super) fn work(&self, writer: &Connection, rows_max: i64) -> Result<Part<Hastened>> {
+        let rows = rows(writer, self.after.as_ref(), rows_max)?;
+        let (mut lanes, mut count) = (Vec::new(), 0_usize);
+        let mut hasten = writer.prepare_cached(HASTEN)?;
+        for place in rows.iter().filter(|place| place.next_at < NEVER) {
             // What is due already counts too: its lane may be blocked, and is to be tried as well.
-            if UnixMillis(row.get(2)?) < NEVER {
-                self.count = self.count.saturating_add(1);
-                let lane = row.get_ref(3)?.as_str()?;
-                if !self.lanes.contains(lane) {
-                    self.lanes.insert(LaneKey(lane.into()));
-                }
+            count = count.saturating_add(1);
+            if lanes.last() != Some(&place.lane) {
+                lanes.push(place.lane.clone());
+            }
+            if place.next_at > self.now {
+                hasten.execute(params![place.message.to_number(), place.number, self.now.0])?;
             }
         }
-        drop(found);
-        let last = self.after;
-        writer
-            .prepare_cached(HASTEN_PIECE)?
-            .execute(params![before.0, before.1, last.0, last.1, NEVER.0, self.now.0])?;
-        Ok(seen >= ROWS_MAX)
+        let whole = i64::try_from(rows.len()).is_ok_and(|rows| rows < rows_max);
+        let next = rows.into_iter().next_back().filter(|_| !whole);
+        Ok(Part { found: (lanes, count), next })
     }
 
     /// Tells who asked.
-    pub(super) fn end(self, result: std::result::Result<(), SpoolFault>) {
+    pub(super) fn end(self, result: std::result::Result<Part<Hastened>, SpoolFault>) {
         // Nobody may be waiting any more.
-        let _ = self.answer.send(result.map(|()| (self.lanes.into_iter().collect(), self.count)));
+        let _ = self.answer.send(result);
     }
 }
 
-/// Recipients in one piece: a few milliseconds.
+fn rows(writer: &Connection, after: Option<&Place>, rows_max: i64) -> Result<Vec<Place>> {
+    let lane = after.map_or("", |place| &*place.lane.0);
+    let (next_at, message, number) =
+        after.map_or((i64::MIN, i64::MIN, 0), |p| (p.next_at.0, p.message.to_number(), p.number));
+    let mut look = writer.prepare_cached(ROWS)?;
+    let mut found = look.query(params![lane, next_at, message, number, rows_max])?;
+    let mut rows: Vec<Place> = Vec::new();
+    while let Some(row) = found.next()? {
+        let lane = row.get_ref(0)?.as_str()?;
+        let lane = match rows.last().filter(|last| &*last.lane.0 == lane) {
+            Some(last) => last.lane.clone(),
+            None => LaneKey(lane.into()),
+        };
+        let (next_at, message) = (UnixMillis(row.get(1)?), QueueId::from_number(row.get(2)?));
+        rows.push(Place { lane, next_at, message, number: row.get(3)? });
+    }
+    Ok(rows)
+}
+
+/// How many recipients one part has: as many as a commit writes in a moment, on whatever disk.
+pub(super) struct Measure(i64);
+
+impl Measure {
+    pub(super) fn rows(&self) -> i64 {
+        self.0
+    }
+
+    /// A part took from `since` until now.
+    pub(super) fn took(&mut self, since: Instant) {
+        let took = since.elapsed();
+        if took > PART_TIME_MAX {
+            self.0 = (self.0 / 2).max(ROWS_MIN);
+        } else if took < PART_TIME_MAX / 3 {
+            self.0 = self.0.saturating_mul(2).min(ROWS_MAX);
+        }
+    }
+}
+
+impl Default for Measure {
+    fn default() -> Self {
+        Self(ROWS_AT_FIRST)
+    }
+}
+
+/// Who hands in a message waits for one part, a checkpoint and its own commit: together well under 50 ms.
+const PART_TIME_MAX: Duration = Duration::from_millis(12);
+const ROWS_AT_FIRST: i64 = 100;
+const ROWS_MIN: i64 = 25;
 const ROWS_MAX: i64 = 500;
 
-const PIECE: &str = "
-    SELECT message, number, next_at, lane FROM recipient
-    WHERE (message, number) > (?1, ?2) ORDER BY message, number LIMIT ?3";
+pub(super) const ROWS: &str = "
+    SELECT lane, next_at, message, number FROM recipient
+    WHERE (lane, next_at, message, number) > (?1, ?2, ?3, ?4) ORDER BY lane, next_at, message, number LIMIT ?5";
 
-const HASTEN_PIECE: &str = "
-    UPDATE recipient SET next_at = ?6
-    WHERE (message, number) > (?1, ?2) AND (message, number) <= (?3, ?4) AND next_at < ?5 AND next_at > ?6";
+const HASTEN: &str = "UPDATE recipient SET next_at = ?3 WHERE message = ?1 AND number = ?2";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_disk_has_smaller_parts() {
+        let ago =
+            |millis| Instant::now().checked_sub(Duration::from_millis(millis)).expect("up for a moment");
+        let mut measure = Measure::default();
+        measure.took(ago(13));
+        assert_eq!(measure.rows(), 50);
+        (0..9).for_each(|_| measure.took(ago(100)));
+        assert_eq!(measure.rows(), ROWS_MIN);
+        (0..9).for_each(|_| measure.took(ago(0)));
+        assert_eq!(measure.rows(), ROWS_MAX);
+        measure.took(ago(8));
+        assert_eq!(measure.rows(), ROWS_MAX);
+    }
+}

@@ -3,6 +3,8 @@
 
 mod answers;
 mod apply;
+mod aside;
+mod findings;
 mod inspect;
 mod lists;
 mod long;
@@ -33,17 +35,18 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 pub use self::inspect::{Inspection, extent_of};
-use self::long::HastenAll;
+use self::long::HastenPart;
 use self::ops::{Answer, Fresh, Op, Settle};
 use self::reader::{Question, Reader};
 pub use self::salvage::{Loss, SalvageFault, Salvaged};
 use self::shared::Shared;
-pub use self::trial::TrialFault;
+pub use self::trial::{Trial, TrialFault};
 use super::mark::Mark;
 use super::recover::Recovered;
 use super::{
-    BodyWriter, Claim, Due, DueWindow, Extent, Filter, Holding, LaneCount, LaneKey, Leased, Listed,
-    NewMessage, Overdue, Pending, QueuedMessage, Removal, Settings, Settlement, Spool, SpoolFault, Stats,
+    BodyWriter, Claim, Due, DueWindow, Extent, Filter, Hastened, Holding, LaneCount, LaneKey, Leased, Listed,
+    NewMessage, Overdue, Part, Pending, Place, QueuedMessage, Removal, Settings, Settlement, Spool,
+    SpoolFault, Stats,
 };
 use crate::mail::{Content, QueueId, UnixMillis};
 
@@ -110,8 +113,8 @@ impl SqliteSpool {
     ///
     /// # Errors
     /// A [`TrialFault`]; the mark stays.
-    pub fn try_again(data_dir: &std::path::Path, mark: &Mark) -> Result<(), TrialFault> {
-        trial::run(data_dir, mark)
+    pub fn try_again(settings: &Settings, mark: &Mark) -> Result<Trial, TrialFault> {
+        trial::run(settings, mark)
     }
 
     /// Looks through a spool that nobody uses, and changes nothing. Blocks for as long as that takes.
@@ -231,9 +234,10 @@ impl Spool for SqliteSpool {
         &self,
         lane: LaneKey,
         dates: Overdue,
+        after: Option<Place>,
         limit: usize,
-    ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
-        self.ask_desk(move |desk| desk.overdue(&lane, dates, limit))
+    ) -> Pending<Result<Part<Vec<Leased>>, SpoolFault>> {
+        self.ask_desk(move |desk| desk.overdue(&lane, dates, after.as_ref(), limit))
     }
 
     fn claim(&self, id: QueueId) -> Pending<Result<Claim, SpoolFault>> {
@@ -269,15 +273,16 @@ impl Spool for SqliteSpool {
         self.ask_desk(move |desk| desk.show(id))
     }
 
-    fn hasten(
+    fn hasten(&self, id: QueueId, now: UnixMillis) -> Pending<Result<Hastened, SpoolFault>> {
+        self.ask_writer(|answer| Op::Hasten { id, now, answer })
+    }
+
+    fn hasten_all(
         &self,
-        id: Option<QueueId>,
+        after: Option<Place>,
         now: UnixMillis,
-    ) -> Pending<Result<(Vec<LaneKey>, usize), SpoolFault>> {
-        match id {
-            Some(id) => self.ask_writer(|answer| Op::Hasten { id, now, answer }),
-            None => self.ask_writer(|answer| Op::HastenAll(HastenAll::new(now, answer))),
-        }
+    ) -> Pending<Result<Part<Hastened>, SpoolFault>> {
+        self.ask_writer(|answer| Op::HastenPart(HastenPart { after, now, answer }))
     }
 
     fn remove(&self, id: QueueId) -> Pending<Result<Removal, SpoolFault>> {
@@ -319,6 +324,7 @@ impl Spool for SqliteSpool {
 
 impl Drop for SqliteSpool {
     fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
         // The readers may still ask the writer for something, and the writer closes last: the last
         // connection copies the log into the database.
         (self.questions, self.desk_questions) = (None, None);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::long::HastenAll;
+use super::long::HastenPart;
 use crate::mail::{Content, QueueId, Recipient, UnixMillis};
 use crate::spool::body::{Bodies, Undo};
 use crate::spool::{
@@ -21,8 +21,8 @@ pub(super) enum Op {
     Settle(Settle),
     /// Make a message's recipients due.
     Hasten { id: QueueId, now: UnixMillis, answer: Answer<(Vec<LaneKey>, usize)> },
-    /// Make all recipients due; never part of a group.
-    HastenAll(HastenAll),
+    /// Make some of all recipients due; never part of a group.
+    HastenPart(HastenPart),
     /// Take a message out.
     Remove { id: QueueId, answer: Answer<Removal> },
     /// Keep a message back because somebody says so.
@@ -65,7 +65,7 @@ impl Op {
             Self::Put { fresh, .. } => fresh.bytes(),
             Self::Settle(settle) => settle.reports.iter().map(Fresh::bytes).fold(0, usize::saturating_add),
             Self::Hasten { .. }
-            | Self::HastenAll(_)
+            | Self::HastenPart(_)
             | Self::Remove { .. }
             | Self::HoldBack { .. }
             | Self::Release { .. }
@@ -79,7 +79,7 @@ impl Op {
             Self::Settle(_) | Self::Remove { .. } => true,
             Self::Put { .. }
             | Self::Hasten { .. }
-            | Self::HastenAll(_)
+            | Self::HastenPart(_)
             | Self::HoldBack { .. }
             | Self::Release { .. }
             | Self::Hold { .. } => false,
@@ -92,7 +92,7 @@ impl Op {
             Self::Settle(settle) => settle.reports.is_empty(),
             Self::Put { .. }
             | Self::Hasten { .. }
-            | Self::HastenAll(_)
+            | Self::HastenPart(_)
             | Self::Remove { .. }
             | Self::HoldBack { .. }
             | Self::Release { .. }

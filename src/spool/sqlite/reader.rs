@@ -12,7 +12,9 @@ use super::ops::Op;
 use super::rows;
 use super::shared::Shared;
 use crate::mail::{Content, QueueId, UnixMillis};
-use crate::spool::{Claim, Due, DueWindow, LaneKey, Lease, Leased, Overdue, QueuedMessage, SpoolFault};
+use crate::spool::{
+    Claim, Due, DueWindow, LaneKey, Lease, Leased, Overdue, Part, Place, QueuedMessage, SpoolFault,
+};
 
 /// A question to the reader; it carries where its answer goes.
 pub(super) type Question = Box<dyn FnOnce(&Reader) + Send>;
@@ -37,14 +39,18 @@ impl Wanted {
             Self::Due { now, latest } => {
                 mark.next_at <= now || (latest < mark.next_at && mark.next_at < NEVER)
             }
-            Self::Overdue(Overdue { delay, expire, null_expire }) => {
-                let past = |date: Option<UnixMillis>| date.is_some_and(|date| mark.accepted_at < date);
-                mark.next_at < NEVER
-                    && (past(Some(expire))
-                        || (!mark.delay_told && past(delay))
-                        || (mark.of_null_sender && past(null_expire)))
-            }
+            Self::Overdue(dates) => mark.next_at < NEVER && dates.past(mark.accepted_at, mark.told),
         }
+    }
+}
+
+impl Overdue {
+    /// Whether a recipient is past one of these dates; `told` as its row says.
+    fn past(self, accepted_at: UnixMillis, told: i64) -> bool {
+        let past = |date: Option<UnixMillis>| date.is_some_and(|date| accepted_at < date);
+        past(Some(self.expire))
+            || (told == 0 && past(self.delay))
+            || (told == rows::TOLD_NOBODY && past(self.null_expire))
     }
 }
 
@@ -75,28 +81,48 @@ impl Reader {
         &self,
         lane: &LaneKey,
         dates: Overdue,
+        after: Option<&Place>,
         limit: usize,
-    ) -> Result<Vec<Leased>, SpoolFault> {
+    ) -> Result<Part<Vec<Leased>>, SpoolFault> {
         self.shared.may_lease()?;
-        let never = |date: Option<UnixMillis>| date.map_or(i64::MIN, |date| date.0);
-        let (delay, null_expire) = (never(dates.delay), never(dates.null_expire));
         let wanted = Wanted::Overdue(dates);
-        let lease = || {
-            let mut statement = self.connection.prepare_cached(OVERDUE)?;
-            let mut found =
-                statement.query(params![&*lane.0, NEVER.0, dates.expire.0, delay, null_expire])?;
-            let mut picked = Picked::default();
-            while picked.leases.len() < limit {
-                let Some(row) = found.next()? else { break };
-                let (id, number) = (QueueId::from_number(row.get(0)?), row.get(1)?);
-                if picked.may_take(self, id, number) {
-                    self.pick(&mut picked, id, lane, wanted)?;
-                }
+        let (leases, next) =
+            self.lease_overdue(lane, dates, after, limit).map_err(|error| self.failed(&error))?;
+        Ok(Part { found: self.confirm(lane, leases, wanted)?, next })
+    }
+
+    /// Leases what seems past a date among the next recipients of a lane; where to go on, if there may be more.
+    fn lease_overdue(
+        &self,
+        lane: &LaneKey,
+        dates: Overdue,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<(Leases, Option<Place>)> {
+        let (next_at, message, number) = after.map_or((i64::MIN, i64::MIN, 0), |place| {
+            (place.next_at.0, place.message.to_number(), place.number)
+        });
+        let mut statement = self.connection.prepare_cached(OVERDUE)?;
+        let mut found =
+            statement.query(params![&*lane.0, NEVER.0, next_at, message, number, LOOKED_AT_MAX])?;
+        let mut picked = Picked::default();
+        let (mut seen, mut last) = (0, None);
+        while let Some(row) = found.next()? {
+            let (id, number) = (QueueId::from_number(row.get(1)?), row.get(2)?);
+            seen += 1;
+            last = Some((UnixMillis(row.get(0)?), id, number));
+            let told: i64 = row.get(4)?;
+            let (accepted_at, wanted) = (UnixMillis(row.get(3)?), Wanted::Overdue(dates));
+            if dates.past(accepted_at, told) && picked.may_take(self, id, number) {
+                self.pick(&mut picked, id, lane, wanted)?;
             }
-            Ok(picked.leases)
-        };
-        let leases = lease().map_err(|error| self.failed(&error))?;
-        self.confirm(lane, leases, wanted)
+            if picked.leases.len() >= limit {
+                break;
+            }
+        }
+        let more = seen >= LOOKED_AT_MAX || picked.leases.len() >= limit;
+        let place = |(next_at, message, number)| Place { lane: lane.clone(), next_at, message, number };
+        Ok((picked.leases, last.filter(|_| more).map(place)))
     }
 
     /// Leases what seems due, and finds when the next recipient is due that is neither leased by
@@ -353,7 +379,9 @@ pub(super) const DUE: &str = "
     WHERE lane = ?1 AND next_at < ?2 AND next_at > ?3 ORDER BY next_at, message, number";
 
 pub(super) const OVERDUE: &str = "
-    SELECT message, number FROM recipient
-    WHERE lane = ?1 AND next_at < ?2 AND (accepted_at < ?3 OR (delay_told = 0 AND accepted_at < ?4)
-        OR (delay_told = 2 AND accepted_at < ?5))
-    ORDER BY next_at, message, number";
+    SELECT next_at, message, number, accepted_at, delay_told FROM recipient
+    WHERE lane = ?1 AND next_at < ?2 AND (next_at, message, number) > (?3, ?4, ?5)
+    ORDER BY next_at, message, number LIMIT ?6";
+
+/// Recipients looked at for one answer about what is past a date: some milliseconds.
+const LOOKED_AT_MAX: i64 = 5_000;

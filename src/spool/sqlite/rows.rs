@@ -30,9 +30,8 @@ pub(super) struct Mark {
     pub(super) number: u32,
     pub(super) next_at: UnixMillis,
     pub(super) accepted_at: UnixMillis,
-    pub(super) delay_told: bool,
-    /// Nobody is told of anything (RFC 5321 §4.5.5).
-    pub(super) of_null_sender: bool,
+    /// Whether the sender was told of the delay: [`TOLD_NOBODY`] where nobody is told of anything (RFC 5321 §4.5.5).
+    pub(super) told: i64,
     attempts: u32,
     forward_path: String,
     notify: u8,
@@ -69,7 +68,7 @@ impl Mark {
         let forward_path = Mailbox::parse(&self.forward_path).map_err(|fault| {
             format!("the forward-path of recipient {} can't be read: {fault}", self.number)
         })?;
-        let (number, attempts, delay_told) = (self.number, self.attempts, self.delay_told);
+        let (number, attempts, delay_told) = (self.number, self.attempts, self.told != 0);
         let notify = Notify::from_number(self.notify).unwrap_or_default();
         let dsn = RecipientDsn { notify, orcpt: self.orcpt.map(Arc::from) };
         Ok(QueuedRecipient { number, forward_path, dsn, attempts, delay_told })
@@ -123,13 +122,11 @@ pub(super) fn all_marks(connection: &Connection, id: QueueId) -> Result<Vec<(Lan
 }
 
 fn mark(row: &Row<'_>) -> Result<Mark> {
-    let told: i64 = row.get(3)?;
     Ok(Mark {
         number: row.get(0)?,
         next_at: UnixMillis(row.get(1)?),
         accepted_at: UnixMillis(row.get(2)?),
-        delay_told: told != 0,
-        of_null_sender: told == TOLD_NOBODY,
+        told: row.get(3)?,
         attempts: row.get(4)?,
         forward_path: row.get(5)?,
         notify: row.get(6)?,

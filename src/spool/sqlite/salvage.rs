@@ -10,6 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Result, params_from_iter};
 use serde::Serialize;
 
 use super::OpenFault;
+use super::aside::Aside;
+use super::findings::quick_check;
 use super::inspect::open_quietly;
 use super::schema::open_writer;
 use super::start::lock;
@@ -25,13 +27,13 @@ pub struct Salvaged {
     pub recipients: u64,
     /// Recipients that were delivered though the old database does not say so.
     pub done: u64,
-    /// Messages that could not be taken over.
+    /// Messages that could not be taken over, or not all of them; and contents that no message names.
     pub lost: Vec<Loss>,
     /// Tables and indexes that can't be read to their end: there may be messages that nothing names.
     pub broken_off: Vec<String>,
 }
 
-/// A message that could not be taken over.
+/// A message of which something could not be taken over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Loss {
     /// Its name.
@@ -40,9 +42,9 @@ pub struct Loss {
     pub reason: String,
     /// Its reverse-path, where it can be read.
     pub reverse_path: Option<String>,
-    /// Its recipients, as far as they can be read.
+    /// Its recipients that are lost, as far as they can be read.
     pub recipients: Vec<String>,
-    /// The file its content lies in. The next start removes it where no row names it.
+    /// Where its content was put, if it can be read and the new database does not have it.
     pub file: Option<PathBuf>,
 }
 
@@ -58,6 +60,9 @@ pub enum SalvageFault {
     /// The new database can't be written.
     #[error("{0}: {1}; is there room?")]
     Write(PathBuf, #[source] rusqlite::Error),
+    /// The new database does not pass its check.
+    #[error("{0}: {1}; the new database is not sound: try another disk")]
+    Unsound(PathBuf, String),
     /// The old one has no schema that can be read.
     #[error("{0}: {1}: not even its schema can be read; the `.recover` of the sqlite3 shell may find more")]
     Schema(PathBuf, #[source] rusqlite::Error),
@@ -81,16 +86,27 @@ pub(super) fn salvage(data_dir: &Path, to: &Path) -> std::result::Result<Salvage
     let write = |error| SalvageFault::Write(to.to_owned(), error);
     let mark = Mark::read(data_dir, "").ok().flatten().unwrap_or_default();
     let mut salvaged = Salvaged::default();
-    let ids = names(&old, &mut salvaged.broken_off);
+    let names = names(&old, &mut salvaged.broken_off);
+    let wreck = Wreck { old: &old, columns: &columns, data_dir, aside: Aside::beside(to) };
+    let mut known = BTreeSet::new();
     new.execute_batch("BEGIN IMMEDIATE").map_err(write)?;
-    for id in ids {
-        match message(&old, &columns, id) {
-            Ok(None) => {}
-            Ok(Some(found)) => take_over(&new, &columns, found, &mark, &mut salvaged).map_err(write)?,
-            Err(reason) => salvaged.lost.push(loss(&old, data_dir, id, reason)),
+    for (id, numbers) in &names {
+        known.insert(*id);
+        match wreck.message(*id, numbers, mark.done.get(id)) {
+            Ok(None) => salvaged.lost.extend(wreck.content_alone(*id)),
+            Ok(Some(found)) => {
+                salvaged.lost.extend(found.missing.clone().map(|reason| wreck.loss(*id, reason, false)));
+                take_over(&new, &columns, found, &mark, &mut salvaged).map_err(write)?;
+            }
+            Err(reason) => salvaged.lost.push(wreck.loss(*id, reason, true)),
         }
     }
+    salvaged.lost.extend(wreck.files_alone(&known));
     new.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").map_err(write)?;
+    let findings = quick_check(&new, None, FINDINGS_MAX).map_err(write)?;
+    if !findings.lines.is_empty() {
+        return Err(SalvageFault::Unsound(to.to_owned(), findings.text()));
+    }
     new.close().map_err(|(_, error)| write(error))?;
     Ok(salvaged)
 }
@@ -129,26 +145,31 @@ struct Found {
     message: Vec<Value>,
     recipients: Vec<Vec<Value>>,
     body: Option<Vec<Value>>,
+    /// What of its recipients can't be had.
+    missing: Option<String>,
 }
 
-/// Every name that any tree has, from both ends of each: a damaged page hides what lies on it, and no more
-/// than that.
-fn names(old: &Connection, broken_off: &mut Vec<String>) -> BTreeSet<QueueId> {
-    let mut ids = BTreeSet::new();
+/// Every name that any tree has, from both ends of each, and the recipients it names: a damaged page hides what lies
+/// on it, and no more than that.
+fn names(old: &Connection, broken_off: &mut Vec<String>) -> BTreeMap<QueueId, BTreeSet<u32>> {
+    let mut names: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for (what, sql) in NAMES {
         let mut whole = true;
         for order in ["ASC", "DESC"] {
-            let read = |ids: &mut BTreeSet<QueueId>| {
+            let read = |names: &mut BTreeMap<QueueId, BTreeSet<u32>>| {
                 let mut statement = old.prepare(&sql.replace("{}", order))?;
                 let mut rows = statement.query([])?;
                 while let Some(row) = rows.next()? {
-                    if let Ok(id) = row.get(0) {
-                        ids.insert(QueueId::from_number(id));
+                    // The first and the last name are those of a trial that was cut short.
+                    let Ok(id) = row.get(0) else { continue };
+                    if ![i64::MIN, i64::MAX].contains(&id) {
+                        let number = row.get::<_, Option<u32>>(1).ok().flatten();
+                        names.entry(QueueId::from_number(id)).or_default().extend(number);
                     }
                 }
                 Ok::<_, rusqlite::Error>(())
             };
-            if let Err(error) = read(&mut ids) {
+            if let Err(error) = read(&mut names) {
                 if whole {
                     broken_off.push(format!("{what}: {error}"));
                 }
@@ -159,49 +180,150 @@ fn names(old: &Connection, broken_off: &mut Vec<String>) -> BTreeSet<QueueId> {
             }
         }
     }
-    ids
+    names
 }
 
-/// All of one message, or why it can't be had. `None`: it is none, or done.
-fn message(old: &Connection, columns: &Columns, id: QueueId) -> std::result::Result<Option<Found>, String> {
-    let rows = |table: &str, key: &str| {
-        let list = columns.list(table).join(", ");
-        let count = columns.list(table).len();
-        old.prepare_cached(&format!("SELECT {list} FROM {table} WHERE {key} = ?1"))?
-            .query_map([id.to_number()], |row| {
-                (0..count).map(|at| row.get(at)).collect::<Result<Vec<Value>>>()
-            })?
-            .collect::<Result<Vec<_>>>()
-    };
-    let recipients = rows("recipient", "message").map_err(|error| format!("its recipients: {error}"));
-    let message = rows("message", "id").map_err(|error| format!("its row: {error}"));
-    let (message, recipients) = match (message, recipients) {
-        (Ok(message), Ok(recipients)) if recipients.is_empty() || message.is_empty() => {
-            if recipients.is_empty() && message.is_empty() {
+/// The old spool, and where what the new one does not take is put.
+struct Wreck<'a> {
+    old: &'a Connection,
+    columns: &'a Columns,
+    data_dir: &'a Path,
+    aside: Aside,
+}
+
+impl Wreck<'_> {
+    /// The rows of one message in a table, as far as they can be read in this order.
+    fn rows(&self, (table, key): (&str, &str), id: QueueId, order: &str) -> (Vec<Vec<Value>>, Result<()>) {
+        let (list, count) = (self.columns.list(table).join(", "), self.columns.list(table).len());
+        let mut rows = Vec::new();
+        let mut read = || {
+            let sql = format!("SELECT {list} FROM {table} WHERE {key} = ?1 {order}");
+            let mut statement = self.old.prepare_cached(&sql)?;
+            let mut found = statement.query([id.to_number()])?;
+            while let Some(row) = found.next()? {
+                rows.push((0..count).map(|at| row.get(at)).collect::<Result<Vec<Value>>>()?);
+            }
+            Ok(())
+        };
+        let result = read();
+        (rows, result)
+    }
+
+    /// A message's recipients that can be read, and what is known of the others.
+    fn recipients(&self, id: QueueId, named: &BTreeSet<u32>) -> (Vec<Vec<Value>>, BTreeSet<u32>, Result<()>) {
+        let table = ("recipient", "message");
+        let (mut rows, result) = self.rows(table, id, "ORDER BY number ASC");
+        if result.is_err() {
+            rows.extend(self.rows(table, id, "ORDER BY number DESC").0);
+        }
+        let at = self.columns.at("recipient", "number");
+        let number = |row: &Vec<Value>| match row.get(at) {
+            Some(Value::Integer(number)) => u32::try_from(*number).ok(),
+            Some(Value::Null | Value::Real(_) | Value::Text(_) | Value::Blob(_)) | None => None,
+        };
+        let mut seen = BTreeSet::new();
+        rows.retain(|row| number(row).is_some_and(|number| seen.insert(number)));
+        (rows, named.difference(&seen).copied().collect(), result)
+    }
+
+    /// What can be had of one message, or why nothing can. `None`: it is none, or done.
+    fn message(
+        &self,
+        id: QueueId,
+        named: &BTreeSet<u32>,
+        done: Option<&BTreeSet<u32>>,
+    ) -> std::result::Result<Option<Found>, String> {
+        let (recipients, mut missing, result) = self.recipients(id, named);
+        missing.retain(|number| !done.is_some_and(|done| done.contains(number)));
+        let (message, row) = self.rows(("message", "id"), id, "");
+        row.map_err(|error| format!("its row: {error}"))?;
+        let Some(message) = message.into_iter().next() else {
+            if recipients.is_empty() && missing.is_empty() && result.is_ok() {
                 return Ok(None);
             }
-            let missing =
-                if message.is_empty() { "its row is missing" } else { "its recipients are missing" };
-            return Err(missing.to_owned());
+            return Err("its row is missing".to_owned());
+        };
+        if recipients.is_empty() {
+            let error = result.err().map_or_else(|| "they are missing".to_owned(), |error| error.to_string());
+            return Err(format!("its recipients: {error}"));
         }
-        (Ok(message), Ok(recipients)) => (message, recipients),
-        (Err(reason), _) | (_, Err(reason)) => return Err(reason),
-    };
-    let message = message.into_iter().next().unwrap_or_default();
-    let value = |name| message.get(columns.at("message", name));
-    if value("in_file") == Some(&Value::Integer(1)) {
-        return Ok(Some(Found { id, message, recipients, body: None }));
-    }
-    let body = rows("body", "id").map_err(|error| format!("its content: {error}"))?.into_iter().next();
-    let length =
-        body.as_ref().and_then(|row| row.get(columns.at("body", "content"))).map(|content| match content {
-            Value::Blob(octets) => i64::try_from(octets.len()).unwrap_or(i64::MAX),
-            Value::Null | Value::Integer(_) | Value::Real(_) | Value::Text(_) => -1,
+        let missing = (!missing.is_empty() || result.is_err()).then(|| {
+            let numbers: Vec<String> = missing.iter().map(u32::to_string).collect();
+            let which = if numbers.is_empty() { "some".to_owned() } else { numbers.join(", ") };
+            let taken = recipients.len();
+            format!("{taken} of its recipients are taken over; the rows of others can't be read: {which}")
         });
-    if length.map(Value::Integer).as_ref() != value("size") {
-        return Err("its content is missing or of another size".to_owned());
+        let value = |name| message.get(self.columns.at("message", name));
+        if value("in_file") == Some(&Value::Integer(1)) {
+            return Ok(Some(Found { id, message, recipients, body: None, missing }));
+        }
+        let (body, read) = self.rows(("body", "id"), id, "");
+        read.map_err(|error| format!("its content: {error}"))?;
+        let body = body.into_iter().next();
+        let length = body.as_ref().and_then(|row| self.octets(row)).map(<[u8]>::len);
+        let length = length.and_then(|length| i64::try_from(length).ok());
+        if length.map(Value::Integer).as_ref() != value("size") {
+            return Err("its content is missing or of another size".to_owned());
+        }
+        Ok(Some(Found { id, message, recipients, body, missing }))
     }
-    Ok(Some(Found { id, message, recipients, body }))
+
+    fn octets<'a>(&self, body: &'a [Value]) -> Option<&'a [u8]> {
+        match body.get(self.columns.at("body", "content")) {
+            Some(Value::Blob(octets)) => Some(octets),
+            Some(Value::Null | Value::Integer(_) | Value::Real(_) | Value::Text(_)) | None => None,
+        }
+    }
+
+    /// What can still be said of a message of which something is lost. Its content is put aside unless the new
+    /// database has it.
+    fn loss(&self, id: QueueId, reason: String, export: bool) -> Loss {
+        let known = self.old.query_row(
+            "SELECT reverse_path, body FROM message WHERE id = ?1",
+            [id.to_number()],
+            |row| Ok((row.get(0)?, row.get::<_, i64>(1)? == BINARY)),
+        );
+        let (reverse_path, binary) = known.optional().ok().flatten().unzip();
+        let mut recipients = Vec::new();
+        let mut read = || {
+            let sql = "SELECT forward_path FROM recipient WHERE message = ?1 ORDER BY number";
+            let mut statement = self.old.prepare_cached(sql)?;
+            let mut rows = statement.query([id.to_number()])?;
+            while let Some(row) = rows.next()? {
+                recipients.push(row.get(0)?);
+            }
+            Ok::<_, rusqlite::Error>(())
+        };
+        // As far as it goes. Those that are taken over are not lost.
+        let _ = if export { read() } else { Ok(()) };
+        let file = if export { self.put_aside(id, binary) } else { None };
+        Loss { id, reason, reverse_path, recipients, file }
+    }
+
+    fn put_aside(&self, id: QueueId, binary: Option<bool>) -> Option<PathBuf> {
+        let path = self.data_dir.join("body").join(id.to_string());
+        if path.exists() {
+            return self.aside.file(id, &path, binary);
+        }
+        let body = self.rows(("body", "id"), id, "").0.into_iter().next()?;
+        self.aside.octets(id, self.octets(&body)?, binary)
+    }
+
+    /// Content in the database that no other row names.
+    fn content_alone(&self, id: QueueId) -> Option<Loss> {
+        let (body, read) = self.rows(("body", "id"), id, "");
+        let reason = "its content is without a message: it was delivered, or its rows are lost".to_owned();
+        (!body.is_empty() || read.is_err()).then(|| self.loss(id, reason, true))
+    }
+
+    /// Files in `body/` that no row names. The next start would remove them.
+    fn files_alone(&self, known: &BTreeSet<QueueId>) -> Vec<Loss> {
+        let Ok(entries) = fs::read_dir(self.data_dir.join("body")) else { return Vec::new() };
+        let id = |entry: fs::DirEntry| entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let ids: BTreeSet<QueueId> = entries.flatten().filter_map(id).collect();
+        let reason = "its file in body/ is without a message: it was never acknowledged, or its row is lost";
+        ids.difference(known).map(|id| self.loss(*id, reason.to_owned(), true)).collect()
+    }
 }
 
 fn take_over(
@@ -243,37 +365,19 @@ fn take_over(
     Ok(())
 }
 
-/// What can still be said of a message that is lost.
-fn loss(old: &Connection, data_dir: &Path, id: QueueId, reason: String) -> Loss {
-    let reverse_path = old
-        .query_row("SELECT reverse_path FROM message WHERE id = ?1", [id.to_number()], |row| row.get(0))
-        .optional()
-        .ok()
-        .flatten();
-    let mut recipients = Vec::new();
-    let mut read = || {
-        let mut statement =
-            old.prepare_cached("SELECT forward_path FROM recipient WHERE message = ?1 ORDER BY number")?;
-        let mut rows = statement.query([id.to_number()])?;
-        while let Some(row) = rows.next()? {
-            recipients.push(row.get(0)?);
-        }
-        Ok::<_, rusqlite::Error>(())
-    };
-    // As far as it goes.
-    let _ = read();
-    let file = Some(data_dir.join("body").join(id.to_string())).filter(|path| path.exists());
-    Loss { id, reason, reverse_path, recipients, file }
-}
-
 const TABLES: [&str; 3] = ["message", "recipient", "body"];
 
-/// Where names of messages stand.
+/// How a row writes BODY=BINARYMIME.
+const BINARY: i64 = 2;
+const FINDINGS_MAX: usize = 100;
+
+/// Where names of messages and numbers of recipients stand.
 const NAMES: &[(&str, &str)] = &[
-    ("the table message", "SELECT id FROM message ORDER BY id {}"),
-    ("the table recipient", "SELECT message FROM recipient ORDER BY message {}, number {}"),
+    ("the table message", "SELECT id, NULL FROM message ORDER BY id {}"),
+    ("the table recipient", "SELECT message, number FROM recipient ORDER BY message {}, number {}"),
     (
         "the index recipient_due",
-        "SELECT message FROM recipient INDEXED BY recipient_due ORDER BY lane {}, next_at {}",
+        "SELECT message, number FROM recipient INDEXED BY recipient_due ORDER BY lane {}, next_at {}",
     ),
+    ("the table body", "SELECT id, NULL FROM body ORDER BY id {}"),
 ];

@@ -50,7 +50,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     // Only a foreign program can hold a lock for long; a hand-made query must not end service.
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(Duration::from_millis(BUSY_MILLIS))?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
@@ -91,6 +91,8 @@ fn migrate(writer: &mut Connection, pending: &[&str], known: usize) -> rusqlite:
     transaction.commit()
 }
 
+/// How long a foreign program is waited for.
+pub(super) const BUSY_MILLIS: u64 = 5_000;
 /// Octets of a page: few enough that a group of small messages shares its pages, enough that a
 /// body of a few KiB needs no overflow chain.
 pub(super) const PAGE_BYTES: i64 = 8192;

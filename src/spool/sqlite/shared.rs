@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -22,6 +22,8 @@ pub(super) struct Shared {
     /// Faults in a row before this start, and when that was.
     faults: u32,
     since: Instant,
+    /// The spool is being dropped: its threads may end.
+    pub(super) closing: AtomicBool,
 }
 
 impl Shared {
@@ -38,6 +40,7 @@ impl Shared {
             marker,
             faults,
             since: Instant::now(),
+            closing: AtomicBool::new(false),
         }
     }
 
@@ -93,13 +96,14 @@ impl Shared {
     }
 }
 
-/// Ends service if the thread that has it panics: nothing would be answered any more.
-pub(super) struct Alarm(pub(super) Arc<Shared>);
+/// Ends service if the thread of this name that has it ends unasked: nothing would be answered any more.
+pub(super) struct Alarm(pub(super) Arc<Shared>, pub(super) &'static str);
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.set_broken(SpoolFault::Broken("a thread of the spool ended; restart the service".into()));
+        // The first fault stays: after it, threads may end.
+        if std::thread::panicking() || !self.0.closing.load(Ordering::SeqCst) {
+            self.0.set_broken(SpoolFault::Lost(self.1));
         }
     }
 }

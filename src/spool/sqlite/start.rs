@@ -1,6 +1,6 @@
 //! Opening: the lock, the database, what a crash left, the threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -9,20 +9,24 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use rusqlite::{Connection, Result, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, Result, TransactionBehavior, params};
+use tokio::sync::oneshot;
 
 use super::apply::NEVER;
+use super::ops::{Op, Settle};
 use super::reader::{Reader, last_id};
 use super::schema::{open_reader, open_writer, secure};
 use super::shared::{Alarm, Shared};
 use super::tidy::{USED_PAGES_AT_START_MAX, shrink};
+use super::upkeep::Upkeep;
 use super::writer::Writer;
 use super::{OpenFault, SqliteSpool};
 use crate::mail::QueueId;
 use crate::spool::body::{Bodies, sync_folder};
-use crate::spool::mark::Marker;
+use crate::spool::mark::{Mark, Marker};
 use crate::spool::recover::{Recovered, Row, sweep};
-use crate::spool::{Settings, Stats};
+use crate::spool::reserve;
+use crate::spool::{LeaseBook, Settings, Settled, Stats};
 
 pub(super) fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, Recovered), OpenFault> {
     let data_dir = &*settings.data_dir;
@@ -31,18 +35,30 @@ pub(super) fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, Recovered),
     let lock = lock(&data_dir.join("lock"))?;
     let bodies = Bodies::below(data_dir).map_err(folder)?;
     let path = data_dir.join("spool.sqlite");
-    let (mut writer, new_database) = open_writer(&path)?;
+    let mark = Mark::read(data_dir, "").map_err(folder)?;
+    let (mut writer, new_database) = open_for_writing(data_dir, &bodies)?;
     if settings.secure_delete {
         secure(&writer).map_err(|error| OpenFault::Database(path.clone(), error))?;
     }
     sync_folder(data_dir).map_err(folder)?;
     // Without room for it, or with a foreign program in the way, the file stays as it is.
-    let _ = shrink(&writer, USED_PAGES_AT_START_MAX);
+    let upkeep = Upkeep {
+        data_dir: data_dir.to_owned(),
+        free_disk: settings.free_disk,
+        secure: settings.secure_delete,
+    };
+    let _ = shrink(&writer, USED_PAGES_AT_START_MAX, &upkeep);
 
     let faulty = |error| OpenFault::Database(path.clone(), error);
     let rows = rows_in_files(&writer).map_err(faulty)?;
     let mut recovered = sweep(&bodies, &rows, new_database).map_err(folder)?;
-    write_down(&mut writer, &recovered).map_err(faulty)?;
+    match write_down(&mut writer, &recovered) {
+        // Without room the next start does it; content that is missing is held when it is asked for.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+            (recovered.held, recovered.released) = (Vec::new(), Vec::new());
+        }
+        written => written.map_err(faulty)?,
+    }
     recovered.stats = count(&writer).map_err(faulty)?;
     let last = last_id(&writer).map_err(faulty)?;
     let (reader, desk) = (open_reader(&path)?, open_reader(&path)?);
@@ -62,16 +78,42 @@ pub(super) fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, Recovered),
         desk: None,
         _lock: lock,
     };
-    let writer = Writer::new(writer, Arc::clone(&shared), ops_in);
-    let alarm = Alarm(Arc::clone(&shared));
-    spool.writer = Some(spawn("spool-writer", alarm, || writer.run())?);
-    let alarm = Alarm(Arc::clone(&shared));
+    let found = mark.map(|mark| settled(&shared.book, &mark));
+    // Without room for it there is none to keep.
+    let _ = reserve::keep(data_dir);
+    let writer = Writer::new(writer, Arc::clone(&shared), ops_in, (found, upkeep));
+    spool.writer = Some(spawn("spool-writer", &shared, || writer.run())?);
     let reader = Reader::new(reader, Arc::clone(&shared), ops.clone());
-    spool.reader = Some(spawn("spool-reader", alarm, move || reader.run(&questions_in))?);
-    let alarm = Alarm(Arc::clone(&shared));
-    let desk = Reader::new(desk, shared, ops);
-    spool.desk = Some(spawn("spool-desk", alarm, move || desk.run(&desk_questions_in))?);
+    spool.reader = Some(spawn("spool-reader", &shared, move || reader.run(&questions_in))?);
+    let desk = Reader::new(desk, Arc::clone(&shared), ops);
+    spool.desk = Some(spawn("spool-desk", &shared, move || desk.run(&desk_questions_in))?);
     Ok((Arc::new(spool), recovered))
+}
+
+/// Opens the database, with room from the reserve where there is none: the index of the log takes some.
+pub(super) fn open_for_writing(data_dir: &Path, bodies: &Bodies) -> Result<(Connection, bool), OpenFault> {
+    let path = data_dir.join("spool.sqlite");
+    open_writer(&path).or_else(|fault| match fault {
+        OpenFault::Database(..) if bodies.is_full() && reserve::release(data_dir) => open_writer(&path),
+        fault @ (OpenFault::Locked(_)
+        | OpenFault::Folder(..)
+        | OpenFault::Database(..)
+        | OpenFault::Newer { .. }
+        | OpenFault::Thread(_)) => Err(fault),
+    })
+}
+
+/// What a mark says is done, to be written once there is room. Until then the leases keep it from being delivered
+/// again.
+fn settled(book: &Arc<LeaseBook>, mark: &Mark) -> Vec<Op> {
+    let settle = |(id, numbers): (&QueueId, &BTreeSet<u32>)| {
+        let recipients: Vec<_> = numbers.iter().map(|number| (*number, Settled::Done)).collect();
+        let lease = book.lease(*id, &numbers.iter().copied().collect::<Vec<_>>())?;
+        // Nobody waits for the answer.
+        let (answer, _) = oneshot::channel();
+        Some(Op::Settle(Settle { message: *id, lease, recipients, reports: Vec::new(), answer }))
+    };
+    mark.done.iter().filter_map(settle).collect()
 }
 
 pub(super) fn lock(path: &Path) -> Result<File, OpenFault> {
@@ -86,12 +128,13 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenFault> {
 }
 
 fn spawn(
-    name: &str,
-    alarm: Alarm,
+    name: &'static str,
+    shared: &Arc<Shared>,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, OpenFault> {
+    let shared = Arc::clone(shared);
     let guarded = move || {
-        let _alarm = alarm;
+        let _alarm = Alarm(shared, name);
         work();
     };
     let spawned: io::Result<_> = thread::Builder::new().name(name.to_owned()).spawn(guarded);

@@ -3,63 +3,144 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, Result, TransactionBehavior, params};
+use rusqlite::{Connection, Result, TransactionBehavior, params};
 
 use super::OpenFault;
 use super::apply::forget;
-use super::inspect::{content_alone, quick_check};
-use super::schema::open_writer;
-use super::start::lock;
+use super::findings::{Concern, concern, is_damaged, is_unreadable, quick_check};
+use super::schema::secure;
+use super::start::{lock, open_for_writing};
+use super::trouble::Trouble;
 use crate::mail::QueueId;
-use crate::spool::body::{Bodies, sync_folder};
+use crate::spool::Settings;
+use crate::spool::body::{Bodies, is_no_room, sync_folder};
 use crate::spool::mark::Mark;
+
+/// How a trial ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// All is in order, and the mark is gone.
+    Passed,
+    /// What is there can be read, and there is no room to write. Mail can be delivered; the mark stays until what
+    /// it says is written down.
+    NoRoom,
+}
 
 /// Why nothing may be delivered yet.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialFault {
     /// It can't be opened.
     #[error(transparent)]
-    Open(#[from] OpenFault),
+    Open(OpenFault),
     /// The database is damaged.
     #[error(
-        "the database is damaged ({0}); nothing is delivered until it is mended: stop sealpost, see \
+        "the database is damaged ({0}); nothing is delivered until it is replaced: stop sealpost, see \
          `sealpost spool check`, and take over what can be read by `sealpost spool salvage --to FILE`"
     )]
     Damaged(String),
+    /// The disk gives I/O errors for it.
+    #[error(
+        "the database can't be read from the disk ({0}); nothing is delivered until it can: it is tried again. If \
+         the disk stays like that, stop sealpost, and take over what can be read by `sealpost spool salvage --to \
+         FILE` onto another one"
+    )]
+    Unreadable(String),
     /// It can't be written or flushed.
     #[error(
-        "the database can't be written and read back ({0}); see to the disk of data_dir: it is tried again"
+        "the database can't be written and read back ({0}); check the disk of data_dir: it is tried again"
     )]
-    Database(#[from] rusqlite::Error),
+    Database(rusqlite::Error),
     /// A file can't be written or flushed.
-    #[error("{0}; see to the disk of data_dir: it is tried again")]
+    #[error("{0}; check the disk of data_dir: it is tried again")]
     Disk(String),
 }
 
+impl From<OpenFault> for TrialFault {
+    fn from(fault: OpenFault) -> Self {
+        match fault {
+            OpenFault::Database(_, error) if is_damaged(&error) || is_unreadable(&error) => error.into(),
+            fault @ (OpenFault::Locked(_)
+            | OpenFault::Folder(..)
+            | OpenFault::Database(..)
+            | OpenFault::Newer { .. }
+            | OpenFault::Thread(_)) => Self::Open(fault),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for TrialFault {
+    fn from(error: rusqlite::Error) -> Self {
+        if is_damaged(&error) {
+            return Self::Damaged(error.to_string());
+        }
+        if is_unreadable(&error) { Self::Unreadable(error.to_string()) } else { Self::Database(error) }
+    }
+}
+
 /// See [`super::SqliteSpool::try_again`].
-pub(super) fn run(data_dir: &Path, mark: &Mark) -> Result<(), TrialFault> {
+pub(super) fn run(settings: &Settings, mark: &Mark) -> Result<Trial, TrialFault> {
+    let data_dir = &*settings.data_dir;
     let disk = |error: io::Error| TrialFault::Disk(format!("{}: {error}", data_dir.display()));
     let _lock = lock(&data_dir.join("lock"))?;
     let bodies = Bodies::below(data_dir).map_err(disk)?;
-    flush_files(&bodies).map_err(disk)?;
-    let (mut writer, _) = open_writer(&data_dir.join("spool.sqlite"))?;
-    let findings = quick_check(&writer, "20")?;
-    // Content that can't be read is held, message by message; all else decides what is delivered.
-    if !findings.is_empty() && !content_alone(&writer, &findings)? {
-        return Err(TrialFault::Damaged(findings.join("; ")));
+    let mut room = Room { bodies: &bodies, there_is: true };
+    match flush_files(&bodies) {
+        Err(error) if is_no_room(&error) => room.there_is = false,
+        flushed => flushed.map_err(disk)?,
     }
-    write_and_free(&writer).map_err(|error| match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt) => TrialFault::Damaged(error.to_string()),
-        _ => error.into(),
-    })?;
+    let (mut writer, _) = open_for_writing(data_dir, &bodies)?;
+    if settings.secure_delete {
+        secure(&writer)?;
+    }
+    let findings = quick_check(&writer, None, FINDINGS_MAX)?;
+    match concern(&writer, &findings)? {
+        // Content that can't be read is held, message by message.
+        Concern::Nothing | Concern::Contents => {}
+        Concern::Queue => return Err(TrialFault::Damaged(findings.text())),
+        Concern::Unreadable => return Err(TrialFault::Unreadable(findings.text())),
+    }
+    room.use_for(|| write_and_free(&writer))?;
     for (id, numbers) in &mark.done {
-        write_down(&mut writer, *id, numbers)?;
+        room.use_for(|| write_down(&mut writer, *id, numbers))?;
     }
-    copy_log(&writer)?;
+    room.use_for(|| copy_log(&writer))?;
+    if !room.there_is {
+        return Ok(Trial::NoRoom);
+    }
     writer.close().map_err(|(_, error)| error)?;
-    Mark::clear(data_dir).map_err(disk)
+    Mark::clear(data_dir).map_err(disk)?;
+    Ok(Trial::Passed)
+}
+
+/// Whether there is room to write.
+struct Room<'a> {
+    bodies: &'a Bodies,
+    there_is: bool,
+}
+
+impl Room<'_> {
+    /// Does something that needs room, unless there is none.
+    fn use_for(&mut self, work: impl FnOnce() -> Result<()>) -> Result<(), TrialFault> {
+        if !self.there_is {
+            return Ok(());
+        }
+        match work() {
+            Err(error) if self.lacks(&Trouble::of(&error)) => {
+                self.there_is = false;
+                Ok(())
+            }
+            done => Ok(done?),
+        }
+    }
+
+    fn lacks(&self, trouble: &Trouble) -> bool {
+        match trouble {
+            Trouble::Full(_) => true,
+            Trouble::Write(_) => self.bodies.is_full(),
+            Trouble::Single(_) | Trouble::Busy(_) | Trouble::Damaged(_) | Trouble::Broken(_) => false,
+        }
+    }
 }
 
 /// Content on a damaged page stays there.
@@ -68,8 +149,7 @@ fn write_down(writer: &mut Connection, id: QueueId, numbers: &BTreeSet<u32>) -> 
     for leave_content in [false, true] {
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         last = forget(&transaction, id, numbers, leave_content).and_then(|()| transaction.commit());
-        let damaged = |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt);
-        if !last.as_ref().is_err_and(damaged) {
+        if !last.as_ref().is_err_and(is_damaged) {
             break;
         }
     }
@@ -98,9 +178,11 @@ fn write_and_free(writer: &Connection) -> Result<()> {
     remove()?;
     for id in ends {
         let content: &[u8] = &[0; PROBE_BYTES];
-        writer.execute("INSERT INTO body (id, content) VALUES (?1, ?2)", params![id, content])?;
+        let inserted = writer.execute("INSERT INTO body (id, content) VALUES (?1, ?2)", params![id, content]);
+        // Half of it would stay where there is no room for the rest.
+        inserted.inspect_err(|_| drop(remove()))?;
     }
-    copy_log(writer)?;
+    copy_log(writer).inspect_err(|_| drop(remove()))?;
     for id in ends {
         let found: Vec<u8> =
             writer.query_row("SELECT content FROM body WHERE id = ?1", [id], |row| row.get(0))?;
@@ -116,5 +198,7 @@ fn copy_log(writer: &Connection) -> Result<()> {
     writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
+/// More than that, and it is not looked at what each one means.
+const FINDINGS_MAX: usize = 100_000;
 const PROBE: &str = "probe";
 const PROBE_BYTES: usize = 128 * 1024;

@@ -1,17 +1,38 @@
 //! What the writer does beside answering: long work by pieces, the log, room given back.
 
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::schema::BUSY_MILLIS;
 use super::tidy::{USED_PAGES_MAX, shrink};
 use super::trouble::Trouble;
 use super::writer::Writer;
+use crate::spool::reserve;
+
+/// What upkeep must know.
+pub(super) struct Upkeep {
+    pub(super) data_dir: PathBuf,
+    /// Octets of the disk that work which could be left undone leaves alone.
+    pub(super) free_disk: u64,
+    /// What was deleted goes from the log too.
+    pub(super) secure: bool,
+}
 
 impl Writer {
     /// Nobody has wanted anything for a while: room is given back where that is soon done.
     pub(super) fn tidy(&mut self) {
         self.tidy = true;
-        let shrunk = shrink(&self.connection, USED_PAGES_MAX).map_err(|error| Trouble::of(&error));
+        // Without room for it the next idle moment comes.
+        let _ = reserve::keep(&self.upkeep.data_dir);
+        let shrunk =
+            shrink(&self.connection, USED_PAGES_MAX, &self.upkeep).map_err(|error| Trouble::of(&error));
         // All that has gone is in the log; the file gets shorter as the log is copied.
-        match shrunk.and_then(|shrunk| if shrunk { self.checkpoint_as("PASSIVE").map(drop) } else { Ok(()) })
-        {
+        let copied = shrunk.and_then(|shrunk| match shrunk {
+            _ if self.upkeep.secure => self.empty_log(),
+            true => self.checkpoint_as("PASSIVE").map(drop),
+            false => Ok(()),
+        });
+        match copied {
             // A damaged page of contents can't be copied: the file stays as it is, and nobody is hurt by that.
             Ok(()) | Err(Trouble::Full(_) | Trouble::Busy(_) | Trouble::Damaged(_)) => {}
             Err(trouble) => {
@@ -22,14 +43,16 @@ impl Writer {
 
     /// Does one piece of the work on the whole queue.
     pub(super) fn go_on(&mut self) {
-        let Some(mut all) = self.long.pop_front() else { return };
-        let result = self.transact(|| all.piece(&self.connection).map_err(|error| Trouble::of(&error)));
+        let Some(part) = self.long.pop_front() else { return };
+        let since = Instant::now();
+        let rows = self.measure.rows();
+        let result = self.transact(|| part.work(&self.connection, rows).map_err(|error| Trouble::of(&error)));
+        self.measure.took(since);
         match result {
-            Ok(true) => self.long.push_front(all),
-            Ok(false) => all.end(Ok(())),
+            Ok(found) => part.end(Ok(found)),
             Err(trouble) => match self.fault_of(trouble.at_commit()) {
-                Some(fault) => all.end(Err(fault)),
-                None => self.long.push_front(all),
+                Some(fault) => part.end(Err(fault)),
+                None => self.long.push_front(part),
             },
         }
     }
@@ -49,6 +72,19 @@ impl Writer {
             Ok(_) | Err(Trouble::Full(_) | Trouble::Busy(_)) => Ok(()),
             Err(trouble) => Err(trouble.at_commit()),
         }
+    }
+
+    /// Copies the log into the database and shortens it to nothing. Where a reader is in the way, the next idle
+    /// moment comes.
+    fn empty_log(&mut self) -> Result<(), Trouble> {
+        let (logged, copied) = self.checkpoint_as("PASSIVE")?;
+        // To wait for a reader is to have mail wait.
+        let wait = |millis| self.connection.busy_timeout(Duration::from_millis(millis));
+        wait(0).map_err(|error| Trouble::of(&error))?;
+        let emptied = if logged == copied { self.checkpoint_as("TRUNCATE") } else { Ok((logged, copied)) };
+        wait(BUSY_MILLIS).map_err(|error| Trouble::of(&error))?;
+        self.tidy = matches!(emptied, Ok((0, _)));
+        emptied.map(drop)
     }
 
     /// Pages in the log, and pages of it that are copied.

@@ -12,10 +12,11 @@ use rusqlite::config::DbConfig;
 
 use super::answers::{acknowledge, fail, keep_files};
 use super::apply::{Applied, apply};
-use super::long::HastenAll;
+use super::long::{HastenPart, Measure};
 use super::ops::Op;
 use super::shared::Shared;
 use super::trouble::Trouble;
+use super::upkeep::Upkeep;
 use crate::spool::SpoolFault;
 
 pub(super) struct Writer {
@@ -27,21 +28,34 @@ pub(super) struct Writer {
     kept: Vec<Op>,
     pub(super) retry_at: Instant,
     /// Work on the whole queue: one piece after each group.
-    pub(super) long: VecDeque<HastenAll>,
+    pub(super) long: VecDeque<HastenPart>,
+    pub(super) measure: Measure,
     /// Since the last group, the file was looked at for room to give back.
     pub(super) tidy: bool,
+    /// The mark that was found at the start is still there.
+    marked: bool,
+    pub(super) upkeep: Upkeep,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, shared: Arc<Shared>, ops: Receiver<Op>) -> Self {
+    /// `found`: what a mark says is done and there was no room to write down; `None` without a mark.
+    pub(super) fn new(
+        connection: Connection,
+        shared: Arc<Shared>,
+        ops: Receiver<Op>,
+        (found, upkeep): (Option<Vec<Op>>, Upkeep),
+    ) -> Self {
         Self {
             connection,
             shared,
             ops,
-            kept: Vec::new(),
+            marked: found.is_some(),
+            kept: found.unwrap_or_default(),
             retry_at: Instant::now(),
             long: VecDeque::new(),
+            measure: Measure::default(),
             tidy: false,
+            upkeep,
         }
     }
 
@@ -78,13 +92,32 @@ impl Writer {
                 return self.refuse_all();
             }
         }
-        // The last chance of what is kept; without it those attempts are made once more.
+        // The last chance of what is kept.
         while !self.kept.is_empty() && self.shared.fault().is_none() {
             let before = self.kept.len();
             self.retry();
             if self.kept.len() == before {
                 break;
             }
+        }
+        self.note_kept();
+    }
+
+    /// What still finds no room is noted in the mark, or those attempts would be made once more.
+    fn note_kept(&mut self) {
+        if self.kept.is_empty() {
+            return;
+        }
+        for op in self.kept.drain(..) {
+            if let Op::Settle(settle) = &op {
+                self.shared.marker.done(settle.message, &settle.done());
+            }
+        }
+        self.shared.marker.sync();
+        if !self.shared.marker.unwritten().is_empty() {
+            tracing::error!(
+                "there was no room to note what was delivered; some of it may be delivered again"
+            );
         }
     }
 
@@ -190,14 +223,14 @@ impl Writer {
 
     /// Puts work on the whole queue in its own line.
     fn without_long(&mut self, group: Vec<Op>) -> Vec<Op> {
-        if !group.iter().any(|op| matches!(op, Op::HastenAll(_))) {
+        if !group.iter().any(|op| matches!(op, Op::HastenPart(_))) {
             return group;
         }
         let (whole, rest): (Vec<Op>, Vec<Op>) =
-            group.into_iter().partition(|op| matches!(op, Op::HastenAll(_)));
+            group.into_iter().partition(|op| matches!(op, Op::HastenPart(_)));
         for op in whole {
-            if let Op::HastenAll(all) = op {
-                self.long.push_back(all);
+            if let Op::HastenPart(part) = op {
+                self.long.push_back(part);
             }
         }
         rest
@@ -266,7 +299,7 @@ impl Writer {
     }
 
     /// The group is on stable storage.
-    fn acknowledge(&self, group: Vec<Op>, done: Vec<Outcome>) {
+    fn acknowledge(&mut self, group: Vec<Op>, done: Vec<Outcome>) {
         let mut files = Vec::new();
         for (op, outcome) in group.into_iter().zip(done) {
             match outcome {
@@ -277,6 +310,10 @@ impl Writer {
                 }
                 Err(text) => fail(op, &SpoolFault::Failed(text)),
             }
+        }
+        if self.marked && self.kept.is_empty() {
+            // What can't be removed now is read, and written down again, at the next start.
+            self.marked = self.shared.marker.clear().is_err();
         }
         for id in files {
             // What can't be removed now is an orphan, and goes at the next start.
@@ -296,7 +333,7 @@ impl Writer {
                 Op::Settle(_) => self.kept.push(op),
                 Op::Put { .. }
                 | Op::Hasten { .. }
-                | Op::HastenAll(_)
+                | Op::HastenPart(_)
                 | Op::Remove { .. }
                 | Op::HoldBack { .. }
                 | Op::Release { .. }
@@ -332,8 +369,8 @@ impl Writer {
     /// The handle is not used again: every operation is refused until the process ends.
     fn refuse_all(mut self) {
         let fault = self.shared.fault().unwrap_or_else(|| SpoolFault::Broken(String::new()));
-        for all in self.long.drain(..) {
-            all.end(Err(fault.clone()));
+        for part in self.long.drain(..) {
+            part.end(Err(fault.clone()));
         }
         // Deliveries under way may still end: what they come to is noted in the mark.
         for op in self.kept.drain(..).chain(self.ops.iter()) {

@@ -34,6 +34,7 @@ pub(crate) struct Daemon {
     child: Option<Child>,
     pub(crate) listening: BTreeMap<String, SocketAddr>,
     pub(crate) ready_line: String,
+    said: Option<oneshot::Receiver<String>>,
     log: Arc<Mutex<Vec<u8>>>,
     log_over: Option<oneshot::Receiver<()>>,
     config: PathBuf,
@@ -87,7 +88,14 @@ impl Daemon {
     }
 
     /// Starts it by a command to which `run --config FILE` is added.
-    pub(crate) async fn start_by(home: &Home, mut command: Command) -> Self {
+    pub(crate) async fn start_by(home: &Home, command: Command) -> Self {
+        let mut daemon = Self::begin_by(home, command);
+        daemon.ready().await;
+        daemon
+    }
+
+    /// The same, and waits for nothing.
+    pub(crate) fn begin_by(home: &Home, mut command: Command) -> Self {
         command.args(["run", "--config"]).arg(home.config());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -104,11 +112,16 @@ impl Daemon {
         });
         let (child, config) = (Some(child), home.config());
         let (listening, ready_line) = (BTreeMap::new(), String::new());
-        let mut daemon = Self { child, listening, ready_line, log, log_over: Some(log_over), config };
-        daemon.ready_line = within("the ready line", LONG, said).await.unwrap();
-        assert!(!daemon.ready_line.is_empty(), "the daemon ended at start:\n{}", daemon.log());
-        daemon.listening = listeners(&daemon.ready_line);
-        daemon
+        let (log_over, said) = (Some(log_over), Some(said));
+        Self { child, listening, ready_line, said, log, log_over, config }
+    }
+
+    /// Waits until it serves.
+    pub(crate) async fn ready(&mut self) {
+        let said = self.said.take().unwrap();
+        self.ready_line = within("the ready line", LONG, said).await.unwrap();
+        assert!(!self.ready_line.is_empty(), "the daemon ended at start:\n{}", self.log());
+        self.listening = listeners(&self.ready_line);
     }
 
     #[track_caller]

@@ -17,18 +17,14 @@ async fn all_is_hastened_in_pieces_and_others_are_served_in_between() {
         );
         ids.push(id);
     }
-    let mut asked = spool.hasten(None, NOW);
-    // In line behind it, and served first: it waits for one piece of three at most.
-    let id = spool.new_id(NOW);
-    let mut putting = spool.put(message(id, &["z"], 0));
-    let leased = tokio::select! {
-        biased;
-        _ = &mut asked => panic!("who came meanwhile waited for all pieces"),
-        leased = &mut putting => leased.expect("room"),
-    };
-    let (lanes, count) = asked.await.expect("room");
-    assert!(lanes.starts_with(&[lane("x"), lane("y")]), "{lanes:?}");
-    assert!(count >= 1_300, "{count}");
+    let first = spool.hasten_all(None, NOW).await.expect("room");
+    assert!(first.found.0 == [lane("x")] && first.next.is_some(), "{first:?}");
+    assert!((1..=500).contains(&first.found.1), "{first:?}");
+    // Those behind it are untouched yet.
+    assert_eq!(due(&spool, "y", 0, 9).await.leased.len(), 0);
+    let leased = put(&spool, &["z"], 0).await.1;
+    let (lanes, count) = hasten_all(&spool).await;
+    assert_eq!((lanes, count), (vec![lane("x"), lane("y"), lane("z")], 1_301));
     drop(leased);
     let found = due(&spool, "x", 0, 2_000).await;
     assert_eq!((found.leased.len(), found.next_at), (650, None));
@@ -84,4 +80,24 @@ async fn lanes_come_in_pages() {
     assert_eq!(page(None, 2).await, "a0 b1");
     assert_eq!(page(Some("b"), 2).await, "d4");
     assert_eq!(page(Some("d"), 2).await, "");
+}
+
+#[tokio::test]
+async fn what_is_past_a_date_is_looked_for_a_part_at_a_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let lanes = vec!["x"; 5_500];
+    drop(put(&spool, &lanes, 50).await);
+    let (old, _) = put(&spool, &["x"], 0).await;
+    // It is due last.
+    let mut leased = due(&spool, "x", 50, 9).await.leased;
+    let of_old = leased.iter().position(|leased| leased.message.id == old).expect("it is due");
+    settle(&spool, leased.remove(of_old), &deferred(9_000, "x")).await;
+    drop(leased);
+    let dates = crate::spool::Overdue { delay: None, expire: UnixMillis(NOW.0 + 1), null_expire: None };
+    let first = spool.overdue(lane("x"), dates, None, 9).await.expect("readable");
+    assert!(first.found.is_empty() && first.next.is_some(), "{first:?}");
+    let rest = spool.overdue(lane("x"), dates, first.next, 9).await.expect("readable");
+    assert_eq!((rest.found.len(), rest.next), (1, None));
+    assert_eq!(rest.found[0].message.id, old);
 }

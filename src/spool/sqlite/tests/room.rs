@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::mpsc;
 
 use super::super::ops::Op;
+use super::super::upkeep::Upkeep;
 use super::super::writer::{Wake, Writer};
 use super::*;
 use crate::spool::body::Bodies;
@@ -95,7 +96,8 @@ fn bench() -> Bench {
     let shared =
         Arc::new(Shared::new(bodies, Stats::default(), (crate::spool::mark::Marker::new(folder.path()), 0)));
     let (ops, ops_in) = mpsc::channel();
-    let writer = Writer::new(connection, Arc::clone(&shared), ops_in);
+    let upkeep = Upkeep { data_dir: folder.path().to_owned(), free_disk: 0, secure: false };
+    let writer = Writer::new(connection, Arc::clone(&shared), ops_in, (None, upkeep));
     Bench { writer, ops, shared, folder }
 }
 

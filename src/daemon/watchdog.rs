@@ -1,0 +1,207 @@
+//! Looks whether the scheduler goes round, on a thread of its own, and feeds the service manager's watchdog only then.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+use crate::scheduler::Scheduler;
+use crate::tracking::{Loss, Vitals};
+
+/// The thread that looks; a clone is the same.
+#[derive(Clone, Default)]
+pub struct Watchdog(Arc<Mutex<Option<Weak<Scheduler>>>>);
+
+impl Watchdog {
+    /// Starts the thread. Until [`Self::look_after`], the process is taken to be starting.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn start(vitals: &Vitals) -> io::Result<Self> {
+        let (watchdog, vitals) = (Self::default(), vitals.clone());
+        let (me, life) = (watchdog.clone(), vitals.life("the watchdog"));
+        thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+            let _life = life;
+            me.keep(&vitals);
+        })?;
+        Ok(watchdog)
+    }
+
+    /// From now on this scheduler must go round.
+    pub fn look_after(&self, scheduler: &Arc<Scheduler>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(scheduler));
+    }
+
+    fn keep(&self, vitals: &Vitals) {
+        let mut look = Look::new(sd_notify::watchdog_enabled());
+        loop {
+            thread::sleep(look.every);
+            let found = look.at(self.found(vitals));
+            if found.feed && look.limit.is_some() {
+                // Nobody can be told of a fault but by not feeding.
+                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            }
+            let seconds = look.still_for().as_secs_f64();
+            match found.word {
+                Some(Word::Soon) => {
+                    tracing::error!(
+                        seconds,
+                        "the scheduler makes no turn; the service manager's watchdog is not fed"
+                    );
+                }
+                Some(Word::Stuck) => {
+                    let why = format!("has made no turn for {seconds} s");
+                    vitals.lost(Loss { what: "the scheduler".to_owned(), why });
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn found(&self, vitals: &Vitals) -> Found {
+        if vitals.is_stopping() {
+            return Found::Ending;
+        }
+        let scheduler = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match scheduler.map(|scheduler| scheduler.upgrade()) {
+            None => Found::Starting,
+            Some(None) => Found::Ending,
+            Some(Some(scheduler)) => {
+                let turns = scheduler.turns();
+                // One that has nothing to do goes round, too, before the next look.
+                scheduler.prod();
+                Found::Turns(turns)
+            }
+        }
+    }
+}
+
+/// What one look finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Starting,
+    /// How often it has gone round.
+    Turns(u64),
+    /// The end has its own limit of time.
+    Ending,
+}
+
+/// Something to be said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    /// The service manager's watchdog bites soon.
+    Soon,
+    /// The process can't go on.
+    Stuck,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    feed: bool,
+    word: Option<Word>,
+}
+
+/// What was seen so far. It counts looks and not time: when the process was stopped or the machine slept, the looks
+/// did so, too.
+#[derive(Debug)]
+struct Look {
+    every: Duration,
+    /// The service manager's own limit.
+    limit: Option<Duration>,
+    turns: u64,
+    /// Looks without a turn, or of a start.
+    still: u32,
+}
+
+impl Look {
+    fn new(limit: Option<Duration>) -> Self {
+        let every = limit.map_or(EVERY, |limit| (limit / 4).clamp(EVERY_MIN, EVERY));
+        Self { every, limit, turns: 0, still: 0 }
+    }
+
+    fn still_for(&self) -> Duration {
+        self.every.saturating_mul(self.still)
+    }
+
+    fn at(&mut self, found: Found) -> Outcome {
+        let before = self.still_for();
+        let now = |look: &Self, mark: Duration| before < mark && mark <= look.still_for();
+        match found {
+            Found::Ending => Outcome { feed: true, word: None },
+            Found::Starting => {
+                self.still = self.still.saturating_add(1);
+                Outcome { feed: self.still_for() <= START_MAX, word: None }
+            }
+            Found::Turns(turns) if turns != self.turns => {
+                (self.turns, self.still) = (turns, 0);
+                Outcome { feed: true, word: None }
+            }
+            Found::Turns(_) => {
+                self.still = self.still.saturating_add(1);
+                let soon = self.limit.is_some_and(|limit| now(self, limit / 2));
+                let word = now(self, STUCK_AFTER).then_some(Word::Stuck).or(soon.then_some(Word::Soon));
+                Outcome { feed: false, word }
+            }
+        }
+    }
+}
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(5);
+const EVERY_MIN: Duration = Duration::from_millis(50);
+/// Without a turn for so long, though the loop was woken each time, the scheduler is stuck. A disk that stalls every
+/// thread of the runtime, as storage does that fails over, may do so for a minute, and a restart would not help it.
+const STUCK_AFTER: Duration = Duration::from_secs(120);
+/// For so long a start is waited for, as `TimeoutStartSec=` in the unit does.
+const START_MAX: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a number of looks comes to, as `fed`, `-`, `soon` or `stuck`.
+    fn said(look: &mut Look, found: impl IntoIterator<Item = Found>) -> Vec<&'static str> {
+        let word = |outcome: Outcome| match outcome {
+            Outcome { feed: true, word: None } => "fed",
+            Outcome { feed: false, word: None } => "-",
+            Outcome { feed: false, word: Some(Word::Soon) } => "soon",
+            Outcome { feed: false, word: Some(Word::Stuck) } => "stuck",
+            Outcome { feed: true, word: Some(_) } => "both",
+        };
+        found.into_iter().map(|found| word(look.at(found))).collect()
+    }
+
+    #[test]
+    fn it_is_fed_while_turns_are_made_and_by_nothing_else() {
+        let mut look = Look::new(Some(Duration::from_secs(30)));
+        let turns = [1, 2, 9, 9, 9, 9, 9, 9, 10].map(Found::Turns);
+        assert_eq!(said(&mut look, turns), ["fed", "fed", "fed", "-", "-", "soon", "-", "-", "fed"]);
+    }
+
+    #[test]
+    fn stuck_is_said_once_after_two_minutes_of_looks() {
+        let mut look = Look::new(None);
+        let mut expected = vec!["-"; 32];
+        expected.splice(0..1, ["fed", "-"]);
+        expected.splice(24..25, ["stuck"]);
+        assert_eq!(said(&mut look, [Found::Turns(7); 33]), expected);
+        assert_eq!(said(&mut look, [Found::Turns(8)]), ["fed"]);
+    }
+
+    #[test]
+    fn a_start_is_fed_for_five_minutes_and_the_end_as_long_as_it_takes() {
+        let mut look = Look::new(Some(Duration::from_secs(30)));
+        let mut expected = vec!["fed"; 60];
+        expected.push("-");
+        assert_eq!(said(&mut look, [Found::Starting; 61]), expected);
+        assert_eq!(said(&mut look, [Found::Turns(3), Found::Ending, Found::Ending]), ["fed", "fed", "fed"]);
+    }
+
+    #[test]
+    fn it_looks_more_often_than_the_service_manager_asks_for() {
+        let every = |seconds| Look::new(Some(Duration::from_secs(seconds))).every.as_secs_f32();
+        assert_eq!([1, 8, 30, 600].map(every), [0.25, 2.0, 5.0, 5.0]);
+    }
+}

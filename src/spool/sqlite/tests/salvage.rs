@@ -1,0 +1,65 @@
+//! What is taken over of a damaged database, and what is said of the rest.
+
+use std::os::unix::fs::FileExt as _;
+
+use rusqlite::Connection;
+
+use super::*;
+
+#[tokio::test]
+async fn a_damaged_row_costs_its_recipient_and_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (id, leased) = put(&spool, &["x"; 2_000], 0).await;
+    drop((spool, leased));
+    let path = folder.path().join("spool.sqlite");
+    let octets = fs::read(&path).expect("a file");
+    let at = memchr::memmem::find(&octets, b"r1000@b.example").expect("in the table") / 8_192 * 8_192;
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("a file");
+    file.write_all_at(&[0xA5; 8_192], u64::try_from(at).expect("small")).expect("written");
+
+    let to = folder.path().join("new.sqlite");
+    let done = SqliteSpool::salvage(folder.path(), &to).expect("it can be read");
+    assert_eq!(done.messages, 1);
+    assert!((1_500..2_000).contains(&done.recipients), "{}", done.recipients);
+    assert_eq!((done.lost.len(), done.lost[0].id), (1, id));
+    let reason = &done.lost[0].reason;
+    assert!(reason.contains(" 1000, ") && !reason.contains(" 1, "), "{reason}");
+    let named = reason.rsplit(": ").next().expect("a list").split(", ").count();
+    assert_eq!(u64::try_from(named).expect("few") + done.recipients, 2_000);
+}
+
+#[tokio::test]
+async fn content_that_nothing_names_is_put_aside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (whole, _) = put(&spool, &["x"], 0).await;
+    let (rowless, _) = put(&spool, &["x"], 0).await;
+    let (nameless, _) = put(&spool, &["x"], 0).await;
+    let (in_file, _) = put_file(&spool, b".large\r\n").await;
+    drop(spool);
+    let database = Connection::open(folder.path().join("spool.sqlite")).expect("a database");
+    let gone = [rowless, nameless, in_file].map(|id| id.to_number().to_string()).join(", ");
+    let nobody = [nameless, in_file].map(|id| id.to_number().to_string()).join(", ");
+    let sql = format!(
+        "DELETE FROM message WHERE id IN ({gone}); DELETE FROM recipient WHERE message IN ({nobody});"
+    );
+    database.execute_batch(&sql).expect("valid SQL");
+    drop(database);
+
+    let to = folder.path().join("new.sqlite");
+    let done = SqliteSpool::salvage(folder.path(), &to).expect("it can be read");
+    assert_eq!((done.messages, done.recipients), (1, 1));
+    let ids: Vec<_> = done.lost.iter().map(|loss| loss.id).collect();
+    assert_eq!(ids, [rowless, nameless, in_file]);
+    for loss in &done.lost {
+        let path = loss.file.as_ref().expect("it can be read");
+        assert!(path.starts_with(folder.path().join("new.sqlite.lost")), "{}", path.display());
+        let text = fs::read_to_string(path).expect("a file");
+        let expected =
+            if loss.id == in_file { ".large\r\n".into() } else { format!("content of {}\r\n", loss.id) };
+        assert_eq!(text, expected);
+    }
+    assert_eq!(done.lost[0].recipients, ["r0@b.example"]);
+    assert!(!ids.contains(&whole));
+}

@@ -1,0 +1,343 @@
+//! Writes the log, on a thread of its own: whoever records a line copies it and goes on, though nobody reads the log.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::backlog::{Backlog, Dropped};
+use super::journal::FACT;
+use super::{Event, Journal, Vitals};
+
+/// Where lines of the log go. A clone is the same log.
+#[derive(Debug, Clone)]
+pub struct Log(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    backlog: Mutex<Backlog>,
+    /// There is something to write.
+    filled: Condvar,
+    /// Something was written.
+    moved: Condvar,
+    /// Lines that are no facts are dropped now.
+    full: AtomicBool,
+    /// Nothing is written any more: the writer has ended, or what it writes to fails.
+    failing: AtomicBool,
+    /// The writer has ended.
+    over: AtomicBool,
+    vitals: Vitals,
+}
+
+impl Log {
+    /// Starts the thread that writes to `sink`.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn start(sink: impl Write + Send + 'static, vitals: &Vitals) -> io::Result<Self> {
+        let log = Self(Arc::new(Shared {
+            backlog: Mutex::default(),
+            filled: Condvar::new(),
+            moved: Condvar::new(),
+            full: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            vitals: vitals.clone(),
+        }));
+        let scribe = Scribe { shared: Arc::clone(&log.0) };
+        let life = vitals.life("the writer of the log");
+        thread::Builder::new().name("log".to_owned()).spawn(move || {
+            let _life = life;
+            scribe.write_all(sink);
+        })?;
+        Ok(log)
+    }
+
+    /// Adds a line as it is, whatever the level of the log. It is kept as a fact is.
+    pub fn say(&self, line: &str) {
+        self.push_fact(format!("{line}\n").as_bytes());
+    }
+
+    /// Waits until all is written, but no longer than `patience`. Whether it is.
+    #[must_use]
+    pub fn flush(&self, patience: Duration) -> bool {
+        let unsettled =
+            |backlog: &mut Backlog| !backlog.is_settled() && !self.0.failing.load(Ordering::Relaxed);
+        let waited = self.0.moved.wait_timeout_while(self.0.lock(), patience, unsettled);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_settled()
+    }
+
+    /// Whether nothing is ever written any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::Relaxed)
+    }
+
+    fn push_fact(&self, line: &[u8]) {
+        let mut backlog = self.0.lock();
+        if !backlog.push_fact(line) {
+            self.0.vitals.log_drops(true);
+        }
+        self.pushed(backlog);
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut backlog = self.0.lock();
+        backlog.push(line);
+        self.pushed(backlog);
+    }
+
+    fn pushed(&self, backlog: MutexGuard<'_, Backlog>) {
+        self.0.full.store(backlog.is_full(), Ordering::Relaxed);
+        drop(backlog);
+        self.0.filled.notify_one();
+    }
+
+    fn drop_other(&self, level: Level, target: &str) {
+        let mut backlog = self.0.lock();
+        backlog.drop_other(level.as_str(), target);
+        // While it is locked: the scribe takes the word back once it has reported.
+        self.0.vitals.log_drops(true);
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = LineWriter<'a>;
+
+    fn make_writer(&'a self) -> LineWriter<'a> {
+        LineWriter(Some((self, false)))
+    }
+
+    /// Called for each event, once its line is composed.
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> LineWriter<'a> {
+        if event.name() == FACT {
+            return LineWriter(Some((self, true)));
+        }
+        if self.0.full.load(Ordering::Relaxed) {
+            self.drop_other(*event.level(), event.target());
+            return LineWriter(None);
+        }
+        self.make_writer()
+    }
+}
+
+/// Takes one line, and says whether it is a fact; without a log it goes nowhere.
+#[derive(Debug)]
+pub struct LineWriter<'a>(Option<(&'a Log, bool)>);
+
+impl Write for LineWriter<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.0 {
+            Some((log, true)) => log.push_fact(line),
+            Some((log, false)) => log.push(line),
+            None => {}
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The thread that writes.
+struct Scribe {
+    shared: Arc<Shared>,
+}
+
+impl Scribe {
+    fn write_all(self, mut sink: impl Write) {
+        loop {
+            let chunk = self.next();
+            self.write(&mut sink, &chunk);
+            let mut backlog = self.shared.lock();
+            backlog.written(chunk);
+            self.shared.full.store(backlog.is_full(), Ordering::Relaxed);
+            let dropped = backlog.take_dropped();
+            drop(backlog);
+            if let Some(dropped) = dropped {
+                report(&dropped);
+                self.reported();
+            }
+            self.shared.moved.notify_all();
+        }
+    }
+
+    fn reported(&self) {
+        let mut backlog = self.shared.lock();
+        backlog.reported();
+        if !backlog.has_dropped() {
+            self.shared.vitals.log_drops(false);
+        }
+    }
+
+    fn next(&self) -> Vec<u8> {
+        let mut backlog = self.shared.lock();
+        loop {
+            if let Some(chunk) = backlog.take() {
+                return chunk;
+            }
+            backlog = self.shared.filled.wait(backlog).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Writes until it is written. A sink that fails may work again: a full disk has room, a named pipe a reader.
+    fn write(&self, sink: &mut impl Write, chunk: &[u8]) {
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            match sink.write(rest) {
+                Ok(count @ 1..) => {
+                    self.shared.failing.store(false, Ordering::Relaxed);
+                    rest = rest.get(count..).unwrap_or_default();
+                }
+                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+                // Somebody else who has this terminal or pipe made it so.
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => thread::sleep(SHORT_PAUSE),
+                Ok(_) | Err(_) => {
+                    self.shared.failing.store(true, Ordering::Relaxed);
+                    self.shared.moved.notify_all();
+                    thread::sleep(PAUSE);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Scribe {
+    fn drop(&mut self) {
+        self.shared.failing.store(true, Ordering::Relaxed);
+        self.shared.over.store(true, Ordering::Relaxed);
+        self.shared.moved.notify_all();
+    }
+}
+
+fn report(dropped: &Dropped) {
+    let (count, facts, kinds) = (dropped.count(), dropped.facts, dropped.kinds());
+    Journal.record(&Event::LinesDropped { count, facts, kinds: &kinds });
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Backlog> {
+        // Each change is whole, whatever a panicking holder did.
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// After a write that failed.
+const PAUSE: Duration = Duration::from_millis(200);
+/// After a write that found no room.
+const SHORT_PAUSE: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+    use crate::mail::QueueId;
+    use crate::tracking::backlog::OTHERS_BYTES_MAX;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// Writes only what it is given leave for.
+    struct Gate {
+        leave: Receiver<io::Result<()>>,
+        written: Sender<Vec<u8>>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            // Once the test has gone, everything may pass.
+            self.leave.recv().unwrap_or(Ok(()))?;
+            let part = octets.get(..octets.len().min(50_000)).unwrap_or_default();
+            let _ = self.written.send(part.to_vec());
+            Ok(part.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gate() -> (Log, Vitals, Sender<io::Result<()>>, Receiver<Vec<u8>>) {
+        let ((allow, leave), (written, read)) = (channel(), channel());
+        let vitals = Vitals::new(|loss| assert_eq!(loss.what, "the writer of the log"));
+        (Log::start(Gate { leave, written }, &vitals).expect("a thread"), vitals, allow, read)
+    }
+
+    fn subscriber(log: &Log) -> impl tracing::Subscriber + use<> {
+        tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(log.clone()).finish()
+    }
+
+    fn fact(number: u64) {
+        let id = QueueId::first_of(number);
+        Journal.record(&Event::Reported { id, kind: "failed", report: None });
+    }
+
+    #[test]
+    fn facts_are_kept_and_other_drops_are_counted_while_nobody_reads() {
+        let (log, vitals, allow, read) = gate();
+        // The scribe reports by the subscriber of the process, which tests have not: what it would say is seen in
+        // `tests/it/life.rs`, here what is kept.
+        tracing::subscriber::with_default(subscriber(&log), || {
+            let mut others = 0;
+            while !log.0.full.load(Ordering::Relaxed) {
+                tracing::info!(filler = "x".repeat(1_000), "other");
+                others += 1;
+                assert!(others <= OTHERS_BYTES_MAX / 1_000, "it never fills");
+            }
+            assert!(!vitals.drops_log_lines());
+            for number in 0..100 {
+                fact(number);
+                tracing::info!("dropped");
+            }
+        });
+        assert!(vitals.drops_log_lines());
+        assert!(!log.flush(Duration::from_millis(10)));
+        assert_eq!(log.0.lock().take_dropped(), None);
+        drop(allow);
+        assert!(log.flush(LONG));
+        drop(log);
+        let text = String::from_utf8(read.try_iter().flatten().collect()).expect("text");
+        assert_eq!(text.matches("not reported id=").count(), 100);
+        assert_eq!(text.matches("dropped").count(), 0);
+        assert!(!vitals.drops_log_lines());
+    }
+
+    #[test]
+    fn a_sink_that_fails_is_tried_again_and_loses_nothing() {
+        let (log, _, allow, read) = gate();
+        allow.send(Err(io::ErrorKind::StorageFull.into())).expect("a scribe");
+        log.say("one");
+        // The end does not wait for a sink that fails.
+        assert!(!log.flush(LONG));
+        allow.send(Err(io::ErrorKind::BrokenPipe.into())).expect("a scribe");
+        allow.send(Err(io::ErrorKind::WouldBlock.into())).expect("a scribe");
+        allow.send(Ok(())).expect("a scribe");
+        assert_eq!(read.recv_timeout(LONG).expect("a line"), b"one\n");
+        drop(allow);
+        log.say("two");
+        assert_eq!(read.recv_timeout(LONG).expect("a line"), b"two\n");
+        assert!(log.flush(LONG));
+    }
+
+    #[test]
+    fn lines_that_wait_together_are_written_together() {
+        let (log, _, allow, read) = gate();
+        log.say("one");
+        allow.send(Ok(())).expect("a scribe");
+        assert_eq!(read.recv_timeout(LONG).expect("a line"), b"one\n");
+        log.say("two");
+        // Perhaps taken already, perhaps not.
+        log.say("three");
+        log.say("four");
+        drop(allow);
+        assert!(log.flush(LONG));
+        let writes: Vec<Vec<u8>> = read.try_iter().collect();
+        assert!(writes.len() <= 2, "{writes:?}");
+        assert_eq!(writes.concat(), b"two\nthree\nfour\n");
+    }
+}
