@@ -118,14 +118,7 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
 }
 
 fn settings(name: &Domain, args: &ProbeArgs) -> Settings {
-    Settings {
-        name: name.clone(),
-        timeouts: daemon::within(Duration::from_secs(args.timeout.max(1))),
-        addresses_max: 32,
-        messages_per_connection_max: 1,
-        recipients_per_transaction_max: 1,
-        idle: Duration::ZERO,
-    }
+    Settings::single(name.clone(), daemon::within(Duration::from_secs(args.timeout.max(1))))
 }
 
 /// A connector in audit, so that the handshake is completed and told whatever it shows.

@@ -133,19 +133,21 @@ impl World {
     fn new(connector: Outbound, trust: Vec<(TrustId, Arc<TrustSet>)>) -> Self {
         let minute = Duration::from_secs(60);
         let settings = Settings {
-            name: Domain::parse("gw.example").expect("a domain"),
-            timeouts: settings::Timeouts {
-                connect: minute,
-                command: minute,
-                handshake: minute,
-                data_start: minute,
-                data_block: minute,
-                data_end: minute,
-            },
             addresses_max: 5,
             messages_per_connection_max: 100,
             recipients_per_transaction_max: 2,
             idle: minute,
+            ..Settings::single(
+                Domain::parse("gw.example").expect("a domain"),
+                settings::Timeouts {
+                    connect: minute,
+                    command: minute,
+                    handshake: minute,
+                    data_start: minute,
+                    data_block: minute,
+                    data_end: minute,
+                },
+            )
         };
         let tls = ClientSettings {
             judged: connector.forced().is_some(),
