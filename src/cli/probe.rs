@@ -11,9 +11,8 @@ use super::print::{say, say_json};
 use super::validate::{HostAnswer, hosts_table, runtime};
 use super::{EXIT_NO, EXIT_OS, Failure};
 use crate::connector::{
-    ChainVerdict, DomainPattern, Forced, Handshake, KeyExchange, Mode, NextHop, OnFailure,
-    OnHandshakeFailure, Outbound, OutboundTls, PeerName, Require, Retry, Revision, SmartHost, SmartHostName,
-    Sni, TlsVersion, TrustId, first_match,
+    ChainVerdict, DomainPattern, Forced, KeyExchange, Mode, NextHop, OnHandshakeFailure, Outbound,
+    OutboundTls, PeerName, Require, SmartHost, SmartHostName, TlsVersion, TrustId, first_match,
 };
 use crate::daemon::{self, Whom};
 use crate::deliver::{HostReport, settings::Settings};
@@ -138,14 +137,7 @@ impl<'a> ProbeAnswer<'a> {
 }
 
 fn settings(name: &Domain, args: &ProbeArgs) -> Settings {
-    Settings {
-        name: name.clone(),
-        timeouts: daemon::within(Duration::from_secs(args.timeout.max(1))),
-        addresses_max: 32,
-        messages_per_connection_max: 1,
-        recipients_per_transaction_max: 1,
-        idle: Duration::ZERO,
-    }
+    Settings::single(name.clone(), daemon::within(Duration::from_secs(args.timeout.max(1))))
 }
 
 /// A connector in audit, so that the handshake is completed and told whatever it shows.
@@ -170,31 +162,13 @@ fn connector(target: &str, port: u16, trust: &TrustId) -> Result<(Outbound, Opti
         (NextHop::Mx { port }, Some(Domain::parse(target).map_err(|fault| bad(&fault))?))
     };
     let connector = Outbound {
-        name: "probe".into(),
-        domains: vec![DomainPattern::Any],
-        cost: 1,
-        next_hop,
         tls: OutboundTls::Forced(Forced::new(Require::Identity {
             trust: vec![trust.clone()],
             names: Vec::new(),
         })),
         mode: Mode::Audit,
-        handshake: Handshake::StartTls,
-        sni: Sni::Host,
-        source_addresses: Vec::new(),
-        ehlo_name: None,
-        remember_tls: false,
-        client_certificate: None,
         on_handshake_failure: OnHandshakeFailure::Defer,
-        on_failure: OnFailure::Defer,
-        retry: Retry {
-            waits: vec![Duration::from_secs(60)],
-            expire: Duration::from_secs(60),
-            delay_dsn: None,
-        },
-        connections: 1,
-        sending: crate::connector::Sending::default(),
-        revision: Revision::default(),
+        ..Outbound::new("probe", vec![DomainPattern::Any], next_hop)
     };
     Ok((connector, domain))
 }

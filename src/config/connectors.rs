@@ -1,22 +1,17 @@
 //! What both kinds of connector share, and the inbound ones.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::ops::Range;
-use std::sync::Arc;
 
-use ipnet::IpNet;
+use serde_json::Value;
 use toml::Spanned;
 
-use super::demands::{self, ForcedKeys};
 use super::fault::Report;
+use super::keys::{Entry as _, InboundEntry, InboundValues, List, QueueValues, Text, TlsIn, shown};
 use super::known::{Known, Revisions};
-use super::outbound;
-use super::schema::{self, List, Number, Text};
-use super::{units, view};
+use super::{demands, outbound, schema, view};
 use crate::connector::{
-    BareLf, DomainPattern, Forced, Inbound, InboundLimits, InboundTls, KeyExchange, Mode, Onward, Outbound,
-    Require, Reveal, Revision, TrustId,
+    BareLf, DomainPattern, Forced, Inbound, InboundTls, KeyExchange, Mode, Outbound, Require, TrustId,
 };
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::mail::Mailbox;
@@ -25,153 +20,110 @@ use crate::mail::Mailbox;
 pub(super) struct Connectors {
     pub(super) inbound: Vec<Inbound>,
     pub(super) outbound: Vec<Outbound>,
+    /// The same for `check --json`, inbound and outbound.
+    pub(super) shown: (Vec<Value>, Vec<Value>),
     /// Every pattern of an outbound connector, of faulty ones too.
     pub(super) served: Vec<DomainPattern>,
 }
 
 pub(super) fn check(
     file: &schema::File,
-    known: &mut Known,
+    queue: &QueueValues,
+    known: &mut Known<'_>,
     revisions: &Revisions,
     report: &mut Report<'_>,
 ) -> Connectors {
     let mut names = BTreeMap::new();
-    let mut inbound = Vec::new();
+    let mut inbound = (Vec::new(), Vec::new());
     for entry in &file.inbound {
         if let Some(name) = &entry.get_ref().name {
             unique(name, "connector", &mut names, report);
         }
         inbound.extend(one_inbound(entry, known, revisions, report));
     }
-    let defaults = outbound::defaults(&file.queue, report);
     let mut served = Vec::new();
     let mut ties = BTreeMap::new();
-    let mut outbound = Vec::new();
+    let mut outbound = (Vec::new(), Vec::new());
     for entry in &file.outbound {
         if let Some(name) = &entry.get_ref().name {
             unique(name, "connector", &mut names, report);
         }
-        let (patterns, connector) = outbound::one(entry, &defaults, (&mut *known, &revisions.base), report);
-        outbound::tie(entry.get_ref(), &patterns, &mut ties, report);
-        if connector.as_ref().is_none_or(|connector| connector.mode != Mode::Off) {
+        let ((cost, patterns), connector) =
+            outbound::one(entry, queue, (&mut *known, &revisions.base), report);
+        outbound::tie(entry.get_ref(), (cost, &patterns), &mut ties, report);
+        if connector.as_ref().is_none_or(|(connector, _)| connector.mode != Mode::Off) {
             served.extend(patterns.into_iter().map(|(pattern, _)| pattern));
         }
-        outbound.extend(connector.map(|connector| outbound::revised(connector, revisions)));
+        outbound.extend(connector);
     }
     warn_none(file, report);
-    Connectors { inbound, outbound, served }
+    Connectors { inbound: inbound.0, outbound: outbound.0, shown: (inbound.1, outbound.1), served }
 }
 
 fn one_inbound(
-    entry: &Spanned<schema::Inbound>,
-    known: &mut Known,
+    entry: &Spanned<InboundEntry>,
+    known: &mut Known<'_>,
     revisions: &Revisions,
     report: &mut Report<'_>,
-) -> Option<Inbound> {
+) -> Option<(Inbound, Value)> {
     let (place, entry) = (entry.span(), entry.get_ref());
-    let name = report.required(&entry.name, "name", &place, "\"partner-in\"");
-    let from = report.required(&entry.from_domains, "from_domains", &place, "[\"partner.example\"]");
-    let from_domains = from.map(|list| {
+    known.begin();
+    let mut values = entry.read(&place, report);
+    if let Some(list) = &entry.from_domains {
         report.not_empty(list, "from_domains", "write the reverse-path domains, or [\"*\"] for every one");
-        bare(report.patterns(list))
-    });
-    let from_networks = from_networks(entry, revisions, report);
-    let tls = inbound_tls(entry, &place, known, report);
+    }
+    from_networks(entry, &mut values, revisions, report);
+    let tls = inbound_tls(entry, &mut values, known, report);
     if entry.to_domains.is_none() {
         report.warn(
-            place.clone(),
-            "without to_domains this connector lets nobody relay; write to_domains = \
+            place,
+            "without to_domains this connector relays for nobody; write to_domains = \
              [\"contoso.example\"], or [] if that is meant",
         );
     }
-    let to_domains = entry.to_domains.as_ref().map_or_else(Vec::new, |list| bare(report.patterns(list)));
-    let mode = inbound_mode(entry, tls.as_ref(), !from_networks.is_empty(), report);
-    let bare_lf = demands::word(&entry.bare_lf, "bare_lf", BARE_LF, report).unwrap_or_default();
-    if let (BareLf::Normalize, true, Some(text)) = (bare_lf, from_networks.is_empty(), &entry.bare_lf) {
+    contradictions(entry, &values, report);
+    let mut connector = values.connector(tls?, &revisions.lists)?;
+    warn_open(&connector, entry.to_domains.as_ref(), report);
+    connector.revision = known.revision(&connector, report);
+    let shown = view::inbound(shown(entry, &values), &connector);
+    Some((connector, shown))
+}
+
+/// Adds the networks of the file to those written here.
+fn from_networks(
+    entry: &InboundEntry,
+    values: &mut InboundValues,
+    revisions: &Revisions,
+    report: &mut Report<'_>,
+) {
+    let file = values.from_networks_file.as_ref();
+    if let Some(of_file) = file.and_then(|file| revisions.lists.networks.get(file.get_ref())) {
+        values.from_networks.get_or_insert_default().extend(of_file);
+    }
+    if let Some(networks) = &mut values.from_networks {
+        networks.sort();
+        networks.dedup();
+    }
+    let anywhere = values.from_networks.as_ref().is_none_or(Vec::is_empty);
+    if let (BareLf::Normalize, true, Some(text)) = (values.bare_lf, anywhere, &entry.bare_lf) {
         report.fault(
             text.span(),
             "bare_lf = \"normalize\" is for devices that are known: add from_networks, or remove it",
         );
     }
-    let limits = inbound_limits(entry, report);
-    let users = entry.users_file.as_ref().and_then(|file| revisions.lists.users.get(file.get_ref()).cloned());
-    let known = entry.recipients_file.as_ref();
-    let recipients = known.and_then(|file| revisions.lists.recipients.get(file.get_ref()).cloned());
-    let verify = entry.verify_recipients.as_ref();
-    if let Some(written) = verify.filter(|written| *written.get_ref() && known.is_some()) {
-        let words =
-            "recipients_file says who exists, and verify_recipients asks the next hop; write one of them";
-        report.fault_of_key(written.span(), words);
-    }
-    let mut connector = Inbound {
-        name: Arc::from(name?.get_ref().as_str()),
-        from_domains: from_domains?,
-        from_networks,
-        users,
-        tls: tls?,
-        mode,
-        onward: demands::word(&entry.onward, "onward", ONWARD, report).unwrap_or_default(),
-        reveal: demands::word(&entry.reveal, "reveal", REVEAL, report).unwrap_or_default(),
-        bare_lf,
-        limits,
-        to_domains,
-        recipients,
-        verify_recipients: verify.is_some_and(|written| *written.get_ref()),
-        revision: Revision::default(),
-    };
-    warn_open(&connector, entry.to_domains.as_ref(), report);
-    connector.revision = revision(&connector, revisions);
-    Some(connector)
-}
-
-/// The networks written here, and those of the file.
-fn from_networks(entry: &schema::Inbound, revisions: &Revisions, report: &mut Report<'_>) -> Vec<IpNet> {
-    let mut networks = entry.from_networks.as_ref().map_or_else(Vec::new, |list| {
-        report.not_empty(list, "from_networks", "write a network, or remove the key to mean anywhere");
-        bare(report.items(list.get_ref(), units::network))
-    });
-    let of_file =
-        entry.from_networks_file.as_ref().and_then(|file| revisions.lists.networks.get(file.get_ref()));
-    networks.extend(of_file.into_iter().flatten());
-    networks.sort();
-    networks.dedup();
-    networks
 }
 
 fn inbound_tls(
-    entry: &schema::Inbound,
-    place: &Range<usize>,
-    known: &mut Known,
+    entry: &InboundEntry,
+    values: &mut InboundValues,
+    known: &mut Known<'_>,
     report: &mut Report<'_>,
 ) -> Option<InboundTls> {
-    let written = report.required(&entry.tls, "tls", place, "\"opportunistic\"")?;
-    let is_forced = report.word(written, "tls", INBOUND_TLS)?;
-    let keys = ForcedKeys {
-        tls: written,
-        require: &entry.require,
-        peer_names: &entry.peer_names,
-        trust: &entry.trust,
-        min_version: &entry.min_version,
-        key_exchange: &entry.key_exchange,
-        pins: &entry.pins,
-        organisation: &entry.organisation,
-        common_name: &entry.common_name,
-        issuer: &entry.issuer,
-        allow_cn: &entry.allow_cn,
-        revocation: &entry.revocation,
-        accept_purpose: &entry.accept_purpose,
-    };
-    match is_forced {
-        None => {
-            demands::ignored_unless_forced(&keys, report);
-            Some(InboundTls::Off)
-        }
-        Some(false) => {
-            demands::ignored_unless_forced(&keys, report);
-            Some(InboundTls::Opportunistic)
-        }
-        Some(true) => {
-            let forced = demands::forced(&keys, known, report)?;
+    match values.tls? {
+        TlsIn::Off => Some(InboundTls::Off),
+        TlsIn::Opportunistic => Some(InboundTls::Opportunistic),
+        TlsIn::Forced => {
+            let forced = demands::forced(entry, values.demands(), known, report)?;
             if let (KeyExchange::Classic, Some(text)) = (forced.key_exchange, &entry.key_exchange) {
                 report.fault(
                     text.span(),
@@ -181,9 +133,9 @@ fn inbound_tls(
             }
             if demands::nameless(&forced) && entry.peer_names.is_none() {
                 report.fault_of_key(
-                    written.span(),
-                    "tls = \"forced\" needs to know whom: add peer_names = [\"mail.partner.example\"], the \
-                     names its client certificate presents, or say require = \"chain\" or \"encryption\"",
+                    entry.place("tls").unwrap_or_default(),
+                    "tls = \"forced\" needs to know who the client is: add peer_names = [\"mail.partner.example\"], the \
+                     names its client certificate presents, or write require = \"chain\" or \"encryption\"",
                 );
                 return None;
             }
@@ -192,58 +144,29 @@ fn inbound_tls(
     }
 }
 
-/// Whether the demands are enforced. Waiving a certificate for whoever names the domain would let
+/// Keys that contradict each other. Waiving a certificate for whoever names the domain would let
 /// anyone in, so a rehearsal needs a network that is enforced.
-fn inbound_mode(
-    entry: &schema::Inbound,
-    tls: Option<&InboundTls>,
-    by_network: bool,
-    report: &mut Report<'_>,
-) -> Mode {
-    let Some(text) = &entry.mode else { return Mode::Enforce };
-    let mode = report.word(text, "mode", MODES).unwrap_or_default();
-    if mode != Mode::Audit {
-        return mode;
+fn contradictions(entry: &InboundEntry, values: &InboundValues, report: &mut Report<'_>) {
+    if let Some(written) = &entry.verify_recipients
+        && values.verify_recipients
+        && entry.recipients_file.is_some()
+    {
+        report.fault_of_key(
+            written.span(),
+            "recipients_file says who exists, and verify_recipients asks the next hop; write one of them",
+        );
     }
-    match tls {
-        Some(InboundTls::Off | InboundTls::Opportunistic) => report
-            .fault(text.span(), "mode = \"audit\" has nothing to rehearse: tls is not \"forced\"; remove it"),
-        Some(InboundTls::Forced(_)) if !by_network => report.fault(
+    let Some(text) = entry.mode.as_ref().filter(|_| values.mode == Mode::Audit) else { return };
+    match values.tls {
+        Some(TlsIn::Off | TlsIn::Opportunistic) => report.fault(text.span(), NOTHING_TO_REHEARSE),
+        Some(TlsIn::Forced) if values.from_networks.as_ref().is_none_or(Vec::is_empty) => report.fault(
             text.span(),
             "mode = \"audit\" would let anyone claim these domains; add from_networks, which stay enforced, \
              or write mode = \"enforce\"",
         ),
-        Some(InboundTls::Forced(_)) => report.warn(text.span(), AUDIT_IS_ON),
+        Some(TlsIn::Forced) => report.warn(text.span(), AUDIT_IS_ON),
         None => {}
     }
-    mode
-}
-
-fn inbound_limits(entry: &schema::Inbound, report: &mut Report<'_>) -> InboundLimits {
-    let size = entry.message_size.is_some().then(|| report.size(&entry.message_size, 0));
-    let count = |number: &Option<Number>, key: &str, report: &mut Report<'_>| {
-        number.is_some().then(|| report.count(number, key, 1_usize))
-    };
-    let recipients_max = count(&entry.recipients, "recipients", report);
-    let connections_max = count(&entry.connections, "connections", report);
-    let rate = entry.messages_per_minute.is_some();
-    let rate = rate.then(|| report.count(&entry.messages_per_minute, "messages_per_minute", 1_u32));
-    InboundLimits { message_bytes_max: size, recipients_max, messages_per_minute_max: rate, connections_max }
-}
-
-/// A digest of the settings and of the files behind its trust anchors.
-fn revision(connector: &Inbound, revisions: &Revisions) -> Revision {
-    let mut text = view::inbound(connector).to_string();
-    if let InboundTls::Forced(forced) = &connector.tls {
-        revisions.append_trust(forced, &mut text);
-    }
-    for (name, hash) in connector.users.iter().flat_map(|users| &users.hashes) {
-        let _written = write!(text, "\nuser {name} {hash}");
-    }
-    if let Some(recipients) = &connector.recipients {
-        let _written = write!(text, "\nrecipients {:016x}", recipients.digest());
-    }
-    view::digest(&text)
 }
 
 /// A name that no other listener, or no other connector, may have.
@@ -253,7 +176,6 @@ pub(super) fn unique(
     names: &mut BTreeMap<String, Range<usize>>,
     report: &mut Report<'_>,
 ) {
-    report.name(name);
     if let Some(first) = names.get(name.get_ref()) {
         let line = report.line(first);
         let message = format!(
@@ -341,20 +263,9 @@ pub(super) fn warn_unfulfillable(file: &schema::File, listeners: &[Listener], re
     }
 }
 
-pub(super) fn bare<T>(items: Vec<(T, Range<usize>)>) -> Vec<T> {
-    items.into_iter().map(|(item, _)| item).collect()
-}
-
-/// `None`: off; then whether it is forced.
-const INBOUND_TLS: &[(&str, Option<bool>)] =
-    &[("off", None), ("opportunistic", Some(false)), ("forced", Some(true))];
-const ONWARD: &[(&str, Onward)] = &[("any", Onward::Any), ("sealed", Onward::Sealed)];
-const BARE_LF: &[(&str, BareLf)] = &[("refuse", BareLf::Refuse), ("normalize", BareLf::Normalize)];
-const REVEAL: &[(&str, Reveal)] =
-    &[("full", Reveal::Full), ("partner", Reveal::Partner), ("code", Reveal::Code)];
-/// Whether a connector's demands are enforced.
-pub(super) const MODES: &[(&str, Mode)] =
-    &[("enforce", Mode::Enforce), ("audit", Mode::Audit), ("off", Mode::Off)];
+/// The fault of a rehearsal where nothing is judged.
+pub(super) const NOTHING_TO_REHEARSE: &str =
+    "mode = \"audit\" has nothing to audit: tls is not \"forced\"; remove it";
 /// Told of each connector in audit.
 pub(super) const AUDIT_IS_ON: &str = "mode = \"audit\" enforces nothing: mail that the requirement would \
-     refuse passes, in clear too; when the rehearsal is over, write mode = \"enforce\"";
+     refuse passes, in plaintext too; when the rehearsal is over, write mode = \"enforce\"";

@@ -2,7 +2,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// A mistake in the configuration, or something worth a warning, and its place.
+/// An error in the configuration, or something worth a warning, and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The file as it was named to us.
@@ -13,17 +13,17 @@ pub struct Fault {
     pub column: usize,
     /// What is wrong, and what to write instead.
     pub message: String,
-    /// The line as it stands in the file, for the caret.
+    /// The line of the file, for the caret.
     excerpt: String,
 }
 
-/// Every mistake found in one configuration; never empty. `{}` prints a line each, `{:#}` also
+/// Every error found in one configuration; never empty. `{}` prints a line each, `{:#}` also
 /// the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
 /// Collects what is wrong while a file is being checked.
-pub(super) struct Report<'a> {
+pub(crate) struct Report<'a> {
     file: &'a Path,
     text: &'a str,
     faults: Vec<Fault>,
@@ -46,7 +46,7 @@ impl Fault {
 }
 
 impl Faults {
-    /// One fault alone.
+    /// Only one fault.
     #[must_use]
     pub(super) fn one(fault: Fault) -> Self {
         Self(vec![fault])
@@ -81,7 +81,7 @@ impl<'a> Report<'a> {
         self.fault(self.key_of(&value), message);
     }
 
-    /// Something that works, but is hardly meant.
+    /// Something that is valid but probably unintended.
     pub(super) fn warn(&mut self, value: Range<usize>, message: impl Into<String>) {
         let place = self.key_of(&value);
         self.warnings.push(Fault::at(self.file, self.text, place.start, message.into()));
@@ -102,7 +102,7 @@ impl<'a> Report<'a> {
         place(self.text, at.start).0
     }
 
-    /// Whether no mistake was found so far.
+    /// Whether no error was found so far.
     pub(super) fn is_clean(&self) -> bool {
         self.faults.is_empty()
     }

@@ -1,19 +1,25 @@
-//! The IDs that a file defines, who uses them, and what stands behind them.
+//! The IDs that a file defines, who uses them, and what they name.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::fault::Report;
-use super::schema::{self, Text};
+use super::keys::Text;
+use super::schema;
 use super::values::quoted;
-use crate::connector::{Forced, Recipients, TrustId, Users};
+use crate::connector::{Recipients, Revision, TrustId, Users};
 
 /// The IDs that the file defines, and which of them something uses.
-pub(super) struct Known {
+pub(super) struct Known<'a> {
+    revisions: &'a Revisions,
+    /// What the connector that is being read names: each ID with a digest of its files.
+    named: Vec<(String, String)>,
     certificates: BTreeMap<String, bool>,
     trust: BTreeMap<String, bool>,
 }
@@ -37,34 +43,40 @@ pub(super) struct Lists {
     pub(super) recipients: BTreeMap<String, Arc<Recipients>>,
 }
 
-impl Revisions {
-    pub(super) fn append_trust(&self, forced: &Forced, text: &mut String) {
-        for id in forced.trust() {
-            let digest = self.trust.get(&*id.0).map_or("", String::as_str);
-            // Writing to a String never fails.
-            let _written = write!(text, "\ntrust {id} {digest}");
-        }
-    }
-
-    pub(super) fn append_certificate(&self, id: &str, text: &mut String) {
-        let digest = self.certificates.get(id).map_or("", String::as_str);
-        let _written = write!(text, "\ncertificate {id} {digest}");
-    }
-}
-
-impl Known {
-    pub(super) fn of(file: &schema::File) -> Self {
+impl<'a> Known<'a> {
+    pub(super) fn of(file: &schema::File, revisions: &'a Revisions) -> Self {
         let ids = |id: &Text| (id.get_ref().clone(), false);
         Self {
+            revisions,
+            named: Vec::new(),
             certificates: file.certificate.keys().map(ids).collect(),
             trust: file.trust.keys().map(ids).collect(),
         }
+    }
+
+    /// A digest of a connector and of the files behind every ID that was asked for since the last
+    /// call. Whatever a connector names goes through here, and all its settings are in its value,
+    /// so no key can be left out.
+    pub(super) fn revision(&mut self, connector: &impl Serialize, report: &mut Report<'_>) -> Revision {
+        let mut revision = Revision::default();
+        match serde_json::to_vec(&(connector, mem::take(&mut self.named))) {
+            Ok(text) => revision.0.iter_mut().zip(Sha256::digest(text)).for_each(|(to, octet)| *to = octet),
+            Err(fault) => report.fault_of_file(format!("a connector has no digest: {fault}")),
+        }
+        revision
+    }
+
+    /// Forgets what was named: a connector begins.
+    pub(super) fn begin(&mut self) {
+        self.named.clear();
     }
 
     /// Notes that a certificate is used; a fault if there is none of this ID.
     pub(super) fn use_certificate(&mut self, id: &Text, report: &mut Report<'_>) {
         if let Some(used) = self.certificates.get_mut(id.get_ref()) {
             *used = true;
+            let digest = self.revisions.certificates.get(id.get_ref()).cloned().unwrap_or_default();
+            self.named.push((format!("certificate {}", id.get_ref()), digest));
             return;
         }
         let known = self.certificates.keys().map(String::as_str);
@@ -96,6 +108,8 @@ impl Known {
                 report.fault(id.span(), message);
             }
         }
+        let digest = self.revisions.trust.get(name).cloned().unwrap_or_default();
+        self.named.push((format!("trust {name}"), digest));
         TrustId(name.as_str().into())
     }
 

@@ -1,16 +1,17 @@
-//! Connectors that are in order each by itself, and hardly meant together.
+//! Connectors that are each valid but probably unintended together.
 
 use std::ops::Range;
 
 use super::check::Checked;
 use super::fault::Report;
-use super::schema::{self, List};
+use super::keys::List;
+use super::schema;
 use crate::connector::{
     DomainPattern, Generation, Inbound, InboundTls, Mode, NextHop, Outbound, Require, Table, choose,
 };
 use crate::mail::Domain;
 
-/// Warns of them. Each finding stands at the connector that is to be changed.
+/// Warns of them, each at the connector to change.
 pub(super) fn warn(file: &schema::File, checked: &Checked, report: &mut Report<'_>) {
     let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
     for (entry, connector) in file.outbound.iter().zip(&checked.outbound) {
@@ -18,7 +19,7 @@ pub(super) fn warn(file: &schema::File, checked: &Checked, report: &mut Report<'
         let (Some(domains), Some(tls)) = (&entry.domains, &entry.tls) else { continue };
         shadowed(connector, &table, domains, report);
         if connector.mode == Mode::Enforce && connector.forced().is_some() {
-            forced_out_alone(connector, checked, domains, report);
+            forced_out_only(connector, checked, domains, report);
             below_or_above(connector, &table, domains, report);
             chosen_by_dns(connector, tls.span(), report);
         }
@@ -27,7 +28,7 @@ pub(super) fn warn(file: &schema::File, checked: &Checked, report: &mut Report<'
         let Some(domains) = &entry.get_ref().from_domains else { continue };
         shadowed_inbound(connector, &checked.inbound, domains, report);
         if binds(connector) {
-            forced_in_alone(connector, &table, domains, report);
+            forced_in_only(connector, &table, domains, report);
         }
     }
 }
@@ -66,7 +67,7 @@ fn shadowed_inbound(connector: &Inbound, all: &[Inbound], domains: &List, report
     let binding: Option<Vec<_>> = connector.from_domains.iter().map(bound).collect();
     if let Some(other) = binding.as_ref().and_then(|binding| binding.first()) {
         let words = format!(
-            "{} never admits anyone: {} is forced, is about the same domains and binds them; remove one of the two",
+            "{} never admits anyone: {} is forced, covers the same domains and takes precedence; remove one of the two",
             connector.name, other.name
         );
         report.warn(domains.span(), words);
@@ -74,7 +75,7 @@ fn shadowed_inbound(connector: &Inbound, all: &[Inbound], domains: &List, report
 }
 
 /// Mail to a domain is forced, and anybody may send in its name.
-fn forced_out_alone(connector: &Outbound, checked: &Checked, domains: &List, report: &mut Report<'_>) {
+fn forced_out_only(connector: &Outbound, checked: &Checked, domains: &List, report: &mut Report<'_>) {
     for domain in exact(&connector.domains) {
         let closest = checked
             .inbound
@@ -93,7 +94,7 @@ fn forced_out_alone(connector: &Outbound, checked: &Checked, domains: &List, rep
         let open = here.iter().find(|c| c.from_networks.is_empty());
         if let (false, Some(open)) = (here.iter().any(|c| binds(c)), open) {
             let words = format!(
-                "{domain} is forced outbound alone: {} takes mail in its name from anyone, in clear too; add an \
+                "{domain} is forced only outbound: {} accepts mail in its name from anyone, in plaintext too; add an \
                  [[inbound]] connector with from_domains = [\"{domain}\"] and tls = \"forced\"",
                 open.name
             );
@@ -103,12 +104,12 @@ fn forced_out_alone(connector: &Outbound, checked: &Checked, domains: &List, rep
 }
 
 /// Mail from a domain is forced, and mail to it is not.
-fn forced_in_alone(connector: &Inbound, table: &Table, domains: &List, report: &mut Report<'_>) {
+fn forced_in_only(connector: &Inbound, table: &Table, domains: &List, report: &mut Report<'_>) {
     for domain in exact(&connector.from_domains) {
         let Some(choice) = choose(table, Some(domain)) else { continue };
         if choice.connector.forced().is_none() {
             let words = format!(
-                "{domain} is forced inbound alone: {} sends mail to it in clear where TLS is not offered; add an \
+                "{domain} is forced only inbound: {} sends mail to it in plaintext if TLS is not offered; add an \
                  [[outbound]] connector with domains = [\"{domain}\"] and tls = \"forced\"",
                 choice.connector.name
             );
@@ -154,7 +155,7 @@ fn chosen_by_dns(connector: &Outbound, place: Range<usize>, report: &mut Report<
     let domain =
         exact(&connector.domains).next().map_or_else(|| "partner.example".to_owned(), ToString::to_string);
     let words = format!(
-        "require = \"{word}\" with next_hop = \"mx\" stops nobody who answers DNS or sits on the way: the mail \
+        "require = \"{word}\" with next_hop = \"mx\" does not stop anyone who can change DNS answers or traffic: the mail \
          exchangers are not authenticated; write require = \"identity\" and peer_names = [\"mail.{domain}\"], the \
          names its hosts present (`sealpost probe {domain}` shows them)"
     );

@@ -7,10 +7,10 @@ use argon2::password_hash::PasswordHash;
 use ipnet::IpNet;
 
 use super::fault::Report;
+use super::keys::Text;
 use super::known::{Lists, Revisions};
 use super::load::{FILE_BYTES_MAX, read as read_file};
-use super::schema::{self, Text};
-use super::units;
+use super::{schema, units};
 use crate::connector::{Recipients, Users};
 
 /// Reads every such file; what is wrong is reported where it is named.

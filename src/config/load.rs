@@ -5,11 +5,14 @@ use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::Config;
 use super::check::{self, Checked};
 use super::fault::{Fault, Faults, Report};
+use super::keys::OneOrMany;
 use super::materials::{self, Materials};
-use super::{lint, presented, schema};
+use super::{lint, presented, schema, view};
 use crate::connector::{InboundTls, TrustId};
 use crate::mail::{Clock, Domain};
 
@@ -17,8 +20,8 @@ use crate::mail::{Clock, Domain};
 /// or changed.
 ///
 /// # Errors
-/// Every mistake found, each with its place: if the text is no TOML, has an unknown key or a
-/// value of the wrong type, the first such mistake alone.
+/// Every error found, each with its position; if the text is not TOML, has an unknown key or a
+/// value of the wrong type, only the first such error.
 pub fn load(path: &Path) -> Result<Config, Faults> {
     let whole = |message: String| Faults::one(Fault::of_file(path, message));
     let octets = read(path, FILE_BYTES_MAX).map_err(|fault| whole(format!("can't be read: {fault}")))?;
@@ -54,7 +57,7 @@ pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults>
     let materials = materials::read(&file, base, Clock::wall(), &mut report);
     let checked = check::check(&file, &materials.revisions, &mut report);
     if let Some(checked) = &checked {
-        let control = base.join(&checked.data_dir).join(CONTROL_SOCKET);
+        let control = data_dir(checked, base).join(CONTROL_SOCKET);
         if let Some(data_dir) = file.server.as_ref().and_then(|s| s.get_ref().data_dir.as_ref())
             && !check::control_fits(&control)
         {
@@ -112,7 +115,7 @@ pub fn local_listener(path: &Path) -> Result<LocalListener, Faults> {
     let open = file.listener.iter().map(toml::Spanned::get_ref).filter(|entry| {
         entry.tls.as_ref().is_some_and(|tls| matches!(tls.get_ref().as_str(), "off" | "starttls"))
     });
-    let addresses = open.filter_map(|entry| entry.address.as_ref()).flat_map(schema::OneOrMany::items);
+    let addresses = open.filter_map(|entry| entry.address.as_ref()).flat_map(OneOrMany::items);
     let mut found: Vec<SocketAddr> = addresses
         .filter_map(|address| address.get_ref().parse::<SocketAddr>().ok())
         .filter(|address| address.port() != 0)
@@ -126,20 +129,29 @@ pub fn local_listener(path: &Path) -> Result<LocalListener, Faults> {
     Ok(LocalListener { name, listener: found.first().copied() })
 }
 
+fn data_dir(checked: &Checked, base: &Path) -> PathBuf {
+    base.join(checked.server.data_dir.as_deref().unwrap_or_default())
+}
+
 fn whole(checked: Checked, materials: Materials, warnings: Vec<Fault>, base: &Path, name: &Path) -> Config {
-    let data_dir = base.join(&checked.data_dir);
+    let data_dir = data_dir(&checked, base);
     // A set that no connector names would be judged by for nothing.
     let mut trust = materials.trust;
     let named = named_trust(&checked);
     let mut files = materials.files;
     files.insert(0, name.to_owned());
     trust.retain(|id, _| named.contains(id));
+    let control = data_dir.join(CONTROL_SOCKET);
+    let mut in_force = checked.in_force;
+    view::paths(&mut in_force, &data_dir, &control);
+    in_force.insert("certificate".to_owned(), materials.identities.keys().cloned().collect());
+    in_force.insert("trust".to_owned(), trust.keys().map(ToString::to_string).collect());
     Config {
         file: name.to_owned(),
         files,
-        control: data_dir.join(CONTROL_SOCKET),
+        control,
         data_dir,
-        secure_delete: checked.secure_delete,
+        server: checked.server,
         listen: checked.listen,
         deliver: checked.deliver,
         scheduler: checked.scheduler,
@@ -150,6 +162,7 @@ fn whole(checked: Checked, materials: Materials, warnings: Vec<Fault>, base: &Pa
         trust,
         staged: materials.staged,
         log: checked.log,
+        in_force: Value::Object(in_force),
         warnings,
     }
 }

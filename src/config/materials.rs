@@ -9,11 +9,11 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::fault::Report;
+use super::keys::{CertificateEntry, Entry as _, Text};
 use super::known::Revisions;
 use super::lists;
 use super::load::read as read_file;
-use super::schema::{self, Text};
-use super::units;
+use super::schema;
 use crate::connector::TrustId;
 use crate::mail::{UnixMillis, rfc3339};
 use crate::tls::{Identity, IdentityWarning, TlsFault, TrustSet};
@@ -51,8 +51,8 @@ pub(super) fn read(file: &schema::File, base: &Path, now: UnixMillis, report: &m
                 "\"system\" is the operating system's set and can't be replaced; choose another ID",
             );
         }
-        let anchors = report.required(&entry.anchors, "anchors", &table, "\"tls/partner-root.pem\"");
-        let Some(anchors) = anchors else { continue };
+        entry.read(&table, report);
+        let Some(anchors) = &entry.anchors else { continue };
         materials.files.push(base.join(anchors.get_ref()));
         if let Some(mut set) = trust(anchors, base, report) {
             for list in entry.crl.iter().flat_map(|lists| lists.get_ref()) {
@@ -75,16 +75,15 @@ pub(super) fn read(file: &schema::File, base: &Path, now: UnixMillis, report: &m
 /// One certificate: the one in use now, and whether another one will take over.
 fn certificate(
     id: &str,
-    entry: &toml::Spanned<schema::Certificate>,
+    entry: &toml::Spanned<CertificateEntry>,
     (base, now): (&Path, UnixMillis),
     report: &mut Report<'_>,
     materials: &mut Materials,
 ) {
     let (table, entry) = (entry.span(), entry.get_ref());
-    let chain = report.required(&entry.chain, "chain", &table, "\"tls/gw.crt\"");
-    let key = report.required(&entry.key, "key", &table, "\"tls/gw.key\"");
-    let next = successor(entry, report);
-    let (Some(chain), Some(key)) = (chain, key) else { return };
+    let values = entry.read(&table, report);
+    let next = successor(entry, values.next_from, report);
+    let (Some(chain), Some(key)) = (&entry.chain, &entry.key) else { return };
     for text in [Some(chain), Some(key), entry.next_chain.as_ref(), entry.next_key.as_ref()] {
         materials.files.extend(text.map(|text| base.join(text.get_ref())));
     }
@@ -106,7 +105,7 @@ fn certificate(
     }
     let Some((identity, digest)) = found else { return };
     // Mail must not stop at a restart because a certificate's time is over: whoever doesn't judge it is
-    // still served. But it is told.
+    // still served. But there is a warning.
     let in_time = materials.staged.get(id).is_some_and(|from| *from <= identity.facts().not_after);
     for warning in identity.warnings(now) {
         if in_time && matches!(warning, IdentityWarning::ExpiresSoon { .. }) {
@@ -122,7 +121,11 @@ fn certificate(
 type Successor<'a> = (&'a Text, &'a Text, UnixMillis, std::ops::Range<usize>);
 
 /// The three keys of a successor: all of them, or none.
-fn successor<'a>(entry: &'a schema::Certificate, report: &mut Report<'_>) -> Option<Successor<'a>> {
+fn successor<'a>(
+    entry: &'a CertificateEntry,
+    moment: Option<UnixMillis>,
+    report: &mut Report<'_>,
+) -> Option<Successor<'a>> {
     let keys = [&entry.next_chain, &entry.next_key, &entry.next_from];
     let written = keys.into_iter().flatten().next()?;
     let (Some(chain), Some(key), Some(from)) = (&entry.next_chain, &entry.next_key, &entry.next_from) else {
@@ -133,13 +136,7 @@ fn successor<'a>(entry: &'a schema::Certificate, report: &mut Report<'_>) -> Opt
         );
         return None;
     };
-    match units::moment(from.get_ref()) {
-        Ok(moment) => Some((chain, key, moment, from.span())),
-        Err(fault) => {
-            report.fault(from.span(), fault);
-            None
-        }
-    }
+    Some((chain, key, moment?, from.span()))
 }
 
 /// What is odd about the handover itself.
@@ -196,7 +193,7 @@ fn revocation_list(list: &Text, base: &Path, now: UnixMillis, report: &mut Repor
     let file = path.display();
     if end < now {
         let words = format!(
-            "{file}: this list ended on {}: revocation = \"hard\" refuses every certificate that it speaks for; \
+            "{file}: this list ended on {}: revocation = \"hard\" refuses every certificate that it covers; \
              fetch a new one",
             rfc3339(end)
         );
@@ -217,7 +214,7 @@ fn warns_of_key(warning: &IdentityWarning) -> bool {
     }
 }
 
-/// Whether a fault of a pair is to be mended at its key. The two may be one file, so the kind of
+/// Whether a fault of a pair is to be fixed at its key. The two may be one file, so the kind of
 /// fault counts before its file.
 fn is_about_key(fault: &TlsFault, key: &Path) -> bool {
     match fault {
@@ -258,14 +255,14 @@ fn named(key: &Text, path: &Path, report: &mut Report<'_>) -> Option<Vec<u8>> {
         Ok(octets) => Some(octets),
         Err(fault) => {
             let kind = fault.kind();
-            let mend = if kind == io::ErrorKind::NotFound {
+            let fix = if kind == io::ErrorKind::NotFound {
                 "put the file there, or correct the path"
             } else if kind == io::ErrorKind::PermissionDenied {
                 "let the user that Sealpost runs as read it"
             } else {
                 "write the path of a PEM file"
             };
-            report.fault(key.span(), format!("{} can't be read: {fault}; {mend}", path.display()));
+            report.fault(key.span(), format!("{} can't be read: {fault}; {fix}", path.display()));
             None
         }
     }
@@ -284,5 +281,5 @@ fn hex(contents: &[&[u8]]) -> String {
 }
 
 const PEM_BYTES_MAX: u64 = 16 << 20;
-/// From then on a revocation list is told to be fetched anew.
+/// From then on there is a warning that a revocation list must be fetched again.
 const LIST_SOON_SECONDS: u64 = 3 * 24 * 60 * 60;

@@ -6,16 +6,16 @@ mod check;
 mod connectors;
 mod demands;
 mod fault;
-mod intake;
+mod keys;
 mod known;
 mod lint;
 mod lists;
 mod load;
+mod login;
 mod materials;
 mod outbound;
 mod presented;
 mod schema;
-mod sending;
 mod units;
 mod values;
 mod view;
@@ -25,13 +25,17 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 pub use fault::{Fault, Faults};
+pub(crate) use keys::ServerValues;
+pub use keys::{needs_restart, reference_page, sample_file};
 pub use load::{LocalListener, control_socket, load, load_text, local_listener};
 
 use crate::connector::{Inbound, Outbound, TrustId};
 use crate::mail::UnixMillis;
 use crate::tls::{Identity, TrustSet};
-use crate::{deliver, listen, resolver, scheduler, spool};
+use crate::{deliver, listen, resolver, scheduler};
 
 /// A configuration that was checked: what every module is told to do.
 pub struct Config {
@@ -41,8 +45,8 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// Where the spool lives; nothing is created there by loading.
     pub data_dir: PathBuf,
-    /// Deleted content is overwritten at once.
-    pub secure_delete: bool,
+    /// What `[server]` says.
+    pub(crate) server: ServerValues,
     /// The control socket, in `data_dir`.
     pub control: PathBuf,
     /// The listeners.
@@ -65,30 +69,19 @@ pub struct Config {
     pub staged: BTreeMap<String, UnixMillis>,
     /// The log.
     pub log: LogSettings,
-    /// What works but is hardly meant, in the order of the file.
+    /// What is valid but probably unintended, in the order of the file.
     pub warnings: Vec<Fault>,
+    /// Every value in effect, for `check --json`.
+    in_force: Value,
 }
 
 impl fmt::Debug for Config {
-    /// No key material: what is in force, as `check` tells it.
+    /// No key material: the values in effect, as `check` shows them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("file", &self.file)
             .field("in_force", &self.in_force())
             .finish_non_exhaustive()
-    }
-}
-
-impl Config {
-    /// What the spool is told, after so many faults in a row.
-    #[must_use]
-    pub fn spool(&self, faults: u32) -> spool::Settings {
-        spool::Settings {
-            data_dir: self.data_dir.clone(),
-            faults,
-            secure_delete: self.secure_delete,
-            free_disk: self.listen.reserve.free_disk,
-        }
     }
 }
 
@@ -102,9 +95,10 @@ pub struct LogSettings {
 }
 
 /// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// For people.
+    #[default]
     Text,
     /// One JSON object a line.
     Json,

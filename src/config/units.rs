@@ -6,32 +6,34 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use ipnet::IpNet;
 
-use crate::connector::{SmartHost, SmartHostName};
+use crate::connector::{Pin, SmartHost, SmartHostName};
 use crate::mail::{Domain, DomainFault, UnixMillis};
 
 /// Why a value can't be taken; the text says what to write.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UnitFault {
-    #[error("\"{0}\" is no duration; write a number and a unit, as \"90s\", \"15m\", \"1h 30m\" or \"2d\"")]
+    #[error(
+        "\"{0}\" is not a valid duration; write a number and a unit, as \"90s\", \"15m\", \"1h 30m\" or \"2d\""
+    )]
     Duration(String),
     #[error("a duration of zero is not possible here; write one such as \"1s\"")]
     ZeroDuration,
-    #[error("\"{0}\" is no wait; write a duration, or a duration and how often, as \"1m x4\"")]
+    #[error("\"{0}\" is not a valid wait; write a duration, or a duration and how often, as \"1m x4\"")]
     Wait(String),
-    #[error("\"{0}\" is no size; write a number and a unit, as \"64KiB\" or \"150MiB\"")]
+    #[error("\"{0}\" is not a valid size; write a number and a unit, as \"64KiB\" or \"150MiB\"")]
     Size(String),
     #[error("a size of zero would let nothing pass; write one such as \"64KiB\"")]
     ZeroSize,
-    #[error("\"{0}\" is no address with a port; write \"192.0.2.1:{1}\" or \"[2001:db8::1]:{1}\"")]
+    #[error("\"{0}\" is not an address with a port; write \"192.0.2.1:{1}\" or \"[2001:db8::1]:{1}\"")]
     Socket(String, u16),
-    #[error("\"{0}\" is no network; write \"192.0.2.0/24\", \"2001:db8::/32\" or one address")]
+    #[error("\"{0}\" is not a valid network; write \"192.0.2.0/24\", \"2001:db8::/32\" or one address")]
     Network(String),
-    #[error("\"{0}\" has bits set behind its prefix; write \"{1}\" for the network, or the address alone")]
+    #[error("\"{0}\" has bits set behind its prefix; write \"{1}\" for the network, or only the address")]
     NetworkBits(String, IpNet),
     #[error("\"{0}\" has no usable port; write a number from 1 to 65535 after the colon")]
     Port(String),
     #[error(
-        "\"{0}\" is no smart host ({1}); write \"smtp.partner.example:25\", \"[192.0.2.7]:25\" or \
+        "\"{0}\" is not a valid smart host ({1}); write \"smtp.partner.example:25\", \"[192.0.2.7]:25\" or \
          \"[2001:db8::7]:25\""
     )]
     Host(String, DomainFault),
@@ -68,7 +70,32 @@ pub(super) fn moment(text: &str) -> Result<UnixMillis, String> {
         .parse::<jiff::Timestamp>()
         .ok()
         .map(|stamp| UnixMillis(stamp.as_millisecond()))
-        .ok_or_else(|| format!("\"{text}\" is no date; write 2027-01-31 or 2027-01-31T12:00:00Z"))
+        .ok_or_else(|| format!("\"{text}\" is not a valid date; write 2027-01-31 or 2027-01-31T12:00:00Z"))
+}
+
+/// `sha256/…`, and with it `from DATE`, `until DATE` or both.
+pub(super) fn pin(text: &str) -> Result<Pin, String> {
+    let mut words = text.split_ascii_whitespace();
+    let key = words.next().unwrap_or_default();
+    let mut pin = Pin::parse(key).map_err(|fault| format!("\"{text}\" is not a valid pin: {fault}"))?;
+    while let Some(word) = words.next() {
+        let date = words.next().unwrap_or_default();
+        let moment = moment(date).map_err(|fault| format!("\"{text}\" is not a valid pin: {fault}"))?;
+        match word {
+            "from" if pin.from.is_none() => pin.from = Some(moment),
+            "until" if pin.until.is_none() => pin.until = Some(moment),
+            _ => {
+                return Err(format!(
+                    "\"{text}\" is not a valid pin: only \"from DATE\" and \"until DATE\" can follow the key, once each"
+                ));
+            }
+        }
+    }
+    let never = |(from, until): (UnixMillis, UnixMillis)| until <= from;
+    if pin.from.zip(pin.until).is_some_and(never) {
+        return Err(format!("\"{text}\" is never valid: it ends before it begins"));
+    }
+    Ok(pin)
 }
 
 /// A size in octets, over zero.

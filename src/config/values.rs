@@ -1,5 +1,5 @@
 //! Readers of single values: each says what is wrong at its place, and goes on with something
-//! harmless, so that one reading finds every mistake.
+//! harmless, so that one reading finds every error.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -9,96 +9,58 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::fault::Report;
-use super::schema::{List, Number, Text};
+use super::keys::{List, Text};
 use super::units::{self, UnitFault};
 use crate::connector::DomainPattern;
 use crate::mail::{Domain, Mailbox};
 
 impl Report<'_> {
-    /// A key without a default.
-    pub(super) fn required<'v, T>(
-        &mut self,
-        value: &'v Option<T>,
-        key: &str,
-        table: &Range<usize>,
-        example: &str,
-    ) -> Option<&'v T> {
-        if value.is_none() {
-            self.fault(table.clone(), format!("{key} is missing; write {key} = {example}"));
-        }
-        value.as_ref()
-    }
-
     /// One of a few words; `None` after a fault.
     pub(super) fn word<T: Copy>(&mut self, value: &Text, key: &str, words: &[(&str, T)]) -> Option<T> {
         let found = words.iter().find(|(word, _)| word == value.get_ref());
         if found.is_none() {
-            let close = units::nearest(value.get_ref(), words.iter().map(|(word, _)| *word));
-            let hint = close.map_or_else(String::new, |close| format!("; did you mean \"{close}\"?"));
-            let known = quoted(words.iter().map(|(word, _)| *word));
-            let message = format!("{key} can't be \"{}\", only one of {known}{hint}", value.get_ref());
+            let known = words.iter().map(|(word, _)| *word);
+            let choices = choices(value.get_ref(), known, "values");
+            let message = format!("{key} can't be \"{}\"{choices}", value.get_ref());
             self.fault(value.span(), message);
         }
         found.map(|(_, meaning)| *meaning)
     }
 
-    /// A duration over zero, or the default.
-    pub(super) fn duration(&mut self, value: &Option<Text>, default: Duration) -> Duration {
-        self.unit(value, units::duration).unwrap_or(default)
-    }
-
-    /// A duration, or `never`; `None` if the key is absent.
-    pub(super) fn duration_or_never(&mut self, value: &Option<Text>) -> Option<Option<Duration>> {
-        match value {
-            None => None,
-            Some(text) if text.get_ref() == "never" => Some(None),
-            Some(_) => self.unit(value, units::duration).map(Some),
+    /// A size in octets.
+    pub(super) fn size<T: TryFrom<u64>>(&mut self, value: &Text) -> Option<T> {
+        let size = T::try_from(self.unit(value, units::size)?).ok();
+        if size.is_none() {
+            let message = format!("\"{}\" is more than this machine can count", value.get_ref());
+            self.fault(value.span(), message);
         }
-    }
-
-    /// A size in octets, or the default.
-    pub(super) fn size<T: TryFrom<u64>>(&mut self, value: &Option<Text>, default: T) -> T {
-        let Some(size) = self.unit(value, units::size) else { return default };
-        let Ok(size) = T::try_from(size) else {
-            if let Some(text) = value {
-                self.fault(
-                    text.span(),
-                    format!("\"{}\" is more than this machine can count", text.get_ref()),
-                );
-            }
-            return default;
-        };
         size
     }
 
-    fn unit<T>(&mut self, value: &Option<Text>, read: fn(&str) -> Result<T, UnitFault>) -> Option<T> {
-        let text = value.as_ref()?;
-        match read(text.get_ref()) {
+    /// A value with a unit.
+    pub(super) fn unit<T>(&mut self, value: &Text, read: fn(&str) -> Result<T, UnitFault>) -> Option<T> {
+        match read(value.get_ref()) {
             Ok(unit) => Some(unit),
             Err(fault) => {
-                self.fault(text.span(), fault.to_string());
+                self.fault(value.span(), fault.to_string());
                 None
             }
         }
     }
 
-    /// A number from 1 on, or the default.
-    pub(super) fn count<T: TryFrom<i64>>(&mut self, value: &Option<Number>, key: &str, default: T) -> T {
-        let Some(number) = value else { return default };
-        match T::try_from(*number.get_ref()) {
-            Ok(count) if *number.get_ref() > 0 => count,
-            Ok(_) | Err(_) => {
-                let got = number.get_ref();
-                let what = if *got < 1 { "would let nothing pass; write 1 or more" } else { "is too large" };
-                self.fault(number.span(), format!("{key} = {got} {what}"));
-                default
-            }
+    /// A number from 1 on.
+    pub(super) fn count<T: TryFrom<i64>>(&mut self, value: &Spanned<i64>, key: &str) -> Option<T> {
+        let number = *value.get_ref();
+        let count = T::try_from(number).ok().filter(|_| number > 0);
+        if count.is_none() {
+            let what = if number < 1 { "would let nothing pass; write 1 or more" } else { "is too large" };
+            self.fault(value.span(), format!("{key} = {number} {what}"));
         }
+        count
     }
 
-    /// Waits after the first, second, … failure; `None` if the key is absent.
-    pub(super) fn waits(&mut self, value: &Option<List>) -> Option<Vec<Duration>> {
-        let list = value.as_ref()?;
+    /// Waits after the first, second, … failure.
+    pub(super) fn waits(&mut self, list: &List) -> Vec<Duration> {
         if list.get_ref().is_empty() {
             self.fault_of_key(
                 list.span(),
@@ -112,7 +74,7 @@ impl Report<'_> {
                 Err(fault) => self.fault(entry.span(), fault.to_string()),
             }
         }
-        Some(waits)
+        waits
     }
 
     /// The items that can be read; each fault at its own item.
@@ -134,14 +96,15 @@ impl Report<'_> {
     /// Domain patterns, none of them twice.
     pub(super) fn patterns(&mut self, list: &List) -> Vec<(DomainPattern, Range<usize>)> {
         let read = |text: &str| {
-            DomainPattern::parse(text).map_err(|fault| format!("\"{text}\" is no domain pattern: {fault}"))
+            DomainPattern::parse(text)
+                .map_err(|fault| format!("\"{text}\" is not a valid domain pattern: {fault}"))
         };
         let mut seen = BTreeSet::new();
         let mut patterns = self.items(list.get_ref(), read);
         patterns.retain(|(pattern, place)| {
             let new = seen.insert(pattern.clone());
             if !new {
-                self.fault(place.clone(), format!("{pattern} stands here twice; remove one"));
+                self.fault(place.clone(), format!("{pattern} is listed twice; remove one"));
             }
             new
         });
@@ -160,7 +123,7 @@ impl Report<'_> {
         match Domain::parse(value.get_ref()) {
             Ok(domain) => Some(domain),
             Err(fault) => {
-                let message = format!("\"{}\" is no host name: {fault}", value.get_ref());
+                let message = format!("\"{}\" is not a valid host name: {fault}", value.get_ref());
                 self.fault(value.span(), message);
                 None
             }
@@ -177,7 +140,7 @@ impl Report<'_> {
             }
             Err(fault) => {
                 let message = format!(
-                    "\"{}\" is no mailbox: {fault}; write one such as \"postmaster@contoso.example\"",
+                    "\"{}\" is not a valid mailbox: {fault}; write one such as \"postmaster@contoso.example\"",
                     value.get_ref()
                 );
                 self.fault(value.span(), message);
@@ -186,7 +149,7 @@ impl Report<'_> {
         }
     }
 
-    /// The name of a connector or listener: it stands in logs and on command lines.
+    /// The name of a connector or listener: it is used in logs and on command lines.
     pub(super) fn name(&mut self, value: &Text) {
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
         let name = value.get_ref();
@@ -200,13 +163,14 @@ impl Report<'_> {
             );
         }
     }
+}
 
-    /// A key that has no effect because of another one. A fault, since whoever wrote it believes
-    /// that it has.
-    pub(super) fn ignored<T>(&mut self, value: &Option<Spanned<T>>, key: &str, why: &str) {
-        if let Some(value) = value {
-            self.fault_of_key(value.span(), format!("{key} would be ignored: {why}"));
-        }
+/// What can be written instead of a word that is not known, the nearest first.
+pub(super) fn choices<'w>(word: &str, known: impl Iterator<Item = &'w str> + Clone, what: &str) -> String {
+    let listed = quoted(known.clone());
+    match units::nearest(word, known) {
+        Some(close) => format!("; did you mean \"{close}\"? Valid {what} are {listed}"),
+        None => format!("; valid {what} are {listed}"),
     }
 }
 

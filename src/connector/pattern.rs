@@ -1,9 +1,11 @@
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::mail::{Domain, DomainFault};
 
 /// Which domains a connector is about. The star stands for any depth below, never for the apex.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum DomainPattern {
     /// `contoso.example`: this domain alone.
     Exact(Domain),

@@ -1,10 +1,12 @@
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::mail::UnixMillis;
 
 /// A key that a certificate must have: the SHA-256 of its SubjectPublicKeyInfo (RFC 7469 §2.4),
 /// good from one moment until another.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Pin {
     /// The digest.
     pub sha256: [u8; 32],

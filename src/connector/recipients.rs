@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+
 use crate::mail::Mailbox;
 
 /// A recipients file: addresses, and `@domain` for every one of a domain.
@@ -12,6 +15,16 @@ pub struct Recipients {
     pub file: Arc<str>,
     /// In lower case and order.
     entries: Vec<Box<str>>,
+}
+
+impl Serialize for Recipients {
+    /// The file and a digest of it.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Recipients", 2)?;
+        fields.serialize_field("file", &self.file)?;
+        fields.serialize_field("digest", &self.digest())?;
+        fields.end()
+    }
 }
 
 impl Recipients {

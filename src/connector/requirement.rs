@@ -1,5 +1,7 @@
 use std::fmt;
 
+use serde::Serialize;
+
 use super::TlsVersion;
 use super::name::PeerName;
 use super::pin::Pin;
@@ -21,7 +23,7 @@ pub enum Requirement {
 }
 
 /// What forced TLS demands; all of it must hold.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Forced {
     /// What is asked of the certificate.
     pub require: Require,
@@ -42,7 +44,7 @@ pub struct Forced {
 }
 
 /// What forced TLS asks of the peer's certificate; each level includes those above it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub enum Require {
     /// Nothing: the channel is encrypted, to whomever.
     Encryption,
@@ -61,7 +63,7 @@ pub enum Require {
 }
 
 /// Which key exchange is accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum KeyExchange {
     /// Post-quantum preferred, (EC)DHE otherwise.
     #[default]
@@ -73,7 +75,7 @@ pub enum KeyExchange {
 }
 
 /// What is asked of certificate revocation lists (RFC 5280 §5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum Revocation {
     /// They are not looked at.
     Off,
@@ -85,7 +87,7 @@ pub enum Revocation {
 }
 
 /// What a client's certificate must be for (RFC 5280 §4.2.1.12).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum Purpose {
     /// `serverAuth` or `clientAuth`: public authorities no longer issue for clients.
     #[default]
@@ -97,7 +99,7 @@ pub enum Purpose {
 /// Texts that the certificate's subject and issuer must have; within one list any of them is
 /// enough. Compared without regard to case. Always on top of a chain or a pin, since anyone can
 /// write anything into a certificate of his own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
 pub struct SubjectRules {
     /// The subject's organisation (O).
     pub organisation: Vec<String>,

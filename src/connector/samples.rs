@@ -60,49 +60,11 @@ pub(crate) fn shown(names: &[&str], verdict: ChainVerdict) -> TlsFacts {
 }
 
 pub(crate) fn inbound(name: &str, from: &[&str], demand: InboundTls) -> Inbound {
-    Inbound {
-        name: name.into(),
-        from_domains: patterns(from),
-        from_networks: Vec::new(),
-        users: None,
-        tls: demand,
-        mode: Mode::Enforce,
-        onward: Onward::Any,
-        reveal: Reveal::Full,
-        bare_lf: crate::connector::BareLf::Refuse,
-        limits: InboundLimits::default(),
-        to_domains: vec![DomainPattern::Any],
-        recipients: None,
-        verify_recipients: false,
-        revision: Revision::default(),
-    }
+    Inbound { tls: demand, to_domains: vec![DomainPattern::Any], ..Inbound::new(name, patterns(from)) }
 }
 
 pub(crate) fn outbound(name: &str, domains: &[&str], cost: u16) -> Outbound {
-    Outbound {
-        name: name.into(),
-        domains: patterns(domains),
-        cost,
-        next_hop: NextHop::Mx { port: 25 },
-        tls: OutboundTls::Opportunistic,
-        mode: Mode::Enforce,
-        handshake: Handshake::StartTls,
-        sni: Sni::Host,
-        source_addresses: Vec::new(),
-        ehlo_name: None,
-        remember_tls: false,
-        client_certificate: None,
-        on_handshake_failure: OnHandshakeFailure::Clear,
-        on_failure: OnFailure::Defer,
-        retry: Retry {
-            waits: vec![std::time::Duration::from_secs(60)],
-            expire: std::time::Duration::from_secs(3600),
-            delay_dsn: None,
-        },
-        connections: 4,
-        sending: crate::connector::Sending::default(),
-        revision: Revision::default(),
-    }
+    Outbound { cost, connections: 4, ..Outbound::new(name, patterns(domains), NextHop::Mx { port: 25 }) }
 }
 
 pub(crate) fn domain(text: &str) -> Domain {

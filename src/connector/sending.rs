@@ -1,11 +1,13 @@
 //! How the sessions of an outbound connector are used: extensions, limits, the login.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, Serializer};
 
 use crate::mail::Extension;
 
 /// How the sessions of an outbound connector are used.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Sending {
     /// Extensions that are passed over though the host offers them.
     pub ignored: Vec<Extension>,
@@ -22,18 +24,24 @@ pub struct Sending {
 }
 
 /// As whom we log in at a smart host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Credentials {
     /// How.
     pub mechanism: Mechanism,
     /// The name.
     pub user: String,
     /// The file with the password or token; read for each session, since tokens change.
+    #[serde(serialize_with = "shown")]
     pub secret: PathBuf,
 }
 
+/// A path, even one that is not UTF-8.
+fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
 /// A SASL mechanism.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Mechanism {
     /// RFC 4616.
     Plain,

@@ -44,7 +44,7 @@ impl From<String> for TrustId {
 }
 
 /// Who may hand us mail, under which conditions, for whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Inbound {
     /// Its name in the configuration.
     pub name: Arc<str>,
@@ -72,12 +72,13 @@ pub struct Inbound {
     pub recipients: Option<Arc<Recipients>>,
     /// The next hop is asked whether it knows a recipient.
     pub verify_recipients: bool,
-    /// The digest of all this.
+    /// The digest of all this and of the files it names.
+    #[serde(skip)]
     pub revision: Revision,
 }
 
 /// What an inbound connector demands of the channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum InboundTls {
     /// Neither required nor judged.
     Off,
@@ -99,7 +100,7 @@ pub enum BareLf {
 }
 
 /// Where mail goes, under which conditions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outbound {
     /// Its name in the configuration.
     pub name: Arc<str>,
@@ -137,12 +138,13 @@ pub struct Outbound {
     pub connections: usize,
     /// How its sessions are used.
     pub sending: Sending,
-    /// The digest of all this and of the certificate and trust files it names.
+    /// The digest of all this and of the files it names.
+    #[serde(skip)]
     pub revision: Revision,
 }
 
 /// What an outbound connector demands of TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum OutboundTls {
     /// Never asked for.
     Off,
@@ -166,7 +168,7 @@ pub enum Mode {
 }
 
 /// Where TLS begins on an outbound connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum Handshake {
     /// After STARTTLS (RFC 3207).
     #[default]
@@ -176,7 +178,7 @@ pub enum Handshake {
 }
 
 /// Which SNI name is sent (RFC 6066 §3).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum Sni {
     /// The name of the host, if it has one.
     #[default]
@@ -227,7 +229,7 @@ pub struct InboundLimits {
 }
 
 /// The hosts that an outbound connector hands mail to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum NextHop {
     /// The recipient domain's mail exchangers, on this port.
     Mx {
@@ -239,7 +241,7 @@ pub enum NextHop {
 }
 
 /// A configured next hop: no MX look-up.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct SmartHost {
     /// Its name or address.
     pub name: SmartHostName,
@@ -248,7 +250,7 @@ pub struct SmartHost {
 }
 
 /// How a smart host is named.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub enum SmartHostName {
     /// By a name, to be resolved to addresses.
     Name(Domain),
@@ -257,18 +259,20 @@ pub enum SmartHostName {
 }
 
 /// What follows a forced requirement that no host meets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum OnFailure {
     /// Try again until the connector's `expire`.
+    #[default]
     Defer,
     /// Report at once.
     Bounce,
 }
 
 /// What follows a broken handshake under opportunistic TLS, once every host was tried over TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum OnHandshakeFailure {
     /// A fresh connection in clear, in the same attempt.
+    #[default]
     Clear,
     /// The same, but only at a later attempt.
     ClearLater,
@@ -277,7 +281,7 @@ pub enum OnHandshakeFailure {
 }
 
 /// When to try again, when to tell the sender, when to give up.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Retry {
     /// The waits after the first, second, … failure; the last one repeats. Never empty.
     pub waits: Vec<Duration>,
@@ -315,7 +319,57 @@ impl Table {
     }
 }
 
+impl Inbound {
+    /// A connector that admits these reverse-path domains from anywhere, relays to none, and asks nothing else.
+    #[must_use]
+    pub fn new(name: &str, from_domains: Vec<DomainPattern>) -> Self {
+        Self {
+            name: name.into(),
+            from_domains,
+            from_networks: Vec::new(),
+            users: None,
+            tls: InboundTls::Opportunistic,
+            mode: Mode::default(),
+            onward: Onward::default(),
+            reveal: Reveal::default(),
+            bare_lf: BareLf::default(),
+            limits: InboundLimits::default(),
+            to_domains: Vec::new(),
+            recipients: None,
+            verify_recipients: false,
+            revision: Revision::default(),
+        }
+    }
+}
+
 impl Outbound {
+    /// A connector that hands these domains' mail to these hosts, encrypted if TLS is offered, over one
+    /// connection, and tries for an hour.
+    #[must_use]
+    pub fn new(name: &str, domains: Vec<DomainPattern>, next_hop: NextHop) -> Self {
+        let minute = Duration::from_secs(60);
+        Self {
+            name: name.into(),
+            domains,
+            cost: 10,
+            next_hop,
+            tls: OutboundTls::Opportunistic,
+            mode: Mode::default(),
+            handshake: Handshake::default(),
+            sni: Sni::default(),
+            source_addresses: Vec::new(),
+            ehlo_name: None,
+            remember_tls: false,
+            client_certificate: None,
+            on_handshake_failure: OnHandshakeFailure::default(),
+            on_failure: OnFailure::default(),
+            retry: Retry { waits: vec![minute], expire: minute * 60, delay_dsn: None },
+            connections: 1,
+            sending: Sending::default(),
+            revision: Revision::default(),
+        }
+    }
+
     /// What is demanded of a session for this recipient domain through this host. Reference
     /// identifiers are `peer_names`; else the smart host as configured; else the recipient
     /// domain, since an MX name learned by plain DNS proves nothing (RFC 9325 §7.1).

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
 use super::table::Table;
 
 /// A users file: names, each with the hash of a password in PHC form (`$argon2id$…`).
@@ -61,6 +65,20 @@ impl Users {
     }
 }
 
+impl Serialize for Users {
+    /// The file and a digest of it, so that no hash leaves by this way.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let digest = self.hashes.iter().fold(Sha256::new(), |digest, (name, hash)| {
+            // A name has no colon, and neither has a line break.
+            digest.chain_update(name).chain_update(":").chain_update(hash).chain_update("\n")
+        });
+        let mut fields = serializer.serialize_struct("Users", 2)?;
+        fields.serialize_field("file", &self.file)?;
+        fields.serialize_field("digest", digest.finalize().as_slice())?;
+        fields.end()
+    }
+}
+
 impl User {
     /// Somebody of this name, taken for a user of every file that has it.
     #[must_use]
@@ -111,5 +129,7 @@ mod tests {
         let users = Users::parse("users", "ann:$argon2id$x").expect("users");
         let login = Login { name: "ann".to_owned(), password: "pw".to_owned() };
         assert_eq!(format!("{users:?} {login:?}"), "Users(users, 1 names) Login(ann)");
+        let json = serde_json::to_string(&users).expect("JSON");
+        assert!(json.starts_with("{\"file\":\"users\",\"digest\":[") && !json.contains("argon2"), "{json}");
     }
 }

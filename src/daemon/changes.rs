@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::admin::{Change, ChangeKind, Direction};
+use crate::config;
 use crate::connector::{DomainPattern, Inbound, InboundTls, Mode, Outbound, Revision, Table, choose};
 use crate::mail::Domain;
 
@@ -150,7 +151,7 @@ pub(super) fn needs_restart(booted: &Value, now: &Value) -> Vec<String> {
     for section in ["server", "dns", "queue", "limits", "timeouts", "log"] {
         let (old, new) = (booted.get(section), now.get(section));
         let Some(keys) = new.and_then(Value::as_object) else { continue };
-        for (key, value) in keys.iter().filter(|(key, _)| *key != "control") {
+        for (key, value) in keys.iter().filter(|(key, _)| config::needs_restart(section, key)) {
             if old.and_then(|old| old.get(key)) != Some(value) {
                 found.push(format!("[{section}] {key} has changed, which needs a restart"));
             }
@@ -184,7 +185,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, Config};
+    use crate::config::Config;
     use crate::connector::Generation;
 
     /// A configuration of these outbound connectors, each a name, its domains, and its `tls`.
@@ -280,6 +281,7 @@ mod tests {
         new["server"]["name"] = "other.test".into();
         new["listener"][0]["tls"] = "starttls".into();
         new["log"]["level"] = "debug".into();
+        new["queue"]["expire"] = "1h".into();
         let expected = [
             "[server] name has changed, which needs a restart",
             "[log] level has changed, which needs a restart",

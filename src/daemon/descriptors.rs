@@ -44,23 +44,13 @@ const FILES_WANTED: u64 = 65_536;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{Domain, Mailbox};
+    use crate::scheduler::settings::samples;
 
     #[test]
     fn sessions_fit_the_limit_of_files() {
         let check = |files: u64, expected: (usize, usize, bool)| {
-            let mut settings = Settings {
-                name: Domain::parse("gw.example").expect("a domain"),
-                postmaster: Mailbox::parse("p@gw.example").expect("a mailbox"),
-                double_bounces: false,
-                null_sender_expire: None,
-                archive: None,
-                sessions_max: 1_000,
-                openings_max: 4_000,
-                sessions_per_host_max: 50,
-                memory_bytes_max: 0,
-                window_max: 1,
-            };
+            let mut settings =
+                Settings { openings_max: 4_000, sessions_per_host_max: 50, ..samples::settings(1_000) };
             let lowered = fit(&mut settings, files);
             assert_eq!((settings.sessions_max, settings.openings_max, lowered), expected, "{files} files");
         };

@@ -21,6 +21,22 @@ pub struct Settings {
     pub idle: Duration,
 }
 
+impl Settings {
+    /// One message a connection and one recipient a transaction, all addresses of a host; other
+    /// settings say otherwise.
+    #[must_use]
+    pub fn single(name: Domain, timeouts: Timeouts) -> Self {
+        Self {
+            name,
+            timeouts,
+            addresses_max: 32,
+            messages_per_connection_max: 1,
+            recipients_per_transaction_max: 1,
+            idle: Duration::ZERO,
+        }
+    }
+}
+
 /// How long each step waits.
 #[derive(Debug, Clone)]
 pub struct Timeouts {

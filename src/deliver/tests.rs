@@ -10,7 +10,7 @@ use self::peer::{Manner, Peer, StartTls};
 use super::*;
 use crate::connector::{
     DomainPattern, Forced, Generation, NextHop, OnFailure, OnHandshakeFailure, Outbound, OutboundTls,
-    PeerName, Require, Retry, SmartHost, SmartHostName, Table, TlsVersion, TrustId,
+    PeerName, Require, SmartHost, SmartHostName, Table, TlsVersion, TrustId,
 };
 use crate::mail::{BodyType, Clock, Content, ContentSource, Domain, Mailbox, QueueId, ReversePath};
 use crate::outcome::{Outcome, Trouble};
@@ -107,28 +107,12 @@ fn job(ticket: u64, to: &str, attempts: u32) -> Job {
 fn outbound(addresses: &[SocketAddr]) -> Outbound {
     let host = |a: &SocketAddr| SmartHost { name: SmartHostName::Ip(a.ip()), port: a.port() };
     Outbound {
-        name: "out".into(),
-        domains: vec![DomainPattern::Any],
-        cost: 10,
-        next_hop: NextHop::SmartHosts(addresses.iter().map(host).collect()),
-        tls: crate::connector::OutboundTls::Opportunistic,
-        mode: crate::connector::Mode::Enforce,
-        handshake: crate::connector::Handshake::StartTls,
-        sni: crate::connector::Sni::Host,
-        source_addresses: Vec::new(),
-        ehlo_name: None,
-        remember_tls: false,
-        client_certificate: None,
-        on_handshake_failure: OnHandshakeFailure::Clear,
-        on_failure: OnFailure::Defer,
-        retry: Retry {
-            waits: vec![Duration::from_secs(60)],
-            expire: Duration::from_secs(3600),
-            delay_dsn: None,
-        },
-        connections: 1,
-        sending: crate::connector::Sending::default(),
         revision: Revision([1; 8]),
+        ..Outbound::new(
+            "out",
+            vec![DomainPattern::Any],
+            NextHop::SmartHosts(addresses.iter().map(host).collect()),
+        )
     }
 }
 
@@ -149,19 +133,21 @@ impl World {
     fn new(connector: Outbound, trust: Vec<(TrustId, Arc<TrustSet>)>) -> Self {
         let minute = Duration::from_secs(60);
         let settings = Settings {
-            name: Domain::parse("gw.example").expect("a domain"),
-            timeouts: settings::Timeouts {
-                connect: minute,
-                command: minute,
-                handshake: minute,
-                data_start: minute,
-                data_block: minute,
-                data_end: minute,
-            },
             addresses_max: 5,
             messages_per_connection_max: 100,
             recipients_per_transaction_max: 2,
             idle: minute,
+            ..Settings::single(
+                Domain::parse("gw.example").expect("a domain"),
+                settings::Timeouts {
+                    connect: minute,
+                    command: minute,
+                    handshake: minute,
+                    data_start: minute,
+                    data_block: minute,
+                    data_end: minute,
+                },
+            )
         };
         let tls = ClientSettings {
             judged: connector.forced().is_some(),

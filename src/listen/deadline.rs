@@ -138,38 +138,21 @@ fn time_for(octets: usize, rate_min: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::NetworkBits;
+    use crate::listen::settings::samples;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn limits() -> Limits {
-        Limits {
-            message_bytes_max: 1,
-            header_bytes_max: 1,
-            line_bytes_max: 1,
-            recipients_max: 1,
-            hops_max: 1,
-            errors_max: 1,
-            useless_max: 1,
-            failed_logins_max: 1,
-            connections_max: 1,
-            connections_per_address_max: 1,
-            reserved_connections: 0,
-            handshakes_max: 1,
-            handshakes_per_address_max: 1,
-            network_bits: NetworkBits::default(),
-            content_rate_min: 10,
-            held_bytes_max: 1,
-        }
+        Limits { content_rate_min: 10, ..samples::limits() }
     }
 
     fn timeouts() -> Timeouts {
         Timeouts {
             idle: SECOND * 100,
             line: SECOND * 30,
-            handshake: SECOND,
             content: SECOND * 1_000,
             session: SECOND * 500,
+            ..samples::timeouts()
         }
     }
 

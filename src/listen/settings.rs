@@ -113,3 +113,52 @@ pub struct Timeouts {
     /// For an accepted message, from the beginning or the last one; content under way aside.
     pub session: Duration,
 }
+
+/// Settings for tests, here so that another field is added in one place.
+#[cfg(test)]
+pub(super) mod samples {
+    use super::{Duration, Limits, Listener, ListenerTls, NetworkBits, Timeouts};
+
+    /// One on a free port, without TLS.
+    pub(in crate::listen) fn listener() -> Listener {
+        Listener {
+            name: "lab".to_owned(),
+            addresses: vec![([127, 0, 0, 1], 0).into()],
+            tls: ListenerTls::Off,
+            certificates: Vec::new(),
+            withheld: Vec::new(),
+            greeting_delay: None,
+        }
+    }
+
+    pub(in crate::listen) fn limits() -> Limits {
+        Limits {
+            message_bytes_max: 10_000_000,
+            header_bytes_max: 10_000,
+            line_bytes_max: 1_000,
+            recipients_max: 100,
+            hops_max: 100,
+            errors_max: 20,
+            useless_max: 100,
+            failed_logins_max: 20,
+            connections_max: 10,
+            connections_per_address_max: 10,
+            reserved_connections: 0,
+            handshakes_max: 10,
+            handshakes_per_address_max: 10,
+            network_bits: NetworkBits::default(),
+            content_rate_min: 64,
+            held_bytes_max: 65_536,
+        }
+    }
+
+    pub(in crate::listen) fn timeouts() -> Timeouts {
+        Timeouts {
+            idle: Duration::from_secs(60),
+            line: Duration::from_secs(60),
+            handshake: Duration::from_secs(60),
+            content: Duration::from_secs(60),
+            session: Duration::from_secs(60),
+        }
+    }
+}

@@ -10,12 +10,9 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::settings::{Limits, Listener, ListenerTls, Timeouts};
+use super::settings::{Listener, ListenerTls, samples};
 use super::*;
-use crate::connector::{
-    DomainPattern, Generation, Inbound, InboundTls, NextHop, OnFailure, OnHandshakeFailure, Outbound, Retry,
-    Revision, Table,
-};
+use crate::connector::{DomainPattern, Generation, Inbound, NextHop, Outbound, Table};
 use crate::mail::{Domain, Mailbox};
 use crate::smtp::receive::{Question, RecipientCheck, RecipientVerifier};
 use crate::spool::{LaneKey, NewContent};
@@ -24,42 +21,8 @@ use kept::Kept;
 
 fn table() -> Table {
     let any = || vec![DomainPattern::Any];
-    let inbound = Inbound {
-        name: "any-in".into(),
-        from_domains: any(),
-        from_networks: Vec::new(),
-        users: None,
-        tls: InboundTls::Opportunistic,
-        mode: crate::connector::Mode::Enforce,
-        onward: crate::connector::Onward::Any,
-        reveal: crate::connector::Reveal::Full,
-        bare_lf: crate::connector::BareLf::Refuse,
-        limits: crate::connector::InboundLimits::default(),
-        to_domains: any(),
-        recipients: None,
-        verify_recipients: false,
-        revision: Revision::default(),
-    };
-    let outbound = Outbound {
-        name: "any-out".into(),
-        domains: any(),
-        cost: 10,
-        next_hop: NextHop::Mx { port: 25 },
-        tls: crate::connector::OutboundTls::Opportunistic,
-        mode: crate::connector::Mode::Enforce,
-        handshake: crate::connector::Handshake::StartTls,
-        sni: crate::connector::Sni::Host,
-        source_addresses: Vec::new(),
-        ehlo_name: None,
-        remember_tls: false,
-        client_certificate: None,
-        on_handshake_failure: OnHandshakeFailure::Clear,
-        on_failure: OnFailure::Defer,
-        retry: Retry { waits: Vec::new(), expire: Duration::ZERO, delay_dsn: None },
-        connections: 1,
-        sending: crate::connector::Sending::default(),
-        revision: Revision::default(),
-    };
+    let inbound = Inbound { to_domains: any(), ..Inbound::new("any-in", any()) };
+    let outbound = Outbound::new("any-out", any(), NextHop::Mx { port: 25 });
     Table::new(Generation(1), vec![inbound], vec![outbound])
 }
 
@@ -67,40 +30,10 @@ fn settings(tls: ListenerTls) -> Settings {
     Settings {
         name: Domain::parse("gw1.contoso.example").expect("a domain"),
         postmaster: Mailbox::parse("postmaster@contoso.example").expect("a mailbox"),
-        listeners: vec![Listener {
-            name: "lab".to_owned(),
-            addresses: vec![([127, 0, 0, 1], 0).into()],
-            tls,
-            certificates: Vec::new(),
-            withheld: Vec::new(),
-            greeting_delay: None,
-        }],
-        limits: Limits {
-            message_bytes_max: 10_000_000,
-            header_bytes_max: 10_000,
-            line_bytes_max: 1_000,
-            recipients_max: 100,
-            hops_max: 100,
-            errors_max: 20,
-            useless_max: 100,
-            failed_logins_max: 20,
-            connections_max: 10,
-            connections_per_address_max: 10,
-            reserved_connections: 0,
-            handshakes_max: 10,
-            handshakes_per_address_max: 10,
-            network_bits: crate::mail::NetworkBits::default(),
-            content_rate_min: 64,
-            held_bytes_max: 65_536,
-        },
+        listeners: vec![Listener { tls, ..samples::listener() }],
+        limits: samples::limits(),
         reserve: super::settings::Reserve { free_disk: 0, queued_max: 1_000 },
-        timeouts: Timeouts {
-            idle: Duration::from_secs(60),
-            line: Duration::from_secs(60),
-            handshake: Duration::from_secs(60),
-            content: Duration::from_secs(60),
-            session: Duration::from_secs(60),
-        },
+        timeouts: samples::timeouts(),
     }
 }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connector::{
-    Attainment, ClearCause, Decision, DomainPattern, NextHop, OnFailure, OnHandshakeFailure, Outbound,
-    Required, Requirement, Retry, Revision, Ruling,
+    Attainment, ClearCause, Decision, DomainPattern, NextHop, Outbound, Required, Requirement, Retry, Ruling,
 };
 use crate::mail::{BodyType, Content, Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::outcome::{Cause, Delivered, Outcome, Scope, Trouble};
@@ -13,28 +12,13 @@ use crate::spool::{LaneKey, LeaseBook, Leased, Origin, QueuedRecipient, StoredMe
 
 pub(super) fn outbound(name: &str, pattern: &str) -> Outbound {
     Outbound {
-        name: name.into(),
-        domains: vec![DomainPattern::parse(pattern).unwrap()],
-        cost: 10,
-        next_hop: NextHop::Mx { port: 25 },
-        tls: crate::connector::OutboundTls::Opportunistic,
-        mode: crate::connector::Mode::Enforce,
-        handshake: crate::connector::Handshake::StartTls,
-        sni: crate::connector::Sni::Host,
-        source_addresses: Vec::new(),
-        ehlo_name: None,
-        remember_tls: false,
-        client_certificate: None,
-        on_handshake_failure: OnHandshakeFailure::Clear,
-        on_failure: OnFailure::Defer,
         retry: Retry {
             waits: [1, 5].map(Duration::from_secs).to_vec(),
             expire: Duration::from_secs(100),
             delay_dsn: Some(Duration::from_secs(10)),
         },
         connections: 2,
-        sending: crate::connector::Sending::default(),
-        revision: Revision::default(),
+        ..Outbound::new(name, vec![DomainPattern::parse(pattern).unwrap()], NextHop::Mx { port: 25 })
     }
 }
 

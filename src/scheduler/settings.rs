@@ -29,3 +29,25 @@ pub struct Settings {
     /// Messages leased at the same time in one lane.
     pub window_max: usize,
 }
+
+/// Settings for tests, here so that another field is added in one place.
+#[cfg(test)]
+pub(crate) mod samples {
+    use super::{Domain, Mailbox, Settings};
+
+    /// So many sessions, openings, sessions of one host, and messages of one lane.
+    pub(crate) fn settings(sessions_max: usize) -> Settings {
+        Settings {
+            name: Domain::parse("gw1.contoso.example").expect("a domain"),
+            postmaster: Mailbox::parse("postmaster@contoso.example").expect("a mailbox"),
+            double_bounces: false,
+            null_sender_expire: None,
+            archive: None,
+            sessions_max,
+            openings_max: sessions_max,
+            sessions_per_host_max: sessions_max,
+            memory_bytes_max: 0,
+            window_max: sessions_max,
+        }
+    }
+}

@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::samples::{deferred, delivered, failed, leased, outbound};
-use super::settings::Settings;
+use super::settings::{Settings, samples};
 use super::{Carrier, Jobs, Scheduler, Way};
 use crate::connector::{Generation, LiveTable, Table};
-use crate::mail::{Clock, Content, Domain, Mailbox, QueueId, ReversePath, UnixMillis};
+use crate::mail::{Clock, Content, QueueId, ReversePath, UnixMillis};
 use crate::outcome::Scope;
 use crate::spool::{
     BodyWriter, Divisible, Due, DueWindow, Filter, Hastened, Holding, LaneCount, LaneKey, LeaseBook, Leased,
@@ -167,18 +167,7 @@ fn stage() -> Stage {
         ids: Mutex::new(1000),
         mute: AtomicBool::new(false),
     });
-    let settings = Settings {
-        name: Domain::parse("gw1.contoso.example").unwrap(),
-        postmaster: Mailbox::parse("postmaster@contoso.example").unwrap(),
-        double_bounces: false,
-        null_sender_expire: None,
-        archive: None,
-        sessions_max: 10,
-        openings_max: 10,
-        sessions_per_host_max: 10,
-        memory_bytes_max: 100_000,
-        window_max: 10,
-    };
+    let settings = Settings { memory_bytes_max: 100_000, ..samples::settings(10) };
     let table = Table::new(Generation(1), Vec::new(), vec![outbound("out", "*")]);
     let live = Arc::new(LiveTable::new(table));
     let scheduler = Scheduler::new(

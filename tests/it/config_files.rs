@@ -11,7 +11,6 @@ use rcgen::{
     KeyPair, SerialNumber, date_time_ymd,
 };
 use sealpost::config::{self, Config};
-use serde_json::Value;
 use tempfile::TempDir;
 
 fn repository() -> PathBuf {
@@ -131,117 +130,6 @@ fn a_file_beyond_the_limit_or_without_utf8_is_refused() {
     assert!(gone.to_string().contains("gone.toml: can't be read"), "{gone}");
 }
 
-fn shipped() -> String {
-    fs::read_to_string(repository().join("config/sealpost.toml")).expect("config/sealpost.toml")
-}
-
-/// The shipped file with some keys uncommented: those of the tables that `keys` says yes to.
-fn uncommented(text: &str, wanted: impl Fn(&str, &str) -> bool) -> String {
-    let mut table = String::new();
-    let mut lines = Vec::new();
-    for line in text.lines() {
-        let bare = line.strip_prefix('#').unwrap_or(line);
-        if bare.starts_with('[') {
-            table = bare.trim_matches(['[', ']']).to_owned();
-        }
-        let key = commented_key(line);
-        let is_wanted = match key {
-            Some(key) => wanted(&table, key),
-            None => line.starts_with("#[") && wanted(&table, ""),
-        };
-        lines.push(if is_wanted { bare } else { line });
-    }
-    lines.join("\n")
-}
-
-/// The key of a line like `#key = value`.
-fn commented_key(line: &str) -> Option<&str> {
-    let (key, _) = line.strip_prefix('#')?.split_once(" = ")?;
-    let is_key = !key.is_empty() && is_key(key);
-    is_key.then_some(key)
-}
-
-/// Keys that only have a meaning beside another one, or that have no default.
-const CONDITIONAL: &[&str] = &[
-    "certificate",
-    "require",
-    "peer_names",
-    "trust",
-    "min_version",
-    "key_exchange",
-    "pins",
-    "organisation",
-    "common_name",
-    "issuer",
-    "allow_cn",
-    "revocation",
-    "accept_purpose",
-    "sni",
-    "source_address",
-    "ehlo_name",
-    "messages_per_minute",
-    "from_networks_file",
-    "client_certificate",
-    "on_failure",
-    "on_handshake_failure",
-    "servers",
-    "users_file",
-    "recipients_file",
-    "max_recipients",
-    "ignore_extensions",
-    "auth_user",
-    "auth_secret",
-    "auth_mechanism",
-    "greeting_delay",
-    "null_sender_expire",
-    "archive",
-];
-
-const DEFAULTS_OF_FORCED: &[&str] = &[
-    "require",
-    "trust",
-    "min_version",
-    "key_exchange",
-    "allow_cn",
-    "revocation",
-    "accept_purpose",
-    "on_failure",
-];
-
-const WITHOUT_DEFAULT: &[&str] = &[
-    "client_certificate",
-    "servers",
-    "pins",
-    "organisation",
-    "common_name",
-    "issuer",
-    "sni",
-    "source_address",
-    "ehlo_name",
-    "messages_per_minute",
-    "users_file",
-    "recipients_file",
-    "max_recipients",
-    "ignore_extensions",
-    "auth_user",
-    "auth_secret",
-    "null_sender_expire",
-    "archive",
-];
-
-/// Limits of a connector's own; without them, those of the server hold.
-fn is_own_limit(table: &str, key: &str) -> bool {
-    table == "inbound" && ["message_size", "recipients", "connections"].contains(&key)
-        || table == "outbound" && key == "messages_per_connection"
-}
-
-fn in_force(folder: &TempDir, text: &str) -> Value {
-    match load_in(folder, text) {
-        Ok(config) => config.in_force(),
-        Err(faults) => panic!("{faults}"),
-    }
-}
-
 #[test]
 fn the_shipped_file_loads_and_creates_nothing() {
     let path = repository().join("config/sealpost.toml");
@@ -254,40 +142,26 @@ fn the_shipped_file_loads_and_creates_nothing() {
     assert!(config.trust.is_empty(), "no connector of it judges a chain");
 }
 
-#[test]
-fn every_commented_key_stands_at_its_default() {
-    let folder = minted();
-    // `[queue]` is where the keys that outbound connectors inherit have their default; under
-    // forced TLS the inherited ones differ.
-    let plain = |table: &str, key: &str| {
-        !key.is_empty()
-            && !table.starts_with("certificate")
-            && !table.starts_with("trust")
-            && !is_own_limit(table, key)
-            && (key == "on_handshake_failure" || !CONDITIONAL.contains(&key))
-    };
-    let before = in_force(&folder, &shipped());
-    let all = uncommented(&shipped(), plain);
-    assert!(all.matches('\n').count() > 100 && all != shipped());
-    assert_eq!(in_force(&folder, &all), before);
+/// A file that is made from the declared keys.
+#[track_caller]
+fn check_made(path: &str, made: &str) {
+    let path = repository().join(path);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, made).expect("written");
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    let words = "differs from the declared keys in src/config/keys; UPDATE_GOLDEN=1 writes it";
+    assert!(kept == made, "{} {words}", path.display());
 }
 
 #[test]
-fn every_commented_key_of_forced_tls_stands_at_its_default() {
-    let folder = minted();
-    let forced = shipped().replace("tls = \"opportunistic\"", "tls = \"forced\"");
-    let names =
-        |_: &str, key: &str| ["", "chain", "key", "anchors", "peer_names", "certificate"].contains(&key);
-    let base = uncommented(&forced, names).replace("tls = \"off\"", "tls = \"starttls\"");
-    let before = in_force(&folder, &base);
-    let all = uncommented(&base, |_, key| DEFAULTS_OF_FORCED.contains(&key));
-    assert_eq!(all.matches("\nrequire = ").count(), 2);
-    assert_eq!(all.matches("\ntrust = ").count(), 2);
-    assert_eq!(in_force(&folder, &all), before);
-    // What has no default is a key all the same.
-    let rest = uncommented(&all, |_, key| WITHOUT_DEFAULT.contains(&key));
-    // A login is for smart hosts.
-    in_force(&folder, &rest.replace("next_hop = \"mx\"", "next_hop = [\"smtp.a.example\"]"));
+fn the_shipped_file_is_made_from_the_declared_keys() {
+    check_made("config/sealpost.toml", &config::sample_file());
+}
+
+#[test]
+fn the_reference_page_is_made_from_the_declared_keys() {
+    check_made("docs/configuration.md", &config::reference_page());
 }
 
 #[test]
@@ -302,81 +176,6 @@ fn every_example_loads_without_a_warning() {
     }
     let expected = ["hybrid-lab.toml", "partner-forced.toml", "smart-host.toml"];
     assert_eq!(seen, expected.map(str::to_owned).into());
-}
-
-fn is_key(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-}
-
-/// `table.key` for every key of the shipped file.
-fn keys_of_the_file() -> BTreeSet<String> {
-    let mut table = String::new();
-    let mut keys = BTreeSet::new();
-    for line in shipped().lines() {
-        let bare = line.strip_prefix('#').unwrap_or(line);
-        if bare.starts_with('[') {
-            let name = bare.trim_matches(['[', ']']);
-            table = name.split('.').next().unwrap_or(name).to_owned();
-            continue;
-        }
-        if let Some((key, _)) = bare.split_once(" = ")
-            && is_key(key)
-        {
-            keys.insert(format!("{table}.{key}"));
-        }
-    }
-    keys
-}
-
-/// `table.key` for every key of the schema, as its own message about an unknown key lists them.
-fn keys_of_the_schema() -> BTreeSet<String> {
-    let listed = |text: &str| -> Vec<String> {
-        let faults = config::load_text(text, Path::new("."), Path::new("f")).expect_err("unknown key");
-        let message = faults.to_string();
-        let (_, known) = message.split_once("here can stand ").expect("the known keys");
-        let known = known.split(';').next().unwrap_or(known);
-        known.split(", ").map(|key| key.trim_matches('"').to_owned()).collect()
-    };
-    let mut keys = BTreeSet::new();
-    for table in listed("zzzzzzzz = 1\n") {
-        let header = match table.as_str() {
-            "listener" | "inbound" | "outbound" => format!("[[{table}]]"),
-            "certificate" | "trust" => format!("[{table}.x]"),
-            _ => format!("[{table}]"),
-        };
-        keys.extend(
-            listed(&format!("{header}\nzzzzzzzz = 1\n")).into_iter().map(|key| format!("{table}.{key}")),
-        );
-    }
-    keys
-}
-
-/// `table.key` for every row of a table in the document: under a heading that names the table,
-/// a row that begins with the key.
-fn keys_of_the_document() -> BTreeSet<String> {
-    let text = fs::read_to_string(repository().join("docs/configuration.md")).expect("docs/configuration.md");
-    let mut table = String::new();
-    let mut keys = BTreeSet::new();
-    for line in text.lines() {
-        if let Some(heading) = line.strip_prefix("## ") {
-            let name = heading.split('`').nth(1).unwrap_or_default();
-            let name = name.trim_matches(['[', ']']);
-            table = name.split('.').next().unwrap_or(name).to_owned();
-        } else if let Some(row) = line.strip_prefix("| `")
-            && let Some((key, _)) = row.split_once('`')
-        {
-            keys.insert(format!("{table}.{key}"));
-        }
-    }
-    keys
-}
-
-#[test]
-fn the_schema_the_shipped_file_and_the_document_name_the_same_keys() {
-    let schema = keys_of_the_schema();
-    assert!(schema.len() > 60, "{} keys", schema.len());
-    assert_eq!(keys_of_the_file(), schema);
-    assert_eq!(keys_of_the_document(), schema);
 }
 
 #[test]
@@ -399,5 +198,40 @@ fn a_revision_follows_settings_and_files() {
     assert_ne!(revision(&text("23h")), first, "another setting");
     let other = minted();
     fs::copy(other.path().join("tls/root.pem"), folder.path().join("tls/root.pem")).expect("copied");
-    assert_ne!(revision(&text("24h")), first, "another trust anchor of the same name");
+    let other_anchor = revision(&text("24h"));
+    assert_ne!(other_anchor, first, "another trust anchor of the same name");
+    let shown = |text: &str| {
+        let server = "[certificate.gw]\nchain = \"tls/gw.crt\"\nkey = \"tls/gw.key\"\n[[outbound]]\n";
+        revision(
+            &text.replace("[[outbound]]\n", server).replace("expire", "client_certificate = \"gw\"\nexpire"),
+        )
+    };
+    let own = shown(&text("24h"));
+    assert_ne!(own, other_anchor, "a certificate of ours");
+    for file in ["gw.crt", "gw.key"] {
+        fs::copy(other.path().join("tls").join(file), folder.path().join("tls").join(file)).expect("copied");
+    }
+    assert_ne!(shown(&text("24h")), own, "another certificate of ours of the same name");
+}
+
+#[test]
+fn the_revision_of_an_inbound_connector_follows_its_files() {
+    let folder = minted();
+    let text = "[server]\nname = \"gw1.contoso.example\"\ndata_dir = \"data\"\n\
+        postmaster = \"postmaster@contoso.example\"\n\
+        [[inbound]]\nname = \"in\"\nfrom_domains = [\"*\"]\ntls = \"opportunistic\"\nto_domains = []\n\
+        users_file = \"users\"\nrecipients_file = \"recipients\"\nfrom_networks_file = \"networks.txt\"\n";
+    let revision = || match load_in(&folder, text) {
+        Ok(config) => config.inbound.first().expect("a connector").revision,
+        Err(faults) => panic!("{faults}"),
+    };
+    let mut seen = BTreeSet::from([revision()]);
+    for (file, line) in [("recipients", "bob@contoso.example\n"), ("networks.txt", "198.51.100.0/24\n")] {
+        let path = folder.path().join(file);
+        fs::write(&path, fs::read_to_string(&path).expect("read") + line).expect("written");
+        assert!(seen.insert(revision()), "{file}");
+    }
+    let users = fs::read_to_string(folder.path().join("users")).expect("users");
+    fs::write(folder.path().join("users"), users.replace("JJzD", "JJzE")).expect("written");
+    assert!(seen.insert(revision()), "another password of the same user");
 }

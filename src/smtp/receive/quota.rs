@@ -128,27 +128,15 @@ mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
 
     use super::*;
-    use crate::connector::{InboundLimits, InboundTls, Mode, Onward, Reveal, Revision};
+    use crate::connector::InboundLimits;
 
     static NOW: AtomicI64 = AtomicI64::new(0);
 
     #[test]
     fn messages_are_counted_by_the_minute_over_all_sessions() {
         let connector = Inbound {
-            name: "in".into(),
-            from_domains: Vec::new(),
-            from_networks: Vec::new(),
-            users: None,
-            tls: InboundTls::Off,
-            mode: Mode::Enforce,
-            onward: Onward::Any,
-            reveal: Reveal::Full,
-            bare_lf: crate::connector::BareLf::Refuse,
             limits: InboundLimits { messages_per_minute_max: Some(2), ..InboundLimits::default() },
-            to_domains: Vec::new(),
-            recipients: None,
-            verify_recipients: false,
-            revision: Revision::default(),
+            ..Inbound::new("in", Vec::new())
         };
         let quotas = Quotas::new(|| UnixMillis(NOW.load(Ordering::Relaxed)));
         let (mut one, mut two) = (Share::new(Arc::clone(&quotas)), Share::new(Arc::clone(&quotas)));

@@ -3,8 +3,8 @@ use std::path::Path;
 
 use super::*;
 use crate::connector::{
-    DomainPattern, Forced, Generation, InboundTls, NextHop, OnFailure, OnHandshakeFailure, PeerCertificate,
-    PeerName, Require, Retry, Revision, SmartHost, SmartHostName, TlsVersion, TrustId, User, Users,
+    DomainPattern, Forced, Generation, InboundTls, NextHop, PeerCertificate, PeerName, Require, SmartHost,
+    SmartHostName, TlsVersion, TrustId, User, Users,
 };
 use crate::mail::{Domain, Mailbox};
 use crate::smtp::data::ContentLimits;
@@ -41,44 +41,15 @@ fn patterns(texts: &[&str]) -> Vec<DomainPattern> {
 
 fn inbound(name: &str, from: &[&str], network: Option<&str>, tls: InboundTls, to: &[&str]) -> Inbound {
     Inbound {
-        name: name.into(),
-        from_domains: patterns(from),
         from_networks: network.into_iter().map(|n| n.parse().expect("a network")).collect(),
-        users: None,
         tls,
-        mode: crate::connector::Mode::Enforce,
-        onward: crate::connector::Onward::Any,
-        reveal: crate::connector::Reveal::Full,
-        bare_lf: crate::connector::BareLf::Refuse,
-        limits: crate::connector::InboundLimits::default(),
         to_domains: patterns(to),
-        recipients: None,
-        verify_recipients: false,
-        revision: Revision::default(),
+        ..Inbound::new(name, patterns(from))
     }
 }
 
 fn outbound(name: &str, domains: &[&str], next_hop: NextHop) -> Outbound {
-    Outbound {
-        name: name.into(),
-        domains: patterns(domains),
-        cost: 10,
-        next_hop,
-        tls: crate::connector::OutboundTls::Opportunistic,
-        mode: crate::connector::Mode::Enforce,
-        handshake: crate::connector::Handshake::StartTls,
-        sni: crate::connector::Sni::Host,
-        source_addresses: Vec::new(),
-        ehlo_name: None,
-        remember_tls: false,
-        client_certificate: None,
-        on_handshake_failure: OnHandshakeFailure::Clear,
-        on_failure: OnFailure::Defer,
-        retry: Retry { waits: Vec::new(), expire: std::time::Duration::ZERO, delay_dsn: None },
-        connections: 1,
-        sending: crate::connector::Sending::default(),
-        revision: Revision::default(),
-    }
+    Outbound::new(name, patterns(domains), next_hop)
 }
 
 /// The table of `tests/data/dialogues/README.md`.

@@ -1,0 +1,73 @@
+//! `[certificate.ID]` and `[trust.ID]`: what our certificates are, and whose we accept.
+
+use super::entry::Entry as _;
+use super::forms::Moment;
+use super::kinds::{File, Files, Optional, Required};
+use super::{Section, section};
+
+section! {
+    pub(in crate::config) CertificateEntry, CertificateValues;
+
+    chain: Required<File> = "tls/gw.crt" => {
+        meaning: "The certificate chain, PEM: our own certificate first, then its issuers, without the root.",
+        explanation: "Errors: the file can't be read, has no certificate, or does not belong to the key.",
+    }
+    key: Required<File> = "tls/gw.key" => {
+        meaning: "The private key, PEM, without a passphrase. No other user should be able to read it.",
+        explanation: "Errors: the file can't be read or has no private key.",
+    }
+    next_chain: Optional<File> = "tls/gw-2027.crt" => {
+        meaning: "The chain of its successor, checked like `chain` from now on.",
+        explanation: "A certificate can be replaced without a reload at the right hour: write the three `next_` \
+            keys days ahead, and a running daemon changes over by itself at `next_from`. Afterwards move the files \
+            to `chain` and `key`. Error: one of the three `next_` keys without the others.",
+    }
+    next_key: Optional<File> = "tls/gw-2027.key" => {
+        meaning: "The successor's private key.",
+    }
+    next_from: Optional<Moment> = "2027-01-31" => {
+        meaning: "From when the successor is used: a date (midnight UTC), or a date and time.",
+        explanation: "Written `\"2027-01-31\"` or `\"2027-01-31T12:00:00Z\"`. Warnings: the certificate expires \
+            before that; the successor is not valid yet then, or is not valid for longer; it has taken over, and \
+            belongs in `chain` and `key`.",
+    }
+}
+
+section! {
+    pub(in crate::config) TrustEntry, TrustValues;
+
+    anchors: Required<File> = "tls/fabrikam-root.pem" => {
+        meaning: "The trust anchors, PEM: one certificate or more.",
+        explanation: "Errors: the file can't be read or has no certificate.",
+    }
+    crl: Optional<Files> = ["tls/fabrikam.crl"] => {
+        meaning: "Certificate revocation lists of these authorities, PEM or DER; see `revocation`.",
+        explanation: "They are read again at a reload, and when they change. Warnings: a list has ended, or will \
+            within three days. Error: a file can't be read or is not a list.",
+    }
+}
+
+pub(super) const CERTIFICATE: Section = Section {
+    name: "certificate",
+    header: "[certificate.ID]",
+    sample_header: "#[certificate.gw]",
+    sample: &[],
+    comment: "A certificate of ours, named by its ID (\"gw\"). There may be any number, or none.",
+    intro: "A certificate of ours. Listeners and outbound connectors name it by the ID. Warnings: nothing uses it; \
+        it has expired, will within 30 days, or is not valid yet; a certificate of the chain is not the issuer of \
+        the one before it; the issuer is missing and would have to be fetched; others than its owner may read the \
+        key. Where it is used: it does not present our name; it is not for servers, or (shown to partners) neither \
+        for servers nor for clients.",
+    keys: CertificateEntry::KEYS,
+};
+
+pub(super) const TRUST: Section = Section {
+    name: "trust",
+    header: "[trust.ID]",
+    sample_header: "#[trust.fabrikam]",
+    sample: &[],
+    comment: "A set of trust anchors, named by its ID. \"system\", the operating system's, is built in.",
+    intro: "A set of trust anchors. The set `system`, the operating system's, is built in; an ID `system` is an \
+        error. Warning: nothing uses it.",
+    keys: TrustEntry::KEYS,
+};

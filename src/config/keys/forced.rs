@@ -1,0 +1,67 @@
+//! The keys that say what forced TLS demands; both kinds of connector have them, and share what
+//! is written about them.
+
+use super::Condition;
+
+/// Inbound: only under forced TLS.
+pub(super) const IN: Condition = Condition { key: "tls", words: &["forced"], otherwise: &[] };
+/// Outbound: only under forced TLS.
+pub(super) const OUT: Condition = Condition { key: "tls", words: &["forced", "implicit"], otherwise: &[] };
+/// Only where a name is looked for.
+pub(super) const NAME: Condition = Condition {
+    key: "require",
+    words: &["identity"],
+    otherwise: &[
+        ("chain", "require is \"chain\"; remove one of the two"),
+        ("encryption", "require is \"encryption\"; remove one of the two"),
+    ],
+};
+/// Only where a chain is judged.
+pub(super) const CHAIN: Condition = Condition {
+    key: "require",
+    words: &["identity", "chain"],
+    otherwise: &[("encryption", "require is \"encryption\"; remove one of the two")],
+};
+
+pub(super) const TRUST: &str =
+    "Where the chain must end: `system`, or the ID of a `[trust.ID]`. One is enough.";
+pub(super) const TRUST_MORE: &str = "A partner with an authority of its own needs a `[trust.ID]`. \
+     `trust = [\"fabrikam\"]` without `system` is also stricter, because any public authority can issue for any name. \
+     Naming both, as `[\"system\", \"fabrikam\"]`, helps during a change from one to the other and should not stay. \
+     Error: an unknown ID.";
+
+pub(super) const MIN_VERSION: &str = "The oldest TLS version that is accepted.";
+pub(super) const MIN_VERSION_ABSENT: &str = "`\"1.2\"`; `\"1.3\"` with `key_exchange = \"post-quantum\"`";
+
+pub(super) const PINS: &str = "One more condition: the certificate's key is one of these, as `sealpost cert show` \
+     prints it; each with optional dates.";
+pub(super) const PINS_MORE: &str = "A pin is `\"sha256/BASE64\"`, the SHA-256 of the SubjectPublicKeyInfo of the peer's own certificate, not of an \
+     issuer. It holds even if an authority issues a certificate to somebody else, and with `require = \
+     \"encryption\"` it is the way to accept one self-signed certificate and no other. The price is that mail stops \
+     when the partner changes its key without notice. So agree on the next key in advance and write both, with \
+     dates: `[\"sha256/OLD= until 2027-03-01\", \"sha256/NEW= from 2027-02-01\"]` (UTC). Warning: one pin without a \
+     successor.";
+
+pub(super) const ORGANISATION: &str =
+    "One of these must be an organisation (O) of the certificate's subject. Case does not matter.";
+pub(super) const ORGANISATION_MORE: &str = "Authorities that check organisations write a verified one into the certificate; many certificates have none, so \
+     look at the partner's first (`sealpost probe`). Anyone can write anything into a certificate of their own, so \
+     this counts only on top of a chain or a pin. Error: `require` is `encryption` without `pins`.";
+pub(super) const COMMON_NAME: &str = "The same for the subject's common name (CN).";
+pub(super) const ISSUER: &str = "The same for the issuer's common name or organisation.";
+pub(super) const ISSUER_MORE: &str = "It narrows `trust = [\"system\"]` down to the authority that the partner really uses, without keeping its root. \
+     Mail stops when the partner changes its authority, or when the authority renames its issuing certificate, which \
+     happens every few years.";
+
+pub(super) const ALLOW_CN: &str =
+    "A certificate without a usable subjectAltName is judged by its common name.";
+pub(super) const ALLOW_CN_MORE: &str = "For partners whose certificate is older than the rule that names belong in subjectAltName (RFC 9525). Such a \
+     name was often not checked by the authority in the same way, so have the certificate renewed and remove the key. \
+     Warning: `true`.";
+
+pub(super) const REVOCATION: &str = "`off`; `soft`: a certificate that a list of its trust set names is refused; `hard`: only one that current lists \
+     vouch for is accepted.";
+pub(super) const REVOCATION_MORE: &str = "The lists are the files in `crl` of the trust sets; nothing is fetched while mail is sent, and OCSP is not used. \
+     `soft` costs nothing where there are no lists, so it is the default. `hard` also refuses if a list is missing or \
+     has ended: it stops mail when whatever fetches the lists stops, so use it with `trust` sets of your own whose \
+     lists you fetch and watch. `check` warns of lists that end within three days.";

@@ -1,0 +1,450 @@
+//! The kinds of value about hosts, domains, certificates and logs: how each is written and read.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use ipnet::IpNet;
+use serde_json::{Value, json};
+use toml::Spanned;
+use tracing_subscriber::EnvFilter;
+
+use super::kinds::{Kind, OneOrMany};
+use super::{List, Text};
+use crate::config::fault::Report;
+use crate::config::units;
+use crate::connector::{DomainPattern, NextHop, PeerName, Pin, Sni};
+use crate::mail::{Domain, Extension, Mailbox, UnixMillis, rfc3339};
+
+/// The name of a connector or listener.
+pub(crate) struct Name;
+
+impl Kind for Name {
+    type Written = String;
+    type Value = Text;
+    const NAME: &'static str = "text";
+
+    fn read(written: &Text, _: &str, report: &mut Report<'_>) -> Option<Text> {
+        report.name(written);
+        Some(written.clone())
+    }
+
+    fn show(value: &Text) -> Value {
+        json!(value.get_ref())
+    }
+}
+
+/// A host name.
+pub(crate) struct HostName;
+
+impl Kind for HostName {
+    type Written = String;
+    type Value = Domain;
+    const NAME: &'static str = "host name";
+
+    fn read(written: &Text, _: &str, report: &mut Report<'_>) -> Option<Domain> {
+        report.domain(written)
+    }
+
+    fn show(value: &Domain) -> Value {
+        json!(value.as_str())
+    }
+}
+
+/// A folder.
+pub(crate) struct Folder;
+
+impl Kind for Folder {
+    type Written = String;
+    type Value = String;
+    const NAME: &'static str = "path";
+
+    fn read(written: &Text, key: &str, report: &mut Report<'_>) -> Option<String> {
+        if written.get_ref().is_empty() {
+            let message = format!("{key} is empty; write a folder, as \"/var/lib/sealpost\"");
+            report.fault(written.span(), message);
+        }
+        Some(written.get_ref().clone())
+    }
+
+    fn show(value: &String) -> Value {
+        json!(value)
+    }
+}
+
+/// A mailbox with a domain.
+pub(crate) struct MailboxText;
+
+impl Kind for MailboxText {
+    type Written = String;
+    type Value = Mailbox;
+    const NAME: &'static str = "mailbox";
+
+    fn read(written: &Text, _: &str, report: &mut Report<'_>) -> Option<Mailbox> {
+        report.mailbox(written)
+    }
+
+    fn show(value: &Mailbox) -> Value {
+        json!(value.as_str())
+    }
+}
+
+/// A date, or a date and time.
+pub(crate) struct Moment;
+
+impl Kind for Moment {
+    type Written = String;
+    type Value = UnixMillis;
+    const NAME: &'static str = "date";
+
+    fn read(written: &Text, _: &str, report: &mut Report<'_>) -> Option<UnixMillis> {
+        match units::moment(written.get_ref()) {
+            Ok(moment) => Some(moment),
+            Err(fault) => {
+                report.fault(written.span(), fault);
+                None
+            }
+        }
+    }
+
+    fn show(value: &UnixMillis) -> Value {
+        json!(rfc3339(*value))
+    }
+}
+
+/// Domain patterns, with their places.
+pub(crate) struct Patterns;
+
+impl Kind for Patterns {
+    type Written = Vec<Text>;
+    type Value = Vec<(DomainPattern, Range<usize>)>;
+    const NAME: &'static str = "domain patterns";
+
+    fn read(written: &List, _: &str, report: &mut Report<'_>) -> Option<Self::Value> {
+        Some(report.patterns(written))
+    }
+
+    fn show(value: &Self::Value) -> Value {
+        value.iter().map(|(pattern, _)| json!(pattern.to_string())).collect()
+    }
+}
+
+/// Networks.
+pub(crate) struct Networks;
+
+impl Kind for Networks {
+    type Written = Vec<Text>;
+    type Value = Vec<IpNet>;
+    const NAME: &'static str = "networks";
+
+    fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<IpNet>> {
+        report.not_empty(written, key, "write a network, or remove the key to mean anywhere");
+        Some(bare(report.items(written.get_ref(), units::network)))
+    }
+
+    fn show(value: &Vec<IpNet>) -> Value {
+        texts(value)
+    }
+}
+
+/// Names that a certificate must present.
+pub(crate) struct PeerNames;
+
+impl Kind for PeerNames {
+    type Written = Vec<Text>;
+    type Value = Vec<PeerName>;
+    const NAME: &'static str = "peer names";
+
+    fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<PeerName>> {
+        report.not_empty(written, key, "write the names its certificate presents, or remove the key");
+        let read = |text: &str| {
+            PeerName::parse(text).map_err(|f| format!("\"{text}\" is not a valid peer name: {f}"))
+        };
+        Some(bare(report.items(written.get_ref(), read)))
+    }
+
+    fn show(value: &Vec<PeerName>) -> Value {
+        texts(value)
+    }
+}
+
+/// Pinned keys, each with its dates.
+pub(crate) struct Pins;
+
+impl Kind for Pins {
+    type Written = Vec<Text>;
+    type Value = Vec<Pin>;
+    const NAME: &'static str = "pins";
+
+    fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<Pin>> {
+        report.not_empty(written, key, "write what `sealpost cert show` prints, or remove the key");
+        let pins = report.items(written.get_ref(), units::pin);
+        if let [(only, place)] = pins.as_slice()
+            && only.until.is_none()
+        {
+            report.warn(
+                place.clone(),
+                "one pin without a successor: when the partner changes its key, mail stops; add the pin of its next key",
+            );
+        }
+        Some(bare(pins))
+    }
+
+    fn show(value: &Vec<Pin>) -> Value {
+        let date = |word: &str, at: Option<UnixMillis>| {
+            at.map_or_else(String::new, |at| format!(" {word} {}", rfc3339(at)))
+        };
+        let one = |pin: &Pin| json!(format!("{pin}{}{}", date("from", pin.from), date("until", pin.until)));
+        value.iter().map(one).collect()
+    }
+}
+
+/// Texts, of which one must be found.
+pub(crate) struct Lines;
+
+impl Kind for Lines {
+    type Written = Vec<Text>;
+    type Value = Vec<String>;
+    const NAME: &'static str = "texts";
+
+    fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<String>> {
+        report.not_empty(written, key, "write the texts of which one must be there, or remove the key");
+        Some(written.get_ref().iter().map(|text| text.get_ref().clone()).collect())
+    }
+
+    fn show(value: &Vec<String>) -> Value {
+        texts(value)
+    }
+}
+
+/// IDs of trust anchor sets.
+pub(crate) struct Ids;
+
+impl Kind for Ids {
+    type Written = Vec<Text>;
+    type Value = Vec<Text>;
+    const NAME: &'static str = "IDs";
+
+    fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<Text>> {
+        report.not_empty(written, key, "write \"system\" or the ID of a [trust.ID]");
+        Some(written.get_ref().clone())
+    }
+
+    fn show(value: &Vec<Text>) -> Value {
+        value.iter().map(|id| json!(id.get_ref())).collect()
+    }
+}
+
+/// The IDs of certificates.
+pub(crate) struct IdOrIds;
+
+impl Kind for IdOrIds {
+    type Written = OneOrMany;
+    type Value = Vec<Text>;
+    const NAME: &'static str = "ID, or IDs";
+
+    fn read(written: &Spanned<OneOrMany>, key: &str, report: &mut Report<'_>) -> Option<Vec<Text>> {
+        let items = OneOrMany::items(written);
+        if items.is_empty() {
+            report
+                .fault_of_key(written.span(), format!("{key} is empty; write the ID of a [certificate.ID]"));
+        }
+        Some(items)
+    }
+
+    fn show(value: &Vec<Text>) -> Value {
+        value.iter().map(|id| json!(id.get_ref())).collect()
+    }
+}
+
+/// SMTP extensions, by their keywords.
+pub(crate) struct Keywords;
+
+impl Kind for Keywords {
+    type Written = Vec<Text>;
+    type Value = Vec<Extension>;
+    const NAME: &'static str = "keywords";
+
+    fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<Extension>> {
+        let words = written.get_ref().iter();
+        let mut found: Vec<_> = words.filter_map(|text| report.word(text, key, Extension::ALL)).collect();
+        found.sort_unstable();
+        found.dedup();
+        Some(found)
+    }
+
+    fn show(value: &Vec<Extension>) -> Value {
+        json!(value)
+    }
+}
+
+/// Where a listener listens.
+pub(crate) struct Addresses;
+
+impl Kind for Addresses {
+    type Written = OneOrMany;
+    type Value = Vec<(SocketAddr, Range<usize>)>;
+    const NAME: &'static str = "`\"IP:PORT\"`, or a list";
+
+    fn read(written: &Spanned<OneOrMany>, key: &str, report: &mut Report<'_>) -> Option<Self::Value> {
+        let items = OneOrMany::items(written);
+        if items.is_empty() {
+            report.fault_of_key(written.span(), format!("{key} is empty; write one, as \"0.0.0.0:25\""));
+        }
+        Some(report.items(&items, units::listen_address))
+    }
+
+    fn show(value: &Self::Value) -> Value {
+        value.iter().map(|(address, _)| json!(address.to_string())).collect()
+    }
+}
+
+/// Our own address, or one of each family.
+pub(crate) struct SourceAddresses;
+
+impl Kind for SourceAddresses {
+    type Written = OneOrMany;
+    type Value = Vec<IpAddr>;
+    const NAME: &'static str = "address, or one of each family";
+
+    fn read(written: &Spanned<OneOrMany>, _: &str, report: &mut Report<'_>) -> Option<Vec<IpAddr>> {
+        let read = |text: &str| {
+            text.parse::<IpAddr>().map_err(|_| {
+                format!("\"{text}\" is not a valid address; write one of this host's, as \"192.0.2.1\", without port")
+            })
+        };
+        let mut found: Vec<IpAddr> = Vec::new();
+        for (address, place) in report.items(&OneOrMany::items(written), read) {
+            if found.iter().any(|other| other.is_ipv4() == address.is_ipv4()) {
+                let message =
+                    "source_address has two addresses of one family; leave one IPv4 and one IPv6 at most";
+                report.fault(place, message);
+                continue;
+            }
+            found.push(address);
+        }
+        Some(found)
+    }
+
+    fn show(value: &Vec<IpAddr>) -> Value {
+        texts(value)
+    }
+}
+
+/// Mail exchangers or smart hosts. The usual ports are those of SMTP; a connector may know better.
+pub(crate) struct Hosts;
+
+impl Kind for Hosts {
+    type Written = OneOrMany;
+    type Value = NextHop;
+    const NAME: &'static str = "`\"mx\"`, or hosts in order";
+
+    fn read(written: &Spanned<OneOrMany>, key: &str, report: &mut Report<'_>) -> Option<NextHop> {
+        if let OneOrMany::One(word) = written.get_ref()
+            && word.eq_ignore_ascii_case("mx")
+        {
+            if word != "mx" {
+                report.fault(written.span(), format!("{key} can't be \"{word}\"; did you mean \"mx\"?"));
+            }
+            return Some(NextHop::Mx { port: PORT_SMTP });
+        }
+        let items = OneOrMany::items(written);
+        if items.is_empty() {
+            report.fault_of_key(written.span(), format!("{key} is empty; write \"mx\", or hosts in order"));
+            return None;
+        }
+        if let Some(mx) = items.iter().find(|item| item.get_ref().eq_ignore_ascii_case("mx")) {
+            report.fault(mx.span(), "\"mx\" can't be in a list; write next_hop = \"mx\"");
+            return None;
+        }
+        let hosts = bare(report.items(&items, |text| units::smart_host(text, PORT_SMTP)));
+        (hosts.len() == items.len()).then_some(NextHop::SmartHosts(hosts))
+    }
+
+    fn show(value: &NextHop) -> Value {
+        match value {
+            NextHop::Mx { .. } => json!("mx"),
+            NextHop::SmartHosts(hosts) => texts(hosts),
+        }
+    }
+}
+
+/// The name sent in a handshake.
+pub(crate) struct SniName;
+
+impl Kind for SniName {
+    type Written = String;
+    type Value = Sni;
+    const NAME: &'static str = "host name, `\"none\"`";
+
+    fn read(written: &Text, _: &str, report: &mut Report<'_>) -> Option<Sni> {
+        if written.get_ref() == "none" { Some(Sni::Nothing) } else { report.domain(written).map(Sni::Name) }
+    }
+
+    fn show(value: &Sni) -> Value {
+        match value {
+            Sni::Host => json!("host"),
+            Sni::Name(name) => json!(name.as_str()),
+            Sni::Nothing => json!("none"),
+        }
+    }
+}
+
+/// Name servers.
+pub(crate) struct Servers;
+
+impl Kind for Servers {
+    type Written = Vec<Text>;
+    type Value = Vec<SocketAddr>;
+    const NAME: &'static str = "addresses";
+
+    fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<SocketAddr>> {
+        let instead = "write one, as \"127.0.0.1:53\", or remove the key to ask the system's";
+        report.not_empty(written, key, instead);
+        Some(bare(report.items(written.get_ref(), units::dns_server)))
+    }
+
+    fn show(value: &Vec<SocketAddr>) -> Value {
+        texts(value)
+    }
+}
+
+/// A level of the log, or a filter as `tracing_subscriber::EnvFilter` reads it.
+pub(crate) struct Filter;
+
+impl Kind for Filter {
+    type Written = String;
+    type Value = String;
+    const NAME: &'static str = "word or filter";
+
+    fn read(written: &Text, key: &str, report: &mut Report<'_>) -> Option<String> {
+        let text = written.get_ref();
+        if text.chars().all(|c| c.is_ascii_alphanumeric()) {
+            report.word(written, key, LOG_LEVELS)?;
+        } else if let Err(fault) = EnvFilter::builder().parse(text) {
+            report.fault(
+                written.span(),
+                format!(
+                    "{key} = \"{text}\" is not a valid filter ({fault}); write \"info\" or \
+                     \"info,sealpost::listen=debug\""
+                ),
+            );
+            return None;
+        }
+        Some(text.clone())
+    }
+
+    fn show(value: &String) -> Value {
+        json!(value)
+    }
+}
+
+fn bare<T>(items: Vec<(T, Range<usize>)>) -> Vec<T> {
+    items.into_iter().map(|(item, _)| item).collect()
+}
+
+fn texts<T: ToString>(items: &[T]) -> Value {
+    items.iter().map(|item| json!(item.to_string())).collect()
+}
+
+const LOG_LEVELS: &[(&str, ())] = &[("error", ()), ("warn", ()), ("info", ()), ("debug", ())];
+const PORT_SMTP: u16 = 25;

@@ -1,0 +1,261 @@
+//! `[[inbound]]`: who may hand us mail, under which conditions, for whom.
+
+use super::entry::Entry as _;
+use super::forms::{Ids, Lines, Name, Networks, Patterns, PeerNames, Pins};
+use super::kinds::{Count, File, Flag, Optional, Required, Size, Word};
+use super::{Level, Section, TlsIn, forced, section};
+use crate::config::demands::Demands;
+use crate::config::known::Lists;
+use crate::connector::{
+    BareLf, DomainPattern, Inbound, InboundLimits, InboundTls, KeyExchange, Mode, Onward, Purpose, Reveal,
+    Revision, Revocation, TlsVersion,
+};
+
+section! {
+    pub(in crate::config) InboundEntry, InboundValues;
+
+    name: Required<Name> = "partner-in" => {
+        meaning: "Its name in logs, replies and commands. Connectors have different names.",
+    }
+    from_domains: Required<Patterns> = ["partner.example"] => {
+        meaning: "Domains of the reverse-path: `\"a.example\"`, `\"*.a.example\"` (any depth below, not a.example), \
+            `\"*\"`.",
+        explanation: "The null reverse-path is covered only by `*`, and by a connector whose user has logged in. \
+            Errors: empty; one is listed twice.",
+    }
+    from_networks: Optional<Networks> = ["192.0.2.0/24"] => {
+        absent: "anywhere",
+        meaning: "Where the client's address must be: networks, or single addresses.",
+        explanation: "Written `\"192.0.2.0/24\"`, `\"2001:db8::/32\"`, or one address. Errors: empty; bits set \
+            behind the prefix.",
+    }
+    from_networks_file: Optional<File> = "networks/devices.txt" => {
+        meaning: "A file of networks, one a line; they count together with `from_networks`.",
+        explanation: "`#` begins a comment. It is read again at a reload, and when it changes. Errors: it can't be \
+            read; a line is not a network; it has none, which would mean anywhere.",
+    }
+    users_file: Optional<File> = "users" => {
+        meaning: "The client must have logged in as a user of this file; `sealpost user NAME` makes a line for it.",
+        explanation: "For devices and applications without a fixed address. AUTH PLAIN and LOGIN are offered only \
+            inside TLS, so a listener must offer it. Each line is `name:hash`; the hash is of Argon2, which is slow on \
+            purpose, so clients should keep their connection. Whoever has the password may send as the whole of \
+            `from_domains`. The file is read again at a reload, and when it changes. Errors: it can't be read; a line \
+            is not of that form, or its hash is not of Argon2. Warning: it has nobody.",
+    }
+    tls: Required<Word<TlsIn>> = "opportunistic" => {
+        meaning: "`off`: neither required nor judged; `opportunistic`: not required, what the client showed is \
+            recorded; `forced`: required, as the keys below say.",
+        explanation: "With `forced`, mail in the name of these domains comes under the required TLS or not at all: a \
+            client that does not meet it gets 4yz or 5yz with the reason, and no looser connector admits it. Warning: \
+            `forced` while no listener offers TLS.",
+    }
+    require: Word<Level> = "identity" => {
+        applies: &[forced::IN],
+        meaning: "What forced TLS asks of the client's certificate: `identity`: chain and name; `chain`; \
+            `encryption`: any certificate, or none.",
+        explanation: "`identity` proves who the client is: its chain ends in `trust`, and it presents one of \
+            `peer_names`. `chain` proves only that an authority in `trust` issued the certificate; that is \
+            enough if the authority is the partner's own, and means nearly nobody is kept out if it is a public one. \
+            `encryption` proves nothing about the client, only that nobody on \
+            the path could listen, unless \
+            `pins` name the key. Start with `mode = \"audit\"` if you don't know what the partner shows.",
+    }
+    peer_names: Optional<PeerNames> = ["mail.fabrikam.example"] => {
+        applies: &[forced::IN, forced::NAME],
+        meaning: "The client certificate must present one of these names. `\"*.a.example\"` stands for one label.",
+        explanation: "Ask the partner which names the certificates of its outbound servers have; they are often not \
+            those of its mail exchangers. Only subjectAltName is looked at, unless `allow_cn` is set. Error: missing \
+            with `require = \"identity\"`.",
+    }
+    trust: Ids = ["system"] => {
+        applies: &[forced::IN, forced::CHAIN],
+        meaning: forced::TRUST,
+        explanation: forced::TRUST_MORE,
+    }
+    min_version: Optional<Word<TlsVersion>> = "1.2" => {
+        applies: &[forced::IN],
+        absent: forced::MIN_VERSION_ABSENT,
+        meaning: forced::MIN_VERSION,
+    }
+    key_exchange: Word<KeyExchange> = "any" => {
+        applies: &[forced::IN],
+        meaning: "`any`: post-quantum preferred; `post-quantum`: only a hybrid group, which needs TLS 1.3.",
+        explanation: "Traffic that is recorded today could be decrypted by a quantum computer of the future; a hybrid \
+            group (X25519MLKEM768) prevents that. Both sides use it by themselves if they can. `post-quantum` refuses \
+            clients that can't: few can in old installations, so look at what is recorded first. Errors: `classic`, \
+            which is for outbound connectors; `min_version = \"1.2\"` together with `post-quantum`.",
+    }
+    pins: Optional<Pins> = ["sha256/d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM= until 2027-03-01"] => {
+        applies: &[forced::IN],
+        meaning: forced::PINS,
+        explanation: forced::PINS_MORE,
+    }
+    organisation: Optional<Lines> = ["Fabrikam"] => {
+        applies: &[forced::IN],
+        meaning: forced::ORGANISATION,
+        explanation: forced::ORGANISATION_MORE,
+    }
+    common_name: Optional<Lines> = ["mail.fabrikam.example"] => {
+        applies: &[forced::IN],
+        meaning: forced::COMMON_NAME,
+    }
+    issuer: Optional<Lines> = ["Fabrikam CA"] => {
+        applies: &[forced::IN],
+        meaning: forced::ISSUER,
+        explanation: forced::ISSUER_MORE,
+    }
+    allow_cn: Flag = false => {
+        applies: &[forced::IN, forced::NAME],
+        meaning: forced::ALLOW_CN,
+        explanation: forced::ALLOW_CN_MORE,
+    }
+    revocation: Word<Revocation> = "soft" => {
+        applies: &[forced::IN, forced::CHAIN],
+        meaning: forced::REVOCATION,
+        explanation: forced::REVOCATION_MORE,
+    }
+    mode: Word<Mode> = "enforce" => {
+        meaning: "`enforce`; `audit`: TLS and certificate are judged and logged, but waived where `from_networks` \
+            holds; `off`: as if the connector were not there.",
+        explanation: "`audit` is a rehearsal: set it when you begin to require TLS of a partner, look at what \
+            the log says would have been refused, then write `enforce`. As long as it is on, mail in plaintext is \
+            accepted from these networks (a warning). It needs `from_networks`, because without an enforced network \
+            anyone could claim the domains (an error). An `off` connector can still be validated.",
+    }
+    accept_purpose: Word<Purpose> = "either" => {
+        applies: &[forced::IN],
+        meaning: "What the client certificate must be for: `either`: servers or clients; `client`.",
+        explanation: "Mail servers use their server certificate as client certificate, and public authorities no \
+            longer issue for clients, so `client` refuses most partners. It makes sense with an authority of your own \
+            that issues for clients.",
+    }
+    onward: Word<Onward> = "any" => {
+        meaning: "`sealed`: the mail leaves only under forced TLS that is enforced; otherwise it waits.",
+        explanation: "For mail that must never leave in plaintext, whoever its recipient is: a message from this connector to a domain that an opportunistic connector serves is not sent in \
+            plaintext, it is not sent at all, and its sender gets a report when it expires. Reports about it are \
+            sealed too. So give the domains that such mail goes to forced connectors first, and see \
+            `sealpost explain --to user@partner.example`.",
+    }
+    reveal: Word<Reveal> = "partner" => {
+        meaning: "What strangers learn. From a refusal, the client: `full` and `partner`: connector, what was required \
+            and what was attained; `code`: the code and a general sentence. From a report that leaves our organisation, \
+            the sender: `full`: everything; `partner` and `code`: what happened in general, and codes.",
+        explanation: "A client that is refused learns about its own connection, which saves a call from the partner's \
+            administrator. It also tells anyone who claims the domain which names and authorities you expect; where \
+            that is a secret, write `code` and read the reason in the log. A report that leaves goes to whoever wrote \
+            the reverse-path, and names hosts and connectors of yours only with `full`. Which senders are ours: \
+            docs/operation.md, \"Reports\".",
+    }
+    bare_lf: Word<BareLf> = "refuse" => {
+        meaning: "How a LF without a CR in content is handled: `refuse` (550 5.6.11); `normalize`: it gets its CR.",
+        explanation: "Servers that disagree on where a line ends can be made to see a second message in the first \
+            (SMTP smuggling), so bare LF is refused. Some old devices send nothing else: give them a connector of \
+            their own with `from_networks` and `normalize`. The end of the content is CRLF.CRLF all the same, and \
+            chunks are not changed. Error: `normalize` without `from_networks`.",
+    }
+    message_size: Optional<Size<u64>> = "25MiB" => {
+        absent: "`[limits]`",
+        meaning: "Maximum content of one message by this connector.",
+    }
+    recipients: Optional<Count<usize>> = 100 => {
+        absent: "`[limits]`",
+        meaning: "Maximum number of recipients of one message by this connector.",
+    }
+    messages_per_minute: Optional<Count<u32>> = 600 => {
+        meaning: "Maximum number of messages a minute over all its sessions; more are refused with 450.",
+    }
+    connections: Optional<Count<usize>> = 20 => {
+        absent: "`[limits]`",
+        meaning: "Maximum number of sessions at the same time that mail comes by; more are refused with 451.",
+    }
+    to_domains: Optional<Patterns> = ["*"] => {
+        absent: "nowhere",
+        meaning: "Recipient domains it may relay to, written like `from_domains`; `\"*\"` relays anywhere.",
+        explanation: "Warnings: left out; an open relay, that is `\"*\"` for whoever connects.",
+    }
+    recipients_file: Optional<File> = "recipients" => {
+        meaning: "The recipients that exist, one a line; `@a.example` stands for every one of a domain.",
+        explanation: "Others are refused at RCPT (550 5.1.1), so that no report about them has to be sent later to \
+            addresses that are often forged; `postmaster` always exists. It needs something that writes the file, say \
+            from the directory, whenever somebody joins; where there is nothing like that, see `verify_recipients`. \
+            `#` at its start makes a line a comment. The file is read again at a reload, and when it changes. Errors: \
+            it can't be read; a line is not an address; it has none.",
+    }
+    verify_recipients: Flag = false => {
+        meaning: "Ask the next hop at RCPT whether it knows the recipient, and remember what it said.",
+        explanation: "The question is MAIL FROM:<> and RCPT TO without content, under the rules of the connector that \
+            would carry the mail. What the next hop refuses for good is refused here with its words (550 5.1.1), for ten \
+            minutes without asking again; a recipient it takes is remembered for six hours. Nobody has to keep a list, but \
+            the first mail to each recipient waits for the answer, and a next hop that accepts everything at RCPT makes \
+            it useless: try one unknown address first. A recipient that can't be asked about within 15 seconds, or that \
+            is deferred (4yz), is accepted, and so is `postmaster`. Where hosts keep a question waiting for so long, \
+            their domain is not asked for a minute. Error: together with `recipients_file`.",
+    }
+}
+
+impl InboundValues {
+    /// The connector; `None` if something required is missing, which was reported.
+    pub(in crate::config) fn connector(&self, tls: InboundTls, lists: &Lists) -> Option<Inbound> {
+        let patterns = |found: &Vec<(DomainPattern, _)>| found.iter().map(|(one, _)| one.clone()).collect();
+        let (users, recipients) = (self.users_file.as_ref(), self.recipients_file.as_ref());
+        Some(Inbound {
+            name: self.name.as_ref()?.get_ref().as_str().into(),
+            from_domains: patterns(self.from_domains.as_ref()?),
+            from_networks: self.from_networks.clone().unwrap_or_default(),
+            users: users.and_then(|file| lists.users.get(file.get_ref()).cloned()),
+            tls,
+            mode: self.mode,
+            onward: self.onward,
+            reveal: self.reveal,
+            bare_lf: self.bare_lf,
+            limits: InboundLimits {
+                message_bytes_max: self.message_size,
+                recipients_max: self.recipients,
+                messages_per_minute_max: self.messages_per_minute,
+                connections_max: self.connections,
+            },
+            to_domains: self.to_domains.as_ref().map(patterns).unwrap_or_default(),
+            recipients: recipients.and_then(|file| lists.recipients.get(file.get_ref()).cloned()),
+            verify_recipients: self.verify_recipients,
+            revision: Revision::default(),
+        })
+    }
+
+    /// What the keys about forced TLS say.
+    pub(in crate::config) fn demands(&mut self) -> Demands<'_> {
+        Demands {
+            level: self.require,
+            peer_names: self.peer_names.as_deref(),
+            trust: &self.trust,
+            min_version: &mut self.min_version,
+            key_exchange: self.key_exchange,
+            pins: self.pins.as_deref(),
+            organisation: self.organisation.as_deref(),
+            common_name: self.common_name.as_deref(),
+            issuer: self.issuer.as_deref(),
+            allow_cn: self.allow_cn,
+            revocation: self.revocation,
+            accept_purpose: self.accept_purpose,
+        }
+    }
+}
+
+pub(super) const SECTION: Section = Section {
+    name: "inbound",
+    header: "[[inbound]]",
+    sample_header: "[[inbound]]",
+    sample: &[
+        ("name", "\"exchange-in\""),
+        ("from_domains", "[\"*\"]"),
+        ("from_networks", "[\"192.0.2.0/24\"]"),
+        ("to_domains", "[\"*\"]"),
+    ],
+    comment: "Who may hand us mail, under which conditions, for whom. The conditions listed must all hold.",
+    intro: "Who may hand us mail, under which conditions, for whom. All conditions that are listed must hold. \
+        Connectors are ranked by how closely `from_domains` covers the reverse-path: the domain itself, the longest \
+        `*.` pattern, `*`. If there is a forced connector at the closest pattern, one such must hold in full, and \
+        nothing looser admits the mail. Warnings: a connector that can never admit anyone for that reason; a forced \
+        domain to which mail goes by a connector that is not forced. Names must differ between all connectors, \
+        inbound and outbound. Without any inbound connector no mail is accepted (a warning).",
+    keys: InboundEntry::KEYS,
+};

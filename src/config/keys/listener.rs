@@ -1,0 +1,78 @@
+//! `[[listener]]`: where we listen.
+
+use std::time::Duration;
+
+use super::entry::Entry as _;
+use super::forms::{Addresses, IdOrIds, Keywords, Name};
+use super::kinds::{Optional, Period, Required, Word};
+use super::{Condition, Section, section};
+use crate::listen::settings::{Listener, ListenerTls};
+
+section! {
+    pub(in crate::config) ListenerEntry, ListenerValues;
+
+    name: Required<Name> = "internet" => {
+        meaning: "Its name in logs: letters, digits, `.`, `-`, `_`. Listeners have different names.",
+    }
+    address: Required<Addresses> = "0.0.0.0:25" => {
+        meaning: "Where it listens: one address or several, as `\"0.0.0.0:25\"` and `\"[::]:25\"`.",
+        explanation: "Port 0 takes a free one. Error: an address that another listener has.",
+    }
+    tls: Required<Word<ListenerTls>> = "starttls" => {
+        meaning: "`off`; `starttls`: offered; `required`: nothing is accepted before STARTTLS (530 5.7.0); \
+            `implicit`: TLS from the first octet.",
+    }
+    certificate: Optional<IdOrIds> = "gw" => {
+        applies: &[Condition { key: "tls", words: &["starttls", "required", "implicit"], otherwise: &[] }],
+        meaning: "The ID of the certificate that it shows, or a list; required if TLS is offered.",
+        explanation: "Of several it shows the one that has the name the client asks for (SNI) and fits the \
+            signatures the client knows, so that RSA and ECDSA certificates can be used side by side; the first if \
+            none does. Errors: missing although TLS is offered; empty; one is listed twice.",
+    }
+    withhold: Keywords = ["BINARYMIME"] => {
+        meaning: "Extensions that are not offered: of `PIPELINING`, `8BITMIME`, `CHUNKING`, `BINARYMIME`, \
+            `SMTPUTF8`, `DSN`, `LIMITS`.",
+        explanation: "BINARYMIME is withheld by default, since such mail is reported as failed (5.6.3) where the \
+            next hop does not support it. `[]` offers all. Withhold `CHUNKING` or `PIPELINING` only for a client \
+            that gets them wrong.",
+    }
+    greeting_delay: Optional<Period> = "2s" => {
+        applies: &[Condition {
+            key: "tls",
+            words: &["off", "starttls", "required"],
+            otherwise: &[("implicit", "tls is \"implicit\", and the client speaks first; remove it")],
+        }],
+        absent: "greeted at once",
+        meaning: "How long a client must be silent before it is greeted.",
+        explanation: "A mail server waits for the greeting; much spam software does not. A client that speaks first \
+            is refused with 554 5.5.1. On a listener that faces the internet `\"2s\"` turns away much that is not a \
+            mail server. It costs every connection that time, so leave it out for your own hosts. Error: more than \
+            `1m`.",
+    }
+}
+
+impl ListenerValues {
+    /// The listener's settings; `None` if something required is missing, which was reported.
+    pub(in crate::config) fn settings(&self) -> Option<Listener> {
+        let certificates = self.certificate.iter().flatten();
+        Some(Listener {
+            name: self.name.as_ref()?.get_ref().clone(),
+            addresses: self.address.iter().flatten().map(|(address, _)| *address).collect(),
+            tls: self.tls?,
+            certificates: certificates.map(|id| id.get_ref().clone()).collect(),
+            withheld: self.withhold.clone(),
+            greeting_delay: self.greeting_delay.filter(|delay| *delay > Duration::ZERO),
+        })
+    }
+}
+
+pub(super) const SECTION: Section = Section {
+    name: "listener",
+    header: "[[listener]]",
+    sample_header: "[[listener]]",
+    sample: &[("address", "[\"0.0.0.0:25\", \"[::]:25\"]"), ("tls", "\"off\"")],
+    comment: "Where we listen. There may be several.",
+    intro: "Where we listen. A reload applies changed certificates; the other keys, and a listener more or fewer, \
+        need a restart.",
+    keys: ListenerEntry::KEYS,
+};

@@ -1,0 +1,58 @@
+//! `[server]`: who we are, and where mail is kept.
+
+use super::entry::Entry as _;
+use super::forms::{Folder, HostName, MailboxText};
+use super::kinds::{Flag, Required};
+use super::{Section, section};
+use crate::config::Config;
+use crate::spool;
+
+section! {
+    pub(crate) ServerEntry, ServerValues;
+
+    name: Required<HostName> = "gw1.contoso.example" => {
+        meaning: "Our name: in the greeting, in EHLO, in Received.",
+    }
+    data_dir: Required<Folder> = "/var/lib/sealpost" => {
+        meaning: "Where the spool and the control socket live.",
+        explanation: "A check creates nothing there. Error: the path of `control.sock` in it has 108 octets or \
+            more, which is too long for a socket.",
+    }
+    secure_delete: Flag = false => {
+        meaning: "Overwrite the content of a message in the database as soon as it is delivered.",
+        explanation: "Without it, deleted content stays in free pages of the database until they are used again, \
+            and someone with access to the disk could read it. With it, the database's log is emptied too, after two \
+            seconds without work, and each message costs the disk's thread about a third more work. Set it where the \
+            disk is shared or not encrypted. It does not reach what a file system or a drive keeps of overwritten \
+            blocks: docs/operation.md, \"The disk\".",
+    }
+    postmaster: Required<MailboxText> = "postmaster@contoso.example" => {
+        meaning: "Who `postmaster` without a domain is, and who our reports come from. Its domain must be served \
+            by an outbound connector.",
+        explanation: "`RCPT TO:<postmaster>` must be accepted everywhere (RFC 5321 section 4.5.1), so its mailbox \
+            must lead somewhere. Error: no outbound connector serves its domain.",
+    }
+}
+
+impl Config {
+    /// What the spool is told, after so many faults in a row.
+    #[must_use]
+    pub fn spool(&self, faults: u32) -> spool::Settings {
+        spool::Settings {
+            data_dir: self.data_dir.clone(),
+            faults,
+            secure_delete: self.server.secure_delete,
+            free_disk: self.listen.reserve.free_disk,
+        }
+    }
+}
+
+pub(super) const SECTION: Section = Section {
+    name: "server",
+    header: "[server]",
+    sample_header: "[server]",
+    sample: &[],
+    comment: "",
+    intro: "",
+    keys: ServerEntry::KEYS,
+};

@@ -1,0 +1,81 @@
+//! `[timeouts]`: how long each step of a session may take.
+
+use super::entry::Entry as _;
+use super::kinds::Period;
+use super::{Section, section};
+use crate::{deliver, listen};
+
+section! {
+    pub(in crate::config) TimeoutsEntry, TimeoutsValues;
+
+    idle: Period = "5m" => {
+        meaning: "Inbound: for the next octet (RFC 5321 section 4.5.3.2.7), and for a client to read its replies.",
+    }
+    line: Period = "1m" => {
+        meaning: "Inbound: for a whole command line or AUTH response, from its first octet.",
+    }
+    handshake: Period = "30s" => {
+        meaning: "Inbound: for a whole TLS handshake.",
+    }
+    content: Period = "2h" => {
+        meaning: "Inbound: for the whole content of one message, from DATA or the first BDAT.",
+    }
+    session: Period = "1h" => {
+        meaning: "Inbound: for an accepted message, from the beginning of the session or its last one. Content \
+            that is being received has its own timeout.",
+    }
+    connect: Period = "30s" => {
+        meaning: "Outbound: for a TCP connection.",
+    }
+    command: Period = "5m" => {
+        meaning: "Outbound: for the greeting and for each reply to EHLO, MAIL and RCPT (RFC 5321 section 4.5.3.2).",
+    }
+    outbound_handshake: Period = "1m" => {
+        meaning: "Outbound: for the reply to STARTTLS and the handshake.",
+    }
+    data_start: Period = "2m" => {
+        meaning: "Outbound: for the 354.",
+    }
+    data_block: Period = "3m" => {
+        meaning: "Outbound: for each block of content to leave.",
+    }
+    data_end: Period = "10m" => {
+        meaning: "Outbound: for the reply to the final dot.",
+    }
+    reuse: Period = "5s" => {
+        meaning: "How long an outbound connection without work is kept.",
+    }
+}
+
+impl TimeoutsValues {
+    pub(in crate::config) fn inbound(&self) -> listen::settings::Timeouts {
+        listen::settings::Timeouts {
+            idle: self.idle,
+            line: self.line,
+            handshake: self.handshake,
+            content: self.content,
+            session: self.session,
+        }
+    }
+
+    pub(in crate::config) fn outbound(&self) -> deliver::settings::Timeouts {
+        deliver::settings::Timeouts {
+            connect: self.connect,
+            command: self.command,
+            handshake: self.outbound_handshake,
+            data_start: self.data_start,
+            data_block: self.data_block,
+            data_end: self.data_end,
+        }
+    }
+}
+
+pub(super) const SECTION: Section = Section {
+    name: "timeouts",
+    header: "[timeouts]",
+    sample_header: "[timeouts]",
+    sample: &[],
+    comment: "",
+    intro: "",
+    keys: TimeoutsEntry::KEYS,
+};

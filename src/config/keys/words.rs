@@ -1,0 +1,62 @@
+//! The words of keys that have only a few, and what each stands for.
+
+use super::kinds::Words;
+use crate::config::LogFormat;
+use crate::connector::{
+    BareLf, KeyExchange, Mechanism, Mode, OnFailure, OnHandshakeFailure, Onward, Purpose, Reveal, Revocation,
+    TlsVersion,
+};
+use crate::listen::settings::ListenerTls;
+
+/// `tls` of an inbound connector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TlsIn {
+    Off,
+    Opportunistic,
+    Forced,
+}
+
+/// `tls` of an outbound connector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TlsOut {
+    Off,
+    Opportunistic,
+    Forced,
+    Implicit,
+}
+
+/// `require`: what forced TLS asks of the certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Level {
+    #[default]
+    Identity,
+    Chain,
+    Encryption,
+}
+
+macro_rules! words {
+    ($($type:ty: $($word:literal = $value:expr),+;)*) => {
+        $( impl Words for $type { const WORDS: &'static [(&'static str, Self)] = &[$(($word, $value)),+]; } )*
+    };
+}
+
+words! {
+    TlsIn: "off" = Self::Off, "opportunistic" = Self::Opportunistic, "forced" = Self::Forced;
+    TlsOut: "off" = Self::Off, "opportunistic" = Self::Opportunistic, "forced" = Self::Forced,
+        "implicit" = Self::Implicit;
+    Level: "identity" = Self::Identity, "chain" = Self::Chain, "encryption" = Self::Encryption;
+    ListenerTls: "off" = Self::Off, "starttls" = Self::StartTls, "required" = Self::Required,
+        "implicit" = Self::Implicit;
+    TlsVersion: "1.2" = Self::V12, "1.3" = Self::V13;
+    KeyExchange: "any" = Self::Any, "post-quantum" = Self::PostQuantum, "classic" = Self::Classic;
+    Revocation: "off" = Self::Off, "soft" = Self::Soft, "hard" = Self::Hard;
+    Purpose: "either" = Self::Either, "client" = Self::Client;
+    Mode: "enforce" = Self::Enforce, "audit" = Self::Audit, "off" = Self::Off;
+    Onward: "any" = Self::Any, "sealed" = Self::Sealed;
+    Reveal: "full" = Self::Full, "partner" = Self::Partner, "code" = Self::Code;
+    BareLf: "refuse" = Self::Refuse, "normalize" = Self::Normalize;
+    OnFailure: "defer" = Self::Defer, "bounce" = Self::Bounce;
+    OnHandshakeFailure: "clear" = Self::Clear, "clear_later" = Self::ClearLater, "defer" = Self::Defer;
+    Mechanism: "plain" = Self::Plain, "login" = Self::Login, "xoauth2" = Self::XOAuth2;
+    LogFormat: "text" = Self::Text, "json" = Self::Json;
+}
