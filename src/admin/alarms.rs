@@ -15,7 +15,7 @@ pub struct Alarms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlarmKind {
-    /// The files on disk are not what is in force.
+    /// The files on disk are not what is in effect.
     Reload,
     /// A certificate of ours is about to expire.
     Expiry,

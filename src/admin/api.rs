@@ -94,7 +94,7 @@ async fn status(State(control): State<Control>) -> Result<Json<Status>, Refusal>
 async fn reload(State(control): State<Control>) -> Result<Json<Reloaded>, Refusal> {
     control.operator.reload().await.map(Json).map_err(|not| {
         let (Generation(number), faults) = (not.generation, not.faults.join("\n"));
-        let text = format!("nothing has changed, generation {number} stays in force\n{faults}");
+        let text = format!("nothing has changed, generation {number} stays in effect\n{faults}");
         Refusal(StatusCode::UNPROCESSABLE_ENTITY, text)
     })
 }

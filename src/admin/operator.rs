@@ -9,14 +9,14 @@ pub type PauseAnswer = Pin<Box<dyn Future<Output = Result<Vec<Arc<str>>, String>
 
 /// What the daemon does and shows when an operator asks for it.
 pub trait Operator: Send + Sync {
-    /// Puts in force what the files say now; it goes on though nobody waits for it any more.
+    /// Puts in effect what the files say now; it goes on though nobody waits for it any more.
     fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<Reloaded, NotReloaded>> + Send>>;
 
-    /// The connectors in force.
+    /// The connectors in effect.
     fn connectors(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Connectors> + Send>>;
 
-    /// Has the lanes of an outbound connector stand still, or go on; it stays so over a restart. Answers
-    /// with all that stand still.
+    /// Pauses the lanes of an outbound connector, or resumes them; it stays so over a restart. Answers
+    /// with all that are paused.
     ///
     /// # Errors
     /// There is no such connector, or it can't be kept; in a sentence.
@@ -26,7 +26,7 @@ pub trait Operator: Send + Sync {
 /// Why nothing has changed.
 #[derive(Debug, Clone)]
 pub struct NotReloaded {
-    /// The generation that stays in force.
+    /// The generation that stays in effect.
     pub generation: Generation,
     /// The mistakes, each with file, line and column where it has a place.
     pub faults: Vec<String>,

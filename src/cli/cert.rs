@@ -31,16 +31,16 @@ struct ShowArgs {
     /// A PEM file, HOST:PORT of an SMTP server (STARTTLS; TLS at once on 465), or the ID of a
     /// [certificate.ID].
     target: String,
-    /// The configuration that has the ID.
+    /// The configuration with the ID.
     #[arg(long, short, value_name = "FILE", default_value = "/etc/sealpost/sealpost.toml")]
     config: PathBuf,
-    /// How it is written.
+    /// The output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// The same as --format json.
     #[arg(long)]
     json: bool,
-    /// TLS with the first octet, on whatever port.
+    /// Implicit TLS, whatever the port.
     #[arg(long)]
     implicit: bool,
     /// How long each step with a host may take, in seconds.
@@ -152,10 +152,14 @@ fn chain(args: &ShowArgs) -> Result<Vec<tls::Certificate>, Failure> {
         return fetched.map_err(|fault| no(format!("{}: {fault}", args.target)));
     }
     let config = config::load(&args.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
+        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
     let identity = config.identities.get(&args.target).ok_or_else(|| {
         let known: Vec<&str> = config.identities.keys().map(String::as_str).collect();
-        no(format!("{:?} is no file and no [certificate.ID]; there is {}", args.target, known.join(", ")))
+        no(format!(
+            "{:?} is neither a file nor a [certificate.ID]; there is {}",
+            args.target,
+            known.join(", ")
+        ))
     })?;
     Ok(identity.chain().to_vec())
 }

@@ -12,7 +12,7 @@ use crate::config;
 pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Print what would be in force, or the mistakes, as JSON.
+    /// Print what would take effect, or the errors, as JSON.
     #[arg(long)]
     json: bool,
     /// Exit with 1 if there are warnings.
@@ -30,7 +30,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::from(EXIT_CONFIG));
         }
         Err(faults) => {
-            return Err(Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")));
+            return Err(Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")));
         }
     };
     if args.json {

@@ -8,7 +8,7 @@ use crate::admin::{ConnectorView, Connectors};
 use crate::connector::Generation;
 use crate::{config, daemon};
 
-/// Shows the connectors in force, or those of the file where no daemon answers.
+/// Shows the connectors in effect, or those of the file where no daemon answers.
 pub(super) fn connectors(args: &DaemonArgs) -> Result<ExitCode, Failure> {
     let answer = match get(&socket(args)?, "/connectors") {
         Ok(answer) => answer,
@@ -29,7 +29,7 @@ pub(super) fn connectors(args: &DaemonArgs) -> Result<ExitCode, Failure> {
 
 fn of_file(args: &DaemonArgs) -> Result<Connectors, Failure> {
     let config = config::load(&args.config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
+        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
     Ok(daemon::connectors_from_file(&config))
 }
 

@@ -12,7 +12,7 @@ use crate::daemon::{self, Check, State};
 pub(super) struct DoctorArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// How long one look at the network may take, in seconds.
+    /// How long each network check may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     timeout: u64,
     /// Print JSON.
@@ -20,10 +20,10 @@ pub(super) struct DoctorArgs {
     json: bool,
 }
 
-/// Looks at everything around a configuration, and says what is to be mended.
+/// Looks at everything around a configuration, and says what is to be fixed.
 pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
+        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
     let limit = Duration::from_secs(args.timeout.max(1));
     let checks = runtime()?.block_on(daemon::examine(&config, limit));
     if args.json {

@@ -23,22 +23,22 @@ mod supposed;
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// A recipient: which outbound connector serves it, and what does it demand?
+    /// A recipient: which outbound connector serves it, and what does it require?
     #[arg(long, value_name = "ADDRESS", required_unless_present = "from")]
     to: Option<String>,
-    /// A reverse-path ("" or "<>" for the null one): which inbound connector admits it?
+    /// A reverse-path ("" or "<>" for the null one): which inbound connector accepts it?
     #[arg(long, value_name = "ADDRESS")]
     from: Option<String>,
     /// With --from: the address the peer connects from.
     #[arg(long, value_name = "IP", requires = "from", default_value = "203.0.113.1")]
     peer_ip: IpAddr,
-    /// With --from: the user who has logged in; any password is taken for the right one.
+    /// With --from: the user who has logged in; the password is assumed to be right.
     #[arg(long, value_name = "NAME", requires = "from")]
     user: Option<String>,
-    /// The peer uses TLS. The peer is the client of --from; with --to alone, the next hop.
+    /// The peer uses TLS. The peer is the client of --from, or the next hop if only --to is given.
     #[arg(long)]
     tls: bool,
-    /// The certificate chain the peer shows (PEM); it is taken to hold the key.
+    /// The certificate chain the peer presents (PEM); it is assumed to have the key.
     #[arg(long, value_name = "FILE")]
     peer_cert: Option<PathBuf>,
     /// The TLS version of the session.
@@ -47,11 +47,10 @@ pub(super) struct ExplainArgs {
     /// The key exchange group of the session, as the log names it.
     #[arg(long, value_name = "NAME", default_value = "X25519")]
     group: String,
-    /// What a handshake showed, as JSON: a decision of the log, of `queue show --json` or of `validate
-    /// --json`, or its "tls" alone.
+    /// What a handshake showed, as JSON: a decision of `queue show --json` or `validate --json`, or only its "tls".
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tls", "peer_cert"])]
     facts: Option<PathBuf>,
-    /// With --to alone: what becomes of STARTTLS there, where it is not simply used.
+    /// With only --to: what happens to STARTTLS there, if it does not simply succeed.
     #[arg(long, value_enum, requires = "to", conflicts_with_all = ["tls", "peer_cert", "facts", "from"])]
     starttls: Option<StartTls>,
     /// Print JSON.
@@ -62,7 +61,7 @@ pub(super) struct ExplainArgs {
 /// Says which connector decides, and how. No network is asked.
 pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
+        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
     let table = Table::new(Generation(1), config.inbound.clone(), config.outbound.clone());
     let to = args.to.as_deref().map(parse_mailbox).transpose()?;
     let mut answer = ExplainAnswer::default();
@@ -117,14 +116,14 @@ fn outbound(
     lines.push(format!("to <{to}>: connector {} by {}", connector.name, choice.pattern));
     lines.push(format!("  next hop  {}", connector.next_hop));
     lines.push(format!("  tls       {}, mode {}", connector.tls_word(), connector.mode.word()));
-    lines.extend(requirements.iter().map(|r| format!("  wanted    {r}")));
+    lines.extend(requirements.iter().map(|r| format!("  required  {r}")));
     lines.extend(
         considered.iter().filter(|c| !c.chosen).map(|c| format!("  not {}: {}", c.connector, c.reason)),
     );
     let decisions = if args.from.is_some() { Vec::new() } else { supposed(args, config, connector, domain)? };
     for (_, decision) in &decisions {
         let host = decision.host.as_deref().unwrap_or_default();
-        lines.push(format!("  at {host}: got {}", decision.attained));
+        lines.push(format!("  at {host}: attained {}", decision.attained));
         lines.push(format!("    so      {} ({})", decision.reason(), decision.token()));
     }
     let sent = decisions.is_empty() || decisions.iter().any(|(sent, _)| *sent);
@@ -187,8 +186,8 @@ fn inbound(
             (false, refused.decision, Some(refused.reply.to_string()))
         }
     };
-    lines.push(format!("  wanted    {}", decision.required));
-    lines.push(format!("  got       {}", decision.attained));
+    lines.push(format!("  required  {}", decision.required));
+    lines.push(format!("  attained  {}", decision.attained));
     lines.extend(passed.iter().map(|p| format!("  not {}: {}", p.connector, p.why)));
     let passed = passed.iter().map(PassedAnswer::of).collect();
     let decision = DecisionRecord::from(&*decision);

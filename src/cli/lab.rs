@@ -8,13 +8,13 @@ use crate::lab::{self, LabOptions};
 /// What `lab` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct LabArgs {
-    /// Leave it running until interrupted, and say how to send more mail to it.
+    /// Keep it running until interrupted, and show how to send more mail to it.
     #[arg(long)]
     keep: bool,
     /// Print the rows as a JSON array.
     #[arg(long)]
     json: bool,
-    /// Keep certificates, configuration and spool in this folder instead of a temporary one.
+    /// Keep certificates, configuration and spool in this directory instead of a temporary one.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 }

@@ -36,31 +36,31 @@ pub struct Command {
 enum Verb {
     /// Run the relay.
     Run(ConfigArg),
-    /// Check the configuration without starting anything.
+    /// Check the configuration without starting the relay.
     Check(check::CheckArgs),
-    /// Say which connector would decide, and how, without a network.
+    /// Explain which connector applies and what it decides, without network access.
     Explain(explain::ExplainArgs),
-    /// Look at everything around the configuration, and say what is to be mended.
+    /// Check DNS, certificates, disk and ports around the configuration, and report what needs fixing.
     Doctor(doctor::DoctorArgs),
-    /// Show certificates: a file, one of ours, or what a host shows.
+    /// Show certificates: those of a file, our own, or those a host presents.
     Cert(cert::CertArgs),
     /// Try every host of an outbound connector, without sending mail.
     Validate(validate::ValidateArgs),
-    /// Say whether domains or hosts could be forced today; needs no configuration.
+    /// Test whether forced TLS would work with domains or hosts today; needs no configuration.
     Probe(probe::ProbeArgs),
-    /// See and change the queue of the running relay.
+    /// Inspect and change the queue of the running relay.
     Queue(queue::QueueArgs),
-    /// Check the messages on disk for damage, and take over what can be read; the daemon must be stopped.
+    /// Check the messages on disk for damage and recover what can be read; the relay must be stopped.
     Spool(spool::SpoolArgs),
-    /// Have the running relay put in force what its files say now.
+    /// Reload the configuration of the running relay.
     Reload(queue::DaemonArgs),
-    /// Show the connectors in force, what they demand, and what an operator must see to.
+    /// Show the connectors in effect, what they require, and what needs attention.
     Connectors(queue::DaemonArgs),
-    /// Hand in the message on standard input, as scripts and cron do.
+    /// Submit the message on standard input, as scripts and cron do.
     Sendmail(sendmail::SendmailArgs),
-    /// Make a line for a users file, of a name and the password on standard input.
+    /// Create a line for a users file from a name and the password on standard input.
     User(user::UserArgs),
-    /// Run a gateway with good and bad partners on loopback, send real mail, and show what became of it.
+    /// Run a gateway with good and bad partners on loopback, send real mail, and show what happened to it.
     Lab(lab::LabArgs),
 }
 
@@ -151,5 +151,5 @@ const EXIT_OS: u8 = 71;
 const EXIT_IO: u8 = 74;
 /// EX_TEMPFAIL: another process holds the spool.
 const EXIT_TEMPORARY: u8 = 75;
-/// EX_CONFIG: the configuration has mistakes.
+/// EX_CONFIG: the configuration has errors.
 const EXIT_CONFIG: u8 = 78;

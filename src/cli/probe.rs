@@ -38,7 +38,7 @@ pub(super) struct ProbeArgs {
     /// Our name in EHLO.
     #[arg(long, default_value = "localhost.localdomain")]
     name: String,
-    /// How long one address may take, in seconds.
+    /// How long each address may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     timeout: u64,
     /// Print JSON.
@@ -143,7 +143,7 @@ fn settings(name: &Domain, args: &ProbeArgs) -> Settings {
 /// A connector in audit, so that the handshake is completed and told whatever it shows.
 fn connector(target: &str, port: u16, trust: &TrustId) -> Result<(Outbound, Option<Domain>), String> {
     let bad =
-        |fault: &dyn std::fmt::Display| format!("{target:?} is no domain, host:port or address: {fault}");
+        |fault: &dyn std::fmt::Display| format!("{target:?} is not a domain, host:port or address: {fault}");
     let host = |name: SmartHostName, port: u16| NextHop::SmartHosts(vec![SmartHost { name, port }]);
     let bare = target.trim_start_matches('[').trim_end_matches(']');
     let (next_hop, domain) = if let Ok(address) = target.parse::<SocketAddr>() {

@@ -34,10 +34,10 @@ enum Action {
     List {
         #[command(flatten)]
         daemon: DaemonArgs,
-        /// At most so many messages (1,000 at the most).
+        /// Maximum number of messages, up to 1,000.
         #[arg(long, default_value_t = 100)]
         limit: usize,
-        /// Go on after this message.
+        /// Continue after this message.
         #[arg(long, value_name = "ID")]
         after: Option<String>,
         #[command(flatten)]
@@ -61,7 +61,7 @@ enum Action {
         #[arg(long, conflicts_with = "json")]
         content: bool,
     },
-    /// Try a message again now, those that filters name, or all with --all.
+    /// Retry a message now, those that match filters, or all with --all.
     Retry {
         #[command(flatten)]
         daemon: DaemonArgs,
@@ -74,7 +74,7 @@ enum Action {
         #[command(flatten)]
         filter: FilterArgs,
     },
-    /// Keep a message back until it is released, or those that filters name.
+    /// Hold a message until it is released, or those that match filters.
     Hold {
         #[command(flatten)]
         daemon: DaemonArgs,
@@ -83,7 +83,7 @@ enum Action {
         #[command(flatten)]
         filter: FilterArgs,
     },
-    /// Let a held message go on, or those that filters name (as --held).
+    /// Release a held message, or those that match filters (such as --held).
     Release {
         #[command(flatten)]
         daemon: DaemonArgs,
@@ -92,7 +92,7 @@ enum Action {
         #[command(flatten)]
         filter: FilterArgs,
     },
-    /// Give a message up, or those that filters name. Their senders are told.
+    /// Give up a message, or those that match filters. Their senders are notified.
     Bounce {
         #[command(flatten)]
         daemon: DaemonArgs,
@@ -104,21 +104,21 @@ enum Action {
         #[command(flatten)]
         filter: FilterArgs,
     },
-    /// Have an outbound connector stand still: its mail waits, and none of it is given up.
+    /// Pause an outbound connector: its mail waits, and none of it is given up.
     Pause {
         #[command(flatten)]
         daemon: DaemonArgs,
         /// The connector.
         connector: String,
     },
-    /// Let a connector go on that stands still.
+    /// Resume a paused connector.
     Resume {
         #[command(flatten)]
         daemon: DaemonArgs,
         /// The connector.
         connector: String,
     },
-    /// Take a message out of the queue, or those that filters name. Nobody is told.
+    /// Remove a message from the queue, or those that match filters. Nobody is notified.
     Remove {
         #[command(flatten)]
         daemon: DaemonArgs,
@@ -136,7 +136,7 @@ enum Action {
 pub(super) struct DaemonArgs {
     #[command(flatten)]
     pub(super) config: ConfigArg,
-    /// The control socket, instead of the one the configuration says.
+    /// The control socket, instead of the one of the configuration.
     #[arg(long, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
     /// Print JSON.
@@ -182,10 +182,10 @@ fn answer(action: &Action) -> Result<ExitCode, Failure> {
             act(daemon, Method::POST, id.as_deref(), "/release", "is tried again now")
         }
         Action::Bounce { daemon, id, .. } => {
-            act(daemon, Method::POST, id.as_deref(), "/bounce", "is given up; its sender is told")
+            act(daemon, Method::POST, id.as_deref(), "/bounce", "is given up; its sender is notified")
         }
         Action::Remove { daemon, id, .. } => {
-            act(daemon, Method::DELETE, id.as_deref(), "", "is removed; nobody is told")
+            act(daemon, Method::DELETE, id.as_deref(), "", "is removed; nobody is notified")
         }
         Action::Pause { daemon, connector } => pause(daemon, connector, "pause"),
         Action::Resume { daemon, connector } => pause(daemon, connector, "resume"),
@@ -247,12 +247,12 @@ fn named(connector: &str) -> Result<&str, Failure> {
     if !connector.is_empty() && connector.chars().all(is_plain) {
         return Ok(connector);
     }
-    Err(Failure::new(EXIT_NO, format!("{connector:?} is no name of a connector")))
+    Err(Failure::new(EXIT_NO, format!("{connector:?} is not the name of a connector")))
 }
 
 fn standing_still(answer: &PausedConnectors) -> String {
     if answer.connectors.is_empty() {
-        "no connector stands still".to_owned()
+        "no connector is paused".to_owned()
     } else {
         format!("standing still: {}", answer.connectors.join(", "))
     }
@@ -281,7 +281,7 @@ pub(super) fn socket(daemon: &DaemonArgs) -> Result<PathBuf, Failure> {
         return Ok(path.clone());
     }
     config::control_socket(&daemon.config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))
+        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))
 }
 
 fn listing(answer: &QueueList, now: UnixMillis) -> String {
@@ -362,7 +362,7 @@ fn reason(message: &MessageView, recipient: Option<&RecipientView>, blocked: Opt
 
 fn lane_reason(lane: &LaneStatus) -> String {
     if lane.paused {
-        return "its connector stands still".to_owned();
+        return "its connector is paused".to_owned();
     }
     let [status, reason] = [&lane.status, &lane.reason].map(|text| text.as_deref().unwrap_or("-"));
     clean(&format!("{status} {reason}"))

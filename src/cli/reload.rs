@@ -10,7 +10,7 @@ use crate::admin::Reloaded;
 use crate::config;
 use crate::connector::Generation;
 
-/// Has the running daemon put in force what the files say now.
+/// Has the running daemon put in effect what the files say now.
 pub(super) fn reload(args: &DaemonArgs) -> Result<ExitCode, Failure> {
     let socket = socket(args).map_err(|failure| match config::load(&args.config.config) {
         // Each mistake with its place, as the daemon would have told.
@@ -29,9 +29,9 @@ pub(super) fn reload(args: &DaemonArgs) -> Result<ExitCode, Failure> {
 fn in_words(answer: &Reloaded) -> String {
     let Generation(generation) = answer.generation;
     let mut lines = vec![match answer.changes.len() {
-        0 => format!("generation {generation} is in force; no connector has changed"),
-        1 => format!("generation {generation} is in force; 1 connector has changed"),
-        count => format!("generation {generation} is in force; {count} connectors have changed"),
+        0 => format!("generation {generation} is in effect; no connector has changed"),
+        1 => format!("generation {generation} is in effect; 1 connector has changed"),
+        count => format!("generation {generation} is in effect; {count} connectors have changed"),
     }];
     lines.extend(
         answer
@@ -65,7 +65,7 @@ mod tests {
                 "warnings": ["odd"]
             }"#,
         );
-        let expected = "generation 3 is in force; 1 connector has changed\n  changed   outbound bank\n  \
+        let expected = "generation 3 is in effect; 1 connector has changed\n  changed   outbound bank\n  \
                         LOOSER    a.example: looser\n  warning   odd";
         assert_eq!(in_words(&answer.expect("an answer")), expected);
     }

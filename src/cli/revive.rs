@@ -1,4 +1,4 @@
-//! How `run` goes on after the spool broke: the process executes itself anew, pauses, and delivers nothing
+//! How `run` goes on after the spool broke: the process executes itself again, pauses, and delivers nothing
 //! until the spool has passed a trial.
 
 use std::os::unix::process::CommandExt as _;
@@ -31,15 +31,15 @@ pub(super) fn config(file: &Path) -> Result<Config, Failure> {
             Err(faults) => faults,
         };
         if std::env::var_os(UNWRITTEN).is_none() {
-            return Err(Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")));
+            return Err(Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")));
         }
         if !waits {
             let text = format!(
-                "the spool broke, and the configuration has errors; sealpost goes on once they are fixed\n{faults}"
+                "the spool failed, and the configuration has errors; sealpost goes on once they are fixed\n{faults}"
             );
             // On a thread to spare: nobody may read standard error.
             drop(std::thread::spawn(move || complain(&text)));
-            status("the spool broke, and the configuration has errors; waiting until they are fixed");
+            status("the spool failed, and the configuration has errors; waiting until they are fixed");
         }
         waits = true;
         feed();
@@ -69,12 +69,12 @@ pub(super) async fn trial(config: &Config, complain: impl Fn(&str)) -> u32 {
         }
         Err(error) => (unreadable(&error), 1),
     };
-    tracing::warn!(fault = %why, "the spool broke; it is checked before anything is delivered");
+    tracing::warn!(fault = %why, "the spool failed; it is checked before anything is delivered");
     let closed = Closed::begin(config.listen.clone());
     let mut count = faults;
     loop {
         let pause = pause(count);
-        status(&format!("the spool broke ({why}); it is checked in {} s", pause.as_secs()));
+        status(&format!("the spool failed ({why}); it is checked in {} s", pause.as_secs()));
         alive(tokio::time::sleep(pause)).await;
         let settings = config.spool(count);
         let tried = tokio::task::spawn_blocking(move || {
@@ -182,13 +182,13 @@ impl Closed {
 async fn turn_away(settings: listen::Settings, stop: CancellationToken) {
     match listen::bind(&settings) {
         Ok(bound) => listen::turn_away(bound, settings.name.as_str(), &stop).await,
-        Err(fault) => tracing::warn!(%fault, "clients can't be told to come back"),
+        Err(fault) => tracing::warn!(%fault, "clients can't be asked to come back"),
     }
 }
 
-/// Executes this program anew with the same arguments; it answers only if that failed. `unwritten` is what
+/// Executes this program again with the same arguments; it answers only if that failed. `unwritten` is what
 /// the mark should say besides.
-pub(super) fn anew(unwritten: &str) -> Failure {
+pub(super) fn again(unwritten: &str) -> Failure {
     let mut args = std::env::args_os();
     let called = args.next();
     // The file may have been replaced by a newer one meanwhile; then the path by which we were called leads there.
@@ -196,14 +196,14 @@ pub(super) fn anew(unwritten: &str) -> Failure {
     let Some(program) = own.map(Into::into).or(called) else {
         return Failure::new(
             EXIT_OS,
-            "the spool has stopped, and it is not known which program to start anew",
+            "the spool has stopped, and it is not known which program to start again",
         );
     };
     let mut command = Command::new(program);
     // It is there even if it is empty: the next process knows by it that the spool broke.
     command.args(args).env(UNWRITTEN, unwritten);
     let fault = command.exec();
-    Failure::new(EXIT_OS, format!("the spool has stopped, and sealpost can't start anew: {fault}"))
+    Failure::new(EXIT_OS, format!("the spool has stopped, and sealpost can't start again: {fault}"))
 }
 
 /// The service manager is told that this is no end.

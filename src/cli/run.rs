@@ -31,7 +31,7 @@ pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
         Ok(Ended::Lost) => return Ok(ExitCode::from(EXIT_SOFTWARE)),
         // Somebody may have asked for a stop meanwhile.
         Ok(Ended::Broken { .. }) if office.signals.stop_listening() => return Ok(ExitCode::SUCCESS),
-        Ok(Ended::Broken { unwritten }) => revive::anew(&unwritten),
+        Ok(Ended::Broken { unwritten }) => revive::again(&unwritten),
         Err(failure) => failure,
     };
     office.complain(&failure.message);
@@ -101,8 +101,8 @@ impl Office {
                 self.vitals.lost(Loss::ended(&format!("the thread {thread}"), &why));
             }
             fault @ (SpoolFault::Broken(_) | SpoolFault::Full(_) | SpoolFault::Failed(_)) => {
-                self.complain(&format!("{fault}; starting anew from what is on disk"));
-                tracing::error!(%fault, "the spool has stopped; starting anew");
+                self.complain(&format!("{fault}; starting again from what is on disk"));
+                tracing::error!(%fault, "the spool has stopped; starting again");
                 self.ending.begin(Cause::Broken);
             }
         }
@@ -139,7 +139,7 @@ enum Ended {
     Stopped,
     /// Something that must go on has ended.
     Lost,
-    /// The spool broke, and the process is to start anew; this could not be written to its mark.
+    /// The spool broke, and the process is to start again; this could not be written to its mark.
     Broken { unwritten: String },
 }
 
@@ -225,7 +225,7 @@ fn announce(line: String) {
 
 fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(fault) = sd_notify::notify(states) {
-        tracing::warn!(%fault, "the service manager can't be told");
+        tracing::warn!(%fault, "the service manager can't be notified");
     }
 }
 

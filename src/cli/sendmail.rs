@@ -30,7 +30,7 @@ pub(super) struct SendmailArgs {
     args: Vec<String>,
 }
 
-const HELP: &str = "Hand in the message on standard input, as scripts and cron do.\n\n\
+const HELP: &str = "Submit the message on standard input, as scripts and cron do.\n\n\
     Usage: sealpost sendmail [OPTIONS] [RECIPIENTS]\n\n\
     \x20 -t          recipients from To, Cc and Bcc, beside those named\n\
     \x20 -i, -oi     a line with a dot alone does not end the message\n\
@@ -108,7 +108,7 @@ fn configuration(options: &Options) -> PathBuf {
 /// Our name, and the listener that takes mail from this machine.
 fn local(options: &Options) -> Result<(Domain, SocketAddr), Failure> {
     let local = config::local_listener(&configuration(options))
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
+        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
     let listener = local.listener.ok_or_else(|| {
         Failure::new(
             EXIT_CONFIG,

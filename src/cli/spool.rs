@@ -20,7 +20,7 @@ pub(super) struct SpoolArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Look for damage, and for rows and files without each other; changes nothing.
+    /// Look for damage, and for rows without files and files without rows; changes nothing.
     Check {
         #[command(flatten)]
         config: ConfigArg,
@@ -28,7 +28,7 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Take over what can be read of a damaged database into a new file; the old one stays as it is.
+    /// Recover what can be read of a damaged database into a new file; the old one is not changed.
     Salvage {
         #[command(flatten)]
         config: ConfigArg,
@@ -77,7 +77,7 @@ pub(super) fn spool(args: &SpoolArgs) -> Result<ExitCode, Failure> {
 
 fn data_dir(config: &ConfigArg) -> Result<PathBuf, Failure> {
     let loaded = config::load(&config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
+        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
     Ok(loaded.data_dir)
 }
 

@@ -14,7 +14,7 @@ use super::{EXIT_NO, EXIT_USAGE, Failure};
 /// What `user` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct UserArgs {
-    /// The name that the client logs in by.
+    /// The name the client logs in with.
     name: String,
 }
 

@@ -22,13 +22,13 @@ use crate::mail::{Clock, Domain, Mailbox, MailboxDomain, ReversePath, rfc3339};
 pub(super) struct ValidateArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// The outbound connector, in whatever mode.
+    /// The outbound connector, whatever its mode.
     connector: String,
     /// A recipient: its domain's mail exchangers are tried, and asked whether they take it (MAIL and RCPT,
-    /// no content). Needed where the connector has only patterns.
+    /// no content). Needed if the connector has only patterns.
     #[arg(long, value_name = "ADDRESS")]
     to: Option<String>,
-    /// How long one address may take, in seconds.
+    /// How long each address may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     timeout: u64,
     /// Print JSON.
@@ -39,7 +39,7 @@ pub(super) struct ValidateArgs {
 /// Tries every host of a connector, as a delivery would, without sending mail.
 pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))?;
+        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
     let connector = find(&config, &args.connector)?;
     let whom = whom(&config, connector, args.to.as_deref())?;
     let domain = whom.domain.clone();
@@ -160,26 +160,26 @@ fn mend(host: &HostReport) -> &'static str {
         return "The partner can say why; or the recipient does not exist.";
     }
     let Some(decision) = &host.decision else {
-        return "Look at the way there first: DNS, routing, firewalls, the port.";
+        return "Look at the path first: DNS, routing, firewalls, the port.";
     };
     let Some(shortfall) = decision.shortfall() else { return NEITHER };
     match shortfall {
         Shortfall::NotOffered => {
-            "The partner can mend it, or whoever runs a firewall on the way that takes STARTTLS out."
+            "The partner can fix it, or whoever runs a firewall on the path that removes STARTTLS."
         }
         Shortfall::Refused(_) | Shortfall::Handshake(_) | Shortfall::Unproved => {
-            "The partner can mend it; the time of this attempt is what they need to find it in their log."
+            "The partner can fix it; they need the time of this attempt to find it in their log."
         }
         Shortfall::Chain { fault: ChainFault::Expired | ChainFault::NotYetValid, .. }
-        | Shortfall::Revoked => "The partner can mend it: by a new certificate.",
+        | Shortfall::Revoked => "The partner can fix it with a new certificate.",
         Shortfall::Name { .. } => {
-            "We can, if these are the names of the partner's hosts: write them as peer_names; else the partner."
+            "We can fix it, if these are the names of the partner's hosts: write them as peer_names; else the partner."
         }
         Shortfall::Chain { fault: ChainFault::UnknownIssuer, .. } => {
-            "The partner can, by showing the whole chain; or we, if its authority was agreed on: add it to trust."
+            "The partner can fix it by sending the whole chain; or we can, if its authority was agreed on: add it to trust."
         }
         Shortfall::Pin { dated: false, .. } => {
-            "We can, once the partner confirms its new key by another way: add its pin."
+            "We can fix it once the partner has confirmed its new key over another channel: add its pin."
         }
         Shortfall::NotTried
         | Shortfall::Version(_)
@@ -195,7 +195,7 @@ fn mend(host: &HostReport) -> &'static str {
     }
 }
 
-const NEITHER: &str = "The partner can mend it, or we, if the connector says what was never agreed.";
+const NEITHER: &str = "The partner can fix it, or we can, if the connector demands what was never agreed.";
 
 /// All that one address showed.
 fn details(seen: &HostReport) -> String {
@@ -205,9 +205,9 @@ fn details(seen: &HostReport) -> String {
         line("greeted with", banner.chars().map(|c| if c.is_control() { ' ' } else { c }).collect());
     }
     if let Some(decision) = &seen.decision {
-        line("wanted", decision.required.to_string());
+        line("required", decision.required.to_string());
         line("token", decision.token().into_owned());
-        line("got", decision.attained.to_string());
+        line("attained", decision.attained.to_string());
         if let Some(tls) = decision.tls() {
             line("SNI", tls.sni.clone().unwrap_or_else(|| "none sent".to_owned()));
             if let Some(certificate) = tls.certificate() {

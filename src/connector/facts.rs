@@ -330,7 +330,7 @@ impl RevocationStatus {
             Self::NoList => "there is no list",
             Self::Good => "current lists vouch for it",
             Self::Revoked => "revoked",
-            Self::Unknown => "no list speaks for it",
+            Self::Unknown => "no list covers it",
             Self::Stale => "the list is out of date",
         }
     }

@@ -223,7 +223,7 @@ impl Permit {
             return Ok(());
         }
         match (requirement, &self.attained) {
-            // Another judgement would record something else; the session is judged anew.
+            // Another judgement would record something else; the session is judged again.
             (Requirement::Audit(_), _) => Err(NotCovered::Stale),
             (Requirement::Off | Requirement::Opportunistic, Attained::Sealed(_) | Attained::Clear(_)) => {
                 Ok(())

@@ -1,4 +1,4 @@
-//! The table in force, shared by all who ask it. No socket and no clock here, but the one thing
+//! The table in effect, shared by all who ask it. No socket and no clock here, but the one thing
 //! that changes while mail flows.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::table::{Generation, Table};
 
-/// The table in force, and a count of the transactions that are under way in clear by it.
+/// The table in effect, and a count of the transactions that are under way in clear by it.
 #[derive(Debug)]
 pub struct LiveTable {
     current: ArcSwap<InForce>,
@@ -28,19 +28,19 @@ pub struct ClearGuard {
 }
 
 impl LiveTable {
-    /// Puts the first table in force.
+    /// Puts the first table in effect.
     #[must_use]
     pub fn new(table: Table) -> Self {
         Self { current: ArcSwap::from_pointee(InForce::new(table)) }
     }
 
-    /// The table in force now.
+    /// The table in effect now.
     #[must_use]
     pub fn table(&self) -> Arc<Table> {
         Arc::clone(&self.current.load().table)
     }
 
-    /// The generation in force now.
+    /// The generation in effect now.
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.current.load().table.generation
@@ -55,7 +55,7 @@ impl LiveTable {
         ClearGuard { under }
     }
 
-    /// Puts another table in force, and returns once no transaction that began in clear under the
+    /// Puts another table in effect, and returns once no transaction that began in clear under the
     /// last one is short of its final reply.
     pub async fn replace(&self, table: Table) {
         let last = self.current.swap(Arc::new(InForce::new(table)));

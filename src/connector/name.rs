@@ -22,7 +22,7 @@ pub enum PeerName {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameFault {
     /// `*` alone would accept any certificate.
-    #[error("\"*\" alone would accept any name; use require = \"chain\" if that is meant")]
+    #[error("\"*\" would accept any name; use require = \"chain\" if that is meant")]
     StarAlone,
     /// A star anywhere but as the whole first label.
     #[error("a star may only be the whole first label (\"*.partner.example\"), and stands for one label")]

@@ -30,7 +30,9 @@ pub enum Specificity {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternFault {
     /// A star anywhere but as the whole first label.
-    #[error("a star may only stand alone (\"*\") or as the whole first label (\"*.partner.example\")")]
+    #[error(
+        "a star may only be the whole pattern (\"*\") or as the whole first label (\"*.partner.example\")"
+    )]
     Star,
     /// The rest is no domain.
     #[error(transparent)]

@@ -16,14 +16,18 @@ pub struct DecisionRecord {
     pub connector: Option<String>,
     /// The host it was about: name, address and port.
     pub host: Option<String>,
-    /// What was required.
-    pub wanted: String,
+    /// What was required. Version 1 called it `wanted`.
+    #[serde(alias = "wanted")]
+    pub required: String,
     /// The same in a word or two.
-    pub wanted_summary: String,
-    /// What was attained.
-    pub got: String,
+    #[serde(alias = "wanted_summary")]
+    pub required_summary: String,
+    /// What was attained. Version 1 called it `got`.
+    #[serde(alias = "got")]
+    pub attained: String,
     /// The same in a word or two.
-    pub got_summary: String,
+    #[serde(alias = "got_summary")]
+    pub attained_summary: String,
     /// Why, in one sentence.
     pub reason: String,
     /// The same as one word for machines.
@@ -49,10 +53,10 @@ impl From<&Decision> for DecisionRecord {
             version: Self::VERSION,
             connector: decision.connector.as_deref().map(str::to_owned),
             host: decision.host.clone(),
-            wanted: decision.required.to_string(),
-            wanted_summary: decision.required.summary().to_owned(),
-            got: decision.attained.to_string(),
-            got_summary: decision.attained.summary(),
+            required: decision.required.to_string(),
+            required_summary: decision.required.summary().to_owned(),
+            attained: decision.attained.to_string(),
+            attained_summary: decision.attained.summary(),
             reason: decision.reason(),
             token: decision.token().into_owned(),
             withheld: decision.status().is_some(),
@@ -78,10 +82,10 @@ mod tests {
         // What a later version adds is passed over.
         let later = first.replacen('{', r#"{"version":9,"colour":"green","#, 1);
         let record: DecisionRecord = serde_json::from_str(&later).expect("a record");
-        assert_eq!((record.version, record.got.as_str()), (9, "plaintext"));
+        assert_eq!((record.version, record.attained.as_str()), (9, "plaintext"));
         let odd = r#"{"token":"name-mismatch","tls":{"new":1}}"#;
         let record: DecisionRecord = serde_json::from_str(odd).expect("a record");
-        assert_eq!((record.token.as_str(), record.got.as_str()), ("name-mismatch", ""));
+        assert_eq!((record.token.as_str(), record.attained.as_str()), ("name-mismatch", ""));
         assert_eq!(record.tls, Some(serde_json::json!({ "new": 1 })));
     }
 }

@@ -16,7 +16,12 @@ impl Decision {
     #[must_use]
     pub fn sentence(&self) -> String {
         let connector = self.connector.as_deref().unwrap_or("none");
-        format!("{} (connector {connector}; wanted {}; got {})", self.reason(), self.required, self.attained)
+        format!(
+            "{} (connector {connector}; required {}; attained {})",
+            self.reason(),
+            self.required,
+            self.attained
+        )
     }
 
     /// Why, in one sentence.
@@ -26,7 +31,7 @@ impl Decision {
         match &self.ruling {
             Ruling::Met => "the session meets the requirement".to_owned(),
             Ruling::Sealed => "TLS was offered and taken".to_owned(),
-            Ruling::Plaintext(cause) => format!("sent in clear: {cause}"),
+            Ruling::Plaintext(cause) => format!("sent in plaintext: {cause}"),
             Ruling::Waived(shortfall) => {
                 format!("in audit: enforced, this would have been withheld, since {shortfall}")
             }
@@ -121,7 +126,7 @@ impl fmt::Display for Required {
             Self::Session(requirement) => requirement.fmt(f),
             Self::Client { tls, login } => {
                 match tls {
-                    None => f.write_str("nothing of TLS")?,
+                    None => f.write_str("no TLS")?,
                     Some(forced) => forced.fmt(f)?,
                 }
                 if *login { f.write_str(", a login") } else { Ok(()) }
@@ -234,7 +239,7 @@ impl fmt::Display for Unmet {
             Self::Off => f.write_str("its mode is off"),
             Self::Network => f.write_str("the address is in none of its networks"),
             Self::User => f.write_str("none of its users has logged in"),
-            Self::NoTls => f.write_str("the session is in clear"),
+            Self::NoTls => f.write_str("the session is in plaintext"),
             Self::Tls(shortfall) => shortfall.fmt(f),
         }
     }
@@ -258,9 +263,9 @@ impl fmt::Display for ClearCause {
         match self {
             Self::Off => f.write_str("the connector does not use TLS"),
             Self::NotOffered => f.write_str("STARTTLS is not offered"),
-            Self::Refused(reply) => write!(f, "STARTTLS was answered {reply}"),
+            Self::Refused(reply) => write!(f, "STARTTLS was refused with {reply}"),
             Self::HandshakeBroken(fault) => {
-                write!(f, "the TLS handshake broke with every host: {}", fault.words)
+                write!(f, "the TLS handshake failed with every host: {}", fault.words)
             }
         }
     }

@@ -227,8 +227,8 @@ impl fmt::Display for Shortfall {
         match self {
             Self::NotTried => f.write_str("TLS was not asked for"),
             Self::NotOffered => f.write_str("STARTTLS is not offered"),
-            Self::Refused(reply) => write!(f, "STARTTLS was answered {reply}"),
-            Self::Handshake(fault) => write!(f, "the TLS handshake broke: {}", fault.words),
+            Self::Refused(reply) => write!(f, "STARTTLS was refused with {reply}"),
+            Self::Handshake(fault) => write!(f, "the TLS handshake failed: {}", fault.words),
             Self::Version(version) => write!(f, "only {version} was negotiated"),
             Self::NoCertificate => f.write_str("no certificate was shown"),
             Self::Unreadable(why) => write!(f, "the certificate can't be read: {why}"),
@@ -240,7 +240,7 @@ impl fmt::Display for Shortfall {
                 write!(f, "the certificate's key is {got}, which is not pinned")
             }
             Self::Pin { got, dated: true } => {
-                write!(f, "the pin of the certificate's key, {got}, does not count on this day")
+                write!(f, "the pin of the certificate's key, {got}, is not valid today")
             }
             Self::Subject { what, wanted, got } => {
                 write!(f, "the certificate's {what} is {got}, not {wanted}")
@@ -249,7 +249,9 @@ impl fmt::Display for Shortfall {
             Self::RevocationUnknown(RevocationStatus::Stale) => {
                 f.write_str("the revocation list for its issuer is out of date")
             }
-            Self::RevocationUnknown(_) => f.write_str("no revocation list speaks for the certificate"),
+            Self::RevocationUnknown(_) => {
+                f.write_str("no certificate revocation list covers the certificate")
+            }
             Self::NotForClients => f.write_str("the certificate is not for clients (extended key usage)"),
             Self::Onward => f.write_str(
                 "the message came sealed and must go on sealed, and this connector does not force TLS",

@@ -10,7 +10,7 @@ use super::choose::Index;
 use super::{DomainPattern, Forced, PeerName, Recipients, Require, Requirement, Sending, Users};
 use crate::mail::Domain;
 
-/// The connectors in force: who may hand us mail, and where mail goes.
+/// The connectors in effect: who may hand us mail, and where mail goes.
 #[derive(Debug)]
 pub struct Table {
     /// Counts the tables of this process; a permit of an earlier one is void.

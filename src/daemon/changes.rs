@@ -96,8 +96,8 @@ fn handover_words(
     );
     let queued = match lanes {
         0 => String::new(),
-        1 => "; 1 lane with queued mail is judged anew".to_owned(),
-        lanes => format!("; {lanes} lanes with queued mail are judged anew"),
+        1 => "; 1 lane with queued mail is judged again".to_owned(),
+        lanes => format!("; {lanes} lanes with queued mail are judged again"),
     };
     format!("{}: was served by {} ({}), {now}{queued}", domains.join(", "), old.name, terms(old))
 }
@@ -229,7 +229,7 @@ mod tests {
             &config(&[REST]),
             &[
                 "LOOSER b.test, *.b.test: was served by bank (forced), now served by rest (opportunistic); 2 lanes \
-               with queued mail are judged anew",
+               with queued mail are judged again",
             ],
         );
         check(
@@ -237,7 +237,7 @@ mod tests {
             &config(&[("bank", "\"b.test\"", "forced"), ("other", "\"*.b.test\"", "forced"), REST]),
             &[
                 "*.b.test: was served by bank (forced), now served by other (forced); 2 lanes with queued mail are \
-               judged anew",
+               judged again",
             ],
         );
         check(&config(&[REST]), &old, &[]);
@@ -250,7 +250,7 @@ mod tests {
         let mut audit = config(&[bank, REST]);
         audit.outbound[0].mode = Mode::Audit;
         let words = "b.test, *.b.test: was served by bank (forced), now served by bank (forced, mode audit); 2 \
-                     lanes with queued mail are judged anew";
+                     lanes with queued mail are judged again";
         check(&old, &audit, &[&format!("LOOSER {words}")]);
         let mut off = config(&[bank, REST]);
         off.outbound[0].mode = Mode::Off;
@@ -259,7 +259,7 @@ mod tests {
             &off,
             &[
                 "LOOSER b.test, *.b.test: was served by bank (forced), now served by rest (opportunistic); 2 lanes \
-               with queued mail are judged anew",
+               with queued mail are judged again",
             ],
         );
     }

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::connector::{Generation, InboundTls, Table};
 use crate::scheduler::LaneView;
 
-/// The connectors of a configuration that no daemon has in force.
+/// The connectors of a configuration that no daemon has in effect.
 #[must_use]
 pub fn from_file(config: &Config) -> Connectors {
     let table = Table::new(Generation::default(), config.inbound.clone(), config.outbound.clone());

@@ -207,7 +207,7 @@ fn room(config: &Config) -> Option<Check> {
         made("room", State::Warn, words)
     } else {
         let words = format!(
-            "{mib} MiB are left on the disk, less than free_disk: new mail is answered 452; free some"
+            "{mib} MiB are left on the disk, less than free_disk: new mail is refused with 452; free some"
         );
         made("room", State::Fail, words)
     })
@@ -364,7 +364,7 @@ fn hosted_elsewhere(connector: &Outbound, hosts: &[(String, IpAddr, u16)], check
 async fn status_address(address: &str, limit: Duration) -> Check {
     let what = format!("revocation {address}");
     let Some(target) = host_and_port(address) else {
-        return made(what, State::Warn, "it is no http address; it can't be tried");
+        return made(what, State::Warn, "it is not an http address and can't be tried");
     };
     match timeout(limit, TcpStream::connect(&target)).await {
         Ok(Ok(_)) => made(what, State::Ok, "it takes connections"),

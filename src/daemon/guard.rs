@@ -78,10 +78,13 @@ impl Guard {
             }
             Fullness::Slow => format!("{} messages are queued: senders are slowed down", left.queued),
             Fullness::QueueFull => {
-                format!("{} messages are queued: new mail is answered 452 until there are fewer", left.queued)
+                format!(
+                    "{} messages are queued: new mail is refused with 452 until there are fewer",
+                    left.queued
+                )
             }
             Fullness::DiskFull => format!(
-                "{} has {mib} MiB (free pages of the database included) and {} inodes left: new mail is answered 452 until there is more; deliveries go on",
+                "{} has {mib} MiB (free pages of the database included) and {} inodes left: new mail is refused with 452 until there is more; deliveries go on",
                 self.data_dir.display(),
                 left.inodes
             ),

@@ -57,7 +57,7 @@ pub struct Running {
     pub found: Stats,
     /// The messages on disk.
     pub spool: Arc<dyn Spool>,
-    /// The table in force.
+    /// The table in effect.
     pub live: Arc<LiveTable>,
     /// The lanes.
     pub scheduler: Arc<Scheduler>,
@@ -88,7 +88,7 @@ pub enum StartFault {
     /// The resolver can't be set up.
     #[error(transparent)]
     Dns(#[from] ResolverFault),
-    /// It can't be read which connectors stand still.
+    /// It can't be read which connectors are paused.
     #[error("{0} can't be read: {1}; let the user that Sealpost runs as read it, or remove it")]
     Paused(PathBuf, #[source] std::io::Error),
     /// A certificate or a trust anchor set does not do.
@@ -255,13 +255,13 @@ async fn look_after(guard: guard::Guard, vitals: &Vitals, stop: &CancellationTok
     room
 }
 
-/// The connectors that an operator had stand still before go on doing so. Mail must not start to flow because
+/// The connectors that an operator paused before stay paused. Mail must not start to flow because
 /// a file can't be read.
 async fn stand_still(data_dir: &std::path::Path, scheduler: &Scheduler) -> Result<Paused, StartFault> {
     let paused =
         Paused::load(data_dir).map_err(|fault| StartFault::Paused(data_dir.join("paused"), fault))?;
     for name in paused.names() {
-        tracing::warn!(connector = %name, "stands still, as an operator said; `sealpost queue resume` lets it go on");
+        tracing::warn!(connector = %name, "paused by an operator; `sealpost queue resume` resumes it");
         scheduler.pause(&name, true).await;
     }
     Ok(paused)
@@ -274,7 +274,7 @@ impl Running {
         self.spool.broken()
     }
 
-    /// Puts in force what the files say now. When this returns, no transaction in clear that began
+    /// Puts in effect what the files say now. When this returns, no transaction in clear that began
     /// under the last connectors is short of its final reply; queued mail is judged by the new ones.
     /// Inbound sessions end under the rules they began with.
     ///

@@ -1,4 +1,4 @@
-//! The connectors that an operator has stand still: a file of names in `data_dir`, so that a restart changes
+//! The connectors that an operator has paused: a file of names in `data_dir`, so that a restart changes
 //! nothing.
 
 use std::collections::BTreeSet;

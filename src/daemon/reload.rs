@@ -1,4 +1,4 @@
-//! Puts in force what the files say now, all of it or nothing.
+//! Puts in effect what the files say now, all of it or nothing.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ use crate::scheduler::{LaneView, Scheduler};
 use crate::tls::Identity;
 use crate::tracking::{Event, Journal};
 
-/// Puts in force what the files say now: connectors, certificates, trust anchors.
+/// Puts in effect what the files say now: connectors, certificates, trust anchors.
 pub struct Reloader {
     first: First,
     in_use: ArcSwap<InUse>,
@@ -65,7 +65,7 @@ impl First {
     }
 }
 
-/// What of a configuration is needed after it was put in force.
+/// What of a configuration is needed after it was put in effect.
 #[derive(Clone)]
 pub(super) struct InUse {
     file: PathBuf,
@@ -105,7 +105,7 @@ enum ReloadFault {
     #[error(transparent)]
     Setup(#[from] StartFault),
     /// Reading the files broke off.
-    #[error("reading the files broke off: {0}")]
+    #[error("reading the files was interrupted: {0}")]
     Read(#[from] JoinError),
 }
 
@@ -286,14 +286,14 @@ impl Reloader {
     fn tell_refused(&self, trigger: Trigger, refused: &NotReloaded) {
         let Generation(number) = refused.generation;
         if trigger == Trigger::Change {
-            tracing::info!(faults = refused.faults.len(), "the files have changed, and have mistakes so far");
+            tracing::info!(faults = refused.faults.len(), "the files have changed, but have errors so far");
             return;
         }
         let told: Vec<String> = refused
             .faults
             .iter()
             .take(ALARMS_MAX)
-            .map(|fault| format!("not reloaded, generation {number} stays in force: {fault}"))
+            .map(|fault| format!("not reloaded, generation {number} stays in effect: {fault}"))
             .collect();
         let found = told.iter().map(|what| (what.clone(), Vec::new())).collect();
         let fresh = self.alarms.replace(AlarmKind::Reload, Clock::wall(), found);
@@ -351,14 +351,14 @@ impl Reloader {
         let names =
             names.map_err(|fault| format!("it can't be written down, and nothing has changed: {fault}"))?;
         self.scheduler.pause(name, paused).await;
-        tracing::warn!(connector = name, paused, "an operator has a connector stand still, or go on");
+        tracing::warn!(connector = name, paused, "an operator has paused or resumed a connector");
         Ok(names.into_iter().map(Arc::from).collect())
     }
 }
 
 fn tell_reloaded(reloaded: &Reloaded) {
     let Generation(generation) = reloaded.generation;
-    tracing::info!(generation, changes = reloaded.changes.len(), "the configuration is in force");
+    tracing::info!(generation, changes = reloaded.changes.len(), "the configuration has taken effect");
     for certificate in &reloaded.certificates {
         tracing::info!("{certificate}");
     }
@@ -378,7 +378,7 @@ fn announce_reload() {
 
 fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(fault) = sd_notify::notify(states) {
-        tracing::warn!(%fault, "the service manager can't be told");
+        tracing::warn!(%fault, "the service manager can't be notified");
     }
 }
 

@@ -226,7 +226,7 @@ impl LaneCarrier {
         for _ in 0..JUDGEMENTS_MAX {
             // In this order, so that a tighter table either waits for this transaction or is seen
             // by it. After another judgement the guard is a new one: the last may be the guard of
-            // a table that is not in force any more.
+            // a table that is not in effect any more.
             let in_clear = (!session.connection.is_sealed()).then(|| self.courier.live.enter_clear());
             let table = self.courier.live.table();
             if !serves(&table, connector, recipients.iter().map(|recipient| &recipient.forward_path)) {

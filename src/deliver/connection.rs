@@ -259,7 +259,7 @@ impl Connection {
         limit: Duration,
     ) -> Result<Arc<TlsFacts>, HandshakeFault> {
         let Wire::Plain(stream) = mem::replace(&mut self.wire, Wire::Gone) else {
-            return Err(HandshakeFault::new("the connection is not in clear".to_owned()));
+            return Err(HandshakeFault::new("the connection is not in plaintext".to_owned()));
         };
         let handshake = Box::pin(setup.connect(stream, sni, Clock::wall()));
         let (stream, facts) = timeout(limit, handshake)

@@ -31,7 +31,7 @@ struct State {
 }
 
 impl TlsSeen {
-    /// What the file of a folder has; writes it anew where it has lines too many.
+    /// What the file of a folder has; writes it again where it has lines too many.
     ///
     /// # Errors
     /// The file is there, and can't be read or written.

@@ -75,7 +75,7 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// A courier. `tls` holds an entry for each outbound connector of the table in force, put there
+    /// A courier. `tls` holds an entry for each outbound connector of the table in effect, put there
     /// before the table is; `seen` is who had TLS before, `partners` what they showed; `ourselves` are our listeners, as bound.
     #[must_use]
     pub fn new(

@@ -186,7 +186,7 @@ impl Courier {
         }
     }
 
-    /// Whether the session may carry mail, by the table in force. What was judged is told.
+    /// Whether the session may carry mail, by the table in effect. What was judged is told.
     fn judged(
         &self,
         way: &Way,
@@ -266,7 +266,7 @@ impl Courier {
             self.journal.record(&Event::Alarm { what });
         }
         if let Err(fault) = kept {
-            tracing::warn!(%fault, "partners-seen can't be written: it is remembered by this process alone");
+            tracing::warn!(%fault, "partners-seen can't be written: only this process remembers it");
         }
     }
 
@@ -287,7 +287,7 @@ impl Courier {
         let key = format!("{} {whom}", connector.name);
         if let Attained::Sealed(_) = attained {
             if let Err(fault) = self.seen.sealed(&key) {
-                tracing::warn!(%fault, "tls-seen can't be written: TLS is remembered by this process alone");
+                tracing::warn!(%fault, "tls-seen can't be written: only this process remembers who had TLS");
             }
             return None;
         }
@@ -296,7 +296,7 @@ impl Courier {
         let reason = decision.reason();
         if memory == TlsMemory::Sealed {
             let what = format!(
-                "connector {}: {reason}; mail waits for an hour before it goes in clear",
+                "connector {}: {reason}; mail waits for an hour before it is sent in plaintext",
                 connector.name
             );
             self.journal.record(&Event::Alarm { what: &what });

@@ -24,7 +24,7 @@ mod peer;
 struct FakeJobs {
     waiting: Mutex<VecDeque<Job>>,
     reports: Mutex<Vec<String>>,
-    /// A table to be put in force before the last job is handed out.
+    /// A table to be put in effect before the last job is handed out.
     table: Mutex<Option<(Arc<LiveTable>, Table)>>,
     progress: Arc<Progress>,
 }

@@ -59,7 +59,7 @@ async fn row(
     let (connector, wanted, wanted_summary) = policy(table, case);
     let (outcome, got, reason, wrong) = match result {
         Err(fault) => {
-            (Outcome::Refused, "no session".to_owned(), fault.to_string(), Some("the session broke"))
+            (Outcome::Refused, "no session".to_owned(), fault.to_string(), Some("the session failed"))
         }
         Ok(handed) if handed.is_accepted() => {
             let wrong = arrival(stage, number, case, deadline).await.err();

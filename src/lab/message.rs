@@ -19,7 +19,7 @@ pub fn write(from: &str, to: &str, marker: &str) -> Vec<u8> {
 /// What is wrong, in words.
 pub fn compare(original: &[u8], copy: &[u8]) -> Result<(), &'static str> {
     let trace = copy.strip_suffix(original).ok_or("the content did not arrive byte for byte")?;
-    let trace = std::str::from_utf8(trace).map_err(|_| "what was put before the content is no text")?;
+    let trace = std::str::from_utf8(trace).map_err(|_| "what was put before the content is not text")?;
     let mut lines = trace.split_inclusive('\n');
     let first = lines.next().ok_or("no Received field was put before the content")?;
     let is_one_field = first.starts_with("Received: ")

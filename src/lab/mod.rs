@@ -51,7 +51,7 @@ pub enum LabFault {
     #[error("the client verifier of a stand-in can't be made: {0}")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
     /// A name that is none.
-    #[error("{0} is no server name")]
+    #[error("{0} is not a server name")]
     Name(String),
     /// The folder is in use.
     #[error("{} is not empty; name a new or empty folder with --state", .0.display())]

@@ -122,7 +122,7 @@ fn look(stage: &Stage, number: usize, case: &OutboundCase, queued: &[QueuedMessa
         return Some(delivered(case, &taken, capture.came_in_clear("STARTTLS\r\n")));
     }
     if capture.has_refused(&to) {
-        // It is over only when the sender was told.
+        // It is over only when the sender was notified.
         let named = format!("Final-Recipient: rfc822; {to}\r\n");
         let report =
             stage.on_premises.find(|m| m.reverse_path.is_empty() && message::contains(&m.content, &named))?;
@@ -139,12 +139,12 @@ fn delivered(case: &OutboundCase, taken: &Taken, tried_tls: bool) -> Found {
         (None, false) => (
             Outcome::DeliveredClear,
             "plaintext".to_owned(),
-            "STARTTLS is not offered; arrived in clear, byte for byte",
+            "STARTTLS is not offered; arrived in plaintext, byte for byte",
         ),
         (None, true) => (
             Outcome::DeliveredClear,
             "plaintext".to_owned(),
-            "STARTTLS was tried first; arrived in clear, byte for byte",
+            "STARTTLS was tried first; arrived in plaintext, byte for byte",
         ),
     };
     let wrong = message::compare(&original(case), &taken.content).err();
@@ -172,11 +172,11 @@ fn reported(report: &Taken) -> Found {
     Found {
         outcome: Outcome::Refused,
         connector: field("X-Sealpost-Connector"),
-        wanted: field("X-Sealpost-Wanted"),
+        wanted: field("X-Sealpost-Required"),
         wanted_summary: None,
         token: field("X-Sealpost-Decision"),
-        got: field("X-Sealpost-Got").unwrap_or_else(|| "a refusal".to_owned()),
-        reason: format!("the partner said {said}; the sender was told"),
+        got: field("X-Sealpost-Attained").unwrap_or_else(|| "a refusal".to_owned()),
+        reason: format!("the partner said {said}; the sender was notified"),
         wrong: (!is_theirs).then_some("the report does not say what the partner said"),
     }
 }
@@ -187,10 +187,10 @@ fn waiting(trouble: &LastTrouble) -> Found {
     Found {
         outcome: if is_withheld { Outcome::Withheld } else { Outcome::Deferred },
         connector: decision.and_then(|decision| decision.connector.clone()),
-        wanted: decision.map(|decision| decision.wanted.clone()),
-        wanted_summary: decision.map(|decision| decision.wanted_summary.clone()),
+        wanted: decision.map(|decision| decision.required.clone()),
+        wanted_summary: decision.map(|decision| decision.required_summary.clone()),
         token: decision.map(|decision| decision.token.clone()),
-        got: decision.map_or_else(|| "no session".to_owned(), |decision| decision.got.clone()),
+        got: decision.map_or_else(|| "no session".to_owned(), |decision| decision.attained.clone()),
         reason: trouble.reason.clone(),
         wrong: None,
     }
@@ -209,7 +209,7 @@ fn row(stage: &Stage, table: &Table, case: &OutboundCase, number: usize, found: 
         wrong: Some("nothing was heard of it in time"),
     });
     if policy.is_forced && leaked(stage, number, case) {
-        found.wrong = Some("an envelope or content came in clear under forced TLS");
+        found.wrong = Some("an envelope or content came in plaintext under forced TLS");
     }
     let is_allowed = case.expected.contains(&found.outcome);
     let is_reason = case.token.is_none() || case.token == found.token.as_deref();

@@ -26,11 +26,13 @@ pub struct Row {
     /// The connector that decided, or `none`.
     pub connector: String,
     /// What it demands.
+    #[serde(rename = "required")]
     pub wanted: String,
     /// The same in a word or two, for the table.
     #[serde(skip)]
     pub wanted_summary: String,
     /// What the session attained.
+    #[serde(rename = "attained")]
     pub got: String,
     /// What became of it.
     pub outcome: Outcome,
@@ -250,7 +252,17 @@ mod tests {
             json.lines().filter_map(|line| line.trim().strip_prefix('"')?.split('"').next()).collect();
         assert_eq!(
             keys,
-            ["from", "to", "direction", "connector", "wanted", "got", "outcome", "reason", "as_expected"]
+            [
+                "from",
+                "to",
+                "direction",
+                "connector",
+                "required",
+                "attained",
+                "outcome",
+                "reason",
+                "as_expected"
+            ]
         );
         assert!(json.contains("\"withheld\"") && json.contains("\"outbound\""));
     }
@@ -263,7 +275,7 @@ mod tests {
             brief_reason("mx.a.test[127.0.30.1]:2525: no TLS; nothing was sent"),
             "no TLS; nothing was sent"
         );
-        assert_eq!(brief_reason("550 5.7.1 no (connector x; wanted y)"), "550 5.7.1 no");
+        assert_eq!(brief_reason("550 5.7.1 no (connector x; required y)"), "550 5.7.1 no");
     }
 
     #[test]

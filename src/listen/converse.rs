@@ -114,7 +114,7 @@ struct Waits {
 }
 
 impl Conversation {
-    /// Begins the session, under the table that was in force when the client connected.
+    /// Begins the session, under the table that was in effect when the client connected.
     fn start(&mut self, tls: Option<Arc<TlsFacts>>) {
         self.session = Some(Session::start(
             Arc::clone(&self.door.rules),

@@ -12,7 +12,7 @@ use crate::smtp::receive::{Patience, Rules, Upgrade};
 use crate::tls::ServerSetup;
 use crate::tracking::Event;
 
-/// What one session is under from its first octet to its last, whatever is put in force meanwhile.
+/// What one session is under from its first octet to its last, whatever is put in effect meanwhile.
 pub(super) struct Terms {
     /// The connectors.
     pub(super) table: Arc<Table>,

@@ -82,7 +82,7 @@ mod tests {
         let later = now + FORGOTTEN_AFTER;
         assert!(!guesses.bars(at("192.0.2.1"), later));
         guesses.failed(at("192.0.2.1"), later);
-        assert!(!guesses.bars(at("192.0.2.1"), later), "it counts anew");
+        assert!(!guesses.bars(at("192.0.2.1"), later), "it counts again");
         guesses.failed(at("192.0.2.2"), now);
         guesses.failed(at("192.0.2.2"), now);
         guesses.succeeded(at("192.0.2.2"));

@@ -147,7 +147,7 @@ impl Intake {
             self.shared.journal.record(&Event::Alarm { what });
         }
         if let Err(fault) = kept {
-            tracing::warn!(%fault, "partners-seen can't be written: it is remembered by this process alone");
+            tracing::warn!(%fault, "partners-seen can't be written: only this process remembers it");
         }
     }
 

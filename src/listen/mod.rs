@@ -42,7 +42,7 @@ pub type ServerSetups = ArcSwap<BTreeMap<Generation, Arc<BTreeMap<String, Arc<Se
 pub struct Shared {
     /// What the listeners are told to do.
     pub settings: Settings,
-    /// The connectors in force.
+    /// The connectors in effect.
     pub live: Arc<LiveTable>,
     /// What comes by connectors with limits of their own.
     pub quotas: Arc<Quotas>,

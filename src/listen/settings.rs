@@ -78,7 +78,7 @@ pub struct Limits {
     pub errors_max: u32,
     /// Commands without effect (NOOP, RSET, EHLO, HELO, VRFY, HELP) since then; beyond, each is an error.
     pub useless_max: u32,
-    /// Failed logins of one network in ten minutes; beyond, its logins are put off.
+    /// Failed logins of one network in ten minutes; beyond, its logins are deferred.
     pub failed_logins_max: u32,
     /// Sessions at the same time.
     pub connections_max: usize,

@@ -281,8 +281,8 @@ fn trouble_fields(trouble: &Trouble, chars_max: usize, fields: &mut String) {
     if let Some(decision) = &trouble.decision {
         field("X-Sealpost-Decision", &decision.token());
         field("X-Sealpost-Connector", decision.connector.as_deref().unwrap_or("none"));
-        field("X-Sealpost-Wanted", &decision.required.to_string());
-        field("X-Sealpost-Got", &decision.attained.to_string());
+        field("X-Sealpost-Required", &decision.required.to_string());
+        field("X-Sealpost-Attained", &decision.attained.to_string());
     }
 }
 

@@ -167,7 +167,7 @@ impl Scheduler {
         self.wake.notify_one();
     }
 
-    /// To be called once another table is in force: lanes that are blocked by a connector that has
+    /// To be called once another table is in effect: lanes that are blocked by a connector that has
     /// changed or gone try again.
     pub async fn table_replaced(&self) {
         let mut after: Option<LaneKey> = None;

@@ -41,7 +41,7 @@ use tally::Tally;
 #[derive(Debug)]
 pub struct Session {
     rules: Arc<Rules>,
-    /// The table that was in force when the session began; it ends under the same.
+    /// The table that was in effect when the session began; it ends under the same.
     table: Arc<Table>,
     channel: Channel,
     upgrade: Upgrade,

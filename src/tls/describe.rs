@@ -101,7 +101,7 @@ fn known(number: &str) -> String {
 }
 
 fn purposes(parsed: &X509Certificate<'_>) -> Vec<String> {
-    let Ok(Some(usage)) = parsed.extended_key_usage() else { return vec!["any (none is said)".to_owned()] };
+    let Ok(Some(usage)) = parsed.extended_key_usage() else { return vec!["any (none is given)".to_owned()] };
     let usage = usage.value;
     let flags = [
         (usage.any, "any"),

@@ -92,7 +92,7 @@ pub enum TlsFault {
         reason: String,
     },
     /// A file that holds no revocation list.
-    #[error("{}: it is no certificate revocation list: {reason}; write a PEM or DER file of one", file.display())]
+    #[error("{}: it is not a certificate revocation list: {reason}; write a PEM or DER file of one", file.display())]
     RevocationList {
         /// The file.
         file: PathBuf,
@@ -132,7 +132,7 @@ pub fn handshake_fault(error: &io::Error) -> HandshakeFault {
     let text = if error.kind() == io::ErrorKind::UnexpectedEof {
         "the connection ended during the handshake".to_owned()
     } else if error.kind() == io::ErrorKind::ConnectionReset || error.kind() == io::ErrorKind::BrokenPipe {
-        "the peer broke the connection off during the handshake".to_owned()
+        "the peer closed the connection during the handshake".to_owned()
     } else {
         format!("the connection failed during the handshake: {error}")
     };

@@ -13,7 +13,7 @@ use crate::mail::{UnixMillis, rfc3339};
 
 /// Partners remembered at the same time; the oldest makes room.
 const ENTRIES_MAX: usize = 16_384;
-/// Lines of the file, after which it is written anew.
+/// Lines of the file, after which it is written again.
 const LINES_MAX: usize = 2 * ENTRIES_MAX;
 /// Issuers and certificates remembered of one partner: several hosts behind one name may differ.
 const EACH_MAX: usize = 8;
@@ -50,7 +50,7 @@ struct Line {
 }
 
 impl Partners {
-    /// What the file of a folder has; writes it anew where it has lines too many. A line that can't be
+    /// What the file of a folder has; writes it again where it has lines too many. A line that can't be
     /// read is passed over.
     ///
     /// # Errors
@@ -177,7 +177,7 @@ impl State {
         }
     }
 
-    /// Writes the file anew, a line for each partner.
+    /// Writes the file again, a line for each partner.
     fn rewrite(&mut self, file: &Path) -> io::Result<()> {
         let lines: Vec<String> = self.order.iter().filter_map(|partner| self.line(partner)).collect();
         let fresh = file.with_extension("new");
@@ -264,7 +264,7 @@ mod tests {
             partners.saw("bank", "two", &shown("CN=A", sha256, 100), UnixMillis(day * DAY)).0.len()
         };
         assert_eq!([turns(95, "x"), turns(95, "y"), turns(95, "x"), turns(95, "y")], [1, 1, 0, 0]);
-        // A renewed one begins anew.
+        // A renewed one begins again.
         let (told, _) = partners.saw("bank", "mx", &shown("CN=A", "2", 105), UnixMillis(100 * DAY));
         assert!(told.concat().contains("less than 7 days"), "{told:?}");
     }

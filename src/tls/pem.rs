@@ -233,7 +233,7 @@ fn key_of(item: Item) -> Option<PrivateKeyDer<'static>> {
 fn read(file: &Path) -> Result<(Vec<u8>, u32), TlsFault> {
     let unread = |error| TlsFault::unread(file, error);
     let opened = File::open(file).map_err(unread)?;
-    // Of the file that is read, not of the one that bears the name a moment later.
+    // Of the file that is read, not of the one that can handle the name a moment later.
     let mode = opened.metadata().map_err(unread)?.permissions().mode() & 0o7777;
     let mut text = Vec::new();
     opened.take(FILE_BYTES_MAX).read_to_end(&mut text).map_err(unread)?;

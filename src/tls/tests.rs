@@ -168,7 +168,7 @@ fn foreign_self_signed_forged_and_unreadable_chains_are_told_apart() {
 
     let own = params(as_is).self_signed(&KeyPair::generate().unwrap()).unwrap();
     assert_eq!(told(&[own.der().clone()]), "proved unknown-issuer");
-    // The other root bears the same name and has another key.
+    // The other root can handle the same name and has another key.
     assert_eq!(told(&der(&other.leaf(as_is).0)), "proved chain-bad-signature");
     assert_eq!(told(&[]), "not shown");
     assert!(told(&[CertificateDer::from(vec![0x30, 0x03, 1, 2, 3])]).starts_with("unreadable: "));

@@ -31,8 +31,8 @@ macro_rules! tell {
                 tracing::Level::$level,
                 $($field)*
                 connector = decided.connector,
-                wanted = decided.wanted,
-                got = decided.got,
+                required = decided.required,
+                attained = decided.attained,
                 because = decided.reason,
                 token = decided.token,
                 tls_version = decided.tls_version,
@@ -97,7 +97,7 @@ impl Journal {
                 tell!(LINE, INFO, "session ended", None, { peer = %peer, reason = %Line(reason), });
             }
             Event::ClearFallback { host, decision } => {
-                tell!(LINE, WARN, "sent in clear", Some(decision), { host = %Line(host), });
+                tell!(LINE, WARN, "sent in plaintext", Some(decision), { host = %Line(host), });
             }
             Event::Waived { host, decision } => {
                 tell!(LINE, WARN, "waived in audit", Some(decision), { host = %Line(host), });
@@ -175,8 +175,8 @@ impl Journal {
 #[derive(Default)]
 struct Decided<'a> {
     connector: Option<DisplayValue<Line<&'a str>>>,
-    wanted: Option<DisplayValue<Line<&'a Required>>>,
-    got: Option<DisplayValue<Line<&'a Attainment>>>,
+    required: Option<DisplayValue<Line<&'a Required>>>,
+    attained: Option<DisplayValue<Line<&'a Attainment>>>,
     reason: Option<DisplayValue<Line<String>>>,
     token: Option<DisplayValue<Line<Cow<'static, str>>>>,
     tls_version: Option<DisplayValue<crate::connector::TlsVersion>>,
@@ -190,8 +190,8 @@ impl<'a> Decided<'a> {
         let tls = decision.tls();
         Self {
             connector: line(decision.connector.as_deref()),
-            wanted: line(Some(&decision.required)),
-            got: line(Some(&decision.attained)),
+            required: line(Some(&decision.required)),
+            attained: line(Some(&decision.attained)),
             reason: line(Some(decision.reason())),
             token: line(Some(decision.token())),
             tls_version: tls.map(|facts| display(facts.version)),
@@ -306,8 +306,8 @@ mod tests {
             &Event::Deferred { id, forward_path, trouble, next_at: UnixMillis(1_795_469_756_000) },
             "WARN sealpost::message: deferred id=01M855CHK0000 forward_path=a@b.example status=4.7.4 \
              reason=odd\\r\\nanswer host=mx.b.example [192.0.2.7]:25 reply=454 later\\r\\u{1b} \
-             next_at=2026-11-23T21:35:56Z connector=fabrikam-out wanted=TLSv1.2 or later, any certificate \
-             got=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
+             next_at=2026-11-23T21:35:56Z connector=fabrikam-out required=TLSv1.2 or later, any certificate \
+             attained=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
         );
         let delivered = &Delivered {
             reports_on: false,
@@ -318,8 +318,8 @@ mod tests {
         check(
             &Event::Delivered { id, forward_path, delivered, delay: Duration::from_millis(12) },
             "INFO sealpost::message: delivered id=01M855CHK0000 forward_path=a@b.example host=mx \
-             reply=250 2.0.0 ok delay_ms=12 connector=fabrikam-out wanted=TLSv1.2 or later, any certificate \
-             got=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
+             reply=250 2.0.0 ok delay_ms=12 connector=fabrikam-out required=TLSv1.2 or later, any certificate \
+             attained=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
         );
         check(&Event::Alarm { what: "disk" }, "ERROR sealpost::message: alarm what=disk");
     }

@@ -28,7 +28,7 @@ pub(crate) fn failing_flush(when: &str) -> Option<Command> {
     Some(command)
 }
 
-/// A listener that keeps its address when the process starts anew.
+/// A listener that keeps its address when the process starts again.
 pub(crate) fn configure(site: &Site, sink: &Sink, more: &str) -> SocketAddr {
     let address = free_address();
     let listener = LISTENER.replace("127.0.0.1:0", &address.to_string());
@@ -147,7 +147,7 @@ async fn sigterm_while_the_spool_breaks_is_a_stop_and_no_fresh_start() {
             break;
         }
     }
-    logged(&daemon, "the spool has stopped; starting anew").await;
+    logged(&daemon, "the spool has stopped; starting again").await;
     daemon.signal("TERM");
     let status = within("the end", LONG, daemon.ended()).await;
     assert!(status.success(), "{status}\n{}", daemon.log());
@@ -222,7 +222,7 @@ async fn a_damaged_page_of_contents_holds_its_messages_and_no_other() {
     let more = message("more", 500, "bob@b.test");
     assert_eq!(Client::hello(address).await.transact(&more).await.unwrap().code, 250);
     daemon.queue_empty().await;
-    assert!(!daemon.log().contains("starting anew"), "{}", daemon.log());
+    assert!(!daemon.log().contains("starting again"), "{}", daemon.log());
     daemon.stop().await;
 }
 

@@ -136,7 +136,7 @@ async fn a_reason_is_a_status_a_token_or_words_and_nothing_empty_names_mail() {
     };
     assert_eq!(found("4.3.0").await, ids.len());
     assert_eq!(found("not NOW").await, ids.len());
-    for key in ["wanted", "connector", "\"status\"", "decision"] {
+    for key in ["required", "connector", "\"status\"", "decision"] {
         assert_eq!(found(key).await, 0, "{key} is a key of ours, and no reason");
     }
     for empty in ["--reason", "--sender", "--recipient", "--domain", "--connector"] {

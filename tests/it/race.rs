@@ -25,7 +25,7 @@ async fn nothing_leaves_in_clear_after_a_tighter_table_is_in_force() {
     sink.until("mail in clear", LONG, |log| log.arrived.len() >= SWAP_AFTER).await;
 
     site.configure(&rest(&sink, "tls = \"forced\"\nrequire = \"encryption\"\n"));
-    running.reload().await.expect("the tighter connectors in force");
+    running.reload().await.expect("the tighter connectors in effect");
     let then = in_clear(&sink);
 
     let acknowledged = source.await.expect("the source ends").len();

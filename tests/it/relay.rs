@@ -274,7 +274,7 @@ async fn sigterm_ends_in_time_and_a_restart_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_recipients_on_five_hops_have_one_outcome_each_and_each_failure_is_told_once() {
     let site = Site::new();
-    // Of each hundred: those whose number ends in 0 are refused, in 5 put off once.
+    // Of each hundred: those whose number ends in 0 are refused, in 5 deferred once.
     let manner = |later: bool| {
         let manner = (0..100).filter(|n| n % 10 == 0).fold(Manner::clear(), |manner, n| {
             manner.replying(&format!("rcpt to:<r{n}@"), "550 5.1.1 nobody")

@@ -1,5 +1,5 @@
-//! Configuration, certificates and trust anchors changed while mail flows: what was in force stays
-//! in force or is replaced whole, and no session is refused for it.
+//! Configuration, certificates and trust anchors changed while mail flows: what was in effect stays
+//! in effect or is replaced whole, and no session is refused for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +41,7 @@ async fn queued_mail_does_not_leave_in_clear_once_tls_is_forced() {
         sink.read(|log| log.commands.iter().filter(|c| c.to_lowercase().starts_with("mail from")).count())
     };
     let then = mails(&sink);
-    // The lane was blocked for a minute: it is judged anew without waiting for that.
+    // The lane was blocked for a minute: it is judged again without waiting for that.
     eventually("a judgement by the new connector", SOON, async || {
         let status = daemon.ask(&["connectors"]).await;
         let queue = daemon.ask(&["queue", "list", "--limit", "1000"]).await;
@@ -147,14 +147,14 @@ async fn broken_files_refuse_no_session_and_are_told_with_their_place() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(78), "{case}: {said}");
         assert!(said.contains("sealpost.toml: ") && said.contains(&place), "{case}: {said}");
-        assert!(said.contains("stays in force"), "{case}: {said}");
+        assert!(said.contains("stays in effect"), "{case}: {said}");
         eventually(&format!("an alarm for {case}"), LONG, async || {
             let log = daemon.log();
             let alarm = log.lines().rev().find(|line| line.contains(" alarm "))?;
             (alarm.contains("sealpost.toml: ") && alarm.contains(&place)).then_some(())
         })
         .await;
-        let mended = match file {
+        let fixed = match file {
             "sealpost.toml" => config.as_str(),
             "gw.crt" => &chain,
             "partners.crl" => &list,
@@ -166,7 +166,7 @@ async fn broken_files_refuse_no_session_and_are_told_with_their_place() {
             let alarms = daemon.ask(&["connectors"]).await["alarms"].clone();
             assert!(alarms[0]["what"].as_str().unwrap_or_default().contains(&place), "{case}: {alarms}");
         }
-        std::fs::write(path(file), mended).unwrap();
+        std::fs::write(path(file), fixed).unwrap();
     }
     let answer = daemon.ask(&["reload"]).await;
     assert_eq!(answer["changes"], Value::Array(Vec::new()), "{answer}");

@@ -11,7 +11,7 @@ use crate::tls_matrix::OUTBOUND;
 /// What each word of the tables means, and who mends it.
 const LEGEND: &[(&str, &str, &str)] = &[
     ("sealed", "The mail is sent over TLS.", "-"),
-    ("clear", "The mail is sent in clear, and the log says why.", "-"),
+    ("clear", "The mail is sent in plaintext, and the log says why.", "-"),
     ("admitted", "The client's mail is taken, and belongs to this connector.", "-"),
     (
         "starttls-not-offered",
@@ -57,7 +57,7 @@ const LEGEND: &[(&str, &str, &str)] = &[
     ("certificate-revoked", "A revocation list names the certificate, or an issuer of it.", "the partner"),
     (
         "revocation-unknown",
-        "No current list speaks for the certificate.",
+        "No current list covers the certificate.",
         "we, by a current list of each issuer (`crl`); or by `revocation = \"soft\"`",
     ),
     (

@@ -1,4 +1,4 @@
-//! The answers about connectors: those in force, and what a reload changed.
+//! The answers about connectors: those in effect, and what a reload changed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::connector::{Generation, Mode};
 /// What a reload came to: the answer of `POST /reload`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Reloaded {
-    /// The generation in force from now on.
+    /// The generation in effect from now on.
     pub generation: Generation,
     /// The connectors that are not as they were.
     pub changes: Vec<Change>,
@@ -86,7 +86,7 @@ impl Direction {
 /// The answer of `GET /connectors`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connectors {
-    /// The generation in force; none without a daemon.
+    /// The generation in effect; none without a daemon.
     pub generation: Option<Generation>,
     /// The connectors, inbound first, in the order of the file.
     pub connectors: Vec<ConnectorView>,
@@ -111,7 +111,7 @@ pub struct ConnectorView {
     pub requirement: String,
     /// The digest of its settings and of the files it names.
     pub revision: String,
-    /// An operator has it stand still.
+    /// An operator has paused it.
     pub paused: bool,
     /// What its lanes are at; outbound alone, and only from a daemon.
     pub lanes: Option<LanesView>,

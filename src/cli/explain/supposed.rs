@@ -19,13 +19,13 @@ use crate::tls;
 /// A next hop whose STARTTLS is not simply used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum StartTls {
-    /// It is not in the answer to EHLO.
+    /// It is not in the reply to EHLO.
     NotOffered,
-    /// It is offered, and answered 454.
+    /// It is offered, and refused with 454.
     Refused,
-    /// The handshake breaks, and not over a certificate.
+    /// The handshake fails, but not because of a certificate.
     Broken,
-    /// The handshake breaks since the host refuses our certificate, or wants one that we don't show.
+    /// The handshake fails because the host refuses our certificate, or wants one that we don't present.
     OursRefused,
 }
 

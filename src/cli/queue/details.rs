@@ -18,7 +18,7 @@ pub(super) fn details(message: &MessageView) -> String {
         },
     ];
     if origin.onward_sealed {
-        lines.push("must leave   under forced TLS alone (onward = \"sealed\")".to_owned());
+        lines.push("must leave   only under forced TLS (onward = \"sealed\")".to_owned());
     }
     lines.push(format!("message-id   {}", clean(origin.message_id.as_deref().unwrap_or("-"))));
     for recipient in &message.recipients {
@@ -44,8 +44,8 @@ fn recipient_lines(message: &MessageView, recipient: &RecipientView) -> Vec<Stri
         let fields = [
             ("connector", decision.connector.as_deref().unwrap_or("-")),
             ("host", decision.host.as_deref().unwrap_or("-")),
-            ("wanted", &decision.wanted),
-            ("got", &decision.got),
+            ("required", &decision.required),
+            ("attained", &decision.attained),
             ("token", &decision.token),
         ];
         lines.extend(fields.map(|(key, value)| format!("{key:<12} {}", clean(value))));

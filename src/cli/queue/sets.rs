@@ -26,13 +26,13 @@ pub(super) struct FilterArgs {
     /// To this address, or "@domain".
     #[arg(long, value_name = "ADDRESS")]
     recipient: Option<String>,
-    /// Whose last trouble has this text: a status, a token of a decision, some words.
+    /// Whose last problem contains this text: a status, the token of a decision, some words.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Accepted so long ago, or longer: "30m", "2d".
+    /// Accepted at least this long ago: "30m", "2d".
     #[arg(long, value_name = "DURATION")]
     older_than: Option<String>,
-    /// Held, since they can't be sent as they are.
+    /// Held messages.
     #[arg(long)]
     held: bool,
 }
@@ -138,8 +138,8 @@ fn tell(deed: Deed, as_json: bool, sum: &SetResult) {
         complain(&format!("{left} messages are as they were"));
     }
     say(&match deed {
-        Deed::Remove => format!("{done} messages are removed; nobody is told"),
-        Deed::Bounce => format!("{done} messages are given up; their senders are told"),
+        Deed::Remove => format!("{done} messages are removed; nobody is notified"),
+        Deed::Bounce => format!("{done} messages are given up; their senders are notified"),
         Deed::Hold => format!("{done} messages are held until they are released"),
         Deed::Release | Deed::Retry => format!("{done} messages are tried again now"),
     });

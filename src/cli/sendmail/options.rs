@@ -66,7 +66,7 @@ impl Options {
             while let Some(letter) = rest.next() {
                 if letter == 'q' && !rest.as_str().is_empty() {
                     return Err(format!(
-                        "{arg}: the daemon tries again by itself; -q alone tries all at once"
+                        "{arg}: the daemon tries again by itself; -q without a time tries all at once"
                     ));
                 }
                 if !WITH_VALUE.contains(letter) {
@@ -95,7 +95,7 @@ impl Options {
             // -G, -m, -n, -U: of other times, or said for what we do anyway.
             'G' | 'm' | 'n' | 'U' | 's' | 'e' => {}
             'q' => self.task = Task::Flush,
-            other => return Err(format!("-{other} is no option of sendmail")),
+            other => return Err(format!("-{other} is not an option of sendmail")),
         }
         Ok(())
     }
@@ -184,10 +184,10 @@ mod tests {
         assert_eq!(read("-bs").map(|o| o.task), Ok(Task::Session));
         assert_eq!(read("-bp -C x").map(|o| o.task), Ok(Task::List));
         assert_eq!(read("-q").map(|o| o.task), Ok(Task::Flush));
-        check("-q30m", "fault: -q30m: the daemon tries again by itself; -q alone tries all at once");
+        check("-q30m", "fault: -q30m: the daemon tries again by itself; -q without a time tries all at once");
         check("-f", "fault: -f needs a value");
         check("-bd", "fault: -bd is not done here; the daemon is `sealpost run`");
-        check("-z", "fault: -z is no option of sendmail");
+        check("-z", "fault: -z is not an option of sendmail");
         check("-N maybe a", "fault: -N maybe: no such list");
     }
 }

@@ -19,7 +19,10 @@ pub(super) fn unmet_refusal(
     let text = match (connector.reveal, unmet) {
         (Reveal::Code, _) => GENERAL.to_owned(),
         (Reveal::Full | Reveal::Partner, Unmet::Tls(_)) => {
-            format!("{reason} (connector {name}; wanted {}; got {})", decision.required, decision.attained)
+            format!(
+                "{reason} (connector {name}; required {}; attained {})",
+                decision.required, decision.attained
+            )
         }
         (Reveal::Full | Reveal::Partner, Unmet::NoTls | Unmet::Off | Unmet::Network | Unmet::User) => {
             format!("{reason} (connector {name})")

@@ -36,14 +36,14 @@ fn check(requirement: &Requirement, observed: &Observed, expected: &str) {
     assert_eq!(got, expected);
 }
 
-const WORDS: &str = "the TLS handshake broke: the peer sent the alert HandshakeFailure";
+const WORDS: &str = "the TLS handshake failed: the peer sent the alert HandshakeFailure";
 
 #[test]
 fn forced_never_falls_back() {
     for forced in [Forced::encryption(), chain(), identity(&["mail.p.example"])] {
         let forced = Requirement::Forced(forced);
         check(&forced, &Observed::NotOffered, "4.7.4 starttls-not-offered: STARTTLS is not offered");
-        check(&forced, &observed_refused(), "4.7.4 starttls-refused: STARTTLS was answered 454 4.7.0 no");
+        check(&forced, &observed_refused(), "4.7.4 starttls-refused: STARTTLS was refused with 454 4.7.0 no");
         check(&forced, &Observed::HandshakeBroken(broken()), &format!("4.7.5 handshake-broken: {WORDS}"));
         check(&forced, &Observed::ClearAfterBroken(broken()), &format!("4.7.5 handshake-broken: {WORDS}"));
     }
@@ -53,9 +53,9 @@ fn forced_never_falls_back() {
 fn opportunistic_takes_what_it_gets_and_says_so() {
     let wanted = Requirement::Opportunistic;
     check(&wanted, &Observed::NotOffered, "clear: STARTTLS is not offered");
-    check(&wanted, &observed_refused(), "clear: STARTTLS was answered 454 4.7.0 no");
+    check(&wanted, &observed_refused(), "clear: STARTTLS was refused with 454 4.7.0 no");
     check(&wanted, &Observed::HandshakeBroken(broken()), &format!("4.7.5 handshake-broken: {WORDS}"));
-    let clear = "clear: the TLS handshake broke with every host: the peer sent the alert HandshakeFailure";
+    let clear = "clear: the TLS handshake failed with every host: the peer sent the alert HandshakeFailure";
     check(&wanted, &Observed::ClearAfterBroken(broken()), clear);
     let bad = shown(&["wrong.example"], ChainVerdict::Faulty(ChainFault::Expired));
     check(&wanted, &established(bad), "sealed: TLSv1.3");

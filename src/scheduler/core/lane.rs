@@ -84,7 +84,7 @@ pub(super) struct Line<L> {
     /// Since when something has waited without a break.
     pub(super) backlog_since: Option<UnixMillis>,
     /// Carriers that its hosts were seen to bear, where that is fewer than the connector allows.
-    pub(super) carriers_borne: Option<usize>,
+    pub(super) carriers_accepted: Option<usize>,
     /// Deliveries since that changed.
     pub(super) eased: usize,
 }
@@ -124,7 +124,7 @@ impl<L> Default for Line<L> {
             round: 0,
             round_messages: 0,
             backlog_since: None,
-            carriers_borne: None,
+            carriers_accepted: None,
             eased: 0,
         }
     }
@@ -140,7 +140,7 @@ pub(super) enum State {
     Blocked(UnixMillis),
     /// One message at a time, until one shows that the way is open.
     Probing,
-    /// An operator has its connector stand still.
+    /// An operator has paused its connector.
     Paused,
 }
 
@@ -208,8 +208,8 @@ impl<L> Lane<L> {
             State::Open if self.last_taken.is_none() => 1,
             State::Open => {
                 let allowed = self.way.as_ref().map_or(1, |way| way.connector.connections.max(1));
-                let borne = self.line.as_ref().and_then(|line| line.carriers_borne);
-                borne.map_or(allowed, |borne| borne.min(allowed))
+                let accepted = self.line.as_ref().and_then(|line| line.carriers_accepted);
+                accepted.map_or(allowed, |accepted| accepted.min(allowed))
             }
             State::Probing => 1,
             State::Blocked(_) | State::Paused => 0,
@@ -280,8 +280,8 @@ impl<L> Lane<L> {
             if self.is_crowded(trouble, now) {
                 let carriers = self.carriers;
                 let line = self.line.get_or_insert_default();
-                let borne = line.carriers_borne.unwrap_or(carriers).min(carriers);
-                line.carriers_borne = Some(borne.saturating_sub(1).max(1));
+                let accepted = line.carriers_accepted.unwrap_or(carriers).min(carriers);
+                line.carriers_accepted = Some(accepted.saturating_sub(1).max(1));
                 line.eased = 0;
                 return Learned::Crowded;
             }
@@ -303,13 +303,13 @@ impl<L> Lane<L> {
     /// A delivery: after enough of them one more carrier is tried.
     fn ease(&mut self) {
         let Some(line) = &mut self.line else { return };
-        let Some(borne) = line.carriers_borne else { return };
+        let Some(accepted) = line.carriers_accepted else { return };
         line.eased = line.eased.saturating_add(1);
-        if line.eased >= borne.saturating_mul(EASED_AFTER) {
+        if line.eased >= accepted.saturating_mul(EASED_AFTER) {
             line.eased = 0;
             let allowed = self.way.as_ref().map_or(1, |way| way.connector.connections);
-            let more = borne.saturating_add(1);
-            line.carriers_borne = (more < allowed).then_some(more);
+            let more = accepted.saturating_add(1);
+            line.carriers_accepted = (more < allowed).then_some(more);
         }
     }
 

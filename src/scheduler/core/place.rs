@@ -1,4 +1,4 @@
-//! Where a message goes: the connector is chosen anew at every attempt.
+//! Where a message goes: the connector is chosen again at every attempt.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::connector::{NextHop, Outbound, Table, choose};
 use crate::mail::MailboxDomain;
 use crate::spool::{Divisible, LaneKey, Leased};
 
-/// Some recipients of a message with the lane that they belong to by the table in force.
+/// Some recipients of a message with the lane that they belong to by the table in effect.
 #[derive(Debug)]
 pub(super) struct Placed<L> {
     pub(super) waiting: Waiting<L>,

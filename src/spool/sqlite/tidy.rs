@@ -1,4 +1,4 @@
-//! Gives room back to the disk: a database that is nearly all free pages is written anew, which takes as
+//! Gives room back to the disk: a database that is nearly all free pages is written again, which takes as
 //! long as what is left in it is large. (Pages given back one by one would need a map of all pages, which
 //! costs every message some 5 to 13 % more work.)
 
@@ -9,7 +9,7 @@ use rusqlite::{Connection, Result};
 use super::schema::PAGE_BYTES;
 use super::upkeep::Upkeep;
 
-/// Writes the database anew if that is soon done and gives room back. Says whether it did.
+/// Writes the database again if that is soon done and gives room back. Says whether it did.
 ///
 /// # Errors
 /// What the database gave, for instance that there is no room for it now; nothing has changed then.

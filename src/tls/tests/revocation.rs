@@ -72,6 +72,6 @@ fn a_file_that_is_no_list_is_told() {
     let mut set = TrustSet::load(&mint.file("root.pem", &mint.ca.pem())).unwrap();
     for content in [mint.ca.pem(), "nothing".to_owned()] {
         let told = set.add_lists(&mint.file("bad.crl", &content)).unwrap_err().to_string();
-        assert!(told.contains("bad.crl: it is no certificate revocation list"), "{told}");
+        assert!(told.contains("bad.crl: it is not a certificate revocation list"), "{told}");
     }
 }

@@ -93,7 +93,7 @@ fn a_host_that_bears_fewer_connections_keeps_those() {
     w.report(ticket, vec![deferred(Scope::Lane)]);
     w.act(|core, at| core.ended(second, at));
     assert_eq!(w.lane("out/b.example"), "3 waiting, 0 in flight, 1 carriers, open, 0 failures");
-    assert!(w.out.starts.is_empty(), "one carrier is what it bears");
+    assert!(w.out.starts.is_empty(), "one carrier is what it can handle");
     // The message goes with the other carrier, and nothing of it was written.
     let (ticket, again) = w.take(first).expect("a job");
     assert_eq!((again, w.works.len()), (number, 1));
