@@ -31,6 +31,8 @@ pub struct Salvaged {
     pub lost: Vec<Loss>,
     /// Tables and indexes that can't be read to their end: there may be messages that nothing names.
     pub broken_off: Vec<String>,
+    /// Why the mark of a fault can't be read: recipients that it names as delivered are taken over too.
+    pub mark_unread: Option<String>,
 }
 
 /// A message of which something could not be taken over.
@@ -84,8 +86,12 @@ pub(super) fn salvage(data_dir: &Path, to: &Path) -> std::result::Result<Salvage
     let columns = Columns::of(&old).map_err(|error| SalvageFault::Schema(path.clone(), error))?;
     let (new, _) = open_writer(to)?;
     let write = |error| SalvageFault::Write(to.to_owned(), error);
-    let mark = Mark::read(data_dir, "").ok().flatten().unwrap_or_default();
     let mut salvaged = Salvaged::default();
+    let mark = Mark::read(data_dir, "").unwrap_or_else(|error| {
+        salvaged.mark_unread = Some(error.to_string());
+        None
+    });
+    let mark = mark.unwrap_or_default();
     let names = names(&old, &mut salvaged.broken_off);
     let wreck = Wreck { old: &old, columns: &columns, data_dir, aside: Aside::beside(to) };
     let mut known = BTreeSet::new();
