@@ -32,7 +32,7 @@ enum Action {
     Salvage {
         #[command(flatten)]
         config: ConfigArg,
-        /// The new file; it must not exist.
+        /// The new file; neither it nor FILE.lost may exist.
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
         /// Print JSON.

@@ -56,7 +56,7 @@ pub enum SalvageFault {
     /// The old database is in use, or can't be opened.
     #[error(transparent)]
     Open(#[from] OpenFault),
-    /// There is something at the new place.
+    /// There is something at the new place, or where contents are put aside.
     #[error("{0} exists already; name a new file")]
     Exists(PathBuf),
     /// The new database can't be written.
@@ -78,8 +78,10 @@ pub(super) fn salvage(data_dir: &Path, to: &Path) -> std::result::Result<Salvage
     let path = data_dir.join("spool.sqlite");
     fs::metadata(&path).map_err(|error| OpenFault::Folder(path.clone(), error))?;
     let _lock = lock(&data_dir.join("lock"))?;
-    if to.exists() {
-        return Err(SalvageFault::Exists(to.to_owned()));
+    let aside = Aside::beside(to);
+    // A file that an earlier salvage put aside would be in the way of this one.
+    if let Some(there) = [to, aside.folder()].into_iter().find(|path| path.exists()) {
+        return Err(SalvageFault::Exists(there.to_owned()));
     }
     let old = open_quietly(&path)?;
     // The trees are read as they stand in the file: not even an index must agree with its table.
@@ -93,7 +95,7 @@ pub(super) fn salvage(data_dir: &Path, to: &Path) -> std::result::Result<Salvage
     });
     let mark = mark.unwrap_or_default();
     let names = names(&old, &mut salvaged.broken_off);
-    let wreck = Wreck { old: &old, columns: &columns, data_dir, aside: Aside::beside(to) };
+    let wreck = Wreck { old: &old, columns: &columns, data_dir, aside };
     let mut known = BTreeSet::new();
     new.execute_batch("BEGIN IMMEDIATE").map_err(write)?;
     for (id, numbers) in &names {

@@ -62,6 +62,14 @@ async fn content_that_nothing_names_is_put_aside() {
     }
     assert_eq!(done.lost[0].recipients, ["r0@b.example"]);
     assert!(!ids.contains(&whole));
+
+    // What was put aside would not be put there once more.
+    fs::remove_file(&to).expect("a file");
+    let fault = SqliteSpool::salvage(folder.path(), &to).expect_err("the folder is there");
+    assert!(matches!(&fault, SalvageFault::Exists(path) if path.ends_with("new.sqlite.lost")), "{fault}");
+    assert!(!to.exists());
+    let other = SqliteSpool::salvage(folder.path(), &folder.path().join("other")).expect("it can be read");
+    assert!(other.lost.iter().all(|loss| loss.file.is_some()), "{other:?}");
 }
 
 #[tokio::test]
