@@ -217,3 +217,32 @@ async fn check_and_salvage_report_a_mark_that_can_not_be_read() {
     let (code, done) = salvage();
     assert!(code == Some(0) && done["mark_unread"].is_null(), "{done}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_before_the_trial_notes_what_the_last_process_handed_on() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear()).await;
+    configure(&site, &sink, "");
+    let path = site.home.path().join("data/spool-fault");
+    let stopped = async || {
+        let mut command = Command::new(PROGRAM);
+        // After so many faults the pause before the trial is the longest.
+        command.env("SEALPOST_SPOOL_FAULT", "fault 9 for a test\ndone 0000000000007 0 .\n");
+        let mut daemon = Daemon::begin_by(&site.home, command);
+        logged(&daemon, "it is checked before").await;
+        daemon.signal("TERM");
+        let status = within("the end", LONG, daemon.ended()).await;
+        assert!(status.success(), "{status}\n{}", daemon.log());
+        daemon.log()
+    };
+    for _ in 0..2 {
+        let log = stopped().await;
+        let noted = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(noted, "fault 9 for a test\ndone 0000000000007 0 .\n");
+        assert!(!log.contains("can't be noted"), "{log}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let log = stopped().await;
+    assert!(log.contains("can't be noted in spool-fault") && log.contains("messages=1"), "{log}");
+}

@@ -362,6 +362,21 @@ async fn what_was_done_and_could_not_be_written_is_not_delivered_again() {
     assert!(left.findings.is_empty(), "{:?}", left.findings);
 }
 
+#[tokio::test]
+async fn what_ends_until_the_spool_is_closed_is_handed_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (id, mut leased) = put(&spool, &["x"], 0).await;
+    // Nothing can be written to the mark.
+    fs::create_dir(folder.path().join(crate::spool::mark::NAME)).expect("room");
+    spool.shared.set_broken(SpoolFault::Broken("a flush failed".into()));
+    let unwritten = spool.unwritten();
+    drop(spool.settle(settlement(leased.remove(0), &Settled::Done)));
+    drop(spool);
+    let unwritten = unwritten();
+    assert!(unwritten.contains(&format!("done {id} 0 .")), "{unwritten}");
+}
+
 #[test]
 fn faults_in_a_row_are_counted() {
     let folder = tempfile::tempdir().expect("a folder");
