@@ -2,7 +2,7 @@
 //! until the spool has passed a trial.
 
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Command;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::print::complain;
 use super::{EXIT_CONFIG, EXIT_OS, Failure};
 use crate::config::{self, Config};
+use crate::spool::Unwritten;
 use crate::spool::mark::{Mark, Marker};
 use crate::spool::sqlite::{OpenFault, SqliteSpool, Trial};
 use crate::{listen, spool};
@@ -44,6 +45,35 @@ pub(super) fn config(file: &Path) -> Result<Config, Failure> {
         waits = true;
         feed();
         std::thread::sleep(CONFIG_PAUSE);
+    }
+}
+
+/// What was delivered, and could not be noted in the mark of a data folder.
+pub(super) struct Left {
+    data_dir: PathBuf,
+    unwritten: Unwritten,
+}
+
+impl Left {
+    pub(super) fn new(data_dir: &Path, unwritten: Unwritten) -> Self {
+        Self { data_dir: data_dir.to_owned(), unwritten }
+    }
+
+    /// What the last process handed on.
+    pub(super) fn inherited(data_dir: &Path) -> Self {
+        Self::new(data_dir, Box::new(|| std::env::var(UNWRITTEN).unwrap_or_default()))
+    }
+
+    /// This process has no successor that could be given it: the mark gets it now, or nobody.
+    pub(super) fn note(self) {
+        let unwritten = (self.unwritten)();
+        if let Err(error) = Mark::append(&self.data_dir, &unwritten) {
+            let messages = unwritten.lines().filter(|line| line.starts_with("done ")).count();
+            tracing::error!(
+                messages, %error,
+                "what was delivered can't be noted in spool-fault; these messages may be delivered again"
+            );
+        }
     }
 }
 
@@ -112,11 +142,11 @@ pub(super) async fn trial(config: &Config, complain: impl Fn(&str)) -> u32 {
 
 /// The spool passed its trial, and could not be opened after all: the fault goes on, and is marked. Answers with
 /// what could not be written to the mark.
-pub(super) fn still_broken(data_dir: &Path, faults: u32, fault: &OpenFault) -> String {
+pub(super) fn still_broken(data_dir: &Path, faults: u32, fault: &OpenFault) -> Left {
     tracing::error!(%fault, "the spool can't be opened; starting again after a pause");
     let marker = Marker::new(data_dir);
     marker.fault(faults.saturating_add(1), &fault.to_string());
-    marker.unwritten()
+    Left::new(data_dir, Box::new(move || marker.unwritten()))
 }
 
 /// One trial. `unwritten` becomes empty once the mark says it too.
@@ -186,9 +216,9 @@ async fn turn_away(settings: listen::Settings, stop: CancellationToken) {
     }
 }
 
-/// Executes this program again with the same arguments; it answers only if that failed. `unwritten` is what
-/// the mark should say besides.
-pub(super) fn again(unwritten: &str) -> Failure {
+/// Executes this program again with the same arguments; it answers only if that failed. The next process is given what
+/// is left.
+pub(super) fn again(left: Left) -> Failure {
     let mut args = std::env::args_os();
     let called = args.next();
     // The file may have been replaced by a newer one meanwhile; then the path by which we were called leads there.
@@ -201,7 +231,7 @@ pub(super) fn again(unwritten: &str) -> Failure {
     };
     let mut command = Command::new(program);
     // It is there even if it is empty: the next process knows by it that the spool broke.
-    command.args(args).env(UNWRITTEN, unwritten);
+    command.args(args).env(UNWRITTEN, (left.unwritten)());
     let fault = command.exec();
     Failure::new(EXIT_OS, format!("the spool has stopped, and sealpost can't start again: {fault}"))
 }

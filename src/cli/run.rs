@@ -30,8 +30,12 @@ pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
         Ok(Ended::Stopped) => return Ok(ExitCode::SUCCESS),
         Ok(Ended::Lost) => return Ok(ExitCode::from(EXIT_SOFTWARE)),
         // Somebody may have asked for a stop meanwhile.
-        Ok(Ended::Broken { .. }) if office.signals.stop_listening() => return Ok(ExitCode::SUCCESS),
-        Ok(Ended::Broken { unwritten }) => revive::again(&unwritten),
+        Ok(Ended::Broken(left)) if office.signals.stop_listening() => {
+            left.note();
+            let _written = office.log.flush(FLUSH);
+            return Ok(ExitCode::SUCCESS);
+        }
+        Ok(Ended::Broken(left)) => revive::again(left),
         Err(failure) => failure,
     };
     office.complain(&failure.message);
@@ -124,12 +128,14 @@ impl Office {
         tracing::info!("stopping");
     }
 
-    fn ended(&self, unwritten: String) -> Ended {
-        match self.ending.cause() {
-            Some(Cause::Broken) => Ended::Broken { unwritten },
+    fn ended(&self, left: revive::Left) -> Ended {
+        let ended = match self.ending.cause() {
+            Some(Cause::Broken) => return Ended::Broken(left),
             Some(Cause::Lost(_)) => Ended::Lost,
             Some(Cause::Asked) | None => Ended::Stopped,
-        }
+        };
+        left.note();
+        ended
     }
 }
 
@@ -140,7 +146,7 @@ enum Ended {
     /// Something that must go on has ended.
     Lost,
     /// The spool broke, and the process is to start again; this could not be written to its mark.
-    Broken { unwritten: String },
+    Broken(revive::Left),
 }
 
 async fn serve(config: Config, office: &Office) -> Result<Ended, Failure> {
@@ -150,7 +156,7 @@ async fn serve(config: Config, office: &Office) -> Result<Ended, Failure> {
         faults = revive::trial(&config, |text| office.complain(text)) => faults,
         () = begun.cancelled() => {
             office.tell();
-            return Ok(office.ended(String::new()));
+            return Ok(office.ended(revive::Left::inherited(&config.data_dir)));
         }
     };
     office.ending.at("the start");
@@ -158,7 +164,7 @@ async fn serve(config: Config, office: &Office) -> Result<Ended, Failure> {
     let started = daemon::start_after(config, faults, &office.vitals).await;
     if let (Err(StartFault::Spool(fault)), true) = (&started, faults > 0) {
         office.complain(&format!("{fault}; starting again after a pause"));
-        return Ok(Ended::Broken { unwritten: revive::still_broken(&data_dir, faults, fault) });
+        return Ok(Ended::Broken(revive::still_broken(&data_dir, faults, fault)));
     }
     let running = started.map_err(|fault| {
         let exit = match &fault {
@@ -191,10 +197,12 @@ async fn serve(config: Config, office: &Office) -> Result<Ended, Failure> {
     // Who waits is answered 451 if the spool has failed, and what is being delivered ends.
     let spool = running.stop().await;
     office.ending.at("the spool");
-    let unwritten = spool.unwritten();
+    // It is read once the spool has closed: until then deliveries that end are noted.
+    let left = revive::Left::new(&data_dir, spool.unwritten());
     drop(spool);
+    let ended = office.ended(left);
     tracing::info!("stopped");
-    Ok(office.ended(unwritten))
+    Ok(ended)
 }
 
 fn loaded(config: &Config) -> String {

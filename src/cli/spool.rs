@@ -32,7 +32,7 @@ enum Action {
     Salvage {
         #[command(flatten)]
         config: ConfigArg,
-        /// The new file; it must not exist.
+        /// The new file; neither it nor FILE.lost may exist.
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
         /// Print JSON.
@@ -69,7 +69,7 @@ pub(super) fn spool(args: &SpoolArgs) -> Result<ExitCode, Failure> {
                 say(&salvaged(&done));
                 say(&in_place(&data_dir.display().to_string(), &to.display().to_string()));
             }
-            let whole = done.lost.is_empty() && done.broken_off.is_empty();
+            let whole = done.lost.is_empty() && done.broken_off.is_empty() && done.mark_unread.is_none();
             Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
         }
     }
@@ -119,6 +119,14 @@ fn salvaged(done: &Salvaged) -> String {
             .iter()
             .map(|what| format!("{what}: not read to its end; messages that only it names are lost too")),
     );
+    lines.extend(done.mark_unread.as_ref().map(|error| {
+        format!(
+            "{} can't be read ({error}): recipients that it names as delivered are taken over too, and would have \
+             their mail twice. Make it readable; then salvage again to another FILE, or leave it in place: the \
+             next start reads it before it delivers",
+            mark::NAME
+        )
+    }));
     lines.push(format!(
         "{} messages with {} recipients taken over; {} recipients were delivered already; {} losses",
         done.messages,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -58,47 +58,50 @@ impl Mark {
         Ok((mark != Self::default()).then_some(mark))
     }
 
-    /// A line that can't be read is passed over: the last one may be cut.
     fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Self {
         let mut mark = Self::default();
-        for line in lines {
-            let mut words = line.splitn(3, ' ');
-            match (words.next(), words.next(), words.next()) {
-                (Some("fault"), Some(count), text) => {
-                    mark.count = mark.count.max(count.parse().unwrap_or(1));
-                    mark.faults.push(text.unwrap_or("?").to_owned());
-                }
-                (Some("done"), Some(id), Some(numbers)) => {
-                    if let Some((Ok(id), numbers)) = numbers.strip_suffix(" .").map(|n| (id.parse(), n)) {
-                        let numbers = numbers.split(',').filter_map(|number| number.parse::<u32>().ok());
-                        mark.done.entry(id).or_default().extend(numbers);
-                    }
-                }
-                (Some("lost"), Some(count), _) => {
-                    mark.lost = mark.lost.saturating_add(count.parse().unwrap_or(1));
-                }
-                _ => {}
-            }
-        }
+        lines.for_each(|line| mark.take(line));
         mark
     }
 
-    /// Appends what an earlier process could not write, now that the disk may take it. Nothing is appended where
-    /// it does not take all of it.
+    /// Takes what a line says. It may begin with one that was cut, which is ignored.
+    fn take(&mut self, line: &str) {
+        let mut rest = line;
+        while let Some((before, (id, numbers))) = last_done(rest) {
+            self.done.entry(id).or_default().extend(numbers);
+            rest = before;
+        }
+        let behind = |word: &'static str| {
+            rest.match_indices(word)
+                .filter_map(move |(at, _)| rest.split_at_checked(at)?.1.strip_prefix(word))
+        };
+        let faults = self.faults.len();
+        for (count, text) in behind("fault ").filter_map(|fault| fault.split_once(' ')) {
+            if let Ok(count) = count.parse() {
+                self.count = self.count.max(count);
+                self.faults.push(text.to_owned());
+            }
+        }
+        if self.faults.len() == faults && behind("fault ").next().is_some() {
+            self.count = self.count.max(1);
+            self.faults.push("?".to_owned());
+        }
+        let lost = behind("lost ").filter_map(|count| count.parse().ok());
+        self.lost = lost.fold(self.lost, u64::saturating_add);
+    }
+
+    /// Appends what an earlier process could not write, now that the disk may take it, unless it is there already.
+    /// Nothing is appended where it does not take all of it.
     ///
     /// # Errors
     /// What opening, writing or flushing the file gave.
     pub fn append(data_dir: &Path, unwritten: &str) -> io::Result<()> {
-        if unwritten.is_empty() {
+        let there = fs::read(data_dir.join(NAME)).unwrap_or_default();
+        if memchr::memmem::find(&there, unwritten.as_bytes()).is_some() {
             return Ok(());
         }
-        let mut file = open(&data_dir.join(NAME))?;
-        let before = file.metadata()?.len();
-        if let Err(error) = file.write_all(unwritten.as_bytes()).and_then(|()| file.sync_all()) {
-            // Lines that are there twice say the same, but each trial would add some.
-            let _ = file.set_len(before);
-            return Err(error);
-        }
+        let durably = |mut file: &File, text: &[u8]| file.write_all(text).and_then(|()| file.sync_all());
+        append(&data_dir.join(NAME), unwritten, durably)?;
         sync_folder(data_dir)
     }
 
@@ -171,9 +174,9 @@ impl Marker {
     fn write(&self, line: &str, recipients: usize) {
         let mut noted = self.noted();
         noted.any = true;
-        let append = || open(&self.path)?.write_all(line.as_bytes());
-        let appended = append().or_else(|error| match self.path.parent() {
-            Some(data_dir) if is_no_room(&error) && reserve::release(data_dir) => append(),
+        let try_it = || append(&self.path, line, |mut file, text| file.write_all(text));
+        let appended = try_it().or_else(|error| match self.path.parent() {
+            Some(data_dir) if is_no_room(&error) && reserve::release(data_dir) => try_it(),
             _ => Err(error),
         });
         if appended.is_ok() {
@@ -188,8 +191,29 @@ impl Marker {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+/// The last whole line about recipients that are done, and what stands before it.
+fn last_done(line: &str) -> Option<(&str, (QueueId, Vec<u32>))> {
+    line.rmatch_indices("done ").find_map(|(at, word)| {
+        let (before, text) = line.split_at_checked(at)?;
+        let (id, numbers) = text.strip_prefix(word)?.strip_suffix(" .")?.split_once(' ')?;
+        let numbers = numbers.split(',').map(str::parse).collect::<Result<_, _>>().ok()?;
+        Some((before, (id.parse().ok()?, numbers)))
+    })
+}
+
+/// Appends lines, all of them or none, behind a line that was cut if there is one.
+fn append(path: &Path, lines: &str, write: impl FnOnce(&File, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let before = file.metadata()?.len();
+    let mut last = [0];
+    // What can't be read may have been cut: an empty line does no harm.
+    let ended = match before.checked_sub(1) {
+        Some(at) => file.read_exact_at(&mut last, at).is_ok() && last == *b"\n",
+        None => true,
+    };
+    let text = if ended { lines.to_owned() } else { format!("\n{lines}") };
+    // If it can't be shortened either, the next line begins behind the part.
+    write(&file, text.as_bytes()).inspect_err(|_| drop(file.set_len(before)))
 }
 
 /// The file in `data_dir`.
@@ -199,6 +223,8 @@ const UNWRITTEN_BYTES_MAX: usize = 96 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -236,8 +262,10 @@ mod tests {
         assert_eq!((mark.faults.len(), mark.done.len()), (1, 1));
         let unwritten = marker.unwritten();
         assert!(Mark::append(&folder.path().join("missing"), &unwritten).is_err());
-        Mark::append(folder.path(), &unwritten).expect("writable");
-        assert_eq!(Mark::read(folder.path(), "").expect("readable"), Some(mark));
+        for _ in 0..2 {
+            Mark::append(folder.path(), &unwritten).expect("writable");
+            assert_eq!(Mark::read(folder.path(), "").expect("readable").as_ref(), Some(&mark));
+        }
     }
 
     #[test]
@@ -267,5 +295,88 @@ mod tests {
         marker.fault(1, "flush");
         marker.clear().expect("nothing to do");
         assert!(folder.path().join(NAME).exists());
+    }
+
+    #[test]
+    fn a_line_without_room_leaves_no_part_and_costs_no_later_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(NAME);
+        let marker = Marker::new(folder.path());
+        let [one, two, three] = [7, 8, 9].map(QueueId::from_number);
+        marker.done(one, &[0]);
+        let before = fs::read(&path).expect("a file");
+        let part = |mut file: &File, text: &[u8]| {
+            file.write_all(&text[..text.len() / 2])?;
+            Err(io::ErrorKind::StorageFull.into())
+        };
+        assert!(append(&path, &format!("done {two} 0 .\n"), part).is_err());
+        assert_eq!(fs::read(&path).expect("a file"), before);
+
+        // A part that stayed, as after a kill.
+        fs::write(&path, [&before, &b"done 0"[..]].concat()).expect("room");
+        marker.done(two, &[0]);
+        assert_eq!(marker.unwritten(), "");
+        fs::write(&path, [&fs::read(&path).expect("a file"), &b"fau"[..]].concat()).expect("room");
+        Mark::append(folder.path(), &format!("done {three} 0 .\n")).expect("room");
+        let mark = Mark::read(folder.path(), "").expect("readable").expect("a mark");
+        assert_eq!(mark.done.into_keys().collect::<Vec<_>>(), [one, two, three]);
+    }
+
+    #[test]
+    fn a_cut_fault_hides_no_later_one() {
+        for cut in ["f", "fault ", "fault 1", "fault 1 dis", "done 0", "lost 1"] {
+            let mark = Mark::parse(format!("{cut}fault 3 disk\nlost 4").lines());
+            let last = mark.faults.last().map(String::as_str);
+            assert_eq!((mark.count, last, mark.lost), (3, Some("disk"), 4), "{cut}");
+        }
+    }
+
+    /// Lines of a mark, as (id, recipients): none are a fault.
+    fn lines() -> impl Strategy<Value = Vec<(i64, BTreeSet<u32>)>> {
+        let numbers = proptest::collection::btree_set(any::<u32>(), 0..4);
+        proptest::collection::vec((0..i64::MAX, numbers), 1..6)
+    }
+
+    fn written((id, numbers): &(i64, BTreeSet<u32>)) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let marker = Marker::new(folder.path());
+        if numbers.is_empty() {
+            marker.fault(3, "the disk");
+        }
+        marker.done(QueueId::from_number(*id), &numbers.iter().copied().collect::<Vec<_>>());
+        fs::read_to_string(folder.path().join(NAME)).expect("a file")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn wherever_a_line_is_cut_all_others_are_read(
+            lines in lines(),
+            cut in any::<prop::sample::Index>(),
+            at in any::<prop::sample::Index>(),
+            ended in any::<bool>(),
+        ) {
+            let cut = cut.index(lines.len());
+            let mut text = String::new();
+            let (mut least, mut most) = (BTreeSet::new(), BTreeSet::new());
+            for (index, line) in lines.iter().enumerate() {
+                let whole = written(line);
+                let done = line.1.iter().map(|number| (QueueId::from_number(line.0), *number));
+                most.extend(done.clone());
+                if index == cut {
+                    text.push_str(whole.get(..at.index(whole.len())).expect("ASCII"));
+                    text.push_str(if ended { "\n" } else { "" });
+                } else {
+                    least.extend(done);
+                    text.push_str(&whole);
+                }
+            }
+            let mark = Mark::parse(text.lines());
+            let found: BTreeSet<_> =
+                mark.done.iter().flat_map(|(id, numbers)| numbers.iter().map(|n| (*id, *n))).collect();
+            prop_assert!(found.is_superset(&least) && found.is_subset(&most), "{found:?} of {text}");
+            let faults = lines.iter().enumerate().any(|(index, line)| index != cut && line.1.is_empty());
+            prop_assert!(!faults || mark.count == 3, "{mark:?} of {text}");
+        }
     }
 }

@@ -126,11 +126,15 @@ pub trait Spool: Send + Sync {
     /// Answers once the engine can't go on: the process must end and start over.
     fn broken(&self) -> Pending<SpoolFault>;
 
-    /// What the mark that a broken engine left should say and could not be written: for the next process.
-    fn unwritten(&self) -> String {
-        String::new()
+    /// What the mark that a broken engine left should say and could not be written: for the next process. It is
+    /// complete once this is dropped, since until then more may be noted.
+    fn unwritten(&self) -> Unwritten {
+        Box::new(String::new)
     }
 }
+
+/// Answers with what a mark should say and could not be written.
+pub type Unwritten = Box<dyn FnOnce() -> String + Send>;
 
 /// Content on its way to a file. Writes go to the page cache.
 pub trait BodyWriter: io::Write + Send {

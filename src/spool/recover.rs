@@ -30,8 +30,19 @@ pub struct Recovered {
 pub struct Row {
     /// Octets it should have.
     pub size: u64,
-    /// Why it is kept back, if it is.
-    pub held: Option<String>,
+    /// Whether it is kept back, and until when.
+    pub held: Held,
+}
+
+/// Whether a message is kept back, and until when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It is not.
+    Not,
+    /// Until its file is whole.
+    UntilWhole,
+    /// Until somebody releases it.
+    UntilReleased,
 }
 
 /// What lies on disk for one name.
@@ -91,12 +102,12 @@ pub fn sweep(bodies: &Bodies, rows: &BTreeMap<QueueId, Row>, new_database: bool)
     }
     for (id, row) in rows {
         let file = files.get(id).copied();
-        match (judge(Some(row.size), file), &row.held) {
-            (Body::Whole, Some(_)) => recovered.released.push(*id),
-            (Body::Missing, None) => {
+        match (judge(Some(row.size), file), row.held) {
+            (Body::Whole, Held::UntilWhole) => recovered.released.push(*id),
+            (Body::Missing, Held::Not) => {
                 recovered.held.push((*id, format!("its content is missing: {}", bodies.path(*id).display())));
             }
-            (Body::Damaged, None) => recovered.held.push((
+            (Body::Damaged, Held::Not) => recovered.held.push((
                 *id,
                 format!(
                     "its content has {} octets instead of {}: {}",
@@ -105,8 +116,10 @@ pub fn sweep(bodies: &Bodies, rows: &BTreeMap<QueueId, Row>, new_database: bool)
                     bodies.path(*id).display()
                 ),
             )),
-            (Body::Whole, None)
-            | (Body::Missing | Body::Damaged, Some(_))
+            // Whoever had it held has not released it.
+            (Body::Whole, Held::UntilReleased)
+            | (Body::Whole, Held::Not)
+            | (Body::Missing | Body::Damaged, Held::UntilWhole | Held::UntilReleased)
             | (Body::Absent | Body::Orphan, _) => {}
         }
     }
@@ -137,7 +150,7 @@ mod tests {
         for id in [whole, orphan] {
             fs::write(bodies.path(id), "abc").expect("a file");
         }
-        let rows = BTreeMap::from([(whole, Row { size: 3, held: Some("was missing".into()) })]);
+        let rows = BTreeMap::from([(whole, Row { size: 3, held: Held::UntilWhole })]);
 
         let new = sweep(&bodies, &rows, true).expect("readable");
         assert_eq!((new.removed, new.left.is_some(), bodies.path(orphan).exists()), (1, true, true));
@@ -146,5 +159,11 @@ mod tests {
         assert_eq!((known.removed, known.left, bodies.path(orphan).exists()), (1, None, false));
         assert_eq!(known.released, [whole]);
         assert!(bodies.path(whole).exists() && bodies.finished().join("notes.txt").exists());
+
+        for held in [Held::Not, Held::UntilReleased] {
+            let rows = BTreeMap::from([(whole, Row { size: 3, held })]);
+            let found = sweep(&bodies, &rows, false).expect("readable");
+            assert_eq!((found.held, found.released), (Vec::new(), Vec::new()), "{held:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::disk::{Disk, configure, copies, failing_flush, logged, message, queued};
+use crate::disk::{Disk, configure, copies, failing_flush, logged, message, queued, spool_verb};
 use crate::peer::client::Client;
 use crate::peer::daemon::{Daemon, PROGRAM};
 use crate::peer::sink::{Manner, Sink};
@@ -199,4 +199,52 @@ async fn a_mark_that_can_not_be_read_is_waited_for_and_systemd_waits_too() {
     std::fs::remove_dir(data.join("spool-fault")).unwrap();
     daemon.ready().await;
     daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_and_salvage_report_a_mark_that_can_not_be_read() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear()).await;
+    queued(&site, &sink, 2).await;
+    let to = site.home.path().join("new.sqlite");
+    let salvage = || spool_verb(&site, &["spool", "salvage"], &["--to", to.to_str().unwrap()]);
+    let mark = site.home.path().join("data/spool-fault");
+    std::fs::create_dir(&mark).unwrap();
+    let (code, found) = spool_verb(&site, &["spool", "check"], &[]);
+    assert!(code == Some(1) && found["findings"][0].as_str().unwrap().contains("spool-fault"), "{found}");
+    let (code, done) = salvage();
+    assert!(code == Some(1) && done["messages"] == 2 && done["mark_unread"].is_string(), "{done}");
+    std::fs::remove_dir(&mark).unwrap();
+    std::fs::remove_file(&to).unwrap();
+    let (code, done) = salvage();
+    assert!(code == Some(0) && done["mark_unread"].is_null(), "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_before_the_trial_notes_what_the_last_process_handed_on() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear()).await;
+    configure(&site, &sink, "");
+    let path = site.home.path().join("data/spool-fault");
+    let stopped = async || {
+        let mut command = Command::new(PROGRAM);
+        // After so many faults the pause before the trial is the longest.
+        command.env("SEALPOST_SPOOL_FAULT", "fault 9 for a test\ndone 0000000000007 0 .\n");
+        let mut daemon = Daemon::begin_by(&site.home, command);
+        logged(&daemon, "it is checked before").await;
+        daemon.signal("TERM");
+        let status = within("the end", LONG, daemon.ended()).await;
+        assert!(status.success(), "{status}\n{}", daemon.log());
+        daemon.log()
+    };
+    for _ in 0..2 {
+        let log = stopped().await;
+        let noted = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(noted, "fault 9 for a test\ndone 0000000000007 0 .\n");
+        assert!(!log.contains("can't be noted"), "{log}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let log = stopped().await;
+    assert!(log.contains("can't be noted in spool-fault") && log.contains("messages=1"), "{log}");
 }

@@ -62,7 +62,9 @@ pub(super) fn apply(
         Op::Remove { id, .. } => remove(writer, book, *id, &mut applied)?,
         Op::HoldBack { id, reason, .. } => hold_back(writer, book, (*id, reason), &mut applied)?,
         Op::Release { id, now, .. } => release(writer, *id, *now, &mut applied)?,
-        Op::Hold { id, reason, .. } => hold(writer, *id, reason, &mut applied)?,
+        Op::Hold { id, reason, until_whole, .. } => {
+            hold(writer, (*id, reason, *until_whole), &mut applied)?;
+        }
     }
     Ok(applied)
 }
@@ -244,7 +246,9 @@ fn hold_back(
         _ if numbers.is_empty() => Told::HeldBack(Holding::Unknown, None),
         None => Told::HeldBack(Holding::Leased, None),
         Some(lease) => {
-            hold(writer, id, reason, applied)?;
+            hold(writer, (id, reason, false), applied)?;
+            // It was held until its file is whole; now somebody wants it held for longer.
+            writer.prepare_cached(HOLD_FOR_LONGER)?.execute(params![id.to_number(), reason])?;
             Told::HeldBack(Holding::Held, Some(lease))
         }
     };
@@ -253,7 +257,9 @@ fn hold_back(
 
 fn release(writer: &Connection, id: QueueId, now: UnixMillis, applied: &mut Applied) -> Result<()> {
     let changed = writer
-        .prepare_cached("UPDATE message SET held = NULL WHERE id = ?1 AND held IS NOT NULL")?
+        .prepare_cached(
+            "UPDATE message SET held = NULL, held_until_whole = 0 WHERE id = ?1 AND held IS NOT NULL",
+        )?
         .execute([id.to_number()])?;
     if changed > 0 {
         writer
@@ -265,11 +271,16 @@ fn release(writer: &Connection, id: QueueId, now: UnixMillis, applied: &mut Appl
     Ok(())
 }
 
-fn hold(writer: &Connection, id: QueueId, reason: &str, applied: &mut Applied) -> Result<()> {
+/// The first reason stays.
+fn hold(
+    writer: &Connection,
+    (id, reason, until_whole): (QueueId, &str, bool),
+    applied: &mut Applied,
+) -> Result<()> {
     let id = id.to_number();
     let changed = writer
-        .prepare_cached("UPDATE message SET held = ?2 WHERE id = ?1 AND held IS NULL")?
-        .execute(params![id, reason])?;
+        .prepare_cached("UPDATE message SET held = ?2, held_until_whole = ?3 WHERE id = ?1 AND held IS NULL")?
+        .execute(params![id, reason, until_whole])?;
     writer
         .prepare_cached("UPDATE recipient SET next_at = ?2 WHERE message = ?1")?
         .execute(params![id, NEVER.0])?;
@@ -279,6 +290,9 @@ fn hold(writer: &Connection, id: QueueId, reason: &str, applied: &mut Applied) -
 
 /// When a held message is due.
 pub(super) const NEVER: UnixMillis = UnixMillis(i64::MAX);
+
+const HOLD_FOR_LONGER: &str =
+    "UPDATE message SET held = ?2, held_until_whole = 0 WHERE id = ?1 AND held_until_whole = 1";
 
 const LANES_OF_ONE: &str = "SELECT DISTINCT lane FROM recipient WHERE message = ?1 AND next_at < ?2";
 const COUNT_OF_ONE: &str = "SELECT COUNT(*) FROM recipient WHERE message = ?1 AND next_at < ?2";

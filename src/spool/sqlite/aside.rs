@@ -17,6 +17,10 @@ impl Aside {
         Self(name.into())
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// Copies a file of content; where to, if that succeeded. `binary`: it has no dots of transparency; `None`: it
     /// is not known.
     pub(super) fn file(&self, id: QueueId, from: &Path, binary: Option<bool>) -> Option<PathBuf> {

@@ -77,12 +77,14 @@ pub(super) fn inspect(data_dir: &Path) -> std::result::Result<Inspection, OpenFa
         Ok(rows) => files(data_dir, &rows, &mut findings),
         Err(error) => findings.push(format!("messages in files: {error}")),
     }
-    if let Ok(Some(mark)) = Mark::read(data_dir, "") {
-        findings.push(format!(
+    match Mark::read(data_dir, "") {
+        Ok(None) => {}
+        Ok(Some(mark)) => findings.push(format!(
             "{NAME}: {}; {} messages are delivered though the database does not say so, which the next start sees to",
             mark.faults.last().map_or("a mark", String::as_str),
             mark.done.len(),
-        ));
+        )),
+        Err(error) => findings.push(format!("{NAME} can't be read: {error}; the next start waits until it can")),
     }
     inspection.findings = findings;
     Ok(inspection)

@@ -46,7 +46,7 @@ use super::recover::Recovered;
 use super::{
     BodyWriter, Claim, Due, DueWindow, Extent, Filter, Hastened, Holding, LaneCount, LaneKey, Leased, Listed,
     NewMessage, Overdue, Part, Pending, Place, QueuedMessage, Removal, Settings, Settlement, Spool,
-    SpoolFault, Stats,
+    SpoolFault, Stats, Unwritten,
 };
 use crate::mail::{Content, QueueId, UnixMillis};
 
@@ -306,9 +306,12 @@ impl Spool for SqliteSpool {
         self.ask_reader(Reader::extent)
     }
 
-    fn unwritten(&self) -> String {
-        self.shared.marker.sync();
-        self.shared.marker.unwritten()
+    fn unwritten(&self) -> Unwritten {
+        let shared = Arc::clone(&self.shared);
+        Box::new(move || {
+            shared.marker.sync();
+            shared.marker.unwritten()
+        })
     }
 
     fn broken(&self) -> Pending<SpoolFault> {

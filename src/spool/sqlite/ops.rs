@@ -29,8 +29,9 @@ pub(super) enum Op {
     HoldBack { id: QueueId, reason: String, answer: Answer<Holding> },
     /// Let a held message go on.
     Release { id: QueueId, now: UnixMillis, answer: Answer<bool> },
-    /// Keep a message back. The lease, if there is one, ends with the commit.
-    Hold { id: QueueId, reason: String, lease: Option<Lease> },
+    /// Keep a message back: until its file is whole, or until it is released. The lease, if there is one, ends with
+    /// the commit.
+    Hold { id: QueueId, reason: String, until_whole: bool, lease: Option<Lease> },
 }
 
 /// A settlement on its way.

@@ -236,7 +236,7 @@ impl Reader {
             })),
             (Err(reason), _) | (_, Err(reason)) => {
                 // One row that can't be read must not stop the others; it waits for somebody.
-                self.hold(id, reason, Some(lease));
+                let _ = self.writer.send(Op::Hold { id, reason, until_whole: false, lease: Some(lease) });
                 Ok(None)
             }
         }
@@ -263,9 +263,10 @@ impl Reader {
         failed(error)
     }
 
-    fn hold(&self, id: QueueId, reason: String, lease: Option<Lease>) {
+    /// Keeps a message back whose content is not whole.
+    fn hold(&self, id: QueueId, reason: String) {
         // Without a writer the engine is broken, and says so elsewhere.
-        let _ = self.writer.send(Op::Hold { id, reason, lease });
+        let _ = self.writer.send(Op::Hold { id, reason, until_whole: true, lease: None });
     }
 
     pub(super) fn read(&self, id: QueueId) -> Result<Content, SpoolFault> {
@@ -273,7 +274,7 @@ impl Reader {
             // One page that is damaged holds the messages on it, and stops nobody else.
             Err(error) if is_damage(&error) => {
                 let reason = format!("its content can't be read: {error}");
-                self.hold(id, reason.clone(), None);
+                self.hold(id, reason.clone());
                 return Err(SpoolFault::Failed(format!("message {id}: {reason}")));
             }
             found => found.map_err(|error| self.failed(&error))?,
@@ -295,7 +296,7 @@ impl Reader {
             return Ok(content);
         }
         let reason = format!("the content should have {size} octets, and is missing or of another size");
-        self.hold(id, reason.clone(), None);
+        self.hold(id, reason.clone());
         Err(SpoolFault::Failed(format!("message {id}: {reason}")))
     }
 

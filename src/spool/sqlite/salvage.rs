@@ -31,6 +31,8 @@ pub struct Salvaged {
     pub lost: Vec<Loss>,
     /// Tables and indexes that can't be read to their end: there may be messages that nothing names.
     pub broken_off: Vec<String>,
+    /// Why the mark of a fault can't be read: recipients that it names as delivered are taken over too.
+    pub mark_unread: Option<String>,
 }
 
 /// A message of which something could not be taken over.
@@ -54,7 +56,7 @@ pub enum SalvageFault {
     /// The old database is in use, or can't be opened.
     #[error(transparent)]
     Open(#[from] OpenFault),
-    /// There is something at the new place.
+    /// There is something at the new place, or where contents are put aside.
     #[error("{0} exists already; name a new file")]
     Exists(PathBuf),
     /// The new database can't be written.
@@ -76,18 +78,24 @@ pub(super) fn salvage(data_dir: &Path, to: &Path) -> std::result::Result<Salvage
     let path = data_dir.join("spool.sqlite");
     fs::metadata(&path).map_err(|error| OpenFault::Folder(path.clone(), error))?;
     let _lock = lock(&data_dir.join("lock"))?;
-    if to.exists() {
-        return Err(SalvageFault::Exists(to.to_owned()));
+    let aside = Aside::beside(to);
+    // A file that an earlier salvage put aside would be in the way of this one.
+    if let Some(there) = [to, aside.folder()].into_iter().find(|path| path.exists()) {
+        return Err(SalvageFault::Exists(there.to_owned()));
     }
     let old = open_quietly(&path)?;
     // The trees are read as they stand in the file: not even an index must agree with its table.
     let columns = Columns::of(&old).map_err(|error| SalvageFault::Schema(path.clone(), error))?;
     let (new, _) = open_writer(to)?;
     let write = |error| SalvageFault::Write(to.to_owned(), error);
-    let mark = Mark::read(data_dir, "").ok().flatten().unwrap_or_default();
     let mut salvaged = Salvaged::default();
+    let mark = Mark::read(data_dir, "").unwrap_or_else(|error| {
+        salvaged.mark_unread = Some(error.to_string());
+        None
+    });
+    let mark = mark.unwrap_or_default();
     let names = names(&old, &mut salvaged.broken_off);
-    let wreck = Wreck { old: &old, columns: &columns, data_dir, aside: Aside::beside(to) };
+    let wreck = Wreck { old: &old, columns: &columns, data_dir, aside };
     let mut known = BTreeSet::new();
     new.execute_batch("BEGIN IMMEDIATE").map_err(write)?;
     for (id, numbers) in &names {

@@ -151,4 +151,10 @@ const MIGRATIONS: &[&str] = &[
     UPDATE recipient SET delay_told = 2
     WHERE message IN (SELECT id FROM message WHERE reverse_path = '');
 ",
+    "
+    -- 1: held only until its file is whole. Until now the reason was all that told this from a hold by an operator.
+    ALTER TABLE message ADD COLUMN held_until_whole INTEGER NOT NULL DEFAULT 0;
+    UPDATE message SET held_until_whole = 1 WHERE in_file = 1 AND (held LIKE 'its content is missing: %'
+        OR held LIKE 'its content has % octets instead of %' OR held LIKE 'the content should have % octets, %');
+",
 ];

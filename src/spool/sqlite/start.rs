@@ -24,7 +24,7 @@ use super::{OpenFault, SqliteSpool};
 use crate::mail::QueueId;
 use crate::spool::body::{Bodies, sync_folder};
 use crate::spool::mark::{Mark, Marker};
-use crate::spool::recover::{Recovered, Row, sweep};
+use crate::spool::recover::{Held, Recovered, Row, sweep};
 use crate::spool::reserve;
 use crate::spool::{LeaseBook, Settings, Settled, Stats};
 
@@ -143,11 +143,16 @@ fn spawn(
 
 fn rows_in_files(connection: &Connection) -> Result<BTreeMap<QueueId, Row>> {
     connection
-        .prepare("SELECT id, size, held FROM message WHERE in_file = 1")?
+        .prepare("SELECT id, size, held IS NOT NULL, held_until_whole FROM message WHERE in_file = 1")?
         .query_map([], |row| {
             let size: i64 = row.get(1)?;
             let size = u64::try_from(size).unwrap_or_default();
-            Ok((QueueId::from_number(row.get(0)?), Row { size, held: row.get(2)? }))
+            let held = match (row.get(2)?, row.get(3)?) {
+                (false, _) => Held::Not,
+                (true, true) => Held::UntilWhole,
+                (true, false) => Held::UntilReleased,
+            };
+            Ok((QueueId::from_number(row.get(0)?), Row { size, held }))
         })?
         .collect()
 }
@@ -160,12 +165,14 @@ fn write_down(writer: &mut Connection, recovered: &Recovered) -> Result<()> {
     let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for (id, reason) in &recovered.held {
         let id = id.to_number();
-        transaction.execute("UPDATE message SET held = ?2 WHERE id = ?1", params![id, reason])?;
+        let hold = "UPDATE message SET held = ?2, held_until_whole = 1 WHERE id = ?1";
+        transaction.execute(hold, params![id, reason])?;
         transaction.execute("UPDATE recipient SET next_at = ?2 WHERE message = ?1", params![id, NEVER.0])?;
     }
     for id in &recovered.released {
         let id = id.to_number();
-        transaction.execute("UPDATE message SET held = NULL WHERE id = ?1", [id])?;
+        let release = "UPDATE message SET held = NULL, held_until_whole = 0 WHERE id = ?1";
+        transaction.execute(release, [id])?;
         transaction.execute("UPDATE recipient SET next_at = accepted_at WHERE message = ?1", [id])?;
     }
     transaction.commit()

@@ -187,24 +187,26 @@ impl Writer {
         }
         let mut outcome = self.attempt(&group, false);
         if let Err(Trouble::Damaged(_)) = outcome {
-            return group.into_iter().for_each(|op| self.commit_by_itself(op));
+            let mut written = false;
+            for op in group {
+                written |= self.commit_by_itself(op);
+            }
+            return self.clear_mark(written);
         }
         if let Err(Trouble::Single(_)) = outcome {
             // Rare, so a savepoint for each is paid for only now.
             outcome = self.attempt(&group, true);
         }
-        match outcome {
-            Ok(done) => self.acknowledge(group, done),
-            Err(trouble) => self.refuse(group, trouble),
-        }
-        self.shared.set_kept(self.kept.len());
+        let written = self.conclude(group, outcome);
+        self.clear_mark(written);
     }
 
-    /// Writes one operation of a group that met a damaged page. A message that is done must go even where its
-    /// content lies on such a page, or it would be delivered again after each start.
-    fn commit_by_itself(&mut self, op: Op) {
+    /// Writes one operation of a group that met a damaged page, and says whether it could. A message that is done
+    /// must go even where its content lies on such a page, or it would be delivered again after each start.
+    fn commit_by_itself(&mut self, op: Op) -> bool {
         if self.shared.fault().is_some() {
-            return self.kept.push(op);
+            self.kept.push(op);
+            return false;
         }
         let group = [op];
         let mut outcome = self.attempt(&group, false);
@@ -214,11 +216,27 @@ impl Writer {
                 group.iter().map(|op| self.apply_one(op, true).map(Ok)).collect::<Result<Vec<_>, _>>()
             });
         }
+        self.conclude(group.into(), outcome)
+    }
+
+    /// Answers as it came to be, and says whether the group was written.
+    fn conclude(&mut self, group: Vec<Op>, outcome: Result<Vec<Outcome>, Trouble>) -> bool {
+        let written = outcome.is_ok();
         match outcome {
-            Ok(done) => self.acknowledge(group.into(), done),
-            Err(trouble) => self.refuse(group.into(), trouble),
+            Ok(done) => self.acknowledge(group, done),
+            Err(trouble) => self.refuse(group, trouble),
         }
         self.shared.set_kept(self.kept.len());
+        written
+    }
+
+    /// Removes the mark that the start found once something was written and nothing waits any more: all that it
+    /// names is in the database. Within a group this can't be told, since its operations are not in `kept` then.
+    fn clear_mark(&mut self, written: bool) {
+        if self.marked && written && self.kept.is_empty() {
+            // What can't be removed now is read, and written down again, at the next start.
+            self.marked = self.shared.marker.clear().is_err();
+        }
     }
 
     /// Puts work on the whole queue in its own line.
@@ -310,10 +328,6 @@ impl Writer {
                 }
                 Err(text) => fail(op, &SpoolFault::Failed(text)),
             }
-        }
-        if self.marked && self.kept.is_empty() {
-            // What can't be removed now is read, and written down again, at the next start.
-            self.marked = self.shared.marker.clear().is_err();
         }
         for id in files {
             // What can't be removed now is an orphan, and goes at the next start.

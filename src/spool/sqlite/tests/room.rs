@@ -89,7 +89,11 @@ struct Bench {
 }
 
 fn bench() -> Bench {
-    let folder = tempfile::tempdir().expect("a folder");
+    bench_in(tempfile::tempdir().expect("a folder"), |_| None)
+}
+
+/// `found`: what the mark says is done.
+fn bench_in(folder: tempfile::TempDir, found: impl FnOnce(&Shared) -> Option<Vec<Op>>) -> Bench {
     let (connection, _) =
         super::super::schema::open_writer(&folder.path().join("spool.sqlite")).expect("new");
     let bodies = Bodies::below(folder.path()).expect("folders");
@@ -97,7 +101,7 @@ fn bench() -> Bench {
         Arc::new(Shared::new(bodies, Stats::default(), (crate::spool::mark::Marker::new(folder.path()), 0)));
     let (ops, ops_in) = mpsc::channel();
     let upkeep = Upkeep { data_dir: folder.path().to_owned(), free_disk: 0, secure: false };
-    let writer = Writer::new(connection, Arc::clone(&shared), ops_in, (None, upkeep));
+    let writer = Writer::new(connection, Arc::clone(&shared), ops_in, (found(&shared), upkeep));
     Bench { writer, ops, shared, folder }
 }
 
@@ -160,6 +164,57 @@ fn a_full_disk_refuses_messages_and_forgets_no_settlement() {
     let (op, mut answered) = bench.put(3, 100_000);
     bench.writer.commit(vec![op]);
     assert!(answered.try_recv().expect("answered").is_ok(), "service goes on");
+    assert_eq!(bench.shared.fault(), None);
+}
+
+#[test]
+fn the_mark_stays_until_all_that_it_names_is_written() {
+    let mut bench = bench();
+    let ids = [1, 2, 3];
+    for (number, octets) in ids.into_iter().zip([10, 100_000, 10]) {
+        let (op, mut answered) = bench.put(number, octets);
+        bench.writer.commit(vec![op]);
+        assert!(answered.try_recv().expect("answered").is_ok());
+    }
+    let Bench { writer, folder, .. } = bench;
+    drop(writer);
+    // A damaged page of the second content, so that each is written by itself.
+    let path = folder.path().join("spool.sqlite");
+    let mut octets = fs::read(&path).expect("a file");
+    let page = octets.chunks_mut(8_192).find(|page| page[4..].iter().all(|octet| *octet == b'x'));
+    page.expect("a page of content")[..4].fill(0xA5);
+    fs::write(&path, octets).expect("room");
+
+    let marker = crate::spool::mark::Marker::new(folder.path());
+    ids.iter().for_each(|id| marker.done(QueueId::from_number(*id), &[0]));
+    let found = |shared: &Shared| {
+        let settle = |number| {
+            let message = QueueId::from_number(number);
+            let mut report = super::message(QueueId::from_number(number + 10), &["r"], 0);
+            report.content = NewContent::Held(vec![b'r'; 100_000].into());
+            // The third one finds no room.
+            let reports = (number == 3).then(|| Fresh::prepare(report, &shared.book, &shared.bodies));
+            let reports = reports.into_iter().map(|report| report.expect("valid")).collect();
+            let lease = shared.book.lease(message, &[0]).expect("free");
+            let (recipients, (answer, _)) = (vec![(0, Settled::Done)], oneshot::channel());
+            Op::Settle(Settle { message, lease, recipients, reports, answer })
+        };
+        Some(ids.map(settle).into())
+    };
+    let mut bench = bench_in(folder, found);
+    let read = |bench: &Bench| Mark::read(bench.folder.path(), "").expect("readable");
+    bench.limit(1);
+    bench.writer.retry();
+    let left: i64 = bench
+        .writer
+        .connection
+        .query_row("SELECT COUNT(*) FROM recipient", [], |row| row.get(0))
+        .expect("readable");
+    assert_eq!(left, 1, "the third one waits");
+    assert_eq!(read(&bench).map(|mark| mark.done.len()), Some(3));
+    bench.limit(1_000_000);
+    bench.writer.retry();
+    assert_eq!(read(&bench), None);
     assert_eq!(bench.shared.fault(), None);
 }
 

@@ -62,4 +62,28 @@ async fn content_that_nothing_names_is_put_aside() {
     }
     assert_eq!(done.lost[0].recipients, ["r0@b.example"]);
     assert!(!ids.contains(&whole));
+
+    // What was put aside would not be put there once more.
+    fs::remove_file(&to).expect("a file");
+    let fault = SqliteSpool::salvage(folder.path(), &to).expect_err("the folder is there");
+    assert!(matches!(&fault, SalvageFault::Exists(path) if path.ends_with("new.sqlite.lost")), "{fault}");
+    assert!(!to.exists());
+    let other = SqliteSpool::salvage(folder.path(), &folder.path().join("other")).expect("it can be read");
+    assert!(other.lost.iter().all(|loss| loss.file.is_some()), "{other:?}");
+}
+
+#[tokio::test]
+async fn a_mark_that_can_not_be_read_is_reported() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    drop(put(&spool, &["x"], 0).await);
+    drop(spool);
+    let mark = folder.path().join(crate::spool::mark::NAME);
+    fs::create_dir(&mark).expect("room");
+    let done = SqliteSpool::salvage(folder.path(), &folder.path().join("one")).expect("it can be read");
+    assert_eq!(done.messages, 1);
+    assert!(done.mark_unread.is_some_and(|error| error.contains("directory")));
+    fs::remove_dir(&mark).expect("empty");
+    let done = SqliteSpool::salvage(folder.path(), &folder.path().join("two")).expect("it can be read");
+    assert_eq!((done.messages, done.mark_unread), (1, None));
 }

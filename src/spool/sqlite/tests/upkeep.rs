@@ -53,22 +53,23 @@ async fn a_schema_is_brought_up_to_date_but_never_down() {
         let database = Connection::open(&path).expect("a database");
         database.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).expect("a number")
     };
-    assert_eq!((read("user_version"), read("page_size")), (3, 8192));
+    assert_eq!((read("user_version"), read("page_size")), (4, 8192));
     // As the first version left it.
     edit(
         folder.path(),
         "ALTER TABLE message DROP COLUMN onward_sealed; ALTER TABLE message DROP COLUMN utf8; \
          ALTER TABLE message DROP COLUMN ret; ALTER TABLE message DROP COLUMN envid; \
          ALTER TABLE recipient DROP COLUMN notify; ALTER TABLE recipient DROP COLUMN orcpt; \
+         ALTER TABLE message DROP COLUMN held_until_whole; \
          PRAGMA user_version = 1",
     );
     drop(open(folder.path()));
-    assert_eq!(read("user_version"), 3);
+    assert_eq!(read("user_version"), 4);
     edit(folder.path(), "PRAGMA user_version = 7");
     let fault = SqliteSpool::open(Settings { data_dir: folder.path().to_owned(), ..Settings::default() })
         .err()
         .expect("newer");
-    assert!(matches!(fault, OpenFault::Newer { version: 7, known: 3, .. }), "{fault}");
+    assert!(matches!(fault, OpenFault::Newer { version: 7, known: 4, .. }), "{fault}");
     assert_eq!(read("user_version"), 7);
 }
 
@@ -120,6 +121,63 @@ async fn what_a_crash_left_is_set_right() {
     let (spool, recovered) = open(folder.path());
     assert_eq!((recovered.released, recovered.stats.held), (vec![ids[2]], 0));
     assert_eq!(told_due(&spool, &ids, "x", 99, 9).await, "0:0 2:0 next None");
+}
+
+#[tokio::test]
+async fn what_somebody_holds_stays_held_until_it_is_released() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let text = vec![b'x'; 70_000];
+    let (held, _) = put_file(&spool, &text).await;
+    let (both, _) = put_file(&spool, &text).await;
+    assert_eq!(spool.hold(held, "by an operator".into()).await, Ok(Holding::Held));
+    let path = folder.path().join("body").join(both.to_string());
+    fs::remove_file(&path).expect("a file");
+    assert!(spool.read(both).await.is_err());
+    assert_eq!(spool.hold(both, "by an operator".into()).await, Ok(Holding::Held));
+    fs::write(&path, &text).expect("room");
+    drop(spool);
+
+    let (spool, recovered) = open(folder.path());
+    assert_eq!((recovered.released, recovered.stats.held), (Vec::new(), 2));
+    for id in [held, both] {
+        let shown = spool.show(id).await.expect("readable").expect("queued");
+        assert_eq!(shown.held.as_deref(), Some("by an operator"));
+    }
+    assert_eq!(told_due(&spool, &[held, both], "x", 99, 9).await, " next None");
+    for id in [held, both] {
+        assert_eq!(spool.release(id, NOW).await, Ok(true));
+    }
+    // Released, it is held again only for its file.
+    fs::remove_file(&path).expect("a file");
+    assert!(spool.read(both).await.is_err());
+    drop(spool);
+    fs::write(&path, &text).expect("room");
+    let (_, recovered) = open(folder.path());
+    assert_eq!((recovered.released, recovered.stats.held), (vec![both], 0));
+}
+
+#[tokio::test]
+async fn what_an_older_version_held_for_its_file_is_released_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(put_file(&spool, b"large").await.0);
+    }
+    drop(spool);
+    let hold = |id: QueueId, reason: &str| {
+        format!("UPDATE message SET held = '{reason}' WHERE id = {};", id.to_number())
+    };
+    let holds = [
+        hold(ids[0], "its content is missing: /var/spool/x"),
+        hold(ids[1], "the content should have 5 octets, and is missing or of another size"),
+        hold(ids[2], "held by an operator"),
+    ];
+    let older = "ALTER TABLE message DROP COLUMN held_until_whole; PRAGMA user_version = 3";
+    edit(folder.path(), &format!("{}{older}", holds.concat()));
+    let (_, recovered) = open(folder.path());
+    assert_eq!((recovered.released, recovered.stats.held), (ids[..2].to_vec(), 1));
 }
 
 #[tokio::test]
@@ -302,6 +360,21 @@ async fn what_was_done_and_could_not_be_written_is_not_delivered_again() {
     drop(spool);
     let left = SqliteSpool::inspect(folder.path()).expect("nobody has it");
     assert!(left.findings.is_empty(), "{:?}", left.findings);
+}
+
+#[tokio::test]
+async fn what_ends_until_the_spool_is_closed_is_handed_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (id, mut leased) = put(&spool, &["x"], 0).await;
+    // Nothing can be written to the mark.
+    fs::create_dir(folder.path().join(crate::spool::mark::NAME)).expect("room");
+    spool.shared.set_broken(SpoolFault::Broken("a flush failed".into()));
+    let unwritten = spool.unwritten();
+    drop(spool.settle(settlement(leased.remove(0), &Settled::Done)));
+    drop(spool);
+    let unwritten = unwritten();
+    assert!(unwritten.contains(&format!("done {id} 0 .")), "{unwritten}");
 }
 
 #[test]
