@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use crate::architecture::sources;
+use crate::peer::daemon::PROGRAM;
 use crate::style_english::said_by_the_program;
 
 fn root() -> &'static Path {
@@ -195,4 +196,47 @@ fn troubleshooting_quotes_what_the_program_says() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_refusal_is_in_the_page_of_the_log() {
+    let page = page("docs/log.md");
+    let table = first_cells(&page, "Replies");
+    let mut seen = BTreeSet::new();
+    for source in sources().iter().filter(|source| !source.is_test()) {
+        if !["smtp/", "listen/", "connector/"].iter().any(|folder| source.path.starts_with(folder)) {
+            continue;
+        }
+        // `550, Enhanced(5, 7, 1)`, however it is wrapped.
+        let code = source.code.split_whitespace().collect::<Vec<_>>().join(" ");
+        for (at, _) in code.match_indices(", Enhanced(") {
+            let reply: String = code[..at].chars().rev().take(3).collect();
+            let reply: String = reply.chars().rev().collect();
+            let digits = code[at + ", Enhanced(".len()..].split(')').next().unwrap().replace(", ", ".");
+            if reply.starts_with(['4', '5']) && reply.parse::<u16>().is_ok() {
+                seen.insert(format!("{reply} {digits}"));
+            }
+        }
+    }
+    assert!(seen.len() > 25, "{seen:?}");
+    let listed: BTreeSet<&str> = in_backticks(&table).into_iter().collect();
+    let missing: Vec<&String> = seen.iter().filter(|reply| !listed.contains(reply.as_str())).collect();
+    assert!(missing.is_empty(), "not in docs/log.md: {missing:?}");
+}
+
+#[test]
+fn every_verb_is_in_the_book() {
+    let output = std::process::Command::new(PROGRAM).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let verbs = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let verbs: Vec<&str> = verbs.filter(|verb| !verb.is_empty() && *verb != "help").collect();
+    assert!(verbs.len() > 12, "{verbs:?}");
+    let pages = pages();
+    let book: Vec<&String> =
+        pages.iter().filter(|(path, _)| path.starts_with("docs/")).map(|(_, text)| text).collect();
+    for verb in verbs {
+        let named = format!("sealpost {verb}");
+        assert!(book.iter().any(|text| text.contains(&named)), "no page says `{named}`");
+    }
 }
