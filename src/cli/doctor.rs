@@ -20,7 +20,7 @@ pub(super) struct DoctorArgs {
     json: bool,
 }
 
-/// Looks at everything around a configuration, and says what is to be fixed.
+/// Looks at everything around a configuration, and says what needs fixing.
 pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config.config)
         .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;

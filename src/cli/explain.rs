@@ -176,7 +176,7 @@ fn inbound(
             if let Some(to) = unknown {
                 let name = &admitted.connector.name;
                 lines.push(format!(
-                    "  but {to} is none of {name}'s recipients; RCPT is refused with 550 5.1.1"
+                    "  but {to} is not among {name}'s recipients; RCPT is refused with 550 5.1.1"
                 ));
             }
             (relays && unknown.is_none(), admitted.decision, None)

@@ -147,7 +147,7 @@ const EXIT_UNAVAILABLE: u8 = 69;
 const EXIT_SOFTWARE: u8 = 70;
 /// EX_OSERR: an address can't be bound, a thread can't be started.
 const EXIT_OS: u8 = 71;
-/// EX_IOERR: the spool broke while running.
+/// EX_IOERR: the spool failed while running.
 const EXIT_IO: u8 = 74;
 /// EX_TEMPFAIL: another process holds the spool.
 const EXIT_TEMPORARY: u8 = 75;

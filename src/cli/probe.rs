@@ -140,7 +140,7 @@ fn settings(name: &Domain, args: &ProbeArgs) -> Settings {
     Settings::single(name.clone(), daemon::within(Duration::from_secs(args.timeout.max(1))))
 }
 
-/// A connector in audit, so that the handshake is completed and told whatever it shows.
+/// A connector in audit, so that the handshake is completed and reported whatever it shows.
 fn connector(target: &str, port: u16, trust: &TrustId) -> Result<(Outbound, Option<Domain>), String> {
     let bad =
         |fault: &dyn std::fmt::Display| format!("{target:?} is not a domain, host:port or address: {fault}");

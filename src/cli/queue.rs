@@ -47,7 +47,7 @@ enum Action {
     Top {
         #[command(flatten)]
         daemon: DaemonArgs,
-        /// At most so many lanes (1,000 at the most).
+        /// Maximum number of lanes, up to 1,000.
         #[arg(long, default_value_t = 20)]
         limit: usize,
     },
@@ -236,7 +236,7 @@ fn pause(daemon: &DaemonArgs, connector: &str, deed: &str) -> Result<ExitCode, F
     show(daemon, &request(&socket(daemon)?, Method::POST, &path)?, standing_still)
 }
 
-/// A queue id has letters and digits alone; anything else would be no path of ours.
+/// A queue id has only letters and digits; anything else would not be a path of ours.
 fn plain(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }

@@ -1,4 +1,4 @@
-//! How `run` goes on after the spool broke: the process executes itself again, pauses, and delivers nothing
+//! How `run` goes on after the spool failed: the process executes itself again, pauses, and delivers nothing
 //! until the spool has passed a trial.
 
 use std::os::unix::process::CommandExt as _;
@@ -77,8 +77,8 @@ impl Left {
     }
 }
 
-/// Waits until the spool may be used: at once if nothing broke. Answers with the number of faults so far,
-/// one soon after the other. Meanwhile clients are told to come back, and `complain` hears what is wrong.
+/// Waits until the spool may be used: at once if nothing failed. Answers with the number of faults so far,
+/// one soon after the other. Meanwhile clients are asked to come back, and `complain` hears what is wrong.
 pub(super) async fn trial(config: &Config, complain: impl Fn(&str)) -> u32 {
     let mut unwritten = std::env::var(UNWRITTEN).unwrap_or_default();
     let (why, faults) = match Mark::read(&config.data_dir, &unwritten) {
@@ -93,7 +93,7 @@ pub(super) async fn trial(config: &Config, complain: impl Fn(&str)) -> u32 {
             }
             match mark.faults.last() {
                 Some(why) => (why.clone(), mark.count),
-                // The last process had no room to write down what was delivered. Nothing broke: the spool sees to it.
+                // The last process had no room to write down what was delivered. Nothing failed: the spool sees to it.
                 None => return 0,
             }
         }
@@ -230,13 +230,13 @@ pub(super) fn again(left: Left) -> Failure {
         );
     };
     let mut command = Command::new(program);
-    // It is there even if it is empty: the next process knows by it that the spool broke.
+    // It is there even if it is empty: the next process knows by it that the spool failed.
     command.args(args).env(UNWRITTEN, (left.unwritten)());
     let fault = command.exec();
     Failure::new(EXIT_OS, format!("the spool has stopped, and sealpost can't start again: {fault}"))
 }
 
-/// The service manager is told that this is no end.
+/// Tells the service manager that this is not the end.
 pub(super) fn reloading() {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         let _ = sd_notify::notify(&[NotifyState::Reloading, now]);
@@ -247,7 +247,7 @@ fn status(text: &str) {
     let _ = sd_notify::notify(&[NotifyState::Status(text)]);
 }
 
-/// How long to wait before the trial, by how often the spool broke.
+/// How long to wait before the trial, by how often the spool failed.
 fn pause(count: u32) -> Duration {
     let index =
         usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX).min(PAUSES.len().saturating_sub(1));

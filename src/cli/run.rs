@@ -145,7 +145,7 @@ enum Ended {
     Stopped,
     /// Something that must go on has ended.
     Lost,
-    /// The spool broke, and the process is to start again; this could not be written to its mark.
+    /// The spool failed, and the process is to start again; this could not be written to its mark.
     Broken(revive::Left),
 }
 

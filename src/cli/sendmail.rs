@@ -25,7 +25,7 @@ mod session;
 #[command(disable_help_flag = true)]
 pub(super) struct SendmailArgs {
     /// -t (recipients from To, Cc and Bcc), -i or -oi (a lone dot does not end the message), -f ADDRESS (sender),
-    /// -F NAME (its name), -N, -R and -V (reports), recipients. Others of other sendmails are passed over.
+    /// -F NAME (its name), -N, -R and -V (reports), recipients. Others of other sendmails are ignored.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
     args: Vec<String>,
 }
@@ -33,7 +33,7 @@ pub(super) struct SendmailArgs {
 const HELP: &str = "Submit the message on standard input, as scripts and cron do.\n\n\
     Usage: sealpost sendmail [OPTIONS] [RECIPIENTS]\n\n\
     \x20 -t          recipients from To, Cc and Bcc, beside those named\n\
-    \x20 -i, -oi     a line with a dot alone does not end the message\n\
+    \x20 -i, -oi     a line with only a dot does not end the message\n\
     \x20 -f ADDRESS  the sender; \"<>\" for none\n\
     \x20 -F NAME     the sender's name, where From is missing\n\
     \x20 -N, -R, -V  what is asked of reports: NOTIFY, RET, ENVID\n\
@@ -42,7 +42,7 @@ const HELP: &str = "Submit the message on standard input, as scripts and cron do
     \x20 -bp         list the queue, as `sealpost queue list` does\n\
     \x20 -q          try all of it again now, as `sealpost queue retry --all` does\n\
     \x20 -v          say what the listener answered\n\n\
-    Other options of other sendmails are passed over.";
+    Other options of other sendmails are ignored.";
 /// EX_DATAERR: the message or a recipient is refused for good.
 const EXIT_DATA: u8 = 65;
 /// How long the listener may take for one answer.
@@ -112,7 +112,7 @@ fn local(options: &Options) -> Result<(Domain, SocketAddr), Failure> {
     let listener = local.listener.ok_or_else(|| {
         Failure::new(
             EXIT_CONFIG,
-            "no listener takes mail from this machine in clear; add one, as [[listener]] with address = \
+            "no listener accepts mail from this machine in plaintext; add one, as [[listener]] with address = \
              \"127.0.0.1:25\" and tls = \"off\"",
         )
     })?;

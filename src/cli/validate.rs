@@ -148,14 +148,14 @@ fn verdict(connector: &Outbound, seen: &[HostReport], trouble: Option<&str>) -> 
         let rest = if good > 0 { "; mail goes by the others" } else { "; no mail would be sent" };
         (false, format!("{good} of {} addresses will do: {first}{rest}", seen.len()))
     };
-    let mend = seen.iter().find(|host| !host.ok).map_or("", mend);
+    let advice = seen.iter().find(|host| !host.ok).map_or("", advice);
     let revision = connector.revision.to_string();
-    let verdict = format!("{text}. {mend}").trim_end().to_owned();
+    let verdict = format!("{text}. {advice}").trim_end().to_owned();
     Validation { at: rfc3339(Clock::wall()), revision, verdict, ok }
 }
 
-/// Who can mend it.
-fn mend(host: &HostReport) -> &'static str {
+/// Who can fix it.
+fn advice(host: &HostReport) -> &'static str {
     if host.recipient.is_some() {
         return "The partner can say why; or the recipient does not exist.";
     }

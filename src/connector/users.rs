@@ -58,7 +58,7 @@ impl Users {
                 return Err(at("the hash is not of Argon2; make the line with \"sealpost user NAME\""));
             }
             if hashes.insert(name.to_owned(), hash.to_owned()).is_some() {
-                return Err(at("the name stands twice"));
+                return Err(at("the name is listed twice"));
             }
         }
         Ok(Self { file: file.into(), hashes })
@@ -120,7 +120,7 @@ mod tests {
         check("", Ok(&[]));
         check("ann", Err((1, "it is not of the form name:hash")));
         check("\n:$argon2id$x", Err((2, "the name is empty or has a control character")));
-        check("a:$argon2id$x\na:$argon2id$y", Err((2, "the name stands twice")));
+        check("a:$argon2id$x\na:$argon2id$y", Err((2, "the name is listed twice")));
         check("ann:secret", Err((1, "the hash is not of Argon2; make the line with \"sealpost user NAME\"")));
     }
 

@@ -1,4 +1,4 @@
-//! Whether the surroundings are as a configuration needs them: each finding with its mend.
+//! Whether the surroundings are as a configuration needs them: each finding with its fix.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,7 +30,7 @@ pub struct Check {
     pub what: String,
     /// How it is.
     pub state: State,
-    /// In one sentence, with the mend where there is something to mend.
+    /// In one sentence, with the fix where there is something to fix.
     pub words: String,
 }
 
@@ -102,12 +102,12 @@ fn certificates(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
     for (id, identity) in &config.identities {
         let end = identity.facts().not_after;
         let in_time = config.staged.get(id).is_some_and(|from| now < *from && *from <= end);
-        let (state, mend) = match expiry_threshold(end, now).filter(|_| !in_time) {
+        let (state, fix) = match expiry_threshold(end, now).filter(|_| !in_time) {
             None => (State::Ok, ""),
             Some(0) => (State::Fail, ": it has expired; renew it"),
             Some(_) => (State::Warn, "; renew it"),
         };
-        checks.push(made(format!("certificate {id}"), state, format!("valid until {}{mend}", rfc3339(end))));
+        checks.push(made(format!("certificate {id}"), state, format!("valid until {}{fix}", rfc3339(end))));
     }
 }
 
@@ -169,13 +169,13 @@ fn flush(config: &Config) -> Check {
     }
 }
 
-/// How large the database is, and how much of it is free; and whether it broke.
+/// How large the database is, and how much of it is free; and whether it failed.
 fn database(config: &Config) -> Vec<Check> {
     let mut checks = Vec::new();
     if let Ok(Some(mark)) = Mark::read(&config.data_dir, "") {
         let why = mark.faults.last().map_or("", String::as_str).to_owned();
         let words = format!(
-            "the spool broke ({why}): nothing is delivered until it has passed its check; see the log, and \
+            "the spool failed ({why}): nothing is delivered until it has passed its check; see the log, and \
              `sealpost spool check` once sealpost is stopped"
         );
         checks.push(made("spool", State::Fail, words));

@@ -199,7 +199,7 @@ fn paint(row: &Row) -> &'static str {
     }
 }
 
-const HEAD: [&str; 7] = ["FROM", "TO", "CONNECTOR", "WANTED", "GOT", "OUTCOME", "REASON"];
+const HEAD: [&str; 7] = ["FROM", "TO", "CONNECTOR", "REQUIRED", "ATTAINED", "OUTCOME", "REASON"];
 /// Which columns are broken over lines, and how much of what is left each gets, in percent.
 const WORDY: [usize; 7] = [0, 0, 0, 0, 0, 0, 100];
 const GAP: &str = "  ";

@@ -43,7 +43,7 @@ from_networks = ["{own}/32", "127.0.0.1/32"]
 tls = "opportunistic"
 to_domains = ["*"]
 
-# The partner's mail comes sealed, by the partner's certificate, for us alone.
+# The partner's mail comes sealed, by the partner's certificate, only for us.
 [[inbound]]
 name = "fabrikam-in"
 from_domains = ["{partner}"]

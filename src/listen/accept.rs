@@ -219,7 +219,7 @@ impl Gate {
         let mut out = Vec::new();
         reply.write_to(&mut out);
         if let Err(fault) = SockRef::from(stream).send(&out) {
-            tracing::debug!(%fault, "a client turned away was not told");
+            tracing::debug!(%fault, "a client turned away got no reply");
         }
     }
 }

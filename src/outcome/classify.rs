@@ -192,7 +192,7 @@ pub fn classify_fault(stage: Option<Stage>, fault: &LinkFault, at: &At<'_>) -> O
             format!("{host} made no progress{}, and other mail was waiting for the connection", when(stage)),
         ),
         LinkFault::Garbled(how) => {
-            (Cause::Garbled, Enhanced(4, 5, 0), format!("{host} broke the protocol: {how}"))
+            (Cause::Garbled, Enhanced(4, 5, 0), format!("{host} violated the protocol: {how}"))
         }
         LinkFault::Content(why) => {
             (Cause::Unreadable, Enhanced(4, 3, 0), format!("the content could not be read: {why}"))

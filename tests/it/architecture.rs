@@ -138,7 +138,7 @@ impl Source {
         first.strip_suffix(".rs").unwrap_or(first)
     }
 
-    fn is_test(&self) -> bool {
+    pub(crate) fn is_test(&self) -> bool {
         let name = self.path.rsplit('/').next().unwrap();
         name == "tests.rs" || name.ends_with("_tests.rs") || self.path.contains("/tests/")
     }

@@ -179,6 +179,26 @@ fn every_example_loads_without_a_warning() {
 }
 
 #[test]
+fn the_gateway_of_the_readme_is_complete() {
+    let folder = minted();
+    let readme = fs::read_to_string(repository().join("README.md")).expect("the README");
+    let text = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a gateway");
+    assert_eq!(told(&folder, text), "\n");
+    let explained = |from: &str, peer: &str| {
+        let mut command = std::process::Command::new(crate::peer::daemon::PROGRAM);
+        command.args(["explain", "--from", from, "--peer-ip", peer, "--config"]);
+        let output = command.arg(folder.path().join("input.toml")).output().expect("explained");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    // No mail is lost: reports of the own server, which have the null reverse-path, and the internet's mail.
+    assert!(explained("<>", "192.0.2.9").contains("admitted by exchange-in"));
+    assert!(explained("ann@contoso.example", "192.0.2.9").contains("admitted by exchange-in"));
+    assert!(explained("joe@stranger.example", "203.0.113.1").contains("admitted by internet-in"));
+    assert!(explained("<>", "203.0.113.1").contains("admitted by internet-in"));
+    assert!(explained("bob@fabrikam.example", "203.0.113.1").contains("refused: 550 5.7.10"));
+}
+
+#[test]
 fn a_revision_follows_settings_and_files() {
     let folder = minted();
     let text = |expire: &str| {

@@ -36,3 +36,17 @@ fn collect<'a>(value: &'a Value, found: &mut Vec<(bool, &'a Value)>) {
         _ => {}
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_shows_what_the_lab_prints() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let shown = readme.split("```text\nFROM ").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.arg("lab").stdin(Stdio::null());
+    let output = tools::run(command).await;
+    let plain = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let printed: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(plain).collect();
+    for line in format!("FROM {shown}").lines().map(plain) {
+        assert!(printed.contains(&line), "the lab does not print \"{line}\" but: {printed:#?}");
+    }
+}

@@ -8,11 +8,11 @@ use crate::peer::behaviour::{self, Behaviour, Requirement};
 use crate::tls_inbound_matrix::INBOUND;
 use crate::tls_matrix::OUTBOUND;
 
-/// What each word of the tables means, and who mends it.
+/// What each word of the tables means, and who can fix it.
 const LEGEND: &[(&str, &str, &str)] = &[
     ("sealed", "The mail is sent over TLS.", "-"),
     ("clear", "The mail is sent in plaintext, and the log says why.", "-"),
-    ("admitted", "The client's mail is taken, and belongs to this connector.", "-"),
+    ("admitted", "The client's mail is accepted by this connector.", "-"),
     (
         "starttls-not-offered",
         "The partner's answer to EHLO has no STARTTLS.",
@@ -29,29 +29,29 @@ const LEGEND: &[(&str, &str, &str)] = &[
         "No path leads from the certificate to a trust anchor.",
         "the partner, if an intermediate is missing; else we, by `trust`",
     ),
-    ("certificate-expired", "The time of the certificate, or of an issuer, is over.", "the partner"),
+    ("certificate-expired", "The certificate, or an issuer's, has expired.", "the partner"),
     (
         "certificate-not-yet-valid",
-        "The time of the certificate has not begun.",
+        "The certificate is not valid yet.",
         "the partner, or whoever sets our clock",
     ),
     ("ca-as-end-entity", "The certificate shown is an authority's own.", "the partner"),
     ("wrong-purpose", "The extended key usage does not allow this use.", "the partner"),
-    ("chain-bad-signature", "A signature in the chain is not right.", "the partner"),
+    ("chain-bad-signature", "A signature in the chain is wrong.", "the partner"),
     ("chain-invalid", "The chain breaks another rule of RFC 5280; the log says which.", "the partner"),
     (
         "name-mismatch",
-        "The certificate presents none of the names wanted.",
+        "The certificate presents none of the required names.",
         "the partner; we, if `peer_names` is wrong",
     ),
     (
         "pin-mismatch",
-        "The certificate's key is none of the pinned ones.",
+        "The certificate's key is not one of the pinned ones.",
         "we, by `pins`; the partner, if it is not its key",
     ),
     (
         "subject-mismatch",
-        "Subject or issuer do not say what is demanded.",
+        "Subject or issuer is not the required one.",
         "the partner; we, if the connector is wrong",
     ),
     ("certificate-revoked", "A revocation list names the certificate, or an issuer of it.", "the partner"),
@@ -65,9 +65,9 @@ const LEGEND: &[(&str, &str, &str)] = &[
         "The client's certificate is not for clients, and the connector asks for one that is.",
         "the partner; we, by `accept_purpose`",
     ),
-    ("key-exchange", "The keys were agreed on by a group that is not post-quantum.", "the partner"),
+    ("key-exchange", "The key exchange group is not post-quantum.", "the partner"),
     ("no-certificate", "The client shows no certificate.", "the partner"),
-    ("tls-required", "The session is in clear: `550 5.7.10`.", "the partner"),
+    ("tls-required", "The session is in plaintext: `550 5.7.10`.", "the partner"),
 ];
 
 #[test]
@@ -103,23 +103,23 @@ fn is_status(word: &str) -> bool {
 }
 
 fn page() -> String {
-    let mut page = "# What comes of each kind of partner\n\n\
+    let mut page = "# TLS matrix: the result for each kind of partner\n\n\
         Printed from the data of the test that drives the relay through every cell of these tables: \
         `UPDATE_GOLDEN=1 cargo test --test it tls_page` writes it.\n\n\
-        ## Outbound\n\nWhat becomes of a message for a partner of each kind, by what the connector demands. \
+        ## Outbound\n\nThe result for a message to each kind of partner, by what the connector requires. \
         A word other than `sealed` and `clear` is the reason for which the message waits in the queue; under \
-        forced TLS nothing of it was sent then. A number is the status by which it waits (4.y.z) or is \
+        forced TLS nothing was sent in that case. A number is the status by which it waits (4.y.z) or is \
         returned (5.y.z) for a reason that has nothing to do with the connector. The partner's certificate is \
-        for `mail.partner.test` and issued by an authority that we trust, unless something else is said.\n\n"
+        for `mail.partner.test` and issued by an authority that we trust, unless stated otherwise.\n\n"
         .to_owned();
     page += &columns(OUTBOUND);
     page += &table(&behaviour::all(), OUTBOUND, Behaviour::expected_outbound);
-    page += "\n## Inbound\n\nWhat MAIL FROM is answered when a client shows such a certificate, by what the \
-        connector of its domain demands: `admitted` is 250; otherwise 550 5.7.1 for this reason (550 5.7.10 \
-        for `tls-required`), and the session goes on. After `handshake-broken` there is none.\n\n";
+    page += "\n## Inbound\n\nThe reply to MAIL FROM if a client shows such a certificate, by what the \
+        connector of its domain requires: `admitted` is 250; otherwise 550 5.7.1 with this reason (550 5.7.10 \
+        for `tls-required`), and the session continues. After `handshake-broken` there is no reply.\n\n";
     page += &columns(INBOUND);
     page += &table(&behaviour::clients(), INBOUND, Behaviour::expected_inbound);
-    page += "\n## The words\n\n| word | what it means | who mends it |\n|---|---|---|\n";
+    page += "\n## The words\n\n| word | what it means | who can fix it |\n|---|---|---|\n";
     for (word, meaning, who) in LEGEND {
         let _ = writeln!(page, "| `{word}` | {meaning} | {who} |");
     }

@@ -11,7 +11,7 @@ use super::{Action, socket};
 use crate::admin::{ActRequest, Deed, DeedTally, ListQuery};
 use crate::config::duration;
 
-/// Which messages; all of what is said must hold.
+/// Which messages; all filters that are given must match.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct FilterArgs {
     /// In a lane of this outbound connector.
@@ -79,7 +79,7 @@ impl FilterArgs {
     }
 }
 
-/// Does what is asked for with every message that filters name; `None` where it is about one message
+/// Does what is asked for with every message that matches the filters; `None` where it is about one message
 /// or all, or changes nothing.
 pub(super) fn act(action: &Action) -> Result<Option<ExitCode>, Failure> {
     let (daemon, id, filter, deed, whole) = match action {

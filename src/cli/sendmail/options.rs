@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// What is to be done.
+/// What has to be done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Task {
     /// Hand in the message on standard input (`-bm`).
@@ -23,7 +23,7 @@ pub(super) struct Options {
     pub(super) recipients: Vec<String>,
     /// `-t`.
     pub(super) recipients_of_header: bool,
-    /// A line with a dot alone ends the message; not with `-i`.
+    /// A line with only a dot ends the message; not with `-i`.
     pub(super) dot_ends: bool,
     /// `-f`.
     pub(super) sender: Option<String>,

@@ -97,7 +97,7 @@ section! {
         meaning: "What must stay free on the disk of `data_dir`; with less, new mail is refused with 452.",
         explanation: "With less (or few inodes) new mail is refused with 452 4.3.1, deliveries go on, and service \
             resumes by itself. Content that is being received is counted, and free pages of the database are room \
-            for small messages: docs/operation.md, \"The disk\".",
+            for small messages: docs/disk.md.",
     }
     queued: Count<u64> = 5000000 => {
         meaning: "Messages in the queue; beyond, new mail is refused with 452.",

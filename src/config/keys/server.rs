@@ -24,7 +24,7 @@ section! {
             and someone with access to the disk could read it. With it, the database's log is emptied too, after two \
             seconds without work, and each message costs the disk's thread about a third more work. Set it where the \
             disk is shared or not encrypted. It does not reach what a file system or a drive keeps of overwritten \
-            blocks: docs/operation.md, \"The disk\".",
+            blocks: docs/disk.md.",
     }
     postmaster: Required<MailboxText> = "postmaster@contoso.example" => {
         meaning: "Who `postmaster` without a domain is, and who our reports come from. Its domain must be served \

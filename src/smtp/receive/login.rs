@@ -123,7 +123,7 @@ impl Session {
             Ok(octets) => self.on_decoded(step, octets),
             Err(_) => {
                 self.phase = Phase::Ready;
-                self.refuse_login(501, Enhanced(5, 5, 2), "the response is no base64")
+                self.refuse_login(501, Enhanced(5, 5, 2), "the response is not base64")
             }
         }
     }

@@ -249,7 +249,7 @@ impl Session {
             None if trace.hops >= self.rules.hops_max => {
                 // RFC 5321 §6.3: so many hosts mean a loop.
                 sink.discard();
-                let text = "too many Received lines: the message goes in circles";
+                let text = "too many Received lines: mail loop";
                 Some(Reply::new(554, Enhanced(5, 4, 6), text))
             }
             None => None,

@@ -26,14 +26,14 @@ pub(super) fn names() -> Vec<Behaviour> {
         shows("wildcard", "a wildcard one label above the name", |w| w.named(&["*.partner.test"]), "sealed"),
         shows(
             "wildcard-below",
-            "a wildcard that stands for a label below the name",
+            "a wildcard for one label below the name",
             |w| w.named(&["*.mail.partner.test"]),
             WRONG_NAME,
         ),
         shows("wildcard-above", "a wildcard two labels above the name", |w| w.named(&["*.test"]), WRONG_NAME),
         shows(
             "wildcard-partial",
-            "a wildcard that stands for a part of the label",
+            "a wildcard for part of the label",
             |w| w.named(&["ma*.partner.test"]),
             WRONG_NAME,
         ),
@@ -88,20 +88,20 @@ pub(super) fn times_and_chains() -> Vec<Behaviour> {
     vec![
         shows(
             "expired",
-            "a certificate whose time is over",
+            "an expired certificate",
             |w| w.partners.pair(&[PARTNER], Kind::Expired),
             "sealed; @chain: certificate-expired",
         ),
         shows(
             "not-yet",
-            "a certificate whose time has not begun",
+            "a certificate that is not valid yet",
             |w| w.partners.pair(&[PARTNER], Kind::NotYet),
             "sealed; @chain: certificate-not-yet-valid",
         ),
         shows("intermediate", "issued by an intermediate that is shown", |w| w.through(|_| ()), THROUGH),
         shows(
             "intermediate-expired",
-            "issued by an intermediate whose time is over",
+            "issued by an expired intermediate",
             |w| w.through(|p| p.not_after = date_time_ymd(2021, 1, 1)),
             "sealed; @chain: certificate-expired",
         ),
@@ -120,12 +120,7 @@ pub(super) fn times_and_chains() -> Vec<Behaviour> {
             GOOD_ITSELF,
         ),
         shows("root-shown", "the root is shown too", |w| w.good().followed_by(&[w.partners]), GOOD_ITSELF),
-        shows(
-            "self-signed",
-            "a certificate of the host's own making",
-            |_| Pair::self_signed(&[PARTNER]),
-            UNKNOWN,
-        ),
+        shows("self-signed", "a self-signed certificate", |_| Pair::self_signed(&[PARTNER]), UNKNOWN),
         shows(
             "self-signed-authority",
             "the same, marked as an authority (CA:TRUE)",
@@ -183,7 +178,7 @@ pub(super) fn times_and_chains() -> Vec<Behaviour> {
         ),
         shows(
             "critical-extension",
-            "a critical extension that nobody knows",
+            "an unknown critical extension",
             |w| {
                 w.changed(|p| {
                     let mut odd =
@@ -219,11 +214,11 @@ pub(super) fn purposes() -> Vec<Behaviour> {
     vec![
         shows(
             "for-servers",
-            "for servers alone",
+            "only for servers",
             |w| w.partners.pair(&[PARTNER], Kind::ServerOnly),
             "sealed; client: not-for-clients",
         ),
-        shows("for-clients", "for clients alone", |w| w.partners.pair(&[PARTNER], Kind::ClientOnly), WRONG)
+        shows("for-clients", "only for clients", |w| w.partners.pair(&[PARTNER], Kind::ClientOnly), WRONG)
             .inbound("sealed"),
         shows(
             "no-purpose",
@@ -239,7 +234,7 @@ pub(super) fn purposes() -> Vec<Behaviour> {
         ),
         shows(
             "for-mail",
-            "for signing mail (emailProtection) alone",
+            "only for signing mail (emailProtection)",
             |w| w.changed(|p| p.extended_key_usages = vec![Eku::EmailProtection]),
             WRONG,
         ),

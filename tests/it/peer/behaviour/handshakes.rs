@@ -11,13 +11,13 @@ pub(super) fn handshakes() -> Vec<Behaviour> {
     vec![
         acts(
             "tls-1.2",
-            "speaks TLS 1.2 alone",
+            "supports only TLS 1.2",
             |w| Manner::sealed(w.good().server_speaking(&[&rustls::version::TLS12])),
             "sealed; identity-1.3 post-quantum: handshake-broken",
         ),
         acts(
             "tls-1.3",
-            "speaks TLS 1.3 alone",
+            "supports only TLS 1.3",
             |w| Manner::sealed(w.good().server_speaking(&[&rustls::version::TLS13])),
             "sealed",
         ),
@@ -42,19 +42,19 @@ pub(super) fn handshakes() -> Vec<Behaviour> {
         ),
         acts(
             "x25519",
-            "agrees on keys by X25519 alone",
+            "supports only the group X25519",
             |w| Manner::sealed(w.good().server_agreeing(&[kx_group::X25519])),
             "sealed; post-quantum: key-exchange",
         ),
         acts(
             "p-256",
-            "agrees on keys by P-256 alone",
+            "supports only the group P-256",
             |w| Manner::sealed(w.good().server_agreeing(&[kx_group::SECP256R1])),
             "sealed; post-quantum: key-exchange",
         ),
         acts(
             "ml-kem",
-            "agrees on keys by X25519MLKEM768 alone",
+            "supports only the group X25519MLKEM768",
             |w| Manner::sealed(w.good().server_agreeing(&[kx_group::X25519MLKEM768])),
             "sealed; classic: handshake-broken",
         ),
@@ -68,7 +68,7 @@ pub(super) fn handshakes() -> Vec<Behaviour> {
         acts("garbage", "220, then octets that are no TLS", |_| Manner::new(SinkTls::Garbage), BROKEN),
         acts(
             "goes-on-in-clear",
-            "220, then a second SMTP greeting in clear",
+            "220, then a second SMTP greeting in plaintext",
             |_| Manner::new(SinkTls::Answers(b"220 sink.test ESMTP ready\r\n")),
             BROKEN,
         ),
@@ -89,7 +89,7 @@ pub(super) fn handshakes() -> Vec<Behaviour> {
         acts("stalls", "220, then nothing at all", |_| Manner::new(SinkTls::Stalls), BROKEN),
         acts(
             "injects",
-            "a reply in clear right behind the 220, then TLS",
+            "a reply in plaintext right after the 220, then TLS",
             |w| Manner::new(SinkTls::Injects(w.good().server())),
             "clear; @forced: handshake-broken; implicit: sealed",
         ),
@@ -103,7 +103,7 @@ pub(super) fn conversations() -> Vec<Behaviour> {
         acts("no-starttls", "does not offer STARTTLS", |_| Manner::clear(), NOT_OFFERED),
         acts(
             "no-ehlo",
-            "knows HELO alone",
+            "supports only HELO",
             |_| Manner::clear().replying("ehlo", "502 5.5.1 what?"),
             NOT_OFFERED,
         ),
@@ -154,7 +154,7 @@ pub(super) fn conversations() -> Vec<Behaviour> {
         ),
         acts(
             "mail-530",
-            "refuses MAIL in clear with 530, and offers no STARTTLS",
+            "refuses MAIL in plaintext with 530, and offers no STARTTLS",
             |_| Manner::clear().replying("mail", "530 5.7.0 Must issue a STARTTLS command first"),
             "5.7.0; @forced: starttls-not-offered; off: 5.7.0; implicit: handshake-broken",
         ),
