@@ -188,7 +188,7 @@ fn is_told_well(
     };
     let mut parts = vec![format!("connector {}", requirement.id)];
     if pair.is_some() {
-        parts.extend(["required TLSv1.2 or later".to_owned(), "got TLSv1.3, a certificate".to_owned()]);
+        parts.extend(["required TLSv1.2 or later".to_owned(), "attained TLSv1.3, a certificate".to_owned()]);
     }
     if !reply.text.starts_with(code) {
         return Err(format!("it is not {code}"));
