@@ -134,7 +134,7 @@ fn outbound(
         pattern: choice.pattern.to_string(),
         next_hop: connector.next_hop.to_string(),
         tls: connector.tls_word(),
-        wanted: requirements,
+        required: requirements,
     };
     let part = OutboundAnswer {
         to: to.clone(),
@@ -249,5 +249,5 @@ struct ChoiceAnswer {
     pattern: String,
     next_hop: String,
     tls: &'static str,
-    wanted: Vec<String>,
+    required: Vec<String>,
 }

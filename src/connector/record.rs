@@ -32,8 +32,8 @@ pub struct DecisionRecord {
     pub reason: String,
     /// The same as one word for machines.
     pub token: String,
-    /// Whether mail was withheld for it.
-    pub withheld: bool,
+    /// Whether mail was withheld for it; `None` in records of version 1.
+    pub withheld: Option<bool>,
     /// The handshake behind it, as it was stored; `explain --facts` reads it.
     pub tls: Option<serde_json::Value>,
 }
@@ -59,7 +59,7 @@ impl From<&Decision> for DecisionRecord {
             attained_summary: decision.attained.summary(),
             reason: decision.reason(),
             token: decision.token().into_owned(),
-            withheld: decision.status().is_some(),
+            withheld: Some(decision.status().is_some()),
             tls: decision.tls().and_then(|facts| serde_json::to_value(facts).ok()),
         }
     }
@@ -77,7 +77,7 @@ mod tests {
         let record: DecisionRecord = serde_json::from_str(first).expect("a record");
         assert_eq!(
             (record.version, record.token.as_str(), record.withheld),
-            (1, "starttls-not-offered", false)
+            (1, "starttls-not-offered", None)
         );
         // What a later version adds is passed over.
         let later = first.replacen('{', r#"{"version":9,"colour":"green","#, 1);

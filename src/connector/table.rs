@@ -207,7 +207,7 @@ pub enum Onward {
 pub enum Reveal {
     /// Everything, to both.
     Full,
-    /// The client: connector, wanted and got, which are about its own connection. The sender: codes and
+    /// The client: connector, what was required and attained, which are about its own connection. The sender: codes and
     /// what happened in general.
     #[default]
     Partner,

@@ -192,6 +192,7 @@ impl LaneCarrier {
                     }
                 }
                 OpenEvent::Done(finished) => {
+                    session.connection.dot_answered();
                     self.finish(session, &finished);
                     if self.sent.is_empty() {
                         return Use::Again;

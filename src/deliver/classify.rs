@@ -80,7 +80,15 @@ pub(super) fn crowded_out() -> Outcome {
 
 fn not_tried(status: Enhanced, reason: &str) -> Outcome {
     let (cause, remote, decision, scope) = (Cause::NotTried, None, None, Scope::Session);
-    Outcome::Deferred(Trouble { status, cause, reason: reason.to_owned(), remote, decision, scope })
+    Outcome::Deferred(Trouble {
+        status,
+        cause,
+        reason: reason.to_owned(),
+        remote,
+        decision,
+        scope,
+        expired: false,
+    })
 }
 
 /// The connector table changed under the job: it is chosen again, at once.
@@ -143,5 +151,6 @@ pub(super) fn undeliverable(fault: &NotBegun, session: &OpenSession) -> Outcome 
         remote: Some(Remote { host: session.host.clone(), reply: None }),
         decision: Some(session.decision.clone()),
         scope: Scope::Recipient,
+        expired: false,
     })
 }

@@ -89,6 +89,11 @@ impl Connection {
         }
     }
 
+    /// The final dot was answered.
+    pub(super) fn dot_answered(&mut self) {
+        self.set_after_dot(false);
+    }
+
     /// Whether the peer may have the whole message by now.
     pub(super) fn is_after_dot(&self) -> bool {
         self.after_dot
@@ -124,7 +129,6 @@ impl Connection {
             }
             if let Some(event) = event {
                 self.heard = true;
-                self.set_after_dot(self.after_dot && session.awaited() == Awaited::End);
                 return Ok(event);
             }
             self.flush(limits.command).await?;

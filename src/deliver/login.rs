@@ -57,7 +57,7 @@ fn hindered(
     at: &At<'_>,
 ) -> Outcome {
     let decision = at.decision.cloned();
-    Outcome::Deferred(Trouble { status, cause, reason, remote, decision, scope: Scope::Lane })
+    Outcome::Deferred(Trouble { status, cause, reason, remote, decision, scope: Scope::Lane, expired: false })
 }
 
 async fn read(path: &Path) -> Result<String, String> {

@@ -374,7 +374,13 @@ impl<'a> Need<'a> {
     /// What it comes to here.
     pub(super) fn suits(self, session: &OpenSession) -> Result<(), Box<Outcome>> {
         let offers = session.smtp.offers();
-        let Self::Delivery(job) = self else { return Ok(()) };
+        let job = match self {
+            Self::Delivery(job) => job,
+            Self::Question { mailbox, .. } if !mailbox.is_ascii() && !offers.utf8 => {
+                return Err(Box::new(undeliverable(&NotBegun::Utf8, session)));
+            }
+            Self::Question { .. } | Self::Trial => return Ok(()),
+        };
         if !job.message.utf8 || offers.utf8 {
             return Ok(());
         }

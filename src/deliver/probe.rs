@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Courier;
-use super::open::{Miss, Need, OpenRequest, OpenSession};
+use super::open::{Miss, Need, OpenRequest, OpenSession, serves};
 use super::route::Candidate;
 use crate::connector::{
     Decision, HandshakeFault, NextHop, NotCovered, OnHandshakeFailure, Outbound, SmartHostName,
@@ -145,9 +145,9 @@ impl Courier {
                     let decision = Arc::clone(&session.decision);
                     let recipient = match &trial.envelope {
                         None => None,
-                        Some((from, to)) => {
-                            Some(reply_to(session.ask(self, &trial.way.connector, (from, to), false).await))
-                        }
+                        Some((from, to)) => Some(reply_to(
+                            session.ask(self, &trial.way.connector, (from, to), Need::Trial).await,
+                        )),
                     };
                     session.connection.quit().await;
                     let rehearsed = decision.waived();
@@ -186,13 +186,19 @@ impl OpenSession {
         courier: &Courier,
         connector: &Outbound,
         (reverse_path, to): (&ReversePath, &Mailbox),
-        onward_sealed: bool,
+        need: Need<'_>,
     ) -> Result<Finished, Unanswered> {
-        // Until the last reply: the envelope may be in clear.
+        // In this order, and until the last reply: the envelope may be in plaintext, and a tighter table either waits
+        // for it or is seen by it.
         let _in_clear = (!self.connection.is_sealed()).then(|| courier.live.enter_clear());
         let (utf8, dsn) = (!reverse_path.is_ascii() || !to.is_ascii(), MessageDsn::default());
         let mail = MailFrom { reverse_path, body: BodyType::SevenBit, size: 0, utf8, dsn: &dsn };
-        let (generation, asked) = (courier.live.generation(), RecipientDsn::default());
+        let table = courier.live.table();
+        if !serves(&table, connector, need.mailboxes()) {
+            return Err(Unanswered::Elsewhere);
+        }
+        let (generation, asked) = (table.generation, RecipientDsn::default());
+        let onward_sealed = need.onward_sealed();
         let begin = |session: &mut Self| {
             let (requirement, revision) = (&session.requirement, connector.revision);
             let demand = Demand { requirement, revision, generation, onward_sealed };
@@ -218,6 +224,9 @@ impl OpenSession {
 /// Why a host was asked for a recipient, and gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unanswered {
+    /// The connector serves the recipient no more.
+    #[error("the connector table has changed")]
+    Elsewhere,
     /// The question could not be put.
     #[error(transparent)]
     NotBegun(NotBegun),
@@ -236,7 +245,9 @@ fn reply_to(asked: Result<Finished, Unanswered>) -> Result<RecipientReply, Strin
             Ok(finished.mail.or(refused).map_or(RecipientReply::Taken, RecipientReply::Refused))
         }
         Err(Unanswered::Closing(reply)) => Ok(RecipientReply::Refused(reply)),
-        Err(fault @ (Unanswered::NotBegun(_) | Unanswered::Lost)) => Err(fault.to_string()),
+        Err(fault @ (Unanswered::Elsewhere | Unanswered::NotBegun(_) | Unanswered::Lost)) => {
+            Err(fault.to_string())
+        }
     }
 }
 

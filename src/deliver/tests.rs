@@ -15,6 +15,7 @@ use crate::connector::{
 use crate::mail::{BodyType, Clock, Content, ContentSource, Domain, Mailbox, QueueId, ReversePath};
 use crate::outcome::{Outcome, Trouble};
 use crate::scheduler::{Job, Progress};
+use crate::smtp::receive::{Question, RecipientCheck, RecipientVerifier};
 use crate::spool::{QueuedRecipient, StoredMessage};
 use crate::tls::{ClientSettings, Identity, ServerSettings, ServerSetup, TrustSet};
 
@@ -24,6 +25,7 @@ mod peer;
 struct FakeJobs {
     waiting: Mutex<VecDeque<Job>>,
     reports: Mutex<Vec<String>>,
+    reasons: Mutex<Vec<String>>,
     /// A table to be put in effect before the last job is handed out.
     table: Mutex<Option<(Arc<LiveTable>, Table)>>,
     progress: Arc<Progress>,
@@ -61,6 +63,11 @@ impl Jobs for FakeJobs {
     }
 
     fn report(&self, job: &Job, outcomes: Vec<Outcome>) {
+        let reasons = outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Deferred(trouble) | Outcome::Failed(trouble) => Some(trouble.reason.clone()),
+            Outcome::Delivered(_) => None,
+        });
+        self.reasons.lock().expect("reasons").extend(reasons);
         let words: Vec<String> = outcomes.iter().map(describe).collect();
         self.reports.lock().expect("reports").push(format!("{}: {}", job.ticket, words.join(", ")));
     }
@@ -245,6 +252,14 @@ async fn closing_stops_the_lane() {
 }
 
 #[tokio::test]
+async fn a_host_that_closes_after_the_dot_may_have_the_message() {
+    let (world, _peer) = world(Manner { end: Some("421 4.3.2 bye"), ..Manner::default() }, |_| {}).await;
+    assert_eq!(world.carry(&[job(1, "a", 0)]).await, ["1: deferred 4.3.2 Lane clear-not-offered"]);
+    let reasons = world.jobs.reasons.lock().expect("reasons").clone();
+    assert!(reasons[0].contains("answered the content with 421"), "{reasons:?}");
+}
+
+#[tokio::test]
 async fn a_connection_lost_after_the_dot_is_a_deferral() {
     let (world, _peer) = world(Manner { lost_after_dot: true, ..Manner::default() }, |_| {}).await;
     let said = world.carry(&[job(1, "unknown a", 0)]).await;
@@ -410,4 +425,16 @@ async fn content_that_cannot_be_read_bounces_nothing() {
     let said = world.carry(&[bad, job(2, "a", 0)]).await;
     assert_eq!(said, ["1: deferred 4.3.0 Recipient clear-not-offered", "2: delivered clear-not-offered"]);
     assert_eq!(peer.heard("MAIL").len(), 1);
+}
+
+#[tokio::test]
+async fn a_recipient_in_utf8_is_asked_about_where_that_is_understood() {
+    let plain = Peer::start(Manner::default()).await;
+    let modern = Peer::start(Manner { utf8: true, ..Manner::default() }).await;
+    let world = World::new(outbound(&[plain.address, modern.address]), Vec::new());
+    let mailbox = Mailbox::parse("j\u{f6}s\u{e9}@b.example").expect("a mailbox");
+    let question = Question { mailbox, way: world.way().connector, onward_sealed: false };
+    let verifier = Verifier::new(Arc::clone(&world.courier));
+    assert_eq!(verifier.verify(question).await, RecipientCheck::Exists);
+    assert_eq!((plain.heard("MAIL").len(), modern.heard("RCPT").len()), (0, 1));
 }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Courier;
-use super::open::{Need, serves};
+use super::open::Need;
 use super::search::Search;
 use crate::connector::Revision;
 use crate::mail::ReversePath;
@@ -73,12 +73,8 @@ impl Courier {
         let search = Search { courier: self, way: &way, need, jobs: None };
         for _ in 0..SESSIONS_MAX {
             let Ok(mut session) = search.run().await else { break };
-            if !serves(&self.live.table(), &way.connector, need.mailboxes()) {
-                session.connection.dismiss();
-                break;
-            }
             let envelope = (&ReversePath::NULL, mailbox);
-            if let Ok(finished) = session.ask(self, &way.connector, envelope, *onward_sealed).await {
+            if let Ok(finished) = session.ask(self, &way.connector, envelope, need).await {
                 self.keep(session, &way);
                 return checked(finished);
             }

@@ -183,7 +183,7 @@ fn reported(report: &Taken) -> Found {
 
 fn waiting(trouble: &LastTrouble) -> Found {
     let decision = trouble.decision.as_ref();
-    let is_withheld = decision.is_some_and(|decision| decision.withheld);
+    let is_withheld = decision.is_some_and(|decision| decision.withheld == Some(true));
     Found {
         outcome: if is_withheld { Outcome::Withheld } else { Outcome::Deferred },
         connector: decision.and_then(|decision| decision.connector.clone()),

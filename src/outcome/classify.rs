@@ -79,7 +79,7 @@ impl At<'_> {
         scope: Scope,
     ) -> Trouble {
         let remote = Some(Remote { host: self.host.to_owned(), reply });
-        Trouble { status, cause, reason, remote, decision: self.decision.cloned(), scope }
+        Trouble { status, cause, reason, remote, decision: self.decision.cloned(), scope, expired: false }
     }
 }
 
@@ -240,7 +240,7 @@ pub fn classify_name(fault: &NameFault, name: &str) -> Outcome {
         }
     };
     let scope = if status.0 == 4 { Scope::Lane } else { Scope::Recipient };
-    let trouble = Trouble { status, cause, reason, remote: None, decision: None, scope };
+    let trouble = Trouble { status, cause, reason, remote: None, decision: None, scope, expired: false };
     if status.0 == 4 { Outcome::Deferred(trouble) } else { Outcome::Failed(trouble) }
 }
 

@@ -55,6 +55,8 @@ pub struct Trouble {
     pub decision: Option<Arc<Decision>>,
     /// Whom it hinders.
     pub scope: Scope,
+    /// It lasted until the message's time was over.
+    pub expired: bool,
 }
 
 /// Why a delivery was hindered. What follows is decided by this, and never by the words or digits made from it.
@@ -126,7 +128,7 @@ impl Trouble {
     pub fn by(decision: Decision, scope: Scope) -> Self {
         let status = decision.status().unwrap_or(Enhanced(4, 7, 0));
         let (reason, decision) = (decision.reason(), Some(Arc::new(decision)));
-        Self { status, cause: Cause::Requirement, reason, remote: None, decision, scope }
+        Self { status, cause: Cause::Requirement, reason, remote: None, decision, scope, expired: false }
     }
 
     /// The same trouble as a final one: its status moves to class 5.

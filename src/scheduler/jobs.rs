@@ -45,6 +45,7 @@ impl Post {
             remote: None,
             decision: None,
             scope: Scope::Recipient,
+            expired: false,
         };
         self.scheduler.with_core(|core, at| core.set_aside(ticket, &trouble, at));
     }

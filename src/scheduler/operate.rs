@@ -129,5 +129,6 @@ fn by_operator() -> Trouble {
         remote: None,
         decision: None,
         scope: Scope::Recipient,
+        expired: false,
     }
 }

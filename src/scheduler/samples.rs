@@ -39,7 +39,15 @@ pub(super) fn delivered() -> Outcome {
 
 pub(super) fn trouble(scope: Scope) -> Trouble {
     let (status, cause) = (Enhanced(4, 4, 1), Cause::Silent);
-    Trouble { status, cause, reason: "no answer".to_owned(), remote: None, decision: None, scope }
+    Trouble {
+        status,
+        cause,
+        reason: "no answer".to_owned(),
+        remote: None,
+        decision: None,
+        scope,
+        expired: false,
+    }
 }
 
 pub(super) fn deferred(scope: Scope) -> Outcome {

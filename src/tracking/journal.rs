@@ -301,6 +301,7 @@ mod tests {
             }),
             decision: Some(decision()),
             scope: Scope::Lane,
+            expired: false,
         };
         check(
             &Event::Deferred { id, forward_path, trouble, next_at: UnixMillis(1_795_469_756_000) },

@@ -13,8 +13,12 @@ use crate::tls::ServerSetup;
 pub(super) struct Manner {
     pub(super) starttls: StartTls,
     pub(super) step_by_step: bool,
+    /// Offers SMTPUTF8.
+    pub(super) utf8: bool,
     /// Says this to MAIL.
     pub(super) mail: Option<&'static str>,
+    /// Says this to the final dot, and closes.
+    pub(super) end: Option<&'static str>,
     /// Drops the connection once the content has come.
     pub(super) lost_after_dot: bool,
     /// Drops the connection after this many messages.
@@ -101,6 +105,10 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         let verb = text.split(' ').next().unwrap_or_default();
         let reply = match verb {
             "." if manner.lost_after_dot => return Ok(false),
+            "." if manner.end.is_some() => {
+                stream.write_all(format!("{}\r\n", manner.end.unwrap_or_default()).as_bytes()).await?;
+                return Ok(false);
+            }
             "." => {
                 content = false;
                 messages += 1;
@@ -108,6 +116,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             }
             "EHLO" if offer => "250-mx\r\n250-PIPELINING\r\n250 STARTTLS",
             "EHLO" if manner.step_by_step => "250 mx",
+            "EHLO" if manner.utf8 => "250-mx\r\n250-PIPELINING\r\n250 SMTPUTF8",
             "EHLO" => "250-mx\r\n250-PIPELINING\r\n250 SIZE 1000",
             "STARTTLS" if matches!(manner.starttls, StartTls::Refused) => "454 not now",
             "STARTTLS" => "220 go",

@@ -1,7 +1,7 @@
 //! Why a recipient was not reached, as a layperson would say it: a few causes, made of a trouble's cause, the ruling of
 //! its decision, and the status of a reply.
 
-use super::super::{Cause, Scope, Trouble};
+use super::super::{Cause, Stage, Trouble};
 use crate::connector::{ChainFault, Ruling, Shortfall};
 use crate::mail::Enhanced;
 
@@ -72,6 +72,7 @@ impl Hindrance {
     pub(super) fn of(trouble: &Trouble) -> Self {
         match trouble.cause {
             Cause::Requirement => of_ruling(trouble),
+            Cause::Refused(Stage::Mail) if trouble.status.1 == 1 => Self::Sender,
             Cause::Refused(_) => of_reply(trouble.status),
             Cause::Login => Self::Login,
             Cause::Unreachable | Cause::Silent | Cause::Lost | Cause::Displaced | Cause::Garbled => {
@@ -147,13 +148,4 @@ fn flaw(shortfall: &Shortfall) -> Hindrance {
         | Shortfall::NotForClients => TlsFlaw::Unproved,
         Shortfall::Revoked | Shortfall::RevocationUnknown(_) => TlsFlaw::Revoked,
     })
-}
-
-/// Whether a trouble lasted until the message's time was over (RFC 3463 §3.5). An unmet requirement keeps
-/// its own status then; but what is final at once hinders one recipient, and never a lane.
-pub(super) fn is_expired(trouble: &Trouble) -> bool {
-    match (trouble.status, trouble.scope) {
-        (Enhanced(5, 4, 7), _) | (Enhanced(5, ..), Scope::Lane | Scope::Session) => true,
-        (Enhanced(..), Scope::Recipient | Scope::Lane | Scope::Session) => false,
-    }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::cause::{Hindrance, TlsFlaw, is_expired};
+use super::cause::{Hindrance, TlsFlaw};
 use super::{Addressee, Detail, Fate, Kind, Report, ReportedRecipient};
 use crate::mail::{Mailbox, rfc5322};
 
@@ -64,7 +64,7 @@ fn group<'a>(recipient: &ReportedRecipient<'a>, detail: Detail) -> Group<'a> {
         let words: String = reply.to_string().chars().take(WORDS_CHARS_MAX).collect();
         words.replace('\n', " / ")
     });
-    Group { hindrance: Some(hindrance), expired: is_expired(trouble), words, recipients }
+    Group { hindrance: Some(hindrance), expired: trouble.expired, words, recipients }
 }
 
 /// The message as the subject of a sentence; in full where it is named first.
@@ -95,7 +95,9 @@ fn happened(report: &Report<'_>, group: &Group<'_>, message: &str) -> String {
         (Hindrance::Refused, _, true) => "their mail server kept asking us to try again later".to_owned(),
         _ => because(hindrance, group.recipients.len()),
     };
-    let kept = kept(hindrance, report.detail);
+    // Of several attempts one may have got further than the last.
+    let only = !group.expired && report.kind == Kind::Failed;
+    let kept = kept(hindrance, report.detail, only);
     let words = match &group.words {
         Some(words) => format!(" It said: \"{words}\"."),
         None => String::new(),
@@ -194,11 +196,13 @@ impl TlsFlaw {
 }
 
 /// Where the message is now, where that is sure.
-fn kept(hindrance: Hindrance, detail: Detail) -> &'static str {
-    match detail {
+fn kept(hindrance: Hindrance, detail: Detail, only: bool) -> &'static str {
+    match (detail, only) {
         _ if !hindrance.is_ours_to_decide() => "",
-        Detail::Full => " Nothing has left our network.",
-        Detail::Codes => " It has not been passed on.",
+        (Detail::Full, true) => " Nothing has left our network.",
+        (Detail::Full, false) => " Nothing left our network at the last attempt.",
+        (Detail::Codes, true) => " It has not been passed on.",
+        (Detail::Codes, false) => " It was not passed on at the last attempt.",
     }
 }
 

@@ -27,6 +27,7 @@ fn unmet() -> Trouble {
             ruling: Ruling::Withheld(Shortfall::NotOffered),
         })),
         scope: Scope::Lane,
+        expired: false,
     }
 }
 
@@ -41,6 +42,7 @@ fn refused(text: &'static str) -> Trouble {
         }),
         decision: None,
         scope: Scope::Recipient,
+        expired: false,
     }
 }
 
@@ -120,7 +122,19 @@ fn chain(fault: ChainFault) -> Ruling {
 
 fn without_reply(cause: Cause, status: Enhanced, reason: &str) -> Trouble {
     let remote = Some(Remote { host: "mx1.fabrikam.example [192.0.2.7]:25".to_owned(), reply: None });
-    Trouble { status, cause, reason: reason.to_owned(), remote, decision: None, scope: Scope::Recipient }
+    Trouble {
+        status,
+        cause,
+        reason: reason.to_owned(),
+        remote,
+        decision: None,
+        scope: Scope::Recipient,
+        expired: false,
+    }
+}
+
+fn expired(trouble: Trouble) -> Trouble {
+    Trouble { expired: true, ..trouble }
 }
 
 fn without_host(cause: Cause, status: Enhanced, reason: &str) -> Trouble {
@@ -136,6 +150,7 @@ fn answered(code: u16, status: Enhanced, text: &'static str) -> Trouble {
         remote: Some(Remote { host: host.to_owned(), reply: Some(Reply::new(code, status, text)) }),
         decision: None,
         scope: Scope::Recipient,
+        expired: false,
     }
 }
 
@@ -152,7 +167,7 @@ fn each_kind_of_ending_is_put_in_plain_words() {
         golden(name, &shown(Kind::Delayed { until }, INSIDE, &[Fate::Trouble(trouble)]));
     };
     failed("tls-not-offered", &Trouble { scope: Scope::Recipient, ..unmet() });
-    failed("tls-not-offered-for-a-day", &unmet());
+    failed("tls-not-offered-for-a-day", &Trouble { expired: true, ..unmet() });
     failed(
         "tls-handshake-failed",
         &with(Ruling::Withheld(Shortfall::Handshake(HandshakeFault::new("why"))), Enhanced(5, 7, 5)),
@@ -170,9 +185,12 @@ fn each_kind_of_ending_is_put_in_plain_words() {
     failed("too-large", &without_reply(Cause::Unsuitable, Enhanced(5, 3, 4), "the next hop takes 10 octets"));
     failed("mailbox-full", &answered(552, Enhanced(5, 2, 2), "over quota"));
     let lasted = |why: &str| format!("not delivered within 1 d: {why}");
-    failed("expired-unreachable", &without_reply(Cause::Silent, Enhanced(5, 4, 7), &lasted("no connection")));
+    failed(
+        "expired-unreachable",
+        &expired(without_reply(Cause::Silent, Enhanced(5, 4, 7), &lasted("no connection"))),
+    );
     let later = answered(451, Enhanced(4, 3, 0), "try later");
-    failed("expired-refused", &Trouble { status: Enhanced(5, 4, 7), ..later.clone() });
+    failed("expired-refused", &expired(Trouble { status: Enhanced(5, 4, 7), ..later.clone() }));
     failed(
         "given-up",
         &without_host(Cause::Operator, Enhanced(5, 3, 0), "the operator has given the message up"),

@@ -89,10 +89,10 @@ pub fn without_connector(accepted_at: UnixMillis, started_at: UnixMillis) -> Ret
 #[must_use]
 pub fn expired(trouble: Trouble, retry: &Retry) -> Trouble {
     if trouble.cause == Cause::Requirement {
-        return trouble.made_final();
+        return Trouble { expired: true, ..trouble.made_final() };
     }
     let reason = format!("not delivered within {}: {}", in_words(retry.expire), trouble.reason);
-    Trouble { status: Enhanced(5, 4, 7), reason, ..trouble }
+    Trouble { status: Enhanced(5, 4, 7), reason, expired: true, ..trouble }
 }
 
 /// A duration by its two largest units.
@@ -198,6 +198,7 @@ mod tests {
             remote: None,
             decision: None,
             scope: Scope::Lane,
+            expired: false,
         };
         let last = expired(trouble, &retry());
         assert_eq!(last.status, Enhanced(5, 4, 7));

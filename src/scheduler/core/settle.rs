@@ -183,5 +183,6 @@ pub(in crate::scheduler) fn unreported() -> Trouble {
         remote: None,
         decision: None,
         scope: Scope::Session,
+        expired: false,
     }
 }

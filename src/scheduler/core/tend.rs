@@ -324,6 +324,7 @@ impl<L: Divisible> Core<L> {
                 remote: None,
                 decision: None,
                 scope: Scope::Recipient,
+                expired: false,
             };
             let verdict = judge(rules, &recipient, Outcome::Deferred(trouble))?;
             Some((recipient, verdict))

@@ -57,6 +57,9 @@ impl Open {
         out: &mut Vec<u8>,
     ) -> Result<(), NotBegun> {
         self.check_permit(demand)?;
+        if mail.utf8 && !self.offers.utf8 {
+            return Err(NotBegun::Utf8);
+        }
         self.write_envelope(mail, recipients, false, out);
         Ok(())
     }
