@@ -6,11 +6,11 @@ use std::io::{self, Write as _};
 
 use rusqlite::{Connection, Result, TransactionBehavior, params};
 
-use super::OpenFault;
 use super::apply::forget;
+use super::fault::OpenFault;
 use super::findings::{Concern, concern, is_damaged, is_unreadable, quick_check};
+use super::lock::{lock, open_for_writing};
 use super::schema::secure;
-use super::start::{lock, open_for_writing};
 use super::trouble::Trouble;
 use crate::mail::QueueId;
 use crate::spool::Settings;

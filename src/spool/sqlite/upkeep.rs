@@ -1,6 +1,5 @@
 //! What the writer does beside answering: long work by pieces, the log, room given back.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::schema::BUSY_MILLIS;
@@ -8,15 +7,6 @@ use super::tidy::{USED_PAGES_MAX, shrink};
 use super::trouble::Trouble;
 use super::writer::Writer;
 use crate::spool::reserve;
-
-/// What upkeep must know.
-pub(super) struct Upkeep {
-    pub(super) data_dir: PathBuf,
-    /// Octets of the disk that work which could be left undone leaves alone.
-    pub(super) free_disk: u64,
-    /// What was deleted goes from the log too.
-    pub(super) secure: bool,
-}
 
 impl Writer {
     /// Nobody has wanted anything for a while: room is given back where that is soon done.

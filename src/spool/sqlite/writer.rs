@@ -12,11 +12,12 @@ use rusqlite::config::DbConfig;
 
 use super::answers::{acknowledge, fail, keep_files};
 use super::apply::{Applied, apply};
-use super::long::{HastenPart, Measure};
+use super::long::Measure;
+use super::ops::HastenPart;
 use super::ops::Op;
 use super::shared::Shared;
+use super::tidy::Upkeep;
 use super::trouble::Trouble;
-use super::upkeep::Upkeep;
 use crate::spool::SpoolFault;
 
 pub(super) struct Writer {
