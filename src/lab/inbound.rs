@@ -7,10 +7,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::client::{Handed, Submission};
+use super::fault::LabFault;
+use super::message;
 use super::plan::{ClientDoes, INBOUND, InboundCase, Outcome, address};
 use super::result::{Direction, Row};
 use super::stage::Stage;
-use super::{LabFault, message};
 use crate::connector::{Admission, Channel, Table, admit};
 use crate::mail::ReversePath;
 

@@ -9,10 +9,11 @@ use tokio::time::{Instant, sleep};
 
 use super::capture::Taken;
 use super::client::{Handed, Submission};
+use super::fault::LabFault;
+use super::message;
 use super::plan::{ClientDoes, OUTBOUND, OWN_OCTET, OWN_SENDER, OutboundCase, Outcome, address};
 use super::result::{Direction, Row};
 use super::stage::Stage;
-use super::{LabFault, message};
 use crate::connector::{NextHop, Table, choose};
 use crate::mail::Domain;
 use crate::spool::{Filter, LastTrouble, QueuedMessage, Spool};

@@ -15,27 +15,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::LabFault;
 use super::capture::{Capture, Taken};
+use super::fault::LabFault;
 use super::mint::Leaf;
+use super::plan::Behaviour;
 use super::wire::Wire;
-
-/// How a partner behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Behaviour {
-    /// Offers STARTTLS and keeps its word. Whether its certificate is in order is another matter.
-    Good,
-    /// Does not offer STARTTLS.
-    NoStartTls,
-    /// Offers STARTTLS, says 220, and then talks nonsense.
-    BreaksHandshake,
-    /// Ends the handshake unless the client shows a certificate of the lab's authority.
-    DemandsClientCertificate,
-    /// Refuses every recipient.
-    RefusesRecipients,
-    /// Does not listen.
-    Down,
-}
 
 /// One stand-in, shared by its sessions.
 pub struct Partner {

@@ -4,8 +4,6 @@ use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
-use super::partner::Behaviour;
-
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -81,6 +79,23 @@ pub enum ClientDoes {
     OwnCertificate,
     /// STARTTLS with somebody else's certificate.
     WrongName,
+}
+
+/// How a partner behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Offers STARTTLS and keeps its word. Whether its certificate is in order is another matter.
+    Good,
+    /// Does not offer STARTTLS.
+    NoStartTls,
+    /// Offers STARTTLS, says 220, and then talks nonsense.
+    BreaksHandshake,
+    /// Ends the handshake unless the client shows a certificate of the lab's authority.
+    DemandsClientCertificate,
+    /// Refuses every recipient.
+    RefusesRecipients,
+    /// Does not listen.
+    Down,
 }
 
 impl Outcome {
