@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::pool::Key;
+use super::session::Key;
 use crate::connector::TlsMemory;
 
 /// Remembered at the same time; the oldest makes room.
