@@ -13,6 +13,7 @@
 
 mod architecture;
 mod asked;
+mod circles;
 mod cli;
 mod config_files;
 mod conformance;
