@@ -49,3 +49,4 @@ mod tls_judge;
 mod tls_matrix;
 mod tls_outbound;
 mod tls_page;
+mod walks;
