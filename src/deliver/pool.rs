@@ -13,11 +13,11 @@ const IDLE_MAX: usize = 256;
 
 pub(super) struct Pool {
     keep: Duration,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     /// In the order in which they became idle.
     idle: Vec<(Instant, OpenSession)>,
     sweeping: bool,
@@ -90,7 +90,7 @@ impl Pool {
         ending.join_all().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         // The list stays whole whatever a panicking holder did.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

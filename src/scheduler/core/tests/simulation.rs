@@ -457,7 +457,7 @@ impl Sea {
             if numbers.is_empty() {
                 continue;
             }
-            let failed = Verdict::Failed(retry::expired((*sweep.trouble).clone(), &sweep.retry));
+            let failed = RecipientVerdict::Failed(retry::expired((*sweep.trouble).clone(), &sweep.retry));
             works.push(Work {
                 message: Arc::clone(&stored.message),
                 verdicts: numbers.iter().map(|n| (self.recipient(id, *n), failed.clone())).collect(),
@@ -492,13 +492,14 @@ impl Sea {
         for (recipient, verdict) in work.verdicts {
             let stored = self.disk.get_mut(&id).expect("a message that is settled is on disk");
             match verdict {
-                Verdict::Deferred { attempts, next_at, .. } => {
+                RecipientVerdict::Deferred { attempts, next_at, .. } => {
                     let row = stored.rows.get_mut(&recipient.number).expect("a row");
                     (row.attempts, row.next_at, row.lane) =
                         (attempts, dates.to_wall(next_at).0, lane.clone());
                 }
-                Verdict::Delivered(_) | Verdict::Failed(_) => {
-                    report |= matches!(verdict, Verdict::Failed(_)) && !work.message.reverse_path.is_null();
+                RecipientVerdict::Delivered(_) | RecipientVerdict::Failed(_) => {
+                    report |= matches!(verdict, RecipientVerdict::Failed(_))
+                        && !work.message.reverse_path.is_null();
                     stored.rows.remove(&recipient.number).expect("a row");
                     *self.ends.entry((id, recipient.number)).or_default() += 1;
                 }
