@@ -73,7 +73,7 @@ pub enum CommandFault {
     /// A command that SMTP knows and this server doesn't offer.
     #[error("{0} is not offered")]
     NotOffered(&'static str),
-    /// More octets than [`super::line::COMMAND_BYTES_MAX`].
+    /// More octets than [`crate::smtp::line::COMMAND_BYTES_MAX`].
     #[error("line too long")]
     LineTooLong,
     /// A LF without a CR.
