@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -8,35 +7,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use super::alarms::Alarms;
+use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
 use super::deeds::{BUSY, act, filter_of};
-use super::operator::Operator;
 use super::view::{
-    ActionResult, Connectors, ContentQuery, ErrorAnswer, LaneStatus, ListQuery, MessageView,
-    PausedConnectors, QueueList, QueueTop, Reloaded, RemovalResult, RetryRequest, Status, TopLane, TopQuery,
+    ActionResult, Connectors, ContentQuery, LaneStatus, ListQuery, MessageView, PausedConnectors, QueueList,
+    QueueTop, Reloaded, RemovalResult, RetryRequest, Status, TopLane, TopQuery,
 };
 use crate::connector::Generation;
 use crate::mail::{BodyType, Clock, Content, QueueId};
-use crate::scheduler::{Bounced, LaneView, Scheduler};
-use crate::spool::{Holding, LaneCount, LaneKey, QueuedMessage, Removal, Spool};
-
-/// What the control API works on.
-#[derive(Clone)]
-pub struct Control {
-    /// The messages on disk.
-    pub spool: Arc<dyn Spool>,
-    /// The lanes.
-    pub scheduler: Arc<Scheduler>,
-    /// Where mail comes in.
-    pub listening: Arc<[(String, SocketAddr)]>,
-    /// What an operator must see to.
-    pub alarms: Arc<Alarms>,
-    /// The daemon itself.
-    pub operator: Arc<dyn Operator>,
-}
-
-/// A refusal: a status and one sentence, or one for each mistake.
-pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
+use crate::scheduler::{Bounced, LaneView};
+use crate::spool::{Holding, LaneCount, LaneKey, QueuedMessage, Removal};
 
 impl Control {
     /// The one router; what serves it decides who may ask.
@@ -301,21 +281,10 @@ async fn not_retried(control: &Control, id: QueueId) -> Result<Refusal, Refusal>
     ))
 }
 
-pub(super) fn parse(text: &str) -> Result<QueueId, Refusal> {
-    text.parse().map_err(|fault| Refusal(StatusCode::BAD_REQUEST, format!("{text:?}: {fault}")))
-}
-
 fn unknown(id: QueueId) -> Refusal {
     Refusal(StatusCode::NOT_FOUND, format!("no message {id} is queued; it may have been delivered"))
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.0, Json(ErrorAnswer { error: self.1 })).into_response()
-    }
-}
-
-pub(super) const HELD_BY_OPERATOR: &str = "by the operator";
 const LIST_DEFAULT: usize = 100;
 const TOP_DEFAULT: usize = 20;
 const LIST_MAX: usize = 1_000;

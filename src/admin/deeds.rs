@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 
-use super::api::{Control, HELD_BY_OPERATOR, Refusal, parse};
+use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
 use super::view::{ActRequest, Deed, DeedTally, ListQuery};
 use crate::mail::{Clock, QueueId};
 use crate::scheduler::Bounced;
@@ -153,12 +153,6 @@ impl From<Bounced> for Was {
             Bounced::Busy => Self::Busy,
             Bounced::Unknown => Self::Unknown,
         }
-    }
-}
-
-impl From<SpoolFault> for Refusal {
-    fn from(fault: SpoolFault) -> Self {
-        Self(axum::http::StatusCode::SERVICE_UNAVAILABLE, fault.to_string())
     }
 }
 

@@ -3,13 +3,15 @@
 
 mod alarms;
 mod api;
+mod control;
 mod deeds;
 mod operator;
 mod serve;
 mod view;
 
 pub use alarms::{Alarm, AlarmKind, Alarms};
-pub use api::{Control, NEXT_OFFSET};
+pub use api::NEXT_OFFSET;
+pub use control::Control;
 pub use operator::{NotReloaded, Operator, PauseAnswer};
 pub use serve::{ControlFault, ControlSocket};
 pub use view::{

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use super::api::Control;
+use super::control::Control;
 
 /// The control socket: a Unix socket that only the daemon's own user may open.
 pub struct ControlSocket {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::exit::{EXIT_CONFIG, EXIT_NO, Failure};
 use super::print::{say, say_json};
 use super::validate::runtime;
-use super::{EXIT_CONFIG, EXIT_NO, Failure};
 use crate::connector::{ChainVerdict, PeerCertificate, TrustId};
 use crate::mail::{Clock, UnixMillis};
 use crate::{config, daemon, tls};

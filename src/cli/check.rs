@@ -3,8 +3,9 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::args::ConfigArg;
+use super::exit::{EXIT_CONFIG, EXIT_NO, Failure};
 use super::print::{complain, say, say_json};
-use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, Failure};
 use crate::config;
 
 /// What `check` takes.

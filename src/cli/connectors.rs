@@ -1,9 +1,9 @@
 use std::process::ExitCode;
 
+use super::args::{DaemonArgs, socket};
 use super::control::get;
+use super::exit::{EXIT_CONFIG, EXIT_UNAVAILABLE, Failure};
 use super::print::{complain, say, say_json, table};
-use super::queue::{DaemonArgs, socket};
-use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, Failure};
 use crate::admin::{ConnectorView, Connectors};
 use crate::connector::Generation;
 use crate::{config, daemon};

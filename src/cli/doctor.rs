@@ -1,9 +1,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::args::ConfigArg;
+use super::exit::{EXIT_CONFIG, EXIT_NO, Failure};
 use super::print::{say, say_json};
 use super::validate::runtime;
-use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, Failure};
 use crate::config;
 use crate::daemon::{self, Check, State};
 

@@ -1,12 +1,10 @@
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::exit::{EXIT_CONFIG, EXIT_NO, Failure};
 use super::print::{say, say_json};
-use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, Failure};
 use crate::config::{self, Config};
 use crate::connector::{
     Admission, Channel, Choice, Considered, DecisionRecord, Generation, Mode, NextHop, Passed, Table, User,
@@ -14,49 +12,12 @@ use crate::connector::{
 };
 use crate::mail::{Mailbox, ReversePath};
 use crate::tls;
-use supposed::{StartTls, Version, facts, supposed};
+use supposed::{facts, supposed};
 
+mod args;
 mod supposed;
 
-/// What `explain` takes.
-#[derive(Debug, clap::Args)]
-pub(super) struct ExplainArgs {
-    #[command(flatten)]
-    config: ConfigArg,
-    /// A recipient: which outbound connector serves it, and what does it require?
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "from")]
-    to: Option<String>,
-    /// A reverse-path ("" or "<>" for the null one): which inbound connector accepts it?
-    #[arg(long, value_name = "ADDRESS")]
-    from: Option<String>,
-    /// With --from: the address the peer connects from.
-    #[arg(long, value_name = "IP", requires = "from", default_value = "203.0.113.1")]
-    peer_ip: IpAddr,
-    /// With --from: the user who has logged in; the password is assumed to be right.
-    #[arg(long, value_name = "NAME", requires = "from")]
-    user: Option<String>,
-    /// The peer uses TLS. The peer is the client of --from, or the next hop if only --to is given.
-    #[arg(long)]
-    tls: bool,
-    /// The certificate chain the peer presents (PEM); it is assumed to have the key.
-    #[arg(long, value_name = "FILE")]
-    peer_cert: Option<PathBuf>,
-    /// The TLS version of the session.
-    #[arg(long, value_enum, value_name = "VERSION", default_value = "1.3")]
-    tls_version: Version,
-    /// The key exchange group of the session, as the log names it.
-    #[arg(long, value_name = "NAME", default_value = "X25519")]
-    group: String,
-    /// What a handshake showed, as JSON: a decision of `queue show --json` or `validate --json`, or only its "tls".
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["tls", "peer_cert"])]
-    facts: Option<PathBuf>,
-    /// With only --to: what happens to STARTTLS there, if it does not simply succeed.
-    #[arg(long, value_enum, requires = "to", conflicts_with_all = ["tls", "peer_cert", "facts", "from"])]
-    starttls: Option<StartTls>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
+pub(super) use args::ExplainArgs;
 
 /// Says which connector decides, and how. No network is asked.
 pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::exit::{EXIT_NO, EXIT_OS, Failure};
 use super::print::say;
-use super::{EXIT_NO, EXIT_OS, Failure};
 use crate::lab::{self, LabOptions};
 
 /// What `lab` takes.

@@ -1,11 +1,13 @@
 //! The verbs of the command line, one file each. A verb reads its arguments, asks the library or
 //! the running daemon, prints, and says how it went by its exit code.
 
+mod args;
 mod cert;
 mod check;
 mod connectors;
 mod control;
 mod doctor;
+mod exit;
 mod explain;
 mod lab;
 mod print;
@@ -19,10 +21,12 @@ mod spool;
 mod user;
 mod validate;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use args::ConfigArg;
+use exit::Failure;
 
 /// An SMTP relay that enforces opportunistic or forced TLS for each connector, and says why.
 #[derive(Debug, Parser)]
@@ -52,24 +56,16 @@ enum Verb {
     Queue(queue::QueueArgs),
     /// Check the messages on disk for damage and recover what can be read; the relay must be stopped.
     Spool(spool::SpoolArgs),
-    /// Reload the configuration of the running relay.
-    Reload(queue::DaemonArgs),
-    /// Show the connectors in effect, what they require, and what needs attention.
-    Connectors(queue::DaemonArgs),
+    /// Have the running relay put in effect what its files say now.
+    Reload(args::DaemonArgs),
+    /// Show the connectors in effect, what they demand, and what an operator must see to.
+    Connectors(args::DaemonArgs),
     /// Submit the message on standard input, as scripts and cron do.
     Sendmail(sendmail::SendmailArgs),
     /// Create a line for a users file from a name and the password on standard input.
     User(user::UserArgs),
     /// Run a gateway with good and bad partners on loopback, send real mail, and show what happened to it.
     Lab(lab::LabArgs),
-}
-
-/// Where the configuration is.
-#[derive(Debug, clap::Args)]
-struct ConfigArg {
-    /// The configuration file.
-    #[arg(long, short, value_name = "FILE", default_value = "/etc/sealpost/sealpost.toml")]
-    config: PathBuf,
 }
 
 impl Command {
@@ -121,35 +117,3 @@ fn ended(done: Result<ExitCode, Failure>) -> ExitCode {
         }
     }
 }
-
-/// A verb that could not be done.
-#[derive(Debug)]
-struct Failure {
-    /// What to say on standard error.
-    message: String,
-    /// 1: the answer is no; 64 to 78: sysexits.
-    exit: u8,
-}
-
-impl Failure {
-    fn new(exit: u8, message: impl ToString) -> Self {
-        Self { message: message.to_string(), exit }
-    }
-}
-
-/// The answer is "no", or there is a finding.
-const EXIT_NO: u8 = 1;
-/// EX_USAGE: the arguments don't say enough.
-const EXIT_USAGE: u8 = 64;
-/// EX_UNAVAILABLE: the daemon can't be reached.
-const EXIT_UNAVAILABLE: u8 = 69;
-/// EX_SOFTWARE: something that must go on has ended, or the stop took too long.
-const EXIT_SOFTWARE: u8 = 70;
-/// EX_OSERR: an address can't be bound, a thread can't be started.
-const EXIT_OS: u8 = 71;
-/// EX_IOERR: the spool failed while running.
-const EXIT_IO: u8 = 74;
-/// EX_TEMPFAIL: another process holds the spool.
-const EXIT_TEMPORARY: u8 = 75;
-/// EX_CONFIG: the configuration has errors.
-const EXIT_CONFIG: u8 = 78;

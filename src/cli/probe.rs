@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+use super::exit::{EXIT_NO, EXIT_OS, Failure};
 use super::print::{say, say_json};
 use super::validate::{HostAnswer, hosts_table, runtime};
-use super::{EXIT_NO, EXIT_OS, Failure};
 use crate::connector::{
     ChainVerdict, DomainPattern, Forced, KeyExchange, Mode, NextHop, OnHandshakeFailure, Outbound,
     OutboundTls, PeerName, Require, SmartHost, SmartHostName, TlsVersion, TrustId, first_match,

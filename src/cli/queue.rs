@@ -1,148 +1,28 @@
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Subcommand;
 use hyper::Method;
 use serde::Serialize;
 
+use super::args::{DaemonArgs, socket};
 use super::control::{fetch, get, post, request};
+use super::exit::{EXIT_NO, EXIT_USAGE, Failure};
 use super::print::{say, say_json, table};
-use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, EXIT_USAGE, Failure};
+use super::queue::details::{blocked_lane, clean, lane_reason, reason};
 use crate::admin::{
-    ActionResult, DatabaseSize, LaneStatus, MessageView, PausedConnectors, QueueList, QueueTop, QueueTotal,
-    RecipientView, RetryRequest, TopLane,
+    ActionResult, DatabaseSize, MessageView, PausedConnectors, QueueList, QueueTop, QueueTotal, RetryRequest,
+    TopLane,
 };
-use crate::config;
 use crate::mail::{Clock, UnixMillis};
+use args::Action;
 use details::details;
-use sets::FilterArgs;
 
+mod args;
 mod details;
+
+pub(super) use args::QueueArgs;
+
 mod sets;
-
-/// What `queue` takes.
-#[derive(Debug, clap::Args)]
-pub(super) struct QueueArgs {
-    #[command(subcommand)]
-    action: Action,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// List queued messages, the oldest first.
-    List {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// Maximum number of messages, up to 1,000.
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
-        /// Continue after this message.
-        #[arg(long, value_name = "ID")]
-        after: Option<String>,
-        #[command(flatten)]
-        filter: FilterArgs,
-    },
-    /// Show the lanes with the most recipients.
-    Top {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// Maximum number of lanes, up to 1,000.
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
-    },
-    /// Show one message: envelope, attempts, and the last decision.
-    Show {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// The message.
-        id: String,
-        /// Print the message itself, and nothing else.
-        #[arg(long, conflicts_with = "json")]
-        content: bool,
-    },
-    /// Retry a message now, those that match filters, or all with --all.
-    Retry {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// The message.
-        #[arg(conflicts_with = "all")]
-        id: Option<String>,
-        /// Every queued message.
-        #[arg(long)]
-        all: bool,
-        #[command(flatten)]
-        filter: FilterArgs,
-    },
-    /// Hold a message until it is released, or those that match filters.
-    Hold {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// The message.
-        id: Option<String>,
-        #[command(flatten)]
-        filter: FilterArgs,
-    },
-    /// Release a held message, or those that match filters (such as --held).
-    Release {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// The message.
-        id: Option<String>,
-        #[command(flatten)]
-        filter: FilterArgs,
-    },
-    /// Give up a message, or those that match filters. Their senders are notified.
-    Bounce {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// The message.
-        id: Option<String>,
-        /// With recipients that the filters do not name, too.
-        #[arg(long)]
-        whole: bool,
-        #[command(flatten)]
-        filter: FilterArgs,
-    },
-    /// Pause an outbound connector: its mail waits, and none of it is given up.
-    Pause {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// The connector.
-        connector: String,
-    },
-    /// Resume a paused connector.
-    Resume {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// The connector.
-        connector: String,
-    },
-    /// Remove a message from the queue, or those that match filters. Nobody is notified.
-    Remove {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// The message.
-        id: Option<String>,
-        /// With recipients that the filters do not name, too.
-        #[arg(long)]
-        whole: bool,
-        #[command(flatten)]
-        filter: FilterArgs,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct DaemonArgs {
-    #[command(flatten)]
-    pub(super) config: ConfigArg,
-    /// The control socket, instead of the one of the configuration.
-    #[arg(long, value_name = "PATH")]
-    pub(super) socket: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(super) json: bool,
-}
 
 /// Asks the running daemon about its queue.
 pub(super) fn queue(args: QueueArgs) -> Result<ExitCode, Failure> {
@@ -276,14 +156,6 @@ fn content(daemon: &DaemonArgs, id: &str) -> Result<ExitCode, Failure> {
     }
 }
 
-pub(super) fn socket(daemon: &DaemonArgs) -> Result<PathBuf, Failure> {
-    if let Some(path) = &daemon.socket {
-        return Ok(path.clone());
-    }
-    config::control_socket(&daemon.config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))
-}
-
 fn listing(answer: &QueueList, now: UnixMillis) -> String {
     let QueueTotal { messages, recipients, .. } = answer.total;
     let summary = format!("{messages} messages for {recipients} recipients are queued");
@@ -345,36 +217,6 @@ fn list_row(message: &MessageView, now: UnixMillis) -> Vec<String> {
         next,
         reason(message, first, blocked),
     ]
-}
-
-/// Why a recipient waits: the message's own trouble, else its lane's.
-fn reason(message: &MessageView, recipient: Option<&RecipientView>, blocked: Option<&LaneStatus>) -> String {
-    if let Some(held) = &message.held {
-        return format!("held: {held}");
-    }
-    if let Some(lane) = blocked.filter(|lane| lane.paused) {
-        return lane_reason(lane);
-    }
-    let own = recipient.and_then(|recipient| recipient.last.as_ref());
-    let own = own.map(|last| clean(&format!("{} {}", last.status, last.reason)));
-    own.or_else(|| blocked.map(lane_reason)).unwrap_or_else(|| "-".to_owned())
-}
-
-fn lane_reason(lane: &LaneStatus) -> String {
-    if lane.paused {
-        return "its connector is paused".to_owned();
-    }
-    let [status, reason] = [&lane.status, &lane.reason].map(|text| text.as_deref().unwrap_or("-"));
-    clean(&format!("{status} {reason}"))
-}
-
-fn blocked_lane<'a>(message: &'a MessageView, lane: &str) -> Option<&'a LaneStatus> {
-    message.blocked.iter().find(|blocked| blocked.lane == lane)
-}
-
-/// What peers said can't steer a terminal.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn span(duration: std::time::Duration) -> String {

@@ -2,10 +2,10 @@ use std::process::ExitCode;
 
 use hyper::Method;
 
+use super::args::{DaemonArgs, socket};
 use super::control::request;
+use super::exit::{EXIT_CONFIG, Failure};
 use super::print::{say, say_json};
-use super::queue::{DaemonArgs, socket};
-use super::{EXIT_CONFIG, Failure};
 use crate::admin::Reloaded;
 use crate::config;
 use crate::connector::Generation;

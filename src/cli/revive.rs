@@ -11,8 +11,8 @@ use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::exit::{EXIT_CONFIG, EXIT_OS, Failure};
 use super::print::complain;
-use super::{EXIT_CONFIG, EXIT_OS, Failure};
 use crate::config::{self, Config};
 use crate::spool::Unwritten;
 use crate::spool::mark::{Mark, Marker};

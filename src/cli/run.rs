@@ -5,8 +5,10 @@ use std::time::Duration;
 use signal_hook::low_level;
 use tracing_subscriber::EnvFilter;
 
+use super::args::ConfigArg;
+use super::exit::{EXIT_CONFIG, EXIT_OS, EXIT_SOFTWARE, EXIT_TEMPORARY, Failure};
 use super::print::{complain, say};
-use super::{ConfigArg, EXIT_CONFIG, EXIT_OS, EXIT_SOFTWARE, EXIT_TEMPORARY, Failure, revive};
+use super::revive;
 use crate::admin::Operator as _;
 use crate::config::{Config, LogFormat, LogSettings};
 use crate::daemon::{self, Cause, Ending, Running, Signals, StartFault, Watchdog};

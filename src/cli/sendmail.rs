@@ -5,16 +5,17 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 
-use super::{EXIT_CONFIG, EXIT_TEMPORARY, EXIT_USAGE, Failure};
+use super::exit::{EXIT_CONFIG, EXIT_TEMPORARY, EXIT_USAGE, Failure};
+use super::queue::{QueueArgs, queue};
 use crate::config;
 use crate::mail::{Clock, Domain, Mailbox, Reply, ReversePath};
 use crate::smtp::{AnswerReader, Offers};
 use header::Header;
 use options::{Options, Task};
+use session::{PATIENCE, unreachable_listener};
 
 mod header;
 mod options;
@@ -45,8 +46,6 @@ const HELP: &str = "Submit the message on standard input, as scripts and cron do
     Other options of other sendmails are ignored.";
 /// EX_DATAERR: the message or a recipient is refused for good.
 const EXIT_DATA: u8 = 65;
-/// How long the listener may take for one answer.
-const PATIENCE: Duration = Duration::from_secs(300);
 /// Octets of a header section, and of one line.
 const HEADER_BYTES_MAX: usize = 1 << 20;
 
@@ -65,16 +64,23 @@ pub(super) fn run(args: &[String]) -> Result<ExitCode, Failure> {
     match options.task {
         Task::Message => message(&options),
         Task::Session => session::join(local(&options)?.1),
-        Task::List => Ok(of_queue(&options, &["list", "--limit", "1000"])),
-        Task::Flush => Ok(of_queue(&options, &["retry", "--all"])),
+        Task::List => of_queue(&options, &["list", "--limit", "1000"]),
+        Task::Flush => of_queue(&options, &["retry", "--all"]),
     }
 }
 
-/// What another verb does.
-fn of_queue(options: &Options, words: &[&str]) -> ExitCode {
+/// The arguments of the verb `queue`.
+#[derive(clap::Parser)]
+struct QueueCommand {
+    #[command(flatten)]
+    args: QueueArgs,
+}
+
+/// What the verb `queue` does.
+fn of_queue(options: &Options, words: &[&str]) -> Result<ExitCode, Failure> {
     let config = configuration(options).into_os_string();
-    let words = ["sealpost", "queue"].iter().chain(words).chain(&["--config"]).map(std::ffi::OsString::from);
-    super::Command::parse_from(words.chain([config])).run()
+    let words = ["queue"].iter().chain(words).chain(&["--config"]).map(std::ffi::OsString::from);
+    queue(QueueCommand::parse_from(words.chain([config])).args)
 }
 
 fn message(options: &Options) -> Result<ExitCode, Failure> {
@@ -89,11 +95,6 @@ fn message(options: &Options) -> Result<ExitCode, Failure> {
     let text = header.completed(&sender, from, &domain, Clock::wall());
     client.content((&text, header.has_begun_body()), &mut input, options)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn unreachable_listener(address: SocketAddr, fault: &io::Error) -> Failure {
-    let words = format!("no daemon takes mail at {address}: {fault}; start it with `sealpost run`");
-    Failure::new(EXIT_TEMPORARY, words)
 }
 
 fn unread(fault: io::Error) -> Failure {

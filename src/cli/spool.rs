@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::args::ConfigArg;
+use super::exit::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_TEMPORARY, Failure};
 use super::print::{say, say_json};
-use super::{ConfigArg, EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_TEMPORARY, Failure};
 use crate::config;
 use crate::spool::mark;
 use crate::spool::sqlite::{Inspection, Loss, OpenFault, SalvageFault, Salvaged, SqliteSpool};

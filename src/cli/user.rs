@@ -8,8 +8,8 @@ use argon2::password_hash::rand_core::OsRng;
 use argon2::{Argon2, PasswordHasher as _};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use super::exit::{EXIT_NO, EXIT_USAGE, Failure};
 use super::print::say;
-use super::{EXIT_NO, EXIT_USAGE, Failure};
 
 /// What `user` takes.
 #[derive(Debug, clap::Args)]

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::args::ConfigArg;
+use super::exit::{EXIT_CONFIG, EXIT_NO, EXIT_OS, Failure};
 use super::print::{complain, say, say_json, table};
-use super::{ConfigArg, EXIT_CONFIG, EXIT_NO, EXIT_OS, Failure};
 use crate::admin::Validation;
 use crate::config::{self, Config};
 use crate::connector::{

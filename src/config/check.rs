@@ -13,7 +13,8 @@ use super::keys::{
     DnsValues, Entry as _, LimitsValues, ListenerEntry, ListenerValues, LogValues, QueueValues, ServerValues,
     TimeoutsValues, shown,
 };
-use super::known::{Known, Revisions};
+use super::known::Known;
+use super::named::Revisions;
 use super::{LogSettings, connectors, outbound, schema};
 use crate::connector::{Inbound, Outbound};
 use crate::listen::settings::{Listener, ListenerTls};

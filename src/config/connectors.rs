@@ -8,7 +8,9 @@ use toml::Spanned;
 
 use super::fault::Report;
 use super::keys::{Entry as _, InboundEntry, InboundValues, List, QueueValues, Text, TlsIn, shown};
-use super::known::{Known, Revisions};
+use super::known::Known;
+use super::named::Revisions;
+use super::outbound::{AUDIT_IS_ON, NOTHING_TO_REHEARSE};
 use super::{demands, outbound, schema, view};
 use crate::connector::{
     BareLf, DomainPattern, Forced, Inbound, InboundTls, KeyExchange, Mode, Outbound, Require, TrustId,
@@ -262,10 +264,3 @@ pub(super) fn warn_unfulfillable(file: &schema::File, listeners: &[Listener], re
         }
     }
 }
-
-/// The fault of a rehearsal where nothing is judged.
-pub(super) const NOTHING_TO_REHEARSE: &str =
-    "mode = \"audit\" has nothing to audit: tls is not \"forced\"; remove it";
-/// Told of each connector in audit.
-pub(super) const AUDIT_IS_ON: &str = "mode = \"audit\" enforces nothing: mail that the requirement would \
-     refuse passes, in plaintext too; when the rehearsal is over, write mode = \"enforce\"";

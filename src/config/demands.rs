@@ -3,27 +3,9 @@
 use std::ops::Range;
 
 use super::fault::Report;
-use super::keys::{Entry, Level, Text};
+use super::keys::{Demands, Entry, Level, Text};
 use super::known::Known;
-use crate::connector::{
-    Forced, KeyExchange, PeerName, Pin, Purpose, Require, Revocation, SubjectRules, TlsVersion, TrustId,
-};
-
-/// What the keys about forced TLS say.
-pub(super) struct Demands<'a> {
-    pub(super) level: Level,
-    pub(super) peer_names: Option<&'a [PeerName]>,
-    pub(super) trust: &'a [Text],
-    pub(super) min_version: &'a mut Option<TlsVersion>,
-    pub(super) key_exchange: KeyExchange,
-    pub(super) pins: Option<&'a [Pin]>,
-    pub(super) organisation: Option<&'a [String]>,
-    pub(super) common_name: Option<&'a [String]>,
-    pub(super) issuer: Option<&'a [String]>,
-    pub(super) allow_cn: bool,
-    pub(super) revocation: Revocation,
-    pub(super) accept_purpose: Purpose,
-}
+use crate::connector::{Forced, KeyExchange, Require, SubjectRules, TlsVersion, TrustId};
 
 /// What forced TLS demands; `None` only if a fault was reported. Fills in the oldest version
 /// where it follows from the key exchange.

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::path::PathBuf;
-use std::sync::Arc;
 
-use ipnet::IpNet;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::fault::Report;
 use super::keys::Text;
+use super::named::Revisions;
 use super::schema;
 use super::values::quoted;
-use crate::connector::{Recipients, Revision, TrustId, Users};
+use crate::connector::{Revision, TrustId};
 
 /// The IDs that the file defines, and which of them something uses.
 pub(super) struct Known<'a> {
@@ -22,25 +20,6 @@ pub(super) struct Known<'a> {
     named: Vec<(String, String)>,
     certificates: BTreeMap<String, bool>,
     trust: BTreeMap<String, bool>,
-}
-
-/// The digests of the files that an ID stands for.
-#[derive(Default)]
-pub(super) struct Revisions {
-    pub(super) certificates: BTreeMap<String, String>,
-    pub(super) trust: BTreeMap<String, String>,
-    /// What the files of lines hold.
-    pub(super) lists: Lists,
-    /// What paths in the file are relative to.
-    pub(super) base: PathBuf,
-}
-
-/// What the files of lines hold, by the names that the file has for them.
-#[derive(Default)]
-pub(super) struct Lists {
-    pub(super) networks: BTreeMap<String, Vec<IpNet>>,
-    pub(super) users: BTreeMap<String, Arc<Users>>,
-    pub(super) recipients: BTreeMap<String, Arc<Recipients>>,
 }
 
 impl<'a> Known<'a> {

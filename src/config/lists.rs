@@ -7,9 +7,9 @@ use argon2::password_hash::PasswordHash;
 use ipnet::IpNet;
 
 use super::fault::Report;
+use super::files::{FILE_BYTES_MAX, read as read_file};
 use super::keys::Text;
-use super::known::{Lists, Revisions};
-use super::load::{FILE_BYTES_MAX, read as read_file};
+use super::named::{Lists, Revisions};
 use super::{schema, units};
 use crate::connector::{Recipients, Users};
 

@@ -1,7 +1,5 @@
 //! Reads the file and what it names. Everything else of this module is pure.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +8,8 @@ use serde_json::Value;
 use super::Config;
 use super::check::{self, Checked};
 use super::fault::{Fault, Faults, Report};
+use super::files::FILE_BYTES_MAX;
+use super::files::read;
 use super::keys::OneOrMany;
 use super::materials::{self, Materials};
 use super::{lint, presented, schema, view};
@@ -167,19 +167,6 @@ fn whole(checked: Checked, materials: Materials, warnings: Vec<Fault>, base: &Pa
     }
 }
 
-/// A file, but never more than it may have.
-pub(super) fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
-    let mut octets = Vec::new();
-    File::open(path)?.take(octets_max.saturating_add(1)).read_to_end(&mut octets)?;
-    if u64::try_from(octets.len()).unwrap_or(u64::MAX) > octets_max {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it has more than {octets_max} octets, which no such file needs"),
-        ));
-    }
-    Ok(octets)
-}
-
 fn named_trust(checked: &Checked) -> Vec<TrustId> {
     let inbound = checked.inbound.iter().filter_map(|connector| match &connector.tls {
         InboundTls::Off | InboundTls::Opportunistic => None,
@@ -190,4 +177,3 @@ fn named_trust(checked: &Checked) -> Vec<TrustId> {
 }
 
 const CONTROL_SOCKET: &str = "control.sock";
-pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::fault::Report;
+use super::files::read as read_file;
 use super::keys::{CertificateEntry, Entry as _, Text};
-use super::known::Revisions;
 use super::lists;
-use super::load::read as read_file;
+use super::named::Revisions;
 use super::schema;
 use crate::connector::TrustId;
 use crate::mail::{UnixMillis, rfc3339};

@@ -12,7 +12,7 @@ use super::keys::{
     Entry as _, OneOrMany, OutboundEntry, OutboundValues, QueueEntry, QueueValues, TlsOut, shown,
 };
 use super::known::Known;
-use super::{connectors, demands, login, units, view};
+use super::{demands, login, units, view};
 use crate::connector::{
     DomainPattern, Forced, Handshake, Mode, NextHop, Outbound, OutboundTls, Retry, SmartHost, SmartHostName,
     Sni,
@@ -183,9 +183,9 @@ fn tls(
 fn mode(entry: &OutboundEntry, values: &OutboundValues, is_forced: bool, report: &mut Report<'_>) {
     let Some(text) = entry.mode.as_ref().filter(|_| values.mode == Mode::Audit) else { return };
     if is_forced {
-        report.warn(text.span(), connectors::AUDIT_IS_ON);
+        report.warn(text.span(), AUDIT_IS_ON);
     } else {
-        report.fault(text.span(), connectors::NOTHING_TO_REHEARSE);
+        report.fault(text.span(), NOTHING_TO_REHEARSE);
     }
 }
 
@@ -218,3 +218,11 @@ fn addresses_need_names(entry: &OutboundEntry, forced: &Forced, next_hop: &NextH
 
 const PORT_SMTP: u16 = 25;
 const PORT_SUBMISSIONS: u16 = 465;
+
+/// The fault of a rehearsal where nothing is judged.
+pub(super) const NOTHING_TO_REHEARSE: &str =
+    "mode = \"audit\" has nothing to audit: tls is not \"forced\"; remove it";
+
+/// Told of each connector in audit.
+pub(super) const AUDIT_IS_ON: &str = "mode = \"audit\" enforces nothing: mail that the requirement would \
+     refuse passes, in plaintext too; when the rehearsal is over, write mode = \"enforce\"";

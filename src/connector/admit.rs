@@ -7,31 +7,20 @@ use ipnet::IpNet;
 
 use super::choose::closeness;
 use super::decision::Decision;
-use super::facts::TlsFacts;
 use super::name::first_match;
 use super::pattern::{DomainPattern, Specificity};
 use super::requirement::{Forced, Require};
-use super::shortfall::Shortfall;
 use super::table::{Inbound, InboundTls, Mode, Table};
-use super::users::User;
-use crate::mail::{Domain, Mailbox, Reply, ReversePath};
-use told::{admitted_decision, no_connector, unmet_refusal};
+use crate::mail::{Domain, Mailbox, ReversePath};
+use told::{admitted_decision, attributed_by, forced, no_connector, unmet_refusal};
 
+mod channel;
 mod passed;
 mod told;
 
+pub use channel::{Attribution, Channel, Unmet};
 pub use passed::{Pass, Passed};
-
-/// What is known of an inbound session when MAIL FROM comes.
-#[derive(Debug, Clone)]
-pub struct Channel {
-    /// Where the client connected from.
-    pub peer: IpAddr,
-    /// The handshake, if there was one.
-    pub tls: Option<Arc<TlsFacts>>,
-    /// Who logged in, if anybody did.
-    pub user: Option<Arc<User>>,
-}
+pub use told::RefusedMail;
 
 /// The answer to MAIL FROM.
 #[derive(Debug, Clone)]
@@ -49,43 +38,6 @@ pub struct Admitted {
     pub connector: Arc<Inbound>,
     /// Why it was this one.
     pub decision: Arc<Decision>,
-}
-
-/// A refusal with its reason.
-#[derive(Debug, Clone)]
-pub struct RefusedMail {
-    /// What the client is told.
-    pub reply: Reply,
-    /// Why.
-    pub decision: Arc<Decision>,
-}
-
-/// By what a client's mail is attributed to a connector; the strongest comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Attribution {
-    /// Its certificate.
-    Certificate,
-    /// Who logged in.
-    User,
-    /// Its address.
-    Network,
-    /// Its claim alone.
-    Domain,
-}
-
-/// The first condition of an inbound connector that does not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unmet {
-    /// It is turned off.
-    Off,
-    /// The client's address is in none of its networks.
-    Network,
-    /// Nobody of its users has logged in.
-    User,
-    /// It demands TLS, and the session is in clear.
-    NoTls,
-    /// The handshake does not meet its requirement.
-    Tls(Shortfall),
 }
 
 /// Decides which inbound connector, if any, a transaction belongs to.
@@ -253,23 +205,6 @@ fn may_waive(connector: &Inbound, unmet: &Unmet) -> bool {
 /// Whether a connector of the closest level must hold: forced, and enforced.
 fn binds(connector: &Inbound) -> bool {
     forced(connector).is_some() && connector.mode == Mode::Enforce
-}
-
-fn attributed_by(connector: &Inbound) -> Attribution {
-    let by_certificate = forced(connector).is_some_and(Forced::needs_certificate);
-    match (by_certificate, &connector.users, connector.from_networks.is_empty()) {
-        (true, _, _) => Attribution::Certificate,
-        (false, Some(_), _) => Attribution::User,
-        (false, None, false) => Attribution::Network,
-        (false, None, true) => Attribution::Domain,
-    }
-}
-
-fn forced(connector: &Inbound) -> Option<&Forced> {
-    match &connector.tls {
-        InboundTls::Forced(forced) => Some(forced),
-        InboundTls::Off | InboundTls::Opportunistic => None,
-    }
 }
 
 impl Table {

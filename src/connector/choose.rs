@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -25,37 +24,6 @@ pub struct Considered {
     pub chosen: bool,
     /// Why.
     pub reason: String,
-}
-
-/// The connectors by what they cover: choosing costs one look-up for each label.
-#[derive(Debug, Default)]
-pub(super) struct Index {
-    exact: HashMap<Domain, Arc<Outbound>>,
-    below: HashMap<Domain, Arc<Outbound>>,
-    any: Option<Arc<Outbound>>,
-}
-
-impl Index {
-    pub(super) fn new(outbound: &[Arc<Outbound>]) -> Self {
-        let mut index = Self::default();
-        // Whoever comes last stays: the lowest cost, then the first name.
-        let mut order: Vec<&Arc<Outbound>> = outbound.iter().filter(|c| c.mode != Mode::Off).collect();
-        order.sort_by(|a, b| (b.cost, &b.name).cmp(&(a.cost, &a.name)));
-        for connector in order {
-            for pattern in &connector.domains {
-                match pattern {
-                    DomainPattern::Exact(domain) => {
-                        index.exact.insert(domain.clone(), Arc::clone(connector));
-                    }
-                    DomainPattern::Below(domain) => {
-                        index.below.insert(domain.clone(), Arc::clone(connector));
-                    }
-                    DomainPattern::Any => index.any = Some(Arc::clone(connector)),
-                }
-            }
-        }
-        index
-    }
 }
 
 /// Chooses the connector for a recipient domain: exact before the longest `*.suffix` before `*`,

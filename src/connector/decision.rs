@@ -1,6 +1,5 @@
 //! One decision as data: what was required, what was attained, and what follows. Its words are in `render`.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::admit::{Attribution, Channel, Unmet};
@@ -217,13 +216,5 @@ impl Decision {
 impl Claim {
     pub(super) fn of(path: &ReversePath) -> Self {
         Self(path.mailbox().map(|mailbox| mailbox.domain().to_string().into()))
-    }
-}
-
-impl Channel {
-    /// A client that connected from this address and has shown nothing yet.
-    #[must_use]
-    pub fn new(peer: IpAddr) -> Self {
-        Self { peer, tls: None, user: None }
     }
 }

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::table::TrustId;
 use crate::mail::{Domain, UnixMillis, rfc3339};
 
 /// What one TLS handshake showed. Nothing here is a verdict on a requirement.
@@ -368,5 +368,16 @@ impl ChainFault {
             Self::BadSignature => "chain-bad-signature",
             Self::Other(_) => "chain-invalid",
         }
+    }
+}
+
+/// The name of a trust anchor set: `system`, or a `[trust.NAME]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String")]
+pub struct TrustId(pub Arc<str>);
+
+impl From<String> for TrustId {
+    fn from(name: String) -> Self {
+        Self(name.into())
     }
 }

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::facts::TlsFacts;
 use super::requirement::Requirement;
-use super::shortfall::Shortfall;
+use super::shortfall::{HandshakeFault, Shortfall};
 use super::table::{Generation, Revision};
 use crate::mail::Reply;
 
@@ -41,23 +41,6 @@ impl Observed {
                 Attained::Clear(ClearCause::HandshakeBroken(fault.clone()))
             }
         }
-    }
-}
-
-/// How a handshake broke.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HandshakeFault {
-    /// In words.
-    pub words: String,
-    /// Over a certificate, ours or the lack of it: no reason ever to go on in clear.
-    pub over_certificate: bool,
-}
-
-impl HandshakeFault {
-    /// A fault that has nothing to do with a certificate.
-    #[must_use]
-    pub fn new(words: impl Into<String>) -> Self {
-        Self { words: words.into(), over_certificate: false }
     }
 }
 

@@ -34,11 +34,9 @@ pub use decision::{Attainment, Claim, Decision, Required, Ruling};
 pub use expiry::expiry_threshold;
 pub use facts::{
     CertificateFacts, ChainFault, ChainVerdict, ClientCertificate, IssuerFacts, PeerCertificate,
-    PresentedName, RevocationStatus, TlsFacts, TlsVersion,
+    PresentedName, RevocationStatus, TlsFacts, TlsVersion, TrustId,
 };
-pub use judge::{
-    Attained, ClearCause, HandshakeFault, NotCovered, Observed, Permit, SessionId, Verdict, judge,
-};
+pub use judge::{Attained, ClearCause, NotCovered, Observed, Permit, SessionId, Verdict, judge};
 pub use live::{ClearGuard, LiveTable};
 pub use name::{NameFault, PeerName, first_match};
 pub use organisation::{is_ours, may_disclose};
@@ -49,10 +47,10 @@ pub use record::DecisionRecord;
 pub use remember::TlsMemory;
 pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};
 pub use sending::{Credentials, Mechanism, Sending};
-pub use shortfall::Shortfall;
+pub use shortfall::{HandshakeFault, Shortfall};
 pub use table::{
     BareLf, Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure,
     OnHandshakeFailure, Onward, Outbound, OutboundTls, Retry, Reveal, Revision, SmartHost, SmartHostName,
-    Sni, Table, TrustId,
+    Sni, Table,
 };
 pub use users::{Login, User, Users};

@@ -3,9 +3,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::TlsVersion;
+use super::facts::TrustId;
 use super::name::PeerName;
 use super::pin::Pin;
-use super::table::TrustId;
 
 /// What a connector demands of a session. A value, so that later sources (a message that must
 /// stay sealed, a policy the partner publishes) can be joined to it.

@@ -1,13 +1,12 @@
 use std::fmt;
 
+use super::facts::TrustId;
 use super::facts::{
     CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, RevocationStatus, TlsFacts, TlsVersion,
 };
-use super::judge::HandshakeFault;
 use super::name::{PeerName, first_match};
 use super::pin::{Pin, pin_text};
 use super::requirement::{Forced, KeyExchange, Purpose, Require, Revocation, SubjectRules};
-use super::table::TrustId;
 use crate::mail::{Enhanced, Reply, UnixMillis};
 
 /// What was missing.
@@ -257,5 +256,22 @@ impl fmt::Display for Shortfall {
                 "the message came sealed and must go on sealed, and this connector does not force TLS",
             ),
         }
+    }
+}
+
+/// How a handshake broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandshakeFault {
+    /// In words.
+    pub words: String,
+    /// Over a certificate, ours or the lack of it: no reason ever to go on in clear.
+    pub over_certificate: bool,
+}
+
+impl HandshakeFault {
+    /// A fault that has nothing to do with a certificate.
+    #[must_use]
+    pub fn new(words: impl Into<String>) -> Self {
+        Self { words: words.into(), over_certificate: false }
     }
 }

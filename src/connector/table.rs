@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +6,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::choose::Index;
-use super::{DomainPattern, Forced, PeerName, Recipients, Require, Requirement, Sending, Users};
+use super::{
+    DomainPattern, Forced, PeerName, Recipients, Require, Requirement, Sending, TrustId, User, Users,
+};
 use crate::mail::Domain;
 
 /// The connectors in effect: who may hand us mail, and where mail goes.
@@ -22,6 +23,37 @@ pub struct Table {
     pub(super) index: Index,
 }
 
+/// The connectors by what they cover: choosing costs one look-up for each label.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) exact: HashMap<Domain, Arc<Outbound>>,
+    pub(super) below: HashMap<Domain, Arc<Outbound>>,
+    pub(super) any: Option<Arc<Outbound>>,
+}
+
+impl Index {
+    pub(super) fn new(outbound: &[Arc<Outbound>]) -> Self {
+        let mut index = Self::default();
+        // Whoever comes last stays: the lowest cost, then the first name.
+        let mut order: Vec<&Arc<Outbound>> = outbound.iter().filter(|c| c.mode != Mode::Off).collect();
+        order.sort_by(|a, b| (b.cost, &b.name).cmp(&(a.cost, &a.name)));
+        for connector in order {
+            for pattern in &connector.domains {
+                match pattern {
+                    DomainPattern::Exact(domain) => {
+                        index.exact.insert(domain.clone(), Arc::clone(connector));
+                    }
+                    DomainPattern::Below(domain) => {
+                        index.below.insert(domain.clone(), Arc::clone(connector));
+                    }
+                    DomainPattern::Any => index.any = Some(Arc::clone(connector)),
+                }
+            }
+        }
+        index
+    }
+}
+
 /// Which table of this process a decision was made by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -31,17 +63,6 @@ pub struct Generation(pub u64);
 /// same revision demand the same.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Revision(pub [u8; 8]);
-
-/// The name of a trust anchor set: `system`, or a `[trust.NAME]` of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(from = "String")]
-pub struct TrustId(pub Arc<str>);
-
-impl From<String> for TrustId {
-    fn from(name: String) -> Self {
-        Self(name.into())
-    }
-}
 
 /// Who may hand us mail, under which conditions, for whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -316,6 +337,17 @@ impl Table {
             }
         }
         sets.into_keys().collect()
+    }
+}
+
+impl User {
+    /// Somebody of this name, taken for a user of every file that has it.
+    #[must_use]
+    pub fn supposed(name: &str, table: &Table) -> Self {
+        let lists = table.inbound.iter().filter_map(|c| c.users.as_ref());
+        let files =
+            lists.filter(|users| users.hashes.contains_key(name)).map(|users| Arc::clone(&users.file));
+        Self { name: name.into(), files: files.collect() }
     }
 }
 

@@ -8,8 +8,6 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use super::table::Table;
-
 /// A users file: names, each with the hash of a password in PHC form (`$argon2id$…`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Users {
@@ -76,17 +74,6 @@ impl Serialize for Users {
         fields.serialize_field("file", &self.file)?;
         fields.serialize_field("digest", digest.finalize().as_slice())?;
         fields.end()
-    }
-}
-
-impl User {
-    /// Somebody of this name, taken for a user of every file that has it.
-    #[must_use]
-    pub fn supposed(name: &str, table: &Table) -> Self {
-        let lists = table.inbound.iter().filter_map(|c| c.users.as_ref());
-        let files =
-            lists.filter(|users| users.hashes.contains_key(name)).map(|users| Arc::clone(&users.file));
-        Self { name: name.into(), files: files.collect() }
     }
 }
 

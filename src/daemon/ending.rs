@@ -28,12 +28,12 @@ pub struct Ending(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     begun: CancellationToken,
-    state: Mutex<State>,
+    state: Mutex<EndingState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct EndingState {
     cause: Option<Cause>,
     at: &'static str,
 }
@@ -91,7 +91,7 @@ impl Ending {
     }
 
     fn wait(&self, patience: Duration) {
-        let unbegun = |state: &mut State| state.cause.is_none();
+        let unbegun = |state: &mut EndingState| state.cause.is_none();
         let mut state =
             self.0.changed.wait_while(self.lock(), unbegun).unwrap_or_else(PoisonError::into_inner);
         // In small steps of which each counts for no more than it was meant to take: a process that is stopped
@@ -105,7 +105,7 @@ impl Ending {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, EndingState> {
         // Each change is whole, whatever a panicking holder did.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

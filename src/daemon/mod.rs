@@ -6,9 +6,11 @@ mod descriptors;
 mod doctor;
 mod ending;
 mod expiry;
+mod fault;
 mod fetch;
 mod guard;
 mod paused;
+mod print;
 mod prove;
 mod reload;
 mod setups;
@@ -17,7 +19,6 @@ mod watch;
 mod watchdog;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 pub use connectors::from_file as connectors_from_file;
 pub use doctor::{Check, State, examine};
 pub use ending::{Cause, Ending};
+pub use fault::StartFault;
 pub use fetch::fetch_chain;
 pub use prove::{Whom, prove, prove_with, within};
 pub use reload::Reloader;
@@ -35,18 +37,18 @@ pub use signals::Signals;
 pub use watchdog::Watchdog;
 
 use self::paused::Paused;
-use crate::admin::{Control, ControlFault, ControlSocket, NotReloaded, Operator, Reloaded};
+use crate::admin::{Control, ControlSocket, NotReloaded, Operator, Reloaded};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable, Table};
 use crate::deliver::{Courier, TlsSeen, Verifier};
-use crate::listen::{self, BindFault, Shared};
+use crate::listen::{self, Shared};
 use crate::mail::Clock;
-use crate::resolver::dns::{Dns, ResolverFault};
+use crate::resolver::dns::Dns;
 use crate::scheduler::{Carrier, Scheduler};
 use crate::smtp::receive::{Quotas, Room};
 use crate::spool::sqlite::{OpenFault, SqliteSpool};
 use crate::spool::{Pending, Spool, SpoolFault, Stats};
-use crate::tls::{Partners, TlsFault};
+use crate::tls::Partners;
 use crate::tracking::{Event, Journal, Vitals};
 
 /// The running relay.
@@ -71,34 +73,6 @@ pub struct Running {
     watching: JoinHandle<()>,
     stop: CancellationToken,
     vitals: Vitals,
-}
-
-/// Why the relay can't start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartFault {
-    /// The spool can't be opened.
-    #[error(transparent)]
-    Spool(#[from] OpenFault),
-    /// An address can't be bound.
-    #[error(transparent)]
-    Listen(#[from] BindFault),
-    /// The control socket can't be opened.
-    #[error(transparent)]
-    Control(#[from] ControlFault),
-    /// The resolver can't be set up.
-    #[error(transparent)]
-    Dns(#[from] ResolverFault),
-    /// It can't be read which connectors are paused.
-    #[error("{0} can't be read: {1}; let the user that Sealpost runs as read it, or remove it")]
-    Paused(PathBuf, #[source] std::io::Error),
-    /// A certificate or a trust anchor set does not do.
-    #[error("{what}: {fault}")]
-    Tls {
-        /// The connector or listener it is for.
-        what: String,
-        /// What is wrong.
-        fault: TlsFault,
-    },
 }
 
 /// Fits the sessions to the limit of open files, and tells where that lowers a number.

@@ -11,8 +11,8 @@ use tokio::task::JoinError;
 
 use super::connectors::{Words, views};
 use super::paused::Paused;
+use super::print::{Print, print};
 use super::setups::{self, Shown};
-use super::watch::{Print, print};
 use super::{StartFault, changes, expiry};
 use crate::admin::{AlarmKind, Alarms, Connectors, Direction, NotReloaded, Operator, PauseAnswer, Reloaded};
 use crate::config::{self, Config, Faults};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::StartFault;
+use super::fault::StartFault;
 use crate::config::Config;
 use crate::connector::{Inbound, InboundTls, KeyExchange, Outbound, Revision, TlsVersion, TrustId};
 use crate::listen::settings::ListenerTls;

@@ -1,8 +1,5 @@
 //! Looks at the configuration's files, and at the certificates' dates, while mail flows.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,21 +7,10 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::print::{Print, print};
 use super::reload::{Reloader, Trigger};
 use crate::mail::Clock;
 use crate::tracking::Vitals;
-
-/// What the files look like from outside: length, inode and time of the last change of each; none
-/// where there is no file.
-pub(super) type Print = BTreeMap<PathBuf, Option<(u64, u64, i64, i64)>>;
-
-pub(super) fn print(files: &[PathBuf]) -> Print {
-    let look = |file: &PathBuf| {
-        let data = fs::metadata(file).ok()?;
-        Some((data.len(), data.ino(), data.mtime(), data.mtime_nsec()))
-    };
-    files.iter().map(|file| (file.clone(), look(file))).collect()
-}
 
 /// Reloads when the files have changed, and tells what is about to expire and whether the log loses lines, until `stop`.
 pub(super) async fn keep(reloader: Arc<Reloader>, vitals: Vitals, stop: CancellationToken) {

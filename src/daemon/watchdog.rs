@@ -98,7 +98,7 @@ enum Word {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Outcome {
+struct LookOutcome {
     feed: bool,
     word: Option<Word>,
 }
@@ -125,24 +125,24 @@ impl Look {
         self.every.saturating_mul(self.still)
     }
 
-    fn at(&mut self, found: Found) -> Outcome {
+    fn at(&mut self, found: Found) -> LookOutcome {
         let before = self.still_for();
         let now = |look: &Self, mark: Duration| before < mark && mark <= look.still_for();
         match found {
-            Found::Ending => Outcome { feed: true, word: None },
+            Found::Ending => LookOutcome { feed: true, word: None },
             Found::Starting => {
                 self.still = self.still.saturating_add(1);
-                Outcome { feed: self.still_for() <= START_MAX, word: None }
+                LookOutcome { feed: self.still_for() <= START_MAX, word: None }
             }
             Found::Turns(turns) if turns != self.turns => {
                 (self.turns, self.still) = (turns, 0);
-                Outcome { feed: true, word: None }
+                LookOutcome { feed: true, word: None }
             }
             Found::Turns(_) => {
                 self.still = self.still.saturating_add(1);
                 let soon = self.limit.is_some_and(|limit| now(self, limit / 2));
                 let word = now(self, STUCK_AFTER).then_some(Word::Stuck).or(soon.then_some(Word::Soon));
-                Outcome { feed: false, word }
+                LookOutcome { feed: false, word }
             }
         }
     }
@@ -163,12 +163,12 @@ mod tests {
 
     /// What a number of looks comes to, as `fed`, `-`, `soon` or `stuck`.
     fn said(look: &mut Look, found: impl IntoIterator<Item = Found>) -> Vec<&'static str> {
-        let word = |outcome: Outcome| match outcome {
-            Outcome { feed: true, word: None } => "fed",
-            Outcome { feed: false, word: None } => "-",
-            Outcome { feed: false, word: Some(Word::Soon) } => "soon",
-            Outcome { feed: false, word: Some(Word::Stuck) } => "stuck",
-            Outcome { feed: true, word: Some(_) } => "both",
+        let word = |outcome: LookOutcome| match outcome {
+            LookOutcome { feed: true, word: None } => "fed",
+            LookOutcome { feed: false, word: None } => "-",
+            LookOutcome { feed: false, word: Some(Word::Soon) } => "soon",
+            LookOutcome { feed: false, word: Some(Word::Stuck) } => "stuck",
+            LookOutcome { feed: true, word: Some(_) } => "both",
         };
         found.into_iter().map(|found| word(look.at(found))).collect()
     }

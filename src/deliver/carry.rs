@@ -8,23 +8,34 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::Courier;
 use super::classify::{
     Ending, crowded_out, elsewhere, ended, outcome_of, scope, stopping, undeliverable, unreadable,
 };
 use super::connection::Broken;
+use super::courier::Courier;
 use super::declare::to_declare;
-use super::open::{Need, OpenSession, serves};
+use super::need::{Need, serves};
 use super::search::{Search, may_go_clear};
+use super::session::OpenSession;
 use crate::connector::{ClearGuard, Decision, NotCovered, Shortfall};
 use crate::outcome::{LinkFault, Outcome, Scope, Trouble};
-use crate::scheduler::{Job, Jobs, Way};
+use crate::scheduler::{Carrier, Job, Jobs, Way};
 use crate::smtp::{Demand, Finished, MailFrom, NotBegun, OpenEvent};
 
 /// How often the table may change between a judgement and MAIL FROM before the job goes back.
 const JUDGEMENTS_MAX: usize = 4;
 
 type NextJob = Pin<Box<dyn Future<Output = Option<Job>> + Send>>;
+
+impl Carrier for Courier {
+    fn carry(self: Arc<Self>, way: Way, jobs: Arc<dyn Jobs>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(LaneCarrier::new(self, way, jobs).run())
+    }
+
+    fn try_anew(&self) {
+        self.unreached.clear();
+    }
+}
 
 /// A job, and what became of each recipient so far.
 struct Batch {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::open::OpenSession;
+use super::session::OpenSession;
 use crate::mail::{Enhanced, Reply};
 use crate::outcome::{
     At, Cause, Delivered, LinkFault, Outcome, Remote, Scope, Stage, Trouble, classify_fault, classify_reply,

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::Courier;
 use super::classify::broken_early;
 use super::connection::{Broken, Connection};
+use super::courier::Courier;
 use crate::connector::Outbound;
 use crate::mail::Enhanced;
 use crate::outcome::{At, Cause, LinkFault, Outcome, Remote, Scope, Trouble};

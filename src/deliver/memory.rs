@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::pool::Key;
+use super::session::Key;
 use crate::connector::TlsMemory;
 
 /// Remembered at the same time; the oldest makes room.
@@ -19,11 +19,11 @@ const SEEN_MAX: usize = 65_536;
 #[derive(Debug, Default)]
 pub struct TlsSeen {
     file: Option<PathBuf>,
-    state: Mutex<State>,
+    state: Mutex<SeenState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SeenState {
     order: VecDeque<String>,
     known: HashSet<String>,
     /// Since when those known go without TLS.
@@ -42,7 +42,7 @@ impl TlsSeen {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
-        let mut state = State::default();
+        let mut state = SeenState::default();
         let mut lines = 0_usize;
         for line in text.lines() {
             lines = lines.saturating_add(1);
@@ -88,13 +88,13 @@ impl TlsSeen {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SeenState> {
         // The sets stay whole whatever a panicking holder did.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl SeenState {
     fn insert(&mut self, key: &str) -> bool {
         if key.is_empty() || !self.known.insert(key.to_owned()) {
             return false;

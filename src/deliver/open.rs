@@ -3,40 +3,21 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::Courier;
-use super::classify::{broken_early, elsewhere, refused_early, undeliverable, unreadable};
+use super::classify::{broken_early, elsewhere, refused_early};
 use super::connection::{Broken, Connection};
-use super::declare::to_declare;
+use super::courier::Courier;
 use super::dial::dial;
-use super::pool::Key;
-use super::route::Candidate;
+use super::need::{Need, serves};
+use super::session::{Candidate, OpenSession};
 use crate::connector::{
-    Attained, Decision, Generation, Handshake, HandshakeFault, Observed, OnFailure, Outbound, OutboundTls,
-    Permit, Requirement, Shortfall, Sni, Table, TlsMemory, Verdict, choose, judge,
+    Attained, Decision, Handshake, HandshakeFault, Observed, OnFailure, Outbound, OutboundTls, Permit,
+    Requirement, Shortfall, Sni, TlsMemory, Verdict, judge,
 };
-use crate::mail::Mailbox;
 use crate::outcome::{At, Outcome, Scope, Stage, Trouble, classify_fault, classify_shortfall};
-use crate::scheduler::{Job, Progress, Way};
-use crate::smtp::{
-    Authorised, Dialogue, Hello, NotBegun, Open, Opening, OpeningEvent, Secured, SecuredEvent,
-};
+use crate::scheduler::{Progress, Way};
+use crate::smtp::{Authorised, Dialogue, Hello, Open, Opening, OpeningEvent, Secured, SecuredEvent};
 use crate::tls::ClientSetup;
 use crate::tracking::Event;
-
-/// A session that was judged and may carry mail, and what is to be told of it.
-pub(super) struct OpenSession {
-    pub(super) connection: Connection,
-    pub(super) smtp: Open,
-    pub(super) key: Key,
-    /// Name, address and port.
-    pub(super) host: String,
-    pub(super) observed: Observed,
-    pub(super) requirement: Requirement,
-    /// One for all messages of the session.
-    pub(super) decision: Arc<Decision>,
-    /// Transactions begun.
-    pub(super) used: u32,
-}
 
 /// A candidate that came to nothing.
 pub(super) enum Miss {
@@ -44,22 +25,6 @@ pub(super) enum Miss {
     Broken(HandshakeFault, Outcome),
     /// Anything else.
     Other(Outcome),
-}
-
-/// What a session is needed for.
-#[derive(Clone, Copy)]
-pub(super) enum Need<'a> {
-    /// To deliver this.
-    Delivery(&'a Job),
-    /// To ask for this recipient; the mail for it would have to go on under TLS.
-    Question {
-        /// The recipient.
-        mailbox: &'a Mailbox,
-        /// It would.
-        onward_sealed: bool,
-    },
-    /// To see what the host shows.
-    Trial,
 }
 
 /// What is wanted of a candidate.
@@ -309,106 +274,6 @@ impl Courier {
 enum Again {
     Outcome(Outcome),
     Tls(HandshakeFault),
-}
-
-impl OpenSession {
-    /// Judges the session again, from what it showed when it was opened: for another recipient
-    /// domain, or by another table that kept the connector. The session holds a new permit then.
-    pub(super) fn rejudge(
-        &mut self,
-        connector: &Outbound,
-        requirement: Requirement,
-        generation: Generation,
-    ) -> bool {
-        match judge(&requirement, &self.observed, self.smtp.id(), connector.revision, generation) {
-            Verdict::Withhold(_) => false,
-            Verdict::Proceed(permit) => {
-                if requirement != self.requirement {
-                    let decision = Decision::proceeded(connector, &self.host, &requirement, &permit);
-                    self.decision = Arc::new(decision);
-                    self.requirement = requirement;
-                }
-                self.smtp.reauthorise(permit);
-                true
-            }
-        }
-    }
-
-    /// Whether the session is in clear since handshakes broke; the next attempt begins with TLS.
-    pub(super) fn is_after_broken(&self) -> bool {
-        matches!(self.observed, Observed::ClearAfterBroken(_))
-    }
-}
-
-impl<'a> Need<'a> {
-    /// Whom the session is for.
-    pub(super) fn mailboxes(self) -> impl Iterator<Item = &'a Mailbox> {
-        let (recipients, mailbox): (&[_], _) = match self {
-            Self::Delivery(job) => (&job.recipients, None),
-            Self::Question { mailbox, .. } => (&[], Some(mailbox)),
-            Self::Trial => (&[], None),
-        };
-        recipients.iter().map(|recipient| &recipient.forward_path).chain(mailbox)
-    }
-
-    /// Whether the mail must go on under TLS.
-    pub(super) fn onward_sealed(self) -> bool {
-        match self {
-            Self::Delivery(job) => job.message.origin.onward_sealed,
-            Self::Question { onward_sealed, .. } => onward_sealed,
-            Self::Trial => false,
-        }
-    }
-
-    /// Whether every recipient was tried before.
-    pub(super) fn is_retried(self) -> bool {
-        match self {
-            Self::Delivery(job) => job.recipients.iter().all(|recipient| recipient.attempts >= 1),
-            Self::Question { .. } | Self::Trial => false,
-        }
-    }
-
-    /// Whether the host takes the addresses and headers as they are (RFC 6531 §3.2).
-    ///
-    /// # Errors
-    /// What it comes to here.
-    pub(super) fn suits(self, session: &OpenSession) -> Result<(), Box<Outcome>> {
-        let offers = session.smtp.offers();
-        let job = match self {
-            Self::Delivery(job) => job,
-            Self::Question { mailbox, .. } if !mailbox.is_ascii() && !offers.utf8 => {
-                return Err(Box::new(undeliverable(&NotBegun::Utf8, session)));
-            }
-            Self::Question { .. } | Self::Trial => return Ok(()),
-        };
-        if !job.message.utf8 || offers.utf8 {
-            return Ok(());
-        }
-        match to_declare(job, &job.recipients, offers) {
-            Ok((_, false)) => Ok(()),
-            Ok((_, true)) => Err(Box::new(undeliverable(&NotBegun::Utf8, session))),
-            Err(error) => Err(Box::new(unreadable(&error, session))),
-        }
-    }
-}
-
-/// Whether a table would still choose this connector, as it was, for each of the recipients.
-pub(super) fn serves<'a>(
-    table: &Table,
-    connector: &Outbound,
-    mut mailboxes: impl Iterator<Item = &'a Mailbox>,
-) -> bool {
-    let mut last = None;
-    mailboxes.all(|mailbox| {
-        let domain = mailbox.domain();
-        if last == Some(domain) {
-            return true;
-        }
-        last = Some(domain);
-        choose(table, mailbox.domain_name()).is_some_and(|choice| {
-            choice.connector.revision == connector.revision && choice.connector.name == connector.name
-        })
-    })
 }
 
 fn tell_banner(place: Option<&Mutex<Option<String>>>, banner: Option<&str>) {

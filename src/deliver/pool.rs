@@ -1,84 +1,27 @@
 //! Sessions that wait for more work: a few seconds, and no more than a bounded number.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::Courier;
-use super::open::{Need, OpenSession, serves};
-use super::route::Candidate;
-use crate::connector::Revision;
-use crate::mail::Domain;
-use crate::scheduler::Way;
+use super::session::{Key, OpenSession};
 
 /// Connections kept at the same time; the oldest makes room for the next.
 const IDLE_MAX: usize = 256;
 
-/// What must be the same for a connection to be used again: nothing that it was opened under may
-/// differ.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    pub(super) revision: Revision,
-    pub(super) host: Option<Domain>,
-    pub(super) address: SocketAddr,
-}
-
 pub(super) struct Pool {
     keep: Duration,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     /// In the order in which they became idle.
     idle: Vec<(Instant, OpenSession)>,
     sweeping: bool,
     closed: bool,
-}
-
-impl Courier {
-    /// A session that waits for more work, judged again for this need.
-    pub(super) async fn reuse(
-        &self,
-        way: &Way,
-        candidates: &[Candidate],
-        need: Need<'_>,
-    ) -> Option<OpenSession> {
-        let connector = &way.connector;
-        for candidate in candidates {
-            let requirement = connector.requirement(way.domain.as_ref(), candidate.smart.as_ref());
-            while let Some(mut session) = self.pool.take(&candidate.key(connector.revision)) {
-                let table = self.live.table();
-                let fits = serves(&table, connector, need.mailboxes())
-                    && session.connection.is_quiet().await
-                    && session.rejudge(connector, requirement.clone(), table.generation)
-                    && self.may_reuse(way, candidate, &session)
-                    && need.suits(&session).is_ok();
-                if fits {
-                    return Some(session);
-                }
-                session.connection.dismiss();
-            }
-        }
-        None
-    }
-
-    /// Keeps a session for more work, unless it has done enough, or is in clear only since handshakes broke.
-    pub(super) fn keep(&self, session: OpenSession, way: &Way) {
-        if session.is_after_broken() || self.is_worn(&session, way) {
-            return session.connection.dismiss();
-        }
-        self.pool.put(session);
-    }
-
-    /// Whether a session has carried as many messages as it may.
-    pub(super) fn is_worn(&self, session: &OpenSession, way: &Way) -> bool {
-        let max = [way.connector.sending.messages_max, session.smtp.offers().messages_max];
-        session.used >= max.into_iter().flatten().fold(self.settings.messages_per_connection_max, u32::min)
-    }
 }
 
 impl Pool {
@@ -147,7 +90,7 @@ impl Pool {
         ending.join_all().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         // The list stays whole whatever a panicking holder did.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,9 +8,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::Courier;
-use super::open::{Miss, Need, OpenRequest, OpenSession, serves};
-use super::route::Candidate;
+use super::courier::Courier;
+use super::need::{Need, serves};
+use super::open::{Miss, OpenRequest};
+use super::session::{Candidate, OpenSession};
 use crate::connector::{
     Decision, HandshakeFault, NextHop, NotCovered, OnHandshakeFailure, Outbound, SmartHostName,
 };

@@ -3,36 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 
-use super::Courier;
+use super::courier::Courier;
 use super::dial::is_ours;
-use super::pool::Key;
-use crate::connector::{NextHop, Revision, SmartHost, SmartHostName};
+use super::session::Candidate;
+use crate::connector::{NextHop, SmartHost, SmartHostName};
 use crate::mail::Domain;
 use crate::outcome::{NameFault, Outcome, classify_name};
 use crate::resolver::route::{MailHost, Resolved, RouteFault, candidates, connectable, mail_hosts};
 use crate::scheduler::Way;
-
-/// One address to try.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Candidate {
-    /// The host's name, if it has one: the SNI name.
-    pub(super) name: Option<Domain>,
-    /// The smart host it stands for.
-    pub(super) smart: Option<SmartHostName>,
-    pub(super) address: SocketAddr,
-}
-
-impl Candidate {
-    /// Name, address and port, as every event and report names it.
-    pub(super) fn host(&self) -> String {
-        let name = self.name.as_ref().map_or("", Domain::as_str);
-        format!("{name}[{}]:{}", self.address.ip(), self.address.port())
-    }
-
-    pub(super) fn key(&self, revision: Revision) -> Key {
-        Key { revision, host: self.name.clone(), address: self.address }
-    }
-}
 
 impl Courier {
     /// The addresses to try, in their order; never empty.

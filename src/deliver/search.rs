@@ -3,12 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Courier;
 use super::classify::{crowded_out, is_out_of_reach, scope, stopping};
+use super::courier::Courier;
 use super::memory::TLS_TRIED_AGAIN_AFTER;
-use super::open::{Miss, Need, OpenRequest, OpenSession};
-use super::pool::Key;
-use super::route::Candidate;
+use super::need::{Need, serves};
+use super::open::{Miss, OpenRequest};
+use super::session::{Candidate, Key, OpenSession};
 use crate::connector::{Decision, HandshakeFault, OnHandshakeFailure, Outbound, Retry};
 use crate::outcome::{
     At, LinkFault, NameFault, Outcome, Scope, Trouble, classify_fault, classify_name, classify_together,
@@ -229,3 +229,45 @@ fn remembered_for(retry: &Retry) -> Duration {
 
 const UNREACHED_MAX: Duration = Duration::from_secs(30);
 const UNREACHED_MARGIN: Duration = Duration::from_millis(100);
+
+impl Courier {
+    /// A session that waits for more work, judged again for this need.
+    pub(super) async fn reuse(
+        &self,
+        way: &Way,
+        candidates: &[Candidate],
+        need: Need<'_>,
+    ) -> Option<OpenSession> {
+        let connector = &way.connector;
+        for candidate in candidates {
+            let requirement = connector.requirement(way.domain.as_ref(), candidate.smart.as_ref());
+            while let Some(mut session) = self.pool.take(&candidate.key(connector.revision)) {
+                let table = self.live.table();
+                let fits = serves(&table, connector, need.mailboxes())
+                    && session.connection.is_quiet().await
+                    && session.rejudge(connector, requirement.clone(), table.generation)
+                    && self.may_reuse(way, candidate, &session)
+                    && need.suits(&session).is_ok();
+                if fits {
+                    return Some(session);
+                }
+                session.connection.dismiss();
+            }
+        }
+        None
+    }
+
+    /// Keeps a session for more work, unless it has done enough, or is in clear only since handshakes broke.
+    pub(super) fn keep(&self, session: OpenSession, way: &Way) {
+        if session.is_after_broken() || self.is_worn(&session, way) {
+            return session.connection.dismiss();
+        }
+        self.pool.put(session);
+    }
+
+    /// Whether a session has carried as many messages as it may.
+    pub(super) fn is_worn(&self, session: &OpenSession, way: &Way) -> bool {
+        let max = [way.connector.sending.messages_max, session.smtp.offers().messages_max];
+        session.used >= max.into_iter().flatten().fold(self.settings.messages_per_connection_max, u32::min)
+    }
+}

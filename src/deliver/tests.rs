@@ -1,23 +1,29 @@
 //! The courier against a peer on a loopback port that does what each test tells it to.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 
 use self::peer::{Manner, Peer, StartTls};
+use super::settings::Settings;
 use super::*;
 use crate::connector::{
-    DomainPattern, Forced, Generation, NextHop, OnFailure, OnHandshakeFailure, Outbound, OutboundTls,
-    PeerName, Require, SmartHost, SmartHostName, Table, TlsVersion, TrustId,
+    DomainPattern, Forced, Generation, LiveTable, NextHop, OnFailure, OnHandshakeFailure, Outbound,
+    OutboundTls, PeerName, Require, Revision, SmartHost, SmartHostName, Table, TlsVersion, TrustId,
 };
 use crate::mail::{BodyType, Clock, Content, ContentSource, Domain, Mailbox, QueueId, ReversePath};
 use crate::outcome::{Outcome, Trouble};
-use crate::scheduler::{Job, Progress};
+use crate::resolver::dns::Dns;
+use crate::scheduler::{Carrier, Job, Jobs, Progress, Way};
 use crate::smtp::receive::{Question, RecipientCheck, RecipientVerifier};
 use crate::spool::{QueuedRecipient, StoredMessage};
-use crate::tls::{ClientSettings, Identity, ServerSettings, ServerSetup, TrustSet};
+use crate::tls::{ClientSettings, ClientSetup, Identity, ServerSettings, ServerSetup, TrustSet};
+use crate::tracking::Journal;
 
 mod peer;
 

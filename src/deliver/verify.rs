@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::Courier;
-use super::open::Need;
+use super::courier::Courier;
+use super::need::Need;
 use super::search::Search;
 use crate::connector::Revision;
 use crate::mail::ReversePath;

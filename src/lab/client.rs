@@ -13,7 +13,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::LabFault;
+use super::fault::LabFault;
 use super::mint::Leaf;
 use super::partner::describe;
 use super::wire::{Answer, Wire};

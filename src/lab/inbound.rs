@@ -7,10 +7,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::client::{Handed, Submission};
-use super::plan::{ClientDoes, INBOUND, InboundCase, Outcome, address};
+use super::fault::LabFault;
+use super::message;
+use super::plan::{CaseOutcome, ClientDoes, INBOUND, InboundCase, address};
 use super::result::{Direction, Row};
 use super::stage::Stage;
-use super::{LabFault, message};
 use crate::connector::{Admission, Channel, Table, admit};
 use crate::mail::ReversePath;
 
@@ -59,19 +60,22 @@ async fn row(
     let (connector, wanted, wanted_summary) = policy(table, case);
     let (outcome, got, reason, wrong) = match result {
         Err(fault) => {
-            (Outcome::Refused, "no session".to_owned(), fault.to_string(), Some("the session failed"))
+            (CaseOutcome::Refused, "no session".to_owned(), fault.to_string(), Some("the session failed"))
         }
         Ok(handed) if handed.is_accepted() => {
             let wrong = arrival(stage, number, case, deadline).await.err();
-            let outcome =
-                if case.tls == ClientDoes::Clear { Outcome::DeliveredClear } else { Outcome::DeliveredTls };
+            let outcome = if case.tls == ClientDoes::Clear {
+                CaseOutcome::DeliveredClear
+            } else {
+                CaseOutcome::DeliveredTls
+            };
             let reason = format!("{}; arrived byte for byte at the mail server behind", handed.reply());
             (outcome, handed.channel, wrong.map_or(reason, str::to_owned), wrong)
         }
         Ok(handed) => {
             let wrong = arrived(stage, number, case).map(|_| "it was refused, and arrived all the same");
             let wrong = wrong.or_else(|| (!is_reply(&handed, case)).then_some("the wrong reply"));
-            (Outcome::Refused, handed.channel.clone(), handed.reply(), wrong)
+            (CaseOutcome::Refused, handed.channel.clone(), handed.reply(), wrong)
         }
     };
     let as_expected = wrong.is_none() && outcome == case.expected;

@@ -9,10 +9,11 @@ use tokio::time::{Instant, sleep};
 
 use super::capture::Taken;
 use super::client::{Handed, Submission};
-use super::plan::{ClientDoes, OUTBOUND, OWN_OCTET, OWN_SENDER, OutboundCase, Outcome, address};
+use super::fault::LabFault;
+use super::message;
+use super::plan::{CaseOutcome, ClientDoes, OUTBOUND, OWN_OCTET, OWN_SENDER, OutboundCase, address};
 use super::result::{Direction, Row};
 use super::stage::Stage;
-use super::{LabFault, message};
 use crate::connector::{NextHop, Table, choose};
 use crate::mail::Domain;
 use crate::spool::{Filter, LastTrouble, QueuedMessage, Spool};
@@ -20,7 +21,7 @@ use crate::spool::{Filter, LastTrouble, QueuedMessage, Spool};
 /// What was found out about one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Found {
-    outcome: Outcome,
+    outcome: CaseOutcome,
     /// From the decision, where the product kept one.
     connector: Option<String>,
     wanted: Option<String>,
@@ -95,7 +96,7 @@ fn not_accepted(handed: &Handed) -> Found {
 impl Found {
     fn refused(reason: String) -> Self {
         Self {
-            outcome: Outcome::Refused,
+            outcome: CaseOutcome::Refused,
             connector: None,
             wanted: None,
             wanted_summary: None,
@@ -108,10 +109,10 @@ impl Found {
 }
 
 /// A deferral may be followed by a delivery; all else is final.
-fn settles(case: &OutboundCase, outcome: Outcome) -> bool {
+fn settles(case: &OutboundCase, outcome: CaseOutcome) -> bool {
     match outcome {
-        Outcome::DeliveredTls | Outcome::DeliveredClear | Outcome::Refused => true,
-        Outcome::Withheld | Outcome::Deferred => case.expected.contains(&outcome),
+        CaseOutcome::DeliveredTls | CaseOutcome::DeliveredClear | CaseOutcome::Refused => true,
+        CaseOutcome::Withheld | CaseOutcome::Deferred => case.expected.contains(&outcome),
     }
 }
 
@@ -135,14 +136,14 @@ fn look(stage: &Stage, number: usize, case: &OutboundCase, queued: &[QueuedMessa
 
 fn delivered(case: &OutboundCase, taken: &Taken, tried_tls: bool) -> Found {
     let (outcome, got, how) = match (&taken.tls, tried_tls) {
-        (Some(tls), _) => (Outcome::DeliveredTls, tls.clone(), "arrived over TLS, byte for byte"),
+        (Some(tls), _) => (CaseOutcome::DeliveredTls, tls.clone(), "arrived over TLS, byte for byte"),
         (None, false) => (
-            Outcome::DeliveredClear,
+            CaseOutcome::DeliveredClear,
             "plaintext".to_owned(),
             "STARTTLS is not offered; arrived in plaintext, byte for byte",
         ),
         (None, true) => (
-            Outcome::DeliveredClear,
+            CaseOutcome::DeliveredClear,
             "plaintext".to_owned(),
             "STARTTLS was tried first; arrived in plaintext, byte for byte",
         ),
@@ -170,7 +171,7 @@ fn reported(report: &Taken) -> Found {
     let said = said.strip_prefix("smtp; ").unwrap_or(&said);
     let is_theirs = said.starts_with("550 5.1.1 ");
     Found {
-        outcome: Outcome::Refused,
+        outcome: CaseOutcome::Refused,
         connector: field("X-Sealpost-Connector"),
         wanted: field("X-Sealpost-Required"),
         wanted_summary: None,
@@ -185,7 +186,7 @@ fn waiting(trouble: &LastTrouble) -> Found {
     let decision = trouble.decision.as_ref();
     let is_withheld = decision.is_some_and(|decision| decision.withheld == Some(true));
     Found {
-        outcome: if is_withheld { Outcome::Withheld } else { Outcome::Deferred },
+        outcome: if is_withheld { CaseOutcome::Withheld } else { CaseOutcome::Deferred },
         connector: decision.and_then(|decision| decision.connector.clone()),
         wanted: decision.map(|decision| decision.required.clone()),
         wanted_summary: decision.map(|decision| decision.required_summary.clone()),
@@ -199,7 +200,7 @@ fn waiting(trouble: &LastTrouble) -> Found {
 fn row(stage: &Stage, table: &Table, case: &OutboundCase, number: usize, found: Option<Found>) -> Row {
     let policy = Policy::of(table, case);
     let mut found = found.unwrap_or_else(|| Found {
-        outcome: Outcome::Deferred,
+        outcome: CaseOutcome::Deferred,
         connector: None,
         wanted: None,
         wanted_summary: None,

@@ -15,27 +15,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::LabFault;
 use super::capture::{Capture, Taken};
+use super::fault::LabFault;
 use super::mint::Leaf;
+use super::plan::Behaviour;
 use super::wire::Wire;
-
-/// How a partner behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Behaviour {
-    /// Offers STARTTLS and keeps its word. Whether its certificate is in order is another matter.
-    Good,
-    /// Does not offer STARTTLS.
-    NoStartTls,
-    /// Offers STARTTLS, says 220, and then talks nonsense.
-    BreaksHandshake,
-    /// Ends the handshake unless the client shows a certificate of the lab's authority.
-    DemandsClientCertificate,
-    /// Refuses every recipient.
-    RefusesRecipients,
-    /// Does not listen.
-    Down,
-}
 
 /// One stand-in, shared by its sessions.
 pub struct Partner {
@@ -120,12 +104,12 @@ impl Partner {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let offers = tls.is_none() && self.behaviour != Behaviour::NoStartTls;
-        let mut envelope = Envelope::default();
+        let mut envelope = SeenEnvelope::default();
         while let Some(line) = wire.text().await? {
             let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
             let reply = match verb.as_str() {
                 "EHLO" => {
-                    envelope = Envelope::default();
+                    envelope = SeenEnvelope::default();
                     self.capabilities(offers)
                 }
                 "STARTTLS" if offers => {
@@ -157,10 +141,10 @@ impl Partner {
         )
     }
 
-    fn envelope_step(&self, envelope: &mut Envelope, verb: &str, line: &str) -> String {
+    fn envelope_step(&self, envelope: &mut SeenEnvelope, verb: &str, line: &str) -> String {
         match (verb, path_of(line)) {
             ("MAIL", Some(path)) => {
-                *envelope = Envelope { reverse_path: Some(path), recipients: Vec::new() };
+                *envelope = SeenEnvelope { reverse_path: Some(path), recipients: Vec::new() };
                 "250 2.1.0 ok\r\n".to_owned()
             }
             ("RCPT", Some(path)) if self.behaviour == Behaviour::RefusesRecipients => {
@@ -173,14 +157,14 @@ impl Partner {
                 "250 2.1.5 ok\r\n".to_owned()
             }
             ("RSET" | "NOOP" | "HELO", _) => {
-                *envelope = Envelope::default();
+                *envelope = SeenEnvelope::default();
                 "250 2.0.0 ok\r\n".to_owned()
             }
             _ => "501 5.5.4 no path\r\n".to_owned(),
         }
     }
 
-    fn take(&self, envelope: Envelope, content: Vec<u8>, tls: Option<&str>) -> String {
+    fn take(&self, envelope: SeenEnvelope, content: Vec<u8>, tls: Option<&str>) -> String {
         self.capture.took(Taken {
             reverse_path: envelope.reverse_path.unwrap_or_default(),
             recipients: envelope.recipients,
@@ -219,12 +203,12 @@ enum End {
 }
 
 #[derive(Debug, Default)]
-struct Envelope {
+struct SeenEnvelope {
     reverse_path: Option<String>,
     recipients: Vec<String>,
 }
 
-impl Envelope {
+impl SeenEnvelope {
     fn is_complete(&self) -> bool {
         self.reverse_path.is_some() && !self.recipients.is_empty()
     }

@@ -4,12 +4,10 @@ use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
-use super::partner::Behaviour;
-
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum CaseOutcome {
     /// It arrived, over TLS.
     DeliveredTls,
     /// It arrived, in clear.
@@ -48,7 +46,7 @@ pub struct OutboundCase {
     /// What it shows.
     pub shown: Shown,
     /// What the policy allows to become of it.
-    pub expected: &'static [Outcome],
+    pub expected: &'static [CaseOutcome],
     /// The machine word of the decision that keeps it back, where there is just one.
     pub token: Option<&'static str>,
 }
@@ -65,7 +63,7 @@ pub struct InboundCase {
     /// What the client does of TLS.
     pub tls: ClientDoes,
     /// What the policy says must become of it.
-    pub expected: Outcome,
+    pub expected: CaseOutcome,
     /// How the refusing reply begins; empty where it is taken.
     pub reply: &'static str,
 }
@@ -83,7 +81,24 @@ pub enum ClientDoes {
     WrongName,
 }
 
-impl Outcome {
+/// How a partner behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Offers STARTTLS and keeps its word. Whether its certificate is in order is another matter.
+    Good,
+    /// Does not offer STARTTLS.
+    NoStartTls,
+    /// Offers STARTTLS, says 220, and then talks nonsense.
+    BreaksHandshake,
+    /// Ends the handshake unless the client shows a certificate of the lab's authority.
+    DemandsClientCertificate,
+    /// Refuses every recipient.
+    RefusesRecipients,
+    /// Does not listen.
+    Down,
+}
+
+impl CaseOutcome {
     /// The word of the table and of JSON.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -198,26 +213,26 @@ pub const INBOUND: &[InboundCase] = &[
     stranger("ann@contoso.lab.test", "bob@good.lab.test"),
 ];
 
-const TLS: &[Outcome] = &[Outcome::DeliveredTls];
-const CLEAR: &[Outcome] = &[Outcome::DeliveredClear];
-const WITHHELD: &[Outcome] = &[Outcome::Withheld];
-const DEFERRED: &[Outcome] = &[Outcome::Deferred];
-const REFUSED: &[Outcome] = &[Outcome::Refused];
-const KEPT: &[Outcome] = &[Outcome::Withheld, Outcome::Deferred];
+const TLS: &[CaseOutcome] = &[CaseOutcome::DeliveredTls];
+const CLEAR: &[CaseOutcome] = &[CaseOutcome::DeliveredClear];
+const WITHHELD: &[CaseOutcome] = &[CaseOutcome::Withheld];
+const DEFERRED: &[CaseOutcome] = &[CaseOutcome::Deferred];
+const REFUSED: &[CaseOutcome] = &[CaseOutcome::Refused];
+const KEPT: &[CaseOutcome] = &[CaseOutcome::Withheld, CaseOutcome::Deferred];
 
 const fn case(
     domain: &'static str,
     octet: u8,
     behaviour: Behaviour,
     shown: Shown,
-    expected: &'static [Outcome],
+    expected: &'static [CaseOutcome],
     token: Option<&'static str>,
 ) -> OutboundCase {
     OutboundCase { domain, octet, behaviour, shown, expected, token }
 }
 
 const fn inbound(from: &'static str, to: &'static str, tls: ClientDoes, reply: &'static str) -> InboundCase {
-    let expected = if reply.is_empty() { Outcome::DeliveredTls } else { Outcome::Refused };
+    let expected = if reply.is_empty() { CaseOutcome::DeliveredTls } else { CaseOutcome::Refused };
     InboundCase { from, to, octet: PARTNER.2, tls, expected, reply }
 }
 
@@ -227,7 +242,7 @@ const fn stranger(from: &'static str, to: &'static str) -> InboundCase {
         to,
         octet: STRANGER_OCTET,
         tls: ClientDoes::NoCertificate,
-        expected: Outcome::Refused,
+        expected: CaseOutcome::Refused,
         reply: "550 5.7.1",
     }
 }

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 
 use serde::Serialize;
 
-use super::plan::Outcome;
+use super::plan::CaseOutcome;
 
 /// What became of every message.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +35,7 @@ pub struct Row {
     #[serde(rename = "attained")]
     pub got: String,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: CaseOutcome,
     /// Why, in one sentence.
     pub reason: String,
     /// Whether the policy says the same.
@@ -193,9 +193,9 @@ fn paint(row: &Row) -> &'static str {
         return RED;
     }
     match row.outcome {
-        Outcome::DeliveredTls => GREEN,
-        Outcome::DeliveredClear => YELLOW,
-        Outcome::Withheld | Outcome::Deferred | Outcome::Refused => PLAIN,
+        CaseOutcome::DeliveredTls => GREEN,
+        CaseOutcome::DeliveredClear => YELLOW,
+        CaseOutcome::Withheld | CaseOutcome::Deferred | CaseOutcome::Refused => PLAIN,
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
             wanted: "TLSv1.2 or later, a chain to lab, the name wrongname.sealed.lab.test".to_owned(),
             wanted_summary: "TLS, chain, name".to_owned(),
             got: "TLSv1.3, a certificate for mx.elsewhere.lab.test".to_owned(),
-            outcome: Outcome::Withheld,
+            outcome: CaseOutcome::Withheld,
             reason: "the certificate presents mx.elsewhere.lab.test, not wrongname.sealed.lab.test"
                 .to_owned(),
             as_expected,

@@ -13,14 +13,15 @@ use tokio::task::JoinSet;
 
 use super::capture::Capture;
 use super::client::ClientTls;
+use super::fault::LabFault;
 use super::mint::{Authority, Leaf, Mint, Validity};
-use super::partner::{Behaviour, Partner, server_tls};
+use super::partner::{Partner, server_tls};
 use super::plan::{
-    ClientDoes, DNS_OCTET, GATEWAY, ON_PREMISES, ORIGIN, OUTBOUND, OWN_DOMAIN, OutboundCase, PARTNER, Shown,
-    address,
+    Behaviour, ClientDoes, DNS_OCTET, GATEWAY, ON_PREMISES, ORIGIN, OUTBOUND, OWN_DOMAIN, OutboundCase,
+    PARTNER, Shown, address,
 };
+use super::settings;
 use super::zone::{Entries, Zone};
-use super::{LabFault, LabOptions, settings};
 
 /// The lab around the gateway; dropping it ends it.
 pub struct Stage {
@@ -43,6 +44,17 @@ pub struct Stage {
 enum Folder {
     Kept(PathBuf),
     Passing(TempDir),
+}
+
+/// What the command line asks for.
+#[derive(Debug, Clone, Default)]
+pub struct LabOptions {
+    /// Leave it running until Ctrl-C, and keep its folder.
+    pub keep: bool,
+    /// JSON instead of a table; it matters here only together with `keep`.
+    pub json: bool,
+    /// The folder for everything on disk, new or empty; without it, a temporary one.
+    pub state: Option<PathBuf>,
 }
 
 impl Stage {

@@ -12,13 +12,13 @@ use super::settings::{Limits, Timeouts};
 pub(super) struct Deadlines {
     /// The number of the line under way, and until when it must be whole.
     line: Option<(u64, Instant)>,
-    content: Option<Content>,
+    content: Option<ContentDeadline>,
     /// The session's beginning, or its last accepted message.
     since: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Content {
+struct ContentDeadline {
     until: Instant,
     /// Until when the octets that came are fast enough.
     paid_until: Instant,
@@ -71,11 +71,11 @@ impl Deadlines {
         }
         let paid_max = now + timeouts.idle;
         self.content = Some(match self.content {
-            None => Content { until: now + timeouts.content, paid_until: paid_max },
+            None => ContentDeadline { until: now + timeouts.content, paid_until: paid_max },
             Some(content) => {
                 let paid = time_for(octets, limits.content_rate_min);
                 let paid_until = content.paid_until.checked_add(paid).unwrap_or(paid_max).min(paid_max);
-                Content { paid_until, ..content }
+                ContentDeadline { paid_until, ..content }
             }
         });
     }

@@ -4,13 +4,32 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::core::Reach;
+use super::core::{Reach, Start};
 use super::run::Scheduler;
 use super::{Job, Jobs, Progress};
 use crate::mail::{Enhanced, QueueId};
 use crate::outcome::{Cause, Outcome, Scope, Trouble};
 use crate::spool::SpoolFault;
 use crate::tracking::Event;
+
+impl Scheduler {
+    /// Starts a carrier.
+    pub(super) fn start(&self, me: &Arc<Self>, Start { carrier: number, way }: Start) {
+        let progress = Arc::<Progress>::default();
+        self.carriers().insert(number, Arc::clone(&progress));
+        let post = Post { scheduler: Arc::clone(me), carrier: number, progress: Arc::clone(&progress) };
+        let ending = Ending { scheduler: Arc::clone(me), carrier: number };
+        let (carrier, end) = (Arc::clone(&self.carrier), self.end.clone());
+        self.tasks.spawn(async move {
+            let _ending = ending;
+            tokio::select! {
+                () = end.cancelled() => {}
+                () = progress.dismissed() => {}
+                () = carrier.carry((*way).clone(), Arc::new(post)) => {}
+            }
+        });
+    }
+}
 
 /// The jobs of a lane, for one carrier.
 pub(super) struct Post {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::{Verdict, Work};
+use super::core::{RecipientVerdict, Work};
 use super::run::Scheduler;
 use crate::mail::{Enhanced, QueueId, UnixMillis};
 use crate::outcome::{Cause, Scope, Trouble};
@@ -82,7 +82,7 @@ impl Scheduler {
         };
         let Leased { message, recipients, lane, content, lease } = leased;
         let count = recipients.len();
-        let given_up = |recipient| (recipient, Verdict::Failed(by_operator()));
+        let given_up = |recipient| (recipient, RecipientVerdict::Failed(by_operator()));
         let verdicts = recipients.into_iter().map(given_up).collect();
         let work = Work { expire: Duration::ZERO, message, lease, content, lane, verdicts, told: true };
         self.tell_verdicts(&work.message, &work.verdicts, &self.clock.dates());

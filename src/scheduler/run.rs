@@ -14,10 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::core::{
-    AFTER_FAULT, Actions, At, Core, Fetch, LaneView, Limits, Pulse, Rules, Start, Survey, Sweep, Work,
+    AFTER_FAULT, Actions, At, Core, Fetch, LaneView, Limits, Pulse, Rules, Survey, Sweep, Work,
     judge_overdue, longest_wait,
 };
-use super::jobs::{Ending, Post};
 use super::settings::Settings;
 use super::{Carrier, Progress, retry};
 use crate::connector::LiveTable;
@@ -42,7 +41,7 @@ pub struct Scheduler {
     /// What sweeps write at the same time, over all lanes.
     sweep_reports: Arc<Semaphore>,
     /// Ends the carriers that did not end by themselves.
-    end: CancellationToken,
+    pub(super) end: CancellationToken,
     pub(super) me: Weak<Self>,
 }
 
@@ -265,7 +264,7 @@ impl Scheduler {
         })
     }
 
-    fn carriers(&self) -> MutexGuard<'_, HashMap<u64, Arc<Progress>>> {
+    pub(super) fn carriers(&self) -> MutexGuard<'_, HashMap<u64, Arc<Progress>>> {
         self.carriers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -335,22 +334,6 @@ impl Scheduler {
             after_dot: progress.is_after_dot(),
         };
         self.carriers().iter().map(pulse).collect()
-    }
-
-    fn start(&self, me: &Arc<Self>, Start { carrier: number, way }: Start) {
-        let progress = Arc::<Progress>::default();
-        self.carriers().insert(number, Arc::clone(&progress));
-        let post = Post { scheduler: Arc::clone(me), carrier: number, progress: Arc::clone(&progress) };
-        let ending = Ending { scheduler: Arc::clone(me), carrier: number };
-        let (carrier, end) = (Arc::clone(&self.carrier), self.end.clone());
-        self.tasks.spawn(async move {
-            let _ending = ending;
-            tokio::select! {
-                () = end.cancelled() => {}
-                () = progress.dismissed() => {}
-                () = carrier.carry((*way).clone(), Arc::new(post)) => {}
-            }
-        });
     }
 
     /// A carrier has ended.

@@ -1,6 +1,6 @@
 //! What is told of an attempt: events, and reports to the reverse-path.
 
-use super::core::{Verdict, Work};
+use super::core::{RecipientVerdict, Work};
 use super::run::Scheduler;
 use crate::connector::{choose, may_disclose};
 use crate::mail::{
@@ -23,18 +23,18 @@ impl Scheduler {
     pub(super) fn tell_verdicts(
         &self,
         message: &StoredMessage,
-        verdicts: &[(QueuedRecipient, Verdict)],
+        verdicts: &[(QueuedRecipient, RecipientVerdict)],
         dates: &Dates,
     ) {
         let id = message.id;
         for (recipient, verdict) in verdicts {
             let forward_path = &recipient.forward_path;
             self.journal.record(&match verdict {
-                Verdict::Delivered(delivered) => {
+                RecipientVerdict::Delivered(delivered) => {
                     Event::Delivered { id, forward_path, delivered, delay: dates.age(message.accepted_at) }
                 }
-                Verdict::Failed(trouble) => Event::Failed { id, forward_path, trouble },
-                Verdict::Deferred { trouble, next_at, .. } => {
+                RecipientVerdict::Failed(trouble) => Event::Failed { id, forward_path, trouble },
+                RecipientVerdict::Deferred { trouble, next_at, .. } => {
                     Event::Deferred { id, forward_path, trouble, next_at: dates.to_wall(*next_at) }
                 }
             });

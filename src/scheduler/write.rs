@@ -1,6 +1,6 @@
 //! What is written after an attempt: the recipients' state and the reports they cause, in one commit.
 
-use super::core::{Verdict, Work};
+use super::core::{RecipientVerdict, Work};
 use crate::mail::Dates;
 use crate::spool::{LaneKey, LastTrouble, Lease, NewMessage, QueuedRecipient, Settled, Settlement};
 
@@ -17,10 +17,10 @@ impl Work<Lease> {
     }
 }
 
-fn settled(recipient: &QueuedRecipient, verdict: Verdict, lane: &LaneKey, dates: &Dates) -> Settled {
+fn settled(recipient: &QueuedRecipient, verdict: RecipientVerdict, lane: &LaneKey, dates: &Dates) -> Settled {
     match verdict {
-        Verdict::Delivered(_) | Verdict::Failed(_) => Settled::Done,
-        Verdict::Deferred { trouble, attempts, next_at, tell } => Settled::Deferred {
+        RecipientVerdict::Delivered(_) | RecipientVerdict::Failed(_) => Settled::Done,
+        RecipientVerdict::Deferred { trouble, attempts, next_at, tell } => Settled::Deferred {
             attempts,
             next_at: dates.to_wall(next_at),
             delay_told: recipient.delay_told || tell,

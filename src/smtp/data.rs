@@ -4,6 +4,8 @@ use crate::mail::{Enhanced, QueueId, Reply, UnixMillis};
 
 mod bare;
 
+use bare::Bare;
+
 /// Where content goes.
 pub trait ContentSink {
     /// A message's content begins: its name, and the time. `declared` octets are announced.
@@ -63,7 +65,7 @@ pub struct Scanner {
     header: Vec<u8>,
     fault: Option<ContentFault>,
     /// Lines may end in a LF alone.
-    bare: Option<bare::Bare>,
+    bare: Option<Bare>,
 }
 
 /// Where in a line the next octet stands.
@@ -117,12 +119,32 @@ impl Scanner {
         }
     }
 
+    /// Gives each LF its CR on the way.
+    #[must_use]
+    pub fn normalizing(mut self) -> Self {
+        self.bare = Some(Bare::default());
+        self
+    }
+
     /// Takes input up to the end of the content, if it is there.
     pub fn feed(&mut self, input: &[u8], sink: &mut dyn ContentSink) -> Fed {
         match self.bare.take() {
             Some(bare) => self.feed_lines(bare, input, sink),
             None => self.feed_wire(input, sink),
         }
+    }
+
+    /// Feeds line by line, so that it is known how much was taken when the end comes.
+    fn feed_lines(&mut self, mut bare: Bare, input: &[u8], sink: &mut dyn ContentSink) -> Fed {
+        let (mut used, mut ended) = (0_usize, false);
+        while let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty() && !ended) {
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at.saturating_add(1));
+            let wire = bare.wire(rest.get(..end).unwrap_or(rest));
+            used = used.saturating_add(end);
+            ended = self.feed_wire(&wire, sink).ended;
+        }
+        self.bare = Some(bare);
+        Fed { used, ended }
     }
 
     fn feed_wire(&mut self, input: &[u8], sink: &mut dyn ContentSink) -> Fed {

@@ -33,7 +33,6 @@ use super::data::{ContentSink, Scanner};
 use super::line::{LineSplitter, Split};
 use crate::connector::{Admission, Channel, Decision, Inbound, Outbound, Table, TlsFacts};
 use crate::mail::{Enhanced, Envelope, MailboxDomain, QueueId, Recipient, Reply, UnixMillis};
-use login::Step;
 use repeats::Repeats;
 use tally::Tally;
 
@@ -71,6 +70,17 @@ pub struct Session {
 struct Client {
     name: String,
     extended: bool,
+}
+
+/// Which response is awaited.
+#[derive(Debug)]
+enum Step {
+    /// `authzid NUL authcid NUL passwd`.
+    Plain,
+    /// The name.
+    LoginName,
+    /// The password for this name.
+    LoginPassword(String),
 }
 
 #[derive(Debug)]

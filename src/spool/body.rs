@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::undo::Undo;
 use super::{BodyWriter, Pending, SpoolFault, StoredBody};
 use crate::mail::{Content, ContentSource, QueueId};
 
@@ -92,26 +93,6 @@ impl Bodies {
             file.write_all(&[0; PROBE_BYTES])
         };
         probe().is_err_and(|error| is_no_room(&error))
-    }
-}
-
-/// Removes a file unless it is told to leave it.
-#[derive(Debug)]
-pub struct Undo(Option<PathBuf>);
-
-impl Undo {
-    /// The file stays: a message took it over.
-    pub fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Undo {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            // What can't be removed now is an orphan, and goes at the next start.
-            let _ = fs::remove_file(path);
-        }
     }
 }
 

@@ -23,6 +23,7 @@ mod reserve;
 pub mod settings;
 mod shown;
 pub mod sqlite;
+mod undo;
 
 pub use filter::{Filter, Holding, LaneCount, Listed};
 pub use lease::{Divisible, Lease, LeaseBook};
@@ -150,7 +151,7 @@ pub struct StoredBody {
     /// The content, to be read at offsets.
     pub content: Content,
     /// Undoes the file while no message has taken it over.
-    pub undo: body::Undo,
+    pub undo: undo::Undo,
 }
 
 /// A message to be taken over.

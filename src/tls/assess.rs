@@ -1,32 +1,17 @@
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
-use sha2::{Digest, Sha256};
 use webpki::{
     EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptions,
     RevocationOptionsBuilder, UnknownStatusPolicy,
 };
-use x509_parser::extensions::ParsedExtension;
-use x509_parser::prelude::{AttributeTypeAndValue, FromDer, GeneralName, X509Certificate, X509Name};
+use x509_parser::prelude::{FromDer, X509Name};
 
+use super::certificate::{BESIDE_MAX, beside, printable, read};
 use super::trust::TrustSet;
-use crate::connector::{
-    CertificateFacts, ChainFault, ChainVerdict, IssuerFacts, PeerCertificate, PresentedName,
-    RevocationStatus, TrustId,
-};
+use crate::connector::{ChainFault, ChainVerdict, PeerCertificate, RevocationStatus, TrustId};
 use crate::mail::UnixMillis;
-
-/// RFC 5280 §4.2.2.1.
-const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
-/// Certificates beside the peer's own that are told of.
-const BESIDE_MAX: usize = 8;
-/// More octets of a subject or an issuer are of no use to a reader.
-const NAME_BYTES_MAX: usize = 255;
-
 /// What a certificate must be good for (RFC 5280 §4.2.1.12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Usage {
@@ -65,123 +50,6 @@ pub fn assess(
         }
     }
     PeerCertificate::Shown(Box::new(facts))
-}
-
-fn beside(certificate: &CertificateDer<'_>) -> Option<IssuerFacts> {
-    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    Some(IssuerFacts {
-        subject: printable(&parsed.subject().to_string()),
-        issuer: printable(&parsed.issuer().to_string()),
-        not_after: UnixMillis(parsed.validity().not_after.timestamp().saturating_mul(1000)),
-        sha256: hex(&Sha256::digest(certificate)),
-    })
-}
-
-/// What one certificate says of itself; nothing is checked, `proved` is false and `chain` empty.
-pub(super) fn read(certificate: &CertificateDer<'_>) -> Result<CertificateFacts, String> {
-    let (rest, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
-    if !rest.is_empty() {
-        return Err(format!("{} octets follow its end", rest.len()));
-    }
-    let names = match parsed.subject_alternative_name() {
-        Ok(found) => found.map(|names| presented(&names.value.general_names)).unwrap_or_default(),
-        Err(error) => return Err(format!("its subjectAltName: {error}")),
-    };
-    let validity = parsed.validity();
-    let purposes = match parsed.extended_key_usage() {
-        Ok(found) => found.map(|usage| usage.value),
-        Err(error) => return Err(format!("its extended key usage: {error}")),
-    };
-    Ok(CertificateFacts {
-        names,
-        subject: printable(&parsed.subject().to_string()),
-        issuer: printable(&parsed.issuer().to_string()),
-        common_name: texts(parsed.subject().iter_common_name()).into_iter().next(),
-        organisation: texts(parsed.subject().iter_organization()),
-        issuer_names: [texts(parsed.issuer().iter_common_name()), texts(parsed.issuer().iter_organization())]
-            .concat(),
-        spki: Sha256::digest(parsed.public_key().raw).into(),
-        for_servers: purposes.is_none_or(|p| p.any || p.server_auth),
-        for_clients: purposes.is_none_or(|p| p.any || p.client_auth),
-        not_before: UnixMillis(validity.not_before.timestamp().saturating_mul(1000)),
-        not_after: UnixMillis(validity.not_after.timestamp().saturating_mul(1000)),
-        sha256: hex(&Sha256::digest(certificate)),
-        proved: false,
-        chain: BTreeMap::new(),
-        revocation: BTreeMap::new(),
-        beside: Vec::new(),
-        root: None,
-    })
-}
-
-/// Where a chain leaves the way: the first certificate that is not the issuer of the one before it.
-pub(super) fn first_stranger(chain: &[CertificateDer<'_>]) -> Option<usize> {
-    let parsed: Vec<_> = chain.iter().map_while(|c| X509Certificate::from_der(c).ok()).collect();
-    let strange = |pair: &[(&[u8], X509Certificate<'_>)]| match pair {
-        [(_, one), (_, next)] => one.issuer().as_raw() != next.subject().as_raw(),
-        _ => false,
-    };
-    parsed.windows(2).position(strange).map(|before| before.saturating_add(1))
-}
-
-/// The issuer of a chain's last certificate, if that says itself where its issuer is to be fetched
-/// (RFC 5280 §4.2.2.1): certificates that a root issues itself, as private authorities do, don't.
-pub(super) fn missing_issuer(chain: &[CertificateDer<'_>]) -> Option<String> {
-    let (_, last) = X509Certificate::from_der(chain.last()?).ok()?;
-    let own = last.issuer().as_raw() == last.subject().as_raw();
-    let is_leaf = chain.len() == 1;
-    let fetched = last.extensions().iter().any(|extension| {
-        matches!(extension.parsed_extension(), ParsedExtension::AuthorityInfoAccess(access)
-            if access.iter().any(|one| one.access_method.to_id_string() == CA_ISSUERS))
-    });
-    (is_leaf && !own && fetched).then(|| printable(&last.issuer().to_string()))
-}
-
-/// Host names and addresses only; the common name is never one (RFC 9525 §2).
-fn presented(names: &[GeneralName<'_>]) -> Vec<PresentedName> {
-    names
-        .iter()
-        .filter_map(|name| match name {
-            GeneralName::DNSName(text) => Some(PresentedName::from_dns(text)),
-            GeneralName::IPAddress(octets) => Some(address(octets)),
-            GeneralName::Invalid(_, octets) => Some(PresentedName::Unusable(hex(octets))),
-            GeneralName::OtherName(..)
-            | GeneralName::RFC822Name(_)
-            | GeneralName::X400Address(_)
-            | GeneralName::DirectoryName(_)
-            | GeneralName::EDIPartyName(_)
-            | GeneralName::URI(_)
-            | GeneralName::RegisteredID(_) => None,
-        })
-        .collect()
-}
-
-fn address(octets: &[u8]) -> PresentedName {
-    if let Ok(v4) = <[u8; 4]>::try_from(octets) {
-        return PresentedName::Ip(IpAddr::from(v4));
-    }
-    if let Ok(v6) = <[u8; 16]>::try_from(octets) {
-        return PresentedName::Ip(IpAddr::from(v6));
-    }
-    PresentedName::Unusable(hex(octets))
-}
-
-fn texts<'a>(attributes: impl Iterator<Item = &'a AttributeTypeAndValue<'a>>) -> Vec<String> {
-    attributes.filter_map(|attribute| attribute.as_str().ok()).map(printable).collect()
-}
-
-/// A peer writes its subject as it likes; what reaches logs and reports has no control characters.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(NAME_BYTES_MAX).collect()
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(octets: &[u8]) -> String {
-    octets.iter().fold(String::with_capacity(octets.len().saturating_mul(2)), |mut text, octet| {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
 }
 
 /// What one trust anchor set makes of a chain.

@@ -5,7 +5,7 @@ use x509_parser::extensions::{DistributionPointName, ParsedExtension};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-use super::assess::{self, hex, printable};
+use super::certificate::{self, hex, printable};
 use crate::connector::pin_text;
 use crate::mail::{UnixMillis, rfc3339};
 
@@ -25,7 +25,7 @@ pub struct Described {
 /// # Errors
 /// Why it can't be read.
 pub fn describe(certificate: &CertificateDer<'_>, now: UnixMillis) -> Result<Vec<Described>, String> {
-    let facts = assess::read(certificate)?;
+    let facts = certificate::read(certificate)?;
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
     let subject = parsed.subject();
     let units = subject.iter_organizational_unit().filter_map(|unit| unit.as_str().ok());

@@ -3,6 +3,7 @@
 //! requirement. It knows no SMTP, opens no connection, reads no clock and reloads nothing by itself.
 
 mod assess;
+mod certificate;
 mod client;
 mod describe;
 mod fault;

@@ -22,11 +22,11 @@ const EACH_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub struct Partners {
     file: Option<PathBuf>,
-    state: Mutex<State>,
+    state: Mutex<PartnersState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PartnersState {
     order: VecDeque<String>,
     known: HashMap<String, Known>,
     /// Lines of the file.
@@ -62,7 +62,7 @@ impl Partners {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
-        let mut state = State::default();
+        let mut state = PartnersState::default();
         for line in text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
             state.put(&line.partner, line.known);
         }
@@ -106,7 +106,7 @@ impl Partners {
         (told, kept)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PartnersState> {
         // Each entry is whole whatever a panicking holder did.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,7 +165,7 @@ fn ending(days: u64) -> String {
     }
 }
 
-impl State {
+impl PartnersState {
     fn put(&mut self, partner: &str, known: Known) {
         if self.known.insert(partner.to_owned(), known).is_none() {
             self.order.push_back(partner.to_owned());

@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use rustls_pemfile::Item;
 
-use super::assess;
+use super::certificate;
 use super::fault::TlsFault;
 use crate::connector::CertificateFacts;
 use crate::mail::{UnixMillis, rfc3339};
@@ -92,7 +92,7 @@ impl Identity {
         let certificates = certificates(chain)?;
         let mut facts = None;
         for (number, certificate) in (1..).zip(&certificates) {
-            let read = assess::read(certificate).map_err(|reason| TlsFault::Unreadable {
+            let read = certificate::read(certificate).map_err(|reason| TlsFault::Unreadable {
                 file: chain.to_owned(),
                 number,
                 reason,
@@ -136,10 +136,10 @@ impl Identity {
         if now < self.facts.not_before {
             warnings.push(IdentityWarning::NotYetValid { file: file(), not_before: self.facts.not_before });
         }
-        if let Some(index) = assess::first_stranger(self.chain()) {
+        if let Some(index) = certificate::first_stranger(self.chain()) {
             let number = index.saturating_add(1);
             warnings.push(IdentityWarning::NotTheIssuer { file: file(), number });
-        } else if let Some(issuer) = assess::missing_issuer(self.chain()) {
+        } else if let Some(issuer) = certificate::missing_issuer(self.chain()) {
             warnings.push(IdentityWarning::IssuerMissing { file: file(), issuer });
         }
         if self.key_mode & 0o077 != 0 {

@@ -5,7 +5,7 @@ use rustls::pki_types::{CertificateDer, TrustAnchor};
 use sha2::{Digest, Sha256};
 use webpki::{CertRevocationList, OwnedCertRevocationList};
 
-use super::assess::{self, hex};
+use super::certificate::{self, hex};
 use super::fault::TlsFault;
 use super::pem;
 use crate::mail::UnixMillis;
@@ -118,7 +118,8 @@ fn anchor(certificate: &CertificateDer<'_>) -> Result<TrustAnchor<'static>, webp
 }
 
 fn anchor_ends(certificates: &[CertificateDer<'_>]) -> Vec<(String, UnixMillis)> {
-    let read = |certificate| assess::read(certificate).ok().map(|facts| (facts.subject, facts.not_after));
+    let read =
+        |certificate| certificate::read(certificate).ok().map(|facts| (facts.subject, facts.not_after));
     certificates.iter().filter_map(read).collect()
 }
 

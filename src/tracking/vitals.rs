@@ -14,9 +14,9 @@ use super::journal::{FACT, Line};
 
 /// Watches over the long-lived tasks and threads of the process. A clone watches for the same reader of losses.
 #[derive(Clone)]
-pub struct Vitals(Arc<Inner>);
+pub struct Vitals(Arc<VitalsInner>);
 
-struct Inner {
+struct VitalsInner {
     on_loss: Box<dyn Fn(Loss) + Send + Sync>,
     stopping: AtomicBool,
     drops_log_lines: AtomicBool,
@@ -62,7 +62,7 @@ impl fmt::Debug for Vitals {
 impl Vitals {
     /// `on_loss` is called on whatever thread the loss is seen, perhaps one that is panicking: it must not wait.
     pub fn new(on_loss: impl Fn(Loss) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(VitalsInner {
             on_loss: Box::new(on_loss),
             stopping: AtomicBool::new(false),
             drops_log_lines: AtomicBool::new(false),

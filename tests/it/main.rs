@@ -13,6 +13,7 @@
 
 mod architecture;
 mod asked;
+mod circles;
 mod cli;
 mod config_files;
 mod conformance;
@@ -50,3 +51,4 @@ mod tls_judge;
 mod tls_matrix;
 mod tls_outbound;
 mod tls_page;
+mod walks;

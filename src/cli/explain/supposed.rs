@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::super::{EXIT_NO, Failure};
-use super::ExplainArgs;
+use super::super::exit::{EXIT_NO, Failure};
+use super::args::{ExplainArgs, StartTls, Version};
 use crate::config::Config;
 use crate::connector::{
     Decision, Generation, Handshake, HandshakeFault, NextHop, Observed, OnHandshakeFailure, Outbound,
@@ -15,30 +15,6 @@ use crate::connector::{
 };
 use crate::mail::{Clock, Domain, Enhanced, Reply};
 use crate::tls;
-
-/// A next hop whose STARTTLS is not simply used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum StartTls {
-    /// It is not in the reply to EHLO.
-    NotOffered,
-    /// It is offered, and refused with 454.
-    Refused,
-    /// The handshake fails, but not because of a certificate.
-    Broken,
-    /// The handshake fails because the host refuses our certificate, or wants one that we don't present.
-    OursRefused,
-}
-
-/// A version of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Version {
-    /// TLS 1.2.
-    #[value(name = "1.2")]
-    V12,
-    /// TLS 1.3.
-    #[value(name = "1.3")]
-    V13,
-}
 
 /// What the connector would make of each of its hosts, if it showed what the arguments say; nothing
 /// where they say nothing of it. Each with whether mail would be sent. The verdict is the judge's

@@ -1,7 +1,6 @@
 //! One message in words.
 
-use super::{blocked_lane, clean, reason};
-use crate::admin::{MessageView, RecipientView};
+use crate::admin::{LaneStatus, MessageView, RecipientView};
 use crate::mail::rfc3339;
 
 pub(super) fn details(message: &MessageView) -> String {
@@ -51,4 +50,38 @@ fn recipient_lines(message: &MessageView, recipient: &RecipientView) -> Vec<Stri
         lines.extend(fields.map(|(key, value)| format!("{key:<12} {}", clean(value))));
     }
     lines
+}
+
+/// Why a recipient waits: the message's own trouble, else its lane's.
+pub(super) fn reason(
+    message: &MessageView,
+    recipient: Option<&RecipientView>,
+    blocked: Option<&LaneStatus>,
+) -> String {
+    if let Some(held) = &message.held {
+        return format!("held: {held}");
+    }
+    if let Some(lane) = blocked.filter(|lane| lane.paused) {
+        return lane_reason(lane);
+    }
+    let own = recipient.and_then(|recipient| recipient.last.as_ref());
+    let own = own.map(|last| clean(&format!("{} {}", last.status, last.reason)));
+    own.or_else(|| blocked.map(lane_reason)).unwrap_or_else(|| "-".to_owned())
+}
+
+pub(super) fn blocked_lane<'a>(message: &'a MessageView, lane: &str) -> Option<&'a LaneStatus> {
+    message.blocked.iter().find(|blocked| blocked.lane == lane)
+}
+
+/// What peers said can't steer a terminal.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+pub(super) fn lane_reason(lane: &LaneStatus) -> String {
+    if lane.paused {
+        return "its connector stands still".to_owned();
+    }
+    let [status, reason] = [&lane.status, &lane.reason].map(|text| text.as_deref().unwrap_or("-"));
+    clean(&format!("{status} {reason}"))
 }

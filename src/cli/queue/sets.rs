@@ -4,80 +4,12 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::super::args::socket;
 use super::super::control::post;
+use super::super::exit::{EXIT_NO, EXIT_USAGE, Failure};
 use super::super::print::{complain, say, say_json};
-use super::super::{EXIT_NO, EXIT_USAGE, Failure};
-use super::{Action, socket};
-use crate::admin::{ActRequest, Deed, DeedTally, ListQuery};
-use crate::config::duration;
-
-/// Which messages; all filters that are given must match.
-#[derive(Debug, Default, clap::Args)]
-pub(super) struct FilterArgs {
-    /// In a lane of this outbound connector.
-    #[arg(long, value_name = "NAME")]
-    connector: Option<String>,
-    /// To this domain.
-    #[arg(long)]
-    domain: Option<String>,
-    /// From this address, "@domain", or "<>" for the null reverse-path.
-    #[arg(long, value_name = "ADDRESS")]
-    sender: Option<String>,
-    /// To this address, or "@domain".
-    #[arg(long, value_name = "ADDRESS")]
-    recipient: Option<String>,
-    /// Whose last problem contains this text: a status, the token of a decision, some words.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Accepted at least this long ago: "30m", "2d".
-    #[arg(long, value_name = "DURATION")]
-    older_than: Option<String>,
-    /// Held messages.
-    #[arg(long)]
-    held: bool,
-}
-
-impl FilterArgs {
-    fn is_empty(&self) -> bool {
-        let texts =
-            [&self.connector, &self.domain, &self.sender, &self.recipient, &self.reason, &self.older_than];
-        !self.held && texts.into_iter().all(Option::is_none)
-    }
-
-    fn check(&self) -> Result<(), Failure> {
-        let named = [
-            ("--connector", &self.connector),
-            ("--domain", &self.domain),
-            ("--sender", &self.sender),
-            ("--recipient", &self.recipient),
-            ("--reason", &self.reason),
-        ];
-        // A variable that a script forgot to set must not name every message.
-        if let Some((name, _)) = named.into_iter().find(|(_, text)| text.as_deref() == Some("")) {
-            let hint = if name == "--sender" { "; the null reverse-path is written <>" } else { "" };
-            return Err(Failure::new(EXIT_USAGE, format!("{name} is empty{hint}")));
-        }
-        let usage = |fault: String| Failure::new(EXIT_USAGE, format!("--older-than: {fault}"));
-        self.older_than.as_deref().map_or(Ok(()), |text| duration(text).map(|_| ()).map_err(usage))
-    }
-
-    /// The question for a list.
-    pub(super) fn query(&self, limit: usize, after: Option<String>) -> ListQuery {
-        let bare = |text: &String| text.trim_start_matches('<').trim_end_matches('>').to_owned();
-        let age = self.older_than.as_deref().and_then(|text| duration(text).ok());
-        ListQuery {
-            limit: Some(limit),
-            after,
-            connector: self.connector.clone(),
-            domain: self.domain.clone(),
-            sender: self.sender.as_ref().map(bare),
-            recipient: self.recipient.as_ref().map(bare),
-            reason: self.reason.clone(),
-            older_than: age.map(|age| age.as_secs()),
-            held: self.held,
-        }
-    }
-}
+use super::args::Action;
+use crate::admin::{ActRequest, Deed, DeedTally};
 
 /// Does what is asked for with every message that matches the filters; `None` where it is about one message
 /// or all, or changes nothing.

@@ -3,8 +3,10 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use super::{Failure, PATIENCE, unreachable_listener};
+use super::super::exit::EXIT_TEMPORARY;
+use super::super::exit::Failure;
 
 /// Joins standard input and output with the listener until it closes.
 pub(super) fn join(listener: SocketAddr) -> Result<ExitCode, Failure> {
@@ -33,4 +35,12 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
         to.write_all(part.get(..count).unwrap_or_default())?;
         to.flush()?;
     }
+}
+
+/// How long the listener may take for one answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(300);
+
+pub(super) fn unreachable_listener(address: SocketAddr, fault: &io::Error) -> Failure {
+    let words = format!("no daemon takes mail at {address}: {fault}; start it with `sealpost run`");
+    Failure::new(EXIT_TEMPORARY, words)
 }

@@ -2,8 +2,9 @@
 
 use super::entry::Entry as _;
 use super::forms::Moment;
+use super::key::Section;
 use super::kinds::{File, Files, Optional, Required};
-use super::{Section, section};
+use super::section::section;
 
 section! {
     pub(in crate::config) CertificateEntry, CertificateValues;

@@ -2,8 +2,9 @@
 
 use super::entry::Entry as _;
 use super::forms::Servers;
+use super::key::Section;
 use super::kinds::{Count, Optional, Period};
-use super::{Section, section};
+use super::section::section;
 use crate::resolver::settings::Settings;
 
 section! {

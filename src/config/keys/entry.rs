@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::{Key, Need, Place};
+use super::key::{Key, Need, Place};
 use crate::config::fault::Report;
 
 /// A section as written, whose keys are declared.

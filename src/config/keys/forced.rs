@@ -1,7 +1,7 @@
 //! The keys that say what forced TLS demands; both kinds of connector have them, and share what
 //! is written about them.
 
-use super::Condition;
+use super::key::Condition;
 
 /// Inbound: only under forced TLS.
 pub(super) const IN: Condition = Condition { key: "tls", words: &["forced"], otherwise: &[] };

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use toml::Spanned;
 use tracing_subscriber::EnvFilter;
 
+use super::key::{List, Text};
 use super::kinds::{Kind, OneOrMany};
-use super::{List, Text};
 use crate::config::fault::Report;
 use crate::config::units;
 use crate::connector::{DomainPattern, NextHop, PeerName, Pin, Sni};

@@ -1,11 +1,13 @@
 //! `[[inbound]]`: who may hand us mail, under which conditions, for whom.
 
+use super::demands::Demands;
 use super::entry::Entry as _;
 use super::forms::{Ids, Lines, Name, Networks, Patterns, PeerNames, Pins};
+use super::key::Section;
 use super::kinds::{Count, File, Flag, Optional, Required, Size, Word};
-use super::{Level, Section, TlsIn, forced, section};
-use crate::config::demands::Demands;
-use crate::config::known::Lists;
+use super::section::section;
+use super::{Level, TlsIn, forced};
+use crate::config::named::Lists;
 use crate::connector::{
     BareLf, DomainPattern, Inbound, InboundLimits, InboundTls, KeyExchange, Mode, Onward, Purpose, Reveal,
     Revision, Revocation, TlsVersion,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use toml::Spanned;
 use toml::de::ValueDeserializer;
 
-use super::{List, Need, Place, Text};
+use super::key::{List, Need, Place, Text};
 use crate::config::fault::Report;
 use crate::config::units;
 

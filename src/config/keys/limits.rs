@@ -2,9 +2,11 @@
 
 use toml::Spanned;
 
+use super::TimeoutsValues;
 use super::entry::Entry as _;
+use super::key::Section;
 use super::kinds::{Count, CountOrNone, Optional, Prefix, Size};
-use super::{Section, TimeoutsValues, section};
+use super::section::section;
 use crate::config::fault::Report;
 use crate::deliver;
 use crate::listen::settings::{Limits, Reserve};

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::entry::Entry as _;
 use super::forms::{Addresses, IdOrIds, Keywords, Name};
+use super::key::{Condition, Section};
 use super::kinds::{Optional, Period, Required, Word};
-use super::{Condition, Section, section};
+use super::section::section;
 use crate::listen::settings::{Listener, ListenerTls};
 
 section! {

@@ -2,8 +2,9 @@
 
 use super::entry::Entry as _;
 use super::forms::Filter;
+use super::key::Section;
 use super::kinds::Word;
-use super::{Section, section};
+use super::section::section;
 use crate::config::{LogFormat, LogSettings};
 
 section! {

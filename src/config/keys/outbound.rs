@@ -1,12 +1,14 @@
 //! `[[outbound]]`: where mail goes, under which conditions.
 
+use super::demands::Demands;
 use super::entry::Entry as _;
 use super::forms::{
     HostName, Hosts, Ids, Keywords, Lines, Name, Patterns, PeerNames, Pins, SniName, SourceAddresses,
 };
+use super::key::{Condition, Section};
 use super::kinds::{Count, File, Flag, Id, Line, Optional, Period, PeriodOrNever, Required, Waits, Word};
-use super::{Condition, Level, Section, TlsOut, forced, section};
-use crate::config::demands::Demands;
+use super::section::section;
+use super::{Level, TlsOut, forced};
 use crate::connector::{
     Credentials, Handshake, KeyExchange, Mechanism, Mode, OnFailure, OnHandshakeFailure, Outbound,
     OutboundTls, Purpose, Retry, Revision, Revocation, Sending, TlsVersion,

@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Condition, FIRST_VERSION, Key, Need, SECTIONS, Section};
+use super::SECTIONS;
+use super::key::{Condition, Key, Need, Section};
+use super::section::FIRST_VERSION;
 
 /// `config/sealpost.toml`: every key, at its default where it has one.
 #[must_use]

@@ -1,8 +1,10 @@
 //! `[queue]`: how long mail is tried, and what happens to what fails.
 
+use super::LimitsValues;
 use super::entry::Entry as _;
+use super::key::Section;
 use super::kinds::{File, Optional, Period, PeriodOrNever, Size, Waits, Word, Words};
-use super::{LimitsValues, Section, section};
+use super::section::section;
 use crate::mail::{Domain, Mailbox};
 use crate::scheduler::settings::Settings;
 

@@ -2,8 +2,9 @@
 
 use super::entry::Entry as _;
 use super::forms::{Folder, HostName, MailboxText};
+use super::key::Section;
 use super::kinds::{Flag, Required};
-use super::{Section, section};
+use super::section::section;
 use crate::config::Config;
 use crate::spool;
 

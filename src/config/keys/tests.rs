@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::key::Need;
+use super::key::Section;
 use super::*;
 use crate::config::load_text;
 

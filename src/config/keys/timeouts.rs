@@ -1,8 +1,9 @@
 //! `[timeouts]`: how long each step of a session may take.
 
 use super::entry::Entry as _;
+use super::key::Section;
 use super::kinds::Period;
-use super::{Section, section};
+use super::section::section;
 use crate::{deliver, listen};
 
 section! {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::super::choose::closeness;
 use super::super::table::{Inbound, Mode, Table};
-use super::{Admission, Channel, Unmet, binds, forced, names_peer};
+use super::told::forced;
+use super::{Admission, Channel, Unmet, binds, names_peer};
 use crate::mail::ReversePath;
 
 /// A connector that was not taken.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::super::decision::{Claim, Decision, Ruling};
-use super::super::table::{Inbound, Reveal};
-use super::{Channel, RefusedMail, Unmet, attributed_by};
+use super::super::requirement::Forced;
+use super::super::table::{Inbound, InboundTls, Reveal};
+use super::channel::{Attribution, Channel, Unmet};
 use crate::mail::{Enhanced, Reply, ReversePath};
 
 pub(super) fn unmet_refusal(
@@ -53,4 +54,30 @@ pub(super) fn admitted_decision(connector: &Inbound, channel: &Channel, waived: 
         |unmet| Ruling::WaivedClient(unmet.clone()),
     );
     Decision::of_client(Some(connector), channel, ruling)
+}
+
+/// A refusal with its reason.
+#[derive(Debug, Clone)]
+pub struct RefusedMail {
+    /// What the client is told.
+    pub reply: Reply,
+    /// Why.
+    pub decision: Arc<Decision>,
+}
+
+pub(super) fn attributed_by(connector: &Inbound) -> Attribution {
+    let by_certificate = forced(connector).is_some_and(Forced::needs_certificate);
+    match (by_certificate, &connector.users, connector.from_networks.is_empty()) {
+        (true, _, _) => Attribution::Certificate,
+        (false, Some(_), _) => Attribution::User,
+        (false, None, false) => Attribution::Network,
+        (false, None, true) => Attribution::Domain,
+    }
+}
+
+pub(super) fn forced(connector: &Inbound) -> Option<&Forced> {
+    match &connector.tls {
+        InboundTls::Forced(forced) => Some(forced),
+        InboundTls::Off | InboundTls::Opportunistic => None,
+    }
 }

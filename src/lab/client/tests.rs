@@ -4,7 +4,8 @@ use tokio::task::AbortHandle;
 use super::*;
 use crate::lab::capture::Capture;
 use crate::lab::mint::{Authority, Mint, Validity};
-use crate::lab::partner::{Behaviour, Partner, server_tls};
+use crate::lab::partner::{Partner, server_tls};
+use crate::lab::plan::Behaviour;
 
 const NAME: &str = "mx.good.lab.test";
 

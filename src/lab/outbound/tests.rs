@@ -11,7 +11,7 @@ fn case(domain: &str) -> &'static OutboundCase {
 }
 
 #[track_caller]
-fn check(status: &str, decision: Option<&Decision>, expected: Outcome, got: &str) {
+fn check(status: &str, decision: Option<&Decision>, expected: CaseOutcome, got: &str) {
     let decision = decision.map(|decision| Box::new(DecisionRecord::from(decision)));
     let found = waiting(&LastTrouble { status: status.to_owned(), reason: "why".to_owned(), decision });
     assert_eq!((found.outcome, found.got.as_str()), (expected, got));
@@ -27,9 +27,9 @@ fn what_waits_is_withheld_only_where_a_connector_said_so() {
         ruling,
     };
     let withheld = by(Ruling::Withheld(Shortfall::NotOffered));
-    check("4.7.4", Some(&withheld), Outcome::Withheld, "plaintext");
-    check("4.7.4", None, Outcome::Deferred, "no session");
-    check("4.2.1", Some(&by(Ruling::Met)), Outcome::Deferred, "plaintext");
+    check("4.7.4", Some(&withheld), CaseOutcome::Withheld, "plaintext");
+    check("4.7.4", None, CaseOutcome::Deferred, "no session");
+    check("4.2.1", Some(&by(Ruling::Met)), CaseOutcome::Deferred, "plaintext");
 }
 
 #[test]
@@ -48,9 +48,9 @@ fn a_copy_that_was_changed_is_told() {
 
 #[test]
 fn a_deferral_is_final_only_where_it_is_expected() {
-    assert!(!settles(case("good.lab.test"), Outcome::Deferred));
-    assert!(settles(case("clear.sealed.lab.test"), Outcome::Withheld));
-    assert!(settles(case("clear.sealed.lab.test"), Outcome::DeliveredClear));
+    assert!(!settles(case("good.lab.test"), CaseOutcome::Deferred));
+    assert!(settles(case("clear.sealed.lab.test"), CaseOutcome::Withheld));
+    assert!(settles(case("clear.sealed.lab.test"), CaseOutcome::DeliveredClear));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::cause::{Hindrance, TlsFlaw};
-use super::{Addressee, Detail, Fate, Kind, Report, ReportedRecipient};
+use super::report::{Addressee, Detail, Fate, Kind, Report, ReportedRecipient};
 use crate::mail::{Mailbox, rfc5322};
 
 /// Recipients that are told the same.

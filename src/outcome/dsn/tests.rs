@@ -8,8 +8,8 @@ use crate::connector::{
     Attainment, ChainFault, ClearCause, Decision, HandshakeFault, Required, Requirement, Ruling, Shortfall,
     TlsVersion,
 };
-use crate::mail::{Enhanced, Reply};
-use crate::outcome::{Cause, Remote, Scope, Stage};
+use crate::mail::{Domain, Enhanced, Mailbox, RecipientDsn, Reply, UnixMillis};
+use crate::outcome::{Cause, Delivered, Remote, Scope, Stage};
 
 const NOW: UnixMillis = UnixMillis(1_795_469_756_000);
 

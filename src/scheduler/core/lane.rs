@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::Way;
 use super::floor::Standing;
-use super::retry;
+use super::{At, longest_wait, retry};
 use crate::connector::Retry;
 use crate::mail::{Content, UnixMillis};
 use crate::outcome::{Cause, Outcome, Scope, Trouble};
@@ -395,3 +395,17 @@ const WELL_SERVED: Duration = Duration::from_secs(60);
 const EASED_AFTER: usize = 20;
 /// Lost sessions in a row that are taken for a trouble of the lane, or of the message.
 pub(super) const LOST_MAX: u32 = 5;
+
+/// The connector that a lane's key names.
+pub(super) fn connector_of(key: &LaneKey) -> &str {
+    key.0.split('/').next().unwrap_or_default()
+}
+
+/// When mail on disk is due: now, where it seems to be later than any connector has it wait. The clock was wrong when
+/// that was written, and parks no mail.
+pub(super) fn believed(due: UnixMillis, at: At<'_>) -> UnixMillis {
+    if due > at.now().plus(longest_wait(at.table)) { at.now() } else { due }
+}
+
+/// How long after a fault the disk is asked again.
+pub(in crate::scheduler) const AFTER_FAULT: Duration = Duration::from_secs(10);

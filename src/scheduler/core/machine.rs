@@ -9,15 +9,13 @@ use std::time::Duration;
 use super::super::{Job, Way};
 use super::floor::{Floor, Pulse, Reach, Stopped};
 use super::joined::{Joined, Kept};
-use super::lane::{LOST_MAX, Lane, Learned, State, Waiting};
-use super::pause::connector_of;
+use super::lane::{LOST_MAX, Lane, Learned, State, Waiting, believed, connector_of};
 use super::place::{fits, place};
 use super::rate::Rates;
 use super::served::Served;
 use super::settle::{Rules, Work, judge, of_session, to_session, unreported};
-use super::tend::believed;
 use super::timers::{Later, Timers};
-use super::{Actions, At, Limits, Notice, Timer, retry};
+use super::{AFTER_FAULT, Actions, At, Limits, Notice, Timer, retry};
 use crate::connector::Outbound;
 use crate::mail::{Content, QueueId, UnixMillis};
 use crate::outcome::{Outcome, Trouble};
@@ -181,7 +179,7 @@ impl<L: Divisible> Core<L> {
                     self.receive(leased, false, at, &mut out);
                 }
             }
-            None => lane.mark_disk(at.now().plus(super::tend::AFTER_FAULT)),
+            None => lane.mark_disk(at.now().plus(AFTER_FAULT)),
         }
         self.tend(key, at, &mut out);
         self.close(at, out)

@@ -31,11 +31,11 @@ mod tests;
 mod timers;
 
 pub(super) use floor::{Pulse, Reach};
+pub(super) use lane::AFTER_FAULT;
 pub(super) use machine::Core;
-pub(super) use settle::{Rules, Verdict, Work, judge_overdue};
+pub(super) use settle::{RecipientVerdict, Rules, Work, judge_overdue};
 pub use survey::LaneView;
 pub(super) use survey::Survey;
-pub(super) use tend::AFTER_FAULT;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,7 +154,7 @@ pub(super) struct Sweep {
 #[derive(Debug)]
 pub(super) struct Notice {
     pub(super) message: Arc<StoredMessage>,
-    pub(super) verdicts: Vec<(QueuedRecipient, Verdict)>,
+    pub(super) verdicts: Vec<(QueuedRecipient, RecipientVerdict)>,
 }
 
 /// What a timer is for.

@@ -1,6 +1,6 @@
 //! Connectors that an operator has paused.
 
-use super::lane::State;
+use super::lane::{State, connector_of};
 use super::machine::Core;
 use super::{Actions, At};
 use crate::spool::{Divisible, LaneKey};
@@ -31,9 +31,4 @@ impl<L: Divisible> Core<L> {
             lane.mark_disk(at.now());
         }
     }
-}
-
-/// The connector that a lane's key names.
-pub(super) fn connector_of(key: &LaneKey) -> &str {
-    key.0.split('/').next().unwrap_or_default()
 }

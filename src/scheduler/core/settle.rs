@@ -18,14 +18,14 @@ pub(in crate::scheduler) struct Work<L> {
     pub(in crate::scheduler) lane: LaneKey,
     /// How long after its acceptance the message is given up.
     pub(in crate::scheduler) expire: Duration,
-    pub(in crate::scheduler) verdicts: Vec<(QueuedRecipient, Verdict)>,
+    pub(in crate::scheduler) verdicts: Vec<(QueuedRecipient, RecipientVerdict)>,
     /// Whether the verdicts were told already.
     pub(in crate::scheduler) told: bool,
 }
 
 /// What became of one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::scheduler) enum Verdict {
+pub(in crate::scheduler) enum RecipientVerdict {
     Delivered(Delivered),
     Failed(Trouble),
     Deferred { trouble: Trouble, attempts: u32, next_at: UnixMillis, tell: bool },
@@ -48,10 +48,10 @@ pub(in crate::scheduler) fn judge(
     rules: Rules<'_>,
     recipient: &QueuedRecipient,
     outcome: Outcome,
-) -> Option<Verdict> {
+) -> Option<RecipientVerdict> {
     let trouble = match outcome {
-        Outcome::Delivered(delivered) => return Some(Verdict::Delivered(delivered)),
-        Outcome::Failed(trouble) => return Some(Verdict::Failed(trouble)),
+        Outcome::Delivered(delivered) => return Some(RecipientVerdict::Delivered(delivered)),
+        Outcome::Failed(trouble) => return Some(RecipientVerdict::Failed(trouble)),
         Outcome::Deferred(trouble) => trouble,
     };
     let of_session = trouble.scope == Scope::Session;
@@ -61,11 +61,11 @@ pub(in crate::scheduler) fn judge(
     let attempts = recipient.attempts.saturating_add(1);
     let Rules { retry, accepted_at, now, .. } = rules;
     let next_at = match retry::after_attempt(retry, accepted_at, attempts, now) {
-        Next::GiveUp => return Some(Verdict::Failed(retry::expired(trouble, retry))),
+        Next::GiveUp => return Some(RecipientVerdict::Failed(retry::expired(trouble, retry))),
         Next::TryAt(time) => rules.blocked_until.unwrap_or(time),
     };
     let tell = retry::delay_is_due(retry, accepted_at, recipient.delay_told, now);
-    Some(Verdict::Deferred { trouble, attempts, next_at, tell })
+    Some(RecipientVerdict::Deferred { trouble, attempts, next_at, tell })
 }
 
 /// Judges a recipient whose lane is dead and whose time may have come, without an attempt of its
@@ -74,12 +74,12 @@ pub(in crate::scheduler) fn judge_overdue(
     rules: Rules<'_>,
     recipient: &QueuedRecipient,
     trouble: &Trouble,
-) -> Verdict {
+) -> RecipientVerdict {
     let Rules { retry, accepted_at, now, .. } = rules;
     if retry::expires_at(retry, accepted_at) <= now {
-        return Verdict::Failed(retry::expired(trouble.clone(), retry));
+        return RecipientVerdict::Failed(retry::expired(trouble.clone(), retry));
     }
-    Verdict::Deferred {
+    RecipientVerdict::Deferred {
         trouble: trouble.clone(),
         attempts: recipient.attempts,
         next_at: rules.blocked_until.unwrap_or(now),
@@ -91,14 +91,16 @@ impl<L: Divisible> Work<L> {
     /// Whether nothing is left but to write that all is done.
     pub(in crate::scheduler) fn is_plain(&self) -> bool {
         self.verdicts.iter().all(|(_, verdict)| match verdict {
-            Verdict::Delivered(_) => true,
-            Verdict::Failed(_) | Verdict::Deferred { .. } => false,
+            RecipientVerdict::Delivered(_) => true,
+            RecipientVerdict::Failed(_) | RecipientVerdict::Deferred { .. } => false,
         }) && self.relayed().next().is_none()
     }
 
     /// Takes the recipients out that failed, if there are any.
     pub(in crate::scheduler) fn split_failed(&mut self) -> Option<Self> {
-        let failed = |(_, verdict): &(QueuedRecipient, Verdict)| matches!(verdict, Verdict::Failed(_));
+        let failed = |(_, verdict): &(QueuedRecipient, RecipientVerdict)| {
+            matches!(verdict, RecipientVerdict::Failed(_))
+        };
         let (taken, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.verdicts).into_iter().partition(failed);
         self.verdicts = kept;
@@ -126,35 +128,37 @@ impl<L: Divisible> Work<L> {
     /// The recipients that were handed on to a host which makes no reports, and whose sender wants one.
     pub(in crate::scheduler) fn relayed(&self) -> impl Iterator<Item = (&QueuedRecipient, &Delivered)> {
         self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
-            Verdict::Delivered(delivered) => {
+            RecipientVerdict::Delivered(delivered) => {
                 let wanted = recipient.dsn.notify.wants(Occasion::Success) && !delivered.reports_on;
                 wanted.then_some((recipient, delivered))
             }
-            Verdict::Failed(_) | Verdict::Deferred { .. } => None,
+            RecipientVerdict::Failed(_) | RecipientVerdict::Deferred { .. } => None,
         })
     }
 
     /// The recipients that failed.
     pub(in crate::scheduler) fn failed(&self) -> impl Iterator<Item = (&QueuedRecipient, &Trouble)> {
         self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
-            Verdict::Failed(trouble) => Some((recipient, trouble)),
-            Verdict::Delivered(_) | Verdict::Deferred { .. } => None,
+            RecipientVerdict::Failed(trouble) => Some((recipient, trouble)),
+            RecipientVerdict::Delivered(_) | RecipientVerdict::Deferred { .. } => None,
         })
     }
 
     /// The recipients of whose delay the sender is to be told.
     pub(in crate::scheduler) fn late(&self) -> impl Iterator<Item = (&QueuedRecipient, &Trouble)> {
         self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
-            Verdict::Deferred { trouble, tell: true, .. } => Some((recipient, trouble)),
-            Verdict::Deferred { tell: false, .. } | Verdict::Delivered(_) | Verdict::Failed(_) => None,
+            RecipientVerdict::Deferred { trouble, tell: true, .. } => Some((recipient, trouble)),
+            RecipientVerdict::Deferred { tell: false, .. }
+            | RecipientVerdict::Delivered(_)
+            | RecipientVerdict::Failed(_) => None,
         })
     }
 
     /// When the first of its deferred recipients is due.
     pub(in crate::scheduler) fn next_at(&self) -> Option<UnixMillis> {
         let times = self.verdicts.iter().filter_map(|(_, verdict)| match verdict {
-            Verdict::Deferred { next_at, .. } => Some(*next_at),
-            Verdict::Delivered(_) | Verdict::Failed(_) => None,
+            RecipientVerdict::Deferred { next_at, .. } => Some(*next_at),
+            RecipientVerdict::Delivered(_) | RecipientVerdict::Failed(_) => None,
         });
         times.min()
     }

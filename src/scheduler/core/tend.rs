@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use super::super::Way;
 use super::floor::Standing;
-use super::lane::{Lane, State, Waiting};
+use super::lane::{Lane, State, Waiting, believed, connector_of};
 use super::machine::Core;
-use super::pause::connector_of;
 use super::place::{Placed, fits, place};
 use super::settle::{Rules, Work, judge};
 use super::survey::LANES_LOOK;
 use super::timers::Later;
-use super::{Actions, At, Fetch, Start, Sweep, Timer, longest_wait, retry};
+use super::{Actions, At, Fetch, Start, Sweep, Timer, retry};
 use crate::mail::{Enhanced, QueueId, UnixMillis};
 use crate::outcome::{Cause, Outcome, Scope, Trouble};
 use crate::spool::{Divisible, LaneKey};
@@ -450,12 +449,6 @@ impl<L: Divisible> Core<L> {
     }
 }
 
-/// When mail on disk is due: now, where it seems to be later than any connector has it wait. The clock was wrong when
-/// that was written, and parks no mail.
-pub(super) fn believed(due: UnixMillis, at: At<'_>) -> UnixMillis {
-    if due > at.now().plus(longest_wait(at.table)) { at.now() } else { due }
-}
-
 /// Timers that one tick looks at: between two of them others have the core.
 const TICK_TIMERS: usize = 256;
 /// How often a dead lane is asked for messages whose time has come.
@@ -472,8 +465,6 @@ const WAITING_MAX: usize = 65_536;
 const FED_TURNS: usize = 8;
 /// As soon as so many wait in memory, one more does only if its lane is served, or has none there.
 const WAITING_UNSERVED_MAX: usize = 49_152;
-/// How long after a fault the disk is asked again.
-pub(in crate::scheduler) const AFTER_FAULT: Duration = Duration::from_secs(10);
 /// How long a moved message that found no room is left alone.
 const MOVED_LATER: Duration = Duration::from_secs(30);
 /// How long a message that was let go of is left alone.

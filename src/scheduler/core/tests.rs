@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::super::samples::{deferred, delivered, failed, leased, outbound, trouble};
 use super::machine::Core;
-use super::settle::{Verdict, Work};
+use super::settle::{RecipientVerdict, Work};
 use super::{Actions, At, Limits};
 use crate::connector::{Generation, Outbound, Revision, Table};
 use crate::mail::{Dates, QueueId, ReversePath, UnixMillis};
@@ -267,7 +267,7 @@ fn a_session_lost_five_times_is_a_trouble_of_the_lane() {
     // A carrier that ends without a report counts as a lost session.
     w.act(|core, at| core.ended(carrier, at));
     assert_eq!(w.lane("out/b.example"), "0 waiting, 0 in flight, 0 carriers, blocked 1000, 1 failures");
-    assert!(matches!(w.works[0].verdicts[0].1, Verdict::Deferred { attempts: 1, .. }));
+    assert!(matches!(w.works[0].verdicts[0].1, RecipientVerdict::Deferred { attempts: 1, .. }));
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn the_connector_is_chosen_anew() {
     assert_eq!(w.take(start.carrier), None);
     let work = w.works.pop().unwrap();
     assert_eq!(&*work.lane.0, "out/b.example", "the spool has it there");
-    let Verdict::Deferred { trouble, .. } = &work.verdicts[0].1 else { panic!("not deferred") };
+    let RecipientVerdict::Deferred { trouble, .. } = &work.verdicts[0].1 else { panic!("not deferred") };
     assert_eq!(trouble.reason, "no outbound connector covers b.example any more");
 }
 
@@ -362,5 +362,5 @@ fn nothing_is_given_up_because_the_clock_was_set() {
     let dates = Dates::new(w.now, UnixMillis(w.now.0 + 7 * 86_400_000), offsets);
     let at = At { table: &w.table, dates: &dates };
     let actions = w.core.report(ticket, vec![deferred(Scope::Recipient)], at);
-    assert!(matches!(actions.works[0].verdicts[0].1, Verdict::Deferred { .. }));
+    assert!(matches!(actions.works[0].verdicts[0].1, RecipientVerdict::Deferred { .. }));
 }

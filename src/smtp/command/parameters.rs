@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Auth, Chunk, CommandFault, MailFrom};
+use super::values::{Auth, Chunk, CommandFault, MailFrom};
 use crate::mail::{BodyType, MessageDsn, Notify, RecipientDsn, Ret, ReversePath, is_xtext};
 
 /// Characters of `ENVID=` (RFC 3461 §4.4).

@@ -2,8 +2,6 @@
 //! that they lack. The end of the content stays CRLF.CRLF and nothing else, so that no message can be hidden
 //! behind another one's end.
 
-use super::{ContentSink, Fed, Scanner};
-
 /// Where in its lines the input is.
 #[derive(Debug, Default)]
 pub(super) struct Bare {
@@ -16,31 +14,9 @@ pub(super) struct Bare {
     after_bare: bool,
 }
 
-impl Scanner {
-    /// Gives each LF its CR on the way.
-    #[must_use]
-    pub fn normalizing(mut self) -> Self {
-        self.bare = Some(Bare::default());
-        self
-    }
-
-    /// Feeds line by line, so that it is known how much was taken when the end comes.
-    pub(super) fn feed_lines(&mut self, mut bare: Bare, input: &[u8], sink: &mut dyn ContentSink) -> Fed {
-        let (mut used, mut ended) = (0_usize, false);
-        while let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty() && !ended) {
-            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at.saturating_add(1));
-            let wire = bare.wire(rest.get(..end).unwrap_or(rest));
-            used = used.saturating_add(end);
-            ended = self.feed_wire(&wire, sink).ended;
-        }
-        self.bare = Some(bare);
-        Fed { used, ended }
-    }
-}
-
 impl Bare {
     /// A line, or a part of one, as the scanner is to see it.
-    fn wire(&mut self, piece: &[u8]) -> Vec<u8> {
+    pub(super) fn wire(&mut self, piece: &[u8]) -> Vec<u8> {
         let mut text = Vec::with_capacity(piece.len().saturating_add(3));
         if std::mem::take(&mut self.held_cr) {
             text.push(b'\r');
@@ -68,8 +44,8 @@ impl Bare {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Scanner;
     use super::super::tests::{LIMITS, Sink};
-    use super::*;
 
     fn read(input: &[u8], step: usize) -> String {
         let (mut scanner, mut sink) = (Scanner::new(LIMITS).normalizing(), Sink::default());

@@ -6,22 +6,11 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Action, Phase, Session};
+use super::{Action, Phase, Session, Step};
 use crate::connector::{Login, User};
 use crate::mail::{Enhanced, Reply};
 use crate::smtp::command::{Auth, CommandFault};
 use crate::smtp::line::Split;
-
-/// Which response is awaited.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// `authzid NUL authcid NUL passwd`.
-    Plain,
-    /// The name.
-    LoginName,
-    /// The password for this name.
-    LoginPassword(String),
-}
 
 /// Failed logins after which a session ends.
 const LOGINS_FAILED_MAX: u32 = 3;

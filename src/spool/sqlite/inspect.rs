@@ -9,10 +9,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Result};
 use serde::Serialize;
 
-use super::OpenFault;
+use super::fault::OpenFault;
 use super::findings::quick_check;
+use super::lock::lock;
 use super::schema::open_reader;
-use super::start::lock;
 use crate::mail::QueueId;
 use crate::spool::Extent;
 use crate::spool::mark::{Mark, NAME};

@@ -6,17 +6,9 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Result, params};
 
 use super::apply::NEVER;
-use super::ops::Answer;
+use super::ops::HastenPart;
 use crate::mail::{QueueId, UnixMillis};
 use crate::spool::{Hastened, LaneKey, Part, Place, SpoolFault};
-
-/// Makes some recipients due that are not held. In the order of the index, so that a lane's recipients come
-/// together. One that is made due goes to a place before those still to come.
-pub(super) struct HastenPart {
-    pub(super) after: Option<Place>,
-    pub(super) now: UnixMillis,
-    pub(super) answer: Answer<Part<Hastened>>,
-}
 
 impl HastenPart {
     /// Does it, inside a transaction.

@@ -4,9 +4,11 @@
 mod answers;
 mod apply;
 mod aside;
+mod fault;
 mod findings;
 mod inspect;
 mod lists;
+mod lock;
 mod long;
 mod ops;
 mod reader;
@@ -25,8 +27,6 @@ mod writer;
 mod tests;
 
 use std::fs::File;
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::Sender;
@@ -34,54 +34,20 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+pub use self::fault::OpenFault;
 pub use self::inspect::{Inspection, extent_of};
-use self::long::HastenPart;
-use self::ops::{Answer, Fresh, Op, Settle};
+use self::ops::{Answer, Fresh, HastenPart, Op, Settle};
 use self::reader::{Question, Reader};
 pub use self::salvage::{Loss, SalvageFault, Salvaged};
 use self::shared::Shared;
 pub use self::trial::{Trial, TrialFault};
 use super::mark::Mark;
-use super::recover::Recovered;
 use super::{
     BodyWriter, Claim, Due, DueWindow, Extent, Filter, Hastened, Holding, LaneCount, LaneKey, Leased, Listed,
     NewMessage, Overdue, Part, Pending, Place, QueuedMessage, Removal, Settings, Settlement, Spool,
     SpoolFault, Stats, Unwritten,
 };
 use crate::mail::{Content, QueueId, UnixMillis};
-
-/// Why the spool can't be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenFault {
-    /// Another process has it.
-    #[error(
-        "{0} is locked: another sealpost uses this data_dir; stop it, or give this one a data_dir of its own"
-    )]
-    Locked(PathBuf),
-    /// A folder or file that can't be made or read.
-    #[error("{0}: {1}; the data_dir must be readable and writable for the user sealpost runs as")]
-    Folder(PathBuf, #[source] io::Error),
-    /// The database gave an error.
-    #[error(
-        "{0}: {1}; `sealpost spool check` says what is damaged, and `sealpost spool salvage` takes over what can be read"
-    )]
-    Database(PathBuf, #[source] rusqlite::Error),
-    /// A newer sealpost wrote it.
-    #[error(
-        "{path} has schema version {version}, and this sealpost knows versions up to {known}: run the newer sealpost that wrote it, or one newer still"
-    )]
-    Newer {
-        /// The database.
-        path: PathBuf,
-        /// What it has.
-        version: i64,
-        /// What this program knows.
-        known: usize,
-    },
-    /// No thread could be started.
-    #[error("no thread for the spool: {0}; raise the limit of processes")]
-    Thread(#[source] io::Error),
-}
 
 /// The spool in an `SQLite` database. Dropping it writes what was asked for and closes it.
 pub struct SqliteSpool {
@@ -98,15 +64,6 @@ pub struct SqliteSpool {
 }
 
 impl SqliteSpool {
-    /// Opens the spool below `settings.data_dir`, creates it where it is missing, and sets right
-    /// what a crash left. Blocks for as long as that takes.
-    ///
-    /// # Errors
-    /// An [`OpenFault`].
-    pub fn open(settings: Settings) -> Result<(Arc<Self>, Recovered), OpenFault> {
-        start::open(&settings)
-    }
-
     /// Tries a spool that broke, before anything of it is delivered: the database is checked, written to and
     /// flushed; what the mark says is done is written down; then the mark goes. Blocks for as long as that
     /// takes.

@@ -2,12 +2,12 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::long::HastenPart;
 use crate::mail::{Content, QueueId, Recipient, UnixMillis};
-use crate::spool::body::{Bodies, Undo};
+use crate::spool::body::Bodies;
+use crate::spool::undo::Undo;
 use crate::spool::{
-    Holding, LaneKey, Lease, LeaseBook, Leased, NewContent, NewMessage, QueuedRecipient, Removal, Settled,
-    SpoolFault, StoredMessage,
+    Hastened, Holding, LaneKey, Lease, LeaseBook, Leased, NewContent, NewMessage, Part, Place,
+    QueuedRecipient, Removal, Settled, SpoolFault, StoredMessage,
 };
 
 /// Where an answer goes. Nobody may be waiting any more.
@@ -185,4 +185,12 @@ impl Fresh {
             FreshContent::File(_) => 0,
         }
     }
+}
+
+/// Makes some recipients due that are not held. In the order of the index, so that a lane's recipients come
+/// together. One that is made due goes to a place before those still to come.
+pub(super) struct HastenPart {
+    pub(super) after: Option<Place>,
+    pub(super) now: UnixMillis,
+    pub(super) answer: Answer<Part<Hastened>>,
 }

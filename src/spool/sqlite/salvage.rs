@@ -9,12 +9,12 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, params_from_iter};
 use serde::Serialize;
 
-use super::OpenFault;
 use super::aside::Aside;
+use super::fault::OpenFault;
 use super::findings::quick_check;
 use super::inspect::open_quietly;
+use super::lock::lock;
 use super::schema::open_writer;
-use super::start::lock;
 use crate::mail::QueueId;
 use crate::spool::mark::Mark;
 

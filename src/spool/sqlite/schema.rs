@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::OpenFault;
+use super::fault::OpenFault;
 
 /// Opens the database, creates it where it is missing, and brings its schema up to date. Says
 /// whether it was empty before.

@@ -1,10 +1,9 @@
 //! Opening: the lock, the database, what a crash left, the threads.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -12,15 +11,17 @@ use std::thread;
 use rusqlite::{Connection, ErrorCode, Result, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
+use super::SqliteSpool;
 use super::apply::NEVER;
+use super::fault::OpenFault;
+use super::lock::{lock, open_for_writing};
 use super::ops::{Op, Settle};
 use super::reader::{Reader, last_id};
-use super::schema::{open_reader, open_writer, secure};
+use super::schema::{open_reader, secure};
 use super::shared::{Alarm, Shared};
+use super::tidy::Upkeep;
 use super::tidy::{USED_PAGES_AT_START_MAX, shrink};
-use super::upkeep::Upkeep;
 use super::writer::Writer;
-use super::{OpenFault, SqliteSpool};
 use crate::mail::QueueId;
 use crate::spool::body::{Bodies, sync_folder};
 use crate::spool::mark::{Mark, Marker};
@@ -28,7 +29,18 @@ use crate::spool::recover::{Held, Recovered, Row, sweep};
 use crate::spool::reserve;
 use crate::spool::{LeaseBook, Settings, Settled, Stats};
 
-pub(super) fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, Recovered), OpenFault> {
+impl SqliteSpool {
+    /// Opens the spool below `settings.data_dir`, creates it where it is missing, and sets right
+    /// what a crash left. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// An [`OpenFault`].
+    pub fn open(settings: Settings) -> Result<(Arc<Self>, Recovered), OpenFault> {
+        open(&settings)
+    }
+}
+
+fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, Recovered), OpenFault> {
     let data_dir = &*settings.data_dir;
     let folder = |error| OpenFault::Folder(data_dir.to_owned(), error);
     DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(folder)?;
@@ -90,19 +102,6 @@ pub(super) fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, Recovered),
     Ok((Arc::new(spool), recovered))
 }
 
-/// Opens the database, with room from the reserve where there is none: the index of the log takes some.
-pub(super) fn open_for_writing(data_dir: &Path, bodies: &Bodies) -> Result<(Connection, bool), OpenFault> {
-    let path = data_dir.join("spool.sqlite");
-    open_writer(&path).or_else(|fault| match fault {
-        OpenFault::Database(..) if bodies.is_full() && reserve::release(data_dir) => open_writer(&path),
-        fault @ (OpenFault::Locked(_)
-        | OpenFault::Folder(..)
-        | OpenFault::Database(..)
-        | OpenFault::Newer { .. }
-        | OpenFault::Thread(_)) => Err(fault),
-    })
-}
-
 /// What a mark says is done, to be written once there is room. Until then the leases keep it from being delivered
 /// again.
 fn settled(book: &Arc<LeaseBook>, mark: &Mark) -> Vec<Op> {
@@ -114,17 +113,6 @@ fn settled(book: &Arc<LeaseBook>, mark: &Mark) -> Vec<Op> {
         Some(Op::Settle(Settle { message: *id, lease, recipients, reports: Vec::new(), answer }))
     };
     mark.done.iter().filter_map(settle).collect()
-}
-
-pub(super) fn lock(path: &Path) -> Result<File, OpenFault> {
-    let folder = |error| OpenFault::Folder(path.to_owned(), error);
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(folder)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenFault::Locked(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(folder(error)),
-    }
 }
 
 fn spawn(

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::reader::Wanted;
 use super::*;
 use crate::mail::{BodyType, Envelope, Mailbox, ReversePath};
+use crate::spool::recover::Recovered;
 use crate::spool::{LastTrouble, NewContent, Origin, Settled, StoredBody};
 
 mod lanes;

@@ -2,12 +2,11 @@
 //! long as what is left in it is large. (Pages given back one by one would need a map of all pages, which
 //! costs every message some 5 to 13 % more work.)
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Result};
 
 use super::schema::PAGE_BYTES;
-use super::upkeep::Upkeep;
 
 /// Writes the database again if that is soon done and gives room back. Says whether it did.
 ///
@@ -50,6 +49,15 @@ const FREE_PAGES_MIN: i64 = 1_024;
 pub(super) const USED_PAGES_MAX: i64 = 512;
 /// 128 MiB: about a second, at the start.
 pub(super) const USED_PAGES_AT_START_MAX: i64 = 16_384;
+
+/// What upkeep must know.
+pub(super) struct Upkeep {
+    pub(super) data_dir: PathBuf,
+    /// Octets of the disk that work which could be left undone leaves alone.
+    pub(super) free_disk: u64,
+    /// What was deleted goes from the log too.
+    pub(super) secure: bool,
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,12 +6,12 @@ use std::io::{self, Write as _};
 
 use rusqlite::{Connection, Result, TransactionBehavior, params};
 
-use super::OpenFault;
 use super::apply::forget;
+use super::fault::OpenFault;
 use super::findings::{Concern, concern, is_damaged, is_unreadable, quick_check};
+use super::lock::{lock, open_for_writing};
 use super::schema::secure;
-use super::start::{lock, open_for_writing};
-use super::trouble::Trouble;
+use super::trouble::DatabaseTrouble;
 use crate::mail::QueueId;
 use crate::spool::Settings;
 use crate::spool::body::{Bodies, is_no_room, sync_folder};
@@ -126,7 +126,7 @@ impl Room<'_> {
             return Ok(());
         }
         match work() {
-            Err(error) if self.lacks(&Trouble::of(&error)) => {
+            Err(error) if self.lacks(&DatabaseTrouble::of(&error)) => {
                 self.there_is = false;
                 Ok(())
             }
@@ -134,11 +134,14 @@ impl Room<'_> {
         }
     }
 
-    fn lacks(&self, trouble: &Trouble) -> bool {
+    fn lacks(&self, trouble: &DatabaseTrouble) -> bool {
         match trouble {
-            Trouble::Full(_) => true,
-            Trouble::Write(_) => self.bodies.is_full(),
-            Trouble::Single(_) | Trouble::Busy(_) | Trouble::Damaged(_) | Trouble::Broken(_) => false,
+            DatabaseTrouble::Full(_) => true,
+            DatabaseTrouble::Write(_) => self.bodies.is_full(),
+            DatabaseTrouble::Single(_)
+            | DatabaseTrouble::Busy(_)
+            | DatabaseTrouble::Damaged(_)
+            | DatabaseTrouble::Broken(_) => false,
         }
     }
 }

@@ -2,7 +2,7 @@ use rusqlite::{Error, ErrorCode, ffi};
 
 /// What an error of the database means for those who wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum DatabaseTrouble {
     /// This operation alone failed; the rest of its group may succeed.
     Single(String),
     /// No room. Nothing was written, and service goes on when there is room.
@@ -17,7 +17,7 @@ pub(super) enum Trouble {
     Broken(String),
 }
 
-impl Trouble {
+impl DatabaseTrouble {
     /// What an error means while operations run or a group is committed.
     pub(super) fn of(error: &Error) -> Self {
         let text = error.to_string();
@@ -62,14 +62,14 @@ mod tests {
 
     #[track_caller]
     fn check(code: i32, expected: &str) {
-        let trouble = Trouble::of(&Error::SqliteFailure(ffi::Error::new(code), None));
-        let describe = |trouble: &Trouble| match trouble {
-            Trouble::Single(_) => "single",
-            Trouble::Full(_) => "full",
-            Trouble::Write(_) => "write",
-            Trouble::Busy(_) => "busy",
-            Trouble::Damaged(_) => "damaged",
-            Trouble::Broken(_) => "broken",
+        let trouble = DatabaseTrouble::of(&Error::SqliteFailure(ffi::Error::new(code), None));
+        let describe = |trouble: &DatabaseTrouble| match trouble {
+            DatabaseTrouble::Single(_) => "single",
+            DatabaseTrouble::Full(_) => "full",
+            DatabaseTrouble::Write(_) => "write",
+            DatabaseTrouble::Busy(_) => "busy",
+            DatabaseTrouble::Damaged(_) => "damaged",
+            DatabaseTrouble::Broken(_) => "broken",
         };
         assert_eq!(format!("{}, {}", describe(&trouble), describe(&trouble.clone().at_commit())), expected);
     }

@@ -1,22 +1,12 @@
 //! What the writer does beside answering: long work by pieces, the log, room given back.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::schema::BUSY_MILLIS;
 use super::tidy::{USED_PAGES_MAX, shrink};
-use super::trouble::Trouble;
+use super::trouble::DatabaseTrouble;
 use super::writer::Writer;
 use crate::spool::reserve;
-
-/// What upkeep must know.
-pub(super) struct Upkeep {
-    pub(super) data_dir: PathBuf,
-    /// Octets of the disk that work which could be left undone leaves alone.
-    pub(super) free_disk: u64,
-    /// What was deleted goes from the log too.
-    pub(super) secure: bool,
-}
 
 impl Writer {
     /// Nobody has wanted anything for a while: room is given back where that is soon done.
@@ -24,8 +14,8 @@ impl Writer {
         self.tidy = true;
         // Without room for it the next idle moment comes.
         let _ = reserve::keep(&self.upkeep.data_dir);
-        let shrunk =
-            shrink(&self.connection, USED_PAGES_MAX, &self.upkeep).map_err(|error| Trouble::of(&error));
+        let shrunk = shrink(&self.connection, USED_PAGES_MAX, &self.upkeep)
+            .map_err(|error| DatabaseTrouble::of(&error));
         // All that has gone is in the log; the file gets shorter as the log is copied.
         let copied = shrunk.and_then(|shrunk| match shrunk {
             _ if self.upkeep.secure => self.empty_log(),
@@ -34,7 +24,8 @@ impl Writer {
         });
         match copied {
             // A damaged page of contents can't be copied: the file stays as it is, and nobody is hurt by that.
-            Ok(()) | Err(Trouble::Full(_) | Trouble::Busy(_) | Trouble::Damaged(_)) => {}
+            Ok(())
+            | Err(DatabaseTrouble::Full(_) | DatabaseTrouble::Busy(_) | DatabaseTrouble::Damaged(_)) => {}
             Err(trouble) => {
                 self.fault_of(trouble.at_commit());
             }
@@ -46,7 +37,8 @@ impl Writer {
         let Some(part) = self.long.pop_front() else { return };
         let since = Instant::now();
         let rows = self.measure.rows();
-        let result = self.transact(|| part.work(&self.connection, rows).map_err(|error| Trouble::of(&error)));
+        let result =
+            self.transact(|| part.work(&self.connection, rows).map_err(|error| DatabaseTrouble::of(&error)));
         self.measure.took(since);
         match result {
             Ok(found) => part.end(Ok(found)),
@@ -58,7 +50,7 @@ impl Writer {
     }
 
     /// Copies the log into the database, after those who waited have their answer.
-    pub(super) fn checkpoint(&self) -> Result<(), Trouble> {
+    pub(super) fn checkpoint(&self) -> Result<(), DatabaseTrouble> {
         // NOOP only tells how long the log is and how much of it was copied before.
         let (logged, copied) = self.checkpoint_as("NOOP")?;
         let waiting = logged.saturating_sub(copied);
@@ -69,32 +61,32 @@ impl Writer {
         match self.checkpoint_as(mode) {
             // The log stays as it is; it is copied when there is room, or when the foreign program
             // has let go.
-            Ok(_) | Err(Trouble::Full(_) | Trouble::Busy(_)) => Ok(()),
+            Ok(_) | Err(DatabaseTrouble::Full(_) | DatabaseTrouble::Busy(_)) => Ok(()),
             Err(trouble) => Err(trouble.at_commit()),
         }
     }
 
     /// Copies the log into the database and shortens it to nothing. Where a reader is in the way, the next idle
     /// moment comes.
-    fn empty_log(&mut self) -> Result<(), Trouble> {
+    fn empty_log(&mut self) -> Result<(), DatabaseTrouble> {
         let (logged, copied) = self.checkpoint_as("PASSIVE")?;
         // To wait for a reader is to have mail wait.
         let wait = |millis| self.connection.busy_timeout(Duration::from_millis(millis));
-        wait(0).map_err(|error| Trouble::of(&error))?;
+        wait(0).map_err(|error| DatabaseTrouble::of(&error))?;
         let emptied = if logged == copied { self.checkpoint_as("TRUNCATE") } else { Ok((logged, copied)) };
-        wait(BUSY_MILLIS).map_err(|error| Trouble::of(&error))?;
+        wait(BUSY_MILLIS).map_err(|error| DatabaseTrouble::of(&error))?;
         self.tidy = matches!(emptied, Ok((0, _)));
         emptied.map(drop)
     }
 
     /// Pages in the log, and pages of it that are copied.
-    pub(super) fn checkpoint_as(&self, mode: &str) -> Result<(i64, i64), Trouble> {
+    pub(super) fn checkpoint_as(&self, mode: &str) -> Result<(i64, i64), DatabaseTrouble> {
         let run = || {
             self.connection
                 .prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?
                 .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
         };
-        run().map_err(|error| Trouble::of(&error))
+        run().map_err(|error| DatabaseTrouble::of(&error))
     }
 }
 

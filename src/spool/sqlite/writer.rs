@@ -12,11 +12,12 @@ use rusqlite::config::DbConfig;
 
 use super::answers::{acknowledge, fail, keep_files};
 use super::apply::{Applied, apply};
-use super::long::{HastenPart, Measure};
+use super::long::Measure;
+use super::ops::HastenPart;
 use super::ops::Op;
 use super::shared::Shared;
-use super::trouble::Trouble;
-use super::upkeep::Upkeep;
+use super::tidy::Upkeep;
+use super::trouble::DatabaseTrouble;
 use crate::spool::SpoolFault;
 
 pub(super) struct Writer {
@@ -186,14 +187,14 @@ impl Writer {
             return;
         }
         let mut outcome = self.attempt(&group, false);
-        if let Err(Trouble::Damaged(_)) = outcome {
+        if let Err(DatabaseTrouble::Damaged(_)) = outcome {
             let mut written = false;
             for op in group {
                 written |= self.commit_by_itself(op);
             }
             return self.clear_mark(written);
         }
-        if let Err(Trouble::Single(_)) = outcome {
+        if let Err(DatabaseTrouble::Single(_)) = outcome {
             // Rare, so a savepoint for each is paid for only now.
             outcome = self.attempt(&group, true);
         }
@@ -210,7 +211,7 @@ impl Writer {
         }
         let group = [op];
         let mut outcome = self.attempt(&group, false);
-        if let (Err(Trouble::Damaged(text)), true) = (&outcome, group.iter().all(Op::ends_messages)) {
+        if let (Err(DatabaseTrouble::Damaged(text)), true) = (&outcome, group.iter().all(Op::ends_messages)) {
             tracing::error!(fault = %text, "content on a damaged page stays there; see `sealpost spool check`");
             outcome = self.transact(|| {
                 group.iter().map(|op| self.apply_one(op, true).map(Ok)).collect::<Result<Vec<_>, _>>()
@@ -220,7 +221,7 @@ impl Writer {
     }
 
     /// Answers as it came to be, and says whether the group was written.
-    fn conclude(&mut self, group: Vec<Op>, outcome: Result<Vec<Outcome>, Trouble>) -> bool {
+    fn conclude(&mut self, group: Vec<Op>, outcome: Result<Vec<GroupOutcome>, DatabaseTrouble>) -> bool {
         let written = outcome.is_ok();
         match outcome {
             Ok(done) => self.acknowledge(group, done),
@@ -268,23 +269,26 @@ impl Writer {
         self.commit(group);
     }
 
-    fn attempt(&self, group: &[Op], guarded: bool) -> Result<Vec<Outcome>, Trouble> {
+    fn attempt(&self, group: &[Op], guarded: bool) -> Result<Vec<GroupOutcome>, DatabaseTrouble> {
         self.transact(|| self.apply_all(group, guarded))
     }
 
-    pub(super) fn transact<T>(&self, work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    pub(super) fn transact<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, DatabaseTrouble>,
+    ) -> Result<T, DatabaseTrouble> {
         self.execute("BEGIN IMMEDIATE")?;
         let result = work().and_then(|done| {
-            self.execute("COMMIT").map_err(Trouble::at_commit)?;
+            self.execute("COMMIT").map_err(DatabaseTrouble::at_commit)?;
             Ok(done)
         });
         if result.is_err() && !self.connection.is_autocommit() {
-            self.execute("ROLLBACK").map_err(Trouble::at_commit)?;
+            self.execute("ROLLBACK").map_err(DatabaseTrouble::at_commit)?;
         }
         result
     }
 
-    fn apply_all(&self, group: &[Op], guarded: bool) -> Result<Vec<Outcome>, Trouble> {
+    fn apply_all(&self, group: &[Op], guarded: bool) -> Result<Vec<GroupOutcome>, DatabaseTrouble> {
         let mut done = Vec::with_capacity(group.len());
         for op in group {
             done.push(if guarded { self.apply_guarded(op)? } else { Ok(self.apply_one(op, false)?) });
@@ -292,16 +296,17 @@ impl Writer {
         Ok(done)
     }
 
-    fn apply_one(&self, op: &Op, leave_content: bool) -> Result<Applied, Trouble> {
-        apply(&self.connection, &self.shared.book, op, leave_content).map_err(|error| Trouble::of(&error))
+    fn apply_one(&self, op: &Op, leave_content: bool) -> Result<Applied, DatabaseTrouble> {
+        apply(&self.connection, &self.shared.book, op, leave_content)
+            .map_err(|error| DatabaseTrouble::of(&error))
     }
 
     /// Runs one operation such that its own failure undoes nothing else.
-    fn apply_guarded(&self, op: &Op) -> Result<Outcome, Trouble> {
+    fn apply_guarded(&self, op: &Op) -> Result<GroupOutcome, DatabaseTrouble> {
         self.execute("SAVEPOINT op")?;
         let outcome = match self.apply_one(op, false) {
             Ok(applied) => Ok(applied),
-            Err(Trouble::Single(text)) => {
+            Err(DatabaseTrouble::Single(text)) => {
                 self.execute("ROLLBACK TO op")?;
                 Err(text)
             }
@@ -311,13 +316,13 @@ impl Writer {
         Ok(outcome)
     }
 
-    fn execute(&self, sql: &str) -> Result<(), Trouble> {
+    fn execute(&self, sql: &str) -> Result<(), DatabaseTrouble> {
         let run = || self.connection.prepare_cached(sql)?.execute([]).map(drop);
-        run().map_err(|error| Trouble::of(&error))
+        run().map_err(|error| DatabaseTrouble::of(&error))
     }
 
     /// The group is on stable storage.
-    fn acknowledge(&mut self, group: Vec<Op>, done: Vec<Outcome>) {
+    fn acknowledge(&mut self, group: Vec<Op>, done: Vec<GroupOutcome>) {
         let mut files = Vec::new();
         for (op, outcome) in group.into_iter().zip(done) {
             match outcome {
@@ -336,7 +341,7 @@ impl Writer {
     }
 
     /// Nothing of the group was written.
-    fn refuse(&mut self, group: Vec<Op>, trouble: Trouble) {
+    fn refuse(&mut self, group: Vec<Op>, trouble: DatabaseTrouble) {
         let Some(fault) = self.fault_of(trouble) else {
             return self.break_all(group);
         };
@@ -363,16 +368,18 @@ impl Writer {
     }
 
     /// What is said to those who wait; `None` if the engine is broken.
-    pub(super) fn fault_of(&self, trouble: Trouble) -> Option<SpoolFault> {
+    pub(super) fn fault_of(&self, trouble: DatabaseTrouble) -> Option<SpoolFault> {
         let broken = |text| {
             self.shared.set_broken(SpoolFault::Broken(text));
             None
         };
         match trouble {
-            Trouble::Full(text) => Some(SpoolFault::Full(text)),
-            Trouble::Write(text) if self.shared.bodies.is_full() => Some(SpoolFault::Full(text)),
-            Trouble::Busy(text) | Trouble::Single(text) => Some(SpoolFault::Failed(text)),
-            Trouble::Write(text) | Trouble::Damaged(text) | Trouble::Broken(text) => broken(text),
+            DatabaseTrouble::Full(text) => Some(SpoolFault::Full(text)),
+            DatabaseTrouble::Write(text) if self.shared.bodies.is_full() => Some(SpoolFault::Full(text)),
+            DatabaseTrouble::Busy(text) | DatabaseTrouble::Single(text) => Some(SpoolFault::Failed(text)),
+            DatabaseTrouble::Write(text) | DatabaseTrouble::Damaged(text) | DatabaseTrouble::Broken(text) => {
+                broken(text)
+            }
         }
     }
 
@@ -408,7 +415,7 @@ impl Drop for Writer {
 }
 
 /// What one operation of a committed group came to.
-type Outcome = Result<Applied, String>;
+type GroupOutcome = Result<Applied, String>;
 
 pub(super) enum Wake {
     Op(Op),

@@ -51,7 +51,7 @@ async fn by_name_and_by_the_signatures_the_client_knows() {
         let (shown, _) = tokio::join!(connector.connect(server_name, near), setup.accept(far, NOW));
         let shown = shown.unwrap();
         let der = &shown.get_ref().1.peer_certificates().unwrap()[0];
-        let facts = assess::read(der).unwrap();
+        let facts = certificate::read(der).unwrap();
         let (_, parsed) = x509_parser::parse_x509_certificate(der).unwrap();
         let kind = if parsed.public_key().algorithm.algorithm.to_string().starts_with("1.2.840.113549") {
             "RSA"

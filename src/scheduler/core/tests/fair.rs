@@ -46,9 +46,11 @@ fn mail_without_a_connector_is_spared_after_the_start() {
         Arc::get_mut(&mut old.message).unwrap().accepted_at = UnixMillis(1_000_000 - 5 * 86_400_000);
         w.act(|core, at| core.offer(vec![old], at));
         let got = match &w.works.pop().unwrap().verdicts[0].1 {
-            Verdict::Failed(trouble) => trouble.reason.clone(),
-            Verdict::Deferred { next_at, .. } => format!("in {} min", (next_at.0 - w.now.0) / 60_000),
-            Verdict::Delivered(_) => "delivered".to_owned(),
+            RecipientVerdict::Failed(trouble) => trouble.reason.clone(),
+            RecipientVerdict::Deferred { next_at, .. } => {
+                format!("in {} min", (next_at.0 - w.now.0) / 60_000)
+            }
+            RecipientVerdict::Delivered(_) => "delivered".to_owned(),
         };
         assert_eq!(got, expected, "{minutes} min after the start");
     };

@@ -152,8 +152,8 @@ impl Random {
             for (recipient, verdict) in &work.verdicts {
                 assert!(work.lease.recipients().contains(&recipient.number), "settled without a lease");
                 match verdict {
-                    Verdict::Deferred { .. } => {}
-                    Verdict::Delivered(_) | Verdict::Failed(_) => {
+                    RecipientVerdict::Deferred { .. } => {}
+                    RecipientVerdict::Delivered(_) | RecipientVerdict::Failed(_) => {
                         assert!(self.settled.insert((id, recipient.number)), "{id} settled twice");
                     }
                 }

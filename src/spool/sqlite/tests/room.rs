@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::mpsc;
 
 use super::super::ops::Op;
-use super::super::upkeep::Upkeep;
+use super::super::tidy::Upkeep;
 use super::super::writer::{Wake, Writer};
 use super::*;
 use crate::spool::body::Bodies;

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::spool::mark::Marker;
+use crate::spool::recover::Recovered;
 
 fn edit(folder: &Path, sql: &str) {
     Connection::open(folder.join("spool.sqlite")).expect("a database").execute_batch(sql).expect("valid SQL");

@@ -1,0 +1,40 @@
+//! How a verb ends: exit codes, and what is said of a failure.
+
+/// A verb that could not be done.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// What to say on standard error.
+    pub(super) message: String,
+    /// 1: the answer is no; 64 to 78: sysexits.
+    pub(super) exit: u8,
+}
+
+impl Failure {
+    pub(super) fn new(exit: u8, message: impl ToString) -> Self {
+        Self { message: message.to_string(), exit }
+    }
+}
+
+/// The answer is "no", or there is a finding.
+pub(super) const EXIT_NO: u8 = 1;
+
+/// EX_USAGE: the arguments don't say enough.
+pub(super) const EXIT_USAGE: u8 = 64;
+
+/// EX_UNAVAILABLE: the daemon can't be reached.
+pub(super) const EXIT_UNAVAILABLE: u8 = 69;
+
+/// EX_SOFTWARE: something that must go on has ended, or the stop took too long.
+pub(super) const EXIT_SOFTWARE: u8 = 70;
+
+/// EX_OSERR: an address can't be bound, a thread can't be started.
+pub(super) const EXIT_OS: u8 = 71;
+
+/// EX_IOERR: the spool broke while running.
+pub(super) const EXIT_IO: u8 = 74;
+
+/// EX_TEMPFAIL: another process holds the spool.
+pub(super) const EXIT_TEMPORARY: u8 = 75;
+
+/// EX_CONFIG: the configuration has mistakes.
+pub(super) const EXIT_CONFIG: u8 = 78;

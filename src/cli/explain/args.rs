@@ -1,0 +1,70 @@
+//! What `explain` takes.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::super::args::ConfigArg;
+
+/// What `explain` takes.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ExplainArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// A recipient: which outbound connector serves it, and what does it require?
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "from")]
+    pub(super) to: Option<String>,
+    /// A reverse-path ("" or "<>" for the null one): which inbound connector accepts it?
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) from: Option<String>,
+    /// With --from: the address the peer connects from.
+    #[arg(long, value_name = "IP", requires = "from", default_value = "203.0.113.1")]
+    pub(super) peer_ip: IpAddr,
+    /// With --from: the user who has logged in; the password is assumed to be right.
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub(super) user: Option<String>,
+    /// The peer uses TLS. The peer is the client of --from, or the next hop if only --to is given.
+    #[arg(long)]
+    pub(super) tls: bool,
+    /// The certificate chain the peer presents (PEM); it is assumed to have the key.
+    #[arg(long, value_name = "FILE")]
+    pub(super) peer_cert: Option<PathBuf>,
+    /// The TLS version of the session.
+    #[arg(long, value_enum, value_name = "VERSION", default_value = "1.3")]
+    pub(super) tls_version: Version,
+    /// The key exchange group of the session, as the log names it.
+    #[arg(long, value_name = "NAME", default_value = "X25519")]
+    pub(super) group: String,
+    /// What a handshake showed, as JSON: a decision of `queue show --json` or `validate --json`, or only its "tls".
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tls", "peer_cert"])]
+    pub(super) facts: Option<PathBuf>,
+    /// With only --to: what happens to STARTTLS there, if it does not simply succeed.
+    #[arg(long, value_enum, requires = "to", conflicts_with_all = ["tls", "peer_cert", "facts", "from"])]
+    pub(super) starttls: Option<StartTls>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A next hop whose STARTTLS is not simply used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum StartTls {
+    /// It is not in the reply to EHLO.
+    NotOffered,
+    /// It is offered, and refused with 454.
+    Refused,
+    /// The handshake fails, but not because of a certificate.
+    Broken,
+    /// The handshake fails because the host refuses our certificate, or wants one that we don't present.
+    OursRefused,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Version {
+    /// TLS 1.2.
+    #[value(name = "1.2")]
+    V12,
+    /// TLS 1.3.
+    #[value(name = "1.3")]
+    V13,
+}

@@ -1,0 +1,187 @@
+//! What `queue` takes.
+
+use clap::Subcommand;
+
+use super::super::args::DaemonArgs;
+use super::super::exit::{EXIT_USAGE, Failure};
+use crate::admin::ListQuery;
+use crate::config::duration;
+
+/// What `queue` takes.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct QueueArgs {
+    #[command(subcommand)]
+    pub(super) action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Action {
+    /// List queued messages, the oldest first.
+    List {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// Maximum number of messages, up to 1,000.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// Continue after this message.
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        #[command(flatten)]
+        filter: FilterArgs,
+    },
+    /// Show the lanes with the most recipients.
+    Top {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// At most so many lanes (1,000 at the most).
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Show one message: envelope, attempts, and the last decision.
+    Show {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The message.
+        id: String,
+        /// Print the message itself, and nothing else.
+        #[arg(long, conflicts_with = "json")]
+        content: bool,
+    },
+    /// Retry a message now, those that match filters, or all with --all.
+    Retry {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The message.
+        #[arg(conflicts_with = "all")]
+        id: Option<String>,
+        /// Every queued message.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        filter: FilterArgs,
+    },
+    /// Hold a message until it is released, or those that match filters.
+    Hold {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The message.
+        id: Option<String>,
+        #[command(flatten)]
+        filter: FilterArgs,
+    },
+    /// Release a held message, or those that match filters (such as --held).
+    Release {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The message.
+        id: Option<String>,
+        #[command(flatten)]
+        filter: FilterArgs,
+    },
+    /// Give up a message, or those that match filters. Their senders are notified.
+    Bounce {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The message.
+        id: Option<String>,
+        /// With recipients that the filters do not name, too.
+        #[arg(long)]
+        whole: bool,
+        #[command(flatten)]
+        filter: FilterArgs,
+    },
+    /// Have an outbound connector stand still: its mail waits, and none of it is given up.
+    Pause {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The connector.
+        connector: String,
+    },
+    /// Let a connector go on that stands still.
+    Resume {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The connector.
+        connector: String,
+    },
+    /// Remove a message from the queue, or those that match filters. Nobody is notified.
+    Remove {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The message.
+        id: Option<String>,
+        /// With recipients that the filters do not name, too.
+        #[arg(long)]
+        whole: bool,
+        #[command(flatten)]
+        filter: FilterArgs,
+    },
+}
+
+/// Which messages; all of what is said must hold.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct FilterArgs {
+    /// In a lane of this outbound connector.
+    #[arg(long, value_name = "NAME")]
+    connector: Option<String>,
+    /// To this domain.
+    #[arg(long)]
+    domain: Option<String>,
+    /// From this address, "@domain", or "<>" for the null reverse-path.
+    #[arg(long, value_name = "ADDRESS")]
+    sender: Option<String>,
+    /// To this address, or "@domain".
+    #[arg(long, value_name = "ADDRESS")]
+    recipient: Option<String>,
+    /// Whose last problem contains this text: a status, the token of a decision, some words.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Accepted at least this long ago: "30m", "2d".
+    #[arg(long, value_name = "DURATION")]
+    older_than: Option<String>,
+    /// Held messages.
+    #[arg(long)]
+    held: bool,
+}
+
+impl FilterArgs {
+    pub(super) fn is_empty(&self) -> bool {
+        let texts =
+            [&self.connector, &self.domain, &self.sender, &self.recipient, &self.reason, &self.older_than];
+        !self.held && texts.into_iter().all(Option::is_none)
+    }
+
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let named = [
+            ("--connector", &self.connector),
+            ("--domain", &self.domain),
+            ("--sender", &self.sender),
+            ("--recipient", &self.recipient),
+            ("--reason", &self.reason),
+        ];
+        // A variable that a script forgot to set must not name every message.
+        if let Some((name, _)) = named.into_iter().find(|(_, text)| text.as_deref() == Some("")) {
+            let hint = if name == "--sender" { "; the null reverse-path is written <>" } else { "" };
+            return Err(Failure::new(EXIT_USAGE, format!("{name} is empty{hint}")));
+        }
+        let usage = |fault: String| Failure::new(EXIT_USAGE, format!("--older-than: {fault}"));
+        self.older_than.as_deref().map_or(Ok(()), |text| duration(text).map(|_| ()).map_err(usage))
+    }
+
+    /// The question for a list.
+    pub(super) fn query(&self, limit: usize, after: Option<String>) -> ListQuery {
+        let bare = |text: &String| text.trim_start_matches('<').trim_end_matches('>').to_owned();
+        let age = self.older_than.as_deref().and_then(|text| duration(text).ok());
+        ListQuery {
+            limit: Some(limit),
+            after,
+            connector: self.connector.clone(),
+            domain: self.domain.clone(),
+            sender: self.sender.as_ref().map(bare),
+            recipient: self.recipient.as_ref().map(bare),
+            reason: self.reason.clone(),
+            older_than: age.map(|age| age.as_secs()),
+            held: self.held,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What carries mail, and all that it holds: settings, the table in effect, memories of hosts, the pool.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use arc_swap::ArcSwap;
+
+use super::memory::{HostMemory, TlsSeen};
+use super::pool::Pool;
+use super::settings::Settings;
+use crate::connector::{HandshakeFault, LiveTable, Revision};
+use crate::outcome::Outcome;
+use crate::resolver::dns::Dns;
+use crate::tls::{ClientSetup, Partners};
+use crate::tracking::Journal;
+
+/// The TLS settings of each outbound connector, by its revision.
+pub type ClientSetups = ArcSwap<BTreeMap<Revision, Arc<ClientSetup>>>;
+
+/// Carries mail to next hops.
+pub struct Courier {
+    pub(super) settings: Settings,
+    pub(super) live: Arc<LiveTable>,
+    pub(super) dns: Dns,
+    pub(super) tls: Arc<ClientSetups>,
+    pub(super) seen: TlsSeen,
+    pub(super) partners: Arc<Partners>,
+    pub(super) broken: HostMemory<HandshakeFault>,
+    /// Hosts whose handshake broke once.
+    pub(super) broken_once: HostMemory<()>,
+    /// Hosts that gave no connection or no greeting.
+    pub(super) unreached: HostMemory<Outcome>,
+    pub(super) ourselves: Vec<SocketAddr>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) pool: Arc<Pool>,
+    /// Counts look-ups of smart hosts that begin by turns.
+    pub(super) turn: AtomicUsize,
+}
+
+impl Courier {
+    /// A courier. `tls` holds an entry for each outbound connector of the table in effect, put there
+    /// before the table is; `seen` is who had TLS before, `partners` what they showed; `ourselves` are our listeners, as bound.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        live: Arc<LiveTable>,
+        dns: Dns,
+        (tls, seen, partners): (Arc<ClientSetups>, TlsSeen, Arc<Partners>),
+        ourselves: Vec<SocketAddr>,
+        journal: Arc<Journal>,
+    ) -> Arc<Self> {
+        let pool = Pool::new(settings.idle);
+        let (broken, broken_once, unreached) =
+            (HostMemory::default(), HostMemory::default(), HostMemory::default());
+        Arc::new(Self {
+            settings,
+            live,
+            dns,
+            tls,
+            seen,
+            partners,
+            broken,
+            broken_once,
+            unreached,
+            ourselves,
+            journal,
+            pool,
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Says QUIT on every idle connection. Connections that become idle later end at once.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
