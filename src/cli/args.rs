@@ -30,5 +30,5 @@ pub(super) fn socket(daemon: &DaemonArgs) -> Result<PathBuf, Failure> {
         return Ok(path.clone());
     }
     config::control_socket(&daemon.config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has mistakes\n{faults}")))
+        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))
 }

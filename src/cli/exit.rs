@@ -30,11 +30,11 @@ pub(super) const EXIT_SOFTWARE: u8 = 70;
 /// EX_OSERR: an address can't be bound, a thread can't be started.
 pub(super) const EXIT_OS: u8 = 71;
 
-/// EX_IOERR: the spool broke while running.
+/// EX_IOERR: the spool failed while running.
 pub(super) const EXIT_IO: u8 = 74;
 
 /// EX_TEMPFAIL: another process holds the spool.
 pub(super) const EXIT_TEMPORARY: u8 = 75;
 
-/// EX_CONFIG: the configuration has mistakes.
+/// EX_CONFIG: the configuration has errors.
 pub(super) const EXIT_CONFIG: u8 = 78;

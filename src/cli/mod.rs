@@ -56,9 +56,9 @@ enum Verb {
     Queue(queue::QueueArgs),
     /// Check the messages on disk for damage and recover what can be read; the relay must be stopped.
     Spool(spool::SpoolArgs),
-    /// Have the running relay put in effect what its files say now.
+    /// Reload the configuration of the running relay.
     Reload(args::DaemonArgs),
-    /// Show the connectors in effect, what they demand, and what an operator must see to.
+    /// Show the connectors in effect, what they require, and what needs attention.
     Connectors(args::DaemonArgs),
     /// Submit the message on standard input, as scripts and cron do.
     Sendmail(sendmail::SendmailArgs),

@@ -61,7 +61,7 @@ async fn few_flushes_and_calls_for_each_message() {
     site.configure(&outbound("out", "b.test", sink.address, IDENTITY));
     let daemon = Daemon::start_by(&site.home, command).await;
     let sent = mix::plain("load", MESSAGES, 4096, "ada@a.test", "bob@b.test");
-    site.source(daemon.at("in"), 60).send_all(sent).await;
+    site.source(daemon.at("in"), 20).send_all(sent).await;
     assert!(sink.messages(MESSAGES).await.iter().all(|arrived| arrived.sealed));
     daemon.stop().await;
     let counts = std::fs::read_to_string(trace).unwrap();
@@ -80,5 +80,5 @@ async fn few_flushes_and_calls_for_each_message() {
     // One by one there would be two, for the message and for its delivery. How many share one depends on how busy this
     // machine is: the benchmarks measure that.
     assert!(each(flushes) <= 0.75, "{:.3} flushes for each message:\n{counts}", each(flushes));
-    assert!(each(all) <= 30.0, "{:.1} system calls for each message:\n{counts}", each(all));
+    assert!(each(all) <= 50.0, "{:.1} system calls for each message:\n{counts}", each(all));
 }

@@ -33,7 +33,7 @@ pub(super) enum Action {
     Top {
         #[command(flatten)]
         daemon: DaemonArgs,
-        /// At most so many lanes (1,000 at the most).
+        /// Maximum number of lanes, up to 1,000.
         #[arg(long, default_value_t = 20)]
         limit: usize,
     },
@@ -90,14 +90,14 @@ pub(super) enum Action {
         #[command(flatten)]
         filter: FilterArgs,
     },
-    /// Have an outbound connector stand still: its mail waits, and none of it is given up.
+    /// Pause an outbound connector: its mail waits, and none of it is given up.
     Pause {
         #[command(flatten)]
         daemon: DaemonArgs,
         /// The connector.
         connector: String,
     },
-    /// Let a connector go on that stands still.
+    /// Resume a paused connector.
     Resume {
         #[command(flatten)]
         daemon: DaemonArgs,
@@ -118,7 +118,7 @@ pub(super) enum Action {
     },
 }
 
-/// Which messages; all of what is said must hold.
+/// Which messages; all filters that are given must match.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct FilterArgs {
     /// In a lane of this outbound connector.

@@ -80,7 +80,7 @@ pub(super) fn clean(text: &str) -> String {
 
 pub(super) fn lane_reason(lane: &LaneStatus) -> String {
     if lane.paused {
-        return "its connector stands still".to_owned();
+        return "its connector is paused".to_owned();
     }
     let [status, reason] = [&lane.status, &lane.reason].map(|text| text.as_deref().unwrap_or("-"));
     clean(&format!("{status} {reason}"))
