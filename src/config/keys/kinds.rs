@@ -54,10 +54,12 @@ pub(crate) trait Setting {
     fn show(value: &Self::Value) -> Value;
 }
 
+/// A key that has no default.
+pub(crate) struct Undefaulted<K, const REQUIRED: bool>(PhantomData<K>);
 /// A key that must be written.
-pub(crate) struct Required<K>(PhantomData<K>);
+pub(crate) type Required<K> = Undefaulted<K, true>;
 /// A key that need not be written and has no default.
-pub(crate) struct Optional<K>(PhantomData<K>);
+pub(crate) type Optional<K> = Undefaulted<K, false>;
 
 impl<K: Kind> Setting for K
 where
@@ -86,34 +88,11 @@ where
     }
 }
 
-impl<K: Kind> Setting for Optional<K> {
+impl<K: Kind, const REQUIRED: bool> Setting for Undefaulted<K, REQUIRED> {
     type Written = K::Written;
     type Value = Option<K::Value>;
     const NAME: &'static str = K::NAME;
-    const NEED: Need = Need::Optional;
-
-    fn words() -> Vec<&'static str> {
-        K::words()
-    }
-
-    fn settle(
-        written: Option<&Spanned<K::Written>>,
-        (key, _): (&str, &str),
-        report: &mut Report<'_>,
-    ) -> Option<K::Value> {
-        written.and_then(|written| K::read(written, key, report))
-    }
-
-    fn show(value: &Option<K::Value>) -> Value {
-        value.as_ref().map_or(Value::Null, K::show)
-    }
-}
-
-impl<K: Kind> Setting for Required<K> {
-    type Written = K::Written;
-    type Value = Option<K::Value>;
-    const NAME: &'static str = K::NAME;
-    const NEED: Need = Need::Required;
+    const NEED: Need = if REQUIRED { Need::Required } else { Need::Optional };
 
     fn words() -> Vec<&'static str> {
         K::words()
