@@ -198,51 +198,32 @@ impl Connection {
     }
 
     async fn write(&mut self, parts: [&[u8]; 2], limit: Duration) -> Result<(), Broken> {
-        let writing = timeout(limit, async {
+        let writing = async {
             match &mut self.wire {
                 Wire::Plain(stream) => write_all(stream, parts).await,
                 Wire::Sealed(stream) => write_all(stream, parts).await,
                 Wire::Gone => Err(io::Error::new(io::ErrorKind::NotConnected, "it was closed")),
             }
-        });
-        let written = tokio::select! {
-            biased;
-            written = writing => written,
-            () = self.progress.evicted(), if !self.after_dot => {
-                return Err(Broken::Link(LinkFault::Displaced));
-            }
         };
-        match written {
-            Ok(Ok(())) => {
-                self.progress.moved();
-                Ok(())
-            }
-            Ok(Err(error)) => Err(self.broken(&error)),
-            Err(_) => Err(Broken::Link(LinkFault::Silent)),
-        }
+        let written = unless_evicted(writing, limit, &self.progress, self.after_dot).await?;
+        written.map_err(|error| self.broken(&error))?;
+        self.progress.moved();
+        Ok(())
     }
 
     async fn read(&mut self, limit: Duration) -> Result<(), Broken> {
         self.input.reserve(READ_BYTES);
-        let reading = timeout(limit, async {
+        let reading = async {
             match &mut self.wire {
                 Wire::Plain(stream) => stream.read_buf(&mut self.input).await,
                 Wire::Sealed(stream) => stream.read_buf(&mut self.input).await,
                 Wire::Gone => Err(io::Error::new(io::ErrorKind::NotConnected, "it was closed")),
             }
-        });
-        let read = tokio::select! {
-            biased;
-            read = reading => read,
-            () = self.progress.evicted(), if !self.after_dot => {
-                return Err(Broken::Link(LinkFault::Displaced));
-            }
         };
-        match read {
-            Ok(Ok(0)) => Err(Broken::Link(LinkFault::Lost("the peer closed it".to_owned()))),
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(self.broken(&error)),
-            Err(_) => Err(Broken::Link(LinkFault::Silent)),
+        let read = unless_evicted(reading, limit, &self.progress, self.after_dot).await?;
+        match read.map_err(|error| self.broken(&error))? {
+            0 => Err(Broken::Link(LinkFault::Lost("the peer closed it".to_owned()))),
+            _ => Ok(()),
         }
     }
 
@@ -319,6 +300,21 @@ fn limit(limits: &Timeouts, awaited: Awaited) -> Duration {
         Awaited::StartTls => limits.handshake,
         Awaited::Data => limits.data_start,
         Awaited::End => limits.data_end,
+    }
+}
+
+/// One exchange with the wire within `limit`, broken off where others get the place instead: never
+/// after a final dot, which would leave open whether the message was taken.
+async fn unless_evicted<T>(
+    exchange: impl Future<Output = io::Result<T>>,
+    limit: Duration,
+    progress: &Progress,
+    after_dot: bool,
+) -> Result<io::Result<T>, Broken> {
+    tokio::select! {
+        biased;
+        done = timeout(limit, exchange) => done.map_err(|_| Broken::Link(LinkFault::Silent)),
+        () = progress.evicted(), if !after_dot => Err(Broken::Link(LinkFault::Displaced)),
     }
 }
 
