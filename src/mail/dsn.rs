@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// What MAIL FROM asks about reports on the message.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MessageDsn {
     /// `RET=` (RFC 3461 §4.3).
     pub ret: Option<Ret>,
@@ -16,7 +16,6 @@ pub struct MessageDsn {
 
 /// How much of the message a report of a failure shall return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Ret {
     /// All of it.
     Full,
@@ -25,7 +24,7 @@ pub enum Ret {
 }
 
 /// What RCPT TO asks about reports on one recipient.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecipientDsn {
     /// `NOTIFY=` (RFC 3461 §4.1).
     pub notify: Notify,
@@ -35,7 +34,6 @@ pub struct RecipientDsn {
 
 /// Of what the sender wants to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
 pub struct Notify(u8);
 
 /// What can be told.

@@ -1,7 +1,5 @@
 //! What an operator asks of the queue, and the answers.
 
-use serde::Serialize;
-
 use super::{LaneKey, QueuedMessage, QueuedRow};
 use crate::mail::{QueueId, UnixMillis};
 
@@ -54,7 +52,7 @@ pub struct Listed {
 }
 
 /// How much a lane has on disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneCount {
     /// The lane.
     pub lane: LaneKey,
@@ -65,8 +63,7 @@ pub struct LaneCount {
 }
 
 /// What became of keeping a message back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holding {
     /// It is held now.
     Held,

@@ -4,15 +4,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::lane::{Lane, State};
 use super::machine::Core;
 use crate::mail::{Dates, Domain, Enhanced, UnixMillis};
 use crate::spool::{Divisible, LaneKey};
 
 /// One lane.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneView {
     /// Its name.
     pub lane: LaneKey,
