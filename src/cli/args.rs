@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::exit::{EXIT_CONFIG, Failure};
+use super::exit::Failure;
 use crate::config;
 
 /// Where the configuration is.
@@ -29,6 +29,5 @@ pub(super) fn socket(daemon: &DaemonArgs) -> Result<PathBuf, Failure> {
     if let Some(path) = &daemon.socket {
         return Ok(path.clone());
     }
-    config::control_socket(&daemon.config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))
+    Ok(config::control_socket(&daemon.config.config)?)
 }

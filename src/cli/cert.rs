@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::exit::{EXIT_CONFIG, EXIT_NO, Failure};
+use super::exit::{EXIT_NO, Failure};
 use super::print::{say, say_json};
 use super::validate::runtime;
 use crate::connector::{ChainVerdict, PeerCertificate, TrustId};
@@ -151,8 +151,7 @@ fn chain(args: &ShowArgs) -> Result<Vec<tls::Certificate>, Failure> {
         let fetched = runtime()?.block_on(daemon::fetch_chain(&args.target, args.implicit, limit));
         return fetched.map_err(|fault| no(format!("{}: {fault}", args.target)));
     }
-    let config = config::load(&args.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
+    let config = config::load(&args.config)?;
     let identity = config.identities.get(&args.target).ok_or_else(|| {
         let known: Vec<&str> = config.identities.keys().map(String::as_str).collect();
         no(format!(

@@ -30,9 +30,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
             say_json(&FaultyAnswer { file, ok: false, faults: faults.to_json() });
             return Ok(ExitCode::from(EXIT_CONFIG));
         }
-        Err(faults) => {
-            return Err(Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")));
-        }
+        Err(faults) => return Err(faults.into()),
     };
     if args.json {
         let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();

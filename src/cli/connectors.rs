@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use super::args::{DaemonArgs, socket};
 use super::control::get;
-use super::exit::{EXIT_CONFIG, EXIT_UNAVAILABLE, Failure};
+use super::exit::{EXIT_UNAVAILABLE, Failure};
 use super::print::{complain, say, say_json, table};
 use crate::admin::{ConnectorView, Connectors};
 use crate::connector::Generation;
@@ -28,8 +28,7 @@ pub(super) fn connectors(args: &DaemonArgs) -> Result<ExitCode, Failure> {
 }
 
 fn of_file(args: &DaemonArgs) -> Result<Connectors, Failure> {
-    let config = config::load(&args.config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
+    let config = config::load(&args.config.config)?;
     Ok(daemon::connectors_from_file(&config))
 }
 

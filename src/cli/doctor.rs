@@ -2,7 +2,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::args::ConfigArg;
-use super::exit::{EXIT_CONFIG, EXIT_NO, Failure};
+use super::exit::{EXIT_NO, Failure};
 use super::print::{say, say_json};
 use super::validate::runtime;
 use crate::config;
@@ -23,8 +23,7 @@ pub(super) struct DoctorArgs {
 
 /// Looks at everything around a configuration, and says what needs fixing.
 pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
-    let config = config::load(&args.config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
+    let config = config::load(&args.config.config)?;
     let limit = Duration::from_secs(args.timeout.max(1));
     let checks = runtime()?.block_on(daemon::examine(&config, limit));
     if args.json {

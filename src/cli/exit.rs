@@ -1,5 +1,7 @@
 //! How a verb ends: exit codes, and what is said of a failure.
 
+use crate::config::Faults;
+
 /// A verb that could not be done.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -12,6 +14,12 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn new(exit: u8, message: impl ToString) -> Self {
         Self { message: message.to_string(), exit }
+    }
+}
+
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
+        Self::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}"))
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::exit::{EXIT_CONFIG, EXIT_NO, Failure};
+use super::exit::{EXIT_NO, Failure};
 use super::print::{say, say_json};
 use crate::config::{self, Config};
 use crate::connector::{
@@ -21,8 +21,7 @@ pub(super) use args::ExplainArgs;
 
 /// Says which connector decides, and how. No network is asked.
 pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let config = config::load(&args.config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
+    let config = config::load(&args.config.config)?;
     let table = Table::new(Generation(1), config.inbound.clone(), config.outbound.clone());
     let to = args.to.as_deref().map(parse_mailbox).transpose()?;
     let mut answer = ExplainAnswer::default();

@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::exit::{EXIT_NO, EXIT_OS, Failure};
+use super::exit::{EXIT_NO, Failure};
 use super::print::say;
+use super::validate::runtime;
 use crate::lab::{self, LabOptions};
 
 /// What `lab` takes.
@@ -21,10 +22,7 @@ pub(super) struct LabArgs {
 
 /// Runs the lab; exit 0 only if each outcome is as the policy says.
 pub(super) fn lab(args: LabArgs) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::new(EXIT_OS, format!("the runtime can't be started: {e}")))?;
+    let runtime = runtime()?;
     let json = args.json;
     let options = LabOptions { keep: args.keep, json, state: args.state };
     let result = runtime.block_on(lab::run(options)).map_err(|fault| Failure::new(EXIT_NO, fault))?;

@@ -11,7 +11,7 @@ use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::exit::{EXIT_CONFIG, EXIT_OS, Failure};
+use super::exit::{EXIT_OS, Failure};
 use super::print::complain;
 use crate::config::{self, Config};
 use crate::spool::Unwritten;
@@ -32,7 +32,7 @@ pub(super) fn config(file: &Path) -> Result<Config, Failure> {
             Err(faults) => faults,
         };
         if std::env::var_os(UNWRITTEN).is_none() {
-            return Err(Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")));
+            return Err(faults.into());
         }
         if !waits {
             let text = format!(

@@ -9,6 +9,7 @@ use super::args::ConfigArg;
 use super::exit::{EXIT_CONFIG, EXIT_OS, EXIT_SOFTWARE, EXIT_TEMPORARY, Failure};
 use super::print::{complain, say};
 use super::revive;
+use super::validate::runtime;
 use crate::admin::Operator as _;
 use crate::config::{Config, LogFormat, LogSettings};
 use crate::daemon::{self, Cause, Ending, Running, Signals, StartFault, Watchdog};
@@ -46,10 +47,7 @@ pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
 }
 
 fn relay(config: Config, office: &Office) -> Result<Ended, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::new(EXIT_OS, format!("the runtime can't be started: {e}")))?;
+    let runtime = runtime()?;
     let ended = runtime.block_on(serve(config, office));
     office.vitals.stopping();
     office.ending.at("threads that work for the runtime");

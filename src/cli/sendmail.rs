@@ -108,8 +108,7 @@ fn configuration(options: &Options) -> PathBuf {
 
 /// Our name, and the listener that takes mail from this machine.
 fn local(options: &Options) -> Result<(Domain, SocketAddr), Failure> {
-    let local = config::local_listener(&configuration(options))
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
+    let local = config::local_listener(&configuration(options))?;
     let listener = local.listener.ok_or_else(|| {
         Failure::new(
             EXIT_CONFIG,

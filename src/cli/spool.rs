@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::args::ConfigArg;
-use super::exit::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_TEMPORARY, Failure};
+use super::exit::{EXIT_IO, EXIT_NO, EXIT_TEMPORARY, Failure};
 use super::print::{say, say_json};
 use crate::config;
 use crate::spool::mark;
@@ -77,8 +77,7 @@ pub(super) fn spool(args: &SpoolArgs) -> Result<ExitCode, Failure> {
 }
 
 fn data_dir(config: &ConfigArg) -> Result<PathBuf, Failure> {
-    let loaded = config::load(&config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
+    let loaded = config::load(&config.config)?;
     Ok(loaded.data_dir)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::args::ConfigArg;
-use super::exit::{EXIT_CONFIG, EXIT_NO, EXIT_OS, Failure};
+use super::exit::{EXIT_NO, EXIT_OS, Failure};
 use super::print::{complain, say, say_json, table};
 use crate::admin::Validation;
 use crate::config::{self, Config};
@@ -39,8 +39,7 @@ pub(super) struct ValidateArgs {
 
 /// Tries every host of a connector, as a delivery would, without sending mail.
 pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
-    let config = config::load(&args.config.config)
-        .map_err(|faults| Failure::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}")))?;
+    let config = config::load(&args.config.config)?;
     let connector = find(&config, &args.connector)?;
     let whom = whom(&config, connector, args.to.as_deref())?;
     let domain = whom.domain.clone();
