@@ -6,8 +6,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::connector::{NextHop, Outbound};
 use crate::mail::{
     BodyType, Content, Envelope, Mailbox, MailboxDomain, MessageDsn, QueueId, RecipientDsn, ReversePath,
@@ -179,7 +177,7 @@ pub enum NewContent {
 }
 
 /// How a message came to be here.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
     /// The inbound connector; `None` for our own reports.
     pub connector: Option<Arc<str>>,
@@ -193,8 +191,7 @@ pub struct Origin {
 
 /// A partition of the queue: connector and recipient domain, or connector and smart-host group.
 /// It says where a message is looked for; which connector serves it is chosen at every attempt.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneKey(pub Arc<str>);
 
 impl std::borrow::Borrow<str> for LaneKey {
@@ -270,7 +267,7 @@ pub struct DueWindow {
 }
 
 /// Where a recipient stands in its lane: lanes by name, their recipients by when they are due.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The lane.
     pub lane: LaneKey,
@@ -280,6 +277,15 @@ pub struct Place {
     pub message: QueueId,
     /// Its number in it.
     pub number: u32,
+}
+
+impl Place {
+    /// What to look behind in a lane, as the database orders it; at the start, what comes before everything.
+    fn key(after: Option<&Self>) -> (i64, i64, u32) {
+        after.map_or((i64::MIN, i64::MIN, 0), |place| {
+            (place.next_at.0, place.message.to_number(), place.number)
+        })
+    }
 }
 
 /// A part of an answer.
@@ -358,8 +364,7 @@ pub enum Settled {
 }
 
 /// What `remove` came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
     /// It is gone.
     Removed,
@@ -370,7 +375,7 @@ pub enum Removal {
 }
 
 /// How much is queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
     /// Messages.
     pub messages: u64,
@@ -381,7 +386,7 @@ pub struct Stats {
 }
 
 /// How large the database is. Content in files is not part of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extent {
     /// Octets of the file.
     pub file: u64,

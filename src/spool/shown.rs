@@ -26,8 +26,8 @@ impl LastTrouble {
     }
 }
 
-/// A message as `queue list` and `queue show` print it.
-#[derive(Debug, Clone, Serialize)]
+/// A message of the queue, with its recipients.
+#[derive(Debug, Clone)]
 pub struct QueuedMessage {
     /// Its name.
     pub id: QueueId,
@@ -48,7 +48,7 @@ pub struct QueuedMessage {
 }
 
 /// One recipient of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct QueuedRow {
     /// The forward-path.
     pub forward_path: Mailbox,

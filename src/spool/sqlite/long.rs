@@ -43,8 +43,7 @@ impl HastenPart {
 
 fn rows(writer: &Connection, after: Option<&Place>, rows_max: i64) -> Result<Vec<Place>> {
     let lane = after.map_or("", |place| &*place.lane.0);
-    let (next_at, message, number) =
-        after.map_or((i64::MIN, i64::MIN, 0), |p| (p.next_at.0, p.message.to_number(), p.number));
+    let (next_at, message, number) = Place::key(after);
     let mut look = writer.prepare_cached(ROWS)?;
     let mut found = look.query(params![lane, next_at, message, number, rows_max])?;
     let mut rows: Vec<Place> = Vec::new();

@@ -20,7 +20,7 @@ pub(super) enum Op {
     /// Write what an attempt came to.
     Settle(Settle),
     /// Make a message's recipients due.
-    Hasten { id: QueueId, now: UnixMillis, answer: Answer<(Vec<LaneKey>, usize)> },
+    Hasten { id: QueueId, now: UnixMillis, answer: Answer<Hastened> },
     /// Make some of all recipients due; never part of a group.
     HastenPart(HastenPart),
     /// Take a message out.

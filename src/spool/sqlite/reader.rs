@@ -99,9 +99,7 @@ impl Reader {
         after: Option<&Place>,
         limit: usize,
     ) -> Result<(Leases, Option<Place>)> {
-        let (next_at, message, number) = after.map_or((i64::MIN, i64::MIN, 0), |place| {
-            (place.next_at.0, place.message.to_number(), place.number)
-        });
+        let (next_at, message, number) = Place::key(after);
         let mut statement = self.connection.prepare_cached(OVERDUE)?;
         let mut found =
             statement.query(params![&*lane.0, NEVER.0, next_at, message, number, LOOKED_AT_MAX])?;
