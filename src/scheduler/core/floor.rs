@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use self::tally::{Tally, count, count_down, count_up, row};
+use self::tally::{STANDINGS, Tally, count, count_down, count_up, row};
 use super::Limits;
 use crate::spool::LaneKey;
 
@@ -165,9 +165,7 @@ impl Floor {
 
     /// Notes whether lanes wait of a connector that is short of carriers.
     fn note_short(&mut self, connector: &Arc<str>) {
-        let share = self.connectors.get(connector);
-        let short = share
-            .is_some_and(|share| share.carriers < CONNECTOR_MIN && share.lanes.iter().any(|l| !l.is_empty()));
+        let short = self.waits(connector) && self.is_short(connector);
         if !short {
             self.short.remove(connector);
         } else if !self.short.contains(connector) {
@@ -380,7 +378,7 @@ impl Floor {
         match self.turns.checked_rem(8) {
             Some(3) => [Standing::Fresh, Standing::Doubtful, Standing::Served],
             Some(7) => [Standing::Doubtful, Standing::Fresh, Standing::Served],
-            _ => [Standing::Served, Standing::Fresh, Standing::Doubtful],
+            _ => STANDINGS,
         }
     }
 
@@ -488,7 +486,6 @@ const CONNECTOR_MIN: usize = 2;
 
 #[cfg(test)]
 mod tests {
-    use super::tally::STANDINGS;
     use super::*;
 
     impl Floor {

@@ -197,6 +197,11 @@ impl<L> Lane<L> {
         if report { Standing::Doubtful } else { Standing::Fresh }
     }
 
+    /// Whether it is being served, or its hosts took mail when it was last tried.
+    pub(super) fn is_served(&self) -> bool {
+        self.carriers > 0 || self.standing() == Standing::Served
+    }
+
     /// How many messages it has leased.
     pub(super) fn leased(&self) -> usize {
         self.waiting().saturating_add(self.in_flight)

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::Way;
-use super::floor::Standing;
 use super::lane::{Lane, State, Waiting, believed, connector_of};
 use super::machine::Core;
 use super::place::{Placed, fits, place};
@@ -170,7 +169,7 @@ impl<L: Divisible> Core<L> {
         }
         lane.hungry = true;
         // A lane that is being served, or was, does not wait behind all those of which nothing is known.
-        if lane.carriers > 0 || lane.standing() == Standing::Served {
+        if lane.is_served() {
             self.hungry_served.push_back(key.clone())
         } else {
             self.hungry.push_back(key.clone())
@@ -348,7 +347,7 @@ impl<L: Divisible> Core<L> {
     pub(super) fn admit(&mut self, key: &LaneKey, waiting: Waiting<L>, at: At<'_>, out: &mut Actions<L>) {
         let (stopped, waits, window_max) = (self.stopped, self.waiting, self.window_max);
         let lane = self.lane(key);
-        let served = lane.carriers > 0 || lane.standing() == Standing::Served;
+        let served = lane.is_served();
         // One message of each lane finds room as long as there is any.
         let full = waits >= if served || lane.waiting() == 0 { WAITING_MAX } else { WAITING_UNSERVED_MAX };
         if stopped || full || !lane.has_place(&waiting, window_max) {
