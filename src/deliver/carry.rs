@@ -191,10 +191,7 @@ impl LaneCarrier {
             let event =
                 match session.connection.event(&mut session.smtp, &self.courier.settings.timeouts).await {
                     Ok(event) => event,
-                    Err(Broken::Link(fault)) => return self.break_off(session, &Ending::Fault(fault)),
-                    Err(Broken::Tls(fault)) => {
-                        return self.break_off(session, &Ending::Fault(LinkFault::Lost(fault.words)));
-                    }
+                    Err(broken) => return self.break_off(session, &Ending::Fault(broken.into_link())),
                 };
             match event {
                 OpenEvent::SendContent => {
@@ -293,16 +290,14 @@ impl LaneCarrier {
         let before = session.connection.flush(self.courier.settings.timeouts.command).await;
         match before {
             Ok(()) | Err(Broken::Link(LinkFault::Lost(_))) => {}
-            Err(Broken::Link(fault)) => return Err(fault),
-            Err(Broken::Tls(fault)) => return Err(LinkFault::Lost(fault.words)),
+            Err(broken) => return Err(broken.into_link()),
         }
         session.smtp.end_content(&mut session.connection.out);
         self.chain(session).await;
         let sent = session.connection.send_content(&content, self.courier.settings.timeouts.data_block).await;
         match sent {
             Ok(()) | Err(Broken::Link(LinkFault::Lost(_))) => Ok(()),
-            Err(Broken::Link(fault)) => Err(fault),
-            Err(Broken::Tls(fault)) => Err(LinkFault::Lost(fault.words)),
+            Err(broken) => Err(broken.into_link()),
         }
     }
 

@@ -62,6 +62,16 @@ pub(super) enum Broken {
     Tls(HandshakeFault),
 }
 
+impl Broken {
+    /// The fault of the connection, where it no longer matters that TLS itself broke.
+    pub(super) fn into_link(self) -> LinkFault {
+        match self {
+            Self::Link(fault) => fault,
+            Self::Tls(fault) => LinkFault::Lost(fault.words),
+        }
+    }
+}
+
 impl Connection {
     pub(super) fn new(stream: TcpStream) -> Self {
         Self {
@@ -236,7 +246,7 @@ impl Connection {
         }
     }
 
-    /// Makes the handshake, after [`SendEvent::Handshake`]. Where it breaks, the connection is gone.
+    /// Makes the handshake, after [`OpeningEvent::Handshake`](crate::smtp::OpeningEvent::Handshake). Where it breaks, the connection is gone.
     pub(super) async fn seal(
         &mut self,
         setup: &ClientSetup,

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::classify::broken_early;
-use super::connection::{Broken, Connection};
+use super::connection::Connection;
 use super::courier::Courier;
 use crate::connector::Outbound;
 use crate::mail::Enhanced;
-use crate::outcome::{At, Cause, LinkFault, Outcome, Remote, Scope, Trouble};
+use crate::outcome::{At, Cause, Outcome, Remote, Scope, Trouble};
 use crate::smtp::{Dialogue, LoginAs, LoginEvent, Open};
 
 /// Octets of a secret; tokens have some thousands.
@@ -44,8 +44,7 @@ impl Courier {
                 let remote = Some(Remote { host: at.host.to_owned(), reply: Some(reply) });
                 Err(hindered((Enhanced(4, 7, 8), Cause::Login), reason, remote, at))
             }
-            Err(Broken::Tls(fault)) => Err(broken_early(&LinkFault::Lost(fault.words), replies, at)),
-            Err(Broken::Link(fault)) => Err(broken_early(&fault, replies, at)),
+            Err(broken) => Err(broken_early(&broken.into_link(), replies, at)),
         }
     }
 }

@@ -162,9 +162,7 @@ impl Open {
         let hopeless = !so_far.has_taker() && matches!(transaction.unsent.front(), Some((Owed::Data, _)))
             || so_far.mail.is_some() && !transaction.unsent.is_empty();
         if owed == Owed::Data || hopeless {
-            let finished = self.transactions.pop_back()?.so_far;
-            self.reset_due = finished.mail.is_none();
-            return Some(OpenEvent::Done(finished));
+            return self.end_early();
         }
         self.go_on(out);
         if self.owed.is_empty() {
@@ -175,11 +173,16 @@ impl Open {
                 put(out, format_args!("BDAT {octets} LAST\r\n"));
                 return Some(OpenEvent::SendContent);
             }
-            let finished = self.transactions.pop_back()?.so_far;
-            self.reset_due = finished.mail.is_none();
-            return Some(OpenEvent::Done(finished));
+            return self.end_early();
         }
         None
+    }
+
+    /// The last transaction ends without content.
+    fn end_early(&mut self) -> Option<OpenEvent> {
+        let finished = self.transactions.pop_back()?.so_far;
+        self.reset_due = finished.mail.is_none();
+        Some(OpenEvent::Done(finished))
     }
 
     fn on_go_ahead(&mut self, out: &mut Vec<u8>) -> Option<OpenEvent> {
