@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -325,18 +325,6 @@ impl Table {
     #[must_use]
     pub fn knows_users(&self) -> bool {
         self.inbound.iter().any(|c| c.users.is_some() && c.mode != Mode::Off)
-    }
-
-    /// The trust anchor sets that inbound connectors judge client certificates by.
-    #[must_use]
-    pub fn inbound_trust(&self) -> Vec<TrustId> {
-        let mut sets: BTreeMap<TrustId, ()> = BTreeMap::new();
-        for connector in &self.inbound {
-            if let InboundTls::Forced(forced) = &connector.tls {
-                sets.extend(forced.trust().iter().map(|set| (set.clone(), ())));
-            }
-        }
-        sets.into_keys().collect()
     }
 }
 

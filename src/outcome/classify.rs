@@ -1,7 +1,5 @@
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::{Cause, Outcome, Remote, Scope, Trouble};
 use crate::connector::{Decision, OnFailure, Shortfall};
 use crate::mail::{Enhanced, Reply};
@@ -10,8 +8,7 @@ use crate::mail::{Enhanced, Reply};
 const TEXT_CHARS_KEPT: usize = 2000;
 
 /// What a reply answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// The connection: the greeting.
     Greeting,

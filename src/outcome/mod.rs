@@ -11,8 +11,6 @@ pub use classify::{
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::connector::Decision;
 use crate::mail::{Enhanced, Reply};
 
@@ -60,8 +58,7 @@ pub struct Trouble {
 }
 
 /// Why a delivery was hindered. What follows is decided by this, and never by the words or digits made from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// A connector's requirement was not met; the trouble has the decision.
     Requirement,
@@ -111,8 +108,7 @@ pub struct Remote {
 }
 
 /// Whom a trouble hinders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// This recipient, or this message.
     Recipient,

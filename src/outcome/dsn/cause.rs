@@ -75,10 +75,12 @@ impl Hindrance {
             Cause::Refused(Stage::Mail) if trouble.status.1 == 1 => Self::Sender,
             Cause::Refused(_) => of_reply(trouble.status),
             Cause::Login => Self::Login,
-            Cause::Unreachable | Cause::Silent | Cause::Lost | Cause::Displaced | Cause::Garbled => {
-                Self::Unreachable
-            }
-            Cause::DnsUnanswered => Self::Unreachable,
+            Cause::Unreachable
+            | Cause::Silent
+            | Cause::Lost
+            | Cause::Displaced
+            | Cause::Garbled
+            | Cause::DnsUnanswered => Self::Unreachable,
             Cause::NoSuchDomain | Cause::NullMx => Self::NoMailDomain,
             Cause::NoAddress | Cause::Ourselves => Self::NoRoute,
             Cause::Unsuitable if trouble.status.1 == 3 => Self::TooLarge,
