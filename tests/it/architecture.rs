@@ -72,7 +72,6 @@ const SHELL: &[&str] = &[
     "lab/zone.rs",
     "cli/control.rs",
     "cli/explain/supposed.rs",
-    "cli/lab.rs",
     "cli/probe.rs",
     "cli/revive.rs",
     "cli/run.rs",
