@@ -7,16 +7,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
+use super::actions::{BUSY, act, filter_of};
 use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
-use super::deeds::{BUSY, act, filter_of};
 use super::view::{
     ActionResult, Connectors, ContentQuery, LaneStatus, ListQuery, MessageView, PausedConnectors, QueueList,
-    QueueTop, Reloaded, RemovalResult, RetryRequest, Status, TopLane, TopQuery,
+    QueueTop, ReloadAnswer, RemovalResult, RetryRequest, Status, TopLane, TopQuery,
 };
 use crate::connector::Generation;
 use crate::mail::{BodyType, Clock, Content, QueueId};
-use crate::scheduler::{Bounced, LaneView};
-use crate::spool::{Holding, LaneCount, LaneKey, QueuedMessage, Removal};
+use crate::scheduler::{BounceResult, LaneView};
+use crate::spool::{HoldResult, LaneCount, LaneKey, QueuedMessage, Removal};
 
 impl Control {
     /// The one router; what serves it decides who may ask.
@@ -71,7 +71,7 @@ async fn status(State(control): State<Control>) -> Result<Json<Status>, Refusal>
     }))
 }
 
-async fn reload(State(control): State<Control>) -> Result<Json<Reloaded>, Refusal> {
+async fn reload(State(control): State<Control>) -> Result<Json<ReloadAnswer>, Refusal> {
     control.operator.reload().await.map(Json).map_err(|not| {
         let (Generation(number), faults) = (not.generation, not.faults.join("\n"));
         let text = format!("nothing has changed, generation {number} stays in effect\n{faults}");
@@ -172,14 +172,14 @@ async fn remove(
 async fn hold(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
     let mut holding = control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await?;
-    if holding == Holding::Leased {
+    if holding == HoldResult::Leased {
         control.scheduler.let_go(&[id]).await;
         holding = control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await?;
     }
     match holding {
-        Holding::Held => Ok(Json(ActionResult { id: Some(id), recipients: None, removal: None })),
-        Holding::Unknown => Err(unknown(id)),
-        Holding::Leased => Err(busy(id)),
+        HoldResult::Held => Ok(Json(ActionResult { id: Some(id), recipients: None, removal: None })),
+        HoldResult::Unknown => Err(unknown(id)),
+        HoldResult::Leased => Err(busy(id)),
     }
 }
 
@@ -202,11 +202,11 @@ async fn bounce(
 ) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
     match control.scheduler.bounce(id).await? {
-        Bounced::Done(count) => {
+        BounceResult::Done(count) => {
             Ok(Json(ActionResult { id: Some(id), recipients: Some(count), removal: None }))
         }
-        Bounced::Unknown => Err(unknown(id)),
-        Bounced::Busy => Err(busy(id)),
+        BounceResult::Unknown => Err(unknown(id)),
+        BounceResult::Busy => Err(busy(id)),
     }
 }
 

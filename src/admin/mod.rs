@@ -1,10 +1,10 @@
 //! What an operator may see and do in the running daemon: a read model and the control socket.
 //! It decides nothing, and changes the queue only through the spool and the scheduler.
 
+mod actions;
 mod alarms;
 mod api;
 mod control;
-mod deeds;
 mod operator;
 mod serve;
 mod view;
@@ -12,11 +12,11 @@ mod view;
 pub use alarms::{Alarm, AlarmKind, Alarms};
 pub use api::NEXT_OFFSET;
 pub use control::Control;
-pub use operator::{NotReloaded, Operator, PauseAnswer};
+pub use operator::{Operator, PauseAnswer, ReloadFailure};
 pub use serve::{ControlFault, ControlSocket};
 pub use view::{
-    ActRequest, ActionResult, Change, ChangeKind, ConnectorView, Connectors, DatabaseSize, Deed, DeedTally,
+    ActRequest, ActionResult, ActionTally, Change, ChangeKind, ConnectorView, Connectors, DatabaseSize,
     Direction, ErrorAnswer, LaneStatus, LanesView, ListQuery, MessageView, OriginView, PausedConnectors,
-    QueueList, QueueTop, QueueTotal, RecipientView, Reloaded, RemovalResult, RetryRequest, Status, TopLane,
-    TopQuery, TroubleView, Validation,
+    QueueAction, QueueList, QueueTop, QueueTotal, RecipientView, ReloadAnswer, RemovalResult, RetryRequest,
+    Status, TopLane, TopQuery, TroubleView, Validation,
 };

@@ -1,7 +1,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::view::{Connectors, Reloaded};
+use super::view::{Connectors, ReloadAnswer};
 use crate::connector::Generation;
 
 /// All connectors that are paused, or why that is not so, in a sentence.
@@ -10,7 +10,7 @@ pub type PauseAnswer = Pin<Box<dyn Future<Output = Result<Vec<Arc<str>>, String>
 /// What the daemon does and shows when an operator asks for it.
 pub trait Operator: Send + Sync {
     /// Puts in effect what the files say now; it goes on though nobody waits for it any more.
-    fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<Reloaded, NotReloaded>> + Send>>;
+    fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<ReloadAnswer, ReloadFailure>> + Send>>;
 
     /// The connectors in effect.
     fn connectors(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Connectors> + Send>>;
@@ -25,7 +25,7 @@ pub trait Operator: Send + Sync {
 
 /// Why nothing has changed.
 #[derive(Debug, Clone)]
-pub struct NotReloaded {
+pub struct ReloadFailure {
     /// The generation that stays in effect.
     pub generation: Generation,
     /// The mistakes, each with file, line and column where it has a place.

@@ -13,7 +13,7 @@ use crate::spool::{Extent, LaneCount, LastTrouble, Origin, QueuedMessage, Queued
 mod connectors;
 
 pub use connectors::{
-    Change, ChangeKind, ConnectorView, Connectors, Direction, LanesView, Reloaded, Validation,
+    Change, ChangeKind, ConnectorView, Connectors, Direction, LanesView, ReloadAnswer, Validation,
 };
 
 /// The answer of `GET /status`.
@@ -221,7 +221,7 @@ pub struct RetryRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ActRequest {
     /// What is done.
-    pub deed: Deed,
+    pub action: QueueAction,
     /// With a message that has recipients beside those that the filter names, too.
     #[serde(default)]
     pub whole: bool,
@@ -233,7 +233,7 @@ pub struct ActRequest {
 /// What is done with messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Deed {
+pub enum QueueAction {
     /// They are tried again now.
     Retry,
     /// They are kept back.
@@ -248,7 +248,7 @@ pub enum Deed {
 
 /// The answer of `POST /queue/act`.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeedTally {
+pub struct ActionTally {
     /// Messages with which it was done.
     pub messages: u64,
     /// Messages with which it was not.

@@ -131,11 +131,11 @@ enum Field<'a> {
     Line(String),
 }
 
-fn fields(rows: &[tls::Described]) -> BTreeMap<String, Field<'_>> {
+fn fields(rows: &[tls::CertificateLine]) -> BTreeMap<String, Field<'_>> {
     rows.iter().map(field).collect()
 }
 
-fn field(row: &tls::Described) -> (String, Field<'_>) {
+fn field(row: &tls::CertificateLine) -> (String, Field<'_>) {
     let value = if row.is_list { Field::List(&row.texts) } else { Field::Line(row.line()) };
     (row.heading.to_lowercase().replace([' ', '-'], "_"), value)
 }

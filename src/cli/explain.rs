@@ -7,8 +7,8 @@ use super::exit::{EXIT_NO, Failure};
 use super::print::{say, say_json};
 use crate::config::{self, Config};
 use crate::connector::{
-    Admission, Channel, Choice, Considered, DecisionRecord, Generation, Mode, NextHop, Passed, Table, User,
-    admit, choose,
+    Admission, Channel, Choice, ConsideredConnector, DecisionRecord, Generation, Mode, NextHop, Table,
+    UnchosenConnector, User, admit, choose,
 };
 use crate::mail::{Mailbox, ReversePath};
 use crate::tls;
@@ -120,7 +120,7 @@ fn inbound(
     let channel = Channel { peer: args.peer_ip, tls, user };
     lines.push(format!("from <{path}> at {}:", args.peer_ip));
     let answer = admit(table, &channel, &path);
-    let passed = Passed::all(table, &channel, &path, &answer);
+    let passed = UnchosenConnector::all(table, &channel, &path, &answer);
     let (yes, decision, reply) = match answer {
         Admission::Admitted(admitted) => {
             let relays = to.is_none_or(|to| admitted.connector.relays_to(to.domain_name()));
@@ -182,7 +182,7 @@ struct PassedAnswer {
 }
 
 impl PassedAnswer {
-    fn of(passed: &Passed) -> Self {
+    fn of(passed: &UnchosenConnector) -> Self {
         Self {
             connector: Arc::clone(&passed.connector),
             reason: passed.why.to_string(),
@@ -195,7 +195,7 @@ impl PassedAnswer {
 #[derive(Serialize)]
 struct OutboundAnswer {
     to: Mailbox,
-    considered: Vec<Considered>,
+    considered: Vec<ConsideredConnector>,
     connector: Option<Arc<str>>,
     #[serde(flatten)]
     choice: Option<ChoiceAnswer>,

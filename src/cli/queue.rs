@@ -91,11 +91,11 @@ fn act(
     daemon: &DaemonArgs,
     method: Method,
     id: Option<&str>,
-    deed: &str,
+    action: &str,
     done: &str,
 ) -> Result<ExitCode, Failure> {
     let id = id.ok_or_else(unsaid)?;
-    let answer: ActionResult = request(&socket(daemon)?, method, &format!("/queue/{}{deed}", plain(id)))?;
+    let answer: ActionResult = request(&socket(daemon)?, method, &format!("/queue/{}{action}", plain(id)))?;
     show(daemon, &answer, |_| format!("{id} {done}"))
 }
 
@@ -111,8 +111,8 @@ fn retried(answer: &ActionResult) -> String {
 }
 
 /// Pauses a connector, or resumes it.
-fn pause(daemon: &DaemonArgs, connector: &str, deed: &str) -> Result<ExitCode, Failure> {
-    let path = format!("/connectors/{}/{deed}", named(connector)?);
+fn pause(daemon: &DaemonArgs, connector: &str, action: &str) -> Result<ExitCode, Failure> {
+    let path = format!("/connectors/{}/{action}", named(connector)?);
     show(daemon, &request(&socket(daemon)?, Method::POST, &path)?, standing_still)
 }
 

@@ -6,7 +6,7 @@ use super::args::{DaemonArgs, socket};
 use super::control::request;
 use super::exit::{EXIT_CONFIG, Failure};
 use super::print::{say, say_json};
-use crate::admin::Reloaded;
+use crate::admin::ReloadAnswer;
 use crate::config;
 use crate::connector::Generation;
 
@@ -26,7 +26,7 @@ pub(super) fn reload(args: &DaemonArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn in_words(answer: &Reloaded) -> String {
+fn in_words(answer: &ReloadAnswer) -> String {
     let Generation(generation) = answer.generation;
     let mut lines = vec![match answer.changes.len() {
         0 => format!("generation {generation} is in effect; no connector has changed"),

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::{EXIT_OS, Failure};
 use super::print::complain;
 use crate::config::{self, Config};
-use crate::spool::Unwritten;
+use crate::spool::UnwrittenMarks;
 use crate::spool::mark::{Mark, Marker};
 use crate::spool::sqlite::{OpenFault, SqliteSpool, Trial};
 use crate::{listen, spool};
@@ -51,11 +51,11 @@ pub(super) fn config(file: &Path) -> Result<Config, Failure> {
 /// What was delivered, and could not be noted in the mark of a data folder.
 pub(super) struct Left {
     data_dir: PathBuf,
-    unwritten: Unwritten,
+    unwritten: UnwrittenMarks,
 }
 
 impl Left {
-    pub(super) fn new(data_dir: &Path, unwritten: Unwritten) -> Self {
+    pub(super) fn new(data_dir: &Path, unwritten: UnwrittenMarks) -> Self {
         Self { data_dir: data_dir.to_owned(), unwritten }
     }
 
@@ -100,7 +100,7 @@ pub(super) async fn trial(config: &Config, complain: impl Fn(&str)) -> u32 {
         Err(error) => (unreadable(&error), 1),
     };
     tracing::warn!(fault = %why, "the spool failed; it is checked before anything is delivered");
-    let closed = Closed::begin(config.listen.clone());
+    let closed = ClosedListeners::begin(config.listen.clone());
     let mut count = faults;
     loop {
         let pause = pause(count);
@@ -190,12 +190,12 @@ fn feed() {
 }
 
 /// Listeners that take no mail yet.
-struct Closed {
+struct ClosedListeners {
     stop: CancellationToken,
     listening: JoinHandle<()>,
 }
 
-impl Closed {
+impl ClosedListeners {
     fn begin(settings: listen::Settings) -> Self {
         let stop = CancellationToken::new();
         Self { listening: tokio::spawn(turn_away(settings, stop.clone())), stop }

@@ -12,7 +12,7 @@ use super::revive;
 use super::validate::runtime;
 use crate::admin::Operator as _;
 use crate::config::{Config, LogFormat, LogSettings};
-use crate::daemon::{self, Cause, Ending, Running, Signals, StartFault, Watchdog};
+use crate::daemon::{self, Cause, Ending, RelayDaemon, Signals, StartFault, Watchdog};
 use crate::spool::SpoolFault;
 use crate::tracking::{Log, Loss, Vitals};
 
@@ -30,15 +30,15 @@ pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
     office.ending.at("the log");
     let _written = office.log.flush(FLUSH);
     let failure = match ended {
-        Ok(Ended::Stopped) => return Ok(ExitCode::SUCCESS),
-        Ok(Ended::Lost) => return Ok(ExitCode::from(EXIT_SOFTWARE)),
+        Ok(ServiceEnd::Stopped) => return Ok(ExitCode::SUCCESS),
+        Ok(ServiceEnd::Lost) => return Ok(ExitCode::from(EXIT_SOFTWARE)),
         // Somebody may have asked for a stop meanwhile.
-        Ok(Ended::Broken(left)) if office.signals.stop_listening() => {
+        Ok(ServiceEnd::Broken(left)) if office.signals.stop_listening() => {
             left.note();
             let _written = office.log.flush(FLUSH);
             return Ok(ExitCode::SUCCESS);
         }
-        Ok(Ended::Broken(left)) => revive::again(left),
+        Ok(ServiceEnd::Broken(left)) => revive::again(left),
         Err(failure) => failure,
     };
     office.complain(&failure.message);
@@ -46,7 +46,7 @@ pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(failure.exit))
 }
 
-fn relay(config: Config, office: &Office) -> Result<Ended, Failure> {
+fn relay(config: Config, office: &Office) -> Result<ServiceEnd, Failure> {
     let runtime = runtime()?;
     let ended = runtime.block_on(serve(config, office));
     office.vitals.stopping();
@@ -128,11 +128,11 @@ impl Office {
         tracing::info!("stopping");
     }
 
-    fn ended(&self, left: revive::Left) -> Ended {
+    fn ended(&self, left: revive::Left) -> ServiceEnd {
         let ended = match self.ending.cause() {
-            Some(Cause::Broken) => return Ended::Broken(left),
-            Some(Cause::Lost(_)) => Ended::Lost,
-            Some(Cause::Asked) | None => Ended::Stopped,
+            Some(Cause::Broken) => return ServiceEnd::Broken(left),
+            Some(Cause::Lost(_)) => ServiceEnd::Lost,
+            Some(Cause::Asked) | None => ServiceEnd::Stopped,
         };
         left.note();
         ended
@@ -140,7 +140,7 @@ impl Office {
 }
 
 /// How serving ended.
-enum Ended {
+enum ServiceEnd {
     /// Somebody said so.
     Stopped,
     /// Something that must go on has ended.
@@ -149,7 +149,7 @@ enum Ended {
     Broken(revive::Left),
 }
 
-async fn serve(config: Config, office: &Office) -> Result<Ended, Failure> {
+async fn serve(config: Config, office: &Office) -> Result<ServiceEnd, Failure> {
     let begun = office.ending.begun();
     let loaded = loaded(&config);
     let faults = tokio::select! {
@@ -164,7 +164,7 @@ async fn serve(config: Config, office: &Office) -> Result<Ended, Failure> {
     let started = daemon::start_after(config, faults, &office.vitals).await;
     if let (Err(StartFault::Spool(fault)), true) = (&started, faults > 0) {
         office.complain(&format!("{fault}; starting again after a pause"));
-        return Ok(Ended::Broken(revive::still_broken(&data_dir, faults, fault)));
+        return Ok(ServiceEnd::Broken(revive::still_broken(&data_dir, faults, fault)));
     }
     let running = started.map_err(|fault| {
         let exit = match &fault {
@@ -215,7 +215,7 @@ fn loaded(config: &Config) -> String {
     )
 }
 
-fn ready_line(running: &Running, loaded: &str) -> String {
+fn ready_line(running: &RelayDaemon, loaded: &str) -> String {
     let listening: Vec<String> = running.listening.iter().map(|(name, at)| format!("{name} {at}")).collect();
     let queued = running.found.messages;
     format!(

@@ -10,7 +10,7 @@ use super::exit::{EXIT_IO, EXIT_NO, EXIT_TEMPORARY, Failure};
 use super::print::{say, say_json};
 use crate::config;
 use crate::spool::mark;
-use crate::spool::sqlite::{Inspection, Loss, OpenFault, SalvageFault, Salvaged, SqliteSpool};
+use crate::spool::sqlite::{Inspection, Loss, OpenFault, SalvageFault, SalvageReport, SqliteSpool};
 
 /// What `spool` takes.
 #[derive(Debug, clap::Args)]
@@ -112,7 +112,7 @@ fn checked(found: &Inspection) -> String {
     lines.join("\n")
 }
 
-fn salvaged(done: &Salvaged) -> String {
+fn salvaged(done: &SalvageReport) -> String {
     let mut lines: Vec<String> = done.lost.iter().map(lost).collect();
     lines.extend(
         done.broken_off

@@ -55,7 +55,7 @@ pub(super) fn user(args: &UserArgs) -> Result<ExitCode, Failure> {
 /// One line from the terminal, which does not show it.
 fn typed(prompt: &str) -> Result<String, Failure> {
     eprint!("{prompt}");
-    let hidden = Hidden::new().map_err(unread)?;
+    let hidden = EchoOff::new().map_err(unread)?;
     let mut line = String::new();
     let read = std::io::stdin().lock().take(PASSWORD_BYTES_MAX).read_line(&mut line);
     drop(hidden);
@@ -69,11 +69,11 @@ fn unread(fault: std::io::Error) -> Failure {
 }
 
 /// A terminal that shows nothing of what is typed, until this is dropped.
-struct Hidden {
+struct EchoOff {
     before: Termios,
 }
 
-impl Hidden {
+impl EchoOff {
     fn new() -> std::io::Result<Self> {
         let before = tcgetattr(std::io::stdin())?;
         let mut hidden = before.clone();
@@ -84,7 +84,7 @@ impl Hidden {
     }
 }
 
-impl Drop for Hidden {
+impl Drop for EchoOff {
     fn drop(&mut self) {
         let _shown_again = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.before);
     }

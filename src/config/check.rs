@@ -13,7 +13,7 @@ use super::keys::{
     DnsValues, Entry as _, LimitsValues, ListenerEntry, ListenerValues, LogValues, QueueValues, ServerValues,
     TimeoutsValues, shown,
 };
-use super::known::Known;
+use super::known::DefinedIds;
 use super::named::Revisions;
 use super::{LogSettings, connectors, outbound, schema};
 use crate::connector::{Inbound, Outbound};
@@ -22,7 +22,7 @@ use crate::{deliver, listen, resolver, scheduler};
 
 /// The settings of a file without a fault. Where there was one, parts are missing, and nobody
 /// may use it.
-pub(super) struct Checked {
+pub(super) struct CheckedFile {
     pub(super) server: ServerValues,
     pub(super) listen: listen::settings::Settings,
     pub(super) deliver: deliver::settings::Settings,
@@ -45,8 +45,12 @@ struct Plain {
 }
 
 /// Checks all that can be checked without a file. `None` only if a fault was reported.
-pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Report<'_>) -> Option<Checked> {
-    let mut known = Known::of(file, revisions);
+pub(super) fn check(
+    file: &schema::File,
+    revisions: &Revisions,
+    report: &mut Report<'_>,
+) -> Option<CheckedFile> {
+    let mut known = DefinedIds::of(file, revisions);
     let server = server(file, report);
     let (listeners, shown) = listeners(&file.listener, &mut known, report);
     let plain = plain(file, &revisions.base, report);
@@ -64,7 +68,7 @@ pub(super) fn check(file: &schema::File, revisions: &Revisions, report: &mut Rep
     in_force.insert("listener".to_owned(), Value::Array(shown));
     in_force.insert("inbound".to_owned(), Value::Array(connectors.shown.0));
     in_force.insert("outbound".to_owned(), Value::Array(connectors.shown.1));
-    Some(Checked {
+    Some(CheckedFile {
         deliver: plain.limits.outbound(name.clone(), &plain.timeouts),
         scheduler: plain.queue.settings(name.clone(), postmaster.clone(), &plain.limits),
         listen: listen::settings::Settings {
@@ -129,7 +133,7 @@ fn in_force(file: &schema::File, server: &ServerValues, plain: &Plain) -> Map<St
 
 fn listeners(
     entries: &[Spanned<ListenerEntry>],
-    known: &mut Known<'_>,
+    known: &mut DefinedIds<'_>,
     report: &mut Report<'_>,
 ) -> (Vec<Listener>, Vec<Value>) {
     let mut listeners = Vec::new();
@@ -169,7 +173,7 @@ fn listeners(
 fn listener_certificates(
     entry: &ListenerEntry,
     values: &ListenerValues,
-    known: &mut Known<'_>,
+    known: &mut DefinedIds<'_>,
     report: &mut Report<'_>,
 ) {
     let offers_tls = values.tls.is_some_and(|tls| tls != ListenerTls::Off);

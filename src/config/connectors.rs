@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::fault::Report;
 use super::keys::{Entry as _, InboundEntry, InboundValues, List, QueueValues, Text, TlsIn, shown};
-use super::known::Known;
+use super::known::DefinedIds;
 use super::named::Revisions;
 use super::outbound::{AUDIT_IS_ON, NOTHING_TO_REHEARSE};
 use super::{demands, outbound, schema, view};
@@ -31,7 +31,7 @@ pub(super) struct Connectors {
 pub(super) fn check(
     file: &schema::File,
     queue: &QueueValues,
-    known: &mut Known<'_>,
+    known: &mut DefinedIds<'_>,
     revisions: &Revisions,
     report: &mut Report<'_>,
 ) -> Connectors {
@@ -64,7 +64,7 @@ pub(super) fn check(
 
 fn one_inbound(
     entry: &Spanned<InboundEntry>,
-    known: &mut Known<'_>,
+    known: &mut DefinedIds<'_>,
     revisions: &Revisions,
     report: &mut Report<'_>,
 ) -> Option<(Inbound, Value)> {
@@ -118,7 +118,7 @@ fn from_networks(
 fn inbound_tls(
     entry: &InboundEntry,
     values: &mut InboundValues,
-    known: &mut Known<'_>,
+    known: &mut DefinedIds<'_>,
     report: &mut Report<'_>,
 ) -> Option<InboundTls> {
     match values.tls? {

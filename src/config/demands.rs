@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::fault::Report;
 use super::keys::{Demands, Entry, Level, Text};
-use super::known::Known;
+use super::known::DefinedIds;
 use crate::connector::{Forced, KeyExchange, Require, SubjectRules, TlsVersion, TrustId};
 
 /// What forced TLS demands; `None` only if a fault was reported. Fills in the oldest version
@@ -12,7 +12,7 @@ use crate::connector::{Forced, KeyExchange, Require, SubjectRules, TlsVersion, T
 pub(super) fn forced(
     entry: &impl Entry,
     demands: Demands<'_>,
-    known: &mut Known<'_>,
+    known: &mut DefinedIds<'_>,
     report: &mut Report<'_>,
 ) -> Option<Forced> {
     // A word that is an error itself: what it was meant to demand is not known.
@@ -57,7 +57,7 @@ pub(super) fn forced(
     })
 }
 
-fn trust(ids: &[Text], known: &mut Known<'_>, report: &mut Report<'_>) -> Vec<TrustId> {
+fn trust(ids: &[Text], known: &mut DefinedIds<'_>, report: &mut Report<'_>) -> Vec<TrustId> {
     ids.iter().map(|id| known.use_trust(id, report)).collect()
 }
 

@@ -14,7 +14,7 @@ use super::values::quoted;
 use crate::connector::{Revision, TrustId};
 
 /// The IDs that the file defines, and which of them something uses.
-pub(super) struct Known<'a> {
+pub(super) struct DefinedIds<'a> {
     revisions: &'a Revisions,
     /// What the connector that is being read names: each ID with a digest of its files.
     named: Vec<(String, String)>,
@@ -22,7 +22,7 @@ pub(super) struct Known<'a> {
     trust: BTreeMap<String, bool>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> DefinedIds<'a> {
     pub(super) fn of(file: &schema::File, revisions: &'a Revisions) -> Self {
         let ids = |id: &Text| (id.get_ref().clone(), false);
         Self {

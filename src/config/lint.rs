@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::check::Checked;
+use super::check::CheckedFile;
 use super::fault::Report;
 use super::keys::List;
 use super::schema;
@@ -12,7 +12,7 @@ use crate::connector::{
 use crate::mail::Domain;
 
 /// Warns of them, each at the connector to change.
-pub(super) fn warn(file: &schema::File, checked: &Checked, report: &mut Report<'_>) {
+pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Report<'_>) {
     let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
     for (entry, connector) in file.outbound.iter().zip(&checked.outbound) {
         let entry = entry.get_ref();
@@ -75,7 +75,7 @@ fn shadowed_inbound(connector: &Inbound, all: &[Inbound], domains: &List, report
 }
 
 /// Mail to a domain is forced, and anybody may send in its name.
-fn forced_out_only(connector: &Outbound, checked: &Checked, domains: &List, report: &mut Report<'_>) {
+fn forced_out_only(connector: &Outbound, checked: &CheckedFile, domains: &List, report: &mut Report<'_>) {
     for domain in exact(&connector.domains) {
         let closest = checked
             .inbound

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::Config;
-use super::check::{self, Checked};
+use super::check::{self, CheckedFile};
 use super::fault::{Fault, Faults, Report};
 use super::files::FILE_BYTES_MAX;
 use super::files::read;
@@ -129,11 +129,17 @@ pub fn local_listener(path: &Path) -> Result<LocalListener, Faults> {
     Ok(LocalListener { name, listener: found.first().copied() })
 }
 
-fn data_dir(checked: &Checked, base: &Path) -> PathBuf {
+fn data_dir(checked: &CheckedFile, base: &Path) -> PathBuf {
     base.join(checked.server.data_dir.as_deref().unwrap_or_default())
 }
 
-fn whole(checked: Checked, materials: Materials, warnings: Vec<Fault>, base: &Path, name: &Path) -> Config {
+fn whole(
+    checked: CheckedFile,
+    materials: Materials,
+    warnings: Vec<Fault>,
+    base: &Path,
+    name: &Path,
+) -> Config {
     let data_dir = data_dir(&checked, base);
     // A set that no connector names would be judged by for nothing.
     let mut trust = materials.trust;
@@ -167,7 +173,7 @@ fn whole(checked: Checked, materials: Materials, warnings: Vec<Fault>, base: &Pa
     }
 }
 
-fn named_trust(checked: &Checked) -> Vec<TrustId> {
+fn named_trust(checked: &CheckedFile) -> Vec<TrustId> {
     let inbound = checked.inbound.iter().filter_map(|connector| match &connector.tls {
         InboundTls::Off | InboundTls::Opportunistic => None,
         InboundTls::Forced(forced) => Some(forced),

@@ -9,9 +9,9 @@ use toml::Spanned;
 
 use super::fault::Report;
 use super::keys::{
-    Entry as _, OneOrMany, OutboundEntry, OutboundValues, QueueEntry, QueueValues, TlsOut, shown,
+    Entry as _, OneOrMany, OutboundEntry, OutboundTlsKey, OutboundValues, QueueEntry, QueueValues, shown,
 };
-use super::known::Known;
+use super::known::DefinedIds;
 use super::{demands, login, units, view};
 use crate::connector::{
     DomainPattern, Forced, Handshake, Mode, NextHop, Outbound, OutboundTls, Retry, SmartHost, SmartHostName,
@@ -25,7 +25,7 @@ type Patterns = Vec<(DomainPattern, Range<usize>)>;
 pub(super) fn one(
     entry: &Spanned<OutboundEntry>,
     queue: &QueueValues,
-    (known, base): (&mut Known<'_>, &Path),
+    (known, base): (&mut DefinedIds<'_>, &Path),
     report: &mut Report<'_>,
 ) -> ((u16, Patterns), Option<(Outbound, Value)>) {
     let (place, entry) = (entry.span(), entry.get_ref());
@@ -139,7 +139,7 @@ fn warn_odd(retry: &Retry, written: &[Option<Range<usize>>], report: &mut Report
 /// Fills in the ports that are not written: TLS from the first octet has one of its own (RFC 8314
 /// §7.3).
 fn ports(entry: &OutboundEntry, values: &mut OutboundValues) {
-    let usual = if values.tls == Some(TlsOut::Implicit) { PORT_SUBMISSIONS } else { PORT_SMTP };
+    let usual = if values.tls == Some(OutboundTlsKey::Implicit) { PORT_SUBMISSIONS } else { PORT_SMTP };
     match (&mut values.next_hop, &entry.next_hop) {
         (Some(NextHop::Mx { port }), _) => *port = *values.port.get_or_insert(usual),
         (Some(NextHop::SmartHosts(hosts)), Some(written)) if usual != PORT_SMTP => {
@@ -156,11 +156,11 @@ fn ports(entry: &OutboundEntry, values: &mut OutboundValues) {
 fn tls(
     entry: &OutboundEntry,
     values: &mut OutboundValues,
-    known: &mut Known<'_>,
+    known: &mut DefinedIds<'_>,
     report: &mut Report<'_>,
 ) -> Option<(OutboundTls, Handshake)> {
     match values.tls? {
-        TlsOut::Off => {
+        OutboundTlsKey::Off => {
             report.warn(
                 entry.place("tls")?,
                 "tls = \"off\" sends in plaintext even where TLS is offered; write \"opportunistic\" unless the \
@@ -168,12 +168,12 @@ fn tls(
             );
             Some((OutboundTls::Off, Handshake::StartTls))
         }
-        TlsOut::Opportunistic => Some((OutboundTls::Opportunistic, Handshake::StartTls)),
-        TlsOut::Forced => {
+        OutboundTlsKey::Opportunistic => Some((OutboundTls::Opportunistic, Handshake::StartTls)),
+        OutboundTlsKey::Forced => {
             let forced = demands::forced(entry, values.demands(), known, report)?;
             Some((OutboundTls::Forced(forced), Handshake::StartTls))
         }
-        TlsOut::Implicit => {
+        OutboundTlsKey::Implicit => {
             let forced = demands::forced(entry, values.demands(), known, report)?;
             Some((OutboundTls::Forced(forced), Handshake::Implicit))
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::check::Checked;
+use super::check::CheckedFile;
 use super::fault::Report;
 use super::schema;
 use crate::connector::{PeerName, first_match};
@@ -14,7 +14,7 @@ use crate::tls::Identity;
 /// Warns of certificates that peers who judge us would refuse.
 pub(super) fn warn(
     file: &schema::File,
-    checked: &Checked,
+    checked: &CheckedFile,
     identities: &BTreeMap<String, Arc<Identity>>,
     report: &mut Report<'_>,
 ) {

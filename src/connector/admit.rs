@@ -18,22 +18,22 @@ mod channel;
 mod passed;
 mod told;
 
-pub use channel::{Attribution, Channel, Unmet};
-pub use passed::{Pass, Passed};
+pub use channel::{Attribution, Channel, UnmetCondition};
+pub use passed::{Pass, UnchosenConnector};
 pub use told::RefusedMail;
 
 /// The answer to MAIL FROM.
 #[derive(Debug, Clone)]
 pub enum Admission {
     /// One connector is attributed to the transaction.
-    Admitted(Admitted),
+    Admitted(AdmittedTransaction),
     /// None would have it.
     Refused(RefusedMail),
 }
 
 /// A transaction with its connector, fixed until the next MAIL FROM.
 #[derive(Debug, Clone)]
-pub struct Admitted {
+pub struct AdmittedTransaction {
     /// The connector; its `to_domains` alone count.
     pub connector: Arc<Inbound>,
     /// Why it was this one.
@@ -76,11 +76,12 @@ pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Ad
         .unwrap_or_else(|| {
             // RFC 4954 §6: a client that could log in is told so.
             let lacks_user = |c: &&Arc<Inbound>| {
-                closeness(&c.from_domains, domain).is_some() && c.unmet_by(channel) == Some(Unmet::User)
+                closeness(&c.from_domains, domain).is_some()
+                    && c.unmet_by(channel) == Some(UnmetCondition::User)
             };
             Admission::Refused(table.inbound.iter().find(lacks_user).map_or_else(
                 || no_connector(channel, reverse_path),
-                |connector| unmet_refusal(connector, &Unmet::User, channel, reverse_path),
+                |connector| unmet_refusal(connector, &UnmetCondition::User, channel, reverse_path),
             ))
         })
 }
@@ -99,9 +100,9 @@ fn at_level(here: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath) -> Op
         .or_else(|| waiving(here, channel).map(|(c, unmet)| admitted(c, channel, Some(&unmet))))
 }
 
-fn admitted(connector: &Arc<Inbound>, channel: &Channel, waived: Option<&Unmet>) -> Admission {
+fn admitted(connector: &Arc<Inbound>, channel: &Channel, waived: Option<&UnmetCondition>) -> Admission {
     let decision = Arc::new(admitted_decision(connector, channel, waived));
-    Admission::Admitted(Admitted { connector: Arc::clone(connector), decision })
+    Admission::Admitted(AdmittedTransaction { connector: Arc::clone(connector), decision })
 }
 
 impl Inbound {
@@ -125,23 +126,23 @@ impl Inbound {
 
     /// The first condition that does not hold.
     #[must_use]
-    pub fn unmet_by(&self, channel: &Channel) -> Option<Unmet> {
+    pub fn unmet_by(&self, channel: &Channel) -> Option<UnmetCondition> {
         if self.mode == Mode::Off {
-            return Some(Unmet::Off);
+            return Some(UnmetCondition::Off);
         }
         if !self.from_networks.is_empty() && !in_networks(self, channel.peer) {
-            return Some(Unmet::Network);
+            return Some(UnmetCondition::Network);
         }
         match (&self.tls, &channel.tls) {
-            (InboundTls::Forced(_), None) => return Some(Unmet::NoTls),
+            (InboundTls::Forced(_), None) => return Some(UnmetCondition::NoTls),
             (InboundTls::Forced(forced), Some(facts)) => {
                 if let Some(shortfall) = forced.unmet_by(facts) {
-                    return Some(Unmet::Tls(shortfall));
+                    return Some(UnmetCondition::Tls(shortfall));
                 }
             }
             (InboundTls::Off | InboundTls::Opportunistic, _) => {}
         }
-        (!self.has_login(channel)).then_some(Unmet::User)
+        (!self.has_login(channel)).then_some(UnmetCondition::User)
     }
 
     /// Whether one of its users has logged in, or it knows none.
@@ -178,7 +179,10 @@ fn holding<'a>(candidates: &[&'a Arc<Inbound>], channel: &Channel) -> Option<&'a
 }
 
 /// The first that a rehearsal lets pass, with what does not hold.
-fn waiving<'a>(candidates: &[&'a Arc<Inbound>], channel: &Channel) -> Option<(&'a Arc<Inbound>, Unmet)> {
+fn waiving<'a>(
+    candidates: &[&'a Arc<Inbound>],
+    channel: &Channel,
+) -> Option<(&'a Arc<Inbound>, UnmetCondition)> {
     let waivable = |c: &&'a Arc<Inbound>| {
         // TLS alone is waived: who leaves it away is not spared the login.
         let unmet = c.unmet_by(channel).filter(|unmet| may_waive(c, unmet) && c.has_login(channel))?;
@@ -194,10 +198,10 @@ fn attribution(connector: &Inbound) -> (Attribution, Arc<str>) {
 
 /// Whether a rehearsal lets pass what does not hold: never the network, and only with one, since
 /// otherwise anyone could claim the domain.
-fn may_waive(connector: &Inbound, unmet: &Unmet) -> bool {
+fn may_waive(connector: &Inbound, unmet: &UnmetCondition) -> bool {
     let by_tls = match unmet {
-        Unmet::NoTls | Unmet::Tls(_) => true,
-        Unmet::Off | Unmet::Network | Unmet::User => false,
+        UnmetCondition::NoTls | UnmetCondition::Tls(_) => true,
+        UnmetCondition::Off | UnmetCondition::Network | UnmetCondition::User => false,
     };
     by_tls && connector.mode == Mode::Audit && !connector.from_networks.is_empty()
 }
@@ -260,10 +264,10 @@ fn names_peer(connector: &Inbound, channel: &Channel) -> bool {
 fn bound(binding: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath) -> RefusedMail {
     let closest = binding.iter().filter_map(|c| Some((*c, c.unmet_by(channel)?))).max_by_key(|(c, unmet)| {
         let rank = match unmet {
-            Unmet::Off | Unmet::Network => 0,
-            Unmet::NoTls => 1,
-            Unmet::Tls(_) => 2,
-            Unmet::User => 3,
+            UnmetCondition::Off | UnmetCondition::Network => 0,
+            UnmetCondition::NoTls => 1,
+            UnmetCondition::Tls(_) => 2,
+            UnmetCondition::User => 3,
         };
         (rank, names_peer(c, channel), attribution(c))
     });

@@ -17,7 +17,7 @@ pub struct Choice {
 
 /// One outbound connector and why it was, or was not, the one: for `explain`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Considered {
+pub struct ConsideredConnector {
     /// Its name.
     pub connector: String,
     /// Whether it was chosen.
@@ -56,36 +56,40 @@ pub fn choose(table: &Table, domain: Option<&Domain>) -> Option<Choice> {
 impl Choice {
     /// Every connector of the table, the chosen one first, each with its reason.
     #[must_use]
-    pub fn considered(table: &Table, domain: Option<&Domain>) -> Vec<Considered> {
+    pub fn considered(table: &Table, domain: Option<&Domain>) -> Vec<ConsideredConnector> {
         let chosen = choose(table, domain);
-        let mut all: Vec<Considered> =
+        let mut all: Vec<ConsideredConnector> =
             table.outbound.iter().map(|c| consider(c, domain, chosen.as_ref())).collect();
         all.sort_by(|a, b| b.chosen.cmp(&a.chosen).then_with(|| a.connector.cmp(&b.connector)));
         all
     }
 }
 
-fn consider(connector: &Arc<Outbound>, domain: Option<&Domain>, chosen: Option<&Choice>) -> Considered {
+fn consider(
+    connector: &Arc<Outbound>,
+    domain: Option<&Domain>,
+    chosen: Option<&Choice>,
+) -> ConsideredConnector {
     let name = connector.name.to_string();
     if connector.mode == Mode::Off {
-        return Considered { connector: name, chosen: false, reason: "its mode is off".to_owned() };
+        return ConsideredConnector { connector: name, chosen: false, reason: "its mode is off".to_owned() };
     }
     let Some(pattern) = DomainPattern::closest(&connector.domains, domain) else {
-        return Considered {
+        return ConsideredConnector {
             connector: name,
             chosen: false,
             reason: "none of its domains covers the recipient".to_owned(),
         };
     };
     let Some(winner) = chosen else {
-        return Considered {
+        return ConsideredConnector {
             connector: name,
             chosen: false,
             reason: format!("{pattern} covers the recipient"),
         };
     };
     if Arc::ptr_eq(&winner.connector, connector) {
-        return Considered {
+        return ConsideredConnector {
             connector: name,
             chosen: true,
             reason: format!("{pattern} is the closest pattern"),
@@ -96,7 +100,7 @@ fn consider(connector: &Arc<Outbound>, domain: Option<&Domain>, chosen: Option<&
     } else {
         format!("{pattern} covers the recipient, but {} has the lower cost", winner.connector.name)
     };
-    Considered { connector: name, chosen: false, reason }
+    ConsideredConnector { connector: name, chosen: false, reason }
 }
 
 /// How closely a connector covers a domain; used where order matters, not the way.

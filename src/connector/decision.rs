@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::admit::{Attribution, Channel, Unmet};
+use super::admit::{Attribution, Channel, UnmetCondition};
 use super::facts::TlsFacts;
 use super::judge::{Attained, ClearCause, Observed, Permit};
 use super::requirement::{Forced, Requirement};
@@ -18,7 +18,7 @@ pub struct Decision {
     /// The host it was about, if it was about one: name, address and port.
     pub host: Option<String>,
     /// What the connector requires.
-    pub required: Required,
+    pub required: RequiredTls,
     /// What the session attained, or why there was none.
     pub attained: Attainment,
     /// What follows.
@@ -27,7 +27,7 @@ pub struct Decision {
 
 /// What is required.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Required {
+pub enum RequiredTls {
     /// By an outbound connector, of a session.
     Session(Requirement),
     /// By an inbound connector, of a client.
@@ -90,9 +90,9 @@ pub enum Ruling {
     /// The client's mail is accepted, and attributed to the connector by this.
     Attributed(Attribution),
     /// The same, in audit: enforced, it would have been refused for this reason.
-    WaivedClient(Unmet),
+    WaivedClient(UnmetCondition),
     /// The client's mail is refused, since this condition does not hold.
-    Refused(Claim, Unmet),
+    Refused(Claim, UnmetCondition),
     /// The client's mail is refused: no inbound connector is for it.
     NoConnector(Claim),
 }
@@ -111,7 +111,7 @@ impl Decision {
             (Attained::Clear(cause), _) => (Attainment::Plaintext, Ruling::Plaintext(cause.clone())),
         };
         let ruling = permit.waived().map_or(ruling, |shortfall| Ruling::Waived(shortfall.clone()));
-        Self::outbound(connector, Some(host), Required::Session(requirement.clone()), attained, ruling)
+        Self::outbound(connector, Some(host), RequiredTls::Session(requirement.clone()), attained, ruling)
     }
 
     /// The decision that withheld mail from a session.
@@ -129,14 +129,14 @@ impl Decision {
             Observed::HandshakeBroken(_) | Observed::ClearAfterBroken(_) => Attainment::NoSession,
         };
         let ruling = Ruling::Withheld(shortfall.clone());
-        Self::outbound(connector, Some(host), Required::Session(requirement.clone()), attained, ruling)
+        Self::outbound(connector, Some(host), RequiredTls::Session(requirement.clone()), attained, ruling)
     }
 
     /// `remember_tls`: a host that had TLS before gets no mail in plaintext for a while.
     #[must_use]
     pub fn remembered(connector: &Outbound, host: &str, cause: ClearCause) -> Self {
         let ruling = Ruling::Remembered(cause);
-        Self::outbound(connector, Some(host), Required::TlsAsBefore, Attainment::Plaintext, ruling)
+        Self::outbound(connector, Some(host), RequiredTls::TlsAsBefore, Attainment::Plaintext, ruling)
     }
 
     /// A message that must go on under TLS, at a connector that does not force it; `None` where it may go.
@@ -146,13 +146,13 @@ impl Decision {
             return None;
         }
         let attained = Attainment::Settings { tls: connector.tls_word(), mode: connector.mode };
-        Some(Self::outbound(connector, None, Required::Onward, attained, Ruling::Onward))
+        Some(Self::outbound(connector, None, RequiredTls::Onward, attained, Ruling::Onward))
     }
 
     fn outbound(
         connector: &Outbound,
         host: Option<&str>,
-        required: Required,
+        required: RequiredTls,
         attained: Attainment,
         ruling: Ruling,
     ) -> Self {
@@ -162,7 +162,7 @@ impl Decision {
 
     /// The decision about a client's mail.
     pub(super) fn of_client(connector: Option<&Inbound>, channel: &Channel, ruling: Ruling) -> Self {
-        let required = connector.map_or(Required::InboundConnector, |connector| Required::Client {
+        let required = connector.map_or(RequiredTls::InboundConnector, |connector| RequiredTls::Client {
             tls: match &connector.tls {
                 InboundTls::Off | InboundTls::Opportunistic => None,
                 InboundTls::Forced(forced) => Some(forced.clone()),

@@ -28,9 +28,12 @@ pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
-pub use admit::{Admission, Admitted, Attribution, Channel, Pass, Passed, RefusedMail, Unmet, admit};
-pub use choose::{Choice, Considered, choose};
-pub use decision::{Attainment, Claim, Decision, Required, Ruling};
+pub use admit::{
+    Admission, AdmittedTransaction, Attribution, Channel, Pass, RefusedMail, UnchosenConnector,
+    UnmetCondition, admit,
+};
+pub use choose::{Choice, ConsideredConnector, choose};
+pub use decision::{Attainment, Claim, Decision, RequiredTls, Ruling};
 pub use expiry::expiry_threshold;
 pub use facts::{
     CertificateFacts, ChainFault, ChainVerdict, ClientCertificate, IssuerFacts, PeerCertificate,
@@ -46,7 +49,7 @@ pub use recipients::Recipients;
 pub use record::DecisionRecord;
 pub use remember::TlsMemory;
 pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};
-pub use sending::{Credentials, Mechanism, Sending};
+pub use sending::{Credentials, Mechanism, SendingSettings};
 pub use shortfall::{HandshakeFault, Shortfall};
 pub use table::{
     BareLf, Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure,

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::admit::{Attribution, Unmet};
-use super::decision::{Attainment, Claim, Decision, Required, Ruling};
+use super::admit::{Attribution, UnmetCondition};
+use super::decision::{Attainment, Claim, Decision, RequiredTls, Ruling};
 use super::facts::{PeerCertificate, TlsFacts};
 use super::judge::ClearCause;
 use super::requirement::Requirement;
@@ -43,12 +43,12 @@ impl Decision {
             Ruling::WaivedClient(unmet) => {
                 format!("in audit: enforced, this would have been refused, since {unmet}")
             }
-            Ruling::Refused(claim, Unmet::NoTls) => format!("{claim} must be sent over TLS"),
-            Ruling::Refused(claim, Unmet::Off | Unmet::Network) => {
+            Ruling::Refused(claim, UnmetCondition::NoTls) => format!("{claim} must be sent over TLS"),
+            Ruling::Refused(claim, UnmetCondition::Off | UnmetCondition::Network) => {
                 format!("{claim} is not accepted from {host}")
             }
-            Ruling::Refused(claim, Unmet::User) => format!("{claim} needs a login"),
-            Ruling::Refused(claim, Unmet::Tls(shortfall)) => format!("{claim}: {shortfall}"),
+            Ruling::Refused(claim, UnmetCondition::User) => format!("{claim} needs a login"),
+            Ruling::Refused(claim, UnmetCondition::Tls(shortfall)) => format!("{claim}: {shortfall}"),
             Ruling::NoConnector(claim) => format!("no inbound connector accepts {claim} from {host}"),
         }
     }
@@ -86,26 +86,25 @@ impl Decision {
             Ruling::Withheld(shortfall) => Some(shortfall.enhanced()),
             Ruling::Remembered(_) => Some(Enhanced(4, 7, 4)),
             Ruling::Onward => Some(Shortfall::Onward.enhanced()),
-            Ruling::Refused(_, Unmet::NoTls) => Some(Enhanced(5, 7, 10)),
-            Ruling::Refused(_, Unmet::User) => Some(Enhanced(5, 7, 0)),
-            Ruling::Refused(_, Unmet::Off | Unmet::Network | Unmet::Tls(_)) | Ruling::NoConnector(_) => {
-                Some(Enhanced(5, 7, 1))
-            }
+            Ruling::Refused(_, UnmetCondition::NoTls) => Some(Enhanced(5, 7, 10)),
+            Ruling::Refused(_, UnmetCondition::User) => Some(Enhanced(5, 7, 0)),
+            Ruling::Refused(_, UnmetCondition::Off | UnmetCondition::Network | UnmetCondition::Tls(_))
+            | Ruling::NoConnector(_) => Some(Enhanced(5, 7, 1)),
         }
     }
 
     fn is_forced(&self) -> bool {
         match &self.required {
-            Required::Session(requirement) => requirement.is_forced(),
-            Required::Client { .. }
-            | Required::InboundConnector
-            | Required::TlsAsBefore
-            | Required::Onward => false,
+            RequiredTls::Session(requirement) => requirement.is_forced(),
+            RequiredTls::Client { .. }
+            | RequiredTls::InboundConnector
+            | RequiredTls::TlsAsBefore
+            | RequiredTls::Onward => false,
         }
     }
 }
 
-impl Required {
+impl RequiredTls {
     /// In a word or two, for a table.
     #[must_use]
     pub fn summary(&self) -> &'static str {
@@ -120,7 +119,7 @@ impl Required {
     }
 }
 
-impl fmt::Display for Required {
+impl fmt::Display for RequiredTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Session(requirement) => requirement.fmt(f),
@@ -155,14 +154,16 @@ impl fmt::Display for Attainment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tls(facts) => {
-                write!(f, "{} {}, {}", facts.version, facts.suite, Shown(facts, "certificate"))
+                write!(f, "{} {}, {}", facts.version, facts.suite, HandshakeCertificate(facts, "certificate"))
             }
             Self::Plaintext => f.write_str("plaintext"),
             Self::NoSession => f.write_str("no session"),
             Self::Client { tls, user } => {
                 match tls {
                     None => f.write_str("plaintext")?,
-                    Some(facts) => write!(f, "{}, {}", facts.version, Shown(facts, "a certificate"))?,
+                    Some(facts) => {
+                        write!(f, "{}, {}", facts.version, HandshakeCertificate(facts, "a certificate"))?
+                    }
                 }
                 user.as_ref().map_or(Ok(()), |user| write!(f, ", the user {user}"))
             }
@@ -172,9 +173,9 @@ impl fmt::Display for Attainment {
 }
 
 /// The certificate of a handshake.
-struct Shown<'a>(&'a TlsFacts, &'static str);
+struct HandshakeCertificate<'a>(&'a TlsFacts, &'static str);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for HandshakeCertificate<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.peer {
             PeerCertificate::NotShown => f.write_str("no certificate"),
@@ -219,7 +220,7 @@ impl fmt::Display for Attribution {
     }
 }
 
-impl Unmet {
+impl UnmetCondition {
     /// The word for machines.
     #[must_use]
     pub fn token(&self) -> &'static str {
@@ -233,7 +234,7 @@ impl Unmet {
     }
 }
 
-impl fmt::Display for Unmet {
+impl fmt::Display for UnmetCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off => f.write_str("its mode is off"),

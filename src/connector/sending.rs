@@ -8,7 +8,7 @@ use crate::mail::Extension;
 
 /// How the sessions of an outbound connector are used.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Sending {
+pub struct SendingSettings {
     /// Extensions that are passed over though the host offers them.
     pub ignored: Vec<Extension>,
     /// Recipients in one transaction, where that is fewer than everywhere.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DomainPattern, Forced, PeerName, Recipients, Require, Requirement, Sending, TrustId, User, Users,
+    DomainPattern, Forced, PeerName, Recipients, Require, Requirement, SendingSettings, TrustId, User, Users,
 };
 use crate::mail::Domain;
 
@@ -158,7 +158,7 @@ pub struct Outbound {
     /// Connections to a lane's hosts at the same time.
     pub connections: usize,
     /// How its sessions are used.
-    pub sending: Sending,
+    pub sending: SendingSettings,
     /// The digest of all this and of the files it names.
     #[serde(skip)]
     pub revision: Revision,
@@ -385,7 +385,7 @@ impl Outbound {
             on_failure: OnFailure::default(),
             retry: Retry { waits: vec![minute], expire: minute * 60, delay_dsn: None },
             connections: 1,
-            sending: Sending::default(),
+            sending: SendingSettings::default(),
             revision: Revision::default(),
         }
     }

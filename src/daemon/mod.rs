@@ -36,12 +36,12 @@ pub use reload::Reloader;
 pub use signals::Signals;
 pub use watchdog::Watchdog;
 
-use self::paused::Paused;
-use crate::admin::{Control, ControlSocket, NotReloaded, Operator, Reloaded};
+use self::paused::PauseFile;
+use crate::admin::{Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable, Table};
-use crate::deliver::{Courier, TlsSeen, Verifier};
-use crate::listen::{self, Shared};
+use crate::deliver::{Courier, TlsHistory, Verifier};
+use crate::listen::{self, ListenerState};
 use crate::mail::Clock;
 use crate::resolver::dns::Dns;
 use crate::scheduler::{Carrier, Scheduler};
@@ -52,7 +52,7 @@ use crate::tls::Partners;
 use crate::tracking::{Event, Journal, Vitals};
 
 /// The running relay.
-pub struct Running {
+pub struct RelayDaemon {
     /// Name and address of each listener, port 0 resolved.
     pub listening: Vec<(String, SocketAddr)>,
     /// What the spool held at the start.
@@ -90,10 +90,10 @@ fn fit_sessions(config: &mut Config) {
 }
 
 /// What was seen with TLS. Without its file the relay runs all the same, and remembers from now on.
-fn tls_seen(data_dir: &std::path::Path) -> TlsSeen {
-    TlsSeen::load(data_dir).unwrap_or_else(|fault| {
+fn tls_seen(data_dir: &std::path::Path) -> TlsHistory {
+    TlsHistory::load(data_dir).unwrap_or_else(|fault| {
         tracing::error!(%fault, "tls-seen can't be read: what had TLS before is forgotten");
-        TlsSeen::default()
+        TlsHistory::default()
     })
 }
 
@@ -109,7 +109,7 @@ fn partners(data_dir: &std::path::Path) -> Arc<Partners> {
 ///
 /// # Errors
 /// [`StartFault`]; nothing is left running then.
-pub async fn start(config: Config) -> Result<Running, StartFault> {
+pub async fn start(config: Config) -> Result<RelayDaemon, StartFault> {
     let vitals = Vitals::new(|loss| tracing::error!(%loss, "the relay can't go on"));
     start_after(config, 0, &vitals).await
 }
@@ -118,7 +118,11 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
 ///
 /// # Errors
 /// As [`start`].
-pub async fn start_after(mut config: Config, faults: u32, vitals: &Vitals) -> Result<Running, StartFault> {
+pub async fn start_after(
+    mut config: Config,
+    faults: u32,
+    vitals: &Vitals,
+) -> Result<RelayDaemon, StartFault> {
     fit_sessions(&mut config);
     let (journal, clock) = (Arc::new(Journal), Clock::start());
     let first = reload::First::of(&config)?;
@@ -136,21 +140,15 @@ pub async fn start_after(mut config: Config, faults: u32, vitals: &Vitals) -> Re
     let tls = (client_setups, tls_seen(&config.data_dir), Arc::clone(&partners));
     let courier = Courier::new(config.deliver, Arc::clone(&live), dns, tls, ourselves, Arc::clone(&journal));
     let carrier: Arc<dyn Carrier> = courier.clone();
-    let scheduler = Scheduler::new(
-        config.scheduler,
-        Arc::clone(&live),
-        Arc::clone(&spool),
-        carrier,
-        Arc::clone(&journal),
-        clock,
-    );
+    let (table, stored) = (Arc::clone(&live), Arc::clone(&spool));
+    let scheduler = Scheduler::new(config.scheduler, table, stored, carrier, Arc::clone(&journal), clock);
     let paused = stand_still(&config.data_dir, &scheduler).await?;
     let (stop, intake) = (CancellationToken::new(), CancellationToken::new());
     let lanes = vitals.watch("the scheduler", Arc::clone(&scheduler).run(stop.clone()));
     let offered = Arc::clone(&scheduler);
     let guard = guard(&config.data_dir, &config.listen, &spool, &journal);
     let room = look_after(guard, vitals, &stop).await;
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(ListenerState {
         guesses: listen::Guesses::new(config.listen.limits.failed_logins_max),
         settings: config.listen,
         live: Arc::clone(&live),
@@ -165,13 +163,13 @@ pub async fn start_after(mut config: Config, faults: u32, vitals: &Vitals) -> Re
     });
     let reloader =
         Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), (journal, paused)));
-    let listen::Serving { sessions, loops } = listen::serve(bound, shared, &intake)?;
+    let listen::ServingListeners { sessions, loops } = listen::serve(bound, shared, &intake)?;
     loops.into_iter().for_each(|one| vitals.adopt("an accept loop", one));
     let control = control(&spool, &scheduler, &listening, &reloader);
     let control = vitals.watch("the control socket", socket.serve(control, stop.clone()));
     let watching = vitals
         .watch("the watcher of files", watch::keep(Arc::clone(&reloader), vitals.clone(), stop.clone()));
-    Ok(Running {
+    Ok(RelayDaemon {
         listening,
         found: spool.stats().await.unwrap_or_default(),
         spool,
@@ -231,9 +229,9 @@ async fn look_after(guard: guard::Guard, vitals: &Vitals, stop: &CancellationTok
 
 /// The connectors that an operator paused before stay paused. Mail must not start to flow because
 /// a file can't be read.
-async fn stand_still(data_dir: &std::path::Path, scheduler: &Scheduler) -> Result<Paused, StartFault> {
+async fn stand_still(data_dir: &std::path::Path, scheduler: &Scheduler) -> Result<PauseFile, StartFault> {
     let paused =
-        Paused::load(data_dir).map_err(|fault| StartFault::Paused(data_dir.join("paused"), fault))?;
+        PauseFile::load(data_dir).map_err(|fault| StartFault::Paused(data_dir.join("paused"), fault))?;
     for name in paused.names() {
         tracing::warn!(connector = %name, "paused by an operator; `sealpost queue resume` resumes it");
         scheduler.pause(&name, true).await;
@@ -241,7 +239,7 @@ async fn stand_still(data_dir: &std::path::Path, scheduler: &Scheduler) -> Resul
     Ok(paused)
 }
 
-impl Running {
+impl RelayDaemon {
     /// Answers once the spool can't go on: the process must end and start over.
     #[must_use]
     pub fn broken(&self) -> Pending<SpoolFault> {
@@ -254,7 +252,7 @@ impl Running {
     ///
     /// # Errors
     /// The mistakes in the files; nothing has changed then.
-    pub async fn reload(&self) -> Result<Reloaded, NotReloaded> {
+    pub async fn reload(&self) -> Result<ReloadAnswer, ReloadFailure> {
         Arc::clone(&self.reloader).reload().await
     }
 

@@ -9,12 +9,12 @@ use std::sync::{Mutex, PoisonError};
 
 /// The file and what it says.
 #[derive(Debug)]
-pub(super) struct Paused {
+pub(super) struct PauseFile {
     file: PathBuf,
     names: Mutex<BTreeSet<String>>,
 }
 
-impl Paused {
+impl PauseFile {
     /// What was said before.
     ///
     /// # Errors
@@ -64,12 +64,12 @@ mod tests {
     #[test]
     fn what_stands_still_is_known_after_a_restart() {
         let folder = tempfile::tempdir().expect("a folder");
-        let paused = Paused::load(folder.path()).expect("nothing yet");
+        let paused = PauseFile::load(folder.path()).expect("nothing yet");
         paused.set("b", true).expect("written");
         paused.set("a", true).expect("written");
-        let names = |paused: &Paused| paused.names().into_iter().collect::<Vec<_>>();
-        assert_eq!(names(&Paused::load(folder.path()).expect("read")), ["a", "b"]);
+        let names = |paused: &PauseFile| paused.names().into_iter().collect::<Vec<_>>();
+        assert_eq!(names(&PauseFile::load(folder.path()).expect("read")), ["a", "b"]);
         paused.set("b", false).expect("written");
-        assert_eq!(names(&Paused::load(folder.path()).expect("read")), ["a"]);
+        assert_eq!(names(&PauseFile::load(folder.path()).expect("read")), ["a"]);
     }
 }

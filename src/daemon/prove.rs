@@ -11,7 +11,7 @@ use super::{StartFault, setups};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable, Mode, Outbound, Table};
 use crate::deliver::settings::{Settings, Timeouts};
-use crate::deliver::{Courier, HostReport, TlsSeen, Trial};
+use crate::deliver::{Courier, HostReport, TlsHistory, Trial};
 use crate::mail::{Domain, Mailbox, ReversePath};
 use crate::outcome::Trouble;
 use crate::resolver::dns::Dns;
@@ -65,7 +65,7 @@ pub async fn prove_with(
     let table = Table::new(Generation(1), Vec::new(), vec![connector.clone()]);
     let live = Arc::new(LiveTable::new(table));
     let dns = Dns::new(asking)?;
-    let tls = (Arc::new(ArcSwap::from_pointee(setups)), TlsSeen::default(), Arc::default());
+    let tls = (Arc::new(ArcSwap::from_pointee(setups)), TlsHistory::default(), Arc::default());
     // A step that takes all of it is told as that step; the whole ends a little later.
     let limit = deliver.timeouts.connect.saturating_add(BEHIND);
     let courier = Courier::new(deliver, live, dns, tls, Vec::new(), Arc::new(Journal));

@@ -10,11 +10,13 @@ use serde_json::Value;
 use tokio::task::JoinError;
 
 use super::connectors::{Words, views};
-use super::paused::Paused;
+use super::paused::PauseFile;
 use super::print::{Print, print};
-use super::setups::{self, Shown};
+use super::setups::{self, PresentedChain};
 use super::{StartFault, changes, expiry};
-use crate::admin::{AlarmKind, Alarms, Connectors, Direction, NotReloaded, Operator, PauseAnswer, Reloaded};
+use crate::admin::{
+    AlarmKind, Alarms, Connectors, Direction, Operator, PauseAnswer, ReloadAnswer, ReloadFailure,
+};
 use crate::config::{self, Config, Faults};
 use crate::connector::{Generation, LiveTable, Table};
 use crate::deliver::ClientSetups;
@@ -32,11 +34,11 @@ pub struct Reloader {
     live: Arc<LiveTable>,
     scheduler: Arc<Scheduler>,
     journal: Arc<Journal>,
-    paused: Paused,
+    paused: PauseFile,
     alarms: Arc<Alarms>,
     /// One at a time: each table has a generation of its own, and its set-ups stay with it.
     alone: tokio::sync::Mutex<()>,
-    known: Mutex<Known>,
+    known: Mutex<FileStamps>,
 }
 
 /// What the first configuration gives, before anything is started.
@@ -53,7 +55,7 @@ pub(super) struct First {
 impl First {
     pub(super) fn of(config: &Config) -> Result<Self, StartFault> {
         let open: Vec<_> = config.listen.listeners.iter().map(|one| (one.name.clone(), one.tls)).collect();
-        let shown = setups::shown(config, &open, &Shown::new());
+        let shown = setups::shown(config, &open, &PresentedChain::new());
         let servers = BTreeMap::from([(Generation(1), Arc::new(setups::servers(config, &shown)?))]);
         Ok(Self {
             client_setups: Arc::new(ArcSwap::from_pointee(setups::clients(config)?)),
@@ -74,12 +76,12 @@ pub(super) struct InUse {
     identities: BTreeMap<String, Arc<Identity>>,
     /// When the successor of a certificate takes over.
     staged: BTreeMap<String, UnixMillis>,
-    shown: Shown,
+    shown: PresentedChain,
     words: Arc<Words>,
 }
 
 /// What the files looked like before the last attempt, and whether it failed.
-struct Known {
+struct FileStamps {
     print: Print,
     failed: bool,
 }
@@ -120,7 +122,7 @@ impl ReloadFault {
 }
 
 impl InUse {
-    pub(super) fn of(config: &Config, shown: Shown) -> Self {
+    pub(super) fn of(config: &Config, shown: PresentedChain) -> Self {
         Self {
             file: config.file.clone(),
             files: config.files.clone(),
@@ -138,9 +140,9 @@ impl Reloader {
         first: First,
         live: Arc<LiveTable>,
         scheduler: Arc<Scheduler>,
-        (journal, paused): (Arc<Journal>, Paused),
+        (journal, paused): (Arc<Journal>, PauseFile),
     ) -> Self {
-        let known = Known { print: print(&first.in_use.files), failed: false };
+        let known = FileStamps { print: print(&first.in_use.files), failed: false };
         Self {
             in_use: ArcSwap::from_pointee(first.in_use.clone()),
             first,
@@ -186,13 +188,13 @@ impl Reloader {
     }
 
     /// Goes on though the caller gave up: half a reload would be neither table.
-    pub(super) async fn reload_by(self: Arc<Self>, trigger: Trigger) -> Result<Reloaded, NotReloaded> {
+    pub(super) async fn reload_by(self: Arc<Self>, trigger: Trigger) -> Result<ReloadAnswer, ReloadFailure> {
         let me = Arc::clone(&self);
         let done = tokio::spawn(async move { me.attempt(trigger).await }).await;
         done.unwrap_or_else(|broken| Err(self.refused(&ReloadFault::Read(broken))))
     }
 
-    async fn attempt(&self, trigger: Trigger) -> Result<Reloaded, NotReloaded> {
+    async fn attempt(&self, trigger: Trigger) -> Result<ReloadAnswer, ReloadFailure> {
         let _alone = self.alone.lock().await;
         if trigger != Trigger::StillBroken {
             announce_reload();
@@ -218,7 +220,7 @@ impl Reloader {
         }
     }
 
-    async fn exchange(&self) -> Result<Reloaded, ReloadFault> {
+    async fn exchange(&self) -> Result<ReloadAnswer, ReloadFault> {
         let in_use = self.in_use.load_full();
         let file = in_use.file.clone();
         let files = in_use.files.clone();
@@ -255,11 +257,11 @@ impl Reloader {
         first.client_setups.store(Arc::new(clients));
         first.server_setups.store(Arc::new(BTreeMap::from([(next, servers)])));
         self.scheduler.table_replaced().await;
-        *self.lock() = Known { print: seen, failed: false };
+        *self.lock() = FileStamps { print: seen, failed: false };
         Ok(reloaded)
     }
 
-    async fn compare(&self, config: &Config, last: &Table, table: &Table) -> Reloaded {
+    async fn compare(&self, config: &Config, last: &Table, table: &Table) -> ReloadAnswer {
         let mut lanes = BTreeMap::new();
         for name in self.scheduler.snapshot().await.lanes.into_iter().filter_map(|lane| lane.connector) {
             let count: &mut usize = lanes.entry(name).or_default();
@@ -268,7 +270,7 @@ impl Reloader {
         let handovers = changes::handovers(last, table, &lanes);
         let moved = handovers.iter().filter(|one| !one.loosened).map(|one| one.words.clone());
         let loosened = handovers.iter().filter(|one| one.loosened).map(|one| one.words.clone());
-        Reloaded {
+        ReloadAnswer {
             generation: table.generation,
             changes: changes::connectors(last, table),
             certificates: expiry::renewed(&self.in_use.load().identities, &config.identities),
@@ -279,11 +281,11 @@ impl Reloader {
         }
     }
 
-    fn refused(&self, fault: &ReloadFault) -> NotReloaded {
-        NotReloaded { generation: self.live.generation(), faults: fault.list() }
+    fn refused(&self, fault: &ReloadFault) -> ReloadFailure {
+        ReloadFailure { generation: self.live.generation(), faults: fault.list() }
     }
 
-    fn tell_refused(&self, trigger: Trigger, refused: &NotReloaded) {
+    fn tell_refused(&self, trigger: Trigger, refused: &ReloadFailure) {
         let Generation(number) = refused.generation;
         if trigger == Trigger::Change {
             tracing::info!(faults = refused.faults.len(), "the files have changed, but have errors so far");
@@ -306,14 +308,14 @@ impl Reloader {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, FileStamps> {
         // Each of its two values is whole whatever a panicking holder did.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Operator for Reloader {
-    fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<Reloaded, NotReloaded>> + Send>> {
+    fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<ReloadAnswer, ReloadFailure>> + Send>> {
         Box::pin(self.reload_by(Trigger::Asked))
     }
 
@@ -356,7 +358,7 @@ impl Reloader {
     }
 }
 
-fn tell_reloaded(reloaded: &Reloaded) {
+fn tell_reloaded(reloaded: &ReloadAnswer) {
     let Generation(generation) = reloaded.generation;
     tracing::info!(generation, changes = reloaded.changes.len(), "the configuration has taken effect");
     for certificate in &reloaded.certificates {

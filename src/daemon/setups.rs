@@ -10,12 +10,16 @@ use crate::listen::settings::ListenerTls;
 use crate::tls::{ClientSettings, ClientSetup, Identity, ServerSettings, ServerSetup, TrustSet};
 
 /// What each listener that does TLS shows, by its name.
-pub(super) type Shown = BTreeMap<String, Vec<Arc<Identity>>>;
+pub(super) type PresentedChain = BTreeMap<String, Vec<Arc<Identity>>>;
 
 /// What the listeners that are open are to show by this configuration; where it says nothing of one,
 /// what that one shows already.
-pub(super) fn shown(config: &Config, open: &[(String, ListenerTls)], last: &Shown) -> Shown {
-    let mut shown = Shown::new();
+pub(super) fn shown(
+    config: &Config,
+    open: &[(String, ListenerTls)],
+    last: &PresentedChain,
+) -> PresentedChain {
+    let mut shown = PresentedChain::new();
     for (name, tls) in open {
         if *tls == ListenerTls::Off {
             continue;
@@ -33,7 +37,7 @@ pub(super) fn shown(config: &Config, open: &[(String, ListenerTls)], last: &Show
 
 pub(super) fn servers(
     config: &Config,
-    shown: &Shown,
+    shown: &PresentedChain,
 ) -> Result<BTreeMap<String, Arc<ServerSetup>>, StartFault> {
     // A certificate is asked for only where some connector wants one: asking makes old clients stumble.
     let ask_client = config.inbound.iter().any(wants_certificate);

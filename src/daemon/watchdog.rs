@@ -60,19 +60,19 @@ impl Watchdog {
         }
     }
 
-    fn found(&self, vitals: &Vitals) -> Found {
+    fn found(&self, vitals: &Vitals) -> WatchdogFinding {
         if vitals.is_stopping() {
-            return Found::Ending;
+            return WatchdogFinding::Ending;
         }
         let scheduler = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match scheduler.map(|scheduler| scheduler.upgrade()) {
-            None => Found::Starting,
-            Some(None) => Found::Ending,
+            None => WatchdogFinding::Starting,
+            Some(None) => WatchdogFinding::Ending,
             Some(Some(scheduler)) => {
                 let turns = scheduler.turns();
                 // One that has nothing to do goes round, too, before the next look.
                 scheduler.prod();
-                Found::Turns(turns)
+                WatchdogFinding::Turns(turns)
             }
         }
     }
@@ -80,7 +80,7 @@ impl Watchdog {
 
 /// What one look finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum WatchdogFinding {
     Starting,
     /// How often it has gone round.
     Turns(u64),
@@ -125,20 +125,20 @@ impl Look {
         self.every.saturating_mul(self.still)
     }
 
-    fn at(&mut self, found: Found) -> LookOutcome {
+    fn at(&mut self, found: WatchdogFinding) -> LookOutcome {
         let before = self.still_for();
         let now = |look: &Self, mark: Duration| before < mark && mark <= look.still_for();
         match found {
-            Found::Ending => LookOutcome { feed: true, word: None },
-            Found::Starting => {
+            WatchdogFinding::Ending => LookOutcome { feed: true, word: None },
+            WatchdogFinding::Starting => {
                 self.still = self.still.saturating_add(1);
                 LookOutcome { feed: self.still_for() <= START_MAX, word: None }
             }
-            Found::Turns(turns) if turns != self.turns => {
+            WatchdogFinding::Turns(turns) if turns != self.turns => {
                 (self.turns, self.still) = (turns, 0);
                 LookOutcome { feed: true, word: None }
             }
-            Found::Turns(_) => {
+            WatchdogFinding::Turns(_) => {
                 self.still = self.still.saturating_add(1);
                 let soon = self.limit.is_some_and(|limit| now(self, limit / 2));
                 let word = now(self, STUCK_AFTER).then_some(Word::Stuck).or(soon.then_some(Word::Soon));
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     /// What a number of looks comes to, as `fed`, `-`, `soon` or `stuck`.
-    fn said(look: &mut Look, found: impl IntoIterator<Item = Found>) -> Vec<&'static str> {
+    fn said(look: &mut Look, found: impl IntoIterator<Item = WatchdogFinding>) -> Vec<&'static str> {
         let word = |outcome: LookOutcome| match outcome {
             LookOutcome { feed: true, word: None } => "fed",
             LookOutcome { feed: false, word: None } => "-",
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn it_is_fed_while_turns_are_made_and_by_nothing_else() {
         let mut look = Look::new(Some(Duration::from_secs(30)));
-        let turns = [1, 2, 9, 9, 9, 9, 9, 9, 10].map(Found::Turns);
+        let turns = [1, 2, 9, 9, 9, 9, 9, 9, 10].map(WatchdogFinding::Turns);
         assert_eq!(said(&mut look, turns), ["fed", "fed", "fed", "-", "-", "soon", "-", "-", "fed"]);
     }
 
@@ -186,8 +186,8 @@ mod tests {
         let mut expected = vec!["-"; 32];
         expected.splice(0..1, ["fed", "-"]);
         expected.splice(24..25, ["stuck"]);
-        assert_eq!(said(&mut look, [Found::Turns(7); 33]), expected);
-        assert_eq!(said(&mut look, [Found::Turns(8)]), ["fed"]);
+        assert_eq!(said(&mut look, [WatchdogFinding::Turns(7); 33]), expected);
+        assert_eq!(said(&mut look, [WatchdogFinding::Turns(8)]), ["fed"]);
     }
 
     #[test]
@@ -195,8 +195,11 @@ mod tests {
         let mut look = Look::new(Some(Duration::from_secs(30)));
         let mut expected = vec!["fed"; 60];
         expected.push("-");
-        assert_eq!(said(&mut look, [Found::Starting; 61]), expected);
-        assert_eq!(said(&mut look, [Found::Turns(3), Found::Ending, Found::Ending]), ["fed", "fed", "fed"]);
+        assert_eq!(said(&mut look, [WatchdogFinding::Starting; 61]), expected);
+        assert_eq!(
+            said(&mut look, [WatchdogFinding::Turns(3), WatchdogFinding::Ending, WatchdogFinding::Ending]),
+            ["fed", "fed", "fed"]
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::task::Poll;
 use super::classify::{
     Ending, crowded_out, elsewhere, ended, outcome_of, scope, stopping, undeliverable, unreadable,
 };
-use super::connection::Broken;
+use super::connection::Interruption;
 use super::courier::Courier;
 use super::declare::to_declare;
 use super::need::{Need, serves};
@@ -20,7 +20,7 @@ use super::session::OpenSession;
 use crate::connector::{ClearGuard, Decision, NotCovered, Shortfall};
 use crate::outcome::{LinkFault, Outcome, Scope, Trouble};
 use crate::scheduler::{Carrier, Job, Jobs, Way};
-use crate::smtp::{Demand, Finished, MailFrom, NotBegun, OpenEvent};
+use crate::smtp::{Demand, MailFrom, NotBegun, OpenEvent, TransactionResult};
 
 /// How often the table may change between a judgement and MAIL FROM before the job goes back.
 const JUDGEMENTS_MAX: usize = 4;
@@ -289,14 +289,14 @@ impl LaneCarrier {
         // A chunk's command goes before the content; behind it comes no dot.
         let before = session.connection.flush(self.courier.settings.timeouts.command).await;
         match before {
-            Ok(()) | Err(Broken::Link(LinkFault::Lost(_))) => {}
+            Ok(()) | Err(Interruption::Link(LinkFault::Lost(_))) => {}
             Err(broken) => return Err(broken.into_link()),
         }
         session.smtp.end_content(&mut session.connection.out);
         self.chain(session).await;
         let sent = session.connection.send_content(&content, self.courier.settings.timeouts.data_block).await;
         match sent {
-            Ok(()) | Err(Broken::Link(LinkFault::Lost(_))) => Ok(()),
+            Ok(()) | Err(Interruption::Link(LinkFault::Lost(_))) => Ok(()),
             Err(broken) => Err(broken.into_link()),
         }
     }
@@ -318,7 +318,7 @@ impl LaneCarrier {
         }
     }
 
-    fn finish(&mut self, session: &OpenSession, finished: &Finished) {
+    fn finish(&mut self, session: &OpenSession, finished: &TransactionResult) {
         let Some(load) = self.sent.pop_front() else { return };
         self.settle(&load, |number| outcome_of(finished, number, session, None));
     }

@@ -5,9 +5,10 @@ use std::io;
 use super::session::OpenSession;
 use crate::mail::{Enhanced, Reply};
 use crate::outcome::{
-    At, Cause, Delivered, LinkFault, Outcome, Remote, Scope, Stage, Trouble, classify_fault, classify_reply,
+    At, Cause, DeliveryRecord, LinkFault, Outcome, Remote, Scope, Stage, Trouble, classify_fault,
+    classify_reply,
 };
-use crate::smtp::{Finished, NotBegun};
+use crate::smtp::{NotBegun, TransactionResult};
 
 /// How a session came to its end before its transactions did.
 pub(super) enum Ending {
@@ -22,7 +23,7 @@ fn at(session: &OpenSession) -> At<'_> {
 }
 
 /// What a session's end means for the recipients that had no answer of their own.
-pub(super) fn ended(finished: &Finished, session: &OpenSession, ending: &Ending) -> Outcome {
+pub(super) fn ended(finished: &TransactionResult, session: &OpenSession, ending: &Ending) -> Outcome {
     // The session counts content as sent once it has been handed over; the connection knows whether its end went out.
     let stage = match (finished.sent && session.connection.is_after_dot(), finished.begun || finished.sent) {
         (true, _) => Stage::End,
@@ -37,7 +38,7 @@ pub(super) fn ended(finished: &Finished, session: &OpenSession, ending: &Ending)
 
 /// What a transaction came to for one of its recipients; `open` is for those without an answer.
 pub(super) fn outcome_of(
-    finished: &Finished,
+    finished: &TransactionResult,
     number: usize,
     session: &OpenSession,
     open: Option<&Outcome>,
@@ -53,7 +54,7 @@ pub(super) fn outcome_of(
         return refused(Stage::Data, reply);
     }
     match (&finished.end, open) {
-        (Some(reply), _) if reply.is_positive() => Outcome::Delivered(Delivered {
+        (Some(reply), _) if reply.is_positive() => Outcome::Delivered(DeliveryRecord {
             host: session.host.clone(),
             reply: reply.clone(),
             decision: session.decision.clone(),

@@ -19,7 +19,7 @@ use crate::connector::{HandshakeFault, TlsFacts};
 use crate::mail::{Clock, Content, Domain};
 use crate::outcome::LinkFault;
 use crate::scheduler::Progress;
-use crate::smtp::{Awaited, Dialogue, SendFault};
+use crate::smtp::{AwaitedReply, Dialogue, SendFault};
 use crate::tls::{ClientSetup, late_fault};
 
 /// Octets of content written at once where it isn't held in memory.
@@ -55,14 +55,14 @@ pub(super) struct Connection {
 
 /// Why a conversation broke off.
 #[derive(Debug)]
-pub(super) enum Broken {
+pub(super) enum Interruption {
     /// The connection, or what came over it.
     Link(LinkFault),
     /// TLS itself: the peer sent an alert, or what it sent can't be right.
     Tls(HandshakeFault),
 }
 
-impl Broken {
+impl Interruption {
     /// The fault of the connection, where it no longer matters that TLS itself broke.
     pub(super) fn into_link(self) -> LinkFault {
         match self {
@@ -119,16 +119,16 @@ impl Connection {
         &mut self,
         session: &mut D,
         limits: &Timeouts,
-    ) -> Result<D::Event, Broken> {
+    ) -> Result<D::Event, Interruption> {
         let mut waiting: Option<(u64, Instant)> = None;
         loop {
             let mut rest = self.input.as_slice();
             let event = session.feed(&mut rest, &mut self.out).map_err(|fault| {
                 // Planted octets are an attack on the handshake, and told as a broken one.
                 if fault == SendFault::AfterStartTls {
-                    return Broken::Tls(HandshakeFault::new(fault.to_string()));
+                    return Interruption::Tls(HandshakeFault::new(fault.to_string()));
                 }
-                Broken::Link(LinkFault::Garbled(fault.to_string()))
+                Interruption::Link(LinkFault::Garbled(fault.to_string()))
             })?;
             let used = self.input.len().saturating_sub(rest.len());
             self.input.drain(..used);
@@ -149,14 +149,14 @@ impl Connection {
             waiting = Some((replies, since));
             let left = limit(limits, session.awaited()).saturating_sub(since.elapsed());
             if left.is_zero() {
-                return Err(Broken::Link(LinkFault::Silent));
+                return Err(Interruption::Link(LinkFault::Silent));
             }
             self.read(left).await?;
         }
     }
 
     /// Writes what is due.
-    pub(super) async fn flush(&mut self, limit: Duration) -> Result<(), Broken> {
+    pub(super) async fn flush(&mut self, limit: Duration) -> Result<(), Interruption> {
         if self.out.is_empty() {
             return Ok(());
         }
@@ -169,7 +169,11 @@ impl Connection {
 
     /// Writes the content and, in the same write as its end, `out`: the final dot, and what may
     /// follow it.
-    pub(super) async fn send_content(&mut self, content: &Content, limit: Duration) -> Result<(), Broken> {
+    pub(super) async fn send_content(
+        &mut self,
+        content: &Content,
+        limit: Duration,
+    ) -> Result<(), Interruption> {
         let out = mem::take(&mut self.out);
         let sent = match content {
             Content::Held(bytes) => {
@@ -183,7 +187,12 @@ impl Connection {
         sent
     }
 
-    async fn send_blocks(&mut self, content: &Content, end: &[u8], limit: Duration) -> Result<(), Broken> {
+    async fn send_blocks(
+        &mut self,
+        content: &Content,
+        end: &[u8],
+        limit: Duration,
+    ) -> Result<(), Interruption> {
         let mut block = vec![0; BLOCK_BYTES];
         let mut offset = 0;
         loop {
@@ -191,13 +200,13 @@ impl Connection {
             // the page cache; handing it to another thread would cost more than it waits.
             let count = content
                 .read_at(&mut block, offset)
-                .map_err(|e| Broken::Link(LinkFault::Content(e.to_string())))?;
+                .map_err(|e| Interruption::Link(LinkFault::Content(e.to_string())))?;
             offset = offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
             let last = offset >= content.len();
             self.set_after_dot(last);
             if count == 0 && !last {
                 // The dot would make a whole message of a part: break off instead.
-                return Err(Broken::Link(LinkFault::Content("it is shorter than recorded".to_owned())));
+                return Err(Interruption::Link(LinkFault::Content("it is shorter than recorded".to_owned())));
             }
             let block = block.get(..count).unwrap_or_default();
             self.write([block, if last { end } else { &[] }], limit).await?;
@@ -207,7 +216,7 @@ impl Connection {
         }
     }
 
-    async fn write(&mut self, parts: [&[u8]; 2], limit: Duration) -> Result<(), Broken> {
+    async fn write(&mut self, parts: [&[u8]; 2], limit: Duration) -> Result<(), Interruption> {
         let writing = async {
             match &mut self.wire {
                 Wire::Plain(stream) => write_all(stream, parts).await,
@@ -221,7 +230,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn read(&mut self, limit: Duration) -> Result<(), Broken> {
+    async fn read(&mut self, limit: Duration) -> Result<(), Interruption> {
         self.input.reserve(READ_BYTES);
         let reading = async {
             match &mut self.wire {
@@ -232,17 +241,17 @@ impl Connection {
         };
         let read = unless_evicted(reading, limit, &self.progress, self.after_dot).await?;
         match read.map_err(|error| self.broken(&error))? {
-            0 => Err(Broken::Link(LinkFault::Lost("the peer closed it".to_owned()))),
+            0 => Err(Interruption::Link(LinkFault::Lost("the peer closed it".to_owned()))),
             _ => Ok(()),
         }
     }
 
-    fn broken(&self, error: &io::Error) -> Broken {
+    fn broken(&self, error: &io::Error) -> Interruption {
         // In TLS 1.3 a client learns only from its first read that the server refused its
         // certificate (RFC 8446 §4.4.2.4): such an alert still belongs to the handshake.
         match late_fault(error) {
-            Some(fault) if self.is_sealed() && !self.heard => Broken::Tls(fault),
-            Some(_) | None => Broken::Link(LinkFault::Lost(error.to_string())),
+            Some(fault) if self.is_sealed() && !self.heard => Interruption::Tls(fault),
+            Some(_) | None => Interruption::Link(LinkFault::Lost(error.to_string())),
         }
     }
 
@@ -304,12 +313,12 @@ impl Connection {
     }
 }
 
-fn limit(limits: &Timeouts, awaited: Awaited) -> Duration {
+fn limit(limits: &Timeouts, awaited: AwaitedReply) -> Duration {
     match awaited {
-        Awaited::Command | Awaited::Nothing => limits.command,
-        Awaited::StartTls => limits.handshake,
-        Awaited::Data => limits.data_start,
-        Awaited::End => limits.data_end,
+        AwaitedReply::Command | AwaitedReply::Nothing => limits.command,
+        AwaitedReply::StartTls => limits.handshake,
+        AwaitedReply::Data => limits.data_start,
+        AwaitedReply::End => limits.data_end,
     }
 }
 
@@ -320,11 +329,11 @@ async fn unless_evicted<T>(
     limit: Duration,
     progress: &Progress,
     after_dot: bool,
-) -> Result<io::Result<T>, Broken> {
+) -> Result<io::Result<T>, Interruption> {
     tokio::select! {
         biased;
-        done = timeout(limit, exchange) => done.map_err(|_| Broken::Link(LinkFault::Silent)),
-        () = progress.evicted(), if !after_dot => Err(Broken::Link(LinkFault::Displaced)),
+        done = timeout(limit, exchange) => done.map_err(|_| Interruption::Link(LinkFault::Silent)),
+        () = progress.evicted(), if !after_dot => Err(Interruption::Link(LinkFault::Displaced)),
     }
 }
 
@@ -386,7 +395,7 @@ mod tests {
             data_end: second,
         };
         let got = connection.event(&mut session, &limits).await;
-        assert_eq!(matches!(got, Err(Broken::Link(LinkFault::Silent))), is_silent, "{drop:?}: {got:?}");
+        assert_eq!(matches!(got, Err(Interruption::Link(LinkFault::Silent))), is_silent, "{drop:?}: {got:?}");
         peer.abort();
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 
-use super::memory::{HostMemory, TlsSeen};
+use super::memory::{HostMemory, TlsHistory};
 use super::pool::Pool;
 use super::settings::Settings;
 use crate::connector::{HandshakeFault, LiveTable, Revision};
@@ -25,7 +25,7 @@ pub struct Courier {
     pub(super) live: Arc<LiveTable>,
     pub(super) dns: Dns,
     pub(super) tls: Arc<ClientSetups>,
-    pub(super) seen: TlsSeen,
+    pub(super) seen: TlsHistory,
     pub(super) partners: Arc<Partners>,
     pub(super) broken: HostMemory<HandshakeFault>,
     /// Hosts whose handshake broke once.
@@ -47,7 +47,7 @@ impl Courier {
         settings: Settings,
         live: Arc<LiveTable>,
         dns: Dns,
-        (tls, seen, partners): (Arc<ClientSetups>, TlsSeen, Arc<Partners>),
+        (tls, seen, partners): (Arc<ClientSetups>, TlsHistory, Arc<Partners>),
         ourselves: Vec<SocketAddr>,
         journal: Arc<Journal>,
     ) -> Arc<Self> {

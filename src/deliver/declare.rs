@@ -92,9 +92,9 @@ mod tests {
     use crate::mail::ContentSource;
 
     /// Content that is recorded with a length, and gives an error where it has no octets.
-    struct Broken(u64, Option<&'static [u8]>);
+    struct TruncatedContent(u64, Option<&'static [u8]>);
 
-    impl ContentSource for Broken {
+    impl ContentSource for TruncatedContent {
         fn len(&self) -> u64 {
             self.0
         }
@@ -126,8 +126,8 @@ mod tests {
     fn content_that_cannot_be_read_is_neither() {
         check(&Content::Held(b"x\r\n".as_slice().into()), Some(true));
         check(&Content::Held(b"\xe4\r\n".as_slice().into()), Some(false));
-        check(&Content::Source(Arc::new(Broken(3, Some(b"x\r\n")))), Some(true));
-        check(&Content::Source(Arc::new(Broken(4, Some(b"x\r\n")))), None);
-        check(&Content::Source(Arc::new(Broken(3, None))), None);
+        check(&Content::Source(Arc::new(TruncatedContent(3, Some(b"x\r\n")))), Some(true));
+        check(&Content::Source(Arc::new(TruncatedContent(4, Some(b"x\r\n")))), None);
+        check(&Content::Source(Arc::new(TruncatedContent(3, None))), None);
     }
 }

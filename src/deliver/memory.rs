@@ -17,7 +17,7 @@ const SEEN_MAX: usize = 65_536;
 /// What was seen with TLS, in a file of `data_dir`, one line each: connector and recipient domain or
 /// smart host.
 #[derive(Debug, Default)]
-pub struct TlsSeen {
+pub struct TlsHistory {
     file: Option<PathBuf>,
     state: Mutex<SeenState>,
 }
@@ -30,7 +30,7 @@ struct SeenState {
     without: HashMap<String, Instant>,
 }
 
-impl TlsSeen {
+impl TlsHistory {
     /// What the file of a folder has; writes it again where it has lines too many.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn what_had_tls_is_remembered_over_a_restart() {
         let folder = tempfile::tempdir().expect("a folder");
-        let open = || TlsSeen::load(folder.path()).expect("a memory");
+        let open = || TlsHistory::load(folder.path()).expect("a memory");
         let (start, hour) = (Instant::now(), Duration::from_secs(3600));
         let seen = open();
         assert_eq!(seen.without("c p.example", start), TlsMemory::Never);

@@ -23,7 +23,7 @@ pub mod settings;
 mod verify;
 
 pub use self::courier::{ClientSetups, Courier};
-pub use self::memory::TlsSeen;
+pub use self::memory::TlsHistory;
 pub use self::probe::{HostReport, RecipientReply, Trial};
 pub use self::verify::Verifier;
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::classify::{broken_early, elsewhere, refused_early};
-use super::connection::{Broken, Connection};
+use super::connection::{Connection, Interruption};
 use super::courier::Courier;
 use super::dial::dial;
 use super::need::{Need, serves};
@@ -15,7 +15,9 @@ use crate::connector::{
 };
 use crate::outcome::{At, Outcome, Scope, Stage, Trouble, classify_fault, classify_shortfall};
 use crate::scheduler::{Progress, Way};
-use crate::smtp::{Authorised, Dialogue, Hello, Open, Opening, OpeningEvent, Secured, SecuredEvent};
+use crate::smtp::{
+    AuthorisedSession, Dialogue, Hello, Open, Opening, OpeningEvent, SecuredEvent, SecuredSession,
+};
 use crate::tls::ClientSetup;
 use crate::tracking::Event;
 
@@ -82,8 +84,8 @@ impl Courier {
         };
         let at = At { host: &host, decision: Some(&decision) };
         let mut smtp = match opening.authorise(permit, &mut connection.out) {
-            Some(Authorised::Open(smtp)) => smtp,
-            Some(Authorised::Secured(secured)) => {
+            Some(AuthorisedSession::Open(smtp)) => smtp,
+            Some(AuthorisedSession::Secured(secured)) => {
                 let greeted = self.greet((&mut connection, secured), banner, &at).await;
                 greeted.map_err(|broken| match broken {
                     Again::Outcome(outcome) => Miss::Other(outcome),
@@ -146,8 +148,8 @@ impl Courier {
             Ok(OpeningEvent::HelloRefused(reply) | OpeningEvent::Closing(reply)) => {
                 Err(refused_early(Stage::Hello, &reply, at))
             }
-            Err(Broken::Tls(fault)) => Ok(Observed::HandshakeBroken(fault)),
-            Err(Broken::Link(fault)) => Err(broken_early(&fault, opening.replies(), at)),
+            Err(Interruption::Tls(fault)) => Ok(Observed::HandshakeBroken(fault)),
+            Err(Interruption::Link(fault)) => Err(broken_early(&fault, opening.replies(), at)),
         }
     }
 
@@ -192,7 +194,7 @@ impl Courier {
     /// EHLO inside TLS; the first answer there also tells whether the server took the handshake.
     async fn greet(
         &self,
-        (connection, mut secured): (&mut Connection, Secured),
+        (connection, mut secured): (&mut Connection, SecuredSession),
         banner: Option<&Mutex<Option<String>>>,
         at: &At<'_>,
     ) -> Result<Open, Again> {
@@ -207,8 +209,8 @@ impl Courier {
             Ok(SecuredEvent::NotGreeted(reply)) => {
                 Err(Again::Outcome(refused_early(Stage::Greeting, &reply, at)))
             }
-            Err(Broken::Tls(fault)) => Err(Again::Tls(fault)),
-            Err(Broken::Link(fault)) => Err(Again::Outcome(broken_early(&fault, replies, at))),
+            Err(Interruption::Tls(fault)) => Err(Again::Tls(fault)),
+            Err(Interruption::Link(fault)) => Err(Again::Outcome(broken_early(&fault, replies, at))),
         }
     }
 

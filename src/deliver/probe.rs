@@ -18,7 +18,7 @@ use crate::connector::{
 use crate::mail::{BodyType, Domain, Mailbox, MessageDsn, RecipientDsn, Reply, ReversePath};
 use crate::outcome::{Cause, Outcome, Trouble};
 use crate::scheduler::Way;
-use crate::smtp::{Demand, Finished, MailFrom, NotBegun, OpenEvent};
+use crate::smtp::{Demand, MailFrom, NotBegun, OpenEvent, TransactionResult};
 
 /// What one address of a way came to.
 #[derive(Debug, Clone)]
@@ -181,14 +181,14 @@ impl OpenSession {
     /// Asks for one recipient: MAIL and RCPT under the session's permit, and no DATA.
     ///
     /// # Errors
-    /// [`Unanswered`] says why the host gave no answer to RCPT.
+    /// [`ProbeFailure`] says why the host gave no answer to RCPT.
     pub(super) async fn ask(
         &mut self,
         courier: &Courier,
         connector: &Outbound,
         (reverse_path, to): (&ReversePath, &Mailbox),
         need: Need<'_>,
-    ) -> Result<Finished, Unanswered> {
+    ) -> Result<TransactionResult, ProbeFailure> {
         // In this order, and until the last reply: the envelope may be in plaintext, and a tighter table either waits
         // for it or is seen by it.
         let _in_clear = (!self.connection.is_sealed()).then(|| courier.live.enter_clear());
@@ -196,7 +196,7 @@ impl OpenSession {
         let mail = MailFrom { reverse_path, body: BodyType::SevenBit, size: 0, utf8, dsn: &dsn };
         let table = courier.live.table();
         if !serves(&table, connector, need.mailboxes()) {
-            return Err(Unanswered::Elsewhere);
+            return Err(ProbeFailure::Elsewhere);
         }
         let (generation, asked) = (table.generation, RecipientDsn::default());
         let onward_sealed = need.onward_sealed();
@@ -212,19 +212,19 @@ impl OpenSession {
         {
             begun = begin(self);
         }
-        begun.map_err(Unanswered::NotBegun)?;
+        begun.map_err(ProbeFailure::NotBegun)?;
         self.used = self.used.saturating_add(1);
         match self.connection.event(&mut self.smtp, &courier.settings.timeouts).await {
             Ok(OpenEvent::Done(finished)) => Ok(finished),
-            Ok(OpenEvent::Closing(reply)) => Err(Unanswered::Closing(reply)),
-            Ok(OpenEvent::SendContent) | Err(_) => Err(Unanswered::Lost),
+            Ok(OpenEvent::Closing(reply)) => Err(ProbeFailure::Closing(reply)),
+            Ok(OpenEvent::SendContent) | Err(_) => Err(ProbeFailure::Lost),
         }
     }
 }
 
 /// Why a host was asked for a recipient, and gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unanswered {
+pub(super) enum ProbeFailure {
     /// The connector serves the recipient no more.
     #[error("the connector table has changed")]
     Elsewhere,
@@ -239,14 +239,14 @@ pub(super) enum Unanswered {
     Lost,
 }
 
-fn reply_to(asked: Result<Finished, Unanswered>) -> Result<RecipientReply, String> {
+fn reply_to(asked: Result<TransactionResult, ProbeFailure>) -> Result<RecipientReply, String> {
     match asked {
         Ok(finished) => {
             let refused = finished.recipients.into_iter().next().flatten();
             Ok(finished.mail.or(refused).map_or(RecipientReply::Taken, RecipientReply::Refused))
         }
-        Err(Unanswered::Closing(reply)) => Ok(RecipientReply::Refused(reply)),
-        Err(fault @ (Unanswered::Elsewhere | Unanswered::NotBegun(_) | Unanswered::Lost)) => {
+        Err(ProbeFailure::Closing(reply)) => Ok(RecipientReply::Refused(reply)),
+        Err(fault @ (ProbeFailure::Elsewhere | ProbeFailure::NotBegun(_) | ProbeFailure::Lost)) => {
             Err(fault.to_string())
         }
     }

@@ -9,7 +9,7 @@ use super::session::Candidate;
 use crate::connector::{NextHop, SmartHost, SmartHostName};
 use crate::mail::Domain;
 use crate::outcome::{NameFault, Outcome, classify_name};
-use crate::resolver::route::{MailHost, Resolved, RouteFault, candidates, connectable, mail_hosts};
+use crate::resolver::route::{MailHost, ResolvedHost, RouteFault, candidates, connectable, mail_hosts};
 use crate::scheduler::Way;
 
 impl Courier {
@@ -53,12 +53,12 @@ impl Courier {
     }
 
     /// All at once: the slowest look-up decides, not their sum.
-    async fn resolve(&self, hosts: Vec<MailHost>) -> Vec<Resolved> {
+    async fn resolve(&self, hosts: Vec<MailHost>) -> Vec<ResolvedHost> {
         let ask = |host: MailHost| {
             let dns = self.dns.clone();
             tokio::spawn(async move {
                 let addresses = dns.addresses(&host.name).await;
-                Resolved { host, addresses }
+                ResolvedHost { host, addresses }
             })
         };
         let asked: Vec<_> = hosts.into_iter().map(ask).collect();

@@ -184,7 +184,7 @@ impl World {
             settings,
             Arc::clone(&live),
             dns,
-            (setups, TlsSeen::default(), Arc::default()),
+            (setups, TlsHistory::default(), Arc::default()),
             Vec::new(),
             journal,
         );

@@ -15,7 +15,7 @@ use super::search::Search;
 use crate::connector::Revision;
 use crate::mail::ReversePath;
 use crate::scheduler::Way;
-use crate::smtp::Finished;
+use crate::smtp::TransactionResult;
 use crate::smtp::receive::{Question, RecipientCheck, RecipientVerifier};
 
 /// Asks next hops for recipients, and remembers what they said.
@@ -85,7 +85,7 @@ impl Courier {
 }
 
 /// Only a refusal of the recipient itself says that it is not known.
-fn checked(finished: Finished) -> RecipientCheck {
+fn checked(finished: TransactionResult) -> RecipientCheck {
     match (finished.mail, finished.recipients.into_iter().next()) {
         (None, Some(None)) => RecipientCheck::Exists,
         (None, Some(Some(reply))) if reply.is_permanent() => RecipientCheck::Unknown(reply),

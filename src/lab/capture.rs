@@ -6,19 +6,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// What one stand-in saw so far. Shared by its sessions.
 #[derive(Debug, Default)]
 pub struct Capture {
-    seen: Mutex<Seen>,
+    seen: Mutex<SeenTraffic>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct SeenTraffic {
     clear: Vec<u8>,
-    messages: Vec<Taken>,
+    messages: Vec<AcceptedMessage>,
     refused: Vec<String>,
 }
 
 /// A message that a stand-in accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct AcceptedMessage {
     /// Between the brackets of MAIL FROM.
     pub reverse_path: String,
     /// Between the brackets of each RCPT TO.
@@ -39,7 +39,7 @@ impl Capture {
     }
 
     /// Notes a message that was accepted.
-    pub fn took(&self, message: Taken) {
+    pub fn took(&self, message: AcceptedMessage) {
         let mut seen = self.lock();
         if seen.messages.len() < MESSAGES_MAX {
             seen.messages.push(message);
@@ -55,7 +55,7 @@ impl Capture {
     }
 
     /// The first accepted message that `wanted` likes.
-    pub fn find(&self, wanted: impl Fn(&Taken) -> bool) -> Option<Taken> {
+    pub fn find(&self, wanted: impl Fn(&AcceptedMessage) -> bool) -> Option<AcceptedMessage> {
         self.lock().messages.iter().find(|m| wanted(m)).cloned()
     }
 
@@ -73,7 +73,7 @@ impl Capture {
             && self.lock().clear.windows(octets.len()).any(|window| window.eq_ignore_ascii_case(octets))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen> {
+    fn lock(&self) -> MutexGuard<'_, SeenTraffic> {
         // What was seen stays true whatever a panicking session did.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }

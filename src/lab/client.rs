@@ -47,7 +47,7 @@ pub struct ClientTls {
 
 /// What became of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Handed {
+pub struct SubmissionResult {
     /// The first reply that refused, or the one after the content.
     pub code: u16,
     /// Its text.
@@ -83,7 +83,7 @@ impl ClientTls {
     }
 }
 
-impl Handed {
+impl SubmissionResult {
     /// Whether the gateway took the message over.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
@@ -102,13 +102,13 @@ impl Submission {
     ///
     /// # Errors
     /// A connection or a handshake that failed, or a gateway that keeps the client waiting.
-    pub async fn send(&self) -> io::Result<Handed> {
+    pub async fn send(&self) -> io::Result<SubmissionResult> {
         timeout(SUBMISSION_WAIT, self.hand_over())
             .await
             .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no reply in time")))
     }
 
-    async fn hand_over(&self) -> io::Result<Handed> {
+    async fn hand_over(&self) -> io::Result<SubmissionResult> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from((self.source, 0)))?;
         let mut wire = Wire::new(socket.connect(self.gateway).await?, None);
@@ -130,7 +130,7 @@ impl Submission {
         self.transaction(&mut wire, channel).await
     }
 
-    async fn transaction<S>(&self, wire: &mut Wire<S>, channel: String) -> io::Result<Handed>
+    async fn transaction<S>(&self, wire: &mut Wire<S>, channel: String) -> io::Result<SubmissionResult>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -173,8 +173,8 @@ where
     wire.answer().await
 }
 
-fn handed(answer: Answer, channel: String) -> Handed {
-    Handed { code: answer.code, text: answer.text, channel }
+fn handed(answer: Answer, channel: String) -> SubmissionResult {
+    SubmissionResult { code: answer.code, text: answer.text, channel }
 }
 
 /// The content in wire form, with the final dot.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::client::{Handed, Submission};
+use super::client::{Submission, SubmissionResult};
 use super::fault::LabFault;
 use super::message;
 use super::plan::{CaseOutcome, ClientDoes, INBOUND, InboundCase, address};
@@ -33,7 +33,7 @@ pub(super) async fn play(stage: &Stage, table: &Table) -> Result<Vec<Row>, LabFa
         };
         sessions.spawn(async move { (number, submission.send().await) });
     }
-    let mut handed: Vec<Option<std::io::Result<Handed>>> = INBOUND.iter().map(|_| None).collect();
+    let mut handed: Vec<Option<std::io::Result<SubmissionResult>>> = INBOUND.iter().map(|_| None).collect();
     while let Some(session) = sessions.join_next().await {
         if let Ok((number, result)) = session
             && let Some(slot) = handed.get_mut(number)
@@ -54,7 +54,7 @@ async fn row(
     stage: &Stage,
     table: &Table,
     (number, case): (usize, &InboundCase),
-    result: std::io::Result<Handed>,
+    result: std::io::Result<SubmissionResult>,
     deadline: Instant,
 ) -> Row {
     let (connector, wanted, wanted_summary) = policy(table, case);
@@ -99,7 +99,7 @@ async fn row(
     }
 }
 
-fn is_reply(handed: &Handed, case: &InboundCase) -> bool {
+fn is_reply(handed: &SubmissionResult, case: &InboundCase) -> bool {
     handed.reply().strip_prefix(case.reply).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::capture::Taken;
-use super::client::{Handed, Submission};
+use super::capture::AcceptedMessage;
+use super::client::{Submission, SubmissionResult};
 use super::fault::LabFault;
 use super::message;
 use super::plan::{CaseOutcome, ClientDoes, OUTBOUND, OWN_OCTET, OWN_SENDER, OutboundCase, address};
@@ -20,7 +20,7 @@ use crate::spool::{Filter, LastTrouble, QueuedMessage, Spool};
 
 /// What was found out about one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
+struct HostFindings {
     outcome: CaseOutcome,
     /// From the decision, where the product kept one.
     connector: Option<String>,
@@ -58,7 +58,7 @@ pub(super) async fn play(stage: &Stage, table: &Table, spool: &Arc<dyn Spool>) -
 }
 
 /// Hands everything to the gateway; what it refuses is settled already.
-async fn hand_over(stage: &Stage) -> Result<Vec<Option<Found>>, LabFault> {
+async fn hand_over(stage: &Stage) -> Result<Vec<Option<HostFindings>>, LabFault> {
     let tls = stage.client_tls(ClientDoes::NoCertificate)?;
     let mut sessions = JoinSet::new();
     for (number, case) in OUTBOUND.iter().enumerate() {
@@ -74,13 +74,13 @@ async fn hand_over(stage: &Stage) -> Result<Vec<Option<Found>>, LabFault> {
         };
         sessions.spawn(async move { (number, submission.send().await) });
     }
-    let mut found: Vec<Option<Found>> = vec![None; OUTBOUND.len()];
+    let mut found: Vec<Option<HostFindings>> = vec![None; OUTBOUND.len()];
     while let Some(session) = sessions.join_next().await {
         let Ok((number, handed)) = session else { continue };
         let refusal = match handed {
             Ok(handed) if handed.is_accepted() => continue,
             Ok(handed) => not_accepted(&handed),
-            Err(fault) => Found::refused(format!("the gateway did not take it: {fault}")),
+            Err(fault) => HostFindings::refused(format!("the gateway did not take it: {fault}")),
         };
         if let Some(slot) = found.get_mut(number) {
             *slot = Some(refusal);
@@ -89,11 +89,11 @@ async fn hand_over(stage: &Stage) -> Result<Vec<Option<Found>>, LabFault> {
     Ok(found)
 }
 
-fn not_accepted(handed: &Handed) -> Found {
-    Found::refused(format!("the gateway did not take it: {}", handed.reply()))
+fn not_accepted(handed: &SubmissionResult) -> HostFindings {
+    HostFindings::refused(format!("the gateway did not take it: {}", handed.reply()))
 }
 
-impl Found {
+impl HostFindings {
     fn refused(reason: String) -> Self {
         Self {
             outcome: CaseOutcome::Refused,
@@ -116,7 +116,7 @@ fn settles(case: &OutboundCase, outcome: CaseOutcome) -> bool {
     }
 }
 
-fn look(stage: &Stage, number: usize, case: &OutboundCase, queued: &[QueuedMessage]) -> Option<Found> {
+fn look(stage: &Stage, number: usize, case: &OutboundCase, queued: &[QueuedMessage]) -> Option<HostFindings> {
     let capture = stage.partners.get(number)?;
     let to = case.to();
     if let Some(taken) = capture.find(|m| m.recipients.contains(&to)) {
@@ -134,7 +134,7 @@ fn look(stage: &Stage, number: usize, case: &OutboundCase, queued: &[QueuedMessa
     Some(waiting(trouble))
 }
 
-fn delivered(case: &OutboundCase, taken: &Taken, tried_tls: bool) -> Found {
+fn delivered(case: &OutboundCase, taken: &AcceptedMessage, tried_tls: bool) -> HostFindings {
     let (outcome, got, how) = match (&taken.tls, tried_tls) {
         (Some(tls), _) => (CaseOutcome::DeliveredTls, tls.clone(), "arrived over TLS, byte for byte"),
         (None, false) => (
@@ -149,7 +149,7 @@ fn delivered(case: &OutboundCase, taken: &Taken, tried_tls: bool) -> Found {
         ),
     };
     let wrong = message::compare(&original(case), &taken.content).err();
-    Found {
+    HostFindings {
         outcome,
         connector: None,
         wanted: None,
@@ -162,7 +162,7 @@ fn delivered(case: &OutboundCase, taken: &Taken, tried_tls: bool) -> Found {
 }
 
 /// Reads the report of a failure (RFC 3464) that came to the sender.
-fn reported(report: &Taken) -> Found {
+fn reported(report: &AcceptedMessage) -> HostFindings {
     let text = message::unfolded(&report.content);
     let field = |name: &str| {
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::to_owned)
@@ -170,7 +170,7 @@ fn reported(report: &Taken) -> Found {
     let said = field("Diagnostic-Code").unwrap_or_default();
     let said = said.strip_prefix("smtp; ").unwrap_or(&said);
     let is_theirs = said.starts_with("550 5.1.1 ");
-    Found {
+    HostFindings {
         outcome: CaseOutcome::Refused,
         connector: field("X-Sealpost-Connector"),
         wanted: field("X-Sealpost-Required"),
@@ -182,10 +182,10 @@ fn reported(report: &Taken) -> Found {
     }
 }
 
-fn waiting(trouble: &LastTrouble) -> Found {
+fn waiting(trouble: &LastTrouble) -> HostFindings {
     let decision = trouble.decision.as_ref();
     let is_withheld = decision.is_some_and(|decision| decision.withheld == Some(true));
-    Found {
+    HostFindings {
         outcome: if is_withheld { CaseOutcome::Withheld } else { CaseOutcome::Deferred },
         connector: decision.and_then(|decision| decision.connector.clone()),
         wanted: decision.map(|decision| decision.required.clone()),
@@ -197,9 +197,9 @@ fn waiting(trouble: &LastTrouble) -> Found {
     }
 }
 
-fn row(stage: &Stage, table: &Table, case: &OutboundCase, number: usize, found: Option<Found>) -> Row {
+fn row(stage: &Stage, table: &Table, case: &OutboundCase, number: usize, found: Option<HostFindings>) -> Row {
     let policy = Policy::of(table, case);
-    let mut found = found.unwrap_or_else(|| Found {
+    let mut found = found.unwrap_or_else(|| HostFindings {
         outcome: CaseOutcome::Deferred,
         connector: None,
         wanted: None,

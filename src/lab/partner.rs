@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::capture::{Capture, Taken};
+use super::capture::{AcceptedMessage, Capture};
 use super::fault::LabFault;
 use super::mint::Leaf;
 use super::plan::Behaviour;
@@ -165,7 +165,7 @@ impl Partner {
     }
 
     fn take(&self, envelope: SeenEnvelope, content: Vec<u8>, tls: Option<&str>) -> String {
-        self.capture.took(Taken {
+        self.capture.took(AcceptedMessage {
             reverse_path: envelope.reverse_path.unwrap_or_default(),
             recipients: envelope.recipients,
             content,

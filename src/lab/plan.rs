@@ -22,7 +22,7 @@ pub enum CaseOutcome {
 
 /// The certificate that a partner shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
+pub enum ShownIdentities {
     /// For its domain and its host, in order.
     Fits,
     /// For somebody else.
@@ -44,7 +44,7 @@ pub struct OutboundCase {
     /// How the partner behaves.
     pub behaviour: Behaviour,
     /// What it shows.
-    pub shown: Shown,
+    pub shown: ShownIdentities,
     /// What the policy allows to become of it.
     pub expected: &'static [CaseOutcome],
     /// The machine word of the decision that keeps it back, where there is just one.
@@ -160,46 +160,67 @@ pub const OWN_OCTET: u8 = 102;
 /// The domains that no other connector serves go by `internet`; below `sealed.lab.test` and in
 /// the two domains that have a connector of their own, TLS is forced.
 pub const OUTBOUND: &[OutboundCase] = &[
-    case("good.lab.test", 1, Behaviour::Good, Shown::Fits, TLS, None),
-    case("clear.lab.test", 2, Behaviour::NoStartTls, Shown::Fits, CLEAR, None),
-    case("wrongname.lab.test", 3, Behaviour::Good, Shown::WrongName, TLS, None),
-    case("expired.lab.test", 4, Behaviour::Good, Shown::Expired, TLS, None),
-    case("broken.lab.test", 5, Behaviour::BreaksHandshake, Shown::Fits, CLEAR, None),
-    case("down.lab.test", 6, Behaviour::Down, Shown::Fits, DEFERRED, None),
-    case("nobody.lab.test", 7, Behaviour::RefusesRecipients, Shown::Fits, REFUSED, None),
-    case("good.sealed.lab.test", 11, Behaviour::Good, Shown::Fits, TLS, None),
+    case("good.lab.test", 1, Behaviour::Good, ShownIdentities::Fits, TLS, None),
+    case("clear.lab.test", 2, Behaviour::NoStartTls, ShownIdentities::Fits, CLEAR, None),
+    case("wrongname.lab.test", 3, Behaviour::Good, ShownIdentities::WrongName, TLS, None),
+    case("expired.lab.test", 4, Behaviour::Good, ShownIdentities::Expired, TLS, None),
+    case("broken.lab.test", 5, Behaviour::BreaksHandshake, ShownIdentities::Fits, CLEAR, None),
+    case("down.lab.test", 6, Behaviour::Down, ShownIdentities::Fits, DEFERRED, None),
+    case("nobody.lab.test", 7, Behaviour::RefusesRecipients, ShownIdentities::Fits, REFUSED, None),
+    case("good.sealed.lab.test", 11, Behaviour::Good, ShownIdentities::Fits, TLS, None),
     case(
         "clear.sealed.lab.test",
         12,
         Behaviour::NoStartTls,
-        Shown::Fits,
+        ShownIdentities::Fits,
         WITHHELD,
         Some("starttls-not-offered"),
     ),
-    case("wrongname.sealed.lab.test", 13, Behaviour::Good, Shown::WrongName, WITHHELD, Some("name-mismatch")),
+    case(
+        "wrongname.sealed.lab.test",
+        13,
+        Behaviour::Good,
+        ShownIdentities::WrongName,
+        WITHHELD,
+        Some("name-mismatch"),
+    ),
     case(
         "expired.sealed.lab.test",
         14,
         Behaviour::Good,
-        Shown::Expired,
+        ShownIdentities::Expired,
         WITHHELD,
         Some("certificate-expired"),
     ),
-    case("private.sealed.lab.test", 15, Behaviour::Good, Shown::PrivateCa, WITHHELD, Some("unknown-issuer")),
+    case(
+        "private.sealed.lab.test",
+        15,
+        Behaviour::Good,
+        ShownIdentities::PrivateCa,
+        WITHHELD,
+        Some("unknown-issuer"),
+    ),
     case(
         "broken.sealed.lab.test",
         16,
         Behaviour::BreaksHandshake,
-        Shown::Fits,
+        ShownIdentities::Fits,
         WITHHELD,
         Some("handshake-broken"),
     ),
-    case("down.sealed.lab.test", 17, Behaviour::Down, Shown::Fits, DEFERRED, None),
+    case("down.sealed.lab.test", 17, Behaviour::Down, ShownIdentities::Fits, DEFERRED, None),
     // In TLS 1.3 the peer's refusal comes after our side of the handshake is complete: the
     // session ends in alert before the envelope, which is no shortfall of the handshake.
-    case("mutual.sealed.lab.test", 18, Behaviour::DemandsClientCertificate, Shown::Fits, KEPT, None),
-    case("mutual.lab.test", 21, Behaviour::DemandsClientCertificate, Shown::Fits, TLS, None),
-    case("private.lab.test", 22, Behaviour::Good, Shown::PrivateCa, TLS, None),
+    case(
+        "mutual.sealed.lab.test",
+        18,
+        Behaviour::DemandsClientCertificate,
+        ShownIdentities::Fits,
+        KEPT,
+        None,
+    ),
+    case("mutual.lab.test", 21, Behaviour::DemandsClientCertificate, ShownIdentities::Fits, TLS, None),
+    case("private.lab.test", 22, Behaviour::Good, ShownIdentities::PrivateCa, TLS, None),
 ];
 
 /// Mail that comes in, from the partner, from strangers, and from those who claim to be somebody.
@@ -224,7 +245,7 @@ const fn case(
     domain: &'static str,
     octet: u8,
     behaviour: Behaviour,
-    shown: Shown,
+    shown: ShownIdentities,
     expected: &'static [CaseOutcome],
     token: Option<&'static str>,
 ) -> OutboundCase {

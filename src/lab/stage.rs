@@ -18,7 +18,7 @@ use super::mint::{Authority, Leaf, Mint, Validity};
 use super::partner::{Partner, server_tls};
 use super::plan::{
     Behaviour, ClientDoes, DNS_OCTET, GATEWAY, ON_PREMISES, ORIGIN, OUTBOUND, OWN_DOMAIN, OutboundCase,
-    PARTNER, Shown, address,
+    PARTNER, ShownIdentities, address,
 };
 use super::settings;
 use super::zone::{Entries, Zone};
@@ -227,10 +227,10 @@ fn shown(mint: &Mint, case: &OutboundCase) -> Result<Leaf, LabFault> {
     let host = case.exchanger();
     let own = [case.domain, host.as_str()];
     let (by, names, validity) = match case.shown {
-        Shown::Fits => (Authority::Lab, own.as_slice(), Validity::Current),
-        Shown::WrongName => (Authority::Lab, [ELSEWHERE].as_slice(), Validity::Current),
-        Shown::Expired => (Authority::Lab, own.as_slice(), Validity::Over),
-        Shown::PrivateCa => (Authority::Private, own.as_slice(), Validity::Current),
+        ShownIdentities::Fits => (Authority::Lab, own.as_slice(), Validity::Current),
+        ShownIdentities::WrongName => (Authority::Lab, [ELSEWHERE].as_slice(), Validity::Current),
+        ShownIdentities::Expired => (Authority::Lab, own.as_slice(), Validity::Over),
+        ShownIdentities::PrivateCa => (Authority::Private, own.as_slice(), Validity::Current),
     };
     Ok(mint.leaf(by, names, validity)?)
 }

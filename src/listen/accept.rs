@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Shared;
+use super::ListenerState;
 use super::census::Crowd;
 use super::converse::converse;
 use super::door::Door;
@@ -76,7 +76,7 @@ pub fn bind(settings: &Settings) -> Result<Vec<BoundListener>, BindFault> {
 
 /// Listeners that accept.
 #[derive(Debug)]
-pub struct Serving {
+pub struct ServingListeners {
     /// Every session and loop. It is closed already: its `wait` answers when the last session has
     /// ended, a few seconds after `stop` at most.
     pub sessions: TaskTracker,
@@ -91,9 +91,9 @@ pub struct Serving {
 /// A [`BindFault`] when the runtime can't take a socket.
 pub fn serve(
     bound: Vec<BoundListener>,
-    shared: Arc<Shared>,
+    shared: Arc<ListenerState>,
     stop: &CancellationToken,
-) -> Result<Serving, BindFault> {
+) -> Result<ServingListeners, BindFault> {
     let tracker = TaskTracker::new();
     let lobby = Lobby::new(&shared.settings.limits);
     let mut loops = Vec::new();
@@ -114,7 +114,7 @@ pub fn serve(
     }
     loops.push(tracker.spawn(lobby.count_omitted(shared, stop.clone())));
     tracker.close();
-    Ok(Serving { sessions: tracker, loops })
+    Ok(ServingListeners { sessions: tracker, loops })
 }
 
 fn open(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> {
@@ -138,7 +138,7 @@ fn open(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> 
 /// One accept loop.
 struct Gate {
     door: Arc<Door>,
-    shared: Arc<Shared>,
+    shared: Arc<ListenerState>,
     tracker: TaskTracker,
     stop: CancellationToken,
 }

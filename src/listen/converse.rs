@@ -15,16 +15,16 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::Shared;
+use super::ListenerState;
 use super::census::Place;
-use super::deadline::{Deadlines, Doing, Overdue};
+use super::deadline::{Deadlines, Overdue, SessionActivity};
 use super::door::{Door, Terms};
 use super::early::speaks_early;
 use super::intake::Intake;
 use super::settings::ListenerTls;
 use crate::connector::TlsFacts;
 use crate::mail::Network;
-use crate::smtp::receive::{Action, Fullness, NotStored, Session};
+use crate::smtp::receive::{Action, Fullness, Session, StoreRefusal};
 use crate::tracking::Event;
 
 mod asking;
@@ -33,7 +33,7 @@ mod sending;
 
 /// Drives a session from the first octet to the last.
 pub(super) async fn converse(
-    shared: Arc<Shared>,
+    shared: Arc<ListenerState>,
     door: Arc<Door>,
     mut stream: TcpStream,
     (peer, stop): (SocketAddr, CancellationToken),
@@ -73,7 +73,7 @@ pub(super) async fn converse(
 
 /// One session and its stream's other end.
 struct Conversation {
-    shared: Arc<Shared>,
+    shared: Arc<ListenerState>,
     door: Arc<Door>,
     terms: Terms,
     peer: SocketAddr,
@@ -304,14 +304,14 @@ impl Conversation {
     fn feed(&mut self, input: &[u8]) -> (usize, Action) {
         let Some(session) = &mut self.session else { return (input.len(), Action::Close) };
         let (used, action) = session.feed(input, &mut self.intake);
-        let doing = Doing { line: session.line_begun(), content: session.in_content() };
+        let doing = SessionActivity { line: session.line_begun(), content: session.in_content() };
         let settings = &self.shared.settings;
         self.deadlines.fed(used, doing, (Instant::now(), &settings.limits, &settings.timeouts));
         self.tell_refusals();
         (used, action)
     }
 
-    fn on_stored(&mut self, result: Result<(), NotStored>) {
+    fn on_stored(&mut self, result: Result<(), StoreRefusal>) {
         if result.is_ok() {
             self.deadlines.accepted(Instant::now());
             self.tell_repeated();

@@ -41,7 +41,7 @@ pub(super) enum Overdue {
 
 /// What a session is doing once it has taken input.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Doing {
+pub(super) struct SessionActivity {
     /// The number of the line of which a part has come.
     pub(super) line: Option<u64>,
     /// Content is coming, or the next chunk is awaited.
@@ -57,7 +57,7 @@ impl Deadlines {
     pub(super) fn fed(
         &mut self,
         octets: usize,
-        doing: Doing,
+        doing: SessionActivity,
         (now, limits, timeouts): (Instant, &Limits, &Timeouts),
     ) {
         self.line = match (self.line, doing.line) {
@@ -159,7 +159,7 @@ mod tests {
     /// Plays a client that sends so many octets each so many seconds, as parts of what the numbers
     /// of `line` tell; when and why it is cut off.
     #[track_caller]
-    fn check(every: u32, octets: usize, doing: fn(u64) -> Doing, expected: (u64, Overdue)) {
+    fn check(every: u32, octets: usize, doing: fn(u64) -> SessionActivity, expected: (u64, Overdue)) {
         let start = Instant::now();
         let mut deadlines = Deadlines::new(start);
         let mut now = start;
@@ -177,13 +177,13 @@ mod tests {
 
     #[test]
     fn whoever_drips_is_cut_off() {
-        check(200, 1, |_| Doing { line: None, content: false }, (100, Overdue::Idle));
-        check(5, 1, |_| Doing { line: Some(7), content: false }, (30, Overdue::Line));
+        check(200, 1, |_| SessionActivity { line: None, content: false }, (100, Overdue::Idle));
+        check(5, 1, |_| SessionActivity { line: Some(7), content: false }, (30, Overdue::Line));
         // Each line has its own time; but no message comes.
-        check(5, 1, |n| Doing { line: Some(n / 2), content: false }, (500, Overdue::Session));
-        check(5, 1, |_| Doing { line: None, content: true }, (102, Overdue::Rate));
-        check(5, 50, |_| Doing { line: None, content: true }, (1_000, Overdue::Content));
-        check(150, 5_000, |_| Doing { line: None, content: true }, (100, Overdue::Idle));
+        check(5, 1, |n| SessionActivity { line: Some(n / 2), content: false }, (500, Overdue::Session));
+        check(5, 1, |_| SessionActivity { line: None, content: true }, (102, Overdue::Rate));
+        check(5, 50, |_| SessionActivity { line: None, content: true }, (1_000, Overdue::Content));
+        check(150, 5_000, |_| SessionActivity { line: None, content: true }, (100, Overdue::Idle));
     }
 
     #[test]

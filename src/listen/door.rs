@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Shared;
+use super::ListenerState;
 use super::lobby::Lobby;
 use super::settings::ListenerTls;
 use crate::connector::Table;
@@ -35,7 +35,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(name: String, tls: ListenerTls, shared: &Shared, lobby: &Arc<Lobby>) -> Self {
+    pub(super) fn new(name: String, tls: ListenerTls, shared: &ListenerState, lobby: &Arc<Lobby>) -> Self {
         let settings = &shared.settings;
         let limits = &settings.limits;
         let listener = settings.listeners.iter().find(|listener| listener.name == name);
@@ -66,7 +66,7 @@ impl Door {
     }
 
     /// What a session that begins now is under.
-    pub(super) fn terms(&self, shared: &Shared) -> Terms {
+    pub(super) fn terms(&self, shared: &ListenerState) -> Terms {
         let mut table = shared.live.table();
         let mut setups = shared.tls.load();
         // The set-ups of a table stay until it is replaced: where they are gone, there is a later one.

@@ -10,11 +10,11 @@ use crate::mail::Network;
 #[derive(Debug)]
 pub struct Guesses {
     failed_max: u32,
-    failed: Mutex<HashMap<Network, Failed>>,
+    failed: Mutex<HashMap<Network, FailedLogins>>,
 }
 
 #[derive(Debug)]
-struct Failed {
+struct FailedLogins {
     count: u32,
     /// When they are forgotten.
     until: Instant,
@@ -43,7 +43,7 @@ impl Guesses {
         if all.len() >= NETWORKS_MAX && !all.contains_key(&network) {
             return;
         }
-        let fresh = Failed { count: 0, until: now };
+        let fresh = FailedLogins { count: 0, until: now };
         let failed = all.entry(network).or_insert(fresh);
         failed.count = if now < failed.until { failed.count.saturating_add(1) } else { 1 };
         failed.until = now + FORGOTTEN_AFTER;
@@ -54,7 +54,7 @@ impl Guesses {
         self.lock().remove(&network);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Network, Failed>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Network, FailedLogins>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,17 +3,17 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use super::Shared;
+use super::ListenerState;
 use crate::connector::{Decision, InboundTls, Mode, Onward};
 use crate::mail::{Clock, QueueId, UnixMillis};
 use crate::smtp::data::ContentSink;
-use crate::smtp::receive::{Arrived, NotStored, Reservation};
+use crate::smtp::receive::{ReceivedMessage, Reservation, StoreRefusal};
 use crate::spool::{BodyWriter, LaneKey, NewContent, NewMessage, Origin, SpoolFault};
 use crate::tracking::Event;
 
 /// Takes one session's messages, one after the other.
 pub(super) struct Intake {
-    shared: Arc<Shared>,
+    shared: Arc<ListenerState>,
     id: QueueId,
     body: Body,
     octets: u64,
@@ -33,23 +33,27 @@ enum Body {
 }
 
 impl Intake {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<ListenerState>) -> Self {
         Self { shared, id: QueueId::first_of(0), body: Body::Nothing, octets: 0, noted: None }
     }
 
     /// Makes an arrived message durable. Only when the answer is `Ok` may it be acknowledged.
-    pub(super) async fn commit(&mut self, arrived: Arrived, peer: std::net::IpAddr) -> Result<(), NotStored> {
+    pub(super) async fn commit(
+        &mut self,
+        arrived: ReceivedMessage,
+        peer: std::net::IpAddr,
+    ) -> Result<(), StoreRefusal> {
         let id = arrived.id;
         self.put(arrived, peer).await.map_err(|fault| {
             tracing::error!(%id, %fault, "a message was not taken over");
             match fault {
-                SpoolFault::Full(_) => NotStored::Full,
-                SpoolFault::Failed(_) | SpoolFault::Broken(_) | SpoolFault::Lost(_) => NotStored::Failed,
+                SpoolFault::Full(_) => StoreRefusal::Full,
+                SpoolFault::Failed(_) | SpoolFault::Broken(_) | SpoolFault::Lost(_) => StoreRefusal::Failed,
             }
         })
     }
 
-    async fn put(&mut self, arrived: Arrived, peer: std::net::IpAddr) -> Result<(), SpoolFault> {
+    async fn put(&mut self, arrived: ReceivedMessage, peer: std::net::IpAddr) -> Result<(), SpoolFault> {
         let mut reservation = None;
         let content = match std::mem::replace(&mut self.body, Body::Nothing) {
             Body::Held(octets) => NewContent::Held(octets.into()),
@@ -62,7 +66,7 @@ impl Intake {
             Body::Lost(fault) => return Err(fault),
             Body::Nothing => return Err(SpoolFault::Failed("no content came".to_owned())),
         };
-        let Arrived { id, envelope, ways, connector, decision, message_id, at: _ } = arrived;
+        let ReceivedMessage { id, envelope, ways, connector, decision, message_id, at: _ } = arrived;
         let lanes = envelope
             .recipients
             .iter()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
+use super::ListenerState;
 use super::census::{Bounds, Census};
 use super::ration::{MINUTE, Ration};
 use super::settings::Limits;
@@ -50,14 +50,14 @@ impl Lobby {
 
     /// Logs what a client was refused or why its session ended, unless its network has caused too
     /// many lines.
-    pub(super) fn record(&self, shared: &Shared, network: Network, event: &Event<'_>) {
+    pub(super) fn record(&self, shared: &ListenerState, network: Network, event: &Event<'_>) {
         if self.ration.allows(network, Instant::now()) {
             shared.journal.record(event);
         }
     }
 
     /// Logs how many lines were left out, until `stop`.
-    pub(super) async fn count_omitted(self: Arc<Self>, shared: Arc<Shared>, stop: CancellationToken) {
+    pub(super) async fn count_omitted(self: Arc<Self>, shared: Arc<ListenerState>, stop: CancellationToken) {
         loop {
             let stopped = tokio::time::timeout(EVERY, stop.cancelled()).await.is_ok();
             let until = if stopped { Instant::now() + MINUTE } else { Instant::now() };

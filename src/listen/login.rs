@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
+use super::ListenerState;
 use crate::connector::{Login, Table, User, Users};
 use crate::mail::Network;
 
@@ -25,7 +25,7 @@ const CHECKS_MAX: usize = 2;
 static ROOM: Semaphore = Semaphore::const_new(CHECKS_MAX);
 
 /// What became of a login.
-pub(super) enum Checked {
+pub(super) enum LoginOutcome {
     /// The user, if name and password are right.
     Answer(Option<Arc<User>>),
     /// It is not known now.
@@ -34,15 +34,15 @@ pub(super) enum Checked {
 
 /// Checks a login, unless its network has failed too often, or the daemon stops.
 pub(super) async fn checked(
-    shared: &Shared,
+    shared: &ListenerState,
     table: &Table,
     login: Login,
     (network, stop): (Network, &CancellationToken),
-) -> Checked {
+) -> LoginOutcome {
     if shared.guesses.bars(network, Instant::now()) {
         // What is not checked is not answered faster than what is.
         tokio::time::sleep(AFTER_FAILURE).await;
-        return Checked::Later;
+        return LoginOutcome::Later;
     }
     let answer = tokio::select! {
         answer = timeout(LIMIT, check(table, login)) => answer.ok(),
@@ -51,13 +51,13 @@ pub(super) async fn checked(
     match answer {
         Some(Some(user)) => {
             shared.guesses.succeeded(network);
-            Checked::Answer(Some(user))
+            LoginOutcome::Answer(Some(user))
         }
         Some(None) => {
             shared.guesses.failed(network, Instant::now());
-            Checked::Answer(None)
+            LoginOutcome::Answer(None)
         }
-        None => Checked::Later,
+        None => LoginOutcome::Later,
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-pub use accept::{BindFault, BoundListener, Serving, bind, serve};
+pub use accept::{BindFault, BoundListener, ServingListeners, bind, serve};
 pub use closed::turn_away;
 pub use guesses::Guesses;
 pub use settings::Settings;
@@ -32,14 +32,14 @@ use crate::tls::{Partners, ServerSetup};
 use crate::tracking::Journal;
 
 /// Told of every message that became ours, before its 250 goes out; it must not block.
-pub type OnAccepted = Arc<dyn Fn(Vec<Leased>) + Send + Sync>;
+pub type AcceptedHook = Arc<dyn Fn(Vec<Leased>) + Send + Sync>;
 
 /// What the listeners show in a handshake, by their names, for each table that a session may begin
 /// under: certificate and table change in one step.
 pub type ServerSetups = ArcSwap<BTreeMap<Generation, Arc<BTreeMap<String, Arc<ServerSetup>>>>>;
 
 /// What all sessions share.
-pub struct Shared {
+pub struct ListenerState {
     /// What the listeners are told to do.
     pub settings: Settings,
     /// The connectors in effect.
@@ -60,7 +60,7 @@ pub struct Shared {
     /// Who asks next hops for recipients.
     pub verifier: Arc<dyn RecipientVerifier>,
     /// Who goes on with a message.
-    pub accepted: OnAccepted,
+    pub accepted: AcceptedHook,
     /// Where events are told.
     pub journal: Arc<Journal>,
 }

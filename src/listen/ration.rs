@@ -29,7 +29,7 @@ struct Account {
 
 /// Lines that were not logged.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Omitted {
+pub(super) struct OmittedLines {
     /// Whose; `None`: of many networks.
     pub(super) network: Option<Network>,
     /// How many.
@@ -51,18 +51,18 @@ impl Ration {
     }
 
     /// What was not logged in the minutes that are over; to be asked every few seconds.
-    pub(super) fn settle(&self, now: Instant) -> Vec<Omitted> {
+    pub(super) fn settle(&self, now: Instant) -> Vec<OmittedLines> {
         let mut book = self.lock();
         let mut omitted = Vec::new();
         book.by_network.retain(|network, account| {
             let over = account.until <= now;
             if over {
-                omitted.extend(Omitted::of(Some(*network), account, LINES_MAX));
+                omitted.extend(OmittedLines::of(Some(*network), account, LINES_MAX));
             }
             !over
         });
         if let Some(account) = book.others.take_if(|account| account.until <= now) {
-            omitted.extend(Omitted::of(None, &account, LINES_OF_OTHERS_MAX));
+            omitted.extend(OmittedLines::of(None, &account, LINES_OF_OTHERS_MAX));
         }
         omitted
     }
@@ -78,7 +78,7 @@ impl Account {
     }
 }
 
-impl Omitted {
+impl OmittedLines {
     fn of(network: Option<Network>, account: &Account, lines_max: u64) -> Option<Self> {
         let count = account.asked.saturating_sub(lines_max);
         (count > 0).then_some(Self { network, count })
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!((0..1_000).filter(|_| ration.allows(at(1), now)).count(), 600);
         assert!(ration.allows(at(2), now), "others have their own");
         assert_eq!(ration.settle(now + MINUTE / 2), []);
-        assert_eq!(ration.settle(now + MINUTE), [Omitted { network: Some(at(1)), count: 400 }]);
+        assert_eq!(ration.settle(now + MINUTE), [OmittedLines { network: Some(at(1)), count: 400 }]);
         assert!(ration.allows(at(1), now + MINUTE) && ration.lock().by_network.len() == 1);
     }
 
@@ -121,6 +121,6 @@ mod tests {
         let now = Instant::now();
         let logged = (0..20_000).filter(|number| ration.allows(at(*number), now)).count();
         assert_eq!(logged, 16_000);
-        assert_eq!(ration.settle(now + MINUTE), [Omitted { network: None, count: 4_000 }]);
+        assert_eq!(ration.settle(now + MINUTE), [OmittedLines { network: None, count: 4_000 }]);
     }
 }

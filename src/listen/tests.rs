@@ -17,7 +17,7 @@ use crate::mail::{Domain, Mailbox};
 use crate::smtp::receive::{Question, RecipientCheck, RecipientVerifier};
 use crate::spool::{LaneKey, NewContent};
 use crate::tls::{Identity, ServerSettings};
-use kept::Kept;
+use kept::MemorySpool;
 
 fn table() -> Table {
     let any = || vec![DomainPattern::Any];
@@ -49,21 +49,21 @@ impl RecipientVerifier for Nobody {
 /// A server on a free port.
 struct Server {
     address: std::net::SocketAddr,
-    spool: Arc<Kept>,
+    spool: Arc<MemorySpool>,
     accepted: Arc<AtomicUsize>,
-    shared: Arc<Shared>,
+    shared: Arc<ListenerState>,
     stop: CancellationToken,
     sessions: TaskTracker,
 }
 
 impl Server {
     fn start(settings: Settings, tls: BTreeMap<String, Arc<ServerSetup>>) -> Self {
-        let spool = Arc::new(Kept::default());
+        let spool = Arc::new(MemorySpool::default());
         let accepted = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&accepted);
         let bound = bind(&settings).expect("a free port");
         let address = bound[0].address;
-        let shared = Shared {
+        let shared = ListenerState {
             partners: Arc::default(),
             settings,
             live: Arc::new(LiveTable::new(table())),
@@ -71,7 +71,7 @@ impl Server {
             verifier: Arc::new(Nobody),
             guesses: super::Guesses::new(20),
             quotas: crate::smtp::receive::Quotas::new(crate::mail::Clock::wall),
-            spool: Arc::<Kept>::clone(&spool),
+            spool: Arc::<MemorySpool>::clone(&spool),
             tls: Arc::new(ServerSetups::from_pointee(BTreeMap::from([(Generation(1), Arc::new(tls))]))),
             accepted: Arc::new(move |_| {
                 count.fetch_add(1, Ordering::SeqCst);
@@ -80,7 +80,8 @@ impl Server {
         };
         let shared = Arc::new(shared);
         let stop = CancellationToken::new();
-        let Serving { sessions, loops: _ } = serve(bound, Arc::clone(&shared), &stop).expect("listeners");
+        let ServingListeners { sessions, loops: _ } =
+            serve(bound, Arc::clone(&shared), &stop).expect("listeners");
         Self { address, spool, accepted, shared, stop, sessions }
     }
 

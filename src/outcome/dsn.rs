@@ -20,7 +20,7 @@ use text::{address, address_type, paragraphs, plain, stuffed, wrapped};
 
 /// A report, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Composed {
+pub struct ComposedReport {
     /// The content in wire form.
     pub content: Vec<u8>,
     /// `EightBitMime` where it has octets above 127.
@@ -35,7 +35,7 @@ pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// Composes a report.
 #[must_use]
-pub fn compose(report: &Report<'_>) -> Composed {
+pub fn compose(report: &Report<'_>) -> ComposedReport {
     let header = match report.detail {
         Detail::Full => header_section(report.message),
         Detail::Codes => without_traces(&header_section(report.message)),
@@ -66,7 +66,7 @@ pub fn compose(report: &Report<'_>) -> Composed {
     content.extend_from_slice(&returned);
     content.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     let body = if eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit };
-    Composed { content, body, utf8: !report.to.is_ascii() }
+    ComposedReport { content, body, utf8: !report.to.is_ascii() }
 }
 
 fn head(report: &Report<'_>, boundary: &str, eight_bit: bool) -> String {

@@ -18,7 +18,7 @@ use crate::mail::{Enhanced, Reply};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The next hop took it over.
-    Delivered(Delivered),
+    Delivered(DeliveryRecord),
     /// It stays in the queue.
     Deferred(Trouble),
     /// It is over; the reverse-path is told.
@@ -27,7 +27,7 @@ pub enum Outcome {
 
 /// A delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivered {
+pub struct DeliveryRecord {
     /// The host that took it: name, address and port.
     pub host: String,
     /// What it said.

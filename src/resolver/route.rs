@@ -61,7 +61,7 @@ pub struct MailHost {
 
 /// A host with what its look-up gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
+pub struct ResolvedHost {
     /// The host.
     pub host: MailHost,
     /// Its addresses, in the order to try them.
@@ -127,7 +127,7 @@ pub fn connectable(ip: IpAddr) -> Option<IpAddr> {
 /// # Errors
 /// A [`RouteFault`] where nothing is left.
 pub fn candidates(
-    mut hosts: Vec<Resolved>,
+    mut hosts: Vec<ResolvedHost>,
     port: u16,
     own_name: &Domain,
     is_ours: impl Fn(SocketAddr) -> bool,
@@ -136,7 +136,7 @@ pub fn candidates(
     for addresses in hosts.iter_mut().filter_map(|host| host.addresses.as_mut().ok()) {
         *addresses = addresses.iter().copied().filter_map(connectable).collect();
     }
-    let ours = |resolved: &Resolved| {
+    let ours = |resolved: &ResolvedHost| {
         let addresses = resolved.addresses.as_deref().unwrap_or_default();
         resolved.host.name == *own_name || addresses.iter().any(|ip| is_ours(SocketAddr::new(*ip, port)))
     };
@@ -145,7 +145,7 @@ pub fn candidates(
     let mut found = Vec::new();
     let mut unanswered = None;
     let mut better = false;
-    for Resolved { host, addresses } in hosts {
+    for ResolvedHost { host, addresses } in hosts {
         if own.is_some_and(|own| host.preference >= own) {
             continue;
         }
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(firsts.len(), 2);
     }
 
-    fn resolved(text: &str) -> Vec<Resolved> {
+    fn resolved(text: &str) -> Vec<ResolvedHost> {
         let host = |part: &str| {
             let mut words = part.split(' ');
             let preference = words.next().expect("a preference").parse().expect("a number");
@@ -244,7 +244,7 @@ mod tests {
                 Some("none") | None => Err(DnsFault::NoRecords),
                 Some(list) => Ok(list.split('+').map(|ip| ip.parse().expect("an address")).collect()),
             };
-            Resolved { host: MailHost { name, preference, implicit: preference == 0 }, addresses }
+            ResolvedHost { host: MailHost { name, preference, implicit: preference == 0 }, addresses }
         };
         text.split(", ").map(host).collect()
     }

@@ -17,7 +17,7 @@ mod tests;
 mod write;
 
 pub use self::core::{LaneView, retry};
-pub use operate::Bounced;
+pub use operate::BounceResult;
 pub use progress::Progress;
 pub use run::{Scheduler, Snapshot};
 

@@ -68,8 +68,8 @@ impl Scheduler {
     ///
     /// # Errors
     /// What the spool said.
-    pub async fn bounce(&self, id: QueueId) -> Result<Bounced, SpoolFault> {
-        let Some(me) = self.me.upgrade() else { return Ok(Bounced::Unknown) };
+    pub async fn bounce(&self, id: QueueId) -> Result<BounceResult, SpoolFault> {
+        let Some(me) = self.me.upgrade() else { return Ok(BounceResult::Unknown) };
         let mut claim = self.spool.claim(id).await?;
         if matches!(claim, Claim::Busy) {
             self.let_go(&[id]).await;
@@ -77,8 +77,8 @@ impl Scheduler {
         }
         let leased = match claim {
             Claim::Whole(leased) => leased,
-            Claim::Busy => return Ok(Bounced::Busy),
-            Claim::Unknown => return Ok(Bounced::Unknown),
+            Claim::Busy => return Ok(BounceResult::Busy),
+            Claim::Unknown => return Ok(BounceResult::Unknown),
         };
         let Leased { message, recipients, lane, content, lease } = leased;
         let count = recipients.len();
@@ -87,7 +87,7 @@ impl Scheduler {
         let work = Work { expire: Duration::ZERO, message, lease, content, lane, verdicts, told: true };
         self.tell_verdicts(&work.message, &work.verdicts, &self.clock.dates());
         me.finish(work).await;
-        Ok(Bounced::Done(count))
+        Ok(BounceResult::Done(count))
     }
 
     /// Ends the leases of messages that wait in memory, for something to be done with them; what a carrier
@@ -112,7 +112,7 @@ impl Scheduler {
 
 /// What giving a message up came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bounced {
+pub enum BounceResult {
     /// So many recipients failed, and the sender is told.
     Done(usize),
     /// An attempt is under way; ask again after it.

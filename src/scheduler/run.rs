@@ -395,7 +395,7 @@ impl Scheduler {
 
     /// Tells senders of a dead lane's mail whose time has come, a part at a time.
     async fn sweep(self: Arc<Self>, sweep: Sweep) {
-        let _swept = Swept { scheduler: Arc::clone(&self), lane: sweep.lane.clone() };
+        let _swept = SweepGuard { scheduler: Arc::clone(&self), lane: sweep.lane.clone() };
         let mut after = None;
         loop {
             let null = self.settings.null_sender_expire;
@@ -468,12 +468,12 @@ impl Drop for Answer {
 }
 
 /// Lets the lane be swept again however its sweep ended.
-struct Swept {
+struct SweepGuard {
     scheduler: Arc<Scheduler>,
     lane: LaneKey,
 }
 
-impl Drop for Swept {
+impl Drop for SweepGuard {
     fn drop(&mut self) {
         self.scheduler.with_core(|core, at| core.swept(&self.lane, at));
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connector::{
-    Attainment, ClearCause, Decision, DomainPattern, NextHop, Outbound, Required, Requirement, Retry, Ruling,
+    Attainment, ClearCause, Decision, DomainPattern, NextHop, Outbound, RequiredTls, Requirement, Retry,
+    Ruling,
 };
 use crate::mail::{BodyType, Content, Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
-use crate::outcome::{Cause, Delivered, Outcome, Scope, Trouble};
+use crate::outcome::{Cause, DeliveryRecord, Outcome, Scope, Trouble};
 use crate::spool::{LaneKey, LeaseBook, Leased, Origin, QueuedRecipient, StoredMessage};
 
 pub(super) fn outbound(name: &str, pattern: &str) -> Outbound {
@@ -23,14 +24,14 @@ pub(super) fn outbound(name: &str, pattern: &str) -> Outbound {
 }
 
 pub(super) fn delivered() -> Outcome {
-    Outcome::Delivered(Delivered {
+    Outcome::Delivered(DeliveryRecord {
         reports_on: false,
         host: "mx".to_owned(),
         reply: Reply::new(250, Enhanced(2, 0, 0), "ok"),
         decision: Arc::new(Decision {
             connector: Some("out".into()),
             host: None,
-            required: Required::Session(Requirement::Opportunistic),
+            required: RequiredTls::Session(Requirement::Opportunistic),
             attained: Attainment::Plaintext,
             ruling: Ruling::Plaintext(ClearCause::NotOffered),
         }),

@@ -14,9 +14,9 @@ use crate::connector::{Generation, LiveTable, Table};
 use crate::mail::{Clock, Content, QueueId, ReversePath, UnixMillis};
 use crate::outcome::Scope;
 use crate::spool::{
-    BodyWriter, Divisible, Due, DueWindow, Filter, Hastened, Holding, LaneCount, LaneKey, LeaseBook, Leased,
-    Listed, NewContent, NewMessage, Part, Pending, Place, QueuedMessage, Removal, Settled, Settlement, Spool,
-    SpoolFault, Stats,
+    BodyWriter, Divisible, Due, DueWindow, Filter, HastenedLanes, HoldResult, LaneCount, LaneKey, LeaseBook,
+    Leased, ListPage, NewContent, NewMessage, Part, Pending, Place, QueuedMessage, RecipientResult, Removal,
+    Settlement, Spool, SpoolFault, Stats,
 };
 use crate::tracking::Journal;
 
@@ -82,8 +82,8 @@ impl Spool for Memory {
         _filter: Filter,
         _after: Option<QueueId>,
         _limit: usize,
-    ) -> Pending<Result<Listed, SpoolFault>> {
-        answer(Listed { messages: Vec::new(), next: None })
+    ) -> Pending<Result<ListPage, SpoolFault>> {
+        answer(ListPage { messages: Vec::new(), next: None })
     }
 
     fn top(&self, _limit: usize) -> Pending<Result<Vec<LaneCount>, SpoolFault>> {
@@ -92,21 +92,21 @@ impl Spool for Memory {
     fn show(&self, _id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>> {
         answer(None)
     }
-    fn hasten(&self, _id: QueueId, _now: UnixMillis) -> Pending<Result<Hastened, SpoolFault>> {
+    fn hasten(&self, _id: QueueId, _now: UnixMillis) -> Pending<Result<HastenedLanes, SpoolFault>> {
         answer((Vec::new(), 0))
     }
     fn hasten_all(
         &self,
         _after: Option<Place>,
         _now: UnixMillis,
-    ) -> Pending<Result<Part<Hastened>, SpoolFault>> {
+    ) -> Pending<Result<Part<HastenedLanes>, SpoolFault>> {
         answer(Part { found: (Vec::new(), 0), next: None })
     }
     fn remove(&self, _id: QueueId) -> Pending<Result<Removal, SpoolFault>> {
         answer(Removal::Unknown)
     }
-    fn hold(&self, _id: QueueId, _reason: String) -> Pending<Result<Holding, SpoolFault>> {
-        answer(Holding::Unknown)
+    fn hold(&self, _id: QueueId, _reason: String) -> Pending<Result<HoldResult, SpoolFault>> {
+        answer(HoldResult::Unknown)
     }
 
     fn release(&self, _id: QueueId, _now: UnixMillis) -> Pending<Result<bool, SpoolFault>> {
@@ -198,9 +198,9 @@ fn text(report: &NewMessage) -> String {
 
 fn in_words(settlement: &Settlement) -> String {
     let words = settlement.recipients.iter().map(|(_, settled)| match settled {
-        Settled::Done => "done",
-        Settled::Deferred { delay_told: false, .. } => "deferred",
-        Settled::Deferred { delay_told: true, .. } => "deferred, told",
+        RecipientResult::Done => "done",
+        RecipientResult::Deferred { delay_told: false, .. } => "deferred",
+        RecipientResult::Deferred { delay_told: true, .. } => "deferred, told",
     });
     format!("{}; {} reports", words.collect::<Vec<_>>().join(", "), settlement.reports.len())
 }

@@ -2,7 +2,7 @@
 
 use super::core::{RecipientVerdict, Work};
 use crate::mail::Dates;
-use crate::spool::{LaneKey, LastTrouble, Lease, NewMessage, QueuedRecipient, Settled, Settlement};
+use crate::spool::{LaneKey, LastTrouble, Lease, NewMessage, QueuedRecipient, RecipientResult, Settlement};
 
 impl Work<Lease> {
     /// What is written, in one commit. Times become dates.
@@ -17,10 +17,15 @@ impl Work<Lease> {
     }
 }
 
-fn settled(recipient: &QueuedRecipient, verdict: RecipientVerdict, lane: &LaneKey, dates: &Dates) -> Settled {
+fn settled(
+    recipient: &QueuedRecipient,
+    verdict: RecipientVerdict,
+    lane: &LaneKey,
+    dates: &Dates,
+) -> RecipientResult {
     match verdict {
-        RecipientVerdict::Delivered(_) | RecipientVerdict::Failed(_) => Settled::Done,
-        RecipientVerdict::Deferred { trouble, attempts, next_at, tell } => Settled::Deferred {
+        RecipientVerdict::Delivered(_) | RecipientVerdict::Failed(_) => RecipientResult::Done,
+        RecipientVerdict::Deferred { trouble, attempts, next_at, tell } => RecipientResult::Deferred {
             attempts,
             next_at: dates.to_wall(next_at),
             delay_told: recipient.delay_told || tell,

@@ -82,7 +82,7 @@ enum Place {
 
 /// What one input came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fed {
+pub struct FeedResult {
     /// Octets taken.
     pub used: usize,
     /// Whether the end was among them.
@@ -127,7 +127,7 @@ impl Scanner {
     }
 
     /// Takes input up to the end of the content, if it is there.
-    pub fn feed(&mut self, input: &[u8], sink: &mut dyn ContentSink) -> Fed {
+    pub fn feed(&mut self, input: &[u8], sink: &mut dyn ContentSink) -> FeedResult {
         match self.bare.take() {
             Some(bare) => self.feed_lines(bare, input, sink),
             None => self.feed_wire(input, sink),
@@ -135,7 +135,7 @@ impl Scanner {
     }
 
     /// Feeds line by line, so that it is known how much was taken when the end comes.
-    fn feed_lines(&mut self, mut bare: Bare, input: &[u8], sink: &mut dyn ContentSink) -> Fed {
+    fn feed_lines(&mut self, mut bare: Bare, input: &[u8], sink: &mut dyn ContentSink) -> FeedResult {
         let (mut used, mut ended) = (0_usize, false);
         while let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty() && !ended) {
             let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at.saturating_add(1));
@@ -144,10 +144,10 @@ impl Scanner {
             ended = self.feed_wire(&wire, sink).ended;
         }
         self.bare = Some(bare);
-        Fed { used, ended }
+        FeedResult { used, ended }
     }
 
-    fn feed_wire(&mut self, input: &[u8], sink: &mut dyn ContentSink) -> Fed {
+    fn feed_wire(&mut self, input: &[u8], sink: &mut dyn ContentSink) -> FeedResult {
         let before = self.place;
         let faulty = self.fault.is_some();
         let mut walk = Walk { at: 0, header_to: None, dots: 0 };
@@ -174,7 +174,7 @@ impl Scanner {
             (false, Some(_)) => sink.discard(),
             (true, _) => {}
         }
-        Fed { used: walk.at, ended }
+        FeedResult { used: walk.at, ended }
     }
 
     /// What is wrong with the content, if anything is.

@@ -12,6 +12,7 @@ mod send;
 
 pub use answer::{AnswerFault, AnswerReader, Offers};
 pub use send::{
-    Authorised, Awaited, Demand, Dialogue, Finished, Hello, LoggingIn, LoginAs, LoginEvent, MailFrom,
-    NotBegun, Open, OpenEvent, Opening, OpeningEvent, Secured, SecuredEvent, SendFault,
+    AuthorisedSession, AwaitedReply, Demand, Dialogue, Hello, LoggingIn, LoginAs, LoginEvent, MailFrom,
+    NotBegun, Open, OpenEvent, Opening, OpeningEvent, SecuredEvent, SecuredSession, SendFault,
+    TransactionResult,
 };

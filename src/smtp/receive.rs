@@ -15,11 +15,12 @@ mod transaction;
 mod values;
 
 pub use quota::Quotas;
-pub use repeats::Repeated;
+pub use repeats::RepeatedRefusals;
 pub use room::{Fullness, Measure, Reservation, Room};
 pub use tally::Patience;
 pub use values::{
-    Action, Arrived, NotStored, Question, RecipientCheck, RecipientVerifier, Refusal, Rules, Upgrade,
+    Action, Question, ReceivedMessage, RecipientCheck, RecipientVerifier, Refusal, Rules, StoreRefusal,
+    Upgrade,
 };
 
 use quota::Share;
@@ -92,11 +93,11 @@ enum Phase {
     /// The next hop is being asked for a recipient.
     Asked(Box<Transaction>, Box<(Recipient, Arc<Outbound>)>),
     /// Between DATA and the end.
-    Content(Box<Transaction>, Scanner, Opened),
+    Content(Box<Transaction>, Scanner, OpenTransaction),
     /// Within a chunk.
-    Chunk(Box<Chunked>, Left),
+    Chunk(Box<ChunkedMessage>, Left),
     /// Between chunks.
-    Chunks(Box<Chunked>),
+    Chunks(Box<ChunkedMessage>),
     /// The message is being made durable.
     Commit(QueueId),
     /// The client's response is awaited.
@@ -110,17 +111,17 @@ enum Phase {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Opened {
+struct OpenTransaction {
     id: QueueId,
     at: UnixMillis,
 }
 
 /// A message that comes in chunks.
 #[derive(Debug)]
-struct Chunked {
+struct ChunkedMessage {
     transaction: Box<Transaction>,
     scanner: ChunkScanner,
-    opened: Opened,
+    opened: OpenTransaction,
 }
 
 /// What is left of a chunk.
@@ -230,7 +231,7 @@ impl Session {
     }
 
     /// The spool answered. Only now is the message ours (RFC 5321 §6.1), or is not.
-    pub fn on_stored(&mut self, result: Result<(), NotStored>) -> Action {
+    pub fn on_stored(&mut self, result: Result<(), StoreRefusal>) -> Action {
         let Phase::Commit(id) = mem::replace(&mut self.phase, Phase::Ready) else {
             return self.close(&Reply::new(451, Enhanced(4, 3, 0), "out of order"));
         };
@@ -239,14 +240,14 @@ impl Session {
                 self.tally.clear();
                 self.say(&Reply::new(250, Enhanced(2, 0, 0), format!("accepted as {id}")));
             }
-            Err(NotStored::Full) => {
+            Err(StoreRefusal::Full) => {
                 self.refuse(
                     "content",
                     Reply::new(452, Enhanced(4, 3, 1), "insufficient storage; try again later"),
                     None,
                 );
             }
-            Err(NotStored::Failed) => {
+            Err(StoreRefusal::Failed) => {
                 self.refuse(
                     "content",
                     Reply::new(451, Enhanced(4, 3, 0), "the message could not be stored; try again later"),

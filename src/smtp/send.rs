@@ -5,7 +5,7 @@
 //!
 //! - [`Opening`]: greeting, EHLO, STARTTLS. It ends in plaintext or before a handshake, and only a [`Permit`] takes it
 //!   on: [`Opening::authorise`].
-//! - [`Secured`]: EHLO inside TLS, with the permit in hand.
+//! - [`SecuredSession`]: EHLO inside TLS, with the permit in hand.
 //! - [`Open`]: a login, transactions. No envelope is written that the permit does not cover.
 
 use std::io::Write as _;
@@ -22,10 +22,10 @@ mod words;
 
 pub use login::LoggingIn;
 pub use open::Open;
-pub use opening::{Authorised, Opening, Secured};
+pub use opening::{AuthorisedSession, Opening, SecuredSession};
 pub use words::{
-    Awaited, Demand, Finished, Hello, LoginAs, LoginEvent, MailFrom, NotBegun, OpenEvent, OpeningEvent,
-    SecuredEvent, SendFault,
+    AwaitedReply, Demand, Hello, LoginAs, LoginEvent, MailFrom, NotBegun, OpenEvent, OpeningEvent,
+    SecuredEvent, SendFault, TransactionResult,
 };
 
 /// A stage of a session, for whoever carries its octets.
@@ -45,7 +45,7 @@ pub trait Dialogue {
     fn replies(&self) -> u64;
 
     /// What it waits for.
-    fn awaited(&self) -> Awaited;
+    fn awaited(&self) -> AwaitedReply;
 }
 
 /// Replies as they come, counted over all stages of a session.

@@ -52,7 +52,7 @@ impl Bodies {
             .mode(0o600)
             .open(&path)
             .map_err(|error| fault(&path, &error))?;
-        let unfinished = Unfinished { file, undo: Undo(Some(path)), length: 0 };
+        let unfinished = UnfinishedFile { file, undo: Undo(Some(path)), length: 0 };
         let (finished, folder) = (self.path(id), self.finished.clone());
         Ok(Box::new(FileWriter { id, finished, folder, unfinished, lost: Box::new(lost) }))
     }
@@ -97,7 +97,7 @@ impl Bodies {
 }
 
 /// A file on its way. The undo stands last: the file is closed before it is removed.
-struct Unfinished {
+struct UnfinishedFile {
     file: File,
     length: u64,
     undo: Undo,
@@ -107,7 +107,7 @@ struct FileWriter {
     id: QueueId,
     finished: PathBuf,
     folder: PathBuf,
-    unfinished: Unfinished,
+    unfinished: UnfinishedFile,
     lost: Box<dyn FnOnce(SpoolFault) + Send>,
 }
 
@@ -146,7 +146,7 @@ impl BodyWriter for FileWriter {
 
 impl FileWriter {
     fn make_durable(self) -> Result<StoredBody, SpoolFault> {
-        let Unfinished { file, length, undo } = self.unfinished;
+        let UnfinishedFile { file, length, undo } = self.unfinished;
         // A failed flush is not tried again: the pages may be marked clean though they are lost,
         // and what else was lost is reported to nobody.
         if let Err(error) = file.sync_data() {

@@ -44,7 +44,7 @@ impl Filter {
 
 /// A part of a list.
 #[derive(Debug)]
-pub struct Listed {
+pub struct ListPage {
     /// The messages.
     pub messages: Vec<QueuedMessage>,
     /// Where to go on; `None`: there is nothing behind.
@@ -64,7 +64,7 @@ pub struct LaneCount {
 
 /// What became of keeping a message back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holding {
+pub enum HoldResult {
     /// It is held now.
     Held,
     /// There is no such message.

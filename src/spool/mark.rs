@@ -29,12 +29,12 @@ pub struct Mark {
 #[derive(Debug)]
 pub struct Marker {
     path: PathBuf,
-    noted: Mutex<Noted>,
+    noted: Mutex<MarkState>,
 }
 
 /// What one process has noted so far.
 #[derive(Debug, Default)]
-struct Noted {
+struct MarkState {
     /// Something was: the mark must stay for the next process.
     any: bool,
     /// Lines that could not be written; the next process gets them in another way.
@@ -160,7 +160,7 @@ impl Marker {
         }
     }
 
-    fn noted(&self) -> MutexGuard<'_, Noted> {
+    fn noted(&self) -> MutexGuard<'_, MarkState> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -23,7 +23,7 @@ mod shown;
 pub mod sqlite;
 mod undo;
 
-pub use filter::{Filter, Holding, LaneCount, Listed};
+pub use filter::{Filter, HoldResult, LaneCount, ListPage};
 pub use lease::{Divisible, Lease, LeaseBook};
 pub use settings::Settings;
 pub use shown::{LastTrouble, QueuedMessage, QueuedRow};
@@ -86,7 +86,7 @@ pub trait Spool: Send + Sync {
         filter: Filter,
         after: Option<QueueId>,
         limit: usize,
-    ) -> Pending<Result<Listed, SpoolFault>>;
+    ) -> Pending<Result<ListPage, SpoolFault>>;
 
     /// The lanes with the most recipients.
     fn top(&self, limit: usize) -> Pending<Result<Vec<LaneCount>, SpoolFault>>;
@@ -95,7 +95,7 @@ pub trait Spool: Send + Sync {
     fn show(&self, id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>>;
 
     /// Makes a queued message due at once. Answers with the lanes concerned and the number of recipients.
-    fn hasten(&self, id: QueueId, now: UnixMillis) -> Pending<Result<Hastened, SpoolFault>>;
+    fn hasten(&self, id: QueueId, now: UnixMillis) -> Pending<Result<HastenedLanes, SpoolFault>>;
 
     /// The same for all that is queued, a part at a time, lane after lane, from the recipient behind `after` on.
     /// A part is so small that who hands in a message hardly waits for it.
@@ -103,13 +103,13 @@ pub trait Spool: Send + Sync {
         &self,
         after: Option<Place>,
         now: UnixMillis,
-    ) -> Pending<Result<Part<Hastened>, SpoolFault>>;
+    ) -> Pending<Result<Part<HastenedLanes>, SpoolFault>>;
 
     /// Takes a message out of the queue without a report.
     fn remove(&self, id: QueueId) -> Pending<Result<Removal, SpoolFault>>;
 
     /// Keeps a message back, for this reason, until it is released.
-    fn hold(&self, id: QueueId, reason: String) -> Pending<Result<Holding, SpoolFault>>;
+    fn hold(&self, id: QueueId, reason: String) -> Pending<Result<HoldResult, SpoolFault>>;
 
     /// Makes a held message due at once. `false`: no held message has this name.
     fn release(&self, id: QueueId, now: UnixMillis) -> Pending<Result<bool, SpoolFault>>;
@@ -127,13 +127,13 @@ pub trait Spool: Send + Sync {
 
     /// What the mark that a broken engine left should say and could not be written: for the next process. It is
     /// complete once this is dropped, since until then more may be noted.
-    fn unwritten(&self) -> Unwritten {
+    fn unwritten(&self) -> UnwrittenMarks {
         Box::new(String::new)
     }
 }
 
 /// Answers with what a mark should say and could not be written.
-pub type Unwritten = Box<dyn FnOnce() -> String + Send>;
+pub type UnwrittenMarks = Box<dyn FnOnce() -> String + Send>;
 
 /// Content on its way to a file. Writes go to the page cache.
 pub trait BodyWriter: io::Write + Send {
@@ -298,7 +298,7 @@ pub struct Part<T> {
 }
 
 /// Lanes with recipients that are due now, in the order of their names, and how many recipients that are.
-pub type Hastened = (Vec<LaneKey>, usize);
+pub type HastenedLanes = (Vec<LaneKey>, usize);
 
 /// The dates before which a message was accepted that is past its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -338,14 +338,14 @@ pub struct Settlement {
     /// Ended by the commit.
     pub lease: Lease,
     /// For each recipient: done, or when to go on.
-    pub recipients: Vec<(u32, Settled)>,
+    pub recipients: Vec<(u32, RecipientResult)>,
     /// The reports it caused.
     pub reports: Vec<NewMessage>,
 }
 
 /// What became of one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settled {
+pub enum RecipientResult {
     /// Delivered, or failed and reported: nothing is left to do.
     Done,
     /// It waits.

@@ -11,7 +11,7 @@ use crate::mail::QueueId;
 
 /// What start-up found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Recovered {
+pub struct RecoveryReport {
     /// What is queued.
     pub stats: Stats,
     /// Files of messages that were never acknowledged, unfinished ones too; removed.
@@ -31,12 +31,12 @@ pub struct Row {
     /// Octets it should have.
     pub size: u64,
     /// Whether it is kept back, and until when.
-    pub held: Held,
+    pub held: HoldState,
 }
 
 /// Whether a message is kept back, and until when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum HoldState {
     /// It is not.
     Not,
     /// Until its file is whole.
@@ -80,8 +80,12 @@ pub fn judge(row: Option<u64>, file: Option<u64>) -> Body {
 ///
 /// # Errors
 /// What reading the folders gave.
-pub fn sweep(bodies: &Bodies, rows: &BTreeMap<QueueId, Row>, new_database: bool) -> io::Result<Recovered> {
-    let mut recovered = Recovered::default();
+pub fn sweep(
+    bodies: &Bodies,
+    rows: &BTreeMap<QueueId, Row>,
+    new_database: bool,
+) -> io::Result<RecoveryReport> {
+    let mut recovered = RecoveryReport::default();
     for entry in fs::read_dir(bodies.unfinished())? {
         recovered.removed += usize::from(fs::remove_file(entry?.path()).is_ok());
     }
@@ -103,11 +107,11 @@ pub fn sweep(bodies: &Bodies, rows: &BTreeMap<QueueId, Row>, new_database: bool)
     for (id, row) in rows {
         let file = files.get(id).copied();
         match (judge(Some(row.size), file), row.held) {
-            (Body::Whole, Held::UntilWhole) => recovered.released.push(*id),
-            (Body::Missing, Held::Not) => {
+            (Body::Whole, HoldState::UntilWhole) => recovered.released.push(*id),
+            (Body::Missing, HoldState::Not) => {
                 recovered.held.push((*id, format!("its content is missing: {}", bodies.path(*id).display())));
             }
-            (Body::Damaged, Held::Not) => recovered.held.push((
+            (Body::Damaged, HoldState::Not) => recovered.held.push((
                 *id,
                 format!(
                     "its content has {} octets instead of {}: {}",
@@ -117,9 +121,9 @@ pub fn sweep(bodies: &Bodies, rows: &BTreeMap<QueueId, Row>, new_database: bool)
                 ),
             )),
             // Whoever had it held has not released it.
-            (Body::Whole, Held::UntilReleased)
-            | (Body::Whole, Held::Not)
-            | (Body::Missing | Body::Damaged, Held::UntilWhole | Held::UntilReleased)
+            (Body::Whole, HoldState::UntilReleased)
+            | (Body::Whole, HoldState::Not)
+            | (Body::Missing | Body::Damaged, HoldState::UntilWhole | HoldState::UntilReleased)
             | (Body::Absent | Body::Orphan, _) => {}
         }
     }
@@ -150,7 +154,7 @@ mod tests {
         for id in [whole, orphan] {
             fs::write(bodies.path(id), "abc").expect("a file");
         }
-        let rows = BTreeMap::from([(whole, Row { size: 3, held: Held::UntilWhole })]);
+        let rows = BTreeMap::from([(whole, Row { size: 3, held: HoldState::UntilWhole })]);
 
         let new = sweep(&bodies, &rows, true).expect("readable");
         assert_eq!((new.removed, new.left.is_some(), bodies.path(orphan).exists()), (1, true, true));
@@ -160,7 +164,7 @@ mod tests {
         assert_eq!(known.released, [whole]);
         assert!(bodies.path(whole).exists() && bodies.finished().join("notes.txt").exists());
 
-        for held in [Held::Not, Held::UntilReleased] {
+        for held in [HoldState::Not, HoldState::UntilReleased] {
             let rows = BTreeMap::from([(whole, Row { size: 3, held })]);
             let found = sweep(&bodies, &rows, false).expect("readable");
             assert_eq!((found.held, found.released), (Vec::new(), Vec::new()), "{held:?}");

@@ -11,7 +11,7 @@ use crate::mail::{UnixMillis, rfc3339};
 
 /// One thing that a certificate says: a heading and its texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Described {
+pub struct CertificateLine {
     /// What it is.
     pub heading: &'static str,
     /// What it says: one text, or as many as there are.
@@ -24,13 +24,13 @@ pub struct Described {
 ///
 /// # Errors
 /// Why it can't be read.
-pub fn describe(certificate: &CertificateDer<'_>, now: UnixMillis) -> Result<Vec<Described>, String> {
+pub fn describe(certificate: &CertificateDer<'_>, now: UnixMillis) -> Result<Vec<CertificateLine>, String> {
     let facts = certificate::read(certificate)?;
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
     let subject = parsed.subject();
     let units = subject.iter_organizational_unit().filter_map(|unit| unit.as_str().ok());
-    let one = |heading, text: String| Described { heading, texts: vec![text], is_list: false };
-    let many = |heading, texts: Vec<String>| Described { heading, texts, is_list: true };
+    let one = |heading, text: String| CertificateLine { heading, texts: vec![text], is_list: false };
+    let many = |heading, texts: Vec<String>| CertificateLine { heading, texts, is_list: true };
     Ok(vec![
         many("names", facts.names.iter().map(ToString::to_string).collect()),
         one("subject", facts.subject.clone()),
@@ -59,7 +59,7 @@ pub fn status_addresses(certificate: &CertificateDer<'_>) -> Vec<String> {
     [lists(&parsed), responders(&parsed)].concat()
 }
 
-impl Described {
+impl CertificateLine {
     /// In one line; `-` where there is nothing.
     #[must_use]
     pub fn line(&self) -> String {
@@ -183,7 +183,7 @@ mod tests {
         let certificate = params.self_signed(&key).expect("a certificate");
         let told = describe(certificate.der(), UnixMillis(0)).expect("described");
         let line = |heading: &str| {
-            told.iter().find(|one| one.heading == heading).map(Described::line).expect("the heading")
+            told.iter().find(|one| one.heading == heading).map(CertificateLine::line).expect("the heading")
         };
         assert!(line("names").ends_with("mail8.partner.example"), "all of them: {}", line("names"));
         assert_eq!(line("key"), "ECDSA 256 bits, P-256");
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(line("OCSP"), "-");
         assert_eq!(line("days left"), "776506");
         assert!(line("pin").starts_with("sha256/") && line("TLSA 3 1 1").len() == 64);
-        let all: String = told.iter().map(Described::line).collect();
+        let all: String = told.iter().map(CertificateLine::line).collect();
         assert!(!all.chars().any(char::is_control), "{all:?}");
     }
 }

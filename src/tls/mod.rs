@@ -17,7 +17,7 @@ mod tests;
 
 pub use assess::{Usage, assess};
 pub use client::{ClientSettings, ClientSetup};
-pub use describe::{Described, describe, status_addresses};
+pub use describe::{CertificateLine, describe, status_addresses};
 pub use fault::{TlsFault, handshake_fault, late_fault};
 pub use partners::Partners;
 pub use pem::{Identity, IdentityWarning, read_chain};

@@ -28,14 +28,14 @@ pub struct Partners {
 #[derive(Debug, Default)]
 struct PartnersState {
     order: VecDeque<String>,
-    known: HashMap<String, Known>,
+    known: HashMap<String, PartnerRecord>,
     /// Lines of the file.
     lines: usize,
 }
 
 /// One partner: a connector and a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
+struct PartnerRecord {
     /// Issuer and root, each pair that was seen.
     issuers: Vec<(String, Option<String>)>,
     /// SHA-256 of each certificate, and the smallest of the days before its end that was told.
@@ -46,7 +46,7 @@ struct Known {
 struct Line {
     partner: String,
     #[serde(flatten)]
-    known: Known,
+    known: PartnerRecord,
 }
 
 impl Partners {
@@ -114,11 +114,11 @@ impl Partners {
 
 /// What is known after a certificate was seen, and what is to be told of it. Pure.
 fn step(
-    before: Option<&Known>,
+    before: Option<&PartnerRecord>,
     (connector, host): (&str, &str),
     facts: &CertificateFacts,
     now: UnixMillis,
-) -> (Known, Vec<String>) {
+) -> (PartnerRecord, Vec<String>) {
     let mut told = Vec::new();
     let mut known = before.cloned().unwrap_or_default();
     let root = |root: &Option<String>| root.clone().unwrap_or_else(|| "no root we know".to_owned());
@@ -166,7 +166,7 @@ fn ending(days: u64) -> String {
 }
 
 impl PartnersState {
-    fn put(&mut self, partner: &str, known: Known) {
+    fn put(&mut self, partner: &str, known: PartnerRecord) {
         if self.known.insert(partner.to_owned(), known).is_none() {
             self.order.push_back(partner.to_owned());
         }

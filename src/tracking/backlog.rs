@@ -14,14 +14,14 @@ pub(super) struct Backlog {
     waiting: usize,
     /// Octets that were taken and are not written yet.
     writing: usize,
-    dropped: Dropped,
+    dropped: DroppedLines,
     /// What was dropped was taken out, and the line about it is not in yet.
     reporting: bool,
 }
 
 /// Lines that were dropped.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Dropped {
+pub(super) struct DroppedLines {
     /// Facts.
     pub(super) facts: u64,
     /// The rest, by level and target.
@@ -93,7 +93,7 @@ impl Backlog {
     }
 
     /// What was dropped, once there is room again; to be reported, and then [`Self::reported`].
-    pub(super) fn take_dropped(&mut self) -> Option<Dropped> {
+    pub(super) fn take_dropped(&mut self) -> Option<DroppedLines> {
         if !self.has_dropped() || self.held() > OTHERS_BYTES_MAX / 2 {
             return None;
         }
@@ -102,7 +102,7 @@ impl Backlog {
     }
 
     pub(super) fn has_dropped(&self) -> bool {
-        self.dropped != Dropped::default()
+        self.dropped != DroppedLines::default()
     }
 
     pub(super) fn reported(&mut self) {
@@ -119,7 +119,7 @@ impl Backlog {
     }
 }
 
-impl Dropped {
+impl DroppedLines {
     /// How many, facts included.
     pub(super) fn count(&self) -> u64 {
         self.others.values().fold(self.facts, |sum, count| sum.saturating_add(*count))

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::connector::Decision;
 use crate::mail::{Mailbox, Network, QueueId, Reply, ReversePath, UnixMillis};
-use crate::outcome::{Delivered, Trouble};
+use crate::outcome::{DeliveryRecord, Trouble};
 
 /// One thing worth telling.
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ pub enum Event<'a> {
         /// The recipient.
         forward_path: &'a Mailbox,
         /// How.
-        delivered: &'a Delivered,
+        delivered: &'a DeliveryRecord,
         /// How long after it was accepted.
         delay: Duration,
     },

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use tracing::field::{DisplayValue, display};
 
 use super::Event;
-use crate::connector::{Attainment, Decision, Required};
+use crate::connector::{Attainment, Decision, RequiredTls};
 use crate::mail::rfc3339;
 use crate::outcome::{Remote, Trouble};
 
@@ -24,7 +24,7 @@ const LINE: &str = "line";
 macro_rules! tell {
     ($name:ident, $level:ident, $words:literal, $decision:expr, { $($field:tt)* }) => {
         if tracing::enabled!(target: "sealpost::message", tracing::Level::$level) {
-            let decided = Decided::by($decision);
+            let decided = DecisionFields::by($decision);
             tracing::event!(
                 name: $name,
                 target: "sealpost::message",
@@ -173,9 +173,9 @@ impl Journal {
 
 /// What a decision adds to a line; its words are made while the line is written.
 #[derive(Default)]
-struct Decided<'a> {
+struct DecisionFields<'a> {
     connector: Option<DisplayValue<Line<&'a str>>>,
-    required: Option<DisplayValue<Line<&'a Required>>>,
+    required: Option<DisplayValue<Line<&'a RequiredTls>>>,
     attained: Option<DisplayValue<Line<&'a Attainment>>>,
     reason: Option<DisplayValue<Line<String>>>,
     token: Option<DisplayValue<Line<Cow<'static, str>>>>,
@@ -184,7 +184,7 @@ struct Decided<'a> {
     certificate_sha256: Option<DisplayValue<Line<&'a str>>>,
 }
 
-impl<'a> Decided<'a> {
+impl<'a> DecisionFields<'a> {
     fn by(decision: Option<&'a Decision>) -> Self {
         let Some(decision) = decision else { return Self::default() };
         let tls = decision.tls();
@@ -219,14 +219,14 @@ pub(super) struct Line<T>(pub(super) T);
 
 impl<T: fmt::Display> fmt::Display for Line<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaped(f), "{}", self.0)
+        write!(EscapingWriter(f), "{}", self.0)
     }
 }
 
 /// Passes text on, with everything escaped that could begin another line or move the cursor.
-struct Escaped<'a, 'f>(&'a mut fmt::Formatter<'f>);
+struct EscapingWriter<'a, 'f>(&'a mut fmt::Formatter<'f>);
 
-impl fmt::Write for Escaped<'_, '_> {
+impl fmt::Write for EscapingWriter<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let is_unsafe = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
         if !text.contains(is_unsafe) {
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
     use crate::connector::{Forced, Requirement, Ruling, Shortfall};
     use crate::mail::{Enhanced, Mailbox, QueueId, Reply, UnixMillis};
-    use crate::outcome::{Cause, Delivered, Scope};
+    use crate::outcome::{Cause, DeliveryRecord, Scope};
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -281,7 +281,7 @@ mod tests {
         Arc::new(Decision {
             connector: Some("fabrikam-out".into()),
             host: None,
-            required: Required::Session(Requirement::Forced(Forced::encryption())),
+            required: RequiredTls::Session(Requirement::Forced(Forced::encryption())),
             attained: Attainment::Plaintext,
             ruling: Ruling::Withheld(Shortfall::NotOffered),
         })
@@ -310,7 +310,7 @@ mod tests {
              next_at=2026-11-23T21:35:56Z connector=fabrikam-out required=TLSv1.2 or later, any certificate \
              attained=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
         );
-        let delivered = &Delivered {
+        let delivered = &DeliveryRecord {
             reports_on: false,
             host: "mx".to_owned(),
             reply: Reply::new(250, Enhanced(2, 0, 0), "ok"),

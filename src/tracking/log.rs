@@ -9,16 +9,16 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::backlog::{Backlog, Dropped};
+use super::backlog::{Backlog, DroppedLines};
 use super::journal::FACT;
 use super::{Event, Journal, Vitals};
 
 /// Where lines of the log go. A clone is the same log.
 #[derive(Debug, Clone)]
-pub struct Log(Arc<Shared>);
+pub struct Log(Arc<LogState>);
 
 #[derive(Debug)]
-struct Shared {
+struct LogState {
     backlog: Mutex<Backlog>,
     /// There is something to write.
     filled: Condvar,
@@ -39,7 +39,7 @@ impl Log {
     /// # Errors
     /// No thread can be started.
     pub fn start(sink: impl Write + Send + 'static, vitals: &Vitals) -> io::Result<Self> {
-        let log = Self(Arc::new(Shared {
+        let log = Self(Arc::new(LogState {
             backlog: Mutex::default(),
             filled: Condvar::new(),
             moved: Condvar::new(),
@@ -146,7 +146,7 @@ impl Write for LineWriter<'_> {
 
 /// The thread that writes.
 struct Scribe {
-    shared: Arc<Shared>,
+    shared: Arc<LogState>,
 }
 
 impl Scribe {
@@ -215,12 +215,12 @@ impl Drop for Scribe {
     }
 }
 
-fn report(dropped: &Dropped) {
+fn report(dropped: &DroppedLines) {
     let (count, facts, kinds) = (dropped.count(), dropped.facts, dropped.kinds());
     Journal.record(&Event::LinesDropped { count, facts, kinds: &kinds });
 }
 
-impl Shared {
+impl LogState {
     fn lock(&self) -> MutexGuard<'_, Backlog> {
         // Each change is whole, whatever a panicking holder did.
         self.backlog.lock().unwrap_or_else(PoisonError::into_inner)

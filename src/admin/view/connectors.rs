@@ -10,7 +10,7 @@ use crate::connector::{Generation, Mode};
 
 /// What a reload came to: the answer of `POST /reload`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Reloaded {
+pub struct ReloadAnswer {
     /// The generation in effect from now on.
     pub generation: Generation,
     /// The connectors that are not as they were.

@@ -9,21 +9,21 @@ use super::super::control::post;
 use super::super::exit::{EXIT_NO, EXIT_USAGE, Failure};
 use super::super::print::{complain, say, say_json};
 use super::args::Action;
-use crate::admin::{ActRequest, Deed, DeedTally};
+use crate::admin::{ActRequest, ActionTally, QueueAction};
 
 /// Does what is asked for with every message that matches the filters; `None` where it is about one message
 /// or all, or changes nothing.
 pub(super) fn act(action: &Action) -> Result<Option<ExitCode>, Failure> {
-    let (daemon, id, filter, deed, whole) = match action {
+    let (daemon, id, filter, action, whole) = match action {
         Action::List { filter, .. } => return filter.check().map(|()| None),
         Action::Top { .. } | Action::Show { .. } | Action::Pause { .. } | Action::Resume { .. } => {
             return Ok(None);
         }
-        Action::Retry { daemon, id, filter, .. } => (daemon, id, filter, Deed::Retry, true),
-        Action::Hold { daemon, id, filter } => (daemon, id, filter, Deed::Hold, true),
-        Action::Release { daemon, id, filter } => (daemon, id, filter, Deed::Release, true),
-        Action::Bounce { daemon, id, whole, filter } => (daemon, id, filter, Deed::Bounce, *whole),
-        Action::Remove { daemon, id, whole, filter } => (daemon, id, filter, Deed::Remove, *whole),
+        Action::Retry { daemon, id, filter, .. } => (daemon, id, filter, QueueAction::Retry, true),
+        Action::Hold { daemon, id, filter } => (daemon, id, filter, QueueAction::Hold, true),
+        Action::Release { daemon, id, filter } => (daemon, id, filter, QueueAction::Release, true),
+        Action::Bounce { daemon, id, whole, filter } => (daemon, id, filter, QueueAction::Bounce, *whole),
+        Action::Remove { daemon, id, whole, filter } => (daemon, id, filter, QueueAction::Remove, *whole),
     };
     if filter.is_empty() {
         return Ok(None);
@@ -36,8 +36,8 @@ pub(super) fn act(action: &Action) -> Result<Option<ExitCode>, Failure> {
     let mut sum = SetResult { messages: 0, left: 0, reasons: Vec::new() };
     let mut after = None;
     loop {
-        let request = ActRequest { deed, whole, of: filter.query(PAGE, after) };
-        let page: DeedTally = post(&socket, "/queue/act", &request)?;
+        let request = ActRequest { action, whole, of: filter.query(PAGE, after) };
+        let page: ActionTally = post(&socket, "/queue/act", &request)?;
         sum.messages = sum.messages.saturating_add(page.messages);
         sum.left = sum.left.saturating_add(page.left);
         let room = REASONS_MAX.saturating_sub(sum.reasons.len());
@@ -48,7 +48,7 @@ pub(super) fn act(action: &Action) -> Result<Option<ExitCode>, Failure> {
         }
         complain(&format!("{} so far", sum.messages));
     }
-    tell(deed, daemon.json, &sum);
+    tell(action, daemon.json, &sum);
     Ok(Some(if sum.left == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) }))
 }
 
@@ -60,7 +60,7 @@ struct SetResult {
     reasons: Vec<String>,
 }
 
-fn tell(deed: Deed, as_json: bool, sum: &SetResult) {
+fn tell(action: QueueAction, as_json: bool, sum: &SetResult) {
     if as_json {
         return say_json(sum);
     }
@@ -69,11 +69,11 @@ fn tell(deed: Deed, as_json: bool, sum: &SetResult) {
     if *left > 0 {
         complain(&format!("{left} messages are as they were"));
     }
-    say(&match deed {
-        Deed::Remove => format!("{done} messages are removed; nobody is notified"),
-        Deed::Bounce => format!("{done} messages are given up; their senders are notified"),
-        Deed::Hold => format!("{done} messages are held until they are released"),
-        Deed::Release | Deed::Retry => format!("{done} messages are tried again now"),
+    say(&match action {
+        QueueAction::Remove => format!("{done} messages are removed; nobody is notified"),
+        QueueAction::Bounce => format!("{done} messages are given up; their senders are notified"),
+        QueueAction::Hold => format!("{done} messages are held until they are released"),
+        QueueAction::Release | QueueAction::Retry => format!("{done} messages are tried again now"),
     });
 }
 

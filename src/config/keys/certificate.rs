@@ -3,17 +3,17 @@
 use super::entry::Entry as _;
 use super::forms::Moment;
 use super::key::Section;
-use super::kinds::{File, Files, Optional, Required};
+use super::kinds::{File, Files, Optional, RequiredKey};
 use super::section::section;
 
 section! {
     pub(in crate::config) CertificateEntry, CertificateValues;
 
-    chain: Required<File> = "tls/gw.crt" => {
+    chain: RequiredKey<File> = "tls/gw.crt" => {
         meaning: "The certificate chain, PEM: our own certificate first, then its issuers, without the root.",
         explanation: "Errors: the file can't be read, has no certificate, or does not belong to the key.",
     }
-    key: Required<File> = "tls/gw.key" => {
+    key: RequiredKey<File> = "tls/gw.key" => {
         meaning: "The private key, PEM, without a passphrase. No other user should be able to read it.",
         explanation: "Errors: the file can't be read or has no private key.",
     }
@@ -37,7 +37,7 @@ section! {
 section! {
     pub(in crate::config) TrustEntry, TrustValues;
 
-    anchors: Required<File> = "tls/fabrikam-root.pem" => {
+    anchors: RequiredKey<File> = "tls/fabrikam-root.pem" => {
         meaning: "The trust anchors, PEM: one certificate or more.",
         explanation: "Errors: the file can't be read or has no certificate.",
     }

@@ -4,7 +4,7 @@ use super::demands::Demands;
 use super::entry::Entry as _;
 use super::forms::{Ids, Lines, Name, Networks, Patterns, PeerNames, Pins};
 use super::key::Section;
-use super::kinds::{Count, File, Flag, Optional, Required, Size, Word};
+use super::kinds::{Count, File, Flag, Optional, RequiredKey, Size, Word};
 use super::section::section;
 use super::{Level, TlsIn, forced};
 use crate::config::named::Lists;
@@ -16,10 +16,10 @@ use crate::connector::{
 section! {
     pub(in crate::config) InboundEntry, InboundValues;
 
-    name: Required<Name> = "partner-in" => {
+    name: RequiredKey<Name> = "partner-in" => {
         meaning: "Its name in logs, replies and commands. Connectors have different names.",
     }
-    from_domains: Required<Patterns> = ["partner.example"] => {
+    from_domains: RequiredKey<Patterns> = ["partner.example"] => {
         meaning: "Domains of the reverse-path: `\"a.example\"`, `\"*.a.example\"` (any depth below, not a.example), \
             `\"*\"`.",
         explanation: "The null reverse-path is covered only by `*`, and by a connector whose user has logged in. \
@@ -44,7 +44,7 @@ section! {
             `from_domains`. The file is read again at a reload, and when it changes. Errors: it can't be read; a line \
             is not of that form, or its hash is not of Argon2. Warning: it has nobody.",
     }
-    tls: Required<Word<TlsIn>> = "opportunistic" => {
+    tls: RequiredKey<Word<TlsIn>> = "opportunistic" => {
         meaning: "`off`: neither required nor judged; `opportunistic`: not required, what the client showed is \
             recorded; `forced`: required, as the keys below say.",
         explanation: "With `forced`, mail in the name of these domains comes under the required TLS or not at all: a \

@@ -18,7 +18,7 @@ use crate::config::units;
 /// One way to write a value.
 pub(crate) trait Kind {
     /// As TOML has it.
-    type Written: DeserializeOwned + Worded;
+    type Written: DeserializeOwned + WordOrValue;
     type Value;
     /// For the reference page.
     const NAME: &'static str;
@@ -37,7 +37,7 @@ pub(crate) trait Kind {
 
 /// A kind together with what holds where the key is absent.
 pub(crate) trait Setting {
-    type Written: DeserializeOwned + Worded;
+    type Written: DeserializeOwned + WordOrValue;
     type Value;
     const NAME: &'static str;
     const NEED: Need;
@@ -55,11 +55,11 @@ pub(crate) trait Setting {
 }
 
 /// A key that has no default.
-pub(crate) struct Undefaulted<K, const REQUIRED: bool>(PhantomData<K>);
+pub(crate) struct KeyWithoutDefault<K, const REQUIRED: bool>(PhantomData<K>);
 /// A key that must be written.
-pub(crate) type Required<K> = Undefaulted<K, true>;
+pub(crate) type RequiredKey<K> = KeyWithoutDefault<K, true>;
 /// A key that need not be written and has no default.
-pub(crate) type Optional<K> = Undefaulted<K, false>;
+pub(crate) type Optional<K> = KeyWithoutDefault<K, false>;
 
 impl<K: Kind> Setting for K
 where
@@ -88,7 +88,7 @@ where
     }
 }
 
-impl<K: Kind, const REQUIRED: bool> Setting for Undefaulted<K, REQUIRED> {
+impl<K: Kind, const REQUIRED: bool> Setting for KeyWithoutDefault<K, REQUIRED> {
     type Written = K::Written;
     type Value = Option<K::Value>;
     const NAME: &'static str = K::NAME;
@@ -125,21 +125,21 @@ fn declared<K: Kind>(key: &str, default: &str, report: &mut Report<'_>) -> Optio
 }
 
 /// A value that may be one word.
-pub(crate) trait Worded {
+pub(crate) trait WordOrValue {
     fn as_word(&self) -> Option<&str> {
         None
     }
 }
 
-impl Worded for bool {}
-impl Worded for i64 {}
-impl Worded for Vec<Text> {}
-impl Worded for String {
+impl WordOrValue for bool {}
+impl WordOrValue for i64 {}
+impl WordOrValue for Vec<Text> {}
+impl WordOrValue for String {
     fn as_word(&self) -> Option<&str> {
         Some(self)
     }
 }
-impl Worded for OneOrMany {
+impl WordOrValue for OneOrMany {
     fn as_word(&self) -> Option<&str> {
         match self {
             Self::One(text) => Some(text),
@@ -148,7 +148,7 @@ impl Worded for OneOrMany {
     }
 }
 
-pub(super) fn place<T: Worded>(written: &Spanned<T>) -> Place<'_> {
+pub(super) fn place<T: WordOrValue>(written: &Spanned<T>) -> Place<'_> {
     Place { span: written.span(), word: written.get_ref().as_word() }
 }
 

@@ -5,21 +5,21 @@ use std::time::Duration;
 use super::entry::Entry as _;
 use super::forms::{Addresses, IdOrIds, Keywords, Name};
 use super::key::{Condition, Section};
-use super::kinds::{Optional, Period, Required, Word};
+use super::kinds::{Optional, Period, RequiredKey, Word};
 use super::section::section;
 use crate::listen::settings::{Listener, ListenerTls};
 
 section! {
     pub(in crate::config) ListenerEntry, ListenerValues;
 
-    name: Required<Name> = "internet" => {
+    name: RequiredKey<Name> = "internet" => {
         meaning: "Its name in logs: letters, digits, `.`, `-`, `_`. Listeners have different names.",
     }
-    address: Required<Addresses> = "0.0.0.0:25" => {
+    address: RequiredKey<Addresses> = "0.0.0.0:25" => {
         meaning: "Where it listens: one address or several, as `\"0.0.0.0:25\"` and `\"[::]:25\"`.",
         explanation: "Port 0 takes a free one. Error: an address that another listener has.",
     }
-    tls: Required<Word<ListenerTls>> = "starttls" => {
+    tls: RequiredKey<Word<ListenerTls>> = "starttls" => {
         meaning: "`off`; `starttls`: offered; `required`: nothing is accepted before STARTTLS (530 5.7.0); \
             `implicit`: TLS from the first octet.",
     }

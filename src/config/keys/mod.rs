@@ -44,7 +44,7 @@ pub(super) use queue::{QueueEntry, QueueValues};
 pub(super) use server::ServerEntry;
 pub(crate) use server::ServerValues;
 pub(super) use timeouts::{TimeoutsEntry, TimeoutsValues};
-pub(super) use words::{Level, TlsIn, TlsOut};
+pub(super) use words::{Level, OutboundTlsKey, TlsIn};
 
 use super::keys::key::Section;
 /// Every section, in the order of the file.

@@ -6,12 +6,12 @@ use super::forms::{
     HostName, Hosts, Ids, Keywords, Lines, Name, Patterns, PeerNames, Pins, SniName, SourceAddresses,
 };
 use super::key::{Condition, Section};
-use super::kinds::{Count, File, Flag, Id, Line, Optional, Period, PeriodOrNever, Required, Waits, Word};
+use super::kinds::{Count, File, Flag, Id, Line, Optional, Period, PeriodOrNever, RequiredKey, Waits, Word};
 use super::section::section;
-use super::{Level, TlsOut, forced};
+use super::{Level, OutboundTlsKey, forced};
 use crate::connector::{
     Credentials, Handshake, KeyExchange, Mechanism, Mode, OnFailure, OnHandshakeFailure, Outbound,
-    OutboundTls, Purpose, Retry, Revision, Revocation, Sending, TlsVersion,
+    OutboundTls, Purpose, Retry, Revision, Revocation, SendingSettings, TlsVersion,
 };
 
 const OFF: (&str, &str) = ("off", "tls is \"off\"; remove it, or write tls = \"opportunistic\"");
@@ -22,17 +22,17 @@ const SOME_TLS: Condition =
 section! {
     pub(in crate::config) OutboundEntry, OutboundValues;
 
-    name: Required<Name> = "partner-out" => {
+    name: RequiredKey<Name> = "partner-out" => {
         meaning: "Its name in logs, reports and commands. Connectors have different names.",
     }
-    domains: Required<Patterns> = ["partner.example"] => {
+    domains: RequiredKey<Patterns> = ["partner.example"] => {
         meaning: "Recipient domains: `\"a.example\"`, `\"*.a.example\"` (any depth below, not a.example), `\"*\"`.",
         explanation: "Errors: empty; one is listed twice.",
     }
     cost: Count<u16> = 10 => {
         meaning: "The lowest wins among equal patterns. It never fails over to a looser connector.",
     }
-    next_hop: Required<Hosts> = "mx" => {
+    next_hop: RequiredKey<Hosts> = "mx" => {
         hint: ", or hosts in order",
         meaning: "`\"mx\"`: the recipient domain's mail exchangers. Otherwise smart hosts in order: \
             `[\"smtp1.fabrikam.example:25\", \"[192.0.2.7]:25\"]`.",
@@ -57,7 +57,7 @@ section! {
         absent: "`25`; `465` with `tls = \"implicit\"`",
         meaning: "The port of mail exchangers.",
     }
-    tls: Required<Word<TlsOut>> = "opportunistic" => {
+    tls: RequiredKey<Word<OutboundTlsKey>> = "opportunistic" => {
         meaning: "`off`: never; `opportunistic`: encrypt if offered; `forced`: TLS as required below, or nothing is \
             sent; `implicit`: the same, TLS from the first octet.",
         explanation: "`opportunistic` never judges the certificate: it protects against anyone who only listens, and \
@@ -290,7 +290,7 @@ impl OutboundValues {
             on_failure: self.on_failure,
             retry,
             connections: self.connections,
-            sending: Sending {
+            sending: SendingSettings {
                 ignored: self.ignore_extensions.clone().unwrap_or_default(),
                 recipients_max: self.max_recipients,
                 messages_max: self.messages_per_connection,

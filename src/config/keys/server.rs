@@ -3,7 +3,7 @@
 use super::entry::Entry as _;
 use super::forms::{Folder, HostName, MailboxText};
 use super::key::Section;
-use super::kinds::{Flag, Required};
+use super::kinds::{Flag, RequiredKey};
 use super::section::section;
 use crate::config::Config;
 use crate::spool;
@@ -11,10 +11,10 @@ use crate::spool;
 section! {
     pub(crate) ServerEntry, ServerValues;
 
-    name: Required<HostName> = "gw1.contoso.example" => {
+    name: RequiredKey<HostName> = "gw1.contoso.example" => {
         meaning: "Our name: in the greeting, in EHLO, in Received.",
     }
-    data_dir: Required<Folder> = "/var/lib/sealpost" => {
+    data_dir: RequiredKey<Folder> = "/var/lib/sealpost" => {
         meaning: "Where the spool and the control socket live.",
         explanation: "A check creates nothing there. Error: the path of `control.sock` in it has 108 octets or \
             more, which is too long for a socket.",
@@ -27,7 +27,7 @@ section! {
             disk is shared or not encrypted. It does not reach what a file system or a drive keeps of overwritten \
             blocks: docs/disk.md.",
     }
-    postmaster: Required<MailboxText> = "postmaster@contoso.example" => {
+    postmaster: RequiredKey<MailboxText> = "postmaster@contoso.example" => {
         meaning: "Who `postmaster` without a domain is, and who our reports come from. Its domain must be served \
             by an outbound connector.",
         explanation: "`RCPT TO:<postmaster>` must be accepted everywhere (RFC 5321 section 4.5.1), so its mailbox \

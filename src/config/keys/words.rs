@@ -18,7 +18,7 @@ pub(crate) enum TlsIn {
 
 /// `tls` of an outbound connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TlsOut {
+pub(crate) enum OutboundTlsKey {
     Off,
     Opportunistic,
     Forced,
@@ -42,7 +42,7 @@ macro_rules! words {
 
 words! {
     TlsIn: "off" = Self::Off, "opportunistic" = Self::Opportunistic, "forced" = Self::Forced;
-    TlsOut: "off" = Self::Off, "opportunistic" = Self::Opportunistic, "forced" = Self::Forced,
+    OutboundTlsKey: "off" = Self::Off, "opportunistic" = Self::Opportunistic, "forced" = Self::Forced,
         "implicit" = Self::Implicit;
     Level: "identity" = Self::Identity, "chain" = Self::Chain, "encryption" = Self::Encryption;
     ListenerTls: "off" = Self::Off, "starttls" = Self::StartTls, "required" = Self::Required,

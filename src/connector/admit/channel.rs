@@ -33,7 +33,7 @@ pub enum Attribution {
 
 /// The first condition of an inbound connector that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unmet {
+pub enum UnmetCondition {
     /// It is turned off.
     Off,
     /// The client's address is in none of its networks.

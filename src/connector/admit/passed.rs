@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::super::choose::closeness;
 use super::super::table::{Inbound, Mode, Table};
 use super::told::forced;
-use super::{Admission, Channel, Unmet, binds, names_peer};
+use super::{Admission, Channel, UnmetCondition, binds, names_peer};
 use crate::mail::ReversePath;
 
 /// A connector that was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passed {
+pub struct UnchosenConnector {
     /// The connector.
     pub connector: Arc<str>,
     /// Why not.
@@ -24,7 +24,7 @@ pub enum Pass {
     /// It is not about this reverse-path.
     NotCovering,
     /// A condition of it does not hold.
-    Unmet(Unmet),
+    Unmet(UnmetCondition),
     /// It would hold, but another one's pattern is closer.
     Farther(Arc<str>),
     /// It would hold, but an enforced forced connector binds the mail.
@@ -33,7 +33,7 @@ pub enum Pass {
     Later(Arc<str>),
 }
 
-impl Passed {
+impl UnchosenConnector {
     /// Every connector of the table but the one taken, by name.
     #[must_use]
     pub fn all(table: &Table, channel: &Channel, path: &ReversePath, answer: &Admission) -> Vec<Self> {
@@ -59,7 +59,7 @@ impl Passed {
 
 fn why(connector: &Inbound, ruling: Option<&Arc<Inbound>>, channel: &Channel, path: &ReversePath) -> Pass {
     if connector.mode == Mode::Off {
-        return Pass::Unmet(Unmet::Off);
+        return Pass::Unmet(UnmetCondition::Off);
     }
     let domain = path.mailbox().and_then(|m| m.domain_name());
     let close = |c: &Inbound| closeness(&c.from_domains, domain);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::super::decision::{Claim, Decision, Ruling};
 use super::super::requirement::Forced;
 use super::super::table::{Inbound, InboundTls, Reveal};
-use super::channel::{Attribution, Channel, Unmet};
+use super::channel::{Attribution, Channel, UnmetCondition};
 use crate::mail::{Enhanced, Reply, ReversePath};
 
 pub(super) fn unmet_refusal(
     connector: &Inbound,
-    unmet: &Unmet,
+    unmet: &UnmetCondition,
     channel: &Channel,
     path: &ReversePath,
 ) -> RefusedMail {
@@ -19,13 +19,16 @@ pub(super) fn unmet_refusal(
     let (name, reason) = (&connector.name, decision.reason());
     let text = match (connector.reveal, unmet) {
         (Reveal::Code, _) => GENERAL.to_owned(),
-        (Reveal::Full | Reveal::Partner, Unmet::Tls(_)) => {
+        (Reveal::Full | Reveal::Partner, UnmetCondition::Tls(_)) => {
             format!(
                 "{reason} (connector {name}; required {}; attained {})",
                 decision.required, decision.attained
             )
         }
-        (Reveal::Full | Reveal::Partner, Unmet::NoTls | Unmet::Off | Unmet::Network | Unmet::User) => {
+        (
+            Reveal::Full | Reveal::Partner,
+            UnmetCondition::NoTls | UnmetCondition::Off | UnmetCondition::Network | UnmetCondition::User,
+        ) => {
             format!("{reason} (connector {name})")
         }
     };
@@ -48,7 +51,11 @@ fn reply(decision: &Decision, text: String) -> Reply {
 /// All that a refusal tells where the connector says `reveal = "code"`.
 const GENERAL: &str = "not accepted from you; ask our administrator";
 
-pub(super) fn admitted_decision(connector: &Inbound, channel: &Channel, waived: Option<&Unmet>) -> Decision {
+pub(super) fn admitted_decision(
+    connector: &Inbound,
+    channel: &Channel,
+    waived: Option<&UnmetCondition>,
+) -> Decision {
     let ruling = waived.map_or_else(
         || Ruling::Attributed(attributed_by(connector)),
         |unmet| Ruling::WaivedClient(unmet.clone()),

@@ -232,7 +232,7 @@ fn every_other_connector_is_told_with_its_reason() {
     let path = ReversePath::parse("a@fabrikam.example").expect("a reverse-path");
     let told = |channel: &Channel| -> Vec<String> {
         let answer = admit(&table, channel, &path);
-        let all = Passed::all(&table, channel, &path, &answer);
+        let all = UnchosenConnector::all(&table, channel, &path, &answer);
         all.iter().map(|p| format!("{} {}", p.connector, p.why.token())).collect()
     };
     assert_eq!(

@@ -293,7 +293,7 @@ proptest! {
         let answer = |all: &[Inbound]| {
             let table = Table::new(Generation(1), all.to_vec(), Vec::new());
             let answer = admit(&table, &channel, &path);
-            let passed = Passed::all(&table, &channel, &path, &answer);
+            let passed = UnchosenConnector::all(&table, &channel, &path, &answer);
             match answer {
                 Admission::Admitted(a) => (Some(a.connector), a.decision, None, passed),
                 Admission::Refused(r) => (None, r.decision, Some(r.reply.to_string()), passed),

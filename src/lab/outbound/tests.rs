@@ -1,6 +1,6 @@
 use super::*;
 use crate::connector::{
-    Attainment, Decision, DecisionRecord, Forced, Required, Requirement, Ruling, Shortfall,
+    Attainment, Decision, DecisionRecord, Forced, RequiredTls, Requirement, Ruling, Shortfall,
 };
 use crate::lab::LabOptions;
 use crate::lab::capture::Capture;
@@ -22,7 +22,7 @@ fn what_waits_is_withheld_only_where_a_connector_said_so() {
     let by = |ruling| Decision {
         connector: Some("sealed".into()),
         host: None,
-        required: Required::Session(Requirement::Forced(Forced::encryption())),
+        required: RequiredTls::Session(Requirement::Forced(Forced::encryption())),
         attained: Attainment::Plaintext,
         ruling,
     };
@@ -35,7 +35,7 @@ fn what_waits_is_withheld_only_where_a_connector_said_so() {
 #[test]
 fn a_copy_that_was_changed_is_told() {
     let case = case("good.lab.test");
-    let mut taken = Taken {
+    let mut taken = AcceptedMessage {
         reverse_path: OWN_SENDER.to_owned(),
         recipients: vec![case.to()],
         content: [b"Received: from a\r\n".as_slice(), &original(case)].concat(),
@@ -76,7 +76,7 @@ fn every_address_of_the_plan_is_there_once() {
 
 #[track_caller]
 fn check_report(diagnostic: &str, wrong: bool) {
-    let report = Taken {
+    let report = AcceptedMessage {
         reverse_path: String::new(),
         recipients: vec![OWN_SENDER.to_owned()],
         content: format!(

@@ -2,9 +2,9 @@
 
 use super::Conversation;
 use crate::connector::Login;
-use crate::listen::login::{Checked, checked};
+use crate::listen::login::{LoginOutcome, checked};
 use crate::mail::Mailbox;
-use crate::smtp::receive::{Action, Question, RecipientCheck, Repeated, Session};
+use crate::smtp::receive::{Action, Question, RecipientCheck, RepeatedRefusals, Session};
 use crate::tracking::Event;
 
 impl Conversation {
@@ -13,8 +13,8 @@ impl Conversation {
         let from = (self.network(), &self.stop);
         let checked = checked(&self.shared, &self.terms.table, login, from).await;
         self.told(|session| match checked {
-            Checked::Answer(user) => session.on_verified(user),
-            Checked::Later => session.on_unverified(),
+            LoginOutcome::Answer(user) => session.on_verified(user),
+            LoginOutcome::Later => session.on_unverified(),
         })
     }
 
@@ -51,7 +51,7 @@ impl Conversation {
     /// Tells how many refusals there were beside those that were told one by one.
     pub(super) fn tell_repeated(&mut self) {
         let repeated = self.session.as_mut().map(Session::take_repeated).unwrap_or_default();
-        for Repeated { stage, code, count } in repeated {
+        for RepeatedRefusals { stage, code, count } in repeated {
             self.record(&Event::RefusedAgain { peer: self.peer, stage, code, count });
         }
     }

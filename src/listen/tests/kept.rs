@@ -4,14 +4,15 @@ use std::sync::{Arc, Mutex};
 
 use crate::mail::{Content, QueueId, UnixMillis};
 use crate::spool::{
-    BodyWriter, Due, DueWindow, Filter, Hastened, Holding, LaneCount, LaneKey, Leased, Listed, NewMessage,
-    Part, Pending, Place, QueuedMessage, Removal, Settlement, Spool, SpoolFault, Stats, StoredBody,
+    BodyWriter, Due, DueWindow, Filter, HastenedLanes, HoldResult, LaneCount, LaneKey, Leased, ListPage,
+    NewMessage, Part, Pending, Place, QueuedMessage, Removal, Settlement, Spool, SpoolFault, Stats,
+    StoredBody,
 };
 
 /// A spool that keeps what it is given. It has no room for files: a body that goes to one is
 /// kept for the test, and refused at its end.
 #[derive(Default)]
-pub(super) struct Kept {
+pub(super) struct MemorySpool {
     pub(super) messages: Mutex<Vec<NewMessage>>,
     pub(super) file: Arc<Mutex<Vec<u8>>>,
     ids: AtomicUsize,
@@ -40,7 +41,7 @@ fn unasked<T: Send + 'static>() -> Pending<Result<T, SpoolFault>> {
     Box::pin(async { Err(SpoolFault::Failed("a listener does not ask for this".to_owned())) })
 }
 
-impl Spool for Kept {
+impl Spool for MemorySpool {
     fn new_id(&self, _now: UnixMillis) -> QueueId {
         let number = self.ids.fetch_add(1, Ordering::Relaxed);
         QueueId::from_number(i64::try_from(number).expect("a small number"))
@@ -94,7 +95,7 @@ impl Spool for Kept {
         _filter: Filter,
         _after: Option<QueueId>,
         _limit: usize,
-    ) -> Pending<Result<Listed, SpoolFault>> {
+    ) -> Pending<Result<ListPage, SpoolFault>> {
         unasked()
     }
 
@@ -106,7 +107,7 @@ impl Spool for Kept {
         unasked()
     }
 
-    fn hasten(&self, _id: QueueId, _now: UnixMillis) -> Pending<Result<Hastened, SpoolFault>> {
+    fn hasten(&self, _id: QueueId, _now: UnixMillis) -> Pending<Result<HastenedLanes, SpoolFault>> {
         unasked()
     }
 
@@ -114,7 +115,7 @@ impl Spool for Kept {
         &self,
         _after: Option<Place>,
         _now: UnixMillis,
-    ) -> Pending<Result<Part<Hastened>, SpoolFault>> {
+    ) -> Pending<Result<Part<HastenedLanes>, SpoolFault>> {
         unasked()
     }
 
@@ -122,7 +123,7 @@ impl Spool for Kept {
         unasked()
     }
 
-    fn hold(&self, _id: QueueId, _reason: String) -> Pending<Result<Holding, SpoolFault>> {
+    fn hold(&self, _id: QueueId, _reason: String) -> Pending<Result<HoldResult, SpoolFault>> {
         unasked()
     }
 

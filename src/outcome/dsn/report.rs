@@ -1,6 +1,6 @@
 //! What a report is made of.
 
-use super::super::{Delivered, Trouble};
+use super::super::{DeliveryRecord, Trouble};
 use crate::mail::{Domain, Mailbox, QueueId, RecipientDsn, UnixMillis};
 
 /// What a report tells.
@@ -46,7 +46,7 @@ pub enum Fate<'a> {
     /// What hindered it, with the status that is reported.
     Trouble(&'a Trouble),
     /// Who took it over.
-    Relayed(&'a Delivered),
+    Relayed(&'a DeliveryRecord),
 }
 
 /// Who reads a report.

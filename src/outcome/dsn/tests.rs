@@ -5,11 +5,11 @@ use mail_parser::MimeHeaders;
 use super::*;
 use crate::connector::samples::identity;
 use crate::connector::{
-    Attainment, ChainFault, ClearCause, Decision, HandshakeFault, Required, Requirement, Ruling, Shortfall,
-    TlsVersion,
+    Attainment, ChainFault, ClearCause, Decision, HandshakeFault, RequiredTls, Requirement, Ruling,
+    Shortfall, TlsVersion,
 };
 use crate::mail::{Domain, Enhanced, Mailbox, RecipientDsn, Reply, UnixMillis};
-use crate::outcome::{Cause, Delivered, Remote, Scope, Stage};
+use crate::outcome::{Cause, DeliveryRecord, Remote, Scope, Stage};
 
 const NOW: UnixMillis = UnixMillis(1_795_469_756_000);
 
@@ -22,7 +22,7 @@ fn unmet() -> Trouble {
         decision: Some(Arc::new(Decision {
             connector: Some("fabrikam-out".into()),
             host: None,
-            required: Required::Session(Requirement::Forced(identity(&["mail.fabrikam.example"]))),
+            required: RequiredTls::Session(Requirement::Forced(identity(&["mail.fabrikam.example"]))),
             attained: Attainment::Plaintext,
             ruling: Ruling::Withheld(Shortfall::NotOffered),
         })),
@@ -46,12 +46,12 @@ fn refused(text: &'static str) -> Trouble {
     }
 }
 
-fn composed(kind: Kind, troubles: &[Trouble], header: &[u8]) -> Composed {
+fn composed(kind: Kind, troubles: &[Trouble], header: &[u8]) -> ComposedReport {
     let fates: Vec<Fate<'_>> = troubles.iter().map(Fate::Trouble).collect();
     composed_for(kind, (Addressee::Sender, Detail::Full), &fates, header)
 }
 
-fn composed_for(kind: Kind, whom: (Addressee, Detail), fates: &[Fate<'_>], header: &[u8]) -> Composed {
+fn composed_for(kind: Kind, whom: (Addressee, Detail), fates: &[Fate<'_>], header: &[u8]) -> ComposedReport {
     let path = |text: &str| Mailbox::parse(text).unwrap();
     let (addressee, detail) = whom;
     let recipients: Vec<Mailbox> =
@@ -207,8 +207,8 @@ fn each_kind_of_ending_is_put_in_plain_words() {
     golden("relayed", &shown(Kind::Relayed, INSIDE, &[Fate::Relayed(&taken)]));
 }
 
-fn delivered() -> Delivered {
-    Delivered {
+fn delivered() -> DeliveryRecord {
+    DeliveryRecord {
         host: "mx1.fabrikam.example [192.0.2.7]:25".to_owned(),
         reply: Reply::new(250, Enhanced(2, 0, 0), "queued on exchange.corp.example"),
         decision: unmet().decision.unwrap(),

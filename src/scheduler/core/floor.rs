@@ -103,7 +103,7 @@ pub(super) struct Floor {
 
 /// What becomes of the carriers at the stop; those that carry mail end it.
 #[derive(Debug, Default)]
-pub(super) struct Stopped {
+pub(super) struct StopSummary {
     /// They have nothing under way yet, and end at once.
     pub(super) dismissed: Vec<u64>,
     /// They have carried mail and look for another session: they report what they have.
@@ -325,9 +325,9 @@ impl Floor {
     }
 
     /// Nobody is given anything more.
-    pub(super) fn stop(&mut self) -> Stopped {
+    pub(super) fn stop(&mut self) -> StopSummary {
         self.stopped = true;
-        let mut stopped = Stopped::default();
+        let mut stopped = StopSummary::default();
         for (carrier, place) in &self.places {
             match place.stage {
                 _ if !place.carried => stopped.dismissed.push(*carrier),

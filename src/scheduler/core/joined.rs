@@ -11,7 +11,7 @@ use crate::spool::Divisible;
 
 /// The messages of which several lanes have their first attempt before them.
 #[derive(Debug)]
-pub(super) struct Joined<L> {
+pub(super) struct JoinedReports<L> {
     messages: BTreeMap<QueueId, Family<L>>,
     /// Recipients that wait here.
     pub(super) recipients: usize,
@@ -29,7 +29,7 @@ struct Family<L> {
 
 /// What became of recipients that failed.
 #[derive(Debug)]
-pub(super) enum Kept<L> {
+pub(super) enum FailureTiming<L> {
     /// They wait, and this is when they do so no longer: a deadline to be set.
     Until(UnixMillis),
     /// They wait with others.
@@ -38,13 +38,13 @@ pub(super) enum Kept<L> {
     No(Box<Work<L>>),
 }
 
-impl<L> Default for Joined<L> {
+impl<L> Default for JoinedReports<L> {
     fn default() -> Self {
         Self { messages: BTreeMap::new(), recipients: 0 }
     }
 }
 
-impl<L: Divisible> Joined<L> {
+impl<L: Divisible> JoinedReports<L> {
     /// A message comes in several parts. `false`: one of this name is known, or there is no more room.
     pub(super) fn begin(&mut self, message: QueueId, parts: usize) -> bool {
         if self.messages.contains_key(&message) || self.recipients >= RECIPIENTS_MAX {
@@ -62,23 +62,23 @@ impl<L: Divisible> Joined<L> {
     }
 
     /// Lets recipients that failed wait for the others.
-    pub(super) fn keep(&mut self, mut work: Work<L>, now: UnixMillis) -> Kept<L> {
+    pub(super) fn keep(&mut self, mut work: Work<L>, now: UnixMillis) -> FailureTiming<L> {
         let count = work.verdicts.len();
         let room = self.recipients.saturating_add(count) <= RECIPIENTS_MAX;
         let Some(family) = self.messages.get_mut(&work.message.id).filter(|_| room) else {
-            return Kept::No(Box::new(work));
+            return FailureTiming::No(Box::new(work));
         };
         self.recipients = self.recipients.saturating_add(count);
         if let Some(failed) = &mut family.failed {
             failed.absorb(work);
-            return Kept::Added;
+            return FailureTiming::Added;
         }
         // Nobody counts it here; the report reads it back.
         work.content = None;
         family.failed = Some(work);
         let until = now.plus(WAIT_MAX);
         family.until = Some(until);
-        Kept::Until(until)
+        FailureTiming::Until(until)
     }
 
     /// The first attempt of a part is over, or the part is on disk alone. What failed is the answer if it was the
@@ -116,7 +116,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 mod tests {
     use super::*;
 
-    impl<L> Joined<L> {
+    impl<L> JoinedReports<L> {
         pub(in crate::scheduler::core) fn messages(&self) -> usize {
             self.messages.len()
         }

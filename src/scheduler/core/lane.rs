@@ -14,7 +14,7 @@ use crate::spool::{LaneKey, Leased};
 
 /// A message that waits in memory for a carrier.
 #[derive(Debug)]
-pub(super) struct Waiting<L> {
+pub(super) struct WaitingMessage<L> {
     pub(super) leased: Leased<L>,
     /// The lane that the spool has it in.
     pub(super) row: LaneKey,
@@ -73,7 +73,7 @@ pub(super) struct Lane<L> {
 #[derive(Debug)]
 pub(super) struct Line<L> {
     /// The fresh ones first; see `order`.
-    pub(super) waiting: VecDeque<Waiting<L>>,
+    pub(super) waiting: VecDeque<WaitingMessage<L>>,
     /// How many of them are fresh.
     pub(super) fresh: usize,
     /// Counts messages, so that one in four is not fresh.
@@ -146,7 +146,7 @@ pub(super) enum State {
 
 /// What a lane's outcomes taught.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Learned {
+pub(super) enum Lesson {
     Nothing,
     Opened,
     Blocked,
@@ -178,7 +178,7 @@ impl<L> Lane<L> {
     }
 
     /// The message that goes next, if nothing older has its turn.
-    pub(super) fn front(&self) -> Option<&Waiting<L>> {
+    pub(super) fn front(&self) -> Option<&WaitingMessage<L>> {
         self.line.as_ref().and_then(|line| line.waiting.front())
     }
 
@@ -252,9 +252,9 @@ impl<L> Lane<L> {
     }
 
     /// Learns from the outcomes of one job.
-    pub(super) fn learn(&mut self, outcomes: &[Outcome], retry: &Retry, now: UnixMillis) -> Learned {
+    pub(super) fn learn(&mut self, outcomes: &[Outcome], retry: &Retry, now: UnixMillis) -> Lesson {
         if self.state == State::Paused {
-            return Learned::Nothing;
+            return Lesson::Nothing;
         }
         let shows_open = outcomes.iter().any(|outcome| match outcome {
             Outcome::Delivered(_) => true,
@@ -288,13 +288,13 @@ impl<L> Lane<L> {
                 let accepted = line.carriers_accepted.unwrap_or(carriers).min(carriers);
                 line.carriers_accepted = Some(accepted.saturating_sub(1).max(1));
                 line.eased = 0;
-                return Learned::Crowded;
+                return Lesson::Crowded;
             }
             return self.block(trouble, retry, now);
         }
-        let Some(trouble) = deferred(Scope::Session) else { return Learned::Nothing };
+        let Some(trouble) = deferred(Scope::Session) else { return Lesson::Nothing };
         self.lost = self.lost.saturating_add(1);
-        if self.lost < LOST_MAX { Learned::Nothing } else { self.block(trouble, retry, now) }
+        if self.lost < LOST_MAX { Lesson::Nothing } else { self.block(trouble, retry, now) }
     }
 
     /// Whether a trouble of one carrier, while others are well served, says that there are too many: a
@@ -318,29 +318,29 @@ impl<L> Lane<L> {
         }
     }
 
-    fn open(&mut self) -> Learned {
+    fn open(&mut self) -> Lesson {
         self.lost = 0;
         self.failures = 0;
         if self.state == State::Open {
-            return Learned::Nothing;
+            return Lesson::Nothing;
         }
         self.state = State::Open;
         self.trouble = None;
         self.sweep_at = None;
-        Learned::Opened
+        Lesson::Opened
     }
 
-    fn block(&mut self, trouble: &Trouble, retry: &Retry, now: UnixMillis) -> Learned {
+    fn block(&mut self, trouble: &Trouble, retry: &Retry, now: UnixMillis) -> Lesson {
         self.trouble = Some(Arc::new(trouble.clone()));
         // A second carrier that meets the same trouble is no second failure.
         if self.blocked_until().is_some() {
-            return Learned::Nothing;
+            return Lesson::Nothing;
         }
         self.lost = 0;
         self.failures = self.failures.saturating_add(1);
         self.state = State::Blocked(now.plus(retry::next_wait(retry, self.failures)));
         self.sweep_at = Some(now);
-        Learned::Blocked
+        Lesson::Blocked
     }
 
     /// When something is to be done about it next. What is due already is none of it: it was done, or it waits for
@@ -375,7 +375,7 @@ impl<L> Lane<L> {
     }
 }
 
-impl<L> Waiting<L> {
+impl<L> WaitingMessage<L> {
     /// A message that has just come, with what it costs of the budget; over the budget, the
     /// content is read back when it is wanted.
     pub(super) fn within(mut leased: Leased<L>, held: u64, held_max: u64) -> Self {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{Job, Way};
-use super::floor::{Floor, Pulse, Reach, Stopped};
-use super::joined::{Joined, Kept};
-use super::lane::{LOST_MAX, Lane, Learned, State, Waiting, believed, connector_of};
+use super::floor::{Floor, Pulse, Reach, StopSummary};
+use super::joined::{FailureTiming, JoinedReports};
+use super::lane::{LOST_MAX, Lane, Lesson, State, WaitingMessage, believed, connector_of};
 use super::place::{fits, place};
 use super::rate::Rates;
-use super::served::Served;
+use super::served::ServedLanes;
 use super::settle::{Rules, Work, judge, of_session, to_session, unreported};
 use super::timers::{Later, Timers};
 use super::{AFTER_FAULT, Actions, At, Limits, Notice, Timer, retry};
@@ -49,9 +49,9 @@ pub(in crate::scheduler) struct Core<L> {
     rates: Rates,
     /// Connectors that are paused.
     pub(super) paused: BTreeSet<Arc<str>>,
-    joined: Joined<L>,
+    joined: JoinedReports<L>,
     /// Lanes that are gone, and whose hosts took mail.
-    pub(super) served: Served,
+    pub(super) served: ServedLanes,
     null_sender_expire: Option<Duration>,
     pub(super) stopped: bool,
     /// When the process started.
@@ -75,7 +75,7 @@ pub(super) struct Carrier {
 #[derive(Debug)]
 struct Flight<L> {
     carrier: u64,
-    waiting: Waiting<L>,
+    waiting: WaitingMessage<L>,
     connector: Arc<Outbound>,
     /// Whether its outcomes come from an attempt, and so tell something of the lane.
     attempted: bool,
@@ -83,14 +83,14 @@ struct Flight<L> {
 
 /// A job but for content that must be read first.
 #[derive(Debug)]
-pub(in crate::scheduler) struct Taken {
+pub(in crate::scheduler) struct LeasedJob {
     pub(in crate::scheduler) ticket: u64,
     pub(in crate::scheduler) message: Arc<StoredMessage>,
     pub(in crate::scheduler) recipients: Arc<[QueuedRecipient]>,
     pub(in crate::scheduler) content: Option<Content>,
 }
 
-impl Taken {
+impl LeasedJob {
     pub(in crate::scheduler) fn into_job(self, content: Content) -> Job {
         Job { message: self.message, recipients: self.recipients, content, ticket: self.ticket }
     }
@@ -116,8 +116,8 @@ impl<L: Divisible> Core<L> {
             inspect_at: None,
             rates: Rates::default(),
             paused: BTreeSet::new(),
-            joined: Joined::default(),
-            served: Served::default(),
+            joined: JoinedReports::default(),
+            served: ServedLanes::default(),
             null_sender_expire: limits.null_sender_expire,
             stopped: false,
             started_at,
@@ -153,7 +153,7 @@ impl<L: Divisible> Core<L> {
 
     fn receive(&mut self, leased: Leased<L>, joined: bool, at: At<'_>, out: &mut Actions<L>) {
         let key = leased.lane.clone();
-        let waiting = Waiting { joined, ..Waiting::within(leased, self.held, self.held_max) };
+        let waiting = WaitingMessage { joined, ..WaitingMessage::within(leased, self.held, self.held_max) };
         self.held = self.held.saturating_add(waiting.charged);
         self.admit(&key, waiting, at, out);
         self.tend(&key, at, out);
@@ -186,7 +186,7 @@ impl<L: Divisible> Core<L> {
     }
 
     /// The next message for a carrier.
-    pub(in crate::scheduler) fn take(&mut self, number: u64, at: At<'_>) -> (Option<Taken>, Actions<L>) {
+    pub(in crate::scheduler) fn take(&mut self, number: u64, at: At<'_>) -> (Option<LeasedJob>, Actions<L>) {
         let mut out = Actions::default();
         let Some(key) = self.carriers.get(&number).map(|carrier| carrier.lane.clone()) else {
             return (None, out);
@@ -238,7 +238,13 @@ impl<L: Divisible> Core<L> {
         until.is_some()
     }
 
-    fn take_front(&mut self, number: u64, key: &LaneKey, at: At<'_>, out: &mut Actions<L>) -> Option<Taken> {
+    fn take_front(
+        &mut self,
+        number: u64,
+        key: &LaneKey,
+        at: At<'_>,
+        out: &mut Actions<L>,
+    ) -> Option<LeasedJob> {
         loop {
             let waiting = self.pop(key, at.now())?;
             let way = &self.carriers.get(&number)?.way;
@@ -254,14 +260,14 @@ impl<L: Divisible> Core<L> {
         }
     }
 
-    fn hand_out(&mut self, number: u64, key: &LaneKey, waiting: Waiting<L>) -> Option<Taken> {
+    fn hand_out(&mut self, number: u64, key: &LaneKey, waiting: WaitingMessage<L>) -> Option<LeasedJob> {
         let ticket = self.number();
         let lane = self.lanes.get_mut(key)?;
         lane.in_flight = lane.in_flight.saturating_add(1);
         let carrier = self.carriers.get_mut(&number)?;
         carrier.handed = carrier.handed.saturating_add(1);
         carrier.flights.push(ticket);
-        let taken = Taken {
+        let taken = LeasedJob {
             ticket,
             message: Arc::clone(&waiting.leased.message),
             recipients: waiting.leased.recipients.as_slice().into(),
@@ -309,12 +315,12 @@ impl<L: Divisible> Core<L> {
         let lane = self.lane(&key);
         lane.in_flight = lane.in_flight.saturating_sub(1);
         let learned =
-            if attempted { lane.learn(&outcomes, &connector.retry, at.now()) } else { Learned::Nothing };
-        if learned == Learned::Crowded {
+            if attempted { lane.learn(&outcomes, &connector.retry, at.now()) } else { Lesson::Nothing };
+        if learned == Lesson::Crowded {
             outcomes.iter_mut().for_each(to_session);
         }
         let blocked_until = lane.blocked_until();
-        if learned == Learned::Blocked {
+        if learned == Lesson::Blocked {
             self.forget_all(&key, at, out);
         }
         let progress = outcomes.iter().any(|outcome| !of_session(outcome));
@@ -369,9 +375,9 @@ impl<L: Divisible> Core<L> {
             let message = Arc::clone(&failed.message);
             failed.told = true;
             match self.joined.keep(failed, at.now()) {
-                Kept::No(failed) => out.works.push(Work { told: false, ..*failed }),
-                Kept::Added => out.notices.push(Notice { message, verdicts }),
-                Kept::Until(until) => {
+                FailureTiming::No(failed) => out.works.push(Work { told: false, ..*failed }),
+                FailureTiming::Added => out.notices.push(Notice { message, verdicts }),
+                FailureTiming::Until(until) => {
                     let timer = Timer::Joined(message.id);
                     out.wake |= self.timers.set(timer, None, Later::after(at.now(), until));
                     out.notices.push(Notice { message, verdicts });
@@ -513,7 +519,7 @@ impl<L: Divisible> Core<L> {
         }
         self.waiting = 0;
         out.works = self.joined.end_all();
-        let Stopped { dismissed, recalled, granted } = self.floor.stop();
+        let StopSummary { dismissed, recalled, granted } = self.floor.stop();
         Actions { dismissed, recalled, granted, ..out }
     }
 
@@ -556,7 +562,7 @@ mod tests {
             self.flights.len()
         }
 
-        pub(in crate::scheduler::core) fn joined(&self) -> &Joined<L> {
+        pub(in crate::scheduler::core) fn joined(&self) -> &JoinedReports<L> {
             &self.joined
         }
     }

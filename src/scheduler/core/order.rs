@@ -3,7 +3,7 @@
 //! so that small ones need not wait for them; and of four messages one that waited longer, so that nothing is
 //! forgotten.
 
-use super::lane::{Lane, Line, State, Waiting};
+use super::lane::{Lane, Line, State, WaitingMessage};
 use crate::mail::QueueId;
 
 /// Of so many messages one is not fresh, if there is one.
@@ -14,7 +14,7 @@ const ROUNDS_MAX: u64 = 16;
 /// After so many messages a round is over even where there are always new senders in it.
 const ROUND_MESSAGES: usize = 16;
 
-impl<L> Waiting<L> {
+impl<L> WaitingMessage<L> {
     /// Whether it has not been tried yet.
     fn is_fresh(&self) -> bool {
         self.leased.recipients.iter().all(|recipient| recipient.attempts == 0)
@@ -34,7 +34,7 @@ impl<L> Waiting<L> {
 impl<L> Lane<L> {
     /// Whether it may hold one more in memory. Beyond the window there is some room for what is fresh, and
     /// for senders of whom nothing waits.
-    pub(super) fn has_place(&self, waiting: &Waiting<L>, window_max: usize) -> bool {
+    pub(super) fn has_place(&self, waiting: &WaitingMessage<L>, window_max: usize) -> bool {
         let window = self.window(window_max);
         if self.leased() < window {
             return true;
@@ -50,7 +50,7 @@ impl<L> Lane<L> {
 impl<L> Line<L> {
     /// Puts a message in its place: a fresh one behind as many of each other sender as there are of its own, and
     /// behind some more if it is large.
-    pub(super) fn queue_up(&mut self, mut waiting: Waiting<L>) {
+    pub(super) fn queue_up(&mut self, mut waiting: WaitingMessage<L>) {
         if !waiting.is_fresh() {
             return self.waiting.push_back(waiting);
         }
@@ -62,7 +62,7 @@ impl<L> Line<L> {
     }
 
     /// Puts a message back where it came from.
-    pub(super) fn queue_first(&mut self, mut waiting: Waiting<L>) {
+    pub(super) fn queue_first(&mut self, mut waiting: WaitingMessage<L>) {
         if waiting.is_fresh() {
             waiting.round = self.round;
             self.waiting.push_front(waiting);
@@ -73,7 +73,7 @@ impl<L> Line<L> {
     }
 
     /// The next message.
-    pub(super) fn next_up(&mut self) -> Option<Waiting<L>> {
+    pub(super) fn next_up(&mut self) -> Option<WaitingMessage<L>> {
         self.turn = self.turn.saturating_add(1).checked_rem(TURNS).unwrap_or_default();
         let older = self.turn == 0 && self.waiting.len() > self.fresh;
         let taken = if older { self.waiting.remove(self.fresh) } else { self.waiting.pop_front() }?;
@@ -88,8 +88,8 @@ impl<L> Line<L> {
     }
 
     /// Takes these messages out.
-    pub(super) fn take_out(&mut self, ids: &[QueueId]) -> Vec<Waiting<L>> {
-        let named = |waiting: &Waiting<L>| ids.contains(&waiting.leased.message.id);
+    pub(super) fn take_out(&mut self, ids: &[QueueId]) -> Vec<WaitingMessage<L>> {
+        let named = |waiting: &WaitingMessage<L>| ids.contains(&waiting.leased.message.id);
         if !self.waiting.iter().any(named) {
             return Vec::new();
         }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use super::super::Way;
-use super::lane::Waiting;
+use super::lane::WaitingMessage;
 use crate::connector::{NextHop, Outbound, Table, choose};
 use crate::mail::MailboxDomain;
 use crate::spool::{Divisible, LaneKey, Leased};
 
 /// Some recipients of a message with the lane that they belong to by the table in effect.
 #[derive(Debug)]
-pub(super) struct Placed<L> {
-    pub(super) waiting: Waiting<L>,
+pub(super) struct Placement<L> {
+    pub(super) waiting: WaitingMessage<L>,
     /// `None` where no connector covers them.
     pub(super) home: Home,
 }
@@ -46,7 +46,7 @@ fn leads_to(way: &Way, domain: &MailboxDomain) -> bool {
 }
 
 /// Parts a message by the lanes that its recipients belong to now.
-pub(super) fn place<L: Divisible>(table: &Table, waiting: Waiting<L>) -> Vec<Placed<L>> {
+pub(super) fn place<L: Divisible>(table: &Table, waiting: WaitingMessage<L>) -> Vec<Placement<L>> {
     let mut homes: Vec<(Home, Vec<u32>)> = Vec::new();
     for recipient in &waiting.leased.recipients {
         let domain = recipient.forward_path.domain();
@@ -64,9 +64,9 @@ pub(super) fn place<L: Divisible>(table: &Table, waiting: Waiting<L>) -> Vec<Pla
     let mut homes = homes.into_iter();
     let Some((first, _)) = homes.next() else { return parts };
     for (home, numbers) in homes {
-        parts.push(Placed { waiting: rest.part(&numbers), home });
+        parts.push(Placement { waiting: rest.part(&numbers), home });
     }
-    parts.insert(0, Placed { waiting: rest, home: first });
+    parts.insert(0, Placement { waiting: rest, home: first });
     for part in &mut parts {
         if let Some((key, _)) = &part.home {
             part.waiting.leased.lane = key.clone();
@@ -88,7 +88,7 @@ impl Way {
     }
 }
 
-impl<L: Divisible> Waiting<L> {
+impl<L: Divisible> WaitingMessage<L> {
     /// Takes some recipients out, into a message part of their own. The cost stays with `self`; the share in a
     /// joined report is copied, and whoever keeps both parts counts it.
     pub(super) fn part(&mut self, numbers: &[u32]) -> Self {

@@ -8,13 +8,13 @@ use crate::spool::LaneKey;
 
 /// A bounded memory of lanes; those noted first go first.
 #[derive(Debug, Default)]
-pub(super) struct Served {
+pub(super) struct ServedLanes {
     taken: BTreeMap<LaneKey, UnixMillis>,
     /// In the order of their first notes.
     order: VecDeque<LaneKey>,
 }
 
-impl Served {
+impl ServedLanes {
     /// Notes when a lane's hosts last took mail.
     pub(super) fn note(&mut self, lane: LaneKey, taken: UnixMillis) {
         if self.taken.insert(lane.clone(), taken).is_none() {
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn the_memory_is_bounded() {
-        let mut served = Served::default();
+        let mut served = ServedLanes::default();
         let key = |number: usize| LaneKey(format!("out/{number}").into());
         for number in 0..LANES_MAX + 10 {
             served.note(key(number), UnixMillis(1));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::retry::{self, Next};
 use crate::connector::Retry;
 use crate::mail::{Content, Enhanced, Occasion, UnixMillis};
-use crate::outcome::{Cause, Delivered, Outcome, Scope, Trouble};
+use crate::outcome::{Cause, DeliveryRecord, Outcome, Scope, Trouble};
 use crate::spool::{Divisible, LaneKey, QueuedRecipient, StoredMessage};
 
 /// What is to be written and told about one message.
@@ -26,7 +26,7 @@ pub(in crate::scheduler) struct Work<L> {
 /// What became of one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::scheduler) enum RecipientVerdict {
-    Delivered(Delivered),
+    Delivered(DeliveryRecord),
     Failed(Trouble),
     Deferred { trouble: Trouble, attempts: u32, next_at: UnixMillis, tell: bool },
 }
@@ -126,7 +126,7 @@ impl<L: Divisible> Work<L> {
     }
 
     /// The recipients that were handed on to a host which makes no reports, and whose sender wants one.
-    pub(in crate::scheduler) fn relayed(&self) -> impl Iterator<Item = (&QueuedRecipient, &Delivered)> {
+    pub(in crate::scheduler) fn relayed(&self) -> impl Iterator<Item = (&QueuedRecipient, &DeliveryRecord)> {
         self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
             RecipientVerdict::Delivered(delivered) => {
                 let wanted = recipient.dsn.notify.wants(Occasion::Success) && !delivered.reports_on;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::Way;
-use super::lane::{Lane, State, Waiting, believed, connector_of};
+use super::lane::{Lane, State, WaitingMessage, believed, connector_of};
 use super::machine::Core;
-use super::place::{Placed, fits, place};
+use super::place::{Placement, fits, place};
 use super::settle::{Rules, Work, judge};
 use super::survey::LANES_LOOK;
 use super::timers::Later;
@@ -278,7 +278,7 @@ impl<L: Divisible> Core<L> {
     pub(super) fn rehome(
         &mut self,
         key: &LaneKey,
-        parts: Vec<Placed<L>>,
+        parts: Vec<Placement<L>>,
         at: At<'_>,
         out: &mut Actions<L>,
     ) -> Option<Arc<Way>> {
@@ -286,7 +286,7 @@ impl<L: Divisible> Core<L> {
         if let Some(first) = parts.first().filter(|first| first.waiting.joined) {
             self.divided(first.waiting.leased.message.id, parts.len());
         }
-        for Placed { waiting, home } in parts {
+        for Placement { waiting, home } in parts {
             match home {
                 Some((home, way)) if home == *key => {
                     let way = Arc::new(way);
@@ -307,7 +307,7 @@ impl<L: Divisible> Core<L> {
     }
 
     /// No connector covers these recipients any more: the configuration may come back.
-    fn without_way(&mut self, waiting: Waiting<L>, at: At<'_>, out: &mut Actions<L>) {
+    fn without_way(&mut self, waiting: WaitingMessage<L>, at: At<'_>, out: &mut Actions<L>) {
         self.held = self.held.saturating_sub(waiting.charged);
         let message = waiting.leased.message;
         let accepted_at = at.dates.since(message.accepted_at);
@@ -344,7 +344,13 @@ impl<L: Divisible> Core<L> {
     }
 
     /// Lets a message wait in memory, or leaves it on disk.
-    pub(super) fn admit(&mut self, key: &LaneKey, waiting: Waiting<L>, at: At<'_>, out: &mut Actions<L>) {
+    pub(super) fn admit(
+        &mut self,
+        key: &LaneKey,
+        waiting: WaitingMessage<L>,
+        at: At<'_>,
+        out: &mut Actions<L>,
+    ) {
         let (stopped, waits, window_max) = (self.stopped, self.waiting, self.window_max);
         let lane = self.lane(key);
         let served = lane.is_served();
@@ -362,13 +368,13 @@ impl<L: Divisible> Core<L> {
     fn forget(
         &mut self,
         key: &LaneKey,
-        waiting: Waiting<L>,
+        waiting: WaitingMessage<L>,
         due: UnixMillis,
         at: At<'_>,
         out: &mut Actions<L>,
     ) {
         self.held = self.held.saturating_sub(waiting.charged);
-        let Waiting { row, leased, joined, .. } = waiting;
+        let WaitingMessage { row, leased, joined, .. } = waiting;
         // The lease ends before the mark is acted on: whoever asks the disk by the mark finds the message.
         out.released.push(leased.lease);
         if joined {
@@ -422,7 +428,7 @@ impl<L: Divisible> Core<L> {
         (last, self.close(at, out))
     }
 
-    pub(super) fn pop(&mut self, key: &LaneKey, now: UnixMillis) -> Option<Waiting<L>> {
+    pub(super) fn pop(&mut self, key: &LaneKey, now: UnixMillis) -> Option<WaitingMessage<L>> {
         let lane = self.lanes.get_mut(key)?;
         let waiting = lane.line.as_mut()?.next_up()?;
         lane.note_backlog(now);
@@ -433,7 +439,7 @@ impl<L: Divisible> Core<L> {
     pub(super) fn push_front(
         &mut self,
         key: &LaneKey,
-        waiting: Waiting<L>,
+        waiting: WaitingMessage<L>,
         now: UnixMillis,
         out: &mut Actions<L>,
     ) {

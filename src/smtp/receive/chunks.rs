@@ -1,6 +1,6 @@
 //! BDAT (RFC 3030 §2): content in chunks of a known length.
 
-use super::{Action, Chunked, Left, Phase, Session};
+use super::{Action, ChunkedMessage, Left, Phase, Session};
 use crate::mail::{BodyType, Enhanced, Extension, Reply};
 use crate::smtp::chunk::ChunkScanner;
 use crate::smtp::command::{Chunk, CommandFault};
@@ -29,7 +29,7 @@ impl Session {
                 let opened = self.open_content(&transaction, sink);
                 let binary = transaction.envelope.body == BodyType::BinaryMime;
                 let scanner = ChunkScanner::new(self.content_limits(&transaction), binary);
-                Box::new(Chunked { transaction, scanner, opened })
+                Box::new(ChunkedMessage { transaction, scanner, opened })
             }
             Phase::Envelope(transaction) => {
                 let refused = transaction.refused > 0;
@@ -66,7 +66,7 @@ impl Session {
     pub(super) fn on_chunk(
         &mut self,
         rest: &[u8],
-        mut chunked: Box<Chunked>,
+        mut chunked: Box<ChunkedMessage>,
         left: Left,
         sink: &mut dyn ContentSink,
     ) -> (usize, Option<Action>) {
@@ -84,7 +84,7 @@ impl Session {
     /// After a chunk that is refused the transaction is over: the next one has none to belong to.
     fn end_chunk(
         &mut self,
-        mut chunked: Box<Chunked>,
+        mut chunked: Box<ChunkedMessage>,
         left: Left,
         sink: &mut dyn ContentSink,
     ) -> Option<Action> {
@@ -93,7 +93,7 @@ impl Session {
             chunked.scanner.finish(sink);
         }
         if left.last || chunked.scanner.fault().is_some() {
-            let Chunked { transaction, scanner, opened } = *chunked;
+            let ChunkedMessage { transaction, scanner, opened } = *chunked;
             return self.conclude(*transaction, opened, (scanner.header(), scanner.fault()), sink);
         }
         self.phase = Phase::Chunks(chunked);

@@ -4,12 +4,12 @@
 /// there are few kinds.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
-    kinds: Vec<Repeated>,
+    kinds: Vec<RepeatedRefusals>,
 }
 
 /// Refusals of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Repeated {
+pub struct RepeatedRefusals {
     /// The verb or stage.
     pub stage: &'static str,
     /// What the reply began with.
@@ -32,14 +32,14 @@ impl Repeats {
                 kind.count <= IN_FULL_MAX
             }
             None => {
-                self.kinds.push(Repeated { stage, code, count: 1 });
+                self.kinds.push(RepeatedRefusals { stage, code, count: 1 });
                 true
             }
         }
     }
 
     /// Those that were only counted; the count begins again.
-    pub(super) fn take(&mut self) -> Vec<Repeated> {
+    pub(super) fn take(&mut self) -> Vec<RepeatedRefusals> {
         let mut kinds = std::mem::take(&mut self.kinds);
         kinds.retain_mut(|kind| {
             kind.count = kind.count.saturating_sub(IN_FULL_MAX);
@@ -59,7 +59,7 @@ mod tests {
         let in_full = (0..27).filter(|_| repeats.note("RCPT", 452)).count();
         assert_eq!(in_full, 20);
         assert!(repeats.note("RCPT", 550) && repeats.note("MAIL", 452));
-        assert_eq!(repeats.take(), [Repeated { stage: "RCPT", code: 452, count: 7 }]);
+        assert_eq!(repeats.take(), [RepeatedRefusals { stage: "RCPT", code: 452, count: 7 }]);
         assert!(repeats.take().is_empty() && repeats.note("RCPT", 452));
     }
 }

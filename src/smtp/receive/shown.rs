@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{Phase, Refusal, Repeated, Session};
+use super::{Phase, Refusal, RepeatedRefusals, Session};
 
 impl Session {
     /// The replies owed, to be sent in one write; the session keeps nothing of them.
@@ -21,7 +21,7 @@ impl Session {
     /// How many more refusals there were, by kind. To be asked once a message was accepted, and when
     /// the session is over.
     #[must_use]
-    pub fn take_repeated(&mut self) -> Vec<Repeated> {
+    pub fn take_repeated(&mut self) -> Vec<RepeatedRefusals> {
         self.repeats.take()
     }
 

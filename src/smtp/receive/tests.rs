@@ -161,7 +161,7 @@ struct Player {
     last: String,
     handshake: bool,
     closed: bool,
-    stored: Result<(), NotStored>,
+    stored: Result<(), StoreRefusal>,
 }
 
 impl Player {
@@ -262,8 +262,8 @@ impl Player {
             return;
         }
         match line {
-            "<full>" => self.stored = Err(NotStored::Full),
-            "<failed>" => self.stored = Err(NotStored::Failed),
+            "<full>" => self.stored = Err(StoreRefusal::Full),
+            "<failed>" => self.stored = Err(StoreRefusal::Failed),
             _ => self.after_input(line),
         }
     }
@@ -350,7 +350,7 @@ fn the_dialogues() {
 }
 
 /// Everything up to the first action that is not "more".
-fn feed_all(session: &mut Session, sink: &mut Sink, input: &[u8]) -> Vec<Arrived> {
+fn feed_all(session: &mut Session, sink: &mut Sink, input: &[u8]) -> Vec<ReceivedMessage> {
     let mut arrived = Vec::new();
     let mut at = 0;
     while at < input.len() {
@@ -522,7 +522,7 @@ fn what_is_refused_again_and_again_is_kept_as_a_number() {
     let mut sink = Sink::default();
     feed_all(&mut session, &mut sink, &b"NOPE\r\n".repeat(40));
     assert_eq!(session.take_refusals().len(), 20);
-    let expected = Repeated { stage: "command", code: 500, count: 20 };
+    let expected = RepeatedRefusals { stage: "command", code: 500, count: 20 };
     assert_eq!(session.take_repeated(), [expected]);
     assert_eq!(session.take_repeated(), []);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Action, Arrived, Opened, Phase, Refusal, Session, Transaction};
+use super::{Action, OpenTransaction, Phase, ReceivedMessage, Refusal, Session, Transaction};
 use crate::connector::{
     Admission, BareLf, ChainVerdict, Inbound, PeerCertificate, Reveal, TlsFacts, admit, choose,
 };
@@ -206,7 +206,7 @@ impl Session {
     pub(super) fn on_content(
         &mut self,
         rest: &[u8],
-        (transaction, mut scanner, opened): (Box<Transaction>, Scanner, Opened),
+        (transaction, mut scanner, opened): (Box<Transaction>, Scanner, OpenTransaction),
         sink: &mut dyn ContentSink,
     ) -> (usize, Option<Action>) {
         let fed = scanner.feed(rest, sink);
@@ -219,9 +219,13 @@ impl Session {
     }
 
     /// The message's name, and its trace line at the top.
-    pub(super) fn open_content(&self, transaction: &Transaction, sink: &mut dyn ContentSink) -> Opened {
+    pub(super) fn open_content(
+        &self,
+        transaction: &Transaction,
+        sink: &mut dyn ContentSink,
+    ) -> OpenTransaction {
         let (id, at) = sink.open(transaction.declared);
-        let opened = Opened { id, at };
+        let opened = OpenTransaction { id, at };
         sink.write(self.received(transaction, opened).as_bytes());
         opened
     }
@@ -238,7 +242,7 @@ impl Session {
     pub(super) fn conclude(
         &mut self,
         transaction: Transaction,
-        opened: Opened,
+        opened: OpenTransaction,
         (header, fault): (&[u8], Option<ContentFault>),
         sink: &mut dyn ContentSink,
     ) -> Option<Action> {
@@ -264,7 +268,7 @@ impl Session {
             });
         }
         self.phase = Phase::Commit(opened.id);
-        Some(Action::Commit(Box::new(Arrived {
+        Some(Action::Commit(Box::new(ReceivedMessage {
             id: opened.id,
             envelope: transaction.envelope,
             ways: transaction.ways,
@@ -303,7 +307,7 @@ impl Session {
 
     /// The trace line of this host (RFC 5321 §4.4). It tells the protocol and what the handshake
     /// showed; the connector's name is our own affair.
-    fn received(&self, transaction: &Transaction, opened: Opened) -> String {
+    fn received(&self, transaction: &Transaction, opened: OpenTransaction) -> String {
         let (helo, extended) =
             self.client.as_ref().map_or(("unknown", false), |c| (c.name.as_str(), c.extended));
         let protocol = Protocol {

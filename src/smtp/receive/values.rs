@@ -65,7 +65,7 @@ pub enum Action {
     /// Send the replies, ask the next hop, and say [`Session::on_asked`].
     Ask(Box<Question>),
     /// Make the message durable, and say [`Session::on_stored`].
-    Commit(Box<Arrived>),
+    Commit(Box<ReceivedMessage>),
     /// Send the replies; the session is over, and nothing was wrong.
     Quit,
     /// Send the replies; the session is over.
@@ -102,7 +102,7 @@ pub enum RecipientCheck {
 
 /// A message that has come whole and is in order. It is not ours yet.
 #[derive(Debug)]
-pub struct Arrived {
+pub struct ReceivedMessage {
     /// Its name.
     pub id: QueueId,
     /// Paths and options.
@@ -121,7 +121,7 @@ pub struct Arrived {
 
 /// Why a message that arrived was not taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotStored {
+pub enum StoreRefusal {
     /// There is no room for it now.
     Full,
     /// Something else hindered it.

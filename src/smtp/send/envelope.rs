@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::mem;
 
-use super::open::{Open, Owed, Transaction};
+use super::open::{Open, OwedReply, Transaction};
 use super::put;
 use super::words::{Demand, MailFrom, NotBegun};
 use crate::mail::{BodyType, Mailbox, RecipientDsn};
@@ -81,20 +81,20 @@ impl Open {
         let mut steps =
             Steps { pipelined: self.offers.pipelining, owed: &mut self.owed, out, unsent: VecDeque::new() };
         if mem::take(&mut self.reset_due) {
-            steps.put(Owed::Rset, format_args!("RSET\r\n"));
+            steps.put(OwedReply::Rset, format_args!("RSET\r\n"));
         }
         let options = mail_options(mail, self.offers);
-        steps.put(Owed::Mail, format_args!("MAIL FROM:<{}>{options}\r\n", mail.reverse_path));
+        steps.put(OwedReply::Mail, format_args!("MAIL FROM:<{}>{options}\r\n", mail.reverse_path));
         for (number, (mailbox, dsn)) in recipients.enumerate() {
             let options = if self.offers.dsn { recipient_options(dsn) } else { String::new() };
-            steps.put(Owed::Rcpt(number), format_args!("RCPT TO:<{mailbox}>{options}\r\n"));
+            steps.put(OwedReply::Rcpt(number), format_args!("RCPT TO:<{mailbox}>{options}\r\n"));
             transaction.so_far.recipients.push(None);
         }
         transaction.chunk = (with_data && mail.body == BodyType::BinaryMime).then_some(mail.size);
         // RFC 2920 §3.1: DATA may end a group, and nothing may follow it in that group. A chunk waits
         // for the replies: it would be sent in vain where all recipients are refused.
         if with_data && transaction.chunk.is_none() {
-            steps.put(Owed::Data, format_args!("DATA\r\n"));
+            steps.put(OwedReply::Data, format_args!("DATA\r\n"));
         }
         transaction.unsent = steps.unsent;
         self.transactions.push_back(transaction);
@@ -105,13 +105,13 @@ impl Open {
 /// Commands of one envelope: all at once, or one after the other.
 struct Steps<'a> {
     pipelined: bool,
-    owed: &'a mut VecDeque<Owed>,
+    owed: &'a mut VecDeque<OwedReply>,
     out: &'a mut Vec<u8>,
-    unsent: VecDeque<(Owed, Vec<u8>)>,
+    unsent: VecDeque<(OwedReply, Vec<u8>)>,
 }
 
 impl Steps<'_> {
-    fn put(&mut self, owed: Owed, line: std::fmt::Arguments<'_>) {
+    fn put(&mut self, owed: OwedReply, line: std::fmt::Arguments<'_>) {
         if self.pipelined {
             self.owed.push_back(owed);
             return put(self.out, line);

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::words::{Awaited, LoginAs, LoginEvent, NotBegun, SendFault};
+use super::words::{AwaitedReply, LoginAs, LoginEvent, NotBegun, SendFault};
 use super::{Dialogue, Open, put};
 use crate::connector::{Mechanism, Permit};
 use crate::mail::Reply;
@@ -102,7 +102,7 @@ impl Dialogue for LoggingIn<'_> {
         self.session.replies.count
     }
 
-    fn awaited(&self) -> Awaited {
-        if self.over { Awaited::Nothing } else { Awaited::Command }
+    fn awaited(&self) -> AwaitedReply {
+        if self.over { AwaitedReply::Nothing } else { AwaitedReply::Command }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use super::words::{Awaited, Finished, OpenEvent, SendFault};
+use super::words::{AwaitedReply, OpenEvent, SendFault, TransactionResult};
 use super::{Dialogue, Permit, Replies, put};
 use crate::connector::SessionId;
 use crate::mail::Reply;
@@ -18,7 +18,7 @@ pub struct Open {
     /// `None` once the session is over, or a login was refused.
     pub(super) permit: Option<Permit>,
     pub(super) over_tls: bool,
-    pub(super) owed: VecDeque<Owed>,
+    pub(super) owed: VecDeque<OwedReply>,
     pub(super) transactions: VecDeque<Transaction>,
     /// A transaction ended without its content: the server may still hold its envelope.
     pub(super) reset_due: bool,
@@ -26,7 +26,7 @@ pub struct Open {
 
 /// Replies that are owed, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owed {
+pub(super) enum OwedReply {
     Rset,
     Mail,
     Rcpt(usize),
@@ -37,9 +37,9 @@ pub(super) enum Owed {
 /// One transaction, from MAIL to the reply that ends it.
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
-    pub(super) so_far: Finished,
+    pub(super) so_far: TransactionResult,
     /// Commands that wait for the reply to the one before, where PIPELINING is not offered.
-    pub(super) unsent: VecDeque<(Owed, Vec<u8>)>,
+    pub(super) unsent: VecDeque<(OwedReply, Vec<u8>)>,
     /// The content goes as one chunk of so many octets (RFC 3030 §2).
     pub(super) chunk: Option<u64>,
 }
@@ -86,7 +86,7 @@ impl Open {
     #[must_use]
     pub fn is_free(&self) -> bool {
         let chained =
-            || self.offers.pipelining && self.owed.len() == 1 && self.owed.front() == Some(&Owed::End);
+            || self.offers.pipelining && self.owed.len() == 1 && self.owed.front() == Some(&OwedReply::End);
         self.permit.is_some() && (self.transactions.is_empty() || chained())
     }
 
@@ -95,14 +95,14 @@ impl Open {
         if self.transactions.back().is_none_or(|t| t.chunk.is_none()) {
             out.extend_from_slice(b".\r\n");
         }
-        self.owed.push_back(Owed::End);
+        self.owed.push_back(OwedReply::End);
         if let Some(transaction) = self.transactions.back_mut() {
             transaction.so_far.sent = true;
         }
     }
 
     /// Ends the session and tells how far each transaction came, the oldest first.
-    pub fn abandon(&mut self) -> Vec<Finished> {
+    pub fn abandon(&mut self) -> Vec<TransactionResult> {
         self.close();
         mem::take(&mut self.transactions).into_iter().map(|t| t.so_far).collect()
     }
@@ -136,8 +136,8 @@ impl Open {
         }
     }
 
-    fn on_transaction(&mut self, owed: Owed, reply: Reply, out: &mut Vec<u8>) -> Option<OpenEvent> {
-        if owed == Owed::End {
+    fn on_transaction(&mut self, owed: OwedReply, reply: Reply, out: &mut Vec<u8>) -> Option<OpenEvent> {
+        if owed == OwedReply::End {
             let mut finished = self.transactions.pop_front()?.so_far;
             finished.end = Some(reply);
             return Some(OpenEvent::Done(finished));
@@ -145,23 +145,24 @@ impl Open {
         let transaction = self.transactions.back_mut()?;
         let so_far = &mut transaction.so_far;
         match owed {
-            Owed::Mail => {
+            OwedReply::Mail => {
                 so_far.begun = true;
                 so_far.mail = (!reply.is_positive()).then_some(reply);
             }
-            Owed::Rcpt(number) => {
+            OwedReply::Rcpt(number) => {
                 if let Some(slot) = so_far.recipients.get_mut(number) {
                     *slot = (!reply.is_positive()).then_some(reply);
                 }
             }
-            Owed::Data if reply.code == 354 => return self.on_go_ahead(out),
-            Owed::Data => so_far.data = Some(reply),
+            OwedReply::Data if reply.code == 354 => return self.on_go_ahead(out),
+            OwedReply::Data => so_far.data = Some(reply),
             // RSET can't fail; a server that says otherwise will say so to MAIL as well.
-            Owed::Rset | Owed::End => {}
+            OwedReply::Rset | OwedReply::End => {}
         }
-        let hopeless = !so_far.has_taker() && matches!(transaction.unsent.front(), Some((Owed::Data, _)))
+        let hopeless = !so_far.has_taker()
+            && matches!(transaction.unsent.front(), Some((OwedReply::Data, _)))
             || so_far.mail.is_some() && !transaction.unsent.is_empty();
-        if owed == Owed::Data || hopeless {
+        if owed == OwedReply::Data || hopeless {
             return self.end_early();
         }
         self.go_on(out);
@@ -193,7 +194,7 @@ impl Open {
         // RFC 2920 §3.1: 354 though every recipient was refused: an empty message ends it, and the
         // server is to refuse it.
         out.extend_from_slice(b".\r\n");
-        self.owed.push_back(Owed::End);
+        self.owed.push_back(OwedReply::End);
         None
     }
 }
@@ -215,12 +216,12 @@ impl Dialogue for Open {
         self.replies.count
     }
 
-    fn awaited(&self) -> Awaited {
+    fn awaited(&self) -> AwaitedReply {
         match self.owed.front() {
-            None => Awaited::Nothing,
-            Some(Owed::Data) => Awaited::Data,
-            Some(Owed::End) => Awaited::End,
-            Some(Owed::Rset | Owed::Mail | Owed::Rcpt(_)) => Awaited::Command,
+            None => AwaitedReply::Nothing,
+            Some(OwedReply::Data) => AwaitedReply::Data,
+            Some(OwedReply::End) => AwaitedReply::End,
+            Some(OwedReply::Rset | OwedReply::Mail | OwedReply::Rcpt(_)) => AwaitedReply::Command,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::words::{Awaited, Hello, OpeningEvent, SecuredEvent, SendFault};
+use super::words::{AwaitedReply, Hello, OpeningEvent, SecuredEvent, SendFault};
 use super::{Dialogue, Open, Permit, Replies, put};
 use crate::connector::SessionId;
 use crate::mail::Reply;
@@ -42,11 +42,11 @@ enum Step {
 
 /// What a permit makes of an opening.
 #[derive(Debug)]
-pub enum Authorised {
+pub enum AuthorisedSession {
     /// Plaintext: transactions may begin.
     Open(Open),
     /// TLS: EHLO is said again first.
-    Secured(Secured),
+    Secured(SecuredSession),
 }
 
 impl Opening {
@@ -74,19 +74,20 @@ impl Opening {
     ///
     /// RFC 3207 §4.2: what was said before the handshake may be planted, so it is forgotten, and EHLO is said again.
     #[must_use]
-    pub fn authorise(self, permit: Permit, out: &mut Vec<u8>) -> Option<Authorised> {
+    pub fn authorise(self, permit: Permit, out: &mut Vec<u8>) -> Option<AuthorisedSession> {
         let Self { id, hello, replies, state, offers, banner } = self;
         let owed = match state {
-            State::InClear => return Some(Authorised::Open(Open::new(id, replies, offers, permit))),
+            State::InClear => return Some(AuthorisedSession::Open(Open::new(id, replies, offers, permit))),
             State::Handshake => SecuredStep::Ehlo,
             State::Implicit => SecuredStep::Greeting,
             State::Awaiting(_) | State::Over => return None,
         };
-        let mut secured = Secured { id, hello, replies, owed: Some(owed), offers: None, banner, permit };
+        let mut secured =
+            SecuredSession { id, hello, replies, owed: Some(owed), offers: None, banner, permit };
         if owed == SecuredStep::Ehlo {
             secured.say_ehlo(out);
         }
-        Some(Authorised::Secured(secured))
+        Some(AuthorisedSession::Secured(secured))
     }
 
     fn say(&mut self, step: Step, word: &str, out: &mut Vec<u8>) {
@@ -161,18 +162,18 @@ impl Dialogue for Opening {
         self.replies.count
     }
 
-    fn awaited(&self) -> Awaited {
+    fn awaited(&self) -> AwaitedReply {
         match self.state {
-            State::Awaiting(Step::StartTls) => Awaited::StartTls,
-            State::Awaiting(Step::Greeting | Step::Ehlo | Step::Helo) => Awaited::Command,
-            State::InClear | State::Handshake | State::Implicit | State::Over => Awaited::Nothing,
+            State::Awaiting(Step::StartTls) => AwaitedReply::StartTls,
+            State::Awaiting(Step::Greeting | Step::Ehlo | Step::Helo) => AwaitedReply::Command,
+            State::InClear | State::Handshake | State::Implicit | State::Over => AwaitedReply::Nothing,
         }
     }
 }
 
 /// A session after the handshake and the judgement, up to the answer to EHLO inside TLS.
 #[derive(Debug)]
-pub struct Secured {
+pub struct SecuredSession {
     id: SessionId,
     hello: Hello,
     replies: Replies,
@@ -188,7 +189,7 @@ enum SecuredStep {
     Ehlo,
 }
 
-impl Secured {
+impl SecuredSession {
     /// The session, once EHLO was answered; `None` before.
     #[must_use]
     pub fn open(self) -> Option<Open> {
@@ -225,7 +226,7 @@ impl Secured {
     }
 }
 
-impl Dialogue for Secured {
+impl Dialogue for SecuredSession {
     type Event = SecuredEvent;
 
     fn feed(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<SecuredEvent>, SendFault> {
@@ -241,7 +242,7 @@ impl Dialogue for Secured {
         self.replies.count
     }
 
-    fn awaited(&self) -> Awaited {
-        if self.owed.is_some() { Awaited::Command } else { Awaited::Nothing }
+    fn awaited(&self) -> AwaitedReply {
+        if self.owed.is_some() { AwaitedReply::Command } else { AwaitedReply::Nothing }
     }
 }

@@ -93,7 +93,7 @@ impl Play<Open> {
         let Play { session, mut out, .. } = opening;
         let permit = permit(session.id(), &Observed::NotOffered);
         match session.authorise(permit, &mut out) {
-            Some(Authorised::Open(session)) => Self { session, out, events: Vec::new() },
+            Some(AuthorisedSession::Open(session)) => Self { session, out, events: Vec::new() },
             other => panic!("{other:?}"),
         }
     }
@@ -144,7 +144,7 @@ impl Described for OpenEvent {
     }
 }
 
-fn describe_finished(finished: &Finished) -> String {
+fn describe_finished(finished: &TransactionResult) -> String {
     let code = |reply: &Option<Reply>| reply.as_ref().map_or("-".to_owned(), |r| r.code.to_string());
     let recipients: Vec<String> = finished.recipients.iter().map(code).collect();
     let (mail, data, end) = (code(&finished.mail), code(&finished.data), code(&finished.end));
@@ -174,11 +174,11 @@ fn forced_tls_knows_no_helo() {
 }
 
 /// A session inside TLS that was authorised with this.
-fn secured(opening: Play<Opening>) -> Play<Secured> {
+fn secured(opening: Play<Opening>) -> Play<SecuredSession> {
     let Play { session, mut out, .. } = opening;
     let permit = permit(session.id(), &Observed::NotOffered);
     match session.authorise(permit, &mut out) {
-        Some(Authorised::Secured(session)) => Play { session, out, events: Vec::new() },
+        Some(AuthorisedSession::Secured(session)) => Play { session, out, events: Vec::new() },
         other => panic!("{other:?}"),
     }
 }
@@ -285,7 +285,7 @@ fn a_pipelined_envelope_is_one_write_and_replies_are_counted() {
         "> MAIL FROM:<a@a.example> SIZE=100; > RCPT TO:<b@b.example>; > RCPT TO:<c@b.example>; > DATA"
     );
     assert_eq!(play.feed("250 ok|550 no|250 ok|354 go"), "content");
-    assert!(play.session.is_free() || play.session.awaited() == Awaited::Nothing);
+    assert!(play.session.is_free() || play.session.awaited() == AwaitedReply::Nothing);
     play.end_content();
     assert_eq!(play.said(), "> .");
     assert_eq!(play.feed("250 taken"), "done mail=- rcpt=550,- data=- end=250");

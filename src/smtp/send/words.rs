@@ -151,7 +151,7 @@ pub enum OpenEvent {
     /// Content is awaited: send it, then [`super::Open::end_content`].
     SendContent,
     /// The oldest transaction is over.
-    Done(Finished),
+    Done(TransactionResult),
     /// The server closes (421). The session is over; [`super::Open::abandon`] tells what is left.
     Closing(Reply),
 }
@@ -173,7 +173,7 @@ pub enum SendFault {
 
 /// How far a transaction came.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Finished {
+pub struct TransactionResult {
     /// Whether MAIL FROM had any answer.
     pub begun: bool,
     /// The reply, where it was refused.
@@ -190,7 +190,7 @@ pub struct Finished {
 
 /// What the session waits for; it decides how long (RFC 5321 §4.5.3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Awaited {
+pub enum AwaitedReply {
     /// The greeting, or the reply to a command.
     Command,
     /// The reply to STARTTLS.
@@ -203,7 +203,7 @@ pub enum Awaited {
     Nothing,
 }
 
-impl Finished {
+impl TransactionResult {
     /// Whether MAIL was accepted and at least one recipient was not refused.
     #[must_use]
     pub fn has_taker(&self) -> bool {

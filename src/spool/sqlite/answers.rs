@@ -1,10 +1,10 @@
 //! What those who asked the writer are told.
 
-use super::apply::Told;
+use super::apply::OperationAnswer;
 use super::ops::{Answer, Fresh, Op, Settle};
 use crate::spool::{Leased, SpoolFault};
 
-pub(super) fn acknowledge(op: Op, told: Told) {
+pub(super) fn acknowledge(op: Op, told: OperationAnswer) {
     match (op, told) {
         (Op::Put { fresh, answer }, _) => send(answer, Ok(fresh.taken())),
         (Op::Settle(Settle { lease, reports, answer, .. }), _) => {
@@ -13,16 +13,18 @@ pub(super) fn acknowledge(op: Op, told: Told) {
             let leased: Vec<Leased> = reports.into_iter().flat_map(Fresh::taken).collect();
             send(answer, Ok(leased));
         }
-        (Op::Hasten { answer, .. }, Told::Hastened(lanes, count)) => send(answer, Ok((lanes, count))),
-        (Op::Remove { answer, .. }, Told::Removed(removal, lease)) => {
+        (Op::Hasten { answer, .. }, OperationAnswer::Hastened(lanes, count)) => {
+            send(answer, Ok((lanes, count)))
+        }
+        (Op::Remove { answer, .. }, OperationAnswer::Removed(removal, lease)) => {
             drop(lease);
             send(answer, Ok(removal));
         }
-        (Op::HoldBack { answer, .. }, Told::HeldBack(holding, lease)) => {
+        (Op::HoldBack { answer, .. }, OperationAnswer::HeldBack(holding, lease)) => {
             drop(lease);
             send(answer, Ok(holding));
         }
-        (Op::Release { answer, .. }, Told::Released(released)) => send(answer, Ok(released)),
+        (Op::Release { answer, .. }, OperationAnswer::Released(released)) => send(answer, Ok(released)),
         (Op::Hold { lease, .. }, _) => drop(lease),
         // `apply` gives each operation its own kind of answer; a dropped one reads as an end of
         // service.

@@ -8,11 +8,11 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use super::ops::{Fresh, FreshContent, Op, Settle};
 use super::rows::TOLD_NOBODY;
 use crate::mail::{BodyType, QueueId, Ret, UnixMillis};
-use crate::spool::{Holding, LaneKey, Lease, LeaseBook, Removal, Settled};
+use crate::spool::{HoldResult, LaneKey, Lease, LeaseBook, RecipientResult, Removal};
 
 /// What an operation changed, to be acted on once it is committed.
 #[derive(Default)]
-pub(super) struct Applied {
+pub(super) struct OperationEffects {
     /// How the counters move.
     pub(super) messages: i64,
     pub(super) recipients: i64,
@@ -22,12 +22,12 @@ pub(super) struct Applied {
     /// Content in the database is not touched.
     leave_content: bool,
     /// What the caller is told.
-    pub(super) told: Told,
+    pub(super) told: OperationAnswer,
 }
 
 /// What the caller is told beyond success.
 #[derive(Default)]
-pub(super) enum Told {
+pub(super) enum OperationAnswer {
     /// Nothing more.
     #[default]
     Done,
@@ -36,7 +36,7 @@ pub(super) enum Told {
     /// The answer to `remove`; the lease keeps the message from being leased until it is gone.
     Removed(Removal, Option<Lease>),
     /// The answer to `hold`; the lease keeps the message from being leased until it is held.
-    HeldBack(Holding, Option<Lease>),
+    HeldBack(HoldResult, Option<Lease>),
     /// The answer to `release`.
     Released(bool),
 }
@@ -51,8 +51,8 @@ pub(super) fn apply(
     book: &Arc<LeaseBook>,
     op: &Op,
     leave_content: bool,
-) -> Result<Applied> {
-    let mut applied = Applied { leave_content, ..Applied::default() };
+) -> Result<OperationEffects> {
+    let mut applied = OperationEffects { leave_content, ..OperationEffects::default() };
     match op {
         Op::Put { fresh, .. } => insert(writer, fresh, &mut applied)?,
         Op::Settle(settle) => apply_settle(writer, settle, &mut applied)?,
@@ -69,7 +69,7 @@ pub(super) fn apply(
     Ok(applied)
 }
 
-fn insert(writer: &Connection, fresh: &Fresh, applied: &mut Applied) -> Result<()> {
+fn insert(writer: &Connection, fresh: &Fresh, applied: &mut OperationEffects) -> Result<()> {
     let message = &fresh.message;
     let id = message.id.to_number();
     let (in_file, row) = match &fresh.content {
@@ -128,17 +128,17 @@ fn body_number(body: BodyType) -> i64 {
     }
 }
 
-fn apply_settle(writer: &Connection, settle: &Settle, applied: &mut Applied) -> Result<()> {
+fn apply_settle(writer: &Connection, settle: &Settle, applied: &mut OperationEffects) -> Result<()> {
     let id = settle.message.to_number();
     let mut gone = 0;
     for (number, settled) in &settle.recipients {
         match settled {
-            Settled::Done => {
+            RecipientResult::Done => {
                 let mut delete =
                     writer.prepare_cached("DELETE FROM recipient WHERE message = ?1 AND number = ?2")?;
                 gone += i64::try_from(delete.execute(params![id, number])?).unwrap_or_default();
             }
-            Settled::Deferred { attempts, next_at, delay_told, lane, last } => {
+            RecipientResult::Deferred { attempts, next_at, delay_told, lane, last } => {
                 let last = serde_json::to_string(last).ok();
                 writer
                     .prepare_cached(DEFER)?
@@ -158,7 +158,7 @@ fn apply_settle(writer: &Connection, settle: &Settle, applied: &mut Applied) -> 
 }
 
 /// Deletes a message that has no recipients left. Says whether there was one.
-fn delete_message(writer: &Connection, id: QueueId, applied: &mut Applied) -> Result<bool> {
+fn delete_message(writer: &Connection, id: QueueId, applied: &mut OperationEffects) -> Result<bool> {
     let gone: Option<(bool, bool)> = writer
         .prepare_cached("DELETE FROM message WHERE id = ?1 RETURNING in_file, held IS NOT NULL")?
         .query_row([id.to_number()], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -194,12 +194,12 @@ pub(super) fn forget(
     }
     let waits = "SELECT 1 FROM recipient WHERE message = ?1 LIMIT 1";
     if gone > 0 && !writer.prepare_cached(waits)?.exists([id.to_number()])? {
-        delete_message(writer, id, &mut Applied { leave_content, ..Applied::default() })?;
+        delete_message(writer, id, &mut OperationEffects { leave_content, ..OperationEffects::default() })?;
     }
     Ok(())
 }
 
-fn hasten(writer: &Connection, id: QueueId, now: UnixMillis) -> Result<Told> {
+fn hasten(writer: &Connection, id: QueueId, now: UnixMillis) -> Result<OperationAnswer> {
     // What is due already counts too: its lane may be blocked, and is to be tried as well.
     let id = id.to_number();
     let lanes = writer
@@ -209,17 +209,22 @@ fn hasten(writer: &Connection, id: QueueId, now: UnixMillis) -> Result<Told> {
     let count: i64 =
         writer.prepare_cached(COUNT_OF_ONE)?.query_row(params![id, NEVER.0], |row| row.get(0))?;
     writer.prepare_cached(HASTEN_ONE)?.execute(params![id, NEVER.0, now.0])?;
-    Ok(Told::Hastened(lanes, usize::try_from(count).unwrap_or_default()))
+    Ok(OperationAnswer::Hastened(lanes, usize::try_from(count).unwrap_or_default()))
 }
 
-fn remove(writer: &Connection, book: &Arc<LeaseBook>, id: QueueId, applied: &mut Applied) -> Result<()> {
+fn remove(
+    writer: &Connection,
+    book: &Arc<LeaseBook>,
+    id: QueueId,
+    applied: &mut OperationEffects,
+) -> Result<()> {
     let numbers = writer
         .prepare_cached("SELECT number FROM recipient WHERE message = ?1")?
         .query_map([id.to_number()], |row| row.get(0))?
         .collect::<Result<Vec<u32>>>()?;
     // All or none: a lane that is asked for what is due must not miss a recipient that stays.
     let Some(lease) = book.lease_all(id, &numbers) else {
-        applied.told = Told::Removed(Removal::Leased, None);
+        applied.told = OperationAnswer::Removed(Removal::Leased, None);
         return Ok(());
     };
     let deleted =
@@ -227,7 +232,7 @@ fn remove(writer: &Connection, book: &Arc<LeaseBook>, id: QueueId, applied: &mut
     applied.recipients -= i64::try_from(deleted).unwrap_or_default();
     let known = delete_message(writer, id, applied)?;
     let removal = if known { Removal::Removed } else { Removal::Unknown };
-    applied.told = Told::Removed(removal, Some(lease));
+    applied.told = OperationAnswer::Removed(removal, Some(lease));
     Ok(())
 }
 
@@ -235,7 +240,7 @@ fn hold_back(
     writer: &Connection,
     book: &Arc<LeaseBook>,
     (id, reason): (QueueId, &str),
-    applied: &mut Applied,
+    applied: &mut OperationEffects,
 ) -> Result<()> {
     let numbers = writer
         .prepare_cached("SELECT number FROM recipient WHERE message = ?1")?
@@ -243,19 +248,19 @@ fn hold_back(
         .collect::<Result<Vec<u32>>>()?;
     // All or none: what is in hand may leave at any moment.
     applied.told = match book.lease_all(id, &numbers) {
-        _ if numbers.is_empty() => Told::HeldBack(Holding::Unknown, None),
-        None => Told::HeldBack(Holding::Leased, None),
+        _ if numbers.is_empty() => OperationAnswer::HeldBack(HoldResult::Unknown, None),
+        None => OperationAnswer::HeldBack(HoldResult::Leased, None),
         Some(lease) => {
             hold(writer, (id, reason, false), applied)?;
             // It was held until its file is whole; now somebody wants it held for longer.
             writer.prepare_cached(HOLD_FOR_LONGER)?.execute(params![id.to_number(), reason])?;
-            Told::HeldBack(Holding::Held, Some(lease))
+            OperationAnswer::HeldBack(HoldResult::Held, Some(lease))
         }
     };
     Ok(())
 }
 
-fn release(writer: &Connection, id: QueueId, now: UnixMillis, applied: &mut Applied) -> Result<()> {
+fn release(writer: &Connection, id: QueueId, now: UnixMillis, applied: &mut OperationEffects) -> Result<()> {
     let changed = writer
         .prepare_cached(
             "UPDATE message SET held = NULL, held_until_whole = 0 WHERE id = ?1 AND held IS NOT NULL",
@@ -267,7 +272,7 @@ fn release(writer: &Connection, id: QueueId, now: UnixMillis, applied: &mut Appl
             .execute(params![id.to_number(), now.0])?;
     }
     applied.held -= i64::try_from(changed).unwrap_or_default();
-    applied.told = Told::Released(changed > 0);
+    applied.told = OperationAnswer::Released(changed > 0);
     Ok(())
 }
 
@@ -275,7 +280,7 @@ fn release(writer: &Connection, id: QueueId, now: UnixMillis, applied: &mut Appl
 fn hold(
     writer: &Connection,
     (id, reason, until_whole): (QueueId, &str, bool),
-    applied: &mut Applied,
+    applied: &mut OperationEffects,
 ) -> Result<()> {
     let id = id.to_number();
     let changed = writer

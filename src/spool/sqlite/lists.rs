@@ -9,7 +9,7 @@ use super::reader::{Reader, failed};
 use super::rows;
 use super::schema::PAGE_BYTES;
 use crate::mail::{QueueId, UnixMillis};
-use crate::spool::{Extent, Filter, LaneCount, LaneKey, Listed, SpoolFault};
+use crate::spool::{Extent, Filter, LaneCount, LaneKey, ListPage, SpoolFault};
 
 /// Messages looked at for one answer.
 const LOOKED_AT_MAX: usize = 5_000;
@@ -20,7 +20,7 @@ impl Reader {
         filter: &Filter,
         after: Option<QueueId>,
         limit: usize,
-    ) -> std::result::Result<Listed, SpoolFault> {
+    ) -> std::result::Result<ListPage, SpoolFault> {
         let read = || {
             let view = self.connection.unchecked_transaction()?;
             let (ids, next) = self.matching(filter, after, limit)?;
@@ -29,7 +29,7 @@ impl Reader {
                 messages.extend(rows::queued(&self.connection, id, &self.shared.book)?);
             }
             view.commit()?;
-            Ok(Listed { messages, next })
+            Ok(ListPage { messages, next })
         };
         read().map_err(|error: rusqlite::Error| failed(&error))
     }

@@ -8,14 +8,14 @@ use rusqlite::{Connection, Result, params};
 use super::apply::NEVER;
 use super::ops::HastenPart;
 use crate::mail::{QueueId, UnixMillis};
-use crate::spool::{Hastened, LaneKey, Part, Place, SpoolFault};
+use crate::spool::{HastenedLanes, LaneKey, Part, Place, SpoolFault};
 
 impl HastenPart {
     /// Does it, inside a transaction.
     ///
     /// # Errors
     /// What the database gave; the transaction is to be rolled back.
-    pub(super) fn work(&self, writer: &Connection, rows_max: i64) -> Result<Part<Hastened>> {
+    pub(super) fn work(&self, writer: &Connection, rows_max: i64) -> Result<Part<HastenedLanes>> {
         let rows = rows(writer, self.after.as_ref(), rows_max)?;
         let (mut lanes, mut count) = (Vec::new(), 0_usize);
         let mut hasten = writer.prepare_cached(HASTEN)?;
@@ -35,7 +35,7 @@ impl HastenPart {
     }
 
     /// Tells who asked.
-    pub(super) fn end(self, result: std::result::Result<Part<Hastened>, SpoolFault>) {
+    pub(super) fn end(self, result: std::result::Result<Part<HastenedLanes>, SpoolFault>) {
         // Nobody may be waiting any more.
         let _ = self.answer.send(result);
     }

@@ -38,20 +38,20 @@ pub use self::fault::OpenFault;
 pub use self::inspect::{Inspection, extent_of};
 use self::ops::{Answer, Fresh, HastenPart, Op, Settle};
 use self::reader::{Question, Reader};
-pub use self::salvage::{Loss, SalvageFault, Salvaged};
-use self::shared::Shared;
+pub use self::salvage::{Loss, SalvageFault, SalvageReport};
+use self::shared::SpoolState;
 pub use self::trial::{Trial, TrialFault};
 use super::mark::Mark;
 use super::{
-    BodyWriter, Claim, Due, DueWindow, Extent, Filter, Hastened, Holding, LaneCount, LaneKey, Leased, Listed,
-    NewMessage, Overdue, Part, Pending, Place, QueuedMessage, Removal, Settings, Settlement, Spool,
-    SpoolFault, Stats, Unwritten,
+    BodyWriter, Claim, Due, DueWindow, Extent, Filter, HastenedLanes, HoldResult, LaneCount, LaneKey, Leased,
+    ListPage, NewMessage, Overdue, Part, Pending, Place, QueuedMessage, Removal, Settings, Settlement, Spool,
+    SpoolFault, Stats, UnwrittenMarks,
 };
 use crate::mail::{Content, QueueId, UnixMillis};
 
 /// The spool in an `SQLite` database. Dropping it writes what was asked for and closes it.
 pub struct SqliteSpool {
-    shared: Arc<Shared>,
+    shared: Arc<SpoolState>,
     last_id: AtomicI64,
     ops: Option<Sender<Op>>,
     questions: Option<Sender<Question>>,
@@ -87,7 +87,7 @@ impl SqliteSpool {
     ///
     /// # Errors
     /// A [`SalvageFault`].
-    pub fn salvage(data_dir: &std::path::Path, to: &std::path::Path) -> Result<Salvaged, SalvageFault> {
+    pub fn salvage(data_dir: &std::path::Path, to: &std::path::Path) -> Result<SalvageReport, SalvageFault> {
         salvage::salvage(data_dir, to)
     }
 
@@ -218,7 +218,7 @@ impl Spool for SqliteSpool {
         filter: Filter,
         after: Option<QueueId>,
         limit: usize,
-    ) -> Pending<Result<Listed, SpoolFault>> {
+    ) -> Pending<Result<ListPage, SpoolFault>> {
         self.ask_desk(move |desk| desk.list(&filter, after, limit))
     }
 
@@ -230,7 +230,7 @@ impl Spool for SqliteSpool {
         self.ask_desk(move |desk| desk.show(id))
     }
 
-    fn hasten(&self, id: QueueId, now: UnixMillis) -> Pending<Result<Hastened, SpoolFault>> {
+    fn hasten(&self, id: QueueId, now: UnixMillis) -> Pending<Result<HastenedLanes, SpoolFault>> {
         self.ask_writer(|answer| Op::Hasten { id, now, answer })
     }
 
@@ -238,7 +238,7 @@ impl Spool for SqliteSpool {
         &self,
         after: Option<Place>,
         now: UnixMillis,
-    ) -> Pending<Result<Part<Hastened>, SpoolFault>> {
+    ) -> Pending<Result<Part<HastenedLanes>, SpoolFault>> {
         self.ask_writer(|answer| Op::HastenPart(HastenPart { after, now, answer }))
     }
 
@@ -246,7 +246,7 @@ impl Spool for SqliteSpool {
         self.ask_writer(|answer| Op::Remove { id, answer })
     }
 
-    fn hold(&self, id: QueueId, reason: String) -> Pending<Result<Holding, SpoolFault>> {
+    fn hold(&self, id: QueueId, reason: String) -> Pending<Result<HoldResult, SpoolFault>> {
         self.ask_writer(|answer| Op::HoldBack { id, reason, answer })
     }
 
@@ -263,7 +263,7 @@ impl Spool for SqliteSpool {
         self.ask_reader(Reader::extent)
     }
 
-    fn unwritten(&self) -> Unwritten {
+    fn unwritten(&self) -> UnwrittenMarks {
         let shared = Arc::clone(&self.shared);
         Box::new(move || {
             shared.marker.sync();

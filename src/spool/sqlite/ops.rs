@@ -6,8 +6,8 @@ use crate::mail::{Content, QueueId, Recipient, UnixMillis};
 use crate::spool::body::Bodies;
 use crate::spool::undo::Undo;
 use crate::spool::{
-    Hastened, Holding, LaneKey, Lease, LeaseBook, Leased, NewContent, NewMessage, Part, Place,
-    QueuedRecipient, Removal, Settled, SpoolFault, StoredMessage,
+    HastenedLanes, HoldResult, LaneKey, Lease, LeaseBook, Leased, NewContent, NewMessage, Part, Place,
+    QueuedRecipient, RecipientResult, Removal, SpoolFault, StoredMessage,
 };
 
 /// Where an answer goes. Nobody may be waiting any more.
@@ -20,13 +20,13 @@ pub(super) enum Op {
     /// Write what an attempt came to.
     Settle(Settle),
     /// Make a message's recipients due.
-    Hasten { id: QueueId, now: UnixMillis, answer: Answer<Hastened> },
+    Hasten { id: QueueId, now: UnixMillis, answer: Answer<HastenedLanes> },
     /// Make some of all recipients due; never part of a group.
     HastenPart(HastenPart),
     /// Take a message out.
     Remove { id: QueueId, answer: Answer<Removal> },
     /// Keep a message back because somebody says so.
-    HoldBack { id: QueueId, reason: String, answer: Answer<Holding> },
+    HoldBack { id: QueueId, reason: String, answer: Answer<HoldResult> },
     /// Let a held message go on.
     Release { id: QueueId, now: UnixMillis, answer: Answer<bool> },
     /// Keep a message back: until its file is whole, or until it is released. The lease, if there is one, ends with
@@ -38,7 +38,7 @@ pub(super) enum Op {
 pub(super) struct Settle {
     pub(super) message: QueueId,
     pub(super) lease: Lease,
-    pub(super) recipients: Vec<(u32, Settled)>,
+    pub(super) recipients: Vec<(u32, RecipientResult)>,
     pub(super) reports: Vec<Fresh>,
     pub(super) answer: Answer<Vec<Leased>>,
 }
@@ -109,7 +109,9 @@ impl Settle {
         if !self.reports.is_empty() {
             return Vec::new();
         }
-        let done = |(number, settled): &(u32, Settled)| (*settled == Settled::Done).then_some(*number);
+        let done = |(number, settled): &(u32, RecipientResult)| {
+            (*settled == RecipientResult::Done).then_some(*number)
+        };
         self.recipients.iter().filter_map(done).collect()
     }
 }
@@ -192,5 +194,5 @@ impl Fresh {
 pub(super) struct HastenPart {
     pub(super) after: Option<Place>,
     pub(super) now: UnixMillis,
-    pub(super) answer: Answer<Part<Hastened>>,
+    pub(super) answer: Answer<Part<HastenedLanes>>,
 }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Result, params};
 use super::apply::NEVER;
 use super::ops::Op;
 use super::rows;
-use super::shared::Shared;
+use super::shared::SpoolState;
 use crate::mail::{Content, QueueId, UnixMillis};
 use crate::spool::{
     Claim, Due, DueWindow, LaneKey, Lease, Leased, Overdue, Part, Place, QueuedMessage, SpoolFault,
@@ -21,19 +21,19 @@ pub(super) type Question = Box<dyn FnOnce(&Reader) + Send>;
 
 pub(super) struct Reader {
     pub(super) connection: Connection,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<SpoolState>,
     /// For messages that must be kept back.
     writer: Sender<Op>,
 }
 
 /// Which recipients of a lane are wanted.
 #[derive(Clone, Copy)]
-pub(super) enum Wanted {
+pub(super) enum WantedRecipients {
     Due { now: UnixMillis, latest: UnixMillis },
     Overdue(Overdue),
 }
 
-impl Wanted {
+impl WantedRecipients {
     fn takes(self, mark: &rows::Mark) -> bool {
         match self {
             Self::Due { now, latest } => {
@@ -55,7 +55,7 @@ impl Overdue {
 }
 
 impl Reader {
-    pub(super) fn new(connection: Connection, shared: Arc<Shared>, writer: Sender<Op>) -> Self {
+    pub(super) fn new(connection: Connection, shared: Arc<SpoolState>, writer: Sender<Op>) -> Self {
         Self { connection, shared, writer }
     }
 
@@ -68,7 +68,7 @@ impl Reader {
 
     pub(super) fn due(&self, window: &DueWindow) -> Result<Due, SpoolFault> {
         self.shared.may_lease()?;
-        let wanted = Wanted::Due { now: window.now, latest: window.latest };
+        let wanted = WantedRecipients::Due { now: window.now, latest: window.latest };
         let (leases, next_at) = self.lease_due(window).map_err(|error| self.failed(&error))?;
         let count = leases.len();
         let leased = self.confirm(&window.lane, leases, wanted)?;
@@ -85,7 +85,7 @@ impl Reader {
         limit: usize,
     ) -> Result<Part<Vec<Leased>>, SpoolFault> {
         self.shared.may_lease()?;
-        let wanted = Wanted::Overdue(dates);
+        let wanted = WantedRecipients::Overdue(dates);
         let (leases, next) =
             self.lease_overdue(lane, dates, after, limit).map_err(|error| self.failed(&error))?;
         Ok(Part { found: self.confirm(lane, leases, wanted)?, next })
@@ -103,14 +103,14 @@ impl Reader {
         let mut statement = self.connection.prepare_cached(OVERDUE)?;
         let mut found =
             statement.query(params![&*lane.0, NEVER.0, next_at, message, number, LOOKED_AT_MAX])?;
-        let mut picked = Picked::default();
+        let mut picked = LeasedBatch::default();
         let (mut seen, mut last) = (0, None);
         while let Some(row) = found.next()? {
             let (id, number) = (QueueId::from_number(row.get(1)?), row.get(2)?);
             seen += 1;
             last = Some((UnixMillis(row.get(0)?), id, number));
             let told: i64 = row.get(4)?;
-            let (accepted_at, wanted) = (UnixMillis(row.get(3)?), Wanted::Overdue(dates));
+            let (accepted_at, wanted) = (UnixMillis(row.get(3)?), WantedRecipients::Overdue(dates));
             if dates.past(accepted_at, told) && picked.may_take(self, id, number) {
                 self.pick(&mut picked, id, lane, wanted)?;
             }
@@ -126,7 +126,7 @@ impl Reader {
     /// Leases what seems due, and finds when the next recipient is due that is neither leased by
     /// somebody else nor here.
     fn lease_due(&self, window: &DueWindow) -> Result<(Leases, Option<UnixMillis>)> {
-        let mut picked = Picked::default();
+        let mut picked = LeasedBatch::default();
         let next_at = self.lease_until(&mut picked, window, UnixMillis(i64::MIN), window.now)?;
         match next_at {
             // Something lies ahead: perhaps so far that a clock was wrong.
@@ -143,12 +143,12 @@ impl Reader {
     /// back when the first one is due that was not, for it is later, or one too many.
     fn lease_until(
         &self,
-        picked: &mut Picked,
+        picked: &mut LeasedBatch,
         window: &DueWindow,
         above: UnixMillis,
         until: UnixMillis,
     ) -> Result<Option<UnixMillis>> {
-        let wanted = Wanted::Due { now: window.now, latest: window.latest };
+        let wanted = WantedRecipients::Due { now: window.now, latest: window.latest };
         let mut statement = self.connection.prepare_cached(DUE)?;
         let mut found = statement.query(params![&*window.lane.0, NEVER.0, above.0])?;
         while let Some(row) = found.next()? {
@@ -166,7 +166,13 @@ impl Reader {
     }
 
     /// Leases every recipient of a message that is wanted in a lane.
-    fn pick(&self, picked: &mut Picked, id: QueueId, lane: &LaneKey, wanted: Wanted) -> Result<()> {
+    fn pick(
+        &self,
+        picked: &mut LeasedBatch,
+        id: QueueId,
+        lane: &LaneKey,
+        wanted: WantedRecipients,
+    ) -> Result<()> {
         let marks = rows::marks(&self.connection, id, lane)?;
         let numbers: Vec<u32> = marks.iter().filter(|m| wanted.takes(m)).map(|m| m.number).collect();
         if let Some(lease) = self.shared.book.lease(id, &numbers) {
@@ -186,7 +192,7 @@ impl Reader {
         &self,
         lane: &LaneKey,
         leases: Leases,
-        wanted: Wanted,
+        wanted: WantedRecipients,
     ) -> Result<Vec<Leased>, SpoolFault> {
         if leases.is_empty() {
             return self.unless_broken(Vec::new());
@@ -209,7 +215,7 @@ impl Reader {
         lane: &LaneKey,
         id: QueueId,
         lease: Lease,
-        wanted: Wanted,
+        wanted: WantedRecipients,
     ) -> Result<Option<Leased>> {
         let mut lease = lease;
         let Some(row) = rows::message(&self.connection, id)? else {
@@ -344,12 +350,12 @@ type Leases = Vec<(QueueId, Lease)>;
 
 /// The messages leased by one question.
 #[derive(Default)]
-struct Picked {
+struct LeasedBatch {
     leases: Leases,
     seen: HashSet<QueueId>,
 }
 
-impl Picked {
+impl LeasedBatch {
     fn may_take(&self, reader: &Reader, id: QueueId, number: u32) -> bool {
         !self.seen.contains(&id) && !reader.shared.book.holds(id, number)
     }

@@ -138,13 +138,13 @@ fn mark(row: &Row<'_>) -> Result<Mark> {
 pub(super) const TOLD_NOBODY: i64 = 2;
 
 /// The size a message should have, and its content unless it lies in a file.
-type Stored = (u64, Option<Arc<[u8]>>);
+type StoredRow = (u64, Option<Arc<[u8]>>);
 
 /// The size a message should have and the content, where it lies in a row.
 ///
 /// # Errors
 /// What the database gave.
-pub(super) fn content(connection: &Connection, id: QueueId) -> Result<Option<Stored>> {
+pub(super) fn content(connection: &Connection, id: QueueId) -> Result<Option<StoredRow>> {
     let read = |row: &Row<'_>| {
         let size: i64 = row.get(0)?;
         let in_file: bool = row.get(1)?;

@@ -20,7 +20,7 @@ use crate::spool::mark::Mark;
 
 /// What was taken over, and what was not.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Salvaged {
+pub struct SalvageReport {
     /// Messages in the new database.
     pub messages: u64,
     /// Recipients in it.
@@ -74,7 +74,7 @@ pub enum SalvageFault {
 ///
 /// # Errors
 /// [`SalvageFault`]; what was begun at the new place stays there.
-pub(super) fn salvage(data_dir: &Path, to: &Path) -> std::result::Result<Salvaged, SalvageFault> {
+pub(super) fn salvage(data_dir: &Path, to: &Path) -> std::result::Result<SalvageReport, SalvageFault> {
     let path = data_dir.join("spool.sqlite");
     fs::metadata(&path).map_err(|error| OpenFault::Folder(path.clone(), error))?;
     let _lock = lock(&data_dir.join("lock"))?;
@@ -88,7 +88,7 @@ pub(super) fn salvage(data_dir: &Path, to: &Path) -> std::result::Result<Salvage
     let columns = Columns::of(&old).map_err(|error| SalvageFault::Schema(path.clone(), error))?;
     let (new, _) = open_writer(to)?;
     let write = |error| SalvageFault::Write(to.to_owned(), error);
-    let mut salvaged = Salvaged::default();
+    let mut salvaged = SalvageReport::default();
     let mark = Mark::read(data_dir, "").unwrap_or_else(|error| {
         salvaged.mark_unread = Some(error.to_string());
         None
@@ -148,7 +148,7 @@ impl Columns {
 }
 
 /// One message's rows, as values.
-struct Found {
+struct MessageRows {
     id: QueueId,
     message: Vec<Value>,
     recipients: Vec<Vec<Value>>,
@@ -240,7 +240,7 @@ impl Wreck<'_> {
         id: QueueId,
         named: &BTreeSet<u32>,
         done: Option<&BTreeSet<u32>>,
-    ) -> std::result::Result<Option<Found>, String> {
+    ) -> std::result::Result<Option<MessageRows>, String> {
         let (recipients, mut missing, result) = self.recipients(id, named);
         missing.retain(|number| !done.is_some_and(|done| done.contains(number)));
         let (message, row) = self.rows(("message", "id"), id, "");
@@ -263,7 +263,7 @@ impl Wreck<'_> {
         });
         let value = |name| message.get(self.columns.at("message", name));
         if value("in_file") == Some(&Value::Integer(1)) {
-            return Ok(Some(Found { id, message, recipients, body: None, missing }));
+            return Ok(Some(MessageRows { id, message, recipients, body: None, missing }));
         }
         let (body, read) = self.rows(("body", "id"), id, "");
         read.map_err(|error| format!("its content: {error}"))?;
@@ -273,7 +273,7 @@ impl Wreck<'_> {
         if length.map(Value::Integer).as_ref() != value("size") {
             return Err("its content is missing or of another size".to_owned());
         }
-        Ok(Some(Found { id, message, recipients, body, missing }))
+        Ok(Some(MessageRows { id, message, recipients, body, missing }))
     }
 
     fn octets<'a>(&self, body: &'a [Value]) -> Option<&'a [u8]> {
@@ -337,9 +337,9 @@ impl Wreck<'_> {
 fn take_over(
     new: &Connection,
     columns: &Columns,
-    found: Found,
+    found: MessageRows,
     mark: &Mark,
-    salvaged: &mut Salvaged,
+    salvaged: &mut SalvageReport,
 ) -> Result<()> {
     let done = mark.done.get(&found.id);
     let number = columns.at("recipient", "number");

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::apply::Applied;
+use super::apply::OperationEffects;
 use crate::spool::body::Bodies;
 use crate::spool::mark::Marker;
 use crate::spool::{LeaseBook, SpoolFault, Stats};
 
 /// What the two threads and the callers share.
-pub(super) struct Shared {
+pub(super) struct SpoolState {
     pub(super) book: Arc<LeaseBook>,
     pub(super) bodies: Bodies,
     broken: watch::Sender<Option<SpoolFault>>,
@@ -26,7 +26,7 @@ pub(super) struct Shared {
     pub(super) closing: AtomicBool,
 }
 
-impl Shared {
+impl SpoolState {
     pub(super) fn new(bodies: Bodies, stats: Stats, (marker, faults): (Marker, u32)) -> Self {
         let counter = |count: u64| AtomicI64::new(i64::try_from(count).unwrap_or(i64::MAX));
         Self {
@@ -45,7 +45,7 @@ impl Shared {
     }
 
     /// Moves the counters by what was committed.
-    pub(super) fn count(&self, applied: &Applied) {
+    pub(super) fn count(&self, applied: &OperationEffects) {
         self.messages.fetch_add(applied.messages, Ordering::Relaxed);
         self.recipients.fetch_add(applied.recipients, Ordering::Relaxed);
         self.held.fetch_add(applied.held, Ordering::Relaxed);
@@ -97,7 +97,7 @@ impl Shared {
 }
 
 /// Ends service if the thread of this name that has it ends unasked: nothing would be answered any more.
-pub(super) struct Alarm(pub(super) Arc<Shared>, pub(super) &'static str);
+pub(super) struct Alarm(pub(super) Arc<SpoolState>, pub(super) &'static str);
 
 impl Drop for Alarm {
     fn drop(&mut self) {

@@ -18,16 +18,16 @@ use super::lock::{lock, open_for_writing};
 use super::ops::{Op, Settle};
 use super::reader::{Reader, last_id};
 use super::schema::{open_reader, secure};
-use super::shared::{Alarm, Shared};
+use super::shared::{Alarm, SpoolState};
 use super::tidy::Upkeep;
 use super::tidy::{USED_PAGES_AT_START_MAX, shrink};
 use super::writer::Writer;
 use crate::mail::QueueId;
 use crate::spool::body::{Bodies, sync_folder};
 use crate::spool::mark::{Mark, Marker};
-use crate::spool::recover::{Held, Recovered, Row, sweep};
+use crate::spool::recover::{HoldState, RecoveryReport, Row, sweep};
 use crate::spool::reserve;
-use crate::spool::{LeaseBook, Settings, Settled, Stats};
+use crate::spool::{LeaseBook, RecipientResult, Settings, Stats};
 
 impl SqliteSpool {
     /// Opens the spool below `settings.data_dir`, creates it where it is missing, and sets right
@@ -35,12 +35,12 @@ impl SqliteSpool {
     ///
     /// # Errors
     /// An [`OpenFault`].
-    pub fn open(settings: Settings) -> Result<(Arc<Self>, Recovered), OpenFault> {
+    pub fn open(settings: Settings) -> Result<(Arc<Self>, RecoveryReport), OpenFault> {
         open(&settings)
     }
 }
 
-fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, Recovered), OpenFault> {
+fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, RecoveryReport), OpenFault> {
     let data_dir = &*settings.data_dir;
     let folder = |error| OpenFault::Folder(data_dir.to_owned(), error);
     DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(folder)?;
@@ -75,7 +75,7 @@ fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, Recovered), OpenFault>
     let last = last_id(&writer).map_err(faulty)?;
     let (reader, desk) = (open_reader(&path)?, open_reader(&path)?);
 
-    let shared = Arc::new(Shared::new(bodies, recovered.stats, (Marker::new(data_dir), settings.faults)));
+    let shared = Arc::new(SpoolState::new(bodies, recovered.stats, (Marker::new(data_dir), settings.faults)));
     let (ops, ops_in) = mpsc::channel();
     let (questions, questions_in) = mpsc::channel();
     let (desk_questions, desk_questions_in) = mpsc::channel();
@@ -106,7 +106,7 @@ fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, Recovered), OpenFault>
 /// again.
 fn settled(book: &Arc<LeaseBook>, mark: &Mark) -> Vec<Op> {
     let settle = |(id, numbers): (&QueueId, &BTreeSet<u32>)| {
-        let recipients: Vec<_> = numbers.iter().map(|number| (*number, Settled::Done)).collect();
+        let recipients: Vec<_> = numbers.iter().map(|number| (*number, RecipientResult::Done)).collect();
         let lease = book.lease(*id, &numbers.iter().copied().collect::<Vec<_>>())?;
         // Nobody waits for the answer.
         let (answer, _) = oneshot::channel();
@@ -117,7 +117,7 @@ fn settled(book: &Arc<LeaseBook>, mark: &Mark) -> Vec<Op> {
 
 fn spawn(
     name: &'static str,
-    shared: &Arc<Shared>,
+    shared: &Arc<SpoolState>,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, OpenFault> {
     let shared = Arc::clone(shared);
@@ -136,9 +136,9 @@ fn rows_in_files(connection: &Connection) -> Result<BTreeMap<QueueId, Row>> {
             let size: i64 = row.get(1)?;
             let size = u64::try_from(size).unwrap_or_default();
             let held = match (row.get(2)?, row.get(3)?) {
-                (false, _) => Held::Not,
-                (true, true) => Held::UntilWhole,
-                (true, false) => Held::UntilReleased,
+                (false, _) => HoldState::Not,
+                (true, true) => HoldState::UntilWhole,
+                (true, false) => HoldState::UntilReleased,
             };
             Ok((QueueId::from_number(row.get(0)?), Row { size, held }))
         })?
@@ -146,7 +146,7 @@ fn rows_in_files(connection: &Connection) -> Result<BTreeMap<QueueId, Row>> {
 }
 
 /// Keeps back and releases in one commit.
-fn write_down(writer: &mut Connection, recovered: &Recovered) -> Result<()> {
+fn write_down(writer: &mut Connection, recovered: &RecoveryReport) -> Result<()> {
     if recovered.held.is_empty() && recovered.released.is_empty() {
         return Ok(());
     }

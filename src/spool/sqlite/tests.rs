@@ -3,11 +3,11 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::reader::Wanted;
+use super::reader::WantedRecipients;
 use super::*;
 use crate::mail::{BodyType, Envelope, Mailbox, ReversePath};
-use crate::spool::recover::Recovered;
-use crate::spool::{LastTrouble, NewContent, Origin, Settled, StoredBody};
+use crate::spool::recover::RecoveryReport;
+use crate::spool::{LastTrouble, NewContent, Origin, RecipientResult, StoredBody};
 
 mod lanes;
 mod room;
@@ -18,7 +18,7 @@ const NOW: UnixMillis = UnixMillis(1_780_000_000_000);
 /// No clock was wrong.
 const LATEST: UnixMillis = UnixMillis(i64::MAX - 1);
 
-fn open(folder: &Path) -> (Arc<SqliteSpool>, Recovered) {
+fn open(folder: &Path) -> (Arc<SqliteSpool>, RecoveryReport) {
     SqliteSpool::open(Settings { data_dir: folder.to_owned(), ..Settings::default() }).expect("it opens")
 }
 
@@ -59,12 +59,12 @@ fn trouble() -> LastTrouble {
     LastTrouble { status: "4.4.1".into(), reason: "no answer".into(), decision: None }
 }
 
-fn deferred(late: i64, to: &str) -> Settled {
+fn deferred(late: i64, to: &str) -> RecipientResult {
     let next_at = UnixMillis(NOW.0 + late);
-    Settled::Deferred { attempts: 1, next_at, delay_told: true, lane: lane(to), last: trouble() }
+    RecipientResult::Deferred { attempts: 1, next_at, delay_told: true, lane: lane(to), last: trouble() }
 }
 
-fn settlement(leased: Leased, settled: &Settled) -> Settlement {
+fn settlement(leased: Leased, settled: &RecipientResult) -> Settlement {
     Settlement {
         message: leased.message.id,
         recipients: leased.recipients.iter().map(|r| (r.number, settled.clone())).collect(),
@@ -73,7 +73,7 @@ fn settlement(leased: Leased, settled: &Settled) -> Settlement {
     }
 }
 
-async fn settle(spool: &SqliteSpool, leased: Leased, settled: &Settled) {
+async fn settle(spool: &SqliteSpool, leased: Leased, settled: &RecipientResult) {
     spool.settle(settlement(leased, settled)).await.expect("room");
 }
 
@@ -95,7 +95,7 @@ async fn told_due(spool: &SqliteSpool, ids: &[QueueId], name: &str, late: i64, l
 }
 
 /// Makes all due, part by part.
-async fn hasten_all(spool: &SqliteSpool) -> Hastened {
+async fn hasten_all(spool: &SqliteSpool) -> HastenedLanes {
     let (mut lanes, mut count, mut after) = (Vec::new(), 0, None);
     for _ in 0..1_000 {
         let part = spool.hasten_all(after, NOW).await.expect("room");
@@ -147,10 +147,10 @@ async fn a_message_reads_back_as_it_was_put_and_goes_when_it_is_done() {
     assert_eq!((again.len(), &*again[0].message), (1, &*put_message));
     assert_eq!(spool.stats().await.expect("open"), Stats { messages: 1, recipients: 3, held: 0 });
 
-    settle(&spool, again.remove(0), &Settled::Done).await;
+    settle(&spool, again.remove(0), &RecipientResult::Done).await;
     assert_eq!(spool.stats().await.expect("open"), Stats { messages: 1, recipients: 1, held: 0 });
     let last = due(&spool, "y", 0, 9).await.leased.remove(0);
-    settle(&spool, last, &Settled::Done).await;
+    settle(&spool, last, &RecipientResult::Done).await;
     assert_eq!(spool.stats().await.expect("open"), Stats::default());
     assert!(spool.show(id).await.expect("readable").is_none());
     assert!(matches!(spool.read(id).await, Err(SpoolFault::Failed(_))));
@@ -165,7 +165,7 @@ async fn a_file_is_handed_over_and_goes_with_its_message() {
     assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
     assert_eq!(bytes(leased[0].content.as_ref().expect("handed over")), b"large");
     assert_eq!(bytes(&spool.read(id).await.expect("readable")), b"large");
-    settle(&spool, leased.remove(0), &Settled::Done).await;
+    settle(&spool, leased.remove(0), &RecipientResult::Done).await;
     drop(spool);
     assert!(!path.exists());
 }
@@ -248,14 +248,14 @@ async fn reports_come_with_the_settlement_or_not_at_all() {
     let (spool, _) = open(folder.path());
     let (taken, _) = put(&spool, &["z"], 0).await;
     let (id, mut leased) = put(&spool, &["x"], 0).await;
-    let mut bad = settlement(leased.remove(0), &Settled::Done);
+    let mut bad = settlement(leased.remove(0), &RecipientResult::Done);
     bad.reports = vec![message(spool.new_id(NOW), &["r"], 0), message(taken, &["r"], 0)];
     assert!(matches!(spool.settle(bad).await, Err(SpoolFault::Failed(_))));
     assert_eq!(spool.stats().await.expect("open").messages, 2);
 
     let leased = due(&spool, "x", 0, 9).await.leased.remove(0);
     let report = spool.new_id(NOW);
-    let mut good = settlement(leased, &Settled::Done);
+    let mut good = settlement(leased, &RecipientResult::Done);
     good.reports = vec![message(report, &["r"], 0)];
     let reports = spool.settle(good).await.expect("room");
     assert_eq!((reports.len(), reports[0].message.id), (1, report));
@@ -307,7 +307,7 @@ async fn a_settlement_for_what_is_gone_is_no_error() {
     let gone = Settlement {
         message: QueueId::from_number(9),
         lease,
-        recipients: vec![(0, Settled::Done)],
+        recipients: vec![(0, RecipientResult::Done)],
         reports: Vec::new(),
     };
     assert!(spool.settle(gone).await.expect("no error").is_empty());
@@ -319,14 +319,14 @@ async fn what_was_settled_after_it_was_found_is_not_handed_out() {
     let folder = tempfile::tempdir().expect("a folder");
     let (spool, _) = open(folder.path());
     let (id, mut leased) = put(&spool, &["x", "x", "x"], 0).await;
-    let mut first = settlement(leased.remove(0), &Settled::Done);
-    first.recipients = vec![(0, Settled::Done), (1, deferred(60, "x"))];
+    let mut first = settlement(leased.remove(0), &RecipientResult::Done);
+    first.recipients = vec![(0, RecipientResult::Done), (1, deferred(60, "x"))];
     spool.settle(first).await.expect("room");
 
     // As if an older view had shown all three as due.
     let lease = spool.shared.book.lease(id, &[0, 1, 2]).expect("free");
     let confirm = move |reader: &Reader| {
-        reader.confirm(&lane("x"), vec![(id, lease)], Wanted::Due { now: NOW, latest: LATEST })
+        reader.confirm(&lane("x"), vec![(id, lease)], WantedRecipients::Due { now: NOW, latest: LATEST })
     };
     let confirmed = spool.ask_reader(confirm).await.expect("readable");
     let numbers: Vec<_> = confirmed[0].recipients.iter().map(|r| r.number).collect();

@@ -11,18 +11,18 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::answers::{acknowledge, fail, keep_files};
-use super::apply::{Applied, apply};
+use super::apply::{OperationEffects, apply};
 use super::long::Measure;
 use super::ops::HastenPart;
 use super::ops::Op;
-use super::shared::Shared;
+use super::shared::SpoolState;
 use super::tidy::Upkeep;
 use super::trouble::DatabaseTrouble;
 use crate::spool::SpoolFault;
 
 pub(super) struct Writer {
     pub(super) connection: Connection,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<SpoolState>,
     ops: Receiver<Op>,
     /// Settlements that found no room; they are tried again until they are written. Each holds a
     /// lease, so there are never more than recipients being attempted.
@@ -42,7 +42,7 @@ impl Writer {
     /// `found`: what a mark says is done and there was no room to write down; `None` without a mark.
     pub(super) fn new(
         connection: Connection,
-        shared: Arc<Shared>,
+        shared: Arc<SpoolState>,
         ops: Receiver<Op>,
         (found, upkeep): (Option<Vec<Op>>, Upkeep),
     ) -> Self {
@@ -296,7 +296,7 @@ impl Writer {
         Ok(done)
     }
 
-    fn apply_one(&self, op: &Op, leave_content: bool) -> Result<Applied, DatabaseTrouble> {
+    fn apply_one(&self, op: &Op, leave_content: bool) -> Result<OperationEffects, DatabaseTrouble> {
         apply(&self.connection, &self.shared.book, op, leave_content)
             .map_err(|error| DatabaseTrouble::of(&error))
     }
@@ -415,7 +415,7 @@ impl Drop for Writer {
 }
 
 /// What one operation of a committed group came to.
-type GroupOutcome = Result<Applied, String>;
+type GroupOutcome = Result<OperationEffects, String>;
 
 pub(super) enum Wake {
     Op(Op),

@@ -20,7 +20,7 @@ pub(in crate::scheduler) struct Pulse {
 
 /// What is waited for, and what there would be if those already chosen gave way: nobody gives way for nobody.
 #[derive(Debug)]
-struct Wanted {
+struct SeatDemand {
     openings: Tally,
     /// Carriers that wait for a host.
     at_hosts: usize,
@@ -35,7 +35,7 @@ struct Wanted {
     hosts: BTreeMap<SocketAddr, usize>,
 }
 
-impl Wanted {
+impl SeatDemand {
     /// Whether a lane is nearer to its start if one carrier less waits for a host.
     fn passes_on_a_wait(&mut self) -> bool {
         let kept_out = |to: &Standing| {
@@ -83,7 +83,7 @@ impl Floor {
     }
 
     /// Whether a carrier's session ends; one whose seat is given away, or that moves again, changes its stage.
-    fn loses(&mut self, pulse: Pulse, wanted: &mut Wanted) -> bool {
+    fn loses(&mut self, pulse: Pulse, wanted: &mut SeatDemand) -> bool {
         let Some(place) = self.places.get(&pulse.carrier) else { return false };
         let (stage, standing, host) = (place.stage, place.standing, place.host);
         if stage == Stage::Parked && pulse.still_for < PARKED_AFTER {
@@ -115,10 +115,10 @@ impl Floor {
         wanted.passes_on_the_host(host) || for_place
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self) -> SeatDemand {
         let waiting = self.hosts.iter().filter(|(_, host)| !host.waiting.is_empty());
         let asking = self.asking.each_ref().map(std::collections::VecDeque::len);
-        Wanted {
+        SeatDemand {
             openings: self.openings.clone(),
             at_hosts: self.at_hosts,
             lanes: self.lanes,

@@ -20,7 +20,7 @@ async fn many_at_once_lose_nothing_and_deliver_nothing_twice() {
             for (index, leased) in leased.into_iter().enumerate() {
                 match (round + index + task) % 3 {
                     0 => left.push((id, leased.recipients[0].number)),
-                    1 => settle(&spool, leased, &Settled::Done).await,
+                    1 => settle(&spool, leased, &RecipientResult::Done).await,
                     _ => {
                         left.push((id, leased.recipients[0].number));
                         settle(&spool, leased, &deferred(0, "z")).await;
@@ -68,7 +68,7 @@ async fn a_settled_recipient_is_never_leased_again() {
             for leased in due.leased {
                 done.push(leased.message.id);
                 // Not waited for, so that leasing and settling meet.
-                drop(spool.settle(settlement(leased, &Settled::Done)));
+                drop(spool.settle(settlement(leased, &RecipientResult::Done)));
             }
         }
     };
@@ -84,7 +84,7 @@ async fn a_settled_recipient_is_never_leased_again() {
 struct Bench {
     writer: Writer,
     ops: mpsc::Sender<Op>,
-    shared: Arc<Shared>,
+    shared: Arc<SpoolState>,
     folder: tempfile::TempDir,
 }
 
@@ -93,12 +93,15 @@ fn bench() -> Bench {
 }
 
 /// `found`: what the mark says is done.
-fn bench_in(folder: tempfile::TempDir, found: impl FnOnce(&Shared) -> Option<Vec<Op>>) -> Bench {
+fn bench_in(folder: tempfile::TempDir, found: impl FnOnce(&SpoolState) -> Option<Vec<Op>>) -> Bench {
     let (connection, _) =
         super::super::schema::open_writer(&folder.path().join("spool.sqlite")).expect("new");
     let bodies = Bodies::below(folder.path()).expect("folders");
-    let shared =
-        Arc::new(Shared::new(bodies, Stats::default(), (crate::spool::mark::Marker::new(folder.path()), 0)));
+    let shared = Arc::new(SpoolState::new(
+        bodies,
+        Stats::default(),
+        (crate::spool::mark::Marker::new(folder.path()), 0),
+    ));
     let (ops, ops_in) = mpsc::channel();
     let upkeep = Upkeep { data_dir: folder.path().to_owned(), free_disk: 0, secure: false };
     let writer = Writer::new(connection, Arc::clone(&shared), ops_in, (found(&shared), upkeep));
@@ -118,7 +121,7 @@ impl Bench {
 
     fn settle(&self, leased: Leased, reports: Vec<NewMessage>) -> (Op, Answered<Vec<Leased>>) {
         let (answer, answered) = oneshot::channel();
-        let Settlement { message, lease, recipients, .. } = settlement(leased, &Settled::Done);
+        let Settlement { message, lease, recipients, .. } = settlement(leased, &RecipientResult::Done);
         let prepare = |new| Fresh::prepare(new, &self.shared.book, &self.shared.bodies).expect("valid");
         let reports = reports.into_iter().map(prepare).collect();
         (Op::Settle(Settle { message, lease, recipients, reports, answer }), answered)
@@ -187,7 +190,7 @@ fn the_mark_stays_until_all_that_it_names_is_written() {
 
     let marker = crate::spool::mark::Marker::new(folder.path());
     ids.iter().for_each(|id| marker.done(QueueId::from_number(*id), &[0]));
-    let found = |shared: &Shared| {
+    let found = |shared: &SpoolState| {
         let settle = |number| {
             let message = QueueId::from_number(number);
             let mut report = super::message(QueueId::from_number(number + 10), &["r"], 0);
@@ -196,7 +199,7 @@ fn the_mark_stays_until_all_that_it_names_is_written() {
             let reports = (number == 3).then(|| Fresh::prepare(report, &shared.book, &shared.bodies));
             let reports = reports.into_iter().map(|report| report.expect("valid")).collect();
             let lease = shared.book.lease(message, &[0]).expect("free");
-            let (recipients, (answer, _)) = (vec![(0, Settled::Done)], oneshot::channel());
+            let (recipients, (answer, _)) = (vec![(0, RecipientResult::Done)], oneshot::channel());
             Op::Settle(Settle { message, lease, recipients, reports, answer })
         };
         Some(ids.map(settle).into())

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::spool::mark::Marker;
-use crate::spool::recover::Recovered;
+use crate::spool::recover::RecoveryReport;
 
 fn edit(folder: &Path, sql: &str) {
     Connection::open(folder.join("spool.sqlite")).expect("a database").execute_batch(sql).expect("valid SQL");
@@ -16,7 +16,7 @@ fn edit(folder: &Path, sql: &str) {
 async fn what_was_acknowledged_is_there_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let (spool, recovered) = open(folder.path());
-    assert_eq!(recovered, Recovered::default());
+    assert_eq!(recovered, RecoveryReport::default());
     let (id, leased) = put(&spool, &["x"], 0).await;
     let far = QueueId::first_of(1_790_000_000_000);
     drop(spool.put(message(far, &["x"], 1)).await.expect("room"));
@@ -131,11 +131,11 @@ async fn what_somebody_holds_stays_held_until_it_is_released() {
     let text = vec![b'x'; 70_000];
     let (held, _) = put_file(&spool, &text).await;
     let (both, _) = put_file(&spool, &text).await;
-    assert_eq!(spool.hold(held, "by an operator".into()).await, Ok(Holding::Held));
+    assert_eq!(spool.hold(held, "by an operator".into()).await, Ok(HoldResult::Held));
     let path = folder.path().join("body").join(both.to_string());
     fs::remove_file(&path).expect("a file");
     assert!(spool.read(both).await.is_err());
-    assert_eq!(spool.hold(both, "by an operator".into()).await, Ok(Holding::Held));
+    assert_eq!(spool.hold(both, "by an operator".into()).await, Ok(HoldResult::Held));
     fs::write(&path, &text).expect("room");
     drop(spool);
 
@@ -253,7 +253,7 @@ async fn deleted_content_is_overwritten_where_that_is_asked_for() {
         let (spool, _) = SqliteSpool::open(settings).expect("it opens");
         let (kept, _) = put(&spool, &["x"], 0).await;
         let (gone, mut leased) = put(&spool, &["x"], 0).await;
-        settle(&spool, leased.remove(0), &Settled::Done).await;
+        settle(&spool, leased.remove(0), &RecipientResult::Done).await;
         drop((spool, leased));
         let file = fs::read(folder.path().join("spool.sqlite")).expect("a file");
         let found =
@@ -272,7 +272,7 @@ async fn deleted_content_goes_from_the_log_too_once_nobody_wants_anything() {
     let settings = Settings { secure_delete: true, ..settings(folder.path()) };
     let (spool, _) = SqliteSpool::open(settings).expect("it opens");
     let (gone, mut leased) = put(&spool, &["x"], 0).await;
-    settle(&spool, leased.remove(0), &Settled::Done).await;
+    settle(&spool, leased.remove(0), &RecipientResult::Done).await;
     let text = format!("content of {gone}");
     let found = || {
         ["spool.sqlite", "spool.sqlite-wal"].iter().any(|name| {
@@ -318,7 +318,7 @@ async fn a_file_that_is_nearly_empty_shrinks_when_nobody_wants_anything() {
     }
     let rest = waiting.split_off(398);
     for leased in waiting.into_iter().flatten() {
-        settle(&spool, leased, &Settled::Done).await;
+        settle(&spool, leased, &RecipientResult::Done).await;
     }
     let full = spool.extent().await.expect("readable");
     assert!(full.file > 14 << 20 && full.free > 13 << 20, "{full:?}");
@@ -341,8 +341,8 @@ async fn what_was_done_and_could_not_be_written_is_not_delivered_again() {
     spool.shared.set_broken(SpoolFault::Broken("a flush failed".into()));
     // What is under way ends, and finds no spool.
     for (leased, settled) in [
-        (of_both.remove(1), Settled::Done),
-        (of_one.remove(0), Settled::Done),
+        (of_both.remove(1), RecipientResult::Done),
+        (of_one.remove(0), RecipientResult::Done),
         (of_waits.remove(0), deferred(9, "x")),
     ] {
         let result = spool.settle(settlement(leased, &settled)).await;
@@ -372,7 +372,7 @@ async fn what_ends_until_the_spool_is_closed_is_handed_on() {
     fs::create_dir(folder.path().join(crate::spool::mark::NAME)).expect("room");
     spool.shared.set_broken(SpoolFault::Broken("a flush failed".into()));
     let unwritten = spool.unwritten();
-    drop(spool.settle(settlement(leased.remove(0), &Settled::Done)));
+    drop(spool.settle(settlement(leased.remove(0), &RecipientResult::Done)));
     drop(spool);
     let unwritten = unwritten();
     assert!(unwritten.contains(&format!("done {id} 0 .")), "{unwritten}");

@@ -6,10 +6,10 @@ use axum::Json;
 use axum::extract::State;
 
 use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
-use super::view::{ActRequest, Deed, DeedTally, ListQuery};
+use super::view::{ActRequest, ActionTally, ListQuery, QueueAction};
 use crate::mail::{Clock, QueueId};
-use crate::scheduler::Bounced;
-use crate::spool::{Filter, Holding, Pending, QueuedMessage, Removal, SpoolFault};
+use crate::scheduler::BounceResult;
+use crate::spool::{Filter, HoldResult, Pending, QueuedMessage, Removal, SpoolFault};
 
 /// What a list is asked by.
 pub(super) fn filter_of(query: &ListQuery) -> Filter {
@@ -29,66 +29,66 @@ pub(super) fn filter_of(query: &ListQuery) -> Filter {
 pub(super) async fn act(
     State(control): State<Control>,
     Json(request): Json<ActRequest>,
-) -> Result<Json<DeedTally>, Refusal> {
+) -> Result<Json<ActionTally>, Refusal> {
     let after = request.of.after.as_deref().map(parse).transpose()?;
     let mut filter = filter_of(&request.of);
     // What is not held can't be released.
-    filter.held |= request.deed == Deed::Release;
+    filter.held |= request.action == QueueAction::Release;
     let part = control.spool.list(filter.clone(), after, PAGE).await?;
-    let mut done = DeedTally { next: part.next, ..DeedTally::default() };
+    let mut done = ActionTally { next: part.next, ..ActionTally::default() };
     let (named, partly): (Vec<_>, Vec<_>) = part.messages.into_iter().partition(|message| {
-        let for_good = matches!(request.deed, Deed::Bounce | Deed::Remove);
+        let for_good = matches!(request.action, QueueAction::Bounce | QueueAction::Remove);
         !for_good || request.whole || message.recipients.iter().all(|row| filter.takes(row))
     });
     for message in partly {
         done.leave(message.id, "it has recipients that the filter does not name; see --whole");
     }
     let ids: Vec<QueueId> = named.iter().map(|message: &QueuedMessage| message.id).collect();
-    match request.deed {
-        Deed::Retry => {
+    match request.action {
+        QueueAction::Retry => {
             control.scheduler.retry_all(&ids).await?;
             done.messages = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         }
-        Deed::Hold => {
+        QueueAction::Hold => {
             let hold = |id| control.spool.hold(id, HELD_BY_OPERATOR.to_owned());
-            insist(&control, &ids, hold, &mut done).await?;
+            ask_each(&control, &ids, hold, &mut done).await?;
         }
-        Deed::Release => {
+        QueueAction::Release => {
             let now = Clock::wall();
             let asked: Vec<_> = ids.iter().map(|id| (*id, control.spool.release(*id, now))).collect();
             for (id, answer) in asked {
-                done.note(id, if answer.await? { Was::Done } else { Was::Unknown });
+                done.note(id, if answer.await? { ActionOutcome::Done } else { ActionOutcome::Unknown });
             }
             control.scheduler.retry_all(&ids).await?;
         }
-        Deed::Bounce => {
+        QueueAction::Bounce => {
             for id in ids {
-                done.note(id, control.scheduler.bounce(id).await.map(Was::from)?);
+                done.note(id, control.scheduler.bounce(id).await.map(ActionOutcome::from)?);
             }
         }
-        Deed::Remove => {
-            insist(&control, &ids, |id| control.spool.remove(id), &mut done).await?;
+        QueueAction::Remove => {
+            ask_each(&control, &ids, |id| control.spool.remove(id), &mut done).await?;
         }
     }
     Ok(Json(done))
 }
 
 /// Asks for each, all under way together. Those that wait in memory are let go of, and asked for once more.
-async fn insist<T>(
+async fn ask_each<T>(
     control: &Control,
     ids: &[QueueId],
     ask: impl Fn(QueueId) -> Pending<Result<T, SpoolFault>>,
-    done: &mut DeedTally,
+    done: &mut ActionTally,
 ) -> Result<(), SpoolFault>
 where
-    Was: From<T>,
+    ActionOutcome: From<T>,
 {
     let mut busy = Vec::new();
     let asked: Vec<_> = ids.iter().map(|id| (*id, ask(*id))).collect();
     for (id, answer) in asked {
-        match Was::from(answer.await?) {
-            Was::Busy => busy.push(id),
-            was @ (Was::Done | Was::Unknown) => done.note(id, was),
+        match ActionOutcome::from(answer.await?) {
+            ActionOutcome::Busy => busy.push(id),
+            was @ (ActionOutcome::Done | ActionOutcome::Unknown) => done.note(id, was),
         }
     }
     if busy.is_empty() {
@@ -97,24 +97,24 @@ where
     control.scheduler.let_go(&busy).await;
     let asked: Vec<_> = busy.iter().map(|id| (*id, ask(*id))).collect();
     for (id, answer) in asked {
-        done.note(id, Was::from(answer.await?));
+        done.note(id, ActionOutcome::from(answer.await?));
     }
     Ok(())
 }
 
 /// What became of one message.
-pub(super) enum Was {
+pub(super) enum ActionOutcome {
     Done,
     Busy,
     Unknown,
 }
 
-impl DeedTally {
-    fn note(&mut self, id: QueueId, was: Was) {
+impl ActionTally {
+    fn note(&mut self, id: QueueId, was: ActionOutcome) {
         match was {
-            Was::Done => self.messages = self.messages.saturating_add(1),
-            Was::Busy => self.leave(id, BUSY),
-            Was::Unknown => self.leave(id, "it is not queued any more, or not held"),
+            ActionOutcome::Done => self.messages = self.messages.saturating_add(1),
+            ActionOutcome::Busy => self.leave(id, BUSY),
+            ActionOutcome::Unknown => self.leave(id, "it is not queued any more, or not held"),
         }
     }
 
@@ -126,17 +126,17 @@ impl DeedTally {
     }
 }
 
-impl From<Holding> for Was {
-    fn from(holding: Holding) -> Self {
+impl From<HoldResult> for ActionOutcome {
+    fn from(holding: HoldResult) -> Self {
         match holding {
-            Holding::Held => Self::Done,
-            Holding::Leased => Self::Busy,
-            Holding::Unknown => Self::Unknown,
+            HoldResult::Held => Self::Done,
+            HoldResult::Leased => Self::Busy,
+            HoldResult::Unknown => Self::Unknown,
         }
     }
 }
 
-impl From<Removal> for Was {
+impl From<Removal> for ActionOutcome {
     fn from(removal: Removal) -> Self {
         match removal {
             Removal::Removed => Self::Done,
@@ -146,12 +146,12 @@ impl From<Removal> for Was {
     }
 }
 
-impl From<Bounced> for Was {
-    fn from(bounced: Bounced) -> Self {
+impl From<BounceResult> for ActionOutcome {
+    fn from(bounced: BounceResult) -> Self {
         match bounced {
-            Bounced::Done(_) => Self::Done,
-            Bounced::Busy => Self::Busy,
-            Bounced::Unknown => Self::Unknown,
+            BounceResult::Done(_) => Self::Done,
+            BounceResult::Busy => Self::Busy,
+            BounceResult::Unknown => Self::Unknown,
         }
     }
 }
