@@ -1,6 +1,6 @@
 //! Sealpost: an SMTP relay that enforces opportunistic or forced TLS for each connector, in each
-//! direction, and can always say why. `ARCHITECTURE.md` is the map; the order below is the order
-//! of dependency: a module uses only those above it.
+//! direction, and says why. `ARCHITECTURE.md` has the overview. The modules below are in order of
+//! dependency: each uses only those above it.
 
 pub mod mail;
 

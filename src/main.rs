@@ -1,4 +1,4 @@
-//! The `sealpost` command.
+//! The `sealpost` command. It only parses the command line and runs the verb.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! What is done with many messages at once: with those of one answer of a list, all under way together.
+//! Actions on many messages: one page of a list per request, with all its messages under way
+//! together.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::mail::{Clock, QueueId};
 use crate::scheduler::BounceResult;
 use crate::spool::{Filter, HoldResult, Pending, QueuedMessage, Removal, SpoolFault};
 
-/// What a list is asked by.
+/// The spool filter for a query.
 pub(super) fn filter_of(query: &ListQuery) -> Filter {
     let before = |seconds| Clock::wall().before(Duration::from_secs(seconds));
     Filter {
@@ -25,14 +26,14 @@ pub(super) fn filter_of(query: &ListQuery) -> Filter {
     }
 }
 
-/// Does it with the next messages.
+/// Applies the action to the next page of messages.
 pub(super) async fn act(
     State(control): State<Control>,
     Json(request): Json<ActRequest>,
 ) -> Result<Json<ActionTally>, Refusal> {
     let after = request.of.after.as_deref().map(parse).transpose()?;
     let mut filter = filter_of(&request.of);
-    // What is not held can't be released.
+    // Only held messages can be released.
     filter.held |= request.action == QueueAction::Release;
     let part = control.spool.list(filter.clone(), after, PAGE).await?;
     let mut done = ActionTally { next: part.next, ..ActionTally::default() };
@@ -73,7 +74,8 @@ pub(super) async fn act(
     Ok(Json(done))
 }
 
-/// Asks for each, all under way together. Those that wait in memory are let go of, and asked for once more.
+/// Asks for each message, all at once. Messages that wait in memory are released from their lease
+/// and tried a second time.
 async fn ask_each<T>(
     control: &Control,
     ids: &[QueueId],
@@ -102,7 +104,7 @@ where
     Ok(())
 }
 
-/// What became of one message.
+/// The result for one message.
 pub(super) enum ActionOutcome {
     Done,
     Busy,
@@ -156,9 +158,9 @@ impl From<BounceResult> for ActionOutcome {
     }
 }
 
-/// Why a message can't be had now.
+/// Why a message can't be changed now.
 pub(super) const BUSY: &str = "it is being delivered; ask again in a moment";
-/// Messages of one answer.
+/// Maximum number of messages per request.
 const PAGE: usize = 500;
-/// Reasons of one answer.
+/// Maximum number of reasons per answer.
 const REASONS_MAX: usize = 20;

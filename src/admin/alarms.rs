@@ -1,3 +1,6 @@
+//! The alarms that last: what an operator must see to. They are replaced by kind and not kept over
+//! a restart.
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,34 +14,34 @@ pub struct Alarms {
     lasting: Mutex<BTreeMap<AlarmKind, Vec<Alarm>>>,
 }
 
-/// What an alarm is about; each kind is replaced as a whole.
+/// What an alarm is about; the alarms of one kind are replaced together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlarmKind {
-    /// The files on disk are not what is in effect.
+    /// The files on disk differ from what is in effect.
     Reload,
     /// A certificate of ours is about to expire.
     Expiry,
-    /// Lines of the log are dropped.
+    /// Log lines are being dropped.
     Log,
 }
 
-/// One alarm.
+/// One lasting problem, as the control API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
-    /// What it is about.
+    /// The kind it is replaced with.
     pub kind: AlarmKind,
-    /// Since when, as RFC 3339 writes it.
+    /// Since when, in RFC 3339 format.
     pub since: String,
-    /// What, in a sentence.
+    /// The problem, in one sentence.
     pub what: String,
-    /// The outbound connectors it concerns, where it concerns some.
+    /// The outbound connectors it concerns, if any.
     pub connectors: Vec<String>,
 }
 
 impl Alarms {
-    /// Says what of a kind lasts now, each with the outbound connectors it concerns. Answers with
-    /// those that did not last before: they are to be told.
+    /// Replaces the alarms of a kind, each with the outbound connectors it concerns. Returns those
+    /// that are new and must be reported.
     pub fn replace(
         &self,
         kind: AlarmKind,
@@ -61,14 +64,14 @@ impl Alarms {
         fresh
     }
 
-    /// All that last.
+    /// All current alarms.
     #[must_use]
     pub fn list(&self) -> Vec<Alarm> {
         self.lock().values().flatten().cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<AlarmKind, Vec<Alarm>>> {
-        // A list stays a list whatever a panicking holder did.
+        // A list is consistent even if a holder of the lock panicked.
         self.lasting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

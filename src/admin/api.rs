@@ -1,3 +1,6 @@
+//! The HTTP routes of the control API. Each handler reads or changes the queue only through the
+//! spool and the scheduler.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -19,7 +22,7 @@ use crate::scheduler::{BounceResult, LaneView};
 use crate::spool::{HoldResult, LaneCount, LaneKey, QueuedMessage, Removal};
 
 impl Control {
-    /// The one router; what serves it decides who may ask.
+    /// The routes; the socket decides who may use them.
     pub fn router(self) -> Router {
         Router::new()
             .route("/status", get(status))
@@ -40,8 +43,8 @@ impl Control {
             .with_state(self)
     }
 
-    /// The messages beside their lanes that are blocked. The scheduler is asked once, for the
-    /// lanes named alone: it hands out no mail while it answers.
+    /// Combines messages with their blocked lanes. The scheduler is asked once, and only for the
+    /// lanes named: it hands out no mail while it answers.
     fn views(&self, messages: Vec<QueuedMessage>) -> Vec<MessageView> {
         let lanes: BTreeSet<_> =
             messages.iter().flat_map(|message| message.recipients.iter().map(|r| r.lane.clone())).collect();
@@ -90,7 +93,7 @@ async fn list(
     listed(&control, query).await.map(Json)
 }
 
-/// The same, asked in JSON: addresses need no escaping there.
+/// As `list`, with the query as JSON: addresses need no escaping there.
 async fn list_by(
     State(control): State<Control>,
     Json(query): Json<ListQuery>,
@@ -104,7 +107,7 @@ async fn listed(control: &Control, query: ListQuery) -> Result<QueueList, Refusa
     let total = control.spool.stats().await?;
     let filter = filter_of(&query);
     let mut messages = Vec::new();
-    // Each answer looks at a part of the queue, and deliveries are served in between.
+    // Each query covers a part of the queue, and deliveries are served in between.
     loop {
         let left = limit.saturating_sub(messages.len());
         let part = control.spool.list(filter.clone(), after, left).await?;
@@ -191,7 +194,7 @@ async fn release(
     if !control.spool.release(id, Clock::wall()).await? {
         return Err(Refusal(StatusCode::NOT_FOUND, format!("no held message {id} is queued")));
     }
-    // Its lanes are told that there is something due.
+    // Tells the scheduler that the message is due.
     let recipients = control.scheduler.retry(Some(id)).await?;
     Ok(Json(ActionResult { id: Some(id), recipients: Some(recipients), removal: None }))
 }
@@ -210,7 +213,7 @@ async fn bounce(
     }
 }
 
-/// A part of a message's content, as it was before the dots of transparency; the header says where to go on.
+/// A part of a message's content, without dot-stuffing. A header gives the offset of the next part.
 async fn content(
     State(control): State<Control>,
     Path(id): Path<String>,
@@ -227,9 +230,9 @@ async fn content(
     Ok(([(NEXT_OFFSET, next.to_string())], octets).into_response())
 }
 
-/// Octets from an offset on, and the offset behind them; none at the end.
+/// Octets from an offset on, and the offset after them; no octets at the end.
 fn part(content: &Content, offset: u64, stuffed: bool) -> std::io::Result<(Vec<u8>, u64)> {
-    // The octet before tells whether the first one stands at the start of a line.
+    // The octet before shows whether the part starts at the beginning of a line.
     let from = offset.saturating_sub(1);
     let mut block = vec![0; CONTENT_BYTES];
     let count = content.read_at(&mut block, from)?;
@@ -272,7 +275,7 @@ fn busy(id: QueueId) -> Refusal {
     Refusal(StatusCode::CONFLICT, format!("{id}: {BUSY}"))
 }
 
-/// Why a message was not made due: it is gone, or kept back.
+/// Why a message was not made due: it is gone or held.
 async fn not_retried(control: &Control, id: QueueId) -> Result<Refusal, Refusal> {
     let held = control.spool.show(id).await?.and_then(|message| message.held);
     Ok(held.map_or_else(
@@ -288,7 +291,7 @@ fn unknown(id: QueueId) -> Refusal {
 const LIST_DEFAULT: usize = 100;
 const TOP_DEFAULT: usize = 20;
 const LIST_MAX: usize = 1_000;
-/// Octets of content in one answer.
+/// Maximum number of octets of content in one answer.
 const CONTENT_BYTES: usize = 256 * 1024;
-/// The header that says where the next part begins.
+/// The header with the offset of the next part.
 pub const NEXT_OFFSET: &str = "x-next-offset";

@@ -1,4 +1,4 @@
-//! What the control API works on, and how it refuses.
+//! The shared state of the control API, and its error answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use crate::mail::QueueId;
 use crate::scheduler::Scheduler;
 use crate::spool::{Spool, SpoolFault};
 
-/// What the control API works on.
+/// The shared state of the control API.
 #[derive(Clone)]
 pub struct Control {
     /// The messages on disk.
     pub spool: Arc<dyn Spool>,
-    /// The lanes.
+    /// The scheduler, which owns the lanes.
     pub scheduler: Arc<Scheduler>,
-    /// Where mail comes in.
+    /// Name and address of each listener.
     pub listening: Arc<[(String, SocketAddr)]>,
-    /// What an operator must see to.
+    /// The alarms to show.
     pub alarms: Arc<Alarms>,
-    /// The daemon itself.
+    /// The daemon's reload, pause and connector views.
     pub operator: Arc<dyn Operator>,
 }
 
-/// A refusal: a status and one sentence, or one for each mistake.
+/// An error answer: a status and one sentence, or one line for each error.
 pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
 
 pub(super) fn parse(text: &str) -> Result<QueueId, Refusal> {

@@ -1,3 +1,5 @@
+//! Opens and serves the control socket. What may be asked over it is in `api`.
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -40,7 +42,7 @@ impl ControlSocket {
         Ok(Self { listener, path: path.to_owned() })
     }
 
-    /// Serves until `stop`, then takes the socket away.
+    /// Serves until `stop`, then removes the socket.
     pub async fn serve(self, control: Control, stop: CancellationToken) {
         let served = axum::serve(self.listener, control.router())
             .with_graceful_shutdown(async move { stop.cancelled().await })

@@ -1,3 +1,5 @@
+//! The requests and answers of the control API, as JSON. It only converts; it queries nothing.
+
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ pub struct Status {
     pub version: Cow<'static, str>,
     /// Name and address of each listener.
     pub listening: Vec<(String, SocketAddr)>,
-    /// How much is queued.
+    /// Totals of the queue.
     pub queue: QueueTotal,
     /// The lanes that hold something or are blocked.
     pub lanes: Vec<LaneStatus>,
@@ -36,21 +38,21 @@ pub struct Status {
 pub struct ListQuery {
     /// Continue after this message.
     pub after: Option<String>,
-    /// Maximum number of messages; 1,000 at the most.
+    /// Maximum number of messages, capped at 1,000.
     pub limit: Option<usize>,
-    /// Those of an outbound connector.
+    /// Only messages in a lane of this outbound connector.
     pub connector: Option<String>,
-    /// Those to a domain.
+    /// Only messages to this domain.
     pub domain: Option<String>,
-    /// Those from an address, from `@domain`, or with an empty text from the null reverse-path.
+    /// Only messages from this address or `@domain`; empty: from the null reverse-path.
     pub sender: Option<String>,
-    /// Those to an address, or to `@domain`.
+    /// Only messages to this address or `@domain`.
     pub recipient: Option<String>,
-    /// Those whose last trouble has this text.
+    /// Only messages whose last trouble contains this text.
     pub reason: Option<String>,
-    /// Those accepted this many seconds ago, or earlier.
+    /// Only messages accepted at least this many seconds ago.
     pub older_than: Option<u64>,
-    /// Those that are held.
+    /// Only held messages.
     #[serde(default)]
     pub held: bool,
 }
@@ -58,47 +60,47 @@ pub struct ListQuery {
 /// The query of `GET /queue/top`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TopQuery {
-    /// Maximum number of lanes; 1,000 at the most.
+    /// Maximum number of lanes, capped at 1,000.
     pub limit: Option<usize>,
 }
 
 /// The answer of `GET /queue/top`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct QueueTop {
-    /// How much is queued in all.
+    /// Totals of the whole queue.
     pub total: QueueTotal,
-    /// The file of the database, and what of it is free.
+    /// Size of the database file, and its free part.
     pub database: DatabaseSize,
     /// The lanes with the most recipients.
     pub lanes: Vec<TopLane>,
 }
 
-/// How much is queued.
+/// Totals of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueTotal {
-    /// Messages.
+    /// Queued messages.
     pub messages: u64,
     /// Recipients that are not done.
     pub recipients: u64,
-    /// Messages that are held.
+    /// Held messages.
     pub held: u64,
 }
 
 /// How large the database is, in octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseSize {
-    /// The whole file.
+    /// Size of the file.
     pub file: u64,
-    /// What of it holds nothing.
+    /// Its free part.
     pub free: u64,
 }
 
-/// A lane and what it waits for.
+/// A lane on disk, and why it is blocked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TopLane {
-    /// Its name.
+    /// The lane's display name.
     pub lane: String,
-    /// Its recipients on disk.
+    /// Recipients on disk.
     pub recipients: u64,
     /// When the oldest of them was accepted.
     pub oldest_at: UnixMillis,
@@ -109,15 +111,15 @@ pub struct TopLane {
 /// A lane as far as it is in memory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LaneStatus {
-    /// Its name.
+    /// The lane's display name.
     pub lane: String,
     /// The connector that served it last.
     pub connector: Option<Arc<str>>,
-    /// Its recipient domain; `None` for smart hosts and address literals.
+    /// The recipient domain; `None` for smart hosts and address literals.
     pub domain: Option<String>,
-    /// Messages that wait in memory.
+    /// Messages waiting in memory.
     pub waiting: usize,
-    /// Messages under way.
+    /// Messages being delivered.
     pub in_flight: usize,
     /// Carriers that take its messages.
     pub carriers: usize,
@@ -125,60 +127,60 @@ pub struct LaneStatus {
     pub on_disk: Option<UnixMillis>,
     /// Whether an operator has paused its connector.
     pub paused: bool,
-    /// Until when nothing is tried.
+    /// No attempt is made before this time.
     pub blocked_until: Option<UnixMillis>,
-    /// Failures in a row.
+    /// Consecutive failures.
     pub failures: u32,
-    /// The status of the last trouble.
+    /// The enhanced status code of the last trouble.
     pub status: Option<String>,
-    /// The last trouble, in a sentence.
+    /// The last trouble, in one sentence.
     pub reason: Option<String>,
 }
 
 /// The answer of `GET /queue` and `POST /queue/list`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct QueueList {
-    /// How much is queued in all.
+    /// Totals of the whole queue.
     pub total: QueueTotal,
     /// The messages asked for.
     pub messages: Vec<MessageView>,
-    /// After which one to continue; none: there is nothing behind.
+    /// The message to continue after; `None` at the end.
     pub next: Option<QueueId>,
 }
 
-/// A queued message beside the state of its lanes: the answer of `GET /queue/{id}`.
+/// A queued message and the state of its lanes: the answer of `GET /queue/{id}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MessageView {
-    /// Its name.
+    /// The queue ID.
     pub id: QueueId,
-    /// Who gets reports; empty for nobody.
+    /// The reverse-path; empty for the null reverse-path.
     pub reverse_path: String,
     /// When it was accepted.
     pub accepted_at: UnixMillis,
-    /// Octets in wire form.
+    /// Size in octets, in wire form.
     pub size: u64,
-    /// How it came.
+    /// How it was accepted.
     pub origin: OriginView,
-    /// What the client declared of the content.
+    /// The BODY value that the client declared.
     pub body: BodyType,
     /// Why it is held, if it is.
     pub held: Option<String>,
     /// The recipients that are not done.
     pub recipients: Vec<RecipientView>,
-    /// The lanes of its recipients that are blocked, and why: their mail waits untouched.
+    /// The blocked lanes of its recipients, with the reason: their mail waits untouched.
     pub blocked: Vec<LaneStatus>,
 }
 
-/// How a message came to be here.
+/// How a message was accepted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OriginView {
     /// The inbound connector; `None` for our own reports.
     pub connector: Option<Arc<str>>,
-    /// It came under forced TLS.
+    /// Whether it was accepted under forced TLS.
     pub sealed: bool,
-    /// It may leave only under forced TLS.
+    /// Whether it may leave only under forced TLS.
     pub onward_sealed: bool,
-    /// Its Message-ID.
+    /// The Message-ID of its header.
     pub message_id: Option<String>,
 }
 
@@ -187,82 +189,82 @@ pub struct OriginView {
 pub struct RecipientView {
     /// The forward-path.
     pub forward_path: String,
-    /// The lane it is looked for in.
+    /// The lane that the recipient is in.
     pub lane: String,
-    /// Attempts so far.
+    /// Number of attempts so far.
     pub attempts: u32,
-    /// When it is due.
+    /// When the next attempt is due.
     pub next_at: UnixMillis,
-    /// Whether it is being attempted or waits in memory right now.
+    /// Whether it is leased: waiting in memory or being attempted now.
     pub leased: bool,
-    /// What hindered the last attempt.
+    /// Why the last attempt did not succeed.
     pub last: Option<TroubleView>,
 }
 
-/// What hindered an attempt.
+/// Why an attempt did not succeed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TroubleView {
     /// The enhanced status code.
     pub status: String,
-    /// One sentence.
+    /// The reason, in one sentence.
     pub reason: String,
-    /// The decision behind it, if a connector made one.
+    /// The connector's decision, if there was one.
     pub decision: Option<DecisionRecord>,
 }
 
 /// The body of `POST /queue/retry`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RetryRequest {
-    /// This message; without it, all.
+    /// Only this message; `None`: all.
     pub id: Option<String>,
 }
 
 /// The body of `POST /queue/act`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ActRequest {
-    /// What is done.
+    /// The action on each message.
     pub action: QueueAction,
-    /// With a message that has recipients beside those that the filter names, too.
+    /// Includes messages that also have recipients outside the filter.
     #[serde(default)]
     pub whole: bool,
-    /// With which messages.
+    /// The filter that selects the messages.
     #[serde(flatten)]
     pub of: ListQuery,
 }
 
-/// What is done with messages.
+/// An action on queued messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QueueAction {
-    /// They are tried again now.
+    /// Retry now.
     Retry,
-    /// They are kept back.
+    /// Hold until released.
     Hold,
-    /// They go on.
+    /// Release held messages.
     Release,
-    /// They fail, and their senders are told.
+    /// Give up and notify the reverse-path.
     Bounce,
-    /// They go, and nobody is told.
+    /// Remove without notifying anyone.
     Remove,
 }
 
 /// The answer of `POST /queue/act`.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionTally {
-    /// Messages with which it was done.
+    /// Number of messages that were changed.
     pub messages: u64,
-    /// Messages with which it was not.
+    /// Number of messages that were left as they are.
     pub left: u64,
-    /// The first reasons why not.
+    /// The first reasons for messages that were left.
     pub reasons: Vec<String>,
-    /// After which message to go on; none: there is nothing behind.
+    /// The message to continue after; `None` at the end.
     pub next: Option<QueueId>,
 }
 
 /// The query of `GET /queue/{id}/content`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct ContentQuery {
-    /// Octets of the stored content before the part asked for.
+    /// Octets of the stored content before the requested part.
     #[serde(default)]
     pub offset: u64,
 }
@@ -277,23 +279,23 @@ pub struct PausedConnectors {
 /// The result of an action on one message, or of a retry of all.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ActionResult {
-    /// The message it was about, if it was about one.
+    /// The message, if the action was about one.
     pub id: Option<QueueId>,
     /// Recipients made due at once, or given up.
     pub recipients: Option<usize>,
-    /// What happened to a message that was to be removed.
+    /// The result of a removal.
     pub removal: Option<RemovalResult>,
 }
 
-/// What happened to a message that was to be removed; anything else is a refusal.
+/// The result of a removal; any other result is an error answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RemovalResult {
-    /// It is gone.
+    /// The message is gone.
     Removed,
 }
 
-/// The answer with any status but success.
+/// The answer with any status other than success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorAnswer {
     /// One sentence, or one line for each error.
@@ -332,7 +334,7 @@ impl From<LaneView> for LaneStatus {
 }
 
 impl TopLane {
-    /// A lane on disk beside its state in memory.
+    /// Combines a lane on disk with its state in memory.
     pub(super) fn new(count: &LaneCount, blocked: Option<LaneView>) -> Self {
         Self {
             lane: count.lane.to_string(),
@@ -344,7 +346,7 @@ impl TopLane {
 }
 
 impl MessageView {
-    /// A message beside the lanes of its recipients that are blocked.
+    /// Combines a message with the blocked lanes of its recipients.
     pub(super) fn new(message: QueuedMessage, blocked: Vec<LaneStatus>) -> Self {
         Self {
             id: message.id,

@@ -1,4 +1,4 @@
-//! Arguments that several verbs take.
+//! Arguments shared by several verbs.
 
 use std::path::PathBuf;
 

@@ -1,3 +1,6 @@
+//! `cert`: shows certificates of a file, a host or the configuration. It trusts and changes
+//! nothing.
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -55,7 +58,6 @@ enum Format {
     Json,
 }
 
-/// Shows certificates.
 pub(super) fn cert(args: &CertArgs) -> Result<ExitCode, Failure> {
     let CertVerb::Show(args) = &args.verb;
     let no = |fault: String| Failure::new(EXIT_NO, fault);
@@ -95,7 +97,7 @@ pub(super) fn cert(args: &CertArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The system's root that the chain ends in, or why it ends in none.
+/// The system root that the chain ends in, or why it ends in none.
 fn end(chain: &[tls::Certificate], now: UnixMillis) -> Result<String, String> {
     let set = tls::TrustSet::system().map_err(|fault| fault.to_string())?;
     let id = TrustId::system();

@@ -1,3 +1,6 @@
+//! `check`: reads the configuration and prints its errors, or what would take effect. It starts
+//! nothing.
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -21,7 +24,7 @@ pub(super) struct CheckArgs {
     strict: bool,
 }
 
-/// Reads the configuration and says what is wrong with it.
+/// Reads the configuration and reports what is wrong with it.
 pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let file = &args.config.config;
     let config = match config::load(file) {
@@ -52,7 +55,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     Ok(if found { ExitCode::from(EXIT_NO) } else { ExitCode::SUCCESS })
 }
 
-/// What `check --json` prints of a configuration in order.
+/// What `check --json` prints for a valid configuration.
 #[derive(Serialize)]
 struct GoodAnswer<'a, S> {
     file: &'a Path,
@@ -62,7 +65,7 @@ struct GoodAnswer<'a, S> {
     in_force: S,
 }
 
-/// What it prints of one with errors.
+/// What it prints for one with errors.
 #[derive(Serialize)]
 struct FaultyAnswer<'a, F> {
     file: &'a Path,

@@ -1,3 +1,6 @@
+//! `connectors`: shows the connectors of the running daemon, or those of the file if it is not
+//! running.
+
 use std::process::ExitCode;
 
 use super::args::{DaemonArgs, socket};
@@ -8,11 +11,11 @@ use crate::admin::{ConnectorView, Connectors};
 use crate::connector::Generation;
 use crate::{config, daemon};
 
-/// Shows the connectors in effect, or those of the file where no daemon answers.
+/// Shows the connectors in effect, or those of the file if no daemon answers.
 pub(super) fn connectors(args: &DaemonArgs) -> Result<ExitCode, Failure> {
     let answer = match get(&socket(args)?, "/connectors") {
         Ok(answer) => answer,
-        // A socket that was named is meant.
+        // If a socket was given, the daemon was meant, not the file.
         Err(failure) if failure.exit == EXIT_UNAVAILABLE && args.socket.is_none() => {
             complain(&format!("{}; this is what the file says", failure.message));
             of_file(args)?

@@ -1,3 +1,5 @@
+//! Requests to the running daemon over its control socket.
+
 use std::io;
 use std::path::Path;
 
@@ -12,12 +14,12 @@ use tokio::net::UnixStream;
 use super::exit::{EXIT_CONFIG, EXIT_NO, EXIT_OS, EXIT_UNAVAILABLE, Failure};
 use crate::admin::{ErrorAnswer, NEXT_OFFSET};
 
-/// Asks the running daemon over its control socket.
+/// Sends a GET request to the running daemon.
 pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Failure> {
     ask(socket, Method::GET, path, Bytes::new())
 }
 
-/// Has the running daemon do something that its path says in full.
+/// Sends the running daemon a request that needs no body.
 pub(super) fn request<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> Result<T, Failure> {
     ask(socket, method, path, Bytes::new())
 }
@@ -38,22 +40,21 @@ fn ask<T: DeserializeOwned>(socket: &Path, method: Method, path: &str, body: Byt
     serde_json::from_slice(&answer.octets).map_err(|fault| unreadable(&fault))
 }
 
-/// A part of a message, and where the next one begins.
+/// Fetches a part of a message, and the offset of the next one.
 pub(super) fn fetch(socket: &Path, path: &str) -> Result<(Vec<u8>, u64), Failure> {
     let answer = exchange(socket, Method::GET, path, Bytes::new())?;
     let next = answer.next.ok_or_else(|| Failure::new(EXIT_UNAVAILABLE, OTHER_VERSION))?;
     Ok((answer.octets.to_vec(), next))
 }
 
-/// An answer of the daemon.
 struct Answer {
     status: StatusCode,
-    /// Where the next part of a content begins.
+    /// Offset of the next part of a content.
     next: Option<u64>,
     octets: Bytes,
 }
 
-/// One request, and its answer where the daemon does not refuse it.
+/// Sends one request; an answer with an error status becomes a failure.
 fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -64,8 +65,8 @@ fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<An
 }
 
 fn refused(status: StatusCode, octets: &[u8]) -> Failure {
-    // What our own handlers refuse has a reason in JSON; the rest is a path that this daemon does not know,
-    // or a body that it can't read.
+    // Errors from our own handlers have a reason in JSON. Anything else is a path that this daemon
+    // does not know, or a body that it can't parse.
     let reason = match serde_json::from_slice(octets) {
         Ok(ErrorAnswer { error }) => error,
         Err(_) => format!("{OTHER_VERSION} (it answered {status})"),
@@ -73,7 +74,7 @@ fn refused(status: StatusCode, octets: &[u8]) -> Failure {
     let exit = if status == StatusCode::SERVICE_UNAVAILABLE {
         EXIT_UNAVAILABLE
     } else if status == StatusCode::UNPROCESSABLE_ENTITY {
-        // The files have mistakes: what a start would end with.
+        // The files have errors: the same exit code as a failed start.
         EXIT_CONFIG
     } else {
         EXIT_NO
@@ -127,7 +128,7 @@ fn unreachable_daemon(socket: &Path, fault: &io::Error) -> Failure {
     Failure::new(EXIT_UNAVAILABLE, message)
 }
 
-/// What is between this program and a daemon that was started before an update.
+/// The usual cause: the daemon was started before an update.
 const OTHER_VERSION: &str = "the running daemon is of another version than this program; restart it";
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! `doctor`: checks the environment of a configuration and prints the findings.
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ pub(super) struct DoctorArgs {
     json: bool,
 }
 
-/// Looks at everything around a configuration, and says what needs fixing.
+/// Checks the environment of a configuration and reports what needs fixing.
 pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config.config)?;
     let limit = Duration::from_secs(args.timeout.max(1));

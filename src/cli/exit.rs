@@ -1,13 +1,13 @@
-//! How a verb ends: exit codes, and what is said of a failure.
+//! How a verb ends: exit codes and failures.
 
 use crate::config::Faults;
 
-/// A verb that could not be done.
+/// The failure of a verb.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// What to say on standard error.
+    /// Text for standard error.
     pub(super) message: String,
-    /// 1: the answer is no; 64 to 78: sysexits.
+    /// 1: the answer is no; 64 to 78: a sysexits code.
     pub(super) exit: u8,
 }
 
@@ -26,13 +26,13 @@ impl From<Faults> for Failure {
 /// The answer is "no", or there is a finding.
 pub(super) const EXIT_NO: u8 = 1;
 
-/// EX_USAGE: the arguments don't say enough.
+/// EX_USAGE: the arguments are incomplete.
 pub(super) const EXIT_USAGE: u8 = 64;
 
 /// EX_UNAVAILABLE: the daemon can't be reached.
 pub(super) const EXIT_UNAVAILABLE: u8 = 69;
 
-/// EX_SOFTWARE: something that must go on has ended, or the stop took too long.
+/// EX_SOFTWARE: a required task or thread has ended, or the stop took too long.
 pub(super) const EXIT_SOFTWARE: u8 = 70;
 
 /// EX_OSERR: an address can't be bound, a thread can't be started.

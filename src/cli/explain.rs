@@ -1,3 +1,5 @@
+//! `explain`: which connector applies and what it decides, without network access.
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ mod supposed;
 
 pub(super) use args::ExplainArgs;
 
-/// Says which connector decides, and how. No network is asked.
+/// Reports which connector decides, and how. No network access.
 pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config.config)?;
     let table = Table::new(Generation(1), config.inbound.clone(), config.outbound.clone());
@@ -163,7 +165,7 @@ struct ExplainAnswer {
     outbound: Option<OutboundAnswer>,
 }
 
-/// Of a reverse-path.
+/// The answer for a reverse-path.
 #[derive(Serialize)]
 struct InboundAnswer {
     from: ReversePath,
@@ -173,7 +175,7 @@ struct InboundAnswer {
     passed: Vec<PassedAnswer>,
 }
 
-/// An inbound connector that did not take it.
+/// An inbound connector that did not match.
 #[derive(Serialize)]
 struct PassedAnswer {
     connector: Arc<str>,
@@ -191,7 +193,7 @@ impl PassedAnswer {
     }
 }
 
-/// Of a recipient.
+/// The answer for a recipient.
 #[derive(Serialize)]
 struct OutboundAnswer {
     to: Mailbox,

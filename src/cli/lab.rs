@@ -1,3 +1,5 @@
+//! `lab`: runs the one-command lab and prints its result.
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,7 +22,7 @@ pub(super) struct LabArgs {
     state: Option<PathBuf>,
 }
 
-/// Runs the lab; exit 0 only if each outcome is as the policy says.
+/// Runs the lab; exit code 0 only if every outcome matches the policy.
 pub(super) fn lab(args: LabArgs) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
     let json = args.json;

@@ -1,5 +1,5 @@
-//! The verbs of the command line, one file each. A verb reads its arguments, asks the library or
-//! the running daemon, prints, and says how it went by its exit code.
+//! The verbs of the command line, one file each. A verb parses its arguments, calls the library or
+//! the running daemon, prints the result, and returns an exit code.
 
 mod args;
 mod cert;
@@ -69,7 +69,7 @@ enum Verb {
 }
 
 impl Command {
-    /// Does what was asked for.
+    /// Runs the verb and returns its exit code.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let done = match self.verb {
@@ -91,14 +91,14 @@ impl Command {
         ended(done)
     }
 
-    /// Does what a program named `sendmail` or `mailq` does, if we were called so: links of those names are all
-    /// that cron and scripts need.
+    /// Acts as `sendmail` or `mailq` if we were called by such a name: links with those names are
+    /// all that cron and scripts need.
     #[must_use]
     pub fn as_sendmail() -> Option<ExitCode> {
         let mut args = std::env::args();
         let called = args.next()?;
         let name = std::path::Path::new(&called).file_name()?;
-        // `mailq` is what lists the queue elsewhere.
+        // `mailq` lists the queue on other systems.
         let first = match name.to_str()? {
             "sendmail" => None,
             "mailq" => Some("-bp".to_owned()),

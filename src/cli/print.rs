@@ -1,8 +1,10 @@
+//! Output of the verbs: text, JSON and tables.
+
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-/// Prints lines. A reader that went away (`| head`) is no error.
+/// Prints lines. A reader that closes the pipe (`| head`) is not an error.
 pub(super) fn say(text: &str) {
     let mut out = io::stdout().lock();
     let _gone = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());

@@ -1,3 +1,6 @@
+//! `probe`: tests whether forced TLS would work with domains or hosts today. It needs no
+//! configuration and sends no mail.
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,7 +49,7 @@ pub(super) struct ProbeArgs {
     json: bool,
 }
 
-/// Says of each target whether it could be forced today, and prints the connector to paste.
+/// Reports for each target whether TLS could be forced today, and prints the connector to paste.
 pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let no = |fault: &dyn std::fmt::Display| Failure::new(EXIT_NO, fault.to_string());
     let name = Domain::parse(&args.name).map_err(|fault| no(&format!("--name: {fault}")))?;
@@ -113,7 +116,7 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
 }
 
-/// What `probe --json` prints of each target.
+/// What `probe --json` prints for each target.
 #[derive(Serialize)]
 struct ProbeAnswer<'a> {
     target: &'a str,
@@ -140,7 +143,7 @@ fn settings(name: &Domain, args: &ProbeArgs) -> Settings {
     Settings::single(name.clone(), daemon::within(Duration::from_secs(args.timeout.max(1))))
 }
 
-/// A connector in audit, so that the handshake is completed and reported whatever it shows.
+/// A connector in audit mode, so that the handshake is completed and reported whatever it shows.
 fn connector(target: &str, port: u16, trust: &TrustId) -> Result<(Outbound, Option<Domain>), String> {
     let bad =
         |fault: &dyn std::fmt::Display| format!("{target:?} is not a domain, host:port or address: {fault}");
@@ -173,17 +176,17 @@ fn connector(target: &str, port: u16, trust: &TrustId) -> Result<(Outbound, Opti
     Ok((connector, domain))
 }
 
-/// Targets tried side by side.
+/// Maximum number of targets tried at the same time.
 const AT_ONCE: usize = 8;
 
 struct Advice {
-    /// With an identity, today.
+    /// Whether TLS with a verified identity could be forced today.
     forced: bool,
     sentence: String,
     paste: String,
 }
 
-/// What the hosts allow to be demanded.
+/// What can be required, judging by the hosts.
 fn advise(
     (target, next_hop): (&str, &str),
     domain: Option<&Domain>,
@@ -234,7 +237,7 @@ fn advise(
     Advice { forced, sentence, paste }
 }
 
-/// The name to demand of a host: the one that its certificate presents, if its chain is trusted.
+/// The name to require of a host: the one that its certificate presents, if its chain is trusted.
 fn identity(seen: &HostReport, domain: Option<&Domain>, trust: &TrustId) -> Option<String> {
     let facts = seen.decision.as_ref()?.tls()?;
     let certificate = facts.certificate().filter(|certificate| certificate.proved)?;

@@ -1,3 +1,5 @@
+//! `queue`: shows and changes the queue of the running daemon over its control socket.
+
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -35,7 +37,7 @@ pub(super) fn queue(args: QueueArgs) -> Result<ExitCode, Failure> {
     answer(&args.action)
 }
 
-/// Asks, and shows the answer.
+/// Sends the request and shows the answer.
 fn answer(action: &Action) -> Result<ExitCode, Failure> {
     let now = Clock::wall();
     match action {
@@ -72,7 +74,7 @@ fn answer(action: &Action) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Prints an answer, as JSON or in words.
+/// Prints an answer, as JSON or as text.
 fn show<T: Serialize>(
     daemon: &DaemonArgs,
     answer: &T,
@@ -86,7 +88,7 @@ fn show<T: Serialize>(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Does something with one message.
+/// Applies an action to one message.
 fn act(
     daemon: &DaemonArgs,
     method: Method,
@@ -116,12 +118,12 @@ fn pause(daemon: &DaemonArgs, connector: &str, action: &str) -> Result<ExitCode,
     show(daemon, &request(&socket(daemon)?, Method::POST, &path)?, standing_still)
 }
 
-/// A queue id has only letters and digits; anything else would not be a path of ours.
+/// A queue ID has only letters and digits; other characters must not change the path.
 fn plain(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
-/// Names of connectors have letters, digits, dots and dashes.
+/// Connector names have only letters, digits, dots, dashes and underscores.
 fn named(connector: &str) -> Result<&str, Failure> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if !connector.is_empty() && connector.chars().all(is_plain) {
@@ -138,7 +140,7 @@ fn standing_still(answer: &PausedConnectors) -> String {
     }
 }
 
-/// The message itself, part by part.
+/// Prints the message itself, part by part.
 fn content(daemon: &DaemonArgs, id: &str) -> Result<ExitCode, Failure> {
     let socket = socket(daemon)?;
     let (mut offset, mut out) = (0_u64, std::io::stdout().lock());
@@ -148,7 +150,7 @@ fn content(daemon: &DaemonArgs, id: &str) -> Result<ExitCode, Failure> {
         if next <= offset {
             return Ok(ExitCode::SUCCESS);
         }
-        // Whoever reads may have seen enough.
+        // A reader that has seen enough may close the pipe.
         if out.write_all(&octets).is_err() {
             return Ok(ExitCode::SUCCESS);
         }
@@ -187,7 +189,7 @@ fn top(answer: &QueueTop, now: UnixMillis) -> String {
     format!("{}\n{database}", table(&["lane", "recipients", "oldest", "next", "reason"], &rows))
 }
 
-/// How large the database is, and how much of it is free.
+/// Size of the database and its free part, as text.
 fn extent(DatabaseSize { file, free }: DatabaseSize) -> String {
     let percent = free.saturating_mul(100).checked_div(file).unwrap_or_default();
     format!("the database has {} KiB, {percent} % of it free", file / 1024)

@@ -1,3 +1,5 @@
+//! `reload`: has the running daemon reload its configuration, and prints the changes or errors.
+
 use std::process::ExitCode;
 
 use hyper::Method;
@@ -10,10 +12,10 @@ use crate::admin::ReloadAnswer;
 use crate::config;
 use crate::connector::Generation;
 
-/// Has the running daemon put in effect what the files say now.
+/// Has the running daemon reload its files.
 pub(super) fn reload(args: &DaemonArgs) -> Result<ExitCode, Failure> {
     let socket = socket(args).map_err(|failure| match config::load(&args.config.config) {
-        // Each mistake with its place, as the daemon would have told.
+        // Each error with its position, as the daemon would have reported it.
         Err(faults) => Failure::new(EXIT_CONFIG, format!("nothing has changed\n{faults}")),
         Ok(_) => failure,
     })?;

@@ -1,5 +1,5 @@
-//! How `run` goes on after the spool failed: the process executes itself again, pauses, and delivers nothing
-//! until the spool has passed a trial.
+//! How `run` continues after the spool failed: the process executes itself again, pauses, and
+//! delivers nothing until the spool has passed a check.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -19,11 +19,11 @@ use crate::spool::mark::{Mark, Marker};
 use crate::spool::sqlite::{OpenFault, SqliteSpool, Trial};
 use crate::{listen, spool};
 
-/// The configuration. After a fault of the spool, one with errors is waited for: an edit that is not finished must not
-/// end a relay whose disk failed for a moment.
+/// Loads the configuration. After a spool fault it waits until errors in the file are fixed: an
+/// unfinished edit must not end a relay whose disk failed for a moment.
 ///
 /// # Errors
-/// It has errors, and this is a usual start.
+/// It has errors, and this is a normal start.
 pub(super) fn config(file: &Path) -> Result<Config, Failure> {
     let mut waits = false;
     loop {
@@ -38,7 +38,7 @@ pub(super) fn config(file: &Path) -> Result<Config, Failure> {
             let text = format!(
                 "the spool failed, and the configuration has errors; sealpost goes on once they are fixed\n{faults}"
             );
-            // On a thread to spare: nobody may read standard error.
+            // On its own thread, because standard error may have no reader.
             drop(std::thread::spawn(move || complain(&text)));
             status("the spool failed, and the configuration has errors; waiting until they are fixed");
         }
@@ -48,7 +48,7 @@ pub(super) fn config(file: &Path) -> Result<Config, Failure> {
     }
 }
 
-/// What was delivered, and could not be noted in the mark of a data folder.
+/// Completed deliveries that could not be recorded in the mark of a data folder.
 pub(super) struct Left {
     data_dir: PathBuf,
     unwritten: UnwrittenMarks,
@@ -59,12 +59,12 @@ impl Left {
         Self { data_dir: data_dir.to_owned(), unwritten }
     }
 
-    /// What the last process handed on.
+    /// What the previous process passed on.
     pub(super) fn inherited(data_dir: &Path) -> Self {
         Self::new(data_dir, Box::new(|| std::env::var(UNWRITTEN).unwrap_or_default()))
     }
 
-    /// This process has no successor that could be given it: the mark gets it now, or nobody.
+    /// No successor process will take it over, so the mark must get it now.
     pub(super) fn note(self) {
         let unwritten = (self.unwritten)();
         if let Err(error) = Mark::append(&self.data_dir, &unwritten) {
@@ -77,8 +77,8 @@ impl Left {
     }
 }
 
-/// Waits until the spool may be used: at once if nothing failed. Answers with the number of faults so far,
-/// one soon after the other. Meanwhile clients are asked to come back, and `complain` hears what is wrong.
+/// Waits until the spool can be used: at once if nothing failed. Returns the number of faults in a
+/// row. Meanwhile clients get 421, and `complain` receives the problems.
 pub(super) async fn trial(config: &Config, complain: impl Fn(&str)) -> u32 {
     let mut unwritten = std::env::var(UNWRITTEN).unwrap_or_default();
     let (why, faults) = match Mark::read(&config.data_dir, &unwritten) {
@@ -93,7 +93,8 @@ pub(super) async fn trial(config: &Config, complain: impl Fn(&str)) -> u32 {
             }
             match mark.faults.last() {
                 Some(why) => (why.clone(), mark.count),
-                // The last process had no room to write down what was delivered. Nothing failed: the spool sees to it.
+                // The last process had no room to record its deliveries. Nothing else failed, and
+                // the spool handles that.
                 None => return 0,
             }
         }
@@ -126,7 +127,7 @@ pub(super) async fn trial(config: &Config, complain: impl Fn(&str)) -> u32 {
                 unwritten = left;
                 fault
             }
-            // It says no more than that; what it had in hand is still in the environment.
+            // The check gave no details; the environment still has the unwritten deliveries.
             Err(fault) => {
                 unwritten = std::env::var(UNWRITTEN).unwrap_or_default();
                 format!("the check of the spool ended early: {fault}")
@@ -140,7 +141,7 @@ pub(super) async fn trial(config: &Config, complain: impl Fn(&str)) -> u32 {
     faults
 }
 
-/// The spool passed its trial, and could not be opened after all: the fault goes on, and is marked. Answers with
+/// The spool passed its check but could not be opened: the fault continues and is marked. Returns
 /// what could not be written to the mark.
 pub(super) fn still_broken(data_dir: &Path, faults: u32, fault: &OpenFault) -> Left {
     tracing::error!(%fault, "the spool can't be opened; starting again after a pause");
@@ -149,7 +150,7 @@ pub(super) fn still_broken(data_dir: &Path, faults: u32, fault: &OpenFault) -> L
     Left::new(data_dir, Box::new(move || marker.unwritten()))
 }
 
-/// One trial. `unwritten` becomes empty once the mark says it too.
+/// Checks the spool once. `unwritten` becomes empty once the mark has its content.
 fn try_again(settings: &spool::Settings, unwritten: &mut String) -> Result<Trial, String> {
     let appended = Mark::append(&settings.data_dir, unwritten);
     if appended.is_ok() {
@@ -159,7 +160,7 @@ fn try_again(settings: &spool::Settings, unwritten: &mut String) -> Result<Trial
     let tried =
         SqliteSpool::try_again(settings, &mark.unwrap_or_default()).map_err(|fault| fault.to_string())?;
     match (tried, appended) {
-        // The spool would not know of it, and deliver it again.
+        // The spool would not know about these deliveries and would repeat them.
         (Trial::NoRoom, Err(error)) => Err(format!(
             "what was delivered can't be noted in {}: {error}; free some room",
             settings.data_dir.display()
@@ -172,8 +173,8 @@ fn unreadable(error: &std::io::Error) -> String {
     format!("the mark of a fault, spool-fault in data_dir, can't be read: {error}; make it readable")
 }
 
-/// Waits for something while the service manager's watchdog is fed and its time for a start is extended: to wait
-/// is what is meant to be done.
+/// Waits for `work` while it feeds the service manager's watchdog and extends the start timeout:
+/// the wait is intended.
 async fn alive<F: Future>(work: F) -> F::Output {
     let mut work = pin!(work);
     let mut pace = tokio::time::interval(Duration::from_secs(1));
@@ -189,7 +190,7 @@ fn feed() {
     let _ = sd_notify::notify(&[NotifyState::Watchdog, NotifyState::ExtendTimeoutUsec(EXTENSION_USEC)]);
 }
 
-/// Listeners that take no mail yet.
+/// Listeners that accept no mail yet.
 struct ClosedListeners {
     stop: CancellationToken,
     listening: JoinHandle<()>,
@@ -201,14 +202,14 @@ impl ClosedListeners {
         Self { listening: tokio::spawn(turn_away(settings, stop.clone())), stop }
     }
 
-    /// Answers when their addresses are free again.
+    /// Resolves when their addresses are free again.
     async fn end(self) {
         self.stop.cancel();
         let _ended = self.listening.await;
     }
 }
 
-/// Listeners that say 421. Without them, connections are refused.
+/// Listeners that reply 421. If they can't be bound, connections are refused.
 async fn turn_away(settings: listen::Settings, stop: CancellationToken) {
     match listen::bind(&settings) {
         Ok(bound) => listen::turn_away(bound, settings.name.as_str(), &stop).await,
@@ -216,12 +217,12 @@ async fn turn_away(settings: listen::Settings, stop: CancellationToken) {
     }
 }
 
-/// Executes this program again with the same arguments; it answers only if that failed. The next process is given what
-/// is left.
+/// Executes this program again with the same arguments and passes on what is left. Returns only if
+/// that failed.
 pub(super) fn again(left: Left) -> Failure {
     let mut args = std::env::args_os();
     let called = args.next();
-    // The file may have been replaced by a newer one meanwhile; then the path by which we were called leads there.
+    // The file may have been replaced by a newer one; then the path we were called by leads to it.
     let own = std::env::current_exe().ok().filter(|path| path.exists());
     let Some(program) = own.map(Into::into).or(called) else {
         return Failure::new(
@@ -230,13 +231,13 @@ pub(super) fn again(left: Left) -> Failure {
         );
     };
     let mut command = Command::new(program);
-    // It is there even if it is empty: the next process knows by it that the spool failed.
+    // Set even if empty: the next process learns from it that the spool failed.
     command.args(args).env(UNWRITTEN, (left.unwritten)());
     let fault = command.exec();
     Failure::new(EXIT_OS, format!("the spool has stopped, and sealpost can't start again: {fault}"))
 }
 
-/// Tells the service manager that this is not the end.
+/// Tells the service manager that this is a restart, not the end.
 pub(super) fn reloading() {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         let _ = sd_notify::notify(&[NotifyState::Reloading, now]);
@@ -247,20 +248,20 @@ fn status(text: &str) {
     let _ = sd_notify::notify(&[NotifyState::Status(text)]);
 }
 
-/// How long to wait before the trial, by how often the spool failed.
+/// How long to wait before the check, by the number of faults.
 fn pause(count: u32) -> Duration {
     let index =
         usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX).min(PAUSES.len().saturating_sub(1));
     Duration::from_secs(PAUSES.get(index).copied().unwrap_or(300))
 }
 
-/// What could not be written to the mark, from one process to the next; unset at a usual start.
+/// Passes what could not be written to the mark to the next process; unset at a normal start.
 const UNWRITTEN: &str = "SEALPOST_SPOOL_FAULT";
 /// How long to wait before an invalid configuration is read again.
 const CONFIG_PAUSE: Duration = Duration::from_secs(2);
-/// The service manager hears of us every second; a flush on a bad disk may keep us for longer.
+/// We notify the service manager every second, but a flush on a bad disk may block us for longer.
 const EXTENSION_USEC: u32 = 30_000_000;
-/// Seconds.
+/// In seconds.
 const PAUSES: [u64; 8] = [1, 2, 5, 10, 20, 30, 60, 300];
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! `run`: the life of the daemon process: configuration, log, signals, start, reload and stop.
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +20,8 @@ use crate::tracking::{Log, Loss, Vitals};
 
 /// Runs the relay until SIGTERM or SIGINT; SIGHUP reloads.
 pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
-    // Until somebody listens to signals: a reload asked for meanwhile must not end the process, as SIGHUP does by itself.
-    // Where no handler can be set, that is said when all of them are.
+    // Until signals are handled, a reload request must not end the process, which is SIGHUP's
+    // default. A failure to set a handler is reported when all of them are set.
     let _handled = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default());
     let config = revive::config(&args.config)?;
     let office = Office::open(&config.log)?;
@@ -32,7 +34,7 @@ pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
     let failure = match ended {
         Ok(ServiceEnd::Stopped) => return Ok(ExitCode::SUCCESS),
         Ok(ServiceEnd::Lost) => return Ok(ExitCode::from(EXIT_SOFTWARE)),
-        // Somebody may have asked for a stop meanwhile.
+        // A stop may have been requested meanwhile.
         Ok(ServiceEnd::Broken(left)) if office.signals.stop_listening() => {
             left.note();
             let _written = office.log.flush(FLUSH);
@@ -51,12 +53,12 @@ fn relay(config: Config, office: &Office) -> Result<ServiceEnd, Failure> {
     let ended = runtime.block_on(serve(config, office));
     office.vitals.stopping();
     office.ending.at("threads that work for the runtime");
-    // A flush that hangs on a dying disk must not keep the process.
+    // A flush that hangs on a failing disk must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
-/// What the process needs beside the relay itself, to come to its end whatever the relay is at.
+/// What the process needs besides the relay, so that it can end whatever state the relay is in.
 struct Office {
     ending: Ending,
     vitals: Vitals,
@@ -85,7 +87,7 @@ impl Office {
         let again = move |signal| {
             complain_by(&of_again, "asked twice to stop: ending at once");
             let _written = of_again.flush(FLUSH);
-            // The status shows whoever sent it that this was not an orderly stop.
+            // The exit status shows the sender that this was not an orderly stop.
             let _ = low_level::emulate_default_handler(signal);
         };
         let signals = Signals::listen(&ending, &vitals, again).map_err(os)?;
@@ -97,7 +99,6 @@ impl Office {
         complain_by(&self.log, text);
     }
 
-    /// The spool can't go on.
     fn spool_failed(&self, fault: SpoolFault) {
         match fault {
             SpoolFault::Lost(thread) => {
@@ -112,7 +113,7 @@ impl Office {
         }
     }
 
-    /// Tells everybody that the end has begun, and why.
+    /// Reports that the end has begun, and why.
     fn tell(&self) {
         match self.ending.cause() {
             Some(Cause::Broken) => return revive::reloading(),
@@ -139,13 +140,13 @@ impl Office {
     }
 }
 
-/// How serving ended.
 enum ServiceEnd {
-    /// Somebody said so.
+    /// A stop was requested.
     Stopped,
-    /// Something that must go on has ended.
+    /// A task or thread that must keep running has ended.
     Lost,
-    /// The spool failed, and the process is to start again; this could not be written to its mark.
+    /// The spool failed and the process must start again; this is what could not be written to its
+    /// mark.
     Broken(revive::Left),
 }
 
@@ -183,8 +184,8 @@ async fn serve(config: Config, office: &Office) -> Result<ServiceEnd, Failure> {
     loop {
         tokio::select! {
             () = begun.cancelled() => break,
-            // By itself: a reload waits for transactions in clear, and SIGTERM waits for nothing. What
-            // came of it is in the log.
+            // In a task of its own: a reload waits for plaintext transactions, and SIGTERM must not
+            // wait. The log has its result.
             () = office.signals.reload() => drop(tokio::spawn(running.reloader().reload())),
             fault = &mut broken => {
                 office.spool_failed(fault);
@@ -194,10 +195,10 @@ async fn serve(config: Config, office: &Office) -> Result<ServiceEnd, Failure> {
     }
     office.ending.at("sessions and deliveries");
     office.tell();
-    // Who waits is answered 451 if the spool has failed, and what is being delivered ends.
+    // If the spool has failed, waiting clients get 451, and deliveries under way end.
     let spool = running.stop().await;
     office.ending.at("the spool");
-    // It is read once the spool has closed: until then deliveries that end are noted.
+    // Read once the spool has closed: until then, finished deliveries are still recorded.
     let left = revive::Left::new(&data_dir, spool.unwritten());
     drop(spool);
     let ended = office.ended(left);
@@ -225,9 +226,10 @@ fn ready_line(running: &RelayDaemon, loaded: &str) -> String {
     )
 }
 
-/// Prints the ready line. Nobody may wait for who reads standard output: it may be a pipe that is full.
+/// Prints the ready line without waiting for the reader of standard output, which may be a full
+/// pipe.
 fn announce(line: String) {
-    // Without a thread to spare there is worse to be said.
+    // If no thread can be started, there are worse faults to report.
     let _ = std::thread::Builder::new().name("ready-line".to_owned()).spawn(move || say(&line));
 }
 
@@ -237,7 +239,8 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// Says on standard error why the process ends, in line with the log; nobody waits for who reads it.
+/// Reports on standard error why the process ends, in order with the log and without waiting for
+/// its reader.
 fn complain_by(log: &Log, text: &str) {
     log.say(&format!("sealpost: {text}"));
     if log.is_over() {
@@ -250,7 +253,7 @@ fn complain_by(log: &Log, text: &str) {
     }
 }
 
-/// Logs go to standard error through a thread of their own, which writes what has gathered.
+/// Starts the log: a thread of its own writes the collected lines to standard error.
 fn start_log(settings: &LogSettings, vitals: &Vitals) -> Result<Log, Failure> {
     let os = |e: &dyn std::fmt::Display| Failure::new(EXIT_OS, format!("the log can't be started: {e}"));
     let filter = EnvFilter::try_new(&settings.level)
@@ -265,8 +268,8 @@ fn start_log(settings: &LogSettings, vitals: &Vitals) -> Result<Log, Failure> {
     Ok(writer)
 }
 
-/// How long the end waits for who reads the log.
+/// How long the end waits for the reader of the log.
 const FLUSH: Duration = Duration::from_secs(1);
-/// From the beginning of the end to the moment at which it is forced. An orderly stop takes 4.5 s, and a second each for
-/// threads that work for the runtime and for the log.
+/// From the beginning of the end until it is forced. An orderly stop takes 4.5 s, plus a second
+/// each for the runtime's blocking threads and for the log.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,5 +1,5 @@
-//! `sendmail`: mail of scripts and cron on this machine, handed to the local listener. The options are those that
-//! every sendmail has; the message comes on standard input.
+//! `sendmail`: submits mail from scripts and cron on this machine to the local listener. It takes
+//! the usual sendmail options, and the message on standard input.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -44,12 +44,12 @@ const HELP: &str = "Submit the message on standard input, as scripts and cron do
     \x20 -q          try all of it again now, as `sealpost queue retry --all` does\n\
     \x20 -v          say what the listener answered\n\n\
     Other options of other sendmails are ignored.";
-/// EX_DATAERR: the message or a recipient is refused for good.
+/// EX_DATAERR: the message or a recipient is permanently rejected.
 const EXIT_DATA: u8 = 65;
-/// Octets of a header section, and of one line.
+/// Maximum octets of a header section, and of one line.
 const HEADER_BYTES_MAX: usize = 1 << 20;
 
-/// Hands the message in. Once this returns 0, the daemon has it.
+/// Submits the message. Once this returns 0, the daemon has accepted it.
 pub(super) fn sendmail(args: &SendmailArgs) -> Result<ExitCode, Failure> {
     if args.args == ["--help"] {
         super::print::say(HELP);
@@ -58,7 +58,7 @@ pub(super) fn sendmail(args: &SendmailArgs) -> Result<ExitCode, Failure> {
     run(&args.args)
 }
 
-/// The same for a program that was called as `sendmail`.
+/// As `sendmail`, for a program that was called as `sendmail`.
 pub(super) fn run(args: &[String]) -> Result<ExitCode, Failure> {
     let options = Options::parse(args).map_err(|why| Failure::new(EXIT_USAGE, why))?;
     match options.task {
@@ -76,7 +76,7 @@ struct QueueCommand {
     args: QueueArgs,
 }
 
-/// What the verb `queue` does.
+/// Runs the verb `queue`.
 fn of_queue(options: &Options, words: &[&str]) -> Result<ExitCode, Failure> {
     let config = configuration(options).into_os_string();
     let words = ["queue"].iter().chain(words).chain(&["--config"]).map(std::ffi::OsString::from);
@@ -106,7 +106,7 @@ fn configuration(options: &Options) -> PathBuf {
     path.unwrap_or_else(|| Path::new("/etc/sealpost/sealpost.toml").to_owned())
 }
 
-/// Our name, and the listener that takes mail from this machine.
+/// Our name, and the listener that accepts mail from this machine.
 fn local(options: &Options) -> Result<(Domain, SocketAddr), Failure> {
     let local = config::local_listener(&configuration(options))?;
     let listener = local.listener.ok_or_else(|| {
@@ -135,7 +135,7 @@ fn sender(options: &Options, header: &Header, domain: &Domain) -> Result<Reverse
     }
 }
 
-/// Who runs this, by passwd(5).
+/// The user that runs this process, by passwd(5).
 fn user_of_process() -> Option<String> {
     let uid = rustix::process::getuid().as_raw().to_string();
     let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
@@ -165,14 +165,14 @@ fn recipients(options: &Options, header: &Header, domain: &Domain) -> Result<Vec
     Ok(found)
 }
 
-/// An address, with our own domain where it has none.
+/// Parses an address, adding our own domain if it has none.
 fn complete(text: &str, domain: &Domain) -> Result<Mailbox, String> {
     let bare = text.trim().trim_start_matches('<').trim_end_matches('>');
     let whole = if bare.contains('@') { bare.to_owned() } else { format!("{bare}@{domain}") };
     Mailbox::parse(&whole).map_err(|fault| fault.to_string())
 }
 
-/// The small client.
+/// A minimal SMTP client.
 struct Client {
     stream: TcpStream,
     answers: AnswerReader,
@@ -218,14 +218,14 @@ impl Client {
         for to in recipients {
             let asked = if self.offers.dsn { options.of_recipient() } else { String::new() };
             let reply = self.say(&format!("RCPT TO:<{to}>{asked}"))?;
-            // All or none: whoever called this can only be told once.
+            // All or none: the caller can only be notified once.
             expect(&format!("the recipient {to}"), &reply, reply.is_positive())?;
         }
         let reply = self.say("DATA")?;
         expect("the message", &reply, reply.code == 354)
     }
 
-    /// `begun`: the header text has the blank line already, and a line of the body.
+    /// `begun`: the header text already has the blank line and the first line of the body.
     fn content(
         &mut self,
         (header, begun): (&str, bool),
@@ -263,7 +263,7 @@ impl Client {
         if options.verbose {
             super::print::say(&reply.to_string());
         }
-        // The message is theirs; a goodbye that fails changes nothing.
+        // The daemon has the message; a failed QUIT changes nothing.
         let _bye = self.write(b"QUIT\r\n");
         Ok(())
     }
@@ -297,7 +297,7 @@ impl Client {
     }
 }
 
-/// A line in wire form: CRLF at its end, a dot before a dot at its start.
+/// Appends a line in wire form: CRLF at its end, and a leading dot doubled.
 fn push_line(out: &mut Vec<u8>, line: &[u8]) {
     if line.starts_with(b".") {
         out.push(b'.');

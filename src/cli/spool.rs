@@ -1,4 +1,4 @@
-//! `spool`: the messages on disk while no daemon has them.
+//! `spool`: checks or salvages the messages on disk while the daemon is stopped.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! `user`: a line for a users file.
+//! `user`: creates a line for a users file. It does not change the file.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ pub(super) struct UserArgs {
     name: String,
 }
 
-/// Octets of a password.
+/// Maximum octets of a password.
 const PASSWORD_BYTES_MAX: u64 = 1024;
 
 /// Prints `name:hash` for the password on standard input.
@@ -52,7 +52,7 @@ pub(super) fn user(args: &UserArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One line from the terminal, which does not show it.
+/// Reads one line from the terminal without echo.
 fn typed(prompt: &str) -> Result<String, Failure> {
     eprint!("{prompt}");
     let hidden = EchoOff::new().map_err(unread)?;
@@ -68,7 +68,7 @@ fn unread(fault: std::io::Error) -> Failure {
     Failure::new(EXIT_NO, format!("the password can't be read: {fault}"))
 }
 
-/// A terminal that shows nothing of what is typed, until this is dropped.
+/// Turns off the terminal's echo until it is dropped.
 struct EchoOff {
     before: Termios,
 }
@@ -78,7 +78,7 @@ impl EchoOff {
         let before = tcgetattr(std::io::stdin())?;
         let mut hidden = before.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
-        // What was typed ahead goes: it was shown.
+        // Input typed before this is discarded, because it was echoed.
         tcsetattr(std::io::stdin(), OptionalActions::Flush, &hidden)?;
         Ok(Self { before })
     }

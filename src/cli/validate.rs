@@ -1,3 +1,6 @@
+//! `validate`: tries every host of an outbound connector without sending mail, and keeps the result
+//! for `connectors`.
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -37,7 +40,7 @@ pub(super) struct ValidateArgs {
     json: bool,
 }
 
-/// Tries every host of a connector, as a delivery would, without sending mail.
+/// Tries every host of a connector as a delivery would, without sending mail.
 pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config.config)?;
     let connector = find(&config, &args.connector)?;
@@ -69,7 +72,7 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
         }
         say(&verdict.verdict);
     }
-    // The folder is the daemon's to create: whoever validates may be another user.
+    // The daemon creates this folder: the user who validates may be another.
     if !config.data_dir.is_dir() {
         complain(&format!("the result is not kept: there is no {} yet", config.data_dir.display()));
     } else if let Err(fault) = keep(&config.data_dir, &connector.name, &verdict) {
@@ -88,7 +91,7 @@ fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Outbound, Failure> {
     })
 }
 
-/// Who the hosts are tried for.
+/// The domain or recipient for which the hosts are tried.
 fn whom(config: &Config, connector: &Outbound, to: Option<&str>) -> Result<Whom, Failure> {
     if let Some(to) = to {
         let mailbox = Mailbox::parse(to.trim_matches(['<', '>']))
@@ -154,7 +157,7 @@ fn verdict(connector: &Outbound, seen: &[HostReport], trouble: Option<&str>) -> 
     Validation { at: rfc3339(Clock::wall()), revision, verdict, ok }
 }
 
-/// Who can fix it.
+/// Who has to fix it.
 fn advice(host: &HostReport) -> &'static str {
     if host.recipient.is_some() {
         return "The partner can say why; or the recipient does not exist.";
@@ -197,7 +200,7 @@ fn advice(host: &HostReport) -> &'static str {
 
 const NEITHER: &str = "The partner can fix it, or we can, if the connector demands what was never agreed.";
 
-/// All that one address showed.
+/// Everything that one address presented.
 fn details(seen: &HostReport) -> String {
     let mut lines = vec![String::new(), seen.host.clone()];
     let mut line = |heading: &str, text: String| lines.push(format!("  {heading:<13} {text}"));
@@ -236,7 +239,7 @@ fn details(seen: &HostReport) -> String {
     lines.join("\n")
 }
 
-/// The result, where `connectors` finds it.
+/// Stores the result where `connectors` finds it.
 fn keep(data_dir: &Path, name: &str, verdict: &Validation) -> io::Result<()> {
     let folder = data_dir.join("validated");
     fs::create_dir_all(&folder)?;
@@ -258,7 +261,7 @@ struct ValidateAnswer<'a> {
     verdict: &'a str,
 }
 
-/// One address of it, and of what `probe --json` prints.
+/// One address, in the answers of `validate --json` and `probe --json`.
 #[derive(Serialize)]
 pub(super) struct HostAnswer {
     host: String,

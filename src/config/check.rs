@@ -1,4 +1,4 @@
-//! The file as written to settings: everything but the connectors.
+//! Turns the file as written into settings: everything but the connectors. It reads no files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -20,8 +20,7 @@ use crate::connector::{Inbound, Outbound};
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::{deliver, listen, resolver, scheduler};
 
-/// The settings of a file without a fault. Where there was one, parts are missing, and nobody
-/// may use it.
+/// The settings of a file. If a fault was reported, parts are missing and the value must not be used.
 pub(super) struct CheckedFile {
     pub(super) server: ServerValues,
     pub(super) listen: listen::settings::Settings,
@@ -35,7 +34,7 @@ pub(super) struct CheckedFile {
     pub(super) in_force: Map<String, Value>,
 }
 
-/// The sections that stand alone.
+/// The sections that do not depend on others.
 struct Plain {
     dns: DnsValues,
     queue: QueueValues,
@@ -44,7 +43,7 @@ struct Plain {
     log: LogValues,
 }
 
-/// Checks all that can be checked without a file. `None` only if a fault was reported.
+/// Checks everything that needs no other file. `None` only if a fault was reported.
 pub(super) fn check(
     file: &schema::File,
     revisions: &Revisions,
@@ -88,7 +87,7 @@ pub(super) fn check(
     })
 }
 
-/// The values of `[server]`, and the postmaster's place.
+/// The values of `[server]`, and the position of its postmaster.
 fn server(file: &schema::File, report: &mut Report<'_>) -> Option<(ServerValues, Range<usize>)> {
     let Some(table) = &file.server else {
         report.fault_of_file("[server] is missing; write it with name, data_dir and postmaster");
@@ -100,7 +99,7 @@ fn server(file: &schema::File, report: &mut Report<'_>) -> Option<(ServerValues,
 }
 
 fn plain(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Plain {
-    // None of these has a required key, so it does not matter where they begin.
+    // No key of these sections is required, so their position does not matter.
     let nowhere = 0..0;
     let mut plain = Plain {
         dns: file.dns.read(&nowhere, report),
@@ -147,7 +146,7 @@ fn listeners(
             connectors::unique(name, "listener", &mut names, report);
         }
         for (address, place) in values.address.iter().flatten() {
-            // Port 0 takes a free port, so two of them never meet.
+            // Port 0 takes a free port, so two of them never conflict.
             let first = addresses.entry(*address).or_insert_with(|| place.clone()).clone();
             if first != *place && address.port() != 0 {
                 let line = report.line(&first);
@@ -195,11 +194,11 @@ fn listener_certificates(
     }
 }
 
-/// A Unix socket's path ends at 108 octets, its closing zero included (unix(7)).
+/// A Unix socket's path has at most 108 octets, including the closing zero (unix(7)).
 pub(super) fn control_fits(control: &Path) -> bool {
     control.as_os_str().len() < SOCKET_PATH_BYTES
 }
 
-/// RFC 5321 §4.5.3.2.1 lets clients wait for five minutes; many don't.
+/// RFC 5321 §4.5.3.2.1 has clients wait five minutes; many wait less.
 const GREETING_DELAY_MAX: Duration = Duration::from_secs(60);
 const SOCKET_PATH_BYTES: usize = 108;

@@ -1,4 +1,5 @@
-//! What both kinds of connector share, and the inbound ones.
+//! Checks what both kinds of connector share, and the inbound connectors. The outbound ones are in
+//! `outbound`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,13 +19,13 @@ use crate::connector::{
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::mail::Mailbox;
 
-/// The connectors, as far as they could be read.
+/// The connectors, as far as they could be parsed.
 pub(super) struct Connectors {
     pub(super) inbound: Vec<Inbound>,
     pub(super) outbound: Vec<Outbound>,
-    /// The same for `check --json`, inbound and outbound.
+    /// The connectors as `check --json` shows them, inbound and outbound.
     pub(super) shown: (Vec<Value>, Vec<Value>),
-    /// Every pattern of an outbound connector, of faulty ones too.
+    /// Every pattern of every outbound connector, including faulty ones.
     pub(super) served: Vec<DomainPattern>,
 }
 
@@ -91,7 +92,7 @@ fn one_inbound(
     Some((connector, shown))
 }
 
-/// Adds the networks of the file to those written here.
+/// The networks written here, with those from the networks file.
 fn from_networks(
     entry: &InboundEntry,
     values: &mut InboundValues,
@@ -146,8 +147,8 @@ fn inbound_tls(
     }
 }
 
-/// Keys that contradict each other. Waiving a certificate for whoever names the domain would let
-/// anyone in, so a rehearsal needs a network that is enforced.
+/// Reports keys that contradict each other. Audit would let in anyone who claims the domain, so it needs a
+/// network, which stays enforced.
 fn contradictions(entry: &InboundEntry, values: &InboundValues, report: &mut Report<'_>) {
     if let Some(written) = &entry.verify_recipients
         && values.verify_recipients
@@ -171,7 +172,7 @@ fn contradictions(entry: &InboundEntry, values: &InboundValues, report: &mut Rep
     }
 }
 
-/// A name that no other listener, or no other connector, may have.
+/// Reports a name that another listener, or another connector, already has.
 pub(super) fn unique(
     name: &Text,
     what: &str,
@@ -190,7 +191,7 @@ pub(super) fn unique(
     names.insert(name.get_ref().clone(), name.span());
 }
 
-/// `postmaster` must be accepted everywhere (RFC 5321 §4.5.1), so its mailbox must lead somewhere.
+/// RFC 5321 §4.5.1: `postmaster` must be accepted everywhere, so its mailbox needs an outbound connector.
 pub(super) fn postmaster_has_a_way(
     postmaster: &Mailbox,
     place: &Range<usize>,
@@ -198,7 +199,7 @@ pub(super) fn postmaster_has_a_way(
     report: &mut Report<'_>,
 ) {
     let covered = connectors.served.iter().any(|p| p.covers(postmaster.domain_name()).is_some());
-    // Without any outbound connector there is a warning already that nothing goes anywhere.
+    // Without any outbound connector there is already a warning that no mail is accepted for anyone.
     if covered || connectors.served.is_empty() {
         return;
     }
@@ -223,7 +224,7 @@ fn warn_none(file: &schema::File, report: &mut Report<'_>) {
     }
 }
 
-/// Anybody, to anywhere: the one thing a relay must not be.
+/// Warns of an open relay: anyone may send anywhere.
 fn warn_open(connector: &Inbound, to: Option<&List>, report: &mut Report<'_>) {
     let bound = connector.users.is_some()
         || match &connector.tls {
@@ -244,7 +245,7 @@ fn warn_open(connector: &Inbound, to: Option<&List>, report: &mut Report<'_>) {
     }
 }
 
-/// Forced connectors that nobody can fulfil.
+/// Warns of inbound connectors that no client can satisfy, because no listener offers TLS.
 pub(super) fn warn_unfulfillable(file: &schema::File, listeners: &[Listener], report: &mut Report<'_>) {
     if listeners.iter().any(|listener| listener.tls != ListenerTls::Off) {
         return;

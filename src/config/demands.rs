@@ -1,4 +1,4 @@
-//! What forced TLS demands, from the keys that both kinds of connector have for it.
+//! Builds the forced TLS requirement from the keys that both kinds of connector share.
 
 use std::ops::Range;
 
@@ -7,15 +7,15 @@ use super::keys::{Demands, Entry, Level, Text};
 use super::known::DefinedIds;
 use crate::connector::{Forced, KeyExchange, Require, SubjectRules, TlsVersion, TrustId};
 
-/// What forced TLS demands; `None` only if a fault was reported. Fills in the oldest version
-/// where it follows from the key exchange.
+/// The forced TLS requirement; `None` only if a fault was reported. Fills in the oldest version if it follows
+/// from the key exchange.
 pub(super) fn forced(
     entry: &impl Entry,
     demands: Demands<'_>,
     known: &mut DefinedIds<'_>,
     report: &mut Report<'_>,
 ) -> Option<Forced> {
-    // A word that is an error itself: what it was meant to demand is not known.
+    // A faulty `require` leaves the requirement unknown.
     entry.word("require")?;
     let min_version = oldest_version(entry, demands.min_version, demands.key_exchange, report);
     let texts = |list: Option<&[String]>| list.map(<[_]>::to_vec).unwrap_or_default();
@@ -61,7 +61,7 @@ fn trust(ids: &[Text], known: &mut DefinedIds<'_>, report: &mut Report<'_>) -> V
     ids.iter().map(|id| known.use_trust(id, report)).collect()
 }
 
-/// The oldest version; the key exchange may need a newer one.
+/// The oldest version accepted; the key exchange may need a newer one.
 fn oldest_version(
     entry: &impl Entry,
     written: &mut Option<TlsVersion>,
@@ -78,7 +78,8 @@ fn oldest_version(
     *written.get_or_insert(if post_quantum { TlsVersion::V13 } else { TlsVersion::V12 })
 }
 
-/// Anyone can write any organisation into a certificate of his own.
+/// Reports subject rules without a chain or pin: anyone can write any organisation into their own
+/// certificate.
 fn subject_without_chain(entry: &impl Entry, report: &mut Report<'_>) {
     for key in ["organisation", "common_name", "issuer"] {
         let Some(place): Option<Range<usize>> = entry.place(key) else { continue };
@@ -92,7 +93,7 @@ fn subject_without_chain(entry: &impl Entry, report: &mut Report<'_>) {
     }
 }
 
-/// Whether an identity is asked for, but no name given.
+/// Whether an identity is required, but no name is given.
 pub(super) fn nameless(forced: &Forced) -> bool {
     match &forced.require {
         Require::Identity { names, .. } => names.is_empty(),

@@ -1,3 +1,5 @@
+//! Errors and warnings of the configuration, each with its position in the file.
+
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -5,24 +7,23 @@ use std::path::{Path, PathBuf};
 /// An error in the configuration, or something worth a warning, and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The file as it was named to us.
+    /// The file, as it was passed to us.
     pub file: PathBuf,
-    /// The line, from 1; 0 if the fault has no place in the file.
+    /// The line, from 1; 0 if the fault has no position in the file.
     pub line: usize,
-    /// The column in characters, from 1; 0 if the fault has no place in the file.
+    /// The column in characters, from 1; 0 if the fault has no position in the file.
     pub column: usize,
     /// What is wrong, and what to write instead.
     pub message: String,
-    /// The line of the file, for the caret.
+    /// The text of that line, printed with a caret below.
     excerpt: String,
 }
 
-/// Every error found in one configuration; never empty. `{}` prints a line each, `{:#}` also
-/// the place.
+/// Every error found in one configuration; never empty. `{}` prints one line each, `{:#}` also the excerpt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
-/// Collects what is wrong while a file is being checked.
+/// Collects faults and warnings while a file is checked.
 pub(crate) struct Report<'a> {
     file: &'a Path,
     text: &'a str,
@@ -31,13 +32,13 @@ pub(crate) struct Report<'a> {
 }
 
 impl Fault {
-    /// A fault of the file as a whole.
+    /// A fault of the file as a whole, without a position.
     #[must_use]
     pub(super) fn of_file(file: &Path, message: impl Into<String>) -> Self {
         Self { file: file.to_owned(), line: 0, column: 0, message: message.into(), excerpt: String::new() }
     }
 
-    /// A fault at an octet of the text.
+    /// A fault at an octet offset of the text.
     fn at(file: &Path, text: &str, offset: usize, message: String) -> Self {
         let (line, column) = place(text, offset);
         let excerpt = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().to_owned();
@@ -46,20 +47,20 @@ impl Fault {
 }
 
 impl Faults {
-    /// Only one fault.
+    /// A list of only this fault.
     #[must_use]
     pub(super) fn one(fault: Fault) -> Self {
         Self(vec![fault])
     }
 
-    /// The faults as JSON: file, line, column, message.
+    /// The faults as JSON objects with file, line, column and message.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         let one = |f: &Fault| serde_json::json!({ "file": f.file, "line": f.line, "column": f.column, "message": f.message });
         self.0.iter().map(one).collect()
     }
 
-    /// The faults, in the order of the file.
+    /// The faults, sorted by position.
     #[must_use]
     pub fn list(&self) -> &[Fault] {
         &self.0
@@ -71,43 +72,43 @@ impl<'a> Report<'a> {
         Self { file, text, faults: Vec::new(), warnings: Vec::new() }
     }
 
-    /// A fault of a value.
+    /// Reports an error at a value.
     pub(super) fn fault(&mut self, value: Range<usize>, message: impl Into<String>) {
         self.faults.push(Fault::at(self.file, self.text, value.start, message.into()));
     }
 
-    /// A fault of a key: it is found before its value.
+    /// Reports an error at the key of a value.
     pub(super) fn fault_of_key(&mut self, value: Range<usize>, message: impl Into<String>) {
         self.fault(self.key_of(&value), message);
     }
 
-    /// Something that is valid but probably unintended.
+    /// Warns of something that is valid but probably unintended.
     pub(super) fn warn(&mut self, value: Range<usize>, message: impl Into<String>) {
         let place = self.key_of(&value);
         self.warnings.push(Fault::at(self.file, self.text, place.start, message.into()));
     }
 
-    /// A warning about what is not there.
+    /// Warns of something missing, without a position.
     pub(super) fn warn_of_file(&mut self, message: impl Into<String>) {
         self.warnings.push(Fault::of_file(self.file, message));
     }
 
-    /// A fault about what is not there.
+    /// Reports something missing, without a position.
     pub(super) fn fault_of_file(&mut self, message: impl Into<String>) {
         self.faults.push(Fault::of_file(self.file, message));
     }
 
-    /// The line of a place, for a message that names another one.
+    /// The line number of a position, for messages that refer to another entry.
     pub(super) fn line(&self, at: &Range<usize>) -> usize {
         place(self.text, at.start).0
     }
 
-    /// Whether no error was found so far.
+    /// Whether no error has been found so far.
     pub(super) fn is_clean(&self) -> bool {
         self.faults.is_empty()
     }
 
-    /// The warnings, or the faults if there are any.
+    /// The warnings, or the errors if there are any.
     pub(super) fn finish(self) -> Result<Vec<Fault>, Faults> {
         if self.faults.is_empty() {
             return Ok(in_order(self.warnings));
@@ -115,8 +116,8 @@ impl<'a> Report<'a> {
         Err(Faults(in_order(self.faults)))
     }
 
-    /// Where the key of a value begins: the first word of the line that has its `=`. The span of
-    /// a table is its header, and stays.
+    /// Extends a value's span back to its key: the first word of the line with the `=`. A table's span is its
+    /// header and is kept.
     fn key_of(&self, value: &Range<usize>) -> Range<usize> {
         let before = self.text.get(..value.start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at.saturating_add(1));
@@ -134,7 +135,7 @@ fn in_order(mut faults: Vec<Fault>) -> Vec<Fault> {
     faults
 }
 
-/// Line and column of an octet, both from 1.
+/// Line and column of an octet offset, both from 1.
 fn place(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset.min(text.len())).unwrap_or_default();
     let line = before.bytes().filter(|b| *b == b'\n').count().saturating_add(1);

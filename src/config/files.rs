@@ -1,11 +1,11 @@
-//! Reads a file that the configuration is in or names, up to a size.
+//! Reads the configuration file or a file it names, up to a size limit. It parses nothing.
 
 use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::path::Path;
 
-/// A file, but never more than it may have.
+/// Reads a file; fails if it exceeds the limit.
 pub(super) fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
     let mut octets = Vec::new();
     File::open(path)?.take(octets_max.saturating_add(1)).read_to_end(&mut octets)?;

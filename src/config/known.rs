@@ -1,4 +1,4 @@
-//! The IDs that a file defines, who uses them, and what they name.
+//! The IDs that a file defines, which of them are used, and the digests of what they name.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -13,10 +13,10 @@ use super::schema;
 use super::values::quoted;
 use crate::connector::{Revision, TrustId};
 
-/// The IDs that the file defines, and which of them something uses.
+/// The IDs that the file defines, and which of them are used.
 pub(super) struct DefinedIds<'a> {
     revisions: &'a Revisions,
-    /// What the connector that is being read names: each ID with a digest of its files.
+    /// What the current connector names: each ID with a digest of its files.
     named: Vec<(String, String)>,
     certificates: BTreeMap<String, bool>,
     trust: BTreeMap<String, bool>,
@@ -33,9 +33,8 @@ impl<'a> DefinedIds<'a> {
         }
     }
 
-    /// A digest of a connector and of the files behind every ID that was asked for since the last
-    /// call. Whatever a connector names goes through here, and all its settings are in its value,
-    /// so no key can be left out.
+    /// A digest of a connector and of the files behind every ID used since the last call. Everything a
+    /// connector names passes through here, and all its settings are in its value, so no key can be left out.
     pub(super) fn revision(&mut self, connector: &impl Serialize, report: &mut Report<'_>) -> Revision {
         let mut revision = Revision::default();
         match serde_json::to_vec(&(connector, mem::take(&mut self.named))) {
@@ -45,12 +44,12 @@ impl<'a> DefinedIds<'a> {
         revision
     }
 
-    /// Forgets what was named: a connector begins.
+    /// Starts a new connector: clears the recorded names.
     pub(super) fn begin(&mut self) {
         self.named.clear();
     }
 
-    /// Notes that a certificate is used; a fault if there is none of this ID.
+    /// Marks a certificate as used; reports an undefined ID.
     pub(super) fn use_certificate(&mut self, id: &Text, report: &mut Report<'_>) {
         if let Some(used) = self.certificates.get_mut(id.get_ref()) {
             *used = true;
@@ -72,7 +71,7 @@ impl<'a> DefinedIds<'a> {
         report.fault(id.span(), message);
     }
 
-    /// Notes that a trust anchor set is used; a fault if there is none of this ID.
+    /// Marks a trust anchor set as used; reports an undefined ID.
     pub(super) fn use_trust(&mut self, id: &Text, report: &mut Report<'_>) -> TrustId {
         let name = id.get_ref();
         match self.trust.get_mut(name) {
@@ -92,7 +91,7 @@ impl<'a> DefinedIds<'a> {
         TrustId(name.as_str().into())
     }
 
-    /// Tells what nothing uses: a leftover, or an ID that was forgotten elsewhere.
+    /// Warns of unused IDs: leftovers, or IDs forgotten elsewhere.
     pub(super) fn warn_unused(&self, file: &schema::File, report: &mut Report<'_>) {
         for id in file.certificate.keys().filter(|id| self.certificates.get(id.get_ref()) == Some(&false)) {
             report.warn(id.span(), format!("nothing uses [certificate.{}]", id.get_ref()));

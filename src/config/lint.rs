@@ -1,4 +1,4 @@
-//! Connectors that are each valid but probably unintended together.
+//! Warns of connectors that are valid individually but probably unintended together. It reports no errors.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::connector::{
 };
 use crate::mail::Domain;
 
-/// Warns of them, each at the connector to change.
+/// Checks all connectors, and warns at the one to change.
 pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Report<'_>) {
     let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
     for (entry, connector) in file.outbound.iter().zip(&checked.outbound) {
@@ -37,7 +37,7 @@ fn binds(connector: &Inbound) -> bool {
     connector.mode == Mode::Enforce && matches!(connector.tls, InboundTls::Forced(_))
 }
 
-/// Another one has each of its patterns at a lower cost: it never serves.
+/// Warns if each pattern of a connector has a lower-cost connector, so this one never serves.
 fn shadowed(connector: &Outbound, table: &Table, domains: &List, report: &mut Report<'_>) {
     let beaten = |pattern: &DomainPattern| {
         table.outbound.iter().find(|other| {
@@ -56,7 +56,7 @@ fn shadowed(connector: &Outbound, table: &Table, domains: &List, report: &mut Re
     }
 }
 
-/// An enforced forced connector has each of its patterns: nothing looser is asked there.
+/// Warns if an enforced forced connector has each of its patterns: no looser one is considered there.
 fn shadowed_inbound(connector: &Inbound, all: &[Inbound], domains: &List, report: &mut Report<'_>) {
     if binds(connector) || connector.mode == Mode::Off {
         return;
@@ -74,7 +74,7 @@ fn shadowed_inbound(connector: &Inbound, all: &[Inbound], domains: &List, report
     }
 }
 
-/// Mail to a domain is forced, and anybody may send in its name.
+/// Warns if mail to a domain is forced, but anyone may send as that domain.
 fn forced_out_only(connector: &Outbound, checked: &CheckedFile, domains: &List, report: &mut Report<'_>) {
     for domain in exact(&connector.domains) {
         let closest = checked
@@ -103,7 +103,7 @@ fn forced_out_only(connector: &Outbound, checked: &CheckedFile, domains: &List, 
     }
 }
 
-/// Mail from a domain is forced, and mail to it is not.
+/// Warns if mail from a domain is forced, but mail to it is not.
 fn forced_in_only(connector: &Inbound, table: &Table, domains: &List, report: &mut Report<'_>) {
     for domain in exact(&connector.from_domains) {
         let Some(choice) = choose(table, Some(domain)) else { continue };
@@ -118,7 +118,7 @@ fn forced_in_only(connector: &Inbound, table: &Table, domains: &List, report: &m
     }
 }
 
-/// `a.example` without `*.a.example` or the other way round, where the rest is served by a looser one.
+/// Warns of `a.example` without `*.a.example`, or the reverse, if a looser connector serves the rest.
 fn below_or_above(connector: &Outbound, table: &Table, domains: &List, report: &mut Report<'_>) {
     for pattern in &connector.domains {
         let (looked_at, missing) = match pattern {
@@ -140,7 +140,8 @@ fn below_or_above(connector: &Outbound, table: &Table, domains: &List, report: &
     }
 }
 
-/// The hosts come from DNS, and whoever can change that answer, or the way there, is one of them.
+/// Warns if hosts come from DNS and are not identified: anyone who can change the answer or the traffic can
+/// pose as one.
 fn chosen_by_dns(connector: &Outbound, place: Range<usize>, report: &mut Report<'_>) {
     let Some(forced) = connector.forced() else { return };
     let word = match &forced.require {

@@ -1,4 +1,4 @@
-//! Files of lines that inbound connectors name: networks, users, recipients.
+//! Reads the line-based files that inbound connectors name: networks, users, recipients.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::named::{Lists, Revisions};
 use super::{schema, units};
 use crate::connector::{Recipients, Users};
 
-/// Reads every such file; what is wrong is reported where it is named.
+/// Reads all such files; faults are reported at the keys that name them.
 pub(super) fn read(
     file: &schema::File,
     base: &Path,
@@ -37,7 +37,7 @@ pub(super) fn read(
     }
 }
 
-/// The networks of a file: one a line; `#` begins a comment.
+/// The networks of a file: one per line; `#` begins a comment.
 fn networks(text: &Text, base: &Path, report: &mut Report<'_>) -> Vec<IpNet> {
     let path = base.join(text.get_ref());
     let Some(content) = content(text, &path, "a list of networks", FILE_BYTES_MAX, report) else {
@@ -115,5 +115,5 @@ fn content(text: &Text, path: &Path, what: &str, octets_max: u64, report: &mut R
     }
 }
 
-/// A million addresses and more.
+/// Enough for more than a million addresses.
 const LIST_BYTES_MAX: u64 = 64 << 20;

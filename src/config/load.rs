@@ -1,4 +1,4 @@
-//! Reads the file and what it names. Everything else of this module is pure.
+//! Reads the configuration file and the files it names. It creates and changes nothing.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,8 +16,7 @@ use super::{lint, presented, schema, view};
 use crate::connector::{InboundTls, TrustId};
 use crate::mail::{Clock, Domain};
 
-/// Reads a configuration, and the certificates and trust anchors it names. Nothing is created
-/// or changed.
+/// Reads a configuration and the certificates and trust anchors it names. Nothing is created or changed.
 ///
 /// # Errors
 /// Every error found, each with its position; if the text is not TOML, has an unknown key or a
@@ -34,11 +33,10 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
     load_text(&text, base, path)
 }
 
-/// The same for a text that is at hand: `base` is what its paths are relative to, `name` is
-/// what its faults call it.
+/// Like [`load`], for a text in memory: its paths are relative to `base`, and faults show `name` as the file.
 ///
 /// # Errors
-/// Like [`load`].
+/// As for [`load`].
 pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults> {
     let mut report = Report::new(name, text);
     let file = match schema::parse(text) {
@@ -76,11 +74,11 @@ pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults>
     Ok(whole(checked, materials, warnings, base, name))
 }
 
-/// Where the daemon of a configuration answers, read without what the file names: a certificate
-/// that only the daemon may read must not hinder a look at the queue.
+/// The control socket of a configuration, read without the files it names: a certificate that only the daemon
+/// may read must not prevent a look at the queue.
 ///
 /// # Errors
-/// As [`load`], where the file can't be read or has no `data_dir`.
+/// As for [`load`], if the file can't be read or has no `data_dir`.
 pub fn control_socket(path: &Path) -> Result<PathBuf, Faults> {
     let fault = |message: String| Faults::one(Fault::of_file(path, message));
     let octets = read(path, FILE_BYTES_MAX).map_err(|e| fault(format!("can't be read: {e}")))?;
@@ -92,18 +90,18 @@ pub fn control_socket(path: &Path) -> Result<PathBuf, Faults> {
     Ok(base.join(data_dir.get_ref()).join(CONTROL_SOCKET))
 }
 
-/// What a program on this machine needs to hand mail in.
+/// What a local program needs to submit mail.
 pub struct LocalListener {
-    /// Our name.
+    /// The server's name.
     pub name: Domain,
-    /// A listener that can be reached from here, and takes mail without TLS; loopback first.
+    /// A listener that is reachable locally and accepts mail without TLS; loopback first.
     pub listener: Option<SocketAddr>,
 }
 
-/// Where mail of this machine goes, read without what the file names.
+/// The listener for local mail, read without the files that the configuration names.
 ///
 /// # Errors
-/// As [`load`], where the file can't be read, or `[server] name` is none.
+/// As for [`load`], if the file can't be read, or `[server] name` is not a valid domain.
 pub fn local_listener(path: &Path) -> Result<LocalListener, Faults> {
     let fault = |message: String| Faults::one(Fault::of_file(path, message));
     let octets = read(path, FILE_BYTES_MAX).map_err(|e| fault(format!("can't be read: {e}")))?;
@@ -141,7 +139,7 @@ fn whole(
     name: &Path,
 ) -> Config {
     let data_dir = data_dir(&checked, base);
-    // A set that no connector names would be judged by for nothing.
+    // Judging by a set that no connector names would be wasted work.
     let mut trust = materials.trust;
     let named = named_trust(&checked);
     let mut files = materials.files;

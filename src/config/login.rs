@@ -1,4 +1,4 @@
-//! The login at a smart host: which sessions may show a password.
+//! The login at a smart host: which sessions may send a password. It does not read the password.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use super::fault::Report;
 use super::keys::{OutboundEntry, OutboundValues};
 use crate::connector::{Credentials, Forced, Mechanism, Mode, NextHop, OutboundTls, Require, TrustId};
 
-/// A login goes only over a session that proved who it leads to. Fills in what `check --json`
-/// shows of it.
+/// The credentials of a connector; only a session that proved its peer may send them. Fills in what `check
+/// --json` shows.
 pub(super) fn credentials(
     entry: &OutboundEntry,
     values: &mut OutboundValues,
@@ -30,7 +30,7 @@ pub(super) fn credentials(
     let known = match tls {
         Some(OutboundTls::Forced(Forced { pins, .. })) if !pins.is_empty() => true,
         Some(OutboundTls::Forced(Forced { require: Require::Chain { trust }, .. })) => {
-            // Anybody can have a certificate of a public authority.
+            // Anyone can get a certificate from a public CA.
             !trust.contains(&TrustId::system())
         }
         Some(OutboundTls::Forced(Forced { require: Require::Identity { .. }, .. })) | None => true,
@@ -58,7 +58,7 @@ pub(super) fn credentials(
     let mechanism = *values.auth_mechanism.get_or_insert(Mechanism::Plain);
     let path = match secret.get_ref().strip_prefix("credential:") {
         None => base.join(secret.get_ref()),
-        // systemd.exec(5): LoadCredential= puts each credential into a folder of the service's own.
+        // systemd.exec(5): LoadCredential= puts each credential into a folder private to the service.
         Some(name) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
             Some(folder) => Path::new(&folder).join(name),
             None => {

@@ -1,4 +1,5 @@
-//! What the file names: certificates and keys, trust anchors and revocation lists; lists of lines are `lists`' part.
+//! Reads the certificates, keys, trust anchors and revocation lists that the file names. Line-based files are
+//! read by `lists`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,14 +19,14 @@ use crate::connector::TrustId;
 use crate::mail::{UnixMillis, rfc3339};
 use crate::tls::{Identity, IdentityWarning, TlsFault, TrustSet};
 
-/// What the file names, read and understood.
+/// What the file names, read and parsed.
 #[derive(Default)]
 pub(super) struct Materials {
     pub(super) identities: BTreeMap<String, Arc<Identity>>,
     pub(super) trust: BTreeMap<TrustId, Arc<TrustSet>>,
     pub(super) revisions: Revisions,
     pub(super) files: Vec<PathBuf>,
-    /// Certificates whose successor takes over later, and when.
+    /// The certificates with a successor, and when it takes over.
     pub(super) staged: BTreeMap<String, UnixMillis>,
 }
 
@@ -36,7 +37,7 @@ impl Materials {
     }
 }
 
-/// Reads them; what is wrong is reported where it is named.
+/// Reads all of them; faults are reported at the keys that name them.
 pub(super) fn read(file: &schema::File, base: &Path, now: UnixMillis, report: &mut Report<'_>) -> Materials {
     let mut materials = Materials::default();
     base.clone_into(&mut materials.revisions.base);
@@ -72,7 +73,7 @@ pub(super) fn read(file: &schema::File, base: &Path, now: UnixMillis, report: &m
     materials
 }
 
-/// One certificate: the one in use now, and whether another one will take over.
+/// Reads one certificate: the one in use now, and when a successor takes over.
 fn certificate(
     id: &str,
     entry: &toml::Spanned<CertificateEntry>,
@@ -104,8 +105,8 @@ fn certificate(
         }
     }
     let Some((identity, digest)) = found else { return };
-    // Mail must not stop at a restart because a certificate's time is over: whoever doesn't judge it is
-    // still served. But there is a warning.
+    // Only a warning: an expired certificate must not stop mail at a restart, since peers that don't check it
+    // are still served.
     let in_time = materials.staged.get(id).is_some_and(|from| *from <= identity.facts().not_after);
     for warning in identity.warnings(now) {
         if in_time && matches!(warning, IdentityWarning::ExpiresSoon { .. }) {
@@ -139,7 +140,7 @@ fn successor<'a>(
     Some((chain, key, moment?, from.span()))
 }
 
-/// What is odd about the handover itself.
+/// Warns of problems with the handover.
 fn warn_of_handover(
     last: &Identity,
     next: &Identity,
@@ -214,8 +215,8 @@ fn warns_of_key(warning: &IdentityWarning) -> bool {
     }
 }
 
-/// Whether a fault of a pair is to be fixed at its key. The two may be one file, so the kind of
-/// fault counts before its file.
+/// Whether a fault of a pair concerns its key. Both may be in one file, so the kind of fault is checked
+/// first.
 fn is_about_key(fault: &TlsFault, key: &Path) -> bool {
     match fault {
         TlsFault::NoKey(_)
@@ -249,7 +250,7 @@ fn trust(anchors: &Text, base: &Path, report: &mut Report<'_>) -> Option<TrustSe
     }
 }
 
-/// The content of a file that a key names.
+/// Reads the file that a key names.
 fn named(key: &Text, path: &Path, report: &mut Report<'_>) -> Option<Vec<u8>> {
     match read_file(path, PEM_BYTES_MAX) {
         Ok(octets) => Some(octets),
@@ -271,7 +272,7 @@ fn named(key: &Text, path: &Path, report: &mut Report<'_>) -> Option<Vec<u8>> {
 fn hex(contents: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for content in contents {
-        // Each part is hashed by itself, so that no boundary can move.
+        // Each part is hashed separately, so that part boundaries are unambiguous.
         hash.update(Sha256::digest(content));
     }
     hash.finalize().iter().fold(String::new(), |mut text, octet| {
@@ -281,5 +282,5 @@ fn hex(contents: &[&[u8]]) -> String {
 }
 
 const PEM_BYTES_MAX: u64 = 16 << 20;
-/// From then on there is a warning that a revocation list must be fetched again.
+/// Warn when a revocation list expires within this time.
 const LIST_SOON_SECONDS: u64 = 3 * 24 * 60 * 60;

@@ -1,6 +1,5 @@
-//! The one module that sees TOML: it reads the file, checks it once, and fills each module's
-//! settings. It does not watch files, open sockets, create folders, or change anything; and it
-//! decides nothing about mail.
+//! The only module that knows TOML: it reads the file, checks it once, and fills in each module's settings.
+//! It does not watch files, open sockets or create folders, and decides nothing about mail.
 
 mod check;
 mod connectors;
@@ -39,46 +38,46 @@ use crate::mail::UnixMillis;
 use crate::tls::{Identity, TrustSet};
 use crate::{deliver, listen, resolver, scheduler};
 
-/// A configuration that was checked: what every module is told to do.
+/// A checked configuration: the settings of every module.
 pub struct Config {
-    /// The file it came from, as it was named.
+    /// The file it was read from, as passed.
     pub file: PathBuf,
-    /// Every file that was read: this one, certificates, keys, trust anchors.
+    /// Every file that was read: the configuration, certificates, keys, trust anchors and lists.
     pub files: Vec<PathBuf>,
-    /// Where the spool lives; nothing is created there by loading.
+    /// The folder of the spool; loading does not create it.
     pub data_dir: PathBuf,
-    /// What `[server]` says.
+    /// The values of `[server]`.
     pub(crate) server: ServerValues,
-    /// The control socket, in `data_dir`.
+    /// The path of the control socket, in `data_dir`.
     pub control: PathBuf,
-    /// The listeners.
+    /// The settings of the listeners.
     pub listen: listen::settings::Settings,
-    /// The deliveries.
+    /// The settings of deliveries.
     pub deliver: deliver::settings::Settings,
-    /// The queue.
+    /// The settings of the queue.
     pub scheduler: scheduler::settings::Settings,
-    /// The look-ups.
+    /// The settings of DNS lookups.
     pub resolver: resolver::settings::Settings,
-    /// Who may hand us mail.
+    /// The inbound connectors: who may hand us mail.
     pub inbound: Vec<Inbound>,
-    /// Where mail goes.
+    /// The outbound connectors: where mail is sent.
     pub outbound: Vec<Outbound>,
     /// Our certificates, by the ID of `[certificate.ID]`.
     pub identities: BTreeMap<String, Arc<Identity>>,
-    /// The trust anchor sets that connectors name; `system` only if one does.
+    /// The trust anchor sets that connectors name; `system` only if a connector uses it.
     pub trust: BTreeMap<TrustId, Arc<TrustSet>>,
-    /// When the successor of a certificate takes over, by the ID of `[certificate.ID]`; only what is to come.
+    /// When the successor of a certificate takes over, by the ID of `[certificate.ID]`; only future dates.
     pub staged: BTreeMap<String, UnixMillis>,
-    /// The log.
+    /// The settings of the program's own log.
     pub log: LogSettings,
-    /// What is valid but probably unintended, in the order of the file.
+    /// What is valid but probably unintended, sorted by position.
     pub warnings: Vec<Fault>,
     /// Every value in effect, for `check --json`.
     in_force: Value,
 }
 
 impl fmt::Debug for Config {
-    /// No key material: the values in effect, as `check` shows them.
+    /// Only the values in effect, as `check` shows them; no key material.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("file", &self.file)
@@ -90,26 +89,26 @@ impl fmt::Debug for Config {
 /// How the program's own log is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
-    /// The form of a line.
+    /// Whether lines are text or JSON.
     pub format: LogFormat,
-    /// A level, or a filter as `tracing_subscriber::EnvFilter` reads it.
+    /// A level, or a filter as `tracing_subscriber::EnvFilter` parses it.
     pub level: String,
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text, for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// A duration as the configuration writes it: `30m`, `2d`.
+/// Parses a duration as the configuration writes it: `30m`, `2d`.
 ///
 /// # Errors
-/// What is wrong, in a sentence.
+/// A sentence that says what is wrong.
 pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     units::duration(text).map_err(|fault| fault.to_string())
 }

@@ -1,4 +1,4 @@
-//! What the files that a configuration names hold.
+//! The contents of the files that a configuration names. They are read by `materials` and `lists`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,18 +8,18 @@ use ipnet::IpNet;
 
 use crate::connector::{Recipients, Users};
 
-/// The digests of the files that an ID stands for.
+/// The digests of the files behind each ID.
 #[derive(Default)]
 pub(super) struct Revisions {
     pub(super) certificates: BTreeMap<String, String>,
     pub(super) trust: BTreeMap<String, String>,
-    /// What the files of lines hold.
+    /// The contents of the line-based files.
     pub(super) lists: Lists,
-    /// What paths in the file are relative to.
+    /// The folder that paths are relative to.
     pub(super) base: PathBuf,
 }
 
-/// What the files of lines hold, by the names that the file has for them.
+/// The contents of the line-based files, by the names used in the configuration.
 #[derive(Default)]
 pub(super) struct Lists {
     pub(super) networks: BTreeMap<String, Vec<IpNet>>,

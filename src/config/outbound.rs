@@ -1,4 +1,4 @@
-//! The outbound connectors, and what they take from `[queue]`.
+//! Checks the outbound connectors, and what they inherit from `[queue]`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,10 +18,11 @@ use crate::connector::{
     Sni,
 };
 
-/// Patterns with their places.
+/// Patterns with their positions.
 type Patterns = Vec<(DomainPattern, Range<usize>)>;
 
-/// One connector and how `check --json` shows it, and its cost and patterns even if the rest is faulty.
+/// Checks one connector. Returns it with its `check --json` form, and its cost and patterns even if the rest
+/// is faulty.
 pub(super) fn one(
     entry: &Spanned<OutboundEntry>,
     queue: &QueueValues,
@@ -57,7 +58,7 @@ pub(super) fn one(
     ((values.cost, patterns), connector)
 }
 
-/// Two connectors of the same pattern and cost: which of them serves would be chance.
+/// Reports two connectors with the same pattern and cost: which one serves would be arbitrary.
 pub(super) fn tie(
     entry: &OutboundEntry,
     (cost, patterns): (u16, &Patterns),
@@ -82,7 +83,7 @@ pub(super) fn tie(
     }
 }
 
-/// Warns of odd schedules in `[queue]`.
+/// Warns of contradictory schedules in `[queue]`.
 pub(super) fn warn_odd_queue(entry: &QueueEntry, queue: &QueueValues, report: &mut Report<'_>) {
     let plain = [entry.place("expire"), entry.place("delay_dsn")];
     warn_odd(&inherited(queue, false), &plain, report);
@@ -90,7 +91,7 @@ pub(super) fn warn_odd_queue(entry: &QueueEntry, queue: &QueueValues, report: &m
     warn_odd(&inherited(queue, true), &forced, report);
 }
 
-/// What `[queue]` says, for connectors that say nothing themselves.
+/// The schedule of `[queue]`, for connectors without their own.
 fn inherited(queue: &QueueValues, is_forced: bool) -> Retry {
     let (expire, delay_dsn) = if is_forced {
         (queue.forced_expire, queue.forced_delay_dsn)
@@ -118,7 +119,7 @@ fn retry(
     retry
 }
 
-/// Schedules that contradict themselves, reported where one of these keys is written.
+/// Warns of schedules that contradict themselves, at the position of one of their keys.
 fn warn_odd(retry: &Retry, written: &[Option<Range<usize>>], report: &mut Report<'_>) {
     let Some(place) = written.iter().flatten().next() else { return };
     if retry.waits.first().is_some_and(|first| retry.expire < *first) {
@@ -136,14 +137,14 @@ fn warn_odd(retry: &Retry, written: &[Option<Range<usize>>], report: &mut Report
     }
 }
 
-/// Fills in the ports that are not written: TLS from the first octet has one of its own (RFC 8314
-/// §7.3).
+/// Fills in the default ports: implicit TLS has its own (RFC 8314 §7.3).
 fn ports(entry: &OutboundEntry, values: &mut OutboundValues) {
     let usual = if values.tls == Some(OutboundTlsKey::Implicit) { PORT_SUBMISSIONS } else { PORT_SMTP };
     match (&mut values.next_hop, &entry.next_hop) {
         (Some(NextHop::Mx { port }), _) => *port = *values.port.get_or_insert(usual),
         (Some(NextHop::SmartHosts(hosts)), Some(written)) if usual != PORT_SMTP => {
-            // Whoever wrote a port has it; the texts were read once without a fault.
+            // Parsed again with the other default; an explicit port is kept. The first pass reported any
+            // fault.
             let again = OneOrMany::items(written);
             let again = again.iter().filter_map(|text| units::smart_host(text.get_ref(), usual).ok());
             *hosts = again.collect();
@@ -152,7 +153,7 @@ fn ports(entry: &OutboundEntry, values: &mut OutboundValues) {
     }
 }
 
-/// What is demanded of TLS, and where it begins; `None` only if a fault was reported.
+/// The TLS requirement and where TLS begins; `None` only if a fault was reported.
 fn tls(
     entry: &OutboundEntry,
     values: &mut OutboundValues,
@@ -196,7 +197,7 @@ fn spread(entry: &OutboundEntry, values: &OutboundValues, report: &mut Report<'_
     }
 }
 
-/// A certificate seldom presents an address: whoever asks for an identity must say which.
+/// Certificates seldom present an address, so an identity check needs `peer_names`.
 fn addresses_need_names(entry: &OutboundEntry, forced: &Forced, next_hop: &NextHop, report: &mut Report<'_>) {
     let NextHop::SmartHosts(hosts) = next_hop else { return };
     if !demands::nameless(forced) || entry.peer_names.is_some() {
@@ -219,10 +220,10 @@ fn addresses_need_names(entry: &OutboundEntry, forced: &Forced, next_hop: &NextH
 const PORT_SMTP: u16 = 25;
 const PORT_SUBMISSIONS: u16 = 465;
 
-/// The fault of a rehearsal where nothing is judged.
+/// The error if a connector is in audit mode but nothing is judged.
 pub(super) const NOTHING_TO_REHEARSE: &str =
     "mode = \"audit\" has nothing to audit: tls is not \"forced\"; remove it";
 
-/// Told of each connector in audit.
+/// The warning for each connector in audit mode.
 pub(super) const AUDIT_IS_ON: &str = "mode = \"audit\" enforces nothing: mail that the requirement would \
      refuse passes, in plaintext too; when the rehearsal is over, write mode = \"enforce\"";

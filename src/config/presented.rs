@@ -1,4 +1,4 @@
-//! What our certificates present, beside what we are called and use them for.
+//! Compares our certificates with the names and purposes we use them for.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use crate::connector::{PeerName, first_match};
 use crate::mail::Domain;
 use crate::tls::Identity;
 
-/// Warns of certificates that peers who judge us would refuse.
+/// Warns of certificates that a peer would refuse if it checked them.
 pub(super) fn warn(
     file: &schema::File,
     checked: &CheckedFile,

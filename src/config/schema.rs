@@ -1,5 +1,5 @@
-//! The file as a whole, as it is written. Values stay text here, so that one reading finds every
-//! error. The sections' keys are declared in `keys`.
+//! The whole file as written. Values stay text here, so that one pass finds every error; the sections' keys
+//! are declared in `keys`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -32,19 +32,19 @@ pub(super) struct File {
     pub(super) log: LogEntry,
 }
 
-/// Reads the text.
+/// Parses the text.
 ///
 /// # Errors
-/// The first error of syntax, type or key, with its place if it has one.
+/// The first error of syntax, type or key, with its position if it has one.
 pub(super) fn parse(text: &str) -> Result<File, (Option<Range<usize>>, String)> {
     toml::from_str(text).map_err(|fault: toml::de::Error| (fault.span(), in_words(fault.message())))
 }
 
-/// Serde's message, in words about a file.
+/// Serde's message, reworded for a configuration file.
 fn in_words(message: &str) -> String {
     let message = message.trim().replace('\n', "; ");
     let Some(rest) = message.strip_prefix("unknown field `") else {
-        // serde speaks of its own types; the reader has a file.
+        // Serde names its own types, which mean nothing to the reader.
         return message
             .replace('`', "\"")
             .replace(" as i128", "")
@@ -57,7 +57,7 @@ fn in_words(message: &str) -> String {
     format!("unknown key \"{unknown}\"{}", choices(unknown, names, "keys"))
 }
 
-/// Where the first connector is written that judges by the operating system's trust anchors.
+/// The position of the first connector that uses the operating system's trust anchors.
 pub(super) fn system_trust_place(file: &File) -> Option<Range<usize>> {
     let names_system = |tls: &Option<Text>, require: &Option<Text>, trust: &Option<List>| {
         let is = |word: &Option<Text>, is: &str| word.as_ref().is_some_and(|word| word.get_ref() == is);

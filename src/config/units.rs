@@ -1,4 +1,4 @@
-//! How durations, sizes, addresses and words are written in the file.
+//! Parses durations, sizes, addresses and words as written in the file.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::connector::{Pin, SmartHost, SmartHostName};
 use crate::mail::{Domain, DomainFault, UnixMillis};
 
-/// Why a value can't be taken; the text says what to write.
+/// Why a value is not valid; the text says what to write.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UnitFault {
     #[error(
@@ -44,13 +44,13 @@ const PORT_DNS: u16 = 53;
 const WAITS_MAX: usize = 1000;
 const DAY_BYTES: usize = 10;
 
-/// A duration over zero.
+/// A duration greater than zero.
 pub(super) fn duration(text: &str) -> Result<Duration, UnitFault> {
     let duration = humantime::parse_duration(text).map_err(|_| UnitFault::Duration(text.to_owned()))?;
     if duration.is_zero() { Err(UnitFault::ZeroDuration) } else { Ok(duration) }
 }
 
-/// One entry of a retry list: `15m`, or `1m x4` for four waits.
+/// One entry of a retry list: `15m`, or `1m x4` for four waits of a minute.
 pub(super) fn waits(text: &str) -> Result<Vec<Duration>, UnitFault> {
     let (wait, times) = text.rsplit_once('x').map_or((text, "1"), |(wait, times)| (wait.trim_end(), times));
     let fault = || UnitFault::Wait(text.to_owned());
@@ -62,7 +62,7 @@ pub(super) fn waits(text: &str) -> Result<Vec<Duration>, UnitFault> {
     if wait.is_zero() { Err(UnitFault::ZeroDuration) } else { Ok(vec![wait; times]) }
 }
 
-/// A moment: a day, which begins at midnight UTC, or a date and time as RFC 3339 has it.
+/// A date, meaning midnight UTC, or a date and time in RFC 3339 format.
 pub(super) fn moment(text: &str) -> Result<UnixMillis, String> {
     let midnight = format!("{text}T00:00:00Z");
     let whole = if text.len() == DAY_BYTES { midnight.as_str() } else { text };
@@ -73,7 +73,7 @@ pub(super) fn moment(text: &str) -> Result<UnixMillis, String> {
         .ok_or_else(|| format!("\"{text}\" is not a valid date; write 2027-01-31 or 2027-01-31T12:00:00Z"))
 }
 
-/// `sha256/…`, and with it `from DATE`, `until DATE` or both.
+/// `sha256/…`, optionally with `from DATE`, `until DATE` or both.
 pub(super) fn pin(text: &str) -> Result<Pin, String> {
     let mut words = text.split_ascii_whitespace();
     let key = words.next().unwrap_or_default();
@@ -98,18 +98,18 @@ pub(super) fn pin(text: &str) -> Result<Pin, String> {
     Ok(pin)
 }
 
-/// A size in octets, over zero.
+/// A size in octets, greater than zero.
 pub(super) fn size(text: &str) -> Result<u64, UnitFault> {
     let size: ByteSize = text.parse().map_err(|_| UnitFault::Size(text.to_owned()))?;
     if size.as_u64() == 0 { Err(UnitFault::ZeroSize) } else { Ok(size.as_u64()) }
 }
 
-/// Where a listener listens.
+/// The address and port of a listener.
 pub(super) fn listen_address(text: &str) -> Result<SocketAddr, UnitFault> {
     text.parse().map_err(|_| UnitFault::Socket(text.to_owned(), PORT_SMTP))
 }
 
-/// A DNS server; port 53 unless it says another.
+/// A DNS server's address; port 53 by default.
 pub(super) fn dns_server(text: &str) -> Result<SocketAddr, UnitFault> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Ok(SocketAddr::new(ip, PORT_DNS));
@@ -117,7 +117,7 @@ pub(super) fn dns_server(text: &str) -> Result<SocketAddr, UnitFault> {
     text.parse().map_err(|_| UnitFault::Socket(text.to_owned(), PORT_DNS))
 }
 
-/// A network, or one address.
+/// A network in prefix notation, or a single address.
 pub(super) fn network(text: &str) -> Result<IpNet, UnitFault> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(ip));
@@ -130,7 +130,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, UnitFault> {
     }
 }
 
-/// A smart host: a name or an address, brackets for IPv6, with a port unless it is the usual one.
+/// A smart host: a name or an address, IPv6 in brackets, with an optional port.
 pub(super) fn smart_host(text: &str, usual: u16) -> Result<SmartHost, UnitFault> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if let Ok(ip) = bare.parse::<IpAddr>() {
@@ -151,9 +151,9 @@ pub(super) fn smart_host(text: &str, usual: u16) -> Result<SmartHost, UnitFault>
     Ok(SmartHost { name: SmartHostName::Name(domain), port })
 }
 
-/// The known word that is closest to what was written, if one is close.
+/// The known word closest to what was written, if one is close enough.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Between numbers, closeness says nothing of what was meant.
+    // Similar digits say nothing about which number was meant.
     if !word.chars().any(char::is_alphabetic) {
         return None;
     }
@@ -166,7 +166,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// How many characters must be put in, taken out or changed (Levenshtein).
+/// The number of characters to insert, delete or replace (Levenshtein distance).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -1,5 +1,5 @@
-//! Readers of single values: each says what is wrong at its place, and goes on with something
-//! harmless, so that one reading finds every error.
+//! Parses single values. Each fault is reported at its position, and parsing continues with a harmless value,
+//! so that one pass finds every error.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -15,7 +15,7 @@ use crate::connector::DomainPattern;
 use crate::mail::{Domain, Mailbox};
 
 impl Report<'_> {
-    /// One of a few words; `None` after a fault.
+    /// One of a fixed set of words; `None` after a fault.
     pub(super) fn word<T: Copy>(&mut self, value: &Text, key: &str, words: &[(&str, T)]) -> Option<T> {
         let found = words.iter().find(|(word, _)| word == value.get_ref());
         if found.is_none() {
@@ -48,7 +48,7 @@ impl Report<'_> {
         }
     }
 
-    /// A number from 1 on.
+    /// A number, at least 1.
     pub(super) fn count<T: TryFrom<i64>>(&mut self, value: &Spanned<i64>, key: &str) -> Option<T> {
         let number = *value.get_ref();
         let count = T::try_from(number).ok().filter(|_| number > 0);
@@ -59,7 +59,7 @@ impl Report<'_> {
         count
     }
 
-    /// Waits after the first, second, … failure.
+    /// Waits after the first, second, … deferral.
     pub(super) fn waits(&mut self, list: &List) -> Vec<Duration> {
         if list.get_ref().is_empty() {
             self.fault_of_key(
@@ -77,7 +77,7 @@ impl Report<'_> {
         waits
     }
 
-    /// The items that can be read; each fault at its own item.
+    /// The items that can be parsed; each fault is reported at its own item.
     pub(super) fn items<T, E: Display>(
         &mut self,
         items: &[Text],
@@ -93,7 +93,7 @@ impl Report<'_> {
         good
     }
 
-    /// Domain patterns, none of them twice.
+    /// Domain patterns, without duplicates.
     pub(super) fn patterns(&mut self, list: &List) -> Vec<(DomainPattern, Range<usize>)> {
         let read = |text: &str| {
             DomainPattern::parse(text)
@@ -111,14 +111,13 @@ impl Report<'_> {
         patterns
     }
 
-    /// A list that must have something in it.
+    /// Reports an empty list.
     pub(super) fn not_empty(&mut self, list: &List, key: &str, instead: &str) {
         if list.get_ref().is_empty() {
             self.fault_of_key(list.span(), format!("{key} is empty; {instead}"));
         }
     }
 
-    /// A domain.
     pub(super) fn domain(&mut self, value: &Text) -> Option<Domain> {
         match Domain::parse(value.get_ref()) {
             Ok(domain) => Some(domain),
@@ -130,7 +129,7 @@ impl Report<'_> {
         }
     }
 
-    /// A mailbox with a domain.
+    /// A mailbox; it must have a domain.
     pub(super) fn mailbox(&mut self, value: &Text) -> Option<Mailbox> {
         match Mailbox::parse(value.get_ref()) {
             Ok(mailbox) if mailbox.is_ascii() => Some(mailbox),
@@ -149,7 +148,7 @@ impl Report<'_> {
         }
     }
 
-    /// The name of a connector or listener: it is used in logs and on command lines.
+    /// Checks the name of a connector or listener, which is used in logs and on command lines.
     pub(super) fn name(&mut self, value: &Text) {
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
         let name = value.get_ref();
@@ -165,7 +164,7 @@ impl Report<'_> {
     }
 }
 
-/// What can be written instead of a word that is not known, the nearest first.
+/// What can be written instead of an unknown word, the nearest first.
 pub(super) fn choices<'w>(word: &str, known: impl Iterator<Item = &'w str> + Clone, what: &str) -> String {
     let listed = quoted(known.clone());
     match units::nearest(word, known) {
@@ -174,7 +173,7 @@ pub(super) fn choices<'w>(word: &str, known: impl Iterator<Item = &'w str> + Clo
     }
 }
 
-/// Words for a message: `"a", "b"`.
+/// The words quoted for a message: `"a", "b"`.
 pub(super) fn quoted<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
     words.into_iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
 }

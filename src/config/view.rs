@@ -1,4 +1,4 @@
-//! What `check --json` shows beyond the declared keys: what follows from several of them.
+//! What `check --json` shows beyond the declared keys: what follows from several of them together.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ impl Config {
     }
 }
 
-/// The paths of `[server]`, as the daemon uses them.
+/// Adds the paths of `[server]`, as the daemon uses them.
 pub(super) fn paths(in_force: &mut Map<String, Value>, data_dir: &Path, control: &Path) {
     if let Some(Value::Object(server)) = in_force.get_mut("server") {
         server.insert("data_dir".to_owned(), json!(data_dir.display().to_string()));
@@ -23,14 +23,14 @@ pub(super) fn paths(in_force: &mut Map<String, Value>, data_dir: &Path, control:
     }
 }
 
-/// An inbound connector's keys, and what they come to.
+/// An inbound connector's keys, with the resulting requirement.
 pub(super) fn inbound(mut keys: Map<String, Value>, connector: &Inbound) -> Value {
     keys.insert("requirement".to_owned(), json!(inbound_requirement(connector)));
     keys.insert("revision".to_owned(), json!(connector.revision.to_string()));
     Value::Object(keys)
 }
 
-/// An outbound connector's keys, and what they come to.
+/// An outbound connector's keys, with the resulting requirement.
 pub(super) fn outbound(mut keys: Map<String, Value>, connector: &Outbound) -> Value {
     keys.insert("requirement".to_owned(), json!(requirement(connector)));
     keys.insert("revision".to_owned(), json!(connector.revision.to_string()));
@@ -45,7 +45,7 @@ fn inbound_requirement(connector: &Inbound) -> String {
     }
 }
 
-/// Like [`Outbound::requirement`], for no recipient in particular.
+/// Like [`Outbound::requirement`], without a particular recipient.
 fn requirement(connector: &Outbound) -> String {
     let Some(forced) = connector.forced() else { return connector.requirement(None, None).to_string() };
     let Require::Identity { trust, names } = &forced.require else { return forced.to_string() };

@@ -1,3 +1,6 @@
+//! Decides which inbound connector a transaction belongs to and whether it is accepted. Reply texts and
+//! reasons for the connectors not taken are in submodules.
+
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -25,38 +28,38 @@ pub use told::RefusedMail;
 /// The answer to MAIL FROM.
 #[derive(Debug, Clone)]
 pub enum Admission {
-    /// One connector is attributed to the transaction.
+    /// The transaction belongs to one connector.
     Admitted(AdmittedTransaction),
-    /// None would have it.
+    /// No connector accepts the transaction.
     Refused(RefusedMail),
 }
 
 /// A transaction with its connector, fixed until the next MAIL FROM.
 #[derive(Debug, Clone)]
 pub struct AdmittedTransaction {
-    /// The connector; its `to_domains` alone count.
+    /// The connector; only its `to_domains` apply.
     pub connector: Arc<Inbound>,
-    /// Why it was this one.
+    /// Why this connector was chosen.
     pub decision: Arc<Decision>,
 }
 
 /// Decides which inbound connector, if any, a transaction belongs to.
 ///
-/// The connectors whose `from_domains` cover the reverse-path stand in levels, the closest pattern
-/// first. Each level is answered by the first row that fits:
+/// The connectors whose `from_domains` cover the reverse-path are grouped into levels, closest pattern first.
+/// At each level the first matching row decides:
 ///
-/// | at this level | then |
+/// | at this level | result |
 /// |---|---|
-/// | an enforced forced connector holds | it is taken |
-/// | there is one, and none of them holds | refused: nothing looser rescues the mail |
-/// | another connector holds in full | it is taken |
-/// | an audited one holds but for TLS, and its network, which stays enforced, holds | it is taken, and what was waived is told |
-/// | nothing | the next level; after the last one, refused |
+/// | an enforced forced connector is satisfied | it is taken |
+/// | there is one, and none is satisfied | refused: a looser connector never accepts the mail instead |
+/// | another connector is satisfied in full | it is taken |
+/// | an audit connector fails only on TLS; its network matches | it is taken, and the waiver is recorded |
+/// | none of these | the next level; after the last one, refused |
 ///
-/// Where several fit a row: by certificate before by user before by network before by domain, then by name. The
-/// null reverse-path names no domain: before the levels, which are `*` alone for it, come the
-/// forced connectors that the peer's certificate or network names, and those whose user has logged in. A connector that is off is not
-/// there.
+/// If several connectors match a row, a match by certificate wins over user, network, then domain; ties go by
+/// name. The null reverse-path has no domain, so only `*` patterns cover it. Before those levels come the
+/// forced connectors that the peer's certificate or network identifies, and those whose user has logged in.
+/// Connectors that are off are ignored.
 #[must_use]
 pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Admission {
     if reverse_path.is_null() {
@@ -64,7 +67,7 @@ pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Ad
         if let Some(answer) = at_level(&named, channel, reverse_path) {
             return answer;
         }
-        // A login says whose mail it is, as a certificate does.
+        // A login identifies whose mail it is, as a certificate does.
         let by_user = |c: &&Arc<Inbound>| c.users.is_some() && c.unmet_by(channel).is_none();
         if let Some(connector) = table.inbound.iter().filter(by_user).min_by_key(|c| attribution(c)) {
             return admitted(connector, channel, None);
@@ -74,7 +77,7 @@ pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Ad
     levels(table, domain)
         .find_map(|level| at_level(&covering(table, domain, level), channel, reverse_path))
         .unwrap_or_else(|| {
-            // RFC 4954 §6: a client that could log in is told so.
+            // RFC 4954 §6: if a login would help, tell the client so.
             let lacks_user = |c: &&Arc<Inbound>| {
                 closeness(&c.from_domains, domain).is_some()
                     && c.unmet_by(channel) == Some(UnmetCondition::User)
@@ -86,7 +89,7 @@ pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Ad
         })
 }
 
-/// What the connectors of one level make of it; `None`: the next level is asked.
+/// The answer of the connectors at one level; `None`: ask the next level.
 fn at_level(here: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath) -> Option<Admission> {
     let binding: Vec<&Arc<Inbound>> = here.iter().copied().filter(|c| binds(c)).collect();
     if !binding.is_empty() {
@@ -106,25 +109,25 @@ fn admitted(connector: &Arc<Inbound>, channel: &Channel, waived: Option<&UnmetCo
 }
 
 impl Inbound {
-    /// Whether mail of this connector may go to a recipient domain; `None` is an address literal.
+    /// Whether mail from this connector may go to a recipient domain; `None` is an address literal.
     #[must_use]
     pub fn relays_to(&self, domain: Option<&Domain>) -> bool {
         DomainPattern::closest(&self.to_domains, domain).is_some()
     }
 
-    /// Whether it takes mail for this recipient of a domain that it relays to.
+    /// Whether the connector accepts this recipient, in a domain it relays to.
     #[must_use]
     pub fn knows(&self, mailbox: &Mailbox) -> bool {
         is_postmaster(mailbox) || self.recipients.as_ref().is_none_or(|known| known.knows(mailbox))
     }
 
-    /// Whether the next hop is to be asked for this recipient.
+    /// Whether to ask the next hop about this recipient.
     #[must_use]
     pub fn asks_for(&self, mailbox: &Mailbox) -> bool {
         self.verify_recipients && !is_postmaster(mailbox)
     }
 
-    /// The first condition that does not hold.
+    /// The first condition that the channel does not meet; `None` if it meets all of them.
     #[must_use]
     pub fn unmet_by(&self, channel: &Channel) -> Option<UnmetCondition> {
         if self.mode == Mode::Off {
@@ -145,14 +148,14 @@ impl Inbound {
         (!self.has_login(channel)).then_some(UnmetCondition::User)
     }
 
-    /// Whether one of its users has logged in, or it knows none.
+    /// Whether one of the connector's users has logged in, or it requires no login.
     fn has_login(&self, channel: &Channel) -> bool {
         let Some(users) = &self.users else { return true };
         channel.user.as_ref().is_some_and(|user| user.files.contains(&users.file))
     }
 }
 
-/// RFC 5321 §4.5.1: postmaster is known wherever mail is taken for.
+/// RFC 5321 §4.5.1: postmaster is accepted wherever mail is accepted.
 fn is_postmaster(mailbox: &Mailbox) -> bool {
     mailbox.local_part().eq_ignore_ascii_case("postmaster")
 }
@@ -167,36 +170,37 @@ fn covering<'a>(table: &'a Table, domain: Option<&Domain>, level: Specificity) -
     table.inbound.iter().filter(|c| closeness(&c.from_domains, domain) == Some(level)).collect()
 }
 
-/// The forced connectors that a peer without a reverse-path is one of, be its claim in order or not.
+/// The forced connectors that a peer with the null reverse-path claims to belong to, whether the claim is
+/// valid or not.
 fn named_by_peer<'a>(table: &'a Table, channel: &Channel) -> Vec<&'a Arc<Inbound>> {
     let may = |c: &&Arc<Inbound>| c.mode != Mode::Off && forced(c).is_some();
     table.inbound.iter().filter(may).filter(|c| names_peer(c, channel)).collect()
 }
 
-/// The first that holds in full.
+/// The first connector whose conditions all hold.
 fn holding<'a>(candidates: &[&'a Arc<Inbound>], channel: &Channel) -> Option<&'a Arc<Inbound>> {
     candidates.iter().copied().filter(|c| c.unmet_by(channel).is_none()).min_by_key(|c| attribution(c))
 }
 
-/// The first that a rehearsal lets pass, with what does not hold.
+/// The first connector that audit mode lets pass, with the condition waived.
 fn waiving<'a>(
     candidates: &[&'a Arc<Inbound>],
     channel: &Channel,
 ) -> Option<(&'a Arc<Inbound>, UnmetCondition)> {
     let waivable = |c: &&'a Arc<Inbound>| {
-        // TLS alone is waived: who leaves it away is not spared the login.
+        // Only TLS is waived: a client that skips TLS must still log in.
         let unmet = c.unmet_by(channel).filter(|unmet| may_waive(c, unmet) && c.has_login(channel))?;
         Some((*c, unmet))
     };
     candidates.iter().filter_map(waivable).min_by_key(|(c, _)| attribution(c))
 }
 
-/// The order of attribution: certificate, user, network, domain, then name.
+/// Sort key for attribution: certificate, user, network, domain, then name.
 fn attribution(connector: &Inbound) -> (Attribution, Arc<str>) {
     (attributed_by(connector), Arc::clone(&connector.name))
 }
 
-/// Whether a rehearsal lets pass what does not hold: never the network, and only with one, since
+/// Whether audit mode waives this condition: never the network, and only if the connector has networks, since
 /// otherwise anyone could claim the domain.
 fn may_waive(connector: &Inbound, unmet: &UnmetCondition) -> bool {
     let by_tls = match unmet {
@@ -206,14 +210,14 @@ fn may_waive(connector: &Inbound, unmet: &UnmetCondition) -> bool {
     by_tls && connector.mode == Mode::Audit && !connector.from_networks.is_empty()
 }
 
-/// Whether a connector of the closest level must hold: forced, and enforced.
+/// Whether a connector is binding at its level: forced and enforced.
 fn binds(connector: &Inbound) -> bool {
     forced(connector).is_some() && connector.mode == Mode::Enforce
 }
 
 impl Table {
-    /// How many sessions at the same time the connectors allow that name this address by network and
-    /// are enforced; `None` if none names it. A network that covers everyone names nobody.
+    /// Maximum number of concurrent sessions for this address, from the enforced connectors whose networks
+    /// include it; `None` if none does. A network that covers everyone is ignored.
     #[must_use]
     pub fn sessions_of_named(&self, peer: IpAddr) -> Option<usize> {
         let peer = peer.to_canonical();
@@ -231,8 +235,8 @@ fn in_networks(connector: &Inbound, peer: IpAddr) -> bool {
     connector.from_networks.iter().any(|network| network.contains(&peer))
 }
 
-/// Whether the peer's address or certificate claims to be this connector's partner, be the
-/// claim in order or not.
+/// Whether the peer's address or certificate claims to be this connector's partner, whether the claim is
+/// valid or not.
 fn names_peer(connector: &Inbound, channel: &Channel) -> bool {
     if !connector.from_networks.is_empty() && in_networks(connector, channel.peer) {
         return true;
@@ -243,7 +247,7 @@ fn names_peer(connector: &Inbound, channel: &Channel) -> bool {
     if forced(connector).is_some_and(pinned) {
         return true;
     }
-    // An issuer alone names nobody, and where names are asked for, they say who is meant.
+    // An issuer alone identifies nobody, and a connector that requires names is identified by those.
     let described = |demands: &Forced| {
         let subject = &demands.subject;
         let says_who = !subject.organisation.is_empty() || !subject.common_name.is_empty();
@@ -259,8 +263,8 @@ fn names_peer(connector: &Inbound, channel: &Channel) -> bool {
     certificate.is_some_and(|c| first_match(names, &c.names_or_common_name(*allow_cn)).is_some())
 }
 
-/// Of binding connectors that don't hold, the one that came closest to it says most: TLS is judged
-/// after the network, and a connector whose names the certificate presents is the one the peer means.
+/// The refusal, reported for the binding connector that came closest: TLS is judged after the network, and a
+/// connector whose names the certificate presents is the one the peer means.
 fn bound(binding: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath) -> RefusedMail {
     let closest = binding.iter().filter_map(|c| Some((*c, c.unmet_by(channel)?))).max_by_key(|(c, unmet)| {
         let rank = match unmet {

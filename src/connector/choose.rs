@@ -1,3 +1,5 @@
+//! Chooses the outbound connector for a recipient domain. It does no MX lookup.
+
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -6,28 +8,28 @@ use super::pattern::{DomainPattern, Specificity};
 use super::table::{Mode, Outbound, Table};
 use crate::mail::Domain;
 
-/// The outbound connector that serves a recipient domain.
+/// The outbound connector chosen for a recipient domain.
 #[derive(Debug, Clone)]
 pub struct Choice {
-    /// The connector.
+    /// The connector that serves the domain.
     pub connector: Arc<Outbound>,
-    /// The pattern by which it was found.
+    /// The connector's pattern that matched.
     pub pattern: DomainPattern,
 }
 
-/// One outbound connector and why it was, or was not, the one: for `explain`.
+/// An outbound connector and why it was chosen or not, for `explain`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConsideredConnector {
-    /// Its name.
+    /// The connector's name.
     pub connector: String,
-    /// Whether it was chosen.
+    /// Whether this is the chosen connector.
     pub chosen: bool,
-    /// Why.
+    /// The reason, as a sentence fragment.
     pub reason: String,
 }
 
-/// Chooses the connector for a recipient domain: exact before the longest `*.suffix` before `*`,
-/// then the lowest cost. `None` as domain is an address literal, which `*` alone covers.
+/// Chooses the connector for a recipient domain: an exact match before the longest `*.suffix` before `*`,
+/// then the lowest cost. `None` as domain is an address literal, which only `*` covers.
 #[must_use]
 pub fn choose(table: &Table, domain: Option<&Domain>) -> Option<Choice> {
     let index = &table.index;
@@ -54,7 +56,7 @@ pub fn choose(table: &Table, domain: Option<&Domain>) -> Option<Choice> {
 }
 
 impl Choice {
-    /// Every connector of the table, the chosen one first, each with its reason.
+    /// All connectors of the table with their reasons, the chosen one first.
     #[must_use]
     pub fn considered(table: &Table, domain: Option<&Domain>) -> Vec<ConsideredConnector> {
         let chosen = choose(table, domain);
@@ -103,7 +105,7 @@ fn consider(
     ConsideredConnector { connector: name, chosen: false, reason }
 }
 
-/// How closely a connector covers a domain; used where order matters, not the way.
+/// How closely a connector's patterns cover a domain; `None` if none does.
 pub(super) fn closeness(patterns: &[DomainPattern], domain: Option<&Domain>) -> Option<Specificity> {
     DomainPattern::closest(patterns, domain).map(DomainPattern::specificity)
 }

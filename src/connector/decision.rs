@@ -1,4 +1,4 @@
-//! One decision as data: what was required, what was attained, and what follows. Its words are in `render`.
+//! One decision as data: what was required, what was attained, and the ruling. `render` turns it into text.
 
 use std::sync::Arc;
 
@@ -10,99 +10,99 @@ use super::shortfall::Shortfall;
 use super::table::{Inbound, InboundTls, Mode, Outbound};
 use crate::mail::ReversePath;
 
-/// One decision and its reason: log, tracking, reports, control API and `explain` all render the same value.
+/// One decision and its reason. Log, tracking, reports, control API and `explain` all render this value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// The connector that decided; `None` where no connector applied.
     pub connector: Option<Arc<str>>,
-    /// The host it was about, if it was about one: name, address and port.
+    /// The host the decision is about, if any: name, address and port.
     pub host: Option<String>,
     /// What the connector requires.
     pub required: RequiredTls,
-    /// What the session attained, or why there was none.
+    /// What the session attained, or why there was no session.
     pub attained: Attainment,
-    /// What follows.
+    /// The resulting ruling.
     pub ruling: Ruling,
 }
 
-/// What is required.
+/// What was required, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequiredTls {
-    /// By an outbound connector, of a session.
+    /// An outbound connector's requirement for a session.
     Session(Requirement),
-    /// By an inbound connector, of a client.
+    /// An inbound connector's requirements for a client.
     Client {
-        /// TLS, and what is demanded of it; `None`: nothing.
+        /// The TLS requirement; `None` if TLS is not required.
         tls: Option<Forced>,
-        /// A user of the connector must have logged in.
+        /// Whether a user of the connector must have logged in.
         login: bool,
     },
-    /// That there is an inbound connector for the mail.
+    /// That some inbound connector applies to the mail.
     InboundConnector,
-    /// By `remember_tls`: TLS, since the host had it before.
+    /// TLS, by `remember_tls`: the host offered it before.
     TlsAsBefore,
-    /// By the message: a session under an enforced, forced requirement.
+    /// A session under an enforced, forced requirement, because the message demands it.
     Onward,
 }
 
-/// What was attained.
+/// What the session or the client attained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attainment {
-    /// A session over TLS.
+    /// An outbound session over TLS.
     Tls(Arc<TlsFacts>),
-    /// A session in plaintext.
+    /// An outbound session in plaintext.
     Plaintext,
-    /// No session that mail could have gone over.
+    /// There was no session that could have carried mail.
     NoSession,
-    /// What a client showed.
+    /// What an inbound client showed.
     Client {
-        /// The handshake; `None`: plaintext.
+        /// The handshake; `None` in plaintext.
         tls: Option<Arc<TlsFacts>>,
-        /// Who logged in.
+        /// The logged-in user, if any.
         user: Option<Arc<str>>,
     },
-    /// Nothing was opened: what the connector is set to was enough to know.
+    /// No connection was opened: the connector's settings were enough to decide.
     Settings {
-        /// `tls` of the connector.
+        /// The connector's `tls` setting.
         tls: &'static str,
-        /// Its mode.
+        /// The connector's mode.
         mode: Mode,
     },
 }
 
-/// What follows from it.
+/// What follows from the requirement and what was attained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ruling {
-    /// Mail goes: the session meets a forced requirement.
+    /// Mail is sent: the session meets a forced requirement.
     Met,
-    /// Mail goes over TLS, which was not required.
+    /// Mail is sent over TLS, which was not required.
     Sealed,
-    /// Mail goes in plaintext, for this reason.
+    /// Mail is sent in plaintext, for this reason.
     Plaintext(ClearCause),
-    /// Mail goes, in audit: enforced, it would have been withheld for this reason.
+    /// Mail is sent in audit mode; if enforced, it would have been withheld for this reason.
     Waived(Shortfall),
     /// Nothing is sent.
     Withheld(Shortfall),
-    /// Nothing is sent yet: the host had TLS before, and now goes without it for this reason.
+    /// Nothing is sent yet: the host had TLS before and now does not, for this reason.
     Remembered(ClearCause),
-    /// Nothing is sent: the message must go on under TLS, and the connector does not force it.
+    /// Nothing is sent: the message must leave under enforced TLS, and the connector does not force it.
     Onward,
-    /// The client's mail is accepted, and attributed to the connector by this.
+    /// The client's mail is accepted and attributed to the connector on this basis.
     Attributed(Attribution),
-    /// The same, in audit: enforced, it would have been refused for this reason.
+    /// Accepted in audit mode; if enforced, it would have been refused for this reason.
     WaivedClient(UnmetCondition),
-    /// The client's mail is refused, since this condition does not hold.
+    /// The client's mail is refused because this condition does not hold.
     Refused(Claim, UnmetCondition),
-    /// The client's mail is refused: no inbound connector is for it.
+    /// The client's mail is refused: no inbound connector covers it.
     NoConnector(Claim),
 }
 
-/// What a client's mail claims to be: from this domain, or with the null reverse-path.
+/// What a client's mail claims to be: from this domain, or (`None`) with the null reverse-path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim(pub Option<Box<str>>);
 
 impl Decision {
-    /// The decision that let a session carry mail.
+    /// The decision for a session that was permitted to carry mail.
     #[must_use]
     pub fn proceeded(connector: &Outbound, host: &str, requirement: &Requirement, permit: &Permit) -> Self {
         let (attained, ruling) = match (permit.attained(), requirement.is_forced()) {
@@ -114,7 +114,7 @@ impl Decision {
         Self::outbound(connector, Some(host), RequiredTls::Session(requirement.clone()), attained, ruling)
     }
 
-    /// The decision that withheld mail from a session.
+    /// The decision for a session from which mail was withheld.
     #[must_use]
     pub fn withheld(
         connector: &Outbound,
@@ -132,14 +132,15 @@ impl Decision {
         Self::outbound(connector, Some(host), RequiredTls::Session(requirement.clone()), attained, ruling)
     }
 
-    /// `remember_tls`: a host that had TLS before gets no mail in plaintext for a while.
+    /// By `remember_tls`: a host that had TLS before gets no plaintext mail for a while.
     #[must_use]
     pub fn remembered(connector: &Outbound, host: &str, cause: ClearCause) -> Self {
         let ruling = Ruling::Remembered(cause);
         Self::outbound(connector, Some(host), RequiredTls::TlsAsBefore, Attainment::Plaintext, ruling)
     }
 
-    /// A message that must go on under TLS, at a connector that does not force it; `None` where it may go.
+    /// A message that must leave under enforced TLS, at a connector that does not force it; `None` if it may
+    /// be sent.
     #[must_use]
     pub fn onward(connector: &Outbound, onward_sealed: bool) -> Option<Self> {
         if !onward_sealed || connector.is_enforced() {
@@ -160,7 +161,7 @@ impl Decision {
         Self { connector: Some(Arc::clone(&connector.name)), host, required, attained, ruling }
     }
 
-    /// The decision about a client's mail.
+    /// The decision on a client's mail.
     pub(super) fn of_client(connector: Option<&Inbound>, channel: &Channel, ruling: Ruling) -> Self {
         let required = connector.map_or(RequiredTls::InboundConnector, |connector| RequiredTls::Client {
             tls: match &connector.tls {
@@ -179,7 +180,7 @@ impl Decision {
         }
     }
 
-    /// What was missing of a session, where the mail was withheld for it, or audit let it pass.
+    /// What the session lacked, whether mail was withheld for it or audit mode waived it.
     #[must_use]
     pub fn shortfall(&self) -> Option<&Shortfall> {
         match &self.ruling {
@@ -196,13 +197,13 @@ impl Decision {
         }
     }
 
-    /// What audit let pass: enforced, the mail would have been withheld for this reason.
+    /// What audit mode waived; if enforced, mail would have been withheld for this reason.
     #[must_use]
     pub fn waived(&self) -> Option<&Shortfall> {
         self.shortfall().filter(|_| matches!(self.ruling, Ruling::Waived(_)))
     }
 
-    /// The handshake behind it.
+    /// The handshake the decision is based on.
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<TlsFacts>> {
         match &self.attained {

@@ -1,9 +1,11 @@
+//! The days before a certificate's expiry at which a warning is due. No clock here: `now` is an argument.
+
 use crate::mail::UnixMillis;
 
-/// The smallest of the days at which it is told that has been reached; 0 once it has expired.
+/// The smallest warning threshold in days that has been reached; 0 once the certificate has expired.
 #[must_use]
 pub fn expiry_threshold(not_after: UnixMillis, now: UnixMillis) -> Option<u64> {
-    // RFC 5280 §4.1.2.5: notAfter itself still belongs to the time in which it holds.
+    // RFC 5280 §4.1.2.5: the validity period includes notAfter.
     if not_after < now {
         return Some(0);
     }
@@ -11,7 +13,7 @@ pub fn expiry_threshold(not_after: UnixMillis, now: UnixMillis) -> Option<u64> {
     DAYS.into_iter().find(|days| left < days.saturating_mul(DAY_SECONDS))
 }
 
-/// From the nearest on.
+/// Warning thresholds in days before notAfter, ascending.
 const DAYS: [u64; 4] = [1, 7, 14, 30];
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 

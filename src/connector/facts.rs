@@ -1,3 +1,5 @@
+//! What a TLS handshake showed, as data. Judging it is left to `judge`.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -10,23 +12,23 @@ use crate::mail::{Domain, UnixMillis, rfc3339};
 /// What one TLS handshake showed. Nothing here is a verdict on a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFacts {
-    /// When it was completed; pins with dates are judged by it.
+    /// When the handshake completed; dated pins are judged by it.
     pub at: UnixMillis,
-    /// The protocol version.
+    /// The protocol version that was negotiated.
     pub version: TlsVersion,
-    /// The cipher suite's name.
+    /// The name of the cipher suite.
     pub suite: String,
-    /// The key exchange group's name.
+    /// The name of the key exchange group.
     pub group: String,
-    /// What the peer showed of itself.
+    /// The peer's certificate.
     pub peer: PeerCertificate,
     /// The SNI name sent (outbound) or received (inbound).
     pub sni: Option<String>,
-    /// Outbound: whether the peer asked for a client certificate, and what it got.
+    /// Outbound: whether the peer asked for a client certificate, and what we sent.
     pub client_certificate: Option<ClientCertificate>,
 }
 
-/// What became of our own certificate in a handshake that we began.
+/// What happened to our own client certificate in an outbound handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientCertificate {
     /// The peer did not ask for one.
@@ -35,15 +37,15 @@ pub enum ClientCertificate {
     /// It asked, and ours was sent.
     #[serde(rename = "sent")]
     Sent,
-    /// It asked, and the connector names none.
+    /// It asked, and the connector has no certificate configured.
     #[serde(rename = "asked for, none configured")]
     NoneToSend,
-    /// It asked, and takes no signature that our key can make.
+    /// It asked, but accepts no signature scheme that our key supports.
     #[serde(rename = "asked for, ours does not fit the signature schemes asked for")]
     NotSuited,
 }
 
-/// TLS 1.2 or 1.3; nothing older is spoken.
+/// TLS 1.2 or 1.3; older versions are not supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TlsVersion {
     /// TLS 1.2 (RFC 5246).
@@ -54,26 +56,26 @@ pub enum TlsVersion {
     V13,
 }
 
-/// The peer's end of the handshake.
+/// What the peer presented as its certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PeerCertificate {
-    /// None was shown: the usual case for clients.
+    /// None was shown, the usual case for clients.
     NotShown,
-    /// A certificate came that can't be read.
+    /// A certificate was shown that can't be parsed; the reason.
     Unreadable(String),
-    /// What it says.
+    /// The certificate and its chain.
     Shown(Box<CertificateFacts>),
 }
 
-/// What a certificate and its chain say.
+/// What a certificate and its chain show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateFacts {
     /// The subjectAltName entries.
     pub names: Vec<PresentedName>,
-    /// The subject, for people.
+    /// The subject, for display.
     pub subject: String,
-    /// The issuer, for people.
+    /// The issuer, for display.
     pub issuer: String,
     /// The subject's common name (CN).
     pub common_name: Option<String>,
@@ -81,68 +83,68 @@ pub struct CertificateFacts {
     pub organisation: Vec<String>,
     /// The issuer's common names and organisations.
     pub issuer_names: Vec<String>,
-    /// SHA-256 of the SubjectPublicKeyInfo; what a pin names.
+    /// SHA-256 of the SubjectPublicKeyInfo, which pins refer to.
     #[serde(serialize_with = "spki_text", deserialize_with = "spki_of_text")]
     pub spki: [u8; 32],
-    /// Extended key usage `serverAuth`, or none at all.
+    /// Whether the extended key usage includes `serverAuth` or is absent.
     pub for_servers: bool,
-    /// Extended key usage `clientAuth`, or none at all.
+    /// Whether the extended key usage includes `clientAuth` or is absent.
     pub for_clients: bool,
-    /// The first moment of validity.
+    /// notBefore: the start of validity.
     pub not_before: UnixMillis,
-    /// The last moment of validity.
+    /// notAfter: the end of validity, inclusive.
     pub not_after: UnixMillis,
-    /// SHA-256 of the certificate, lower-case hexadecimal.
+    /// SHA-256 of the certificate, in lower-case hexadecimal.
     pub sha256: String,
-    /// Whether the peer proved that it holds the key: the handshake signature was verified.
+    /// Whether the peer proved possession of the key: the handshake signature was verified.
     pub proved: bool,
-    /// For each trust anchor set that was asked: whether the chain ends there, and is in order.
+    /// For each trust anchor set that was checked: whether the chain is valid and ends there.
     pub chain: BTreeMap<TrustId, ChainVerdict>,
-    /// For each trust anchor set that trusts the chain: what its revocation lists say of it.
+    /// For each trust anchor set that trusts the chain: the result of its revocation lists.
     pub revocation: BTreeMap<TrustId, RevocationStatus>,
-    /// The certificates that were shown beside it, as they were shown; the first few of them.
+    /// The other certificates the peer sent, in the order sent; only the first few.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<IssuerFacts>,
-    /// The subject of the trust anchor that the first trusted chain ends in.
+    /// The subject of the trust anchor at the end of the first trusted chain.
     pub root: Option<String>,
 }
 
-/// What a certificate beside the peer's own says: an issuer's, if the chain is in order.
+/// One of the other certificates the peer sent: an issuer's, if the chain is in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssuerFacts {
-    /// Its subject, for people.
+    /// The subject, for display.
     pub subject: String,
-    /// Its issuer, for people.
+    /// The issuer, for display.
     pub issuer: String,
-    /// Its last moment of validity.
+    /// notAfter: the end of validity, inclusive.
     pub not_after: UnixMillis,
-    /// SHA-256 of it, lower-case hexadecimal.
+    /// SHA-256 of the certificate, in lower-case hexadecimal.
     pub sha256: String,
 }
 
-/// What revocation lists say of a chain.
+/// What revocation lists say about a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevocationStatus {
-    /// The trust anchor set has no list.
+    /// The trust anchor set has no revocation list.
     NoList,
-    /// Current lists speak for every certificate of it.
+    /// Current lists cover every certificate of the chain, and none is revoked.
     Good,
-    /// A list names one of its certificates.
+    /// A list revokes a certificate of the chain.
     Revoked,
-    /// No list speaks for some certificate of it.
+    /// No list covers some certificate of the chain.
     Unknown,
-    /// A list that speaks for it is out of date.
+    /// A list that covers the chain is out of date.
     Stale,
 }
 
-/// Whether a chain ends in a trust anchor set.
+/// Whether a chain is valid for a trust anchor set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChainVerdict {
-    /// It does, and all of it holds now.
+    /// The chain ends in the set, and all of it is valid now.
     Trusted,
-    /// It does not.
+    /// The chain is not valid for the set.
     Faulty(ChainFault),
 }
 
@@ -150,44 +152,44 @@ pub enum ChainVerdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChainFault {
-    /// A certificate's time is over.
+    /// A certificate has expired.
     Expired,
-    /// A certificate's time has not begun.
+    /// A certificate is not valid yet.
     NotYetValid,
     /// No path leads to a trust anchor of the set.
     UnknownIssuer,
     /// The peer shows a certificate authority's own certificate.
     CaUsedAsEndEntity,
-    /// The certificate is not for this purpose (extended key usage).
+    /// The extended key usage does not allow this purpose.
     WrongPurpose,
-    /// A signature in the chain is not right.
+    /// A signature in the chain is invalid.
     BadSignature,
-    /// Anything else the path check said.
+    /// Another error from path validation, as text.
     Other(String),
 }
 
 /// One subjectAltName entry (RFC 5280 §4.2.1.6).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PresentedName {
-    /// A DNS name.
+    /// A dNSName without a wildcard.
     Dns(Domain),
-    /// `*.` and the domain below which it stands for one label.
+    /// `*.` and this domain; the wildcard matches exactly one label.
     Wildcard(Domain),
-    /// An address.
+    /// An iPAddress entry.
     Ip(IpAddr),
-    /// Something that names no host for us, as it stands there.
+    /// An entry that can't be matched to a host, verbatim.
     Unusable(String),
 }
 
 impl PresentedName {
-    /// Reads a dNSName entry.
+    /// Parses a dNSName entry.
     #[must_use]
     pub fn from_dns(text: &str) -> Self {
         let (star, rest) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
         match Domain::parse(rest) {
-            // An address in a dNSName names no host (RFC 9525 §6.5).
+            // RFC 9525 §6.5: an address in a dNSName does not match a host.
             Ok(_) if text.parse::<IpAddr>().is_ok() => Self::Unusable(text.to_owned()),
-            // A star directly below a top-level domain is accepted from nobody.
+            // A wildcard directly below a top-level domain is never accepted.
             Ok(domain) if star && domain.parent().is_none() => Self::Unusable(text.to_owned()),
             Ok(domain) if star => Self::Wildcard(domain),
             Ok(domain) => Self::Dns(domain),
@@ -197,24 +199,24 @@ impl PresentedName {
 }
 
 impl CertificateFacts {
-    /// The best verdict over several trust anchor sets: one that trusts the chain is enough.
+    /// The best verdict over several trust anchor sets: one set that trusts the chain is enough.
     #[must_use]
     pub fn chain_to(&self, sets: &[TrustId]) -> ChainVerdict {
         let verdicts = || sets.iter().filter_map(|set| self.chain.get(set));
         if verdicts().any(|v| *v == ChainVerdict::Trusted) {
             return ChainVerdict::Trusted;
         }
-        // A set that knows the issuer says more about what is wrong than one that doesn't.
+        // A fault from a set that knows the issuer is more specific than "unknown issuer".
         let unknown = ChainVerdict::Faulty(ChainFault::UnknownIssuer);
         verdicts().find(|v| **v != unknown).cloned().unwrap_or(unknown)
     }
 
-    /// The best that the lists of several trust anchor sets say, among those that trust the chain.
+    /// The best revocation result over several trust anchor sets, among those that trust the chain.
     #[must_use]
     pub fn revocation_by(&self, sets: &[TrustId]) -> RevocationStatus {
         let statuses = || sets.iter().filter_map(|set| self.revocation.get(set)).copied();
         let order = [
-            // One list that names it outweighs every list that doesn't.
+            // One list that revokes the chain outweighs all lists that do not.
             RevocationStatus::Revoked,
             RevocationStatus::Good,
             RevocationStatus::Stale,
@@ -224,8 +226,8 @@ impl CertificateFacts {
         found.unwrap_or(RevocationStatus::NoList)
     }
 
-    /// The names that count: the subjectAltName's, or the common name where that is allowed and
-    /// there is no other.
+    /// The names used for matching: the subjectAltName entries, or the common name if that is allowed and
+    /// there are no others.
     #[must_use]
     pub fn names_or_common_name(&self, allow_cn: bool) -> Vec<PresentedName> {
         let usable = self.names.iter().any(|name| !matches!(name, PresentedName::Unusable(_)));
@@ -235,7 +237,7 @@ impl CertificateFacts {
         }
     }
 
-    /// The presented names in one line.
+    /// The presented names on one line.
     #[must_use]
     pub fn names_text(&self) -> String {
         if self.names.is_empty() {
@@ -248,7 +250,7 @@ impl CertificateFacts {
 }
 
 impl TlsFacts {
-    /// The certificate, if one was shown and read.
+    /// The peer's certificate, if one was shown and could be parsed.
     #[must_use]
     pub fn certificate(&self) -> Option<&CertificateFacts> {
         match &self.peer {
@@ -257,13 +259,13 @@ impl TlsFacts {
         }
     }
 
-    /// Whether the keys were agreed on by a group that a quantum computer doesn't break either.
+    /// Whether the key exchange group is post-quantum.
     #[must_use]
     pub fn is_post_quantum(&self) -> bool {
         self.group.to_ascii_uppercase().contains("MLKEM")
     }
 
-    /// Version, suite and group, as the Received comment has them.
+    /// Version, suite and group, as in the Received header's comment.
     #[must_use]
     pub fn channel_text(&self) -> String {
         format!("version={} cipher={} group={}", self.version, self.suite, self.group)
@@ -323,7 +325,7 @@ impl Serialize for PresentedName {
 }
 
 impl RevocationStatus {
-    /// In words.
+    /// A description for people.
     #[must_use]
     pub fn in_words(self) -> &'static str {
         match self {
@@ -337,7 +339,7 @@ impl RevocationStatus {
 }
 
 impl ChainFault {
-    /// What is wrong, in words; dates come from the certificate itself.
+    /// A description for people; dates come from the certificate.
     #[must_use]
     pub fn in_words(&self, facts: &CertificateFacts) -> String {
         match self {
@@ -356,7 +358,7 @@ impl ChainFault {
         }
     }
 
-    /// The machine word.
+    /// A stable word for logs and machines.
     #[must_use]
     pub fn token(&self) -> &'static str {
         match self {
@@ -371,7 +373,7 @@ impl ChainFault {
     }
 }
 
-/// The name of a trust anchor set: `system`, or a `[trust.NAME]` of the configuration.
+/// The ID of a trust anchor set: `system`, or from `[trust.ID]` in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "String")]
 pub struct TrustId(pub Arc<str>);

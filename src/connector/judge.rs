@@ -1,3 +1,6 @@
+//! Judges what an outbound session showed against its connector's requirement, and issues the permit. It does
+//! no I/O.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,29 +10,29 @@ use super::shortfall::{HandshakeFault, Shortfall};
 use super::table::{Generation, Revision};
 use crate::mail::Reply;
 
-/// Names one outbound session, so that a permit can't be used in another.
+/// Identifies one outbound session, so that a permit can't be used in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(u64);
 
-/// What an outbound session showed on the way to its first MAIL FROM.
+/// What an outbound session showed before its first MAIL FROM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observed {
-    /// A handshake was completed.
+    /// A TLS handshake completed.
     Established(Arc<TlsFacts>),
-    /// TLS was not asked for, whatever was offered.
+    /// TLS was not attempted, offered or not.
     NotTried,
-    /// STARTTLS was not in the answer to EHLO.
+    /// The EHLO reply did not list STARTTLS.
     NotOffered,
-    /// STARTTLS was offered and then answered other than 220.
+    /// STARTTLS was offered, then answered other than 220.
     Refused(Reply),
-    /// The handshake broke: this session is dead.
+    /// The handshake failed: this session is unusable.
     HandshakeBroken(HandshakeFault),
-    /// Every host was tried over TLS, the handshakes broke, and this is a fresh connection.
+    /// TLS was tried on every host, the handshakes failed, and this is a new plaintext connection.
     ClearAfterBroken(HandshakeFault),
 }
 
 impl Observed {
-    /// What a session that went on attained.
+    /// What this session attained if it goes on.
     #[must_use]
     pub fn attained(&self) -> Attained {
         match self {
@@ -44,30 +47,30 @@ impl Observed {
     }
 }
 
-/// Why a session went on in clear.
+/// Why a session continued in plaintext.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClearCause {
-    /// The connector says so.
+    /// TLS is off at the connector.
     Off,
     /// STARTTLS was not offered.
     NotOffered,
     /// STARTTLS was refused.
     Refused(Reply),
-    /// Every handshake broke.
+    /// The handshake failed on every host.
     HandshakeBroken(HandshakeFault),
 }
 
 /// What a session attained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attained {
-    /// TLS; whether more was demanded of it is the requirement's matter.
+    /// TLS; whether it meets a forced requirement is judged separately.
     Sealed(Arc<TlsFacts>),
     /// Plaintext, with the reason.
     Clear(ClearCause),
 }
 
-/// Proof that a connector was consulted for this session, and what the session attained. Only
-/// [`judge`] makes one, it can't be copied, and no envelope is written without one.
+/// Proof that a connector was consulted for this session, and what the session attained. Only [`judge`]
+/// creates one, it is not `Clone`, and MAIL FROM is never sent without one.
 #[derive(Debug)]
 pub struct Permit {
     session: SessionId,
@@ -78,7 +81,7 @@ pub struct Permit {
     requirement: Requirement,
 }
 
-/// The judge's answer.
+/// The result of [`judge`].
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "made once a session, and taken apart at once")]
 pub enum Verdict {
@@ -91,21 +94,21 @@ pub enum Verdict {
 /// Why a permit does not cover a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotCovered {
-    /// It was made for another session.
+    /// It was issued for another session.
     #[error("the permit belongs to another session")]
     OtherSession,
     /// The connector table has changed since.
     #[error("the connector table has changed since the permit was made")]
     Stale,
-    /// It was made for other connector settings.
+    /// It was issued for other connector settings.
     #[error("the permit was made by another revision of the connector")]
     OtherRevision,
-    /// What was attained is less than what is demanded now.
+    /// What was attained does not meet the current requirement.
     #[error("the session does not meet the requirement: {0}")]
     Short(Shortfall),
 }
 
-/// Judges what a session showed against what its connector demands. Every pair is written out.
+/// Judges what a session showed against its connector's requirement. Every pair is written out.
 #[must_use]
 pub fn judge(
     requirement: &Requirement,
@@ -132,7 +135,7 @@ pub fn judge(
         (R::Forced(_), Observed::HandshakeBroken(fault) | Observed::ClearAfterBroken(fault)) => {
             Verdict::Withhold(Shortfall::Handshake(fault.clone()))
         }
-        // Audit delivers as opportunistic does; only what it records differs.
+        // Audit delivers like opportunistic; only the record differs.
         (R::Audit(forced), Observed::Established(facts)) => made(sealed(facts), forced.unmet_by(facts)),
         (R::Off | R::Opportunistic, Observed::Established(facts)) => permit(sealed(facts)),
         (R::Audit(_), Observed::NotTried) => {
@@ -149,7 +152,7 @@ pub fn judge(
         (R::Off | R::Opportunistic, Observed::Refused(reply)) => {
             permit(Attained::Clear(ClearCause::Refused(reply.clone())))
         }
-        // The SMTP state is gone with the handshake: nothing can be sent here (RFC 3207 §4.1).
+        // RFC 3207 §4.1: a failed handshake leaves no usable SMTP session, so nothing can be sent.
         (R::Off | R::Opportunistic | R::Audit(_), Observed::HandshakeBroken(fault)) => {
             Verdict::Withhold(Shortfall::Handshake(fault.clone()))
         }
@@ -170,22 +173,22 @@ impl Permit {
         &self.attained
     }
 
-    /// What a rehearsal let pass: enforced, this would have withheld the mail.
+    /// What audit mode waived; if enforced, mail would have been withheld for this.
     #[must_use]
     pub fn waived(&self) -> Option<&Shortfall> {
         self.waived.as_ref()
     }
 
-    /// Whether mail that must go on sealed may go: only under an enforced requirement.
+    /// Whether the requirement is forced and enforced, as mail marked for TLS onward needs.
     #[must_use]
     pub fn is_enforced(&self) -> bool {
         self.requirement.is_forced()
     }
 
-    /// Whether a transaction of this requirement may be sent in `session` now.
+    /// Checks that a transaction with this requirement may be sent in `session` now.
     ///
     /// # Errors
-    /// [`NotCovered`] says why not; nothing may be sent then.
+    /// [`NotCovered`] says why the permit does not apply; nothing may be sent then.
     pub fn covers(
         &self,
         session: SessionId,
@@ -206,7 +209,7 @@ impl Permit {
             return Ok(());
         }
         match (requirement, &self.attained) {
-            // Another judgement would record something else; the session is judged again.
+            // A new judgement would record something else, so the session is judged again.
             (Requirement::Audit(_), _) => Err(NotCovered::Stale),
             (Requirement::Off | Requirement::Opportunistic, Attained::Sealed(_) | Attained::Clear(_)) => {
                 Ok(())
@@ -220,7 +223,7 @@ impl Permit {
 }
 
 impl SessionId {
-    /// An id that no other session of this process has.
+    /// A new ID, unique in this process.
     #[must_use]
     pub fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);

@@ -1,4 +1,4 @@
-//! The table in effect, shared by all who ask it. No socket and no clock here, but the one thing
+//! The connector table in effect, shared by all its users. No socket and no clock, but this is the one value
 //! that changes while mail flows.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::table::{Generation, Table};
 
-/// The table in effect, and a count of the transactions that are under way in clear by it.
+/// The table in effect, and a count of the plaintext transactions in progress.
 #[derive(Debug)]
 pub struct LiveTable {
     current: ArcSwap<InForce>,
@@ -20,15 +20,15 @@ struct InForce {
     in_clear: watch::Sender<usize>,
 }
 
-/// Held from before MAIL FROM until after the final reply of a transaction in clear, so that a
-/// tighter table can wait for the last one.
+/// Held from before MAIL FROM until after the final reply of a plaintext transaction, so that a stricter
+/// table can wait for the last one.
 #[derive(Debug)]
 pub struct ClearGuard {
     under: Arc<InForce>,
 }
 
 impl LiveTable {
-    /// Puts the first table in effect.
+    /// Starts with this table in effect.
     #[must_use]
     pub fn new(table: Table) -> Self {
         Self { current: ArcSwap::from_pointee(InForce::new(table)) }
@@ -40,14 +40,14 @@ impl LiveTable {
         Arc::clone(&self.current.load().table)
     }
 
-    /// The generation in effect now.
+    /// The generation of the table in effect.
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.current.load().table.generation
     }
 
-    /// Announces a transaction in clear. The caller asks for the generation **after** this: a swap
-    /// that it does not see then has seen the guard, and waits for it.
+    /// Registers a plaintext transaction. The caller must read the generation **after** this: a swap it
+    /// misses then has seen the guard and waits for it.
     #[must_use]
     pub fn enter_clear(&self) -> ClearGuard {
         let under = self.current.load_full();
@@ -55,12 +55,12 @@ impl LiveTable {
         ClearGuard { under }
     }
 
-    /// Puts another table in effect, and returns once no transaction that began in clear under the
-    /// last one is short of its final reply.
+    /// Puts another table in effect, and returns once every plaintext transaction begun under the old one has
+    /// its final reply.
     pub async fn replace(&self, table: Table) {
         let last = self.current.swap(Arc::new(InForce::new(table)));
         let mut in_clear = last.in_clear.subscribe();
-        // An error would mean that the sender is gone, and we hold it.
+        // An error would mean that the sender is gone, but we hold it.
         let _ended = in_clear.wait_for(|count| *count == 0).await;
     }
 }

@@ -1,6 +1,5 @@
-//! The connector table and every decision made by it: which connector serves a domain, whether a
-//! peer may submit, whether what a session attained meets the requirement. Nothing here knows a
-//! socket, DNS, a file or a clock: facts come in, verdicts with their reason go out.
+//! The connector table and every decision made from it: which connector serves a domain, whether a peer may
+//! submit, whether a session meets the requirement. Pure: no socket, DNS, file or clock.
 
 mod admit;
 mod choose;

@@ -1,3 +1,5 @@
+//! Reference identifiers and how they match presented ones (RFC 9525). It reads no certificates.
+
 use std::fmt;
 use std::net::IpAddr;
 
@@ -6,40 +8,40 @@ use serde::Serialize;
 use super::facts::PresentedName;
 use crate::mail::{Domain, DomainFault};
 
-/// A reference identifier (RFC 9525 §6.1): a name that the peer's certificate must present. The
-/// star stands for one label.
+/// A reference identifier (RFC 9525 §6.1): a name that the peer's certificate must present. A wildcard stands
+/// for one label.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PeerName {
     /// `mail.partner.example`.
     Exact(Domain),
-    /// `*.partner.example`: a name directly below, or the certificate's own `*.partner.example`.
+    /// `*.partner.example`: a name directly below it, or the certificate's own `*.partner.example`.
     OneBelow(Domain),
-    /// An address, matched to an iPAddress SAN.
+    /// An address, matched against iPAddress entries.
     Ip(IpAddr),
 }
 
-/// Why a text is no peer name.
+/// Why a text is not a valid peer name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameFault {
     /// `*` alone would accept any certificate.
     #[error("\"*\" would accept any name; use require = \"chain\" if that is meant")]
     StarAlone,
-    /// A star anywhere but as the whole first label.
+    /// A wildcard anywhere but as the whole first label.
     #[error("a star may only be the whole first label (\"*.partner.example\"), and stands for one label")]
     Star,
-    /// `*.example`: a star directly below a top-level domain.
+    /// `*.example`: a wildcard directly below a top-level domain.
     #[error("a star directly below a single label would accept a whole top-level domain")]
     StarTooWide,
-    /// The rest is no domain.
+    /// The name is not a valid domain.
     #[error(transparent)]
     Domain(#[from] DomainFault),
 }
 
 impl PeerName {
-    /// Reads a name, a `*.name` or an address.
+    /// Parses a name, a `*.name` or an address.
     ///
     /// # Errors
-    /// A [`NameFault`].
+    /// [`NameFault`] if it is none of these, or the wildcard is not allowed.
     pub fn parse(text: &str) -> Result<Self, NameFault> {
         if text == "*" {
             return Err(NameFault::StarAlone);
@@ -60,7 +62,7 @@ impl PeerName {
         }
     }
 
-    /// Whether a presented identifier is this one (RFC 9525 §6.3).
+    /// Whether a presented identifier matches this one (RFC 9525 §6.3).
     #[must_use]
     pub fn matches(&self, presented: &PresentedName) -> bool {
         match (self, presented) {
@@ -76,7 +78,7 @@ impl PeerName {
     }
 }
 
-/// The first presented identifier that one of the reference identifiers accepts.
+/// The first presented identifier that matches one of the reference identifiers.
 #[must_use]
 pub fn first_match<'a>(references: &[PeerName], presented: &'a [PresentedName]) -> Option<&'a PresentedName> {
     presented.iter().find(|p| references.iter().any(|r| r.matches(p)))

@@ -1,10 +1,12 @@
+//! Whether a mailbox belongs to our own organisation, and what a report to it may disclose.
+
 use super::pattern::DomainPattern;
 use super::table::{Inbound, Mode, Reveal, Table};
 use crate::mail::{Domain, Mailbox};
 
-/// Whether a mailbox is in our own organisation: in the postmaster's domain or below it, or in a domain
-/// that an inbound connector names whose mail may go anywhere. Partners and strangers may send to us only;
-/// who relays by us to everybody is one of us.
+/// Whether a mailbox is in our own organisation: in the postmaster's domain or below it, or in a domain named
+/// by an inbound connector that relays anywhere. Partners and strangers may send only to us; whoever relays
+/// to everyone through us is one of us.
 #[must_use]
 pub fn is_ours(table: &Table, postmaster: &Mailbox, mailbox: &Mailbox) -> bool {
     let Some(domain) = mailbox.domain_name() else { return false };
@@ -22,8 +24,8 @@ fn is_of_ours(connector: &Inbound, domain: &Domain) -> bool {
         }
 }
 
-/// Whether a report to a mailbox may disclose hosts, connectors and certificates: it stays in our
-/// organisation, or the connector by which the message came reveals all.
+/// Whether a report to a mailbox may disclose hosts, connectors and certificates: the mailbox is in our
+/// organisation, or the connector the message came in by has `reveal = "full"`.
 #[must_use]
 pub fn may_disclose(table: &Table, postmaster: &Mailbox, to: &Mailbox, came_by: Option<&str>) -> bool {
     let connector = || table.inbound.iter().find(|connector| Some(&*connector.name) == came_by);

@@ -1,15 +1,18 @@
+//! Domain patterns of connectors and which of them fits a domain best.
+
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::mail::{Domain, DomainFault};
 
-/// Which domains a connector is about. The star stands for any depth below, never for the apex.
+/// Which domains a connector covers. The star stands for any number of labels below the domain, never the
+/// domain itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum DomainPattern {
-    /// `contoso.example`: this domain alone.
+    /// `contoso.example`: only this domain.
     Exact(Domain),
-    /// `*.contoso.example`: all below it.
+    /// `*.contoso.example`: all domains below it.
     Below(Domain),
     /// `*`: every domain.
     Any,
@@ -18,15 +21,15 @@ pub enum DomainPattern {
 /// How closely a pattern fits: exact before the longest `*.suffix` before `*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Specificity {
-    /// `*`.
+    /// Matched by `*`.
     Any,
-    /// `*.suffix`, with the number of the suffix's octets.
+    /// Matched by `*.suffix`; the length of the suffix in octets.
     Below(usize),
-    /// The domain itself.
+    /// Matched exactly.
     Exact,
 }
 
-/// Why a text is no domain pattern.
+/// Why a text is not a valid domain pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternFault {
     /// A star anywhere but as the whole first label.
@@ -34,16 +37,16 @@ pub enum PatternFault {
         "a star may only be the whole pattern (\"*\") or as the whole first label (\"*.partner.example\")"
     )]
     Star,
-    /// The rest is no domain.
+    /// The pattern's domain is not valid.
     #[error(transparent)]
     Domain(#[from] DomainFault),
 }
 
 impl DomainPattern {
-    /// Reads `a.example`, `*.a.example` or `*`.
+    /// Parses `a.example`, `*.a.example` or `*`.
     ///
     /// # Errors
-    /// A [`PatternFault`].
+    /// [`PatternFault`] if the star is misplaced or the domain is not valid.
     pub fn parse(text: &str) -> Result<Self, PatternFault> {
         if text == "*" {
             return Ok(Self::Any);
@@ -56,8 +59,8 @@ impl DomainPattern {
         Ok(if below { Self::Below(domain) } else { Self::Exact(domain) })
     }
 
-    /// Whether the pattern covers `domain`, and how closely. An address literal (`None`) is
-    /// covered by `*` alone.
+    /// Whether the pattern covers `domain`, and how closely. An address literal (`None`) is covered only by
+    /// `*`.
     #[must_use]
     pub fn covers(&self, domain: Option<&Domain>) -> Option<Specificity> {
         let fits = match (self, domain) {
@@ -69,7 +72,7 @@ impl DomainPattern {
         fits.then(|| self.specificity())
     }
 
-    /// How close this pattern is where it fits.
+    /// The specificity of a match by this pattern.
     #[must_use]
     pub fn specificity(&self) -> Specificity {
         match self {
@@ -79,7 +82,7 @@ impl DomainPattern {
         }
     }
 
-    /// The closest of several patterns that covers `domain`.
+    /// The most specific of several patterns that covers `domain`.
     #[must_use]
     pub fn closest<'a>(patterns: &'a [Self], domain: Option<&Domain>) -> Option<&'a Self> {
         patterns.iter().filter(|p| p.covers(domain).is_some()).max_by_key(|p| p.specificity())

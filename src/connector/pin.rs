@@ -1,45 +1,47 @@
+//! Pins of certificate keys: their text form and when they are valid.
+
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::mail::UnixMillis;
 
-/// A key that a certificate must have: the SHA-256 of its SubjectPublicKeyInfo (RFC 7469 §2.4),
-/// good from one moment until another.
+/// A key that a certificate must have: the SHA-256 of its SubjectPublicKeyInfo (RFC 7469 §2.4), with an
+/// optional validity period.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Pin {
-    /// The digest.
+    /// SHA-256 of the SubjectPublicKeyInfo.
     pub sha256: [u8; 32],
-    /// The first moment at which it counts; `None`: since ever.
+    /// The first moment at which the pin is valid; `None`: no lower limit.
     pub from: Option<UnixMillis>,
-    /// The first moment at which it counts no more; `None`: for good.
+    /// The first moment at which the pin is no longer valid; `None`: no upper limit.
     pub until: Option<UnixMillis>,
 }
 
-/// Why a text is no pin.
+/// The text is not a valid pin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a pin is \"sha256/\" and the 44 characters of base64 that `sealpost cert show` prints")]
 pub struct PinFault;
 
 impl Pin {
-    /// Reads `sha256/BASE64`; the dates are open.
+    /// Parses `sha256/BASE64`; the validity is left open.
     ///
     /// # Errors
-    /// [`PinFault`].
+    /// [`PinFault`] if the prefix is missing or the rest is not 32 octets in base64.
     pub fn parse(text: &str) -> Result<Self, PinFault> {
         let digits = text.strip_prefix("sha256/").ok_or(PinFault)?;
         let sha256 = decode(digits).ok_or(PinFault)?;
         Ok(Self { sha256, from: None, until: None })
     }
 
-    /// Whether it counts at a moment.
+    /// Whether the pin is valid at this moment.
     #[must_use]
     pub fn counts_at(&self, now: UnixMillis) -> bool {
         self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
     }
 }
 
-/// A digest as pins are written: `sha256/` and base64.
+/// A digest in pin notation: `sha256/` and base64.
 #[must_use]
 pub fn pin_text(sha256: &[u8; 32]) -> String {
     let mut out = String::from("sha256/");
@@ -73,7 +75,7 @@ fn decode(digits: &str) -> Option<[u8; 32]> {
             bits &= (1 << held) - 1;
         }
     }
-    // Digits that carry more than the digest would make two texts of one pin.
+    // Non-zero trailing bits would give one pin several spellings.
     (bits == 0).then_some(())?;
     out.try_into().ok()
 }
@@ -95,7 +97,7 @@ mod tests {
         for digest in [[0; 32], [255; 32], std::array::from_fn(|i| u8::try_from(i * 7).expect("small"))] {
             assert_eq!(Pin::parse(&pin_text(&digest)).map(|pin| pin.sha256), Ok(digest));
         }
-        // RFC 7469 §2.1 has this one.
+        // An example from RFC 7469 §2.1.
         let known = "sha256/d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM=";
         assert_eq!(Pin::parse(known).map(|pin| pin.to_string()), Ok(known.to_owned()));
         for bad in [

@@ -1,4 +1,5 @@
-//! The recipients that an inbound connector knows, so that others are refused at RCPT and not bounced later.
+//! The recipients that an inbound connector accepts, so that unknown ones are refused at RCPT and not bounced
+//! later.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,17 +9,17 @@ use serde::{Serialize, Serializer};
 
 use crate::mail::Mailbox;
 
-/// A recipients file: addresses, and `@domain` for every one of a domain.
+/// A recipients file: addresses, and `@domain` for every address in a domain.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Recipients {
-    /// The file, as the configuration names it.
+    /// The file name, as in the configuration.
     pub file: Arc<str>,
-    /// In lower case and order.
+    /// Lower-case and sorted.
     entries: Vec<Box<str>>,
 }
 
 impl Serialize for Recipients {
-    /// The file and a digest of it.
+    /// Serialises the file name and a digest of the entries.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Recipients", 2)?;
         fields.serialize_field("file", &self.file)?;
@@ -28,10 +29,10 @@ impl Serialize for Recipients {
 }
 
 impl Recipients {
-    /// Reads a recipients file, one entry a line; `#` at the start of a line begins a comment.
+    /// Parses a recipients file, one entry per line; `#` at the start of a line begins a comment.
     ///
     /// # Errors
-    /// The line and what is wrong with it.
+    /// The line number and what is wrong with that line.
     pub fn parse(file: &str, text: &str) -> Result<Self, (usize, String)> {
         let mut entries = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
@@ -39,7 +40,7 @@ impl Recipients {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            // A domain alone is read as the domain of an address.
+            // An `@domain` entry is parsed as an address in that domain.
             let whole = if line.starts_with('@') { format!("x{line}") } else { line.to_owned() };
             let mailbox = Mailbox::parse(&whole).map_err(|fault| (number, format!("{line:?}: {fault}")))?;
             let entry = if line.starts_with('@') { format!("@{}", mailbox.domain()) } else { key(&mailbox) };
@@ -50,31 +51,31 @@ impl Recipients {
         Ok(Self { file: file.into(), entries })
     }
 
-    /// Whether it has this recipient, in whatever case.
+    /// Whether the file lists this recipient, ignoring case.
     #[must_use]
     pub fn knows(&self, mailbox: &Mailbox) -> bool {
         let has = |entry: &str| self.entries.binary_search_by(|known| (**known).cmp(entry)).is_ok();
         has(&key(mailbox)) || has(&format!("@{}", mailbox.domain()))
     }
 
-    /// Differs where the entries do.
+    /// A digest that changes with the entries.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        // FNV-1a: it tells a change of a file, and keeps nobody out.
+        // FNV-1a: enough to detect a changed file, and not meant for security.
         let octets = self.entries.iter().flat_map(|entry| entry.bytes().chain([b'\n']));
         octets.fold(0xcbf2_9ce4_8422_2325, |hash: u64, octet| {
             (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
         })
     }
 
-    /// How many entries it has.
+    /// The number of entries.
     #[must_use]
     pub fn count(&self) -> usize {
         self.entries.len()
     }
 }
 
-/// Hosts that tell local parts by their case are none that a list is written for.
+/// The lower-case form; no list is written for hosts with case-sensitive local parts.
 fn key(mailbox: &Mailbox) -> String {
     mailbox.as_str().to_lowercase()
 }

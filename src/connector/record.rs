@@ -1,45 +1,45 @@
-//! A decision as it is kept on disk and shown by the control API: versioned, and with its words already made.
+//! A decision as stored on disk and shown by the control API: versioned, with its texts already rendered.
 
 use serde::{Deserialize, Serialize};
 
 use super::decision::Decision;
 
-/// A decision, for whoever reads it later: another version of this program, or another program. The version that stored
-/// it may be another one, so anything may be missing.
+/// A rendered decision, for other programs and other versions of this one. Another version may have stored
+/// it, so any field may be missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DecisionRecord {
-    /// The version of this record. Records without one are of version 1, which had no summaries.
+    /// The version of this record. Records without one are version 1, which had no summaries.
     #[serde(default = "first_version")]
     pub version: u32,
-    /// The connector that decided.
+    /// The name of the connector that decided.
     pub connector: Option<String>,
-    /// The host it was about: name, address and port.
+    /// The host the decision is about: name, address and port.
     pub host: Option<String>,
     /// What was required. Version 1 called it `wanted`.
     #[serde(alias = "wanted")]
     pub required: String,
-    /// The same in a word or two.
+    /// What was required, in a word or two.
     #[serde(alias = "wanted_summary")]
     pub required_summary: String,
     /// What was attained. Version 1 called it `got`.
     #[serde(alias = "got")]
     pub attained: String,
-    /// The same in a word or two.
+    /// What was attained, in a word or two.
     #[serde(alias = "got_summary")]
     pub attained_summary: String,
     /// Why, in one sentence.
     pub reason: String,
-    /// The same as one word for machines.
+    /// The reason as one word for machines.
     pub token: String,
-    /// Whether mail was withheld for it; `None` in records of version 1.
+    /// Whether mail was withheld; `None` in records of version 1.
     pub withheld: Option<bool>,
-    /// The handshake behind it, as it was stored; `explain --facts` reads it.
+    /// The handshake, as stored; `explain --facts` reads it.
     pub tls: Option<serde_json::Value>,
 }
 
 impl DecisionRecord {
-    /// The version that is written.
+    /// The version written by this program.
     pub const VERSION: u32 = 2;
 }
 
@@ -79,7 +79,7 @@ mod tests {
             (record.version, record.token.as_str(), record.withheld),
             (1, "starttls-not-offered", None)
         );
-        // What a later version adds is passed over.
+        // Fields added by a later version are ignored.
         let later = first.replacen('{', r#"{"version":9,"colour":"green","#, 1);
         let record: DecisionRecord = serde_json::from_str(&later).expect("a record");
         assert_eq!((record.version, record.attained.as_str()), (9, "plaintext"));

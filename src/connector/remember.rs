@@ -1,4 +1,5 @@
-//! `remember_tls`: what follows where a host that had TLS before offers it no more. The memory itself is elsewhere.
+//! `remember_tls`: what happens if a host that had TLS before no longer offers it. The memory itself is
+//! stored elsewhere.
 
 use std::time::Duration;
 
@@ -6,20 +7,20 @@ use super::decision::Decision;
 use super::judge::Attained;
 use super::table::Outbound;
 
-/// What is remembered of a recipient domain or smart host of a connector.
+/// What is remembered about a recipient domain or smart host of a connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMemory {
-    /// It was never seen with TLS.
+    /// TLS was never seen.
     Never,
-    /// It had TLS the last time.
+    /// The last session used TLS.
     Sealed,
-    /// It had TLS once, and has gone without it for so long.
+    /// TLS was seen once, and has been missing for this long.
     WithoutFor(Duration),
 }
 
 impl Outbound {
-    /// The decision that withholds mail from a session in plaintext, for as long as the memory says so; `None` where
-    /// mail may go.
+    /// The decision that withholds mail from a plaintext session because TLS was seen before; `None` if mail
+    /// may be sent.
     #[must_use]
     pub fn withheld_by_memory(&self, host: &str, attained: &Attained, memory: TlsMemory) -> Option<Decision> {
         let Attained::Clear(cause) = attained else { return None };
@@ -34,7 +35,7 @@ impl Outbound {
     }
 }
 
-/// How long a host that had TLS before must go without it until mail goes in plaintext.
+/// How long a host that had TLS before must be without it before mail is sent in plaintext.
 const PLAINTEXT_AFTER: Duration = Duration::from_secs(60 * 60);
 
 #[cfg(test)]

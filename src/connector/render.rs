@@ -1,4 +1,5 @@
-//! The words of a decision: sentence, token, status. Nothing else says them, and nothing reads them back.
+//! The text of a decision: sentence, token, status. It is the only renderer, and nothing parses the text
+//! back.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +13,7 @@ use super::shortfall::Shortfall;
 use crate::mail::Enhanced;
 
 impl Decision {
-    /// Everything in one line.
+    /// The whole decision on one line.
     #[must_use]
     pub fn sentence(&self) -> String {
         let connector = self.connector.as_deref().unwrap_or("none");
@@ -24,7 +25,7 @@ impl Decision {
         )
     }
 
-    /// Why, in one sentence.
+    /// The reason, in one sentence.
     #[must_use]
     pub fn reason(&self) -> String {
         let host = self.host.as_deref().unwrap_or("the next hop");
@@ -53,7 +54,7 @@ impl Decision {
         }
     }
 
-    /// The same as one word for machines.
+    /// The reason as one word for machines.
     #[must_use]
     pub fn token(&self) -> Cow<'static, str> {
         let audit = |token: &str| Cow::Owned(format!("audit-{token}"));
@@ -72,8 +73,8 @@ impl Decision {
         })
     }
 
-    /// The enhanced status code of what follows (RFC 3463); `None` where mail goes. Of class 4 where the mail waits,
-    /// of class 5 where a client's mail is refused.
+    /// The enhanced status code (RFC 3463); `None` if mail is sent. Class 4 if mail waits, class 5 if a
+    /// client's mail is refused.
     #[must_use]
     pub fn status(&self) -> Option<Enhanced> {
         match &self.ruling {
@@ -105,7 +106,7 @@ impl Decision {
 }
 
 impl RequiredTls {
-    /// In a word or two, for a table.
+    /// A summary in a word or two, for a table.
     #[must_use]
     pub fn summary(&self) -> &'static str {
         match self {
@@ -138,7 +139,7 @@ impl fmt::Display for RequiredTls {
 }
 
 impl Attainment {
-    /// In a word or two, for a table.
+    /// A summary in a word or two, for a table.
     #[must_use]
     pub fn summary(&self) -> String {
         match self {
@@ -172,7 +173,7 @@ impl fmt::Display for Attainment {
     }
 }
 
-/// The certificate of a handshake.
+/// Renders the certificate of a handshake.
 struct HandshakeCertificate<'a>(&'a TlsFacts, &'static str);
 
 impl fmt::Display for HandshakeCertificate<'_> {
@@ -197,7 +198,7 @@ impl fmt::Display for Claim {
 }
 
 impl Attribution {
-    /// The word for machines.
+    /// A stable word for machines.
     #[must_use]
     pub fn token(self) -> &'static str {
         match self {
@@ -221,7 +222,7 @@ impl fmt::Display for Attribution {
 }
 
 impl UnmetCondition {
-    /// The word for machines.
+    /// A stable word for machines.
     #[must_use]
     pub fn token(&self) -> &'static str {
         match self {
@@ -247,7 +248,7 @@ impl fmt::Display for UnmetCondition {
 }
 
 impl ClearCause {
-    /// The word for machines.
+    /// A stable word for machines.
     #[must_use]
     pub fn token(&self) -> &'static str {
         match self {
@@ -273,7 +274,7 @@ impl fmt::Display for ClearCause {
 }
 
 impl Requirement {
-    /// In a word or two, for a table.
+    /// A summary in a word or two, for a table.
     #[must_use]
     pub fn summary(&self) -> &'static str {
         match self {

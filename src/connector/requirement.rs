@@ -1,3 +1,5 @@
+//! What a connector requires of TLS, as data. Whether a handshake meets it is decided in `shortfall`.
+
 use std::fmt;
 
 use serde::Serialize;
@@ -7,53 +9,53 @@ use super::facts::TrustId;
 use super::name::PeerName;
 use super::pin::Pin;
 
-/// What a connector demands of a session. A value, so that later sources (a message that must
-/// stay sealed, a policy the partner publishes) can be joined to it.
+/// What a connector requires of a session. A value, so that later sources (a message that must stay on TLS, a
+/// policy the partner publishes) can be combined with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Requirement {
-    /// TLS is not asked for, though it were offered.
+    /// TLS is not used, even if offered.
     Off,
-    /// Encrypt if offered, else plaintext; nothing is judged (RFC 7435).
+    /// Use TLS if offered, else plaintext; nothing is judged (RFC 7435).
     Opportunistic,
-    /// A rehearsal: judged like [`Self::Forced`] and recorded, but delivered like
-    /// [`Self::Opportunistic`], in clear too.
+    /// Audit: judged like [`Self::Forced`] and recorded, but delivered like [`Self::Opportunistic`], in
+    /// plaintext too.
     Audit(Forced),
-    /// TLS, and what [`Forced`] says of it, or nothing is sent.
+    /// TLS that meets [`Forced`], or nothing is sent.
     Forced(Forced),
 }
 
-/// What forced TLS demands; all of it must hold.
+/// What forced TLS requires; all of it must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Forced {
-    /// What is asked of the certificate.
+    /// What the certificate must show.
     pub require: Require,
-    /// The oldest version accepted.
+    /// The oldest TLS version accepted.
     pub min_version: TlsVersion,
-    /// How the keys of the session are agreed on.
+    /// Which key exchange is accepted.
     pub key_exchange: KeyExchange,
-    /// The certificate's key must be one of these, if there are any.
+    /// The certificate's key must match one of these, unless empty.
     pub pins: Vec<Pin>,
-    /// What the certificate's subject and issuer must say.
+    /// What the certificate's subject and issuer must contain.
     pub subject: SubjectRules,
-    /// Whether the common name stands in where the certificate has no usable subjectAltName.
+    /// Whether the common name is used if the certificate has no usable subjectAltName.
     pub allow_cn: bool,
-    /// What is asked of revocation lists.
+    /// How revocation lists are checked.
     pub revocation: Revocation,
-    /// Inbound alone: what a client's certificate must be for.
+    /// Inbound only: the required purpose of a client's certificate.
     pub purpose: Purpose,
 }
 
-/// What forced TLS asks of the peer's certificate; each level includes those above it.
+/// What forced TLS requires of the peer's certificate; each level includes those above it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub enum Require {
-    /// Nothing: the channel is encrypted, to whomever.
+    /// Nothing: encryption to any peer.
     Encryption,
-    /// The chain ends in one of these trust anchor sets.
+    /// The chain must end in one of these trust anchor sets.
     Chain {
         /// The sets; one is enough.
         trust: Vec<TrustId>,
     },
-    /// That, and the certificate presents one of these names.
+    /// The chain, and the certificate must present one of these names.
     Identity {
         /// The sets; one is enough.
         trust: Vec<TrustId>,
@@ -68,37 +70,37 @@ pub enum KeyExchange {
     /// Post-quantum preferred, (EC)DHE otherwise.
     #[default]
     Any,
-    /// X25519MLKEM768 or another hybrid alone; that needs TLS 1.3.
+    /// Only X25519MLKEM768 or another hybrid; this needs TLS 1.3.
     PostQuantum,
-    /// No post-quantum group is offered: for middleboxes that stumble over large handshakes.
+    /// No post-quantum group is offered, for middleboxes that fail on large handshakes.
     Classic,
 }
 
-/// What is asked of certificate revocation lists (RFC 5280 §5).
+/// How certificate revocation lists are checked (RFC 5280 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum Revocation {
-    /// They are not looked at.
+    /// Revocation is not checked.
     Off,
-    /// A certificate that a list names is refused; one that no list speaks of is not.
+    /// A revoked certificate is refused; one that no list covers is accepted.
     #[default]
     Soft,
-    /// Only a certificate that a current list vouches for is accepted.
+    /// Only a certificate covered by a current list, and not revoked, is accepted.
     Hard,
 }
 
-/// What a client's certificate must be for (RFC 5280 §4.2.1.12).
+/// The required purpose of a client's certificate (RFC 5280 §4.2.1.12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum Purpose {
-    /// `serverAuth` or `clientAuth`: public authorities no longer issue for clients.
+    /// `serverAuth` or `clientAuth`: public CAs no longer issue client certificates.
     #[default]
     Either,
-    /// `clientAuth` alone.
+    /// Only `clientAuth`.
     Client,
 }
 
-/// Texts that the certificate's subject and issuer must have; within one list any of them is
-/// enough. Compared without regard to case. Always on top of a chain or a pin, since anyone can
-/// write anything into a certificate of his own.
+/// Texts that the certificate's subject and issuer must contain; within one list any of them is enough. Case
+/// is ignored. Always combined with a chain or a pin, since anyone can put any text into their own
+/// certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
 pub struct SubjectRules {
     /// The subject's organisation (O).
@@ -110,7 +112,7 @@ pub struct SubjectRules {
 }
 
 impl Requirement {
-    /// Whether nothing may go in clear.
+    /// Whether plaintext is forbidden.
     #[must_use]
     pub fn is_forced(&self) -> bool {
         match self {
@@ -119,7 +121,7 @@ impl Requirement {
         }
     }
 
-    /// What is judged: what forced TLS demands, be it enforced or rehearsed.
+    /// What is judged: the forced TLS requirements, enforced or in audit.
     #[must_use]
     pub fn judged(&self) -> Option<&Forced> {
         match self {
@@ -130,14 +132,13 @@ impl Requirement {
 }
 
 impl Forced {
-    /// Whether whoever meets it has shown who they are: by a chain or a pin, not by a certificate of their
-    /// own making.
+    /// Whether meeting this proves the peer's identity: by a chain or a pin, not by a self-made certificate.
     #[must_use]
     pub fn proves_who(&self) -> bool {
         !matches!(self.require, Require::Encryption) || !self.pins.is_empty()
     }
 
-    /// These demands on the certificate, and of everything else the default.
+    /// These certificate requirements, with the default for everything else.
     #[must_use]
     pub fn new(require: Require) -> Self {
         Self {
@@ -158,7 +159,7 @@ impl Forced {
         Self::new(Require::Encryption)
     }
 
-    /// In a word or two, for a table.
+    /// A summary in a word or two, for a table.
     #[must_use]
     pub fn summary(&self) -> &'static str {
         match &self.require {
@@ -169,7 +170,7 @@ impl Forced {
         }
     }
 
-    /// The trust anchor sets it names.
+    /// The trust anchor sets that are accepted.
     #[must_use]
     pub fn trust(&self) -> &[TrustId] {
         match &self.require {
@@ -178,7 +179,7 @@ impl Forced {
         }
     }
 
-    /// Whether a certificate is needed at all.
+    /// Whether the peer must show a certificate.
     #[must_use]
     pub fn needs_certificate(&self) -> bool {
         !matches!(self.require, Require::Encryption) || !self.pins.is_empty()
@@ -186,7 +187,7 @@ impl Forced {
 }
 
 impl SubjectRules {
-    /// Whether nothing is asked.
+    /// Whether there are no rules.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.organisation.is_empty() && self.common_name.is_empty() && self.issuer.is_empty()

@@ -1,4 +1,4 @@
-//! Facts and connectors that the tests of this module share.
+//! Facts and connectors shared by the tests of this module.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

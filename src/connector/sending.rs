@@ -1,4 +1,4 @@
-//! How the sessions of an outbound connector are used: extensions, limits, the login.
+//! How the sessions of an outbound connector are used: extensions, limits, login. It opens no session.
 
 use std::path::{Path, PathBuf};
 
@@ -9,33 +9,33 @@ use crate::mail::Extension;
 /// How the sessions of an outbound connector are used.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SendingSettings {
-    /// Extensions that are passed over though the host offers them.
+    /// Extensions that are ignored even if the host offers them.
     pub ignored: Vec<Extension>,
-    /// Recipients in one transaction, where that is fewer than everywhere.
+    /// Maximum recipients per transaction, if lower than the global limit.
     pub recipients_max: Option<usize>,
-    /// Messages over one connection, where that is fewer than everywhere.
+    /// Maximum messages per connection, if lower than the global limit.
     pub messages_max: Option<u32>,
-    /// Messages in a minute, over all its lanes.
+    /// Maximum messages per minute, over all lanes of the connector.
     pub messages_per_minute_max: Option<u32>,
-    /// Smart hosts begin by turns, instead of each time with the first.
+    /// Use smart hosts in rotation, instead of always starting with the first.
     pub spread: bool,
-    /// As whom we log in.
+    /// The credentials for logging in; `None`: no login.
     pub auth: Option<Credentials>,
 }
 
-/// As whom we log in at a smart host.
+/// How we log in at a smart host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Credentials {
-    /// How.
+    /// The SASL mechanism.
     pub mechanism: Mechanism,
-    /// The name.
+    /// The user name.
     pub user: String,
-    /// The file with the password or token; read for each session, since tokens change.
+    /// The file with the password or token; read for every session, since tokens change.
     #[serde(serialize_with = "shown")]
     pub secret: PathBuf,
 }
 
-/// A path, even one that is not UTF-8.
+/// Serialises a path, even if it is not UTF-8.
 fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }
@@ -43,16 +43,16 @@ fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
 /// A SASL mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Mechanism {
-    /// RFC 4616.
+    /// PLAIN (RFC 4616).
     Plain,
-    /// The older one, for hosts that know no other.
+    /// LOGIN, the older mechanism, for hosts that support no other.
     Login,
-    /// An OAuth 2 bearer token, as Exchange Online and Gmail take it.
+    /// XOAUTH2: an OAuth 2 bearer token, as used by Exchange Online and Gmail.
     XOAuth2,
 }
 
 impl Mechanism {
-    /// Its name in AUTH.
+    /// The mechanism's name in the AUTH command.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

@@ -1,3 +1,5 @@
+//! Compares a handshake with a requirement and names what is missing. It does not decide what follows.
+
 use std::fmt;
 
 use super::facts::TrustId;
@@ -9,69 +11,69 @@ use super::pin::{Pin, pin_text};
 use super::requirement::{Forced, KeyExchange, Purpose, Require, Revocation, SubjectRules};
 use crate::mail::{Enhanced, Reply, UnixMillis};
 
-/// What was missing.
+/// What a session lacked compared to the requirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shortfall {
-    /// TLS was not asked for.
+    /// TLS was not attempted.
     NotTried,
     /// STARTTLS was not offered.
     NotOffered,
     /// STARTTLS was refused.
     Refused(Reply),
-    /// The handshake broke.
+    /// The handshake failed.
     Handshake(HandshakeFault),
-    /// The version is older than the connector demands.
+    /// The TLS version is older than required.
     Version(TlsVersion),
     /// The peer showed no certificate.
     NoCertificate,
-    /// The peer's certificate can't be read.
+    /// The peer's certificate can't be parsed; the reason.
     Unreadable(String),
-    /// The peer did not prove that it holds the key.
+    /// The peer did not prove possession of the key.
     Unproved,
-    /// The chain does not end in a trust anchor, or does not hold.
+    /// The chain does not end in an accepted trust anchor, or is not valid.
     Chain {
-        /// What is wrong with it.
+        /// What is wrong with the chain.
         fault: ChainFault,
-        /// In words.
+        /// The fault in words.
         words: String,
     },
-    /// The certificate presents none of the names.
+    /// The certificate presents none of the required names.
     Name {
         /// The reference identifiers.
         wanted: String,
         /// The presented identifiers.
         got: String,
     },
-    /// The keys were agreed on by another group than demanded.
+    /// The key exchange used a group that the requirement excludes.
     KeyExchange(String),
-    /// The certificate's key is none of the pinned ones.
+    /// The certificate's key matches none of the pins.
     Pin {
-        /// The pin of the key that was shown.
+        /// The pin of the key that the peer showed.
         got: String,
-        /// A pin that is listed, but not yet or no longer counts.
+        /// Whether that pin is listed, but not valid at this time.
         dated: bool,
     },
-    /// The subject or the issuer does not say what is demanded.
+    /// The subject or the issuer does not contain the required text.
     Subject {
-        /// Which of them: `organisation`, `common name`, `issuer`.
+        /// Which field: `organisation`, `common name`, `issuer`.
         what: &'static str,
-        /// The texts demanded.
+        /// The required texts.
         wanted: String,
-        /// What stands there.
+        /// What the certificate contains.
         got: String,
     },
-    /// A revocation list names the certificate or an issuer of it.
+    /// A revocation list revokes the certificate or one of its issuers.
     Revoked,
-    /// No current revocation list vouches for the certificate.
+    /// No current revocation list covers the certificate.
     RevocationUnknown(RevocationStatus),
-    /// A client's certificate that is not for clients.
+    /// The certificate is not valid for client use.
     NotForClients,
-    /// The message came sealed and must go on sealed, and the connector does not force TLS.
+    /// The message must leave under enforced TLS, and the connector does not force it.
     Onward,
 }
 
 impl Forced {
-    /// What of this requirement a handshake leaves unmet; used for both directions.
+    /// The first part of this requirement that a handshake does not meet; used for both directions.
     #[must_use]
     pub fn unmet_by(&self, facts: &TlsFacts) -> Option<Shortfall> {
         if facts.version < self.min_version {
@@ -155,7 +157,7 @@ fn unmet_pin(certificate: &CertificateFacts, pins: &[Pin], at: UnixMillis) -> Op
 }
 
 impl SubjectRules {
-    /// The first text that the certificate does not have.
+    /// The first rule that the certificate does not meet.
     pub(super) fn unmet_by(&self, certificate: &CertificateFacts) -> Option<Shortfall> {
         let common_name: Vec<String> = certificate.common_name.iter().cloned().collect();
         let checks = [
@@ -173,8 +175,8 @@ impl SubjectRules {
 }
 
 impl Shortfall {
-    /// The enhanced status code of a deferral for this reason: 4.7.4 where TLS was not to be had,
-    /// 4.7.5 where it was not good enough.
+    /// The enhanced status code of a deferral for this reason: 4.7.4 if TLS was unavailable, 4.7.5 if it was
+    /// not good enough.
     #[must_use]
     pub fn enhanced(&self) -> Enhanced {
         match self {
@@ -195,7 +197,7 @@ impl Shortfall {
         }
     }
 
-    /// The machine word.
+    /// A stable word for machines.
     #[must_use]
     pub fn token(&self) -> &'static str {
         match self {
@@ -259,17 +261,17 @@ impl fmt::Display for Shortfall {
     }
 }
 
-/// How a handshake broke.
+/// How a handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandshakeFault {
-    /// In words.
+    /// The fault in words.
     pub words: String,
-    /// Over a certificate, ours or the lack of it: no reason ever to go on in clear.
+    /// The fault concerns a certificate, ours or a missing one: never fall back to plaintext for it.
     pub over_certificate: bool,
 }
 
 impl HandshakeFault {
-    /// A fault that has nothing to do with a certificate.
+    /// A fault unrelated to certificates.
     #[must_use]
     pub fn new(words: impl Into<String>) -> Self {
         Self { words: words.into(), over_certificate: false }

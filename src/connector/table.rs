@@ -1,3 +1,6 @@
+//! The connector table: inbound and outbound connectors as checked values. Choosing and judging are in other
+//! files.
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,19 +14,19 @@ use super::{
 };
 use crate::mail::Domain;
 
-/// The connectors in effect: who may hand us mail, and where mail goes.
+/// The connectors in effect: who may hand us mail, and where mail is sent.
 #[derive(Debug)]
 pub struct Table {
-    /// Counts the tables of this process; a permit of an earlier one is void.
+    /// Increases with every table of this process; a permit issued under an earlier table is void.
     pub generation: Generation,
-    /// The inbound connectors, in no order that matters.
+    /// The inbound connectors; order is irrelevant.
     pub inbound: Vec<Arc<Inbound>>,
-    /// The outbound connectors, in no order that matters.
+    /// The outbound connectors; order is irrelevant.
     pub outbound: Vec<Arc<Outbound>>,
     pub(super) index: Index,
 }
 
-/// The connectors by what they cover: choosing costs one look-up for each label.
+/// Outbound connectors indexed by pattern: choosing costs one lookup per label.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pub(super) exact: HashMap<Domain, Arc<Outbound>>,
@@ -34,7 +37,7 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn new(outbound: &[Arc<Outbound>]) -> Self {
         let mut index = Self::default();
-        // Whoever comes last stays: the lowest cost, then the first name.
+        // The last one inserted wins: the lowest cost, then the first name.
         let mut order: Vec<&Arc<Outbound>> = outbound.iter().filter(|c| c.mode != Mode::Off).collect();
         order.sort_by(|a, b| (b.cost, &b.name).cmp(&(a.cost, &a.name)));
         for connector in order {
@@ -54,137 +57,136 @@ impl Index {
     }
 }
 
-/// Which table of this process a decision was made by.
+/// Which table of this process a decision was based on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Generation(pub u64);
 
-/// A digest of a connector's resolved settings and of the files it names: two connectors of the
-/// same revision demand the same.
+/// A digest of a connector's resolved settings and of the files it names: connectors with the same revision
+/// have the same requirements.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Revision(pub [u8; 8]);
 
-/// Who may hand us mail, under which conditions, for whom.
+/// Who may hand us mail, under which conditions, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Inbound {
-    /// Its name in the configuration.
+    /// The connector's name in the configuration.
     pub name: Arc<str>,
-    /// The reverse-path domains it is about.
+    /// The reverse-path domains it covers.
     pub from_domains: Vec<DomainPattern>,
-    /// The networks it may come from; empty: from anywhere.
+    /// The networks clients may connect from; empty: any.
     pub from_networks: Vec<IpNet>,
-    /// Who must have logged in; `None`: nobody must.
+    /// The users of whom one must have logged in; `None`: no login is required.
     pub users: Option<Arc<Users>>,
-    /// What is demanded of the channel.
+    /// The TLS requirement.
     pub tls: InboundTls,
-    /// Whether what it demands of the channel is enforced.
+    /// Whether the TLS requirement is enforced.
     pub mode: Mode,
-    /// What becomes of the mail that comes by it.
+    /// What is required for sending this mail on.
     pub onward: Onward,
-    /// How much a refusal tells.
+    /// How much a refusal or report discloses.
     pub reveal: Reveal,
-    /// What becomes of a LF without a CR in content.
+    /// How a LF without a CR in content is handled.
     pub bare_lf: BareLf,
-    /// Its own limits.
+    /// Limits of this connector.
     pub limits: InboundLimits,
     /// The recipient domains it may relay to; empty: none.
     pub to_domains: Vec<DomainPattern>,
-    /// The recipients that are known there; `None`: every one may be.
+    /// The recipients accepted there; `None`: all.
     pub recipients: Option<Arc<Recipients>>,
-    /// The next hop is asked whether it knows a recipient.
+    /// Whether the next hop is asked if it knows a recipient.
     pub verify_recipients: bool,
-    /// The digest of all this and of the files it names.
+    /// The digest of all these settings and of the files they name.
     #[serde(skip)]
     pub revision: Revision,
 }
 
-/// What an inbound connector demands of the channel.
+/// What an inbound connector requires of TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum InboundTls {
-    /// Neither required nor judged.
+    /// Not required and not judged.
     Off,
-    /// Not required; what it showed is recorded.
+    /// Not required; what the client used is recorded.
     Opportunistic,
     /// Required, with these properties.
     Forced(Forced),
 }
 
-/// What becomes of a LF without a CR in content.
+/// How a LF without a CR in content is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BareLf {
     /// The message is refused (RFC 5321 §2.3.8).
     #[default]
     Refuse,
-    /// It is given its CR: for old devices.
+    /// A CR is added before it, for old devices.
     Normalize,
 }
 
-/// Where mail goes, under which conditions.
+/// Where mail is sent, under which conditions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outbound {
-    /// Its name in the configuration.
+    /// The connector's name in the configuration.
     pub name: Arc<str>,
-    /// The recipient domains it is about.
+    /// The recipient domains it covers.
     pub domains: Vec<DomainPattern>,
-    /// Among connectors that fit equally well, the lowest is taken.
+    /// Of connectors that fit equally well, the one with the lowest cost is used.
     pub cost: u16,
     /// The hosts it hands mail to.
     pub next_hop: NextHop,
-    /// What is demanded of TLS; for identity without `peer_names`, [`Outbound::requirement`]
-    /// fills in the names.
+    /// The TLS requirement; for identity without `peer_names`, [`Outbound::requirement`] fills in the names.
     pub tls: OutboundTls,
-    /// Whether that is enforced.
+    /// Whether the TLS requirement is enforced.
     pub mode: Mode,
-    /// Where TLS begins.
+    /// Where TLS begins on a connection.
     pub handshake: Handshake,
-    /// The SNI name; by default the host's own.
+    /// The SNI name to send; by default the host's own name.
     pub sni: Sni,
-    /// The addresses its connections come from: at most one of each family.
+    /// The source addresses of its connections: at most one per address family.
     pub source_addresses: Vec<IpAddr>,
-    /// What it calls us in EHLO, where that is not the server's name.
+    /// The name sent in EHLO, if other than the server's name.
     pub ehlo_name: Option<Domain>,
-    /// Opportunistic alone: a domain once seen with TLS is not served in clear without an alarm
-    /// and a delay.
+    /// Opportunistic only: a domain once seen with TLS gets mail in plaintext only after an alarm and a
+    /// delay.
     pub remember_tls: bool,
-    /// The `[certificate.ID]` shown when the peer asks for one.
+    /// The `[certificate.ID]` to present if the peer asks for one.
     pub client_certificate: Option<Arc<str>>,
-    /// Opportunistic alone: what follows a broken handshake.
+    /// Opportunistic only: what to do after a failed handshake.
     pub on_handshake_failure: OnHandshakeFailure,
-    /// Forced alone: what an unmet requirement leads to.
+    /// Forced only: what to do if the requirement is not met.
     pub on_failure: OnFailure,
-    /// When to try again and when to give up.
+    /// When to retry and when to give up.
     pub retry: Retry,
-    /// Connections to a lane's hosts at the same time.
+    /// Maximum number of concurrent connections to a lane's hosts.
     pub connections: usize,
     /// How its sessions are used.
     pub sending: SendingSettings,
-    /// The digest of all this and of the files it names.
+    /// The digest of all these settings and of the files they name.
     #[serde(skip)]
     pub revision: Revision,
 }
 
-/// What an outbound connector demands of TLS.
+/// What an outbound connector requires of TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum OutboundTls {
-    /// Never asked for.
+    /// TLS is never used.
     Off,
-    /// Taken if offered.
+    /// TLS is used if offered.
     Opportunistic,
     /// Required, with these properties.
     Forced(Forced),
 }
 
-/// Whether a connector's demands are enforced.
+/// Whether a connector's TLS requirement is enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// They are.
+    /// The requirement is enforced.
     #[default]
     Enforce,
-    /// Judged and told, but not enforced: a rehearsal.
+    /// The requirement is judged and recorded, but not enforced.
     Audit,
-    /// The connector serves nothing, as if it weren't there; it can still be validated.
+    /// The connector serves nothing, as if it did not exist; it can still be validated.
     Off,
 }
 
@@ -204,48 +206,48 @@ pub enum Sni {
     /// The name of the host, if it has one.
     #[default]
     Host,
-    /// This one.
+    /// A configured name.
     Name(Domain),
-    /// None.
+    /// No SNI is sent.
     Nothing,
 }
 
-/// What becomes of mail after it came in.
+/// What is required for sending accepted mail on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Onward {
-    /// It goes by whatever connector serves the recipient.
+    /// It is sent by whichever connector serves the recipient.
     #[default]
     Any,
-    /// It leaves only by sessions under an enforced, forced requirement.
+    /// It is sent only over sessions under an enforced, forced requirement.
     Sealed,
 }
 
-/// How much strangers learn: the client from a refusal, and a sender outside our organisation from a
+/// How much is disclosed: to the client in a refusal, and to a reverse-path outside our organisation in a
 /// report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reveal {
     /// Everything, to both.
     Full,
-    /// The client: connector, what was required and attained, which are about its own connection. The sender: codes and
-    /// what happened in general.
+    /// To the client: the connector, what was required and attained, since these concern its own connection.
+    /// To the reverse-path: codes and a general description.
     #[default]
     Partner,
     /// Codes and general sentences, to both.
     Code,
 }
 
-/// An inbound connector's own limits; `None`: those of the server alone.
+/// An inbound connector's own limits; `None`: only the server's limit applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub struct InboundLimits {
-    /// Octets of one message.
+    /// Maximum size of a message in octets.
     pub message_bytes_max: Option<u64>,
-    /// Recipients of one message.
+    /// Maximum recipients per message.
     pub recipients_max: Option<usize>,
-    /// Messages a minute, over all its sessions.
+    /// Maximum messages per minute, over all sessions.
     pub messages_per_minute_max: Option<u32>,
-    /// Sessions at the same time that it is attributed to.
+    /// Maximum number of concurrent sessions attributed to it.
     pub connections_max: Option<usize>,
 }
 
@@ -254,66 +256,66 @@ pub struct InboundLimits {
 pub enum NextHop {
     /// The recipient domain's mail exchangers, on this port.
     Mx {
-        /// 25, but for a lab without root.
+        /// 25, except in a lab without root.
         port: u16,
     },
     /// These hosts, in this order.
     SmartHosts(Vec<SmartHost>),
 }
 
-/// A configured next hop: no MX look-up.
+/// A configured next hop, used without an MX lookup.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct SmartHost {
-    /// Its name or address.
+    /// The host's name or address.
     pub name: SmartHostName,
-    /// Its port.
+    /// The TCP port.
     pub port: u16,
 }
 
 /// How a smart host is named.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub enum SmartHostName {
-    /// By a name, to be resolved to addresses.
+    /// A name, resolved to addresses.
     Name(Domain),
-    /// By an address.
+    /// An address, used as is.
     Ip(IpAddr),
 }
 
-/// What follows a forced requirement that no host meets.
+/// What to do if no host meets a forced requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum OnFailure {
-    /// Try again until the connector's `expire`.
+    /// Retry until the connector's `expire`.
     #[default]
     Defer,
-    /// Report at once.
+    /// Fail at once and send a DSN.
     Bounce,
 }
 
-/// What follows a broken handshake under opportunistic TLS, once every host was tried over TLS.
+/// What to do under opportunistic TLS once the handshake has failed on every host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum OnHandshakeFailure {
-    /// A fresh connection in clear, in the same attempt.
+    /// Open a new plaintext connection in the same attempt.
     #[default]
     Clear,
-    /// The same, but only at a later attempt.
+    /// Use plaintext, but only at a later attempt.
     ClearLater,
-    /// Never in clear to a host that offers TLS.
+    /// Never use plaintext with a host that offers TLS.
     Defer,
 }
 
-/// When to try again, when to tell the sender, when to give up.
+/// When to retry, when to send a delay DSN, when to give up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Retry {
-    /// The waits after the first, second, … failure; the last one repeats. Never empty.
+    /// The waits after the first, second, … deferral; the last one repeats. Never empty.
     pub waits: Vec<Duration>,
-    /// How long after acceptance mail is given up.
+    /// How long after acceptance a message fails.
     pub expire: Duration,
-    /// How long after acceptance the sender is told of a delay; `None`: never.
+    /// How long after acceptance a delay DSN is sent; `None`: never.
     pub delay_dsn: Option<Duration>,
 }
 
 impl Table {
-    /// A table of these connectors.
+    /// Builds a table of these connectors.
     #[must_use]
     pub fn new(generation: Generation, inbound: Vec<Inbound>, outbound: Vec<Outbound>) -> Self {
         let outbound: Vec<Arc<Outbound>> = outbound.into_iter().map(Arc::new).collect();
@@ -321,7 +323,7 @@ impl Table {
         Self { generation, inbound: inbound.into_iter().map(Arc::new).collect(), outbound, index }
     }
 
-    /// Whether a client may log in: some connector that is not off asks for it.
+    /// Whether login is available: some connector that is not off requires it.
     #[must_use]
     pub fn knows_users(&self) -> bool {
         self.inbound.iter().any(|c| c.users.is_some() && c.mode != Mode::Off)
@@ -329,7 +331,7 @@ impl Table {
 }
 
 impl User {
-    /// Somebody of this name, taken for a user of every file that has it.
+    /// A user of this name, treated as logged in for every users file that lists it.
     #[must_use]
     pub fn supposed(name: &str, table: &Table) -> Self {
         let lists = table.inbound.iter().filter_map(|c| c.users.as_ref());
@@ -340,7 +342,8 @@ impl User {
 }
 
 impl Inbound {
-    /// A connector that admits these reverse-path domains from anywhere, relays to none, and asks nothing else.
+    /// A connector that admits these reverse-path domains from anywhere, relays nowhere, and requires nothing
+    /// else.
     #[must_use]
     pub fn new(name: &str, from_domains: Vec<DomainPattern>) -> Self {
         Self {
@@ -363,8 +366,8 @@ impl Inbound {
 }
 
 impl Outbound {
-    /// A connector that hands these domains' mail to these hosts, encrypted if TLS is offered, over one
-    /// connection, and tries for an hour.
+    /// A connector that sends mail for these domains to these hosts, with TLS if offered, over one
+    /// connection, and retries for an hour.
     #[must_use]
     pub fn new(name: &str, domains: Vec<DomainPattern>, next_hop: NextHop) -> Self {
         let minute = Duration::from_secs(60);
@@ -390,9 +393,9 @@ impl Outbound {
         }
     }
 
-    /// What is demanded of a session for this recipient domain through this host. Reference
-    /// identifiers are `peer_names`; else the smart host as configured; else the recipient
-    /// domain, since an MX name learned by plain DNS proves nothing (RFC 9325 §7.1).
+    /// The requirement for a session with this recipient domain and host. Reference identifiers are
+    /// `peer_names`, else the configured smart host, else the recipient domain, since an MX name learned by
+    /// plain DNS proves nothing (RFC 9325 §7.1).
     #[must_use]
     pub fn requirement(&self, domain: Option<&Domain>, smart_host: Option<&SmartHostName>) -> Requirement {
         let forced = match &self.tls {
@@ -407,7 +410,7 @@ impl Outbound {
         }
     }
 
-    /// What forced TLS demands, enforced or not; `None` where it is not forced.
+    /// The forced TLS requirements, enforced or not; `None` if TLS is not forced.
     #[must_use]
     pub fn forced(&self) -> Option<&Forced> {
         match &self.tls {
@@ -416,13 +419,13 @@ impl Outbound {
         }
     }
 
-    /// Whether nothing may leave by it in clear.
+    /// Whether plaintext is forbidden.
     #[must_use]
     pub fn is_enforced(&self) -> bool {
         self.forced().is_some() && self.mode != Mode::Audit
     }
 
-    /// The word of the configuration: `off`, `opportunistic`, `forced` or `implicit`.
+    /// The configuration word: `off`, `opportunistic`, `forced` or `implicit`.
     #[must_use]
     pub fn tls_word(&self) -> &'static str {
         match (&self.tls, self.handshake) {
@@ -434,7 +437,7 @@ impl Outbound {
     }
 }
 
-/// The demands with the reference identifiers filled in.
+/// The requirements with the reference identifiers filled in.
 fn named(forced: &Forced, domain: Option<&Domain>, smart_host: Option<&SmartHostName>) -> Forced {
     let Require::Identity { trust, names } = &forced.require else { return forced.clone() };
     if !names.is_empty() {
@@ -444,7 +447,7 @@ fn named(forced: &Forced, domain: Option<&Domain>, smart_host: Option<&SmartHost
         (Some(SmartHostName::Name(host)), _) => Some(PeerName::Exact(host.clone())),
         (Some(SmartHostName::Ip(ip)), _) => Some(PeerName::Ip(*ip)),
         (None, Some(domain)) => Some(PeerName::Exact(domain.clone())),
-        // No name to compare with: no certificate will do, and nothing is sent.
+        // No name to compare with: no certificate can match, and nothing is sent.
         (None, None) => None,
     };
     let require = Require::Identity { trust: trust.clone(), names: name.into_iter().collect() };
@@ -452,7 +455,7 @@ fn named(forced: &Forced, domain: Option<&Domain>, smart_host: Option<&SmartHost
 }
 
 impl Mode {
-    /// The word of the configuration.
+    /// The configuration word.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Who may log in: names and hashes of passwords, and what a client showed of them.
+//! Users files: names and password hashes, and the login a client sent. Hashes are checked elsewhere.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,38 +8,38 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-/// A users file: names, each with the hash of a password in PHC form (`$argon2id$…`).
+/// A users file: names, each with a password hash in PHC format (`$argon2id$…`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Users {
-    /// The file, as the configuration names it.
+    /// The file name, as in the configuration.
     pub file: Arc<str>,
-    /// The hash for each name.
+    /// The PHC hash for each name.
     pub hashes: BTreeMap<String, String>,
 }
 
-/// A name and a password that a client sent.
+/// A name and password sent by a client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
-    /// The name.
+    /// The user name.
     pub name: String,
-    /// The password.
+    /// The password, in plaintext.
     pub password: String,
 }
 
 /// A client that logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Its name.
+    /// The user name.
     pub name: Arc<str>,
-    /// The users files that have it with this password.
+    /// The users files that list this name with this password.
     pub files: Vec<Arc<str>>,
 }
 
 impl Users {
-    /// Reads a users file: `name:hash` in each line; empty lines and those that begin with `#` say nothing.
+    /// Parses a users file: one `name:hash` per line; empty lines and lines starting with `#` are ignored.
     ///
     /// # Errors
-    /// The line and what is wrong with it.
+    /// The line number and what is wrong with that line.
     pub fn parse(file: &str, text: &str) -> Result<Self, (usize, String)> {
         let mut hashes = BTreeMap::new();
         for (number, line) in text.lines().enumerate() {
@@ -64,10 +64,10 @@ impl Users {
 }
 
 impl Serialize for Users {
-    /// The file and a digest of it, so that no hash leaves by this way.
+    /// Serialises the file name and a digest, so that no hash is disclosed.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let digest = self.hashes.iter().fold(Sha256::new(), |digest, (name, hash)| {
-            // A name has no colon, and neither has a line break.
+            // Unambiguous: a name contains no colon, and neither part a line break.
             digest.chain_update(name).chain_update(":").chain_update(hash).chain_update("\n")
         });
         let mut fields = serializer.serialize_struct("Users", 2)?;

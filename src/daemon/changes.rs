@@ -1,4 +1,4 @@
-//! What differs between two tables: which connectors, and who serves a domain now. Pure.
+//! The differences between two tables: which connectors changed, and who serves a domain now. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::config;
 use crate::connector::{DomainPattern, Inbound, InboundTls, Mode, Outbound, Revision, Table, choose};
 use crate::mail::Domain;
 
-/// The connectors that are not as they were, by name.
+/// The connectors that were added, changed or removed, by name.
 pub(super) fn connectors(old: &Table, new: &Table) -> Vec<Change> {
     let inbound = |table: &Table| table.inbound.iter().map(|c| (Arc::clone(&c.name), c.revision)).collect();
     let outbound = |table: &Table| table.outbound.iter().map(|c| (Arc::clone(&c.name), c.revision)).collect();
@@ -38,18 +38,18 @@ fn compare(direction: Direction, old: &Revisions, new: &Revisions) -> Vec<Change
 /// Domains of one connector that another, or the same on other terms, serves now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Handover {
-    /// In a sentence.
+    /// The change, in one sentence.
     pub(super) words: String,
-    /// Whether TLS was enforced and is not any more.
+    /// Whether TLS was enforced and no longer is.
     pub(super) loosened: bool,
 }
 
-/// Who serves the domains now that an old connector served. `lanes` says how many lanes hold or
-/// expect mail by a connector's name.
+/// Who now serves the domains of each old connector. `lanes` is the number of lanes that hold or
+/// expect mail, by connector name.
 pub(super) fn handovers(old: &Table, new: &Table, lanes: &BTreeMap<Arc<str>, usize>) -> Vec<Handover> {
     let mut found = Vec::new();
     for connector in old.outbound.iter().filter(|c| c.mode != Mode::Off) {
-        // By who serves them now: most connectors have one answer for all their domains.
+        // Grouped by the new connector: most connectors have one answer for all their domains.
         let mut heirs: BTreeMap<Option<Arc<str>>, Heir<'_>> = BTreeMap::new();
         for pattern in &connector.domains {
             let domain = covered(pattern);
@@ -74,7 +74,7 @@ pub(super) fn handovers(old: &Table, new: &Table, lanes: &BTreeMap<Arc<str>, usi
     found
 }
 
-/// Who serves some of a connector's domains now; nobody, if none does.
+/// The connector that now serves some of a connector's domains; `None` if none does.
 struct Heir<'a> {
     now: Option<Arc<Outbound>>,
     patterns: Vec<&'a DomainPattern>,
@@ -113,7 +113,8 @@ fn enforced(connector: &Outbound) -> bool {
     connector.forced().is_some() && connector.mode == Mode::Enforce
 }
 
-/// A domain that a pattern covers; an address literal where it covers every one.
+/// A domain that a pattern covers; `None` if it covers every domain, which stands for an address
+/// literal.
 fn covered(pattern: &DomainPattern) -> Option<Domain> {
     match pattern {
         DomainPattern::Exact(domain) => Some(domain.clone()),
@@ -122,7 +123,7 @@ fn covered(pattern: &DomainPattern) -> Option<Domain> {
     }
 }
 
-/// Inbound connectors that demanded TLS of the domains they are about, and do not any more.
+/// Inbound connectors that enforced TLS for their domains and no longer do.
 pub(super) fn loosened_inbound(old: &Table, new: &Table) -> Vec<String> {
     let demands = |c: &Inbound| c.mode == Mode::Enforce && matches!(c.tls, InboundTls::Forced(_));
     let mut found = Vec::new();
@@ -144,8 +145,8 @@ pub(super) fn loosened_inbound(old: &Table, new: &Table) -> Vec<String> {
     found
 }
 
-/// What differs between the configuration of the start and this one that can't be changed while
-/// mail flows, each as an operator finds it in the file.
+/// The differences from the configuration at start that need a restart, each as an operator finds
+/// it in the file.
 pub(super) fn needs_restart(booted: &Value, now: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for section in ["server", "dns", "queue", "limits", "timeouts", "log"] {
@@ -177,7 +178,7 @@ pub(super) fn needs_restart(booted: &Value, now: &Value) -> Vec<String> {
     found
 }
 
-/// Domains named in one sentence.
+/// Maximum number of domains named in one sentence.
 const NAMED_MAX: usize = 5;
 
 #[cfg(test)]
@@ -188,7 +189,7 @@ mod tests {
     use crate::config::Config;
     use crate::connector::Generation;
 
-    /// A configuration of these outbound connectors, each a name, its domains, and its `tls`.
+    /// A configuration with these outbound connectors: each a name, its domains, and its `tls`.
     fn config(outbound: &[(&str, &str, &str)]) -> Config {
         let mut text = "[server]\nname = \"gw.a.test\"\ndata_dir = \"d\"\npostmaster = \"p@a.test\"\n\
                         [[listener]]\nname = \"in\"\naddress = \"127.0.0.1:25\"\ntls = \"off\"\n\

@@ -1,4 +1,4 @@
-//! The connectors as an operator sees them.
+//! The connectors as an operator sees them: requirement, lanes, alarms and last validation.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,7 +22,7 @@ pub fn from_file(config: &Config) -> Connectors {
     Connectors { generation: None, connectors, alarms: Vec::new() }
 }
 
-/// What each connector demands, in the words of `check`.
+/// What each connector requires, in the words of `check`.
 #[derive(Debug, Default)]
 pub(super) struct Words(BTreeMap<(Direction, String), String>);
 
@@ -45,7 +45,7 @@ impl Words {
     }
 }
 
-/// Each connector of a table; `lanes` only where a daemon has some.
+/// A view of each connector of a table; `lanes` is present only in a running daemon.
 pub(super) fn views(
     table: &Table,
     words: &Words,
@@ -104,7 +104,7 @@ fn count(lanes: &[LaneView], name: &str) -> LanesView {
     counted
 }
 
-/// What `validate` left; a file that can't be read is one that is not there.
+/// The result that `validate` stored; an unreadable file counts as missing.
 fn validated(data_dir: &Path, name: &str) -> Option<Validation> {
     let file = data_dir.join("validated").join(format!("{name}.json"));
     let mut text = String::new();

@@ -1,14 +1,14 @@
-//! The limit of open files: raised as far as the system allows, and outbound sessions fitted to what is left.
+//! Raises the limit of open files as far as the system allows, and fits outbound sessions to it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::scheduler::settings::Settings;
 
-/// Raises the limit of open files to the most that this process may have, and tells it. A shell's or a container's
-/// default of 1,024 would make a busy relay refuse connections for no reason.
+/// Raises the limit of open files to the maximum for this process and returns it. The usual default
+/// of 1,024 in a shell or container would make a busy relay refuse connections.
 pub(super) fn raise() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // `None` is no limit.
+    // `None` means no limit.
     let most = maximum.unwrap_or(FILES_WANTED).min(FILES_WANTED);
     let now = current.unwrap_or(u64::MAX);
     if now >= most {
@@ -23,9 +23,10 @@ pub(super) fn raise() -> u64 {
     }
 }
 
-/// Lowers the numbers of outbound sessions to what the limit of open files allows: an eighth of it for sessions that
-/// carry mail, and a fifth for those that are being opened. The rest is for sessions without a seat, connections kept
-/// for more mail, clients, questions to DNS, and the spool. Whether it lowered any.
+/// Lowers the limits of outbound sessions to fit the limit of open files: an eighth of it for
+/// sessions that carry mail, and a fifth for sessions being opened. The rest is for sessions
+/// without a seat, idle connections, clients, DNS queries and the spool. Returns whether it lowered
+/// any.
 pub(super) fn fit(settings: &mut Settings, files: u64) -> bool {
     let part = |parts: u64| {
         let files = files.checked_div(parts).unwrap_or_default();
@@ -37,8 +38,8 @@ pub(super) fn fit(settings: &mut Settings, files: u64) -> bool {
     before != (settings.sessions_max, settings.openings_max)
 }
 
-/// More than this is not asked for: `connections`, `outbound_connections` and twice `outbound_openings` at their
-/// defaults, and as much again.
+/// The most that is requested: `connections`, `outbound_connections` and twice `outbound_openings`
+/// at their defaults, doubled.
 const FILES_WANTED: u64 = 65_536;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Whether the surroundings are as a configuration needs them: each finding with its fix.
+//! Checks the environment that a configuration needs. Each finding names its fix; nothing is
+//! changed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,35 +24,35 @@ use crate::spool::mark::Mark;
 use crate::spool::sqlite::extent_of;
 use crate::tls::status_addresses;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What it is.
+    /// What was checked.
     pub what: String,
-    /// How it is.
+    /// Whether it is in order.
     pub state: State,
-    /// In one sentence, with the fix where there is something to fix.
+    /// The finding in one sentence, with the fix if there is something to fix.
     pub words: String,
 }
 
-/// How something is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// As it should be.
+    /// In order.
     Ok,
-    /// It works, but not for long, or not well.
+    /// It works, but not for long or not well.
     Warn,
     /// Mail will not flow as configured.
     Fail,
 }
 
-/// A flush that takes longer makes each message wait.
+/// A slower flush delays each message.
 const FLUSH_SLOW: Duration = Duration::from_millis(50);
-/// A file from the future is one second old at least: clocks of file servers differ a little.
+/// File times this far in the future are still accepted: clocks of file servers differ a little.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
-/// Looks at everything; `limit` is how long one look at the network may take.
+/// Runs all checks; `limit` is the time for one network check.
 pub async fn examine(config: &Config, limit: Duration) -> Vec<Check> {
     let now = Clock::wall();
     let mut checks: Vec<Check> = config
@@ -91,7 +92,7 @@ pub async fn examine(config: &Config, limit: Duration) -> Vec<Check> {
     checks
 }
 
-/// Certificates name them, and so partners do.
+/// Certificates name these addresses, so partners control their number.
 const STATUS_ADDRESSES_MAX: usize = 16;
 
 fn made(what: impl Into<String>, state: State, words: impl Into<String>) -> Check {
@@ -115,7 +116,7 @@ fn trust(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
     for (id, set) in &config.trust {
         let what = format!("trust {id}");
         checks.push(made(&what, State::Ok, format!("{} anchors", set.count())));
-        // The system's own store is kept by the system.
+        // The system maintains its own store.
         for (subject, end) in set.anchor_ends().iter().filter(|_| *id != TrustId::system()) {
             if expiry_threshold(*end, now).is_some() {
                 let date = rfc3339(*end);
@@ -126,7 +127,7 @@ fn trust(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
     }
 }
 
-/// Whether some file of ours is from the future: then the clock is behind.
+/// Whether one of our files is from the future: then the clock is behind.
 fn clock(config: &Config) -> Check {
     let limit = SystemTime::now().checked_add(CLOCK_SLACK);
     let late = config.files.iter().find(|file| {
@@ -147,7 +148,7 @@ fn clock(config: &Config) -> Check {
     }
 }
 
-/// How long the disk takes for what precedes each 250.
+/// How long the disk takes for the flush before each 250.
 fn flush(config: &Config) -> Check {
     let folder = &config.data_dir;
     if !folder.is_dir() {
@@ -169,7 +170,7 @@ fn flush(config: &Config) -> Check {
     }
 }
 
-/// How large the database is, and how much of it is free; and whether it failed.
+/// Size and free part of the database, and whether it failed.
 fn database(config: &Config) -> Vec<Check> {
     let mut checks = Vec::new();
     if let Ok(Some(mark)) = Mark::read(&config.data_dir, "") {
@@ -191,7 +192,7 @@ fn database(config: &Config) -> Vec<Check> {
     checks
 }
 
-/// Whether mail is taken, as far as the disk decides it.
+/// Whether the disk has enough room for mail to be accepted.
 fn room(config: &Config) -> Option<Check> {
     let found = rustix::fs::statvfs(&config.data_dir).ok()?;
     let octets = found.f_bavail.saturating_mul(found.f_frsize);
@@ -214,7 +215,7 @@ fn room(config: &Config) -> Option<Check> {
 }
 
 fn flushed(file: &std::path::Path) -> io::Result<Duration> {
-    // Never through a link that somebody left there.
+    // Never through a link that someone left there.
     let mut out = fs::OpenOptions::new().write(true).create_new(true).open(file)?;
     let begun = Instant::now();
     let done = out.write_all(&[0; 4096]).and_then(|()| out.sync_all());
@@ -237,7 +238,7 @@ async fn resolver(dns: &Dns, name: &Domain) -> Check {
     }
 }
 
-/// Whether the hosts of a connector can be reached, and by which names its exchangers go.
+/// Whether the hosts of a connector can be reached, and which names its exchangers have.
 async fn way_out(
     connector: &Outbound,
     dns: &Dns,
@@ -281,7 +282,7 @@ async fn way_out(
     checks.push(made(what, State::Fail, words));
 }
 
-/// Hosts, as name, address and port: smart hosts, or the exchangers of the first domain that is one.
+/// Hosts as name, address and port: smart hosts, or the exchangers of the first exact domain.
 async fn hosts(connector: &Outbound, dns: &Dns) -> Result<Vec<(String, IpAddr, u16)>, String> {
     let mut found = Vec::new();
     let mut last = None;
@@ -333,8 +334,8 @@ fn own_domain(connector: &Outbound) -> Option<&Domain> {
     })
 }
 
-/// Without `peer_names` the certificate must present the recipient domain, which a hosting company's
-/// exchangers don't.
+/// Without `peer_names` the certificate must present the recipient domain, which the exchangers of
+/// a hosting company don't.
 fn hosted_elsewhere(connector: &Outbound, hosts: &[(String, IpAddr, u16)], checks: &mut Vec<Check>) {
     let nameless = connector
         .forced()
@@ -360,7 +361,8 @@ fn hosted_elsewhere(connector: &Outbound, hosts: &[(String, IpAddr, u16)], check
     checks.push(made(format!("connector {}", connector.name), State::Warn, words));
 }
 
-/// Whether a list or an OCSP responder can be reached: peers that ask for it can't be, from here.
+/// Whether a revocation list or an OCSP responder can be reached from here. Whether peers can reach
+/// it can't be tested.
 async fn status_address(address: &str, limit: Duration) -> Check {
     let what = format!("revocation {address}");
     let Some(target) = host_and_port(address) else {
@@ -375,11 +377,11 @@ async fn status_address(address: &str, limit: Duration) -> Check {
     }
 }
 
-/// `http://host[:port]/…` as a target to connect to.
+/// `http://host[:port]/…` as `host:port`.
 fn host_and_port(address: &str) -> Option<String> {
     let rest = address.strip_prefix("http://")?;
     let host = rest.split('/').next().filter(|host| !host.is_empty())?;
-    // The colons of an IPv6 address stand within brackets.
+    // The colons of an IPv6 address are inside the brackets.
     let behind = host.rsplit(']').next().unwrap_or(host);
     Some(if behind.contains(':') { host.to_owned() } else { format!("{host}:80") })
 }

@@ -1,5 +1,5 @@
-//! How the process comes to its end: what began it, how far it has come, and the thread that forces it if it takes too
-//! long. It needs no runtime, and stops nothing itself.
+//! How the process ends: the cause, the stage reached, and the thread that forces the end if it
+//! takes too long. It needs no runtime and stops nothing itself.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,9 +15,9 @@ use crate::tracking::Loss;
 pub enum Cause {
     /// The spool failed; the process executes itself again.
     Broken,
-    /// Somebody asked for it.
+    /// An operator or the service manager requested it.
     Asked,
-    /// Something that must go on has ended.
+    /// A task or thread that must keep running has ended.
     Lost(Loss),
 }
 
@@ -39,7 +39,7 @@ struct EndingState {
 }
 
 impl Ending {
-    /// Begins the end. The first cause stays, but one who asks for a stop gets it though the spool failed before.
+    /// Begins the end. The first cause stays, except that a requested stop replaces a failed spool.
     pub fn begin(&self, cause: Cause) {
         let mut state = self.lock();
         let first = state.cause.is_none();
@@ -57,28 +57,28 @@ impl Ending {
         &self.0.begun
     }
 
-    /// Why, once it has begun.
+    /// The cause, once the end has begun.
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
         self.lock().cause.clone()
     }
 
-    /// What is waited for from now on.
+    /// Records the stage that is waited for from now on.
     pub fn at(&self, stage: &'static str) {
         self.lock().at = stage;
     }
 
-    /// Starts the thread that forces the end: `patience` after it has begun, `force` is called with the reason. It
-    /// must not come back.
+    /// Starts the thread that forces the end: it calls `force` with the reason once `patience` has
+    /// passed since the end began. `force` must not return.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// The thread can't be started.
     pub fn enforce(&self, patience: Duration, force: impl FnOnce(String) + Send + 'static) -> io::Result<()> {
         let me = self.clone();
         let wait = move || {
             me.wait(patience);
             let state = me.lock();
-            // Perhaps nobody else could say it.
+            // Perhaps no other thread could report it.
             let cause = match &state.cause {
                 Some(Cause::Lost(loss)) => format!("{loss}; "),
                 Some(Cause::Asked | Cause::Broken) | None => String::new(),
@@ -94,8 +94,8 @@ impl Ending {
         let unbegun = |state: &mut EndingState| state.cause.is_none();
         let mut state =
             self.0.changed.wait_while(self.lock(), unbegun).unwrap_or_else(PoisonError::into_inner);
-        // In small steps of which each counts for no more than it was meant to take: a process that is stopped
-        // meanwhile (SIGSTOP, a debugger, suspend) has not used up its time.
+        // Small steps, each counted at its intended length: a process that was stopped meanwhile
+        // (SIGSTOP, a debugger, suspend) has not used up its time.
         let mut left = patience;
         while !left.is_zero() {
             let (step, since) = (STEP.min(left), Instant::now());
@@ -106,7 +106,7 @@ impl Ending {
     }
 
     fn lock(&self) -> MutexGuard<'_, EndingState> {
-        // Each change is whole, whatever a panicking holder did.
+        // Each change is complete even if a holder of the lock panicked.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -162,7 +162,7 @@ mod tests {
         ending
             .enforce(Duration::from_millis(200), move |text| send.send(text).expect("a reader"))
             .expect("a thread");
-        // An orderly stop, if a thread came to it.
+        // An orderly stop, if a thread got that far.
         let (begun, late) = (ending.begun().clone(), ending.clone());
         runtime.spawn(async move {
             begun.cancelled().await;

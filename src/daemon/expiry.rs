@@ -1,4 +1,4 @@
-//! When our own certificates end: told at certain days before, while there is time to renew.
+//! When our own certificates expire: reported some days before, while there is time to renew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::connector::{Outbound, expiry_threshold as threshold};
 use crate::mail::{UnixMillis, rfc3339};
 use crate::tls::Identity;
 
-/// What is to be told of our certificates now, each with the outbound connectors that show it.
+/// The expiry alarms of our certificates now, each with the outbound connectors that present it.
 pub(super) fn alarms<'a>(
     identities: &BTreeMap<String, Arc<Identity>>,
     staged: &BTreeMap<String, UnixMillis>,
@@ -28,7 +28,7 @@ pub(super) fn alarms<'a>(
     found
 }
 
-/// Our certificates that are not as they were, and until when they hold.
+/// Our certificates that have changed, and until when they are valid.
 pub(super) fn renewed(
     old: &BTreeMap<String, Arc<Identity>>,
     new: &BTreeMap<String, Arc<Identity>>,

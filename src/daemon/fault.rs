@@ -1,4 +1,4 @@
-//! Why the relay can't start.
+//! Why the relay can't start, one variant per part.
 
 use std::path::PathBuf;
 
@@ -23,15 +23,15 @@ pub enum StartFault {
     /// The resolver can't be set up.
     #[error(transparent)]
     Dns(#[from] ResolverFault),
-    /// It can't be read which connectors stand still.
+    /// The file of paused connectors can't be read.
     #[error("{0} can't be read: {1}; let the user that Sealpost runs as read it, or remove it")]
     Paused(PathBuf, #[source] std::io::Error),
-    /// A certificate or a trust anchor set does not do.
+    /// A certificate or a trust anchor set can't be used.
     #[error("{what}: {fault}")]
     Tls {
-        /// The connector or listener it is for.
+        /// The connector or listener that uses it.
         what: String,
-        /// What is wrong.
+        /// The TLS fault.
         fault: TlsFault,
     },
 }

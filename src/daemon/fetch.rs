@@ -1,4 +1,4 @@
-//! The chain that an SMTP server shows, for a look at it.
+//! Fetches the certificate chain that an SMTP server presents. It verifies nothing.
 
 use std::io;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::connector::{KeyExchange, TlsVersion};
 use crate::mail::{Clock, Domain};
 use crate::tls::{Certificate, ClientSettings, ClientSetup};
 
-/// Connects to `HOST:PORT`, begins TLS (at once on port 465 or where it is `implicit`, else after STARTTLS), and gives the chain
-/// that was shown, whatever it is worth.
+/// Connects to `HOST:PORT`, starts TLS (at once on port 465 or if `implicit`, otherwise after
+/// STARTTLS), and returns the chain presented, without verifying it.
 ///
 /// # Errors
-/// What hindered it.
+/// The connection, STARTTLS or the handshake failed, or took longer than `limit`.
 pub async fn fetch_chain(target: &str, implicit: bool, limit: Duration) -> io::Result<Vec<Certificate>> {
     let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", limit.as_secs()));
     let (host, port) = target.rsplit_once(':').unwrap_or((target, "25"));
@@ -47,7 +47,7 @@ async fn ask_for_tls(stream: &mut TcpStream) -> io::Result<()> {
     expect(stream, "220").await
 }
 
-/// Reads one reply, its last line included.
+/// Reads one reply, including its last line.
 async fn expect(stream: &mut TcpStream, code: &str) -> io::Result<()> {
     let mut reply = Vec::new();
     loop {

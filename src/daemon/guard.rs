@@ -1,4 +1,4 @@
-//! Looks after the room that is left: on the disk of the spool, and in the queue.
+//! Watches the space left on the spool's disk and in the queue. It removes nothing.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ use crate::smtp::receive::{Fullness, Measure, Room};
 use crate::spool::{Extent, Spool};
 use crate::tracking::{Event, Journal};
 
-/// What is looked after, and by which limits.
+/// What is watched, and the limits.
 pub(super) struct Guard {
     pub(super) data_dir: PathBuf,
-    /// The largest message that goes into the database; others go to files.
+    /// The largest message that goes into the database; larger ones go to files.
     pub(super) small_bytes_max: usize,
     pub(super) reserve: Reserve,
     pub(super) room: Arc<Room>,
@@ -24,23 +24,22 @@ pub(super) struct Guard {
     pub(super) journal: Arc<Journal>,
 }
 
-/// What is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Left {
     octets: u64,
-    /// Of the database's free pages, which are used before the disk is.
+    /// In the database's free pages, which are used before the disk is.
     pages: u64,
     inodes: u64,
     queued: u64,
 }
 
 impl Guard {
-    /// Looks once, before anybody is let in.
+    /// Checks once, before any client is accepted.
     pub(super) async fn begin(&self) {
         let _first = self.look(Fullness::Free).await;
     }
 
-    /// Looks until `stop`, often enough that no fast sender fills the reserve in between.
+    /// Checks until `stop`, often enough that no fast sender fills the reserve in between.
     pub(super) async fn keep(self, stop: CancellationToken) {
         let mut pace = interval(EVERY);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -93,7 +92,8 @@ impl Guard {
     }
 }
 
-/// What a look comes to. What was full must have a tenth more than its limit, so that it does not flutter.
+/// The state after a check. What was full must pass its limit by a tenth to count as free again, so
+/// that the state does not flap.
 fn judge(before: Fullness, left: Left, reserve: Reserve) -> Fullness {
     let more = |limit: u64, was: bool| if was { limit.saturating_add(limit / 10) } else { limit };
     let less = |limit: u64, was: bool| if was { limit.saturating_sub(limit / 10) } else { limit };
@@ -123,13 +123,13 @@ fn measure(left: Left, reserve: Reserve, small_bytes_max: usize) -> Measure {
 /// Octets and inodes that we may still use.
 fn disk(folder: &std::path::Path) -> io::Result<(u64, u64)> {
     let found = rustix::fs::statvfs(folder)?;
-    // File systems without a fixed number of inodes tell none at all.
+    // File systems without a fixed number of inodes report none at all.
     let inodes = if found.f_files == 0 { u64::MAX } else { found.f_favail };
     Ok((found.f_bavail.saturating_mul(found.f_frsize), inodes))
 }
 
 const EVERY: Duration = Duration::from_millis(500);
-/// Octets of the disk that large messages leave to small ones.
+/// Octets of disk that large messages leave to small ones.
 const KEPT_BYTES: u64 = 64 << 20;
 const INODES_MIN: u64 = 1_000;
 

@@ -1,4 +1,4 @@
-//! Builds and joins everything: the one place that knows all modules. It decides nothing.
+//! Builds and connects everything: the only place that knows all modules. It decides nothing.
 
 mod changes;
 mod connectors;
@@ -53,15 +53,15 @@ use crate::tracking::{Event, Journal, Vitals};
 
 /// The running relay.
 pub struct RelayDaemon {
-    /// Name and address of each listener, port 0 resolved.
+    /// Name and address of each listener, with port 0 resolved.
     pub listening: Vec<(String, SocketAddr)>,
-    /// What the spool held at the start.
+    /// What the spool held at start.
     pub found: Stats,
     /// The messages on disk.
     pub spool: Arc<dyn Spool>,
     /// The table in effect.
     pub live: Arc<LiveTable>,
-    /// The lanes.
+    /// The scheduler, which owns the lanes.
     pub scheduler: Arc<Scheduler>,
     courier: Arc<Courier>,
     reloader: Arc<Reloader>,
@@ -69,13 +69,13 @@ pub struct RelayDaemon {
     sessions: TaskTracker,
     control: JoinHandle<()>,
     lanes: JoinHandle<()>,
-    /// They end by `stop`.
+    /// Ended by `stop`.
     watching: JoinHandle<()>,
     stop: CancellationToken,
     vitals: Vitals,
 }
 
-/// Fits the sessions to the limit of open files, and tells where that lowers a number.
+/// Fits the number of sessions to the limit of open files, and logs any number it lowers.
 fn fit_sessions(config: &mut Config) {
     let files = descriptors::raise();
     if descriptors::fit(&mut config.scheduler, files) {
@@ -89,7 +89,7 @@ fn fit_sessions(config: &mut Config) {
     }
 }
 
-/// What was seen with TLS. Without its file the relay runs all the same, and remembers from now on.
+/// Next hops that have used TLS. Without the file the relay still runs, and remembers from now on.
 fn tls_seen(data_dir: &std::path::Path) -> TlsHistory {
     TlsHistory::load(data_dir).unwrap_or_else(|fault| {
         tracing::error!(%fault, "tls-seen can't be read: what had TLS before is forgotten");
@@ -97,7 +97,7 @@ fn tls_seen(data_dir: &std::path::Path) -> TlsHistory {
     })
 }
 
-/// What partners showed. Without its file the relay runs all the same, and remembers from now on.
+/// What partners presented. Without the file the relay still runs, and remembers from now on.
 fn partners(data_dir: &std::path::Path) -> Arc<Partners> {
     Arc::new(Partners::load(data_dir).unwrap_or_else(|fault| {
         tracing::error!(%fault, "partners-seen can't be read: what partners showed before is forgotten");
@@ -105,16 +105,17 @@ fn partners(data_dir: &std::path::Path) -> Arc<Partners> {
     }))
 }
 
-/// Starts everything. When this returns, the listeners accept and queued mail is on its way.
+/// Starts everything. When this returns, the listeners accept and queued mail is being delivered.
 ///
 /// # Errors
-/// [`StartFault`]; nothing is left running then.
+/// [`StartFault`]; nothing is left running.
 pub async fn start(config: Config) -> Result<RelayDaemon, StartFault> {
     let vitals = Vitals::new(|loss| tracing::error!(%loss, "the relay can't go on"));
     start_after(config, 0, &vitals).await
 }
 
-/// As [`start`], after the spool broke so many times in a row. `vitals` watch what has to go on.
+/// As [`start`], after the given number of spool faults in a row. `vitals` watches the tasks that
+/// must keep running.
 ///
 /// # Errors
 /// As [`start`].
@@ -128,7 +129,8 @@ pub async fn start_after(
     let first = reload::First::of(&config)?;
     let (server_setups, client_setups) = (Arc::clone(&first.server_setups), Arc::clone(&first.client_setups));
     let dns = Dns::new(&config.resolver)?;
-    // The spool first: its lock says that no other daemon has this data_dir, control socket included.
+    // The spool first: its lock ensures that no other daemon uses this data_dir, control socket
+    // included.
     let spool = open_spool(&config, faults, &journal)?;
     let bound = listen::bind(&config.listen)?;
     let listening: Vec<(String, SocketAddr)> = bound.iter().map(|b| (b.name.clone(), b.address)).collect();
@@ -202,7 +204,7 @@ fn control(
     }
 }
 
-/// What looks after the room that is left.
+/// The guard of disk space and queue size.
 fn guard(
     data_dir: &std::path::Path,
     settings: &listen::Settings,
@@ -219,7 +221,7 @@ fn guard(
     }
 }
 
-/// Looks at the room once, and goes on with it.
+/// Checks disk and queue once, then keeps checking.
 async fn look_after(guard: guard::Guard, vitals: &Vitals, stop: &CancellationToken) -> Arc<Room> {
     let room = Arc::clone(&guard.room);
     guard.begin().await;
@@ -227,8 +229,8 @@ async fn look_after(guard: guard::Guard, vitals: &Vitals, stop: &CancellationTok
     room
 }
 
-/// The connectors that an operator paused before stay paused. Mail must not start to flow because
-/// a file can't be read.
+/// Keeps paused the connectors that an operator paused before. Mail must not start to flow because
+/// a file can't be read, so that is a fault.
 async fn stand_still(data_dir: &std::path::Path, scheduler: &Scheduler) -> Result<PauseFile, StartFault> {
     let paused =
         PauseFile::load(data_dir).map_err(|fault| StartFault::Paused(data_dir.join("paused"), fault))?;
@@ -240,30 +242,30 @@ async fn stand_still(data_dir: &std::path::Path, scheduler: &Scheduler) -> Resul
 }
 
 impl RelayDaemon {
-    /// Answers once the spool can't go on: the process must end and start over.
+    /// Resolves once the spool has failed: the process must end and start over.
     #[must_use]
     pub fn broken(&self) -> Pending<SpoolFault> {
         self.spool.broken()
     }
 
-    /// Puts in effect what the files say now. When this returns, no transaction in clear that began
-    /// under the last connectors is short of its final reply; queued mail is judged by the new ones.
-    /// Inbound sessions end under the rules they began with.
+    /// Reloads the files. When this returns, every plaintext transaction that began under the old
+    /// connectors has its final reply, and queued mail is judged by the new ones. Inbound sessions
+    /// end under the rules they began with.
     ///
     /// # Errors
-    /// The mistakes in the files; nothing has changed then.
+    /// The errors in the files; nothing has changed.
     pub async fn reload(&self) -> Result<ReloadAnswer, ReloadFailure> {
         Arc::clone(&self.reloader).reload().await
     }
 
-    /// Who reloads, for one who does not wait for it.
+    /// The reloader, for a caller that does not wait for the reload.
     #[must_use]
     pub fn reloader(&self) -> Arc<Reloader> {
         Arc::clone(&self.reloader)
     }
 
-    /// Stops within five seconds: no new mail, sessions in progress finish or get 421, deliveries
-    /// finish or stay in the queue. The spool is given back, for what it still has to say.
+    /// Stops within five seconds: no new mail is accepted, sessions in progress finish or get 421,
+    /// deliveries finish or stay in the queue. Returns the spool for what it still has to report.
     pub async fn stop(self) -> Arc<dyn Spool> {
         self.vitals.stopping();
         self.intake.cancel();
@@ -271,7 +273,7 @@ impl RelayDaemon {
         let graceful = async {
             self.sessions.wait().await;
             let _ended = self.lanes.await;
-            // Where the loop ended by itself, the carriers have their time still.
+            // If the scheduler loop ended by itself, the carriers still get their time.
             self.scheduler.wind_up().await;
             self.courier.close().await;
             let _ended = self.control.await;
@@ -286,7 +288,7 @@ impl RelayDaemon {
     }
 }
 
-/// Opens the spool, and tells what a crash left.
+/// Opens the spool and reports what a crash left.
 fn open_spool(config: &Config, faults: u32, journal: &Journal) -> Result<Arc<dyn Spool>, OpenFault> {
     let (spool, recovered) = SqliteSpool::open(config.spool(faults))?;
     for (id, reason) in &recovered.held {

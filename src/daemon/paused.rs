@@ -1,5 +1,5 @@
-//! The connectors that an operator has paused: a file of names in `data_dir`, so that a restart changes
-//! nothing.
+//! The connectors that an operator paused: a file of names in `data_dir`, so that they stay paused
+//! after a restart.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// The file and what it says.
 #[derive(Debug)]
 pub(super) struct PauseFile {
     file: PathBuf,
@@ -15,10 +14,10 @@ pub(super) struct PauseFile {
 }
 
 impl PauseFile {
-    /// What was said before.
+    /// Loads the file; without one, no connector is paused.
     ///
     /// # Errors
-    /// The file is there, and can't be read.
+    /// The file exists but can't be read.
     pub(super) fn load(data_dir: &Path) -> io::Result<Self> {
         let file = data_dir.join("paused");
         let text = match fs::read_to_string(&file) {
@@ -30,15 +29,15 @@ impl PauseFile {
         Ok(Self { file, names: Mutex::new(names) })
     }
 
-    /// The names.
+    /// The names of the paused connectors.
     pub(super) fn names(&self) -> BTreeSet<String> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds a name, or takes it away; durable when this returns.
+    /// Adds or removes a name; durable when this returns.
     ///
     /// # Errors
-    /// It can't be written; then nothing has changed.
+    /// The file can't be written; nothing has changed.
     pub(super) fn set(&self, name: &str, paused: bool) -> io::Result<BTreeSet<String>> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = names.clone();

@@ -1,12 +1,12 @@
-//! What the named files look like from outside, so that a change is seen.
+//! The metadata of the watched files, so that a change is noticed. It reads no content.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-/// What the files look like from outside: length, inode and time of the last change of each; none
-/// where there is no file.
+/// Length, inode and modification time (seconds and nanoseconds) of each file; `None` if it does
+/// not exist.
 pub(super) type Print = BTreeMap<PathBuf, Option<(u64, u64, i64, i64)>>;
 
 pub(super) fn print(files: &[PathBuf]) -> Print {

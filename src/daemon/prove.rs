@@ -1,4 +1,4 @@
-//! A connector proved live, by the very code that delivers: nothing is started, no message is sent.
+//! Tests a connector with the code that delivers. No daemon is started and no message is sent.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,19 +20,19 @@ use crate::scheduler::Way;
 use crate::tls::{ClientSettings, ClientSetup};
 use crate::tracking::Journal;
 
-/// What a connector is proved with.
+/// Who a connector is tested for.
 #[derive(Debug, Clone, Default)]
 pub struct Whom {
-    /// The recipient domain.
+    /// The recipient domain, for connectors that use MX.
     pub domain: Option<Domain>,
     /// The recipient's address literal.
     pub literal: Option<IpAddr>,
-    /// Sender and recipient to ask the hosts about; no content is sent.
+    /// Reverse-path and recipient to ask the hosts about; no content is sent.
     pub envelope: Option<(ReversePath, Mailbox)>,
 }
 
-/// Tries every host of a connector of a configuration. What is proved is the connector as it would
-/// be enforced, be it in audit or off. `limit` is how long one address may take.
+/// Tests every host of a connector as if the connector were enforced, even if it is in audit mode
+/// or off. `limit` is the time for one address.
 ///
 /// # Errors
 /// [`StartFault`] if TLS or the resolver can't be set up.
@@ -48,10 +48,10 @@ pub async fn prove(
     prove_with(connector, settings, deliver, &config.resolver, whom).await
 }
 
-/// The same for a connector that stands in no configuration.
+/// As [`prove`], for a connector that is in no configuration.
 ///
 /// # Errors
-/// Like [`prove`].
+/// As [`prove`].
 pub async fn prove_with(
     connector: Outbound,
     tls: ClientSettings,
@@ -66,7 +66,7 @@ pub async fn prove_with(
     let live = Arc::new(LiveTable::new(table));
     let dns = Dns::new(asking)?;
     let tls = (Arc::new(ArcSwap::from_pointee(setups)), TlsHistory::default(), Arc::default());
-    // A step that takes all of it is told as that step; the whole ends a little later.
+    // A step that uses up the limit is reported as that step; the whole test ends a little later.
     let limit = deliver.timeouts.connect.saturating_add(BEHIND);
     let courier = Courier::new(deliver, live, dns, tls, Vec::new(), Arc::new(Journal));
     let Whom { domain, literal, envelope } = whom;
@@ -74,7 +74,7 @@ pub async fn prove_with(
     Ok(courier.validate(Trial { way, envelope, limit }).await)
 }
 
-/// Every step of an outbound session within a limit.
+/// Timeouts that let every step of an outbound session take `limit`.
 #[must_use]
 pub fn within(limit: Duration) -> Timeouts {
     Timeouts {

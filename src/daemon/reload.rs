@@ -1,4 +1,4 @@
-//! Puts in effect what the files say now, all of it or nothing.
+//! Reloads the configuration: either all changes take effect or none do.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ use crate::scheduler::{LaneView, Scheduler};
 use crate::tls::Identity;
 use crate::tracking::{Event, Journal};
 
-/// Puts in effect what the files say now: connectors, certificates, trust anchors.
+/// Reloads connectors, certificates and trust anchors from the files.
 pub struct Reloader {
     first: First,
     in_use: ArcSwap<InUse>,
@@ -36,18 +36,18 @@ pub struct Reloader {
     journal: Arc<Journal>,
     paused: PauseFile,
     alarms: Arc<Alarms>,
-    /// One at a time: each table has a generation of its own, and its set-ups stay with it.
+    /// One reload at a time: each table has its own generation, and its TLS setups belong to it.
     alone: tokio::sync::Mutex<()>,
     known: Mutex<FileStamps>,
 }
 
-/// What the first configuration gives, before anything is started.
+/// What the first configuration provides before anything is started.
 pub(super) struct First {
     pub(super) client_setups: Arc<ClientSetups>,
     pub(super) server_setups: Arc<ServerSetups>,
-    /// The listeners, and what they do of TLS: they stay as they are.
+    /// The listeners and their TLS modes, which do not change.
     open: Vec<(String, ListenerTls)>,
-    /// All of it, as `check` tells it.
+    /// The whole configuration, as `check` prints it.
     booted: Value,
     in_use: InUse,
 }
@@ -67,7 +67,7 @@ impl First {
     }
 }
 
-/// What of a configuration is needed after it was put in effect.
+/// The parts of a configuration that are needed after it took effect.
 #[derive(Clone)]
 pub(super) struct InUse {
     file: PathBuf,
@@ -80,39 +80,39 @@ pub(super) struct InUse {
     words: Arc<Words>,
 }
 
-/// What the files looked like before the last attempt, and whether it failed.
+/// The state of the files before the last attempt, and whether it failed.
 struct FileStamps {
     print: Print,
     failed: bool,
 }
 
-/// Why there is a reload.
+/// The reason for a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trigger {
-    /// Somebody asked for it: a mistake is told at once.
+    /// An operator asked for it: errors are reported at once.
     Asked,
-    /// The files have changed: a mistake is told if it stays.
+    /// The files have changed: errors are reported only if they stay.
     Change,
-    /// It stayed: told once.
+    /// The errors stayed: reported once.
     StillBroken,
 }
 
-/// Why nothing has changed.
+/// Why a reload changed nothing.
 #[derive(Debug, thiserror::Error)]
 enum ReloadFault {
-    /// The configuration, or a file it names, has mistakes.
+    /// The configuration, or a file it names, has errors.
     #[error(transparent)]
     Config(#[from] Faults),
-    /// The TLS library refuses what was configured.
+    /// The TLS library rejects the settings.
     #[error(transparent)]
     Setup(#[from] StartFault),
-    /// Reading the files broke off.
+    /// The task that reads the files failed.
     #[error("reading the files was interrupted: {0}")]
     Read(#[from] JoinError),
 }
 
 impl ReloadFault {
-    /// The mistakes, each with its place.
+    /// The errors, each with its position.
     fn list(&self) -> Vec<String> {
         match self {
             Self::Config(faults) => faults.list().iter().map(ToString::to_string).collect(),
@@ -160,7 +160,7 @@ impl Reloader {
         Arc::clone(&self.alarms)
     }
 
-    /// How the files were before the last attempt, and whether it failed.
+    /// The state of the files before the last attempt, and whether it failed.
     pub(super) fn known(&self) -> (Print, bool) {
         let known = self.lock();
         (known.print.clone(), known.failed)
@@ -171,7 +171,7 @@ impl Reloader {
         self.in_use.load().staged.values().min().copied()
     }
 
-    /// Tells which of our certificates are about to expire, each of the days once.
+    /// Reports our certificates that are about to expire, once per threshold.
     pub(super) fn tell_expiry(&self) {
         let now = Clock::wall();
         let (in_use, table) = (self.in_use.load(), self.live.table());
@@ -180,14 +180,14 @@ impl Reloader {
         self.tell(&fresh);
     }
 
-    /// Tells that lines of the log are being dropped, once for as long as it lasts.
+    /// Reports that log lines are being dropped, once for as long as it lasts.
     pub(super) fn tell_dropped(&self, now: bool) {
         let what = now.then(|| (DROPS.to_owned(), Vec::new()));
         let fresh = self.alarms.replace(AlarmKind::Log, Clock::wall(), what.into_iter().collect());
         self.tell(&fresh);
     }
 
-    /// Goes on though the caller gave up: half a reload would be neither table.
+    /// Continues even if the caller gives up: half a reload would match neither table.
     pub(super) async fn reload_by(self: Arc<Self>, trigger: Trigger) -> Result<ReloadAnswer, ReloadFailure> {
         let me = Arc::clone(&self);
         let done = tokio::spawn(async move { me.attempt(trigger).await }).await;
@@ -224,7 +224,7 @@ impl Reloader {
         let in_use = self.in_use.load_full();
         let file = in_use.file.clone();
         let files = in_use.files.clone();
-        // Looked at before they are read: what changes meanwhile is seen as a change.
+        // Recorded before the files are read, so that a change meanwhile is noticed.
         let (before, loaded) =
             tokio::task::spawn_blocking(move || (print(&files), config::load(&file))).await?;
         self.lock().print.clone_from(&before);
@@ -243,7 +243,8 @@ impl Reloader {
         let table = Table::new(next, config.inbound.clone(), config.outbound.clone());
         let reloaded = self.compare(&config, &last, &table).await;
 
-        // Those under way still ask for the old ones, so these go only after the table.
+        // Sessions under way still use the old setups, so these are removed only after the table is
+        // replaced.
         let mut both = BTreeMap::clone(&first.client_setups.load());
         both.extend(clients.iter().map(|(revision, setup)| (*revision, Arc::clone(setup))));
         first.client_setups.store(Arc::new(both));
@@ -309,7 +310,7 @@ impl Reloader {
     }
 
     fn lock(&self) -> MutexGuard<'_, FileStamps> {
-        // Each of its two values is whole whatever a panicking holder did.
+        // Both values are complete even if a holder of the lock panicked.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -369,7 +370,7 @@ fn tell_reloaded(reloaded: &ReloadAnswer) {
     }
 }
 
-/// sd_notify(3): systemd wants the moment at which a reload begins.
+/// sd_notify(3): systemd wants the time at which a reload begins.
 fn announce_reload() {
     let states = match sd_notify::NotifyState::monotonic_usec_now() {
         Ok(since) => vec![sd_notify::NotifyState::Reloading, since],
@@ -384,7 +385,7 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// Mistakes told one by one; `check` shows the rest.
+/// Maximum number of errors reported as alarms; `check` shows the rest.
 const ALARMS_MAX: usize = 10;
 
 const DROPS: &str = "nobody reads the log (standard error) fast enough: lines are dropped; what happens to mail is kept up to 64 MiB";

@@ -1,4 +1,5 @@
-//! What handshakes need, from a configuration: certificates and trust anchors to TLS set-ups.
+//! Builds the TLS setups of listeners and connectors from the certificates and trust anchors of a
+//! configuration.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,11 +10,11 @@ use crate::connector::{Inbound, InboundTls, KeyExchange, Outbound, Revision, Tls
 use crate::listen::settings::ListenerTls;
 use crate::tls::{ClientSettings, ClientSetup, Identity, ServerSettings, ServerSetup, TrustSet};
 
-/// What each listener that does TLS shows, by its name.
+/// The chains that each TLS listener presents, by listener name.
 pub(super) type PresentedChain = BTreeMap<String, Vec<Arc<Identity>>>;
 
-/// What the listeners that are open are to show by this configuration; where it says nothing of one,
-/// what that one shows already.
+/// What the open listeners present under this configuration. A listener that it does not mention
+/// keeps its chain.
 pub(super) fn shown(
     config: &Config,
     open: &[(String, ListenerTls)],
@@ -39,7 +40,8 @@ pub(super) fn servers(
     config: &Config,
     shown: &PresentedChain,
 ) -> Result<BTreeMap<String, Arc<ServerSetup>>, StartFault> {
-    // A certificate is asked for only where some connector wants one: asking makes old clients stumble.
+    // A client certificate is requested only if some connector wants one: the request confuses old
+    // clients.
     let ask_client = config.inbound.iter().any(wants_certificate);
     let trust = all_trust(config);
     let mut setups = BTreeMap::new();
@@ -77,7 +79,8 @@ pub(super) fn client(config: &Config, connector: &Outbound) -> ClientSettings {
     let trust = connector.forced().map_or(&system[..], |forced| forced.trust());
     let sets: Vec<(TrustId, Arc<TrustSet>)> =
         trust.iter().filter_map(|id| config.trust.get(id).map(|set| (id.clone(), Arc::clone(set)))).collect();
-    // A rehearsal offers what opportunistic TLS would: it must not break what that would not.
+    // Audit mode offers what opportunistic TLS would: it must not break sessions that opportunistic
+    // TLS would not.
     let enforced = connector.forced().filter(|_| connector.is_enforced());
     let identity = connector.client_certificate.as_deref().and_then(|id| config.identities.get(id)).cloned();
     ClientSettings {

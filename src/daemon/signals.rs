@@ -1,4 +1,4 @@
-//! Signals, on a thread of their own: they are heard whatever the runtime is at.
+//! Signals, on a thread of their own: they are handled even if the runtime is stuck.
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::ending::{Cause, Ending};
 use crate::tracking::Vitals;
 
-/// What the process was sent.
+/// The signals the process received.
 #[derive(Debug, Clone, Default)]
 pub struct Signals {
     reload: Arc<Notify>,
@@ -21,11 +21,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on: SIGTERM and SIGINT begin the end, SIGHUP is for [`Self::reload`]. `again` is called where
-    /// somebody asks for the end a second time, with the signal.
+    /// Starts listening: SIGTERM and SIGINT begin the end, SIGHUP is for [`Self::reload`]. `again`
+    /// is called with the signal when a second stop is requested.
     ///
     /// # Errors
-    /// The signals can't be caught, or no thread can be started.
+    /// The signal handlers can't be set, or the thread can't be started.
     pub fn listen(
         ending: &Ending,
         vitals: &Vitals,
@@ -33,7 +33,7 @@ impl Signals {
     ) -> io::Result<Self> {
         let me = Self::default();
         for signal in [SIGTERM, SIGINT] {
-            // In this order: see `stop_listening`.
+            // The order matters: see `stop_listening`.
             flag::register(signal, Arc::clone(&me.asked))?;
             flag::register_conditional_default(signal, Arc::clone(&me.deadly))?;
         }
@@ -58,16 +58,17 @@ impl Signals {
         Ok(me)
     }
 
-    /// Waits for SIGHUP. One that came before counts.
+    /// Waits for SIGHUP, including one that came before the call.
     pub async fn reload(&self) {
         self.reload.notified().await;
     }
 
-    /// To be called just before the process executes itself again: from now on a stop ends the process at once.
-    /// Whether one was asked for before; the caller must then stop.
+    /// To be called just before the process executes itself again: from now on a stop ends the
+    /// process at once. Returns whether a stop was requested before; the caller must then stop.
     #[must_use]
     pub fn stop_listening(&self) -> bool {
-        // The handler writes `asked` and then reads `deadly`, we the other way round: no signal is lost in between.
+        // The handler writes `asked` and then reads `deadly`; here it is the reverse, so no signal
+        // is lost in between.
         self.deadly.store(true, Ordering::SeqCst);
         self.asked.load(Ordering::SeqCst)
     }

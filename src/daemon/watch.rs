@@ -1,4 +1,5 @@
-//! Looks at the configuration's files, and at the certificates' dates, while mail flows.
+//! Polls the configuration files and the expiry of certificates while mail flows. The reload itself
+//! is in `reload`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use super::reload::{Reloader, Trigger};
 use crate::mail::Clock;
 use crate::tracking::Vitals;
 
-/// Reloads when the files have changed, and tells what is about to expire and whether the log loses lines, until `stop`.
+/// Until `stop`: reloads when the files have changed, and reports certificates about to expire and
+/// dropped log lines.
 pub(super) async fn keep(reloader: Arc<Reloader>, vitals: Vitals, stop: CancellationToken) {
     let mut pace = interval(POLL_EVERY);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -31,7 +33,8 @@ pub(super) async fn keep(reloader: Arc<Reloader>, vitals: Vitals, stop: Cancella
         polls = polls.saturating_add(1);
         let due = reloader.next_handover().filter(|from| *from <= Clock::wall());
         if due.is_some() && due != handed_over {
-            // Once for each: if a file is broken meanwhile, its mending brings the next attempt.
+            // Once per handover: if a file is invalid meanwhile, fixing it triggers the next
+            // attempt.
             handed_over = due;
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -40,7 +43,7 @@ pub(super) async fn keep(reloader: Arc<Reloader>, vitals: Vitals, stop: Cancella
         }
         let (known, failed) = reloader.known();
         let files: Vec<PathBuf> = known.keys().cloned().collect();
-        // A file system that does not answer must not stop those who carry mail.
+        // A file system that does not answer must not block the tasks that carry mail.
         let Ok(seen) = tokio::task::spawn_blocking(move || print(&files)).await else { continue };
         if let Some(trigger) = watch.step(seen, &known, failed) {
             tokio::select! {
@@ -51,20 +54,20 @@ pub(super) async fn keep(reloader: Arc<Reloader>, vitals: Vitals, stop: Cancella
     }
 }
 
-/// What was seen at the last polls.
+/// What the last polls saw.
 #[derive(Debug, Default)]
 struct Watch {
     last: Print,
-    /// Polls since the last attempt failed, with nothing changed in between.
+    /// Polls since the last failed attempt, with no change in between.
     since_failure: u32,
 }
 
 impl Watch {
-    /// What one more look at the files leads to. `known` is how they were before the last attempt.
+    /// What one more poll leads to. `known` is the state of the files before the last attempt.
     fn step(&mut self, seen: Print, known: &Print, failed: bool) -> Option<Trigger> {
         if seen != *known {
             self.since_failure = 0;
-            // Whoever writes them may not be done: they must look the same twice.
+            // A writer may not be done yet: the files must look the same twice.
             let settled = seen == self.last;
             self.last = seen;
             return settled.then_some(Trigger::Change);
@@ -75,8 +78,9 @@ impl Watch {
             return None;
         }
         self.since_failure = self.since_failure.saturating_add(1);
-        // A renewal writes chain and key one after the other: what is wrong only in between is no
-        // alarm. And what the broken files name is not watched, so it is read again now and then.
+        // A renewal writes chain and key one after the other, so an error that is gone after a few
+        // polls is not an alarm. Files that the invalid files name are not watched, so everything
+        // is read again now and then.
         let again = self.since_failure == ALARM_AFTER_POLLS
             || self.since_failure.checked_rem(AGAIN_EVERY_POLLS) == Some(0);
         again.then_some(Trigger::StillBroken)
@@ -86,7 +90,7 @@ impl Watch {
 const POLL_EVERY: Duration = Duration::from_secs(2);
 const ALARM_AFTER_POLLS: u32 = 2;
 const AGAIN_EVERY_POLLS: u32 = 15;
-/// An hour.
+/// One hour.
 const EXPIRY_EVERY_POLLS: u64 = 1_800;
 
 #[cfg(test)]

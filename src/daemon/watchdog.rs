@@ -1,4 +1,5 @@
-//! Looks whether the scheduler goes round, on a thread of its own, and feeds the service manager's watchdog only then.
+//! Checks from its own thread that the scheduler makes progress, and feeds the service manager's
+//! watchdog only then.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,15 +11,15 @@ use sd_notify::NotifyState;
 use crate::scheduler::Scheduler;
 use crate::tracking::{Loss, Vitals};
 
-/// The thread that looks; a clone is the same.
+/// The watchdog thread; a clone refers to the same one.
 #[derive(Clone, Default)]
 pub struct Watchdog(Arc<Mutex<Option<Weak<Scheduler>>>>);
 
 impl Watchdog {
-    /// Starts the thread. Until [`Self::look_after`], the process is taken to be starting.
+    /// Starts the thread. Until [`Self::look_after`], the process counts as starting.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// The thread can't be started.
     pub fn start(vitals: &Vitals) -> io::Result<Self> {
         let (watchdog, vitals) = (Self::default(), vitals.clone());
         let (me, life) = (watchdog.clone(), vitals.life("the watchdog"));
@@ -29,7 +30,7 @@ impl Watchdog {
         Ok(watchdog)
     }
 
-    /// From now on this scheduler must go round.
+    /// From now on this scheduler must make progress.
     pub fn look_after(&self, scheduler: &Arc<Scheduler>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(scheduler));
     }
@@ -40,7 +41,7 @@ impl Watchdog {
             thread::sleep(look.every);
             let found = look.at(self.found(vitals));
             if found.feed && look.limit.is_some() {
-                // Nobody can be told of a fault but by not feeding.
+                // The only way to report a fault here is not to feed the watchdog.
                 let _ = sd_notify::notify(&[NotifyState::Watchdog]);
             }
             let seconds = look.still_for().as_secs_f64();
@@ -70,7 +71,7 @@ impl Watchdog {
             Some(None) => WatchdogFinding::Ending,
             Some(Some(scheduler)) => {
                 let turns = scheduler.turns();
-                // One that has nothing to do goes round, too, before the next look.
+                // Wakes an idle scheduler, so that it makes a turn before the next look.
                 scheduler.prod();
                 WatchdogFinding::Turns(turns)
             }
@@ -78,20 +79,20 @@ impl Watchdog {
     }
 }
 
-/// What one look finds.
+/// What one look found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WatchdogFinding {
     Starting,
-    /// How often it has gone round.
+    /// Number of turns the scheduler has made.
     Turns(u64),
-    /// The end has its own limit of time.
+    /// The shutdown has its own time limit.
     Ending,
 }
 
-/// Something to be said.
+/// Something to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Word {
-    /// The service manager's watchdog bites soon.
+    /// The service manager's watchdog will expire soon.
     Soon,
     /// The process can't go on.
     Stuck,
@@ -103,15 +104,15 @@ struct LookOutcome {
     word: Option<Word>,
 }
 
-/// What was seen so far. It counts looks and not time: when the process was stopped or the machine slept, the looks
-/// did so, too.
+/// What was seen so far. It counts looks, not time: if the process was stopped or the machine
+/// slept, the looks paused too.
 #[derive(Debug)]
 struct Look {
     every: Duration,
     /// The service manager's own limit.
     limit: Option<Duration>,
     turns: u64,
-    /// Looks without a turn, or of a start.
+    /// Looks without a new turn, or during the start.
     still: u32,
 }
 
@@ -148,20 +149,21 @@ impl Look {
     }
 }
 
-/// Between two looks.
+/// Time between two looks.
 const EVERY: Duration = Duration::from_secs(5);
 const EVERY_MIN: Duration = Duration::from_millis(50);
-/// Without a turn for so long, though the loop was woken each time, the scheduler is stuck. A disk that stalls every
-/// thread of the runtime, as storage does that fails over, may do so for a minute, and a restart would not help it.
+/// The scheduler is stuck if it makes no turn for this long although it was woken each time. A disk
+/// that stalls every thread of the runtime, such as storage that fails over, may take a minute, and
+/// a restart would not help.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
-/// For so long a start is waited for, as `TimeoutStartSec=` in the unit does.
+/// Maximum duration of a start, as `TimeoutStartSec=` in the unit.
 const START_MAX: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What a number of looks comes to, as `fed`, `-`, `soon` or `stuck`.
+    /// The results of a number of looks, each as `fed`, `-`, `soon` or `stuck`.
     fn said(look: &mut Look, found: impl IntoIterator<Item = WatchdogFinding>) -> Vec<&'static str> {
         let word = |outcome: LookOutcome| match outcome {
             LookOutcome { feed: true, word: None } => "fed",

@@ -1,5 +1,5 @@
-//! The jobs of one lane: one after the other over a session, the next envelope in the same write
-//! as the content before it where the peer offers PIPELINING.
+//! Carries the jobs of one lane, one after the other, over a session. If the peer offers
+//! PIPELINING, the next envelope goes out in the same write as the content before it.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -22,7 +22,7 @@ use crate::outcome::{LinkFault, Outcome, Scope, Trouble};
 use crate::scheduler::{Carrier, Job, Jobs, Way};
 use crate::smtp::{Demand, MailFrom, NotBegun, OpenEvent, TransactionResult};
 
-/// How often the table may change between a judgement and MAIL FROM before the job goes back.
+/// How often the table may change between a judgement and MAIL FROM before the job is returned.
 const JUDGEMENTS_MAX: usize = 4;
 
 type NextJob = Pin<Box<dyn Future<Output = Option<Job>> + Send>>;
@@ -37,27 +37,27 @@ impl Carrier for Courier {
     }
 }
 
-/// A job, and what became of each recipient so far.
+/// A job and the outcome of each recipient so far.
 struct Batch {
     serial: u64,
     job: Job,
     outcomes: Vec<Option<Outcome>>,
-    /// The first recipient that was in no transaction yet.
+    /// The first recipient that has not been in a transaction yet.
     next: usize,
 }
 
-/// One lane's way, and the jobs taken so far and not reported yet: at most two.
+/// One lane's way and its unreported jobs: at most two.
 pub(super) struct LaneCarrier {
     courier: Arc<Courier>,
     way: Way,
     jobs: Arc<dyn Jobs>,
-    /// The next job, asked for and perhaps still being read.
+    /// The next job, requested and perhaps still being read from disk.
     coming: Option<NextJob>,
     batches: VecDeque<Batch>,
     /// Transactions under way, in the order of their replies.
     sent: VecDeque<SentEnvelope>,
     serial: u64,
-    /// Why nothing more is carried.
+    /// Why no more mail is carried.
     blocked: Option<Outcome>,
 }
 
@@ -108,7 +108,7 @@ impl LaneCarrier {
                         continue;
                     }
                     seated = false;
-                    // The batches are not empty; which of the fields are borrowed matters to the compiler.
+                    // `batches` is not empty here; the match keeps the borrow to this field.
                     let found = match self.batches.front() {
                         None => Err(elsewhere()),
                         Some(batch) => {
@@ -131,7 +131,8 @@ impl LaneCarrier {
             if !seated {
                 let waited = self.jobs.opened().await;
                 seated = true;
-                // The peer may have grown tired of waiting, which says nothing of it.
+                // The peer may have closed the session while it waited, which is not a fault of the
+                // host.
                 if waited && !session.connection.is_quiet().await {
                     session.connection.dismiss();
                     continue;
@@ -145,7 +146,7 @@ impl LaneCarrier {
         self.give_back(idle);
     }
 
-    /// The end: what was taken and not attempted shares the fate of the lane.
+    /// The end of the lane: jobs that were taken and not attempted get the lane's outcome.
     fn give_back(mut self, idle: Option<OpenSession>) {
         let blocked = self.blocked.take();
         if let Some(outcome) = &blocked {
@@ -169,20 +170,20 @@ impl LaneCarrier {
         self.batches.push_back(Batch { serial: self.serial, job, outcomes, next: 0 });
     }
 
-    /// Whether the next job may go over this session.
+    /// Whether the next job may use this session.
     fn may_use(&self, session: &OpenSession) -> bool {
         !self.courier.is_worn(session, &self.way)
             && self.batches.front().is_none_or(|batch| self.may_take(session, &batch.job))
     }
 
-    /// A session that is in clear since handshakes broke is not for a message that has not been
-    /// tried over TLS first, where the connector says `clear_later`.
+    /// With `clear_later`, a session that is in plaintext because handshakes failed is not for a
+    /// message that has not been tried over TLS first.
     fn may_take(&self, session: &OpenSession, job: &Job) -> bool {
         let need = Need::Delivery(job);
         (!session.is_after_broken() || may_go_clear(&self.way.connector, need)) && need.suits(session).is_ok()
     }
 
-    /// Sends the first batch's next recipients, and whatever can be chained to them.
+    /// Sends the first batch's next recipients, and any transactions that can be chained to them.
     async fn transact(&mut self, session: &mut OpenSession) -> Use {
         if !self.begin(session, 0) {
             return Use::Again;
@@ -233,9 +234,9 @@ impl LaneCarrier {
         let connector = &self.way.connector;
         let mut refused = elsewhere();
         for _ in 0..JUDGEMENTS_MAX {
-            // In this order, so that a tighter table either waits for this transaction or is seen
-            // by it. After another judgement the guard is a new one: the last may be the guard of
-            // a table that is not in effect any more.
+            // The order matters: a tighter table either waits for this transaction or is seen by
+            // it. Each judgement takes a new guard, because the last one may belong to a table that
+            // is no longer in effect.
             let in_clear = (!session.connection.is_sealed()).then(|| self.courier.live.enter_clear());
             let table = self.courier.live.table();
             if !serves(&table, connector, recipients.iter().map(|recipient| &recipient.forward_path)) {
@@ -277,8 +278,8 @@ impl LaneCarrier {
         false
     }
 
-    /// Sends the content of the transaction that has its go-ahead. A failure to write is not the
-    /// end where the peer has said why.
+    /// Sends the content of the transaction that has its go-ahead. A write error does not end the
+    /// session if the peer has already replied with the reason.
     async fn send_content(&mut self, session: &mut OpenSession) -> Result<(), LinkFault> {
         let content = self
             .sent
@@ -286,7 +287,7 @@ impl LaneCarrier {
             .and_then(|load| self.batches.iter().find(|batch| batch.serial == load.serial))
             .map(|batch| batch.job.content.clone())
             .ok_or_else(|| LinkFault::Content("the job is gone".to_owned()))?;
-        // A chunk's command goes before the content; behind it comes no dot.
+        // With BDAT the command precedes the content, and no final dot follows.
         let before = session.connection.flush(self.courier.settings.timeouts.command).await;
         match before {
             Ok(()) | Err(Interruption::Link(LinkFault::Lost(_))) => {}
@@ -301,8 +302,7 @@ impl LaneCarrier {
         }
     }
 
-    /// Begins the next transaction behind the content of this one, if the peer lets us and there
-    /// is one at once.
+    /// Starts the next transaction behind this content, if the peer allows it and a job is ready.
     async fn chain(&mut self, session: &mut OpenSession) {
         if !session.smtp.is_free() || self.courier.is_worn(session, &self.way) || self.blocked.is_some() {
             return;
@@ -323,15 +323,17 @@ impl LaneCarrier {
         self.settle(&load, |number| outcome_of(finished, number, session, None));
     }
 
-    /// The session is over: what was answered stands, what wasn't even heard goes to another one.
+    /// Ends the session: recipients with a reply keep it; transactions that got none go to another
+    /// session.
     fn break_off(&mut self, session: &mut OpenSession, ending: &Ending) -> Use {
         let sent = std::mem::take(&mut self.sent);
         let proven = usize::try_from(session.used).unwrap_or(usize::MAX) > sent.len();
         let all = session.smtp.abandon();
         let displaced = matches!(ending, Ending::Fault(LinkFault::Displaced));
         for (number, (load, finished)) in sent.iter().zip(all).enumerate() {
-            // A connection that carried mail before and gives no answer to MAIL was closed while it
-            // was idle: that says nothing of the host. The content of a chained one never left.
+            // A connection that carried mail before and does not answer MAIL was closed while idle,
+            // which is not a fault of the host. The content of a chained transaction was never
+            // sent.
             if number > 0 || (proven && !finished.begun && !displaced) {
                 self.put_back(load);
                 continue;
@@ -359,8 +361,8 @@ impl LaneCarrier {
         job
     }
 
-    /// The next job if it is there already. One that must be read from disk first is not given up:
-    /// it goes on coming, and is the next one.
+    /// The next job, if it is ready. A job that must first be read from disk keeps loading and
+    /// becomes the next one.
     async fn next_job_at_once(&mut self) -> Option<Job> {
         let coming = self.coming();
         let polled = poll_fn(|context| Poll::Ready(coming.as_mut().poll(context))).await;
@@ -388,7 +390,7 @@ impl LaneCarrier {
         self.report(place);
     }
 
-    /// The recipients of a batch that are in no transaction yet come to this.
+    /// Sets this outcome for the recipients of a batch that have not been in a transaction.
     fn settle_rest(&mut self, place: usize, outcome: &Outcome) {
         if let Some(batch) = self.batches.get_mut(place) {
             batch.outcomes.iter_mut().skip(batch.next).for_each(|slot| *slot = Some(outcome.clone()));
@@ -405,7 +407,7 @@ impl LaneCarrier {
         self.settle_rest(0, outcome);
     }
 
-    /// Reports a batch, once nothing of it is open.
+    /// Reports a batch once all its recipients are settled.
     fn report(&mut self, place: usize) {
         let done = self.batches.get(place).is_some_and(|b| b.outcomes.iter().all(Option::is_some));
         if done && let Some(batch) = self.batches.remove(place) {
@@ -415,7 +417,8 @@ impl LaneCarrier {
 }
 
 impl Batch {
-    /// The recipients of the next transaction: as many as every limit allows, of so many domains.
+    /// The recipients of the next transaction: as many as all limits and the number of domains
+    /// allow.
     fn next_range(&self, limits: &[Option<usize>], domains_max: Option<usize>) -> Range<usize> {
         let max = limits.iter().flatten().copied().min().unwrap_or(usize::MAX).max(1);
         let end = self.next.saturating_add(max).min(self.outcomes.len());
@@ -434,7 +437,7 @@ impl Batch {
         self.next..end
     }
 
-    /// Every recipient is settled, or in a transaction.
+    /// Whether every recipient is settled or in a transaction.
     fn is_under_way(&self) -> bool {
         self.next >= self.outcomes.len()
     }

@@ -1,4 +1,4 @@
-//! What a transaction, or its end before its time, means for each recipient. Pure.
+//! What a transaction, or an early end of it, means for each recipient. Pure.
 
 use std::io;
 
@@ -10,9 +10,9 @@ use crate::outcome::{
 };
 use crate::smtp::{NotBegun, TransactionResult};
 
-/// How a session came to its end before its transactions did.
+/// How a session ended before its transactions did.
 pub(super) enum Ending {
-    /// The peer said 421.
+    /// The peer replied 421.
     Closing(Reply),
     /// The connection failed.
     Fault(LinkFault),
@@ -22,9 +22,10 @@ fn at(session: &OpenSession) -> At<'_> {
     At { host: &session.host, decision: Some(&session.decision) }
 }
 
-/// What a session's end means for the recipients that had no answer of their own.
+/// What the end of a session means for recipients without a reply of their own.
 pub(super) fn ended(finished: &TransactionResult, session: &OpenSession, ending: &Ending) -> Outcome {
-    // The session counts content as sent once it has been handed over; the connection knows whether its end went out.
+    // The session counts content as sent once it is handed over; the connection knows whether its
+    // end was written.
     let stage = match (finished.sent && session.connection.is_after_dot(), finished.begun || finished.sent) {
         (true, _) => Stage::End,
         (false, true) => Stage::Data,
@@ -36,7 +37,7 @@ pub(super) fn ended(finished: &TransactionResult, session: &OpenSession, ending:
     }
 }
 
-/// What a transaction came to for one of its recipients; `open` is for those without an answer.
+/// The outcome of a transaction for one recipient; `open` is for recipients without a reply.
 pub(super) fn outcome_of(
     finished: &TransactionResult,
     number: usize,
@@ -69,12 +70,12 @@ pub(super) fn outcome_of(
     }
 }
 
-/// The daemon stops, and what is left of a job waits for the next start.
+/// The daemon stops, and the rest of the job waits for the next start.
 pub(super) fn stopping() -> Outcome {
     not_tried(Enhanced(4, 3, 2), "the daemon stops")
 }
 
-/// Others waited for the place, and the host was not even called: it is no fault of its.
+/// Others waited for the place, and the host was not even dialled: it is not at fault.
 pub(super) fn crowded_out() -> Outcome {
     not_tried(Enhanced(4, 4, 5), "no connection was free in time, and other mail was waiting")
 }
@@ -92,7 +93,7 @@ fn not_tried(status: Enhanced, reason: &str) -> Outcome {
     })
 }
 
-/// The connector table changed under the job: it is chosen again, at once.
+/// The connector table changed during the job: the connector is chosen again at once.
 pub(super) fn elsewhere() -> Outcome {
     not_tried(Enhanced(4, 3, 0), "the connector table has changed; the connector is chosen again")
 }
@@ -102,13 +103,14 @@ pub(super) fn refused_early(stage: Stage, reply: &Reply, at: &At<'_>) -> Outcome
     classify_reply(stage, reply, false, at)
 }
 
-/// What a session that broke before its first transaction means. `replies`: how many had come.
+/// What a session that failed before its first transaction means. `replies`: number of replies
+/// received.
 pub(super) fn broken_early(fault: &LinkFault, replies: u64, at: &At<'_>) -> Outcome {
     let stage = if replies == 0 { Stage::Greeting } else { Stage::Hello };
     classify_fault(Some(stage), fault, at)
 }
 
-/// Whether a host gave no connection, or no greeting: the next message need not wait for the same.
+/// Whether a host gave no connection or no greeting, so that the next message need not wait for it.
 pub(super) fn is_out_of_reach(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Deferred(trouble) => {
@@ -120,7 +122,7 @@ pub(super) fn is_out_of_reach(outcome: &Outcome) -> bool {
     }
 }
 
-/// Whom an outcome hinders, if it is a trouble.
+/// What a deferral or failure blocks: a recipient, the session or the lane. None for a delivery.
 pub(super) fn scope(outcome: &Outcome) -> Option<Scope> {
     match outcome {
         Outcome::Delivered(_) => None,
@@ -128,13 +130,13 @@ pub(super) fn scope(outcome: &Outcome) -> Option<Scope> {
     }
 }
 
-/// Content that could not be read before anything of it was sent: as where it fails while sending,
-/// the message waits, and the others go on.
+/// Content that can't be read before any of it was sent. As with a failure while sending, the
+/// message waits and other messages go on.
 pub(super) fn unreadable(error: &io::Error, session: &OpenSession) -> Outcome {
     classify_fault(Some(Stage::Data), &LinkFault::Content(error.to_string()), &at(session))
 }
 
-/// A message that the next hop's own word rules out, before anything of it is sent.
+/// A message that the next hop's own offers rule out before any of it is sent.
 pub(super) fn undeliverable(fault: &NotBegun, session: &OpenSession) -> Outcome {
     let status = match fault {
         NotBegun::TooLarge { .. } => Enhanced(5, 3, 4),

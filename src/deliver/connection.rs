@@ -1,5 +1,5 @@
-//! One outbound connection: carries the octets of a session's dialogue, a turn in one write, and waits for answers
-//! within the limits. What is said, the session knows.
+//! One outbound connection: moves the octets of a session's dialogue, one write per turn, and waits
+//! for replies within the limits. It does not interpret them; the session does.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -22,48 +22,47 @@ use crate::scheduler::Progress;
 use crate::smtp::{AwaitedReply, Dialogue, SendFault};
 use crate::tls::{ClientSetup, late_fault};
 
-/// Octets of content written at once where it isn't held in memory.
+/// Octets of content per write when it is not held in memory.
 const BLOCK_BYTES: usize = 65_536;
-/// Octets read at once.
+/// Octets per read.
 const READ_BYTES: usize = 4096;
-/// How long a peer gets to take our QUIT.
+/// How long to wait for the peer to take our QUIT.
 const QUIT_LIMIT: Duration = Duration::from_secs(2);
 
-/// What the octets go over.
 enum Wire {
     Plain(TcpStream),
     Sealed(Box<TlsStream<TcpStream>>),
-    /// Lost in a broken handshake.
+    /// Lost in a failed handshake.
     Gone,
 }
 
-/// A connection to a host.
+/// One outbound connection, in plaintext or over TLS.
 pub(super) struct Connection {
     wire: Wire,
-    /// Commands to be written.
+    /// Commands waiting to be written.
     pub(super) out: Vec<u8>,
     input: Vec<u8>,
-    /// A reply has come since the handshake.
+    /// Whether a reply has come since the handshake.
     heard: bool,
-    /// Replies that were told as progress.
+    /// Number of replies already reported as progress.
     replies_before: u64,
-    /// A final dot was sent, or is being sent, and not answered yet.
+    /// Whether a final dot was sent, or is being sent, and is not answered yet.
     after_dot: bool,
-    /// Where whoever wants the connection for others sees how it gets on.
+    /// Shows progress to whoever wants the connection's place.
     progress: Arc<Progress>,
 }
 
-/// Why a conversation broke off.
+/// Why a conversation ended early.
 #[derive(Debug)]
 pub(super) enum Interruption {
-    /// The connection, or what came over it.
+    /// The connection failed, or what came over it was invalid.
     Link(LinkFault),
-    /// TLS itself: the peer sent an alert, or what it sent can't be right.
+    /// TLS failed: the peer sent an alert or an invalid record.
     Tls(HandshakeFault),
 }
 
 impl Interruption {
-    /// The fault of the connection, where it no longer matters that TLS itself broke.
+    /// As a connection fault, where it no longer matters that TLS failed.
     pub(super) fn into_link(self) -> LinkFault {
         match self {
             Self::Link(fault) => fault,
@@ -85,7 +84,7 @@ impl Connection {
         }
     }
 
-    /// Tells progress here from now on.
+    /// Reports progress here from now on.
     pub(super) fn tell_progress(&mut self, progress: &Arc<Progress>) {
         self.progress = Arc::clone(progress);
         self.progress.set_after_dot(self.after_dot);
@@ -99,12 +98,12 @@ impl Connection {
         }
     }
 
-    /// The final dot was answered.
+    /// Records that the final dot was answered.
     pub(super) fn dot_answered(&mut self) {
         self.set_after_dot(false);
     }
 
-    /// Whether the peer may have the whole message by now.
+    /// Whether the peer may have received the whole message.
     pub(super) fn is_after_dot(&self) -> bool {
         self.after_dot
     }
@@ -113,8 +112,9 @@ impl Connection {
         matches!(self.wire, Wire::Sealed(_))
     }
 
-    /// Writes what is due and waits for the next event of the session. The limit is for each reply as a whole (RFC
-    /// 5321 §4.5.3.2), however many reads bring it: a peer that drips octets gains nothing.
+    /// Writes what is due and waits for the next event of the session. The limit covers each reply
+    /// as a whole (RFC 5321 §4.5.3.2), however many reads it takes: a peer gains nothing by sending
+    /// octets slowly.
     pub(super) async fn event<D: Dialogue>(
         &mut self,
         session: &mut D,
@@ -124,7 +124,8 @@ impl Connection {
         loop {
             let mut rest = self.input.as_slice();
             let event = session.feed(&mut rest, &mut self.out).map_err(|fault| {
-                // Planted octets are an attack on the handshake, and told as a broken one.
+                // Octets injected before the handshake are an attack on it, so they are reported as
+                // a failed handshake.
                 if fault == SendFault::AfterStartTls {
                     return Interruption::Tls(HandshakeFault::new(fault.to_string()));
                 }
@@ -132,7 +133,8 @@ impl Connection {
             })?;
             let used = self.input.len().saturating_sub(rest.len());
             self.input.drain(..used);
-            // Only a whole reply is progress: a peer that drips octets holds no place by it.
+            // Only a whole reply counts as progress: a peer that sends octets slowly does not keep
+            // its place.
             let replies = session.replies();
             if mem::replace(&mut self.replies_before, replies) != replies {
                 self.progress.moved();
@@ -155,7 +157,7 @@ impl Connection {
         }
     }
 
-    /// Writes what is due.
+    /// Writes the pending commands.
     pub(super) async fn flush(&mut self, limit: Duration) -> Result<(), Interruption> {
         if self.out.is_empty() {
             return Ok(());
@@ -167,7 +169,7 @@ impl Connection {
         written
     }
 
-    /// Writes the content and, in the same write as its end, `out`: the final dot, and what may
+    /// Writes the content and, in the same write as its end, `out`: the final dot and what may
     /// follow it.
     pub(super) async fn send_content(
         &mut self,
@@ -196,8 +198,8 @@ impl Connection {
         let mut block = vec![0; BLOCK_BYTES];
         let mut offset = 0;
         loop {
-            // A plain read: it is 64 KiB of a file of ours that was written, or is read ahead, in
-            // the page cache; handing it to another thread would cost more than it waits.
+            // A blocking read on purpose: the 64 KiB come from the page cache, just written or read
+            // ahead; handing the read to another thread would cost more than the wait.
             let count = content
                 .read_at(&mut block, offset)
                 .map_err(|e| Interruption::Link(LinkFault::Content(e.to_string())))?;
@@ -205,7 +207,8 @@ impl Connection {
             let last = offset >= content.len();
             self.set_after_dot(last);
             if count == 0 && !last {
-                // The dot would make a whole message of a part: break off instead.
+                // The final dot would make a truncated message look whole, so end the connection
+                // instead.
                 return Err(Interruption::Link(LinkFault::Content("it is shorter than recorded".to_owned())));
             }
             let block = block.get(..count).unwrap_or_default();
@@ -247,15 +250,17 @@ impl Connection {
     }
 
     fn broken(&self, error: &io::Error) -> Interruption {
-        // In TLS 1.3 a client learns only from its first read that the server refused its
-        // certificate (RFC 8446 §4.4.2.4): such an alert still belongs to the handshake.
+        // A TLS 1.3 client learns only from its first read that the server refused its certificate
+        // (RFC 8446 §4.4.2.4): such an alert still belongs to the handshake.
         match late_fault(error) {
             Some(fault) if self.is_sealed() && !self.heard => Interruption::Tls(fault),
             Some(_) | None => Interruption::Link(LinkFault::Lost(error.to_string())),
         }
     }
 
-    /// Makes the handshake, after [`OpeningEvent::Handshake`](crate::smtp::OpeningEvent::Handshake). Where it breaks, the connection is gone.
+    /// Makes the handshake, after
+    /// [`OpeningEvent::Handshake`](crate::smtp::OpeningEvent::Handshake). If it fails, the
+    /// connection is lost.
     pub(super) async fn seal(
         &mut self,
         setup: &ClientSetup,
@@ -276,7 +281,7 @@ impl Connection {
         Ok(Arc::new(facts))
     }
 
-    /// Whether an idle connection still stands: nothing may have come over it, not even a 421.
+    /// Whether an idle connection is still usable: nothing may have arrived on it, not even a 421.
     pub(super) async fn is_quiet(&mut self) -> bool {
         match &mut self.wire {
             Wire::Plain(stream) => nothing_to_read(stream).await,
@@ -285,13 +290,13 @@ impl Connection {
         }
     }
 
-    /// Gives the buffers back while nothing is said.
+    /// Frees the buffers while the connection is idle.
     pub(super) fn rest(&mut self) {
         self.out = Vec::new();
         self.input = Vec::new();
     }
 
-    /// Says QUIT, closes TLS properly, and goes without waiting for an answer.
+    /// Sends QUIT and closes TLS, without waiting for a reply.
     pub(super) async fn quit(mut self) {
         self.out.clear();
         self.out.extend_from_slice(b"QUIT\r\n");
@@ -303,11 +308,11 @@ impl Connection {
                 Wire::Gone => Ok(()),
             }
         };
-        // The session is over either way; a peer that is gone already needs no goodbye.
+        // The session is over either way; a peer that is gone needs no QUIT.
         let _ended = timeout(QUIT_LIMIT, goodbye).await;
     }
 
-    /// The same, without holding anyone up.
+    /// As [`Self::quit`], in the background.
     pub(super) fn dismiss(self) {
         tokio::spawn(self.quit());
     }
@@ -322,8 +327,8 @@ fn limit(limits: &Timeouts, awaited: AwaitedReply) -> Duration {
     }
 }
 
-/// One exchange with the wire within `limit`, broken off where others get the place instead: never
-/// after a final dot, which would leave open whether the message was taken.
+/// One read or write within `limit`, interrupted if others get the place. Never after a final dot:
+/// that would leave open whether the message was accepted.
 async fn unless_evicted<T>(
     exchange: impl Future<Output = io::Result<T>>,
     limit: Duration,

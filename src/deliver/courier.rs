@@ -1,4 +1,5 @@
-//! What carries mail, and all that it holds: settings, the table in effect, memories of hosts, the pool.
+//! The `Courier`: carries mail, and owns the shared settings, live table, memories of hosts and
+//! session pool.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,7 +20,7 @@ use crate::tracking::Journal;
 /// The TLS settings of each outbound connector, by its revision.
 pub type ClientSetups = ArcSwap<BTreeMap<Revision, Arc<ClientSetup>>>;
 
-/// Carries mail to next hops.
+/// Carries mail to next hops. Implements the scheduler's `Carrier`.
 pub struct Courier {
     pub(super) settings: Settings,
     pub(super) live: Arc<LiveTable>,
@@ -28,20 +29,21 @@ pub struct Courier {
     pub(super) seen: TlsHistory,
     pub(super) partners: Arc<Partners>,
     pub(super) broken: HostMemory<HandshakeFault>,
-    /// Hosts whose handshake broke once.
+    /// Hosts whose handshake failed once.
     pub(super) broken_once: HostMemory<()>,
     /// Hosts that gave no connection or no greeting.
     pub(super) unreached: HostMemory<Outcome>,
     pub(super) ourselves: Vec<SocketAddr>,
     pub(super) journal: Arc<Journal>,
     pub(super) pool: Arc<Pool>,
-    /// Counts look-ups of smart hosts that begin by turns.
+    /// Counts look-ups of smart hosts that are used in rotation.
     pub(super) turn: AtomicUsize,
 }
 
 impl Courier {
-    /// A courier. `tls` holds an entry for each outbound connector of the table in effect, put there
-    /// before the table is; `seen` is who had TLS before, `partners` what they showed; `ourselves` are our listeners, as bound.
+    /// `tls` has an entry for each outbound connector of the table in effect, added before the
+    /// table takes effect. `seen` is the TLS history, `partners` what partners presented,
+    /// `ourselves` our listeners as bound.
     #[must_use]
     pub fn new(
         settings: Settings,
@@ -71,7 +73,7 @@ impl Courier {
         })
     }
 
-    /// Says QUIT on every idle connection. Connections that become idle later end at once.
+    /// Sends QUIT on every idle connection. Connections that become idle later end at once.
     pub async fn close(&self) {
         self.pool.close().await;
     }

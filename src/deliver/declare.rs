@@ -1,5 +1,5 @@
-//! What is declared of a message to a host that does not offer every extension: less, where the message does not need
-//! it after all. Content is looked at only then.
+//! What MAIL FROM declares to a host that lacks an extension: less, if the message does not need
+//! the extension after all. Content is read only in that case.
 
 use std::io;
 
@@ -10,8 +10,8 @@ use crate::spool::QueuedRecipient;
 
 const BLOCK_BYTES: usize = 65_536;
 
-/// What is declared of a message: as it came, or less where the peer does not offer it and the message
-/// does not need it after all.
+/// What to declare of a message: as it was accepted, or less if the peer lacks an extension and the
+/// message does not need it.
 ///
 /// # Errors
 /// The content can't be read.
@@ -32,11 +32,11 @@ pub(super) fn to_declare(
     Ok(declared)
 }
 
-/// Whether content that was declared as 8BITMIME has no 8-bit octet after all. Only asked where a
-/// host does not offer the extension.
+/// Whether content declared as 8BITMIME has no 8-bit octet after all. Asked only if a host does not
+/// offer the extension.
 ///
 /// # Errors
-/// What reading gave, or that the content ends early: nothing follows from either.
+/// A read error, or content that ends early: neither answers the question.
 pub(super) fn is_seven_bit(content: &Content) -> io::Result<bool> {
     let mut block = vec![0; BLOCK_BYTES];
     let mut offset = 0;
@@ -53,11 +53,11 @@ pub(super) fn is_seven_bit(content: &Content) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether the header section of content that was declared as SMTPUTF8 is ASCII after all. Only asked
-/// where a host does not offer the extension.
+/// Whether the header section of content declared as SMTPUTF8 is ASCII after all. Asked only if a
+/// host does not offer the extension.
 ///
 /// # Errors
-/// What reading gave, or that the content ends early.
+/// A read error, or content that ends early.
 pub(super) fn has_ascii_header(content: &Content) -> io::Result<bool> {
     let mut block = vec![0; BLOCK_BYTES];
     let (mut offset, mut tail) = (0, [0_u8; 3]);
@@ -67,7 +67,7 @@ pub(super) fn has_ascii_header(content: &Content) -> io::Result<bool> {
             return Err(io::Error::other("it is shorter than recorded"));
         }
         let read = block.get(..count).unwrap_or_default();
-        // The blank line may lie across two blocks.
+        // The blank line may span two blocks.
         let joined = [&tail, read].concat();
         let end = memchr::memmem::find(&joined, b"\r\n\r\n");
         if !joined.get(..end.unwrap_or(joined.len())).is_some_and(<[u8]>::is_ascii) {
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::mail::ContentSource;
 
-    /// Content that is recorded with a length, and gives an error where it has no octets.
+    /// Content with a recorded length that fails to read beyond the octets it has.
     struct TruncatedContent(u64, Option<&'static [u8]>);
 
     impl ContentSource for TruncatedContent {

@@ -1,4 +1,4 @@
-//! Makes a TCP connection, within a limit.
+//! Makes a TCP connection within a time limit. It never connects to our own listeners.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -24,7 +24,7 @@ pub(super) async fn dial(
         Ok(connected) => connected.map_err(unreachable)?,
         Err(_) => return Err(LinkFault::Unreachable(format!("no answer in {} s", limit.as_secs()))),
     };
-    // Commands are written whole, a turn at a time: waiting for more to send with them only delays.
+    // Commands are written a whole turn at a time: waiting for more data only delays them.
     stream.set_nodelay(true).map_err(unreachable)?;
     Ok(stream)
 }
@@ -46,8 +46,8 @@ fn socket_from(address: SocketAddr, sources: &[IpAddr]) -> Result<TcpSocket, Lin
     Ok(socket)
 }
 
-/// Whether an address is one of our listeners'. A listener on all addresses has those of this
-/// host; only for its port is the system asked.
+/// Whether an address is one of our listeners. A listener on all addresses covers those of this
+/// host; the system is asked only if the port matches.
 pub(super) fn is_ours(ourselves: &[SocketAddr], address: SocketAddr) -> bool {
     let ip = address.ip().to_canonical();
     ourselves.iter().any(|own| {
@@ -60,18 +60,18 @@ pub(super) fn is_ours(ourselves: &[SocketAddr], address: SocketAddr) -> bool {
     })
 }
 
-/// Whether an address is this host's: the way to it then begins at the address itself. An error
-/// says that it is not.
+/// Whether an address belongs to this host: then the route to it starts at the address itself. An
+/// error means that it does not.
 fn is_local(address: SocketAddr) -> bool {
     address.ip().is_loopback() || source_towards(address).is_ok_and(|source| source == address.ip())
 }
 
-/// The address a socket connected to `address` has; for UDP connecting sends nothing.
+/// The local address of a socket connected to `address`. Connecting a UDP socket sends nothing.
 fn source_towards(address: SocketAddr) -> io::Result<IpAddr> {
-    // An interface's second IPv4 address is reached from its first, so there the socket is bound to
-    // the address before it is connected. Neither step would do alone: with `ip_nonlocal_bind` any
-    // address can be bound to, and then only connecting fails where it isn't ours. IPv6 is the other
-    // way round: connecting checks no source, but picks the address itself where it is ours.
+    // An interface's second IPv4 address is reached from its first, so the socket is bound to the
+    // address before it is connected. Neither step is enough: with `ip_nonlocal_bind` any address
+    // can be bound, and only connecting fails if it is not ours. IPv6 is the reverse: connecting
+    // does not check the source, but picks the address itself if it is ours.
     let from = match address.ip() {
         ip @ IpAddr::V4(_) => ip,
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),

@@ -1,4 +1,4 @@
-//! The login at a smart host: its secret is read for each session, since tokens change by the hour.
+//! Logs in at a smart host. The secret is read for each session, because tokens change by the hour.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use crate::mail::Enhanced;
 use crate::outcome::{At, Cause, Outcome, Remote, Scope, Trouble};
 use crate::smtp::{Dialogue, LoginAs, LoginEvent, Open};
 
-/// Octets of a secret; tokens have some thousands.
+/// Maximum size of a secret; tokens have a few thousand octets.
 const SECRET_BYTES_MAX: usize = 16_384;
 
 impl Courier {
-    /// Logs in where the connector says so. Whatever hinders it, mail waits: a password that was changed
-    /// must not bounce it.
+    /// Logs in if the connector says so. Any failure defers mail: a changed password must not
+    /// bounce it.
     pub(super) async fn log_in(
         &self,
         (connection, smtp): (&mut Connection, &mut Open),

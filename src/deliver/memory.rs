@@ -1,5 +1,5 @@
-//! What is remembered of hosts: who had TLS before, whose TLS breaks, and who can't be reached. Not every message pays
-//! for that again. What is known of a host stays within its connector.
+//! What is remembered of hosts: which had TLS before, whose handshakes fail, and which are
+//! unreachable, so that not every message pays for it again. Memory is kept per connector.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, OpenOptions};
@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use super::session::Key;
 use crate::connector::TlsMemory;
 
-/// Remembered at the same time; the oldest makes room.
+/// Maximum number of entries; the oldest makes room.
 const SEEN_MAX: usize = 65_536;
 
-/// What was seen with TLS, in a file of `data_dir`, one line each: connector and recipient domain or
-/// smart host.
+/// Next hops that have used TLS, kept in a file in `data_dir`. One line each: connector and
+/// recipient domain or smart host.
 #[derive(Debug, Default)]
 pub struct TlsHistory {
     file: Option<PathBuf>,
@@ -26,15 +26,15 @@ pub struct TlsHistory {
 struct SeenState {
     order: VecDeque<String>,
     known: HashSet<String>,
-    /// Since when those known go without TLS.
+    /// For each known next hop that now lacks TLS, since when.
     without: HashMap<String, Instant>,
 }
 
 impl TlsHistory {
-    /// What the file of a folder has; writes it again where it has lines too many.
+    /// Loads the file from `data_dir`; rewrites it if it has superfluous lines.
     ///
     /// # Errors
-    /// The file is there, and can't be read or written.
+    /// The file exists but can't be read or written.
     pub fn load(data_dir: &Path) -> io::Result<Self> {
         let file = data_dir.join("tls-seen");
         let text = match fs::read_to_string(&file) {
@@ -57,10 +57,10 @@ impl TlsHistory {
         Ok(Self { file: Some(file), state: Mutex::new(state) })
     }
 
-    /// Notes one that has TLS.
+    /// Records that this next hop has TLS.
     ///
     /// # Errors
-    /// It can't be kept for the next start; this process remembers it all the same.
+    /// It can't be saved for the next start; this process still remembers it.
     pub(super) fn sealed(&self, key: &str) -> io::Result<()> {
         let new = {
             let mut state = self.lock();
@@ -73,7 +73,7 @@ impl TlsHistory {
         }
     }
 
-    /// What is remembered of one that has no TLS now, and that it has none.
+    /// What is remembered of a next hop that has no TLS now. Records that it has none.
     pub(super) fn without(&self, key: &str, now: Instant) -> TlsMemory {
         let mut state = self.lock();
         if !state.known.contains(key) {
@@ -89,7 +89,7 @@ impl TlsHistory {
     }
 
     fn lock(&self) -> MutexGuard<'_, SeenState> {
-        // The sets stay whole whatever a panicking holder did.
+        // The sets are consistent even if a holder of the lock panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,12 +110,12 @@ impl SeenState {
     }
 }
 
-/// Remembered at the same time; what ends first makes room.
+/// Maximum number of entries; the one that expires first makes room.
 const NOTED_MAX: usize = 4_096;
-/// After that TLS is tried again at a host whose handshakes broke, and that took mail in clear then.
+/// How long TLS is skipped at a host whose handshakes failed and that then took mail in plaintext.
 pub(super) const TLS_TRIED_AGAIN_AFTER: Duration = Duration::from_secs(10 * 60);
 
-/// What is known of hosts for a while.
+/// A temporary memory of hosts.
 #[derive(Debug)]
 pub(super) struct HostMemory<T>(Mutex<HashMap<Key, (T, Instant)>>);
 
@@ -126,7 +126,8 @@ impl<T> Default for HostMemory<T> {
 }
 
 impl<T: Clone> HostMemory<T> {
-    /// Notes a host for so long. One that is known stays as it is, so that its time is not drawn out.
+    /// Remembers a host for the time given. A known host keeps its entry, so that its time is not
+    /// extended.
     pub(super) fn note(&self, key: Key, what: T, (now, keep): (Instant, Duration)) {
         let mut known = self.lock();
         if known.len() >= NOTED_MAX && !known.contains_key(&key) {
@@ -140,7 +141,7 @@ impl<T: Clone> HostMemory<T> {
         known.entry(key).or_insert((what, until));
     }
 
-    /// What was noted, until its time is over.
+    /// What was remembered, until it expires.
     pub(super) fn recall(&self, key: &Key, now: Instant) -> Option<T> {
         let mut known = self.lock();
         let (what, until) = known.get(key)?;
@@ -151,18 +152,18 @@ impl<T: Clone> HostMemory<T> {
         None
     }
 
-    /// What was noted does not hold any more.
+    /// Removes an entry that no longer holds.
     pub(super) fn forget(&self, key: &Key) {
         self.lock().remove(key);
     }
 
-    /// Nothing of it holds any more.
+    /// Removes all entries.
     pub(super) fn clear(&self) {
         self.lock().clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, (T, Instant)>> {
-        // Each entry is whole whatever a panicking holder did.
+        // Each entry is consistent even if a holder of the lock panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -186,7 +187,7 @@ mod tests {
         assert_eq!(seen.without("c p.example", start), TlsMemory::Sealed);
         assert_eq!(seen.without("c p.example", start + hour), TlsMemory::WithoutFor(hour));
         assert_eq!(seen.without("c other.example", start), TlsMemory::Never);
-        // With TLS again, the next time without it is a first time again.
+        // After TLS was seen again, the next time without it counts as the first.
         seen.sealed("c p.example").expect("kept");
         assert_eq!(seen.without("c p.example", start + hour), TlsMemory::Sealed);
         assert_eq!(fs::read_to_string(folder.path().join("tls-seen")).expect("text"), "c p.example\n");

@@ -1,8 +1,8 @@
-//! Connections on which mail goes out. It never touches the spool: the scheduler hands it jobs and takes outcomes. It
-//! decides nothing of its own: `connector` judges a session, `smtp` says what may be written, `outcome` what a reply
-//! comes to.
+//! Outbound connections. It never touches the spool: the scheduler hands it jobs and takes
+//! outcomes. It makes no decisions of its own: `connector` judges a session, `smtp` says what may
+//! be written, `outcome` classifies replies.
 //!
-//! ARCHITECTURE.md has the walk of a job through the files.
+//! ARCHITECTURE.md follows a job through the files.
 
 mod carry;
 mod classify;

@@ -1,4 +1,4 @@
-//! What a session is needed for, and which one would do.
+//! What a session is needed for, and which sessions are suitable.
 
 use super::classify::{undeliverable, unreadable};
 use super::declare::to_declare;
@@ -9,24 +9,24 @@ use crate::outcome::Outcome;
 use crate::scheduler::Job;
 use crate::smtp::NotBegun;
 
-/// What a session is needed for.
+/// The purpose of a session.
 #[derive(Clone, Copy)]
 pub(super) enum Need<'a> {
-    /// To deliver this.
+    /// To deliver this job.
     Delivery(&'a Job),
-    /// To ask for this recipient; the mail for it would have to go on under TLS.
+    /// To ask about a recipient.
     Question {
-        /// The recipient.
+        /// The recipient to verify.
         mailbox: &'a Mailbox,
-        /// It would.
+        /// Whether mail for it would have to go on under TLS.
         onward_sealed: bool,
     },
-    /// To see what the host shows.
+    /// To test what the host presents.
     Trial,
 }
 
 impl<'a> Need<'a> {
-    /// Whom the session is for.
+    /// The recipients the session is for.
     pub(super) fn mailboxes(self) -> impl Iterator<Item = &'a Mailbox> {
         let (recipients, mailbox): (&[_], _) = match self {
             Self::Delivery(job) => (&job.recipients, None),
@@ -45,7 +45,7 @@ impl<'a> Need<'a> {
         }
     }
 
-    /// Whether every recipient was tried before.
+    /// Whether every recipient has been tried before.
     pub(super) fn is_retried(self) -> bool {
         match self {
             Self::Delivery(job) => job.recipients.iter().all(|recipient| recipient.attempts >= 1),
@@ -53,10 +53,10 @@ impl<'a> Need<'a> {
         }
     }
 
-    /// Whether the host takes the addresses and headers as they are (RFC 6531 §3.2).
+    /// Whether the host accepts the addresses and headers as they are (RFC 6531 §3.2).
     ///
     /// # Errors
-    /// What it comes to here.
+    /// The outcome for this session.
     pub(super) fn suits(self, session: &OpenSession) -> Result<(), Box<Outcome>> {
         let offers = session.smtp.offers();
         let job = match self {
@@ -77,7 +77,7 @@ impl<'a> Need<'a> {
     }
 }
 
-/// Whether a table would still choose this connector, as it was, for each of the recipients.
+/// Whether a table would still choose this connector, unchanged, for each of the recipients.
 pub(super) fn serves<'a>(
     table: &Table,
     connector: &Outbound,

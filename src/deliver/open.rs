@@ -1,4 +1,5 @@
-//! One host, from the connection to a session that a permit covers: dial, greet, TLS, judgement, EHLO again, login.
+//! Opens one session to one host: dial, greeting, TLS, judgement, second EHLO, login. It does not
+//! choose the host and sends no envelope.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -21,33 +22,32 @@ use crate::smtp::{
 use crate::tls::ClientSetup;
 use crate::tracking::Event;
 
-/// A candidate that came to nothing.
+/// A candidate that gave no session.
 pub(super) enum Miss {
-    /// Opportunistic: the handshake broke, and the host may yet be tried in clear.
+    /// Opportunistic TLS and the handshake failed: the host may still be tried in plaintext.
     Broken(HandshakeFault, Outcome),
-    /// Anything else.
+    /// Any other outcome.
     Other(Outcome),
 }
 
-/// What is wanted of a candidate.
+/// One candidate to open a session with.
 pub(super) struct OpenRequest<'a> {
     pub(super) way: &'a Way,
     pub(super) candidate: &'a Candidate,
     pub(super) need: Need<'a>,
-    /// The handshake that broke before: this connection stays in clear.
+    /// The handshake fault of an earlier attempt: this connection stays in plaintext.
     pub(super) after: Option<HandshakeFault>,
-    /// Where to put what the host greeted with, if somebody wants to see it.
+    /// Where to store the host's greeting, if the caller wants it.
     pub(super) banner: Option<&'a Mutex<Option<String>>>,
-    /// Where somebody looks whether it gets on.
+    /// Where progress is reported, so that a stalled opening can be evicted.
     pub(super) progress: Option<&'a Arc<Progress>>,
 }
 
 impl Courier {
-    /// Opens a session with a candidate and has it judged, before anything but EHLO and STARTTLS
-    /// was said.
+    /// Opens a session with a candidate and has it judged after only EHLO and STARTTLS.
     ///
     /// # Errors
-    /// [`Miss`]: nothing of a message was written.
+    /// [`Miss`]; no part of a message was written.
     pub(super) async fn open(&self, request: OpenRequest<'_>) -> Result<OpenSession, Miss> {
         let OpenRequest { way, candidate, need, after, banner, progress } = request;
         let connector = &way.connector;
@@ -115,7 +115,7 @@ impl Courier {
         }
     }
 
-    /// Up to what a judge needs to know.
+    /// Runs the opening as far as the judge needs: greeting, EHLO and the TLS handshake.
     async fn observe(
         &self,
         (connection, opening): (&mut Connection, &mut Opening),
@@ -153,7 +153,8 @@ impl Courier {
         }
     }
 
-    /// Whether the session may carry mail, by the table in effect. What was judged is told.
+    /// Whether the session may carry mail under the table in effect. Logs plaintext fallbacks and
+    /// waivers.
     fn judged(
         &self,
         way: &Way,
@@ -163,8 +164,8 @@ impl Courier {
         at: &At<'_>,
     ) -> Result<(Permit, Arc<Decision>), Box<Miss>> {
         let connector = &way.connector;
-        // The table may have changed on the way here. What is judged now is judged by the one in
-        // force, and only if this connector, as it was, still serves these recipients there.
+        // The table may have changed since the way was chosen. Judge by the table in effect, and
+        // only if this connector, unchanged, still serves these recipients.
         let table = self.live.table();
         if !serves(&table, connector, need.mailboxes()) {
             return Err(Box::new(Miss::Other(elsewhere())));
@@ -191,7 +192,8 @@ impl Courier {
         Ok((permit, decision))
     }
 
-    /// EHLO inside TLS; the first answer there also tells whether the server took the handshake.
+    /// Sends EHLO inside TLS. The first reply there also shows whether the server accepted the
+    /// handshake.
     async fn greet(
         &self,
         (connection, mut secured): (&mut Connection, SecuredSession),
@@ -214,16 +216,16 @@ impl Courier {
         }
     }
 
-    /// Whether a session that was opened for another domain may serve this one, as far as
-    /// `remember_tls` goes. What it attained is remembered of this one too.
+    /// Whether `remember_tls` lets a session that was opened for another domain serve this one.
+    /// What the session attained is remembered for this domain too.
     pub(super) fn may_reuse(&self, way: &Way, candidate: &Candidate, session: &OpenSession) -> bool {
         let at = At { host: &session.host, decision: None };
         !way.connector.remember_tls
             || self.remembered(way, candidate, &session.observed.attained(), &at).is_none()
     }
 
-    /// What a partner showed that met a forced requirement: another issuer than before, and an end that
-    /// is near, are told.
+    /// Raises an alarm if a certificate that met a forced requirement has a new issuer or expires
+    /// soon.
     fn notice(&self, connector: &Outbound, candidate: &Candidate, observed: &Observed) {
         let Observed::Established(facts) = observed else { return };
         let Some(certificate) = facts.certificate() else { return };
@@ -237,7 +239,7 @@ impl Courier {
         }
     }
 
-    /// `remember_tls`: whoever was seen with TLS is not served in clear without an alarm and a delay.
+    /// `remember_tls`: a next hop that has used TLS gets no plaintext without an alarm and a delay.
     fn remembered(
         &self,
         way: &Way,
@@ -272,7 +274,7 @@ impl Courier {
     }
 }
 
-/// What broke inside TLS before the session was open.
+/// A failure inside TLS before the session was open.
 enum Again {
     Outcome(Outcome),
     Tls(HandshakeFault),
@@ -294,8 +296,8 @@ fn miss(
     let decision = Arc::new(Decision::withheld(connector, host, requirement, observed, shortfall));
     let at = At { host, decision: Some(&decision) };
     match (requirement, shortfall) {
-        // Never in clear because of a certificate: not the peer's, which is not judged here, and not
-        // ours, which the peer refused.
+        // Never plaintext because of a certificate: the peer's is not judged here, and ours was
+        // refused by the peer.
         (
             Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_),
             Shortfall::Handshake(fault),

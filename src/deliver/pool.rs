@@ -1,4 +1,4 @@
-//! Sessions that wait for more work: a few seconds, and no more than a bounded number.
+//! Idle sessions, kept a few seconds for more work. Their number is bounded.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::session::{Key, OpenSession};
 
-/// Connections kept at the same time; the oldest makes room for the next.
+/// Maximum number of idle connections; the oldest makes room for the next.
 const IDLE_MAX: usize = 256;
 
 pub(super) struct Pool {
@@ -18,7 +18,7 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct PoolState {
-    /// In the order in which they became idle.
+    /// Oldest first.
     idle: Vec<(Instant, OpenSession)>,
     sweeping: bool,
     closed: bool,
@@ -29,14 +29,14 @@ impl Pool {
         Arc::new(Self { keep, state: Mutex::default() })
     }
 
-    /// The connection used last, so that the others may end.
+    /// Takes the most recently used connection, so that the others can expire.
     pub(super) fn take(&self, key: &Key) -> Option<OpenSession> {
         let mut state = self.lock();
         let place = state.idle.iter().rposition(|(_, session)| session.key == *key)?;
         Some(state.idle.remove(place).1)
     }
 
-    /// Keeps a connection for a while.
+    /// Keeps a connection until its idle time is over.
     pub(super) fn put(self: &Arc<Self>, mut session: OpenSession) {
         session.connection.rest();
         let mut state = self.lock();
@@ -56,14 +56,14 @@ impl Pool {
         }
     }
 
-    /// Ends what has been idle for too long; goes when nothing is left.
+    /// Closes connections that were idle too long; returns once none is left.
     async fn sweep(self: Arc<Self>) {
         while let Some(next) = self.expire() {
             sleep_until(next).await;
         }
     }
 
-    /// Ends what is past its time and says when the next one will be.
+    /// Closes expired connections and returns when the next one expires.
     fn expire(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut state = self.lock();
@@ -76,7 +76,7 @@ impl Pool {
         next
     }
 
-    /// Ends everything, and everything that is put from now on.
+    /// Closes all connections, and every one that is put back later.
     pub(super) async fn close(&self) {
         let idle = {
             let mut state = self.lock();
@@ -91,7 +91,7 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, PoolState> {
-        // The list stays whole whatever a panicking holder did.
+        // The list is consistent even if a holder of the lock panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

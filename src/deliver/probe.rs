@@ -1,5 +1,5 @@
-//! A host is tried, or asked, and nothing is delivered: each host of a way up to the judgement, and one recipient up to
-//! the answer to RCPT. What asks hosts for `validate`, `probe` and `verify_recipients` is this.
+//! Tests hosts without delivering: each host of a way up to the judgement, and one recipient up to
+//! the reply to RCPT. `validate`, `probe` and `verify_recipients` use it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,31 +20,31 @@ use crate::outcome::{Cause, Outcome, Trouble};
 use crate::scheduler::Way;
 use crate::smtp::{Demand, MailFrom, NotBegun, OpenEvent, TransactionResult};
 
-/// What one address of a way came to.
+/// The result for one address of a way.
 #[derive(Debug, Clone)]
 pub struct HostReport {
     /// The host's name, if it has one.
     pub name: Option<Domain>,
     /// Name, address and port.
     pub host: String,
-    /// Whether mail may be sent there, and the requirement is met, be it enforced or not.
+    /// Whether mail may be sent there and the requirement is met, even if it is not enforced.
     pub ok: bool,
-    /// One sentence.
+    /// The reason, in one sentence.
     pub reason: String,
-    /// The decision of the connector, where it came to one.
+    /// The connector's decision, if it was reached.
     pub decision: Option<Arc<Decision>>,
-    /// What was said to the recipient that was asked about.
+    /// The host's reply about the recipient in [`Trial::envelope`].
     pub recipient: Option<RecipientReply>,
-    /// What it greeted with.
+    /// The host's greeting.
     pub banner: Option<String>,
 }
 
-/// What a host says to a recipient.
+/// A host's answer about a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecipientReply {
-    /// It takes mail for it.
+    /// It accepts mail for the recipient.
     Taken,
-    /// It does not, or not now, or not from the sender: its reply.
+    /// It does not, not now, or not from this reverse-path: its reply.
     Refused(Reply),
 }
 
@@ -57,36 +57,36 @@ impl std::fmt::Display for RecipientReply {
     }
 }
 
-/// What is tried.
+/// What to test.
 #[derive(Debug, Clone)]
 pub struct Trial {
     /// The connector and the recipient domain.
     pub way: Way,
-    /// Sender and recipient of an envelope that is begun, and never followed by content.
+    /// Reverse-path and recipient of an envelope that is started and never followed by content.
     pub envelope: Option<(ReversePath, Mailbox)>,
-    /// How long one address may take in all.
+    /// Time limit for one address in all.
     pub limit: Duration,
 }
 
-/// Addresses tried side by side.
+/// Maximum number of addresses tested at the same time.
 const AT_ONCE: usize = 8;
 
 impl Courier {
-    /// Opens a session with every address of a way, has it judged as a delivery would, and says QUIT.
-    /// No content is sent. Where handshakes broke and the connector then sends in clear, that is
-    /// tried too.
+    /// Opens a session with every address of a way, has it judged as a delivery would, and sends
+    /// QUIT. No content is sent. If handshakes fail and the connector then allows plaintext, that
+    /// is tested too.
     ///
     /// # Errors
-    /// Why there is no address to try.
+    /// Why there is no address to test.
     pub async fn validate(self: Arc<Self>, trial: Trial) -> Result<Vec<HostReport>, Trouble> {
         let candidates = match self.candidates(&trial.way).await {
             Ok(candidates) => candidates,
             Err(Outcome::Deferred(trouble) | Outcome::Failed(trouble)) => return Err(trouble),
-            // Looking for hosts delivers nothing.
+            // Unreachable: a look-up of hosts never delivers.
             Err(Outcome::Delivered(_)) => return Ok(Vec::new()),
         };
         let cut = candidates.len() >= self.settings.addresses_max;
-        // Of a list that was cut it is not known who has none.
+        // If the list was truncated, it is unknown which hosts have no address.
         let missing = if cut { Vec::new() } else { without_address(&trial.way, &candidates) };
         let trial = Arc::new(trial);
         let mut running = JoinSet::new();
@@ -112,7 +112,7 @@ impl Courier {
         let mut seen: Vec<HostReport> = all.into_iter().map(|(_, _, seen, _)| seen).collect();
         seen.extend(missing);
         if cut {
-            // A note, no fault: a delivery does the same.
+            // A note, not a fault: a delivery is limited in the same way.
             let words =
                 format!("there may be more: only {} addresses are tried", self.settings.addresses_max);
             seen.push(HostReport { ok: true, ..untried("-", words) });
@@ -120,7 +120,8 @@ impl Courier {
         Ok(seen)
     }
 
-    /// One address; the fault if its handshake broke in a way after which mail may go in clear.
+    /// Tests one address. Also returns the fault if its handshake failed in a way that allows
+    /// plaintext.
     async fn try_one(
         &self,
         trial: &Trial,
@@ -178,10 +179,10 @@ impl Courier {
 }
 
 impl OpenSession {
-    /// Asks for one recipient: MAIL and RCPT under the session's permit, and no DATA.
+    /// Asks about one recipient: MAIL and RCPT under the session's permit, without DATA.
     ///
     /// # Errors
-    /// [`ProbeFailure`] says why the host gave no answer to RCPT.
+    /// [`ProbeFailure`]: why the host gave no reply to RCPT.
     pub(super) async fn ask(
         &mut self,
         courier: &Courier,
@@ -189,8 +190,8 @@ impl OpenSession {
         (reverse_path, to): (&ReversePath, &Mailbox),
         need: Need<'_>,
     ) -> Result<TransactionResult, ProbeFailure> {
-        // In this order, and until the last reply: the envelope may be in plaintext, and a tighter table either waits
-        // for it or is seen by it.
+        // Held in this order until the last reply: the envelope may be in plaintext, and a tighter
+        // table either waits for it or is seen by it.
         let _in_clear = (!self.connection.is_sealed()).then(|| courier.live.enter_clear());
         let (utf8, dsn) = (!reverse_path.is_ascii() || !to.is_ascii(), MessageDsn::default());
         let mail = MailFrom { reverse_path, body: BodyType::SevenBit, size: 0, utf8, dsn: &dsn };
@@ -222,19 +223,19 @@ impl OpenSession {
     }
 }
 
-/// Why a host was asked for a recipient, and gave no answer.
+/// Why a host gave no answer about a recipient.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProbeFailure {
-    /// The connector serves the recipient no more.
+    /// The connector no longer serves the recipient.
     #[error("the connector table has changed")]
     Elsewhere,
-    /// The question could not be put.
+    /// The transaction could not be started.
     #[error(transparent)]
     NotBegun(NotBegun),
     /// The host closed the session.
     #[error("the host closed the session: {0}")]
     Closing(Reply),
-    /// The session ended.
+    /// The session ended before RCPT was answered.
     #[error("the session ended before RCPT was answered")]
     Lost,
 }
@@ -266,7 +267,7 @@ fn refused(
     }
 }
 
-/// Smart hosts that no address was found for, while others have one.
+/// Smart hosts without an address, when others have one.
 fn without_address(way: &Way, candidates: &[Candidate]) -> Vec<HostReport> {
     let NextHop::SmartHosts(hosts) = &way.connector.next_hop else { return Vec::new() };
     hosts

@@ -1,4 +1,4 @@
-//! Where mail of a lane may go: the hosts of its way, as addresses to try.
+//! Resolves the way of a lane to the addresses to try. It opens no connection.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use crate::resolver::route::{MailHost, ResolvedHost, RouteFault, candidates, con
 use crate::scheduler::Way;
 
 impl Courier {
-    /// The addresses to try, in their order; never empty.
+    /// The addresses to try, in order; never empty.
     pub(super) async fn candidates(&self, way: &Way) -> Result<Vec<Candidate>, Outcome> {
         match (&way.connector.next_hop, way.literal, &way.domain) {
             (NextHop::SmartHosts(hosts), _, _) if way.connector.sending.spread => {
@@ -43,7 +43,7 @@ impl Courier {
         let failed = |fault| classify_name(&name_fault(fault), domain.as_str());
         let answer = self.dns.mx(domain).await;
         let mut hosts = mail_hosts(domain, answer, fastrand::u64(..)).map_err(failed)?;
-        // A list that is longer than what may be tried is not even looked up.
+        // Hosts beyond the limit are not even looked up.
         hosts.truncate(self.settings.addresses_max);
         let resolved = self.resolve(hosts).await;
         let ours = |address| is_ours(&self.ourselves, address);
@@ -52,7 +52,7 @@ impl Courier {
         Ok(found.map_err(failed)?.into_iter().map(candidate).collect())
     }
 
-    /// All at once: the slowest look-up decides, not their sum.
+    /// Looks up all hosts at once: the slowest look-up decides, not their sum.
     async fn resolve(&self, hosts: Vec<MailHost>) -> Vec<ResolvedHost> {
         let ask = |host: MailHost| {
             let dns = self.dns.clone();
@@ -64,7 +64,7 @@ impl Courier {
         let asked: Vec<_> = hosts.into_iter().map(ask).collect();
         let mut resolved = Vec::with_capacity(asked.len());
         for answer in asked {
-            // An error would be a look-up that panicked: the host is as good as not there.
+            // A join error is a look-up that panicked: the host is treated as missing.
             resolved.extend(answer.await);
         }
         resolved
@@ -87,8 +87,8 @@ impl Courier {
         if !found.is_empty() {
             return Ok(found);
         }
-        // The operator wrote the name: no mail fails for a mistake there, or for a zone that is
-        // gone for an hour.
+        // The operator wrote the name: no mail fails because of an error there, or because a zone
+        // is gone for an hour.
         let (name, why) = match trouble {
             Some((name, fault)) => (name.to_string(), fault.to_string()),
             None => ("the smart host".to_owned(), "it is this host, or no host's address".to_owned()),

@@ -1,4 +1,5 @@
-//! A session for a need: one that waits, or a fresh one, candidate by candidate.
+//! Finds a session for a need: an idle one, or a new one, candidate by candidate. It judges nothing
+//! itself.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,36 +16,37 @@ use crate::outcome::{
 };
 use crate::scheduler::{Jobs, Way};
 
-/// What the candidates came to, when none gave a session over TLS.
+/// The results of the candidates that gave no session over TLS.
 #[derive(Default)]
 struct Misses<'a> {
     outcomes: Vec<Outcome>,
-    /// Those whose handshakes broke, now or a while ago, and that may yet be tried in clear.
+    /// Candidates whose handshake failed, now or earlier, and that may still be tried in plaintext.
     broken: Vec<(&'a Candidate, HandshakeFault, BreakTime)>,
 }
 
-/// When a handshake broke.
+/// When a handshake failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum BreakTime {
     Now,
-    /// It was remembered, and not tried.
+    /// Remembered from an earlier attempt; not tried now.
     Before,
 }
 
-/// The way from a need to a session.
+/// The search for one session.
 pub(super) struct Search<'a> {
     pub(super) courier: &'a Courier,
     pub(super) way: &'a Way,
     pub(super) need: Need<'a>,
-    /// Where places for the session are asked for; `None`: it takes nobody's.
+    /// Where places for the session are requested; `None`: it takes nobody's place.
     pub(super) jobs: Option<&'a dyn Jobs>,
 }
 
 impl Search<'_> {
-    /// A session. The search ends early where nothing moves and others wait for the opening.
+    /// Finds a session. The search ends early if it makes no progress and others wait for the
+    /// opening.
     ///
     /// # Errors
-    /// What hinders it.
+    /// Why there is no session.
     pub(super) async fn run(&self) -> Result<OpenSession, Outcome> {
         if let Some(decision) = Decision::onward(&self.way.connector, self.need.onward_sealed()) {
             return Err(Outcome::Deferred(Trouble::by(decision, Scope::Recipient)));
@@ -67,7 +69,7 @@ impl Search<'_> {
         let (courier, way) = (self.courier, self.way);
         let may_go_clear = self.may_go_clear();
         let candidates = courier.candidates(way).await?;
-        // By turns, a session that waits at another host is none of this turn.
+        // Smart hosts in rotation: an idle session at another host is not for this turn.
         let first = candidates.first().map(|candidate| &candidate.smart);
         let own = candidates.iter().take_while(|candidate| Some(&candidate.smart) == first).count();
         let reusable = if way.connector.sending.spread { own } else { candidates.len() };
@@ -82,7 +84,8 @@ impl Search<'_> {
         if let Some(session) = self.first_of(&candidates, dialled, &mut misses).await? {
             return Ok(session);
         }
-        // Every host was tried over TLS, now or a while ago: the first whose handshake broke, in clear.
+        // Every host was tried over TLS, now or earlier: fall back to plaintext at the first whose
+        // handshake failed.
         for (candidate, fault, when) in misses.broken.into_iter().filter(|_| may_go_clear) {
             self.reach(candidate, dialled).await;
             match courier.open(self.request(candidate, Some(fault.clone()))).await {
@@ -99,7 +102,7 @@ impl Search<'_> {
         Err(classify_together(misses.outcomes).unwrap_or_else(nowhere))
     }
 
-    /// Whether mail may go in plaintext where handshakes break.
+    /// Whether mail may go in plaintext after failed handshakes.
     fn may_go_clear(&self) -> bool {
         may_go_clear(&self.way.connector, self.need)
     }
@@ -117,7 +120,7 @@ impl Search<'_> {
         dialled.set(Some(candidate));
     }
 
-    /// The first candidate that gives a session; what the others came to is noted.
+    /// Returns the first session a candidate gives; records the outcome of the others.
     async fn first_of<'a>(
         &self,
         candidates: &'a [Candidate],
@@ -127,7 +130,7 @@ impl Search<'_> {
         let (courier, connector, may_go_clear) = (self.courier, &self.way.connector, self.may_go_clear());
         for candidate in candidates {
             let key = candidate.key(connector.revision);
-            // Whom TLS is remembered of, TLS is tried with each time.
+            // With `remember_tls`, TLS is attempted every time.
             let known = courier.broken.recall(&key, Instant::now()).filter(|_| !connector.remember_tls);
             if let Some(fault) = known.filter(|_| may_go_clear) {
                 misses.broken.push((candidate, fault, BreakTime::Before));
@@ -136,7 +139,7 @@ impl Search<'_> {
             if courier.unreached.recall(&key, Instant::now()).is_none() {
                 self.reach(candidate, dialled).await;
             }
-            // Somebody may have found out while this one waited.
+            // Another task may have found out while this one waited.
             if let Some(outcome) = courier.unreached.recall(&key, Instant::now()) {
                 misses.outcomes.push(outcome);
                 continue;
@@ -147,7 +150,8 @@ impl Search<'_> {
                         courier.broken_once.forget(&key);
                         return Ok(Some(session));
                     }
-                    // RFC 6531 §3.2: another exchanger may know what this one does not.
+                    // RFC 6531 §3.2: another exchanger may support an extension that this one does
+                    // not.
                     Err(outcome) => {
                         misses.outcomes.push(*outcome);
                         session.connection.dismiss();
@@ -169,7 +173,8 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// Others waited, and this opening did not get on: the host it was at is not asked again at once by anybody.
+    /// This opening was evicted because it made no progress and others waited: for a while no lane
+    /// asks its host again.
     fn displaced(&self, dialled: &DialledHost) -> Outcome {
         let Some(candidate) = dialled.get() else { return crowded_out() };
         let (host, connector) = (candidate.host(), &self.way.connector);
@@ -179,7 +184,7 @@ impl Search<'_> {
     }
 }
 
-/// The host that was dialled last; none while its turn is waited for.
+/// The host that was dialled last; none while waiting for a turn.
 #[derive(Default)]
 struct DialledHost(Mutex<Option<Candidate>>);
 
@@ -199,8 +204,8 @@ impl Courier {
         self.unreached.note(key, outcome.clone(), noted);
     }
 
-    /// A handshake broke, and the host took mail in clear then. Once may be chance, or somebody in the
-    /// middle: only after the second time in a row TLS is not tried for a while.
+    /// A handshake failed, and the host then took mail in plaintext. Once may be chance or an
+    /// attacker in the middle: TLS is skipped for a while only after the second failure in a row.
     fn note_broken(&self, key: Key, fault: HandshakeFault) {
         let noted = (Instant::now(), TLS_TRIED_AGAIN_AFTER);
         if self.broken_once.recall(&key, Instant::now()).is_some() {
@@ -212,7 +217,7 @@ impl Courier {
     }
 }
 
-/// Whether a connector lets this go in plaintext where the handshakes of every host break.
+/// Whether a connector allows plaintext for this need after the handshakes of every host failed.
 pub(super) fn may_go_clear(connector: &Outbound, need: Need<'_>) -> bool {
     match connector.on_handshake_failure {
         OnHandshakeFailure::Clear => true,
@@ -221,7 +226,8 @@ pub(super) fn may_go_clear(connector: &Outbound, need: Need<'_>) -> bool {
     }
 }
 
-/// For how long a host that gave no connection is not asked again: not so long that a lane's own next attempt would still meet it.
+/// How long an unreachable host is not asked again. Shorter than a lane's first retry, so that the
+/// retry does not meet the old result.
 fn remembered_for(retry: &Retry) -> Duration {
     let first = retry.waits.first().copied().unwrap_or(UNREACHED_MAX);
     first.min(UNREACHED_MAX).saturating_sub(UNREACHED_MARGIN)
@@ -231,7 +237,7 @@ const UNREACHED_MAX: Duration = Duration::from_secs(30);
 const UNREACHED_MARGIN: Duration = Duration::from_millis(100);
 
 impl Courier {
-    /// A session that waits for more work, judged again for this need.
+    /// An idle session, judged again for this need.
     pub(super) async fn reuse(
         &self,
         way: &Way,
@@ -257,7 +263,8 @@ impl Courier {
         None
     }
 
-    /// Keeps a session for more work, unless it has done enough, or is in clear only since handshakes broke.
+    /// Keeps a session for more work, unless it is worn out or is in plaintext only because
+    /// handshakes failed.
     pub(super) fn keep(&self, session: OpenSession, way: &Way) {
         if session.is_after_broken() || self.is_worn(&session, way) {
             return session.connection.dismiss();
@@ -265,7 +272,7 @@ impl Courier {
         self.pool.put(session);
     }
 
-    /// Whether a session has carried as many messages as it may.
+    /// Whether a session has carried its maximum number of messages.
     pub(super) fn is_worn(&self, session: &OpenSession, way: &Way) -> bool {
         let max = [way.connector.sending.messages_max, session.smtp.offers().messages_max];
         session.used >= max.into_iter().flatten().fold(self.settings.messages_per_connection_max, u32::min)

@@ -1,4 +1,4 @@
-//! A session that was judged, and the address it is to. Nothing here opens one.
+//! An open, judged session and the address it is connected to. Nothing here opens one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::connector::{
 use crate::mail::Domain;
 use crate::smtp::Open;
 
-/// A session that was judged and may carry mail, and what is to be told of it.
+/// A session that was judged and may carry mail, with the decision to report.
 pub(super) struct OpenSession {
     pub(super) connection: Connection,
     pub(super) smtp: Open,
@@ -19,15 +19,15 @@ pub(super) struct OpenSession {
     pub(super) host: String,
     pub(super) observed: Observed,
     pub(super) requirement: Requirement,
-    /// One for all messages of the session.
+    /// Shared by all messages of the session.
     pub(super) decision: Arc<Decision>,
-    /// Transactions begun.
+    /// Number of transactions started.
     pub(super) used: u32,
 }
 
 impl OpenSession {
-    /// Judges the session again, from what it showed when it was opened: for another recipient
-    /// domain, or by another table that kept the connector. The session holds a new permit then.
+    /// Judges the session again by what it showed when it was opened: for another recipient domain,
+    /// or under another table that kept the connector. On success the session holds a new permit.
     pub(super) fn rejudge(
         &mut self,
         connector: &Outbound,
@@ -48,14 +48,14 @@ impl OpenSession {
         }
     }
 
-    /// Whether the session is in clear since handshakes broke; the next attempt begins with TLS.
+    /// Whether the session is in plaintext because handshakes failed; the next attempt starts with
+    /// TLS.
     pub(super) fn is_after_broken(&self) -> bool {
         matches!(self.observed, Observed::ClearAfterBroken(_))
     }
 }
 
-/// What must be the same for a connection to be used again: nothing that it was opened under may
-/// differ.
+/// What must match for a session to be reused: everything that it was opened under.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) revision: Revision,
@@ -66,15 +66,15 @@ pub(super) struct Key {
 /// One address to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Candidate {
-    /// The host's name, if it has one: the SNI name.
+    /// The host's name, if it has one; used as the SNI name.
     pub(super) name: Option<Domain>,
-    /// The smart host it stands for.
+    /// The smart host this address belongs to.
     pub(super) smart: Option<SmartHostName>,
     pub(super) address: SocketAddr,
 }
 
 impl Candidate {
-    /// Name, address and port, as every event and report names it.
+    /// Name, address and port, as every event and report shows them.
     pub(super) fn host(&self) -> String {
         let name = self.name.as_ref().map_or("", Domain::as_str);
         format!("{name}[{}]:{}", self.address.ip(), self.address.port())

@@ -1,29 +1,28 @@
-//! What deliveries are told to do; every value is checked.
+//! The checked settings of outbound sessions.
 
 use std::time::Duration;
 
 use crate::mail::Domain;
 
-/// What all outbound sessions share.
+/// The settings that all outbound sessions share.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Our name in EHLO.
+    /// The domain given in EHLO.
     pub name: Domain,
     /// How long each step waits (RFC 5321 §4.5.3.2).
     pub timeouts: Timeouts,
-    /// Addresses tried in one attempt.
+    /// Maximum number of addresses tried in one attempt.
     pub addresses_max: usize,
-    /// Messages sent over one connection.
+    /// Maximum number of messages over one connection.
     pub messages_per_connection_max: u32,
-    /// Recipients in one transaction.
+    /// Maximum number of recipients in one transaction.
     pub recipients_per_transaction_max: usize,
-    /// How long a connection without work is kept.
+    /// How long an idle connection is kept.
     pub idle: Duration,
 }
 
 impl Settings {
-    /// One message a connection and one recipient a transaction, all addresses of a host; other
-    /// settings say otherwise.
+    /// One message per connection, one recipient per transaction, and all addresses of a host.
     #[must_use]
     pub fn single(name: Domain, timeouts: Timeouts) -> Self {
         Self {
@@ -37,18 +36,18 @@ impl Settings {
     }
 }
 
-/// How long each step waits.
+/// How long each step waits (RFC 5321 §4.5.3.2).
 #[derive(Debug, Clone)]
 pub struct Timeouts {
-    /// For a TCP connection.
+    /// To establish a TCP connection.
     pub connect: Duration,
     /// For the greeting, and for each reply to EHLO, MAIL and RCPT.
     pub command: Duration,
     /// For the reply to STARTTLS and the handshake.
     pub handshake: Duration,
-    /// For the 354.
+    /// For the 354 reply to DATA.
     pub data_start: Duration,
-    /// For each block of content to leave.
+    /// To write each block of content.
     pub data_block: Duration,
     /// For the reply to the final dot.
     pub data_end: Duration,

@@ -1,4 +1,4 @@
-//! The courier against a peer on a loopback port that does what each test tells it to.
+//! The courier against a scripted peer on a loopback port.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ struct FakeJobs {
     waiting: Mutex<VecDeque<Job>>,
     reports: Mutex<Vec<String>>,
     reasons: Mutex<Vec<String>>,
-    /// A table to be put in effect before the last job is handed out.
+    /// A table to put in effect before the last job is handed out.
     table: Mutex<Option<(Arc<LiveTable>, Table)>>,
     progress: Arc<Progress>,
 }
@@ -195,7 +195,7 @@ impl World {
         Way { connector: Arc::new(self.connector.clone()), domain: None, literal: None }
     }
 
-    /// Carries the jobs given, as `ticket: recipients`, and says what was reported.
+    /// Carries the jobs, given as `ticket: recipients`, and returns what was reported.
     async fn carry(&self, jobs: &[Job]) -> Vec<String> {
         self.jobs.waiting.lock().expect("jobs").extend(jobs.iter().cloned());
         let fake: Arc<dyn Jobs> = self.jobs.clone();
@@ -224,7 +224,7 @@ async fn messages_follow_each_other_over_one_connection() {
                 "3: delivered clear-not-offered, delivered clear-not-offered, delivered clear-not-offered",
             ]
         );
-        // Three recipients are two transactions here.
+        // Three recipients make two transactions here.
         assert_eq!(peer.heard("MAIL").len(), 4);
         assert_eq!(peer.heard("EHLO").len(), 1);
         assert_eq!(world.carry(&[job(4, "a", 0)]).await, ["4: delivered clear-not-offered"]);
@@ -320,7 +320,7 @@ async fn opportunistic_goes_on_in_clear_as_its_connector_says() {
         let manner = Manner { starttls: StartTls::Broken, ..Manner::default() };
         let (world, peer) = world(manner, |c| c.on_handshake_failure = on_failure).await;
         assert_eq!(world.carry(&[job(1, "a", attempts)]).await, [expected]);
-        // Never in the session whose handshake broke.
+        // Never in the session whose handshake failed.
         assert!(peer.heard("MAIL").iter().all(|line| line.starts_with("2 ")));
     }
     let manner = Manner { starttls: StartTls::Refused, ..Manner::default() };
@@ -329,7 +329,7 @@ async fn opportunistic_goes_on_in_clear_as_its_connector_says() {
     assert_eq!(peer.heard("MAIL").len(), 1);
 }
 
-/// A server with a certificate for `mx.example`, and the trust anchor it leads to.
+/// A server with a certificate for `mx.example`, and the trust anchor that issued it.
 fn sealed_peer(folder: &std::path::Path) -> (Arc<ServerSetup>, Vec<(TrustId, Arc<TrustSet>)>) {
     use std::os::unix::fs::PermissionsExt;
     let mut params = rcgen::CertificateParams::default();
@@ -379,7 +379,7 @@ async fn a_new_table_is_asked_before_the_next_envelope() {
     world.live.replace(same).await;
     assert_eq!(world.carry(&[job(2, "a", 0)]).await, ["2: delivered clear-not-offered"]);
     assert_eq!(peer.heard("EHLO").len(), 1);
-    // The same connector, tightened: whoever still holds the old one sends nothing by it.
+    // The same connector, tightened: a carrier that still holds the old one sends nothing with it.
     let tight = Outbound {
         tls: OutboundTls::Forced(Forced::encryption()),
         revision: Revision([2; 8]),
@@ -402,14 +402,14 @@ async fn a_table_that_changes_between_two_jobs_binds_the_second() {
     };
     let table = Table::new(Generation(2), Vec::new(), vec![tight]);
     *world.jobs.table.lock().expect("a table") = Some((Arc::clone(&world.live), table));
-    // The second job is asked for while the first is under way in clear, and the change waits for
-    // that one's final reply.
+    // The second job is requested while the first is under way in plaintext; the change waits for
+    // the first one's final reply.
     let said = world.carry(&[job(1, "a", 0), job(2, "b", 0)]).await;
     assert_eq!(said, ["1: delivered clear-not-offered", "2: deferred 4.3.0 Session"]);
     assert_eq!(peer.heard("MAIL").len(), 1);
 }
 
-/// A file that can't be read any more.
+/// A file that can no longer be read.
 struct Unreadable;
 
 impl ContentSource for Unreadable {

@@ -1,5 +1,5 @@
-//! `verify_recipients`: whether a next hop takes mail for a recipient, asked by the way and under the rules of mail for
-//! it, without content. Answers are remembered.
+//! `verify_recipients`: asks a next hop whether it accepts mail for a recipient, over the same way
+//! and under the same rules as mail, but without content. Answers are cached.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::scheduler::Way;
 use crate::smtp::TransactionResult;
 use crate::smtp::receive::{Question, RecipientCheck, RecipientVerifier};
 
-/// Asks next hops for recipients, and remembers what they said.
+/// Asks next hops about recipients and caches the answers.
 pub struct Verifier {
     courier: Arc<Courier>,
     book: Arc<AnswerBook>,
@@ -26,7 +26,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier that remembers nothing yet.
+    /// A verifier with an empty cache.
     #[must_use]
     pub fn new(courier: Arc<Courier>) -> Arc<Self> {
         Arc::new(Self { courier, book: Arc::default(), room: Arc::new(Semaphore::new(ASKED_MAX)) })
@@ -45,16 +45,16 @@ impl RecipientVerifier for Verifier {
                 return known;
             }
             let asking = async {
-                // Refused only once closed: never.
+                // Acquiring fails only on a closed semaphore, and this one is never closed.
                 let _room = room.acquire().await;
-                // Somebody may have asked the same while we waited.
+                // Another task may have asked the same while we waited.
                 match book.recall(&name, Instant::now()) {
                     Some(known) => known,
                     None => courier.knows(&question).await,
                 }
             };
             let Ok(known) = timeout(PATIENCE, asking).await else {
-                // Hosts that keep us waiting are not to keep the next client waiting as long.
+                // If a host keeps us waiting, the next client must not wait as long.
                 book.note(all, RecipientCheck::Unsure, Instant::now());
                 return RecipientCheck::Unsure;
             };
@@ -65,7 +65,7 @@ impl RecipientVerifier for Verifier {
 }
 
 impl Courier {
-    /// Asks the next hop for a recipient. Limits of time are the caller's.
+    /// Asks the next hop about a recipient. The caller limits the time.
     async fn knows(&self, question: &Question) -> RecipientCheck {
         let Question { mailbox, way, onward_sealed } = question;
         let way = Way::new(Arc::clone(way), mailbox.domain());
@@ -84,7 +84,7 @@ impl Courier {
     }
 }
 
-/// Only a refusal of the recipient itself says that it is not known.
+/// Only a rejection of the recipient itself means that it is unknown.
 fn checked(finished: TransactionResult) -> RecipientCheck {
     match (finished.mail, finished.recipients.into_iter().next()) {
         (None, Some(None)) => RecipientCheck::Exists,
@@ -93,10 +93,10 @@ fn checked(finished: TransactionResult) -> RecipientCheck {
     }
 }
 
-/// Sessions tried: one that waited may have ended meanwhile.
+/// Sessions tried: an idle one may have ended meanwhile.
 const SESSIONS_MAX: usize = 2;
 
-/// Which answer: another connector, or another state of it, is asked again.
+/// The cache key: another connector, or another revision of it, is asked again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct AnswerKey {
     way: Revision,
@@ -106,18 +106,19 @@ struct AnswerKey {
 
 impl AnswerKey {
     fn of(question: &Question) -> Self {
-        // Hosts that tell cases apart are rare; asking once for each would let guessers ask for ever.
+        // Hosts that distinguish case are rare; one query per spelling would let guessers ask
+        // forever.
         let mailbox = question.mailbox.as_str().to_ascii_lowercase();
         Self { way: question.way.revision, mailbox, onward_sealed: question.onward_sealed }
     }
 
-    /// What stands for every recipient of the domain.
+    /// The key that stands for every recipient of the domain.
     fn of_domain(&self, question: &Question) -> Self {
         Self { mailbox: format!("@{}", question.mailbox.domain()), ..self.clone() }
     }
 }
 
-/// Answers, bounded.
+/// A bounded cache of answers.
 #[derive(Debug, Default)]
 struct AnswerBook {
     answers: Mutex<HashMap<AnswerKey, (RecipientCheck, Instant)>>,
@@ -139,7 +140,7 @@ impl AnswerBook {
             answers.retain(|_, (_, until)| now < *until);
         }
         if answers.len() >= ANSWERS_MAX {
-            // Whoever floods us with names must not keep the others from being remembered.
+            // A client that floods us with names must not displace all other answers.
             let mut keep = false;
             answers.retain(|_, _| {
                 keep = !keep;
@@ -159,7 +160,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(600);
 const UNSURE_FOR: Duration = Duration::from_secs(60);
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Questions under way at a time.
+/// Maximum number of queries under way.
 const ASKED_MAX: usize = 50;
 const ANSWERS_MAX: usize = 50_000;
 

@@ -1,9 +1,9 @@
-//! What a stand-in saw: the judge of whether anything left in clear is what arrived, not what the
-//! gateway says of itself.
+//! What a stand-in saw. Whether anything left in plaintext is judged by what arrived, not by what
+//! the gateway reports.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What one stand-in saw so far. Shared by its sessions.
+/// What one stand-in has seen so far; shared by its sessions.
 #[derive(Debug, Default)]
 pub struct Capture {
     seen: Mutex<SeenTraffic>,
@@ -19,18 +19,18 @@ struct SeenTraffic {
 /// A message that a stand-in accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedMessage {
-    /// Between the brackets of MAIL FROM.
+    /// The address from MAIL FROM, without angle brackets.
     pub reverse_path: String,
-    /// Between the brackets of each RCPT TO.
+    /// The address from each RCPT TO, without angle brackets.
     pub recipients: Vec<String>,
-    /// The content, without the second dots.
+    /// The content, without dot-stuffing.
     pub content: Vec<u8>,
-    /// Version and suite; `None` in clear.
+    /// TLS version and suite; `None` in plaintext.
     pub tls: Option<String>,
 }
 
 impl Capture {
-    /// Notes octets that came before TLS.
+    /// Records octets that arrived before TLS.
     pub fn heard_in_clear(&self, octets: &[u8]) {
         let mut seen = self.lock();
         let room = CLEAR_BYTES_MAX.saturating_sub(seen.clear.len());
@@ -38,7 +38,7 @@ impl Capture {
         seen.clear.extend_from_slice(octets);
     }
 
-    /// Notes a message that was accepted.
+    /// Records an accepted message.
     pub fn took(&self, message: AcceptedMessage) {
         let mut seen = self.lock();
         if seen.messages.len() < MESSAGES_MAX {
@@ -46,7 +46,7 @@ impl Capture {
         }
     }
 
-    /// Notes a recipient that was refused.
+    /// Records a rejected recipient.
     pub fn refused(&self, recipient: String) {
         let mut seen = self.lock();
         if seen.refused.len() < MESSAGES_MAX {
@@ -54,18 +54,18 @@ impl Capture {
         }
     }
 
-    /// The first accepted message that `wanted` likes.
+    /// The first accepted message that matches `wanted`.
     pub fn find(&self, wanted: impl Fn(&AcceptedMessage) -> bool) -> Option<AcceptedMessage> {
         self.lock().messages.iter().find(|m| wanted(m)).cloned()
     }
 
-    /// Whether a recipient was refused.
+    /// Whether a recipient was rejected.
     #[must_use]
     pub fn has_refused(&self, recipient: &str) -> bool {
         self.lock().refused.iter().any(|r| r == recipient)
     }
 
-    /// Whether these octets came in clear, in any case of letters.
+    /// Whether these octets arrived in plaintext, ignoring case.
     #[must_use]
     pub fn came_in_clear(&self, octets: &str) -> bool {
         let octets = octets.as_bytes();
@@ -74,12 +74,12 @@ impl Capture {
     }
 
     fn lock(&self) -> MutexGuard<'_, SeenTraffic> {
-        // What was seen stays true whatever a panicking session did.
+        // What was seen stays valid even if a session panicked.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The lab may be kept running: what a stand-in remembers is bounded.
+/// The lab may be kept running, so what a stand-in remembers is bounded.
 const CLEAR_BYTES_MAX: usize = 256 * 1024;
 const MESSAGES_MAX: usize = 1000;
 

@@ -1,4 +1,4 @@
-//! A client that hands one message to the gateway, and the replies it got.
+//! A client that submits one message to the gateway and records the replies.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,22 +18,22 @@ use super::mint::Leaf;
 use super::partner::describe;
 use super::wire::{Answer, Wire};
 
-/// One message to be handed over.
+/// One message to submit.
 #[derive(Clone)]
 pub struct Submission {
-    /// The address it comes from.
+    /// The source address of the connection.
     pub source: Ipv4Addr,
-    /// Whom to connect to.
+    /// The address to connect to.
     pub gateway: SocketAddr,
-    /// What the client calls itself.
+    /// The name given in EHLO.
     pub helo: String,
-    /// What it does of TLS; `None`: it stays in clear.
+    /// The client's end of TLS; `None`: it stays in plaintext.
     pub tls: Option<ClientTls>,
     /// The reverse-path.
     pub from: String,
-    /// The one forward-path.
+    /// The only forward-path.
     pub to: String,
-    /// The content, lines ending in CRLF, without second dots.
+    /// The content with CRLF line ends, not dot-stuffed.
     pub content: Vec<u8>,
 }
 
@@ -45,22 +45,22 @@ pub struct ClientTls {
     shown: String,
 }
 
-/// What became of a submission.
+/// The result of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmissionResult {
-    /// The first reply that refused, or the one after the content.
+    /// Reply code of the first rejection, or of the reply after the content.
     pub code: u16,
-    /// Its text.
+    /// Text of that reply.
     pub text: String,
-    /// What the session was to the client.
+    /// TLS version and suite of the session, or that it was in plaintext, as the client saw it.
     pub channel: String,
 }
 
 impl ClientTls {
-    /// Trusts one authority, expects one name, and shows a certificate or none.
+    /// Trusts one authority, expects one name, and presents a certificate or none.
     ///
     /// # Errors
-    /// What rustls said of certificate, key or name.
+    /// The rustls error about certificate, key or name.
     pub fn new(
         root: CertificateDer<'static>,
         server: &str,
@@ -84,13 +84,13 @@ impl ClientTls {
 }
 
 impl SubmissionResult {
-    /// Whether the gateway took the message over.
+    /// Whether the gateway accepted the message.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         self.code == 250
     }
 
-    /// Code and text.
+    /// Reply code and text, as one string.
     #[must_use]
     pub fn reply(&self) -> String {
         format!("{} {}", self.code, self.text)
@@ -98,10 +98,10 @@ impl SubmissionResult {
 }
 
 impl Submission {
-    /// Hands the message over.
+    /// Submits the message.
     ///
     /// # Errors
-    /// A connection or a handshake that failed, or a gateway that keeps the client waiting.
+    /// A connection or handshake that failed, or a gateway that does not reply in time.
     pub async fn send(&self) -> io::Result<SubmissionResult> {
         timeout(SUBMISSION_WAIT, self.hand_over())
             .await

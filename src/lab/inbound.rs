@@ -1,4 +1,4 @@
-//! Mail to the gateway: from the partner, in order and not, and from strangers.
+//! Mail to the gateway: from the partner, valid or not, and from strangers.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use super::stage::Stage;
 use crate::connector::{Admission, Channel, Table, admit};
 use crate::mail::ReversePath;
 
-/// Sends every inbound case at once and tells what became of each.
+/// Sends every inbound case at once and reports the outcome of each.
 ///
 /// # Errors
-/// A client that can't be set up.
+/// A client can't be set up.
 pub(super) async fn play(stage: &Stage, table: &Table) -> Result<Vec<Row>, LabFault> {
     let mut sessions = JoinSet::new();
     for (number, case) in INBOUND.iter().enumerate() {
@@ -131,8 +131,8 @@ fn arrived(stage: &Stage, number: usize, case: &InboundCase) -> Option<Vec<u8>> 
         .map(|taken| taken.content)
 }
 
-/// Which connector the reverse-path and the address lead to, whatever TLS comes to, and what it
-/// demands.
+/// Which connector the reverse-path and the address select, whatever the TLS outcome, and what it
+/// requires.
 fn policy(table: &Table, case: &InboundCase) -> (String, String, &'static str) {
     let Ok(reverse_path) = ReversePath::parse(case.from) else {
         return ("none".to_owned(), String::new(), "");

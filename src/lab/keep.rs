@@ -1,13 +1,13 @@
-//! The lab that goes on: what to tell whoever keeps it.
+//! `--keep`: keeps the lab running and explains how to use it.
 
 use super::plan::{GATEWAY, ON_PREMISES, OUTBOUND, OWN_SENDER, PARTNER, address};
 use super::result::LabResult;
 use super::stage::Stage;
 
-/// Prints the result and how to go on, and waits for Ctrl-C.
+/// Prints the result and the instructions, and waits for Ctrl-C.
 pub(super) async fn until_interrupted(stage: &Stage, result: &LabResult, json: bool) {
     println!("{}", if json { result.to_json() } else { result.table() });
-    // JSON has standard output for itself.
+    // Standard output is only for the JSON.
     eprintln!("{}", words(stage));
     if let Err(fault) = tokio::signal::ctrl_c().await {
         eprintln!("lab: ends at once, since Ctrl-C can't be waited for: {fault}");

@@ -1,7 +1,7 @@
-//! The messages of the lab, and whether one arrived as it was sent. Pure.
+//! The messages of the lab, and a check that one arrived unchanged. Pure.
 
-/// A message whose content is easily spoilt: leading dots, spaces at the end of a line, a long
-/// line. `marker` is found nowhere else.
+/// A message whose content is easily damaged: leading dots, trailing spaces, a long line. `marker`
+/// occurs nowhere else.
 #[must_use]
 pub fn write(from: &str, to: &str, marker: &str) -> Vec<u8> {
     let long = "0123456789".repeat(80);
@@ -13,10 +13,10 @@ pub fn write(from: &str, to: &str, marker: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What is wrong with a copy: it must be the original below one more Received field.
+/// Compares a copy with its original: it may only have one more Received field at the top.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// What differs, in words.
 pub fn compare(original: &[u8], copy: &[u8]) -> Result<(), &'static str> {
     let trace = copy.strip_suffix(original).ok_or("the content did not arrive byte for byte")?;
     let trace = std::str::from_utf8(trace).map_err(|_| "what was put before the content is not text")?;
@@ -28,7 +28,7 @@ pub fn compare(original: &[u8], copy: &[u8]) -> Result<(), &'static str> {
     if is_one_field { Ok(()) } else { Err("what was put before the content is not one Received field") }
 }
 
-/// Whether octets occur in others.
+/// Whether the octets contain `wanted`.
 #[must_use]
 pub fn contains(octets: &[u8], wanted: &str) -> bool {
     memchr::memmem::find(octets, wanted.as_bytes()).is_some()

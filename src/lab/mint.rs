@@ -1,4 +1,4 @@
-//! Certificates of the lab: two authorities, and whatever they are asked to sign.
+//! The lab's certificates: two authorities and the certificates they sign.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
@@ -15,29 +15,29 @@ pub struct Mint {
     year: i32,
 }
 
-/// Which authority signs.
+/// The authority that signs a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authority {
-    /// The one that the gateway's trust set `lab` holds.
+    /// The authority in the gateway's trust set `lab`.
     Lab,
-    /// A partner's own, which only the trust set `private` holds.
+    /// A partner's own authority, only in the trust set `private`.
     Private,
 }
 
 /// When a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
-    /// Now.
+    /// Valid now.
     Current,
-    /// Until some time ago.
+    /// Expired.
     Over,
 }
 
 /// A certificate with its key.
 pub struct Leaf {
-    /// The certificate alone: the authorities sign directly.
+    /// Only the certificate: the authorities sign directly.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Its key, PKCS #8.
+    /// The private key, PKCS #8.
     pub key: PrivateKeyDer<'static>,
     /// The certificate as PEM.
     pub chain_pem: String,
@@ -46,10 +46,10 @@ pub struct Leaf {
 }
 
 impl Mint {
-    /// Makes both authorities, with fresh keys.
+    /// Makes both authorities, with new keys.
     ///
     /// # Errors
-    /// What the key generator or the signer said.
+    /// An error of the key generator or the signer.
     pub fn new() -> Result<Self, rcgen::Error> {
         let today = rfc3339(Clock::wall());
         let year = today.get(..4).and_then(|year| year.parse().ok()).unwrap_or(EPOCH_YEAR);
@@ -60,10 +60,10 @@ impl Mint {
         })
     }
 
-    /// Signs a certificate for these DNS names, good for servers and clients alike.
+    /// Signs a certificate for these DNS names, for servers and clients.
     ///
     /// # Errors
-    /// What the key generator or the signer said; a name that is no DNS name among it.
+    /// An error of the key generator or the signer, such as an invalid DNS name.
     pub fn leaf(&self, by: Authority, names: &[&str], validity: Validity) -> Result<Leaf, rcgen::Error> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names.clone())?;

@@ -1,6 +1,6 @@
-//! The one-command lab: a gateway with its partners, good and bad, on loopback. It decides
-//! nothing about mail: the gateway is the shipped daemon, and what its stand-ins saw is compared
-//! with what the policy says. Linux only: it binds addresses all over 127.0.0.0/8.
+//! The one-command lab: a gateway with good and bad partners, on loopback. It decides nothing about
+//! mail: the gateway is the shipped daemon, and what its stand-ins saw is compared with the policy.
+//! Linux only: it binds addresses throughout 127.0.0.0/8.
 
 pub mod capture;
 pub mod client;
@@ -29,12 +29,12 @@ use crate::connector::{Generation, Table};
 use crate::spool::Spool;
 use crate::{config, daemon};
 
-/// Sets the lab up, sends real mail through it, and tells what became of each message. With
-/// `keep` it prints that itself, and returns only after Ctrl-C.
+/// Sets up the lab, sends real mail through it, and reports what happened to each message. With
+/// `keep` it prints the result itself and returns only after Ctrl-C.
 ///
 /// # Errors
-/// A [`LabFault`]: the lab could not be set up. Mail that went otherwise than the policy says is
-/// no error; ask [`LabResult::as_expected`].
+/// A [`LabFault`]: the lab could not be set up. An outcome that differs from the policy is not an
+/// error; see [`LabResult::as_expected`].
 pub async fn run(options: LabOptions) -> Result<LabResult, LabFault> {
     let mut stage = stage::Stage::set(&options).await?;
     let config = config::load(&stage.config_file()).map_err(LabFault::Config)?;

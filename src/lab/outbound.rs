@@ -1,5 +1,5 @@
-//! Mail to the partners: handed to the gateway, and then followed until it arrived or waits with
-//! a reason.
+//! Mail to the partners: submitted to the gateway and followed until it arrives or waits with a
+//! reason.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,25 +18,25 @@ use crate::connector::{NextHop, Table, choose};
 use crate::mail::Domain;
 use crate::spool::{Filter, LastTrouble, QueuedMessage, Spool};
 
-/// What was found out about one message.
+/// The findings about one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct HostFindings {
     outcome: CaseOutcome,
-    /// From the decision, where the product kept one.
+    /// From the decision, if the gateway kept one.
     connector: Option<String>,
     wanted: Option<String>,
     wanted_summary: Option<String>,
     token: Option<String>,
     got: String,
     reason: String,
-    /// Something that no policy allows.
+    /// A violation that no policy allows.
     wrong: Option<&'static str>,
 }
 
-/// Sends every outbound case at once and tells what became of each.
+/// Sends every outbound case at once and reports the outcome of each.
 ///
 /// # Errors
-/// A spool that can't be asked, or a client that can't be set up.
+/// The spool can't be queried, or a client can't be set up.
 pub(super) async fn play(stage: &Stage, table: &Table, spool: &Arc<dyn Spool>) -> Result<Vec<Row>, LabFault> {
     let mut found = hand_over(stage).await?;
     let deadline = Instant::now() + WAIT;
@@ -57,7 +57,7 @@ pub(super) async fn play(stage: &Stage, table: &Table, spool: &Arc<dyn Spool>) -
     Ok(rows.map(|((found, case), number)| row(stage, table, case, number, found)).collect())
 }
 
-/// Hands everything to the gateway; what it refuses is settled already.
+/// Submits everything to the gateway; what it refuses is settled already.
 async fn hand_over(stage: &Stage) -> Result<Vec<Option<HostFindings>>, LabFault> {
     let tls = stage.client_tls(ClientDoes::NoCertificate)?;
     let mut sessions = JoinSet::new();
@@ -66,7 +66,8 @@ async fn hand_over(stage: &Stage) -> Result<Vec<Option<HostFindings>>, LabFault>
             source: address(OWN_OCTET),
             gateway: stage.gateway(),
             helo: "client.contoso.lab.test".to_owned(),
-            // Both ways in are used: what comes in clear may leave sealed, and the reverse.
+            // Both ways in are used: mail that comes in plaintext may leave over TLS, and the
+            // reverse.
             tls: tls.clone().filter(|_| number % 2 == 0),
             from: OWN_SENDER.to_owned(),
             to: case.to(),
@@ -108,7 +109,8 @@ impl HostFindings {
     }
 }
 
-/// A deferral may be followed by a delivery; all else is final.
+/// Whether to stop following the message. A deferral that the case does not expect may be followed
+/// by a delivery; all else is final.
 fn settles(case: &OutboundCase, outcome: CaseOutcome) -> bool {
     match outcome {
         CaseOutcome::DeliveredTls | CaseOutcome::DeliveredClear | CaseOutcome::Refused => true,
@@ -123,7 +125,7 @@ fn look(stage: &Stage, number: usize, case: &OutboundCase, queued: &[QueuedMessa
         return Some(delivered(case, &taken, capture.came_in_clear("STARTTLS\r\n")));
     }
     if capture.has_refused(&to) {
-        // It is over only when the sender was notified.
+        // Final only when the sender was notified.
         let named = format!("Final-Recipient: rfc822; {to}\r\n");
         let report =
             stage.on_premises.find(|m| m.reverse_path.is_empty() && message::contains(&m.content, &named))?;
@@ -161,7 +163,7 @@ fn delivered(case: &OutboundCase, taken: &AcceptedMessage, tried_tls: bool) -> H
     }
 }
 
-/// Reads the report of a failure (RFC 3464) that came to the sender.
+/// Parses the failure report (RFC 3464) that the sender received.
 fn reported(report: &AcceptedMessage) -> HostFindings {
     let text = message::unfolded(&report.content);
     let field = |name: &str| {
@@ -240,7 +242,8 @@ fn row(stage: &Stage, table: &Table, case: &OutboundCase, number: usize, found: 
     }
 }
 
-/// Whether anything of the message came to the partner in clear: it is there for this one alone.
+/// Whether any part of the message reached the partner in plaintext. Each partner serves only one
+/// message.
 fn leaked(stage: &Stage, number: usize, case: &OutboundCase) -> bool {
     let told = ["MAIL FROM", "RCPT TO", "DATA\r\n", OWN_SENDER];
     let marker = marker(case);
@@ -249,7 +252,7 @@ fn leaked(stage: &Stage, number: usize, case: &OutboundCase) -> bool {
     })
 }
 
-/// What the table says of a recipient domain.
+/// The requirement that the table has for a recipient domain.
 struct Policy {
     connector: String,
     wanted: String,

@@ -1,4 +1,4 @@
-//! A partner's mail server, as a stand-in: some behave, some misbehave. It is no relay: what it
+//! A stand-in for a partner's mail server: some behave, some misbehave. It relays nothing: what it
 //! accepts stays in its [`Capture`].
 
 use std::io;
@@ -23,20 +23,20 @@ use super::wire::Wire;
 
 /// One stand-in, shared by its sessions.
 pub struct Partner {
-    /// What it calls itself.
+    /// The name given in its greeting.
     pub name: String,
     /// How it behaves.
     pub behaviour: Behaviour,
-    /// Its end of TLS; `None` where it has none.
+    /// Its end of TLS; `None` if it has none.
     pub tls: Option<Arc<ServerConfig>>,
-    /// What it saw.
+    /// The record of what it saw.
     pub capture: Arc<Capture>,
 }
 
-/// The TLS end of a stand-in.
+/// The TLS configuration of a stand-in.
 ///
 /// # Errors
-/// What rustls said of certificate and key, or of the authority.
+/// The rustls error about certificate, key or authority.
 pub fn server_tls(
     shown: Leaf,
     clients_by: Option<CertificateDer<'static>>,
@@ -62,14 +62,15 @@ impl Partner {
         let partner = Arc::new(self);
         let mut sessions = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            // A lab: rather no new session than one without bounds.
+            // In a lab it is better to delay new sessions than to have no bound.
             while sessions.len() >= SESSIONS_MAX {
                 sessions.join_next().await;
             }
             while sessions.try_join_next().is_some() {}
             let partner = Arc::clone(&partner);
             sessions.spawn(async move {
-                // A session that breaks or dawdles is the peer's affair: the capture tells it all.
+                // A session that fails or stalls is the client's problem: the capture has what
+                // matters.
                 timeout(SESSION_WAIT, partner.session(stream)).await.ok();
             });
         }
@@ -98,7 +99,7 @@ impl Partner {
         wire.close().await
     }
 
-    /// Answers commands until the client quits or turns to TLS.
+    /// Answers commands until the client quits or starts TLS.
     async fn converse<S>(&self, wire: &mut Wire<S>, tls: Option<&str>) -> io::Result<End>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -175,12 +176,12 @@ impl Partner {
     }
 }
 
-/// Version and suite of an established session.
+/// TLS version and suite of an established session.
 pub(super) fn channel_text(connection: &rustls::ServerConnection) -> String {
     describe(connection.protocol_version(), connection.negotiated_cipher_suite())
 }
 
-/// The same of either side.
+/// TLS version and suite, for either side.
 pub(super) fn describe(
     version: Option<rustls::ProtocolVersion>,
     suite: Option<rustls::SupportedCipherSuite>,
@@ -220,7 +221,7 @@ fn path_of(line: &str) -> Option<String> {
     Some(path.to_owned())
 }
 
-/// Reads up to the final dot and takes second dots away; `None` if the connection ended first.
+/// Reads up to the final dot and removes dot-stuffing; `None` if the connection ended first.
 async fn read_content<S>(wire: &mut Wire<S>) -> io::Result<Option<Vec<u8>>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -238,15 +239,15 @@ where
     Ok(None)
 }
 
-/// Answers the client's first handshake message with something that is no TLS.
+/// Answers the client's first handshake message with something that is not TLS.
 async fn talk_nonsense(stream: &mut TcpStream, capture: &Capture) -> io::Result<()> {
     let mut hello = [0_u8; 4096];
-    // What the client said is read first: closing over unread octets would reset the connection
-    // and hide the nonsense.
+    // What the client sent is read first: closing with unread octets would reset the connection and
+    // hide the nonsense.
     let _length = stream.read(&mut hello).await?;
     stream.write_all(b"451 4.3.0 something is broken here\r\n").await?;
     stream.shutdown().await?;
-    // A client that now went on as if nothing had happened would send its envelope here.
+    // A client that wrongly continued in plaintext would send its envelope here.
     let mut rest = Vec::new();
     let _length = stream.take(REST_BYTES_MAX).read_to_end(&mut rest).await?;
     capture.heard_in_clear(&rest);

@@ -1,53 +1,54 @@
-//! What the lab tries, and what the policy says of it. Pure: names, numbers and expectations.
+//! What the lab tries, and the outcome that the policy requires. Pure: names, numbers and
+//! expectations.
 
 use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
-/// What became of a message.
+/// The outcome of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CaseOutcome {
-    /// It arrived, over TLS.
+    /// It arrived over TLS.
     DeliveredTls,
-    /// It arrived, in clear.
+    /// It arrived in plaintext.
     DeliveredClear,
-    /// It waits, since nothing may be sent on such terms.
+    /// It waits, because the session did not meet the requirement.
     Withheld,
-    /// It waits, for another reason.
+    /// It waits for another reason.
     Deferred,
-    /// It was refused for good.
+    /// It was permanently rejected.
     Refused,
 }
 
-/// The certificate that a partner shows.
+/// The certificate that a partner presents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShownIdentities {
-    /// For its domain and its host, in order.
+    /// Valid for its domain and its host.
     Fits,
-    /// For somebody else.
+    /// For another name.
     WrongName,
-    /// Its time is over.
+    /// Expired.
     Expired,
-    /// From an authority of its own.
+    /// Issued by the partner's own authority.
     PrivateCa,
 }
 
-/// A message to a partner, who is there for it alone: what came to that partner in clear is this
-/// message's doing.
+/// A message to a partner that serves only this message: any plaintext the partner received comes
+/// from it.
 #[derive(Debug, Clone, Copy)]
 pub struct OutboundCase {
-    /// The recipient domain; its mail exchanger is `mx.` and this.
+    /// The recipient domain; its mail exchanger is `mx.` followed by it.
     pub domain: &'static str,
     /// The last octet of the partner's address.
     pub octet: u8,
     /// How the partner behaves.
     pub behaviour: Behaviour,
-    /// What it shows.
+    /// The certificate it presents.
     pub shown: ShownIdentities,
-    /// What the policy allows to become of it.
+    /// The outcomes that the policy allows.
     pub expected: &'static [CaseOutcome],
-    /// The machine word of the decision that keeps it back, where there is just one.
+    /// The token of the decision that defers it, if there is only one.
     pub token: Option<&'static str>,
 }
 
@@ -60,46 +61,46 @@ pub struct InboundCase {
     pub to: &'static str,
     /// The last octet of the client's address.
     pub octet: u8,
-    /// What the client does of TLS.
+    /// What the client does about TLS.
     pub tls: ClientDoes,
-    /// What the policy says must become of it.
+    /// The outcome that the policy requires.
     pub expected: CaseOutcome,
-    /// How the refusing reply begins; empty where it is taken.
+    /// The start of the rejecting reply; empty if the message is accepted.
     pub reply: &'static str,
 }
 
-/// What a client does of TLS.
+/// What a client does about TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientDoes {
-    /// Stays in clear.
+    /// Stays in plaintext.
     Clear,
     /// STARTTLS without a certificate.
     NoCertificate,
     /// STARTTLS with the partner's certificate.
     OwnCertificate,
-    /// STARTTLS with somebody else's certificate.
+    /// STARTTLS with another partner's certificate.
     WrongName,
 }
 
 /// How a partner behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Offers STARTTLS and keeps its word. Whether its certificate is in order is another matter.
+    /// Offers STARTTLS and completes it. Its certificate may still be invalid.
     Good,
     /// Does not offer STARTTLS.
     NoStartTls,
-    /// Offers STARTTLS, says 220, and then talks nonsense.
+    /// Offers STARTTLS, replies 220, and then sends something that is not TLS.
     BreaksHandshake,
-    /// Ends the handshake unless the client shows a certificate of the lab's authority.
+    /// Fails the handshake unless the client presents a certificate of the lab's authority.
     DemandsClientCertificate,
-    /// Refuses every recipient.
+    /// Rejects every recipient.
     RefusesRecipients,
     /// Does not listen.
     Down,
 }
 
 impl CaseOutcome {
-    /// The word of the table and of JSON.
+    /// The word used in the table and in JSON.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -113,52 +114,52 @@ impl CaseOutcome {
 }
 
 impl OutboundCase {
-    /// The recipient.
+    /// The only recipient address.
     #[must_use]
     pub fn to(&self) -> String {
         format!("bob@{}", self.domain)
     }
 
-    /// The partner's host.
+    /// The host name of the partner.
     #[must_use]
     pub fn exchanger(&self) -> String {
         format!("mx.{}", self.domain)
     }
 
-    /// The partner's address.
+    /// The loopback address of the partner.
     #[must_use]
     pub fn address(&self) -> Ipv4Addr {
         address(self.octet)
     }
 }
 
-/// An address of the lab.
+/// An address of the lab, by its last octet.
 #[must_use]
 pub const fn address(octet: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 30, octet)
 }
 
-/// The zone of the whole lab (RFC 6761 §6.2: `test` belongs to nobody).
+/// The zone of the whole lab (RFC 6761 §6.2 reserves `test`).
 pub const ORIGIN: &str = "lab.test";
-/// Our own domain, and who sends from it.
+/// The domain behind the gateway.
 pub const OWN_DOMAIN: &str = "contoso.lab.test";
-/// The sender of outbound mail.
+/// The reverse-path of outbound mail.
 pub const OWN_SENDER: &str = "ann@contoso.lab.test";
 /// The gateway's name and the last octet of its address.
 pub const GATEWAY: (&str, u8) = ("gw.contoso.lab.test", 100);
-/// The mail server behind the gateway.
+/// Name of the mail server behind the gateway, and the last octet of its address.
 pub const ON_PREMISES: (&str, u8) = ("mail.contoso.lab.test", 101);
 /// The last octet of the DNS server's address.
 pub const DNS_OCTET: u8 = 53;
 /// The partner that sends to us: its domain, its host, and the last octet of its address.
 pub const PARTNER: (&str, &str, u8) = ("fabrikam.lab.test", "mail.fabrikam.lab.test", 110);
-/// Somebody whom no connector knows.
+/// The last octet of a client that no connector knows.
 pub const STRANGER_OCTET: u8 = 120;
-/// The one network of ours that may send outward.
+/// The last octet of the only client that may send outbound mail.
 pub const OWN_OCTET: u8 = 102;
 
-/// The domains that no other connector serves go by `internet`; below `sealed.lab.test` and in
-/// the two domains that have a connector of their own, TLS is forced.
+/// Domains that no other connector serves use `internet`. Below `sealed.lab.test` and in the two
+/// domains with a connector of their own, TLS is forced.
 pub const OUTBOUND: &[OutboundCase] = &[
     case("good.lab.test", 1, Behaviour::Good, ShownIdentities::Fits, TLS, None),
     case("clear.lab.test", 2, Behaviour::NoStartTls, ShownIdentities::Fits, CLEAR, None),
@@ -209,8 +210,8 @@ pub const OUTBOUND: &[OutboundCase] = &[
         Some("handshake-broken"),
     ),
     case("down.sealed.lab.test", 17, Behaviour::Down, ShownIdentities::Fits, DEFERRED, None),
-    // In TLS 1.3 the peer's refusal comes after our side of the handshake is complete: the
-    // session ends in alert before the envelope, which is no shortfall of the handshake.
+    // In TLS 1.3 the peer's refusal arrives after our side of the handshake is complete: the
+    // session ends with an alert before the envelope, which is not a shortfall of the handshake.
     case(
         "mutual.sealed.lab.test",
         18,
@@ -223,7 +224,8 @@ pub const OUTBOUND: &[OutboundCase] = &[
     case("private.lab.test", 22, Behaviour::Good, ShownIdentities::PrivateCa, TLS, None),
 ];
 
-/// Mail that comes in, from the partner, from strangers, and from those who claim to be somebody.
+/// Inbound mail: from the partner, from strangers, and from clients that pretend to be someone
+/// else.
 pub const INBOUND: &[InboundCase] = &[
     inbound("eve@fabrikam.lab.test", "ann@contoso.lab.test", ClientDoes::OwnCertificate, ""),
     inbound("eve@fabrikam.lab.test", "ann@contoso.lab.test", ClientDoes::Clear, "550 5.7.10"),

@@ -1,4 +1,4 @@
-//! What the lab found, for people and for programs.
+//! The results of the lab, as a table and as JSON.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -7,60 +7,60 @@ use serde::Serialize;
 
 use super::plan::CaseOutcome;
 
-/// What became of every message.
+/// The results of all messages.
 #[derive(Debug, Clone, Default)]
 pub struct LabResult {
-    /// One row a message, in the order of the plan.
+    /// One row per message, in the order of the plan.
     pub rows: Vec<Row>,
 }
 
-/// What became of one message.
+/// The result of one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// The reverse-path.
     pub from: String,
     /// The forward-path.
     pub to: String,
-    /// Which way it went.
+    /// Whether it was inbound or outbound.
     pub direction: Direction,
     /// The connector that decided, or `none`.
     pub connector: String,
-    /// What it demands.
+    /// The requirement of the connector.
     #[serde(rename = "required")]
     pub wanted: String,
-    /// The same in a word or two, for the table.
+    /// The requirement in one or two words, for the table.
     #[serde(skip)]
     pub wanted_summary: String,
     /// What the session attained.
     #[serde(rename = "attained")]
     pub got: String,
-    /// What became of it.
+    /// The outcome of the message.
     pub outcome: CaseOutcome,
     /// Why, in one sentence.
     pub reason: String,
-    /// Whether the policy says the same.
+    /// Whether the outcome matches the policy.
     pub as_expected: bool,
 }
 
-/// Which way a message went.
+/// The direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// To us.
+    /// To the gateway's own domain.
     Inbound,
-    /// From us.
+    /// To a partner.
     Outbound,
 }
 
 impl LabResult {
-    /// Whether every message went as the policy says.
+    /// Whether every outcome matches the policy.
     #[must_use]
     pub fn as_expected(&self) -> bool {
         !self.rows.is_empty() && self.rows.iter().all(|row| row.as_expected)
     }
 
-    /// The rows as an aligned table with a line of summary; in colour only on a terminal, and not
-    /// where NO_COLOR is set.
+    /// The rows as an aligned table with a summary line. Colour only on a terminal, and not if
+    /// NO_COLOR is set.
     #[must_use]
     pub fn table(&self) -> String {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -83,7 +83,7 @@ impl LabResult {
             out.push_str(&lines(cells, &widths, colour.then(|| paint(row))));
         }
         let good = self.rows.iter().filter(|row| row.as_expected).count();
-        // A String takes whatever is written to it.
+        // Writing to a String can't fail.
         let _infallible = writeln!(out, "\nlab: {good} of {} as the policy says", self.rows.len());
         for row in self.rows.iter().filter(|row| !row.as_expected) {
             let _infallible =
@@ -107,12 +107,12 @@ fn cells(row: &Row) -> [String; 7] {
     ]
 }
 
-/// The version without suite and certificate.
+/// The TLS version without suite and certificate.
 fn brief_got(got: &str) -> &str {
     if got.starts_with("TLSv") { got.split([' ', ',']).next().unwrap_or(got) } else { got }
 }
 
-/// Without the host at its head and the columns that a reply repeats at its end.
+/// The reason without the leading host and the trailing reply, which repeats other columns.
 fn brief_reason(reason: &str) -> &str {
     let host_end = reason.split_once("]:").and_then(|(host, rest)| {
         if host.contains(' ') { None } else { rest.split_once(": ").map(|(_, rest)| rest) }
@@ -141,7 +141,7 @@ fn widths(rows: &[[String; 7]]) -> [usize; 7] {
     widths
 }
 
-/// One row, on as many lines as its longest cell takes.
+/// One row, on as many lines as its longest cell needs.
 fn lines(cells: &[String; 7], widths: &[usize; 7], colour: Option<&str>) -> String {
     let wrapped: Vec<Vec<String>> =
         cells.iter().zip(widths).map(|(cell, width)| wrap(cell, *width)).collect();
@@ -200,7 +200,7 @@ fn paint(row: &Row) -> &'static str {
 }
 
 const HEAD: [&str; 7] = ["FROM", "TO", "CONNECTOR", "REQUIRED", "ATTAINED", "OUTCOME", "REASON"];
-/// Which columns are broken over lines, and how much of what is left each gets, in percent.
+/// Which columns are wrapped, and the share of the remaining width each gets, in percent.
 const WORDY: [usize; 7] = [0, 0, 0, 0, 0, 0, 100];
 const GAP: &str = "  ";
 const WIDTH_MAX: usize = 150;

@@ -68,7 +68,7 @@ outbound_handshake = "5s"
     )
 }
 
-/// The outbound connectors, from trusting to demanding.
+/// The outbound connectors, from the least strict to the strictest.
 fn outbound(port: u16) -> String {
     let (on_premises, _) = ON_PREMISES;
     format!(

@@ -1,4 +1,4 @@
-//! Sets the lab up: folder, certificates, ports, DNS, partners. The gateway is not part of it.
+//! Sets up the lab: folder, certificates, ports, DNS, partners. It does not start the gateway.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -28,7 +28,7 @@ pub struct Stage {
     folder: Folder,
     /// The port of the gateway and of every partner.
     pub port: u16,
-    /// Where the DNS answers.
+    /// The address of the lab's DNS server.
     pub dns: SocketAddr,
     /// What the mail server behind the gateway saw.
     pub on_premises: Arc<Capture>,
@@ -46,22 +46,22 @@ enum Folder {
     Passing(TempDir),
 }
 
-/// What the command line asks for.
+/// The command-line options of the lab.
 #[derive(Debug, Clone, Default)]
 pub struct LabOptions {
-    /// Leave it running until Ctrl-C, and keep its folder.
+    /// Keep it running until Ctrl-C, and keep its folder.
     pub keep: bool,
-    /// JSON instead of a table; it matters here only together with `keep`.
+    /// JSON instead of a table; used here only with `keep`.
     pub json: bool,
-    /// The folder for everything on disk, new or empty; without it, a temporary one.
+    /// The folder for everything on disk, new or empty; `None`: a temporary one.
     pub state: Option<PathBuf>,
 }
 
 impl Stage {
-    /// Sets everything up but the gateway.
+    /// Sets up everything except the gateway.
     ///
     /// # Errors
-    /// A [`LabFault`] that says which part could not be had.
+    /// A [`LabFault`] that names the part that failed.
     pub async fn set(options: &LabOptions) -> Result<Self, LabFault> {
         let folder = Folder::make(options)?;
         let mint = Mint::new()?;
@@ -85,30 +85,30 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The configuration file.
+    /// Path of the gateway's configuration file.
     #[must_use]
     pub fn config_file(&self) -> PathBuf {
         self.folder.path().join(CONFIG_FILE)
     }
 
-    /// Everything that is on disk.
+    /// The folder with everything on disk.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Where the gateway listens.
+    /// The address the gateway listens on.
     #[must_use]
     pub fn gateway(&self) -> SocketAddr {
         (address(GATEWAY.1), self.port).into()
     }
 
-    /// Lets go of the gateway's port, which was kept from others until now.
+    /// Releases the gateway's port, which was reserved until now.
     pub fn free_gateway_port(&mut self) {
         self.gateway_port = None;
     }
 
-    /// A client's end of TLS; `None`: it stays in clear.
+    /// A client's end of TLS; `None`: the client stays in plaintext.
     ///
     /// # Errors
     /// A certificate that could not be made.
@@ -148,7 +148,8 @@ impl Stage {
     fn open(&mut self, partner: Partner, socket: Option<TcpSocket>) -> Result<(), LabFault> {
         let socket = socket.ok_or_else(|| LabFault::Port(io::ErrorKind::AddrNotAvailable.into()))?;
         if partner.behaviour == Behaviour::Down {
-            // Bound, but not listening: the port is refused, and nobody else can take it.
+            // Bound but not listening: connections are refused, and no other process can take the
+            // port.
             self.down.push(socket);
             return Ok(());
         }
@@ -271,7 +272,7 @@ fn write_files(folder: &Path, mint: &Mint, port: u16, dns: SocketAddr) -> Result
     Ok(())
 }
 
-/// Writes a file that no other user may read: keys are among them.
+/// Writes a file that no other user may read, because some hold keys.
 fn write_own(path: &Path, text: &str) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())

@@ -1,4 +1,4 @@
-//! Lines over a stream, for stand-ins on either side.
+//! Line-based I/O for stand-ins of either side. It does not interpret commands.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::capture::Capture;
 
-/// A stream of lines. Where it has a capture, every octet read is noted there as come in clear.
+/// A stream of lines. If it has a capture, every octet read is recorded there as plaintext.
 pub(super) struct Wire<S> {
     stream: S,
     buffer: Vec<u8>,
@@ -17,14 +17,13 @@ pub(super) struct Wire<S> {
 /// One SMTP reply as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// Its reply code.
     pub(super) code: u16,
-    /// Its text, enhanced status code included, lines parted by spaces.
+    /// The text with its enhanced status code, lines joined by spaces.
     pub(super) text: String,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// Takes a stream; `clear` notes what is read from it.
+    /// Wraps a stream; `clear` records what is read from it.
     pub(super) fn new(stream: S, clear: Option<Arc<Capture>>) -> Self {
         Self { stream, buffer: Vec::new(), clear }
     }
@@ -48,13 +47,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// The next line as text, without its end.
+    /// The next line as text, without its line end.
     pub(super) async fn text(&mut self) -> io::Result<Option<String>> {
         let line = self.line().await?;
         Ok(line.map(|line| String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned()))
     }
 
-    /// The next reply.
     pub(super) async fn answer(&mut self) -> io::Result<Answer> {
         let mut text = String::new();
         loop {
@@ -73,18 +71,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Writes octets and sends them off.
+    /// Writes octets and flushes them.
     pub(super) async fn send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(octets.as_ref()).await?;
         self.stream.flush().await
     }
 
-    /// Ends our direction.
+    /// Closes our direction.
     pub(super) async fn close(&mut self) -> io::Result<()> {
         self.stream.shutdown().await
     }
 
-    /// The bare stream. What was buffered of it is forgotten (RFC 3207 §4.2).
+    /// The bare stream. Buffered input is discarded (RFC 3207 §4.2).
     pub(super) fn into_inner(self) -> S {
         self.stream
     }

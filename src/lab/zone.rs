@@ -18,7 +18,7 @@ pub struct Zone {
     _server: Server<Catalog>,
 }
 
-/// What the zone says.
+/// The records of the zone.
 #[derive(Debug, Clone, Default)]
 pub struct Entries {
     /// Each domain with its one mail exchanger.
@@ -27,18 +27,18 @@ pub struct Entries {
     pub hosts: Vec<(String, Ipv4Addr)>,
 }
 
-/// Why there is no zone.
+/// Why the zone can't be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ZoneFault {
-    /// No port for both UDP and TCP.
+    /// No port is free for both UDP and TCP.
     #[error("no free port for the lab's DNS on {address}: {fault}")]
     Port {
-        /// Where it was tried.
+        /// The address on which ports were tried.
         address: Ipv4Addr,
-        /// What the last try gave.
+        /// The error of the last try.
         fault: std::io::Error,
     },
-    /// A name that is none.
+    /// A name that is not a valid domain name.
     #[error("the lab's zone has a name that is none: {0}")]
     Name(#[from] ProtoError),
 }
@@ -47,7 +47,7 @@ impl Zone {
     /// Serves the zone below `origin` on a free port of this address.
     ///
     /// # Errors
-    /// A [`ZoneFault`].
+    /// [`ZoneFault`]: no free port, or an invalid name.
     pub async fn serve(address: Ipv4Addr, origin: &str, entries: &Entries) -> Result<Self, ZoneFault> {
         let origin = fqdn(origin)?;
         let handler = filled(&origin, entries)?;
@@ -61,7 +61,7 @@ impl Zone {
         Ok(Self { address: bound, _server: server })
     }
 
-    /// Where it answers.
+    /// The address it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -1,4 +1,4 @@
-//! Listening sockets, and how many sessions there may be.
+//! Binds listening sockets and accepts sessions within their limits. It does not speak SMTP.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,42 +20,42 @@ use super::settings::{ListenerTls, Settings};
 use crate::mail::{Enhanced, Network, Reply};
 use crate::tracking::Event;
 
-/// A listener that has its address, and accepts nobody yet.
+/// A listener bound to its address, not accepting yet.
 #[derive(Debug)]
 pub struct BoundListener {
-    /// Its name in the configuration.
+    /// The listener's name in the configuration.
     pub name: String,
-    /// Where it listens; the port is the one it was given.
+    /// The bound address, with the actual port.
     pub address: SocketAddr,
-    /// What it does of TLS.
+    /// Its TLS setting.
     pub tls: ListenerTls,
     socket: std::net::TcpListener,
 }
 
 impl BoundListener {
-    /// The socket itself, for one who serves nobody.
+    /// The bare socket, for a caller that only turns clients away.
     pub(super) fn into_socket(self) -> std::net::TcpListener {
         self.socket
     }
 }
 
-/// A listener that can't have its address.
+/// A listener's address could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "listener {name} cannot listen on {address}: {fault}; see whether another server has the address, and \
      whether this user may have the port"
 )]
 pub struct BindFault {
-    /// The listener.
+    /// The listener's name.
     pub name: String,
-    /// The address.
+    /// The address that could not be bound.
     pub address: SocketAddr,
-    /// What the system said.
+    /// The system's error.
     #[source]
     pub fault: io::Error,
 }
 
-/// Takes every listener's addresses; the daemon reports them before anybody is accepted.
+/// Binds every listener's addresses; the daemon reports them before any session is accepted.
 ///
 /// # Errors
 /// The first [`BindFault`].
@@ -74,21 +74,21 @@ pub fn bind(settings: &Settings) -> Result<Vec<BoundListener>, BindFault> {
     Ok(bound)
 }
 
-/// Listeners that accept.
+/// The listeners that are accepting.
 #[derive(Debug)]
 pub struct ServingListeners {
-    /// Every session and loop. It is closed already: its `wait` answers when the last session has
+    /// Tracks every session and loop. It is already closed: its `wait` completes when the last session has
     /// ended, a few seconds after `stop` at most.
     pub sessions: TaskTracker,
-    /// One accept loop for each address, and the one that counts what was not logged. They end by
-    /// `stop`; one that ends earlier has panicked, and nobody would come in any more.
+    /// One accept loop for each address, and the one that counts omitted log lines. They end on `stop`; one
+    /// that ends earlier has panicked, and no more sessions would be accepted.
     pub loops: Vec<JoinHandle<()>>,
 }
 
 /// Accepts sessions until `stop`; must be called within the runtime.
 ///
 /// # Errors
-/// A [`BindFault`] when the runtime can't take a socket.
+/// A [`BindFault`] if the runtime can't take a socket.
 pub fn serve(
     bound: Vec<BoundListener>,
     shared: Arc<ListenerState>,
@@ -119,13 +119,13 @@ pub fn serve(
 
 fn open(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> {
     let socket = Socket::new(Family::for_address(address), Type::STREAM, None)?;
-    // A restart must not wait for the last run's connections in TIME_WAIT.
+    // A restart must not wait for connections of the last run in TIME_WAIT.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        // "[::]:25" beside "0.0.0.0:25" is two sockets, whatever the system's default is.
+        // "[::]:25" and "0.0.0.0:25" are two sockets, whatever the system's default is.
         socket.set_only_v6(true)?;
     }
-    // What the system keeps of replies for a client that does not read; accepted sockets inherit it.
+    // Limits what the kernel buffers for a client that does not read; accepted sockets inherit it.
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -135,7 +135,7 @@ fn open(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> 
     Ok((listener, at))
 }
 
-/// One accept loop.
+/// The accept loop of one address.
 struct Gate {
     door: Arc<Door>,
     shared: Arc<ListenerState>,
@@ -157,14 +157,14 @@ impl Gate {
                 Ok((stream, peer)) => {
                     self.admit(stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()))
                 }
-                // The client was gone before we came: nothing is wrong here.
+                // The client was gone before it was accepted: not an error.
                 Err(fault) if is_of_the_client(&fault) => {}
                 Err(fault) => {
                     if let Some(times) = troubles.note(Instant::now()) {
                         let listener = &self.door.name;
                         tracing::error!(%listener, %fault, times, "cannot accept connections");
                     }
-                    // With the reserve given up there is one descriptor: enough to say why.
+                    // The dropped reserve frees one descriptor: enough to send one client the reason.
                     drop(reserve.take());
                     let one = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await;
                     if let Ok(Ok((stream, _))) = one {
@@ -182,7 +182,7 @@ impl Gate {
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
         let network = Network::of(peer.ip(), self.shared.settings.limits.network_bits);
-        // The table in effect now: a reload changes who is named.
+        // The table now in effect: a reload changes which clients are named.
         let named = || self.shared.live.table().sessions_of_named(peer.ip());
         match self.door.lobby.sessions.enter(network, named) {
             Ok(place) => {
@@ -210,8 +210,8 @@ impl Gate {
         }
     }
 
-    /// One write to an empty socket buffer: it costs no task, and waits for nobody. A client that
-    /// expects TLS could not read it.
+    /// One write to an empty socket buffer: it costs no task and never blocks. A client that expects TLS
+    /// could not read it.
     fn turn_away(&self, stream: &TcpStream, reply: &Reply) {
         if self.door.tls == ListenerTls::Implicit {
             return;
@@ -224,7 +224,7 @@ impl Gate {
     }
 }
 
-/// Troubles of the system that come again and again, each 100 ms while they last.
+/// Repeated system errors, each 100 ms while they last.
 #[derive(Debug, Default)]
 struct Troubles {
     quiet_until: Option<Instant>,
@@ -232,7 +232,7 @@ struct Troubles {
 }
 
 impl Troubles {
-    /// How many there were since the last line, if it is time for another one.
+    /// Returns the count since the last log line, if another line is due.
     fn note(&mut self, now: Instant) -> Option<u64> {
         self.times = self.times.saturating_add(1);
         if self.quiet_until.is_some_and(|until| now < until) {
@@ -268,14 +268,14 @@ fn is_of_the_client(fault: &io::Error) -> bool {
     )
 }
 
-/// Connections that wait to be accepted.
+/// Connections waiting to be accepted.
 const BACKLOG: i32 = 1_024;
-/// After the system refused a descriptor or memory: long enough not to spin, short enough that
-/// nobody is kept waiting for a greeting once it is over.
+/// Pause after the system refused a descriptor or memory: long enough not to spin, short enough that no
+/// client waits long for a greeting once it is over.
 const BACK_OFF: Duration = Duration::from_millis(100);
-/// Between two lines about the same trouble.
+/// Minimum time between two log lines about the same trouble.
 const QUIET: Duration = Duration::from_secs(10);
-/// Octets of replies and handshakes on their way to one client; the system doubles it.
+/// Octets of replies and handshakes buffered for one client; the kernel doubles it.
 const SEND_BUFFER_BYTES: usize = 32 << 10;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Places for what costs something: sessions, and handshakes under way. They are counted in all and
-//! by network, and the last ones are kept for clients that a connector names.
+//! Limits concurrent sessions and handshakes, in total and per network. The last places are reserved for
+//! clients named by a connector.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,18 +10,18 @@ use tokio::time::timeout;
 
 use crate::mail::Network;
 
-/// How many places there are.
+/// The limits of a census.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// In all.
+    /// In total.
     pub(super) all: usize,
-    /// Of these, the last ones, which only clients get that a connector names.
+    /// How many of these are reserved for clients named by a connector.
     pub(super) reserved: usize,
-    /// For one network.
+    /// For each network.
     pub(super) each: usize,
 }
 
-/// Who has the places.
+/// Counts the places in use.
 #[derive(Debug)]
 pub(super) struct Census {
     bounds: Bounds,
@@ -32,8 +32,8 @@ pub(super) struct Census {
 struct Counts {
     all: usize,
     by_network: HashMap<Network, usize>,
-    /// In the order in which they came. Whoever could have a place has one, so nobody who comes
-    /// later passes one who waits for the same.
+    /// In order of arrival. Anyone who can have a place already has one, so later arrivals never overtake a
+    /// waiter for the same place.
     waiting: VecDeque<Waiter>,
 }
 
@@ -43,25 +43,24 @@ struct Waiter {
     place: oneshot::Sender<Place>,
 }
 
-/// Who wants a place.
+/// A client that asks for a place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Guest {
-    /// Where it comes from.
     pub(super) network: Network,
-    /// How many places a connector that names it allows its network; `None` for a stranger.
+    /// How many places a connector that names the client allows its network; `None` for a stranger.
     pub(super) named: Option<usize>,
 }
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Crowd {
-    /// There are too many.
+    /// The total limit is reached.
     All,
-    /// There are too many of this network.
+    /// The limit of this network is reached.
     Network,
 }
 
-/// One place; given up when it is dropped.
+/// One place; released on drop.
 #[derive(Debug)]
 pub(super) struct Place {
     census: Arc<Census>,
@@ -73,10 +72,10 @@ impl Census {
         Arc::new(Self { bounds, counts: Mutex::default() })
     }
 
-    /// Takes a place. Whether a connector names the client is asked only if a stranger gets none.
+    /// Takes a place. `named` is asked only if a stranger would get none.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Which limit was reached.
     pub(super) fn enter(
         self: &Arc<Self>,
         network: Network,
@@ -91,7 +90,7 @@ impl Census {
         Ok(self.take(&mut counts, network))
     }
 
-    /// Takes a place, or waits for one, not longer than `limit`.
+    /// Takes a place, waiting up to `limit` for one.
     pub(super) async fn wait(self: &Arc<Self>, guest: Guest, limit: Duration) -> Option<Place> {
         let place = {
             let mut counts = self.lock();
@@ -132,8 +131,8 @@ impl Census {
         Place { census: Arc::clone(self), network }
     }
 
-    /// Gives places to those who waited longest. Those that nobody takes any more are handed back:
-    /// they must be dropped without the lock.
+    /// Gives free places to the longest waiters. Returns the places of waiters that have gone: they must be
+    /// dropped without the lock.
     fn hand_on(self: &Arc<Self>, counts: &mut Counts) -> Vec<Place> {
         let mut refused = Vec::new();
         let mut waiting = std::mem::take(&mut counts.waiting);
@@ -152,7 +151,7 @@ impl Census {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        // Numbers stay numbers whatever a panicking holder did.
+        // The counts stay valid even if a holder panicked.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -176,7 +175,7 @@ impl Drop for Place {
     }
 }
 
-/// Who may wait at the same time; beyond, nobody is kept waiting for what won't come.
+/// Maximum number of waiters; beyond this, waiting would be in vain.
 const WAITING_MAX: usize = 1_000;
 
 #[cfg(test)]
@@ -240,7 +239,7 @@ mod tests {
         let mut same = Box::pin(census.wait(stranger(1), long));
         let mut other = Box::pin(census.wait(stranger(3), long));
         assert!(futures_pending(&mut same).await && futures_pending(&mut other).await);
-        // The one that came first can't have it: its network has its share.
+        // The first waiter can't have it: its network is at its limit.
         drop(second);
         let third = other.await.expect("a place");
         assert!(futures_pending(&mut same).await);

@@ -1,4 +1,5 @@
-//! Listeners of a relay that may not take mail yet: they say so, and close.
+//! Answers clients while the relay may not accept mail yet: it greets with 421 and closes. It receives
+//! nothing.
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::accept::BoundListener;
 use super::settings::ListenerTls;
 
-/// Answers every client with 421 (RFC 5321 §3.1: a server that can't serve now says so at once) until
-/// `stop`. Where TLS comes first, the connection is only closed.
+/// Answers every client with 421 until `stop` (RFC 5321 §3.1: a server that can't serve now says so at once).
+/// With implicit TLS, the connection is only closed.
 pub async fn turn_away(bound: Vec<BoundListener>, name: &str, stop: &CancellationToken) {
     let mut listeners = tokio::task::JoinSet::new();
     for one in bound {
@@ -24,7 +25,7 @@ pub async fn turn_away(bound: Vec<BoundListener>, name: &str, stop: &Cancellatio
     listeners.shutdown().await;
 }
 
-/// One after the other: nobody is waited for longer than a moment.
+/// Serves clients one at a time, each for a moment at most.
 async fn keep(listener: TcpListener, greeting: Option<String>) {
     loop {
         let Ok((mut stream, _)) = listener.accept().await else {
@@ -32,7 +33,7 @@ async fn keep(listener: TcpListener, greeting: Option<String>) {
             continue;
         };
         if let Some(text) = &greeting {
-            // The socket's buffer takes so little at once, whether the client reads or not.
+            // The socket's buffer takes these few octets at once, whether the client reads or not.
             let _ = timeout(PAUSE, async {
                 stream.write_all(text.as_bytes()).await?;
                 stream.shutdown().await
@@ -42,5 +43,5 @@ async fn keep(listener: TcpListener, greeting: Option<String>) {
     }
 }
 
-/// For one client, and after a failed accept.
+/// The time limit for one client, and the pause after a failed accept.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -1,5 +1,5 @@
-//! Drives one session: octets from the stream to `smtp::receive`, replies back, the handshake in
-//! between.
+//! Drives one session: feeds octets from the stream to `smtp::receive`, sends its replies, and runs the
+//! handshake in between. It decides no reply.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -59,7 +59,7 @@ pub(super) async fn converse(
         conversation.start(None);
         let delay = conversation.door.greeting_delay;
         if speaks_early(&stream, delay, &conversation.stop).await {
-            // What it has said is not read as commands any more: the next input closes.
+            // Octets already sent are no longer read as commands: the next input closes.
             let _close = conversation.session.as_mut().map(Session::on_early_talker);
             conversation.tell_refusals();
         }
@@ -67,39 +67,39 @@ pub(super) async fn converse(
             return conversation.tell_repeated();
         }
     }
-    // Boxed: a session in clear shall not carry the room of a handshake and a TLS stream.
+    // Boxed: a plaintext session must not carry the size of a handshake and a TLS stream.
     Box::pin(conversation.go_on_sealed(stream)).await;
 }
 
-/// One session and its stream's other end.
+/// One session and the state around its stream.
 struct Conversation {
     shared: Arc<ListenerState>,
     door: Arc<Door>,
     terms: Terms,
     peer: SocketAddr,
     stop: CancellationToken,
-    /// Absent only until an implicit handshake is done.
+    /// `None` only until an implicit TLS handshake is done.
     session: Option<Session>,
     intake: Intake,
-    /// The rest of the last input: it waits for the spool's answer, or for replies to be read.
+    /// Unprocessed input: it waits for the spool's answer, or for the client to read replies.
     pending: Vec<u8>,
-    /// Octets of it that the session has taken.
+    /// Octets of `pending` that the session has taken.
     taken: usize,
     deadlines: Deadlines,
-    /// The place of the handshake under way.
+    /// The place held for the handshake under way.
     place: Option<Place>,
     /// When the session must end, once the daemon stops.
     grace_until: Option<Instant>,
 }
 
-/// How driving a stream ended.
+/// Why driving a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     StartTls,
     Over,
 }
 
-/// What waiting for input came to.
+/// The result of waiting for input.
 enum Turn {
     Acted(Action),
     Gone(Option<io::Error>),
@@ -107,14 +107,14 @@ enum Turn {
     Stopped,
 }
 
-/// What a session waits for beside input; made once, so that a turn costs no allocation.
+/// What a session waits for besides input; built once, so that a turn costs no allocation.
 struct Waits {
     sleep: Pin<Box<Sleep>>,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Conversation {
-    /// Begins the session, under the table that was in effect when the client connected.
+    /// Starts the session under the table that was in effect when the client connected.
     fn start(&mut self, tls: Option<Arc<TlsFacts>>) {
         self.session = Some(Session::start(
             Arc::clone(&self.door.rules),
@@ -125,7 +125,7 @@ impl Conversation {
         ));
     }
 
-    /// Feeds the session until it is over or wants a handshake.
+    /// Feeds the session until it ends or starts TLS.
     async fn drive<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> End {
         let mut waits = Waits {
             sleep: Box::pin(sleep_until(Instant::now())),
@@ -146,15 +146,16 @@ impl Conversation {
                     if !self.flush(stream, &mut waits).await {
                         return End::Over;
                     }
-                    // Whoever sends commands faster than they are answered waits like everybody else.
+                    // A client that sends commands faster than they are answered waits its turn like any
+                    // other.
                     tokio::task::yield_now().await;
                 }
                 Action::Commit(arrived) => {
                     if self.shared.room.fullness() == Fullness::Slow {
                         tokio::time::sleep(SLOW).await;
                     }
-                    // Replies still owed go out with the answer: a client that has sent its
-                    // content waits for none of them.
+                    // Pending replies go out with this one: a client that has sent its content waits for none
+                    // of them.
                     let result = self.intake.commit(*arrived, self.peer.ip()).await;
                     self.on_stored(result);
                 }
@@ -165,7 +166,7 @@ impl Conversation {
                     }
                 }
                 Action::Ask(question) => {
-                    // It may take a while, and the client has a right to what it is owed.
+                    // Asking may take a while, so the client gets its pending replies first.
                     if !self.flush(stream, &mut waits).await {
                         return End::Over;
                     }
@@ -195,7 +196,7 @@ impl Conversation {
         }
     }
 
-    /// Sends what is owed, in one write, and waits for input. `None`: nobody is left to talk to.
+    /// Sends pending replies in one write, then waits for input. `None`: the client is gone.
     async fn next_action<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -215,7 +216,7 @@ impl Conversation {
         let (due, overdue) = self.deadlines.next(now, &self.shared.settings.timeouts);
         let until = self.grace_until.map_or(due, |grace| grace.min(due));
         waits.sleep.as_mut().reset(until);
-        // A stream that always has more would never show the time.
+        // A stream that is always readable would never let the deadline fire.
         let turn =
             if until <= now { Turn::TimedOut(overdue) } else { self.wait(stream, waits, overdue).await };
         match turn {
@@ -258,8 +259,8 @@ impl Conversation {
         .await
     }
 
-    /// Reads into the thread's own buffer and feeds from it at once, so that a session that waits
-    /// holds no buffer at all. `None`: the time is over.
+    /// Reads into the thread's own buffer and feeds from it at once, so that a waiting session holds no
+    /// buffer. `None`: the deadline has passed.
     fn poll_turn<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -267,7 +268,7 @@ impl Conversation {
         (context, scratch): (&mut Context<'_>, &mut Vec<u8>),
     ) -> Poll<Option<Turn>> {
         scratch.resize(SCRATCH_BYTES, 0);
-        // What a session does not take at once stays with it, so it reads few commands ahead.
+        // Input the session does not take at once stays with it, so few commands are read ahead.
         let in_content = self.session.as_ref().is_some_and(Session::in_content);
         let room = if in_content { SCRATCH_BYTES } else { COMMANDS_BYTES };
         let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
@@ -287,7 +288,7 @@ impl Conversation {
         waits.sleep.as_mut().poll(context).map(|()| None)
     }
 
-    /// Feeds the session with what it did not take before.
+    /// Feeds the session the input it did not take before.
     fn feed_pending(&mut self) -> Action {
         let input = std::mem::take(&mut self.pending);
         let (used, action) = self.feed(input.get(self.taken..).unwrap_or_default());
@@ -300,7 +301,7 @@ impl Conversation {
         action
     }
 
-    /// Feeds the session, and says how many octets it took.
+    /// Feeds the session; returns how many octets it took.
     fn feed(&mut self, input: &[u8]) -> (usize, Action) {
         let Some(session) = &mut self.session else { return (input.len(), Action::Close) };
         let (used, action) = session.feed(input, &mut self.intake);
@@ -317,7 +318,7 @@ impl Conversation {
             self.tell_repeated();
         }
         if let Some(session) = &mut self.session {
-            // Whatever comes next, comes by feeding.
+            // The next action comes from feeding.
             let _need_input = session.on_stored(result);
         }
         self.tell_refusals();
@@ -331,22 +332,22 @@ impl Conversation {
         self.door.lobby.record(&self.shared, self.network(), event);
     }
 
-    /// The network that limits count the client with.
+    /// The network the client is counted under for limits.
     fn network(&self) -> Network {
         Network::of(self.peer.ip(), self.shared.settings.limits.network_bits)
     }
 }
 
 thread_local! {
-    /// What a thread reads into; one for all its sessions, since none reads while another does.
+    /// The read buffer of a thread, shared by its sessions: only one of them reads at a time.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// How long each message is held up while the queue is long.
+/// Delay of each message while the queue is long.
 const SLOW: Duration = Duration::from_millis(250);
-/// Octets of content read at once.
+/// Maximum octets of content in one read.
 const SCRATCH_BYTES: usize = 65_536;
-/// Octets of commands read at once.
+/// Maximum octets of commands in one read.
 const COMMANDS_BYTES: usize = 4_096;
-/// How long a transaction may go on when the daemon stops.
+/// How long a transaction may continue after the daemon is told to stop.
 const GRACE: Duration = Duration::from_millis(2_500);

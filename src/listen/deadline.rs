@@ -1,5 +1,5 @@
-//! Until when a client must have done something: begin a command, end its line, bring content fast
-//! enough and in all, hand over a message.
+//! Computes a client's deadlines: for the next command, the end of a line, the content's rate and total time,
+//! and the next message. It reads no clock.
 
 use std::time::Duration;
 
@@ -10,41 +10,41 @@ use super::settings::{Limits, Timeouts};
 /// The deadlines of one session.
 #[derive(Debug)]
 pub(super) struct Deadlines {
-    /// The number of the line under way, and until when it must be whole.
+    /// The number of the partial line, and the deadline for its end.
     line: Option<(u64, Instant)>,
     content: Option<ContentDeadline>,
-    /// The session's beginning, or its last accepted message.
+    /// When the session began, or its last message was accepted.
     since: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct ContentDeadline {
     until: Instant,
-    /// Until when the octets that came are fast enough.
+    /// The deadline for more octets, by the minimum rate.
     paid_until: Instant,
 }
 
-/// What a client did not do in time.
+/// The deadline that a client missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overdue {
-    /// Say anything.
+    /// No input for too long.
     Idle,
-    /// End a line.
+    /// A line was not ended.
     Line,
-    /// End the content.
+    /// The content was not ended.
     Content,
-    /// Bring the content fast enough.
+    /// The content came too slowly.
     Rate,
-    /// Hand over a message.
+    /// No message was completed.
     Session,
 }
 
-/// What a session is doing once it has taken input.
+/// What a session is doing after it took input.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SessionActivity {
-    /// The number of the line of which a part has come.
+    /// The number of the line that is incomplete.
     pub(super) line: Option<u64>,
-    /// Content is coming, or the next chunk is awaited.
+    /// Receiving content, or waiting for the next chunk.
     pub(super) content: bool,
 }
 
@@ -53,7 +53,7 @@ impl Deadlines {
         Self { line: None, content: None, since: now }
     }
 
-    /// A session took so many octets.
+    /// The session took `octets` of input.
     pub(super) fn fed(
         &mut self,
         octets: usize,
@@ -93,7 +93,7 @@ impl Deadlines {
             Some(content) => {
                 [Some((content.until, Overdue::Content)), Some((content.paid_until, Overdue::Rate))]
             }
-            // Content has a deadline of its own, however old the session is.
+            // Content has its own deadline, however old the session is.
             None => [Some((self.since + timeouts.session, Overdue::Session)), None],
         };
         [line]
@@ -105,7 +105,7 @@ impl Deadlines {
 }
 
 impl Overdue {
-    /// What the client reads that we did.
+    /// The reply text: what we waited for.
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Idle => "waited too long",
@@ -116,7 +116,7 @@ impl Overdue {
         }
     }
 
-    /// What is logged.
+    /// The reason in the log.
     pub(super) fn reason(self, in_content: bool) -> &'static str {
         match self {
             Self::Idle if in_content => "time-out within content",
@@ -129,7 +129,7 @@ impl Overdue {
     }
 }
 
-/// How long so many octets may take.
+/// How long this many octets may take.
 fn time_for(octets: usize, rate_min: u64) -> Duration {
     let octets = u64::try_from(octets).unwrap_or(u64::MAX);
     Duration::from_millis(octets.saturating_mul(1_000) / rate_min.max(1))
@@ -156,8 +156,8 @@ mod tests {
         }
     }
 
-    /// Plays a client that sends so many octets each so many seconds, as parts of what the numbers
-    /// of `line` tell; when and why it is cut off.
+    /// Plays a client that sends `octets` every `every` seconds; `doing` gives the activity of each piece.
+    /// Checks when and why it is cut off.
     #[track_caller]
     fn check(every: u32, octets: usize, doing: fn(u64) -> SessionActivity, expected: (u64, Overdue)) {
         let start = Instant::now();
@@ -179,7 +179,7 @@ mod tests {
     fn whoever_drips_is_cut_off() {
         check(200, 1, |_| SessionActivity { line: None, content: false }, (100, Overdue::Idle));
         check(5, 1, |_| SessionActivity { line: Some(7), content: false }, (30, Overdue::Line));
-        // Each line has its own time; but no message comes.
+        // Each line is in time, but no message arrives.
         check(5, 1, |n| SessionActivity { line: Some(n / 2), content: false }, (500, Overdue::Session));
         check(5, 1, |_| SessionActivity { line: None, content: true }, (102, Overdue::Rate));
         check(5, 50, |_| SessionActivity { line: None, content: true }, (1_000, Overdue::Content));

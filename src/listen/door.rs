@@ -1,4 +1,5 @@
-//! What all sessions of one listener have in common.
+//! What all sessions of one listener share, and the table and certificate a new session starts with. It
+//! accepts nothing itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,23 +13,20 @@ use crate::smtp::receive::{Patience, Rules, Upgrade};
 use crate::tls::ServerSetup;
 use crate::tracking::Event;
 
-/// What one session is under from its first octet to its last, whatever is put in effect meanwhile.
+/// The table and TLS set-up a session keeps from start to end, whatever is reloaded meanwhile.
 pub(super) struct Terms {
-    /// The connectors.
     pub(super) table: Arc<Table>,
-    /// What it is shown; `None` where there is no TLS, or the certificate is missing.
+    /// What a handshake presents; `None` without TLS, or if the certificate is missing.
     pub(super) setup: Option<Arc<ServerSetup>>,
 }
 
 /// What all sessions of one listener share.
 pub(super) struct Door {
-    /// Its name in the configuration.
     pub(super) name: String,
-    /// What it does of TLS.
     pub(super) tls: ListenerTls,
     /// How long a client must be silent before it is greeted.
     pub(super) greeting_delay: Option<Duration>,
-    /// What holds for its sessions.
+    /// The session rules.
     pub(super) rules: Arc<Rules>,
     /// What it shares with the other listeners.
     pub(super) lobby: Arc<Lobby>,
@@ -65,11 +63,11 @@ impl Door {
         door
     }
 
-    /// What a session that begins now is under.
+    /// The terms of a session that starts now.
     pub(super) fn terms(&self, shared: &ListenerState) -> Terms {
         let mut table = shared.live.table();
         let mut setups = shared.tls.load();
-        // The set-ups of a table stay until it is replaced: where they are gone, there is a later one.
+        // The set-ups of a table are kept until it is replaced: if they are missing, there is a newer table.
         while !setups.contains_key(&table.generation) && table.generation != shared.live.generation() {
             table = shared.live.table();
             setups = shared.tls.load();
@@ -78,7 +76,7 @@ impl Door {
         Terms { setup: own.map(Arc::clone), table }
     }
 
-    /// What a session does of STARTTLS.
+    /// How a session handles STARTTLS.
     pub(super) fn upgrade(&self, terms: &Terms) -> Upgrade {
         match (self.tls, &terms.setup) {
             (ListenerTls::Off | ListenerTls::Implicit, _) => Upgrade::Never,

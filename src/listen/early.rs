@@ -1,4 +1,5 @@
-//! Clients that speak before they are greeted (RFC 5321 §4.3.1 has them wait): mostly no mail servers.
+//! Detects clients that speak before the greeting (RFC 5321 §4.3.1 requires them to wait): most are not mail
+//! servers. It sends no reply.
 
 use std::time::Duration;
 

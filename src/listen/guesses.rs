@@ -1,4 +1,4 @@
-//! Who guesses passwords: failed logins by network, over sessions.
+//! Counts failed logins by network, across sessions, to slow down password guessing. It checks no password.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::mail::Network;
 
-/// Failed logins of each network. Bounded; what is too many for it is not counted.
+/// Failed logins by network. Bounded; networks beyond the bound are not counted.
 #[derive(Debug)]
 pub struct Guesses {
     failed_max: u32,
@@ -16,25 +16,25 @@ pub struct Guesses {
 #[derive(Debug)]
 struct FailedLogins {
     count: u32,
-    /// When they are forgotten.
+    /// When the count expires.
     until: Instant,
 }
 
 impl Guesses {
-    /// A book in which a network may fail so often before it has to wait.
+    /// A network may fail `failed_max` times before it has to wait.
     #[must_use]
     pub fn new(failed_max: u32) -> Self {
         Self { failed_max, failed: Mutex::default() }
     }
 
-    /// Whether nothing that this network says is checked for now.
+    /// Whether logins of this network are refused unchecked for now.
     #[must_use]
     pub fn bars(&self, network: Network, now: Instant) -> bool {
         let failed = self.lock();
         failed.get(&network).is_some_and(|failed| failed.count >= self.failed_max && now < failed.until)
     }
 
-    /// A login failed.
+    /// Counts a failed login.
     pub fn failed(&self, network: Network, now: Instant) {
         let mut all = self.lock();
         if all.len() >= NETWORKS_MAX {
@@ -49,7 +49,7 @@ impl Guesses {
         failed.until = now + FORGOTTEN_AFTER;
     }
 
-    /// A login was right.
+    /// Clears the count after a successful login.
     pub fn succeeded(&self, network: Network) {
         self.lock().remove(&network);
     }

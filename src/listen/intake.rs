@@ -1,4 +1,5 @@
-//! The content of a message on its way to the spool, and the spool's answer before the 250.
+//! Carries the content of a message to the spool and waits for the spool's answer before the 250. It does not
+//! parse content.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,24 +12,24 @@ use crate::smtp::receive::{ReceivedMessage, Reservation, StoreRefusal};
 use crate::spool::{BodyWriter, LaneKey, NewContent, NewMessage, Origin, SpoolFault};
 use crate::tracking::Event;
 
-/// Takes one session's messages, one after the other.
+/// Takes in the messages of one session, one at a time.
 pub(super) struct Intake {
     shared: Arc<ListenerState>,
     id: QueueId,
     body: Body,
     octets: u64,
-    /// The connector for which the client's certificate has been noted in this session.
+    /// The connector for which the client's certificate has been recorded in this session.
     noted: Option<Arc<str>>,
 }
 
 enum Body {
-    /// No message is coming, or what came is not wanted.
+    /// No message is under way, or its content is discarded.
     Nothing,
-    /// It may still fit into memory.
+    /// Held in memory while it fits.
     Held(Vec<u8>),
-    /// It goes to a file.
+    /// Streaming to a file.
     Writing(Box<(Box<dyn BodyWriter>, Reservation)>),
-    /// The spool could not take it; told at the end, when the client waits for an answer.
+    /// The spool could not take it; reported at the end of content, when the client expects a reply.
     Lost(SpoolFault),
 }
 
@@ -37,7 +38,7 @@ impl Intake {
         Self { shared, id: QueueId::first_of(0), body: Body::Nothing, octets: 0, noted: None }
     }
 
-    /// Makes an arrived message durable. Only when the answer is `Ok` may it be acknowledged.
+    /// Makes a received message durable. It may be acknowledged only after `Ok`.
     pub(super) async fn commit(
         &mut self,
         arrived: ReceivedMessage,
@@ -79,7 +80,7 @@ impl Intake {
         };
         let sealed = match (&connector.tls, connector.mode) {
             (InboundTls::Forced(_), Mode::Enforce) => true,
-            // A rehearsal may have waived it.
+            // Audit mode may have waived the requirement.
             (InboundTls::Forced(_), Mode::Audit | Mode::Off) => false,
             (InboundTls::Off | InboundTls::Opportunistic, _) => false,
         };
@@ -104,7 +105,8 @@ impl Intake {
         if let Some(reservation) = reservation {
             reservation.keep();
         }
-        // It is ours from here on; told before anybody is handed it, so that the log reads in order.
+        // The message is ours from here on; logged before it is handed to anyone, so that the log is in
+        // order.
         self.shared.journal.record(&Event::Accepted {
             id,
             peer,
@@ -121,13 +123,13 @@ impl Intake {
         Ok(())
     }
 
-    /// Counts the room that a message in memory is about to take.
+    /// Reserves the space that a message in memory will take.
     fn spend(&self) -> Result<u64, SpoolFault> {
         let octets = self.octets.saturating_add(ROW_BYTES);
         if self.shared.room.spend(octets) { Ok(octets) } else { Err(no_room()) }
     }
 
-    /// A file for content, with room promised for what was declared.
+    /// Starts a file for content, reserving space for the declared size.
     fn begin(&self, declared: u64) -> Result<Body, SpoolFault> {
         let mut reservation = Reservation::new(Arc::clone(&self.shared.room));
         if !reservation.reserve(declared) {
@@ -136,8 +138,8 @@ impl Intake {
         Ok(Body::Writing(Box::new((self.shared.spool.begin_body(self.id)?, reservation))))
     }
 
-    /// What a partner showed that met a forced requirement: another issuer than before, and an end that
-    /// is near, are told. Once a session.
+    /// Records the certificate a partner presented for a forced requirement, once per session. Raises an
+    /// alarm if the issuer has changed or expiry is near.
     fn note(&mut self, connector: &Arc<str>, decision: &Decision) {
         if self.noted.as_ref() == Some(connector) {
             return;
@@ -189,7 +191,7 @@ impl ContentSink for Intake {
         self.octets = 0;
         let held_max = self.shared.settings.limits.held_bytes_max;
         self.body = if declared > u64_of(held_max) {
-            // It will be a file: not a word of it is copied twice.
+            // It will go to a file anyway: nothing is copied twice.
             self.begin(declared).unwrap_or_else(Body::Lost)
         } else {
             let declared = usize::try_from(declared).unwrap_or(usize::MAX);
@@ -227,9 +229,9 @@ fn fault_of(fault: &io::Error) -> SpoolFault {
     SpoolFault::Failed(text)
 }
 
-/// Octets of a message's rows, and of the page that its content does not fill.
+/// Octets of a message's rows, and of the page its content does not fill.
 const ROW_BYTES: u64 = 4_096;
-/// Octets to begin with when the client declared no size.
+/// Initial buffer, in octets, if the client declared no size.
 const FIRST_BYTES: usize = 2_048;
-/// Octets of a usual Received line, and of dots of transparency.
+/// Octets of a typical Received field and of dot-stuffing.
 const TRACE_BYTES: usize = 512;

@@ -1,4 +1,5 @@
-//! What bounds the clients of all listeners together: places, turns at computing, lines of the log.
+//! Limits shared by the sessions of all listeners: places, handshake computation, log lines. It enforces
+//! nothing per listener.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -14,15 +15,13 @@ use super::settings::Limits;
 use crate::mail::Network;
 use crate::tracking::Event;
 
-/// What all sessions share beside what they are given.
+/// What the sessions of all listeners share, besides the given state.
 #[derive(Debug)]
 pub(super) struct Lobby {
-    /// Places of sessions.
     pub(super) sessions: Arc<Census>,
-    /// Places of handshakes under way.
     pub(super) handshakes: Arc<Census>,
-    /// Handshakes that compute now: half of the processors at most, so that the other half is left to
-    /// everybody else, however many strangers want a handshake.
+    /// Handshakes computing at the same time: at most half of the processors, so that the other half stays
+    /// free however many strangers start a handshake.
     pub(super) steps: Arc<Semaphore>,
     ration: Ration,
 }
@@ -48,15 +47,14 @@ impl Lobby {
         })
     }
 
-    /// Logs what a client was refused or why its session ended, unless its network has caused too
-    /// many lines.
+    /// Logs a refusal or why a session ended, unless the client's network has caused too many lines.
     pub(super) fn record(&self, shared: &ListenerState, network: Network, event: &Event<'_>) {
         if self.ration.allows(network, Instant::now()) {
             shared.journal.record(event);
         }
     }
 
-    /// Logs how many lines were left out, until `stop`.
+    /// Logs the number of omitted lines, until `stop`.
     pub(super) async fn count_omitted(self: Arc<Self>, shared: Arc<ListenerState>, stop: CancellationToken) {
         loop {
             let stopped = tokio::time::timeout(EVERY, stop.cancelled()).await.is_ok();

@@ -1,5 +1,5 @@
-//! Passwords against the hashes of users files. A check costs tens of milliseconds and megabytes on purpose, so
-//! it runs beside the sessions, and few run at the same time.
+//! Checks passwords against the hashes of users files. A check is deliberately slow and large, so it runs
+//! beside the sessions, few at a time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,25 +14,25 @@ use super::ListenerState;
 use crate::connector::{Login, Table, User, Users};
 use crate::mail::Network;
 
-/// How long a wrong password waits for its answer.
+/// Delay before a wrong password is answered.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
-/// How long a password may take to be checked, the wait for others included.
+/// Time limit of a check, including the wait for others.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Checks at the same time.
+/// Maximum number of concurrent checks.
 const CHECKS_MAX: usize = 2;
 
-/// Room for those that run.
+/// Permits for concurrent checks.
 static ROOM: Semaphore = Semaphore::const_new(CHECKS_MAX);
 
-/// What became of a login.
+/// The outcome of a login.
 pub(super) enum LoginOutcome {
-    /// The user, if name and password are right.
+    /// The user; `None` if name or password is wrong.
     Answer(Option<Arc<User>>),
-    /// It is not known now.
+    /// Not checked; try again later.
     Later,
 }
 
-/// Checks a login, unless its network has failed too often, or the daemon stops.
+/// Checks a login, unless its network has failed too often or the daemon stops.
 pub(super) async fn checked(
     shared: &ListenerState,
     table: &Table,
@@ -40,7 +40,7 @@ pub(super) async fn checked(
     (network, stop): (Network, &CancellationToken),
 ) -> LoginOutcome {
     if shared.guesses.bars(network, Instant::now()) {
-        // What is not checked is not answered faster than what is.
+        // An unchecked login must not be answered faster than a checked one.
         tokio::time::sleep(AFTER_FAILURE).await;
         return LoginOutcome::Later;
     }
@@ -61,12 +61,12 @@ pub(super) async fn checked(
     }
 }
 
-/// Who it is, if a users file of the table has the name with this password.
+/// The user whose name and password match in a users file of the table.
 async fn check(table: &Table, login: Login) -> Option<Arc<User>> {
     let mut lists: Vec<Arc<Users>> = table.inbound.iter().filter_map(|c| c.users.clone()).collect();
     lists.sort_by(|a, b| a.file.cmp(&b.file));
     lists.dedup_by(|a, b| a.file == b.file);
-    // The permit is refused only once closed: never.
+    // The semaphore is never closed, so this never fails.
     let permit = ROOM.acquire().await.ok()?;
     let checked = tokio::task::spawn_blocking(move || {
         let user = matching(&lists, &login);
@@ -75,13 +75,13 @@ async fn check(table: &Table, login: Login) -> Option<Arc<User>> {
     });
     let user = checked.await.ok().flatten();
     if user.is_none() {
-        // Whoever guesses waits; the others don't.
+        // Only those who guess wait.
         tokio::time::sleep(AFTER_FAILURE).await;
     }
     user
 }
 
-/// A name that nobody has costs as much as one with another password: the time tells nothing.
+/// An unknown name takes as long as a wrong password: timing reveals nothing.
 fn matching(lists: &[Arc<Users>], login: &Login) -> Option<Arc<User>> {
     let mut files = Vec::new();
     let mut asked = false;
@@ -104,7 +104,7 @@ fn fits(hash: &str, password: &str) -> bool {
         .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }
 
-/// The hash of nothing that anybody knows, at the usual cost.
+/// A hash no password is known for, at the usual cost.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5LW5vYm9keQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 

@@ -1,5 +1,5 @@
-//! Sockets on which mail comes in. It decides nothing of its own: `smtp::receive` says what to
-//! answer, `connector` who may relay, and the spool when a message is ours.
+//! The sockets that receive mail. It makes no decisions: `smtp::receive` chooses the reply, `connector` who
+//! may relay, and the spool says when a message is ours.
 
 mod accept;
 mod census;
@@ -31,37 +31,37 @@ use crate::spool::{Leased, Spool};
 use crate::tls::{Partners, ServerSetup};
 use crate::tracking::Journal;
 
-/// Told of every message that became ours, before its 250 goes out; it must not block.
+/// Called with every accepted message before its 250 goes out; it must not block.
 pub type AcceptedHook = Arc<dyn Fn(Vec<Leased>) + Send + Sync>;
 
-/// What the listeners show in a handshake, by their names, for each table that a session may begin
-/// under: certificate and table change in one step.
+/// What the listeners present in a handshake, by listener name, for each table a session may start under:
+/// certificate and table change in one step.
 pub type ServerSetups = ArcSwap<BTreeMap<Generation, Arc<BTreeMap<String, Arc<ServerSetup>>>>>;
 
 /// What all sessions share.
 pub struct ListenerState {
-    /// What the listeners are told to do.
+    /// The listeners' checked settings.
     pub settings: Settings,
-    /// The connectors in effect.
+    /// The connector table in effect.
     pub live: Arc<LiveTable>,
-    /// What comes by connectors with limits of their own.
+    /// Usage of connectors that have limits of their own.
     pub quotas: Arc<Quotas>,
-    /// Who guesses passwords.
+    /// Failed logins by network.
     pub guesses: Guesses,
-    /// Whether there is room for more.
+    /// Whether there is room for more mail.
     pub room: Arc<Room>,
-    /// Where messages go.
+    /// Where messages are stored.
     pub spool: Arc<dyn Spool>,
-    /// What each listener shows in a handshake. A listener that does TLS and has no entry answers
-    /// STARTTLS with 454.
+    /// What each listener presents in a handshake. A listener with TLS but without an entry answers STARTTLS
+    /// with 454.
     pub tls: Arc<ServerSetups>,
-    /// What partners showed before.
+    /// The certificates that partners presented before.
     pub partners: Arc<Partners>,
-    /// Who asks next hops for recipients.
+    /// Asks next hops whether a recipient exists.
     pub verifier: Arc<dyn RecipientVerifier>,
-    /// Who goes on with a message.
+    /// Called with every accepted message.
     pub accepted: AcceptedHook,
-    /// Where events are told.
+    /// Where events are recorded.
     pub journal: Arc<Journal>,
 }
 

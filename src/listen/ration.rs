@@ -1,5 +1,5 @@
-//! How many lines of the log one network may cause by being refused. What is beyond is counted, and
-//! the number logged in its place, so that no flood fills a disk or hides what matters.
+//! Limits the log lines a network can cause by being refused. Lines beyond the limit are counted and only
+//! their number is logged, so that no flood fills a disk or hides what matters.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::mail::Network;
 
-/// Lines of the last minute.
+/// The log lines of the last minute.
 #[derive(Debug, Default)]
 pub(super) struct Ration {
     book: Mutex<Book>,
@@ -16,28 +16,27 @@ pub(super) struct Ration {
 #[derive(Debug, Default)]
 struct Book {
     by_network: HashMap<Network, Account>,
-    /// All networks that the book has no room for.
+    /// All networks that do not fit into `by_network`.
     others: Option<Account>,
 }
 
 #[derive(Debug)]
 struct Account {
-    /// When the next one begins.
+    /// When this minute ends.
     until: Instant,
     asked: u64,
 }
 
-/// Lines that were not logged.
+/// A number of lines that were not logged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OmittedLines {
-    /// Whose; `None`: of many networks.
+    /// The network; `None` if there were many.
     pub(super) network: Option<Network>,
-    /// How many.
     pub(super) count: u64,
 }
 
 impl Ration {
-    /// Whether a line about this network may be logged.
+    /// Whether a line about this network may be logged; counts it.
     pub(super) fn allows(&self, network: Network, now: Instant) -> bool {
         let mut book = self.lock();
         let known = book.by_network.contains_key(&network);
@@ -50,7 +49,7 @@ impl Ration {
         account.asked <= lines_max
     }
 
-    /// What was not logged in the minutes that are over; to be asked every few seconds.
+    /// The lines omitted in minutes that have ended; call it every few seconds.
     pub(super) fn settle(&self, now: Instant) -> Vec<OmittedLines> {
         let mut book = self.lock();
         let mut omitted = Vec::new();
@@ -86,11 +85,11 @@ impl OmittedLines {
 }
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
-/// Lines about one network in a minute.
+/// Lines per minute about one network.
 const LINES_MAX: u64 = 600;
-/// Lines in a minute about all networks beyond those that the book has.
+/// Lines per minute about all networks beyond `NETWORKS_MAX`.
 const LINES_OF_OTHERS_MAX: u64 = 6_000;
-/// Networks in the book: with some 100 octets each, a megabyte.
+/// Networks tracked: at some 100 octets each, a megabyte.
 const NETWORKS_MAX: usize = 10_000;
 
 #[cfg(test)]

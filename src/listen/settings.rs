@@ -1,46 +1,46 @@
-//! What the listeners are told to do; every value is checked.
+//! Checked settings of the listeners. It parses no configuration.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::mail::{Domain, Extension, Mailbox, NetworkBits};
 
-/// All listeners, and what they share.
+/// All listeners and what they share.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Our name: greeting, EHLO answer, Received.
+    /// Our host name in the greeting, the EHLO reply and Received fields.
     pub name: Domain,
-    /// Who `RCPT TO:<postmaster>` means.
+    /// The mailbox for `RCPT TO:<postmaster>`.
     pub postmaster: Mailbox,
-    /// The listeners.
+    /// The listeners, each with its own addresses.
     pub listeners: Vec<Listener>,
-    /// What a session may cost.
+    /// Limits of a session.
     pub limits: Limits,
-    /// How long a session waits.
+    /// Timeouts of a session.
     pub timeouts: Timeouts,
-    /// What must be left for mail to be taken.
+    /// What must stay free for mail to be accepted.
     pub reserve: Reserve,
 }
 
-/// What must be left for mail to be taken.
+/// What must stay free for mail to be accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reserve {
-    /// Octets free on the disk of the spool.
+    /// Octets that must stay free on the spool's disk.
     pub free_disk: u64,
-    /// Messages queued.
+    /// Maximum number of queued messages.
     pub queued_max: u64,
 }
 
-/// One listener.
+/// The settings of one listener.
 #[derive(Debug, Clone)]
 pub struct Listener {
-    /// Its name in the configuration.
+    /// The listener's name in the configuration.
     pub name: String,
-    /// Where it listens; port 0 takes a free one.
+    /// The addresses to bind; port 0 takes a free port.
     pub addresses: Vec<SocketAddr>,
-    /// What it does of TLS.
+    /// How it handles TLS.
     pub tls: ListenerTls,
-    /// The `[certificate.ID]`s of which it shows the one that fits; empty only where `tls` is off.
+    /// The `[certificate.ID]`s to choose from by fit; empty only if `tls` is off.
     pub certificates: Vec<String>,
     /// The extensions it does not offer.
     pub withheld: Vec<Extension>,
@@ -48,7 +48,7 @@ pub struct Listener {
     pub greeting_delay: Option<Duration>,
 }
 
-/// What a listener does of TLS.
+/// How a listener handles TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenerTls {
     /// STARTTLS is not offered.
@@ -61,7 +61,7 @@ pub enum ListenerTls {
     Implicit,
 }
 
-/// What a session may cost.
+/// Limits of a session.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Octets of a message's content.
@@ -72,37 +72,38 @@ pub struct Limits {
     pub line_bytes_max: usize,
     /// Recipients of one message.
     pub recipients_max: usize,
-    /// Received lines.
+    /// Received fields of a message.
     pub hops_max: usize,
-    /// Refused or unknown commands in one session since its last accepted message.
+    /// Refused or unknown commands in a session since its last accepted message.
     pub errors_max: u32,
-    /// Commands without effect (NOOP, RSET, EHLO, HELO, VRFY, HELP) since then; beyond, each is an error.
+    /// Commands without effect (NOOP, RSET, EHLO, HELO, VRFY, HELP) since then; each one beyond this is an
+    /// error.
     pub useless_max: u32,
-    /// Failed logins of one network in ten minutes; beyond, its logins are deferred.
+    /// Failed logins of a network in ten minutes; beyond this, its logins are deferred.
     pub failed_logins_max: u32,
-    /// Sessions at the same time.
+    /// Concurrent sessions.
     pub connections_max: usize,
-    /// Sessions of one network at the same time.
+    /// Concurrent sessions of one network.
     pub connections_per_address_max: usize,
-    /// Of `connections_max`, the last ones, for clients that a connector names by network.
+    /// How many of `connections_max` are reserved for clients that a connector names by network.
     pub reserved_connections: usize,
-    /// TLS handshakes under way at the same time.
+    /// Concurrent TLS handshakes.
     pub handshakes_max: usize,
-    /// TLS handshakes of one network under way at the same time.
+    /// Concurrent TLS handshakes of one network.
     pub handshakes_per_address_max: usize,
-    /// Which network an address is counted with.
+    /// Prefix lengths of the networks that addresses are counted under.
     pub network_bits: NetworkBits,
-    /// Octets of content a second, on average.
+    /// Minimum average octets of content per second.
     pub content_rate_min: u64,
-    /// Octets of content held in memory; more streams to disk.
+    /// Octets of content held in memory; larger content streams to disk.
     pub held_bytes_max: usize,
 }
 
-/// How long a session waits.
+/// Timeouts of a session.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
-    /// For the next octet of a command or of content (RFC 5321 §4.5.3.2.7), and how far content may
-    /// fall behind its rate.
+    /// For the next octet of a command or of content (RFC 5321 §4.5.3.2.7), and how far content may fall
+    /// behind its minimum rate.
     pub idle: Duration,
     /// For a whole command line, from its first octet.
     pub line: Duration,
@@ -110,16 +111,16 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// For a whole message's content, from DATA to the end.
     pub content: Duration,
-    /// For an accepted message, from the beginning or the last one; content under way aside.
+    /// For the next accepted message, from the start or the last one; not counting content under way.
     pub session: Duration,
 }
 
-/// Settings for tests, here so that another field is added in one place.
+/// Test settings, kept here so that a new field is added in one place.
 #[cfg(test)]
 pub(super) mod samples {
     use super::{Duration, Limits, Listener, ListenerTls, NetworkBits, Timeouts};
 
-    /// One on a free port, without TLS.
+    /// A listener on a free port, without TLS.
     pub(in crate::listen) fn listener() -> Listener {
         Listener {
             name: "lab".to_owned(),

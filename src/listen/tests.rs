@@ -1,3 +1,5 @@
+//! End-to-end tests of the listeners over loopback sockets, against a spool in memory.
+
 mod kept;
 
 use std::pin::Pin;
@@ -37,7 +39,7 @@ fn settings(tls: ListenerTls) -> Settings {
     }
 }
 
-/// Is never asked.
+/// A verifier that is never asked.
 struct Nobody;
 
 impl RecipientVerifier for Nobody {
@@ -98,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.0.get_mut().flush().await.expect("a write");
     }
 
-    /// The next reply must end in a line that begins so.
+    /// Reads the next reply; it must end in a line with this prefix.
     async fn expect(&mut self, begins: &str) {
         loop {
             let mut line = String::new();
@@ -237,7 +239,7 @@ async fn a_missing_certificate_is_told() {
     client.expect("454 4.7.0").await;
 }
 
-/// A certificate of our own, and a client that trusts it.
+/// A self-signed certificate, and a client that trusts it.
 fn certificate() -> (BTreeMap<String, Arc<ServerSetup>>, tokio_rustls::TlsConnector) {
     let made = rcgen::generate_simple_self_signed(["gw1.contoso.example".to_owned()]).expect("a certificate");
     let folder = tempfile::tempdir().expect("a folder");
@@ -283,7 +285,7 @@ async fn starttls_goes_on_sealed() {
     for code in ["250", "250", "250", "354", "250", "221"] {
         client.expect(code).await;
     }
-    // The orderly end of TLS, not a mere end of the connection, which could be someone's cut.
+    // TLS must end with close_notify: a bare end of the connection could be a truncation.
     client.closed().await;
     let messages = server.spool.messages.lock().expect("the messages");
     let NewContent::Held(content) = &messages[0].content else { panic!("it is small") };
@@ -311,7 +313,7 @@ async fn a_session_that_waits_is_small() {
     let door = Arc::new(door::Door::new("lab".to_owned(), ListenerTls::Off, &shared, &lobby));
     let stream = TcpStream::connect(server.address).await.expect("a connection");
     let session = converse::converse(shared, door, stream, (server.address, server.stop.clone()));
-    // 10,000 of them shall be 20 MiB at most, the socket's own buffers aside.
+    // 10,000 plaintext sessions must fit in 20 MiB, the sockets' own buffers aside.
     assert!(size_of_val(&session) <= 2_048, "{} octets", size_of_val(&session));
 }
 
@@ -322,7 +324,7 @@ async fn a_client_that_reads_no_replies_does_not_hold_up_the_end() {
     let server = Server::start(settings, BTreeMap::new());
     let mut client = server.dial().await;
     let flood = "HELP\r\n".repeat(10_000_000 / 6);
-    // As much as the buffers of both ends take; it can't be all.
+    // Only what the buffers of both ends hold can be sent, never all of it.
     let sent = tokio::time::timeout(Duration::from_millis(300), client.send(&flood)).await;
     assert!(sent.is_err(), "the replies would be larger than what holds them");
     server.stop.cancel();

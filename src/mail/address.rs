@@ -1,3 +1,6 @@
+//! Mailboxes and reverse-paths as SMTP writes them: parsing and limits. It resolves nothing and handles no
+//! display names.
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,8 +16,8 @@ pub enum MailboxDomain {
     Literal(IpAddr),
 }
 
-/// A mailbox as it stands between the angle brackets. The local part keeps the spelling it came
-/// in, quotes included: only its own host may interpret it (RFC 5321 §2.3.11).
+/// The mailbox between the angle brackets. The local part keeps its spelling, quotes included: only its own
+/// host may interpret it (RFC 5321 §2.3.11).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Mailbox {
     text: Arc<str>,
@@ -26,17 +29,16 @@ pub struct Mailbox {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ReversePath(Option<Mailbox>);
 
-/// Why a path can't be taken.
+/// Why a path is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathFault {
     /// It is not `<local@domain>`.
     #[error("not of the form <local@domain>")]
     Form,
-    /// Octets above 127, and the message was not declared as SMTPUTF8 (RFC 6531 §3.4), or they are
-    /// no UTF-8.
+    /// Octets above 127 that are not UTF-8, or in a message not declared SMTPUTF8 (RFC 6531 §3.4).
     #[error("an address with non-ASCII characters must be UTF-8, and MAIL FROM must have said SMTPUTF8")]
     NonAscii,
-    /// A control character, or a character that RFC 5321 wants quoted.
+    /// A control character, or a character that RFC 5321 requires to be quoted.
     #[error("the local part has a character that must be quoted or is not allowed")]
     LocalPart,
     /// More than 64 octets before the `@` (RFC 5321 §4.5.3.1.1).
@@ -45,16 +47,16 @@ pub enum PathFault {
     /// The whole path is over 256 octets (RFC 5321 §4.5.3.1.3).
     #[error("the path is longer than 256 octets")]
     Long,
-    /// The domain is none.
+    /// The domain is not valid.
     #[error(transparent)]
     Domain(#[from] DomainFault),
-    /// An address literal that is no address.
+    /// The address literal is not an IP address.
     #[error("the address literal is no IP address")]
     Literal,
 }
 
 impl Mailbox {
-    /// Reads `local@domain`, without brackets. The stored text has the domain normalised.
+    /// Parses `local@domain`, without brackets. The stored text has the domain normalised.
     ///
     /// # Errors
     /// A [`PathFault`].
@@ -85,13 +87,13 @@ impl Mailbox {
         &self.text
     }
 
-    /// Whether it can be said without SMTPUTF8 (RFC 6531 §3.4). Its domain always can.
+    /// Whether it can be sent without SMTPUTF8 (RFC 6531 §3.4). The domain always can.
     #[must_use]
     pub fn is_ascii(&self) -> bool {
         self.text.is_ascii()
     }
 
-    /// The part before the `@`, as it came.
+    /// The part before the `@`, in its original spelling.
     #[must_use]
     pub fn local_part(&self) -> &str {
         self.text.get(..self.at).unwrap_or_default()
@@ -103,7 +105,7 @@ impl Mailbox {
         &self.domain
     }
 
-    /// The domain, if it is a name.
+    /// The domain, unless it is an address literal.
     #[must_use]
     pub fn domain_name(&self) -> Option<&Domain> {
         match &self.domain {
@@ -114,16 +116,16 @@ impl Mailbox {
 }
 
 impl ReversePath {
-    /// `<>`: nobody is told.
+    /// `<>`: no report is sent.
     pub const NULL: Self = Self(None);
 
-    /// The path of a mailbox.
+    /// The reverse-path of a mailbox.
     #[must_use]
     pub fn new(mailbox: Mailbox) -> Self {
         Self(Some(mailbox))
     }
 
-    /// Reads a path without brackets; empty text is the null reverse-path.
+    /// Parses a path without brackets; empty text is the null reverse-path.
     ///
     /// # Errors
     /// A [`PathFault`].
@@ -134,19 +136,19 @@ impl ReversePath {
         Mailbox::parse(text).map(Self::new)
     }
 
-    /// The mailbox, unless the path is null.
+    /// The mailbox; `None` for the null reverse-path.
     #[must_use]
     pub fn mailbox(&self) -> Option<&Mailbox> {
         self.0.as_ref()
     }
 
-    /// Whether it can be said without SMTPUTF8.
+    /// Whether it can be sent without SMTPUTF8.
     #[must_use]
     pub fn is_ascii(&self) -> bool {
         self.0.as_ref().is_none_or(Mailbox::is_ascii)
     }
 
-    /// Whether the path is `<>`.
+    /// Whether it is the null reverse-path, `<>`.
     #[must_use]
     pub fn is_null(&self) -> bool {
         self.0.is_none()
@@ -159,7 +161,7 @@ impl ReversePath {
     }
 }
 
-/// Where the local part ends: at the first `@` outside quotes.
+/// Finds the end of the local part: the first `@` outside quotes.
 fn local_part_end(text: &str) -> Result<usize, PathFault> {
     let bytes = text.as_bytes();
     if bytes.first() != Some(&b'"') {
@@ -168,7 +170,7 @@ fn local_part_end(text: &str) -> Result<usize, PathFault> {
         if !local.iter().all(|b| is_atext(*b) || *b == b'.' || *b >= 0x80) {
             return Err(PathFault::LocalPart);
         }
-        // Dots at the ends or in pairs are against RFC 5321 but in daily use; they pass.
+        // RFC 5321 forbids leading, trailing and double dots, but they are in daily use; they pass.
         return Ok(at);
     }
     let mut escaped = false;

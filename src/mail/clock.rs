@@ -1,4 +1,5 @@
-//! Reads the clocks, and waits for a time that goes on while the host is suspended.
+//! Reads the clocks, and sleeps until a time that keeps running while the host is suspended. It decides
+//! nothing.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,18 +9,18 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{Dates, Offsets, UnixMillis};
 
-/// The process's clock. Its steady time is the host's date at the start and what has passed since: it never steps,
-/// and it counts the time for which the host was suspended (CLOCK_BOOTTIME). Clones are the same clock.
+/// The process's clock. Steady time is the host's date at startup plus the time elapsed since. It never
+/// steps, and it counts time spent suspended (CLOCK_BOOTTIME). Clones share the same clock.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    /// When it started, in milliseconds since the host did.
+    /// Boot time (CLOCK_BOOTTIME) when the clock was started, in milliseconds.
     booted: i64,
     started_at: UnixMillis,
     offsets: Arc<ArcSwap<Offsets>>,
 }
 
 impl Clock {
-    /// Starts it from the host's date.
+    /// Starts the clock from the host's date.
     #[must_use]
     pub fn start() -> Self {
         Self {
@@ -35,21 +36,21 @@ impl Clock {
         UnixMillis(self.started_at.0.saturating_add(boottime().saturating_sub(self.booted)))
     }
 
-    /// How long it will be until `time`; zero if it has passed.
+    /// The time left until `time`; zero if it has passed.
     #[must_use]
     pub fn until(&self, time: UnixMillis) -> Duration {
         time.since(self.now())
     }
 
-    /// What the host's clock says now: certificates are judged by it.
+    /// The host's date now; certificates are judged by it.
     #[must_use]
     pub fn wall() -> UnixMillis {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// The steady time and the host's date, with all steps of the latter that were seen here. It costs
-    /// two looks at clocks that need no system call; only a step costs more.
+    /// The steady time and the host's date, with every clock step seen so far. It costs two clock reads
+    /// without a system call; only a step costs more.
     #[must_use]
     pub fn dates(&self) -> Dates {
         let (now, wall) = (self.now(), Self::wall());
@@ -61,8 +62,8 @@ impl Clock {
         Dates::new(now, wall, seen)
     }
 
-    /// Waits until `time`, also where the host is suspended meanwhile. The runtime's timers stand still then, so a
-    /// long wait is looked at every [`LOOK_EVERY`]: it ends that much late at most.
+    /// Sleeps until `time`, even if the host is suspended meanwhile. The runtime's timers stop during a
+    /// suspend, so a long wait is rechecked every [`LOOK_EVERY`]: it ends at most that much late.
     pub async fn sleep_until(&self, time: UnixMillis) {
         loop {
             let left = self.until(time);
@@ -74,13 +75,13 @@ impl Clock {
     }
 }
 
-/// Milliseconds since the host started, suspended or not.
+/// Milliseconds since boot, suspended or not.
 fn boottime() -> i64 {
     let time = clock_gettime(ClockId::Boottime);
     time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000)
 }
 
-/// How often a wait is looked at.
+/// How often a wait is rechecked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -1,37 +1,39 @@
+//! The content of one message in wire form, in memory or behind a reader. It does not parse MIME.
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// The content of one message in **wire form**: lines end in CRLF, a line that starts with a dot
-/// has a second one (RFC 5321 §4.5.2), and the final `.` line is not part of it. It always ends
-/// in CRLF, so it can be sent as it is, followed by `.CRLF`.
+/// The content of one message in **wire form**: lines end in CRLF, a line that starts with a dot is
+/// dot-stuffed (RFC 5321 §4.5.2), and the final `.` line is not included. It always ends in CRLF, so it can
+/// be sent as it is, followed by `.CRLF`.
 #[derive(Clone)]
 pub enum Content {
     /// Held in memory.
     Held(Arc<[u8]>),
-    /// Read at offsets where it lies.
+    /// Read at offsets from where it is stored.
     Source(Arc<dyn ContentSource>),
 }
 
-/// Content that lies outside the process's memory.
+/// Content stored outside the process's memory.
 pub trait ContentSource: Send + Sync {
-    /// Octets in wire form.
+    /// Length in octets, in wire form.
     fn len(&self) -> u64;
 
-    /// Whether there is nothing.
+    /// Whether the length is zero.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Fills `buffer` from `offset` on and says how many octets it put there; 0 only at the end.
+    /// Fills `buffer` starting at `offset` and returns the number of octets read; 0 only at the end.
     ///
     /// # Errors
-    /// What reading gave.
+    /// The I/O error of the read.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
 impl Content {
-    /// Octets in wire form.
+    /// Length in octets, in wire form.
     #[must_use]
     pub fn len(&self) -> u64 {
         match self {
@@ -40,16 +42,16 @@ impl Content {
         }
     }
 
-    /// Whether there is nothing.
+    /// Whether the length is zero.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Fills `buffer` from `offset` on, as [`ContentSource::read_at`] does.
+    /// Fills `buffer` starting at `offset`, as [`ContentSource::read_at`] does.
     ///
     /// # Errors
-    /// What reading gave.
+    /// The I/O error of the read.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match self {
             Self::Held(bytes) => {

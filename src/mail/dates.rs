@@ -1,13 +1,13 @@
-//! Schedule times and dates, and how one becomes the other although the host's clock may be set at any time.
+//! Converts between schedule times and dates, even if the host's clock is set at any time. It reads no clock.
 
 use std::time::Duration;
 
 use super::UnixMillis;
 
-/// Two readings that belong together: the steady time that schedules run on and the host's date, and by how much
-/// they have differed since the process started.
+/// Two matching clock readings, steady time (used by schedules) and the host's date, with the offsets between
+/// them since the process started.
 ///
-/// Schedule times ("steady") live in memory. What is written to disk, or shown to anybody, is a date ("wall").
+/// Schedule times ("steady") stay in memory. What is written to disk or shown is a date ("wall").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dates {
     now: UnixMillis,
@@ -16,20 +16,20 @@ pub struct Dates {
 }
 
 impl Dates {
-    /// Readings of both clocks. `offsets` are those seen before; the present one is added here.
+    /// Pairs readings of both clocks. `offsets` are those seen before; the current one is added here.
     #[must_use]
     pub fn new(now: UnixMillis, wall: UnixMillis, offsets: Offsets) -> Self {
         let offset = wall.0.saturating_sub(now.0);
         Self { now, wall, offsets: offsets.noting(offset).unwrap_or(offsets) }
     }
 
-    /// Readings of a host whose clock was never set: both times are the same.
+    /// Readings of a host whose clock was never set: both times are equal.
     #[must_use]
     pub const fn agreeing(now: UnixMillis) -> Self {
         Self { now, wall: now, offsets: Offsets::start(0) }
     }
 
-    /// The steady time now: it never steps, and it goes on while the host is suspended.
+    /// The steady time now: it never steps, and it keeps running while the host is suspended.
     #[must_use]
     pub const fn now(&self) -> UnixMillis {
         self.now
@@ -41,23 +41,23 @@ impl Dates {
         self.wall
     }
 
-    /// The date to write for a steady time, by the present difference.
+    /// Converts a steady time to a date, by the current offset.
     #[must_use]
     pub const fn to_wall(&self, steady: UnixMillis) -> UnixMillis {
         UnixMillis(steady.0.saturating_add(self.wall.0.saturating_sub(self.now.0)))
     }
 
-    /// The steady time of a date that was read, by the present difference. Whoever wrote it may have had a
-    /// wrong clock: bound the result by the longest wait that makes sense.
+    /// Converts a date that was read to steady time, by the current offset. The writer's clock may have been
+    /// wrong: bound the result by the longest wait that makes sense.
     #[must_use]
     pub const fn to_steady(&self, wall: UnixMillis) -> UnixMillis {
         UnixMillis(wall.0.saturating_sub(self.wall.0.saturating_sub(self.now.0)))
     }
 
-    /// How old something is that was given a date when it was accepted: the smallest age that is not negative by
-    /// any clock this process has seen. So nothing looks old because the clock jumped forwards, and
-    /// what was accepted while it was ahead does not look new for as long as it was ahead. Zero where the date lies ahead
-    /// by every clock.
+    /// The age of something dated when it was accepted: the smallest non-negative age by any clock offset
+    /// this process has seen. So nothing looks old because the clock jumped forwards, and what was accepted
+    /// while the clock was ahead does not look new for that long. Zero if the date lies ahead by every
+    /// offset.
     #[must_use]
     pub fn age(&self, accepted_at: UnixMillis) -> Duration {
         let present = self.wall.0.saturating_sub(self.now.0);
@@ -67,28 +67,28 @@ impl Dates {
         Duration::from_millis(u64::try_from(youngest).unwrap_or(0))
     }
 
-    /// The steady time at which something was accepted, as [`Self::age`] sees it.
+    /// The steady time at which something was accepted, by [`Self::age`].
     #[must_use]
     pub fn since(&self, accepted_at: UnixMillis) -> UnixMillis {
         self.now.before(self.age(accepted_at))
     }
 }
 
-/// By how much the host's date was ahead of the steady time, in milliseconds: the last few differences, latest first.
+/// The last few offsets of the host's date from the steady time, in milliseconds, latest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offsets {
     seen: [i64; OFFSETS_MAX],
 }
 
 impl Offsets {
-    /// The first difference.
+    /// Starts with one offset.
     #[must_use]
     pub const fn start(offset: i64) -> Self {
         Self { seen: [offset; OFFSETS_MAX] }
     }
 
-    /// These with one more, if there is anything to note. One near the latest is a clock that is slewed, and
-    /// takes its place; one that was seen before becomes the latest; any other is a step, and the oldest is forgotten.
+    /// Adds an offset; `None` if it is not worth noting. One close to a known offset is a slewed clock: it
+    /// replaces that offset and becomes the latest. Any other is a step, and the oldest is forgotten.
     #[must_use]
     pub fn noting(&self, offset: i64) -> Option<Self> {
         let [latest, ..] = self.seen;
@@ -103,7 +103,7 @@ impl Offsets {
         Some(Self { seen })
     }
 
-    /// The latest difference.
+    /// The most recent offset, in milliseconds.
     #[must_use]
     pub const fn latest(&self) -> i64 {
         let [latest, ..] = self.seen;
@@ -111,11 +111,11 @@ impl Offsets {
     }
 }
 
-/// Differences that are kept.
+/// Number of offsets kept.
 const OFFSETS_MAX: usize = 8;
-/// A difference this near to one that is known is the same clock, slewed.
+/// An offset this close to a known one is the same clock, slewed.
 const SLEW_MS: u64 = 1_000;
-/// The clocks are read one after the other: a difference this small is not noted.
+/// The clocks are read one after the other: a difference this small is ignored.
 const JITTER_MS: u64 = 20;
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
 
     const DAY: i64 = 86_400_000;
 
-    /// A host: a steady time, and a clock that somebody sets.
+    /// A host: a steady time, and a clock that can be set.
     struct Host {
         now: i64,
         offset: i64,
@@ -191,8 +191,8 @@ mod tests {
     }
 
     proptest! {
-        /// With up to seven steps of any size, in any direction: an age is never more than the true one, within
-        /// what counts as slewing, and never negative; and dates survive the way there and back.
+        /// With up to seven steps of any size, in either direction, an age is never negative and never
+        /// exceeds the true one by more than slew; and dates survive a round trip.
         #[test]
         fn no_step_makes_anything_older_than_it_is(steps in steps(), at in 0_usize..7) {
             let mut host = Host::new();
@@ -212,7 +212,7 @@ mod tests {
             }
         }
 
-        /// A clock that stays as it is makes everything age, whatever was seen before.
+        /// While the clock is not set, everything ages, whatever offsets were seen before.
         #[test]
         fn a_clock_at_rest_lets_everything_age(steps in steps(), wait in 0..30 * DAY) {
             let mut host = Host::new();

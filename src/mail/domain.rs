@@ -1,19 +1,21 @@
+//! Domain names, normalised for comparison. It looks nothing up.
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-/// A domain name in the one form in which it is compared: lower-case A-labels, without a trailing
-/// dot (RFC 5890 §2.3.2.1). Cloning is cheap.
+/// A domain name in the form used for comparison: lower-case A-labels, without a trailing dot (RFC 5890
+/// §2.3.2.1). Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Domain(Arc<str>);
 
-/// Why a text is no domain name.
+/// Why a text is not a domain name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DomainFault {
-    /// Nothing is left once a trailing dot is taken off.
+    /// Empty, or only a trailing dot.
     #[error("the domain is empty")]
     Empty,
     /// More than 253 octets (RFC 1035 §2.3.4).
@@ -22,16 +24,16 @@ pub enum DomainFault {
     /// A label is empty or has more than 63 octets.
     #[error("a label of the domain is empty or longer than 63 octets")]
     Label,
-    /// A character that no host name has, or a U-label that has no A-label.
+    /// A character that is not valid in a host name, or a U-label without an A-label.
     #[error("the domain has a character that no host name may have")]
     Character,
 }
 
 impl Domain {
-    /// Reads a domain in any spelling: case, U-labels and one trailing dot are normalised away.
+    /// Parses a domain in any spelling: case, U-labels and one trailing dot are normalised away.
     ///
     /// # Errors
-    /// A [`DomainFault`] that names the first thing wrong.
+    /// A [`DomainFault`] for the first problem found.
     pub fn parse(text: &str) -> Result<Self, DomainFault> {
         let text = text.strip_suffix('.').unwrap_or(text);
         if text.is_empty() {
@@ -53,13 +55,13 @@ impl Domain {
         &self.0
     }
 
-    /// Whether `self` lies below `parent`, at any depth, and is not `parent` itself.
+    /// Whether `self` is a subdomain of `parent`, at any depth.
     #[must_use]
     pub fn is_below(&self, parent: &Self) -> bool {
         self.0.strip_suffix(parent.as_str()).is_some_and(|head| head.ends_with('.'))
     }
 
-    /// What remains when the left-most label is taken off; `None` for a single label.
+    /// The name without its left-most label; `None` for a single label.
     #[must_use]
     pub fn parent(&self) -> Option<&str> {
         self.0.split_once('.').map(|(_, rest)| rest)
@@ -81,7 +83,7 @@ fn check_ascii(text: &str) -> Result<(), DomainFault> {
         if label.is_empty() || label.len() > 63 {
             return Err(DomainFault::Label);
         }
-        // The underscore is no letter of RFC 5321, but service names and old hosts carry it.
+        // RFC 5321 does not allow the underscore, but service names and old hosts use it.
         if !label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
             return Err(DomainFault::Character);
         }

@@ -1,54 +1,55 @@
-//! What a sender asks of delivery status notifications (RFC 3461), as it goes from hop to hop.
+//! The DSN parameters of MAIL FROM and RCPT TO (RFC 3461), which are relayed from hop to hop. It composes no
+//! report.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// What MAIL FROM asks about reports on the message.
+/// The DSN parameters of MAIL FROM.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MessageDsn {
     /// `RET=` (RFC 3461 §4.3).
     pub ret: Option<Ret>,
-    /// `ENVID=`, in xtext as it came (RFC 3461 §4.4).
+    /// `ENVID=`, xtext as received (RFC 3461 §4.4).
     pub envid: Option<Arc<str>>,
 }
 
-/// How much of the message a report of a failure shall return.
+/// How much of the message a failure report returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ret {
-    /// All of it.
+    /// `RET=FULL`: the whole message.
     Full,
-    /// Its header section.
+    /// `RET=HDRS`: the header section only.
     Headers,
 }
 
-/// What RCPT TO asks about reports on one recipient.
+/// The DSN parameters of RCPT TO.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecipientDsn {
     /// `NOTIFY=` (RFC 3461 §4.1).
     pub notify: Notify,
-    /// `ORCPT=`, type and xtext as they came (RFC 3461 §4.2).
+    /// `ORCPT=`, type and xtext as received (RFC 3461 §4.2).
     pub orcpt: Option<Arc<str>>,
 }
 
-/// Of what the sender wants to be told.
+/// Which reports the sender requests: the value of `NOTIFY=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Notify(u8);
 
-/// What can be told.
+/// What a report can be about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occasion {
-    /// The delivery.
+    /// The message was delivered.
     Success,
-    /// The final failure.
+    /// Delivery failed for good.
     Failure,
-    /// That it takes long.
+    /// Delivery is delayed.
     Delay,
 }
 
 impl Ret {
-    /// The value of the parameter.
+    /// The parameter value, `FULL` or `HDRS`.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -59,12 +60,12 @@ impl Ret {
 }
 
 impl Notify {
-    /// Nothing was said: failures are told, and delays.
+    /// No NOTIFY parameter: failures and delays are reported.
     pub const UNSAID: Self = Self(0);
-    /// Nothing at all is told.
+    /// `NOTIFY=NEVER`: nothing is reported.
     pub const NEVER: Self = Self(8);
 
-    /// Reads the parameter's value: `NEVER`, or a list of the others.
+    /// Parses the parameter value: `NEVER`, or a list of the others.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         if value.eq_ignore_ascii_case("NEVER") {
@@ -78,26 +79,26 @@ impl Notify {
         Some(Self(said))
     }
 
-    /// What [`Self::number`] was.
+    /// Restores a value from [`Self::number`].
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         (number <= 8).then_some(Self(number))
     }
 
-    /// For storage.
+    /// The value as stored.
     #[must_use]
     pub fn number(self) -> u8 {
         self.0
     }
 
-    /// Whether nothing was said.
+    /// Whether there was no NOTIFY parameter.
     #[must_use]
     pub fn is_unsaid(self) -> bool {
         self == Self::UNSAID
     }
 
-    /// Whether the sender is told of this. Where nothing was said, a failure is told (RFC 3461
-    /// §5.2.6), and so is a delay, which is left to us.
+    /// Whether this is reported to the sender. Without NOTIFY, failures are reported (RFC 3461 §5.2.6), and
+    /// so are delays, which the RFC leaves to us.
     #[must_use]
     pub fn wants(self, occasion: Occasion) -> bool {
         let bit = match occasion {
@@ -120,7 +121,7 @@ impl fmt::Display for Notify {
     }
 }
 
-/// What xtext stands for (RFC 3461 §4): `+3D` is `=`. Octets that are no UTF-8 are replaced.
+/// Decodes xtext (RFC 3461 §4): `+3D` is `=`. Octets that are not UTF-8 are replaced.
 #[must_use]
 pub fn from_xtext(xtext: &str) -> String {
     let mut octets = Vec::with_capacity(xtext.len());
@@ -138,7 +139,7 @@ pub fn from_xtext(xtext: &str) -> String {
     String::from_utf8_lossy(&octets).into_owned()
 }
 
-/// Whether a text is xtext: printable ASCII but `=`, and `+` only before two hexadecimal digits.
+/// Whether a text is xtext: printable ASCII without `=`, and `+` only before two hexadecimal digits.
 #[must_use]
 pub fn is_xtext(text: &str) -> bool {
     let mut rest = text.as_bytes();

@@ -1,3 +1,5 @@
+//! The envelope of a message: reverse-path, recipients and MAIL FROM options. It holds no content.
+
 use serde::{Deserialize, Serialize};
 
 use super::{Mailbox, MessageDsn, RecipientDsn, ReversePath};
@@ -6,36 +8,36 @@ use super::{Mailbox, MessageDsn, RecipientDsn, ReversePath};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyType {
-    /// Nothing was said, or `BODY=7BIT`.
+    /// No BODY parameter, or `BODY=7BIT`.
     #[default]
     SevenBit,
     /// `BODY=8BITMIME`.
     EightBitMime,
-    /// `BODY=BINARYMIME`: the content is no lines, and goes in chunks alone.
+    /// `BODY=BINARYMIME`: the content is not made of lines, and is sent in chunks only.
     BinaryMime,
 }
 
 /// The paths and options of one message (RFC 5321 §2.3.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// Who is told when a delivery fails; may be null.
+    /// Where failure reports go; may be null.
     pub reverse_path: ReversePath,
-    /// The recipients, in the order in which they were accepted.
+    /// The recipients, in the order they were accepted.
     pub recipients: Vec<Recipient>,
     /// What the client declared about the content.
     pub body: BodyType,
     /// `SMTPUTF8`: addresses or headers may be in UTF-8 (RFC 6531 §3.4).
     pub utf8: bool,
-    /// What is asked of reports.
+    /// The DSN parameters of MAIL FROM.
     pub dsn: MessageDsn,
 }
 
-/// One recipient of it.
+/// One recipient of an envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
-    /// The forward-path.
+    /// The address of RCPT TO.
     pub forward_path: Mailbox,
-    /// What is asked of reports about it.
+    /// The DSN parameters of RCPT TO.
     pub dsn: RecipientDsn,
 }
 

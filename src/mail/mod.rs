@@ -1,5 +1,5 @@
-//! The words of mail: domains, paths, envelopes, replies, queue ids, content. Nothing here knows
-//! TLS, sockets or files, and time is an argument everywhere but in [`Clock`].
+//! The vocabulary of mail: domains, paths, envelopes, replies, queue IDs, content. Nothing here knows TLS,
+//! sockets or files, and time is an argument everywhere but in [`Clock`].
 
 mod address;
 mod clock;

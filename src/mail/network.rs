@@ -1,30 +1,32 @@
+//! Groups client addresses into networks for limits. It counts nothing itself.
+
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// How many leading bits of an address name the network that it is counted with.
+/// The prefix length, in bits, that groups addresses into one network for limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetworkBits {
-    /// Of an IPv4 address, at most 32.
+    /// Prefix length for IPv4, at most 32.
     pub ipv4: u8,
-    /// Of an IPv6 address, at most 128.
+    /// Prefix length for IPv6, at most 128.
     pub ipv6: u8,
 }
 
 impl Default for NetworkBits {
-    /// A site has one IPv4 address, and all of its IPv6 /64 (RFC 6177 §2).
+    /// A site has one IPv4 address, or a whole IPv6 /64 (RFC 6177 §2).
     fn default() -> Self {
         Self { ipv4: 32, ipv6: 64 }
     }
 }
 
-/// The network that limits count an address with.
+/// The network that an address is counted under for limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network(IpNet);
 
 impl Network {
-    /// The network of an address. An IPv4 address within IPv6 is an IPv4 address.
+    /// The network of an address. An IPv4-mapped IPv6 address counts as IPv4.
     #[must_use]
     pub fn of(address: IpAddr, bits: NetworkBits) -> Self {
         let address = address.to_canonical();
@@ -32,7 +34,7 @@ impl Network {
             IpAddr::V4(_) => bits.ipv4,
             IpAddr::V6(_) => bits.ipv6,
         };
-        // More bits than an address has: the address itself.
+        // A prefix longer than the address: the address itself.
         Self(IpNet::new(address, bits).map_or_else(|_| IpNet::from(address), |network| network.trunc()))
     }
 }

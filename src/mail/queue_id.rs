@@ -1,31 +1,33 @@
+//! Queue IDs: how they are built, ordered and written. The spool assigns them.
+
 use std::fmt;
 use std::str::FromStr;
 
-/// The name of one accepted message: 48 bits of milliseconds since 1970 above 15 bits of a
-/// counter, so ids sort by age. Written as 13 letters of Crockford's base 32.
+/// The name of an accepted message: 48 bits of milliseconds since 1970 above a 15-bit counter, so IDs sort by
+/// age. Written as 13 characters of Crockford's base 32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueId(i64);
 
 impl QueueId {
-    /// The first id of a millisecond.
+    /// The first ID of a millisecond.
     #[must_use]
     pub fn first_of(unix_ms: u64) -> Self {
         Self(i64::try_from(unix_ms << COUNTER_BITS).unwrap_or(i64::MAX))
     }
 
-    /// The id after this one.
+    /// The ID after this one.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The number under which the spool keeps it; never negative.
+    /// The number the spool stores; never negative.
     #[must_use]
     pub fn to_number(self) -> i64 {
         self.0
     }
 
-    /// The id of a number that the spool kept.
+    /// Restores an ID from its stored number.
     #[must_use]
     pub fn from_number(number: i64) -> Self {
         Self(number)
@@ -47,7 +49,7 @@ impl fmt::Display for QueueId {
     }
 }
 
-/// A text that is no queue id.
+/// The text is not a queue ID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a queue id has 13 letters and digits, as `sealpost queue list` prints it")]
 pub struct NoQueueId;

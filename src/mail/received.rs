@@ -1,15 +1,17 @@
+//! Composes our Received header field and reads the trace fields of a message. It rewrites no other header.
+
 use std::net::IpAddr;
 
 use mail_parser::{HeaderName, MessageParser};
 
 use super::{Mailbox, QueueId, UnixMillis, rfc5322};
 
-/// With which protocol a message came.
+/// The protocol a message was received with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Protocol {
-    /// The client said EHLO, not HELO.
+    /// The client sent EHLO, not HELO.
     pub extended: bool,
-    /// Within TLS.
+    /// Over TLS.
     pub sealed: bool,
     /// After AUTH.
     pub authenticated: bool,
@@ -31,29 +33,29 @@ impl Protocol {
     }
 }
 
-/// What one Received line tells (RFC 5321 §4.4).
+/// The contents of one Received field (RFC 5321 §4.4).
 #[derive(Debug, Clone)]
 pub struct Received<'a> {
-    /// What the client called itself in EHLO or HELO.
+    /// The name the client gave in EHLO or HELO.
     pub helo: &'a str,
-    /// Where it connected from.
+    /// The client's address.
     pub peer: IpAddr,
-    /// Our own name.
+    /// Our own host name.
     pub by: &'a str,
-    /// With which protocol.
+    /// The protocol for the `with` clause.
     pub protocol: Protocol,
-    /// Version and suite as one comment; `None` in clear.
+    /// TLS version and cipher suite as one comment; `None` in plaintext.
     pub tls: Option<&'a str>,
-    /// The message's name here.
+    /// The queue ID.
     pub id: QueueId,
-    /// The recipient, only when there is just one: others must not learn of it.
+    /// The recipient, only if there is exactly one: others must not learn of it.
     pub only_recipient: Option<&'a Mailbox>,
-    /// When the content came.
+    /// When the content was received.
     pub at: UnixMillis,
 }
 
 impl Received<'_> {
-    /// The header field, CRLF at the end of each line.
+    /// The header field, with CRLF at the end of each line.
     #[must_use]
     pub fn to_field(&self) -> String {
         let literal = match self.peer {
@@ -78,7 +80,7 @@ impl Received<'_> {
     }
 }
 
-/// What a peer said of itself, without anything that could end a comment, a field or a line.
+/// Text from a peer, without anything that could end a comment, a field or a line.
 fn harmless(text: &str) -> String {
     text.chars()
         .take(255)
@@ -90,16 +92,16 @@ fn harmless(text: &str) -> String {
         .collect()
 }
 
-/// What the header of a message tells a relay.
+/// What a relay reads from a message's header.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TraceFacts {
-    /// Received lines so far: how many hosts it went through (RFC 5321 §6.3).
+    /// Number of Received fields, that is, hosts passed (RFC 5321 §6.3).
     pub hops: usize,
-    /// Its Message-ID, without brackets.
+    /// The Message-ID, without brackets.
     pub message_id: Option<String>,
 }
 
-/// Reads the header section of a message, given up to the blank line or beyond.
+/// Reads the header section of a message; input may extend past the blank line.
 #[must_use]
 pub fn read_trace(header: &[u8]) -> TraceFacts {
     let Some(message) = MessageParser::new()

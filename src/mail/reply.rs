@@ -1,3 +1,5 @@
+//! SMTP replies and enhanced status codes as values and as text. It does not choose which reply is sent.
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Enhanced(pub u8, pub u16, pub u16);
 
 impl Enhanced {
-    /// Reads `5.7.1` at the start of a reply text; the rest follows.
+    /// Splits `5.7.1` from the start of a reply text; returns it with the rest.
     #[must_use]
     pub fn split(text: &str) -> Option<(Self, &str)> {
         let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
@@ -19,7 +21,7 @@ impl Enhanced {
         parts.next().is_none().then_some((Self(class, subject, detail), rest))
     }
 
-    /// The same subject and detail in another class: a deferral that became final.
+    /// The same subject and detail in another class, for a deferral that became final.
     #[must_use]
     pub fn in_class(self, class: u8) -> Self {
         Self(class, self.1, self.2)
@@ -47,15 +49,14 @@ impl<'de> Deserialize<'de> for Enhanced {
     }
 }
 
-/// One SMTP reply (RFC 5321 §4.2): code, enhanced status code, text. Text of several lines is
-/// parted by `\n`.
+/// One SMTP reply (RFC 5321 §4.2): code, enhanced status code, text. Lines of text are separated by `\n`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// 200 to 599.
+    /// The reply code, 200 to 599.
     pub code: u16,
-    /// Absent in the greeting, in EHLO's answer and from hosts that don't speak RFC 2034.
+    /// Absent in the greeting, in EHLO replies and from hosts without RFC 2034.
     pub enhanced: Option<Enhanced>,
-    /// What a person reads.
+    /// The human-readable text.
     pub text: Cow<'static, str>,
 }
 
@@ -66,31 +67,31 @@ impl Reply {
         Self { code, enhanced: Some(enhanced), text: text.into() }
     }
 
-    /// A reply without one: greeting, EHLO, 354 (RFC 2034 §4).
+    /// A reply without an enhanced status code: greeting, EHLO, 354 (RFC 2034 §4).
     #[must_use]
     pub fn bare(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
         Self { code, enhanced: None, text: text.into() }
     }
 
-    /// 2yz.
+    /// Whether the code is 2yz, success.
     #[must_use]
     pub fn is_positive(&self) -> bool {
         (200..300).contains(&self.code)
     }
 
-    /// 4yz.
+    /// Whether the code is 4yz, a transient failure.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         (400..500).contains(&self.code)
     }
 
-    /// 5yz.
+    /// Whether the code is 5yz, a permanent failure.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         (500..600).contains(&self.code)
     }
 
-    /// Appends the reply as it goes over the wire, one line for each line of text.
+    /// Appends the reply in wire form, one line for each line of text.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         let mut lines = self.text.split('\n').peekable();
         while let Some(line) = lines.next() {
@@ -99,7 +100,7 @@ impl Reply {
             if let Some(enhanced) = self.enhanced {
                 out.extend_from_slice(format!("{enhanced} ").as_bytes());
             }
-            // A reply may quote what the peer sent: nothing of that may start a line of its own.
+            // A reply may quote peer input, which must never start a new line.
             out.extend(line.bytes().map(|b| if b.is_ascii_control() { b'?' } else { b }));
             out.extend_from_slice(b"\r\n");
         }

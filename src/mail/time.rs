@@ -1,3 +1,5 @@
+//! Wall-clock timestamps and how they are formatted. It reads no clock.
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -8,32 +10,32 @@ use std::time::Duration;
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
-    /// This time and a duration.
+    /// This time plus a duration; saturates.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// A duration before this time.
+    /// This time minus a duration; saturates.
     #[must_use]
     pub fn before(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// The time elapsed since `earlier`; zero if that lies ahead.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// A date as RFC 5322 §3.3 writes it, in UTC.
+/// Formats a date by RFC 5322 §3.3, in UTC.
 #[must_use]
 pub fn rfc5322(time: UnixMillis) -> String {
     timestamp(time).strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
 
-/// A date as RFC 3339 writes it, in UTC, to the second.
+/// Formats a date by RFC 3339, in UTC, to the second.
 #[must_use]
 pub fn rfc3339(time: UnixMillis) -> String {
     timestamp(time).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

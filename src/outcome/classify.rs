@@ -1,16 +1,18 @@
+//! Turns a reply, a shortfall or an I/O fault into delivered, deferred or failed. It does no I/O.
+
 use std::sync::Arc;
 
 use super::{Cause, Outcome, Remote, Scope, Trouble};
 use crate::connector::{Decision, OnFailure, Shortfall};
 use crate::mail::{Enhanced, Reply};
 
-/// Characters of a reply's text that are kept with a trouble.
+/// Characters of a reply's text that are kept in a trouble.
 const TEXT_CHARS_KEPT: usize = 2000;
 
-/// What a reply answered.
+/// The command or step that a reply answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// The connection: the greeting.
+    /// The greeting after connecting.
     Greeting,
     /// EHLO or HELO.
     Hello,
@@ -20,50 +22,50 @@ pub enum Stage {
     Rcpt,
     /// DATA.
     Data,
-    /// The content.
+    /// The content, after its final dot.
     End,
 }
 
-/// A connection that came to nothing, or to an early end.
+/// Why a connection could not be used, or ended early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkFault {
-    /// No connection could be made: the reason.
+    /// No connection could be made; the reason.
     Unreachable(String),
-    /// The address that a connector has us connect from is not this host's: the reason.
+    /// The configured source address is not an address of this host; the reason.
     NotOurAddress(String),
-    /// The peer said nothing in time.
+    /// The peer did not answer in time.
     Silent,
-    /// The connection was lost: the reason.
+    /// The connection was lost; the reason.
     Lost(String),
-    /// Nothing moved for a while, and other mail waited for the connection.
+    /// There was no progress for a while, and other mail was waiting for the connection.
     Displaced,
-    /// The peer did not keep to the protocol: how.
+    /// The peer violated the protocol; how.
     Garbled(String),
-    /// The content could not be read whole on our side: the reason.
+    /// Our own copy of the content could not be read in full; the reason.
     Content(String),
 }
 
-/// Why a name leads to no host.
+/// Why a name resolves to no usable host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NameFault {
     /// The recipient domain does not exist, or has no mail exchanger and no address.
     NoDomain,
-    /// It accepts no mail (RFC 7505).
+    /// The domain has a null MX: it accepts no mail (RFC 7505).
     NullMx,
-    /// It names mail exchangers, and none has an address.
+    /// The domain has mail exchangers, but none has an address.
     NoAddress,
-    /// Its best mail exchanger is ourselves.
+    /// The domain's preferred mail exchanger is this host.
     Ourselves,
-    /// The answer did not come, or was no answer: the reason.
+    /// DNS gave no answer or an invalid one; the reason.
     Unanswered(String),
 }
 
-/// Where a trouble came up.
+/// Where a trouble occurred.
 #[derive(Debug, Clone, Copy)]
 pub struct At<'a> {
     /// The host: name, address and port.
     pub host: &'a str,
-    /// How the session stood to the connector, once that was judged.
+    /// The connector's decision on the session, once it was judged.
     pub decision: Option<&'a Arc<Decision>>,
 }
 
@@ -80,8 +82,8 @@ impl At<'_> {
     }
 }
 
-/// A reply other than the one hoped for. `others_taken` says, for a recipient, whether the same
-/// transaction had another one accepted.
+/// Classifies a reply that is not a success. `others_taken` says, for RCPT, whether another recipient was
+/// accepted in the same transaction.
 #[must_use]
 pub fn classify_reply(stage: Stage, reply: &Reply, others_taken: bool, at: &At<'_>) -> Outcome {
     let reply = &shortened(reply);
@@ -91,7 +93,7 @@ pub fn classify_reply(stage: Stage, reply: &Reply, others_taken: bool, at: &At<'
     let scope = scope_of(stage, reply, others_taken);
     let (what, remote) = ((status, Cause::Refused(stage)), Some(reply.clone()));
     if class == 5 {
-        // What is final for one message need not be for the next: the lane goes on.
+        // A failure of one message says nothing about the next: the lane continues.
         return Outcome::Failed(at.trouble(what, reason, remote, Scope::Recipient));
     }
     Outcome::Deferred(at.trouble(what, reason, remote, scope))
@@ -110,11 +112,11 @@ fn said(stage: Stage) -> &'static str {
 
 fn class_of(stage: Stage, reply: &Reply) -> u8 {
     match (stage, reply.code) {
-        // RFC 7504: 521 is a host that takes no mail at all; 554 in the greeting says the same
-        // (RFC 5321 §3.1). Any other refusal before MAIL may be about us, today.
+        // RFC 7504: 521 is a host that never accepts mail; 554 in the greeting means the same (RFC 5321
+        // §3.1). Any other refusal before MAIL may concern us, and be temporary.
         (Stage::Greeting, 521 | 554) => 5,
         (Stage::Greeting | Stage::Hello, _) => 4,
-        // RFC 5321 §4.5.3.1.10: 552 for "too many recipients" is to be taken as 452.
+        // RFC 5321 §4.5.3.1.10: treat 552 for "too many recipients" as 452.
         (Stage::Rcpt, 552) => 4,
         (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End, 500..600) => 5,
         (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End, _) => 4,
@@ -134,7 +136,7 @@ fn status_of(stage: Stage, reply: &Reply, class: u8) -> Enhanced {
         (Stage::Rcpt, 550 | 553) => (1, 1),
         (Stage::Rcpt, 450) => (2, 0),
         (_, 500..505) => (5, 1),
-        // Success where none was due, or a code of no meaning: the protocol is broken.
+        // An unexpected success or an undefined code: a protocol violation.
         (_, 200..400) => (5, 0),
         (_, _) => (0, 0),
     };
@@ -144,9 +146,9 @@ fn status_of(stage: Stage, reply: &Reply, class: u8) -> Enhanced {
 fn scope_of(stage: Stage, reply: &Reply, others_taken: bool) -> Scope {
     match (stage, reply.code) {
         (_, 421) | (Stage::Greeting | Stage::Hello, _) => Scope::Lane,
-        // Exchange Online says 4.7.500 and the like to whoever sends too much, whatever the command.
+        // Exchange Online uses 4.7.500 and the like for rate limits, at any command.
         _ if matches!(reply.enhanced, Some(Enhanced(4, 7, 500..=599))) => Scope::Lane,
-        // The limit on recipients of one transaction: the rest goes in the next one.
+        // The limit on recipients per transaction: the rest goes in the next one.
         (Stage::Rcpt, 452 | 552) if others_taken => Scope::Session,
         (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End, _) => Scope::Recipient,
     }
@@ -160,8 +162,8 @@ fn shortened(reply: &Reply) -> Reply {
     Reply { code: reply.code, enhanced: reply.enhanced, text: text.into() }
 }
 
-/// A connection that failed us. `stage` is what was awaited; `None` while there was no session.
-/// Always a deferral: a lost connection says nothing of the message.
+/// Classifies a failed connection. `stage` is the reply awaited; `None` before there was a session. Always a
+/// deferral: a lost connection says nothing about the message.
 #[must_use]
 pub fn classify_fault(stage: Option<Stage>, fault: &LinkFault, at: &At<'_>) -> Outcome {
     let host = at.host;
@@ -170,7 +172,7 @@ pub fn classify_fault(stage: Option<Stage>, fault: &LinkFault, at: &At<'_>) -> O
             (Cause::Unreachable, Enhanced(4, 4, 1), format!("no connection to {host}: {why}"))
         }
         LinkFault::NotOurAddress(why) => {
-            // Ours to mend, whoever was to be called: no remote.
+            // Needs fixing on our side, whichever host was dialled: no remote.
             let what = (Enhanced(4, 3, 5), Cause::Settings);
             let trouble = at.trouble(what, why.clone(), None, Scope::Lane);
             return Outcome::Deferred(Trouble { remote: None, ..trouble });
@@ -197,7 +199,7 @@ pub fn classify_fault(stage: Option<Stage>, fault: &LinkFault, at: &At<'_>) -> O
     };
     let scope = match stage {
         _ if *fault == LinkFault::Displaced => Scope::Lane,
-        // Content may be what breaks it; the messages behind it shall not wait for this one.
+        // The content may be the cause; the messages behind must not wait for this one.
         Some(Stage::Rcpt | Stage::Data | Stage::End) => Scope::Recipient,
         Some(Stage::Greeting | Stage::Hello | Stage::Mail) | None => Scope::Lane,
     };
@@ -216,7 +218,7 @@ fn when(stage: Option<Stage>) -> &'static str {
     }
 }
 
-/// A name that leads nowhere.
+/// Classifies a name that resolves to no usable host.
 #[must_use]
 pub fn classify_name(fault: &NameFault, name: &str) -> Outcome {
     let (cause, status, reason) = match fault {
@@ -241,7 +243,7 @@ pub fn classify_name(fault: &NameFault, name: &str) -> Outcome {
     if status.0 == 4 { Outcome::Deferred(trouble) } else { Outcome::Failed(trouble) }
 }
 
-/// A requirement that no host met; nothing was sent.
+/// Classifies a requirement that no host met; nothing was sent.
 #[must_use]
 pub fn classify_shortfall(shortfall: &Shortfall, on_failure: OnFailure, at: &At<'_>) -> Outcome {
     let reason = format!("{}: {shortfall}; nothing was sent", at.host);
@@ -273,8 +275,8 @@ pub fn classify_shortfall(shortfall: &Shortfall, on_failure: OnFailure, at: &At<
     }
 }
 
-/// Whether a shortfall may be gone in a moment: a broken connection, or a refusal that says so itself.
-/// A single reset by someone in the middle must not bounce a partner's mail.
+/// Whether a shortfall may be temporary: a failed handshake, or a temporary refusal. A single connection
+/// reset by someone on the path must not fail a partner's mail.
 fn may_pass(shortfall: &Shortfall) -> bool {
     match shortfall {
         Shortfall::Refused(reply) => !reply.is_permanent(),
@@ -295,8 +297,8 @@ fn may_pass(shortfall: &Shortfall) -> bool {
     }
 }
 
-/// What several hosts came to together: final only if it was so with each. Of several deferrals
-/// the one that a connector decided says most, then the last. `None` for no hosts.
+/// The combined outcome of several hosts: failed only if it failed at each. Of several deferrals, one decided
+/// by a connector is preferred, then the last. `None` if there are no hosts.
 #[must_use]
 pub fn classify_together(outcomes: Vec<Outcome>) -> Option<Outcome> {
     let weight = |outcome: &Outcome| match outcome {

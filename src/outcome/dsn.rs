@@ -1,5 +1,5 @@
-//! Delivery status notifications (RFC 3464): a multipart/report of three parts, composed in wire
-//! form. Of the message its header section is returned, or all of it where the sender asked for that.
+//! Delivery status notifications (RFC 3464): composes a multipart/report of three parts in wire form. It
+//! returns the message's header section, or all of it if requested, and sends nothing.
 
 use std::fmt::Write;
 
@@ -23,17 +23,16 @@ use text::{address, address_type, paragraphs, plain, stuffed, wrapped};
 pub struct ComposedReport {
     /// The content in wire form.
     pub content: Vec<u8>,
-    /// `EightBitMime` where it has octets above 127.
+    /// `EightBitMime` if the content has octets above 127.
     pub body: BodyType,
-    /// Whether it needs SMTPUTF8: its own addresses are in UTF-8 (RFC 6533 §5).
+    /// Whether it needs SMTPUTF8 because its own addresses are in UTF-8 (RFC 6533 §5).
     pub utf8: bool,
 }
 
-/// Octets of a message that are enough for [`Report::message`]; of a longer header section the
-/// rest is not returned.
+/// Octets of a message that suffice for [`Report::message`]; a longer header section is truncated.
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 
-/// Composes a report.
+/// Composes a report in wire form.
 #[must_use]
 pub fn compose(report: &Report<'_>) -> ComposedReport {
     let header = match report.detail {
@@ -42,7 +41,7 @@ pub fn compose(report: &Report<'_>) -> ComposedReport {
     };
     let chars_max = value_chars_max(report.recipients.len());
     let lines = paragraphs(&explanation(report, subject(&header).as_deref()), chars_max);
-    // What is returned whole is in wire form already.
+    // A message returned whole is in wire form already.
     let returned = if report.whole { report.message.to_vec() } else { stuffed(&header) };
     let eight_bit = !lines.is_ascii() || !returned.is_ascii();
     let boundary = boundary(report.id, &returned);
@@ -53,7 +52,7 @@ pub fn compose(report: &Report<'_>) -> ComposedReport {
     let _infallible = write!(text, "\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n");
     text.push_str(&status_fields(report));
     let encoding = if returned.is_ascii() { "" } else { "Content-Transfer-Encoding: 8bit\r\n" };
-    // RFC 6533 §4: headers in UTF-8 are none of RFC 822.
+    // RFC 6533 §4: a header section in UTF-8 needs a message/global type.
     let plain = header.is_ascii() || std::str::from_utf8(&header).is_err();
     let kind = match (report.whole, plain) {
         (true, true) => "message/rfc822",
@@ -77,7 +76,7 @@ fn head(report: &Report<'_>, boundary: &str, eight_bit: bool) -> String {
         Kind::Relayed => "Your message was handed on",
     };
     let encoding = if eight_bit { "Content-Transfer-Encoding: 8bit\r\n" } else { "" };
-    // RFC 3834 §5: so that no responder answers it.
+    // RFC 3834 §5: keeps automatic responders from replying.
     format!(
         "From: \"Mail Delivery System\" <{}>\r\nTo: <{}>\r\nSubject: {subject}\r\nDate: {}\r\n\
          Message-ID: <{}@{}>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
@@ -90,7 +89,7 @@ fn head(report: &Report<'_>, boundary: &str, eight_bit: bool) -> String {
     )
 }
 
-/// The first part, in paragraphs parted by empty lines: for the reader, then for administrators.
+/// The first part as paragraphs separated by empty lines: for the reader, then for administrators.
 fn explanation(report: &Report<'_>, subject: Option<&str>) -> Vec<String> {
     let mut lines = letter(report, subject);
     lines.push("Details for administrators:".to_owned());
@@ -130,7 +129,7 @@ fn explain_trouble(trouble: &Trouble, detail: Detail, lines: &mut Vec<String>) {
     lines.push(format!("  Status: {}", trouble.status));
 }
 
-/// The second part (RFC 3464 §2).
+/// The second part: the delivery status fields (RFC 3464 §2).
 fn status_fields(report: &Report<'_>) -> String {
     let chars_max = value_chars_max(report.recipients.len());
     let field = |out: &mut String, name: &str, value: &str| field(out, chars_max, name, value);
@@ -191,8 +190,8 @@ fn trouble_fields(trouble: &Trouble, chars_max: usize, fields: &mut String) {
     }
 }
 
-/// The fields of a trouble that disclose nothing: what a server said may name it, and a decision what
-/// it is about.
+/// The fields of a trouble without details: a reply may name the server, and a decision names the connector
+/// and host.
 fn trouble_codes(trouble: &Trouble, chars_max: usize, fields: &mut String) {
     field(fields, chars_max, "Status", &trouble.status.to_string());
     if let Some(reply) = trouble.remote.as_ref().and_then(|remote| remote.reply.as_ref()) {
@@ -201,12 +200,12 @@ fn trouble_codes(trouble: &Trouble, chars_max: usize, fields: &mut String) {
     }
 }
 
-/// The name of a host that stands with address and port.
+/// The name of a host given with address and port.
 fn host_name(host: &str) -> &str {
     host.split([' ', '[']).next().filter(|name| !name.is_empty()).unwrap_or(host)
 }
 
-/// One field, folded at spaces; what a peer said is cut to what a field may hold.
+/// One field, folded at spaces; the peer's text is cut to the maximum for a field.
 fn field(out: &mut String, chars_max: usize, name: &str, value: &str) {
     let value: String = plain(value).chars().take(chars_max).collect();
     let folded = wrapped(&format!("{name}: {value}"), "\t");
@@ -214,13 +213,13 @@ fn field(out: &mut String, chars_max: usize, name: &str, value: &str) {
     out.push_str("\r\n");
 }
 
-/// What a value may hold: peers' texts come up to twice a recipient, and a message may have a
-/// thousand of them.
+/// Maximum length of a value: a peer's text appears up to twice per recipient, and a message may have a
+/// thousand recipients.
 fn value_chars_max(recipients: usize) -> usize {
     if recipients > RECIPIENTS_MANY { VALUE_CHARS_MAX_MANY } else { VALUE_CHARS_MAX }
 }
 
-/// The header section as it was before dot-stuffing, each line ended, cut at the last whole line.
+/// The header section without dot-stuffing, cut after the last complete line.
 fn header_section(wire: &[u8]) -> Vec<u8> {
     let wire = wire.get(..HEADER_BYTES_MAX).unwrap_or(wire);
     let mut out = Vec::new();
@@ -229,7 +228,7 @@ fn header_section(wire: &[u8]) -> Vec<u8> {
             break;
         }
         let line = line.strip_prefix(b".").unwrap_or(line);
-        // RFC 5322 §2.1.1: a line over 998 octets that passed us on its way may not pass others.
+        // RFC 5322 §2.1.1: we may have accepted a line over 998 octets, but the next host may not.
         if line.len() > 1000 {
             continue;
         }
@@ -238,7 +237,7 @@ fn header_section(wire: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Only what the sender wrote: fields that hosts added on the way name them.
+/// Only the fields written by the author: fields added in transit name hosts.
 fn without_traces(header: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut kept = false;
@@ -271,7 +270,7 @@ fn boundary(id: QueueId, header: &[u8]) -> String {
     boundary
 }
 
-/// Fields that say what the sender wrote, when, and to whom (RFC 5322 §3.6).
+/// Fields for the author, date, subject and recipients (RFC 5322 §3.6).
 const FIELDS_OF_SENDERS: &[&str] = &[
     "Date",
     "From",

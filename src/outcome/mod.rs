@@ -1,5 +1,5 @@
-//! What became of a message for one recipient, and the report about it. Pure: the reply, the
-//! shortfall or the fault comes in, a verdict with its reason goes out.
+//! The outcome of a message for one recipient, and the report about it. Pure: a reply, a shortfall or a fault
+//! goes in, a verdict with its reason comes out.
 
 mod classify;
 pub mod dsn;
@@ -14,27 +14,27 @@ use std::sync::Arc;
 use crate::connector::Decision;
 use crate::mail::{Enhanced, Reply};
 
-/// What one attempt came to for one recipient.
+/// The outcome of one attempt for one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The next hop took it over.
+    /// The next hop accepted it.
     Delivered(DeliveryRecord),
-    /// It stays in the queue.
+    /// It stays in the queue and will be retried.
     Deferred(Trouble),
-    /// It is over; the reverse-path is told.
+    /// It failed permanently; a DSN goes to the reverse-path.
     Failed(Trouble),
 }
 
-/// A delivery.
+/// A successful delivery to the next hop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRecord {
-    /// The host that took it: name, address and port.
+    /// The host that accepted it: name, address and port.
     pub host: String,
-    /// What it said.
+    /// The host's reply.
     pub reply: Reply,
-    /// How the session stood to the connector.
+    /// The connector's decision on the session.
     pub decision: Arc<Decision>,
-    /// Whether the host took over what is asked of reports (RFC 3461 §5.2.1).
+    /// Whether the host took over the requested DSNs (RFC 3461 §5.2.1).
     pub reports_on: bool,
 }
 
@@ -43,28 +43,28 @@ pub struct DeliveryRecord {
 pub struct Trouble {
     /// The enhanced status code, of class 4 or 5.
     pub status: Enhanced,
-    /// Why, as data.
+    /// The cause, as data.
     pub cause: Cause,
-    /// One sentence.
+    /// The reason in one sentence, for logs and reports.
     pub reason: String,
-    /// The host that was asked, and what it said, if it spoke.
+    /// The host that was tried and its reply, if any.
     pub remote: Option<Remote>,
-    /// What the connector demanded and what it got, if it came to that.
+    /// What the connector required and what was attained, if that was judged.
     pub decision: Option<Arc<Decision>>,
-    /// Whom it hinders.
+    /// Which mail is affected.
     pub scope: Scope,
-    /// It lasted until the message's time was over.
+    /// Whether it persisted until the message expired.
     pub expired: bool,
 }
 
-/// Why a delivery was hindered. What follows is decided by this, and never by the words or digits made from it.
+/// Why a delivery was hindered. Decisions use this value, never the text or codes derived from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// A connector's requirement was not met; the trouble has the decision.
     Requirement,
-    /// The host refused a command, or what came before any.
+    /// The host refused a command or the connection itself.
     Refused(Stage),
-    /// The host refused the login, or none could be made.
+    /// The host refused the login, or we could not log in.
     Login,
     /// No connection could be made.
     Unreachable,
@@ -74,9 +74,9 @@ pub enum Cause {
     Lost,
     /// The host made no progress while others waited for the connection.
     Displaced,
-    /// The host broke the protocol.
+    /// The host violated the protocol.
     Garbled,
-    /// The domain does not exist, or has no host for mail.
+    /// The domain does not exist, or has no mail exchanger and no address.
     NoSuchDomain,
     /// The domain accepts no mail (RFC 7505).
     NullMx,
@@ -84,15 +84,16 @@ pub enum Cause {
     NoAddress,
     /// The domain's mail exchanger is this host.
     Ourselves,
-    /// DNS gave no answer.
+    /// DNS gave no valid answer.
     DnsUnanswered,
-    /// The message can't go there as it is: its size, its encoding.
+    /// The message can't be sent there as it is: its size or encoding.
     Unsuitable,
-    /// The settings of this host are at fault: an address that is not ours, no connector, a secret that can't be read.
+    /// The settings of this host are wrong: a source address that is not ours, no connector, an unreadable
+    /// secret.
     Settings,
-    /// The content can't be read here.
+    /// The content can't be read on our side.
     Unreadable,
-    /// Nothing was tried: the connector table changed, no place was free, or the daemon stops.
+    /// No attempt was made: the connector table changed, no place was free, or the daemon is stopping.
     NotTried,
     /// An operator gave the message up.
     Operator,
@@ -101,25 +102,25 @@ pub enum Cause {
 /// A host and its reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
-    /// Name, address and port.
+    /// The host's name, address and port.
     pub host: String,
     /// The reply, unless the connection ended without one.
     pub reply: Option<Reply>,
 }
 
-/// Whom a trouble hinders.
+/// Which mail a trouble affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// This recipient, or this message.
+    /// Only this recipient, or this message.
     Recipient,
-    /// Everything that goes the same way: the lane waits.
+    /// Everything with the same next hop: the lane waits.
     Lane,
-    /// The connection alone (a limit on recipients, a lost session): the rest at once, elsewhere.
+    /// Only this connection (a recipient limit, a lost session): the rest is retried at once on another one.
     Session,
 }
 
 impl Trouble {
-    /// What a connector decided before a host was asked for anything.
+    /// A trouble from a connector's decision made before any host was contacted.
     #[must_use]
     pub fn by(decision: Decision, scope: Scope) -> Self {
         let status = decision.status().unwrap_or(Enhanced(4, 7, 0));
@@ -127,7 +128,7 @@ impl Trouble {
         Self { status, cause: Cause::Requirement, reason, remote: None, decision, scope, expired: false }
     }
 
-    /// The same trouble as a final one: its status moves to class 5.
+    /// The same trouble as a failure: its status moves to class 5.
     #[must_use]
     pub fn made_final(mut self) -> Self {
         self.status = self.status.in_class(5);

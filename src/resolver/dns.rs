@@ -1,4 +1,4 @@
-//! Asks DNS. Answers are cached by the library for as long as their time to live says.
+//! Queries DNS. The library caches answers for their TTL; routing decisions are made in `route`.
 
 use std::net::IpAddr;
 
@@ -15,22 +15,22 @@ use super::route::{DnsFault, Mx, interleave};
 use super::settings::Settings;
 use crate::mail::Domain;
 
-/// Asks the configured servers, or the system's. Cloning is cheap; clones share the cache.
+/// Queries the configured servers, or the system's. Cloning is cheap; clones share the cache.
 #[derive(Clone)]
 pub struct Dns {
     resolver: TokioResolver,
 }
 
-/// Why no resolver could be set up.
+/// Why the resolver could not be set up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the DNS resolver could not be set up: {0}; name the servers to ask in [dns] servers")]
 pub struct ResolverFault(String);
 
 impl Dns {
-    /// A resolver for these settings.
+    /// Builds a resolver from these settings.
     ///
     /// # Errors
-    /// [`ResolverFault`], for instance where the system names no servers.
+    /// [`ResolverFault`], for instance if the system has no servers configured.
     pub fn new(settings: &Settings) -> Result<Self, ResolverFault> {
         let fault = |e: NetError| ResolverFault(e.to_string());
         let mut builder = if settings.servers.is_empty() {
@@ -48,9 +48,9 @@ impl Dns {
         options.timeout = settings.timeout;
         options.attempts = settings.attempts;
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        // A mail exchanger is what DNS says, whatever a hosts file was made for.
+        // Mail exchangers come from DNS only, whatever a hosts file says.
         options.use_hosts_file = ResolveHosts::Never;
-        // A server that can't be reached over UDP may be over TCP.
+        // A server that is unreachable over UDP may answer over TCP.
         options.try_tcp_on_error = true;
         Ok(Self { resolver: builder.build().map_err(fault)? })
     }
@@ -69,7 +69,7 @@ impl Dns {
                 records.push(Mx { preference: mx.preference, host: None });
                 continue;
             }
-            // An exchange that is no host name leads nowhere, and the others may.
+            // Skip an exchange that is not a host name; the others may be usable.
             let Ok(host) = Domain::parse(&mx.exchange.to_ascii()) else {
                 unusable = unusable.saturating_add(1);
                 continue;
@@ -79,15 +79,15 @@ impl Dns {
         match (records.is_empty(), unusable) {
             (false, _) => Ok(records),
             (true, 0) => Err(DnsFault::NoRecords),
-            // RFC 5321 §5.1: where MX records exist, the domain's own address is no substitute.
+            // RFC 5321 §5.1: if MX records exist, the domain's own address is not a substitute.
             (true, _) => Err(DnsFault::Unanswered("its MX records name no usable host".to_owned())),
         }
     }
 
-    /// The addresses of a host, IPv6 and IPv4 by turns.
+    /// The addresses of a host, alternating IPv6 and IPv4.
     ///
     /// # Errors
-    /// A [`DnsFault`], where neither family has an address: `Unanswered` if one of them might.
+    /// A [`DnsFault`] if neither family has an address: `Unanswered` if one of them might.
     pub async fn addresses(&self, host: &Domain) -> Result<Vec<IpAddr>, DnsFault> {
         let (v6, v4) = tokio::join!(self.family(host, RecordType::AAAA), self.family(host, RecordType::A));
         match (v6, v4) {
@@ -106,7 +106,7 @@ impl Dns {
     }
 }
 
-/// The name as one that no search list is applied to.
+/// The name as a fully qualified one, so that no search list is applied.
 fn full_name(domain: &Domain) -> Result<Name, DnsFault> {
     let mut name =
         Name::from_ascii(domain.as_str()).map_err(|e| DnsFault::Unanswered(format!("{domain}: {e}")))?;
@@ -123,6 +123,6 @@ fn fault(error: NetError) -> DnsFault {
             return DnsFault::NoRecords;
         }
     }
-    // Whatever else it was, it is no proof that there is nothing.
+    // Any other error does not prove that there is no record.
     DnsFault::Unanswered(error.to_string())
 }

@@ -1,4 +1,4 @@
-//! From a recipient domain to the addresses of its hosts. It knows no connector and no session.
+//! Resolves a recipient domain to the addresses of its mail hosts. It knows no connector and no session.
 
 pub mod dns;
 pub mod route;

@@ -1,5 +1,4 @@
-//! From what DNS said to the addresses to try, in their order. Pure: answers come in, with the
-//! random number that shuffles equals.
+//! Orders the addresses to try from DNS answers. Pure: the answers and the random seed are arguments.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,68 +7,68 @@ use crate::mail::Domain;
 /// One MX record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mx {
-    /// Lower is better.
+    /// MX preference; lower is preferred.
     pub preference: u16,
-    /// The host; `None` is the root, which says that there is none (RFC 7505).
+    /// The host; `None` is the root domain, a null MX (RFC 7505).
     pub host: Option<Domain>,
 }
 
-/// Why DNS gave no records.
+/// Why DNS returned no records.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DnsFault {
-    /// The name does not exist.
+    /// NXDOMAIN.
     #[error("the name does not exist")]
     NoDomain,
-    /// The name exists, and has no record of this type.
+    /// The name exists, but has no record of this type.
     #[error("the name has no record of this type")]
     NoRecords,
-    /// No usable answer: a time-out, SERVFAIL, a server that refuses. Nothing follows from it.
+    /// No usable answer: timeout, SERVFAIL or REFUSED. Nothing can be concluded from it.
     #[error("{0}")]
     Unanswered(String),
 }
 
-/// Why a domain leads to no address.
+/// Why a domain resolves to no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RouteFault {
-    /// It does not exist, or has neither mail exchanger nor address.
+    /// It does not exist, or has neither a mail exchanger nor an address.
     #[error("the domain has no mail exchanger and no address")]
     NoDomain,
-    /// It accepts no mail (RFC 7505).
+    /// It accepts no mail: null MX (RFC 7505).
     #[error("the domain accepts no mail (null MX)")]
     NullMx,
-    /// It names mail exchangers, and none has an address.
+    /// It has mail exchangers, but none has an address.
     #[error("none of the domain's mail exchangers has an address")]
     NoAddress,
-    /// Its best mail exchanger is ourselves.
+    /// Its most preferred mail exchanger is this host.
     #[error("the domain's mail exchanger is this host")]
     Ourselves,
-    /// DNS could not be asked; ask again later.
+    /// DNS gave no usable answer; retry later.
     #[error("the look-up failed: {0}")]
     Unanswered(String),
 }
 
-/// A host that takes a domain's mail.
+/// A host that accepts mail for a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailHost {
-    /// Its name.
+    /// The host name.
     pub name: Domain,
-    /// Lower is better.
+    /// MX preference; lower is preferred.
     pub preference: u16,
-    /// It stands in for MX records that don't exist (RFC 5321 §5.1).
+    /// Implicit MX: the domain has no MX records (RFC 5321 §5.1).
     pub implicit: bool,
 }
 
-/// A host with what its look-up gave.
+/// A mail host with the result of its address lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedHost {
-    /// The host.
+    /// The mail host that was looked up.
     pub host: MailHost,
-    /// Its addresses, in the order to try them.
+    /// Its addresses in the order to try them, or why there are none.
     pub addresses: Result<Vec<IpAddr>, DnsFault>,
 }
 
-/// The hosts of a domain by preference, in random order among equals (RFC 5321 §5.1). `seed` is
-/// the random number.
+/// The mail hosts of a domain by preference, shuffled among equals (RFC 5321 §5.1). `seed` is the random
+/// number.
 ///
 /// # Errors
 /// A [`RouteFault`].
@@ -84,7 +83,7 @@ pub fn mail_hosts(
         Ok(records) => records,
         Err(DnsFault::NoRecords) => return Ok(implicit()),
         Err(DnsFault::NoDomain) => return Err(RouteFault::NoDomain),
-        // RFC 5321 §5.1: an answer that failed to come does not mean that there is no MX.
+        // RFC 5321 §5.1: a missing answer does not mean that there is no MX.
         Err(DnsFault::Unanswered(why)) => return Err(RouteFault::Unanswered(why)),
     };
     let mut random = seed;
@@ -103,7 +102,7 @@ pub fn mail_hosts(
     Ok(hosts)
 }
 
-/// SplitMix64: the next random number from the last.
+/// SplitMix64: derives the next random number from the last.
 fn shuffle(state: u64) -> u64 {
     let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -111,9 +110,8 @@ fn shuffle(state: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// An address as it may be connected to: an IPv4 address mapped into IPv6 as what it is. `None` for
-/// what is no host's address: unspecified (a system may connect that to itself, which would be a
-/// mail loop), multicast, broadcast.
+/// The address to connect to: an IPv4-mapped IPv6 address becomes IPv4. `None` for what is not a host
+/// address: unspecified (some systems connect it to themselves, a mail loop), multicast, broadcast.
 #[must_use]
 pub fn connectable(ip: IpAddr) -> Option<IpAddr> {
     let ip = ip.to_canonical();
@@ -121,11 +119,11 @@ pub fn connectable(ip: IpAddr) -> Option<IpAddr> {
     (!ip.is_unspecified() && !ip.is_multicast() && !broadcast).then_some(ip)
 }
 
-/// The addresses to try, as far as they are [`connectable`]: host by host, without ourselves and whatever is no better than us
-/// (RFC 5321 §5.1), at most `max`. `hosts` come in the order of [`mail_hosts`].
+/// The [`connectable`] addresses to try, host by host, at most `max`. Excludes this host and every host that
+/// is not preferred over it (RFC 5321 §5.1). `hosts` are in the order of [`mail_hosts`].
 ///
 /// # Errors
-/// A [`RouteFault`] where nothing is left.
+/// A [`RouteFault`] if no address is left.
 pub fn candidates(
     mut hosts: Vec<ResolvedHost>,
     port: u16,
@@ -168,7 +166,7 @@ pub fn candidates(
     }
 }
 
-/// Two lists as one, by turns: where one family is cut off, the other is next.
+/// Merges two lists, alternating: if one address family is cut off, the other is next.
 #[must_use]
 pub fn interleave(first: Vec<IpAddr>, second: Vec<IpAddr>) -> Vec<IpAddr> {
     let mut both = Vec::with_capacity(first.len().saturating_add(second.len()));
@@ -216,7 +214,7 @@ mod tests {
     #[test]
     fn what_dns_says_of_the_domain_decides() {
         check_hosts(Ok(mx("0 .")), "fault: the domain accepts no mail (null MX)");
-        // RFC 7505 §3: a null MX beside others is no null MX.
+        // RFC 7505 §3: a null MX beside other MX records is not a null MX.
         check_hosts(Ok(mx("0 ., 10 a.example")), "a.example");
         check_hosts(Err(DnsFault::NoDomain), "fault: the domain has no mail exchanger and no address");
         check_hosts(Err(DnsFault::Unanswered("SERVFAIL".into())), "fault: the look-up failed: SERVFAIL");

@@ -1,15 +1,15 @@
-//! What look-ups are told to do; every value is checked.
+//! Checked settings for DNS lookups. It parses no configuration.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What look-ups are told to do.
+/// Checked settings for DNS lookups.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The servers to ask; empty: the system's.
+    /// The servers to query; empty uses the system's.
     pub servers: Vec<SocketAddr>,
-    /// How long one server is waited for.
+    /// Timeout of one query to one server.
     pub timeout: Duration,
-    /// How often a server is asked.
+    /// Attempts per server.
     pub attempts: usize,
 }

@@ -1,4 +1,5 @@
-//! A copy of what failed for good, where the configuration wants one.
+//! Writes a copy of each permanently failed message to the archive folder, if one is configured. It
+//! reads nothing back and deletes nothing.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
@@ -14,8 +15,8 @@ use crate::spool::{Lease, StoredMessage};
 use crate::tracking::Event;
 
 impl Scheduler {
-    /// Writes the message as `ID.eml`, and who it failed for as `ID.N.json`. A fault is an alarm, and holds
-    /// nothing up.
+    /// Writes the message as `ID.eml` and its failed recipients as `ID.N.json`. A fault raises an alarm
+    /// but does not delay anything.
     pub(super) async fn keep_copy(&self, work: &Work<Lease>) {
         let Some(folder) = self.settings.archive.clone() else { return };
         let content = match &work.content {
@@ -63,7 +64,7 @@ fn keep(
     fs::create_dir_all(folder)?;
     let copy = folder.join(format!("{}.eml", message.id));
     if !copy.exists() {
-        // Under another name until it is whole.
+        // Written under a temporary name until it is complete.
         let part = folder.join(format!("{}.part", message.id));
         write_content(&part, content, message.body != BodyType::BinaryMime)?;
         fs::rename(&part, &copy)?;
@@ -75,7 +76,7 @@ fn keep(
     fs::write(free.unwrap_or_else(|| PathBuf::from(folder)), text)
 }
 
-/// The content as it was before the dots of transparency.
+/// Writes the content with dot-stuffing removed.
 fn write_content(file: &Path, content: &Content, stuffed: bool) -> io::Result<()> {
     let mut out = BufWriter::new(File::create(file)?);
     let mut block = vec![0; BLOCK_BYTES];

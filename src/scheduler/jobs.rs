@@ -1,4 +1,5 @@
-//! What a carrier sees of the scheduler: the jobs of its lane, and the places for its sessions.
+//! A carrier's view of the scheduler: the jobs of its lane, and the places for its sessions. It decides
+//! nothing; `core` does.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -13,7 +14,6 @@ use crate::spool::SpoolFault;
 use crate::tracking::Event;
 
 impl Scheduler {
-    /// Starts a carrier.
     pub(super) fn start(&self, me: &Arc<Self>, Start { carrier: number, way }: Start) {
         let progress = Arc::<Progress>::default();
         self.carriers().insert(number, Arc::clone(&progress));
@@ -115,7 +115,7 @@ impl Jobs for Post {
     }
 }
 
-/// Gives a carrier's place back however it ended.
+/// Gives a carrier's place back, however the carrier ended.
 pub(super) struct Ending {
     pub(super) scheduler: Arc<Scheduler>,
     pub(super) carrier: u64,

@@ -1,6 +1,6 @@
-//! What is due, when it is tried again, and what follows from an attempt. The scheduler knows no
-//! socket and no DNS: a [`Carrier`] makes the attempts. It alone changes a message's state after
-//! the 250. What is to be done, `core` decides; the other files do it.
+//! When messages are due and tried again, and what follows from an attempt. The scheduler uses no
+//! socket and no DNS: a [`Carrier`] makes the attempts. Only the scheduler changes a message's state
+//! after the 250. `core` decides what is to be done; the other files do it.
 
 mod archive;
 mod core;
@@ -36,56 +36,58 @@ use crate::spool::{QueuedRecipient, StoredMessage};
 pub struct Way {
     /// The connector, as chosen for this attempt.
     pub connector: Arc<Outbound>,
-    /// The recipient domain; `None` where the lane is a smart-host group or an address literal.
+    /// The recipient domain; `None` if the lane is a smart-host group or an address literal.
     pub domain: Option<Domain>,
-    /// The recipients' address literal, where that is the next hop.
+    /// The recipients' address literal, if that is the next hop.
     pub literal: Option<std::net::IpAddr>,
 }
 
 /// One message to be attempted for some recipients, all of one lane.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// The message.
+    /// The stored message, without its recipients and content.
     pub message: Arc<StoredMessage>,
-    /// The recipients.
+    /// The recipients to attempt, all in the job's lane.
     pub recipients: Arc<[QueuedRecipient]>,
-    /// The content.
+    /// Header and body, in memory or read from the spool.
     pub content: Content,
-    /// Which lease of the lane it is; the scheduler's own mark.
+    /// Identifies the lease; used only by the scheduler.
     pub ticket: u64,
 }
 
-/// Makes attempts.
+/// Makes delivery attempts for the scheduler.
 pub trait Carrier: Send + Sync + 'static {
-    /// Carries the lane's jobs until it has none left, or the way is blocked. Each job taken is
-    /// reported exactly once; a job that is dropped unreported goes back to the queue as it was.
+    /// Carries the lane's jobs until none are left or the way is blocked. Each job taken is reported
+    /// exactly once; a job dropped without a report goes back to the queue unchanged.
     fn carry(self: Arc<Self>, way: Way, jobs: Arc<dyn Jobs>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-    /// An operator wants mail tried now: what hosts did a moment ago is no reason not to ask them.
+    /// An operator wants mail tried now: what hosts did a moment ago is no reason to skip them.
     fn try_anew(&self) {}
 }
 
 /// The jobs of one lane, as a carrier sees them, and the places it needs for its sessions.
 pub trait Jobs: Send + Sync {
-    /// The next job, read from disk if it must be; `None` when the lane has none for this carrier
-    /// now, is blocked, or the daemon stops.
+    /// The next job, read from disk if necessary; `None` if the lane has none for this carrier now, is
+    /// blocked, or the daemon stops.
     fn next(&self) -> Pin<Box<dyn Future<Output = Option<Job>> + Send + '_>>;
 
-    /// What a job came to: one outcome for each of its recipients, in their order.
+    /// Reports a job: one outcome for each of its recipients, in their order.
     fn report(&self, job: &Job, outcomes: Vec<Outcome>);
 
-    /// To be waited for before a connection to this address is opened: a host has only so many at a time.
+    /// Must be awaited before a connection to this address is opened: the number of connections to a
+    /// host is limited.
     fn reach(&self, address: SocketAddr) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
-    /// A connection that was kept is used again.
+    /// Reports that a cached connection is used again.
     fn reuse(&self, address: SocketAddr);
 
-    /// To be waited for once a session is open and before mail goes over it. Whether there was a wait.
+    /// Must be awaited once a session is open and before it carries mail. Returns whether it had to
+    /// wait.
     fn opened(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
 
-    /// The session has ended, and another one is looked for. `false`: the daemon stops, and there is none.
+    /// The session has ended, and another one is needed. `false`: the daemon stops, so open none.
     fn reopening(&self) -> bool;
 
-    /// Where progress is told, and the word comes that the place is wanted by others.
+    /// Where the carrier reports progress, and learns that others want its place.
     fn progress(&self) -> &Arc<Progress>;
 }

@@ -1,4 +1,4 @@
-//! What an operator has done with queued mail.
+//! What an operator can do with queued mail: retry, give up, pause. It does not list mail.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::outcome::{Cause, Scope, Trouble};
 use crate::spool::{Claim, LaneKey, Leased, Part, SpoolFault};
 
 impl Scheduler {
-    /// Makes queued messages due at once, one or all, and opens their lanes. Answers with the
-    /// number of recipients.
+    /// Makes one queued message, or all of them, due at once and opens their lanes. Returns the number
+    /// of recipients.
     ///
     /// # Errors
-    /// What the spool said.
+    /// The spool's fault, if it could not make the change.
     pub async fn retry(&self, id: Option<QueueId>) -> Result<usize, SpoolFault> {
         self.carrier.try_anew();
         let now = self.clock.dates().wall();
@@ -25,8 +25,8 @@ impl Scheduler {
         Ok(count)
     }
 
-    /// Lanes come in the order of their names; one that several parts concern is opened after the first and after
-    /// the last of them.
+    /// Lanes come in the order of their names. A lane that spans several batches is opened after its
+    /// first and its last one.
     async fn retry_queue(&self, now: UnixMillis) -> Result<usize, SpoolFault> {
         let (mut after, mut open, mut count) = (None, None::<LaneKey>, 0_usize);
         loop {
@@ -34,7 +34,7 @@ impl Scheduler {
             count = count.saturating_add(recipients);
             let goes_on = next.is_some() && lanes.len() == 1 && lanes.first() == open.as_ref();
             if !goes_on {
-                // The last part may have ended with the lane that is open.
+                // The open lane may have ended in the previous batch.
                 let closed = open.take().filter(|lane| lanes.first() != Some(lane));
                 open = lanes.last().cloned();
                 self.hasten(closed.into_iter().chain(lanes).collect()).await;
@@ -46,10 +46,10 @@ impl Scheduler {
         }
     }
 
-    /// The same for several messages; each of their lanes is opened once.
+    /// Makes several messages due at once; each of their lanes is opened once.
     ///
     /// # Errors
-    /// What the spool said.
+    /// The spool's fault, if it could not make the change.
     pub async fn retry_all(&self, ids: &[QueueId]) -> Result<usize, SpoolFault> {
         self.carrier.try_anew();
         let now = self.clock.dates().wall();
@@ -64,10 +64,10 @@ impl Scheduler {
         Ok(count)
     }
 
-    /// Gives a message up: its sender is told that the operator did so.
+    /// Fails a message; the report to the reverse-path says that the operator did so.
     ///
     /// # Errors
-    /// What the spool said.
+    /// The spool's fault, if it could not make the change.
     pub async fn bounce(&self, id: QueueId) -> Result<BounceResult, SpoolFault> {
         let Some(me) = self.me.upgrade() else { return Ok(BounceResult::Unknown) };
         let mut claim = self.spool.claim(id).await?;
@@ -90,14 +90,14 @@ impl Scheduler {
         Ok(BounceResult::Done(count))
     }
 
-    /// Ends the leases of messages that wait in memory, for something to be done with them; what a carrier
-    /// has stays with it. They are looked for on disk again after a moment.
+    /// Ends the leases of messages that wait in memory, so that an operator can act on them; carriers
+    /// keep theirs. The messages are fetched from disk again after a moment.
     pub async fn let_go(&self, ids: &[QueueId]) {
         self.for_all_lanes(|core, after, at| core.let_go(ids, after, at)).await;
     }
 
-    /// Pauses the lanes of a connector, or lets them go on. Their mail stays where it is, and none of it
-    /// is given up meanwhile.
+    /// Pauses or resumes the lanes of a connector. Their mail stays where it is, and none of it expires
+    /// meanwhile.
     pub async fn pause(&self, connector: &str, paused: bool) {
         self.lock().pause(connector, paused);
         self.for_all_lanes(|core, after, at| core.tend_all(connector, after, at)).await;
@@ -110,14 +110,14 @@ impl Scheduler {
     }
 }
 
-/// What giving a message up came to.
+/// The result of failing a message by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BounceResult {
-    /// So many recipients failed, and the sender is told.
+    /// Number of recipients that failed; the failure is reported.
     Done(usize),
     /// An attempt is under way; ask again after it.
     Busy,
-    /// No such message.
+    /// No message with this queue ID.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! How a carrier gets on, told by one atomic write and looked at only while others wait for its place.
+//! A carrier's progress: recorded by one atomic write, and read only while others wait for its place.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// One carrier's progress, and the word that its place is wanted by others.
+/// One carrier's progress, and the signal that others want its place.
 #[derive(Debug)]
 pub struct Progress {
     started: Instant,
@@ -34,31 +34,31 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// A step was made: a reply came whole, a handshake was done, or what was to be written was taken.
+    /// Records a step: a complete reply, a finished handshake, or output that was taken.
     pub fn moved(&self) {
         let since = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved_at.store(since, Ordering::Relaxed);
     }
 
-    /// Whether a final dot was sent that is not answered yet. From then on the message may be delivered, and the
-    /// session is not ended for the sake of others.
+    /// Sets whether a final dot was sent and is unanswered. While it is set the message may have been
+    /// delivered, and the session is not ended for others.
     pub fn set_after_dot(&self, after_dot: bool) {
         self.after_dot.store(after_dot, Ordering::Relaxed);
     }
 
-    /// Answers once others wait for this place and nothing has moved here for long, or the daemon stops and no session
-    /// is open; never after the final dot.
+    /// Completes once others wait for this place and nothing has moved here for long, or the daemon
+    /// stops and no session is open; never after the final dot.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
 
-    /// Whether the daemon stops, and what is left of a job is for the next start.
+    /// Whether the daemon stops; the rest of a job is left for the next start.
     #[must_use]
     pub fn is_recalled(&self) -> bool {
         self.recalled.load(Ordering::Relaxed)
     }
 
-    /// Whether others were given this place.
+    /// Whether this place was given to others.
     #[must_use]
     pub fn is_evicted(&self) -> bool {
         self.evicted.is_cancelled()

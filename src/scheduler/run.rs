@@ -1,5 +1,5 @@
-//! The scheduler's tasks: the loop that keeps the time, the carriers, questions to the disk. What is to be done,
-//! [`core`](super::core) says.
+//! The scheduler's tasks: the loop that keeps time, the carriers, the disk queries.
+//! [`core`](super::core) decides what is to be done.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -23,10 +23,10 @@ use crate::mail::{Clock, Dates, UnixMillis};
 use crate::spool::{DueWindow, LaneKey, Lease, Leased, Part, Spool, SpoolFault};
 use crate::tracking::{Event, Journal};
 
-/// Hands messages to carriers when they are due, and writes what became of them.
+/// Hands due messages to carriers, and writes their outcomes.
 pub struct Scheduler {
     core: Mutex<Core<Lease>>,
-    /// How each carrier gets on.
+    /// Each running carrier's progress.
     carriers: Mutex<HashMap<u64, Arc<Progress>>>,
     pub(super) settings: Settings,
     pub(super) live: Arc<LiveTable>,
@@ -37,30 +37,30 @@ pub struct Scheduler {
     wake: Notify,
     turns: AtomicU64,
     pub(super) tasks: TaskTracker,
-    /// What sweeps write at the same time, over all lanes.
+    /// Limits concurrent writes by sweeps, over all lanes.
     sweep_reports: Arc<Semaphore>,
     /// Ends the carriers that did not end by themselves.
     pub(super) end: CancellationToken,
     pub(super) me: Weak<Self>,
 }
 
-/// What the scheduler is at.
+/// The scheduler's state at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The lanes: those in trouble first, then the longest.
+    /// The lanes: failing ones first, then the longest.
     pub lanes: Vec<LaneView>,
-    /// How many lanes there are that `lanes` does not show.
+    /// Number of lanes not included in `lanes`.
     pub more: usize,
-    /// Carriers at work.
+    /// Carriers that are running.
     pub carriers: usize,
-    /// Messages that wait in memory.
+    /// Messages waiting in memory.
     pub waiting: usize,
     /// Octets of content held in memory.
     pub held_bytes: u64,
 }
 
 impl Scheduler {
-    /// A scheduler that waits for [`Self::run`]; offers are carried from now on.
+    /// A scheduler whose loop starts with [`Self::run`]; offered messages are carried from now on.
     #[must_use]
     pub fn new(
         settings: Settings,
@@ -96,21 +96,21 @@ impl Scheduler {
         })
     }
 
-    /// Takes over messages that were just accepted. Must be called within the runtime.
+    /// Takes over newly accepted messages. Must be called within the runtime.
     pub fn offer(&self, leased: Vec<Leased>) {
         self.with_core(|core, at| core.offer(leased, at));
     }
 
-    /// Keeps the schedule until `stop`; then hands out nothing more and gives the carriers a few
+    /// Keeps the schedule until `stop`, then hands out nothing more and gives the carriers a few
     /// seconds to end.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut read_lanes_at = self.clock.now();
-        // Beside the turns: those must go on however long the disk takes.
+        // Runs beside the loop, which must go on however long the disk takes.
         let mut reading: Option<Pin<Box<dyn Future<Output = bool> + Send>>> = None;
         while !stop.is_cancelled() {
             self.turns.fetch_add(1, Ordering::Relaxed);
             if self.core.is_poisoned() {
-                // What waits and who carries it can't be trusted any more; the disk can.
+                // The state in memory can't be trusted any more; the disk can.
                 tracing::error!("the scheduler's state is in doubt after a panic");
                 return;
             }
@@ -136,7 +136,8 @@ impl Scheduler {
         self.wind_up().await;
     }
 
-    /// Hands out nothing more, and gives the carriers a few seconds to end. Called again, it waits for the same.
+    /// Hands out nothing more, and gives the carriers a few seconds to end. A second call waits for the
+    /// same.
     pub async fn wind_up(&self) {
         if !self.core.is_poisoned() {
             self.with_core(|core, _| core.stop());
@@ -154,19 +155,19 @@ impl Scheduler {
         }
     }
 
-    /// How often the loop has gone round: a watchdog sees by it that the schedule is kept.
+    /// Number of iterations of the loop: a watchdog uses it to see that the schedule is kept.
     #[must_use]
     pub fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)
     }
 
-    /// Has the loop go round once.
+    /// Makes the loop run once.
     pub fn prod(&self) {
         self.wake.notify_one();
     }
 
-    /// To be called once another table is in effect: lanes that are blocked by a connector that has
-    /// changed or gone try again.
+    /// Call this once another table is in effect: lanes blocked under a connector that has changed or
+    /// gone try again.
     pub async fn table_replaced(&self) {
         let mut after: Option<LaneKey> = None;
         loop {
@@ -183,7 +184,7 @@ impl Scheduler {
         }
     }
 
-    /// The lanes as they are now, looked at in pieces.
+    /// The current state of the lanes, read in batches.
     pub async fn snapshot(&self) -> Snapshot {
         let mut survey = Survey::default();
         while self.lock().survey(&mut survey) {
@@ -196,15 +197,15 @@ impl Scheduler {
         Snapshot { lanes, more, carriers, waiting, held_bytes }
     }
 
-    /// Those of the lanes named that are blocked, in the order given. It costs a look-up for each
-    /// name, however many lanes there are.
+    /// The blocked ones among these lanes, in the order given. It costs one look-up per name, however
+    /// many lanes there are.
     #[must_use]
     pub fn blocked(&self, lanes: &[LaneKey]) -> Vec<LaneView> {
         self.lock().blocked(lanes, &self.clock.dates())
     }
 
-    /// Asks the disk which lanes have mail: at the start, and from time to time, so that no
-    /// message waits for a mark that a fault kept from being made.
+    /// Asks the disk which lanes have mail, at the start and periodically, so that no message is
+    /// forgotten because a fault prevented its mark.
     async fn read_lanes(self: Arc<Self>) -> bool {
         let mut after = None;
         loop {
@@ -226,7 +227,7 @@ impl Scheduler {
         }
     }
 
-    /// Has lanes tried at once, a piece at a time.
+    /// Makes lanes due at once, in batches.
     pub(super) async fn hasten(&self, mut lanes: Vec<LaneKey>) {
         while !lanes.is_empty() {
             let rest = lanes.split_off(lanes.len().min(LANES_PIECE));
@@ -236,7 +237,8 @@ impl Scheduler {
         }
     }
 
-    /// Tells the core of an event that concerns all lanes, a piece of them at a time: others have the core in between.
+    /// Passes the core an event that concerns all lanes, in batches: others can lock the core in
+    /// between.
     pub(super) async fn for_all_lanes(
         &self,
         mut event: impl FnMut(&mut Core<Lease>, Option<&LaneKey>, At<'_>) -> (Option<LaneKey>, Actions<Lease>),
@@ -267,12 +269,12 @@ impl Scheduler {
         self.carriers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the core of an event, and does what follows from it.
+    /// Passes the core an event, and performs the actions that follow.
     pub(super) fn with_core(&self, event: impl FnOnce(&mut Core<Lease>, At<'_>) -> Actions<Lease>) {
         self.ask_core(|core, at| ((), event(core, at)));
     }
 
-    /// The same for an event that has an answer.
+    /// Like [`Self::with_core`], for an event that returns an answer.
     pub(super) fn ask_core<T>(
         &self,
         event: impl FnOnce(&mut Core<Lease>, At<'_>) -> (T, Actions<Lease>),
@@ -282,7 +284,7 @@ impl Scheduler {
         let at = At { table: &table, dates: &dates };
         let mut core = self.lock();
         let (answer, mut actions) = event(&mut core, at);
-        // While the core is locked: whoever is asked for what is due, by a mark made here, finds it free.
+        // Released while the core is locked: a fetch triggered by a mark made here finds them free.
         actions.released.clear();
         drop(core);
         self.act(actions, &dates);
@@ -291,7 +293,7 @@ impl Scheduler {
 
     fn act(&self, actions: Actions<Lease>, dates: &Dates) {
         let Some(me) = self.me.upgrade() else { return };
-        // Who has nothing under way ends before anything else is done, so that nothing comes under way.
+        // Carriers with nothing under way end first, so that they start nothing.
         if !actions.dismissed.is_empty() {
             let carriers = self.carriers();
             actions.dismissed.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.dismiss());
@@ -335,7 +337,6 @@ impl Scheduler {
         self.carriers().iter().map(pulse).collect()
     }
 
-    /// A carrier has ended.
     pub(super) fn leave(&self, carrier: u64) {
         self.carriers().remove(&carrier);
         self.with_core(|core, at| core.ended(carrier, at));
@@ -360,7 +361,7 @@ impl Scheduler {
             self.tell_verdicts(&work.message, &work.verdicts, dates);
         }
         if work.is_plain() {
-            // Under way from the call on; nobody waits for it.
+            // Under way from the call on; nothing waits for it.
             drop(self.spool.settle(work.into_settlement(Vec::new(), dates)));
             return;
         }
@@ -380,7 +381,7 @@ impl Scheduler {
                     self.journal.record(&Event::Reported { id, kind, report });
                 }
                 self.offer(leased);
-                // Marked only now: before, the lease would have hidden it from whoever looks.
+                // Marked only now: earlier, the lease would have hidden it from a fetch.
                 if let Some(next_at) = next_at {
                     self.with_core(|core, at| core.loaded(vec![(lane, next_at)], at));
                 }
@@ -393,7 +394,7 @@ impl Scheduler {
         }
     }
 
-    /// Tells senders of a dead lane's mail whose time has come, a part at a time.
+    /// Reports delays and expiry for a blocked lane's mail, in batches.
     async fn sweep(self: Arc<Self>, sweep: Sweep) {
         let _swept = SweepGuard { scheduler: Arc::clone(&self), lane: sweep.lane.clone() };
         let mut after = None;
@@ -412,7 +413,8 @@ impl Scheduler {
                 if work.failed().next().is_none() && work.late().next().is_none() {
                     continue;
                 }
-                // Each report is composed in memory. The permit is refused only once closed: never.
+                // Each report is composed in memory. Acquiring fails only once the semaphore is closed,
+                // which never happens.
                 let permit = Arc::clone(&self.sweep_reports).acquire_owned().await;
                 self.tell_verdicts(&work.message, &work.verdicts, &dates);
                 let finish = Arc::clone(&self).finish(work);
@@ -430,7 +432,7 @@ impl Scheduler {
     }
 }
 
-/// Waits for what there is; for nothing, for ever.
+/// Awaits the future if there is one, otherwise never completes.
 async fn if_some<F: Future + Unpin>(future: Option<F>) -> F::Output {
     match future {
         Some(future) => future.await,
@@ -452,11 +454,11 @@ fn overdue_work(sweep: &Sweep, null: Option<Duration>, leased: Leased, dates: &D
     Work { message, lease, content, lane, expire: retry.expire, verdicts, told: true }
 }
 
-/// What the disk answered to a lane, passed on however the question ended: the lane waits for it.
+/// The disk's answer to a lane, delivered however the query ended, because the lane waits for it.
 struct Answer {
     scheduler: Arc<Scheduler>,
     lane: LaneKey,
-    /// `None`: it could not be read.
+    /// `None`: the disk could not be read.
     due: Option<(Vec<Leased>, Option<UnixMillis>)>,
 }
 
@@ -467,7 +469,7 @@ impl Drop for Answer {
     }
 }
 
-/// Lets the lane be swept again however its sweep ended.
+/// Lets the lane be swept again, however its sweep ended.
 struct SweepGuard {
     scheduler: Arc<Scheduler>,
     lane: LaneKey,
@@ -481,9 +483,9 @@ impl Drop for SweepGuard {
 
 /// How often the disk is asked for all lanes.
 const READ_LANES_EVERY: Duration = Duration::from_secs(600);
-/// Lanes that the core is told of in one piece.
+/// Lanes passed to the core in one batch.
 const LANES_PIECE: usize = 512;
-/// How long carriers may go on after the stop.
+/// How long carriers may continue after the stop.
 const GRACE: Duration = Duration::from_secs(4);
 const SWEEP_MESSAGES_MAX: usize = 500;
 const SWEEP_REPORTS_MAX: usize = 16;

@@ -1,4 +1,4 @@
-//! Values that the tests of this module share.
+//! Sample values shared by this module's tests.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,41 +1,43 @@
-//! What the scheduler is told to do; every value is checked.
+//! The scheduler's settings. The values are checked elsewhere, before they get here.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::mail::{Domain, Mailbox};
 
-/// What the scheduler is told to do.
+/// The scheduler's settings; every value is checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Our name, in reports.
+    /// Our host name, used in reports.
     pub name: Domain,
-    /// Who our reports come from, in their header.
+    /// The address in the From field of our reports.
     pub postmaster: Mailbox,
-    /// Whether the postmaster is told of mail that failed and has nobody else to be told.
+    /// Whether the postmaster is notified of failed mail that can be reported to nobody else.
     pub double_bounces: bool,
-    /// After what time mail with the null reverse-path is given up, where that is sooner.
+    /// When mail with the null reverse-path expires, if sooner than other mail.
     pub null_sender_expire: Option<Duration>,
-    /// Where a copy is kept of what failed for good.
+    /// The folder for copies of failed messages; `None`: no copies.
     pub archive: Option<PathBuf>,
     /// Sessions that carry mail at the same time, over all lanes.
     pub sessions_max: usize,
-    /// Sessions that are being opened at the same time, beside those.
+    /// Sessions being opened at the same time, in addition to `sessions_max`.
     pub openings_max: usize,
-    /// Connections to one address at the same time, over all lanes; where a connector allows more, its number holds.
+    /// Connections to one address at the same time, over all lanes; a connector's own higher limit
+    /// takes precedence.
     pub sessions_per_host_max: usize,
-    /// Octets of content kept in memory between acceptance and delivery; more is read back.
+    /// Octets of content kept in memory between acceptance and delivery; the rest is read back from
+    /// disk.
     pub memory_bytes_max: usize,
     /// Messages leased at the same time in one lane.
     pub window_max: usize,
 }
 
-/// Settings for tests, here so that another field is added in one place.
+/// Settings for tests, kept here so that a new field is added in one place.
 #[cfg(test)]
 pub(crate) mod samples {
     use super::{Domain, Mailbox, Settings};
 
-    /// So many sessions, openings, sessions of one host, and messages of one lane.
+    /// The same limit for sessions, openings, sessions per host and messages per lane.
     pub(crate) fn settings(sessions_max: usize) -> Settings {
         Settings {
             name: Domain::parse("gw1.contoso.example").expect("a domain"),

@@ -1,4 +1,5 @@
-//! What is told of an attempt: events, and reports to the reverse-path.
+//! Reports an attempt: events for the log, and reports (DSNs) to the reverse-path. It decides no
+//! outcome.
 
 use super::core::{RecipientVerdict, Work};
 use super::run::Scheduler;
@@ -10,16 +11,16 @@ use crate::outcome::dsn::{self, Addressee, Detail, Fate, HEADER_BYTES_MAX, Kind,
 use crate::spool::{LaneKey, Lease, NewContent, NewMessage, Origin, QueuedRecipient, StoredMessage};
 use crate::tracking::Event;
 
-/// The reports that an attempt caused.
+/// The reports an attempt caused.
 #[derive(Default)]
 pub(super) struct Reports {
     pub(super) messages: Vec<NewMessage>,
-    /// For each kind of report due: the report, if one could be made.
+    /// For each kind of report due: the report's queue ID, if it could be composed.
     pub(super) told: Vec<(&'static str, Option<QueueId>)>,
 }
 
 impl Scheduler {
-    /// Tells what became of each recipient.
+    /// Logs the verdict on each recipient.
     pub(super) fn tell_verdicts(
         &self,
         message: &StoredMessage,
@@ -41,8 +42,8 @@ impl Scheduler {
         }
     }
 
-    /// Composes the reports due: one for all recipients that failed, one for all that are late, one for
-    /// all that were relayed; of each only those whose sender wants to be told.
+    /// Composes the reports due: one for all failed recipients, one for all delayed ones, one for all
+    /// relayed ones; each covers only recipients for whom a report was requested.
     pub(super) async fn reports(&self, work: &Work<Lease>, dates: &Dates) -> Reports {
         let now = dates.wall();
         let mut reports = Reports::default();
@@ -64,7 +65,7 @@ impl Scheduler {
         if failed.is_empty() && late.is_empty() && relayed.is_empty() {
             return reports;
         }
-        // RFC 5321 §4.5.5: nobody is told of what has no reverse-path.
+        // RFC 5321 §4.5.5: no report is sent for the null reverse-path.
         let Some(to) = work.message.reverse_path.mailbox() else {
             if !failed.is_empty() {
                 let report = self.double_bounce(work, now, &failed).await;
@@ -73,7 +74,8 @@ impl Scheduler {
             }
             return reports;
         };
-        // By the clocks that decide it, so that the date holds though the clock was wrong when the message came.
+        // Uses the clocks that decide the expiry, so that the date is right even if the clock was wrong
+        // when the message arrived.
         let until = dates.since(work.message.accepted_at).plus(work.expire);
         let delayed = Kind::Delayed { until: dates.to_wall(until) };
         let detail = self.detail(work, to);
@@ -98,8 +100,8 @@ impl Scheduler {
         reports
     }
 
-    /// What nobody else can be told goes to the postmaster, where the configuration says so; but never about
-    /// mail to the postmaster, which would go in circles.
+    /// Failures that can be reported to nobody else go to the postmaster, if so configured, but never
+    /// those of mail to the postmaster, which would loop.
     async fn double_bounce(
         &self,
         work: &Work<Lease>,
@@ -122,8 +124,8 @@ impl Scheduler {
         self.report_message(work, postmaster, now, &part)
     }
 
-    /// How much the sender is told: what goes out of our organisation discloses no more than the connector
-    /// allows by which the message came.
+    /// How much detail a report gives: outside our organisation, no more than the connector by which
+    /// the message came allows.
     fn detail(&self, work: &Work<Lease>, to: &Mailbox) -> Detail {
         let came_by = work.message.origin.connector.as_deref();
         if may_disclose(&self.live.table(), &self.settings.postmaster, to, came_by) {
@@ -133,8 +135,8 @@ impl Scheduler {
         }
     }
 
-    /// RET=FULL is honoured for messages of a usual size, and not where TLS was demanded: what came sealed
-    /// is not sent back to wherever the reverse-path leads.
+    /// RET=FULL is honoured for messages of ordinary size, unless TLS was required: a message that came
+    /// over TLS is not returned to wherever the reverse-path points.
     fn returns_whole(&self, work: &Work<Lease>) -> bool {
         let message = &work.message;
         let guarded = message.origin.sealed || message.origin.onward_sealed;
@@ -191,15 +193,15 @@ impl Scheduler {
             accepted_at: now,
             origin: Origin {
                 message_id: Some(format!("{id}@{}", self.settings.name)),
-                // What a report tells of the message is as worth sealing as the message.
+                // A report reveals enough of the message to need the same TLS protection.
                 onward_sealed: work.message.origin.onward_sealed,
                 ..Origin::default()
             },
         })
     }
 
-    /// The start of a message, or all of it; nothing where it can't be read, since the report must go all
-    /// the same.
+    /// The message to return, or only its start; empty if it can't be read, since the report must still
+    /// be sent.
     async fn returned(&self, work: &Work<Lease>, whole: bool) -> Vec<u8> {
         let octets_max =
             if whole { usize::try_from(RETURNED_BYTES_MAX).unwrap_or(usize::MAX) } else { HEADER_BYTES_MAX };
@@ -246,5 +248,5 @@ fn read_start(content: &Content, octets_max: usize) -> Vec<u8> {
     start
 }
 
-/// Octets of a message that is returned whole; of a larger one the header section is.
+/// Largest message returned whole, in octets; of a larger one only the header section is returned.
 const RETURNED_BYTES_MAX: u64 = 256 * 1024;

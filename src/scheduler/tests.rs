@@ -1,4 +1,4 @@
-//! The tasks, with a spool in memory and a carrier that does what the local part says.
+//! Tests of the scheduler's tasks, with a spool in memory and a carrier controlled by the local part.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ struct Memory {
     settled: mpsc::UnboundedSender<Settlement>,
     overdue: Mutex<Vec<Leased>>,
     ids: Mutex<i64>,
-    /// It never says which lanes there are.
+    /// Never answers which lanes there are.
     mute: AtomicBool,
 }
 
@@ -205,7 +205,7 @@ fn in_words(settlement: &Settlement) -> String {
     format!("{}; {} reports", words.collect::<Vec<_>>().join(", "), settlement.reports.len())
 }
 
-/// Offers one message of this age; what is settled, in words, and the report.
+/// Offers one message of this age; checks what is settled, as text, and returns the report.
 async fn check(to: &[&str], path: &str, age_s: i64, told: bool, expected: &str) -> Option<String> {
     let mut stage = stage();
     let mut leased = with_reverse_path(stage.leased(1, to), path, age_s);
@@ -268,7 +268,7 @@ async fn after_the_stop_nothing_is_handed_out() {
     assert_eq!(stage.book.count(), 0, "the disk has it");
 }
 
-/// Offers one message to two domains; what is settled until nothing of it is left, in words.
+/// Offers one message to two domains; returns, as text, what is settled until nothing is left.
 async fn settled_of(first: &[&str], second: &[&str]) -> Vec<(String, Vec<String>)> {
     let mut stage = stage();
     let to = [first, second].concat();
@@ -302,7 +302,7 @@ async fn one_report_names_who_failed_in_several_lanes() {
     for name in ["x@b.example", "after@c.example"] {
         assert_eq!(report.matches(&format!("Final-Recipient: rfc822; {name}")).count(), 1, "{report}");
     }
-    // What is only late holds up nobody's report.
+    // A delayed recipient holds up no report.
     let told = settled_of(&["x@b.example"], &["later@c.example"]).await;
     let mut words: Vec<&str> = told.iter().map(|(words, _)| words.as_str()).collect();
     words.sort_unstable();
@@ -343,7 +343,7 @@ async fn the_loop_ends_once_its_state_is_in_doubt() {
     assert!(event.await.is_err());
     stage.scheduler.prod();
     running.await.unwrap();
-    // What nobody can vouch for hands out nothing.
+    // A scheduler in an inconsistent state hands out nothing.
     let offered = leased(&stage.book, Clock::wall(), 1, &["ok@b.example"]);
     stage.scheduler.offer(vec![offered]);
     assert_eq!((stage.scheduler.snapshot().await.carriers, stage.book.count()), (0, 0));

@@ -1,11 +1,12 @@
 //! What is written after an attempt: the recipients' state and the reports they cause, in one commit.
+//! It does not write by itself.
 
 use super::core::{RecipientVerdict, Work};
 use crate::mail::Dates;
 use crate::spool::{LaneKey, LastTrouble, Lease, NewMessage, QueuedRecipient, RecipientResult, Settlement};
 
 impl Work<Lease> {
-    /// What is written, in one commit. Times become dates.
+    /// The settlement to commit. Times on the schedule become dates.
     pub(super) fn into_settlement(self, reports: Vec<NewMessage>, dates: &Dates) -> Settlement {
         let lane = self.lane;
         let recipients = self

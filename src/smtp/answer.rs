@@ -1,16 +1,16 @@
-//! What a server says: replies of any number of lines (RFC 5321 §4.2), and the keywords of an
-//! answer to EHLO.
+//! Reads a server's replies of any number of lines (RFC 5321 §4.2), and the keywords of an EHLO reply.
+//! It does not decide what to send next.
 
 use crate::connector::Mechanism;
 use crate::mail::{Enhanced, Extension, Reply};
 
-/// Octets of one reply line that are kept; the rest of a longer line is dropped. RFC 5321
-/// §4.5.3.1.5 allows 512, but hosts that explain a refusal at length are many.
+/// Octets kept of one reply line; the rest of a longer line is dropped. RFC 5321 §4.5.3.1.5 allows 512,
+/// but many hosts explain refusals at length.
 const LINE_BYTES_KEPT: usize = 4096;
-/// Octets of a whole reply, beyond which the peer is not believed to speak SMTP.
+/// Octets of a whole reply, above which the peer is assumed not to speak SMTP.
 const REPLY_BYTES_MAX: usize = 65_536;
 
-/// Puts replies together from octets as they come.
+/// Assembles replies from octets as they arrive.
 #[derive(Debug, Default)]
 pub struct AnswerReader {
     line: Vec<u8>,
@@ -18,7 +18,7 @@ pub struct AnswerReader {
     begun: Option<Reply>,
 }
 
-/// Why what a server said is no reply.
+/// Why the octets of a server are not a reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerFault {
     /// A line does not begin with a reply code.
@@ -32,49 +32,48 @@ pub enum AnswerFault {
     TooLong,
 }
 
-/// What a server offers in its answer to EHLO, of what we make use of. Keywords we don't know, or
-/// don't use, are passed over.
+/// What a server offers in its EHLO reply, limited to what we use. Other keywords are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Offers {
-    /// STARTTLS (RFC 3207).
+    /// STARTTLS is offered (RFC 3207).
     pub starttls: bool,
-    /// PIPELINING (RFC 2920).
+    /// PIPELINING is offered (RFC 2920).
     pub pipelining: bool,
-    /// 8BITMIME (RFC 6152).
+    /// 8BITMIME is offered (RFC 6152).
     pub eight_bit_mime: bool,
-    /// SIZE (RFC 1870) and its limit in octets; 0: no limit is known.
+    /// SIZE (RFC 1870) and its limit in octets; 0 means that no limit is known.
     pub size: Option<u64>,
-    /// CHUNKING (RFC 3030 §2).
+    /// CHUNKING is offered (RFC 3030 §2).
     pub chunking: bool,
-    /// BINARYMIME (RFC 3030 §3).
+    /// BINARYMIME is offered (RFC 3030 §3).
     pub binary_mime: bool,
-    /// SMTPUTF8 (RFC 6531).
+    /// SMTPUTF8 is offered (RFC 6531).
     pub utf8: bool,
-    /// DSN (RFC 3461).
+    /// DSN is offered (RFC 3461).
     pub dsn: bool,
     /// LIMITS RCPTMAX: recipients of one transaction (RFC 9422 §4).
     pub recipients_max: Option<usize>,
-    /// LIMITS MAILMAX: transactions of one session.
+    /// LIMITS MAILMAX: transactions of one session (RFC 9422 §4).
     pub messages_max: Option<u32>,
-    /// LIMITS RCPTDOMAINMAX: recipient domains of one transaction.
+    /// LIMITS RCPTDOMAINMAX: recipient domains of one transaction (RFC 9422 §4).
     pub domains_max: Option<usize>,
-    /// AUTH and what it takes (RFC 4954 §3).
+    /// AUTH and the mechanisms offered (RFC 4954 §3).
     pub auth: AuthOffers,
 }
 
-/// The SASL mechanisms that a server takes, of those that we know.
+/// The SASL mechanisms a server offers, of those we support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AuthOffers {
-    /// PLAIN.
+    /// PLAIN is offered (RFC 4616).
     pub plain: bool,
-    /// LOGIN.
+    /// LOGIN is offered; it has no RFC.
     pub login: bool,
-    /// XOAUTH2.
+    /// XOAUTH2 is offered; it takes an OAuth 2.0 bearer token.
     pub xoauth2: bool,
 }
 
 impl AuthOffers {
-    /// Whether it takes this one.
+    /// Whether this mechanism is offered.
     #[must_use]
     pub fn takes(self, mechanism: Mechanism) -> bool {
         match mechanism {
@@ -89,7 +88,7 @@ impl AnswerReader {
     /// Takes octets off the front of `input` until one reply is complete, or none are left.
     ///
     /// # Errors
-    /// An [`AnswerFault`]; nothing more that comes from this peer can be understood then.
+    /// An [`AnswerFault`]; nothing this peer sends after it can be interpreted.
     pub fn take(&mut self, input: &mut &[u8]) -> Result<Option<Reply>, AnswerFault> {
         while let Some(end) = memchr::memchr(b'\n', input) {
             let (line, rest) = input.split_at_checked(end.saturating_add(1)).unwrap_or((input, &[]));
@@ -104,7 +103,7 @@ impl AnswerReader {
         Ok(None)
     }
 
-    /// Whether part of a reply has come, and the rest is missing.
+    /// Whether a reply is incomplete.
     #[must_use]
     pub fn is_within_reply(&self) -> bool {
         self.octets > 0
@@ -126,7 +125,8 @@ impl AnswerReader {
         let (code, last, text) =
             part(&line).ok_or_else(|| AnswerFault::NotAReply(line.chars().take(80).collect()))?;
         let (enhanced, text) = match Enhanced::split(text) {
-            // RFC 2034 §4: the class is the first digit; anything else is text that looks alike.
+            // RFC 2034 §4: the class is the first digit of the reply code; anything else only looks
+            // like an enhanced code.
             Some((enhanced, rest)) if u16::from(enhanced.0) == code / 100 => (Some(enhanced), rest),
             Some(_) | None => (None, text),
         };
@@ -150,21 +150,21 @@ impl AnswerReader {
     }
 }
 
-/// A line without its end, as text that may be shown: control characters would disturb a log.
+/// A line without its end, as printable text: control characters would corrupt a log.
 fn clean(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     String::from_utf8_lossy(line).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// Code, whether it is the last line, text.
+/// Splits a line into reply code, whether it is the last line, and text.
 fn part(line: &str) -> Option<(u16, bool, &str)> {
     let (code, rest) = line.split_at_checked(3)?;
     if !code.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     let code = code.parse().ok().filter(|code| (200..600).contains(code))?;
-    // RFC 5321 §4.2: a code without any text is to be understood too.
+    // RFC 5321 §4.2: a reply code without text must be understood too.
     match rest.chars().next() {
         None => Some((code, true, "")),
         Some(' ') => Some((code, true, rest.get(1..).unwrap_or_default())),
@@ -174,8 +174,8 @@ fn part(line: &str) -> Option<(u16, bool, &str)> {
 }
 
 impl Offers {
-    /// Reads the keywords of a positive answer to EHLO; its first line is the server's name. Extensions
-    /// `ignored` are as if they were not offered.
+    /// Reads the keywords of a positive EHLO reply; its first line is the server's name. Extensions in
+    /// `ignored` are treated as not offered.
     #[must_use]
     pub fn read(reply: &Reply, ignored: &[Extension]) -> Self {
         let mut offers = Self::default();
@@ -214,7 +214,7 @@ impl Offers {
             Extension::Dsn => self.dsn = true,
             Extension::Limits => {
                 for (name, value) in words.filter_map(|word| word.split_once('=')) {
-                    // 0 would let nothing through, and is no limit that RFC 9422 §4 knows.
+                    // A limit of 0 would allow nothing, and RFC 9422 §4 does not permit it.
                     let limit = || value.parse::<u32>().ok().filter(|limit| *limit > 0);
                     let count = || limit().and_then(|limit| usize::try_from(limit).ok());
                     if name.eq_ignore_ascii_case("RCPTMAX") {

@@ -1,14 +1,14 @@
-//! Content that comes in chunks of a known length (RFC 3030): lines, which are given the dots of
-//! transparency on the way to the sink, or any octets, which go there as they come.
+//! Content sent in chunks of a known length (RFC 3030). Text is dot-stuffed on the way to the sink;
+//! binary content goes there unchanged.
 
 use super::data::{ContentFault, ContentLimits, ContentSink};
 
-/// Reads the chunks of one message.
+/// Scans the chunks of one message.
 #[derive(Debug)]
 pub struct ChunkScanner {
     limits: ContentLimits,
     binary: bool,
-    /// Octets of the line so far.
+    /// Octets of the current line so far.
     line: usize,
     after_cr: bool,
     octets: u64,
@@ -18,7 +18,7 @@ pub struct ChunkScanner {
 }
 
 impl ChunkScanner {
-    /// Stands before the first octet. `binary`: it was declared as BINARYMIME.
+    /// Starts before the first octet. `binary`: the content was declared as BINARYMIME.
     #[must_use]
     pub fn new(limits: ContentLimits, binary: bool) -> Self {
         Self {
@@ -33,12 +33,12 @@ impl ChunkScanner {
         }
     }
 
-    /// Takes all of `input`, which holds nothing but content.
+    /// Takes all of `input`, which must be content only.
     pub fn feed(&mut self, input: &[u8], sink: &mut dyn ContentSink) {
         let faulty = self.fault.is_some();
         self.octets = self.octets.saturating_add(u64::try_from(input.len()).unwrap_or(u64::MAX));
         if self.octets > self.limits.message_bytes_max {
-            // It is told whatever else is wrong: sending less is what the client can do.
+            // This fault takes precedence over others: the client can fix it by sending less.
             self.fault = Some(ContentFault::TooBig(self.limits.message_bytes_max));
         }
         if faulty {
@@ -60,7 +60,7 @@ impl ChunkScanner {
         }
     }
 
-    /// The last chunk has come. Text ends with a line: one whose end is missing gets it.
+    /// The last chunk has arrived. If the last line of text has no CRLF, it is added.
     pub fn finish(&mut self, sink: &mut dyn ContentSink) {
         if self.fault.is_some() || self.binary {
             return;
@@ -74,23 +74,23 @@ impl ChunkScanner {
         }
     }
 
-    /// What is wrong with the content, if anything is.
+    /// The fault found in the content, if any.
     #[must_use]
     pub fn fault(&self) -> Option<ContentFault> {
         self.fault
     }
 
-    /// The header section, blank line included.
+    /// The header section, including the blank line.
     #[must_use]
     pub fn header(&self) -> &[u8] {
         &self.header
     }
 
-    /// Takes a line, or what has come of it.
+    /// Takes a line, or as much of it as has arrived.
     fn take(&mut self, piece: &[u8], sink: &mut dyn ContentSink) {
         let ended = piece.last() == Some(&b'\n');
         let text = if ended { piece.get(..piece.len().saturating_sub(1)).unwrap_or_default() } else { piece };
-        // A header section is lines whatever the body is: reports return it.
+        // The header section consists of lines even if the body is binary, because reports return it.
         if !self.binary || self.in_header {
             self.judge(text, ended);
         }
@@ -118,7 +118,7 @@ impl ChunkScanner {
         }
     }
 
-    /// A CR stands before a LF and nowhere else, a LF behind a CR, and a NUL nowhere.
+    /// CR may only appear before LF, LF only after CR, and NUL not at all.
     fn judge(&mut self, text: &[u8], ended: bool) {
         let cr = memchr::memchr(b'\r', text);
         let in_order = match (ended, cr) {

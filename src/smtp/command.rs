@@ -1,4 +1,5 @@
-//! One command line to a command, or to the reply that says what is wrong with it.
+//! Parses one command line into a command, or into the fault to reply with. It does not check the order
+//! of commands.
 
 use crate::mail::{Mailbox, PathFault, ReversePath};
 
@@ -10,41 +11,41 @@ pub use values::{Auth, Chunk, CommandFault, ForwardPath, MailFrom, RcptTo};
 /// A command of a client (RFC 5321 §4.1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// EHLO, and what the client calls itself.
+    /// EHLO with the client's name.
     Ehlo(String),
-    /// HELO, likewise.
+    /// HELO with the client's name.
     Helo(String),
     /// STARTTLS (RFC 3207).
     StartTls,
-    /// MAIL FROM.
+    /// MAIL FROM with its parameters (RFC 5321 §4.1.1.2).
     Mail(MailFrom),
-    /// RCPT TO.
+    /// RCPT TO with its parameters (RFC 5321 §4.1.1.3).
     Rcpt(RcptTo),
-    /// DATA.
+    /// DATA (RFC 5321 §4.1.1.4).
     Data,
-    /// BDAT (RFC 3030 §2).
+    /// BDAT with the chunk's size (RFC 3030 §2).
     Bdat(Chunk),
     /// AUTH (RFC 4954 §4).
     Auth(Auth),
-    /// RSET.
+    /// RSET (RFC 5321 §4.1.1.5).
     Rset,
-    /// NOOP.
+    /// NOOP (RFC 5321 §4.1.1.9); its argument is ignored.
     Noop,
-    /// VRFY.
+    /// VRFY (RFC 5321 §4.1.1.6); its argument is not kept.
     Vrfy,
-    /// EXPN.
+    /// EXPN (RFC 5321 §4.1.1.7); its argument is not kept.
     Expn,
-    /// HELP.
+    /// HELP (RFC 5321 §4.1.1.8); its argument is ignored.
     Help,
-    /// QUIT.
+    /// QUIT (RFC 5321 §4.1.1.10).
     Quit,
 }
 
 impl Command {
-    /// Reads a line without its CRLF.
+    /// Parses a line without its CRLF.
     ///
     /// # Errors
-    /// A [`CommandFault`]; its reply is the answer.
+    /// A [`CommandFault`], which gives the reply to send.
     pub fn parse(line: &[u8]) -> Result<Self, CommandFault> {
         if line.iter().any(u8::is_ascii_control) {
             return Err(CommandFault::Control.of_line(line));
@@ -117,14 +118,14 @@ const VERBS: &[(&str, Verb)] = &[
     ("SAML", Verb::NotOffered),
 ];
 
-/// Octets of the name in EHLO that are looked at; a domain has 255 (RFC 5321 §4.5.3.1.2).
+/// Octets accepted for the client's name in EHLO; a domain has at most 255 (RFC 5321 §4.5.3.1.2).
 const CLIENT_NAME_BYTES_MAX: usize = 255;
 
 fn bare(argument: &[u8], command: Command, usage: &'static str) -> Result<Command, CommandFault> {
     if argument.is_empty() { Ok(command) } else { Err(CommandFault::Syntax(usage)) }
 }
 
-/// Any word will do: a name that doesn't fit the address never hinders mail (RFC 5321 §4.1.4).
+/// Accepts any word: a name that does not match the address must not cause a refusal (RFC 5321 §4.1.4).
 fn client_name(argument: &[u8], usage: &'static str) -> Result<String, CommandFault> {
     if argument.is_empty() || argument.len() > CLIENT_NAME_BYTES_MAX {
         return Err(CommandFault::Syntax(usage));
@@ -155,8 +156,8 @@ fn rcpt_to(argument: &[u8]) -> Result<RcptTo, CommandFault> {
     Ok(RcptTo { path, dsn: parameters::of_rcpt(words)? })
 }
 
-/// Parts `FROM:<path> parameters`. Spaces behind the colon are against RFC 5321 §3.3, but devices
-/// and scripts send them daily, and they leave nothing to doubt; a path without brackets does.
+/// Splits `FROM:<path> parameters`. Spaces after the colon violate RFC 5321 §3.3, but devices and
+/// scripts send them daily, and they are unambiguous; a path without brackets is not.
 fn path_and_parameters<'a>(
     argument: &'a [u8],
     keyword: &[u8],
@@ -177,7 +178,7 @@ fn path_and_parameters<'a>(
     Ok((without_source_route(path), parameters))
 }
 
-/// Where the path's `>` is: the first one outside quotes.
+/// Position of the path's closing `>`: the first one outside quotes.
 fn path_end(text: &[u8]) -> Option<usize> {
     let mut quoted = false;
     let mut escaped = false;
@@ -193,7 +194,7 @@ fn path_end(text: &[u8]) -> Option<usize> {
     None
 }
 
-/// RFC 5321 §4.1.1.3 and appendix C: a source route is read, and not followed.
+/// RFC 5321 §4.1.1.3 and appendix C: a source route is parsed and ignored.
 fn without_source_route(path: &[u8]) -> &[u8] {
     if path.first() != Some(&b'@') {
         return path;

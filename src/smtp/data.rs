@@ -1,4 +1,5 @@
-//! The content of a message, octet by octet as it comes: where it ends, and whether it is in order.
+//! Scans the content of a message as it arrives: finds its end and checks its form. It does not
+//! interpret the header.
 
 use crate::mail::{Enhanced, QueueId, Reply, UnixMillis};
 
@@ -6,91 +7,91 @@ mod bare;
 
 use bare::Bare;
 
-/// Where content goes.
+/// Receives the content of messages.
 pub trait ContentSink {
-    /// A message's content begins: its name, and the time. `declared` octets are announced.
+    /// Begins a message, and returns its queue ID and time. `declared` is the announced size in octets.
     fn open(&mut self, declared: u64) -> (QueueId, UnixMillis);
 
-    /// The next octets, in wire form. What goes wrong is remembered, and told when the message is
-    /// to be taken over.
+    /// Takes the next octets, in wire form. An error is kept, and reported when the message is to be
+    /// committed.
     fn write(&mut self, octets: &[u8]);
 
-    /// The message will be refused: what came so far can go.
+    /// The message will be refused: the content so far can be deleted.
     fn discard(&mut self);
 }
 
-/// What content may be.
+/// The limits of content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentLimits {
-    /// Octets, without the dots of transparency (RFC 1870 §5).
+    /// Octets of a message, not counting stuffed dots (RFC 1870 §5).
     pub message_bytes_max: u64,
     /// Octets of the header section.
     pub header_bytes_max: usize,
-    /// Octets of a line, CRLF included.
+    /// Octets of a line, including CRLF.
     pub line_bytes_max: usize,
 }
 
-/// Why content is refused.
+/// Why content is refused. The first fault counts, except that [`Self::TooBig`] replaces any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ContentFault {
-    /// A CR or LF that is no part of a CRLF (RFC 5321 §2.3.8).
+    /// A CR or LF that is not part of a CRLF (RFC 5321 §2.3.8).
     #[error("the content has a CR or LF by itself; a line ends in CR LF")]
     BareLineEnd,
-    /// An octet of value 0.
+    /// The content contains a NUL octet.
     #[error("the content has a NUL octet")]
     Nul,
-    /// A line over the limit.
+    /// A line exceeds this many octets.
     #[error("a line of the content is longer than {0} octets")]
     LineLong(usize),
-    /// A header section over the limit.
+    /// The header section exceeds this many octets.
     #[error("the header section is larger than {0} octets")]
     HeaderLarge(usize),
-    /// More octets than a message may have.
+    /// The message exceeds this many octets.
     #[error("the message is larger than {0} octets")]
     TooBig(u64),
 }
 
-/// Reads content up to CRLF.CRLF, the only end there is. What is in order goes to the sink as it
-/// came, one slice for each input; after a fault the rest is read and thrown away, so that the
-/// refusal comes where the client waits for it.
+/// Reads content up to CRLF.CRLF, the only valid end. Valid content goes to the sink unchanged, one
+/// slice per input. After a fault the rest is read and discarded, so that the refusal comes when the
+/// client expects the reply.
 #[derive(Debug)]
 pub struct Scanner {
     limits: ContentLimits,
     place: Place,
-    /// Octets of the line so far.
+    /// Octets of the current line so far.
     line: usize,
-    /// Octets of the content so far, unstuffed.
+    /// Octets of the content so far, without stuffed dots.
     octets: u64,
     in_header: bool,
     header: Vec<u8>,
     fault: Option<ContentFault>,
-    /// Lines may end in a LF alone.
+    /// Set if lines may end in a bare LF.
     bare: Option<Bare>,
 }
 
-/// Where in a line the next octet stands.
+/// Where in a line the next octet is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Start,
-    /// Behind a dot at the start; the dot is not passed on yet.
+    /// After a dot at the start of a line, not passed on yet.
     Dot,
-    /// Behind that and a CR.
+    /// After such a dot and a CR.
     DotCr,
     Middle,
     Cr,
 }
 
-/// What one input came to.
+/// The result of one input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedResult {
-    /// Octets taken.
+    /// Octets consumed.
     pub used: usize,
-    /// Whether the end was among them.
+    /// Whether the end of the content was reached.
     pub ended: bool,
 }
 
 impl ContentFault {
-    /// What the client is told.
+    /// The reply to the client.
     #[must_use]
     pub fn reply(&self) -> Reply {
         let (code, enhanced) = match self {
@@ -103,7 +104,7 @@ impl ContentFault {
 }
 
 impl Scanner {
-    /// Stands before the first octet.
+    /// Starts before the first octet.
     #[must_use]
     pub fn new(limits: ContentLimits) -> Self {
         Self {
@@ -119,14 +120,14 @@ impl Scanner {
         }
     }
 
-    /// Gives each LF its CR on the way.
+    /// Also accepts a bare LF, and adds the missing CR.
     #[must_use]
     pub fn normalizing(mut self) -> Self {
         self.bare = Some(Bare::default());
         self
     }
 
-    /// Takes input up to the end of the content, if it is there.
+    /// Consumes input up to the end of the content, if it is there.
     pub fn feed(&mut self, input: &[u8], sink: &mut dyn ContentSink) -> FeedResult {
         match self.bare.take() {
             Some(bare) => self.feed_lines(bare, input, sink),
@@ -134,7 +135,7 @@ impl Scanner {
         }
     }
 
-    /// Feeds line by line, so that it is known how much was taken when the end comes.
+    /// Feeds line by line, so that the number of octets consumed is known when the end is reached.
     fn feed_lines(&mut self, mut bare: Bare, input: &[u8], sink: &mut dyn ContentSink) -> FeedResult {
         let (mut used, mut ended) = (0_usize, false);
         while let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty() && !ended) {
@@ -159,7 +160,7 @@ impl Scanner {
             Place::Start | Place::Middle | Place::Cr => 0,
         };
         let passed = input.get(..walk.at.saturating_sub(withheld)).unwrap_or_default();
-        // A dot that the last input ended with, if this one shows that it doesn't end the content.
+        // The dot that ended the previous input, if this input shows that it does not end the content.
         let dot: &[u8] = if before == Place::Dot && !passed.is_empty() { b"." } else { b"" };
         self.count(dot, passed, &walk);
         match (faulty, self.fault) {
@@ -177,19 +178,19 @@ impl Scanner {
         FeedResult { used: walk.at, ended }
     }
 
-    /// What is wrong with the content, if anything is.
+    /// The fault found in the content, if any.
     #[must_use]
     pub fn fault(&self) -> Option<ContentFault> {
         self.fault
     }
 
-    /// The header section, in wire form, blank line included.
+    /// The header section in wire form, including the blank line.
     #[must_use]
     pub fn header(&self) -> &[u8] {
         &self.header
     }
 
-    /// Whether the end was reached.
+    /// Walks over the input; returns whether the end was reached.
     fn walk(&mut self, input: &[u8], walk: &mut Walk) -> bool {
         while let Some(rest) = input.get(walk.at..)
             && let Some(byte) = rest.first()
@@ -199,7 +200,7 @@ impl Scanner {
                 (Place::Start, _) => self.place = Place::Middle,
                 (Place::Dot, b'\r') => self.step(Place::DotCr, walk),
                 (Place::Dot, _) => {
-                    // RFC 5321 §4.5.2: a dot at the start of a line that goes on is no content.
+                    // RFC 5321 §4.5.2: a leading dot is not content if more follows on the line.
                     walk.dots = walk.dots.saturating_add(1);
                     self.place = Place::Middle;
                 }
@@ -224,7 +225,7 @@ impl Scanner {
         walk.at = walk.at.saturating_add(1);
     }
 
-    /// Goes on to the next octet that could be wrong, or end the line.
+    /// Moves on to the next octet that could be invalid or end the line.
     fn in_line(&mut self, rest: &[u8], walk: &mut Walk) {
         let found = memchr::memchr3(b'\r', b'\n', 0, rest);
         let skipped = found.unwrap_or(rest.len());
@@ -242,7 +243,7 @@ impl Scanner {
             }
             None => {}
         }
-        // One more is the LF that a CR waits for.
+        // One more for the LF that must follow a CR.
         let waits = usize::from(self.place == Place::Cr);
         if self.line.saturating_add(waits) > self.limits.line_bytes_max {
             self.note(ContentFault::LineLong(self.limits.line_bytes_max));
@@ -262,7 +263,7 @@ impl Scanner {
         let octets = dot.len().saturating_add(passed.len()).saturating_sub(walk.dots);
         self.octets = self.octets.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
         if self.octets > self.limits.message_bytes_max {
-            // It is told whatever else is wrong: sending less is what the client can do.
+            // This fault takes precedence over others: the client can fix it by sending less.
             self.fault = Some(ContentFault::TooBig(self.limits.message_bytes_max));
         }
         if self.fault.is_some() {
@@ -288,11 +289,11 @@ impl Scanner {
 }
 
 struct Walk {
-    /// The next octet.
+    /// Index of the next octet.
     at: usize,
-    /// Where the header section ended, if it did in this input.
+    /// Where the header section ended, if within this input.
     header_to: Option<usize>,
-    /// Dots of transparency.
+    /// Stuffed dots seen in this input.
     dots: usize,
 }
 

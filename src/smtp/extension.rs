@@ -1,4 +1,5 @@
-//! The extensions a server offers in its answer to EHLO (RFC 5321 §4.1.1.1).
+//! The extensions our server offers in its EHLO reply (RFC 5321 §4.1.1.1). It does not read those of
+//! other servers; `answer` does.
 
 use std::net::IpAddr;
 
@@ -11,17 +12,17 @@ pub struct Offered<'a> {
     pub message_bytes_max: u64,
     /// LIMITS RCPTMAX: recipients of one message (RFC 9422 §4).
     pub recipients_max: usize,
-    /// STARTTLS: there is a certificate, and the session is not within TLS yet (RFC 3207 §4.2).
+    /// STARTTLS: there is a certificate, and the session is not yet inside TLS (RFC 3207 §4.2).
     pub starttls: bool,
-    /// AUTH: the session is within TLS, and a connector knows users (RFC 4954 §4).
+    /// AUTH: the session is inside TLS, and a connector has users (RFC 4954 §4).
     pub auth: bool,
-    /// What the listener leaves out.
+    /// Extensions the listener is configured not to offer.
     pub withheld: &'a [Extension],
 }
 
 impl Offered<'_> {
-    /// Whether an extension is offered. BINARYMIME can't be had without CHUNKING (RFC 3030 §3), nor SMTPUTF8
-    /// without 8BITMIME (RFC 6531 §3.1).
+    /// Whether an extension is offered. BINARYMIME requires CHUNKING (RFC 3030 §3), and SMTPUTF8
+    /// requires 8BITMIME (RFC 6531 §3.1).
     #[must_use]
     pub fn offers(&self, extension: Extension) -> bool {
         let needed = match extension {
@@ -36,7 +37,7 @@ impl Offered<'_> {
         needed && !self.withheld.contains(&extension)
     }
 
-    /// The answer to EHLO.
+    /// Composes the EHLO reply.
     #[must_use]
     pub fn ehlo_reply(&self, name: &Domain, peer: IpAddr) -> Reply {
         let mut text =

@@ -1,33 +1,33 @@
-//! Wire bytes to command lines.
+//! Splits wire bytes into command lines. It does not parse commands.
 
 use std::borrow::Cow;
 
 use super::command::CommandFault;
 
-/// Parts input into command lines. Only CRLF ends a line (RFC 5321 §2.3.8).
+/// Splits input into command lines. Only CRLF ends a line (RFC 5321 §2.3.8).
 #[derive(Debug, Default)]
 pub struct LineSplitter {
-    /// The start of a line whose end has not come yet.
+    /// The start of an incomplete line.
     partial: Vec<u8>,
-    /// Whether the rest of the line is thrown away; it was answered already.
+    /// Whether the rest of the line is discarded, because it was answered already.
     skipping: bool,
     /// While skipping: whether the last octet was a CR.
     after_cr: bool,
 }
 
-/// What a piece of input held.
+/// What a piece of input contained.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Split<'a> {
-    /// No whole line; all of it was taken.
+    /// No complete line; all input was taken.
     More,
     /// A line, without its CRLF.
     Line(Cow<'a, [u8]>),
-    /// A line that is to be answered with this; what remains of it is skipped.
+    /// A faulty line to be answered with this fault; the rest of it is skipped.
     Fault(CommandFault),
 }
 
 impl LineSplitter {
-    /// Takes up to one line from the front of `input` and says how many octets that were.
+    /// Takes up to one line from the front of `input`, and returns how many octets that was.
     pub fn next<'a>(&mut self, input: &'a [u8]) -> (usize, Split<'a>) {
         let mut start = 0;
         if self.skipping {
@@ -44,7 +44,7 @@ impl LineSplitter {
         (start.saturating_add(used), split)
     }
 
-    /// Forgets a line that has begun.
+    /// Discards a line that has begun.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -60,8 +60,8 @@ impl LineSplitter {
         let head = rest.get(..at).unwrap_or_default();
         let ends_in_cr = head.last().or(self.partial.last()) == Some(&b'\r');
         if !ends_in_cr {
-            // Answered at once, so that a client which knows no CR learns of it; and what follows
-            // up to the next CRLF is no command, so that nobody can plant one behind a bare LF.
+            // Answered at once, so that a client which never sends CR learns of it. What follows up to
+            // the next CRLF is not a command, so that none can be smuggled in behind a bare LF.
             let fault = self.fault(CommandFault::BareLineFeed, head);
             self.skip_on(false);
             return (used, Split::Fault(fault));
@@ -92,7 +92,7 @@ impl LineSplitter {
         (rest.len(), Split::More)
     }
 
-    /// A fault of a line of which this came last; nothing of it is kept.
+    /// The fault for a line that ends with `last`; nothing of the line is kept.
     fn fault(&mut self, fault: CommandFault, last: &[u8]) -> CommandFault {
         let mut begins = std::mem::take(&mut self.partial);
         begins.extend_from_slice(last.get(..4).unwrap_or(last));
@@ -104,7 +104,7 @@ impl LineSplitter {
         self.after_cr = after_cr;
     }
 
-    /// Skips to behind the next CRLF.
+    /// Skips past the next CRLF.
     fn skip(&mut self, input: &[u8]) -> usize {
         for at in memchr::memchr_iter(b'\n', input) {
             let after_cr = match at.checked_sub(1) {
@@ -123,7 +123,7 @@ impl LineSplitter {
     }
 }
 
-/// Octets of a command line, CRLF included: RFC 5321 §4.5.3.1.4 wants 512, and extensions add to it
+/// Octets of a command line, including CRLF: RFC 5321 §4.5.3.1.4 requires 512, and extensions add to it
 /// (SIZE 26, BODY 17, SMTPUTF8 10, RET and ENVID 115, NOTIFY 28, ORCPT 507, AUTH= 500).
 pub const COMMAND_BYTES_MAX: usize = 2_048;
 
@@ -149,7 +149,7 @@ mod tests {
         told.join("|")
     }
 
-    /// The same whatever the pieces are that the input comes in.
+    /// The result must not depend on how the input is split.
     #[track_caller]
     fn check(input: &[u8], expected: &str) {
         assert_eq!(read(&[input]), expected, "whole");

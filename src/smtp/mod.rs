@@ -1,5 +1,5 @@
-//! The grammar and the two sessions of SMTP (RFC 5321), without a socket: events in, actions out. It
-//! decides neither who may relay nor whether TLS is good enough: `connector` does.
+//! The grammar of SMTP (RFC 5321) and its two session state machines, without a socket: events in,
+//! actions out. They decide neither who may relay nor whether TLS is sufficient: `connector` does.
 
 mod answer;
 pub mod chunk;

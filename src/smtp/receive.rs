@@ -1,5 +1,5 @@
-//! Our side of an inbound session (RFC 5321), without a socket: octets and events go in, replies
-//! and actions come out. Which connector a transaction belongs to, `connector` decides.
+//! The server side of an inbound session (RFC 5321), without a socket: octets and events go in, replies
+//! and actions come out. `connector` decides which connector a transaction belongs to.
 
 mod asked;
 mod chunks;
@@ -37,11 +37,11 @@ use crate::mail::{Enhanced, Envelope, MailboxDomain, QueueId, Recipient, Reply, 
 use repeats::Repeats;
 use tally::Tally;
 
-/// One inbound session.
+/// The state machine of one inbound session.
 #[derive(Debug)]
 pub struct Session {
     rules: Arc<Rules>,
-    /// The table that was in effect when the session began; it ends under the same.
+    /// The table in effect when the session began; the session keeps it to its end.
     table: Arc<Table>,
     channel: Channel,
     upgrade: Upgrade,
@@ -52,59 +52,59 @@ pub struct Session {
     refusals: Vec<Refusal>,
     repeats: Repeats,
     tally: Tally,
-    /// Lines that came whole.
+    /// Complete lines read.
     lines_read: u64,
-    /// Those since the replies owed were last taken.
+    /// Lines read since the pending replies were last taken.
     lines_in_turn: u32,
-    /// Logins that failed.
+    /// Failed logins.
     logins_failed: u32,
-    /// Octets of a chunk that nobody wants.
+    /// Octets still to come of a chunk that was refused.
     unwanted: u64,
-    /// What it counts towards its connectors' limits.
+    /// The session's share of its connectors' limits.
     share: Share,
-    /// The last answer to MAIL FROM, by the reverse-path's domain; `None` is the null one.
+    /// The last answer to MAIL FROM, with the reverse-path's domain; `None` is the null reverse-path.
     admission: Option<(Option<MailboxDomain>, Admission)>,
 }
 
-/// What the client called itself, and how.
+/// The name the client gave, and whether it used EHLO or HELO.
 #[derive(Debug)]
 struct Client {
     name: String,
     extended: bool,
 }
 
-/// Which response is awaited.
+/// Which AUTH response is awaited.
 #[derive(Debug)]
 enum Step {
     /// `authzid NUL authcid NUL passwd`.
     Plain,
-    /// The name.
+    /// The user name.
     LoginName,
-    /// The password for this name.
+    /// The password for this user name.
     LoginPassword(String),
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// Commands, no transaction.
+    /// Commands, outside a transaction.
     Ready,
     /// Between MAIL and DATA.
     Envelope(Box<Transaction>),
-    /// The next hop is being asked for a recipient.
+    /// The next hop is being asked about a recipient.
     Asked(Box<Transaction>, Box<(Recipient, Arc<Outbound>)>),
-    /// Between DATA and the end.
+    /// Between DATA and the end of the content.
     Content(Box<Transaction>, Scanner, OpenTransaction),
     /// Within a chunk.
     Chunk(Box<ChunkedMessage>, Left),
     /// Between chunks.
     Chunks(Box<ChunkedMessage>),
-    /// The message is being made durable.
+    /// The message is being committed.
     Commit(QueueId),
-    /// The client's response is awaited.
+    /// The client's AUTH response is awaited.
     Auth(Step),
     /// A password is being checked.
     Verify,
-    /// The client may shake hands. Until it has, its transaction stands.
+    /// The client may start the handshake. Until it completes, the transaction is kept.
     Handshake(Option<Box<Transaction>>),
     /// The session is over.
     Closed,
@@ -116,7 +116,7 @@ struct OpenTransaction {
     at: UnixMillis,
 }
 
-/// A message that comes in chunks.
+/// A message that arrives in chunks.
 #[derive(Debug)]
 struct ChunkedMessage {
     transaction: Box<Transaction>,
@@ -143,8 +143,7 @@ struct Transaction {
 }
 
 impl Session {
-    /// A session that has just begun; within TLS already, if facts are given. The greeting waits
-    /// in the output.
+    /// A new session; already inside TLS if facts are given. The greeting waits in the output.
     #[must_use]
     pub fn start(
         rules: Arc<Rules>,
@@ -177,8 +176,8 @@ impl Session {
         session
     }
 
-    /// Takes input up to the next action, and says how many octets that were. However much input
-    /// there is, one turn answers few commands: what a client is owed stays small until it reads.
+    /// Takes input up to the next action, and returns how many octets that was. However much input
+    /// there is, one turn answers few commands: pending replies stay small until the client reads them.
     pub fn feed(&mut self, input: &[u8], sink: &mut dyn ContentSink) -> (usize, Action) {
         let mut at = 0_usize;
         loop {
@@ -218,8 +217,8 @@ impl Session {
         }
     }
 
-    /// The handshake is done. Whatever was said before may have been planted by someone in the
-    /// middle, so the session starts over and waits for a new EHLO (RFC 3207 §4.2).
+    /// The handshake is done. Anything received before it may have been injected by an attacker, so the
+    /// session starts over and waits for a new EHLO (RFC 3207 §4.2).
     pub fn on_tls(&mut self, facts: Arc<TlsFacts>) {
         self.channel.tls = Some(facts);
         self.upgrade = Upgrade::Never;
@@ -230,7 +229,7 @@ impl Session {
         self.lines.clear();
     }
 
-    /// The spool answered. Only now is the message ours (RFC 5321 §6.1), or is not.
+    /// The spool's answer to a commit. Only now do we own the message (RFC 5321 §6.1), or refuse it.
     pub fn on_stored(&mut self, result: Result<(), StoreRefusal>) -> Action {
         let Phase::Commit(id) = mem::replace(&mut self.phase, Phase::Ready) else {
             return self.close(&Reply::new(451, Enhanced(4, 3, 0), "out of order"));
@@ -258,13 +257,13 @@ impl Session {
         Action::NeedInput
     }
 
-    /// Something did not come in time (RFC 5321 §4.5.3.2.7); the words say what we did.
+    /// Something did not arrive in time (RFC 5321 §4.5.3.2.7); `words` says what we did.
     pub fn on_timeout(&mut self, words: &'static str) -> Action {
         let text = format!("{} {words}; closing", self.rules.name);
         self.close(&Reply::new(421, Enhanced(4, 4, 2), text))
     }
 
-    /// The daemon stops.
+    /// Ends the session with 421 because the daemon stops.
     pub fn on_shutdown(&mut self) -> Action {
         self.close(&Reply::new(
             421,
@@ -282,8 +281,8 @@ impl Session {
         };
         self.count_line();
         let action = match parsed {
-            // RFC 3207 §4.2 and the injection it was blind to: octets that came with STARTTLS in
-            // clear must never be read as if they had come sealed.
+            // RFC 3207 §4.2, and the injection it missed: octets that came in plaintext together with
+            // STARTTLS must never be processed as if they had come over TLS.
             Ok(Command::StartTls) if used < rest.len() => Some(self.on_injection()),
             Ok(command) => self.on_command(command, sink),
             Err(fault) => self.on_fault(&fault),
@@ -368,7 +367,7 @@ impl Session {
     }
 }
 
-/// Whether it brings no message nearer, as often as it may be said.
+/// Whether the command does nothing to advance a message, however often it is repeated.
 fn is_without_effect(command: &Command) -> bool {
     match command {
         Command::Ehlo(_)
@@ -388,9 +387,9 @@ fn is_without_effect(command: &Command) -> bool {
     }
 }
 
-/// Lines answered before the replies are sent and others have a turn.
+/// Lines answered before the replies are sent and other sessions get a turn.
 const LINES_PER_TURN_MAX: u32 = 50;
-/// Octets of replies owed after which nothing more is answered until they are sent.
+/// Octets of pending replies above which nothing more is answered until they are sent.
 const OWED_BYTES_MAX: usize = 4_096;
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! The outbound session, from the greeting to QUIT: replies come in, commands go out into a buffer. It makes no TLS
-//! handshake, judges nothing, and reads no content; it only knows what may be said next.
+//! The outbound session, from the greeting to QUIT: replies come in, commands go out into a buffer. It
+//! makes no TLS handshake, judges nothing and reads no content; it only knows what may be sent next.
 //!
-//! Its stages are types, so that nothing can happen in one that belongs to another:
+//! Its stages are types, so that nothing can happen in the wrong stage:
 //!
-//! - [`Opening`]: greeting, EHLO, STARTTLS. It ends in plaintext or before a handshake, and only a [`Permit`] takes it
-//!   on: [`Opening::authorise`].
-//! - [`SecuredSession`]: EHLO inside TLS, with the permit in hand.
-//! - [`Open`]: a login, transactions. No envelope is written that the permit does not cover.
+//! - [`Opening`]: greeting, EHLO, STARTTLS. It ends in plaintext or before a handshake, and only a
+//!   [`Permit`] takes it further: [`Opening::authorise`].
+//! - [`SecuredSession`]: EHLO inside TLS, with the permit granted.
+//! - [`Open`]: login and transactions. No envelope is written that the permit does not cover.
 
 use std::io::Write as _;
 
@@ -28,27 +28,27 @@ pub use words::{
     SecuredEvent, SendFault, TransactionResult,
 };
 
-/// A stage of a session, for whoever carries its octets.
+/// A stage of a session, as seen by the driver that transports its octets.
 pub trait Dialogue {
-    /// What can happen in it.
+    /// What can happen in this stage.
     type Event;
 
-    /// Takes octets that came until something happens; commands due meanwhile go to `out`. `None`: write `out`, and
-    /// read on.
+    /// Takes received octets until something happens; commands due meanwhile are appended to `out`.
+    /// `None`: write `out`, and read on.
     ///
     /// # Errors
     /// A [`SendFault`]; the session is over then.
     fn feed(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<Option<Self::Event>, SendFault>;
 
-    /// How many whole replies have been taken since the connection was opened: the limit for the next one begins when
-    /// it changes.
+    /// Number of complete replies since the connection was opened. When it changes, the time limit for
+    /// the next reply starts.
     fn replies(&self) -> u64;
 
-    /// What it waits for.
+    /// The reply it waits for, which decides the time limit.
     fn awaited(&self) -> AwaitedReply;
 }
 
-/// Replies as they come, counted over all stages of a session.
+/// Reads replies, and counts them over all stages of a session.
 #[derive(Debug, Default)]
 struct Replies {
     reader: AnswerReader,

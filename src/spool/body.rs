@@ -1,5 +1,5 @@
-//! Large content in files: written below `tmp/`, flushed, renamed into `body/`, the directory
-//! flushed, and only then is there a row that names it.
+//! Large content in files: written below `tmp/`, flushed, renamed into `body/`, the directory flushed; only
+//! then is a row that names the file committed. It does not touch the database.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use super::undo::Undo;
 use super::{BodyWriter, Pending, SpoolFault, StoredBody};
 use crate::mail::{Content, ContentSource, QueueId};
 
-/// The two folders of content in files.
+/// The two folders for content in files.
 #[derive(Debug)]
 pub struct Bodies {
     unfinished: PathBuf,
@@ -22,11 +22,10 @@ pub struct Bodies {
 }
 
 impl Bodies {
-    /// Uses `tmp/` and `body/` below a folder and creates them where they are missing, for the
-    /// owner alone.
+    /// Uses `tmp/` and `body/` below `data_dir`; creates them if missing, with access for the owner only.
     ///
     /// # Errors
-    /// What creating them gave.
+    /// The I/O error of creating them.
     pub fn below(data_dir: &Path) -> io::Result<Self> {
         let (unfinished, finished) = (data_dir.join("tmp"), data_dir.join("body"));
         for folder in [&unfinished, &finished] {
@@ -35,8 +34,7 @@ impl Bodies {
         Ok(Self { unfinished, finished })
     }
 
-    /// Begins a file. `lost` hears of a failed flush, even where nobody waits for the file any
-    /// more.
+    /// Starts a file. `lost` is called on a failed flush, even if nobody waits for the file any more.
     ///
     /// # Errors
     /// [`SpoolFault::Full`] or [`SpoolFault::Failed`].
@@ -57,13 +55,13 @@ impl Bodies {
         Ok(Box::new(FileWriter { id, finished, folder, unfinished, lost: Box::new(lost) }))
     }
 
-    /// Where the content of a message lies once it is finished.
+    /// The path of a message's finished content.
     #[must_use]
     pub fn path(&self, id: QueueId) -> PathBuf {
         self.finished.join(id.to_string())
     }
 
-    /// The content of a message that lies in a file, as it should be.
+    /// The content of a message stored in a file; `length` is the expected number of octets.
     #[must_use]
     pub fn content(&self, id: QueueId, length: u64) -> Content {
         Content::Source(Arc::new(FileContent { path: self.path(id), length, file: OnceLock::new() }))
@@ -81,8 +79,8 @@ impl Bodies {
         &self.finished
     }
 
-    /// Whether the file system refuses even a small file for want of room. `SQLite` reports a
-    /// quota only as a failed write, so this is how the two are told apart.
+    /// Whether the file system has no room even for a small file. `SQLite` reports an exceeded quota only as
+    /// a failed write; this tells the two apart.
     #[must_use]
     pub fn is_full(&self) -> bool {
         let path = self.unfinished.join("room");
@@ -96,7 +94,7 @@ impl Bodies {
     }
 }
 
-/// A file on its way. The undo stands last: the file is closed before it is removed.
+/// A file being written. `undo` is the last field: the file is closed before it is removed.
 struct UnfinishedFile {
     file: File,
     length: u64,
@@ -128,10 +126,10 @@ impl BodyWriter for FileWriter {
     fn finish(self: Box<Self>) -> Pending<Result<StoredBody, SpoolFault>> {
         let (answer, answered) = oneshot::channel();
         let work = move || {
-            // Nobody waits any more: the stored body is dropped, and the file with it.
+            // If nobody waits any more, the stored body is dropped, and the file with it.
             let _ = answer.send(self.make_durable());
         };
-        // A flush takes milliseconds; a worker of the runtime must not wait for it.
+        // A flush takes milliseconds; it must not block a runtime worker.
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(work)),
             Err(_) => work(),
@@ -147,8 +145,8 @@ impl BodyWriter for FileWriter {
 impl FileWriter {
     fn make_durable(self) -> Result<StoredBody, SpoolFault> {
         let UnfinishedFile { file, length, undo } = self.unfinished;
-        // A failed flush is not tried again: the pages may be marked clean though they are lost,
-        // and what else was lost is reported to nobody.
+        // A failed flush is not retried: the pages may be marked clean although they are lost, and whatever
+        // else was lost is not reported.
         if let Err(error) = file.sync_data() {
             return Err(flush_fault(&self.finished, &error, self.lost));
         }
@@ -167,15 +165,15 @@ impl FileWriter {
     }
 }
 
-/// Makes the names in a folder durable.
+/// Makes the names in a folder durable by flushing it.
 ///
 /// # Errors
-/// What opening or flushing it gave.
+/// The I/O error of opening or flushing it.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Content in a file, opened at the first read: a long queue holds no descriptors.
+/// Content in a file, opened on the first read: a long queue holds no descriptors.
 struct FileContent {
     path: PathBuf,
     length: u64,
@@ -199,7 +197,7 @@ impl ContentSource for FileContent {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let count = self.file()?.read_at(buffer, offset)?;
-        // Half a message must never pass for a whole one.
+        // A truncated message must never pass for a whole one.
         if count == 0 && !buffer.is_empty() && offset < self.length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -212,7 +210,7 @@ fn fault(path: &Path, error: &io::Error) -> SpoolFault {
     if is_no_room(error) { SpoolFault::Full(text) } else { SpoolFault::Failed(text) }
 }
 
-/// A flush that failed for anything but want of room ends service.
+/// A flush that failed for any reason but lack of room stops the spool.
 fn flush_fault(path: &Path, error: &io::Error, lost: impl FnOnce(SpoolFault)) -> SpoolFault {
     match fault(path, error) {
         SpoolFault::Failed(text) => {
@@ -224,7 +222,7 @@ fn flush_fault(path: &Path, error: &io::Error, lost: impl FnOnce(SpoolFault)) ->
     }
 }
 
-/// Whether the disk has no room, or a quota is used up.
+/// Whether the error means that the disk is full or a quota is used up.
 #[must_use]
 pub fn is_no_room(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
@@ -282,7 +280,7 @@ mod tests {
         assert!(matches!(describe(io::ErrorKind::StorageFull), SpoolFault::Full(_)));
         assert!(matches!(describe(io::ErrorKind::QuotaExceeded), SpoolFault::Full(_)));
         assert!(matches!(describe(io::ErrorKind::PermissionDenied), SpoolFault::Failed(_)));
-        // EMFILE: another message may fare better.
+        // EMFILE: the next message may succeed.
         assert!(matches!(fault(Path::new("x"), &io::Error::from_raw_os_error(24)), SpoolFault::Failed(_)));
     }
 

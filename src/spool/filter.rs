@@ -1,29 +1,29 @@
-//! What an operator asks of the queue, and the answers.
+//! Filters for queue listings, and the results operators get. It runs no query.
 
 use super::{LaneKey, QueuedMessage, QueuedRow};
 use crate::mail::{QueueId, UnixMillis};
 
-/// Which messages are meant; all of what is said must hold.
+/// Which messages to select; all given conditions must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// A recipient is in a lane of this outbound connector.
     pub connector: Option<String>,
     /// A recipient has this domain.
     pub domain: Option<String>,
-    /// The reverse-path: an address, `@domain`, or empty for the null one.
+    /// The reverse-path: an address, `@domain`, or empty for the null reverse-path.
     pub sender: Option<String>,
     /// A recipient: an address, or `@domain`.
     pub recipient: Option<String>,
-    /// The status, reason or token of a recipient's last trouble has this text, in whatever case.
+    /// The status, reason or token of a recipient's last trouble contains this text, ignoring case.
     pub reason: Option<String>,
-    /// It was accepted before that.
+    /// The message was accepted before this.
     pub accepted_before: Option<UnixMillis>,
-    /// It is held.
+    /// The message is held.
     pub held: bool,
 }
 
 impl Filter {
-    /// Whether what it says of recipients holds for this one.
+    /// Whether the conditions on recipients hold for this one.
     #[must_use]
     pub fn takes(&self, row: &QueuedRow) -> bool {
         let path = row.forward_path.as_str();
@@ -42,33 +42,33 @@ impl Filter {
     }
 }
 
-/// A part of a list.
+/// One page of a listing.
 #[derive(Debug)]
 pub struct ListPage {
-    /// The messages.
+    /// The messages of this page.
     pub messages: Vec<QueuedMessage>,
-    /// Where to go on; `None`: there is nothing behind.
+    /// Where the next page starts; `None` on the last page.
     pub next: Option<QueueId>,
 }
 
-/// How much a lane has on disk.
+/// The number of recipients queued in a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneCount {
-    /// The lane.
+    /// The lane that is counted.
     pub lane: LaneKey,
-    /// Its recipients.
+    /// Number of recipients in the lane.
     pub recipients: u64,
     /// When the oldest of them was accepted.
     pub oldest_at: UnixMillis,
 }
 
-/// What became of keeping a message back.
+/// The result of holding a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldResult {
-    /// It is held now.
+    /// The message is now held.
     Held,
-    /// There is no such message.
+    /// There is no message with this queue ID.
     Unknown,
-    /// It is being worked on.
+    /// An attempt is under way.
     Leased,
 }

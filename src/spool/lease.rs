@@ -1,25 +1,27 @@
+//! Leases of recipients, so that no two attempts work on the same one. They are kept in memory only.
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::mail::QueueId;
 
-/// Who holds which recipients. A lease ends when it is dropped.
+/// Which recipients are leased. A lease ends when it is dropped.
 #[derive(Debug, Default)]
 pub struct LeaseBook {
     held: Mutex<HashSet<(QueueId, u32)>>,
 }
 
-/// What can be divided by the recipients it is for, and joined again.
+/// Something that can be split by recipients and joined again.
 pub trait Divisible: Sized {
-    /// The named recipients go into a part of their own.
+    /// Splits the named recipients off into a part of their own.
     #[must_use]
     fn split_off(&mut self, recipients: &[u32]) -> Self;
 
-    /// Takes over another part for the same message.
+    /// Merges another part of the same message.
     fn absorb(&mut self, other: Self);
 }
 
-/// Some recipients of one message, held by the book's owner.
+/// Leased recipients of one message.
 #[derive(Debug)]
 pub struct Lease {
     book: Arc<LeaseBook>,
@@ -28,7 +30,7 @@ pub struct Lease {
 }
 
 impl LeaseBook {
-    /// Leases those of `recipients` that are free; `None` if none is.
+    /// Leases the free ones among `recipients`; `None` if none is free.
     #[must_use]
     pub fn lease(self: &Arc<Self>, message: QueueId, recipients: &[u32]) -> Option<Lease> {
         let mut held = self.lock();
@@ -36,7 +38,7 @@ impl LeaseBook {
         (!free.is_empty()).then(|| Lease { book: Arc::clone(self), message, recipients: free })
     }
 
-    /// Leases all of `recipients`, or none if one of them is leased: nobody ever finds a free one
+    /// Leases all of `recipients`, or none if one of them is leased, so that no free recipient ever looks
     /// taken.
     #[must_use]
     pub fn lease_all(self: &Arc<Self>, message: QueueId, recipients: &[u32]) -> Option<Lease> {
@@ -54,26 +56,26 @@ impl LeaseBook {
         self.lock().contains(&(message, recipient))
     }
 
-    /// How many recipients are leased.
+    /// Number of leased recipients.
     #[must_use]
     pub fn count(&self) -> usize {
         self.lock().len()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<(QueueId, u32)>> {
-        // A set stays whole whatever a panicking holder did.
+        // The set stays valid even if a holder panicked.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Lease {
-    /// The recipients held.
+    /// The recipients this lease holds.
     #[must_use]
     pub fn recipients(&self) -> &[u32] {
         &self.recipients
     }
 
-    /// Keeps the lease of those recipients that `keep` wants and ends it for the others.
+    /// Keeps the lease on recipients for which `keep` is true and ends it for the others.
     pub fn retain(&mut self, keep: impl Fn(u32) -> bool) {
         let (kept, freed) = self.recipients.iter().partition(|n| keep(**n));
         self.recipients = freed;

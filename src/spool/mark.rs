@@ -1,5 +1,5 @@
-//! The mark that a spool broke: written where it broke, read before the next start delivers anything.
-//! It names what was delivered and could not be written, so that it is not delivered again.
+//! The mark of a spool fault: written when the spool fails, read before the next start delivers anything. It
+//! names recipients that are done but could not be recorded, so that they are not delivered to again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -12,16 +12,16 @@ use super::body::{is_no_room, sync_folder};
 use super::reserve;
 use crate::mail::QueueId;
 
-/// What a mark says.
+/// The contents of a mark.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mark {
-    /// How many faults came one soon after the other.
+    /// Number of consecutive faults.
     pub count: u32,
-    /// What broke, the last fault last.
+    /// The faults, latest last.
     pub faults: Vec<String>,
-    /// Recipients that are done, though the database does not say so.
+    /// Recipients that are done, although the database does not say so.
     pub done: BTreeMap<QueueId, BTreeSet<u32>>,
-    /// How many more are done and could be noted nowhere: they may be delivered twice.
+    /// Number of further done recipients that could not be noted anywhere: they may be delivered to twice.
     pub lost: u64,
 }
 
@@ -32,22 +32,23 @@ pub struct Marker {
     noted: Mutex<MarkState>,
 }
 
-/// What one process has noted so far.
+/// What this process has noted so far.
 #[derive(Debug, Default)]
 struct MarkState {
-    /// Something was: the mark must stay for the next process.
+    /// Something was noted: the mark must stay for the next process.
     any: bool,
-    /// Lines that could not be written; the next process gets them in another way.
+    /// Lines that could not be written; the next process gets them by other means.
     unwritten: String,
-    /// Recipients for which there was no room even there.
+    /// Number of recipients for which there was no room even there.
     lost: u64,
 }
 
 impl Mark {
-    /// Reads the mark in a data folder, and what could not be written to it. `None`: nothing broke.
+    /// Reads the mark in a data folder, and `unwritten`, the lines that could not be written to it. `None`:
+    /// there was no fault.
     ///
     /// # Errors
-    /// What reading the file gave.
+    /// The I/O error of reading the file.
     pub fn read(data_dir: &Path, unwritten: &str) -> io::Result<Option<Self>> {
         let found = match fs::read(data_dir.join(NAME)) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -64,7 +65,7 @@ impl Mark {
         mark
     }
 
-    /// Takes what a line says. It may begin with one that was cut, which is ignored.
+    /// Adds what a line says. The line may start with a truncated one, which is ignored.
     fn take(&mut self, line: &str) {
         let mut rest = line;
         while let Some((before, (id, numbers))) = last_done(rest) {
@@ -90,11 +91,11 @@ impl Mark {
         self.lost = lost.fold(self.lost, u64::saturating_add);
     }
 
-    /// Appends what an earlier process could not write, now that the disk may take it, unless it is there already.
-    /// Nothing is appended where it does not take all of it.
+    /// Appends what an earlier process could not write, once the disk may accept it, unless it is there
+    /// already. If it can't all be written, nothing is.
     ///
     /// # Errors
-    /// What opening, writing or flushing the file gave.
+    /// The I/O error of opening, writing or flushing the file.
     pub fn append(data_dir: &Path, unwritten: &str) -> io::Result<()> {
         let there = fs::read(data_dir.join(NAME)).unwrap_or_default();
         if memchr::memmem::find(&there, unwritten.as_bytes()).is_some() {
@@ -105,10 +106,10 @@ impl Mark {
         sync_folder(data_dir)
     }
 
-    /// Takes the mark away: what it says is seen to.
+    /// Removes the mark: what it says has been dealt with.
     ///
     /// # Errors
-    /// What removing it gave.
+    /// The I/O error of removing it.
     pub fn clear(data_dir: &Path) -> io::Result<()> {
         match fs::remove_file(data_dir.join(NAME)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -118,29 +119,29 @@ impl Mark {
 }
 
 impl Marker {
-    /// For this folder; nothing is written yet.
+    /// A marker for this folder; nothing is written yet.
     #[must_use]
     pub fn new(data_dir: &Path) -> Self {
         Self { path: data_dir.join(NAME), noted: Mutex::default() }
     }
 
-    /// The spool broke, as the `count`th of faults that came one soon after the other.
+    /// Notes a spool fault, the `count`th of consecutive ones.
     pub fn fault(&self, count: u32, text: &str) {
         let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         self.write(&format!("fault {count} {text}\n"), 0);
         self.sync();
     }
 
-    /// These recipients are done, and it could not be written.
+    /// Notes recipients that are done but could not be recorded.
     pub fn done(&self, id: QueueId, numbers: &[u32]) {
         if !numbers.is_empty() {
             let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
-            // The dot tells a whole line from one that was cut.
+            // The dot tells a whole line from a truncated one.
             self.write(&format!("done {id} {} .\n", numbers.join(",")), numbers.len());
         }
     }
 
-    /// What could not be written.
+    /// The lines that could not be written.
     #[must_use]
     pub fn unwritten(&self) -> String {
         let noted = self.noted();
@@ -151,7 +152,7 @@ impl Marker {
     /// Removes what earlier processes noted, unless this one has noted something too.
     ///
     /// # Errors
-    /// What removing it gave.
+    /// The I/O error of removing it.
     pub fn clear(&self) -> io::Result<()> {
         let noted = self.noted();
         match self.path.parent() {
@@ -164,9 +165,9 @@ impl Marker {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the mark durable as far as the disk goes along with it.
+    /// Makes the mark durable, as far as the disk cooperates.
     pub fn sync(&self) {
-        // The disk may be what broke: then the mark still lies in the page cache for the next process.
+        // The disk may be what failed: then the mark is still in the page cache for the next process.
         let _ = File::open(&self.path).and_then(|file| file.sync_all());
         let _ = self.path.parent().map(sync_folder);
     }
@@ -191,7 +192,7 @@ impl Marker {
     }
 }
 
-/// The last whole line about recipients that are done, and what stands before it.
+/// The last complete line about done recipients, and the text before it.
 fn last_done(line: &str) -> Option<(&str, (QueueId, Vec<u32>))> {
     line.rmatch_indices("done ").find_map(|(at, word)| {
         let (before, text) = line.split_at_checked(at)?;
@@ -201,24 +202,24 @@ fn last_done(line: &str) -> Option<(&str, (QueueId, Vec<u32>))> {
     })
 }
 
-/// Appends lines, all of them or none, behind a line that was cut if there is one.
+/// Appends lines, all or none, starting a new line if the last one is truncated.
 fn append(path: &Path, lines: &str, write: impl FnOnce(&File, &[u8]) -> io::Result<()>) -> io::Result<()> {
     let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
     let before = file.metadata()?.len();
     let mut last = [0];
-    // What can't be read may have been cut: an empty line does no harm.
+    // If it can't be read, assume truncation: an empty line does no harm.
     let ended = match before.checked_sub(1) {
         Some(at) => file.read_exact_at(&mut last, at).is_ok() && last == *b"\n",
         None => true,
     };
     let text = if ended { lines.to_owned() } else { format!("\n{lines}") };
-    // If it can't be shortened either, the next line begins behind the part.
+    // If truncating fails too, the next line starts after the fragment.
     write(&file, text.as_bytes()).inspect_err(|_| drop(file.set_len(before)))
 }
 
-/// The file in `data_dir`.
+/// The file name in `data_dir`.
 pub const NAME: &str = "spool-fault";
-/// An environment takes 128 KiB for each variable.
+/// Linux limits an environment variable to 128 KiB.
 const UNWRITTEN_BYTES_MAX: usize = 96 * 1024;
 
 #[cfg(test)]
@@ -312,7 +313,7 @@ mod tests {
         assert!(append(&path, &format!("done {two} 0 .\n"), part).is_err());
         assert_eq!(fs::read(&path).expect("a file"), before);
 
-        // A part that stayed, as after a kill.
+        // A fragment, as left by a kill.
         fs::write(&path, [&before, &b"done 0"[..]].concat()).expect("room");
         marker.done(two, &[0]);
         assert_eq!(marker.unwritten(), "");
@@ -331,7 +332,7 @@ mod tests {
         }
     }
 
-    /// Lines of a mark, as (id, recipients): none are a fault.
+    /// Lines of a mark, as (id, recipients): no recipients means a fault line.
     fn lines() -> impl Strategy<Value = Vec<(i64, BTreeSet<u32>)>> {
         let numbers = proptest::collection::btree_set(any::<u32>(), 0..4);
         proptest::collection::vec((0..i64::MAX, numbers), 1..6)

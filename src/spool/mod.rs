@@ -1,5 +1,5 @@
-//! Messages on disk: what was acknowledged, and what became of it so far. The spool neither
-//! chooses a connector nor delivers; after the 250 only the scheduler changes a message's state.
+//! Messages on disk: what was acknowledged, and what has happened to it so far. The spool neither chooses a
+//! connector nor delivers; after the 250 only the scheduler changes a message's state.
 
 use std::fmt;
 use std::io;
@@ -28,33 +28,33 @@ pub use lease::{Divisible, Lease, LeaseBook};
 pub use settings::Settings;
 pub use shown::{LastTrouble, QueuedMessage, QueuedRow};
 
-/// An operation that is under way from the moment it was asked for; dropping it only means that
-/// nobody waits for the answer.
+/// An operation that runs from the moment it is requested; dropping it only means that nobody waits for the
+/// answer.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Messages on disk. Every operation that changes something is durable when its answer comes.
+/// Messages on disk. Every change is durable by the time it is answered.
 pub trait Spool: Send + Sync {
-    /// A name for a message about to come.
+    /// A queue ID for a message about to be received.
     fn new_id(&self, now: UnixMillis) -> QueueId;
 
-    /// A file for content that is too large to be held.
+    /// A file for content too large to be held in memory.
     ///
     /// # Errors
-    /// [`SpoolFault`], for instance when the disk is full.
+    /// [`SpoolFault`], for instance if the disk is full.
     fn begin_body(&self, id: QueueId) -> Result<Box<dyn BodyWriter>, SpoolFault>;
 
-    /// Takes a message over. When the answer is `Ok`, it is on stable storage, and its recipients
-    /// are leased to the caller, one [`Leased`] for each lane.
+    /// Stores a message. Once the answer is `Ok`, it is on stable storage, and its recipients are leased to
+    /// the caller, one [`Leased`] for each lane.
     fn put(&self, message: NewMessage) -> Pending<Result<Vec<Leased>, SpoolFault>>;
 
-    /// Writes what an attempt came to, and the messages it caused, in one commit. A message whose
-    /// last recipient is done goes, content included. The new messages are leased to the caller.
+    /// Records the result of an attempt, and the messages it caused, in one commit. A message whose last
+    /// recipient is done is deleted with its content. The new messages are leased to the caller.
     fn settle(&self, settlement: Settlement) -> Pending<Result<Vec<Leased>, SpoolFault>>;
 
-    /// Leases what is due in a lane, the longest due first.
+    /// Leases what is due in a lane, the longest overdue first.
     fn due(&self, window: DueWindow) -> Pending<Result<Due, SpoolFault>>;
 
-    /// Leases recipients of a lane that are past one of these dates, from the one behind `after` on. Looks at a
+    /// Leases recipients of a lane that are past one of these dates, starting after `after`. Examines a
     /// bounded number of them.
     fn overdue(
         &self,
@@ -70,17 +70,17 @@ pub trait Spool: Send + Sync {
     /// The content of a message.
     fn read(&self, id: QueueId) -> Pending<Result<Content, SpoolFault>>;
 
-    /// Lanes that have a recipient which is not held, in the order of their names from the one
-    /// behind `after` on, each with the time at which its first recipient is due. Fewer than `limit`
-    /// are the last ones. A page is one question, so that others are answered in between.
+    /// Lanes with a recipient that is not held, by name, starting after `after`, each with the time its first
+    /// recipient is due. Fewer than `limit` means the last page. Each page is a separate query, so that
+    /// others are answered in between.
     fn lanes(
         &self,
         after: Option<LaneKey>,
         limit: usize,
     ) -> Pending<Result<Vec<(LaneKey, UnixMillis)>, SpoolFault>>;
 
-    /// Queued messages in the order of their age, from the one after `after` on. Looks at a bounded
-    /// number of them, so that deliveries need not wait for an answer about a long queue.
+    /// Queued messages by age, starting after `after`. Examines a bounded number of them, so that deliveries
+    /// do not wait behind a long listing.
     fn list(
         &self,
         filter: Filter,
@@ -91,80 +91,79 @@ pub trait Spool: Send + Sync {
     /// The lanes with the most recipients.
     fn top(&self, limit: usize) -> Pending<Result<Vec<LaneCount>, SpoolFault>>;
 
-    /// One queued message.
+    /// One queued message; `None` if there is none with this queue ID.
     fn show(&self, id: QueueId) -> Pending<Result<Option<QueuedMessage>, SpoolFault>>;
 
-    /// Makes a queued message due at once. Answers with the lanes concerned and the number of recipients.
+    /// Makes a queued message due now. Returns the lanes concerned and the number of recipients.
     fn hasten(&self, id: QueueId, now: UnixMillis) -> Pending<Result<HastenedLanes, SpoolFault>>;
 
-    /// The same for all that is queued, a part at a time, lane after lane, from the recipient behind `after` on.
-    /// A part is so small that who hands in a message hardly waits for it.
+    /// The same for the whole queue, one part at a time, lane by lane, starting after the recipient `after`.
+    /// Parts are small, so that a client submitting a message hardly waits.
     fn hasten_all(
         &self,
         after: Option<Place>,
         now: UnixMillis,
     ) -> Pending<Result<Part<HastenedLanes>, SpoolFault>>;
 
-    /// Takes a message out of the queue without a report.
+    /// Deletes a message from the queue without a report.
     fn remove(&self, id: QueueId) -> Pending<Result<Removal, SpoolFault>>;
 
-    /// Keeps a message back, for this reason, until it is released.
+    /// Holds a message, for this reason, until it is released.
     fn hold(&self, id: QueueId, reason: String) -> Pending<Result<HoldResult, SpoolFault>>;
 
-    /// Makes a held message due at once. `false`: no held message has this name.
+    /// Releases a held message and makes it due now. `false`: there is no held message with this queue ID.
     fn release(&self, id: QueueId, now: UnixMillis) -> Pending<Result<bool, SpoolFault>>;
 
-    /// How much is queued.
+    /// The number of messages and recipients queued.
     fn stats(&self) -> Pending<Result<Stats, SpoolFault>>;
 
-    /// How large the database is, and how much of it is free. An engine without a file has none.
+    /// The size of the database and how much of it is free. An engine without a file has none.
     fn extent(&self) -> Pending<Result<Extent, SpoolFault>> {
         Box::pin(std::future::ready(Ok(Extent::default())))
     }
 
-    /// Answers once the engine can't go on: the process must end and start over.
+    /// Completes once the engine can't continue: the process must end and start over.
     fn broken(&self) -> Pending<SpoolFault>;
 
-    /// What the mark that a broken engine left should say and could not be written: for the next process. It is
-    /// complete once this is dropped, since until then more may be noted.
+    /// What the mark of a failed engine should say but could not be written, for the next process. It is
+    /// complete only once the spool is dropped; until then more may be noted.
     fn unwritten(&self) -> UnwrittenMarks {
         Box::new(String::new)
     }
 }
 
-/// Answers with what a mark should say and could not be written.
+/// Returns what a mark should say but could not be written.
 pub type UnwrittenMarks = Box<dyn FnOnce() -> String + Send>;
 
-/// Content on its way to a file. Writes go to the page cache.
+/// Content being written to a file. Writes go to the page cache.
 pub trait BodyWriter: io::Write + Send {
-    /// Makes what was written durable under its final name.
+    /// Makes the content durable under its final name.
     fn finish(self: Box<Self>) -> Pending<Result<StoredBody, SpoolFault>>;
 }
 
-/// Content that lies durable in a file of the spool; removed again on drop unless a message took
-/// it over.
+/// Durable content in a file of the spool; the file is removed on drop unless a message took it over.
 pub struct StoredBody {
-    /// The message it is for.
+    /// The message it belongs to.
     pub id: QueueId,
     /// The content, to be read at offsets.
     pub content: Content,
-    /// Undoes the file while no message has taken it over.
+    /// Removes the file while no message has taken it over.
     pub undo: undo::Undo,
 }
 
-/// A message to be taken over.
+/// A message to be stored.
 pub struct NewMessage {
-    /// Its name, from [`Spool::new_id`].
+    /// The queue ID, from [`Spool::new_id`].
     pub id: QueueId,
-    /// Paths and options.
+    /// Reverse-path, recipients and options.
     pub envelope: Envelope,
-    /// For each recipient, in the envelope's order, the lane it is expected to leave by.
+    /// The expected lane of each recipient, in the order of the envelope.
     pub lanes: Vec<LaneKey>,
-    /// The content, Received line included.
+    /// The content, including our Received field.
     pub content: NewContent,
     /// When it was accepted.
     pub accepted_at: UnixMillis,
-    /// What else is known of it.
+    /// How it was received, and more.
     pub origin: Origin,
 }
 
@@ -172,25 +171,25 @@ pub struct NewMessage {
 pub enum NewContent {
     /// In memory, in wire form.
     Held(Arc<[u8]>),
-    /// In a file already.
+    /// In a file, durable.
     Stored(StoredBody),
 }
 
-/// How a message came to be here.
+/// How a message was received.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
     /// The inbound connector; `None` for our own reports.
     pub connector: Option<Arc<str>>,
-    /// It came sealed by a forced connector: a report about it returns headers only.
+    /// Received over TLS under a forced connector: a report about it returns headers only.
     pub sealed: bool,
-    /// It must leave sealed too, and so must the reports about it.
+    /// It must leave over TLS too, and so must reports about it.
     pub onward_sealed: bool,
-    /// Its Message-ID.
+    /// The Message-ID header, if present.
     pub message_id: Option<String>,
 }
 
-/// A partition of the queue: connector and recipient domain, or connector and smart-host group.
-/// It says where a message is looked for; which connector serves it is chosen at every attempt.
+/// A partition of the queue: connector and recipient domain, or connector and smart-host group. It only
+/// locates a message; the connector is chosen again at every attempt.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneKey(pub Arc<str>);
 
@@ -200,87 +199,86 @@ impl std::borrow::Borrow<str> for LaneKey {
     }
 }
 
-/// A message's recipients of one lane, leased until settled. Dropping it ends the lease, and the
-/// recipients can be leased again. `L` is the lease: whoever only moves it need not know what it is.
+/// A message's recipients in one lane, leased until settled. Dropping it ends the lease, and the recipients
+/// can be leased again. `L` is the lease, for code that only passes it on.
 pub struct Leased<L = Lease> {
-    /// The message.
+    /// The message of these recipients.
     pub message: Arc<StoredMessage>,
     /// Its recipients in this lane.
     pub recipients: Vec<QueuedRecipient>,
-    /// The lane.
+    /// The lane they were leased from.
     pub lane: LaneKey,
-    /// The content, where it was handed over in memory or lies in a file; otherwise
-    /// [`Spool::read`] gives it.
+    /// The content, if it was handed over in memory or is in a file; otherwise use [`Spool::read`].
     pub content: Option<Content>,
-    /// The lease itself.
+    /// Keeps others from attempting these recipients.
     pub lease: L,
 }
 
-/// What the spool knows of a message but for content and recipients.
+/// What the spool knows about a message, except content and recipients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredMessage {
-    /// Its name.
+    /// The queue ID.
     pub id: QueueId,
-    /// Who is told.
+    /// The address failure reports go to.
     pub reverse_path: ReversePath,
-    /// What the client declared of the content.
+    /// The BODY parameter of MAIL FROM.
     pub body: BodyType,
-    /// Declared as SMTPUTF8.
+    /// Whether it was declared SMTPUTF8.
     pub utf8: bool,
-    /// What is asked of reports.
+    /// The DSN parameters of MAIL FROM.
     pub dsn: MessageDsn,
-    /// Octets in wire form.
+    /// Size in octets, in wire form.
     pub size: u64,
     /// When it was accepted.
     pub accepted_at: UnixMillis,
-    /// How it came.
+    /// How it was received.
     pub origin: Origin,
 }
 
 /// A recipient that is not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedRecipient {
-    /// Its place in the envelope.
+    /// Its index in the envelope.
     pub number: u32,
-    /// The forward-path.
+    /// The address of RCPT TO.
     pub forward_path: Mailbox,
-    /// What is asked of reports about it.
+    /// The DSN parameters of RCPT TO.
     pub dsn: RecipientDsn,
-    /// Attempts so far.
+    /// Number of attempts so far.
     pub attempts: u32,
-    /// Whether the sender was told of the delay.
+    /// Whether the delay was reported to the sender.
     pub delay_told: bool,
 }
 
 /// Which part of a lane to lease.
 #[derive(Debug, Clone)]
 pub struct DueWindow {
-    /// The lane.
+    /// The lane to lease from.
     pub lane: LaneKey,
-    /// Due until now.
+    /// The current time: leases what is due by now.
     pub now: UnixMillis,
-    /// What would be due later than this is due now: no wait is that long, so a clock was wrong when
-    /// the time was written.
+    /// A recipient due later than this is due now: no wait is that long, so the clock was wrong when the time
+    /// was written.
     pub latest: UnixMillis,
-    /// At most so many messages.
+    /// Maximum number of messages.
     pub limit: usize,
 }
 
-/// Where a recipient stands in its lane: lanes by name, their recipients by when they are due.
+/// A recipient's position in the queue: lanes by name, their recipients by due time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The lane.
+    /// The lane it is in.
     pub lane: LaneKey,
-    /// When it is due.
+    /// When the recipient is due.
     pub next_at: UnixMillis,
-    /// Its message.
+    /// The queue ID of its message.
     pub message: QueueId,
-    /// Its number in it.
+    /// The recipient's index in the message.
     pub number: u32,
 }
 
 impl Place {
-    /// What to look behind in a lane, as the database orders it; at the start, what comes before everything.
+    /// The key to search after in a lane, in database order; with `None`, one before everything.
     fn key(after: Option<&Self>) -> (i64, i64, u32) {
         after.map_or((i64::MIN, i64::MIN, 0), |place| {
             (place.next_at.0, place.message.to_number(), place.number)
@@ -288,126 +286,125 @@ impl Place {
     }
 }
 
-/// A part of an answer.
+/// One part of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Part<T> {
-    /// What was found.
+    /// The results of this part.
     pub found: T,
-    /// Where to go on; `None` after the last part.
+    /// Where the next part starts; `None` after the last part.
     pub next: Option<Place>,
 }
 
-/// Lanes with recipients that are due now, in the order of their names, and how many recipients that are.
+/// Lanes with recipients that are due now, by name, and the number of those recipients.
 pub type HastenedLanes = (Vec<LaneKey>, usize);
 
-/// The dates before which a message was accepted that is past its time.
+/// Dates for overdue mail: a message accepted before one of them is overdue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overdue {
-    /// Its sender is to be told of the delay, and was not yet.
+    /// The delay is to be reported to the sender, and was not yet.
     pub delay: Option<UnixMillis>,
-    /// It is to be given up.
+    /// The message is to be given up.
     pub expire: UnixMillis,
-    /// It is to be given up if its reverse-path is null.
+    /// The message is to be given up if its reverse-path is null.
     pub null_expire: Option<UnixMillis>,
 }
 
-/// What asking for a whole message came to.
+/// The result of claiming a whole message.
 #[derive(Debug)]
 pub enum Claim {
-    /// All its recipients, whatever their lanes are; the lane is that of the first.
+    /// All its recipients, in any lane; the lane given is that of the first.
     Whole(Leased),
-    /// An attempt is under way; ask again after it.
+    /// An attempt is under way; retry after it.
     Busy,
-    /// No such message.
+    /// There is no message with this queue ID.
     Unknown,
 }
 
-/// What a lane has due.
+/// What is due in a lane.
 pub struct Due {
-    /// Leased to the caller.
+    /// What is due, leased to the caller.
     pub leased: Vec<Leased>,
-    /// When the next one that is not leased is due; `None` if there is none. Not later than now
-    /// where `limit` cut the answer.
+    /// When the next recipient that is not leased is due; `None` if there is none. Not later than now if
+    /// `limit` cut the answer short.
     pub next_at: Option<UnixMillis>,
 }
 
-/// What an attempt came to.
+/// The result of an attempt.
 pub struct Settlement {
-    /// The message.
+    /// The queue ID.
     pub message: QueueId,
-    /// Ended by the commit.
+    /// The lease; the commit ends it.
     pub lease: Lease,
-    /// For each recipient: done, or when to go on.
+    /// For each recipient: done, or deferred until when.
     pub recipients: Vec<(u32, RecipientResult)>,
-    /// The reports it caused.
+    /// The reports to send because of it.
     pub reports: Vec<NewMessage>,
 }
 
-/// What became of one recipient.
+/// The result of an attempt for one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecipientResult {
     /// Delivered, or failed and reported: nothing is left to do.
     Done,
-    /// It waits.
+    /// It stays in the queue.
     Deferred {
-        /// Attempts so far.
+        /// Number of attempts so far.
         attempts: u32,
-        /// When to try again.
+        /// When the next attempt is due.
         next_at: UnixMillis,
-        /// Whether the sender was told of the delay.
+        /// Whether the delay was reported to the sender.
         delay_told: bool,
         /// The lane it is expected to leave by.
         lane: LaneKey,
-        /// What hindered it, for `queue show`.
+        /// The trouble of the last attempt, for `queue show`.
         last: LastTrouble,
     },
 }
 
-/// What `remove` came to.
+/// The result of removing a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
-    /// It is gone.
+    /// The message was deleted.
     Removed,
-    /// An attempt is under way; ask again after it.
+    /// An attempt is under way; retry after it.
     Leased,
-    /// No such message.
+    /// There is no message with this queue ID.
     Unknown,
 }
 
-/// How much is queued.
+/// The size of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
-    /// Messages.
+    /// Messages with at least one recipient that is not done.
     pub messages: u64,
     /// Recipients that are not done.
     pub recipients: u64,
-    /// Messages kept back since they can't be read whole.
+    /// Messages that are held.
     pub held: u64,
 }
 
-/// How large the database is. Content in files is not part of it.
+/// The size of the database. Content in files is not included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extent {
     /// Octets of the file.
     pub file: u64,
-    /// Octets of it that hold nothing: new messages go there first.
+    /// Octets of it that are free; new messages use them first.
     pub free: u64,
 }
 
-/// Why the spool did not do it.
+/// Why a spool operation failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpoolFault {
-    /// No room, no inodes, or a quota; service goes on when there is room again.
+    /// Out of space, inodes or quota; service resumes when there is room again.
     #[error("no room in the spool: {0}")]
     Full(String),
-    /// Not this message, but the next may fare better: too many open files, a body that can't be
-    /// read.
+    /// This operation failed, but the next may succeed: too many open files, a body that can't be read.
     #[error("the spool could not do it: {0}")]
     Failed(String),
     /// A flush or a commit failed, or the engine is gone: the process must start over.
     #[error("the spool has stopped: {0}")]
     Broken(String),
-    /// A thread of the engine, of this name, has ended by a fault of ours: reading the disk again would not help.
+    /// This thread of the engine has ended because of a bug: reading the disk again would not help.
     #[error("the spool has stopped: its thread {0} has ended")]
     Lost(&'static str),
 }
@@ -419,8 +416,8 @@ impl fmt::Display for LaneKey {
 }
 
 impl LaneKey {
-    /// The lane of a recipient domain under the connector that serves it: one for each domain
-    /// where its mail exchangers are asked, one for all where smart hosts take everything.
+    /// The lane of a recipient domain under its connector: one for each domain if MX hosts are used, one for
+    /// all if smart hosts take everything.
     #[must_use]
     pub fn of(connector: &Outbound, domain: &MailboxDomain) -> Self {
         match &connector.next_hop {

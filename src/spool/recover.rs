@@ -1,4 +1,4 @@
-//! What start-up finds on disk and does about it.
+//! Compares rows and files at startup, and removes, holds or releases accordingly. It does not read content.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,46 +9,46 @@ use super::Stats;
 use super::body::Bodies;
 use crate::mail::QueueId;
 
-/// What start-up found.
+/// What startup found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecoveryReport {
     /// What is queued.
     pub stats: Stats,
-    /// Files of messages that were never acknowledged, unfinished ones too; removed.
+    /// Number of files removed: unfinished, or of messages that were never acknowledged.
     pub removed: usize,
-    /// Files without a message beside a database that was just created, which knows of none: it
-    /// was perhaps lost or moved. They are left alone, in this folder.
+    /// The folder of files without a message, if the database was just created and knows of none: it may have
+    /// been lost or moved. The files are left alone.
     pub left: Option<PathBuf>,
-    /// Messages now kept back, and why.
+    /// Messages that are now held, and why.
     pub held: Vec<(QueueId, String)>,
-    /// Messages that were kept back and are whole again.
+    /// Held messages that are whole again.
     pub released: Vec<QueueId>,
 }
 
-/// A message whose content should lie in a file.
+/// A message whose content should be in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Octets it should have.
+    /// Expected octets of the file.
     pub size: u64,
-    /// Whether it is kept back, and until when.
+    /// Whether it is held, and until when.
     pub held: HoldState,
 }
 
-/// Whether a message is kept back, and until when.
+/// Whether a message is held, and until when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldState {
-    /// It is not.
+    /// Not held.
     Not,
-    /// Until its file is whole.
+    /// Held until its file is whole.
     UntilWhole,
-    /// Until somebody releases it.
+    /// Held until an operator releases it.
     UntilReleased,
 }
 
-/// What lies on disk for one name.
+/// What is on disk for one queue ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
-    /// Nothing.
+    /// Neither message nor file.
     Absent,
     /// A file without a message.
     Orphan,
@@ -56,30 +56,30 @@ pub enum Body {
     Whole,
     /// A message without its content.
     Missing,
-    /// A message, and a file of another size.
+    /// A message, and a file of the wrong size.
     Damaged,
 }
 
-/// Judges one name by the size its row gives and the size of its file.
+/// Judges one queue ID by the size its row gives and the size of its file.
 #[must_use]
 pub fn judge(row: Option<u64>, file: Option<u64>) -> Body {
     match (row, file) {
         (None, None) => Body::Absent,
-        // Never acknowledged: the row is committed last. Or done: the row goes first.
+        // Never acknowledged, since the row is committed last; or done, since the row is deleted first.
         (None, Some(_)) => Body::Orphan,
         // File renamed and its directory flushed, row committed, then 250.
         (Some(size), Some(found)) if size == found => Body::Whole,
         (Some(_), Some(_)) => Body::Damaged,
-        // Held and told; never guessed.
+        // Held and reported, never guessed.
         (Some(_), None) => Body::Missing,
     }
 }
 
-/// Removes what is unfinished and what has no message, and says which messages are to be kept
-/// back or released. With `new_database`, files without a message are left.
+/// Removes unfinished files and files without a message; returns which messages to hold or release. With
+/// `new_database`, files without a message are left.
 ///
 /// # Errors
-/// What reading the folders gave.
+/// The I/O error of reading the folders.
 pub fn sweep(
     bodies: &Bodies,
     rows: &BTreeMap<QueueId, Row>,
@@ -92,7 +92,7 @@ pub fn sweep(
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(bodies.finished())? {
         let entry = entry?;
-        // A name that is no queue id is not ours to judge.
+        // A file whose name is not a queue ID is not ours to judge.
         if let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<QueueId>().ok()) {
             files.insert(id, entry.metadata()?.len());
         }
@@ -120,7 +120,7 @@ pub fn sweep(
                     bodies.path(*id).display()
                 ),
             )),
-            // Whoever had it held has not released it.
+            // Only the operator who held it releases it.
             (Body::Whole, HoldState::UntilReleased)
             | (Body::Whole, HoldState::Not)
             | (Body::Missing | Body::Damaged, HoldState::UntilWhole | HoldState::UntilReleased)

@@ -1,15 +1,15 @@
-//! Room that is kept for the mark and for opening the database while the disk is full: a file of zeroes, which is
-//! given away in parts.
+//! Reserves room for the mark and for opening the database while the disk is full: a file of zeroes, released
+//! in parts. Mail never uses it.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Takes the room, or what is missing of it. A disk that has none now is asked again later.
+/// Allocates the reserve, or what is missing of it. If the disk has no room now, it is tried again later.
 ///
 /// # Errors
-/// What opening or writing the file gave; it is as large as before then.
+/// The I/O error of opening or writing the file; its size is then unchanged.
 pub(super) fn keep(data_dir: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(data_dir.join(NAME))?;
     let before = file.metadata()?.len();
@@ -20,7 +20,7 @@ pub(super) fn keep(data_dir: &Path) -> io::Result<()> {
     file.write_all(&vec![0; missing]).inspect_err(|_| drop(file.set_len(before)))
 }
 
-/// Gives a part of the room to whoever needs it now. Says whether there was some.
+/// Releases one part of the reserve. Returns whether there was one.
 pub(super) fn release(data_dir: &Path) -> bool {
     let shorten = || {
         let file = OpenOptions::new().write(true).open(data_dir.join(NAME))?;
@@ -31,10 +31,10 @@ pub(super) fn release(data_dir: &Path) -> bool {
     shorten().unwrap_or(false)
 }
 
-/// The file in `data_dir`.
+/// The file name in `data_dir`.
 pub(super) const NAME: &str = "reserve";
 const BYTES: u64 = 4 * PART_BYTES;
-/// Some thousand lines of the mark, or the index of the log.
+/// Room for a few thousand lines of the mark, or for the WAL index.
 const PART_BYTES: u64 = 128 * 1024;
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
-//! What the spool is told to do; every value is checked.
+//! Checked settings of the spool. It parses no configuration.
 
 use std::path::PathBuf;
 
-/// What the spool is told to do.
+/// Checked settings of the spool.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Where everything of the spool lies; created if it does not exist.
+    /// The folder of the spool; created if missing.
     pub data_dir: PathBuf,
-    /// How many faults the spool had in a row before this start.
+    /// Number of consecutive spool faults before this start.
     pub faults: u32,
-    /// Deleted content is overwritten at once.
+    /// Whether deleted content is overwritten at once.
     pub secure_delete: bool,
-    /// Octets of the disk that are left alone by work that could be left undone.
+    /// Octets of disk space that optional work leaves free.
     pub free_disk: u64,
 }

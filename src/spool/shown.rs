@@ -1,4 +1,4 @@
-//! Messages as an operator sees them.
+//! Queued messages as an operator sees them. It formats nothing.
 
 use serde::Serialize;
 
@@ -6,19 +6,19 @@ use super::{LaneKey, Origin};
 use crate::connector::DecisionRecord;
 use crate::mail::{BodyType, Mailbox, QueueId, ReversePath, UnixMillis};
 
-/// What hindered the last attempt, as it is kept and shown.
+/// The trouble of the last attempt, as stored and shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct LastTrouble {
     /// The enhanced status code.
     pub status: String,
-    /// One sentence.
+    /// The reason in one sentence.
     pub reason: String,
-    /// The decision behind it.
+    /// The connector's decision behind it, if any.
     pub decision: Option<Box<DecisionRecord>>,
 }
 
 impl LastTrouble {
-    /// What a filter by reason looks at, in lower case.
+    /// The text that a filter by reason searches, in lower case.
     #[must_use]
     pub fn searched(&self) -> String {
         let token = self.decision.as_ref().map_or("", |decision| decision.token.as_str());
@@ -26,40 +26,40 @@ impl LastTrouble {
     }
 }
 
-/// A message of the queue, with its recipients.
+/// A queued message with its recipients.
 #[derive(Debug, Clone)]
 pub struct QueuedMessage {
-    /// Its name.
+    /// The queue ID.
     pub id: QueueId,
-    /// Who is told.
+    /// The address failure reports go to.
     pub reverse_path: ReversePath,
     /// When it was accepted.
     pub accepted_at: UnixMillis,
-    /// Octets in wire form.
+    /// Size in octets, in wire form.
     pub size: u64,
-    /// How it came.
+    /// How it was received.
     pub origin: Origin,
-    /// What the client declared of the content.
+    /// The BODY parameter of MAIL FROM.
     pub body: BodyType,
-    /// It is kept back since it can't be read whole; the reason.
+    /// Why the message is held; `None` if it is not.
     pub held: Option<String>,
     /// The recipients that are not done.
     pub recipients: Vec<QueuedRow>,
 }
 
-/// One recipient of it.
+/// One recipient of a queued message.
 #[derive(Debug, Clone)]
 pub struct QueuedRow {
-    /// The forward-path.
+    /// The address of RCPT TO.
     pub forward_path: Mailbox,
-    /// The lane it is looked for in.
+    /// The lane it is queued in.
     pub lane: LaneKey,
-    /// Attempts so far.
+    /// Number of attempts so far.
     pub attempts: u32,
-    /// When it is due.
+    /// When the next attempt is due.
     pub next_at: UnixMillis,
     /// Whether it is being attempted or waits in memory right now.
     pub leased: bool,
-    /// What hindered the last attempt.
+    /// The trouble of the last attempt.
     pub last: Option<LastTrouble>,
 }

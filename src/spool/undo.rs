@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-/// Removes a file unless it is told to leave it.
+/// Removes a file on drop unless [`Self::keep`] is called.
 #[derive(Debug)]
 pub struct Undo(pub(super) Option<PathBuf>);
 
 impl Undo {
-    /// The file stays: a message took it over.
+    /// Keeps the file: a message took it over.
     pub fn keep(mut self) {
         self.0 = None;
     }
@@ -17,7 +17,7 @@ impl Undo {
 impl Drop for Undo {
     fn drop(&mut self) {
         if let Some(path) = &self.0 {
-            // What can't be removed now is an orphan, and goes at the next start.
+            // If it can't be removed now, it is an orphan, and the next start removes it.
             let _ = fs::remove_file(path);
         }
     }

@@ -1,3 +1,6 @@
+//! Assesses a chain against trust anchor sets and revocation lists at a given time. It gives facts;
+//! the connector's requirement judges them.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,18 +15,18 @@ use super::certificate::{BESIDE_MAX, beside, printable, read};
 use super::trust::TrustSet;
 use crate::connector::{ChainFault, ChainVerdict, PeerCertificate, RevocationStatus, TrustId};
 use crate::mail::UnixMillis;
-/// What a certificate must be good for (RFC 5280 §4.2.1.12).
+/// The purpose a certificate must be valid for (RFC 5280 §4.2.1.12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Usage {
-    /// A server's certificate.
+    /// TLS server authentication.
     Server,
-    /// A client's. Public authorities no longer issue certificates for clients, so that partners
-    /// show their server's: both purposes are accepted.
+    /// A client certificate. Public authorities no longer issue certificates for clients and
+    /// partners present their server's, so both purposes are accepted.
     ClientOrServer,
 }
 
-/// Turns what a peer showed into facts: what its certificate says, and for each trust anchor set
-/// whether the chain ends there and holds at `now`.
+/// Turns what a peer presented into facts: what its certificate says, and for each trust anchor set
+/// whether the chain ends there and is valid at `now`.
 #[must_use]
 pub fn assess(
     chain: &[CertificateDer<'_>],
@@ -52,10 +55,10 @@ pub fn assess(
     PeerCertificate::Shown(Box::new(facts))
 }
 
-/// What one trust anchor set makes of a chain.
+/// The result for one trust anchor set.
 struct Opinion {
     verdict: ChainVerdict,
-    /// What its revocation lists say, and the anchor, where it trusts the chain.
+    /// The revocation status and the anchor, if the set trusts the chain.
     trusted: Option<(RevocationStatus, String)>,
 }
 
@@ -95,7 +98,7 @@ struct Path<'a> {
 }
 
 impl Path<'_> {
-    /// Looks for a path to an anchor and gives the anchor's subject.
+    /// Looks for a path to an anchor and returns the anchor's subject.
     fn check(
         &self,
         purpose: KeyUsage,
@@ -114,7 +117,7 @@ impl Path<'_> {
         Ok(subject_of(found.anchor().subject.as_ref()))
     }
 
-    /// What the set's lists say of the chain, each certificate of it.
+    /// The revocation status of the whole chain by the set's lists.
     fn revocation(&self, purpose: KeyUsage) -> RevocationStatus {
         let lists = self.set.lists();
         let ask = |policy: UnknownStatusPolicy, expiration| {
@@ -130,7 +133,7 @@ impl Path<'_> {
             return RevocationStatus::NoList;
         };
         let Err(why) = strict else { return RevocationStatus::Good };
-        // A certificate without a list, or an old list, must not hide one that is revoked.
+        // A missing or expired list for one certificate must not hide another that is revoked.
         let lenient = ask(UnknownStatusPolicy::Allow, ExpirationPolicy::Ignore);
         let revoked = |error: &webpki::Error| matches!(error, webpki::Error::CertRevoked);
         if revoked(&why) || lenient.is_some_and(|outcome| outcome.is_err_and(|error| revoked(&error))) {

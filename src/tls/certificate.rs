@@ -1,4 +1,4 @@
-//! What a certificate says, read to facts; whether it is to be believed, `assess` says.
+//! Reads a certificate into facts. Whether it can be trusted is up to `assess`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,10 +15,10 @@ use crate::mail::UnixMillis;
 /// RFC 5280 §4.2.2.1.
 const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
 
-/// Certificates beside the peer's own that are told of.
+/// Maximum number of certificates reported beside the peer's own.
 pub(super) const BESIDE_MAX: usize = 8;
 
-/// More octets of a subject or an issuer are of no use to a reader.
+/// Longer subjects and issuers are cut: the rest is of no use to a reader.
 const NAME_BYTES_MAX: usize = 255;
 
 pub(super) fn beside(certificate: &CertificateDer<'_>) -> Option<IssuerFacts> {
@@ -31,7 +31,7 @@ pub(super) fn beside(certificate: &CertificateDer<'_>) -> Option<IssuerFacts> {
     })
 }
 
-/// What one certificate says of itself; nothing is checked, `proved` is false and `chain` empty.
+/// The facts that one certificate states. Nothing is checked: `proved` is false and `chain` empty.
 pub(super) fn read(certificate: &CertificateDer<'_>) -> Result<CertificateFacts, String> {
     let (rest, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
     if !rest.is_empty() {
@@ -68,7 +68,7 @@ pub(super) fn read(certificate: &CertificateDer<'_>) -> Result<CertificateFacts,
     })
 }
 
-/// Where a chain leaves the way: the first certificate that is not the issuer of the one before it.
+/// Where a chain breaks: the first certificate that is not the issuer of the one before it.
 pub(super) fn first_stranger(chain: &[CertificateDer<'_>]) -> Option<usize> {
     let parsed: Vec<_> = chain.iter().map_while(|c| X509Certificate::from_der(c).ok()).collect();
     let strange = |pair: &[(&[u8], X509Certificate<'_>)]| match pair {
@@ -78,8 +78,8 @@ pub(super) fn first_stranger(chain: &[CertificateDer<'_>]) -> Option<usize> {
     parsed.windows(2).position(strange).map(|before| before.saturating_add(1))
 }
 
-/// The issuer of a chain's last certificate, if that says itself where its issuer is to be fetched
-/// (RFC 5280 §4.2.2.1): certificates that a root issues itself, as private authorities do, don't.
+/// The issuer of a chain's last certificate, if that certificate says where to fetch it (RFC 5280
+/// §4.2.2.1). Certificates issued directly by a root, as private authorities do, don't say so.
 pub(super) fn missing_issuer(chain: &[CertificateDer<'_>]) -> Option<String> {
     let (_, last) = X509Certificate::from_der(chain.last()?).ok()?;
     let own = last.issuer().as_raw() == last.subject().as_raw();
@@ -91,7 +91,7 @@ pub(super) fn missing_issuer(chain: &[CertificateDer<'_>]) -> Option<String> {
     (is_leaf && !own && fetched).then(|| printable(&last.issuer().to_string()))
 }
 
-/// Host names and addresses only; the common name is never one (RFC 9525 §2).
+/// Host names and addresses only; the common name is never used (RFC 9525 §2).
 fn presented(names: &[GeneralName<'_>]) -> Vec<PresentedName> {
     names
         .iter()
@@ -124,12 +124,12 @@ fn texts<'a>(attributes: impl Iterator<Item = &'a AttributeTypeAndValue<'a>>) ->
     attributes.filter_map(|attribute| attribute.as_str().ok()).map(printable).collect()
 }
 
-/// A peer writes its subject as it likes; what reaches logs and reports has no control characters.
+/// The peer controls its subject, so control characters are removed before it reaches logs and
+/// reports.
 pub(super) fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(NAME_BYTES_MAX).collect()
 }
 
-/// Lower-case hexadecimal.
 pub(super) fn hex(octets: &[u8]) -> String {
     octets.iter().fold(String::with_capacity(octets.len().saturating_mul(2)), |mut text, octet| {
         // Writing to a String can't fail.

@@ -1,3 +1,6 @@
+//! Outbound handshakes: builds the client configuration of a connector and records what the peer
+//! showed. It does not judge chains or names.
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -25,21 +28,22 @@ use crate::mail::{Domain, UnixMillis};
 /// How a connector's outbound handshakes are made.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
-    /// Forced: a handshake whose signature does not prove the key breaks. Otherwise it is completed
-    /// and the facts say that nothing was proved: an old peer is better encrypted to than sent to in clear.
+    /// Forced TLS: a handshake whose signature does not prove the key fails. Otherwise it completes
+    /// and the facts say that nothing was proved: encryption to an old peer is better than
+    /// plaintext.
     pub judged: bool,
-    /// Nothing older is offered.
+    /// The oldest version offered.
     pub min_version: TlsVersion,
-    /// Which groups are offered.
+    /// The key exchange groups offered.
     pub key_exchange: KeyExchange,
-    /// The trust anchor sets for which the chain is assessed.
+    /// The trust anchor sets against which the chain is assessed.
     pub trust: Vec<(TrustId, Arc<TrustSet>)>,
-    /// What is shown if the peer asks for a certificate.
+    /// The client certificate, presented only if the peer asks for one.
     pub identity: Option<Arc<Identity>>,
 }
 
-/// The outbound side of TLS for one connector revision. Sessions are never resumed: a resumed one
-/// would carry an old verdict.
+/// The outbound side of TLS for one connector revision. Sessions are never resumed: a resumed
+/// session would carry an old verdict.
 pub struct ClientSetup {
     base: ClientConfig,
     settings: ClientSettings,
@@ -47,7 +51,7 @@ pub struct ClientSetup {
 }
 
 impl ClientSetup {
-    /// Prepares what all connections of a connector have in common.
+    /// Prepares what all connections of a connector share.
     ///
     /// # Errors
     /// [`TlsFault::Setup`] if the TLS library refuses the settings.
@@ -70,11 +74,11 @@ impl ClientSetup {
         Ok(Self { base, settings, algorithms })
     }
 
-    /// Makes one handshake as the client and says what it showed. `now` is the moment at which the
-    /// chain must hold. The caller limits the time.
+    /// Makes one handshake as the client and returns what the peer showed. The chain is assessed at
+    /// `now`. The caller limits the time.
     ///
     /// # Errors
-    /// The handshake broke, and with it the connection.
+    /// The handshake failed; the connection is unusable.
     pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
@@ -102,12 +106,12 @@ impl ClientSetup {
     }
 }
 
-/// The provider with the groups that a connector offers. X25519MLKEM768 and its like are the ones
-/// that bear ML-KEM in their names.
+/// The provider, limited to the groups that a connector offers. Post-quantum groups such as
+/// X25519MLKEM768 are recognised by ML-KEM in their names.
 fn with_groups(provider: Arc<CryptoProvider>, key_exchange: KeyExchange) -> Arc<CryptoProvider> {
     match key_exchange {
-        // Where one is demanded the others are offered too: the judge then says what was agreed on,
-        // which tells more than a broken handshake.
+        // If a post-quantum group is required, the others are still offered: the judge then reports
+        // the group agreed on, which says more than a failed handshake.
         KeyExchange::Any | KeyExchange::PostQuantum => provider,
         KeyExchange::Classic => {
             let mut provider = CryptoProvider::clone(&provider);
@@ -117,9 +121,9 @@ fn with_groups(provider: Arc<CryptoProvider>, key_exchange: KeyExchange) -> Arc<
     }
 }
 
-/// The name for the library, and the one that is sent. The library needs a name even where none
-/// is to be sent; the address stands for "none", is never sent (RFC 6066 §3) and compared with nothing,
-/// because names are judged after the handshake.
+/// The name for the library, and the name that is sent. The library needs a name even if none is to
+/// be sent. A placeholder address stands for "none": it is never sent (RFC 6066 §3) and never
+/// compared, because names are judged after the handshake.
 fn server_name(sni: Option<&Domain>) -> (ServerName<'static>, Option<String>) {
     let name = sni.and_then(|domain| DnsName::try_from(domain.as_str().to_owned()).ok());
     match name {
@@ -131,8 +135,8 @@ fn server_name(sni: Option<&Domain>) -> (ServerName<'static>, Option<String>) {
     }
 }
 
-/// Accepts every chain, since the connector's requirement judges it by the facts, and notes whether the
-/// handshake signature proved the key.
+/// Accepts every chain, because the connector's requirement judges it later, and records whether
+/// the handshake signature proved the key.
 struct Recorder {
     judged: bool,
     algorithms: WebPkiSupportedAlgorithms,
@@ -210,7 +214,7 @@ const NONE_CONFIGURED: u8 = 1;
 const DOES_NOT_FIT: u8 = 2;
 const SENT: u8 = 3;
 
-/// Shows our certificate if it is asked for, and notes what happened.
+/// Presents our certificate if it is requested, and records whether it was.
 struct Shower {
     certificate: Option<Arc<CertifiedKey>>,
     asked: AtomicU8,

@@ -1,4 +1,5 @@
-//! What a certificate says, for people: the table that partners ask for.
+//! Describes a certificate for people: the table that partners ask for. It does not judge the
+//! certificate.
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::{DistributionPointName, ParsedExtension};
@@ -9,21 +10,21 @@ use super::certificate::{self, hex, printable};
 use crate::connector::pin_text;
 use crate::mail::{UnixMillis, rfc3339};
 
-/// One thing that a certificate says: a heading and its texts.
+/// One entry of the description: a heading and its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateLine {
-    /// What it is.
+    /// Label of the entry.
     pub heading: &'static str,
-    /// What it says: one text, or as many as there are.
+    /// The values; several if `is_list` is set.
     pub texts: Vec<String>,
     /// Whether there may be several.
     pub is_list: bool,
 }
 
-/// What there is to tell of a certificate, in order.
+/// The entries of a certificate, in display order.
 ///
 /// # Errors
-/// Why it can't be read.
+/// Why the certificate can't be read.
 pub fn describe(certificate: &CertificateDer<'_>, now: UnixMillis) -> Result<Vec<CertificateLine>, String> {
     let facts = certificate::read(certificate)?;
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
@@ -52,7 +53,7 @@ pub fn describe(certificate: &CertificateDer<'_>, now: UnixMillis) -> Result<Vec
     ])
 }
 
-/// Where a certificate says that its revocation can be asked for: lists, then OCSP.
+/// Where a certificate's revocation status can be fetched: list addresses, then OCSP.
 #[must_use]
 pub fn status_addresses(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
@@ -60,7 +61,7 @@ pub fn status_addresses(certificate: &CertificateDer<'_>) -> Vec<String> {
 }
 
 impl CertificateLine {
-    /// In one line; `-` where there is nothing.
+    /// The values on one line; `-` if there are none.
     #[must_use]
     pub fn line(&self) -> String {
         let line = self.texts.join(", ");
@@ -94,7 +95,7 @@ fn signature(parsed: &X509Certificate<'_>) -> String {
     known(&parsed.signature_algorithm.algorithm.to_id_string())
 }
 
-/// The usual name of an algorithm or a curve, or its number.
+/// The usual name of an algorithm or a curve, or its object identifier.
 fn known(number: &str) -> String {
     let name = ALGORITHMS.iter().find(|(known, _)| *known == number).map(|(_, name)| *name);
     name.unwrap_or(number).to_owned()
@@ -146,7 +147,7 @@ fn address(name: &GeneralName<'_>) -> Option<String> {
 }
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
-/// RFC 4055, RFC 5758, RFC 5480 and RFC 8410 have the numbers.
+/// Object identifiers from RFC 4055, RFC 5758, RFC 5480 and RFC 8410.
 const ALGORITHMS: &[(&str, &str)] = &[
     ("1.2.840.113549.1.1.5", "SHA-1 with RSA"),
     ("1.2.840.113549.1.1.10", "RSASSA-PSS"),

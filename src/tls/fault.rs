@@ -1,3 +1,5 @@
+//! Why certificates, keys and trust anchors can't be used, and how a handshake failed, in words.
+
 use std::io;
 use std::path::PathBuf;
 
@@ -8,98 +10,98 @@ use crate::connector::HandshakeFault;
 /// Why certificates, keys or trust anchors can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsFault {
-    /// There is no such file.
+    /// The file does not exist.
     #[error("{}: there is no such file; write the path as seen from the configuration file", .0.display())]
     Missing(PathBuf),
-    /// The file may not be read.
+    /// No permission to read the file.
     #[error("{}: no permission to read it; let the user that runs sealpost read it", .0.display())]
     NoPermission(PathBuf),
     /// The file can't be read for another reason.
     #[error("{}: it can't be read: {source}", file.display())]
     Unread {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A PEM section is cut off or holds other characters than base64.
     #[error("{}: it is damaged ({reason}); copy it again, from BEGIN line to END line", file.display())]
     Damaged {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What is wrong.
+        /// The PEM parser's reason.
         reason: String,
     },
-    /// No certificate section.
+    /// The file has no certificate section.
     #[error("{}: no certificate in it; it must hold PEM (-----BEGIN CERTIFICATE-----)", .0.display())]
     NoCertificate(PathBuf),
-    /// A certificate that is none.
+    /// A certificate section that can't be parsed.
     #[error("{}: certificate number {number} can't be read: {reason}", file.display())]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// Which one, counted from 1.
+        /// Position of that certificate in the file, counted from 1.
         number: usize,
-        /// What is wrong.
+        /// The parser's reason.
         reason: String,
     },
-    /// No private key section.
+    /// The file has no private key section.
     #[error("{}: no private key in it; it must hold PEM (-----BEGIN PRIVATE KEY-----)", .0.display())]
     NoKey(PathBuf),
-    /// More than one private key.
+    /// The file has more than one private key.
     #[error("{}: {count} private keys in it; leave only the one that belongs to the certificate", file.display())]
     SeveralKeys {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// How many.
+        /// Number of private keys found.
         count: usize,
     },
-    /// A key under a passphrase.
+    /// The key is encrypted with a passphrase.
     #[error("{}: the private key is encrypted; take the passphrase off (openssl pkey -in OLD -out NEW)", .0.display())]
     EncryptedKey(PathBuf),
-    /// A key of a kind that can't sign handshakes.
+    /// The key is of a type that can't sign handshakes.
     #[error("{}: the private key can't be used: {reason}; RSA (2048 bits or more), ECDSA and Ed25519 can", file.display())]
     UnusableKey {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What the library said.
+        /// The TLS library's reason.
         reason: String,
     },
-    /// The key belongs to no certificate of the chain.
+    /// The key matches no certificate of the chain.
     #[error("{}: the private key does not belong to the first certificate of {}; a renewal may have replaced only one of them", key.display(), chain.display())]
     KeyMismatch {
-        /// The chain's file.
+        /// Path of the chain file.
         chain: PathBuf,
-        /// The key's file.
+        /// Path of the key file.
         key: PathBuf,
     },
-    /// The key belongs to a certificate that is not the first.
+    /// The key matches a certificate that is not the first.
     #[error("{}: the private key belongs to certificate number {number}; put that one first, then its issuer, and so on", chain.display())]
     ChainOrder {
-        /// The chain's file.
+        /// Path of the chain file.
         chain: PathBuf,
-        /// Which one, counted from 1.
+        /// Position of the matching certificate in the file, counted from 1.
         number: usize,
     },
     /// A certificate that can't be a trust anchor.
     #[error("{}: certificate number {number} can't be a trust anchor: {reason}; take it out", file.display())]
     Anchor {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// Which one, counted from 1.
+        /// Position of that certificate in the file, counted from 1.
         number: usize,
-        /// What the path check said.
+        /// The path check's reason.
         reason: String,
     },
-    /// A file that holds no revocation list.
+    /// The file holds no revocation list.
     #[error("{}: it is not a certificate revocation list: {reason}; write a PEM or DER file of one", file.display())]
     RevocationList {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What is wrong.
+        /// The parser's reason.
         reason: String,
     },
-    /// The operating system has no trust anchor.
+    /// The operating system has no usable trust anchor.
     #[error(
         "the operating system has no trust anchors ({0}); install its package (ca-certificates), or name a file of your own in [trust]"
     )]
@@ -110,7 +112,7 @@ pub enum TlsFault {
 }
 
 impl TlsFault {
-    /// A file that can't be read.
+    /// Classifies an error from reading a file.
     pub(super) fn unread(file: &std::path::Path, source: io::Error) -> Self {
         let file = file.to_owned();
         if source.kind() == io::ErrorKind::NotFound {
@@ -123,7 +125,7 @@ impl TlsFault {
     }
 }
 
-/// How a handshake broke, in words.
+/// Describes how a handshake failed.
 #[must_use]
 pub fn handshake_fault(error: &io::Error) -> HandshakeFault {
     if let Some(fault) = late_fault(error) {
@@ -139,8 +141,8 @@ pub fn handshake_fault(error: &io::Error) -> HandshakeFault {
     HandshakeFault::new(text)
 }
 
-/// The same for an error of a later read: a TLS 1.3 client learns only there that the server refused
-/// its certificate (RFC 8446 §4.4.2.4). `None` if TLS had no part in it.
+/// As [`handshake_fault`], for an error of a later read: a TLS 1.3 client learns only then that the
+/// server refused its certificate (RFC 8446 §4.4.2.4). `None` if TLS had no part in it.
 #[must_use]
 pub fn late_fault(error: &io::Error) -> Option<HandshakeFault> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;
@@ -148,7 +150,7 @@ pub fn late_fault(error: &io::Error) -> Option<HandshakeFault> {
     Some(HandshakeFault { words: in_words(error), over_certificate })
 }
 
-/// The alerts by which a peer refuses the certificate we showed, or that we showed none (RFC 8446 §6.2).
+/// The alerts by which a peer refuses our certificate, or the lack of one (RFC 8446 §6.2).
 fn over_certificate(alert: AlertDescription) -> bool {
     [
         AlertDescription::NoCertificate,
@@ -172,8 +174,8 @@ fn in_words(error: &Error) -> String {
         return incompatible_in_words(what);
     }
     if let Error::InvalidCertificate(what) = error {
-        // Chains are judged after the handshake. What fails here is the signature that proves the key,
-        // or a certificate of which no key can be taken.
+        // Chains are judged after the handshake. What fails here is the signature that proves the
+        // key, or a certificate without a usable key.
         return if *what == CertificateError::BadSignature {
             "the peer did not prove that it holds the certificate's key: its signature is wrong".to_owned()
         } else {

@@ -1,6 +1,7 @@
-//! Certificates, trust anchors and handshakes. It records what a handshake showed and judges nothing:
-//! whether a chain, a name or a version is good enough is decided from the facts by the connector's
-//! requirement. It knows no SMTP, opens no connection, reads no clock and reloads nothing by itself.
+//! Certificates, trust anchors and handshakes. It records what a handshake showed and judges
+//! nothing: the connector's requirement decides from the facts whether a chain, name or version is
+//! good enough. It knows no SMTP, opens no connection, reads no clock and reloads nothing by
+//! itself.
 
 mod assess;
 mod certificate;
@@ -26,7 +27,7 @@ pub use trust::TrustSet;
 
 use std::sync::Arc;
 
-/// A certificate as it goes over the wire.
+/// A certificate in DER form, as sent in a handshake.
 pub type Certificate = rustls::pki_types::CertificateDer<'static>;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -35,13 +36,13 @@ use rustls::{CommonState, ProtocolVersion};
 use crate::connector::{HandshakeFault, PeerCertificate, TlsFacts, TlsVersion};
 use crate::mail::UnixMillis;
 
-/// The one source of cryptography. It is handed to every builder: nothing depends on a provider
-/// that is installed for the process.
+/// The only cryptography provider. It is passed to every builder: nothing depends on a process-wide
+/// default.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// What both directions know once a handshake is complete.
+/// The facts that both directions have once a handshake is complete.
 fn channel_facts(
     state: &CommonState,
     peer: PeerCertificate,
@@ -63,7 +64,7 @@ fn channel_facts(
     Ok(TlsFacts { at, version, suite, group, peer, sni, client_certificate: None })
 }
 
-/// The name as IANA registers it: TLS 1.3 suites bear no version there.
+/// The name registered with IANA, in which TLS 1.3 suites have no version.
 fn suite_name(suite: rustls::CipherSuite) -> String {
     let name = suite.as_str().map_or_else(|| format!("{suite:?}"), str::to_owned);
     name.strip_prefix("TLS13_").map_or_else(|| name.clone(), |rest| format!("TLS_{rest}"))

@@ -1,4 +1,5 @@
-//! What partners showed of themselves, so that a change is noticed, and told once.
+//! Remembers the certificates of partners, so that each change is reported once. It does not judge
+//! them.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, OpenOptions};
@@ -11,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use crate::connector::{CertificateFacts, expiry_threshold};
 use crate::mail::{UnixMillis, rfc3339};
 
-/// Partners remembered at the same time; the oldest makes room.
+/// Maximum number of partners; the oldest makes room.
 const ENTRIES_MAX: usize = 16_384;
-/// Lines of the file, after which it is written again.
+/// Maximum number of lines before the file is rewritten.
 const LINES_MAX: usize = 2 * ENTRIES_MAX;
-/// Issuers and certificates remembered of one partner: several hosts behind one name may differ.
+/// Issuers and certificates remembered per partner: several hosts behind one name may differ.
 const EACH_MAX: usize = 8;
 
-/// What partners showed, in a file of `data_dir`, a JSON line for each news.
+/// What partners presented, kept in a file in `data_dir`, with a JSON line per change.
 #[derive(Debug, Default)]
 pub struct Partners {
     file: Option<PathBuf>,
@@ -29,16 +30,17 @@ pub struct Partners {
 struct PartnersState {
     order: VecDeque<String>,
     known: HashMap<String, PartnerRecord>,
-    /// Lines of the file.
+    /// Number of lines in the file.
     lines: usize,
 }
 
 /// One partner: a connector and a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct PartnerRecord {
-    /// Issuer and root, each pair that was seen.
+    /// Each pair of issuer and root that was seen.
     issuers: Vec<(String, Option<String>)>,
-    /// SHA-256 of each certificate, and the smallest of the days before its end that was told.
+    /// SHA-256 of each certificate, and the smallest expiry threshold in days that was reported for
+    /// it.
     certificates: Vec<(String, Option<u64>)>,
 }
 
@@ -50,11 +52,11 @@ struct Line {
 }
 
 impl Partners {
-    /// What the file of a folder has; writes it again where it has lines too many. A line that can't be
-    /// read is passed over.
+    /// Loads the file from `data_dir`; rewrites it if it has superfluous lines. Unreadable lines
+    /// are ignored.
     ///
     /// # Errors
-    /// The file is there, and can't be read or written.
+    /// The file exists but can't be read or written.
     pub fn load(data_dir: &Path) -> io::Result<Self> {
         let file = data_dir.join("partners-seen");
         let text = match fs::read_to_string(&file) {
@@ -73,11 +75,11 @@ impl Partners {
         Ok(Self { file: Some(file), state: Mutex::new(state) })
     }
 
-    /// Notes a certificate that a partner showed and that met what was demanded; what is to be told of it.
+    /// Records a certificate that met a requirement, and returns what to report about it.
     ///
     /// # Errors
-    /// It can't be kept for the next start; this process remembers it all the same. What is to be told
-    /// comes with it.
+    /// It can't be saved for the next start; this process still remembers it. What to report is
+    /// returned in either case.
     pub fn saw(
         &self,
         connector: &str,
@@ -86,7 +88,7 @@ impl Partners {
         now: UnixMillis,
     ) -> (Vec<String>, io::Result<()>) {
         let partner = format!("{connector} {host}");
-        // Written under the lock: the last line of a partner is the one that counts.
+        // Written under the lock, because the last line of a partner is the valid one.
         let mut state = self.lock();
         let before = state.known.get(&partner).cloned();
         let (known, told) = step(before.as_ref(), (connector, host), facts, now);
@@ -107,12 +109,12 @@ impl Partners {
     }
 
     fn lock(&self) -> MutexGuard<'_, PartnersState> {
-        // Each entry is whole whatever a panicking holder did.
+        // Each entry is consistent even if a holder of the lock panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is known after a certificate was seen, and what is to be told of it. Pure.
+/// What is known after a certificate was seen, and what to report. Pure.
 fn step(
     before: Option<&PartnerRecord>,
     (connector, host): (&str, &str),
@@ -177,7 +179,7 @@ impl PartnersState {
         }
     }
 
-    /// Writes the file again, a line for each partner.
+    /// Rewrites the file, one line per partner.
     fn rewrite(&mut self, file: &Path) -> io::Result<()> {
         let lines: Vec<String> = self.order.iter().filter_map(|partner| self.line(partner)).collect();
         let fresh = file.with_extension("new");
@@ -259,12 +261,13 @@ mod tests {
             days.extend(told.iter().map(|_| 100 - day));
         }
         assert_eq!(days, [30, 14, 7, 1, 0]);
-        // Two hosts behind one name that show certificates by turns are not told of by turns.
+        // Two hosts behind one name that present their certificates alternately are not reported
+        // each time.
         let turns = |day: i64, sha256| {
             partners.saw("bank", "two", &shown("CN=A", sha256, 100), UnixMillis(day * DAY)).0.len()
         };
         assert_eq!([turns(95, "x"), turns(95, "y"), turns(95, "x"), turns(95, "y")], [1, 1, 0, 0]);
-        // A renewed one begins again.
+        // A renewed certificate starts again.
         let (told, _) = partners.saw("bank", "mx", &shown("CN=A", "2", 105), UnixMillis(100 * DAY));
         assert!(told.concat().contains("less than 7 days"), "{told:?}");
     }

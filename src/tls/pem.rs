@@ -1,3 +1,6 @@
+//! Reads certificates, keys and revocation lists from PEM files, and checks that our own chain and
+//! key belong together.
+
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
@@ -15,9 +18,10 @@ use super::fault::TlsFault;
 use crate::connector::CertificateFacts;
 use crate::mail::{UnixMillis, rfc3339};
 
-/// From then on a certificate is told to be renewed: the first of the days of the alarms.
+/// From this time before expiry on, a certificate has a warning: the longest of the alarm
+/// thresholds.
 const SOON_MILLIS: i64 = 30 * 24 * 60 * 60 * 1_000;
-/// A file with more is no PEM file of ours.
+/// A larger file is not accepted as a PEM file.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Our own chain and key.
@@ -30,64 +34,66 @@ pub struct Identity {
     key_mode: u32,
 }
 
-/// What an operator should look at, though the identity can be used.
+/// A problem that an operator should look at; the identity is still usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityWarning {
-    /// Its time is over.
+    /// The certificate has expired.
     #[error("{}: the certificate expired on {}; renew it", file.display(), rfc3339(*not_after))]
     Expired {
-        /// The chain's file.
+        /// Path of the chain file.
         file: PathBuf,
-        /// The last moment of validity.
+        /// When the certificate expired.
         not_after: UnixMillis,
     },
-    /// Its time has not begun.
+    /// The certificate is not valid yet.
     #[error("{}: the certificate is valid only from {}; is the clock right?", file.display(), rfc3339(*not_before))]
     NotYetValid {
-        /// The chain's file.
+        /// Path of the chain file.
         file: PathBuf,
-        /// The first moment of validity.
+        /// When the certificate becomes valid.
         not_before: UnixMillis,
     },
-    /// Its time is nearly over.
+    /// The certificate expires within 30 days.
     #[error("{}: the certificate expires on {}; renew it", file.display(), rfc3339(*not_after))]
     ExpiresSoon {
-        /// The chain's file.
+        /// Path of the chain file.
         file: PathBuf,
-        /// The last moment of validity.
+        /// When the certificate expires.
         not_after: UnixMillis,
     },
     /// A certificate of the chain is not the issuer of the one before it.
     #[error("{}: certificate number {number} is not the issuer of the one before it, so that peers may not find the way to its authority; let each be followed by its issuer", file.display())]
     NotTheIssuer {
-        /// The chain's file.
+        /// Path of the chain file.
         file: PathBuf,
-        /// Which one, counted from 1.
+        /// Position of that certificate in the file, counted from 1.
         number: usize,
     },
-    /// The issuer of the last certificate is to be fetched somewhere, which few peers do.
+    /// The chain ends early: the issuer of the last certificate would have to be fetched, which few
+    /// peers do.
     #[error("{}: the chain ends with a certificate whose issuer ({issuer}) is missing, and few peers fetch it: those that judge us will refuse; append the issuer's certificate", file.display())]
     IssuerMissing {
-        /// The chain's file.
+        /// Path of the chain file.
         file: PathBuf,
-        /// Who that is.
+        /// Subject of the missing issuer.
         issuer: String,
     },
-    /// Others may read the key.
+    /// Other users may read the key.
     #[error("{}: other users may read the private key (mode {mode:04o}); chmod 0600 it", file.display())]
     KeyReadable {
-        /// The key's file.
+        /// Path of the key file.
         file: PathBuf,
-        /// Its permission bits.
+        /// Permission bits of the key file.
         mode: u32,
     },
 }
 
 impl Identity {
-    /// Reads a chain (our own certificate first) and its key from PEM files; they may be one file.
+    /// Reads a chain (our own certificate first) and its key from PEM files; both may be in one
+    /// file.
     ///
     /// # Errors
-    /// A [`TlsFault`] that names the file and what to do.
+    /// A [`TlsFault`] that names the file and the fix.
     pub fn load(chain: &Path, key: &Path) -> Result<Self, TlsFault> {
         let certificates = certificates(chain)?;
         let mut facts = None;
@@ -116,13 +122,14 @@ impl Identity {
         })
     }
 
-    /// What our own certificate says. Its chain is not checked: which anchors a peer has is unknown.
+    /// The facts of our own certificate. Its chain is not checked, because the peer's trust anchors
+    /// are unknown.
     #[must_use]
     pub fn facts(&self) -> &CertificateFacts {
         &self.facts
     }
 
-    /// What should be looked at, as of `now`.
+    /// What an operator should look at, as of `now`.
     #[must_use]
     pub fn warnings(&self, now: UnixMillis) -> Vec<IdentityWarning> {
         let mut warnings = Vec::new();
@@ -149,19 +156,18 @@ impl Identity {
         warnings
     }
 
-    /// The chain that is shown, our own certificate first.
+    /// The chain that is presented, our own certificate first.
     #[must_use]
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.certified.cert
     }
 
-    /// For the TLS library.
     pub(super) fn certified(&self) -> &Arc<CertifiedKey> {
         &self.certified
     }
 }
 
-/// The certificates of a PEM file, in the order in which they stand there; at least one.
+/// The certificates of a PEM file, in file order; at least one.
 ///
 /// # Errors
 /// A [`TlsFault`] that names the file.
@@ -184,7 +190,7 @@ pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(found)
 }
 
-/// The revocation lists of a PEM file, or the one of a DER file; at least one.
+/// The revocation lists of a PEM file, or the one list of a DER file; at least one.
 pub(super) fn revocation_lists(file: &Path) -> Result<Vec<Vec<u8>>, TlsFault> {
     let (octets, _) = read(file)?;
     if memchr::memmem::find(&octets, b"-----BEGIN ").is_none() {
@@ -203,7 +209,8 @@ pub(super) fn revocation_lists(file: &Path) -> Result<Vec<Vec<u8>>, TlsFault> {
 
 fn private_key(file: &Path) -> Result<(PrivateKeyDer<'static>, u32), TlsFault> {
     let (text, mode) = read(file)?;
-    // Encrypted keys are no section the PEM reader knows (RFC 5958), or are not base64 alone (RFC 1421).
+    // Encrypted keys are in a section that the PEM reader does not know (RFC 5958), or have headers
+    // that are not base64 (RFC 1421).
     let holds = |needle: &str| memchr::memmem::find(&text, needle.as_bytes()).is_some();
     if holds("-----BEGIN ENCRYPTED PRIVATE KEY-----") || holds("Proc-Type: 4,ENCRYPTED") {
         return Err(TlsFault::EncryptedKey(file.to_owned()));
@@ -233,7 +240,7 @@ fn key_of(item: Item) -> Option<PrivateKeyDer<'static>> {
 fn read(file: &Path) -> Result<(Vec<u8>, u32), TlsFault> {
     let unread = |error| TlsFault::unread(file, error);
     let opened = File::open(file).map_err(unread)?;
-    // Of the file that is read, not of the one that can handle the name a moment later.
+    // The mode of the file that was opened, not of one that may have replaced it since.
     let mode = opened.metadata().map_err(unread)?.permissions().mode() & 0o7777;
     let mut text = Vec::new();
     opened.take(FILE_BYTES_MAX).read_to_end(&mut text).map_err(unread)?;
@@ -271,7 +278,7 @@ fn check_pair(certified: &CertifiedKey, chain: &Path, key: &Path) -> Result<(), 
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {}
         Err(error) => return Err(TlsFault::Setup(error)),
     }
-    // The usual mistake is a chain that begins with the issuer.
+    // The usual error is a chain that begins with the issuer.
     let belongs = |certificate: &CertificateDer<'static>| {
         CertifiedKey::new(vec![certificate.clone()], Arc::clone(&certified.key)).keys_match().is_ok()
     };
@@ -283,7 +290,7 @@ fn check_pair(certified: &CertifiedKey, chain: &Path, key: &Path) -> Result<(), 
 }
 
 impl fmt::Debug for Identity {
-    /// Never the key.
+    /// Leaves out the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({}, {})", self.chain_file.display(), self.facts.sha256)
     }

@@ -1,3 +1,6 @@
+//! Inbound handshakes: builds the server configuration of a listener and records what the client
+//! showed. It does not decide who may submit.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,12 +25,12 @@ use crate::mail::{Domain, UnixMillis};
 /// How a listener's handshakes are made.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// What may be shown to clients: the first that fits the name asked for and the signatures the
-    /// client knows; the first of all where none does.
+    /// The certificates to choose from: the first that fits the requested name and the client's
+    /// signature algorithms, or the first of all if none does.
     pub identities: Vec<Arc<Identity>>,
-    /// Whether clients are asked for a certificate; none of them must have one.
+    /// Whether clients are asked for a certificate; they need not have one.
     pub ask_client: bool,
-    /// The trust anchor sets for which a client's chain is assessed.
+    /// The trust anchor sets against which a client's chain is assessed.
     pub trust: Vec<(TrustId, Arc<TrustSet>)>,
 }
 
@@ -38,7 +41,7 @@ pub struct ServerSetup {
 }
 
 impl ServerSetup {
-    /// Prepares what all connections of a listener have in common.
+    /// Prepares what all connections of a listener share.
     ///
     /// # Errors
     /// [`TlsFault::Setup`] if the TLS library refuses the settings.
@@ -57,16 +60,17 @@ impl ServerSetup {
         // A resumed session would carry the verdict of an older table.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        // RFC 7301 §3.2: who names protocols and none of these meant another server. Who names none is served.
+        // RFC 7301 §3.2: a client that names protocols, none of them these, meant another server. A
+        // client that names none is served.
         config.alpn_protocols = ["smtp", "esmtp"].map(|name| name.as_bytes().to_vec()).to_vec();
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), trust: settings.trust })
     }
 
-    /// Makes one handshake as the server and says what it showed. `now` is the moment at which a
-    /// client's chain must hold. The caller limits the time.
+    /// Makes one handshake as the server and returns what the client showed. A client's chain is
+    /// assessed at `now`. The caller limits the time.
     ///
     /// # Errors
-    /// The handshake broke, and with it the connection.
+    /// The handshake failed; the connection is unusable.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
@@ -76,7 +80,7 @@ impl ServerSetup {
         let stream = accepted.map_err(|error| handshake_fault(&error))?;
         let (_, state) = stream.get_ref();
         let chain = state.peer_certificates().unwrap_or_default();
-        // The handshake would have broken on a signature that does not prove the key.
+        // The handshake would have failed on a signature that does not prove the key.
         let peer = assess(chain, true, &self.trust, Usage::ClientOrServer, now);
         let sni = state.server_name().map(str::to_owned);
         let facts = super::channel_facts(state, peer, sni, now)?;
@@ -84,8 +88,8 @@ impl ServerSetup {
     }
 }
 
-/// Picks what a client is shown: by the name it asks for, and among those that fit by the kinds of
-/// signature it knows, so that RSA and ECDSA may stand side by side.
+/// Chooses the certificate for a client: by the requested name, then by the client's signature
+/// algorithms, so that RSA and ECDSA certificates can be used side by side.
 struct Chooser {
     identities: Vec<Arc<Identity>>,
 }
@@ -94,8 +98,8 @@ impl ResolvesServerCert for Chooser {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
         let name = hello.server_name().and_then(|name| Domain::parse(name).ok()).map(PeerName::Exact);
-        // Exact names before wildcards, both before a certificate that does not bear the name: a
-        // client that judges none is better served with that than with an alert.
+        // Exact names before wildcards, and both before a certificate without the name: for a
+        // client that does not check names, that is better than an alert.
         let fit = |identity: &Identity| match &name {
             None => 0,
             Some(name) => match first_match(std::slice::from_ref(name), &identity.facts().names) {
@@ -117,8 +121,8 @@ impl fmt::Debug for Chooser {
     }
 }
 
-/// Asks for a certificate, accepts any chain or none, and insists on the proof of the key: who may
-/// submit what is decided at MAIL FROM, by the facts.
+/// Asks for a certificate, accepts any chain or none, and requires proof of the key. Who may submit
+/// is decided from the facts at MAIL FROM.
 struct AnyClient {
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -132,7 +136,8 @@ impl ClientCertVerifier for AnyClient {
         false
     }
 
-    /// No hints: a client picks by them, and would keep back a certificate that a connector accepts.
+    /// No hints: a client chooses by them, and might not send a certificate that a connector
+    /// accepts.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

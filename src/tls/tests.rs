@@ -1,4 +1,5 @@
-//! Handshakes between our own two sides over a pipe in memory, and files with mistakes in them.
+//! Handshakes between our own client and server over an in-memory pipe, and files with errors in
+//! them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -90,7 +91,7 @@ fn plain_server(identity: Arc<Identity>) -> ServerSetup {
         .unwrap()
 }
 
-/// Both ends' facts or faults; where both stand, an octet goes each way.
+/// The facts or faults of both ends. If both succeed, one octet goes each way.
 async fn shake(
     client: &ClientSetup,
     server: &ServerSetup,
@@ -168,7 +169,7 @@ fn foreign_self_signed_forged_and_unreadable_chains_are_told_apart() {
 
     let own = params(as_is).self_signed(&KeyPair::generate().unwrap()).unwrap();
     assert_eq!(told(&[own.der().clone()]), "proved unknown-issuer");
-    // The other root can handle the same name and has another key.
+    // The other root has the same name and a different key.
     assert_eq!(told(&der(&other.leaf(as_is).0)), "proved chain-bad-signature");
     assert_eq!(told(&[]), "not shown");
     assert!(told(&[CertificateDer::from(vec![0x30, 0x03, 1, 2, 3])]).starts_with("unreadable: "));
@@ -220,7 +221,7 @@ async fn a_faulty_chain_never_breaks_the_handshake() {
     }
 }
 
-/// A chain with another's key, which no [`Identity`] can be.
+/// A chain with someone else's key, which [`Identity`] would reject.
 fn stolen(mint: &Mint) -> SingleCertAndKey {
     let chain = pem::certificates(&mint.file("s.crt", &mint.leaf(as_is).0)).unwrap();
     let key = PrivateKeyDer::try_from(KeyPair::generate().unwrap().serialize_der()).unwrap();

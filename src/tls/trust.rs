@@ -1,3 +1,5 @@
+//! Trust anchors and revocation lists, read from files or the operating system. It checks no chain.
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -14,9 +16,9 @@ use crate::mail::UnixMillis;
 pub struct TrustSet {
     anchors: Vec<TrustAnchor<'static>>,
     lists: Vec<CertRevocationList<'static>>,
-    /// Subject and last moment of each anchor.
+    /// Subject and expiry of each anchor.
     anchor_ends: Vec<(String, UnixMillis)>,
-    /// Until when each file's list holds.
+    /// The next update of each file's list.
     ends: Vec<(PathBuf, UnixMillis)>,
     digest: String,
 }
@@ -25,7 +27,7 @@ impl TrustSet {
     /// Reads a PEM file of certificates.
     ///
     /// # Errors
-    /// A file that can't be read, that holds no certificate, or one that can't be an anchor.
+    /// The file can't be read, holds no certificate, or holds one that can't be an anchor.
     pub fn load(pem: &Path) -> Result<Self, TlsFault> {
         let certificates = pem::certificates(pem)?;
         let mut anchors = Vec::with_capacity(certificates.len());
@@ -44,7 +46,7 @@ impl TrustSet {
     /// Adds the revocation lists of a file, PEM or DER (RFC 5280 §5).
     ///
     /// # Errors
-    /// A file that can't be read, or holds no list.
+    /// The file can't be read or holds no list.
     pub fn add_lists(&mut self, file: &Path) -> Result<(), TlsFault> {
         for der in pem::revocation_lists(file)? {
             let list = OwnedCertRevocationList::from_der(&der).map_err(|error| TlsFault::RevocationList {
@@ -61,26 +63,25 @@ impl TrustSet {
         Ok(())
     }
 
-    /// Subject and last moment of each anchor. The path check does not look at it (RFC 5280 §6.1.1 d has
-    /// no date), but other software does.
+    /// Subject and expiry of each anchor. The path check ignores the date (RFC 5280 §6.1.1 d has
+    /// none), but other software does not.
     #[must_use]
     pub fn anchor_ends(&self) -> &[(String, UnixMillis)] {
         &self.anchor_ends
     }
 
-    /// Until when the revocation list of each file holds (RFC 5280 §5.1.2.5).
+    /// Until when the revocation list of each file is valid (RFC 5280 §5.1.2.5).
     #[must_use]
     pub fn list_ends(&self) -> &[(PathBuf, UnixMillis)] {
         &self.ends
     }
 
-    /// The revocation lists, for the path check.
     pub(super) fn lists(&self) -> Vec<&CertRevocationList<'static>> {
         self.lists.iter().collect()
     }
 
-    /// The operating system's own anchors; those that can't be used are left out, as every system
-    /// store has some odd ones.
+    /// The operating system's own anchors. Unusable ones are skipped, because every system store
+    /// has a few.
     ///
     /// # Errors
     /// [`TlsFault::NoSystemAnchors`] if none is left.
@@ -95,19 +96,18 @@ impl TrustSet {
         Ok(Self { anchors, lists: Vec::new(), anchor_ends, ends: Vec::new(), digest: digest(&found.certs) })
     }
 
-    /// How many anchors there are; never zero.
+    /// Number of anchors; never zero.
     #[must_use]
     pub fn count(&self) -> usize {
         self.anchors.len()
     }
 
-    /// SHA-256 over the certificates read, in hexadecimal: changes when the set does.
+    /// SHA-256 over the certificates and lists read, in hexadecimal: changes when the set does.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// The anchors, for the path check.
     pub(super) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
     }

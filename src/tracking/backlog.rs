@@ -1,35 +1,34 @@
-//! The lines of the log that wait to be written, in their order. Facts are kept up to a bound that only memory sets;
-//! other lines only while few octets wait.
+//! Log lines waiting to be written, in order. Facts are kept up to a memory bound, other lines only while few
+//! octets are waiting.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
-/// Lines that wait, and what was dropped since that was last reported.
+/// Waiting lines, and what was dropped since the last report.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    /// Whole lines; none is empty.
+    /// Whole lines; no chunk is empty.
     chunks: VecDeque<Vec<u8>>,
-    /// An emptied one.
+    /// An emptied chunk, reused for its allocation.
     spare: Vec<u8>,
     waiting: usize,
-    /// Octets that were taken and are not written yet.
+    /// Octets taken but not yet written.
     writing: usize,
     dropped: DroppedLines,
-    /// What was dropped was taken out, and the line about it is not in yet.
+    /// The drop counts were taken, but the line that reports them is not queued yet.
     reporting: bool,
 }
 
-/// Lines that were dropped.
+/// Counts of dropped lines.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct DroppedLines {
-    /// Facts.
     pub(super) facts: u64,
-    /// The rest, by level and target.
+    /// Lines that are not facts, by level and target.
     others: BTreeMap<String, u64>,
 }
 
 impl Backlog {
-    /// Keeps a fact, unless so much waits that memory would be at risk. Whether it is kept.
+    /// Queues a fact, unless the backlog would exceed [`FACTS_BYTES_MAX`]. Returns whether it was kept.
     pub(super) fn push_fact(&mut self, line: &[u8]) -> bool {
         let kept = self.held().saturating_add(line.len()) <= FACTS_BYTES_MAX;
         if kept {
@@ -40,7 +39,7 @@ impl Backlog {
         kept
     }
 
-    /// Keeps a line for which [`Self::is_full`] was asked before.
+    /// Queues a line; the caller has checked [`Self::is_full`].
     pub(super) fn push(&mut self, line: &[u8]) {
         if line.is_empty() {
             return;
@@ -59,12 +58,12 @@ impl Backlog {
         }
     }
 
-    /// Whether lines that are no facts have no room.
+    /// Whether lines that are not facts have to be dropped.
     pub(super) fn is_full(&self) -> bool {
         self.held() >= OTHERS_BYTES_MAX
     }
 
-    /// Counts a line that found no room.
+    /// Counts a dropped line.
     pub(super) fn drop_other(&mut self, level: &str, target: &str) {
         let others = &mut self.dropped.others;
         let mut what = format!("{level} {target}");
@@ -75,7 +74,7 @@ impl Backlog {
         *count = count.saturating_add(1);
     }
 
-    /// The lines that have waited longest, to be written.
+    /// Takes the oldest chunk of lines to be written.
     pub(super) fn take(&mut self) -> Option<Vec<u8>> {
         let chunk = self.chunks.pop_front()?;
         self.waiting = self.waiting.saturating_sub(chunk.len());
@@ -83,7 +82,7 @@ impl Backlog {
         Some(chunk)
     }
 
-    /// What was taken is written.
+    /// Marks the taken chunk as written.
     pub(super) fn written(&mut self, mut chunk: Vec<u8>) {
         self.writing = 0;
         chunk.clear();
@@ -92,7 +91,8 @@ impl Backlog {
         }
     }
 
-    /// What was dropped, once there is room again; to be reported, and then [`Self::reported`].
+    /// Takes the drop counts once there is room again. The caller reports them, then calls
+    /// [`Self::reported`].
     pub(super) fn take_dropped(&mut self) -> Option<DroppedLines> {
         if !self.has_dropped() || self.held() > OTHERS_BYTES_MAX / 2 {
             return None;
@@ -109,7 +109,7 @@ impl Backlog {
         self.reporting = false;
     }
 
-    /// Whether all is written and reported.
+    /// Whether everything is written and reported.
     pub(super) fn is_settled(&self) -> bool {
         self.held() == 0 && !self.reporting && !self.has_dropped()
     }
@@ -120,12 +120,12 @@ impl Backlog {
 }
 
 impl DroppedLines {
-    /// How many, facts included.
+    /// Number of dropped lines, facts included.
     pub(super) fn count(&self) -> u64 {
         self.others.values().fold(self.facts, |sum, count| sum.saturating_add(*count))
     }
 
-    /// What they were: `INFO sealpost::message 3, DEBUG sealpost::listen 1`.
+    /// A summary by level and target: `INFO sealpost::message 3, DEBUG sealpost::listen 1`.
     pub(super) fn kinds(&self) -> String {
         let mut text = String::new();
         let facts = (self.facts > 0).then_some(("facts", self.facts));
@@ -138,13 +138,13 @@ impl DroppedLines {
     }
 }
 
-/// Octets of all that waits; beyond, facts are dropped too.
+/// Maximum octets of all waiting lines; beyond this, facts are dropped too.
 pub(super) const FACTS_BYTES_MAX: usize = 64 << 20;
-/// While so many octets wait, only facts are kept.
+/// While this many octets are waiting, only facts are kept.
 pub(super) const OTHERS_BYTES_MAX: usize = 1 << 20;
-/// What one write takes: a pipe's buffer.
+/// Maximum octets of one write: the size of a pipe's buffer.
 const CHUNK_BYTES: usize = 64 << 10;
-/// Kinds of dropped lines that are counted each by itself.
+/// Kinds of dropped lines that are counted separately.
 const KINDS_MAX: usize = 32;
 
 #[cfg(test)]
@@ -193,7 +193,7 @@ mod tests {
             kept += 1;
         }
         assert_eq!(kept, OTHERS_BYTES_MAX >> 10);
-        // What is being written counts: it is memory, too.
+        // A chunk being written counts too: it still uses memory.
         let writing = backlog.take().expect("lines");
         assert!(backlog.is_full());
         let refused = (0..(FACTS_BYTES_MAX >> 10)).filter(|_| !backlog.push_fact(&line)).count();

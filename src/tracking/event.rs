@@ -1,3 +1,5 @@
+//! Every event that the message tracking log reports, as one enum. It does not write them.
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -5,139 +7,139 @@ use crate::connector::Decision;
 use crate::mail::{Mailbox, Network, QueueId, Reply, ReversePath, UnixMillis};
 use crate::outcome::{DeliveryRecord, Trouble};
 
-/// One thing worth telling.
+/// An event for the message tracking log.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
     /// We answered 250 and own the message.
     Accepted {
-        /// The message.
+        /// The queue ID.
         id: QueueId,
-        /// Where it came from.
+        /// The client's address.
         peer: IpAddr,
-        /// Who is told.
+        /// The address failure reports go to.
         reverse_path: &'a ReversePath,
-        /// How many recipients.
+        /// Number of recipients.
         recipients: usize,
-        /// Octets in wire form.
+        /// Size in octets, in wire form.
         size: u64,
-        /// Its Message-ID.
+        /// The Message-ID header, if present.
         message_id: Option<&'a str>,
-        /// The inbound connector and why it was this one.
+        /// The inbound connector and why it was chosen.
         decision: &'a Decision,
     },
     /// We refused a command or a message.
     Refused {
-        /// The client.
+        /// The client's address and port.
         peer: SocketAddr,
         /// The verb or stage: `MAIL`, `RCPT`, `DATA`, `content`, `connect`, `STARTTLS`.
         stage: &'static str,
-        /// The reverse-path, where there is one.
+        /// The reverse-path, if one was given.
         reverse_path: Option<&'a ReversePath>,
-        /// The forward-path, where it is about one.
+        /// The forward-path, if the refusal is about one.
         forward_path: Option<&'a str>,
-        /// What we said.
+        /// The reply we sent.
         reply: &'a Reply,
-        /// Why, where a connector decided.
+        /// The reason, if a connector decided.
         decision: Option<&'a Decision>,
     },
-    /// A session was refused the same again and again; the first ones were told one by one.
+    /// A session got the same refusal repeatedly; the first ones were logged one by one.
     RefusedAgain {
-        /// The client.
+        /// The client's address and port.
         peer: SocketAddr,
-        /// The verb or stage.
+        /// The verb or stage, as in [`Event::Refused`].
         stage: &'static str,
-        /// What the reply began with.
+        /// The reply code.
         code: u16,
-        /// How many more there were.
+        /// Number of further refusals.
         count: u64,
     },
-    /// Lines about refusals and ended sessions that were left out: there were too many of one network.
+    /// Log lines about refusals and ended sessions were omitted: one network caused too many.
     Omitted {
-        /// The network; `None`: of many.
+        /// The network; `None` if there were many.
         network: Option<&'a Network>,
-        /// How many.
+        /// Number of omitted lines.
         count: u64,
     },
-    /// An inbound session ended before its time: a broken handshake, a broken rule, a time-out.
+    /// An inbound session ended early: a failed handshake, a protocol violation, a timeout.
     SessionEnded {
-        /// The client.
+        /// The client's address and port.
         peer: SocketAddr,
-        /// Why.
+        /// Why it ended.
         reason: &'a str,
     },
-    /// A next hop took a message over for a recipient.
+    /// A next hop accepted a message for a recipient.
     Delivered {
-        /// The message.
+        /// The queue ID.
         id: QueueId,
         /// The recipient.
         forward_path: &'a Mailbox,
-        /// How.
+        /// Next hop, TLS and reply of the delivery.
         delivered: &'a DeliveryRecord,
-        /// How long after it was accepted.
+        /// Time since the message was accepted.
         delay: Duration,
     },
-    /// A recipient stays in the queue.
+    /// A recipient was deferred and stays in the queue.
     Deferred {
-        /// The message.
+        /// The queue ID.
         id: QueueId,
         /// The recipient.
         forward_path: &'a Mailbox,
-        /// Why.
+        /// Why it was deferred.
         trouble: &'a Trouble,
-        /// When it is tried again.
+        /// When the next attempt is due.
         next_at: UnixMillis,
     },
     /// A recipient failed for good.
     Failed {
-        /// The message.
+        /// The queue ID.
         id: QueueId,
         /// The recipient.
         forward_path: &'a Mailbox,
-        /// Why.
+        /// Why it failed.
         trouble: &'a Trouble,
     },
-    /// A report was made.
+    /// A report was composed.
     Reported {
-        /// The message it is about.
+        /// The queue ID of the message it is about.
         id: QueueId,
         /// `failed` or `delayed`.
         kind: &'static str,
-        /// The report; `None` where the reverse-path is null and nobody is told.
+        /// The queue ID of the report; `None` if the reverse-path is null and none is sent.
         report: Option<QueueId>,
     },
-    /// An opportunistic session goes on in clear.
+    /// An opportunistic session continues in plaintext.
     ClearFallback {
-        /// The host.
+        /// The next hop.
         host: &'a str,
-        /// Connector and reason.
+        /// The connector and the reason.
         decision: &'a Decision,
     },
-    /// A connector in audit lets a session carry mail that its requirement would withhold.
+    /// A connector in audit mode sent mail that its requirement would withhold.
     Waived {
-        /// The host.
+        /// The next hop.
         host: &'a str,
-        /// Connector, reason, wanted and got.
+        /// Connector, reason, required and attained TLS.
         decision: &'a Decision,
     },
-    /// A message can't be read whole and is kept back.
+    /// A message is held because it can't be read in full.
     Held {
-        /// The message.
+        /// The queue ID.
         id: QueueId,
-        /// Why.
+        /// Why it is held.
         reason: &'a str,
     },
-    /// Lines of the log were dropped, as nobody read it fast enough.
+    /// Log lines were dropped because the reader of the log was too slow.
     LinesDropped {
-        /// How many.
+        /// Number of dropped lines.
         count: u64,
-        /// How many of them are facts: of mail that is ours, or alarms.
+        /// Number of dropped facts: events about accepted mail, and alarms.
         facts: u64,
-        /// How many of each level and target.
+        /// Number of lines by level and target.
         kinds: &'a str,
     },
-    /// Something an operator must see to.
+    /// Something that needs an operator's attention.
     Alarm {
-        /// What.
+        /// The text of the alarm.
         what: &'a str,
     },
 }

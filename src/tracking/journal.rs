@@ -1,3 +1,5 @@
+//! Writes events as structured log lines. It does not choose what is reported, and it stores nothing.
+
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
@@ -8,19 +10,18 @@ use crate::connector::{Attainment, Decision, RequiredTls};
 use crate::mail::rfc3339;
 use crate::outcome::{Remote, Trouble};
 
-/// Where events are told: one line of the log each, under the target `sealpost::message`. The
-/// message of a line is a fixed word or two to search for; everything else is a field.
+/// Records events, one log line each, under the target `sealpost::message`. The message of a line is a fixed
+/// word or two to search for; everything else is a field.
 #[derive(Debug, Default)]
 pub struct Journal;
 
-/// The name of an event that is a fact: what happened to mail that is ours, and alarms. Its line is never dropped, while
-/// others may be if nobody reads the log.
+/// The name of an event that is a fact: what happened to accepted mail, and alarms. Its line is kept while
+/// others are dropped because the log is read too slowly.
 pub(super) const FACT: &str = "fact";
-/// The name of another event.
+/// The name of any other event.
 const LINE: &str = "line";
 
-/// Tells one line, with the fields that a decision adds; nothing is computed while the level is
-/// off.
+/// Writes one line, with the fields that a decision adds; nothing is computed while the level is off.
 macro_rules! tell {
     ($name:ident, $level:ident, $words:literal, $decision:expr, { $($field:tt)* }) => {
         if tracing::enabled!(target: "sealpost::message", tracing::Level::$level) {
@@ -45,7 +46,7 @@ macro_rules! tell {
 }
 
 impl Journal {
-    /// Tells an event.
+    /// Writes the log line of an event.
     pub fn record(&self, event: &Event<'_>) {
         match event {
             Event::Accepted { .. }
@@ -171,7 +172,7 @@ impl Journal {
     }
 }
 
-/// What a decision adds to a line; its words are made while the line is written.
+/// The fields that a decision adds to a line; their text is composed as the line is written.
 #[derive(Default)]
 struct DecisionFields<'a> {
     connector: Option<DisplayValue<Line<&'a str>>>,
@@ -214,7 +215,7 @@ fn line<T: fmt::Display>(text: Option<T>) -> Option<DisplayValue<Line<T>>> {
     text.map(|text| display(Line(text)))
 }
 
-/// A text that stays on one line: what a peer said must not look like a line of ours.
+/// Text kept on one line: peer input must not look like a line of ours.
 pub(super) struct Line<T>(pub(super) T);
 
 impl<T: fmt::Display> fmt::Display for Line<T> {
@@ -223,7 +224,7 @@ impl<T: fmt::Display> fmt::Display for Line<T> {
     }
 }
 
-/// Passes text on, with everything escaped that could begin another line or move the cursor.
+/// Passes text on, escaping everything that could start a new line or move the cursor.
 struct EscapingWriter<'a, 'f>(&'a mut fmt::Formatter<'f>);
 
 impl fmt::Write for EscapingWriter<'_, '_> {

@@ -1,4 +1,4 @@
-//! Writes the log, on a thread of its own: whoever records a line copies it and goes on, though nobody reads the log.
+//! Writes the log on its own thread: callers only copy a line and continue, even if nobody reads the log.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,22 +13,21 @@ use super::backlog::{Backlog, DroppedLines};
 use super::journal::FACT;
 use super::{Event, Journal, Vitals};
 
-/// Where lines of the log go. A clone is the same log.
+/// The sink of log lines. Clones share the same log.
 #[derive(Debug, Clone)]
 pub struct Log(Arc<LogState>);
 
 #[derive(Debug)]
 struct LogState {
     backlog: Mutex<Backlog>,
-    /// There is something to write.
+    /// Signalled when there is something to write.
     filled: Condvar,
-    /// Something was written.
+    /// Signalled when something was written.
     moved: Condvar,
-    /// Lines that are no facts are dropped now.
+    /// Lines that are not facts are being dropped.
     full: AtomicBool,
-    /// Nothing is written any more: the writer has ended, or what it writes to fails.
+    /// Writing has stopped: the writer has ended, or its sink fails.
     failing: AtomicBool,
-    /// The writer has ended.
     over: AtomicBool,
     vitals: Vitals,
 }
@@ -37,7 +36,7 @@ impl Log {
     /// Starts the thread that writes to `sink`.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// The I/O error if no thread can be started.
     pub fn start(sink: impl Write + Send + 'static, vitals: &Vitals) -> io::Result<Self> {
         let log = Self(Arc::new(LogState {
             backlog: Mutex::default(),
@@ -57,12 +56,12 @@ impl Log {
         Ok(log)
     }
 
-    /// Adds a line as it is, whatever the level of the log. It is kept as a fact is.
+    /// Adds a line as it is, regardless of the log level. It is kept like a fact.
     pub fn say(&self, line: &str) {
         self.push_fact(format!("{line}\n").as_bytes());
     }
 
-    /// Waits until all is written, but no longer than `patience`. Whether it is.
+    /// Waits at most `patience` until everything is written. Returns whether it is.
     #[must_use]
     pub fn flush(&self, patience: Duration) -> bool {
         let unsettled =
@@ -71,7 +70,7 @@ impl Log {
         waited.unwrap_or_else(PoisonError::into_inner).0.is_settled()
     }
 
-    /// Whether nothing is ever written any more.
+    /// Whether the writer has ended, so that nothing will be written any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.0.over.load(Ordering::Relaxed)
@@ -100,7 +99,7 @@ impl Log {
     fn drop_other(&self, level: Level, target: &str) {
         let mut backlog = self.0.lock();
         backlog.drop_other(level.as_str(), target);
-        // While it is locked: the scribe takes the word back once it has reported.
+        // Set under the lock: the scribe resets it once it has reported the drops.
         self.0.vitals.log_drops(true);
     }
 }
@@ -125,7 +124,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// Takes one line, and says whether it is a fact; without a log it goes nowhere.
+/// Takes one line, with whether it is a fact; without a log, the line is discarded.
 #[derive(Debug)]
 pub struct LineWriter<'a>(Option<(&'a Log, bool)>);
 
@@ -144,7 +143,7 @@ impl Write for LineWriter<'_> {
     }
 }
 
-/// The thread that writes.
+/// The writer thread.
 struct Scribe {
     shared: Arc<LogState>,
 }
@@ -185,7 +184,8 @@ impl Scribe {
         }
     }
 
-    /// Writes until it is written. A sink that fails may work again: a full disk has room, a named pipe a reader.
+    /// Retries until the chunk is written. A failing sink may recover: the disk has room again, a named pipe
+    /// a reader.
     fn write(&self, sink: &mut impl Write, chunk: &[u8]) {
         let mut rest = chunk;
         while !rest.is_empty() {
@@ -195,7 +195,7 @@ impl Scribe {
                     rest = rest.get(count..).unwrap_or_default();
                 }
                 Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
-                // Somebody else who has this terminal or pipe made it so.
+                // Another process sharing this terminal or pipe made it non-blocking.
                 Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => thread::sleep(SHORT_PAUSE),
                 Ok(_) | Err(_) => {
                     self.shared.failing.store(true, Ordering::Relaxed);
@@ -222,14 +222,14 @@ fn report(dropped: &DroppedLines) {
 
 impl LogState {
     fn lock(&self) -> MutexGuard<'_, Backlog> {
-        // Each change is whole, whatever a panicking holder did.
+        // Each change is complete, even if a holder panicked.
         self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// After a write that failed.
+/// Wait after a failed write.
 const PAUSE: Duration = Duration::from_millis(200);
-/// After a write that found no room.
+/// Wait after a write that would block.
 const SHORT_PAUSE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
@@ -242,7 +242,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
-    /// Writes only what it is given leave for.
+    /// Writes only when the test allows it.
     struct Gate {
         leave: Receiver<io::Result<()>>,
         written: Sender<Vec<u8>>,
@@ -250,7 +250,7 @@ mod tests {
 
     impl Write for Gate {
         fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-            // Once the test has gone, everything may pass.
+            // Once the test has ended, everything passes.
             self.leave.recv().unwrap_or(Ok(()))?;
             let part = octets.get(..octets.len().min(50_000)).unwrap_or_default();
             let _ = self.written.send(part.to_vec());
@@ -280,8 +280,8 @@ mod tests {
     #[test]
     fn facts_are_kept_and_other_drops_are_counted_while_nobody_reads() {
         let (log, vitals, allow, read) = gate();
-        // The scribe reports by the subscriber of the process, which tests have not: what it would say is seen in
-        // `tests/it/life.rs`, here what is kept.
+        // The scribe reports through the process's subscriber, which tests do not have: its report is checked
+        // in `tests/it/life.rs`, here what is kept.
         tracing::subscriber::with_default(subscriber(&log), || {
             let mut others = 0;
             while !log.0.full.load(Ordering::Relaxed) {
@@ -312,7 +312,7 @@ mod tests {
         let (log, _, allow, read) = gate();
         allow.send(Err(io::ErrorKind::StorageFull.into())).expect("a scribe");
         log.say("one");
-        // The end does not wait for a sink that fails.
+        // Shutdown does not wait for a failing sink.
         assert!(!log.flush(LONG));
         allow.send(Err(io::ErrorKind::BrokenPipe.into())).expect("a scribe");
         allow.send(Err(io::ErrorKind::WouldBlock.into())).expect("a scribe");
@@ -331,7 +331,7 @@ mod tests {
         allow.send(Ok(())).expect("a scribe");
         assert_eq!(read.recv_timeout(LONG).expect("a line"), b"one\n");
         log.say("two");
-        // Perhaps taken already, perhaps not.
+        // The scribe may or may not have taken it already.
         log.say("three");
         log.say("four");
         drop(allow);

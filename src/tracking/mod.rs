@@ -1,4 +1,5 @@
-//! Everything worth telling, as one enum, and where it is told; and whether all that must go on does. It decides nothing.
+//! The message tracking log: events as one enum, the log they go to, and a watch on long-lived tasks. It
+//! decides nothing.
 
 mod backlog;
 mod event;

@@ -1,5 +1,5 @@
-//! Whether everything that must go on still goes on. A long-lived task or thread that ends unasked is a loss; what
-//! follows from a loss is decided elsewhere.
+//! Watches that everything long-lived keeps running. A task or thread that ends unexpectedly is a loss; how
+//! to react to a loss is decided elsewhere.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::journal::{FACT, Line};
 
-/// Watches over the long-lived tasks and threads of the process. A clone watches for the same reader of losses.
+/// Watches the process's long-lived tasks and threads. Clones report losses to the same callback.
 #[derive(Clone)]
 pub struct Vitals(Arc<VitalsInner>);
 
@@ -20,21 +20,21 @@ struct VitalsInner {
     on_loss: Box<dyn Fn(Loss) + Send + Sync>,
     stopping: AtomicBool,
     drops_log_lines: AtomicBool,
-    /// The last panics, for those who tell what a loss came from.
+    /// Recent panics, used to explain a loss.
     panics: Mutex<VecDeque<Panic>>,
 }
 
-/// Something that must go on does not.
+/// Something long-lived has stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {
-    /// What, with its article: `the scheduler`.
+    /// What stopped, with its article: `the scheduler`.
     pub what: String,
-    /// What happened to it, as far as it is known: `has made no turn for 60 s`.
+    /// What happened to it, as far as known: `has made no turn for 60 s`.
     pub why: String,
 }
 
 impl Loss {
-    /// Something has ended, for a reason.
+    /// A loss: `what` ended unexpectedly, for the reason `why`.
     #[must_use]
     pub fn ended(what: &str, why: &str) -> Self {
         Self { what: what.to_owned(), why: format!("ended unexpectedly: {why}") }
@@ -60,7 +60,8 @@ impl fmt::Debug for Vitals {
 }
 
 impl Vitals {
-    /// `on_loss` is called on whatever thread the loss is seen, perhaps one that is panicking: it must not wait.
+    /// `on_loss` is called on whichever thread sees the loss, possibly one that is panicking: it must not
+    /// block.
     pub fn new(on_loss: impl Fn(Loss) + Send + Sync + 'static) -> Self {
         Self(Arc::new(VitalsInner {
             on_loss: Box::new(on_loss),
@@ -70,7 +71,7 @@ impl Vitals {
         }))
     }
 
-    /// Starts a task that has to go on until [`Self::stopping`]. Must be called within the runtime.
+    /// Spawns a task that must run until [`Self::stopping`]. Must be called within the runtime.
     pub fn watch(
         &self,
         what: &'static str,
@@ -83,7 +84,7 @@ impl Vitals {
         })
     }
 
-    /// Watches a task that others have started. Must be called within the runtime.
+    /// Watches a task spawned elsewhere. Must be called within the runtime.
     pub fn adopt(&self, what: &'static str, task: JoinHandle<()>) {
         let life = self.life(what);
         drop(tokio::spawn(async move {
@@ -94,48 +95,48 @@ impl Vitals {
         }));
     }
 
-    /// For a thread, which keeps it for as long as it has to go on.
+    /// A guard for a thread, which holds it for as long as it must run.
     pub fn life(&self, what: &'static str) -> Life {
         Life { what, vitals: self.clone(), over: false }
     }
 
-    /// From now on everything may end.
+    /// Marks the process as stopping: from now on everything may end.
     pub fn stopping(&self) {
         self.0.stopping.store(true, Ordering::SeqCst);
     }
 
-    /// Whether everything may end.
+    /// Whether the process is stopping.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.0.stopping.load(Ordering::SeqCst)
     }
 
-    /// Reports a loss that was seen elsewhere.
+    /// Reports a loss that was detected elsewhere; ignored while stopping.
     pub fn lost(&self, loss: Loss) {
         if !self.is_stopping() {
             (self.0.on_loss)(loss);
         }
     }
 
-    /// Whether lines of the log are being dropped.
+    /// Records whether log lines are being dropped.
     pub fn log_drops(&self, now: bool) {
         self.0.drops_log_lines.store(now, Ordering::Relaxed);
     }
 
-    /// Whether they are.
+    /// Whether log lines are being dropped.
     #[must_use]
     pub fn drops_log_lines(&self) -> bool {
         self.0.drops_log_lines.load(Ordering::Relaxed)
     }
 
-    /// What the last panic of a thread of this name said.
+    /// The message of the last panic of a thread with this name.
     #[must_use]
     pub fn last_words(&self, name: &str) -> Option<String> {
         let panics = self.0.panics.lock().unwrap_or_else(PoisonError::into_inner);
         panics.iter().rev().find(|panic| panic.name.as_deref() == Some(name)).map(|panic| panic.text.clone())
     }
 
-    /// Has every panic logged on one line from now on, instead of printed on several.
+    /// Installs a panic hook that logs every panic on one line instead of printing it on several.
     pub fn log_panics(&self) {
         let me = self.clone();
         std::panic::set_hook(Box::new(move |info| me.note(info)));
@@ -164,7 +165,7 @@ impl Vitals {
     }
 }
 
-/// Something that has to go on: if this is dropped before [`Vitals::stopping`], that is a loss.
+/// Guard of something that must keep running: dropping it before [`Vitals::stopping`] is a loss.
 #[derive(Debug)]
 #[must_use]
 pub struct Life {
@@ -174,7 +175,7 @@ pub struct Life {
 }
 
 impl Life {
-    /// It has ended, and may.
+    /// Ends it as expected.
     pub fn done(mut self) {
         self.over = true;
     }
@@ -269,7 +270,8 @@ mod tests {
 
     #[test]
     fn the_words_of_a_panic_stay_on_one_line() {
-        // By itself: the hook is the process's. Other tests' panics go through it meanwhile, as they may.
+        // One test on its own: the hook is process-wide. Panics of other tests go through it meanwhile, which
+        // is fine.
         let (vitals, losses) = vitals();
         let before = std::panic::take_hook();
         vitals.log_panics();

@@ -8,60 +8,60 @@ use serde::{Deserialize, Serialize};
 use super::super::alarms::Alarm;
 use crate::connector::{Generation, Mode};
 
-/// What a reload came to: the answer of `POST /reload`.
+/// The result of a reload: the answer of `POST /reload`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReloadAnswer {
     /// The generation in effect from now on.
     pub generation: Generation,
-    /// The connectors that are not as they were.
+    /// The connectors that were added, changed or removed.
     pub changes: Vec<Change>,
-    /// Our certificates that are not as they were, each in a sentence.
+    /// Our certificates that changed, one sentence each.
     pub certificates: Vec<String>,
-    /// The domains that another connector, or none, serves now, their queued mail included.
+    /// The domains, with their queued mail, that another connector or none serves now.
     pub served: Vec<String>,
-    /// Those for which TLS was enforced and is not any more; each is an alarm.
+    /// Those for which TLS was enforced and no longer is; each is an alarm.
     pub loosened: Vec<String>,
-    /// What changed in the files but not here.
+    /// Changes in the files that need a restart.
     pub needs_restart: Vec<String>,
-    /// What works but is hardly meant.
+    /// Valid but probably unintended settings.
     pub warnings: Vec<String>,
 }
 
-/// One connector that is not as it was.
+/// One connector that was added, changed or removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// Whether mail comes in or goes out by it.
+    /// Whether the connector is inbound or outbound.
     pub direction: Direction,
-    /// Its name.
+    /// Name of the connector.
     pub connector: Arc<str>,
-    /// What became of it.
+    /// Whether it was added, changed or removed.
     pub change: ChangeKind,
 }
 
-/// What became of a connector.
+/// How a connector changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
-    /// It is new.
+    /// Only the new table has it.
     Added,
-    /// Its settings, or the content of a file it names, are others.
+    /// Its settings, or the content of a file it names, changed.
     Changed,
-    /// It is gone.
+    /// Only the old table had it.
     Removed,
 }
 
-/// Whether mail comes in or goes out.
+/// Whether a connector is for inbound or outbound mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// It comes in.
+    /// For mail that we accept.
     Inbound,
-    /// It goes out.
+    /// For mail that we deliver.
     Outbound,
 }
 
 impl ChangeKind {
-    /// The word of the answer.
+    /// The word used in answers.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ impl ChangeKind {
 }
 
 impl Direction {
-    /// The word of the answer.
+    /// The word used in answers.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -86,62 +86,62 @@ impl Direction {
 /// The answer of `GET /connectors`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connectors {
-    /// The generation in effect; none without a daemon.
+    /// The generation in effect; `None` without a daemon.
     pub generation: Option<Generation>,
-    /// The connectors, inbound first, in the order of the file.
+    /// The connectors, inbound first, in file order.
     pub connectors: Vec<ConnectorView>,
-    /// What an operator must see to.
+    /// The current alarms.
     pub alarms: Vec<Alarm>,
 }
 
-/// One connector.
+/// One connector as an operator sees it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConnectorView {
-    /// Whether mail comes in or goes out by it.
+    /// Whether the connector is inbound or outbound.
     pub direction: Direction,
-    /// Its name.
+    /// Name of the connector.
     pub name: Arc<str>,
-    /// The domains it is about.
+    /// The domain patterns of the connector.
     pub domains: Vec<String>,
-    /// Whether its demands are enforced.
+    /// Whether its requirement is enforced.
     pub mode: Mode,
-    /// The word of the configuration.
+    /// The `tls` value of the configuration.
     pub tls: Cow<'static, str>,
-    /// What it demands, in words.
+    /// What it requires, in words.
     pub requirement: String,
     /// The digest of its settings and of the files it names.
     pub revision: String,
-    /// An operator has paused it.
+    /// Whether an operator has paused it.
     pub paused: bool,
-    /// What its lanes are at; outbound alone, and only from a daemon.
+    /// The state of its lanes; only for outbound connectors of a running daemon.
     pub lanes: Option<LanesView>,
-    /// How it was last validated.
+    /// The result of its last validation.
     pub validated: Option<Validation>,
-    /// What an operator must see to about it.
+    /// The alarms that concern it, one sentence each.
     pub alarms: Vec<String>,
 }
 
 /// The lanes of one connector, as far as they are in memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LanesView {
-    /// How many there are.
+    /// Number of lanes.
     pub lanes: usize,
-    /// How many of them wait after a failure.
+    /// Number of lanes that wait after a failure.
     pub blocked: usize,
-    /// Messages that wait in memory or are under way.
+    /// Messages that wait in memory or are being delivered.
     pub messages: usize,
 }
 
-/// How a connector was last validated.
+/// The result of the last validation of a connector.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validation {
-    /// When, as RFC 3339 writes it.
+    /// When, in RFC 3339 format.
     pub at: String,
-    /// The revision of the connector that was validated; it says nothing of another one.
+    /// The revision that was validated; the result does not apply to another.
     #[serde(default)]
     pub revision: String,
-    /// One sentence.
+    /// The result, in one sentence.
     pub verdict: String,
-    /// Whether it does.
+    /// Whether the connector passed.
     pub ok: bool,
 }

@@ -1,4 +1,4 @@
-//! What `explain` takes.
+//! The arguments of `explain`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

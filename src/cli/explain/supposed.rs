@@ -1,4 +1,4 @@
-//! The session that the arguments suppose, and what a connector makes of it.
+//! The session that the arguments describe, and what a connector decides about it.
 
 use std::fs;
 use std::path::Path;
@@ -16,9 +16,9 @@ use crate::connector::{
 use crate::mail::{Clock, Domain, Enhanced, Reply};
 use crate::tls;
 
-/// What the connector would make of each of its hosts, if it showed what the arguments say; nothing
-/// where they say nothing of it. Each with whether mail would be sent. The verdict is the judge's
-/// own, so that the daemon comes to the same.
+/// What the connector would decide about each of its hosts if they presented what the arguments
+/// say, and whether mail would be sent; empty if the arguments describe no session. The daemon's
+/// own judge decides, so the results agree.
 pub(super) fn supposed(
     args: &ExplainArgs,
     config: &Config,
@@ -43,7 +43,7 @@ pub(super) fn supposed(
     Ok(hosts.into_iter().map(decide).collect())
 }
 
-/// What the session of the arguments shows of itself under this connector.
+/// What the described session presents under this connector.
 fn observed(args: &ExplainArgs, config: &Config, connector: &Outbound) -> Result<Option<Observed>, Failure> {
     let facts = facts(args, config, tls::Usage::Server)?;
     if facts.is_none() && args.starttls.is_none() {
@@ -68,7 +68,7 @@ fn observed(args: &ExplainArgs, config: &Config, connector: &Outbound) -> Result
             Observed::Refused(reply)
         }
         (None, Some(StartTls::Broken), _) => broken("as supposed"),
-        // Never in clear for that, whatever the connector demands.
+        // Never in plaintext because of a certificate, whatever the connector requires.
         (None, Some(StartTls::OursRefused), _) => Observed::HandshakeBroken(HandshakeFault {
             words: "the host refuses our certificate, or the lack of it".to_owned(),
             over_certificate: true,
@@ -80,7 +80,7 @@ fn observed(args: &ExplainArgs, config: &Config, connector: &Outbound) -> Result
     }))
 }
 
-/// The facts that a handshake of the arguments would show; `None`: none is supposed.
+/// The facts of the described handshake; `None` if the arguments describe none.
 pub(super) fn facts(
     args: &ExplainArgs,
     config: &Config,
@@ -114,7 +114,7 @@ fn assessed(file: &Path, config: &Config, usage: tls::Usage) -> Result<PeerCerti
     Ok(tls::assess(&chain, true, &sets, usage, Clock::wall()))
 }
 
-/// Facts as they were logged: bare, or as the `tls` of a decision, of whatever it stands in.
+/// Facts as they were logged: bare, or as the `tls` of a decision, whatever contains it.
 fn saved(file: &Path) -> Result<TlsFacts, Failure> {
     let fail = |why: String| Failure::new(EXIT_NO, format!("{}: {why}", file.display()));
     let text = fs::read_to_string(file).map_err(|fault| fail(fault.to_string()))?;
@@ -124,7 +124,7 @@ fn saved(file: &Path) -> Result<TlsFacts, Failure> {
     holder.tls.or(inner).map_or_else(|| serde_json::from_str(&text).map_err(broken), Ok)
 }
 
-/// What facts are found in: a decision, or something with one. Bare facts have neither key.
+/// Where facts are found: a decision, or an object that contains one. Bare facts have neither key.
 #[derive(Deserialize)]
 struct Holder {
     tls: Option<TlsFacts>,

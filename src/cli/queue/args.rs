@@ -1,4 +1,4 @@
-//! What `queue` takes.
+//! The arguments of `queue`.
 
 use clap::Subcommand;
 
@@ -159,7 +159,7 @@ impl FilterArgs {
             ("--recipient", &self.recipient),
             ("--reason", &self.reason),
         ];
-        // A variable that a script forgot to set must not name every message.
+        // A variable that a script forgot to set must not match every message.
         if let Some((name, _)) = named.into_iter().find(|(_, text)| text.as_deref() == Some("")) {
             let hint = if name == "--sender" { "; the null reverse-path is written <>" } else { "" };
             return Err(Failure::new(EXIT_USAGE, format!("{name} is empty{hint}")));
@@ -168,7 +168,7 @@ impl FilterArgs {
         self.older_than.as_deref().map_or(Ok(()), |text| duration(text).map(|_| ()).map_err(usage))
     }
 
-    /// The question for a list.
+    /// The filters as a list query.
     pub(super) fn query(&self, limit: usize, after: Option<String>) -> ListQuery {
         let bare = |text: &String| text.trim_start_matches('<').trim_end_matches('>').to_owned();
         let age = self.older_than.as_deref().and_then(|text| duration(text).ok());

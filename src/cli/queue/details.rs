@@ -1,4 +1,4 @@
-//! One message in words.
+//! Shows one message as text.
 
 use crate::admin::{LaneStatus, MessageView, RecipientView};
 use crate::mail::rfc3339;
@@ -52,7 +52,7 @@ fn recipient_lines(message: &MessageView, recipient: &RecipientView) -> Vec<Stri
     lines
 }
 
-/// Why a recipient waits: the message's own trouble, else its lane's.
+/// Why a recipient waits: its own last trouble, or else its lane's.
 pub(super) fn reason(
     message: &MessageView,
     recipient: Option<&RecipientView>,
@@ -73,7 +73,7 @@ pub(super) fn blocked_lane<'a>(message: &'a MessageView, lane: &str) -> Option<&
     message.blocked.iter().find(|blocked| blocked.lane == lane)
 }
 
-/// What peers said can't steer a terminal.
+/// Replaces control characters, so that a peer's text can't control the terminal.
 pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

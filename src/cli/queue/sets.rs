@@ -1,4 +1,4 @@
-//! Messages named by what they are like, and what is done with all of them.
+//! Actions on all messages that match filters.
 
 use std::process::ExitCode;
 
@@ -11,8 +11,8 @@ use super::super::print::{complain, say, say_json};
 use super::args::Action;
 use crate::admin::{ActRequest, ActionTally, QueueAction};
 
-/// Does what is asked for with every message that matches the filters; `None` where it is about one message
-/// or all, or changes nothing.
+/// Applies the action to every message that matches the filters; `None` if it is for one message or
+/// all, or changes nothing.
 pub(super) fn act(action: &Action) -> Result<Option<ExitCode>, Failure> {
     let (daemon, id, filter, action, whole) = match action {
         Action::List { filter, .. } => return filter.check().map(|()| None),
@@ -52,7 +52,7 @@ pub(super) fn act(action: &Action) -> Result<Option<ExitCode>, Failure> {
     Ok(Some(if sum.left == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) }))
 }
 
-/// What `--json` prints: all answers of the daemon together.
+/// What `--json` prints: all answers of the daemon combined.
 #[derive(Serialize)]
 struct SetResult {
     messages: u64,
@@ -77,7 +77,7 @@ fn tell(action: QueueAction, as_json: bool, sum: &SetResult) {
     });
 }
 
-/// Reasons that are shown.
+/// Maximum number of reasons shown.
 const REASONS_MAX: usize = 20;
-/// Messages of one answer.
+/// Maximum number of messages per answer.
 const PAGE: usize = 500;

@@ -1,4 +1,5 @@
-//! The header section of a message from standard input: read, looked at, and completed.
+//! Reads and completes the header section of a message from standard input. It does not touch the
+//! body.
 
 use std::io::{self, BufRead};
 
@@ -6,19 +7,20 @@ use mail_parser::{Address, HeaderName, MessageParser};
 
 use crate::mail::{Domain, ReversePath, UnixMillis, rfc5322};
 
-/// A header section, lines parted by LF, without the blank line.
+/// A header section with lines separated by LF, without the blank line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
     text: String,
-    /// A first line that is no header field: the message has none, and this belongs to its body.
+    /// A first line that is not a header field: the message has no header, and the line belongs to
+    /// its body.
     body_begun: Option<String>,
 }
 
 impl Header {
-    /// Reads up to the blank line. Text that begins without a header is all body.
+    /// Reads up to the blank line. Text that does not begin with a header field is all body.
     ///
     /// # Errors
-    /// What reading gave, or that it is too large.
+    /// A read error, or a header section that is too large.
     pub(super) fn read(input: &mut impl BufRead, octets_max: usize, dot_ends: bool) -> io::Result<Self> {
         let mut header = Self::default();
         let mut line = Vec::new();
@@ -29,7 +31,7 @@ impl Header {
             }
             let text = String::from_utf8_lossy(&line);
             let text = text.trim_end_matches(['\r', '\n']);
-            // Mailbox files begin so; it is no header.
+            // The separator line of mailbox files, which is not a header field.
             if header.text.is_empty() && text.starts_with("From ") {
                 continue;
             }
@@ -49,7 +51,7 @@ impl Header {
         }
     }
 
-    /// The address of From.
+    /// The first address of From.
     pub(super) fn from(&self) -> Option<String> {
         self.addresses(&[HeaderName::From]).into_iter().next()
     }
@@ -87,7 +89,7 @@ impl Header {
         found
     }
 
-    /// The header as it is sent: without Bcc, and with From, Date and Message-ID where they were missing.
+    /// The header as it is sent: without Bcc, and with From, Date and Message-ID added if missing.
     pub(super) fn completed(
         &self,
         sender: &ReversePath,
@@ -124,14 +126,15 @@ impl Header {
             text.push_str(&format!("Message-ID: <{}.{:016x}@{domain}>\n", now.0, fastrand::u64(..)));
         }
         if let Some(first) = &self.body_begun {
-            // The blank line comes behind this text; the body's first line must stand behind that.
+            // The caller appends one more line end after this text; the body's first line must
+            // follow a blank line.
             text.push('\n');
             text.push_str(first);
         }
         text
     }
 
-    /// Whether the blank line and the first line of the body are in [`Self::completed`] already.
+    /// Whether the blank line and the first line of the body are already in [`Self::completed`].
     pub(super) fn has_begun_body(&self) -> bool {
         self.body_begun.is_some()
     }
@@ -141,7 +144,7 @@ fn named(line: &str, name: &str) -> bool {
     line.split_once(':').is_some_and(|(field, _)| field.trim_end().eq_ignore_ascii_case(name))
 }
 
-/// RFC 5322 §2.2: printable ASCII but the colon, and a colon.
+/// RFC 5322 §2.2: printable ASCII except the colon, then a colon.
 fn is_field(line: &str) -> bool {
     line.split_once(':').is_some_and(|(name, _)| {
         let name = name.trim_end();

@@ -1,33 +1,35 @@
-//! The options of sendmail, as scripts write them: letters with their values behind them or next to them.
+//! Parses sendmail options as scripts write them: letters, with values attached or in the next
+//! word.
 
 use std::path::PathBuf;
 
-/// What has to be done.
+/// What to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Task {
-    /// Hand in the message on standard input (`-bm`).
+    /// Submit the message on standard input (`-bm`).
     #[default]
     Message,
     /// Let the caller speak SMTP (`-bs`).
     Session,
     /// List the queue (`-bp`).
     List,
-    /// Try all of it again (`-q`).
+    /// Retry the whole queue (`-q`).
     Flush,
 }
 
-/// What was asked for.
+/// The parsed command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
     pub(super) task: Task,
     pub(super) recipients: Vec<String>,
     /// `-t`.
     pub(super) recipients_of_header: bool,
-    /// A line with only a dot ends the message; not with `-i`.
+    /// Whether a line with only a dot ends the message; not with `-i`.
     pub(super) dot_ends: bool,
     /// `-f`.
     pub(super) sender: Option<String>,
-    /// Where `-f` is missing: the header's From counts, as with `-t` it is all there is.
+    /// Without `-f`, take the reverse-path from the header's From, which with `-t` is the only
+    /// source.
     pub(super) sender_of_header: bool,
     /// `-F`.
     pub(super) full_name: Option<String>,
@@ -49,7 +51,7 @@ impl Options {
     /// Reads the arguments.
     ///
     /// # Errors
-    /// What is not understood, or not done here.
+    /// The option that is unknown, incomplete or not supported here.
     pub(super) fn parse(args: &[String]) -> Result<Self, String> {
         let mut options = Self { dot_ends: true, ..Self::default() };
         let mut args = args.iter();
@@ -74,7 +76,7 @@ impl Options {
                     continue;
                 }
                 let value = match rest.as_str() {
-                    // What these say is always in the same word.
+                    // The value of these is always in the same word.
                     "" if "bodB".contains(letter) => String::new(),
                     "" => args.next().cloned().ok_or_else(|| format!("-{letter} needs a value"))?,
                     value => value.to_owned(),
@@ -92,7 +94,7 @@ impl Options {
             't' => self.recipients_of_header = true,
             'i' => self.dot_ends = false,
             'v' => self.verbose = true,
-            // -G, -m, -n, -U: of other times, or said for what we do anyway.
+            // -G, -m, -n, -U, -s and -e: obsolete, or what we do anyway.
             'G' | 'm' | 'n' | 'U' | 's' | 'e' => {}
             'q' => self.task = Task::Flush,
             other => return Err(format!("-{other} is not an option of sendmail")),
@@ -122,13 +124,13 @@ impl Options {
             'b' if value == "p" => self.task = Task::List,
             'b' => return Err(format!("-b{value} is not done here; the daemon is `sealpost run`")),
             'o' if value == "i" => self.dot_ends = false,
-            // Other options and settings of other programs: nothing of them is ours.
+            // Other options are for other programs.
             _ => {}
         }
         Ok(())
     }
 
-    /// What MAIL FROM says about reports.
+    /// The DSN parameters of MAIL FROM.
     pub(super) fn of_mail(&self) -> String {
         let mut text = String::new();
         if let Some(ret) = &self.ret {
@@ -140,7 +142,7 @@ impl Options {
         text
     }
 
-    /// What RCPT TO says about them.
+    /// The DSN parameters of RCPT TO.
     pub(super) fn of_recipient(&self) -> String {
         self.notify.as_ref().map_or_else(String::new, |notify| format!(" NOTIFY={notify}"))
     }

@@ -1,4 +1,4 @@
-//! `-bs`: the caller speaks SMTP itself, over standard input and output.
+//! `-bs`: the caller speaks SMTP over standard input and output. It only copies octets.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::super::exit::EXIT_TEMPORARY;
 use super::super::exit::Failure;
 
-/// Joins standard input and output with the listener until it closes.
+/// Connects standard input and output to the listener until it closes.
 pub(super) fn join(listener: SocketAddr) -> Result<ExitCode, Failure> {
     let lost = |fault| unreachable_listener(listener, &fault);
     let mut answers = TcpStream::connect_timeout(&listener, PATIENCE).map_err(lost)?;
     let commands = answers.try_clone().map_err(lost)?;
-    // It ends with the process: the caller may keep its end open.
+    // The thread ends with the process: the caller may keep its end open.
     drop(std::thread::spawn(move || {
         let _gone = copy(&mut io::stdin().lock(), &mut &commands);
         let _gone = commands.shutdown(Shutdown::Write);
@@ -22,7 +22,7 @@ pub(super) fn join(listener: SocketAddr) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Hands on what there is at once: each side waits for the other's answers.
+/// Forwards data as soon as it arrives: each side waits for the other's replies.
 fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut part = [0_u8; 16 * 1024];
     loop {
@@ -37,7 +37,7 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// How long the listener may take for one answer.
+/// How long the listener may take for one reply.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(super) fn unreachable_listener(address: SocketAddr, fault: &io::Error) -> Failure {

@@ -1,4 +1,5 @@
-//! `[certificate.ID]` and `[trust.ID]`: what our certificates are, and whose we accept.
+//! `[certificate.ID]` and `[trust.ID]`: our certificates, and the trust anchors we accept. Declarations only;
+//! no file is read here.
 
 use super::entry::Entry as _;
 use super::forms::Moment;

@@ -1,10 +1,9 @@
-//! What the keys about forced TLS say, for both kinds of connector.
+//! The values of the forced TLS keys, for both kinds of connector. The requirement is built elsewhere.
 
 use super::key::Text;
 use super::words::Level;
 use crate::connector::{KeyExchange, PeerName, Pin, Purpose, Revocation, TlsVersion};
 
-/// What the keys about forced TLS say.
 pub(in crate::config) struct Demands<'a> {
     pub(in crate::config) level: Level,
     pub(in crate::config) peer_names: Option<&'a [PeerName]>,

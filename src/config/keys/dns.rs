@@ -1,4 +1,4 @@
-//! `[dns]`: the look-ups.
+//! `[dns]`: the keys for DNS lookups.
 
 use super::entry::Entry as _;
 use super::forms::Servers;

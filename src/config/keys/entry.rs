@@ -1,5 +1,4 @@
-//! What every section can do with its declared keys: say which are missing, and which of those
-//! that are written would be ignored.
+//! What all sections share: reporting keys that are missing, and written keys that would be ignored.
 
 use std::ops::Range;
 
@@ -8,23 +7,23 @@ use serde_json::Value;
 use super::key::{Key, Need, Place};
 use crate::config::fault::Report;
 
-/// A section as written, whose keys are declared.
+/// A section as written, with declared keys.
 pub(in crate::config) trait Entry {
-    /// What its keys say, with defaults.
+    /// The values of its keys, with defaults.
     type Values;
     const KEYS: &'static [Key];
 
-    /// Where each key is written; none where it isn't.
+    /// The position of each key, in declaration order; `None` if it is not written.
     fn places(&self) -> Vec<Option<Place<'_>>>;
 
-    /// Reads every key that applies. A faulty value is reported, and its default takes its place.
+    /// Reads every key that applies. A faulty value is reported, and its default is used instead.
     fn values(&self, report: &mut Report<'_>) -> Self::Values;
 
-    /// Each value, as `check --json` shows it.
+    /// Each value as `check --json` shows it.
     fn shown(values: &Self::Values) -> Vec<Value>;
 
-    /// Reads every key, and reports those that are missing or would be ignored. `table` is where
-    /// the section begins.
+    /// Reads every key, and reports those that are missing or would be ignored. `table` is the section's
+    /// header.
     fn read(&self, table: &Range<usize>, report: &mut Report<'_>) -> Self::Values {
         for (key, place) in Self::KEYS.iter().zip(self.places()) {
             match place {
@@ -43,7 +42,7 @@ pub(in crate::config) trait Entry {
         self.values(report)
     }
 
-    /// Why a key would be ignored, and what to write instead; `None` if it applies.
+    /// Why a key would be ignored, and what to write instead; `None` if the key applies.
     fn ignored(&self, key: &Key) -> Option<String> {
         key.applies.iter().find_map(|condition| {
             let word = self.word(condition.key)?;
@@ -61,17 +60,17 @@ pub(in crate::config) trait Entry {
         })
     }
 
-    /// Where a key is written.
+    /// The position of a key, if it is written.
     fn place(&self, name: &str) -> Option<Range<usize>> {
         let (_, place) = Self::KEYS.iter().zip(self.places()).find(|(key, _)| key.name == name)?;
         place.map(|place| place.span)
     }
 
-    /// The word of a key, or its default; `None` if it has no word, or one that is an error itself.
+    /// The word of a key, or its default; `None` if it has no word, or an invalid one.
     fn word(&self, name: &str) -> Option<String> {
         let (key, place) = Self::KEYS.iter().zip(self.places()).find(|(key, _)| key.name == name)?;
         let word = match place {
-            // A list: it is none of the words.
+            // A list is not a word.
             Some(place) => place.word.unwrap_or_default().to_owned(),
             None if key.need == Need::Default => key.value.trim_matches('"').to_owned(),
             None => return None,

@@ -1,13 +1,12 @@
-//! The keys that say what forced TLS demands; both kinds of connector have them, and share what
-//! is written about them.
+//! The keys of the forced TLS requirement, with the conditions and text that both kinds of connector share.
 
 use super::key::Condition;
 
-/// Inbound: only under forced TLS.
+/// Inbound: only with forced TLS.
 pub(super) const IN: Condition = Condition { key: "tls", words: &["forced"], otherwise: &[] };
-/// Outbound: only under forced TLS.
+/// Outbound: only with forced TLS.
 pub(super) const OUT: Condition = Condition { key: "tls", words: &["forced", "implicit"], otherwise: &[] };
-/// Only where a name is looked for.
+/// Only if names are checked.
 pub(super) const NAME: Condition = Condition {
     key: "require",
     words: &["identity"],
@@ -16,7 +15,7 @@ pub(super) const NAME: Condition = Condition {
         ("encryption", "require is \"encryption\"; remove one of the two"),
     ],
 };
-/// Only where a chain is judged.
+/// Only if a chain is checked.
 pub(super) const CHAIN: Condition = Condition {
     key: "require",
     words: &["identity", "chain"],

@@ -1,4 +1,5 @@
-//! The kinds of value about hosts, domains, certificates and logs: how each is written and read.
+//! The value kinds for hosts, domains, certificates and logs: how each is written and parsed. Simple kinds
+//! are in `kinds`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -15,7 +16,6 @@ use crate::config::units;
 use crate::connector::{DomainPattern, NextHop, PeerName, Pin, Sni};
 use crate::mail::{Domain, Extension, Mailbox, UnixMillis, rfc3339};
 
-/// The name of a connector or listener.
 pub(crate) struct Name;
 
 impl Kind for Name {
@@ -33,7 +33,6 @@ impl Kind for Name {
     }
 }
 
-/// A host name.
 pub(crate) struct HostName;
 
 impl Kind for HostName {
@@ -50,7 +49,6 @@ impl Kind for HostName {
     }
 }
 
-/// A folder.
 pub(crate) struct Folder;
 
 impl Kind for Folder {
@@ -71,7 +69,7 @@ impl Kind for Folder {
     }
 }
 
-/// A mailbox with a domain.
+/// A mailbox; it must have a domain.
 pub(crate) struct MailboxText;
 
 impl Kind for MailboxText {
@@ -88,7 +86,7 @@ impl Kind for MailboxText {
     }
 }
 
-/// A date, or a date and time.
+/// A date (midnight UTC), or a date and time.
 pub(crate) struct Moment;
 
 impl Kind for Moment {
@@ -111,7 +109,7 @@ impl Kind for Moment {
     }
 }
 
-/// Domain patterns, with their places.
+/// Domain patterns, with their positions.
 pub(crate) struct Patterns;
 
 impl Kind for Patterns {
@@ -128,7 +126,6 @@ impl Kind for Patterns {
     }
 }
 
-/// Networks.
 pub(crate) struct Networks;
 
 impl Kind for Networks {
@@ -146,7 +143,7 @@ impl Kind for Networks {
     }
 }
 
-/// Names that a certificate must present.
+/// Names of which the certificate must present one.
 pub(crate) struct PeerNames;
 
 impl Kind for PeerNames {
@@ -167,7 +164,7 @@ impl Kind for PeerNames {
     }
 }
 
-/// Pinned keys, each with its dates.
+/// Pinned keys, each with optional dates.
 pub(crate) struct Pins;
 
 impl Kind for Pins {
@@ -198,7 +195,7 @@ impl Kind for Pins {
     }
 }
 
-/// Texts, of which one must be found.
+/// Texts of which one must match.
 pub(crate) struct Lines;
 
 impl Kind for Lines {
@@ -216,7 +213,6 @@ impl Kind for Lines {
     }
 }
 
-/// IDs of trust anchor sets.
 pub(crate) struct Ids;
 
 impl Kind for Ids {
@@ -234,7 +230,7 @@ impl Kind for Ids {
     }
 }
 
-/// The IDs of certificates.
+/// One certificate ID, or a list of them.
 pub(crate) struct IdOrIds;
 
 impl Kind for IdOrIds {
@@ -256,7 +252,7 @@ impl Kind for IdOrIds {
     }
 }
 
-/// SMTP extensions, by their keywords.
+/// SMTP extensions, by EHLO keyword.
 pub(crate) struct Keywords;
 
 impl Kind for Keywords {
@@ -277,7 +273,7 @@ impl Kind for Keywords {
     }
 }
 
-/// Where a listener listens.
+/// The addresses a listener binds.
 pub(crate) struct Addresses;
 
 impl Kind for Addresses {
@@ -298,7 +294,7 @@ impl Kind for Addresses {
     }
 }
 
-/// Our own address, or one of each family.
+/// A source address, or one per address family.
 pub(crate) struct SourceAddresses;
 
 impl Kind for SourceAddresses {
@@ -330,7 +326,7 @@ impl Kind for SourceAddresses {
     }
 }
 
-/// Mail exchangers or smart hosts. The usual ports are those of SMTP; a connector may know better.
+/// `mx` or smart hosts. Default ports are those of SMTP; the connector may change them later.
 pub(crate) struct Hosts;
 
 impl Kind for Hosts {
@@ -368,7 +364,7 @@ impl Kind for Hosts {
     }
 }
 
-/// The name sent in a handshake.
+/// The SNI name sent in a handshake.
 pub(crate) struct SniName;
 
 impl Kind for SniName {
@@ -389,7 +385,6 @@ impl Kind for SniName {
     }
 }
 
-/// Name servers.
 pub(crate) struct Servers;
 
 impl Kind for Servers {
@@ -408,7 +403,7 @@ impl Kind for Servers {
     }
 }
 
-/// A level of the log, or a filter as `tracing_subscriber::EnvFilter` reads it.
+/// A log level, or a filter as `tracing_subscriber::EnvFilter` parses it.
 pub(crate) struct Filter;
 
 impl Kind for Filter {

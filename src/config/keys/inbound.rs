@@ -1,4 +1,4 @@
-//! `[[inbound]]`: who may hand us mail, under which conditions, for whom.
+//! `[[inbound]]`: the keys of an inbound connector, which says who may hand us mail and for whom.
 
 use super::demands::Demands;
 use super::entry::Entry as _;
@@ -196,7 +196,7 @@ section! {
 }
 
 impl InboundValues {
-    /// The connector; `None` if something required is missing, which was reported.
+    /// The connector; `None` if a required key is missing, which has been reported.
     pub(in crate::config) fn connector(&self, tls: InboundTls, lists: &Lists) -> Option<Inbound> {
         let patterns = |found: &Vec<(DomainPattern, _)>| found.iter().map(|(one, _)| one.clone()).collect();
         let (users, recipients) = (self.users_file.as_ref(), self.recipients_file.as_ref());
@@ -223,7 +223,7 @@ impl InboundValues {
         })
     }
 
-    /// What the keys about forced TLS say.
+    /// The values of the forced TLS keys.
     pub(in crate::config) fn demands(&mut self) -> Demands<'_> {
         Demands {
             level: self.require,

@@ -1,5 +1,5 @@
-//! How the value of a key is written and read, and the simple kinds: flags, numbers, sizes,
-//! durations, words, texts. Those about hosts, domains and certificates are in `forms`.
+//! How a key's value is written and parsed, and the simple kinds: flags, numbers, sizes, durations, words,
+//! texts. Hosts, domains and certificates are in `forms`.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,27 +15,27 @@ use super::key::{List, Need, Place, Text};
 use crate::config::fault::Report;
 use crate::config::units;
 
-/// One way to write a value.
+/// A kind of value.
 pub(crate) trait Kind {
-    /// As TOML has it.
+    /// The type serde reads from TOML.
     type Written: DeserializeOwned + WordOrValue;
     type Value;
-    /// For the reference page.
+    /// The kind's name on the reference page.
     const NAME: &'static str;
 
-    /// The only words it can have; empty if it can have any value.
+    /// The only words allowed; empty if any value is.
     fn words() -> Vec<&'static str> {
         Vec::new()
     }
 
-    /// Reads it; `None` after a fault.
+    /// Parses the value; `None` after reporting a fault.
     fn read(written: &Spanned<Self::Written>, key: &str, report: &mut Report<'_>) -> Option<Self::Value>;
 
-    /// For `check --json`.
+    /// The value as `check --json` shows it.
     fn show(value: &Self::Value) -> Value;
 }
 
-/// A kind together with what holds where the key is absent.
+/// A kind, together with what applies if the key is missing.
 pub(crate) trait Setting {
     type Written: DeserializeOwned + WordOrValue;
     type Value;
@@ -44,7 +44,7 @@ pub(crate) trait Setting {
 
     fn words() -> Vec<&'static str>;
 
-    /// The value; after a fault, something harmless. `key` is its name and its default.
+    /// The value to use; after a fault, a harmless one. `key` is the key's name and default.
     fn settle(
         written: Option<&Spanned<Self::Written>>,
         key: (&str, &str),
@@ -54,11 +54,11 @@ pub(crate) trait Setting {
     fn show(value: &Self::Value) -> Value;
 }
 
-/// A key that has no default.
+/// A key without a default.
 pub(crate) struct KeyWithoutDefault<K, const REQUIRED: bool>(PhantomData<K>);
-/// A key that must be written.
+/// A key without a default that must be written.
 pub(crate) type RequiredKey<K> = KeyWithoutDefault<K, true>;
-/// A key that need not be written and has no default.
+/// A key without a default that may be missing.
 pub(crate) type Optional<K> = KeyWithoutDefault<K, false>;
 
 impl<K: Kind> Setting for K
@@ -111,8 +111,8 @@ impl<K: Kind, const REQUIRED: bool> Setting for KeyWithoutDefault<K, REQUIRED> {
     }
 }
 
-/// Reads a declared default like a value of the file. If that fails, so does the check: no value
-/// is made up.
+/// Parses a declared default like a value from the file. If that fails, the check fails: no value is
+/// invented.
 fn declared<K: Kind>(key: &str, default: &str, report: &mut Report<'_>) -> Option<K::Value> {
     let written = ValueDeserializer::parse(default).and_then(Spanned::<K::Written>::deserialize);
     match written {
@@ -124,7 +124,7 @@ fn declared<K: Kind>(key: &str, default: &str, report: &mut Report<'_>) -> Optio
     }
 }
 
-/// A value that may be one word.
+/// A value that may consist of one word.
 pub(crate) trait WordOrValue {
     fn as_word(&self) -> Option<&str> {
         None
@@ -152,7 +152,6 @@ pub(super) fn place<T: WordOrValue>(written: &Spanned<T>) -> Place<'_> {
     Place { span: written.span(), word: written.get_ref().as_word() }
 }
 
-/// `true` or `false`.
 pub(crate) struct Flag;
 
 impl Kind for Flag {
@@ -169,7 +168,7 @@ impl Kind for Flag {
     }
 }
 
-/// A whole number from 1 on.
+/// A whole number, at least 1.
 pub(crate) struct Count<T>(PhantomData<T>);
 
 impl<T: TryFrom<i64> + Serialize> Kind for Count<T> {
@@ -186,7 +185,7 @@ impl<T: TryFrom<i64> + Serialize> Kind for Count<T> {
     }
 }
 
-/// A whole number from 0 on.
+/// A whole number, at least 0.
 pub(crate) struct CountOrNone;
 
 impl Kind for CountOrNone {
@@ -203,7 +202,7 @@ impl Kind for CountOrNone {
     }
 }
 
-/// How many leading bits of an address count.
+/// A network prefix length in bits.
 pub(crate) struct Prefix<const BITS: u8>;
 
 impl<const BITS: u8> Kind for Prefix<BITS> {
@@ -226,7 +225,6 @@ impl<const BITS: u8> Kind for Prefix<BITS> {
     }
 }
 
-/// A size in octets.
 pub(crate) struct Size<T>(PhantomData<T>);
 
 impl<T: TryFrom<u64> + Serialize> Kind for Size<T> {
@@ -243,7 +241,6 @@ impl<T: TryFrom<u64> + Serialize> Kind for Size<T> {
     }
 }
 
-/// A duration.
 pub(crate) struct Period;
 
 impl Kind for Period {
@@ -260,7 +257,7 @@ impl Kind for Period {
     }
 }
 
-/// A duration or `never`, which is `None`.
+/// A duration, or `never`, which becomes `None`.
 pub(crate) struct PeriodOrNever;
 
 impl Kind for PeriodOrNever {
@@ -280,7 +277,7 @@ impl Kind for PeriodOrNever {
     }
 }
 
-/// The waits after the first, second, … failure.
+/// The waits after the first, second, … deferral.
 pub(crate) struct Waits;
 
 impl Kind for Waits {
@@ -297,10 +294,10 @@ impl Kind for Waits {
     }
 }
 
-/// One of a few words.
+/// One of a fixed set of words.
 pub(crate) struct Word<T>(PhantomData<T>);
 
-/// A value that the file names by a word.
+/// A type whose values are written as words.
 pub(crate) trait Words: Copy + PartialEq + 'static {
     const WORDS: &'static [(&'static str, Self)];
 }
@@ -323,9 +320,9 @@ impl<T: Words> Kind for Word<T> {
     }
 }
 
-/// Any text; its place is kept, for what is found wrong with it later.
+/// Any text, with its position for later faults.
 pub(crate) struct Line;
-/// A path, relative to the folder of the file.
+/// A path, relative to the folder of the configuration file.
 pub(crate) struct File;
 /// The ID of a `[certificate.ID]` or `[trust.ID]`.
 pub(crate) struct Id;
@@ -351,7 +348,6 @@ plain_text!(Line, "text");
 plain_text!(File, "path");
 plain_text!(Id, "ID");
 
-/// A list of paths.
 pub(crate) struct Files;
 
 impl Kind for Files {
@@ -368,7 +364,7 @@ impl Kind for Files {
     }
 }
 
-/// One text, or a list of them. Not an untagged enum: that would lose the places.
+/// One text, or a list of them. Not an untagged enum, which would lose the positions.
 #[derive(Debug, Clone)]
 pub(crate) enum OneOrMany {
     One(String),
@@ -404,7 +400,7 @@ impl<'de> Visitor<'de> for OneOrManyVisitor {
 }
 
 impl OneOrMany {
-    /// The texts with their places.
+    /// The texts with their positions.
     pub(crate) fn items(value: &Spanned<Self>) -> Vec<Text> {
         match value.get_ref() {
             Self::One(text) => vec![Spanned::new(value.span(), text.clone())],

@@ -1,4 +1,4 @@
-//! `[limits]`: what one client, one message and all deliveries together may cost.
+//! `[limits]`: the limits on one client, one message and all deliveries together.
 
 use toml::Spanned;
 
@@ -174,7 +174,7 @@ impl LimitsValues {
         Reserve { free_disk: self.free_disk, queued_max: self.queued }
     }
 
-    /// Fills in what depends on another key, and reports what RFC 5321 forbids or advises against.
+    /// Fills in values that depend on other keys, and reports what RFC 5321 forbids or advises against.
     pub(in crate::config) fn settle(&mut self, written: &LimitsEntry, report: &mut Report<'_>) {
         let all = self.connections;
         let reserved = *self.reserved_connections.get_or_insert(all / 10);

@@ -1,4 +1,4 @@
-//! `[[listener]]`: where we listen.
+//! `[[listener]]`: the keys of a listener, its addresses and TLS.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ section! {
 }
 
 impl ListenerValues {
-    /// The listener's settings; `None` if something required is missing, which was reported.
+    /// The listener's settings; `None` if a required key is missing, which has been reported.
     pub(in crate::config) fn settings(&self) -> Option<Listener> {
         let certificates = self.certificate.iter().flatten();
         Some(Listener {

@@ -1,4 +1,4 @@
-//! `[log]`: the program's own log.
+//! `[log]`: the keys of the program's own log, not the message tracking log.
 
 use super::entry::Entry as _;
 use super::forms::Filter;

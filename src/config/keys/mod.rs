@@ -1,7 +1,7 @@
-//! The keys of the configuration file, each declared once. A section's table says how a key is
-//! written, what holds without it, when it applies, and what it means. The schema, the errors
-//! about unknown and ignored keys, `check --json`, `config/sealpost.toml` and the reference page
-//! all come from there. It does not decide what the values mean for a module.
+//! The keys of the configuration file, each declared once: how it is written, its default, when it applies,
+//! what it means. The schema, the errors about unknown and ignored keys, `check --json`,
+//! `config/sealpost.toml` and the reference page are made from these declarations. What a value means to a
+//! module is not decided here.
 
 mod certificate;
 mod demands;
@@ -62,7 +62,7 @@ const SECTIONS: &[&Section] = &[
     &log::SECTION,
 ];
 
-/// Whether a changed value of this key takes effect only at a restart.
+/// Whether a changed value of this key takes effect only after a restart.
 #[must_use]
 pub fn needs_restart(section: &str, key: &str) -> bool {
     let section = SECTIONS.iter().find(|one| one.name == section);

@@ -1,4 +1,4 @@
-//! `[[outbound]]`: where mail goes, under which conditions.
+//! `[[outbound]]`: the keys of an outbound connector, which says where mail is sent and with which TLS.
 
 use super::demands::Demands;
 use super::entry::Entry as _;
@@ -15,7 +15,7 @@ use crate::connector::{
 };
 
 const OFF: (&str, &str) = ("off", "tls is \"off\"; remove it, or write tls = \"opportunistic\"");
-/// Only where TLS is possible.
+/// Only if TLS is possible.
 const SOME_TLS: Condition =
     Condition { key: "tls", words: &["opportunistic", "forced", "implicit"], otherwise: &[OFF] };
 
@@ -265,7 +265,7 @@ section! {
 }
 
 impl OutboundValues {
-    /// The connector; `None` if something required is missing, which was reported.
+    /// The connector; `None` if a required key is missing, which has been reported.
     pub(in crate::config) fn connector(
         &self,
         (tls, handshake): (OutboundTls, Handshake),
@@ -302,7 +302,7 @@ impl OutboundValues {
         })
     }
 
-    /// What the keys about forced TLS say.
+    /// The values of the forced TLS keys.
     pub(in crate::config) fn demands(&mut self) -> Demands<'_> {
         Demands {
             level: self.require,

@@ -1,5 +1,5 @@
-//! The pages made from the declared keys: `config/sealpost.toml` and the reference page. Only
-//! texts are made here; whoever calls this writes them.
+//! The pages generated from the declared keys: `config/sealpost.toml` and the reference page. It returns text
+//! and writes no files.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::SECTIONS;
 use super::key::{Condition, Key, Need, Section};
 use super::section::FIRST_VERSION;
 
-/// `config/sealpost.toml`: every key, at its default where it has one.
+/// The text of `config/sealpost.toml`: every key, at its default if it has one.
 #[must_use]
 pub fn sample_file() -> String {
     let mut page = FILE_HEAD.to_owned();
@@ -43,7 +43,7 @@ fn comment(section: &Section, key: &Key) -> String {
     text
 }
 
-/// The reference page, as Markdown.
+/// The text of the reference page, as Markdown.
 #[must_use]
 pub fn reference_page() -> String {
     let mut page = PAGE_HEAD.to_owned();
@@ -85,7 +85,7 @@ fn default(key: &Key) -> String {
     }
 }
 
-/// What there is to say beyond the table.
+/// Remarks that do not fit in the table.
 fn notes(section: &Section, key: &Key) -> String {
     let condition = applies(section, key).map(|condition| format!("{condition}."));
     let since = (key.since != FIRST_VERSION).then(|| format!("Since {}.", key.since));
@@ -93,12 +93,12 @@ fn notes(section: &Section, key: &Key) -> String {
     [condition, explanation, since].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// With what a key applies; `None` if always.
+/// When a key applies; `None` if always.
 fn applies(section: &Section, key: &Key) -> Option<String> {
     let (mut only, mut not) = (Vec::new(), Vec::new());
     for condition in key.applies {
         match excluded(section, condition).as_slice() {
-            // All but one: shorter to say which one.
+            // If only one word is excluded, name that one.
             [word] if condition.words.len() > 1 => not.push(format!("`{}{IS}\"{word}\"`", condition.key)),
             _ => only.push(allowed(condition)),
         }
@@ -124,7 +124,7 @@ fn excluded(section: &Section, condition: &Condition) -> Vec<&'static str> {
     words.into_iter().filter(|word| !condition.words.contains(word)).collect()
 }
 
-/// A paragraph in lines of at most [`COLUMNS_MAX`] characters; nothing for an empty one.
+/// Wraps a paragraph to at most [`COLUMNS_MAX`] characters per line; empty text gives nothing.
 fn wrapped(text: &str, before: &str) -> String {
     let mut lines = String::new();
     let mut line = String::new();
@@ -153,7 +153,7 @@ const FILE_HEAD: &str = "\
 # A key that is unknown, or that would be ignored, is an error. Paths are relative to this file.
 # Durations: \"500ms\", \"90s\", \"15m\", \"1h 30m\", \"2d\". Sizes: \"64KiB\", \"150MiB\".
 ";
-/// With spaces that no line is broken at.
+/// With non-breaking spaces, so that lines are not wrapped there.
 const IS: &str = "\u{a0}=\u{a0}";
 const PAGE_HEAD: &str = include_str!("reference.md");
 const COLUMNS_MAX: usize = 110;

@@ -1,4 +1,4 @@
-//! `[queue]`: how long mail is tried, and what happens to what fails.
+//! `[queue]`: the keys for how long mail is tried and what happens when it fails.
 
 use super::LimitsValues;
 use super::entry::Entry as _;
@@ -90,8 +90,8 @@ impl QueueValues {
     }
 }
 
-/// Messages of one lane in hand at the same time: enough to keep its few connections busy, few
-/// enough that a slow partner holds little memory.
+/// Messages of one lane in progress at the same time: enough to keep its few connections busy, few enough
+/// that a slow partner holds little memory.
 const LANE_WINDOW: usize = 64;
 
 pub(super) const SECTION: Section = Section {

@@ -1,10 +1,10 @@
-//! Declares the keys of a section.
+//! The macro that declares the keys of a section.
 
 use super::key::Key;
 use super::kinds::Setting;
 
 impl Key {
-    /// A key of this name and kind; a declaration says the rest.
+    /// A key of this name and kind; the declaration fills in the rest.
     pub(super) const fn of<S: Setting>(name: &'static str, value: &'static str) -> Self {
         Self {
             name,
@@ -28,7 +28,7 @@ pub(super) const FIRST_VERSION: &str = "0.1.0";
 /// Declares the keys of a section: `key: Kind = default => { meaning: "..", .. }`. A key that
 /// has no default is `Required<Kind>` or `Optional<Kind>`, and its value here is an example.
 ///
-/// Makes the entry as serde reads it, its values, and the table of keys.
+/// Generates the entry that serde reads, its values, and the table of keys.
 macro_rules! section {
     (
         $vis:vis $entry:ident, $values:ident;

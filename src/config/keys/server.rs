@@ -1,4 +1,4 @@
-//! `[server]`: who we are, and where mail is kept.
+//! `[server]`: the keys for our name, our folders and the postmaster.
 
 use super::entry::Entry as _;
 use super::forms::{Folder, HostName, MailboxText};
@@ -36,7 +36,7 @@ section! {
 }
 
 impl Config {
-    /// What the spool is told, after so many faults in a row.
+    /// The spool's settings, given the number of faults in a row.
     #[must_use]
     pub fn spool(&self, faults: u32) -> spool::Settings {
         spool::Settings {

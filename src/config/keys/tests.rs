@@ -7,12 +7,12 @@ use super::key::Section;
 use super::*;
 use crate::config::load_text;
 
-/// The shipped file with one key written in addition, and whatever else makes that key apply.
+/// The shipped file plus one key, and whatever makes that key apply.
 fn with(section: &Section, key: &Key, value: &str) -> String {
     set(&without(section, key), section, key.name, value)
 }
 
-/// The shipped file with whatever makes a key apply.
+/// The shipped file plus whatever makes a key apply.
 fn without(section: &Section, key: &Key) -> String {
     let mut text = sample_file();
     for condition in key.applies {
@@ -25,7 +25,7 @@ fn without(section: &Section, key: &Key) -> String {
     text
 }
 
-/// A file with the line of a key replaced.
+/// The text with the line of a key replaced.
 fn set(text: &str, section: &Section, name: &str, value: &str) -> String {
     let start = start_of(text, section);
     let is_key =
@@ -42,12 +42,12 @@ fn set(text: &str, section: &Section, name: &str, value: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Where a section begins; comments may name it earlier.
+/// Where a section begins; comments may mention its header earlier.
 fn start_of(text: &str, section: &Section) -> usize {
     text.find(&format!("\n{}\n", section.sample_header)).expect("the section")
 }
 
-/// Sections whose keys can be written in the shipped file without a file that they name.
+/// Sections whose keys can be set in the shipped file without naming other files.
 fn sections() -> impl Iterator<Item = &'static Section> {
     SECTIONS.iter().copied().filter(|section| !section.sample_header.starts_with('#'))
 }
@@ -89,7 +89,7 @@ fn every_example_of_a_key_without_a_default_can_be_read() {
             let text =
                 format!("{}\n{} = {}\n", section.sample_header.trim_start_matches('#'), key.name, key.value);
             let Err(faults) = load_text(&text, Path::new("."), Path::new("f.toml")) else { continue };
-            // Other keys are missing; but about the value of this one there is nothing to say.
+            // Other keys are missing, but there must be no fault about the value of this one.
             let about = faults
                 .list()
                 .iter()
@@ -148,7 +148,7 @@ fn a_changed_connector_key_changes_its_revision() {
                 Need::Default => with(section, key, key.value),
                 Need::Required | Need::Optional => without(section, key),
             };
-            // Some need what the shipped file does not have, such as smart hosts or files.
+            // Some keys need what the shipped file lacks, such as smart hosts or files.
             let Some(before) = revision(&plain, section.name) else { continue };
             let text = with(section, key, &other);
             let Some(changed) = revision(&text, section.name).filter(|_| text != plain) else { continue };

@@ -1,4 +1,4 @@
-//! `[timeouts]`: how long each step of a session may take.
+//! `[timeouts]`: the keys for how long each step of a session may take.
 
 use super::entry::Entry as _;
 use super::key::Section;

@@ -1,4 +1,4 @@
-//! The words of keys that have only a few, and what each stands for.
+//! The keys that allow only certain words, and the value of each word.
 
 use super::kinds::Words;
 use crate::config::LogFormat;

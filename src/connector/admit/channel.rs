@@ -1,4 +1,4 @@
-//! What is known of a client that wants to submit, and what it lacks.
+//! What is known about a client that wants to submit, and which condition it fails. Nothing is decided here.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,47 +7,47 @@ use super::super::facts::TlsFacts;
 use super::super::shortfall::Shortfall;
 use super::super::users::User;
 
-/// What is known of an inbound session when MAIL FROM comes.
+/// What is known about an inbound session at MAIL FROM.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    /// Where the client connected from.
+    /// The client's address.
     pub peer: IpAddr,
-    /// The handshake, if there was one.
+    /// The handshake; `None` in plaintext.
     pub tls: Option<Arc<TlsFacts>>,
-    /// Who logged in, if anybody did.
+    /// The logged-in user, if any.
     pub user: Option<Arc<User>>,
 }
 
-/// By what a client's mail is attributed to a connector; the strongest comes first.
+/// How a client's mail was attributed to a connector, strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Attribution {
-    /// Its certificate.
+    /// By the client's certificate.
     Certificate,
-    /// Who logged in.
+    /// By the logged-in user.
     User,
-    /// Its address.
+    /// By the client's address.
     Network,
-    /// Its claim alone.
+    /// Only by the reverse-path domain that the client claims.
     Domain,
 }
 
 /// The first condition of an inbound connector that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnmetCondition {
-    /// It is turned off.
+    /// The connector is turned off.
     Off,
     /// The client's address is in none of its networks.
     Network,
-    /// Nobody of its users has logged in.
+    /// None of the connector's users has logged in.
     User,
-    /// It demands TLS, and the session is in clear.
+    /// The connector requires TLS, and the session is in plaintext.
     NoTls,
-    /// The handshake does not meet its requirement.
+    /// The handshake does not meet the connector's requirement.
     Tls(Shortfall),
 }
 
 impl Channel {
-    /// A client that connected from this address and has shown nothing yet.
+    /// A client at this address, with no TLS and no login.
     #[must_use]
     pub fn new(peer: IpAddr) -> Self {
         Self { peer, tls: None, user: None }

@@ -1,4 +1,4 @@
-//! Why each of the other connectors was not the one: for `explain`, off the way of mail.
+//! Why each of the other connectors was not chosen: for `explain`, not used for mail.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,32 +9,32 @@ use super::told::forced;
 use super::{Admission, Channel, UnmetCondition, binds, names_peer};
 use crate::mail::ReversePath;
 
-/// A connector that was not taken.
+/// A connector that was not chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnchosenConnector {
-    /// The connector.
+    /// The connector's name.
     pub connector: Arc<str>,
-    /// Why not.
+    /// Why it was not chosen.
     pub why: Pass,
 }
 
-/// Why an inbound connector was not taken.
+/// Why an inbound connector was not chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pass {
-    /// It is not about this reverse-path.
+    /// It does not cover this reverse-path.
     NotCovering,
-    /// A condition of it does not hold.
+    /// One of its conditions does not hold.
     Unmet(UnmetCondition),
-    /// It would hold, but another one's pattern is closer.
+    /// Its conditions hold, but another connector's pattern is closer.
     Farther(Arc<str>),
-    /// It would hold, but an enforced forced connector binds the mail.
+    /// Its conditions hold, but an enforced forced connector is binding for the mail.
     Bound(Arc<str>),
-    /// It would hold, but another one comes first in the order of attribution.
+    /// Its conditions hold, but another connector comes first in the order of attribution.
     Later(Arc<str>),
 }
 
 impl UnchosenConnector {
-    /// Every connector of the table but the one taken, by name.
+    /// All connectors of the table except the one chosen, sorted by name.
     #[must_use]
     pub fn all(table: &Table, channel: &Channel, path: &ReversePath, answer: &Admission) -> Vec<Self> {
         let ruling = match answer {
@@ -71,7 +71,7 @@ fn why(connector: &Inbound, ruling: Option<&Arc<Inbound>>, channel: &Channel, pa
     unmet.or_else(|| outranked(connector, ruling?, close, by_peer)).unwrap_or(Pass::NotCovering)
 }
 
-/// It holds, so that another one decided.
+/// Why a connector whose conditions hold lost to the one that decided.
 fn outranked<K: Ord>(
     connector: &Inbound,
     ruling: &Arc<Inbound>,
@@ -88,7 +88,7 @@ fn outranked<K: Ord>(
 }
 
 impl Pass {
-    /// The machine word.
+    /// A stable word for machines.
     #[must_use]
     pub fn token(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What a client is told of an admission.
+//! The reply a client gets to MAIL FROM, with the decision behind it.
 
 use std::sync::Arc;
 
@@ -43,12 +43,12 @@ pub(super) fn no_connector(channel: &Channel, path: &ReversePath) -> RefusedMail
 
 fn reply(decision: &Decision, text: String) -> Reply {
     let status = decision.status().unwrap_or(Enhanced(5, 7, 1));
-    // RFC 4954 §6: 530 asks for a login.
+    // RFC 4954 §6: 530 means that authentication is required.
     let code = if status == Enhanced(5, 7, 0) { 530 } else { 550 };
     Reply::new(code, status, text)
 }
 
-/// All that a refusal tells where the connector says `reveal = "code"`.
+/// The full text of a refusal if the connector has `reveal = "code"`.
 const GENERAL: &str = "not accepted from you; ask our administrator";
 
 pub(super) fn admitted_decision(
@@ -66,9 +66,9 @@ pub(super) fn admitted_decision(
 /// A refusal with its reason.
 #[derive(Debug, Clone)]
 pub struct RefusedMail {
-    /// What the client is told.
+    /// The reply for the client.
     pub reply: Reply,
-    /// Why.
+    /// Why the mail was refused.
     pub decision: Arc<Decision>,
 }
 

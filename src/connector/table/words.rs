@@ -1,3 +1,5 @@
+//! Display and conversion of small connector types. No decisions are made here.
+
 use std::fmt;
 
 use super::{NextHop, Revision, SmartHost, SmartHostName, TrustId};

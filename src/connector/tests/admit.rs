@@ -1,3 +1,5 @@
+//! Tests of `admit`: which inbound connector takes a transaction.
+
 use std::net::IpAddr;
 
 use super::super::samples::*;
@@ -7,7 +9,7 @@ use crate::mail::ReversePath;
 const INSIDE: [u8; 4] = [192, 0, 2, 7];
 const OUTSIDE: [u8; 4] = [203, 0, 113, 9];
 
-/// A forced partner, its old certificate beside the new one; a device network; an open domain.
+/// A forced partner with its old certificate beside the new one, a device network and an open domain.
 fn table() -> Table {
     let mut devices = inbound("devices", &["contoso.example"], InboundTls::Off);
     devices.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];

@@ -1,4 +1,4 @@
-//! Properties over random tables and facts: every mode, every demand, in any order of the file.
+//! Properties over random tables and facts: every mode and requirement, with connectors in any order.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -174,7 +174,7 @@ fn an_outbound() -> impl Strategy<Value = Outbound> {
     })
 }
 
-/// A list twice: as it is, its items named by their places, and in another order.
+/// A list in its original order, with items named by position, and the same list shuffled.
 fn shuffled<T: Clone + std::fmt::Debug + 'static>(
     item: impl Strategy<Value = T> + 'static,
     name: fn(&mut T, Arc<str>),
@@ -191,7 +191,7 @@ fn recipient() -> impl Strategy<Value = Option<Domain>> {
     prop_oneof![1 => Just(None), 6 => select(DOMAINS.to_vec()).prop_map(|d| Some(domain(d)))]
 }
 
-/// What `forced` demands, said a second time, condition by condition.
+/// What `forced` requires, restated independently condition by condition.
 fn holds(forced: &Forced, facts: &TlsFacts) -> bool {
     let channel = facts.version >= forced.min_version
         && (forced.key_exchange != KeyExchange::PostQuantum || facts.group.contains("MLKEM"));
@@ -270,7 +270,7 @@ proptest! {
                 .map(|choice| (choice.connector.name.to_string(), choice.pattern))
         };
         prop_assert_eq!(chosen(&one), chosen(&other));
-        // The rule, said a second time.
+        // The rule, restated independently.
         let best = one
             .iter()
             .filter(|c| c.mode != Mode::Off)
@@ -309,7 +309,7 @@ proptest! {
             .filter(|c| c.mode == Mode::Enforce && matches!(c.tls, InboundTls::Forced(_)))
             .collect();
         if let Some(taken) = taken {
-            // All that it demands holds; or it is a rehearsal, and its network holds.
+            // All its requirements hold; or it is in audit mode and its network matches.
             let by_network = taken.from_networks.iter().any(|n| n.contains(&peer.to_canonical()));
             let rehearsed = taken.mode == Mode::Audit && by_network;
             prop_assert!(taken.mode != Mode::Off && (taken.unmet_by(&channel).is_none() || rehearsed));

@@ -1,3 +1,5 @@
+//! Tests of `choose`: which outbound connector serves a domain.
+
 use super::super::samples::*;
 use super::super::*;
 

@@ -1,3 +1,5 @@
+//! Tests of `judge`: what a session showed against what is required.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -235,7 +237,7 @@ fn a_pin_is_one_condition_more_and_has_its_days() {
         certificate(&["x.example"], ChainVerdict::Trusted),
         "name-mismatch",
     );
-    // Alone it needs no chain, but the proof of the key.
+    // On its own it needs no chain, but proof of the key.
     let alone = |f: &mut Forced| {
         f.require = Require::Encryption;
         f.pins = vec![pin(7, None, None)];
@@ -260,7 +262,7 @@ fn subject_issuer_purpose_and_common_name() {
         || CertificateFacts { names: vec![], common_name: Some("mail.p.example".to_owned()), ..right() };
     token(|_| {}, by_cn(), "name-mismatch");
     token(|f| f.allow_cn = true, by_cn(), "met");
-    // A subjectAltName silences the common name (RFC 9525 §2).
+    // RFC 9525 §2: the common name is ignored if there is a subjectAltName.
     let both = CertificateFacts { names: vec![PresentedName::from_dns("x.example")], ..by_cn() };
     token(|f| f.allow_cn = true, both, "name-mismatch");
 }

@@ -1,4 +1,4 @@
-//! A peer that does what it is told to, and keeps what it heard.
+//! A scripted SMTP peer that records what it received.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -13,13 +13,12 @@ use crate::tls::ServerSetup;
 pub(super) struct Manner {
     pub(super) starttls: StartTls,
     pub(super) step_by_step: bool,
-    /// Offers SMTPUTF8.
     pub(super) utf8: bool,
-    /// Says this to MAIL.
+    /// Its reply to MAIL.
     pub(super) mail: Option<&'static str>,
-    /// Says this to the final dot, and closes.
+    /// Its reply to the final dot, after which it closes.
     pub(super) end: Option<&'static str>,
-    /// Drops the connection once the content has come.
+    /// Drops the connection after the content.
     pub(super) lost_after_dot: bool,
     /// Drops the connection after this many messages.
     pub(super) messages_max: Option<usize>,
@@ -36,7 +35,7 @@ pub(super) enum StartTls {
 
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
-    /// The commands of all connections, each beginning with `<connection> `.
+    /// The commands of all connections, each prefixed with `<connection> `.
     pub(super) heard: Arc<Mutex<Vec<String>>>,
 }
 
@@ -50,7 +49,7 @@ impl Peer {
             for number in 1.. {
                 let (stream, _) = listener.accept().await.expect("a connection");
                 let (manner, log) = (manner.clone(), Arc::clone(&log));
-                // A peer that sees its connection end is done, one way or the other.
+                // A peer whose connection ends is done, with or without an error.
                 tokio::spawn(async move { serve(stream, manner, number, log).await.ok() });
             }
         });

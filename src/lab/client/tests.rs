@@ -1,3 +1,5 @@
+//! The lab's client against a stand-in partner on loopback.
+
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 

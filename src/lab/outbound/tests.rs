@@ -1,3 +1,5 @@
+//! How the lab judges an outbound outcome and reads a failure report.
+
 use super::*;
 use crate::connector::{
     Attainment, Decision, DecisionRecord, Forced, RequiredTls, Requirement, Ruling, Shortfall,

@@ -1,4 +1,4 @@
-//! What a session has others answer: passwords, and whether a recipient is known; and what it refused.
+//! What a session has others answer: password checks and recipient verification; and the logging of refusals.
 
 use super::Conversation;
 use crate::connector::Login;
@@ -8,7 +8,7 @@ use crate::smtp::receive::{Action, Question, RecipientCheck, RepeatedRefusals, S
 use crate::tracking::Event;
 
 impl Conversation {
-    /// Has a login checked. Whether the session is over.
+    /// Has a login checked. Returns whether the session is over.
     pub(super) async fn verify(&mut self, login: Login) -> bool {
         let from = (self.network(), &self.stop);
         let checked = checked(&self.shared, &self.terms.table, login, from).await;
@@ -18,7 +18,7 @@ impl Conversation {
         })
     }
 
-    /// Has the next hop asked. Whether the session is over.
+    /// Has the next hop asked for a recipient. Returns whether the session is over.
     pub(super) async fn ask(&mut self, question: Question) -> bool {
         let known = tokio::select! {
             known = self.shared.verifier.verify(question) => known,
@@ -27,7 +27,7 @@ impl Conversation {
         self.told(|session| session.on_asked(known))
     }
 
-    /// Tells the session. Whether it is over.
+    /// Passes the answer to the session. Returns whether it is over.
     pub(super) fn told(&mut self, tell: impl FnOnce(&mut Session) -> Action) -> bool {
         let action = self.session.as_mut().map(tell);
         self.tell_refusals();
@@ -48,7 +48,7 @@ impl Conversation {
         }
     }
 
-    /// Tells how many refusals there were beside those that were told one by one.
+    /// Logs the number of refusals beyond those logged one by one.
     pub(super) fn tell_repeated(&mut self) {
         let repeated = self.session.as_mut().map(Session::take_repeated).unwrap_or_default();
         for RepeatedRefusals { stage, code, count } in repeated {

@@ -1,4 +1,4 @@
-//! The handshake: a place for it, turns at computing, and the session that goes on within TLS.
+//! The TLS handshake: its place, its turns at computing, and the session that continues over TLS.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::mail::Clock;
 use crate::smtp::receive::{Action, Session};
 
 impl Conversation {
-    /// Finds a place for a handshake, and tells the session whether there is one. Whether the session
+    /// Finds a place for a handshake and tells the session whether there is one. Returns whether the session
     /// is over.
     pub(super) async fn find_place(&mut self) -> bool {
         let found = self.take_place().await;
@@ -30,7 +30,7 @@ impl Conversation {
         })
     }
 
-    /// Whether there is a place, after a short wait if need be.
+    /// Takes a place, after a short wait if needed. Returns whether there is one.
     async fn take_place(&mut self) -> bool {
         let named = self.shared.live.table().sessions_of_named(self.peer.ip());
         let guest = Guest { network: self.network(), named };
@@ -42,7 +42,7 @@ impl Conversation {
     }
 
     pub(super) async fn go_on_sealed(mut self, stream: TcpStream) {
-        // After STARTTLS there is one already.
+        // After STARTTLS the place is already taken.
         if self.place.is_none() && !self.take_place().await {
             return self.ended("TLS handshake: too many are under way");
         }
@@ -55,7 +55,7 @@ impl Conversation {
                     Some(session) => Session::on_tls(session, facts),
                     None => self.start(Some(facts)),
                 }
-                // A second STARTTLS is refused, so the stream is over.
+                // A second STARTTLS is refused, so the session is over.
                 let _over = self.drive(&mut *sealed).await;
             }
             Err(HandshakeFault { words: text, .. }) => self.ended(&format!("TLS handshake: {text}")),
@@ -73,7 +73,8 @@ impl Conversation {
         let mut shaking = Box::pin(setup.accept(stream, Clock::wall()));
         let mut steps = PollSemaphore::new(Arc::clone(&self.door.lobby.steps));
         let by_turns = poll_fn(|context| {
-            // Held while it computes, not while it waits for the client. Never closed.
+            // The permit is held while the handshake computes, not while it waits for the client. The
+            // semaphore is never closed.
             let _turn = ready!(steps.poll_acquire(context));
             shaking.as_mut().poll(context)
         });
@@ -87,5 +88,5 @@ impl Conversation {
     }
 }
 
-/// How long a client waits for a place before it is told that TLS is not available now.
+/// How long a client waits for a place before TLS is refused as temporarily unavailable.
 const PLACE_WAIT: Duration = Duration::from_secs(5);

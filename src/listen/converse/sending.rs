@@ -1,4 +1,4 @@
-//! Replies on their way to the client, and the end of the connection.
+//! Sends replies to the client and closes the connection. It composes no reply.
 
 use std::io;
 use std::pin::pin;
@@ -11,8 +11,8 @@ use super::{Conversation, GRACE, Waits};
 use crate::smtp::receive::Session;
 
 impl Conversation {
-    /// Whether the replies owed could be sent. A client that doesn't read them is as silent as one
-    /// that doesn't write; when the daemon stops, it is not waited for.
+    /// Sends the pending replies; returns whether it could. A client that does not read them is as idle as
+    /// one that does not write; once the daemon stops, it is not waited for.
     pub(super) async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, waits: &mut Waits) -> bool {
         let out = self.session.as_mut().map(Session::take_output).unwrap_or_default();
         if out.is_empty() {
@@ -47,7 +47,7 @@ impl Conversation {
         }
     }
 
-    /// The last replies, close_notify within TLS, and the end of the connection.
+    /// Sends the last replies, then close_notify within TLS, then closes the connection.
     pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -59,8 +59,8 @@ impl Conversation {
         }
         let closing = timeout(CLOSE_WAIT, async {
             stream.shutdown().await?;
-            // Closing over octets unread would reset the connection, and the client might never
-            // read why.
+            // Closing with octets unread would reset the connection, and the client might never read the
+            // reason.
             let mut left = if linger { LINGER_READS_MAX } else { 0 };
             let mut unread = vec![0_u8; 512];
             while left > 0 && stream.read(&mut unread).await? > 0 {
@@ -74,8 +74,8 @@ impl Conversation {
     }
 }
 
-/// How long closing may take, or writing once the daemon stops. With the grace it stays under
-/// the 5 seconds in which SIGTERM ends the process.
+/// Time limit for closing, or for writing once the daemon stops. With the grace period it stays under the 5
+/// seconds in which SIGTERM ends the process.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
-/// Reads of what a client still sends after we closed.
+/// How often input is still read and discarded after we closed.
 const LINGER_READS_MAX: usize = 128;

@@ -1,3 +1,5 @@
+//! A spool in memory for the listener tests. It delivers nothing.
+
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,8 +11,8 @@ use crate::spool::{
     StoredBody,
 };
 
-/// A spool that keeps what it is given. It has no room for files: a body that goes to one is
-/// kept for the test, and refused at its end.
+/// A spool that keeps what it is given. It has no room for files: a body written to a file is kept for the
+/// test, and refused at its end.
 #[derive(Default)]
 pub(super) struct MemorySpool {
     pub(super) messages: Mutex<Vec<NewMessage>>,

@@ -1,3 +1,5 @@
+//! Tests of `classify`: the outcome of each reply, fault and shortfall.
+
 use super::*;
 use crate::connector::HandshakeFault;
 
@@ -107,7 +109,7 @@ fn an_unmet_requirement_waits_or_is_reported() {
     check_shortfall(Shortfall::NotOffered, OnFailure::Defer, "deferred 4.7.4 Lane");
     check_shortfall(Shortfall::NotOffered, OnFailure::Bounce, "failed 5.7.4 Recipient");
     check_shortfall(broken(), OnFailure::Defer, "deferred 4.7.5 Lane");
-    // What may be gone in a moment never bounces at once.
+    // What may be temporary never fails at once.
     check_shortfall(broken(), OnFailure::Bounce, "deferred 4.7.5 Lane");
     let refused = |code| Shortfall::Refused(Reply::bare(code, "x"));
     check_shortfall(refused(454), OnFailure::Bounce, "deferred 4.7.4 Lane");

@@ -1,5 +1,5 @@
-//! Why a recipient was not reached, as a layperson would say it: a few causes, made of a trouble's cause, the ruling of
-//! its decision, and the status of a reply.
+//! Why a recipient was not reached, in terms for laypeople: a few causes, derived from a trouble's cause, its
+//! decision's ruling, and a reply's status.
 
 use super::super::{Cause, Stage, Trouble};
 use crate::connector::{ChainFault, Ruling, Shortfall};
@@ -8,48 +8,48 @@ use crate::mail::Enhanced;
 /// Why a recipient was not reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hindrance {
-    /// TLS is required, and what was attained is not enough.
+    /// TLS is required, and what was attained is insufficient.
     Unsafe(TlsFlaw),
-    /// The message must stay encrypted, and the connector does not force TLS.
+    /// The message must leave under enforced TLS, and the connector does not force it.
     Onward,
     /// The other server does not know the address.
     UnknownMailbox,
-    /// No server takes mail for the domain.
+    /// No server accepts mail for the domain.
     NoMailDomain,
-    /// There is no way to a server of the domain.
+    /// No server of the domain can be found.
     NoRoute,
-    /// The sender's own address is not accepted.
+    /// The reverse-path is not accepted.
     Sender,
     /// The mailbox is full.
     MailboxFull,
-    /// The mailbox takes no mail now.
+    /// The mailbox accepts no mail now.
     MailboxClosed,
     /// The message is too large.
     TooLarge,
-    /// The message is of a form that the other server can't take.
+    /// The other server does not support the message's format.
     Form,
-    /// The other server refused it, or does so for now, and says why.
+    /// The other server refused or deferred it; its reply says why.
     Refused,
     /// The other server could not be reached.
     Unreachable,
-    /// The other server does not let us log in.
+    /// We could not log in at the other server.
     Login,
-    /// No place was free.
+    /// No connection was free.
     Busy,
-    /// The fault is on our side.
+    /// The cause is on our side.
     Ours,
-    /// An administrator of ours gave the message up.
+    /// Our administrator gave the message up.
     GivenUp,
 }
 
-/// What is missing for TLS as it is required.
+/// What is missing for the required TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TlsFlaw {
-    /// Nothing is said of it.
+    /// Not specified.
     Unsaid,
     /// TLS is not offered, or refused.
     NotOffered,
-    /// It was there before, and is not now.
+    /// It was available before, and is not now.
     Gone,
     /// The handshake failed.
     Handshake,
@@ -57,18 +57,18 @@ pub(super) enum TlsFlaw {
     Weak,
     /// The certificate has expired, or is not valid yet.
     Dates,
-    /// The certificate is not the one that is expected.
+    /// The certificate is not the expected one.
     Mismatch,
-    /// The certificate comes from nobody we trust.
+    /// The certificate comes from an issuer we do not trust.
     Untrusted,
     /// The certificate is revoked, or may be.
     Revoked,
-    /// There is no certificate that proves anything.
+    /// There is no certificate that proves an identity.
     Unproved,
 }
 
 impl Hindrance {
-    /// What a trouble is about.
+    /// The layperson's cause for a trouble.
     pub(super) fn of(trouble: &Trouble) -> Self {
         match trouble.cause {
             Cause::Requirement => of_ruling(trouble),
@@ -91,17 +91,17 @@ impl Hindrance {
         }
     }
 
-    /// Whether we kept the message back, rather than that it was not taken.
+    /// Whether we withheld the message, rather than the other server not accepting it.
     pub(super) fn is_ours_to_decide(self) -> bool {
         matches!(self, Self::Unsafe(_) | Self::Onward)
     }
 }
 
-/// What a reply says by its status (RFC 3463 §3).
+/// The cause by a reply's enhanced status code (RFC 3463 §3).
 fn of_reply(status: Enhanced) -> Hindrance {
     let Enhanced(class, subject, detail) = status;
     match (subject, detail) {
-        // What is refused for now is not what it seems: hosts greylist by any status.
+        // A deferral's status is unreliable: hosts greylist with any status.
         (1 | 6, _) | (2, 0 | 1) if class == 4 => Hindrance::Refused,
         (1, 2 | 10) => Hindrance::NoMailDomain,
         (1, 7 | 8) => Hindrance::Sender,
@@ -114,14 +114,14 @@ fn of_reply(status: Enhanced) -> Hindrance {
     }
 }
 
-/// What a connector withheld mail for.
+/// The cause for which a connector withheld mail.
 fn of_ruling(trouble: &Trouble) -> Hindrance {
     let Some(decision) = &trouble.decision else { return Hindrance::Unsafe(TlsFlaw::Unsaid) };
     match &decision.ruling {
         Ruling::Onward => Hindrance::Onward,
         Ruling::Remembered(_) => Hindrance::Unsafe(TlsFlaw::Gone),
         Ruling::Withheld(shortfall) => flaw(shortfall),
-        // Those that let mail pass, and those about clients, withhold none.
+        // Rulings that let mail pass, and those about clients, withhold nothing.
         Ruling::Met
         | Ruling::Sealed
         | Ruling::Plaintext(_)

@@ -1,5 +1,5 @@
-//! The start of a report, for people who know nothing of mail servers: what happened, what to do, and
-//! who can fix it.
+//! The start of a report, for readers who know nothing about mail servers: what happened, what to do, and who
+//! can fix it.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use super::cause::{Hindrance, TlsFlaw};
 use super::report::{Addressee, Detail, Fate, Kind, Report, ReportedRecipient};
 use crate::mail::{Mailbox, rfc5322};
 
-/// Recipients that are told the same.
+/// Recipients that share one explanation.
 struct Group<'a> {
-    /// None: it was handed on.
+    /// `None` if the message was handed on.
     hindrance: Option<Hindrance>,
     expired: bool,
-    /// What the other server said, if it said the same of all.
+    /// The other server's reply, if it was the same for all.
     words: Option<String>,
     recipients: Vec<&'a Mailbox>,
 }
 
-/// The paragraphs, each followed by an empty line.
+/// The paragraphs, to be separated by empty lines.
 pub(super) fn letter(report: &Report<'_>, subject: Option<&str>) -> Vec<String> {
     let mut lines = Vec::new();
     for (number, group) in groups(report).iter().enumerate() {
@@ -67,7 +67,7 @@ fn group<'a>(recipient: &ReportedRecipient<'a>, detail: Detail) -> Group<'a> {
     Group { hindrance: Some(hindrance), expired: trouble.expired, words, recipients }
 }
 
-/// The message as the subject of a sentence; in full where it is named first.
+/// The message as the subject of a sentence; the first mention is in full.
 fn message(report: &Report<'_>, subject: Option<&str>, first: bool) -> String {
     let named = subject.map_or_else(String::new, |subject| format!(" \"{subject}\""));
     let dated = if first { format!(" of {}", rfc5322(report.arrived_at)) } else { String::new() };
@@ -95,7 +95,7 @@ fn happened(report: &Report<'_>, group: &Group<'_>, message: &str) -> String {
         (Hindrance::Refused, _, true) => "their mail server kept asking us to try again later".to_owned(),
         _ => because(hindrance, group.recipients.len()),
     };
-    // Of several attempts one may have got further than the last.
+    // With several attempts, an earlier one may have got further than the last.
     let only = !group.expired && report.kind == Kind::Failed;
     let kept = kept(hindrance, report.detail, only);
     let words = match &group.words {
@@ -195,7 +195,7 @@ impl TlsFlaw {
     }
 }
 
-/// Where the message is now, where that is sure.
+/// Where the message is now, if that is certain.
 fn kept(hindrance: Hindrance, detail: Detail, only: bool) -> &'static str {
     match (detail, only) {
         _ if !hindrance.is_ours_to_decide() => "",
@@ -206,7 +206,7 @@ fn kept(hindrance: Hindrance, detail: Detail, only: bool) -> &'static str {
     }
 }
 
-/// What the sender can do.
+/// What the recipient of the report can do.
 fn advice(hindrance: Hindrance, expired: bool, report: &Report<'_>) -> String {
     match hindrance {
         Hindrance::Unsafe(_) | Hindrance::Onward => match report.detail {
@@ -310,7 +310,7 @@ fn capitalised(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-/// A duration by its largest unit.
+/// A duration in its largest unit.
 fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (count, unit) = match seconds {
@@ -322,7 +322,7 @@ fn span(duration: Duration) -> String {
     if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
 }
 
-/// Recipients that a sentence names.
+/// Maximum recipients named in a sentence.
 const NAMED_MAX: usize = 10;
-/// Of what another server said.
+/// Maximum characters quoted from another server.
 const WORDS_CHARS_MAX: usize = 300;

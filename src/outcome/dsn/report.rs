@@ -1,19 +1,19 @@
-//! What a report is made of.
+//! The input of a report, as data. Composing it is left to `dsn`.
 
 use super::super::{DeliveryRecord, Trouble};
 use crate::mail::{Domain, Mailbox, QueueId, RecipientDsn, UnixMillis};
 
-/// What a report tells.
+/// What a report announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Delivery failed for good.
+    /// Delivery failed permanently.
     Failed,
-    /// Delivery is late and goes on until the time given.
+    /// Delivery is delayed and will be tried until the given time.
     Delayed {
-        /// When it is given up.
+        /// When the message fails.
         until: UnixMillis,
     },
-    /// It was handed to a host that makes no reports (RFC 3461 §5.2.2).
+    /// The message was relayed to a host that does not support DSN (RFC 3461 §5.2.2).
     Relayed,
 }
 
@@ -32,9 +32,9 @@ impl Kind {
 /// One recipient of a report.
 #[derive(Debug, Clone, Copy)]
 pub struct ReportedRecipient<'a> {
-    /// The forward-path.
+    /// The recipient's forward-path.
     pub forward_path: &'a Mailbox,
-    /// What was asked of reports about it.
+    /// The DSN parameters given for it (RFC 3461).
     pub dsn: &'a RecipientDsn,
     /// How the attempt ended.
     pub fate: Fate<'a>,
@@ -43,9 +43,9 @@ pub struct ReportedRecipient<'a> {
 /// How an attempt ended for a recipient.
 #[derive(Debug, Clone, Copy)]
 pub enum Fate<'a> {
-    /// What hindered it, with the status that is reported.
+    /// What hindered it, with the status to report.
     Trouble(&'a Trouble),
-    /// Who took it over.
+    /// The delivery to the host that accepted it.
     Relayed(&'a DeliveryRecord),
 }
 
@@ -54,7 +54,7 @@ pub enum Fate<'a> {
 pub enum Addressee {
     /// The sender of the message.
     Sender,
-    /// Our postmaster, about a message that has nobody else.
+    /// Our postmaster, for a message without a reverse-path.
     Postmaster,
 }
 
@@ -63,40 +63,40 @@ pub enum Addressee {
 pub enum Detail {
     /// Everything: hosts, addresses, connectors, certificates, and what other servers said.
     Full,
-    /// What happened in general, and the codes.
+    /// A general description and the status codes.
     Codes,
 }
 
-/// Everything a report is made of.
+/// The input of a report.
 #[derive(Debug, Clone)]
 pub struct Report<'a> {
-    /// What it tells.
+    /// What the report announces.
     pub kind: Kind,
-    /// The report's own queue id: its Message-ID and boundary come from it.
+    /// The report's own queue ID; its Message-ID and boundary are derived from it.
     pub id: QueueId,
-    /// The message it is about.
+    /// The queue ID of the original message.
     pub about: QueueId,
-    /// Our name.
+    /// Our host name.
     pub reporting_mta: &'a Domain,
-    /// Who it comes from, in its header.
+    /// The author of the report, in its header.
     pub postmaster: &'a Mailbox,
-    /// Whom it goes to: the reverse-path.
+    /// The recipient of the report: the reverse-path.
     pub to: &'a Mailbox,
-    /// Who that is.
+    /// Who that recipient is.
     pub addressee: Addressee,
-    /// How much it discloses to them.
+    /// How much is disclosed to them.
     pub detail: Detail,
-    /// When the message was accepted.
+    /// When the original message was accepted.
     pub arrived_at: UnixMillis,
-    /// When the report is made, which is when the last attempt was.
+    /// When the report is made: the time of the last attempt.
     pub now: UnixMillis,
-    /// Whom it is about; not empty.
+    /// The recipients it reports on; not empty.
     pub recipients: &'a [ReportedRecipient<'a>],
-    /// The message's `ENVID`, in xtext.
+    /// The original message's `ENVID`, in xtext.
     pub envid: Option<&'a str>,
-    /// The start of the message in wire form, with the header section or as much as was read; all of
-    /// it where `whole`.
+    /// The start of the message in wire form, with the header section as far as it was read; the whole
+    /// message if `whole`.
     pub message: &'a [u8],
-    /// Whether all of it is returned (RFC 3461 §4.3).
+    /// Whether the whole message is returned (RFC 3461 §4.3).
     pub whole: bool,
 }

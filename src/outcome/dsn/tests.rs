@@ -1,3 +1,5 @@
+//! Tests of `dsn`: the composed reports, compared with golden files.
+
 use std::sync::Arc;
 
 use mail_parser::MimeHeaders;
@@ -83,7 +85,7 @@ fn composed_for(kind: Kind, whom: (Addressee, Detail), fates: &[Fate<'_>], heade
 const HEADER: &[u8] = b"Received: from pc7.corp.example ([10.0.0.7])\r\n\tby exchange.corp.example\r\n\
     Subject: Offer\r\n..dotted: kept\r\nFrom: <ann@contoso.example>\r\n\r\nbody\r\n";
 
-/// A report whole, but for the lines of its header.
+/// The whole report, with only the subject of its header.
 fn shown(kind: Kind, whom: (Addressee, Detail), fates: &[Fate<'_>]) -> String {
     let text = String::from_utf8(composed_for(kind, whom, fates, HEADER).content).unwrap();
     let (header, parts) = text.split_once("\r\n\r\n").unwrap();
@@ -91,7 +93,7 @@ fn shown(kind: Kind, whom: (Addressee, Detail), fates: &[Fate<'_>]) -> String {
     format!("{subject}\n\n{}", parts.replace("\r\n", "\n"))
 }
 
-/// Compares with a file, or writes it where `UPDATE_GOLDEN` says so.
+/// Compares with a golden file, or writes it if `UPDATE_GOLDEN` is set.
 #[track_caller]
 fn golden(name: &str, text: &str) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/outcome/dsn/golden");

@@ -1,4 +1,4 @@
-//! Lines of a report: folded, cut, and of characters that pass everywhere.
+//! Formats the lines of a report: folds, cuts and escapes them so that they pass everywhere.
 
 use std::fmt::Write as _;
 
@@ -17,13 +17,13 @@ pub(super) fn paragraphs(lines: &[String], chars_max: usize) -> String {
     out
 }
 
-/// Printable ASCII alone: a report's own text says 7bit.
+/// Replaces all but printable ASCII: a report's own text is 7bit.
 pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }
 
-/// Breaks a line at spaces, before column 78 where there is one, before 900 at all events
-/// (RFC 5322 §2.1.1). Every line after the first starts with `indent`.
+/// Breaks a line at spaces, before column 78 if possible, before 900 in any case (RFC 5322 §2.1.1). Every
+/// line after the first starts with `indent`.
 pub(super) fn wrapped(text: &str, indent: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
@@ -45,14 +45,14 @@ fn break_at(text: &str) -> Option<usize> {
     let within = text.get(..text.floor_char_boundary(COLUMNS_MAX))?;
     let indented = within.len().saturating_sub(within.trim_start().len());
     if let Some(at) = within.rfind(' ').filter(|at| *at > indented) {
-        // A field name alone on its line would leave a folded field without a value.
+        // Breaking here would leave a folded field whose first line has no value.
         return Some(at);
     }
     let next = text.get(indented..)?.find(' ').map(|at| at.saturating_add(indented));
     Some(text.floor_char_boundary(next.unwrap_or(text.len()).min(WORD_MAX))).filter(|at| *at < text.len())
 }
 
-/// RFC 5321 §4.5.2: a line that starts with a dot gets another one.
+/// RFC 5321 §4.5.2: dot-stuffing; a line that starts with a dot gets another one.
 pub(super) fn stuffed(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     for line in text.split_inclusive(|b| *b == b'\n') {
@@ -64,12 +64,12 @@ pub(super) fn stuffed(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Text for people: control characters alone can't stand there.
+/// Text for people: only control characters are replaced.
 fn readable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// How an address is typed in a report (RFC 3464 §2.3.2, RFC 6533 §3).
+/// The address type of a path in a report (RFC 3464 §2.3.2, RFC 6533 §3).
 pub(super) fn address_type(path: &Mailbox) -> &'static str {
     if path.is_ascii() { "rfc822" } else { "utf-8" }
 }

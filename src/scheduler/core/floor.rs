@@ -1,10 +1,11 @@
-//! Who may open a session, who may use one, and who may connect to a host. Opening a session (DNS, connect,
-//! greeting, EHLO, TLS) holds an opening and not a seat; a seat is for a session that carries mail.
+//! Decides which carrier may open a session, use one, or connect to a host; it opens none itself.
+//! Opening a session (DNS, connect, greeting, EHLO, TLS) takes an opening, not a seat; a seat is for a
+//! session that carries mail.
 //!
-//! Lanes that were served lately come first in three turns of four, and a quarter of the openings and seats is theirs
-//! alone; lanes that fail, and reports to where nothing was ever delivered, have half at most. Every connector has a
-//! minimum. Who makes no progress while others wait loses the place (`yielding`), so that hosts which keep us waiting
-//! keep nobody else waiting.
+//! Recently served lanes go first in three turns of four, and a quarter of the openings and seats is
+//! reserved for them. Failing lanes, and lanes that hold only reports and never delivered anything, get
+//! at most half. Every connector has a minimum. A carrier that makes no progress while others wait
+//! loses its place (`yielding`), so that slow hosts delay only their own mail.
 
 mod tally;
 mod yielding;
@@ -20,18 +21,18 @@ use crate::spool::LaneKey;
 pub(super) use self::tally::Standing;
 pub(in crate::scheduler) use self::yielding::Pulse;
 
-/// Where a carrier is.
+/// What a carrier is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// It looks for a host, or opens a session.
+    /// Looking for a host, or opening a session.
     Opening,
-    /// It waits until the host has fewer connections.
+    /// Waiting until the host has fewer connections.
     AtHost(SocketAddr),
-    /// Its session is open, and it waits for a seat; it keeps its opening meanwhile.
+    /// The session is open and waits for a seat; it keeps its opening meanwhile.
     Open,
-    /// It carries mail.
+    /// Carrying mail.
     Seated,
-    /// It carries mail, and lost its seat because nothing moved while others waited.
+    /// Carrying mail, but its seat was taken because nothing moved while others waited.
     Parked,
 }
 
@@ -40,18 +41,18 @@ struct Place {
     connector: Arc<str>,
     standing: Standing,
     stage: Stage,
-    /// The host that it is connected to, or may connect to.
+    /// The host it is connected to, or may connect to.
     host: Option<SocketAddr>,
     /// Whether it has had a seat: it may hold outcomes that are not reported yet.
     carried: bool,
 }
 
-/// Places in use, and lanes that wait for one, of one connector.
+/// One connector's places in use, and its lanes that wait for one.
 #[derive(Debug, Default)]
 struct Share {
     carriers: usize,
     seats: usize,
-    /// Lanes that wait for an opening, by their standing.
+    /// Lanes that wait for an opening, by standing.
     lanes: [VecDeque<LaneKey>; 3],
 }
 
@@ -65,13 +66,13 @@ struct Host {
 /// Whether a carrier may connect to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::scheduler) enum Reach {
-    /// At once.
+    /// It may connect now.
     Go,
-    /// Once it is granted.
+    /// It must wait until granted.
     Wait,
 }
 
-/// All places.
+/// All places: openings, seats and host connections.
 #[derive(Debug)]
 pub(super) struct Floor {
     openings: Tally,
@@ -79,36 +80,36 @@ pub(super) struct Floor {
     per_host_max: usize,
     places: BTreeMap<u64, Place>,
     connectors: BTreeMap<Arc<str>, Share>,
-    /// Connectors of which lanes wait, in rotation.
+    /// Connectors with waiting lanes, in rotation.
     rotation: VecDeque<Arc<str>>,
-    /// Those of them that have fewer carriers than their minimum.
+    /// Connectors in `rotation` with fewer carriers than their minimum.
     short: BTreeSet<Arc<str>>,
     hosts: BTreeMap<SocketAddr, Host>,
-    /// Carriers with an open session that wait for a seat, by their standing.
+    /// Carriers with an open session that wait for a seat, by standing.
     asking: [VecDeque<u64>; 3],
     parked: usize,
-    /// Connectors that lost a seat and may be short of them now.
+    /// Connectors that gave up a seat and may now be below their minimum.
     vacated: Vec<Arc<str>>,
-    /// Carriers that wait for a host.
+    /// Number of carriers waiting for a host.
     at_hosts: usize,
-    /// Lanes that wait for an opening, by their standing.
+    /// Number of lanes waiting for an opening, by standing.
     lanes: [usize; 3],
-    /// Carriers that waited for a host and may connect to it now.
+    /// Carriers that waited for a host and may connect now.
     admitted: Vec<u64>,
-    /// Counts what was given to whoever waited.
+    /// Counts the places given to those that waited.
     turns: usize,
-    /// Nobody is given anything more.
+    /// Nothing more is granted.
     stopped: bool,
 }
 
-/// What becomes of the carriers at the stop; those that carry mail end it.
+/// What happens to the carriers at the stop. Those that carry mail finish it.
 #[derive(Debug, Default)]
 pub(super) struct StopSummary {
-    /// They have nothing under way yet, and end at once.
+    /// Nothing under way yet: they end at once.
     pub(super) dismissed: Vec<u64>,
-    /// They have carried mail and look for another session: they report what they have.
+    /// Have carried mail and are looking for another session: they report what they have.
     pub(super) recalled: Vec<u64>,
-    /// They have carried mail and have another session.
+    /// Have carried mail and hold another open session.
     pub(super) granted: Vec<u64>,
 }
 
@@ -134,27 +135,25 @@ impl Floor {
         }
     }
 
-    /// Carriers of any stage.
+    /// Number of carriers in any stage.
     pub(super) fn carriers(&self) -> usize {
         self.places.len()
     }
 
-    /// Lanes that wait for an opening.
     pub(super) fn lanes_waiting(&self) -> usize {
         self.lanes.iter().copied().fold(0, usize::saturating_add)
     }
 
-    /// Whether anybody waits for an opening, a seat or a host.
+    /// Whether anything waits for an opening, a seat or a host.
     pub(super) fn is_contended(&self) -> bool {
         self.lanes_waiting() > 0 || self.at_hosts > 0 || self.asking.iter().any(|asking| !asking.is_empty())
     }
 
-    /// Whether a carrier of such a lane may be started.
+    /// Whether a carrier may be started for a lane of this connector and standing.
     pub(super) fn may_start(&self, connector: &str, standing: Standing) -> bool {
         self.is_short(connector) || self.may_open(standing)
     }
 
-    /// Whether a connector has fewer carriers than its minimum.
     fn is_short(&self, connector: &str) -> bool {
         self.connectors.get(connector).is_none_or(|share| share.carriers < CONNECTOR_MIN)
     }
@@ -163,7 +162,7 @@ impl Floor {
         self.openings.has_room(standing) && self.at_hosts < crowd_max(&self.openings, standing)
     }
 
-    /// Notes whether lanes wait of a connector that is short of carriers.
+    /// Records whether the connector has waiting lanes and is below its minimum of carriers.
     fn note_short(&mut self, connector: &Arc<str>) {
         let short = self.waits(connector) && self.is_short(connector);
         if !short {
@@ -173,7 +172,7 @@ impl Floor {
         }
     }
 
-    /// A carrier is started: it holds an opening.
+    /// Registers a started carrier; it holds an opening.
     pub(super) fn start(&mut self, carrier: u64, connector: &str, standing: Standing) {
         let connector = self.share_of(connector);
         if let Some(share) = self.connectors.get_mut(&connector) {
@@ -187,7 +186,7 @@ impl Floor {
         );
     }
 
-    /// Lets a lane wait for an opening.
+    /// Queues a lane for an opening.
     pub(super) fn queue(&mut self, lane: LaneKey, connector: &str, standing: Standing) {
         let connector = self.share_of(connector);
         if let Some(share) = self.connectors.get_mut(&connector) {
@@ -202,7 +201,7 @@ impl Floor {
         self.note_short(&connector);
     }
 
-    /// The next lane that waits and may have a carrier now.
+    /// The next waiting lane that may have a carrier now.
     pub(super) fn next_lane(&mut self) -> Option<LaneKey> {
         for standing in self.order() {
             if count(&self.lanes, standing) == 0 || !self.may_open(standing) {
@@ -239,8 +238,8 @@ impl Floor {
         Some(lane)
     }
 
-    /// A carrier is about to connect to a host; it is not connected to another one any more. `own_max` is what its
-    /// connector allows.
+    /// A carrier is about to connect to a host, and has left the previous one. `own_max` is the limit
+    /// of its connector.
     pub(super) fn reach(&mut self, carrier: u64, address: SocketAddr, own_max: usize) -> Reach {
         self.leave_host(carrier);
         let Some(place) = self.places.get_mut(&carrier) else { return Reach::Go };
@@ -260,7 +259,7 @@ impl Floor {
         Reach::Wait
     }
 
-    /// A carrier goes on with a connection that was kept: there is none more than before.
+    /// A carrier reuses a cached connection, so the number of connections stays the same.
     pub(super) fn reuse(&mut self, carrier: u64, address: SocketAddr) {
         self.leave_host(carrier);
         if let Some(place) = self.places.get_mut(&carrier) {
@@ -270,7 +269,7 @@ impl Floor {
         }
     }
 
-    /// A carrier's session is open. `false`: it waits for its seat, after the stop in vain.
+    /// A carrier's session is open. `false`: it must wait for a seat, which after the stop never comes.
     pub(super) fn opened(&mut self, carrier: u64) -> bool {
         let Some(place) = self.places.get_mut(&carrier) else { return true };
         match place.stage {
@@ -292,7 +291,8 @@ impl Floor {
         false
     }
 
-    /// A carrier's session has ended, and it looks for another one. `false`: after the stop there is none.
+    /// A carrier's session has ended and it looks for another. `false`: it may not open one after the
+    /// stop.
     pub(super) fn reopening(&mut self, carrier: u64) -> bool {
         self.leave_host(carrier);
         if self.stopped {
@@ -306,7 +306,6 @@ impl Floor {
         true
     }
 
-    /// A carrier has ended.
     pub(super) fn ended(&mut self, carrier: u64) {
         self.leave_host(carrier);
         self.rise(carrier);
@@ -319,12 +318,13 @@ impl Floor {
         self.note_short(&place.connector);
     }
 
-    /// Nobody is given anything more, whatever the books say.
+    /// Grants nothing more. Unlike [`Self::stop`] it does not read the state, which may be
+    /// inconsistent.
     pub(super) fn distrust(&mut self) {
         self.stopped = true;
     }
 
-    /// Nobody is given anything more.
+    /// Grants nothing more, and sorts the carriers by what they have to do now.
     pub(super) fn stop(&mut self) -> StopSummary {
         self.stopped = true;
         let mut stopped = StopSummary::default();
@@ -342,7 +342,7 @@ impl Floor {
         stopped
     }
 
-    /// Gives free seats and hosts to whoever waits for them, the best standing first.
+    /// Grants free seats and hosts to those that wait, best standing first.
     pub(super) fn grant(&mut self, granted: &mut Vec<u64>) {
         if self.stopped {
             return;
@@ -365,7 +365,8 @@ impl Floor {
         }
     }
 
-    /// Who of a connector waits first for a seat, if the connector has fewer than its minimum.
+    /// The connector's first carrier that waits for a seat, if the connector is below its minimum of
+    /// seats.
     fn first_short_of_seats(&self, connector: &str) -> Option<u64> {
         let seats = self.connectors.get(connector)?.seats;
         let of_it =
@@ -373,7 +374,8 @@ impl Floor {
         self.asking.iter().flatten().find(of_it).copied().filter(|_| seats < CONNECTOR_MIN)
     }
 
-    /// Who comes first now: lanes that were served in three turns of four, so that nobody else waits for ever.
+    /// The order of standings for this turn. Served lanes go first in three turns of four, so that the
+    /// others are not starved.
     fn order(&self) -> [Standing; 3] {
         match self.turns.checked_rem(8) {
             Some(3) => [Standing::Fresh, Standing::Doubtful, Standing::Served],
@@ -415,7 +417,7 @@ impl Floor {
         }
     }
 
-    /// Gives back what a carrier's stage holds.
+    /// Gives back what the carrier's stage holds.
     fn rise(&mut self, carrier: u64) {
         let Some(place) = self.places.get(&carrier) else { return };
         match place.stage {
@@ -453,7 +455,7 @@ impl Floor {
         self.admit_to(address);
     }
 
-    /// Lets carriers that wait for a host connect to it.
+    /// Admits carriers that wait for a host while it has connections left.
     fn admit_to(&mut self, address: SocketAddr) {
         let Some(host) = self.hosts.get_mut(&address) else { return };
         while host.used < host.max && !self.stopped {
@@ -472,8 +474,8 @@ impl Floor {
     }
 }
 
-/// So many may wait for hosts before a lane of this standing has to wait as well. Who waits for a host holds nothing
-/// but memory, and a lane that was served does not wait behind them.
+/// Number of carriers that may wait for hosts before a lane of this standing must wait too. A carrier
+/// that waits for a host holds only memory, and a served lane does not queue behind them.
 fn crowd_max(openings: &Tally, standing: Standing) -> usize {
     match standing {
         Standing::Served => openings.max.saturating_mul(2),
@@ -481,7 +483,7 @@ fn crowd_max(openings: &Tally, standing: Standing) -> usize {
     }
 }
 
-/// Carriers, and seats, that a connector with due mail has whatever the others do.
+/// Carriers, and seats, guaranteed to each connector with due mail.
 const CONNECTOR_MIN: usize = 2;
 
 #[cfg(test)]
@@ -498,7 +500,7 @@ mod tests {
                 == 1
         }
 
-        /// Every count is what counting gives; nobody waits for what is free.
+        /// Recounts every counter, and checks that nothing waits for a free place.
         pub(in crate::scheduler::core) fn check(
             &self,
             carriers: &std::collections::BTreeSet<u64>,

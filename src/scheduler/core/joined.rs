@@ -1,6 +1,6 @@
-//! One report for recipients of one message in several lanes. Those that fail at the first attempt wait for the
-//! others' first attempt, so that one report names them all. What waits here is leased and not yet written: a
-//! killed process tries it again.
+//! One report for the failed recipients of a message that is split over several lanes. First-attempt
+//! failures wait here for the other lanes' first attempts, so that one report names them all. They are
+//! leased and not yet written: if the process is killed, they are tried again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,30 +9,29 @@ use super::settle::Work;
 use crate::mail::{QueueId, UnixMillis};
 use crate::spool::Divisible;
 
-/// The messages of which several lanes have their first attempt before them.
+/// Messages with several lanes whose first attempts are not all over.
 #[derive(Debug)]
 pub(super) struct JoinedReports<L> {
     messages: BTreeMap<QueueId, Family<L>>,
-    /// Recipients that wait here.
+    /// Recipients held here, over all messages.
     pub(super) recipients: usize,
 }
 
-/// The lanes of one message.
 #[derive(Debug)]
 struct Family<L> {
     /// Parts whose first attempt is not over.
     open: usize,
     failed: Option<Work<L>>,
-    /// When what failed is written, whatever the others do.
+    /// Deadline for writing the failures, whatever the other lanes do.
     until: Option<UnixMillis>,
 }
 
-/// What became of recipients that failed.
+/// When failed recipients are written.
 #[derive(Debug)]
 pub(super) enum FailureTiming<L> {
-    /// They wait, and this is when they do so no longer: a deadline to be set.
+    /// They wait until this deadline, which the caller must set.
     Until(UnixMillis),
-    /// They wait with others.
+    /// They wait with earlier failures; the deadline is already set.
     Added,
     /// They can't wait.
     No(Box<Work<L>>),
@@ -45,7 +44,7 @@ impl<L> Default for JoinedReports<L> {
 }
 
 impl<L: Divisible> JoinedReports<L> {
-    /// A message comes in several parts. `false`: one of this name is known, or there is no more room.
+    /// Registers a message in several parts. `false`: it is already registered, or there is no room.
     pub(super) fn begin(&mut self, message: QueueId, parts: usize) -> bool {
         if self.messages.contains_key(&message) || self.recipients >= RECIPIENTS_MAX {
             return false;
@@ -54,14 +53,14 @@ impl<L: Divisible> JoinedReports<L> {
         true
     }
 
-    /// A part was parted: there is one more.
+    /// A part was split: one more first attempt is expected.
     pub(super) fn one_more(&mut self, message: QueueId) {
         if let Some(family) = self.messages.get_mut(&message) {
             family.open = family.open.saturating_add(1);
         }
     }
 
-    /// Lets recipients that failed wait for the others.
+    /// Holds failed recipients until the other lanes have made their first attempt.
     pub(super) fn keep(&mut self, mut work: Work<L>, now: UnixMillis) -> FailureTiming<L> {
         let count = work.verdicts.len();
         let room = self.recipients.saturating_add(count) <= RECIPIENTS_MAX;
@@ -73,7 +72,7 @@ impl<L: Divisible> JoinedReports<L> {
             failed.absorb(work);
             return FailureTiming::Added;
         }
-        // Nobody counts it here; the report reads it back.
+        // The memory budget does not count it here; the report reads it back.
         work.content = None;
         family.failed = Some(work);
         let until = now.plus(WAIT_MAX);
@@ -81,8 +80,8 @@ impl<L: Divisible> JoinedReports<L> {
         FailureTiming::Until(until)
     }
 
-    /// The first attempt of a part is over, or the part is on disk alone. What failed is the answer if it was the
-    /// last one, with the deadline that holds no more.
+    /// A part's first attempt is over, or the part is only on disk now. For the last part, returns what
+    /// failed and the deadline to clear.
     pub(super) fn part_done(&mut self, message: QueueId) -> Option<(Work<L>, UnixMillis)> {
         let family = self.messages.get_mut(&message)?;
         family.open = family.open.saturating_sub(1);
@@ -92,7 +91,7 @@ impl<L: Divisible> JoinedReports<L> {
         self.end(message)
     }
 
-    /// What failed so far does not wait any more, nor does what fails later.
+    /// Stops waiting for this message: returns what failed so far; later failures are not held.
     pub(super) fn end(&mut self, message: QueueId) -> Option<(Work<L>, UnixMillis)> {
         let family = self.messages.remove(&message)?;
         let work = family.failed?;
@@ -100,14 +99,13 @@ impl<L: Divisible> JoinedReports<L> {
         Some((work, family.until?))
     }
 
-    /// Everything that waits, at the stop.
+    /// Returns everything held, at the stop.
     pub(super) fn end_all(&mut self) -> Vec<Work<L>> {
         self.recipients = 0;
         std::mem::take(&mut self.messages).into_values().filter_map(|family| family.failed).collect()
     }
 }
 
-/// Recipients that wait here, over all messages.
 const RECIPIENTS_MAX: usize = 20_000;
 /// How long a report waits for the other lanes.
 const WAIT_MAX: Duration = Duration::from_secs(30);

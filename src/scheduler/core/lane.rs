@@ -1,4 +1,5 @@
-//! One lane: what waits in it, whether it is open, and what its outcomes teach.
+//! One lane: its waiting messages, whether it is open, and what it learns from outcomes. It starts no
+//! carriers and asks no disk; `tend` does.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,76 +17,76 @@ use crate::spool::{LaneKey, Leased};
 #[derive(Debug)]
 pub(super) struct WaitingMessage<L> {
     pub(super) leased: Leased<L>,
-    /// The lane that the spool has it in.
+    /// The lane under which the spool has it.
     pub(super) row: LaneKey,
-    /// Octets it counts for in the memory budget.
+    /// Octets charged to the memory budget.
     pub(super) charged: u64,
-    /// Sessions in a row that were lost under it.
+    /// Consecutive sessions lost while sending it.
     pub(super) lost: u32,
-    /// Its place among the fresh ones; see `order`.
+    /// Its round among the fresh messages; see `order`.
     pub(super) round: usize,
-    /// Whether other lanes of the message wait for its first attempt; see `joined`.
+    /// Whether the message's other lanes wait for its first attempt; see `joined`.
     pub(super) joined: bool,
 }
 
-/// Messages that go the same way, and what is known of that way. The default is an open lane. There may be a
-/// million of them: what only a busy lane needs is in [`Line`].
+/// Messages that go the same way, and what is known of that way. The default is an open lane. There may
+/// be a million lanes, so what only a busy lane needs is in [`Line`].
 #[derive(Debug)]
 pub(super) struct Lane<L> {
-    /// What waits in memory; absent where nothing does.
+    /// Messages waiting in memory; `None` if there are none.
     pub(super) line: Option<Box<Line<L>>>,
     pub(super) in_flight: usize,
-    /// Carriers that take jobs, those on their way to the first one included.
+    /// Carriers that take jobs, including those on their way to the first one.
     pub(super) carriers: usize,
     /// Carriers that have not yet asked for their first job.
     pub(super) starting: usize,
-    /// How it went out last.
+    /// The way used last.
     pub(super) way: Option<Arc<Way>>,
     pub(super) state: State,
-    /// Failures of the lane in a row.
+    /// Consecutive failures of the lane.
     pub(super) failures: u32,
-    /// Lost sessions in a row.
+    /// Consecutive lost sessions.
     pub(super) lost: u32,
     pub(super) trouble: Option<Arc<Trouble>>,
-    /// When the first message that is on disk alone is due.
+    /// When the first message that is only on disk is due.
     pub(super) on_disk: Option<UnixMillis>,
-    /// When to look for messages whose time has come while the lane is dead.
+    /// When to look for expired messages while the lane is blocked.
     pub(super) sweep_at: Option<UnixMillis>,
-    /// The timer set for it.
+    /// The deadline of the timer that is set.
     pub(super) timer: Option<UnixMillis>,
-    /// When its hosts last took a message, or refused one for itself.
+    /// When its hosts last accepted a message, or refused one for reasons of its own.
     pub(super) last_taken: Option<UnixMillis>,
-    /// Until when its connector's rate keeps it waiting; no failure.
+    /// Until when its connector's rate limit holds it back; this is not a failure.
     pub(super) rests_until: Option<UnixMillis>,
-    /// The disk is being asked for what is due.
+    /// A fetch of due messages is under way.
     pub(super) fetching: bool,
-    /// It waits for its turn to ask the disk.
+    /// It waits for its turn to fetch from disk.
     pub(super) hungry: bool,
-    /// Whether it is being asked for what is past its time.
+    /// A sweep for expired messages is under way.
     pub(super) sweeping: bool,
     /// It waits for an opening.
     pub(super) in_turn: bool,
-    /// Whether anything was attempted.
+    /// Whether any attempt was made.
     pub(super) tried: bool,
 }
 
-/// What a lane has in memory, and how it goes about it.
+/// A lane's messages in memory, and the counters that order them.
 #[derive(Debug)]
 pub(super) struct Line<L> {
-    /// The fresh ones first; see `order`.
+    /// Fresh messages first; see `order`.
     pub(super) waiting: VecDeque<WaitingMessage<L>>,
-    /// How many of them are fresh.
+    /// Number of fresh messages.
     pub(super) fresh: usize,
     /// Counts messages, so that one in four is not fresh.
     pub(super) turn: usize,
-    /// The round of the fresh messages that are going, and how many went in it.
+    /// The current round of fresh messages, and how many have gone in it.
     pub(super) round: usize,
     pub(super) round_messages: usize,
-    /// Since when something has waited without a break.
+    /// Since when something has been waiting without a break.
     pub(super) backlog_since: Option<UnixMillis>,
-    /// Carriers that its hosts were seen to bear, where that is fewer than the connector allows.
+    /// Carriers its hosts were seen to accept, if fewer than the connector allows.
     pub(super) carriers_accepted: Option<usize>,
-    /// Deliveries since that changed.
+    /// Deliveries since `carriers_accepted` last changed.
     pub(super) eased: usize,
 }
 
@@ -130,10 +131,9 @@ impl<L> Default for Line<L> {
     }
 }
 
-/// Whether a lane takes mail.
+/// Whether a lane sends mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum State {
-    /// It does.
     #[default]
     Open,
     /// Not before this time.
@@ -144,18 +144,17 @@ pub(super) enum State {
     Paused,
 }
 
-/// What a lane's outcomes taught.
+/// What outcomes changed about a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lesson {
     Nothing,
     Opened,
     Blocked,
-    /// Its hosts bear fewer carriers than there were; the others go on.
+    /// Its hosts accept fewer carriers than it had; the others continue.
     Crowded,
 }
 
 impl<L> Lane<L> {
-    /// Until when it is blocked, if it is.
     pub(super) fn blocked_until(&self) -> Option<UnixMillis> {
         match self.state {
             State::Blocked(until) => Some(until),
@@ -172,17 +171,17 @@ impl<L> Lane<L> {
         }
     }
 
-    /// How many messages wait in memory.
+    /// Number of messages waiting in memory.
     pub(super) fn waiting(&self) -> usize {
         self.line.as_ref().map_or(0, |line| line.waiting.len())
     }
 
-    /// The message that goes next, if nothing older has its turn.
+    /// The next message to go, unless it is an older one's turn.
     pub(super) fn front(&self) -> Option<&WaitingMessage<L>> {
         self.line.as_ref().and_then(|line| line.waiting.front())
     }
 
-    /// What is known of it, for its place among those that wait for an opening.
+    /// Its standing in the queue for openings.
     pub(super) fn standing(&self) -> Standing {
         if self.failures > 0 {
             return Standing::Doubtful;
@@ -197,17 +196,17 @@ impl<L> Lane<L> {
         if report { Standing::Doubtful } else { Standing::Fresh }
     }
 
-    /// Whether it is being served, or its hosts took mail when it was last tried.
+    /// Whether it has carriers, or its hosts accepted mail when last tried.
     pub(super) fn is_served(&self) -> bool {
         self.carriers > 0 || self.standing() == Standing::Served
     }
 
-    /// How many messages it has leased.
+    /// Number of messages it has leased.
     pub(super) fn leased(&self) -> usize {
         self.waiting().saturating_add(self.in_flight)
     }
 
-    /// Carriers it may have. A way on which nothing was taken yet is tried by one.
+    /// The most carriers it may have. A way that has not yet delivered gets one.
     pub(super) fn carriers_max(&self) -> usize {
         match self.state {
             State::Open if self.last_taken.is_none() => 1,
@@ -221,8 +220,8 @@ impl<L> Lane<L> {
         }
     }
 
-    /// When another carrier is worth its connection: the first at once, a further one only once the queue has not
-    /// been empty for a while. `None`: not as things are.
+    /// When another carrier is worth a connection: the first at once, further ones only after the queue
+    /// has been non-empty for a while. `None`: not in the current state.
     pub(super) fn wants_carrier_at(&self, now: UnixMillis) -> Option<UnixMillis> {
         let rests = self.rests_until.is_some_and(|until| until > now);
         let probed = self.state == State::Probing && self.in_flight > 0;
@@ -236,7 +235,7 @@ impl<L> Lane<L> {
         Some(self.line.as_ref()?.backlog_since?.plus(BACKLOG))
     }
 
-    /// Keeps the time since when something waits.
+    /// Updates the time since when something has been waiting.
     pub(super) fn note_backlog(&mut self, now: UnixMillis) {
         let Some(line) = &mut self.line else { return };
         if line.waiting.is_empty() {
@@ -246,7 +245,7 @@ impl<L> Lane<L> {
         }
     }
 
-    /// More is on disk, due at this time.
+    /// Records that more is on disk, due at this time.
     pub(super) fn mark_disk(&mut self, due: UnixMillis) {
         self.on_disk = Some(self.on_disk.map_or(due, |known| known.min(due)));
     }
@@ -297,15 +296,15 @@ impl<L> Lane<L> {
         if self.lost < LOST_MAX { Lesson::Nothing } else { self.block(trouble, retry, now) }
     }
 
-    /// Whether a trouble of one carrier, while others are well served, says that there are too many: a
-    /// 421, a busy server, a connection that is not taken. A TLS requirement that was not met never does.
+    /// Whether one carrier's trouble means that there are too many carriers, because the others are
+    /// well served: a 421, a busy server, a refused connection. An unmet TLS requirement never does.
     fn is_crowded(&self, trouble: &Trouble, now: UnixMillis) -> bool {
         let well = self.last_taken.is_some_and(|at| at.plus(WELL_SERVED) >= now);
         let unmet = trouble.cause == Cause::Requirement;
         self.state == State::Open && self.carriers > 1 && well && !unmet
     }
 
-    /// A delivery: after enough of them one more carrier is tried.
+    /// Counts a delivery; after enough of them one more carrier is tried.
     fn ease(&mut self) {
         let Some(line) = &mut self.line else { return };
         let Some(accepted) = line.carriers_accepted else { return };
@@ -332,7 +331,7 @@ impl<L> Lane<L> {
 
     fn block(&mut self, trouble: &Trouble, retry: &Retry, now: UnixMillis) -> Lesson {
         self.trouble = Some(Arc::new(trouble.clone()));
-        // A second carrier that meets the same trouble is no second failure.
+        // A second carrier that meets the same trouble is not a second failure.
         if self.blocked_until().is_some() {
             return Lesson::Nothing;
         }
@@ -343,8 +342,8 @@ impl<L> Lane<L> {
         Lesson::Blocked
     }
 
-    /// When something is to be done about it next. What is due already is none of it: it was done, or it waits for
-    /// an opening or for its turn at the disk, and whoever frees that goes on with it.
+    /// When the lane next needs attention. Work that is due already is excluded: it was done, or it
+    /// waits for an opening or a turn at the disk, and whatever frees that resumes it.
     pub(super) fn deadline(&self, now: UnixMillis, window_max: usize) -> Option<UnixMillis> {
         let disk = self.on_disk.filter(|_| !self.fetching && !self.hungry && self.has_room(window_max));
         let carrier = if self.in_turn { None } else { self.wants_carrier_at(now) };
@@ -353,14 +352,14 @@ impl<L> Lane<L> {
         all.into_iter().flatten().min()
     }
 
-    /// Whether it is worth asking the disk for more: not before the window is half empty.
+    /// Whether to fetch more from disk: only once the window is half empty.
     pub(super) fn has_room(&self, window_max: usize) -> bool {
         let window = self.window(window_max);
         let half = window.checked_div(2).unwrap_or_default();
         window > 0 && self.leased() <= half
     }
 
-    /// Whether nothing would be lost with it.
+    /// Whether the lane can be dropped without losing anything.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting() == 0
             && self.in_flight == 0
@@ -376,8 +375,8 @@ impl<L> Lane<L> {
 }
 
 impl<L> WaitingMessage<L> {
-    /// A message that has just come, with what it costs of the budget; over the budget, the
-    /// content is read back when it is wanted.
+    /// A newly arrived message and its charge to the budget. Over the budget, the content is dropped
+    /// and read back when needed.
     pub(super) fn within(mut leased: Leased<L>, held: u64, held_max: u64) -> Self {
         let cost = match &leased.content {
             Some(Content::Held(bytes)) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
@@ -392,25 +391,25 @@ impl<L> WaitingMessage<L> {
     }
 }
 
-/// How long a queue stays non-empty before another connection is opened.
+/// How long a queue must be non-empty before another connection is opened.
 const BACKLOG: Duration = Duration::from_millis(50);
-/// How long ago a delivery may be that shows the others well served.
+/// How recent the last delivery must be for the other carriers to count as well served.
 const WELL_SERVED: Duration = Duration::from_secs(60);
-/// Deliveries of each carrier, after which one more is tried.
+/// Deliveries per carrier after which one more is tried.
 const EASED_AFTER: usize = 20;
-/// Lost sessions in a row that are taken for a trouble of the lane, or of the message.
+/// Consecutive lost sessions after which the lane, or the message, is taken to be at fault.
 pub(super) const LOST_MAX: u32 = 5;
 
-/// The connector that a lane's key names.
+/// The connector named in a lane's key.
 pub(super) fn connector_of(key: &LaneKey) -> &str {
     key.0.split('/').next().unwrap_or_default()
 }
 
-/// When mail on disk is due: now, where it seems to be later than any connector has it wait. The clock was wrong when
-/// that was written, and parks no mail.
+/// When mail on disk is due. A time later than any connector's longest wait becomes now: the clock was
+/// wrong when it was written, and must not strand mail.
 pub(super) fn believed(due: UnixMillis, at: At<'_>) -> UnixMillis {
     if due > at.now().plus(longest_wait(at.table)) { at.now() } else { due }
 }
 
-/// How long after a fault the disk is asked again.
+/// How long to wait before asking the disk again after a fault.
 pub(in crate::scheduler) const AFTER_FAULT: Duration = Duration::from_secs(10);

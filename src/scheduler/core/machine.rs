@@ -1,4 +1,5 @@
-//! The state of the queue, and the events that change it.
+//! The state of the queue and the events that change it. It does no I/O: each event returns the actions
+//! to take.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ use crate::mail::{Content, QueueId, UnixMillis};
 use crate::outcome::{Outcome, Trouble};
 use crate::spool::{Divisible, LaneKey, Leased, QueuedRecipient, StoredMessage};
 
-/// What waits, who carries it, and what is due.
+/// What waits, which carriers hold it, and what is due.
 #[derive(Debug)]
 pub(in crate::scheduler) struct Core<L> {
     pub(super) lanes: BTreeMap<LaneKey, Lane<L>>,
@@ -29,59 +30,56 @@ pub(in crate::scheduler) struct Core<L> {
     flights: BTreeMap<u64, Flight<L>>,
     numbers: u64,
     pub(super) floor: Floor,
-    /// Octets of content held.
+    /// Octets of content held in memory.
     pub(super) held: u64,
     held_max: u64,
-    /// Messages that wait in memory.
+    /// Messages waiting in memory.
     pub(super) waiting: usize,
     pub(super) window_max: usize,
-    /// Questions to the disk under way, and the lanes that wait to ask one.
+    /// Fetches under way, and the lanes waiting to fetch.
     pub(super) fetches: usize,
     pub(super) hungry: VecDeque<LaneKey>,
-    /// Those of them that are served, or were lately.
+    /// Waiting lanes that are being served, or were recently.
     pub(super) hungry_served: VecDeque<LaneKey>,
-    /// Counts the questions.
+    /// Counts the fetches.
     pub(super) fed: usize,
     pub(super) timers: Timers,
-    /// When the carriers are looked at next.
+    /// When the carriers' progress is checked next.
     inspect_at: Option<UnixMillis>,
-    /// How much went out by connectors that have a rate.
+    /// Messages sent by connectors that have a rate limit.
     rates: Rates,
     /// Connectors that are paused.
     pub(super) paused: BTreeSet<Arc<str>>,
     joined: JoinedReports<L>,
-    /// Lanes that are gone, and whose hosts took mail.
+    /// Dropped lanes whose hosts accepted mail.
     pub(super) served: ServedLanes,
     null_sender_expire: Option<Duration>,
     pub(super) stopped: bool,
-    /// When the process started.
     pub(super) started_at: UnixMillis,
 }
 
-/// A carrier at work.
 #[derive(Debug)]
 pub(super) struct Carrier {
     lane: LaneKey,
     way: Arc<Way>,
     starting: bool,
-    /// Whether it counts among the lane's carriers: not any more once it was told that there is
-    /// nothing for it.
+    /// Whether it counts among the lane's carriers: no longer once it was told there is nothing for it.
     enlisted: bool,
     handed: usize,
     flights: Vec<u64>,
 }
 
-/// A message that a carrier holds.
+/// A message held by a carrier.
 #[derive(Debug)]
 struct Flight<L> {
     carrier: u64,
     waiting: WaitingMessage<L>,
     connector: Arc<Outbound>,
-    /// Whether its outcomes come from an attempt, and so tell something of the lane.
+    /// Whether its outcomes come from an attempt, and so say something about the lane.
     attempted: bool,
 }
 
-/// A job but for content that must be read first.
+/// A job whose content may still have to be read.
 #[derive(Debug)]
 pub(in crate::scheduler) struct LeasedJob {
     pub(in crate::scheduler) ticket: u64,
@@ -124,13 +122,13 @@ impl<L: Divisible> Core<L> {
         }
     }
 
-    /// A name that was not used before.
+    /// A number that was not used before.
     fn number(&mut self) -> u64 {
         self.numbers = self.numbers.saturating_add(1);
         self.numbers
     }
 
-    /// Takes over what was just accepted; the parts of one message stand in a row.
+    /// Takes over newly accepted messages; the parts of one message are adjacent.
     pub(in crate::scheduler) fn offer(&mut self, mut leased: Vec<Leased<L>>, at: At<'_>) -> Actions<L> {
         let mut out = Actions::default();
         while let Some(id) = leased.first().map(|first| first.message.id) {
@@ -143,7 +141,7 @@ impl<L: Divisible> Core<L> {
         self.close(at, out)
     }
 
-    /// A lane of this name, made where there is none.
+    /// The lane of this key, created if missing.
     pub(super) fn lane(&mut self, key: &LaneKey) -> &mut Lane<L> {
         let served = &self.served;
         self.lanes
@@ -159,7 +157,8 @@ impl<L: Divisible> Core<L> {
         self.tend(&key, at, out);
     }
 
-    /// Takes over what the disk had due in a lane, and when the next of it is; `None` if it could not be read.
+    /// Takes over the messages due on disk in a lane, and when the next one is due. `None`: the disk
+    /// could not be read.
     pub(in crate::scheduler) fn fetched(
         &mut self,
         key: &LaneKey,
@@ -185,7 +184,6 @@ impl<L: Divisible> Core<L> {
         self.close(at, out)
     }
 
-    /// The next message for a carrier.
     pub(in crate::scheduler) fn take(&mut self, number: u64, at: At<'_>) -> (Option<LeasedJob>, Actions<L>) {
         let mut out = Actions::default();
         let Some(key) = self.carriers.get(&number).map(|carrier| carrier.lane.clone()) else {
@@ -217,7 +215,7 @@ impl<L: Divisible> Core<L> {
             carrier.enlisted = true;
             lane.carriers = lane.carriers.saturating_add(1);
         }
-        // Where others wait for a carrier, a long queue gives its own up from time to time.
+        // While others wait for a carrier, one with a long queue gives up its place from time to time.
         if self.stopped || (carrier.handed >= TURN_JOBS && contended) {
             return false;
         }
@@ -228,7 +226,7 @@ impl<L: Divisible> Core<L> {
         }
     }
 
-    /// Whether a carrier's lane must wait for its connector's rate.
+    /// Whether the carrier's lane must wait for its connector's rate limit.
     fn rests(&mut self, number: u64, key: &LaneKey, now: UnixMillis) -> bool {
         let Some(carrier) = self.carriers.get(&number) else { return false };
         let until = self.rates.wait(&carrier.way.connector, now);
@@ -251,8 +249,8 @@ impl<L: Divisible> Core<L> {
             if fits(at.table, way, &waiting.leased) {
                 return self.hand_out(number, key, waiting);
             }
-            // Its way has changed; one that keeps the lane, but not the connector's settings, is
-            // for a carrier that starts by the new ones.
+            // The way has changed. A message that stays in the lane under changed connector settings
+            // goes to a carrier started with the new ones.
             let stays = place(at.table, waiting);
             if self.rehome(key, stays, at, out).is_some() {
                 return None;
@@ -278,7 +276,7 @@ impl<L: Divisible> Core<L> {
         Some(taken)
     }
 
-    /// What a job came to.
+    /// Takes over the outcomes of a job.
     pub(in crate::scheduler) fn report(
         &mut self,
         ticket: u64,
@@ -294,7 +292,7 @@ impl<L: Divisible> Core<L> {
         self.close(at, out)
     }
 
-    /// A job that can't be given to its carrier; it is no fault of the lane.
+    /// A job that can't be given to its carrier; the lane is not at fault.
     pub(in crate::scheduler) fn set_aside(
         &mut self,
         ticket: u64,
@@ -368,7 +366,8 @@ impl<L: Divisible> Core<L> {
         self.tend(&key, at, out);
     }
 
-    /// Has an outcome written; what failed waits where other lanes of the message are still to be tried.
+    /// Queues an outcome for writing. Failures wait while other lanes of the message are still to be
+    /// tried.
     pub(super) fn write(&mut self, mut work: Work<L>, joined: bool, at: At<'_>, out: &mut Actions<L>) {
         if joined && let Some(mut failed) = work.split_failed() {
             let verdicts = failed.verdicts.clone();
@@ -391,7 +390,7 @@ impl<L: Divisible> Core<L> {
         }
     }
 
-    /// A part of a message does not wait for its first attempt any more.
+    /// A part of a message no longer has its first attempt ahead of it.
     pub(super) fn part_done(&mut self, id: QueueId, out: &mut Actions<L>) {
         if let Some((work, until)) = self.joined.part_done(id) {
             self.timers.clear(Timer::Joined(id), until);
@@ -399,12 +398,12 @@ impl<L: Divisible> Core<L> {
         }
     }
 
-    /// The time of a joined report is over.
+    /// The deadline of a joined report has passed.
     pub(super) fn end_joined(&mut self, id: QueueId, out: &mut Actions<L>) {
         out.works.extend(self.joined.end(id).map(|(work, _)| work));
     }
 
-    /// A message was divided: each part but one is one more that a joined report waits for.
+    /// A message was split: a joined report waits for each additional part.
     pub(super) fn divided(&mut self, id: QueueId, parts: usize) {
         for _ in 1..parts {
             self.joined.one_more(id);
@@ -423,7 +422,7 @@ impl<L: Divisible> Core<L> {
         (reach, self.close(at, Actions::default()))
     }
 
-    /// A carrier goes on with a connection that was kept.
+    /// A carrier reuses a cached connection.
     pub(in crate::scheduler) fn reuse(&mut self, number: u64, address: SocketAddr, at: At<'_>) -> Actions<L> {
         self.floor.reuse(number, address);
         self.close(at, Actions::default())
@@ -435,19 +434,20 @@ impl<L: Divisible> Core<L> {
         (seated, self.close(at, Actions::default()))
     }
 
-    /// A carrier's session has ended, and it looks for another one. `false`: after the stop there is none.
+    /// A carrier's session has ended and it looks for another. `false`: it may not open one after the
+    /// stop.
     pub(in crate::scheduler) fn reopening(&mut self, number: u64, at: At<'_>) -> (bool, Actions<L>) {
         let goes_on = self.floor.reopening(number);
         (goes_on, self.close(at, Actions::default()))
     }
 
-    /// How the carriers get on, as asked for by [`Actions::inspect`].
+    /// The carriers' progress, as requested by [`Actions::inspect`].
     pub(in crate::scheduler) fn inspected(&mut self, pulses: &[Pulse], at: At<'_>) -> Actions<L> {
         let evicted = self.floor.inspect(pulses);
         self.close(at, Actions { evicted, ..Actions::default() })
     }
 
-    /// A carrier has ended; what it did not report goes back.
+    /// A carrier has ended; unreported messages go back to the queue.
     pub(in crate::scheduler) fn ended(&mut self, number: u64, at: At<'_>) -> Actions<L> {
         let mut out = Actions::default();
         self.leave(number);
@@ -462,7 +462,7 @@ impl<L: Divisible> Core<L> {
         self.close(at, out)
     }
 
-    /// What every event ends with: whoever waited for something that is free now goes on.
+    /// Ends every event: anything that waited for what is free now continues.
     pub(super) fn close(&mut self, at: At<'_>, mut out: Actions<L>) -> Actions<L> {
         if self.stopped {
             return out;
@@ -480,7 +480,7 @@ impl<L: Divisible> Core<L> {
         out
     }
 
-    /// It is time to look at how the carriers get on.
+    /// It is time to check the carriers' progress.
     pub(super) fn inspect_due(&mut self, out: &mut Actions<L>) {
         self.inspect_at = None;
         out.inspect = self.floor.is_contended();
@@ -497,7 +497,7 @@ impl<L: Divisible> Core<L> {
         }
     }
 
-    /// A carrier for a lane, on its way to its first job.
+    /// Registers a carrier for a lane, on its way to its first job.
     pub(super) fn enlist(&mut self, lane: &LaneKey, way: Arc<Way>) -> u64 {
         let number = self.number();
         let standing = self.lanes.get(lane).map_or(super::floor::Standing::Fresh, Lane::standing);
@@ -508,8 +508,8 @@ impl<L: Divisible> Core<L> {
         number
     }
 
-    /// Hands out nothing any more, and forgets what waits; the disk has it. Carriers that have carried nothing yet
-    /// end. What failed and waits for a joined report is written now.
+    /// Hands out nothing more and drops what waits, which is also on disk. Carriers that have carried
+    /// nothing yet end. Failures held for a joined report are written now.
     pub(in crate::scheduler) fn stop(&mut self) -> Actions<L> {
         let mut out = Actions::default();
         self.stopped = true;
@@ -523,18 +523,18 @@ impl<L: Divisible> Core<L> {
         Actions { dismissed, recalled, granted, ..out }
     }
 
-    /// After a panic in the middle of an event nobody knows what is true here: nothing is handed out any more.
+    /// After a panic in the middle of an event the state may be inconsistent: nothing more is handed
+    /// out.
     pub(in crate::scheduler) fn distrust(&mut self) {
         self.stopped = true;
         self.floor.distrust();
     }
 
-    /// Connectors that are paused.
     pub(in crate::scheduler) fn paused(&self) -> Vec<Arc<str>> {
         self.paused.iter().cloned().collect()
     }
 
-    /// Carriers, messages that wait in memory, octets of content held.
+    /// Number of carriers, messages waiting in memory, and octets of content held.
     pub(in crate::scheduler) fn counts(&self) -> (usize, usize, u64) {
         (self.floor.carriers(), self.waiting, self.held)
     }
@@ -548,9 +548,9 @@ impl<L: Divisible> Core<L> {
     }
 }
 
-/// Jobs that a carrier is given in a row while others wait for one.
+/// Jobs a carrier is given in a row while others wait for one.
 const TURN_JOBS: usize = 50;
-/// How often the carriers are looked at while others wait.
+/// How often the carriers' progress is checked while others wait.
 const INSPECT_EVERY: Duration = Duration::from_millis(200);
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
-//! The scheduler as a pure state machine: events in, actions out, the time an argument. It holds what waits, who
-//! carries it and what is due next; it does not touch the disk, the network, the clock or a lock.
+//! The scheduler as a pure state machine: events in, actions out, time passed as an argument. It holds
+//! what waits, which carriers have it and what is due next; it does not touch the disk, the network,
+//! the clock or a lock.
 //!
-//! An event is a method of [`Core`] that takes the present state of the world ([`At`]) and answers with what is to
-//! be done outside ([`Actions`]). After every event each pending deadline lies in the future, and work that could
-//! be done has been started or has a deadline: `Timers` takes no other.
+//! An event is a method of [`Core`] that takes the current state of the world ([`At`]) and returns what
+//! is to be done outside ([`Actions`]). After every event each pending deadline lies in the future, and
+//! work that can be done has been started or has a deadline: `Timers` accepts no other.
 //!
-//! - `machine`: the events, and what a message is between lease and settlement
-//! - `lane`: one lane, and what its outcomes teach; `tend`: what a lane needs now
-//! - `floor`: who may open a session, use one, or connect to a host
+//! - `machine`: the events, and a message's state between lease and settlement
+//! - `lane`: one lane, and what it learns from outcomes; `tend`: what a lane needs now
+//! - `floor`: which carrier may open a session, use one, or connect to a host
 //! - `order`: which message of a lane goes next; `place`: which lane a message belongs to
-//! - `rate`, `pause`: lanes that rest; `served`: lanes that are gone; `joined`: one report for several lanes
+//! - `rate`, `pause`: lanes that are held back; `served`: dropped lanes; `joined`: one report for
+//!   several lanes
 //! - `retry`, `settle`: what follows from an outcome
 //! - `timers`: what is due when; `survey`: what an administrator sees
 
@@ -46,8 +48,8 @@ use crate::mail::{Dates, QueueId, UnixMillis};
 use crate::outcome::Trouble;
 use crate::spool::{LaneKey, QueuedRecipient, StoredMessage};
 
-/// The world at an event: the table in effect and the time. All times inside the core are on the steady schedule
-/// of [`Dates::now`]; the wall clock only tells how old a message is.
+/// The world at an event: the table in effect and the time. All times inside the core are on the steady
+/// schedule of [`Dates::now`]; the wall clock only determines how old a message is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct At<'a> {
     pub(super) table: &'a Table,
@@ -55,13 +57,13 @@ pub(super) struct At<'a> {
 }
 
 impl At<'_> {
-    /// The time on the schedule.
+    /// The current time on the schedule.
     pub(super) fn now(&self) -> UnixMillis {
         self.dates.now()
     }
 }
 
-/// What the core is told to do; every value is checked.
+/// The core's limits, already checked.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
     /// Octets of content held in memory.
@@ -70,40 +72,40 @@ pub(super) struct Limits {
     pub(super) window_max: usize,
     /// Sessions that carry mail at the same time.
     pub(super) seats_max: usize,
-    /// Sessions that are being opened at the same time.
+    /// Sessions being opened at the same time.
     pub(super) openings_max: usize,
     /// Connections to one host address at the same time, over all lanes.
     pub(super) per_host_max: usize,
-    /// After what time mail with the null reverse-path is given up, where that is sooner.
+    /// When mail with the null reverse-path expires, if sooner than other mail.
     pub(super) null_sender_expire: Option<Duration>,
 }
 
-/// What is to be done outside after an event. `L` is a lease: the core moves leases and never looks into them.
+/// What is to be done outside after an event. `L` is a lease: the core moves leases and never looks
+/// inside them.
 #[derive(Debug)]
 pub(super) struct Actions<L> {
-    /// Carriers to be started.
     pub(super) starts: Vec<Start>,
-    /// Questions to the disk for what is due.
+    /// Fetches of due messages from disk.
     pub(super) fetches: Vec<Fetch>,
-    /// Dead lanes to be asked for messages whose time has come.
+    /// Blocked lanes to search for expired messages.
     pub(super) sweeps: Vec<Sweep>,
-    /// What is to be told and written.
+    /// Outcomes to log and write.
     pub(super) works: Vec<Work<L>>,
-    /// What is to be told now and written later.
+    /// Outcomes to log now and write later.
     pub(super) notices: Vec<Notice>,
     /// Leases that end without anything written.
     pub(super) released: Vec<L>,
-    /// Carriers that waited for a seat or a host, and go on.
+    /// Carriers that waited for a seat or a host and may continue.
     pub(super) granted: Vec<u64>,
     /// Carriers whose session must end, unless the final dot was sent.
     pub(super) evicted: Vec<u64>,
-    /// Carriers that carried mail and look for another session: after the stop there is none.
+    /// Carriers that carried mail and look for another session, which they may not open after the stop.
     pub(super) recalled: Vec<u64>,
-    /// Carriers that end at once: nothing is under way, and the disk has their mail.
+    /// Carriers that end at once: nothing is under way, and their mail is on disk.
     pub(super) dismissed: Vec<u64>,
-    /// Somebody waits for a seat: [`Core::inspected`] wants to know how the carriers get on.
+    /// Something waits for a place: [`Core::inspected`] needs the carriers' progress.
     pub(super) inspect: bool,
-    /// The loop sleeps too long.
+    /// The loop would sleep past a new deadline and must be woken.
     pub(super) wake: bool,
 }
 
@@ -126,22 +128,21 @@ impl<L> Default for Actions<L> {
     }
 }
 
-/// A carrier to be started.
+/// A carrier to start.
 #[derive(Debug)]
 pub(super) struct Start {
     pub(super) carrier: u64,
     pub(super) way: Arc<Way>,
 }
 
-/// A question for what a lane has due now.
+/// A request for what a lane has due now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fetch {
     pub(super) lane: LaneKey,
-    /// At most this many messages.
     pub(super) limit: usize,
 }
 
-/// Messages whose time may have come in a dead lane.
+/// A search for expired messages in a blocked lane.
 #[derive(Debug, Clone)]
 pub(super) struct Sweep {
     pub(super) lane: LaneKey,
@@ -150,25 +151,23 @@ pub(super) struct Sweep {
     pub(super) blocked_until: Option<UnixMillis>,
 }
 
-/// What happened to recipients whose settlement waits for others.
+/// Outcomes of recipients whose settlement waits for other lanes.
 #[derive(Debug)]
 pub(super) struct Notice {
     pub(super) message: Arc<StoredMessage>,
     pub(super) verdicts: Vec<(QueuedRecipient, RecipientVerdict)>,
 }
 
-/// What a timer is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// A look at how the carriers get on.
+    /// Check the carriers' progress.
     Inspect,
     /// A report that waits for other lanes.
     Joined(QueueId),
-    /// A lane.
     Lane(LaneKey),
 }
 
-/// The longest wait between two attempts that any connector has: nothing on disk is due later than that.
+/// The longest wait between two attempts of any connector: nothing on disk is due later than that.
 pub(super) fn longest_wait(table: &Table) -> Duration {
     let waits = table.outbound.iter().flat_map(|connector| connector.retry.waits.iter().copied());
     waits.max().unwrap_or_default().max(retry::WITHOUT_CONNECTOR)

@@ -1,26 +1,25 @@
-//! In which order a lane's messages go: fresh ones before those that are tried again, so that a storm of retries
-//! holds up nobody; senders by turns, so that one with thousands holds up no other; large ones some rounds later,
-//! so that small ones need not wait for them; and of four messages one that waited longer, so that nothing is
-//! forgotten.
+//! The order of a lane's messages. Fresh ones go before retries, so that a storm of retries delays
+//! nothing new. Reverse-paths take turns, so that one with thousands of messages does not delay the
+//! others. Large messages go some rounds later, so that small ones need not wait for them. One message
+//! in four is one that waited longer, so that none is starved.
 
 use super::lane::{Lane, Line, State, WaitingMessage};
 use crate::mail::QueueId;
 
-/// Of so many messages one is not fresh, if there is one.
+/// One message in this many is not fresh, if there is one.
 const TURNS: usize = 4;
-/// So many octets cost a message one round, up to `ROUNDS_MAX`.
+/// Octets that cost a message one round, up to `ROUNDS_MAX` rounds.
 const ROUND_BYTES: u64 = 1024 * 1024;
 const ROUNDS_MAX: u64 = 16;
-/// After so many messages a round is over even where there are always new senders in it.
+/// Messages after which a round is over, even if new senders keep arriving.
 const ROUND_MESSAGES: usize = 16;
 
 impl<L> WaitingMessage<L> {
-    /// Whether it has not been tried yet.
     fn is_fresh(&self) -> bool {
         self.leased.recipients.iter().all(|recipient| recipient.attempts == 0)
     }
 
-    /// The rounds that its size costs.
+    /// Rounds it is delayed by for its size.
     fn rounds(&self) -> usize {
         let rounds = self.leased.message.size.checked_div(ROUND_BYTES).unwrap_or_default();
         usize::try_from(rounds.min(ROUNDS_MAX)).unwrap_or_default()
@@ -32,8 +31,8 @@ impl<L> WaitingMessage<L> {
 }
 
 impl<L> Lane<L> {
-    /// Whether it may hold one more in memory. Beyond the window there is some room for what is fresh, and
-    /// for senders of whom nothing waits.
+    /// Whether the lane may hold this message in memory. Beyond the window there is some room for fresh
+    /// messages, and for senders with nothing waiting.
     pub(super) fn has_place(&self, waiting: &WaitingMessage<L>, window_max: usize) -> bool {
         let window = self.window(window_max);
         if self.leased() < window {
@@ -48,8 +47,8 @@ impl<L> Lane<L> {
 }
 
 impl<L> Line<L> {
-    /// Puts a message in its place: a fresh one behind as many of each other sender as there are of its own, and
-    /// behind some more if it is large.
+    /// Queues a message. A fresh one goes behind as many messages of each other sender as its own
+    /// sender has waiting, and further back if it is large.
     pub(super) fn queue_up(&mut self, mut waiting: WaitingMessage<L>) {
         if !waiting.is_fresh() {
             return self.waiting.push_back(waiting);
@@ -61,7 +60,7 @@ impl<L> Line<L> {
         self.fresh = self.fresh.saturating_add(1);
     }
 
-    /// Puts a message back where it came from.
+    /// Puts a message back at the front.
     pub(super) fn queue_first(&mut self, mut waiting: WaitingMessage<L>) {
         if waiting.is_fresh() {
             waiting.round = self.round;
@@ -72,7 +71,6 @@ impl<L> Line<L> {
         }
     }
 
-    /// The next message.
     pub(super) fn next_up(&mut self) -> Option<WaitingMessage<L>> {
         self.turn = self.turn.saturating_add(1).checked_rem(TURNS).unwrap_or_default();
         let older = self.turn == 0 && self.waiting.len() > self.fresh;
@@ -87,7 +85,7 @@ impl<L> Line<L> {
         Some(taken)
     }
 
-    /// Takes these messages out.
+    /// Removes these messages and returns them.
     pub(super) fn take_out(&mut self, ids: &[QueueId]) -> Vec<WaitingMessage<L>> {
         let named = |waiting: &WaitingMessage<L>| ids.contains(&waiting.leased.message.id);
         if !self.waiting.iter().any(named) {

@@ -1,4 +1,4 @@
-//! Connectors that an operator has paused.
+//! Pauses and resumes connectors for an operator. It does not decide which mail goes where.
 
 use super::lane::{State, connector_of};
 use super::machine::Core;
@@ -6,7 +6,7 @@ use super::{Actions, At};
 use crate::spool::{Divisible, LaneKey};
 
 impl<L: Divisible> Core<L> {
-    /// Pauses a connector, or lets it go on; its lanes follow by [`Self::tend_all`].
+    /// Pauses or resumes a connector; its lanes follow by [`Self::tend_all`].
     pub(in crate::scheduler) fn pause(&mut self, connector: &str, paused: bool) {
         if paused {
             self.paused.insert(connector.into());
@@ -15,8 +15,8 @@ impl<L: Divisible> Core<L> {
         }
     }
 
-    /// Brings a lane's state in line with what the operator said. While it is paused it holds nothing, and nothing
-    /// of it is given up.
+    /// Brings a lane's state in line with the operator's pause. A paused lane holds nothing in memory,
+    /// and none of its mail expires.
     pub(super) fn heed_pause(&mut self, key: &LaneKey, at: At<'_>, out: &mut Actions<L>) {
         let paused = !self.paused.is_empty()
             && self.paused.contains(connector_of(key))

@@ -1,4 +1,4 @@
-//! Where a message goes: the connector is chosen again at every attempt.
+//! Maps recipients to lanes: the connector is chosen again at every attempt. It resolves no hosts.
 
 use std::sync::Arc;
 
@@ -8,15 +8,14 @@ use crate::connector::{NextHop, Outbound, Table, choose};
 use crate::mail::MailboxDomain;
 use crate::spool::{Divisible, LaneKey, Leased};
 
-/// Some recipients of a message with the lane that they belong to by the table in effect.
+/// Some recipients of a message, and the lane they belong to under the table in effect.
 #[derive(Debug)]
 pub(super) struct Placement<L> {
     pub(super) waiting: WaitingMessage<L>,
-    /// `None` where no connector covers them.
+    /// `None` if no connector covers them.
     pub(super) home: Home,
 }
 
-/// A lane and the way its messages take.
 type Home = Option<(LaneKey, Way)>;
 
 /// Whether all recipients still go this way: the common case, without an allocation.
@@ -45,7 +44,7 @@ fn leads_to(way: &Way, domain: &MailboxDomain) -> bool {
     }
 }
 
-/// Parts a message by the lanes that its recipients belong to now.
+/// Splits a message by the lanes its recipients belong to now.
 pub(super) fn place<L: Divisible>(table: &Table, waiting: WaitingMessage<L>) -> Vec<Placement<L>> {
     let mut homes: Vec<(Home, Vec<u32>)> = Vec::new();
     for recipient in &waiting.leased.recipients {
@@ -76,7 +75,7 @@ pub(super) fn place<L: Divisible>(table: &Table, waiting: WaitingMessage<L>) -> 
 }
 
 impl Way {
-    /// The way to a recipient domain by a connector.
+    /// The way to a recipient domain through a connector.
     #[must_use]
     pub fn new(connector: Arc<Outbound>, domain: &MailboxDomain) -> Self {
         let (name, literal) = match (&connector.next_hop, domain) {
@@ -89,8 +88,8 @@ impl Way {
 }
 
 impl<L: Divisible> WaitingMessage<L> {
-    /// Takes some recipients out, into a message part of their own. The cost stays with `self`; the share in a
-    /// joined report is copied, and whoever keeps both parts counts it.
+    /// Splits off some recipients as a message part of their own. The memory charge stays with `self`.
+    /// The share in a joined report is copied; a caller that keeps both parts must count the second.
     pub(super) fn part(&mut self, numbers: &[u32]) -> Self {
         let all = std::mem::take(&mut self.leased.recipients);
         let (taken, kept) = all.into_iter().partition(|recipient| numbers.contains(&recipient.number));

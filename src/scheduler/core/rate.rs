@@ -1,4 +1,4 @@
-//! Messages a minute by a connector, over all its lanes.
+//! Limits the messages per minute of a connector, over all its lanes. It holds no messages back itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use crate::connector::Outbound;
 use crate::mail::UnixMillis;
 
 const MINUTE_MICROS: i64 = 60_000_000;
-/// Part of a minute's messages that may go at once.
+/// Fraction of a minute's messages that may go in one burst: one tenth.
 const BURST_PART: i64 = 10;
 
-/// When the next message of a connector would go if all went evenly, in microseconds: one number for each
-/// connector with a rate (the generic cell rate algorithm).
+/// For each connector with a rate limit, when its next message would go at an even pace, in
+/// microseconds (the generic cell rate algorithm).
 #[derive(Debug, Default)]
 pub(super) struct Rates(BTreeMap<Arc<str>, i64>);
 
@@ -24,7 +24,6 @@ impl Rates {
         (at > now).then_some(at)
     }
 
-    /// Counts a message.
     pub(super) fn note(&mut self, connector: &Outbound, now: UnixMillis) {
         let Some((interval, _)) = pace(connector) else { return };
         let now = now.0.saturating_mul(1000);
@@ -33,7 +32,7 @@ impl Rates {
     }
 }
 
-/// Microseconds between two messages, and those that may be made up for at once.
+/// Microseconds between two messages, and the burst allowance in microseconds.
 fn pace(connector: &Outbound) -> Option<(i64, i64)> {
     let rate = i64::from(connector.sending.messages_per_minute_max?);
     let interval = MINUTE_MICROS.checked_div(rate)?.max(1);

@@ -1,4 +1,5 @@
-//! When a message is tried again, when its sender is told, and when it is given up.
+//! When a message is tried again, when a delay is reported to its reverse-path, and when it expires.
+//! Pure functions of times.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,21 +12,21 @@ use crate::spool::Overdue;
 /// What follows a deferral.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Another attempt at this time.
+    /// Try again at this time.
     TryAt(UnixMillis),
-    /// The time is over.
+    /// The message has expired.
     GiveUp,
 }
 
-/// The wait after so many failures, the first one being 1; the last wait repeats.
+/// The wait after this many failures, the first one being 1; the last wait repeats.
 #[must_use]
 pub fn next_wait(retry: &Retry, failures: u32) -> Duration {
     let place = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);
     retry.waits.get(place).or(retry.waits.last()).copied().unwrap_or(WITHOUT_CONNECTOR)
 }
 
-/// What follows an attempt made at `now` that left a recipient in the queue, `failures` counting
-/// it. The last attempt is made when the time is over, not before.
+/// What follows an attempt made at `now` that left a recipient in the queue; `failures` includes it.
+/// The last attempt is made when the message expires, not before.
 #[must_use]
 pub fn after_attempt(retry: &Retry, accepted_at: UnixMillis, failures: u32, now: UnixMillis) -> Next {
     let end = expires_at(retry, accepted_at);
@@ -35,7 +36,7 @@ pub fn after_attempt(retry: &Retry, accepted_at: UnixMillis, failures: u32, now:
     Next::TryAt(now.plus(next_wait(retry, failures)).min(end))
 }
 
-/// The schedule of one message: what has no reverse-path may be given up sooner.
+/// The schedule of one message; one with the null reverse-path may expire sooner.
 #[must_use]
 pub fn for_message<'a>(
     retry: &'a Retry,
@@ -48,19 +49,19 @@ pub fn for_message<'a>(
     }
 }
 
-/// When a message accepted then is given up.
+/// When a message accepted at `accepted_at` expires.
 #[must_use]
 pub fn expires_at(retry: &Retry, accepted_at: UnixMillis) -> UnixMillis {
     accepted_at.plus(retry.expire)
 }
 
-/// Whether the sender is to be told of the delay now.
+/// Whether the delay must be reported to the reverse-path now.
 #[must_use]
 pub fn delay_is_due(retry: &Retry, accepted_at: UnixMillis, told: bool, now: UnixMillis) -> bool {
     !told && retry.delay_dsn.is_some_and(|after| accepted_at.plus(after) <= now)
 }
 
-/// What was accepted at or before these times is past its delay report, or past its end.
+/// Messages accepted at or before these times are due for a delay report, or have expired.
 #[must_use]
 pub fn cutoffs(retry: &Retry, null_sender_expire: Option<Duration>, now: UnixMillis) -> Overdue {
     Overdue {
@@ -70,10 +71,10 @@ pub fn cutoffs(retry: &Retry, null_sender_expire: Option<Duration>, now: UnixMil
     }
 }
 
-/// The schedule of mail accepted then that no connector covers any more: a corrected configuration
-/// finds it within a quarter of an hour, and it is not kept longer than other mail by default. Yet
-/// none is given up soon after the process started: a connector that was left out by mistake is
-/// missed only then, and the mail may have waited under a longer limit, or while the host was down.
+/// The schedule of mail that no connector covers any more. It is retried every quarter of an hour, so
+/// that a corrected configuration soon picks it up, and by default expires no later than other mail.
+/// None expires soon after the process started: a connector left out by mistake is only noticed then,
+/// and the mail may have waited under a longer limit, or while the host was down.
 #[must_use]
 pub fn without_connector(accepted_at: UnixMillis, started_at: UnixMillis) -> Retry {
     let spared = started_at.plus(WITHOUT_CONNECTOR_GRACE).since(accepted_at);
@@ -84,8 +85,8 @@ pub fn without_connector(accepted_at: UnixMillis, started_at: UnixMillis) -> Ret
     }
 }
 
-/// The last trouble of a recipient whose time is over, as the final one. An unmet TLS requirement
-/// keeps its own code; all else is `delivery time expired` (RFC 3463 §3.5) with the last reason.
+/// Turns the last trouble of an expired recipient into the final one. An unmet TLS requirement keeps
+/// its own code; anything else becomes `delivery time expired` (RFC 3463 §3.5) with the last reason.
 #[must_use]
 pub fn expired(trouble: Trouble, retry: &Retry) -> Trouble {
     if trouble.cause == Cause::Requirement {
@@ -95,7 +96,7 @@ pub fn expired(trouble: Trouble, retry: &Retry) -> Trouble {
     Trouble { status: Enhanced(5, 4, 7), reason, expired: true, ..trouble }
 }
 
-/// A duration by its two largest units.
+/// Formats a duration in its two largest units.
 #[must_use]
 pub fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -117,10 +118,10 @@ fn back(now: UnixMillis, by: Duration) -> UnixMillis {
     UnixMillis(now.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
 }
 
-/// How often mail that no connector covers is looked at.
+/// How often mail that no connector covers is retried.
 pub(super) const WITHOUT_CONNECTOR: Duration = Duration::from_secs(15 * 60);
 const WITHOUT_CONNECTOR_EXPIRE: Duration = Duration::from_secs(2 * 24 * 3600);
-/// How long after the process's start no mail is given up for want of a connector.
+/// Time after the process's start during which no mail expires for lack of a connector.
 const WITHOUT_CONNECTOR_GRACE: Duration = Duration::from_secs(4 * 3600);
 
 #[cfg(test)]

@@ -1,21 +1,21 @@
-//! Lanes that are gone because nothing is left in them, and whose hosts took mail: their next message goes before
-//! those to hosts of which nothing is known.
+//! Remembers dropped lanes whose hosts accepted mail: their next message goes before those to unknown
+//! hosts. It is bounded and kept in memory only.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::mail::UnixMillis;
 use crate::spool::LaneKey;
 
-/// A bounded memory of lanes; those noted first go first.
+/// A bounded memory of lanes; the oldest entry is evicted first.
 #[derive(Debug, Default)]
 pub(super) struct ServedLanes {
     taken: BTreeMap<LaneKey, UnixMillis>,
-    /// In the order of their first notes.
+    /// In the order they were first noted.
     order: VecDeque<LaneKey>,
 }
 
 impl ServedLanes {
-    /// Notes when a lane's hosts last took mail.
+    /// Records when a lane's hosts last accepted mail.
     pub(super) fn note(&mut self, lane: LaneKey, taken: UnixMillis) {
         if self.taken.insert(lane.clone(), taken).is_none() {
             self.order.push_back(lane);
@@ -26,13 +26,12 @@ impl ServedLanes {
         }
     }
 
-    /// When they did, if it is known.
+    /// When the lane's hosts last accepted mail, if known.
     pub(super) fn recall(&self, lane: &LaneKey) -> Option<UnixMillis> {
         self.taken.get(lane).copied()
     }
 }
 
-/// Lanes remembered.
 const LANES_MAX: usize = 16_384;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What an attempt comes to: for each recipient a verdict, for the message what is written.
+//! Turns the outcomes of an attempt into a verdict for each recipient, and collects what is written for
+//! the message. It writes nothing itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,21 +10,21 @@ use crate::mail::{Content, Enhanced, Occasion, UnixMillis};
 use crate::outcome::{Cause, DeliveryRecord, Outcome, Scope, Trouble};
 use crate::spool::{Divisible, LaneKey, QueuedRecipient, StoredMessage};
 
-/// What is to be written and told about one message.
+/// What is to be written and logged about one message.
 #[derive(Debug)]
 pub(in crate::scheduler) struct Work<L> {
     pub(in crate::scheduler) message: Arc<StoredMessage>,
     pub(in crate::scheduler) lease: L,
     pub(in crate::scheduler) content: Option<Content>,
     pub(in crate::scheduler) lane: LaneKey,
-    /// How long after its acceptance the message is given up.
+    /// Time after acceptance at which the message expires.
     pub(in crate::scheduler) expire: Duration,
     pub(in crate::scheduler) verdicts: Vec<(QueuedRecipient, RecipientVerdict)>,
-    /// Whether the verdicts were told already.
+    /// Whether the verdicts were logged already.
     pub(in crate::scheduler) told: bool,
 }
 
-/// What became of one recipient.
+/// The verdict on one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::scheduler) enum RecipientVerdict {
     Delivered(DeliveryRecord),
@@ -31,7 +32,7 @@ pub(in crate::scheduler) enum RecipientVerdict {
     Deferred { trouble: Trouble, attempts: u32, next_at: UnixMillis, tell: bool },
 }
 
-/// By what a message is judged; all times are on the schedule.
+/// What a message is judged by; all times are on the schedule.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::scheduler) struct Rules<'a> {
     pub(in crate::scheduler) retry: &'a Retry,
@@ -39,7 +40,7 @@ pub(in crate::scheduler) struct Rules<'a> {
     pub(in crate::scheduler) now: UnixMillis,
     /// Until when the lane is blocked, if it is.
     pub(in crate::scheduler) blocked_until: Option<UnixMillis>,
-    /// Whether a lost session leaves the message to be tried again at once.
+    /// Whether a message is tried again at once after a lost session.
     pub(in crate::scheduler) again: bool,
 }
 
@@ -68,8 +69,8 @@ pub(in crate::scheduler) fn judge(
     Some(RecipientVerdict::Deferred { trouble, attempts, next_at, tell })
 }
 
-/// Judges a recipient whose lane is dead and whose time may have come, without an attempt of its
-/// own: the lane's last trouble is the reason.
+/// Judges a recipient of a blocked lane that may have expired, without an attempt of its own: the
+/// lane's last trouble is the reason.
 pub(in crate::scheduler) fn judge_overdue(
     rules: Rules<'_>,
     recipient: &QueuedRecipient,
@@ -88,7 +89,7 @@ pub(in crate::scheduler) fn judge_overdue(
 }
 
 impl<L: Divisible> Work<L> {
-    /// Whether nothing is left but to write that all is done.
+    /// Whether all recipients were delivered and no report is due.
     pub(in crate::scheduler) fn is_plain(&self) -> bool {
         self.verdicts.iter().all(|(_, verdict)| match verdict {
             RecipientVerdict::Delivered(_) => true,
@@ -96,7 +97,7 @@ impl<L: Divisible> Work<L> {
         }) && self.relayed().next().is_none()
     }
 
-    /// Takes the recipients out that failed, if there are any.
+    /// Splits off the recipients that failed, if any.
     pub(in crate::scheduler) fn split_failed(&mut self) -> Option<Self> {
         let failed = |(_, verdict): &(QueuedRecipient, RecipientVerdict)| {
             matches!(verdict, RecipientVerdict::Failed(_))
@@ -119,13 +120,14 @@ impl<L: Divisible> Work<L> {
         })
     }
 
-    /// Takes over what another lane of the same message came to; none of it is deferred.
+    /// Adds the verdicts of another lane of the same message; none of them is a deferral.
     pub(in crate::scheduler) fn absorb(&mut self, other: Self) {
         self.lease.absorb(other.lease);
         self.verdicts.extend(other.verdicts);
     }
 
-    /// The recipients that were handed on to a host which makes no reports, and whose sender wants one.
+    /// Recipients relayed to a host that sends no reports, if the reverse-path asked for a success
+    /// report.
     pub(in crate::scheduler) fn relayed(&self) -> impl Iterator<Item = (&QueuedRecipient, &DeliveryRecord)> {
         self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
             RecipientVerdict::Delivered(delivered) => {
@@ -136,7 +138,6 @@ impl<L: Divisible> Work<L> {
         })
     }
 
-    /// The recipients that failed.
     pub(in crate::scheduler) fn failed(&self) -> impl Iterator<Item = (&QueuedRecipient, &Trouble)> {
         self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
             RecipientVerdict::Failed(trouble) => Some((recipient, trouble)),
@@ -144,7 +145,7 @@ impl<L: Divisible> Work<L> {
         })
     }
 
-    /// The recipients of whose delay the sender is to be told.
+    /// The recipients whose delay is to be reported.
     pub(in crate::scheduler) fn late(&self) -> impl Iterator<Item = (&QueuedRecipient, &Trouble)> {
         self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
             RecipientVerdict::Deferred { trouble, tell: true, .. } => Some((recipient, trouble)),
@@ -164,7 +165,7 @@ impl<L: Divisible> Work<L> {
     }
 }
 
-/// What one carrier met is no trouble of the lane: the message goes with another one.
+/// Limits a trouble to the session: one carrier met it, and the message goes with another one.
 pub(in crate::scheduler) fn to_session(outcome: &mut Outcome) {
     match outcome {
         Outcome::Deferred(trouble) if trouble.scope == Scope::Lane => trouble.scope = Scope::Session,

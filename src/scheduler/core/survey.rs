@@ -1,4 +1,5 @@
-//! The lanes as an administrator sees them, looked at in pieces so that no delivery waits for the look.
+//! The lanes as an administrator sees them, read in batches so that no delivery waits. It changes
+//! nothing.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,49 +10,49 @@ use super::machine::Core;
 use crate::mail::{Dates, Domain, Enhanced, UnixMillis};
 use crate::spool::{Divisible, LaneKey};
 
-/// One lane.
+/// The state of one lane at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneView {
-    /// Its name.
+    /// The lane's key.
     pub lane: LaneKey,
-    /// The connector that served it last.
+    /// The connector used last.
     pub connector: Option<Arc<str>>,
     /// Its recipient domain; `None` for smart hosts and address literals.
     pub domain: Option<Domain>,
-    /// Messages that wait in memory.
+    /// Messages waiting in memory.
     pub waiting: usize,
-    /// Messages under way.
+    /// Messages held by carriers.
     pub in_flight: usize,
     /// Carriers that take its messages.
     pub carriers: usize,
-    /// When the first message that is on disk alone is due.
+    /// When the first message that is only on disk is due.
     pub on_disk: Option<UnixMillis>,
     /// Whether an operator has paused its connector.
     pub paused: bool,
-    /// Until when nothing is tried.
+    /// Until when no attempt is made, if blocked.
     pub blocked_until: Option<UnixMillis>,
-    /// Failures in a row.
+    /// Consecutive failures.
     pub failures: u32,
-    /// The status of the last trouble.
+    /// Enhanced status code of the last trouble.
     pub status: Option<Enhanced>,
     /// The last trouble, in a sentence.
     pub reason: Option<String>,
 }
 
-/// The lanes seen so far: those in trouble first, then the longest.
+/// The lanes seen so far: failing ones first, then the longest.
 #[derive(Debug, Default)]
 pub(in crate::scheduler) struct Survey {
-    /// The least of them on top.
+    /// A heap with the lowest rank on top.
     best: BinaryHeap<Reverse<Rank>>,
     seen: usize,
-    /// Where to go on.
+    /// Where the next batch starts.
     after: Option<LaneKey>,
 }
 
 type Rank = (u32, usize, Reverse<LaneKey>);
 
 impl Survey {
-    /// The names of the lanes to be shown, in order, and how many more there are.
+    /// The keys of the lanes to show, in order, and how many more there are.
     pub(in crate::scheduler) fn finish(self) -> (Vec<LaneKey>, usize) {
         let more = self.seen.saturating_sub(self.best.len());
         let best = self.best.into_sorted_vec();
@@ -73,7 +74,7 @@ impl Survey {
 }
 
 impl<L: Divisible> Core<L> {
-    /// Looks at some more lanes. Whether there are others.
+    /// Reads the next batch of lanes. Returns whether there may be more.
     pub(in crate::scheduler) fn survey(&self, survey: &mut Survey) -> bool {
         let mut last = None;
         for (key, lane) in self.lanes_after(survey.after.as_ref()).take(LANES_LOOK) {
@@ -84,13 +85,13 @@ impl<L: Divisible> Core<L> {
         survey.after.is_some()
     }
 
-    /// The lanes of these names.
+    /// The lanes of these keys.
     pub(in crate::scheduler) fn views(&self, lanes: &[LaneKey], dates: &Dates) -> Vec<LaneView> {
         let known = lanes.iter().filter_map(|key| Some((key, self.lanes.get(key)?)));
         known.map(|(key, lane)| lane_view(key, lane, dates)).collect()
     }
 
-    /// Those of the lanes named that are blocked or paused, in the order given.
+    /// The blocked or paused ones among these lanes, in the order given.
     pub(in crate::scheduler) fn blocked(&self, lanes: &[LaneKey], dates: &Dates) -> Vec<LaneView> {
         let known = lanes.iter().filter_map(|key| Some((key, self.lanes.get(key)?)));
         let blocked = known.filter(|(_, lane)| lane.blocked_until().is_some() || lane.state == State::Paused);
@@ -115,7 +116,7 @@ fn lane_view<L>(key: &LaneKey, lane: &Lane<L>, dates: &Dates) -> LaneView {
     }
 }
 
-/// Lanes that are shown.
+/// The most lanes a survey returns.
 const LANES_MAX: usize = 1_000;
-/// Lanes looked at in one piece: a few milliseconds.
+/// Lanes read in one batch: a few milliseconds.
 pub(super) const LANES_LOOK: usize = 10_000;

@@ -1,4 +1,5 @@
-//! What a lane needs now: to be opened, filled from disk, swept, or given a carrier.
+//! Gives a lane what it needs now: opens it, fills it from disk, sweeps it, or starts a carrier. It
+//! returns actions and performs none.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::outcome::{Cause, Outcome, Scope, Trouble};
 use crate::spool::{Divisible, LaneKey};
 
 impl<L: Divisible> Core<L> {
-    /// Does what has come due, a bounded part at a time. Whether there is more.
+    /// Handles what is due, up to a bounded number of timers. Returns whether there is more.
     pub(in crate::scheduler) fn tick(&mut self, at: At<'_>) -> (bool, Actions<L>) {
         let mut out = Actions::default();
         for _ in 0..TICK_TIMERS {
@@ -38,7 +39,7 @@ impl<L: Divisible> Core<L> {
         (true, self.close(at, out))
     }
 
-    /// Until when the loop may sleep; an earlier timer wakes it.
+    /// Until when the loop may sleep; a timer set earlier wakes it.
     pub(in crate::scheduler) fn plan(&mut self) -> Option<UnixMillis> {
         self.timers.plan()
     }
@@ -57,7 +58,7 @@ impl<L: Divisible> Core<L> {
         self.close(at, out)
     }
 
-    /// Lanes whose mail is due at once, whatever happened to them before.
+    /// Makes the lanes' mail due at once, even if they are blocked.
     pub(in crate::scheduler) fn hasten(&mut self, keys: Vec<LaneKey>, at: At<'_>) -> Actions<L> {
         for key in &keys {
             let lane = self.lane(key);
@@ -69,8 +70,8 @@ impl<L: Divisible> Core<L> {
         self.loaded(keys.into_iter().map(|key| (key, now)).collect(), at)
     }
 
-    /// Blocked lanes, among the next ones after `after`, whose connector is not as it was any more: what kept their
-    /// mail may not hold by the new one. Also where to go on, as long as there are others.
+    /// Finds blocked lanes after `after` whose connector has changed or is gone: what blocked them may
+    /// no longer apply. Also returns where to continue, if there are more.
     pub(in crate::scheduler) fn changed(
         &self,
         after: Option<&LaneKey>,
@@ -88,7 +89,8 @@ impl<L: Divisible> Core<L> {
         (changed, last.cloned())
     }
 
-    /// Gives some lanes of a connector what they need now; where to go on, as long as there are others.
+    /// Tends the connector's lanes in the next batch after `after`. Returns where to continue, if there
+    /// are more.
     pub(in crate::scheduler) fn tend_all(
         &mut self,
         connector: &str,
@@ -104,12 +106,11 @@ impl<L: Divisible> Core<L> {
         (keys.into_iter().next_back(), self.close(at, out))
     }
 
-    /// A lane's sweep has ended.
     pub(in crate::scheduler) fn swept(&mut self, key: &LaneKey, at: At<'_>) -> Actions<L> {
         let mut out = Actions::default();
         if let Some(lane) = self.lanes.get_mut(key) {
             lane.sweeping = false;
-            // What the sweep held was hidden from whoever asked the disk meanwhile.
+            // Fetches made meanwhile did not see what the sweep had leased.
             lane.mark_disk(at.now());
         }
         self.tend(key, at, &mut out);
@@ -121,7 +122,7 @@ impl<L: Divisible> Core<L> {
         self.tend_in(key, false, at, out);
     }
 
-    /// The same for a lane that waited for an opening, and whose turn it is.
+    /// Tends a lane that waited for an opening and whose turn it is.
     pub(super) fn tend_in_turn(&mut self, key: &LaneKey, at: At<'_>, out: &mut Actions<L>) {
         if let Some(lane) = self.lanes.get_mut(key) {
             lane.in_turn = false;
@@ -159,7 +160,7 @@ impl<L: Divisible> Core<L> {
         self.arm(key, now, out);
     }
 
-    /// Has a lane wait for its turn at the disk, where something is due there and there is room for it.
+    /// Queues a lane for the disk if mail is due there and the lane has room for it.
     fn hunger(&mut self, key: &LaneKey, now: UnixMillis) {
         let window_max = self.window_max;
         let Some(lane) = self.lanes.get_mut(key) else { return };
@@ -168,7 +169,7 @@ impl<L: Divisible> Core<L> {
             return;
         }
         lane.hungry = true;
-        // A lane that is being served, or was, does not wait behind all those of which nothing is known.
+        // A served lane does not wait behind all the unknown ones.
         if lane.is_served() {
             self.hungry_served.push_back(key.clone())
         } else {
@@ -176,7 +177,8 @@ impl<L: Divisible> Core<L> {
         }
     }
 
-    /// Lets lanes ask the disk for what is due, as many as there is room for: each answer lets the next one ask.
+    /// Lets waiting lanes fetch from disk, as many as there is room for; each answer lets the next one
+    /// go.
     pub(super) fn feed(&mut self, at: At<'_>, out: &mut Actions<L>) {
         while let Some(key) = self.next_hungry() {
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
@@ -194,8 +196,8 @@ impl<L: Divisible> Core<L> {
         }
     }
 
-    /// The next lane that may ask the disk. Those that are served come first, and do not wait until there is room for
-    /// the others; these have one turn in eight, however much the served ones have.
+    /// The next lane that may fetch from disk. Served lanes go first, and do not wait for room for the
+    /// others; the others get one turn in eight regardless.
     fn next_hungry(&mut self) -> Option<LaneKey> {
         if self.fetches >= FETCHES_MAX || self.waiting >= WAITING_MAX {
             return None;
@@ -216,7 +218,8 @@ impl<L: Divisible> Core<L> {
             return;
         }
         let standing = lane.standing();
-        // Nobody goes before those that wait; whoever of them may start, starts before the event is over.
+        // No lane overtakes those that wait; any of them that may start does so before the event is
+        // over.
         let others_wait = !its_turn && self.floor.lanes_waiting() > 0;
         if others_wait || !self.floor.may_start(connector_of(key), standing) {
             lane.in_turn = true;
@@ -251,7 +254,7 @@ impl<L: Divisible> Core<L> {
         }
     }
 
-    /// Sets the lane's timer, or drops a lane of which nothing is left.
+    /// Sets the lane's timer, or drops the lane if it is idle.
     fn arm(&mut self, key: &LaneKey, now: UnixMillis, out: &mut Actions<L>) {
         let Some(lane) = self.lanes.get_mut(key) else { return };
         if lane.is_idle() {
@@ -273,8 +276,8 @@ impl<L: Divisible> Core<L> {
         out.wake |= self.timers.set(Timer::Lane(key.clone()), before, deadline);
     }
 
-    /// Puts the parts of a message where they belong. Those of `key` come back to its front, and
-    /// the way they go now is the answer.
+    /// Moves the parts of a message to the lanes they belong to. Parts of `key` go back to its front,
+    /// and their current way is returned.
     pub(super) fn rehome(
         &mut self,
         key: &LaneKey,
@@ -306,7 +309,8 @@ impl<L: Divisible> Core<L> {
         stays
     }
 
-    /// No connector covers these recipients any more: the configuration may come back.
+    /// No connector covers these recipients any more. They are deferred, since the configuration may be
+    /// corrected.
     fn without_way(&mut self, waiting: WaitingMessage<L>, at: At<'_>, out: &mut Actions<L>) {
         self.held = self.held.saturating_sub(waiting.charged);
         let message = waiting.leased.message;
@@ -343,7 +347,7 @@ impl<L: Divisible> Core<L> {
         }
     }
 
-    /// Lets a message wait in memory, or leaves it on disk.
+    /// Keeps a message waiting in memory, or leaves it on disk.
     pub(super) fn admit(
         &mut self,
         key: &LaneKey,
@@ -354,7 +358,7 @@ impl<L: Divisible> Core<L> {
         let (stopped, waits, window_max) = (self.stopped, self.waiting, self.window_max);
         let lane = self.lane(key);
         let served = lane.is_served();
-        // One message of each lane finds room as long as there is any.
+        // Each lane may hold one message as long as there is any room.
         let full = waits >= if served || lane.waiting() == 0 { WAITING_MAX } else { WAITING_UNSERVED_MAX };
         if stopped || full || !lane.has_place(&waiting, window_max) {
             return self.forget(key, waiting, at.now(), at, out);
@@ -364,7 +368,7 @@ impl<L: Divisible> Core<L> {
         self.waiting = self.waiting.saturating_add(1);
     }
 
-    /// Ends a message's lease: it is looked for on disk from `due` on.
+    /// Ends a message's lease; it is fetched from disk again from `due` on.
     fn forget(
         &mut self,
         key: &LaneKey,
@@ -375,7 +379,8 @@ impl<L: Divisible> Core<L> {
     ) {
         self.held = self.held.saturating_sub(waiting.charged);
         let WaitingMessage { row, leased, joined, .. } = waiting;
-        // The lease ends before the mark is acted on: whoever asks the disk by the mark finds the message.
+        // The lease ends before the mark is acted on, so that a fetch triggered by the mark finds the
+        // message.
         out.released.push(leased.lease);
         if joined {
             self.part_done(leased.message.id, out);
@@ -384,7 +389,7 @@ impl<L: Divisible> Core<L> {
             self.lane(&row).mark_disk(due);
             return;
         }
-        // It was moved here from a lane that the spool still has it in; from there it would come
+        // It was moved here from the lane under which the spool still has it; that lane would fetch it
         // again and again while this one is blocked.
         let blocked = self.lanes.get(key).and_then(Lane::blocked_until);
         let due = blocked.unwrap_or(due.plus(MOVED_LATER));
@@ -392,7 +397,7 @@ impl<L: Divisible> Core<L> {
         self.tend(&row, at, out);
     }
 
-    /// A lane that goes down holds its mail on disk alone.
+    /// Leaves a blocked lane's mail only on disk.
     pub(super) fn forget_all(&mut self, key: &LaneKey, at: At<'_>, out: &mut Actions<L>) {
         while let Some(waiting) = self.pop(key, at.now()) {
             self.forget(key, waiting, at.now(), at, out);
@@ -402,8 +407,8 @@ impl<L: Divisible> Core<L> {
         }
     }
 
-    /// Lets go of these messages, which an operator wants for a moment, in the next lanes after `after`; where to go
-    /// on, as long as there are others.
+    /// Releases these messages from memory in the next batch of lanes after `after`, because an
+    /// operator wants to act on them. Returns where to continue, if there are more.
     pub(in crate::scheduler) fn let_go(
         &mut self,
         ids: &[QueueId],
@@ -454,23 +459,24 @@ impl<L: Divisible> Core<L> {
     }
 }
 
-/// Timers that one tick looks at: between two of them others have the core.
+/// Timers handled in one tick; between two ticks others can lock the core.
 const TICK_TIMERS: usize = 256;
-/// How often a dead lane is asked for messages whose time has come.
+/// How often a blocked lane is searched for expired messages.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// Questions to the disk at the same time.
+/// Fetches from disk at the same time.
 const FETCHES_MAX: usize = 16;
-/// Those of lanes that were not served lately.
+/// Fetches at the same time for lanes that were not served recently.
 const FETCHES_UNSERVED_MAX: usize = 12;
-/// Lanes that wait for an opening, beyond which nothing more is read from disk but for those that are served.
+/// Lanes waiting for an opening beyond which only served lanes are filled from disk.
 const TURN_AHEAD: usize = 1_024;
-/// Messages that wait in memory, over all lanes.
+/// Messages waiting in memory, over all lanes.
 const WAITING_MAX: usize = 65_536;
-/// Of so many questions one is for lanes that were not served lately, if any wait.
+/// One fetch in this many is for lanes that were not served recently, if any wait.
 const FED_TURNS: usize = 8;
-/// As soon as so many wait in memory, one more does only if its lane is served, or has none there.
+/// Messages waiting in memory beyond which one more is kept only if its lane is served, or has none in
+/// memory.
 const WAITING_UNSERVED_MAX: usize = 49_152;
-/// How long a moved message that found no room is left alone.
+/// How long a moved message that found no room stays on disk.
 const MOVED_LATER: Duration = Duration::from_secs(30);
-/// How long a message that was let go of is left alone.
+/// How long a released message stays on disk.
 const LET_GO: Duration = Duration::from_secs(2);

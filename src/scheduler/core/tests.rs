@@ -1,3 +1,5 @@
+//! Tests of the core, driven by hand: a table, a clock and events, with no tasks or disk.
+
 mod fair;
 mod invariants;
 mod places;
@@ -76,7 +78,7 @@ impl World {
         self.act(|core, at| core.offer(vec![leased], at));
     }
 
-    /// The next job of a carrier: its ticket and the message's number.
+    /// A carrier's next job: its ticket and the message's number.
     fn take(&mut self, carrier: u64) -> Option<(u64, i64)> {
         let taken = self.ask(|core, at| core.take(carrier, at));
         taken.map(|taken| (taken.ticket, taken.message.id.to_number()))
@@ -86,7 +88,7 @@ impl World {
         self.act(|core, at| core.report(ticket, outcomes, at));
     }
 
-    /// The carrier that was started first.
+    /// Removes the first carrier to be started, and returns its number.
     fn carrier(&mut self) -> u64 {
         self.out.starts.remove(0).carrier
     }
@@ -324,7 +326,7 @@ fn lanes_take_turns_when_carriers_are_few() {
         w.report(ticket, vec![delivered()]);
     }
     assert_eq!(handed, 50);
-    // It was served, and so comes first in three turns of four.
+    // It was served, so it goes first in three turns of four.
     for turn in 1..=8 {
         w.act(|core, at| core.ended(carrier, at));
         let start = w.out.starts.remove(0);
@@ -357,7 +359,7 @@ fn nothing_is_given_up_because_the_clock_was_set() {
     w.offer(1, &["a@b.example"]);
     let carrier = w.carrier();
     let (ticket, _) = w.take(carrier).unwrap();
-    // The wall clock jumps ahead by a week, and the message may be 100 s old.
+    // The wall clock jumps ahead by a week, but the message is only 100 s old.
     let offsets = crate::mail::Offsets::start(0);
     let dates = Dates::new(w.now, UnixMillis(w.now.0 + 7 * 86_400_000), offsets);
     let at = At { table: &w.table, dates: &dates };

@@ -1,4 +1,5 @@
-//! What is due when. A deadline that is not in the future can't be set, so no event can loop without time passing.
+//! The deadlines of everything that has one. A deadline that is not in the future can't be set, so no
+//! event can loop without time passing.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +11,8 @@ use crate::mail::UnixMillis;
 pub(super) struct Later(UnixMillis);
 
 impl Later {
-    /// The deadline itself, or the next millisecond where it has passed. Whoever hits the second case has left
-    /// something undone that was due: the property tests count it.
+    /// The deadline itself, or the next millisecond if it has passed. The second case means that due
+    /// work was left undone: the property tests count it.
     pub(super) fn after(now: UnixMillis, deadline: UnixMillis) -> Self {
         Self(if deadline > now { deadline } else { UnixMillis(now.0.saturating_add(1)) })
     }
@@ -30,7 +31,8 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Sets a deadline in the place of `before`, if there is one. Whether the loop sleeps too long for it.
+    /// Sets a deadline, replacing `before` if there was one. Returns whether the loop must be woken for
+    /// it.
     pub(super) fn set(&mut self, timer: Timer, before: Option<UnixMillis>, deadline: Later) -> bool {
         let timer = match before {
             Some(before) => {
@@ -48,7 +50,6 @@ impl Timers {
         sooner
     }
 
-    /// Takes a deadline back.
     pub(super) fn clear(&mut self, timer: Timer, deadline: UnixMillis) {
         self.set.remove(&(deadline, timer));
     }
@@ -59,7 +60,7 @@ impl Timers {
         if first.0 > now { None } else { self.set.pop_first() }
     }
 
-    /// When the next one is due. The loop is woken for what is set earlier from now on.
+    /// When the next timer is due. From now on, setting an earlier one wakes the loop.
     pub(super) fn plan(&mut self) -> Option<UnixMillis> {
         self.planned = self.set.first().map(|(time, _)| *time);
         self.planned

@@ -1,19 +1,20 @@
-//! The parameters of MAIL and RCPT, and the arguments of BDAT and AUTH.
+//! Parses the parameters of MAIL and RCPT, and the arguments of BDAT and AUTH. It does not check
+//! whether the extension is offered.
 
 use std::sync::Arc;
 
 use super::values::{Auth, Chunk, CommandFault, MailFrom};
 use crate::mail::{BodyType, MessageDsn, Notify, RecipientDsn, Ret, ReversePath, is_xtext};
 
-/// Characters of `ENVID=` (RFC 3461 §4.4).
+/// Most characters of `ENVID=` (RFC 3461 §4.4).
 const ENVID_CHARS_MAX: usize = 100;
-/// Characters of `ORCPT=` (RFC 3461 §4.2).
+/// Most characters of `ORCPT=` (RFC 3461 §4.2).
 const ORCPT_CHARS_MAX: usize = 500;
 
-/// MAIL FROM with its parameters.
+/// Parses the parameters of MAIL FROM.
 ///
 /// # Errors
-/// The first parameter that is unknown, came twice, or has a value that is none.
+/// The first parameter that is unknown, repeated, or has an invalid value.
 pub(super) fn of_mail(reverse_path: ReversePath, text: &[u8]) -> Result<MailFrom, CommandFault> {
     let (mut size, mut body, mut utf8, mut auth) = (None, None, false, false);
     let mut dsn = MessageDsn::default();
@@ -30,7 +31,7 @@ pub(super) fn of_mail(reverse_path: ReversePath, text: &[u8]) -> Result<MailFrom
             let known = value.is_some_and(|v| v == "<>" || is_xtext(v));
             auth = (known && !auth).then_some(true).ok_or(CommandFault::BadParameter("AUTH"))?;
         } else if keyword.eq_ignore_ascii_case("SMTPUTF8") {
-            // RFC 6531 §3.4: it takes no value.
+            // RFC 6531 §3.4: SMTPUTF8 takes no value.
             utf8 =
                 (value.is_none() && !utf8).then_some(true).ok_or(CommandFault::BadParameter("SMTPUTF8"))?;
         } else {
@@ -40,7 +41,7 @@ pub(super) fn of_mail(reverse_path: ReversePath, text: &[u8]) -> Result<MailFrom
     Ok(MailFrom { reverse_path, size, body: body.unwrap_or_default(), utf8, dsn, auth })
 }
 
-/// What RCPT TO asks about reports.
+/// Parses the DSN parameters of RCPT TO.
 ///
 /// # Errors
 /// As [`of_mail`].
@@ -90,13 +91,13 @@ pub(super) fn auth(argument: &[u8]) -> Result<Auth, CommandFault> {
 
 fn words(text: &[u8]) -> impl Iterator<Item = (&str, Option<&str>)> {
     text.split(|b| *b == b' ').filter(|word| !word.is_empty()).map(|word| {
-        // A parameter in another encoding is none that we know.
+        // A parameter in another encoding is not one we know.
         let word = std::str::from_utf8(word).unwrap_or("(not UTF-8)");
         word.split_once('=').map_or((word, None), |(keyword, value)| (keyword, Some(value)))
     })
 }
 
-/// Keeps a value that is there and is the first one.
+/// Stores a value, which must be present and not repeated.
 fn once<T>(slot: &mut Option<T>, value: Option<T>, keyword: &'static str) -> Result<(), CommandFault> {
     if slot.is_some() || value.is_none() {
         return Err(CommandFault::BadParameter(keyword));
@@ -130,7 +131,7 @@ fn xtext(value: &str, chars_max: usize) -> Option<Arc<str>> {
     (!value.is_empty() && value.len() <= chars_max && is_xtext(value)).then(|| value.into())
 }
 
-/// An address type, `;`, and the address in xtext; both keep the spelling they came in.
+/// An address type, `;`, and the address in xtext; both keep their original spelling.
 fn orcpt_value(value: &str) -> Option<Arc<str>> {
     let (kind, address) = value.split_once(';')?;
     let is_atom = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
@@ -139,7 +140,7 @@ fn orcpt_value(value: &str) -> Option<Arc<str>> {
         return None;
     }
     if kind.eq_ignore_ascii_case("utf-8") && !address.is_ascii() {
-        // RFC 6533 §3: the form in ASCII says the same, and passes every host.
+        // RFC 6533 §3: the ASCII form is equivalent, and every host accepts it.
         let ascii: String = address
             .chars()
             .map(|c| if c.is_ascii() { c.to_string() } else { format!("\\x{{{:X}}}", u32::from(c)) })

@@ -1,3 +1,5 @@
+//! Tests of the command parser; they open no session.
+
 use super::*;
 
 #[track_caller]

@@ -1,64 +1,65 @@
-//! What commands say, and what can be wrong with one.
+//! The values of commands, and the faults a command line can have, with their replies.
 
 use crate::mail::{
     BodyType, Enhanced, Extension, Mailbox, MessageDsn, PathFault, RecipientDsn, Reply, ReversePath,
 };
 
-/// What MAIL FROM says.
+/// The parameters of MAIL FROM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailFrom {
-    /// The path.
+    /// Where reports are sent; null for reports themselves.
     pub reverse_path: ReversePath,
     /// `SIZE=`: octets the client is about to send (RFC 1870 §6).
     pub size: Option<u64>,
     /// `BODY=` (RFC 6152 §2, RFC 3030 §3).
     pub body: BodyType,
-    /// `SMTPUTF8` (RFC 6531 §3.4).
+    /// Whether `SMTPUTF8` was given (RFC 6531 §3.4).
     pub utf8: bool,
-    /// What is asked of reports.
+    /// `RET=` and `ENVID=` (RFC 3461 §4.3, §4.4).
     pub dsn: MessageDsn,
-    /// `AUTH=` (RFC 4954 §5): who sent it, as the client says. It is passed over.
+    /// Whether `AUTH=` was given (RFC 4954 §5): the original submitter as claimed by the client. It is
+    /// ignored.
     pub auth: bool,
 }
 
-/// What RCPT TO says.
+/// The parameters of RCPT TO.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RcptTo {
-    /// The path.
+    /// The recipient as named by the client.
     pub path: ForwardPath,
-    /// What is asked of reports about it.
+    /// `NOTIFY=` and `ORCPT=` (RFC 3461 §4.1, §4.2).
     pub dsn: RecipientDsn,
 }
 
-/// What BDAT says.
+/// The arguments of BDAT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
-    /// The octets that follow the command.
+    /// Octets that follow the command.
     pub octets: u64,
-    /// Whether the message ends with them.
+    /// Whether this is the last chunk of the message.
     pub last: bool,
 }
 
-/// What AUTH says.
+/// The arguments of AUTH.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Auth {
-    /// The mechanism's name in upper case.
+    /// The SASL mechanism's name in upper case.
     pub mechanism: String,
     /// The initial response, still in base64; `=` stands for an empty one.
     pub initial: Option<String>,
 }
 
 impl std::fmt::Debug for Auth {
-    /// The response has the password.
+    /// The response contains the password, so it is not shown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Auth({}{})", self.mechanism, if self.initial.is_some() { ", a response" } else { "" })
     }
 }
 
-/// What RCPT TO names.
+/// The recipient named in RCPT TO.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ForwardPath {
-    /// A mailbox.
+    /// A full address with its domain.
     Mailbox(Mailbox),
     /// `<postmaster>` without a domain, in any case (RFC 5321 §4.5.1).
     Postmaster,
@@ -67,53 +68,54 @@ pub enum ForwardPath {
 /// What is wrong with a command line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandFault {
-    /// No command that SMTP knows.
+    /// The verb is not an SMTP command.
     #[error("command not recognised")]
     Unknown,
-    /// A command that SMTP knows and this server doesn't offer.
+    /// An SMTP command that this server does not offer.
     #[error("{0} is not offered")]
     NotOffered(&'static str),
-    /// More octets than [`crate::smtp::line::COMMAND_BYTES_MAX`].
+    /// The line has more octets than [`crate::smtp::line::COMMAND_BYTES_MAX`].
     #[error("line too long")]
     LineTooLong,
-    /// A LF without a CR.
+    /// The line has an LF without a CR.
     #[error("a line ends in CR LF")]
     BareLineFeed,
-    /// BDAT without the length of what follows it: nothing that comes can be understood any more.
+    /// BDAT without a valid length: it is unknown where the next command begins.
     #[error("syntax: BDAT octets [LAST]; the connection is closed, since it is not known what follows")]
     Chunk,
-    /// An extension's command or parameter where that extension is not offered.
+    /// A command or parameter of an extension that is not offered.
     #[error("{} is not offered", .0.keyword())]
     Withheld(Extension),
-    /// A control character within the line.
+    /// The line contains a control character.
     #[error("a control character in the line")]
     Control,
-    /// An argument too many, or none where one is due.
+    /// An argument is missing, unexpected or malformed; the text is the usage.
     #[error("syntax: {0}")]
     Syntax(&'static str),
-    /// A parameter nobody offered.
+    /// A parameter this server does not know.
     #[error("parameter {0} is not recognised")]
     UnknownParameter(String),
-    /// A parameter whose value is none, or that came twice.
+    /// A parameter with an invalid value, or a repeated one.
     #[error("parameter {0} is not in order")]
     BadParameter(&'static str),
-    /// A reverse-path that is none.
+    /// The reverse-path is malformed.
     #[error("bad reverse-path: {0}")]
     ReversePath(PathFault),
-    /// A forward-path that is none.
+    /// The forward-path is malformed.
     #[error("bad forward-path: {0}")]
     ForwardPath(PathFault),
 }
 
 impl CommandFault {
-    /// The same for a line that begins so: where it is BDAT, octets follow it that are no commands.
+    /// The fault for a line that begins with `begins`. After a faulty BDAT, octets follow that are not
+    /// commands, so it becomes [`Self::Chunk`].
     #[must_use]
     pub fn of_line(self, begins: &[u8]) -> Self {
         let is_chunk = begins.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"));
         if is_chunk { Self::Chunk } else { self }
     }
 
-    /// What the client is told.
+    /// The reply to the client.
     #[must_use]
     pub fn reply(&self) -> Reply {
         let (code, enhanced) = match self {
@@ -132,7 +134,7 @@ impl CommandFault {
                 | Extension::Dsn
                 | Extension::Limits,
             ) => (555, Enhanced(5, 5, 4)),
-            // RFC 6531 §3.5: 553 where an address would need SMTPUTF8.
+            // RFC 6531 §3.5: 553 if an address would need SMTPUTF8.
             Self::ReversePath(PathFault::NonAscii) | Self::ForwardPath(PathFault::NonAscii) => {
                 (553, Enhanced(5, 6, 7))
             }

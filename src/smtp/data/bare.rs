@@ -1,21 +1,21 @@
-//! Lines that end in a LF alone, for clients whose connector says `bare_lf = "normalize"`: they are given the CR
-//! that they lack. The end of the content stays CRLF.CRLF and nothing else, so that no message can be hidden
-//! behind another one's end.
+//! Adds the missing CR to lines that end in a bare LF, for clients whose connector has `bare_lf =
+//! "normalize"`. The content still ends only at CRLF.CRLF, so that no message can be smuggled in behind
+//! another one's end.
 
-/// Where in its lines the input is.
+/// The position of the input within its lines.
 #[derive(Debug, Default)]
 pub(super) struct Bare {
-    /// Octets of the line that were passed on.
+    /// Octets of the current line already passed on.
     line: usize,
     begins_with_dot: bool,
-    /// A CR at the end of the last input waits for what comes behind it.
+    /// A CR at the end of the previous input is held until the next octet is known.
     held_cr: bool,
-    /// The line before ended in a LF alone.
+    /// The previous line ended in a bare LF.
     after_bare: bool,
 }
 
 impl Bare {
-    /// A line, or a part of one, as the scanner is to see it.
+    /// A line, or part of one, as the scanner must see it.
     pub(super) fn wire(&mut self, piece: &[u8]) -> Vec<u8> {
         let mut text = Vec::with_capacity(piece.len().saturating_add(3));
         if std::mem::take(&mut self.held_cr) {
@@ -32,7 +32,7 @@ impl Bare {
             self.held_cr = cr;
             return text;
         }
-        // A lone dot ends the content only between two line ends that came whole.
+        // A lone dot ends the content only between two complete CRLFs.
         if self.begins_with_dot && self.line == 1 && (!cr || self.after_bare) {
             text.push(b'.');
         }

@@ -1,3 +1,5 @@
+//! Tests of the content scanner; the sink keeps everything in memory.
+
 use super::*;
 
 #[derive(Default)]
@@ -27,7 +29,7 @@ impl ContentSink for Sink {
 pub(super) const LIMITS: ContentLimits =
     ContentLimits { message_bytes_max: 200, header_bytes_max: 100, line_bytes_max: 40 };
 
-/// What came out: the content, the header section, the fault, and what was left behind the end.
+/// Returns the content, the header section, the fault, and what was left after the end.
 fn read(pieces: &[&[u8]]) -> String {
     let mut scanner = Scanner::new(LIMITS);
     let mut sink = Sink::default();
@@ -57,7 +59,7 @@ fn read(pieces: &[&[u8]]) -> String {
     }
 }
 
-/// The same whatever the pieces are that the input comes in.
+/// The result must not depend on how the input is split.
 #[track_caller]
 fn check(input: &[u8], expected: &str) {
     assert_eq!(read(&[input]), expected, "whole");
@@ -157,7 +159,7 @@ fn one_input_is_one_write() {
     assert_eq!((sink.writes, sink.got == input), (1, true));
 }
 
-/// The same judgement, made by looking at everything at once.
+/// The same check, made by looking at the whole input at once.
 fn plainly(input: &[u8]) -> (Option<usize>, bool) {
     let whole = [b"\r\n", input].concat();
     let end = whole.windows(5).position(|w| w == b"\r\n.\r\n").map(|at| at + 3);

@@ -1,4 +1,5 @@
-//! Recipients that the next hop is asked about, so that what it would refuse is not bounced later.
+//! Recipients that the next hop is asked about, so that what it would refuse is not bounced later. It
+//! dials no hosts.
 
 use std::sync::Arc;
 
@@ -29,7 +30,8 @@ impl Session {
         Some(Action::Ask(Box::new(question)))
     }
 
-    /// The next hop was asked. Who can't be asked about is taken: the queue waits better than clients.
+    /// The next hop's answer. If it could not be asked, the recipient is accepted: the queue can wait
+    /// longer than clients.
     pub fn on_asked(&mut self, known: RecipientCheck) -> Action {
         let Phase::Asked(transaction, asked) = std::mem::replace(&mut self.phase, Phase::Ready) else {
             return self.close(&Reply::new(451, Enhanced(4, 3, 0), "out of order"));
@@ -55,5 +57,5 @@ impl Session {
     }
 }
 
-/// Of what the next hop said.
+/// Characters kept of the next hop's reply.
 const WORDS_MAX: usize = 300;

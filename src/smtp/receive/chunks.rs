@@ -1,4 +1,4 @@
-//! BDAT (RFC 3030 §2): content in chunks of a known length.
+//! BDAT (RFC 3030 §2): content in chunks of a known length. `chunk` reads the content itself.
 
 use super::{Action, ChunkedMessage, Left, Phase, Session};
 use crate::mail::{BodyType, Enhanced, Extension, Reply};
@@ -7,9 +7,9 @@ use crate::smtp::command::{Chunk, CommandFault};
 use crate::smtp::data::ContentSink;
 
 impl Session {
-    /// Whatever the answer is, the octets of the chunk follow, and are never taken for commands.
+    /// Whatever the reply is, the octets of the chunk follow and are never taken for commands.
     pub(super) fn on_bdat(&mut self, chunk: Chunk, sink: &mut dyn ContentSink) -> Option<Action> {
-        // A reply for every few octets is a way to waste our time.
+        // Forcing a reply for every few octets would be a way to waste our time.
         if !chunk.last && chunk.octets < CHUNK_BYTES_MIN && self.tally.waste(self.rules.patience) {
             sink.discard();
             return Some(self.close_for_waste());
@@ -81,7 +81,7 @@ impl Session {
         (count, self.end_chunk(chunked, left, sink))
     }
 
-    /// After a chunk that is refused the transaction is over: the next one has none to belong to.
+    /// A refused chunk ends the transaction: the next chunk has none to belong to.
     fn end_chunk(
         &mut self,
         mut chunked: Box<ChunkedMessage>,
@@ -100,7 +100,7 @@ impl Session {
         self.answer(250, Enhanced(2, 0, 0), "chunk received")
     }
 
-    /// Passes over octets of a chunk that was refused before it came.
+    /// Skips the octets of a chunk that was refused before they arrived.
     pub(super) fn skip_unwanted(&mut self, available: usize) -> usize {
         let count = usize::try_from(self.unwanted).unwrap_or(usize::MAX).min(available);
         self.unwanted = self.unwanted.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
@@ -108,5 +108,5 @@ impl Session {
     }
 }
 
-/// Octets of a chunk, unless it is the last one, that is no waste.
+/// Octets of a chunk below which it counts as waste, unless it is the last one.
 const CHUNK_BYTES_MIN: u64 = 64;

@@ -1,5 +1,5 @@
-//! AUTH (RFC 4954): PLAIN (RFC 4616) and LOGIN, inside TLS alone. Passwords are checked outside;
-//! what a user may do, the connectors say.
+//! AUTH (RFC 4954): PLAIN (RFC 4616) and LOGIN, only inside TLS. Passwords are checked elsewhere;
+//! connectors decide what a user may do.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::mail::{Enhanced, Reply};
 use crate::smtp::command::{Auth, CommandFault};
 use crate::smtp::line::Split;
 
-/// Failed logins after which a session ends.
+/// Failed logins after which the session ends.
 const LOGINS_FAILED_MAX: u32 = 3;
 
 impl Session {
@@ -44,7 +44,7 @@ impl Session {
         }
     }
 
-    /// A line while a response is awaited.
+    /// Handles a line while an AUTH response is awaited.
     pub(super) fn on_response(&mut self, rest: &[u8], step: Step) -> (usize, Option<Action>) {
         let (used, split) = self.lines.next(rest);
         if split != Split::More {
@@ -70,7 +70,7 @@ impl Session {
         }
     }
 
-    /// The password was checked.
+    /// The password was checked; `None` if it was wrong.
     pub fn on_verified(&mut self, user: Option<Arc<User>>) -> Action {
         self.phase = Phase::Ready;
         let Some(user) = user else {
@@ -83,7 +83,7 @@ impl Session {
             return closing.unwrap_or(Action::NeedInput);
         };
         self.channel.user = Some(user);
-        // Another connector may hold now.
+        // Another connector may apply now.
         self.admission = None;
         self.say(&Reply::new(235, Enhanced(2, 7, 0), "logged in"));
         Action::NeedInput
@@ -129,7 +129,7 @@ impl Session {
             Step::Plain => {
                 let mut parts = text.split('\0');
                 match (parts.next(), parts.next(), parts.next(), parts.next()) {
-                    // Nobody acts for somebody else here.
+                    // Acting on behalf of another identity is not supported.
                     (Some(acts_for), Some(name), Some(password), None)
                         if acts_for.is_empty() || acts_for == name =>
                     {

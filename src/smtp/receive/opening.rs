@@ -1,4 +1,4 @@
-//! EHLO, STARTTLS, and what is offered.
+//! Handles EHLO, HELO and STARTTLS, and what the session offers. It makes no TLS handshake.
 
 use super::{Action, Client, Phase, Session, Upgrade};
 use crate::mail::{Enhanced, Reply};
@@ -6,7 +6,6 @@ use crate::smtp::command::CommandFault;
 use crate::smtp::extension::Offered;
 
 impl Session {
-    /// What the session offers now.
     pub(super) fn offered(&self) -> Offered<'_> {
         Offered {
             message_bytes_max: self.rules.content.message_bytes_max,
@@ -17,7 +16,7 @@ impl Session {
         }
     }
 
-    /// RFC 5321 §4.1.4: a new EHLO ends the transaction as RSET does.
+    /// RFC 5321 §4.1.4: a new EHLO ends the transaction, as RSET does.
     pub(super) fn on_hello(&mut self, name: String, extended: bool) -> Option<Action> {
         self.phase = Phase::Ready;
         self.tally.turn_over();
@@ -31,8 +30,8 @@ impl Session {
         None
     }
 
-    /// RFC 3207 §4.2 has a handshake end the transaction, and says nothing of content that is half there: that is
-    /// not dropped without a word.
+    /// RFC 3207 §4.2 lets a handshake end the transaction, but says nothing about partial content,
+    /// which must not be dropped silently.
     pub(super) fn on_starttls(&mut self) -> Option<Action> {
         let reply = match self.upgrade {
             Upgrade::Offered | Upgrade::Required if matches!(self.phase, Phase::Chunks(_)) => {
@@ -67,12 +66,12 @@ impl Session {
         self.refuse("STARTTLS", reply, None)
     }
 
-    /// There is a place for the handshake: the client may begin.
+    /// A handshake slot is free: the client may begin.
     pub fn on_place(&mut self) {
         self.say(&Reply::new(220, Enhanced(2, 0, 0), "ready to start TLS"));
     }
 
-    /// There are too many handshakes under way (RFC 3207 §4).
+    /// Too many handshakes are under way (RFC 3207 §4).
     pub fn on_no_place(&mut self) -> Action {
         if let Phase::Handshake(Some(transaction)) = std::mem::replace(&mut self.phase, Phase::Ready) {
             self.phase = Phase::Envelope(transaction);

@@ -1,3 +1,6 @@
+//! Counts messages and sessions of inbound connectors that have limits of their own. It does not limit
+//! single sessions; `tally` does.
+
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,8 +10,8 @@ use crate::mail::{Enhanced, Reply, UnixMillis};
 
 const MINUTE_MILLIS: i64 = 60_000;
 
-/// How much comes by each inbound connector that has limits of its own, over all sessions. What counts nothing
-/// any more is dropped when another connector is first counted.
+/// Counts per inbound connector with limits of its own, over all sessions. Idle counts are dropped when
+/// another connector is first counted.
 pub struct Quotas {
     now: fn() -> UnixMillis,
     counts: Mutex<HashMap<Arc<str>, Count>>,
@@ -16,15 +19,15 @@ pub struct Quotas {
 
 #[derive(Debug, Default)]
 struct Count {
-    /// The minute that `messages` counts.
+    /// The minute that `messages` counts, since the epoch.
     minute: i64,
     messages: u32,
-    /// Those of the minute before it.
+    /// Messages of the minute before.
     before: u32,
     sessions: usize,
 }
 
-/// One session's share; given back when it is dropped.
+/// One session's share, given back on drop.
 #[derive(Debug)]
 pub(super) struct Share {
     quotas: Arc<Quotas>,
@@ -33,14 +36,14 @@ pub(super) struct Share {
 }
 
 impl Quotas {
-    /// Counts of nothing, by this clock.
+    /// Empty counts, using this clock.
     #[must_use]
     pub fn new(now: fn() -> UnixMillis) -> Arc<Self> {
         Arc::new(Self { now, counts: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Count>> {
-        // Numbers stay numbers whatever a panicking holder did.
+        // The counts stay valid even if a holder of the lock panicked.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -50,10 +53,10 @@ impl Share {
         Self { quotas, held: BTreeSet::new() }
     }
 
-    /// Counts a message, and the session at its first.
+    /// Counts a message, and with its first message the session.
     ///
     /// # Errors
-    /// What the client is told where a limit is reached; nothing is counted then.
+    /// The reply to the client if a limit is reached; nothing is counted then.
     pub(super) fn enter(&mut self, connector: &Inbound) -> Result<(), Reply> {
         let limits = &connector.limits;
         if limits.messages_per_minute_max.is_none() && limits.connections_max.is_none() {
@@ -63,7 +66,7 @@ impl Share {
         let minute = now.0.div_euclid(MINUTE_MILLIS);
         let mut counts = self.quotas.lock();
         if !counts.contains_key(&connector.name) {
-            // A reload may have taken connectors away: what counts nothing any more goes.
+            // A reload may have removed connectors: idle counts are dropped.
             counts.retain(|_, count| count.sessions > 0 || count.minute >= minute.saturating_sub(1));
         }
         let count = counts.entry(Arc::clone(&connector.name)).or_default();
@@ -94,8 +97,8 @@ impl Count {
         }
     }
 
-    /// The messages of the last 60 seconds, those of the minute before taken as evenly spread:
-    /// two numbers do where a list would grow with the rate.
+    /// Messages of the last 60 seconds, assuming that those of the previous minute were evenly spread.
+    /// This needs two numbers, where a list would grow with the rate.
     fn within_a_minute(&self, now: UnixMillis) -> u64 {
         let left = u64::try_from(MINUTE_MILLIS - now.0.rem_euclid(MINUTE_MILLIS)).unwrap_or(0);
         let spread = u64::from(self.before).saturating_mul(left).div_ceil(MINUTE_MILLIS.unsigned_abs());
@@ -143,14 +146,14 @@ mod tests {
         let code = |answer: Result<(), Reply>| answer.map_or_else(|reply| reply.code, |()| 250);
         assert_eq!([code(one.enter(&connector)), code(two.enter(&connector))], [250, 250]);
         assert_eq!([code(one.enter(&connector)), code(two.enter(&connector))], [450, 450]);
-        // Across the boundary of the minute the last ones still count, less and less.
+        // After the minute changes, the previous minute's messages still count, less and less.
         NOW.store(60_000, Ordering::Relaxed);
         assert_eq!(code(two.enter(&connector)), 450);
         NOW.store(90_000, Ordering::Relaxed);
         assert_eq!([code(two.enter(&connector)), code(two.enter(&connector))], [250, 450]);
         NOW.store(180_000, Ordering::Relaxed);
         assert_eq!([code(two.enter(&connector)), code(one.enter(&connector))], [250, 250]);
-        // What is no more in any configuration does not stay.
+        // Connectors that are no longer configured are dropped.
         drop((one, two));
         NOW.store(600_000, Ordering::Relaxed);
         let mut three = Share::new(Arc::clone(&quotas));

@@ -1,29 +1,30 @@
-//! Which refusals of a session are logged in full, and how many like them are only counted.
+//! Decides which refusals of a session are logged in full, and counts the others by kind. It writes no
+//! log.
 
-/// Refusals since the last accepted message, by stage and reply code. Both come from our code, so
-/// there are few kinds.
+/// Refusals since the last accepted message, by stage and reply code. Both come from our code, so there
+/// are few kinds.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
     kinds: Vec<RepeatedRefusals>,
 }
 
-/// Refusals of one kind.
+/// The number of refusals of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RepeatedRefusals {
-    /// The verb or stage.
+    /// The SMTP verb, or the stage of the session.
     pub stage: &'static str,
-    /// What the reply began with.
+    /// The reply code, such as 550.
     pub code: u16,
-    /// How many there were.
+    /// Number of refusals of this kind that were not logged in full.
     pub count: u64,
 }
 
-/// Refusals of one kind that are logged in full: each of those that end a session by default, since an
-/// operator is asked about single recipients.
+/// Refusals of one kind that are logged in full. This equals the default error limit of a session,
+/// because operators ask about single recipients.
 const IN_FULL_MAX: u64 = 20;
 
 impl Repeats {
-    /// Counts one. Whether it is to be logged in full.
+    /// Counts a refusal. Returns whether to log it in full.
     pub(super) fn note(&mut self, stage: &'static str, code: u16) -> bool {
         let found = self.kinds.iter_mut().find(|kind| (kind.stage, kind.code) == (stage, code));
         match found {
@@ -38,7 +39,7 @@ impl Repeats {
         }
     }
 
-    /// Those that were only counted; the count begins again.
+    /// The refusals that were only counted; the counts start again.
     pub(super) fn take(&mut self) -> Vec<RepeatedRefusals> {
         let mut kinds = std::mem::take(&mut self.kinds);
         kinds.retain_mut(|kind| {

@@ -1,4 +1,4 @@
-//! What is said, and what counts as an error.
+//! Sends replies, and decides which of them count as errors.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ impl Session {
         Action::Close
     }
 
-    /// The client spoke before its greeting, which it does not get then.
+    /// The client spoke before the greeting, so it is refused without one.
     pub fn on_early_talker(&mut self) -> Action {
         self.out.clear();
         let reply = Reply::new(554, Enhanced(5, 5, 1), "you spoke before the greeting; closing");
@@ -40,12 +40,12 @@ impl Session {
         self.note(Refusal { stage, reverse_path: None, forward_path: None, reply, decision })
     }
 
-    /// Answers with a refusal and keeps it for the tracking log; with one too many, the session
-    /// ends (RFC 5321 §3.8 lets 421 stand for any reply).
+    /// Sends a refusal and keeps it for the tracking log. One error too many ends the session (RFC 5321
+    /// §3.8 allows 421 in place of any reply).
     pub(super) fn note(&mut self, refusal: Refusal) -> Option<Action> {
         let bounds = (self.rules.patience, self.rules.recipients_max);
         let closing = self.tally.refuse(refusal.stage, &refusal.reply, bounds);
-        // Its fields may be long: what is not logged is not kept.
+        // Its fields may be long, so a refusal that is not logged is not kept.
         let in_full = self.repeats.note(refusal.stage, refusal.reply.code);
         if closing {
             let reply = Reply::new(
@@ -62,7 +62,7 @@ impl Session {
         None
     }
 
-    /// Too many commands without effect.
+    /// Ends the session after too many commands without effect.
     pub(super) fn close_for_waste(&mut self) -> Action {
         let reply = Reply::new(421, Enhanced(4, 7, 0), "too many commands and no message; closing");
         let action = self.close(&reply);
@@ -70,7 +70,7 @@ impl Session {
         action
     }
 
-    /// Keeps a refusal that has been said and concerns no path.
+    /// Keeps a refusal that was already sent and concerns no path.
     pub(super) fn keep_refusal(&mut self, stage: &'static str, reply: Reply) {
         if self.repeats.note(stage, reply.code) {
             let (reverse_path, forward_path, decision) = (None, None, None);
@@ -78,7 +78,7 @@ impl Session {
         }
     }
 
-    /// A line came whole.
+    /// Counts a complete line.
     pub(super) fn count_line(&mut self) {
         self.lines_read = self.lines_read.saturating_add(1);
         self.lines_in_turn = self.lines_in_turn.saturating_add(1);

@@ -1,55 +1,60 @@
+//! Tracks whether there is room for more mail. It measures nothing itself.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 
 use crate::mail::{Enhanced, Reply};
 
-/// Whether there is room for more mail: measured from outside, asked at each MAIL and DATA, so that service
-/// ends before the disk is full, and resumes by itself. Between two measures it counts what is written, and
-/// what was promised to content under way, so that no crowd can touch the reserve.
+/// Whether there is room for more mail. It is measured from outside and checked at each MAIL and DATA,
+/// so that service stops before the disk is full and resumes by itself. Between two measurements it
+/// counts what is written and what was promised to content under way, so that parallel sessions can't
+/// use up the reserve.
 #[derive(Debug)]
 pub struct Room {
     state: AtomicU8,
-    /// Octets of the disk above its reserve, when it was measured; below zero where it is touched.
+    /// Octets free on the disk above its reserve, when last measured; negative if the reserve is in
+    /// use.
     disk: AtomicI64,
-    /// Octets for small messages beside that: free pages of the database.
+    /// Octets available to small messages in addition: free pages of the database.
     pages: AtomicI64,
     /// Octets of the disk that only small messages may use.
     kept: AtomicI64,
-    /// Messages up to this size use pages; larger ones need the disk.
+    /// Messages up to this size use database pages; larger ones need the disk.
     small_bytes_max: AtomicI64,
     /// Octets promised to content under way and not yet written.
     promised: AtomicI64,
-    /// Octets written since the last measure; below zero where more was given back.
+    /// Octets written since the last measurement; negative if more was given back.
     spent: AtomicI64,
 }
 
-/// What there is.
+/// How much room there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fullness {
-    /// Enough.
+    /// There is enough room.
     Free,
-    /// Enough, but the queue is long: senders are slowed down.
+    /// There is enough room, but the queue is long: clients are slowed down.
     Slow,
-    /// The queue is as long as it may be.
+    /// The queue has reached its limit.
     QueueFull,
-    /// The disk has its reserve left and no more.
+    /// Only the reserve is left on the disk.
     DiskFull,
 }
 
-/// Octets that may come, as they were measured.
+/// Measured octets that may still arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measure {
-    /// Of the disk, above its reserve; below zero where that is touched.
+    /// Octets on the disk above its reserve; negative if the reserve is in use.
     pub disk: i64,
-    /// Of the database's free pages.
+    /// Octets in the database's free pages.
     pub pages: i64,
-    /// Of the disk, for small messages alone: large ones leave them so much.
+    /// Octets of the disk reserved for small messages.
     pub kept: i64,
-    /// The largest small message.
+    /// The largest small message, in octets.
     pub small_bytes_max: i64,
 }
 
-/// Room promised to content that goes to a file. What was written and is not kept is given back.
+/// Room promised to content that goes to a file. On drop, the promise and whatever was written but not
+/// kept are given back.
 #[derive(Debug)]
 pub struct Reservation {
     room: Arc<Room>,
@@ -72,14 +77,15 @@ impl Default for Room {
 }
 
 impl Room {
-    /// What was written up to now; to be asked before a measure, and handed to [`Self::set`] with it.
+    /// Octets written up to now. Read it before measuring, and pass it to [`Self::set`] with the
+    /// measurement.
     #[must_use]
     pub fn spent(&self) -> i64 {
         self.spent.load(Ordering::Relaxed)
     }
 
-    /// Says what there is, and how many octets may come. `seen` was written before the measure, which
-    /// therefore knows of it.
+    /// Sets the state and how many octets may arrive. `seen` was written before the measurement, which
+    /// therefore includes it.
     pub fn set(&self, fullness: Fullness, measure: Measure, seen: i64) {
         let number = match fullness {
             Fullness::Free => 0,
@@ -95,7 +101,7 @@ impl Room {
         self.state.store(number, Ordering::Relaxed);
     }
 
-    /// What there is.
+    /// The state set last.
     #[must_use]
     pub fn fullness(&self) -> Fullness {
         match self.state.load(Ordering::Relaxed) {
@@ -106,10 +112,10 @@ impl Room {
         }
     }
 
-    /// Whether a message of this declared size may come.
+    /// Whether a message of this declared size may arrive.
     ///
     /// # Errors
-    /// What the client is told (RFC 5321 §4.2.3, RFC 1870 §6.1).
+    /// The reply to the client (RFC 5321 §4.2.3, RFC 1870 §6.1).
     pub(super) fn takes(&self, declared: u64) -> Result<(), Reply> {
         let octets = signed(declared);
         let large = octets > self.small_bytes_max.load(Ordering::Relaxed);
@@ -125,7 +131,7 @@ impl Room {
         Err(Reply::new(452, Enhanced(4, 3, 1), text))
     }
 
-    /// Counts a small message that is about to be written, if there is room for it.
+    /// Counts a small message about to be written. `false`: there is no room, and nothing was counted.
     #[must_use]
     pub fn spend(&self, octets: u64) -> bool {
         let octets = signed(octets);
@@ -136,7 +142,7 @@ impl Room {
         fits
     }
 
-    /// A message that was counted was not written.
+    /// A message counted with [`Self::spend`] was not written.
     pub fn unspend(&self, octets: u64) {
         self.spent.fetch_sub(signed(octets), Ordering::Relaxed);
     }
@@ -156,14 +162,14 @@ impl Room {
 }
 
 impl Reservation {
-    /// Nothing so far.
+    /// An empty reservation.
     #[must_use]
     pub fn new(room: Arc<Room>) -> Self {
         Self { room, promised: 0, written: 0 }
     }
 
-    /// Has room promised for so many octets to come, with some more at once where content grows. `false`:
-    /// there is no such room, and nothing was promised.
+    /// Makes sure that room for `octets` more is promised, in larger steps once writing has begun.
+    /// `false`: there is no room, and nothing more was promised.
     #[must_use]
     pub fn reserve(&mut self, octets: u64) -> bool {
         let wanted = signed(octets).saturating_sub(self.promised);
@@ -181,7 +187,7 @@ impl Reservation {
         promised
     }
 
-    /// So many octets were written.
+    /// Records octets that were written.
     pub fn wrote(&mut self, octets: u64) {
         let octets = signed(octets);
         let kept = octets.min(self.promised);
@@ -208,7 +214,7 @@ fn signed(octets: u64) -> i64 {
     i64::try_from(octets).unwrap_or(i64::MAX / 2)
 }
 
-/// Content that goes on beyond what it declared has room promised in such steps.
+/// Step in which room is promised to content that exceeds its declared size.
 const STEP_BYTES: i64 = 1 << 20;
 
 #[cfg(test)]
@@ -232,7 +238,7 @@ mod tests {
         check(Fullness::Slow, measure(100, 0, 0), 0, 250);
         check(Fullness::QueueFull, measure(100, 0, 0), 0, 452);
         check(Fullness::DiskFull, measure(0, 0, 0), 0, 452);
-        // Only small messages go into free pages, and to what is kept for them.
+        // Only small messages use free pages, and the space kept for them.
         check(Fullness::Free, measure(-5, 20, 0), 10, 250);
         check(Fullness::Free, measure(-5, 20, 0), 11, 452);
         check(Fullness::Free, measure(100, 0, 90), 10, 250);
@@ -252,7 +258,7 @@ mod tests {
         assert!(!room.spend(1));
         room.unspend(100);
 
-        // Written, measured, and given back: no octet is counted twice, and none forgotten.
+        // Written, measured, and given back: no octet is counted twice or lost.
         first.wrote(600);
         let seen = room.spent();
         assert_eq!(seen, 600);

@@ -1,31 +1,31 @@
-//! What a session shows to whoever drives it.
+//! What a session's driver can read from it: output, refusals, and where it stands.
 
 use std::mem;
 
 use super::{Phase, Refusal, RepeatedRefusals, Session};
 
 impl Session {
-    /// The replies owed, to be sent in one write; the session keeps nothing of them.
+    /// Takes the pending replies, to be sent in one write; the session keeps none.
     #[must_use]
     pub fn take_output(&mut self) -> Vec<u8> {
         self.lines_in_turn = 0;
         mem::take(&mut self.out)
     }
 
-    /// What was refused since it was last asked, and is to be logged in full.
+    /// Takes the refusals since the last call that are to be logged in full.
     #[must_use]
     pub fn take_refusals(&mut self) -> Vec<Refusal> {
         mem::take(&mut self.refusals)
     }
 
-    /// How many more refusals there were, by kind. To be asked once a message was accepted, and when
-    /// the session is over.
+    /// The number of further refusals, by kind. Call it once a message was accepted, and when the
+    /// session is over.
     #[must_use]
     pub fn take_repeated(&mut self) -> Vec<RepeatedRefusals> {
         self.repeats.take()
     }
 
-    /// The number of the line of which a part has come, if one has begun.
+    /// The number of the line that has begun and is incomplete, if any.
     #[must_use]
     pub fn line_begun(&self) -> Option<u64> {
         self.lines.has_begun().then_some(self.lines_read)
@@ -46,10 +46,10 @@ impl Session {
         }
     }
 
-    /// Whether content is coming.
+    /// Whether content is arriving.
     #[must_use]
     pub fn in_content(&self) -> bool {
-        // Between chunks too: the time for a message's content is one.
+        // Between chunks too: a message's content has one time limit.
         let within = matches!(self.phase, Phase::Content(..) | Phase::Chunk(..) | Phase::Chunks(_));
         within || self.unwanted > 0
     }

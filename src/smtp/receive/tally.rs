@@ -1,41 +1,41 @@
-//! What a session has got wrong since its last accepted message, so that a flood of refused or
-//! useless commands ends in a 421 soon, and a client that is refused for our reasons does not.
+//! Counts the errors of a session since its last accepted message. A flood of refused or useless
+//! commands soon ends in a 421; a client refused for reasons of ours is not cut off.
 
 use crate::mail::Reply;
 
-/// How often a session may be wrong.
+/// How many errors a session may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// Refused or unknown commands since the last accepted message.
     pub errors_max: u32,
-    /// Commands without effect since the last accepted message; each one more is an error.
+    /// Commands without effect since the last accepted message; each further one is an error.
     pub useless_max: u32,
 }
 
-/// What went wrong since the last accepted message.
+/// The errors since the last accepted message.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     errors: u32,
     useless: u32,
-    /// Refused recipients and chunks that were not counted.
+    /// Refused recipients and chunks that were not counted as errors.
     excused: usize,
     follows: Follows,
 }
 
-/// What a client that pipelines (RFC 2920 §3.1) may have sent before it read of a refusal.
+/// What a pipelining client (RFC 2920 §3.1) may have sent before it read a refusal.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Follows {
     #[default]
     Nothing,
-    /// A recipient or a chunk was refused: DATA or BDAT.
+    /// A recipient or a chunk was refused: DATA or BDAT may follow.
     Content,
-    /// MAIL was refused: all of its transaction.
+    /// MAIL was refused: the rest of its transaction may follow.
     Transaction,
 }
 
 impl Tally {
-    /// A message was accepted. A partner may send for hours on one connection: what it got wrong
-    /// between messages that were accepted does not add up.
+    /// A message was accepted. A partner may send for hours on one connection: errors between accepted
+    /// messages do not add up.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -45,7 +45,7 @@ impl Tally {
         self.follows = Follows::Nothing;
     }
 
-    /// A command without effect. Whether the session has to end.
+    /// Counts a command without effect. Returns whether the session has to end.
     pub(super) fn waste(&mut self, patience: Patience) -> bool {
         self.useless = self.useless.saturating_add(1);
         if self.useless > patience.useless_max {
@@ -54,8 +54,9 @@ impl Tally {
         self.errors >= patience.errors_max
     }
 
-    /// A refusal. Those that only follow from another one, or that RFC 5321 §4.5.3.1.10 has clients
-    /// cope with, do not count, up to `excused_max` of them. Whether the session has to end.
+    /// Counts a refusal. Up to `excused_max` are excused if they merely follow from another refusal, or
+    /// if RFC 5321 §4.5.3.1.10 expects clients to cope with them. Returns whether the session has to
+    /// end.
     pub(super) fn refuse(
         &mut self,
         stage: &'static str,
@@ -65,13 +66,13 @@ impl Tally {
         if is_no_room(reply) {
             return self.refuse_for_room(stage);
         }
-        // One DATA for each refusal is bounded by those.
+        // DATA is bounded by the refusals before it: one for each.
         let within = stage == "DATA" || self.excused < excused_max;
         let excused = within && self.is_excused(stage, reply);
         match (stage, reply.code) {
             ("MAIL", _) => self.follows = Follows::Transaction,
             ("RCPT" | "content", _) if self.follows == Follows::Nothing => self.follows = Follows::Content,
-            // Only the first one can have been on its way.
+            // Only the first DATA can have been pipelined.
             ("DATA", _) => self.follows = Follows::Nothing,
             _ => {}
         }
@@ -86,8 +87,9 @@ impl Tally {
         self.errors >= patience.errors_max
     }
 
-    /// Nobody is sent away for errors because the disk is full: whoever waits on an open session does us no harm. What
-    /// was on its way behind a MAIL has a bound of its own each time. How long a session may last is limited elsewhere.
+    /// A full disk never ends a session for errors: a client that waits on an open session does no
+    /// harm. What is pipelined behind each MAIL has its own limit. The session's duration is limited
+    /// elsewhere.
     fn refuse_for_room(&mut self, stage: &'static str) -> bool {
         if stage == "MAIL" {
             (self.follows, self.excused) = (Follows::Transaction, 0);
@@ -106,12 +108,12 @@ impl Tally {
     }
 }
 
-/// RFC 3463 §3.4: X.3.1 is a mail system that is full.
+/// RFC 3463 §3.4: X.3.1 means that the mail system is full.
 fn is_no_room(reply: &Reply) -> bool {
     reply.code == 452 && reply.enhanced.is_some_and(|status| (status.0, status.1, status.2) == (4, 3, 1))
 }
 
-/// RFC 3463 §3.4: X.3.X is about the mail system, here ours.
+/// RFC 3463 §3.4: X.3.X concerns the mail system, here ours.
 fn is_our_trouble(reply: &Reply) -> bool {
     reply.enhanced.is_some_and(|status| (status.0, status.1) == (4, 3))
 }
@@ -129,7 +131,7 @@ mod tests {
         Reply::new(code.parse().expect("a number"), enhanced, "no")
     }
 
-    /// After how many rounds of these refusals a session ends; at most 1,000.
+    /// The number of rounds of these refusals after which a session ends; at most 1,000.
     #[track_caller]
     fn check(round: &[(&'static str, &str)], excused_max: usize, expected: usize) {
         let mut tally = Tally::default();
@@ -167,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_follows_from_a_refused_mail_does_not_count() {
-        // Were they counted, it would end in the first round.
+        // If they were counted, the session would end in the first round.
         let pipeline =
             [("MAIL", "550 5.7.1"), ("RCPT", "503 5.5.1"), ("RCPT", "503 5.5.1"), ("DATA", "503 5.5.1")];
         check(&pipeline, 100, 3);

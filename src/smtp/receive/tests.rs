@@ -1,3 +1,5 @@
+//! Tests of inbound sessions, most of them dialogues from files; no sockets.
+
 use std::collections::VecDeque;
 use std::path::Path;
 
@@ -52,7 +54,7 @@ fn outbound(name: &str, domains: &[&str], next_hop: NextHop) -> Outbound {
     Outbound::new(name, patterns(domains), next_hop)
 }
 
-/// The table of `tests/data/dialogues/README.md`.
+/// The table described in `tests/data/dialogues/README.md`.
 fn table() -> Arc<Table> {
     let bank = Forced::new(Require::Identity {
         trust: vec![TrustId("bank".into())],
@@ -131,8 +133,8 @@ fn facts() -> Arc<TlsFacts> {
     })
 }
 
-/// RFC 2034 §4: every reply has an enhanced code of its class, but the greeting, the answers to EHLO and HELO,
-/// and the intermediate ones.
+/// RFC 2034 §4: every reply has an enhanced code of its class, except the greeting, EHLO and HELO
+/// replies, and intermediate ones.
 fn has_enhanced_code(reply: &str) {
     let hello = reply.starts_with("250-gw1.contoso.example") || reply == "250 gw1.contoso.example\r\n";
     if hello || reply.starts_with("220 gw1.contoso.example") || reply.starts_with('3') {
@@ -151,7 +153,7 @@ fn a_reply_without_an_enhanced_code_would_be_seen() {
     has_enhanced_code("550 no\r\n");
 }
 
-/// Plays a dialogue, in which each write arrives in pieces of so many octets.
+/// Plays a dialogue, splitting each write into pieces of this many octets.
 struct Player {
     session: Session,
     sink: Sink,
@@ -191,7 +193,7 @@ impl Player {
 
     fn flush(&mut self) {
         let input = std::mem::take(&mut self.sending);
-        // STARTTLS is judged by what came with it, so a write that has it stays whole.
+        // STARTTLS is judged by what arrives with it, so a write that contains it is not split.
         let whole = input.windows(8).any(|w| w.eq_ignore_ascii_case(b"STARTTLS"));
         for piece in input.chunks(if whole { usize::MAX } else { self.piece }) {
             let mut rest = piece;
@@ -304,7 +306,7 @@ impl Player {
     }
 }
 
-/// Escapes, and `{text*n}` at the front or end.
+/// Expands escapes, and `{text*n}` at the front or end.
 fn raw(text: &str) -> Vec<u8> {
     let unescaped = text
         .replace("\\r", "\r")
@@ -349,7 +351,7 @@ fn the_dialogues() {
     assert!(played >= 25, "{played} dialogues");
 }
 
-/// Everything up to the first action that is not "more".
+/// Feeds everything up to the first action that is not "more".
 fn feed_all(session: &mut Session, sink: &mut Sink, input: &[u8]) -> Vec<ReceivedMessage> {
     let mut arrived = Vec::new();
     let mut at = 0;
@@ -440,7 +442,7 @@ fn refusals_are_kept_for_the_tracking_log() {
     );
 }
 
-/// The codes of all replies owed.
+/// The codes of all pending replies.
 fn codes(session: &mut Session) -> Vec<String> {
     let out = String::from_utf8(session.take_output()).expect("text");
     let ends = out.lines().filter(|line| line.as_bytes().get(3) == Some(&b' '));

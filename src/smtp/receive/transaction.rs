@@ -1,4 +1,4 @@
-//! One transaction: MAIL, RCPT, DATA, content.
+//! One transaction: MAIL, RCPT, DATA and content. `connector` decides what is accepted from whom.
 
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ impl Session {
         }
     }
 
-    /// The first parameter of MAIL that belongs to an extension which is not offered.
+    /// The fault for the first MAIL parameter of an extension that is not offered.
     fn not_offered(&self, mail: &MailFrom) -> Option<CommandFault> {
         let offered = self.offered();
         let asked = [
@@ -89,7 +89,7 @@ impl Session {
         let own = transaction.connector.limits.recipients_max;
         let recipients_max = own.unwrap_or(usize::MAX).min(self.rules.recipients_max);
         if transaction.envelope.recipients.len() >= recipients_max {
-            // RFC 5321 §4.5.3.1.10: those accepted so far stay accepted.
+            // RFC 5321 §4.5.3.1.10: recipients accepted so far stay accepted.
             return self.refuse(
                 "RCPT",
                 Reply::new(452, Enhanced(4, 5, 3), "too many recipients; send the rest apart"),
@@ -98,7 +98,7 @@ impl Session {
         }
         let asked_for = !matches!(rcpt.path, ForwardPath::Postmaster);
         let (mailbox, relayed, known) = match rcpt.path {
-            // RFC 5321 §4.5.1: mail for postmaster is always taken, by whichever connector it comes.
+            // RFC 5321 §4.5.1: mail for postmaster is always accepted, through any connector.
             ForwardPath::Postmaster => (self.rules.postmaster.clone(), true, true),
             ForwardPath::Mailbox(mailbox) if !mailbox.is_ascii() && !transaction.envelope.utf8 => {
                 let reply = CommandFault::ForwardPath(PathFault::NonAscii).reply();
@@ -148,9 +148,9 @@ impl Session {
         self.note(Refusal { stage: "RCPT", reverse_path, forward_path: Some(mailbox), reply, decision })
     }
 
-    /// Content that the client sends without waiting for the 354 (against RFC 2920 §3.1) is read
-    /// as content: the 354 is certain once it is owed, and a client that is so sure of it can mean
-    /// nothing else by what follows. Where DATA is refused, what follows is commands, as ever.
+    /// Content sent without waiting for the 354 (a violation of RFC 2920 §3.1) is read as content: the
+    /// 354 is certain once it is pending, so what follows can't be meant as anything else. If DATA is
+    /// refused, what follows is commands, as usual.
     pub(super) fn on_data(&mut self, sink: &mut dyn ContentSink) -> Option<Action> {
         let transaction = match std::mem::replace(&mut self.phase, Phase::Ready) {
             Phase::Envelope(transaction) => transaction,
@@ -175,19 +175,20 @@ impl Session {
         };
         if transaction.envelope.body == BodyType::BinaryMime {
             self.phase = Phase::Envelope(transaction);
-            // RFC 3030 §3: lines and dots would spoil it.
+            // RFC 3030 §3: line ends and dot-stuffing would corrupt it.
             return self.out_of_order("DATA", "BODY=BINARYMIME needs BDAT");
         }
         if transaction.envelope.recipients.is_empty() {
             let refused = transaction.refused > 0;
             self.phase = Phase::Envelope(transaction);
             if refused {
-                // RFC 5321 §3.3, and RFC 2920 §3.1: the client may have sent DATA with its RCPTs.
+                // RFC 5321 §3.3 and RFC 2920 §3.1: the client may have sent DATA together with its
+                // RCPTs.
                 return self.refuse("DATA", Reply::new(554, Enhanced(5, 5, 1), "no valid recipients"), None);
             }
             return self.out_of_order("DATA", "RCPT comes first");
         }
-        // Others may have come since MAIL: what is promised to them is not there any more.
+        // Other messages may have started since MAIL and taken the room.
         if let Err(reply) = self.rules.room.takes(transaction.declared) {
             self.phase = Phase::Envelope(transaction);
             return self.refuse("DATA", reply, None);
@@ -218,7 +219,7 @@ impl Session {
         (fed.used, action)
     }
 
-    /// The message's name, and its trace line at the top.
+    /// Opens the content: assigns the queue ID and writes the trace line on top.
     pub(super) fn open_content(
         &self,
         transaction: &Transaction,
@@ -238,7 +239,7 @@ impl Session {
         limits
     }
 
-    /// The content has come to its end, or is refused before it.
+    /// The content is complete, or was refused before its end.
     pub(super) fn conclude(
         &mut self,
         transaction: Transaction,
@@ -251,7 +252,7 @@ impl Session {
         let refused = match fault {
             Some(fault) => Some(fault.reply()),
             None if trace.hops >= self.rules.hops_max => {
-                // RFC 5321 §6.3: so many hosts mean a loop.
+                // RFC 5321 §6.3: this many hops indicate a loop.
                 sink.discard();
                 let text = "too many Received lines: mail loop";
                 Some(Reply::new(554, Enhanced(5, 4, 6), text))
@@ -279,8 +280,8 @@ impl Session {
         })))
     }
 
-    /// The answer for a reverse-path. It depends on the domain alone and on what never changes
-    /// within a session, so a client that sends a lot is looked up once.
+    /// The admission of a reverse-path. It depends only on the domain and on what is fixed for the
+    /// session, so a client that sends many messages is looked up once.
     fn admission_of(&mut self, path: &ReversePath) -> Admission {
         let domain: Option<&MailboxDomain> = path.mailbox().map(|m| m.domain());
         if let Some((known, admission)) = &self.admission
@@ -293,7 +294,7 @@ impl Session {
         admission
     }
 
-    /// What the connector itself allows: size, messages a minute, sessions at the same time.
+    /// The connector's own limits: message size, messages per minute, concurrent sessions.
     fn within_limits(&mut self, connector: &Inbound, declared: u64) -> Result<(), Reply> {
         match connector.limits.message_bytes_max {
             Some(limit) if declared > limit => {
@@ -305,8 +306,8 @@ impl Session {
         self.share.enter(connector)
     }
 
-    /// The trace line of this host (RFC 5321 §4.4). It tells the protocol and what the handshake
-    /// showed; the connector's name is our own affair.
+    /// This host's trace line (RFC 5321 §4.4). It gives the protocol and what the handshake showed, but
+    /// not the connector's name, which is internal.
     fn received(&self, transaction: &Transaction, opened: OpenTransaction) -> String {
         let (helo, extended) =
             self.client.as_ref().map_or(("unknown", false), |c| (c.name.as_str(), c.extended));
@@ -348,7 +349,7 @@ impl Session {
     }
 }
 
-/// Version, suite and group, and in one word what became of the client's certificate.
+/// TLS version, cipher suite and group, and one word on how the client's certificate was judged.
 fn tls_comment(facts: &TlsFacts) -> String {
     let channel = facts.channel_text();
     match &facts.peer {

@@ -1,4 +1,4 @@
-//! What a session is told, and what it tells.
+//! The values that go into an inbound session and come out of it. It holds no session state.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,42 +10,42 @@ use crate::connector::{Decision, Inbound, Login, Outbound};
 use crate::mail::{Domain, Envelope, Extension, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::smtp::data::ContentLimits;
 
-/// What holds for all sessions.
+/// Settings that apply to all sessions.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// Our name: greeting, EHLO answer, Received.
+    /// Our host name in the greeting, EHLO reply and Received lines.
     pub name: Domain,
-    /// Who `<postmaster>` without a domain is.
+    /// The mailbox that `<postmaster>` without a domain stands for.
     pub postmaster: Mailbox,
-    /// What content may be.
+    /// The limits of content.
     pub content: ContentLimits,
     /// Recipients of one message.
     pub recipients_max: usize,
-    /// Received lines of one message.
+    /// Received lines of one message, above which it is refused as a loop.
     pub hops_max: usize,
-    /// How often a session may be wrong.
+    /// How many errors a session may make.
     pub patience: Patience,
-    /// What the listener does not offer.
+    /// Extensions the listener does not offer.
     pub withheld: Vec<Extension>,
-    /// Whether there is room for more; one for all listeners.
+    /// Whether there is room for more mail; shared by all listeners.
     pub room: Arc<Room>,
-    /// What comes by connectors with limits of their own; one for all listeners.
+    /// Counts for connectors with limits of their own; shared by all listeners.
     pub quotas: Arc<Quotas>,
 }
 
-/// What a session does of STARTTLS.
+/// How a session treats STARTTLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Upgrade {
-    /// Not offered.
+    /// STARTTLS is not offered.
     Never,
-    /// Offered.
+    /// STARTTLS is offered, and mail is accepted without it.
     Offered,
-    /// Nothing is accepted before it (RFC 3207 §4).
+    /// No mail is accepted before STARTTLS (RFC 3207 §4).
     Required,
-    /// Offered, and answered 454: our certificate is missing. What is offered never disappears
-    /// silently, or a peer would go on in clear for a fault of ours.
+    /// STARTTLS is offered but refused with 454: our certificate is missing. The offer never disappears
+    /// silently, or a peer would continue in plaintext because of a fault of ours.
     Broken {
-        /// Nothing is accepted before it.
+        /// Whether no mail is accepted before STARTTLS.
         required: bool,
     },
 }
@@ -53,20 +53,20 @@ pub enum Upgrade {
 /// What the shell does next. Replies wait in [`Session::take_output`].
 #[derive(Debug)]
 pub enum Action {
-    /// Send the replies, and feed what comes.
+    /// Send the replies, and feed what arrives.
     NeedInput,
-    /// Send the replies, let others have a turn, and feed what is left.
+    /// Send the replies, give other sessions a turn, and feed what is left.
     Flush,
-    /// Find a place for a handshake, say [`Session::on_place`] or [`Session::on_no_place`]; with one,
-    /// send the replies, shake hands, and say [`Session::on_tls`].
+    /// Find a slot for a handshake, and call [`Session::on_place`] or [`Session::on_no_place`]. With a
+    /// slot: send the replies, make the handshake, and call [`Session::on_tls`].
     StartTls,
-    /// Check the password, and say [`Session::on_verified`].
+    /// Check the password, and call [`Session::on_verified`].
     Verify(Login),
-    /// Send the replies, ask the next hop, and say [`Session::on_asked`].
+    /// Send the replies, ask the next hop, and call [`Session::on_asked`].
     Ask(Box<Question>),
-    /// Make the message durable, and say [`Session::on_stored`].
+    /// Commit the message, and call [`Session::on_stored`].
     Commit(Box<ReceivedMessage>),
-    /// Send the replies; the session is over, and nothing was wrong.
+    /// Send the replies; the session is over, without an error.
     Quit,
     /// Send the replies; the session is over.
     Close,
@@ -75,70 +75,70 @@ pub enum Action {
 /// A recipient that the next hop is asked about.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// The recipient.
+    /// The recipient in question.
     pub mailbox: Mailbox,
     /// The connector by which mail for it would leave.
     pub way: Arc<Outbound>,
-    /// It must leave sealed.
+    /// Whether the message must leave over TLS, under an enforced requirement.
     pub onward_sealed: bool,
 }
 
-/// Asks next hops for recipients (`verify_recipients`).
+/// Asks next hops about recipients (`verify_recipients`).
 pub trait RecipientVerifier: Send + Sync {
-    /// What the next hop says of a recipient; within a bounded time.
+    /// Asks the next hop about a recipient; must answer within a bounded time.
     fn verify(&self, question: Question) -> Pin<Box<dyn Future<Output = RecipientCheck> + Send>>;
 }
 
-/// What the next hop says of a recipient.
+/// The next hop's answer about a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecipientCheck {
-    /// It takes mail for it.
+    /// The next hop accepts mail for it.
     Exists,
-    /// It refuses it for good, with these words.
+    /// The next hop refuses it permanently, with this reply.
     Unknown(Reply),
-    /// It could not be asked, or says to come later.
+    /// The next hop could not be asked, or answered with a temporary refusal.
     Unsure,
 }
 
-/// A message that has come whole and is in order. It is not ours yet.
+/// A message that has arrived completely and is valid. We do not own it yet.
 #[derive(Debug)]
 pub struct ReceivedMessage {
-    /// Its name.
+    /// The queue ID.
     pub id: QueueId,
-    /// Paths and options.
+    /// Reverse-path, recipients and options.
     pub envelope: Envelope,
     /// For each recipient, the connector it is expected to leave by.
     pub ways: Vec<Arc<Outbound>>,
     /// The connector it came by.
     pub connector: Arc<Inbound>,
-    /// Why it was this one.
+    /// Why this connector was chosen.
     pub decision: Arc<Decision>,
-    /// Its Message-ID.
+    /// The Message-ID field, if there is one.
     pub message_id: Option<String>,
     /// When its content began.
     pub at: UnixMillis,
 }
 
-/// Why a message that arrived was not taken over.
+/// Why a message that arrived was not committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreRefusal {
     /// There is no room for it now.
     Full,
-    /// Something else hindered it.
+    /// It could not be stored for another reason.
     Failed,
 }
 
-/// A reply that refused something, for the tracking log.
+/// A refusal, for the tracking log.
 #[derive(Debug)]
 pub struct Refusal {
-    /// The verb or stage.
+    /// The SMTP verb, or the stage of the session.
     pub stage: &'static str,
-    /// The transaction's reverse-path.
+    /// The transaction's reverse-path, if any.
     pub reverse_path: Option<ReversePath>,
-    /// The recipient it was about.
+    /// The refused recipient, if there is one.
     pub forward_path: Option<Mailbox>,
-    /// What we said.
+    /// The reply sent to the client.
     pub reply: Reply,
-    /// Why, where a connector decided.
+    /// The connector's decision, if it caused the refusal.
     pub decision: Option<Arc<Decision>>,
 }

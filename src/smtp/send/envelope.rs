@@ -1,4 +1,4 @@
-//! What is written of an envelope, and under which permit.
+//! Writes the commands of an envelope, if the permit covers it. It makes no permits.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -44,8 +44,8 @@ impl Open {
         Ok(())
     }
 
-    /// Asks whether recipients would be taken: an envelope under the same permit, and no DATA. Done
-    /// comes with the last answer.
+    /// Asks whether recipients would be accepted: an envelope under the same permit, without DATA. The
+    /// last reply ends it with `Done`.
     ///
     /// # Errors
     /// [`NotBegun`] says why nothing was written.
@@ -92,7 +92,7 @@ impl Open {
         }
         transaction.chunk = (with_data && mail.body == BodyType::BinaryMime).then_some(mail.size);
         // RFC 2920 §3.1: DATA may end a group, and nothing may follow it in that group. A chunk waits
-        // for the replies: it would be sent in vain where all recipients are refused.
+        // for the replies: it would be sent in vain if all recipients are refused.
         if with_data && transaction.chunk.is_none() {
             steps.put(OwedReply::Data, format_args!("DATA\r\n"));
         }
@@ -102,7 +102,7 @@ impl Open {
     }
 }
 
-/// Commands of one envelope: all at once, or one after the other.
+/// The commands of one envelope, sent all at once or one after the other.
 struct Steps<'a> {
     pipelined: bool,
     owed: &'a mut VecDeque<OwedReply>,
@@ -150,7 +150,7 @@ fn mail_options(mail: &MailFrom<'_>, offers: Offers) -> String {
     options
 }
 
-/// RFC 3461 §5.2.1: passed on as they came.
+/// RFC 3461 §5.2.1: passed on unchanged.
 fn recipient_options(dsn: &RecipientDsn) -> String {
     let mut options = String::new();
     if !dsn.notify.is_unsaid() {

@@ -1,5 +1,5 @@
-//! AUTH on our side (RFC 4954): only over a session whose permit is of an enforced requirement, so that a
-//! password is shown to nobody who did not prove who they are.
+//! AUTH as a client (RFC 4954), only over a session whose permit is for an enforced requirement, so
+//! that no password is sent to an unauthenticated server.
 
 use std::collections::VecDeque;
 
@@ -15,9 +15,9 @@ use crate::mail::Reply;
 #[derive(Debug)]
 pub struct LoggingIn<'a> {
     session: &'a mut Open,
-    /// What answers the server's challenges, in base64.
+    /// Responses to the server's challenges, in base64.
     responses: VecDeque<String>,
-    /// The last challenge was answered by giving up.
+    /// The last challenge was answered with `*`, which cancels.
     given_up: bool,
     over: bool,
 }
@@ -26,8 +26,8 @@ impl Open {
     /// Logs in, before the first transaction.
     ///
     /// # Errors
-    /// [`NotBegun`] if the session is in clear, not authorised under an enforced requirement, or busy;
-    /// nothing of the secret was written.
+    /// [`NotBegun`] if the session is in plaintext, not authorised under an enforced requirement, or
+    /// busy; nothing of the secret was written.
     pub fn login(&mut self, login: LoginAs<'_>, out: &mut Vec<u8>) -> Result<LoggingIn<'_>, NotBegun> {
         if !self.over_tls || !self.permit.as_ref().is_some_and(Permit::is_enforced) {
             return Err(NotBegun::Unauthorised);
@@ -50,7 +50,7 @@ impl Open {
             Mechanism::XOAuth2 => {
                 let response = STANDARD.encode(format!("user={user}\x01auth=Bearer {secret}\x01\x01"));
                 put(out, format_args!("AUTH {word} {response}\r\n"));
-                // A token that is refused is explained in a challenge; nothing answers that.
+                // A refused token is explained in a challenge, which gets an empty response.
                 VecDeque::from([String::new()])
             }
         };
@@ -61,7 +61,7 @@ impl Open {
 impl LoggingIn<'_> {
     fn on_reply(&mut self, reply: Reply, out: &mut Vec<u8>) -> Result<Option<LoginEvent>, SendFault> {
         if reply.code == 334 {
-            // `*` gives up (RFC 4954 §4); who asks on after that does not speak SMTP.
+            // `*` cancels (RFC 4954 §4); a server that sends another challenge does not speak SMTP.
             let given_up = std::mem::replace(&mut self.given_up, self.responses.is_empty());
             if given_up {
                 self.end();

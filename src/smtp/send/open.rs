@@ -1,4 +1,5 @@
-//! The session that a permit covers: transactions, one after the other or chained, until QUIT.
+//! The session that a permit covers: transactions, one after the other or pipelined, until QUIT.
+//! `envelope` writes the commands of each.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -20,11 +21,11 @@ pub struct Open {
     pub(super) over_tls: bool,
     pub(super) owed: VecDeque<OwedReply>,
     pub(super) transactions: VecDeque<Transaction>,
-    /// A transaction ended without its content: the server may still hold its envelope.
+    /// A transaction ended without its content: the server may still hold its envelope, so RSET is due.
     pub(super) reset_due: bool,
 }
 
-/// Replies that are owed, in their order.
+/// The command a pending reply belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OwedReply {
     Rset,
@@ -38,9 +39,9 @@ pub(super) enum OwedReply {
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
     pub(super) so_far: TransactionResult,
-    /// Commands that wait for the reply to the one before, where PIPELINING is not offered.
+    /// Commands that wait for the previous reply, if PIPELINING is not offered.
     pub(super) unsent: VecDeque<(OwedReply, Vec<u8>)>,
-    /// The content goes as one chunk of so many octets (RFC 3030 §2).
+    /// The content goes as one chunk of this many octets (RFC 3030 §2).
     pub(super) chunk: Option<u64>,
 }
 
@@ -62,27 +63,28 @@ impl Open {
         Self { over_tls: true, ..self }
     }
 
-    /// The name by which a permit is bound to it.
+    /// The session ID that a permit is bound to.
     #[must_use]
     pub fn id(&self) -> SessionId {
         self.id
     }
 
-    /// What the server offers.
+    /// The extensions the server offers.
     #[must_use]
     pub fn offers(&self) -> Offers {
         self.offers
     }
 
-    /// Takes another permit, from another judgement of the same session; the earlier one is void.
+    /// Replaces the permit with one from another judgement of the same session; the earlier one is
+    /// void.
     pub fn reauthorise(&mut self, permit: Permit) {
         if self.permit.is_some() {
             self.permit = Some(permit);
         }
     }
 
-    /// Whether a transaction could be begun now, if the permit covers it: none is under way, or, with
-    /// PIPELINING, the one that is has sent its content (RFC 2920 §3.1 lets commands follow it).
+    /// Whether a transaction could begin now, if the permit covers it: none is under way, or, with
+    /// PIPELINING, the current one has sent its content (RFC 2920 §3.1 lets commands follow it).
     #[must_use]
     pub fn is_free(&self) -> bool {
         let chained =
@@ -90,7 +92,8 @@ impl Open {
         self.permit.is_some() && (self.transactions.is_empty() || chained())
     }
 
-    /// The content has been sent, or is about to be in the same write: `out` gets the final dot.
+    /// The content has been sent, or is in the same write: appends the final dot to `out`, unless it
+    /// went as a chunk.
     pub fn end_content(&mut self, out: &mut Vec<u8>) {
         if self.transactions.back().is_none_or(|t| t.chunk.is_none()) {
             out.extend_from_slice(b".\r\n");
@@ -101,7 +104,7 @@ impl Open {
         }
     }
 
-    /// Ends the session and tells how far each transaction came, the oldest first.
+    /// Ends the session, and returns how far each transaction got, oldest first.
     pub fn abandon(&mut self) -> Vec<TransactionResult> {
         self.close();
         mem::take(&mut self.transactions).into_iter().map(|t| t.so_far).collect()
@@ -113,7 +116,7 @@ impl Open {
         self.transactions.iter_mut().for_each(|t| t.unsent.clear());
     }
 
-    /// Without PIPELINING: the next command, once the last one was answered.
+    /// Without PIPELINING: sends the next command once the previous one was answered.
     pub(super) fn go_on(&mut self, out: &mut Vec<u8>) {
         if !self.owed.is_empty() {
             return;
@@ -156,7 +159,7 @@ impl Open {
             }
             OwedReply::Data if reply.code == 354 => return self.on_go_ahead(out),
             OwedReply::Data => so_far.data = Some(reply),
-            // RSET can't fail; a server that says otherwise will say so to MAIL as well.
+            // RSET can't fail; a server that refuses it will refuse MAIL as well.
             OwedReply::Rset | OwedReply::End => {}
         }
         let hopeless = !so_far.has_taker()
@@ -167,7 +170,8 @@ impl Open {
         }
         self.go_on(out);
         if self.owed.is_empty() {
-            // The last recipient was answered, and no DATA follows: content in a chunk does, or nothing.
+            // The last recipient was answered, and no DATA follows: either the content follows as a
+            // chunk, or nothing.
             if let Some(octets) =
                 self.transactions.back().filter(|t| t.so_far.has_taker()).and_then(|t| t.chunk)
             {
@@ -179,7 +183,7 @@ impl Open {
         None
     }
 
-    /// The last transaction ends without content.
+    /// Ends the last transaction without content.
     fn end_early(&mut self) -> Option<OpenEvent> {
         let finished = self.transactions.pop_back()?.so_far;
         self.reset_due = finished.mail.is_none();
@@ -191,8 +195,8 @@ impl Open {
         if taker {
             return Some(OpenEvent::SendContent);
         }
-        // RFC 2920 §3.1: 354 though every recipient was refused: an empty message ends it, and the
-        // server is to refuse it.
+        // RFC 2920 §3.1: a 354 although every recipient was refused is answered with an empty message,
+        // which the server should refuse.
         out.extend_from_slice(b".\r\n");
         self.owed.push_back(OwedReply::End);
         None

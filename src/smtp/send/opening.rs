@@ -1,4 +1,5 @@
-//! The session before its first transaction: greeting, EHLO, STARTTLS, and EHLO again inside TLS.
+//! The session before its first transaction: greeting, EHLO, STARTTLS, and EHLO again inside TLS. It
+//! makes no handshake itself.
 
 use std::borrow::Cow;
 
@@ -8,7 +9,7 @@ use crate::connector::SessionId;
 use crate::mail::Reply;
 use crate::smtp::Offers;
 
-/// A session on a fresh connection, up to plaintext or to the handshake.
+/// A session on a new connection, up to plaintext or the handshake.
 #[derive(Debug)]
 pub struct Opening {
     id: SessionId,
@@ -21,13 +22,13 @@ pub struct Opening {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// The reply to this is awaited.
+    /// The reply to this step is awaited.
     Awaiting(Step),
-    /// It goes on in plaintext.
+    /// It continues in plaintext.
     InClear,
     /// The handshake is next.
     Handshake,
-    /// With implicit TLS the handshake comes before anything is said.
+    /// With implicit TLS the handshake comes before anything is sent.
     Implicit,
     Over,
 }
@@ -40,17 +41,17 @@ enum Step {
     StartTls,
 }
 
-/// What a permit makes of an opening.
+/// The session after a permit was granted.
 #[derive(Debug)]
 pub enum AuthorisedSession {
     /// Plaintext: transactions may begin.
     Open(Open),
-    /// TLS: EHLO is said again first.
+    /// TLS: EHLO is sent again first.
     Secured(SecuredSession),
 }
 
 impl Opening {
-    /// A session on a fresh connection, waiting for the greeting.
+    /// A session on a new connection, waiting for the greeting.
     #[must_use]
     pub fn new(hello: Hello) -> Self {
         let state = if hello.implicit { State::Implicit } else { State::Awaiting(Step::Greeting) };
@@ -58,21 +59,22 @@ impl Opening {
         Self { id, hello, replies, state, offers, banner: None }
     }
 
-    /// The name by which a permit is bound to it.
+    /// The session ID that a permit is bound to.
     #[must_use]
     pub fn id(&self) -> SessionId {
         self.id
     }
 
-    /// What the server greeted with.
+    /// The text of the server's greeting.
     #[must_use]
     pub fn banner(&self) -> Option<&str> {
         self.banner.as_deref()
     }
 
-    /// Takes what the judge made for this session. `None`: it is not at the end of its opening.
+    /// Takes the judge's permit for this session. `None`: it is not at the end of its opening.
     ///
-    /// RFC 3207 §4.2: what was said before the handshake may be planted, so it is forgotten, and EHLO is said again.
+    /// RFC 3207 §4.2: anything received before the handshake may have been injected, so it is
+    /// discarded, and EHLO is sent again.
     #[must_use]
     pub fn authorise(self, permit: Permit, out: &mut Vec<u8>) -> Option<AuthorisedSession> {
         let Self { id, hello, replies, state, offers, banner } = self;
@@ -121,13 +123,13 @@ impl Opening {
             Step::StartTls if reply.code == 220 => self.end(State::Handshake, OpeningEvent::Handshake),
             Step::StartTls => self.end(State::InClear, OpeningEvent::InClear(Some(reply))),
             Step::Ehlo | Step::Helo if reply.is_positive() => self.on_hello(step, &reply, out),
-            // RFC 5321 §3.2: HELO is for servers that don't know EHLO, so for 5yz alone.
+            // RFC 5321 §3.2: HELO is for servers that don't know EHLO, so only after a 5yz.
             Step::Ehlo if reply.is_permanent() && self.hello.helo => {
                 self.say(Step::Helo, "HELO", out);
                 None
             }
-            // A server that knows no EHLO offers no STARTTLS. Where HELO must not follow, that is what
-            // the judge has to know; without a permit nothing more is said.
+            // A server that does not know EHLO offers no STARTTLS. If HELO must not follow, the judge
+            // has to know that; without a permit nothing more is sent.
             Step::Ehlo if reply.is_permanent() => self.end(State::InClear, OpeningEvent::InClear(None)),
             Step::Ehlo | Step::Helo => self.end(State::Over, OpeningEvent::HelloRefused(reply)),
         })
@@ -171,7 +173,7 @@ impl Dialogue for Opening {
     }
 }
 
-/// A session after the handshake and the judgement, up to the answer to EHLO inside TLS.
+/// A session after the handshake and the judgement, up to the EHLO reply inside TLS.
 #[derive(Debug)]
 pub struct SecuredSession {
     id: SessionId,
@@ -190,13 +192,13 @@ enum SecuredStep {
 }
 
 impl SecuredSession {
-    /// The session, once EHLO was answered; `None` before.
+    /// The open session once EHLO was answered; `None` before.
     #[must_use]
     pub fn open(self) -> Option<Open> {
         Some(Open::new(self.id, self.replies, self.offers?, self.permit).over_tls())
     }
 
-    /// What the server greeted with.
+    /// The text of the server's greeting.
     #[must_use]
     pub fn banner(&self) -> Option<&str> {
         self.banner.as_deref()

@@ -1,3 +1,5 @@
+//! Tests of outbound sessions, played as dialogues; no sockets and no TLS.
+
 use super::*;
 use crate::connector::{
     ClearCause, Forced, Generation, NotCovered, Observed, Requirement, Revision, SessionId, Verdict, judge,
@@ -41,7 +43,7 @@ fn begin(session: &mut Open, to: &str, size: u64, out: &mut Vec<u8>) -> Result<(
     session.begin(&mail, to.iter().map(|to| (to, &dsn)), &demand(&Requirement::Opportunistic, TABLE), out)
 }
 
-/// Plays a dialogue: replies go in, and what the session wrote and told comes out.
+/// Plays a dialogue: replies go in, and what the session wrote and the events it returned come out.
 struct Play<D> {
     session: D,
     out: Vec<u8>,
@@ -54,7 +56,7 @@ trait Described {
 }
 
 impl<D: Dialogue<Event: Described>> Play<D> {
-    /// Feeds replies, and says what the session wrote and told meanwhile.
+    /// Feeds replies, and returns what the session wrote and its events.
     fn feed(&mut self, replies: &str) -> String {
         let octets: Vec<u8> = replies.split('|').flat_map(|r| format!("{r}\r\n").into_bytes()).collect();
         let mut input = octets.as_slice();
@@ -266,7 +268,7 @@ fn a_permit_ends_with_the_session_and_is_for_no_other() {
     let late = permit(play.session.id(), &Observed::NotOffered);
     play.session.reauthorise(late);
     assert_eq!(play.begin("b@b.example"), "not begun: the session is not authorised for it");
-    // Before the end of the opening nothing is authorised.
+    // Nothing is authorised before the end of the opening.
     let mut early = Play::new();
     early.feed("220 hello");
     let mut out = Vec::new();

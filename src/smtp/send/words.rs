@@ -1,4 +1,4 @@
-//! What is told to an outbound session, and what it tells. Values only.
+//! The values that go into an outbound session and come out of it. It holds no session state.
 
 use super::super::answer::AnswerFault;
 use crate::connector::{
@@ -6,63 +6,63 @@ use crate::connector::{
 };
 use crate::mail::{BodyType, Domain, Extension, MessageDsn, Reply, ReversePath};
 
-/// How we say hello.
+/// How a session introduces itself and starts TLS.
 #[derive(Debug, Clone)]
 pub struct Hello {
-    /// Our name in EHLO.
+    /// Our host name in EHLO.
     pub name: Domain,
-    /// Whether STARTTLS is taken where it is offered.
+    /// Whether STARTTLS is used if it is offered.
     pub starttls: bool,
     /// TLS begins with the first octet: the greeting comes inside it (RFC 8314 §3).
     pub implicit: bool,
     /// Whether HELO may follow a refused EHLO. Without EHLO there is no STARTTLS, so never under a
     /// forced requirement.
     pub helo: bool,
-    /// Extensions that are passed over though they are offered.
+    /// Extensions that are ignored even if offered.
     pub ignored: Vec<Extension>,
 }
 
-/// As whom to log in.
+/// The credentials for a login.
 #[derive(Clone, Copy)]
 pub struct LoginAs<'a> {
-    /// How.
+    /// The SASL mechanism to use.
     pub mechanism: Mechanism,
-    /// The name.
+    /// The user name to log in with.
     pub user: &'a str,
-    /// The password or token.
+    /// The password or bearer token.
     pub secret: &'a str,
 }
 
-/// What MAIL FROM tells of a message.
+/// The message parameters of MAIL FROM.
 #[derive(Debug, Clone, Copy)]
 pub struct MailFrom<'a> {
-    /// Who is told of failures.
+    /// Where reports are sent; may be null.
     pub reverse_path: &'a ReversePath,
-    /// What is declared of the content.
+    /// The declared type of the content (`BODY=`).
     pub body: BodyType,
-    /// Octets of content.
+    /// Octets of content (`SIZE=`).
     pub size: u64,
     /// Whether it needs SMTPUTF8.
     pub utf8: bool,
-    /// What is asked of reports; passed on where DSN is offered.
+    /// `RET=` and `ENVID=`; passed on if DSN is offered.
     pub dsn: &'a MessageDsn,
 }
 
-/// What is demanded of the session for a transaction, and by which table.
+/// What a transaction demands of the session, and under which table.
 #[derive(Debug, Clone, Copy)]
 pub struct Demand<'a> {
     /// The connector's requirement for this recipient domain.
     pub requirement: &'a Requirement,
-    /// The connector's revision.
+    /// The revision of the connector's settings.
     pub revision: Revision,
     /// The generation of the table that chose the connector.
     pub generation: Generation,
-    /// The message came sealed and must go on sealed: only an enforced requirement will do.
+    /// The message came over TLS and must go on over TLS: only an enforced requirement will do.
     pub onward_sealed: bool,
 }
 
 impl Demand<'_> {
-    /// Whether a session's permit covers it.
+    /// Whether a session's permit covers this demand.
     ///
     /// # Errors
     /// [`NotCovered`] says why not.
@@ -78,16 +78,16 @@ impl Demand<'_> {
 /// Why a transaction was not begun; nothing of it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotBegun {
-    /// The session holds no permit any more, or not the kind that is needed.
+    /// The session has no permit any more, or not the kind that is needed.
     #[error("the session is not authorised for it")]
     Unauthorised,
-    /// The permit does not cover it.
+    /// The permit does not cover the transaction.
     #[error(transparent)]
     NotCovered(#[from] NotCovered),
-    /// The session is not open, or a transaction is under way that nothing may be said beside.
+    /// The session is not open, or a transaction is under way that allows no further command.
     #[error("the session is not ready for a transaction")]
     Busy,
-    /// The message is larger than the server takes (RFC 1870 §6.1).
+    /// The message exceeds the server's size limit (RFC 1870 §6.1).
     #[error("the message has {size} octets, and the next hop takes {limit}")]
     TooLarge {
         /// The message's size in octets.
@@ -95,27 +95,28 @@ pub enum NotBegun {
         /// The server's limit in octets.
         limit: u64,
     },
-    /// The content was declared as 8BITMIME, and the server doesn't offer that (RFC 6152 §3).
+    /// The content was declared as 8BITMIME, which the server does not offer (RFC 6152 §3).
     #[error("the content has 8-bit lines, and the next hop does not offer 8BITMIME")]
     EightBit,
-    /// The content is no lines, and the server does not take it (RFC 3030 §3).
+    /// The content is binary, which the server does not accept (RFC 3030 §3).
     #[error("the content is binary, and the next hop does not offer CHUNKING and BINARYMIME")]
     Binary,
-    /// Addresses or headers are in UTF-8, and the server does not take that (RFC 6531 §3.2).
+    /// Addresses or headers are in UTF-8, which the server does not accept (RFC 6531 §3.2).
     #[error("addresses or headers are in UTF-8, and the next hop does not offer SMTPUTF8")]
     Utf8,
 }
 
-/// What happened on the way to TLS, or to a session in plaintext.
+/// What happened on the way to TLS, or to a plaintext session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum OpeningEvent {
     /// The server did not greet with 220. The session is over.
     NotGreeted(Reply),
     /// EHLO or HELO was refused. The session is over.
     HelloRefused(Reply),
-    /// The session is in plaintext: STARTTLS was not offered or not wanted, or was refused with this reply.
+    /// The session is in plaintext: STARTTLS was not offered or not wanted, or was refused with this
+    /// reply.
     InClear(Option<Reply>),
-    /// STARTTLS was answered 220: the handshake is next.
+    /// STARTTLS was answered with 220: the handshake is next.
     Handshake,
     /// The server closes (421). The session is over.
     Closing(Reply),
@@ -124,7 +125,7 @@ pub enum OpeningEvent {
 /// What happened between the handshake and the first transaction.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SecuredEvent {
-    /// EHLO was answered.
+    /// EHLO was answered; transactions may begin.
     Ready,
     /// With implicit TLS: the server did not greet with 220. The session is over.
     NotGreeted(Reply),
@@ -134,12 +135,12 @@ pub enum SecuredEvent {
     Closing(Reply),
 }
 
-/// What came of a login.
+/// The result of a login.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LoginEvent {
-    /// It was accepted.
+    /// The server accepted the credentials.
     LoggedIn,
-    /// It was refused; nothing more may be said but QUIT.
+    /// The server refused them; only QUIT may follow.
     Refused(Reply),
     /// The server closes (421). The session is over.
     Closing(Reply),
@@ -148,58 +149,58 @@ pub enum LoginEvent {
 /// What happened in an open session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum OpenEvent {
-    /// Content is awaited: send it, then [`super::Open::end_content`].
+    /// The server awaits content: send it, then call [`super::Open::end_content`].
     SendContent,
     /// The oldest transaction is over.
     Done(TransactionResult),
-    /// The server closes (421). The session is over; [`super::Open::abandon`] tells what is left.
+    /// The server closes (421). The session is over; [`super::Open::abandon`] returns what is left.
     Closing(Reply),
 }
 
-/// Why the session can't go on.
+/// Why the session can't continue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendFault {
-    /// The server doesn't speak SMTP.
+    /// The server does not speak SMTP.
     #[error(transparent)]
     Answer(#[from] AnswerFault),
-    /// A reply that nothing asked for.
+    /// A reply to no command.
     #[error("the peer sent a reply that nothing asked for: {0}")]
     Unasked(Reply),
-    /// Octets in clear behind the 220: planted by someone in the middle, to be taken for an answer
+    /// Plaintext octets after the 220 to STARTTLS: injected by an attacker, to be taken for a reply
     /// inside TLS (CVE-2021-38371).
     #[error("data after STARTTLS reply")]
     AfterStartTls,
 }
 
-/// How far a transaction came.
+/// How far a transaction got.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TransactionResult {
-    /// Whether MAIL FROM had any answer.
+    /// Whether MAIL FROM was answered at all.
     pub begun: bool,
-    /// The reply, where it was refused.
+    /// The reply to MAIL FROM, if refused.
     pub mail: Option<Reply>,
-    /// For each recipient the reply, where it was refused.
+    /// For each recipient, the reply if it was refused.
     pub recipients: Vec<Option<Reply>>,
-    /// The reply to DATA, where it was refused.
+    /// The reply to DATA, if refused.
     pub data: Option<Reply>,
-    /// Whether the content was sent to its end.
+    /// Whether the content was sent completely.
     pub sent: bool,
-    /// The reply to the content.
+    /// The reply to the content, once it has come.
     pub end: Option<Reply>,
 }
 
-/// What the session waits for; it decides how long (RFC 5321 §4.5.3.2).
+/// The reply the session waits for; it decides the time limit (RFC 5321 §4.5.3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AwaitedReply {
     /// The greeting, or the reply to a command.
     Command,
-    /// The reply to STARTTLS.
+    /// The reply to STARTTLS, before the handshake.
     StartTls,
-    /// The reply to DATA.
+    /// The reply to DATA (RFC 5321 §4.5.3.2.4).
     Data,
-    /// The reply to the content.
+    /// The reply to the content (RFC 5321 §4.5.3.2.6).
     End,
-    /// Nothing.
+    /// No reply is pending.
     Nothing,
 }
 

@@ -1,4 +1,4 @@
-//! What those who asked the writer are told.
+//! Answers the callers of the writer once their operation is committed or refused. It writes nothing.
 
 use super::apply::OperationAnswer;
 use super::ops::{Answer, Fresh, Op, Settle};
@@ -8,7 +8,8 @@ pub(super) fn acknowledge(op: Op, told: OperationAnswer) {
     match (op, told) {
         (Op::Put { fresh, answer }, _) => send(answer, Ok(fresh.taken())),
         (Op::Settle(Settle { lease, reports, answer, .. }), _) => {
-            // Ended before the caller hears of it, so that what it asks for next finds it free.
+            // The lease ends before the caller is answered, so that its next request finds the recipients
+            // free.
             drop(lease);
             let leased: Vec<Leased> = reports.into_iter().flat_map(Fresh::taken).collect();
             send(answer, Ok(leased));
@@ -26,8 +27,8 @@ pub(super) fn acknowledge(op: Op, told: OperationAnswer) {
         }
         (Op::Release { answer, .. }, OperationAnswer::Released(released)) => send(answer, Ok(released)),
         (Op::Hold { lease, .. }, _) => drop(lease),
-        // `apply` gives each operation its own kind of answer; a dropped one reads as an end of
-        // service.
+        // `apply` returns the matching answer for each operation; otherwise the dropped channel reads as the
+        // engine's end.
         (
             Op::Hasten { .. }
             | Op::HastenPart(_)
@@ -59,8 +60,8 @@ pub(super) fn fail(op: Op, fault: &SpoolFault) {
     }
 }
 
-/// Refuses an operation that may have been written after all: start-up will know, and needs the
-/// files for it.
+/// Refuses an operation that may have been written after all: startup will find out, and needs the files for
+/// that.
 pub(super) fn keep_files(op: Op, fault: &SpoolFault) {
     match op {
         Op::Put { fresh, answer } => {
@@ -81,6 +82,6 @@ pub(super) fn keep_files(op: Op, fault: &SpoolFault) {
 }
 
 fn send<T>(answer: Answer<T>, result: Result<T, SpoolFault>) {
-    // Nobody waits any more: leases in the answer end with it.
+    // If nobody waits, leases in the answer end with it.
     let _ = answer.send(result);
 }

@@ -1,4 +1,4 @@
-//! What each operation writes. Everything here runs inside the writer's transaction.
+//! What each operation writes, inside the writer's transaction. It neither commits nor answers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,42 +10,39 @@ use super::rows::TOLD_NOBODY;
 use crate::mail::{BodyType, QueueId, Ret, UnixMillis};
 use crate::spool::{HoldResult, LaneKey, Lease, LeaseBook, RecipientResult, Removal};
 
-/// What an operation changed, to be acted on once it is committed.
+/// What an operation changed, to be acted on after the commit.
 #[derive(Default)]
 pub(super) struct OperationEffects {
-    /// How the counters move.
+    /// Changes of the counters.
     pub(super) messages: i64,
     pub(super) recipients: i64,
     pub(super) held: i64,
-    /// Messages that are gone and whose content lay in a file.
+    /// Deleted messages whose content was in a file.
     pub(super) files: Vec<QueueId>,
-    /// Content in the database is not touched.
+    /// Leave content in the database untouched.
     leave_content: bool,
-    /// What the caller is told.
+    /// The answer for the caller.
     pub(super) told: OperationAnswer,
 }
 
 /// What the caller is told beyond success.
 #[derive(Default)]
 pub(super) enum OperationAnswer {
-    /// Nothing more.
     #[default]
     Done,
-    /// The answer to `hasten`.
     Hastened(Vec<LaneKey>, usize),
-    /// The answer to `remove`; the lease keeps the message from being leased until it is gone.
+    /// The result of `remove`; the lease keeps the message from being leased until it is deleted.
     Removed(Removal, Option<Lease>),
-    /// The answer to `hold`; the lease keeps the message from being leased until it is held.
+    /// The result of `hold`; the lease keeps the message from being leased until it is held.
     HeldBack(HoldResult, Option<Lease>),
-    /// The answer to `release`.
     Released(bool),
 }
 
-/// Runs one operation. With `leave_content` the content of a message that goes stays where it is: its page is
+/// Runs one operation. With `leave_content`, the content of a deleted message stays in place: its page is
 /// damaged.
 ///
 /// # Errors
-/// What the database gave; part of the operation may have been written.
+/// The database error; part of the operation may have been written.
 pub(super) fn apply(
     writer: &Connection,
     book: &Arc<LeaseBook>,
@@ -57,7 +54,7 @@ pub(super) fn apply(
         Op::Put { fresh, .. } => insert(writer, fresh, &mut applied)?,
         Op::Settle(settle) => apply_settle(writer, settle, &mut applied)?,
         Op::Hasten { id, now, .. } => applied.told = hasten(writer, *id, *now)?,
-        // The writer takes it out of every group.
+        // The writer takes this operation out of every group.
         Op::HastenPart(_) => {}
         Op::Remove { id, .. } => remove(writer, book, *id, &mut applied)?,
         Op::HoldBack { id, reason, .. } => hold_back(writer, book, (*id, reason), &mut applied)?,
@@ -119,7 +116,7 @@ fn insert(writer: &Connection, fresh: &Fresh, applied: &mut OperationEffects) ->
     Ok(())
 }
 
-/// How a body type is written.
+/// The stored number of a body type.
 fn body_number(body: BodyType) -> i64 {
     match body {
         BodyType::SevenBit => 0,
@@ -157,7 +154,7 @@ fn apply_settle(writer: &Connection, settle: &Settle, applied: &mut OperationEff
     Ok(())
 }
 
-/// Deletes a message that has no recipients left. Says whether there was one.
+/// Deletes a message that has no recipients left. Returns whether there was one.
 fn delete_message(writer: &Connection, id: QueueId, applied: &mut OperationEffects) -> Result<bool> {
     let gone: Option<(bool, bool)> = writer
         .prepare_cached("DELETE FROM message WHERE id = ?1 RETURNING in_file, held IS NOT NULL")?
@@ -169,7 +166,7 @@ fn delete_message(writer: &Connection, id: QueueId, applied: &mut OperationEffec
     applied.messages -= 1;
     applied.held -= i64::from(held);
     if in_file {
-        // The file goes after the commit: until then the row still needs it.
+        // The file is deleted after the commit: until then the row still needs it.
         applied.files.push(id);
     } else if !applied.leave_content {
         writer.prepare_cached("DELETE FROM body WHERE id = ?1")?.execute([id.to_number()])?;
@@ -177,10 +174,10 @@ fn delete_message(writer: &Connection, id: QueueId, applied: &mut OperationEffec
     Ok(true)
 }
 
-/// Writes down that recipients are done, however it is known.
+/// Records that recipients are done, for results known from elsewhere, such as the mark.
 ///
 /// # Errors
-/// What the database gave.
+/// The database error.
 pub(super) fn forget(
     writer: &Connection,
     id: QueueId,
@@ -200,7 +197,7 @@ pub(super) fn forget(
 }
 
 fn hasten(writer: &Connection, id: QueueId, now: UnixMillis) -> Result<OperationAnswer> {
-    // What is due already counts too: its lane may be blocked, and is to be tried as well.
+    // What is already due counts too: its lane may be blocked and should be retried as well.
     let id = id.to_number();
     let lanes = writer
         .prepare_cached(LANES_OF_ONE)?
@@ -222,7 +219,7 @@ fn remove(
         .prepare_cached("SELECT number FROM recipient WHERE message = ?1")?
         .query_map([id.to_number()], |row| row.get(0))?
         .collect::<Result<Vec<u32>>>()?;
-    // All or none: a lane that is asked for what is due must not miss a recipient that stays.
+    // All or none: a query for what is due must not miss a recipient that stays.
     let Some(lease) = book.lease_all(id, &numbers) else {
         applied.told = OperationAnswer::Removed(Removal::Leased, None);
         return Ok(());
@@ -246,13 +243,13 @@ fn hold_back(
         .prepare_cached("SELECT number FROM recipient WHERE message = ?1")?
         .query_map([id.to_number()], |row| row.get(0))?
         .collect::<Result<Vec<u32>>>()?;
-    // All or none: what is in hand may leave at any moment.
+    // All or none: what is being attempted may be delivered at any moment.
     applied.told = match book.lease_all(id, &numbers) {
         _ if numbers.is_empty() => OperationAnswer::HeldBack(HoldResult::Unknown, None),
         None => OperationAnswer::HeldBack(HoldResult::Leased, None),
         Some(lease) => {
             hold(writer, (id, reason, false), applied)?;
-            // It was held until its file is whole; now somebody wants it held for longer.
+            // It was held until its file is whole; now an operator wants it held for longer.
             writer.prepare_cached(HOLD_FOR_LONGER)?.execute(params![id.to_number(), reason])?;
             OperationAnswer::HeldBack(HoldResult::Held, Some(lease))
         }
@@ -276,7 +273,7 @@ fn release(writer: &Connection, id: QueueId, now: UnixMillis, applied: &mut Oper
     Ok(())
 }
 
-/// The first reason stays.
+/// Holds a message; the first reason is kept.
 fn hold(
     writer: &Connection,
     (id, reason, until_whole): (QueueId, &str, bool),
@@ -293,7 +290,7 @@ fn hold(
     Ok(())
 }
 
-/// When a held message is due.
+/// The due time of a held message.
 pub(super) const NEVER: UnixMillis = UnixMillis(i64::MAX);
 
 const HOLD_FOR_LONGER: &str =
@@ -309,13 +306,13 @@ const INSERT_MESSAGE: &str = "
         onward_sealed, utf8, ret, envid)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
-/// A fresh recipient is due at once.
+/// A new recipient is due at once.
 const INSERT_RECIPIENT: &str = "
     INSERT INTO recipient (message, number, forward_path, lane, accepted_at, attempts, next_at, delay_told,
         notify, orcpt)
     VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5, ?6, ?7, ?8)";
 
-/// A message may have been held while its attempt was under way; then it stays so.
+/// A message may have been held while its attempt was under way; then it stays held.
 const DEFER: &str = "
     UPDATE recipient SET attempts = ?3, delay_told = MAX(delay_told, ?5), lane = ?6, last = ?7,
         next_at = CASE WHEN EXISTS (SELECT 1 FROM message WHERE id = ?1 AND held IS NOT NULL)

@@ -1,4 +1,4 @@
-//! A folder for contents that a new database does not take.
+//! A folder for contents that a salvage does not put into the new database. It never overwrites a file.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write as _};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::mail::QueueId;
 
-/// A folder beside the new database; it is made with the first file.
+/// A folder beside the new database; created with its first file.
 pub(super) struct Aside(PathBuf);
 
 impl Aside {
@@ -21,8 +21,8 @@ impl Aside {
         &self.0
     }
 
-    /// Copies a file of content; where to, if that succeeded. `binary`: it has no dots of transparency; `None`: it
-    /// is not known.
+    /// Copies a content file and returns the copy's path. `binary`: the content is not dot-stuffed; `None`:
+    /// unknown.
     pub(super) fn file(&self, id: QueueId, from: &Path, binary: Option<bool>) -> Option<PathBuf> {
         self.put(id, File::open(from).ok()?, binary).ok()
     }
@@ -34,7 +34,7 @@ impl Aside {
 
     fn put(&self, id: QueueId, from: impl Read, binary: Option<bool>) -> io::Result<PathBuf> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
-        // Where it is not known whether there are dots, they stay.
+        // If it is unknown whether the content is dot-stuffed, the dots are left as they are.
         let ending = if binary.is_some() { "eml" } else { "smtp" };
         let path = self.0.join(format!("{id}.{ending}"));
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
@@ -49,7 +49,7 @@ fn copy(mut from: BufReader<impl Read>, mut to: BufWriter<File>, stuffed: bool) 
     let mut at_start = true;
     loop {
         line.clear();
-        // A part of a line, where there is no end of it for long.
+        // A line without an end for long is read in parts.
         if from.by_ref().take(PART_BYTES).read_until(b'\n', &mut line)? == 0 {
             return to.flush();
         }

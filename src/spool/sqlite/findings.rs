@@ -1,36 +1,35 @@
-//! What the findings of `PRAGMA quick_check` mean for the messages: an allow list, since whatever is not known to
-//! be harmless decides what is delivered.
+//! Interprets the findings of `PRAGMA quick_check`. It uses an allow list: any finding not known to be
+//! harmless counts as damage to the queue.
 
 use rusqlite::{Connection, Error, ErrorCode, Result, ffi};
 
-/// What was found, line by line.
+/// The lines reported by the check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Findings {
-    /// Empty: all is in order.
+    /// Empty if there is no damage.
     pub(super) lines: Vec<String>,
-    /// There may be more.
+    /// The list was cut at its limit; there may be more.
     cut: bool,
-    /// A page could not be read at all.
+    /// At least one page could not be read at all.
     unreadable: bool,
 }
 
 /// What is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Concern {
-    /// Nothing.
     Nothing,
-    /// Contents of messages, and nothing else for certain.
+    /// Contents of messages only.
     Contents,
-    /// Perhaps who is to have what.
+    /// Possibly the queue itself: who receives what.
     Queue,
-    /// The disk gives no answer for some page; what is there is unknown.
+    /// The disk can't read some page; what is there is unknown.
     Unreadable,
 }
 
-/// Looks at every page, or at those of one table. At most `lines_max` findings are listed.
+/// Checks every page, or those of one table. At most `lines_max` findings are listed.
 ///
 /// # Errors
-/// What preparing the question gave.
+/// The error of preparing the query.
 pub(super) fn quick_check(
     connection: &Connection,
     table: Option<&str>,
@@ -43,7 +42,7 @@ pub(super) fn quick_check(
     for row in rows {
         match row {
             Ok(text) => findings.take(&text),
-            // The page of the schema, for instance.
+            // For example, the schema page.
             Err(error) => {
                 findings.unreadable |= is_unreadable(&error);
                 findings.lines.push(error.to_string());
@@ -55,10 +54,10 @@ pub(super) fn quick_check(
     Ok(findings)
 }
 
-/// What findings about a whole database concern.
+/// What findings about a whole database affect.
 ///
 /// # Errors
-/// What the database gave.
+/// The database error.
 pub(super) fn concern(connection: &Connection, findings: &Findings) -> Result<Concern> {
     if findings.unreadable {
         return Ok(Concern::Unreadable);
@@ -92,21 +91,21 @@ impl Findings {
         }
     }
 
-    /// Whether every line is about the tree of contents, and it alone.
+    /// Whether every line is about the B-tree of contents only.
     fn of_contents(&self, tree: i64) -> bool {
         let ours = format!("Tree {tree} page ");
         let harmless = |line: &String| {
-            // A page that two trees use may be the queue's.
+            // A page shared by two trees may belong to the queue.
             (line.starts_with(&ours) && !line.contains("reference to page"))
-                // What lay behind a damaged page is reached by nobody.
+                // Nothing can reach pages behind a damaged one.
                 || (line.starts_with("Page ") && line.ends_with(": never used"))
-                // A row of a damaged page. The tables of the queue are looked at by themselves.
+                // A row on a damaged page. The tables of the queue are checked separately.
                 || *line == MALFORMED
         };
         !self.cut && self.lines.iter().any(|line| line.starts_with(&ours)) && self.lines.iter().all(harmless)
     }
 
-    /// The first ones, and how many more there are.
+    /// The first lines, and the number of further ones.
     pub(super) fn text(&self) -> String {
         let mut text = self.lines.iter().take(LINES_SHOWN).cloned().collect::<Vec<_>>().join("; ");
         if let Some(more) = self.lines.len().checked_sub(LINES_SHOWN).filter(|more| *more > 0) {
@@ -116,14 +115,14 @@ impl Findings {
     }
 }
 
-/// A page that could not be had from the disk is named with SQLite's code, or, within a chain, without one.
+/// Whether a page could not be read: the line has SQLite's error code or, within an overflow chain, none.
 fn could_not_be_read(line: &str) -> bool {
     let code = line.split_once("unable to get the page. error code=").map(|(_, code)| code.trim());
     let code = code.and_then(|code| code.parse::<i32>().ok());
     code.is_some_and(|code| code & PRIMARY == ffi::SQLITE_IOERR) || line.contains("failed to get page")
 }
 
-/// Whether reading failed, whatever is on the disk.
+/// Whether the read itself failed, whatever the page contains.
 pub(super) fn is_unreadable(error: &Error) -> bool {
     let Error::SqliteFailure(failure, _) = error else { return false };
     let reads = [
@@ -137,12 +136,12 @@ pub(super) fn is_unreadable(error: &Error) -> bool {
     reads.contains(&failure.extended_code)
 }
 
-/// Whether a page does not read as it should.
+/// Whether a page's content is corrupt.
 pub(super) fn is_damaged(error: &Error) -> bool {
     [Some(ErrorCode::DatabaseCorrupt), Some(ErrorCode::NotADatabase)].contains(&error.sqlite_error_code())
 }
 
-/// An extended code ends in the primary one.
+/// The low byte of an extended error code is the primary one.
 const PRIMARY: i32 = 0xff;
 const MALFORMED: &str = "database disk image is malformed";
 const LINES_SHOWN: usize = 5;

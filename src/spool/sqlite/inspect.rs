@@ -1,4 +1,5 @@
-//! What is wrong with a spool that nobody uses: damaged pages, and rows and files without each other.
+//! Checks a spool that is not in use for damaged pages, and for rows and files without each other. It changes
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,41 +18,41 @@ use crate::mail::QueueId;
 use crate::spool::Extent;
 use crate::spool::mark::{Mark, NAME};
 
-/// What was found.
+/// The result of an inspection.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Inspection {
-    /// Messages, as far as they can be read.
+    /// Messages that can be read.
     pub messages: u64,
     /// Recipients that are not done.
     pub recipients: u64,
-    /// Messages kept back.
+    /// Messages that are held.
     pub held: u64,
-    /// Octets of the database.
+    /// Octets of the database file.
     pub file: u64,
-    /// Octets of it that hold nothing.
+    /// Octets of it that are free.
     pub free: u64,
-    /// What is wrong; empty if nothing is.
+    /// The problems found; empty if there are none.
     pub findings: Vec<String>,
 }
 
-/// How large a database is, by its own first page, whoever uses it: the file format puts the size of a page at
-/// octet 16 and the count of free pages at 36. What lies in the log only is not counted.
+/// The size of a database from its first page, even while it is in use: the file format has the page size at
+/// octet 16 and the number of free pages at 36. Pages only in the WAL are not counted.
 #[must_use]
 pub fn extent_of(path: &Path) -> Option<Extent> {
     let mut head = [0; 100];
     let mut file = fs::File::open(path).ok()?;
     file.read_exact(&mut head).ok()?;
     let page = head.get(16..18)?.try_into().map(u16::from_be_bytes).ok()?;
-    // 1 stands for 65,536.
+    // 1 means 65,536.
     let page = if page == 1 { 65_536 } else { u64::from(page) };
     let free = head.get(36..40)?.try_into().map(u32::from_be_bytes).ok()?;
     Some(Extent { file: file.metadata().ok()?.len(), free: u64::from(free).saturating_mul(page) })
 }
 
-/// Looks through a spool without changing it.
+/// Inspects a spool without changing it.
 ///
 /// # Errors
-/// [`OpenFault`] where it is in use or can't be opened at all.
+/// [`OpenFault`] if it is in use or can't be opened at all.
 pub(super) fn inspect(data_dir: &Path) -> std::result::Result<Inspection, OpenFault> {
     let path = data_dir.join("spool.sqlite");
     // Opening would create it.
@@ -90,7 +91,7 @@ pub(super) fn inspect(data_dir: &Path) -> std::result::Result<Inspection, OpenFa
     Ok(inspection)
 }
 
-/// Opens a database such that closing it changes nothing.
+/// Opens a database so that closing it changes nothing.
 pub(super) fn open_quietly(path: &Path) -> std::result::Result<Connection, OpenFault> {
     let reader = open_reader(path)?;
     let quiet = reader.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
@@ -163,7 +164,7 @@ fn files(data_dir: &Path, rows: &BTreeMap<QueueId, u64>, findings: &mut Vec<Stri
 
 const FINDINGS_MAX: usize = 100;
 
-/// Rows that should have others.
+/// Queries for rows without their counterparts.
 const ORPHANS: &[(&str, &str)] = &[
     (
         "it has recipients and no row of its own",
@@ -177,7 +178,7 @@ const ORPHANS: &[(&str, &str)] = &[
     ),
     (
         "content without a message",
-        // The first and the last name are those of a trial that was cut short.
+        // The first and last ID belong to a trial that was interrupted.
         "SELECT id FROM body WHERE id NOT IN (SELECT id FROM message)
          AND id NOT IN (-9223372036854775808, 9223372036854775807)",
     ),

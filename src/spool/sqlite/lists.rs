@@ -1,4 +1,4 @@
-//! What an operator asks of the queue: lists by filters, and the longest lanes.
+//! Queue listings for operators: by filter, and the longest lanes. It leases and changes nothing.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::schema::PAGE_BYTES;
 use crate::mail::{QueueId, UnixMillis};
 use crate::spool::{Extent, Filter, LaneCount, LaneKey, ListPage, SpoolFault};
 
-/// Messages looked at for one answer.
+/// Maximum number of messages examined for one answer.
 const LOOKED_AT_MAX: usize = 5_000;
 
 impl Reader {
@@ -34,7 +34,7 @@ impl Reader {
         read().map_err(|error: rusqlite::Error| failed(&error))
     }
 
-    /// The ids that match, and the last one looked at if there may be more behind it.
+    /// The matching IDs, and the last one examined if there may be more after it.
     fn matching(
         &self,
         filter: &Filter,
@@ -73,7 +73,7 @@ impl Reader {
         Ok((ids, last.filter(|_| looked_at >= LOOKED_AT_MAX)))
     }
 
-    /// Found by steps through the index: the cost grows with the lanes, not with the queue.
+    /// Steps through the index: the cost grows with the number of lanes, not with the queue.
     pub(super) fn lanes(
         &self,
         after: Option<&LaneKey>,
@@ -87,7 +87,7 @@ impl Reader {
                 let first = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?));
                 let Some((lane, next_at)) = step.query_row([&*last], first).optional()? else { break };
                 last = lane.into();
-                // Where even the first is never due, all are held.
+                // If even the first is never due, all are held.
                 if UnixMillis(next_at) < NEVER {
                     lanes.push((LaneKey(Arc::clone(&last)), UnixMillis(next_at)));
                 }
@@ -97,7 +97,7 @@ impl Reader {
         read().map_err(|error: rusqlite::Error| self.failed(&error))
     }
 
-    /// What the file of the database holds, and what of it is free.
+    /// The size of the database file and its free octets.
     pub(super) fn extent(&self) -> std::result::Result<Extent, SpoolFault> {
         let pages = |pragma| self.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
         let octets = |count: i64| u64::try_from(count.saturating_mul(PAGE_BYTES)).unwrap_or_default();
@@ -122,7 +122,7 @@ impl Reader {
     }
 }
 
-/// An address as a pattern of LIKE, which has no eye for the case of ASCII; `@domain` is an end.
+/// An address as a LIKE pattern, which ignores ASCII case; `@domain` matches as a suffix.
 fn pattern(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
@@ -150,10 +150,10 @@ const LIST: &str = r"
     FROM (SELECT id, accepted_at, reverse_path, held FROM message WHERE id > ?1 ORDER BY id LIMIT ?2) AS found
     ORDER BY id";
 
-/// The next lane, with the time at which its first recipient is due.
+/// The next lane, with the time its first recipient is due.
 pub(super) const NEXT_LANE: &str = "
     SELECT lane, next_at FROM recipient WHERE lane > ?1 ORDER BY lane, next_at LIMIT 1";
 
-/// Answered from the index of lanes alone.
+/// Answered from the lane index only.
 pub(super) const TOP: &str = "
     SELECT lane, COUNT(*), MIN(accepted_at) FROM recipient GROUP BY lane ORDER BY 2 DESC, 1 LIMIT ?1";

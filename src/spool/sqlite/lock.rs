@@ -1,4 +1,5 @@
-//! Opens what only one process may have.
+//! Takes the lock that keeps the spool to one process, and opens the database for writing. It does not start
+//! threads.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -11,7 +12,7 @@ use super::schema::open_writer;
 use crate::spool::body::Bodies;
 use crate::spool::reserve;
 
-/// Opens the database, with room from the reserve where there is none: the index of the log takes some.
+/// Opens the database, using the reserve if the disk is full: the WAL index needs some room.
 pub(super) fn open_for_writing(data_dir: &Path, bodies: &Bodies) -> Result<(Connection, bool), OpenFault> {
     let path = data_dir.join("spool.sqlite");
     open_writer(&path).or_else(|fault| match fault {

@@ -1,5 +1,5 @@
-//! Work on the whole queue, a part at a time, each in a commit of its own: who wants to hand in or settle a message
-//! is served between two parts.
+//! Work on the whole queue, in parts with a commit each: callers that submit or settle a message are served
+//! between parts.
 
 use std::time::{Duration, Instant};
 
@@ -11,16 +11,16 @@ use crate::mail::{QueueId, UnixMillis};
 use crate::spool::{HastenedLanes, LaneKey, Part, Place, SpoolFault};
 
 impl HastenPart {
-    /// Does it, inside a transaction.
+    /// Runs this part, inside a transaction.
     ///
     /// # Errors
-    /// What the database gave; the transaction is to be rolled back.
+    /// The database error; the transaction must be rolled back.
     pub(super) fn work(&self, writer: &Connection, rows_max: i64) -> Result<Part<HastenedLanes>> {
         let rows = rows(writer, self.after.as_ref(), rows_max)?;
         let (mut lanes, mut count) = (Vec::new(), 0_usize);
         let mut hasten = writer.prepare_cached(HASTEN)?;
         for place in rows.iter().filter(|place| place.next_at < NEVER) {
-            // What is due already counts too: its lane may be blocked, and is to be tried as well.
+            // What is already due counts too: its lane may be blocked and should be retried as well.
             count = count.saturating_add(1);
             if lanes.last() != Some(&place.lane) {
                 lanes.push(place.lane.clone());
@@ -34,9 +34,9 @@ impl HastenPart {
         Ok(Part { found: (lanes, count), next })
     }
 
-    /// Tells who asked.
+    /// Answers the caller.
     pub(super) fn end(self, result: std::result::Result<Part<HastenedLanes>, SpoolFault>) {
-        // Nobody may be waiting any more.
+        // The caller may have gone.
         let _ = self.answer.send(result);
     }
 }
@@ -59,7 +59,7 @@ fn rows(writer: &Connection, after: Option<&Place>, rows_max: i64) -> Result<Vec
     Ok(rows)
 }
 
-/// How many recipients one part has: as many as a commit writes in a moment, on whatever disk.
+/// Number of recipients in one part: as many as a commit writes quickly on this disk.
 pub(super) struct Measure(i64);
 
 impl Measure {
@@ -67,7 +67,7 @@ impl Measure {
         self.0
     }
 
-    /// A part took from `since` until now.
+    /// Adapts to how long the part since `since` took.
     pub(super) fn took(&mut self, since: Instant) {
         let took = since.elapsed();
         if took > PART_TIME_MAX {
@@ -84,7 +84,7 @@ impl Default for Measure {
     }
 }
 
-/// Who hands in a message waits for one part, a checkpoint and its own commit: together well under 50 ms.
+/// A submission waits for one part, a checkpoint and its own commit: together well under 50 ms.
 const PART_TIME_MAX: Duration = Duration::from_millis(12);
 const ROWS_AT_FIRST: i64 = 100;
 const ROWS_MIN: i64 = 25;

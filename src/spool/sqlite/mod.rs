@@ -1,5 +1,5 @@
-//! The spool in an `SQLite` database, with large content in files beside it. One thread writes,
-//! one reads for deliveries and one for long lists; callers only send and wait. It does not decide when anything is due.
+//! The spool in an `SQLite` database, with large content in files beside it. One thread writes, one reads for
+//! deliveries and one for long listings; callers only send and wait. It does not decide when anything is due.
 
 mod answers;
 mod apply;
@@ -49,7 +49,7 @@ use super::{
 };
 use crate::mail::{Content, QueueId, UnixMillis};
 
-/// The spool in an `SQLite` database. Dropping it writes what was asked for and closes it.
+/// The spool in an `SQLite` database. Dropping it completes pending operations and closes it.
 pub struct SqliteSpool {
     shared: Arc<SpoolState>,
     last_id: AtomicI64,
@@ -64,9 +64,9 @@ pub struct SqliteSpool {
 }
 
 impl SqliteSpool {
-    /// Tries a spool that broke, before anything of it is delivered: the database is checked, written to and
-    /// flushed; what the mark says is done is written down; then the mark goes. Blocks for as long as that
-    /// takes.
+    /// Checks a failed spool before anything in it is delivered: the database is checked, written and
+    /// flushed; recipients the mark lists as done are recorded; then the mark is removed. Blocks until
+    /// finished.
     ///
     /// # Errors
     /// A [`TrialFault`]; the mark stays.
@@ -74,7 +74,7 @@ impl SqliteSpool {
         trial::run(settings, mark)
     }
 
-    /// Looks through a spool that nobody uses, and changes nothing. Blocks for as long as that takes.
+    /// Inspects a spool that is not in use, without changing it. Blocks until finished.
     ///
     /// # Errors
     /// An [`OpenFault`].
@@ -82,8 +82,7 @@ impl SqliteSpool {
         inspect::inspect(data_dir)
     }
 
-    /// Takes over what can be read of a spool that nobody uses into a new database. Blocks for as long as that
-    /// takes.
+    /// Copies what can be read of a spool that is not in use into a new database. Blocks until finished.
     ///
     /// # Errors
     /// A [`SalvageFault`].
@@ -91,20 +90,20 @@ impl SqliteSpool {
         salvage::salvage(data_dir, to)
     }
 
-    /// Hands an operation to the writer; it is in line when this returns.
+    /// Sends an operation to the writer; it is queued when this returns.
     fn ask_writer<T: Send + 'static>(
         &self,
         op: impl FnOnce(Answer<T>) -> Op,
     ) -> Pending<Result<T, SpoolFault>> {
         let (answer, answered) = oneshot::channel();
         if let Some(ops) = &self.ops {
-            // A writer that is gone drops the answer, and the waiter hears of it below.
+            // If the writer is gone, the answer is dropped, and the caller learns of it below.
             let _ = ops.send(op(answer));
         }
         self.wait(answered)
     }
 
-    /// Asks the thread that deliveries wait for.
+    /// Asks the reader thread that deliveries use.
     fn ask_reader<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Reader) -> Result<T, SpoolFault> + Send + 'static,
@@ -112,7 +111,7 @@ impl SqliteSpool {
         self.ask(self.questions.as_ref(), question)
     }
 
-    /// Asks the thread of long lists, so that no delivery waits behind one.
+    /// Asks the thread for long listings, so that no delivery waits behind one.
     fn ask_desk<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Reader) -> Result<T, SpoolFault> + Send + 'static,
@@ -152,7 +151,7 @@ impl SqliteSpool {
 impl Spool for SqliteSpool {
     fn new_id(&self, now: UnixMillis) -> QueueId {
         let first = QueueId::first_of(u64::try_from(now.0).unwrap_or_default()).to_number();
-        // A clock that was set back, or 32,768 messages in a millisecond, run ahead of the clock.
+        // If the clock was set back, or a millisecond has 32,768 messages, IDs run ahead of the clock.
         let after = |last: i64| Some(first.max(last.saturating_add(1)));
         match self.last_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after) {
             Ok(last) | Err(last) => QueueId::from_number(first.max(last.saturating_add(1))),
@@ -259,7 +258,7 @@ impl Spool for SqliteSpool {
     }
 
     fn extent(&self) -> Pending<Result<Extent, SpoolFault>> {
-        // A look at two numbers: it does not wait behind a long list.
+        // Reads two numbers, which must not wait behind a long listing.
         self.ask_reader(Reader::extent)
     }
 
@@ -285,8 +284,8 @@ impl Spool for SqliteSpool {
 impl Drop for SqliteSpool {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::SeqCst);
-        // The readers may still ask the writer for something, and the writer closes last: the last
-        // connection copies the log into the database.
+        // The readers may still send to the writer, so the writer closes last: the last connection to close
+        // checkpoints the WAL.
         (self.questions, self.desk_questions) = (None, None);
         self.reader.take().map(JoinHandle::join);
         self.desk.take().map(JoinHandle::join);

@@ -1,3 +1,5 @@
+//! The operations that callers send to the writer thread. It executes none of them.
+
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -10,31 +12,31 @@ use crate::spool::{
     QueuedRecipient, RecipientResult, Removal, SpoolFault, StoredMessage,
 };
 
-/// Where an answer goes. Nobody may be waiting any more.
+/// Where an answer goes; the receiver may have gone.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, SpoolFault>>;
 
-/// What the writer is asked for.
+/// An operation for the writer.
 pub(super) enum Op {
-    /// Take a message over.
+    /// Stores a message.
     Put { fresh: Fresh, answer: Answer<Vec<Leased>> },
-    /// Write what an attempt came to.
+    /// Records the result of an attempt.
     Settle(Settle),
-    /// Make a message's recipients due.
+    /// Makes a message's recipients due.
     Hasten { id: QueueId, now: UnixMillis, answer: Answer<HastenedLanes> },
-    /// Make some of all recipients due; never part of a group.
+    /// Makes a part of all recipients due; never in a group.
     HastenPart(HastenPart),
-    /// Take a message out.
+    /// Deletes a message.
     Remove { id: QueueId, answer: Answer<Removal> },
-    /// Keep a message back because somebody says so.
+    /// Holds a message on an operator's request.
     HoldBack { id: QueueId, reason: String, answer: Answer<HoldResult> },
-    /// Let a held message go on.
+    /// Releases a held message.
     Release { id: QueueId, now: UnixMillis, answer: Answer<bool> },
-    /// Keep a message back: until its file is whole, or until it is released. The lease, if there is one, ends with
-    /// the commit.
+    /// Holds a message until its file is whole, or until it is released. The lease, if there is one, ends
+    /// with the commit.
     Hold { id: QueueId, reason: String, until_whole: bool, lease: Option<Lease> },
 }
 
-/// A settlement on its way.
+/// A settlement waiting to be written.
 pub(super) struct Settle {
     pub(super) message: QueueId,
     pub(super) lease: Lease,
@@ -43,8 +45,8 @@ pub(super) struct Settle {
     pub(super) answer: Answer<Vec<Leased>>,
 }
 
-/// A new message, leased already: once its rows are committed they can be seen, and nobody may
-/// lease them in between.
+/// A new message, already leased: its rows are visible once committed, and nobody else may lease them in
+/// between.
 pub(super) struct Fresh {
     pub(super) message: Arc<StoredMessage>,
     pub(super) leased: Vec<Leased>,
@@ -53,14 +55,14 @@ pub(super) struct Fresh {
 
 /// Where the content of a new message is.
 pub(super) enum FreshContent {
-    /// It goes into a row.
+    /// To be stored in a row.
     Row(Arc<[u8]>),
-    /// It lies in a file.
+    /// Already in a file.
     File(Undo),
 }
 
 impl Op {
-    /// Octets of content that this adds to a group.
+    /// Octets of content this adds to a group.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Put { fresh, .. } => fresh.bytes(),
@@ -74,7 +76,7 @@ impl Op {
         }
     }
 
-    /// Whether it may delete a message, content included.
+    /// Whether it may delete a message with its content.
     pub(super) fn ends_messages(&self) -> bool {
         match self {
             Self::Settle(_) | Self::Remove { .. } => true,
@@ -87,7 +89,7 @@ impl Op {
         }
     }
 
-    /// Whether nobody is kept waiting for it: a settlement that causes no message.
+    /// Whether it may wait for others, keeping nobody waiting: a settlement without reports.
     pub(super) fn can_wait(&self) -> bool {
         match self {
             Self::Settle(settle) => settle.reports.is_empty(),
@@ -103,8 +105,8 @@ impl Op {
 }
 
 impl Settle {
-    /// The recipients that are done for good whatever becomes of the reports: none where one is caused,
-    /// since it can't be told who of them is in it.
+    /// The recipients that are done for good, even if the reports are lost: none if a report is due, since it
+    /// is not known which of them it covers.
     pub(super) fn done(&self) -> Vec<u32> {
         if !self.reports.is_empty() {
             return Vec::new();
@@ -120,8 +122,8 @@ impl Fresh {
     /// Leases a message's recipients, lane by lane.
     ///
     /// # Errors
-    /// [`SpoolFault::Failed`] if it has no recipients, not one lane for each, another message's
-    /// content, or a name that is in use.
+    /// [`SpoolFault::Failed`] if it has no recipients, not exactly one lane for each, another message's
+    /// content, or a queue ID that is in use.
     pub(super) fn prepare(
         new: NewMessage,
         book: &Arc<LeaseBook>,
@@ -172,7 +174,7 @@ impl Fresh {
         Ok(Self { message, leased, content: kept })
     }
 
-    /// The file stays where it is, and the leases go to the caller.
+    /// Keeps the file, and hands the leases to the caller.
     pub(super) fn taken(self) -> Vec<Leased> {
         match self.content {
             FreshContent::File(undo) => undo.keep(),
@@ -189,8 +191,8 @@ impl Fresh {
     }
 }
 
-/// Makes some recipients due that are not held. In the order of the index, so that a lane's recipients come
-/// together. One that is made due goes to a place before those still to come.
+/// Makes some recipients due that are not held, in index order, so that a lane's recipients come together. A
+/// recipient made due moves before those still to come.
 pub(super) struct HastenPart {
     pub(super) after: Option<Place>,
     pub(super) now: UnixMillis,

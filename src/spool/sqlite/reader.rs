@@ -1,4 +1,5 @@
-//! The thread that leases what is due and looks things up, with a connection that only reads.
+//! The thread that leases what is due and answers queries, on a read-only connection. It changes nothing on
+//! disk.
 
 use std::collections::HashSet;
 use std::fs;
@@ -16,17 +17,17 @@ use crate::spool::{
     Claim, Due, DueWindow, LaneKey, Lease, Leased, Overdue, Part, Place, QueuedMessage, SpoolFault,
 };
 
-/// A question to the reader; it carries where its answer goes.
+/// A query for the reader; it carries its answer channel.
 pub(super) type Question = Box<dyn FnOnce(&Reader) + Send>;
 
 pub(super) struct Reader {
     pub(super) connection: Connection,
     pub(super) shared: Arc<SpoolState>,
-    /// For messages that must be kept back.
+    /// Used to hold messages that can't be read.
     writer: Sender<Op>,
 }
 
-/// Which recipients of a lane are wanted.
+/// Which recipients of a lane to lease.
 #[derive(Clone, Copy)]
 pub(super) enum WantedRecipients {
     Due { now: UnixMillis, latest: UnixMillis },
@@ -45,7 +46,7 @@ impl WantedRecipients {
 }
 
 impl Overdue {
-    /// Whether a recipient is past one of these dates; `told` as its row says.
+    /// Whether a recipient is past one of these dates; `told` is as stored in its row.
     fn past(self, accepted_at: UnixMillis, told: i64) -> bool {
         let past = |date: Option<UnixMillis>| date.is_some_and(|date| accepted_at < date);
         past(Some(self.expire))
@@ -59,7 +60,7 @@ impl Reader {
         Self { connection, shared, writer }
     }
 
-    /// Answers until nobody can ask any more.
+    /// Answers until all senders are gone.
     pub(super) fn run(self, questions: &Receiver<Question>) {
         for question in questions {
             question(&self);
@@ -72,7 +73,7 @@ impl Reader {
         let (leases, next_at) = self.lease_due(window).map_err(|error| self.failed(&error))?;
         let count = leases.len();
         let leased = self.confirm(&window.lane, leases, wanted)?;
-        // What was leased but not confirmed has changed meanwhile; the lane is to be asked again.
+        // What was leased but not confirmed has changed meanwhile; the lane must be queried again.
         let next_at = if leased.len() < count { Some(window.now) } else { next_at };
         Ok(Due { leased, next_at })
     }
@@ -91,7 +92,8 @@ impl Reader {
         Ok(Part { found: self.confirm(lane, leases, wanted)?, next })
     }
 
-    /// Leases what seems past a date among the next recipients of a lane; where to go on, if there may be more.
+    /// Leases overdue candidates among the next recipients of a lane; returns where to continue if there may
+    /// be more.
     fn lease_overdue(
         &self,
         lane: &LaneKey,
@@ -123,13 +125,12 @@ impl Reader {
         Ok((picked.leases, last.filter(|_| more).map(place)))
     }
 
-    /// Leases what seems due, and finds when the next recipient is due that is neither leased by
-    /// somebody else nor here.
+    /// Leases candidates that look due, and finds when the next recipient that is not leased is due.
     fn lease_due(&self, window: &DueWindow) -> Result<(Leases, Option<UnixMillis>)> {
         let mut picked = LeasedBatch::default();
         let next_at = self.lease_until(&mut picked, window, UnixMillis(i64::MIN), window.now)?;
         match next_at {
-            // Something lies ahead: perhaps so far that a clock was wrong.
+            // Something lies ahead, possibly so far that a clock was wrong.
             Some(at) if at > window.now => {
                 let far = self.lease_until(&mut picked, window, window.latest, NEVER)?;
                 let next_at = far.map(|_| window.now).or((at <= window.latest).then_some(at));
@@ -139,8 +140,8 @@ impl Reader {
         }
     }
 
-    /// Leases what is due later than `above` and not later than `until`, in the order of time; gives
-    /// back when the first one is due that was not, for it is later, or one too many.
+    /// Leases what is due after `above` and by `until`, in order of time. Returns the due time of the first
+    /// one not leased because it is later, or beyond the limit.
     fn lease_until(
         &self,
         picked: &mut LeasedBatch,
@@ -165,7 +166,7 @@ impl Reader {
         Ok(None)
     }
 
-    /// Leases every recipient of a message that is wanted in a lane.
+    /// Leases the wanted recipients of a message in a lane.
     fn pick(
         &self,
         picked: &mut LeasedBatch,
@@ -182,12 +183,11 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads what was leased, and ends the lease of what is not wanted any more.
+    /// Reads what was leased, and ends the lease of what is no longer wanted.
     ///
-    /// The rows that led to a lease came from a view of the database that may be older than a
-    /// settlement. But a settlement ends its lease only after its commit: whoever could lease a
-    /// recipient sees, in a view begun **after** the lease was taken, all that was settled before.
-    /// So only this second view decides, and values are taken from it alone.
+    /// The rows that led to a lease came from a snapshot that may be older than a settlement. But a
+    /// settlement ends its lease only after its commit: a snapshot begun **after** the lease was taken shows
+    /// everything settled before. So only this second snapshot decides, and values are taken from it only.
     pub(super) fn confirm(
         &self,
         lane: &LaneKey,
@@ -239,15 +239,15 @@ impl Reader {
                 lease,
             })),
             (Err(reason), _) | (_, Err(reason)) => {
-                // One row that can't be read must not stop the others; it waits for somebody.
+                // One unreadable row must not stop the others; it is held for an operator.
                 let _ = self.writer.send(Op::Hold { id, reason, until_whole: false, lease: Some(lease) });
                 Ok(None)
             }
         }
     }
 
-    /// Once the engine is broken, leases end without a commit behind them: nothing may be handed
-    /// out again until start-up has seen what is on disk.
+    /// Once the engine has failed, leases end without a commit: nothing may be leased again until startup has
+    /// seen what is on disk.
     fn unless_broken(&self, leased: Vec<Leased>) -> Result<Vec<Leased>, SpoolFault> {
         match self.shared.fault() {
             Some(fault) => Err(fault),
@@ -255,8 +255,8 @@ impl Reader {
         }
     }
 
-    /// What an error means to who asked. Where the queue itself can't be read, nothing may be delivered by
-    /// what is left of it.
+    /// The fault that an error means for the caller. If the queue itself can't be read, nothing may be
+    /// delivered from what is left of it.
     pub(super) fn failed(&self, error: &rusqlite::Error) -> SpoolFault {
         let fatal = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase, ErrorCode::SystemIoFailure];
         if error.sqlite_error_code().is_some_and(|code| fatal.contains(&code)) {
@@ -267,15 +267,15 @@ impl Reader {
         failed(error)
     }
 
-    /// Keeps a message back whose content is not whole.
+    /// Holds a message whose content is not whole.
     fn hold(&self, id: QueueId, reason: String) {
-        // Without a writer the engine is broken, and says so elsewhere.
+        // Without a writer the engine has failed, which is reported elsewhere.
         let _ = self.writer.send(Op::Hold { id, reason, until_whole: true, lease: None });
     }
 
     pub(super) fn read(&self, id: QueueId) -> Result<Content, SpoolFault> {
         let found = match rows::content(&self.connection, id) {
-            // One page that is damaged holds the messages on it, and stops nobody else.
+            // A damaged page holds the messages on it, and affects nobody else.
             Err(error) if is_damage(&error) => {
                 let reason = format!("its content can't be read: {error}");
                 self.hold(id, reason.clone());
@@ -304,8 +304,8 @@ impl Reader {
         Err(SpoolFault::Failed(format!("message {id}: {reason}")))
     }
 
-    /// As [`Self::confirm`]: what was found decides who is asked for, and what is read once the lease is
-    /// taken decides what is leased.
+    /// As in [`Self::confirm`]: the first query decides which recipients to lease, the second, after leasing,
+    /// which stay leased.
     pub(super) fn claim(&self, id: QueueId) -> Result<Claim, SpoolFault> {
         self.shared.may_lease()?;
         let found = rows::all_marks(&self.connection, id).map_err(|error| self.failed(&error))?;
@@ -345,10 +345,10 @@ impl Reader {
     }
 }
 
-/// Messages leased, not yet confirmed.
+/// Leased messages, not yet confirmed.
 type Leases = Vec<(QueueId, Lease)>;
 
-/// The messages leased by one question.
+/// The messages leased by one query.
 #[derive(Default)]
 struct LeasedBatch {
     leases: Leases,
@@ -361,10 +361,10 @@ impl LeasedBatch {
     }
 }
 
-/// The largest id in use; `None` where nothing is queued.
+/// The largest ID in use; `None` if nothing is queued.
 ///
 /// # Errors
-/// What the database gave.
+/// The database error.
 pub(super) fn last_id(connection: &Connection) -> Result<Option<QueueId>> {
     let largest: Option<Option<i64>> =
         connection.query_row("SELECT MAX(id) FROM message", [], |row| row.get(0)).optional()?;
@@ -388,5 +388,5 @@ pub(super) const OVERDUE: &str = "
     WHERE lane = ?1 AND next_at < ?2 AND (next_at, message, number) > (?3, ?4, ?5)
     ORDER BY next_at, message, number LIMIT ?6";
 
-/// Recipients looked at for one answer about what is past a date: some milliseconds.
+/// Maximum recipients examined for one answer about overdue mail: some milliseconds.
 const LOOKED_AT_MAX: i64 = 5_000;

@@ -1,4 +1,4 @@
-//! Rows and what they say.
+//! Reads rows and decodes them into values. It writes nothing.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::spool::{
     LaneKey, LastTrouble, LeaseBook, Origin, QueuedMessage, QueuedRecipient, QueuedRow, StoredMessage,
 };
 
-/// A message's row as it stands.
+/// A message's row, undecoded.
 pub(super) struct MessageRow {
     id: QueueId,
     accepted_at: UnixMillis,
@@ -25,12 +25,13 @@ pub(super) struct MessageRow {
     pub(super) held: Option<String>,
 }
 
-/// A recipient's row as it stands, without its last trouble.
+/// A recipient's row, undecoded, without its last trouble.
 pub(super) struct Mark {
     pub(super) number: u32,
     pub(super) next_at: UnixMillis,
     pub(super) accepted_at: UnixMillis,
-    /// Whether the sender was told of the delay: [`TOLD_NOBODY`] where nobody is told of anything (RFC 5321 §4.5.5).
+    /// Whether the delay was reported to the sender: [`TOLD_NOBODY`] if nothing is ever reported (RFC 5321
+    /// §4.5.5).
     pub(super) told: i64,
     attempts: u32,
     forward_path: String,
@@ -39,14 +40,14 @@ pub(super) struct Mark {
 }
 
 impl MessageRow {
-    /// Its values, or why they are none.
+    /// The decoded values, or why they are not valid.
     pub(super) fn decode(self) -> Result<StoredMessage, String> {
         let reverse_path = ReversePath::parse(&self.reverse_path)
             .map_err(|fault| format!("its reverse-path can't be read: {fault}"))?;
         let body = body_of(self.body).ok_or_else(|| format!("its body type {} is unknown", self.body))?;
         let size = u64::try_from(self.size).map_err(|_| format!("its size {} is none", self.size))?;
         let (id, accepted_at, origin) = (self.id, self.accepted_at, self.origin);
-        // What can't be read of this is as if it had not been said: the message goes all the same.
+        // Unreadable DSN parameters count as not given: the message is delivered all the same.
         let ret = [Ret::Full, Ret::Headers].into_iter().find(|ret| self.ret.as_deref() == Some(ret.word()));
         let dsn = MessageDsn { ret, envid: self.envid.map(Arc::from) };
         Ok(StoredMessage { id, reverse_path, body, utf8: self.utf8, dsn, size, accepted_at, origin })
@@ -63,7 +64,7 @@ fn body_of(number: i64) -> Option<BodyType> {
 }
 
 impl Mark {
-    /// Its values, or why they are none.
+    /// The decoded values, or why they are not valid.
     pub(super) fn decode(self) -> Result<QueuedRecipient, String> {
         let forward_path = Mailbox::parse(&self.forward_path).map_err(|fault| {
             format!("the forward-path of recipient {} can't be read: {fault}", self.number)
@@ -78,7 +79,7 @@ impl Mark {
 /// A message's row.
 ///
 /// # Errors
-/// What the database gave.
+/// The database error.
 pub(super) fn message(connection: &Connection, id: QueueId) -> Result<Option<MessageRow>> {
     let read = |row: &Row<'_>| {
         let connector: Option<String> = row.get(4)?;
@@ -107,7 +108,7 @@ pub(super) fn message(connection: &Connection, id: QueueId) -> Result<Option<Mes
 /// A message's recipients in a lane.
 ///
 /// # Errors
-/// What the database gave.
+/// The database error.
 pub(super) fn marks(connection: &Connection, id: QueueId, lane: &LaneKey) -> Result<Vec<Mark>> {
     connection.prepare_cached(MARKS)?.query_map((id.to_number(), &*lane.0), mark)?.collect()
 }
@@ -115,7 +116,7 @@ pub(super) fn marks(connection: &Connection, id: QueueId, lane: &LaneKey) -> Res
 /// All recipients of a message, each with its lane.
 ///
 /// # Errors
-/// What the database gave.
+/// The database error.
 pub(super) fn all_marks(connection: &Connection, id: QueueId) -> Result<Vec<(LaneKey, Mark)>> {
     let read = |row: &Row<'_>| Ok((LaneKey(row.get::<_, String>(8)?.into()), mark(row)?));
     connection.prepare_cached(ALL_MARKS)?.query_map([id.to_number()], read)?.collect()
@@ -137,28 +138,28 @@ fn mark(row: &Row<'_>) -> Result<Mark> {
 /// `delay_told` of a message with the null reverse-path.
 pub(super) const TOLD_NOBODY: i64 = 2;
 
-/// The size a message should have, and its content unless it lies in a file.
+/// The expected size of a message, and its content unless it is in a file.
 type StoredRow = (u64, Option<Arc<[u8]>>);
 
-/// The size a message should have and the content, where it lies in a row.
+/// The expected size of a message, and its content if it is in a row.
 ///
 /// # Errors
-/// What the database gave.
+/// The database error.
 pub(super) fn content(connection: &Connection, id: QueueId) -> Result<Option<StoredRow>> {
     let read = |row: &Row<'_>| {
         let size: i64 = row.get(0)?;
         let in_file: bool = row.get(1)?;
-        // A row that is missing reads as no octets, which no size matches.
+        // A missing row reads as empty, which matches no size.
         let bytes = row.get_ref(2)?.as_blob_or_null()?.unwrap_or_default();
         Ok((u64::try_from(size).unwrap_or_default(), (!in_file).then(|| Arc::from(bytes))))
     };
     connection.prepare_cached(CONTENT)?.query_row([id.to_number()], read).optional()
 }
 
-/// A message as it is listed. What can't be read is shown as far as it can be.
+/// A message for listing. What can't be read is shown as far as possible.
 ///
 /// # Errors
-/// What the database gave.
+/// The database error.
 pub(super) fn queued(
     connection: &Connection,
     id: QueueId,
@@ -179,7 +180,7 @@ pub(super) fn queued(
             forward_path,
             lane: LaneKey(lane.into()),
             attempts: found.get(3)?,
-            // A held message is never due; since when it waits says more.
+            // A held message is never due; how long it has waited says more.
             next_at: if held { row.accepted_at } else { next_at },
             leased: book.holds(id, found.get(0)?),
             last: last.and_then(|text| serde_json::from_str::<LastTrouble>(&text).ok()),
@@ -202,7 +203,7 @@ const MESSAGE: &str = "
         utf8, ret, envid
     FROM message WHERE id = ?1";
 
-/// The primary key finds a message's few rows; the lane only sorts them out.
+/// The primary key finds a message's few rows; the lane only filters them.
 const MARKS: &str = "
     SELECT number, next_at, accepted_at, delay_told, attempts, forward_path, notify, orcpt
     FROM recipient WHERE message = ?1 AND +lane = ?2 ORDER BY number";

@@ -1,5 +1,5 @@
-//! Takes over what can be read of a damaged database into a new one, message by message. The old one is not
-//! changed.
+//! Copies what can be read of a damaged database into a new one, message by message. It does not change the
+//! old one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,45 +18,45 @@ use super::schema::open_writer;
 use crate::mail::QueueId;
 use crate::spool::mark::Mark;
 
-/// What was taken over, and what was not.
+/// What was copied, and what was not.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SalvageReport {
     /// Messages in the new database.
     pub messages: u64,
     /// Recipients in it.
     pub recipients: u64,
-    /// Recipients that were delivered though the old database does not say so.
+    /// Recipients that were delivered to, although the old database does not say so.
     pub done: u64,
-    /// Messages that could not be taken over, or not all of them; and contents that no message names.
+    /// Messages that were not copied, or not in full; and contents without a message.
     pub lost: Vec<Loss>,
-    /// Tables and indexes that can't be read to their end: there may be messages that nothing names.
+    /// Tables and indexes that can't be read to the end: there may be messages that nothing names.
     pub broken_off: Vec<String>,
-    /// Why the mark of a fault can't be read: recipients that it names as delivered are taken over too.
+    /// Why the mark of a fault can't be read: recipients that it lists as delivered are copied too.
     pub mark_unread: Option<String>,
 }
 
-/// A message of which something could not be taken over.
+/// A message that was lost, in whole or in part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Loss {
-    /// Its name.
+    /// The queue ID.
     pub id: QueueId,
-    /// Why.
+    /// Why it could not be copied in full.
     pub reason: String,
-    /// Its reverse-path, where it can be read.
+    /// The reverse-path, if it can be read.
     pub reverse_path: Option<String>,
-    /// Its recipients that are lost, as far as they can be read.
+    /// The lost recipients, as far as they can be read.
     pub recipients: Vec<String>,
-    /// Where its content was put, if it can be read and the new database does not have it.
+    /// Where its content was put, if it can be read and is not in the new database.
     pub file: Option<PathBuf>,
 }
 
-/// Why nothing could be taken over.
+/// Why nothing could be copied.
 #[derive(Debug, thiserror::Error)]
 pub enum SalvageFault {
     /// The old database is in use, or can't be opened.
     #[error(transparent)]
     Open(#[from] OpenFault),
-    /// There is something at the new place, or where contents are put aside.
+    /// The new path, or the folder for contents put aside, exists already.
     #[error("{0} exists already; name a new file")]
     Exists(PathBuf),
     /// The new database can't be written.
@@ -65,26 +65,26 @@ pub enum SalvageFault {
     /// The new database does not pass its check.
     #[error("{0}: {1}; the new database is not sound: try another disk")]
     Unsound(PathBuf, String),
-    /// The old one has no schema that can be read.
+    /// The old database has no readable schema.
     #[error("{0}: {1}: not even its schema can be read; the `.recover` of the sqlite3 shell may find more")]
     Schema(PathBuf, #[source] rusqlite::Error),
 }
 
-/// Takes over what can be read.
+/// Copies what can be read.
 ///
 /// # Errors
-/// [`SalvageFault`]; what was begun at the new place stays there.
+/// [`SalvageFault`]; an unfinished new database is left in place.
 pub(super) fn salvage(data_dir: &Path, to: &Path) -> std::result::Result<SalvageReport, SalvageFault> {
     let path = data_dir.join("spool.sqlite");
     fs::metadata(&path).map_err(|error| OpenFault::Folder(path.clone(), error))?;
     let _lock = lock(&data_dir.join("lock"))?;
     let aside = Aside::beside(to);
-    // A file that an earlier salvage put aside would be in the way of this one.
+    // A file put aside by an earlier salvage would be in the way.
     if let Some(there) = [to, aside.folder()].into_iter().find(|path| path.exists()) {
         return Err(SalvageFault::Exists(there.to_owned()));
     }
     let old = open_quietly(&path)?;
-    // The trees are read as they stand in the file: not even an index must agree with its table.
+    // The B-trees are read directly: an index need not agree with its table.
     let columns = Columns::of(&old).map_err(|error| SalvageFault::Schema(path.clone(), error))?;
     let (new, _) = open_writer(to)?;
     let write = |error| SalvageFault::Write(to.to_owned(), error);
@@ -153,12 +153,12 @@ struct MessageRows {
     message: Vec<Value>,
     recipients: Vec<Vec<Value>>,
     body: Option<Vec<Value>>,
-    /// What of its recipients can't be had.
+    /// Which recipients can't be read.
     missing: Option<String>,
 }
 
-/// Every name that any tree has, from both ends of each, and the recipients it names: a damaged page hides what lies
-/// on it, and no more than that.
+/// Every ID in any B-tree, read from both ends of each, with the recipients it names: so a damaged page hides
+/// only what is on it.
 fn names(old: &Connection, broken_off: &mut Vec<String>) -> BTreeMap<QueueId, BTreeSet<u32>> {
     let mut names: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for (what, sql) in NAMES {
@@ -168,7 +168,7 @@ fn names(old: &Connection, broken_off: &mut Vec<String>) -> BTreeMap<QueueId, BT
                 let mut statement = old.prepare(&sql.replace("{}", order))?;
                 let mut rows = statement.query([])?;
                 while let Some(row) = rows.next()? {
-                    // The first and the last name are those of a trial that was cut short.
+                    // The first and last ID belong to a trial that was interrupted.
                     let Ok(id) = row.get(0) else { continue };
                     if ![i64::MIN, i64::MAX].contains(&id) {
                         let number = row.get::<_, Option<u32>>(1).ok().flatten();
@@ -191,7 +191,7 @@ fn names(old: &Connection, broken_off: &mut Vec<String>) -> BTreeMap<QueueId, BT
     names
 }
 
-/// The old spool, and where what the new one does not take is put.
+/// The old spool, and where content that is not copied is put.
 struct Wreck<'a> {
     old: &'a Connection,
     columns: &'a Columns,
@@ -217,7 +217,7 @@ impl Wreck<'_> {
         (rows, result)
     }
 
-    /// A message's recipients that can be read, and what is known of the others.
+    /// A message's readable recipients, the numbers of the others, and the read's result.
     fn recipients(&self, id: QueueId, named: &BTreeSet<u32>) -> (Vec<Vec<Value>>, BTreeSet<u32>, Result<()>) {
         let table = ("recipient", "message");
         let (mut rows, result) = self.rows(table, id, "ORDER BY number ASC");
@@ -234,7 +234,7 @@ impl Wreck<'_> {
         (rows, named.difference(&seen).copied().collect(), result)
     }
 
-    /// What can be had of one message, or why nothing can. `None`: it is none, or done.
+    /// The readable rows of one message, or why there are none. `None`: no such message, or it is done.
     fn message(
         &self,
         id: QueueId,
@@ -283,8 +283,8 @@ impl Wreck<'_> {
         }
     }
 
-    /// What can still be said of a message of which something is lost. Its content is put aside unless the new
-    /// database has it.
+    /// What is still known about a message that lost something. With `export`, its content is put aside: the
+    /// new database does not have it.
     fn loss(&self, id: QueueId, reason: String, export: bool) -> Loss {
         let known = self.old.query_row(
             "SELECT reverse_path, body FROM message WHERE id = ?1",
@@ -302,7 +302,7 @@ impl Wreck<'_> {
             }
             Ok::<_, rusqlite::Error>(())
         };
-        // As far as it goes. Those that are taken over are not lost.
+        // As far as possible. Recipients that are copied are not lost.
         let _ = if export { read() } else { Ok(()) };
         let file = if export { self.put_aside(id, binary) } else { None };
         Loss { id, reason, reverse_path, recipients, file }
@@ -317,14 +317,14 @@ impl Wreck<'_> {
         self.aside.octets(id, self.octets(&body)?, binary)
     }
 
-    /// Content in the database that no other row names.
+    /// Content in the database without a message.
     fn content_alone(&self, id: QueueId) -> Option<Loss> {
         let (body, read) = self.rows(("body", "id"), id, "");
         let reason = "its content is without a message: it was delivered, or its rows are lost".to_owned();
         (!body.is_empty() || read.is_err()).then(|| self.loss(id, reason, true))
     }
 
-    /// Files in `body/` that no row names. The next start would remove them.
+    /// Files in `body/` without a row. The next start would remove them.
     fn files_alone(&self, known: &BTreeSet<QueueId>) -> Vec<Loss> {
         let Ok(entries) = fs::read_dir(self.data_dir.join("body")) else { return Vec::new() };
         let id = |entry: fs::DirEntry| entry.file_name().to_str().and_then(|name| name.parse().ok());
@@ -375,11 +375,11 @@ fn take_over(
 
 const TABLES: [&str; 3] = ["message", "recipient", "body"];
 
-/// How a row writes BODY=BINARYMIME.
+/// The stored number of BODY=BINARYMIME.
 const BINARY: i64 = 2;
 const FINDINGS_MAX: usize = 100;
 
-/// Where names of messages and numbers of recipients stand.
+/// Where queue IDs and recipient numbers are stored.
 const NAMES: &[(&str, &str)] = &[
     ("the table message", "SELECT id, NULL FROM message ORDER BY id {}"),
     ("the table recipient", "SELECT message, number FROM recipient ORDER BY message {}, number {}"),

@@ -1,3 +1,5 @@
+//! Opens the database connections and migrates the schema. It reads and writes no messages.
+
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,8 +10,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::fault::OpenFault;
 
-/// Opens the database, creates it where it is missing, and brings its schema up to date. Says
-/// whether it was empty before.
+/// Opens the database, creates it if missing, and brings its schema up to date. Returns whether it was empty
+/// before.
 ///
 /// # Errors
 /// [`OpenFault::Folder`], [`OpenFault::Database`] or [`OpenFault::Newer`].
@@ -33,7 +35,7 @@ pub(super) fn open_writer(path: &Path) -> Result<(Connection, bool), OpenFault> 
     Ok((writer, version == 0))
 }
 
-/// Opens a second connection, which only reads.
+/// Opens a read-only connection.
 ///
 /// # Errors
 /// [`OpenFault::Database`].
@@ -49,7 +51,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenFault> {
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    // Only a foreign program can hold a lock for long; a hand-made query must not end service.
+    // Only a foreign program can hold a lock for long; a manual query must not end service.
     connection.busy_timeout(Duration::from_millis(BUSY_MILLIS))?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -57,20 +59,20 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn tune_writer(writer: &Connection) -> rusqlite::Result<()> {
-    // The page size counts only before the first page is written, so it comes first.
+    // The page size takes effect only before the first page is written, so it comes first.
     writer.pragma_update(None, "page_size", PAGE_BYTES)?;
     writer.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     // A commit is on stable storage when it returns.
     writer.pragma_update(None, "synchronous", "FULL")?;
-    // The writer checkpoints by itself, after it has answered.
+    // The writer checkpoints by itself, after answering.
     writer.pragma_update_and_check(None, "wal_autocheckpoint", 0, |row| row.get::<_, i64>(0))?;
     Ok(())
 }
 
-/// Has deleted content overwritten with zeroes.
+/// Turns on overwriting of deleted content with zeroes.
 ///
 /// # Errors
-/// What the database gave.
+/// The database error.
 pub(super) fn secure(writer: &Connection) -> rusqlite::Result<()> {
     writer.pragma_update_and_check(None, "secure_delete", true, |row| row.get::<_, i64>(0)).map(drop)
 }
@@ -91,14 +93,14 @@ fn migrate(writer: &mut Connection, pending: &[&str], known: usize) -> rusqlite:
     transaction.commit()
 }
 
-/// How long a foreign program is waited for.
+/// How long to wait for a lock held by a foreign program.
 pub(super) const BUSY_MILLIS: u64 = 5_000;
-/// Octets of a page: few enough that a group of small messages shares its pages, enough that a
+/// The page size in octets: small enough that a group of small messages shares pages, large enough that a
 /// body of a few KiB needs no overflow chain.
 pub(super) const PAGE_BYTES: i64 = 8192;
 
-/// The steps from an empty database to today's. A step that has shipped is never changed; a new
-/// one is added at the end.
+/// The steps from an empty database to the current schema. A released step is never changed; new ones are
+/// added at the end.
 const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE message (

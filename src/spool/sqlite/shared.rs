@@ -1,3 +1,5 @@
+//! State shared by the spool's threads and its callers. It does no I/O except writing the mark of a fault.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use crate::spool::body::Bodies;
 use crate::spool::mark::Marker;
 use crate::spool::{LeaseBook, SpoolFault, Stats};
 
-/// What the two threads and the callers share.
+/// State shared by the threads and the callers.
 pub(super) struct SpoolState {
     pub(super) book: Arc<LeaseBook>,
     pub(super) bodies: Bodies,
@@ -19,7 +21,7 @@ pub(super) struct SpoolState {
     held: AtomicI64,
     kept: AtomicUsize,
     pub(super) marker: Marker,
-    /// Faults in a row before this start, and when that was.
+    /// Consecutive faults before this start; `since` is when this process started.
     faults: u32,
     since: Instant,
     /// The spool is being dropped: its threads may end.
@@ -44,7 +46,7 @@ impl SpoolState {
         }
     }
 
-    /// Moves the counters by what was committed.
+    /// Updates the counters after a commit.
     pub(super) fn count(&self, applied: &OperationEffects) {
         self.messages.fetch_add(applied.messages, Ordering::Relaxed);
         self.recipients.fetch_add(applied.recipients, Ordering::Relaxed);
@@ -56,13 +58,13 @@ impl SpoolState {
         Stats { messages: read(&self.messages), recipients: read(&self.recipients), held: read(&self.held) }
     }
 
-    /// How many settlements wait for room.
+    /// Sets the number of settlements waiting for room.
     pub(super) fn set_kept(&self, count: usize) {
         self.kept.store(count, Ordering::Relaxed);
     }
 
-    /// Refuses new leases while too many settlements wait for room: each attempt adds one, and
-    /// what is delivered but not written is delivered again after a crash.
+    /// Refuses new leases while too many settlements wait for room: each attempt adds one, and what is
+    /// delivered but not recorded is delivered again after a crash.
     pub(super) fn may_lease(&self) -> Result<(), SpoolFault> {
         if self.kept.load(Ordering::Relaxed) <= KEPT_MAX {
             return Ok(());
@@ -70,14 +72,14 @@ impl SpoolState {
         Err(SpoolFault::Full(format!("more than {KEPT_MAX} settlements wait for room; free some")))
     }
 
-    /// Why the engine can't go on, if it can't.
+    /// Why the engine can't continue; `None` while it can.
     pub(super) fn fault(&self) -> Option<SpoolFault> {
         self.broken.borrow().clone()
     }
 
-    /// Ends service, and leaves a mark. The first reason stays.
+    /// Stops the engine and writes a mark. The first fault is kept.
     pub(super) fn set_broken(&self, fault: SpoolFault) {
-        // Before anybody hears of it, since the process may end then.
+        // Written before anyone is notified, since the process may end then.
         if self.fault().is_none() {
             let before = if self.since.elapsed() < IN_A_ROW { self.faults } else { 0 };
             self.marker.fault(before.saturating_add(1), &fault.to_string());
@@ -96,19 +98,19 @@ impl SpoolState {
     }
 }
 
-/// Ends service if the thread of this name that has it ends unasked: nothing would be answered any more.
+/// Stops the engine if the thread holding this ends unexpectedly: nothing would be answered any more.
 pub(super) struct Alarm(pub(super) Arc<SpoolState>, pub(super) &'static str);
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        // The first fault stays: after it, threads may end.
+        // The first fault is kept; after it, threads may end.
         if std::thread::panicking() || !self.0.closing.load(Ordering::SeqCst) {
             self.0.set_broken(SpoolFault::Lost(self.1));
         }
     }
 }
 
-/// A fault that comes within this time after a start belongs to those before it.
+/// A fault within this time of a start counts as consecutive to the earlier ones.
 const IN_A_ROW: Duration = Duration::from_secs(3_600);
-/// Beyond so many settlements without room nothing more is leased.
+/// With more settlements than this waiting for room, nothing more is leased.
 pub(super) const KEPT_MAX: usize = 4096;

@@ -1,4 +1,4 @@
-//! Opening: the lock, the database, what a crash left, the threads.
+//! Opens the spool: lock, database, recovery after a crash, threads. It delivers nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirBuilder;
@@ -30,8 +30,8 @@ use crate::spool::reserve;
 use crate::spool::{LeaseBook, RecipientResult, Settings, Stats};
 
 impl SqliteSpool {
-    /// Opens the spool below `settings.data_dir`, creates it where it is missing, and sets right
-    /// what a crash left. Blocks for as long as that takes.
+    /// Opens the spool below `settings.data_dir`, creates it if missing, and recovers from a crash. Blocks
+    /// until finished.
     ///
     /// # Errors
     /// An [`OpenFault`].
@@ -53,7 +53,7 @@ fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, RecoveryReport), OpenF
         secure(&writer).map_err(|error| OpenFault::Database(path.clone(), error))?;
     }
     sync_folder(data_dir).map_err(folder)?;
-    // Without room for it, or with a foreign program in the way, the file stays as it is.
+    // If there is no room to shrink the file, or a foreign program holds it, it stays as it is.
     let upkeep = Upkeep {
         data_dir: data_dir.to_owned(),
         free_disk: settings.free_disk,
@@ -65,7 +65,7 @@ fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, RecoveryReport), OpenF
     let rows = rows_in_files(&writer).map_err(faulty)?;
     let mut recovered = sweep(&bodies, &rows, new_database).map_err(folder)?;
     match write_down(&mut writer, &recovered) {
-        // Without room the next start does it; content that is missing is held when it is asked for.
+        // Without room, the next start does it; missing content is held when it is read.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
             (recovered.held, recovered.released) = (Vec::new(), Vec::new());
         }
@@ -91,7 +91,7 @@ fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, RecoveryReport), OpenF
         _lock: lock,
     };
     let found = mark.map(|mark| settled(&shared.book, &mark));
-    // Without room for it there is none to keep.
+    // If the disk is full, there is no reserve for now.
     let _ = reserve::keep(data_dir);
     let writer = Writer::new(writer, Arc::clone(&shared), ops_in, (found, upkeep));
     spool.writer = Some(spawn("spool-writer", &shared, || writer.run())?);
@@ -102,8 +102,8 @@ fn open(settings: &Settings) -> Result<(Arc<SqliteSpool>, RecoveryReport), OpenF
     Ok((Arc::new(spool), recovered))
 }
 
-/// What a mark says is done, to be written once there is room. Until then the leases keep it from being delivered
-/// again.
+/// The recipients that a mark lists as done, to be recorded once there is room. Until then the leases keep
+/// them from being attempted again.
 fn settled(book: &Arc<LeaseBook>, mark: &Mark) -> Vec<Op> {
     let settle = |(id, numbers): (&QueueId, &BTreeSet<u32>)| {
         let recipients: Vec<_> = numbers.iter().map(|number| (*number, RecipientResult::Done)).collect();
@@ -145,7 +145,7 @@ fn rows_in_files(connection: &Connection) -> Result<BTreeMap<QueueId, Row>> {
         .collect()
 }
 
-/// Keeps back and releases in one commit.
+/// Holds and releases messages in one commit.
 fn write_down(writer: &mut Connection, recovered: &RecoveryReport) -> Result<()> {
     if recovered.held.is_empty() && recovered.released.is_empty() {
         return Ok(());
@@ -166,7 +166,7 @@ fn write_down(writer: &mut Connection, recovered: &RecoveryReport) -> Result<()>
     transaction.commit()
 }
 
-/// Counts leaves of the smallest index, not messages.
+/// Each count scans the smallest index, not the messages.
 fn count(connection: &Connection) -> Result<Stats> {
     let count = |sql| {
         let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;

@@ -1,3 +1,5 @@
+//! Tests of the spool on a real database in a temporary folder.
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +17,7 @@ mod salvage;
 mod upkeep;
 
 const NOW: UnixMillis = UnixMillis(1_780_000_000_000);
-/// No clock was wrong.
+/// A limit that no due time exceeds, as if no clock was ever wrong.
 const LATEST: UnixMillis = UnixMillis(i64::MAX - 1);
 
 fn open(folder: &Path) -> (Arc<SqliteSpool>, RecoveryReport) {
@@ -26,7 +28,7 @@ fn lane(name: &str) -> LaneKey {
     LaneKey(name.into())
 }
 
-/// A message to one recipient for each lane named, accepted `late` milliseconds after [`NOW`].
+/// A message to one recipient in each named lane, accepted `late` milliseconds after [`NOW`].
 fn message(id: QueueId, lanes: &[&str], late: i64) -> NewMessage {
     let path = |number| Mailbox::parse(&format!("r{number}@b.example")).expect("a mailbox");
     NewMessage {
@@ -82,7 +84,7 @@ async fn due(spool: &SqliteSpool, name: &str, late: i64, limit: usize) -> Due {
     spool.due(window).await.expect("readable")
 }
 
-/// What is due in a lane, as `position:recipients`, and when the next one is, after [`NOW`].
+/// What is due in a lane, as `position:recipients`, and when the next one is due after [`NOW`].
 async fn told_due(spool: &SqliteSpool, ids: &[QueueId], name: &str, late: i64, limit: usize) -> String {
     let due = due(spool, name, late, limit).await;
     let one = |leased: &Leased| {
@@ -94,7 +96,7 @@ async fn told_due(spool: &SqliteSpool, ids: &[QueueId], name: &str, late: i64, l
     format!("{} next {:?}", leased.join(" "), due.next_at.map(|at| at.0 - NOW.0))
 }
 
-/// Makes all due, part by part.
+/// Makes everything due, part by part.
 async fn hasten_all(spool: &SqliteSpool) -> HastenedLanes {
     let (mut lanes, mut count, mut after) = (Vec::new(), 0, None);
     for _ in 0..1_000 {
@@ -122,7 +124,7 @@ async fn in_file(spool: &SqliteSpool, text: &[u8]) -> StoredBody {
     writer.finish().await.expect("flushed")
 }
 
-/// A message whose content lies in a file.
+/// A message whose content is in a file.
 async fn put_file(spool: &SqliteSpool, text: &[u8]) -> (QueueId, Vec<Leased>) {
     let stored = in_file(spool, text).await;
     let id = stored.id;
@@ -184,7 +186,7 @@ async fn due_gives_the_longest_due_first_and_says_when_to_come_back() {
     assert_eq!(told_due(&spool, &ids, "y", 99, 9).await, "2:0 next None");
     assert_eq!(told_due(&spool, &ids, "z", 99, 9).await, " next None");
 
-    // What is leased is neither given nor waited for, until the lease ends.
+    // What is leased is neither returned nor counted as next, until the lease ends.
     let held = due(&spool, "x", 15, 9).await;
     assert_eq!(told_due(&spool, &ids, "x", 15, 9).await, " next Some(20)");
     drop(held);
@@ -236,7 +238,7 @@ async fn overdue_finds_what_is_past_a_date() {
     };
     assert!(overdue(None, 0, 9).await.is_empty());
     assert_eq!(overdue(None, 1, 9).await, [old]);
-    // The sender of the old one was told of the delay.
+    // The delay of the old one was reported to its sender.
     assert_eq!(overdue(Some(51), 0, 9).await, [young]);
     assert_eq!(overdue(Some(51), 1, 9).await.len(), 2);
     assert_eq!(overdue(Some(51), 1, 1).await.len(), 1);
@@ -323,7 +325,7 @@ async fn what_was_settled_after_it_was_found_is_not_handed_out() {
     first.recipients = vec![(0, RecipientResult::Done), (1, deferred(60, "x"))];
     spool.settle(first).await.expect("room");
 
-    // As if an older view had shown all three as due.
+    // As if an older snapshot had shown all three as due.
     let lease = spool.shared.book.lease(id, &[0, 1, 2]).expect("free");
     let confirm = move |reader: &Reader| {
         reader.confirm(&lane("x"), vec![(id, lease)], WantedRecipients::Due { now: NOW, latest: LATEST })

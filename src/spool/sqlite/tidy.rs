@@ -1,6 +1,6 @@
-//! Gives room back to the disk: a database that is nearly all free pages is written again, which takes as
-//! long as what is left in it is large. (Pages given back one by one would need a map of all pages, which
-//! costs every message some 5 to 13 % more work.)
+//! Returns space to the disk by rewriting a database that is mostly free pages, which takes time in
+//! proportion to what is left in it. It does not free pages one by one: that needs a map of all pages, which
+//! costs every message some 5 to 13 % more work.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,10 @@ use rusqlite::{Connection, Result};
 
 use super::schema::PAGE_BYTES;
 
-/// Writes the database again if that is soon done and gives room back. Says whether it did.
+/// Rewrites the database if that is quick and frees space. Returns whether it did.
 ///
 /// # Errors
-/// What the database gave, for instance that there is no room for it now; nothing has changed then.
+/// The database error, for instance that there is no room for it now; nothing has changed then.
 pub(super) fn shrink(writer: &Connection, used_pages_max: i64, upkeep: &Upkeep) -> Result<bool> {
     let pages = |pragma| writer.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let (all, free) = (pages("page_count")?, pages("freelist_count")?);
@@ -23,39 +23,40 @@ pub(super) fn shrink(writer: &Connection, used_pages_max: i64, upkeep: &Upkeep) 
     Ok(true)
 }
 
-/// Whether it is worth it: few pages to write, many to give back.
+/// Whether it is worthwhile: few pages to write, many to free.
 fn pays(used: i64, free: i64, used_pages_max: i64) -> bool {
     free >= FREE_PAGES_MIN && free >= used && used <= used_pages_max
 }
 
-/// Whether what is left of the disk takes the log of it: every page in use is written there before the file gets
-/// shorter. Few pages may take some of the reserve, which they give back: the file may be what fills the disk.
+/// Whether the disk has room for the WAL of it: every page in use is written there before the file shrinks.
+/// Few pages may use some of the free-space reserve, which they give back: the file itself may be what fills
+/// the disk.
 fn fits(used: i64, left: u64, free_disk: u64) -> bool {
     let octets = used.saturating_mul(PAGE_BYTES.saturating_add(LOG_HEAD_BYTES));
     let octets = u64::try_from(octets).unwrap_or(u64::MAX);
     octets <= left.saturating_sub(free_disk) || (used <= USED_PAGES_MAX && octets <= left / 4)
 }
 
-/// What is left of the disk; nothing, where it does not say.
+/// Octets free on the disk; 0 if unknown.
 fn left(data_dir: &Path) -> u64 {
     rustix::fs::statvfs(data_dir).map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// Octets that the log has beside each page.
+/// Octets of WAL frame header for each page.
 const LOG_HEAD_BYTES: i64 = 24;
-/// 8 MiB.
+/// In pages, 8 MiB.
 const FREE_PAGES_MIN: i64 = 1_024;
-/// 4 MiB: some 50 ms and a flush, while mail may come at any moment.
+/// In pages, 4 MiB: some 50 ms and a flush, while mail may arrive at any moment.
 pub(super) const USED_PAGES_MAX: i64 = 512;
-/// 128 MiB: about a second, at the start.
+/// In pages, 128 MiB: about a second, at startup.
 pub(super) const USED_PAGES_AT_START_MAX: i64 = 16_384;
 
-/// What upkeep must know.
+/// Settings for upkeep.
 pub(super) struct Upkeep {
     pub(super) data_dir: PathBuf,
-    /// Octets of the disk that work which could be left undone leaves alone.
+    /// Octets of disk space that optional work leaves free.
     pub(super) free_disk: u64,
-    /// What was deleted goes from the log too.
+    /// Whether deleted data is removed from the WAL too.
     pub(super) secure: bool,
 }
 
@@ -78,7 +79,7 @@ mod tests {
         let check = |used, left, expected| assert_eq!(fits(used, left, 10 << 20), expected, "{used}, {left}");
         check(1_000, (10 << 20) + 1_000 * 8_216, true);
         check(1_000, (10 << 20) + 1_000 * 8_216 - 1, false);
-        // Few pages, and most of the reserve stays.
+        // Few pages; most of the free space stays.
         check(200, 4 * 200 * 8_216, true);
         check(200, 4 * 200 * 8_216 - 1, false);
         check(512, (10 << 20) + 100, false);

@@ -1,4 +1,4 @@
-//! Tries a spool that broke, before anything of it is delivered.
+//! Checks a spool after a fault, before anything in it is delivered. It repairs nothing.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -17,36 +17,36 @@ use crate::spool::Settings;
 use crate::spool::body::{Bodies, is_no_room, sync_folder};
 use crate::spool::mark::Mark;
 
-/// How a trial ended.
+/// The outcome of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trial {
-    /// All is in order, and the mark is gone.
+    /// The spool is in order, and the mark was removed.
     Passed,
-    /// What is there can be read, and there is no room to write. Mail can be delivered; the mark stays until what
-    /// it says is written down.
+    /// The spool can be read, but there is no room to write. Mail can be delivered; the mark stays until its
+    /// contents are recorded.
     NoRoom,
 }
 
 /// Why nothing may be delivered yet.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialFault {
-    /// It can't be opened.
+    /// The spool can't be opened.
     #[error(transparent)]
     Open(OpenFault),
-    /// The database is damaged.
+    /// The queue in the database is damaged.
     #[error(
         "the database is damaged ({0}); nothing is delivered until it is replaced: stop sealpost, see \
          `sealpost spool check`, and take over what can be read by `sealpost spool salvage --to FILE`"
     )]
     Damaged(String),
-    /// The disk gives I/O errors for it.
+    /// The disk reports I/O errors for the database.
     #[error(
         "the database can't be read from the disk ({0}); nothing is delivered until it can: it is tried again. If \
          the disk stays like that, stop sealpost, and take over what can be read by `sealpost spool salvage --to \
          FILE` onto another one"
     )]
     Unreadable(String),
-    /// It can't be written or flushed.
+    /// The database can't be written or flushed.
     #[error(
         "the database can't be written and read back ({0}); check the disk of data_dir: it is tried again"
     )]
@@ -95,7 +95,7 @@ pub(super) fn run(settings: &Settings, mark: &Mark) -> Result<Trial, TrialFault>
     }
     let findings = quick_check(&writer, None, FINDINGS_MAX)?;
     match concern(&writer, &findings)? {
-        // Content that can't be read is held, message by message.
+        // Unreadable content is held, message by message.
         Concern::Nothing | Concern::Contents => {}
         Concern::Queue => return Err(TrialFault::Damaged(findings.text())),
         Concern::Unreadable => return Err(TrialFault::Unreadable(findings.text())),
@@ -120,7 +120,7 @@ struct Room<'a> {
 }
 
 impl Room<'_> {
-    /// Does something that needs room, unless there is none.
+    /// Runs work that needs room; skipped once there is none.
     fn use_for(&mut self, work: impl FnOnce() -> Result<()>) -> Result<(), TrialFault> {
         if !self.there_is {
             return Ok(());
@@ -146,7 +146,7 @@ impl Room<'_> {
     }
 }
 
-/// Content on a damaged page stays there.
+/// Records recipients as done; content on a damaged page stays there.
 fn write_down(writer: &mut Connection, id: QueueId, numbers: &BTreeSet<u32>) -> Result<()> {
     let mut last = Ok(());
     for leave_content in [false, true] {
@@ -159,7 +159,7 @@ fn write_down(writer: &mut Connection, id: QueueId, numbers: &BTreeSet<u32>) -> 
     last
 }
 
-/// A file goes the way of a large message, but for its row.
+/// Writes a file as for a large message, but without a row.
 fn flush_files(bodies: &Bodies) -> io::Result<()> {
     let (unfinished, finished) = (bodies.unfinished().join(PROBE), bodies.finished().join(PROBE));
     let mut file = File::create(&unfinished)?;
@@ -172,17 +172,18 @@ fn flush_files(bodies: &Bodies) -> io::Result<()> {
     sync_folder(bodies.finished())
 }
 
-/// Takes pages, before the first content and behind the last, copies them into the database, and frees them.
+/// Allocates pages before the first content and after the last, copies them into the database, and frees
+/// them.
 fn write_and_free(writer: &Connection) -> Result<()> {
     let ends = [i64::MIN, i64::MAX];
     let remove =
         || ends.iter().try_for_each(|id| writer.execute("DELETE FROM body WHERE id = ?1", [id]).map(drop));
-    // What an earlier trial left, if it was cut short.
+    // Left over from an interrupted trial.
     remove()?;
     for id in ends {
         let content: &[u8] = &[0; PROBE_BYTES];
         let inserted = writer.execute("INSERT INTO body (id, content) VALUES (?1, ?2)", params![id, content]);
-        // Half of it would stay where there is no room for the rest.
+        // If there is no room for both, none may stay.
         inserted.inspect_err(|_| drop(remove()))?;
     }
     copy_log(writer).inspect_err(|_| drop(remove()))?;
@@ -196,12 +197,12 @@ fn write_and_free(writer: &Connection) -> Result<()> {
     remove()
 }
 
-/// Copies the log into the database, both flushed.
+/// Copies the WAL into the database, flushing both.
 fn copy_log(writer: &Connection) -> Result<()> {
     writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
-/// More than that, and it is not looked at what each one means.
+/// With more findings than this, they are not interpreted one by one.
 const FINDINGS_MAX: usize = 100_000;
 const PROBE: &str = "probe";
 const PROBE_BYTES: usize = 128 * 1024;

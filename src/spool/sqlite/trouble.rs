@@ -1,24 +1,26 @@
+//! Classifies database errors by what they mean for the operations that wait. It handles none of them.
+
 use rusqlite::{Error, ErrorCode, ffi};
 
-/// What an error of the database means for those who wait.
+/// The meaning of a database error for those who wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DatabaseTrouble {
-    /// This operation alone failed; the rest of its group may succeed.
+    /// Only this operation failed; the rest of its group may succeed.
     Single(String),
-    /// No room. Nothing was written, and service goes on when there is room.
+    /// The disk is full. Nothing was written; service resumes when there is room.
     Full(String),
-    /// A write failed, for want of room perhaps: a quota looks like this.
+    /// A write failed, possibly for lack of room: an exceeded quota looks like this.
     Write(String),
-    /// A foreign program holds the database; the same may succeed later.
+    /// A foreign program holds the database; a retry may succeed.
     Busy(String),
-    /// A page does not read as it should. Another operation may not need it.
+    /// A page is damaged. Other operations may not need it.
     Damaged(String),
-    /// What is on the disk is uncertain. The handle must not be used again.
+    /// The state on disk is uncertain. The handle must not be used again.
     Broken(String),
 }
 
 impl DatabaseTrouble {
-    /// What an error means while operations run or a group is committed.
+    /// Classifies an error that occurred while operations ran or a group was committed.
     pub(super) fn of(error: &Error) -> Self {
         let text = error.to_string();
         let Error::SqliteFailure(failure, _) = error else {
@@ -28,7 +30,7 @@ impl DatabaseTrouble {
         if code == ErrorCode::DiskFull {
             return Self::Full(text);
         }
-        // Room in the log is asked for by writing to it, room in its index by making it larger.
+        // Room in the WAL is claimed by writing to it, room in its index by growing it.
         if [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_SHMSIZE].contains(&failure.extended_code) {
             return Self::Write(text);
         }
@@ -47,7 +49,7 @@ impl DatabaseTrouble {
         if single.contains(&code) { Self::Single(text) } else { Self::Broken(text) }
     }
 
-    /// What the same error means at the commit, where no single operation can be at fault.
+    /// Classifies the same error at commit, where no single operation can be at fault.
     pub(super) fn at_commit(self) -> Self {
         match self {
             Self::Single(text) | Self::Damaged(text) => Self::Broken(text),

@@ -1,4 +1,5 @@
-//! What the writer does beside answering: long work by pieces, the log, room given back.
+//! What the writer does between operations: long work in parts, checkpoints, freeing space. It answers no
+//! other operation.
 
 use std::time::{Duration, Instant};
 
@@ -9,21 +10,21 @@ use super::writer::Writer;
 use crate::spool::reserve;
 
 impl Writer {
-    /// Nobody has wanted anything for a while: room is given back where that is soon done.
+    /// Called when the writer has been idle for a while: frees space if that is quick.
     pub(super) fn tidy(&mut self) {
         self.tidy = true;
-        // Without room for it the next idle moment comes.
+        // Without room, the next idle moment tries again.
         let _ = reserve::keep(&self.upkeep.data_dir);
         let shrunk = shrink(&self.connection, USED_PAGES_MAX, &self.upkeep)
             .map_err(|error| DatabaseTrouble::of(&error));
-        // All that has gone is in the log; the file gets shorter as the log is copied.
+        // The changes are in the WAL; the file shrinks as the WAL is copied.
         let copied = shrunk.and_then(|shrunk| match shrunk {
             _ if self.upkeep.secure => self.empty_log(),
             true => self.checkpoint_as("PASSIVE").map(drop),
             false => Ok(()),
         });
         match copied {
-            // A damaged page of contents can't be copied: the file stays as it is, and nobody is hurt by that.
+            // A damaged page of contents can't be copied: the file stays as it is, which harms nobody.
             Ok(())
             | Err(DatabaseTrouble::Full(_) | DatabaseTrouble::Busy(_) | DatabaseTrouble::Damaged(_)) => {}
             Err(trouble) => {
@@ -32,7 +33,7 @@ impl Writer {
         }
     }
 
-    /// Does one piece of the work on the whole queue.
+    /// Does one part of the work on the whole queue.
     pub(super) fn go_on(&mut self) {
         let Some(part) = self.long.pop_front() else { return };
         let since = Instant::now();
@@ -49,9 +50,9 @@ impl Writer {
         }
     }
 
-    /// Copies the log into the database, after those who waited have their answer.
+    /// Checkpoints the WAL, after those who waited were answered.
     pub(super) fn checkpoint(&self) -> Result<(), DatabaseTrouble> {
-        // NOOP only tells how long the log is and how much of it was copied before.
+        // NOOP only reports the length of the WAL and how much of it was copied before.
         let (logged, copied) = self.checkpoint_as("NOOP")?;
         let waiting = logged.saturating_sub(copied);
         if waiting < CHECKPOINT_PAGES {
@@ -59,18 +60,18 @@ impl Writer {
         }
         let mode = if logged < TRUNCATE_PAGES { "PASSIVE" } else { "TRUNCATE" };
         match self.checkpoint_as(mode) {
-            // The log stays as it is; it is copied when there is room, or when the foreign program
-            // has let go.
+            // The WAL stays as it is; it is copied when there is room, or when the foreign program has
+            // released its lock.
             Ok(_) | Err(DatabaseTrouble::Full(_) | DatabaseTrouble::Busy(_)) => Ok(()),
             Err(trouble) => Err(trouble.at_commit()),
         }
     }
 
-    /// Copies the log into the database and shortens it to nothing. Where a reader is in the way, the next idle
-    /// moment comes.
+    /// Copies the WAL into the database and truncates it. If a reader is in the way, the next idle moment
+    /// tries again.
     fn empty_log(&mut self) -> Result<(), DatabaseTrouble> {
         let (logged, copied) = self.checkpoint_as("PASSIVE")?;
-        // To wait for a reader is to have mail wait.
+        // Waiting for a reader would make mail wait.
         let wait = |millis| self.connection.busy_timeout(Duration::from_millis(millis));
         wait(0).map_err(|error| DatabaseTrouble::of(&error))?;
         let emptied = if logged == copied { self.checkpoint_as("TRUNCATE") } else { Ok((logged, copied)) };
@@ -79,7 +80,7 @@ impl Writer {
         emptied.map(drop)
     }
 
-    /// Pages in the log, and pages of it that are copied.
+    /// The number of pages in the WAL, and of those already copied.
     pub(super) fn checkpoint_as(&self, mode: &str) -> Result<(i64, i64), DatabaseTrouble> {
         let run = || {
             self.connection
@@ -90,7 +91,7 @@ impl Writer {
     }
 }
 
-/// 4 MiB.
+/// In pages, 4 MiB.
 const CHECKPOINT_PAGES: i64 = 512;
-/// 64 MiB: a log that grew so large gives its room back.
+/// In pages, 64 MiB: a WAL this long is truncated to free its space.
 const TRUNCATE_PAGES: i64 = 8192;

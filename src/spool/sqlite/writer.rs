@@ -1,5 +1,5 @@
-//! The thread that owns the writing connection: it takes the first operation that waits and all
-//! that wait with it, commits them together, and only then answers.
+//! The thread that owns the writing connection: it takes all waiting operations, commits them together, and
+//! only then answers. It does not decide what is written.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -24,22 +24,22 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) shared: Arc<SpoolState>,
     ops: Receiver<Op>,
-    /// Settlements that found no room; they are tried again until they are written. Each holds a
-    /// lease, so there are never more than recipients being attempted.
+    /// Settlements that found no room; they are retried until written. Each holds a lease, so there are never
+    /// more of them than recipients being attempted.
     kept: Vec<Op>,
     pub(super) retry_at: Instant,
-    /// Work on the whole queue: one piece after each group.
+    /// Work on the whole queue: one part after each group.
     pub(super) long: VecDeque<HastenPart>,
     pub(super) measure: Measure,
-    /// Since the last group, the file was looked at for room to give back.
+    /// Whether space was already freed since the last group.
     pub(super) tidy: bool,
-    /// The mark that was found at the start is still there.
+    /// The mark found at startup still exists.
     marked: bool,
     pub(super) upkeep: Upkeep,
 }
 
 impl Writer {
-    /// `found`: what a mark says is done and there was no room to write down; `None` without a mark.
+    /// `found`: the recipients a mark lists as done that there was no room to record; `None` without a mark.
     pub(super) fn new(
         connection: Connection,
         shared: Arc<SpoolState>,
@@ -60,10 +60,10 @@ impl Writer {
         }
     }
 
-    /// Works until nobody can ask for anything any more.
+    /// Works until all senders are gone.
     pub(super) fn run(mut self) {
         while let Some(first) = self.first() {
-            // Broken by a flush elsewhere.
+            // A flush failed elsewhere.
             if self.shared.fault().is_some() {
                 if let Wake::Op(op) = first {
                     self.kept.push(op);
@@ -82,8 +82,7 @@ impl Writer {
             if self.shared.fault().is_none() {
                 self.go_on();
             }
-            // A checkpoint after a failed flush could copy into the database what never reached
-            // the log.
+            // A checkpoint after a failed flush could copy into the database what never reached the WAL.
             if self.shared.fault().is_none()
                 && let Err(trouble) = self.checkpoint()
             {
@@ -93,7 +92,7 @@ impl Writer {
                 return self.refuse_all();
             }
         }
-        // The last chance of what is kept.
+        // The last chance for kept settlements.
         while !self.kept.is_empty() && self.shared.fault().is_none() {
             let before = self.kept.len();
             self.retry();
@@ -104,7 +103,7 @@ impl Writer {
         self.note_kept();
     }
 
-    /// What still finds no room is noted in the mark, or those attempts would be made once more.
+    /// Notes in the mark what still finds no room; otherwise those attempts would be repeated.
     fn note_kept(&mut self) {
         if self.kept.is_empty() {
             return;
@@ -141,8 +140,8 @@ impl Writer {
             };
         }
         let left = self.retry_at.saturating_duration_since(Instant::now());
-        // Asked for first: a receive gives what waits before it looks at the time, so under steady
-        // load what is kept would never have its turn.
+        // Checked first: a receive returns waiting operations before it looks at the time, so under steady
+        // load kept settlements would never be retried.
         if left.is_zero() {
             return Some(Wake::Retry);
         }
@@ -153,8 +152,8 @@ impl Writer {
         }
     }
 
-    /// All that wait now. Settlements alone wait a little for company: nobody is kept from
-    /// anything by them, and each commit costs a flush.
+    /// Takes all waiting operations. A group of only settlements waits briefly for more: nobody is held up by
+    /// them, and each commit costs a flush.
     pub(super) fn gather(&self, first: Op) -> Vec<Op> {
         let mut bytes = first.bytes();
         let mut can_wait = first.can_wait();
@@ -195,15 +194,16 @@ impl Writer {
             return self.clear_mark(written);
         }
         if let Err(DatabaseTrouble::Single(_)) = outcome {
-            // Rare, so a savepoint for each is paid for only now.
+            // Rare, so savepoints are paid for only now.
             outcome = self.attempt(&group, true);
         }
         let written = self.conclude(group, outcome);
         self.clear_mark(written);
     }
 
-    /// Writes one operation of a group that met a damaged page, and says whether it could. A message that is done
-    /// must go even where its content lies on such a page, or it would be delivered again after each start.
+    /// Writes one operation of a group that met a damaged page; returns whether it could. A message that is
+    /// done must be deleted even if its content is on such a page, or it would be delivered again after each
+    /// start.
     fn commit_by_itself(&mut self, op: Op) -> bool {
         if self.shared.fault().is_some() {
             self.kept.push(op);
@@ -220,7 +220,7 @@ impl Writer {
         self.conclude(group.into(), outcome)
     }
 
-    /// Answers as it came to be, and says whether the group was written.
+    /// Answers according to the outcome; returns whether the group was written.
     fn conclude(&mut self, group: Vec<Op>, outcome: Result<Vec<GroupOutcome>, DatabaseTrouble>) -> bool {
         let written = outcome.is_ok();
         match outcome {
@@ -231,16 +231,17 @@ impl Writer {
         written
     }
 
-    /// Removes the mark that the start found once something was written and nothing waits any more: all that it
-    /// names is in the database. Within a group this can't be told, since its operations are not in `kept` then.
+    /// Removes the mark found at startup once something was written and no settlement is kept: all it names
+    /// is then in the database. This can't be decided within a group, since its operations are not in `kept`
+    /// then.
     fn clear_mark(&mut self, written: bool) {
         if self.marked && written && self.kept.is_empty() {
-            // What can't be removed now is read, and written down again, at the next start.
+            // If it can't be removed now, the next start reads it and records it again.
             self.marked = self.shared.marker.clear().is_err();
         }
     }
 
-    /// Puts work on the whole queue in its own line.
+    /// Moves work on the whole queue to its own line.
     fn without_long(&mut self, group: Vec<Op>) -> Vec<Op> {
         if !group.iter().any(|op| matches!(op, Op::HastenPart(_))) {
             return group;
@@ -255,8 +256,8 @@ impl Writer {
         rest
     }
 
-    /// Tries one group of what is kept. The time to retry stays past until a group is refused, so
-    /// the next one follows, after a checkpoint. What is refused goes to the end of the line.
+    /// Retries one group of kept settlements. `retry_at` stays in the past until a group is refused, so the
+    /// next group follows after a checkpoint. Refused ones go to the end of the line.
     pub(super) fn retry(&mut self) {
         let mut bytes: usize = 0;
         let fits = |op: &&Op| {
@@ -301,7 +302,7 @@ impl Writer {
             .map_err(|error| DatabaseTrouble::of(&error))
     }
 
-    /// Runs one operation such that its own failure undoes nothing else.
+    /// Runs one operation in a savepoint, so that its failure undoes nothing else.
     fn apply_guarded(&self, op: &Op) -> Result<GroupOutcome, DatabaseTrouble> {
         self.execute("SAVEPOINT op")?;
         let outcome = match self.apply_one(op, false) {
@@ -321,7 +322,7 @@ impl Writer {
         run().map_err(|error| DatabaseTrouble::of(&error))
     }
 
-    /// The group is on stable storage.
+    /// Answers a group that is on stable storage.
     fn acknowledge(&mut self, group: Vec<Op>, done: Vec<GroupOutcome>) {
         let mut files = Vec::new();
         for (op, outcome) in group.into_iter().zip(done) {
@@ -335,12 +336,12 @@ impl Writer {
             }
         }
         for id in files {
-            // What can't be removed now is an orphan, and goes at the next start.
+            // If it can't be removed now, it is an orphan, and the next start removes it.
             let _ = fs::remove_file(self.shared.bodies.path(id));
         }
     }
 
-    /// Nothing of the group was written.
+    /// Refuses a group of which nothing was written.
     fn refuse(&mut self, group: Vec<Op>, trouble: DatabaseTrouble) {
         let Some(fault) = self.fault_of(trouble) else {
             return self.break_all(group);
@@ -362,12 +363,12 @@ impl Writer {
                 }
             }
         }
-        // Settlements make room, and may fit without their company.
+        // Settlements make room, and may fit without the rest of the group.
         let wait = if mixed { Duration::ZERO } else { RETRY_WAIT };
         self.retry_at = Instant::now().checked_add(wait).unwrap_or_else(Instant::now);
     }
 
-    /// What is said to those who wait; `None` if the engine is broken.
+    /// The fault reported to those who wait; `None` if the engine has failed.
     pub(super) fn fault_of(&self, trouble: DatabaseTrouble) -> Option<SpoolFault> {
         let broken = |text| {
             self.shared.set_broken(SpoolFault::Broken(text));
@@ -387,13 +388,13 @@ impl Writer {
         self.kept.extend(group);
     }
 
-    /// The handle is not used again: every operation is refused until the process ends.
+    /// Refuses every operation until the process ends; the handle is not used again.
     fn refuse_all(mut self) {
         let fault = self.shared.fault().unwrap_or_else(|| SpoolFault::Broken(String::new()));
         for part in self.long.drain(..) {
             part.end(Err(fault.clone()));
         }
-        // Deliveries under way may still end: what they come to is noted in the mark.
+        // Deliveries under way may still finish: their results are noted in the mark.
         for op in self.kept.drain(..).chain(self.ops.iter()) {
             if let Op::Settle(settle) = &op {
                 self.shared.marker.done(settle.message, &settle.done());
@@ -406,31 +407,31 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // To close is to checkpoint, which a broken handle must not do; start-up reads the log.
+        // Closing would checkpoint, which a failed handle must not do; startup reads the WAL.
         if self.shared.fault().is_some() || std::thread::panicking() {
-            // It sets a flag in memory, and can't fail on an open handle.
+            // This only sets a flag in memory, and can't fail on an open handle.
             let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         }
     }
 }
 
-/// What one operation of a committed group came to.
+/// The outcome of one operation in a committed group.
 type GroupOutcome = Result<OperationEffects, String>;
 
 pub(super) enum Wake {
     Op(Op),
     Retry,
-    /// Nobody waits, and there is a piece of work on the whole queue.
+    /// No operation waits, but there is a part of the work on the whole queue.
     Long,
-    /// Nobody has wanted anything for a while.
+    /// No operation has come for a while.
     Idle,
 }
 
 const GROUP_OPS_MAX: usize = 1024;
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Settlements wait so long for others to share their commit.
+/// How long settlements wait for others to share their commit.
 const SETTLE_WAIT: Duration = Duration::from_millis(20);
-/// Settlements that found no room are tried again so often.
+/// How often settlements that found no room are retried.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
-/// Without anything to do for so long, room is given back.
+/// After this long without operations, space is freed.
 const IDLE: Duration = Duration::from_secs(2);

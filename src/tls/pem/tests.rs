@@ -1,3 +1,5 @@
+//! Chains, keys and their faults, loaded from files that each test writes.
+
 use std::fs;
 
 use rcgen::{CertificateParams, KeyPair};
@@ -11,7 +13,7 @@ fn pair() -> (String, String) {
     (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
 }
 
-/// Writes what is given, loads it, and names the files without their folder.
+/// Writes the given files, loads them, and prints the result with file names without their folder.
 #[track_caller]
 fn check(chain: Option<&str>, key: Option<&str>, expected: &str) {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! Which of a listener's certificates a client is shown.
+//! Which of a listener's certificates a client is given.
 
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SignatureAlgorithm};
 use rustls::SignatureScheme;
@@ -62,7 +62,7 @@ async fn by_name_and_by_the_signatures_the_client_knows() {
     }
 }
 
-/// Takes any certificate, and knows these signatures.
+/// Accepts any certificate, and supports only these signature algorithms.
 #[derive(Debug)]
 struct Any(Vec<SignatureScheme>);
 
@@ -101,7 +101,7 @@ impl rustls::client::danger::ServerCertVerifier for Any {
     }
 }
 
-/// RFC 7301 §3.2: what was meant for another kind of server is not taken here.
+/// RFC 7301 §3.2: a client that wants another protocol is refused.
 #[tokio::test]
 async fn foreign_protocol_names_are_refused() {
     let mint = Mint::new();

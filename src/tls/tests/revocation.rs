@@ -1,4 +1,4 @@
-//! What revocation lists say of a chain, list by list.
+//! Revocation lists and the status they give a chain.
 
 use rcgen::{
     CertificateRevocationListParams, KeyIdMethod, KeyUsagePurpose, RevokedCertParams, SerialNumber,
@@ -8,7 +8,7 @@ use rcgen::{
 use super::*;
 use crate::connector::RevocationStatus;
 
-/// The list of an authority: which serial numbers it names, and whether its time is over.
+/// A revocation list of an authority: the serial numbers it revokes, and whether it has expired.
 fn list(ca: &CertifiedIssuer<'static, KeyPair>, revoked: &[u64], stale: bool) -> String {
     let until = if stale { 2025 } else { 2040 };
     let params = CertificateRevocationListParams {
@@ -61,7 +61,7 @@ fn a_list_is_good_revoked_stale_or_silent() {
     check(&[list(&ca, &[8], false)], RevocationStatus::Good);
     check(&[list(&ca, &[7], false)], RevocationStatus::Revoked);
     check(&[list(&ca, &[], true)], RevocationStatus::Stale);
-    // An old list that names it still says enough.
+    // An expired list that revokes the certificate is still enough.
     check(&[list(&ca, &[7], true)], RevocationStatus::Revoked);
     check(&[list(&other, &[7], false)], RevocationStatus::Unknown);
 }

@@ -1,20 +1,21 @@
-//! Places of one kind in use, by the standing of who has them.
+//! Counts places of one kind in use by standing, and knows how many each standing may take. It does not
+//! know which carrier holds one.
 
-/// What is known of a lane when it wants a session; the best comes first.
+/// What is known of a lane when it wants a session; best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::scheduler::core) enum Standing {
-    /// Its hosts took mail last time.
+    /// Its hosts accepted mail last time.
     Served,
     /// Nothing is known of it yet.
     Fresh,
-    /// It failed, or has nothing but reports and was never served.
+    /// It failed, or holds only reports and was never served.
     Doubtful,
 }
 
-/// The best first.
+/// Best first.
 pub(super) const STANDINGS: [Standing; 3] = [Standing::Served, Standing::Fresh, Standing::Doubtful];
 
-/// Places of one kind in use, by the standing of who has them.
+/// Places of one kind in use, by the standing of their holders.
 #[derive(Debug, Clone)]
 pub(super) struct Tally {
     pub(super) max: usize,
@@ -26,13 +27,12 @@ impl Tally {
         Self { max: max.max(1), used: [0; 3] }
     }
 
-    /// Whether there is a place for one of this standing.
     pub(super) fn has_room(&self, standing: Standing) -> bool {
         self.too_many(standing) == 0
     }
 
-    /// How many have to leave before there is a place for one of this standing: a quarter is for lanes that were
-    /// served, and doubtful ones have half at most. A connector's minimum may take more places than there are.
+    /// How many must leave before there is a place for this standing. A quarter is reserved for served
+    /// lanes, and doubtful ones get at most half. Connector minimums may exceed the total.
     fn too_many(&self, standing: Standing) -> usize {
         let [served, fresh, doubtful] = self.used;
         let unserved = fresh.saturating_add(doubtful);
@@ -54,8 +54,8 @@ impl Tally {
         count_down(&mut self.used, standing);
     }
 
-    /// Gives the place of one that would leave to one of those that wait. Where none of them would be nearer to a
-    /// place, nothing changes: that one's leaving would help nobody.
+    /// Passes one place of standing `from` to a waiting standing. If that would bring nothing that
+    /// waits closer to a place, nothing changes.
     pub(super) fn pass_on(&mut self, from: Standing, waiting: &mut [usize; 3]) -> bool {
         let before = self.clone();
         self.take_back(from);
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_place_is_passed_on_only_to_whom_it_helps() {
         use Standing::{Doubtful, Fresh, Served};
-        // Eight places: six at most for those that were never served, four for doubtful ones.
+        // Eight places: at most six for lanes that were never served, four for doubtful ones.
         check([2, 6, 0], Fresh, [0, 1, 0], Some([0, 0, 0]));
         check([2, 6, 0], Fresh, [1, 1, 0], Some([0, 1, 0]));
         check([2, 6, 0], Served, [0, 1, 0], None);
@@ -119,7 +119,7 @@ mod tests {
         check([2, 2, 4], Fresh, [0, 0, 1], None);
         check([2, 2, 4], Doubtful, [0, 0, 1], Some([0, 0, 0]));
         check([0, 2, 4], Fresh, [0, 0, 0], None);
-        // Minimums have taken two places more than there are: two have to leave before anybody comes.
+        // Connector minimums exceed the total by two: two must leave before anything is admitted.
         check([4, 6, 0], Fresh, [1, 0, 0], Some([1, 0, 0]));
         check([4, 6, 0], Served, [0, 1, 0], Some([0, 1, 0]));
         check([1, 8, 0], Served, [0, 1, 0], None);

@@ -1,4 +1,5 @@
-//! Who loses a place while others wait for one.
+//! Decides which carriers lose their place while others wait. It only names them; the caller ends their
+//! sessions.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,35 +9,36 @@ use std::time::Duration;
 use super::tally::{STANDINGS, Standing, Tally, count, count_down};
 use super::{Floor, Stage, crowd_max};
 
-/// How a carrier gets on, as its shell sees it.
+/// A carrier's progress, as its shell sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::scheduler) struct Pulse {
     pub(in crate::scheduler) carrier: u64,
-    /// For how long it has made no step.
+    /// Time since its last step.
     pub(in crate::scheduler) still_for: Duration,
-    /// Whether a final dot was sent that is not answered yet: the message may be delivered.
+    /// Whether the final dot was sent and is unanswered: the message may have been delivered.
     pub(in crate::scheduler) after_dot: bool,
 }
 
-/// What is waited for, and what there would be if those already chosen gave way: nobody gives way for nobody.
+/// What is waited for, and what would be free if those already chosen gave up their places. A carrier
+/// is only asked to yield if something that waits would benefit.
 #[derive(Debug)]
 struct SeatDemand {
     openings: Tally,
-    /// Carriers that wait for a host.
+    /// Number of carriers waiting for a host.
     at_hosts: usize,
-    /// Lanes that wait for an opening.
+    /// Number of lanes waiting for an opening, by standing.
     lanes: [usize; 3],
     seats: Tally,
-    /// Carriers that wait for a seat.
+    /// Number of carriers waiting for a seat, by standing.
     asking: [usize; 3],
-    /// Seats that could be given away if there were fewer sessions without one.
+    /// Seats that could be given away if fewer sessions were parked.
     parking: usize,
-    /// Carriers that wait for each host.
+    /// Number of carriers waiting for each host.
     hosts: BTreeMap<SocketAddr, usize>,
 }
 
 impl SeatDemand {
-    /// Whether a lane is nearer to its start if one carrier less waits for a host.
+    /// Whether one carrier fewer at a host brings a waiting lane closer to its start.
     fn passes_on_a_wait(&mut self) -> bool {
         let kept_out = |to: &Standing| {
             let crowd = crowd_max(&self.openings, *to);
@@ -64,10 +66,10 @@ impl SeatDemand {
 }
 
 impl Floor {
-    /// Who loses a place while others wait, those that have stood still for longest and are known worst first. A
-    /// seat in which nothing moves is given to somebody else soon, and its session goes on without one, for as long
-    /// as there are not too many of them; an opening, or a connection to a host that others wait for, ends. After the
-    /// final dot no session ends, and none where its end would help nobody.
+    /// Returns the carriers that lose their place while others wait, worst standing and longest without
+    /// progress first. A stalled seat is soon given away and its session goes on parked, as long as not
+    /// too many are parked. A stalled opening, or a connection to a host that others wait for, ends. No
+    /// session ends after the final dot, or if ending it would help nothing that waits.
     pub(in crate::scheduler::core) fn inspect(&mut self, pulses: &[Pulse]) -> Vec<u64> {
         let mut still: Vec<_> = pulses
             .iter()
@@ -82,7 +84,8 @@ impl Floor {
             .collect()
     }
 
-    /// Whether a carrier's session ends; one whose seat is given away, or that moves again, changes its stage.
+    /// Whether the carrier's session ends. Losing only the seat, or moving again, just changes the
+    /// stage.
     fn loses(&mut self, pulse: Pulse, wanted: &mut SeatDemand) -> bool {
         let Some(place) = self.places.get(&pulse.carrier) else { return false };
         let (stage, standing, host) = (place.stage, place.standing, place.host);
@@ -106,7 +109,7 @@ impl Floor {
         }
         let for_place = match stage {
             Stage::Opening => wanted.openings.pass_on(standing, &mut wanted.lanes),
-            // Too many that wait for hosts keep others from starting.
+            // Too many carriers waiting for hosts keep others from starting.
             Stage::AtHost(_) => wanted.passes_on_a_wait(),
             Stage::Seated => full && wanted.seats.pass_on(standing, &mut wanted.asking),
             Stage::Parked => full && wanted.passes_on_parking(),
@@ -130,11 +133,12 @@ impl Floor {
     }
 }
 
-/// Sessions that may go on without a seat, however few openings there may be: each is a descriptor and little more.
+/// Sessions that may be parked even if there are few openings: each costs little more than a
+/// descriptor.
 const PARKED_MIN: usize = 256;
-/// After what time without progress a seat is given away while others wait for one.
+/// Time without progress after which a seat is given away while others wait for one.
 const PARKED_AFTER: Duration = Duration::from_secs(1);
-/// For how long an opening may stand still while others wait for one.
+/// Time an opening may make no progress while others wait for one.
 const OPENING_PATIENCE: Duration = Duration::from_secs(10);
-/// For how long a session without a seat may stand still while there are too many of them.
+/// Time a seated or parked session may make no progress while too many are parked.
 const SEAT_PATIENCE: Duration = Duration::from_secs(15);

@@ -1,4 +1,4 @@
-//! That no lane, sweep or question stands in the way of the others.
+//! Tests that no lane, sweep or fetch blocks the others.
 
 use super::*;
 
@@ -75,7 +75,7 @@ fn a_lane_is_swept_once_at_a_time() {
     assert_eq!(w.out.sweeps.len(), 2);
 }
 
-/// A lane with two carriers, each with a job of its own.
+/// A lane with two carriers, each holding a job.
 fn two_at_work(w: &mut World) -> (u64, u64) {
     for number in 1..=4 {
         w.offer(number, &["a@b.example"]);
@@ -96,7 +96,7 @@ fn a_host_that_bears_fewer_connections_keeps_those() {
     w.act(|core, at| core.ended(second, at));
     assert_eq!(w.lane("out/b.example"), "3 waiting, 0 in flight, 1 carriers, open, 0 failures");
     assert!(w.out.starts.is_empty(), "one carrier is what it can handle");
-    // The message goes with the other carrier, and nothing of it was written.
+    // The message goes with the other carrier, and nothing was written for it.
     let (ticket, again) = w.take(first).expect("a job");
     assert_eq!((again, w.works.len()), (number, 1));
     w.report(ticket, vec![delivered()]);
@@ -150,7 +150,7 @@ fn a_connector_with_a_rate_waits_without_a_failure() {
     assert!(w.lane("out/b.example").ends_with("open, 0 failures"), "{}", w.lane("out/b.example"));
 }
 
-/// The message's number names its sender: 1000 + n is of sender 1.
+/// The message number identifies its sender: 1000 + n is from sender 1.
 fn of_sender(w: &mut World, sender: i64, count: i64, attempts: u32) {
     for n in 0..count {
         let mut one = w.leased(sender * 1000 + n, &["a@b.example"]);
@@ -178,7 +178,7 @@ fn senders_take_turns_and_fresh_mail_goes_before_retries() {
     of_sender(&mut w, 1, 4, 3);
     of_sender(&mut w, 2, 4, 0);
     of_sender(&mut w, 3, 2, 0);
-    // The look at the first one, by which its carrier was chosen, counts as a turn.
+    // Peeking at the first message to choose its carrier counts as a turn.
     let expected = [2000, 3000, 1000, 2001, 3001, 2002, 1001, 2003, 1002, 1003];
     assert_eq!(order(&mut w, 10), expected);
 }
@@ -186,7 +186,7 @@ fn senders_take_turns_and_fresh_mail_goes_before_retries() {
 #[test]
 fn small_messages_do_not_wait_for_large_ones_and_those_not_for_ever() {
     let mut w = World::new(100, 1);
-    // The first stands at the door already; the other of 3 MiB comes some rounds later.
+    // The first is already at the front; the other one of 3 MiB goes some rounds later.
     for number in [1, 2] {
         let mut large = w.leased(number, &["a@b.example"]);
         Arc::get_mut(&mut large.message).unwrap().size = 3 * 1024 * 1024;
@@ -194,7 +194,7 @@ fn small_messages_do_not_wait_for_large_ones_and_those_not_for_ever() {
     }
     of_sender(&mut w, 4, 5, 0);
     assert_eq!(order(&mut w, 7), [1, 4000, 4001, 4002, 4003, 2, 4004]);
-    // New senders all the time.
+    // New senders keep arriving.
     let mut w = World::new(300, 1);
     of_sender(&mut w, 1, 3, 0);
     let carrier = w.carrier();

@@ -1,4 +1,4 @@
-//! What holds of the core after every event. For tests only: each is checked from scratch.
+//! What must hold for the core after every event. Tests only: each invariant is checked from scratch.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::mail::UnixMillis;
 use crate::spool::{Divisible, LaneKey};
 
 impl<L: Divisible + std::fmt::Debug> Core<L> {
-    /// Panics where something does not hold.
+    /// Panics if an invariant is violated.
     pub(in crate::scheduler::core) fn check(&self, at: At<'_>) {
         let now = at.now();
         if let Some(first) = self.timers.first() {
@@ -29,7 +29,7 @@ impl<L: Divisible + std::fmt::Debug> Core<L> {
         self.check_places(in_flight, carriers);
     }
 
-    /// Work that can be done is under way, or has a deadline, or waits for something that others hold.
+    /// Work that can be done is under way, has a deadline, or waits for something that others hold.
     fn check_lane(&self, key: &LaneKey, now: UnixMillis) {
         let lane = &self.lanes[key];
         let armed = lane.timer.is_some_and(|time| self.timers.has(&Timer::Lane(key.clone()), time));
@@ -60,7 +60,7 @@ impl<L: Divisible + std::fmt::Debug> Core<L> {
         );
     }
 
-    /// Carriers, flights and places are counted once.
+    /// Carriers, flights and places are each counted once.
     fn check_places(&self, in_flight: usize, carriers: usize) {
         assert_eq!(self.flights_count(), in_flight, "flights");
         let enlisted = self.carriers.values().filter(|carrier| carrier.is_enlisted()).count();

@@ -1,4 +1,4 @@
-//! Who gets a place, who loses it, and what becomes of places at the stop.
+//! Tests who gets a place, who loses it, and what happens to places at the stop.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::*;
 
 const HOST: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 25);
 
-/// A carrier for a lane of its own, which holds a job.
+/// A carrier for a lane of its own, holding a job.
 fn at_work(w: &mut World, number: i64) -> (u64, u64) {
     w.offer(number, &[&format!("a@d{number}.example")]);
     let carrier = w.carrier();
@@ -42,7 +42,7 @@ fn at_the_stop_nothing_new_begins_and_what_began_ends() {
     assert!(seat(other) && !seat(asks), "two seats, and one who waits for one of them");
     let out = w.core.stop();
     assert_eq!((out.dismissed, out.recalled, out.granted), (vec![opening], vec![looks], vec![asks]));
-    // Whoever has not heard of it yet begins nothing.
+    // A carrier that has not heard of the stop yet starts nothing new.
     assert!(!w.ask(|core, at| core.opened(opening, at)));
     assert_eq!(w.ask(|core, at| core.reach(opening, HOST, at)), Reach::Wait);
     assert!(!w.ask(|core, at| core.reopening(carries, at)));
@@ -61,7 +61,7 @@ fn who_waits_for_a_busy_host_is_not_blamed_for_it() {
     assert_eq!(w.ask(|core, at| core.reach(holds, HOST, at)), Reach::Go);
     let (waits, _) = at_work(&mut w, 2);
     assert_eq!(w.ask(|core, at| core.reach(waits, HOST, at)), Reach::Wait);
-    // Others wait for openings meanwhile.
+    // Meanwhile others wait for openings.
     let (third, _) = at_work(&mut w, 3);
     let (fourth, _) = at_work(&mut w, 4);
     w.offer(5, &["a@d5.example"]);

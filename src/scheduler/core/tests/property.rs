@@ -1,4 +1,4 @@
-//! Random events under random settings: the invariants hold after each.
+//! Random events under random settings; the invariants hold after each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::super::floor::{Pulse, Reach};
 use super::*;
 
-/// One thing that happens; the numbers pick what it happens to.
+/// One event; the numbers select what it applies to.
 #[derive(Debug, Clone)]
 enum Step {
     Offer { domain: u8, also: Option<u8>, report: bool },
@@ -91,7 +91,7 @@ fn table(setting: &Setting, other: bool) -> Table {
     Table::new(Generation(1), Vec::new(), vec![connector("out", "*"), own])
 }
 
-/// The core, and what the world outside of it knows.
+/// The core, and what the world outside knows of it.
 struct Random {
     world: World,
     setting: Setting,
@@ -200,7 +200,7 @@ impl Random {
             }
             Step::Reach(number, host) => {
                 let Some(carrier) = self.pick(number) else { return };
-                // As a carrier does: it looks for a host only while it has no session.
+                // Like a real carrier, it looks for a host only while it has no session.
                 self.ask(|core, at| core.reopening(carrier, at));
                 let address = SocketAddr::from(([127, 0, 0, host], 25));
                 if self.ask(|core, at| core.reach(carrier, address, at)) == Reach::Wait {
@@ -268,7 +268,7 @@ impl Random {
     }
 
     fn tick(&mut self) {
-        // Without time passing, each timer is looked at once.
+        // If no time passes, each timer fires at most once.
         let most = self.world.core.lanes.len() + 10;
         for _ in 0..=most {
             if !self.ask(Core::tick) {
@@ -334,7 +334,7 @@ impl Random {
         self.world.core.check(At { table: &self.world.table, dates: &dates });
     }
 
-    /// Everything ends: nothing is left behind.
+    /// Ends everything, and checks that nothing is left behind.
     fn wind_up(&mut self) {
         for _ in 0..200 {
             while let Some(sweep) = self.world.out.sweeps.pop() {
@@ -373,8 +373,9 @@ impl Random {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// After every event each deadline lies ahead, work that can be done is under way or has a deadline, no lane
-    /// is forgotten, and leases and carriers are counted once; in the end nothing is left.
+    /// After every event each deadline lies in the future, work that can be done is under way or has a
+    /// deadline, no lane is forgotten, and leases and carriers are counted once; at the end nothing is
+    /// left.
     #[test]
     fn the_invariants_hold_after_every_event(
         setting in any_setting(),

@@ -1,8 +1,10 @@
-//! The scheduler against a world in virtual time: clients, a disk, peers of every kind, restarts, a clock that steps.
-//! Each seed is one world; a seed that fails is printed, and `SEALPOST_SEED=N` plays it alone.
+//! The scheduler against a world in virtual time: clients, a disk, peers of every kind, restarts, a
+//! clock that steps. Each seed is one world; a failing seed is printed, and `SEALPOST_SEED=N` runs only
+//! that one.
 //!
-//! It checks that nothing acknowledged is lost, that each recipient has one outcome, that nothing leaves in plaintext
-//! under a forced requirement, that a healthy partner does not wait for the others, and that no event loops.
+//! It checks that no acknowledged message is lost, that each recipient has one outcome, that nothing
+//! leaves in plaintext under a forced requirement, that a healthy partner does not wait for the others,
+//! and that no event loops.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -51,11 +53,11 @@ struct Sea {
     delivered: BTreeMap<(i64, u32), usize>,
     accepted: BTreeMap<i64, i64>,
     waits: Vec<i64>,
-    /// Whether nothing befalls the process, its disk or its clock.
+    /// Whether the process, its disk and its clock stay free of faults.
     calm: bool,
     faults: usize,
     facts: Arc<TlsFacts>,
-    /// Whether it tells what happens.
+    /// Whether it prints what happens.
     traced: bool,
 }
 
@@ -130,7 +132,7 @@ impl Sea {
         sea
     }
 
-    /// In two worlds of three something happens to the process, the disk, the clock or the table.
+    /// In two worlds out of three something happens to the process, the disk, the clock or the table.
     fn disturb(&mut self) {
         let kind = self.dice.roll(9);
         let delay = i64::try_from(self.dice.roll(30_000)).unwrap();
@@ -258,7 +260,7 @@ impl Sea {
         Token(id, numbers)
     }
 
-    /// Plays the world to its end.
+    /// Runs the world to its end.
     fn play(&mut self) {
         let mut same = 0;
         for _ in 0..200_000 {
@@ -339,7 +341,7 @@ impl Sea {
         self.store(from, &to);
     }
 
-    /// A message is committed, or refused for want of a disk.
+    /// A message is committed, or refused because the disk failed.
     fn store(&mut self, from: &str, to: &[usize]) {
         if self.disk_fails {
             return;
@@ -387,7 +389,7 @@ impl Sea {
 
     fn accepted(&mut self, id: i64) {
         let Some(stored) = self.disk.get(&id).cloned() else { return };
-        // After a restart the leases are gone, and the disk is asked.
+        // After a restart the leases are gone, and the messages are fetched from disk.
         if !stored.rows.keys().all(|number| self.leases.contains(&(id, *number))) {
             return;
         }
@@ -440,7 +442,7 @@ impl Sea {
         self.ask(|core, at| ((), core.fetched(&fetch.lane, Some((leased, next_at)), at)));
     }
 
-    /// Mail of a dead lane whose time has come, given up without an attempt of its own.
+    /// Expired mail of a blocked lane, failed without an attempt of its own.
     fn swept(&mut self, sweep: &Sweep) {
         let dates = self.dates();
         let mut works = Vec::new();
@@ -472,12 +474,12 @@ impl Sea {
         self.ask(|core, at| ((), core.swept(&sweep.lane, at)));
     }
 
-    /// A settlement is committed, or it can't be.
+    /// A settlement is committed, or the write fails.
     fn written(&mut self, work: Work<Token>) {
         let id = work.message.id.to_number();
         let lane = work.lane.clone();
         let Token(_, numbers) = &work.lease;
-        // A restart has ended the lease: what it was for is lost with the process.
+        // A restart has ended the lease: its work is lost with the process.
         if !numbers.iter().all(|number| self.leases.contains(&(id, *number))) {
             return;
         }
@@ -509,7 +511,7 @@ impl Sea {
             self.disk.remove(&id);
         }
         if report {
-            // Reports go where a forged reverse-path leads: anywhere.
+            // Reports go wherever a forged reverse-path points.
             let to = usize::try_from(self.dice.roll(u64::try_from(self.kinds.len()).unwrap())).unwrap();
             self.store("", &[to]);
         }
@@ -518,7 +520,7 @@ impl Sea {
         }
     }
 
-    /// The process is killed and starts over from what is on disk; its clock starts from the wall clock.
+    /// The process is killed and restarts from what is on disk; its clock starts from the wall clock.
     fn restart(&mut self) {
         self.faults += 1;
         self.leases.clear();
@@ -556,8 +558,8 @@ impl Sea {
         for (recipient, times) in &self.delivered {
             assert!(*times <= 1 + self.faults, "{recipient:?} was delivered {times} times");
         }
-        // Whoever waits for places that others hold goes when these have used up the patience with them, as many at
-        // a time as there are places: two at least.
+        // A carrier that waits for places held by others goes once they have used up their patience, as
+        // many at a time as there are places, but at least two.
         let others = i64::try_from(self.kinds.len()).unwrap();
         let places = i64::try_from(self.limits.openings_max.max(2)).unwrap();
         let most = PATIENCE_MS * (2 + others / places);
@@ -567,7 +569,7 @@ impl Sea {
     }
 }
 
-/// How long a place may stand still while others wait for it, and the time until somebody looks.
+/// How long a place may make no progress while others wait for it, plus the time until the next check.
 const PATIENCE_MS: i64 = 10_600;
 const SEEDS: u64 = 100_000;
 

@@ -1,4 +1,4 @@
-//! Work on many lanes, and on the whole queue.
+//! Tests of work on many lanes and on the whole queue.
 
 use super::*;
 
@@ -20,7 +20,7 @@ async fn all_is_hastened_in_pieces_and_others_are_served_in_between() {
     let first = spool.hasten_all(None, NOW).await.expect("room");
     assert!(first.found.0 == [lane("x")] && first.next.is_some(), "{first:?}");
     assert!((1..=500).contains(&first.found.1), "{first:?}");
-    // Those behind it are untouched yet.
+    // Those after it are not touched yet.
     assert_eq!(due(&spool, "y", 0, 9).await.leased.len(), 0);
     let leased = put(&spool, &["z"], 0).await.1;
     let (lanes, count) = hasten_all(&spool).await;

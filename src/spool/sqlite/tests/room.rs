@@ -1,4 +1,4 @@
-//! Many at once, no room, and the end.
+//! Tests of concurrency, of a full disk, and of shutdown.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc;
@@ -67,7 +67,7 @@ async fn a_settled_recipient_is_never_leased_again() {
             }
             for leased in due.leased {
                 done.push(leased.message.id);
-                // Not waited for, so that leasing and settling meet.
+                // Not awaited, so that leasing and settling overlap.
                 drop(spool.settle(settlement(leased, &RecipientResult::Done)));
             }
         }
@@ -80,7 +80,7 @@ async fn a_settled_recipient_is_never_leased_again() {
     assert_eq!((done.len(), done.iter().collect::<BTreeSet<_>>().len()), (200, 200));
 }
 
-/// A writer that is driven by hand, on a database whose size can be limited.
+/// A writer driven by hand, on a database whose size can be limited.
 struct Bench {
     writer: Writer,
     ops: mpsc::Sender<Op>,
@@ -92,7 +92,7 @@ fn bench() -> Bench {
     bench_in(tempfile::tempdir().expect("a folder"), |_| None)
 }
 
-/// `found`: what the mark says is done.
+/// `found`: the recipients that the mark lists as done.
 fn bench_in(folder: tempfile::TempDir, found: impl FnOnce(&SpoolState) -> Option<Vec<Op>>) -> Bench {
     let (connection, _) =
         super::super::schema::open_writer(&folder.path().join("spool.sqlite")).expect("new");
@@ -152,7 +152,7 @@ fn a_full_disk_refuses_messages_and_forgets_no_settlement() {
     bench.writer.retry();
     assert!(settled.try_recv().is_err(), "there is still no room");
 
-    // Tried again although others wait, once its time has come and not before.
+    // Retried although others wait, but not before its time.
     let (waits, _answered) = bench.put(4, 100_000);
     bench.ops.send(waits).expect("a writer");
     let Some(Wake::Op(op)) = bench.writer.first() else { panic!("its time has not come") };
@@ -181,7 +181,7 @@ fn the_mark_stays_until_all_that_it_names_is_written() {
     }
     let Bench { writer, folder, .. } = bench;
     drop(writer);
-    // A damaged page of the second content, so that each is written by itself.
+    // A damaged page in the second content, so that each is written separately.
     let path = folder.path().join("spool.sqlite");
     let mut octets = fs::read(&path).expect("a file");
     let page = octets.chunks_mut(8_192).find(|page| page[4..].iter().all(|octet| *octet == b'x'));
@@ -240,7 +240,7 @@ fn those_that_wait_are_committed_together() {
 #[test]
 fn once_broken_everything_is_refused() {
     let bench = bench();
-    // The database refuses to be written, which no later attempt may gloss over.
+    // The database refuses writes, which no later attempt may gloss over.
     bench.writer.connection.execute_batch("PRAGMA query_only = ON").expect("a setting");
     let (first, first_answer) = bench.put(1, 10);
     let (later, later_answer) = bench.put(2, 10);

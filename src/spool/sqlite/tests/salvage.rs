@@ -1,4 +1,4 @@
-//! What is taken over of a damaged database, and what is said of the rest.
+//! Tests of what salvage copies from a damaged database, and what it reports about the rest.
 
 use std::os::unix::fs::FileExt as _;
 
@@ -63,7 +63,7 @@ async fn content_that_nothing_names_is_put_aside() {
     assert_eq!(done.lost[0].recipients, ["r0@b.example"]);
     assert!(!ids.contains(&whole));
 
-    // What was put aside would not be put there once more.
+    // What was put aside would not be put there again.
     fs::remove_file(&to).expect("a file");
     let fault = SqliteSpool::salvage(folder.path(), &to).expect_err("the folder is there");
     assert!(matches!(&fault, SalvageFault::Exists(path) if path.ends_with("new.sqlite.lost")), "{fault}");

@@ -1,4 +1,4 @@
-//! Starting again, and what is found then.
+//! Tests of restarting, and of what startup finds.
 
 use std::time::Instant;
 
@@ -117,7 +117,7 @@ async fn what_a_crash_left_is_set_right() {
     assert_eq!(spool.stats().await.expect("open").held, 1);
     drop(spool);
 
-    // Once the file is back, the message goes on.
+    // Once the file is back, the message is released.
     fs::write(path(ids[2]), "missing").expect("a file");
     let (spool, recovered) = open(folder.path());
     assert_eq!((recovered.released, recovered.stats.held), (vec![ids[2]], 0));
@@ -149,7 +149,7 @@ async fn what_somebody_holds_stays_held_until_it_is_released() {
     for id in [held, both] {
         assert_eq!(spool.release(id, NOW).await, Ok(true));
     }
-    // Released, it is held again only for its file.
+    // Once released, it is held again only for its file.
     fs::remove_file(&path).expect("a file");
     assert!(spool.read(both).await.is_err());
     drop(spool);
@@ -339,7 +339,7 @@ async fn what_was_done_and_could_not_be_written_is_not_delivered_again() {
     let (one, mut of_one) = put(&spool, &["x"], 0).await;
     let (waits, mut of_waits) = put(&spool, &["x"], 0).await;
     spool.shared.set_broken(SpoolFault::Broken("a flush failed".into()));
-    // What is under way ends, and finds no spool.
+    // Attempts under way still finish, and find no spool.
     for (leased, settled) in [
         (of_both.remove(1), RecipientResult::Done),
         (of_one.remove(0), RecipientResult::Done),

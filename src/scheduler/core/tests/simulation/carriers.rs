@@ -1,4 +1,4 @@
-//! The carriers of the simulation: what each does at its next step, by what kind of host it has.
+//! The carriers of the simulation: what each does at its next step, depending on the kind of host.
 
 use super::*;
 
@@ -9,7 +9,7 @@ impl Sea {
         (self.kinds[domain], self.hosts[domain])
     }
 
-    /// A carrier goes on after a delay, in another phase perhaps.
+    /// Schedules a carrier's next step after a delay, optionally in another phase.
     pub(super) fn go_on(&mut self, carrier: u64, delay: i64, phase: Option<Phase>) {
         let now = self.now;
         let Some(sim) = self.carriers.get_mut(&carrier) else { return };
@@ -36,7 +36,7 @@ impl Sea {
 
     pub(super) fn displace(&mut self, carrier: u64) {
         let Some(sim) = self.carriers.get(&carrier) else { return };
-        // The dot may have gone out in the meantime.
+        // The final dot may have been sent in the meantime.
         if sim.phase == Phase::AfterDot {
             return;
         }
@@ -92,7 +92,7 @@ impl Sea {
                 self.report(carrier, &deferred(Scope::Lane));
                 return self.end(carrier);
             }
-            // Nothing moves: the time of the last move stays.
+            // No progress: the time of the last progress stays the same.
             let (moved, step) = (sim.moved, sim.step + 1);
             sim.step = step;
             return self.at(moved + 300_000 - self.now, Happening::Carrier(carrier, step));
@@ -118,7 +118,7 @@ impl Sea {
         }
     }
 
-    /// Envelope and content leave, if the table in effect still has this connector for the recipients.
+    /// Sends envelope and content, if the table in effect still has this connector for the recipients.
     pub(super) fn transact(&mut self, carrier: u64, kind: Kind) {
         let way = Arc::clone(&self.carriers[&carrier].way);
         let Some((_, id, numbers)) = self.carriers[&carrier].job.clone() else {
@@ -172,7 +172,7 @@ impl Sea {
         self.go_on(carrier, 1, Some(Phase::Taking));
     }
 
-    /// The answer to the final dot, or its absence.
+    /// The reply to the final dot, or its absence.
     pub(super) fn conclude(&mut self, carrier: u64, kind: Kind) {
         let (_, id, numbers) = self.carriers[&carrier].job.clone().expect("a message under way");
         match kind {
@@ -188,7 +188,7 @@ impl Sea {
                 for number in &numbers {
                     *self.delivered.entry((id, *number)).or_default() += 1;
                 }
-                // Only the first host is healthy whatever the seed: nothing that others do may hold it up.
+                // Only the first host is healthy in every seed: nothing the others do may delay it.
                 let first = self.disk[&id].rows.get(&numbers[0]).is_some_and(|row| row.domain == 0);
                 if first && self.calm {
                     self.waits.push(self.now - self.accepted[&id]);

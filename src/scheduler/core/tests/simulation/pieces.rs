@@ -1,8 +1,8 @@
-//! What the simulated world is made of: dice, leases, kinds of hosts, what is on disk, what happens when.
+//! The parts of the simulated world: dice, leases, kinds of hosts, what is on disk, what happens when.
 
 use super::*;
 
-/// A small generator of random numbers (xorshift), so that a seed is all of a world.
+/// A small random number generator (xorshift), so that a seed determines a whole world.
 pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
@@ -22,7 +22,8 @@ impl Dice {
     }
 }
 
-/// A lease as plain data: whoever drops it unseen loses it, and the end of the world shows it.
+/// A lease as plain data: one dropped by accident is lost, and the check at the end of the world finds
+/// it.
 #[derive(Debug)]
 pub(super) struct Token(pub(super) i64, pub(super) Vec<u32>);
 
@@ -39,22 +40,21 @@ impl Divisible for Token {
     }
 }
 
-/// How a host behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Healthy,
     Slow,
-    /// It takes the connection and never greets.
+    /// Accepts the connection and never greets.
     Mute,
-    /// It never answers DATA, or takes forever for each step before the dot.
+    /// Never answers DATA, or takes forever for each step before the final dot.
     Stalls,
-    /// It takes the content and never answers the final dot.
+    /// Takes the content and never answers the final dot.
     Silent,
-    /// It refuses every recipient for now, or for good.
+    /// Refuses every recipient, temporarily or permanently.
     Refuses(bool),
-    /// It drops sessions as it likes.
+    /// Drops sessions at random.
     Drops,
-    /// It does not offer STARTTLS every time.
+    /// Sometimes does not offer STARTTLS.
     Strips,
 }
 
@@ -73,7 +73,7 @@ pub(super) struct Stored {
     pub(super) rows: BTreeMap<u32, Row>,
 }
 
-/// What happens at a time to come.
+/// An event at a future time.
 #[derive(Debug)]
 pub(super) enum Happening {
     Arrive,
@@ -103,12 +103,12 @@ pub(super) enum Phase {
 pub(super) struct Sim {
     pub(super) way: Arc<Way>,
     pub(super) phase: Phase,
-    /// Counts steps: an event for an older one is none.
+    /// Counts steps: an event for an older step is ignored.
     pub(super) step: u64,
     pub(super) moved: i64,
     pub(super) job: Option<(u64, i64, Vec<u32>)>,
     pub(super) session: bool,
-    /// What was judged of the session: whether it is in plaintext.
+    /// How the session was judged: whether it is in plaintext.
     pub(super) plaintext: bool,
     pub(super) halted: bool,
 }
