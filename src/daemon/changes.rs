@@ -1,6 +1,6 @@
 //! The differences between two tables: which connectors changed, and who serves a domain now. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -145,37 +145,67 @@ pub(super) fn loosened_inbound(old: &Table, new: &Table) -> Vec<String> {
     found
 }
 
-/// The differences from the configuration at start that need a restart, each as an operator finds
-/// it in the file.
+/// The differences from the configuration at start that need a restart, each as an operator finds it in the file. All
+/// values in effect are compared, except those declared to be applied by a reload, so no new key can be forgotten here.
 pub(super) fn needs_restart(booted: &Value, now: &Value) -> Vec<String> {
+    let sections = |value: &Value| value.as_object().cloned().unwrap_or_default();
+    let (booted, now) = (sections(booted), sections(now));
+    let names: BTreeSet<&String> = booted.keys().chain(now.keys()).collect();
     let mut found = Vec::new();
-    for section in ["server", "dns", "queue", "limits", "timeouts", "log"] {
-        let (old, new) = (booted.get(section), now.get(section));
-        let Some(keys) = new.and_then(Value::as_object) else { continue };
-        for (key, value) in keys.iter().filter(|(key, _)| config::needs_restart(section, key)) {
-            if old.and_then(|old| old.get(key)) != Some(value) {
-                found.push(format!("[{section}] {key} has changed, which needs a restart"));
+    for section in names {
+        match (booted.get(section), now.get(section)) {
+            (old, new) if old == new => {}
+            (Some(Value::Array(old)), Some(Value::Array(new))) => {
+                found.extend(entries_need_restart(section, old, new));
             }
+            (old, new) => found.extend(
+                changed_keys(section, old, new)
+                    .into_iter()
+                    .map(|key| format!("[{section}] {key} has changed, which needs a restart")),
+            ),
         }
-    }
-    let listeners = |all: &Value| all.get("listener").and_then(Value::as_array).cloned().unwrap_or_default();
-    let name = |one: &Value| one.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (old, new) = (listeners(booted), listeners(now));
-    for listener in &new {
-        let name = name(listener);
-        let Some(open) = old.iter().find(|one| one.get("name") == listener.get("name")) else {
-            found.push(format!("listener {name} is new, which needs a restart"));
-            continue;
-        };
-        for key in ["address", "tls"].into_iter().filter(|key| open.get(key) != listener.get(key)) {
-            found.push(format!("{key} of listener {name} has changed, which needs a restart"));
-        }
-    }
-    for listener in old.iter().filter(|one| !new.iter().any(|now| now.get("name") == one.get("name"))) {
-        let name = name(listener);
-        found.push(format!("listener {name} is gone, which needs a restart; it goes on as it was"));
     }
     found
+}
+
+/// The same for the entries of a section that can have several; they are told apart by their names.
+fn entries_need_restart(section: &str, old: &[Value], new: &[Value]) -> Vec<String> {
+    let named = |all: &[Value], name: &str| all.iter().find(|one| entry_name(one) == name).cloned();
+    let mut found = Vec::new();
+    for entry in new {
+        let name = entry_name(entry);
+        match named(old, name) {
+            Some(open) => found.extend(
+                changed_keys(section, Some(&open), Some(entry))
+                    .into_iter()
+                    .map(|key| format!("{key} of {section} {name} has changed, which needs a restart")),
+            ),
+            None if config::needs_restart(section, None) => {
+                found.push(format!("{section} {name} is new, which needs a restart"));
+            }
+            None => {}
+        }
+    }
+    for entry in old.iter().filter(|_| config::needs_restart(section, None)) {
+        let name = entry_name(entry);
+        if named(new, name).is_none() {
+            found.push(format!("{section} {name} is gone, which needs a restart; it goes on as it was"));
+        }
+    }
+    found
+}
+
+fn entry_name(entry: &Value) -> &str {
+    entry.get("name").and_then(Value::as_str).or_else(|| entry.as_str()).unwrap_or_default()
+}
+
+/// The keys of a section whose values differ, and that a reload does not apply.
+fn changed_keys(section: &str, old: Option<&Value>, new: Option<&Value>) -> Vec<String> {
+    let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
+    let (old, new) = (object(old), object(new));
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let changed = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
+    changed.filter(|key| config::needs_restart(section, Some(key))).cloned().collect()
 }
 
 /// Maximum number of domains named in one sentence.
@@ -217,6 +247,16 @@ mod tests {
         let lines: Vec<_> = found.iter().map(|one| format!("{}{}", mark(one), one.words)).collect();
         assert_eq!(lines, expected);
     }
+
+    /// What a reload applies outside of the connectors.
+    const APPLIED: &[(&str, &str)] = &[
+        ("listener", "certificate"),
+        ("queue", "retry"),
+        ("queue", "expire"),
+        ("queue", "delay_dsn"),
+        ("queue", "forced_expire"),
+        ("queue", "forced_delay_dsn"),
+    ];
 
     const REST: (&str, &str, &str) = ("rest", "\"*\"", "opportunistic");
 
@@ -281,19 +321,45 @@ mod tests {
         assert_eq!(needs_restart(&old, &new), Vec::<String>::new());
         new["server"]["name"] = "other.test".into();
         new["listener"][0]["tls"] = "starttls".into();
+        new["listener"][0]["certificate"] = "other".into();
         new["log"]["level"] = "debug".into();
         new["queue"]["expire"] = "1h".into();
+        new["outbound"][0]["tls"] = "forced".into();
+        new["trust"] = serde_json::json!(["another"]);
         let expected = [
-            "[server] name has changed, which needs a restart",
-            "[log] level has changed, which needs a restart",
             "tls of listener in has changed, which needs a restart",
+            "[log] level has changed, which needs a restart",
+            "[server] name has changed, which needs a restart",
         ];
         assert_eq!(needs_restart(&old, &new), expected);
         new["listener"][0]["name"] = "out".into();
-        let listeners = [
+        let found = needs_restart(&old, &new);
+        for line in [
             "listener out is new, which needs a restart",
             "listener in is gone, which needs a restart; it goes on as it was",
-        ];
-        assert_eq!(needs_restart(&old, &new).get(2..), Some(&listeners.map(str::to_owned)[..]));
+        ] {
+            assert!(found.iter().any(|found| found == line), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn every_value_in_effect_is_applied_or_needs_a_restart() {
+        let old = config(&[REST]).in_force();
+        let mut told = 0;
+        for (section, value) in old.as_object().expect("sections") {
+            let keys = value.as_array().map_or(value, |entries| entries.first().unwrap_or(value)).as_object();
+            for key in keys.into_iter().flat_map(serde_json::Map::keys).filter(|key| *key != "name") {
+                let mut new = old.clone();
+                let place = &mut new[section];
+                let place = if place.is_array() { &mut place[0][key] } else { &mut place[key] };
+                *place = "changed".into();
+                let found = needs_restart(&old, &new);
+                let applied = ["inbound", "outbound"].contains(&section.as_str())
+                    || APPLIED.contains(&(section.as_str(), key.as_str()));
+                assert_eq!(found.is_empty(), applied, "{section} {key}: {found:?}");
+                told += found.len();
+            }
+        }
+        assert!(told > 50, "{told} keys");
     }
 }

@@ -239,7 +239,10 @@ async fn a_renewed_certificate_is_shown_after_a_signal_and_after_a_change() {
     let pair = third.pair(&[NAME], Kind::Good);
     let key = std::fs::read_to_string(site.home.path().join("gw.key")).unwrap();
     Pair { chain: pair.chain.clone(), key }.write(site.home.path(), "gw");
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    eventually("the half that is refused", LONG, async || {
+        daemon.log().contains("the files have changed, but have errors so far").then_some(())
+    })
+    .await;
     pair.write(site.home.path(), "gw");
     shows(&daemon, &third).await;
     assert!(!daemon.log().contains(" alarm "), "half a renewal is no alarm: {}", daemon.log());
@@ -416,4 +419,26 @@ async fn networks_of_a_file_count_and_are_read_again() {
     assert_eq!(refused.status.code(), Some(78), "{}", tools::said(&refused));
     assert!(tools::said(&refused).contains("none would mean anywhere"), "{}", tools::said(&refused));
     assert_eq!(code().await, 250, "the last good networks stay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_that_needs_a_restart_is_told() {
+    let site = Site::new();
+    let daemon = site.start("").await;
+    let told = async || daemon.ask(&["reload"]).await["needs_restart"].clone();
+    let listener = LISTENER
+        .replace("tls = \"starttls\"", "tls = \"starttls\"\nwithhold = [\"DSN\"]\ngreeting_delay = \"1s\"");
+    site.configure_all(&format!("[limits]\nhops = 7\n\n[timeouts]\nreuse = \"9s\"\n\n{listener}{ANYONE}"));
+    assert_eq!(
+        told().await,
+        serde_json::json!([
+            "[limits] hops has changed, which needs a restart",
+            "greeting_delay of listener in has changed, which needs a restart",
+            "withhold of listener in has changed, which needs a restart",
+            "[timeouts] reuse has changed, which needs a restart",
+        ])
+    );
+    site.configure("");
+    assert_eq!(told().await, serde_json::json!([]), "what is as at the start needs none");
+    daemon.stop().await;
 }

@@ -60,6 +60,7 @@ pub(super) const CERTIFICATE: Section = Section {
         the one before it; the issuer is missing and would have to be fetched; others than its owner may read the \
         key. Where it is used: it does not present our name; it is not for servers, or (shown to partners) neither \
         for servers nor for clients.",
+    reload: true,
     keys: CertificateEntry::KEYS,
 };
 
@@ -71,5 +72,6 @@ pub(super) const TRUST: Section = Section {
     comment: "A set of trust anchors, named by its ID. \"system\", the operating system's, is built in.",
     intro: "A set of trust anchors. The set `system`, the operating system's, is built in; an ID `system` is an \
         error. Warning: nothing uses it.",
+    reload: true,
     keys: TrustEntry::KEYS,
 };

@@ -39,5 +39,6 @@ pub(super) const SECTION: Section = Section {
     sample: &[],
     comment: "",
     intro: "",
+    reload: false,
     keys: DnsEntry::KEYS,
 };

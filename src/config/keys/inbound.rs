@@ -259,5 +259,6 @@ pub(super) const SECTION: Section = Section {
         nothing looser admits the mail. Warnings: a connector that can never admit anyone for that reason; a forced \
         domain to which mail goes by a connector that is not forced. Names must differ between all connectors, \
         inbound and outbound. Without any inbound connector no mail is accepted (a warning).",
+    reload: true,
     keys: InboundEntry::KEYS,
 };

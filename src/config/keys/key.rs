@@ -70,6 +70,8 @@ pub(in crate::config) struct Section {
     pub(in crate::config) comment: &'static str,
     /// Introduction for the reference page.
     pub(in crate::config) intro: &'static str,
+    /// Whether a reload applies the section as a whole; otherwise only the keys that say so.
+    pub(in crate::config) reload: bool,
     pub(in crate::config) keys: &'static [Key],
 }
 

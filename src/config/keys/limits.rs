@@ -221,6 +221,7 @@ pub(super) const SECTION: Section = Section {
     sample: &[],
     comment: "Each is a maximum, unless it says otherwise.",
     intro: "Each is a maximum, unless it says otherwise.",
+    reload: false,
     keys: LimitsEntry::KEYS,
 };
 

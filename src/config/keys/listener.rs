@@ -29,6 +29,7 @@ section! {
         explanation: "Of several it shows the one that has the name the client asks for (SNI) and fits the \
             signatures the client knows, so that RSA and ECDSA certificates can be used side by side; the first if \
             none does. Errors: missing although TLS is offered; empty; one is listed twice.",
+        reload: true,
     }
     withhold: Keywords = ["BINARYMIME"] => {
         meaning: "Extensions that are not offered: of `PIPELINING`, `8BITMIME`, `CHUNKING`, `BINARYMIME`, \
@@ -75,5 +76,6 @@ pub(super) const SECTION: Section = Section {
     comment: "Where we listen. There may be several.",
     intro: "Where we listen. A reload applies changed certificates; the other keys, and a listener more or fewer, \
         need a restart.",
+    reload: false,
     keys: ListenerEntry::KEYS,
 };

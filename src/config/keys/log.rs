@@ -31,5 +31,6 @@ pub(super) const SECTION: Section = Section {
     sample: &[],
     comment: "",
     intro: "",
+    reload: false,
     keys: LogEntry::KEYS,
 };

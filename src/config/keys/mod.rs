@@ -62,12 +62,13 @@ const SECTIONS: &[&Section] = &[
     &log::SECTION,
 ];
 
-/// Whether a changed value of this key takes effect only after a restart.
+/// Whether a change takes effect only after a restart: to the value of a key, or with `None` to the entries of a
+/// section. A reload applies only what is declared so.
 #[must_use]
-pub fn needs_restart(section: &str, key: &str) -> bool {
-    let section = SECTIONS.iter().find(|one| one.name == section);
-    let key = section.and_then(|section| section.keys.iter().find(|one| one.name == key));
-    key.is_some_and(|key| !key.reload)
+pub fn needs_restart(section: &str, key: Option<&str>) -> bool {
+    let Some(section) = SECTIONS.iter().find(|one| one.name == section) else { return true };
+    let declared = key.and_then(|key| section.keys.iter().find(|one| one.name == key));
+    !section.reload && !declared.is_some_and(|key| key.reload)
 }
 
 /// The values of an entry as `check --json` shows them: null where a key does not apply.

@@ -334,5 +334,6 @@ pub(super) const SECTION: Section = Section {
         send to us; forced TLS for `a.example` without `*.a.example` (or the other way round) where a looser connector \
         serves the rest; with `next_hop = \"mx\"`, `require = \"chain\"` or `\"encryption\"` and nothing else, which \
         stops no active attacker. Without any outbound connector no mail is accepted (a warning).",
+    reload: true,
     keys: OutboundEntry::KEYS,
 };

@@ -103,5 +103,6 @@ pub(super) const SECTION: Section = Section {
     intro: "`retry`, `expire` and `delay_dsn` are for outbound connectors without such a key of their own. Under \
         forced TLS the `forced_` keys take the place of the plain ones. A reload applies these five; the others \
         need a restart.",
+    reload: false,
     keys: QueueEntry::KEYS,
 };

@@ -55,5 +55,6 @@ pub(super) const SECTION: Section = Section {
     sample: &[],
     comment: "",
     intro: "",
+    reload: false,
     keys: ServerEntry::KEYS,
 };

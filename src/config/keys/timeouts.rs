@@ -78,5 +78,6 @@ pub(super) const SECTION: Section = Section {
     sample: &[],
     comment: "",
     intro: "",
+    reload: false,
     keys: TimeoutsEntry::KEYS,
 };
