@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::fault::Report;
 use super::keys::{Demands, Entry, Level, Text};
 use super::known::DefinedIds;
-use crate::connector::{Forced, KeyExchange, Require, SubjectRules, TlsVersion, TrustId};
+use crate::connector::{Forced, KeyExchange, Require, Revocation, SubjectRules, TlsVersion, TrustId};
 
 /// The forced TLS requirement; `None` only if a fault was reported. Fills in the oldest version if it follows
 /// from the key exchange.
@@ -45,6 +45,10 @@ pub(super) fn forced(
             names: demands.peer_names.unwrap_or_default().to_vec(),
         },
     };
+    let place = entry.place("revocation").filter(|_| demands.revocation == Revocation::Hard);
+    if let Some(place) = place {
+        warn_of_hard(place, &require, known, report);
+    }
     Some(Forced {
         require,
         min_version,
@@ -55,6 +59,23 @@ pub(super) fn forced(
         revocation: demands.revocation,
         purpose: demands.accept_purpose,
     })
+}
+
+/// Nobody can meet it without a list that vouches for what an anchor issued.
+fn warn_of_hard(place: Range<usize>, require: &Require, known: &DefinedIds<'_>, report: &mut Report<'_>) {
+    let trust = match require {
+        Require::Encryption => return,
+        Require::Chain { trust } | Require::Identity { trust, .. } => trust,
+    };
+    if known.can_vouch(trust) {
+        return;
+    }
+    let sets = trust.iter().map(|set| format!("[trust.{set}]")).collect::<Vec<_>>().join(" and ");
+    let words = format!(
+        "revocation = \"hard\" refuses every certificate now: {sets} has no current list that one of its anchors \
+         signed; add one to crl, or write \"soft\""
+    );
+    report.warn(place, words);
 }
 
 fn trust(ids: &[Text], known: &mut DefinedIds<'_>, report: &mut Report<'_>) -> Vec<TrustId> {

@@ -91,6 +91,11 @@ impl<'a> DefinedIds<'a> {
         TrustId(name.as_str().into())
     }
 
+    /// Whether the revocation lists of one of these sets can show a certificate to be good now.
+    pub(super) fn can_vouch(&self, sets: &[TrustId]) -> bool {
+        sets.iter().any(|set| self.revisions.vouching.contains(&*set.0))
+    }
+
     /// Warns of unused IDs: leftovers, or IDs forgotten elsewhere.
     pub(super) fn warn_unused(&self, file: &schema::File, report: &mut Report<'_>) {
         for id in file.certificate.keys().filter(|id| self.certificates.get(id.get_ref()) == Some(&false)) {

@@ -17,7 +17,7 @@ use super::named::Revisions;
 use super::schema;
 use crate::connector::TrustId;
 use crate::mail::{UnixMillis, rfc3339};
-use crate::tls::{Identity, IdentityWarning, TlsFault, TrustSet};
+use crate::tls::{Identity, IdentityWarning, ListEnd, RevocationList, TlsFault, TrustSet};
 
 /// What the file names, read and parsed.
 #[derive(Default)]
@@ -31,7 +31,10 @@ pub(super) struct Materials {
 }
 
 impl Materials {
-    fn add_trust(&mut self, id: &str, set: TrustSet) {
+    fn add_trust(&mut self, id: &str, set: TrustSet, now: UnixMillis) {
+        if set.can_vouch(now) {
+            self.revisions.vouching.insert(id.to_owned());
+        }
         self.revisions.trust.insert(id.to_owned(), set.digest().to_owned());
         self.trust.insert(TrustId(id.into()), Arc::new(set));
     }
@@ -56,16 +59,23 @@ pub(super) fn read(file: &schema::File, base: &Path, now: UnixMillis, report: &m
         let Some(anchors) = &entry.anchors else { continue };
         materials.files.push(base.join(anchors.get_ref()));
         if let Some(mut set) = trust(anchors, base, report) {
+            let mut added = Vec::new();
             for list in entry.crl.iter().flat_map(|lists| lists.get_ref()) {
                 materials.files.push(base.join(list.get_ref()));
-                revocation_list(list, base, now, report, &mut set);
+                added.push((list, revocation_lists(list, base, report, &mut set)));
             }
-            materials.add_trust(id.get_ref(), set);
+            for (list, found) in added {
+                let words = found.iter().flat_map(|one| odd_list(one, &set, now));
+                words.for_each(|words| {
+                    report.warn(list.span(), format!("{}: {words}", base.join(list.get_ref()).display()))
+                });
+            }
+            materials.add_trust(id.get_ref(), set, now);
         }
     }
     if let Some(place) = schema::system_trust_place(file) {
         match TrustSet::system() {
-            Ok(set) => materials.add_trust("system", set),
+            Ok(set) => materials.add_trust("system", set, now),
             Err(fault) => report.fault_of_key(place, fault.to_string()),
         }
     }
@@ -181,27 +191,54 @@ fn identity(chain: &Text, key: &Text, base: &Path, report: &mut Report<'_>) -> O
     }
 }
 
-fn revocation_list(list: &Text, base: &Path, now: UnixMillis, report: &mut Report<'_>, set: &mut TrustSet) {
+fn revocation_lists(
+    list: &Text,
+    base: &Path,
+    report: &mut Report<'_>,
+    set: &mut TrustSet,
+) -> Vec<Arc<RevocationList>> {
     let path = base.join(list.get_ref());
     if named(list, &path, report).is_none() {
-        return;
+        return Vec::new();
     }
-    if let Err(fault) = set.add_lists(&path) {
+    set.add_lists(&path).unwrap_or_else(|fault| {
         report.fault(list.span(), fault.to_string());
+        Vec::new()
+    })
+}
+
+/// What is to be said of a list: whether it can count, and for how long.
+fn odd_list(list: &RevocationList, set: &TrustSet, now: UnixMillis) -> Vec<String> {
+    let mut found = Vec::new();
+    if !set.signed(list) {
+        found.push(format!(
+            "no anchor of this set signed this list; it counts only for certificates of an authority below them that \
+             is called {} and that the peer shows",
+            list.issuer()
+        ));
     }
-    let end = set.list_ends().iter().filter(|(file, _)| *file == path).map(|(_, end)| *end).min();
-    let Some(end) = end else { return };
-    let file = path.display();
-    if end < now {
-        let words = format!(
-            "{file}: this list ended on {}: revocation = \"hard\" refuses every certificate that it covers; \
-             fetch a new one",
+    if now < list.this_update() {
+        found.push(format!(
+            "this list is valid only from {}; is the clock right?",
+            rfc3339(list.this_update())
+        ));
+    }
+    match (list.next_update(), list.end(now)) {
+        (None, _) => found.push(
+            "this list does not say when the next one is due, so it only revokes, and vouches for no certificate"
+                .to_owned(),
+        ),
+        (Some(_), Some(_)) if set.has_newer(list, now) => {}
+        (Some(end), Some(ListEnd::Over)) => found.push(format!(
+            "this list ended on {}: revocation = \"hard\" refuses every certificate that it covers; fetch a new one",
             rfc3339(end)
-        );
-        report.warn(list.span(), words);
-    } else if end.since(now).as_secs() < LIST_SOON_SECONDS {
-        report.warn(list.span(), format!("{file}: this list ends on {}; fetch a new one", rfc3339(end)));
+        )),
+        (Some(end), Some(ListEnd::Soon)) => {
+            found.push(format!("this list ends on {}; fetch a new one", rfc3339(end)));
+        }
+        (Some(_), None) => {}
     }
+    found
 }
 
 fn warns_of_key(warning: &IdentityWarning) -> bool {
@@ -282,5 +319,3 @@ fn hex(contents: &[&[u8]]) -> String {
 }
 
 const PEM_BYTES_MAX: u64 = 16 << 20;
-/// Warn when a revocation list expires within this time.
-const LIST_SOON_SECONDS: u64 = 3 * 24 * 60 * 60;

@@ -1,6 +1,6 @@
 //! The contents of the files that a configuration names. They are read by `materials` and `lists`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ use crate::connector::{Recipients, Users};
 pub(super) struct Revisions {
     pub(super) certificates: BTreeMap<String, String>,
     pub(super) trust: BTreeMap<String, String>,
+    /// The trust sets whose revocation lists can show a certificate to be good now.
+    pub(super) vouching: BTreeSet<String>,
     /// The contents of the line-based files.
     pub(super) lists: Lists,
     /// The folder that paths are relative to.

@@ -351,7 +351,11 @@ impl ChainFault {
             }
             Self::NotYetValid => format!("the certificate is valid only from {}", rfc3339(facts.not_before)),
             Self::UnknownIssuer => format!("no trust anchor is known for its issuer ({})", facts.issuer),
-            Self::CaUsedAsEndEntity => "the peer shows the certificate of a certificate authority".to_owned(),
+            Self::CaUsedAsEndEntity => {
+                "the peer shows the certificate of a certificate authority, which is not itself a trust anchor (add it to \
+                 the trust set, or pin its key)"
+                    .to_owned()
+            }
             Self::WrongPurpose => "the certificate is not for this purpose (extended key usage)".to_owned(),
             Self::BadSignature => "a signature in the chain is not right".to_owned(),
             Self::Other(text) => format!("the chain was not accepted: {text}"),

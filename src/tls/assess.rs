@@ -1,17 +1,16 @@
 //! Assesses a chain against trust anchor sets and revocation lists at a given time. It gives facts;
 //! the connector's requirement judges them.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, UnixTime};
-use webpki::{
-    EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptions,
-    RevocationOptionsBuilder, UnknownStatusPolicy,
-};
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 use x509_parser::prelude::{FromDer, X509Name};
 
 use super::certificate::{BESIDE_MAX, beside, printable, read};
+use super::crl::{IssuerKey, ListedCertificate};
 use super::trust::TrustSet;
 use crate::connector::{ChainFault, ChainVerdict, PeerCertificate, RevocationStatus, TrustId};
 use crate::mail::UnixMillis;
@@ -62,6 +61,16 @@ struct Opinion {
     trusted: Option<(RevocationStatus, String)>,
 }
 
+impl Opinion {
+    fn faulty(fault: ChainFault) -> Self {
+        Self { verdict: ChainVerdict::Faulty(fault), trusted: None }
+    }
+
+    fn trusted(status: RevocationStatus, anchor: String) -> Self {
+        Self { verdict: ChainVerdict::Trusted, trusted: Some((status, anchor)) }
+    }
+}
+
 fn opinion(
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
@@ -69,82 +78,148 @@ fn opinion(
     usage: Usage,
     now: UnixMillis,
 ) -> Opinion {
-    let faulty = |fault| Opinion { verdict: ChainVerdict::Faulty(fault), trusted: None };
-    let leaf = match EndEntityCert::try_from(leaf) {
-        Ok(leaf) => leaf,
-        Err(error) => return faulty(fault(&error)),
-    };
-    let path = Path { leaf: &leaf, intermediates, set, now };
-    let by = |purpose| path.check(purpose, None).map(|anchor| (purpose, anchor));
-    let outcome = match usage {
-        Usage::Server => by(KeyUsage::server_auth()),
-        Usage::ClientOrServer => by(KeyUsage::client_auth()).or_else(|error| {
-            if fault(&error) == ChainFault::WrongPurpose { by(KeyUsage::server_auth()) } else { Err(error) }
-        }),
-    };
-    match outcome {
-        Ok((purpose, anchor)) => {
-            Opinion { verdict: ChainVerdict::Trusted, trusted: Some((path.revocation(purpose), anchor)) }
+    let by_path = match EndEntityCert::try_from(leaf) {
+        Ok(leaf) => {
+            let search = PathSearch { leaf: &leaf, intermediates, set, now };
+            let by = |purpose| search.best(purpose);
+            match usage {
+                Usage::Server => by(KeyUsage::server_auth()),
+                Usage::ClientOrServer => by(KeyUsage::client_auth()).or_else(|error| {
+                    if fault(&error) == ChainFault::WrongPurpose {
+                        by(KeyUsage::server_auth())
+                    } else {
+                        Err(error)
+                    }
+                }),
+            }
         }
-        Err(error) => faulty(fault(&error)),
+        Err(error) => Err(error),
+    };
+    match by_path {
+        Ok((status, anchor)) => Opinion::trusted(status, anchor),
+        Err(_) if set.has(leaf) => shown_anchor(leaf, set, usage, now),
+        Err(error) => Opinion::faulty(fault(&error)),
     }
 }
 
-struct Path<'a> {
+/// The peer's own certificate is a trust anchor, so there is no path to check (RFC 5280 §6.1). It may be marked as
+/// an authority, as many self-signed ones are, or be of version 1. Its dates and its purpose are still checked.
+fn shown_anchor(leaf: &CertificateDer<'_>, set: &TrustSet, usage: Usage, now: UnixMillis) -> Opinion {
+    let facts = match read(leaf) {
+        Ok(facts) => facts,
+        Err(why) => return Opinion::faulty(ChainFault::Other(why)),
+    };
+    if facts.not_after < now {
+        return Opinion::faulty(ChainFault::Expired);
+    }
+    if now < facts.not_before {
+        return Opinion::faulty(ChainFault::NotYetValid);
+    }
+    let fits = match usage {
+        Usage::Server => facts.for_servers,
+        Usage::ClientOrServer => facts.for_servers || facts.for_clients,
+    };
+    if !fits {
+        return Opinion::faulty(ChainFault::WrongPurpose);
+    }
+    let status = match ListedCertificate::read(leaf) {
+        Some(listed) if set.has_lists() => listed.status(set.lists(), &listed.as_issuer(), now),
+        Some(_) => RevocationStatus::NoList,
+        None => RevocationStatus::Unknown,
+    };
+    Opinion::trusted(status, facts.subject)
+}
+
+/// Called with each valid path; an error makes the search continue.
+type PathLook<'a> = dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error> + 'a;
+
+struct PathSearch<'a> {
     leaf: &'a EndEntityCert<'a>,
     intermediates: &'a [CertificateDer<'a>],
     set: &'a TrustSet,
     now: UnixMillis,
 }
 
-impl Path<'_> {
-    /// Looks for a path to an anchor and returns the anchor's subject.
-    fn check(
-        &self,
-        purpose: KeyUsage,
-        revocation: Option<RevocationOptions<'_>>,
-    ) -> Result<String, webpki::Error> {
-        let since = Duration::from_millis(u64::try_from(self.now.0).unwrap_or(0));
-        let found = self.leaf.verify_for_usage(
-            webpki::ALL_VERIFICATION_ALGS,
-            self.set.anchors(),
-            self.intermediates,
-            UnixTime::since_unix_epoch(since),
-            purpose,
-            revocation,
-            None,
-        )?;
-        Ok(subject_of(found.anchor().subject.as_ref()))
+impl PathSearch<'_> {
+    /// Finds the path with the best revocation status and returns that and its anchor's subject. There may be
+    /// several paths: an authority may have two certificates, one of them revoked.
+    fn best(&self, purpose: KeyUsage) -> Result<(RevocationStatus, String), webpki::Error> {
+        let seen = RefCell::new(Vec::new());
+        let look = |path: &VerifiedPath<'_>| {
+            let status = self.status(path);
+            seen.borrow_mut().push((status, subject_of(path.anchor().subject.as_ref())));
+            // An error makes the search continue.
+            if severity(status) == 0 { Ok(()) } else { Err(webpki::Error::UnknownRevocationStatus) }
+        };
+        let found = self.verify(self.set.anchors(), purpose, Some(&look));
+        let best = seen.into_inner().into_iter().min_by_key(|(status, _)| severity(*status));
+        best.ok_or_else(|| self.cause(found.err().unwrap_or(webpki::Error::UnknownIssuer), purpose))
     }
 
-    /// The revocation status of the whole chain by the set's lists.
-    fn revocation(&self, purpose: KeyUsage) -> RevocationStatus {
-        let lists = self.set.lists();
-        let ask = |policy: UnknownStatusPolicy, expiration| {
-            let builder = RevocationOptionsBuilder::new(&lists).ok()?;
-            let options = builder
-                .with_depth(RevocationCheckDepth::Chain)
-                .with_status_policy(policy)
-                .with_expiration_policy(expiration)
-                .build();
-            Some(self.check(purpose, Some(options)))
+    /// Why there is no path. If several anchors share a name, a bad signature only says that the wrong one was
+    /// tried; the error with the right one is the cause.
+    fn cause(&self, error: webpki::Error, purpose: KeyUsage) -> webpki::Error {
+        if !matches!(error, webpki::Error::InvalidSignatureForPublicKey) {
+            return error;
+        }
+        let alone = self.set.namesakes().take(NAMESAKES_MAX).filter_map(|anchor| {
+            let anchor = std::slice::from_ref(anchor);
+            self.verify(anchor, purpose, None).err()
+        });
+        let other = |one: &webpki::Error| {
+            !matches!(one, webpki::Error::InvalidSignatureForPublicKey | webpki::Error::UnknownIssuer)
         };
-        let Some(strict) = ask(UnknownStatusPolicy::Deny, ExpirationPolicy::Enforce) else {
+        alone.into_iter().find(other).unwrap_or(error)
+    }
+
+    fn verify(
+        &self,
+        anchors: &[TrustAnchor<'_>],
+        purpose: KeyUsage,
+        look: Option<&PathLook<'_>>,
+    ) -> Result<(), webpki::Error> {
+        let since = Duration::from_millis(u64::try_from(self.now.0).unwrap_or(0));
+        let now = UnixTime::since_unix_epoch(since);
+        let algorithms = webpki::ALL_VERIFICATION_ALGS;
+        let found =
+            self.leaf.verify_for_usage(algorithms, anchors, self.intermediates, now, purpose, None, look);
+        found.map(|_| ())
+    }
+
+    /// The revocation status of a path by the set's lists: the worst status of its certificates.
+    fn status(&self, path: &VerifiedPath<'_>) -> RevocationStatus {
+        if !self.set.has_lists() {
             return RevocationStatus::NoList;
-        };
-        let Err(why) = strict else { return RevocationStatus::Good };
-        // A missing or expired list for one certificate must not hide another that is revoked.
-        let lenient = ask(UnknownStatusPolicy::Allow, ExpirationPolicy::Ignore);
-        let revoked = |error: &webpki::Error| matches!(error, webpki::Error::CertRevoked);
-        if revoked(&why) || lenient.is_some_and(|outcome| outcome.is_err_and(|error| revoked(&error))) {
-            return RevocationStatus::Revoked;
         }
-        if matches!(why, webpki::Error::CrlExpired { .. }) {
-            return RevocationStatus::Stale;
+        let mut certificates = vec![path.end_entity().der()];
+        certificates.extend(path.intermediate_certificates().map(|one| one.der()));
+        let mut issuer = IssuerKey::anchor(&webpki::spki_for_anchor(path.anchor()));
+        let mut worst = RevocationStatus::Good;
+        for certificate in certificates.iter().rev() {
+            let Some(listed) = ListedCertificate::read(certificate) else {
+                return RevocationStatus::Unknown;
+            };
+            let status = listed.status(self.set.lists(), &issuer, self.now);
+            if severity(status) > severity(worst) {
+                worst = status;
+            }
+            issuer = listed.as_issuer();
         }
-        RevocationStatus::Unknown
+        worst
     }
 }
+
+fn severity(status: RevocationStatus) -> u8 {
+    match status {
+        RevocationStatus::NoList | RevocationStatus::Good => 0,
+        RevocationStatus::Stale => 1,
+        RevocationStatus::Unknown => 2,
+        RevocationStatus::Revoked => 3,
+    }
+}
+
+/// Maximum number of anchors of the same name that are tried one by one to find the cause of a failure.
+const NAMESAKES_MAX: usize = 4;
 
 /// An anchor keeps its subject without the outer SEQUENCE.
 fn subject_of(inner: &[u8]) -> String {
@@ -185,7 +260,10 @@ fn fault(error: &webpki::Error) -> ChainFault {
         return ChainFault::BadSignature;
     }
     if matches!(error, E::UnsupportedCertVersion) {
-        return ChainFault::Other("it is an X.509 version 1 certificate; version 3 is needed".to_owned());
+        return ChainFault::Other("it is an X.509 version 1 certificate, which can't be in a chain (require = \"encryption\" with its key in \
+             pins accepts it, and so does a trust set that has the certificate itself)"
+                .to_owned(),
+        );
     }
     ChainFault::Other(error.to_string())
 }

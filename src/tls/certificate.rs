@@ -68,6 +68,12 @@ pub(super) fn read(certificate: &CertificateDer<'_>) -> Result<CertificateFacts,
     })
 }
 
+/// A certificate's subject in DER, and its SubjectPublicKeyInfo.
+pub(super) fn names_and_key(certificate: &CertificateDer<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some((parsed.subject().as_raw().to_vec(), parsed.public_key().raw.to_vec()))
+}
+
 /// Where a chain breaks: the first certificate that is not the issuer of the one before it.
 pub(super) fn first_stranger(chain: &[CertificateDer<'_>]) -> Option<usize> {
     let parsed: Vec<_> = chain.iter().map_while(|c| X509Certificate::from_der(c).ok()).collect();

@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion};
@@ -21,6 +19,7 @@ use tokio_rustls::client::TlsStream;
 use super::assess::{Usage, assess};
 use super::fault::{TlsFault, handshake_fault};
 use super::pem::Identity;
+use super::proof::proved_by;
 use super::trust::TrustSet;
 use crate::connector::{ClientCertificate, HandshakeFault, KeyExchange, TlsFacts, TlsVersion, TrustId};
 use crate::mail::{Domain, UnixMillis};
@@ -181,7 +180,7 @@ impl ServerCertVerifier for Recorder {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.record(verify_tls12_signature(message, cert, dss, &self.algorithms))
+        self.record(proved_by(cert, message, dss, (&self.algorithms, TlsVersion::V12)))
     }
 
     fn verify_tls13_signature(
@@ -190,7 +189,7 @@ impl ServerCertVerifier for Recorder {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.record(verify_tls13_signature(message, cert, dss, &self.algorithms))
+        self.record(proved_by(cert, message, dss, (&self.algorithms, TlsVersion::V13)))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

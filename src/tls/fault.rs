@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
+use super::crl::ListFault;
 use crate::connector::HandshakeFault;
 
 /// Why certificates, keys or trust anchors can't be used.
@@ -93,13 +94,13 @@ pub enum TlsFault {
         /// The path check's reason.
         reason: String,
     },
-    /// The file holds no revocation list.
-    #[error("{}: it is not a certificate revocation list: {reason}; write a PEM or DER file of one", file.display())]
+    /// The file holds no revocation list, or one that can't be used.
+    #[error("{}: {fault}", file.display())]
     RevocationList {
         /// Path of the file.
         file: PathBuf,
-        /// The parser's reason.
-        reason: String,
+        /// Why it can't be used.
+        fault: ListFault,
     },
     /// The operating system has no usable trust anchor.
     #[error(

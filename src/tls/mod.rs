@@ -6,10 +6,12 @@
 mod assess;
 mod certificate;
 mod client;
+mod crl;
 mod describe;
 mod fault;
 mod partners;
 mod pem;
+mod proof;
 mod server;
 mod trust;
 
@@ -18,6 +20,7 @@ mod tests;
 
 pub use assess::{Usage, assess};
 pub use client::{ClientSettings, ClientSetup};
+pub use crl::{ListEnd, ListFault, RevocationList};
 pub use describe::{CertificateLine, describe, status_addresses};
 pub use fault::{TlsFault, handshake_fault, late_fault};
 pub use partners::Partners;

@@ -14,6 +14,7 @@ use rustls::{Error, InconsistentKeys};
 use rustls_pemfile::Item;
 
 use super::certificate;
+use super::crl::ListFault;
 use super::fault::TlsFault;
 use crate::connector::CertificateFacts;
 use crate::mail::{UnixMillis, rfc3339};
@@ -201,8 +202,8 @@ pub(super) fn revocation_lists(file: &Path) -> Result<Vec<Vec<u8>>, TlsFault> {
         .filter_map(|item| if let Item::Crl(list) = item { Some(list.to_vec()) } else { None })
         .collect();
     if lists.is_empty() {
-        let reason = "there is no -----BEGIN X509 CRL----- in it".to_owned();
-        return Err(TlsFault::RevocationList { file: file.to_owned(), reason });
+        let fault = ListFault::NotOne("there is no -----BEGIN X509 CRL----- in it".to_owned());
+        return Err(TlsFault::RevocationList { file: file.to_owned(), fault });
     }
     Ok(lists)
 }

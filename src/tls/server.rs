@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -18,8 +18,9 @@ use tokio_rustls::server::TlsStream;
 use super::assess::{Usage, assess};
 use super::fault::{TlsFault, handshake_fault};
 use super::pem::Identity;
+use super::proof::proved_by;
 use super::trust::TrustSet;
-use crate::connector::{HandshakeFault, PeerName, PresentedName, TlsFacts, TrustId, first_match};
+use crate::connector::{HandshakeFault, PeerName, PresentedName, TlsFacts, TlsVersion, TrustId, first_match};
 use crate::mail::{Domain, UnixMillis};
 
 /// How a listener's handshakes are made.
@@ -157,7 +158,7 @@ impl ClientCertVerifier for AnyClient {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
+        proved_by(cert, message, dss, (&self.algorithms, TlsVersion::V12))
     }
 
     fn verify_tls13_signature(
@@ -166,7 +167,7 @@ impl ClientCertVerifier for AnyClient {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        proved_by(cert, message, dss, (&self.algorithms, TlsVersion::V13))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -160,6 +160,36 @@ fn a_chain_is_assessed_for_each_set() {
     check_chain(Usage::ClientOrServer, expired_client, "proved certificate-expired");
 }
 
+/// A partner's own certificate that an operator has put among the anchors, as relays on OpenSSL trust it.
+#[test]
+fn a_certificate_that_is_an_anchor_itself_is_trusted() {
+    let check = |change: fn(&mut CertificateParams), usage, expected: &str| {
+        let mint = Mint::new();
+        let own = params(|p| {
+            p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            change(p);
+        });
+        let own = own.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let set = TrustSet::load(&mint.file("own.pem", &own.pem())).unwrap();
+        let sets = [(TrustId("own".into()), Arc::new(set))];
+        let peer = assess(&[own.der().clone()], true, &sets, usage, NOW);
+        assert_eq!(describe(&peer), expected);
+        // Not by its name: another certificate of the same name has another key.
+        let other = params(|p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+        let other = other.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let peer = assess(&[other.der().clone()], true, &sets, usage, NOW);
+        assert_eq!(describe(&peer), "proved ca-as-end-entity");
+    };
+    use ExtendedKeyUsagePurpose::{ClientAuth, EmailProtection};
+    check(as_is, Usage::Server, "proved trusted");
+    check(as_is, Usage::ClientOrServer, "proved trusted");
+    check(|p| p.not_after = date_time_ymd(2026, 1, 1), Usage::Server, "proved certificate-expired");
+    check(|p| p.not_before = date_time_ymd(2028, 1, 1), Usage::Server, "proved certificate-not-yet-valid");
+    check(|p| p.extended_key_usages = vec![ClientAuth], Usage::Server, "proved wrong-purpose");
+    check(|p| p.extended_key_usages = vec![ClientAuth], Usage::ClientOrServer, "proved trusted");
+    check(|p| p.extended_key_usages = vec![EmailProtection], Usage::Server, "proved wrong-purpose");
+}
+
 #[test]
 fn foreign_self_signed_forged_and_unreadable_chains_are_told_apart() {
     let (mint, other) = (Mint::new(), Mint::new());

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use sha2::{Digest, Sha256};
-use webpki::{CertRevocationList, OwnedCertRevocationList};
 
 use super::certificate::{self, hex};
+use super::crl::RevocationList;
 use super::fault::TlsFault;
 use super::pem;
 use crate::mail::UnixMillis;
@@ -15,11 +16,11 @@ use crate::mail::UnixMillis;
 /// A set of trust anchors: keys in which a chain may end (RFC 5280 §6.1.1).
 pub struct TrustSet {
     anchors: Vec<TrustAnchor<'static>>,
-    lists: Vec<CertRevocationList<'static>>,
+    /// The anchors as certificates: a peer may present one of them as its own.
+    certificates: Vec<CertificateDer<'static>>,
+    lists: Vec<(PathBuf, Arc<RevocationList>)>,
     /// Subject and expiry of each anchor.
     anchor_ends: Vec<(String, UnixMillis)>,
-    /// The next update of each file's list.
-    ends: Vec<(PathBuf, UnixMillis)>,
     digest: String,
 }
 
@@ -39,28 +40,28 @@ impl TrustSet {
             })?;
             anchors.push(anchor);
         }
-        let anchor_ends = anchor_ends(&certificates);
-        Ok(Self { anchors, lists: Vec::new(), anchor_ends, ends: Vec::new(), digest: digest(&certificates) })
+        Ok(Self::of(anchors, certificates))
     }
 
-    /// Adds the revocation lists of a file, PEM or DER (RFC 5280 §5).
+    fn of(anchors: Vec<TrustAnchor<'static>>, certificates: Vec<CertificateDer<'static>>) -> Self {
+        let (anchor_ends, digest) = (anchor_ends(&certificates), digest(&certificates));
+        Self { anchors, certificates, lists: Vec::new(), anchor_ends, digest }
+    }
+
+    /// Adds the revocation lists of a file, PEM or DER (RFC 5280 §5), and gives them.
     ///
     /// # Errors
-    /// The file can't be read or holds no list.
-    pub fn add_lists(&mut self, file: &Path) -> Result<(), TlsFault> {
+    /// The file can't be read or holds no usable list.
+    pub fn add_lists(&mut self, file: &Path) -> Result<Vec<Arc<RevocationList>>, TlsFault> {
+        let mut added = Vec::new();
         for der in pem::revocation_lists(file)? {
-            let list = OwnedCertRevocationList::from_der(&der).map_err(|error| TlsFault::RevocationList {
-                file: file.to_owned(),
-                reason: error.to_string(),
-            })?;
+            let list = RevocationList::parse(&der)
+                .map_err(|fault| TlsFault::RevocationList { file: file.to_owned(), fault })?;
             self.digest = hex(&Sha256::digest(format!("{}{}", self.digest, hex(&Sha256::digest(&der)))));
-            self.lists.push(CertRevocationList::Owned(list));
-            let next = x509_parser::parse_x509_crl(&der).ok().and_then(|(_, list)| list.next_update());
-            if let Some(next) = next {
-                self.ends.push((file.to_owned(), UnixMillis(next.timestamp().saturating_mul(1_000))));
-            }
+            added.push(Arc::new(list));
         }
-        Ok(())
+        self.lists.extend(added.iter().map(|list| (file.to_owned(), Arc::clone(list))));
+        Ok(added)
     }
 
     /// Subject and expiry of each anchor. The path check ignores the date (RFC 5280 §6.1.1 d has
@@ -70,14 +71,65 @@ impl TrustSet {
         &self.anchor_ends
     }
 
-    /// Until when the revocation list of each file is valid (RFC 5280 §5.1.2.5).
+    /// The revocation lists read from files, each with its file.
     #[must_use]
-    pub fn list_ends(&self) -> &[(PathBuf, UnixMillis)] {
-        &self.ends
+    pub fn listed(&self) -> &[(PathBuf, Arc<RevocationList>)] {
+        &self.lists
     }
 
-    pub(super) fn lists(&self) -> Vec<&CertRevocationList<'static>> {
-        self.lists.iter().collect()
+    /// Whether one of the anchors signed a list. A list of an intermediate authority can be verified only with
+    /// its certificate, which peers present.
+    #[must_use]
+    pub fn signed(&self, list: &RevocationList) -> bool {
+        self.certificates.iter().any(|one| {
+            certificate::names_and_key(one)
+                .is_some_and(|(name, key)| list.names_issuer(&name) && list.signed_by(&key))
+        })
+    }
+
+    /// Whether there is a newer, current list for the same certificates, signed by the same anchor.
+    #[must_use]
+    pub fn has_newer(&self, list: &RevocationList, now: UnixMillis) -> bool {
+        let signers = |list: &RevocationList| {
+            let keys = self.certificates.iter().filter_map(certificate::names_and_key);
+            keys.filter(|(_, key)| list.signed_by(key)).collect::<Vec<_>>()
+        };
+        let newer = |other: &&RevocationList| {
+            other.this_update() > list.this_update() && other.is_current(now) && other.is_for_the_same(list)
+        };
+        let mut newer = self.lists().filter(newer).peekable();
+        newer.peek().is_some() && {
+            let ours = signers(list);
+            !ours.is_empty() && newer.any(|other| signers(other) == ours)
+        }
+    }
+
+    /// Whether the lists can show any certificate to be good. Every path has a certificate issued by an anchor,
+    /// which needs a current list signed by that anchor.
+    #[must_use]
+    pub fn can_vouch(&self, now: UnixMillis) -> bool {
+        self.lists().any(|list| list.is_current(now) && self.signed(list))
+    }
+
+    /// The anchors that share their name with another one, as after a renewal of an authority's key.
+    pub(super) fn namesakes(&self) -> impl Iterator<Item = &TrustAnchor<'static>> {
+        let shared = |one: &TrustAnchor<'_>| {
+            self.anchors.iter().filter(|other| other.subject == one.subject).count() > 1
+        };
+        self.anchors.iter().filter(move |one| shared(one))
+    }
+
+    pub(super) fn lists(&self) -> impl Iterator<Item = &RevocationList> {
+        self.lists.iter().map(|(_, list)| &**list)
+    }
+
+    pub(super) fn has_lists(&self) -> bool {
+        !self.lists.is_empty()
+    }
+
+    /// Whether a certificate is itself a trust anchor.
+    pub(super) fn has(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.certificates.iter().any(|one| one == certificate)
     }
 
     /// The operating system's own anchors. Unusable ones are skipped, because every system store
@@ -87,13 +139,16 @@ impl TrustSet {
     /// [`TlsFault::NoSystemAnchors`] if none is left.
     pub fn system() -> Result<Self, TlsFault> {
         let found = rustls_native_certs::load_native_certs();
-        let anchors: Vec<_> = found.certs.iter().filter_map(|certificate| anchor(certificate).ok()).collect();
+        let (anchors, certificates): (Vec<_>, Vec<_>) = found
+            .certs
+            .into_iter()
+            .filter_map(|certificate| Some((anchor(&certificate).ok()?, certificate)))
+            .unzip();
         if anchors.is_empty() {
             let reason = found.errors.first().map_or_else(|| "none found".to_owned(), ToString::to_string);
             return Err(TlsFault::NoSystemAnchors(reason));
         }
-        let anchor_ends = anchor_ends(&found.certs);
-        Ok(Self { anchors, lists: Vec::new(), anchor_ends, ends: Vec::new(), digest: digest(&found.certs) })
+        Ok(Self::of(anchors, certificates))
     }
 
     /// Number of anchors; never zero.

@@ -44,6 +44,14 @@ fn minted() -> TempDir {
         key_identifier_method: KeyIdMethod::Sha256,
     };
     write_private(&tls.join("ended.crl"), &ended.signed_by(&root).expect("signed").pem().expect("PEM"));
+    let stranger = CertificateParams::new(Vec::new()).expect("parameters");
+    let stranger =
+        CertifiedIssuer::self_signed(stranger, KeyPair::generate().expect("a key")).expect("an issuer");
+    let strange = CertificateRevocationListParams { next_update: date_time_ymd(4095, 1, 1), ..ended };
+    write_private(
+        &tls.join("strange.crl"),
+        &strange.signed_by(&stranger).expect("signed").pem().expect("PEM"),
+    );
     fs::write(folder.path().join("users"), "ann:$argon2id$v=19$m=19456,t=2,p=1$JJzD/EwEPELLAcRd7KYYWg$bBE1BNOk5wjrJ7FGcmx9isKL71Kv1FdVnmpitQLDLiY\n").expect("written");
     fs::write(folder.path().join("users-cut"), "ann:$argon2id$v=19$m=19456,t=2,p=1$JJzD/EwEPELLAcRd7KYYWg\n")
         .expect("written");

@@ -89,9 +89,9 @@ fn connector(requirement: &Requirement, pin: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_client_against_every_requirement() {
-    let site = Site::new();
+    let site = Site::with_many_lists();
     let sink = Sink::start(Manner::clear()).await;
-    let workshop = Workshop::new(&site.partners);
+    let workshop = Workshop::new(&site);
     let pin = workshop.good_pin();
     let connectors: String = INBOUND.iter().map(|requirement| connector(requirement, &pin)).collect();
     let out = outbound("out", "*", sink.address, OPPORTUNISTIC);

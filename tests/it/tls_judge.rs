@@ -14,7 +14,7 @@ use sealpost::tls;
 use serde_json::Value;
 
 use crate::peer::daemon::PROGRAM;
-use crate::peer::site::Site;
+use crate::peer::site::{MANY_LISTS, Site};
 use crate::tls_matrix::Cell;
 
 /// How many of these programs run side by side.
@@ -81,7 +81,7 @@ fn command(site: &Site, cell: &Cell, arguments: &[String]) -> Command {
     if !file.exists() {
         let text = format!(
             "[server]\nname = \"gw.test\"\ndata_dir = \"data\"\npostmaster = \"p@gw.test\"\n\n\
-             [trust.partners]\nanchors = \"partners.pem\"\ncrl = [\"partners.crl\"]\n\n\
+             [trust.partners]\nanchors = \"partners.pem\"\n{MANY_LISTS}\
              [[outbound]]\nname = \"all\"\ndomains = [\"*\"]\nnext_hop = \"mx\"\n{}",
             cell.keys
         );

@@ -135,7 +135,7 @@ pub(crate) fn possible(test: &str, mut all: Vec<Behaviour>) -> Vec<Behaviour> {
 
 /// A sink for each cell, and the connectors to them.
 async fn cells(site: &Site, behaviours: &[Behaviour]) -> (Vec<Cell>, String) {
-    let workshop = Workshop::new(&site.partners);
+    let workshop = Workshop::new(site);
     let (mut cells, mut config) = (Vec::new(), String::new());
     for behaviour in behaviours {
         let (manner, chain) = behaviour.made(&workshop);
@@ -214,7 +214,7 @@ pub(crate) fn told(log: &str) -> BTreeMap<String, Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_partner_against_every_requirement() {
-    let site = Site::new();
+    let site = Site::with_many_lists();
     let behaviours = possible("tls_matrix::every_partner_against_every_requirement", behaviour::all());
     let (cells, config) = cells(&site, &behaviours).await;
     let daemon = site.start(&format!("{SETTINGS}{config}")).await;

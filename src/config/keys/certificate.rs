@@ -40,12 +40,15 @@ section! {
 
     anchors: RequiredKey<File> = "tls/fabrikam-root.pem" => {
         meaning: "The trust anchors, PEM: one certificate or more.",
-        explanation: "Errors: the file can't be read or has no certificate.",
+        explanation: "A partner's own certificate can be one of them: it is then trusted as it stands, even if it is \
+            self-signed and marked as an authority. Errors: the file can't be read or has no certificate.",
     }
     crl: Optional<Files> = ["tls/fabrikam.crl"] => {
         meaning: "Certificate revocation lists of these authorities, PEM or DER; see `revocation`.",
-        explanation: "They are read again at a reload, and when they change. Warnings: a list has ended, or will \
-            within three days. Error: a file can't be read or is not a list.",
+        explanation: "They are read again at a reload, and when they change. All lists of an issuer count, in any \
+            order. Warnings: a list has ended, or will within three days (and no newer one is there); no anchor \
+            of the set signed it. Errors: a file can't be read or is not a list; a delta list, an indirect list, or one \
+            for some reasons only.",
     }
 }
 

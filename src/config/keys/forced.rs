@@ -63,4 +63,5 @@ pub(super) const REVOCATION: &str = "`off`; `soft`: a certificate that a list of
 pub(super) const REVOCATION_MORE: &str = "The lists are the files in `crl` of the trust sets; nothing is fetched while mail is sent, and OCSP is not used. \
      `soft` costs nothing where there are no lists, so it is the default. `hard` also refuses if a list is missing or \
      has ended: it stops mail when whatever fetches the lists stops, so use it with `trust` sets of your own whose \
-     lists you fetch and watch. `check` warns of lists that end within three days.";
+     lists you fetch and watch. Warning: `hard` where no anchor of the sets has signed a current list, so that nobody can \
+     meet it.";

@@ -55,6 +55,15 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem, key_pem }
     }
 
+    /// One that ends with the beginning of a year.
+    pub(crate) fn new_until(name: &str, year: i32) -> Self {
+        let (mut params, key) = (authority_params(name), KeyPair::generate().unwrap());
+        params.not_after = date_time_ymd(year, 1, 1);
+        let pem = params.self_signed(&key).unwrap().pem();
+        let key_pem = key.serialize_pem();
+        Self { issuer: Issuer::new(params, key), pem, key_pem }
+    }
+
     /// An intermediate authority below this one, with something changed about it.
     pub(crate) fn below(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let (mut params, key) = (authority_params(name), KeyPair::generate().unwrap());
@@ -90,6 +99,11 @@ impl Authority {
 
     /// A list that revokes these serial numbers, as PEM.
     pub(crate) fn revocation_list(&self, serials: &[u64]) -> String {
+        self.revocation_list_until(4095, serials)
+    }
+
+    /// The same, up to the beginning of a year.
+    pub(crate) fn revocation_list_until(&self, year: i32, serials: &[u64]) -> String {
         let revoked = |serial: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2026, 1, 1),
@@ -97,8 +111,8 @@ impl Authority {
             invalidity_date: None,
         };
         let list = CertificateRevocationListParams {
-            this_update: date_time_ymd(2026, 1, 1),
-            next_update: date_time_ymd(4095, 1, 1),
+            this_update: date_time_ymd(if year > 2026 { 2026 } else { 2025 }, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(1_u64),
             issuing_distribution_point: None,
             revoked_certs: serials.iter().map(revoked).collect(),
@@ -143,6 +157,15 @@ impl Pair {
         let key = KeyPair::generate().unwrap();
         let certificate = params(names, Kind::Good).self_signed(&key).unwrap();
         Self { chain: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// The same, marked as an authority.
+    pub(crate) fn self_signed_authority(names: &[&str]) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = params(names, Kind::Good);
+        params.distinguished_name = named("one's own authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self { chain: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
     }
 
     pub(crate) fn server(&self) -> Arc<ServerConfig> {

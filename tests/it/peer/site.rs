@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::daemon::{Daemon, Home, NAME};
-use super::mint::{Authority, Kind};
+use super::mint::{Authority, Kind, Pair};
 use super::sink::{Manner, Sink};
 use super::source::Source;
 
@@ -12,6 +12,10 @@ pub(crate) struct Site {
     pub(crate) home: Home,
     pub(crate) ours: Authority,
     pub(crate) partners: Authority,
+    /// The partners' authority after a renewal: the same name and another key.
+    pub(crate) renewed: Authority,
+    /// A partner's own certificate, marked as an authority, which may be an anchor itself.
+    pub(crate) anchor: Pair,
     head: String,
 }
 
@@ -20,6 +24,14 @@ pub(crate) const PARTNER: &str = "mail.partner.test";
 
 /// The serial number that the partners' authority has revoked.
 pub(crate) const REVOKED: u64 = 666;
+/// The serial number that only their second list names.
+pub(crate) const REVOKED_TOO: u64 = 667;
+/// The serial number that the authority with the renewed key has revoked.
+pub(crate) const REVOKED_SINCE: u64 = 668;
+
+/// The lists of [`Site::with_many_lists`]: the first has ended, and the last is of the renewed key.
+pub(crate) const MANY_LISTS: &str =
+    "crl = [\"ended.crl\", \"partners.crl\", \"more.crl\", \"renewed.crl\"]\n\n";
 
 /// One listener that offers TLS, named `in`.
 pub(crate) const LISTENER: &str =
@@ -41,11 +53,26 @@ pub(crate) const QUICK: &str = "[queue]\nretry = [\"1s\"]\n\n";
 impl Site {
     pub(crate) fn new() -> Self {
         let (home, ours, partners) = (Home::new(), Authority::new("ours"), Authority::new("partners"));
+        let (renewed, anchor) = (Authority::new("partners"), Pair::self_signed_authority(&[PARTNER]));
         std::fs::write(home.path().join("partners.crl"), partners.revocation_list(&[REVOKED])).unwrap();
         let trust =
             home.trust("partners", &partners).trim_end().to_owned() + "\ncrl = [\"partners.crl\"]\n\n";
         let head = home.certificate("gw", &ours.pair(&[NAME], Kind::Good)) + &trust;
-        Self { home, ours, partners, head }
+        Self { home, ours, partners, renewed, anchor, head }
+    }
+
+    /// The same with several anchors and lists in `trust.partners`: an authority whose key was renewed, lists that
+    /// have ended, and a partner's own certificate.
+    pub(crate) fn with_many_lists() -> Self {
+        let mut site = Self::new();
+        let write = |name: &str, text: String| std::fs::write(site.home.path().join(name), text).unwrap();
+        let anchors = [&site.partners.pem, &site.renewed.pem, &site.anchor.chain].map(String::as_str);
+        write("partners.pem", anchors.concat());
+        write("ended.crl", site.partners.revocation_list_until(2026, &[]));
+        write("more.crl", site.partners.revocation_list(&[REVOKED_TOO]));
+        write("renewed.crl", site.renewed.revocation_list(&[REVOKED_SINCE]));
+        site.head = site.head.replace("crl = [\"partners.crl\"]\n\n", MANY_LISTS);
+        site
     }
 
     /// Writes the config: certificate and trust, the usual listener and inbound connector, and `rest`.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::mint::{Authority, Kind, Pair};
-use super::site::PARTNER;
+use super::site::{PARTNER, Site};
 use super::tools;
 
 /// The organisation of the good certificate.
@@ -21,19 +21,29 @@ pub(crate) const ORGANISATION: &str = "Partner Ltd";
 /// Two authorities, one of which is trusted, and what is below the trusted one.
 pub(crate) struct Workshop<'a> {
     pub(crate) partners: &'a Authority,
+    pub(crate) renewed: &'a Authority,
+    pub(crate) anchor: &'a Pair,
     pub(crate) stranger: Authority,
     good: Pair,
     folder: TempDir,
 }
 
 impl<'a> Workshop<'a> {
-    pub(crate) fn new(partners: &'a Authority) -> Self {
+    pub(crate) fn new(site: &'a Site) -> Self {
+        let partners = &site.partners;
         let folder = tempfile::Builder::new().prefix("sealpost-workshop-").tempdir().unwrap();
         // Its subject has an organisation, for those who ask for one.
         let good = partners.made(&[PARTNER], &KeyPair::generate().unwrap(), |params| {
             params.distinguished_name.push(rcgen::DnType::OrganizationName, ORGANISATION);
         });
-        Self { partners, stranger: Authority::new("stranger"), good, folder }
+        Self {
+            partners,
+            renewed: &site.renewed,
+            anchor: &site.anchor,
+            stranger: Authority::new("stranger"),
+            good,
+            folder,
+        }
     }
 
     /// In order; the same one each time.

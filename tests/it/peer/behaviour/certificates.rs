@@ -7,7 +7,7 @@ use rcgen::{
 
 use super::{Behaviour, shows, weak};
 use crate::peer::mint::{Authority, Kind, Pair, named};
-use crate::peer::site::{PARTNER, REVOKED};
+use crate::peer::site::{PARTNER, REVOKED, REVOKED_SINCE, REVOKED_TOO};
 use crate::peer::workshop::Workshop;
 
 /// What is shown first is the good certificate.
@@ -131,7 +131,14 @@ pub(super) fn times_and_chains() -> Vec<Behaviour> {
             "authority",
             "the trusted authority's own certificate",
             |w| w.partners.as_leaf(),
-            "sealed; @chain: ca-as-end-entity",
+            // It is trusted as it stands; and it names no host.
+            WRONG_NAME,
+        ),
+        shows(
+            "anchor",
+            "a self-signed certificate, marked as an authority, that is itself in `trust`",
+            |w| w.anchor.clone(),
+            "sealed; issuer: subject-mismatch; hard: revocation-unknown",
         ),
         shows(
             "unknown-authority",
@@ -187,9 +194,8 @@ pub(super) fn times_and_chains() -> Vec<Behaviour> {
                     p.custom_extensions.push(odd);
                 })
             },
-            UNPROVED,
-        )
-        .inbound("handshake-broken"),
+            INVALID,
+        ),
     ]
 }
 
@@ -201,12 +207,40 @@ fn two_between(w: &Workshop<'_>, disordered: bool) -> Pair {
 }
 
 pub(super) fn revocation() -> Vec<Behaviour> {
-    vec![shows(
-        "revoked",
-        "a certificate that its authority's list names",
-        |w| w.changed(|p| p.serial_number = Some(SerialNumber::from(REVOKED))),
-        "sealed; @chain: certificate-revoked",
-    )]
+    const REVOKED_BY_A_LIST: &str = "sealed; @chain: certificate-revoked";
+    vec![
+        shows(
+            "revoked",
+            "a certificate that its authority's list names, behind one that has ended",
+            |w| w.changed(|p| p.serial_number = Some(SerialNumber::from(REVOKED))),
+            REVOKED_BY_A_LIST,
+        ),
+        shows(
+            "revoked-too",
+            "a certificate that only its authority's second list names",
+            |w| w.changed(|p| p.serial_number = Some(SerialNumber::from(REVOKED_TOO))),
+            REVOKED_BY_A_LIST,
+        ),
+        shows(
+            "renewed",
+            "issued by the authority's renewed key, which has a list of its own",
+            |w| w.renewed.pair(&[PARTNER], Kind::Good),
+            "sealed",
+        ),
+        shows("renewed-revoked", "the same, and that list names it", |w| since(w.renewed), REVOKED_BY_A_LIST),
+        shows(
+            "renewed-elsewhere",
+            "issued by the old key, with a serial number that the renewed key's list names",
+            |w| since(w.partners),
+            "sealed",
+        ),
+    ]
+}
+
+fn since(authority: &Authority) -> Pair {
+    authority.made(&[PARTNER], &KeyPair::generate().unwrap(), |p| {
+        p.serial_number = Some(SerialNumber::from(REVOKED_SINCE));
+    })
 }
 
 pub(super) fn purposes() -> Vec<Behaviour> {
@@ -277,8 +311,7 @@ pub(super) fn keys() -> Vec<Behaviour> {
                     false,
                 )
             },
-            UNPROVED,
-        )
-        .inbound("handshake-broken"),
+            INVALID,
+        ),
     ]
 }
