@@ -20,7 +20,7 @@ pub struct Alarms {
 pub enum AlarmKind {
     /// The files on disk differ from what is in effect.
     Reload,
-    /// A certificate of ours is about to expire.
+    /// A certificate of ours, a trust anchor or a revocation list is about to end.
     Expiry,
     /// Log lines are being dropped.
     Log,

@@ -11,11 +11,10 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::expiry;
 use super::fetch::fetch_chain;
 use crate::config::Config;
-use crate::connector::{
-    DomainPattern, Mode, NextHop, Outbound, Require, SmartHostName, TrustId, expiry_threshold,
-};
+use crate::connector::{DomainPattern, Mode, NextHop, Outbound, Require, SmartHostName, expiry_threshold};
 use crate::mail::{Clock, Domain, UnixMillis, rfc3339};
 use crate::resolver::dns::Dns;
 use crate::resolver::route::DnsFault;
@@ -116,14 +115,8 @@ fn trust(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
     for (id, set) in &config.trust {
         let what = format!("trust {id}");
         checks.push(made(&what, State::Ok, format!("{} anchors", set.count())));
-        // The system maintains its own store.
-        for (subject, end) in set.anchor_ends().iter().filter(|_| *id != TrustId::system()) {
-            if expiry_threshold(*end, now).is_some() {
-                let date = rfc3339(*end);
-                let words = format!("the root {subject} ends on {date}; ask the partner for its next one");
-                checks.push(made(&what, State::Warn, words));
-            }
-        }
+        let ending = expiry::ending_anchors(id, set, now);
+        checks.extend(ending.into_iter().map(|words| made(&what, State::Warn, words)));
     }
 }
 

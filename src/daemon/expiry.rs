@@ -1,11 +1,12 @@
-//! When our own certificates expire: reported some days before, while there is time to renew.
+//! When our own certificates, trust anchors and revocation lists expire: reported before, while there is time to renew.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::connector::{Outbound, expiry_threshold as threshold};
+use crate::connector::{Outbound, TrustId, expiry_threshold as threshold};
 use crate::mail::{UnixMillis, rfc3339};
-use crate::tls::Identity;
+use crate::tls::{Identity, ListEnd, RevocationList, TrustSet};
 
 /// The expiry alarms of our certificates now, each with the outbound connectors that present it.
 pub(super) fn alarms<'a>(
@@ -26,6 +27,68 @@ pub(super) fn alarms<'a>(
         found.push((words(id, days, not_after), showing.map(|c| c.name.to_string()).collect()));
     }
     found
+}
+
+/// The alarms about trust anchors and revocation lists from files, each with the outbound connectors that use the
+/// set.
+pub(super) fn trust_alarms<'a>(
+    trust: &BTreeMap<TrustId, Arc<TrustSet>>,
+    outbound: impl Iterator<Item = &'a Arc<Outbound>> + Clone,
+    now: UnixMillis,
+) -> Vec<(String, Vec<String>)> {
+    let mut found = Vec::new();
+    for (id, set) in trust {
+        let told = ending_anchors(id, set, now).into_iter().chain(ending_lists(id, set, now));
+        let naming = outbound.clone().filter(|c| c.forced().is_some_and(|f| f.trust().contains(id)));
+        let naming: Vec<String> = naming.map(|connector| connector.name.to_string()).collect();
+        found.extend(told.map(|words| (words, naming.clone())));
+    }
+    found
+}
+
+/// Anchors that expire soon or have expired. The path check ignores their dates (RFC 5280 §6.1.1 d), but other
+/// software does not, and the authority issues by a new one by then. The system maintains its own set.
+pub(super) fn ending_anchors(id: &TrustId, set: &TrustSet, now: UnixMillis) -> Vec<String> {
+    if *id == TrustId::system() {
+        return Vec::new();
+    }
+    let ends = set.anchor_ends();
+    let replaced =
+        |subject: &str| ends.iter().any(|(other, end)| other == subject && threshold(*end, now).is_none());
+    let ending = ends.iter().filter(|(subject, _)| !replaced(subject));
+    let words = |(subject, end): &(String, UnixMillis)| {
+        let (days, date) = (threshold(*end, now)?, rfc3339(*end));
+        Some(match days {
+            0 => format!(
+                "[trust.{id}]: the anchor {subject} ended on {date}; certificates under it are still accepted, but \
+                 other software refuses them: add the partner's next anchor, and remove this one"
+            ),
+            days => format!(
+                "[trust.{id}]: the anchor {subject} ends in less than {days} days, on {date}; ask the partner for its \
+                 next one"
+            ),
+        })
+    };
+    ending.filter_map(words).collect()
+}
+
+/// Lists that end soon or have ended and were not replaced by a newer one.
+fn ending_lists(id: &TrustId, set: &TrustSet, now: UnixMillis) -> Vec<String> {
+    let waiting = set.listed().iter().filter(|(_, list)| !set.has_newer(list, now));
+    let words = |(file, list): &(PathBuf, Arc<RevocationList>)| {
+        let file = file.display();
+        let date = rfc3339(list.next_update()?);
+        Some(match list.end(now)? {
+            ListEnd::Over => format!(
+                "[trust.{id}]: the revocation list {file} ended on {date}: revocation = \"hard\" refuses every \
+                 certificate that it covers; fetch a new one"
+            ),
+            ListEnd::Soon => {
+                format!("[trust.{id}]: the revocation list {file} ends on {date}; fetch a new one")
+            }
+        })
+    };
+    waiting.filter_map(words).collect()
 }
 
 /// Our certificates that have changed, and until when they are valid.

@@ -18,13 +18,13 @@ use crate::admin::{
     AlarmKind, Alarms, Connectors, Direction, Operator, PauseAnswer, ReloadAnswer, ReloadFailure,
 };
 use crate::config::{self, Config, Faults};
-use crate::connector::{Generation, LiveTable, Table};
+use crate::connector::{Generation, LiveTable, Table, TrustId};
 use crate::deliver::ClientSetups;
 use crate::listen::ServerSetups;
 use crate::listen::settings::ListenerTls;
 use crate::mail::{Clock, UnixMillis};
 use crate::scheduler::{LaneView, Scheduler};
-use crate::tls::Identity;
+use crate::tls::{Identity, TrustSet};
 use crate::tracking::{Event, Journal};
 
 /// Reloads connectors, certificates and trust anchors from the files.
@@ -76,6 +76,7 @@ pub(super) struct InUse {
     identities: BTreeMap<String, Arc<Identity>>,
     /// When the successor of a certificate takes over.
     staged: BTreeMap<String, UnixMillis>,
+    trust: BTreeMap<TrustId, Arc<TrustSet>>,
     shown: PresentedChain,
     words: Arc<Words>,
 }
@@ -129,6 +130,7 @@ impl InUse {
             data_dir: config.data_dir.clone(),
             identities: config.identities.clone(),
             staged: config.staged.clone(),
+            trust: config.trust.clone(),
             shown,
             words: Arc::new(Words::of(&config.in_force())),
         }
@@ -171,11 +173,12 @@ impl Reloader {
         self.in_use.load().staged.values().min().copied()
     }
 
-    /// Reports our certificates that are about to expire, once per threshold.
+    /// Reports our certificates, trust anchors and revocation lists that are about to expire, once per threshold.
     pub(super) fn tell_expiry(&self) {
         let now = Clock::wall();
         let (in_use, table) = (self.in_use.load(), self.live.table());
-        let found = expiry::alarms(&in_use.identities, &in_use.staged, table.outbound.iter(), now);
+        let mut found = expiry::alarms(&in_use.identities, &in_use.staged, table.outbound.iter(), now);
+        found.extend(expiry::trust_alarms(&in_use.trust, table.outbound.iter(), now));
         let fresh = self.alarms.replace(AlarmKind::Expiry, now, found);
         self.tell(&fresh);
     }
