@@ -44,7 +44,7 @@ pub use name::{NameFault, PeerName, first_match};
 pub use organisation::{is_ours, may_disclose};
 pub use pattern::{DomainPattern, PatternFault, Specificity};
 pub use pin::{Pin, PinFault, pin_text};
-pub use recipients::Recipients;
+pub use recipients::{RecipientCheck, Recipients};
 pub use record::DecisionRecord;
 pub use remember::TlsMemory;
 pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};

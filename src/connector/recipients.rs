@@ -7,7 +7,18 @@ use std::sync::Arc;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use crate::mail::Mailbox;
+use crate::mail::{Mailbox, Reply};
+
+/// The next hop's answer about a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecipientCheck {
+    /// The next hop accepts mail for it.
+    Exists,
+    /// The next hop refuses it permanently, with this reply.
+    Unknown(Reply),
+    /// The next hop could not be asked, or answered with a temporary refusal.
+    Unsure,
+}
 
 /// A recipients file: addresses, and `@domain` for every address in a domain.
 #[derive(Clone, PartialEq, Eq)]

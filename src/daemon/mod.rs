@@ -152,6 +152,7 @@ pub async fn start_after(
     let room = look_after(guard, vitals, &stop).await;
     let shared = Arc::new(ListenerState {
         guesses: listen::Guesses::new(config.listen.limits.failed_logins_max),
+        unknown_recipients: listen::Guesses::new(config.listen.limits.unknown_recipients_max),
         settings: config.listen,
         live: Arc::clone(&live),
         room,
@@ -159,7 +160,7 @@ pub async fn start_after(
         spool: Arc::clone(&spool),
         tls: server_setups,
         partners,
-        verifier: Verifier::new(Arc::clone(&courier)),
+        verifier: Verifier::new(Arc::clone(&courier), Arc::clone(&scheduler)),
         accepted: Arc::new(move |leased| offered.offer(leased)),
         journal: Arc::clone(&journal),
     });

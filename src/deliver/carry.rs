@@ -8,24 +8,28 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use super::answers::AnswerKey;
 use super::classify::{
-    Ending, crowded_out, elsewhere, ended, outcome_of, scope, stopping, undeliverable, unreadable,
+    Ending, crowded_out, elsewhere, ended, outcome_of, recipient_check, scope, stopping, undeliverable,
+    unreadable,
 };
 use super::connection::Interruption;
 use super::courier::Courier;
 use super::declare::to_declare;
 use super::need::{Need, serves};
+use super::probe::ProbeFailure;
 use super::search::{Search, may_go_clear};
 use super::session::OpenSession;
-use crate::connector::{ClearGuard, Decision, NotCovered, Shortfall};
+use crate::connector::{ClearGuard, Decision, NotCovered, RecipientCheck, Shortfall};
+use crate::mail::ReversePath;
 use crate::outcome::{LinkFault, Outcome, Scope, Trouble};
-use crate::scheduler::{Carrier, Job, Jobs, Way};
+use crate::scheduler::{Carrier, Errand, Job, Jobs, QuestionEnd, RecipientQuestion, Way};
 use crate::smtp::{Demand, MailFrom, NotBegun, OpenEvent, TransactionResult};
 
 /// How often the table may change between a judgement and MAIL FROM before the job is returned.
 const JUDGEMENTS_MAX: usize = 4;
 
-type NextJob = Pin<Box<dyn Future<Output = Option<Job>> + Send>>;
+type NextErrand = Pin<Box<dyn Future<Output = Option<Errand>> + Send>>;
 
 impl Carrier for Courier {
     fn carry(self: Arc<Self>, way: Way, jobs: Arc<dyn Jobs>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -52,8 +56,10 @@ pub(super) struct LaneCarrier {
     way: Way,
     jobs: Arc<dyn Jobs>,
     /// The next job, requested and perhaps still being read from disk.
-    coming: Option<NextJob>,
+    coming: Option<NextErrand>,
     batches: VecDeque<Batch>,
+    /// The question that goes next, before the batches.
+    question: Option<PendingQuestion>,
     /// Transactions under way, in the order of their replies.
     sent: VecDeque<SentEnvelope>,
     serial: u64,
@@ -68,6 +74,11 @@ struct SentEnvelope {
     /// Held until the final reply, so that a tighter table can wait for it.
     _in_clear: Option<ClearGuard>,
 }
+
+/// A question that a carrier has taken, and how many sessions it was tried over.
+type PendingQuestion = (RecipientQuestion, u32);
+
+const FIRST_TRY: u32 = 0;
 
 /// Whether a session can be used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +95,7 @@ impl LaneCarrier {
             jobs,
             coming: None,
             batches: VecDeque::new(),
+            question: None,
             sent: VecDeque::new(),
             serial: 0,
             blocked: None,
@@ -94,64 +106,121 @@ impl LaneCarrier {
         let mut idle: Option<OpenSession> = None;
         let mut seated = false;
         while self.blocked.is_none() {
-            if self.batches.is_empty() {
-                let Some(job) = self.next_job().await else { break };
-                self.push(job);
+            if self.batches.is_empty() && self.question.is_none() {
+                match self.next_errand().await {
+                    Some(errand) => self.take_on(errand),
+                    None => break,
+                }
                 continue;
             }
-            let mut session = match idle.take() {
-                Some(session) if self.may_use(&session) => session,
-                other => {
-                    other.into_iter().for_each(|session| session.connection.dismiss());
-                    if seated && !self.jobs.reopening() {
-                        self.settle_first(&stopping());
-                        continue;
-                    }
-                    seated = false;
-                    // `batches` is not empty here; the match keeps the borrow to this field.
-                    let found = match self.batches.front() {
-                        None => Err(elsewhere()),
-                        Some(batch) => {
-                            let (need, jobs) = (Need::Delivery(&batch.job), Some(&*self.jobs));
-                            Search { courier: &self.courier, way: &self.way, need, jobs }.run().await
-                        }
-                    };
-                    match found {
-                        Ok(session) => session,
-                        Err(outcome) => {
-                            self.settle_first(&outcome);
-                            if self.jobs.progress().is_evicted() {
-                                self.blocked.get_or_insert_with(crowded_out);
-                            }
-                            continue;
-                        }
-                    }
-                }
-            };
-            if !seated {
-                let waited = self.jobs.opened().await;
-                seated = true;
-                // The peer may have closed the session while it waited, which is not a fault of the
-                // host.
-                if waited && !session.connection.is_quiet().await {
-                    session.connection.dismiss();
-                    continue;
-                }
-            }
+            let Some(mut session) = self.obtain(&mut idle, &mut seated).await else { continue };
             session.connection.tell_progress(self.jobs.progress());
-            if self.transact(&mut session).await == Use::Again {
-                idle = Some(session);
+            let used = match self.question.take() {
+                Some(question) => self.ask(&mut session, question).await,
+                None => self.transact(&mut session).await,
+            };
+            match used {
+                Use::Again => idle = Some(session),
+                Use::Over => {}
             }
         }
         self.give_back(idle);
+    }
+
+    /// A session with a seat for what is next. `None`: there is none now, and what follows from that is done.
+    async fn obtain(&mut self, idle: &mut Option<OpenSession>, seated: &mut bool) -> Option<OpenSession> {
+        let mut session = match idle.take() {
+            Some(session) if self.may_use(&session) => session,
+            other => {
+                other.into_iter().for_each(|session| session.connection.dismiss());
+                if *seated && !self.jobs.reopening() {
+                    self.settle_next(&stopping());
+                    return None;
+                }
+                *seated = false;
+                // Of the fields one by one: a reference to all of them could not wait on another thread.
+                let need = match (&self.question, self.batches.front()) {
+                    (Some((question, _)), _) => Need::of(question),
+                    (None, Some(batch)) => Need::Delivery(&batch.job),
+                    (None, None) => return None,
+                };
+                let search = Search { courier: &self.courier, way: &self.way, need, jobs: Some(&*self.jobs) };
+                match search.run().await {
+                    Ok(session) => session,
+                    Err(outcome) => {
+                        self.settle_next(&outcome);
+                        if self.jobs.progress().is_evicted() {
+                            self.blocked.get_or_insert_with(crowded_out);
+                        }
+                        return None;
+                    }
+                }
+            }
+        };
+        if !*seated {
+            let waited = self.jobs.opened().await;
+            *seated = true;
+            // The peer may have given up while we waited, which says nothing about the host.
+            if waited && !session.connection.is_quiet().await {
+                session.connection.dismiss();
+                return None;
+            }
+        }
+        Some(session)
+    }
+
+    fn take_on(&mut self, errand: Errand) {
+        match errand {
+            Errand::Deliver(job) => self.push(job),
+            Errand::Ask(question) => self.question = Some((question, FIRST_TRY)),
+        }
+    }
+
+    /// Asks about a recipient, unless somebody has asked the same meanwhile.
+    async fn ask(&mut self, session: &mut OpenSession, (question, tries): PendingQuestion) -> Use {
+        let connector = &self.way.connector;
+        let key = AnswerKey::new(connector.revision, &question.mailbox, question.onward_sealed);
+        if let Some(known) = self.courier.answers.recall(&key) {
+            self.jobs.answer(&question, known, QuestionEnd::Unasked);
+            return Use::Again;
+        }
+        let (proven, envelope) = (session.used > 0, (&ReversePath::NULL, &question.mailbox));
+        let unanswered = match session.ask(&self.courier, connector, envelope, Need::of(&question)).await {
+            Ok(finished) => {
+                let known = recipient_check(&finished);
+                self.courier.answers.note(key, known.clone());
+                self.jobs.answer(&question, known, QuestionEnd::ByHost);
+                return Use::Again;
+            }
+            Err(unanswered) => unanswered,
+        };
+        let ending = match unanswered {
+            // The table has changed, or the host can't be asked for this recipient: it says nothing of the session.
+            ProbeFailure::Elsewhere | ProbeFailure::NotBegun(_) => {
+                self.jobs.answer(&question, RecipientCheck::Unsure, QuestionEnd::Unasked);
+                return Use::Again;
+            }
+            ProbeFailure::Closing(reply) => Ending::Closing(reply),
+            ProbeFailure::Lost(fault) => Ending::Fault(fault),
+        };
+        if proven && tries == FIRST_TRY {
+            // It may have been closed while it was idle.
+            self.question = Some((question, tries.saturating_add(1)));
+            return Use::Over;
+        }
+        let begun = session.smtp.abandon().into_iter().next().unwrap_or_default();
+        let outcome = ended(&begun, session, &ending);
+        self.question = Some((question, tries));
+        self.settle_next(&outcome);
+        Use::Over
     }
 
     /// The end of the lane: jobs that were taken and not attempted get the lane's outcome.
     fn give_back(mut self, idle: Option<OpenSession>) {
         let blocked = self.blocked.take();
         if let Some(outcome) = &blocked {
-            while !self.batches.is_empty() {
-                self.settle_first(outcome);
+            while self.question.is_some() || !self.batches.is_empty() {
+                self.settle_next(outcome);
             }
         }
         let Some(session) = idle else { return };
@@ -172,14 +241,23 @@ impl LaneCarrier {
 
     /// Whether the next job may use this session.
     fn may_use(&self, session: &OpenSession) -> bool {
-        !self.courier.is_worn(session, &self.way)
-            && self.batches.front().is_none_or(|batch| self.may_take(session, &batch.job))
+        if self.courier.is_worn(session, &self.way) {
+            return false;
+        }
+        match (&self.question, self.batches.front()) {
+            (Some((question, _)), _) => self.may_serve(session, Need::of(question)),
+            (None, Some(batch)) => self.may_take(session, &batch.job),
+            (None, None) => true,
+        }
     }
 
     /// With `clear_later`, a session that is in plaintext because handshakes failed is not for a
     /// message that has not been tried over TLS first.
     fn may_take(&self, session: &OpenSession, job: &Job) -> bool {
-        let need = Need::Delivery(job);
+        self.may_serve(session, Need::Delivery(job))
+    }
+
+    fn may_serve(&self, session: &OpenSession, need: Need<'_>) -> bool {
         (!session.is_after_broken() || may_go_clear(&self.way.connector, need)) && need.suits(session).is_ok()
     }
 
@@ -308,9 +386,11 @@ impl LaneCarrier {
             return;
         }
         if self.batches.iter().all(Batch::is_under_way) {
-            let next = self.next_job_at_once().await;
-            let Some(job) = next else { return };
-            self.push(job);
+            if self.question.is_some() {
+                return;
+            }
+            let Some(errand) = self.next_errand_at_once().await else { return };
+            self.take_on(errand);
         }
         let Some(place) = self.batches.iter().position(|batch| !batch.is_under_way()) else { return };
         if self.batches.get(place).is_some_and(|batch| self.may_take(session, &batch.job)) {
@@ -347,7 +427,7 @@ impl LaneCarrier {
         Use::Over
     }
 
-    fn coming(&mut self) -> &mut NextJob {
+    fn coming(&mut self) -> &mut NextErrand {
         let jobs = &self.jobs;
         self.coming.get_or_insert_with(|| {
             let jobs = Arc::clone(jobs);
@@ -355,21 +435,21 @@ impl LaneCarrier {
         })
     }
 
-    async fn next_job(&mut self) -> Option<Job> {
-        let job = self.coming().as_mut().await;
+    async fn next_errand(&mut self) -> Option<Errand> {
+        let errand = self.coming().as_mut().await;
         self.coming = None;
-        job
+        errand
     }
 
     /// The next job, if it is ready. A job that must first be read from disk keeps loading and
     /// becomes the next one.
-    async fn next_job_at_once(&mut self) -> Option<Job> {
+    async fn next_errand_at_once(&mut self) -> Option<Errand> {
         let coming = self.coming();
         let polled = poll_fn(|context| Poll::Ready(coming.as_mut().poll(context))).await;
         match polled {
-            Poll::Ready(job) => {
+            Poll::Ready(errand) => {
                 self.coming = None;
-                job
+                errand
             }
             Poll::Pending => None,
         }
@@ -396,15 +476,27 @@ impl LaneCarrier {
             batch.outcomes.iter_mut().skip(batch.next).for_each(|slot| *slot = Some(outcome.clone()));
             batch.next = batch.outcomes.len();
         }
+        self.block(outcome);
+        self.report(place);
+    }
+
+    /// The question that comes first, or the first batch, ends like this.
+    fn settle_next(&mut self, outcome: &Outcome) {
+        let Some((question, _)) = self.question.take() else { return self.settle_rest(0, outcome) };
+        let end = match outcome {
+            Outcome::Deferred(trouble) | Outcome::Failed(trouble) => QuestionEnd::Hindered(trouble.clone()),
+            Outcome::Delivered(_) => QuestionEnd::Unasked,
+        };
+        self.jobs.answer(&question, RecipientCheck::Unsure, end);
+        self.block(outcome);
+    }
+
+    /// Nothing more is carried where the outcome concerns more than this recipient.
+    fn block(&mut self, outcome: &Outcome) {
         match scope(outcome) {
             Some(Scope::Lane | Scope::Session) => self.blocked = Some(outcome.clone()),
             Some(Scope::Recipient) | None => {}
         }
-        self.report(place);
-    }
-
-    fn settle_first(&mut self, outcome: &Outcome) {
-        self.settle_rest(0, outcome);
     }
 
     /// Reports a batch once all its recipients are settled.

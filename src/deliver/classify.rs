@@ -3,6 +3,7 @@
 use std::io;
 
 use super::session::OpenSession;
+use crate::connector::RecipientCheck;
 use crate::mail::{Enhanced, Reply};
 use crate::outcome::{
     At, Cause, DeliveryRecord, LinkFault, Outcome, Remote, Scope, Stage, Trouble, classify_fault,
@@ -67,6 +68,27 @@ pub(super) fn outcome_of(
             let fault = LinkFault::Garbled("it did not answer every command".to_owned());
             classify_fault(Some(Stage::Data), &fault, &at(session))
         }
+    }
+}
+
+/// What a host's answer to RCPT says of a recipient. Only a refusal of the address itself says that it is unknown: a
+/// full mailbox, a policy or a refusal of us or of the null reverse-path does not.
+pub(super) fn recipient_check(finished: &TransactionResult) -> RecipientCheck {
+    match (&finished.mail, finished.recipients.first()) {
+        (None, Some(None)) => RecipientCheck::Exists,
+        (None, Some(Some(reply))) if is_unknown(reply) => RecipientCheck::Unknown(reply.clone()),
+        (Some(_), _) | (None, Some(Some(_)) | None) => RecipientCheck::Unsure,
+    }
+}
+
+/// RFC 3463 §3.2: X.1.z is about the address; X.2.1 is a mailbox that is disabled. Exchange Online says 550 5.4.1
+/// for a recipient that its directory does not have. Without an enhanced status code, RFC 5321 §4.2.3 has three codes
+/// for it.
+fn is_unknown(reply: &Reply) -> bool {
+    match (reply.code, reply.enhanced.map(|status| (status.0, status.1, status.2))) {
+        (550 | 551 | 553, None) => true,
+        (500.., Some((5, 1, 0..=3 | 6 | 10) | (5, 2, 1))) | (550, Some((5, 4, 1))) => true,
+        (_, Some(_) | None) => false,
     }
 }
 

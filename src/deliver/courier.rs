@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 
+use super::answers::AnswerBook;
 use super::memory::{HostMemory, TlsHistory};
 use super::pool::Pool;
 use super::settings::Settings;
@@ -33,6 +34,7 @@ pub struct Courier {
     pub(super) broken_once: HostMemory<()>,
     /// Hosts that gave no connection or no greeting.
     pub(super) unreached: HostMemory<Outcome>,
+    pub(super) answers: AnswerBook,
     pub(super) ourselves: Vec<SocketAddr>,
     pub(super) journal: Arc<Journal>,
     pub(super) pool: Arc<Pool>,
@@ -66,6 +68,7 @@ impl Courier {
             broken,
             broken_once,
             unreached,
+            answers: AnswerBook::default(),
             ourselves,
             journal,
             pool,

@@ -4,6 +4,7 @@
 //!
 //! ARCHITECTURE.md follows a job through the files.
 
+mod answers;
 mod carry;
 mod classify;
 mod connection;

@@ -6,7 +6,7 @@ use super::session::OpenSession;
 use crate::connector::{Outbound, Table, choose};
 use crate::mail::Mailbox;
 use crate::outcome::Outcome;
-use crate::scheduler::Job;
+use crate::scheduler::{Job, RecipientQuestion};
 use crate::smtp::NotBegun;
 
 /// The purpose of a session.
@@ -26,6 +26,11 @@ pub(super) enum Need<'a> {
 }
 
 impl<'a> Need<'a> {
+    /// What a question needs a session for.
+    pub(super) fn of(question: &'a RecipientQuestion) -> Self {
+        Self::Question { mailbox: &question.mailbox, onward_sealed: question.onward_sealed }
+    }
+
     /// The recipients the session is for.
     pub(super) fn mailboxes(self) -> impl Iterator<Item = &'a Mailbox> {
         let (recipients, mailbox): (&[_], _) = match self {

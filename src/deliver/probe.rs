@@ -16,7 +16,7 @@ use crate::connector::{
     Decision, HandshakeFault, NextHop, NotCovered, OnHandshakeFailure, Outbound, SmartHostName,
 };
 use crate::mail::{BodyType, Domain, Mailbox, MessageDsn, RecipientDsn, Reply, ReversePath};
-use crate::outcome::{Cause, Outcome, Trouble};
+use crate::outcome::{Cause, LinkFault, Outcome, Trouble};
 use crate::scheduler::Way;
 use crate::smtp::{Demand, MailFrom, NotBegun, OpenEvent, TransactionResult};
 
@@ -218,7 +218,11 @@ impl OpenSession {
         match self.connection.event(&mut self.smtp, &courier.settings.timeouts).await {
             Ok(OpenEvent::Done(finished)) => Ok(finished),
             Ok(OpenEvent::Closing(reply)) => Err(ProbeFailure::Closing(reply)),
-            Ok(OpenEvent::SendContent) | Err(_) => Err(ProbeFailure::Lost),
+            Ok(OpenEvent::SendContent) => {
+                let fault = LinkFault::Garbled("content was asked for that was not announced".to_owned());
+                Err(ProbeFailure::Lost(fault))
+            }
+            Err(interruption) => Err(ProbeFailure::Lost(interruption.into_link())),
         }
     }
 }
@@ -237,7 +241,7 @@ pub(super) enum ProbeFailure {
     Closing(Reply),
     /// The session ended before RCPT was answered.
     #[error("the session ended before RCPT was answered")]
-    Lost,
+    Lost(LinkFault),
 }
 
 fn reply_to(asked: Result<TransactionResult, ProbeFailure>) -> Result<RecipientReply, String> {
@@ -247,7 +251,7 @@ fn reply_to(asked: Result<TransactionResult, ProbeFailure>) -> Result<RecipientR
             Ok(finished.mail.or(refused).map_or(RecipientReply::Taken, RecipientReply::Refused))
         }
         Err(ProbeFailure::Closing(reply)) => Ok(RecipientReply::Refused(reply)),
-        Err(fault @ (ProbeFailure::Elsewhere | ProbeFailure::NotBegun(_) | ProbeFailure::Lost)) => {
+        Err(fault @ (ProbeFailure::Elsewhere | ProbeFailure::NotBegun(_) | ProbeFailure::Lost(_))) => {
             Err(fault.to_string())
         }
     }

@@ -14,13 +14,13 @@ use super::settings::Settings;
 use super::*;
 use crate::connector::{
     DomainPattern, Forced, Generation, LiveTable, NextHop, OnFailure, OnHandshakeFailure, Outbound,
-    OutboundTls, PeerName, Require, Revision, SmartHost, SmartHostName, Table, TlsVersion, TrustId,
+    OutboundTls, PeerName, RecipientCheck, Require, Revision, SmartHost, SmartHostName, Table, TlsVersion,
+    TrustId,
 };
 use crate::mail::{BodyType, Clock, Content, ContentSource, Domain, Mailbox, QueueId, ReversePath};
 use crate::outcome::{Outcome, Trouble};
 use crate::resolver::dns::Dns;
-use crate::scheduler::{Carrier, Job, Jobs, Progress, Way};
-use crate::smtp::receive::{Question, RecipientCheck, RecipientVerifier};
+use crate::scheduler::{Carrier, Errand, Job, Jobs, Progress, QuestionEnd, RecipientQuestion, Way};
 use crate::spool::{QueuedRecipient, StoredMessage};
 use crate::tls::{ClientSettings, ClientSetup, Identity, ServerSettings, ServerSetup, TrustSet};
 use crate::tracking::Journal;
@@ -30,6 +30,7 @@ mod peer;
 #[derive(Default)]
 struct FakeJobs {
     waiting: Mutex<VecDeque<Job>>,
+    questions: Mutex<VecDeque<RecipientQuestion>>,
     reports: Mutex<Vec<String>>,
     reasons: Mutex<Vec<String>>,
     /// A table to put in effect before the last job is handed out.
@@ -56,7 +57,14 @@ impl Jobs for FakeJobs {
         &self.progress
     }
 
-    fn next(&self) -> Pin<Box<dyn Future<Output = Option<Job>> + Send + '_>> {
+    fn answer(&self, question: &RecipientQuestion, known: RecipientCheck, end: QuestionEnd) {
+        self.reports.lock().expect("reports").push(format!("{}: {known:?} {end:?}", question.ticket));
+    }
+
+    fn next(&self) -> Pin<Box<dyn Future<Output = Option<Errand>> + Send + '_>> {
+        if let Some(question) = self.questions.lock().expect("questions").pop_front() {
+            return Box::pin(std::future::ready(Some(Errand::Ask(question))));
+        }
         let mut waiting = self.waiting.lock().expect("jobs");
         let job = waiting.pop_front();
         let table = if waiting.is_empty() { self.table.lock().expect("a table").take() } else { None };
@@ -64,7 +72,7 @@ impl Jobs for FakeJobs {
             if let Some((live, table)) = table {
                 live.replace(table).await;
             }
-            job
+            job.map(Errand::Deliver)
         })
     }
 
@@ -439,8 +447,8 @@ async fn a_recipient_in_utf8_is_asked_about_where_that_is_understood() {
     let modern = Peer::start(Manner { utf8: true, ..Manner::default() }).await;
     let world = World::new(outbound(&[plain.address, modern.address]), Vec::new());
     let mailbox = Mailbox::parse("j\u{f6}s\u{e9}@b.example").expect("a mailbox");
-    let question = Question { mailbox, way: world.way().connector, onward_sealed: false };
-    let verifier = Verifier::new(Arc::clone(&world.courier));
-    assert_eq!(verifier.verify(question).await, RecipientCheck::Exists);
+    let question = RecipientQuestion { mailbox, onward_sealed: false, ticket: 7 };
+    world.jobs.questions.lock().expect("questions").push_back(question);
+    assert_eq!(world.carry(&[]).await, ["7: Exists ByHost"]);
     assert_eq!((plain.heard("MAIL").len(), modern.heard("RCPT").len()), (0, 1));
 }

@@ -1,4 +1,5 @@
-//! Counts failed logins by network, across sessions, to slow down password guessing. It checks no password.
+//! Counts wrong guesses by network, across sessions, to slow down whoever guesses passwords or recipients. It checks
+//! neither.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -48,6 +48,8 @@ pub struct ListenerState {
     pub quotas: Arc<Quotas>,
     /// Failed logins by network.
     pub guesses: Guesses,
+    /// Questions about unknown recipients by network.
+    pub unknown_recipients: Guesses,
     /// Whether there is room for more mail.
     pub room: Arc<Room>,
     /// Where messages are stored.

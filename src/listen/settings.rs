@@ -81,6 +81,8 @@ pub struct Limits {
     pub useless_max: u32,
     /// Failed logins of a network in ten minutes; beyond this, its logins are deferred.
     pub failed_logins_max: u32,
+    /// Unknown recipients that a network may have asked about in ten minutes; beyond this, no next hop is asked for it.
+    pub unknown_recipients_max: u32,
     /// Concurrent sessions.
     pub connections_max: usize,
     /// Concurrent sessions of one network.
@@ -142,6 +144,7 @@ pub(super) mod samples {
             errors_max: 20,
             useless_max: 100,
             failed_logins_max: 20,
+            unknown_recipients_max: 100,
             connections_max: 10,
             connections_per_address_max: 10,
             reserved_connections: 0,

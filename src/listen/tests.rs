@@ -14,9 +14,10 @@ use tokio_util::task::TaskTracker;
 
 use super::settings::{Listener, ListenerTls, samples};
 use super::*;
+use crate::connector::RecipientCheck;
 use crate::connector::{DomainPattern, Generation, Inbound, NextHop, Outbound, Table};
 use crate::mail::{Domain, Mailbox};
-use crate::smtp::receive::{Question, RecipientCheck, RecipientVerifier};
+use crate::smtp::receive::{Question, RecipientVerifier};
 use crate::spool::{LaneKey, NewContent};
 use crate::tls::{Identity, ServerSettings};
 use kept::MemorySpool;
@@ -43,6 +44,10 @@ fn settings(tls: ListenerTls) -> Settings {
 struct Nobody;
 
 impl RecipientVerifier for Nobody {
+    fn recall(&self, _question: &Question) -> Option<RecipientCheck> {
+        None
+    }
+
     fn verify(&self, question: Question) -> Pin<Box<dyn Future<Output = RecipientCheck> + Send>> {
         panic!("asked about {}", question.mailbox)
     }
@@ -72,6 +77,7 @@ impl Server {
             room: Arc::default(),
             verifier: Arc::new(Nobody),
             guesses: super::Guesses::new(20),
+            unknown_recipients: super::Guesses::new(100),
             quotas: crate::smtp::receive::Quotas::new(crate::mail::Clock::wall),
             spool: Arc::<MemorySpool>::clone(&spool),
             tls: Arc::new(ServerSetups::from_pointee(BTreeMap::from([(Generation(1), Arc::new(tls))]))),

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::core::{Reach, Start};
+use super::core::{HandedWork, Reach, Start};
 use super::run::Scheduler;
-use super::{Job, Jobs, Progress};
+use super::{Errand, Job, Jobs, Progress, QuestionEnd, RecipientQuestion};
+use crate::connector::RecipientCheck;
 use crate::mail::{Enhanced, QueueId};
 use crate::outcome::{Cause, Outcome, Scope, Trouble};
 use crate::spool::SpoolFault;
@@ -39,16 +40,26 @@ pub(super) struct Post {
 }
 
 impl Post {
-    async fn next_job(&self) -> Option<Job> {
+    async fn next_errand(&self) -> Option<Errand> {
         loop {
-            let taken = self.scheduler.ask_core(|core, at| core.take(self.carrier, at));
-            let mut job = taken?;
+            let mut job = match self.scheduler.ask_core(|core, at| core.take(self.carrier, at))? {
+                HandedWork::Job(job) => job,
+                HandedWork::Question(ticket) => match self.scheduler.questions.look_up(ticket) {
+                    Some(question) => return Some(Errand::Ask(question)),
+                    // Nobody waits for the answer any more.
+                    None => {
+                        let end = QuestionEnd::Unasked;
+                        self.scheduler.with_core(|core, at| core.answered(self.carrier, ticket, end, at));
+                        continue;
+                    }
+                },
+            };
             if let Some(content) = job.content.take() {
-                return Some(job.into_job(content));
+                return Some(Errand::Deliver(job.into_job(content)));
             }
             let id = job.message.id;
             match self.scheduler.spool.read(id).await {
-                Ok(content) => return Some(job.into_job(content)),
+                Ok(content) => return Some(Errand::Deliver(job.into_job(content))),
                 Err(fault) => self.set_aside(id, job.ticket, &fault),
             }
         }
@@ -71,12 +82,17 @@ impl Post {
 }
 
 impl Jobs for Post {
-    fn next(&self) -> Pin<Box<dyn Future<Output = Option<Job>> + Send + '_>> {
-        Box::pin(self.next_job())
+    fn next(&self) -> Pin<Box<dyn Future<Output = Option<Errand>> + Send + '_>> {
+        Box::pin(self.next_errand())
     }
 
     fn report(&self, job: &Job, outcomes: Vec<Outcome>) {
         self.scheduler.with_core(|core, at| core.report(job.ticket, outcomes, at));
+    }
+
+    fn answer(&self, question: &RecipientQuestion, known: RecipientCheck, end: QuestionEnd) {
+        self.scheduler.questions.answer(question.ticket, known);
+        self.scheduler.with_core(|core, at| core.answered(self.carrier, question.ticket, end, at));
     }
 
     fn reach(&self, address: SocketAddr) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

@@ -3,10 +3,12 @@
 //! after the 250. `core` decides what is to be done; the other files do it.
 
 mod archive;
+mod ask;
 mod core;
 mod jobs;
 mod operate;
 mod progress;
+mod questions;
 mod run;
 #[cfg(test)]
 mod samples;
@@ -26,9 +28,9 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::connector::Outbound;
-use crate::mail::{Content, Domain};
-use crate::outcome::Outcome;
+use crate::connector::{Outbound, RecipientCheck};
+use crate::mail::{Content, Domain, Mailbox};
+use crate::outcome::{Outcome, Trouble};
 use crate::spool::{QueuedRecipient, StoredMessage};
 
 /// The way that messages of one lane take.
@@ -55,6 +57,37 @@ pub struct Job {
     pub ticket: u64,
 }
 
+/// A recipient that a host is asked about; no message is sent.
+#[derive(Debug, Clone)]
+pub struct RecipientQuestion {
+    /// Whom the host is asked about.
+    pub mailbox: Mailbox,
+    /// Whether mail for it must leave under forced TLS.
+    pub onward_sealed: bool,
+    /// Identifies the question; used only by the scheduler.
+    pub ticket: u64,
+}
+
+/// What a carrier does next.
+#[derive(Debug)]
+pub enum Errand {
+    /// To attempt a message.
+    Deliver(Job),
+    /// To ask about a recipient.
+    Ask(RecipientQuestion),
+}
+
+/// How a carrier came to its answer to a question, as far as it tells something of the way.
+#[derive(Debug)]
+pub enum QuestionEnd {
+    /// The host answered.
+    ByHost,
+    /// The host was not asked.
+    Unasked,
+    /// There was no session, or it was lost.
+    Hindered(Trouble),
+}
+
 /// Makes delivery attempts for the scheduler.
 pub trait Carrier: Send + Sync + 'static {
     /// Carries the lane's jobs until none are left or the way is blocked. Each job taken is reported
@@ -67,12 +100,15 @@ pub trait Carrier: Send + Sync + 'static {
 
 /// The jobs of one lane, as a carrier sees them, and the places it needs for its sessions.
 pub trait Jobs: Send + Sync {
-    /// The next job, read from disk if necessary; `None` if the lane has none for this carrier now, is
-    /// blocked, or the daemon stops.
-    fn next(&self) -> Pin<Box<dyn Future<Output = Option<Job>> + Send + '_>>;
+    /// The next job, read from disk if necessary, or question; `None` if the lane has none for this carrier
+    /// now, is blocked, or the daemon stops.
+    fn next(&self) -> Pin<Box<dyn Future<Output = Option<Errand>> + Send + '_>>;
 
     /// Reports a job: one outcome for each of its recipients, in their order.
     fn report(&self, job: &Job, outcomes: Vec<Outcome>);
+
+    /// Answers a question.
+    fn answer(&self, question: &RecipientQuestion, known: RecipientCheck, end: QuestionEnd);
 
     /// Must be awaited before a connection to this address is opened: the number of connections to a
     /// host is limited.

@@ -16,6 +16,7 @@ use super::core::{
     AFTER_FAULT, Actions, At, Core, Fetch, LaneView, Limits, Pulse, Rules, Survey, Sweep, Work,
     judge_overdue, longest_wait,
 };
+use super::questions::Questions;
 use super::settings::Settings;
 use super::{Carrier, Progress, retry};
 use crate::connector::LiveTable;
@@ -34,6 +35,7 @@ pub struct Scheduler {
     pub(super) carrier: Arc<dyn Carrier>,
     pub(super) journal: Arc<Journal>,
     pub(super) clock: Clock,
+    pub(super) questions: Questions,
     wake: Notify,
     turns: AtomicU64,
     pub(super) tasks: TaskTracker,
@@ -87,6 +89,7 @@ impl Scheduler {
             carrier,
             journal,
             clock,
+            questions: Questions::default(),
             wake: Notify::new(),
             turns: AtomicU64::new(0),
             tasks: TaskTracker::new(),
@@ -298,6 +301,7 @@ impl Scheduler {
             let carriers = self.carriers();
             actions.dismissed.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.dismiss());
         }
+        actions.unanswered.iter().for_each(|ticket| self.questions.give_up(*ticket));
         for notice in &actions.notices {
             self.tell_verdicts(&notice.message, &notice.verdicts, dates);
         }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::samples::{deferred, delivered, failed, leased, outbound};
 use super::settings::{Settings, samples};
-use super::{Carrier, Jobs, Scheduler, Way};
+use super::{Carrier, Errand, Jobs, Scheduler, Way};
 use crate::connector::{Generation, LiveTable, Table};
 use crate::mail::{Clock, Content, QueueId, ReversePath, UnixMillis};
 use crate::outcome::Scope;
@@ -127,7 +127,7 @@ struct Obedient(tokio::sync::Semaphore);
 impl Carrier for Obedient {
     fn carry(self: Arc<Self>, _way: Way, jobs: Arc<dyn Jobs>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            while let Some(job) = jobs.next().await {
+            while let Some(Errand::Deliver(job)) = jobs.next().await {
                 if job.recipients.iter().any(|r| r.forward_path.local_part().starts_with("after")) {
                     self.0.acquire().await.unwrap().forget();
                 }

@@ -19,8 +19,7 @@ pub use repeats::RepeatedRefusals;
 pub use room::{Fullness, Measure, Reservation, Room};
 pub use tally::Patience;
 pub use values::{
-    Action, Question, ReceivedMessage, RecipientCheck, RecipientVerifier, Refusal, Rules, StoreRefusal,
-    Upgrade,
+    Action, Question, ReceivedMessage, RecipientVerifier, Refusal, Rules, StoreRefusal, Upgrade,
 };
 
 use quota::Share;

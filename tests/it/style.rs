@@ -8,17 +8,10 @@ fn none(what: &str, faults: &[String]) {
 }
 
 #[test]
-fn every_module_says_what_it_is() {
-    let faults: Vec<String> = sources()
-        .iter()
-        .filter(|s| !s.whole.starts_with("//!") && is_root(&s.path))
-        .map(|s| s.path.clone())
-        .collect();
+fn every_file_says_what_it_is() {
+    let faults: Vec<String> =
+        sources().iter().filter(|s| !s.whole.starts_with("//!")).map(|s| s.path.clone()).collect();
     none("no //! at the top", &faults);
-}
-
-fn is_root(path: &str) -> bool {
-    path.ends_with("mod.rs") || !path.contains('/')
 }
 
 #[test]

@@ -191,7 +191,10 @@ section! {
             the first mail to each recipient waits for the answer, and a next hop that accepts everything at RCPT makes \
             it useless: try one unknown address first. A recipient that can't be asked about within 15 seconds, or that \
             is deferred (4yz), is accepted, and so is `postmaster`. Where hosts keep a question waiting for so long, \
-            their domain is not asked for a minute. Error: together with `recipients_file`.",
+            their domain is not asked for a minute. A question goes the way of mail: it counts among the outbound \
+            connector's `connections` and is not asked while that is paused or its hosts fail; its recipient is accepted \
+            then. Clients that ask about many unknown recipients are deferred (`unknown_recipients`). Error: together \
+            with `recipients_file`.",
     }
 }
 

@@ -51,6 +51,12 @@ section! {
             without a failure, or with a correct login. Beyond the limit its logins are answered 454 4.7.0 and not \
             checked. A session ends at the third failed login.",
     }
+    unknown_recipients: Count<u32> = 100 => {
+        meaning: "Unknown recipients that one address may ask about in ten minutes; beyond, it is deferred (450).",
+        explanation: "For connectors with `verify_recipients`. The address is counted by `ipv4_prefix` and \
+            `ipv6_prefix`. Beyond the limit its recipients are answered 450 4.7.1 and no next hop is asked, except \
+            those that are remembered. The count ends after ten minutes without an unknown recipient.",
+    }
     connections: Count<usize> = 10000 => {
         meaning: "Inbound sessions at the same time.",
     }
@@ -144,6 +150,7 @@ impl LimitsValues {
             errors_max: self.errors,
             useless_max: self.useless_commands,
             failed_logins_max: self.failed_logins,
+            unknown_recipients_max: self.unknown_recipients,
             connections_max: self.connections,
             connections_per_address_max: self.connections_per_address,
             reserved_connections: self.reserved_connections.unwrap_or_default(),

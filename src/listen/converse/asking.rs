@@ -1,10 +1,12 @@
 //! What a session has others answer: password checks and recipient verification; and the logging of refusals.
 
+use std::time::Instant;
+
 use super::Conversation;
-use crate::connector::Login;
+use crate::connector::{Login, RecipientCheck};
 use crate::listen::login::{LoginOutcome, checked};
 use crate::mail::Mailbox;
-use crate::smtp::receive::{Action, Question, RecipientCheck, RepeatedRefusals, Session};
+use crate::smtp::receive::{Action, Question, RepeatedRefusals, Session};
 use crate::tracking::Event;
 
 impl Conversation {
@@ -20,10 +22,18 @@ impl Conversation {
 
     /// Has the next hop asked for a recipient. Returns whether the session is over.
     pub(super) async fn ask(&mut self, question: Question) -> bool {
-        let known = tokio::select! {
-            known = self.shared.verifier.verify(question) => known,
-            () = self.stop.cancelled() => RecipientCheck::Unsure,
+        let (network, guesses) = (self.network(), &self.shared.unknown_recipients);
+        let known = match self.shared.verifier.recall(&question) {
+            Some(known) => known,
+            None if guesses.bars(network, Instant::now()) => return self.told(Session::on_unasked),
+            None => tokio::select! {
+                known = self.shared.verifier.verify(question) => known,
+                () = self.stop.cancelled() => RecipientCheck::Unsure,
+            },
         };
+        if matches!(known, RecipientCheck::Unknown(_)) {
+            guesses.failed(network, Instant::now());
+        }
         self.told(|session| session.on_asked(known))
     }
 

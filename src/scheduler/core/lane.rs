@@ -29,6 +29,13 @@ pub(super) struct WaitingMessage<L> {
     pub(super) joined: bool,
 }
 
+/// A question about a recipient that waits in a lane.
+#[derive(Debug)]
+pub(super) struct LaneQuestion {
+    pub(super) ticket: u64,
+    pub(super) way: Arc<Way>,
+}
+
 /// Messages that go the same way, and what is known of that way. The default is an open lane. There may
 /// be a million lanes, so what only a busy lane needs is in [`Line`].
 #[derive(Debug)]
@@ -77,6 +84,10 @@ pub(super) struct Line<L> {
     pub(super) waiting: VecDeque<WaitingMessage<L>>,
     /// Number of fresh messages.
     pub(super) fresh: usize,
+    /// Questions about recipients, oldest first.
+    pub(super) questions: VecDeque<LaneQuestion>,
+    /// Whether a question went last, so that it is the turn of a message.
+    pub(super) asked_last: bool,
     /// Counts messages, so that one in four is not fresh.
     pub(super) turn: usize,
     /// The current round of fresh messages, and how many have gone in it.
@@ -120,6 +131,8 @@ impl<L> Default for Line<L> {
     fn default() -> Self {
         Self {
             waiting: VecDeque::new(),
+            questions: VecDeque::new(),
+            asked_last: false,
             fresh: 0,
             turn: 0,
             round: 0,
@@ -220,13 +233,20 @@ impl<L> Lane<L> {
         }
     }
 
+    /// Whether questions wait for a carrier.
+    pub(super) fn has_questions(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| !line.questions.is_empty())
+    }
+
     /// When another carrier is worth a connection: the first at once, further ones only after the queue
     /// has been non-empty for a while. `None`: not in the current state.
     pub(super) fn wants_carrier_at(&self, now: UnixMillis) -> Option<UnixMillis> {
         let rests = self.rests_until.is_some_and(|until| until > now);
         let probed = self.state == State::Probing && self.in_flight > 0;
         let staffed = self.starting > 0 || self.carriers >= self.carriers_max();
-        if rests || probed || staffed || self.waiting() == 0 {
+        // A question is no message, and no rate holds it back.
+        let pending = self.has_questions() || !rests && self.waiting() > 0;
+        if probed || staffed || !pending {
             return None;
         }
         if self.carriers == 0 {
@@ -238,7 +258,7 @@ impl<L> Lane<L> {
     /// Updates the time since when something has been waiting.
     pub(super) fn note_backlog(&mut self, now: UnixMillis) {
         let Some(line) = &mut self.line else { return };
-        if line.waiting.is_empty() {
+        if line.waiting.is_empty() && line.questions.is_empty() {
             line.backlog_since = None;
         } else if line.backlog_since.is_none() {
             line.backlog_since = Some(now);
@@ -317,6 +337,16 @@ impl<L> Lane<L> {
         }
     }
 
+    /// Its host answered a question: the way is open.
+    pub(super) fn heard(&mut self, now: UnixMillis) -> Lesson {
+        if self.state == State::Paused {
+            return Lesson::Nothing;
+        }
+        self.tried = true;
+        self.last_taken = Some(now);
+        self.open()
+    }
+
     fn open(&mut self) -> Lesson {
         self.lost = 0;
         self.failures = 0;
@@ -362,6 +392,7 @@ impl<L> Lane<L> {
     /// Whether the lane can be dropped without losing anything.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting() == 0
+            && !self.has_questions()
             && self.in_flight == 0
             && self.carriers == 0
             && self.on_disk.is_none()

@@ -60,13 +60,15 @@ pub(in crate::scheduler) struct Core<L> {
 
 #[derive(Debug)]
 pub(super) struct Carrier {
-    lane: LaneKey,
-    way: Arc<Way>,
+    pub(super) lane: LaneKey,
+    pub(super) way: Arc<Way>,
     starting: bool,
     /// Whether it counts among the lane's carriers: no longer once it was told there is nothing for it.
     enlisted: bool,
-    handed: usize,
-    flights: Vec<u64>,
+    pub(super) handed: usize,
+    pub(super) flights: Vec<u64>,
+    /// Questions that it took and has not answered.
+    pub(super) questions: Vec<u64>,
 }
 
 /// A message held by a carrier.
@@ -86,6 +88,14 @@ pub(in crate::scheduler) struct LeasedJob {
     pub(in crate::scheduler) message: Arc<StoredMessage>,
     pub(in crate::scheduler) recipients: Arc<[QueuedRecipient]>,
     pub(in crate::scheduler) content: Option<Content>,
+}
+
+/// What a carrier is handed.
+#[derive(Debug)]
+pub(in crate::scheduler) enum HandedWork {
+    Job(LeasedJob),
+    /// A question about a recipient, by its ticket.
+    Question(u64),
 }
 
 impl LeasedJob {
@@ -184,17 +194,24 @@ impl<L: Divisible> Core<L> {
         self.close(at, out)
     }
 
-    pub(in crate::scheduler) fn take(&mut self, number: u64, at: At<'_>) -> (Option<LeasedJob>, Actions<L>) {
+    pub(in crate::scheduler) fn take(&mut self, number: u64, at: At<'_>) -> (Option<HandedWork>, Actions<L>) {
         let mut out = Actions::default();
         let Some(key) = self.carriers.get(&number).map(|carrier| carrier.lane.clone()) else {
             return (None, out);
         };
-        let may = self.may_take(number, &key) && !self.rests(number, &key, at.now());
-        let taken = if may { self.take_front(number, &key, at, &mut out) } else { None };
-        if taken.is_none() {
-            self.leave(number);
-        } else if let Some(carrier) = self.carriers.get(&number) {
-            self.rates.note(&carrier.way.connector, at.now());
+        let may = self.may_take(number, &key);
+        let question = if may { self.take_question(number, &key, at) } else { None };
+        let taken = match question {
+            Some(ticket) => Some(HandedWork::Question(ticket)),
+            None if may && !self.rests(number, &key, at.now()) => {
+                self.take_front(number, &key, at, &mut out).map(HandedWork::Job)
+            }
+            None => None,
+        };
+        match (&taken, self.carriers.get(&number)) {
+            (None, _) => self.leave(number),
+            (Some(HandedWork::Job(_)), Some(carrier)) => self.rates.note(&carrier.way.connector, at.now()),
+            (Some(_), _) => {}
         }
         self.tend(&key, at, &mut out);
         (taken, self.close(at, out))
@@ -453,6 +470,7 @@ impl<L: Divisible> Core<L> {
         self.leave(number);
         self.floor.ended(number);
         let Some(carrier) = self.carriers.remove(&number) else { return out };
+        self.drop_questions(&carrier.lane, carrier.questions, &mut out);
         for ticket in carrier.flights {
             if let Some(flight) = self.flights.remove(&ticket) {
                 self.conclude(flight, Vec::new(), at, &mut out);
@@ -502,8 +520,8 @@ impl<L: Divisible> Core<L> {
         let number = self.number();
         let standing = self.lanes.get(lane).map_or(super::floor::Standing::Fresh, Lane::standing);
         self.floor.start(number, connector_of(lane), standing);
-        let (lane, flights) = (lane.clone(), Vec::new());
-        let carrier = Carrier { lane, way, starting: true, enlisted: true, handed: 0, flights };
+        let (lane, flights, questions) = (lane.clone(), Vec::new(), Vec::new());
+        let carrier = Carrier { lane, way, starting: true, enlisted: true, handed: 0, flights, questions };
         self.carriers.insert(number, carrier);
         number
     }
@@ -514,8 +532,9 @@ impl<L: Divisible> Core<L> {
         let mut out = Actions::default();
         self.stopped = true;
         for lane in self.lanes.values_mut() {
-            let waiting = lane.line.take().map(|line| line.waiting).unwrap_or_default();
-            out.released.extend(waiting.into_iter().map(|waiting| waiting.leased.lease));
+            let Some(line) = lane.line.take() else { continue };
+            out.released.extend(line.waiting.into_iter().map(|waiting| waiting.leased.lease));
+            out.unanswered.extend(line.questions.into_iter().map(|question| question.ticket));
         }
         self.waiting = 0;
         out.works = self.joined.end_all();

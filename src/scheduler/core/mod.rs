@@ -10,11 +10,13 @@
 //! - `lane`: one lane, and what it learns from outcomes; `tend`: what a lane needs now
 //! - `floor`: which carrier may open a session, use one, or connect to a host
 //! - `order`: which message of a lane goes next; `place`: which lane a message belongs to
+//! - `asks`: questions about recipients, which go by the carriers of mail
 //! - `rate`, `pause`: lanes that are held back; `served`: dropped lanes; `joined`: one report for
 //!   several lanes
 //! - `retry`, `settle`: what follows from an outcome
 //! - `timers`: what is due when; `survey`: what an administrator sees
 
+mod asks;
 mod floor;
 mod joined;
 mod lane;
@@ -34,7 +36,7 @@ mod timers;
 
 pub(super) use floor::{Pulse, Reach};
 pub(super) use lane::AFTER_FAULT;
-pub(super) use machine::Core;
+pub(super) use machine::{Core, HandedWork};
 pub(super) use settle::{RecipientVerdict, Rules, Work, judge_overdue};
 pub use survey::LaneView;
 pub(super) use survey::Survey;
@@ -105,6 +107,8 @@ pub(super) struct Actions<L> {
     pub(super) dismissed: Vec<u64>,
     /// Something waits for a place: [`Core::inspected`] needs the carriers' progress.
     pub(super) inspect: bool,
+    /// Questions that nobody will ask any more.
+    pub(super) unanswered: Vec<u64>,
     /// The loop would sleep past a new deadline and must be woken.
     pub(super) wake: bool,
 }
@@ -122,6 +126,7 @@ impl<L> Default for Actions<L> {
             evicted: Vec::new(),
             recalled: Vec::new(),
             dismissed: Vec::new(),
+            unanswered: Vec::new(),
             inspect: false,
             wake: false,
         }

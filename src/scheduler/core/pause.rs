@@ -1,6 +1,6 @@
 //! Pauses and resumes connectors for an operator. It does not decide which mail goes where.
 
-use super::lane::{State, connector_of};
+use super::lane::State;
 use super::machine::Core;
 use super::{Actions, At};
 use crate::spool::{Divisible, LaneKey};
@@ -18,9 +18,7 @@ impl<L: Divisible> Core<L> {
     /// Brings a lane's state in line with the operator's pause. A paused lane holds nothing in memory,
     /// and none of its mail expires.
     pub(super) fn heed_pause(&mut self, key: &LaneKey, at: At<'_>, out: &mut Actions<L>) {
-        let paused = !self.paused.is_empty()
-            && self.paused.contains(connector_of(key))
-            && at.table.outbound.iter().any(|c| *c.name == *connector_of(key));
+        let paused = self.is_paused(key, at);
         let Some(lane) = self.lanes.get_mut(key) else { return };
         if paused && lane.state != State::Paused {
             lane.state = State::Paused;

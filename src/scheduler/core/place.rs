@@ -32,7 +32,7 @@ pub(super) fn fits<L>(table: &Table, way: &Way, leased: &Leased<L>) -> bool {
     })
 }
 
-fn same(a: &Outbound, b: &Outbound) -> bool {
+pub(super) fn same(a: &Outbound, b: &Outbound) -> bool {
     std::ptr::eq(a, b) || (a.revision == b.revision && a.name == b.name)
 }
 

@@ -225,6 +225,9 @@ impl<L: Divisible> Core<L> {
             lane.in_turn = true;
             return self.floor.queue(key.clone(), connector_of(key), standing);
         }
+        if let Some(way) = self.way_of_question(key, at, out) {
+            return self.start(key, way, at.now(), out);
+        }
         while let Some(waiting) = self.pop(key, at.now()) {
             let known = self.lanes.get(key).and_then(|lane| lane.way.clone());
             let way = match known.filter(|way| fits(at.table, way, &waiting.leased)) {
@@ -403,7 +406,8 @@ impl<L: Divisible> Core<L> {
             self.forget(key, waiting, at.now(), at, out);
         }
         if let Some(lane) = self.lanes.get_mut(key) {
-            lane.line = None;
+            let questions = lane.line.take().map(|line| line.questions).unwrap_or_default();
+            out.unanswered.extend(questions.into_iter().map(|question| question.ticket));
         }
     }
 

@@ -9,7 +9,7 @@ mod simulation;
 use std::sync::Arc;
 
 use super::super::samples::{deferred, delivered, failed, leased, outbound, trouble};
-use super::machine::Core;
+use super::machine::{Core, HandedWork};
 use super::settle::{RecipientVerdict, Work};
 use super::{Actions, At, Limits};
 use crate::connector::{Generation, Outbound, Revision, Table};
@@ -65,6 +65,7 @@ impl World {
         self.out.notices.append(&mut actions.notices);
         self.out.granted.append(&mut actions.granted);
         self.out.evicted.append(&mut actions.evicted);
+        self.out.unanswered.append(&mut actions.unanswered);
         self.out.inspect |= actions.inspect;
         answer
     }
@@ -80,8 +81,10 @@ impl World {
 
     /// A carrier's next job: its ticket and the message's number.
     fn take(&mut self, carrier: u64) -> Option<(u64, i64)> {
-        let taken = self.ask(|core, at| core.take(carrier, at));
-        taken.map(|taken| (taken.ticket, taken.message.id.to_number()))
+        match self.ask(|core, at| core.take(carrier, at))? {
+            HandedWork::Job(job) => Some((job.ticket, job.message.id.to_number())),
+            HandedWork::Question(ticket) => panic!("question {ticket}"),
+        }
     }
 
     fn report(&mut self, ticket: u64, outcomes: Vec<Outcome>) {

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::values::{Question, RecipientCheck};
+use super::values::Question;
 use super::{Action, Phase, Session};
-use crate::connector::{Onward, Outbound, Reveal};
+use crate::connector::{Onward, Outbound, RecipientCheck, Reveal};
 use crate::mail::{Enhanced, Recipient, Reply};
 
 impl Session {
@@ -28,6 +28,18 @@ impl Session {
         };
         self.phase = Phase::Asked(transaction, Box::new((recipient, way)));
         Some(Action::Ask(Box::new(question)))
+    }
+
+    /// The client has asked about too many unknown recipients: no next hop is asked for it now.
+    pub fn on_unasked(&mut self) -> Action {
+        let Phase::Asked(transaction, asked) = std::mem::replace(&mut self.phase, Phase::Ready) else {
+            return self.close(&Reply::new(451, Enhanced(4, 3, 0), "out of order"));
+        };
+        self.phase = Phase::Envelope(transaction);
+        let (recipient, _) = *asked;
+        let text = "too many unknown recipients from your address; try again later";
+        let reply = Reply::new(450, Enhanced(4, 7, 1), text);
+        self.refuse_rcpt(recipient.forward_path, reply).unwrap_or(Action::NeedInput)
     }
 
     /// The next hop's answer. If it could not be asked, the recipient is accepted: the queue can wait

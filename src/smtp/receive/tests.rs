@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::*;
 use crate::connector::{
-    DomainPattern, Forced, Generation, InboundTls, NextHop, PeerCertificate, PeerName, Require, SmartHost,
-    SmartHostName, TlsVersion, TrustId, User, Users,
+    DomainPattern, Forced, Generation, InboundTls, NextHop, PeerCertificate, PeerName, RecipientCheck,
+    Require, SmartHost, SmartHostName, TlsVersion, TrustId, User, Users,
 };
 use crate::mail::{Domain, Mailbox};
 use crate::smtp::data::ContentLimits;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::quota::Quotas;
 use super::room::Room;
 use super::tally::Patience;
-use crate::connector::{Decision, Inbound, Login, Outbound};
+use crate::connector::{Decision, Inbound, Login, Outbound, RecipientCheck};
 use crate::mail::{Domain, Envelope, Extension, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::smtp::data::ContentLimits;
 
@@ -85,19 +85,11 @@ pub struct Question {
 
 /// Asks next hops about recipients (`verify_recipients`).
 pub trait RecipientVerifier: Send + Sync {
+    /// The answer, if it is remembered.
+    fn recall(&self, question: &Question) -> Option<RecipientCheck>;
+
     /// Asks the next hop about a recipient; must answer within a bounded time.
     fn verify(&self, question: Question) -> Pin<Box<dyn Future<Output = RecipientCheck> + Send>>;
-}
-
-/// The next hop's answer about a recipient.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecipientCheck {
-    /// The next hop accepts mail for it.
-    Exists,
-    /// The next hop refuses it permanently, with this reply.
-    Unknown(Reply),
-    /// The next hop could not be asked, or answered with a temporary refusal.
-    Unsure,
 }
 
 /// A message that has arrived completely and is valid. We do not own it yet.

@@ -26,7 +26,8 @@ impl<L: Divisible + std::fmt::Debug> Core<L> {
             }
         }
         assert_eq!(waiting, self.waiting, "messages that wait");
-        self.check_places(in_flight, carriers);
+        let asked: usize = self.carriers.values().map(|carrier| carrier.questions.len()).sum();
+        self.check_places(in_flight - asked, carriers);
     }
 
     /// Work that can be done is under way, has a deadline, or waits for something that others hold.
@@ -39,7 +40,9 @@ impl<L: Divisible + std::fmt::Debug> Core<L> {
         if let Some(until) = lane.blocked_until() {
             assert!(until > now && by_timer(until), "{key} is blocked and never opened: {lane:?}");
         }
-        if lane.waiting() > 0 && !matches!(lane.state, State::Blocked(_) | State::Paused) {
+        if (lane.waiting() > 0 || lane.has_questions())
+            && !matches!(lane.state, State::Blocked(_) | State::Paused)
+        {
             let later = lane.wants_carrier_at(now).is_some_and(|time| time > now && lane.timer.is_some());
             let rests = lane.rests_until.is_some_and(|until| until > now && lane.timer.is_some());
             let served = lane.carriers > 0 || lane.in_flight > 0 || lane.in_turn || later || rests;

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::super::super::{QuestionEnd, Way};
 use super::super::floor::{Pulse, Reach};
 use super::*;
+use crate::connector::choose;
+use crate::mail::Mailbox;
 
 /// One event; the numbers select what it applies to.
 #[derive(Debug, Clone)]
@@ -15,6 +18,9 @@ enum Step {
     Offer { domain: u8, also: Option<u8>, report: bool },
     Take(u8),
     Report(u8, Vec<u8>),
+    Ask(u8),
+    Answer(u8, u8),
+    Withdraw(u8),
     Open(u8),
     Reach(u8, u8),
     Reuse(u8, u8),
@@ -38,6 +44,9 @@ fn any_step() -> impl Strategy<Value = Step> {
             .prop_map(|(domain, also, report)| Step::Offer { domain, also, report }),
         10 => any::<u8>().prop_map(Step::Take),
         8 => (any::<u8>(), prop::collection::vec(any::<u8>(), 2)).prop_map(|(n, o)| Step::Report(n, o)),
+        4 => (0..12_u8).prop_map(Step::Ask),
+        4 => (any::<u8>(), any::<u8>()).prop_map(|(n, end)| Step::Answer(n, end)),
+        1 => any::<u8>().prop_map(Step::Withdraw),
         4 => any::<u8>().prop_map(Step::Open),
         4 => (any::<u8>(), 0..3_u8).prop_map(|(n, host)| Step::Reach(n, host)),
         1 => (any::<u8>(), 0..3_u8).prop_map(|(n, host)| Step::Reuse(n, host)),
@@ -97,6 +106,10 @@ struct Random {
     setting: Setting,
     carriers: Vec<u64>,
     flights: BTreeMap<u64, Vec<(u64, usize)>>,
+    /// Questions that are neither answered nor given up, with their lanes.
+    questions: BTreeMap<u64, LaneKey>,
+    /// Those of them that a carrier has taken.
+    in_hand: BTreeMap<u64, Vec<u64>>,
     /// Carriers that wait to be granted something.
     halted: BTreeSet<u64>,
     wall_ahead: i64,
@@ -118,6 +131,8 @@ impl Random {
             setting,
             carriers: Vec::new(),
             flights: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            in_hand: BTreeMap::new(),
             halted: BTreeSet::new(),
             wall_ahead: 0,
             offsets: crate::mail::Offsets::start(0),
@@ -143,6 +158,9 @@ impl Random {
         self.carriers.extend(actions.starts.iter().map(|start| start.carrier));
         for carrier in actions.granted {
             assert!(self.halted.remove(&carrier), "granted what was not asked for");
+        }
+        for ticket in actions.unanswered {
+            assert!(self.questions.remove(&ticket).is_some(), "given up, and not asked or answered before");
         }
         for lease in actions.released {
             drop(lease);
@@ -172,8 +190,11 @@ impl Random {
             Step::Take(number) => {
                 let Some(carrier) = self.pick(number) else { return };
                 match self.ask(|core, at| core.take(carrier, at)) {
-                    Some(taken) => {
+                    Some(HandedWork::Job(taken)) => {
                         self.flights.entry(carrier).or_default().push((taken.ticket, taken.recipients.len()));
+                    }
+                    Some(HandedWork::Question(ticket)) => {
+                        self.in_hand.entry(carrier).or_default().push(ticket)
                     }
                     None => self.end(carrier),
                 }
@@ -191,6 +212,41 @@ impl Random {
                 });
                 let outcomes = outcomes.collect();
                 self.ask(|core, at| ((), core.report(ticket, outcomes, at)));
+            }
+            Step::Ask(domain) => {
+                self.number += 1;
+                let ticket = u64::try_from(self.number).unwrap();
+                let mailbox = Mailbox::parse(&format!("a@d{domain}.example")).unwrap();
+                let choice = choose(&self.world.table, mailbox.domain_name()).unwrap();
+                let key = LaneKey::of(&choice.connector, mailbox.domain());
+                let way = Arc::new(Way::new(Arc::clone(&choice.connector), mailbox.domain()));
+                self.questions.insert(ticket, key.clone());
+                if !self.ask(|core, at| core.ask(&key, way, ticket, at)) {
+                    self.questions.remove(&ticket);
+                }
+            }
+            Step::Answer(number, end) => {
+                let Some(carrier) = self.pick(number) else { return };
+                let Some(ticket) = self.in_hand.get_mut(&carrier).and_then(Vec::pop) else { return };
+                self.answer(
+                    carrier,
+                    ticket,
+                    match end % 4 {
+                        0 => QuestionEnd::Unasked,
+                        1 => QuestionEnd::Hindered(trouble(Scope::Lane)),
+                        2 => QuestionEnd::Hindered(trouble(Scope::Session)),
+                        _ => QuestionEnd::ByHost,
+                    },
+                );
+            }
+            Step::Withdraw(number) => {
+                let place = usize::from(number) % self.questions.len().max(1);
+                let Some((ticket, key)) = self.questions.iter().nth(place) else { return };
+                let (ticket, key) = (*ticket, key.clone());
+                if !self.in_hand.values().flatten().any(|known| *known == ticket) {
+                    self.questions.remove(&ticket);
+                }
+                self.ask(|core, at| ((), core.withdraw(&key, ticket, at)));
             }
             Step::Open(number) => {
                 let Some(carrier) = self.pick(number) else { return };
@@ -325,7 +381,13 @@ impl Random {
         self.carriers.retain(|known| *known != carrier);
         self.halted.remove(&carrier);
         self.flights.remove(&carrier);
+        self.in_hand.remove(&carrier);
         self.ask(|core, at| ((), core.ended(carrier, at)));
+    }
+
+    fn answer(&mut self, carrier: u64, ticket: u64, end: QuestionEnd) {
+        assert!(self.questions.remove(&ticket).is_some(), "answered, and not asked or given up before");
+        self.ask(|core, at| ((), core.answered(carrier, ticket, end, at)));
     }
 
     fn check(&self) {
@@ -348,13 +410,19 @@ impl Random {
                 if self.halted.contains(&carrier) {
                     continue;
                 }
+                for ticket in self.in_hand.remove(&carrier).unwrap_or_default() {
+                    self.answer(carrier, ticket, QuestionEnd::ByHost);
+                }
                 for (ticket, count) in self.flights.remove(&carrier).unwrap_or_default() {
                     self.ask(|core, at| ((), core.report(ticket, vec![delivered(); count], at)));
                 }
                 match self.ask(|core, at| core.take(carrier, at)) {
-                    Some(taken) => {
+                    Some(HandedWork::Job(taken)) => {
                         let outcomes = vec![delivered(); taken.recipients.len()];
                         self.ask(|core, at| ((), core.report(taken.ticket, outcomes, at)));
+                    }
+                    Some(HandedWork::Question(ticket)) => {
+                        self.in_hand.entry(carrier).or_default().push(ticket)
                     }
                     None => self.end(carrier),
                 }
@@ -367,6 +435,7 @@ impl Random {
         assert!(core.lanes.is_empty(), "lanes are left: {:?}", core.lanes);
         assert_eq!((core.waiting, core.held, core.carriers.len(), core.joined().messages()), (0, 0, 0, 0));
         assert_eq!(self.world.book.count(), 0, "leases are left");
+        assert!(self.questions.is_empty(), "questions are left");
     }
 }
 

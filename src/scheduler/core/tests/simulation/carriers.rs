@@ -66,7 +66,11 @@ impl Sea {
 
     pub(super) fn take_next(&mut self, carrier: u64, address: SocketAddr) {
         if self.carriers[&carrier].job.is_none() {
-            let Some(taken) = self.ask(|core, at| core.take(carrier, at)) else { return self.end(carrier) };
+            let taken = match self.ask(|core, at| core.take(carrier, at)) {
+                Some(HandedWork::Job(taken)) => taken,
+                Some(HandedWork::Question(ticket)) => panic!("question {ticket}"),
+                None => return self.end(carrier),
+            };
             let numbers = taken.recipients.iter().map(|recipient| recipient.number).collect();
             let sim = self.carriers.get_mut(&carrier).expect("it is at work");
             sim.job = Some((taken.ticket, taken.message.id.to_number(), numbers));
