@@ -45,6 +45,18 @@ pub enum RequiredTls {
     Onward,
 }
 
+impl RequiredTls {
+    /// Whether mail may go out over TLS only.
+    #[must_use]
+    pub fn is_forced(&self) -> bool {
+        match self {
+            Self::Session(requirement) => requirement.is_forced(),
+            Self::Onward => true,
+            Self::Client { .. } | Self::InboundConnector | Self::TlsAsBefore => false,
+        }
+    }
+}
+
 /// What the session or the client attained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attainment {

@@ -1,92 +1,87 @@
 //! Delivery status notifications (RFC 3464): composes a multipart/report of three parts in wire form. It
 //! returns the message's header section, or all of it if requested, and sends nothing.
+//!
+//! A report is stored before its next hop is known, so it is composed to pass every host: lines of printable ASCII,
+//! whatever peers said and senders wrote. Only an address in UTF-8 needs a host that accepts it.
 
 use std::fmt::Write;
 
+use encodify::qp;
 use mail_parser::{HeaderName, MessageParser};
 
 use super::Trouble;
-use crate::mail::{BodyType, QueueId, from_xtext, rfc5322};
+use crate::mail::{Mailbox, QueueId, from_xtext, rfc5322};
 
 mod cause;
 mod letter;
 mod report;
+mod returned;
+mod shorter;
 mod text;
 
-pub use report::{Addressee, Detail, Fate, Kind, Report, ReportedRecipient};
+pub use report::{Addressee, Detail, Fate, HEADER_BYTES_MAX, Kind, Report, ReportedRecipient};
+pub use shorter::{is_refused_for_its_form, shortened};
 
 use letter::letter;
-use text::{address, address_type, paragraphs, plain, stuffed, wrapped};
+use returned::{ReturnedPart, header_section};
+use text::{address, address_type, original_address, paragraphs, plain, stuffed, wrapped};
 
-/// A report, ready to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ComposedReport {
-    /// The content in wire form.
-    pub content: Vec<u8>,
-    /// `EightBitMime` if the content has octets above 127.
-    pub body: BodyType,
-    /// Whether it needs SMTPUTF8 because its own addresses are in UTF-8 (RFC 6533 §5).
-    pub utf8: bool,
-}
-
-/// Octets of a message that suffice for [`Report::message`]; a longer header section is truncated.
-pub const HEADER_BYTES_MAX: usize = 64 * 1024;
-
-/// Composes a report in wire form.
+/// Composes a report in wire form. It is 7-bit, except for an address in UTF-8 in its own header, which only a host with
+/// SMTPUTF8 accepts anyway (RFC 6533 §5).
 #[must_use]
-pub fn compose(report: &Report<'_>) -> ComposedReport {
-    let header = match report.detail {
-        Detail::Full => header_section(report.message),
-        Detail::Codes => without_traces(&header_section(report.message)),
-    };
+pub fn compose(report: &Report<'_>) -> Vec<u8> {
+    let header = header_section(report.message, report.detail);
     let chars_max = value_chars_max(report.recipients.len());
     let lines = paragraphs(&explanation(report, subject(&header).as_deref()), chars_max);
-    // A message returned whole is in wire form already.
-    let returned = if report.whole { report.message.to_vec() } else { stuffed(&header) };
-    let eight_bit = !lines.is_ascii() || !returned.is_ascii();
-    let boundary = boundary(report.id, &returned);
-    let mut text = head(report, &boundary, eight_bit);
-    let charset = if lines.is_ascii() { "us-ascii" } else { "utf-8\r\nContent-Transfer-Encoding: 8bit" };
-    let _infallible = write!(text, "\r\n--{boundary}\r\nContent-Type: text/plain; charset={charset}\r\n\r\n");
-    text.push_str(&lines);
-    let _infallible = write!(text, "\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n");
-    text.push_str(&status_fields(report));
-    let encoding = if returned.is_ascii() { "" } else { "Content-Transfer-Encoding: 8bit\r\n" };
-    // RFC 6533 §4: a header section in UTF-8 needs a message/global type.
-    let plain = header.is_ascii() || std::str::from_utf8(&header).is_err();
-    let kind = match (report.whole, plain) {
-        (true, true) => "message/rfc822",
-        (true, false) => "message/global",
-        (false, true) => "text/rfc822-headers",
-        (false, false) => "message/global-headers",
+    let (charset, lines) = if lines.is_ascii() {
+        ("us-ascii", lines)
+    } else {
+        ("utf-8\r\nContent-Transfer-Encoding: quoted-printable", qp::BODY.encode(&lines))
     };
-    let _infallible = write!(text, "\r\n--{boundary}\r\nContent-Type: {kind}\r\n{encoding}\r\n");
+    let fields = status_fields(report);
+    let whole = report.whole.then(|| ReturnedPart::message(report.message)).flatten();
+    let returned = whole.unwrap_or_else(|| ReturnedPart::header(&header));
+    let boundary = boundary(report.id, &[lines.as_bytes(), fields.as_bytes(), &returned.content]);
+    let encoding = if returned.quoted { "Content-Transfer-Encoding: quoted-printable\r\n" } else { "" };
+    let text = format!(
+        "{}\r\n--{boundary}\r\nContent-Type: text/plain; charset={charset}\r\n\r\n{lines}\
+         \r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n{fields}\
+         \r\n--{boundary}\r\nContent-Type: {}\r\n{encoding}\r\n",
+        head(report, &boundary),
+        returned.kind,
+    );
     let mut content = stuffed(text.as_bytes());
-    content.extend_from_slice(&returned);
+    content.extend_from_slice(&returned.content);
     content.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    let body = if eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit };
-    ComposedReport { content, body, utf8: !report.to.is_ascii() }
+    content
 }
 
-fn head(report: &Report<'_>, boundary: &str, eight_bit: bool) -> String {
+fn head(report: &Report<'_>, boundary: &str) -> String {
     let subject = match report.kind {
         Kind::Failed if report.addressee == Addressee::Postmaster => "A message was not delivered",
         Kind::Failed => "Your message was not delivered",
         Kind::Delayed { .. } => "Your message is delayed; we keep trying",
         Kind::Relayed => "Your message was handed on",
     };
-    let encoding = if eight_bit { "Content-Transfer-Encoding: 8bit\r\n" } else { "" };
     // RFC 3834 §5: keeps automatic responders from replying.
     format!(
         "From: \"Mail Delivery System\" <{}>\r\nTo: <{}>\r\nSubject: {subject}\r\nDate: {}\r\n\
          Message-ID: <{}@{}>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
-         Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n{encoding}",
-        report.postmaster,
+         Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n",
+        from(report.postmaster),
         report.to,
         rfc5322(report.now),
         report.id,
         report.reporting_mta,
     )
+}
+
+/// Who a report comes from: a postmaster in UTF-8 under the name that every domain has (RFC 5321 §4.5.1).
+fn from(postmaster: &Mailbox) -> String {
+    if postmaster.is_ascii() {
+        return postmaster.to_string();
+    }
+    format!("postmaster@{}", postmaster.domain())
 }
 
 /// The first part as paragraphs separated by empty lines: for the reader, then for administrators.
@@ -147,10 +142,14 @@ fn status_fields(report: &Report<'_>) -> String {
     for recipient in report.recipients {
         fields.push_str("\r\n");
         if let Some((kind, original)) = recipient.dsn.orcpt.as_ref().and_then(|orcpt| orcpt.split_once(';')) {
-            field(&mut fields, "Original-Recipient", &format!("{kind}; {}", address(&from_xtext(original))));
+            field(
+                &mut fields,
+                "Original-Recipient",
+                &format!("{kind}; {}", original_address(kind, original)),
+            );
         }
         let path = recipient.forward_path;
-        let value = format!("{}; {}", address_type(path), address(path.as_str()));
+        let value = format!("{}; {}", address_type(path), address(path));
         field(&mut fields, "Final-Recipient", &value);
         field(&mut fields, "Action", report.kind.word());
         match (recipient.fate, report.detail) {
@@ -200,9 +199,16 @@ fn trouble_codes(trouble: &Trouble, chars_max: usize, fields: &mut String) {
     }
 }
 
-/// The name of a host given with address and port.
-fn host_name(host: &str) -> &str {
-    host.split([' ', '[']).next().filter(|name| !name.is_empty()).unwrap_or(host)
+/// The name of a host that is given with address and port, or else its address (RFC 5321 §4.1.3): a port is part of
+/// neither (RFC 3464 §2.1.2).
+fn host_name(host: &str) -> String {
+    let (name, address) = host.split_once('[').unwrap_or((host, ""));
+    let address = address.split(']').next().unwrap_or_default();
+    match name.trim().split([' ', ':']).next() {
+        Some(name) if !name.is_empty() => name.to_owned(),
+        _ if address.contains(':') => format!("[IPv6:{address}]"),
+        _ => format!("[{address}]"),
+    }
 }
 
 /// One field, folded at spaces; the peer's text is cut to the maximum for a field.
@@ -219,40 +225,6 @@ fn value_chars_max(recipients: usize) -> usize {
     if recipients > RECIPIENTS_MANY { VALUE_CHARS_MAX_MANY } else { VALUE_CHARS_MAX }
 }
 
-/// The header section without dot-stuffing, cut after the last complete line.
-fn header_section(wire: &[u8]) -> Vec<u8> {
-    let wire = wire.get(..HEADER_BYTES_MAX).unwrap_or(wire);
-    let mut out = Vec::new();
-    for line in wire.split_inclusive(|b| *b == b'\n') {
-        if line == b"\r\n" || !line.ends_with(b"\n") {
-            break;
-        }
-        let line = line.strip_prefix(b".").unwrap_or(line);
-        // RFC 5322 §2.1.1: we may have accepted a line over 998 octets, but the next host may not.
-        if line.len() > 1000 {
-            continue;
-        }
-        out.extend_from_slice(line);
-    }
-    out
-}
-
-/// Only the fields written by the author: fields added in transit name hosts.
-fn without_traces(header: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut kept = false;
-    for line in header.split_inclusive(|b| *b == b'\n') {
-        if !line.starts_with(b" ") && !line.starts_with(b"\t") {
-            let name = line.split(|b| *b == b':').next().unwrap_or_default().trim_ascii_end();
-            kept = FIELDS_OF_SENDERS.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()));
-        }
-        if kept {
-            out.extend_from_slice(line);
-        }
-    }
-    out
-}
-
 fn subject(header: &[u8]) -> Option<String> {
     let message = MessageParser::new()
         .header_text(HeaderName::Subject)
@@ -262,29 +234,15 @@ fn subject(header: &[u8]) -> Option<String> {
     (!subject.is_empty()).then(|| subject.chars().take(120).collect())
 }
 
-fn boundary(id: QueueId, header: &[u8]) -> String {
+/// A boundary that is in none of the parts.
+fn boundary(id: QueueId, parts: &[&[u8]]) -> String {
     let mut boundary = format!("=_{id}");
-    while memchr::memmem::find(header, boundary.as_bytes()).is_some() {
+    while parts.iter().any(|part| memchr::memmem::find(part, boundary.as_bytes()).is_some()) {
         boundary.push('=');
     }
     boundary
 }
 
-/// Fields for the author, date, subject and recipients (RFC 5322 §3.6).
-const FIELDS_OF_SENDERS: &[&str] = &[
-    "Date",
-    "From",
-    "Sender",
-    "Reply-To",
-    "To",
-    "Cc",
-    "Message-ID",
-    "In-Reply-To",
-    "References",
-    "Subject",
-    "Comments",
-    "Keywords",
-];
 const VALUE_CHARS_MAX: usize = 4000;
 const VALUE_CHARS_MAX_MANY: usize = 500;
 const RECIPIENTS_MANY: usize = 50;

@@ -67,7 +67,12 @@ impl Scheduler {
         }
         // RFC 5321 §4.5.5: no report is sent for the null reverse-path.
         let Some(to) = work.message.reverse_path.mailbox() else {
-            if !failed.is_empty() {
+            let shorter = self.shorter_reports(work, now).await;
+            if !shorter.is_empty() {
+                let told = shorter.iter().map(|message| (SHORTENED, Some(message.id)));
+                reports.told.extend(told);
+                reports.messages.extend(shorter);
+            } else if !failed.is_empty() {
                 let report = self.double_bounce(work, now, &failed).await;
                 reports.told.push((Kind::Failed.word(), report.as_ref().map(|message| message.id)));
                 reports.messages.extend(report);
@@ -135,15 +140,60 @@ impl Scheduler {
         }
     }
 
-    /// RET=FULL is honoured for messages of ordinary size, unless TLS was required: a message that came
-    /// over TLS is not returned to wherever the reverse-path points.
+    /// A report of ours that was refused for its own form is sent again in a smaller one, to each recipient.
+    async fn shorter_reports(&self, work: &Work<Lease>, now: UnixMillis) -> Vec<NewMessage> {
+        // A report by another host came by a connector.
+        if work.message.origin.connector.is_some() {
+            return Vec::new();
+        }
+        let refused = work.failed().filter(|(_, trouble)| dsn::is_refused_for_its_form(trouble));
+        let refused: Vec<&Mailbox> = refused.map(|(recipient, _)| &recipient.forward_path).collect();
+        if refused.is_empty() {
+            return Vec::new();
+        }
+        let report = self.content(work, REPORT_BYTES_MAX).await;
+        let Some(shorter) = dsn::shortened(&report) else { return Vec::new() };
+        let origin = &work.message.origin;
+        refused.iter().filter_map(|to| self.new_report(to, shorter.clone(), origin, now)).collect()
+    }
+
+    fn new_report(
+        &self,
+        to: &Mailbox,
+        content: Vec<u8>,
+        origin: &Origin,
+        now: UnixMillis,
+    ) -> Option<NewMessage> {
+        let choice = choose(&self.live.table(), to.domain_name())?;
+        Some(NewMessage {
+            id: self.spool.new_id(now),
+            envelope: envelope(to),
+            lanes: vec![LaneKey::of(&choice.connector, to.domain())],
+            content: NewContent::Held(content.into()),
+            accepted_at: now,
+            origin: origin.clone(),
+        })
+    }
+
+    /// RET=FULL is honoured for messages of ordinary size, unless TLS was required on either side: a message that came
+    /// or goes over forced TLS is not returned to wherever the reverse-path points.
     fn returns_whole(&self, work: &Work<Lease>) -> bool {
         let message = &work.message;
-        let guarded = message.origin.sealed || message.origin.onward_sealed;
+        let guarded = message.origin.sealed || message.origin.onward_sealed || self.goes_sealed(work);
         message.dsn.ret == Some(Ret::Full)
             && !guarded
             && message.body != BodyType::BinaryMime
             && message.size <= RETURNED_BYTES_MAX
+    }
+
+    /// Whether TLS is, or was, demanded on the way to one of the recipients.
+    fn goes_sealed(&self, work: &Work<Lease>) -> bool {
+        let table = self.live.table();
+        work.verdicts.iter().any(|(recipient, verdict)| {
+            let domain = recipient.forward_path.domain_name();
+            choose(&table, domain).is_some_and(|choice| choice.connector.forced().is_some())
+                || verdict.decision().is_some_and(|decision| decision.required.is_forced())
+        })
     }
 
     fn report_message(
@@ -163,7 +213,7 @@ impl Scheduler {
             return None;
         };
         let id = self.spool.new_id(now);
-        let composed = dsn::compose(&Report {
+        let content = dsn::compose(&Report {
             kind: part.kind,
             id,
             about: work.message.id,
@@ -181,15 +231,9 @@ impl Scheduler {
         });
         Some(NewMessage {
             id,
-            envelope: Envelope {
-                reverse_path: ReversePath::NULL,
-                recipients: vec![to.clone().into()],
-                body: composed.body,
-                utf8: composed.utf8,
-                dsn: MessageDsn::default(),
-            },
+            envelope: envelope(to),
             lanes: vec![LaneKey::of(&choice.connector, to.domain())],
-            content: NewContent::Held(composed.content.into()),
+            content: NewContent::Held(content.into()),
             accepted_at: now,
             origin: Origin {
                 message_id: Some(format!("{id}@{}", self.settings.name)),
@@ -200,11 +244,14 @@ impl Scheduler {
         })
     }
 
-    /// The message to return, or only its start; empty if it can't be read, since the report must still
-    /// be sent.
+    /// The message to return, or only its start.
     async fn returned(&self, work: &Work<Lease>, whole: bool) -> Vec<u8> {
-        let octets_max =
-            if whole { usize::try_from(RETURNED_BYTES_MAX).unwrap_or(usize::MAX) } else { HEADER_BYTES_MAX };
+        let whole_max = usize::try_from(RETURNED_BYTES_MAX).unwrap_or(usize::MAX);
+        self.content(work, if whole { whole_max } else { HEADER_BYTES_MAX }).await
+    }
+
+    /// The first octets of a message; empty if it can't be read, since the report must still be sent.
+    async fn content(&self, work: &Work<Lease>, octets_max: usize) -> Vec<u8> {
         let content = match &work.content {
             Some(content) => content.clone(),
             None => match self.spool.read(work.message.id).await {
@@ -219,6 +266,18 @@ impl Scheduler {
                 tokio::task::spawn_blocking(read).await.unwrap_or_default()
             }
         }
+    }
+}
+
+/// What is said of a report: nothing but to whom it goes. Only an address in UTF-8 asks for more than the oldest host
+/// can do.
+fn envelope(to: &Mailbox) -> Envelope {
+    Envelope {
+        reverse_path: ReversePath::NULL,
+        recipients: vec![to.clone().into()],
+        body: BodyType::SevenBit,
+        utf8: !to.is_ascii(),
+        dsn: MessageDsn::default(),
     }
 }
 
@@ -248,5 +307,9 @@ fn read_start(content: &Content, octets_max: usize) -> Vec<u8> {
     start
 }
 
+/// The kind of a report that took the place of another.
+const SHORTENED: &str = "shortened";
+/// Octets of a report that is made smaller: a thousand recipients, and a message that was returned whole.
+const REPORT_BYTES_MAX: usize = 8 << 20;
 /// Largest message returned whole, in octets; of a larger one only the header section is returned.
 const RETURNED_BYTES_MAX: u64 = 256 * 1024;

@@ -102,7 +102,7 @@ pub enum Event<'a> {
     Reported {
         /// The queue ID of the message it is about.
         id: QueueId,
-        /// `failed` or `delayed`.
+        /// `failed`, `delayed`, `relayed`, or `shortened`: in place of a report that was refused for its form.
         kind: &'static str,
         /// The queue ID of the report; `None` if the reverse-path is null and none is sent.
         report: Option<QueueId>,

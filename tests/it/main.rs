@@ -38,6 +38,7 @@ mod race;
 mod real_peers;
 mod relay;
 mod reload;
+mod reports;
 mod revocation;
 mod routes;
 mod rules;

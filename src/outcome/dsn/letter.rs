@@ -55,7 +55,9 @@ fn group<'a>(recipient: &ReportedRecipient<'a>, detail: Detail) -> Group<'a> {
         return Group { hindrance: None, expired: false, words: None, recipients };
     };
     let hindrance = match (Hindrance::of(trouble), detail) {
-        (Hindrance::Unsafe(_), Detail::Codes) => Hindrance::Unsafe(TlsFlaw::Unsaid),
+        // How we reach a host, and what we demand on the way, is nothing for strangers.
+        (Hindrance::Unsafe(_) | Hindrance::Onward, Detail::Codes) => Hindrance::Unsafe(TlsFlaw::Unsaid),
+        (Hindrance::Login, Detail::Codes) => Hindrance::Ours,
         (hindrance, Detail::Full | Detail::Codes) => hindrance,
     };
     let reply = trouble.remote.as_ref().and_then(|remote| remote.reply.as_ref());

@@ -100,3 +100,7 @@ pub struct Report<'a> {
     /// Whether the whole message is returned (RFC 3461 §4.3).
     pub whole: bool,
 }
+
+/// Octets of a message that are enough for [`Report::message`]; of a longer header section the
+/// rest is not returned.
+pub const HEADER_BYTES_MAX: usize = 64 * 1024;

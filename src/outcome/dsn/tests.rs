@@ -48,12 +48,25 @@ fn refused(text: &'static str) -> Trouble {
     }
 }
 
-fn composed(kind: Kind, troubles: &[Trouble], header: &[u8]) -> ComposedReport {
+fn composed(kind: Kind, troubles: &[Trouble], header: &[u8]) -> Vec<u8> {
     let fates: Vec<Fate<'_>> = troubles.iter().map(Fate::Trouble).collect();
     composed_for(kind, (Addressee::Sender, Detail::Full), &fates, header)
 }
 
-fn composed_for(kind: Kind, whom: (Addressee, Detail), fates: &[Fate<'_>], header: &[u8]) -> ComposedReport {
+fn composed_of(message: &[u8], whole: bool, fates: &[Fate<'_>]) -> Vec<u8> {
+    composed_with((Kind::Failed, whole), (Addressee::Sender, Detail::Full), fates, message)
+}
+
+fn composed_for(kind: Kind, whom: (Addressee, Detail), fates: &[Fate<'_>], header: &[u8]) -> Vec<u8> {
+    composed_with((kind, false), whom, fates, header)
+}
+
+fn composed_with(
+    (kind, whole): (Kind, bool),
+    whom: (Addressee, Detail),
+    fates: &[Fate<'_>],
+    header: &[u8],
+) -> Vec<u8> {
     let path = |text: &str| Mailbox::parse(text).unwrap();
     let (addressee, detail) = whom;
     let recipients: Vec<Mailbox> =
@@ -78,7 +91,7 @@ fn composed_for(kind: Kind, whom: (Addressee, Detail), fates: &[Fate<'_>], heade
         recipients: &reported,
         envid: None,
         message: header,
-        whole: false,
+        whole,
     })
 }
 
@@ -87,7 +100,7 @@ const HEADER: &[u8] = b"Received: from pc7.corp.example ([10.0.0.7])\r\n\tby exc
 
 /// The whole report, with only the subject of its header.
 fn shown(kind: Kind, whom: (Addressee, Detail), fates: &[Fate<'_>]) -> String {
-    let text = String::from_utf8(composed_for(kind, whom, fates, HEADER).content).unwrap();
+    let text = String::from_utf8(composed_for(kind, whom, fates, HEADER)).unwrap();
     let (header, parts) = text.split_once("\r\n\r\n").unwrap();
     let subject = header.lines().find(|line| line.starts_with("Subject:")).unwrap();
     format!("{subject}\n\n{}", parts.replace("\r\n", "\n"))
@@ -260,16 +273,16 @@ fn recipients_with_the_same_fate_are_named_together() {
 #[test]
 fn a_whole_report() {
     let report = composed(Kind::Failed, &[unmet(), refused("no such user\nreally")], HEADER);
-    let text = String::from_utf8(report.content).unwrap();
+    let text = String::from_utf8(report).unwrap();
     assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
     golden("whole", &text.replace("\r\n", "\n"));
-    assert_eq!(report.body, BodyType::SevenBit);
+    assert!(text.is_ascii());
 }
 
 #[test]
 fn a_report_reads_back_as_three_parts() {
     let report = composed(Kind::Failed, &[unmet(), refused("no")], b"Subject: Offer\r\n\r\n");
-    let message = MessageParser::default().parse(&report.content).unwrap();
+    let message = MessageParser::default().parse(&report).unwrap();
     let kind = message.content_type().unwrap();
     assert_eq!((kind.ctype(), kind.subtype()), ("multipart", Some("report")));
     assert_eq!(kind.attribute("report-type"), Some("delivery-status"));
@@ -290,7 +303,7 @@ fn a_report_reads_back_as_three_parts() {
 fn a_delay_report_says_until_when() {
     let late = Trouble { status: Enhanced(4, 7, 4), ..unmet() };
     let report = composed(Kind::Delayed { until: UnixMillis(NOW.0 + 3_600_000) }, &[late], b"");
-    let text = String::from_utf8(report.content).unwrap();
+    let text = String::from_utf8(report).unwrap();
     assert!(text.contains("Action: delayed\r\nStatus: 4.7.4\r\n"), "{text}");
     assert!(text.contains("Will-Retry-Until: Mon, 23 Nov 2026 22:35:56 +0000\r\n"), "{text}");
     assert!(text.replace("\r\n", " ").contains("You need not send it again."), "{text}");
@@ -307,22 +320,87 @@ fn what_a_peer_said_breaks_nothing() {
     header.extend_from_slice(&vec![b'y'; 2000]);
     header.extend_from_slice(b"\r\n..\r\nlast: cut");
     let report = composed(Kind::Failed, &[odd], &header);
-    assert_eq!(report.body, BodyType::EightBitMime);
-    for line in report.content.split_inclusive(|b| *b == b'\n') {
+    assert!(report.is_ascii());
+    for line in report.split_inclusive(|b| *b == b'\n') {
         assert!(line.ends_with(b"\r\n") && line.len() <= 1000, "{}", String::from_utf8_lossy(line));
         assert!(line != b".\r\n", "a lone dot would end the message");
     }
-    let message = MessageParser::default().parse(&report.content).unwrap();
+    let message = MessageParser::default().parse(&report).unwrap();
     assert_eq!(message.parts.len(), 4);
+}
+
+#[test]
+fn a_report_is_printable_ascii_whatever_it_tells() {
+    let check = |message: &[u8], whole: bool, expected: [&str; 2]| {
+        let report = composed_of(message, whole, &[Fate::Trouble(&refused("Bo\u{ee}te pleine"))]);
+        let text = String::from_utf8(report).unwrap();
+        for line in text.split_inclusive('\n') {
+            let line = line.strip_suffix("\r\n").unwrap();
+            assert!(line.len() < 998 && line.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~')), "{line}");
+        }
+        let parts = MessageParser::default().parse(text.as_bytes()).unwrap();
+        let read = parts.parts.get(1).and_then(|part| part.text_contents()).unwrap().to_owned();
+        assert!(read.contains("Bo\u{ee}te pleine"), "{read}");
+        for part in expected {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
+    };
+    let eight = b"Subject: caf\xe9\r\nX-Long: \x01\r\n\r\n\xe9\r\n";
+    let returned = "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n";
+    check(eight, false, [returned, "Subject: caf=E9\r\nX-Long: =01\r\n"]);
+    check(eight, true, [returned, "Subject: caf=E9\r\nX-Long: =01\r\n"]);
+    let utf8 = "Subject: caf\u{e9}\r\n\r\nx\r\n".as_bytes();
+    check(utf8, false, ["Content-Type: message/global-headers\r\nContent-", "Subject: caf=C3=A9\r\n"]);
+    check(b"A: b\r\n\r\n..x\r\n", true, ["Content-Type: message/rfc822\r\n\r\nA: b", "\r\n\r\n..x\r\n"]);
+}
+
+#[test]
+fn a_report_that_is_not_taken_gets_smaller_twice() {
+    let long = refused(Box::leak("word ".repeat(50).into_boxed_str()));
+    let fates = vec![Fate::Trouble(&long); 3];
+    let report = composed_of(&[HEADER, &b"x\r\n".repeat(10)].concat(), true, &fates);
+    let first = shortened(&report).unwrap();
+    let (first_text, second) = (String::from_utf8(first.clone()).unwrap(), shortened(&first).unwrap());
+    assert!(first_text.contains("It said: 550") && !first_text.contains("message/rfc822"), "{first_text}");
+    assert_eq!(MessageParser::default().parse(&first).unwrap().parts.len(), 3);
+    golden("shortened", &String::from_utf8(second.clone()).unwrap().replace("\r\n", "\n"));
+    assert_eq!(MessageParser::default().parse(&second).unwrap().parts.len(), 3);
+    assert_eq!(shortened(&second), None);
+    assert_eq!(shortened(b"Subject: x\r\n\r\nbody\r\n"), None);
+}
+
+#[test]
+fn which_refusals_of_a_report_are_about_its_form() {
+    let check = |trouble: Trouble, expected| assert_eq!(is_refused_for_its_form(&trouble), expected);
+    let at = |stage, code, status| Trouble { cause: Cause::Refused(stage), ..answered(code, status, "no") };
+    check(without_reply(Cause::Unsuitable, Enhanced(5, 3, 4), "the next hop takes 10 octets"), true);
+    check(without_reply(Cause::Unsuitable, Enhanced(5, 6, 3), "8-bit"), true);
+    check(at(Stage::Mail, 552, Enhanced(5, 0, 0)), true);
+    check(at(Stage::End, 554, Enhanced(5, 7, 1)), true);
+    check(at(Stage::Rcpt, 550, Enhanced(5, 1, 1)), false);
+    check(at(Stage::Rcpt, 552, Enhanced(5, 2, 2)), false);
+    check(at(Stage::Mail, 550, Enhanced(5, 7, 1)), false);
+    check(expired(at(Stage::End, 451, Enhanced(5, 4, 7))), false);
+    check(unmet(), false);
+}
+
+#[test]
+fn a_remote_host_has_no_port() {
+    let check = |host: &str, expected: &str| assert_eq!(host_name(host), expected);
+    check("mx1.fabrikam.example[192.0.2.7]:25", "mx1.fabrikam.example");
+    check("mx1.fabrikam.example [192.0.2.7]:25", "mx1.fabrikam.example");
+    check("[192.0.2.7]:25", "[192.0.2.7]");
+    check("[2001:db8::7]:25", "[IPv6:2001:db8::7]");
+    check("mx1.fabrikam.example:25", "mx1.fabrikam.example");
 }
 
 #[test]
 fn the_header_is_cut_at_a_whole_line() {
     let mut wire = Vec::new();
     while wire.len() <= HEADER_BYTES_MAX {
-        wire.extend_from_slice(b"X-Filler: 0123456789\r\n");
+        wire.extend_from_slice(b"Received: 0123456789\r\n");
     }
-    let kept = header_section(&wire);
+    let kept = header_section(&wire, Detail::Full);
     assert!(kept.len() <= HEADER_BYTES_MAX && kept.ends_with(b"9\r\n"));
 }
 
@@ -330,7 +408,7 @@ fn the_header_is_cut_at_a_whole_line() {
 fn many_recipients_share_the_room_for_what_peers_said() {
     let check = |count: usize, per_recipient_max: usize| {
         let text: &'static str = Box::leak("word ".repeat(1000).into_boxed_str());
-        let size = composed(Kind::Failed, &vec![refused(text); count], b"").content.len();
+        let size = composed(Kind::Failed, &vec![refused(text); count], b"").len();
         assert!(size / count < per_recipient_max, "{count} recipients: {size} octets");
         assert!(size / count > per_recipient_max / 2, "{count} recipients: {size} octets");
     };
@@ -342,7 +420,7 @@ fn many_recipients_share_the_room_for_what_peers_said() {
 fn who_can_fix_it_follows_from_the_reason_where_the_status_says_too_little() {
     let by = |ruling: Ruling| {
         let trouble = with(ruling, Enhanced(5, 7, 4));
-        let text = String::from_utf8(composed(Kind::Failed, &[trouble], b"").content).unwrap();
+        let text = String::from_utf8(composed(Kind::Failed, &[trouble], b"")).unwrap();
         text.replace("\r\n", " ")
     };
     let partner = "Who can fix it: the administrators of the recipient's mail system";

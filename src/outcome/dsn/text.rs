@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::mail::Mailbox;
+use crate::mail::{Mailbox, from_xtext};
 
 pub(super) fn paragraphs(lines: &[String], chars_max: usize) -> String {
     let mut out = String::new();
@@ -74,19 +74,81 @@ pub(super) fn address_type(path: &Mailbox) -> &'static str {
     if path.is_ascii() { "rfc822" } else { "utf-8" }
 }
 
-/// An address in ASCII: other characters as `\x{FC}` (RFC 6533 §3, utf-8-addr-xtext).
-pub(super) fn address(text: &str) -> String {
+/// An address as RFC 3464 and RFC 6533 have it in a report that is ASCII.
+pub(super) fn address(path: &Mailbox) -> String {
+    if path.is_ascii() { path.to_string() } else { utf8_address(path.as_str()) }
+}
+
+/// The address of ORCPT as a report has it: decoded (RFC 3464 §2.3.1), but one in UTF-8 in the one form that is ASCII.
+pub(super) fn original_address(kind: &str, original: &str) -> String {
+    if kind.eq_ignore_ascii_case("utf-8") {
+        return utf8_address(&without_escapes(&from_xtext(original)));
+    }
+    let decoded = from_xtext(original);
+    if decoded.chars().all(|c| c.is_ascii_graphic() || c == ' ') { decoded } else { original.to_owned() }
+}
+
+/// utf-8-addr-xtext (RFC 6533 §3): what is no QCHAR becomes `\x{FC}`; beside all that is not ASCII, these are controls,
+/// the space, `\`, `+` and `=`.
+fn utf8_address(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_ascii() {
+        if c.is_ascii_graphic() && !matches!(c, '\\' | '+' | '=') {
             out.push(c);
         } else {
             // Writing to a String never fails.
-            let _infallible = write!(out, "\\x{{{:X}}}", u32::from(c));
+            let _infallible = write!(out, "\\x{{{:02X}}}", u32::from(c));
         }
     }
     out
 }
 
+/// What `\x{FC}` stands for; what is no such escape stays.
+fn without_escapes(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\\x{") {
+        out.push_str(before);
+        let escape = after.split_once('}').filter(|(hex, _)| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        let found = escape.and_then(|(hex, after)| Some((u32::from_str_radix(hex, 16).ok()?, after)));
+        match found.and_then(|(number, after)| Some((char::from_u32(number)?, after))) {
+            Some((c, after)) => {
+                out.push(c);
+                rest = after;
+            }
+            None => {
+                out.push_str("\\x{");
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
 const COLUMNS_MAX: usize = 78;
 const WORD_MAX: usize = 900;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, expected: &str) {
+        assert_eq!(address(&Mailbox::parse(path).expect("a mailbox")), expected);
+    }
+
+    #[test]
+    fn addresses_are_ascii_and_exact() {
+        check("a+b=c@d.test", "a+b=c@d.test");
+        check("j\u{fc}rgen+a=b@d.test", "j\\x{FC}rgen\\x{2B}a\\x{3D}b@d.test");
+        check("\"\u{20ac} \\\\\"@d.test", "\"\\x{20AC}\\x{20}\\x{5C}\\x{5C}\"@d.test");
+        let check = |kind: &str, original: &str, expected: &str| {
+            assert_eq!(original_address(kind, original), expected);
+        };
+        check("rfc822", "Bob+2BX@B.test", "Bob+X@B.test");
+        check("rfc822", "b+C3+BCb@b.test", "b+C3+BCb@b.test");
+        check("utf-8", "j\\x{FC}rgen\\x{2B}a@d.test", "j\\x{FC}rgen\\x{2B}a@d.test");
+        check("UTF-8", "j+C3+BC+2Ba\\x{zz}@d.test", "j\\x{FC}\\x{2B}a\\x{5C}x{zz}@d.test");
+    }
+}

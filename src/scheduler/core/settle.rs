@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::retry::{self, Next};
-use crate::connector::Retry;
+use crate::connector::{Decision, Retry};
 use crate::mail::{Content, Enhanced, Occasion, UnixMillis};
 use crate::outcome::{Cause, DeliveryRecord, Outcome, Scope, Trouble};
 use crate::spool::{Divisible, LaneKey, QueuedRecipient, StoredMessage};
@@ -30,6 +30,16 @@ pub(in crate::scheduler) enum RecipientVerdict {
     Delivered(DeliveryRecord),
     Failed(Trouble),
     Deferred { trouble: Trouble, attempts: u32, next_at: UnixMillis, tell: bool },
+}
+
+impl RecipientVerdict {
+    /// How the session stood to the connector, if it came to one.
+    pub(in crate::scheduler) fn decision(&self) -> Option<&Arc<Decision>> {
+        match self {
+            Self::Delivered(delivered) => Some(&delivered.decision),
+            Self::Failed(trouble) | Self::Deferred { trouble, .. } => trouble.decision.as_ref(),
+        }
+    }
 }
 
 /// What a message is judged by; all times are on the schedule.
