@@ -50,6 +50,7 @@ fn in_words(answer: &ReloadAnswer) -> String {
     ] {
         lines.extend(texts.iter().map(|words| format!("  {label:<8}  {words}")));
     }
+    lines.extend(answer.drained.iter().map(|report| format!("  {:<8}  {report}", "drained")));
     lines.join("\n")
 }
 

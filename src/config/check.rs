@@ -29,6 +29,7 @@ pub(super) struct CheckedFile {
     pub(super) resolver: resolver::settings::Settings,
     pub(super) inbound: Vec<Inbound>,
     pub(super) outbound: Vec<Outbound>,
+    pub(super) drain: Duration,
     pub(super) log: LogSettings,
     /// Every value in effect, for `check --json`.
     pub(super) in_force: Map<String, Value>,
@@ -81,6 +82,7 @@ pub(super) fn check(
         resolver: plain.dns.settings(),
         inbound: connectors.inbound,
         outbound: connectors.outbound,
+        drain: plain.timeouts.drain,
         log: plain.log.settings(),
         server,
         in_force,

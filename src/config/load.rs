@@ -164,6 +164,7 @@ fn whole(
         outbound: checked.outbound,
         identities: materials.identities,
         trust,
+        drain: checked.drain,
         staged: materials.staged,
         log: checked.log,
         in_force: Value::Object(in_force),

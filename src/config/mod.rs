@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -33,7 +34,7 @@ pub(crate) use keys::ServerValues;
 pub use keys::{needs_restart, reference_page, sample_file};
 pub use load::{LocalListener, control_socket, load, load_text, local_listener};
 
-use crate::connector::{Inbound, Outbound, TrustId};
+use crate::connector::{Generation, Inbound, Outbound, Table, TrustId};
 use crate::mail::UnixMillis;
 use crate::tls::{Identity, TrustSet};
 use crate::{deliver, listen, resolver, scheduler};
@@ -66,6 +67,8 @@ pub struct Config {
     pub identities: BTreeMap<String, Arc<Identity>>,
     /// The trust anchor sets that connectors name; `system` only if a connector uses it.
     pub trust: BTreeMap<TrustId, Arc<TrustSet>>,
+    /// How long a reload waits for transactions that a stricter connector does not allow.
+    pub drain: Duration,
     /// When the successor of a certificate takes over, by the ID of `[certificate.ID]`; only future dates.
     pub staged: BTreeMap<String, UnixMillis>,
     /// The settings of the program's own log.
@@ -74,6 +77,15 @@ pub struct Config {
     pub warnings: Vec<Fault>,
     /// Every value in effect, for `check --json`.
     in_force: Value,
+}
+
+impl Config {
+    /// The table of its connectors.
+    #[must_use]
+    pub fn table(&self, generation: Generation) -> Table {
+        let trust = self.trust.iter().map(|(id, set)| (id.clone(), set.contents())).collect();
+        Table::new(generation, self.inbound.clone(), self.outbound.clone()).trusting(trust)
+    }
 }
 
 impl fmt::Debug for Config {
@@ -109,6 +121,6 @@ pub enum LogFormat {
 ///
 /// # Errors
 /// A sentence that says what is wrong.
-pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     units::duration(text).map_err(|fault| fault.to_string())
 }

@@ -151,7 +151,7 @@ impl Inbound {
     /// Whether one of the connector's users has logged in, or it requires no login.
     fn has_login(&self, channel: &Channel) -> bool {
         let Some(users) = &self.users else { return true };
-        channel.user.as_ref().is_some_and(|user| user.files.contains(&users.file))
+        channel.user.as_ref().is_some_and(|user| users.has(user))
     }
 }
 

@@ -20,6 +20,8 @@ mod requirement;
 mod sending;
 mod shortfall;
 mod table;
+mod transit;
+mod trusted;
 mod users;
 
 #[cfg(test)]
@@ -39,7 +41,7 @@ pub use facts::{
     PresentedName, RevocationStatus, TlsFacts, TlsVersion, TrustId,
 };
 pub use judge::{Attained, ClearCause, NotCovered, Observed, Permit, SessionId, Verdict, judge};
-pub use live::{ClearGuard, LiveTable};
+pub use live::{DrainTally, LiveTable, OutdatedTransactions, SessionTable, TransactionGuard};
 pub use name::{NameFault, PeerName, first_match};
 pub use organisation::{is_ours, may_disclose};
 pub use pattern::{DomainPattern, PatternFault, Specificity};
@@ -55,4 +57,6 @@ pub use table::{
     OnHandshakeFailure, Onward, Outbound, OutboundTls, Retry, Reveal, Revision, SmartHost, SmartHostName,
     Sni, Table,
 };
-pub use users::{Login, User, Users};
+pub use transit::{OutboundTransit, StaleProof, Transit};
+pub use trusted::{TrustContents, TrustSets};
+pub use users::{Login, User, Users, VerifiedLogin};

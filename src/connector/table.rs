@@ -10,7 +10,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DomainPattern, Forced, PeerName, Recipients, Require, Requirement, SendingSettings, TrustId, User, Users,
+    DomainPattern, Forced, PeerName, Recipients, Require, Requirement, SendingSettings, TrustId, TrustSets,
+    User, Users,
 };
 use crate::mail::Domain;
 
@@ -23,6 +24,8 @@ pub struct Table {
     pub inbound: Vec<Arc<Inbound>>,
     /// The outbound connectors; order is irrelevant.
     pub outbound: Vec<Arc<Outbound>>,
+    /// The trust anchor sets that they name.
+    pub trust: TrustSets,
     pub(super) index: Index,
 }
 
@@ -320,7 +323,14 @@ impl Table {
     pub fn new(generation: Generation, inbound: Vec<Inbound>, outbound: Vec<Outbound>) -> Self {
         let outbound: Vec<Arc<Outbound>> = outbound.into_iter().map(Arc::new).collect();
         let index = Index::new(&outbound);
-        Self { generation, inbound: inbound.into_iter().map(Arc::new).collect(), outbound, index }
+        let inbound = inbound.into_iter().map(Arc::new).collect();
+        Self { generation, inbound, outbound, trust: TrustSets::new(), index }
+    }
+
+    /// The same, with what the trust anchor sets hold.
+    #[must_use]
+    pub fn trusting(self, trust: TrustSets) -> Self {
+        Self { trust, ..self }
     }
 
     /// Whether login is available: some connector that is not off requires it.
@@ -335,9 +345,7 @@ impl User {
     #[must_use]
     pub fn supposed(name: &str, table: &Table) -> Self {
         let lists = table.inbound.iter().filter_map(|c| c.users.as_ref());
-        let files =
-            lists.filter(|users| users.hashes.contains_key(name)).map(|users| Arc::clone(&users.file));
-        Self { name: name.into(), files: files.collect() }
+        Self { name: name.into(), logins: lists.filter_map(|users| users.verified(name)).collect() }
     }
 }
 

@@ -26,13 +26,23 @@ pub struct Login {
     pub password: String,
 }
 
-/// A client that logged in.
+/// A client that has logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// The user name.
+    /// Its name.
     pub name: Arc<str>,
-    /// The users files that list this name with this password.
-    pub files: Vec<Arc<str>>,
+    /// The users files that list it with this password.
+    pub logins: Vec<VerifiedLogin>,
+}
+
+/// An entry of a users file that a password was verified against. The hash says which password that was: once the
+/// entry is changed or gone, the login is no longer valid.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifiedLogin {
+    /// The file.
+    pub file: Arc<str>,
+    /// The hash in it.
+    pub hash: Arc<str>,
 }
 
 impl Users {
@@ -61,6 +71,19 @@ impl Users {
         }
         Ok(Self { file: file.into(), hashes })
     }
+
+    /// The user's entry, as verified.
+    #[must_use]
+    pub fn verified(&self, name: &str) -> Option<VerifiedLogin> {
+        let hash = self.hashes.get(name)?;
+        Some(VerifiedLogin { file: Arc::clone(&self.file), hash: hash.as_str().into() })
+    }
+
+    /// Whether the user has logged in with an entry of this file as it is now.
+    #[must_use]
+    pub fn has(&self, user: &User) -> bool {
+        self.verified(&user.name).is_some_and(|login| user.logins.contains(&login))
+    }
 }
 
 impl Serialize for Users {
@@ -80,6 +103,12 @@ impl Serialize for Users {
 impl fmt::Debug for Users {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Users({}, {} names)", self.file, self.hashes.len())
+    }
+}
+
+impl fmt::Debug for VerifiedLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerifiedLogin({})", self.file)
     }
 }
 

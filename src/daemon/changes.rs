@@ -256,6 +256,7 @@ mod tests {
         ("queue", "delay_dsn"),
         ("queue", "forced_expire"),
         ("queue", "forced_delay_dsn"),
+        ("timeouts", "drain"),
     ];
 
     const REST: (&str, &str, &str) = ("rest", "\"*\"", "opportunistic");

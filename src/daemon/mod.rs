@@ -39,7 +39,7 @@ pub use watchdog::Watchdog;
 use self::paused::PauseFile;
 use crate::admin::{Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure};
 use crate::config::Config;
-use crate::connector::{Generation, LiveTable, Table};
+use crate::connector::{Generation, LiveTable};
 use crate::deliver::{Courier, TlsHistory, Verifier};
 use crate::listen::{self, ListenerState};
 use crate::mail::Clock;
@@ -136,7 +136,7 @@ pub async fn start_after(
     let listening: Vec<(String, SocketAddr)> = bound.iter().map(|b| (b.name.clone(), b.address)).collect();
     let socket = ControlSocket::open(&config.control)?;
 
-    let live = Arc::new(LiveTable::new(Table::new(Generation(1), config.inbound, config.outbound)));
+    let live = Arc::new(LiveTable::new(config.table(Generation(1))));
     let ourselves = listening.iter().map(|(_, address)| *address).collect();
     let partners = partners(&config.data_dir);
     let tls = (client_setups, tls_seen(&config.data_dir), Arc::clone(&partners));
@@ -249,9 +249,9 @@ impl RelayDaemon {
         self.spool.broken()
     }
 
-    /// Reloads the files. When this returns, every plaintext transaction that began under the old
-    /// connectors has its final reply, and queued mail is judged by the new ones. Inbound sessions
-    /// end under the rules they began with.
+    /// Reloads the files. When this returns, no transaction goes on that the new connectors do not
+    /// allow, and queued mail is judged by them. Inbound sessions are admitted by them at their next
+    /// MAIL FROM.
     ///
     /// # Errors
     /// The errors in the files; nothing has changed.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::connectors::{Words, views};
 use super::paused::PauseFile;
@@ -15,10 +16,10 @@ use super::print::{Print, print};
 use super::setups::{self, PresentedChain};
 use super::{StartFault, changes, expiry};
 use crate::admin::{
-    AlarmKind, Alarms, Connectors, Direction, Operator, PauseAnswer, ReloadAnswer, ReloadFailure,
+    AlarmKind, Alarms, Connectors, Direction, DrainReport, Operator, PauseAnswer, ReloadAnswer, ReloadFailure,
 };
 use crate::config::{self, Config, Faults};
-use crate::connector::{Generation, LiveTable, Table, TrustId};
+use crate::connector::{DrainTally, Generation, LiveTable, Table, TrustId};
 use crate::deliver::ClientSetups;
 use crate::listen::ServerSetups;
 use crate::listen::settings::ListenerTls;
@@ -86,6 +87,9 @@ struct FileStamps {
     print: Print,
     failed: bool,
 }
+
+/// Transactions that are no longer allowed, on their way to an end.
+pub(super) type Draining = JoinHandle<Option<DrainReport>>;
 
 /// The reason for a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,14 +194,44 @@ impl Reloader {
         self.tell(&fresh);
     }
 
-    /// Continues even if the caller gives up: half a reload would match neither table.
-    pub(super) async fn reload_by(self: Arc<Self>, trigger: Trigger) -> Result<ReloadAnswer, ReloadFailure> {
+    /// Returns once the files are in effect; the transactions that they do not allow end meanwhile. Continues even if
+    /// the caller gives up: half a reload would match neither table.
+    pub(super) async fn reload_by(
+        self: Arc<Self>,
+        trigger: Trigger,
+    ) -> Result<(ReloadAnswer, Draining), ReloadFailure> {
         let me = Arc::clone(&self);
-        let done = tokio::spawn(async move { me.attempt(trigger).await }).await;
-        done.unwrap_or_else(|broken| Err(self.refused(&ReloadFault::Read(broken))))
+        let done = tokio::spawn(async move {
+            let (answer, limit) = me.attempt(trigger).await?;
+            // Outside of the lock: the next reload is not held up by peers of this one.
+            Ok((answer, tokio::spawn(me.drain(limit))))
+        });
+        done.await.unwrap_or_else(|broken| Err(self.refused(&ReloadFault::Read(broken))))
     }
 
-    async fn attempt(&self, trigger: Trigger) -> Result<ReloadAnswer, ReloadFailure> {
+    /// Waits, for a limited time, until no transaction goes on that the table in effect does not allow.
+    async fn drain(self: Arc<Self>, limit: Duration) -> Option<DrainReport> {
+        let live = Arc::clone(&self.live);
+        // Each of them is admitted or judged again, which may take a while where there are many.
+        let outdated = tokio::task::spawn_blocking(move || live.outdated()).await.ok()?;
+        let transactions = outdated.count();
+        if transactions == 0 {
+            return None;
+        }
+        let connectors = outdated.connectors();
+        tracing::info!(transactions, ?connectors, "waiting for transactions that are no longer allowed");
+        let DrainTally { ended, cut, answering } = outdated.drain(&self.live, limit).await;
+        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let report = DrainReport { transactions, ended, cut, answering, limit_ms, connectors };
+        if cut > 0 || answering > 0 {
+            tracing::warn!("{report}");
+        } else {
+            tracing::info!("{report}");
+        }
+        Some(report)
+    }
+
+    async fn attempt(&self, trigger: Trigger) -> Result<(ReloadAnswer, Duration), ReloadFailure> {
         let _alone = self.alone.lock().await;
         if trigger != Trigger::StillBroken {
             announce_reload();
@@ -207,12 +241,12 @@ impl Reloader {
             notify(&[sd_notify::NotifyState::Ready]);
         }
         match done {
-            Ok(reloaded) => {
+            Ok((reloaded, limit)) => {
                 let _gone = self.alarms.replace(AlarmKind::Reload, Clock::wall(), Vec::new());
                 self.tell(&reloaded.loosened);
                 self.tell_expiry();
                 tell_reloaded(&reloaded);
-                Ok(reloaded)
+                Ok((reloaded, limit))
             }
             Err(fault) => {
                 self.lock().failed = true;
@@ -223,7 +257,7 @@ impl Reloader {
         }
     }
 
-    async fn exchange(&self) -> Result<ReloadAnswer, ReloadFault> {
+    async fn exchange(&self) -> Result<(ReloadAnswer, Duration), ReloadFault> {
         let in_use = self.in_use.load_full();
         let file = in_use.file.clone();
         let files = in_use.files.clone();
@@ -243,10 +277,10 @@ impl Reloader {
         let last = self.live.table();
         let Generation(number) = last.generation;
         let next = Generation(number.saturating_add(1));
-        let table = Table::new(next, config.inbound.clone(), config.outbound.clone());
+        let table = config.table(next);
         let reloaded = self.compare(&config, &last, &table).await;
 
-        // Sessions under way still use the old setups, so these are removed only after the table is
+        // Whoever has just read the old table still looks for its setups, so these are removed only after it is
         // replaced.
         let mut both = BTreeMap::clone(&first.client_setups.load());
         both.extend(clients.iter().map(|(revision, setup)| (*revision, Arc::clone(setup))));
@@ -257,12 +291,12 @@ impl Reloader {
         // The spool stays where it was opened.
         let now = InUse { data_dir: in_use.data_dir.clone(), ..InUse::of(&config, shown) };
         self.in_use.store(Arc::new(now));
-        self.live.replace(table).await;
+        self.live.replace(table);
         first.client_setups.store(Arc::new(clients));
         first.server_setups.store(Arc::new(BTreeMap::from([(next, servers)])));
         self.scheduler.table_replaced().await;
         *self.lock() = FileStamps { print: seen, failed: false };
-        Ok(reloaded)
+        Ok((reloaded, config.drain))
     }
 
     async fn compare(&self, config: &Config, last: &Table, table: &Table) -> ReloadAnswer {
@@ -279,6 +313,7 @@ impl Reloader {
             changes: changes::connectors(last, table),
             certificates: expiry::renewed(&self.in_use.load().identities, &config.identities),
             served: moved.collect(),
+            drained: None,
             loosened: loosened.chain(changes::loosened_inbound(last, table)).collect(),
             needs_restart: changes::needs_restart(&self.first.booted, &config.in_force()),
             warnings: config.warnings.iter().map(ToString::to_string).collect(),
@@ -320,7 +355,10 @@ impl Reloader {
 
 impl Operator for Reloader {
     fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<ReloadAnswer, ReloadFailure>> + Send>> {
-        Box::pin(self.reload_by(Trigger::Asked))
+        Box::pin(async move {
+            let (answer, draining) = self.reload_by(Trigger::Asked).await?;
+            Ok(ReloadAnswer { drained: draining.await.unwrap_or_default(), ..answer })
+        })
     }
 
     fn connectors(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Connectors> + Send>> {

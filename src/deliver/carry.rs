@@ -20,7 +20,7 @@ use super::need::{Need, serves};
 use super::probe::ProbeFailure;
 use super::search::{Search, may_go_clear};
 use super::session::OpenSession;
-use crate::connector::{ClearGuard, Decision, NotCovered, RecipientCheck, Shortfall};
+use crate::connector::{Decision, NotCovered, RecipientCheck, Shortfall, TransactionGuard};
 use crate::mail::ReversePath;
 use crate::outcome::{LinkFault, Outcome, Scope, Trouble};
 use crate::scheduler::{Carrier, Errand, Job, Jobs, QuestionEnd, RecipientQuestion, Way};
@@ -71,8 +71,8 @@ pub(super) struct LaneCarrier {
 struct SentEnvelope {
     serial: u64,
     range: Range<usize>,
-    /// Held until the final reply, so that a tighter table can wait for it.
-    _in_clear: Option<ClearGuard>,
+    /// Held until the final reply, so that a stricter table can wait for it.
+    _guard: TransactionGuard,
 }
 
 /// A question that a carrier has taken, and how many sessions it was tried over.
@@ -311,11 +311,13 @@ impl LaneCarrier {
         let mail = MailFrom { reverse_path, body, size: message.size, utf8, dsn };
         let connector = &self.way.connector;
         let mut refused = elsewhere();
+        // Before the table is read: a stricter one either waits for this transaction or is seen by it.
+        let guard = session.enter(
+            &self.courier.live,
+            connector,
+            recipients.iter().map(|recipient| &recipient.forward_path),
+        );
         for _ in 0..JUDGEMENTS_MAX {
-            // The order matters: a tighter table either waits for this transaction or is seen by
-            // it. Each judgement takes a new guard, because the last one may belong to a table that
-            // is no longer in effect.
-            let in_clear = (!session.connection.is_sealed()).then(|| self.courier.live.enter_clear());
             let table = self.courier.live.table();
             if !serves(&table, connector, recipients.iter().map(|recipient| &recipient.forward_path)) {
                 break;
@@ -331,7 +333,7 @@ impl LaneCarrier {
                 Ok(()) => {
                     batch.next = range.end;
                     session.used = session.used.saturating_add(1);
-                    self.sent.push_back(SentEnvelope { serial: batch.serial, range, _in_clear: in_clear });
+                    self.sent.push_back(SentEnvelope { serial: batch.serial, range, _guard: guard });
                     return true;
                 }
                 Err(NotBegun::NotCovered(NotCovered::Stale)) => {
@@ -410,11 +412,13 @@ impl LaneCarrier {
         let proven = usize::try_from(session.used).unwrap_or(usize::MAX) > sent.len();
         let all = session.smtp.abandon();
         let displaced = matches!(ending, Ending::Fault(LinkFault::Displaced));
+        // A new table has ended it, which says nothing of the host: the connector is chosen again.
+        let outdated = session.connection.cut().is_cancelled() && !session.connection.is_after_dot();
         for (number, (load, finished)) in sent.iter().zip(all).enumerate() {
             // A connection that carried mail before and does not answer MAIL was closed while idle,
             // which is not a fault of the host. The content of a chained transaction was never
             // sent.
-            if number > 0 || (proven && !finished.begun && !displaced) {
+            if number > 0 || outdated || (proven && !finished.begun && !displaced) {
                 self.put_back(load);
                 continue;
             }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
 
 use super::settings::Timeouts;
 use crate::connector::{HandshakeFault, TlsFacts};
@@ -28,6 +29,8 @@ const BLOCK_BYTES: usize = 65_536;
 const READ_BYTES: usize = 4096;
 /// How long to wait for the peer to take our QUIT.
 const QUIT_LIMIT: Duration = Duration::from_secs(2);
+/// Why a session was ended from our side.
+const OUTDATED: &str = "we ended it: the connector was tightened";
 
 enum Wire {
     Plain(TcpStream),
@@ -46,6 +49,8 @@ pub(super) struct Connection {
     heard: bool,
     /// Number of replies already reported as progress.
     replies_before: u64,
+    /// Ends the session where a new table does not allow what it carries.
+    cut: CancellationToken,
     /// Whether a final dot was sent, or is being sent, and is not answered yet.
     after_dot: bool,
     /// Shows progress to whoever wants the connection's place.
@@ -79,6 +84,7 @@ impl Connection {
             input: Vec::new(),
             heard: false,
             replies_before: 0,
+            cut: CancellationToken::new(),
             after_dot: false,
             progress: Arc::default(),
         }
@@ -101,6 +107,11 @@ impl Connection {
     /// Records that the final dot was answered.
     pub(super) fn dot_answered(&mut self) {
         self.set_after_dot(false);
+    }
+
+    /// Ends the session when cancelled, unless the peer may have received the whole message.
+    pub(super) fn cut(&self) -> &CancellationToken {
+        &self.cut
     }
 
     /// Whether the peer may have received the whole message.
@@ -176,6 +187,9 @@ impl Connection {
         content: &Content,
         limit: Duration,
     ) -> Result<(), Interruption> {
+        if self.cut.is_cancelled() {
+            return Err(Interruption::Link(LinkFault::Lost(OUTDATED.to_owned())));
+        }
         let out = mem::take(&mut self.out);
         let sent = match content {
             Content::Held(bytes) => {
@@ -227,7 +241,7 @@ impl Connection {
                 Wire::Gone => Err(io::Error::new(io::ErrorKind::NotConnected, "it was closed")),
             }
         };
-        let written = unless_evicted(writing, limit, &self.progress, self.after_dot).await?;
+        let written = uninterrupted(writing, limit, (&self.progress, &self.cut), self.after_dot).await?;
         written.map_err(|error| self.broken(&error))?;
         self.progress.moved();
         Ok(())
@@ -242,7 +256,7 @@ impl Connection {
                 Wire::Gone => Err(io::Error::new(io::ErrorKind::NotConnected, "it was closed")),
             }
         };
-        let read = unless_evicted(reading, limit, &self.progress, self.after_dot).await?;
+        let read = uninterrupted(reading, limit, (&self.progress, &self.cut), self.after_dot).await?;
         match read.map_err(|error| self.broken(&error))? {
             0 => Err(Interruption::Link(LinkFault::Lost("the peer closed it".to_owned()))),
             _ => Ok(()),
@@ -283,6 +297,9 @@ impl Connection {
 
     /// Whether an idle connection is still usable: nothing may have arrived on it, not even a 421.
     pub(super) async fn is_quiet(&mut self) -> bool {
+        if self.cut.is_cancelled() {
+            return false;
+        }
         match &mut self.wire {
             Wire::Plain(stream) => nothing_to_read(stream).await,
             Wire::Sealed(stream) => nothing_to_read(stream.as_mut()).await,
@@ -327,16 +344,18 @@ fn limit(limits: &Timeouts, awaited: AwaitedReply) -> Duration {
     }
 }
 
-/// One read or write within `limit`, interrupted if others get the place. Never after a final dot:
-/// that would leave open whether the message was accepted.
-async fn unless_evicted<T>(
+/// One read or write within `limit`, interrupted if others get the place, or if a new table does not allow the
+/// transaction. Never after a final dot: that would leave open whether the message was accepted.
+async fn uninterrupted<T>(
     exchange: impl Future<Output = io::Result<T>>,
     limit: Duration,
-    progress: &Progress,
+    (progress, cut): (&Progress, &CancellationToken),
     after_dot: bool,
 ) -> Result<io::Result<T>, Interruption> {
     tokio::select! {
         biased;
+        // Before anything else: not one octet more may leave.
+        () = cut.cancelled(), if !after_dot => Err(Interruption::Link(LinkFault::Lost(OUTDATED.to_owned()))),
         done = timeout(limit, exchange) => done.map_err(|_| Interruption::Link(LinkFault::Silent)),
         () = progress.evicted(), if !after_dot => Err(Interruption::Link(LinkFault::Displaced)),
     }

@@ -190,9 +190,8 @@ impl OpenSession {
         (reverse_path, to): (&ReversePath, &Mailbox),
         need: Need<'_>,
     ) -> Result<TransactionResult, ProbeFailure> {
-        // Held in this order until the last reply: the envelope may be in plaintext, and a tighter
-        // table either waits for it or is seen by it.
-        let _in_clear = (!self.connection.is_sealed()).then(|| courier.live.enter_clear());
+        // Held until the last reply, and before the table is read: a stricter one either waits for it or is seen by it.
+        let _guard = self.enter(&courier.live, connector, std::iter::once(to));
         let (utf8, dsn) = (!reverse_path.is_ascii() || !to.is_ascii(), MessageDsn::default());
         let mail = MailFrom { reverse_path, body: BodyType::SevenBit, size: 0, utf8, dsn: &dsn };
         let table = courier.live.table();

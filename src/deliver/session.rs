@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::connection::Connection;
 use crate::connector::{
-    Decision, Generation, Observed, Outbound, Requirement, Revision, SmartHostName, Verdict, judge,
+    Decision, Generation, LiveTable, Observed, Outbound, OutboundTransit, Requirement, Revision,
+    SmartHostName, TransactionGuard, Transit, Verdict, judge,
 };
-use crate::mail::Domain;
+use crate::mail::{Domain, Mailbox};
 use crate::smtp::Open;
 
 /// A session that was judged and may carry mail, with the decision to report.
@@ -46,6 +47,31 @@ impl OpenSession {
                 true
             }
         }
+    }
+
+    /// Registers a transaction with these recipients. The caller reads the table in effect after this.
+    pub(super) fn enter<'a>(
+        &self,
+        live: &LiveTable,
+        connector: &Outbound,
+        recipients: impl Iterator<Item = &'a Mailbox>,
+    ) -> TransactionGuard {
+        let mut domains: Vec<Option<Domain>> = Vec::new();
+        for mailbox in recipients {
+            let domain = mailbox.domain_name();
+            if domains.last().is_none_or(|last| last.as_ref() != domain) {
+                domains.push(domain.cloned());
+            }
+        }
+        let transit = OutboundTransit {
+            connector: Arc::clone(&connector.name),
+            revision: connector.revision,
+            domains,
+            host: self.key.host.clone(),
+            address: self.key.address.ip(),
+            observed: self.observed.clone(),
+        };
+        live.enter(Transit::Outbound(transit), live.table(), self.connection.cut().clone())
     }
 
     /// Whether the session is in plaintext because handshakes failed; the next attempt starts with

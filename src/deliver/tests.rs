@@ -70,7 +70,7 @@ impl Jobs for FakeJobs {
         let table = if waiting.is_empty() { self.table.lock().expect("a table").take() } else { None };
         Box::pin(async move {
             if let Some((live, table)) = table {
-                live.replace(table).await;
+                live.replace(table);
             }
             job.map(Errand::Deliver)
         })
@@ -384,7 +384,7 @@ async fn a_new_table_is_asked_before_the_next_envelope() {
     let (mut world, peer) = world(Manner::default(), |_| {}).await;
     world.carry(&[job(1, "a", 0)]).await;
     let same = Table::new(Generation(2), Vec::new(), vec![world.connector.clone()]);
-    world.live.replace(same).await;
+    world.live.replace(same);
     assert_eq!(world.carry(&[job(2, "a", 0)]).await, ["2: delivered clear-not-offered"]);
     assert_eq!(peer.heard("EHLO").len(), 1);
     // The same connector, tightened: a carrier that still holds the old one sends nothing with it.
@@ -393,7 +393,7 @@ async fn a_new_table_is_asked_before_the_next_envelope() {
         revision: Revision([2; 8]),
         ..world.connector.clone()
     };
-    world.live.replace(Table::new(Generation(3), Vec::new(), vec![tight.clone()])).await;
+    world.live.replace(Table::new(Generation(3), Vec::new(), vec![tight.clone()]));
     assert_eq!(world.carry(&[job(3, "a", 0)]).await, ["3: deferred 4.3.0 Session"]);
     assert_eq!(peer.heard("MAIL").len(), 2);
     world.connector = tight;
@@ -410,9 +410,9 @@ async fn a_table_that_changes_between_two_jobs_binds_the_second() {
     };
     let table = Table::new(Generation(2), Vec::new(), vec![tight]);
     *world.jobs.table.lock().expect("a table") = Some((Arc::clone(&world.live), table));
-    // The second job is requested while the first is under way in plaintext; the change waits for
-    // the first one's final reply.
-    let said = world.carry(&[job(1, "a", 0), job(2, "b", 0)]).await;
+    // The second job is asked for while the first is in progress in plaintext: that one has left by now.
+    let mut said = world.carry(&[job(1, "a", 0), job(2, "b", 0)]).await;
+    said.sort();
     assert_eq!(said, ["1: delivered clear-not-offered", "2: deferred 4.3.0 Session"]);
     assert_eq!(peer.heard("MAIL").len(), 1);
 }

@@ -22,7 +22,7 @@ use super::door::{Door, Terms};
 use super::early::speaks_early;
 use super::intake::Intake;
 use super::settings::ListenerTls;
-use crate::connector::TlsFacts;
+use crate::connector::{SessionTable, TlsFacts};
 use crate::mail::Network;
 use crate::smtp::receive::{Action, Fullness, Session, StoreRefusal};
 use crate::tracking::Event;
@@ -54,6 +54,7 @@ pub(super) async fn converse(
         door,
         peer,
         stop,
+        cut: CancellationToken::new(),
     };
     if conversation.door.tls != ListenerTls::Implicit {
         conversation.start(None);
@@ -78,6 +79,8 @@ struct Conversation {
     terms: Terms,
     peer: SocketAddr,
     stop: CancellationToken,
+    /// Ends the session where a new table does not allow its transaction.
+    cut: CancellationToken,
     /// `None` only until an implicit TLS handshake is done.
     session: Option<Session>,
     intake: Intake,
@@ -105,12 +108,14 @@ enum Turn {
     Gone(Option<io::Error>),
     TimedOut(Overdue),
     Stopped,
+    Outdated,
 }
 
 /// What a session waits for besides input; built once, so that a turn costs no allocation.
 struct Waits {
     sleep: Pin<Box<Sleep>>,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Conversation {
@@ -118,7 +123,7 @@ impl Conversation {
     fn start(&mut self, tls: Option<Arc<TlsFacts>>) {
         self.session = Some(Session::start(
             Arc::clone(&self.door.rules),
-            Arc::clone(&self.terms.table),
+            SessionTable::new(Arc::clone(&self.shared.live), Arc::clone(&self.terms.table), self.cut.clone()),
             self.peer.ip(),
             self.door.upgrade(&self.terms),
             tls,
@@ -130,6 +135,7 @@ impl Conversation {
         let mut waits = Waits {
             sleep: Box::pin(sleep_until(Instant::now())),
             stopped: Box::pin(self.stop.clone().cancelled_owned()),
+            cut: Box::pin(self.cut.clone().cancelled_owned()),
         };
         loop {
             let action = if self.pending.is_empty() {
@@ -209,6 +215,9 @@ impl Conversation {
         if self.grace_until.is_some() && !in_transaction {
             return self.session.as_mut().map(Session::on_shutdown);
         }
+        if self.cut.is_cancelled() {
+            return self.outdated();
+        }
         if !self.flush(stream, waits).await {
             return None;
         }
@@ -225,6 +234,7 @@ impl Conversation {
                 self.grace_until = Some(Instant::now() + GRACE);
                 Some(Action::NeedInput)
             }
+            Turn::Outdated => self.outdated(),
             Turn::TimedOut(_) if self.grace_until.is_some_and(|grace| grace <= until) => {
                 self.session.as_mut().map(Session::on_shutdown)
             }
@@ -285,7 +295,16 @@ impl Conversation {
         if self.grace_until.is_none() && waits.stopped.as_mut().poll(context).is_ready() {
             return Poll::Ready(Some(Turn::Stopped));
         }
+        if waits.cut.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Some(Turn::Outdated));
+        }
         waits.sleep.as_mut().poll(context).map(|()| None)
+    }
+
+    /// A new table does not allow the transaction, and has waited for it long enough.
+    fn outdated(&mut self) -> Option<Action> {
+        self.ended("a reload has tightened the connector, and the transaction did not end in time");
+        self.session.as_mut().map(Session::on_outdated)
     }
 
     /// Feeds the session the input it did not take before.

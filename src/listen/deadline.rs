@@ -15,6 +15,8 @@ pub(super) struct Deadlines {
     content: Option<ContentDeadline>,
     /// When the session began, or its last message was accepted.
     since: Instant,
+    /// When the session began.
+    began: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +39,8 @@ pub(super) enum Overdue {
     Rate,
     /// No message was completed.
     Session,
+    /// End the session, which is old.
+    Age,
 }
 
 /// What a session is doing after it took input.
@@ -50,7 +54,7 @@ pub(super) struct SessionActivity {
 
 impl Deadlines {
     pub(super) fn new(now: Instant) -> Self {
-        Self { line: None, content: None, since: now }
+        Self { line: None, content: None, since: now, began: now }
     }
 
     /// The session took `octets` of input.
@@ -94,7 +98,10 @@ impl Deadlines {
                 [Some((content.until, Overdue::Content)), Some((content.paid_until, Overdue::Rate))]
             }
             // Content has its own deadline, however old the session is.
-            None => [Some((self.since + timeouts.session, Overdue::Session)), None],
+            None => {
+                let age = (self.began + timeouts.age, Overdue::Age);
+                [Some((self.since + timeouts.session, Overdue::Session)), Some(age)]
+            }
         };
         [line]
             .into_iter()
@@ -113,6 +120,7 @@ impl Overdue {
             Self::Content => "waited too long for the end of the content",
             Self::Rate => "waited too long for the content, which comes too slowly",
             Self::Session => "waited too long for a message",
+            Self::Age => "ends sessions of this age; connect again",
         }
     }
 
@@ -125,6 +133,7 @@ impl Overdue {
             Self::Content => "time-out: the content did not end in time",
             Self::Rate => "time-out: the content came too slowly",
             Self::Session => "time-out: no message was accepted for too long",
+            Self::Age => "it reached the maximum age of a session",
         }
     }
 }
@@ -152,6 +161,7 @@ mod tests {
             line: SECOND * 30,
             content: SECOND * 1_000,
             session: SECOND * 500,
+            age: SECOND * 2_000,
             ..samples::timeouts()
         }
     }
@@ -193,5 +203,18 @@ mod tests {
         deadlines.accepted(start + SECOND * 450);
         let (until, overdue) = deadlines.next(start + SECOND * 499, &timeouts());
         assert_eq!((until - start, overdue), (SECOND * 599, Overdue::Idle));
+    }
+
+    #[test]
+    fn an_old_session_ends_but_not_within_content() {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(start);
+        let at = start + SECOND * 1_990;
+        deadlines.accepted(at);
+        let (until, overdue) = deadlines.next(at, &timeouts());
+        assert_eq!((until - start, overdue), (SECOND * 2_000, Overdue::Age));
+        deadlines.fed(1, SessionActivity { line: None, content: true }, (at, &limits(), &timeouts()));
+        let (until, overdue) = deadlines.next(at, &timeouts());
+        assert_eq!((until - start, overdue), (SECOND * 2_090, Overdue::Idle));
     }
 }

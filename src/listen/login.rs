@@ -83,20 +83,20 @@ async fn check(table: &Table, login: Login) -> Option<Arc<User>> {
 
 /// An unknown name takes as long as a wrong password: timing reveals nothing.
 fn matching(lists: &[Arc<Users>], login: &Login) -> Option<Arc<User>> {
-    let mut files = Vec::new();
+    let mut logins = Vec::new();
     let mut asked = false;
     for users in lists {
-        if let Some(hash) = users.hashes.get(&login.name) {
+        if let Some(entry) = users.verified(&login.name) {
             asked = true;
-            if fits(hash, &login.password) {
-                files.push(Arc::clone(&users.file));
+            if fits(&entry.hash, &login.password) {
+                logins.push(entry);
             }
         }
     }
     if !asked {
         let _never = fits(NOBODY, &login.password);
     }
-    (!files.is_empty()).then(|| Arc::new(User { name: login.name.as_str().into(), files }))
+    (!logins.is_empty()).then(|| Arc::new(User { name: login.name.as_str().into(), logins }))
 }
 
 fn fits(hash: &str, password: &str) -> bool {
@@ -133,7 +133,7 @@ mod tests {
         let files = |name: &str, password: &str| {
             let login = Login { name: name.to_owned(), password: password.to_owned() };
             matching(&lists, &login)
-                .map(|user| user.files.iter().map(ToString::to_string).collect::<Vec<_>>())
+                .map(|user| user.logins.iter().map(|login| login.file.to_string()).collect::<Vec<_>>())
         };
         assert_eq!(files("ann", "one"), Some(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(files("bob", "two"), Some(vec!["b".to_owned()]));

@@ -115,6 +115,8 @@ pub struct Timeouts {
     pub content: Duration,
     /// For the next accepted message, from the start or the last one; not counting content under way.
     pub session: Duration,
+    /// For a session as a whole, not counting content under way.
+    pub age: Duration,
 }
 
 /// Test settings, kept here so that a new field is added in one place.
@@ -163,6 +165,7 @@ pub(super) mod samples {
             handshake: Duration::from_secs(60),
             content: Duration::from_secs(60),
             session: Duration::from_secs(60),
+            age: Duration::from_secs(60),
         }
     }
 }

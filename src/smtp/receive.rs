@@ -31,7 +31,9 @@ use super::chunk::ChunkScanner;
 use super::command::{Command, CommandFault};
 use super::data::{ContentSink, Scanner};
 use super::line::{LineSplitter, Split};
-use crate::connector::{Admission, Channel, Decision, Inbound, Outbound, Table, TlsFacts};
+use crate::connector::{
+    Admission, Channel, Decision, Inbound, Outbound, SessionTable, TlsFacts, TransactionGuard,
+};
 use crate::mail::{Enhanced, Envelope, MailboxDomain, QueueId, Recipient, Reply, UnixMillis};
 use repeats::Repeats;
 use tally::Tally;
@@ -40,8 +42,8 @@ use tally::Tally;
 #[derive(Debug)]
 pub struct Session {
     rules: Arc<Rules>,
-    /// The table in effect when the session began; the session keeps it to its end.
-    table: Arc<Table>,
+    /// The table that the session goes by: the one in effect at its last EHLO or MAIL.
+    table: SessionTable,
     channel: Channel,
     upgrade: Upgrade,
     phase: Phase,
@@ -139,6 +141,8 @@ struct Transaction {
     declared: u64,
     /// Recipients refused so far.
     refused: usize,
+    /// Registers it, so that a stricter table can wait for it.
+    _guard: TransactionGuard,
 }
 
 impl Session {
@@ -146,7 +150,7 @@ impl Session {
     #[must_use]
     pub fn start(
         rules: Arc<Rules>,
-        table: Arc<Table>,
+        table: SessionTable,
         peer: IpAddr,
         upgrade: Upgrade,
         tls: Option<Arc<TlsFacts>>,

@@ -11,6 +11,7 @@ use super::certificate::{self, hex};
 use super::crl::RevocationList;
 use super::fault::TlsFault;
 use super::pem;
+use crate::connector::TrustContents;
 use crate::mail::UnixMillis;
 
 /// A set of trust anchors: keys in which a chain may end (RFC 5280 §6.1.1).
@@ -161,6 +162,19 @@ impl TrustSet {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// What another set can be compared with.
+    #[must_use]
+    pub fn contents(&self) -> TrustContents {
+        let print = |anchor: &TrustAnchor<'_>| {
+            let mut hash = Sha256::new();
+            for part in [anchor.subject.as_ref(), anchor.subject_public_key_info.as_ref()] {
+                hash.update(Sha256::digest(part));
+            }
+            hash.finalize().into()
+        };
+        TrustContents { digest: self.digest.clone(), anchors: self.anchors.iter().map(print).collect() }
     }
 
     pub(super) fn anchors(&self) -> &[TrustAnchor<'static>] {

@@ -23,6 +23,7 @@ mod deploy;
 mod dialogue;
 mod disk;
 mod docs;
+mod drain;
 mod extensions;
 mod flushes;
 mod foreign;

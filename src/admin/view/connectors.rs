@@ -1,7 +1,9 @@
 //! The answers about connectors: those in effect, and what a reload changed.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +23,46 @@ pub struct ReloadAnswer {
     pub served: Vec<String>,
     /// Those for which TLS was enforced and no longer is; each is an alarm.
     pub loosened: Vec<String>,
+    /// What became of the transactions in progress that the connectors no longer allow; none: there were none.
+    pub drained: Option<DrainReport>,
     /// Changes in the files that need a restart.
     pub needs_restart: Vec<String>,
     /// Valid but probably unintended settings.
     pub warnings: Vec<String>,
+}
+
+/// What became of transactions in progress that a reload no longer allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainReport {
+    /// Number of transactions.
+    pub transactions: usize,
+    /// Those that ended by themselves in time.
+    pub ended: usize,
+    /// Those whose sessions were ended.
+    pub cut: usize,
+    /// Those whose message had left completely, and whose final reply is still awaited.
+    pub answering: usize,
+    /// How long they were waited for at most.
+    pub limit_ms: u64,
+    /// The connectors that do not allow them.
+    pub connectors: Vec<Arc<str>>,
+}
+
+impl fmt::Display for DrainReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { transactions, ended, cut, answering, limit_ms, connectors } = self;
+        let noun = if *transactions == 1 { "transaction" } else { "transactions" };
+        let names = connectors.join(", ");
+        write!(f, "{transactions} {noun} in progress no longer allowed by {names}: {ended} ended in time")?;
+        if *cut > 0 {
+            let limit = humantime::format_duration(Duration::from_millis(*limit_ms));
+            write!(f, ", {cut} cut after {limit}")?;
+        }
+        if *answering > 0 {
+            write!(f, ", {answering} already sent and waiting for the final reply")?;
+        }
+        Ok(())
+    }
 }
 
 /// One connector that was added, changed or removed.

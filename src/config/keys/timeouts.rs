@@ -25,6 +25,19 @@ section! {
         meaning: "Inbound: for an accepted message, from the beginning of the session or its last one. Content \
             that is being received has its own timeout.",
     }
+    session_age: Period = "24h" => {
+        meaning: "Inbound: for a session as a whole. One of this age is ended with 421, but not while content is being \
+            received.",
+        explanation: "A client reconnects and goes on. So everything that is only looked at when a session begins, such \
+            as our certificate and the client's, is looked at again after that time at the latest.",
+    }
+    drain: Period = "30s" => {
+        meaning: "Reload: for the transactions in progress that a stricter connector no longer allows.",
+        explanation: "Only these are waited for. Then their sessions are ended, and `sealpost reload` and the log say \
+            how many: a client gets 421, and a message to a host stays in the queue. A transaction whose message has left \
+            completely is not ended, since it might be delivered twice.",
+        reload: true,
+    }
     connect: Period = "30s" => {
         meaning: "Outbound: for a TCP connection.",
     }
@@ -56,6 +69,7 @@ impl TimeoutsValues {
             handshake: self.handshake,
             content: self.content,
             session: self.session,
+            age: self.session_age,
         }
     }
 

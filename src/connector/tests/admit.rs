@@ -262,6 +262,10 @@ fn every_other_connector_is_told_with_its_reason() {
     );
 }
 
+fn user_ann(file: &str, hash: &str) -> User {
+    User { name: "ann".into(), logins: vec![VerifiedLogin { file: file.into(), hash: hash.into() }] }
+}
+
 #[test]
 fn a_login_is_a_condition_like_any_other() {
     let mut staff = inbound("staff", &["contoso.example"], InboundTls::Opportunistic);
@@ -269,7 +273,7 @@ fn a_login_is_a_condition_like_any_other() {
     let mut devices = inbound("devices", &["contoso.example"], InboundTls::Off);
     devices.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
     let table = Table::new(Generation(1), vec![devices, staff], Vec::new());
-    let user = |file: &str| Some(std::sync::Arc::new(User { name: "ann".into(), files: vec![file.into()] }));
+    let user = |file: &str| Some(std::sync::Arc::new(user_ann(file, "$argon2id$x")));
     check_in(&table, &clear(OUTSIDE), "a@contoso.example", "530 5.7.0 [staff] login-required");
     check_in(&table, &clear(INSIDE), "a@contoso.example", "devices by-network");
     let ann = Channel { user: user("staff-users"), ..clear(OUTSIDE) };
@@ -278,6 +282,10 @@ fn a_login_is_a_condition_like_any_other() {
     check_in(&table, &inside, "a@contoso.example", "staff by-user");
     let other = Channel { user: user("other-users"), ..clear(OUTSIDE) };
     check_in(&table, &other, "a@contoso.example", "530 5.7.0 [staff] login-required");
+    // A password that was changed since is another one.
+    let changed = Some(std::sync::Arc::new(user_ann("staff-users", "$argon2id$y")));
+    let changed = Channel { user: changed, ..clear(OUTSIDE) };
+    check_in(&table, &changed, "a@contoso.example", "530 5.7.0 [staff] login-required");
     check_in(&table, &clear(OUTSIDE), "a@else.example", "550 5.7.1 [none] no-connector");
 }
 
@@ -289,7 +297,7 @@ fn a_rehearsal_of_tls_spares_nobody_the_login() {
     staff.mode = Mode::Audit;
     let table = Table::new(Generation(1), vec![staff], Vec::new());
     check_in(&table, &clear(INSIDE), "a@contoso.example", "550 5.7.1 [none] no-connector");
-    let user = Some(std::sync::Arc::new(User { name: "ann".into(), files: vec!["staff-users".into()] }));
+    let user = Some(std::sync::Arc::new(user_ann("staff-users", "$argon2id$x")));
     let ann = Channel { user, ..clear(INSIDE) };
     check_in(&table, &ann, "a@contoso.example", "staff audit-tls-required");
 }
@@ -300,7 +308,7 @@ fn a_login_admits_the_null_reverse_path() {
     staff.users = Some(std::sync::Arc::new(Users::parse("staff-users", "ann:$argon2id$x").expect("users")));
     let table = Table::new(Generation(1), vec![staff], Vec::new());
     check_in(&table, &clear(OUTSIDE), "", "550 5.7.1 [none] no-connector");
-    let user = Some(std::sync::Arc::new(User { name: "ann".into(), files: vec!["staff-users".into()] }));
+    let user = Some(std::sync::Arc::new(user_ann("staff-users", "$argon2id$x")));
     check_in(&table, &Channel { user, ..clear(OUTSIDE) }, "", "staff by-user");
 }
 

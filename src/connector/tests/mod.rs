@@ -4,3 +4,4 @@ mod admit;
 mod any;
 mod choose;
 mod judge;
+mod transit;

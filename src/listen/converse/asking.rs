@@ -13,7 +13,9 @@ impl Conversation {
     /// Has a login checked. Returns whether the session is over.
     pub(super) async fn verify(&mut self, login: Login) -> bool {
         let from = (self.network(), &self.stop);
-        let checked = checked(&self.shared, &self.terms.table, login, from).await;
+        // The users of the table in effect: one that was removed since the session began has no login.
+        let table = self.shared.live.table();
+        let checked = checked(&self.shared, &table, login, from).await;
         self.told(|session| match checked {
             LoginOutcome::Answer(user) => session.on_verified(user),
             LoginOutcome::Later => session.on_unverified(),

@@ -38,6 +38,10 @@ impl Conversation {
                     self.ended("the client does not read its replies");
                     return false;
                 }
+                () = waits.cut.as_mut() => {
+                    self.ended("a reload has tightened the connector, and the client does not read its replies");
+                    return false;
+                }
                 () = waits.stopped.as_mut(), if self.grace_until.is_none() => {
                     let now = Instant::now();
                     self.grace_until = Some(now + GRACE);

@@ -17,7 +17,7 @@ const LOGINS_FAILED_MAX: u32 = 3;
 
 impl Session {
     pub(super) fn on_auth(&mut self, auth: Auth) -> Option<Action> {
-        if self.channel.tls.is_none() && self.table.knows_users() {
+        if self.channel.tls.is_none() && self.table.table().knows_users() {
             return self.refuse_login(538, Enhanced(5, 7, 11), "TLS is required for AUTH");
         }
         if !self.offered().auth {

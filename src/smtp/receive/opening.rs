@@ -11,7 +11,7 @@ impl Session {
             message_bytes_max: self.rules.content.message_bytes_max,
             recipients_max: self.rules.recipients_max,
             starttls: self.upgrade != Upgrade::Never,
-            auth: self.channel.tls.is_some() && self.table.knows_users(),
+            auth: self.channel.tls.is_some() && self.table.table().knows_users(),
             withheld: &self.rules.withheld,
         }
     }
@@ -21,6 +21,9 @@ impl Session {
         self.phase = Phase::Ready;
         self.tally.turn_over();
         self.client = Some(Client { name, extended });
+        if self.table.renew() {
+            self.admission = None;
+        }
         if extended {
             let reply = self.offered().ehlo_reply(&self.rules.name, self.channel.peer);
             self.say(&reply);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Action, Phase, Refusal, Session};
 use crate::connector::Decision;
-use crate::mail::{Enhanced, Reply};
+use crate::mail::{Enhanced, Reply, ReversePath};
 
 impl Session {
     pub(super) fn answer(&mut self, code: u16, enhanced: Enhanced, text: &'static str) -> Option<Action> {
@@ -68,6 +68,30 @@ impl Session {
         let action = self.close(&reply);
         self.keep_refusal("command", reply);
         action
+    }
+
+    /// The table has changed since the session began, and by the one in effect the session can't go on. A new session
+    /// gets an answer for good, whichever it is (RFC 5321 §3.8: 421 may stand for any reply).
+    pub(super) fn close_outdated(
+        &mut self,
+        path: ReversePath,
+        why: &'static str,
+        decision: Option<Arc<Decision>>,
+    ) -> Action {
+        let text = format!("{}: the configuration has changed, {why}; connect again", self.rules.name);
+        let reply = Reply::new(421, Enhanced(4, 3, 2), text);
+        let action = self.close(&reply);
+        if self.repeats.note("MAIL", reply.code) {
+            let (reverse_path, forward_path) = (Some(path), None);
+            self.refusals.push(Refusal { stage: "MAIL", reverse_path, forward_path, reply, decision });
+        }
+        action
+    }
+
+    /// A stricter table has not waited any longer for the transaction. Ends the session with 421.
+    pub fn on_outdated(&mut self) -> Action {
+        let text = format!("{}: the configuration has changed; connect again", self.rules.name);
+        self.close(&Reply::new(421, Enhanced(4, 3, 2), text))
     }
 
     /// Keeps a refusal that was already sent and concerns no path.

@@ -3,10 +3,13 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 use crate::connector::{
-    DomainPattern, Forced, Generation, InboundTls, NextHop, PeerCertificate, PeerName, RecipientCheck,
-    Require, SmartHost, SmartHostName, TlsVersion, TrustId, User, Users,
+    DomainPattern, Forced, Generation, InboundTls, LiveTable, NextHop, PeerCertificate, PeerName,
+    RecipientCheck, Require, SmartHost, SmartHostName, Table, TlsVersion, TrustId, User, Users,
+    VerifiedLogin,
 };
 use crate::mail::{Domain, Mailbox};
 use crate::smtp::data::ContentLimits;
@@ -55,7 +58,7 @@ fn outbound(name: &str, domains: &[&str], next_hop: NextHop) -> Outbound {
 }
 
 /// The table described in `tests/data/dialogues/README.md`.
-fn table() -> Arc<Table> {
+fn table() -> Table {
     let bank = Forced::new(Require::Identity {
         trust: vec![TrustId("bank".into())],
         names: vec![PeerName::parse("mail.bank.example").expect("a name")],
@@ -63,7 +66,7 @@ fn table() -> Arc<Table> {
     let sealed = || InboundTls::Forced(Forced::encryption());
     let contoso = &["contoso.example"];
     let smart_host = SmartHost { name: SmartHostName::Ip([127, 0, 0, 1].into()), port: 2525 };
-    Arc::new(Table::new(
+    Table::new(
         Generation(1),
         vec![
             inbound(
@@ -100,11 +103,16 @@ fn table() -> Arc<Table> {
             ),
             outbound("fabrikam-out", &["fabrikam.example"], NextHop::Mx { port: 25 }),
         ],
-    ))
+    )
+}
+
+fn goes_by() -> SessionTable {
+    let live = Arc::new(LiveTable::new(table()));
+    SessionTable::new(Arc::clone(&live), live.table(), CancellationToken::new())
 }
 
 fn session(upgrade: Upgrade, tls: Option<Arc<TlsFacts>>) -> Session {
-    Session::start(Arc::new(rules()), table(), [127, 0, 0, 1].into(), upgrade, tls)
+    Session::start(Arc::new(rules()), goes_by(), [127, 0, 0, 1].into(), upgrade, tls)
 }
 
 fn rules() -> Rules {
@@ -216,7 +224,10 @@ impl Player {
             }
             Action::Verify(login) => {
                 let known = login.name == "ann" && login.password == "secret";
-                let user = || User { name: "ann".into(), files: vec!["users".into()] };
+                let user = || User {
+                    name: "ann".into(),
+                    logins: vec![VerifiedLogin { file: "users".into(), hash: "$argon2id$x".into() }],
+                };
                 let action = self.session.on_verified(known.then(user).map(Arc::new));
                 self.act(action);
             }
@@ -453,7 +464,7 @@ fn codes(session: &mut Session) -> Vec<String> {
 fn a_pipelining_client_without_room_is_not_sent_away_for_errors() {
     let room = Arc::new(Room::default());
     let own = Rules { recipients_max: 100, room: Arc::clone(&room), ..rules() };
-    let mut session = Session::start(Arc::new(own), table(), [127, 0, 0, 1].into(), Upgrade::Never, None);
+    let mut session = Session::start(Arc::new(own), goes_by(), [127, 0, 0, 1].into(), Upgrade::Never, None);
     let mut sink = Sink::default();
     feed_all(&mut session, &mut sink, b"EHLO c\r\n");
     let _greeting = session.take_output();
@@ -497,7 +508,7 @@ fn starttls_between_chunks_is_refused_and_drops_nothing() {
 #[test]
 fn a_turn_answers_few_commands_and_loses_none() {
     let own = Rules { patience: Patience { errors_max: 5, useless_max: u32::MAX }, ..rules() };
-    let mut session = Session::start(Arc::new(own), table(), [127, 0, 0, 1].into(), Upgrade::Never, None);
+    let mut session = Session::start(Arc::new(own), goes_by(), [127, 0, 0, 1].into(), Upgrade::Never, None);
     let mut sink = Sink::default();
     let _greeting = session.take_output();
     for command in ["EHLO a\r\n", "NOOP\r\n"] {
@@ -520,7 +531,7 @@ fn a_turn_answers_few_commands_and_loses_none() {
 #[test]
 fn what_is_refused_again_and_again_is_kept_as_a_number() {
     let own = Rules { patience: Patience { errors_max: 100, useless_max: 1 }, ..rules() };
-    let mut session = Session::start(Arc::new(own), table(), [127, 0, 0, 1].into(), Upgrade::Never, None);
+    let mut session = Session::start(Arc::new(own), goes_by(), [127, 0, 0, 1].into(), Upgrade::Never, None);
     let mut sink = Sink::default();
     feed_all(&mut session, &mut sink, &b"NOPE\r\n".repeat(40));
     assert_eq!(session.take_refusals().len(), 20);

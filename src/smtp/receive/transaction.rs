@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Action, OpenTransaction, Phase, ReceivedMessage, Refusal, Session, Transaction};
 use crate::connector::{
-    Admission, BareLf, ChainVerdict, Inbound, PeerCertificate, Reveal, TlsFacts, admit, choose,
+    Admission, BareLf, ChainVerdict, Inbound, PeerCertificate, Reveal, StaleProof, TlsFacts,
+    TransactionGuard, admit, choose,
 };
 use crate::mail::{
     BodyType, Enhanced, Envelope, Extension, Mailbox, MailboxDomain, MessageDsn, PathFault, Protocol,
@@ -34,7 +35,23 @@ impl Session {
         if let Err(reply) = self.rules.room.takes(declared) {
             return self.refuse_mail(mail.reverse_path, reply, None);
         }
+        let guard = match self.renew_for(&mail.reverse_path) {
+            Ok(guard) => guard,
+            Err(stale) => {
+                let why = match stale {
+                    StaleProof::Certificate => "and with it what client certificates are judged by",
+                    StaleProof::Login => "and the login is no longer valid",
+                };
+                return Some(self.close_outdated(mail.reverse_path, why, None));
+            }
+        };
         match self.admission_of(&mail.reverse_path) {
+            // A session that begins now may fare better, or be refused for good.
+            Admission::Refused(refused) if self.table.has_changed() => Some(self.close_outdated(
+                mail.reverse_path,
+                "since this session began",
+                Some(refused.decision),
+            )),
             Admission::Refused(refused) => {
                 self.refuse_mail(mail.reverse_path, refused.reply, Some(refused.decision))
             }
@@ -57,6 +74,7 @@ impl Session {
                     decision: admitted.decision,
                     declared,
                     refused: 0,
+                    _guard: guard,
                 }));
                 self.answer(250, Enhanced(2, 1, 0), "reverse-path ok")
             }
@@ -113,7 +131,7 @@ impl Session {
         let reply = if relayed && !known {
             Reply::new(550, Enhanced(5, 1, 1), format!("{mailbox}: no such recipient"))
         } else if relayed {
-            match choose(&self.table, mailbox.domain_name()) {
+            match choose(self.table.table(), mailbox.domain_name()) {
                 Some(choice) => {
                     let asks = asked_for && transaction.connector.asks_for(&mailbox);
                     let recipient = Recipient { forward_path: mailbox, dsn: rcpt.dsn };
@@ -280,7 +298,20 @@ impl Session {
         })))
     }
 
-    /// The admission of a reverse-path. It depends only on the domain and on what is fixed for the
+    /// Registers the transaction, and goes by the table in effect from here on: in this order, so that a stricter
+    /// table either waits for the transaction or decides it.
+    ///
+    /// # Errors
+    /// What the client must prove again, in another session.
+    fn renew_for(&mut self, path: &ReversePath) -> Result<TransactionGuard, StaleProof> {
+        let guard = self.table.enter(&self.channel, path);
+        if self.table.renew() {
+            self.admission = None;
+        }
+        self.table.stale_proof(&self.channel, path).map_or(Ok(guard), Err)
+    }
+
+    /// The admission of a reverse-path. It depends only on the domain, the table and what is fixed for the
     /// session, so a client that sends many messages is looked up once.
     fn admission_of(&mut self, path: &ReversePath) -> Admission {
         let domain: Option<&MailboxDomain> = path.mailbox().map(|m| m.domain());
@@ -289,7 +320,7 @@ impl Session {
         {
             return admission.clone();
         }
-        let admission = admit(&self.table, &self.channel, path);
+        let admission = admit(self.table.table(), &self.channel, path);
         self.admission = Some((domain.cloned(), admission.clone()));
         admission
     }

@@ -139,6 +139,9 @@ impl Client {
         let mut refusal = None;
         for _ in 0..=message.to.len() {
             let reply = self.try_reply().await?;
+            if reply.code == 421 {
+                return Ok(reply);
+            }
             if reply.code != 250 {
                 refusal.get_or_insert(reply);
             }

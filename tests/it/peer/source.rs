@@ -98,6 +98,17 @@ async fn session(source: Source, waiting: Arc<Mutex<Vec<Message>>>) -> Handed {
         };
         match reply {
             Ok(reply) if reply.code == 250 => handed.acknowledged.push(message),
+            // As a mail server would.
+            Ok(reply) if reply.code == 421 && reply.text.ends_with("connect again") => {
+                waiting.lock().unwrap().push(message);
+                match source.open().await {
+                    Ok(another) => client = another,
+                    Err(fault) => {
+                        handed.troubles.push(fault.to_string());
+                        return handed;
+                    }
+                }
+            }
             Ok(reply) => handed.troubles.push(format!("{}: {}", message.id, reply.text)),
             Err(fault) => {
                 handed.troubles.push(format!("{}: {fault}", message.id));
