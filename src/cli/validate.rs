@@ -170,7 +170,7 @@ fn advice(host: &HostReport) -> &'static str {
         Shortfall::NotOffered => {
             "The partner can fix it, or whoever runs a firewall on the path that removes STARTTLS."
         }
-        Shortfall::Refused(_) | Shortfall::Handshake(_) | Shortfall::Unproved => {
+        Shortfall::Refused(_) | Shortfall::Handshake(_) | Shortfall::SessionLost(_) | Shortfall::Unproved => {
             "The partner can fix it; they need the time of this attempt to find it in their log."
         }
         Shortfall::Chain { fault: ChainFault::Expired | ChainFault::NotYetValid, .. }

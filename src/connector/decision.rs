@@ -138,7 +138,7 @@ impl Decision {
         let attained = match observed {
             Observed::Established(facts) => Attainment::Tls(Arc::clone(facts)),
             Observed::NotTried | Observed::NotOffered | Observed::Refused(_) => Attainment::Plaintext,
-            Observed::HandshakeBroken(_) | Observed::ClearAfterBroken(_) => Attainment::NoSession,
+            Observed::Broken(_) | Observed::ClearAfterBroken(_) => Attainment::NoSession,
         };
         let ruling = Ruling::Withheld(shortfall.clone());
         Self::outbound(connector, Some(host), RequiredTls::Session(requirement.clone()), attained, ruling)

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::facts::TlsFacts;
 use super::requirement::Requirement;
-use super::shortfall::{HandshakeFault, Shortfall};
+use super::shortfall::{HandshakeFault, SecuringFault, Shortfall};
 use super::table::{Generation, Revision};
 use crate::mail::Reply;
 
@@ -23,12 +23,12 @@ pub enum Observed {
     NotTried,
     /// The EHLO reply did not list STARTTLS.
     NotOffered,
-    /// STARTTLS was offered, then answered other than 220.
+    /// STARTTLS was offered, then answered other than 220; the session is still open.
     Refused(Reply),
-    /// The handshake failed: this session is unusable.
-    HandshakeBroken(HandshakeFault),
-    /// TLS was tried on every host, the handshakes failed, and this is a new plaintext connection.
-    ClearAfterBroken(HandshakeFault),
+    /// The attempt to secure the session failed, and the session is unusable.
+    Broken(SecuringFault),
+    /// TLS was tried on every host, which broke each session, and this is a new plaintext connection.
+    ClearAfterBroken(SecuringFault),
 }
 
 impl Observed {
@@ -40,9 +40,7 @@ impl Observed {
             Self::NotTried => Attained::Clear(ClearCause::Off),
             Self::NotOffered => Attained::Clear(ClearCause::NotOffered),
             Self::Refused(reply) => Attained::Clear(ClearCause::Refused(reply.clone())),
-            Self::HandshakeBroken(fault) | Self::ClearAfterBroken(fault) => {
-                Attained::Clear(ClearCause::HandshakeBroken(fault.clone()))
-            }
+            Self::Broken(fault) | Self::ClearAfterBroken(fault) => Attained::Clear(ClearCause::after(fault)),
         }
     }
 }
@@ -58,6 +56,18 @@ pub enum ClearCause {
     Refused(Reply),
     /// The handshake failed on every host.
     HandshakeBroken(HandshakeFault),
+    /// Every session was lost inside TLS before its first reply.
+    SessionLost(String),
+}
+
+impl ClearCause {
+    fn after(fault: &SecuringFault) -> Self {
+        match fault {
+            SecuringFault::Refused(reply) => Self::Refused(reply.clone()),
+            SecuringFault::Handshake(fault) => Self::HandshakeBroken(fault.clone()),
+            SecuringFault::SessionLost(why) => Self::SessionLost(why.clone()),
+        }
+    }
 }
 
 /// What a session attained.
@@ -132,8 +142,8 @@ pub fn judge(
         (R::Forced(_), Observed::NotTried) => Verdict::Withhold(Shortfall::NotTried),
         (R::Forced(_), Observed::NotOffered) => Verdict::Withhold(Shortfall::NotOffered),
         (R::Forced(_), Observed::Refused(reply)) => Verdict::Withhold(Shortfall::Refused(reply.clone())),
-        (R::Forced(_), Observed::HandshakeBroken(fault) | Observed::ClearAfterBroken(fault)) => {
-            Verdict::Withhold(Shortfall::Handshake(fault.clone()))
+        (R::Forced(_), Observed::Broken(fault) | Observed::ClearAfterBroken(fault)) => {
+            Verdict::Withhold(fault.shortfall())
         }
         // Audit delivers like opportunistic; only the record differs.
         (R::Audit(forced), Observed::Established(facts)) => made(sealed(facts), forced.unmet_by(facts)),
@@ -153,15 +163,14 @@ pub fn judge(
             permit(Attained::Clear(ClearCause::Refused(reply.clone())))
         }
         // RFC 3207 §4.1: a failed handshake leaves no usable SMTP session, so nothing can be sent.
-        (R::Off | R::Opportunistic | R::Audit(_), Observed::HandshakeBroken(fault)) => {
-            Verdict::Withhold(Shortfall::Handshake(fault.clone()))
+        (R::Off | R::Opportunistic | R::Audit(_), Observed::Broken(fault)) => {
+            Verdict::Withhold(fault.shortfall())
         }
-        (R::Audit(_), Observed::ClearAfterBroken(fault)) => made(
-            Attained::Clear(ClearCause::HandshakeBroken(fault.clone())),
-            Some(Shortfall::Handshake(fault.clone())),
-        ),
+        (R::Audit(_), Observed::ClearAfterBroken(fault)) => {
+            made(Attained::Clear(ClearCause::after(fault)), Some(fault.shortfall()))
+        }
         (R::Off | R::Opportunistic, Observed::ClearAfterBroken(fault)) => {
-            permit(Attained::Clear(ClearCause::HandshakeBroken(fault.clone())))
+            permit(Attained::Clear(ClearCause::after(fault)))
         }
     }
 }

@@ -51,7 +51,7 @@ pub use record::DecisionRecord;
 pub use remember::TlsMemory;
 pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};
 pub use sending::{Credentials, Mechanism, SendingSettings};
-pub use shortfall::{HandshakeFault, Shortfall};
+pub use shortfall::{HandshakeFault, SecuringFault, Shortfall};
 pub use table::{
     BareLf, Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure,
     OnHandshakeFailure, Onward, Outbound, OutboundTls, Retry, Reveal, Revision, SmartHost, SmartHostName,

@@ -256,6 +256,7 @@ impl ClearCause {
             Self::NotOffered => "clear-not-offered",
             Self::Refused(_) => "clear-refused",
             Self::HandshakeBroken(_) => "clear-handshake-broken",
+            Self::SessionLost(_) => "clear-tls-session-lost",
         }
     }
 }
@@ -268,6 +269,9 @@ impl fmt::Display for ClearCause {
             Self::Refused(reply) => write!(f, "STARTTLS was refused with {reply}"),
             Self::HandshakeBroken(fault) => {
                 write!(f, "the TLS handshake failed with every host: {}", fault.words)
+            }
+            Self::SessionLost(why) => {
+                write!(f, "every host lost the session inside TLS before its first reply: {why}")
             }
         }
     }

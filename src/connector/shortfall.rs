@@ -22,6 +22,8 @@ pub enum Shortfall {
     Refused(Reply),
     /// The handshake failed.
     Handshake(HandshakeFault),
+    /// The handshake completed, and the session was lost before the first reply inside TLS.
+    SessionLost(String),
     /// The TLS version is older than required.
     Version(TlsVersion),
     /// The peer showed no certificate.
@@ -182,6 +184,7 @@ impl Shortfall {
         match self {
             Self::NotTried | Self::NotOffered | Self::Refused(_) | Self::Onward => Enhanced(4, 7, 4),
             Self::Handshake(_)
+            | Self::SessionLost(_)
             | Self::Version(_)
             | Self::NoCertificate
             | Self::Unreadable(_)
@@ -205,6 +208,7 @@ impl Shortfall {
             Self::NotOffered => "starttls-not-offered",
             Self::Refused(_) => "starttls-refused",
             Self::Handshake(_) => "handshake-broken",
+            Self::SessionLost(_) => "tls-session-lost",
             Self::Version(_) => "version-too-old",
             Self::NoCertificate => "no-certificate",
             Self::Unreadable(_) => "certificate-unreadable",
@@ -230,6 +234,9 @@ impl fmt::Display for Shortfall {
             Self::NotOffered => f.write_str("STARTTLS is not offered"),
             Self::Refused(reply) => write!(f, "STARTTLS was refused with {reply}"),
             Self::Handshake(fault) => write!(f, "the TLS handshake failed: {}", fault.words),
+            Self::SessionLost(why) => {
+                write!(f, "the session was lost inside TLS before its first reply: {why}")
+            }
             Self::Version(version) => write!(f, "only {version} was negotiated"),
             Self::NoCertificate => f.write_str("no certificate was shown"),
             Self::Unreadable(why) => write!(f, "the certificate can't be read: {why}"),
@@ -275,5 +282,38 @@ impl HandshakeFault {
     #[must_use]
     pub fn new(words: impl Into<String>) -> Self {
         Self { words: words.into(), over_certificate: false }
+    }
+}
+
+/// How an attempt to secure a session failed, and the session with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecuringFault {
+    /// STARTTLS was refused, and the session ended with that.
+    Refused(Reply),
+    /// STARTTLS got no reply, or the handshake broke.
+    Handshake(HandshakeFault),
+    /// The handshake was completed, and the session was lost before its first reply inside TLS.
+    SessionLost(String),
+}
+
+impl SecuringFault {
+    /// What a requirement misses by it.
+    #[must_use]
+    pub fn shortfall(&self) -> Shortfall {
+        match self {
+            Self::Refused(reply) => Shortfall::Refused(reply.clone()),
+            Self::Handshake(fault) => Shortfall::Handshake(fault.clone()),
+            Self::SessionLost(why) => Shortfall::SessionLost(why.clone()),
+        }
+    }
+
+    /// Whether mail may go over a new connection in plaintext for it, where TLS is not required: never because of a
+    /// certificate, neither the peer's, which is not judged there, nor ours, which the peer refused.
+    #[must_use]
+    pub fn may_go_clear(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::SessionLost(_) => true,
+            Self::Handshake(fault) => !fault.over_certificate,
+        }
     }
 }

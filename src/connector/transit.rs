@@ -96,7 +96,7 @@ impl OutboundTransit {
             Observed::NotTried
             | Observed::NotOffered
             | Observed::Refused(_)
-            | Observed::HandshakeBroken(_)
+            | Observed::Broken(_)
             | Observed::ClearAfterBroken(_) => false,
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::connector::{KeyExchange, TlsVersion};
 use crate::mail::{Clock, Domain};
-use crate::tls::{Certificate, ClientSettings, ClientSetup};
+use crate::tls::{Certificate, ClientSettings, ClientSetup, KeyShares};
 
 /// Connects to `HOST:PORT`, starts TLS (at once on port 465 or if `implicit`, otherwise after
 /// STARTTLS), and returns the chain presented, without verifying it.
@@ -17,12 +17,6 @@ use crate::tls::{Certificate, ClientSettings, ClientSetup};
 /// # Errors
 /// The connection, STARTTLS or the handshake failed, or took longer than `limit`.
 pub async fn fetch_chain(target: &str, implicit: bool, limit: Duration) -> io::Result<Vec<Certificate>> {
-    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", limit.as_secs()));
-    let (host, port) = target.rsplit_once(':').unwrap_or((target, "25"));
-    let mut stream = timeout(limit, TcpStream::connect(target)).await.map_err(|_| late())??;
-    if !implicit && port != IMPLICIT_PORT {
-        timeout(limit, ask_for_tls(&mut stream)).await.map_err(|_| late())??;
-    }
     let setup = ClientSetup::new(ClientSettings {
         judged: false,
         min_version: TlsVersion::V12,
@@ -31,12 +25,38 @@ pub async fn fetch_chain(target: &str, implicit: bool, limit: Duration) -> io::R
         identity: None,
     })
     .map_err(io::Error::other)?;
+    let begun = || begin(target, implicit, limit);
+    let (host, _) = parted(target);
     let name = Domain::parse(host).ok();
-    let shaken =
-        timeout(limit, setup.connect(stream, name.as_ref(), Clock::wall())).await.map_err(|_| late())?;
-    let (stream, _) = shaken.map_err(|fault| io::Error::other(fault.words))?;
+    let shake = async |stream, shares| {
+        let shaken = timeout(limit, setup.connect(stream, (name.as_ref(), shares), Clock::wall())).await;
+        shaken.map_err(|_| late(limit))?.map_err(|fault| io::Error::other(fault.words))
+    };
+    let (stream, _) = match shake(begun().await?, KeyShares::Offered).await {
+        Ok(shaken) => shaken,
+        // As a delivery does: it may be the size of our ClientHello.
+        Err(_) => shake(begun().await?, KeyShares::Classic).await?,
+    };
     let (_, state) = stream.get_ref();
     Ok(state.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect())
+}
+
+fn late(limit: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", limit.as_secs()))
+}
+
+fn parted(target: &str) -> (&str, &str) {
+    target.rsplit_once(':').unwrap_or((target, "25"))
+}
+
+/// A connection of which the handshake is next.
+async fn begin(target: &str, implicit: bool, limit: Duration) -> io::Result<TcpStream> {
+    let (_, port) = parted(target);
+    let mut stream = timeout(limit, TcpStream::connect(target)).await.map_err(|_| late(limit))??;
+    if !implicit && port != IMPLICIT_PORT {
+        timeout(limit, ask_for_tls(&mut stream)).await.map_err(|_| late(limit))??;
+    }
+    Ok(stream)
 }
 
 async fn ask_for_tls(stream: &mut TcpStream) -> io::Result<()> {

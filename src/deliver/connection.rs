@@ -21,7 +21,7 @@ use crate::mail::{Clock, Content, Domain};
 use crate::outcome::LinkFault;
 use crate::scheduler::Progress;
 use crate::smtp::{AwaitedReply, Dialogue, SendFault};
-use crate::tls::{ClientSetup, late_fault};
+use crate::tls::{ClientSetup, KeyShares, late_fault};
 
 /// Octets of content per write when it is not held in memory.
 const BLOCK_BYTES: usize = 65_536;
@@ -278,13 +278,13 @@ impl Connection {
     pub(super) async fn seal(
         &mut self,
         setup: &ClientSetup,
-        sni: Option<&Domain>,
+        (sni, shares): (Option<&Domain>, KeyShares),
         limit: Duration,
     ) -> Result<Arc<TlsFacts>, HandshakeFault> {
         let Wire::Plain(stream) = mem::replace(&mut self.wire, Wire::Gone) else {
             return Err(HandshakeFault::new("the connection is not in plaintext".to_owned()));
         };
-        let handshake = Box::pin(setup.connect(stream, sni, Clock::wall()));
+        let handshake = Box::pin(setup.connect(stream, (sni, shares), Clock::wall()));
         let (stream, facts) = timeout(limit, handshake)
             .await
             .map_err(|_| HandshakeFault::new(format!("not done in {} s", limit.as_secs())))??;
@@ -293,6 +293,11 @@ impl Connection {
         self.heard = false;
         self.input.clear();
         Ok(Arc::new(facts))
+    }
+
+    /// Whether the connection was lost in a failed handshake.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.wire, Wire::Gone)
     }
 
     /// Whether an idle connection is still usable: nothing may have arrived on it, not even a 421.

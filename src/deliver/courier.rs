@@ -12,7 +12,7 @@ use super::answers::AnswerBook;
 use super::memory::{HostMemory, TlsHistory};
 use super::pool::Pool;
 use super::settings::Settings;
-use crate::connector::{HandshakeFault, LiveTable, Revision};
+use crate::connector::{LiveTable, Revision, SecuringFault};
 use crate::outcome::Outcome;
 use crate::resolver::dns::Dns;
 use crate::tls::{ClientSetup, Partners};
@@ -29,9 +29,11 @@ pub struct Courier {
     pub(super) tls: Arc<ClientSetups>,
     pub(super) seen: TlsHistory,
     pub(super) partners: Arc<Partners>,
-    pub(super) broken: HostMemory<HandshakeFault>,
-    /// Hosts whose handshake failed once.
+    pub(super) broken: HostMemory<SecuringFault>,
+    /// Hosts on which TLS failed once.
     pub(super) broken_once: HostMemory<()>,
+    /// Hosts whose handshakes fail on post-quantum key shares, and work without them.
+    pub(super) classic_only: HostMemory<()>,
     /// Hosts that gave no connection or no greeting.
     pub(super) unreached: HostMemory<Outcome>,
     pub(super) answers: AnswerBook,
@@ -56,8 +58,6 @@ impl Courier {
         journal: Arc<Journal>,
     ) -> Arc<Self> {
         let pool = Pool::new(settings.idle);
-        let (broken, broken_once, unreached) =
-            (HostMemory::default(), HostMemory::default(), HostMemory::default());
         Arc::new(Self {
             settings,
             live,
@@ -65,9 +65,10 @@ impl Courier {
             tls,
             seen,
             partners,
-            broken,
-            broken_once,
-            unreached,
+            broken: HostMemory::default(),
+            broken_once: HostMemory::default(),
+            classic_only: HostMemory::default(),
+            unreached: HostMemory::default(),
             answers: AnswerBook::default(),
             ourselves,
             journal,

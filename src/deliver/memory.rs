@@ -114,6 +114,9 @@ impl SeenState {
 const NOTED_MAX: usize = 4_096;
 /// How long TLS is skipped at a host whose handshakes failed and that then took mail in plaintext.
 pub(super) const TLS_TRIED_AGAIN_AFTER: Duration = Duration::from_secs(10 * 60);
+/// After that post-quantum key shares are sent again to a host whose handshakes failed on them. Not long: someone in the
+/// middle who breaks a handshake should not have us do without them for a day.
+pub(super) const POST_QUANTUM_TRIED_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// A temporary memory of hosts.
 #[derive(Debug)]

@@ -8,26 +8,34 @@ use super::classify::{broken_early, elsewhere, refused_early};
 use super::connection::{Connection, Interruption};
 use super::courier::Courier;
 use super::dial::dial;
+use super::memory::POST_QUANTUM_TRIED_AGAIN_AFTER;
 use super::need::{Need, serves};
 use super::session::{Candidate, OpenSession};
 use crate::connector::{
-    Attained, Decision, Handshake, HandshakeFault, Observed, OnFailure, Outbound, OutboundTls, Permit,
-    Requirement, Shortfall, Sni, TlsMemory, Verdict, judge,
+    Attained, ClientCertificate, Decision, Handshake, HandshakeFault, Observed, OnFailure, Outbound,
+    OutboundTls, Permit, Requirement, SecuringFault, Shortfall, Sni, TlsMemory, Verdict, judge,
 };
-use crate::outcome::{At, Outcome, Scope, Stage, Trouble, classify_fault, classify_shortfall};
+use crate::outcome::{At, LinkFault, Outcome, Scope, Stage, Trouble, classify_fault, classify_shortfall};
 use crate::scheduler::{Progress, Way};
 use crate::smtp::{
     AuthorisedSession, Dialogue, Hello, Open, Opening, OpeningEvent, SecuredEvent, SecuredSession,
 };
-use crate::tls::ClientSetup;
+use crate::tls::{ClientSetup, KeyShares};
 use crate::tracking::Event;
 
 /// A candidate that gave no session.
 pub(super) enum Miss {
-    /// Opportunistic TLS and the handshake failed: the host may still be tried in plaintext.
-    Broken(HandshakeFault, Outcome),
+    /// Opportunistic TLS, and the attempt to secure the session broke it: the host may still be tried in plaintext.
+    Broken(SecuringFault, Outcome),
     /// Any other outcome.
     Other(Outcome),
+}
+
+/// A connection, and what it showed before the judgement.
+struct Approach {
+    connection: Connection,
+    opening: Opening,
+    observed: Observed,
 }
 
 /// One candidate to open a session with.
@@ -35,8 +43,8 @@ pub(super) struct OpenRequest<'a> {
     pub(super) way: &'a Way,
     pub(super) candidate: &'a Candidate,
     pub(super) need: Need<'a>,
-    /// The handshake fault of an earlier attempt: this connection stays in plaintext.
-    pub(super) after: Option<HandshakeFault>,
+    /// How TLS failed in an earlier attempt: this connection stays in plaintext.
+    pub(super) after: Option<SecuringFault>,
     /// Where to store the host's greeting, if the caller wants it.
     pub(super) banner: Option<&'a Mutex<Option<String>>>,
     /// Where progress is reported, so that a stalled opening can be evicted.
@@ -49,31 +57,15 @@ impl Courier {
     /// # Errors
     /// [`Miss`]; no part of a message was written.
     pub(super) async fn open(&self, request: OpenRequest<'_>) -> Result<OpenSession, Miss> {
-        let OpenRequest { way, candidate, need, after, banner, progress } = request;
+        let OpenRequest { way, candidate, need, banner, .. } = request;
         let connector = &way.connector;
         let host = candidate.host();
         let at = At { host: &host, decision: None };
         let requirement = connector.requirement(way.domain.as_ref(), candidate.smart.as_ref());
         let setup =
             self.tls.load().get(&connector.revision).cloned().ok_or_else(|| Miss::Other(elsewhere()))?;
-        let limit = self.settings.timeouts.connect;
-        let dialled = dial(candidate.address, &connector.source_addresses, limit).await;
-        let stream = dialled.map_err(|fault| Miss::Other(classify_fault(None, &fault, &at)))?;
-        let mut connection = Connection::new(stream);
-        if let Some(progress) = progress {
-            connection.tell_progress(progress);
-        }
-        let mut opening = Opening::new(self.hello(connector, after.is_none(), requirement.is_forced()));
-        let observed =
-            self.observe((&mut connection, &mut opening), &setup, (connector, candidate), after, &at).await;
-        tell_banner(banner, opening.banner());
-        let observed = match observed {
-            Ok(observed) => observed,
-            Err(outcome) => {
-                connection.dismiss();
-                return Err(Miss::Other(outcome));
-            }
-        };
+        let approached = self.approach(&request, &setup, &requirement, &at).await;
+        let Approach { mut connection, opening, observed } = approached.map_err(Miss::Other)?;
         let judged = self.judged(way, candidate, need, (&opening, &observed, &requirement), &at);
         let (permit, decision) = match judged {
             Ok(judged) => judged,
@@ -87,13 +79,7 @@ impl Courier {
             Some(AuthorisedSession::Open(smtp)) => smtp,
             Some(AuthorisedSession::Secured(secured)) => {
                 let greeted = self.greet((&mut connection, secured), banner, &at).await;
-                greeted.map_err(|broken| match broken {
-                    Again::Outcome(outcome) => Miss::Other(outcome),
-                    Again::Tls(fault) => {
-                        let shortfall = Shortfall::Handshake(fault.clone());
-                        miss(connector, &host, &requirement, &Observed::HandshakeBroken(fault), &shortfall)
-                    }
-                })?
+                greeted.map_err(|broken| broken.into_miss(connector, (&observed, &requirement), &host))?
             }
             None => return Err(Miss::Other(elsewhere())),
         };
@@ -103,6 +89,79 @@ impl Courier {
         }
         let key = candidate.key(connector.revision);
         Ok(OpenSession { connection, smtp, key, host, observed, requirement, decision, used: 0 })
+    }
+
+    /// A connection, up to what a judge needs to know. A handshake that fails on post-quantum key shares is made once
+    /// more without them, before anything else follows from it: some hosts and firewalls fail on the size of that
+    /// ClientHello, which is ours. What the second one came to stands.
+    async fn approach(
+        &self,
+        request: &OpenRequest<'_>,
+        setup: &ClientSetup,
+        requirement: &Requirement,
+        at: &At<'_>,
+    ) -> Result<Approach, Outcome> {
+        let connector = &request.way.connector;
+        let key = request.candidate.key(connector.revision);
+        let known = self.classic_only.recall(&key, Instant::now()).is_some();
+        // Where post-quantum is demanded each attempt begins with it: anything else would be withheld.
+        if known && !setup.demands_post_quantum() {
+            return self.approach_with(request, (setup, KeyShares::Classic), requirement, at).await;
+        }
+        let first = self.approach_with(request, (setup, KeyShares::Offered), requirement, at).await?;
+        let Observed::Broken(SecuringFault::Handshake(fault)) = &first.observed else { return Ok(first) };
+        if !first.connection.is_gone() || !setup.has_classic() || fault.over_certificate {
+            return Ok(first);
+        }
+        let second = self.approach_with(request, (setup, KeyShares::Classic), requirement, at).await?;
+        if matches!(second.observed, Observed::Established(_)) && !known {
+            self.classic_only.note(key, (), (Instant::now(), POST_QUANTUM_TRIED_AGAIN_AFTER));
+            self.journal.record(&Event::KeySharesOmitted {
+                host: at.host,
+                connector: &connector.name,
+                reason: &fault.words,
+            });
+            if setup.demands_post_quantum() {
+                let what = format!(
+                    "connector {}: the handshake with {} fails with a post-quantum key share ({}), and works \
+                     without it; key_exchange = \"post-quantum\" lets no mail go there. Often a firewall on the way \
+                     drops the larger ClientHello",
+                    connector.name, at.host, fault.words
+                );
+                self.journal.record(&Event::Alarm { what: &what });
+            }
+        }
+        Ok(second)
+    }
+
+    async fn approach_with(
+        &self,
+        request: &OpenRequest<'_>,
+        (setup, shares): (&ClientSetup, KeyShares),
+        requirement: &Requirement,
+        at: &At<'_>,
+    ) -> Result<Approach, Outcome> {
+        let OpenRequest { candidate, after, banner, progress, .. } = request;
+        let connector = &request.way.connector;
+        let limit = self.settings.timeouts.connect;
+        let dialled = dial(candidate.address, &connector.source_addresses, limit).await;
+        let stream = dialled.map_err(|fault| classify_fault(None, &fault, at))?;
+        let mut connection = Connection::new(stream);
+        if let Some(progress) = progress {
+            connection.tell_progress(progress);
+        }
+        let mut opening = Opening::new(self.hello(connector, after.is_none(), requirement.is_forced()));
+        let session = (&mut connection, &mut opening);
+        let observed =
+            self.observe(session, (setup, shares), (connector, candidate), after.as_ref(), at).await;
+        tell_banner(*banner, opening.banner());
+        match observed {
+            Ok(observed) => Ok(Approach { connection, opening, observed }),
+            Err(outcome) => {
+                connection.dismiss();
+                Err(outcome)
+            }
+        }
     }
 
     fn hello(&self, connector: &Outbound, starttls: bool, forced: bool) -> Hello {
@@ -119,9 +178,9 @@ impl Courier {
     async fn observe(
         &self,
         (connection, opening): (&mut Connection, &mut Opening),
-        setup: &ClientSetup,
+        (setup, shares): (&ClientSetup, KeyShares),
         (connector, candidate): (&Outbound, &Candidate),
-        after: Option<HandshakeFault>,
+        after: Option<&SecuringFault>,
         at: &At<'_>,
     ) -> Result<Observed, Outcome> {
         let limits = &self.settings.timeouts;
@@ -130,26 +189,31 @@ impl Courier {
             Sni::Name(name) => Some(name),
             Sni::Nothing => None,
         };
-        let sealed = |facts: Result<_, HandshakeFault>| {
-            facts.map_or_else(Observed::HandshakeBroken, Observed::Established)
-        };
+        let broken = |fault| Observed::Broken(SecuringFault::Handshake(fault));
+        let sealed = |facts: Result<_, HandshakeFault>| facts.map_or_else(broken, Observed::Established);
         if connector.handshake == Handshake::Implicit {
-            return Ok(sealed(connection.seal(setup, sni, limits.handshake).await));
+            return Ok(sealed(connection.seal(setup, (sni, shares), limits.handshake).await));
         }
         match connection.event(opening, limits).await {
             Ok(OpeningEvent::InClear(_)) if connector.tls == OutboundTls::Off => Ok(Observed::NotTried),
             Ok(OpeningEvent::InClear(refused)) => Ok(match (after, refused) {
-                (Some(fault), _) => Observed::ClearAfterBroken(fault),
+                (Some(fault), _) => Observed::ClearAfterBroken(fault.clone()),
                 (None, Some(reply)) => Observed::Refused(reply),
                 (None, None) => Observed::NotOffered,
             }),
-            Ok(OpeningEvent::Handshake) => Ok(sealed(connection.seal(setup, sni, limits.handshake).await)),
+            Ok(OpeningEvent::Handshake) => {
+                Ok(sealed(connection.seal(setup, (sni, shares), limits.handshake).await))
+            }
+            Ok(OpeningEvent::RefusedAndClosed(reply)) => Ok(Observed::Broken(SecuringFault::Refused(reply))),
             Ok(OpeningEvent::NotGreeted(reply)) => Err(refused_early(Stage::Greeting, &reply, at)),
             Ok(OpeningEvent::HelloRefused(reply) | OpeningEvent::Closing(reply)) => {
                 Err(refused_early(Stage::Hello, &reply, at))
             }
-            Err(Interruption::Tls(fault)) => Ok(Observed::HandshakeBroken(fault)),
-            Err(Interruption::Link(fault)) => Err(broken_early(&fault, opening.replies(), at)),
+            Err(Interruption::Tls(fault)) => Ok(broken(fault)),
+            Err(Interruption::Link(fault)) => ended_in_words(&fault)
+                .and_then(|why| opening.ended_by(&why))
+                .map(Observed::Broken)
+                .ok_or_else(|| broken_early(&fault, opening.replies(), at)),
         }
     }
 
@@ -199,20 +263,23 @@ impl Courier {
         (connection, mut secured): (&mut Connection, SecuredSession),
         banner: Option<&Mutex<Option<String>>>,
         at: &At<'_>,
-    ) -> Result<Open, Again> {
+    ) -> Result<Open, EhloFailure> {
         let event = connection.event(&mut secured, &self.settings.timeouts).await;
         tell_banner(banner, secured.banner());
         let replies = secured.replies();
         match event {
-            Ok(SecuredEvent::Ready) => secured.open().ok_or_else(|| Again::Outcome(elsewhere())),
+            Ok(SecuredEvent::Ready) => secured.open().ok_or_else(|| EhloFailure::Outcome(elsewhere())),
             Ok(SecuredEvent::HelloRefused(reply) | SecuredEvent::Closing(reply)) => {
-                Err(Again::Outcome(refused_early(Stage::Hello, &reply, at)))
+                Err(EhloFailure::Outcome(refused_early(Stage::Hello, &reply, at)))
             }
             Ok(SecuredEvent::NotGreeted(reply)) => {
-                Err(Again::Outcome(refused_early(Stage::Greeting, &reply, at)))
+                Err(EhloFailure::Outcome(refused_early(Stage::Greeting, &reply, at)))
             }
-            Err(Interruption::Tls(fault)) => Err(Again::Tls(fault)),
-            Err(Interruption::Link(fault)) => Err(Again::Outcome(broken_early(&fault, replies, at))),
+            Err(Interruption::Tls(fault)) => Err(EhloFailure::Handshake(fault)),
+            Err(Interruption::Link(fault)) => Err(match ended_in_words(&fault) {
+                Some(why) => EhloFailure::Lost(why),
+                None => EhloFailure::Outcome(broken_early(&fault, replies, at)),
+            }),
         }
     }
 
@@ -275,9 +342,53 @@ impl Courier {
 }
 
 /// A failure inside TLS before the session was open.
-enum Again {
+enum EhloFailure {
+    /// A reply, or a change on our side.
     Outcome(Outcome),
-    Tls(HandshakeFault),
+    /// TLS itself.
+    Handshake(HandshakeFault),
+    /// The session ended without a reply, for this reason.
+    Lost(String),
+}
+
+impl EhloFailure {
+    fn into_miss(
+        self,
+        connector: &Outbound,
+        (observed, requirement): (&Observed, &Requirement),
+        host: &str,
+    ) -> Miss {
+        let fault = match self {
+            Self::Outcome(outcome) => return Miss::Other(outcome),
+            Self::Handshake(fault) => SecuringFault::Handshake(fault),
+            Self::Lost(why) if wanted_a_certificate(observed) => SecuringFault::Handshake(HandshakeFault {
+                words: format!("the host asked for a client certificate, was shown none, and then {why}"),
+                over_certificate: true,
+            }),
+            Self::Lost(why) => SecuringFault::SessionLost(why),
+        };
+        let shortfall = fault.shortfall();
+        miss(connector, host, requirement, &Observed::Broken(fault), &shortfall)
+    }
+}
+
+/// A host that asks for a certificate, gets none and goes may do so for that reason, without saying it.
+fn wanted_a_certificate(observed: &Observed) -> bool {
+    let Observed::Established(facts) = observed else { return false };
+    matches!(facts.client_certificate, Some(ClientCertificate::NoneToSend | ClientCertificate::NotSuited))
+}
+
+/// How a session ended without a reply, if it did: neither by the peer's words nor by a decision of ours.
+fn ended_in_words(fault: &LinkFault) -> Option<String> {
+    match fault {
+        LinkFault::Lost(why) => Some(format!("the connection was lost: {why}")),
+        LinkFault::Silent => Some("there was no reply in time".to_owned()),
+        LinkFault::Garbled(how) => Some(format!("the protocol was violated: {how}")),
+        LinkFault::Unreachable(_)
+        | LinkFault::NotOurAddress(_)
+        | LinkFault::Displaced
+        | LinkFault::Content(_) => None,
+    }
 }
 
 fn tell_banner(place: Option<&Mutex<Option<String>>>, banner: Option<&str>) {
@@ -295,13 +406,10 @@ fn miss(
 ) -> Miss {
     let decision = Arc::new(Decision::withheld(connector, host, requirement, observed, shortfall));
     let at = At { host, decision: Some(&decision) };
-    match (requirement, shortfall) {
-        // Never plaintext because of a certificate: the peer's is not judged here, and ours was
-        // refused by the peer.
-        (
-            Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_),
-            Shortfall::Handshake(fault),
-        ) if !fault.over_certificate => {
+    match (requirement, observed) {
+        (Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_), Observed::Broken(fault))
+            if fault.may_go_clear() =>
+        {
             Miss::Broken(fault.clone(), classify_shortfall(shortfall, OnFailure::Defer, &at))
         }
         (

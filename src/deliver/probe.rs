@@ -13,7 +13,7 @@ use super::need::{Need, serves};
 use super::open::{Miss, OpenRequest};
 use super::session::{Candidate, OpenSession};
 use crate::connector::{
-    Decision, HandshakeFault, NextHop, NotCovered, OnHandshakeFailure, Outbound, SmartHostName,
+    Decision, NextHop, NotCovered, OnHandshakeFailure, Outbound, SecuringFault, SmartHostName,
 };
 use crate::mail::{BodyType, Domain, Mailbox, MessageDsn, RecipientDsn, Reply, ReversePath};
 use crate::outcome::{Cause, LinkFault, Outcome, Trouble};
@@ -126,8 +126,8 @@ impl Courier {
         &self,
         trial: &Trial,
         candidate: &Candidate,
-        after: Option<HandshakeFault>,
-    ) -> (HostReport, Option<HandshakeFault>) {
+        after: Option<SecuringFault>,
+    ) -> (HostReport, Option<SecuringFault>) {
         let host = candidate.host();
         let made = |ok, reason: String, decision, recipient| HostReport {
             name: candidate.name.clone(),

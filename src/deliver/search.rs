@@ -10,7 +10,7 @@ use super::memory::TLS_TRIED_AGAIN_AFTER;
 use super::need::{Need, serves};
 use super::open::{Miss, OpenRequest};
 use super::session::{Candidate, Key, OpenSession};
-use crate::connector::{Decision, HandshakeFault, OnHandshakeFailure, Outbound, Retry};
+use crate::connector::{Decision, OnHandshakeFailure, Outbound, Retry, SecuringFault};
 use crate::outcome::{
     At, LinkFault, NameFault, Outcome, Scope, Trouble, classify_fault, classify_name, classify_together,
 };
@@ -20,8 +20,8 @@ use crate::scheduler::{Jobs, Way};
 #[derive(Default)]
 struct Misses<'a> {
     outcomes: Vec<Outcome>,
-    /// Candidates whose handshake failed, now or earlier, and that may still be tried in plaintext.
-    broken: Vec<(&'a Candidate, HandshakeFault, BreakTime)>,
+    /// Candidates on which TLS failed, now or earlier, and that may still be tried in plaintext.
+    broken: Vec<(&'a Candidate, SecuringFault, BreakTime)>,
 }
 
 /// When a handshake failed.
@@ -107,7 +107,7 @@ impl Search<'_> {
         may_go_clear(&self.way.connector, self.need)
     }
 
-    fn request<'b>(&'b self, candidate: &'b Candidate, after: Option<HandshakeFault>) -> OpenRequest<'b> {
+    fn request<'b>(&'b self, candidate: &'b Candidate, after: Option<SecuringFault>) -> OpenRequest<'b> {
         let progress = self.jobs.map(|jobs| jobs.progress());
         OpenRequest { way: self.way, candidate, need: self.need, after, banner: None, progress }
     }
@@ -204,9 +204,9 @@ impl Courier {
         self.unreached.note(key, outcome.clone(), noted);
     }
 
-    /// A handshake failed, and the host then took mail in plaintext. Once may be chance or an
-    /// attacker in the middle: TLS is skipped for a while only after the second failure in a row.
-    fn note_broken(&self, key: Key, fault: HandshakeFault) {
+    /// TLS failed, and the host then took mail in plaintext. Once may be chance or an attacker in
+    /// the middle: TLS is skipped for a while only after the second failure in a row.
+    fn note_broken(&self, key: Key, fault: SecuringFault) {
         let noted = (Instant::now(), TLS_TRIED_AGAIN_AFTER);
         if self.broken_once.recall(&key, Instant::now()).is_some() {
             self.broken_once.forget(&key);

@@ -362,6 +362,53 @@ fn sealed_peer(folder: &std::path::Path) -> (Arc<ServerSetup>, Vec<(TrustId, Arc
 }
 
 #[tokio::test]
+async fn plaintext_follows_whatever_breaks_a_session_over_tls_only_where_it_may() {
+    use OnHandshakeFailure::{Clear, ClearLater, Defer};
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let (setup, _) = sealed_peer(folder.path());
+    for (starttls, token, clear) in [
+        (StartTls::RefusedAndClosed, "4.7.4 Lane starttls-refused", "clear-refused"),
+        (StartTls::Closed, "4.7.5 Lane handshake-broken", "clear-handshake-broken"),
+        (
+            StartTls::GoodUntilEhlo(Arc::clone(&setup)),
+            "4.7.5 Lane tls-session-lost",
+            "clear-tls-session-lost",
+        ),
+    ] {
+        for (on_failure, attempts, sent) in
+            [(Clear, 0, true), (ClearLater, 0, false), (ClearLater, 1, true), (Defer, 1, false)]
+        {
+            let manner = Manner { starttls: starttls.clone(), ..Manner::default() };
+            let (world, peer) = world(manner, |c| c.on_handshake_failure = on_failure).await;
+            let expected =
+                if sent { format!("1: delivered {clear}") } else { format!("1: deferred {token}") };
+            assert_eq!(world.carry(&[job(1, "a", attempts)]).await, [expected]);
+            assert!(peer.heard("MAIL").iter().all(|line| line.starts_with("2 ")));
+        }
+        let manner = Manner { starttls, ..Manner::default() };
+        let (world, peer) = world(manner, |c| c.tls = OutboundTls::Forced(Forced::encryption())).await;
+        assert!(world.carry(&[job(1, "a", 9)]).await[0].starts_with("1: deferred"));
+        assert_eq!(peer.heard("MAIL"), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_fails_on_our_large_hello_gets_a_small_one_and_is_remembered() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let (setup, _) = sealed_peer(folder.path());
+    let ways = [(OutboundTls::Opportunistic, "sealed"), (OutboundTls::Forced(Forced::encryption()), "met")];
+    for (tls, token) in ways {
+        let starttls = StartTls::SmallHello(Arc::clone(&setup), 700);
+        let (world, peer) = world(Manner { starttls, ..Manner::default() }, |c| c.tls = tls).await;
+        assert_eq!(world.carry(&[job(1, "a", 0)]).await, [format!("1: delivered {token}")]);
+        world.courier.close().await;
+        assert_eq!(world.carry(&[job(2, "a", 0)]).await, [format!("2: delivered {token}")]);
+        // The second message's session began with the small one: three handshakes in all.
+        assert_eq!(peer.heard("STARTTLS").len(), 3);
+    }
+}
+
+#[tokio::test]
 async fn forced_sends_to_the_name_it_was_told_and_to_no_other() {
     let folder = tempfile::TempDir::new().expect("a folder");
     let (setup, trust) = sealed_peer(folder.path());

@@ -252,6 +252,7 @@ pub fn classify_shortfall(shortfall: &Shortfall, on_failure: OnFailure, at: &At<
         Shortfall::NotTried
         | Shortfall::NotOffered
         | Shortfall::Handshake(_)
+        | Shortfall::SessionLost(_)
         | Shortfall::Version(_)
         | Shortfall::NoCertificate
         | Shortfall::Unreadable(_)
@@ -280,7 +281,7 @@ pub fn classify_shortfall(shortfall: &Shortfall, on_failure: OnFailure, at: &At<
 fn may_pass(shortfall: &Shortfall) -> bool {
     match shortfall {
         Shortfall::Refused(reply) => !reply.is_permanent(),
-        Shortfall::Handshake(_) => true,
+        Shortfall::Handshake(_) | Shortfall::SessionLost(_) => true,
         Shortfall::RevocationUnknown(_) | Shortfall::NotTried | Shortfall::Onward => true,
         Shortfall::NotOffered
         | Shortfall::Version(_)

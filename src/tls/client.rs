@@ -41,10 +41,21 @@ pub struct ClientSettings {
     pub identity: Option<Arc<Identity>>,
 }
 
+/// The key shares of a ClientHello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyShares {
+    /// Those that the connector offers.
+    Offered,
+    /// None that are post-quantum: some hosts and firewalls fail on their size.
+    Classic,
+}
+
 /// The outbound side of TLS for one connector revision. Sessions are never resumed: a resumed
 /// session would carry an old verdict.
 pub struct ClientSetup {
     base: ClientConfig,
+    /// The same without post-quantum key shares; `None` where none are offered anyway.
+    classic: Option<ClientConfig>,
     settings: ClientSettings,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -57,20 +68,42 @@ impl ClientSetup {
     pub fn new(settings: ClientSettings) -> Result<Self, TlsFault> {
         const FROM_12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
         const FROM_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
-        let provider = with_groups(super::provider(), settings.key_exchange);
+        let provider = super::provider();
         let algorithms = provider.signature_verification_algorithms;
         let versions = match settings.min_version {
             TlsVersion::V12 => FROM_12,
             TlsVersion::V13 => FROM_13,
         };
-        let verifier = Arc::new(Recorder::new(settings.judged, algorithms));
-        let mut base = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
-        base.resumption = Resumption::disabled();
-        Ok(Self { base, settings, algorithms })
+        let with = |provider| -> Result<ClientConfig, TlsFault> {
+            let verifier = Arc::new(Recorder::new(settings.judged, algorithms));
+            let mut config = ClientConfig::builder_with_provider(provider)
+                .with_protocol_versions(versions)?
+                .dangerous()
+                .with_custom_certificate_verifier(verifier)
+                .with_no_client_auth();
+            config.resumption = Resumption::disabled();
+            Ok(config)
+        };
+        let classic = with(classic(&provider))?;
+        let (base, classic) = match settings.key_exchange {
+            // If a post-quantum group is required, the others are still offered: the judge then reports
+            // the group agreed on, which says more than a failed handshake.
+            KeyExchange::Any | KeyExchange::PostQuantum => (with(provider)?, Some(classic)),
+            KeyExchange::Classic => (classic, None),
+        };
+        Ok(Self { base, classic, settings, algorithms })
+    }
+
+    /// Whether its ClientHello has post-quantum key shares, and can be made without them.
+    #[must_use]
+    pub fn has_classic(&self) -> bool {
+        self.classic.is_some()
+    }
+
+    /// Whether a post-quantum key exchange is demanded.
+    #[must_use]
+    pub fn demands_post_quantum(&self) -> bool {
+        self.settings.key_exchange == KeyExchange::PostQuantum
     }
 
     /// Makes one handshake as the client and returns what the peer showed. The chain is assessed at
@@ -81,10 +114,13 @@ impl ClientSetup {
     pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
-        sni: Option<&Domain>,
+        (sni, shares): (Option<&Domain>, KeyShares),
         now: UnixMillis,
     ) -> Result<(TlsStream<S>, TlsFacts), HandshakeFault> {
-        let mut config = self.base.clone();
+        let mut config = match (shares, &self.classic) {
+            (KeyShares::Classic, Some(classic)) => classic.clone(),
+            (KeyShares::Classic, None) | (KeyShares::Offered, _) => self.base.clone(),
+        };
         let recorder = Arc::new(Recorder::new(self.settings.judged, self.algorithms));
         config.dangerous().set_certificate_verifier(recorder.clone());
         let certificate = self.settings.identity.as_ref().map(|identity| Arc::clone(identity.certified()));
@@ -105,19 +141,11 @@ impl ClientSetup {
     }
 }
 
-/// The provider, limited to the groups that a connector offers. Post-quantum groups such as
-/// X25519MLKEM768 are recognised by ML-KEM in their names.
-fn with_groups(provider: Arc<CryptoProvider>, key_exchange: KeyExchange) -> Arc<CryptoProvider> {
-    match key_exchange {
-        // If a post-quantum group is required, the others are still offered: the judge then reports
-        // the group agreed on, which says more than a failed handshake.
-        KeyExchange::Any | KeyExchange::PostQuantum => provider,
-        KeyExchange::Classic => {
-            let mut provider = CryptoProvider::clone(&provider);
-            provider.kx_groups.retain(|group| !format!("{:?}", group.name()).contains("MLKEM"));
-            Arc::new(provider)
-        }
-    }
+/// The provider without post-quantum groups such as X25519MLKEM768, recognised by ML-KEM in their names.
+fn classic(provider: &CryptoProvider) -> Arc<CryptoProvider> {
+    let mut provider = CryptoProvider::clone(provider);
+    provider.kx_groups.retain(|group| !format!("{:?}", group.name()).contains("MLKEM"));
+    Arc::new(provider)
 }
 
 /// The name for the library, and the name that is sent. The library needs a name even if none is to

@@ -19,7 +19,7 @@ mod trust;
 mod tests;
 
 pub use assess::{Usage, assess};
-pub use client::{ClientSettings, ClientSetup};
+pub use client::{ClientSettings, ClientSetup, KeyShares};
 pub use crl::{ListEnd, ListFault, RevocationList};
 pub use describe::{CertificateLine, describe, status_addresses};
 pub use fault::{TlsFault, handshake_fault, late_fault};

@@ -100,7 +100,8 @@ async fn shake(
     let (near, far) = tokio::io::duplex(1 << 16);
     let sni = sni.map(|name| Domain::parse(name).unwrap());
     let ours = async {
-        let (mut stream, facts) = client.connect(near, sni.as_ref(), NOW).await.map_err(|f| f.words)?;
+        let (mut stream, facts) =
+            client.connect(near, (sni.as_ref(), KeyShares::Offered), NOW).await.map_err(|f| f.words)?;
         stream.write_all(b"?").await.unwrap();
         stream.read_u8().await.map_err(|e| late_fault(&e).map_or_else(|| e.to_string(), |f| f.words))?;
         Ok(facts)
@@ -275,7 +276,8 @@ async fn an_unproved_server_key_breaks_a_judged_handshake_and_is_recorded_otherw
         ] {
             let setup = ClientSetup::new(client(judged, mint.trust())).unwrap();
             let (near, far) = tokio::io::duplex(1 << 16);
-            let (ours, _) = tokio::join!(setup.connect(near, None, NOW), acceptor.accept(far));
+            let (ours, _) =
+                tokio::join!(setup.connect(near, (None, KeyShares::Offered), NOW), acceptor.accept(far));
             let told = ours.map_or_else(|fault| fault.words, |(_, facts)| describe(&facts.peer));
             assert_eq!(told, expected, "{version:?}");
         }
@@ -347,7 +349,8 @@ async fn nothing_older_than_allowed_is_spoken() {
     ] {
         let setup = ClientSetup::new(ClientSettings { min_version, ..client(true, mint.trust()) }).unwrap();
         let (near, far) = tokio::io::duplex(1 << 16);
-        let (ours, _) = tokio::join!(setup.connect(near, None, NOW), acceptor.accept(far));
+        let (ours, _) =
+            tokio::join!(setup.connect(near, (None, KeyShares::Offered), NOW), acceptor.accept(far));
         assert_eq!(ours.map_or_else(|fault| fault.words, |(_, facts)| facts.version.to_string()), expected);
     }
 }
@@ -369,7 +372,8 @@ async fn what_is_no_tls_is_named() {
             far.shutdown().await.unwrap();
             far.read_to_end(&mut Vec::new()).await.unwrap();
         };
-        let (ours, ()) = tokio::join!(async { setup.connect(near, None, NOW).await.err() }, talk);
+        let (ours, ()) =
+            tokio::join!(async { setup.connect(near, (None, KeyShares::Offered), NOW).await.err() }, talk);
         assert_eq!(ours.unwrap().words, expected);
     }
     let (mut near, far) = tokio::io::duplex(1 << 16);

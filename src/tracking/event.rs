@@ -114,6 +114,15 @@ pub enum Event<'a> {
         /// The connector and the reason.
         decision: &'a Decision,
     },
+    /// A handshake failed with post-quantum key shares and succeeded without them.
+    KeySharesOmitted {
+        /// The next hop.
+        host: &'a str,
+        /// The outbound connector.
+        connector: &'a str,
+        /// How the handshake failed.
+        reason: &'a str,
+    },
     /// A connector in audit mode sent mail that its requirement would withhold.
     Waived {
         /// The next hop.

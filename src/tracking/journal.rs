@@ -55,6 +55,7 @@ impl Journal {
             | Event::Omitted { .. }
             | Event::SessionEnded { .. }
             | Event::ClearFallback { .. }
+            | Event::KeySharesOmitted { .. }
             | Event::Waived { .. } => Self::record_session(event),
             Event::Delivered { .. }
             | Event::Deferred { .. }
@@ -99,6 +100,13 @@ impl Journal {
             }
             Event::ClearFallback { host, decision } => {
                 tell!(LINE, WARN, "sent in plaintext", Some(decision), { host = %Line(host), });
+            }
+            Event::KeySharesOmitted { host, connector, reason } => {
+                tell!(LINE, WARN, "post-quantum omitted", None, {
+                    host = %Line(host),
+                    outbound = %Line(connector),
+                    reason = %Line(reason),
+                });
             }
             Event::Waived { host, decision } => {
                 tell!(LINE, WARN, "waived in audit", Some(decision), { host = %Line(host), });
@@ -167,6 +175,7 @@ impl Journal {
             | Event::Omitted { .. }
             | Event::SessionEnded { .. }
             | Event::ClearFallback { .. }
+            | Event::KeySharesOmitted { .. }
             | Event::Waived { .. } => {}
         }
     }

@@ -58,6 +58,9 @@ pub(crate) fn disagreements(
 /// What to ask, and whether it is asked with the facts of a handshake.
 fn arguments(site: &Site, config: &Config, cell: &Cell, plainest: &Value) -> Option<(Vec<String>, bool)> {
     let with = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    if plainest["token"] == "tls-session-lost" {
+        return Some((with(&["--starttls", "lost"]), false));
+    }
     if let Some((version, group)) = cell.sink.read(|log| log.agreed) {
         let file = site.home.path().join(format!("{}.json", cell.recipient()));
         let facts = serde_json::to_string(&facts(config, cell, version, group)).unwrap();

@@ -2,9 +2,9 @@
 
 use crate::peer::client::Client;
 use crate::peer::mint::Kind;
-use crate::peer::mix;
-use crate::peer::sink::{Manner, Sink};
+use crate::peer::sink::{Manner, Sink, SinkTls};
 use crate::peer::site::{IDENTITY, OPPORTUNISTIC, PARTNER, QUICK, Site, outbound};
+use crate::peer::{LONG, mix};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_that_comes_right_gets_its_mail_sealed() {
@@ -64,4 +64,84 @@ async fn the_oldest_version_is_held_to() {
     assert!(["version-too-old", "handshake-broken"].contains(&token.as_str()), "{row}");
     sink.assert_nothing_in_clear();
     assert!(sink.arrived().is_empty());
+}
+
+/// Each way in which TLS breaks a session that works in plaintext.
+fn breaking(site: &Site) -> [(&'static str, Manner); 4] {
+    let sealed = Manner::sealed(site.partners.pair(&[PARTNER], Kind::Good).server());
+    [
+        ("clear-refused", Manner::new(SinkTls::RefusesAndCloses("454 4.7.0 TLS not available"))),
+        ("clear-refused", Manner::new(SinkTls::RefusesAndCloses("421 4.7.0 TLS not available"))),
+        ("clear-handshake-broken", Manner::new(SinkTls::Closes).replying("starttls", "close")),
+        ("clear-tls-session-lost", sealed.replying("tls:ehlo", "close")),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opportunistic_mail_gets_through_where_tls_breaks_the_session() {
+    let site = Site::new();
+    let (mut sinks, mut config) = (Vec::new(), QUICK.to_owned());
+    for (number, (token, manner)) in breaking(&site).into_iter().enumerate() {
+        let sink = Sink::start(manner).await;
+        for (kind, tls) in [("o", OPPORTUNISTIC), ("f", "tls = \"forced\"\nrequire = \"encryption\"\n")] {
+            config +=
+                &outbound(&format!("{kind}{number}"), &format!("{kind}{number}.test"), sink.address, tls);
+        }
+        sinks.push((token, sink));
+    }
+    let daemon = site.start(&config).await;
+    for number in 0..sinks.len() {
+        for kind in ["f", "o"] {
+            let to = format!("bob@{kind}{number}.test");
+            let message = mix::plain(&format!("{kind}{number}"), 1, 200, "ada@a.test", &to).remove(0);
+            Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+        }
+    }
+    for (number, (token, sink)) in sinks.iter().enumerate() {
+        let arrived = sink.messages(1).await.remove(0);
+        assert_eq!((arrived.sealed, arrived.recipients), (false, vec![format!("bob@o{number}.test")]));
+        let row = daemon.deferred(&format!("bob@f{number}.test")).await;
+        assert!(row["last"]["status"].as_str().is_some_and(|status| status.starts_with("4.")), "{row}");
+        let told = daemon
+            .log()
+            .lines()
+            .filter(|l| {
+                l.contains("message: sent in plaintext") && l.contains(&format!("connector=o{number}"))
+            })
+            .count();
+        assert_eq!(told, 1, "{token}: {}", daemon.log());
+        assert!(daemon.log().contains(token), "{token}");
+        assert_eq!(sink.arrived().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_client_hello_is_not_held_against_the_host() {
+    use rustls::crypto::aws_lc_rs::kx_group;
+    let site = Site::new();
+    let server = site.partners.pair(&[PARTNER], Kind::Good).server_agreeing(&[kx_group::X25519]);
+    let sink = Sink::start(Manner::new(SinkTls::SmallHello(700, server))).await;
+    let forced = "tls = \"forced\"\nrequire = \"encryption\"\n";
+    let config = QUICK.to_owned()
+        + &outbound("o", "o.test", sink.address, OPPORTUNISTIC)
+        + &outbound("f", "f.test", sink.address, forced)
+        + &outbound("q", "q.test", sink.address, &format!("{forced}key_exchange = \"post-quantum\"\n"));
+    let daemon = site.start(&config).await;
+    for to in ["bob@q.test", "bob@o.test", "bob@f.test"] {
+        let message = mix::plain(to, 1, 200, "ada@a.test", to).remove(0);
+        Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+    }
+    assert!(sink.messages(2).await.iter().all(|message| message.sealed));
+    sink.assert_nothing_in_clear();
+    let row = daemon.deferred("bob@q.test").await;
+    assert_eq!(row["last"]["decision"]["token"], "key-exchange", "{row}");
+    // Each connector says it once, however many attempts there are; the one that demands it raises an alarm.
+    sink.until("more attempts", LONG, |log| log.sessions >= 8).await;
+    let log = daemon.log();
+    let count = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(
+        (count("post-quantum omitted"), count("fails with a post-quantum key share")),
+        (3, 1),
+        "{log}"
+    );
 }

@@ -25,6 +25,11 @@ const LEGEND: &[(&str, &str, &str)] = &[
         "the partner; we, where it asks for a client certificate",
     ),
     (
+        "tls-session-lost",
+        "The handshake was completed, and the session was lost before its first reply inside TLS.",
+        "the partner",
+    ),
+    (
         "unknown-issuer",
         "No path leads from the certificate to a trust anchor.",
         "the partner, if an intermediate is missing; else we, by `trust`",

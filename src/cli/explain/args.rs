@@ -54,6 +54,8 @@ pub(super) enum StartTls {
     Refused,
     /// The handshake fails, but not because of a certificate.
     Broken,
+    /// The handshake is completed, and the session lost before its first reply inside TLS.
+    Lost,
     /// The handshake fails because the host refuses our certificate, or wants one that we don't present.
     OursRefused,
 }

@@ -11,7 +11,8 @@ use super::args::{ExplainArgs, StartTls, Version};
 use crate::config::Config;
 use crate::connector::{
     Decision, Generation, Handshake, HandshakeFault, NextHop, Observed, OnHandshakeFailure, Outbound,
-    OutboundTls, PeerCertificate, SessionId, SmartHostName, TlsFacts, TlsVersion, Verdict, judge,
+    OutboundTls, PeerCertificate, SecuringFault, SessionId, SmartHostName, TlsFacts, TlsVersion, Verdict,
+    judge,
 };
 use crate::mail::{Clock, Domain, Enhanced, Reply};
 use crate::tls;
@@ -52,14 +53,13 @@ fn observed(args: &ExplainArgs, config: &Config, connector: &Outbound) -> Result
     if connector.tls == OutboundTls::Off {
         return Ok(Some(Observed::NotTried));
     }
-    let broken = |words: &str| match (connector.is_enforced(), connector.on_handshake_failure) {
+    let broken = |fault| match (connector.is_enforced(), connector.on_handshake_failure) {
         (false, OnHandshakeFailure::Clear | OnHandshakeFailure::ClearLater) => {
-            Observed::ClearAfterBroken(HandshakeFault::new(words))
+            Observed::ClearAfterBroken(fault)
         }
-        (true, _) | (false, OnHandshakeFailure::Defer) => {
-            Observed::HandshakeBroken(HandshakeFault::new(words))
-        }
+        (true, _) | (false, OnHandshakeFailure::Defer) => Observed::Broken(fault),
     };
+    let handshake = |words: &str| SecuringFault::Handshake(HandshakeFault::new(words));
     Ok(Some(match (facts, args.starttls, connector.handshake) {
         (Some(facts), _, _) => Observed::Established(facts),
         (None, Some(StartTls::NotOffered), Handshake::StartTls) => Observed::NotOffered,
@@ -67,14 +67,17 @@ fn observed(args: &ExplainArgs, config: &Config, connector: &Outbound) -> Result
             let reply = Reply::new(454, Enhanced(4, 7, 0), "TLS not available");
             Observed::Refused(reply)
         }
-        (None, Some(StartTls::Broken), _) => broken("as supposed"),
+        (None, Some(StartTls::Broken), _) => broken(handshake("as supposed")),
+        (None, Some(StartTls::Lost), _) => broken(SecuringFault::SessionLost("as supposed".to_owned())),
         // Never in plaintext because of a certificate, whatever the connector requires.
-        (None, Some(StartTls::OursRefused), _) => Observed::HandshakeBroken(HandshakeFault {
-            words: "the host refuses our certificate, or the lack of it".to_owned(),
-            over_certificate: true,
-        }),
+        (None, Some(StartTls::OursRefused), _) => {
+            Observed::Broken(SecuringFault::Handshake(HandshakeFault {
+                words: "the host refuses our certificate, or the lack of it".to_owned(),
+                over_certificate: true,
+            }))
+        }
         (None, Some(StartTls::NotOffered | StartTls::Refused), Handshake::Implicit) => {
-            broken("the host does not begin with TLS")
+            broken(handshake("the host does not begin with TLS"))
         }
         (None, None, _) => return Ok(None),
     }))

@@ -102,8 +102,9 @@ section! {
             none is offered.",
         explanation: "Traffic that is recorded today could be decrypted by a quantum computer of the future; a hybrid \
             group (X25519MLKEM768) prevents that. Both sides use it by themselves if they can. `post-quantum` sends \
-            nothing to hosts that can't. `classic` is for a firewall on the way that fails on the larger first message \
-            of a handshake; remove it once that is fixed. Error: `min_version = \"1.2\"` together with `post-quantum`.",
+            nothing to hosts that can't. With `any`, a handshake that fails is tried once more without the hybrid \
+            group, since some firewalls fail on the larger first message; if that works, the host gets no \
+            hybrid group for an hour. `classic` saves that attempt; remove it once the firewall is replaced. Error: `min_version = \"1.2\"` together with `post-quantum`.",
     }
     pins: Optional<Pins> = ["sha256/d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM= until 2027-03-01"] => {
         applies: &[forced::OUT],
@@ -203,12 +204,15 @@ section! {
                 OFF,
             ],
         }],
-        meaning: "If TLS was offered but every handshake failed: `clear`: a new connection in plaintext; \
+        meaning: "If TLS was offered but failed at every host: `clear`: a new connection in plaintext; \
             `clear_later`: the same, but only at a later attempt; `defer`: never in plaintext.",
         explanation: "`clear` delivers to hosts whose TLS is defective, of which there are many; it also helps someone \
             who damages handshakes on purpose. `clear_later` makes that person wait for the next attempt, and gives a \
-            host that was only restarting another chance. `defer` keeps mail for a defective host until it expires. A \
-            host that took mail in plaintext after a failed handshake is not asked for TLS again for ten minutes.",
+            host that was only restarting another chance. `defer` keeps mail for a defective host until it expires. \
+            TLS has failed if STARTTLS is refused and the connection closed, the handshake fails, or the session \
+            is lost before its first reply inside TLS. A host that took mail in plaintext after that, twice in a row, is \
+            not asked for TLS again for ten minutes. Where STARTTLS is refused and the session stays open, it continues in \
+            plaintext.",
     }
     retry: Optional<Waits> = ["1m x4", "5m x6", "15m", "30m", "1h"] => {
         absent: "`[queue]`",

@@ -125,15 +125,20 @@ fn some_facts() -> impl Strategy<Value = TlsFacts> {
 }
 
 fn an_observation() -> impl Strategy<Value = Observed> {
-    let fault =
-        || any::<bool>().prop_map(|o| HandshakeFault { words: "broken".to_owned(), over_certificate: o });
+    let handshake =
+        any::<bool>().prop_map(|o| HandshakeFault { words: "broken".to_owned(), over_certificate: o });
+    let fault = prop_oneof![
+        2 => handshake.prop_map(SecuringFault::Handshake),
+        1 => Just(SecuringFault::Refused(Reply::new(421, Enhanced(4, 7, 0), "no"))),
+        1 => Just(SecuringFault::SessionLost("closed".to_owned())),
+    ];
     prop_oneof![
         6 => some_facts().prop_map(|facts| Observed::Established(Arc::new(facts))),
         1 => Just(Observed::NotTried),
         1 => Just(Observed::NotOffered),
         1 => Just(Observed::Refused(Reply::new(454, Enhanced(4, 7, 0), "no"))),
-        1 => fault().prop_map(Observed::HandshakeBroken),
-        1 => fault().prop_map(Observed::ClearAfterBroken),
+        1 => fault.clone().prop_map(Observed::Broken),
+        1 => fault.prop_map(Observed::ClearAfterBroken),
     ]
 }
 
@@ -257,7 +262,7 @@ proptest! {
                 prop_assert!(!met, "withheld though all holds");
             }
             (Verdict::Proceed(permit), _) => prop_assert!(!enforced && !permit.is_enforced()),
-            (Verdict::Withhold(_), _) => prop_assert!(matches!(observed, Observed::HandshakeBroken(_))),
+            (Verdict::Withhold(_), _) => prop_assert!(matches!(observed, Observed::Broken(_))),
         }
     }
 

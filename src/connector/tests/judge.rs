@@ -12,8 +12,24 @@ fn observed_refused() -> Observed {
     Observed::Refused(Reply::new(454, Enhanced(4, 7, 0), "no"))
 }
 
-fn broken() -> HandshakeFault {
-    HandshakeFault::new("the peer sent the alert HandshakeFailure".to_owned())
+fn broken() -> SecuringFault {
+    SecuringFault::Handshake(HandshakeFault::new("the peer sent the alert HandshakeFailure"))
+}
+
+/// Every other way in which an attempt to secure a session ends it, with what is said of it.
+fn other_faults() -> [(SecuringFault, &'static str, &'static str); 2] {
+    [
+        (
+            SecuringFault::Refused(Reply::new(421, Enhanced(4, 7, 0), "no")),
+            "4.7.4 starttls-refused: STARTTLS was refused with 421 4.7.0 no",
+            "clear: STARTTLS was refused with 421 4.7.0 no",
+        ),
+        (
+            SecuringFault::SessionLost("closed".to_owned()),
+            "4.7.5 tls-session-lost: the session was lost inside TLS before its first reply: closed",
+            "clear: every host lost the session inside TLS before its first reply: closed",
+        ),
+    ]
 }
 
 fn established(facts: TlsFacts) -> Observed {
@@ -46,8 +62,12 @@ fn forced_never_falls_back() {
         let forced = Requirement::Forced(forced);
         check(&forced, &Observed::NotOffered, "4.7.4 starttls-not-offered: STARTTLS is not offered");
         check(&forced, &observed_refused(), "4.7.4 starttls-refused: STARTTLS was refused with 454 4.7.0 no");
-        check(&forced, &Observed::HandshakeBroken(broken()), &format!("4.7.5 handshake-broken: {WORDS}"));
+        check(&forced, &Observed::Broken(broken()), &format!("4.7.5 handshake-broken: {WORDS}"));
         check(&forced, &Observed::ClearAfterBroken(broken()), &format!("4.7.5 handshake-broken: {WORDS}"));
+        for (fault, withheld, _) in other_faults() {
+            check(&forced, &Observed::Broken(fault.clone()), withheld);
+            check(&forced, &Observed::ClearAfterBroken(fault), withheld);
+        }
     }
 }
 
@@ -56,9 +76,13 @@ fn opportunistic_takes_what_it_gets_and_says_so() {
     let wanted = Requirement::Opportunistic;
     check(&wanted, &Observed::NotOffered, "clear: STARTTLS is not offered");
     check(&wanted, &observed_refused(), "clear: STARTTLS was refused with 454 4.7.0 no");
-    check(&wanted, &Observed::HandshakeBroken(broken()), &format!("4.7.5 handshake-broken: {WORDS}"));
+    check(&wanted, &Observed::Broken(broken()), &format!("4.7.5 handshake-broken: {WORDS}"));
     let clear = "clear: the TLS handshake failed with every host: the peer sent the alert HandshakeFailure";
     check(&wanted, &Observed::ClearAfterBroken(broken()), clear);
+    for (fault, withheld, clear) in other_faults() {
+        check(&wanted, &Observed::Broken(fault.clone()), withheld);
+        check(&wanted, &Observed::ClearAfterBroken(fault), clear);
+    }
     let bad = shown(&["wrong.example"], ChainVerdict::Faulty(ChainFault::Expired));
     check(&wanted, &established(bad), "sealed: TLSv1.3");
     check(&wanted, &established(tls(TlsVersion::V12, PeerCertificate::NotShown)), "sealed: TLSv1.2");
@@ -166,7 +190,7 @@ fn any_observed() -> impl Strategy<Value = Observed> {
     prop_oneof![
         Just(Observed::NotOffered),
         Just(observed_refused()),
-        Just(Observed::HandshakeBroken(broken())),
+        Just(Observed::Broken(broken())),
         Just(Observed::ClearAfterBroken(broken())),
         (name, any_verdict(), version).prop_map(|(name, verdict, version)| {
             let peer = PeerCertificate::Shown(Box::new(certificate(&[name], verdict)));
@@ -296,7 +320,7 @@ fn audit_delivers_as_opportunistic_would_and_says_what_it_waived() {
     };
     assert_eq!(waived(&Observed::NotOffered), "starttls-not-offered");
     assert_eq!(waived(&observed_refused()), "starttls-refused");
-    assert_eq!(waived(&Observed::HandshakeBroken(broken())), "withheld");
+    assert_eq!(waived(&Observed::Broken(broken())), "withheld");
     assert_eq!(waived(&Observed::ClearAfterBroken(broken())), "handshake-broken");
     assert_eq!(waived(&established(shown(&["x.example"], ChainVerdict::Trusted))), "name-mismatch");
     assert_eq!(waived(&established(shown(&["mail.p.example"], ChainVerdict::Trusted))), "nothing");

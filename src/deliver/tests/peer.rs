@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::mail::Clock;
@@ -29,7 +29,15 @@ pub(super) enum StartTls {
     #[default]
     Absent,
     Refused,
+    /// Refused, and the connection closed.
+    RefusedAndClosed,
+    /// Closed without a reply.
+    Closed,
     Broken,
+    /// Closed after the handshake, where EHLO would be answered.
+    GoodUntilEhlo(Arc<ServerSetup>),
+    /// The connection is dropped where the ClientHello is larger than this.
+    SmallHello(Arc<ServerSetup>, usize),
     Good(Arc<ServerSetup>),
 }
 
@@ -76,8 +84,23 @@ async fn serve(mut stream: TcpStream, manner: Manner, number: usize, log: Log) -
             talk(&mut stream, &manner, number, &log, false).await?;
             stream.shutdown().await
         }
+        StartTls::GoodUntilEhlo(setup) => {
+            let Ok((mut stream, _)) = setup.accept(stream, Clock::wall()).await else { return Ok(()) };
+            let mut ehlo = [0; 512];
+            stream.read(&mut ehlo).await.map(|_| ())
+        }
+        StartTls::SmallHello(setup, max) => {
+            let mut head = [0; 5];
+            while stream.peek(&mut head).await? < head.len() {}
+            if usize::from(u16::from_be_bytes([head[3], head[4]])) > *max {
+                return Ok(());
+            }
+            let Ok((mut stream, _)) = setup.accept(stream, Clock::wall()).await else { return Ok(()) };
+            talk(&mut stream, &manner, number, &log, false).await?;
+            stream.shutdown().await
+        }
         StartTls::Broken => stream.write_all(b"this is no TLS\r\n").await,
-        StartTls::Absent | StartTls::Refused => Ok(()),
+        StartTls::Absent | StartTls::Refused | StartTls::RefusedAndClosed | StartTls::Closed => Ok(()),
     }
 }
 
@@ -118,6 +141,11 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             "EHLO" if manner.utf8 => "250-mx\r\n250-PIPELINING\r\n250 SMTPUTF8",
             "EHLO" => "250-mx\r\n250-PIPELINING\r\n250 SIZE 1000",
             "STARTTLS" if matches!(manner.starttls, StartTls::Refused) => "454 not now",
+            "STARTTLS" if matches!(manner.starttls, StartTls::RefusedAndClosed) => {
+                stream.write_all(b"454 not now\r\n").await?;
+                return Ok(false);
+            }
+            "STARTTLS" if matches!(manner.starttls, StartTls::Closed) => return Ok(false),
             "STARTTLS" => "220 go",
             "MAIL" => manner.mail.unwrap_or("250 ok"),
             "RCPT" if text.contains("unknown@") => "550 5.1.1 unknown",

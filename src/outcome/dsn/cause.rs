@@ -138,7 +138,7 @@ fn flaw(shortfall: &Shortfall) -> Hindrance {
         Shortfall::Onward => return Hindrance::Onward,
         Shortfall::NotTried => TlsFlaw::Unsaid,
         Shortfall::NotOffered | Shortfall::Refused(_) => TlsFlaw::NotOffered,
-        Shortfall::Handshake(_) => TlsFlaw::Handshake,
+        Shortfall::Handshake(_) | Shortfall::SessionLost(_) => TlsFlaw::Handshake,
         Shortfall::Version(_) | Shortfall::KeyExchange(_) => TlsFlaw::Weak,
         Shortfall::Name { .. } | Shortfall::Pin { .. } | Shortfall::Subject { .. } => TlsFlaw::Mismatch,
         Shortfall::Chain { fault: ChainFault::Expired | ChainFault::NotYetValid, .. } => TlsFlaw::Dates,

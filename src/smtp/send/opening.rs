@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::words::{AwaitedReply, Hello, OpeningEvent, SecuredEvent, SendFault};
 use super::{Dialogue, Open, Permit, Replies, put};
-use crate::connector::SessionId;
+use crate::connector::{HandshakeFault, SecuringFault, SessionId};
 use crate::mail::Reply;
 use crate::smtp::Offers;
 
@@ -18,6 +18,10 @@ pub struct Opening {
     state: State,
     offers: Offers,
     banner: Option<Cow<'static, str>>,
+    /// STARTTLS was said.
+    asked: bool,
+    /// What was said to STARTTLS, where that was refused.
+    refused: Option<Reply>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,8 @@ enum Step {
     Ehlo,
     Helo,
     StartTls,
+    /// Said after STARTTLS was refused, to learn whether the server goes on.
+    Noop,
 }
 
 /// The session after a permit was granted.
@@ -56,7 +62,7 @@ impl Opening {
     pub fn new(hello: Hello) -> Self {
         let state = if hello.implicit { State::Implicit } else { State::Awaiting(Step::Greeting) };
         let (id, replies, offers) = (SessionId::new(), Replies::default(), Offers::default());
-        Self { id, hello, replies, state, offers, banner: None }
+        Self { id, hello, replies, state, offers, banner: None, asked: false, refused: None }
     }
 
     /// The session ID that a permit is bound to.
@@ -77,7 +83,7 @@ impl Opening {
     /// discarded, and EHLO is sent again.
     #[must_use]
     pub fn authorise(self, permit: Permit, out: &mut Vec<u8>) -> Option<AuthorisedSession> {
-        let Self { id, hello, replies, state, offers, banner } = self;
+        let Self { id, hello, replies, state, offers, banner, .. } = self;
         let owed = match state {
             State::InClear => return Some(AuthorisedSession::Open(Open::new(id, replies, offers, permit))),
             State::Handshake => SecuredStep::Ehlo,
@@ -90,6 +96,19 @@ impl Opening {
             secured.say_ehlo(out);
         }
         Some(AuthorisedSession::Secured(secured))
+    }
+
+    /// What it means for TLS that the session ended here without a reply, for this reason. `None`: nothing, since
+    /// STARTTLS was not said.
+    #[must_use]
+    pub fn ended_by(&self, why: &str) -> Option<SecuringFault> {
+        match &self.refused {
+            Some(reply) => Some(SecuringFault::Refused(reply.clone())),
+            None if self.asked => {
+                Some(SecuringFault::Handshake(HandshakeFault::new(format!("after STARTTLS {why}"))))
+            }
+            None => None,
+        }
     }
 
     fn say(&mut self, step: Step, word: &str, out: &mut Vec<u8>) {
@@ -110,7 +129,12 @@ impl Opening {
     ) -> Result<Option<OpeningEvent>, SendFault> {
         let State::Awaiting(step) = self.state else { return Err(SendFault::Unasked(reply)) };
         if reply.code == 421 && step != Step::Greeting {
-            return Ok(self.end(State::Over, OpeningEvent::Closing(reply)));
+            let event = match (step, self.refused.take()) {
+                (Step::Noop, Some(refusal)) => OpeningEvent::RefusedAndClosed(refusal),
+                (Step::StartTls, _) => OpeningEvent::RefusedAndClosed(reply),
+                (Step::Greeting | Step::Ehlo | Step::Helo | Step::Noop, _) => OpeningEvent::Closing(reply),
+            };
+            return Ok(self.end(State::Over, event));
         }
         Ok(match step {
             Step::Greeting if reply.code == 220 => {
@@ -121,7 +145,19 @@ impl Opening {
             Step::Greeting => self.end(State::Over, OpeningEvent::NotGreeted(reply)),
             Step::StartTls if reply.code == 220 && more => return Err(SendFault::AfterStartTls),
             Step::StartTls if reply.code == 220 => self.end(State::Handshake, OpeningEvent::Handshake),
+            // RFC 3207 §4: the client decides whether it goes on. Many servers do not: this is found out before an
+            // envelope depends on it. Where plaintext is out of the question nothing more is said.
+            Step::StartTls if self.hello.helo => {
+                self.refused = Some(reply);
+                out.extend_from_slice(b"NOOP\r\n");
+                self.state = State::Awaiting(Step::Noop);
+                None
+            }
             Step::StartTls => self.end(State::InClear, OpeningEvent::InClear(Some(reply))),
+            Step::Noop => {
+                let refused = self.refused.take();
+                self.end(State::InClear, OpeningEvent::InClear(refused))
+            }
             Step::Ehlo | Step::Helo if reply.is_positive() => self.on_hello(step, &reply, out),
             // RFC 5321 §3.2: HELO is for servers that don't know EHLO, so only after a 5yz.
             Step::Ehlo if reply.is_permanent() && self.hello.helo => {
@@ -140,6 +176,7 @@ impl Opening {
         self.offers = if step == Step::Ehlo { Offers::read(reply, ignored) } else { Offers::default() };
         if self.offers.starttls && self.hello.starttls {
             out.extend_from_slice(b"STARTTLS\r\n");
+            self.asked = true;
             self.state = State::Awaiting(Step::StartTls);
             return None;
         }
@@ -167,7 +204,7 @@ impl Dialogue for Opening {
     fn awaited(&self) -> AwaitedReply {
         match self.state {
             State::Awaiting(Step::StartTls) => AwaitedReply::StartTls,
-            State::Awaiting(Step::Greeting | Step::Ehlo | Step::Helo) => AwaitedReply::Command,
+            State::Awaiting(Step::Greeting | Step::Ehlo | Step::Helo | Step::Noop) => AwaitedReply::Command,
             State::InClear | State::Handshake | State::Implicit | State::Over => AwaitedReply::Nothing,
         }
     }

@@ -121,6 +121,7 @@ impl Described for OpeningEvent {
             Self::HelloRefused(reply) => format!("hello refused: {}", reply.code),
             Self::Closing(reply) => format!("closing: {}", reply.code),
             Self::Handshake => "handshake".to_owned(),
+            Self::RefusedAndClosed(reply) => format!("refused and closed: {}", reply.code),
         }
     }
 }
@@ -214,6 +215,35 @@ fn implicit_tls_greets_inside_tls() {
 #[test]
 fn starttls_refused_leaves_the_session_in_clear() {
     let mut play = Play::new();
+    play.feed("220 hello");
+    play.feed("250-mx|250 STARTTLS");
+    assert_eq!(play.feed("454 not now"), "> NOOP");
+    // Whatever it says to that: it is still there.
+    assert_eq!(play.feed("502 what"), "in clear: 454");
+}
+
+#[test]
+fn a_server_that_refuses_starttls_and_goes_has_refused_tls() {
+    let refused = |replies: &[&str]| {
+        let mut play = Play::new();
+        play.feed("220 hello");
+        play.feed("250-mx|250 STARTTLS");
+        let said = replies.iter().map(|reply| play.feed(reply)).fold(String::new(), |_, said| said);
+        (said, play.session.ended_by("gone").map(|fault| fault.shortfall().to_string()))
+    };
+    assert_eq!(refused(&["421 no"]).0, "refused and closed: 421");
+    assert_eq!(refused(&["454 no", "421 bye"]).0, "refused and closed: 454");
+    assert_eq!(refused(&["454 no"]).1.as_deref(), Some("STARTTLS was refused with 454 no"));
+    assert_eq!(refused(&[]).1.as_deref(), Some("the TLS handshake failed: after STARTTLS gone"));
+    assert_eq!(refused(&["what"]).1.as_deref(), Some("the TLS handshake failed: after STARTTLS gone"));
+    let mut play = Play::new();
+    play.feed("220 hello");
+    assert_eq!(play.session.ended_by("gone"), None, "STARTTLS was not said");
+}
+
+#[test]
+fn forced_tls_says_nothing_more_after_a_refusal() {
+    let mut play = Play { session: Opening::new(Hello { helo: false, ..hello() }), ..Play::new() };
     play.feed("220 hello");
     play.feed("250-mx|250 STARTTLS");
     assert_eq!(play.feed("454 not now"), "in clear: 454");

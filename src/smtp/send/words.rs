@@ -15,8 +15,8 @@ pub struct Hello {
     pub starttls: bool,
     /// TLS begins with the first octet: the greeting comes inside it (RFC 8314 §3).
     pub implicit: bool,
-    /// Whether HELO may follow a refused EHLO. Without EHLO there is no STARTTLS, so never under a
-    /// forced requirement.
+    /// Whether HELO may follow a refused EHLO, and the session may go on where STARTTLS was refused. Without EHLO
+    /// there is no STARTTLS, so never under a forced requirement.
     pub helo: bool,
     /// Extensions that are ignored even if offered.
     pub ignored: Vec<Extension>,
@@ -118,6 +118,8 @@ pub enum OpeningEvent {
     InClear(Option<Reply>),
     /// STARTTLS was answered with 220: the handshake is next.
     Handshake,
+    /// STARTTLS was refused, and the server closes. The session is over.
+    RefusedAndClosed(Reply),
     /// The server closes (421). The session is over.
     Closing(Reply),
 }

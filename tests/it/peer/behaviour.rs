@@ -77,6 +77,7 @@ impl Behaviour {
             ("off", _) => "clear",
             ("pin", "sealed") if other => "pin-mismatch",
             ("subject", "sealed") if other => "subject-mismatch",
+            ("implicit", "tls-session-lost") => word,
             ("implicit", _) if self.outbound.starts_with("clear") => "handshake-broken",
             _ => word,
         }

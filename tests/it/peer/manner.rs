@@ -30,6 +30,8 @@ pub(crate) enum SinkTls {
     Absent,
     /// Offered, and answered with this.
     Refuses(&'static str),
+    /// Offered, answered with this, and then the connection ends.
+    RefusesAndCloses(&'static str),
     /// 220, and then octets that are no TLS.
     Garbage,
     /// 220, and then the connection ends.
@@ -42,6 +44,8 @@ pub(crate) enum SinkTls {
     Stalls,
     /// 220 with a reply behind it in clear, as someone in the middle would plant it; TLS then.
     Injects(Arc<ServerConfig>),
+    /// The connection ends where the ClientHello has more octets than this; else it works.
+    SmallHello(usize, Arc<ServerConfig>),
     /// It works.
     Works(Arc<ServerConfig>),
 }
@@ -62,7 +66,7 @@ pub(crate) enum End {
 impl SinkTls {
     /// Whether it comes to the first octets of a handshake, or of what there is in its place.
     pub(crate) fn is_tried(&self) -> bool {
-        !matches!(self, Self::Absent | Self::Refuses(_))
+        !matches!(self, Self::Absent | Self::Refuses(_) | Self::RefusesAndCloses(_))
     }
 }
 

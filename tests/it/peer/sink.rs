@@ -322,6 +322,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
                 Some(reply) => reply,
                 None if lower.starts_with("starttls") => match self.manner.tls {
                     SinkTls::Refuses(reply) => reply.to_owned(),
+                    SinkTls::RefusesAndCloses(reply) => {
+                        self.say(reply).await?;
+                        return Ok(Next::Over);
+                    }
                     SinkTls::Absent => "502 5.5.1 not implemented".to_owned(),
                     _ if self.sealed => "503 5.5.1 already".to_owned(),
                     _ => return Ok(Next::StartTls),

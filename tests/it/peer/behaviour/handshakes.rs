@@ -86,6 +86,12 @@ pub(super) fn handshakes() -> Vec<Behaviour> {
             BROKEN,
         ),
         acts("resets", "a reset in answer to the ClientHello", |_| Manner::new(SinkTls::Resets), BROKEN),
+        acts(
+            "small-hello",
+            "drops the connection when the ClientHello is large, as one with a post-quantum key share is",
+            |w| Manner::new(SinkTls::SmallHello(700, w.good().server_agreeing(&[kx_group::X25519]))),
+            "sealed; post-quantum: key-exchange",
+        ),
         acts("stalls", "220, then nothing at all", |_| Manner::new(SinkTls::Stalls), BROKEN),
         acts(
             "injects",
@@ -120,6 +126,30 @@ pub(super) fn conversations() -> Vec<Behaviour> {
             REFUSED,
         ),
         acts(
+            "starttls-421",
+            "offers STARTTLS, answers 421 and closes",
+            |_| Manner::new(SinkTls::RefusesAndCloses("421 4.7.0 TLS not available")),
+            REFUSED,
+        ),
+        acts(
+            "starttls-454-closes",
+            "offers STARTTLS, answers 454 and closes",
+            |_| Manner::new(SinkTls::RefusesAndCloses("454 4.7.0 TLS not available")),
+            REFUSED,
+        ),
+        acts(
+            "starttls-454-leaves",
+            "offers STARTTLS, answers 454, and the next command with 421",
+            |_| Manner::new(SinkTls::Refuses("454 4.7.0 not now")).replying("noop", "421 4.3.0 bye"),
+            REFUSED,
+        ),
+        acts(
+            "starttls-closes",
+            "offers STARTTLS, and closes in answer to it",
+            |_| Manner::new(SinkTls::Closes).replying("starttls", "close"),
+            BROKEN,
+        ),
+        acts(
             "starttls-250",
             "offers STARTTLS and answers 250",
             |_| Manner::new(SinkTls::Refuses("250 2.0.0 fine")),
@@ -150,7 +180,7 @@ pub(super) fn conversations() -> Vec<Behaviour> {
             "closes-sealed",
             "closes after the handshake",
             |w| Manner::sealed(w.good().server()).replying("tls:ehlo", "close"),
-            "4.4.2",
+            "clear; @forced: tls-session-lost",
         ),
         acts(
             "mail-530",

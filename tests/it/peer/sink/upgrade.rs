@@ -15,7 +15,7 @@ pub(super) async fn before_handshake(
     shared: &Shared,
 ) -> std::io::Result<Option<(TcpStream, Arc<ServerConfig>)>> {
     match tls {
-        SinkTls::Absent | SinkTls::Refuses(_) => {}
+        SinkTls::Absent | SinkTls::Refuses(_) | SinkTls::RefusesAndCloses(_) => {}
         SinkTls::Garbage => {
             stream.write_all(b"this is not TLS at all, sorry\r\n").await?;
             drain(stream, shared).await?;
@@ -32,6 +32,13 @@ pub(super) async fn before_handshake(
             stream.set_zero_linger()?;
         }
         SinkTls::Stalls => drain(stream, shared).await?,
+        SinkTls::SmallHello(octets, server) => {
+            let mut head = [0; 5];
+            while stream.peek(&mut head).await? < head.len() {}
+            if usize::from(u16::from_be_bytes([head[3], head[4]])) <= *octets {
+                return Ok(Some((stream, Arc::clone(server))));
+            }
+        }
         SinkTls::Injects(server) | SinkTls::Works(server) => return Ok(Some((stream, Arc::clone(server)))),
     }
     Ok(None)
