@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::answers::AnswerKey;
+use super::batch::Batch;
 use super::classify::{
-    Ending, crowded_out, elsewhere, ended, outcome_of, recipient_check, scope, stopping, undeliverable,
-    unreadable,
+    Ending, crowded_out, elsewhere, ended, is_in_doubt, outcome_of, recipient_check, scope, stopping,
+    undeliverable, unreadable,
 };
 use super::connection::Interruption;
 use super::courier::Courier;
@@ -41,15 +42,6 @@ impl Carrier for Courier {
     }
 }
 
-/// A job and the outcome of each recipient so far.
-struct Batch {
-    serial: u64,
-    job: Job,
-    outcomes: Vec<Option<Outcome>>,
-    /// The first recipient that has not been in a transaction yet.
-    next: usize,
-}
-
 /// One lane's way and its unreported jobs: at most two.
 pub(super) struct LaneCarrier {
     courier: Arc<Courier>,
@@ -71,6 +63,8 @@ pub(super) struct LaneCarrier {
 struct SentEnvelope {
     serial: u64,
     range: Range<usize>,
+    /// The first one of its session: no refusal can come from what was said before.
+    first: bool,
     /// Held until the final reply, so that a stricter table can wait for it.
     _guard: TransactionGuard,
 }
@@ -139,13 +133,13 @@ impl LaneCarrier {
                 }
                 *seated = false;
                 // Of the fields one by one: a reference to all of them could not wait on another thread.
-                let need = match (&self.question, self.batches.front()) {
-                    (Some((question, _)), _) => Need::of(question),
-                    (None, Some(batch)) => Need::Delivery(&batch.job),
+                let (need, fresh) = match (&self.question, self.batches.front()) {
+                    (Some((question, tries)), _) => (Need::of(question), *tries > FIRST_TRY),
+                    (None, Some(batch)) => (Need::Delivery(&batch.job), batch.in_doubt),
                     (None, None) => return None,
                 };
-                let search = Search { courier: &self.courier, way: &self.way, need, jobs: Some(&*self.jobs) };
-                match search.run().await {
+                let (courier, way, jobs) = (&*self.courier, &self.way, Some(&*self.jobs));
+                match (Search { courier, way, need, jobs, fresh }).run().await {
                     Ok(session) => session,
                     Err(outcome) => {
                         self.settle_next(&outcome);
@@ -186,6 +180,11 @@ impl LaneCarrier {
         }
         let (proven, envelope) = (session.used > 0, (&ReversePath::NULL, &question.mailbox));
         let unanswered = match session.ask(&self.courier, connector, envelope, Need::of(&question)).await {
+            // It may be about the session, as with mail.
+            Ok(finished) if proven && tries == FIRST_TRY && is_in_doubt(&finished, 0) => {
+                self.question = Some((question, tries.saturating_add(1)));
+                return Use::Again;
+            }
             Ok(finished) => {
                 let known = recipient_check(&finished);
                 self.courier.answers.note(key, known.clone());
@@ -232,11 +231,10 @@ impl LaneCarrier {
 
     fn push(&mut self, job: Job) {
         self.serial = self.serial.wrapping_add(1);
-        let outcomes: Vec<Option<Outcome>> = vec![None; job.recipients.len()];
-        if outcomes.is_empty() {
-            return self.jobs.report(&job, outcomes.into_iter().flatten().collect());
+        if job.recipients.is_empty() {
+            return self.jobs.report(&job, Vec::new());
         }
-        self.batches.push_back(Batch { serial: self.serial, job, outcomes, next: 0 });
+        self.batches.push_back(Batch::new(self.serial, job));
     }
 
     /// Whether the next job may use this session.
@@ -245,16 +243,18 @@ impl LaneCarrier {
             return false;
         }
         match (&self.question, self.batches.front()) {
-            (Some((question, _)), _) => self.may_serve(session, Need::of(question)),
-            (None, Some(batch)) => self.may_take(session, &batch.job),
+            (Some((question, tries)), _) => {
+                (*tries == FIRST_TRY || session.used == 0) && self.may_serve(session, Need::of(question))
+            }
+            (None, Some(batch)) => self.may_take(session, batch),
             (None, None) => true,
         }
     }
 
     /// With `clear_later`, a session that is in plaintext because handshakes failed is not for a
     /// message that has not been tried over TLS first.
-    fn may_take(&self, session: &OpenSession, job: &Job) -> bool {
-        self.may_serve(session, Need::Delivery(job))
+    fn may_take(&self, session: &OpenSession, batch: &Batch) -> bool {
+        (!batch.in_doubt || session.used == 0) && self.may_serve(session, Need::Delivery(&batch.job))
     }
 
     fn may_serve(&self, session: &OpenSession, need: Need<'_>) -> bool {
@@ -331,9 +331,10 @@ impl LaneCarrier {
             let paths = recipients.iter().map(|r| (&r.forward_path, &r.dsn));
             match session.smtp.begin(&mail, paths, &demand, &mut session.connection.out) {
                 Ok(()) => {
-                    batch.next = range.end;
+                    batch.begin(range.clone());
+                    let (serial, first) = (batch.serial, session.used == 0);
                     session.used = session.used.saturating_add(1);
-                    self.sent.push_back(SentEnvelope { serial: batch.serial, range, _guard: guard });
+                    self.sent.push_back(SentEnvelope { serial, range, first, _guard: guard });
                     return true;
                 }
                 Err(NotBegun::NotCovered(NotCovered::Stale)) => {
@@ -395,35 +396,34 @@ impl LaneCarrier {
             self.take_on(errand);
         }
         let Some(place) = self.batches.iter().position(|batch| !batch.is_under_way()) else { return };
-        if self.batches.get(place).is_some_and(|batch| self.may_take(session, &batch.job)) {
+        if self.batches.get(place).is_some_and(|batch| self.may_take(session, batch)) {
             self.begin(session, place);
         }
     }
 
     fn finish(&mut self, session: &OpenSession, finished: &TransactionResult) {
         let Some(load) = self.sent.pop_front() else { return };
-        self.settle(&load, |number| outcome_of(finished, number, session, None));
+        self.settle(&load, |number| {
+            let in_doubt = !load.first && is_in_doubt(finished, number);
+            (!in_doubt).then(|| outcome_of(finished, number, session, None))
+        });
     }
 
-    /// Ends the session: recipients with a reply keep it; transactions that got none go to another
-    /// session.
+    /// Ends the session: recipients with a reply keep it. A transaction whose content was never sent goes to another
+    /// session, and so does one after others, if the end may be about the session.
     fn break_off(&mut self, session: &mut OpenSession, ending: &Ending) -> Use {
         let sent = std::mem::take(&mut self.sent);
-        let proven = usize::try_from(session.used).unwrap_or(usize::MAX) > sent.len();
         let all = session.smtp.abandon();
-        let displaced = matches!(ending, Ending::Fault(LinkFault::Displaced));
         // A new table has ended it, which says nothing of the host: the connector is chosen again.
         let outdated = session.connection.cut().is_cancelled() && !session.connection.is_after_dot();
         for (number, (load, finished)) in sent.iter().zip(all).enumerate() {
-            // A connection that carried mail before and does not answer MAIL was closed while idle,
-            // which is not a fault of the host. The content of a chained transaction was never
-            // sent.
-            if number > 0 || outdated || (proven && !finished.begun && !displaced) {
-                self.put_back(load);
+            let after_dot = finished.sent && session.connection.is_after_dot();
+            if number > 0 || outdated || (!load.first && ending.may_be_of_session(after_dot)) {
+                self.settle(load, |_| None);
                 continue;
             }
             let outcome = ended(&finished, session, ending);
-            self.settle(load, |number| outcome_of(&finished, number, session, Some(&outcome)));
+            self.settle(load, |number| Some(outcome_of(&finished, number, session, Some(&outcome))));
             if scope(&outcome) == Some(Scope::Lane) {
                 self.blocked = Some(outcome);
             }
@@ -459,17 +459,11 @@ impl LaneCarrier {
         }
     }
 
-    fn put_back(&mut self, load: &SentEnvelope) {
-        if let Some(batch) = self.batches.iter_mut().find(|batch| batch.serial == load.serial) {
-            batch.next = batch.next.min(load.range.start);
-        }
-    }
-
-    fn settle(&mut self, load: &SentEnvelope, outcome: impl Fn(usize) -> Outcome) {
+    /// Sets the outcomes of a transaction's recipients; `None`: another session decides.
+    fn settle(&mut self, load: &SentEnvelope, outcome: impl Fn(usize) -> Option<Outcome>) {
         let Some(place) = self.batches.iter().position(|batch| batch.serial == load.serial) else { return };
         if let Some(batch) = self.batches.get_mut(place) {
-            let slots = batch.outcomes.iter_mut().skip(load.range.start).take(load.range.len());
-            slots.enumerate().for_each(|(number, slot)| *slot = Some(outcome(number)));
+            batch.settle(&load.range, !load.first, outcome);
         }
         self.report(place);
     }
@@ -477,8 +471,7 @@ impl LaneCarrier {
     /// Sets this outcome for the recipients of a batch that have not been in a transaction.
     fn settle_rest(&mut self, place: usize, outcome: &Outcome) {
         if let Some(batch) = self.batches.get_mut(place) {
-            batch.outcomes.iter_mut().skip(batch.next).for_each(|slot| *slot = Some(outcome.clone()));
-            batch.next = batch.outcomes.len();
+            batch.settle_rest(outcome);
         }
         self.block(outcome);
         self.report(place);
@@ -505,36 +498,10 @@ impl LaneCarrier {
 
     /// Reports a batch once all its recipients are settled.
     fn report(&mut self, place: usize) {
-        let done = self.batches.get(place).is_some_and(|b| b.outcomes.iter().all(Option::is_some));
+        let done = self.batches.get(place).is_some_and(Batch::is_settled);
         if done && let Some(batch) = self.batches.remove(place) {
-            self.jobs.report(&batch.job, batch.outcomes.into_iter().flatten().collect());
+            let (job, outcomes) = batch.into_outcomes();
+            self.jobs.report(&job, outcomes);
         }
-    }
-}
-
-impl Batch {
-    /// The recipients of the next transaction: as many as all limits and the number of domains
-    /// allow.
-    fn next_range(&self, limits: &[Option<usize>], domains_max: Option<usize>) -> Range<usize> {
-        let max = limits.iter().flatten().copied().min().unwrap_or(usize::MAX).max(1);
-        let end = self.next.saturating_add(max).min(self.outcomes.len());
-        let Some(domains_max) = domains_max else { return self.next..end };
-        let mut seen = Vec::new();
-        for (place, recipient) in self.job.recipients.iter().enumerate().take(end).skip(self.next) {
-            let domain = recipient.forward_path.domain();
-            if seen.contains(&domain) {
-                continue;
-            }
-            if seen.len() >= domains_max.max(1) {
-                return self.next..place;
-            }
-            seen.push(domain);
-        }
-        self.next..end
-    }
-
-    /// Whether every recipient is settled or in a transaction.
-    fn is_under_way(&self) -> bool {
-        self.next >= self.outcomes.len()
     }
 }

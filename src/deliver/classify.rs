@@ -7,7 +7,7 @@ use crate::connector::RecipientCheck;
 use crate::mail::{Enhanced, Reply};
 use crate::outcome::{
     At, Cause, DeliveryRecord, LinkFault, Outcome, Remote, Scope, Stage, Trouble, classify_fault,
-    classify_reply,
+    classify_reply, may_be_of_session,
 };
 use crate::smtp::{NotBegun, TransactionResult};
 
@@ -17,6 +17,24 @@ pub(super) enum Ending {
     Closing(Reply),
     /// The connection failed.
     Fault(LinkFault),
+}
+
+impl Ending {
+    /// Whether earlier transactions of the session may be the cause: a limit, or a connection that was closed while
+    /// idle. Not if the peer may have the whole message, unless it says itself that it does not accept it.
+    pub(super) fn may_be_of_session(&self, after_dot: bool) -> bool {
+        match self {
+            Self::Closing(_) => true,
+            Self::Fault(LinkFault::Displaced | LinkFault::Content(_)) => false,
+            Self::Fault(
+                LinkFault::Unreachable(_)
+                | LinkFault::NotOurAddress(_)
+                | LinkFault::Silent
+                | LinkFault::Lost(_)
+                | LinkFault::Garbled(_),
+            ) => !after_dot,
+        }
+    }
 }
 
 fn at(session: &OpenSession) -> At<'_> {
@@ -45,24 +63,14 @@ pub(super) fn outcome_of(
     session: &OpenSession,
     open: Option<&Outcome>,
 ) -> Outcome {
-    let refused = |stage, reply| classify_reply(stage, reply, finished.has_taker(), &at(session));
-    if let Some(reply) = &finished.mail {
-        return refused(Stage::Mail, reply);
-    }
-    if let Some(Some(reply)) = finished.recipients.get(number) {
-        return refused(Stage::Rcpt, reply);
-    }
-    if let Some(reply) = &finished.data {
-        return refused(Stage::Data, reply);
-    }
-    match (&finished.end, open) {
-        (Some(reply), _) if reply.is_positive() => Outcome::Delivered(DeliveryRecord {
+    match (answer_of(finished, number), open) {
+        (Some((Stage::End, reply)), _) if reply.is_positive() => Outcome::Delivered(DeliveryRecord {
             host: session.host.clone(),
             reply: reply.clone(),
             decision: session.decision.clone(),
             reports_on: session.smtp.offers().dsn,
         }),
-        (Some(reply), _) => refused(Stage::End, reply),
+        (Some((stage, reply)), _) => classify_reply(stage, reply, finished.has_taker(), &at(session)),
         (None, Some(open)) => open.clone(),
         (None, None) => {
             let fault = LinkFault::Garbled("it did not answer every command".to_owned());
@@ -90,6 +98,21 @@ fn is_unknown(reply: &Reply) -> bool {
         (500.., Some((5, 1, 0..=3 | 6 | 10) | (5, 2, 1))) | (550, Some((5, 4, 1))) => true,
         (_, Some(_) | None) => false,
     }
+}
+
+/// Whether the refusal of a recipient may be about the session, if that was used before.
+pub(super) fn is_in_doubt(finished: &TransactionResult, number: usize) -> bool {
+    answer_of(finished, number)
+        .is_some_and(|(stage, reply)| may_be_of_session(stage, reply, finished.has_taker()))
+}
+
+/// The reply that decides about one recipient of a transaction, and its stage.
+fn answer_of(finished: &TransactionResult, number: usize) -> Option<(Stage, &Reply)> {
+    let refused = finished.mail.as_ref().map(|reply| (Stage::Mail, reply));
+    refused
+        .or_else(|| finished.recipients.get(number)?.as_ref().map(|reply| (Stage::Rcpt, reply)))
+        .or_else(|| finished.data.as_ref().map(|reply| (Stage::Data, reply)))
+        .or_else(|| finished.end.as_ref().map(|reply| (Stage::End, reply)))
 }
 
 /// The daemon stops, and the rest of the job waits for the next start.

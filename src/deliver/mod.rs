@@ -5,6 +5,7 @@
 //! ARCHITECTURE.md follows a job through the files.
 
 mod answers;
+mod batch;
 mod carry;
 mod classify;
 mod connection;

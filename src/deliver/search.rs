@@ -39,6 +39,8 @@ pub(super) struct Search<'a> {
     pub(super) need: Need<'a>,
     /// Where places for the session are requested; `None`: it takes nobody's place.
     pub(super) jobs: Option<&'a dyn Jobs>,
+    /// Only a new session will do.
+    pub(super) fresh: bool,
 }
 
 impl Search<'_> {
@@ -74,7 +76,9 @@ impl Search<'_> {
         let own = candidates.iter().take_while(|candidate| Some(&candidate.smart) == first).count();
         let reusable = if way.connector.sending.spread { own } else { candidates.len() };
         let waiting = candidates.get(..reusable).unwrap_or_default();
-        if let Some(session) = courier.reuse(way, waiting, self.need).await {
+        if !self.fresh
+            && let Some(session) = courier.reuse(way, waiting, self.need).await
+        {
             if let Some(jobs) = self.jobs {
                 jobs.reuse(session.key.address);
             }

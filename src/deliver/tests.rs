@@ -258,6 +258,72 @@ async fn a_connection_closed_while_idle_defers_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_used_session_says_is_not_charged_to_a_message() {
+    for (verb, reply) in [
+        ("MAIL", "452 4.4.5 too many messages"),
+        ("MAIL", "503 5.5.1 what?"),
+        ("MAIL", "550 5.7.1 enough"),
+        ("MAIL", "421 4.7.0 enough"),
+        ("RCPT", "550 enough"),
+        ("RCPT", "421 enough"),
+        ("RCPT", ""),
+        ("DATA", "451 4.3.0 enough"),
+        ("DATA", ""),
+        (".", "554 5.7.1 enough"),
+    ] {
+        for step_by_step in [false, true] {
+            let manner = Manner { step_by_step, worn: Some((2, verb, reply)), ..Manner::default() };
+            let (world, peer) = world(manner, |_| {}).await;
+            let jobs: Vec<Job> = (1..=7).map(|ticket| job(ticket, "a", 0)).collect();
+            let expected: Vec<String> =
+                (1..=7).map(|ticket| format!("{ticket}: delivered clear-not-offered")).collect();
+            assert_eq!(world.carry(&jobs).await, expected, "{verb} {reply}");
+            assert!((4..=7).contains(&peer.heard("EHLO").len()), "{verb} {reply}: {:?}", peer.heard("EHLO"));
+            world.courier.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_fresh_session_says_is() {
+    for (reply, expected) in [
+        ("452 4.4.5 no", "deferred 4.4.5 Recipient"),
+        ("550 5.7.1 no", "failed 5.7.1 Recipient"),
+        ("503 5.5.1 no", "deferred 4.5.1 Lane"),
+        ("530 5.7.0 log in", "failed 5.7.0 Recipient"),
+    ] {
+        let (world, peer) = world(Manner { mail: Some(reply), ..Manner::default() }, |_| {}).await;
+        let said = world.carry(&[job(1, "a", 0), job(2, "a", 0)]).await;
+        let expected = [1, 2].map(|ticket| format!("{ticket}: {expected} clear-not-offered"));
+        // The second one is asked about on a session of its own.
+        assert_eq!((said.as_slice(), peer.heard("EHLO").len()), (expected.as_slice(), 2), "{reply}");
+        world.courier.close().await;
+    }
+}
+
+/// On a session that was used, one recipient is refused without a word about it: it alone is asked again.
+#[tokio::test]
+async fn only_the_recipients_in_doubt_go_again() {
+    let manner = Manner { worn: Some((1, "RCPT TO:<a@", "550 enough")), ..Manner::default() };
+    let (world, peer) = world(manner, |_| {}).await;
+    let said = world.carry(&[job(1, "a", 0), job(2, "a b", 0)]).await;
+    assert_eq!(
+        said,
+        ["1: delivered clear-not-offered", "2: delivered clear-not-offered, delivered clear-not-offered"]
+    );
+    let recipients: Vec<String> = peer.heard("RCPT");
+    assert_eq!(
+        recipients,
+        [
+            "1 RCPT TO:<a@b.example>",
+            "1 RCPT TO:<a@b.example>",
+            "1 RCPT TO:<b@b.example>",
+            "2 RCPT TO:<a@b.example>"
+        ]
+    );
+}
+
+#[tokio::test]
 async fn closing_stops_the_lane() {
     let (world, peer) = world(Manner { mail: Some("421 bye"), ..Manner::default() }, |_| {}).await;
     let said = world.carry(&[job(1, "a", 0), job(2, "a", 0)]).await;

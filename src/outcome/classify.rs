@@ -116,8 +116,8 @@ fn class_of(stage: Stage, reply: &Reply) -> u8 {
         // §3.1). Any other refusal before MAIL may concern us, and be temporary.
         (Stage::Greeting, 521 | 554) => 5,
         (Stage::Greeting | Stage::Hello, _) => 4,
-        // RFC 5321 §4.5.3.1.10: treat 552 for "too many recipients" as 452.
-        (Stage::Rcpt, 552) => 4,
+        _ if is_out_of_order(reply) => 4,
+        (Stage::Rcpt, _) if is_too_many(reply) => 4,
         (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End, 500..600) => 5,
         (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End, _) => 4,
     }
@@ -129,7 +129,7 @@ fn status_of(stage: Stage, reply: &Reply, class: u8) -> Enhanced {
     }
     let (subject, detail) = match (stage, reply.code) {
         (_, 421) => (3, 2),
-        (Stage::Rcpt, 452 | 552) => (5, 3),
+        (Stage::Rcpt, _) if is_too_many(reply) => (5, 3),
         (_, 452) => (3, 1),
         (_, 552) => (3, 4),
         (Stage::Greeting, 521 | 554) | (Stage::Rcpt, 551) => (3, 2),
@@ -146,12 +146,40 @@ fn status_of(stage: Stage, reply: &Reply, class: u8) -> Enhanced {
 fn scope_of(stage: Stage, reply: &Reply, others_taken: bool) -> Scope {
     match (stage, reply.code) {
         (_, 421) | (Stage::Greeting | Stage::Hello, _) => Scope::Lane,
+        // The next message would get the same reply.
+        (Stage::Mail, _) if is_out_of_order(reply) => Scope::Lane,
         // Exchange Online uses 4.7.500 and the like for rate limits, at any command.
         _ if matches!(reply.enhanced, Some(Enhanced(4, 7, 500..=599))) => Scope::Lane,
         // The limit on recipients per transaction: the rest goes in the next one.
-        (Stage::Rcpt, 452 | 552) if others_taken => Scope::Session,
+        (Stage::Rcpt, _) if others_taken && is_too_many(reply) => Scope::Session,
         (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End, _) => Scope::Recipient,
     }
+}
+
+/// Whether earlier transactions of the session may be the cause of a refusal: a limit on messages or errors, a state out
+/// of step. On a session that was used before, the question is then asked again on a new one, and only that answer counts.
+#[must_use]
+pub fn may_be_of_session(stage: Stage, reply: &Reply, others_taken: bool) -> bool {
+    if reply.is_positive() || stage == Stage::Rcpt && others_taken && is_too_many(reply) {
+        return false;
+    }
+    // RFC 3463 §3: addresses, mailboxes, content and the size of a message are what they are on every session.
+    let of_message = matches!(reply.enhanced, Some(Enhanced(_, 1 | 2 | 6, _) | Enhanced(_, 3, 4)));
+    is_out_of_order(reply) || !of_message
+}
+
+/// RFC 5321 §4.5.3.1.10: treat 552 for "too many recipients" as 452. Both also have other meanings, which an enhanced code
+/// gives; X.5.3 (RFC 3463 §3.6) always means this one.
+fn is_too_many(reply: &Reply) -> bool {
+    match reply.enhanced {
+        Some(Enhanced(_, subject, detail)) => (subject, detail) == (5, 3),
+        None => matches!(reply.code, 452 | 552),
+    }
+}
+
+/// Bad sequence of commands: on a new session the same commands are right, so it is never about the message.
+fn is_out_of_order(reply: &Reply) -> bool {
+    reply.code == 503
 }
 
 fn shortened(reply: &Reply) -> Reply {

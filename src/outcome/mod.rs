@@ -6,7 +6,7 @@ pub mod dsn;
 
 pub use classify::{
     At, LinkFault, NameFault, Stage, classify_fault, classify_name, classify_reply, classify_shortfall,
-    classify_together,
+    classify_together, may_be_of_session,
 };
 
 use std::sync::Arc;

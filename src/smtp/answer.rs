@@ -9,6 +9,8 @@ use crate::mail::{Enhanced, Extension, Reply};
 const LINE_BYTES_KEPT: usize = 4096;
 /// Octets of a whole reply, above which the peer is assumed not to speak SMTP.
 const REPLY_BYTES_MAX: usize = 65_536;
+/// Characters that are shown of a reply whose lines have different codes.
+const MIXED_CHARS_KEPT: usize = 2000;
 
 /// Assembles replies from octets as they arrive.
 #[derive(Debug, Default)]
@@ -16,6 +18,8 @@ pub struct AnswerReader {
     line: Vec<u8>,
     octets: usize,
     begun: Option<Reply>,
+    /// The lines of a reply that has different codes: it is no reply, and what it says is kept.
+    mixed: Option<String>,
 }
 
 /// Why the octets of a server are not a reply.
@@ -25,8 +29,8 @@ pub enum AnswerFault {
     #[error("the peer said something that is no SMTP reply: {0:?}")]
     NotAReply(String),
     /// The lines of one reply have different codes (RFC 5321 §4.2.1 forbids it).
-    #[error("the lines of one reply have the codes {0} and {1}")]
-    MixedCodes(u16, u16),
+    #[error("the lines of one reply have different codes: {0}")]
+    MixedCodes(String),
     /// The reply does not end within 64 KiB.
     #[error("the peer's reply is longer than 64 KiB")]
     TooLong,
@@ -130,9 +134,16 @@ impl AnswerReader {
             Some((enhanced, rest)) if u16::from(enhanced.0) == code / 100 => (Some(enhanced), rest),
             Some(_) | None => (None, text),
         };
+        if self.mixed.is_none() {
+            self.mixed = self.begun.take_if(|begun| begun.code != code).map(|begun| begun.to_string());
+        }
+        if let Some(mixed) = &mut self.mixed {
+            let room = MIXED_CHARS_KEPT.saturating_sub(mixed.chars().count());
+            mixed.extend(" / ".chars().chain(line.chars()).take(room));
+            return if last { Err(AnswerFault::MixedCodes(std::mem::take(mixed))) } else { Ok(None) };
+        }
         let reply = match self.begun.take() {
             None => Reply { code, enhanced, text: text.to_owned().into() },
-            Some(begun) if begun.code != code => return Err(AnswerFault::MixedCodes(begun.code, code)),
             Some(mut begun) => {
                 let all = begun.text.to_mut();
                 all.push('\n');
@@ -282,7 +293,14 @@ mod tests {
 
     #[test]
     fn what_is_no_reply_is_a_fault() {
-        check("250-a\r\n550 b\r\n", "fault: the lines of one reply have the codes 250 and 550");
+        let mixed = "fault: the lines of one reply have different codes: ";
+        check("250-a\r\n550 b\r\n", &format!("{mixed}250 a / 550 b"));
+        // What it says comes last, and is what somebody has to read.
+        check(
+            "220-mx\r\n521-5.7.1 no\r\n521 5.7.1 listed\r\n",
+            &format!("{mixed}220 mx / 521-5.7.1 no / 521 5.7.1 listed"),
+        );
+        check("220-mx\r\n521-5.7.1 no\r\n220 x\r\n", &format!("{mixed}220 mx / 521-5.7.1 no / 220 x"));
         check("HTTP/1.1 400\r\n", "fault: the peer said something that is no SMTP reply: \"HTTP/1.1 400\"");
         check("25x a\r\n", "fault: the peer said something that is no SMTP reply: \"25x a\"");
         check("099 a\r\n", "fault: the peer said something that is no SMTP reply: \"099 a\"");

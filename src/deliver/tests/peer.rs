@@ -22,6 +22,8 @@ pub(super) struct Manner {
     pub(super) lost_after_dot: bool,
     /// Drops the connection after this many messages.
     pub(super) messages_max: Option<usize>,
+    /// After this many messages of a connection, says this to a command that begins so.
+    pub(super) worn: Option<(usize, &'static str, &'static str)>,
 }
 
 #[derive(Clone, Default)]
@@ -125,7 +127,13 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         }
         log.lock().expect("the log").push(format!("{number} {text}"));
         let verb = text.split(' ').next().unwrap_or_default();
+        let worn = manner.worn.filter(|(max, verb, _)| messages >= *max && text.starts_with(verb));
         let reply = match verb {
+            _ if worn.is_some_and(|(_, _, reply)| reply.is_empty()) => return Ok(false),
+            _ if worn.is_some() => {
+                content = false;
+                worn.map_or("", |(_, _, reply)| reply)
+            }
             "." if manner.lost_after_dot => return Ok(false),
             "." if manner.end.is_some() => {
                 stream.write_all(format!("{}\r\n", manner.end.unwrap_or_default()).as_bytes()).await?;

@@ -65,7 +65,65 @@ fn the_peers_own_status_counts_in_the_class_of_the_outcome() {
     let reply = Reply::new(550, Enhanced(5, 7, 1), "no");
     assert_eq!(line(&classify_reply(Stage::Rcpt, &reply, false, &AT)), "failed 5.7.1 Recipient");
     let reply = Reply::new(552, Enhanced(5, 2, 2), "full");
-    assert_eq!(line(&classify_reply(Stage::Rcpt, &reply, false, &AT)), "deferred 4.2.2 Recipient");
+    assert_eq!(line(&classify_reply(Stage::Rcpt, &reply, false, &AT)), "failed 5.2.2 Recipient");
+}
+
+#[test]
+fn too_many_recipients_is_said_by_several_codes_and_452_says_more_than_that() {
+    #[track_caller]
+    fn check(reply: &str, expected: &str) {
+        assert_eq!(line(&classify_reply(Stage::Rcpt, &reply_of(reply), true, &AT)), expected, "{reply}");
+    }
+    check("550 5.5.3", "deferred 4.5.3 Session");
+    check("552 5.5.3", "deferred 4.5.3 Session");
+    check("452 4.5.3", "deferred 4.5.3 Session");
+    check("451 4.5.3", "deferred 4.5.3 Session");
+    // A full mailbox of one recipient: trying it again at once would find it full.
+    check("452 4.2.2", "deferred 4.2.2 Recipient");
+    check("552 5.2.2", "failed 5.2.2 Recipient");
+    check("552 5.3.4", "failed 5.3.4 Recipient");
+    let alone = classify_reply(Stage::Rcpt, &reply_of("550 5.5.3"), false, &AT);
+    assert_eq!(line(&alone), "deferred 4.5.3 Recipient");
+}
+
+#[test]
+fn a_session_out_of_step_ends_no_message() {
+    check(Stage::Mail, 503, "deferred 4.5.1 Lane");
+    check(Stage::Rcpt, 503, "deferred 4.5.1 Recipient");
+    check(Stage::Data, 503, "deferred 4.5.1 Recipient");
+}
+
+/// `550 5.1.1`, or the code only.
+fn reply_of(text: &str) -> Reply {
+    let (code, enhanced) = text.split_once(' ').unwrap_or((text, ""));
+    Reply {
+        code: code.parse().expect("a code"),
+        enhanced: Enhanced::split(enhanced).map(|e| e.0),
+        text: "x".into(),
+    }
+}
+
+#[test]
+fn a_used_session_is_suspected_unless_the_reply_is_about_the_message() {
+    #[track_caller]
+    fn check(stage: Stage, reply: &str, expected: bool) {
+        assert_eq!(may_be_of_session(stage, &reply_of(reply), false), expected, "{stage:?} {reply}");
+    }
+    for reply in
+        ["452 4.4.5", "503 5.5.1", "550", "550 5.7.1", "451", "452 4.5.3", "552", "503 5.1.1", "554 5.5.1"]
+    {
+        check(Stage::Mail, reply, true);
+        check(Stage::Rcpt, reply, true);
+        check(Stage::End, reply, true);
+    }
+    for reply in ["550 5.1.1", "552 5.2.2", "552 5.3.4", "554 5.6.0", "450 4.2.0", "250"] {
+        check(Stage::Mail, reply, false);
+        check(Stage::Rcpt, reply, false);
+        check(Stage::End, reply, false);
+    }
+    // The rest goes in the next transaction, on the same session.
+    assert!(!may_be_of_session(Stage::Rcpt, &reply_of("452 4.5.3"), true));
+    assert!(may_be_of_session(Stage::Rcpt, &reply_of("452 4.3.1"), true));
 }
 
 #[track_caller]

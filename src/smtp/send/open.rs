@@ -135,6 +135,11 @@ impl Open {
         }
         match owed {
             None => Err(SendFault::Unasked(reply)),
+            // The server may still hold the envelope before: whatever it says of the next one, it may not mean it.
+            Some(OwedReply::Rset) if !reply.is_positive() => {
+                self.close();
+                Ok(Some(OpenEvent::Closing(reply)))
+            }
             Some(owed) => Ok(self.on_transaction(owed, reply, out)),
         }
     }
@@ -159,7 +164,6 @@ impl Open {
             }
             OwedReply::Data if reply.code == 354 => return self.on_go_ahead(out),
             OwedReply::Data => so_far.data = Some(reply),
-            // RSET can't fail; a server that refuses it will refuse MAIL as well.
             OwedReply::Rset | OwedReply::End => {}
         }
         let hopeless = !so_far.has_taker()

@@ -159,14 +159,15 @@ impl Opening {
                 self.end(State::InClear, OpeningEvent::InClear(refused))
             }
             Step::Ehlo | Step::Helo if reply.is_positive() => self.on_hello(step, &reply, out),
-            // RFC 5321 §3.2: HELO is for servers that don't know EHLO, so only after a 5yz.
-            Step::Ehlo if reply.is_permanent() && self.hello.helo => {
+            // RFC 5321 §3.2: HELO is for servers that don't know EHLO. Any other refusal is about us, and an administrator
+            // has to read it.
+            Step::Ehlo if is_unknown_command(&reply) && self.hello.helo => {
                 self.say(Step::Helo, "HELO", out);
                 None
             }
             // A server that does not know EHLO offers no STARTTLS. If HELO must not follow, the judge
             // has to know that; without a permit nothing more is sent.
-            Step::Ehlo if reply.is_permanent() => self.end(State::InClear, OpeningEvent::InClear(None)),
+            Step::Ehlo if is_unknown_command(&reply) => self.end(State::InClear, OpeningEvent::InClear(None)),
             Step::Ehlo | Step::Helo => self.end(State::Over, OpeningEvent::HelloRefused(reply)),
         })
     }
@@ -208,6 +209,11 @@ impl Dialogue for Opening {
             State::InClear | State::Handshake | State::Implicit | State::Over => AwaitedReply::Nothing,
         }
     }
+}
+
+/// Whether the server does not know the command, or not with an argument (RFC 5321 §4.2.3).
+fn is_unknown_command(reply: &Reply) -> bool {
+    matches!(reply.code, 500 | 502 | 504)
 }
 
 /// A session after the handshake and the judgement, up to the EHLO reply inside TLS.

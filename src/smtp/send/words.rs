@@ -155,7 +155,7 @@ pub enum OpenEvent {
     SendContent,
     /// The oldest transaction is over.
     Done(TransactionResult),
-    /// The server closes (421). The session is over; [`super::Open::abandon`] returns what is left.
+    /// The server closes (421), or refused RSET. The session is over; [`super::Open::abandon`] returns what is left.
     Closing(Reply),
 }
 

@@ -19,6 +19,10 @@ pub(crate) struct Manner {
     /// without one, and [`SILENCE`] answers nothing any more.
     pub(crate) replies: Vec<(String, String)>,
     pub(crate) end: End,
+    /// After so many messages of a session, this in place of the reply to MAIL.
+    pub(crate) messages_max: Option<(usize, &'static str)>,
+    /// After so many recipients of a transaction, this in place of the reply to RCPT.
+    pub(crate) recipients_max: Option<(usize, &'static str)>,
     /// TLS from the first octet, where there is any.
     pub(crate) implicit: bool,
 }
@@ -73,7 +77,15 @@ impl SinkTls {
 impl Manner {
     pub(crate) fn new(tls: SinkTls) -> Self {
         let greeting = "220 sink.test ESMTP ready".to_owned();
-        Self { greeting, tls, replies: Vec::new(), end: End::Accept, implicit: false }
+        Self {
+            greeting,
+            tls,
+            replies: Vec::new(),
+            end: End::Accept,
+            messages_max: None,
+            recipients_max: None,
+            implicit: false,
+        }
     }
 
     pub(crate) fn clear() -> Self {

@@ -287,6 +287,8 @@ struct Talk<'a, S> {
     open: bool,
     mail: String,
     recipients: Vec<String>,
+    /// Messages taken in this session.
+    messages: usize,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
@@ -303,6 +305,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             open: false,
             mail,
             recipients,
+            messages: 0,
         }
     }
 
@@ -368,12 +371,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
                 "250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 0";
             return format!("250-sink.test\r\n{starttls}{rest}");
         }
+        let over = |(max, reply): (usize, &'static str), count| (count >= max).then(|| reply.to_owned());
         if lower.starts_with("mail from:") {
+            if let Some(reply) = self.manner.messages_max.and_then(|limit| over(limit, self.messages)) {
+                return reply;
+            }
             self.open = true;
             self.mail = path(line);
         } else if lower.starts_with("rcpt to:") {
             if !self.open {
                 return "503 5.5.1 MAIL first".to_owned();
+            }
+            if let Some(reply) = self.manner.recipients_max.and_then(|l| over(l, self.recipients.len())) {
+                return reply;
             }
             self.recipients.push(path(line));
         } else if lower == "data" {
@@ -420,6 +430,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
     }
 
     fn take(&mut self, at: Instant, content: Vec<u8>) {
+        self.messages += 1;
         let arrived = Arrived {
             at,
             sealed: self.sealed,
