@@ -37,6 +37,7 @@ mod prove;
 mod queue;
 mod race;
 mod real_peers;
+mod refusals;
 mod relay;
 mod reload;
 mod reports;

@@ -11,6 +11,9 @@ use super::{Dialogue, Open, put};
 use crate::connector::{Mechanism, Permit};
 use crate::mail::Reply;
 
+/// RFC 4954 §4: the command with an initial response is no longer than any other, CRLF included (RFC 5321 §4.5.3.1.4).
+const COMMAND_OCTETS_MAX: usize = 512;
+
 /// A session during its login.
 #[derive(Debug)]
 pub struct LoggingIn<'a> {
@@ -37,23 +40,27 @@ impl Open {
         }
         let LoginAs { mechanism, user, secret } = login;
         let word = mechanism.word();
-        let responses = match mechanism {
-            Mechanism::Plain => {
-                let response = STANDARD.encode(format!("\0{user}\0{secret}"));
-                put(out, format_args!("AUTH {word} {response}\r\n"));
-                VecDeque::new()
-            }
-            Mechanism::Login => {
-                put(out, format_args!("AUTH {word}\r\n"));
-                VecDeque::from([STANDARD.encode(user), STANDARD.encode(secret)])
-            }
-            Mechanism::XOAuth2 => {
-                let response = STANDARD.encode(format!("user={user}\x01auth=Bearer {secret}\x01\x01"));
-                put(out, format_args!("AUTH {word} {response}\r\n"));
-                // A refused token is explained in a challenge, which gets an empty response.
-                VecDeque::from([String::new()])
-            }
+        let (initial, mut responses) = match mechanism {
+            Mechanism::Plain => (Some(format!("\0{user}\0{secret}")), VecDeque::new()),
+            Mechanism::Login => (None, VecDeque::from([STANDARD.encode(user), STANDARD.encode(secret)])),
+            // A refused token is explained in a challenge, which gets an empty response.
+            Mechanism::XOAuth2 => (
+                Some(format!("user={user}\x01auth=Bearer {secret}\x01\x01")),
+                VecDeque::from([String::new()]),
+            ),
         };
+        let initial = initial.map(|initial| STANDARD.encode(initial));
+        let line = initial.as_deref().map(|initial| format!("AUTH {word} {initial}\r\n"));
+        match (line, initial) {
+            (Some(line), Some(_)) if line.len() <= COMMAND_OCTETS_MAX => {
+                out.extend_from_slice(line.as_bytes())
+            }
+            // The response then follows the first challenge, which is empty.
+            (_, initial) => {
+                put(out, format_args!("AUTH {word}\r\n"));
+                initial.into_iter().for_each(|initial| responses.push_front(initial));
+            }
+        }
         Ok(LoggingIn { session: self, responses, given_up: false, over: false })
     }
 }

@@ -1,8 +1,11 @@
 //! Tests of outbound sessions, played as dialogues; no sockets and no TLS.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::connector::{
-    ClearCause, Forced, Generation, NotCovered, Observed, Requirement, Revision, SessionId, Verdict, judge,
+    ClearCause, Forced, Generation, Mechanism, NotCovered, Observed, Requirement, Revision, SessionId,
+    Verdict, judge,
 };
 use crate::mail::{BodyType, Domain, Mailbox, MessageDsn, RecipientDsn, ReversePath};
 
@@ -167,6 +170,11 @@ fn a_session_opens_with_the_best_hello_it_can_have() {
     let mut play = Play::new();
     play.feed("220 hello");
     assert_eq!(play.feed("451 later"), "hello refused: 451");
+    for code in [501, 503, 521, 550, 554] {
+        let mut play = Play::new();
+        play.feed("220 hello");
+        assert_eq!(play.feed(&format!("{code} 5.7.1 not you")), format!("hello refused: {code}"));
+    }
 }
 
 #[test]
@@ -174,6 +182,9 @@ fn forced_tls_knows_no_helo() {
     let mut play = Play { session: Opening::new(Hello { helo: false, ..hello() }), ..Play::new() };
     assert_eq!(play.feed("220 hello"), "> EHLO gw.example");
     assert_eq!(play.feed("500 what"), "in clear", "the judge is told that STARTTLS is not offered");
+    let mut play = Play { session: Opening::new(Hello { helo: false, ..hello() }), ..Play::new() };
+    play.feed("220 hello");
+    assert_eq!(play.feed("550 5.7.1 not you"), "hello refused: 550");
 }
 
 /// A session inside TLS that was authorised with this.
@@ -371,6 +382,104 @@ fn without_pipelining_a_refusal_ends_it_early() {
     assert_eq!(play.feed("550 no"), "done mail=- rcpt=550 data=- end=-");
     assert_eq!(play.begin("b@b.example"), "> RSET");
     assert_eq!(play.feed("250 ok"), "> MAIL FROM:<a@a.example>");
+}
+
+#[test]
+fn a_refused_reset_ends_the_session() {
+    for (ehlo, next) in [
+        ("250 mx", "> RSET"),
+        (PIPELINED, "> RSET; > MAIL FROM:<a@a.example> SIZE=100; > RCPT TO:<c@b.example>; > DATA"),
+    ] {
+        let mut play = Play::open(ehlo);
+        play.begin("b@b.example");
+        play.feed("250 ok|550 no");
+        play.feed("554 no recipients");
+        if ehlo != PIPELINED {
+            play = Play::open(ehlo);
+            play.begin("b@b.example");
+            play.feed("250 ok|550 no");
+        }
+        assert_eq!(play.begin("c@b.example"), next);
+        assert_eq!(play.feed("502 what?"), "closing: 502");
+        let left: Vec<bool> = play.session.abandon().iter().map(|finished| finished.begun).collect();
+        assert_eq!(left, [false]);
+        assert_eq!(play.begin("c@b.example"), "not begun: the session is not authorised for it");
+    }
+}
+
+/// A session over TLS that met a forced requirement.
+fn forced() -> Open {
+    use crate::connector::{ChainVerdict, samples};
+    let mut opening = Play::new();
+    opening.feed("220 hello");
+    opening.feed("250-mx|250 STARTTLS");
+    opening.feed("220 go");
+    let facts = Observed::Established(Arc::new(samples::shown(&["mx.example"], ChainVerdict::Trusted)));
+    let requirement = Requirement::Forced(Forced::encryption());
+    let id = opening.session.id();
+    let Verdict::Proceed(permit) = judge(&requirement, &facts, id, Revision::default(), TABLE) else {
+        panic!("it is met");
+    };
+    let mut out = Vec::new();
+    let Some(AuthorisedSession::Secured(mut secured)) = opening.session.authorise(permit, &mut out) else {
+        panic!("it is over TLS");
+    };
+    secured.feed(&mut &b"250 mx\r\n"[..], &mut out).expect("a reply");
+    secured.open().expect("it is ready")
+}
+
+#[track_caller]
+fn check_login(mechanism: Mechanism, secret: &str, replies: &[&str], expected: &[&str]) {
+    let mut session = forced();
+    let mut out = Vec::new();
+    let mut login = session.login(LoginAs { mechanism, user: "u", secret }, &mut out).expect("it may");
+    let mut said = vec![String::from_utf8(std::mem::take(&mut out)).expect("text")];
+    for reply in replies {
+        let event = login.feed(&mut format!("{reply}\r\n").as_bytes(), &mut out).expect("a reply");
+        said.push(String::from_utf8(std::mem::take(&mut out)).expect("text"));
+        if let Some(event) = event {
+            said.push(format!("{event:?}").split('(').next().unwrap_or_default().to_owned());
+        }
+    }
+    let said: Vec<&str> = said.iter().map(|text| text.trim_end()).filter(|text| !text.is_empty()).collect();
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn an_initial_response_goes_with_the_command_while_the_line_is_short_enough() {
+    use base64::Engine as _;
+    let encoded = |text: String| base64::engine::general_purpose::STANDARD.encode(text);
+    check_login(Mechanism::Plain, "s", &["235 in"], &["AUTH PLAIN AHUAcw==", "LoggedIn"]);
+    // `AUTH PLAIN `, 500 characters of base64 and CRLF are 513 octets; 496 of them are 509.
+    for (octets, short) in [(372, true), (375, false)] {
+        let secret = "x".repeat(octets - 3);
+        let response = encoded(format!("\0u\0{secret}"));
+        let whole = format!("AUTH PLAIN {response}");
+        if short {
+            assert_eq!(whole.len() + 2, 509);
+            check_login(Mechanism::Plain, &secret, &["235 in"], &[&whole, "LoggedIn"]);
+        } else {
+            assert_eq!(whole.len() + 2, 513);
+            check_login(
+                Mechanism::Plain,
+                &secret,
+                &["334 ", "235 in"],
+                &["AUTH PLAIN", &response, "LoggedIn"],
+            );
+        }
+    }
+    let token = "t".repeat(2000);
+    let response = encoded(format!("user=u\x01auth=Bearer {token}\x01\x01"));
+    check_login(Mechanism::XOAuth2, &token, &["334 ", "235 in"], &["AUTH XOAUTH2", &response, "LoggedIn"]);
+    // The challenge that explains a refusal gets an empty response.
+    let refused = ["334 ", "334 e30=", "535 no"];
+    check_login(Mechanism::XOAuth2, &token, &refused, &["AUTH XOAUTH2", &response, "Refused"]);
+    check_login(
+        Mechanism::Login,
+        "s",
+        &["334 a", "334 b", "235 in"],
+        &["AUTH LOGIN", "dQ==", "cw==", "LoggedIn"],
+    );
 }
 
 #[test]
