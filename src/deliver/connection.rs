@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::settings::Timeouts;
-use crate::connector::{HandshakeFault, TlsFacts};
+use crate::connector::{ClientCertificate, HandshakeFault, TlsFacts};
 use crate::mail::{Clock, Content, Domain};
 use crate::outcome::LinkFault;
 use crate::scheduler::Progress;
@@ -47,6 +47,8 @@ pub(super) struct Connection {
     input: Vec<u8>,
     /// Whether a reply has come since the handshake.
     heard: bool,
+    /// Whether the peer asked for our certificate.
+    asked: ClientCertificate,
     /// Number of replies already reported as progress.
     replies_before: u64,
     /// Ends the session where a new table does not allow what it carries.
@@ -83,6 +85,7 @@ impl Connection {
             out: Vec::new(),
             input: Vec::new(),
             heard: false,
+            asked: ClientCertificate::NotAskedFor,
             replies_before: 0,
             cut: CancellationToken::new(),
             after_dot: false,
@@ -266,7 +269,7 @@ impl Connection {
     fn broken(&self, error: &io::Error) -> Interruption {
         // A TLS 1.3 client learns only from its first read that the server refused its certificate
         // (RFC 8446 §4.4.2.4): such an alert still belongs to the handshake.
-        match late_fault(error) {
+        match late_fault(error, self.asked) {
             Some(fault) if self.is_sealed() && !self.heard => Interruption::Tls(fault),
             Some(_) | None => Interruption::Link(LinkFault::Lost(error.to_string())),
         }
@@ -291,6 +294,7 @@ impl Connection {
         self.wire = Wire::Sealed(Box::new(stream));
         self.progress.moved();
         self.heard = false;
+        self.asked = facts.client_certificate.unwrap_or(ClientCertificate::NotAskedFor);
         self.input.clear();
         Ok(Arc::new(facts))
     }

@@ -130,7 +130,7 @@ impl ClientSetup {
         config.enable_sni = sent.is_some();
 
         let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-        let stream = connected.map_err(|error| handshake_fault(&error))?;
+        let stream = connected.map_err(|error| handshake_fault(&error, shower.outcome()))?;
         let (_, state) = stream.get_ref();
         let chain = state.peer_certificates().unwrap_or_default();
         let proved = recorder.proved.load(Ordering::Acquire);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use super::crl::ListFault;
-use crate::connector::HandshakeFault;
+use crate::connector::{ClientCertificate, HandshakeFault};
 
 /// Why certificates, keys or trust anchors can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -126,10 +126,11 @@ impl TlsFault {
     }
 }
 
-/// Describes how a handshake failed.
+/// Describes how a handshake failed. `asked`: whether the peer had asked for our certificate by then. After that request
+/// version, suite and group are agreed on: if the peer ends the handshake, it is because of the certificate.
 #[must_use]
-pub fn handshake_fault(error: &io::Error) -> HandshakeFault {
-    if let Some(fault) = late_fault(error) {
+pub fn handshake_fault(error: &io::Error, asked: ClientCertificate) -> HandshakeFault {
+    if let Some(fault) = late_fault(error, asked) {
         return fault;
     }
     let text = if error.kind() == io::ErrorKind::UnexpectedEof {
@@ -137,40 +138,61 @@ pub fn handshake_fault(error: &io::Error) -> HandshakeFault {
     } else if error.kind() == io::ErrorKind::ConnectionReset || error.kind() == io::ErrorKind::BrokenPipe {
         "the peer closed the connection during the handshake".to_owned()
     } else {
-        format!("the connection failed during the handshake: {error}")
+        return HandshakeFault::new(format!("the connection failed during the handshake: {error}"));
     };
-    HandshakeFault::new(text)
+    // Some servers send no alert.
+    let refused = over_request(asked);
+    HandshakeFault { words: text + refused.unwrap_or_default(), over_certificate: refused.is_some() }
 }
 
 /// As [`handshake_fault`], for an error of a later read: a TLS 1.3 client learns only then that the
 /// server refused its certificate (RFC 8446 §4.4.2.4). `None` if TLS had no part in it.
 #[must_use]
-pub fn late_fault(error: &io::Error) -> Option<HandshakeFault> {
+pub fn late_fault(error: &io::Error, asked: ClientCertificate) -> Option<HandshakeFault> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;
-    let over_certificate = matches!(error, Error::AlertReceived(alert) if over_certificate(*alert));
-    Some(HandshakeFault { words: in_words(error), over_certificate })
+    let Error::AlertReceived(alert) = error else { return Some(HandshakeFault::new(in_words(error))) };
+    let over_certificate = over_certificate(*alert, asked);
+    // This alert says why it refused ours.
+    let unknown_issuer = *alert == AlertDescription::UnknownCA && asked == ClientCertificate::Sent;
+    let refused = over_request(asked).filter(|_| over_certificate && !unknown_issuer);
+    let meaning = refused.unwrap_or_else(|| meaning(*alert));
+    Some(HandshakeFault { words: format!("the peer sent the alert {alert:?}{meaning}"), over_certificate })
 }
 
-/// The alerts by which a peer refuses our certificate, or the lack of one (RFC 8446 §6.2).
-fn over_certificate(alert: AlertDescription) -> bool {
-    [
-        AlertDescription::NoCertificate,
-        AlertDescription::BadCertificate,
-        AlertDescription::UnsupportedCertificate,
-        AlertDescription::CertificateRevoked,
-        AlertDescription::CertificateExpired,
-        AlertDescription::CertificateUnknown,
-        AlertDescription::UnknownCA,
-        AlertDescription::AccessDenied,
-        AlertDescription::CertificateRequired,
-    ]
-    .contains(&alert)
+/// The meaning of a failure because of the certificate that the peer asked for.
+fn over_request(asked: ClientCertificate) -> Option<&'static str> {
+    match asked {
+        ClientCertificate::NotAskedFor => None,
+        ClientCertificate::Sent => Some("; it refused our client certificate"),
+        ClientCertificate::NoneToSend => {
+            Some("; it wants a client certificate, and none is configured (client_certificate)")
+        }
+        ClientCertificate::NotSuited => {
+            Some("; it wants a client certificate, and ours does not fit the signature schemes it asked for")
+        }
+    }
+}
+
+/// The alerts by which a peer refuses our certificate, or the lack of one (RFC 8446 §6.2). In TLS 1.2 these include
+/// handshake_failure (RFC 5246 §7.4.6), which before the request means that nothing could be agreed on.
+fn over_certificate(alert: AlertDescription, asked: ClientCertificate) -> bool {
+    let refused = alert == AlertDescription::HandshakeFailure && asked != ClientCertificate::NotAskedFor;
+    refused
+        || [
+            AlertDescription::NoCertificate,
+            AlertDescription::BadCertificate,
+            AlertDescription::UnsupportedCertificate,
+            AlertDescription::CertificateRevoked,
+            AlertDescription::CertificateExpired,
+            AlertDescription::CertificateUnknown,
+            AlertDescription::UnknownCA,
+            AlertDescription::AccessDenied,
+            AlertDescription::CertificateRequired,
+        ]
+        .contains(&alert)
 }
 
 fn in_words(error: &Error) -> String {
-    if let Error::AlertReceived(alert) = error {
-        return alert_in_words(*alert);
-    }
     if let Error::PeerIncompatible(what) = error {
         return incompatible_in_words(what);
     }
@@ -198,8 +220,8 @@ fn in_words(error: &Error) -> String {
     error.to_string()
 }
 
-fn alert_in_words(alert: AlertDescription) -> String {
-    let meaning = if alert == AlertDescription::HandshakeFailure {
+fn meaning(alert: AlertDescription) -> &'static str {
+    if alert == AlertDescription::HandshakeFailure {
         "; usually no cipher suite or key exchange in common"
     } else if alert == AlertDescription::ProtocolVersion {
         "; it does not speak the TLS versions offered"
@@ -211,8 +233,7 @@ fn alert_in_words(alert: AlertDescription) -> String {
         "; it does not know the name asked for"
     } else {
         ""
-    };
-    format!("the peer sent the alert {alert:?}{meaning}")
+    }
 }
 
 fn incompatible_in_words(what: &PeerIncompatible) -> String {

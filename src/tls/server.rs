@@ -20,7 +20,9 @@ use super::fault::{TlsFault, handshake_fault};
 use super::pem::Identity;
 use super::proof::proved_by;
 use super::trust::TrustSet;
-use crate::connector::{HandshakeFault, PeerName, PresentedName, TlsFacts, TlsVersion, TrustId, first_match};
+use crate::connector::{
+    ClientCertificate, HandshakeFault, PeerName, PresentedName, TlsFacts, TlsVersion, TrustId, first_match,
+};
 use crate::mail::{Domain, UnixMillis};
 
 /// How a listener's handshakes are made.
@@ -78,7 +80,7 @@ impl ServerSetup {
         now: UnixMillis,
     ) -> Result<(TlsStream<S>, TlsFacts), HandshakeFault> {
         let accepted = self.acceptor.accept(stream).await;
-        let stream = accepted.map_err(|error| handshake_fault(&error))?;
+        let stream = accepted.map_err(|error| handshake_fault(&error, ClientCertificate::NotAskedFor))?;
         let (_, state) = stream.get_ref();
         let chain = state.peer_certificates().unwrap_or_default();
         // The handshake would have failed on a signature that does not prove the key.

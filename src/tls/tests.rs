@@ -10,6 +10,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     date_time_ymd,
 };
+use rustls::AlertDescription;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tempfile::TempDir;
@@ -19,7 +20,7 @@ mod chooser;
 mod revocation;
 
 use super::*;
-use crate::connector::{ChainVerdict, KeyExchange, TrustId};
+use crate::connector::{ChainVerdict, ClientCertificate, KeyExchange, TrustId};
 use crate::mail::{Domain, UnixMillis};
 
 /// 2027-01-15.
@@ -103,13 +104,17 @@ async fn shake(
         let (mut stream, facts) =
             client.connect(near, (sni.as_ref(), KeyShares::Offered), NOW).await.map_err(|f| f.words)?;
         stream.write_all(b"?").await.unwrap();
-        stream.read_u8().await.map_err(|e| late_fault(&e).map_or_else(|| e.to_string(), |f| f.words))?;
+        stream.read_u8().await.map_err(|e| {
+            late_fault(&e, ClientCertificate::NotAskedFor).map_or_else(|| e.to_string(), |f| f.words)
+        })?;
         Ok(facts)
     };
     let theirs = async {
         let (mut stream, facts) = server.accept(far, NOW).await.map_err(|f| f.words)?;
         stream.write_all(b"!").await.unwrap();
-        stream.read_u8().await.map_err(|e| late_fault(&e).map_or_else(|| e.to_string(), |f| f.words))?;
+        stream.read_u8().await.map_err(|e| {
+            late_fault(&e, ClientCertificate::NotAskedFor).map_or_else(|| e.to_string(), |f| f.words)
+        })?;
         Ok(facts)
     };
     tokio::join!(ours, theirs)
@@ -328,6 +333,68 @@ async fn a_client_certificate_is_shown_when_asked_for_and_assessed() {
             assert_eq!(near.unwrap().client_certificate.map(|c| c.to_string()).as_deref(), Some(note));
             assert_eq!(describe(&far.unwrap().peer), peer);
         }
+    }
+}
+
+/// An alert that a server sends in the handshake, or after it, to a client that it asked for a certificate or not.
+#[track_caller]
+fn check_alert(alert: AlertDescription, asked: ClientCertificate, over_certificate: bool, expected: &str) {
+    let error = std::io::Error::other(rustls::Error::AlertReceived(alert));
+    for fault in [late_fault(&error, asked).unwrap(), handshake_fault(&error, asked)] {
+        let words = format!("the peer sent the alert {alert:?}{expected}");
+        assert_eq!((fault.words, fault.over_certificate), (words, over_certificate), "{asked:?}");
+    }
+}
+
+#[test]
+fn whoever_asked_for_a_certificate_and_breaks_off_does_so_over_it() {
+    use ClientCertificate::{NoneToSend, NotAskedFor, NotSuited, Sent};
+    let wanted = "; it wants a client certificate, and none is configured (client_certificate)";
+    // TLS 1.2 (RFC 5246 §7.4.6) and TLS 1.3 (RFC 8446 §4.4.2.4).
+    check_alert(AlertDescription::HandshakeFailure, NoneToSend, true, wanted);
+    check_alert(AlertDescription::CertificateRequired, NoneToSend, true, wanted);
+    check_alert(AlertDescription::BadCertificate, NoneToSend, true, wanted);
+    let unsuited =
+        "; it wants a client certificate, and ours does not fit the signature schemes it asked for";
+    check_alert(AlertDescription::HandshakeFailure, NotSuited, true, unsuited);
+    check_alert(AlertDescription::HandshakeFailure, Sent, true, "; it refused our client certificate");
+    let unknown = "; it does not know the issuer of our certificate";
+    check_alert(AlertDescription::UnknownCA, Sent, true, unknown);
+    check_alert(AlertDescription::InternalError, NoneToSend, false, "");
+    let nothing = "; usually no cipher suite or key exchange in common";
+    check_alert(AlertDescription::HandshakeFailure, NotAskedFor, false, nothing);
+    let closed = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+    let fault = handshake_fault(&closed, NoneToSend);
+    assert_eq!(fault.words, format!("the connection ended during the handshake{wanted}"));
+    assert!(fault.over_certificate && !handshake_fault(&closed, NotAskedFor).over_certificate);
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_demanded_and_not_there_is_the_reason_in_both_versions() {
+    let mint = Mint::new();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(mint.ca.der().clone()).unwrap();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let verifier =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(roots.clone().into(), provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(mint.identity(as_is).certified().clone())));
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let setup = ClientSetup::new(client(true, mint.trust())).unwrap();
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let ours = async {
+            let (mut stream, facts) = setup.connect(near, (None, KeyShares::Offered), NOW).await?;
+            let asked = facts.client_certificate.unwrap();
+            let error = stream.read_u8().await.expect_err("the server does not go on");
+            Err::<(), _>(late_fault(&error, asked).unwrap())
+        };
+        let (ours, _) = tokio::join!(ours, acceptor.accept(far));
+        let fault = ours.unwrap_err();
+        let wanted = "it wants a client certificate, and none is configured";
+        assert!(fault.over_certificate && fault.words.contains(wanted), "{version:?}: {}", fault.words);
     }
 }
 

@@ -1,10 +1,11 @@
 //! Outbound, one partner at a time: what comes of mail that waits for its partner's TLS.
 
 use crate::peer::client::Client;
+use crate::peer::daemon::PROGRAM;
 use crate::peer::mint::Kind;
 use crate::peer::sink::{Manner, Sink, SinkTls};
 use crate::peer::site::{IDENTITY, OPPORTUNISTIC, PARTNER, QUICK, Site, outbound};
-use crate::peer::{LONG, mix};
+use crate::peer::{LONG, mix, tools};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_that_comes_right_gets_its_mail_sealed() {
@@ -48,6 +49,41 @@ async fn we_show_our_certificate_when_asked() {
     let message = mix::plain("asked", 1, 200, "ada@a.test", "bob@b.test").remove(0);
     Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
     assert!(sink.messages(1).await[0].client_certificate.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_demands_a_certificate_that_we_do_not_have_gets_nothing_in_clear_and_the_reason_says_so() {
+    let site = Site::new();
+    let own = site.partners.pair(&[PARTNER], Kind::Good);
+    let wanted = "it wants a client certificate, and none is configured";
+    let (mut sinks, mut config) = (Vec::new(), String::new());
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for tls in [OPPORTUNISTIC, IDENTITY] {
+            let server = site.ours.demanding_server_speaking(&own, &[version]);
+            let (number, sink) = (sinks.len(), Sink::start(Manner::sealed(server)).await);
+            config += &outbound(&format!("d{number}"), &format!("d{number}.test"), sink.address, tls);
+            sinks.push(sink);
+        }
+    }
+    let daemon = site.start(&config).await;
+    let mut client = Client::hello(daemon.at("in")).await;
+    for (number, sink) in sinks.iter().enumerate() {
+        let to = format!("bob@d{number}.test");
+        let message = mix::plain("demanded", 1, 200, "ada@a.test", &to).remove(0);
+        client.transact(&message).await.unwrap();
+        let last = daemon.deferred(&to).await["last"].to_string();
+        assert!(last.contains(wanted) && last.contains("handshake-broken"), "{number}: {last}");
+        let output = site.home.run(&["validate"], &[&format!("d{number}"), "--json"]);
+        let validated = String::from_utf8(output.stdout).unwrap();
+        assert!(validated.contains(wanted), "{number}: {validated}");
+        let mut probe = std::process::Command::new(PROGRAM);
+        let host = format!("[{}]:{}", sink.address.ip(), sink.address.port());
+        probe.args(["probe", &host, "--json"]).stdin(std::process::Stdio::null());
+        let probed = tools::said(&tools::run(probe).await);
+        assert!(probed.contains(wanted), "{number}: {probed}");
+        sink.assert_nothing_in_clear();
+        assert!(sink.arrived().is_empty());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

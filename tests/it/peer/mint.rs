@@ -143,9 +143,18 @@ impl Authority {
 
     /// A server with `own` that demands a client certificate of this authority.
     pub(crate) fn demanding_server(&self, own: &Pair) -> Arc<ServerConfig> {
+        self.demanding_server_speaking(own, rustls::ALL_VERSIONS)
+    }
+
+    /// The same, of these versions.
+    pub(crate) fn demanding_server_speaking(
+        &self,
+        own: &Pair,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
         let verifier = WebPkiClientVerifier::builder_with_provider(self.roots(), provider()).build().unwrap();
         let builder = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_client_cert_verifier(verifier);
         Arc::new(builder.with_single_cert(own.chain_der(), own.key_der()).unwrap())

@@ -65,6 +65,12 @@ pub(super) fn handshakes() -> Vec<Behaviour> {
             // Refused over a certificate, even opportunistic TLS does not go on in clear.
             "handshake-broken",
         ),
+        acts(
+            "demands-1.2",
+            "the same, and supports only TLS 1.2",
+            |w| Manner::sealed(w.partners.demanding_server_speaking(&w.good(), &[&rustls::version::TLS12])),
+            "handshake-broken",
+        ),
         acts("garbage", "220, then octets that are no TLS", |_| Manner::new(SinkTls::Garbage), BROKEN),
         acts(
             "goes-on-in-clear",
