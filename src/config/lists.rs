@@ -69,13 +69,13 @@ fn users(text: &Text, base: &Path, lists: &mut Lists, report: &mut Report<'_>) {
     let Some(content) = content(text, &path, "a users file", FILE_BYTES_MAX, report) else { return };
     match Users::parse(text.get_ref(), &content) {
         Ok(users) => {
-            for (name, hash) in &users.hashes {
+            for (name, hash) in users.hashes() {
                 if !PasswordHash::new(hash).is_ok_and(|hash| hash.hash.is_some()) {
                     let words = "is cut short, or no hash; make the line with \"sealpost user NAME\"";
                     report.fault(text.span(), format!("{}: the hash of {name} {words}", path.display()));
                 }
             }
-            if users.hashes.is_empty() {
+            if users.hashes().len() == 0 {
                 let words = "has no user yet, so nobody can log in; add one with \"sealpost user NAME\"";
                 report.warn(text.span(), format!("{} {words}", path.display()));
             }

@@ -115,16 +115,17 @@ impl Inbound {
         DomainPattern::closest(&self.to_domains, domain).is_some()
     }
 
-    /// Whether the connector accepts this recipient, in a domain it relays to.
+    /// Whether the connector accepts this recipient, in a domain it relays to. Postmaster is accepted everywhere (RFC
+    /// 5321 §4.5.1).
     #[must_use]
     pub fn knows(&self, mailbox: &Mailbox) -> bool {
-        is_postmaster(mailbox) || self.recipients.as_ref().is_none_or(|known| known.knows(mailbox))
+        mailbox.is_postmaster() || self.recipients.as_ref().is_none_or(|known| known.knows(mailbox))
     }
 
     /// Whether to ask the next hop about this recipient.
     #[must_use]
     pub fn asks_for(&self, mailbox: &Mailbox) -> bool {
-        self.verify_recipients && !is_postmaster(mailbox)
+        self.verify_recipients && !mailbox.is_postmaster()
     }
 
     /// The first condition that the channel does not meet; `None` if it meets all of them.
@@ -153,11 +154,6 @@ impl Inbound {
         let Some(users) = &self.users else { return true };
         channel.user.as_ref().is_some_and(|user| users.has(user))
     }
-}
-
-/// RFC 5321 §4.5.1: postmaster is accepted wherever mail is accepted.
-fn is_postmaster(mailbox: &Mailbox) -> bool {
-    mailbox.local_part().eq_ignore_ascii_case("postmaster")
 }
 
 fn levels(table: &Table, domain: Option<&Domain>) -> impl Iterator<Item = Specificity> {

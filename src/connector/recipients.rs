@@ -54,7 +54,7 @@ impl Recipients {
             // An `@domain` entry is parsed as an address in that domain.
             let whole = if line.starts_with('@') { format!("x{line}") } else { line.to_owned() };
             let mailbox = Mailbox::parse(&whole).map_err(|fault| (number, format!("{line:?}: {fault}")))?;
-            let entry = if line.starts_with('@') { format!("@{}", mailbox.domain()) } else { key(&mailbox) };
+            let entry = if line.starts_with('@') { format!("@{}", mailbox.domain()) } else { mailbox.folded() };
             entries.push(entry.into_boxed_str());
         }
         entries.sort_unstable();
@@ -62,11 +62,11 @@ impl Recipients {
         Ok(Self { file: file.into(), entries })
     }
 
-    /// Whether the file lists this recipient, ignoring case.
+    /// Whether the file lists this recipient, ignoring case and quoting.
     #[must_use]
     pub fn knows(&self, mailbox: &Mailbox) -> bool {
         let has = |entry: &str| self.entries.binary_search_by(|known| (**known).cmp(entry)).is_ok();
-        has(&key(mailbox)) || has(&format!("@{}", mailbox.domain()))
+        has(&mailbox.folded()) || has(&format!("@{}", mailbox.domain()))
     }
 
     /// A digest that changes with the entries.
@@ -86,11 +86,6 @@ impl Recipients {
     }
 }
 
-/// The lower-case form; no list is written for hosts with case-sensitive local parts.
-fn key(mailbox: &Mailbox) -> String {
-    mailbox.as_str().to_lowercase()
-}
-
 impl fmt::Debug for Recipients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Recipients({}, {} entries)", self.file, self.entries.len())
@@ -103,17 +98,20 @@ mod tests {
 
     #[test]
     fn addresses_and_domains_are_known_in_any_case() {
-        let text = "# staff\nAnn.Lee@Contoso.example\n\n  bob@contoso.example \n@open.example\n";
+        let text = "# staff\nAnn.Lee@Contoso.example\n\n  bob@contoso.example \n\"eve\"@contoso.example\n\"\"@shut.example\n@open.example\n";
         let list = Recipients::parse("r", text).expect("a list");
         let check = |address: &str, known: bool| {
             assert_eq!(list.knows(&Mailbox::parse(address).expect("a mailbox")), known, "{address}");
         };
         check("ann.lee@contoso.EXAMPLE", true);
         check("BOB@contoso.example", true);
-        check("eve@contoso.example", false);
+        check("eve@contoso.example", true);
+        check("\"bob\"@contoso.example", true);
+        check("\"mallory\"@contoso.example", false);
+        check("ann@shut.example", false);
         check("anyone@open.example", true);
         check("anyone@sub.open.example", false);
-        assert_eq!(list.count(), 3);
+        assert_eq!(list.count(), 5);
     }
 
     #[test]

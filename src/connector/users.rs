@@ -8,13 +8,15 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use crate::mail::Mailbox;
+
 /// A users file: names, each with a password hash in PHC format (`$argon2id$…`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Users {
     /// The file name, as in the configuration.
     pub file: Arc<str>,
-    /// The PHC hash for each name.
-    pub hashes: BTreeMap<String, String>,
+    /// The PHC hash for each name, in the form used for comparison.
+    hashes: BTreeMap<String, String>,
 }
 
 /// A name and password sent by a client.
@@ -65,17 +67,18 @@ impl Users {
             if !hash.starts_with("$argon2") {
                 return Err(at("the hash is not of Argon2; make the line with \"sealpost user NAME\""));
             }
-            if hashes.insert(name.to_owned(), hash.to_owned()).is_some() {
+            if hashes.insert(compared(name), hash.to_owned()).is_some() {
                 return Err(at("the name is listed twice"));
             }
         }
         Ok(Self { file: file.into(), hashes })
     }
 
-    /// The user's entry, as verified.
+    /// The user's entry, as verified. A name that is an address matches however its local part is quoted, and in any case
+    /// of its domain.
     #[must_use]
     pub fn verified(&self, name: &str) -> Option<VerifiedLogin> {
-        let hash = self.hashes.get(name)?;
+        let hash = self.hashes.get(&compared(name))?;
         Some(VerifiedLogin { file: Arc::clone(&self.file), hash: hash.as_str().into() })
     }
 
@@ -84,6 +87,16 @@ impl Users {
     pub fn has(&self, user: &User) -> bool {
         self.verified(&user.name).is_some_and(|login| user.logins.contains(&login))
     }
+
+    /// Every name with its hash.
+    pub fn hashes(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.hashes.iter().map(|(name, hash)| (name.as_str(), hash.as_str()))
+    }
+}
+
+/// The form of a name used for comparison: that of an address, if it is one.
+fn compared(name: &str) -> String {
+    Mailbox::parse(name).map_or_else(|_| name.to_owned(), |mailbox| mailbox.plain().into_owned())
 }
 
 impl Serialize for Users {
@@ -134,10 +147,26 @@ mod tests {
     fn a_users_file_is_read_line_by_line() {
         check("# who\n\nann:$argon2id$x\n bob:$argon2id$y \n", Ok(&["ann", "bob"]));
         check("", Ok(&[]));
+        check("\"ann\"@B.example:$argon2id$x", Ok(&["ann@b.example"]));
+        check(
+            "ann@b.example:$argon2id$x\n\"ann\"@b.example:$argon2id$y",
+            Err((2, "the name is listed twice")),
+        );
         check("ann", Err((1, "it is not of the form name:hash")));
         check("\n:$argon2id$x", Err((2, "the name is empty or has a control character")));
         check("a:$argon2id$x\na:$argon2id$y", Err((2, "the name is listed twice")));
         check("ann:secret", Err((1, "the hash is not of Argon2; make the line with \"sealpost user NAME\"")));
+    }
+
+    #[test]
+    fn a_name_that_is_an_address_is_found_in_every_spelling() {
+        let users = Users::parse("users", "ann@b.example:$argon2id$x\nbob:$argon2id$y").expect("users");
+        let hash = |name| users.verified(name).map(|login| login.hash);
+        for name in ["ann@b.example", "ann@B.Example", "\"ann\"@b.example", "\"a\\nn\"@b.example."] {
+            assert_eq!(hash(name).as_deref(), Some("$argon2id$x"), "{name}");
+        }
+        assert_eq!(hash("bob").as_deref(), Some("$argon2id$y"));
+        assert_eq!((hash("Bob"), hash("Ann@b.example")), (None, None));
     }
 
     #[test]

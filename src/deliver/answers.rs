@@ -19,7 +19,7 @@ impl AnswerKey {
     pub(super) fn new(connector: Revision, mailbox: &Mailbox, onward_sealed: bool) -> Self {
         // Hosts that distinguish upper and lower case are rare, and asking for each spelling would let guessers ask
         // without end.
-        Self { connector, mailbox: mailbox.as_str().to_ascii_lowercase(), onward_sealed }
+        Self { connector, mailbox: mailbox.folded(), onward_sealed }
     }
 
     /// The key that stands for every recipient of the mailbox's domain.

@@ -1,7 +1,9 @@
 //! Mailboxes and reverse-paths as SMTP writes them: parsing and limits. It resolves nothing and handles no
 //! display names.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -17,8 +19,8 @@ pub enum MailboxDomain {
 }
 
 /// The mailbox between the angle brackets. The local part keeps its spelling, quotes included: only its own
-/// host may interpret it (RFC 5321 §2.3.11).
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// host may interpret it (RFC 5321 §2.3.11). Mailboxes compare by meaning: `"ann"@` equals `ann@` (§4.1.2).
+#[derive(Clone)]
 pub struct Mailbox {
     text: Arc<str>,
     at: usize,
@@ -41,9 +43,6 @@ pub enum PathFault {
     /// A control character, or a character that RFC 5321 requires to be quoted.
     #[error("the local part has a character that must be quoted or is not allowed")]
     LocalPart,
-    /// More than 64 octets before the `@` (RFC 5321 §4.5.3.1.1).
-    #[error("the local part is longer than 64 octets")]
-    LocalPartLong,
     /// The whole path is over 256 octets (RFC 5321 §4.5.3.1.3).
     #[error("the path is longer than 256 octets")]
     Long,
@@ -61,7 +60,7 @@ impl Mailbox {
     /// # Errors
     /// A [`PathFault`].
     pub fn parse(text: &str) -> Result<Self, PathFault> {
-        if text.len() > 254 {
+        if text.len() > MAILBOX_BYTES_MAX {
             return Err(PathFault::Long);
         }
         let at = local_part_end(text)?;
@@ -73,12 +72,15 @@ impl Mailbox {
         if local.chars().any(char::is_control) {
             return Err(PathFault::LocalPart);
         }
-        if local.len() > 64 {
-            return Err(PathFault::LocalPartLong);
-        }
+        // RFC 5321 §4.5.3.1.1 has servers take 64 octets of a local part at least; VERP, SRS and confirmations of
+        // lists have more, and only the path as a whole is limited.
         let domain = parse_domain(domain)?;
-        let text = format!("{local}@{domain}").into();
-        Ok(Self { text, at, domain })
+        let text = format!("{local}@{domain}");
+        // A-labels are longer than what they stand for.
+        if text.len() > MAILBOX_BYTES_MAX {
+            return Err(PathFault::Long);
+        }
+        Ok(Self { text: text.into(), at, domain })
     }
 
     /// The mailbox as text, without brackets.
@@ -97,6 +99,33 @@ impl Mailbox {
     #[must_use]
     pub fn local_part(&self) -> &str {
         self.text.get(..self.at).unwrap_or_default()
+    }
+
+    /// What the local part means: quotes and backslashes that it does not need are gone (RFC 5321 §4.1.2).
+    #[must_use]
+    pub fn local_meaning(&self) -> Cow<'_, str> {
+        meaning_of(self.local_part())
+    }
+
+    /// The mailbox in the one spelling in which it is compared with others.
+    #[must_use]
+    pub fn plain(&self) -> Cow<'_, str> {
+        match self.local_meaning() {
+            Cow::Borrowed(_) => Cow::Borrowed(&self.text),
+            Cow::Owned(local) => Cow::Owned(format!("{local}@{}", self.domain)),
+        }
+    }
+
+    /// The same in lower case, for lists: hosts that tell local parts by their case are none that one is written for.
+    #[must_use]
+    pub fn folded(&self) -> String {
+        self.plain().to_lowercase()
+    }
+
+    /// Whether it is the postmaster of its domain (RFC 5321 §4.5.1).
+    #[must_use]
+    pub fn is_postmaster(&self) -> bool {
+        is_postmaster(self.local_part())
     }
 
     /// The part after the `@`.
@@ -161,13 +190,35 @@ impl ReversePath {
     }
 }
 
+/// Whether a local part is postmaster, ignoring case and quoting (RFC 5321 §4.1.2, §4.5.1).
+#[must_use]
+pub fn is_postmaster(local_part: &str) -> bool {
+    meaning_of(local_part).eq_ignore_ascii_case("postmaster")
+}
+
+/// The shortest spelling of a local part, without needless quotes and backslashes.
+fn meaning_of(local_part: &str) -> Cow<'_, str> {
+    let inner = local_part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let Some(inner) = inner else { return Cow::Borrowed(local_part) };
+    let mut meant = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(char) = chars.next() {
+        meant.extend(if char == '\\' { chars.next() } else { Some(char) });
+    }
+    if !meant.is_empty() && meant.bytes().all(is_plain) {
+        return Cow::Owned(meant);
+    }
+    let escaped = meant.replace('\\', r"\\").replace('"', "\\\"");
+    Cow::Owned(format!("\"{escaped}\""))
+}
+
 /// Finds the end of the local part: the first `@` outside quotes.
 fn local_part_end(text: &str) -> Result<usize, PathFault> {
     let bytes = text.as_bytes();
     if bytes.first() != Some(&b'"') {
         let at = memchr::memchr(b'@', bytes).ok_or(PathFault::Form)?;
         let local = bytes.get(..at).unwrap_or_default();
-        if !local.iter().all(|b| is_atext(*b) || *b == b'.' || *b >= 0x80) {
+        if !local.iter().copied().all(is_plain) {
             return Err(PathFault::LocalPart);
         }
         // RFC 5321 forbids leading, trailing and double dots, but they are in daily use; they pass.
@@ -186,8 +237,9 @@ fn local_part_end(text: &str) -> Result<usize, PathFault> {
     Err(PathFault::Form)
 }
 
-fn is_atext(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
+/// Whether an octet of a local part needs no quotes.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte >= 0x80 || b"!#$%&'*+-/=?^_`{|}~.".contains(&byte)
 }
 
 fn parse_domain(text: &str) -> Result<MailboxDomain, PathFault> {
@@ -200,6 +252,21 @@ fn parse_domain(text: &str) -> Result<MailboxDomain, PathFault> {
     match address.parse::<IpAddr>() {
         Ok(ip) if ip.is_ipv6() == v6 => Ok(MailboxDomain::Literal(ip)),
         Ok(_) | Err(_) => Err(PathFault::Literal),
+    }
+}
+
+impl PartialEq for Mailbox {
+    fn eq(&self, other: &Self) -> bool {
+        self.domain == other.domain && self.local_meaning() == other.local_meaning()
+    }
+}
+
+impl Eq for Mailbox {}
+
+impl Hash for Mailbox {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.local_meaning().hash(state);
+        self.domain.hash(state);
     }
 }
 
@@ -249,6 +316,9 @@ impl serde::Serialize for ReversePath {
     }
 }
 
+/// Octets of a path without its brackets (RFC 5321 §4.5.3.1.3).
+const MAILBOX_BYTES_MAX: usize = 254;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,7 +364,48 @@ mod tests {
         );
         check("a@[1.2.3]", "fault: the address literal is no IP address");
         check("a@[IPv6:1.2.3.4]", "fault: the address literal is no IP address");
-        check(&format!("{}@c.example", "x".repeat(65)), "fault: the local part is longer than 64 octets");
+        check(&format!("{}@c.example", "x".repeat(245)), "fault: the path is longer than 256 octets");
+        check(&format!("{}@münchen.test", "x".repeat(240)), "fault: the path is longer than 256 octets");
+        check("a@-b.example", "fault: a label of the domain begins or ends with a hyphen");
         check("\"open@c.example", "fault: not of the form <local@domain>");
+    }
+
+    #[test]
+    fn a_long_local_part_passes() {
+        let long = "x".repeat(244);
+        check(&format!("{long}@c.example"), &format!("{long} at c.example"));
+    }
+
+    /// What it means, in the shortest spelling.
+    #[track_caller]
+    fn check_plain(text: &str, expected: &str) {
+        let mailbox = Mailbox::parse(text).expect("a mailbox");
+        assert_eq!(mailbox.plain(), expected, "{text}");
+        let again = Mailbox::parse(expected).expect("the plain form is a mailbox");
+        assert_eq!((&again, again.plain().as_ref()), (&mailbox, expected), "{text}");
+        let keys = std::collections::HashSet::from([mailbox, again]);
+        assert_eq!(keys.len(), 1, "{text}");
+    }
+
+    #[test]
+    fn addresses_compare_by_meaning() {
+        check_plain("ann@b.example", "ann@b.example");
+        check_plain("\"ann\"@B.example", "ann@b.example");
+        check_plain("\"a\\nn\"@b.example", "ann@b.example");
+        check_plain("\"ann.lee\"@b.example", "ann.lee@b.example");
+        check_plain("\"jürgen\"@b.example", "jürgen@b.example");
+        check_plain("\"a b\"@b.example", "\"a b\"@b.example");
+        check_plain("\"a\\ b\"@b.example", "\"a b\"@b.example");
+        check_plain("\"a\\\"b\\\\\"@b.example", "\"a\\\"b\\\\\"@b.example");
+        check_plain("\"a@b\"@b.example", "\"a@b\"@b.example");
+        check_plain("\"\"@b.example", "\"\"@b.example");
+        check_plain("\"ann\"@[192.0.2.1]", "ann@[192.0.2.1]");
+        let parse = |text| Mailbox::parse(text).expect("a mailbox");
+        assert_eq!(parse("\"ann\"@b.example").as_str(), "\"ann\"@b.example", "it goes on as it came");
+        assert_ne!(parse("Ann@b.example"), parse("ann@b.example"), "only lists ignore case");
+        assert_eq!(parse("\"Ann\"@b.example").folded(), "ann@b.example");
+        let postmaster = |text| parse(text).is_postmaster();
+        assert!(postmaster("\"PostMaster\"@b.example") && postmaster("\"post\\master\"@b.example"));
+        assert!(!postmaster("\"post master\"@b.example"));
     }
 }

@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
 use serde::Serialize;
 
 /// A domain name in the form used for comparison: lower-case A-labels, without a trailing dot (RFC 5890
@@ -24,6 +26,9 @@ pub enum DomainFault {
     /// A label is empty or has more than 63 octets.
     #[error("a label of the domain is empty or longer than 63 octets")]
     Label,
+    /// A label begins or ends with a hyphen (RFC 5321 §4.1.2, RFC 5890 §2.3.1).
+    #[error("a label of the domain begins or ends with a hyphen")]
+    Hyphen,
     /// A character that is not valid in a host name, or a U-label without an A-label.
     #[error("the domain has a character that no host name may have")]
     Character,
@@ -43,7 +48,10 @@ impl Domain {
             check_ascii(text)?;
             return Ok(Self(text.to_ascii_lowercase().into()));
         }
-        let ascii = idna::domain_to_ascii(text).map_err(|_| DomainFault::Character)?;
+        // RFC 5891 §4.2.3.1: a U-label has no hyphen at its ends either, where its A-label would hide it.
+        let ascii = Uts46::new()
+            .to_ascii(text.as_bytes(), AsciiDenyList::EMPTY, Hyphens::CheckFirstLast, DnsLength::Ignore)
+            .map_err(|_| if has_hyphen_at_end(text) { DomainFault::Hyphen } else { DomainFault::Character })?;
         let ascii = ascii.strip_suffix('.').unwrap_or(&ascii);
         check_ascii(ascii)?;
         Ok(Self(ascii.into()))
@@ -72,6 +80,10 @@ fn has_a_label(text: &str) -> bool {
     text.split('.').any(|label| label.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("xn--")))
 }
 
+fn has_hyphen_at_end(text: &str) -> bool {
+    text.split('.').any(|label| label.starts_with('-') || label.ends_with('-'))
+}
+
 fn check_ascii(text: &str) -> Result<(), DomainFault> {
     if text.is_empty() {
         return Err(DomainFault::Empty);
@@ -87,6 +99,9 @@ fn check_ascii(text: &str) -> Result<(), DomainFault> {
         if !label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
             return Err(DomainFault::Character);
         }
+    }
+    if has_hyphen_at_end(text) {
+        return Err(DomainFault::Hyphen);
     }
     Ok(())
 }
@@ -130,6 +145,8 @@ mod tests {
         check("MÜNCHEN.test.", "xn--mnchen-3ya.test");
         check("_dmarc.a.example", "_dmarc.a.example");
         check("localhost", "localhost");
+        check("3com.a--b.x-y.test", "3com.a--b.x-y.test");
+        check("a--b.münchen.test", "a--b.xn--mnchen-3ya.test");
     }
 
     #[test]
@@ -137,6 +154,10 @@ mod tests {
         check("", "fault: the domain is empty");
         check(".", "fault: the domain is empty");
         check("a..b", "fault: a label of the domain is empty or longer than 63 octets");
+        let hyphen = "fault: a label of the domain begins or ends with a hyphen";
+        for text in ["-x.test", "x-.test", "x.test-", "x.test--", "a.-.test", "-münchen.test", "münchen-.test"] {
+            check(text, hyphen);
+        }
         check("a b.example", "fault: the domain has a character that no host name may have");
         check("a\r\nb", "fault: the domain has a character that no host name may have");
         check(

@@ -15,7 +15,7 @@ mod received;
 mod reply;
 mod time;
 
-pub use address::{Mailbox, MailboxDomain, PathFault, ReversePath};
+pub use address::{Mailbox, MailboxDomain, PathFault, ReversePath, is_postmaster};
 pub use clock::Clock;
 pub use content::{Content, ContentSource};
 pub use dates::{Dates, Offsets};

@@ -114,7 +114,8 @@ impl Scheduler {
         failed: &[ReportedRecipient<'_>],
     ) -> Option<NewMessage> {
         let postmaster = &self.settings.postmaster;
-        if !self.settings.double_bounces || failed.iter().any(|told| told.forward_path == postmaster) {
+        let own = postmaster.folded();
+        if !self.settings.double_bounces || failed.iter().any(|told| told.forward_path.folded() == own) {
             return None;
         }
         let message = self.returned(work, false).await;

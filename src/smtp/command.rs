@@ -1,7 +1,7 @@
 //! Parses one command line into a command, or into the fault to reply with. It does not check the order
 //! of commands.
 
-use crate::mail::{Mailbox, PathFault, ReversePath};
+use crate::mail::{Mailbox, PathFault, ReversePath, is_postmaster};
 
 mod parameters;
 mod values;
@@ -148,7 +148,7 @@ fn mail_from(argument: &[u8]) -> Result<MailFrom, CommandFault> {
 fn rcpt_to(argument: &[u8]) -> Result<RcptTo, CommandFault> {
     let (path, words) = path_and_parameters(argument, b"TO:", "RCPT TO:<address>")?;
     let path = path_text(path).map_err(CommandFault::ForwardPath)?;
-    let path = if path.eq_ignore_ascii_case("postmaster") {
+    let path = if is_postmaster(path) {
         ForwardPath::Postmaster
     } else {
         Mailbox::parse(path).map(ForwardPath::Mailbox).map_err(CommandFault::ForwardPath)?

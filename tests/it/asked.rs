@@ -35,8 +35,10 @@ async fn whom_the_next_hop_refuses_is_refused_at_rcpt_and_asked_about_once() {
         assert!(refused.starts_with("550 5.1.1 ") && refused.contains("nobody of that name"), "{refused}");
     }
     let mut other = begin(&daemon).await;
-    assert_eq!(other.say("RCPT TO:<Gone@b.test>").await.code, 550);
-    for taken in ["bob@b.test", "later@b.test", "postmaster@b.test", "x@c.test"] {
+    for same in ["Gone@b.test", "\"gone\"@b.test", "\"go\\ne\"@B.test"] {
+        assert_eq!(other.say(&format!("RCPT TO:<{same}>")).await.code, 550, "{same}");
+    }
+    for taken in ["bob@b.test", "later@b.test", "\"postmaster\"@b.test", "x@c.test"] {
         let reply = client.say(&format!("RCPT TO:<{taken}>")).await;
         assert_eq!(reply.code, 250, "{taken}: {reply:?}");
     }

@@ -11,6 +11,7 @@
     reason = "a test that meets the unexpected should end there, with the place"
 )]
 
+mod addresses;
 mod architecture;
 mod asked;
 mod circles;

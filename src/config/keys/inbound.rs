@@ -180,8 +180,9 @@ section! {
         explanation: "Others are refused at RCPT (550 5.1.1), so that no report about them has to be sent later to \
             addresses that are often forged; `postmaster` always exists. It needs something that writes the file, say \
             from the directory, whenever somebody joins; where there is nothing like that, see `verify_recipients`. \
-            `#` at its start makes a line a comment. The file is read again at a reload, and when it changes. Errors: \
-            it can't be read; a line is not an address; it has none.",
+            `#` at its start makes a line a comment. Addresses compare in any case and however they are quoted. The file \
+            is read again at a reload, and when it changes. Errors: it can't be read; a line is not an address; it has \
+            none.",
     }
     verify_recipients: Flag = false => {
         meaning: "Ask the next hop at RCPT whether it knows the recipient, and remember what it said.",

@@ -126,6 +126,7 @@ fn rcpt_is_read() {
     check("RCPT TO: <b@[192.0.2.1]>", "RCPT <b@[192.0.2.1]>");
     check("RCPT TO:<@x.example:b@c.example>", "RCPT <b@c.example>");
     check("RCPT TO:<PostMaster>", "RCPT postmaster");
+    check("RCPT TO:<\"postmaster\">", "RCPT postmaster");
     check("RCPT TO:<>", "501 5.1.3 bad forward-path: not of the form <local@domain>");
     check("RCPT TO:<b>", "501 5.1.3 bad forward-path: not of the form <local@domain>");
     check("RCPT TO:<b@c.example> NOTIFY=never", "RCPT <b@c.example> NEVER");
