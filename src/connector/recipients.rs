@@ -54,7 +54,8 @@ impl Recipients {
             // An `@domain` entry is parsed as an address in that domain.
             let whole = if line.starts_with('@') { format!("x{line}") } else { line.to_owned() };
             let mailbox = Mailbox::parse(&whole).map_err(|fault| (number, format!("{line:?}: {fault}")))?;
-            let entry = if line.starts_with('@') { format!("@{}", mailbox.domain()) } else { mailbox.folded() };
+            let entry =
+                if line.starts_with('@') { format!("@{}", mailbox.domain()) } else { mailbox.folded() };
             entries.push(entry.into_boxed_str());
         }
         entries.sort_unstable();

@@ -51,7 +51,9 @@ impl Domain {
         // RFC 5891 §4.2.3.1: a U-label has no hyphen at its ends either, where its A-label would hide it.
         let ascii = Uts46::new()
             .to_ascii(text.as_bytes(), AsciiDenyList::EMPTY, Hyphens::CheckFirstLast, DnsLength::Ignore)
-            .map_err(|_| if has_hyphen_at_end(text) { DomainFault::Hyphen } else { DomainFault::Character })?;
+            .map_err(
+                |_| if has_hyphen_at_end(text) { DomainFault::Hyphen } else { DomainFault::Character },
+            )?;
         let ascii = ascii.strip_suffix('.').unwrap_or(&ascii);
         check_ascii(ascii)?;
         Ok(Self(ascii.into()))
@@ -155,7 +157,9 @@ mod tests {
         check(".", "fault: the domain is empty");
         check("a..b", "fault: a label of the domain is empty or longer than 63 octets");
         let hyphen = "fault: a label of the domain begins or ends with a hyphen";
-        for text in ["-x.test", "x-.test", "x.test-", "x.test--", "a.-.test", "-münchen.test", "münchen-.test"] {
+        for text in
+            ["-x.test", "x-.test", "x.test-", "x.test--", "a.-.test", "-münchen.test", "münchen-.test"]
+        {
             check(text, hyphen);
         }
         check("a b.example", "fault: the domain has a character that no host name may have");

@@ -74,6 +74,13 @@ impl ChunkScanner {
         }
     }
 
+    /// The fault that the content would have with this many octets more, whatever they are.
+    #[must_use]
+    pub fn fault_with(&self, octets: u64) -> Option<ContentFault> {
+        let limit = self.limits.message_bytes_max;
+        (self.octets.saturating_add(octets) > limit).then_some(ContentFault::TooBig(limit))
+    }
+
     /// The fault found in the content, if any.
     #[must_use]
     pub fn fault(&self) -> Option<ContentFault> {
@@ -202,6 +209,15 @@ mod tests {
         check("\r\n.\r\n..x\r\n", r"\r\n..\r\n...x\r\n / \r\n");
         check("A: b\r\n\r\n.", r"A: b\r\n\r\n..\r\n / A: b\r\n\r\n");
         check("", " / ");
+    }
+
+    #[test]
+    fn a_size_is_judged_before_its_octets_come() {
+        let (mut scanner, mut sink) = (ChunkScanner::new(LIMITS, false), Sink::default());
+        let fits = |scanner: &ChunkScanner, octets| scanner.fault_with(octets).is_none();
+        assert!(fits(&scanner, 100) && !fits(&scanner, 101) && !fits(&scanner, u64::MAX));
+        scanner.feed(b"A: b\r\n", &mut sink);
+        assert!(fits(&scanner, 94) && !fits(&scanner, 95) && !fits(&scanner, u64::MAX));
     }
 
     #[test]

@@ -350,14 +350,11 @@ impl Session {
             | Command::Expn
                 if sealed_only =>
             {
+                let reply = Reply::new(530, Enhanced(5, 7, 0), "must issue a STARTTLS command first");
                 if let Command::Bdat(chunk) = command {
-                    self.unwanted = chunk.octets;
+                    return self.refuse_chunk(chunk, reply);
                 }
-                self.refuse(
-                    "command",
-                    Reply::new(530, Enhanced(5, 7, 0), "must issue a STARTTLS command first"),
-                    None,
-                )
+                self.refuse("command", reply, None)
             }
             Command::Mail(mail) => self.on_mail(mail),
             Command::Rcpt(rcpt) => self.on_rcpt(rcpt),

@@ -27,7 +27,7 @@ pub(super) struct Tally {
 enum Follows {
     #[default]
     Nothing,
-    /// A recipient or a chunk was refused: DATA or BDAT may follow.
+    /// A recipient, a chunk or content was refused: DATA or BDAT may follow.
     Content,
     /// MAIL was refused: the rest of its transaction may follow.
     Transaction,
@@ -71,7 +71,9 @@ impl Tally {
         let excused = within && self.is_excused(stage, reply);
         match (stage, reply.code) {
             ("MAIL", _) => self.follows = Follows::Transaction,
-            ("RCPT" | "content", _) if self.follows == Follows::Nothing => self.follows = Follows::Content,
+            ("RCPT" | "content" | "BDAT", _) if self.follows == Follows::Nothing => {
+                self.follows = Follows::Content;
+            }
             // Only the first DATA can have been pipelined.
             ("DATA", _) => self.follows = Follows::Nothing,
             _ => {}
@@ -102,7 +104,9 @@ impl Tally {
     fn is_excused(&self, stage: &'static str, reply: &Reply) -> bool {
         match stage {
             "RCPT" => reply.code == 452 || reply.code == 503 && self.follows == Follows::Transaction,
-            "DATA" | "BDAT" => matches!(reply.code, 503 | 554) && self.follows != Follows::Nothing,
+            "DATA" => matches!(reply.code, 503 | 554) && self.follows != Follows::Nothing,
+            // RFC 3030 §4.2: a client sends a message's chunks without waiting for their replies.
+            "BDAT" => matches!(reply.code, 502 | 503 | 530 | 554) && self.follows != Follows::Nothing,
             _ => false,
         }
     }
@@ -177,6 +181,20 @@ mod tests {
         check(&[("MAIL", "550 5.7.1"), ("DATA", "503 5.5.1"), ("DATA", "503 5.5.1")], 100, 2);
         check(&[("MAIL", "550 5.7.1"), ("RSET", ""), ("RCPT", "503 5.5.1")], 100, 2);
         check(&[("RCPT", "550 5.1.1"), ("DATA", "554 5.5.1")], 100, 3);
+    }
+
+    #[test]
+    fn chunks_of_a_message_that_is_refused_count_once() {
+        let chunks = [("BDAT", "503 5.5.1"), ("BDAT", "503 5.5.1"), ("BDAT", "503 5.5.1"), ("RSET", "")];
+        check(&chunks, 100, 3);
+        check(&[("BDAT", "502 5.5.1"), ("BDAT", "502 5.5.1"), ("RSET", "")], 100, 3);
+        check(
+            &[("content", "552 5.3.4"), ("BDAT", "503 5.5.1"), ("BDAT", "503 5.5.1"), ("RSET", "")],
+            100,
+            3,
+        );
+        // Whoever goes on and on has so many for nothing, and no more.
+        check(&[("BDAT", "503 5.5.1")], 10, 1 + 10 + 2);
     }
 
     #[test]

@@ -278,13 +278,7 @@ impl Session {
             None => None,
         };
         if let Some(reply) = refused {
-            return self.note(Refusal {
-                stage: "content",
-                reverse_path: Some(transaction.envelope.reverse_path),
-                forward_path: None,
-                reply,
-                decision: Some(transaction.decision),
-            });
+            return self.refuse_content(transaction, reply);
         }
         self.phase = Phase::Commit(opened.id);
         Some(Action::Commit(Box::new(ReceivedMessage {
@@ -309,6 +303,17 @@ impl Session {
             self.admission = None;
         }
         self.table.stale_proof(&self.channel, path).map_or(Ok(guard), Err)
+    }
+
+    /// Refuses a message's content, which ends its transaction.
+    pub(super) fn refuse_content(&mut self, transaction: Transaction, reply: Reply) -> Option<Action> {
+        self.note(Refusal {
+            stage: "content",
+            reverse_path: Some(transaction.envelope.reverse_path),
+            forward_path: None,
+            reply,
+            decision: Some(transaction.decision),
+        })
     }
 
     /// The admission of a reverse-path. It depends only on the domain, the table and what is fixed for the
