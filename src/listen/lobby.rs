@@ -12,6 +12,7 @@ use super::ListenerState;
 use super::census::{Bounds, Census};
 use super::ration::{MINUTE, Ration};
 use super::settings::Limits;
+use super::turns::Turns;
 use crate::mail::Network;
 use crate::tracking::Event;
 
@@ -23,6 +24,8 @@ pub(super) struct Lobby {
     /// Handshakes computing at the same time: at most half of the processors, so that the other half stays
     /// free however many strangers start a handshake.
     pub(super) steps: Arc<Semaphore>,
+    /// Password checks.
+    pub(super) logins: Arc<Turns>,
     ration: Ration,
 }
 
@@ -43,6 +46,7 @@ impl Lobby {
             sessions: Census::new(sessions),
             handshakes: Census::new(handshakes),
             steps: Arc::new(Semaphore::new((processors / 2).max(1))),
+            logins: Turns::of_processors(LOGINS_MAX),
             ration: Ration::default(),
         })
     }
@@ -70,4 +74,6 @@ impl Lobby {
     }
 }
 
+/// Maximum number of concurrent password checks: each takes 19 MiB.
+const LOGINS_MAX: usize = 2;
 const EVERY: Duration = Duration::from_secs(5);

@@ -6,23 +6,17 @@ use std::time::{Duration, Instant};
 
 use argon2::password_hash::PasswordHash;
 use argon2::{Argon2, PasswordVerifier};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::ListenerState;
+use super::turns::Turns;
 use crate::connector::{Login, Table, User, Users};
 use crate::mail::Network;
 
 /// Delay before a wrong password is answered.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
-/// Time limit of a check, including the wait for others.
+/// Maximum wait for a check.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Maximum number of concurrent checks.
-const CHECKS_MAX: usize = 2;
-
-/// Permits for concurrent checks.
-static ROOM: Semaphore = Semaphore::const_new(CHECKS_MAX);
 
 /// The outcome of a login.
 pub(super) enum LoginOutcome {
@@ -35,50 +29,52 @@ pub(super) enum LoginOutcome {
 /// Checks a login, unless its network has failed too often or the daemon stops.
 pub(super) async fn checked(
     shared: &ListenerState,
+    turns: &Arc<Turns>,
     table: &Table,
     login: Login,
     (network, stop): (Network, &CancellationToken),
 ) -> LoginOutcome {
-    if shared.guesses.bars(network, Instant::now()) {
-        // An unchecked login must not be answered faster than a checked one.
-        tokio::time::sleep(AFTER_FAILURE).await;
-        return LoginOutcome::Later;
-    }
-    let answer = tokio::select! {
-        answer = timeout(LIMIT, check(table, login)) => answer.ok(),
-        () = stop.cancelled() => None,
+    let outcome = tokio::select! {
+        outcome = tried(shared, turns, table, login, network) => outcome,
+        () = stop.cancelled() => return LoginOutcome::Later,
     };
-    match answer {
-        Some(Some(user)) => {
-            shared.guesses.succeeded(network);
-            LoginOutcome::Answer(Some(user))
+    if let LoginOutcome::Later | LoginOutcome::Answer(None) = outcome {
+        // Only those who guess wait; an unchecked login must not be answered faster than a checked one.
+        tokio::select! {
+            () = tokio::time::sleep(AFTER_FAILURE) => {}
+            () = stop.cancelled() => {}
         }
-        Some(None) => {
-            shared.guesses.failed(network, Instant::now());
-            LoginOutcome::Answer(None)
-        }
-        None => LoginOutcome::Later,
     }
+    outcome
 }
 
-/// The user whose name and password match in a users file of the table.
-async fn check(table: &Table, login: Login) -> Option<Arc<User>> {
+async fn tried(
+    shared: &ListenerState,
+    turns: &Arc<Turns>,
+    table: &Table,
+    login: Login,
+    network: Network,
+) -> LoginOutcome {
+    let Some(rank) = shared.guesses.rank(network, Instant::now()) else { return LoginOutcome::Later };
+    let Some(turn) = turns.wait(network, rank, LIMIT).await else { return LoginOutcome::Later };
+    let Some(attempt) = shared.guesses.begin(network, Instant::now()) else { return LoginOutcome::Later };
+    let lists = lists(table);
+    let checked = tokio::task::spawn_blocking(move || {
+        let user = matching(&lists, &login);
+        drop(turn);
+        user
+    });
+    let Ok(user) = checked.await else { return LoginOutcome::Later };
+    attempt.settle(user.is_some(), Instant::now());
+    LoginOutcome::Answer(user)
+}
+
+/// The users files of a table.
+fn lists(table: &Table) -> Vec<Arc<Users>> {
     let mut lists: Vec<Arc<Users>> = table.inbound.iter().filter_map(|c| c.users.clone()).collect();
     lists.sort_by(|a, b| a.file.cmp(&b.file));
     lists.dedup_by(|a, b| a.file == b.file);
-    // The semaphore is never closed, so this never fails.
-    let permit = ROOM.acquire().await.ok()?;
-    let checked = tokio::task::spawn_blocking(move || {
-        let user = matching(&lists, &login);
-        drop(permit);
-        user
-    });
-    let user = checked.await.ok().flatten();
-    if user.is_none() {
-        // Only those who guess wait.
-        tokio::time::sleep(AFTER_FAILURE).await;
-    }
-    user
+    lists
 }
 
 /// An unknown name takes as long as a wrong password: timing reveals nothing.

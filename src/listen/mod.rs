@@ -14,6 +14,7 @@ mod lobby;
 mod login;
 mod ration;
 pub mod settings;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

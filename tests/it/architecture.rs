@@ -49,6 +49,7 @@ const SHELL: &[&str] = &[
     "listen/early.rs",
     "listen/lobby.rs",
     "listen/login.rs",
+    "listen/turns.rs",
     "deliver/answers.rs",
     "deliver/connection.rs",
     "deliver/dial.rs",

@@ -71,6 +71,45 @@ async fn a_login_lets_mail_in_and_guessing_ends() {
     assert_eq!(late.code, 454, "not even what is right is checked now: {late:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_guesses_are_no_more_than_may_fail() {
+    let (site, _sink, daemon, _) = usual().await;
+    let (at, config) = (daemon.at("in"), site.ours.client(None));
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        clients.push(Client::sealed(at, &config, NAME).await);
+    }
+    for client in &mut clients {
+        client.write(b"AUTH PLAIN AGFkYQB3cm9uZw==\r\n").await.unwrap();
+    }
+    // Somebody elsewhere, whom the crowd does not concern.
+    let mut elsewhere = Client::try_connect_from([127, 0, 0, 2].into(), at).await.unwrap();
+    assert_eq!(elsewhere.say("EHLO client.test").await.code, 250);
+    assert_eq!(elsewhere.say("STARTTLS").await.code, 220);
+    let mut elsewhere = elsewhere.handshake(&config, NAME).await.unwrap();
+    assert_eq!(elsewhere.say("EHLO client.test").await.code, 250);
+    assert_eq!(elsewhere.say("AUTH PLAIN AGFkYQBvcGVuIHNlc2FtZQ==").await.code, 235);
+    let mut codes = Vec::new();
+    for client in &mut clients {
+        codes.push(client.reply().await.code);
+    }
+    codes.sort_unstable();
+    assert_eq!(codes, [454, 454, 454, 454, 535, 535], "failed_logins is 2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_an_address_logs_in_however_it_is_quoted() {
+    let (site, _sink, daemon, _) = usual().await;
+    let users = site.home.path().join("users");
+    let line = std::fs::read_to_string(&users).unwrap().replace("ada:", "ada@a.test:");
+    std::fs::write(&users, line).unwrap();
+    assert!(daemon.command(&["reload"]).await.status.success());
+    let mut client = Client::sealed(daemon.at("in"), &site.ours.client(None), NAME).await;
+    // "ada"@A.test
+    let said = client.say("AUTH PLAIN ACJhZGEiQEEudGVzdABvcGVuIHNlc2FtZQ==").await;
+    assert_eq!(said.code, 235, "{said:?}");
+}
+
 const SMTPLIB: &str = "
 import smtplib, ssl, sys
 host, port, anchors = sys.argv[1], int(sys.argv[2]), sys.argv[3]

@@ -48,8 +48,9 @@ section! {
     failed_logins: Count<u32> = 20 => {
         meaning: "Failed logins of one address in ten minutes; beyond, its logins are deferred (454).",
         explanation: "The address is counted by `ipv4_prefix` and `ipv6_prefix`. Its count ends after ten minutes \
-            without a failure, or with a correct login. Beyond the limit its logins are answered 454 4.7.0 and not \
-            checked. A session ends at the third failed login.",
+            without a failure, or with a correct login. A login counts from the moment it is checked, so parallel ones \
+            can't exceed the limit. Beyond the limit its logins are answered 454 4.7.0 and not checked. A session ends at \
+            the third failed login.",
     }
     unknown_recipients: Count<u32> = 100 => {
         meaning: "Unknown recipients that one address may ask about in ten minutes; beyond, it is deferred (450).",

@@ -14,8 +14,8 @@ impl Conversation {
     pub(super) async fn verify(&mut self, login: Login) -> bool {
         let from = (self.network(), &self.stop);
         // The users of the table in effect: one that was removed since the session began has no login.
-        let table = self.shared.live.table();
-        let checked = checked(&self.shared, &table, login, from).await;
+        let (table, turns) = (self.shared.live.table(), &self.door.lobby.logins);
+        let checked = checked(&self.shared, turns, &table, login, from).await;
         self.told(|session| match checked {
             LoginOutcome::Answer(user) => session.on_verified(user),
             LoginOutcome::Later => session.on_unverified(),
@@ -27,13 +27,13 @@ impl Conversation {
         let (network, guesses) = (self.network(), &self.shared.unknown_recipients);
         let known = match self.shared.verifier.recall(&question) {
             Some(known) => known,
-            None if guesses.bars(network, Instant::now()) => return self.told(Session::on_unasked),
+            None if guesses.rank(network, Instant::now()).is_none() => return self.told(Session::on_unasked),
             None => tokio::select! {
                 known = self.shared.verifier.verify(question) => known,
                 () = self.stop.cancelled() => RecipientCheck::Unsure,
             },
         };
-        if matches!(known, RecipientCheck::Unknown(_)) {
+        if let RecipientCheck::Unknown(_) = known {
             guesses.failed(network, Instant::now());
         }
         self.told(|session| session.on_asked(known))

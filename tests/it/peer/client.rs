@@ -1,13 +1,13 @@
 //! An SMTP client that says what it is told to, line by line, right or wrong.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::mix::Message;
@@ -36,7 +36,17 @@ impl Client {
     }
 
     pub(crate) async fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = within("a connection", LONG, TcpStream::connect(address)).await?;
+        Self::over(within("a connection", LONG, TcpStream::connect(address)).await?).await
+    }
+
+    /// Connected from this address of this machine.
+    pub(crate) async fn try_connect_from(source: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(source, 0))?;
+        Self::over(within("a connection", LONG, socket.connect(address)).await?).await
+    }
+
+    async fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let greeting = Reply { code: 0, text: String::new() };
         let mut client = Self { stream: Box::new(stream), buffer: Vec::new(), greeting };
