@@ -17,7 +17,7 @@ use super::named::Revisions;
 use super::schema;
 use crate::connector::TrustId;
 use crate::mail::{UnixMillis, rfc3339};
-use crate::tls::{Identity, IdentityWarning, ListEnd, RevocationList, TlsFault, TrustSet};
+use crate::tls::{Identity, IdentityWarning, ListEnd, MaterialKind, RevocationList, TlsFault, TrustSet};
 
 /// What the file names, read and parsed.
 #[derive(Default)]
@@ -268,6 +268,8 @@ fn is_about_key(fault: &TlsFault, key: &Path) -> bool {
         | TlsFault::RevocationList { .. }
         | TlsFault::NoSystemAnchors(_)
         | TlsFault::Setup(_) => false,
+        TlsFault::Swapped { .. } => false,
+        TlsFault::Foreign(foreign) => foreign.wanted == MaterialKind::Key,
         TlsFault::Missing(file)
         | TlsFault::NoPermission(file)
         | TlsFault::Unread { file, .. }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use super::crl::ListFault;
+use super::form::ForeignFile;
 use crate::connector::{ClientCertificate, HandshakeFault};
 
 /// Why certificates, keys or trust anchors can't be used.
@@ -36,6 +37,17 @@ pub enum TlsFault {
     /// The file has no certificate section.
     #[error("{}: no certificate in it; it must hold PEM (-----BEGIN CERTIFICATE-----)", .0.display())]
     NoCertificate(PathBuf),
+    /// Another form than PEM, and how to convert it.
+    #[error("{0}")]
+    Foreign(ForeignFile),
+    /// Chain and key are each in the other's place.
+    #[error("chain and key are swapped: {} has a private key, and {} has certificates; write chain = \"{}\" and key = \"{}\"", chain.display(), key.display(), key.display(), chain.display())]
+    Swapped {
+        /// The chain's file.
+        chain: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
     /// A certificate section that can't be parsed.
     #[error("{}: certificate number {number} can't be read: {reason}", file.display())]
     Unreadable {

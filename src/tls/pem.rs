@@ -16,6 +16,7 @@ use rustls_pemfile::Item;
 use super::certificate;
 use super::crl::ListFault;
 use super::fault::TlsFault;
+use super::form::{ForeignFile, ForeignForm, MaterialKind};
 use crate::connector::CertificateFacts;
 use crate::mail::{UnixMillis, rfc3339};
 
@@ -96,6 +97,9 @@ impl Identity {
     /// # Errors
     /// A [`TlsFault`] that names the file and the fix.
     pub fn load(chain: &Path, key: &Path) -> Result<Self, TlsFault> {
+        if are_swapped(chain, key) {
+            return Err(TlsFault::Swapped { chain: chain.to_owned(), key: key.to_owned() });
+        }
         let certificates = certificates(chain)?;
         let mut facts = None;
         for (number, certificate) in (1..).zip(&certificates) {
@@ -186,7 +190,8 @@ pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
         )
         .collect();
     if found.is_empty() {
-        return Err(TlsFault::NoCertificate(file.to_owned()));
+        let foreign = foreign(file, &text, MaterialKind::Certificates);
+        return Err(foreign.unwrap_or_else(|| TlsFault::NoCertificate(file.to_owned())));
     }
     Ok(found)
 }
@@ -220,9 +225,27 @@ fn private_key(file: &Path) -> Result<(PrivateKeyDer<'static>, u32), TlsFault> {
     let count = keys.len();
     match (keys.pop(), count) {
         (Some(key), 1) => Ok((key, mode)),
-        (None, _) => Err(TlsFault::NoKey(file.to_owned())),
+        (None, _) => {
+            let foreign = foreign(file, &text, MaterialKind::Key);
+            Err(foreign.unwrap_or_else(|| TlsFault::NoKey(file.to_owned())))
+        }
         (Some(_), count) => Err(TlsFault::SeveralKeys { file: file.to_owned(), count }),
     }
+}
+
+fn foreign(file: &Path, octets: &[u8], wanted: MaterialKind) -> Option<TlsFault> {
+    let form = ForeignForm::of(octets)?;
+    Some(TlsFault::Foreign(ForeignFile { file: file.to_owned(), form, wanted }))
+}
+
+/// Whether the chain's file has only a key, and the key's file only certificates.
+fn are_swapped(chain: &Path, key: &Path) -> bool {
+    let holds = |file: &Path| {
+        let found = read(file).ok().and_then(|(text, _)| items(file, &text).ok()).unwrap_or_default();
+        let certificates = found.iter().any(|item| matches!(item, Item::X509Certificate(_)));
+        (certificates, found.into_iter().any(|item| key_of(item).is_some()))
+    };
+    (holds(chain), holds(key)) == ((false, true), (true, false))
 }
 
 fn key_of(item: Item) -> Option<PrivateKeyDer<'static>> {
