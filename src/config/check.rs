@@ -15,7 +15,7 @@ use super::keys::{
 };
 use super::known::DefinedIds;
 use super::named::Revisions;
-use super::{LogSettings, connectors, outbound, schema};
+use super::{LogSettings, connectors, outbound, schema, view};
 use crate::connector::{Inbound, Outbound};
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::{deliver, listen, resolver, scheduler};
@@ -68,6 +68,7 @@ pub(super) fn check(
     in_force.insert("listener".to_owned(), Value::Array(shown));
     in_force.insert("inbound".to_owned(), Value::Array(connectors.shown.0));
     in_force.insert("outbound".to_owned(), Value::Array(connectors.shown.1));
+    view::inherit(&mut in_force);
     Some(CheckedFile {
         deliver: plain.limits.outbound(name.clone(), &plain.timeouts),
         scheduler: plain.queue.settings(name.clone(), postmaster.clone(), &plain.limits),

@@ -135,8 +135,8 @@ fn in_order(mut faults: Vec<Fault>) -> Vec<Fault> {
     faults
 }
 
-/// Line and column of an octet offset, both from 1.
-fn place(text: &str, offset: usize) -> (usize, usize) {
+/// Line and column of an octet, both from 1.
+pub(super) fn place(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset.min(text.len())).unwrap_or_default();
     let line = before.bytes().filter(|b| *b == b'\n').count().saturating_add(1);
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count().saturating_add(1);

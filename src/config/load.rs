@@ -12,7 +12,7 @@ use super::files::FILE_BYTES_MAX;
 use super::files::read;
 use super::keys::OneOrMany;
 use super::materials::{self, Materials};
-use super::{lint, presented, schema, view};
+use super::{lenient, lint, ports, presented, schema, view};
 use crate::connector::{InboundTls, TrustId};
 use crate::mail::{Clock, Domain};
 
@@ -22,15 +22,23 @@ use crate::mail::{Clock, Domain};
 /// Every error found, each with its position; if the text is not TOML, has an unknown key or a
 /// value of the wrong type, only the first such error.
 pub fn load(path: &Path) -> Result<Config, Faults> {
-    let whole = |message: String| Faults::one(Fault::of_file(path, message));
-    let octets = read(path, FILE_BYTES_MAX).map_err(|fault| whole(format!("can't be read: {fault}")))?;
-    let text = String::from_utf8(octets)
-        .map_err(|_| whole("is not UTF-8, which TOML must be; save it in that encoding".to_owned()))?;
-    let base = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
-    load_text(&text, base, path)
+    load_text(&text_of(path)?, base_of(path), path)
+}
+
+/// The octets of a configuration.
+fn octets_of(path: &Path) -> Result<Vec<u8>, Faults> {
+    read(path, FILE_BYTES_MAX)
+        .map_err(|fault| Faults::one(Fault::of_file(path, format!("can't be read: {fault}"))))
+}
+
+fn text_of(path: &Path) -> Result<String, Faults> {
+    let words = "is not UTF-8, which TOML must be; save it in that encoding";
+    String::from_utf8(octets_of(path)?).map_err(|_| Faults::one(Fault::of_file(path, words)))
+}
+
+/// What the paths of a configuration are relative to.
+fn base_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Like [`load`], for a text in memory: its paths are relative to `base`, and faults show `name` as the file.
@@ -68,6 +76,7 @@ pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults>
     if let Some(checked) = checked.as_ref().filter(|_| report.is_clean()) {
         presented::warn(&file, checked, &materials.identities, &mut report);
         lint::warn(&file, checked, &mut report);
+        ports::warn(&file, checked, &mut report);
     }
     let warnings = report.finish()?;
     let checked = checked.ok_or_else(|| Faults::one(Fault::of_file(name, "could not be checked")))?;
@@ -80,14 +89,10 @@ pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults>
 /// # Errors
 /// As for [`load`], if the file can't be read or has no `data_dir`.
 pub fn control_socket(path: &Path) -> Result<PathBuf, Faults> {
-    let fault = |message: String| Faults::one(Fault::of_file(path, message));
-    let octets = read(path, FILE_BYTES_MAX).map_err(|e| fault(format!("can't be read: {e}")))?;
-    let text = String::from_utf8(octets).map_err(|_| fault("is not UTF-8".to_owned()))?;
-    let file = schema::parse(&text).map_err(|(_, message)| fault(message))?;
-    let data_dir = file.server.as_ref().and_then(|s| s.get_ref().data_dir.as_ref());
-    let data_dir = data_dir.ok_or_else(|| fault("[server] has no data_dir".to_owned()))?;
-    let base = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(base.join(data_dir.get_ref()).join(CONTROL_SOCKET))
+    let octets = octets_of(path)?;
+    let data_dir = lenient::data_dir(&String::from_utf8_lossy(&octets))
+        .ok_or_else(|| Faults::one(Fault::of_file(path, "[server] has no data_dir")))?;
+    Ok(base_of(path).join(data_dir).join(CONTROL_SOCKET))
 }
 
 /// What a local program needs to submit mail.
@@ -104,9 +109,7 @@ pub struct LocalListener {
 /// As for [`load`], if the file can't be read, or `[server] name` is not a valid domain.
 pub fn local_listener(path: &Path) -> Result<LocalListener, Faults> {
     let fault = |message: String| Faults::one(Fault::of_file(path, message));
-    let octets = read(path, FILE_BYTES_MAX).map_err(|e| fault(format!("can't be read: {e}")))?;
-    let text = String::from_utf8(octets).map_err(|_| fault("is not UTF-8".to_owned()))?;
-    let file = schema::parse(&text).map_err(|(_, message)| fault(message))?;
+    let file = schema::parse(&text_of(path)?).map_err(|(_, message)| fault(message))?;
     let name = file.server.as_ref().and_then(|s| s.get_ref().name.as_ref());
     let name = name.and_then(|name| Domain::parse(name.get_ref()).ok());
     let name = name.ok_or_else(|| fault("[server] has no name".to_owned()))?;

@@ -8,6 +8,7 @@ mod fault;
 mod files;
 mod keys;
 mod known;
+mod lenient;
 mod lint;
 mod lists;
 mod load;
@@ -15,6 +16,7 @@ mod login;
 mod materials;
 mod named;
 mod outbound;
+mod ports;
 mod presented;
 mod schema;
 mod units;
@@ -33,8 +35,9 @@ pub use fault::{Fault, Faults};
 pub(crate) use keys::ServerValues;
 pub use keys::{needs_restart, reference_page, sample_file};
 pub use load::{LocalListener, control_socket, load, load_text, local_listener};
+pub use units::nearest;
 
-use crate::connector::{Generation, Inbound, Outbound, Table, TrustId};
+use crate::connector::{Generation, Inbound, Outbound, SmartHost, Table, TrustId};
 use crate::mail::UnixMillis;
 use crate::tls::{Identity, TrustSet};
 use crate::{deliver, listen, resolver, scheduler};
@@ -115,6 +118,24 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+
+/// The answer to a name that nothing has, with the nearest one that something has.
+#[must_use]
+pub fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
+    if known.is_empty() {
+        return format!("there is no {what} \"{name}\", nor any other");
+    }
+    let choices = values::choices(name, known.iter().copied(), "names");
+    format!("there is no {what} \"{name}\"{choices}")
+}
+
+/// A host as `next_hop` writes it: a name or an address, with a port unless it is the usual one.
+///
+/// # Errors
+/// What is wrong, in a sentence.
+pub fn host_and_port(text: &str, usual: u16) -> Result<SmartHost, String> {
+    units::smart_host(text, usual).map_err(|fault| fault.to_string())
 }
 
 /// Parses a duration as the configuration writes it: `30m`, `2d`.

@@ -7,10 +7,12 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::fault::place;
 use super::keys::{
     CertificateEntry, DnsEntry, InboundEntry, LimitsEntry, List, ListenerEntry, LogEntry, OutboundEntry,
     QueueEntry, ServerEntry, Text, TimeoutsEntry, TrustEntry,
 };
+use super::lenient;
 use super::values::choices;
 
 /// The tables `[certificate.ID]` or `[trust.ID]`.
@@ -37,7 +39,20 @@ pub(super) struct File {
 /// # Errors
 /// The first error of syntax, type or key, with its position if it has one.
 pub(super) fn parse(text: &str) -> Result<File, (Option<Range<usize>>, String)> {
-    toml::from_str(text).map_err(|fault: toml::de::Error| (fault.span(), in_words(fault.message())))
+    toml::from_str(text).map_err(|fault: toml::de::Error| {
+        let place = fault.span();
+        let twice = place.as_ref().filter(|_| fault.message() == "duplicate key");
+        let twice = twice.and_then(|second| written_twice(text, second));
+        (place, twice.unwrap_or_else(|| in_words(fault.message())))
+    })
+}
+
+/// A key or table that is written twice, with the line of the first.
+fn written_twice(text: &str, second: &Range<usize>) -> Option<String> {
+    let first = lenient::first_place(text, second)?;
+    let name = text.get(second.clone())?.trim_matches(['"', '\'']);
+    let (line, _) = place(text, first.start);
+    Some(format!("\"{name}\" is written twice: it is also in line {line}; remove one of the two"))
 }
 
 /// Serde's message, reworded for a configuration file.

@@ -1,6 +1,6 @@
 //! Parses durations, sizes, addresses and words as written in the file.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -30,6 +30,11 @@ pub(super) enum UnitFault {
     Network(String),
     #[error("\"{0}\" has bits set behind its prefix; write \"{1}\" for the network, or only the address")]
     NetworkBits(String, IpNet),
+    #[error(
+        "\"{text}\" can be read in two ways: write \"[{host}]:{port}\" for port {port} of {host}, or \"[{text}]:{usual}\" for \
+         port {usual} of {text}"
+    )]
+    Ambiguous { text: String, host: Ipv6Addr, port: u16, usual: u16 },
     #[error("\"{0}\" has no usable port; write a number from 1 to 65535 after the colon")]
     Port(String),
     #[error(
@@ -111,10 +116,23 @@ pub(super) fn listen_address(text: &str) -> Result<SocketAddr, UnitFault> {
 
 /// A DNS server's address; port 53 by default.
 pub(super) fn dns_server(text: &str) -> Result<SocketAddr, UnitFault> {
+    certain(text, PORT_DNS)?;
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Ok(SocketAddr::new(ip, PORT_DNS));
     }
     text.parse().map_err(|_| UnitFault::Socket(text.to_owned(), PORT_DNS))
+}
+
+/// An IPv6 address without brackets may end with a port, or with a group of its own.
+fn certain(text: &str, usual: u16) -> Result<(), UnitFault> {
+    let parts = text.rsplit_once(':').filter(|_| text.parse::<Ipv6Addr>().is_ok());
+    let both = parts.and_then(|(host, port)| Some((host.parse().ok()?, port.parse().ok()?)));
+    match both {
+        Some((host, port)) if port > 0 => {
+            Err(UnitFault::Ambiguous { text: text.to_owned(), host, port, usual })
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// A network in prefix notation, or a single address.
@@ -133,6 +151,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, UnitFault> {
 /// A smart host: a name or an address, IPv6 in brackets, with an optional port.
 pub(super) fn smart_host(text: &str, usual: u16) -> Result<SmartHost, UnitFault> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    certain(text, usual)?;
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return Ok(SmartHost { name: SmartHostName::Ip(ip), port: usual });
     }
@@ -151,9 +170,10 @@ pub(super) fn smart_host(text: &str, usual: u16) -> Result<SmartHost, UnitFault>
     Ok(SmartHost { name: SmartHostName::Name(domain), port })
 }
 
-/// The known word closest to what was written, if one is close enough.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Similar digits say nothing about which number was meant.
+/// The known word that is closest to what was written, if one is close.
+#[must_use]
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Between numbers, closeness says nothing of what was meant.
     if !word.chars().any(char::is_alphabetic) {
         return None;
     }
@@ -202,6 +222,20 @@ mod tests {
         check_host("[192.0.2.7]:26", "[192.0.2.7]:26");
         check_host("2001:db8::1", "[2001:db8::1]:25");
         check_host("[2001:db8::1]:587", "[2001:db8::1]:587");
+        check_host("1:2:3:4:5:6:7:8:25", "[1:2:3:4:5:6:7:8]:25");
+        check_host("::ffff:192.0.2.1", "[::ffff:192.0.2.1]:25");
+        check_host("2001:db8::abcd", "[2001:db8::abcd]:25");
+        check_host("[2001:db8::7:25]", "[2001:db8::7:25]:25");
+        for text in ["2001:db8::7:25", "2001:db8::1:2:3"] {
+            let (host, port) = text.rsplit_once(':').expect("a colon");
+            check_host(
+                text,
+                &format!(
+                    "\"{text}\" can be read in two ways: write \"[{host}]:{port}\" for port {port} of {host}, or \
+                     \"[{text}]:25\" for port 25 of {text}"
+                ),
+            );
+        }
         check_host(
             "a.example:0",
             "\"a.example:0\" has no usable port; write a number from 1 to 65535 after the colon",

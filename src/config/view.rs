@@ -37,6 +37,38 @@ pub(super) fn outbound(mut keys: Map<String, Value>, connector: &Outbound) -> Va
     Value::Object(keys)
 }
 
+/// What connectors take from other sections: where they say nothing themselves, and where the limit for all is lower.
+pub(super) fn inherit(in_force: &mut Map<String, Value>) {
+    let limits = in_force.get("limits").cloned().unwrap_or_default();
+    let name = in_force.get("server").and_then(|server| server.get("name")).cloned().unwrap_or_default();
+    let connectors = |section: Option<&mut Value>, lowered: &[(&str, &str)]| {
+        for one in
+            section.and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
+        {
+            for (key, general) in lowered {
+                let (Some(own), Some(general)) = (one.get_mut(*key), limits.get(general)) else { continue };
+                if own.as_u64().is_none_or(|own| general.as_u64().is_some_and(|general| general < own)) {
+                    general.clone_into(own);
+                }
+            }
+            if let Some(own) = one.get_mut("ehlo_name").filter(|own| own.is_null()) {
+                name.clone_into(own);
+            }
+        }
+    };
+    connectors(
+        in_force.get_mut("inbound"),
+        &[("message_size", "message_size"), ("recipients", "recipients"), ("connections", "connections")],
+    );
+    connectors(
+        in_force.get_mut("outbound"),
+        &[
+            ("messages_per_connection", "messages_per_connection"),
+            ("max_recipients", "recipients_per_transaction"),
+        ],
+    );
+}
+
 fn inbound_requirement(connector: &Inbound) -> String {
     match &connector.tls {
         InboundTls::Off => "TLS is neither required nor judged".to_owned(),

@@ -22,6 +22,8 @@ section! {
     tls: RequiredKey<Word<ListenerTls>> = "starttls" => {
         meaning: "`off`; `starttls`: offered; `required`: nothing is accepted before STARTTLS (530 5.7.0); \
             `implicit`: TLS from the first octet.",
+        explanation: "Clients of port 465 begin with TLS, those of ports 25 and 587 wait for a greeting. Warnings: \
+            anything but `implicit` on port 465; `implicit` on 25 or 587.",
     }
     certificate: Optional<IdOrIds> = "gw" => {
         applies: &[Condition { key: "tls", words: &["starttls", "required", "implicit"], otherwise: &[] }],

@@ -37,7 +37,8 @@ section! {
         meaning: "`\"mx\"`: the recipient domain's mail exchangers. Otherwise smart hosts in order: \
             `[\"smtp1.fabrikam.example:25\", \"[192.0.2.7]:25\"]`.",
         explanation: "Smart hosts are used without MX look-up. They are written `\"smtp.a.example\"` (port 25), \
-            `\"smtp.a.example:2525\"`, `\"[192.0.2.7]:25\"`, `\"[2001:db8::7]:25\"`.",
+            `\"smtp.a.example:2525\"`, `\"[192.0.2.7]:25\"`, `\"[2001:db8::7]:25\"`. Error: an IPv6 address without \
+            brackets whose end could be a port.",
     }
     spread: Flag = false => {
         meaning: "Smart hosts are used in rotation, instead of each time beginning with the first.",
@@ -63,7 +64,7 @@ section! {
         explanation: "`opportunistic` never judges the certificate: it protects against anyone who only listens, and \
             delivers everywhere. `forced` also protects against anyone who can change the traffic; mail that can't be sent \
             that way waits, and its sender gets a report when it expires. `implicit` uses port 465 if none is written. \
-            Warning: `off`.",
+            Warnings: `off`; anything but `implicit` with port 465; `implicit` with port 25 or 587.",
     }
     require: Word<Level> = "identity" => {
         applies: &[forced::OUT],
