@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use sealpost::cli::Command;
 
 fn main() -> ExitCode {
-    sealpost::cli::Command::as_sendmail().unwrap_or_else(|| sealpost::cli::Command::parse().run())
+    Command::as_sendmail().unwrap_or_else(Command::main)
 }

@@ -1,6 +1,8 @@
 //! Actions on many messages: one page of a list per request, with all its messages under way
 //! together.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -10,7 +12,7 @@ use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
 use super::view::{ActRequest, ActionTally, ListQuery, QueueAction};
 use crate::mail::{Clock, QueueId};
 use crate::scheduler::BounceResult;
-use crate::spool::{Filter, HoldResult, Pending, QueuedMessage, Removal, SpoolFault};
+use crate::spool::{Filter, HoldResult, LaneKey, Pending, QueuedMessage, Removal, SpoolFault};
 
 /// The spool filter for a query.
 pub(super) fn filter_of(query: &ListQuery) -> Filter {
@@ -23,6 +25,34 @@ pub(super) fn filter_of(query: &ListQuery) -> Filter {
         reason: query.reason.clone(),
         accepted_before: query.older_than.map(before),
         held: query.held,
+    }
+}
+
+/// Recipients that are due, and are not tried because an operator has paused their connectors.
+#[derive(Default)]
+pub(super) struct PausedShare {
+    pub(super) recipients: usize,
+    pub(super) connectors: BTreeSet<Arc<str>>,
+}
+
+impl PausedShare {
+    /// What is paused of lanes, each with its recipients.
+    pub(super) fn of<'a>(paused: &[Arc<str>], lanes: impl IntoIterator<Item = (&'a LaneKey, usize)>) -> Self {
+        let mut share = Self::default();
+        for (LaneKey(lane), recipients) in lanes {
+            let connector = lane.split_once('/').map_or(&**lane, |(connector, _)| connector);
+            if let Some(name) = paused.iter().find(|name| ***name == *connector) {
+                share.recipients = share.recipients.saturating_add(recipients);
+                share.connectors.insert(Arc::clone(name));
+            }
+        }
+        share
+    }
+
+    /// What is paused of messages.
+    pub(super) fn of_messages(paused: &[Arc<str>], messages: &[QueuedMessage]) -> Self {
+        let rows = messages.iter().flat_map(|message| &message.recipients);
+        Self::of(paused, rows.map(|row| (&row.lane, 1)))
     }
 }
 
@@ -43,6 +73,10 @@ pub(super) async fn act(
     });
     for message in partly {
         done.leave(message.id, "it has recipients that the filter does not name; see --whole");
+    }
+    if matches!(request.action, QueueAction::Retry | QueueAction::Release) {
+        let share = PausedShare::of_messages(&control.scheduler.paused(), &named);
+        (done.paused_recipients, done.paused) = (share.recipients, share.connectors.into_iter().collect());
     }
     let ids: Vec<QueueId> = named.iter().map(|message: &QueuedMessage| message.id).collect();
     match request.action {

@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use super::actions::{BUSY, act, filter_of};
+use super::actions::{BUSY, PausedShare, act, filter_of};
 use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
 use super::view::{
     ActionResult, Connectors, ContentQuery, LaneStatus, ListQuery, MessageView, PausedConnectors, QueueList,
-    QueueTop, ReloadAnswer, RemovalResult, RetryRequest, Status, TopLane, TopQuery,
+    QueueTop, ReloadAnswer, RemovalResult, RetryRequest, Status, TopLane, TopQuery, Validation,
 };
 use crate::connector::Generation;
 use crate::mail::{BodyType, Clock, Content, QueueId};
@@ -38,6 +38,7 @@ impl Control {
             .route("/queue/{id}/content", get(content))
             .route("/connectors/{name}/pause", post(pause))
             .route("/connectors/{name}/resume", post(resume))
+            .route("/connectors/{name}/validated", post(keep_validation))
             .route("/reload", post(reload))
             .route("/connectors", get(connectors))
             .with_state(self)
@@ -149,8 +150,37 @@ async fn retry(
     let recipients = control.scheduler.retry(id).await?;
     match (id, recipients) {
         (Some(id), 0) => Err(not_retried(&control, id).await?),
-        _ => Ok(Json(ActionResult { id, recipients: Some(recipients), removal: None })),
+        _ => made_due(&control, id, recipients).await,
     }
+}
+
+/// What was made due, and what of it is not tried: one message, or all.
+async fn made_due(
+    control: &Control,
+    id: Option<QueueId>,
+    recipients: usize,
+) -> Result<Json<ActionResult>, Refusal> {
+    let paused = control.scheduler.paused();
+    let share = match id {
+        _ if paused.is_empty() => PausedShare::default(),
+        Some(id) => {
+            let message = control.spool.show(id).await?;
+            PausedShare::of_messages(&paused, message.as_slice())
+        }
+        None => {
+            let lanes = control.spool.top(LIST_MAX).await?;
+            let counted = lanes.iter().map(|count| (&count.lane, count.recipients));
+            let sized = counted.map(|(lane, all)| (lane, usize::try_from(all).unwrap_or(usize::MAX)));
+            PausedShare::of(&paused, sized)
+        }
+    };
+    Ok(Json(ActionResult {
+        id,
+        recipients: Some(recipients),
+        paused_recipients: share.recipients,
+        paused: share.connectors.into_iter().collect(),
+        ..ActionResult::default()
+    }))
 }
 
 async fn remove(
@@ -164,9 +194,11 @@ async fn remove(
         removal = control.spool.remove(id).await?;
     }
     match removal {
-        Removal::Removed => {
-            Ok(Json(ActionResult { id: Some(id), recipients: None, removal: Some(RemovalResult::Removed) }))
-        }
+        Removal::Removed => Ok(Json(ActionResult {
+            id: Some(id),
+            removal: Some(RemovalResult::Removed),
+            ..ActionResult::default()
+        })),
         Removal::Unknown => Err(unknown(id)),
         Removal::Leased => Err(busy(id)),
     }
@@ -180,7 +212,7 @@ async fn hold(State(control): State<Control>, Path(id): Path<String>) -> Result<
         holding = control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await?;
     }
     match holding {
-        HoldResult::Held => Ok(Json(ActionResult { id: Some(id), recipients: None, removal: None })),
+        HoldResult::Held => Ok(Json(ActionResult { id: Some(id), ..ActionResult::default() })),
         HoldResult::Unknown => Err(unknown(id)),
         HoldResult::Leased => Err(busy(id)),
     }
@@ -196,7 +228,7 @@ async fn release(
     }
     // Tells the scheduler that the message is due.
     let recipients = control.scheduler.retry(Some(id)).await?;
-    Ok(Json(ActionResult { id: Some(id), recipients: Some(recipients), removal: None }))
+    made_due(&control, Some(id), recipients).await
 }
 
 async fn bounce(
@@ -206,7 +238,7 @@ async fn bounce(
     let id = parse(&id)?;
     match control.scheduler.bounce(id).await? {
         BounceResult::Done(count) => {
-            Ok(Json(ActionResult { id: Some(id), recipients: Some(count), removal: None }))
+            Ok(Json(ActionResult { id: Some(id), recipients: Some(count), ..ActionResult::default() }))
         }
         BounceResult::Unknown => Err(unknown(id)),
         BounceResult::Busy => Err(busy(id)),
@@ -269,6 +301,15 @@ async fn set_pause(control: &Control, name: &str, paused: bool) -> Result<Json<P
     connectors
         .map(|connectors| Json(PausedConnectors { connectors }))
         .map_err(|why| Refusal(StatusCode::NOT_FOUND, why))
+}
+
+async fn keep_validation(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+    Json(found): Json<Validation>,
+) -> Result<Json<Validation>, Refusal> {
+    let kept = Arc::clone(&control.operator).keep_validation(name, found.clone()).await;
+    kept.map(|()| Json(found)).map_err(|why| Refusal(StatusCode::CONFLICT, why))
 }
 
 fn busy(id: QueueId) -> Refusal {

@@ -12,7 +12,7 @@ mod view;
 pub use alarms::{Alarm, AlarmKind, Alarms};
 pub use api::NEXT_OFFSET;
 pub use control::Control;
-pub use operator::{Operator, PauseAnswer, ReloadFailure};
+pub use operator::{KeepAnswer, Operator, PauseAnswer, ReloadFailure};
 pub use serve::{ControlFault, ControlSocket};
 pub use view::{
     ActRequest, ActionResult, ActionTally, Change, ChangeKind, ConnectorView, Connectors, DatabaseSize,

@@ -3,11 +3,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::view::{Connectors, ReloadAnswer};
+use super::view::{Connectors, ReloadAnswer, Validation};
 use crate::connector::Generation;
 
 /// All paused connectors, or an error in one sentence.
 pub type PauseAnswer = Pin<Box<dyn Future<Output = Result<Vec<Arc<str>>, String>> + Send>>;
+
+/// Whether something was kept, or why not, in a sentence.
+pub type KeepAnswer = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 /// What the daemon does and shows for an operator.
 pub trait Operator: Send + Sync {
@@ -23,6 +26,12 @@ pub trait Operator: Send + Sync {
     /// # Errors
     /// There is no such connector, or the state can't be saved; in one sentence.
     fn pause(self: Arc<Self>, name: String, paused: bool) -> PauseAnswer;
+
+    /// Keeps what `validate` found of an outbound connector, so that the file is the daemon's own.
+    ///
+    /// # Errors
+    /// There is no such connector of that revision, or it can't be kept; in a sentence.
+    fn keep_validation(self: Arc<Self>, name: String, found: Validation) -> KeepAnswer;
 }
 
 /// Why a reload changed nothing.

@@ -258,6 +258,12 @@ pub struct ActionTally {
     pub left: u64,
     /// The first reasons for messages that were left.
     pub reasons: Vec<String>,
+    /// Recipients that are due, and not tried because their connectors are paused.
+    #[serde(default)]
+    pub paused_recipients: usize,
+    /// These connectors.
+    #[serde(default)]
+    pub paused: Vec<Arc<str>>,
     /// The message to continue after; `None` at the end.
     pub next: Option<QueueId>,
 }
@@ -278,12 +284,18 @@ pub struct PausedConnectors {
 }
 
 /// The result of an action on one message, or of a retry of all.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ActionResult {
     /// The message, if the action was about one.
     pub id: Option<QueueId>,
     /// Recipients made due at once, or given up.
     pub recipients: Option<usize>,
+    /// Those of them that are not tried, because their connector is paused.
+    #[serde(default)]
+    pub paused_recipients: usize,
+    /// The connectors that are.
+    #[serde(default)]
+    pub paused: Vec<Arc<str>>,
     /// The result of a removal.
     pub removal: Option<RemovalResult>,
 }

@@ -1,6 +1,6 @@
 //! Arguments shared by several verbs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::exit::Failure;
 use crate::config;
@@ -9,7 +9,7 @@ use crate::config;
 #[derive(Debug, clap::Args)]
 pub(super) struct ConfigArg {
     /// The configuration file.
-    #[arg(long, short, value_name = "FILE", default_value = "/etc/sealpost/sealpost.toml")]
+    #[arg(long, short, value_name = "FILE", default_value = CONFIG_FILE)]
     pub(super) config: PathBuf,
 }
 
@@ -17,17 +17,40 @@ pub(super) struct ConfigArg {
 pub(super) struct DaemonArgs {
     #[command(flatten)]
     pub(super) config: ConfigArg,
-    /// The control socket, instead of the one of the configuration.
-    #[arg(long, value_name = "PATH")]
+    /// The control socket, instead of the one in the configuration's data_dir.
+    #[arg(long, value_name = "PATH", env = "SEALPOST_SOCKET")]
     pub(super) socket: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
 }
 
+/// The control socket: the one that was named, else that of the configuration's data_dir, whatever is wrong with the
+/// rest of the file.
 pub(super) fn socket(daemon: &DaemonArgs) -> Result<PathBuf, Failure> {
-    if let Some(path) = &daemon.socket {
-        return Ok(path.clone());
+    match &daemon.socket {
+        Some(path) => Ok(path.clone()),
+        None => socket_of(&daemon.config.config),
     }
-    Ok(config::control_socket(&daemon.config.config)?)
 }
+
+pub(super) fn socket_of(file: &Path) -> Result<PathBuf, Failure> {
+    match config::control_socket(file) {
+        Ok(path) => Ok(path),
+        // Whoever named no file means the relay of this machine. A file that was named is of another one, which must
+        // not be mistaken for it.
+        Err(_) if file == Path::new(CONFIG_FILE) => Ok(Path::new(CONTROL_SOCKET).to_owned()),
+        Err(faults) => {
+            let mut failure = Failure::from(faults);
+            failure
+                .message
+                .push_str("\nto reach a daemon that is running, name its control socket: --socket PATH");
+            Err(failure)
+        }
+    }
+}
+
+/// Where packages install it.
+pub(super) const CONFIG_FILE: &str = "/etc/sealpost/sealpost.toml";
+/// In the `data_dir` that packages and the unit set up.
+const CONTROL_SOCKET: &str = "/var/lib/sealpost/control.sock";

@@ -2,6 +2,7 @@
 //! nothing.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use serde::Serialize;
 
 use super::exit::{EXIT_NO, Failure};
 use super::print::{say, say_json};
-use super::validate::runtime;
-use crate::connector::{ChainVerdict, PeerCertificate, TrustId};
+use super::runtime::runtime;
+use super::wait::Wait;
+use crate::connector::{ChainVerdict, PeerCertificate, SmartHost, SmartHostName, TrustId};
 use crate::mail::{Clock, UnixMillis};
 use crate::{config, daemon, tls};
 
@@ -58,6 +60,20 @@ enum Format {
     Json,
 }
 
+impl CertArgs {
+    pub(super) fn is_json(&self) -> bool {
+        let CertVerb::Show(args) = &self.verb;
+        args.format() == Format::Json
+    }
+}
+
+impl ShowArgs {
+    fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
+
+/// Shows certificates.
 pub(super) fn cert(args: &CertArgs) -> Result<ExitCode, Failure> {
     let CertVerb::Show(args) = &args.verb;
     let no = |fault: String| Failure::new(EXIT_NO, fault);
@@ -71,7 +87,7 @@ pub(super) fn cert(args: &CertArgs) -> Result<ExitCode, Failure> {
         shown.push(tls::describe(certificate, now).map_err(no)?);
     }
     let end = end(&chain, now);
-    match if args.json { Format::Json } else { args.format } {
+    match args.format() {
         Format::Json => {
             let certificates = shown.iter().map(|rows| fields(rows)).collect();
             say_json(&CertAnswer { certificates, root: end.as_ref().ok(), fault: end.as_ref().err() });
@@ -150,17 +166,22 @@ fn chain(args: &ShowArgs) -> Result<Vec<tls::Certificate>, Failure> {
     }
     if args.target.contains(':') {
         let limit = Duration::from_secs(args.timeout.max(1));
-        let fetched = runtime()?.block_on(daemon::fetch_chain(&args.target, args.implicit, limit));
+        let SmartHost { name, port } = config::host_and_port(&args.target, PORT_SMTP).map_err(no)?;
+        let target = match name {
+            SmartHostName::Ip(ip) => SocketAddr::new(ip, port).to_string(),
+            SmartHostName::Name(name) => format!("{name}:{port}"),
+        };
+        let _shown = Wait::on(format!("the certificate of {target}"));
+        let fetched = runtime()?.block_on(daemon::fetch_chain(&target, args.implicit, limit));
         return fetched.map_err(|fault| no(format!("{}: {fault}", args.target)));
     }
     let config = config::load(&args.config)?;
     let identity = config.identities.get(&args.target).ok_or_else(|| {
         let known: Vec<&str> = config.identities.keys().map(String::as_str).collect();
-        no(format!(
-            "{:?} is neither a file nor a [certificate.ID]; there is {}",
-            args.target,
-            known.join(", ")
-        ))
+        let words = config::unknown_name("[certificate.ID]", &args.target, &known);
+        no(format!("there is no file {:?}, and {words}; a host is written HOST:PORT", args.target))
     })?;
     Ok(identity.chain().to_vec())
 }
+
+const PORT_SMTP: u16 = 25;

@@ -18,7 +18,7 @@ pub(super) struct CheckArgs {
     config: ConfigArg,
     /// Print what would take effect, or the errors, as JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Exit with 1 if there are warnings.
     #[arg(long)]
     strict: bool,
@@ -30,7 +30,8 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let config = match config::load(file) {
         Ok(config) => config,
         Err(faults) if args.json => {
-            say_json(&FaultyAnswer { file, ok: false, faults: faults.to_json() });
+            let error = "the configuration has errors";
+            say_json(&FaultyAnswer { file, ok: false, error, faults: faults.to_json() });
             return Ok(ExitCode::from(EXIT_CONFIG));
         }
         Err(faults) => return Err(faults.into()),
@@ -70,6 +71,7 @@ struct GoodAnswer<'a, S> {
 struct FaultyAnswer<'a, F> {
     file: &'a Path,
     ok: bool,
+    error: &'static str,
     /// The errors, as `config` writes them.
     faults: F,
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::args::{DaemonArgs, socket};
 use super::control::get;
 use super::exit::{EXIT_UNAVAILABLE, Failure};
-use super::print::{complain, say, say_json, table};
+use super::print::{complain, show, table};
 use crate::admin::{ConnectorView, Connectors};
 use crate::connector::Generation;
 use crate::{config, daemon};
@@ -22,12 +22,7 @@ pub(super) fn connectors(args: &DaemonArgs) -> Result<ExitCode, Failure> {
         }
         Err(failure) => return Err(failure),
     };
-    if args.json {
-        say_json(&answer);
-    } else {
-        say(&in_words(&answer));
-    }
-    Ok(ExitCode::SUCCESS)
+    show(args.json, &answer, in_words)
 }
 
 fn of_file(args: &DaemonArgs) -> Result<Connectors, Failure> {
@@ -41,6 +36,12 @@ fn in_words(answer: &Connectors) -> String {
     let mut lines = vec![table(&headings, &rows)];
     if let Some(Generation(generation)) = answer.generation {
         lines.insert(0, format!("generation {generation}"));
+    }
+    for one in &answer.connectors {
+        lines.extend(one.validated_to.iter().map(|last| {
+            let to = last.to.as_deref().unwrap_or_default();
+            format!("{} validated for {to} {}: {}", one.name, last.at, last.verdict)
+        }));
     }
     for alarm in &answer.alarms {
         lines.push(format!("ALARM since {}: {}", alarm.since, alarm.what));

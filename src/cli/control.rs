@@ -12,15 +12,18 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::exit::{EXIT_CONFIG, EXIT_NO, EXIT_OS, EXIT_UNAVAILABLE, Failure};
+use super::wait::Wait;
 use crate::admin::{ErrorAnswer, NEXT_OFFSET};
 
 /// Sends a GET request to the running daemon.
 pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Failure> {
+    let _shown = Wait::on(what_takes_long(path));
     ask(socket, Method::GET, path, Bytes::new())
 }
 
 /// Sends the running daemon a request that needs no body.
 pub(super) fn request<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> Result<T, Failure> {
+    let _shown = Wait::on(what_takes_long(path));
     ask(socket, method, path, Bytes::new())
 }
 
@@ -30,9 +33,30 @@ pub(super) fn post<T: DeserializeOwned>(
     path: &str,
     body: &impl Serialize,
 ) -> Result<T, Failure> {
+    let _shown = Wait::on(what_takes_long(path));
+    post_quietly(socket, path, body)
+}
+
+/// The same, for one who shows the wait.
+pub(super) fn post_quietly<T: DeserializeOwned>(
+    socket: &Path,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<T, Failure> {
     let body = serde_json::to_vec(body)
         .map_err(|fault| Failure::new(EXIT_OS, format!("the request can't be written as JSON: {fault}")))?;
     ask(socket, Method::POST, path, body.into())
+}
+
+fn what_takes_long(path: &str) -> &'static str {
+    match path {
+        "/reload" => {
+            "the daemon to apply the configuration; transactions in plaintext that began under a looser connector \
+             are let finish"
+        }
+        "/queue/retry" => "the daemon to make the queue due",
+        _ => "the daemon's answer",
+    }
 }
 
 fn ask<T: DeserializeOwned>(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
@@ -119,7 +143,9 @@ fn unreachable_daemon(socket: &Path, fault: &io::Error) -> Failure {
     let socket = socket.display();
     let kind = fault.kind();
     let message = if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::ConnectionRefused {
-        format!("no daemon answers at {socket}; start it with `sealpost run`")
+        format!(
+            "no daemon answers at {socket}; start it with `sealpost run`, or name the socket of one that runs (--socket)"
+        )
     } else if kind == io::ErrorKind::PermissionDenied {
         format!("{socket} belongs to the daemon's user; run this as that user or as root")
     } else {

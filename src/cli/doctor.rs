@@ -6,9 +6,11 @@ use std::time::Duration;
 use super::args::ConfigArg;
 use super::exit::{EXIT_NO, Failure};
 use super::print::{say, say_json};
-use super::validate::runtime;
+use super::runtime::runtime;
+use super::wait::Wait;
 use crate::config;
 use crate::daemon::{self, Check, State};
+use crate::deliver::WaitList;
 
 /// What `doctor` takes.
 #[derive(Debug, clap::Args)]
@@ -20,14 +22,18 @@ pub(super) struct DoctorArgs {
     timeout: u64,
     /// Print JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Checks the environment of a configuration and reports what needs fixing.
 pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config.config)?;
     let limit = Duration::from_secs(args.timeout.max(1));
-    let checks = runtime()?.block_on(daemon::examine(&config, limit));
+    let waits = WaitList::default();
+    let under_way = waits.clone();
+    let shown = Wait::told_by(move || under_way.text());
+    let checks = runtime()?.block_on(daemon::examine(&config, limit, &waits));
+    drop(shown);
     if args.json {
         say_json(&checks);
     } else {

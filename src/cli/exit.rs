@@ -9,22 +9,28 @@ pub(super) struct Failure {
     pub(super) message: String,
     /// 1: the answer is no; 64 to 78: a sysexits code.
     pub(super) exit: u8,
+    /// The errors in the configuration, if that is why.
+    pub(super) faults: Option<Faults>,
 }
 
 impl Failure {
     pub(super) fn new(exit: u8, message: impl ToString) -> Self {
-        Self { message: message.to_string(), exit }
+        Self { message: message.to_string(), exit, faults: None }
     }
 }
 
 impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
-        Self::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}"))
+        let failure = Self::new(EXIT_CONFIG, format!("the configuration has errors\n{faults}"));
+        Self { faults: Some(faults), ..failure }
     }
 }
 
 /// The answer is "no", or there is a finding.
 pub(super) const EXIT_NO: u8 = 1;
+
+/// The arguments are not valid, or don't say enough. The parser of the command line ends with it too.
+pub(super) const EXIT_ARGUMENTS: u8 = 2;
 
 /// EX_USAGE: the arguments are incomplete.
 pub(super) const EXIT_USAGE: u8 = 64;

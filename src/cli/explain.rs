@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::exit::{EXIT_NO, Failure};
+use super::paths::{NamedRecipient, addressee, reverse_path};
 use super::print::{say, say_json};
 use crate::config::{self, Config};
 use crate::connector::{
@@ -25,7 +26,8 @@ pub(super) use args::ExplainArgs;
 pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config.config)?;
     let table = Table::new(Generation(1), config.inbound.clone(), config.outbound.clone());
-    let to = args.to.as_deref().map(parse_mailbox).transpose()?;
+    let postmaster = &config.listen.postmaster;
+    let to = args.to.as_deref().map(|to| addressee(to, postmaster)).transpose()?;
     let mut answer = ExplainAnswer::default();
     let mut lines = Vec::new();
     let mut yes = true;
@@ -35,7 +37,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         answer.inbound = Some(part);
     }
     if let Some(to) = &to {
-        let (served, part) = outbound(args, to, &config, &table, &mut lines)?;
+        let (served, part) = outbound(args, &to.mailbox, &config, &table, &mut lines)?;
         yes &= served;
         answer.outbound = Some(part);
     }
@@ -45,10 +47,6 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         say(&lines.join("\n"));
     }
     Ok(if yes { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
-}
-
-fn parse_mailbox(text: &str) -> Result<Mailbox, Failure> {
-    Mailbox::parse(text.trim_matches(['<', '>'])).map_err(|e| Failure::new(EXIT_NO, format!("{text:?}: {e}")))
 }
 
 fn outbound(
@@ -110,13 +108,12 @@ fn outbound(
 fn inbound(
     args: &ExplainArgs,
     from: &str,
-    to: Option<&Mailbox>,
+    to: Option<&NamedRecipient>,
     config: &Config,
     table: &Table,
     lines: &mut Vec<String>,
 ) -> Result<(bool, InboundAnswer), Failure> {
-    let path = ReversePath::parse(from.trim_matches(['<', '>']))
-        .map_err(|e| Failure::new(EXIT_NO, format!("{from:?}: {e}")))?;
+    let path = reverse_path(from)?;
     let tls = facts(args, config, tls::Usage::ClientOrServer)?;
     let user = args.user.as_deref().map(|name| Arc::new(User::supposed(name, table)));
     let channel = Channel { peer: args.peer_ip, tls, user };
@@ -125,6 +122,8 @@ fn inbound(
     let passed = UnchosenConnector::all(table, &channel, &path, &answer);
     let (yes, decision, reply) = match answer {
         Admission::Admitted(admitted) => {
+            // RFC 5321 §4.5.1: mail for postmaster is always taken.
+            let to = to.filter(|to| !to.is_postmaster).map(|to| &to.mailbox);
             let relays = to.is_none_or(|to| admitted.connector.relays_to(to.domain_name()));
             let unknown = to.filter(|to| relays && !admitted.connector.knows(to));
             lines.push(format!("  admitted by {}: {}", admitted.connector.name, admitted.decision.reason()));

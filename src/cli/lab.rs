@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::exit::{EXIT_NO, Failure};
 use super::print::say;
-use super::validate::runtime;
+use super::runtime::runtime;
 use crate::lab::{self, LabOptions};
 
 /// What `lab` takes.
@@ -16,7 +16,7 @@ pub(super) struct LabArgs {
     keep: bool,
     /// Print the rows as a JSON array.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Keep certificates, configuration and spool in this directory instead of a temporary one.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,

@@ -10,23 +10,26 @@ mod doctor;
 mod exit;
 mod explain;
 mod lab;
+mod paths;
 mod print;
 mod probe;
 mod queue;
 mod reload;
 mod revive;
 mod run;
+mod runtime;
 mod sendmail;
 mod spool;
 mod user;
 mod validate;
+mod wait;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use args::ConfigArg;
-use exit::Failure;
+use exit::{EXIT_ARGUMENTS, Failure};
 
 /// An SMTP relay that enforces opportunistic or forced TLS for each connector, and says why.
 #[derive(Debug, Parser)]
@@ -71,7 +74,22 @@ enum Verb {
 impl Command {
     /// Runs the verb and returns its exit code.
     #[must_use]
-    pub fn run(self) -> ExitCode {
+    pub fn main() -> ExitCode {
+        let fault = match Self::try_parse() {
+            Ok(command) => return command.run(),
+            Err(fault) => fault,
+        };
+        // The help and the version are answers, not errors.
+        if !fault.use_stderr() || std::env::args_os().all(|word| word != "--json") {
+            fault.exit();
+        }
+        let words = fault.to_string();
+        let words = words.trim_end().trim_start_matches("error: ");
+        ended(Err(Failure::new(EXIT_ARGUMENTS, words)), true)
+    }
+
+    fn run(self) -> ExitCode {
+        let as_json = self.verb.is_json();
         let done = match self.verb {
             Verb::Run(args) => run::run(&args),
             Verb::Check(args) => check::check(&args),
@@ -88,7 +106,7 @@ impl Command {
             Verb::User(args) => user::user(&args),
             Verb::Lab(args) => lab::lab(args),
         };
-        ended(done)
+        ended(done, as_json)
     }
 
     /// Acts as `sendmail` or `mailq` if we were called by such a name: links with those names are
@@ -104,15 +122,34 @@ impl Command {
             "mailq" => Some("-bp".to_owned()),
             _ => return None,
         };
-        Some(ended(sendmail::run(&first.into_iter().chain(args).collect::<Vec<_>>())))
+        Some(ended(sendmail::run(&first.into_iter().chain(args).collect::<Vec<_>>()), false))
     }
 }
 
-fn ended(done: Result<ExitCode, Failure>) -> ExitCode {
+impl Verb {
+    /// Whether a program reads the answer.
+    fn is_json(&self) -> bool {
+        match self {
+            Self::Run(_) | Self::Sendmail(_) | Self::User(_) => false,
+            Self::Check(args) => args.json,
+            Self::Explain(args) => args.json,
+            Self::Doctor(args) => args.json,
+            Self::Cert(args) => args.is_json(),
+            Self::Validate(args) => args.daemon.json,
+            Self::Probe(args) => args.json,
+            Self::Queue(args) => args.is_json(),
+            Self::Spool(args) => args.is_json(),
+            Self::Reload(args) | Self::Connectors(args) => args.json,
+            Self::Lab(args) => args.json,
+        }
+    }
+}
+
+fn ended(done: Result<ExitCode, Failure>, as_json: bool) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(failure) => {
-            print::complain(&failure.message);
+            print::say_failure(as_json, &failure);
             ExitCode::from(failure.exit)
         }
     }

@@ -1,8 +1,12 @@
 //! Output of the verbs: text, JSON and tables.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use serde::Serialize;
+
+use super::exit::Failure;
+use crate::config::Faults;
 
 /// Prints lines. A reader that closes the pipe (`| head`) is not an error.
 pub(super) fn say(text: &str) {
@@ -22,6 +26,38 @@ pub(super) fn say_json<T: Serialize>(value: &T) {
         Ok(text) => say(&text),
         Err(fault) => complain(&format!("the answer can't be written as JSON: {fault}")),
     }
+}
+
+/// Prints an answer, as JSON or in words.
+pub(super) fn show<T: Serialize>(
+    as_json: bool,
+    answer: &T,
+    words: impl FnOnce(&T) -> String,
+) -> Result<ExitCode, Failure> {
+    if as_json {
+        say_json(answer);
+    } else {
+        say(&words(answer));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints why a verb could not be done: on standard error for people, and on standard output where a program reads it.
+pub(super) fn say_failure(as_json: bool, failure: &Failure) {
+    if as_json {
+        let faults = failure.faults.as_ref().map(Faults::to_json);
+        say_json(&FailureAnswer { error: &failure.message, faults });
+    }
+    complain(&failure.message);
+}
+
+/// What every verb prints with `--json` if it fails.
+#[derive(Serialize)]
+struct FailureAnswer<'a, F> {
+    error: &'a str,
+    /// The errors in the configuration, as `config` writes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faults: Option<F>,
 }
 
 /// Rows under their headings, each column as wide as its widest cell.

@@ -1,7 +1,7 @@
 //! `probe`: tests whether forced TLS would work with domains or hosts today. It needs no
 //! configuration and sends no mail.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,15 +10,18 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use super::exit::{EXIT_NO, EXIT_OS, Failure};
+use super::exit::{EXIT_ARGUMENTS, EXIT_NO, EXIT_OS, Failure};
 use super::print::{say, say_json};
-use super::validate::{HostAnswer, hosts_table, runtime};
+use super::runtime::runtime;
+use super::validate::{HostAnswer, hosts_table};
+use super::wait::Wait;
+use crate::config;
 use crate::connector::{
-    ChainVerdict, DomainPattern, Forced, KeyExchange, Mode, NextHop, OnHandshakeFailure, Outbound,
-    OutboundTls, PeerName, Require, SmartHost, SmartHostName, TlsVersion, TrustId, first_match,
+    ChainVerdict, DomainPattern, Forced, Generation, KeyExchange, Mode, NextHop, OnHandshakeFailure,
+    Outbound, OutboundTls, PeerName, Require, SmartHostName, Table, TlsVersion, TrustId, first_match,
 };
-use crate::daemon::{self, Whom};
-use crate::deliver::{HostReport, settings::Settings};
+use crate::daemon::{self, TrialGround, Whom};
+use crate::deliver::{HostReport, WaitList, settings::Settings};
 use crate::mail::Domain;
 use crate::resolver::settings::Settings as Asking;
 use crate::tls::{ClientSettings, TrustSet};
@@ -46,13 +49,14 @@ pub(super) struct ProbeArgs {
     timeout: u64,
     /// Print JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Reports for each target whether TLS could be forced today, and prints the connector to paste.
 pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let no = |fault: &dyn std::fmt::Display| Failure::new(EXIT_NO, fault.to_string());
-    let name = Domain::parse(&args.name).map_err(|fault| no(&format!("--name: {fault}")))?;
+    let misused = |fault: String| Failure::new(EXIT_ARGUMENTS, fault);
+    let name = Domain::parse(&args.name).map_err(|fault| misused(format!("--name: {fault}")))?;
     let (id, set) = match &args.trust {
         None => (TrustId::system(), TrustSet::system()),
         Some(file) => (TrustId("own".into()), TrustSet::load(file)),
@@ -60,27 +64,20 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let trust = (id, Arc::new(set.map_err(|fault| no(&fault))?));
     let runtime = runtime()?;
     let seats = Arc::new(Semaphore::new(AT_ONCE));
+    let waits = WaitList::default();
     let mut running = Vec::new();
     for target in &args.targets {
-        let (connector, domain) = connector(target, args.port, &trust.0).map_err(|fault| no(&fault))?;
-        let tls = ClientSettings {
-            judged: false,
-            min_version: TlsVersion::V12,
-            key_exchange: KeyExchange::Any,
-            trust: vec![trust.clone()],
-            identity: None,
-        };
-        let asking =
-            Asking { servers: args.dns.into_iter().collect(), timeout: Duration::from_secs(5), attempts: 2 };
-        let (settings, seats) = (settings(&name, args), Arc::clone(&seats));
+        let (connector, domain) = connector(target, args.port, &trust.0).map_err(misused)?;
+        let seats = Arc::clone(&seats);
         let whom = Whom { domain: domain.clone(), ..Whom::default() };
         let next_hop = match &connector.next_hop {
             NextHop::Mx { .. } => "\"mx\"".to_owned(),
             hosts @ NextHop::SmartHosts(_) => format!("[\"{hosts}\"]"),
         };
+        let ground = ground(args, &name, (trust.0.clone(), Arc::clone(&trust.1)), waits.clone());
         let task = runtime.spawn(async move {
             let _seat = seats.acquire_owned().await;
-            daemon::prove_with(connector, tls, settings, &asking, whom).await
+            daemon::prove_with(connector, whom, ground).await
         });
         running.push(((target, next_hop), domain, task));
     }
@@ -88,7 +85,10 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let mut all_good = true;
     for ((target, next_hop), domain, task) in running {
         let broke = |fault: &dyn std::fmt::Display| Failure::new(EXIT_OS, fault.to_string());
+        let under_way = waits.clone();
+        let shown = Wait::told_by(move || under_way.text());
         let proved = runtime.block_on(task).map_err(|fault| broke(&fault))?.map_err(|fault| broke(&fault))?;
+        drop(shown);
         let (seen, trouble) = match proved {
             Ok(seen) => (seen, None),
             Err(trouble) => (Vec::new(), Some(trouble.reason)),
@@ -139,30 +139,40 @@ impl<'a> ProbeAnswer<'a> {
     }
 }
 
-fn settings(name: &Domain, args: &ProbeArgs) -> Settings {
-    Settings::single(name.clone(), daemon::within(Duration::from_secs(args.timeout.max(1))))
+fn ground(args: &ProbeArgs, name: &Domain, trust: (TrustId, Arc<TrustSet>), waits: WaitList) -> TrialGround {
+    TrialGround {
+        // No recipient is asked for, and there is no table to ask.
+        table: Table::new(Generation::default(), Vec::new(), Vec::new()),
+        tls: ClientSettings {
+            judged: false,
+            min_version: TlsVersion::V12,
+            key_exchange: KeyExchange::Any,
+            trust: vec![trust],
+            identity: None,
+        },
+        deliver: Settings::single(name.clone(), daemon::within(Duration::from_secs(args.timeout.max(1)))),
+        asking: Asking {
+            servers: args.dns.into_iter().collect(),
+            timeout: Duration::from_secs(5),
+            attempts: 2,
+        },
+        ourselves: Vec::new(),
+        waits,
+    }
 }
 
 /// A connector in audit mode, so that the handshake is completed and reported whatever it shows.
 fn connector(target: &str, port: u16, trust: &TrustId) -> Result<(Outbound, Option<Domain>), String> {
-    let bad =
-        |fault: &dyn std::fmt::Display| format!("{target:?} is not a domain, host:port or address: {fault}");
-    let host = |name: SmartHostName, port: u16| NextHop::SmartHosts(vec![SmartHost { name, port }]);
-    let bare = target.trim_start_matches('[').trim_end_matches(']');
-    let (next_hop, domain) = if let Ok(address) = target.parse::<SocketAddr>() {
-        (host(SmartHostName::Ip(address.ip()), address.port()), None)
-    } else if let Ok(ip) = bare.parse::<IpAddr>() {
-        (host(SmartHostName::Ip(ip), port), None)
-    } else if let Some((name, written)) = target.rsplit_once(':') {
-        let written = written.parse().map_err(|fault| bad(&fault))?;
-        if let Ok(ip) = name.trim_start_matches('[').trim_end_matches(']').parse() {
-            (host(SmartHostName::Ip(ip), written), None)
-        } else {
-            let name = Domain::parse(name).map_err(|fault| bad(&fault))?;
-            (host(SmartHostName::Name(name.clone()), written), Some(name))
-        }
+    let host = config::host_and_port(target, port)?;
+    let domain = match &host.name {
+        SmartHostName::Name(name) => Some(name.clone()),
+        SmartHostName::Ip(_) => None,
+    };
+    // Only a domain that is written alone has mail exchangers.
+    let next_hop = if domain.is_some() && !target.contains(':') {
+        NextHop::Mx { port }
     } else {
-        (NextHop::Mx { port }, Some(Domain::parse(target).map_err(|fault| bad(&fault))?))
+        NextHop::SmartHosts(vec![host])
     };
     let connector = Outbound {
         tls: OutboundTls::Forced(Forced::new(Require::Identity {

@@ -4,19 +4,18 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use hyper::Method;
-use serde::Serialize;
 
 use super::args::{DaemonArgs, socket};
 use super::control::{fetch, get, post, request};
-use super::exit::{EXIT_NO, EXIT_USAGE, Failure};
-use super::print::{say, say_json, table};
-use super::queue::details::{blocked_lane, clean, lane_reason, reason};
+use super::exit::{EXIT_ARGUMENTS, EXIT_NO, Failure};
+use super::print::{show, table};
+use super::queue::details::{blocked_lane, clean, lane_reason, paused_words, reason};
 use crate::admin::{
     ActionResult, DatabaseSize, MessageView, PausedConnectors, QueueList, QueueTop, QueueTotal, RetryRequest,
     TopLane,
 };
 use crate::mail::{Clock, UnixMillis};
-use args::Action;
+use args::{Action, ChosenArgs};
 use details::details;
 
 mod args;
@@ -37,85 +36,84 @@ pub(super) fn queue(args: QueueArgs) -> Result<ExitCode, Failure> {
     answer(&args.action)
 }
 
-/// Sends the request and shows the answer.
-fn answer(action: &Action) -> Result<ExitCode, Failure> {
-    let now = Clock::wall();
-    match action {
-        Action::List { daemon, limit, after, filter } => {
-            let query = filter.query(*limit, after.clone());
-            show(daemon, &post(&socket(daemon)?, "/queue/list", &query)?, |list| listing(list, now))
-        }
-        Action::Top { daemon, limit } => {
-            let path = format!("/queue/top?limit={limit}");
-            show(daemon, &get(&socket(daemon)?, &path)?, |lanes| top(lanes, now))
-        }
-        Action::Show { daemon, id, .. } => {
-            show(daemon, &get(&socket(daemon)?, &format!("/queue/{}", plain(id)))?, details)
-        }
-        Action::Retry { id: None, all: false, .. } => Err(unsaid()),
-        Action::Retry { daemon, id, .. } => {
-            let request = RetryRequest { id: id.clone() };
-            show(daemon, &post(&socket(daemon)?, "/queue/retry", &request)?, retried)
-        }
-        Action::Hold { daemon, id, .. } => {
-            act(daemon, Method::POST, id.as_deref(), "/hold", "is held until it is released")
-        }
-        Action::Release { daemon, id, .. } => {
-            act(daemon, Method::POST, id.as_deref(), "/release", "is tried again now")
-        }
-        Action::Bounce { daemon, id, .. } => {
-            act(daemon, Method::POST, id.as_deref(), "/bounce", "is given up; its sender is notified")
-        }
-        Action::Remove { daemon, id, .. } => {
-            act(daemon, Method::DELETE, id.as_deref(), "", "is removed; nobody is notified")
-        }
-        Action::Pause { daemon, connector } => pause(daemon, connector, "pause"),
-        Action::Resume { daemon, connector } => pause(daemon, connector, "resume"),
+impl QueueArgs {
+    pub(super) fn is_json(&self) -> bool {
+        self.action.daemon().json
     }
 }
 
-/// Prints an answer, as JSON or as text.
-fn show<T: Serialize>(
-    daemon: &DaemonArgs,
-    answer: &T,
-    words: impl Fn(&T) -> String,
-) -> Result<ExitCode, Failure> {
-    if daemon.json {
-        say_json(answer);
-    } else {
-        say(&words(answer));
+/// Asks, and shows the answer.
+fn answer(action: &Action) -> Result<ExitCode, Failure> {
+    let (now, daemon) = (Clock::wall(), action.daemon());
+    match action {
+        Action::List { limit, after, filter, .. } => {
+            let query = filter.query(*limit, after.clone());
+            let list: QueueList = post(&socket(daemon)?, "/queue/list", &query)?;
+            let none = list.messages.is_empty() && !filter.is_empty() && after.is_none();
+            let done = show(daemon.json, &list, |list| listing(list, now))?;
+            if none { sets::nothing_matches(daemon, filter) } else { Ok(done) }
+        }
+        Action::Top { limit, .. } => {
+            let path = format!("/queue/top?limit={limit}");
+            show(daemon.json, &get(&socket(daemon)?, &path)?, |lanes| top(lanes, now))
+        }
+        Action::Show { id, .. } => {
+            show(daemon.json, &get(&socket(daemon)?, &format!("/queue/{}", plain(id)))?, details)
+        }
+        Action::Retry { id: None, all: false, .. } => Err(unsaid()),
+        Action::Retry { id, .. } => {
+            let request = RetryRequest { id: id.clone() };
+            show(daemon.json, &post(&socket(daemon)?, "/queue/retry", &request)?, retried)
+        }
+        Action::Hold(chosen) => {
+            act(chosen, Method::POST, "/hold", |id, _| format!("{id} is held until it is released"))
+        }
+        Action::Release(chosen) => act(chosen, Method::POST, "/release", |id, answer| {
+            format!("{id} is released; {}", retried(answer))
+        }),
+        Action::Bounce(end) => act(&end.chosen, Method::POST, "/bounce", |id, _| {
+            format!("{id} is given up; its sender is notified")
+        }),
+        Action::Remove(end) => {
+            act(&end.chosen, Method::DELETE, "", |id, _| format!("{id} is removed; nobody is notified"))
+        }
+        Action::Pause { connector, .. } => pause(daemon, connector, "pause"),
+        Action::Resume { connector, .. } => pause(daemon, connector, "resume"),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Applies an action to one message.
 fn act(
-    daemon: &DaemonArgs,
+    chosen: &ChosenArgs,
     method: Method,
-    id: Option<&str>,
     action: &str,
-    done: &str,
+    words: impl FnOnce(&str, &ActionResult) -> String,
 ) -> Result<ExitCode, Failure> {
-    let id = id.ok_or_else(unsaid)?;
-    let answer: ActionResult = request(&socket(daemon)?, method, &format!("/queue/{}{action}", plain(id)))?;
-    show(daemon, &answer, |_| format!("{id} {done}"))
+    let id = chosen.id.as_deref().ok_or_else(unsaid)?;
+    let path = format!("/queue/{}{action}", plain(id));
+    let answer: ActionResult = request(&socket(&chosen.daemon)?, method, &path)?;
+    show(chosen.daemon.json, &answer, |answer| words(id, answer))
 }
 
 fn unsaid() -> Failure {
-    Failure::new(EXIT_USAGE, "say which message, or name some by filters; see --help")
+    Failure::new(EXIT_ARGUMENTS, "say which message, or name some by filters; see --help")
 }
 
+/// What is tried again, and what is not for as long as a connector is paused.
 fn retried(answer: &ActionResult) -> String {
-    match answer.recipients.unwrap_or_default() {
+    let all = answer.recipients.unwrap_or_default();
+    let tried = match all.saturating_sub(answer.paused_recipients) {
+        0 if answer.paused_recipients > 0 => "nothing is tried now".to_owned(),
         1 => "1 recipient is tried again now".to_owned(),
         count => format!("{count} recipients are tried again now"),
-    }
+    };
+    format!("{tried}{}", paused_words(&answer.paused, answer.paused_recipients))
 }
 
 /// Pauses a connector, or resumes it.
 fn pause(daemon: &DaemonArgs, connector: &str, action: &str) -> Result<ExitCode, Failure> {
     let path = format!("/connectors/{}/{action}", named(connector)?);
-    show(daemon, &request(&socket(daemon)?, Method::POST, &path)?, standing_still)
+    show(daemon.json, &request(&socket(daemon)?, Method::POST, &path)?, all_paused)
 }
 
 /// A queue ID has only letters and digits; other characters must not change the path.
@@ -132,11 +130,11 @@ fn named(connector: &str) -> Result<&str, Failure> {
     Err(Failure::new(EXIT_NO, format!("{connector:?} is not the name of a connector")))
 }
 
-fn standing_still(answer: &PausedConnectors) -> String {
+fn all_paused(answer: &PausedConnectors) -> String {
     if answer.connectors.is_empty() {
         "no connector is paused".to_owned()
     } else {
-        format!("standing still: {}", answer.connectors.join(", "))
+        format!("paused: {}", answer.connectors.join(", "))
     }
 }
 

@@ -6,26 +6,15 @@ use hyper::Method;
 
 use super::args::{DaemonArgs, socket};
 use super::control::request;
-use super::exit::{EXIT_CONFIG, Failure};
-use super::print::{say, say_json};
+use super::exit::Failure;
+use super::print::show;
 use crate::admin::ReloadAnswer;
-use crate::config;
 use crate::connector::Generation;
 
 /// Has the running daemon reload its files.
 pub(super) fn reload(args: &DaemonArgs) -> Result<ExitCode, Failure> {
-    let socket = socket(args).map_err(|failure| match config::load(&args.config.config) {
-        // Each error with its position, as the daemon would have reported it.
-        Err(faults) => Failure::new(EXIT_CONFIG, format!("nothing has changed\n{faults}")),
-        Ok(_) => failure,
-    })?;
-    let answer = request(&socket, Method::POST, "/reload")?;
-    if args.json {
-        say_json(&answer);
-    } else {
-        say(&in_words(&answer));
-    }
-    Ok(ExitCode::SUCCESS)
+    let answer = request(&socket(args)?, Method::POST, "/reload")?;
+    show(args.json, &answer, in_words)
 }
 
 fn in_words(answer: &ReloadAnswer) -> String {

@@ -11,7 +11,7 @@ use super::args::ConfigArg;
 use super::exit::{EXIT_CONFIG, EXIT_OS, EXIT_SOFTWARE, EXIT_TEMPORARY, Failure};
 use super::print::{complain, say};
 use super::revive;
-use super::validate::runtime;
+use super::runtime::runtime;
 use crate::admin::Operator as _;
 use crate::config::{Config, LogFormat, LogSettings};
 use crate::daemon::{self, Cause, Ending, RelayDaemon, Signals, StartFault, Watchdog};

@@ -8,6 +8,7 @@ use clap::Subcommand;
 use super::args::ConfigArg;
 use super::exit::{EXIT_IO, EXIT_NO, EXIT_TEMPORARY, Failure};
 use super::print::{say, say_json};
+use super::wait::Wait;
 use crate::config;
 use crate::spool::mark;
 use crate::spool::sqlite::{Inspection, Loss, OpenFault, SalvageFault, SalvageReport, SqliteSpool};
@@ -42,12 +43,22 @@ enum Action {
     },
 }
 
+impl SpoolArgs {
+    pub(super) fn is_json(&self) -> bool {
+        match &self.action {
+            Action::Check { json, .. } | Action::Salvage { json, .. } => *json,
+        }
+    }
+}
+
 /// Checks or salvages. Both need the daemon stopped.
 pub(super) fn spool(args: &SpoolArgs) -> Result<ExitCode, Failure> {
     match &args.action {
         Action::Check { config, json } => {
             let data_dir = data_dir(config)?;
+            let shown = Wait::on(format!("the check of the spool in {}", data_dir.display()));
             let found = SqliteSpool::inspect(&data_dir).map_err(|fault| open_failure(&fault))?;
+            drop(shown);
             if *json {
                 say_json(&found)
             } else {
@@ -57,6 +68,7 @@ pub(super) fn spool(args: &SpoolArgs) -> Result<ExitCode, Failure> {
         }
         Action::Salvage { config, to, json } => {
             let data_dir = data_dir(config)?;
+            let shown = Wait::on(format!("the salvage of the spool in {}", data_dir.display()));
             let done = SqliteSpool::salvage(&data_dir, to).map_err(|fault| match &fault {
                 SalvageFault::Open(fault) => open_failure(fault),
                 SalvageFault::Exists(_) => Failure::new(EXIT_NO, fault),
@@ -64,6 +76,7 @@ pub(super) fn spool(args: &SpoolArgs) -> Result<ExitCode, Failure> {
                     Failure::new(EXIT_IO, fault)
                 }
             })?;
+            drop(shown);
             if *json {
                 say_json(&done);
             } else {

@@ -8,7 +8,7 @@ use argon2::password_hash::rand_core::OsRng;
 use argon2::{Argon2, PasswordHasher as _};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use super::exit::{EXIT_NO, EXIT_USAGE, Failure};
+use super::exit::{EXIT_ARGUMENTS, EXIT_NO, Failure};
 use super::print::say;
 
 /// What `user` takes.
@@ -25,14 +25,14 @@ const PASSWORD_BYTES_MAX: u64 = 1024;
 pub(super) fn user(args: &UserArgs) -> Result<ExitCode, Failure> {
     if args.name.is_empty() || args.name.contains(':') || args.name.chars().any(char::is_control) {
         return Err(Failure::new(
-            EXIT_USAGE,
+            EXIT_ARGUMENTS,
             "the name can't be empty, and has no colon and no control character",
         ));
     }
     let text = if std::io::stdin().is_terminal() {
         let first = typed("password: ")?;
         if typed("the same again: ")? != first {
-            return Err(Failure::new(EXIT_USAGE, "the two are not the same"));
+            return Err(Failure::new(EXIT_ARGUMENTS, "the two are not the same"));
         }
         first
     } else {
@@ -42,7 +42,7 @@ pub(super) fn user(args: &UserArgs) -> Result<ExitCode, Failure> {
     };
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
-        return Err(Failure::new(EXIT_USAGE, "write the password on standard input"));
+        return Err(Failure::new(EXIT_ARGUMENTS, "write the password on standard input"));
     }
     let salt = SaltString::generate(&mut OsRng);
     let hash = Argon2::default()

@@ -1,67 +1,72 @@
 //! `validate`: tries every host of an outbound connector without sending mail, and keeps the result
 //! for `connectors`.
 
-use std::fs;
-use std::io;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::args::ConfigArg;
+use super::args::DaemonArgs;
 use super::exit::{EXIT_NO, EXIT_OS, Failure};
-use super::print::{complain, say, say_json, table};
+use super::print::{say, say_json, table};
+use super::runtime::runtime;
+use super::wait::Wait;
 use crate::admin::Validation;
 use crate::config::{self, Config};
-use crate::connector::{
-    ChainFault, DecisionRecord, DomainPattern, Mode, NextHop, Outbound, PeerCertificate, Shortfall, pin_text,
-};
-use crate::daemon::{self, Whom};
-use crate::deliver::HostReport;
-use crate::mail::{Clock, Domain, Mailbox, MailboxDomain, ReversePath, rfc3339};
+use crate::connector::{ChainFault, DecisionRecord, Mode, Outbound, PeerCertificate, Shortfall, pin_text};
+use crate::daemon;
+use crate::deliver::{HostReport, WaitList};
+use crate::mail::{Clock, Domain, rfc3339};
+use running::RunningDaemon;
+use whom::whom;
+
+mod running;
+mod whom;
 
 /// What `validate` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct ValidateArgs {
     #[command(flatten)]
-    config: ConfigArg,
+    pub(super) daemon: DaemonArgs,
     /// The outbound connector, whatever its mode.
     connector: String,
-    /// A recipient: its domain's mail exchangers are tried, and asked whether they take it (MAIL and RCPT,
-    /// no content). Needed if the connector has only patterns.
+    /// A recipient that the connector serves: its domain's mail exchangers are tried, and asked whether they take it
+    /// (MAIL and RCPT, no content). Needed if the connector has only patterns.
     #[arg(long, value_name = "ADDRESS")]
     to: Option<String>,
     /// How long each address may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     timeout: u64,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Tries every host of a connector as a delivery would, without sending mail.
 pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
-    let config = config::load(&args.config.config)?;
+    let config = config::load(&args.daemon.config.config)?;
     let connector = find(&config, &args.connector)?;
+    let running = RunningDaemon::find(&args.daemon, &config)?;
     let whom = whom(&config, connector, args.to.as_deref())?;
-    let domain = whom.domain.clone();
+    let (domain, to) = (whom.domain.clone(), whom.envelope.as_ref().map(|(_, to)| to.to_string()));
     let limit = Duration::from_secs(args.timeout.max(1));
+    let waits = WaitList::default();
+    let ground = (RunningDaemon::listening(running.as_ref(), &config), waits.clone());
+    let shown = Wait::told_by(move || waits.text());
     let proved = runtime()?
-        .block_on(daemon::prove(&config, connector, whom, limit))
+        .block_on(daemon::prove(&config, connector, whom, ground, limit))
         .map_err(|fault| Failure::new(EXIT_OS, fault))?;
+    drop(shown);
     let (seen, trouble) = match proved {
         Ok(seen) => (seen, None),
         Err(trouble) => (Vec::new(), Some(trouble.reason)),
     };
-    let verdict = verdict(connector, &seen, trouble.as_deref());
-    if args.json {
+    let verdict = verdict(connector, (&seen, trouble.as_deref()), to);
+    if args.daemon.json {
         say_json(&ValidateAnswer {
             connector: &connector.name,
             mode: connector.mode,
             domain: domain.as_ref(),
             hosts: seen.iter().map(HostAnswer::from).collect(),
             at: &verdict.at,
+            to: verdict.to.as_deref(),
             ok: verdict.ok,
             verdict: &verdict.verdict,
         });
@@ -72,75 +77,22 @@ pub(super) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
         }
         say(&verdict.verdict);
     }
-    // The daemon creates this folder: the user who validates may be another.
-    if !config.data_dir.is_dir() {
-        complain(&format!("the result is not kept: there is no {} yet", config.data_dir.display()));
-    } else if let Err(fault) = keep(&config.data_dir, &connector.name, &verdict) {
-        complain(&format!("the result is not kept in {}: {fault}", config.data_dir.display()));
-    }
+    RunningDaemon::keep(running.as_ref(), &config, &connector.name, &verdict);
     Ok(if verdict.ok { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
 }
 
 fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Outbound, Failure> {
     config.outbound.iter().find(|connector| *connector.name == *name).ok_or_else(|| {
         let known: Vec<&str> = config.outbound.iter().map(|connector| &*connector.name).collect();
-        Failure::new(
-            EXIT_NO,
-            format!("there is no outbound connector {name:?}; there is {}", known.join(", ")),
-        )
+        Failure::new(EXIT_NO, config::unknown_name("outbound connector", name, &known))
     })
 }
 
-/// The domain or recipient for which the hosts are tried.
-fn whom(config: &Config, connector: &Outbound, to: Option<&str>) -> Result<Whom, Failure> {
-    if let Some(to) = to {
-        let mailbox = Mailbox::parse(to.trim_matches(['<', '>']))
-            .map_err(|fault| Failure::new(EXIT_NO, format!("{to:?}: {fault}")))?;
-        if DomainPattern::closest(&connector.domains, mailbox.domain_name()).is_none() {
-            let domains: Vec<String> = connector.domains.iter().map(ToString::to_string).collect();
-            let words = format!(
-                "connector {} does not serve {}; its domains are {}",
-                connector.name,
-                mailbox.domain(),
-                domains.join(", ")
-            );
-            return Err(Failure::new(EXIT_NO, words));
-        }
-        let from = ReversePath::parse(&config.listen.postmaster.to_string())
-            .map_err(|fault| Failure::new(EXIT_NO, format!("the postmaster: {fault}")))?;
-        return Ok(Whom {
-            domain: mailbox.domain_name().cloned(),
-            literal: match mailbox.domain() {
-                MailboxDomain::Literal(ip) => Some(*ip),
-                MailboxDomain::Name(_) => None,
-            },
-            envelope: Some((from, mailbox)),
-        });
-    }
-    let exact = connector.domains.iter().find_map(|pattern| match pattern {
-        DomainPattern::Exact(domain) => Some(domain.clone()),
-        DomainPattern::Below(_) | DomainPattern::Any => None,
-    });
-    match (&connector.next_hop, exact) {
-        (NextHop::Mx { .. }, None) => Err(Failure::new(
-            EXIT_NO,
-            format!(
-                "connector {} covers patterns only: say whose exchangers to try, --to ADDRESS",
-                connector.name
-            ),
-        )),
-        (NextHop::Mx { .. } | NextHop::SmartHosts(_), exact) => Ok(Whom { domain: exact, ..Whom::default() }),
-    }
-}
-
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|fault| Failure::new(EXIT_OS, format!("the runtime can't be started: {fault}")))
-}
-
-fn verdict(connector: &Outbound, seen: &[HostReport], trouble: Option<&str>) -> Validation {
+fn verdict(
+    connector: &Outbound,
+    (seen, trouble): (&[HostReport], Option<&str>),
+    to: Option<String>,
+) -> Validation {
     let good = seen.iter().filter(|host| host.ok).count();
     let (ok, text) = if let Some(trouble) = trouble {
         (false, format!("no host to try: {trouble}"))
@@ -154,7 +106,7 @@ fn verdict(connector: &Outbound, seen: &[HostReport], trouble: Option<&str>) -> 
     let advice = seen.iter().find(|host| !host.ok).map_or("", advice);
     let revision = connector.revision.to_string();
     let verdict = format!("{text}. {advice}").trim_end().to_owned();
-    Validation { at: rfc3339(Clock::wall()), revision, verdict, ok }
+    Validation { at: rfc3339(Clock::wall()), to, revision, verdict, ok }
 }
 
 /// Who has to fix it.
@@ -239,16 +191,6 @@ fn details(seen: &HostReport) -> String {
     lines.join("\n")
 }
 
-/// Stores the result where `connectors` finds it.
-fn keep(data_dir: &Path, name: &str, verdict: &Validation) -> io::Result<()> {
-    let folder = data_dir.join("validated");
-    fs::create_dir_all(&folder)?;
-    let text = serde_json::to_string(verdict).map_err(io::Error::other)?;
-    let fresh = folder.join(format!(".{name}.new"));
-    fs::write(&fresh, text)?;
-    fs::rename(fresh, folder.join(format!("{name}.json")))
-}
-
 /// What `validate --json` prints.
 #[derive(Serialize)]
 struct ValidateAnswer<'a> {
@@ -257,6 +199,8 @@ struct ValidateAnswer<'a> {
     domain: Option<&'a Domain>,
     hosts: Vec<HostAnswer>,
     at: &'a str,
+    /// The recipient that was asked for.
+    to: Option<&'a str>,
     ok: bool,
     verdict: &'a str,
 }

@@ -1,13 +1,12 @@
 //! The connectors as an operator sees them: requirement, lanes, alarms and last validation.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::validated;
 use crate::admin::{Alarm, ConnectorView, Connectors, Direction, LanesView, Validation};
 use crate::config::Config;
 use crate::connector::{Generation, InboundTls, Table};
@@ -64,9 +63,11 @@ pub(super) fn views(
         paused: false,
         lanes: None,
         validated: None,
+        validated_to: Vec::new(),
         alarms: Vec::new(),
     });
-    let outbound = table.outbound.iter().map(|c| ConnectorView {
+    let outbound = table.outbound.iter().map(|c| (c, validated(data_dir, &c.name, &c.revision.to_string())));
+    let outbound = outbound.map(|(c, (validated, validated_to))| ConnectorView {
         direction: Direction::Outbound,
         name: Arc::clone(&c.name),
         domains: c.domains.iter().map(ToString::to_string).collect(),
@@ -76,7 +77,8 @@ pub(super) fn views(
         revision: c.revision.to_string(),
         paused: false,
         lanes: lanes.map(|lanes| count(lanes, &c.name)),
-        validated: validated(data_dir, &c.name).filter(|v| v.revision == c.revision.to_string()),
+        validated,
+        validated_to,
         alarms: alarms
             .iter()
             .filter(|alarm| alarm.connectors.iter().any(|name| **name == *c.name))
@@ -94,6 +96,14 @@ fn inbound_word(tls: &InboundTls) -> &'static str {
     }
 }
 
+/// What `validate` found of the connector as it is: without asking for a recipient if it ever did, and for each
+/// recipient that it asked for.
+fn validated(data_dir: &Path, name: &str, revision: &str) -> (Option<Validation>, Vec<Validation>) {
+    let all = validated::read(data_dir, name).into_iter().filter(|found| found.revision == revision);
+    let (hosts, addresses): (Vec<_>, Vec<_>) = all.partition(|found| found.to.is_none());
+    (hosts.into_iter().next().or_else(|| addresses.first().cloned()), addresses)
+}
+
 fn count(lanes: &[LaneView], name: &str) -> LanesView {
     let mut counted = LanesView::default();
     for lane in lanes.iter().filter(|lane| lane.connector.as_deref() == Some(name)) {
@@ -103,13 +113,3 @@ fn count(lanes: &[LaneView], name: &str) -> LanesView {
     }
     counted
 }
-
-/// The result that `validate` stored; an unreadable file counts as missing.
-fn validated(data_dir: &Path, name: &str) -> Option<Validation> {
-    let file = data_dir.join("validated").join(format!("{name}.json"));
-    let mut text = String::new();
-    fs::File::open(file).ok()?.take(VALIDATED_BYTES_MAX).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
-}
-
-const VALIDATED_BYTES_MAX: u64 = 64 << 10;

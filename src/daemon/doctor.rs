@@ -15,6 +15,7 @@ use super::expiry;
 use super::fetch::fetch_chain;
 use crate::config::Config;
 use crate::connector::{DomainPattern, Mode, NextHop, Outbound, Require, SmartHostName, expiry_threshold};
+use crate::deliver::WaitList;
 use crate::mail::{Clock, Domain, UnixMillis, rfc3339};
 use crate::resolver::dns::Dns;
 use crate::resolver::route::DnsFault;
@@ -51,8 +52,8 @@ const FLUSH_SLOW: Duration = Duration::from_millis(50);
 /// File times this far in the future are still accepted: clocks of file servers differ a little.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
-/// Runs all checks; `limit` is the time for one network check.
-pub async fn examine(config: &Config, limit: Duration) -> Vec<Check> {
+/// Looks at everything; `limit` is how long one look at the network may take. `waits` has what it is looking at.
+pub async fn examine(config: &Config, limit: Duration, waits: &WaitList) -> Vec<Check> {
     let now = Clock::wall();
     let mut checks: Vec<Check> = config
         .warnings
@@ -62,7 +63,9 @@ pub async fn examine(config: &Config, limit: Duration) -> Vec<Check> {
     certificates(config, now, &mut checks);
     trust(config, now, &mut checks);
     checks.push(clock(config));
+    let flushing = waits.begin(format!("a flush of the disk of {}", config.data_dir.display()));
     checks.push(flush(config));
+    drop(flushing);
     checks.extend(database(config));
     checks.extend(room(config));
     let dns = match Dns::new(&config.resolver) {
@@ -72,16 +75,20 @@ pub async fn examine(config: &Config, limit: Duration) -> Vec<Check> {
             return checks;
         }
     };
+    let asking = waits.begin(format!("DNS: {}", config.listen.name));
     checks.push(resolver(&dns, &config.listen.name).await);
+    drop(asking);
     let mut asked = BTreeSet::new();
     for identity in config.identities.values() {
         asked.extend(identity.chain().iter().flat_map(status_addresses));
     }
     for connector in config.outbound.iter().filter(|connector| connector.mode != Mode::Off) {
+        let _looking = waits.begin(format!("the hosts of connector {}", connector.name));
         way_out(connector, &dns, limit, &mut checks, &mut asked).await;
     }
     let count = asked.len();
     for address in asked.into_iter().take(STATUS_ADDRESSES_MAX) {
+        let _asking = waits.begin(&address);
         checks.push(status_address(&address, limit).await);
     }
     if count > STATUS_ADDRESSES_MAX {

@@ -8,7 +8,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::connector::{KeyExchange, TlsVersion};
-use crate::mail::{Clock, Domain};
+use crate::mail::{Clock, Domain, Reply};
+use crate::smtp::{AnswerReader, Offers};
 use crate::tls::{Certificate, ClientSettings, ClientSetup, KeyShares};
 
 /// Connects to `HOST:PORT`, starts TLS (at once on port 465 or if `implicit`, otherwise after
@@ -60,41 +61,42 @@ async fn begin(target: &str, implicit: bool, limit: Duration) -> io::Result<TcpS
 }
 
 async fn ask_for_tls(stream: &mut TcpStream) -> io::Result<()> {
-    expect(stream, "220").await?;
+    let greeting = reply(stream).await?;
+    expect("its greeting", &greeting, greeting.code == 220)?;
     stream.write_all(b"EHLO localhost.localdomain\r\n").await?;
-    expect(stream, "250").await?;
+    let hello = reply(stream).await?;
+    expect("its answer to EHLO", &hello, hello.is_positive())?;
+    if !Offers::read(&hello, &[]).starttls {
+        stream.write_all(b"QUIT\r\n").await?;
+        let words = "it does not offer STARTTLS (for TLS from the first octet, use --implicit)";
+        return Err(io::Error::other(words));
+    }
     stream.write_all(b"STARTTLS\r\n").await?;
-    expect(stream, "220").await
+    let begin = reply(stream).await?;
+    expect("its answer to STARTTLS", &begin, begin.code == 220)
 }
 
-/// Reads one reply, including its last line.
-async fn expect(stream: &mut TcpStream, code: &str) -> io::Result<()> {
-    let mut reply = Vec::new();
+/// One reply, and no octet behind it: TLS may begin there.
+async fn reply(stream: &mut TcpStream) -> io::Result<Reply> {
+    let mut reader = AnswerReader::default();
     loop {
         let mut octet = [0];
         if stream.read(&mut octet).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        reply.extend_from_slice(&octet);
-        if reply.len() > REPLY_BYTES_MAX {
-            return Err(io::Error::other("its reply has no end"));
+        if let Some(reply) = reader.take(&mut octet.as_slice()).map_err(io::Error::other)? {
+            return Ok(reply);
         }
-        if !reply.ends_with(b"\n") {
-            continue;
-        }
-        let text = String::from_utf8_lossy(&reply);
-        let last = text.lines().last().unwrap_or_default();
-        if last.as_bytes().get(3) == Some(&b'-') {
-            continue;
-        }
-        if last.starts_with(code) {
-            return Ok(());
-        }
-        let said: String = last.chars().filter(|c| !c.is_control()).take(200).collect();
-        return Err(io::Error::other(format!("it said {said:?}, where {code} was hoped for")));
     }
+}
+
+fn expect(what: &str, reply: &Reply, is_expected: bool) -> io::Result<()> {
+    if is_expected {
+        return Ok(());
+    }
+    let said: String = reply.to_string().chars().filter(|c| !c.is_control()).take(200).collect();
+    Err(io::Error::other(format!("{what} is {said:?}")))
 }
 
 /// RFC 8314 §7.3.
 const IMPLICIT_PORT: &str = "465";
-const REPLY_BYTES_MAX: usize = 64 << 10;

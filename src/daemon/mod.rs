@@ -15,6 +15,7 @@ mod prove;
 mod reload;
 mod setups;
 mod signals;
+mod validated;
 mod watch;
 mod watchdog;
 
@@ -31,9 +32,10 @@ pub use doctor::{Check, State, examine};
 pub use ending::{Cause, Ending};
 pub use fault::StartFault;
 pub use fetch::fetch_chain;
-pub use prove::{Whom, prove, prove_with, within};
+pub use prove::{TrialGround, Whom, prove, prove_with, within};
 pub use reload::Reloader;
 pub use signals::Signals;
+pub use validated::keep as keep_validation;
 pub use watchdog::Watchdog;
 
 use self::paused::PauseFile;

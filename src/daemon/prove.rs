@@ -1,7 +1,7 @@
 //! Tests a connector with the code that delivers. No daemon is started and no message is sent.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use arc_swap::ArcSwap;
 
 use super::{StartFault, setups};
 use crate::config::Config;
-use crate::connector::{Generation, LiveTable, Mode, Outbound, Table};
+use crate::connector::{Generation, LiveTable, Mode, Outbound, Table, choose};
 use crate::deliver::settings::{Settings, Timeouts};
-use crate::deliver::{Courier, HostReport, TlsHistory, Trial};
+use crate::deliver::{Courier, HostReport, TlsHistory, Trial, WaitList};
 use crate::mail::{Domain, Mailbox, ReversePath};
 use crate::outcome::Trouble;
 use crate::resolver::dns::Dns;
@@ -31,6 +31,22 @@ pub struct Whom {
     pub envelope: Option<(ReversePath, Mailbox)>,
 }
 
+/// What a connector is proved in.
+pub struct TrialGround {
+    /// The table that decides whether the connector serves whom it is proved with.
+    pub table: Table,
+    /// Its TLS.
+    pub tls: ClientSettings,
+    /// How sessions go.
+    pub deliver: Settings,
+    /// How names are looked up.
+    pub asking: Asking,
+    /// Our own listeners, which are never tried.
+    pub ourselves: Vec<SocketAddr>,
+    /// Where to say what is waited for.
+    pub waits: WaitList,
+}
+
 /// Tests every host of a connector as if the connector were enforced, even if it is in audit mode
 /// or off. `limit` is the time for one address.
 ///
@@ -40,12 +56,30 @@ pub async fn prove(
     config: &Config,
     connector: &Outbound,
     whom: Whom,
+    (ourselves, waits): (Vec<SocketAddr>, WaitList),
     limit: Duration,
 ) -> Result<Result<Vec<HostReport>, Trouble>, StartFault> {
-    let connector = Outbound { mode: Mode::Enforce, ..connector.clone() };
-    let settings = setups::client(config, &connector);
-    let deliver = Settings { timeouts: within(limit), ..config.deliver.clone() };
-    prove_with(connector, settings, deliver, &config.resolver, whom).await
+    let enforced = Outbound { mode: Mode::Enforce, ..connector.clone() };
+    let mut table = config.table(Generation(1));
+    let served = |table: &Table| {
+        let choice = whom.envelope.as_ref().and_then(|(_, to)| choose(table, to.domain_name()));
+        choice.is_none_or(|choice| choice.connector.name == connector.name)
+    };
+    // What another one serves now stays with it, also where this one is off and would serve it if it were on.
+    if served(&table) {
+        let outbound = config.outbound.iter().filter(|one| one.name != enforced.name).cloned();
+        let outbound = outbound.chain([enforced.clone()]).collect();
+        table = Table::new(Generation(1), config.inbound.clone(), outbound);
+    }
+    let ground = TrialGround {
+        table,
+        tls: setups::client(config, &enforced),
+        deliver: Settings { timeouts: within(limit), ..config.deliver.clone() },
+        asking: config.resolver.clone(),
+        ourselves,
+        waits,
+    };
+    prove_with(enforced, whom, ground).await
 }
 
 /// As [`prove`], for a connector that is in no configuration.
@@ -54,24 +88,21 @@ pub async fn prove(
 /// As [`prove`].
 pub async fn prove_with(
     connector: Outbound,
-    tls: ClientSettings,
-    deliver: Settings,
-    asking: &Asking,
     whom: Whom,
+    ground: TrialGround,
 ) -> Result<Result<Vec<HostReport>, Trouble>, StartFault> {
     let what = format!("outbound connector {}", connector.name);
-    let setup = ClientSetup::new(tls).map_err(|fault| StartFault::Tls { what, fault })?;
+    let setup = ClientSetup::new(ground.tls).map_err(|fault| StartFault::Tls { what, fault })?;
     let setups = BTreeMap::from([(connector.revision, Arc::new(setup))]);
-    let table = Table::new(Generation(1), Vec::new(), vec![connector.clone()]);
-    let live = Arc::new(LiveTable::new(table));
-    let dns = Dns::new(asking)?;
+    let live = Arc::new(LiveTable::new(ground.table));
+    let dns = Dns::new(&ground.asking)?;
     let tls = (Arc::new(ArcSwap::from_pointee(setups)), TlsHistory::default(), Arc::default());
-    // A step that uses up the limit is reported as that step; the whole test ends a little later.
-    let limit = deliver.timeouts.connect.saturating_add(BEHIND);
-    let courier = Courier::new(deliver, live, dns, tls, Vec::new(), Arc::new(Journal));
+    // A step that takes all of it is told as that step; the whole ends a little later.
+    let limit = ground.deliver.timeouts.connect.saturating_add(BEHIND);
+    let courier = Courier::new(ground.deliver, live, dns, tls, ground.ourselves, Arc::new(Journal));
     let Whom { domain, literal, envelope } = whom;
     let way = Way { connector: Arc::new(connector), domain, literal };
-    Ok(courier.validate(Trial { way, envelope, limit }).await)
+    Ok(courier.validate(Trial { way, envelope, limit, waits: ground.waits }).await)
 }
 
 /// Timeouts that let every step of an outbound session take `limit`.

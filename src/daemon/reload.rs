@@ -14,9 +14,10 @@ use super::connectors::{Words, views};
 use super::paused::PauseFile;
 use super::print::{Print, print};
 use super::setups::{self, PresentedChain};
-use super::{StartFault, changes, expiry};
+use super::{StartFault, changes, expiry, validated};
 use crate::admin::{
-    AlarmKind, Alarms, Connectors, Direction, DrainReport, Operator, PauseAnswer, ReloadAnswer, ReloadFailure,
+    AlarmKind, Alarms, Connectors, Direction, DrainReport, KeepAnswer, Operator, PauseAnswer, ReloadAnswer,
+    ReloadFailure, Validation,
 };
 use crate::config::{self, Config, Faults};
 use crate::connector::{DrainTally, Generation, LiveTable, Table, TrustId};
@@ -371,6 +372,14 @@ impl Operator for Reloader {
     fn pause(self: Arc<Self>, name: String, paused: bool) -> PauseAnswer {
         Box::pin(async move { self.set_paused(&name, paused).await })
     }
+
+    fn keep_validation(self: Arc<Self>, name: String, found: Validation) -> KeepAnswer {
+        Box::pin(async move {
+            let (table, data_dir) = (self.live.table(), self.in_use.load().data_dir.clone());
+            let kept = move || validated::keep_of(&table, &data_dir, &name, found);
+            tokio::task::spawn_blocking(kept).await.unwrap_or_else(|fault| Err(fault.to_string()))
+        })
+    }
 }
 
 impl Reloader {
@@ -387,9 +396,10 @@ impl Reloader {
 
     async fn set_paused(&self, name: &str, paused: bool) -> Result<Vec<Arc<str>>, String> {
         let table = self.live.table();
-        if paused && !table.outbound.iter().any(|connector| *connector.name == *name) {
-            let known: Vec<&str> = table.outbound.iter().map(|connector| &*connector.name).collect();
-            return Err(format!("there is no outbound connector {name:?}; there is {}", known.join(", ")));
+        let known: Vec<&str> = table.outbound.iter().map(|connector| &*connector.name).collect();
+        // One that was paused and then removed can still be resumed.
+        if !known.contains(&name) && (paused || !self.paused.names().contains(name)) {
+            return Err(config::unknown_name("outbound connector", name, &known));
         }
         let names = self.paused.set(name, paused);
         let names =

@@ -23,11 +23,13 @@ mod search;
 mod session;
 pub mod settings;
 mod verify;
+mod waits;
 
 pub use self::courier::{ClientSetups, Courier};
 pub use self::memory::TlsHistory;
 pub use self::probe::{HostReport, RecipientReply, Trial};
 pub use self::verify::Verifier;
+pub use self::waits::{WaitEntry, WaitList};
 
 #[cfg(test)]
 mod tests;

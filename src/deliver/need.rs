@@ -21,8 +21,8 @@ pub(super) enum Need<'a> {
         /// Whether mail for it would have to go on under TLS.
         onward_sealed: bool,
     },
-    /// To test what the host presents.
-    Trial,
+    /// To see what the host shows, and maybe to ask for this recipient.
+    Trial(Option<&'a Mailbox>),
 }
 
 impl<'a> Need<'a> {
@@ -36,7 +36,7 @@ impl<'a> Need<'a> {
         let (recipients, mailbox): (&[_], _) = match self {
             Self::Delivery(job) => (&job.recipients, None),
             Self::Question { mailbox, .. } => (&[], Some(mailbox)),
-            Self::Trial => (&[], None),
+            Self::Trial(mailbox) => (&[], mailbox),
         };
         recipients.iter().map(|recipient| &recipient.forward_path).chain(mailbox)
     }
@@ -46,7 +46,7 @@ impl<'a> Need<'a> {
         match self {
             Self::Delivery(job) => job.message.origin.onward_sealed,
             Self::Question { onward_sealed, .. } => onward_sealed,
-            Self::Trial => false,
+            Self::Trial(_) => false,
         }
     }
 
@@ -54,7 +54,7 @@ impl<'a> Need<'a> {
     pub(super) fn is_retried(self) -> bool {
         match self {
             Self::Delivery(job) => job.recipients.iter().all(|recipient| recipient.attempts >= 1),
-            Self::Question { .. } | Self::Trial => false,
+            Self::Question { .. } | Self::Trial(_) => false,
         }
     }
 
@@ -69,7 +69,7 @@ impl<'a> Need<'a> {
             Self::Question { mailbox, .. } if !mailbox.is_ascii() && !offers.utf8 => {
                 return Err(Box::new(undeliverable(&NotBegun::Utf8, session)));
             }
-            Self::Question { .. } | Self::Trial => return Ok(()),
+            Self::Question { .. } | Self::Trial(_) => return Ok(()),
         };
         if !job.message.utf8 || offers.utf8 {
             return Ok(());

@@ -12,6 +12,7 @@ use super::courier::Courier;
 use super::need::{Need, serves};
 use super::open::{Miss, OpenRequest};
 use super::session::{Candidate, OpenSession};
+use super::waits::WaitList;
 use crate::connector::{
     Decision, NextHop, NotCovered, OnHandshakeFailure, Outbound, SecuringFault, SmartHostName,
 };
@@ -66,6 +67,8 @@ pub struct Trial {
     pub envelope: Option<(ReversePath, Mailbox)>,
     /// Time limit for one address in all.
     pub limit: Duration,
+    /// Where to say what is waited for.
+    pub waits: WaitList,
 }
 
 /// Maximum number of addresses tested at the same time.
@@ -79,6 +82,10 @@ impl Courier {
     /// # Errors
     /// Why there is no address to test.
     pub async fn validate(self: Arc<Self>, trial: Trial) -> Result<Vec<HostReport>, Trouble> {
+        let looking = trial.waits.begin(match (&trial.way.connector.next_hop, &trial.way.domain) {
+            (NextHop::Mx { .. }, Some(domain)) => format!("DNS: the mail exchangers of {domain}"),
+            (NextHop::Mx { .. } | NextHop::SmartHosts(_), _) => "DNS: the addresses of the hosts".to_owned(),
+        });
         let candidates = match self.candidates(&trial.way).await {
             Ok(candidates) => candidates,
             Err(Outcome::Deferred(trouble) | Outcome::Failed(trouble)) => return Err(trouble),
@@ -88,6 +95,7 @@ impl Courier {
         let cut = candidates.len() >= self.settings.addresses_max;
         // If the list was truncated, it is unknown which hosts have no address.
         let missing = if cut { Vec::new() } else { without_address(&trial.way, &candidates) };
+        drop(looking);
         let trial = Arc::new(trial);
         let mut running = JoinSet::new();
         let seats = Arc::new(Semaphore::new(AT_ONCE));
@@ -129,6 +137,7 @@ impl Courier {
         after: Option<SecuringFault>,
     ) -> (HostReport, Option<SecuringFault>) {
         let host = candidate.host();
+        let _under_way = trial.waits.begin(&host);
         let made = |ok, reason: String, decision, recipient| HostReport {
             name: candidate.name.clone(),
             host: host.clone(),
@@ -140,16 +149,17 @@ impl Courier {
         };
         let banner = Mutex::new(None);
         let (way, place) = (&trial.way, Some(&banner));
-        let request = OpenRequest { way, candidate, need: Need::Trial, after, banner: place, progress: None };
+        let need = Need::Trial(trial.envelope.as_ref().map(|(_, to)| to));
+        let request = OpenRequest { way, candidate, need, after, banner: place, progress: None };
         let one = async {
             match self.open(request).await {
                 Ok(mut session) => {
                     let decision = Arc::clone(&session.decision);
                     let recipient = match &trial.envelope {
                         None => None,
-                        Some((from, to)) => Some(reply_to(
-                            session.ask(self, &trial.way.connector, (from, to), Need::Trial).await,
-                        )),
+                        Some((from, to)) => {
+                            Some(reply_to(session.ask(self, &trial.way.connector, (from, to), need).await))
+                        }
                     };
                     session.connection.quit().await;
                     let rehearsed = decision.waived();

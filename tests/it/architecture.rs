@@ -78,10 +78,11 @@ const SHELL: &[&str] = &[
     "cli/probe.rs",
     "cli/revive.rs",
     "cli/run.rs",
+    "cli/runtime.rs",
     "cli/sendmail.rs",
     "cli/sendmail/session.rs",
-    "cli/validate.rs",
-    "daemon/connectors.rs",
+    "cli/validate/running.rs",
+    "cli/wait.rs",
     "daemon/doctor.rs",
     "daemon/ending.rs",
     "daemon/fetch.rs",
@@ -91,6 +92,7 @@ const SHELL: &[&str] = &[
     "daemon/print.rs",
     "daemon/reload.rs",
     "daemon/signals.rs",
+    "daemon/validated.rs",
     "daemon/watch.rs",
 ];
 

@@ -16,6 +16,7 @@ mod architecture;
 mod asked;
 mod circles;
 mod cli;
+mod commands;
 mod config_files;
 mod conformance;
 mod crash;

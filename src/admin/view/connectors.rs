@@ -153,10 +153,21 @@ pub struct ConnectorView {
     pub paused: bool,
     /// The state of its lanes; only for outbound connectors of a running daemon.
     pub lanes: Option<LanesView>,
-    /// The result of its last validation.
+    /// How it was last validated without asking for a recipient; if it never was, how it was last validated.
     pub validated: Option<Validation>,
-    /// The alarms that concern it, one sentence each.
+    /// The same for each recipient asked for, the newest first.
+    #[serde(default)]
+    pub validated_to: Vec<Validation>,
+    /// What an operator must see to about it.
     pub alarms: Vec<String>,
+}
+
+impl ConnectorView {
+    /// Its name, if mail goes out by it.
+    #[must_use]
+    pub fn outbound_name(&self) -> Option<&str> {
+        (self.direction == Direction::Outbound).then_some(&*self.name)
+    }
 }
 
 /// The lanes of one connector, as far as they are in memory.
@@ -175,6 +186,9 @@ pub struct LanesView {
 pub struct Validation {
     /// When, in RFC 3339 format.
     pub at: String,
+    /// The recipient that was asked for, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
     /// The revision that was validated; the result does not apply to another.
     #[serde(default)]
     pub revision: String,

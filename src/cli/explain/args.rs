@@ -42,7 +42,7 @@ pub(in crate::cli) struct ExplainArgs {
     pub(super) starttls: Option<StartTls>,
     /// Print JSON.
     #[arg(long)]
-    pub(super) json: bool,
+    pub(in crate::cli) json: bool,
 }
 
 /// A next hop whose STARTTLS is not simply used.

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::super::args::DaemonArgs;
-use super::super::exit::{EXIT_USAGE, Failure};
+use super::super::exit::{EXIT_ARGUMENTS, Failure};
 use crate::admin::ListQuery;
 use crate::config::duration;
 
@@ -61,35 +61,11 @@ pub(super) enum Action {
         filter: FilterArgs,
     },
     /// Hold a message until it is released, or those that match filters.
-    Hold {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// The message.
-        id: Option<String>,
-        #[command(flatten)]
-        filter: FilterArgs,
-    },
+    Hold(ChosenArgs),
     /// Release a held message, or those that match filters (such as --held).
-    Release {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// The message.
-        id: Option<String>,
-        #[command(flatten)]
-        filter: FilterArgs,
-    },
+    Release(ChosenArgs),
     /// Give up a message, or those that match filters. Their senders are notified.
-    Bounce {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// The message.
-        id: Option<String>,
-        /// With recipients that the filters do not name, too.
-        #[arg(long)]
-        whole: bool,
-        #[command(flatten)]
-        filter: FilterArgs,
-    },
+    Bounce(EndArgs),
     /// Pause an outbound connector: its mail waits, and none of it is given up.
     Pause {
         #[command(flatten)]
@@ -105,17 +81,44 @@ pub(super) enum Action {
         connector: String,
     },
     /// Remove a message from the queue, or those that match filters. Nobody is notified.
-    Remove {
-        #[command(flatten)]
-        daemon: DaemonArgs,
-        /// The message.
-        id: Option<String>,
-        /// With recipients that the filters do not name, too.
-        #[arg(long)]
-        whole: bool,
-        #[command(flatten)]
-        filter: FilterArgs,
-    },
+    Remove(EndArgs),
+}
+
+impl Action {
+    /// Whom to ask, and how to answer.
+    pub(super) fn daemon(&self) -> &DaemonArgs {
+        match self {
+            Self::List { daemon, .. }
+            | Self::Top { daemon, .. }
+            | Self::Show { daemon, .. }
+            | Self::Retry { daemon, .. }
+            | Self::Pause { daemon, .. }
+            | Self::Resume { daemon, .. } => daemon,
+            Self::Hold(chosen) | Self::Release(chosen) => &chosen.daemon,
+            Self::Bounce(end) | Self::Remove(end) => &end.chosen.daemon,
+        }
+    }
+}
+
+/// One message, or those that match filters.
+#[derive(Debug, clap::Args)]
+pub(super) struct ChosenArgs {
+    #[command(flatten)]
+    pub(super) daemon: DaemonArgs,
+    /// The message.
+    pub(super) id: Option<String>,
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
+}
+
+/// The same for what ends a message.
+#[derive(Debug, clap::Args)]
+pub(super) struct EndArgs {
+    #[command(flatten)]
+    pub(super) chosen: ChosenArgs,
+    /// With recipients that the filters do not name, too.
+    #[arg(long)]
+    pub(super) whole: bool,
 }
 
 /// Which messages; all filters that are given must match.
@@ -145,6 +148,11 @@ pub(super) struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// The connector and the domain that are named.
+    pub(super) fn names(&self) -> (Option<&str>, Option<&str>) {
+        (self.connector.as_deref(), self.domain.as_deref())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         let texts =
             [&self.connector, &self.domain, &self.sender, &self.recipient, &self.reason, &self.older_than];
@@ -162,9 +170,9 @@ impl FilterArgs {
         // A variable that a script forgot to set must not match every message.
         if let Some((name, _)) = named.into_iter().find(|(_, text)| text.as_deref() == Some("")) {
             let hint = if name == "--sender" { "; the null reverse-path is written <>" } else { "" };
-            return Err(Failure::new(EXIT_USAGE, format!("{name} is empty{hint}")));
+            return Err(Failure::new(EXIT_ARGUMENTS, format!("{name} is empty{hint}")));
         }
-        let usage = |fault: String| Failure::new(EXIT_USAGE, format!("--older-than: {fault}"));
+        let usage = |fault: String| Failure::new(EXIT_ARGUMENTS, format!("--older-than: {fault}"));
         self.older_than.as_deref().map_or(Ok(()), |text| duration(text).map(|_| ()).map_err(usage))
     }
 

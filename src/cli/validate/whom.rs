@@ -1,0 +1,84 @@
+//! For whom the hosts of a connector are tried: only for recipients that the table gives to this connector.
+
+use super::super::exit::{EXIT_NO, Failure};
+use super::super::paths::addressee;
+use crate::config::Config;
+use crate::connector::{DomainPattern, Generation, Mode, NextHop, Outbound, Table, choose};
+use crate::daemon::Whom;
+use crate::mail::{Domain, MailboxDomain, ReversePath};
+
+/// Who the hosts are tried for: the recipient that was named, else a domain of the connector.
+pub(super) fn whom(config: &Config, connector: &Outbound, to: Option<&str>) -> Result<Whom, Failure> {
+    let table = config.table(Generation::default());
+    match to {
+        Some(to) => named(config, &table, connector, to),
+        None => own(&table, connector),
+    }
+}
+
+fn named(config: &Config, table: &Table, connector: &Outbound, to: &str) -> Result<Whom, Failure> {
+    let mailbox = addressee(to, &config.listen.postmaster)?.mailbox;
+    let domain = mailbox.domain_name();
+    if DomainPattern::closest(&connector.domains, domain).is_none() {
+        let domains: Vec<String> = connector.domains.iter().map(ToString::to_string).collect();
+        let (name, domains) = (&connector.name, domains.join(", "));
+        let words =
+            format!("connector {name} does not serve {}; its domains are {domains}", mailbox.domain());
+        return Err(Failure::new(EXIT_NO, words));
+    }
+    if let Some((other, pattern)) = other(table, connector, domain) {
+        let (name, domain) = (&connector.name, mailbox.domain());
+        let words = format!(
+            "mail to {domain} goes by connector {other} (by {pattern}), so that none of its recipients is asked for \
+             under connector {name}; validate {other}, or leave out --to"
+        );
+        return Err(Failure::new(EXIT_NO, words));
+    }
+    let postmaster = config.listen.postmaster.clone();
+    Ok(Whom {
+        domain: domain.cloned(),
+        literal: match mailbox.domain() {
+            MailboxDomain::Literal(ip) => Some(*ip),
+            MailboxDomain::Name(_) => None,
+        },
+        envelope: Some((ReversePath::new(postmaster), mailbox)),
+    })
+}
+
+fn own(table: &Table, connector: &Outbound) -> Result<Whom, Failure> {
+    let exact = connector.domains.iter().filter_map(|pattern| match pattern {
+        DomainPattern::Exact(domain) => Some(domain),
+        DomainPattern::Below(_) | DomainPattern::Any => None,
+    });
+    let mut elsewhere = None;
+    for domain in exact {
+        // One that is off serves nobody, and no recipient is asked for: what its hosts show can be seen all the same.
+        match other(table, connector, Some(domain)).filter(|_| connector.mode != Mode::Off) {
+            None => return Ok(Whom { domain: Some(domain.clone()), ..Whom::default() }),
+            Some((other, _)) => elsewhere = Some((domain, other)),
+        }
+    }
+    let has_pattern = connector.domains.iter().any(|pattern| !matches!(pattern, DomainPattern::Exact(_)));
+    match (&connector.next_hop, elsewhere) {
+        (_, Some((domain, other))) if !has_pattern => {
+            let name = &connector.name;
+            let words = format!(
+                "connector {name} serves none of its domains: mail to {domain} goes by connector {other}"
+            );
+            Err(Failure::new(EXIT_NO, words))
+        }
+        (NextHop::Mx { .. }, _) => {
+            let name = &connector.name;
+            let words =
+                format!("connector {name} covers patterns only: say whose exchangers to try, --to ADDRESS");
+            Err(Failure::new(EXIT_NO, words))
+        }
+        (NextHop::SmartHosts(_), _) => Ok(Whom::default()),
+    }
+}
+
+/// The other connector that mail to this domain goes by, and its pattern, as the daemon would choose it.
+fn other(table: &Table, connector: &Outbound, domain: Option<&Domain>) -> Option<(String, DomainPattern)> {
+    let choice = choose(table, domain).filter(|choice| choice.connector.name != connector.name)?;
+    Some((choice.connector.name.to_string(), choice.pattern))
+}
