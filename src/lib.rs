@@ -11,6 +11,8 @@ pub mod outcome;
 pub mod smtp;
 pub mod tls;
 
+pub mod retrieve;
+
 pub mod spool;
 pub mod tracking;
 

@@ -22,6 +22,8 @@ pub enum AlarmKind {
     Reload,
     /// A certificate of ours, a trust anchor or a revocation list is about to end.
     Expiry,
+    /// Revocation lists can't be fetched.
+    Lists,
     /// Log lines are being dropped.
     Log,
 }

@@ -10,15 +10,15 @@ use toml::Spanned;
 
 use super::fault::Report;
 use super::keys::{
-    DnsValues, Entry as _, LimitsValues, ListenerEntry, ListenerValues, LogValues, QueueValues, ServerValues,
-    TimeoutsValues, shown,
+    CrlValues, DnsValues, Entry as _, LimitsValues, ListenerEntry, ListenerValues, LogValues, QueueValues,
+    ServerValues, TimeoutsValues, shown,
 };
 use super::known::DefinedIds;
 use super::named::Revisions;
 use super::{LogSettings, connectors, outbound, schema, view};
 use crate::connector::{Inbound, Outbound};
 use crate::listen::settings::{Listener, ListenerTls};
-use crate::{deliver, listen, resolver, scheduler};
+use crate::{deliver, listen, resolver, retrieve, scheduler};
 
 /// The settings of a file. If a fault was reported, parts are missing and the value must not be used.
 pub(super) struct CheckedFile {
@@ -27,6 +27,7 @@ pub(super) struct CheckedFile {
     pub(super) deliver: deliver::settings::Settings,
     pub(super) scheduler: scheduler::settings::Settings,
     pub(super) resolver: resolver::settings::Settings,
+    pub(super) retrieve: retrieve::settings::Settings,
     pub(super) inbound: Vec<Inbound>,
     pub(super) outbound: Vec<Outbound>,
     pub(super) drain: Duration,
@@ -38,6 +39,7 @@ pub(super) struct CheckedFile {
 /// The sections that do not depend on others.
 struct Plain {
     dns: DnsValues,
+    crl: CrlValues,
     queue: QueueValues,
     limits: LimitsValues,
     timeouts: TimeoutsValues,
@@ -81,6 +83,7 @@ pub(super) fn check(
             reserve: plain.limits.reserve(),
         },
         resolver: plain.dns.settings(),
+        retrieve: plain.crl.settings(),
         inbound: connectors.inbound,
         outbound: connectors.outbound,
         drain: plain.timeouts.drain,
@@ -106,6 +109,7 @@ fn plain(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Plain {
     let nowhere = 0..0;
     let mut plain = Plain {
         dns: file.dns.read(&nowhere, report),
+        crl: file.crl.read(&nowhere, report),
         queue: file.queue.read(&nowhere, report),
         limits: file.limits.read(&nowhere, report),
         timeouts: file.timeouts.read(&nowhere, report),
@@ -125,6 +129,7 @@ fn in_force(file: &schema::File, server: &ServerValues, plain: &Plain) -> Map<St
     let sections = [
         ("server", of_server.unwrap_or_default()),
         ("dns", shown(&file.dns, &plain.dns)),
+        ("crl", shown(&file.crl, &plain.crl)),
         ("queue", shown(&file.queue, &plain.queue)),
         ("limits", shown(&file.limits, &plain.limits)),
         ("timeouts", shown(&file.timeouts, &plain.timeouts)),

@@ -5,6 +5,9 @@ use std::io;
 use std::io::Read;
 use std::path::Path;
 
+use super::fault::Report;
+use super::keys::Text;
+
 /// Reads a file; fails if it exceeds the limit.
 pub(super) fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
     let mut octets = Vec::new();
@@ -19,3 +22,24 @@ pub(super) fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
 }
 
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads the file that a key names.
+pub(super) fn named(key: &Text, path: &Path, report: &mut Report<'_>) -> Option<Vec<u8>> {
+    match read(path, PEM_BYTES_MAX) {
+        Ok(octets) => Some(octets),
+        Err(fault) => {
+            let kind = fault.kind();
+            let fix = if kind == io::ErrorKind::NotFound {
+                "put the file there, or correct the path"
+            } else if kind == io::ErrorKind::PermissionDenied {
+                "let the user that Sealpost runs as read it"
+            } else {
+                "write the path of a PEM file"
+            };
+            report.fault(key.span(), format!("{} can't be read: {fault}; {fix}", path.display()));
+            None
+        }
+    }
+}
+
+const PEM_BYTES_MAX: u64 = 16 << 20;

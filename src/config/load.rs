@@ -163,6 +163,7 @@ fn whole(
         deliver: checked.deliver,
         scheduler: checked.scheduler,
         resolver: checked.resolver,
+        retrieve: checked.retrieve,
         inbound: checked.inbound,
         outbound: checked.outbound,
         identities: materials.identities,

@@ -3,21 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
 use super::fault::Report;
-use super::files::read as read_file;
+use super::files::named;
 use super::keys::{CertificateEntry, Entry as _, Text};
 use super::lists;
 use super::named::Revisions;
 use super::schema;
+use super::trust;
 use crate::connector::TrustId;
 use crate::mail::{UnixMillis, rfc3339};
-use crate::tls::{Identity, IdentityWarning, ListEnd, MaterialKind, RevocationList, TlsFault, TrustSet};
+use crate::tls::{Identity, IdentityWarning, ListCache, MaterialKind, TlsFault, TrustSet};
 
 /// What the file names, read and parsed.
 #[derive(Default)]
@@ -47,33 +47,17 @@ pub(super) fn read(file: &schema::File, base: &Path, now: UnixMillis, report: &m
     for (id, entry) in &file.certificate {
         certificate(id.get_ref(), entry, (base, now), report, &mut materials);
     }
+    let data_dir = file.server.as_ref().and_then(|server| server.get_ref().data_dir.as_ref());
+    let cache = ListCache::of(&base.join(data_dir.map_or("", |folder| folder.get_ref())));
     for (id, entry) in &file.trust {
-        let (table, entry) = (entry.span(), entry.get_ref());
-        if id.get_ref() == "system" {
-            report.fault(
-                id.span(),
-                "\"system\" is the operating system's set and can't be replaced; choose another ID",
-            );
-        }
-        entry.read(&table, report);
-        let Some(anchors) = &entry.anchors else { continue };
-        materials.files.push(base.join(anchors.get_ref()));
-        if let Some(mut set) = trust(anchors, base, report) {
-            let mut added = Vec::new();
-            for list in entry.crl.iter().flat_map(|lists| lists.get_ref()) {
-                materials.files.push(base.join(list.get_ref()));
-                added.push((list, revocation_lists(list, base, report, &mut set)));
-            }
-            for (list, found) in added {
-                let words = found.iter().flat_map(|one| odd_list(one, &set, now));
-                words.for_each(|words| {
-                    report.warn(list.span(), format!("{}: {words}", base.join(list.get_ref()).display()))
-                });
-            }
+        let set = trust::read(id, entry, (base, now), &mut materials.files, report);
+        if let Some(mut set) = set {
+            trust::fetch(id, entry.get_ref(), &mut set, &cache, report);
             materials.add_trust(id.get_ref(), set, now);
         }
     }
-    if let Some(place) = schema::system_trust_place(file) {
+    let own = file.trust.keys().any(|id| id.get_ref() == "system");
+    if let Some(place) = schema::system_trust_place(file).filter(|_| !own) {
         match TrustSet::system() {
             Ok(set) => materials.add_trust("system", set, now),
             Err(fault) => report.fault_of_key(place, fault.to_string()),
@@ -191,56 +175,6 @@ fn identity(chain: &Text, key: &Text, base: &Path, report: &mut Report<'_>) -> O
     }
 }
 
-fn revocation_lists(
-    list: &Text,
-    base: &Path,
-    report: &mut Report<'_>,
-    set: &mut TrustSet,
-) -> Vec<Arc<RevocationList>> {
-    let path = base.join(list.get_ref());
-    if named(list, &path, report).is_none() {
-        return Vec::new();
-    }
-    set.add_lists(&path).unwrap_or_else(|fault| {
-        report.fault(list.span(), fault.to_string());
-        Vec::new()
-    })
-}
-
-/// What is to be said of a list: whether it can count, and for how long.
-fn odd_list(list: &RevocationList, set: &TrustSet, now: UnixMillis) -> Vec<String> {
-    let mut found = Vec::new();
-    if !set.signed(list) {
-        found.push(format!(
-            "no anchor of this set signed this list; it counts only for certificates of an authority below them that \
-             is called {} and that the peer shows",
-            list.issuer()
-        ));
-    }
-    if now < list.this_update() {
-        found.push(format!(
-            "this list is valid only from {}; is the clock right?",
-            rfc3339(list.this_update())
-        ));
-    }
-    match (list.next_update(), list.end(now)) {
-        (None, _) => found.push(
-            "this list does not say when the next one is due, so it only revokes, and vouches for no certificate"
-                .to_owned(),
-        ),
-        (Some(_), Some(_)) if set.has_newer(list, now) => {}
-        (Some(end), Some(ListEnd::Over)) => found.push(format!(
-            "this list ended on {}: revocation = \"hard\" refuses every certificate that it covers; fetch a new one",
-            rfc3339(end)
-        )),
-        (Some(end), Some(ListEnd::Soon)) => {
-            found.push(format!("this list ends on {}; fetch a new one", rfc3339(end)));
-        }
-        (Some(_), None) => {}
-    }
-    found
-}
-
 fn warns_of_key(warning: &IdentityWarning) -> bool {
     match warning {
         IdentityWarning::KeyReadable { .. } => true,
@@ -277,37 +211,6 @@ fn is_about_key(fault: &TlsFault, key: &Path) -> bool {
     }
 }
 
-fn trust(anchors: &Text, base: &Path, report: &mut Report<'_>) -> Option<TrustSet> {
-    let path = base.join(anchors.get_ref());
-    named(anchors, &path, report)?;
-    match TrustSet::load(&path) {
-        Ok(set) => Some(set),
-        Err(fault) => {
-            report.fault(anchors.span(), fault.to_string());
-            None
-        }
-    }
-}
-
-/// Reads the file that a key names.
-fn named(key: &Text, path: &Path, report: &mut Report<'_>) -> Option<Vec<u8>> {
-    match read_file(path, PEM_BYTES_MAX) {
-        Ok(octets) => Some(octets),
-        Err(fault) => {
-            let kind = fault.kind();
-            let fix = if kind == io::ErrorKind::NotFound {
-                "put the file there, or correct the path"
-            } else if kind == io::ErrorKind::PermissionDenied {
-                "let the user that Sealpost runs as read it"
-            } else {
-                "write the path of a PEM file"
-            };
-            report.fault(key.span(), format!("{} can't be read: {fault}; {fix}", path.display()));
-            None
-        }
-    }
-}
-
 fn hex(contents: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for content in contents {
@@ -319,5 +222,3 @@ fn hex(contents: &[&[u8]]) -> String {
         text
     })
 }
-
-const PEM_BYTES_MAX: u64 = 16 << 20;

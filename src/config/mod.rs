@@ -19,6 +19,7 @@ mod outbound;
 mod ports;
 mod presented;
 mod schema;
+mod trust;
 mod units;
 mod values;
 mod view;
@@ -40,7 +41,7 @@ pub use units::nearest;
 use crate::connector::{Generation, Inbound, Outbound, SmartHost, Table, TrustId};
 use crate::mail::UnixMillis;
 use crate::tls::{Identity, TrustSet};
-use crate::{deliver, listen, resolver, scheduler};
+use crate::{deliver, listen, resolver, retrieve, scheduler};
 
 /// A checked configuration: the settings of every module.
 pub struct Config {
@@ -62,6 +63,8 @@ pub struct Config {
     pub scheduler: scheduler::settings::Settings,
     /// The settings of DNS lookups.
     pub resolver: resolver::settings::Settings,
+    /// How revocation lists are fetched.
+    pub retrieve: retrieve::settings::Settings,
     /// The inbound connectors: who may hand us mail.
     pub inbound: Vec<Inbound>,
     /// The outbound connectors: where mail is sent.

@@ -9,8 +9,8 @@ use toml::Spanned;
 
 use super::fault::place;
 use super::keys::{
-    CertificateEntry, DnsEntry, InboundEntry, LimitsEntry, List, ListenerEntry, LogEntry, OutboundEntry,
-    QueueEntry, ServerEntry, Text, TimeoutsEntry, TrustEntry,
+    CertificateEntry, CrlEntry, DnsEntry, InboundEntry, LimitsEntry, List, ListenerEntry, LogEntry,
+    OutboundEntry, QueueEntry, ServerEntry, Text, TimeoutsEntry, TrustEntry,
 };
 use super::lenient;
 use super::values::choices;
@@ -28,6 +28,7 @@ pub(super) struct File {
     pub(super) inbound: Vec<Spanned<InboundEntry>>,
     pub(super) outbound: Vec<Spanned<OutboundEntry>>,
     pub(super) dns: DnsEntry,
+    pub(super) crl: CrlEntry,
     pub(super) queue: QueueEntry,
     pub(super) limits: LimitsEntry,
     pub(super) timeouts: TimeoutsEntry,

@@ -136,6 +136,8 @@ pub enum RevocationStatus {
     Unknown,
     /// A list that covers the chain is out of date.
     Stale,
+    /// No list covers some certificate of the chain, and one is still to be fetched.
+    NotFetched,
 }
 
 /// Whether a chain is valid for a trust anchor set.
@@ -220,6 +222,7 @@ impl CertificateFacts {
             RevocationStatus::Revoked,
             RevocationStatus::Good,
             RevocationStatus::Stale,
+            RevocationStatus::NotFetched,
             RevocationStatus::Unknown,
         ];
         let found = order.into_iter().find(|status| statuses().any(|s| s == *status));
@@ -334,6 +337,7 @@ impl RevocationStatus {
             Self::Revoked => "revoked",
             Self::Unknown => "no list covers it",
             Self::Stale => "the list is out of date",
+            Self::NotFetched => "its list has not been fetched yet",
         }
     }
 }

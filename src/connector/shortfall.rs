@@ -117,11 +117,17 @@ impl Forced {
             (Revocation::Soft | Revocation::Hard, RevocationStatus::Revoked) => Some(Shortfall::Revoked),
             (
                 Revocation::Soft,
-                RevocationStatus::NoList | RevocationStatus::Unknown | RevocationStatus::Stale,
+                RevocationStatus::NoList
+                | RevocationStatus::Unknown
+                | RevocationStatus::Stale
+                | RevocationStatus::NotFetched,
             ) => None,
             (
                 Revocation::Hard,
-                RevocationStatus::NoList | RevocationStatus::Unknown | RevocationStatus::Stale,
+                RevocationStatus::NoList
+                | RevocationStatus::Unknown
+                | RevocationStatus::Stale
+                | RevocationStatus::NotFetched,
             ) => Some(Shortfall::RevocationUnknown(status)),
         }
     }
@@ -257,6 +263,9 @@ impl fmt::Display for Shortfall {
             Self::RevocationUnknown(RevocationStatus::Stale) => {
                 f.write_str("the revocation list for its issuer is out of date")
             }
+            Self::RevocationUnknown(RevocationStatus::NotFetched) => f.write_str(
+                "the certificate revocation list that covers the certificate has not been fetched yet",
+            ),
             Self::RevocationUnknown(_) => {
                 f.write_str("no certificate revocation list covers the certificate")
             }

@@ -46,11 +46,12 @@ use crate::deliver::{Courier, TlsHistory, Verifier};
 use crate::listen::{self, ListenerState};
 use crate::mail::Clock;
 use crate::resolver::dns::Dns;
-use crate::scheduler::{Carrier, Scheduler};
+use crate::retrieve::{ListKeeper, Retriever};
+use crate::scheduler::Scheduler;
 use crate::smtp::receive::{Quotas, Room};
 use crate::spool::sqlite::{OpenFault, SqliteSpool};
 use crate::spool::{Pending, Spool, SpoolFault, Stats};
-use crate::tls::Partners;
+use crate::tls::{ListCache, Partners};
 use crate::tracking::{Event, Journal, Vitals};
 
 /// The running relay.
@@ -131,6 +132,7 @@ pub async fn start_after(
     let first = reload::First::of(&config)?;
     let (server_setups, client_setups) = (Arc::clone(&first.server_setups), Arc::clone(&first.client_setups));
     let dns = Dns::new(&config.resolver)?;
+    let lists = list_keeper(&config, &first, &dns);
     // The spool first: its lock ensures that no other daemon uses this data_dir, control socket
     // included.
     let spool = open_spool(&config, faults, &journal)?;
@@ -143,15 +145,13 @@ pub async fn start_after(
     let partners = partners(&config.data_dir);
     let tls = (client_setups, tls_seen(&config.data_dir), Arc::clone(&partners));
     let courier = Courier::new(config.deliver, Arc::clone(&live), dns, tls, ourselves, Arc::clone(&journal));
-    let carrier: Arc<dyn Carrier> = courier.clone();
-    let (table, stored) = (Arc::clone(&live), Arc::clone(&spool));
-    let scheduler = Scheduler::new(config.scheduler, table, stored, carrier, Arc::clone(&journal), clock);
+    let (table, stored, told) = (Arc::clone(&live), Arc::clone(&spool), Arc::clone(&journal));
+    let scheduler = Scheduler::new(config.scheduler, table, stored, courier.clone(), told, clock);
     let paused = stand_still(&config.data_dir, &scheduler).await?;
     let (stop, intake) = (CancellationToken::new(), CancellationToken::new());
     let lanes = vitals.watch("the scheduler", Arc::clone(&scheduler).run(stop.clone()));
     let offered = Arc::clone(&scheduler);
-    let guard = guard(&config.data_dir, &config.listen, &spool, &journal);
-    let room = look_after(guard, vitals, &stop).await;
+    let room = look_after(guard(&config.data_dir, &config.listen, &spool, &journal), vitals, &stop).await;
     let shared = Arc::new(ListenerState {
         guesses: listen::Guesses::new(config.listen.limits.failed_logins_max),
         unknown_recipients: listen::Guesses::new(config.listen.limits.unknown_recipients_max),
@@ -170,10 +170,11 @@ pub async fn start_after(
         Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), (journal, paused)));
     let listen::ServingListeners { sessions, loops } = listen::serve(bound, shared, &intake)?;
     loops.into_iter().for_each(|one| vitals.adopt("an accept loop", one));
-    let control = control(&spool, &scheduler, &listening, &reloader);
-    let control = vitals.watch("the control socket", socket.serve(control, stop.clone()));
-    let watching = vitals
-        .watch("the watcher of files", watch::keep(Arc::clone(&reloader), vitals.clone(), stop.clone()));
+    let control = socket.serve(control(&spool, &scheduler, &listening, &reloader), stop.clone());
+    let control = vitals.watch("the control socket", control);
+    keep_lists(lists, &reloader, vitals, &stop);
+    let watching = watch::keep(Arc::clone(&reloader), vitals.clone(), stop.clone());
+    let watching = vitals.watch("the watcher of files", watching);
     Ok(RelayDaemon {
         listening,
         found: spool.stats().await.unwrap_or_default(),
@@ -190,6 +191,18 @@ pub async fn start_after(
         stop,
         vitals: vitals.clone(),
     })
+}
+
+fn list_keeper(config: &Config, first: &reload::First, dns: &Dns) -> ListKeeper {
+    let retriever = Retriever::new(dns.clone(), config.retrieve.clone());
+    ListKeeper::new(retriever, Arc::clone(&first.sets), ListCache::of(&config.data_dir))
+}
+
+/// Fetches revocation lists in the background, and reports those that can't be.
+fn keep_lists(lists: ListKeeper, reloader: &Arc<Reloader>, vitals: &Vitals, stop: &CancellationToken) {
+    let reporter = Arc::clone(reloader);
+    let keeping = lists.keep(move |troubles| reporter.tell_lists(troubles), stop.clone());
+    drop(vitals.watch("the keeper of revocation lists", keeping));
 }
 
 fn control(

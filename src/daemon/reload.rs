@@ -25,8 +25,9 @@ use crate::deliver::ClientSetups;
 use crate::listen::ServerSetups;
 use crate::listen::settings::ListenerTls;
 use crate::mail::{Clock, UnixMillis};
+use crate::retrieve::{ListTrouble, TrustById};
 use crate::scheduler::{LaneView, Scheduler};
-use crate::tls::{Identity, TrustSet};
+use crate::tls::Identity;
 use crate::tracking::{Event, Journal};
 
 /// Reloads connectors, certificates and trust anchors from the files.
@@ -47,6 +48,8 @@ pub struct Reloader {
 pub(super) struct First {
     pub(super) client_setups: Arc<ClientSetups>,
     pub(super) server_setups: Arc<ServerSetups>,
+    /// The trust sets in effect, for whoever fetches their revocation lists.
+    pub(super) sets: Arc<ArcSwap<TrustById>>,
     /// The listeners and their TLS modes, which do not change.
     open: Vec<(String, ListenerTls)>,
     /// The whole configuration, as `check` prints it.
@@ -62,6 +65,7 @@ impl First {
         Ok(Self {
             client_setups: Arc::new(ArcSwap::from_pointee(setups::clients(config)?)),
             server_setups: Arc::new(ServerSetups::from_pointee(servers)),
+            sets: Arc::new(ArcSwap::from_pointee(config.trust.clone())),
             open,
             booted: config.in_force(),
             in_use: InUse::of(config, shown),
@@ -78,7 +82,7 @@ pub(super) struct InUse {
     identities: BTreeMap<String, Arc<Identity>>,
     /// When the successor of a certificate takes over.
     staged: BTreeMap<String, UnixMillis>,
-    trust: BTreeMap<TrustId, Arc<TrustSet>>,
+    trust: TrustById,
     shown: PresentedChain,
     words: Arc<Words>,
 }
@@ -178,6 +182,18 @@ impl Reloader {
         self.in_use.load().staged.values().min().copied()
     }
 
+    /// Reports revocation lists that can't be fetched, each as long as it lasts.
+    pub(super) fn tell_lists(&self, troubles: Vec<ListTrouble>) {
+        let table = self.live.table();
+        let naming = |id: &TrustId| {
+            let naming = table.outbound.iter().filter(|c| c.forced().is_some_and(|f| f.trust().contains(id)));
+            naming.map(|connector| connector.name.to_string()).collect()
+        };
+        let found = troubles.into_iter().map(|one| (one.words, naming(&one.trust))).collect();
+        let fresh = self.alarms.replace(AlarmKind::Lists, Clock::wall(), found);
+        self.tell(&fresh);
+    }
+
     /// Reports our certificates, trust anchors and revocation lists that are about to expire, once per threshold.
     pub(super) fn tell_expiry(&self) {
         let now = Clock::wall();
@@ -270,6 +286,12 @@ impl Reloader {
         let mut seen = print(&config.files);
         seen.extend(before.into_iter().filter(|(file, _)| config.files.contains(file)));
 
+        let inherit = || {
+            for (id, set) in &config.trust {
+                in_use.trust.get(id).into_iter().for_each(|last| set.shelf().inherit(last.shelf()));
+            }
+        };
+        inherit();
         let first = &self.first;
         let clients = setups::clients(&config)?;
         let shown = setups::shown(&config, &first.open, &in_use.shown);
@@ -292,6 +314,9 @@ impl Reloader {
         // The spool stays where it was opened.
         let now = InUse { data_dir: in_use.data_dir.clone(), ..InUse::of(&config, shown) };
         self.in_use.store(Arc::new(now));
+        first.sets.store(Arc::new(config.trust.clone()));
+        // What was fetched meanwhile is on the last shelf.
+        inherit();
         self.live.replace(table);
         first.client_setups.store(Arc::new(clients));
         first.server_setups.store(Arc::new(BTreeMap::from([(next, servers)])));

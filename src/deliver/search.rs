@@ -10,7 +10,7 @@ use super::memory::TLS_TRIED_AGAIN_AFTER;
 use super::need::{Need, serves};
 use super::open::{Miss, OpenRequest};
 use super::session::{Candidate, Key, OpenSession};
-use crate::connector::{Decision, OnHandshakeFailure, Outbound, Retry, SecuringFault};
+use crate::connector::{Decision, Observed, OnHandshakeFailure, Outbound, Retry, SecuringFault};
 use crate::outcome::{
     At, LinkFault, NameFault, Outcome, Scope, Trouble, classify_fault, classify_name, classify_together,
 };
@@ -254,6 +254,7 @@ impl Courier {
             while let Some(mut session) = self.pool.take(&candidate.key(connector.revision)) {
                 let table = self.live.table();
                 let fits = serves(&table, connector, need.mailboxes())
+                    && !self.is_worn(&session, way)
                     && session.connection.is_quiet().await
                     && session.rejudge(connector, requirement.clone(), table.generation)
                     && self.may_reuse(way, candidate, &session)
@@ -276,8 +277,16 @@ impl Courier {
         self.pool.put(session);
     }
 
-    /// Whether a session has carried its maximum number of messages.
+    /// Whether a session has carried its maximum number of messages, or was judged before a revocation list was
+    /// fetched that may name its peer.
     pub(super) fn is_worn(&self, session: &OpenSession, way: &Way) -> bool {
+        if let (Observed::Established(facts), Some(_)) = (&session.observed, way.connector.forced()) {
+            let setups = self.tls.load();
+            let setup = setups.get(&way.connector.revision);
+            if session.used > 0 && setup.is_some_and(|setup| setup.has_new_lists_since(facts.at)) {
+                return true;
+            }
+        }
         let max = [way.connector.sending.messages_max, session.smtp.offers().messages_max];
         session.used >= max.into_iter().flatten().fold(self.settings.messages_per_connection_max, u32::min)
     }

@@ -10,7 +10,7 @@ use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 use x509_parser::prelude::{FromDer, X509Name};
 
 use super::certificate::{BESIDE_MAX, beside, printable, read};
-use super::crl::{IssuerKey, ListedCertificate};
+use super::crl::{IssuerKey, ListedCertificate, RevocationList};
 use super::trust::TrustSet;
 use crate::connector::{ChainFault, ChainVerdict, PeerCertificate, RevocationStatus, TrustId};
 use crate::mail::UnixMillis;
@@ -80,7 +80,7 @@ fn opinion(
 ) -> Opinion {
     let by_path = match EndEntityCert::try_from(leaf) {
         Ok(leaf) => {
-            let search = PathSearch { leaf: &leaf, intermediates, set, now };
+            let search = PathSearch { leaf: &leaf, intermediates, set, lists: set.lists(), now };
             let by = |purpose| search.best(purpose);
             match usage {
                 Usage::Server => by(KeyUsage::server_auth()),
@@ -123,7 +123,9 @@ fn shown_anchor(leaf: &CertificateDer<'_>, set: &TrustSet, usage: Usage, now: Un
         return Opinion::faulty(ChainFault::WrongPurpose);
     }
     let status = match ListedCertificate::read(leaf) {
-        Some(listed) if set.has_lists() => listed.status(set.lists(), &listed.as_issuer(), now),
+        Some(listed) if set.has_lists() => {
+            certificate_status(&listed, &listed.as_issuer(), (set, &set.lists()), now)
+        }
         Some(_) => RevocationStatus::NoList,
         None => RevocationStatus::Unknown,
     };
@@ -137,6 +139,7 @@ struct PathSearch<'a> {
     leaf: &'a EndEntityCert<'a>,
     intermediates: &'a [CertificateDer<'a>],
     set: &'a TrustSet,
+    lists: Vec<Arc<RevocationList>>,
     now: UnixMillis,
 }
 
@@ -199,7 +202,7 @@ impl PathSearch<'_> {
             let Some(listed) = ListedCertificate::read(certificate) else {
                 return RevocationStatus::Unknown;
             };
-            let status = listed.status(self.set.lists(), &issuer, self.now);
+            let status = certificate_status(&listed, &issuer, (self.set, &self.lists), self.now);
             if severity(status) > severity(worst) {
                 worst = status;
             }
@@ -209,12 +212,25 @@ impl PathSearch<'_> {
     }
 }
 
+/// The status of one certificate of a verified path. Only here is noted which lists to fetch.
+fn certificate_status(
+    certificate: &ListedCertificate<'_>,
+    issuer: &IssuerKey,
+    (set, lists): (&TrustSet, &[Arc<RevocationList>]),
+    now: UnixMillis,
+) -> RevocationStatus {
+    let awaited = set.shelf().asks(certificate.points(), issuer.spki(), now);
+    let status = certificate.status(lists.iter().map(|list| &**list), issuer, now);
+    if awaited && status == RevocationStatus::Unknown { RevocationStatus::NotFetched } else { status }
+}
+
 fn severity(status: RevocationStatus) -> u8 {
     match status {
         RevocationStatus::NoList | RevocationStatus::Good => 0,
         RevocationStatus::Stale => 1,
-        RevocationStatus::Unknown => 2,
-        RevocationStatus::Revoked => 3,
+        RevocationStatus::NotFetched => 2,
+        RevocationStatus::Unknown => 3,
+        RevocationStatus::Revoked => 4,
     }
 }
 

@@ -106,6 +106,12 @@ impl ClientSetup {
         self.settings.key_exchange == KeyExchange::PostQuantum
     }
 
+    /// Whether a revocation list was fetched since: what was assessed before may not be true any more.
+    #[must_use]
+    pub fn has_new_lists_since(&self, then: UnixMillis) -> bool {
+        self.settings.trust.iter().any(|(_, set)| set.shelf().has_changed_since(then))
+    }
+
     /// Makes one handshake as the client and returns what the peer showed. The chain is assessed at
     /// `now`. The caller limits the time.
     ///

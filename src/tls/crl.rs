@@ -258,6 +258,11 @@ impl RevocationList {
         self.issuer == name
     }
 
+    /// Whether it is this very list.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.octets == other.octets && self.signature == other.signature
+    }
+
     /// Whether it is meant for the same certificates, as far as it says itself.
     pub(super) fn is_for_the_same(&self, other: &Self) -> bool {
         self.issuer == other.issuer && self.scope == other.scope
@@ -322,6 +327,11 @@ impl<'a> ListedCertificate<'a> {
         Some(Self { parsed, points })
     }
 
+    /// The URIs of its distribution points.
+    pub(super) fn points(&self) -> &[&'a str] {
+        self.points.as_deref().unwrap_or_default()
+    }
+
     /// It as the issuer of another.
     pub(super) fn as_issuer(&self) -> IssuerKey {
         let usage = self.parsed.key_usage().ok().flatten();
@@ -364,6 +374,11 @@ impl<'a> ListedCertificate<'a> {
 }
 
 impl IssuerKey {
+    /// The key itself, a SubjectPublicKeyInfo.
+    pub(super) fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
     /// A trust anchor: a name and a key, and nothing else of it counts.
     pub(super) fn anchor(spki: &[u8]) -> Self {
         Self { spki: spki.to_vec(), signs_lists: true }

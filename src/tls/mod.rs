@@ -4,6 +4,7 @@
 //! itself.
 
 mod assess;
+mod cache;
 mod certificate;
 mod client;
 mod crl;
@@ -14,12 +15,14 @@ mod partners;
 mod pem;
 mod proof;
 mod server;
+mod shelf;
 mod trust;
 
 #[cfg(test)]
 mod tests;
 
 pub use assess::{Usage, assess};
+pub use cache::{CachedList, ListCache, PresentedUrl};
 pub use client::{ClientSettings, ClientSetup, KeyShares};
 pub use crl::{ListEnd, ListFault, RevocationList};
 pub use describe::{CertificateLine, describe, status_addresses};
@@ -28,7 +31,8 @@ pub use form::{ForeignFile, ForeignForm, MaterialKind};
 pub use partners::Partners;
 pub use pem::{Identity, IdentityWarning, read_chain};
 pub use server::{ServerSettings, ServerSetup};
-pub use trust::TrustSet;
+pub use shelf::{ListShelf, ListSources};
+pub use trust::{FetchedListFault, TrustSet};
 
 use std::sync::Arc;
 

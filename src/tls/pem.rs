@@ -199,16 +199,21 @@ pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
 /// The revocation lists of a PEM file, or the one list of a DER file; at least one.
 pub(super) fn revocation_lists(file: &Path) -> Result<Vec<Vec<u8>>, TlsFault> {
     let (octets, _) = read(file)?;
+    lists_of(file, octets)
+}
+
+/// The revocation lists in these octets, PEM or DER; at least one. `source` is what a fault calls them.
+pub(super) fn lists_of(source: &Path, octets: Vec<u8>) -> Result<Vec<Vec<u8>>, TlsFault> {
     if memchr::memmem::find(&octets, b"-----BEGIN ").is_none() {
         return Ok(vec![octets]);
     }
-    let lists: Vec<Vec<u8>> = items(file, &octets)?
+    let lists: Vec<Vec<u8>> = items(source, &octets)?
         .into_iter()
         .filter_map(|item| if let Item::Crl(list) = item { Some(list.to_vec()) } else { None })
         .collect();
     if lists.is_empty() {
         let fault = ListFault::NotOne("there is no -----BEGIN X509 CRL----- in it".to_owned());
-        return Err(TlsFault::RevocationList { file: file.to_owned(), fault });
+        return Err(TlsFault::RevocationList { file: source.to_owned(), fault });
     }
     Ok(lists)
 }

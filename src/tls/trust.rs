@@ -7,12 +7,14 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use sha2::{Digest, Sha256};
 
+use super::cache::{CachedList, ListCache};
 use super::certificate::{self, hex};
-use super::crl::RevocationList;
+use super::crl::{ListFault, RevocationList};
 use super::fault::TlsFault;
 use super::pem;
+use super::shelf::{ListShelf, ListSources};
 use crate::connector::TrustContents;
-use crate::mail::UnixMillis;
+use crate::mail::{UnixMillis, rfc3339};
 
 /// A set of trust anchors: keys in which a chain may end (RFC 5280 §6.1.1).
 pub struct TrustSet {
@@ -20,6 +22,7 @@ pub struct TrustSet {
     /// The anchors as certificates: a peer may present one of them as its own.
     certificates: Vec<CertificateDer<'static>>,
     lists: Vec<(PathBuf, Arc<RevocationList>)>,
+    shelf: ListShelf,
     /// Subject and expiry of each anchor.
     anchor_ends: Vec<(String, UnixMillis)>,
     digest: String,
@@ -46,7 +49,7 @@ impl TrustSet {
 
     fn of(anchors: Vec<TrustAnchor<'static>>, certificates: Vec<CertificateDer<'static>>) -> Self {
         let (anchor_ends, digest) = (anchor_ends(&certificates), digest(&certificates));
-        Self { anchors, certificates, lists: Vec::new(), anchor_ends, digest }
+        Self { anchors, certificates, lists: Vec::new(), shelf: ListShelf::default(), anchor_ends, digest }
     }
 
     /// Adds the revocation lists of a file, PEM or DER (RFC 5280 §5), and gives them.
@@ -63,6 +66,86 @@ impl TrustSet {
         }
         self.lists.extend(added.iter().map(|list| (file.to_owned(), Arc::clone(list))));
         Ok(added)
+    }
+
+    /// Says where further lists are fetched from, and takes what the cache has of them.
+    pub fn fetch_from(&mut self, id: &str, sources: ListSources, cache: &ListCache) {
+        let named = format!("{}{sources:?}", self.digest);
+        self.digest = hex(&Sha256::digest(named));
+        let from_chains = sources.from_chains;
+        self.shelf = ListShelf::new(sources);
+        if from_chains {
+            let before = cache.presented().into_iter().filter(|one| one.trust == id);
+            before.for_each(|one| self.shelf.present(&one.url, one.seen));
+        }
+        for url in self.shelf.urls() {
+            let Some(cached) = cache.read(id, &url) else { continue };
+            if let Ok(list) = RevocationList::parse(&cached.der) {
+                if let Some(key) = cached.key.filter(|key| list.signed_by(key)) {
+                    self.shelf.note_key(&key);
+                }
+                self.shelf.put(&url, Arc::new(list), UnixMillis::default());
+            }
+        }
+    }
+
+    /// The fetched lists.
+    #[must_use]
+    pub fn shelf(&self) -> &ListShelf {
+        &self.shelf
+    }
+
+    /// Takes a list that was fetched from a URL, and says how to keep it; `None` if it is the one that is there. Lists
+    /// come over plain HTTP: whoever is on the way must not be able to replace one by another that nobody signed, or
+    /// by an older one.
+    ///
+    /// # Errors
+    /// [`FetchedListFault`]; the last list stays.
+    pub fn take_fetched(
+        &self,
+        url: &str,
+        octets: Vec<u8>,
+        now: UnixMillis,
+    ) -> Result<Option<CachedList>, FetchedListFault> {
+        let lists = pem::lists_of(Path::new(url), octets).map_err(|fault| {
+            if let TlsFault::RevocationList { fault, .. } = fault {
+                FetchedListFault::List(fault)
+            } else {
+                FetchedListFault::Pem(fault.to_string())
+            }
+        })?;
+        let [der] =
+            <[Vec<u8>; 1]>::try_from(lists).map_err(|lists| FetchedListFault::Several(lists.len()))?;
+        let list = RevocationList::parse(&der)?;
+        let key = self.shelf.signer(&list);
+        let verified = key.is_some() || self.signed(&list);
+        let last = self.shelf.list(url);
+        let configured = self.shelf.sources().urls.iter().any(|one| **one == *url);
+        let last_verified =
+            last.as_ref().is_some_and(|last| self.signed(last) || self.shelf.signer(last).is_some());
+        // Of a configured list the authority may not have been seen yet. One from a chain was named by what its
+        // authority signed.
+        if !verified && (!configured || last_verified) {
+            return Err(FetchedListFault::Unsigned(list.issuer().to_owned()));
+        }
+        if let Some(last) = &last {
+            if list.is_same(last) {
+                return Ok(None);
+            }
+            if last_verified && last.is_current(now) && !list.is_for_the_same(last) {
+                return Err(FetchedListFault::Other(list.issuer().to_owned()));
+            }
+            if list.this_update() < last.this_update() && (last_verified || !verified) {
+                return Err(FetchedListFault::Older(rfc3339(list.this_update())));
+            }
+        }
+        self.shelf.put(url, Arc::new(list), now);
+        Ok(Some(CachedList { der, key: if self.is_anchor_key(key.as_deref()) { None } else { key } }))
+    }
+
+    fn is_anchor_key(&self, key: Option<&[u8]>) -> bool {
+        let keys = self.certificates.iter().filter_map(certificate::names_and_key);
+        keys.into_iter().any(|(_, one)| Some(one.as_slice()) == key)
     }
 
     /// Subject and expiry of each anchor. The path check ignores the date (RFC 5280 §6.1.1 d has
@@ -98,7 +181,7 @@ impl TrustSet {
         let newer = |other: &&RevocationList| {
             other.this_update() > list.this_update() && other.is_current(now) && other.is_for_the_same(list)
         };
-        let mut newer = self.lists().filter(newer).peekable();
+        let mut newer = self.lists.iter().map(|(_, list)| &**list).filter(newer).peekable();
         newer.peek().is_some() && {
             let ours = signers(list);
             !ours.is_empty() && newer.any(|other| signers(other) == ours)
@@ -109,7 +192,7 @@ impl TrustSet {
     /// which needs a current list signed by that anchor.
     #[must_use]
     pub fn can_vouch(&self, now: UnixMillis) -> bool {
-        self.lists().any(|list| list.is_current(now) && self.signed(list))
+        self.shelf.is_active() || self.lists.iter().any(|(_, list)| list.is_current(now) && self.signed(list))
     }
 
     /// The anchors that share their name with another one, as after a renewal of an authority's key.
@@ -120,12 +203,15 @@ impl TrustSet {
         self.anchors.iter().filter(move |one| shared(one))
     }
 
-    pub(super) fn lists(&self) -> impl Iterator<Item = &RevocationList> {
-        self.lists.iter().map(|(_, list)| &**list)
+    /// All lists at this moment, from files and fetched.
+    pub(super) fn lists(&self) -> Vec<Arc<RevocationList>> {
+        let mut lists: Vec<_> = self.lists.iter().map(|(_, list)| Arc::clone(list)).collect();
+        lists.extend(self.shelf.lists());
+        lists
     }
 
     pub(super) fn has_lists(&self) -> bool {
-        !self.lists.is_empty()
+        !self.lists.is_empty() || self.shelf.is_active()
     }
 
     /// Whether a certificate is itself a trust anchor.
@@ -180,6 +266,31 @@ impl TrustSet {
     pub(super) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
     }
+}
+
+/// Why a fetched list was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchedListFault {
+    /// It is no list, or can't be used.
+    #[error("what came back can't be used: {0}")]
+    List(#[from] ListFault),
+    /// It is damaged PEM.
+    #[error("what came back can't be used: {0}")]
+    Pem(String),
+    /// It is more than one list.
+    #[error("what came back has {0} lists; one is expected")]
+    Several(usize),
+    /// No known authority signed it.
+    #[error("the list that came back names {0} as its issuer, and no authority known by that name signed it")]
+    Unsigned(String),
+    /// It is for other certificates than the current one.
+    #[error(
+        "the list that came back, of {0}, is for other certificates than the last one, which has not ended yet"
+    )]
+    Other(String),
+    /// There is a newer one.
+    #[error("the list that came back is of {0}, older than the last one")]
+    Older(String),
 }
 
 fn anchor(certificate: &CertificateDer<'_>) -> Result<TrustAnchor<'static>, webpki::Error> {

@@ -1,10 +1,23 @@
-//! Revocation lists in a running relay: what has ended is told.
+//! Revocation lists in a running relay: those that have ended are reported, and those at URLs are fetched.
 
 use serde_json::Value;
 
-use crate::peer::mint::Authority;
-use crate::peer::site::{OPPORTUNISTIC, Site, outbound};
+use rcgen::{CrlDistributionPoint, KeyPair, SerialNumber};
+
+use crate::peer::daemon::Daemon;
+use crate::peer::mint::{Authority, Pair};
+use crate::peer::mix;
+use crate::peer::sink::{Manner, Sink};
+use crate::peer::site::{ANYONE, LISTENER, OPPORTUNISTIC, PARTNER, QUICK, REVOKED, Site, outbound};
+use crate::peer::source::Source;
+use crate::peer::web::{Page, Web};
 use crate::peer::{LONG, eventually};
+
+const HARD: &str = "tls = \"forced\"\nrequire = \"identity\"\npeer_names = [\"mail.partner.test\"]\n\
+     trust = [\"partners\"]\nrevocation = \"hard\"\n";
+const SOFT: &str = "tls = \"forced\"\nrequire = \"identity\"\npeer_names = [\"mail.partner.test\"]\n\
+     trust = [\"partners\"]\n";
+const PRIVATE: &str = "crl_private_addresses = true\n";
 
 /// Every alarm of a log in JSON.
 fn alarms(log: &str) -> Vec<String> {
@@ -50,4 +63,187 @@ async fn a_list_and_an_anchor_that_have_ended_are_alarms() {
     daemon.ask(&["reload"]).await;
     let lasting = daemon.ask(&["connectors"]).await;
     assert_eq!(lasting["alarms"].as_array().map(Vec::len), Some(1), "{lasting}");
+}
+
+/// A relay whose `trust.partners` has these keys beside its anchors.
+async fn relay(site: &Site, trust: &str, rest: &str) -> Daemon {
+    configure(site, trust, rest);
+    Daemon::start(&site.home).await
+}
+
+fn configure(site: &Site, trust: &str, rest: &str) {
+    let trust = format!("[trust.partners]\nanchors = \"partners.pem\"\n{trust}\n");
+    let settings = format!("[log]\nformat = \"json\"\n\n[crl]\nretry = \"1s\"\n{QUICK}");
+    let ours = site.ours.pair(&[crate::peer::daemon::NAME], crate::peer::mint::Kind::Good);
+    let certificate = site.home.certificate("gw", &ours);
+    site.home.configure(&format!("{certificate}{trust}{settings}{LISTENER}{ANYONE}{rest}"));
+}
+
+fn list(authority: &Authority, serials: &[u64]) -> Page {
+    Page::Body(authority.revocation_list(serials).into_bytes())
+}
+
+/// A partner's certificate with this serial number, whose lists are there.
+fn pair(authority: &Authority, serial: u64, url: Option<&str>) -> Pair {
+    authority.made(&[PARTNER], &KeyPair::generate().unwrap(), |params| {
+        params.serial_number = Some(SerialNumber::from(serial));
+        let uris = url.iter().map(|url| (*url).to_owned()).collect();
+        params.crl_distribution_points = url.map(|_| CrlDistributionPoint { uris }).into_iter().collect();
+    })
+}
+
+async fn send(daemon: &Daemon, id: &str, to: &str) {
+    Source::clear(daemon.at("in"), 1).send_all(mix::plain(id, 1, 200, "ada@a.test", to)).await;
+}
+
+/// The alarms that last, once some do.
+async fn lasting(daemon: &Daemon) -> Vec<String> {
+    let told = daemon.ask(&["connectors"]).await;
+    let alarms = told["alarms"].as_array().unwrap().iter();
+    alarms.map(|alarm| alarm["what"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn fetched(daemon: &Daemon, count: usize) {
+    eventually("a fetched list", LONG, async || {
+        (daemon.log().matches("a revocation list was fetched").count() >= count).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hard_waits_for_the_list_that_is_fetched_and_goes_by_the_next_one() {
+    let (site, web) = (Site::new(), Web::start().await);
+    let sink = Sink::start(Manner::sealed(pair(&site.partners, 7, None).server())).await;
+    let trust = format!("crl = [\"{}\"]\n{PRIVATE}", web.url("/root.crl"));
+    let out = outbound("out", "partner.test", sink.address, HARD);
+    let daemon = relay(&site, &trust, &out).await;
+    send(&daemon, "one", "bob@partner.test").await;
+    let deferred = daemon.deferred("bob@partner.test").await.to_string();
+    assert!(deferred.contains("has not been fetched yet"), "{deferred}");
+    let alarms = eventually("an alarm", LONG, async || {
+        Some(lasting(&daemon).await).filter(|alarms| !alarms.is_empty())
+    })
+    .await;
+    assert!(
+        alarms[0].contains("can't be fetched: it was answered 404 Not Found; there is none yet"),
+        "{alarms:?}"
+    );
+    sink.assert_nothing_in_clear();
+
+    web.page("/root.crl", list(&site.partners, &[8]));
+    daemon.queue_empty().await;
+    assert_eq!(sink.arrived().len(), 1);
+    eventually("the end of the alarm", LONG, async || lasting(&daemon).await.is_empty().then_some(())).await;
+
+    // The authority revokes it, and an operator who knows of that reloads.
+    web.page("/root.crl", list(&site.partners, &[7, 8]));
+    daemon.ask(&["reload"]).await;
+    fetched(&daemon, 2).await;
+    // The session that was judged before may be kept for a while.
+    eventually("a refusal", LONG, async || {
+        send(&daemon, "next", "bob@partner.test").await;
+        daemon.log().contains("\"token\":\"certificate-revoked\"").then_some(())
+    })
+    .await;
+
+    // Whoever is on the way can't put another list in its place: unsigned, or older.
+    web.page("/root.crl", list(&site.renewed, &[]));
+    daemon.ask(&["reload"]).await;
+    eventually("a list that is not taken", LONG, async || {
+        daemon.log().contains("no authority known by that name signed it").then_some(())
+    })
+    .await;
+    web.page("/root.crl", Page::Body(site.partners.revocation_list_until(2026, &[]).into_bytes()));
+    daemon.ask(&["reload"]).await;
+    eventually("an older list that is not taken", LONG, async || {
+        daemon.log().contains("older than the last one").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_that_chains_name_are_fetched_behind_the_mail_and_outlive_a_restart() {
+    let (site, web) = (Site::new(), Web::start().await);
+    web.page("/named.crl", list(&site.partners, &[REVOKED]));
+    let (named, foreign) = (web.url("/named.crl"), web.url("/foreign.crl"));
+    let sink = async |pair: Pair| Sink::start(Manner::sealed(pair.server())).await;
+    let revoked = sink(pair(&site.partners, REVOKED, Some(&named))).await;
+    let good = sink(pair(&site.partners, 7, Some(&named))).await;
+    let stranger = sink(pair(&Authority::new("stranger"), 7, Some(&foreign))).await;
+    let out = [
+        outbound("soft", "soft.test", revoked.address, SOFT),
+        outbound("hard", "hard.test", good.address, HARD),
+        outbound("stranger", "stranger.test", stranger.address, SOFT),
+    ]
+    .concat();
+    let trust = format!("crl_fetch = true\n{PRIVATE}");
+    let daemon = relay(&site, &trust, &out).await;
+    send(&daemon, "stranger", "bob@stranger.test").await;
+    daemon.deferred("bob@stranger.test").await;
+    assert_eq!(web.asked("/named.crl"), 0);
+    // The first one goes before its list is there: mail never waits for it.
+    send(&daemon, "first", "bob@soft.test").await;
+    eventually("the first message", LONG, async || (revoked.arrived().len() == 1).then_some(())).await;
+    fetched(&daemon, 1).await;
+    assert_eq!(web.asked("/foreign.crl"), 0, "a chain that was not verified caused a fetch");
+    daemon.stop().await;
+
+    // The server is gone, and what it said is not.
+    web.page("/named.crl", Page::Status("503 Service Unavailable"));
+    let daemon = relay(&site, &trust, &out).await;
+    send(&daemon, "second", "bob@soft.test").await;
+    let deferred = daemon.deferred("bob@soft.test").await.to_string();
+    assert!(deferred.contains("revoked"), "{deferred}");
+    send(&daemon, "third", "bob@hard.test").await;
+    eventually("mail under hard", LONG, async || (good.arrived().len() == 1).then_some(())).await;
+    // explain reads what was fetched, too.
+    let chain = pair(&site.partners, REVOKED, Some(&named)).write(site.home.path(), "revoked").0;
+    let told =
+        site.home.run(&["explain"], &["--to", "bob@soft.test", "--peer-cert", chain.to_str().unwrap()]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("is revoked"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_can_not_be_fetched_says_why() {
+    let (site, web) = (Site::new(), Web::start().await);
+    let inner = web.url("/inner.crl");
+    web.page("/large.crl", Page::Endless);
+    web.page("/slow.crl", Page::Silence);
+    web.page("/moved.crl", Page::Redirect(inner.clone()));
+    web.page("/garbage.crl", Page::Body(b"<html>".to_vec()));
+    web.page("/pem.crl", Page::Body(b"-----BEGIN X509 CRL-----\n?".to_vec()));
+    let paths = ["large", "slow", "moved", "garbage", "pem", "gone"];
+    let urls: Vec<String> =
+        paths.iter().map(|path| format!("\"{}\"", web.url(&format!("/{path}.crl")))).collect();
+    let trust = format!("crl = [{}]\n{PRIVATE}", urls.join(", "));
+    let other = format!("[trust.outside]\nanchors = \"partners.pem\"\ncrl = [\"{inner}\"]\n\n");
+    let address = "127.0.0.1:9".parse().unwrap();
+    let out = outbound("a", "a.example", address, SOFT)
+        + &outbound("b", "b.example", address, &SOFT.replace("partners", "outside"));
+    configure(&site, &trust, &format!("{other}{out}"));
+    let config = std::fs::read_to_string(site.home.config()).unwrap();
+    let limits = "[crl]\nsize = \"64KiB\"\ntimeout = \"2s\"\n";
+    std::fs::write(site.home.config(), config.replace("[crl]\n", limits)).unwrap();
+    let daemon = Daemon::start(&site.home).await;
+    let told = eventually("all alarms", LONG, async || {
+        Some(lasting(&daemon).await).filter(|alarms| alarms.len() == paths.len() + 1)
+    })
+    .await;
+    for (path, why) in [
+        ("large", "it has more than 65536 octets"),
+        ("slow", "it was not complete in 2 s"),
+        ("moved", "it redirects to http://127.0.0.1"),
+        ("garbage", "what came back can't be used: it is not a certificate revocation list"),
+        ("pem", "what came back can't be used"),
+        ("gone", "it was answered 404 Not Found"),
+        (
+            "inner",
+            "127.0.0.1 has the address 127.0.0.1, which is not public; allow it by crl_private_addresses",
+        ),
+    ] {
+        let path = format!("/{path}.crl can't be fetched: ");
+        assert!(told.iter().any(|one| one.contains(&path) && one.contains(why)), "{path}{why}: {told:#?}");
+    }
+    assert_eq!(web.asked("/inner.crl"), 0, "a redirect was followed, or an inner address was dialled");
 }

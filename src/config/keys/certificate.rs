@@ -4,7 +4,7 @@
 use super::entry::Entry as _;
 use super::forms::Moment;
 use super::key::Section;
-use super::kinds::{File, Files, Optional, RequiredKey};
+use super::kinds::{File, Flag, ListPlaces, Optional, RequiredKey};
 use super::section::section;
 
 section! {
@@ -38,17 +38,36 @@ section! {
 section! {
     pub(in crate::config) TrustEntry, TrustValues;
 
-    anchors: RequiredKey<File> = "tls/fabrikam-root.pem" => {
+    anchors: Optional<File> = "tls/fabrikam-root.pem" => {
+        absent: "an error; only `[trust.system]` has none",
         meaning: "The trust anchors, PEM: one certificate or more.",
         explanation: "A partner's own certificate can be one of them: it is then trusted as it stands, even if it is \
-            self-signed and marked as an authority. Errors: the file can't be read or has no certificate.",
+            self-signed and marked as an authority. Errors: missing; the file can't be read or has no certificate; \
+            written in `[trust.system]`, whose anchors are the operating system's.",
     }
-    crl: Optional<Files> = ["tls/fabrikam.crl"] => {
-        meaning: "Certificate revocation lists of these authorities, PEM or DER; see `revocation`.",
-        explanation: "They are read again at a reload, and when they change. All lists of an issuer count, in any \
+    crl: Optional<ListPlaces> = ["tls/fabrikam.crl", "http://pki.fabrikam.example/root.crl"] => {
+        meaning: "Certificate revocation lists of these authorities: files (PEM or DER), or http URLs to fetch them \
+            from; see `revocation`.",
+        explanation: "Files are read again at a reload, and when they change. Lists at URLs are fetched in the \
+            background and kept in `data_dir`; [`[crl]`](#crl-1) has the limits. All lists of an issuer count, in any \
             order. Warnings: a list has ended, or will within three days (and no newer one is there); no anchor \
             of the set signed it. Errors: a file can't be read or is not a list; a delta list, an indirect list, or one \
-            for some reasons only.",
+            for some reasons only; a URL that is not http.",
+    }
+    crl_fetch: Flag = false => {
+        meaning: "Also fetch the lists that the certificates of verified chains name (CRL distribution points).",
+        explanation: "Only a chain that ends in this set causes a fetch, and the mail never waits for it: with \
+            `revocation = \"soft\"` the first mail to a partner goes before its lists are there, and with `\"hard\"` it \
+            is deferred with that reason. At most 1024 URLs are kept for a set, each until no chain has named it for \
+            30 days. `[trust.system]`, with this key and without `anchors`, fetches the lists of public authorities. \
+            Lists that can't be fetched are alarms once they are missing or about to end; `sealpost doctor` tries \
+            each.",
+    }
+    crl_private_addresses: Flag = false => {
+        meaning: "Lists may also be fetched from addresses outside the public internet.",
+        explanation: "For an authority inside your own network. Otherwise an address that is private, loopback, \
+            link-local or reserved is not dialled, whatever DNS says, because whoever writes a certificate could make the \
+            relay send requests to hosts that only it can reach. Error: nothing is fetched for this set.",
     }
 }
 
@@ -73,8 +92,8 @@ pub(super) const TRUST: Section = Section {
     sample_header: "#[trust.fabrikam]",
     sample: &[],
     comment: "A set of trust anchors, named by its ID. \"system\", the operating system's, is built in.",
-    intro: "A set of trust anchors. The set `system`, the operating system's, is built in; an ID `system` is an \
-        error. Warning: nothing uses it.",
+    intro: "A set of trust anchors. The set `system`, the operating system's, is built in; `[trust.system]` may only \
+        say where its revocation lists are. Warning: nothing uses it.",
     reload: true,
     keys: TrustEntry::KEYS,
 };

@@ -60,7 +60,8 @@ pub(super) const ALLOW_CN_MORE: &str = "For partners whose certificate is older 
 
 pub(super) const REVOCATION: &str = "`off`; `soft`: a certificate that a list of its trust set names is refused; `hard`: only one that current lists \
      vouch for is accepted.";
-pub(super) const REVOCATION_MORE: &str = "The lists are the files in `crl` of the trust sets; nothing is fetched while mail is sent, and OCSP is not used. \
+pub(super) const REVOCATION_MORE: &str = "The lists are those in `crl` of the trust sets, and with `crl_fetch` those that certificates name; nothing is \
+     fetched while mail waits, and OCSP is not used. \
      `soft` costs nothing where there are no lists, so it is the default. `hard` also refuses if a list is missing or \
      has ended: it stops mail when whatever fetches the lists stops, so use it with `trust` sets of your own whose \
      lists you fetch and watch. Warning: `hard` where no anchor of the sets has signed a current list, so that nobody can \

@@ -348,12 +348,12 @@ plain_text!(Line, "text");
 plain_text!(File, "path");
 plain_text!(Id, "ID");
 
-pub(crate) struct Files;
+pub(crate) struct ListPlaces;
 
-impl Kind for Files {
+impl Kind for ListPlaces {
     type Written = Vec<Text>;
     type Value = Vec<Text>;
-    const NAME: &'static str = "paths";
+    const NAME: &'static str = "paths or URLs";
 
     fn read(written: &List, _: &str, _: &mut Report<'_>) -> Option<Vec<Text>> {
         Some(written.get_ref().clone())

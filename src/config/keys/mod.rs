@@ -4,6 +4,7 @@
 //! module is not decided here.
 
 mod certificate;
+mod crl;
 mod demands;
 mod dns;
 mod entry;
@@ -28,6 +29,7 @@ mod words;
 use serde_json::Value;
 
 pub(super) use certificate::{CertificateEntry, TrustEntry};
+pub(super) use crl::{CrlEntry, CrlValues};
 pub(super) use demands::Demands;
 pub(super) use dns::{DnsEntry, DnsValues};
 pub(super) use entry::Entry;
@@ -56,6 +58,7 @@ const SECTIONS: &[&Section] = &[
     &inbound::SECTION,
     &outbound::SECTION,
     &dns::SECTION,
+    &crl::SECTION,
     &queue::SECTION,
     &limits::SECTION,
     &timeouts::SECTION,

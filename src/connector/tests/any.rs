@@ -84,6 +84,7 @@ fn a_status() -> impl Strategy<Value = RevocationStatus> {
         RevocationStatus::Revoked,
         RevocationStatus::Unknown,
         RevocationStatus::Stale,
+        RevocationStatus::NotFetched,
     ])
 }
 

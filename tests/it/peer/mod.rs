@@ -16,6 +16,7 @@ pub(crate) mod site;
 pub(crate) mod source;
 pub(crate) mod tools;
 pub(crate) mod town;
+pub(crate) mod web;
 pub(crate) mod workshop;
 
 use std::time::Duration;

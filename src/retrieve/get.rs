@@ -1,0 +1,194 @@
+//! One HTTP exchange: resolves, dials an address that is allowed, sends a request, reads a bounded answer.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::settings::Settings;
+use super::url::{HttpUrl, UrlFault, UrlHost};
+use crate::mail::is_public;
+use crate::resolver::dns::Dns;
+use crate::resolver::route::DnsFault;
+
+/// Addresses of one name that are dialled.
+const ADDRESSES_MAX: usize = 4;
+
+/// Makes HTTP requests.
+#[derive(Clone)]
+pub struct Retriever {
+    dns: Dns,
+    settings: Settings,
+}
+
+/// What to retrieve.
+#[derive(Debug, Clone, Copy)]
+pub struct Retrieval<'a> {
+    /// From where.
+    pub url: &'a str,
+    /// Addresses outside the public internet are allowed.
+    pub private: bool,
+    /// What to send by POST; without it, GET.
+    pub payload: Option<&'a Payload>,
+}
+
+/// The body of a request.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    /// Its media type.
+    pub media_type: &'static str,
+    /// Its octets.
+    pub octets: Vec<u8>,
+}
+
+/// Why nothing was retrieved.
+#[derive(Debug, thiserror::Error)]
+pub enum RetrieveFault {
+    /// The URL can't be used.
+    #[error("{0}")]
+    Url(#[from] UrlFault),
+    /// The name was not found.
+    #[error("{0}: {1}")]
+    Dns(String, DnsFault),
+    /// None of the addresses may be dialled.
+    #[error("{host} has the address {ip}, which is not public; {ALLOW}")]
+    NotPublic {
+        /// The host.
+        host: String,
+        /// One of its addresses.
+        ip: IpAddr,
+    },
+    /// No connection.
+    #[error("no connection to {0}: {1}")]
+    Dial(SocketAddr, io::Error),
+    /// It took too long.
+    #[error("it was not complete in {} s", .0.as_secs_f64())]
+    Late(Duration),
+    /// The exchange failed.
+    #[error("the HTTP exchange failed: {0}")]
+    Exchange(String),
+    /// Another status than 200.
+    #[error("it was answered {0}")]
+    Status(StatusCode),
+    /// It is somewhere else.
+    #[error("it redirects to {0}, which is not followed; write that URL, if it is right")]
+    Redirect(String),
+    /// It is too large.
+    #[error("it has more than {0} octets")]
+    Large(usize),
+}
+
+const ALLOW: &str = "allow it by crl_private_addresses = true of its trust set, if it is meant";
+
+impl Retriever {
+    /// One that asks this resolver and keeps these limits.
+    #[must_use]
+    pub fn new(dns: Dns, settings: Settings) -> Self {
+        Self { dns, settings }
+    }
+
+    /// Its limits.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Retrieves something, whole.
+    ///
+    /// # Errors
+    /// [`RetrieveFault`].
+    pub async fn retrieve(&self, what: Retrieval<'_>) -> Result<Vec<u8>, RetrieveFault> {
+        let limit = self.settings.timeout;
+        timeout(limit, self.exchange(what)).await.map_err(|_| RetrieveFault::Late(limit))?
+    }
+
+    async fn exchange(&self, what: Retrieval<'_>) -> Result<Vec<u8>, RetrieveFault> {
+        let url = HttpUrl::parse(what.url)?;
+        let stream = self.dial(&url, what.private).await?;
+        let failed = |error: hyper::Error| RetrieveFault::Exchange(chain_of(&error));
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+        let driver = tokio::spawn(connection);
+        let outcome = async {
+            let response = sender.send_request(request(&url, what.payload)?).await.map_err(failed)?;
+            if response.status().is_redirection() {
+                let location = response.headers().get(LOCATION).map(|field| field.as_bytes());
+                return Err(RetrieveFault::Redirect(readable(location.unwrap_or(b"nowhere"))));
+            }
+            if response.status() != StatusCode::OK {
+                return Err(RetrieveFault::Status(response.status()));
+            }
+            let limit = self.settings.bytes_max;
+            let body = Limited::new(response.into_body(), limit).collect().await.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    RetrieveFault::Large(limit)
+                } else {
+                    RetrieveFault::Exchange(error.to_string())
+                }
+            })?;
+            Ok(body.to_bytes().to_vec())
+        }
+        .await;
+        driver.abort();
+        outcome
+    }
+
+    /// The address that is dialled is the one that was judged.
+    async fn dial(&self, url: &HttpUrl, private: bool) -> Result<TcpStream, RetrieveFault> {
+        let host = url.host.to_string();
+        let found = match &url.host {
+            UrlHost::Ip(ip) => vec![*ip],
+            UrlHost::Name(name) => {
+                self.dns.addresses(name).await.map_err(|fault| RetrieveFault::Dns(host.clone(), fault))?
+            }
+        };
+        let allowed = found.iter().filter(|ip| private || is_public(**ip)).take(ADDRESSES_MAX);
+        let mut last = found.first().map_or(RetrieveFault::Dns(host.clone(), DnsFault::NoRecords), |ip| {
+            RetrieveFault::NotPublic { host: host.clone(), ip: *ip }
+        });
+        let each = self.settings.timeout / 2;
+        for ip in allowed {
+            let address = SocketAddr::new(*ip, url.port);
+            match timeout(each, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = RetrieveFault::Dial(address, error),
+                Err(_) => last = RetrieveFault::Dial(address, io::ErrorKind::TimedOut.into()),
+            }
+        }
+        Err(last)
+    }
+}
+
+fn request(url: &HttpUrl, payload: Option<&Payload>) -> Result<Request<Full<Bytes>>, RetrieveFault> {
+    let mut builder = Request::builder()
+        .uri(url.path.as_str())
+        .header(HOST, url.authority())
+        .header(USER_AGENT, concat!("sealpost/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT, "*/*")
+        .header(CONNECTION, "close");
+    let octets = match payload {
+        Some(payload) => {
+            builder = builder.method(Method::POST).header(CONTENT_TYPE, payload.media_type);
+            payload.octets.clone()
+        }
+        None => Vec::new(),
+    };
+    builder.body(Full::new(octets.into())).map_err(|error| RetrieveFault::Exchange(error.to_string()))
+}
+
+/// What a server says, for a line of the log.
+fn readable(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
