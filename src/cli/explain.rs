@@ -116,7 +116,7 @@ fn inbound(
     let path = reverse_path(from)?;
     let tls = facts(args, config, tls::Usage::ClientOrServer)?;
     let user = args.user.as_deref().map(|name| Arc::new(User::supposed(name, table)));
-    let channel = Channel { peer: args.peer_ip, tls, user };
+    let channel = Channel { listener: listener(args, config)?, peer: args.peer_ip, tls, user };
     lines.push(format!("from <{path}> at {}:", args.peer_ip));
     let answer = admit(table, &channel, &path);
     let passed = UnchosenConnector::all(table, &channel, &path, &answer);
@@ -153,6 +153,29 @@ fn inbound(
     let passed = passed.iter().map(PassedAnswer::of).collect();
     let decision = DecisionRecord::from(&*decision);
     Ok((yes, InboundAnswer { from: path, admitted: yes, decision, reply, passed }))
+}
+
+/// The listener that the peer connects to. It must be given only where the answer depends on it.
+fn listener(args: &ExplainArgs, config: &Config) -> Result<Option<Arc<str>>, Failure> {
+    let names: Vec<&str> = config.listen.listeners.iter().map(|listener| listener.name.as_str()).collect();
+    if let Some(name) = &args.listener {
+        return match names.iter().find(|known| *known == name) {
+            Some(known) => Ok(Some((*known).into())),
+            None => Err(Failure::new(
+                EXIT_NO,
+                format!("no listener is named {name:?}; there is {}", names.join(", ")),
+            )),
+        };
+    }
+    let tied = config.inbound.iter().any(|connector| !connector.listeners.is_empty());
+    match names.as_slice() {
+        [only] => Ok(Some((*only).into())),
+        several if tied => Err(Failure::new(
+            EXIT_NO,
+            format!("connectors are limited to listeners: add --listener with one of {}", several.join(", ")),
+        )),
+        _ => Ok(None),
+    }
 }
 
 /// What `explain --json` prints.

@@ -56,7 +56,7 @@ pub(super) fn check(
     let server = server(file, report);
     let (listeners, shown) = listeners(&file.listener, &mut known, report);
     let plain = plain(file, &revisions.base, report);
-    let connectors = connectors::check(file, &plain.queue, &mut known, revisions, report);
+    let connectors = connectors::check(file, &plain.queue, (&mut known, &listeners), revisions, report);
     if let Some((Some(postmaster), place)) =
         server.as_ref().map(|(values, place)| (&values.postmaster, place))
     {

@@ -14,7 +14,8 @@ use super::named::Revisions;
 use super::outbound::{AUDIT_IS_ON, NOTHING_TO_REHEARSE};
 use super::{demands, outbound, schema, view};
 use crate::connector::{
-    BareLf, DomainPattern, Forced, Inbound, InboundTls, KeyExchange, Mode, Outbound, Require, TrustId,
+    BareLf, ClientKind, DomainPattern, Forced, Inbound, InboundTls, KeyExchange, Mode, Outbound, Require,
+    TrustId,
 };
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::mail::Mailbox;
@@ -32,7 +33,7 @@ pub(super) struct Connectors {
 pub(super) fn check(
     file: &schema::File,
     queue: &QueueValues,
-    known: &mut DefinedIds<'_>,
+    (known, listeners): (&mut DefinedIds<'_>, &[Listener]),
     revisions: &Revisions,
     report: &mut Report<'_>,
 ) -> Connectors {
@@ -42,7 +43,7 @@ pub(super) fn check(
         if let Some(name) = &entry.get_ref().name {
             unique(name, "connector", &mut names, report);
         }
-        inbound.extend(one_inbound(entry, known, revisions, report));
+        inbound.extend(one_inbound(entry, (&mut *known, listeners), revisions, report));
     }
     let mut served = Vec::new();
     let mut ties = BTreeMap::new();
@@ -65,7 +66,7 @@ pub(super) fn check(
 
 fn one_inbound(
     entry: &Spanned<InboundEntry>,
-    known: &mut DefinedIds<'_>,
+    (known, listeners): (&mut DefinedIds<'_>, &[Listener]),
     revisions: &Revisions,
     report: &mut Report<'_>,
 ) -> Option<(Inbound, Value)> {
@@ -75,6 +76,8 @@ fn one_inbound(
     if let Some(list) = &entry.from_domains {
         report.not_empty(list, "from_domains", "write the reverse-path domains, or [\"*\"] for every one");
     }
+    covered(entry, &values, report);
+    listeners_exist(&values, listeners, report);
     from_networks(entry, &mut values, revisions, report);
     let tls = inbound_tls(entry, &mut values, known, report);
     if entry.to_domains.is_none() {
@@ -86,10 +89,44 @@ fn one_inbound(
     }
     contradictions(entry, &values, report);
     let mut connector = values.connector(tls?, &revisions.lists)?;
+    if let (ClientKind::Own, false, Some(text)) = (connector.kind, identifies(&connector), &entry.kind) {
+        report.fault_of_key(
+            text.span(),
+            "kind = \"own\" needs to know that the client is one of our systems: add from_networks, users_file, or tls = \
+             \"forced\" with peer_names or pins",
+        );
+    }
     warn_open(&connector, entry.to_domains.as_ref(), report);
     connector.revision = known.revision(&connector, report);
     let shown = view::inbound(shown(entry, &values), &connector);
     Some((connector, shown))
+}
+
+/// Reports an exception that is empty, or leaves nothing of what is covered.
+fn covered(entry: &InboundEntry, values: &InboundValues, report: &mut Report<'_>) {
+    let Some(list) = &entry.except_domains else { return };
+    report.not_empty(list, "except_domains", "write reverse-path domains, or remove the key");
+    let (Some(from), Some(except)) = (&values.from_domains, &values.except_domains) else { return };
+    let excepted = |pattern: &DomainPattern| except.iter().any(|(other, _)| other.includes(pattern));
+    if !from.is_empty() && from.iter().all(|(pattern, _)| excepted(pattern)) {
+        report.fault(list.span(), "except_domains leaves nothing of from_domains; remove one of the two");
+    }
+}
+
+fn listeners_exist(values: &InboundValues, listeners: &[Listener], report: &mut Report<'_>) {
+    for name in values.listeners.iter().flatten() {
+        if listeners.iter().any(|listener| listener.name == *name.get_ref()) {
+            continue;
+        }
+        let known: Vec<String> = listeners.iter().map(|listener| format!("\"{}\"", listener.name)).collect();
+        let message = match known.as_slice() {
+            [] => "there is no [[listener]] yet".to_owned(),
+            known => {
+                format!("no [[listener]] is named \"{}\"; there is {}", name.get_ref(), known.join(", "))
+            }
+        };
+        report.fault(name.span(), message);
+    }
 }
 
 /// The networks written here, with those from the networks file.
@@ -224,9 +261,11 @@ fn warn_none(file: &schema::File, report: &mut Report<'_>) {
     }
 }
 
-/// Warns of an open relay: anyone may send anywhere.
-fn warn_open(connector: &Inbound, to: Option<&List>, report: &mut Report<'_>) {
-    let bound = connector.users.is_some()
+/// Whether a connector's conditions identify the client, be it as one of many. A network that covers everybody does not.
+fn identifies(connector: &Inbound) -> bool {
+    let networks = &connector.from_networks;
+    !networks.is_empty() && networks.iter().all(|network| network.prefix_len() > 0)
+        || connector.users.is_some()
         || match &connector.tls {
             InboundTls::Off | InboundTls::Opportunistic => false,
             InboundTls::Forced(Forced { require: Require::Encryption, pins, .. }) => !pins.is_empty(),
@@ -234,9 +273,13 @@ fn warn_open(connector: &Inbound, to: Option<&List>, report: &mut Report<'_>) {
                 !trust.contains(&TrustId::system())
             }
             InboundTls::Forced(Forced { require: Require::Identity { .. }, .. }) => true,
-        };
+        }
+}
+
+/// Warns of an open relay: anyone may send anywhere.
+fn warn_open(connector: &Inbound, to: Option<&List>, report: &mut Report<'_>) {
     let anywhere = connector.to_domains.contains(&DomainPattern::Any);
-    if let (true, false, true, Some(to)) = (connector.from_networks.is_empty(), bound, anywhere, to) {
+    if let (false, true, Some(to)) = (identifies(connector), anywhere, to) {
         report.warn(
             to.span(),
             "an open relay: anyone may send to anywhere through this connector; add from_networks, or tls = \

@@ -62,7 +62,9 @@ fn shadowed_inbound(connector: &Inbound, all: &[Inbound], domains: &List, report
         return;
     }
     let bound = |pattern: &DomainPattern| {
-        all.iter().find(|other| binds(other) && other.from_domains.contains(pattern))
+        // `*` binds nobody.
+        let here = |other: &&Inbound| binds(other) && other.from_domains.contains(pattern);
+        all.iter().find(here).filter(|_| *pattern != DomainPattern::Any)
     };
     let binding: Option<Vec<_>> = connector.from_domains.iter().map(bound).collect();
     if let Some(other) = binding.as_ref().and_then(|binding| binding.first()) {
@@ -81,14 +83,11 @@ fn forced_out_only(connector: &Outbound, checked: &CheckedFile, domains: &List, 
             .inbound
             .iter()
             .filter(|c| c.mode != Mode::Off)
-            .filter_map(|c| Some((DomainPattern::closest(&c.from_domains, Some(domain))?.specificity(), c)))
+            .filter_map(|c| Some((c.covers(Some(domain))?, c)))
             .max_by_key(|(specificity, _)| *specificity);
         let Some((level, _)) = closest else { continue };
-        let here = checked.inbound.iter().filter(|c| {
-            c.mode != Mode::Off
-                && DomainPattern::closest(&c.from_domains, Some(domain)).map(DomainPattern::specificity)
-                    == Some(level)
-        });
+        let here =
+            checked.inbound.iter().filter(|c| c.mode != Mode::Off && c.covers(Some(domain)) == Some(level));
         let mut here = here.collect::<Vec<_>>();
         here.sort_by(|a, b| a.name.cmp(&b.name));
         let open = here.iter().find(|c| c.from_networks.is_empty());

@@ -13,9 +13,9 @@ use super::decision::Decision;
 use super::name::first_match;
 use super::pattern::{DomainPattern, Specificity};
 use super::requirement::{Forced, Require};
-use super::table::{Inbound, InboundTls, Mode, Table};
+use super::table::{ClientKind, Inbound, InboundTls, Mode, Table};
 use crate::mail::{Domain, Mailbox, ReversePath};
-use told::{admitted_decision, attributed_by, forced, no_connector, unmet_refusal};
+use told::{admitted_decision, attributed_by, excepted, forced, no_connector, unmet_refusal};
 
 mod channel;
 mod passed;
@@ -45,23 +45,32 @@ pub struct AdmittedTransaction {
 
 /// Decides which inbound connector, if any, a transaction belongs to.
 ///
-/// The connectors whose `from_domains` cover the reverse-path are grouped into levels, closest pattern first.
-/// At each level the first matching row decides:
+/// 1. Our own connectors (`kind = "own"`): one that holds in full is taken, whatever the reverse-path, even one that
+///    a partner's connector binds: our systems redirect mail. One in audit whose network holds is taken too, and the
+///    waiver is recorded.
+/// 2. Partners' connectors whose `from_domains` cover the reverse-path, and whose `except_domains` don't. They are
+///    grouped into levels, closest pattern first. At each level the first matching row decides:
 ///
 /// | at this level | result |
 /// |---|---|
 /// | an enforced forced connector is satisfied | it is taken |
-/// | there is one, and none is satisfied | refused: a looser connector never accepts the mail instead |
+/// | there is one, none is satisfied, and the level is not `*` | refused: a looser connector never accepts the mail |
 /// | another connector is satisfied in full | it is taken |
 /// | an audit connector fails only on TLS; its network matches | it is taken, and the waiver is recorded |
 /// | none of these | the next level; after the last one, refused |
 ///
+/// `*` binds nobody: at that level the first connector that is satisfied is taken.
+///
 /// If several connectors match a row, a match by certificate wins over user, network, then domain; ties go by
-/// name. The null reverse-path has no domain, so only `*` patterns cover it. Before those levels come the
-/// forced connectors that the peer's certificate or network identifies, and those whose user has logged in.
-/// Connectors that are off are ignored.
+/// name. The null reverse-path has no domain, so only `*` patterns cover it. Before those levels come the partners'
+/// forced connectors that the peer's certificate or network identifies, which bind it, and those whose user has
+/// logged in. Connectors that are off are ignored.
 #[must_use]
 pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Admission {
+    let own: Vec<&Arc<Inbound>> = table.inbound.iter().filter(|c| c.kind == ClientKind::Own).collect();
+    if let Some(answer) = first_of(&own, channel) {
+        return answer;
+    }
     if reverse_path.is_null() {
         let named = named_by_peer(table, channel);
         if let Some(answer) = at_level(&named, channel, reverse_path) {
@@ -75,29 +84,47 @@ pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Ad
     }
     let domain = reverse_path.mailbox().and_then(|m| m.domain_name());
     levels(table, domain)
-        .find_map(|level| at_level(&covering(table, domain, level), channel, reverse_path))
-        .unwrap_or_else(|| {
-            // RFC 4954 §6: if a login would help, tell the client so.
-            let lacks_user = |c: &&Arc<Inbound>| {
-                closeness(&c.from_domains, domain).is_some()
-                    && c.unmet_by(channel) == Some(UnmetCondition::User)
-            };
-            Admission::Refused(table.inbound.iter().find(lacks_user).map_or_else(
-                || no_connector(channel, reverse_path),
-                |connector| unmet_refusal(connector, &UnmetCondition::User, channel, reverse_path),
-            ))
+        .find_map(|level| {
+            let here = covering(table, domain, level);
+            match level {
+                Specificity::Any => first_of(&here, channel),
+                Specificity::Below(_) | Specificity::Exact => at_level(&here, channel, reverse_path),
+            }
         })
+        .unwrap_or_else(|| Admission::Refused(refused(table, channel, reverse_path, domain)))
+}
+
+/// Why no connector takes a transaction, in the words that help the client most.
+fn refused(table: &Table, channel: &Channel, path: &ReversePath, domain: Option<&Domain>) -> RefusedMail {
+    // RFC 4954 §6: if a login would help, tell the client so.
+    let lacks_user =
+        |c: &&Arc<Inbound>| c.covers(domain).is_some() && c.unmet_by(channel) == Some(UnmetCondition::User);
+    if let Some(connector) = table.inbound.iter().find(lacks_user) {
+        return unmet_refusal(connector, &UnmetCondition::User, channel, path);
+    }
+    let excepts = |c: &&Arc<Inbound>| c.excepts(domain) && c.unmet_by(channel).is_none();
+    if let Some(connector) = table.inbound.iter().filter(excepts).min_by_key(|c| attribution(c)) {
+        return excepted(connector, channel, path);
+    }
+    let anybody = covering(table, domain, Specificity::Any);
+    let forced: Vec<&Arc<Inbound>> = anybody.into_iter().filter(|c| is_forced(c)).collect();
+    if forced.is_empty() { no_connector(channel, path) } else { bound(&forced, channel, path) }
 }
 
 /// The answer of the connectors at one level; `None`: ask the next level.
 fn at_level(here: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath) -> Option<Admission> {
-    let binding: Vec<&Arc<Inbound>> = here.iter().copied().filter(|c| binds(c)).collect();
+    let binding: Vec<&Arc<Inbound>> = here.iter().copied().filter(|c| is_forced(c)).collect();
     if !binding.is_empty() {
         return Some(holding(&binding, channel).map_or_else(
             || Admission::Refused(bound(&binding, channel, path)),
             |connector| admitted(connector, channel, None),
         ));
     }
+    first_of(here, channel)
+}
+
+/// The first connector that holds, or whose unmet condition audit mode waives.
+fn first_of(here: &[&Arc<Inbound>], channel: &Channel) -> Option<Admission> {
     holding(here, channel)
         .map(|connector| admitted(connector, channel, None))
         .or_else(|| waiving(here, channel).map(|(c, unmet)| admitted(c, channel, Some(&unmet))))
@@ -109,6 +136,20 @@ fn admitted(connector: &Arc<Inbound>, channel: &Channel, waived: Option<&UnmetCo
 }
 
 impl Inbound {
+    /// How closely it covers a reverse-path domain; `None` if it does not. Our own systems' connectors cover none:
+    /// for them the reverse-path does not count.
+    #[must_use]
+    pub fn covers(&self, domain: Option<&Domain>) -> Option<Specificity> {
+        let excepted = closeness(&self.except_domains, domain).is_some();
+        closeness(&self.from_domains, domain).filter(|_| !excepted)
+    }
+
+    /// Whether it would cover a reverse-path domain but for `except_domains`.
+    #[must_use]
+    pub fn excepts(&self, domain: Option<&Domain>) -> bool {
+        closeness(&self.from_domains, domain).is_some() && self.covers(domain).is_none()
+    }
+
     /// Whether mail from this connector may go to a recipient domain; `None` is an address literal.
     #[must_use]
     pub fn relays_to(&self, domain: Option<&Domain>) -> bool {
@@ -134,6 +175,9 @@ impl Inbound {
         if self.mode == Mode::Off {
             return Some(UnmetCondition::Off);
         }
+        if !self.takes_on(channel.listener.as_deref()) {
+            return Some(UnmetCondition::Listener);
+        }
         if !self.from_networks.is_empty() && !in_networks(self, channel.peer) {
             return Some(UnmetCondition::Network);
         }
@@ -149,6 +193,12 @@ impl Inbound {
         (!self.has_login(channel)).then_some(UnmetCondition::User)
     }
 
+    /// Whether it takes mail on a listener; `None`: on any.
+    fn takes_on(&self, listener: Option<&str>) -> bool {
+        self.listeners.is_empty()
+            || listener.is_none_or(|listener| self.listeners.iter().any(|name| **name == *listener))
+    }
+
     /// Whether one of the connector's users has logged in, or it requires no login.
     fn has_login(&self, channel: &Channel) -> bool {
         let Some(users) = &self.users else { return true };
@@ -158,18 +208,18 @@ impl Inbound {
 
 fn levels(table: &Table, domain: Option<&Domain>) -> impl Iterator<Item = Specificity> {
     let levels: BTreeSet<Reverse<Specificity>> =
-        table.inbound.iter().filter_map(|c| closeness(&c.from_domains, domain)).map(Reverse).collect();
+        table.inbound.iter().filter_map(|c| c.covers(domain)).map(Reverse).collect();
     levels.into_iter().map(|Reverse(level)| level)
 }
 
 fn covering<'a>(table: &'a Table, domain: Option<&Domain>, level: Specificity) -> Vec<&'a Arc<Inbound>> {
-    table.inbound.iter().filter(|c| closeness(&c.from_domains, domain) == Some(level)).collect()
+    table.inbound.iter().filter(|c| c.covers(domain) == Some(level)).collect()
 }
 
 /// The forced connectors that a peer with the null reverse-path claims to belong to, whether the claim is
 /// valid or not.
 fn named_by_peer<'a>(table: &'a Table, channel: &Channel) -> Vec<&'a Arc<Inbound>> {
-    let may = |c: &&Arc<Inbound>| c.mode != Mode::Off && forced(c).is_some();
+    let may = |c: &&Arc<Inbound>| c.kind == ClientKind::Partner && c.mode != Mode::Off && forced(c).is_some();
     table.inbound.iter().filter(may).filter(|c| names_peer(c, channel)).collect()
 }
 
@@ -201,13 +251,15 @@ fn attribution(connector: &Inbound) -> (Attribution, Arc<str>) {
 fn may_waive(connector: &Inbound, unmet: &UnmetCondition) -> bool {
     let by_tls = match unmet {
         UnmetCondition::NoTls | UnmetCondition::Tls(_) => true,
-        UnmetCondition::Off | UnmetCondition::Network | UnmetCondition::User => false,
+        UnmetCondition::Off | UnmetCondition::Listener | UnmetCondition::Network | UnmetCondition::User => {
+            false
+        }
     };
     by_tls && connector.mode == Mode::Audit && !connector.from_networks.is_empty()
 }
 
-/// Whether a connector is binding at its level: forced and enforced.
-fn binds(connector: &Inbound) -> bool {
+/// Whether a connector is forced and enforced. At a level other than `*` it is binding.
+fn is_forced(connector: &Inbound) -> bool {
     forced(connector).is_some() && connector.mode == Mode::Enforce
 }
 
@@ -264,7 +316,7 @@ fn names_peer(connector: &Inbound, channel: &Channel) -> bool {
 fn bound(binding: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath) -> RefusedMail {
     let closest = binding.iter().filter_map(|c| Some((*c, c.unmet_by(channel)?))).max_by_key(|(c, unmet)| {
         let rank = match unmet {
-            UnmetCondition::Off | UnmetCondition::Network => 0,
+            UnmetCondition::Off | UnmetCondition::Listener | UnmetCondition::Network => 0,
             UnmetCondition::NoTls => 1,
             UnmetCondition::Tls(_) => 2,
             UnmetCondition::User => 3,

@@ -105,6 +105,8 @@ pub enum Ruling {
     WaivedClient(UnmetCondition),
     /// The client's mail is refused because this condition does not hold.
     Refused(Claim, UnmetCondition),
+    /// The client's mail is refused: the connector excepts its domain, and no other connector takes it.
+    Excepted(Claim),
     /// The client's mail is refused: no inbound connector covers it.
     NoConnector(Claim),
 }
@@ -205,6 +207,7 @@ impl Decision {
             | Ruling::Attributed(_)
             | Ruling::WaivedClient(_)
             | Ruling::Refused(..)
+            | Ruling::Excepted(_)
             | Ruling::NoConnector(_) => None,
         }
     }

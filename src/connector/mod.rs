@@ -53,7 +53,7 @@ pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revoca
 pub use sending::{Credentials, Mechanism, SendingSettings};
 pub use shortfall::{HandshakeFault, SecuringFault, Shortfall};
 pub use table::{
-    BareLf, Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure,
+    BareLf, ClientKind, Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure,
     OnHandshakeFailure, Onward, Outbound, OutboundTls, Retry, Reveal, Revision, SmartHost, SmartHostName,
     Sni, Table,
 };

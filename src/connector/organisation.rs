@@ -5,7 +5,7 @@ use super::table::{Inbound, Mode, Reveal, Table};
 use crate::mail::{Domain, Mailbox};
 
 /// Whether a mailbox is in our own organisation: in the postmaster's domain or below it, or in a domain named
-/// by an inbound connector that relays anywhere. Partners and strangers may send only to us; whoever relays
+/// by an inbound connector that relays anywhere, or excepted by one that relays to it. Partners and strangers may send only to us; whoever relays
 /// to everyone through us is one of us.
 #[must_use]
 pub fn is_ours(table: &Table, postmaster: &Mailbox, mailbox: &Mailbox) -> bool {
@@ -16,12 +16,14 @@ pub fn is_ours(table: &Table, postmaster: &Mailbox, mailbox: &Mailbox) -> bool {
 }
 
 fn is_of_ours(connector: &Inbound, domain: &Domain) -> bool {
+    let names = |patterns: &[DomainPattern]| match DomainPattern::closest(patterns, Some(domain)) {
+        Some(DomainPattern::Exact(_) | DomainPattern::Below(_)) => true,
+        Some(DomainPattern::Any) | None => false,
+    };
+    let anywhere = connector.to_domains.contains(&DomainPattern::Any);
     connector.mode != Mode::Off
-        && connector.to_domains.contains(&DomainPattern::Any)
-        && match DomainPattern::closest(&connector.from_domains, Some(domain)) {
-            Some(DomainPattern::Exact(_) | DomainPattern::Below(_)) => true,
-            Some(DomainPattern::Any) | None => false,
-        }
+        && (anywhere && names(&connector.from_domains)
+            || names(&connector.to_domains) && names(&connector.except_domains))
 }
 
 /// Whether a report to a mailbox may disclose hosts, connectors and certificates: the mailbox is in our

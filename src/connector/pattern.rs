@@ -72,6 +72,18 @@ impl DomainPattern {
         fits.then(|| self.specificity())
     }
 
+    /// Whether the pattern covers every domain that `other` covers.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) => true,
+            (Self::Exact(own), Self::Exact(domain)) => own == domain,
+            (Self::Below(parent), Self::Exact(domain)) => domain.is_below(parent),
+            (Self::Below(parent), Self::Below(domain)) => parent == domain || domain.is_below(parent),
+            (Self::Exact(_) | Self::Below(_), Self::Any) | (Self::Exact(_), Self::Below(_)) => false,
+        }
+    }
+
     /// The specificity of a match by this pattern.
     #[must_use]
     pub fn specificity(&self) -> Specificity {

@@ -48,6 +48,14 @@ impl Decision {
             Ruling::Refused(claim, UnmetCondition::Off | UnmetCondition::Network) => {
                 format!("{claim} is not accepted from {host}")
             }
+            Ruling::Refused(claim, UnmetCondition::Listener) => {
+                format!("{claim} is not accepted at the address that was connected to")
+            }
+            Ruling::Excepted(claim) => {
+                format!(
+                    "{claim} is accepted only from servers that are known to send it, and {host} is not one"
+                )
+            }
             Ruling::Refused(claim, UnmetCondition::User) => format!("{claim} needs a login"),
             Ruling::Refused(claim, UnmetCondition::Tls(shortfall)) => format!("{claim}: {shortfall}"),
             Ruling::NoConnector(claim) => format!("no inbound connector accepts {claim} from {host}"),
@@ -69,6 +77,7 @@ impl Decision {
             Ruling::Attributed(by) => by.token(),
             Ruling::WaivedClient(unmet) => return audit(unmet.token()),
             Ruling::Refused(_, unmet) => unmet.token(),
+            Ruling::Excepted(_) => "excepted-domain",
             Ruling::NoConnector(_) => "no-connector",
         })
     }
@@ -89,7 +98,14 @@ impl Decision {
             Ruling::Onward => Some(Shortfall::Onward.enhanced()),
             Ruling::Refused(_, UnmetCondition::NoTls) => Some(Enhanced(5, 7, 10)),
             Ruling::Refused(_, UnmetCondition::User) => Some(Enhanced(5, 7, 0)),
-            Ruling::Refused(_, UnmetCondition::Off | UnmetCondition::Network | UnmetCondition::Tls(_))
+            Ruling::Refused(
+                _,
+                UnmetCondition::Off
+                | UnmetCondition::Listener
+                | UnmetCondition::Network
+                | UnmetCondition::Tls(_),
+            )
+            | Ruling::Excepted(_)
             | Ruling::NoConnector(_) => Some(Enhanced(5, 7, 1)),
         }
     }
@@ -227,6 +243,7 @@ impl UnmetCondition {
     pub fn token(&self) -> &'static str {
         match self {
             Self::Off => "connector-off",
+            Self::Listener => "wrong-listener",
             Self::Network => "wrong-network",
             Self::User => "login-required",
             Self::NoTls => "tls-required",
@@ -239,6 +256,7 @@ impl fmt::Display for UnmetCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off => f.write_str("its mode is off"),
+            Self::Listener => f.write_str("it takes no mail on this listener"),
             Self::Network => f.write_str("the address is in none of its networks"),
             Self::User => f.write_str("none of its users has logged in"),
             Self::NoTls => f.write_str("the session is in plaintext"),

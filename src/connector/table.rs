@@ -75,7 +75,13 @@ pub struct Revision(pub [u8; 8]);
 pub struct Inbound {
     /// The connector's name in the configuration.
     pub name: Arc<str>,
-    /// The reverse-path domains it covers.
+    /// Whose mail it takes.
+    pub kind: ClientKind,
+    /// The listeners it takes mail on; empty: all.
+    pub listeners: Vec<Arc<str>>,
+    /// The reverse-path domains it does not cover, although `from_domains` does.
+    pub except_domains: Vec<DomainPattern>,
+    /// The reverse-path domains it covers; empty for our own systems, which may use any.
     pub from_domains: Vec<DomainPattern>,
     /// The networks clients may connect from; empty: any.
     pub from_networks: Vec<IpNet>,
@@ -102,6 +108,17 @@ pub struct Inbound {
     /// The digest of all these settings and of the files they name.
     #[serde(skip)]
     pub revision: Revision,
+}
+
+/// Whose mail an inbound connector takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientKind {
+    /// Another organisation's, or anybody's: the reverse-path domain counts.
+    #[default]
+    Partner,
+    /// Our own mail systems'. They identify themselves and may use any reverse-path, such as that of redirected mail.
+    Own,
 }
 
 /// What an inbound connector requires of TLS.
@@ -356,6 +373,9 @@ impl Inbound {
     pub fn new(name: &str, from_domains: Vec<DomainPattern>) -> Self {
         Self {
             name: name.into(),
+            kind: ClientKind::default(),
+            listeners: Vec::new(),
+            except_domains: Vec::new(),
             from_domains,
             from_networks: Vec::new(),
             users: None,

@@ -137,7 +137,7 @@ fn policy(table: &Table, case: &InboundCase) -> (String, String, &'static str) {
     let Ok(reverse_path) = ReversePath::parse(case.from) else {
         return ("none".to_owned(), String::new(), "");
     };
-    let channel = Channel { peer: IpAddr::V4(address(case.octet)), tls: None, user: None };
+    let channel = Channel::new(IpAddr::V4(address(case.octet)));
     let decision = match admit(table, &channel, &reverse_path) {
         Admission::Admitted(admitted) => admitted.decision,
         Admission::Refused(refused) => refused.decision,

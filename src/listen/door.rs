@@ -38,6 +38,7 @@ impl Door {
         let limits = &settings.limits;
         let listener = settings.listeners.iter().find(|listener| listener.name == name);
         let rules = Rules {
+            listener: name.as_str().into(),
             name: settings.name.clone(),
             postmaster: settings.postmaster.clone(),
             content: ContentLimits {

@@ -158,9 +158,9 @@ impl Session {
         let greeting = Reply::bare(220, format!("{} ESMTP Sealpost", rules.name));
         let mut session = Self {
             share: Share::new(Arc::clone(&rules.quotas)),
+            channel: Channel { listener: Some(Arc::clone(&rules.listener)), peer, tls, user: None },
             rules,
             table,
-            channel: Channel { peer, tls, user: None },
             upgrade,
             phase: Phase::Ready,
             client: None,

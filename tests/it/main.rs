@@ -29,6 +29,7 @@ mod drain;
 mod extensions;
 mod flushes;
 mod foreign;
+mod gateway;
 mod harness;
 mod lab;
 mod life;

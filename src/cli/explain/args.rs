@@ -19,6 +19,9 @@ pub(in crate::cli) struct ExplainArgs {
     /// With --from: the address the peer connects from.
     #[arg(long, value_name = "IP", requires = "from", default_value = "203.0.113.1")]
     pub(super) peer_ip: IpAddr,
+    /// With --from: the listener that the peer connects to, where connectors are limited to some.
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub(super) listener: Option<String>,
     /// With --from: the user who has logged in; the password is assumed to be right.
     #[arg(long, value_name = "NAME", requires = "from")]
     pub(super) user: Option<String>,

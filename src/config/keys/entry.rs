@@ -32,7 +32,7 @@ pub(in crate::config) trait Entry {
                         report.fault_of_key(place.span, format!("{} would be ignored: {why}", key.name));
                     }
                 }
-                None if key.need == Need::Required => {
+                None if key.need == Need::Required && self.ignored(key).is_none() => {
                     let (name, example, hint) = (key.name, key.value, key.hint);
                     report.fault(table.clone(), format!("{name} is missing; write {name} = {example}{hint}"));
                 }

@@ -109,6 +109,24 @@ impl Kind for Moment {
     }
 }
 
+/// Names of listeners.
+pub(crate) struct ListenerNames;
+
+impl Kind for ListenerNames {
+    type Written = Vec<Text>;
+    type Value = Vec<Text>;
+    const NAME: &'static str = "names";
+
+    fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<Text>> {
+        report.not_empty(written, key, "write the name of a [[listener]], or remove the key to mean all");
+        Some(written.get_ref().clone())
+    }
+
+    fn show(value: &Vec<Text>) -> Value {
+        value.iter().map(|name| json!(name.get_ref())).collect()
+    }
+}
+
 /// Domain patterns, with their positions.
 pub(crate) struct Patterns;
 

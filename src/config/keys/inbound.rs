@@ -2,15 +2,22 @@
 
 use super::demands::Demands;
 use super::entry::Entry as _;
-use super::forms::{Ids, Lines, Name, Networks, Patterns, PeerNames, Pins};
-use super::key::Section;
+use super::forms::{Ids, Lines, ListenerNames, Name, Networks, Patterns, PeerNames, Pins};
+use super::key::{Condition, Section};
 use super::kinds::{Count, File, Flag, Optional, RequiredKey, Size, Word};
 use super::section::section;
 use super::{Level, TlsIn, forced};
 use crate::config::named::Lists;
 use crate::connector::{
-    BareLf, DomainPattern, Inbound, InboundLimits, InboundTls, KeyExchange, Mode, Onward, Purpose, Reveal,
-    Revision, Revocation, TlsVersion,
+    BareLf, ClientKind, DomainPattern, Inbound, InboundLimits, InboundTls, KeyExchange, Mode, Onward,
+    Purpose, Reveal, Revision, Revocation, TlsVersion,
+};
+
+/// Only where the reverse-path counts.
+const PARTNER: Condition = Condition {
+    key: "kind",
+    words: &["partner"],
+    otherwise: &[("own", "our own systems may use any reverse-path; remove it, or write kind = \"partner\"")],
 };
 
 section! {
@@ -19,11 +26,36 @@ section! {
     name: RequiredKey<Name> = "partner-in" => {
         meaning: "Its name in logs, replies and commands. Connectors have different names.",
     }
+    kind: Word<ClientKind> = "partner" => {
+        meaning: "Whose mail it takes: `partner`: another organisation's, or anybody's; `own`: our own mail systems'.",
+        explanation: "Our own systems, such as Exchange on-premises and Exchange Online, send mail with any \
+            reverse-path: our domains, that of a message that somebody redirects, of a partner even. So the \
+            reverse-path is not looked at for `own`, and a client that meets all conditions is admitted by it before \
+            any `partner` connector is looked at. It must therefore identify the client: by `from_networks`, by \
+            `users_file`, or by `tls = \"forced\"` with `peer_names` or `pins`. Exchange Online sends from networks that it \
+            shares among all its customers, so identify it by certificate. Error: nothing identifies the client.",
+    }
+    listeners: Optional<ListenerNames> = ["internet"] => {
+        absent: "all",
+        meaning: "Names of the listeners it takes mail on.",
+        explanation: "It is one more condition, like `from_networks`: a forced connector limited to one listener still binds \
+            its domains on the others, where nobody can meet it. Errors: empty; an unknown name.",
+    }
     from_domains: RequiredKey<Patterns> = ["partner.example"] => {
+        applies: &[PARTNER],
         meaning: "Domains of the reverse-path: `\"a.example\"`, `\"*.a.example\"` (any depth below, not a.example), \
             `\"*\"`.",
         explanation: "The null reverse-path is covered only by `*`, and by a connector whose user has logged in. \
             Errors: empty; one is listed twice.",
+    }
+    except_domains: Optional<Patterns> = ["contoso.example", "*.contoso.example"] => {
+        applies: &[PARTNER],
+        absent: "none",
+        meaning: "Domains of the reverse-path that it does not cover, although `from_domains` does.",
+        explanation: "Name your own domains here in the connector for the internet, so that a stranger can't \
+            send mail in your name: it is refused (550 5.7.1) unless another connector admits it, such as that of your own \
+            servers. Mail that others forward or send for you (newsletters, ticket systems) then needs a connector of \
+            its own. Errors: empty; one is listed twice; nothing is left of `from_domains`.",
     }
     from_networks: Optional<Networks> = ["192.0.2.0/24"] => {
         absent: "anywhere",
@@ -206,7 +238,13 @@ impl InboundValues {
         let (users, recipients) = (self.users_file.as_ref(), self.recipients_file.as_ref());
         Some(Inbound {
             name: self.name.as_ref()?.get_ref().as_str().into(),
-            from_domains: patterns(self.from_domains.as_ref()?),
+            kind: self.kind,
+            listeners: self.listeners.iter().flatten().map(|name| name.get_ref().as_str().into()).collect(),
+            except_domains: self.except_domains.as_ref().map(patterns).unwrap_or_default(),
+            from_domains: match self.kind {
+                ClientKind::Partner => patterns(self.from_domains.as_ref()?),
+                ClientKind::Own => Vec::new(),
+            },
             from_networks: self.from_networks.clone().unwrap_or_default(),
             users: users.and_then(|file| lists.users.get(file.get_ref()).cloned()),
             tls,
@@ -258,9 +296,10 @@ pub(super) const SECTION: Section = Section {
     ],
     comment: "Who may hand us mail, under which conditions, for whom. The conditions listed must all hold.",
     intro: "Who may hand us mail, under which conditions, for whom. All conditions that are listed must hold. \
-        Connectors are ranked by how closely `from_domains` covers the reverse-path: the domain itself, the longest \
-        `*.` pattern, `*`. If there is a forced connector at the closest pattern, one such must hold in full, and \
-        nothing looser admits the mail. Warnings: a connector that can never admit anyone for that reason; a forced \
+        Connectors of `kind = \"own\"` come first, whatever the reverse-path. The others are ranked by how closely \
+        `from_domains` covers the reverse-path: the domain itself, the longest `*.` pattern, `*`. If there is a forced \
+        connector at the closest pattern, one such must hold in full, and nothing looser admits the mail; only `*` \
+        binds nobody, and the first connector whose conditions hold is taken. Warnings: a connector that can never admit anyone for that reason; a forced \
         domain to which mail goes by a connector that is not forced. Names must differ between all connectors, \
         inbound and outbound. Without any inbound connector no mail is accepted (a warning).",
     reload: true,

@@ -3,8 +3,8 @@
 use super::kinds::Words;
 use crate::config::LogFormat;
 use crate::connector::{
-    BareLf, KeyExchange, Mechanism, Mode, OnFailure, OnHandshakeFailure, Onward, Purpose, Reveal, Revocation,
-    TlsVersion,
+    BareLf, ClientKind, KeyExchange, Mechanism, Mode, OnFailure, OnHandshakeFailure, Onward, Purpose, Reveal,
+    Revocation, TlsVersion,
 };
 use crate::listen::settings::ListenerTls;
 
@@ -51,6 +51,7 @@ words! {
     KeyExchange: "any" = Self::Any, "post-quantum" = Self::PostQuantum, "classic" = Self::Classic;
     Revocation: "off" = Self::Off, "soft" = Self::Soft, "hard" = Self::Hard;
     Purpose: "either" = Self::Either, "client" = Self::Client;
+    ClientKind: "partner" = Self::Partner, "own" = Self::Own;
     Mode: "enforce" = Self::Enforce, "audit" = Self::Audit, "off" = Self::Off;
     Onward: "any" = Self::Any, "sealed" = Self::Sealed;
     Reveal: "full" = Self::Full, "partner" = Self::Partner, "code" = Self::Code;

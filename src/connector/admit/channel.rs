@@ -10,6 +10,8 @@ use super::super::users::User;
 /// What is known about an inbound session at MAIL FROM.
 #[derive(Debug, Clone)]
 pub struct Channel {
+    /// The listener's name; `None`: any, as if each connector took mail on it.
+    pub listener: Option<Arc<str>>,
     /// The client's address.
     pub peer: IpAddr,
     /// The handshake; `None` in plaintext.
@@ -36,6 +38,8 @@ pub enum Attribution {
 pub enum UnmetCondition {
     /// The connector is turned off.
     Off,
+    /// It takes no mail on the listener that the client uses.
+    Listener,
     /// The client's address is in none of its networks.
     Network,
     /// None of the connector's users has logged in.
@@ -50,6 +54,6 @@ impl Channel {
     /// A client at this address, with no TLS and no login.
     #[must_use]
     pub fn new(peer: IpAddr) -> Self {
-        Self { peer, tls: None, user: None }
+        Self { listener: None, peer, tls: None, user: None }
     }
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::super::choose::closeness;
-use super::super::table::{Inbound, Mode, Table};
+use super::super::pattern::Specificity;
+use super::super::table::{ClientKind, Inbound, Mode, Table};
 use super::told::forced;
-use super::{Admission, Channel, UnmetCondition, binds, names_peer};
+use super::{Admission, Channel, UnmetCondition, is_forced, names_peer};
 use crate::mail::ReversePath;
 
 /// A connector that was not chosen.
@@ -23,8 +23,12 @@ pub struct UnchosenConnector {
 pub enum Pass {
     /// It does not cover this reverse-path.
     NotCovering,
+    /// Its `except_domains` exclude this reverse-path.
+    Excepted,
     /// One of its conditions does not hold.
     Unmet(UnmetCondition),
+    /// Its conditions hold, but the client is one of our own systems, by this connector.
+    OurOwn(Arc<str>),
     /// Its conditions hold, but another connector's pattern is closer.
     Farther(Arc<str>),
     /// Its conditions hold, but an enforced forced connector is binding for the mail.
@@ -62,27 +66,33 @@ fn why(connector: &Inbound, ruling: Option<&Arc<Inbound>>, channel: &Channel, pa
         return Pass::Unmet(UnmetCondition::Off);
     }
     let domain = path.mailbox().and_then(|m| m.domain_name());
-    let close = |c: &Inbound| closeness(&c.from_domains, domain);
+    let own = |c: &Inbound| c.kind == ClientKind::Own;
+    let close = |c: &Inbound| c.covers(domain);
     let by_peer = |c: &Inbound| path.is_null() && forced(c).is_some() && names_peer(c, channel);
-    if close(connector).is_none() && !by_peer(connector) {
-        return Pass::NotCovering;
+    if !own(connector) && close(connector).is_none() && !by_peer(connector) {
+        return if connector.excepts(domain) { Pass::Excepted } else { Pass::NotCovering };
+    }
+    if let (Some(ruling), None) = (ruling.filter(|c| own(c) && !own(connector)), connector.unmet_by(channel))
+    {
+        return Pass::OurOwn(Arc::clone(&ruling.name));
     }
     let unmet = connector.unmet_by(channel).map(Pass::Unmet);
     unmet.or_else(|| outranked(connector, ruling?, close, by_peer)).unwrap_or(Pass::NotCovering)
 }
 
 /// Why a connector whose conditions hold lost to the one that decided.
-fn outranked<K: Ord>(
+fn outranked(
     connector: &Inbound,
     ruling: &Arc<Inbound>,
-    close: impl Fn(&Inbound) -> Option<K>,
+    close: impl Fn(&Inbound) -> Option<Specificity>,
     by_peer: impl Fn(&Inbound) -> bool,
 ) -> Option<Pass> {
     let name = Arc::clone(&ruling.name);
     let rank = |c: &Inbound| (by_peer(c), close(c));
+    let anybody = |c: &Inbound| !by_peer(c) && close(c) == Some(Specificity::Any);
     Some(match () {
         () if rank(ruling) > rank(connector) => Pass::Farther(name),
-        () if binds(ruling) && !binds(connector) => Pass::Bound(name),
+        () if is_forced(ruling) && !is_forced(connector) && !anybody(ruling) => Pass::Bound(name),
         () => Pass::Later(name),
     })
 }
@@ -93,6 +103,8 @@ impl Pass {
     pub fn token(&self) -> &'static str {
         match self {
             Self::NotCovering => "not-covering",
+            Self::Excepted => "excepted-domain",
+            Self::OurOwn(_) => "own-first",
             Self::Unmet(unmet) => unmet.token(),
             Self::Farther(_) => "farther",
             Self::Bound(_) => "bound",
@@ -105,6 +117,10 @@ impl fmt::Display for Pass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotCovering => f.write_str("none of its from_domains covers the reverse-path"),
+            Self::Excepted => f.write_str("its except_domains exclude the reverse-path"),
+            Self::OurOwn(other) => {
+                write!(f, "it would hold, but {other} identifies one of our own systems, which come first")
+            }
             Self::Unmet(unmet) => unmet.fmt(f),
             Self::Farther(other) => {
                 write!(f, "it would hold, but {other} covers the reverse-path more closely")

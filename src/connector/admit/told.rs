@@ -27,11 +27,23 @@ pub(super) fn unmet_refusal(
         }
         (
             Reveal::Full | Reveal::Partner,
-            UnmetCondition::NoTls | UnmetCondition::Off | UnmetCondition::Network | UnmetCondition::User,
+            UnmetCondition::NoTls
+            | UnmetCondition::Off
+            | UnmetCondition::Listener
+            | UnmetCondition::Network
+            | UnmetCondition::User,
         ) => {
             format!("{reason} (connector {name})")
         }
     };
+    RefusedMail { reply: reply(&decision, text), decision }
+}
+
+/// The refusal of a stranger who claims a domain that the connector excepts, such as our own.
+pub(super) fn excepted(connector: &Inbound, channel: &Channel, path: &ReversePath) -> RefusedMail {
+    let ruling = Ruling::Excepted(Claim::of(path));
+    let decision = Arc::new(Decision::of_client(Some(connector), channel, ruling));
+    let text = if connector.reveal == Reveal::Code { GENERAL.to_owned() } else { decision.reason() };
     RefusedMail { reply: reply(&decision, text), decision }
 }
 

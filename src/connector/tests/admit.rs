@@ -32,11 +32,11 @@ fn table() -> Table {
 }
 
 fn clear(peer: [u8; 4]) -> Channel {
-    Channel { peer: IpAddr::from(peer), tls: None, user: None }
+    Channel { listener: None, peer: IpAddr::from(peer), tls: None, user: None }
 }
 
 fn with(peer: [u8; 4], seen: TlsFacts) -> Channel {
-    Channel { peer: IpAddr::from(peer), tls: facts(seen), user: None }
+    Channel { listener: None, peer: IpAddr::from(peer), tls: facts(seen), user: None }
 }
 
 fn good(names: &[&str]) -> Channel {
@@ -131,7 +131,12 @@ fn a_level_without_forced_connectors_is_passed_over() {
 
 #[test]
 fn an_address_mapped_into_ipv6_is_its_ipv4_self() {
-    let mapped = Channel { peer: "::ffff:192.0.2.7".parse().expect("an address"), tls: None, user: None };
+    let mapped = Channel {
+        listener: None,
+        peer: "::ffff:192.0.2.7".parse().expect("an address"),
+        tls: None,
+        user: None,
+    };
     check(&mapped, "a@contoso.example", "devices by-network");
 }
 

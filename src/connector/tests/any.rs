@@ -154,6 +154,10 @@ fn a_mode() -> impl Strategy<Value = Mode> {
     select(vec![Mode::Enforce, Mode::Enforce, Mode::Audit, Mode::Off])
 }
 
+fn some_listeners() -> impl Strategy<Value = Vec<Arc<str>>> {
+    select(vec![vec![], vec![], vec!["in".into()], vec!["other".into()], vec!["in".into(), "other".into()]])
+}
+
 fn an_inbound() -> impl Strategy<Value = Inbound> {
     let demand = prop_oneof![
         1 => Just(InboundTls::Off),
@@ -161,9 +165,16 @@ fn an_inbound() -> impl Strategy<Value = Inbound> {
         4 => a_forced().prop_map(InboundTls::Forced),
     ];
     let networks = some_of(NETWORKS.iter().map(|n| n.parse().expect("a network")).collect());
-    (some_patterns(), networks, demand, a_mode()).prop_map(|(from_domains, from_networks, demand, mode)| {
-        Inbound { from_domains, from_networks, mode, ..inbound("", &[], demand) }
-    })
+    let conditions = (networks, demand, a_mode(), some_listeners());
+    let kind = select(vec![ClientKind::Partner, ClientKind::Partner, ClientKind::Partner, ClientKind::Own]);
+    let except = prop_oneof![3 => Just(Vec::new()), 1 => some_patterns()];
+    (some_patterns(), except, conditions, kind).prop_map(
+        |(from_domains, except_domains, (from_networks, demand, mode, listeners), kind)| {
+            let from_domains = if kind == ClientKind::Own { Vec::new() } else { from_domains };
+            let fields = inbound("", &[], demand);
+            Inbound { from_domains, except_domains, from_networks, mode, listeners, kind, ..fields }
+        },
+    )
 }
 
 fn an_outbound() -> impl Strategy<Value = Outbound> {
@@ -289,13 +300,15 @@ proptest! {
     fn admit_does_not_depend_on_the_order_of_the_file_and_is_never_looser_than_the_closest(
         (one, other) in shuffled(an_inbound(), |c, name| c.name = name),
         from in recipient(),
+        listener in select(vec![None, Some("in"), Some("other")]),
         peer in select(PEERS.to_vec()),
         tls in prop::option::weighted(0.8, some_facts()),
     ) {
         let path = from.as_ref().map_or_else(String::new, |domain| format!("a@{domain}"));
         let path = ReversePath::parse(&path).expect("a reverse-path");
         let peer: IpAddr = peer.parse().expect("an address");
-        let channel = Channel { peer, tls: tls.map(Arc::new), user: None };
+        let listener = listener.map(Arc::from);
+        let channel = Channel { listener: listener.clone(), peer, tls: tls.map(Arc::new), user: None };
         let answer = |all: &[Inbound]| {
             let table = Table::new(Generation(1), all.to_vec(), Vec::new());
             let answer = admit(&table, &channel, &path);
@@ -309,22 +322,32 @@ proptest! {
         let turned = answer(&other);
         prop_assert_eq!((&taken, &decision, &reply, &passed), (&turned.0, &turned.1, &turned.2, &turned.3));
         prop_assert_eq!(passed.len(), one.len() - usize::from(taken.is_some()));
-        let closest = |c: &Inbound| DomainPattern::closest(&c.from_domains, from.as_ref()).map(DomainPattern::specificity);
+        // Restated independently: what covers the reverse-path, and what binds it.
+        let covers = |patterns: &[DomainPattern]| {
+            DomainPattern::closest(patterns, from.as_ref()).map(DomainPattern::specificity)
+        };
+        let closest = |c: &Inbound| if covers(&c.except_domains).is_some() { None } else { covers(&c.from_domains) };
         let binding: Vec<&Inbound> = one
             .iter()
-            .filter(|c| c.mode == Mode::Enforce && matches!(c.tls, InboundTls::Forced(_)))
+            .filter(|c| c.kind == ClientKind::Partner && c.mode == Mode::Enforce)
+            .filter(|c| matches!(c.tls, InboundTls::Forced(_)) && closest(c) > Some(Specificity::Any))
             .collect();
+        let own = one.iter().any(|c| c.kind == ClientKind::Own && c.unmet_by(&channel).is_none());
+        prop_assert!(!own || taken.as_ref().is_some_and(|c| c.kind == ClientKind::Own), "ours come first");
         if let Some(taken) = taken {
             // All its requirements hold; or it is in audit mode and its network matches.
             let by_network = taken.from_networks.iter().any(|n| n.contains(&peer.to_canonical()));
             let rehearsed = taken.mode == Mode::Audit && by_network;
             prop_assert!(taken.mode != Mode::Off && (taken.unmet_by(&channel).is_none() || rehearsed));
-            if from.is_some() {
+            let here = |name: &Arc<str>| Some(name) == listener.as_ref();
+            prop_assert!(taken.listeners.is_empty() || listener.is_none() || taken.listeners.iter().any(here));
+            if from.is_some() && taken.kind == ClientKind::Partner {
+                prop_assert!(closest(&taken).is_some(), "it does not cover the reverse-path");
                 let closer = binding.iter().filter(|c| closest(c) > closest(&taken)).count();
                 let level = binding.iter().any(|c| closest(c) == closest(&taken));
                 let binds = taken.mode == Mode::Enforce && matches!(taken.tls, InboundTls::Forced(_));
-                prop_assert!(closer == 0, "a closer forced connector was passed over");
-                prop_assert!(!level || binds, "a looser connector rescued it");
+                prop_assert!(closer == 0, "a closer forced connector was ignored");
+                prop_assert!(!level || binds, "a looser connector accepted it instead");
             }
         }
     }

@@ -129,6 +129,7 @@ fn of_ruling(trouble: &Trouble) -> Hindrance {
         | Ruling::Attributed(_)
         | Ruling::WaivedClient(_)
         | Ruling::Refused(..)
+        | Ruling::Excepted(_)
         | Ruling::NoConnector(_) => Hindrance::Unsafe(TlsFlaw::Unsaid),
     }
 }

@@ -117,6 +117,7 @@ fn session(upgrade: Upgrade, tls: Option<Arc<TlsFacts>>) -> Session {
 
 fn rules() -> Rules {
     Rules {
+        listener: "in".into(),
         name: domain("gw1.contoso.example"),
         postmaster: Mailbox::parse("postmaster@contoso.example").expect("a mailbox"),
         content: ContentLimits { message_bytes_max: 20_000, header_bytes_max: 5_000, line_bytes_max: 1_000 },

@@ -13,6 +13,8 @@ use crate::smtp::data::ContentLimits;
 /// Settings that apply to all sessions.
 #[derive(Debug, Clone)]
 pub struct Rules {
+    /// The listener's name.
+    pub listener: Arc<str>,
     /// Our host name in the greeting, EHLO reply and Received lines.
     pub name: Domain,
     /// The mailbox that `<postmaster>` without a domain stands for.

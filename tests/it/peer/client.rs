@@ -46,6 +46,13 @@ impl Client {
         Self::over(within("a connection", LONG, socket.connect(address)).await?).await
     }
 
+    /// Connected from an address of this machine, and EHLO said.
+    pub(crate) async fn hello_from(own: [u8; 4], address: SocketAddr) -> Self {
+        let mut client = Self::try_connect_from(IpAddr::from(own), address).await.unwrap();
+        assert_eq!(client.say("EHLO client.test").await.code, 250);
+        client
+    }
+
     async fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let greeting = Reply { code: 0, text: String::new() };
