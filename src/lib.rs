@@ -20,6 +20,7 @@ pub mod scheduler;
 
 pub mod deliver;
 pub mod listen;
+pub mod submit;
 
 pub mod admin;
 pub mod config;

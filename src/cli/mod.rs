@@ -113,13 +113,13 @@ impl Command {
     /// all that cron and scripts need.
     #[must_use]
     pub fn as_sendmail() -> Option<ExitCode> {
-        let mut args = std::env::args();
+        let mut args = std::env::args_os();
         let called = args.next()?;
         let name = std::path::Path::new(&called).file_name()?;
         // `mailq` lists the queue on other systems.
         let first = match name.to_str()? {
             "sendmail" => None,
-            "mailq" => Some("-bp".to_owned()),
+            "mailq" => Some("-bp".into()),
             _ => return None,
         };
         Some(ended(sendmail::run(&first.into_iter().chain(args).collect::<Vec<_>>()), false))

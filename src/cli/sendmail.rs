@@ -1,8 +1,9 @@
 //! `sendmail`: submits mail from scripts and cron on this machine to the local listener. It takes
 //! the usual sendmail options, and the message on standard input.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::ffi::OsString;
+use std::io::{self, Read as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,14 +11,11 @@ use clap::Parser;
 
 use super::exit::{EXIT_CONFIG, EXIT_TEMPORARY, EXIT_USAGE, Failure};
 use super::queue::{QueueArgs, queue};
-use crate::config;
-use crate::mail::{Clock, Domain, Mailbox, Reply, ReversePath};
-use crate::smtp::{AnswerReader, Offers};
-use header::Header;
+use crate::config::{self, LocalListener};
+use crate::mail::{Clock, Domain, Mailbox, ReversePath};
+use crate::submit::{self, Client, DROP_DIR, DropDir, Header, LocalMessage, SubmitFault, SubmittedEnvelope};
 use options::{Options, Task};
-use session::{PATIENCE, unreachable_listener};
 
-mod header;
 mod options;
 mod session;
 
@@ -28,7 +26,7 @@ pub(super) struct SendmailArgs {
     /// -t (recipients from To, Cc and Bcc), -i or -oi (a lone dot does not end the message), -f ADDRESS (sender),
     /// -F NAME (its name), -N, -R and -V (reports), recipients. Others of other sendmails are ignored.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
-    args: Vec<String>,
+    args: Vec<OsString>,
 }
 
 const HELP: &str = "Submit the message on standard input, as scripts and cron do.\n\n\
@@ -46,10 +44,10 @@ const HELP: &str = "Submit the message on standard input, as scripts and cron do
     Other options of other sendmails are ignored.";
 /// EX_DATAERR: the message or a recipient is permanently rejected.
 const EXIT_DATA: u8 = 65;
-/// Maximum octets of a header section, and of one line.
-const HEADER_BYTES_MAX: usize = 1 << 20;
+/// Octets of a message from standard input.
+const INPUT_BYTES_MAX: u64 = 1 << 30;
 
-/// Submits the message. Once this returns 0, the daemon has accepted it.
+/// Submits the message. Once this returns 0, the daemon has accepted it, or it is in the drop directory.
 pub(super) fn sendmail(args: &SendmailArgs) -> Result<ExitCode, Failure> {
     if args.args == ["--help"] {
         super::print::say(HELP);
@@ -59,11 +57,12 @@ pub(super) fn sendmail(args: &SendmailArgs) -> Result<ExitCode, Failure> {
 }
 
 /// As `sendmail`, for a program that was called as `sendmail`.
-pub(super) fn run(args: &[String]) -> Result<ExitCode, Failure> {
-    let options = Options::parse(args).map_err(|why| Failure::new(EXIT_USAGE, why))?;
+pub(super) fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
+    let args: Vec<String> = args.iter().map(text).collect();
+    let options = Options::parse(&args).map_err(|why| Failure::new(EXIT_USAGE, why))?;
     match options.task {
         Task::Message => message(&options),
-        Task::Session => session::join(local(&options)?.1),
+        Task::Session => session::join(local(&options)?.reachable()?),
         Task::List => of_queue(&options, &["list", "--limit", "1000"]),
         Task::Flush => of_queue(&options, &["retry", "--all"]),
     }
@@ -83,22 +82,83 @@ fn of_queue(options: &Options, words: &[&str]) -> Result<ExitCode, Failure> {
     queue(QueueCommand::parse_from(words.chain([config])).args)
 }
 
+/// An argument as text. Scripts of old write Latin-1.
+fn text(arg: &OsString) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    arg.to_str()
+        .map_or_else(|| arg.as_bytes().iter().map(|octet| char::from(*octet)).collect(), str::to_owned)
+}
+
 fn message(options: &Options) -> Result<ExitCode, Failure> {
-    let (domain, listener) = local(options)?;
-    let mut input = BufReader::new(io::stdin().lock());
-    let header = Header::read(&mut input, HEADER_BYTES_MAX, options.dot_ends).map_err(unread)?;
-    let sender = sender(options, &header, &domain)?;
-    let recipients = recipients(options, &header, &domain)?;
-    let mut client = Client::connect(listener)?;
-    client.envelope(&domain, &sender, &recipients, options)?;
-    let from = options.full_name.as_deref();
-    let text = header.completed(&sender, from, &domain, Clock::wall());
-    client.content((&text, header.has_begun_body()), &mut input, options)?;
+    let local = local(options)?;
+    let submission = submission(options, &local.name)?;
+    let submitted = match local.reachable() {
+        Ok(listener) => Client::connect(listener, &local.name)
+            .and_then(|mut client| client.submit(&submission))
+            .map_err(|fault| (fault.is_permanent(), failure(&fault))),
+        Err(failure) => Err((false, failure)),
+    };
+    let (permanent, failure) = match submitted {
+        Ok(reply) => {
+            if options.verbose {
+                super::print::say(&reply.to_string());
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(failed) => failed,
+    };
+    // An answer that never came may have been yes: a second copy is better than none.
+    let Some(folder) = local.drop_dir.filter(|_| !permanent) else { return Err(failure) };
+    let left = DropDir::open(&folder).and_then(|drop| drop.leave(&submission));
+    left.map_err(|fault| {
+        let why = format!("{}; and it can't be left in {}: {fault}", failure.message, folder.display());
+        Failure::new(failure.exit, why)
+    })?;
+    if options.verbose {
+        super::print::say(&format!("{}: left in {}", failure.message, folder.display()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn unread(fault: io::Error) -> Failure {
-    Failure::new(EXIT_DATA, format!("the message can't be read from standard input: {fault}"))
+fn failure(fault: &SubmitFault) -> Failure {
+    Failure::new(if fault.is_permanent() { EXIT_DATA } else { EXIT_TEMPORARY }, fault)
+}
+
+fn submission(options: &Options, name: &Domain) -> Result<LocalMessage, Failure> {
+    let unread = |why: String| {
+        Failure::new(EXIT_DATA, format!("the message can't be read from standard input: {why}"))
+    };
+    let mut input = Vec::new();
+    let read = io::stdin().lock().take(INPUT_BYTES_MAX.saturating_add(1)).read_to_end(&mut input);
+    let count = read.map_err(|fault| unread(fault.to_string()))?;
+    if u64::try_from(count).is_ok_and(|count| count > INPUT_BYTES_MAX) {
+        return Err(unread(format!("it has more than {INPUT_BYTES_MAX} octets")));
+    }
+    let input = if options.dot_ends { before_dot(&input) } else { &input };
+    let (header, body) = Header::split(input);
+    let sender = sender(options, &header, name)?;
+    let recipients = recipients(options, &header, name)?;
+    let header = header.completed(&sender, options.full_name.as_deref(), name, Clock::wall());
+    let envelope = SubmittedEnvelope {
+        sender: sender.to_string(),
+        recipients: recipients.iter().map(ToString::to_string).collect(),
+        ret: options.ret,
+        envid: options.envid.clone(),
+        notify: options.notify.clone(),
+    };
+    Ok(LocalMessage { envelope, content: submit::content(&header, body) })
+}
+
+/// What comes before a line with only a dot.
+fn before_dot(input: &[u8]) -> &[u8] {
+    let mut before = 0_usize;
+    for line in input.split_inclusive(|octet| *octet == b'\n') {
+        if line.trim_ascii_end() == b"." && !line.starts_with(b" ") {
+            break;
+        }
+        before = before.saturating_add(line.len());
+    }
+    input.get(..before).unwrap_or(input)
 }
 
 fn configuration(options: &Options) -> PathBuf {
@@ -106,17 +166,33 @@ fn configuration(options: &Options) -> PathBuf {
     path.unwrap_or_else(|| Path::new("/etc/sealpost/sealpost.toml").to_owned())
 }
 
-/// Our name, and the listener that accepts mail from this machine.
-fn local(options: &Options) -> Result<(Domain, SocketAddr), Failure> {
-    let local = config::local_listener(&configuration(options))?;
-    let listener = local.listener.ok_or_else(|| {
-        Failure::new(
-            EXIT_CONFIG,
-            "no listener accepts mail from this machine in plaintext; add one, as [[listener]] with address = \
-             \"127.0.0.1:25\" and tls = \"off\"",
-        )
-    })?;
-    Ok((local.name, listener))
+/// Our name, the listener for this machine's mail, and where mail is left while there is none. A program that can't read
+/// the configuration uses what the daemon has published.
+fn local(options: &Options) -> Result<LocalListener, Failure> {
+    match config::local_listener(&configuration(options)) {
+        Ok(local) => Ok(local),
+        Err(faults) if options.config.is_some() => Err(faults.into()),
+        Err(faults) => published().ok_or_else(|| faults.into()),
+    }
+}
+
+fn published() -> Option<LocalListener> {
+    let folder = std::env::var_os("SEALPOST_DROP_DIR").map_or_else(|| DROP_DIR.into(), PathBuf::from);
+    let published = DropDir::open(&folder).ok()?.published()?;
+    let name = Domain::parse(&published.name).ok()?;
+    Some(LocalListener { name, listener: published.listener, drop_dir: Some(folder) })
+}
+
+impl LocalListener {
+    fn reachable(&self) -> Result<SocketAddr, Failure> {
+        self.listener.ok_or_else(|| {
+            Failure::new(
+                EXIT_CONFIG,
+                "no listener accepts mail from this machine in plaintext; add one, as [[listener]] with address = \
+                 \"127.0.0.1:25\" and tls = \"off\"",
+            )
+        })
+    }
 }
 
 fn sender(options: &Options, header: &Header, domain: &Domain) -> Result<ReversePath, Failure> {
@@ -171,151 +247,3 @@ fn complete(text: &str, domain: &Domain) -> Result<Mailbox, String> {
     let whole = if bare.contains('@') { bare.to_owned() } else { format!("{bare}@{domain}") };
     Mailbox::parse(&whole).map_err(|fault| fault.to_string())
 }
-
-/// A minimal SMTP client.
-struct Client {
-    stream: TcpStream,
-    answers: AnswerReader,
-    pending: Vec<u8>,
-    offers: Offers,
-}
-
-impl Client {
-    fn connect(address: SocketAddr) -> Result<Self, Failure> {
-        let lost = |fault| unreachable_listener(address, &fault);
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(lost)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(lost)?;
-        stream.set_write_timeout(Some(PATIENCE)).map_err(lost)?;
-        let offers = Offers::default();
-        let mut client = Self { stream, answers: AnswerReader::default(), pending: Vec::new(), offers };
-        let greeting = client.reply()?;
-        expect("the greeting", &greeting, greeting.code == 220)?;
-        Ok(client)
-    }
-
-    fn envelope(
-        &mut self,
-        domain: &Domain,
-        sender: &ReversePath,
-        recipients: &[Mailbox],
-        options: &Options,
-    ) -> Result<(), Failure> {
-        let hello = self.say(&format!("EHLO {domain}"))?;
-        expect("EHLO", &hello, hello.is_positive())?;
-        self.offers = Offers::read(&hello, &[]);
-        let mut mail = format!("MAIL FROM:<{sender}>");
-        if self.offers.eight_bit_mime {
-            mail.push_str(" BODY=8BITMIME");
-        }
-        if !sender.is_ascii() || recipients.iter().any(|to| !to.is_ascii()) {
-            mail.push_str(" SMTPUTF8");
-        }
-        if self.offers.dsn {
-            mail.push_str(&options.of_mail());
-        }
-        let reply = self.say(&mail)?;
-        expect("the sender", &reply, reply.is_positive())?;
-        for to in recipients {
-            let asked = if self.offers.dsn { options.of_recipient() } else { String::new() };
-            let reply = self.say(&format!("RCPT TO:<{to}>{asked}"))?;
-            // All or none: the caller can only be notified once.
-            expect(&format!("the recipient {to}"), &reply, reply.is_positive())?;
-        }
-        let reply = self.say("DATA")?;
-        expect("the message", &reply, reply.code == 354)
-    }
-
-    /// `begun`: the header text already has the blank line and the first line of the body.
-    fn content(
-        &mut self,
-        (header, begun): (&str, bool),
-        input: &mut impl BufRead,
-        options: &Options,
-    ) -> Result<(), Failure> {
-        let mut out = Vec::with_capacity(BLOCK_BYTES);
-        for line in header.lines() {
-            push_line(&mut out, line.as_bytes());
-        }
-        if !begun {
-            out.extend_from_slice(b"\r\n");
-        }
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            if input.read_until(b'\n', &mut line).map_err(unread)? == 0 {
-                break;
-            }
-            let bare = line.strip_suffix(b"\n").unwrap_or(&line);
-            let bare = bare.strip_suffix(b"\r").unwrap_or(bare);
-            if options.dot_ends && bare == b"." {
-                break;
-            }
-            push_line(&mut out, bare);
-            if out.len() >= BLOCK_BYTES {
-                self.write(&out)?;
-                out.clear();
-            }
-        }
-        out.extend_from_slice(b".\r\n");
-        self.write(&out)?;
-        let reply = self.reply()?;
-        expect("the message", &reply, reply.is_positive())?;
-        if options.verbose {
-            super::print::say(&reply.to_string());
-        }
-        // The daemon has the message; a failed QUIT changes nothing.
-        let _bye = self.write(b"QUIT\r\n");
-        Ok(())
-    }
-
-    fn say(&mut self, line: &str) -> Result<Reply, Failure> {
-        self.write(format!("{line}\r\n").as_bytes())?;
-        self.reply()
-    }
-
-    fn write(&mut self, octets: &[u8]) -> Result<(), Failure> {
-        self.stream.write_all(octets).map_err(|fault| lost(&fault.to_string()))
-    }
-
-    fn reply(&mut self) -> Result<Reply, Failure> {
-        loop {
-            let mut rest = self.pending.as_slice();
-            let taken = self.answers.take(&mut rest).map_err(|fault| lost(&fault.to_string()))?;
-            let used = self.pending.len().saturating_sub(rest.len());
-            self.pending.drain(..used);
-            if let Some(reply) = taken {
-                return Ok(reply);
-            }
-            let mut block = [0; 4096];
-            let count =
-                io::Read::read(&mut self.stream, &mut block).map_err(|fault| lost(&fault.to_string()))?;
-            if count == 0 {
-                return Err(lost("it closed the connection"));
-            }
-            self.pending.extend_from_slice(block.get(..count).unwrap_or_default());
-        }
-    }
-}
-
-/// Appends a line in wire form: CRLF at its end, and a leading dot doubled.
-fn push_line(out: &mut Vec<u8>, line: &[u8]) {
-    if line.starts_with(b".") {
-        out.push(b'.');
-    }
-    out.extend_from_slice(line);
-    out.extend_from_slice(b"\r\n");
-}
-
-fn lost(why: &str) -> Failure {
-    Failure::new(EXIT_TEMPORARY, format!("the listener did not take the message: {why}"))
-}
-
-fn expect(what: &str, reply: &Reply, taken: bool) -> Result<(), Failure> {
-    if taken {
-        return Ok(());
-    }
-    let exit = if reply.is_permanent() { EXIT_DATA } else { EXIT_TEMPORARY };
-    Err(Failure::new(exit, format!("{what} was refused: {reply}")))
-}
-
-const BLOCK_BYTES: usize = 65_536;

@@ -21,6 +21,11 @@ pub(super) fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
     Ok(octets)
 }
 
+/// Whether there is a folder.
+pub(super) fn is_folder(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.is_dir())
+}
+
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads the file that a key names.

@@ -9,12 +9,13 @@ use super::Config;
 use super::check::{self, CheckedFile};
 use super::fault::{Fault, Faults, Report};
 use super::files::FILE_BYTES_MAX;
-use super::files::read;
+use super::files::{is_folder, read};
 use super::keys::OneOrMany;
 use super::materials::{self, Materials};
 use super::{lenient, lint, ports, presented, schema, view};
 use crate::connector::{InboundTls, TrustId};
 use crate::mail::{Clock, Domain};
+use crate::submit::DROP_DIR;
 
 /// Reads a configuration and the certificates and trust anchors it names. Nothing is created or changed.
 ///
@@ -101,6 +102,8 @@ pub struct LocalListener {
     pub name: Domain,
     /// A listener that is reachable locally and accepts mail without TLS; loopback first.
     pub listener: Option<SocketAddr>,
+    /// Where mail is left while the daemon is down, if that exists.
+    pub drop_dir: Option<PathBuf>,
 }
 
 /// The listener for local mail, read without the files that the configuration names.
@@ -127,7 +130,11 @@ pub fn local_listener(path: &Path) -> Result<LocalListener, Faults> {
         })
         .collect();
     found.sort_by_key(|address| !address.ip().is_loopback());
-    Ok(LocalListener { name, listener: found.first().copied() })
+    let drop_dir = file.server.as_ref().and_then(|server| server.get_ref().drop_dir.as_ref());
+    let base = path.parent().unwrap_or(Path::new(""));
+    let drop_dir = base.join(drop_dir.map_or(DROP_DIR, |folder| folder.get_ref().as_str()));
+    let drop_dir = Some(drop_dir).filter(|folder| is_folder(folder));
+    Ok(LocalListener { name, listener: found.first().copied(), drop_dir })
 }
 
 fn data_dir(checked: &CheckedFile, base: &Path) -> PathBuf {

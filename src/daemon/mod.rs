@@ -10,6 +10,7 @@ mod fault;
 mod fetch;
 mod guard;
 mod paused;
+mod pickup;
 mod print;
 mod prove;
 mod reload;
@@ -39,6 +40,7 @@ pub use validated::keep as keep_validation;
 pub use watchdog::Watchdog;
 
 use self::paused::PauseFile;
+use self::pickup::Pickup;
 use crate::admin::{Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable};
@@ -139,6 +141,7 @@ pub async fn start_after(
     let bound = listen::bind(&config.listen)?;
     let listening: Vec<(String, SocketAddr)> = bound.iter().map(|b| (b.name.clone(), b.address)).collect();
     let socket = ControlSocket::open(&config.control)?;
+    let pickup = Pickup::new(config.drop_dir(), &config.listen, &listening, &journal);
 
     let live = Arc::new(LiveTable::new(config.table(Generation(1))));
     let ourselves = listening.iter().map(|(_, address)| *address).collect();
@@ -173,8 +176,7 @@ pub async fn start_after(
     let control = socket.serve(control(&spool, &scheduler, &listening, &reloader), stop.clone());
     let control = vitals.watch("the control socket", control);
     keep_lists(lists, &reloader, vitals, &stop);
-    let watching = watch::keep(Arc::clone(&reloader), vitals.clone(), stop.clone());
-    let watching = vitals.watch("the watcher of files", watching);
+    let watching = watch(pickup, &reloader, vitals, &stop);
     Ok(RelayDaemon {
         listening,
         found: spool.stats().await.unwrap_or_default(),
@@ -203,6 +205,18 @@ fn keep_lists(lists: ListKeeper, reloader: &Arc<Reloader>, vitals: &Vitals, stop
     let reporter = Arc::clone(reloader);
     let keeping = lists.keep(move |troubles| reporter.tell_lists(troubles), stop.clone());
     drop(vitals.watch("the keeper of revocation lists", keeping));
+}
+
+/// Watches the drop directory, and the files of the configuration.
+fn watch(
+    pickup: Pickup,
+    reloader: &Arc<Reloader>,
+    vitals: &Vitals,
+    stop: &CancellationToken,
+) -> JoinHandle<()> {
+    drop(vitals.watch("the drop directory", pickup.keep(stop.clone())));
+    let watching = watch::keep(Arc::clone(reloader), vitals.clone(), stop.clone());
+    vitals.watch("the watcher of files", watching)
 }
 
 fn control(

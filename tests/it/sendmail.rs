@@ -1,12 +1,17 @@
 //! Mail of scripts on this machine, through `sealpost sendmail` and a link of that name.
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::peer::daemon::{Daemon, PROGRAM, free_address};
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{ANYONE, OPPORTUNISTIC, Site, outbound};
+use crate::peer::{LONG, eventually};
 
 fn hand(program: &Path, args: &[&str], text: &[u8]) -> Output {
     let mut child = Command::new(program)
@@ -22,6 +27,134 @@ fn hand(program: &Path, args: &[&str], text: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// A site whose daemon picks up what is left in its folder `drop`, and takes mail of this machine.
+fn site_with_drop(at: SocketAddr, sink: &Sink) -> Site {
+    let site = Site::new();
+    let listener = format!("[[listener]]\nname = \"local\"\naddress = [\"{at}\"]\ntls = \"off\"\n\n");
+    site.configure_all(&(listener + ANYONE + &outbound("out", "b.test", sink.address, OPPORTUNISTIC)));
+    let config = std::fs::read_to_string(site.home.config()).unwrap();
+    let config = config.replacen("postmaster =", "drop_dir = \"drop\"\npostmaster =", 1);
+    std::fs::write(site.home.config(), config).unwrap();
+    let drop = site.home.path().join("drop");
+    std::fs::create_dir(&drop).unwrap();
+    std::fs::set_permissions(&drop, Permissions::from_mode(0o3733)).unwrap();
+    site
+}
+
+/// The names in the drop directory, in order.
+fn dropped(site: &Site) -> Vec<String> {
+    let entries = std::fs::read_dir(site.home.path().join("drop")).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_programs_write_arrives_with_its_octets() {
+    let sink = Sink::start(Manner::clear()).await;
+    let site = site_with_drop(free_address(), &sink);
+    let _daemon = Daemon::start(&site.home).await;
+    let config = site.home.config();
+    let args = ["sendmail", "-C", config.to_str().unwrap(), "-i", "bob@b.test"];
+    let long = [b'x'; 5000];
+    let cases: [(&[u8], &[u8]); 5] = [
+        (b"Subject: cron\n\n  10%\r  50%\r 100%\ndone\n", b"  10%\r\n  50%\r\n 100%\r\ndone\r\n"),
+        (b"Subject: Gr\xfc\xdfe\n\ngr\xf6\xdfer\n", b"gr\xf6\xdfer\r\n"),
+        (b"Subject: x\n\nzero \0 octet\n", b"quoted-printable\r\n\r\nzero =00 octet\r\n"),
+        (&[b"Subject: x\n\n", &long[..], b"\n"].concat(), b"xxx=\r\n"),
+        (&[b"X-Long: ", &long[..], b"\n\nbody\n"].concat(), b"\r\n\r\nbody\r\n"),
+    ];
+    for (number, (text, expected)) in cases.into_iter().enumerate() {
+        let done = hand(Path::new(PROGRAM), &args, text);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let content = sink.messages(number + 1).await.pop().unwrap().content;
+        let found = content.windows(expected.len()).any(|part| part == expected);
+        assert!(found, "{}", String::from_utf8_lossy(&content));
+    }
+    assert!(sink.arrived()[1].content.windows(16).any(|part| part == b"\r\nSubject: Gr\xfc\xdfe"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_that_is_left_while_the_daemon_is_down_is_picked_up() {
+    let sink = Sink::start(Manner::clear()).await;
+    let site = site_with_drop(free_address(), &sink);
+    let config = site.home.config();
+    let config = config.to_str().unwrap();
+    let program = Path::new(PROGRAM);
+    let left = hand(
+        program,
+        &["sendmail", "-C", config, "-v", "-fann@a.test", "bob@b.test"],
+        b"Subject: x\n\nleft\n",
+    );
+    assert!(left.status.success(), "{}", String::from_utf8_lossy(&left.stderr));
+    assert!(String::from_utf8_lossy(&left.stdout).contains(": left in "), "{left:?}");
+    let refused = ["sendmail", "-C", config, "-ferin@b.test", "carol@b.test", "gone@elsewhere.test"];
+    assert!(hand(program, &refused, b"Subject: y\n\nsecret\n").status.success());
+    let nobody = ["sendmail", "-C", config, "-f<>", "gone@elsewhere.test"];
+    assert!(hand(program, &nobody, b"x\n").status.success());
+    let drop = site.home.path().join("drop");
+    std::fs::write(drop.join("mail-damaged"), "not what we write").unwrap();
+    std::os::unix::fs::symlink(config, drop.join("mail-link")).unwrap();
+    std::fs::write(drop.join("mail-two"), "names").unwrap();
+    std::fs::hard_link(drop.join("mail-two"), drop.join("other-name")).unwrap();
+    assert_eq!(dropped(&site).len(), 3 + 4, "{:?}", dropped(&site));
+
+    let daemon = Daemon::start(&site.home).await;
+    let mut arrived = sink.messages(3).await;
+    arrived.sort_by(|one, other| one.recipients.cmp(&other.recipients));
+    let recipients: Vec<&str> = arrived.iter().map(|one| one.recipients[0].as_str()).collect();
+    assert_eq!(recipients, ["bob@b.test", "carol@b.test", "erin@b.test"]);
+    assert!(arrived[0].mail == "ann@a.test" && arrived[0].content.ends_with(b"\r\n\r\nleft\r\n"));
+    let report = String::from_utf8_lossy(&arrived[2].content).into_owned();
+    assert!(arrived[2].mail.is_empty() && report.contains("<gone@elsewhere.test>\r\n  550 5."), "{report}");
+    assert!(report.contains("\r\nSubject: y\r\n") && !report.contains("secret"), "{report}");
+    daemon.queue_empty().await;
+    eventually("the last file", LONG, async || (dropped(&site).len() == 6).then_some(())).await;
+    let names = dropped(&site);
+    let bad = names.iter().filter(|name| name.starts_with("bad-")).count();
+    assert_eq!(
+        (bad, names.len()),
+        (4, 4 + 2),
+        "listener, other-name, and what could not be submitted: {names:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_may_not_read_the_configuration_hands_in_mail() {
+    let sink = Sink::start(Manner::clear()).await;
+    let site = site_with_drop(free_address(), &sink);
+    let home = site.home.path();
+    // The folders above the program need not be open to others.
+    let program = home.join("sealpost");
+    std::fs::copy(PROGRAM, &program).unwrap();
+    let daemon = Daemon::start(&site.home).await;
+    let listener = home.join("drop/listener");
+    eventually("the published listener", LONG, async || listener.exists().then_some(())).await;
+    std::fs::set_permissions(site.home.config(), Permissions::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(home, Permissions::from_mode(0o711)).unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    let hand = |text: &str| {
+        let mut command = Command::new(&program);
+        command.args(["sendmail", "bob@b.test"]).env("LOGNAME", "ann").stdin(Stdio::piped());
+        command.env("SEALPOST_CONFIG", if is_root { site.home.config() } else { home.join("unreadable") });
+        command.env("SEALPOST_DROP_DIR", home.join("drop"));
+        if is_root {
+            command.uid(65_534).gid(65_534);
+        }
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let done = child.wait_with_output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    hand("Subject: x\n\nup\n");
+    assert_eq!(sink.messages(1).await[0].mail, "ann@gw.sealpost.test");
+    daemon.stop().await;
+    hand("Subject: x\n\ndown\n");
+    let _daemon = Daemon::start(&site.home).await;
+    assert!(sink.messages(2).await[1].content.ends_with(b"\r\n\r\ndown\r\n"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_hand_in_mail_as_they_always_did() {
     let site = Site::new();
@@ -29,6 +162,10 @@ async fn scripts_hand_in_mail_as_they_always_did() {
     let at = free_address();
     let listener = format!("[[listener]]\nname = \"local\"\naddress = [\"{at}\"]\ntls = \"off\"\n\n");
     site.configure_all(&(listener + ANYONE + &outbound("out", "b.test", sink.address, OPPORTUNISTIC)));
+    // Not that of the machine that runs this.
+    let text = std::fs::read_to_string(site.home.config()).unwrap();
+    std::fs::write(site.home.config(), text.replacen("postmaster =", "drop_dir = \"none\"\npostmaster =", 1))
+        .unwrap();
     let daemon = Daemon::start(&site.home).await;
     let config = site.home.config();
     let config = config.to_str().unwrap();

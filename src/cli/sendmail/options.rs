@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use crate::mail::Ret;
+
 /// What to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Task {
@@ -34,11 +36,11 @@ pub(super) struct Options {
     /// `-F`.
     pub(super) full_name: Option<String>,
     /// `-N`, as NOTIFY.
-    notify: Option<String>,
+    pub(super) notify: Option<String>,
     /// `-R`, as RET.
-    ret: Option<String>,
+    pub(super) ret: Option<Ret>,
     /// `-V`, as ENVID.
-    envid: Option<String>,
+    pub(super) envid: Option<String>,
     pub(super) verbose: bool,
     /// `-C`.
     pub(super) config: Option<PathBuf>,
@@ -114,8 +116,7 @@ impl Options {
             }
             'R' => {
                 let word = value.to_ascii_uppercase();
-                let ret = if word.starts_with('F') { "FULL" } else { "HDRS" };
-                self.ret = Some(ret.to_owned());
+                self.ret = Some(if word.starts_with('F') { Ret::Full } else { Ret::Headers });
             }
             'V' if crate::mail::is_xtext(&value) => self.envid = Some(value),
             'V' => return Err(format!("-V {value}: not xtext")),
@@ -128,23 +129,6 @@ impl Options {
             _ => {}
         }
         Ok(())
-    }
-
-    /// The DSN parameters of MAIL FROM.
-    pub(super) fn of_mail(&self) -> String {
-        let mut text = String::new();
-        if let Some(ret) = &self.ret {
-            text.push_str(&format!(" RET={ret}"));
-        }
-        if let Some(envid) = &self.envid {
-            text.push_str(&format!(" ENVID={envid}"));
-        }
-        text
-    }
-
-    /// The DSN parameters of RCPT TO.
-    pub(super) fn of_recipient(&self) -> String {
-        self.notify.as_ref().map_or_else(String::new, |notify| format!(" NOTIFY={notify}"))
     }
 }
 
@@ -165,7 +149,10 @@ mod tests {
                 let from = o.sender.as_deref().unwrap_or("-");
                 let flags = [(o.recipients_of_header, "t"), (!o.dot_ends, "i"), (o.verbose, "v")];
                 let flags: String = flags.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
-                format!("{from} [{}] {flags}{}{}", o.recipients.join(" "), o.of_mail(), o.of_recipient())
+                let ret = o.ret.map_or_else(String::new, |ret| format!(" RET={}", ret.word()));
+                let envid = o.envid.map_or_else(String::new, |envid| format!(" ENVID={envid}"));
+                let notify = o.notify.map_or_else(String::new, |notify| format!(" NOTIFY={notify}"));
+                format!("{from} [{}] {flags}{ret}{envid}{notify}", o.recipients.join(" "))
             },
         );
         assert_eq!(got, expected, "{line:?}");

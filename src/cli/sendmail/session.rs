@@ -3,14 +3,14 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use super::super::exit::EXIT_TEMPORARY;
 use super::super::exit::Failure;
+use crate::submit::{PATIENCE, SubmitFault};
 
 /// Connects standard input and output to the listener until it closes.
 pub(super) fn join(listener: SocketAddr) -> Result<ExitCode, Failure> {
-    let lost = |fault| unreachable_listener(listener, &fault);
+    let lost = |fault| Failure::new(EXIT_TEMPORARY, SubmitFault::Unreachable(listener, fault));
     let mut answers = TcpStream::connect_timeout(&listener, PATIENCE).map_err(lost)?;
     let commands = answers.try_clone().map_err(lost)?;
     // The thread ends with the process: the caller may keep its end open.
@@ -35,12 +35,4 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
         to.write_all(part.get(..count).unwrap_or_default())?;
         to.flush()?;
     }
-}
-
-/// How long the listener may take for one reply.
-pub(super) const PATIENCE: Duration = Duration::from_secs(300);
-
-pub(super) fn unreachable_listener(address: SocketAddr, fault: &io::Error) -> Failure {
-    let words = format!("no daemon takes mail at {address}: {fault}; start it with `sealpost run`");
-    Failure::new(EXIT_TEMPORARY, words)
 }

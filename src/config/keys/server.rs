@@ -1,12 +1,15 @@
 //! `[server]`: the keys for our name, our folders and the postmaster.
 
+use std::path::{Path, PathBuf};
+
 use super::entry::Entry as _;
 use super::forms::{Folder, HostName, MailboxText};
 use super::key::Section;
-use super::kinds::{Flag, RequiredKey};
+use super::kinds::{Flag, Optional, RequiredKey};
 use super::section::section;
 use crate::config::Config;
 use crate::spool;
+use crate::submit::DROP_DIR;
 
 section! {
     pub(crate) ServerEntry, ServerValues;
@@ -27,6 +30,14 @@ section! {
             disk is shared or not encrypted. It does not reach what a file system or a drive keeps of overwritten \
             blocks: docs/disk.md.",
     }
+    drop_dir: Optional<Folder> = "/var/spool/sealpost" => {
+        absent: "`/var/spool/sealpost`, if it exists and the daemon's user owns it",
+        meaning: "Where `sealpost sendmail` leaves mail while the daemon is down. The daemon submits what is there to its \
+            own listener.",
+        explanation: "The daemon's user must own it, and nobody else may list or read it: mode 3733, as \
+            `deploy/tmpfiles.d` creates it. Files that are not valid messages are kept as `bad-*`, with an alarm. An \
+            alarm also tells if the folder is set and missing. See docs/operation.md, \"Mail from this machine\".",
+    }
     postmaster: RequiredKey<MailboxText> = "postmaster@contoso.example" => {
         meaning: "Who `postmaster` without a domain is, and who our reports come from. Its domain must be served \
             by an outbound connector.",
@@ -36,6 +47,14 @@ section! {
 }
 
 impl Config {
+    /// The drop directory, and whether the configuration names it.
+    #[must_use]
+    pub fn drop_dir(&self) -> (PathBuf, bool) {
+        let folder = self.server.drop_dir.as_deref();
+        let base = self.file.parent().unwrap_or(Path::new(""));
+        (base.join(folder.unwrap_or(DROP_DIR)), folder.is_some())
+    }
+
     /// The spool's settings, given the number of faults in a row.
     #[must_use]
     pub fn spool(&self, faults: u32) -> spool::Settings {
