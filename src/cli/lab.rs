@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::exit::{EXIT_NO, Failure};
 use super::print::say;
 use super::runtime::runtime;
+use super::wait::Wait;
 use crate::lab::{self, LabOptions};
 
 /// What `lab` takes.
@@ -26,8 +27,11 @@ pub(super) struct LabArgs {
 pub(super) fn lab(args: LabArgs) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
     let json = args.json;
+    // What is kept running shows what it does itself.
+    let shown = (!args.keep).then(|| Wait::on("the mail of the lab's gateways and partners"));
     let options = LabOptions { keep: args.keep, json, state: args.state };
     let result = runtime.block_on(lab::run(options)).map_err(|fault| Failure::new(EXIT_NO, fault))?;
+    drop(shown);
     if !args.keep {
         say(&if json { result.to_json() } else { result.table() });
     }

@@ -90,8 +90,8 @@ pub(super) fn spool(args: &SpoolArgs) -> Result<ExitCode, Failure> {
 }
 
 fn data_dir(config: &ConfigArg) -> Result<PathBuf, Failure> {
-    let loaded = config::load(&config.config)?;
-    Ok(loaded.data_dir)
+    // Repairing a spool does not need a configuration without errors.
+    Ok(config::data_dir_of(&config.config)?)
 }
 
 fn open_failure(fault: &OpenFault) -> Failure {

@@ -84,16 +84,24 @@ pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults>
     Ok(whole(checked, materials, warnings, base, name))
 }
 
-/// The control socket of a configuration, read without the files it names: a certificate that only the daemon
-/// may read must not prevent a look at the queue.
+/// `data_dir` of a configuration. Errors elsewhere in the file, or in files that it names, do not matter: a daemon may
+/// be running by an earlier version of it, or may have left its spool there.
 ///
 /// # Errors
-/// As for [`load`], if the file can't be read or has no `data_dir`.
-pub fn control_socket(path: &Path) -> Result<PathBuf, Faults> {
+/// If the file can't be read, or no `data_dir` is found in it.
+pub fn data_dir_of(path: &Path) -> Result<PathBuf, Faults> {
     let octets = octets_of(path)?;
     let data_dir = lenient::data_dir(&String::from_utf8_lossy(&octets))
         .ok_or_else(|| Faults::one(Fault::of_file(path, "[server] has no data_dir")))?;
-    Ok(base_of(path).join(data_dir).join(CONTROL_SOCKET))
+    Ok(base_of(path).join(data_dir))
+}
+
+/// The control socket of a configuration.
+///
+/// # Errors
+/// As for [`data_dir_of`].
+pub fn control_socket(path: &Path) -> Result<PathBuf, Faults> {
+    data_dir_of(path).map(|data_dir| data_dir.join(CONTROL_SOCKET))
 }
 
 /// What a local program needs to submit mail.

@@ -35,7 +35,7 @@ use serde_json::Value;
 pub use fault::{Fault, Faults};
 pub(crate) use keys::ServerValues;
 pub use keys::{needs_restart, reference_page, sample_file};
-pub use load::{LocalListener, control_socket, load, load_text, local_listener};
+pub use load::{LocalListener, control_socket, data_dir_of, load, load_text, local_listener};
 pub use units::nearest;
 
 use crate::connector::{Generation, Inbound, Outbound, SmartHost, Table, TrustId};

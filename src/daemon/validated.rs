@@ -66,7 +66,8 @@ enum KeptResults {
     One(Validation),
 }
 
-const FILE_BYTES_MAX: u64 = 64 << 10;
+/// A verdict quotes one reply of a host, which has at most 64 KiB.
+const FILE_BYTES_MAX: u64 = 2 << 20;
 /// Addresses of which the result is kept.
 const RESULTS_MAX: usize = 16;
 
