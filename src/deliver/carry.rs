@@ -69,6 +69,21 @@ struct SentEnvelope {
     _guard: TransactionGuard,
 }
 
+impl SentEnvelope {
+    /// The outcome for a recipient; `None` if its refusal may be about the session. `open` is for recipients without a
+    /// reply.
+    fn outcome(
+        &self,
+        finished: &TransactionResult,
+        number: usize,
+        session: &OpenSession,
+        open: Option<&Outcome>,
+    ) -> Option<Outcome> {
+        let in_doubt = !self.first && is_in_doubt(finished, number);
+        (!in_doubt).then(|| outcome_of(finished, number, session, open))
+    }
+}
+
 /// A question that a carrier has taken, and how many sessions it was tried over.
 type PendingQuestion = (RecipientQuestion, u32);
 
@@ -403,10 +418,7 @@ impl LaneCarrier {
 
     fn finish(&mut self, session: &OpenSession, finished: &TransactionResult) {
         let Some(load) = self.sent.pop_front() else { return };
-        self.settle(&load, |number| {
-            let in_doubt = !load.first && is_in_doubt(finished, number);
-            (!in_doubt).then(|| outcome_of(finished, number, session, None))
-        });
+        self.settle(&load, |number| load.outcome(finished, number, session, None));
     }
 
     /// Ends the session: recipients with a reply keep it. A transaction whose content was never sent goes to another
@@ -423,7 +435,7 @@ impl LaneCarrier {
                 continue;
             }
             let outcome = ended(&finished, session, ending);
-            self.settle(load, |number| Some(outcome_of(&finished, number, session, Some(&outcome))));
+            self.settle(load, |number| load.outcome(&finished, number, session, Some(&outcome)));
             if scope(&outcome) == Some(Scope::Lane) {
                 self.blocked = Some(outcome);
             }
