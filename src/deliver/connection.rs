@@ -10,11 +10,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use super::dial::Transport;
 use super::settings::Timeouts;
 use crate::connector::{ClientCertificate, HandshakeFault, TlsFacts};
 use crate::mail::{Clock, Content, Domain};
@@ -33,8 +33,8 @@ const QUIT_LIMIT: Duration = Duration::from_secs(2);
 const OUTDATED: &str = "we ended it: the connector was tightened";
 
 enum Wire {
-    Plain(TcpStream),
-    Sealed(Box<TlsStream<TcpStream>>),
+    Plain(Box<dyn Transport>),
+    Sealed(Box<TlsStream<Box<dyn Transport>>>),
     /// Lost in a failed handshake.
     Gone,
 }
@@ -79,9 +79,9 @@ impl Interruption {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(transport: Box<dyn Transport>) -> Self {
         Self {
-            wire: Wire::Plain(stream),
+            wire: Wire::Plain(transport),
             out: Vec::new(),
             input: Vec::new(),
             heard: false,
@@ -396,6 +396,8 @@ async fn nothing_to_read<R: AsyncRead + Unpin>(wire: &mut R) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
     use crate::smtp::{Hello, Opening};
 
@@ -417,7 +419,8 @@ mod tests {
         let name = Domain::parse("gw.example").expect("a domain");
         let ignored = Vec::new();
         let mut session = Opening::new(Hello { name, starttls: true, implicit: false, helo: true, ignored });
-        let mut connection = Connection::new(TcpStream::connect(address).await.expect("a connection"));
+        let mut connection =
+            Connection::new(Box::new(TcpStream::connect(address).await.expect("a connection")));
         let second = Duration::from_secs(1);
         let limits = Timeouts {
             connect: second,

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use arc_swap::ArcSwap;
 
 use super::answers::AnswerBook;
+use super::dial::{Dialler, TcpDialler};
 use super::memory::{HostMemory, TlsHistory};
 use super::pool::Pool;
 use super::settings::Settings;
@@ -26,6 +27,7 @@ pub struct Courier {
     pub(super) settings: Settings,
     pub(super) live: Arc<LiveTable>,
     pub(super) dns: Dns,
+    pub(super) dialler: Box<dyn Dialler>,
     pub(super) tls: Arc<ClientSetups>,
     pub(super) seen: TlsHistory,
     pub(super) partners: Arc<Partners>,
@@ -62,6 +64,7 @@ impl Courier {
             settings,
             live,
             dns,
+            dialler: Box::new(TcpDialler),
             tls,
             seen,
             partners,

@@ -2,22 +2,47 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::outcome::LinkFault;
 
+/// What octets go over: a TCP connection.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// A connection to a host, or why there is none.
+pub(super) type Dialling<'a> =
+    Pin<Box<dyn Future<Output = Result<Box<dyn Transport>, LinkFault>> + Send + 'a>>;
+
+/// What connects to hosts.
+pub(super) trait Dialler: Send + Sync {
+    /// Connects to an address, from one of `sources` if they have its family, within `limit`.
+    fn dial<'a>(&'a self, address: SocketAddr, sources: &'a [IpAddr], limit: Duration) -> Dialling<'a>;
+}
+
+/// The network, by TCP.
+pub(super) struct TcpDialler;
+
+impl Dialler for TcpDialler {
+    fn dial<'a>(&'a self, address: SocketAddr, sources: &'a [IpAddr], limit: Duration) -> Dialling<'a> {
+        Box::pin(async move {
+            let connection: Box<dyn Transport> = Box::new(dial(address, sources, limit).await?);
+            Ok(connection)
+        })
+    }
+}
+
 /// Connects to an address, from one of `sources` if they have its family.
 ///
 /// # Errors
 /// [`LinkFault::Unreachable`] or [`LinkFault::NotOurAddress`], with the reason.
-pub(super) async fn dial(
-    address: SocketAddr,
-    sources: &[IpAddr],
-    limit: Duration,
-) -> Result<TcpStream, LinkFault> {
+async fn dial(address: SocketAddr, sources: &[IpAddr], limit: Duration) -> Result<TcpStream, LinkFault> {
     let unreachable = |e: io::Error| LinkFault::Unreachable(e.to_string());
     let socket = socket_from(address, sources)?;
     let stream = match timeout(limit, socket.connect(address)).await {

@@ -7,7 +7,6 @@ use std::time::Instant;
 use super::classify::{broken_early, elsewhere, refused_early};
 use super::connection::{Connection, Interruption};
 use super::courier::Courier;
-use super::dial::dial;
 use super::memory::POST_QUANTUM_TRIED_AGAIN_AFTER;
 use super::need::{Need, serves};
 use super::session::{Candidate, OpenSession};
@@ -144,7 +143,7 @@ impl Courier {
         let OpenRequest { candidate, after, banner, progress, .. } = request;
         let connector = &request.way.connector;
         let limit = self.settings.timeouts.connect;
-        let dialled = dial(candidate.address, &connector.source_addresses, limit).await;
+        let dialled = self.dialler.dial(candidate.address, &connector.source_addresses, limit).await;
         let stream = dialled.map_err(|fault| classify_fault(None, &fault, at))?;
         let mut connection = Connection::new(stream);
         if let Some(progress) = progress {

@@ -26,6 +26,7 @@ use crate::tls::{ClientSettings, ClientSetup, Identity, ServerSettings, ServerSe
 use crate::tracking::Journal;
 
 mod peer;
+mod random_hosts;
 
 #[derive(Default)]
 struct FakeJobs {
