@@ -151,6 +151,13 @@ fn from_networks(
             "bare_lf = \"normalize\" is for devices that are known: add from_networks, or remove it",
         );
     }
+    if let (true, true, None, Some(written)) = (values.lenient, anywhere, &values.users_file, &entry.lenient)
+    {
+        report.fault_of_key(
+            written.span(),
+            "lenient = true is for devices that are known: add from_networks or users_file, or remove it",
+        );
+    }
 }
 
 fn inbound_tls(

@@ -20,10 +20,12 @@ use told::{admitted_decision, attributed_by, excepted, forced, no_connector, unm
 mod channel;
 mod passed;
 mod told;
+mod wanted;
 
 pub use channel::{Attribution, Channel, UnmetCondition};
 pub use passed::{Pass, UnchosenConnector};
 pub use told::RefusedMail;
+pub use wanted::unassessed;
 
 /// The answer to MAIL FROM.
 #[derive(Debug, Clone)]
@@ -264,6 +266,17 @@ fn is_forced(connector: &Inbound) -> bool {
 }
 
 impl Table {
+    /// Whether some connector that could admit this client reads commands as old devices send them. TLS and login may
+    /// still come, so they are not asked about; a user of another connector's is.
+    #[must_use]
+    pub fn is_lenient_to(&self, channel: &Channel) -> bool {
+        let could = |connector: &Inbound| {
+            connector.is_open_to(channel.listener.as_deref(), channel.peer)
+                && (channel.user.is_none() || connector.has_login(channel))
+        };
+        self.inbound.iter().any(|connector| connector.lenient && could(connector))
+    }
+
     /// Maximum number of concurrent sessions for this address, from the enforced connectors whose networks
     /// include it; `None` if none does. A network that covers everyone is ignored.
     #[must_use]

@@ -31,7 +31,7 @@ mod tests;
 
 pub use admit::{
     Admission, AdmittedTransaction, Attribution, Channel, Pass, RefusedMail, UnchosenConnector,
-    UnmetCondition, admit,
+    UnmetCondition, admit, unassessed,
 };
 pub use choose::{Choice, ConsideredConnector, choose};
 pub use decision::{Attainment, Claim, Decision, RequiredTls, Ruling};

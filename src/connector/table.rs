@@ -97,6 +97,8 @@ pub struct Inbound {
     pub reveal: Reveal,
     /// How a LF without a CR in content is handled.
     pub bare_lf: BareLf,
+    /// Whether commands are read as old devices send them.
+    pub lenient: bool,
     /// Limits of this connector.
     pub limits: InboundLimits,
     /// The recipient domains it may relay to; empty: none.
@@ -384,6 +386,7 @@ impl Inbound {
             onward: Onward::default(),
             reveal: Reveal::default(),
             bare_lf: BareLf::default(),
+            lenient: false,
             limits: InboundLimits::default(),
             to_domains: Vec::new(),
             recipients: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::fault::StartFault;
 use crate::config::Config;
-use crate::connector::{Inbound, InboundTls, KeyExchange, Outbound, Revision, TlsVersion, TrustId};
+use crate::connector::{Inbound, KeyExchange, Outbound, Revision, TlsVersion, TrustId};
 use crate::listen::settings::ListenerTls;
 use crate::tls::{ClientSettings, ClientSetup, Identity, ServerSettings, ServerSetup, TrustSet};
 
@@ -42,8 +42,8 @@ pub(super) fn servers(
 ) -> Result<BTreeMap<String, Arc<ServerSetup>>, StartFault> {
     // A client certificate is requested only if some connector wants one: the request confuses old
     // clients.
-    let ask_client = config.inbound.iter().any(wants_certificate);
-    let trust = all_trust(config);
+    let ask_client = config.inbound.iter().any(Inbound::wants_certificate);
+    let trust = inbound_trust(config);
     let mut setups = BTreeMap::new();
     for (name, identities) in shown {
         let settings = ServerSettings { identities: identities.clone(), ask_client, trust: trust.clone() };
@@ -52,13 +52,6 @@ pub(super) fn servers(
         setups.insert(name.clone(), Arc::new(setup));
     }
     Ok(setups)
-}
-
-fn wants_certificate(connector: &Inbound) -> bool {
-    match &connector.tls {
-        InboundTls::Off | InboundTls::Opportunistic => false,
-        InboundTls::Forced(forced) => forced.needs_certificate(),
-    }
 }
 
 pub(super) fn clients(config: &Config) -> Result<BTreeMap<Revision, Arc<ClientSetup>>, StartFault> {
@@ -92,6 +85,8 @@ pub(super) fn client(config: &Config, connector: &Outbound) -> ClientSettings {
     }
 }
 
-fn all_trust(config: &Config) -> Vec<(TrustId, Arc<TrustSet>)> {
-    config.trust.iter().map(|(id, set)| (id.clone(), Arc::clone(set))).collect()
+/// The trust anchor sets that inbound connectors name.
+fn inbound_trust(config: &Config) -> Vec<(TrustId, Arc<TrustSet>)> {
+    let named = |id: &TrustId| config.inbound.iter().any(|connector| connector.trust().contains(id));
+    config.trust.iter().filter(|(id, _)| named(id)).map(|(id, set)| (id.clone(), Arc::clone(set))).collect()
 }

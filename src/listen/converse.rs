@@ -25,6 +25,7 @@ use super::settings::ListenerTls;
 use crate::connector::{SessionTable, TlsFacts};
 use crate::mail::Network;
 use crate::smtp::receive::{Action, Fullness, Session, StoreRefusal};
+use crate::tls::ClientChain;
 use crate::tracking::Event;
 
 mod asking;
@@ -43,6 +44,7 @@ pub(super) async fn converse(
     }
     let mut conversation = Conversation {
         session: None,
+        presented: None,
         intake: Intake::new(Arc::clone(&shared)),
         pending: Vec::new(),
         taken: 0,
@@ -81,6 +83,8 @@ struct Conversation {
     stop: CancellationToken,
     /// Ends the session where a new table does not allow its transaction.
     cut: CancellationToken,
+    /// What the client presented in the handshake.
+    presented: Option<Box<(Arc<TlsFacts>, ClientChain)>>,
     /// `None` only until an implicit TLS handshake is done.
     session: Option<Session>,
     intake: Intake,
@@ -90,7 +94,7 @@ struct Conversation {
     taken: usize,
     deadlines: Deadlines,
     /// The place held for the handshake under way.
-    place: Option<Place>,
+    place: Option<Box<Place>>,
     /// When the session must end, once the daemon stops.
     grace_until: Option<Instant>,
 }
@@ -146,8 +150,8 @@ impl Conversation {
             } else {
                 self.feed_pending()
             };
-            match action {
-                Action::NeedInput => {}
+            let is_over = match action {
+                Action::NeedInput => false,
                 Action::Flush => {
                     if !self.flush(stream, &mut waits).await {
                         return End::Over;
@@ -155,6 +159,7 @@ impl Conversation {
                     // A client that sends commands faster than they are answered waits its turn like any
                     // other.
                     tokio::task::yield_now().await;
+                    false
                 }
                 Action::Commit(arrived) => {
                     if self.shared.room.fullness() == Fullness::Slow {
@@ -164,40 +169,33 @@ impl Conversation {
                     // of them.
                     let result = self.intake.commit(*arrived, self.peer.ip()).await;
                     self.on_stored(result);
+                    false
                 }
-                Action::Verify(login) => {
-                    if self.verify(login).await {
-                        self.finish(stream, &mut waits, true).await;
-                        return End::Over;
-                    }
-                }
+                Action::Verify(login) => self.verify(login).await,
+                Action::Assess(sets) => self.assess(sets).await,
                 Action::Ask(question) => {
                     // Asking may take a while, so the client gets its pending replies first.
                     if !self.flush(stream, &mut waits).await {
                         return End::Over;
                     }
-                    if self.ask(*question).await {
-                        self.finish(stream, &mut waits, true).await;
-                        return End::Over;
-                    }
+                    self.ask(*question).await
                 }
                 Action::StartTls => {
-                    if Box::pin(self.find_place()).await {
-                        self.finish(stream, &mut waits, true).await;
-                        return End::Over;
-                    }
-                    if self.place.is_some() {
+                    let is_over = Box::pin(self.find_place()).await;
+                    if !is_over && self.place.is_some() {
                         return if self.flush(stream, &mut waits).await { End::StartTls } else { End::Over };
                     }
+                    is_over
                 }
                 Action::Quit => {
                     self.finish(stream, &mut waits, false).await;
                     return End::Over;
                 }
-                Action::Close => {
-                    self.finish(stream, &mut waits, true).await;
-                    return End::Over;
-                }
+                Action::Close => true,
+            };
+            if is_over {
+                self.finish(stream, &mut waits, true).await;
+                return End::Over;
             }
         }
     }

@@ -26,6 +26,8 @@ pub(super) struct Lobby {
     pub(super) steps: Arc<Semaphore>,
     /// Password checks.
     pub(super) logins: Arc<Turns>,
+    /// Assessments of client certificates' chains that may cost much.
+    pub(super) assessments: Arc<Turns>,
     ration: Ration,
 }
 
@@ -47,6 +49,7 @@ impl Lobby {
             handshakes: Census::new(handshakes),
             steps: Arc::new(Semaphore::new((processors / 2).max(1))),
             logins: Turns::of_processors(LOGINS_MAX),
+            assessments: Turns::of_processors(usize::MAX),
             ration: Ration::default(),
         })
     }

@@ -3,6 +3,7 @@
 
 use crate::mail::{Mailbox, PathFault, ReversePath, is_postmaster};
 
+pub mod lenient;
 mod parameters;
 mod values;
 
@@ -157,7 +158,7 @@ fn rcpt_to(argument: &[u8]) -> Result<RcptTo, CommandFault> {
 }
 
 /// Splits `FROM:<path> parameters`. Spaces after the colon violate RFC 5321 §3.3, but devices and
-/// scripts send them daily, and they are unambiguous; a path without brackets is not.
+/// scripts send them daily, and they are unambiguous; what else devices leave out, `lenient` reads.
 fn path_and_parameters<'a>(
     argument: &'a [u8],
     keyword: &[u8],

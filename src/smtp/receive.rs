@@ -3,6 +3,7 @@
 
 mod asked;
 mod chunks;
+mod lenient;
 mod login;
 mod opening;
 mod quota;
@@ -28,7 +29,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::chunk::ChunkScanner;
-use super::command::{Command, CommandFault};
+use super::command::{Command, CommandFault, MailFrom};
 use super::data::{ContentSink, Scanner};
 use super::line::{LineSplitter, Split};
 use crate::connector::{
@@ -105,6 +106,8 @@ enum Phase {
     Auth(Step),
     /// A password is being checked.
     Verify,
+    /// The client's chain is being assessed, since this MAIL FROM asks what it is worth.
+    Assess(Box<MailFrom>),
     /// The client may start the handshake. Until it completes, the transaction is kept.
     Handshake(Option<Box<Transaction>>),
     /// The session is over.
@@ -206,7 +209,11 @@ impl Session {
                     self.on_octets(rest, sink)
                 }
                 Phase::Auth(step) => self.on_response(rest, step),
-                phase @ (Phase::Commit(_) | Phase::Handshake(_) | Phase::Verify | Phase::Asked(..)) => {
+                phase @ (Phase::Commit(_)
+                | Phase::Handshake(_)
+                | Phase::Verify
+                | Phase::Assess(_)
+                | Phase::Asked(..)) => {
                     self.phase = phase;
                     return (at, Action::NeedInput);
                 }
@@ -279,7 +286,7 @@ impl Session {
         let (used, split) = self.lines.next(rest);
         let parsed = match split {
             Split::More => return (used, None),
-            Split::Line(line) => Command::parse(&line),
+            Split::Line(line) => self.parse(&line),
             Split::Fault(fault) => Err(fault),
         };
         self.count_line();

@@ -11,8 +11,11 @@ use x509_parser::prelude::{FromDer, X509Name};
 
 use super::certificate::{BESIDE_MAX, beside, printable, read};
 use super::crl::{IssuerKey, ListedCertificate, RevocationList};
+use super::issuers::{INTERMEDIATES_MAX, relevant};
 use super::trust::TrustSet;
-use crate::connector::{ChainFault, ChainVerdict, PeerCertificate, RevocationStatus, TrustId};
+use crate::connector::{
+    CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, RevocationStatus, TrustId,
+};
 use crate::mail::UnixMillis;
 /// The purpose a certificate must be valid for (RFC 5280 §4.2.1.12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,24 +37,54 @@ pub fn assess(
     usage: Usage,
     now: UnixMillis,
 ) -> PeerCertificate {
+    let mut peer = presented(chain, proved);
+    if let PeerCertificate::Shown(facts) = &mut peer {
+        assess_by(facts, chain, sets, usage, now);
+    }
+    peer
+}
+
+/// What a peer's certificate says; its chain is not assessed.
+pub(super) fn presented(chain: &[CertificateDer<'_>], proved: bool) -> PeerCertificate {
     let Some((leaf, intermediates)) = chain.split_first() else {
         return PeerCertificate::NotShown;
     };
-    let mut facts = match read(leaf) {
-        Ok(facts) => facts,
-        Err(why) => return PeerCertificate::Unreadable(why),
-    };
-    facts.proved = proved;
-    facts.beside = intermediates.iter().take(BESIDE_MAX).filter_map(beside).collect();
+    match read(leaf) {
+        Ok(mut facts) => {
+            facts.proved = proved;
+            facts.beside = intermediates.iter().take(BESIDE_MAX).filter_map(beside).collect();
+            PeerCertificate::Shown(Box::new(facts))
+        }
+        Err(why) => PeerCertificate::Unreadable(why),
+    }
+}
+
+/// Adds to the facts whether the chain ends in these trust anchor sets.
+pub(super) fn assess_by(
+    facts: &mut CertificateFacts,
+    chain: &[CertificateDer<'_>],
+    sets: &[(TrustId, Arc<TrustSet>)],
+    usage: Usage,
+    now: UnixMillis,
+) {
+    let Some((leaf, shown)) = chain.split_first() else { return };
+    let intermediates = relevant(leaf, shown);
     for (id, set) in sets {
-        let opinion = opinion(leaf, intermediates, set, usage, now);
+        let mut opinion = opinion(leaf, &intermediates, set, usage, now);
+        if shown.len() > INTERMEDIATES_MAX
+            && opinion.verdict == ChainVerdict::Faulty(ChainFault::UnknownIssuer)
+        {
+            opinion = Opinion::faulty(ChainFault::Other(format!(
+                "no path was found with the first {INTERMEDIATES_MAX} intermediate certificates, and no more are \
+                 considered"
+            )));
+        }
         facts.chain.insert(id.clone(), opinion.verdict);
         if let Some((status, anchor)) = opinion.trusted {
             facts.revocation.insert(id.clone(), status);
             facts.root.get_or_insert(anchor);
         }
     }
-    PeerCertificate::Shown(Box::new(facts))
 }
 
 /// The result for one trust anchor set.

@@ -157,6 +157,29 @@ pub fn handshake_fault(error: &io::Error, asked: ClientCertificate) -> Handshake
     HandshakeFault { words: text + refused.unwrap_or_default(), over_certificate: refused.is_some() }
 }
 
+/// Why a handshake with this client must fail, if the first octets that it sent say that it knows nothing newer than
+/// TLS 1.1. The TLS library stumbles over what such a hello lacks, and reports that instead.
+#[must_use]
+pub fn outdated_hello(first: &[u8]) -> Option<HandshakeFault> {
+    let version = match first {
+        // RFC 5246 §6.2.1, §7.4.1.2: a handshake record with a ClientHello, and its client_version.
+        [22, 3, _, _, _, 1, _, _, _, major, minor, ..] => [*major, *minor],
+        // RFC 5246 appendix E.2: the hello of SSL 2.0, which later versions could be offered by.
+        [head, _, 1, major, minor, ..] if head & 0x80 != 0 => [*major, *minor],
+        _ => return None,
+    };
+    let name = match version {
+        [0, 2] | [2, 0] => "SSL 2.0",
+        [3, 0] => "SSL 3.0",
+        [3, 1] => "TLS 1.0",
+        [3, 2] => "TLS 1.1",
+        _ => return None,
+    };
+    Some(HandshakeFault::new(format!(
+        "the client is too old: it speaks {name}, and the oldest version accepted is TLS 1.2"
+    )))
+}
+
 /// As [`handshake_fault`], for an error of a later read: a TLS 1.3 client learns only then that the
 /// server refused its certificate (RFC 8446 §4.4.2.4). `None` if TLS had no part in it.
 #[must_use]
@@ -277,4 +300,29 @@ fn incompatible_in_words(what: &PeerIncompatible) -> String {
         return "no signature scheme in common".to_owned();
     }
     format!("the peer is incompatible: {what:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_hello_is_known_by_its_version() {
+        let check = |first: &[u8], expected: Option<&str>| {
+            let fault = outdated_hello(first).map(|fault| fault.words);
+            assert_eq!(fault.is_some(), expected.is_some(), "{first:?}");
+            assert!(fault.unwrap_or_default().contains(expected.unwrap_or_default()), "{first:?}");
+        };
+        let hello = |major, minor| [22, 3, 1, 0, 45, 1, 0, 0, 41, major, minor, 0];
+        check(&hello(3, 0), Some("too old: it speaks SSL 3.0"));
+        check(&hello(3, 1), Some("too old: it speaks TLS 1.0"));
+        check(&hello(3, 2), Some("too old: it speaks TLS 1.1"));
+        // TLS 1.3 says 1.2 here.
+        check(&hello(3, 3), None);
+        check(&[0x80, 46, 1, 3, 1, 0, 21], Some("TLS 1.0"));
+        check(&[0x80, 46, 1, 3, 3, 0, 21], None);
+        check(b"EHLO client.example\r\n", None);
+        check(&hello(3, 1)[..10], None);
+        check(&[], None);
+    }
 }

@@ -15,13 +15,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::assess::{Usage, assess};
+use super::assess::{Usage, assess_by, presented};
 use super::fault::{TlsFault, handshake_fault};
+use super::issuers::{FEW, INTERMEDIATES_MAX};
 use super::pem::Identity;
 use super::proof::proved_by;
 use super::trust::TrustSet;
 use crate::connector::{
-    ClientCertificate, HandshakeFault, PeerName, PresentedName, TlsFacts, TlsVersion, TrustId, first_match,
+    ChainFault, ChainVerdict, ClientCertificate, HandshakeFault, PeerCertificate, PeerName, PresentedName,
+    TlsFacts, TlsVersion, TrustId, first_match,
 };
 use crate::mail::{Domain, UnixMillis};
 
@@ -31,17 +33,55 @@ pub struct ServerSettings {
     /// The certificates to choose from: the first that fits the requested name and the client's
     /// signature algorithms, or the first of all if none does.
     pub identities: Vec<Arc<Identity>>,
-    /// Whether clients are asked for a certificate; they need not have one.
+    /// Whether clients may be asked for a certificate; they need not have one.
     pub ask_client: bool,
-    /// The trust anchor sets against which a client's chain is assessed.
+    /// The trust anchor sets against which a client's chain can be assessed.
     pub trust: Vec<(TrustId, Arc<TrustSet>)>,
 }
 
 /// The inbound side of TLS for one listener: TLS 1.2 and 1.3, no tickets, no resumption.
 pub struct ServerSetup {
-    acceptor: TlsAcceptor,
-    trust: Vec<(TrustId, Arc<TrustSet>)>,
+    silent: TlsAcceptor,
+    /// Asks for a client certificate.
+    asking: Option<TlsAcceptor>,
+    trust: Arc<Vec<(TrustId, Arc<TrustSet>)>>,
 }
+
+/// The chain that a client presented, to be assessed once a connector asks what it is worth: a client that has proved
+/// nothing must not be able to cost much.
+#[derive(Clone)]
+pub struct ClientChain {
+    /// The client's own first, and a few more than are considered.
+    certificates: Arc<[CertificateDer<'static>]>,
+    trust: Arc<Vec<(TrustId, Arc<TrustSet>)>>,
+}
+
+impl ClientChain {
+    /// Whether assessing it may take long.
+    #[must_use]
+    pub fn is_costly(&self, sets: &[TrustId]) -> bool {
+        self.certificates.len() > FEW.saturating_add(1) || sets.len() > SETS_FEW
+    }
+
+    /// The facts of a handshake, with what these trust anchor sets say of the chain at `now` added.
+    #[must_use]
+    pub fn assess(&self, facts: &TlsFacts, sets: &[TrustId], now: UnixMillis) -> TlsFacts {
+        let mut facts = facts.clone();
+        if let PeerCertificate::Shown(certificate) = &mut facts.peer {
+            let wanted: Vec<_> = self.trust.iter().filter(|(id, _)| sets.contains(id)).cloned().collect();
+            assess_by(certificate, &self.certificates, &wanted, Usage::ClientOrServer, now);
+            for id in sets {
+                // A set that the session does not know trusts nobody.
+                let unknown = || ChainVerdict::Faulty(ChainFault::UnknownIssuer);
+                certificate.chain.entry(id.clone()).or_insert_with(unknown);
+            }
+        }
+        facts
+    }
+}
+
+/// Up to this many trust anchor sets a short chain costs little.
+const SETS_FEW: usize = 2;
 
 impl ServerSetup {
     /// Prepares what all connections of a listener share.
@@ -49,46 +89,57 @@ impl ServerSetup {
     /// # Errors
     /// [`TlsFault::Setup`] if the TLS library refuses the settings.
     pub fn new(settings: ServerSettings) -> Result<Self, TlsFault> {
-        let provider = super::provider();
-        let algorithms = provider.signature_verification_algorithms;
-        let builder = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
-        let builder = if settings.ask_client {
-            builder.with_client_cert_verifier(Arc::new(AnyClient { algorithms }))
-        } else {
-            builder.with_no_client_auth()
-        };
-        let ours = Chooser { identities: settings.identities };
-        let mut config = builder.with_cert_resolver(Arc::new(ours));
-        // A resumed session would carry the verdict of an older table.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        // RFC 7301 §3.2: a client that names protocols, none of them these, meant another server. A
-        // client that names none is served.
-        config.alpn_protocols = ["smtp", "esmtp"].map(|name| name.as_bytes().to_vec()).to_vec();
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), trust: settings.trust })
+        let ours = Arc::new(Chooser { identities: settings.identities });
+        let acceptor = |ask| config(Arc::clone(&ours), ask).map(|config| TlsAcceptor::from(Arc::new(config)));
+        let asking = settings.ask_client.then(|| acceptor(true)).transpose()?;
+        Ok(Self { silent: acceptor(false)?, asking, trust: Arc::new(settings.trust) })
     }
 
-    /// Makes one handshake as the server and returns what the client showed. A client's chain is
-    /// assessed at `now`. The caller limits the time.
+    /// Makes one handshake as the server and returns what the client showed; its chain is not assessed yet. `ask`:
+    /// the client is asked for a certificate. The caller limits the time.
     ///
     /// # Errors
     /// The handshake failed; the connection is unusable.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
+        ask: bool,
         now: UnixMillis,
-    ) -> Result<(TlsStream<S>, TlsFacts), HandshakeFault> {
-        let accepted = self.acceptor.accept(stream).await;
+    ) -> Result<(TlsStream<S>, TlsFacts, ClientChain), HandshakeFault> {
+        let acceptor = self.asking.as_ref().filter(|_| ask).unwrap_or(&self.silent);
+        let accepted = acceptor.accept(stream).await;
         let stream = accepted.map_err(|error| handshake_fault(&error, ClientCertificate::NotAskedFor))?;
         let (_, state) = stream.get_ref();
         let chain = state.peer_certificates().unwrap_or_default();
         // The handshake would have failed on a signature that does not prove the key.
-        let peer = assess(chain, true, &self.trust, Usage::ClientOrServer, now);
+        let peer = presented(chain, true);
         let sni = state.server_name().map(str::to_owned);
         let facts = super::channel_facts(state, peer, sni, now)?;
-        Ok((stream, facts))
+        // One more than are considered tells that there were more.
+        let kept = chain.iter().take(INTERMEDIATES_MAX.saturating_add(2)).cloned().collect();
+        let presented = ClientChain { certificates: kept, trust: Arc::clone(&self.trust) };
+        Ok((stream, facts, presented))
     }
+}
+
+fn config(ours: Arc<Chooser>, ask: bool) -> Result<ServerConfig, TlsFault> {
+    let provider = super::provider();
+    let algorithms = provider.signature_verification_algorithms;
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let builder = if ask {
+        builder.with_client_cert_verifier(Arc::new(AnyClient { algorithms }))
+    } else {
+        builder.with_no_client_auth()
+    };
+    let mut config = builder.with_cert_resolver(ours);
+    // A resumed session would carry the verdict of an older table.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    // RFC 7301 §3.2: a client that names protocols, none of them these, meant another server. A
+    // client that names none is served.
+    config.alpn_protocols = ["smtp", "esmtp"].map(|name| name.as_bytes().to_vec()).to_vec();
+    Ok(config)
 }
 
 /// Chooses the certificate for a client: by the requested name, then by the client's signature
@@ -186,5 +237,11 @@ impl fmt::Debug for AnyClient {
 impl fmt::Debug for ServerSetup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ServerSetup({} trust anchor sets)", self.trust.len())
+    }
+}
+
+impl fmt::Debug for ClientChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientChain({} certificates)", self.certificates.len())
     }
 }

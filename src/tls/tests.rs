@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 mod chooser;
+mod issuers;
 mod revocation;
 
 use super::*;
@@ -110,12 +111,12 @@ async fn shake(
         Ok(facts)
     };
     let theirs = async {
-        let (mut stream, facts) = server.accept(far, NOW).await.map_err(|f| f.words)?;
+        let (mut stream, facts, chain) = server.accept(far, true, NOW).await.map_err(|f| f.words)?;
         stream.write_all(b"!").await.unwrap();
         stream.read_u8().await.map_err(|e| {
             late_fault(&e, ClientCertificate::NotAskedFor).map_or_else(|| e.to_string(), |f| f.words)
         })?;
-        Ok(facts)
+        Ok(chain.assess(&facts, &[TrustId("root".into())], NOW))
     };
     tokio::join!(ours, theirs)
 }
@@ -306,7 +307,7 @@ async fn an_unproved_client_key_breaks_the_handshake() {
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let (near, far) = tokio::io::duplex(1 << 16);
         let name = ServerName::try_from("mx.example").unwrap();
-        let (_, theirs) = tokio::join!(connector.connect(name, near), server.accept(far, NOW));
+        let (_, theirs) = tokio::join!(connector.connect(name, near), server.accept(far, true, NOW));
         let fault = theirs.expect_err("the key is not proved").words;
         assert!(fault.starts_with("the peer did not prove"), "{version:?}: {fault}");
     }
@@ -445,6 +446,6 @@ async fn what_is_no_tls_is_named() {
     }
     let (mut near, far) = tokio::io::duplex(1 << 16);
     near.write_all(b"EHLO mx.example\r\n").await.unwrap();
-    let fault = server.accept(far, NOW).await.expect_err("no handshake").words;
+    let fault = server.accept(far, true, NOW).await.expect_err("no handshake").words;
     assert_eq!(fault, "the peer sent something that is not TLS");
 }

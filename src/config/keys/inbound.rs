@@ -187,6 +187,16 @@ section! {
             their own with `from_networks` and `normalize`. The end of the content is CRLF.CRLF all the same, and \
             chunks are not changed. Error: `normalize` without `from_networks`.",
     }
+    lenient: Flag = false => {
+        meaning: "Accept commands as old printers and scanners send them: a path without `<>`, an address without a \
+            domain, HELO without a name, a blank before a colon.",
+        explanation: "An address without a domain, such as `<root>`, gets the name of the `[server]`; a client without a \
+            name gets its address. Before MAIL no connector is attributed yet: HELO and MAIL are read so if a lenient \
+            connector could admit the client, that is, it is not `off`, its `from_networks` hold, and nobody has logged \
+            in but a user of it. If the connector that is then attributed is not lenient, MAIL is refused with 501. RCPT \
+            goes by the connector that was attributed. Everything else about a message stays as strict. Give such \
+            devices a connector of their own. Error: without `from_networks` or `users_file`.",
+    }
     message_size: Optional<Size<u64>> = "25MiB" => {
         absent: "`[limits]`",
         meaning: "Maximum content of one message by this connector.",
@@ -252,6 +262,7 @@ impl InboundValues {
             onward: self.onward,
             reveal: self.reveal,
             bare_lf: self.bare_lf,
+            lenient: self.lenient,
             limits: InboundLimits {
                 message_bytes_max: self.message_size,
                 recipients_max: self.recipients,

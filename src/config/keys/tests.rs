@@ -194,6 +194,7 @@ fn the_hard_keys_are_explained() {
         "onward",
         "reveal",
         "bare_lf",
+        "lenient",
         "users_file",
         "recipients_file",
         "verify_recipients",

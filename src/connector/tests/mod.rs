@@ -5,3 +5,4 @@ mod any;
 mod choose;
 mod judge;
 mod transit;
+mod wanted;

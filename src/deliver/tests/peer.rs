@@ -82,12 +82,16 @@ async fn serve(mut stream: TcpStream, manner: Manner, number: usize, log: Log) -
     }
     match &manner.starttls {
         StartTls::Good(setup) => {
-            let Ok((mut stream, _)) = setup.accept(stream, Clock::wall()).await else { return Ok(()) };
+            let Ok((mut stream, ..)) = setup.accept(stream, false, Clock::wall()).await else {
+                return Ok(());
+            };
             talk(&mut stream, &manner, number, &log, false).await?;
             stream.shutdown().await
         }
         StartTls::GoodUntilEhlo(setup) => {
-            let Ok((mut stream, _)) = setup.accept(stream, Clock::wall()).await else { return Ok(()) };
+            let Ok((mut stream, ..)) = setup.accept(stream, false, Clock::wall()).await else {
+                return Ok(());
+            };
             let mut ehlo = [0; 512];
             stream.read(&mut ehlo).await.map(|_| ())
         }
@@ -97,7 +101,9 @@ async fn serve(mut stream: TcpStream, manner: Manner, number: usize, log: Log) -
             if usize::from(u16::from_be_bytes([head[3], head[4]])) > *max {
                 return Ok(());
             }
-            let Ok((mut stream, _)) = setup.accept(stream, Clock::wall()).await else { return Ok(()) };
+            let Ok((mut stream, ..)) = setup.accept(stream, false, Clock::wall()).await else {
+                return Ok(());
+            };
             talk(&mut stream, &manner, number, &log, false).await?;
             stream.shutdown().await
         }

@@ -1,11 +1,12 @@
 //! What a session has others answer: password checks and recipient verification; and the logging of refusals.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Conversation;
-use crate::connector::{Login, RecipientCheck};
+use crate::connector::{Login, RecipientCheck, TlsFacts, TrustId};
 use crate::listen::login::{LoginOutcome, checked};
-use crate::mail::Mailbox;
+use crate::mail::{Clock, Mailbox};
 use crate::smtp::receive::{Action, Question, RepeatedRefusals, Session};
 use crate::tracking::Event;
 
@@ -20,6 +21,37 @@ impl Conversation {
             LoginOutcome::Answer(user) => session.on_verified(user),
             LoginOutcome::Later => session.on_unverified(),
         })
+    }
+
+    /// Has the client's chain assessed. Returns whether the session is over.
+    pub(super) async fn assess(&mut self, sets: Vec<TrustId>) -> bool {
+        let assessed = self.assessed(sets).await.map(Arc::new);
+        if let (Some(presented), Some(assessed)) = (&mut self.presented, &assessed) {
+            presented.0 = Arc::clone(assessed);
+        }
+        self.told(|session| session.on_assessed(assessed))
+    }
+
+    /// The facts with what these sets say. What may cost much waits for its turn, beside the threads that serve everyone.
+    async fn assessed(&mut self, sets: Vec<TrustId>) -> Option<TlsFacts> {
+        let (facts, chain) = &**self.presented.as_ref()?;
+        let now = Clock::wall();
+        if !chain.is_costly(&sets) {
+            return Some(chain.assess(facts, &sets, now));
+        }
+        let is_named = self.shared.live.table().sessions_of_named(self.peer.ip()).is_some();
+        let turns = &self.door.lobby.assessments;
+        let turn = tokio::select! {
+            turn = turns.wait(self.network(), u32::from(!is_named), ASSESSMENT_WAIT) => turn?,
+            () = self.stop.cancelled() => return None,
+        };
+        let (facts, chain) = (Arc::clone(facts), chain.clone());
+        let assessed = tokio::task::spawn_blocking(move || {
+            let assessed = chain.assess(&facts, &sets, now);
+            drop(turn);
+            assessed
+        });
+        assessed.await.ok()
     }
 
     /// Has the next hop asked for a recipient. Returns whether the session is over.
@@ -68,3 +100,6 @@ impl Conversation {
         }
     }
 }
+
+/// How long a chain waits to be assessed before the client is asked to come again.
+const ASSESSMENT_WAIT: Duration = Duration::from_secs(30);

@@ -15,6 +15,7 @@ use crate::connector::{HandshakeFault, TlsFacts};
 use crate::listen::census::Guest;
 use crate::mail::Clock;
 use crate::smtp::receive::{Action, Session};
+use crate::tls::{ClientChain, outdated_hello};
 
 impl Conversation {
     /// Finds a place for a handshake and tells the session whether there is one. Returns whether the session
@@ -35,7 +36,7 @@ impl Conversation {
         let named = self.shared.live.table().sessions_of_named(self.peer.ip());
         let guest = Guest { network: self.network(), named };
         self.place = tokio::select! {
-            place = self.door.lobby.handshakes.wait(guest, PLACE_WAIT) => place,
+            place = self.door.lobby.handshakes.wait(guest, PLACE_WAIT) => place.map(Box::new),
             () = self.stop.cancelled() => None,
         };
         self.place.is_some()
@@ -49,8 +50,9 @@ impl Conversation {
         let shaken = self.handshake(stream).await;
         self.place = None;
         match shaken {
-            Ok((mut sealed, facts)) => {
+            Ok((mut sealed, facts, chain)) => {
                 let facts = Arc::new(facts);
+                self.presented = Some(Box::new((Arc::clone(&facts), chain)));
                 match &mut self.session {
                     Some(session) => Session::on_tls(session, facts),
                     None => self.start(Some(facts)),
@@ -66,11 +68,19 @@ impl Conversation {
     async fn handshake(
         &mut self,
         stream: TcpStream,
-    ) -> Result<(Box<TlsStream<TcpStream>>, TlsFacts), HandshakeFault> {
+    ) -> Result<(Box<TlsStream<TcpStream>>, TlsFacts, ClientChain), HandshakeFault> {
         let Some(setup) = &self.terms.setup else {
             return Err(HandshakeFault::new("the listener has no certificate to show".to_owned()));
         };
-        let mut shaking = Box::pin(setup.accept(stream, Clock::wall()));
+        let ask = self.terms.table.wants_certificate_of(&self.door.name, self.peer.ip());
+        let mut shaking = Box::pin(async {
+            // The first octets usually come in one piece; where they don't, the library's words must do.
+            let mut first = [0_u8; HELLO_BYTES];
+            let seen = stream.peek(&mut first).await.unwrap_or_default();
+            let outdated = outdated_hello(first.get(..seen).unwrap_or_default());
+            let shaken = setup.accept(stream, ask, Clock::wall()).await;
+            shaken.map_err(|fault| outdated.unwrap_or(fault))
+        });
         let mut steps = PollSemaphore::new(Arc::clone(&self.door.lobby.steps));
         let by_turns = poll_fn(|context| {
             // The permit is held while the handshake computes, not while it waits for the client. The
@@ -80,7 +90,7 @@ impl Conversation {
         });
         tokio::select! {
             done = timeout(self.shared.settings.timeouts.handshake, by_turns) => match done {
-                Ok(done) => done.map(|(stream, facts)| (Box::new(stream), facts)),
+                Ok(done) => done.map(|(stream, facts, chain)| (Box::new(stream), facts, chain)),
                 Err(_) => Err(HandshakeFault::new("it took too long".to_owned())),
             },
             () = self.stop.cancelled() => Err(HandshakeFault::new("the daemon stops".to_owned())),
@@ -88,5 +98,7 @@ impl Conversation {
     }
 }
 
+/// Octets of a ClientHello up to its version.
+const HELLO_BYTES: usize = 11;
 /// How long a client waits for a place before TLS is refused as temporarily unavailable.
 const PLACE_WAIT: Duration = Duration::from_secs(5);

@@ -38,7 +38,7 @@ pub(super) fn of_mail(reverse_path: ReversePath, text: &[u8]) -> Result<MailFrom
             return Err(unknown(keyword));
         }
     }
-    Ok(MailFrom { reverse_path, size, body: body.unwrap_or_default(), utf8, dsn, auth })
+    Ok(MailFrom { reverse_path, size, body: body.unwrap_or_default(), utf8, dsn, auth, excused: None })
 }
 
 /// Parses the DSN parameters of RCPT TO.

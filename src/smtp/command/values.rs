@@ -20,6 +20,8 @@ pub struct MailFrom {
     /// Whether `AUTH=` was given (RFC 4954 §5): the original submitter as claimed by the client. It is
     /// ignored.
     pub auth: bool,
+    /// What is wrong with the line that it was read from, for a connector that is not lenient.
+    pub excused: Option<Box<CommandFault>>,
 }
 
 /// The parameters of RCPT TO.

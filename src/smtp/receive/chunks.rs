@@ -47,6 +47,7 @@ impl Session {
             | Phase::Auth(_)
             | Phase::Asked(..)
             | Phase::Verify
+            | Phase::Assess(_)
             | Phase::Handshake(_)
             | Phase::Closed) => {
                 self.phase = phase;

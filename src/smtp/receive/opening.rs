@@ -60,6 +60,7 @@ impl Session {
                     | Phase::Commit(_)
                     | Phase::Auth(_)
                     | Phase::Verify
+                    | Phase::Assess(_)
                     | Phase::Handshake(_)
                     | Phase::Closed => Phase::Handshake(None),
                 };

@@ -42,7 +42,12 @@ impl Session {
             | Phase::Chunks(_)
             | Phase::Commit(_)
             | Phase::Handshake(Some(_)) => true,
-            Phase::Ready | Phase::Auth(_) | Phase::Verify | Phase::Handshake(None) | Phase::Closed => false,
+            Phase::Ready
+            | Phase::Auth(_)
+            | Phase::Verify
+            | Phase::Assess(_)
+            | Phase::Handshake(None)
+            | Phase::Closed => false,
         }
     }
 

@@ -232,6 +232,7 @@ impl Player {
                 let action = self.session.on_verified(known.then(user).map(Arc::new));
                 self.act(action);
             }
+            Action::Assess(_) => unreachable!("no certificate is shown"),
             Action::Ask(question) => {
                 let known = match question.mailbox.local_part() {
                     "gone" => RecipientCheck::Unknown(Reply::new(550, Enhanced(5, 1, 10), "null MX")),
@@ -377,7 +378,12 @@ fn feed_all(session: &mut Session, sink: &mut Sink, input: &[u8]) -> Vec<Receive
             }
             Action::NeedInput => assert_eq!(at, input.len()),
             Action::Flush => drop(session.take_output()),
-            Action::StartTls | Action::Verify(_) | Action::Ask(_) | Action::Quit | Action::Close => {
+            Action::StartTls
+            | Action::Verify(_)
+            | Action::Assess(_)
+            | Action::Ask(_)
+            | Action::Quit
+            | Action::Close => {
                 return arrived;
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Action, OpenTransaction, Phase, ReceivedMessage, Refusal, Session, Transaction};
 use crate::connector::{
     Admission, BareLf, ChainVerdict, Inbound, PeerCertificate, Reveal, StaleProof, TlsFacts,
-    TransactionGuard, admit, choose,
+    TransactionGuard, admit, choose, unassessed,
 };
 use crate::mail::{
     BodyType, Enhanced, Envelope, Extension, Mailbox, MailboxDomain, MessageDsn, PathFault, Protocol,
@@ -35,6 +35,32 @@ impl Session {
         if let Err(reply) = self.rules.room.takes(declared) {
             return self.refuse_mail(mail.reverse_path, reply, None);
         }
+        // The table in effect says by which trust anchors the client's chain must be assessed.
+        if self.table.renew() {
+            self.admission = None;
+        }
+        let wanted = unassessed(self.table.table(), &self.channel, &mail.reverse_path);
+        if !wanted.is_empty() {
+            self.phase = Phase::Assess(Box::new(mail));
+            return Some(Action::Assess(wanted));
+        }
+        self.admit(mail)
+    }
+
+    /// The client's chain was assessed; `None`: it could not be.
+    pub fn on_assessed(&mut self, facts: Option<Arc<TlsFacts>>) -> Action {
+        let Phase::Assess(mail) = std::mem::replace(&mut self.phase, Phase::Ready) else {
+            return self.close(&Reply::new(451, Enhanced(4, 3, 0), "out of order"));
+        };
+        if let Some(facts) = facts {
+            self.channel.tls = Some(facts);
+            self.admission = None;
+        }
+        self.admit(*mail).unwrap_or(Action::NeedInput)
+    }
+
+    fn admit(&mut self, mail: MailFrom) -> Option<Action> {
+        let declared = mail.size.unwrap_or(0);
         let guard = match self.renew_for(&mail.reverse_path) {
             Ok(guard) => guard,
             Err(stale) => {
@@ -45,6 +71,11 @@ impl Session {
                 return Some(self.close_outdated(mail.reverse_path, why, None));
             }
         };
+        if !unassessed(self.table.table(), &self.channel, &mail.reverse_path).is_empty() {
+            // There was no turn for it, or the table has just changed.
+            let text = "your certificate can't be checked now; try again later";
+            return self.refuse_mail(mail.reverse_path, Reply::new(451, Enhanced(4, 3, 2), text), None);
+        }
         match self.admission_of(&mail.reverse_path) {
             // A session that begins now may fare better, or be refused for good.
             Admission::Refused(refused) if self.table.has_changed() => Some(self.close_outdated(
@@ -56,6 +87,10 @@ impl Session {
                 self.refuse_mail(mail.reverse_path, refused.reply, Some(refused.decision))
             }
             Admission::Admitted(admitted) => {
+                if let (Some(fault), false) = (&mail.excused, admitted.connector.lenient) {
+                    let reply = fault.reply();
+                    return self.refuse_mail(mail.reverse_path, reply, Some(admitted.decision));
+                }
                 if let Err(reply) = self.within_limits(&admitted.connector, declared) {
                     return self.refuse_mail(mail.reverse_path, reply, Some(admitted.decision));
                 }
@@ -180,6 +215,7 @@ impl Session {
             | Phase::Auth(_)
             | Phase::Asked(..)
             | Phase::Verify
+            | Phase::Assess(_)
             | Phase::Handshake(_)
             | Phase::Closed) => {
                 let text = if matches!(phase, Phase::Chunks(_)) {
@@ -394,7 +430,12 @@ fn tls_comment(facts: &TlsFacts) -> String {
         PeerCertificate::Shown(certificate) => {
             let trusted =
                 certificate.proved && certificate.chain.values().any(|v| *v == ChainVerdict::Trusted);
-            format!("{channel} verify={}", if trusted { "ok" } else { "failed" })
+            let word = match (certificate.chain.is_empty(), trusted) {
+                (true, _) => "unchecked",
+                (false, true) => "ok",
+                (false, false) => "failed",
+            };
+            format!("{channel} verify={word}")
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::quota::Quotas;
 use super::room::Room;
 use super::tally::Patience;
-use crate::connector::{Decision, Inbound, Login, Outbound, RecipientCheck};
+use crate::connector::{Decision, Inbound, Login, Outbound, RecipientCheck, TrustId};
 use crate::mail::{Domain, Envelope, Extension, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::smtp::data::ContentLimits;
 
@@ -64,6 +64,8 @@ pub enum Action {
     StartTls,
     /// Check the password, and call [`Session::on_verified`].
     Verify(Login),
+    /// Assess the client's chain by these trust anchor sets, then call [`Session::on_assessed`].
+    Assess(Vec<TrustId>),
     /// Send the replies, ask the next hop, and call [`Session::on_asked`].
     Ask(Box<Question>),
     /// Commit the message, and call [`Session::on_stored`].

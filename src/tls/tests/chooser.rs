@@ -48,7 +48,7 @@ async fn by_name_and_by_the_signatures_the_client_knows() {
         let (near, far) = tokio::io::duplex(1 << 16);
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let server_name = ServerName::try_from(name).unwrap();
-        let (shown, _) = tokio::join!(connector.connect(server_name, near), setup.accept(far, NOW));
+        let (shown, _) = tokio::join!(connector.connect(server_name, near), setup.accept(far, false, NOW));
         let shown = shown.unwrap();
         let der = &shown.get_ref().1.peer_certificates().unwrap()[0];
         let facts = certificate::read(der).unwrap();
@@ -122,7 +122,7 @@ async fn foreign_protocol_names_are_refused() {
         let (near, far) = tokio::io::duplex(1 << 16);
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let name = ServerName::try_from("gw.example").unwrap();
-        let (_, accepted) = tokio::join!(connector.connect(name, near), setup.accept(far, NOW));
+        let (_, accepted) = tokio::join!(connector.connect(name, near), setup.accept(far, false, NOW));
         assert_eq!(accepted.is_ok(), taken, "{names:?}");
     }
 }
