@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::answers::AnswerBook;
 use super::dial::{Dialler, TcpDialler};
-use super::memory::{HostMemory, TlsHistory};
+use super::memory::{HostMemory, TlsHistory, TurnMemory};
 use super::pool::Pool;
 use super::settings::Settings;
 use crate::connector::{LiveTable, Revision, SecuringFault};
@@ -42,6 +42,8 @@ pub struct Courier {
     pub(super) ourselves: Vec<SocketAddr>,
     pub(super) journal: Arc<Journal>,
     pub(super) pool: Arc<Pool>,
+    /// Whose turn it is where a way has more addresses than one attempt tries.
+    pub(super) turns: TurnMemory,
     /// Counts look-ups of smart hosts that are used in rotation.
     pub(super) turn: AtomicUsize,
 }
@@ -76,6 +78,7 @@ impl Courier {
             ourselves,
             journal,
             pool,
+            turns: TurnMemory::default(),
             turn: AtomicUsize::new(0),
         })
     }

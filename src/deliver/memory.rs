@@ -9,7 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::session::Key;
-use crate::connector::TlsMemory;
+use crate::connector::{Revision, TlsMemory};
+use crate::mail::Domain;
+use crate::scheduler::Way;
 
 /// Maximum number of entries; the oldest makes room.
 const SEEN_MAX: usize = 65_536;
@@ -171,10 +173,28 @@ impl<T: Clone> HostMemory<T> {
     }
 }
 
+/// Counts the attempts of ways that have more addresses than one attempt tries, so that each address has its turn.
+#[derive(Debug, Default)]
+pub(super) struct TurnMemory(Mutex<HashMap<(Revision, Option<Domain>), usize>>);
+
+impl TurnMemory {
+    /// The number of this attempt.
+    pub(super) fn next(&self, way: &Way) -> usize {
+        let key = (way.connector.revision, way.domain.clone());
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.len() >= NOTED_MAX && !turns.contains_key(&key) {
+            // They begin again somewhere else: nothing but the order of attempts depends on it.
+            turns.clear();
+        }
+        let turn = turns.entry(key).or_insert_with(|| fastrand::usize(..));
+        *turn = turn.wrapping_add(1);
+        *turn
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connector::Revision;
 
     #[test]
     fn what_had_tls_is_remembered_over_a_restart() {

@@ -50,12 +50,13 @@ impl<'a> Need<'a> {
         }
     }
 
-    /// Whether every recipient has been tried before.
-    pub(super) fn is_retried(self) -> bool {
-        match self {
-            Self::Delivery(job) => job.recipients.iter().all(|recipient| recipient.attempts >= 1),
-            Self::Question { .. } | Self::Trial(_) => false,
-        }
+    /// How often every recipient has been tried before.
+    pub(super) fn attempts(self) -> usize {
+        let attempts = match self {
+            Self::Delivery(job) => job.recipients.iter().map(|recipient| recipient.attempts).min(),
+            Self::Question { .. } | Self::Trial(_) => None,
+        };
+        usize::try_from(attempts.unwrap_or_default()).unwrap_or(usize::MAX)
     }
 
     /// Whether the host accepts the addresses and headers as they are (RFC 6531 §3.2).

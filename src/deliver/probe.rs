@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::courier::Courier;
 use super::need::{Need, serves};
 use super::open::{Miss, OpenRequest};
+use super::route::Candidates;
 use super::session::{Candidate, OpenSession};
 use super::waits::WaitList;
 use crate::connector::{
@@ -86,15 +87,14 @@ impl Courier {
             (NextHop::Mx { .. }, Some(domain)) => format!("DNS: the mail exchangers of {domain}"),
             (NextHop::Mx { .. } | NextHop::SmartHosts(_), _) => "DNS: the addresses of the hosts".to_owned(),
         });
-        let candidates = match self.candidates(&trial.way).await {
+        let Candidates { list: candidates, left, .. } = match self.candidates(&trial.way).await {
             Ok(candidates) => candidates,
             Err(Outcome::Deferred(trouble) | Outcome::Failed(trouble)) => return Err(trouble),
             // Unreachable: a look-up of hosts never delivers.
             Err(Outcome::Delivered(_)) => return Ok(Vec::new()),
         };
-        let cut = candidates.len() >= self.settings.addresses_max;
-        // If the list was truncated, it is unknown which hosts have no address.
-        let missing = if cut { Vec::new() } else { without_address(&trial.way, &candidates) };
+        // If hosts are left out, it is unknown which have no address.
+        let missing = if left > 0 { Vec::new() } else { without_address(&trial.way, &candidates) };
         drop(looking);
         let trial = Arc::new(trial);
         let mut running = JoinSet::new();
@@ -119,10 +119,9 @@ impl Courier {
         }
         let mut seen: Vec<HostReport> = all.into_iter().map(|(_, _, seen, _)| seen).collect();
         seen.extend(missing);
-        if cut {
-            // A note, not a fault: a delivery is limited in the same way.
-            let words =
-                format!("there may be more: only {} addresses are tried", self.settings.addresses_max);
+        if left > 0 {
+            // A note, not a fault: a delivery is limited in the same way, and tries the others in later attempts.
+            let words = format!("{left} more hosts or addresses were not tried");
             seen.push(HostReport { ok: true, ..untried("-", words) });
         }
         Ok(seen)

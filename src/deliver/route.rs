@@ -9,83 +9,130 @@ use super::session::Candidate;
 use crate::connector::{NextHop, SmartHost, SmartHostName};
 use crate::mail::Domain;
 use crate::outcome::{NameFault, Outcome, classify_name};
-use crate::resolver::route::{MailHost, ResolvedHost, RouteFault, candidates, connectable, mail_hosts};
+use crate::resolver::route::{
+    DnsFault, MailHost, ResolvedHost, RouteFault, connectable, destinations, mail_hosts, share_of,
+};
 use crate::scheduler::Way;
 
+/// The addresses to try in one attempt.
+pub(super) struct Candidates {
+    /// In order; never empty.
+    pub(super) list: Vec<Candidate>,
+    /// How many addresses and hosts are left for other attempts. While there are any, nothing that these candidates come to is
+    /// final.
+    pub(super) left: usize,
+    /// After so many attempts each address has been tried.
+    pub(super) attempts: usize,
+}
+
 impl Courier {
-    /// The addresses to try, in order; never empty.
-    pub(super) async fn candidates(&self, way: &Way) -> Result<Vec<Candidate>, Outcome> {
+    /// The addresses to try.
+    pub(super) async fn candidates(&self, way: &Way) -> Result<Candidates, Outcome> {
         match (&way.connector.next_hop, way.literal, &way.domain) {
             (NextHop::SmartHosts(hosts), _, _) if way.connector.sending.spread => {
-                let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-                let first = turn.checked_rem(hosts.len()).unwrap_or_default();
+                let turn_of_hosts = self.turn.fetch_add(1, Ordering::Relaxed);
+                let first = turn_of_hosts.checked_rem(hosts.len()).unwrap_or_default();
                 let (last, first) = hosts.split_at(first);
-                self.smart_hosts(&[first, last].concat()).await
+                self.smart_hosts(way, [first, last].concat()).await
             }
-            (NextHop::SmartHosts(hosts), _, _) => self.smart_hosts(hosts).await,
+            (NextHop::SmartHosts(hosts), _, _) => self.smart_hosts(way, hosts.clone()).await,
             (NextHop::Mx { port }, Some(ip), _) => self.literal(ip, *port),
-            (NextHop::Mx { port }, None, Some(domain)) => self.exchangers(domain, *port).await,
+            (NextHop::Mx { port }, None, Some(domain)) => self.exchangers(way, domain, *port).await,
             (NextHop::Mx { .. }, None, None) => Err(classify_name(&NameFault::NoDomain, "the recipient")),
         }
     }
 
-    fn literal(&self, ip: IpAddr, port: u16) -> Result<Vec<Candidate>, Outcome> {
+    fn literal(&self, ip: IpAddr, port: u16) -> Result<Candidates, Outcome> {
         let failed = |fault| classify_name(&fault, &format!("[{ip}]"));
         let ip = connectable(ip).ok_or_else(|| failed(NameFault::NoAddress))?;
         let address = SocketAddr::new(ip, port);
         if is_ours(&self.ourselves, address) {
             return Err(failed(NameFault::Ourselves));
         }
-        Ok(vec![Candidate { name: None, smart: None, address }])
+        let list = vec![Candidate { name: None, smart: None, address }];
+        Ok(Candidates { list, left: 0, attempts: 1 })
     }
 
-    async fn exchangers(&self, domain: &Domain, port: u16) -> Result<Vec<Candidate>, Outcome> {
+    async fn exchangers(&self, way: &Way, domain: &Domain, port: u16) -> Result<Candidates, Outcome> {
         let failed = |fault| classify_name(&name_fault(fault), domain.as_str());
+        let max = self.settings.addresses_max;
         let answer = self.dns.mx(domain).await;
-        let mut hosts = mail_hosts(domain, answer, fastrand::u64(..)).map_err(failed)?;
-        // Hosts beyond the limit are not even looked up.
-        hosts.truncate(self.settings.addresses_max);
-        let resolved = self.resolve(hosts).await;
+        let hosts = mail_hosts(domain, answer, fastrand::u64(..)).map_err(failed)?;
+        let turn = (hosts.len() > max).then(|| self.turns.next(way));
+        let hosts = share_of(hosts, max, turn.unwrap_or_default());
+        let resolved = self.resolve(hosts.tried).await;
         let ours = |address| is_ours(&self.ourselves, address);
-        let found = candidates(resolved, port, &self.settings.name, ours, self.settings.addresses_max);
-        let candidate = |(name, address)| Candidate { name: Some(name), smart: None, address };
-        Ok(found.map_err(failed)?.into_iter().map(candidate).collect())
-    }
-
-    /// Looks up all hosts at once: the slowest look-up decides, not their sum.
-    async fn resolve(&self, hosts: Vec<MailHost>) -> Vec<ResolvedHost> {
-        let ask = |host: MailHost| {
-            let dns = self.dns.clone();
-            tokio::spawn(async move {
-                let addresses = dns.addresses(&host.name).await;
-                ResolvedHost { host, addresses }
-            })
+        let found = destinations(resolved, hosts.left, port, &self.settings.name, ours).map_err(failed)?;
+        let turn = match turn {
+            // Each share of the hosts has each share of its addresses tried.
+            Some(turn) => turn.checked_div(hosts.attempts).unwrap_or_default(),
+            None if found.addresses.len() > max => self.turns.next(way),
+            None => 0,
         };
-        let asked: Vec<_> = hosts.into_iter().map(ask).collect();
-        let mut resolved = Vec::with_capacity(asked.len());
-        for answer in asked {
-            // A join error is a look-up that panicked: the host is treated as missing.
-            resolved.extend(answer.await);
-        }
-        resolved
+        let share = share_of(found.addresses, max, turn);
+        let candidate = |(name, address)| Candidate { name: Some(name), smart: None, address };
+        Ok(Candidates {
+            list: share.tried.into_iter().map(candidate).collect(),
+            left: share.left.saturating_add(found.unknown),
+            attempts: share.attempts.saturating_mul(hosts.attempts),
+        })
     }
 
-    async fn smart_hosts(&self, hosts: &[SmartHost]) -> Result<Vec<Candidate>, Outcome> {
+    async fn resolve(&self, hosts: Vec<MailHost>) -> Vec<ResolvedHost> {
+        let named = hosts.into_iter().map(|host| (Some(host.name.clone()), host));
+        let answered = self.look_up(named).await.into_iter();
+        answered.filter_map(|(host, addresses)| Some(ResolvedHost { host, addresses: addresses? })).collect()
+    }
+
+    /// Looks up all names at once: the slowest look-up decides, not their sum. What has no name has no answer.
+    async fn look_up<T>(
+        &self,
+        named: impl Iterator<Item = (Option<Domain>, T)>,
+    ) -> Vec<(T, Option<Result<Vec<IpAddr>, DnsFault>>)> {
+        let ask = |name: Domain| {
+            let dns = self.dns.clone();
+            tokio::spawn(async move { dns.addresses(&name).await })
+        };
+        let asked: Vec<_> = named.map(|(name, what)| (what, name.map(ask))).collect();
+        let mut answered = Vec::with_capacity(asked.len());
+        for (what, asked) in asked {
+            let answer = match asked {
+                None => None,
+                // A join error is a look-up that panicked, which says nothing of the host.
+                Some(asked) => Some(asked.await.unwrap_or_else(|fault| Err(DnsFault::Unanswered(fault.to_string())))),
+            };
+            answered.push((what, answer));
+        }
+        answered
+    }
+
+    async fn smart_hosts(&self, way: &Way, hosts: Vec<SmartHost>) -> Result<Candidates, Outcome> {
         let mut found = Vec::new();
-        let mut trouble = None;
-        for SmartHost { name, port } in hosts {
-            let (domain, addresses) = match name {
-                SmartHostName::Ip(ip) => (None, Ok(vec![*ip])),
-                SmartHostName::Name(domain) => (Some(domain.clone()), self.dns.addresses(domain).await),
+        let (mut trouble, mut unknown) = (None, 0_usize);
+        let named = hosts.into_iter().map(|host| match &host.name {
+            SmartHostName::Ip(_) => (None, host),
+            SmartHostName::Name(name) => (Some(name.clone()), host),
+        });
+        for (SmartHost { name, port }, answer) in self.look_up(named).await {
+            let (domain, addresses) = match (&name, answer) {
+                (SmartHostName::Ip(ip), _) => (None, Ok(vec![*ip])),
+                (SmartHostName::Name(domain), Some(addresses)) => (Some(domain.clone()), addresses),
+                (SmartHostName::Name(_), None) => continue,
             };
             match addresses {
-                Ok(addresses) => self.add_smart_host(name, domain, (&addresses, *port), &mut found),
-                Err(fault) => trouble = Some((name, fault)),
+                Ok(addresses) => self.add_smart_host(&name, domain, (&addresses, port), &mut found),
+                Err(fault) => {
+                    unknown = unknown.saturating_add(1);
+                    trouble = Some((name, fault));
+                }
             }
         }
-        found.truncate(self.settings.addresses_max);
         if !found.is_empty() {
-            return Ok(found);
+            let max = self.settings.addresses_max;
+            let turn = if found.len() > max { self.turns.next(way) } else { 0 };
+            let share = share_of(found, max, turn);
+            let left = share.left.saturating_add(unknown);
+            return Ok(Candidates { list: share.tried, left, attempts: share.attempts });
         }
         // The operator wrote the name: no mail fails because of an error there, or because a zone
         // is gone for an hour.

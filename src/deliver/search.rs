@@ -9,6 +9,7 @@ use super::courier::Courier;
 use super::memory::TLS_TRIED_AGAIN_AFTER;
 use super::need::{Need, serves};
 use super::open::{Miss, OpenRequest};
+use super::route::Candidates;
 use super::session::{Candidate, Key, OpenSession};
 use crate::connector::{Decision, Observed, OnHandshakeFailure, Outbound, Retry, SecuringFault};
 use crate::outcome::{
@@ -69,8 +70,9 @@ impl Search<'_> {
 
     async fn open(&self, dialled: &DialledHost) -> Result<OpenSession, Outcome> {
         let (courier, way) = (self.courier, self.way);
-        let may_go_clear = self.may_go_clear();
-        let candidates = courier.candidates(way).await?;
+        let Candidates { list: candidates, left, attempts } = courier.candidates(way).await?;
+        // Plaintext is for where every host was tried over TLS, be it in several attempts.
+        let may_go_clear = self.may_go_clear() && self.need.attempts() >= attempts.saturating_sub(1);
         // Smart hosts in rotation: an idle session at another host is not for this turn.
         let first = candidates.first().map(|candidate| &candidate.smart);
         let own = candidates.iter().take_while(|candidate| Some(&candidate.smart) == first).count();
@@ -85,7 +87,7 @@ impl Search<'_> {
             return Ok(session);
         }
         let mut misses = Misses::default();
-        if let Some(session) = self.first_of(&candidates, dialled, &mut misses).await? {
+        if let Some(session) = self.first_of((&candidates, may_go_clear), dialled, &mut misses).await? {
             return Ok(session);
         }
         // Every host was tried over TLS, now or earlier: fall back to plaintext at the first whose
@@ -103,7 +105,7 @@ impl Search<'_> {
             }
         }
         let nowhere = || classify_name(&NameFault::NoAddress, "the next hop");
-        Err(classify_together(misses.outcomes).unwrap_or_else(nowhere))
+        Err(not_final(classify_together(misses.outcomes).unwrap_or_else(nowhere), left))
     }
 
     /// Whether mail may go in plaintext after failed handshakes.
@@ -127,11 +129,11 @@ impl Search<'_> {
     /// Returns the first session a candidate gives; records the outcome of the others.
     async fn first_of<'a>(
         &self,
-        candidates: &'a [Candidate],
+        (candidates, may_go_clear): (&'a [Candidate], bool),
         dialled: &DialledHost,
         misses: &mut Misses<'a>,
     ) -> Result<Option<OpenSession>, Outcome> {
-        let (courier, connector, may_go_clear) = (self.courier, &self.way.connector, self.may_go_clear());
+        let (courier, connector) = (self.courier, &self.way.connector);
         for candidate in candidates {
             let key = candidate.key(connector.revision);
             // With `remember_tls`, TLS is attempted every time.
@@ -188,6 +190,19 @@ impl Search<'_> {
     }
 }
 
+/// What the hosts that were tried came to, while others are left for later attempts: it may be final for each of these, and is
+/// not for the message.
+fn not_final(outcome: Outcome, left: usize) -> Outcome {
+    match outcome {
+        Outcome::Failed(trouble) if left > 0 => {
+            let status = trouble.status.in_class(4);
+            let reason = format!("{}; {left} more hosts or addresses are left for other attempts", trouble.reason);
+            Outcome::Deferred(Trouble { status, reason, scope: Scope::Lane, ..trouble })
+        }
+        other @ (Outcome::Delivered(_) | Outcome::Deferred(_) | Outcome::Failed(_)) => other,
+    }
+}
+
 /// The host that was dialled last; none while waiting for a turn.
 #[derive(Default)]
 struct DialledHost(Mutex<Option<Candidate>>);
@@ -225,7 +240,7 @@ impl Courier {
 pub(super) fn may_go_clear(connector: &Outbound, need: Need<'_>) -> bool {
     match connector.on_handshake_failure {
         OnHandshakeFailure::Clear => true,
-        OnHandshakeFailure::ClearLater => need.is_retried(),
+        OnHandshakeFailure::ClearLater => need.attempts() >= 1,
         OnHandshakeFailure::Defer => false,
     }
 }

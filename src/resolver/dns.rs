@@ -1,16 +1,20 @@
 //! Queries DNS. The library caches answers for their TTL; routing decisions are made in `route`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::xfer::{DnsHandle as _, FirstAnswer as _};
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::op::{DnsRequestOptions, Query, ResponseCode};
+use hickory_resolver::proto::rr::domain::usage::LOCALHOST;
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
+use hickory_resolver::{NameServerPool, PoolContext, Resolver, TlsConfig};
 
+use super::edns::EdnsFallback;
 use super::route::{DnsFault, Mx, interleave};
 use super::settings::Settings;
 use crate::mail::Domain;
@@ -18,7 +22,9 @@ use crate::mail::Domain;
 /// Queries the configured servers, or the system's. Cloning is cheap; clones share the cache.
 #[derive(Clone)]
 pub struct Dns {
-    resolver: TokioResolver,
+    resolver: Resolver<EdnsFallback>,
+    /// The same servers, without the cache, and without the zone that the library has built in.
+    direct: NameServerPool<EdnsFallback>,
 }
 
 /// Why the resolver could not be set up.
@@ -33,18 +39,16 @@ impl Dns {
     /// [`ResolverFault`], for instance if the system has no servers configured.
     pub fn new(settings: &Settings) -> Result<Self, ResolverFault> {
         let fault = |e: NetError| ResolverFault(e.to_string());
-        let mut builder = if settings.servers.is_empty() {
-            TokioResolver::builder_tokio().map_err(fault)?
+        let (config, mut options) = if settings.servers.is_empty() {
+            read_system_conf().map_err(fault)?
         } else {
             let servers = settings.servers.iter().map(|server| {
                 let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
                 connections.iter_mut().for_each(|connection| connection.port = server.port());
                 NameServerConfig::new(server.ip(), true, connections)
             });
-            let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            (ResolverConfig::from_parts(None, Vec::new(), servers.collect()), ResolverOpts::default())
         };
-        let options = builder.options_mut();
         options.timeout = settings.timeout;
         options.attempts = settings.attempts;
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
@@ -52,7 +56,12 @@ impl Dns {
         options.use_hosts_file = ResolveHosts::Never;
         // A server that is unreachable over UDP may answer over TCP.
         options.try_tcp_on_error = true;
-        Ok(Self { resolver: builder.build().map_err(fault)? })
+        let provider = EdnsFallback::default();
+        let context = PoolContext::new(options.clone(), TlsConfig::new().map_err(fault)?);
+        let servers = config.name_servers.clone();
+        let direct = NameServerPool::from_config(servers, Arc::new(context), provider.clone());
+        let resolver = Resolver::builder_with_config(config, provider).with_options(options);
+        Ok(Self { resolver: resolver.build().map_err(fault)?, direct })
     }
 
     /// The MX records of a domain.
@@ -60,10 +69,9 @@ impl Dns {
     /// # Errors
     /// A [`DnsFault`].
     pub async fn mx(&self, domain: &Domain) -> Result<Vec<Mx>, DnsFault> {
-        let lookup = self.resolver.lookup(full_name(domain)?, RecordType::MX).await.map_err(fault)?;
         let mut records = Vec::new();
         let mut unusable = 0_usize;
-        for record in lookup.answers() {
+        for record in self.lookup(domain, RecordType::MX).await? {
             let RData::MX(mx) = &record.data else { continue };
             if mx.exchange.is_root() {
                 records.push(Mx { preference: mx.preference, host: None });
@@ -99,9 +107,27 @@ impl Dns {
         }
     }
 
+    /// The records that DNS has. The library answers names below `localhost` itself (RFC 6761 §6.3), also at the end of a
+    /// chain of aliases: a stranger's MX record would lead to services of this host. Such names are asked of DNS.
+    async fn lookup(&self, domain: &Domain, kind: RecordType) -> Result<Vec<Record>, DnsFault> {
+        let mut name = full_name(domain)?;
+        if !LOCALHOST.zone_of(&name) {
+            let lookup = self.resolver.lookup(name, kind).await.map_err(fault)?;
+            match lookup.answers().iter().find(|record| LOCALHOST.zone_of(&record.name)) {
+                None => return Ok(lookup.answers().to_vec()),
+                Some(record) => name = record.name.clone(),
+            }
+        }
+        let mut options = DnsRequestOptions::default();
+        options.use_edns = self.resolver.options().edns0;
+        let answer = self.direct.lookup(Query::query(name, kind), options).first_answer().await;
+        let answer = answer.and_then(|response| DnsError::from_response(response).map_err(NetError::from));
+        Ok(answer.map_err(fault)?.answers.clone())
+    }
+
     async fn family(&self, host: &Domain, family: RecordType) -> Result<Vec<IpAddr>, DnsFault> {
-        let lookup = self.resolver.lookup(full_name(host)?, family).await.map_err(fault)?;
-        let addresses: Vec<IpAddr> = lookup.answers().iter().filter_map(|r| r.data.ip_addr()).collect();
+        let records = self.lookup(host, family).await?;
+        let addresses: Vec<IpAddr> = records.iter().filter_map(|record| record.data.ip_addr()).collect();
         if addresses.is_empty() { Err(DnsFault::NoRecords) } else { Ok(addresses) }
     }
 }

@@ -119,18 +119,57 @@ pub fn connectable(ip: IpAddr) -> Option<IpAddr> {
     (!ip.is_unspecified() && !ip.is_multicast() && !broadcast).then_some(ip)
 }
 
-/// The [`connectable`] addresses to try, host by host, at most `max`. Excludes this host and every host that
-/// is not preferred over it (RFC 5321 §5.1). `hosts` are in the order of [`mail_hosts`].
+/// What is tried in one attempt of a list that may be longer than the limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptShare<T> {
+    /// Those to try, in their order.
+    pub tried: Vec<T>,
+    /// How many are left for other attempts.
+    pub left: usize,
+    /// After so many attempts each has been tried.
+    pub attempts: usize,
+}
+
+/// The share of attempt number `turn`, at most `max`. The best are in every share, up to half of it; the others take turns, so
+/// that a limit never keeps one from being tried at all.
+#[must_use]
+pub fn share_of<T>(list: Vec<T>, max: usize, turn: usize) -> AttemptShare<T> {
+    let (length, max) = (list.len(), max.max(1));
+    if length <= max {
+        return AttemptShare { tried: list, left: 0, attempts: 1 };
+    }
+    let always = max.checked_div(2).unwrap_or_default();
+    let (places, others) = (max.saturating_sub(always), length.saturating_sub(always));
+    let start = turn.wrapping_mul(places).checked_rem(others).unwrap_or_default();
+    let in_turn = |place: usize| {
+        let behind = place.saturating_sub(always).saturating_add(others).saturating_sub(start);
+        place < always || behind.checked_rem(others).is_some_and(|behind| behind < places)
+    };
+    let tried = list.into_iter().enumerate().filter(|(place, _)| in_turn(*place)).map(|(_, one)| one);
+    AttemptShare { tried: tried.collect(), left: length.saturating_sub(max), attempts: others.div_ceil(places) }
+}
+
+/// Where a domain's mail may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destinations {
+    /// The addresses in order, with the host of each.
+    pub addresses: Vec<(Domain, SocketAddr)>,
+    /// Hosts whose addresses are not known: DNS gave no answer, or they were left for another attempt.
+    pub unknown: usize,
+}
+
+/// The [`connectable`] addresses, host by host. Excludes this host and every host that is not preferred over it (RFC 5321
+/// §5.1). `hosts` are in the order of [`mail_hosts`]; `left` is the number of hosts that were not looked up this time.
 ///
 /// # Errors
-/// A [`RouteFault`] if no address is left.
-pub fn candidates(
+/// A [`RouteFault`] if there is no address.
+pub fn destinations(
     mut hosts: Vec<ResolvedHost>,
+    left: usize,
     port: u16,
     own_name: &Domain,
     is_ours: impl Fn(SocketAddr) -> bool,
-    max: usize,
-) -> Result<Vec<(Domain, SocketAddr)>, RouteFault> {
+) -> Result<Destinations, RouteFault> {
     for addresses in hosts.iter_mut().filter_map(|host| host.addresses.as_mut().ok()) {
         *addresses = addresses.iter().copied().filter_map(connectable).collect();
     }
@@ -140,8 +179,9 @@ pub fn candidates(
     };
     let own = hosts.iter().filter(|host| ours(host)).map(|host| host.host.preference).min();
     let implicit = hosts.iter().all(|host| host.host.implicit);
+    let looked_up = hosts.len();
     let mut found = Vec::new();
-    let mut unanswered = None;
+    let (mut unanswered, mut unknown) = (None, left);
     let mut better = false;
     for ResolvedHost { host, addresses } in hosts {
         if own.is_some_and(|own| host.preference >= own) {
@@ -152,14 +192,20 @@ pub fn candidates(
             Ok(addresses) => {
                 found.extend(addresses.into_iter().map(|ip| (host.name.clone(), SocketAddr::new(ip, port))));
             }
-            Err(DnsFault::Unanswered(why)) => unanswered = Some(format!("{}: {why}", host.name)),
+            Err(DnsFault::Unanswered(why)) => {
+                unanswered = Some(format!("{}: {why}", host.name));
+                unknown = unknown.saturating_add(1);
+            }
             Err(DnsFault::NoDomain | DnsFault::NoRecords) => {}
         }
     }
-    found.truncate(max);
     match (found.is_empty(), unanswered) {
-        (false, _) => Ok(found),
+        (false, _) => Ok(Destinations { addresses: found, unknown }),
         (true, Some(why)) => Err(RouteFault::Unanswered(why)),
+        (true, None) if left > 0 => Err(RouteFault::Unanswered(format!(
+            "none of the {looked_up} mail exchangers looked up in this attempt has a usable address; {left} more are \
+             left for other attempts"
+        ))),
         (true, None) if own.is_some() && !better => Err(RouteFault::Ourselves),
         (true, None) if implicit => Err(RouteFault::NoDomain),
         (true, None) => Err(RouteFault::NoAddress),
@@ -249,21 +295,58 @@ mod tests {
 
     #[track_caller]
     fn check(hosts: &str, expected: &str) {
+        check_left(hosts, 0, expected);
+    }
+
+    #[track_caller]
+    fn check_left(hosts: &str, left: usize, expected: &str) {
         let ours: SocketAddr = "192.0.2.9:25".parse().expect("an address");
-        let found = candidates(resolved(hosts), 25, &domain("us.example"), |a| a == ours, 3);
+        let found = destinations(resolved(hosts), left, 25, &domain("us.example"), |a| a == ours);
         let got = match found {
-            Ok(found) => found.iter().map(|(h, a)| format!("{h}={}", a.ip())).collect::<Vec<_>>().join(" "),
+            Ok(found) => {
+                let shown = found.addresses.iter().map(|(h, a)| format!("{h}={}", a.ip()));
+                let unknown = (found.unknown > 0).then(|| format!("{} unknown", found.unknown));
+                shown.chain(unknown).collect::<Vec<_>>().join(" ")
+            }
             Err(fault) => format!("fault: {fault}"),
         };
         assert_eq!(got, expected, "{hosts}");
     }
 
     #[test]
-    fn addresses_follow_their_hosts_up_to_a_limit() {
+    fn addresses_follow_their_hosts() {
         check("10 a 192.0.2.1+192.0.2.2, 20 b 192.0.2.3", "a=192.0.2.1 a=192.0.2.2 b=192.0.2.3");
-        check("10 a 192.0.2.1+192.0.2.2+192.0.2.3+192.0.2.4", "a=192.0.2.1 a=192.0.2.2 a=192.0.2.3");
         check("10 a none, 20 b 192.0.2.3", "b=192.0.2.3");
-        check("10 a servfail, 20 b 192.0.2.3", "b=192.0.2.3");
+        check("10 a servfail, 20 b 192.0.2.3", "b=192.0.2.3 1 unknown");
+    }
+
+    #[test]
+    fn hosts_that_were_not_looked_up_prevent_a_verdict() {
+        let none = "fault: the look-up failed: none of the 1 mail exchangers looked up in this attempt has a usable \
+            address; 9 more are left for other attempts";
+        check_left("10 a none", 9, none);
+        check_left("10 a 192.0.2.9", 9, none);
+        check_left("10 a 192.0.2.1", 9, "a=192.0.2.1 9 unknown");
+    }
+
+    #[test]
+    fn whatever_is_cut_off_has_its_turn() {
+        let share = |length: usize, max, turn| share_of((0..length).collect(), max, turn);
+        assert_eq!(share(3, 3, 7), AttemptShare { tried: vec![0, 1, 2], left: 0, attempts: 1 });
+        assert_eq!(share(7, 4, 0), AttemptShare { tried: vec![0, 1, 2, 3], left: 3, attempts: 3 });
+        assert_eq!(share(7, 4, 1).tried, [0, 1, 4, 5]);
+        assert_eq!(share(7, 4, 2).tried, [0, 1, 2, 6]);
+        for (length, max) in [(7, 4), (100, 1), (33, 32), (2, 1), (1000, 5), (9, 0)] {
+            for first in [0, 5, usize::MAX] {
+                let attempts = share(length, max, 0).attempts;
+                let mut seen: Vec<usize> =
+                    (0..attempts).flat_map(|n| share(length, max, first.wrapping_add(n)).tried).collect();
+                seen.sort_unstable();
+                seen.dedup();
+                // Where the count of attempts itself wraps, once in an age, some wait for the next round.
+                assert!(seen.len() == length || first == usize::MAX, "{length} {max} {first}: {seen:?}");
+            }
+        }
     }
 
     #[test]

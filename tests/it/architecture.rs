@@ -9,6 +9,7 @@ const SHELL: &[&str] = &[
     "mail/clock.rs",
     "connector/live.rs",
     "resolver/dns.rs",
+    "resolver/edns.rs",
     "tls/cache.rs",
     "tls/client.rs",
     "tls/partners.rs",

@@ -1,5 +1,6 @@
 //! Where mail goes when the name service is asked.
 
+use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 
 use crate::peer::client::Client;
@@ -84,6 +85,88 @@ async fn several_addresses_the_first_of_them_dead() {
     }
     sink.messages(4).await;
     daemon.queue_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_exchanger_has_its_turn_and_a_limit_is_no_verdict() {
+    let (site, dns, home) = (Site::new(), Dns::start().await, Sink::start(Manner::clear()).await);
+    let sink = Sink::start(Manner::clear()).await;
+    // Eight exchangers come before the one that works: four have no address, four refuse connections.
+    for number in 0..8u8 {
+        dns.mx("b.test", number.into(), &format!("mx{number}.b.test"));
+        if number % 2 == 1 {
+            dns.a(&format!("mx{number}.b.test"), [127, 0, 0, 70 + number].into());
+        }
+    }
+    dns.mx("b.test", 90, "good.b.test").a("good.b.test", [127, 0, 0, 1].into());
+    // Here none of those that are looked up at first has an address.
+    for number in 0..5u8 {
+        dns.mx("c.test", number.into(), &format!("none{number}.c.test"));
+    }
+    dns.mx("c.test", 90, "good.b.test");
+    let config = format!(
+        "[dns]\nservers = [\"{}\"]\n\n[limits]\naddresses = 2\n\n{QUICK}\
+         [[outbound]]\nname = \"mx\"\ndomains = [\"*\"]\nnext_hop = \"mx\"\nport = {}\n{OPPORTUNISTIC}\n",
+        dns.address,
+        sink.address.port()
+    );
+    let daemon = site.start(&(config + &outbound("home", "a.test", home.address, OPPORTUNISTIC))).await;
+    hand_in(&daemon, "bob@b.test").await;
+    hand_in(&daemon, "bob@c.test").await;
+    sink.messages(2).await;
+    daemon.queue_empty().await;
+    assert!(home.arrived().is_empty(), "a report was sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn smart_hosts_are_looked_up_side_by_side() {
+    let (site, dns) = (Site::new(), Dns::start().await);
+    let sink = Sink::start(Manner::clear()).await;
+    dns.a("up.test", [127, 0, 0, 1].into()).gather("down.test", 4);
+    let hosts: Vec<String> = (0..4).map(|n| format!("\"mx{n}.down.test:25\"")).collect();
+    let config = format!(
+        "[dns]\nservers = [\"{}\"]\ntimeout = \"1m\"\n\n{QUICK}[[outbound]]\nname = \"out\"\ndomains = [\"*\"]\n\
+         next_hop = [{}, \"up.test:{}\"]\n{OPPORTUNISTIC}\n",
+        dns.address,
+        hosts.join(", "),
+        sink.address.port()
+    );
+    let daemon = site.start(&config).await;
+    hand_in(&daemon, "bob@b.test").await;
+    // Nothing about them is answered until each has been asked about.
+    sink.messages(1).await;
+    daemon.queue_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_server_without_edns_is_asked_again_without_it() {
+    for code in [ResponseCode::FormErr, ResponseCode::NotImp] {
+        let (site, dns, home) = (Site::new(), Dns::start().await, Sink::start(Manner::clear()).await);
+        let sink = Sink::start(Manner::clear()).await;
+        dns.refuse_edns(code).mx("b.test", 10, "mx.b.test").a("mx.b.test", [127, 0, 0, 1].into());
+        let daemon = start(&site, &dns, sink.address.port(), &home).await;
+        hand_in(&daemon, "bob@b.test").await;
+        sink.messages(1).await;
+        // It is remembered: only what was asked side by side at first was refused.
+        assert!(dns.refused_edns() <= 2, "{}", dns.refused_edns());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn localhost_is_what_dns_says() {
+    let (site, dns, home) = (Site::new(), Dns::start().await, Sink::start(Manner::clear()).await);
+    let sinks = exchangers(2).await;
+    // Strangers name it as their exchanger, directly and by an alias; DNS knows it under another address.
+    dns.mx("b.test", 10, "localhost").mx("c.test", 10, "mx.c.test").cname("mx.c.test", "x.localhost");
+    dns.a("x.localhost", [127, 0, 0, 2].into());
+    let daemon = start(&site, &dns, sinks[0].address.port(), &home).await;
+    hand_in(&daemon, "bob@c.test").await;
+    sinks[1].messages(1).await;
+    hand_in(&daemon, "bob@b.test").await;
+    let dsn = String::from_utf8(home.messages(1).await.remove(0).content).unwrap();
+    assert!(dsn.contains("5.4.4"), "{dsn}");
+    assert_eq!(sinks[0].read(|log| log.sessions), 0);
+    assert!(dns.asked("localhost", RecordType::A) > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

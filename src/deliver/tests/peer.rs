@@ -12,6 +12,8 @@ use crate::tls::ServerSetup;
 #[derive(Clone, Default)]
 pub(super) struct Manner {
     pub(super) starttls: StartTls,
+    /// Greets with this, and closes.
+    pub(super) greeting: Option<&'static str>,
     pub(super) step_by_step: bool,
     pub(super) utf8: bool,
     /// Its reply to MAIL.
@@ -75,6 +77,9 @@ impl Peer {
 type Log = Arc<Mutex<Vec<String>>>;
 
 async fn serve(mut stream: TcpStream, manner: Manner, number: usize, log: Log) -> std::io::Result<()> {
+    if let Some(greeting) = manner.greeting {
+        return stream.write_all(format!("{greeting}\r\n").as_bytes()).await;
+    }
     stream.write_all(b"220 hello\r\n").await?;
     let offer = !matches!(manner.starttls, StartTls::Absent);
     if !talk(&mut stream, &manner, number, &log, offer).await? {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, MX, SOA};
+use hickory_proto::rr::rdata::{A, CNAME, MX, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -23,6 +23,13 @@ struct Zone {
     known: HashSet<String>,
     failing: Vec<String>,
     silent_below: Vec<String>,
+    /// What questions with an OPT record are answered, and how many were.
+    without_edns: Option<ResponseCode>,
+    refused_edns: usize,
+    /// A parent below which nothing is answered until so many names were asked about.
+    gathering: Option<(String, usize)>,
+    gathered: HashSet<String>,
+    waiting: Vec<(Message, SocketAddr)>,
     /// Parents, and the exchanger of every name below them.
     mx_below: Vec<(String, Name)>,
     /// How long answers last, in seconds; 0: one second, and nothing is said of what there is not.
@@ -46,6 +53,30 @@ impl Dns {
 
     pub(crate) fn a(&self, host: &str, address: Ipv4Addr) -> &Self {
         self.add(host, RecordType::A, RData::A(A(address)))
+    }
+
+    pub(crate) fn cname(&self, name: &str, other: &str) -> &Self {
+        let other = Name::from_ascii(format!("{other}.")).unwrap();
+        for kind in [RecordType::A, RecordType::AAAA] {
+            self.add(name, kind, RData::CNAME(CNAME(other.clone())));
+        }
+        self
+    }
+
+    /// Knows no EDNS: a question with an OPT record is refused with this.
+    pub(crate) fn refuse_edns(&self, code: ResponseCode) -> &Self {
+        self.zone.lock().unwrap().without_edns = Some(code);
+        self
+    }
+
+    pub(crate) fn refused_edns(&self) -> usize {
+        self.zone.lock().unwrap().refused_edns
+    }
+
+    /// Nothing about names below this one is answered until so many of them were asked about.
+    pub(crate) fn gather(&self, parent: &str, count: usize) -> &Self {
+        self.zone.lock().unwrap().gathering = Some((format!(".{parent}"), count));
+        self
     }
 
     /// Every name below this one has this exchanger.
@@ -100,8 +131,28 @@ async fn serve(socket: UdpSocket, zone: Arc<Mutex<Zone>>) {
     let mut buffer = vec![0; 4096];
     while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
         let Ok(question) = Message::from_vec(&buffer[..length]) else { continue };
-        let Some(reply) = answer(&question, &mut zone.lock().unwrap()) else { continue };
-        let _ = socket.send_to(&reply.to_vec().unwrap(), from).await;
+        let replies = {
+            let mut zone = zone.lock().unwrap();
+            let due = zone.gathered(question, from);
+            due.iter().filter_map(|(question, from)| Some((answer(question, &mut zone)?, *from))).collect::<Vec<_>>()
+        };
+        for (reply, from) in replies {
+            let _ = socket.send_to(&reply.to_vec().unwrap(), from).await;
+        }
+    }
+}
+
+impl Zone {
+    /// The questions to answer now that this one has come.
+    fn gathered(&mut self, question: Message, from: SocketAddr) -> Vec<(Message, SocketAddr)> {
+        let Some((parent, count)) = &self.gathering else { return vec![(question, from)] };
+        let name = question.queries[0].name().to_ascii().trim_end_matches('.').to_lowercase();
+        if !name.ends_with(parent) {
+            return vec![(question, from)];
+        }
+        self.gathered.insert(name);
+        self.waiting.push((question, from));
+        if self.gathered.len() < *count { Vec::new() } else { std::mem::take(&mut self.waiting) }
     }
 }
 
@@ -109,6 +160,12 @@ fn answer(question: &Message, zone: &mut Zone) -> Option<Message> {
     let mut reply = Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
     reply.metadata.recursion_desired = question.metadata.recursion_desired;
     reply.metadata.recursion_available = true;
+    if let Some(code) = zone.without_edns.filter(|_| question.edns.is_some()) {
+        zone.refused_edns += 1;
+        reply.metadata.response_code = code;
+        reply.add_queries(question.queries.iter().cloned());
+        return Some(reply);
+    }
     for query in &question.queries {
         let name = query.name().to_ascii().trim_end_matches('.').to_lowercase();
         zone.asked.push((name.clone(), query.query_type()));
