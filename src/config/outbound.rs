@@ -14,8 +14,8 @@ use super::keys::{
 use super::known::DefinedIds;
 use super::{demands, login, units, view};
 use crate::connector::{
-    DomainPattern, Forced, Handshake, Mode, NextHop, Outbound, OutboundTls, Retry, SmartHost, SmartHostName,
-    Sni,
+    DomainPattern, Forced, Handshake, Mode, MxAddresses, NextHop, Outbound, OutboundTls, Retry, SmartHost,
+    SmartHostName, Sni,
 };
 
 /// Patterns with their positions.
@@ -141,7 +141,10 @@ fn warn_odd(retry: &Retry, written: &[Option<Range<usize>>], report: &mut Report
 fn ports(entry: &OutboundEntry, values: &mut OutboundValues) {
     let usual = if values.tls == Some(OutboundTlsKey::Implicit) { PORT_SUBMISSIONS } else { PORT_SMTP };
     match (&mut values.next_hop, &entry.next_hop) {
-        (Some(NextHop::Mx { port }), _) => *port = *values.port.get_or_insert(usual),
+        (Some(NextHop::Mx { port }), _) => {
+            *port = *values.port.get_or_insert(usual);
+            values.mx_addresses.get_or_insert(MxAddresses::on_port(*port));
+        }
         (Some(NextHop::SmartHosts(hosts)), Some(written)) if usual != PORT_SMTP => {
             // Parsed again with the other default; an explicit port is kept. The first pass reported any
             // fault.

@@ -4,6 +4,7 @@
 mod admit;
 mod choose;
 mod decision;
+mod dialling;
 mod expiry;
 mod facts;
 mod judge;
@@ -35,6 +36,7 @@ pub use admit::{
 };
 pub use choose::{Choice, ConsideredConnector, choose};
 pub use decision::{Attainment, Claim, Decision, RequiredTls, Ruling};
+pub use dialling::{AddressFamily, DialRules, MxAddresses};
 pub use expiry::expiry_threshold;
 pub use facts::{
     CertificateFacts, ChainFault, ChainVerdict, ClientCertificate, IssuerFacts, PeerCertificate,

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DomainPattern, Forced, PeerName, Recipients, Require, Requirement, SendingSettings, TrustId, TrustSets,
-    User, Users,
+    DialRules, DomainPattern, Forced, MxAddresses, PeerName, Recipients, Require, Requirement,
+    SendingSettings, TrustId, TrustSets, User, Users,
 };
 use crate::mail::Domain;
 
@@ -164,6 +164,8 @@ pub struct Outbound {
     pub handshake: Handshake,
     /// The SNI name to send; by default the host's own name.
     pub sni: Sni,
+    /// Which addresses it dials.
+    pub dialling: DialRules,
     /// The source addresses of its connections: at most one per address family.
     pub source_addresses: Vec<IpAddr>,
     /// The name sent in EHLO, if other than the server's name.
@@ -402,10 +404,15 @@ impl Outbound {
     #[must_use]
     pub fn new(name: &str, domains: Vec<DomainPattern>, next_hop: NextHop) -> Self {
         let minute = Duration::from_secs(60);
+        let mx_addresses = match &next_hop {
+            NextHop::Mx { port } => MxAddresses::on_port(*port),
+            NextHop::SmartHosts(_) => MxAddresses::default(),
+        };
         Self {
             name: name.into(),
             domains,
             cost: 10,
+            dialling: DialRules { mx_addresses, ..DialRules::default() },
             next_hop,
             tls: OutboundTls::Opportunistic,
             mode: Mode::default(),

@@ -36,6 +36,8 @@ pub struct Courier {
     pub(super) broken_once: HostMemory<()>,
     /// Hosts whose handshakes fail on post-quantum key shares, and work without them.
     pub(super) classic_only: HostMemory<()>,
+    /// Addresses that did not answer when the host's address of the other family did.
+    pub(super) slower: HostMemory<()>,
     /// Hosts that gave no connection or no greeting.
     pub(super) unreached: HostMemory<Outcome>,
     pub(super) answers: AnswerBook,
@@ -73,6 +75,7 @@ impl Courier {
             broken: HostMemory::default(),
             broken_once: HostMemory::default(),
             classic_only: HostMemory::default(),
+            slower: HostMemory::default(),
             unreached: HostMemory::default(),
             answers: AnswerBook::default(),
             ourselves,

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::outcome::LinkFault;
 
 /// What octets go over: a TCP connection.
-pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
 
 /// A connection to a host, or why there is none.
 pub(super) type Dialling<'a> =
@@ -53,6 +53,38 @@ async fn dial(address: SocketAddr, sources: &[IpAddr], limit: Duration) -> Resul
     stream.set_nodelay(true).map_err(unreachable)?;
     Ok(stream)
 }
+
+/// What came of dialling one of two addresses.
+pub(super) enum DialResult {
+    /// The first one, or its failure.
+    First(Result<Box<dyn Transport>, LinkFault>),
+    /// The second one, since the first did not answer soon.
+    Second(Box<dyn Transport>),
+}
+
+/// Connects to the first of two addresses of a host, or to the second if that answers while the first is silent (RFC 8305
+/// §5): where one address family leads nowhere, it costs a moment instead of the whole limit.
+pub(super) async fn dial_either(
+    dialler: &dyn Dialler,
+    (first, second): (SocketAddr, SocketAddr),
+    sources: &[IpAddr],
+    limit: Duration,
+) -> DialResult {
+    let mut first = dialler.dial(first, sources, limit);
+    tokio::select! {
+        biased;
+        done = &mut first => return DialResult::First(done),
+        () = sleep(HEAD_START) => {}
+    }
+    tokio::select! {
+        biased;
+        done = &mut first => DialResult::First(done),
+        Ok(stream) = dialler.dial(second, sources, limit) => DialResult::Second(stream),
+    }
+}
+
+/// How long the first address has before the second is tried as well (RFC 8305 §8).
+pub(super) const HEAD_START: Duration = Duration::from_millis(250);
 
 /// A socket for an address, bound to the source address of its family if there is one.
 fn socket_from(address: SocketAddr, sources: &[IpAddr]) -> Result<TcpSocket, LinkFault> {

@@ -120,6 +120,9 @@ pub(super) const TLS_TRIED_AGAIN_AFTER: Duration = Duration::from_secs(10 * 60);
 /// middle who breaks a handshake should not have us do without them for a day.
 pub(super) const POST_QUANTUM_TRIED_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
 
+/// For so long a host's other address family comes first after one did not answer.
+pub(super) const SLOWER_FOR: Duration = Duration::from_secs(10 * 60);
+
 /// A temporary memory of hosts.
 #[derive(Debug)]
 pub(super) struct HostMemory<T>(Mutex<HashMap<Key, (T, Instant)>>);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::classify::{broken_early, elsewhere, refused_early};
 use super::connection::{Connection, Interruption};
 use super::courier::Courier;
+use super::dial::Transport;
 use super::memory::POST_QUANTUM_TRIED_AGAIN_AFTER;
 use super::need::{Need, serves};
 use super::session::{Candidate, OpenSession};
@@ -42,6 +43,8 @@ pub(super) struct OpenRequest<'a> {
     pub(super) way: &'a Way,
     pub(super) candidate: &'a Candidate,
     pub(super) need: Need<'a>,
+    /// What dialling it came to, if it was dialled already.
+    pub(super) dialled: Option<Result<Box<dyn Transport>, LinkFault>>,
     /// How TLS failed in an earlier attempt: this connection stays in plaintext.
     pub(super) after: Option<SecuringFault>,
     /// Where to store the host's greeting, if the caller wants it.
@@ -55,7 +58,8 @@ impl Courier {
     ///
     /// # Errors
     /// [`Miss`]; no part of a message was written.
-    pub(super) async fn open(&self, request: OpenRequest<'_>) -> Result<OpenSession, Miss> {
+    pub(super) async fn open(&self, mut request: OpenRequest<'_>) -> Result<OpenSession, Miss> {
+        let dialled = request.dialled.take();
         let OpenRequest { way, candidate, need, banner, .. } = request;
         let connector = &way.connector;
         let host = candidate.host();
@@ -63,7 +67,7 @@ impl Courier {
         let requirement = connector.requirement(way.domain.as_ref(), candidate.smart.as_ref());
         let setup =
             self.tls.load().get(&connector.revision).cloned().ok_or_else(|| Miss::Other(elsewhere()))?;
-        let approached = self.approach(&request, &setup, &requirement, &at).await;
+        let approached = self.approach(&request, dialled, (&setup, &requirement), &at).await;
         let Approach { mut connection, opening, observed } = approached.map_err(Miss::Other)?;
         let judged = self.judged(way, candidate, need, (&opening, &observed, &requirement), &at);
         let (permit, decision) = match judged {
@@ -96,23 +100,30 @@ impl Courier {
     async fn approach(
         &self,
         request: &OpenRequest<'_>,
-        setup: &ClientSetup,
-        requirement: &Requirement,
+        dialled: Option<Result<Box<dyn Transport>, LinkFault>>,
+        (setup, requirement): (&ClientSetup, &Requirement),
         at: &At<'_>,
     ) -> Result<Approach, Outcome> {
         let connector = &request.way.connector;
+        let dialled = match dialled {
+            Some(dialled) => dialled,
+            None => self.dial(request).await,
+        };
         let key = request.candidate.key(connector.revision);
         let known = self.classic_only.recall(&key, Instant::now()).is_some();
         // Where post-quantum is demanded each attempt begins with it: anything else would be withheld.
         if known && !setup.demands_post_quantum() {
-            return self.approach_with(request, (setup, KeyShares::Classic), requirement, at).await;
+            return self.approach_with(request, dialled, (setup, KeyShares::Classic, requirement), at).await;
         }
-        let first = self.approach_with(request, (setup, KeyShares::Offered), requirement, at).await?;
+        let first =
+            self.approach_with(request, dialled, (setup, KeyShares::Offered, requirement), at).await?;
         let Observed::Broken(SecuringFault::Handshake(fault)) = &first.observed else { return Ok(first) };
         if !first.connection.is_gone() || !setup.has_classic() || fault.over_certificate {
             return Ok(first);
         }
-        let second = self.approach_with(request, (setup, KeyShares::Classic), requirement, at).await?;
+        let dialled = self.dial(request).await;
+        let second =
+            self.approach_with(request, dialled, (setup, KeyShares::Classic, requirement), at).await?;
         if matches!(second.observed, Observed::Established(_)) && !known {
             self.classic_only.note(key, (), (Instant::now(), POST_QUANTUM_TRIED_AGAIN_AFTER));
             self.journal.record(&Event::KeySharesOmitted {
@@ -133,17 +144,20 @@ impl Courier {
         Ok(second)
     }
 
+    async fn dial(&self, request: &OpenRequest<'_>) -> Result<Box<dyn Transport>, LinkFault> {
+        let (sources, limit) = (&request.way.connector.source_addresses, self.settings.timeouts.connect);
+        self.dialler.dial(request.candidate.address, sources, limit).await
+    }
+
     async fn approach_with(
         &self,
         request: &OpenRequest<'_>,
-        (setup, shares): (&ClientSetup, KeyShares),
-        requirement: &Requirement,
+        dialled: Result<Box<dyn Transport>, LinkFault>,
+        (setup, shares, requirement): (&ClientSetup, KeyShares, &Requirement),
         at: &At<'_>,
     ) -> Result<Approach, Outcome> {
         let OpenRequest { candidate, after, banner, progress, .. } = request;
         let connector = &request.way.connector;
-        let limit = self.settings.timeouts.connect;
-        let dialled = self.dialler.dial(candidate.address, &connector.source_addresses, limit).await;
         let stream = dialled.map_err(|fault| classify_fault(None, &fault, at))?;
         let mut connection = Connection::new(stream);
         if let Some(progress) = progress {

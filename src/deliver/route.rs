@@ -36,18 +36,21 @@ impl Courier {
                 self.smart_hosts(way, [first, last].concat()).await
             }
             (NextHop::SmartHosts(hosts), _, _) => self.smart_hosts(way, hosts.clone()).await,
-            (NextHop::Mx { port }, Some(ip), _) => self.literal(ip, *port),
+            (NextHop::Mx { port }, Some(ip), _) => self.literal(way, ip, *port),
             (NextHop::Mx { port }, None, Some(domain)) => self.exchangers(way, domain, *port).await,
             (NextHop::Mx { .. }, None, None) => Err(classify_name(&NameFault::NoDomain, "the recipient")),
         }
     }
 
-    fn literal(&self, ip: IpAddr, port: u16) -> Result<Candidates, Outcome> {
+    fn literal(&self, way: &Way, ip: IpAddr, port: u16) -> Result<Candidates, Outcome> {
         let failed = |fault| classify_name(&fault, &format!("[{ip}]"));
         let ip = connectable(ip).ok_or_else(|| failed(NameFault::NoAddress))?;
         let address = SocketAddr::new(ip, port);
         if is_ours(&self.ourselves, address) {
             return Err(failed(NameFault::Ourselves));
+        }
+        if way.connector.dialling.of_exchanger(vec![ip]).is_empty() {
+            return Err(failed(NameFault::NotDialled(ip)));
         }
         let list = vec![Candidate { name: None, smart: None, address }];
         Ok(Candidates { list, left: 0, attempts: 1 })
@@ -62,7 +65,9 @@ impl Courier {
         let hosts = share_of(hosts, max, turn.unwrap_or_default());
         let resolved = self.resolve(hosts.tried).await;
         let ours = |address| is_ours(&self.ourselves, address);
-        let found = destinations(resolved, hosts.left, port, &self.settings.name, ours).map_err(failed)?;
+        let arrange = |addresses| way.connector.dialling.of_exchanger(addresses);
+        let found = destinations(resolved, hosts.left, port, (&self.settings.name, ours), arrange);
+        let found = found.map_err(failed)?;
         let turn = match turn {
             // Each share of the hosts has each share of its addresses tried.
             Some(turn) => turn.checked_div(hosts.attempts).unwrap_or_default(),
@@ -99,7 +104,9 @@ impl Courier {
             let answer = match asked {
                 None => None,
                 // A join error is a look-up that panicked, which says nothing of the host.
-                Some(asked) => Some(asked.await.unwrap_or_else(|fault| Err(DnsFault::Unanswered(fault.to_string())))),
+                Some(asked) => {
+                    Some(asked.await.unwrap_or_else(|fault| Err(DnsFault::Unanswered(fault.to_string()))))
+                }
             };
             answered.push((what, answer));
         }
@@ -120,7 +127,11 @@ impl Courier {
                 (SmartHostName::Name(_), None) => continue,
             };
             match addresses {
-                Ok(addresses) => self.add_smart_host(&name, domain, (&addresses, port), &mut found),
+                Ok(addresses) => {
+                    let addresses = addresses.into_iter().filter_map(connectable).collect();
+                    let arranged = way.connector.dialling.family.arrange(addresses);
+                    self.add_smart_host(&name, domain, (&arranged, port), &mut found);
+                }
                 Err(fault) => {
                     unknown = unknown.saturating_add(1);
                     trouble = Some((name, fault));
@@ -138,7 +149,10 @@ impl Courier {
         // is gone for an hour.
         let (name, why) = match trouble {
             Some((name, fault)) => (name.to_string(), fault.to_string()),
-            None => ("the smart host".to_owned(), "it is this host, or no host's address".to_owned()),
+            None => {
+                let why = "it is this host, or has no address that is connected to".to_owned();
+                ("the smart host".to_owned(), why)
+            }
         };
         Err(classify_name(&NameFault::Unanswered(why), &name))
     }
@@ -150,8 +164,8 @@ impl Courier {
         (addresses, port): (&[IpAddr], u16),
         found: &mut Vec<Candidate>,
     ) {
-        for ip in addresses.iter().copied().filter_map(connectable) {
-            let address = SocketAddr::new(ip, port);
+        for ip in addresses {
+            let address = SocketAddr::new(*ip, port);
             if !is_ours(&self.ourselves, address) {
                 found.push(Candidate { name: name.clone(), smart: Some(smart.clone()), address });
             }
@@ -164,6 +178,7 @@ fn name_fault(fault: RouteFault) -> NameFault {
         RouteFault::NoDomain => NameFault::NoDomain,
         RouteFault::NullMx => NameFault::NullMx,
         RouteFault::NoAddress => NameFault::NoAddress,
+        RouteFault::NotDialled(ip) => NameFault::NotDialled(ip),
         RouteFault::Ourselves => NameFault::Ourselves,
         RouteFault::Unanswered(why) => NameFault::Unanswered(why),
     }

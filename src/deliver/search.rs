@@ -1,12 +1,14 @@
 //! Finds a session for a need: an idle one, or a new one, candidate by candidate. It judges nothing
 //! itself.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::classify::{crowded_out, is_out_of_reach, scope, stopping};
 use super::courier::Courier;
-use super::memory::TLS_TRIED_AGAIN_AFTER;
+use super::dial::{DialResult, HEAD_START, Transport, dial_either};
+use super::memory::{SLOWER_FOR, TLS_TRIED_AGAIN_AFTER};
 use super::need::{Need, serves};
 use super::open::{Miss, OpenRequest};
 use super::route::Candidates;
@@ -115,7 +117,15 @@ impl Search<'_> {
 
     fn request<'b>(&'b self, candidate: &'b Candidate, after: Option<SecuringFault>) -> OpenRequest<'b> {
         let progress = self.jobs.map(|jobs| jobs.progress());
-        OpenRequest { way: self.way, candidate, need: self.need, after, banner: None, progress }
+        OpenRequest {
+            way: self.way,
+            candidate,
+            need: self.need,
+            dialled: None,
+            after,
+            banner: None,
+            progress,
+        }
     }
 
     /// Waits until the host may have one more connection.
@@ -134,7 +144,8 @@ impl Search<'_> {
         misses: &mut Misses<'a>,
     ) -> Result<Option<OpenSession>, Outcome> {
         let (courier, connector) = (self.courier, &self.way.connector);
-        for candidate in candidates {
+        let mut coming: VecDeque<&'a Candidate> = candidates.iter().collect();
+        while let Some(candidate) = self.next_of(&mut coming) {
             let key = candidate.key(connector.revision);
             // With `remember_tls`, TLS is attempted every time.
             let known = courier.broken.recall(&key, Instant::now()).filter(|_| !connector.remember_tls);
@@ -150,7 +161,9 @@ impl Search<'_> {
                 misses.outcomes.push(outcome);
                 continue;
             }
-            match courier.open(self.request(candidate, None)).await {
+            let (candidate, stream) = self.dial(candidate, &mut coming, dialled).await;
+            let key = candidate.key(connector.revision);
+            match courier.open(OpenRequest { dialled: stream, ..self.request(candidate, None) }).await {
                 Ok(session) => match self.need.suits(&session) {
                     Ok(()) => {
                         courier.broken_once.forget(&key);
@@ -179,6 +192,54 @@ impl Search<'_> {
         Ok(None)
     }
 
+    /// The next candidate; its host's address of the other family, where this one did not answer a while ago.
+    fn next_of<'a>(&self, coming: &mut VecDeque<&'a Candidate>) -> Option<&'a Candidate> {
+        let next = coming.pop_front()?;
+        let key = next.key(self.way.connector.revision);
+        match self
+            .rival_of(next, coming)
+            .filter(|_| self.courier.slower.recall(&key, Instant::now()).is_some())
+        {
+            None => Some(next),
+            Some(rival) => Some(put_off(next, rival, coming)),
+        }
+    }
+
+    /// The candidate behind this one, if it is an address of the same host in the other family, and nothing is held against it.
+    fn rival_of<'a>(&self, candidate: &Candidate, coming: &VecDeque<&'a Candidate>) -> Option<&'a Candidate> {
+        let rival = *coming.front()?;
+        let (key, now) = (rival.key(self.way.connector.revision), Instant::now());
+        let is_same_host = rival.name == candidate.name && rival.smart == candidate.smart;
+        let is_usable = self.courier.unreached.recall(&key, now).is_none()
+            && self.courier.broken.recall(&key, now).is_none();
+        (is_same_host && is_usable && rival.address.is_ipv4() != candidate.address.is_ipv4()).then_some(rival)
+    }
+
+    /// Dials a candidate that has a rival: whichever of them answers is next, and the other follows it.
+    async fn dial<'a>(
+        &self,
+        candidate: &'a Candidate,
+        coming: &mut VecDeque<&'a Candidate>,
+        dialled: &DialledHost,
+    ) -> (&'a Candidate, Option<Result<Box<dyn Transport>, LinkFault>>) {
+        let Some(rival) = self.rival_of(candidate, coming) else { return (candidate, None) };
+        let (courier, connector) = (self.courier, &self.way.connector);
+        let addresses = (candidate.address, rival.address);
+        let limit = courier.settings.timeouts.connect;
+        match dial_either(&*courier.dialler, addresses, &connector.source_addresses, limit).await {
+            DialResult::First(done) => (candidate, Some(done)),
+            DialResult::Second(stream) => {
+                let noted = (Instant::now(), SLOWER_FOR);
+                courier.slower.note(candidate.key(connector.revision), (), noted);
+                let rival = put_off(candidate, rival, coming);
+                let asked = Instant::now();
+                self.reach(rival, dialled).await;
+                // After a long wait for a place the connection may be stale.
+                (rival, (asked.elapsed() < HEAD_START).then_some(Ok(stream)))
+            }
+        }
+    }
+
     /// This opening was evicted because it made no progress and others waited: for a while no lane
     /// asks its host again.
     fn displaced(&self, dialled: &DialledHost) -> Outcome {
@@ -190,13 +251,25 @@ impl Search<'_> {
     }
 }
 
+/// Puts a candidate behind its rival, which is the first of those coming.
+fn put_off<'a>(
+    candidate: &'a Candidate,
+    rival: &'a Candidate,
+    coming: &mut VecDeque<&'a Candidate>,
+) -> &'a Candidate {
+    coming.pop_front();
+    coming.push_front(candidate);
+    rival
+}
+
 /// What the hosts that were tried came to, while others are left for later attempts: it may be final for each of these, and is
 /// not for the message.
 fn not_final(outcome: Outcome, left: usize) -> Outcome {
     match outcome {
         Outcome::Failed(trouble) if left > 0 => {
             let status = trouble.status.in_class(4);
-            let reason = format!("{}; {left} more hosts or addresses are left for other attempts", trouble.reason);
+            let reason =
+                format!("{}; {left} more hosts or addresses are left for other attempts", trouble.reason);
             Outcome::Deferred(Trouble { status, reason, scope: Scope::Lane, ..trouble })
         }
         other @ (Outcome::Delivered(_) | Outcome::Deferred(_) | Outcome::Failed(_)) => other,

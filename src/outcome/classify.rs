@@ -1,5 +1,6 @@
 //! Turns a reply, a shortfall or an I/O fault into delivered, deferred or failed. It does no I/O.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Cause, Outcome, Remote, Scope, Trouble};
@@ -56,6 +57,8 @@ pub enum NameFault {
     NoAddress,
     /// The domain's preferred mail exchanger is this host.
     Ourselves,
+    /// All its addresses are of a kind that is not connected to; one of them.
+    NotDialled(IpAddr),
     /// DNS gave no answer or an invalid one; the reason.
     Unanswered(String),
 }
@@ -258,6 +261,15 @@ pub fn classify_name(fault: &NameFault, name: &str) -> Outcome {
             Cause::NoAddress,
             Enhanced(5, 4, 4),
             format!("none of the mail exchangers of {name} has an address"),
+        ),
+        // Ours to decide, and often the sign of an internal name service: it waits until the key is set.
+        NameFault::NotDialled(ip) => (
+            Cause::NoAddress,
+            Enhanced(4, 4, 4),
+            format!(
+                "the mail exchangers of {name} have only addresses that the connector does not connect to: {ip} \
+                 (mx_addresses, address_family)"
+            ),
         ),
         NameFault::Ourselves => {
             (Cause::Ourselves, Enhanced(5, 4, 6), format!("the mail exchanger of {name} is this host"))

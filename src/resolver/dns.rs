@@ -15,7 +15,7 @@ use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{NameServerPool, PoolContext, Resolver, TlsConfig};
 
 use super::edns::EdnsFallback;
-use super::route::{DnsFault, Mx, interleave};
+use super::route::{DnsFault, Mx};
 use super::settings::Settings;
 use crate::mail::Domain;
 
@@ -92,14 +92,14 @@ impl Dns {
         }
     }
 
-    /// The addresses of a host, alternating IPv6 and IPv4.
+    /// The addresses of a host, IPv6 before IPv4.
     ///
     /// # Errors
     /// A [`DnsFault`] if neither family has an address: `Unanswered` if one of them might.
     pub async fn addresses(&self, host: &Domain) -> Result<Vec<IpAddr>, DnsFault> {
         let (v6, v4) = tokio::join!(self.family(host, RecordType::AAAA), self.family(host, RecordType::A));
         match (v6, v4) {
-            (Ok(v6), Ok(v4)) => Ok(interleave(v6, v4)),
+            (Ok(v6), Ok(v4)) => Ok([v6, v4].concat()),
             (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
             (Err(unanswered @ DnsFault::Unanswered(_)), Err(_))
             | (Err(_), Err(unanswered @ DnsFault::Unanswered(_))) => Err(unanswered),

@@ -39,6 +39,9 @@ pub enum RouteFault {
     /// It has mail exchangers, but none has an address.
     #[error("none of the domain's mail exchangers has an address")]
     NoAddress,
+    /// All addresses of its mail exchangers are of a kind that is not connected to; one of them.
+    #[error("the domain's mail exchangers have only addresses that are not connected to: {0}")]
+    NotDialled(IpAddr),
     /// Its most preferred mail exchanger is this host.
     #[error("the domain's mail exchanger is this host")]
     Ourselves,
@@ -146,7 +149,11 @@ pub fn share_of<T>(list: Vec<T>, max: usize, turn: usize) -> AttemptShare<T> {
         place < always || behind.checked_rem(others).is_some_and(|behind| behind < places)
     };
     let tried = list.into_iter().enumerate().filter(|(place, _)| in_turn(*place)).map(|(_, one)| one);
-    AttemptShare { tried: tried.collect(), left: length.saturating_sub(max), attempts: others.div_ceil(places) }
+    AttemptShare {
+        tried: tried.collect(),
+        left: length.saturating_sub(max),
+        attempts: others.div_ceil(places),
+    }
 }
 
 /// Where a domain's mail may go.
@@ -158,7 +165,7 @@ pub struct Destinations {
     pub unknown: usize,
 }
 
-/// The [`connectable`] addresses, host by host. Excludes this host and every host that is not preferred over it (RFC 5321
+/// The [`connectable`] addresses, host by host, as `arrange` leaves and orders those of each. Excludes this host and every host that is not preferred over it (RFC 5321
 /// §5.1). `hosts` are in the order of [`mail_hosts`]; `left` is the number of hosts that were not looked up this time.
 ///
 /// # Errors
@@ -167,8 +174,8 @@ pub fn destinations(
     mut hosts: Vec<ResolvedHost>,
     left: usize,
     port: u16,
-    own_name: &Domain,
-    is_ours: impl Fn(SocketAddr) -> bool,
+    (own_name, is_ours): (&Domain, impl Fn(SocketAddr) -> bool),
+    arrange: impl Fn(Vec<IpAddr>) -> Vec<IpAddr>,
 ) -> Result<Destinations, RouteFault> {
     for addresses in hosts.iter_mut().filter_map(|host| host.addresses.as_mut().ok()) {
         *addresses = addresses.iter().copied().filter_map(connectable).collect();
@@ -181,7 +188,7 @@ pub fn destinations(
     let implicit = hosts.iter().all(|host| host.host.implicit);
     let looked_up = hosts.len();
     let mut found = Vec::new();
-    let (mut unanswered, mut unknown) = (None, left);
+    let (mut unanswered, mut unknown, mut barred) = (None, left, None);
     let mut better = false;
     for ResolvedHost { host, addresses } in hosts {
         if own.is_some_and(|own| host.preference >= own) {
@@ -190,7 +197,10 @@ pub fn destinations(
         better = true;
         match addresses {
             Ok(addresses) => {
-                found.extend(addresses.into_iter().map(|ip| (host.name.clone(), SocketAddr::new(ip, port))));
+                let first = addresses.first().copied();
+                let arranged = arrange(addresses);
+                barred = barred.or(first.filter(|_| arranged.is_empty()));
+                found.extend(arranged.into_iter().map(|ip| (host.name.clone(), SocketAddr::new(ip, port))));
             }
             Err(DnsFault::Unanswered(why)) => {
                 unanswered = Some(format!("{}: {why}", host.name));
@@ -200,6 +210,12 @@ pub fn destinations(
         }
     }
     match (found.is_empty(), unanswered) {
+        (true, None)
+            if left == 0
+                && let Some(ip) = barred =>
+        {
+            Err(RouteFault::NotDialled(ip))
+        }
         (false, _) => Ok(Destinations { addresses: found, unknown }),
         (true, Some(why)) => Err(RouteFault::Unanswered(why)),
         (true, None) if left > 0 => Err(RouteFault::Unanswered(format!(
@@ -209,19 +225,6 @@ pub fn destinations(
         (true, None) if own.is_some() && !better => Err(RouteFault::Ourselves),
         (true, None) if implicit => Err(RouteFault::NoDomain),
         (true, None) => Err(RouteFault::NoAddress),
-    }
-}
-
-/// Merges two lists, alternating: if one address family is cut off, the other is next.
-#[must_use]
-pub fn interleave(first: Vec<IpAddr>, second: Vec<IpAddr>) -> Vec<IpAddr> {
-    let mut both = Vec::with_capacity(first.len().saturating_add(second.len()));
-    let (mut first, mut second) = (first.into_iter(), second.into_iter());
-    loop {
-        match (first.next(), second.next()) {
-            (None, None) => return both,
-            (one, other) => both.extend(one.into_iter().chain(other)),
-        }
     }
 }
 
@@ -301,7 +304,8 @@ mod tests {
     #[track_caller]
     fn check_left(hosts: &str, left: usize, expected: &str) {
         let ours: SocketAddr = "192.0.2.9:25".parse().expect("an address");
-        let found = destinations(resolved(hosts), left, 25, &domain("us.example"), |a| a == ours);
+        let arrange = |ips: Vec<IpAddr>| ips.into_iter().filter(|ip| !ip.is_loopback()).collect();
+        let found = destinations(resolved(hosts), left, 25, (&domain("us.example"), |a| a == ours), arrange);
         let got = match found {
             Ok(found) => {
                 let shown = found.addresses.iter().map(|(h, a)| format!("{h}={}", a.ip()));
@@ -318,6 +322,16 @@ mod tests {
         check("10 a 192.0.2.1+192.0.2.2, 20 b 192.0.2.3", "a=192.0.2.1 a=192.0.2.2 b=192.0.2.3");
         check("10 a none, 20 b 192.0.2.3", "b=192.0.2.3");
         check("10 a servfail, 20 b 192.0.2.3", "b=192.0.2.3 1 unknown");
+    }
+
+    #[test]
+    fn addresses_that_are_not_dialled_are_no_verdict() {
+        let barred =
+            "fault: the domain's mail exchangers have only addresses that are not connected to: 127.0.0.1";
+        check("10 a 127.0.0.1", barred);
+        check("10 a 127.0.0.1, 20 b none", barred);
+        check("10 a 127.0.0.1+192.0.2.1, 20 b ::1", "a=192.0.2.1");
+        check("10 a 127.0.0.1, 20 b servfail", "fault: the look-up failed: b: SERVFAIL");
     }
 
     #[test]
@@ -370,14 +384,5 @@ mod tests {
         check("10 a none, 20 b none", "fault: none of the domain's mail exchangers has an address");
         check("10 a none, 20 b servfail", "fault: the look-up failed: b: SERVFAIL");
         check("0 a none", "fault: the domain has no mail exchanger and no address");
-    }
-
-    #[test]
-    fn the_families_take_turns() {
-        let ips = |text: &str| -> Vec<IpAddr> {
-            text.split_whitespace().map(|ip| ip.parse().expect("an address")).collect()
-        };
-        let both = interleave(ips("::1 ::2 ::3"), ips("192.0.2.1"));
-        assert_eq!(both, ips("::1 192.0.2.1 ::2 ::3"));
     }
 }

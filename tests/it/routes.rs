@@ -170,6 +170,85 @@ async fn localhost_is_what_dns_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_mx_record_leads_to_nothing_of_ours_unless_a_key_says_so() {
+    let (site, dns) = (Site::new(), Dns::start().await);
+    let sink = Sink::start(Manner::clear()).await;
+    dns.mx("b.test", 10, "mx.b.test").a("mx.b.test", [127, 0, 0, 1].into());
+    let config = |key: &str| {
+        format!(
+            "[dns]\nservers = [\"{}\"]\n\n{QUICK}[[outbound]]\nname = \"mx\"\ndomains = [\"*\"]\nnext_hop = \"mx\"\n\
+             port = {}\nmx_addresses = \"{key}\"\n{OPPORTUNISTIC}\n",
+            dns.address,
+            sink.address.port()
+        )
+    };
+    let daemon = site.start(&config("public")).await;
+    hand_in(&daemon, "bob@b.test").await;
+    hand_in(&daemon, "bob@[127.0.0.1]").await;
+    for to in ["bob@b.test", "bob@[127.0.0.1]"] {
+        let row = daemon.deferred(to).await;
+        assert_eq!(row["last"]["status"], "4.4.4", "{row}");
+    }
+    assert_eq!(sink.read(|log| log.sessions), 0);
+    site.configure(&config("private"));
+    daemon.ask(&["reload"]).await;
+    daemon.ask(&["queue", "retry", "--all"]).await;
+    daemon.idle().await;
+    assert_eq!(sink.read(|log| log.sessions), 0);
+    site.configure(&config("any"));
+    daemon.ask(&["reload"]).await;
+    sink.messages(2).await;
+    daemon.queue_empty().await;
+}
+
+/// An address of which connections are neither taken nor refused, for as long as this is kept.
+fn silent(address: &str) -> (std::net::SocketAddr, Vec<std::net::TcpStream>, socket2::Socket) {
+    let address: std::net::SocketAddr = address.parse().unwrap();
+    let socket =
+        socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut waiting = Vec::new();
+    // Connections wait to be accepted until there is no more room for one.
+    while let Ok(stream) =
+        std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_millis(200))
+    {
+        waiting.push(stream);
+    }
+    (address, waiting, socket)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_address_family_costs_a_moment() {
+    let (site, dns) = (Site::new(), Dns::start().await);
+    let (dead, _waiting, _socket) = silent("[::1]:0");
+    let sink = Sink::start_at(&format!("127.0.0.1:{}", dead.port()), Manner::clear()).await;
+    dns.mx("b.test", 10, "mx.b.test").a("mx.b.test", [127, 0, 0, 1].into());
+    dns.aaaa("mx.b.test", std::net::Ipv6Addr::LOCALHOST);
+    // A connection may take an hour: what arrives did not wait for the first address.
+    let config = |keys: &str| {
+        format!(
+            "[dns]\nservers = [\"{}\"]\n\n[timeouts]\nconnect = \"1h\"\n\n{QUICK}[[outbound]]\nname = \"mx\"\n\
+             domains = [\"*\"]\nnext_hop = \"mx\"\nport = {}\n{keys}{OPPORTUNISTIC}\n",
+            dns.address,
+            dead.port()
+        )
+    };
+    let daemon = site.start(&config("")).await;
+    hand_in(&daemon, "bob@b.test").await;
+    sink.messages(1).await;
+    for (number, family) in ["prefer-ipv4", "ipv4"].into_iter().enumerate() {
+        site.configure(&config(&format!("address_family = \"{family}\"\n")));
+        daemon.ask(&["reload"]).await;
+        hand_in(&daemon, "bob@b.test").await;
+        sink.messages(number + 2).await;
+    }
+    daemon.queue_empty().await;
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_mx_the_domain_itself_is_the_host() {
     let (site, dns, home) = (Site::new(), Dns::start().await, Sink::start(Manner::clear()).await);
     let sink = Sink::start(Manner::clear()).await;

@@ -10,8 +10,9 @@ use super::kinds::{Count, File, Flag, Id, Line, Optional, Period, PeriodOrNever,
 use super::section::section;
 use super::{Level, OutboundTlsKey, forced};
 use crate::connector::{
-    Credentials, Handshake, KeyExchange, Mechanism, Mode, OnFailure, OnHandshakeFailure, Outbound,
-    OutboundTls, Purpose, Retry, Revision, Revocation, SendingSettings, TlsVersion,
+    AddressFamily, Credentials, DialRules, Handshake, KeyExchange, Mechanism, Mode, MxAddresses, OnFailure,
+    OnHandshakeFailure, Outbound, OutboundTls, Purpose, Retry, Revision, Revocation, SendingSettings,
+    TlsVersion,
 };
 
 const OFF: (&str, &str) = ("off", "tls is \"off\"; remove it, or write tls = \"opportunistic\"");
@@ -57,6 +58,27 @@ section! {
         }],
         absent: "`25`; `465` with `tls = \"implicit\"`",
         meaning: "The port of mail exchangers.",
+    }
+    mx_addresses: Optional<Word<MxAddresses>> = "public" => {
+        applies: &[Condition {
+            key: "next_hop",
+            words: &["mx"],
+            otherwise: &[("", "next_hop names smart hosts, which may have any address; remove it")],
+        }],
+        absent: "`\"public\"`; `\"any\"` if `port` is not 25, 465 or 587",
+        meaning: "Which addresses of mail exchangers are connected to: `public`: those of the internet; `private`: those \
+            of private networks too; `any`: loopback addresses too.",
+        explanation: "Anyone can write any address into an MX record, and a connection from this host may reach \
+            services that trust it. Other addresses are ignored; if a domain has no other, its mail waits with 4.4.4. \
+            `private` is for partners behind a VPN, or an internal name service. Mail exchangers of the internet listen on \
+            port 25, so another `port` is that of a closed network or of a lab. Unspecified, multicast and reserved \
+            addresses are never connected to.",
+    }
+    address_family: Word<AddressFamily> = "prefer-ipv6" => {
+        meaning: "`prefer-ipv6` or `prefer-ipv4`: both, in turn, this one first; `ipv6` or `ipv4`: only this one.",
+        explanation: "If a host does not answer in a quarter of a second, its address of the other family is tried as \
+            well, and the first that answers is used (RFC 8305); for ten minutes it then comes first. `ipv4` is for a \
+            machine whose IPv6 address is blocked by many receivers.",
     }
     tls: RequiredKey<Word<OutboundTlsKey>> = "opportunistic" => {
         meaning: "`off`: never; `opportunistic`: encrypt if offered; `forced`: TLS as required below, or nothing is \
@@ -287,6 +309,10 @@ impl OutboundValues {
             mode: self.mode,
             handshake,
             sni: self.sni.clone().unwrap_or_default(),
+            dialling: DialRules {
+                family: self.address_family,
+                mx_addresses: self.mx_addresses.unwrap_or_default(),
+            },
             source_addresses: self.source_address.clone().unwrap_or_default(),
             ehlo_name: self.ehlo_name.clone(),
             remember_tls: self.remember_tls,

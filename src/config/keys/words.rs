@@ -3,8 +3,8 @@
 use super::kinds::Words;
 use crate::config::LogFormat;
 use crate::connector::{
-    BareLf, ClientKind, KeyExchange, Mechanism, Mode, OnFailure, OnHandshakeFailure, Onward, Purpose, Reveal,
-    Revocation, TlsVersion,
+    AddressFamily, BareLf, ClientKind, KeyExchange, Mechanism, Mode, MxAddresses, OnFailure, OnHandshakeFailure, Onward,
+    Purpose, Reveal, Revocation, TlsVersion,
 };
 use crate::listen::settings::ListenerTls;
 
@@ -58,6 +58,9 @@ words! {
     BareLf: "refuse" = Self::Refuse, "normalize" = Self::Normalize;
     OnFailure: "defer" = Self::Defer, "bounce" = Self::Bounce;
     OnHandshakeFailure: "clear" = Self::Clear, "clear_later" = Self::ClearLater, "defer" = Self::Defer;
+    AddressFamily: "prefer-ipv6" = Self::PreferIpv6, "prefer-ipv4" = Self::PreferIpv4, "ipv6" = Self::Ipv6,
+        "ipv4" = Self::Ipv4;
+    MxAddresses: "public" = Self::Public, "private" = Self::Private, "any" = Self::Any;
     Mechanism: "plain" = Self::Plain, "login" = Self::Login, "xoauth2" = Self::XOAuth2;
     LogFormat: "text" = Self::Text, "json" = Self::Json;
 }

@@ -1,11 +1,11 @@
 //! A name server on loopback that knows what a test tells it, and counts what it is asked.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, CNAME, MX, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -53,6 +53,10 @@ impl Dns {
 
     pub(crate) fn a(&self, host: &str, address: Ipv4Addr) -> &Self {
         self.add(host, RecordType::A, RData::A(A(address)))
+    }
+
+    pub(crate) fn aaaa(&self, host: &str, address: Ipv6Addr) -> &Self {
+        self.add(host, RecordType::AAAA, RData::AAAA(AAAA(address)))
     }
 
     pub(crate) fn cname(&self, name: &str, other: &str) -> &Self {
@@ -134,7 +138,9 @@ async fn serve(socket: UdpSocket, zone: Arc<Mutex<Zone>>) {
         let replies = {
             let mut zone = zone.lock().unwrap();
             let due = zone.gathered(question, from);
-            due.iter().filter_map(|(question, from)| Some((answer(question, &mut zone)?, *from))).collect::<Vec<_>>()
+            due.iter()
+                .filter_map(|(question, from)| Some((answer(question, &mut zone)?, *from)))
+                .collect::<Vec<_>>()
         };
         for (reply, from) in replies {
             let _ = socket.send_to(&reply.to_vec().unwrap(), from).await;
