@@ -149,7 +149,8 @@ impl Courier {
         let banner = Mutex::new(None);
         let (way, place) = (&trial.way, Some(&banner));
         let need = Need::Trial(trial.envelope.as_ref().map(|(_, to)| to));
-        let request = OpenRequest { way, candidate, need, dialled: None, after, banner: place, progress: None };
+        let request =
+            OpenRequest { way, candidate, need, dialled: None, after, banner: place, progress: None };
         let one = async {
             match self.open(request).await {
                 Ok(mut session) => {

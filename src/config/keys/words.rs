@@ -3,8 +3,8 @@
 use super::kinds::Words;
 use crate::config::LogFormat;
 use crate::connector::{
-    AddressFamily, BareLf, ClientKind, KeyExchange, Mechanism, Mode, MxAddresses, OnFailure, OnHandshakeFailure, Onward,
-    Purpose, Reveal, Revocation, TlsVersion,
+    AddressFamily, BareLf, ClientKind, KeyExchange, Mechanism, Mode, MxAddresses, OnFailure,
+    OnHandshakeFailure, Onward, Purpose, Reveal, Revocation, TlsVersion,
 };
 use crate::listen::settings::ListenerTls;
 
