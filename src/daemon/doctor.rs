@@ -13,16 +13,19 @@ use tokio::time::timeout;
 
 use super::expiry;
 use super::fetch::fetch_chain;
+use super::referrals::ReferralRound;
 use crate::config::Config;
 use crate::connector::{DomainPattern, Mode, NextHop, Outbound, Require, SmartHostName, expiry_threshold};
 use crate::deliver::WaitList;
 use crate::mail::{Clock, Domain, UnixMillis, rfc3339};
 use crate::resolver::dns::Dns;
 use crate::resolver::route::DnsFault;
+use crate::retrieve::Retriever;
+use crate::retrieve::settings::Settings;
 use crate::spool::Extent;
 use crate::spool::mark::Mark;
 use crate::spool::sqlite::extent_of;
-use crate::tls::status_addresses;
+use crate::tls::Certificate;
 
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,28 +81,22 @@ pub async fn examine(config: &Config, limit: Duration, waits: &WaitList) -> Vec<
     let asking = waits.begin(format!("DNS: {}", config.listen.name));
     checks.push(resolver(&dns, &config.listen.name).await);
     drop(asking);
-    let mut asked = BTreeSet::new();
-    for identity in config.identities.values() {
-        asked.extend(identity.chain().iter().flat_map(status_addresses));
-    }
+    let mut round = ReferralRound::default();
+    round.add_own(config);
     for connector in config.outbound.iter().filter(|connector| connector.mode != Mode::Off) {
         let _looking = waits.begin(format!("the hosts of connector {}", connector.name));
-        way_out(connector, &dns, limit, &mut checks, &mut asked).await;
+        let chain = way_out(connector, &dns, limit, &mut checks).await;
+        round.add_partner(config, connector, &chain);
     }
-    let count = asked.len();
-    for address in asked.into_iter().take(STATUS_ADDRESSES_MAX) {
-        let _asking = waits.begin(&address);
-        checks.push(status_address(&address, limit).await);
-    }
-    if count > STATUS_ADDRESSES_MAX {
-        let words = format!("{count} addresses are named, and {STATUS_ADDRESSES_MAX} of them were tried");
-        checks.push(made("revocation", State::Ok, words));
-    }
+    let _asking = waits.begin("revocation lists, OCSP responders and issuers");
+    let settings = Settings { timeout: limit, ..config.retrieve.clone() };
+    let told = round.run(config, &Retriever::new(dns, settings)).await;
+    checks.extend(told.into_iter().map(|(what, outcome)| match outcome {
+        Ok(words) => made(what, State::Ok, format!("OK: {words}")),
+        Err(words) => made(what, State::Warn, words),
+    }));
     checks
 }
-
-/// Certificates name these addresses, so partners control their number.
-const STATUS_ADDRESSES_MAX: usize = 16;
 
 fn made(what: impl Into<String>, state: State, words: impl Into<String>) -> Check {
     Check { what: what.into(), state, words: words.into() }
@@ -238,24 +235,24 @@ async fn resolver(dns: &Dns, name: &Domain) -> Check {
     }
 }
 
-/// Whether the hosts of a connector can be reached, and which names its exchangers have.
+/// Whether the hosts of a connector can be reached, and which names its exchangers have. Returns the chain of the first
+/// host, where TLS is forced.
 async fn way_out(
     connector: &Outbound,
     dns: &Dns,
     limit: Duration,
     checks: &mut Vec<Check>,
-    asked: &mut BTreeSet<String>,
-) {
+) -> Vec<Certificate> {
     let what = format!("connector {}", connector.name);
     let hosts = match hosts(connector, dns).await {
         Ok(hosts) if hosts.is_empty() => {
             checks.push(made(what, State::Ok, "it has no domain or host of its own to try"));
-            return;
+            return Vec::new();
         }
         Ok(hosts) => hosts,
         Err(words) => {
             checks.push(made(what, State::Fail, words));
-            return;
+            return Vec::new();
         }
     };
     hosted_elsewhere(connector, &hosts, checks);
@@ -264,13 +261,12 @@ async fn way_out(
         match timeout(limit, TcpStream::connect(SocketAddr::new(*ip, *port))).await {
             Ok(Ok(_)) => {
                 checks.push(made(&what, State::Ok, format!("{name}[{ip}]:{port} takes connections")));
-                if connector.forced().is_some() {
-                    let target = SocketAddr::new(*ip, *port).to_string();
-                    let implicit = connector.handshake == crate::connector::Handshake::Implicit;
-                    let chain = fetch_chain(&target, implicit, limit).await.unwrap_or_default();
-                    asked.extend(chain.iter().flat_map(status_addresses));
+                if connector.forced().is_none() {
+                    return Vec::new();
                 }
-                return;
+                let target = SocketAddr::new(*ip, *port).to_string();
+                let implicit = connector.handshake == crate::connector::Handshake::Implicit;
+                return fetch_chain(&target, implicit, limit).await.unwrap_or_default();
             }
             Ok(Err(fault)) => last = format!("{name}[{ip}]:{port}: {fault}"),
             Err(_) => last = format!("{name}[{ip}]:{port} did not answer in {} s", limit.as_secs()),
@@ -280,6 +276,7 @@ async fn way_out(
         "none of its hosts takes a connection ({last}); look at routes and firewalls, port 25 out first"
     );
     checks.push(made(what, State::Fail, words));
+    Vec::new()
 }
 
 /// Hosts as name, address and port: smart hosts, or the exchangers of the first exact domain.
@@ -359,44 +356,4 @@ fn hosted_elsewhere(connector: &Outbound, hosts: &[(String, IpAddr, u16)], check
          with the partner, write peer_names = [{names}]"
     );
     checks.push(made(format!("connector {}", connector.name), State::Warn, words));
-}
-
-/// Whether a revocation list or an OCSP responder can be reached from here. Whether peers can reach
-/// it can't be tested.
-async fn status_address(address: &str, limit: Duration) -> Check {
-    let what = format!("revocation {address}");
-    let Some(target) = host_and_port(address) else {
-        return made(what, State::Warn, "it is not an http address and can't be tried");
-    };
-    match timeout(limit, TcpStream::connect(&target)).await {
-        Ok(Ok(_)) => made(what, State::Ok, "it takes connections"),
-        Ok(Err(fault)) => {
-            made(what, State::Warn, format!("{target}: {fault}; who asks there gets no answer"))
-        }
-        Err(_) => made(what, State::Warn, format!("{target} did not answer in {} s", limit.as_secs())),
-    }
-}
-
-/// `http://host[:port]/…` as `host:port`.
-fn host_and_port(address: &str) -> Option<String> {
-    let rest = address.strip_prefix("http://")?;
-    let host = rest.split('/').next().filter(|host| !host.is_empty())?;
-    // The colons of an IPv6 address are inside the brackets.
-    let behind = host.rsplit(']').next().unwrap_or(host);
-    Some(if behind.contains(':') { host.to_owned() } else { format!("{host}:80") })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_http_addresses_can_be_tried() {
-        assert_eq!(host_and_port("http://crl.example/a.crl").as_deref(), Some("crl.example:80"));
-        assert_eq!(host_and_port("http://crl.example:8080/").as_deref(), Some("crl.example:8080"));
-        assert_eq!(host_and_port("http://[2001:db8::1]/").as_deref(), Some("[2001:db8::1]:80"));
-        assert_eq!(host_and_port("http://[2001:db8::1]:81/").as_deref(), Some("[2001:db8::1]:81"));
-        assert_eq!(host_and_port("ldap://crl.example/"), None);
-        assert_eq!(host_and_port("http:///x"), None);
-    }
 }

@@ -13,6 +13,7 @@ mod paused;
 mod pickup;
 mod print;
 mod prove;
+mod referrals;
 mod reload;
 mod setups;
 mod signals;

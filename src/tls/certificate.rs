@@ -13,7 +13,7 @@ use crate::connector::{CertificateFacts, IssuerFacts, PresentedName};
 use crate::mail::UnixMillis;
 
 /// RFC 5280 §4.2.2.1.
-const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
+pub(super) const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
 
 /// Maximum number of certificates reported beside the peer's own.
 pub(super) const BESIDE_MAX: usize = 8;

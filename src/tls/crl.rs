@@ -258,6 +258,12 @@ impl RevocationList {
         self.issuer == name
     }
 
+    /// Whether it names a certificate, in DER.
+    pub(super) fn names(&self, certificate: &[u8]) -> bool {
+        X509Certificate::from_der(certificate)
+            .is_ok_and(|(_, parsed)| self.serials.contains(shortest(parsed.raw_serial())))
+    }
+
     /// Whether it is this very list.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.octets == other.octets && self.signature == other.signature

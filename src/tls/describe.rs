@@ -53,13 +53,6 @@ pub fn describe(certificate: &CertificateDer<'_>, now: UnixMillis) -> Result<Vec
     ])
 }
 
-/// Where a certificate's revocation status can be fetched: list addresses, then OCSP.
-#[must_use]
-pub fn status_addresses(certificate: &CertificateDer<'_>) -> Vec<String> {
-    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
-    [lists(&parsed), responders(&parsed)].concat()
-}
-
 impl CertificateLine {
     /// The values on one line; `-` if there are none.
     #[must_use]
@@ -117,7 +110,7 @@ fn purposes(parsed: &X509Certificate<'_>) -> Vec<String> {
     named.chain(usage.other.iter().map(|number| number.to_id_string())).collect()
 }
 
-fn lists(parsed: &X509Certificate<'_>) -> Vec<String> {
+pub(super) fn lists(parsed: &X509Certificate<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for extension in parsed.extensions() {
         if let ParsedExtension::CRLDistributionPoints(points) = extension.parsed_extension() {
@@ -131,7 +124,7 @@ fn lists(parsed: &X509Certificate<'_>) -> Vec<String> {
     found
 }
 
-fn responders(parsed: &X509Certificate<'_>) -> Vec<String> {
+pub(super) fn responders(parsed: &X509Certificate<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for extension in parsed.extensions() {
         if let ParsedExtension::AuthorityInfoAccess(access) = extension.parsed_extension() {
@@ -142,7 +135,7 @@ fn responders(parsed: &X509Certificate<'_>) -> Vec<String> {
     found
 }
 
-fn address(name: &GeneralName<'_>) -> Option<String> {
+pub(super) fn address(name: &GeneralName<'_>) -> Option<String> {
     if let GeneralName::URI(uri) = name { Some(printable(uri)) } else { None }
 }
 

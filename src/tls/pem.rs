@@ -218,6 +218,17 @@ pub(super) fn lists_of(source: &Path, octets: Vec<u8>) -> Result<Vec<Vec<u8>>, T
     Ok(lists)
 }
 
+/// A certificate in DER, or the first of PEM.
+pub(super) fn certificate_of(octets: &[u8]) -> Option<Vec<u8>> {
+    if memchr::memmem::find(octets, b"-----BEGIN ").is_none() {
+        return Some(octets.to_vec());
+    }
+    let items = items(Path::new(""), octets).ok()?;
+    let first =
+        |item| if let Item::X509Certificate(certificate) = item { Some(certificate.to_vec()) } else { None };
+    items.into_iter().find_map(first)
+}
+
 fn private_key(file: &Path) -> Result<(PrivateKeyDer<'static>, u32), TlsFault> {
     let (text, mode) = read(file)?;
     // Encrypted keys are in a section that the PEM reader does not know (RFC 5958), or have headers

@@ -210,6 +210,11 @@ impl TrustSet {
         lists
     }
 
+    /// The anchors as certificates.
+    pub(super) fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+
     pub(super) fn has_lists(&self) -> bool {
         !self.lists.is_empty() || self.shelf.is_active()
     }

@@ -97,6 +97,7 @@ const SHELL: &[&str] = &[
     "daemon/paused.rs",
     "daemon/pickup.rs",
     "daemon/print.rs",
+    "daemon/referrals.rs",
     "daemon/reload.rs",
     "daemon/signals.rs",
     "daemon/validated.rs",

@@ -10,8 +10,9 @@ use crate::peer::mix;
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{ANYONE, LISTENER, OPPORTUNISTIC, PARTNER, QUICK, REVOKED, Site, outbound};
 use crate::peer::source::Source;
+use crate::peer::tools;
 use crate::peer::web::{Page, Web};
-use crate::peer::{LONG, eventually};
+use crate::peer::{LONG, eventually, left_out};
 
 const HARD: &str = "tls = \"forced\"\nrequire = \"identity\"\npeer_names = [\"mail.partner.test\"]\n\
      trust = [\"partners\"]\nrevocation = \"hard\"\n";
@@ -246,4 +247,87 @@ async fn a_list_that_can_not_be_fetched_says_why() {
         assert!(told.iter().any(|one| one.contains(&path) && one.contains(why)), "{path}{why}: {told:#?}");
     }
     assert_eq!(web.asked("/inner.crl"), 0, "a redirect was followed, or an inner address was dialled");
+}
+
+/// An OCSP response of this authority about its certificate with this serial number, made by openssl.
+fn ocsp_response(site: &Site, serial: u64, status: &str) -> Vec<u8> {
+    let file = |name: &str| site.home.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(file("ocsp.crt"), &site.partners.pem).unwrap();
+    std::fs::write(file("ocsp.key"), &site.partners.key_pem).unwrap();
+    let revoked = if status == "R" { "260101000000Z" } else { "" };
+    let serial = format!("{serial:02X}");
+    std::fs::write(file("index"), format!("{status}\t400101000000Z\t{revoked}\t{serial}\tunknown\t/CN=x\n"))
+        .unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(tools::program("openssl").unwrap());
+        let output = command.arg("ocsp").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", tools::said(&output));
+    };
+    let (ca, key, index) = (file("ocsp.crt"), file("ocsp.key"), file("index"));
+    let (request, response) = (file("ocsp.req"), file("ocsp.resp"));
+    run(&["-issuer", &ca, "-serial", &format!("0x{serial}"), "-no_nonce", "-reqout", &request]);
+    run(&[
+        "-index", &index, "-CA", &ca, "-rsigner", &ca, "-rkey", &key, "-reqin", &request, "-respout",
+        &response, "-ndays", "7",
+    ]);
+    std::fs::read(response).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_retrieves_and_verifies_what_certificates_refer_to() {
+    if tools::program("openssl").is_none() {
+        return left_out("revocation::doctor_retrieves", "openssl is not installed");
+    }
+    let (site, web) = (Site::new(), Web::start().await);
+    web.page("/good.crl", list(&site.partners, &[8]));
+    web.page("/forged.crl", list(&site.renewed, &[]));
+    web.page("/root.crt", Page::Body(site.partners.pem.clone().into_bytes()));
+    web.page("/wrong.crt", Page::Body(site.renewed.pem.clone().into_bytes()));
+    web.page("/ocsp", Page::Body(ocsp_response(&site, 7, "V")));
+    web.page("/ocsp-revoked", Page::Body(ocsp_response(&site, 7, "R")));
+    web.page("/ocsp-other", Page::Body(ocsp_response(&site, 9, "V")));
+    web.page("/ocsp-refuses", Page::Body(vec![0x30, 3, 0x0a, 1, 6]));
+    let partner = site.partners.made(&[PARTNER], &KeyPair::generate().unwrap(), |params| {
+        params.serial_number = Some(SerialNumber::from(7_u64));
+        let uris = ["/good.crl", "/forged.crl", "/gone.crl"].map(|path| web.url(path)).to_vec();
+        params.crl_distribution_points = vec![CrlDistributionPoint { uris }];
+        let octet = |length: usize| u8::try_from(length).unwrap();
+        let access = |oid: u8, path: &str| {
+            let url = web.url(path);
+            let method =
+                [&[6, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, oid][..], &[0x86, octet(url.len())], url.as_bytes()]
+                    .concat();
+            [&[0x30, octet(method.len())][..], &method].concat()
+        };
+        let all = ["/ocsp", "/ocsp-revoked", "/ocsp-other", "/ocsp-refuses"].map(|path| access(1, path));
+        let all = [all.concat(), access(2, "/root.crt"), access(2, "/wrong.crt")].concat();
+        let length = u16::try_from(all.len()).unwrap().to_be_bytes();
+        let content = [&[0x30, 0x82][..], &length, &all].concat();
+        params
+            .custom_extensions
+            .push(rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], content));
+    });
+    let sink = Sink::start(Manner::sealed(partner.server())).await;
+    let trust = format!("crl = [\"{}\"]\n{PRIVATE}", web.url("/good.crl"));
+    configure(&site, &trust, &outbound("out", "partner.test", sink.address, SOFT));
+    let output = site.home.run(&["doctor"], &["--json", "--timeout", "5"]);
+    let checks: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (what, path, state, words) in [
+        ("trust partners: list", "/good.crl", "ok", "OK: "),
+        ("revocation list", "/good.crl", "ok", "OK: a list of 1 certificates, signed by the issuer"),
+        ("revocation list", "/forged.crl", "warn", "is not signed by the certificate's issuer"),
+        ("revocation list", "/gone.crl", "warn", "it was answered 404 Not Found"),
+        ("issuer", "/root.crt", "ok", "OK: the certificate of CN=partners, which signed this one"),
+        ("issuer", "/wrong.crt", "warn", "which did not sign this one"),
+        ("OCSP", "/ocsp", "ok", "OK: the certificate is good"),
+        ("OCSP", "/ocsp-revoked", "warn", "the certificate is revoked"),
+        ("OCSP", "/ocsp-other", "warn", "the response is about another certificate"),
+        ("OCSP", "/ocsp-refuses", "warn", "the responder refuses: unauthorised"),
+    ] {
+        let what = format!("{what} {}", web.url(path));
+        let found = checks.as_array().unwrap().iter().find(|check| check["what"] == what.as_str());
+        let found = found.unwrap_or_else(|| panic!("{what} is missing: {checks:#}"));
+        assert_eq!(found["state"], state, "{found}");
+        assert!(found["words"].as_str().unwrap().contains(words), "{found}");
+    }
 }
