@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::ConfigArg;
 use super::exit::{EXIT_CONFIG, EXIT_NO, Failure};
 use super::print::{complain, say, say_json};
-use crate::config;
+use crate::config::{self, Faults};
 
 /// What `check` takes.
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,11 @@ pub(super) struct CheckArgs {
 /// Reads the configuration and reports what is wrong with it.
 pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let file = &args.config.config;
-    let config = match config::load(file) {
+    let met = |config: config::Config| {
+        let unmet = config.unmet.iter().map(|one| one.fault.clone());
+        Faults::of(unmet.collect()).map_or(Ok(config), Err)
+    };
+    let config = match config::load(file).and_then(met) {
         Ok(config) => config,
         Err(faults) if args.json => {
             let error = "the configuration has errors";

@@ -25,7 +25,7 @@ pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
     let _handled = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default());
     let config = revive::config(&args.config)?;
     let office = Office::open(&config.log)?;
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().chain(config.unmet.iter().map(|one| &one.fault)) {
         tracing::warn!("{warning}");
     }
     let ended = relay(config, &office);

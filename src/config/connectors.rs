@@ -14,8 +14,7 @@ use super::named::Revisions;
 use super::outbound::{AUDIT_IS_ON, NOTHING_TO_REHEARSE};
 use super::{demands, outbound, schema, view};
 use crate::connector::{
-    BareLf, ClientKind, DomainPattern, Forced, Inbound, InboundTls, KeyExchange, Mode, Outbound, Require,
-    TrustId,
+    BareLf, ClientKind, ClientNetworks, DomainPattern, Inbound, InboundTls, KeyExchange, Mode, Outbound,
 };
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::mail::Mailbox;
@@ -89,7 +88,7 @@ fn one_inbound(
     }
     contradictions(entry, &values, report);
     let mut connector = values.connector(tls?, &revisions.lists)?;
-    if let (ClientKind::Own, false, Some(text)) = (connector.kind, identifies(&connector), &entry.kind) {
+    if let (ClientKind::Own, false, Some(text)) = (connector.kind, connector.restricts_clients(), &entry.kind) {
         report.fault_of_key(
             text.span(),
             "kind = \"own\" needs to know that the client is one of our systems: add from_networks, users_file, or tls = \
@@ -144,19 +143,36 @@ fn from_networks(
         networks.sort();
         networks.dedup();
     }
-    let anywhere = values.from_networks.as_ref().is_none_or(Vec::is_empty);
-    if let (BareLf::Normalize, true, Some(text)) = (values.bare_lf, anywhere, &entry.bare_lf) {
-        report.fault(
-            text.span(),
-            "bare_lf = \"normalize\" is for devices that are known: add from_networks, or remove it",
+    let known = values.networks();
+    let written = entry.from_networks.as_ref().map(Spanned::span);
+    let written = written.or_else(|| entry.from_networks_file.as_ref().map(Spanned::span));
+    if let Some((family, place)) = known.whole_family().zip(written) {
+        let words = format!(
+            "from_networks covers every {family} address, so it restricts nobody: write the clients' own networks, or \
+             remove it to mean anywhere"
         );
+        report.fault_of_key(place, words);
     }
-    if let (true, true, None, Some(written)) = (values.lenient, anywhere, &values.users_file, &entry.lenient)
-    {
-        report.fault_of_key(
-            written.span(),
-            "lenient = true is for devices that are known: add from_networks or users_file, or remove it",
+    if let (BareLf::Normalize, false, Some(text)) = (values.bare_lf, known.restrict(), &entry.bare_lf) {
+        let words = "bare_lf = \"normalize\" is for devices that are known";
+        report.fault(text.span(), format!("{words}: {}, or remove it", restricting(&known)));
+    }
+    let open = !known.restrict() && values.users_file.is_none();
+    if let (true, true, Some(written)) = (values.lenient, open, &entry.lenient) {
+        let words = format!(
+            "lenient = true is for devices that are known: {} or add users_file, or remove it",
+            restricting(&known)
         );
+        report.fault_of_key(written.span(), words);
+    }
+}
+
+/// What to do so that networks restrict who a client can be.
+fn restricting(networks: &ClientNetworks) -> &'static str {
+    if networks.is_anywhere() {
+        "add from_networks"
+    } else {
+        "from_networks covers a large part of the internet; write the clients' own networks"
     }
 }
 
@@ -206,10 +222,13 @@ fn contradictions(entry: &InboundEntry, values: &InboundValues, report: &mut Rep
     let Some(text) = entry.mode.as_ref().filter(|_| values.mode == Mode::Audit) else { return };
     match values.tls {
         Some(TlsIn::Off | TlsIn::Opportunistic) => report.fault(text.span(), NOTHING_TO_REHEARSE),
-        Some(TlsIn::Forced) if values.from_networks.as_ref().is_none_or(Vec::is_empty) => report.fault(
+        Some(TlsIn::Forced) if !values.networks().restrict() => report.fault(
             text.span(),
-            "mode = \"audit\" would let anyone claim these domains; add from_networks, which stay enforced, \
-             or write mode = \"enforce\"",
+            format!(
+                "mode = \"audit\" would let anyone claim these domains; {}, which stay enforced, or write mode = \
+                 \"enforce\"",
+                restricting(&values.networks())
+            ),
         ),
         Some(TlsIn::Forced) => report.warn(text.span(), AUDIT_IS_ON),
         None => {}
@@ -268,30 +287,16 @@ fn warn_none(file: &schema::File, report: &mut Report<'_>) {
     }
 }
 
-/// Whether a connector's conditions identify the client, be it as one of many. A network that covers everybody does not.
-fn identifies(connector: &Inbound) -> bool {
-    let networks = &connector.from_networks;
-    !networks.is_empty() && networks.iter().all(|network| network.prefix_len() > 0)
-        || connector.users.is_some()
-        || match &connector.tls {
-            InboundTls::Off | InboundTls::Opportunistic => false,
-            InboundTls::Forced(Forced { require: Require::Encryption, pins, .. }) => !pins.is_empty(),
-            InboundTls::Forced(Forced { require: Require::Chain { trust }, .. }) => {
-                !trust.contains(&TrustId::system())
-            }
-            InboundTls::Forced(Forced { require: Require::Identity { .. }, .. }) => true,
-        }
-}
-
 /// Warns of an open relay: anyone may send anywhere.
 fn warn_open(connector: &Inbound, to: Option<&List>, report: &mut Report<'_>) {
-    let anywhere = connector.to_domains.contains(&DomainPattern::Any);
-    if let (false, true, Some(to)) = (identifies(connector), anywhere, to) {
-        report.warn(
-            to.span(),
-            "an open relay: anyone may send to anywhere through this connector; add from_networks, or tls = \
-             \"forced\" with peer_names, or name the to_domains",
+    let anywhere = connector.mode != Mode::Off && connector.to_domains.contains(&DomainPattern::Any);
+    if let (false, true, Some(to)) = (connector.restricts_clients(), anywhere, to) {
+        let words = format!(
+            "an open relay: anyone may send to anywhere through this connector; {}, or tls = \"forced\" with peer_names, \
+             or name the to_domains",
+            restricting(&connector.from_networks)
         );
+        report.warn(to.span(), words);
     }
 }
 

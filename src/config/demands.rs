@@ -1,11 +1,15 @@
 //! Builds the forced TLS requirement from the keys that both kinds of connector share.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::fault::Report;
 use super::keys::{Demands, Entry, Level, Text};
 use super::known::DefinedIds;
-use crate::connector::{Forced, KeyExchange, Require, Revocation, SubjectRules, TlsVersion, TrustId};
+use crate::connector::{
+    Forced, KeyExchange, PeerName, Pin, PinTerm, Require, SubjectRules, TlsVersion, TrustId,
+};
+use crate::mail::{UnixMillis, rfc3339};
 
 /// The forced TLS requirement; `None` only if a fault was reported. Fills in the oldest version if it follows
 /// from the key exchange.
@@ -36,6 +40,7 @@ pub(super) fn forced(
         Level::Encryption => {
             if pins.is_empty() {
                 subject_without_chain(entry, report);
+                purpose_of_nothing(entry, report);
             }
             Require::Encryption
         }
@@ -45,11 +50,7 @@ pub(super) fn forced(
             names: demands.peer_names.unwrap_or_default().to_vec(),
         },
     };
-    let place = entry.place("revocation").filter(|_| demands.revocation == Revocation::Hard);
-    if let Some(place) = place {
-        warn_of_hard(place, &require, known, report);
-    }
-    Some(Forced {
+    let forced = Forced {
         require,
         min_version,
         key_exchange: demands.key_exchange,
@@ -58,27 +59,61 @@ pub(super) fn forced(
         allow_cn: demands.allow_cn,
         revocation: demands.revocation,
         purpose: demands.accept_purpose,
-    })
+    };
+    common_name_of_addresses(entry, &forced, report);
+    can_be_met(entry, &forced, known, report);
+    Some(forced)
 }
 
-/// Nobody can meet it without a list that vouches for what an anchor issued.
-fn warn_of_hard(place: Range<usize>, require: &Require, known: &DefinedIds<'_>, report: &mut Report<'_>) {
-    let trust = match require {
-        Require::Encryption => return,
-        Require::Chain { trust } | Require::Identity { trust, .. } => trust,
-    };
-    if known.can_vouch(trust) {
-        return;
+/// Reports a requirement that nobody can meet now, and pins that will stop mail one day.
+fn can_be_met(entry: &impl Entry, forced: &Forced, known: &DefinedIds<'_>, report: &mut Report<'_>) {
+    let pins = entry.place("pins").unwrap_or_default();
+    match known.obstacle(forced) {
+        _ if entry.word("mode").is_some_and(|mode| mode == "off") => {}
+        Some(obstacle) if obstacle.is_configured() => {
+            report.unmet(entry.word("name").unwrap_or_default(), pins, obstacle.to_string());
+        }
+        Some(obstacle) => report.warn(entry.place("revocation").unwrap_or_default(), obstacle.to_string()),
+        None => warn_of_pins(pins, &forced.pins, known.now(), report),
     }
-    let sets = trust.iter().map(|set| format!("[trust.{set}]")).collect::<Vec<_>>().join(" and ");
-    let words = format!(
-        "revocation = \"hard\" refuses every certificate now: {sets} has no current list that one of its anchors \
-         signed; add one to crl, or write \"soft\""
-    );
-    report.warn(place, words);
+}
+
+fn warn_of_pins(place: Range<usize>, pins: &[Pin], now: UnixMillis, report: &mut Report<'_>) {
+    let over = |pin: &&Pin| pin.until.is_some_and(|until| until <= now);
+    for (pin, until) in pins.iter().filter(over).filter_map(|pin| Some((pin, pin.until?))) {
+        report.warn(place.clone(), format!("the pin {pin} ended on {}; remove it", rfc3339(until)));
+    }
+    let keys: BTreeSet<&[u8; 32]> = pins.iter().filter(|pin| !over(pin)).map(|pin| &pin.sha256).collect();
+    match PinTerm::of(pins, now) {
+        PinTerm::Until(end) => {
+            let words = format!(
+                "no pin is valid from {} on, and mail stops then; add the pin of the partner's next key",
+                rfc3339(end)
+            );
+            report.warn(place, words);
+        }
+        PinTerm::Lasting if keys.len() == 1 => report.warn(
+            place,
+            "one pin without a successor: when the partner changes its key, mail stops; add the pin of its next key",
+        ),
+        PinTerm::Lasting | PinTerm::NotBefore(_) | PinTerm::Ended(_) => {}
+    }
+}
+
+/// Reports `allow_cn` where only addresses are looked for: a common name is compared as a host name.
+fn common_name_of_addresses(entry: &impl Entry, forced: &Forced, report: &mut Report<'_>) {
+    let Require::Identity { names, .. } = &forced.require else { return };
+    let addresses = !names.is_empty() && names.iter().all(|name| matches!(name, PeerName::Ip(_)));
+    if let Some(place) = entry.place("allow_cn").filter(|_| addresses && forced.allow_cn) {
+        report.fault_of_key(place, "allow_cn would be ignored: peer_names has only addresses; remove it");
+    }
 }
 
 fn trust(ids: &[Text], known: &mut DefinedIds<'_>, report: &mut Report<'_>) -> Vec<TrustId> {
+    let mut seen = BTreeSet::new();
+    for id in ids.iter().filter(|id| !seen.insert(id.get_ref())) {
+        report.fault(id.span(), format!("\"{}\" is listed twice; remove one", id.get_ref()));
+    }
     ids.iter().map(|id| known.use_trust(id, report)).collect()
 }
 
@@ -111,6 +146,15 @@ fn subject_without_chain(entry: &impl Entry, report: &mut Report<'_>) {
                  write require = \"chain\" or \"identity\", or add pins"
             ),
         );
+    }
+}
+
+/// Reports a purpose where no certificate is looked at.
+fn purpose_of_nothing(entry: &impl Entry, report: &mut Report<'_>) {
+    if let Some(place) = entry.place("accept_purpose") {
+        let words = "accept_purpose would be ignored: with require = \"encryption\" and no pins, no certificate is looked \
+                     at; write require = \"chain\" or \"identity\", add pins, or remove it";
+        report.fault_of_key(place, words);
     }
 }
 

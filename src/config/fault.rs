@@ -19,6 +19,16 @@ pub struct Fault {
     excerpt: String,
 }
 
+/// A requirement that nobody can meet at the moment: an error of `check` and of a reload that brings it. The daemon starts
+/// all the same, since a date that passes must not stop other mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnmetRequirement {
+    /// The connector's name.
+    pub connector: String,
+    /// What is in the way.
+    pub fault: Fault,
+}
+
 /// Every error found in one configuration; never empty. `{}` prints one line each, `{:#}` also the excerpt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
@@ -29,6 +39,7 @@ pub(crate) struct Report<'a> {
     text: &'a str,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
+    unmet: Vec<UnmetRequirement>,
 }
 
 impl Fault {
@@ -53,6 +64,12 @@ impl Faults {
         Self(vec![fault])
     }
 
+    /// These faults; `None` if there are none.
+    #[must_use]
+    pub fn of(faults: Vec<Fault>) -> Option<Self> {
+        (!faults.is_empty()).then(|| Self(in_order(faults)))
+    }
+
     /// The faults as JSON objects with file, line, column and message.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
@@ -69,7 +86,7 @@ impl Faults {
 
 impl<'a> Report<'a> {
     pub(super) fn new(file: &'a Path, text: &'a str) -> Self {
-        Self { file, text, faults: Vec::new(), warnings: Vec::new() }
+        Self { file, text, faults: Vec::new(), warnings: Vec::new(), unmet: Vec::new() }
     }
 
     /// Reports an error at a value.
@@ -86,6 +103,17 @@ impl<'a> Report<'a> {
     pub(super) fn warn(&mut self, value: Range<usize>, message: impl Into<String>) {
         let place = self.key_of(&value);
         self.warnings.push(Fault::at(self.file, self.text, place.start, message.into()));
+    }
+
+    /// Reports a requirement that nobody can meet at the moment.
+    pub(super) fn unmet(&mut self, connector: String, value: Range<usize>, message: impl Into<String>) {
+        let fault = Fault::at(self.file, self.text, self.key_of(&value).start, message.into());
+        self.unmet.push(UnmetRequirement { connector, fault });
+    }
+
+    /// The requirements that nobody can meet at the moment.
+    pub(super) fn take_unmet(&mut self) -> Vec<UnmetRequirement> {
+        std::mem::take(&mut self.unmet)
     }
 
     /// Warns of something missing, without a position.

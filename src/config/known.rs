@@ -11,7 +11,8 @@ use super::keys::Text;
 use super::named::Revisions;
 use super::schema;
 use super::values::quoted;
-use crate::connector::{Revision, TrustId};
+use crate::connector::{Forced, Obstacle, Revision, TrustId};
+use crate::mail::UnixMillis;
 
 /// The IDs that the file defines, and which of them are used.
 pub(super) struct DefinedIds<'a> {
@@ -91,9 +92,14 @@ impl<'a> DefinedIds<'a> {
         TrustId(name.as_str().into())
     }
 
-    /// Whether the revocation lists of one of these sets can show a certificate to be good now.
-    pub(super) fn can_vouch(&self, sets: &[TrustId]) -> bool {
-        sets.iter().any(|set| self.revisions.vouching.contains(&*set.0))
+    /// Why nobody can meet a requirement now, if that is so.
+    pub(super) fn obstacle(&self, forced: &Forced) -> Option<Obstacle> {
+        Obstacle::of(forced, self.revisions.now, |set| self.revisions.vouching.contains(&*set.0))
+    }
+
+    /// When the file was read.
+    pub(super) fn now(&self) -> UnixMillis {
+        self.revisions.now
     }
 
     /// Warns of unused IDs: leftovers, or IDs forgotten elsewhere.

@@ -90,7 +90,7 @@ fn forced_out_only(connector: &Outbound, checked: &CheckedFile, domains: &List, 
             checked.inbound.iter().filter(|c| c.mode != Mode::Off && c.covers(Some(domain)) == Some(level));
         let mut here = here.collect::<Vec<_>>();
         here.sort_by(|a, b| a.name.cmp(&b.name));
-        let open = here.iter().find(|c| c.from_networks.is_empty());
+        let open = here.iter().find(|c| !c.restricts_clients());
         if let (false, Some(open)) = (here.iter().any(|c| binds(c)), open) {
             let words = format!(
                 "{domain} is forced only outbound: {} accepts mail in its name from anyone, in plaintext too; add an \

@@ -79,9 +79,10 @@ pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults>
         lint::warn(&file, checked, &mut report);
         ports::warn(&file, checked, &mut report);
     }
+    let unmet = report.take_unmet();
     let warnings = report.finish()?;
     let checked = checked.ok_or_else(|| Faults::one(Fault::of_file(name, "could not be checked")))?;
-    Ok(whole(checked, materials, warnings, base, name))
+    Ok(Config { unmet, ..whole(checked, materials, warnings, base, name) })
 }
 
 /// `data_dir` of a configuration. Errors elsewhere in the file, or in files that it names, do not matter: a daemon may
@@ -187,6 +188,7 @@ fn whole(
         staged: materials.staged,
         log: checked.log,
         in_force: Value::Object(in_force),
+        unmet: Vec::new(),
         warnings,
     }
 }

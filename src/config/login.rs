@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::fault::Report;
 use super::keys::{OutboundEntry, OutboundValues};
-use crate::connector::{Credentials, Forced, Mechanism, Mode, NextHop, OutboundTls, Require, TrustId};
+use crate::connector::{Credentials, Mechanism, Mode, NextHop, OutboundTls};
 
 /// The credentials of a connector; only a session that proved its peer may send them. Fills in what `check
 /// --json` shows.
@@ -27,14 +27,11 @@ pub(super) fn credentials(
         );
         return None;
     };
+    // A requirement that could not be checked has its own fault.
     let known = match tls {
-        Some(OutboundTls::Forced(Forced { pins, .. })) if !pins.is_empty() => true,
-        Some(OutboundTls::Forced(Forced { require: Require::Chain { trust }, .. })) => {
-            // Anyone can get a certificate from a public CA.
-            !trust.contains(&TrustId::system())
-        }
-        Some(OutboundTls::Forced(Forced { require: Require::Identity { .. }, .. })) | None => true,
-        Some(OutboundTls::Forced(_) | OutboundTls::Off | OutboundTls::Opportunistic) => false,
+        Some(OutboundTls::Forced(forced)) => forced.restricts(),
+        Some(OutboundTls::Off | OutboundTls::Opportunistic) => false,
+        None => true,
     };
     if matches!(values.next_hop, Some(NextHop::Mx { .. })) {
         report.fault_of_key(

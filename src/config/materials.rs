@@ -44,6 +44,7 @@ impl Materials {
 pub(super) fn read(file: &schema::File, base: &Path, now: UnixMillis, report: &mut Report<'_>) -> Materials {
     let mut materials = Materials::default();
     base.clone_into(&mut materials.revisions.base);
+    materials.revisions.now = now;
     for (id, entry) in &file.certificate {
         certificate(id.get_ref(), entry, (base, now), report, &mut materials);
     }

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use fault::{Fault, Faults};
+pub use fault::{Fault, Faults, UnmetRequirement};
 pub(crate) use keys::ServerValues;
 pub use keys::{needs_restart, reference_page, sample_file};
 pub use load::{LocalListener, control_socket, data_dir_of, load, load_text, local_listener};
@@ -79,6 +79,8 @@ pub struct Config {
     pub staged: BTreeMap<String, UnixMillis>,
     /// The settings of the program's own log.
     pub log: LogSettings,
+    /// The requirements that nobody can meet at the moment.
+    pub unmet: Vec<UnmetRequirement>,
     /// What is valid but probably unintended, sorted by position.
     pub warnings: Vec<Fault>,
     /// Every value in effect, for `check --json`.

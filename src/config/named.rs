@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::connector::{Recipients, Users};
+use crate::mail::UnixMillis;
 
 /// The digests of the files behind each ID.
 #[derive(Default)]
@@ -17,6 +18,8 @@ pub(super) struct Revisions {
     pub(super) vouching: BTreeSet<String>,
     /// The contents of the line-based files.
     pub(super) lists: Lists,
+    /// When the files were read.
+    pub(super) now: UnixMillis,
     /// The folder that paths are relative to.
     pub(super) base: PathBuf,
 }

@@ -93,6 +93,17 @@ impl Report<'_> {
         good
     }
 
+    /// The items of a list without their positions; each that is there already is reported.
+    pub(super) fn distinct<T: Ord + Clone + Display>(&mut self, items: Vec<(T, Range<usize>)>) -> Vec<T> {
+        let mut seen = BTreeSet::new();
+        for (item, place) in &items {
+            if !seen.insert(item.clone()) {
+                self.fault(place.clone(), format!("{item} is listed twice; remove one"));
+            }
+        }
+        items.into_iter().map(|(item, _)| item).collect()
+    }
+
     /// Domain patterns, without duplicates.
     pub(super) fn patterns(&mut self, list: &List) -> Vec<(DomainPattern, Range<usize>)> {
         let read = |text: &str| {

@@ -6,8 +6,6 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use super::choose::closeness;
 use super::decision::Decision;
 use super::name::first_match;
@@ -15,7 +13,7 @@ use super::pattern::{DomainPattern, Specificity};
 use super::requirement::{Forced, Require};
 use super::table::{ClientKind, Inbound, InboundTls, Mode, Table};
 use crate::mail::{Domain, Mailbox, ReversePath};
-use told::{admitted_decision, attributed_by, excepted, forced, no_connector, unmet_refusal};
+use told::{admitted_decision, attributed_by, excepted, no_connector, unmet_refusal};
 
 mod channel;
 mod passed;
@@ -180,7 +178,7 @@ impl Inbound {
         if !self.takes_on(channel.listener.as_deref()) {
             return Some(UnmetCondition::Listener);
         }
-        if !self.from_networks.is_empty() && !in_networks(self, channel.peer) {
+        if !self.from_networks.admit(channel.peer) {
             return Some(UnmetCondition::Network);
         }
         match (&self.tls, &channel.tls) {
@@ -221,7 +219,8 @@ fn covering<'a>(table: &'a Table, domain: Option<&Domain>, level: Specificity) -
 /// The forced connectors that a peer with the null reverse-path claims to belong to, whether the claim is
 /// valid or not.
 fn named_by_peer<'a>(table: &'a Table, channel: &Channel) -> Vec<&'a Arc<Inbound>> {
-    let may = |c: &&Arc<Inbound>| c.kind == ClientKind::Partner && c.mode != Mode::Off && forced(c).is_some();
+    let may =
+        |c: &&Arc<Inbound>| c.kind == ClientKind::Partner && c.mode != Mode::Off && c.forced().is_some();
     table.inbound.iter().filter(may).filter(|c| names_peer(c, channel)).collect()
 }
 
@@ -248,8 +247,8 @@ fn attribution(connector: &Inbound) -> (Attribution, Arc<str>) {
     (attributed_by(connector), Arc::clone(&connector.name))
 }
 
-/// Whether audit mode waives this condition: never the network, and only if the connector has networks, since
-/// otherwise anyone could claim the domain.
+/// Whether audit mode waives this condition: never the network, and only if the network restricts who may claim the
+/// domain.
 fn may_waive(connector: &Inbound, unmet: &UnmetCondition) -> bool {
     let by_tls = match unmet {
         UnmetCondition::NoTls | UnmetCondition::Tls(_) => true,
@@ -257,12 +256,12 @@ fn may_waive(connector: &Inbound, unmet: &UnmetCondition) -> bool {
             false
         }
     };
-    by_tls && connector.mode == Mode::Audit && !connector.from_networks.is_empty()
+    by_tls && connector.mode == Mode::Audit && connector.from_networks.restrict()
 }
 
 /// Whether a connector is forced and enforced. At a level other than `*` it is binding.
 fn is_forced(connector: &Inbound) -> bool {
-    forced(connector).is_some() && connector.mode == Mode::Enforce
+    connector.forced().is_some() && connector.mode == Mode::Enforce
 }
 
 impl Table {
@@ -278,34 +277,27 @@ impl Table {
     }
 
     /// Maximum number of concurrent sessions for this address, from the enforced connectors whose networks
-    /// include it; `None` if none does. A network that covers everyone is ignored.
+    /// include it; `None` if none does. Networks that restrict nobody are ignored.
     #[must_use]
     pub fn sessions_of_named(&self, peer: IpAddr) -> Option<usize> {
-        let peer = peer.to_canonical();
-        let names = |network: &IpNet| network.prefix_len() > 0 && network.contains(&peer);
         let enforced = self.inbound.iter().filter(|c| c.mode == Mode::Enforce);
         enforced
-            .filter(|connector| connector.from_networks.iter().any(names))
+            .filter(|connector| connector.from_networks.name(peer))
             .map(|connector| connector.limits.connections_max.unwrap_or(usize::MAX))
             .max()
     }
 }
 
-fn in_networks(connector: &Inbound, peer: IpAddr) -> bool {
-    let peer = peer.to_canonical();
-    connector.from_networks.iter().any(|network| network.contains(&peer))
-}
-
 /// Whether the peer's address or certificate claims to be this connector's partner, whether the claim is
 /// valid or not.
 fn names_peer(connector: &Inbound, channel: &Channel) -> bool {
-    if !connector.from_networks.is_empty() && in_networks(connector, channel.peer) {
+    if connector.from_networks.name(channel.peer) {
         return true;
     }
     let certificate = channel.tls.as_ref().and_then(|facts| facts.certificate());
     let pinned =
         |demands: &Forced| certificate.is_some_and(|c| demands.pins.iter().any(|pin| pin.sha256 == c.spki));
-    if forced(connector).is_some_and(pinned) {
+    if connector.forced().is_some_and(pinned) {
         return true;
     }
     // An issuer alone identifies nobody, and a connector that requires names is identified by those.
@@ -315,10 +307,10 @@ fn names_peer(connector: &Inbound, channel: &Channel) -> bool {
         let nameless = !matches!(demands.require, Require::Identity { .. });
         says_who && nameless && certificate.is_some_and(|c| subject.unmet_by(c).is_none())
     };
-    if forced(connector).is_some_and(described) {
+    if connector.forced().is_some_and(described) {
         return true;
     }
-    let Some(Forced { require: Require::Identity { names, .. }, allow_cn, .. }) = forced(connector) else {
+    let Some(Forced { require: Require::Identity { names, .. }, allow_cn, .. }) = connector.forced() else {
         return false;
     };
     certificate.is_some_and(|c| first_match(names, &c.names_or_common_name(*allow_cn)).is_some())

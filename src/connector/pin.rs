@@ -1,5 +1,6 @@
 //! Pins of certificate keys: their text form and when they are valid.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::Serialize;
@@ -38,6 +39,52 @@ impl Pin {
     #[must_use]
     pub fn counts_at(&self, now: UnixMillis) -> bool {
         self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// When a list of pins can be met, seen from one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinTerm {
+    /// Some pin is valid now and at every later moment; also if there is no pin.
+    Lasting,
+    /// Some pin is valid now; from this moment none is.
+    Until(UnixMillis),
+    /// No pin is valid yet; the next one begins at this moment.
+    NotBefore(UnixMillis),
+    /// The last pin ended at this moment.
+    Ended(UnixMillis),
+}
+
+impl PinTerm {
+    /// The term of these pins, any of which is enough.
+    #[must_use]
+    pub fn of(pins: &[Pin], now: UnixMillis) -> Self {
+        if pins.is_empty() {
+            return Self::Lasting;
+        }
+        // Pins that overlap carry on from each other; each turn ends at a later moment than the last one.
+        let mut end = now;
+        while let Some(last) = pins.iter().filter(|pin| pin.counts_at(end)).map(|pin| pin.until).max_by(later)
+        {
+            let Some(until) = last else { return Self::Lasting };
+            end = until;
+        }
+        if end > now {
+            return Self::Until(end);
+        }
+        let next = pins.iter().filter_map(|pin| pin.from).filter(|from| *from > now).min();
+        let last = pins.iter().filter_map(|pin| pin.until).max();
+        next.map_or_else(|| Self::Ended(last.unwrap_or(now)), Self::NotBefore)
+    }
+}
+
+/// Compares ends; one that never comes is the latest.
+fn later(one: &Option<UnixMillis>, other: &Option<UnixMillis>) -> Ordering {
+    match (one, other) {
+        (Some(one), Some(other)) => one.cmp(other),
+        (None, None) => Ordering::Equal,
+        (None, Some(_)) => Ordering::Greater,
+        (Some(_), None) => Ordering::Less,
     }
 }
 
@@ -109,6 +156,30 @@ mod tests {
         ] {
             assert_eq!(Pin::parse(bad), Err(PinFault), "{bad}");
         }
+    }
+
+    #[test]
+    fn pins_carry_on_from_each_other() {
+        let pins = |dates: &[(Option<i64>, Option<i64>)]| -> Vec<Pin> {
+            let pin = |(from, until): &(Option<i64>, Option<i64>)| Pin {
+                sha256: [0; 32],
+                from: from.map(UnixMillis),
+                until: until.map(UnixMillis),
+            };
+            dates.iter().map(pin).collect()
+        };
+        let check = |dates: &[(Option<i64>, Option<i64>)], expected: PinTerm| {
+            assert_eq!(PinTerm::of(&pins(dates), UnixMillis(100)), expected, "{dates:?}");
+        };
+        let at = UnixMillis;
+        check(&[], PinTerm::Lasting);
+        check(&[(None, None)], PinTerm::Lasting);
+        check(&[(None, Some(150)), (Some(140), None)], PinTerm::Lasting);
+        check(&[(None, Some(150))], PinTerm::Until(at(150)));
+        check(&[(None, Some(150)), (Some(140), Some(170)), (Some(170), Some(180))], PinTerm::Until(at(180)));
+        check(&[(None, Some(150)), (Some(151), None)], PinTerm::Until(at(150)));
+        check(&[(Some(120), None), (Some(110), None), (None, Some(90))], PinTerm::NotBefore(at(110)));
+        check(&[(None, Some(90)), (None, Some(100))], PinTerm::Ended(at(100)));
     }
 
     #[test]

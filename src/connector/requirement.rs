@@ -138,6 +138,19 @@ impl Forced {
         !matches!(self.require, Require::Encryption) || !self.pins.is_empty()
     }
 
+    /// Whether only peers that somebody chose can meet this: by a pin, a name, an authority that is not public, or an
+    /// organisation or common name that a public authority has verified. An issuer alone has any number of customers.
+    #[must_use]
+    pub fn restricts(&self) -> bool {
+        let subject = !self.subject.organisation.is_empty() || !self.subject.common_name.is_empty();
+        !self.pins.is_empty()
+            || match &self.require {
+                Require::Encryption => false,
+                Require::Chain { trust } => !trust.contains(&TrustId::system()) || subject,
+                Require::Identity { .. } => true,
+            }
+    }
+
     /// These certificate requirements, with the default for everything else.
     #[must_use]
     pub fn new(require: Require) -> Self {

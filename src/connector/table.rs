@@ -6,11 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DialRules, DomainPattern, Forced, MxAddresses, PeerName, Recipients, Require, Requirement,
+    ClientNetworks, DialRules, DomainPattern, Forced, MxAddresses, PeerName, Recipients, Require, Requirement,
     SendingSettings, TrustId, TrustSets, User, Users,
 };
 use crate::mail::Domain;
@@ -83,8 +82,8 @@ pub struct Inbound {
     pub except_domains: Vec<DomainPattern>,
     /// The reverse-path domains it covers; empty for our own systems, which may use any.
     pub from_domains: Vec<DomainPattern>,
-    /// The networks clients may connect from; empty: any.
-    pub from_networks: Vec<IpNet>,
+    /// The networks clients may connect from.
+    pub from_networks: ClientNetworks,
     /// The users of whom one must have logged in; `None`: no login is required.
     pub users: Option<Arc<Users>>,
     /// The TLS requirement.
@@ -371,6 +370,26 @@ impl User {
 }
 
 impl Inbound {
+    /// Whether the connector admits only clients that somebody chose: by a login, a network or a certificate.
+    #[must_use]
+    pub fn restricts_clients(&self) -> bool {
+        let by_certificate = match &self.tls {
+            InboundTls::Off | InboundTls::Opportunistic => false,
+            // Audit mode waives it.
+            InboundTls::Forced(forced) => self.mode != Mode::Audit && forced.restricts(),
+        };
+        by_certificate || self.users.is_some() || self.from_networks.restrict()
+    }
+
+    /// The forced TLS requirements, enforced or not; `None` if TLS is not forced.
+    #[must_use]
+    pub fn forced(&self) -> Option<&Forced> {
+        match &self.tls {
+            InboundTls::Off | InboundTls::Opportunistic => None,
+            InboundTls::Forced(forced) => Some(forced),
+        }
+    }
+
     /// A connector that admits these reverse-path domains from anywhere, relays nowhere, and requires nothing
     /// else.
     #[must_use]
@@ -381,7 +400,7 @@ impl Inbound {
             listeners: Vec::new(),
             except_domains: Vec::new(),
             from_domains,
-            from_networks: Vec::new(),
+            from_networks: ClientNetworks::default(),
             users: None,
             tls: InboundTls::Opportunistic,
             mode: Mode::default(),

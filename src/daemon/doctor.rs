@@ -11,11 +11,13 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::expiry;
+use super::expiry::{self, RequirementTerm};
 use super::fetch::fetch_chain;
 use super::referrals::ReferralRound;
 use crate::config::Config;
-use crate::connector::{DomainPattern, Mode, NextHop, Outbound, Require, SmartHostName, expiry_threshold};
+use crate::connector::{
+    DomainPattern, Generation, Mode, NextHop, Outbound, Require, SmartHostName, expiry_threshold,
+};
 use crate::deliver::WaitList;
 use crate::mail::{Clock, Domain, UnixMillis, rfc3339};
 use crate::resolver::dns::Dns;
@@ -65,6 +67,7 @@ pub async fn examine(config: &Config, limit: Duration, waits: &WaitList) -> Vec<
         .collect();
     certificates(config, now, &mut checks);
     trust(config, now, &mut checks);
+    requirements(config, now, &mut checks);
     checks.push(clock(config));
     let flushing = waits.begin(format!("a flush of the disk of {}", config.data_dir.display()));
     checks.push(flush(config));
@@ -106,12 +109,13 @@ fn certificates(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
     for (id, identity) in &config.identities {
         let end = identity.facts().not_after;
         let in_time = config.staged.get(id).is_some_and(|from| now < *from && *from <= end);
-        let (state, fix) = match expiry_threshold(end, now).filter(|_| !in_time) {
-            None => (State::Ok, ""),
-            Some(0) => (State::Fail, ": it has expired; renew it"),
-            Some(_) => (State::Warn, "; renew it"),
+        let date = rfc3339(end);
+        let (state, words) = match expiry_threshold(end, now).filter(|_| !in_time) {
+            None => (State::Ok, format!("valid until {date}")),
+            Some(0) => (State::Fail, format!("expired on {date}; renew it")),
+            Some(_) => (State::Warn, format!("valid until {date}; renew it")),
         };
-        checks.push(made(format!("certificate {id}"), state, format!("valid until {}{fix}", rfc3339(end))));
+        checks.push(made(format!("certificate {id}"), state, words));
     }
 }
 
@@ -121,6 +125,18 @@ fn trust(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
         checks.push(made(&what, State::Ok, format!("{} anchors", set.count())));
         let ending = expiry::ending_anchors(id, set, now);
         checks.extend(ending.into_iter().map(|words| made(&what, State::Warn, words)));
+    }
+}
+
+/// Whether the requirements of the connectors can be met, now and for the next month.
+fn requirements(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
+    let table = config.table(Generation::default());
+    for (name, term) in expiry::requirement_terms(&table, &config.trust, now) {
+        let (state, words) = match term {
+            RequirementTerm::Unmet(obstacle) => (State::Fail, obstacle.to_string()),
+            RequirementTerm::Ending(words) => (State::Warn, words),
+        };
+        checks.push(made(format!("connector {name}"), state, words));
     }
 }
 

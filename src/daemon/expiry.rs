@@ -1,10 +1,13 @@
-//! When our own certificates, trust anchors and revocation lists expire: reported before, while there is time to renew.
+//! When our own certificates, trust anchors, revocation lists and pins expire: reported before, while there is time to
+//! renew.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::connector::{Outbound, TrustId, expiry_threshold as threshold};
+use crate::connector::{
+    Forced, Mode, Obstacle, Outbound, PinTerm, Table, TrustId, expiry_threshold as threshold,
+};
 use crate::mail::{UnixMillis, rfc3339};
 use crate::tls::{Identity, ListEnd, RevocationList, TrustSet};
 
@@ -44,6 +47,74 @@ pub(super) fn trust_alarms<'a>(
         found.extend(told.map(|words| (words, naming.clone())));
     }
     found
+}
+
+/// What an operator learns about a requirement and the date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RequirementTerm {
+    /// Nobody can meet it now.
+    Unmet(Obstacle),
+    /// Its pins end soon; the sentence.
+    Ending(String),
+}
+
+/// The connectors whose requirement nobody can meet now, or only for a while.
+pub(super) fn requirement_terms(
+    table: &Table,
+    trust: &BTreeMap<TrustId, Arc<TrustSet>>,
+    now: UnixMillis,
+) -> Vec<(Arc<str>, RequirementTerm)> {
+    let inbound = table.inbound.iter().map(|c| (&c.name, c.mode, c.forced()));
+    let outbound = table.outbound.iter().map(|c| (&c.name, c.mode, c.forced()));
+    let judged = inbound.chain(outbound).filter(|(_, mode, _)| *mode != Mode::Off);
+    judged.filter_map(|(name, _, forced)| Some((Arc::clone(name), term(forced?, trust, now)?))).collect()
+}
+
+fn term(
+    forced: &Forced,
+    trust: &BTreeMap<TrustId, Arc<TrustSet>>,
+    now: UnixMillis,
+) -> Option<RequirementTerm> {
+    let vouches = |id: &TrustId| trust.get(id).is_some_and(|set| set.can_vouch(now));
+    if let Some(obstacle) = Obstacle::of(forced, now, vouches) {
+        return Some(RequirementTerm::Unmet(obstacle));
+    }
+    let PinTerm::Until(end) = PinTerm::of(&forced.pins, now) else { return None };
+    let days = threshold(end, now)?;
+    Some(RequirementTerm::Ending(format!(
+        "no pin is valid from {} on, in less than {days} days, and mail stops then; add the pin of the partner's next key",
+        rfc3339(end)
+    )))
+}
+
+/// The same as alarms.
+pub(super) fn requirement_alarms(
+    table: &Table,
+    trust: &BTreeMap<TrustId, Arc<TrustSet>>,
+    now: UnixMillis,
+) -> Vec<(String, Vec<String>)> {
+    let words = |(name, term): (Arc<str>, RequirementTerm)| {
+        let words = match term {
+            RequirementTerm::Unmet(obstacle) => obstacle.to_string(),
+            RequirementTerm::Ending(words) => words,
+        };
+        (format!("connector {name}: {words}"), vec![name.to_string()])
+    };
+    requirement_terms(table, trust, now).into_iter().map(words).collect()
+}
+
+/// The connectors of a new table that nobody can meet as they are configured, though that was otherwise before.
+pub(super) fn newly_unmet(old: &Table, new: &Table, now: UnixMillis) -> Vec<Arc<str>> {
+    let unmet = |table: &Table| -> Vec<Arc<str>> {
+        let configured = |term: &RequirementTerm| match term {
+            RequirementTerm::Unmet(obstacle) => obstacle.is_configured(),
+            RequirementTerm::Ending(_) => false,
+        };
+        let found = requirement_terms(table, &BTreeMap::new(), now).into_iter();
+        found.filter(|(_, term)| configured(term)).map(|(name, _)| name).collect()
+    };
+    let before = unmet(old);
+    unmet(new).into_iter().filter(|name| !before.contains(name)).collect()
 }
 
 /// Anchors that expire soon or have expired. The path check ignores their dates (RFC 5280 §6.1.1 d), but other

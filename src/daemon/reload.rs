@@ -200,6 +200,7 @@ impl Reloader {
         let (in_use, table) = (self.in_use.load(), self.live.table());
         let mut found = expiry::alarms(&in_use.identities, &in_use.staged, table.outbound.iter(), now);
         found.extend(expiry::trust_alarms(&in_use.trust, table.outbound.iter(), now));
+        found.extend(expiry::requirement_alarms(&table, &in_use.trust, now));
         let fresh = self.alarms.replace(AlarmKind::Expiry, now, found);
         self.tell(&fresh);
     }
@@ -286,6 +287,12 @@ impl Reloader {
         let mut seen = print(&config.files);
         seen.extend(before.into_iter().filter(|(file, _)| config.files.contains(file)));
 
+        let last = self.live.table();
+        let Generation(number) = last.generation;
+        let next = Generation(number.saturating_add(1));
+        let table = config.table(next);
+        refuse_unmet(&config, &last, &table)?;
+
         let inherit = || {
             for (id, set) in &config.trust {
                 in_use.trust.get(id).into_iter().for_each(|last| set.shelf().inherit(last.shelf()));
@@ -297,10 +304,6 @@ impl Reloader {
         let shown = setups::shown(&config, &first.open, &in_use.shown);
         let servers = Arc::new(setups::servers(&config, &shown)?);
         // From here on nothing fails.
-        let last = self.live.table();
-        let Generation(number) = last.generation;
-        let next = Generation(number.saturating_add(1));
-        let table = config.table(next);
         let reloaded = self.compare(&config, &last, &table).await;
 
         // Whoever has just read the old table still looks for its setups, so these are removed only after it is
@@ -433,6 +436,14 @@ impl Reloader {
         tracing::warn!(connector = name, paused, "an operator has paused or resumed a connector");
         Ok(names.into_iter().map(Arc::from).collect())
     }
+}
+
+/// Refuses a change after which nobody could meet a connector's requirement. One that nobody met before is left to the alarms:
+/// it must not keep a renewed certificate from taking effect.
+fn refuse_unmet(config: &Config, last: &Table, next: &Table) -> Result<(), Faults> {
+    let newly = expiry::newly_unmet(last, next, Clock::wall());
+    let ours = config.unmet.iter().filter(|one| newly.iter().any(|name| **name == *one.connector));
+    Faults::of(ours.map(|one| one.fault.clone()).collect()).map_or(Ok(()), Err)
 }
 
 fn tell_reloaded(reloaded: &ReloadAnswer) {

@@ -81,11 +81,15 @@ fn load_in(folder: &TempDir, text: &str) -> Result<Config, config::Faults> {
     config::load(&path)
 }
 
-/// What an operator reads: the faults, or else the warnings.
+/// What an operator reads: the faults, or else what nobody can meet today, and the warnings.
 fn told(folder: &TempDir, text: &str) -> String {
     let told = match load_in(folder, text) {
         Err(faults) => faults.to_string(),
-        Ok(config) => config.warnings.iter().map(|w| format!("warning: {w}")).collect::<Vec<_>>().join("\n"),
+        Ok(config) => {
+            let unmet = config.unmet.iter().map(|one| format!("unmet: {}", one.fault));
+            let warnings = config.warnings.iter().map(|w| format!("warning: {w}"));
+            unmet.chain(warnings).collect::<Vec<_>>().join("\n")
+        }
     };
     format!("{}\n", told.replace(&format!("{}/", folder.path().display()), ""))
 }

@@ -60,4 +60,5 @@ mod tls_judge;
 mod tls_matrix;
 mod tls_outbound;
 mod tls_page;
+mod unmet;
 mod walks;

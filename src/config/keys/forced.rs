@@ -27,7 +27,7 @@ pub(super) const TRUST: &str =
 pub(super) const TRUST_MORE: &str = "A partner with an authority of its own needs a `[trust.ID]`. \
      `trust = [\"fabrikam\"]` without `system` is also stricter, because any public authority can issue for any name. \
      Naming both, as `[\"system\", \"fabrikam\"]`, helps during a change from one to the other and should not stay. \
-     Error: an unknown ID.";
+     Errors: an unknown ID; one is listed twice.";
 
 pub(super) const MIN_VERSION: &str = "The oldest TLS version that is accepted.";
 pub(super) const MIN_VERSION_ABSENT: &str = "`\"1.2\"`; `\"1.3\"` with `key_exchange = \"post-quantum\"`";
@@ -38,14 +38,16 @@ pub(super) const PINS_MORE: &str = "A pin is `\"sha256/BASE64\"`, the SHA-256 of
      issuer. It holds even if an authority issues a certificate to somebody else, and with `require = \
      \"encryption\"` it is the way to accept one self-signed certificate and no other. The price is that mail stops \
      when the partner changes its key without notice. So agree on the next key in advance and write both, with \
-     dates: `[\"sha256/OLD= until 2027-03-01\", \"sha256/NEW= from 2027-02-01\"]` (UTC). Warning: one pin without a \
-     successor.";
+     dates: `[\"sha256/OLD= until 2027-03-01\", \"sha256/NEW= from 2027-02-01\"]` (UTC). A date from which no pin is valid is \
+     an alarm and a line of `doctor` a month before. Errors: one is listed twice; all of them have ended or none has begun, for \
+     `check` and for a reload that brings it (the daemon starts all the same, so that a date does not stop other mail). \
+     Warnings: one pin without a successor; a date from which none is valid; one that has ended.";
 
 pub(super) const ORGANISATION: &str =
     "One of these must be an organisation (O) of the certificate's subject. Case does not matter.";
 pub(super) const ORGANISATION_MORE: &str = "Authorities that check organisations write a verified one into the certificate; many certificates have none, so \
      look at the partner's first (`sealpost probe`). Anyone can write anything into a certificate of their own, so \
-     this counts only on top of a chain or a pin. Error: `require` is `encryption` without `pins`.";
+     this counts only on top of a chain or a pin. Errors: `require` is `encryption` without `pins`; an empty text.";
 pub(super) const COMMON_NAME: &str = "The same for the subject's common name (CN).";
 pub(super) const ISSUER: &str = "The same for the issuer's common name or organisation.";
 pub(super) const ISSUER_MORE: &str = "It narrows `trust = [\"system\"]` down to the authority that the partner really uses, without keeping its root. \
@@ -56,7 +58,7 @@ pub(super) const ALLOW_CN: &str =
     "A certificate without a usable subjectAltName is judged by its common name.";
 pub(super) const ALLOW_CN_MORE: &str = "For partners whose certificate is older than the rule that names belong in subjectAltName (RFC 9525). Such a \
      name was often not checked by the authority in the same way, so have the certificate renewed and remove the key. \
-     Warning: `true`.";
+     Warning: `true`. Error: `peer_names` has only addresses.";
 
 pub(super) const REVOCATION: &str = "`off`; `soft`: a certificate that a list of its trust set names is refused; `hard`: only one that current lists \
      vouch for is accepted.";

@@ -174,7 +174,8 @@ impl Kind for PeerNames {
         let read = |text: &str| {
             PeerName::parse(text).map_err(|f| format!("\"{text}\" is not a valid peer name: {f}"))
         };
-        Some(bare(report.items(written.get_ref(), read)))
+        let names = report.items(written.get_ref(), read);
+        Some(report.distinct(names))
     }
 
     fn show(value: &Vec<PeerName>) -> Value {
@@ -193,15 +194,7 @@ impl Kind for Pins {
     fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<Pin>> {
         report.not_empty(written, key, "write what `sealpost cert show` prints, or remove the key");
         let pins = report.items(written.get_ref(), units::pin);
-        if let [(only, place)] = pins.as_slice()
-            && only.until.is_none()
-        {
-            report.warn(
-                place.clone(),
-                "one pin without a successor: when the partner changes its key, mail stops; add the pin of its next key",
-            );
-        }
-        Some(bare(pins))
+        Some(report.distinct(pins))
     }
 
     fn show(value: &Vec<Pin>) -> Value {
@@ -223,7 +216,12 @@ impl Kind for Lines {
 
     fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<String>> {
         report.not_empty(written, key, "write the texts of which one must be there, or remove the key");
-        Some(written.get_ref().iter().map(|text| text.get_ref().clone()).collect())
+        let read = |text: &str| {
+            let words = "an empty text is in no certificate; write what is there, or remove it";
+            if text.trim().is_empty() { Err(words) } else { Ok(text.to_owned()) }
+        };
+        let texts = report.items(written.get_ref(), read);
+        Some(report.distinct(texts))
     }
 
     fn show(value: &Vec<String>) -> Value {

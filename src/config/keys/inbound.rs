@@ -9,7 +9,7 @@ use super::section::section;
 use super::{Level, TlsIn, forced};
 use crate::config::named::Lists;
 use crate::connector::{
-    BareLf, ClientKind, DomainPattern, Inbound, InboundLimits, InboundTls, KeyExchange, Mode, Onward,
+    BareLf, ClientKind, ClientNetworks, DomainPattern, Inbound, InboundLimits, InboundTls, KeyExchange, Mode, Onward,
     Purpose, Reveal, Revision, Revocation, TlsVersion,
 };
 
@@ -60,8 +60,11 @@ section! {
     from_networks: Optional<Networks> = ["192.0.2.0/24"] => {
         absent: "anywhere",
         meaning: "Where the client's address must be: networks, or single addresses.",
-        explanation: "Written `\"192.0.2.0/24\"`, `\"2001:db8::/32\"`, or one address. Errors: empty; bits set \
-            behind the prefix.",
+        explanation: "Written `\"192.0.2.0/24\"`, `\"2001:db8::/32\"`, or one address. Networks that cover a sixteenth of the \
+            public addresses or more, in one piece or in several, count as a condition, but tell nobody apart: what \
+            needs known clients (`mode = \"audit\"`, `bare_lf = \"normalize\"`, reserved connections, relaying anywhere) \
+            takes them as if they were missing. Errors: empty; bits set behind the prefix; every address of a family is \
+            covered, as by `\"0.0.0.0/0\"`, which restricts nobody.",
     }
     from_networks_file: Optional<File> = "networks/devices.txt" => {
         meaning: "A file of networks, one a line; they count together with `from_networks`.",
@@ -153,15 +156,15 @@ section! {
             holds; `off`: as if the connector were not there.",
         explanation: "`audit` is a rehearsal: set it when you begin to require TLS of a partner, look at what \
             the log says would have been refused, then write `enforce`. As long as it is on, mail in plaintext is \
-            accepted from these networks (a warning). It needs `from_networks`, because without an enforced network \
-            anyone could claim the domains (an error). An `off` connector can still be validated.",
+            accepted from these networks (a warning). It needs `from_networks` that tell the clients apart, because \
+            otherwise anyone could claim the domains (an error). An `off` connector can still be validated.",
     }
     accept_purpose: Word<Purpose> = "either" => {
         applies: &[forced::IN],
         meaning: "What the client certificate must be for: `either`: servers or clients; `client`.",
         explanation: "Mail servers use their server certificate as client certificate, and public authorities no \
             longer issue for clients, so `client` refuses most partners. It makes sense with an authority of your own \
-            that issues for clients.",
+            that issues for clients. Error: `require = \"encryption\"` without `pins`, which looks at no certificate.",
     }
     onward: Word<Onward> = "any" => {
         meaning: "`sealed`: the mail leaves only under forced TLS that is enforced; otherwise it waits.",
@@ -185,7 +188,7 @@ section! {
         explanation: "Servers that disagree on where a line ends can be made to see a second message in the first \
             (SMTP smuggling), so bare LF is refused. Some old devices send nothing else: give them a connector of \
             their own with `from_networks` and `normalize`. The end of the content is CRLF.CRLF all the same, and \
-            chunks are not changed. Error: `normalize` without `from_networks`.",
+            chunks are not changed. Error: `normalize` without `from_networks` that tell the clients apart.",
     }
     lenient: Flag = false => {
         meaning: "Accept commands as old printers and scanners send them: a path without `<>`, an address without a \
@@ -195,7 +198,7 @@ section! {
             connector could admit the client, that is, it is not `off`, its `from_networks` hold, and nobody has logged \
             in but a user of it. If the connector that is then attributed is not lenient, MAIL is refused with 501. RCPT \
             goes by the connector that was attributed. Everything else about a message stays as strict. Give such \
-            devices a connector of their own. Error: without `from_networks` or `users_file`.",
+            devices a connector of their own. Error: without `users_file` or `from_networks` that tell the clients apart.",
     }
     message_size: Optional<Size<u64>> = "25MiB" => {
         absent: "`[limits]`",
@@ -215,7 +218,8 @@ section! {
     to_domains: Optional<Patterns> = ["*"] => {
         absent: "nowhere",
         meaning: "Recipient domains it may relay to, written like `from_domains`; `\"*\"` relays anywhere.",
-        explanation: "Warnings: left out; an open relay, that is `\"*\"` for whoever connects.",
+        explanation: "Warnings: left out; an open relay, that is `\"*\"` where neither a login nor networks nor a certificate \
+            tells the clients apart. A chain to `system` does not: anyone can get such a certificate.",
     }
     recipients_file: Optional<File> = "recipients" => {
         meaning: "The recipients that exist, one a line; `@a.example` stands for every one of a domain.",
@@ -255,7 +259,7 @@ impl InboundValues {
                 ClientKind::Partner => patterns(self.from_domains.as_ref()?),
                 ClientKind::Own => Vec::new(),
             },
-            from_networks: self.from_networks.clone().unwrap_or_default(),
+            from_networks: self.networks(),
             users: users.and_then(|file| lists.users.get(file.get_ref()).cloned()),
             tls,
             mode: self.mode,
@@ -274,6 +278,11 @@ impl InboundValues {
             verify_recipients: self.verify_recipients,
             revision: Revision::default(),
         })
+    }
+
+    /// The networks as a condition.
+    pub(in crate::config) fn networks(&self) -> ClientNetworks {
+        self.from_networks.iter().flatten().copied().collect()
     }
 
     /// The values of the forced TLS keys.

@@ -276,7 +276,7 @@ section! {
     auth_user: Optional<Line> = "relay@contoso.example" => {
         meaning: "The name we log in with at the smart host, inside forced TLS that has proved who it is.",
         explanation: "Errors: `auth_secret` is missing; `next_hop` is `\"mx\"`; TLS is not forced with an identity, \
-            pins, or a chain to a trust set other than `system`; `mode = \"audit\"`. Each of these would show the \
+            pins, or a chain to a trust set other than `system` or with `organisation` or `common_name`; `mode = \"audit\"`. Each of these would show the \
             password to whoever answers.",
     }
     auth_secret: Optional<File> = "secrets/provider" => {

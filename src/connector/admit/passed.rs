@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::super::pattern::Specificity;
 use super::super::table::{ClientKind, Inbound, Mode, Table};
-use super::told::forced;
 use super::{Admission, Channel, UnmetCondition, is_forced, names_peer};
 use crate::mail::ReversePath;
 
@@ -68,7 +67,7 @@ fn why(connector: &Inbound, ruling: Option<&Arc<Inbound>>, channel: &Channel, pa
     let domain = path.mailbox().and_then(|m| m.domain_name());
     let own = |c: &Inbound| c.kind == ClientKind::Own;
     let close = |c: &Inbound| c.covers(domain);
-    let by_peer = |c: &Inbound| path.is_null() && forced(c).is_some() && names_peer(c, channel);
+    let by_peer = |c: &Inbound| path.is_null() && c.forced().is_some() && names_peer(c, channel);
     if !own(connector) && close(connector).is_none() && !by_peer(connector) {
         return if connector.excepts(domain) { Pass::Excepted } else { Pass::NotCovering };
     }

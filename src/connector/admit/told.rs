@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::decision::{Claim, Decision, Ruling};
 use super::super::requirement::Forced;
-use super::super::table::{Inbound, InboundTls, Reveal};
+use super::super::table::{Inbound, Reveal};
 use super::channel::{Attribution, Channel, UnmetCondition};
 use crate::mail::{Enhanced, Reply, ReversePath};
 
@@ -85,18 +85,11 @@ pub struct RefusedMail {
 }
 
 pub(super) fn attributed_by(connector: &Inbound) -> Attribution {
-    let by_certificate = forced(connector).is_some_and(Forced::needs_certificate);
-    match (by_certificate, &connector.users, connector.from_networks.is_empty()) {
+    let by_certificate = connector.forced().is_some_and(Forced::needs_certificate);
+    match (by_certificate, &connector.users, connector.from_networks.restrict()) {
         (true, _, _) => Attribution::Certificate,
         (false, Some(_), _) => Attribution::User,
-        (false, None, false) => Attribution::Network,
-        (false, None, true) => Attribution::Domain,
-    }
-}
-
-pub(super) fn forced(connector: &Inbound) -> Option<&Forced> {
-    match &connector.tls {
-        InboundTls::Forced(forced) => Some(forced),
-        InboundTls::Off | InboundTls::Opportunistic => None,
+        (false, None, true) => Attribution::Network,
+        (false, None, false) => Attribution::Domain,
     }
 }

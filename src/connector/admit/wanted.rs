@@ -9,8 +9,7 @@ use super::super::facts::TrustId;
 use super::super::pattern::Specificity;
 use super::super::requirement::Forced;
 use super::super::table::{ClientKind, Inbound, Mode, Table};
-use super::told::forced;
-use super::{Channel, covering, in_networks, is_forced, levels, named_by_peer};
+use super::{Channel, covering, is_forced, levels, named_by_peer};
 use crate::mail::ReversePath;
 
 /// The trust anchor sets that [`super::admit`] would ask about and that the client's chain was not assessed by yet.
@@ -57,18 +56,18 @@ impl Inbound {
     /// Whether clients must present a certificate.
     #[must_use]
     pub fn wants_certificate(&self) -> bool {
-        self.mode != Mode::Off && forced(self).is_some_and(Forced::needs_certificate)
+        self.mode != Mode::Off && self.forced().is_some_and(Forced::needs_certificate)
     }
 
     /// The trust anchor sets that it names.
     #[must_use]
     pub fn trust(&self) -> &[TrustId] {
-        forced(self).map_or(&[], Forced::trust)
+        self.forced().map_or(&[], Forced::trust)
     }
 
     /// Whether clients of this listener and address can use it, if they meet what else it requires.
     pub(super) fn is_open_to(&self, listener: Option<&str>, peer: IpAddr) -> bool {
-        let in_network = self.from_networks.is_empty() || in_networks(self, peer);
+        let in_network = self.from_networks.admit(peer);
         self.mode != Mode::Off && self.takes_on(listener) && in_network
     }
 }

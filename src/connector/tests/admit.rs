@@ -12,9 +12,9 @@ const OUTSIDE: [u8; 4] = [203, 0, 113, 9];
 /// A forced partner with its old certificate beside the new one, a device network and an open domain.
 fn table() -> Table {
     let mut devices = inbound("devices", &["contoso.example"], InboundTls::Off);
-    devices.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    devices.from_networks = networks(&["192.0.2.0/24"]);
     let mut sealed_net = inbound("sealed-net", &["bank.example"], InboundTls::Forced(Forced::encryption()));
-    sealed_net.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    sealed_net.from_networks = networks(&["192.0.2.0/24"]);
     let partner = |name: &str, peer: &str| {
         inbound(name, &["fabrikam.example", "*.fabrikam.example"], InboundTls::Forced(identity(&[peer])))
     };
@@ -41,6 +41,10 @@ fn with(peer: [u8; 4], seen: TlsFacts) -> Channel {
 
 fn good(names: &[&str]) -> Channel {
     with(OUTSIDE, shown(names, ChainVerdict::Trusted))
+}
+
+fn networks(texts: &[&str]) -> ClientNetworks {
+    texts.iter().map(|text| text.parse::<ipnet::IpNet>().expect("a network")).collect()
 }
 
 #[track_caller]
@@ -122,7 +126,7 @@ fn the_null_reverse_path_is_bound_by_certificate_or_network() {
 #[test]
 fn a_level_without_forced_connectors_is_passed_over() {
     let mut near = inbound("near", &["p.example"], InboundTls::Off);
-    near.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    near.from_networks = networks(&["192.0.2.0/24"]);
     let far = inbound("far", &["*"], InboundTls::Opportunistic);
     let table = Table::new(Generation(1), vec![far, near], Vec::new());
     check_in(&table, &clear(INSIDE), "a@p.example", "near by-network");
@@ -173,11 +177,11 @@ fn audit_waives_tls_only_where_its_network_holds() {
     let mut audited =
         inbound("bank", &["bank.example"], InboundTls::Forced(identity(&["mail.bank.example"])));
     audited.mode = Mode::Audit;
-    audited.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    audited.from_networks = networks(&["192.0.2.0/24"]);
     let table = |bank: Inbound| Table::new(Generation(1), vec![bank], Vec::new());
     check_in(&table(audited.clone()), &clear(INSIDE), "a@bank.example", "bank audit-tls-required");
     check_in(&table(audited.clone()), &clear(OUTSIDE), "a@bank.example", "550 5.7.1 [none] no-connector");
-    audited.from_networks.clear();
+    audited.from_networks = ClientNetworks::default();
     check_in(&table(audited.clone()), &clear(INSIDE), "a@bank.example", "550 5.7.1 [none] no-connector");
     audited.mode = Mode::Off;
     check_in(
@@ -204,7 +208,7 @@ fn a_refusal_says_no_more_than_the_connector_lets_it() {
 fn audited(name: &str, names: &[&str]) -> Inbound {
     let mut connector = inbound(name, &["bank.example"], InboundTls::Forced(identity(names)));
     connector.mode = Mode::Audit;
-    connector.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    connector.from_networks = networks(&["192.0.2.0/24"]);
     connector
 }
 
@@ -276,7 +280,7 @@ fn a_login_is_a_condition_like_any_other() {
     let mut staff = inbound("staff", &["contoso.example"], InboundTls::Opportunistic);
     staff.users = Some(std::sync::Arc::new(Users::parse("staff-users", "ann:$argon2id$x").expect("users")));
     let mut devices = inbound("devices", &["contoso.example"], InboundTls::Off);
-    devices.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    devices.from_networks = networks(&["192.0.2.0/24"]);
     let table = Table::new(Generation(1), vec![devices, staff], Vec::new());
     let user = |file: &str| Some(std::sync::Arc::new(user_ann(file, "$argon2id$x")));
     check_in(&table, &clear(OUTSIDE), "a@contoso.example", "530 5.7.0 [staff] login-required");
@@ -298,7 +302,7 @@ fn a_login_is_a_condition_like_any_other() {
 fn a_rehearsal_of_tls_spares_nobody_the_login() {
     let mut staff = inbound("staff", &["contoso.example"], InboundTls::Forced(Forced::encryption()));
     staff.users = Some(std::sync::Arc::new(Users::parse("staff-users", "ann:$argon2id$x").expect("users")));
-    staff.from_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    staff.from_networks = networks(&["192.0.2.0/24"]);
     staff.mode = Mode::Audit;
     let table = Table::new(Generation(1), vec![staff], Vec::new());
     check_in(&table, &clear(INSIDE), "a@contoso.example", "550 5.7.1 [none] no-connector");
@@ -319,8 +323,8 @@ fn a_login_admits_the_null_reverse_path() {
 
 #[test]
 fn whom_an_enforced_connector_names_by_network() {
-    let named = |networks: &[&str], mode: Mode, connections_max: Option<usize>| {
-        let from_networks = networks.iter().map(|text| text.parse().expect("a network")).collect();
+    let named = |listed: &[&str], mode: Mode, connections_max: Option<usize>| {
+        let from_networks = self::networks(listed);
         let limits = crate::connector::InboundLimits { connections_max, ..Default::default() };
         Inbound { from_networks, mode, limits, ..inbound("in", &["*"], InboundTls::Opportunistic) }
     };

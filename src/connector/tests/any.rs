@@ -164,13 +164,14 @@ fn an_inbound() -> impl Strategy<Value = Inbound> {
         1 => Just(InboundTls::Opportunistic),
         4 => a_forced().prop_map(InboundTls::Forced),
     ];
-    let networks = some_of(NETWORKS.iter().map(|n| n.parse().expect("a network")).collect());
+    let networks = some_of(NETWORKS.iter().map(|n| n.parse::<ipnet::IpNet>().expect("a network")).collect());
     let conditions = (networks, demand, a_mode(), some_listeners());
     let kind = select(vec![ClientKind::Partner, ClientKind::Partner, ClientKind::Partner, ClientKind::Own]);
     let except = prop_oneof![3 => Just(Vec::new()), 1 => some_patterns()];
     (some_patterns(), except, conditions, kind).prop_map(
         |(from_domains, except_domains, (from_networks, demand, mode, listeners), kind)| {
             let from_domains = if kind == ClientKind::Own { Vec::new() } else { from_domains };
+            let from_networks = from_networks.into_iter().collect();
             let fields = inbound("", &[], demand);
             Inbound { from_domains, except_domains, from_networks, mode, listeners, kind, ..fields }
         },
@@ -336,7 +337,7 @@ proptest! {
         prop_assert!(!own || taken.as_ref().is_some_and(|c| c.kind == ClientKind::Own), "ours come first");
         if let Some(taken) = taken {
             // All its requirements hold; or it is in audit mode and its network matches.
-            let by_network = taken.from_networks.iter().any(|n| n.contains(&peer.to_canonical()));
+            let by_network = taken.from_networks.name(peer);
             let rehearsed = taken.mode == Mode::Audit && by_network;
             prop_assert!(taken.mode != Mode::Off && (taken.unmet_by(&channel).is_none() || rehearsed));
             let here = |name: &Arc<str>| Some(name) == listener.as_ref();

@@ -46,7 +46,7 @@ fn patterns(texts: &[&str]) -> Vec<DomainPattern> {
 
 fn inbound(name: &str, from: &[&str], network: Option<&str>, tls: InboundTls, to: &[&str]) -> Inbound {
     Inbound {
-        from_networks: network.into_iter().map(|n| n.parse().expect("a network")).collect(),
+        from_networks: network.into_iter().map(|n| n.parse::<ipnet::IpNet>().expect("a network")).collect(),
         tls,
         to_domains: patterns(to),
         ..Inbound::new(name, patterns(from))
