@@ -87,8 +87,10 @@ fn one_inbound(
         );
     }
     contradictions(entry, &values, report);
+    covered_twice(values.to_domains.as_deref().unwrap_or_default(), report);
     let mut connector = values.connector(tls?, &revisions.lists)?;
-    if let (ClientKind::Own, false, Some(text)) = (connector.kind, connector.restricts_clients(), &entry.kind) {
+    if let (ClientKind::Own, false, Some(text)) = (connector.kind, connector.restricts_clients(), &entry.kind)
+    {
         report.fault_of_key(
             text.span(),
             "kind = \"own\" needs to know that the client is one of our systems: add from_networks, users_file, or tls = \
@@ -232,6 +234,16 @@ fn contradictions(entry: &InboundEntry, values: &InboundValues, report: &mut Rep
         ),
         Some(TlsIn::Forced) => report.warn(text.span(), AUDIT_IS_ON),
         None => {}
+    }
+}
+
+/// Reports patterns of `to_domains` that a wider one makes superfluous: any of them is enough. Elsewhere the closest counts.
+fn covered_twice(patterns: &[(DomainPattern, Range<usize>)], report: &mut Report<'_>) {
+    for (pattern, place) in patterns {
+        let wider = patterns.iter().find(|(other, _)| other != pattern && other.includes(pattern));
+        if let Some((wider, _)) = wider {
+            report.fault(place.clone(), format!("{pattern} is covered by {wider} already; remove one"));
+        }
     }
 }
 

@@ -1,9 +1,11 @@
-//! Reads the configuration file or a file it names, up to a size limit. It parses nothing.
+//! Reads the configuration file or a file it names, up to a size limit, and looks at folders. It parses nothing.
 
 use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Statx, StatxFlags, statx};
 
 use super::fault::Report;
 use super::keys::Text;
@@ -24,6 +26,21 @@ pub(super) fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
 /// Whether there is a folder.
 pub(super) fn is_folder(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.is_dir())
+}
+
+/// Whether files can't be renamed from one folder to the other, because they are on different file systems or mounts; `None`
+/// if one of them is not there or can't be looked at.
+pub(super) fn apart(one: &Path, other: &Path) -> Option<bool> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+    let look = |path: &Path| statx(CWD, path, AtFlags::empty(), wanted).ok();
+    let (one, other) = (look(one)?, look(other)?);
+    let device = |seen: &Statx| (seen.stx_dev_major, seen.stx_dev_minor);
+    // Older kernels do not say which mount it is. A bind mount of the same file system counts too: rename(2), EXDEV.
+    let mount = |seen: &Statx| {
+        let known = StatxFlags::from_bits_retain(seen.stx_mask).contains(StatxFlags::MNT_ID);
+        known.then_some(seen.stx_mnt_id)
+    };
+    Some(device(&one) != device(&other) || mount(&one) != mount(&other))
 }
 
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -1,13 +1,16 @@
 //! Warns of connectors that are valid individually but probably unintended together. It reports no errors.
 
+use std::net::SocketAddr;
 use std::ops::Range;
+
+use ipnet::IpNet;
 
 use super::check::CheckedFile;
 use super::fault::Report;
-use super::keys::List;
+use super::keys::{Entry as _, InboundEntry, List};
 use super::schema;
 use crate::connector::{
-    DomainPattern, Generation, Inbound, InboundTls, Mode, NextHop, Outbound, Require, Table, choose,
+    DomainPattern, Generation, Inbound, InboundTls, Mode, NextHop, Onward, Outbound, Require, Table, choose,
 };
 use crate::mail::Domain;
 
@@ -17,7 +20,6 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
     for (entry, connector) in file.outbound.iter().zip(&checked.outbound) {
         let entry = entry.get_ref();
         let (Some(domains), Some(tls)) = (&entry.domains, &entry.tls) else { continue };
-        shadowed(connector, &table, domains, report);
         if connector.mode == Mode::Enforce && connector.forced().is_some() {
             forced_out_only(connector, checked, domains, report);
             below_or_above(connector, &table, domains, report);
@@ -25,6 +27,11 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
         }
     }
     for (entry, connector) in file.inbound.iter().zip(&checked.inbound) {
+        if let Some(to) = &entry.get_ref().to_domains {
+            leads_nowhere(connector, &table, to, report);
+        }
+        above_the_limit(entry.get_ref(), connector, checked, report);
+        no_such_family(entry.get_ref(), connector, checked, report);
         let Some(domains) = &entry.get_ref().from_domains else { continue };
         shadowed_inbound(connector, &checked.inbound, domains, report);
         if binds(connector) {
@@ -33,27 +40,79 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
     }
 }
 
-fn binds(connector: &Inbound) -> bool {
-    connector.mode == Mode::Enforce && matches!(connector.tls, InboundTls::Forced(_))
+/// Warns of recipient domains that no outbound connector serves, and of those to which sealed mail can't be sent.
+fn leads_nowhere(connector: &Inbound, table: &Table, to: &List, report: &mut Report<'_>) {
+    if connector.mode == Mode::Off || table.outbound.is_empty() {
+        return;
+    }
+    let serving = || table.outbound.iter().filter(|other| other.mode != Mode::Off);
+    for pattern in connector.to_domains.iter().filter(|pattern| **pattern != DomainPattern::Any) {
+        let meets = |other: &DomainPattern| other.includes(pattern) || pattern.includes(other);
+        if !serving().any(|other| other.domains.iter().any(meets)) {
+            let words = format!(
+                "no outbound connector serves {pattern}, so its recipients are refused; add it to the domains of one, or remove it"
+            );
+            report.warn(to.span(), words);
+        }
+    }
+    for domain in exact(&connector.to_domains).filter(|_| connector.onward == Onward::Sealed) {
+        let Some(choice) = choose(table, Some(domain)) else { continue };
+        if !choice.connector.is_enforced() {
+            let words = format!(
+                "mail to {domain} waits until it expires: onward is \"sealed\", and {} sends without forced TLS; give {domain} a \
+                 connector with tls = \"forced\"",
+                choice.connector.name
+            );
+            report.warn(to.span(), words);
+        }
+    }
 }
 
-/// Warns if each pattern of a connector has a lower-cost connector, so this one never serves.
-fn shadowed(connector: &Outbound, table: &Table, domains: &List, report: &mut Report<'_>) {
-    let beaten = |pattern: &DomainPattern| {
-        table.outbound.iter().find(|other| {
-            other.mode != Mode::Off && other.cost < connector.cost && other.domains.contains(pattern)
-        })
-    };
-    let winners: Option<Vec<_>> = connector.domains.iter().map(beaten).collect();
-    if let Some(winner) = winners.as_ref().and_then(|winners| winners.first())
-        && connector.mode != Mode::Off
-    {
-        let words = format!(
-            "{} never serves: each of its domains is served at a lower cost, as by {}; remove it, or change a cost",
-            connector.name, winner.name
-        );
-        report.warn(domains.span(), words);
+/// Warns of a connector's limit above the one for all, which comes first.
+fn above_the_limit(
+    entry: &InboundEntry,
+    connector: &Inbound,
+    checked: &CheckedFile,
+    report: &mut Report<'_>,
+) {
+    let (own, all) = (&connector.limits, &checked.listen.limits);
+    let above = |own: Option<usize>, all: usize| own.is_some_and(|own| own > all);
+    let too_high = [
+        ("message_size", own.message_bytes_max.is_some_and(|own| own > all.message_bytes_max)),
+        ("recipients", above(own.recipients_max, all.recipients_max)),
+        ("connections", above(own.connections_max, all.connections_max)),
+    ];
+    for (key, _) in too_high.into_iter().filter(|(_, above)| *above) {
+        if let Some(place) = entry.place(key) {
+            report.warn(
+                place,
+                format!("{key} does nothing: {key} of [limits] is lower; raise that, or remove this"),
+            );
+        }
     }
+}
+
+/// Warns of networks whose clients can't reach us: no listener has an address of their family.
+fn no_such_family(entry: &InboundEntry, connector: &Inbound, checked: &CheckedFile, report: &mut Report<'_>) {
+    let listened: Vec<bool> =
+        checked.listen.listeners.iter().flat_map(|one| &one.addresses).map(SocketAddr::is_ipv4).collect();
+    let mut families = connector.from_networks.iter().map(|network| matches!(network, IpNet::V4(_)));
+    let unreachable =
+        !connector.from_networks.is_anywhere() && families.all(|family| !listened.contains(&family));
+    let written = entry.place("from_networks").or_else(|| entry.place("from_networks_file"));
+    if let Some(place) =
+        written.filter(|_| unreachable && !listened.is_empty() && connector.mode != Mode::Off)
+    {
+        let family = if listened.contains(&true) { "IPv6" } else { "IPv4" };
+        let words = format!(
+            "nobody can meet this: all these networks are {family}, and no listener has an {family} address; add one to a listener"
+        );
+        report.warn(place, words);
+    }
+}
+
+fn binds(connector: &Inbound) -> bool {
+    connector.mode == Mode::Enforce && matches!(connector.tls, InboundTls::Forced(_))
 }
 
 /// Warns if an enforced forced connector has each of its patterns: no looser one is considered there.

@@ -1,6 +1,7 @@
 //! Reads the configuration file and the files it names. It creates and changes nothing.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -9,10 +10,10 @@ use super::Config;
 use super::check::{self, CheckedFile};
 use super::fault::{Fault, Faults, Report};
 use super::files::FILE_BYTES_MAX;
-use super::files::{is_folder, read};
+use super::files::{apart, is_folder, read};
 use super::keys::OneOrMany;
 use super::materials::{self, Materials};
-use super::{lenient, lint, ports, presented, schema, view};
+use super::{lenient, lint, never, ports, presented, schema, view};
 use crate::connector::{InboundTls, TrustId};
 use crate::mail::{Clock, Domain};
 use crate::submit::DROP_DIR;
@@ -73,8 +74,12 @@ pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults>
                 format!("{} is too long for a socket's path; write a shorter data_dir", control.display()),
             );
         }
+        if let Some(written) = file.server.as_ref().and_then(|s| s.get_ref().data_dir.as_ref()) {
+            one_file_system(&data_dir(checked, base), written.span(), &mut report);
+        }
     }
     if let Some(checked) = checked.as_ref().filter(|_| report.is_clean()) {
+        never::find(&file, checked, &mut report);
         presented::warn(&file, checked, &materials.identities, &mut report);
         lint::warn(&file, checked, &mut report);
         ports::warn(&file, checked, &mut report);
@@ -144,6 +149,21 @@ pub fn local_listener(path: &Path) -> Result<LocalListener, Faults> {
     let drop_dir = base.join(drop_dir.map_or(DROP_DIR, |folder| folder.get_ref().as_str()));
     let drop_dir = Some(drop_dir).filter(|folder| is_folder(folder));
     Ok(LocalListener { name, listener: found.first().copied(), drop_dir })
+}
+
+/// Reports folders of the spool that a mount or a link has put elsewhere: content is written to `tmp` and renamed into
+/// `body`, and the free room of `data_dir` counts for all of it.
+fn one_file_system(data_dir: &Path, place: Range<usize>, report: &mut Report<'_>) {
+    for folder in ["body", "tmp"].map(|name| data_dir.join(name)) {
+        if apart(data_dir, &folder) == Some(true) {
+            let words = format!(
+                "{} is on another file system or mount than data_dir, and messages can't be moved between the two; mount or link \
+                 data_dir itself",
+                folder.display()
+            );
+            report.fault(place.clone(), words);
+        }
+    }
 }
 
 fn data_dir(checked: &CheckedFile, base: &Path) -> PathBuf {

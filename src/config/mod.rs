@@ -15,6 +15,7 @@ mod load;
 mod login;
 mod materials;
 mod named;
+mod never;
 mod outbound;
 mod ports;
 mod presented;

@@ -1,10 +1,10 @@
 //! Parses durations, sizes, addresses and words as written in the file.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::connector::{Pin, SmartHost, SmartHostName};
 use crate::mail::{Domain, DomainFault, UnixMillis};
@@ -35,6 +35,14 @@ pub(super) enum UnitFault {
          port {usual} of {text}"
     )]
     Ambiguous { text: String, host: Ipv6Addr, port: u16, usual: u16 },
+    #[error("\"{0}\" is IPv4 written as IPv6, which no connection shows; write \"{1}\"")]
+    Mapped(String, String),
+    #[error("no client connects from \"{0}\"; write the clients' networks, as \"192.0.2.0/24\"")]
+    NoClient(String),
+    #[error("\"{0}\" is not the address of one host; write one, as \"192.0.2.1\"")]
+    NoHost(String),
+    #[error("\"{0}\" is a link-local address, which is not complete without its interface; {1}")]
+    NoScope(String, &'static str),
     #[error("\"{0}\" has no usable port; write a number from 1 to 65535 after the colon")]
     Port(String),
     #[error(
@@ -46,6 +54,7 @@ pub(super) enum UnitFault {
 
 const PORT_SMTP: u16 = 25;
 const PORT_DNS: u16 = 53;
+const MAPPED_BITS: u8 = 96;
 const WAITS_MAX: usize = 1000;
 const DAY_BYTES: usize = 10;
 
@@ -111,16 +120,87 @@ pub(super) fn size(text: &str) -> Result<u64, UnitFault> {
 
 /// The address and port of a listener.
 pub(super) fn listen_address(text: &str) -> Result<SocketAddr, UnitFault> {
-    text.parse().map_err(|_| UnitFault::Socket(text.to_owned(), PORT_SMTP))
+    let address: SocketAddr = text.parse().map_err(|_| UnitFault::Socket(text.to_owned(), PORT_SMTP))?;
+    with_interface(text, address, "add its number, as \"[fe80::1%2]:25\" (`ip link` shows it)")?;
+    Ok(address)
+}
+
+/// A source address of connections.
+pub(super) fn source_address(text: &str) -> Result<IpAddr, String> {
+    let words = "write one of this host's, as \"192.0.2.1\", without port";
+    let ip = text.parse().map_err(|_| format!("\"{text}\" is not a valid address; {words}"))?;
+    one_host(text, ip, None).map_err(|fault| fault.to_string())?;
+    if ip.is_unspecified() {
+        return Err(format!(
+            "\"{text}\" leaves the choice to the system, as without source_address; remove it, or {words}"
+        ));
+    }
+    without_interface(text, ip).map_err(|fault| fault.to_string())?;
+    Ok(ip)
+}
+
+/// A smart host that a connection can be made to.
+pub(super) fn next_hop(text: &str, usual: u16) -> Result<SmartHost, UnitFault> {
+    let host = smart_host(text, usual)?;
+    if let SmartHostName::Ip(ip) = host.name {
+        one_host(text, ip, Some(host.port))?;
+        if ip.is_unspecified() {
+            return Err(UnitFault::NoHost(text.to_owned()));
+        }
+        without_interface(text, ip)?;
+    }
+    Ok(host)
+}
+
+/// Refuses what is not one host's address on one side of a connection. `port` is what the text has beside it.
+pub(super) fn one_host(text: &str, ip: IpAddr, port: Option<u16>) -> Result<(), UnitFault> {
+    let mapped = match ip {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(ip) => ip.to_ipv4_mapped(),
+    };
+    if let Some(v4) = mapped {
+        let instead = port.map_or_else(|| v4.to_string(), |port| format!("{v4}:{port}"));
+        return Err(UnitFault::Mapped(text.to_owned(), instead));
+    }
+    if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        return Err(UnitFault::NoHost(text.to_owned()));
+    }
+    Ok(())
+}
+
+/// A link-local address is complete only with an interface (RFC 4007 §6), which this key can't have.
+fn without_interface(text: &str, ip: IpAddr) -> Result<(), UnitFault> {
+    match ip {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+            Err(UnitFault::NoScope(text.to_owned(), "write another address of the host"))
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => Ok(()),
+    }
+}
+
+/// The same for a key that can have one.
+fn with_interface(text: &str, address: SocketAddr, fix: &'static str) -> Result<(), UnitFault> {
+    one_host(text, address.ip(), Some(address.port()))?;
+    match address {
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
+            Err(UnitFault::NoScope(text.to_owned(), fix))
+        }
+        SocketAddr::V4(_) | SocketAddr::V6(_) => Ok(()),
+    }
 }
 
 /// A DNS server's address; port 53 by default.
 pub(super) fn dns_server(text: &str) -> Result<SocketAddr, UnitFault> {
     certain(text, PORT_DNS)?;
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(SocketAddr::new(ip, PORT_DNS));
+    let address = match text.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, PORT_DNS),
+        Err(_) => text.parse().map_err(|_| UnitFault::Socket(text.to_owned(), PORT_DNS))?,
+    };
+    if address.port() == 0 {
+        return Err(UnitFault::Port(text.to_owned()));
     }
-    text.parse().map_err(|_| UnitFault::Socket(text.to_owned(), PORT_DNS))
+    with_interface(text, address, "add its number, as \"[fe80::1%2]:53\" (`ip link` shows it)")?;
+    Ok(address)
 }
 
 /// An IPv6 address without brackets may end with a port, or with a group of its own.
@@ -137,14 +217,42 @@ fn certain(text: &str, usual: u16) -> Result<(), UnitFault> {
 
 /// A network in prefix notation, or a single address.
 pub(super) fn network(text: &str) -> Result<IpNet, UnitFault> {
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(ip));
+    let network: IpNet = match text.parse::<IpAddr>() {
+        Ok(ip) => IpNet::from(ip),
+        Err(_) => text.parse().map_err(|_| UnitFault::Network(text.to_owned()))?,
+    };
+    if network != network.trunc() {
+        return Err(UnitFault::NetworkBits(text.to_owned(), network.trunc()));
     }
-    let network: IpNet = text.parse().map_err(|_| UnitFault::Network(text.to_owned()))?;
-    if network == network.trunc() {
-        Ok(network)
-    } else {
-        Err(UnitFault::NetworkBits(text.to_owned(), network.trunc()))
+    if let Some(v4) = mapped_network(&network) {
+        return Err(UnitFault::Mapped(text.to_owned(), v4.to_string()));
+    }
+    if has_no_client(&network) {
+        return Err(UnitFault::NoClient(text.to_owned()));
+    }
+    Ok(network)
+}
+
+/// The IPv4 network that is written as one of IPv6 (RFC 4291 §2.5.5.2); clients are compared by their IPv4 address.
+fn mapped_network(network: &IpNet) -> Option<Ipv4Net> {
+    let IpNet::V6(v6) = network else { return None };
+    let bits = v6.prefix_len().checked_sub(MAPPED_BITS)?;
+    Ipv4Net::new(v6.network().to_ipv4_mapped()?, bits).ok()
+}
+
+/// Whether no address of a network can be a client's: multicast, broadcast, unspecified.
+fn has_no_client(network: &IpNet) -> bool {
+    match network {
+        IpNet::V4(v4) => {
+            let all = |test: fn(&Ipv4Addr) -> bool| test(&v4.network()) && test(&v4.broadcast());
+            all(Ipv4Addr::is_multicast)
+                || all(Ipv4Addr::is_broadcast)
+                || all(|ip| ip.octets().starts_with(&[0]))
+        }
+        IpNet::V6(v6) => {
+            let all = |test: fn(&Ipv6Addr) -> bool| test(&v6.network()) && test(&v6.broadcast());
+            all(Ipv6Addr::is_multicast) || all(Ipv6Addr::is_unspecified)
+        }
     }
 }
 
@@ -265,6 +373,43 @@ mod tests {
         assert_eq!(nearest("nmae", ["peer_names", "name", "port"]), Some("name"));
         assert_eq!(nearest("starttls", ["required", "off"]), None);
         assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn addresses_that_no_connection_has() {
+        let check = |got: Result<String, String>, expected: &str| {
+            assert!(got.as_ref().is_err_and(|fault| fault.contains(expected)), "{got:?}: {expected}");
+        };
+        let network =
+            |text: &str| network(text).map(|one| one.to_string()).map_err(|fault| fault.to_string());
+        check(network("::ffff:192.0.2.0/120"), "write \"192.0.2.0/24\"");
+        check(network("::ffff:192.0.2.1"), "write \"192.0.2.1/32\"");
+        for text in ["224.0.0.0/4", "239.1.2.3", "255.255.255.255", "0.0.0.0", "0.0.0.0/8", "::", "ff00::/8"]
+        {
+            check(network(text), "no client connects from");
+        }
+        for text in ["0.0.0.0/0", "::/0", "::1", "::/95", "169.254.0.0/16", "fe80::/10", "224.0.0.0/3"] {
+            assert!(network(text).is_ok(), "{text}");
+        }
+        let listen =
+            |text: &str| listen_address(text).map(|one| one.to_string()).map_err(|fault| fault.to_string());
+        check(listen("[::ffff:127.0.0.1]:25"), "write \"127.0.0.1:25\"");
+        check(listen("[fe80::1]:25"), "link-local");
+        check(listen("224.0.0.1:25"), "not the address of one host");
+        assert_eq!(listen("[fe80::1%2]:25").as_deref(), Ok("[fe80::1%2]:25"));
+        assert!(listen("[::]:25").is_ok() && listen("0.0.0.0:25").is_ok());
+        let source = |text: &str| source_address(text).map(|one| one.to_string());
+        check(source("::ffff:192.0.2.1"), "write \"192.0.2.1\"");
+        check(source("0.0.0.0"), "leaves the choice to the system");
+        check(source("fe80::1"), "write another address");
+        let hop =
+            |text: &str| next_hop(text, 25).map(|one| one.to_string()).map_err(|fault| fault.to_string());
+        check(hop("[::ffff:192.0.2.1]:26"), "write \"192.0.2.1:26\"");
+        check(hop("0.0.0.0"), "not the address of one host");
+        check(hop("[fe80::1]:25"), "write another address");
+        let dns = |text: &str| dns_server(text).map(|one| one.to_string()).map_err(|fault| fault.to_string());
+        check(dns("fe80::1"), "[fe80::1%2]:53");
+        check(dns("192.0.2.1:0"), "no usable port");
     }
 
     #[test]

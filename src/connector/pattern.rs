@@ -1,6 +1,7 @@
 //! Domain patterns of connectors and which of them fits a domain best.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::Serialize;
 
@@ -37,6 +38,14 @@ pub enum PatternFault {
         "a star may only be the whole pattern (\"*\") or as the whole first label (\"*.partner.example\")"
     )]
     Star,
+    /// An address, with or without brackets.
+    #[error(
+        "an address is not a domain; mail of an address literal (RFC 5321 §4.1.3) is covered only by \"*\""
+    )]
+    Address,
+    /// `*.` before a name so long that no name can be below it.
+    #[error("no name can be below one of this length (RFC 1035 §2.3.4)")]
+    NothingBelow,
     /// The pattern's domain is not valid.
     #[error(transparent)]
     Domain(#[from] DomainFault),
@@ -55,7 +64,13 @@ impl DomainPattern {
         if rest.contains('*') {
             return Err(PatternFault::Star);
         }
+        if rest.starts_with('[') || rest.parse::<IpAddr>().is_ok() {
+            return Err(PatternFault::Address);
+        }
         let domain = Domain::parse(rest)?;
+        if below && domain.as_str().len() > BELOW_OCTETS_MAX {
+            return Err(PatternFault::NothingBelow);
+        }
         Ok(if below { Self::Below(domain) } else { Self::Exact(domain) })
     }
 
@@ -101,6 +116,9 @@ impl DomainPattern {
     }
 }
 
+/// A name has at most 253 octets; one below another has at least a letter and a dot more.
+const BELOW_OCTETS_MAX: usize = 251;
+
 impl fmt::Display for DomainPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -132,6 +150,31 @@ mod tests {
         check("*", "", Some(Specificity::Any));
         check("*.münchen.test", "a.xn--mnchen-3ya.test", Some(Specificity::Below(19)));
         assert!(Specificity::Exact > Specificity::Below(200) && Specificity::Below(1) > Specificity::Any);
+    }
+
+    #[test]
+    fn what_can_never_match_is_refused() {
+        for text in ["192.0.2.1", "[192.0.2.1]", "[IPv6:2001:db8::1]", "2001:db8::1", "*.192.0.2.1"] {
+            assert_eq!(DomainPattern::parse(text), Err(PatternFault::Address), "{text}");
+        }
+        let label = "a".repeat(62);
+        let long = [label.as_str(); 4].join(".");
+        assert!(DomainPattern::parse(&format!("*.{long}")).is_ok());
+        assert_eq!(DomainPattern::parse(&format!("*.{long}b")), Err(PatternFault::NothingBelow));
+    }
+
+    #[test]
+    fn a_pattern_includes_what_it_covers() {
+        let check = |wide: &str, narrow: &str, expected: bool| {
+            let parse = |text| DomainPattern::parse(text).expect("a pattern");
+            assert_eq!(parse(wide).includes(&parse(narrow)), expected, "{wide} {narrow}");
+        };
+        check("*", "*.a.example", true);
+        check("*.a.example", "b.a.example", true);
+        check("*.a.example", "*.b.a.example", true);
+        check("*.a.example", "a.example", false);
+        check("a.example", "*.a.example", false);
+        check("*.a.example", "*", false);
     }
 
     #[test]

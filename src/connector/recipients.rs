@@ -1,6 +1,7 @@
 //! The recipients that an inbound connector accepts, so that unknown ones are refused at RCPT and not bounced
 //! later.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -68,6 +69,12 @@ impl Recipients {
     pub fn knows(&self, mailbox: &Mailbox) -> bool {
         let has = |entry: &str| self.entries.binary_search_by(|known| (**known).cmp(entry)).is_ok();
         has(&mailbox.folded()) || has(&format!("@{}", mailbox.domain()))
+    }
+
+    /// The domains of its recipients, each once.
+    #[must_use]
+    pub fn domains(&self) -> BTreeSet<&str> {
+        self.entries.iter().filter_map(|entry| entry.rsplit_once('@')).map(|(_, domain)| domain).collect()
     }
 
     /// A digest that changes with the entries.

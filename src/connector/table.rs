@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientNetworks, DialRules, DomainPattern, Forced, MxAddresses, PeerName, Recipients, Require, Requirement,
-    SendingSettings, TrustId, TrustSets, User, Users,
+    ClientNetworks, DialRules, DomainPattern, Forced, MxAddresses, PeerName, Recipients, Require,
+    Requirement, SendingSettings, TrustId, TrustSets, User, Users,
 };
 use crate::mail::Domain;
 

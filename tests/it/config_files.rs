@@ -121,6 +121,32 @@ fn each_mistake_is_told_with_its_place_and_its_remedy() {
 }
 
 #[test]
+fn folders_of_the_spool_stay_on_its_file_system() {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+    let folder = minted();
+    // A file system in memory, which every Linux has; without one there is nothing to compare.
+    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else { return };
+    let device = |path: &Path| fs::metadata(path).expect("a folder").dev();
+    if device(elsewhere.path()) == device(folder.path()) {
+        return;
+    }
+    let text = "[server]\nname = \"gw1.contoso.example\"\ndata_dir = \"data\"\npostmaster = \"postmaster@contoso.example\"\n";
+    let data = folder.path().join("data");
+    fs::create_dir(&data).expect("data/");
+    fs::create_dir(data.join("tmp")).expect("data/tmp/");
+    assert!(load_in(&folder, text).is_ok());
+    symlink(elsewhere.path(), data.join("body")).expect("a link");
+    let told = told(&folder, text);
+    assert!(told.starts_with("input.toml: line 3, column 12: data/body is on another file system"), "{told}");
+    // All of it elsewhere is as good as any other place.
+    fs::remove_file(data.join("body")).expect("removed");
+    fs::remove_dir_all(&data).expect("removed");
+    symlink(elsewhere.path(), &data).expect("a link");
+    fs::create_dir(data.join("body")).expect("data/body/");
+    assert!(load_in(&folder, text).is_ok());
+}
+
+#[test]
 fn faults_name_the_file_and_can_show_the_line() {
     let folder = minted();
     let faults = load_in(&folder, "[server]\nnmae = 1\n").expect_err("a fault");
@@ -251,7 +277,7 @@ fn the_revision_of_an_inbound_connector_follows_its_files() {
     let folder = minted();
     let text = "[server]\nname = \"gw1.contoso.example\"\ndata_dir = \"data\"\n\
         postmaster = \"postmaster@contoso.example\"\n\
-        [[inbound]]\nname = \"in\"\nfrom_domains = [\"*\"]\ntls = \"opportunistic\"\nto_domains = []\n\
+        [[inbound]]\nname = \"in\"\nfrom_domains = [\"*\"]\ntls = \"opportunistic\"\nto_domains = [\"*\"]\n\
         users_file = \"users\"\nrecipients_file = \"recipients\"\nfrom_networks_file = \"networks.txt\"\n";
     let revision = || match load_in(&folder, text) {
         Ok(config) => config.inbound.first().expect("a connector").revision,

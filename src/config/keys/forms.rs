@@ -13,7 +13,7 @@ use super::key::{List, Text};
 use super::kinds::{Kind, OneOrMany};
 use crate::config::fault::Report;
 use crate::config::units;
-use crate::connector::{DomainPattern, NextHop, PeerName, Pin, Sni};
+use crate::connector::{DomainPattern, NextHop, PeerName, Pin, SmartHost, Sni};
 use crate::mail::{Domain, Extension, Mailbox, UnixMillis, rfc3339};
 
 pub(crate) struct Name;
@@ -153,7 +153,14 @@ impl Kind for Networks {
 
     fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<IpNet>> {
         report.not_empty(written, key, "write a network, or remove the key to mean anywhere");
-        Some(bare(report.items(written.get_ref(), units::network)))
+        let networks = report.items(written.get_ref(), units::network);
+        for (network, place) in &networks {
+            let wider = networks.iter().find(|(other, _)| other != network && other.contains(network));
+            if let Some((wider, _)) = wider {
+                report.fault(place.clone(), format!("{network} is within {wider}; remove one"));
+            }
+        }
+        Some(report.distinct(networks))
     }
 
     fn show(value: &Vec<IpNet>) -> Value {
@@ -172,7 +179,13 @@ impl Kind for PeerNames {
     fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<PeerName>> {
         report.not_empty(written, key, "write the names its certificate presents, or remove the key");
         let read = |text: &str| {
-            PeerName::parse(text).map_err(|f| format!("\"{text}\" is not a valid peer name: {f}"))
+            let name =
+                PeerName::parse(text).map_err(|f| format!("\"{text}\" is not a valid peer name: {f}"))?;
+            match name {
+                PeerName::Ip(ip) => units::one_host(text, ip, None).map_err(|fault| fault.to_string())?,
+                PeerName::Exact(_) | PeerName::OneBelow(_) => {}
+            }
+            Ok::<_, String>(name)
         };
         let names = report.items(written.get_ref(), read);
         Some(report.distinct(names))
@@ -319,13 +332,8 @@ impl Kind for SourceAddresses {
     const NAME: &'static str = "address, or one of each family";
 
     fn read(written: &Spanned<OneOrMany>, _: &str, report: &mut Report<'_>) -> Option<Vec<IpAddr>> {
-        let read = |text: &str| {
-            text.parse::<IpAddr>().map_err(|_| {
-                format!("\"{text}\" is not a valid address; write one of this host's, as \"192.0.2.1\", without port")
-            })
-        };
         let mut found: Vec<IpAddr> = Vec::new();
-        for (address, place) in report.items(&OneOrMany::items(written), read) {
+        for (address, place) in report.items(&OneOrMany::items(written), units::source_address) {
             if found.iter().any(|other| other.is_ipv4() == address.is_ipv4()) {
                 let message =
                     "source_address has two addresses of one family; leave one IPv4 and one IPv6 at most";
@@ -368,7 +376,14 @@ impl Kind for Hosts {
             report.fault(mx.span(), "\"mx\" can't be in a list; write next_hop = \"mx\"");
             return None;
         }
-        let hosts = bare(report.items(&items, |text| units::smart_host(text, PORT_SMTP)));
+        let found = report.items(&items, |text| units::next_hop(text, PORT_SMTP));
+        let mut hosts: Vec<SmartHost> = Vec::new();
+        for (host, place) in found {
+            if hosts.contains(&host) {
+                report.fault(place, format!("{host} is listed twice; remove one"));
+            }
+            hosts.push(host);
+        }
         (hosts.len() == items.len()).then_some(NextHop::SmartHosts(hosts))
     }
 
@@ -411,7 +426,8 @@ impl Kind for Servers {
     fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<SocketAddr>> {
         let instead = "write one, as \"127.0.0.1:53\", or remove the key to ask the system's";
         report.not_empty(written, key, instead);
-        Some(bare(report.items(written.get_ref(), units::dns_server)))
+        let servers = report.items(written.get_ref(), units::dns_server);
+        Some(report.distinct(servers))
     }
 
     fn show(value: &Vec<SocketAddr>) -> Value {
@@ -447,10 +463,6 @@ impl Kind for Filter {
     fn show(value: &String) -> Value {
         json!(value)
     }
-}
-
-fn bare<T>(items: Vec<(T, Range<usize>)>) -> Vec<T> {
-    items.into_iter().map(|(item, _)| item).collect()
 }
 
 fn texts<T: ToString>(items: &[T]) -> Value {

@@ -9,8 +9,8 @@ use super::section::section;
 use super::{Level, TlsIn, forced};
 use crate::config::named::Lists;
 use crate::connector::{
-    BareLf, ClientKind, ClientNetworks, DomainPattern, Inbound, InboundLimits, InboundTls, KeyExchange, Mode, Onward,
-    Purpose, Reveal, Revision, Revocation, TlsVersion,
+    BareLf, ClientKind, ClientNetworks, DomainPattern, Inbound, InboundLimits, InboundTls, KeyExchange, Mode,
+    Onward, Purpose, Reveal, Revision, Revocation, TlsVersion,
 };
 
 /// Only where the reverse-path counts.
@@ -46,7 +46,7 @@ section! {
         meaning: "Domains of the reverse-path: `\"a.example\"`, `\"*.a.example\"` (any depth below, not a.example), \
             `\"*\"`.",
         explanation: "The null reverse-path is covered only by `*`, and by a connector whose user has logged in. \
-            Errors: empty; one is listed twice.",
+            Errors: empty; one is listed twice; an address.",
     }
     except_domains: Optional<Patterns> = ["contoso.example", "*.contoso.example"] => {
         applies: &[PARTNER],
@@ -63,8 +63,10 @@ section! {
         explanation: "Written `\"192.0.2.0/24\"`, `\"2001:db8::/32\"`, or one address. Networks that cover a sixteenth of the \
             public addresses or more, in one piece or in several, count as a condition, but tell nobody apart: what \
             needs known clients (`mode = \"audit\"`, `bare_lf = \"normalize\"`, reserved connections, relaying anywhere) \
-            takes them as if they were missing. Errors: empty; bits set behind the prefix; every address of a family is \
-            covered, as by `\"0.0.0.0/0\"`, which restricts nobody.",
+            takes them as if they were missing. Errors: empty; bits set behind the prefix; IPv4 written \
+            as IPv6 (`::ffff:192.0.2.0/120`), since clients are compared by their IPv4 address; where no client connects \
+            from, as multicast; one is listed twice or within another; every address of a family is covered, as by \
+            `\"0.0.0.0/0\"`, which restricts nobody. Warning: all are of a family that no listener has.",
     }
     from_networks_file: Optional<File> = "networks/devices.txt" => {
         meaning: "A file of networks, one a line; they count together with `from_networks`.",
@@ -203,6 +205,7 @@ section! {
     message_size: Optional<Size<u64>> = "25MiB" => {
         absent: "`[limits]`",
         meaning: "Maximum content of one message by this connector.",
+        explanation: "Warning: more than `[limits]` allows everybody; so it is with `recipients` and `connections`.",
     }
     recipients: Optional<Count<usize>> = 100 => {
         absent: "`[limits]`",
@@ -218,7 +221,8 @@ section! {
     to_domains: Optional<Patterns> = ["*"] => {
         absent: "nowhere",
         meaning: "Recipient domains it may relay to, written like `from_domains`; `\"*\"` relays anywhere.",
-        explanation: "Warnings: left out; an open relay, that is `\"*\"` where neither a login nor networks nor a certificate \
+        explanation: "Error: one covers another. Warnings: left out; one that no outbound connector serves; with \
+            `onward = \"sealed\"`, one that is not served under forced TLS; an open relay, that is `\"*\"` where neither a login nor networks nor a certificate \
             tells the clients apart. A chain to `system` does not: anyone can get such a certificate.",
     }
     recipients_file: Optional<File> = "recipients" => {
@@ -228,7 +232,7 @@ section! {
             from the directory, whenever somebody joins; where there is nothing like that, see `verify_recipients`. \
             `#` at its start makes a line a comment. Addresses compare in any case and however they are quoted. The file \
             is read again at a reload, and when it changes. Errors: it can't be read; a line is not an address; it has \
-            none.",
+            none, or none in `to_domains`; `to_domains` is empty. Warning: it has none in one of `to_domains`.",
     }
     verify_recipients: Flag = false => {
         meaning: "Ask the next hop at RCPT whether it knows the recipient, and remember what it said.",

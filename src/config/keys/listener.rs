@@ -17,7 +17,9 @@ section! {
     }
     address: RequiredKey<Addresses> = "0.0.0.0:25" => {
         meaning: "Where it listens: one address or several, as `\"0.0.0.0:25\"` and `\"[::]:25\"`.",
-        explanation: "Port 0 takes a free one. Error: an address that another listener has.",
+        explanation: "Port 0 takes a free one. `\"[::]:25\"` is all of IPv6 and nothing of IPv4. Errors: an address \
+            that a listener has already, also by listening on all addresses; link-local IPv6 without its interface, as in \
+            `\"[fe80::1%2]:25\"`; IPv4 written as IPv6; multicast.",
     }
     tls: RequiredKey<Word<ListenerTls>> = "starttls" => {
         meaning: "`off`; `starttls`: offered; `required`: nothing is accepted before STARTTLS (530 5.7.0); \

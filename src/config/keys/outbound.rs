@@ -28,7 +28,7 @@ section! {
     }
     domains: RequiredKey<Patterns> = ["partner.example"] => {
         meaning: "Recipient domains: `\"a.example\"`, `\"*.a.example\"` (any depth below, not a.example), `\"*\"`.",
-        explanation: "Errors: empty; one is listed twice.",
+        explanation: "Errors: empty; one is listed twice; an address; each is served by another connector at a lower cost.",
     }
     cost: Count<u16> = 10 => {
         meaning: "The lowest wins among equal patterns. It never fails over to a looser connector.",
@@ -38,8 +38,9 @@ section! {
         meaning: "`\"mx\"`: the recipient domain's mail exchangers. Otherwise smart hosts in order: \
             `[\"smtp1.fabrikam.example:25\", \"[192.0.2.7]:25\"]`.",
         explanation: "Smart hosts are used without MX look-up. They are written `\"smtp.a.example\"` (port 25), \
-            `\"smtp.a.example:2525\"`, `\"[192.0.2.7]:25\"`, `\"[2001:db8::7]:25\"`. Error: an IPv6 address without \
-            brackets whose end could be a port.",
+            `\"smtp.a.example:2525\"`, `\"[192.0.2.7]:25\"`, `\"[2001:db8::7]:25\"`. Errors: an IPv6 address without \
+            brackets whose end could be a port; one is listed twice; an address that no host has, or link-local IPv6, \
+            which has no place for its interface here; one of our own listeners.",
     }
     spread: Flag = false => {
         meaning: "Smart hosts are used in rotation, instead of each time beginning with the first.",
@@ -177,7 +178,8 @@ section! {
         absent: "the system's choice",
         meaning: "Where its connections come from: one address, or one of each family.",
         explanation: "For partners that know us by our address. One that this host does not have makes mail wait with \
-            4.3.5. Error: two of one family.",
+            4.3.5. Errors: two of one family; `0.0.0.0` or `::`; link-local IPv6; IPv4 written as IPv6; a family that none \
+            of the addresses in `next_hop` has.",
     }
     ehlo_name: Optional<HostName> = "gw1.contoso.example" => {
         absent: "`[server]` `name`",
@@ -360,8 +362,8 @@ pub(super) const SECTION: Section = Section {
     comment: "Where mail goes, under which conditions. The closest domain wins, then the lowest cost.",
     intro: "Where mail goes, under which conditions. The connector with the closest pattern serves a recipient \
         domain, then the one of lowest cost; it is chosen again at each attempt. Two of the same pattern and cost are an \
-        error that names both lines. A domain that none serves is refused at RCPT. Warnings: a connector that never \
-        serves, since each of its domains is served at a lower cost; forced TLS for a domain in whose name anyone may \
+        error that names both lines, and so is a connector that never serves, since each of its domains is served at a \
+        lower cost. A domain that none serves is refused at RCPT. Warnings: a domain that is served at a lower cost; forced TLS for a domain in whose name anyone may \
         send to us; forced TLS for `a.example` without `*.a.example` (or the other way round) where a looser connector \
         serves the rest; with `next_hop = \"mx\"`, `require = \"chain\"` or `\"encryption\"` and nothing else, which \
         stops no active attacker. Without any outbound connector no mail is accepted (a warning).",

@@ -19,8 +19,8 @@ section! {
     }
     data_dir: RequiredKey<Folder> = "/var/lib/sealpost" => {
         meaning: "Where the spool and the control socket live.",
-        explanation: "A check creates nothing there. Error: the path of `control.sock` in it has 108 octets or \
-            more, which is too long for a socket.",
+        explanation: "A check creates nothing there. Errors: the path of `control.sock` in it has 108 octets or \
+            more, which is too long for a socket; `body` or `tmp` in it are on another file system or mount.",
     }
     secure_delete: Flag = false => {
         meaning: "Overwrite the content of a message in the database as soon as it is delivered.",

@@ -1,0 +1,162 @@
+//! Finds settings that are valid one by one and can never take effect beside the others: errors. What is only probably
+//! unintended is left to `lint`.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use super::check::CheckedFile;
+use super::fault::Report;
+use super::keys::{Entry as _, InboundEntry, OneOrMany, OutboundEntry};
+use super::schema;
+use crate::connector::{DomainPattern, Inbound, Mode, NextHop, Outbound, SmartHost, SmartHostName};
+use crate::listen::settings::Listener;
+use crate::mail::Domain;
+
+/// Reports them at the key to change. Connectors that are off are left alone.
+pub(super) fn find(file: &schema::File, checked: &CheckedFile, report: &mut Report<'_>) {
+    for (entry, connector) in file.inbound.iter().zip(&checked.inbound) {
+        if connector.mode != Mode::Off {
+            no_recipient(entry.get_ref(), connector, report);
+        }
+    }
+    for (entry, connector) in file.outbound.iter().zip(&checked.outbound) {
+        if connector.mode != Mode::Off {
+            never_serves(entry.get_ref(), connector, &checked.outbound, report);
+            sources_without_hosts(entry.get_ref(), connector, report);
+            ourselves(entry.get_ref(), connector, &checked.listen.listeners, report);
+        }
+    }
+    listeners_on_top(file, &checked.listen.listeners, report);
+}
+
+/// A list of recipients, or asking for them, where none can be accepted.
+fn no_recipient(entry: &InboundEntry, connector: &Inbound, report: &mut Report<'_>) {
+    if connector.to_domains.is_empty() {
+        for (key, written) in [
+            ("recipients_file", connector.recipients.is_some()),
+            ("verify_recipients", connector.verify_recipients),
+        ] {
+            if let Some(place) = entry.place(key).filter(|_| written) {
+                let words = format!(
+                    "{key} would be ignored: to_domains is empty, so no recipient is accepted; remove it"
+                );
+                report.fault_of_key(place, words);
+            }
+        }
+        return;
+    }
+    let Some((known, place)) = connector.recipients.as_ref().zip(entry.place("recipients_file")) else {
+        return;
+    };
+    let domains: BTreeSet<Option<Domain>> =
+        known.domains().into_iter().map(|domain| Domain::parse(domain).ok()).collect();
+    let covered =
+        |pattern: &&DomainPattern| domains.iter().any(|domain| pattern.covers(domain.as_ref()).is_some());
+    if !connector.to_domains.iter().any(|pattern| covered(&pattern)) {
+        let words = format!(
+            "{} has no recipient in any of to_domains, so everyone but postmaster is refused; correct one of the two",
+            known.file
+        );
+        report.fault(place, words);
+        return;
+    }
+    for pattern in connector.to_domains.iter().filter(|pattern| !covered(pattern)) {
+        let words = format!(
+            "{} has no recipient in {pattern} of to_domains, where everyone but postmaster is refused; add them, or remove {pattern}",
+            known.file
+        );
+        report.warn(place.clone(), words);
+    }
+}
+
+/// An outbound connector of which each pattern belongs to another one at a lower cost, or some do.
+fn never_serves(entry: &OutboundEntry, connector: &Outbound, all: &[Outbound], report: &mut Report<'_>) {
+    let Some(domains) = &entry.domains else { return };
+    let cheaper = |pattern: &DomainPattern| {
+        all.iter().find(|other| {
+            other.mode != Mode::Off && other.cost < connector.cost && other.domains.contains(pattern)
+        })
+    };
+    let beaten: Vec<(&DomainPattern, &Outbound)> =
+        connector.domains.iter().filter_map(|pattern| Some((pattern, cheaper(pattern)?))).collect();
+    let Some((_, winner)) = beaten.first() else { return };
+    if beaten.len() == connector.domains.len() {
+        let words = format!(
+            "{} never serves: each of its domains is served at a lower cost, as by {}; remove it, change a cost, or write \
+             mode = \"off\"",
+            connector.name, winner.name
+        );
+        report.fault_of_key(domains.span(), words);
+        return;
+    }
+    for (pattern, winner) in beaten {
+        let words = format!(
+            "{} never serves {pattern}, which {} serves at a lower cost",
+            connector.name, winner.name
+        );
+        report.warn(domains.span(), words);
+    }
+}
+
+/// A source address of a family that none of the hosts has; names may have either.
+fn sources_without_hosts(entry: &OutboundEntry, connector: &Outbound, report: &mut Report<'_>) {
+    let (NextHop::SmartHosts(hosts), Some(written)) = (&connector.next_hop, &entry.source_address) else {
+        return;
+    };
+    let takes = |source: &IpAddr| {
+        hosts.iter().any(|host| match host.name {
+            SmartHostName::Name(_) => true,
+            SmartHostName::Ip(ip) => ip.is_ipv4() == source.is_ipv4(),
+        })
+    };
+    for (source, item) in connector.source_addresses.iter().zip(OneOrMany::items(written)) {
+        if !takes(source) {
+            let family = if source.is_ipv4() { "IPv4" } else { "IPv6" };
+            let words = format!("{source} would be ignored: next_hop has no {family} address; remove it");
+            report.fault(item.span(), words);
+        }
+    }
+}
+
+/// A next hop that is one of our own listeners, to which no connection is made.
+fn ourselves(entry: &OutboundEntry, connector: &Outbound, listeners: &[Listener], report: &mut Report<'_>) {
+    let (NextHop::SmartHosts(hosts), Some(written)) = (&connector.next_hop, &entry.next_hop) else { return };
+    for (host, item) in hosts.iter().zip(OneOrMany::items(written)) {
+        let SmartHost { name: SmartHostName::Ip(ip), port } = host else { continue };
+        let ours = |address: &SocketAddr| {
+            let everywhere =
+                address.ip().is_unspecified() && ip.is_loopback() && address.is_ipv4() == ip.is_ipv4();
+            address.port() == *port && (address.ip() == *ip || everywhere)
+        };
+        if let Some(listener) = listeners.iter().find(|listener| listener.addresses.iter().any(ours)) {
+            let words = format!(
+                "{host} is our own listener {}, and we send nothing to ourselves; write another host or port",
+                listener.name
+            );
+            report.fault(item.span(), words);
+        }
+    }
+}
+
+/// An address that a listener on all addresses has too: the system gives a port to one of them.
+fn listeners_on_top(file: &schema::File, listeners: &[Listener], report: &mut Report<'_>) {
+    let all = |address: &SocketAddr| {
+        listeners.iter().flat_map(|other| &other.addresses).any(|other| {
+            other.ip().is_unspecified()
+                && other.is_ipv4() == address.is_ipv4()
+                && other.port() == address.port()
+        })
+    };
+    for (entry, listener) in file.listener.iter().zip(listeners) {
+        let Some(written) = &entry.get_ref().address else { continue };
+        for (address, item) in listener.addresses.iter().zip(OneOrMany::items(written)) {
+            if address.port() != 0 && !address.ip().is_unspecified() && all(address) {
+                let words = format!(
+                    "{address} can't be listened on beside all addresses of port {}; remove one of the two",
+                    address.port()
+                );
+                report.fault(item.span(), words);
+            }
+        }
+    }
+}
