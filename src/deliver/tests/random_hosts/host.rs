@@ -262,7 +262,7 @@ impl Host {
         }
         let (reader, writer) = tokio::io::split(stream);
         let stream = tokio::io::join(io::Cursor::new(head).chain(reader), writer);
-        let Ok((mut stream, ..)) = setup.accept(stream, false, Clock::wall()).await else {
+        let Ok((mut stream, ..)) = setup.accept(stream, true, Clock::wall()).await else {
             self.note(|record| record.wrong = Some("a handshake failed".to_owned()));
             return Ok(());
         };
