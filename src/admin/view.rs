@@ -15,8 +15,8 @@ use crate::spool::{Extent, LaneCount, LastTrouble, Origin, QueuedMessage, Queued
 mod connectors;
 
 pub use connectors::{
-    Change, ChangeKind, ConnectorView, Connectors, Direction, DrainReport, LanesView, ReloadAnswer,
-    Validation,
+    Change, ChangeKind, ConnectorView, Connectors, Direction, DrainReport, LanesView, Loosening,
+    LooseningTerms, ReloadAnswer, Validation,
 };
 
 /// The answer of `GET /status`.

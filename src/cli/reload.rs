@@ -30,10 +30,12 @@ fn in_words(answer: &ReloadAnswer) -> String {
             .iter()
             .map(|one| format!("  {:<8}  {} {}", one.change.word(), one.direction.word(), one.connector)),
     );
+    let mut looser: Vec<String> = answer.loosened.iter().map(|one| one.what.clone()).collect();
+    looser.extend((answer.loosened_more > 0).then(|| format!("{} more", answer.loosened_more)));
     for (label, texts) in [
         ("shown", &answer.certificates),
         ("served", &answer.served),
-        ("LOOSER", &answer.loosened),
+        ("LOOSER", &looser),
         ("restart", &answer.needs_restart),
         ("warning", &answer.warnings),
     ] {
@@ -53,12 +55,17 @@ mod tests {
             r#"{
                 "generation": 3,
                 "changes": [{ "direction": "outbound", "connector": "bank", "change": "changed" }],
-                "certificates": [], "served": [], "loosened": ["a.example: looser"], "needs_restart": [],
-                "warnings": ["odd"]
+                "certificates": [], "served": [], "needs_restart": [], "warnings": ["odd"],
+                "loosened": [{
+                    "direction": "outbound", "domains": ["a.example"], "more": 0, "weaker": ["level"],
+                    "was": { "connector": "bank", "required": "TLS" },
+                    "now": { "connector": "rest", "required": "no TLS" }, "what": "a.example: looser"
+                }],
+                "loosened_more": 7
             }"#,
         );
         let expected = "generation 3 is in effect; 1 connector has changed\n  changed   outbound bank\n  \
-                        LOOSER    a.example: looser\n  warning   odd";
+                        LOOSER    a.example: looser\n  LOOSER    7 more\n  warning   odd";
         assert_eq!(in_words(&answer.expect("an answer")), expected);
     }
 }

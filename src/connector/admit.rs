@@ -260,7 +260,7 @@ fn may_waive(connector: &Inbound, unmet: &UnmetCondition) -> bool {
 }
 
 /// Whether a connector is forced and enforced. At a level other than `*` it is binding.
-fn is_forced(connector: &Inbound) -> bool {
+pub(super) fn is_forced(connector: &Inbound) -> bool {
     connector.forced().is_some() && connector.mode == Mode::Enforce
 }
 

@@ -81,8 +81,8 @@ impl LiveTable {
     }
 
     /// Puts another table in effect. It waits for nobody: see [`Self::outdated`].
-    pub fn replace(&self, table: Table) {
-        self.current.store(Arc::new(table));
+    pub fn replace(&self, table: impl Into<Arc<Table>>) {
+        self.current.store(table.into());
     }
 
     /// The transactions in progress that the table in effect does not allow. To be called after a swap. Those that

@@ -3,6 +3,7 @@
 
 mod admit;
 mod choose;
+mod compare;
 mod decision;
 mod dialling;
 mod expiry;
@@ -26,6 +27,7 @@ mod table;
 mod transit;
 mod trusted;
 mod users;
+mod weaker;
 
 #[cfg(test)]
 pub(crate) mod samples;
@@ -37,6 +39,7 @@ pub use admit::{
     UnmetCondition, admit, unassessed,
 };
 pub use choose::{Choice, ConsideredConnector, choose};
+pub use compare::{Weakening, weaker_inbound, weaker_outbound};
 pub use decision::{Attainment, Claim, Decision, RequiredTls, Ruling};
 pub use dialling::{AddressFamily, DialRules, MxAddresses};
 pub use expiry::expiry_threshold;
@@ -66,3 +69,4 @@ pub use table::{
 pub use transit::{OutboundTransit, StaleProof, Transit};
 pub use trusted::{TrustContents, TrustSets};
 pub use users::{Login, User, Users, VerifiedLogin};
+pub use weaker::Loss;

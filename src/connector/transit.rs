@@ -4,11 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::admit::{Admission, Channel, admit};
-use super::choose::{choose, closeness};
+use super::choose::choose;
 use super::facts::{PeerCertificate, TlsFacts, TrustId};
 use super::judge::Observed;
 use super::requirement::Requirement;
-use super::table::{Inbound, InboundTls, Mode, NextHop, Outbound, Revision, SmartHostName, Table};
+use super::table::{
+    ClientKind, Inbound, InboundTls, Mode, NextHop, Outbound, Revision, SmartHostName, Table,
+};
 use super::trusted::TrustSets;
 use crate::mail::{Domain, ReversePath};
 
@@ -142,7 +144,7 @@ impl Channel {
         let open = || now.inbound.iter().filter(|connector| connector.mode != Mode::Off);
         // Any forced connector may be the one that a client without a reverse-path means.
         let asked = |connector: &&Arc<Inbound>| {
-            path.is_null() || closeness(&connector.from_domains, domain).is_some()
+            path.is_null() || connector.kind == ClientKind::Own || connector.covers(domain).is_some()
         };
         if shown && open().filter(asked).any(|connector| trust_of(connector).iter().any(changed)) {
             return Some(StaleProof::Certificate);

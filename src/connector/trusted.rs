@@ -12,6 +12,8 @@ pub struct TrustContents {
     pub digest: String,
     /// The SHA-256 of each anchor's subject and public key.
     pub anchors: BTreeSet<[u8; 32]>,
+    /// The issuers of its revocation lists.
+    pub lists: BTreeSet<String>,
 }
 
 /// The trust anchor sets that the connectors of a table name.

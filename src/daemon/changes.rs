@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::admin::{Change, ChangeKind, Direction};
 use crate::config;
-use crate::connector::{DomainPattern, Inbound, InboundTls, Mode, Outbound, Revision, Table, choose};
+use crate::connector::{DomainPattern, Mode, Outbound, Revision, Table, choose};
 use crate::mail::Domain;
 
 /// The connectors that were added, changed or removed, by name.
@@ -35,23 +35,18 @@ fn compare(direction: Direction, old: &Revisions, new: &Revisions) -> Vec<Change
     changes
 }
 
-/// Domains of one connector that another, or the same on other terms, serves now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Handover {
-    /// The change, in one sentence.
-    pub(super) words: String,
-    /// Whether TLS was enforced and no longer is.
-    pub(super) loosened: bool,
-}
-
-/// Who now serves the domains of each old connector. `lanes` is the number of lanes that hold or
-/// expect mail, by connector name.
-pub(super) fn handovers(old: &Table, new: &Table, lanes: &BTreeMap<Arc<str>, usize>) -> Vec<Handover> {
+/// Who now serves the domains of each old connector that served them, one sentence each. `lanes` is the number of
+/// lanes that hold or expect mail, by connector name; domains that are `loosened` are told elsewhere.
+pub(super) fn handovers(
+    old: &Table,
+    new: &Table,
+    (lanes, loosened): (&BTreeMap<Arc<str>, usize>, &BTreeSet<DomainPattern>),
+) -> Vec<String> {
     let mut found = Vec::new();
     for connector in old.outbound.iter().filter(|c| c.mode != Mode::Off) {
         // Grouped by the new connector: most connectors have one answer for all their domains.
         let mut heirs: BTreeMap<Option<Arc<str>>, Heir<'_>> = BTreeMap::new();
-        for pattern in &connector.domains {
+        for pattern in connector.domains.iter().filter(|pattern| !loosened.contains(*pattern)) {
             let domain = covered(pattern);
             let served = choose(old, domain.as_ref()).is_some_and(|c| c.connector.name == connector.name);
             if !served {
@@ -62,12 +57,9 @@ pub(super) fn handovers(old: &Table, new: &Table, lanes: &BTreeMap<Arc<str>, usi
             heirs.entry(name).or_insert_with(|| Heir { now, patterns: Vec::new() }).patterns.push(pattern);
         }
         for Heir { now, patterns } in heirs.into_values() {
-            let moved = now.as_ref().is_none_or(|now| now.name != connector.name);
-            let loosened = enforced(connector) && now.as_ref().is_some_and(|now| !enforced(now));
-            if moved || loosened {
+            if now.as_ref().is_none_or(|now| now.name != connector.name) {
                 let count = lanes.get(&connector.name).copied().unwrap_or_default();
-                let words = handover_words(connector, now.as_deref(), &patterns, count);
-                found.push(Handover { words, loosened });
+                found.push(handover_words(connector, now.as_deref(), &patterns, count));
             }
         }
     }
@@ -109,10 +101,6 @@ fn terms(connector: &Outbound) -> String {
     }
 }
 
-fn enforced(connector: &Outbound) -> bool {
-    connector.forced().is_some() && connector.mode == Mode::Enforce
-}
-
 /// A domain that a pattern covers; `None` if it covers every domain, which stands for an address
 /// literal.
 fn covered(pattern: &DomainPattern) -> Option<Domain> {
@@ -121,28 +109,6 @@ fn covered(pattern: &DomainPattern) -> Option<Domain> {
         DomainPattern::Below(parent) => Domain::parse(&format!("any-below.{parent}")).ok(),
         DomainPattern::Any => None,
     }
-}
-
-/// Inbound connectors that enforced TLS for their domains and no longer do.
-pub(super) fn loosened_inbound(old: &Table, new: &Table) -> Vec<String> {
-    let demands = |c: &Inbound| c.mode == Mode::Enforce && matches!(c.tls, InboundTls::Forced(_));
-    let mut found = Vec::new();
-    for connector in old.inbound.iter().filter(|c| demands(c)) {
-        let name = &connector.name;
-        match new.inbound.iter().find(|c| c.name == *name) {
-            Some(now) if demands(now) => {}
-            Some(now) => found.push(format!(
-                "inbound connector {name} enforced TLS and does not any more ({}, mode {})",
-                if matches!(now.tls, InboundTls::Forced(_)) { "forced" } else { "not forced" },
-                now.mode.word()
-            )),
-            None => found.push(format!(
-                "inbound connector {name} enforced TLS and is gone: mail from its domains is admitted by \
-                 whatever else fits"
-            )),
-        }
-    }
-    found
 }
 
 /// The differences from the configuration at start that need a restart, each as an operator finds it in the file. All
@@ -215,6 +181,8 @@ const NAMED_MAX: usize = 5;
 mod tests {
     use std::path::Path;
 
+    use super::super::connectors::Words;
+    use super::super::loosened::loosened;
     use super::*;
     use crate::config::Config;
     use crate::connector::Generation;
@@ -242,9 +210,10 @@ mod tests {
     #[track_caller]
     fn check(old: &Config, new: &Config, expected: &[&str]) {
         let lanes = BTreeMap::from([("bank".into(), 2_usize)]);
-        let found = handovers(&table(old), &table(new), &lanes);
-        let mark = |one: &Handover| if one.loosened { "LOOSER " } else { "" };
-        let lines: Vec<_> = found.iter().map(|one| format!("{}{}", mark(one), one.words)).collect();
+        let (old, new) = ((table(old), Words::of(&old.in_force())), (table(new), Words::of(&new.in_force())));
+        let loosened = loosened((&old.0, &old.1), (&new.0, &new.1), &[]);
+        let mut lines: Vec<_> = loosened.list.iter().map(|one| format!("LOOSER {}", one.what)).collect();
+        lines.extend(handovers(&old.0, &new.0, (&lanes, &loosened.recipients)));
         assert_eq!(lines, expected);
     }
 
@@ -266,14 +235,9 @@ mod tests {
         let bank = ("bank", "\"b.test\", \"*.b.test\"", "forced");
         let old = config(&[bank, REST]);
         check(&old, &config(&[bank, REST]), &[]);
-        check(
-            &old,
-            &config(&[REST]),
-            &[
-                "LOOSER b.test, *.b.test: was served by bank (forced), now served by rest (opportunistic); 2 lanes \
-               with queued mail are judged again",
-            ],
-        );
+        let looser = "LOOSER b.test, *.b.test: outbound mail required TLSv1.2 or later, any certificate by connector bank, \
+                      and now TLS if offered by connector rest; weaker: level";
+        check(&old, &config(&[REST]), &[looser]);
         check(
             &old,
             &config(&[("bank", "\"b.test\"", "forced"), ("other", "\"*.b.test\"", "forced"), REST]),
@@ -291,19 +255,29 @@ mod tests {
         );
         let mut audit = config(&[bank, REST]);
         audit.outbound[0].mode = Mode::Audit;
-        let words = "b.test, *.b.test: was served by bank (forced), now served by bank (forced, mode audit); 2 \
-                     lanes with queued mail are judged again";
-        check(&old, &audit, &[&format!("LOOSER {words}")]);
-        let mut off = config(&[bank, REST]);
-        off.outbound[0].mode = Mode::Off;
         check(
             &old,
-            &off,
+            &audit,
             &[
-                "LOOSER b.test, *.b.test: was served by bank (forced), now served by rest (opportunistic); 2 lanes \
-               with queued mail are judged again",
+                "LOOSER b.test, *.b.test: outbound mail required TLSv1.2 or later, any certificate by connector bank, and \
+               now in audit: TLSv1.2 or later, any certificate by connector bank; weaker: level",
             ],
         );
+        let mut off = config(&[bank, REST]);
+        off.outbound[0].mode = Mode::Off;
+        check(&old, &off, &[looser]);
+    }
+
+    #[test]
+    fn what_is_told_is_bounded() {
+        let domains: Vec<String> = (0..30).map(|number| format!("\"d{number}.test\"")).collect();
+        let old = config(&[("bank", &domains.join(", "), "forced"), REST]);
+        let new = config(&[REST]);
+        let (was, now) = (Words::of(&old.in_force()), Words::of(&new.in_force()));
+        let found = loosened((&table(&old), &was), (&table(&new), &now), &[]);
+        let one = found.list.first().expect("one group");
+        assert_eq!((found.list.len(), one.domains.len(), one.more), (1, 10, 20));
+        assert!(one.what.contains("d17.test and 20 more: outbound mail required TLS"), "{}", one.what);
     }
 
     #[test]

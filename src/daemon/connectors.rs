@@ -39,7 +39,7 @@ impl Words {
         Self(words)
     }
 
-    fn find(&self, direction: Direction, name: &str) -> String {
+    pub(super) fn find(&self, direction: Direction, name: &str) -> String {
         self.0.get(&(direction, name.to_owned())).cloned().unwrap_or_default()
     }
 }

@@ -9,6 +9,7 @@ mod expiry;
 mod fault;
 mod fetch;
 mod guard;
+mod loosened;
 mod paused;
 mod pickup;
 mod print;

@@ -14,10 +14,10 @@ use super::connectors::{Words, views};
 use super::paused::PauseFile;
 use super::print::{Print, print};
 use super::setups::{self, PresentedChain};
-use super::{StartFault, changes, expiry, validated};
+use super::{StartFault, changes, expiry, loosened, validated};
 use crate::admin::{
-    AlarmKind, Alarms, Connectors, Direction, DrainReport, KeepAnswer, Operator, PauseAnswer, ReloadAnswer,
-    ReloadFailure, Validation,
+    AlarmKind, Alarms, Connectors, Direction, DrainReport, KeepAnswer, Loosening, Operator, PauseAnswer,
+    ReloadAnswer, ReloadFailure, Validation,
 };
 use crate::config::{self, Config, Faults};
 use crate::connector::{DrainTally, Generation, LiveTable, Table, TrustId};
@@ -261,7 +261,7 @@ impl Reloader {
         match done {
             Ok((reloaded, limit)) => {
                 let _gone = self.alarms.replace(AlarmKind::Reload, Clock::wall(), Vec::new());
-                self.tell(&reloaded.loosened);
+                self.tell(&alarms_of(&reloaded));
                 self.tell_expiry();
                 tell_reloaded(&reloaded);
                 Ok((reloaded, limit))
@@ -290,7 +290,7 @@ impl Reloader {
         let last = self.live.table();
         let Generation(number) = last.generation;
         let next = Generation(number.saturating_add(1));
-        let table = config.table(next);
+        let table = Arc::new(config.table(next));
         refuse_unmet(&config, &last, &table)?;
 
         let inherit = || {
@@ -304,7 +304,7 @@ impl Reloader {
         let shown = setups::shown(&config, &first.open, &in_use.shown);
         let servers = Arc::new(setups::servers(&config, &shown)?);
         // From here on nothing fails.
-        let reloaded = self.compare(&config, &last, &table).await;
+        let reloaded = self.compare(&config, &last, &table).await?;
 
         // Whoever has just read the old table still looks for its setups, so these are removed only after it is
         // replaced.
@@ -328,25 +328,40 @@ impl Reloader {
         Ok((reloaded, config.drain))
     }
 
-    async fn compare(&self, config: &Config, last: &Table, table: &Table) -> ReloadAnswer {
-        let mut lanes = BTreeMap::new();
-        for name in self.scheduler.snapshot().await.lanes.into_iter().filter_map(|lane| lane.connector) {
-            let count: &mut usize = lanes.entry(name).or_default();
-            *count = count.saturating_add(1);
+    async fn compare(
+        &self,
+        config: &Config,
+        last: &Arc<Table>,
+        table: &Arc<Table>,
+    ) -> Result<ReloadAnswer, ReloadFault> {
+        let in_use = self.in_use.load_full();
+        let (mut lanes, mut queued) = (BTreeMap::new(), Vec::new());
+        for lane in self.scheduler.snapshot().await.lanes {
+            queued.extend(lane.domain);
+            if let Some(name) = lane.connector {
+                let count: &mut usize = lanes.entry(name).or_default();
+                *count = count.saturating_add(1);
+            }
         }
-        let handovers = changes::handovers(last, table, &lanes);
-        let moved = handovers.iter().filter(|one| !one.loosened).map(|one| one.words.clone());
-        let loosened = handovers.iter().filter(|one| one.loosened).map(|one| one.words.clone());
-        ReloadAnswer {
+        let (old, new) = (Arc::clone(last), Arc::clone(table));
+        let words = (Arc::clone(&in_use.words), Words::of(&config.in_force()));
+        // Domains and networks may come from files of any length.
+        let (served, loosened) = tokio::task::spawn_blocking(move || {
+            let loosened = loosened::loosened((&old, &words.0), (&new, &words.1), &queued);
+            (changes::handovers(&old, &new, (&lanes, &loosened.recipients)), loosened)
+        })
+        .await?;
+        Ok(ReloadAnswer {
             generation: table.generation,
             changes: changes::connectors(last, table),
-            certificates: expiry::renewed(&self.in_use.load().identities, &config.identities),
-            served: moved.collect(),
+            certificates: expiry::renewed(&in_use.identities, &config.identities),
+            served,
             drained: None,
-            loosened: loosened.chain(changes::loosened_inbound(last, table)).collect(),
+            loosened: loosened.list,
+            loosened_more: loosened.more,
             needs_restart: changes::needs_restart(&self.first.booted, &config.in_force()),
             warnings: config.warnings.iter().map(ToString::to_string).collect(),
-        }
+        })
     }
 
     fn refused(&self, fault: &ReloadFault) -> ReloadFailure {
@@ -444,6 +459,17 @@ fn refuse_unmet(config: &Config, last: &Table, next: &Table) -> Result<(), Fault
     let newly = expiry::newly_unmet(last, next, Clock::wall());
     let ours = config.unmet.iter().filter(|one| newly.iter().any(|name| **name == *one.connector));
     Faults::of(ours.map(|one| one.fault.clone()).collect()).map_or(Ok(()), Err)
+}
+
+/// The domains for which less is required, one alarm each, and one for the rest.
+fn alarms_of(reloaded: &ReloadAnswer) -> Vec<String> {
+    let looser = |one: &Loosening| format!("less is required since the reload: {}", one.what);
+    let mut told: Vec<String> = reloaded.loosened.iter().take(ALARMS_MAX).map(looser).collect();
+    let rest = reloaded.loosened.len().saturating_sub(ALARMS_MAX).saturating_add(reloaded.loosened_more);
+    told.extend((rest > 0).then(|| {
+        format!("less is required since the reload for {rest} more groups of domains; `sealpost reload` lists them")
+    }));
+    told
 }
 
 fn tell_reloaded(reloaded: &ReloadAnswer) {

@@ -265,7 +265,11 @@ impl TrustSet {
             }
             hash.finalize().into()
         };
-        TrustContents { digest: self.digest.clone(), anchors: self.anchors.iter().map(print).collect() }
+        TrustContents {
+            digest: self.digest.clone(),
+            anchors: self.anchors.iter().map(print).collect(),
+            lists: self.lists.iter().map(|(_, list)| list.issuer().to_owned()).collect(),
+        }
     }
 
     pub(super) fn anchors(&self) -> &[TrustAnchor<'static>] {

@@ -57,13 +57,15 @@ async fn queued_mail_does_not_leave_in_clear_once_tls_is_forced() {
     // And back: TLS is not enforced any more, which is told.
     site.configure(&rest(OPPORTUNISTIC));
     let answer = daemon.ask(&["reload"]).await;
-    let loosened = answer["loosened"][0].as_str().unwrap_or_default();
-    assert!(loosened.contains("partner.test: was served by out (forced), now served by out"), "{answer}");
+    let loosened = &answer["loosened"][0];
+    assert_eq!((&loosened["domains"][0], &loosened["weaker"][0]), (&"partner.test".into(), &"level".into()));
+    assert_eq!(loosened["was"]["required"], "TLSv1.2 or later, any certificate", "{answer}");
+    assert_eq!(loosened["now"]["required"], "TLS if offered", "{answer}");
     sink.messages(1).await;
     eventually("its alarm", LONG, async || {
         let log = daemon.log();
         let told =
-            |line: &str| line.contains(" alarm ") && line.contains("now served by out (opportunistic)");
+            |line: &str| line.contains(" alarm ") && line.contains("now TLS if offered by connector out");
         log.lines().any(told).then_some(())
     })
     .await;
@@ -417,5 +419,60 @@ async fn every_change_that_needs_a_restart_is_told() {
     );
     site.configure("");
     assert_eq!(told().await, serde_json::json!([]), "what is as at the start needs none");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_domain_loses_is_told_whichever_connectors_that_takes() {
+    let site = Site::new();
+    let out = |name: &str, domains: &str, tls: &str| {
+        outbound(name, "X", "127.0.0.1:9".parse().unwrap(), tls).replace("\"X\"", domains)
+    };
+    let forced = "tls = \"forced\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\n";
+    let from = |domains: &str| {
+        let inbound = ANYONE.replace("\"anyone\"", "\"bank-in\"").replace("\"a.test\", \"*\"", domains);
+        inbound.replace("tls = \"opportunistic\"\n", "tls = \"forced\"\nrequire = \"encryption\"\n")
+    };
+    let rest = out("rest", "\"*\"", OPPORTUNISTIC);
+    let partner = |tls: &str| out("partner", "\"*.fabrikam.test\"", tls);
+    let both = from("\"bank.test\", \"*.bank.test\"");
+    let start = format!("{both}{}{rest}", partner(forced));
+    let daemon = site.start(&start).await;
+    let chain = forced.replace("peer_names = [\"mail.partner.test\"]", "require = \"chain\"");
+    let legacy = out("legacy", "\"legacy.fabrikam.test\"", OPPORTUNISTIC);
+    for (case, rest, expected) in [
+        (
+            "a hole",
+            format!("{both}{}{legacy}{rest}", partner(forced)),
+            "legacy.fabrikam.test partner legacy level",
+        ),
+        ("lowered", format!("{both}{}{rest}", partner(&chain)), "*.fabrikam.test partner partner require"),
+        (
+            "a domain less",
+            format!("{}{}{rest}", from("\"*.bank.test\""), partner(forced)),
+            "bank.test bank-in anyone level",
+        ),
+    ] {
+        site.configure(&rest);
+        let answer = daemon.ask(&["reload"]).await;
+        let found: Vec<String> = answer["loosened"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let (was, now) = (text(&one["was"]["connector"]), text(&one["now"]["connector"]));
+                format!("{} {was} {now} {}", text(&one["domains"][0]), text(&one["weaker"][0]))
+            })
+            .collect();
+        assert_eq!(found, [expected], "{case}: {answer}");
+        let what = answer["loosened"][0]["what"].as_str().unwrap().to_owned();
+        eventually(&format!("an alarm for {case}"), LONG, async || {
+            daemon.log().lines().any(|line| line.contains(" alarm ") && line.contains(&what)).then_some(())
+        })
+        .await;
+        site.configure(&start);
+        assert_eq!(daemon.ask(&["reload"]).await["loosened"], serde_json::json!([]), "back from {case}");
+    }
     daemon.stop().await;
 }

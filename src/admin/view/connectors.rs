@@ -21,14 +21,44 @@ pub struct ReloadAnswer {
     pub certificates: Vec<String>,
     /// The domains, with their queued mail, that another connector or none serves now.
     pub served: Vec<String>,
-    /// Those for which TLS was enforced and no longer is; each is an alarm.
-    pub loosened: Vec<String>,
+    /// The domains for which less is required than before; each of the first ten is an alarm.
+    pub loosened: Vec<Loosening>,
+    /// Number of further ones.
+    pub loosened_more: usize,
     /// What became of the transactions in progress that the connectors no longer allow; none: there were none.
     pub drained: Option<DrainReport>,
     /// Changes in the files that need a restart.
     pub needs_restart: Vec<String>,
     /// Valid but probably unintended settings.
     pub warnings: Vec<String>,
+}
+
+/// Domains with the same answer, for which less is required than before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loosening {
+    /// Whether it is about mail to these domains or from them.
+    pub direction: Direction,
+    /// The first of the domains, as the configuration writes them, and those with queued mail.
+    pub domains: Vec<String>,
+    /// Number of further domains.
+    pub more: usize,
+    /// What was required before.
+    pub was: LooseningTerms,
+    /// What is required now.
+    pub now: LooseningTerms,
+    /// The parts of the requirement that are weaker.
+    pub weaker: Vec<String>,
+    /// All of it in one sentence.
+    pub what: String,
+}
+
+/// What a connector requires.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LooseningTerms {
+    /// Name of the connector.
+    pub connector: Arc<str>,
+    /// Its requirement, in words.
+    pub required: String,
 }
 
 /// What became of transactions in progress that a reload no longer allowed.

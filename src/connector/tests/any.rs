@@ -11,10 +11,10 @@ use super::super::samples::*;
 use super::super::*;
 use crate::mail::{Domain, Enhanced, Reply, ReversePath, UnixMillis};
 
-const DOMAINS: &[&str] = &["p.example", "a.p.example", "b.a.p.example", "q.example"];
+pub(super) const DOMAINS: &[&str] = &["p.example", "a.p.example", "b.a.p.example", "q.example"];
 const NAMES: &[&str] = &["mail.p.example", "*.p.example", "mail.q.example"];
 const NETWORKS: &[&str] = &["192.0.2.0/24", "2001:db8::/32"];
-const PEERS: &[&str] = &["192.0.2.7", "203.0.113.9", "2001:db8::1", "::ffff:192.0.2.9"];
+pub(super) const PEERS: &[&str] = &["192.0.2.7", "203.0.113.9", "2001:db8::1", "::ffff:192.0.2.9"];
 const AT: i64 = 1_750_000_000_000;
 
 fn some_of<T: Clone + std::fmt::Debug + 'static>(all: Vec<T>) -> impl Strategy<Value = Vec<T>> {
@@ -48,7 +48,7 @@ fn texts(words: &[&str]) -> impl Strategy<Value = Vec<String>> + use<> {
     some_of(words.iter().map(|word| (*word).to_owned()).collect())
 }
 
-fn a_forced() -> impl Strategy<Value = Forced> {
+pub(super) fn a_forced() -> impl Strategy<Value = Forced> {
     let channel = (
         select(vec![TlsVersion::V12, TlsVersion::V13]),
         select(vec![KeyExchange::Any, KeyExchange::PostQuantum, KeyExchange::Classic]),
@@ -114,7 +114,7 @@ fn a_certificate() -> impl Strategy<Value = CertificateFacts> {
     )
 }
 
-fn some_facts() -> impl Strategy<Value = TlsFacts> {
+pub(super) fn some_facts() -> impl Strategy<Value = TlsFacts> {
     let peer = prop_oneof![
         1 => Just(PeerCertificate::NotShown),
         1 => Just(PeerCertificate::Unreadable("no DER".to_owned())),
@@ -125,7 +125,7 @@ fn some_facts() -> impl Strategy<Value = TlsFacts> {
         .prop_map(|(version, group, peer)| TlsFacts { group: group.to_owned(), ..tls(version, peer) })
 }
 
-fn an_observation() -> impl Strategy<Value = Observed> {
+pub(super) fn an_observation() -> impl Strategy<Value = Observed> {
     let handshake =
         any::<bool>().prop_map(|o| HandshakeFault { words: "broken".to_owned(), over_certificate: o });
     let fault = prop_oneof![
@@ -158,7 +158,7 @@ fn some_listeners() -> impl Strategy<Value = Vec<Arc<str>>> {
     select(vec![vec![], vec![], vec!["in".into()], vec!["other".into()], vec!["in".into(), "other".into()]])
 }
 
-fn an_inbound() -> impl Strategy<Value = Inbound> {
+pub(super) fn an_inbound() -> impl Strategy<Value = Inbound> {
     let demand = prop_oneof![
         1 => Just(InboundTls::Off),
         1 => Just(InboundTls::Opportunistic),
@@ -178,7 +178,7 @@ fn an_inbound() -> impl Strategy<Value = Inbound> {
     )
 }
 
-fn an_outbound() -> impl Strategy<Value = Outbound> {
+pub(super) fn an_outbound() -> impl Strategy<Value = Outbound> {
     let demand = prop_oneof![
         1 => Just(OutboundTls::Off),
         1 => Just(OutboundTls::Opportunistic),
@@ -193,7 +193,7 @@ fn an_outbound() -> impl Strategy<Value = Outbound> {
 }
 
 /// A list in its original order, with items named by position, and the same list shuffled.
-fn shuffled<T: Clone + std::fmt::Debug + 'static>(
+pub(super) fn shuffled<T: Clone + std::fmt::Debug + 'static>(
     item: impl Strategy<Value = T> + 'static,
     name: fn(&mut T, Arc<str>),
 ) -> impl Strategy<Value = (Vec<T>, Vec<T>)> {
@@ -205,7 +205,7 @@ fn shuffled<T: Clone + std::fmt::Debug + 'static>(
     })
 }
 
-fn recipient() -> impl Strategy<Value = Option<Domain>> {
+pub(super) fn recipient() -> impl Strategy<Value = Option<Domain>> {
     prop_oneof![1 => Just(None), 6 => select(DOMAINS.to_vec()).prop_map(|d| Some(domain(d)))]
 }
 

@@ -6,3 +6,4 @@ mod choose;
 mod judge;
 mod transit;
 mod wanted;
+mod weaker;

@@ -20,6 +20,7 @@ fn table(generation: u64, demand: Option<Forced>, anchors: &[u8]) -> Table {
     let contents = TrustContents {
         digest: format!("{anchors:?}"),
         anchors: anchors.iter().map(|one| [*one; 32]).collect::<BTreeSet<_>>(),
+        lists: BTreeSet::new(),
     };
     let trust = TrustSets::from([(trust("system"), contents)]);
     Table::new(Generation(generation), vec![inbound], vec![out]).trusting(trust)

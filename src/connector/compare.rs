@@ -1,0 +1,251 @@
+//! What became weaker from one table to the next: for each domain, what the old and the new one come to, whichever
+//! connectors that takes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::admit::is_forced;
+use super::choose::choose;
+use super::pattern::DomainPattern;
+use super::table::{ClientKind, Inbound, Mode, Outbound, Table};
+use super::weaker::{Loss, lost_inbound, lost_outbound};
+use crate::mail::Domain;
+
+/// Domains whose mail may go by less than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weakening<C> {
+    /// The domains, as the tables write them, or one by one.
+    pub domains: Vec<DomainPattern>,
+    /// The connectors by which their mail went; of several inbound connectors the one that comes closest.
+    pub was: Arc<C>,
+    /// The connector that asks for less.
+    pub now: Arc<C>,
+    /// What it does not ask for, or not as strictly.
+    pub losses: BTreeSet<Loss>,
+}
+
+/// The recipient domains for which less is required of a session. A domain that nobody served before is none of
+/// them. `others` are named too, such as domains with queued mail.
+#[must_use]
+pub fn weaker_outbound(old: &Table, new: &Table, others: &[Domain]) -> Vec<Weakening<Outbound>> {
+    let patterns = |table: &Table| -> Vec<DomainPattern> {
+        table.outbound.iter().flat_map(|connector| connector.domains.iter().cloned()).collect()
+    };
+    let mut known: HashMap<(*const Outbound, *const Outbound), BTreeSet<Loss>> = HashMap::new();
+    let mut groups = Groups::default();
+    for (label, domain) in witnesses(patterns(old), patterns(new), others) {
+        let (Some(was), Some(now)) = (choose(old, domain.as_ref()), choose(new, domain.as_ref())) else {
+            continue;
+        };
+        let (was, now) = (was.connector, now.connector);
+        let losses = known
+            .entry((Arc::as_ptr(&was), Arc::as_ptr(&now)))
+            .or_insert_with(|| lost_outbound((&was, &old.trust), (&now, &new.trust)))
+            .clone();
+        groups.add(label, (was, now), losses);
+    }
+    groups.list()
+}
+
+/// The reverse-path domains for which mail is admitted that was refused, where some was admitted before.
+#[must_use]
+pub fn weaker_inbound(old: &Table, new: &Table) -> Vec<Weakening<Inbound>> {
+    let (was, now) = (Senders::of(old), Senders::of(new));
+    let patterns = |table: &Table| -> Vec<DomainPattern> {
+        let of = |connector: &Arc<Inbound>| {
+            connector.from_domains.iter().chain(&connector.except_domains).cloned().collect::<Vec<_>>()
+        };
+        table.inbound.iter().flat_map(of).collect()
+    };
+    let mut known = HashMap::new();
+    let mut groups = Groups::default();
+    for (label, domain) in witnesses(patterns(old), patterns(new), &[]) {
+        let partners = was.partners(domain.as_ref());
+        let is_served = !partners.is_empty();
+        let was: Vec<_> = was.own.iter().map(Arc::clone).chain(partners).collect();
+        // A partner's first connector lets nobody in by less than before.
+        let now = now
+            .own
+            .iter()
+            .map(Arc::clone)
+            .chain(now.partners(domain.as_ref()).into_iter().filter(|_| is_served));
+        for one in now.filter(|_| !was.is_empty()) {
+            let key = (Arc::as_ptr(&one), was.iter().map(Arc::as_ptr).collect::<Vec<_>>());
+            let (closest, losses) =
+                known.entry(key).or_insert_with(|| uncovered(&was, &one, (old, new))).clone();
+            groups.add(label.clone(), (closest, one), losses);
+        }
+    }
+    groups.list()
+}
+
+/// What `now` admits and none of the old alternatives did, beside the one that comes closest.
+fn uncovered(
+    was: &[Arc<Inbound>],
+    now: &Arc<Inbound>,
+    (old, new): (&Table, &Table),
+) -> (Arc<Inbound>, BTreeSet<Loss>) {
+    let namesake = was.iter().find(|one| one.name == now.name).or(was.first()).unwrap_or(now);
+    let mut found = (Arc::clone(namesake), BTreeSet::new());
+    let networks: Vec<_> = if now.from_networks.is_anywhere() {
+        vec![None]
+    } else {
+        now.from_networks.iter().map(Some).collect()
+    };
+    for network in networks {
+        for to in &now.to_domains {
+            let losses =
+                |one: &Arc<Inbound>| lost_inbound((one, &old.trust), (now, &new.trust), (network, to));
+            let closest = was
+                .iter()
+                .map(|one| (losses(one), one))
+                .min_by_key(|(losses, one)| (losses.len(), one.name != now.name, Arc::clone(&one.name)));
+            if let Some((losses, one)) = closest
+                && !losses.is_empty()
+            {
+                if found.1.is_empty() {
+                    found.0 = Arc::clone(one);
+                }
+                found.1.extend(losses);
+            }
+        }
+    }
+    found
+}
+
+/// The inbound connectors: our own systems', and partners' by what they cover.
+struct Senders {
+    own: Vec<Arc<Inbound>>,
+    by_pattern: HashMap<DomainPattern, Vec<Arc<Inbound>>>,
+}
+
+impl Senders {
+    fn of(table: &Table) -> Self {
+        let mut by_pattern: HashMap<DomainPattern, Vec<Arc<Inbound>>> = HashMap::new();
+        let open = || table.inbound.iter().filter(|connector| connector.mode != Mode::Off);
+        for connector in open() {
+            for pattern in &connector.from_domains {
+                by_pattern.entry(pattern.clone()).or_default().push(Arc::clone(connector));
+            }
+        }
+        let own = open().filter(|connector| connector.kind == ClientKind::Own).map(Arc::clone).collect();
+        Self { own, by_pattern }
+    }
+
+    /// The partners' connectors by which mail from a domain can be admitted: level by level, down to one that binds it.
+    fn partners(&self, domain: Option<&Domain>) -> Vec<Arc<Inbound>> {
+        let mut levels = Vec::new();
+        if let Some(domain) = domain {
+            levels.push(DomainPattern::Exact(domain.clone()));
+            let mut rest = domain.parent().map(str::to_owned);
+            while let Some(parent) = rest {
+                levels.extend(Domain::parse(&parent).ok().map(DomainPattern::Below));
+                rest = parent.split_once('.').map(|(_, rest)| rest.to_owned());
+            }
+        }
+        levels.push(DomainPattern::Any);
+        let mut found: Vec<Arc<Inbound>> = Vec::new();
+        for (level, here) in levels.iter().filter_map(|level| Some((level, self.by_pattern.get(level)?))) {
+            let is_fresh = |one: &&Arc<Inbound>| {
+                one.covers(domain).is_some() && !found.iter().any(|known| Arc::ptr_eq(known, one))
+            };
+            let fresh: Vec<_> = here.iter().filter(is_fresh).map(Arc::clone).collect();
+            // `*` binds nobody.
+            let binding: Vec<_> = fresh
+                .iter()
+                .filter(|one| *level != DomainPattern::Any && is_forced(one))
+                .map(Arc::clone)
+                .collect();
+            if !binding.is_empty() {
+                found.extend(binding);
+                return found;
+            }
+            found.extend(fresh);
+        }
+        found
+    }
+}
+
+/// One domain for each case that the patterns of both tables distinguish, with what it stands for: every domain of the
+/// world fares like one of them. `None` fares like a domain that only `*` covers.
+fn witnesses(
+    old: Vec<DomainPattern>,
+    new: Vec<DomainPattern>,
+    others: &[Domain],
+) -> Vec<(DomainPattern, Option<Domain>)> {
+    let mut patterns: BTreeSet<DomainPattern> = old.into_iter().chain(new).collect();
+    let exact: HashSet<Domain> = patterns
+        .iter()
+        .filter_map(|pattern| match pattern {
+            DomainPattern::Exact(domain) => Some(domain.clone()),
+            DomainPattern::Below(_) | DomainPattern::Any => None,
+        })
+        .collect();
+    patterns.insert(DomainPattern::Any);
+    let below = |parent: &Domain| {
+        let labels = std::iter::once("any".to_owned()).chain((0_u32..).map(|number| format!("any{number}")));
+        labels
+            .take(exact.len().saturating_add(1))
+            .filter_map(|label| Domain::parse(&format!("{label}.{parent}")).ok())
+            .find(|domain| !exact.contains(domain))
+    };
+    let mut found: Vec<_> = patterns
+        .into_iter()
+        .filter_map(|pattern| match &pattern {
+            DomainPattern::Exact(domain) => Some((pattern.clone(), Some(domain.clone()))),
+            // A name so long that nothing can be below it covers nothing.
+            DomainPattern::Below(parent) => Some((pattern.clone(), Some(below(parent)?))),
+            DomainPattern::Any => Some((pattern, None)),
+        })
+        .collect();
+    let fresh: BTreeSet<&Domain> = others.iter().filter(|domain| !exact.contains(*domain)).collect();
+    found.extend(fresh.into_iter().map(|one| (DomainPattern::Exact(one.clone()), Some(one.clone()))));
+    found
+}
+
+/// Domains with the same answer.
+struct Groups<C> {
+    by_answer: BTreeMap<GroupKey, Weakening<C>>,
+}
+
+/// The names of the old and the new connector, and what differs.
+type GroupKey = (Arc<str>, Arc<str>, BTreeSet<Loss>);
+
+impl<C> Default for Groups<C> {
+    fn default() -> Self {
+        Self { by_answer: BTreeMap::new() }
+    }
+}
+
+trait ConnectorName {
+    fn name(&self) -> Arc<str>;
+}
+
+impl ConnectorName for Inbound {
+    fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+}
+
+impl ConnectorName for Outbound {
+    fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+}
+
+impl<C: ConnectorName> Groups<C> {
+    fn add(&mut self, label: DomainPattern, (was, now): (Arc<C>, Arc<C>), losses: BTreeSet<Loss>) {
+        if losses.is_empty() {
+            return;
+        }
+        self.by_answer
+            .entry((was.name(), now.name(), losses.clone()))
+            .or_insert_with(|| Weakening { domains: Vec::new(), was, now, losses })
+            .domains
+            .push(label);
+    }
+
+    fn list(self) -> Vec<Weakening<C>> {
+        self.by_answer.into_values().collect()
+    }
+}
