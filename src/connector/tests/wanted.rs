@@ -19,7 +19,7 @@ fn table(mode: Mode) -> Table {
         vec![
             partner("a", "a.example", "a-set", None),
             partner("b", "b.example", "b-set", Some("192.0.2.0/24")),
-            Inbound { mode, ..partner("sub", "*.example", "sub-set", Some("0.0.0.0/0")) },
+            Inbound { mode, ..partner("sub", "*.example", "sub-set", Some("203.0.113.0/24")) },
             partner("all", "*", "all-set", None),
             inbound("open", &["*"], InboundTls::Opportunistic),
         ],
