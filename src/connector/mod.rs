@@ -59,7 +59,7 @@ pub use recipients::{RecipientCheck, Recipients};
 pub use record::DecisionRecord;
 pub use remember::TlsMemory;
 pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};
-pub use sending::{Credentials, Mechanism, SendingSettings};
+pub use sending::{Credentials, EightBit, Mechanism, SendingSettings};
 pub use shortfall::{HandshakeFault, SecuringFault, Shortfall};
 pub use table::{
     BareLf, ClientKind, Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure,

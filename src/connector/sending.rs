@@ -19,8 +19,20 @@ pub struct SendingSettings {
     pub messages_per_minute_max: Option<u32>,
     /// Use smart hosts in rotation, instead of always starting with the first.
     pub spread: bool,
+    /// What happens to 8-bit content if the host lacks 8BITMIME.
+    pub eight_bit: EightBit,
     /// The credentials for logging in; `None`: no login.
     pub auth: Option<Credentials>,
+}
+
+/// What happens to content with 8-bit octets if the host does not offer 8BITMIME (RFC 6152 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub enum EightBit {
+    /// Its parts are encoded, unless that would break a signature or can't be done without doubt.
+    #[default]
+    Convert,
+    /// It fails, and the sender gets a report.
+    Report,
 }
 
 /// How we log in at a smart host.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::declare::SevenBitForm;
 use crate::outcome::Outcome;
 use crate::scheduler::Job;
 
@@ -11,6 +12,8 @@ pub(super) struct Batch {
     pub(super) job: Job,
     /// A refusal may have been about the session: the recipients that wait need a new one.
     pub(super) in_doubt: bool,
+    /// What a host without 8BITMIME gets, once one has been met.
+    pub(super) form: Option<SevenBitForm>,
     slots: Vec<Slot>,
 }
 
@@ -37,7 +40,7 @@ impl Slot {
 impl Batch {
     pub(super) fn new(serial: u64, job: Job) -> Self {
         let slots = job.recipients.iter().map(|_| Slot::Waiting).collect();
-        Self { serial, job, in_doubt: false, slots }
+        Self { serial, job, in_doubt: false, form: None, slots }
     }
 
     /// The recipients of the next transaction: waiting neighbours, as many as all limits and the number of domains

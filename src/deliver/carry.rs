@@ -12,20 +12,21 @@ use super::answers::AnswerKey;
 use super::batch::Batch;
 use super::classify::{
     Ending, crowded_out, elsewhere, ended, is_in_doubt, outcome_of, recipient_check, scope, stopping,
-    undeliverable, unreadable,
+    unconverted, unreadable,
 };
 use super::connection::Interruption;
+use super::convert::at_once;
 use super::courier::Courier;
-use super::declare::to_declare;
+use super::declare::{Declaration, needs_form, to_declare};
 use super::need::{Need, serves};
 use super::probe::ProbeFailure;
 use super::search::{Search, may_go_clear};
 use super::session::OpenSession;
 use crate::connector::{Decision, NotCovered, RecipientCheck, Shortfall, TransactionGuard};
-use crate::mail::ReversePath;
-use crate::outcome::{LinkFault, Outcome, Scope, Trouble};
+use crate::mail::{Content, ReversePath};
+use crate::outcome::{DeliveryRecord, LinkFault, Outcome, Scope, Trouble};
 use crate::scheduler::{Carrier, Errand, Job, Jobs, QuestionEnd, RecipientQuestion, Way};
-use crate::smtp::{Demand, MailFrom, NotBegun, OpenEvent, TransactionResult};
+use crate::smtp::{Demand, MailFrom, NotBegun, Offers, OpenEvent, TransactionResult};
 
 /// How often the table may change between a judgement and MAIL FROM before the job is returned.
 const JUDGEMENTS_MAX: usize = 4;
@@ -65,6 +66,9 @@ struct SentEnvelope {
     range: Range<usize>,
     /// The first one of its session: no refusal can come from what was said before.
     first: bool,
+    /// What is sent, and whether it was converted for this host.
+    content: Content,
+    converted: bool,
     /// Held until the final reply, so that a stricter table can wait for it.
     _guard: TransactionGuard,
 }
@@ -80,7 +84,7 @@ impl SentEnvelope {
         open: Option<&Outcome>,
     ) -> Option<Outcome> {
         let in_doubt = !self.first && is_in_doubt(finished, number);
-        (!in_doubt).then(|| outcome_of(finished, number, session, open))
+        (!in_doubt).then(|| noted(outcome_of(finished, number, session, open), self.converted))
     }
 }
 
@@ -278,7 +282,7 @@ impl LaneCarrier {
 
     /// Sends the first batch's next recipients, and any transactions that can be chained to them.
     async fn transact(&mut self, session: &mut OpenSession) -> Use {
-        if !self.begin(session, 0) {
+        if !self.examine(session, 0).await || !self.begin(session, 0) {
             return Use::Again;
         }
         loop {
@@ -305,6 +309,27 @@ impl LaneCarrier {
         }
     }
 
+    /// Looks at a batch's content once, if this host must not be sent 8-bit octets. `false`: it can't be read, and the
+    /// recipients are settled.
+    async fn examine(&mut self, session: &mut OpenSession, place: usize) -> bool {
+        let Some(batch) = self.batches.get_mut(place) else { return true };
+        if is_examined(batch, session.smtp.offers()) {
+            return true;
+        }
+        let content = batch.job.content.clone();
+        let courier = Arc::clone(&self.courier);
+        let form = courier.converter.form(&content, self.way.connector.sending.eight_bit).await;
+        match (form, self.batches.get_mut(place)) {
+            (Ok(form), Some(batch)) => batch.form = Some(form),
+            (Ok(_), None) => {}
+            (Err(error), _) => {
+                self.settle_rest(place, &unreadable(&error, session));
+                return false;
+            }
+        }
+        true
+    }
+
     /// Writes the envelope of a batch's next recipients. `false`: nothing was written, and those
     /// recipients are settled.
     fn begin(&mut self, session: &mut OpenSession, place: usize) -> bool {
@@ -315,15 +340,16 @@ impl LaneCarrier {
         let range = batch.next_range(&[Some(everywhere), own, offers.recipients_max], offers.domains_max);
         let recipients = batch.job.recipients.get(range.clone()).unwrap_or_default();
         let message = &batch.job.message;
-        let (body, utf8) = match to_declare(&batch.job, recipients, offers) {
+        let declared = match to_declare(&batch.job, recipients, offers, batch.form.as_ref()) {
             Ok(declared) => declared,
             Err(error) => {
                 self.settle_rest(place, &unreadable(&error, session));
                 return false;
             }
         };
+        let Declaration { content, size, body, utf8, converted } = declared;
         let (reverse_path, dsn) = (&message.reverse_path, &message.dsn);
-        let mail = MailFrom { reverse_path, body, size: message.size, utf8, dsn };
+        let mail = MailFrom { reverse_path, body, size, utf8, dsn };
         let connector = &self.way.connector;
         let mut refused = elsewhere();
         // Before the table is read: a stricter one either waits for this transaction or is seen by it.
@@ -349,7 +375,8 @@ impl LaneCarrier {
                     batch.begin(range.clone());
                     let (serial, first) = (batch.serial, session.used == 0);
                     session.used = session.used.saturating_add(1);
-                    self.sent.push_back(SentEnvelope { serial, range, first, _guard: guard });
+                    let _guard = guard;
+                    self.sent.push_back(SentEnvelope { serial, range, first, content, converted, _guard });
                     return true;
                 }
                 Err(NotBegun::NotCovered(NotCovered::Stale)) => {
@@ -365,7 +392,7 @@ impl LaneCarrier {
                 }
                 Err(NotBegun::Unauthorised | NotBegun::Busy | NotBegun::NotCovered(_)) => break,
                 Err(fault) => {
-                    refused = undeliverable(&fault, session);
+                    refused = unconverted(&fault, batch.form.as_ref(), session);
                     break;
                 }
             }
@@ -377,12 +404,8 @@ impl LaneCarrier {
     /// Sends the content of the transaction that has its go-ahead. A write error does not end the
     /// session if the peer has already replied with the reason.
     async fn send_content(&mut self, session: &mut OpenSession) -> Result<(), LinkFault> {
-        let content = self
-            .sent
-            .front()
-            .and_then(|load| self.batches.iter().find(|batch| batch.serial == load.serial))
-            .map(|batch| batch.job.content.clone())
-            .ok_or_else(|| LinkFault::Content("the job is gone".to_owned()))?;
+        let content = self.sent.front().map(|load| load.content.clone());
+        let content = content.ok_or_else(|| LinkFault::Content("the job is gone".to_owned()))?;
         // With BDAT the command precedes the content, and no final dot follows.
         let before = session.connection.flush(self.courier.settings.timeouts.command).await;
         match before {
@@ -411,7 +434,10 @@ impl LaneCarrier {
             self.take_on(errand);
         }
         let Some(place) = self.batches.iter().position(|batch| !batch.is_under_way()) else { return };
-        if self.batches.get(place).is_some_and(|batch| self.may_take(session, batch)) {
+        // What has to be converted first is not waited for while the peer waits for content.
+        let offers = session.smtp.offers();
+        let examined = self.batches.get_mut(place).is_some_and(|batch| is_examined(batch, offers));
+        if examined && self.batches.get(place).is_some_and(|batch| self.may_take(session, batch)) {
             self.begin(session, place);
         }
     }
@@ -515,5 +541,22 @@ impl LaneCarrier {
             let (job, outcomes) = batch.into_outcomes();
             self.jobs.report(&job, outcomes);
         }
+    }
+}
+
+/// Whether it is known what this host gets of a batch, or can be found out at once.
+fn is_examined(batch: &mut Batch, offers: Offers) -> bool {
+    if needs_form(&batch.job, offers) && batch.form.is_none() {
+        batch.form = at_once(&batch.job.content);
+        return batch.form.is_some();
+    }
+    true
+}
+
+/// A delivery's record says if the content was converted.
+fn noted(outcome: Outcome, converted: bool) -> Outcome {
+    match outcome {
+        Outcome::Delivered(record) => Outcome::Delivered(DeliveryRecord { converted, ..record }),
+        Outcome::Deferred(_) | Outcome::Failed(_) => outcome,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::declare::SevenBitForm;
 use super::session::OpenSession;
 use crate::connector::RecipientCheck;
 use crate::mail::{Enhanced, Reply};
@@ -69,6 +70,7 @@ pub(super) fn outcome_of(
             reply: reply.clone(),
             decision: session.decision.clone(),
             reports_on: session.smtp.offers().dsn,
+            converted: false,
         }),
         (Some((stage, reply)), _) => classify_reply(stage, reply, finished.has_taker(), &at(session)),
         (None, Some(open)) => open.clone(),
@@ -183,6 +185,20 @@ pub(super) fn unreadable(error: &io::Error, session: &OpenSession) -> Outcome {
 
 /// A message that the next hop's own offers rule out before any of it is sent.
 pub(super) fn undeliverable(fault: &NotBegun, session: &OpenSession) -> Outcome {
+    unsuitable(fault, &fault.to_string(), session)
+}
+
+/// The same, if the content was looked at for this host: why it was not converted.
+pub(super) fn unconverted(fault: &NotBegun, form: Option<&SevenBitForm>, session: &OpenSession) -> Outcome {
+    match (fault, form) {
+        (NotBegun::EightBit, Some(SevenBitForm::Refused(why))) => {
+            unsuitable(fault, &format!("{fault}; {why}"), session)
+        }
+        (_, Some(_) | None) => undeliverable(fault, session),
+    }
+}
+
+fn unsuitable(fault: &NotBegun, reason: &str, session: &OpenSession) -> Outcome {
     let status = match fault {
         NotBegun::TooLarge { .. } => Enhanced(5, 3, 4),
         NotBegun::Utf8 => Enhanced(5, 6, 7),
@@ -195,7 +211,7 @@ pub(super) fn undeliverable(fault: &NotBegun, session: &OpenSession) -> Outcome 
     Outcome::Failed(Trouble {
         status,
         cause: Cause::Unsuitable,
-        reason: format!("{}: {fault}", session.host),
+        reason: format!("{}: {reason}", session.host),
         remote: Some(Remote { host: session.host.clone(), reply: None }),
         decision: Some(session.decision.clone()),
         scope: Scope::Recipient,

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use arc_swap::ArcSwap;
 
 use super::answers::AnswerBook;
+use super::convert::Converter;
 use super::dial::{Dialler, TcpDialler};
 use super::memory::{HostMemory, TlsHistory, TurnMemory};
 use super::pool::Pool;
@@ -41,6 +42,7 @@ pub struct Courier {
     /// Hosts that gave no connection or no greeting.
     pub(super) unreached: HostMemory<Outcome>,
     pub(super) answers: AnswerBook,
+    pub(super) converter: Converter,
     pub(super) ourselves: Vec<SocketAddr>,
     pub(super) journal: Arc<Journal>,
     pub(super) pool: Arc<Pool>,
@@ -78,6 +80,7 @@ impl Courier {
             slower: HostMemory::default(),
             unreached: HostMemory::default(),
             answers: AnswerBook::default(),
+            converter: Converter::default(),
             ourselves,
             journal,
             pool,

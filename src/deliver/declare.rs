@@ -3,6 +3,7 @@
 
 use std::io;
 
+use super::seven_bit::ConversionFault;
 use crate::mail::{BodyType, Content};
 use crate::scheduler::Job;
 use crate::smtp::Offers;
@@ -10,8 +11,35 @@ use crate::spool::QueuedRecipient;
 
 const BLOCK_BYTES: usize = 65_536;
 
-/// What to declare of a message: as it was accepted, or less if the peer lacks an extension and the
-/// message does not need it.
+/// What a host without 8BITMIME is sent of a message.
+#[derive(Clone)]
+pub(super) enum SevenBitForm {
+    /// The content itself: it has no 8-bit octets.
+    AsIs,
+    /// The content after conversion.
+    Converted(Content),
+    /// Nothing.
+    Refused(ConversionFault),
+}
+
+/// What is sent of a message, and what is declared of it.
+pub(super) struct Declaration {
+    pub(super) content: Content,
+    pub(super) size: u64,
+    pub(super) body: BodyType,
+    pub(super) utf8: bool,
+    /// The content was converted for a host without 8BITMIME.
+    pub(super) converted: bool,
+}
+
+/// Whether the content must be looked at before it is declared to this host, since it may have 8-bit octets whatever its
+/// client declared.
+pub(super) fn needs_form(job: &Job, offers: Offers) -> bool {
+    !offers.eight_bit_mime && job.message.body != BodyType::BinaryMime
+}
+
+/// What to send and to declare of a message: as it was accepted, or less if the peer lacks an extension and the
+/// message does not need it. `form`: what a host without 8BITMIME gets.
 ///
 /// # Errors
 /// The content can't be read.
@@ -19,21 +47,40 @@ pub(super) fn to_declare(
     job: &Job,
     recipients: &[QueuedRecipient],
     offers: Offers,
-) -> io::Result<(BodyType, bool)> {
+    form: Option<&SevenBitForm>,
+) -> io::Result<Declaration> {
     let Job { message, content, .. } = job;
-    let mut declared = (message.body, message.utf8);
-    if message.body == BodyType::EightBitMime && !offers.eight_bit_mime && is_seven_bit(content)? {
-        declared.0 = BodyType::SevenBit;
+    let (body, utf8, size) = (message.body, message.utf8, message.size);
+    let mut declared = Declaration { content: content.clone(), size, body, utf8, converted: false };
+    if needs_form(job, offers) {
+        declared.body = BodyType::SevenBit;
+        match form {
+            Some(SevenBitForm::AsIs) => {}
+            Some(SevenBitForm::Converted(content)) => {
+                (declared.content, declared.size) = (content.clone(), content.len());
+                declared.converted = true;
+            }
+            // The session refuses what it can't declare.
+            Some(SevenBitForm::Refused(_)) => declared.body = BodyType::EightBitMime,
+            None => return Err(io::Error::other("it was not looked at")),
+        }
     }
     if message.utf8 && !offers.utf8 {
-        let ascii = message.reverse_path.is_ascii() && recipients.iter().all(|r| r.forward_path.is_ascii());
-        declared.1 = !(ascii && has_ascii_header(content)?);
+        declared.utf8 = needs_utf8(job, recipients)?;
     }
     Ok(declared)
 }
 
-/// Whether content declared as 8BITMIME has no 8-bit octet after all. Asked only if a host does not
-/// offer the extension.
+/// Whether a message declared as SMTPUTF8 needs the extension for these recipients.
+///
+/// # Errors
+/// The content can't be read.
+pub(super) fn needs_utf8(job: &Job, recipients: &[QueuedRecipient]) -> io::Result<bool> {
+    let ascii = job.message.reverse_path.is_ascii() && recipients.iter().all(|r| r.forward_path.is_ascii());
+    Ok(!(ascii && has_ascii_header(&job.content)?))
+}
+
+/// Whether content has no 8-bit octet, whatever was declared of it. Asked only if a host does not offer 8BITMIME.
 ///
 /// # Errors
 /// A read error, or content that ends early: neither answers the question.

@@ -9,6 +9,7 @@ mod batch;
 mod carry;
 mod classify;
 mod connection;
+mod convert;
 mod courier;
 mod declare;
 mod dial;
@@ -22,6 +23,7 @@ mod route;
 mod search;
 mod session;
 pub mod settings;
+mod seven_bit;
 mod verify;
 mod waits;
 

@@ -1,7 +1,7 @@
 //! What a session is needed for, and which sessions are suitable.
 
 use super::classify::{undeliverable, unreadable};
-use super::declare::to_declare;
+use super::declare::needs_utf8;
 use super::session::OpenSession;
 use crate::connector::{Outbound, Table, choose};
 use crate::mail::Mailbox;
@@ -75,9 +75,9 @@ impl<'a> Need<'a> {
         if !job.message.utf8 || offers.utf8 {
             return Ok(());
         }
-        match to_declare(job, &job.recipients, offers) {
-            Ok((_, false)) => Ok(()),
-            Ok((_, true)) => Err(Box::new(undeliverable(&NotBegun::Utf8, session))),
+        match needs_utf8(job, &job.recipients) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Box::new(undeliverable(&NotBegun::Utf8, session))),
             Err(error) => Err(Box::new(unreadable(&error, session))),
         }
     }

@@ -36,6 +36,8 @@ pub struct DeliveryRecord {
     pub decision: Arc<Decision>,
     /// Whether the host took over the requested DSNs (RFC 3461 §5.2.1).
     pub reports_on: bool,
+    /// Whether 8-bit content was converted, because the host lacks 8BITMIME.
+    pub converted: bool,
 }
 
 /// What hindered a delivery.

@@ -26,6 +26,7 @@ pub(super) fn outbound(name: &str, pattern: &str) -> Outbound {
 pub(super) fn delivered() -> Outcome {
     Outcome::Delivered(DeliveryRecord {
         reports_on: false,
+        converted: false,
         host: "mx".to_owned(),
         reply: Reply::new(250, Enhanced(2, 0, 0), "ok"),
         decision: Arc::new(Decision {

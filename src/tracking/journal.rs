@@ -130,6 +130,7 @@ impl Journal {
                     host = %Line(&delivered.host),
                     reply = %Line(&delivered.reply.to_string()),
                     delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+                    converted = delivered.converted.then_some(true),
                 });
             }
             Event::Deferred { id, forward_path, trouble, next_at } => {
@@ -322,6 +323,7 @@ mod tests {
         );
         let delivered = &DeliveryRecord {
             reports_on: false,
+            converted: false,
             host: "mx".to_owned(),
             reply: Reply::new(250, Enhanced(2, 0, 0), "ok"),
             decision: decision(),

@@ -56,6 +56,7 @@ const SHELL: &[&str] = &[
     "listen/turns.rs",
     "deliver/answers.rs",
     "deliver/connection.rs",
+    "deliver/convert.rs",
     "deliver/dial.rs",
     "deliver/login.rs",
     "deliver/memory.rs",

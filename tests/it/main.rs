@@ -27,6 +27,7 @@ mod dialogue;
 mod disk;
 mod docs;
 mod drain;
+mod eight_bit;
 mod extensions;
 mod flushes;
 mod foreign;

@@ -10,9 +10,9 @@ use super::kinds::{Count, File, Flag, Id, Line, Optional, Period, PeriodOrNever,
 use super::section::section;
 use super::{Level, OutboundTlsKey, forced};
 use crate::connector::{
-    AddressFamily, Credentials, DialRules, Handshake, KeyExchange, Mechanism, Mode, MxAddresses, OnFailure,
-    OnHandshakeFailure, Outbound, OutboundTls, Purpose, Retry, Revision, Revocation, SendingSettings,
-    TlsVersion,
+    AddressFamily, Credentials, DialRules, EightBit, Handshake, KeyExchange, Mechanism, Mode, MxAddresses,
+    OnFailure, OnHandshakeFailure, Outbound, OutboundTls, Purpose, Retry, Revision, Revocation,
+    SendingSettings, TlsVersion,
 };
 
 const OFF: (&str, &str) = ("off", "tls is \"off\"; remove it, or write tls = \"opportunistic\"");
@@ -275,6 +275,18 @@ section! {
         meaning: "Extensions that are not used even if the host offers them; see `withhold` of a listener.",
         explanation: "For a host that offers what it gets wrong.",
     }
+    eight_bit: Word<EightBit> = "convert" => {
+        meaning: "What happens to mail with 8-bit octets, declared or not, if the host does not offer 8BITMIME: \
+            `convert`: its parts are encoded; `report`: it fails with 5.6.3.",
+        explanation: "RFC 6152 allows no third way. `convert` puts text with 8-bit octets in quoted-printable and other \
+            parts in base64, changes Content-Transfer-Encoding accordingly (and adds MIME-Version and Content-Type if a \
+            message has none), and leaves every other octet as it is; `delivered` in the log then has `converted`. \
+            The default is `convert`, because otherwise mail of older programs, which do not declare what they send, would \
+            fail. It fails (5.6.3) with either word where conversion would break a signature (DKIM-Signature, \
+            ARC-Message-Signature, `multipart/signed`, S/MIME) or touch what is encrypted, where 8-bit octets are in \
+            header fields or in a part that is labelled as encoded already, where the structure is ambiguous, and where the \
+            content is over 64 MiB, its encoded parts over 16 MiB, or it has more than 250 parts. The report says why.",
+    }
     auth_user: Optional<Line> = "relay@contoso.example" => {
         meaning: "The name we log in with at the smart host, inside forced TLS that has proved who it is.",
         explanation: "Errors: `auth_secret` is missing; `next_hop` is `\"mx\"`; TLS is not forced with an identity, \
@@ -329,6 +341,7 @@ impl OutboundValues {
                 messages_max: self.messages_per_connection,
                 messages_per_minute_max: self.messages_per_minute,
                 spread: self.spread,
+                eight_bit: self.eight_bit,
                 auth,
             },
             revision: Revision::default(),

@@ -3,7 +3,7 @@
 use super::kinds::Words;
 use crate::config::LogFormat;
 use crate::connector::{
-    AddressFamily, BareLf, ClientKind, KeyExchange, Mechanism, Mode, MxAddresses, OnFailure,
+    AddressFamily, BareLf, ClientKind, EightBit, KeyExchange, Mechanism, Mode, MxAddresses, OnFailure,
     OnHandshakeFailure, Onward, Purpose, Reveal, Revocation, TlsVersion,
 };
 use crate::listen::settings::ListenerTls;
@@ -56,6 +56,7 @@ words! {
     Onward: "any" = Self::Any, "sealed" = Self::Sealed;
     Reveal: "full" = Self::Full, "partner" = Self::Partner, "code" = Self::Code;
     BareLf: "refuse" = Self::Refuse, "normalize" = Self::Normalize;
+    EightBit: "convert" = Self::Convert, "report" = Self::Report;
     OnFailure: "defer" = Self::Defer, "bounce" = Self::Bounce;
     OnHandshakeFailure: "clear" = Self::Clear, "clear_later" = Self::ClearLater, "defer" = Self::Defer;
     AddressFamily: "prefer-ipv6" = Self::PreferIpv6, "prefer-ipv4" = Self::PreferIpv4, "ipv6" = Self::Ipv6,

@@ -228,6 +228,7 @@ fn delivered() -> DeliveryRecord {
         reply: Reply::new(250, Enhanced(2, 0, 0), "queued on exchange.corp.example"),
         decision: unmet().decision.unwrap(),
         reports_on: false,
+        converted: false,
     }
 }
 
