@@ -87,14 +87,17 @@ impl Courier {
             (NextHop::Mx { .. }, Some(domain)) => format!("DNS: the mail exchangers of {domain}"),
             (NextHop::Mx { .. } | NextHop::SmartHosts(_), _) => "DNS: the addresses of the hosts".to_owned(),
         });
-        let Candidates { list: candidates, left, .. } = match self.candidates(&trial.way).await {
+        let Candidates { list: candidates, left, unknown, .. } = match self.candidates(&trial.way).await {
             Ok(candidates) => candidates,
             Err(Outcome::Deferred(trouble) | Outcome::Failed(trouble)) => return Err(trouble),
             // Unreachable: a look-up of hosts never delivers.
             Err(Outcome::Delivered(_)) => return Ok(Vec::new()),
         };
-        // If hosts are left out, it is unknown which have no address.
-        let missing = if left > 0 { Vec::new() } else { without_address(&trial.way, &candidates) };
+        // If addresses are cut off, it is unknown which hosts have none.
+        let is_cut = left > unknown;
+        let missing = if is_cut { Vec::new() } else { without_address(&trial.way, &candidates) };
+        // Smart hosts without an answer are named.
+        let left = left.saturating_sub(missing.len());
         drop(looking);
         let trial = Arc::new(trial);
         let mut running = JoinSet::new();

@@ -21,6 +21,8 @@ pub(super) struct Candidates {
     /// How many addresses and hosts are left for other attempts. While there are any, nothing that these candidates come to is
     /// final.
     pub(super) left: usize,
+    /// Those of them that DNS gave no answer for.
+    pub(super) unknown: usize,
     /// After so many attempts each address has been tried.
     pub(super) attempts: usize,
 }
@@ -53,7 +55,7 @@ impl Courier {
             return Err(failed(NameFault::NotDialled(ip)));
         }
         let list = vec![Candidate { name: None, smart: None, address }];
-        Ok(Candidates { list, left: 0, attempts: 1 })
+        Ok(Candidates { list, left: 0, unknown: 0, attempts: 1 })
     }
 
     async fn exchangers(&self, way: &Way, domain: &Domain, port: u16) -> Result<Candidates, Outcome> {
@@ -79,6 +81,7 @@ impl Courier {
         Ok(Candidates {
             list: share.tried.into_iter().map(candidate).collect(),
             left: share.left.saturating_add(found.unknown),
+            unknown: found.unknown,
             attempts: share.attempts.saturating_mul(hosts.attempts),
         })
     }
@@ -143,7 +146,7 @@ impl Courier {
             let turn = if found.len() > max { self.turns.next(way) } else { 0 };
             let share = share_of(found, max, turn);
             let left = share.left.saturating_add(unknown);
-            return Ok(Candidates { list: share.tried, left, attempts: share.attempts });
+            return Ok(Candidates { list: share.tried, left, unknown, attempts: share.attempts });
         }
         // The operator wrote the name: no mail fails because of an error there, or because a zone
         // is gone for an hour.

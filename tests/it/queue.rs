@@ -241,9 +241,8 @@ async fn a_report_that_fails_is_told_to_the_postmaster_once() {
         .replying("rcpt to:<ada@", "550 5.1.1 nobody")
         .replying("rcpt to:<bob@", "550 5.1.1 nobody");
     let sink = Sink::start(manner).await;
-    let first = format!("{OPPORTUNISTIC}cost = 1\n");
     let config = "[queue]\ndouble_bounces = \"postmaster\"\n\n".to_owned()
-        + &outbound("post", "sealpost.test", sink.address, &first)
+        + &outbound("post", "sealpost.test", sink.address, OPPORTUNISTIC)
         + &outbound("out", "*", sink.address, OPPORTUNISTIC);
     let daemon = site.start(&config).await;
     let message = mix::plain("one", 1, 100, "ada@a.test", "bob@b.test").remove(0);

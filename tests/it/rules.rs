@@ -172,14 +172,16 @@ async fn a_host_with_broken_tls_is_not_asked_for_it_with_each_message() {
     let site = Site::new();
     let sink = Sink::start(Manner::new(SinkTls::Garbage)).await;
     let daemon = site.start(&outbound("out", "b.test", sink.address, OPPORTUNISTIC)).await;
-    // Once may be chance: only the second time in a row is remembered.
+    let asked = |log: &Log| log.commands.iter().filter(|c| c.eq_ignore_ascii_case("starttls")).count();
+    let mut asked_by = Vec::new();
     for count in 1..=4 {
         let message = mix::plain(&count.to_string(), 1, 200, "ada@a.test", "bob@b.test").remove(0);
         Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
         assert!(!sink.messages(count).await[count - 1].sealed);
+        asked_by.push(sink.read(asked));
     }
-    let asked = |log: &Log| log.commands.iter().filter(|c| c.eq_ignore_ascii_case("starttls")).count();
-    assert_eq!(sink.read(asked), 2);
+    // Once may be chance: only the second time in a row is remembered.
+    assert!(asked_by[0] < asked_by[1] && asked_by[1] == asked_by[3], "{asked_by:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,8 +55,10 @@ impl Home {
 
     /// Writes the config: our own name and folder, and the rest as given.
     pub(crate) fn configure(&self, rest: &str) {
+        // One that the test has itself is not to be doubled.
+        let postmaster = if rest.contains("[\"sealpost.test\"]") { "" } else { POSTMASTER };
         let server = format!(
-            "[server]\nname = \"{NAME}\"\ndata_dir = \"data\"\npostmaster = \"postmaster@sealpost.test\"\n\n{rest}\n{POSTMASTER}"
+            "[server]\nname = \"{NAME}\"\ndata_dir = \"data\"\npostmaster = \"postmaster@sealpost.test\"\n\n{rest}\n{postmaster}"
         );
         std::fs::create_dir_all(self.path().join("data")).unwrap();
         std::fs::write(self.config(), server).unwrap();
