@@ -149,11 +149,12 @@ fn submission(options: &Options, name: &Domain) -> Result<LocalMessage, Failure>
     Ok(LocalMessage { envelope, content: submit::content(&header, body) })
 }
 
-/// What comes before a line with only a dot.
+/// What comes before a line with only a dot. One with a blank behind it is text.
 fn before_dot(input: &[u8]) -> &[u8] {
     let mut before = 0_usize;
     for line in input.split_inclusive(|octet| *octet == b'\n') {
-        if line.trim_ascii_end() == b"." && !line.starts_with(b" ") {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        if text.strip_suffix(b"\r").unwrap_or(text) == b"." {
             break;
         }
         before = before.saturating_add(line.len());
@@ -246,4 +247,23 @@ fn complete(text: &str, domain: &Domain) -> Result<Mailbox, String> {
     let bare = text.trim().trim_start_matches('<').trim_end_matches('>');
     let whole = if bare.contains('@') { bare.to_owned() } else { format!("{bare}@{domain}") };
     Mailbox::parse(&whole).map_err(|fault| fault.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(input: &str, expected: &str) {
+        assert_eq!(String::from_utf8_lossy(before_dot(input.as_bytes())), expected);
+    }
+
+    #[test]
+    fn only_a_lone_dot_ends_the_message() {
+        check("a\n.\nb\n", "a\n");
+        check("a\r\n.\r\nb\r\n", "a\r\n");
+        check("a\n.", "a\n");
+        check("a\n. \nb\n.\t\n", "a\n. \nb\n.\t\n");
+        check(" .\n..\n.x\n", " .\n..\n.x\n");
+    }
 }
