@@ -92,23 +92,21 @@ fn text(arg: &OsString) -> String {
 fn message(options: &Options) -> Result<ExitCode, Failure> {
     let local = local(options)?;
     let submission = submission(options, &local.name)?;
-    let submitted = match local.reachable() {
-        Ok(listener) => Client::connect(listener, &local.name)
-            .and_then(|mut client| client.submit(&submission))
-            .map_err(|fault| (fault.is_permanent(), failure(&fault))),
-        Err(failure) => Err((false, failure)),
-    };
-    let (permanent, failure) = match submitted {
+    // Without one, nothing that is left could ever be picked up.
+    let listener = local.reachable()?;
+    let submitted = Client::connect(listener, &local.name).and_then(|mut client| client.submit(&submission));
+    let fault = match submitted {
         Ok(reply) => {
             if options.verbose {
                 super::print::say(&reply.to_string());
             }
             return Ok(ExitCode::SUCCESS);
         }
-        Err(failed) => failed,
+        Err(fault) => fault,
     };
+    let failure = failure(&fault);
     // An answer that never came may have been yes: a second copy is better than none.
-    let Some(folder) = local.drop_dir.filter(|_| !permanent) else { return Err(failure) };
+    let Some(folder) = local.drop_dir.filter(|_| !fault.is_permanent()) else { return Err(failure) };
     let left = DropDir::open(&folder).and_then(|drop| drop.leave(&submission));
     left.map_err(|fault| {
         let why = format!("{}; and it can't be left in {}: {fault}", failure.message, folder.display());

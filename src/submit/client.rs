@@ -5,11 +5,16 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::{LocalMessage, SubmittedEnvelope};
-use crate::mail::{Domain, Reply};
+use crate::mail::{Domain, Enhanced, Reply};
 use crate::smtp::{AnswerReader, Offers};
 
 /// How long the listener may take to answer.
 pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Sessions for one message in one go: others have their turn then.
+const SESSIONS_MAX: usize = 20;
+/// Too many recipients (RFC 3463 §3.6).
+const TOO_MANY: Enhanced = Enhanced(4, 5, 3);
 
 /// Why the listener did not accept a message.
 #[derive(Debug, thiserror::Error)]
@@ -77,31 +82,40 @@ impl Client {
         self.content(&submission.content)
     }
 
-    /// Submits a message to those recipients that are not permanently refused. Answers with the others, and what was
-    /// said of each.
-    ///
-    /// # Errors
-    /// [`SubmitFault`]; the message was not accepted for anybody then.
-    pub fn submit_to_some(
-        &mut self,
-        submission: &LocalMessage,
-    ) -> Result<Vec<(String, String)>, SubmitFault> {
-        self.mail(submission)?;
-        let mut refused = Vec::new();
-        for to in &submission.envelope.recipients {
-            let reply = self.recipient(&submission.envelope, to)?;
-            if reply.is_permanent() {
-                refused.push((to.clone(), reply.to_string()));
-                continue;
+    /// One transaction for some of a message's recipients.
+    fn transaction(&mut self, message: &LocalMessage, recipients: &[String]) -> Result<Parts, SubmitFault> {
+        self.mail(message)?;
+        let (mut parts, mut taken) = (Parts::default(), Vec::new());
+        let mut rest = recipients.iter();
+        while let Some(to) = rest.next() {
+            let reply = self.recipient(&message.envelope, to);
+            match judge(reply.as_ref().ok(), !taken.is_empty()) {
+                RecipientAnswer::Taken => taken.push(to.clone()),
+                RecipientAnswer::Refused => parts.refused.push((to.clone(), reply?.to_string())),
+                RecipientAnswer::Deferred => parts.deferred.push((to.clone(), reply?.to_string())),
+                RecipientAnswer::Full => {
+                    parts.unasked = std::iter::once(to).chain(rest).cloned().collect();
+                    break;
+                }
+                RecipientAnswer::Closed => {
+                    // The session ended before the content. What is known of others stays true, and if nothing is, it
+                    // may have ended for this recipient: the others are asked without it.
+                    let words = reply.map_or_else(|fault| fault.to_string(), |reply| reply.to_string());
+                    parts.unasked = taken.into_iter().chain(rest.cloned()).collect();
+                    if parts.refused.is_empty() && parts.deferred.is_empty() {
+                        parts.deferred.push((to.clone(), words));
+                    } else {
+                        parts.unasked.push(to.clone());
+                    }
+                    return Ok(parts);
+                }
             }
-            expect(&format!("the recipient {to}"), reply, Reply::is_positive)?;
         }
-        if refused.len() < submission.envelope.recipients.len() {
-            self.content(&submission.content)?;
-        } else {
-            self.say("RSET")?;
+        if !taken.is_empty() {
+            self.content(&message.content)?;
+            parts.taken = taken.len();
         }
-        Ok(refused)
+        Ok(parts)
     }
 
     fn mail(&mut self, submission: &LocalMessage) -> Result<(), SubmitFault> {
@@ -161,6 +175,78 @@ impl Client {
             self.pending.extend_from_slice(block.get(..count).unwrap_or_default());
         }
     }
+}
+
+/// What happened to the recipients of a message.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// For how many it was accepted.
+    pub taken: usize,
+    /// Those permanently refused, and the reply.
+    pub refused: Vec<(String, String)>,
+    /// Those not accepted for now, and why.
+    pub deferred: Vec<(String, String)>,
+    /// Those for whom another transaction is needed.
+    pub unasked: Vec<String>,
+}
+
+/// What a reply to RCPT means.
+enum RecipientAnswer {
+    Taken,
+    Refused,
+    Deferred,
+    /// The transaction takes no more recipients.
+    Full,
+    /// The session is over.
+    Closed,
+}
+
+/// RFC 5321 §3.8: 421 may take the place of any reply, and closes. §4.5.3.1.10: after 452 for too many recipients, those
+/// accepted so far stay accepted.
+fn judge(reply: Option<&Reply>, some_taken: bool) -> RecipientAnswer {
+    match reply {
+        None => RecipientAnswer::Closed,
+        Some(reply) if reply.code == 421 => RecipientAnswer::Closed,
+        Some(reply) if reply.is_positive() => RecipientAnswer::Taken,
+        Some(reply) if reply.is_permanent() => RecipientAnswer::Refused,
+        Some(reply) if some_taken && reply.code == 452 && reply.enhanced == Some(TOO_MANY) => {
+            RecipientAnswer::Full
+        }
+        Some(_) => RecipientAnswer::Deferred,
+    }
+}
+
+/// Submits a message to all its recipients who are accepted, in as many transactions as the listener asks for, each in a
+/// session of its own: a session ends after too many refusals. Every recipient is in one part of the answer.
+#[must_use]
+pub fn submit_in_parts(address: SocketAddr, name: &Domain, message: &LocalMessage) -> Parts {
+    let mut whole = Parts { unasked: message.envelope.recipients.clone(), ..Parts::default() };
+    for _ in 0..SESSIONS_MAX {
+        let asked = std::mem::take(&mut whole.unasked);
+        if asked.is_empty() {
+            break;
+        }
+        let session = Client::connect(address, name);
+        match session.and_then(|mut session| session.transaction(message, &asked)) {
+            Ok(parts) => {
+                whole.taken = whole.taken.saturating_add(parts.taken);
+                whole.refused.extend(parts.refused);
+                whole.deferred.extend(parts.deferred);
+                whole.unasked = parts.unasked;
+            }
+            Err(fault) => {
+                let words = fault.to_string();
+                let same = asked.into_iter().map(|to| (to, words.clone()));
+                if fault.is_permanent() {
+                    whole.refused.extend(same)
+                } else {
+                    whole.deferred.extend(same)
+                }
+                break;
+            }
+        }
+    }
+    whole
 }
 
 impl Drop for Client {

@@ -5,15 +5,17 @@ mod client;
 mod drop;
 mod form;
 mod header;
+mod rotation;
 
 use serde::{Deserialize, Serialize};
 
 use crate::mail::{Domain, Mailbox, MessageDsn, Notify, Ret, ReversePath};
 
-pub use client::{Client, PATIENCE, SubmitFault};
-pub use drop::{Damage, DropDir, PublishedListener};
+pub use client::{Client, PATIENCE, Parts, SubmitFault, submit_in_parts};
+pub use drop::{Damage, DropDir, DropFault, PublishedListener};
 pub use form::content;
 pub use header::Header;
+pub use rotation::{DropFile, DueFiles, FileEnd, Rotation, is_expired};
 
 /// Where mail is left if the configuration does not say otherwise.
 pub const DROP_DIR: &str = "/var/spool/sealpost";
@@ -106,8 +108,7 @@ pub fn refusal_report(
         fastrand::u64(..)
     );
     let mut text =
-        "A program on this machine left this message while the mail system was not running. Later it was \
-         not accepted:\n\n"
+        "A program on this machine left this message for the mail system. It was not accepted for:\n\n"
             .to_owned();
     for (recipient, reply) in refused {
         text.push_str(&format!("<{recipient}>\n  {reply}\n\n"));

@@ -7,7 +7,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
 
+use crate::peer::client::Client;
 use crate::peer::daemon::{Daemon, PROGRAM, free_address};
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{ANYONE, OPPORTUNISTIC, Site, outbound};
@@ -29,9 +31,14 @@ fn hand(program: &Path, args: &[&str], text: &[u8]) -> Output {
 
 /// A site whose daemon picks up what is left in its folder `drop`, and takes mail of this machine.
 fn site_with_drop(at: SocketAddr, sink: &Sink) -> Site {
+    site_with_drop_and(at, sink, ANYONE)
+}
+
+/// The same with other inbound connectors, or limits.
+fn site_with_drop_and(at: SocketAddr, sink: &Sink, more: &str) -> Site {
     let site = Site::new();
     let listener = format!("[[listener]]\nname = \"local\"\naddress = [\"{at}\"]\ntls = \"off\"\n\n");
-    site.configure_all(&(listener + ANYONE + &outbound("out", "b.test", sink.address, OPPORTUNISTIC)));
+    site.configure_all(&(listener + more + &outbound("out", "b.test", sink.address, OPPORTUNISTIC)));
     let config = std::fs::read_to_string(site.home.config()).unwrap();
     let config = config.replacen("postmaster =", "drop_dir = \"drop\"\npostmaster =", 1);
     std::fs::write(site.home.config(), config).unwrap();
@@ -39,6 +46,31 @@ fn site_with_drop(at: SocketAddr, sink: &Sink) -> Site {
     std::fs::create_dir(&drop).unwrap();
     std::fs::set_permissions(&drop, Permissions::from_mode(0o3733)).unwrap();
     site
+}
+
+/// Leaves a file as `sendmail` does, with the age given in days.
+fn leave(site: &Site, name: &str, (sender, recipients): (&str, &[&str]), days: u64) {
+    let drop = site.home.path().join("drop");
+    let envelope = serde_json::json!({ "sender": sender, "recipients": recipients });
+    let begun = drop.join(format!("tmp-{name}"));
+    std::fs::write(&begun, format!("{envelope}\nSubject: {name}\r\n\r\nx\r\n.\r\n")).unwrap();
+    age(&begun, days);
+    std::fs::rename(begun, drop.join(name)).unwrap();
+}
+
+fn age(path: &Path, days: u64) {
+    let time = SystemTime::now() - Duration::from_secs(days * 86_400);
+    std::fs::File::open(path).unwrap().set_modified(time).unwrap();
+}
+
+/// One session from b.test only, and a session that is it: mail from there is deferred while that lasts.
+const ONE_AT_A_TIME: &str = "[[inbound]]\nname = \"one\"\nfrom_domains = [\"b.test\"]\nconnections = 1\n\
+     from_networks = [\"127.0.0.0/8\"]\ntls = \"opportunistic\"\nto_domains = [\"*\"]\n\n";
+
+async fn occupy(at: SocketAddr) -> Client {
+    let mut client = Client::hello(at).await;
+    assert_eq!(client.say("MAIL FROM:<first@b.test>").await.code, 250);
+    client
 }
 
 /// The names in the drop directory, in order.
@@ -221,4 +253,126 @@ async fn scripts_hand_in_mail_as_they_always_did() {
     daemon.stop().await;
     let late = hand(&link, &["-C", config, "bob@b.test"], b"x\n");
     assert_eq!(late.status.code(), Some(75), "{}", String::from_utf8_lossy(&late.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_user_stops_the_drop_directory_for_others() {
+    let sink = Sink::start(Manner::clear()).await;
+    let at = free_address();
+    let site = site_with_drop_and(at, &sink, &(ONE_AT_A_TIME.to_owned() + ANYONE));
+    let drop = site.home.path().join("drop");
+    for folder in ["listener", "tmp-old", "mail-x", "bad-x/y"] {
+        std::fs::create_dir_all(drop.join(folder)).unwrap();
+    }
+    age(&drop.join("tmp-old"), 3);
+    let daemon = Daemon::start(&site.home).await;
+    let _first = occupy(at).await;
+    // More than one turn takes, and all of them older.
+    for number in 0..250 {
+        leave(&site, &format!("mail-held{number}"), ("ann@b.test", &["bob@b.test"]), 1);
+    }
+    for number in 0..3 {
+        leave(&site, &format!("mail-good{number}"), ("ann@a.test", &["bob@b.test"]), 0);
+    }
+    assert!(sink.messages(3).await.iter().all(|one| one.mail == "ann@a.test"));
+    eventually("the last good file", LONG, async || {
+        (!dropped(&site).iter().any(|name| name.starts_with("mail-good"))).then_some(())
+    })
+    .await;
+    let names = dropped(&site);
+    assert!(drop.join("listener").is_file() && !names.iter().any(|name| name == "mail-x"), "{names:?}");
+    assert_eq!(names.iter().filter(|name| name.starts_with("tmp-")).count(), 1, "{names:?}");
+    assert_eq!(names.iter().filter(|name| name.starts_with("mail-held")).count(), 250);
+    let log = daemon.log();
+    assert_eq!(log.matches("/mail-x can't be submitted").count(), 1, "{log}");
+    assert!(!log.contains("the drop directory") || !log.contains("can't be used"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_never_accepted_is_reported_after_five_days() {
+    let sink = Sink::start(Manner::clear()).await;
+    let at = free_address();
+    let site = site_with_drop_and(at, &sink, &(ONE_AT_A_TIME.to_owned() + ANYONE));
+    let _daemon = Daemon::start(&site.home).await;
+    let _first = occupy(at).await;
+    leave(&site, "mail-old", ("carol@b.test", &["bob@b.test"]), 6);
+    let report = sink.messages(1).await.remove(0);
+    let content = String::from_utf8_lossy(&report.content).into_owned();
+    assert_eq!((report.mail.as_str(), report.recipients), ("", vec!["carol@b.test".to_owned()]));
+    assert!(content.contains("<bob@b.test>\r\n  not accepted in 5 days; last: "), "{content}");
+    eventually("its removal", LONG, async || (dropped(&site) == ["listener"]).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_number_of_recipients_is_accepted_or_reported() {
+    let sink = Sink::start(Manner::clear()).await;
+    let limits = "[limits]\nrecipients = 2\nerrors = 8\n\n";
+    let site = site_with_drop_and(free_address(), &sink, &(limits.to_owned() + ANYONE));
+    let gone: Vec<String> = (0..45).map(|number| format!("gone{number}@elsewhere.test")).collect();
+    let good: Vec<String> = (0..5).map(|number| format!("good{number}@b.test")).collect();
+    let (first, last) = gone.split_at(20);
+    let config = site.home.config();
+    let mut args = vec!["sendmail", "-C", config.to_str().unwrap(), "-ferin@b.test"];
+    args.extend(first.iter().chain(&good).chain(last).map(String::as_str));
+    assert!(hand(Path::new(PROGRAM), &args, b"Subject: x\n\nx\n").status.success());
+    let daemon = Daemon::start(&site.home).await;
+    eventually("its removal", LONG, async || (dropped(&site) == ["listener"]).then_some(())).await;
+    daemon.queue_empty().await;
+    let (reports, messages): (Vec<_>, Vec<_>) =
+        sink.arrived().into_iter().partition(|one| one.mail.is_empty());
+    let mut reached: Vec<String> = messages.into_iter().flat_map(|one| one.recipients).collect();
+    reached.sort();
+    assert_eq!(reached, good);
+    let reports: String = reports.iter().map(|one| String::from_utf8_lossy(&one.content)).collect();
+    for recipient in &gone {
+        assert_eq!(
+            reports.matches(&format!("<{recipient}>\r\n  550 5.")).count(),
+            1,
+            "{recipient}: {reports}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_a_message_gets_no_second_copy_for_those_who_wait() {
+    let sink = Sink::start(Manner::clear().replying("rcpt to:<gone@", "550 5.1.1 nobody")).await;
+    let asking = ANYONE.trim_end().to_owned() + "\nverify_recipients = true\n\n";
+    let limits = "[limits]\nunknown_recipients = 1\n\n".to_owned();
+    let site = site_with_drop_and(free_address(), &sink, &(limits + &asking));
+    let _daemon = Daemon::start(&site.home).await;
+    let recipients = ["erin@b.test", "gone@b.test", "later@b.test"];
+    leave(&site, "mail-some", ("erin@b.test", &recipients), 0);
+    let file = site.home.path().join("drop/mail-some");
+    eventually("the rest", LONG, async || {
+        let text = std::fs::read_to_string(&file).unwrap();
+        (text.starts_with("{\"sender\":\"erin@b.test\",\"recipients\":[\"later@b.test\"]")
+            && text.ends_with("Subject: mail-some\r\n\r\nx\r\n.\r\n"))
+        .then_some(())
+    })
+    .await;
+    let arrived = sink.messages(2).await;
+    let mut kinds: Vec<&str> = arrived.iter().map(|one| one.mail.as_str()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["", "erin@b.test"], "the report and the message");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_listener_could_ever_accept_is_not_left() {
+    let sink = Sink::start(Manner::clear()).await;
+    let site = site_with_drop(free_address(), &sink);
+    let config = site.home.config();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replacen("tls = \"off\"", "tls = \"required\"\ncertificate = \"gw\"", 1))
+        .unwrap();
+    let done = hand(Path::new(PROGRAM), &["sendmail", "-C", config.to_str().unwrap(), "bob@b.test"], b"x\n");
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(78), "{said}");
+    assert!(said.contains("no listener accepts mail from this machine in plaintext"), "{said}");
+    assert_eq!(dropped(&site), Vec::<String>::new());
+    leave(&site, "mail-before", ("ann@a.test", &["bob@b.test"]), 0);
+    let daemon = Daemon::start(&site.home).await;
+    eventually("an alarm", LONG, async || {
+        daemon.log().contains("can't be used: no listener accepts mail from this machine").then_some(())
+    })
+    .await;
 }
