@@ -96,6 +96,10 @@ impl Decision {
             Ruling::Withheld(shortfall) => Some(shortfall.enhanced()),
             Ruling::Remembered(_) => Some(Enhanced(4, 7, 4)),
             Ruling::Onward => Some(Shortfall::Onward.enhanced()),
+            // Our lists are missing or old, which the client can't help: once there are new ones, it may be admitted.
+            Ruling::Refused(_, UnmetCondition::Tls(shortfall @ Shortfall::RevocationUnknown(_))) => {
+                Some(shortfall.enhanced())
+            }
             Ruling::Refused(_, UnmetCondition::NoTls) => Some(Enhanced(5, 7, 10)),
             Ruling::Refused(_, UnmetCondition::User) => Some(Enhanced(5, 7, 0)),
             Ruling::Refused(

@@ -184,6 +184,8 @@ fn is_told_well(
     let code = match expected {
         "admitted" => return Ok(()),
         "tls-required" => "550 5.7.10 ",
+        // The lists are ours.
+        "revocation-unknown" => "451 4.7.5 ",
         _ => "550 5.7.1 ",
     };
     let mut parts = vec![format!("connector {}", requirement.id)];

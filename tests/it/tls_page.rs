@@ -121,7 +121,7 @@ fn page() -> String {
     page += &table(&behaviour::all(), OUTBOUND, Behaviour::expected_outbound);
     page += "\n## Inbound\n\nThe reply to MAIL FROM if a client shows such a certificate, by what the \
         connector of its domain requires: `admitted` is 250; otherwise 550 5.7.1 with this reason (550 5.7.10 \
-        for `tls-required`), and the session continues. After `handshake-broken` there is no reply.\n\n";
+        for `tls-required`, 451 4.7.5 for `revocation-unknown`), and the session continues. After `handshake-broken` there is no reply.\n\n";
     page += &columns(INBOUND);
     page += &table(&behaviour::clients(), INBOUND, Behaviour::expected_inbound);
     page += "\n## The words\n\n| word | what it means | who can fix it |\n|---|---|---|\n";

@@ -57,6 +57,8 @@ fn reply(decision: &Decision, text: String) -> Reply {
     let status = decision.status().unwrap_or(Enhanced(5, 7, 1));
     // RFC 4954 §6: 530 means that authentication is required.
     let code = if status == Enhanced(5, 7, 0) { 530 } else { 550 };
+    // What is not for good may be accepted later.
+    let code = if status.0 == 4 { 451 } else { code };
     Reply::new(code, status, text)
 }
 
