@@ -32,6 +32,11 @@ pub fn unassessed(table: &Table, channel: &Channel, reverse_path: &ReversePath) 
     decides(&own);
     let domain = reverse_path.mailbox().and_then(|mailbox| mailbox.domain_name());
     let named = reverse_path.is_null() && decides(&named_by_peer(table, channel));
+    if !named && reverse_path.is_null() {
+        let by_user = |c: &&Arc<Inbound>| c.users.is_some() && c.has_login(channel);
+        // A login binds nobody.
+        decides(&table.inbound.iter().filter(by_user).collect::<Vec<_>>());
+    }
     if !named {
         // `*` binds nobody.
         let binds = |level: &Specificity| {

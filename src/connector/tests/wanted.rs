@@ -62,6 +62,34 @@ fn the_null_reverse_path_asks_about_whom_the_certificate_names() {
 }
 
 #[test]
+fn the_null_reverse_path_asks_about_whom_has_logged_in() {
+    let mut staff = partner("staff", "contoso.example", "staff-set", None);
+    let Inbound { tls: InboundTls::Forced(forced), .. } = &mut staff else { unreachable!("it is forced") };
+    forced.require = Require::Chain { trust: vec![trust("staff-set")] };
+    staff.users = Some(std::sync::Arc::new(Users::parse("staff-users", "ann:$argon2id$x").expect("users")));
+    let table = Table::new(Generation(1), vec![staff], Vec::new());
+    let asked = |file: Option<&str>, done: &[&str]| {
+        let user = file.map(|file| {
+            let logins = vec![VerifiedLogin { file: file.into(), hash: "$argon2id$x".into() }];
+            std::sync::Arc::new(User { name: "ann".into(), logins })
+        });
+        let mut certificate = certificate(&["laptop.example"], ChainVerdict::Trusted);
+        certificate.chain = done.iter().map(|set| (trust(set), ChainVerdict::Trusted)).collect();
+        let tls = facts(tls(TlsVersion::V13, PeerCertificate::Shown(Box::new(certificate))));
+        let channel = Channel { tls, user, ..Channel::new([203, 0, 113, 9].into()) };
+        let null = ReversePath::parse("").expect("a reverse-path");
+        (
+            unassessed(&table, &channel, &null),
+            matches!(admit(&table, &channel, &null), Admission::Admitted(_)),
+        )
+    };
+    assert_eq!(asked(Some("staff-users"), &[]), (vec![trust("staff-set")], false));
+    assert_eq!(asked(Some("staff-users"), &["staff-set"]), (vec![], true));
+    assert_eq!(asked(Some("other-users"), &[]), (vec![], false));
+    assert_eq!(asked(None, &[]), (vec![], false));
+}
+
+#[test]
 fn a_client_is_asked_only_where_a_connector_wants_its_certificate() {
     let asks = |inbound: Vec<Inbound>, peer: [u8; 4]| {
         Table::new(Generation(1), inbound, Vec::new()).wants_certificate_of("in", peer.into())
