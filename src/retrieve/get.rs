@@ -10,16 +10,20 @@ use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use super::settings::Settings;
 use super::url::{HttpUrl, UrlFault, UrlHost};
+use crate::connector::AddressFamily;
 use crate::mail::is_public;
 use crate::resolver::dns::Dns;
 use crate::resolver::route::DnsFault;
 
 /// Addresses of one name that are dialled.
 const ADDRESSES_MAX: usize = 4;
+/// How long an address has before the next one is tried as well (RFC 8305 §5).
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Makes HTTP requests.
 #[derive(Clone)]
@@ -149,21 +153,37 @@ impl Retriever {
                 self.dns.addresses(name).await.map_err(|fault| RetrieveFault::Dns(host.clone(), fault))?
             }
         };
-        let allowed = found.iter().filter(|ip| private || is_public(**ip)).take(ADDRESSES_MAX);
         let mut last = found.first().map_or(RetrieveFault::Dns(host.clone(), DnsFault::NoRecords), |ip| {
             RetrieveFault::NotPublic { host: host.clone(), ip: *ip }
         });
-        let each = self.settings.timeout / 2;
-        for ip in allowed {
-            let address = SocketAddr::new(*ip, url.port);
-            match timeout(each, TcpStream::connect(address)).await {
+        let limit = self.settings.timeout / 2;
+        let mut dialling = JoinSet::new();
+        for (before, ip) in (0_u32..).zip(dialled(found, private)) {
+            let address = SocketAddr::new(ip, url.port);
+            dialling.spawn(async move {
+                sleep(HEAD_START.saturating_mul(before)).await;
+                let connected = timeout(limit, TcpStream::connect(address)).await;
+                let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+                connected.map_err(|error| RetrieveFault::Dial(address, error))
+            });
+        }
+        while let Some(done) = dialling.join_next().await {
+            match done {
                 Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => last = RetrieveFault::Dial(address, error),
-                Err(_) => last = RetrieveFault::Dial(address, io::ErrorKind::TimedOut.into()),
+                Ok(Err(fault)) => last = fault,
+                Err(_) => {}
             }
         }
         Err(last)
     }
+}
+
+/// The addresses that are dialled, in order: the families in turn, since one of them may lead nowhere.
+fn dialled(found: Vec<IpAddr>, private: bool) -> Vec<IpAddr> {
+    let allowed = found.into_iter().filter(|ip| private || is_public(*ip)).collect();
+    let mut arranged = AddressFamily::PreferIpv6.arrange(allowed);
+    arranged.truncate(ADDRESSES_MAX);
+    arranged
 }
 
 fn request(url: &HttpUrl, payload: Option<&Payload>) -> Result<Request<Full<Bytes>>, RetrieveFault> {
@@ -191,4 +211,25 @@ fn readable(octets: &[u8]) -> String {
 fn chain_of(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(found: &str, private: bool, expected: &str) {
+        let ips = |text: &str| text.split_whitespace().map(|ip| ip.parse().expect("an address")).collect();
+        let expected: Vec<IpAddr> = ips(expected);
+        assert_eq!(dialled(ips(found), private), expected, "{found}");
+    }
+
+    #[test]
+    fn the_families_are_dialled_in_turn_and_only_public_addresses() {
+        let six = "2a00::1 2a00::2 2a00::3 2a00::4 2a00::5";
+        check(&format!("{six} 9.9.9.9"), false, "2a00::1 9.9.9.9 2a00::2 2a00::3");
+        check(six, false, "2a00::1 2a00::2 2a00::3 2a00::4");
+        check("fd00::1 10.0.0.1 9.9.9.9", false, "9.9.9.9");
+        check("fd00::1 10.0.0.1 9.9.9.9", true, "fd00::1 10.0.0.1 9.9.9.9");
+    }
 }

@@ -202,7 +202,7 @@ async fn a_strangers_mx_record_leads_to_nothing_of_ours_unless_a_key_says_so() {
 }
 
 /// An address of which connections are neither taken nor refused, for as long as this is kept.
-fn silent(address: &str) -> (std::net::SocketAddr, Vec<std::net::TcpStream>, socket2::Socket) {
+pub(crate) fn silent(address: &str) -> (std::net::SocketAddr, Vec<std::net::TcpStream>, socket2::Socket) {
     let address: std::net::SocketAddr = address.parse().unwrap();
     let socket =
         socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
