@@ -113,7 +113,7 @@ async fn list_of_set(retriever: &Retriever, set: &TrustSet, url: &str) -> Result
     let private = set.shelf().sources().private;
     let what = Retrieval { url, private, payload: None };
     let octets = retriever.retrieve(what).await.map_err(|fault| fault.to_string())?;
-    let taken = set.take_fetched(url, octets, Clock::wall()).map_err(|fault| fault.to_string())?;
+    let taken = set.take_fetched(url, octets, Clock::wall).map_err(|fault| fault.to_string())?;
     let news =
         if taken.is_some() { "another list than the one that is there" } else { "the list that is there" };
     let list = set.shelf().list(url).ok_or("it was not taken")?;

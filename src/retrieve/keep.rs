@@ -24,7 +24,7 @@ pub struct ListKeeper {
     sets: Arc<ArcSwap<TrustById>>,
     cache: ListCache,
     plan: BTreeMap<ListKey, FetchState>,
-    running: JoinSet<(ListKey, Result<(), String>)>,
+    running: JoinSet<FinishedFetch>,
     /// The sets that the plan was made for.
     known: Arc<TrustById>,
     /// What is on disk of presented URLs.
@@ -33,6 +33,13 @@ pub struct ListKeeper {
 
 /// A trust set and a URL.
 type ListKey = (TrustId, Arc<str>);
+
+/// A fetch that is over: for which of the sets, and what came of it.
+struct FinishedFetch {
+    key: ListKey,
+    set: Arc<TrustSet>,
+    outcome: Result<(), String>,
+}
 
 /// One URL's state.
 #[derive(Debug, Default)]
@@ -71,20 +78,20 @@ impl ListKeeper {
             let changed = tokio::select! {
                 () = stop.cancelled() => return,
                 Some(done) = self.running.join_next() => {
-                    if let Ok((key, outcome)) = done {
-                        self.finish(&key, outcome);
+                    if let Ok(done) = done {
+                        self.finish(done);
                     }
                     true
                 }
                 _ = pace.tick() => false,
             };
             let now = Clock::wall();
-            let round = next_round <= now || now.since(next_round) > ROUND.saturating_mul(2);
+            let round = refresh::is_round(next_round, now);
             let sets = self.sets.load_full();
             let reloaded = !Arc::ptr_eq(&sets, &self.known);
             let grown = self.settle(&sets, reloaded, now);
             if round || reloaded || grown {
-                next_round = later(now, ROUND);
+                next_round = later(now, refresh::ROUND);
                 self.tidy(&sets, now).await;
             }
             self.begin(&sets, now);
@@ -135,23 +142,28 @@ impl ListKeeper {
             let key = (id.clone(), Arc::clone(url));
             self.running.spawn(async move {
                 let outcome = fetch_one(&retriever, &cache, &set, &key).await;
-                (key, outcome)
+                FinishedFetch { key, set, outcome }
             });
         }
     }
 
-    fn finish(&mut self, key: &ListKey, outcome: Result<(), String>) {
+    fn finish(&mut self, FinishedFetch { key, set, outcome }: FinishedFetch) {
         let (now, jitter) = (Clock::wall(), fastrand::f64());
         let retry = self.retriever.settings().retry;
-        let Some(fetch) = self.plan.get_mut(key) else { return };
+        let Some(fetch) = self.plan.get_mut(&key) else { return };
         fetch.running = false;
         match outcome {
             Ok(()) => {
                 fetch.failures = 0;
                 fetch.cause = None;
-                let list = self.known.get(&key.0).and_then(|set| set.shelf().list(&key.1));
+                let list = set.shelf().list(&key.1);
                 let next = list.and_then(|list| list.next_update());
                 fetch.due = later(now, refresh::after_success(next, now, jitter));
+                // A reload meanwhile may have left the list behind with the set that it was fetched for.
+                let sets = self.sets.load();
+                if sets.get(&key.0).is_none_or(|set_now| !set_now.shelf().is_one_with(set.shelf())) {
+                    fetch.due = now;
+                }
             }
             Err(cause) => {
                 fetch.failures = fetch.failures.saturating_add(1);
@@ -230,7 +242,7 @@ async fn fetch_one(
     let (cache, set, key) = (cache.clone(), Arc::clone(set), (id.to_string(), Arc::clone(url)));
     // Reading and verifying a large list takes a while.
     let taken = tokio::task::spawn_blocking(move || {
-        let taken = set.take_fetched(&key.1, octets, Clock::wall())?;
+        let taken = set.take_fetched(&key.1, octets, Clock::wall)?;
         let Some(list) = taken else { return Ok(false) };
         if let Err(fault) = cache.write(&key.0, &key.1, &list) {
             tracing::warn!(url = %key.1, %fault, "a revocation list can't be kept for the next start");
@@ -260,7 +272,6 @@ fn later(now: UnixMillis, wait: Duration) -> UnixMillis {
 }
 
 const TURN: Duration = Duration::from_secs(1);
-const ROUND: Duration = Duration::from_secs(10 * 60);
 const DUE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Thirty days.
 const FORGET_MILLIS: i64 = 30 * 24 * 60 * 60 * 1_000;

@@ -9,6 +9,14 @@ const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const WAIT_MIN: Duration = Duration::from_secs(5 * 60);
 const BACK_OFF_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// The time between two rounds of tidying and reporting.
+pub(super) const ROUND: Duration = Duration::from_secs(10 * 60);
+
+/// Whether a round is due. One that is far ahead was planned before the clock was set back.
+pub(super) fn is_round(next_round: UnixMillis, now: UnixMillis) -> bool {
+    next_round <= now || next_round.since(now) > ROUND.saturating_mul(2)
+}
+
 /// The wait after a success: about half of what is left of the list, so that there are several attempts before it
 /// ends. `jitter` is below 1 and spreads the requests of all relays.
 pub(super) fn after_success(next_update: Option<UnixMillis>, now: UnixMillis, jitter: f64) -> Duration {
@@ -32,6 +40,14 @@ mod tests {
     use super::*;
 
     const HOUR: i64 = 60 * 60 * 1_000;
+
+    #[test]
+    fn a_round_is_due_at_its_time_and_after_a_step_back_of_the_clock() {
+        let next = UnixMillis(1_800_000_000_000);
+        for (minutes, due) in [(-60, true), (-21, true), (-10, false), (0, true), (60, true)] {
+            assert_eq!(is_round(next, UnixMillis(next.0 + minutes * HOUR / 60)), due, "{minutes} min");
+        }
+    }
 
     #[test]
     fn a_list_is_fetched_again_well_before_it_ends() {

@@ -252,7 +252,7 @@ fn certificate_status(
     (set, lists): (&TrustSet, &[Arc<RevocationList>]),
     now: UnixMillis,
 ) -> RevocationStatus {
-    let awaited = set.shelf().asks(certificate.points(), issuer.spki(), now);
+    let awaited = set.shelf().asks(certificate.points(), (certificate.issuer(), issuer.spki()), now);
     let status = certificate.status(lists.iter().map(|list| &**list), issuer, now);
     if awaited && status == RevocationStatus::Unknown { RevocationStatus::NotFetched } else { status }
 }

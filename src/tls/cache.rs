@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -12,6 +13,8 @@ use crate::mail::UnixMillis;
 
 /// A larger file is not one of ours.
 const FILE_BYTES_MAX: u64 = 256 << 20;
+/// No write takes longer.
+const WRITE_MAX: Duration = Duration::from_secs(60 * 60);
 /// Lines of the index that are read.
 const LINES_MAX: usize = 65_536;
 
@@ -103,9 +106,10 @@ impl ListCache {
         };
         for entry in entries {
             let path = entry?.path();
-            let ours =
-                path.extension().is_some_and(|kind| ["crl", "key", "new"].iter().any(|one| kind == *one));
-            if ours && !kept.contains(&path) {
+            let is =
+                |kinds: &[&str]| path.extension().is_some_and(|kind| kinds.iter().any(|one| kind == *one));
+            let goes = is(&["crl", "key"]) && !kept.contains(&path) || is(&["new"]) && is_left_over(&path);
+            if goes {
                 absent(fs::remove_file(&path))?;
             }
         }
@@ -130,6 +134,12 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
     let mut octets = Vec::new();
     File::open(file)?.take(FILE_BYTES_MAX).read_to_end(&mut octets)?;
     Ok(octets)
+}
+
+/// Whether a file was begun so long ago that nobody writes it any more.
+fn is_left_over(file: &Path) -> bool {
+    let begun = fs::metadata(file).and_then(|about| about.modified());
+    begun.is_ok_and(|begun| begun.elapsed().is_ok_and(|age| age > WRITE_MAX))
 }
 
 fn absent(done: io::Result<()>) -> io::Result<()> {
@@ -165,5 +175,22 @@ mod tests {
         assert!(cache.read("a", "http://x/").is_none());
         assert_eq!(cache.read("b", "http://x/"), Some(two));
         assert_eq!(cache.presented().len(), 1);
+    }
+
+    #[test]
+    fn a_write_under_way_is_left_alone_and_one_that_broke_off_goes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = ListCache::of(folder.path());
+        cache.write("a", "http://x/", &CachedList { der: vec![1], key: None }).expect("written");
+        let begun = |name: &str| {
+            let path = folder.path().join("crl").join(name);
+            (File::create(&path).expect("created"), path)
+        };
+        let (_young, young_path) = begun("young.new");
+        let (old, old_path) = begun("old.new");
+        let long_ago = std::time::SystemTime::now() - WRITE_MAX - Duration::from_secs(1);
+        old.set_modified(long_ago).expect("dated");
+        cache.retain(&[]).expect("removed");
+        assert!(young_path.exists() && !old_path.exists());
     }
 }

@@ -253,6 +253,11 @@ impl RevocationList {
         (next.since(now) < quarter.min(SOON)).then_some(ListEnd::Soon)
     }
 
+    /// The name of its issuer, in DER.
+    pub(super) fn issuer_name(&self) -> &[u8] {
+        &self.issuer
+    }
+
     /// Whether the owner of a name issued it, as far as it says itself; the name is in DER.
     pub(super) fn names_issuer(&self, name: &[u8]) -> bool {
         self.issuer == name
@@ -336,6 +341,11 @@ impl<'a> ListedCertificate<'a> {
     /// The URIs of its distribution points.
     pub(super) fn points(&self) -> &[&'a str] {
         self.points.as_deref().unwrap_or_default()
+    }
+
+    /// The name of its issuer, in DER.
+    pub(super) fn issuer(&self) -> &[u8] {
+        self.parsed.issuer().as_raw()
     }
 
     /// It as the issuer of another.

@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 mod chooser;
 mod issuers;
 mod revocation;
+mod shelf;
 
 use super::*;
 use crate::connector::{ChainVerdict, ClientCertificate, KeyExchange, TrustId};

@@ -82,9 +82,9 @@ impl TrustSet {
             let Some(cached) = cache.read(id, &url) else { continue };
             if let Ok(list) = RevocationList::parse(&cached.der) {
                 if let Some(key) = cached.key.filter(|key| list.signed_by(key)) {
-                    self.shelf.note_key(&key);
+                    self.shelf.note_key(list.issuer_name(), &key);
                 }
-                self.shelf.put(&url, Arc::new(list), UnixMillis::default());
+                self.shelf.put(&url, Arc::new(list), UnixMillis::default);
             }
         }
     }
@@ -105,7 +105,7 @@ impl TrustSet {
         &self,
         url: &str,
         octets: Vec<u8>,
-        now: UnixMillis,
+        clock: impl Fn() -> UnixMillis,
     ) -> Result<Option<CachedList>, FetchedListFault> {
         let lists = pem::lists_of(Path::new(url), octets).map_err(|fault| {
             if let TlsFault::RevocationList { fault, .. } = fault {
@@ -132,14 +132,14 @@ impl TrustSet {
             if list.is_same(last) {
                 return Ok(None);
             }
-            if last_verified && last.is_current(now) && !list.is_for_the_same(last) {
+            if last_verified && last.is_current(clock()) && !list.is_for_the_same(last) {
                 return Err(FetchedListFault::Other(list.issuer().to_owned()));
             }
             if list.this_update() < last.this_update() && (last_verified || !verified) {
                 return Err(FetchedListFault::Older(rfc3339(list.this_update())));
             }
         }
-        self.shelf.put(url, Arc::new(list), now);
+        self.shelf.put(url, Arc::new(list), clock);
         Ok(Some(CachedList { der, key: if self.is_anchor_key(key.as_deref()) { None } else { key } }))
     }
 

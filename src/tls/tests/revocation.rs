@@ -32,7 +32,7 @@ fn list_params(revoked: &[u64], stale: bool) -> CertificateRevocationListParams 
 }
 
 /// The list of an authority: which serial numbers it names, and whether its time is over.
-fn list(ca: &Ca, revoked: &[u64], stale: bool) -> String {
+pub(super) fn list(ca: &Ca, revoked: &[u64], stale: bool) -> String {
     list_params(revoked, stale).signed_by(ca).unwrap().pem().unwrap()
 }
 
@@ -44,7 +44,7 @@ fn part(ca: &Ca, revoked: &[u64], uri: &str, scope: Option<CrlScope>) -> String 
     params.signed_by(ca).unwrap().pem().unwrap()
 }
 
-fn authority(name: &str) -> Ca {
+pub(super) fn authority(name: &str) -> Ca {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
