@@ -262,6 +262,18 @@ impl TlsFacts {
         }
     }
 
+    /// The same without what any trust anchor set said of the chain.
+    #[must_use]
+    pub fn unassessed(&self) -> Self {
+        let mut facts = self.clone();
+        if let PeerCertificate::Shown(certificate) = &mut facts.peer {
+            certificate.chain.clear();
+            certificate.revocation.clear();
+            certificate.root = None;
+        }
+        facts
+    }
+
     /// Whether the key exchange group is post-quantum.
     #[must_use]
     pub fn is_post_quantum(&self) -> bool {

@@ -25,12 +25,14 @@ use super::settings::ListenerTls;
 use crate::connector::{SessionTable, TlsFacts};
 use crate::mail::Network;
 use crate::smtp::receive::{Action, Fullness, Session, StoreRefusal};
-use crate::tls::ClientChain;
 use crate::tracking::Event;
 
 mod asking;
+mod presentation;
 mod sealing;
 mod sending;
+
+use presentation::Presentation;
 
 /// Drives a session from the first octet to the last.
 pub(super) async fn converse(
@@ -84,7 +86,7 @@ struct Conversation {
     /// Ends the session where a new table does not allow its transaction.
     cut: CancellationToken,
     /// What the client presented in the handshake.
-    presented: Option<Box<(Arc<TlsFacts>, ClientChain)>>,
+    presented: Option<Box<Presentation>>,
     /// `None` only until an implicit TLS handshake is done.
     session: Option<Session>,
     intake: Intake,
@@ -321,6 +323,9 @@ impl Conversation {
     /// Feeds the session; returns how many octets it took.
     fn feed(&mut self, input: &[u8]) -> (usize, Action) {
         let Some(session) = &mut self.session else { return (input.len(), Action::Close) };
+        if let Some(facts) = self.presented.as_mut().and_then(|presented| presented.renew()) {
+            session.on_new_lists(facts);
+        }
         let (used, action) = session.feed(input, &mut self.intake);
         let doing = SessionActivity { line: session.line_begun(), content: session.in_content() };
         let settings = &self.shared.settings;

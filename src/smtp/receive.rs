@@ -66,6 +66,8 @@ pub struct Session {
     share: Share,
     /// The last answer to MAIL FROM, with the reverse-path's domain; `None` is the null reverse-path.
     admission: Option<(Option<MailboxDomain>, Admission)>,
+    /// The handshake without an assessment, if the one that was made no longer holds.
+    unassessed_again: Option<Arc<TlsFacts>>,
 }
 
 /// The name the client gave, and whether it used EHLO or HELO.
@@ -177,6 +179,7 @@ impl Session {
             logins_failed: 0,
             unwanted: 0,
             admission: None,
+            unassessed_again: None,
         };
         session.say(&greeting);
         session

@@ -63,6 +63,13 @@ impl ClientChain {
         self.certificates.len() > FEW.saturating_add(1) || sets.len() > SETS_FEW
     }
 
+    /// Whether a list was fetched since for a set that these facts name: what it said may not be true any more.
+    #[must_use]
+    pub fn has_new_lists_since(&self, facts: &TlsFacts, then: UnixMillis) -> bool {
+        let named = |id: &TrustId| facts.certificate().is_some_and(|shown| shown.chain.contains_key(id));
+        self.trust.iter().any(|(id, set)| named(id) && set.shelf().has_changed_since(then))
+    }
+
     /// The facts of a handshake, with what these trust anchor sets say of the chain at `now` added.
     #[must_use]
     pub fn assess(&self, facts: &TlsFacts, sets: &[TrustId], now: UnixMillis) -> TlsFacts {

@@ -3,8 +3,12 @@
 use serde_json::Value;
 
 use rcgen::{CrlDistributionPoint, KeyPair, SerialNumber};
+use std::sync::Arc;
+use tokio::sync::Notify;
 
-use crate::peer::daemon::Daemon;
+use crate::peer::client::Client;
+use crate::peer::daemon::{Daemon, NAME};
+use crate::peer::dns::Dns;
 use crate::peer::mint::{Authority, Pair};
 use crate::peer::mix;
 use crate::peer::sink::{Manner, Sink};
@@ -13,6 +17,7 @@ use crate::peer::source::Source;
 use crate::peer::tools;
 use crate::peer::web::{Page, Web};
 use crate::peer::{LONG, eventually, left_out};
+use crate::routes::silent;
 
 const HARD: &str = "tls = \"forced\"\nrequire = \"identity\"\npeer_names = [\"mail.partner.test\"]\n\
      trust = [\"partners\"]\nrevocation = \"hard\"\n";
@@ -247,6 +252,100 @@ async fn a_list_that_can_not_be_fetched_says_why() {
         assert!(told.iter().any(|one| one.contains(&path) && one.contains(why)), "{path}{why}: {told:#?}");
     }
     assert_eq!(web.asked("/inner.crl"), 0, "a redirect was followed, or an inner address was dialled");
+}
+
+/// A connector of the partner, whose clients' certificates must be good by a current list.
+const HARD_IN: &str = "[[inbound]]\nname = \"bank\"\nfrom_domains = [\"bank.test\"]\nto_domains = [\"*\"]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_deferred_until_its_list_is_there_and_goes_by_each_next_one_in_the_same_session() {
+    let (site, web) = (Site::new(), Web::start().await);
+    let urls: Vec<String> =
+        ["/one.crl", "/two.crl", "/three.crl"].map(|path| format!("\"{}\"", web.url(path))).to_vec();
+    let trust = format!("crl = [{}]\n{PRIVATE}", urls.join(", "));
+    let out = outbound("out", "*", "127.0.0.1:9".parse().unwrap(), OPPORTUNISTIC);
+    let daemon = relay(&site, &trust, &format!("{HARD_IN}{HARD}\n{out}")).await;
+    let certificate = |serial| site.ours.client(Some(&pair(&site.partners, serial, None)));
+    let mut client = Client::sealed(daemon.at("in"), &certificate(7), NAME).await;
+    let mut other = Client::sealed(daemon.at("in"), &certificate(9), NAME).await;
+    let deferred = client.say("MAIL FROM:<ada@bank.test>").await;
+    assert!(
+        deferred.text.starts_with("451 4.7.5 ") && deferred.text.contains("has not been fetched yet"),
+        "{deferred:?}"
+    );
+
+    web.page("/one.crl", list(&site.partners, &[8]));
+    fetched(&daemon, 1).await;
+    assert_eq!(client.say("MAIL FROM:<ada@bank.test>").await.code, 250);
+    assert_eq!(other.say("MAIL FROM:<ada@bank.test>").await.code, 250);
+
+    web.page("/two.crl", list(&site.partners, &[7]));
+    fetched(&daemon, 2).await;
+    // In one piece: the next MAIL goes by the list, wherever the transaction before it ended.
+    client.write(b"RSET\r\nMAIL FROM:<ada@bank.test>\r\n").await.unwrap();
+    assert_eq!(client.reply().await.code, 250);
+    let refused = client.reply().await;
+    assert!(refused.text.starts_with("550 5.7.1 ") && refused.text.contains("revoked"), "{refused:?}");
+    assert_eq!(other.say("RSET").await.code, 250);
+    assert_eq!(other.say("MAIL FROM:<ada@bank.test>").await.code, 250);
+
+    // After a reload the lists are those of another set, and the session has the one before.
+    daemon.ask(&["reload"]).await;
+    web.page("/three.crl", list(&site.partners, &[9]));
+    fetched(&daemon, 3).await;
+    assert_eq!(other.say("RSET").await.code, 250);
+    // A session that a reload outlived ends where it is refused.
+    assert_eq!(other.say("MAIL FROM:<ada@bank.test>").await.code, 421);
+    let revoked = daemon.log().matches("\"token\":\"certificate-revoked\"").count();
+    assert_eq!(revoked, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_comes_during_a_reload_counts() {
+    // With the same sources after the reload, and with others: then the list is fetched once more.
+    for other in [None, Some("/other.crl")] {
+        let (site, web) = (Site::new(), Web::start().await);
+        let sink = Sink::start(Manner::sealed(pair(&site.partners, 7, None).server())).await;
+        let out = outbound("out", "partner.test", sink.address, HARD);
+        let trust = |other: Option<&str>| {
+            let paths = ["/root.crl", "/beat.crl"].into_iter().chain(other);
+            let urls: Vec<String> = paths.map(|path| format!("\"{}\"", web.url(path))).collect();
+            format!("crl = [{}]\n{PRIVATE}", urls.join(", "))
+        };
+        let gate = Arc::new(Notify::new());
+        let body = site.partners.revocation_list(&[]).into_bytes();
+        web.page("/root.crl", Page::Held(Arc::clone(&gate), body.clone()));
+        let daemon = relay(&site, &trust(None), &out).await;
+        eventually("a fetch", LONG, async || (web.asked("/root.crl") == 1).then_some(())).await;
+        configure(&site, &trust(other), &out);
+        daemon.ask(&["reload"]).await;
+        web.page("/root.crl", Page::Body(body));
+        // Another list is asked for twice: the plan is that of the new set.
+        let beats = web.asked("/beat.crl");
+        eventually("two turns", LONG, async || (web.asked("/beat.crl") >= beats + 2).then_some(())).await;
+        gate.notify_one();
+        send(&daemon, "one", "bob@partner.test").await;
+        daemon.queue_empty().await;
+        assert_eq!(sink.arrived().len(), 1, "{other:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_that_do_not_answer_leave_time_for_one_that_does() {
+    let (site, web, dns) = (Site::new(), Web::start().await, Dns::start().await);
+    let port = web.address.port();
+    let _dead = ["[::1]", "127.0.0.2", "127.0.0.3"].map(|host| silent(&format!("{host}:{port}")));
+    dns.aaaa("crl.test", std::net::Ipv6Addr::LOCALHOST);
+    dns.a("crl.test", [127, 0, 0, 2].into()).a("crl.test", [127, 0, 0, 3].into());
+    dns.a("crl.test", [127, 0, 0, 1].into());
+    web.page("/root.crl", list(&site.partners, &[]));
+    let trust = format!("crl = [\"http://crl.test:{port}/root.crl\"]\n{PRIVATE}");
+    let out = outbound("out", "partner.test", "127.0.0.1:9".parse().unwrap(), SOFT);
+    configure(&site, &trust, &format!("[dns]\nservers = [\"{}\"]\n\n{out}", dns.address));
+    let config = std::fs::read_to_string(site.home.config()).unwrap();
+    std::fs::write(site.home.config(), config.replace("[crl]\n", "[crl]\ntimeout = \"4s\"\n")).unwrap();
+    let daemon = Daemon::start(&site.home).await;
+    fetched(&daemon, 1).await;
 }
 
 /// An OCSP response of this authority about its certificate with this serial number, made by openssl.

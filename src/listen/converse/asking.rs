@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Conversation;
+use super::presentation::Presentation;
 use crate::connector::{Login, RecipientCheck, TlsFacts, TrustId};
 use crate::listen::login::{LoginOutcome, checked};
-use crate::mail::{Clock, Mailbox};
+use crate::mail::{Clock, Mailbox, UnixMillis};
 use crate::smtp::receive::{Action, Question, RepeatedRefusals, Session};
 use crate::tracking::Event;
 
@@ -25,17 +26,18 @@ impl Conversation {
 
     /// Has the client's chain assessed. Returns whether the session is over.
     pub(super) async fn assess(&mut self, sets: Vec<TrustId>) -> bool {
-        let assessed = self.assessed(sets).await.map(Arc::new);
+        // Before the lists are looked at: one that comes meanwhile is news.
+        let now = Clock::wall();
+        let assessed = self.assessed(sets, now).await.map(Arc::new);
         if let (Some(presented), Some(assessed)) = (&mut self.presented, &assessed) {
-            presented.0 = Arc::clone(assessed);
+            presented.assessed(Arc::clone(assessed), now);
         }
         self.told(|session| session.on_assessed(assessed))
     }
 
     /// The facts with what these sets say. What may cost much waits for its turn, beside the threads that serve everyone.
-    async fn assessed(&mut self, sets: Vec<TrustId>) -> Option<TlsFacts> {
-        let (facts, chain) = &**self.presented.as_ref()?;
-        let now = Clock::wall();
+    async fn assessed(&mut self, sets: Vec<TrustId>, now: UnixMillis) -> Option<TlsFacts> {
+        let Presentation { facts, chain, .. } = &**self.presented.as_ref()?;
         if !chain.is_costly(&sets) {
             return Some(chain.assess(facts, &sets, now));
         }

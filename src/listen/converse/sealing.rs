@@ -11,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::PollSemaphore;
 
 use super::Conversation;
+use super::presentation::Presentation;
 use crate::connector::{HandshakeFault, TlsFacts};
 use crate::listen::census::Guest;
 use crate::mail::Clock;
@@ -52,7 +53,7 @@ impl Conversation {
         match shaken {
             Ok((mut sealed, facts, chain)) => {
                 let facts = Arc::new(facts);
-                self.presented = Some(Box::new((Arc::clone(&facts), chain)));
+                self.presented = Some(Box::new(Presentation::new(Arc::clone(&facts), chain)));
                 match &mut self.session {
                     Some(session) => Session::on_tls(session, facts),
                     None => self.start(Some(facts)),

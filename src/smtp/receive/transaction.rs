@@ -39,12 +39,21 @@ impl Session {
         if self.table.renew() {
             self.admission = None;
         }
+        if let Some(facts) = self.unassessed_again.take() {
+            self.channel.tls = Some(facts);
+            self.admission = None;
+        }
         let wanted = unassessed(self.table.table(), &self.channel, &mail.reverse_path);
         if !wanted.is_empty() {
             self.phase = Phase::Assess(Box::new(mail));
             return Some(Action::Assess(wanted));
         }
         self.admit(mail)
+    }
+
+    /// What was said of the client's chain no longer holds: from the next MAIL on these facts do, and it is assessed again.
+    pub fn on_new_lists(&mut self, facts: Arc<TlsFacts>) {
+        self.unassessed_again = Some(facts);
     }
 
     /// The client's chain was assessed; `None`: it could not be.

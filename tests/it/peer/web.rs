@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// What comes back.
 #[derive(Clone)]
@@ -16,6 +17,8 @@ pub(crate) enum Page {
     Status(&'static str),
     /// 302 to there.
     Redirect(String),
+    /// 200 with this, once the test says so.
+    Held(Arc<Notify>, Vec<u8>),
     /// Nothing, while the client waits.
     Silence,
     /// 200, and octets without an end.
@@ -76,8 +79,13 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
         state.asked.push(path.clone());
         state.pages.get(&path).cloned().unwrap_or(Page::Status("404 Not Found"))
     };
+    let ok = |body: Vec<u8>| ("200 OK", format!("Content-Length: {}\r\n", body.len()), body);
     let (status, fields, body) = match page {
-        Page::Body(body) => ("200 OK", format!("Content-Length: {}\r\n", body.len()), body),
+        Page::Body(body) => ok(body),
+        Page::Held(gate, body) => {
+            gate.notified().await;
+            ok(body)
+        }
         Page::Status(status) => (status, "Content-Length: 0\r\n".to_owned(), Vec::new()),
         Page::Redirect(to) => ("302 Found", format!("Location: {to}\r\nContent-Length: 0\r\n"), Vec::new()),
         Page::Silence => {
