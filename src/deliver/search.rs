@@ -270,7 +270,9 @@ fn not_final(outcome: Outcome, left: usize) -> Outcome {
             let status = trouble.status.in_class(4);
             let reason =
                 format!("{}; {left} more hosts or addresses are left for other attempts", trouble.reason);
-            Outcome::Deferred(Trouble { status, reason, scope: Scope::Lane, ..trouble })
+            // Hosts that can't take this message may well take the next.
+            let scope = if trouble.cause.is_of_message() { trouble.scope } else { Scope::Lane };
+            Outcome::Deferred(Trouble { status, reason, scope, ..trouble })
         }
         other @ (Outcome::Delivered(_) | Outcome::Deferred(_) | Outcome::Failed(_)) => other,
     }

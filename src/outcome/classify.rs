@@ -338,17 +338,56 @@ fn may_pass(shortfall: &Shortfall) -> bool {
     }
 }
 
+impl Cause {
+    /// Whether it is about the message or its recipient: other mail may pass where this was hindered.
+    #[must_use]
+    pub fn is_of_message(self) -> bool {
+        match self {
+            Self::Unsuitable | Self::Unreadable | Self::Operator => true,
+            Self::Refused(Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End) => true,
+            Self::Refused(Stage::Greeting | Stage::Hello)
+            | Self::Requirement
+            | Self::Login
+            | Self::Unreachable
+            | Self::Silent
+            | Self::Lost
+            | Self::Displaced
+            | Self::Garbled
+            | Self::NoSuchDomain
+            | Self::NullMx
+            | Self::NoAddress
+            | Self::Ourselves
+            | Self::DnsUnanswered
+            | Self::Settings
+            | Self::NotTried => false,
+        }
+    }
+}
+
 /// The combined outcome of several hosts: failed only if it failed at each. Of several deferrals, one decided
-/// by a connector is preferred, then the last. `None` if there are no hosts.
+/// by a connector is preferred, then the last; if one of the hosts only can't take this message, the lane does not wait.
+/// `None` if there are no hosts.
 #[must_use]
 pub fn classify_together(outcomes: Vec<Outcome>) -> Option<Outcome> {
+    let of_message = |outcome: &Outcome| match outcome {
+        Outcome::Failed(trouble) | Outcome::Deferred(trouble) => {
+            trouble.scope == Scope::Recipient && trouble.cause.is_of_message()
+        }
+        Outcome::Delivered(_) => false,
+    };
+    let passes_others = outcomes.iter().any(of_message);
     let weight = |outcome: &Outcome| match outcome {
         Outcome::Failed(_) => 0,
         Outcome::Deferred(trouble) if trouble.decision.is_none() => 1,
         Outcome::Deferred(_) => 2,
         Outcome::Delivered(_) => 3,
     };
-    outcomes.into_iter().max_by_key(weight)
+    match outcomes.into_iter().max_by_key(weight)? {
+        Outcome::Deferred(trouble) if passes_others => {
+            Some(Outcome::Deferred(Trouble { scope: Scope::Recipient, ..trouble }))
+        }
+        decisive @ (Outcome::Delivered(_) | Outcome::Deferred(_) | Outcome::Failed(_)) => Some(decisive),
+    }
 }
 
 #[cfg(test)]

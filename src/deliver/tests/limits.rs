@@ -27,6 +27,31 @@ async fn a_limit_on_addresses_is_no_verdict_on_the_host_behind_it() {
 }
 
 #[tokio::test]
+async fn a_message_that_hosts_cannot_take_does_not_block_the_lane() {
+    let mut plain = Vec::new();
+    for _ in 0..9 {
+        plain.push(Peer::start(Manner::default()).await);
+    }
+    let world = World::new(outbound(&plain.iter().map(|peer| peer.address).collect::<Vec<_>>()), Vec::new());
+    let mut modern = job(1, "a", 0);
+    let forward_path = Mailbox::parse("\u{fc}@b.example").expect("a mailbox");
+    modern.recipients = [QueuedRecipient { forward_path, ..modern.recipients[0].clone() }].into();
+    Arc::get_mut(&mut modern.message).expect("one message").utf8 = true;
+    let said = world.carry(&[modern, job(2, "a", 0)]).await;
+    assert_eq!(
+        said,
+        ["1: deferred 4.6.7 Recipient clear-not-offered", "2: delivered clear-not-offered"],
+        "the other hosts may take it"
+    );
+    let mailbox = Mailbox::parse("\u{fc}@b.example").expect("a mailbox");
+    let question = RecipientQuestion { mailbox, onward_sealed: false, ticket: 7 };
+    world.jobs.questions.lock().expect("questions").push_back(question);
+    let said = world.carry(&[job(3, "a", 0)]).await;
+    assert!(said[0].starts_with("7: Unsure Hindered") && said[0].contains("scope: Recipient"), "{said:?}");
+    assert_eq!(said[1], "3: delivered clear-not-offered");
+}
+
+#[tokio::test]
 async fn plaintext_waits_until_every_host_was_tried_over_tls() {
     let mut peers = Vec::new();
     for _ in 0..9 {

@@ -184,3 +184,17 @@ fn several_hosts_fail_only_together() {
     assert_eq!(together(vec![failed(), failed()]).as_deref(), Some("failed 5.3.2 Recipient"));
     assert_eq!(together(vec![]), None);
 }
+
+#[test]
+fn a_message_that_one_host_cannot_take_blocks_no_other() {
+    let unsuitable = || {
+        let refused = classify_reply(Stage::Mail, &Reply::bare(553, "x"), false, &AT);
+        let Outcome::Failed(trouble) = refused else { return refused };
+        Outcome::Failed(Trouble { cause: Cause::Unsuitable, ..trouble })
+    };
+    let unreached = || classify_fault(None, &LinkFault::Unreachable("x".into()), &AT);
+    let together = |outcomes| classify_together(outcomes).as_ref().map(line);
+    assert_eq!(together(vec![unsuitable(), unreached()]).as_deref(), Some("deferred 4.4.1 Recipient"));
+    assert_eq!(together(vec![unreached(), unsuitable()]).as_deref(), Some("deferred 4.4.1 Recipient"));
+    assert_eq!(together(vec![unreached(), unreached()]).as_deref(), Some("deferred 4.4.1 Lane"));
+}
