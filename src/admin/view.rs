@@ -424,6 +424,7 @@ mod tests {
             origin: Origin::default(),
             body: BodyType::SevenBit,
             held: None,
+            left_sealed: false,
             recipients: vec![row],
         };
         MessageView::new(queued, Vec::new())

@@ -84,8 +84,8 @@ impl Scheduler {
         let until = dates.since(work.message.accepted_at).plus(work.expire);
         let delayed = Kind::Delayed { until: dates.to_wall(until) };
         let detail = self.detail(work, to);
-        let whole = detail == Detail::Full && self.returns_whole(work);
-        let all = self.returned(work, whole && !failed.is_empty()).await;
+        let whole = !failed.is_empty() && detail == Detail::Full && self.returns_whole(work).await;
+        let all = self.returned(work, whole).await;
         let header = all.get(..all.len().min(HEADER_BYTES_MAX)).unwrap_or(&all);
         for (kind, told) in [(Kind::Failed, failed), (delayed, late), (Kind::Relayed, relayed)] {
             if told.is_empty() {
@@ -177,24 +177,37 @@ impl Scheduler {
     }
 
     /// RET=FULL is honoured for messages of ordinary size, unless TLS was required on either side: a message that came
-    /// or goes over forced TLS is not returned to wherever the reverse-path points.
-    fn returns_whole(&self, work: &Work<Lease>) -> bool {
+    /// or goes over forced TLS, to any of its recipients, is not returned to wherever the reverse-path points.
+    async fn returns_whole(&self, work: &Work<Lease>) -> bool {
         let message = &work.message;
-        let guarded = message.origin.sealed || message.origin.onward_sealed || self.goes_sealed(work);
         message.dsn.ret == Some(Ret::Full)
-            && !guarded
+            && !message.origin.sealed
+            && !message.origin.onward_sealed
             && message.body != BodyType::BinaryMime
             && message.size <= RETURNED_BYTES_MAX
+            && !self.goes_sealed(work).await
     }
 
-    /// Whether TLS is, or was, demanded on the way to one of the recipients.
-    fn goes_sealed(&self, work: &Work<Lease>) -> bool {
+    /// Whether TLS is, or was, demanded on the way to one of the message's recipients: of this attempt, or of those that
+    /// wait, or of those that are done.
+    async fn goes_sealed(&self, work: &Work<Lease>) -> bool {
         let table = self.live.table();
-        work.verdicts.iter().any(|(recipient, verdict)| {
-            let domain = recipient.forward_path.domain_name();
-            choose(&table, domain).is_some_and(|choice| choice.connector.forced().is_some())
+        let is_forced = |mailbox: &Mailbox| {
+            choose(&table, mailbox.domain_name()).is_some_and(|choice| choice.connector.forced().is_some())
+        };
+        let here = work.verdicts.iter().any(|(recipient, verdict)| {
+            is_forced(&recipient.forward_path)
                 || verdict.decision().is_some_and(|decision| decision.required.is_forced())
-        })
+        });
+        if here {
+            return true;
+        }
+        match self.spool.show(work.message.id).await {
+            Ok(Some(queued)) => {
+                queued.left_sealed || queued.recipients.iter().any(|row| is_forced(&row.forward_path))
+            }
+            Ok(None) | Err(_) => true,
+        }
     }
 
     fn report_message(

@@ -8,13 +8,21 @@ use crate::spool::{LaneKey, LastTrouble, Lease, NewMessage, QueuedRecipient, Rec
 impl Work<Lease> {
     /// The settlement to commit. Times on the schedule become dates.
     pub(super) fn into_settlement(self, reports: Vec<NewMessage>, dates: &Dates) -> Settlement {
-        let lane = self.lane;
+        let (lane, left_sealed) = (self.lane, self.verdicts.iter().any(|(_, verdict)| left_sealed(verdict)));
         let recipients = self
             .verdicts
             .into_iter()
             .map(|(recipient, verdict)| (recipient.number, settled(&recipient, verdict, &lane, dates)))
             .collect();
-        Settlement { message: self.message.id, lease: self.lease, recipients, reports }
+        Settlement { message: self.message.id, lease: self.lease, recipients, reports, left_sealed }
+    }
+}
+
+/// Whether a recipient got the message where TLS was demanded.
+fn left_sealed(verdict: &RecipientVerdict) -> bool {
+    match verdict {
+        RecipientVerdict::Delivered(delivered) => delivered.decision.required.is_forced(),
+        RecipientVerdict::Failed(_) | RecipientVerdict::Deferred { .. } => false,
     }
 }
 

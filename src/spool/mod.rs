@@ -339,6 +339,8 @@ pub struct Settlement {
     pub recipients: Vec<(u32, RecipientResult)>,
     /// The reports to send because of it.
     pub reports: Vec<NewMessage>,
+    /// A recipient got the message under forced TLS: from now on no report returns its content.
+    pub left_sealed: bool,
 }
 
 /// The result of an attempt for one recipient.

@@ -43,6 +43,8 @@ pub struct QueuedMessage {
     pub body: BodyType,
     /// Why the message is held; `None` if it is not.
     pub held: Option<String>,
+    /// A recipient that is done may have got it under forced TLS.
+    pub left_sealed: bool,
     /// The recipients that are not done.
     pub recipients: Vec<QueuedRow>,
 }

@@ -117,3 +117,45 @@ async fn what_is_to_leave_sealed_is_not_returned_as_content() {
     }
     daemon.queue_empty().await;
 }
+
+/// One recipient is reached under forced TLS, or waits to be; mail to another is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_sealed_to_one_is_not_returned_for_another() {
+    let site = Site::new();
+    let server = site.partners.pair(&[PARTNER], Kind::Good).server();
+    let partner = Sink::start(Manner::sealed(server)).await;
+    let other = Sink::start(offering("")).await;
+    let home = Sink::start(offering("")).await;
+    let config = outbound("out", "b.test", partner.address, IDENTITY)
+        + &outbound("other", "c.test", other.address, OPPORTUNISTIC)
+        + &outbound("home", "a.test", home.address, OPPORTUNISTIC);
+    let daemon = site.start(&config).await;
+    let mut client = Client::hello(daemon.at("in")).await;
+    let later = "451 4.2.0 later";
+    for to_other in [later, "550 5.1.1 nobody"] {
+        if to_other != later {
+            let server = site.partners.pair(&[PARTNER], Kind::Good).server();
+            partner.behave(Manner::sealed(server).replying("rcpt", later));
+        }
+        other.behave(offering("").replying("rcpt", to_other));
+        let both =
+            ["MAIL FROM:<ada@a.test> RET=FULL", "RCPT TO:<one@b.test>", "RCPT TO:<two@c.test>", "DATA"];
+        for line in both {
+            assert!(client.say(line).await.code < 400, "{line}");
+        }
+        client.write(b"Subject: x\r\n\r\nsecret\r\n.\r\n").await.unwrap();
+        assert_eq!(client.reply().await.code, 250);
+        if to_other == later {
+            partner.messages(1).await;
+            daemon.idle().await;
+            other.behave(offering("").replying("rcpt", "550 5.1.1 nobody"));
+            assert!(daemon.command(&["queue", "retry", "--all"]).await.status.success());
+            daemon.queue_empty().await;
+        }
+    }
+    for arrived in home.messages(2).await {
+        let report = checked(&arrived.content);
+        assert!(report.contains("Final-Recipient: rfc822; two@c.test"), "{report}");
+        assert!(!report.contains("secret"), "{report}");
+    }
+}

@@ -147,6 +147,8 @@ fn apply_settle(writer: &Connection, settle: &Settle, applied: &mut OperationEff
     let waits = "SELECT 1 FROM recipient WHERE message = ?1 LIMIT 1";
     if gone > 0 && !writer.prepare_cached(waits)?.exists([id])? {
         delete_message(writer, settle.message, applied)?;
+    } else if settle.left_sealed {
+        writer.prepare_cached(LEFT_SEALED)?.execute([id])?;
     }
     for report in &settle.reports {
         insert(writer, report, applied)?;
@@ -192,6 +194,9 @@ pub(super) fn forget(
     let waits = "SELECT 1 FROM recipient WHERE message = ?1 LIMIT 1";
     if gone > 0 && !writer.prepare_cached(waits)?.exists([id.to_number()])? {
         delete_message(writer, id, &mut OperationEffects { leave_content, ..OperationEffects::default() })?;
+    } else {
+        // How they got it is not known.
+        writer.prepare_cached(LEFT_SEALED)?.execute([id.to_number()])?;
     }
     Ok(())
 }
@@ -296,6 +301,8 @@ pub(super) const NEVER: UnixMillis = UnixMillis(i64::MAX);
 const HOLD_FOR_LONGER: &str =
     "UPDATE message SET held = ?2, held_until_whole = 0 WHERE id = ?1 AND held_until_whole = 1";
 
+const LEFT_SEALED: &str = "UPDATE message SET left_sealed = 1 WHERE id = ?1";
+
 const LANES_OF_ONE: &str = "SELECT DISTINCT lane FROM recipient WHERE message = ?1 AND next_at < ?2";
 const COUNT_OF_ONE: &str = "SELECT COUNT(*) FROM recipient WHERE message = ?1 AND next_at < ?2";
 const HASTEN_ONE: &str =
@@ -303,8 +310,8 @@ const HASTEN_ONE: &str =
 
 const INSERT_MESSAGE: &str = "
     INSERT INTO message (id, accepted_at, reverse_path, body, size, in_file, connector, sealed, message_id,
-        onward_sealed, utf8, ret, envid)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+        onward_sealed, utf8, ret, envid, left_sealed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0)";
 
 /// A new recipient is due at once.
 const INSERT_RECIPIENT: &str = "

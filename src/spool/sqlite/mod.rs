@@ -172,12 +172,12 @@ impl Spool for SqliteSpool {
     }
 
     fn settle(&self, settlement: Settlement) -> Pending<Result<Vec<Leased>, SpoolFault>> {
-        let Settlement { message, lease, recipients, reports } = settlement;
+        let Settlement { message, lease, recipients, reports, left_sealed } = settlement;
         let prepare = |report| Fresh::prepare(report, &self.shared.book, &self.shared.bodies);
         match reports.into_iter().map(prepare).collect::<Result<Vec<_>, _>>() {
-            Ok(reports) => {
-                self.ask_writer(|answer| Op::Settle(Settle { message, lease, recipients, reports, answer }))
-            }
+            Ok(reports) => self.ask_writer(|answer| {
+                Op::Settle(Settle { message, lease, recipients, reports, left_sealed, answer })
+            }),
             Err(fault) => Box::pin(std::future::ready(Err(fault))),
         }
     }

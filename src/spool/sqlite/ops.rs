@@ -42,6 +42,7 @@ pub(super) struct Settle {
     pub(super) lease: Lease,
     pub(super) recipients: Vec<(u32, RecipientResult)>,
     pub(super) reports: Vec<Fresh>,
+    pub(super) left_sealed: bool,
     pub(super) answer: Answer<Vec<Leased>>,
 }
 

@@ -23,6 +23,7 @@ pub(super) struct MessageRow {
     size: i64,
     origin: Origin,
     pub(super) held: Option<String>,
+    left_sealed: bool,
 }
 
 /// A recipient's row, undecoded, without its last trouble.
@@ -100,6 +101,7 @@ pub(super) fn message(connection: &Connection, id: QueueId) -> Result<Option<Mes
             envid: row.get(11)?,
             origin,
             held: row.get(7)?,
+            left_sealed: row.get(12)?,
         })
     };
     connection.prepare_cached(MESSAGE)?.query_row([id.to_number()], read).optional()
@@ -194,13 +196,23 @@ pub(super) fn queued(
     let reverse_path = ReversePath::parse(&row.reverse_path).unwrap_or(ReversePath::NULL);
     let size = u64::try_from(row.size).unwrap_or_default();
     let body = body_of(row.body).unwrap_or_default();
-    let (accepted_at, origin, held) = (row.accepted_at, row.origin, row.held);
-    Ok(Some(QueuedMessage { id, reverse_path, accepted_at, size, body, origin, held, recipients }))
+    let MessageRow { accepted_at, origin, held, left_sealed, .. } = row;
+    Ok(Some(QueuedMessage {
+        id,
+        reverse_path,
+        accepted_at,
+        size,
+        body,
+        origin,
+        held,
+        left_sealed,
+        recipients,
+    }))
 }
 
 const MESSAGE: &str = "
     SELECT accepted_at, reverse_path, body, size, connector, sealed, message_id, held, onward_sealed,
-        utf8, ret, envid
+        utf8, ret, envid, left_sealed
     FROM message WHERE id = ?1";
 
 /// The primary key finds a message's few rows; the lane only filters them.

@@ -159,4 +159,8 @@ const MIGRATIONS: &[&str] = &[
     UPDATE message SET held_until_whole = 1 WHERE in_file = 1 AND (held LIKE 'its content is missing: %'
         OR held LIKE 'its content has % octets instead of %' OR held LIKE 'the content should have % octets, %');
 ",
+    "
+    -- 1: a recipient may have got it under forced TLS, so no report returns its content. What is old may have been.
+    ALTER TABLE message ADD COLUMN left_sealed INTEGER NOT NULL DEFAULT 1;
+",
 ];

@@ -110,7 +110,9 @@ fn settled(book: &Arc<LeaseBook>, mark: &Mark) -> Vec<Op> {
         let lease = book.lease(*id, &numbers.iter().copied().collect::<Vec<_>>())?;
         // Nobody waits for the answer.
         let (answer, _) = oneshot::channel();
-        Some(Op::Settle(Settle { message: *id, lease, recipients, reports: Vec::new(), answer }))
+        // How they got it is not known.
+        let (message, reports, left_sealed) = (*id, Vec::new(), true);
+        Some(Op::Settle(Settle { message, lease, recipients, reports, left_sealed, answer }))
     };
     mark.done.iter().filter_map(settle).collect()
 }

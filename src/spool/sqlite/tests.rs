@@ -72,6 +72,7 @@ fn settlement(leased: Leased, settled: &RecipientResult) -> Settlement {
         recipients: leased.recipients.iter().map(|r| (r.number, settled.clone())).collect(),
         lease: leased.lease,
         reports: Vec::new(),
+        left_sealed: false,
     }
 }
 
@@ -311,9 +312,24 @@ async fn a_settlement_for_what_is_gone_is_no_error() {
         lease,
         recipients: vec![(0, RecipientResult::Done)],
         reports: Vec::new(),
+        left_sealed: false,
     };
     assert!(spool.settle(gone).await.expect("no error").is_empty());
     assert_eq!((spool.stats().await, spool.shared.book.count()), (Ok(Stats::default()), 0));
+}
+
+#[tokio::test]
+async fn that_a_recipient_got_it_under_forced_tls_is_kept_while_others_wait() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    for left_sealed in [false, true] {
+        let (id, mut leased) = put(&spool, &["x", "y"], 0).await;
+        let done = settlement(leased.remove(0), &RecipientResult::Done);
+        spool.settle(Settlement { left_sealed, ..done }).await.expect("room");
+        settle(&spool, leased.remove(0), &deferred(60, "y")).await;
+        let shown = spool.show(id).await.expect("readable").expect("it waits");
+        assert_eq!((shown.left_sealed, shown.recipients.len()), (left_sealed, 1));
+    }
 }
 
 #[tokio::test]

@@ -121,10 +121,11 @@ impl Bench {
 
     fn settle(&self, leased: Leased, reports: Vec<NewMessage>) -> (Op, Answered<Vec<Leased>>) {
         let (answer, answered) = oneshot::channel();
-        let Settlement { message, lease, recipients, .. } = settlement(leased, &RecipientResult::Done);
+        let Settlement { message, lease, recipients, left_sealed, .. } =
+            settlement(leased, &RecipientResult::Done);
         let prepare = |new| Fresh::prepare(new, &self.shared.book, &self.shared.bodies).expect("valid");
         let reports = reports.into_iter().map(prepare).collect();
-        (Op::Settle(Settle { message, lease, recipients, reports, answer }), answered)
+        (Op::Settle(Settle { message, lease, recipients, reports, left_sealed, answer }), answered)
     }
 
     fn limit(&self, pages: i64) {
@@ -200,7 +201,7 @@ fn the_mark_stays_until_all_that_it_names_is_written() {
             let reports = reports.into_iter().map(|report| report.expect("valid")).collect();
             let lease = shared.book.lease(message, &[0]).expect("free");
             let (recipients, (answer, _)) = (vec![(0, RecipientResult::Done)], oneshot::channel());
-            Op::Settle(Settle { message, lease, recipients, reports, answer })
+            Op::Settle(Settle { message, lease, recipients, reports, left_sealed: true, answer })
         };
         Some(ids.map(settle).into())
     };
