@@ -71,6 +71,16 @@ pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Ad
     if let Some(answer) = first_of(&own, channel) {
         return answer;
     }
+    match of_partners(table, channel, reverse_path) {
+        Admission::Refused(refused) => {
+            Admission::Refused(refused_as_own(&own, channel, reverse_path).unwrap_or(refused))
+        }
+        admitted @ Admission::Admitted(_) => admitted,
+    }
+}
+
+/// What partners' connectors, and those for users, make of a transaction that none of our own takes.
+fn of_partners(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Admission {
     if reverse_path.is_null() {
         let named = named_by_peer(table, channel);
         if let Some(answer) = at_level(&named, channel, reverse_path) {
@@ -92,6 +102,14 @@ pub fn admit(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> Ad
             }
         })
         .unwrap_or_else(|| Admission::Refused(refused(table, channel, reverse_path, domain)))
+}
+
+/// The refusal of a client that shows the certificate, or comes from the network, of one of our own forced connectors and
+/// doesn't meet it: more helpful than what partners' connectors say of somebody else's mail.
+fn refused_as_own(own: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath) -> Option<RefusedMail> {
+    let meant: Vec<&Arc<Inbound>> =
+        own.iter().copied().filter(|c| is_forced(c) && names_peer(c, channel)).collect();
+    (!meant.is_empty()).then(|| bound(&meant, channel, path))
 }
 
 /// Why no connector takes a transaction, in the words that help the client most.

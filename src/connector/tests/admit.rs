@@ -351,3 +351,40 @@ fn whom_an_enforced_connector_names_by_network() {
     check("203.0.113.1", None);
     check("8.8.8.8", None);
 }
+
+/// A client with the certificate of one of our own systems, which can't be accepted now.
+#[test]
+fn who_means_one_of_our_own_connectors_hears_why_it_is_not_taken() {
+    let own = |mode| Inbound {
+        kind: ClientKind::Own,
+        mode,
+        ..inbound("cloud-in", &[], InboundTls::Forced(identity(&["mail.cloud.example"])))
+    };
+    let excepting = Inbound {
+        except_domains: vec![DomainPattern::parse("contoso.example").expect("a pattern")],
+        ..inbound("internet-in", &["*"], InboundTls::Opportunistic)
+    };
+    let partner = inbound("bank-in", &["bank.example"], InboundTls::Forced(identity(&["mail.bank.example"])));
+    let table =
+        |mode| Table::new(Generation(1), vec![own(mode), excepting.clone(), partner.clone()], Vec::new());
+    let shows = |name: &str, verdict| with(OUTSIDE, shown(&[name], verdict));
+    let untrusted = shows("mail.cloud.example", ChainVerdict::Faulty(ChainFault::UnknownIssuer));
+    let good = shows("mail.cloud.example", ChainVerdict::Trusted);
+    let stranger = shows("mail.other.example", ChainVerdict::Trusted);
+    let enforced = table(Mode::Enforce);
+    check_in(&enforced, &good, "ann@contoso.example", "cloud-in by-certificate");
+    for from in ["ann@contoso.example", "ann@bank.example"] {
+        check_in(&enforced, &untrusted, from, "550 5.7.1 [cloud-in] unknown-issuer");
+    }
+    check_in(&enforced, &untrusted, "ann@anywhere.example", "internet-in by-domain");
+    check_in(&enforced, &stranger, "ann@contoso.example", "550 5.7.1 [internet-in] excepted-domain");
+    check_in(
+        &table(Mode::Audit),
+        &untrusted,
+        "ann@contoso.example",
+        "550 5.7.1 [internet-in] excepted-domain",
+    );
+    let alone = Table::new(Generation(1), vec![own(Mode::Enforce)], Vec::new());
+    check_in(&alone, &untrusted, "ann@contoso.example", "550 5.7.1 [cloud-in] unknown-issuer");
+    check_in(&alone, &stranger, "ann@contoso.example", "550 5.7.1 [none] no-connector");
+}
