@@ -10,7 +10,8 @@ use crate::connector::{NextHop, SmartHost, SmartHostName};
 use crate::mail::Domain;
 use crate::outcome::{NameFault, Outcome, classify_name};
 use crate::resolver::route::{
-    DnsFault, MailHost, ResolvedHost, RouteFault, connectable, destinations, mail_hosts, share_of,
+    DnsFault, MailHost, ResolvedHost, RouteFault, connectable, destinations, mail_hosts, preferred_over_us,
+    share_of,
 };
 use crate::scheduler::Way;
 
@@ -63,13 +64,13 @@ impl Courier {
         let max = self.settings.addresses_max;
         let answer = self.dns.mx(domain).await;
         let hosts = mail_hosts(domain, answer, fastrand::u64(..)).map_err(failed)?;
+        let hosts = preferred_over_us(hosts, |name| *name == self.settings.name).map_err(failed)?;
         let turn = (hosts.len() > max).then(|| self.turns.next(way));
         let hosts = share_of(hosts, max, turn.unwrap_or_default());
         let resolved = self.resolve(hosts.tried).await;
         let ours = |address| is_ours(&self.ourselves, address);
         let arrange = |addresses| way.connector.dialling.of_exchanger(addresses);
-        let found = destinations(resolved, hosts.left, port, (&self.settings.name, ours), arrange);
-        let found = found.map_err(failed)?;
+        let found = destinations(resolved, hosts.left, port, ours, arrange).map_err(failed)?;
         let turn = match turn {
             // Each share of the hosts has each share of its addresses tried.
             Some(turn) => turn.checked_div(hosts.attempts).unwrap_or_default(),

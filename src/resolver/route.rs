@@ -105,6 +105,21 @@ pub fn mail_hosts(
     Ok(hosts)
 }
 
+/// The hosts that are preferred over this one, where it is among them by one of the names that are its own (RFC 5321 §5.1).
+/// For the whole list, of which an attempt may try only a part: where this host is in another part, mail would go to hosts
+/// that send it back.
+///
+/// # Errors
+/// [`RouteFault::Ourselves`] if none is.
+pub fn preferred_over_us(
+    mut hosts: Vec<MailHost>,
+    is_our_name: impl Fn(&Domain) -> bool,
+) -> Result<Vec<MailHost>, RouteFault> {
+    let own = hosts.iter().filter(|host| is_our_name(&host.name)).map(|host| host.preference).min();
+    hosts.retain(|host| own.is_none_or(|own| host.preference < own));
+    if hosts.is_empty() { Err(RouteFault::Ourselves) } else { Ok(hosts) }
+}
+
 /// SplitMix64: derives the next random number from the last.
 fn shuffle(state: u64) -> u64 {
     let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -165,8 +180,8 @@ pub struct Destinations {
     pub unknown: usize,
 }
 
-/// The [`connectable`] addresses, host by host, as `arrange` leaves and orders those of each. Excludes this host and every host that is not preferred over it (RFC 5321
-/// §5.1). `hosts` are in the order of [`mail_hosts`]; `left` is the number of hosts that were not looked up this time.
+/// The [`connectable`] addresses, host by host, as `arrange` leaves and orders those of each. Excludes hosts with an address of ours and every host that is not
+/// preferred over them (RFC 5321 §5.1); names are judged by [`preferred_over_us`]. `hosts` are in the order of [`mail_hosts`]; `left` is the number of hosts that were not looked up this time.
 ///
 /// # Errors
 /// A [`RouteFault`] if there is no address.
@@ -174,7 +189,7 @@ pub fn destinations(
     mut hosts: Vec<ResolvedHost>,
     left: usize,
     port: u16,
-    (own_name, is_ours): (&Domain, impl Fn(SocketAddr) -> bool),
+    is_ours: impl Fn(SocketAddr) -> bool,
     arrange: impl Fn(Vec<IpAddr>) -> Vec<IpAddr>,
 ) -> Result<Destinations, RouteFault> {
     for addresses in hosts.iter_mut().filter_map(|host| host.addresses.as_mut().ok()) {
@@ -182,7 +197,7 @@ pub fn destinations(
     }
     let ours = |resolved: &ResolvedHost| {
         let addresses = resolved.addresses.as_deref().unwrap_or_default();
-        resolved.host.name == *own_name || addresses.iter().any(|ip| is_ours(SocketAddr::new(*ip, port)))
+        addresses.iter().any(|ip| is_ours(SocketAddr::new(*ip, port)))
     };
     let own = hosts.iter().filter(|host| ours(host)).map(|host| host.host.preference).min();
     let implicit = hosts.iter().all(|host| host.host.implicit);
@@ -305,7 +320,12 @@ mod tests {
     fn check_left(hosts: &str, left: usize, expected: &str) {
         let ours: SocketAddr = "192.0.2.9:25".parse().expect("an address");
         let arrange = |ips: Vec<IpAddr>| ips.into_iter().filter(|ip| !ip.is_loopback()).collect();
-        let found = destinations(resolved(hosts), left, 25, (&domain("us.example"), |a| a == ours), arrange);
+        let mut all = resolved(hosts);
+        let list = all.iter().map(|resolved| resolved.host.clone()).collect();
+        let found = preferred_over_us(list, |name| *name == domain("us.example")).and_then(|preferred| {
+            all.retain(|resolved| preferred.contains(&resolved.host));
+            destinations(all, left, 25, |a| a == ours, arrange)
+        });
         let got = match found {
             Ok(found) => {
                 let shown = found.addresses.iter().map(|(h, a)| format!("{h}={}", a.ip()));
@@ -369,6 +389,27 @@ mod tests {
         check("10 a 192.0.2.1, 20 us.example 192.0.2.7, 20 c 192.0.2.3", "a=192.0.2.1");
         check("10 a 192.0.2.9, 20 b 192.0.2.2", "fault: the domain's mail exchanger is this host");
         check("10 a none, 20 b 192.0.2.9", "fault: none of the domain's mail exchangers has an address");
+    }
+
+    #[test]
+    fn ourselves_are_found_wherever_in_a_long_list() {
+        let host = |number: u16| {
+            let name = if number == 40 { "us.example".to_owned() } else { format!("h{number}.example") };
+            MailHost { name: domain(&name), preference: number, implicit: false }
+        };
+        let preferred = |list: std::ops::Range<u16>| {
+            preferred_over_us(list.map(host).collect(), |name| *name == domain("us.example"))
+        };
+        let hosts = preferred(0..60).expect("hosts");
+        assert_eq!(hosts, (0..40).map(host).collect::<Vec<_>>());
+        for turn in 0..9 {
+            assert!(
+                share_of(hosts.clone(), 32, turn).tried.iter().all(|host| host.preference < 40),
+                "{turn}"
+            );
+        }
+        assert_eq!(preferred(40..60), Err(RouteFault::Ourselves));
+        assert_eq!(preferred(41..60).map(|hosts| hosts.len()), Ok(19));
     }
 
     #[test]
