@@ -1,8 +1,10 @@
 //! Which addresses of a next hop are dialled, and in which order. It asks no DNS.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use serde::Serialize;
+
+use crate::mail::{AddressReach, reach_of};
 
 /// Which addresses an outbound connector dials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
@@ -94,59 +96,6 @@ impl MxAddresses {
     }
 }
 
-/// From where an address is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AddressReach {
-    /// It is not a host's address.
-    Nowhere,
-    /// From this host only.
-    Loopback,
-    /// From this network only.
-    Private,
-    Internet,
-}
-
-/// RFC 6890 and its registries of special addresses. An IPv6 address that carries an IPv4 address is reached as that is.
-fn reach_of(ip: IpAddr) -> AddressReach {
-    match ip {
-        IpAddr::V4(ip) => reach_of_v4(ip),
-        IpAddr::V6(ip) if ip.is_loopback() => AddressReach::Loopback,
-        IpAddr::V6(ip) if ip.is_unspecified() || ip.is_multicast() => AddressReach::Nowhere,
-        IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() || is_site_local(ip) => {
-            AddressReach::Private
-        }
-        IpAddr::V6(ip) => carried(ip).map_or(AddressReach::Internet, reach_of_v4),
-    }
-}
-
-fn reach_of_v4(ip: Ipv4Addr) -> AddressReach {
-    match ip.octets() {
-        // "This network" (RFC 1122 §3.2.1.3), multicast, reserved and broadcast.
-        [0 | 224..=255, ..] => AddressReach::Nowhere,
-        [127, ..] => AddressReach::Loopback,
-        // Shared address space (RFC 6598), and benchmarks (RFC 2544).
-        [100, 64..=127, ..] | [198, 18 | 19, ..] => AddressReach::Private,
-        _ if ip.is_private() || ip.is_link_local() => AddressReach::Private,
-        _ => AddressReach::Internet,
-    }
-}
-
-/// fec0::/10, deprecated by RFC 3879 and still routed in old networks.
-fn is_site_local(ip: Ipv6Addr) -> bool {
-    matches!(ip.octets(), [0xfe, 0xc0..=0xff, ..])
-}
-
-/// The IPv4 address in a mapped (::ffff:0:0/96), compatible (::/96), translated (64:ff9b::/96) or 6to4 (2002::/16) address.
-fn carried(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    match ip.octets() {
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
-        | [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
-        | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
-        | [0x20, 0x02, a, b, c, d, ..] => Some(Ipv4Addr::new(a, b, c, d)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,7 +114,11 @@ mod tests {
 
     #[test]
     fn a_strangers_mx_record_leads_to_the_internet_only() {
-        check("192.0.2.1 8.8.8.8 100.63.0.1 172.32.0.1 2001:db8::1 64:ff9b::808:808", [true, true, true]);
+        check(
+            "8.8.8.8 100.63.0.1 172.32.0.1 2606:4700::1 64:ff9b::808:808 ::ffff:8.8.8.8",
+            [true, true, true],
+        );
+        check("192.0.2.1 192.0.0.1 2001:db8::1 64:ff9b:1::808:808 4000::1", [false, true, true]);
         check("10.0.0.1 172.16.0.1 192.168.0.1 169.254.169.254 100.64.0.1 198.18.0.1", [false, true, true]);
         check(
             "fc00::1 fd12::1 fe80::1 fec0::1 64:ff9b::a00:1 2002:a00:1::1 ::ffff:10.0.0.1",

@@ -25,7 +25,7 @@ pub use dsn::{MessageDsn, Notify, Occasion, RecipientDsn, Ret, from_xtext, is_xt
 pub use envelope::{BodyType, Envelope, Recipient};
 pub use extension::Extension;
 pub use network::{Network, NetworkBits};
-pub use public::is_public;
+pub use public::{AddressReach, is_public, reach_of};
 pub use queue_id::QueueId;
 pub use received::{Protocol, Received, TraceFacts, read_trace};
 pub use reply::{Enhanced, Reply};

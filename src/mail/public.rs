@@ -1,51 +1,70 @@
-//! Whether an address belongs to the public internet (RFC 6890 and its registries).
+//! From where an address is reached (RFC 6890 and its registries).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is globally reachable: not loopback, private, link-local, shared, multicast, reserved or for
-/// documentation. An IPv6 address that contains an IPv4 one (mapped, 6to4, NAT64) is judged by that one.
+/// From where an address is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressReach {
+    /// It is not a host's address.
+    Nowhere,
+    /// From this host only.
+    Loopback,
+    /// From this network only, or from none that is known.
+    Private,
+    /// From everywhere.
+    Internet,
+}
+
+/// Whether an address is one of the internet.
 #[must_use]
 pub fn is_public(ip: IpAddr) -> bool {
+    reach_of(ip) == AddressReach::Internet
+}
+
+/// From where an address is reached. An IPv6 address that carries an IPv4 address is reached as that is.
+#[must_use]
+pub fn reach_of(ip: IpAddr) -> AddressReach {
     match ip {
-        IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => inner(v6).map_or_else(|| is_public_v6(v6), is_public_v4),
+        IpAddr::V4(ip) => reach_of_v4(ip),
+        IpAddr::V6(ip) if ip.is_loopback() => AddressReach::Loopback,
+        IpAddr::V6(ip) if ip.is_unspecified() || ip.is_multicast() => AddressReach::Nowhere,
+        IpAddr::V6(ip) => reach_of_v6(ip),
     }
 }
 
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let special = ip.is_loopback()
-        || ip.is_private()
-        || ip.is_link_local()
-        || ip.is_multicast()
-        || ip.is_documentation();
-    let ranges = match ip.octets() {
-        // "This network"; IETF protocol assignments; shared address space; benchmarking; reserved and broadcast.
-        [0 | 240..=255, ..] | [192, 0, 0, _] | [100, 64..=127, ..] | [198, 18 | 19, ..] => true,
-        _ => false,
-    };
-    !special && !ranges
-}
-
-fn is_public_v6(ip: Ipv6Addr) -> bool {
-    match ip.segments() {
-        // Documentation, and IETF protocol assignments with Teredo and ORCHID.
-        [0x2001, 0x0db8, ..] | [0x2001, 0..=0x01ff, ..] | [0x3fff, 0..=0x0fff, ..] => false,
-        // Only 2000::/3 is allocated as global unicast.
-        [first, ..] => first & 0xe000 == 0x2000,
+fn reach_of_v4(ip: Ipv4Addr) -> AddressReach {
+    match ip.octets() {
+        // "This network" (RFC 1122 §3.2.1.3), multicast, reserved and broadcast.
+        [0 | 224..=255, ..] => AddressReach::Nowhere,
+        [127, ..] => AddressReach::Loopback,
+        // Shared address space (RFC 6598), benchmarks (RFC 2544), IETF protocol assignments (RFC 6890).
+        [100, 64..=127, ..] | [198, 18 | 19, ..] | [192, 0, 0, _] => AddressReach::Private,
+        _ if ip.is_private() || ip.is_link_local() || ip.is_documentation() => AddressReach::Private,
+        _ => AddressReach::Internet,
     }
 }
 
-/// The IPv4 address inside an IPv6 one.
-fn inner(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    let of = |high: u16, low: u16| {
+fn reach_of_v6(ip: Ipv6Addr) -> AddressReach {
+    let carried = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        Some(Ipv4Addr::new(a, b, c, d))
+        reach_of_v4(Ipv4Addr::new(a, b, c, d))
     };
     match ip.segments() {
+        // Mapped, translated by NAT64 (RFC 6052) and 6to4.
         [0, 0, 0, 0, 0, 0xffff, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        | [0x2002, high, low, ..] => of(high, low),
-        _ => None,
+        | [0x2002, high, low, ..] => carried(high, low),
+        // Compatible, which nobody routes.
+        [0, 0, 0, 0, 0, 0, high, low] => match carried(high, low) {
+            AddressReach::Internet => AddressReach::Private,
+            other @ (AddressReach::Nowhere | AddressReach::Loopback | AddressReach::Private) => other,
+        },
+        // Documentation, and IETF protocol assignments with Teredo and ORCHID.
+        [0x2001, 0x0db8, ..] | [0x2001, 0..=0x01ff, ..] | [0x3fff, 0..=0x0fff, ..] => AddressReach::Private,
+        // Only 2000::/3 is allocated as global unicast. The rest is local: fc00::/7, fe80::/10, fec0::/10, and
+        // 64:ff9b:1::/48 (RFC 8215).
+        [0x2000..=0x3fff, ..] => AddressReach::Internet,
+        _ => AddressReach::Private,
     }
 }
 
