@@ -35,6 +35,20 @@ struct TurnRequest {
     go: oneshot::Sender<TurnGrant>,
 }
 
+impl Line {
+    /// Turns away the last in order if too many wait, so that a crowd of strangers keeps no known client out.
+    fn shorten(&mut self) {
+        if self.waiting.len() <= WAITING_MAX {
+            return;
+        }
+        let last = (0..self.waiting.len()).max_by_key(|at| self.waiting.get(*at).map(|waiter| waiter.order));
+        if let Some(last) = last {
+            // Its sender is dropped, which ends the wait.
+            self.waiting.swap_remove(last);
+        }
+    }
+}
+
 /// One turn; released on drop.
 #[derive(Debug)]
 pub(super) struct TurnGrant {
@@ -53,7 +67,7 @@ impl Turns {
         Self::new((processors / 2).min(places_max))
     }
 
-    /// Waits for a turn; `None` if there is none in time, or too many wait.
+    /// Waits for a turn; `None` if there is none in time, or so many wait that the last one, in the order below, must go.
     ///
     /// Rank 0 is for known clients: they come first, in order of arrival. Among the others the lowest rank is next, and
     /// each request that a network already has in line adds one: a newcomer's first comes before a crowd's second.
@@ -70,9 +84,6 @@ impl Turns {
                 return Some(TurnGrant { turns: Arc::clone(self), network });
             }
             line.waiting.retain(|waiter| !waiter.go.is_closed());
-            if line.waiting.len() >= WAITING_MAX {
-                return None;
-            }
             let waiting = line.waiting.iter().map(|waiter| &waiter.network);
             let before = waiting.chain(&line.running).filter(|other| **other == network).count();
             let before = if rank == 0 { 0 } else { u64::try_from(before).unwrap_or(u64::MAX) };
@@ -80,6 +91,7 @@ impl Turns {
             let order = (u64::from(rank).saturating_add(before), line.came);
             let (go, turn) = oneshot::channel();
             line.waiting.push(TurnRequest { network, order, go });
+            line.shorten();
             turn
         };
         timeout(limit, turn).await.ok()?.ok()
@@ -161,6 +173,33 @@ mod tests {
     #[tokio::test]
     async fn who_is_known_comes_first() {
         assert_eq!(served(&[(1, 1), (2, 1), (3, 0), (3, 0)]).await, [2, 3, 0, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_keeps_nobody_out_who_comes_before_it() {
+        let turns = Turns::new(1);
+        let long = Duration::from_secs(600);
+        let first = turns.wait(at(0), 1, long).await.expect("a turn");
+        let wait = |network, rank| {
+            let turns = Arc::clone(&turns);
+            Box::pin(async move { turns.wait(at(network), rank, long).await })
+        };
+        let mut crowd = Vec::new();
+        for _ in 0..WAITING_MAX {
+            let mut waits = wait(1, 1);
+            assert!(timeout(Duration::ZERO, &mut waits).await.is_err());
+            crowd.push(waits);
+        }
+        assert!(wait(1, 1).await.is_none(), "the last of the crowd");
+        let (mut known, mut newcomer) = (wait(2, 0), wait(3, 1));
+        assert!(timeout(Duration::ZERO, &mut known).await.is_err(), "it waits");
+        assert!(timeout(Duration::ZERO, &mut newcomer).await.is_err(), "it waits");
+        for pushed_out in crowd.split_off(WAITING_MAX - 2) {
+            assert!(pushed_out.await.is_none());
+        }
+        assert_eq!(turns.lock().waiting.len(), WAITING_MAX);
+        drop(first);
+        assert!(known.await.is_some());
     }
 
     #[tokio::test]
