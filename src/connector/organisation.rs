@@ -4,9 +4,8 @@ use super::pattern::DomainPattern;
 use super::table::{Inbound, Mode, Reveal, Table};
 use crate::mail::{Domain, Mailbox};
 
-/// Whether a mailbox is in our own organisation: in the postmaster's domain or below it, or in a domain named
-/// by an inbound connector that relays anywhere, or excepted by one that relays to it. Partners and strangers may send only to us; whoever relays
-/// to everyone through us is one of us.
+/// Whether a mailbox is in our own organisation: in the postmaster's domain or below it, or in a domain that may send to
+/// anyone through us, or to which anyone may send.
 #[must_use]
 pub fn is_ours(table: &Table, postmaster: &Mailbox, mailbox: &Mailbox) -> bool {
     let Some(domain) = mailbox.domain_name() else { return false };
@@ -20,10 +19,10 @@ fn is_of_ours(connector: &Inbound, domain: &Domain) -> bool {
         Some(DomainPattern::Exact(_) | DomainPattern::Below(_)) => true,
         Some(DomainPattern::Any) | None => false,
     };
-    let anywhere = connector.to_domains.contains(&DomainPattern::Any);
+    let (from, to) = (&connector.from_domains, &connector.to_domains);
     connector.mode != Mode::Off
-        && (anywhere && names(&connector.from_domains)
-            || names(&connector.to_domains) && names(&connector.except_domains))
+        && (to.contains(&DomainPattern::Any) && names(from)
+            || from.contains(&DomainPattern::Any) && names(to))
 }
 
 /// Whether a report to a mailbox may disclose hosts, connectors and certificates: the mailbox is in our
@@ -38,7 +37,7 @@ pub fn may_disclose(table: &Table, postmaster: &Mailbox, to: &Mailbox, came_by: 
 mod tests {
     use super::*;
     use crate::connector::samples::inbound;
-    use crate::connector::{Generation, InboundTls};
+    use crate::connector::{ClientKind, Generation, InboundTls};
 
     fn connector(name: &str, from: &[&str], to: &str, reveal: Reveal) -> Inbound {
         let to_domains = vec![DomainPattern::parse(to).expect("a pattern")];
@@ -57,6 +56,11 @@ mod tests {
             connector("partner", &["partner.test"], "contoso.test", Reveal::Partner),
             connector("friend", &["friend.test"], "contoso.test", Reveal::Full),
             connector("world", &["*"], "contoso.test", Reveal::Code),
+            connector("world-2", &["*"], "second.test", Reveal::Code),
+            Inbound {
+                kind: ClientKind::Own,
+                ..connector("cloud", &[], "cloud-partner.test", Reveal::Partner)
+            },
             off,
         ];
         let table = Table::new(Generation(1), inbound, Vec::new());
@@ -77,6 +81,9 @@ mod tests {
         check("ann@woodgrove.test", "exchange", (false, false));
         check("ann@stranger.test", "exchange", (false, false));
         check("ann@partner.test", "partner", (false, false));
+        check("ann@second.test", "", (true, true));
+        check("ann@sub.second.test", "", (false, false));
+        check("ann@cloud-partner.test", "cloud", (false, false));
         check("ann@off.test", "off", (false, false));
         check("ann@[192.0.2.1]", "exchange", (false, false));
     }
