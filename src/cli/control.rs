@@ -51,8 +51,7 @@ pub(super) fn post_quietly<T: DeserializeOwned>(
 fn what_takes_long(path: &str) -> &'static str {
     match path {
         "/reload" => {
-            "the daemon to apply the configuration; transactions in plaintext that began under a looser connector \
-             are let finish"
+            "the daemon to apply the configuration; transactions that it no longer allows may end first"
         }
         "/queue/retry" => "the daemon to make the queue due",
         _ => "the daemon's answer",
