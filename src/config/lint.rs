@@ -10,7 +10,8 @@ use super::fault::Report;
 use super::keys::{Entry as _, InboundEntry, List};
 use super::schema;
 use crate::connector::{
-    DomainPattern, Generation, Inbound, InboundTls, Mode, NextHop, Onward, Outbound, Require, Table, choose,
+    ClientKind, DomainPattern, Forced, Generation, Inbound, InboundTls, Mode, NextHop, Onward, Outbound,
+    PeerName, Require, Table, choose,
 };
 use crate::mail::Domain;
 
@@ -30,6 +31,8 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
         if let Some(to) = &entry.get_ref().to_domains {
             leads_nowhere(connector, &table, to, report);
         }
+        open_to_a_cloud(entry.get_ref(), connector, report);
+        strangers_as_ours(entry.get_ref(), connector, checked, report);
         above_the_limit(entry.get_ref(), connector, checked, report);
         no_such_family(entry.get_ref(), connector, checked, report);
         let Some(domains) = &entry.get_ref().from_domains else { continue };
@@ -67,6 +70,73 @@ fn leads_nowhere(connector: &Inbound, table: &Table, to: &List, report: &mut Rep
         }
     }
 }
+
+/// Warns of a connector for our own systems by which every customer of a cloud could relay: all of them present its
+/// certificate, and pins or a subject tell them apart no better.
+fn open_to_a_cloud(entry: &InboundEntry, connector: &Inbound, report: &mut Report<'_>) {
+    let Some(Forced { require: Require::Identity { names, .. }, .. }) = connector.forced() else { return };
+    let apart = connector.users.is_some() || connector.from_networks.restrict();
+    let relays = connector.kind == ClientKind::Own
+        && connector.mode != Mode::Off
+        && connector.to_domains.contains(&DomainPattern::Any);
+    let cloud = names.iter().find_map(|name| match name {
+        PeerName::Exact(name) | PeerName::OneBelow(name) => {
+            let is_of = |cloud: &&&str| {
+                Domain::parse(cloud).is_ok_and(|cloud| *name == cloud || name.is_below(&cloud))
+            };
+            SHARED_CLOUDS.iter().find(is_of)
+        }
+        PeerName::Ip(_) => None,
+    });
+    if let (Some(cloud), Some(to), true) = (cloud, &entry.to_domains, relays && !apart) {
+        let words = format!(
+            "every customer of {cloud} could relay anywhere through {}: they all present this certificate; write your own \
+             domains",
+            connector.name
+        );
+        report.warn(to.span(), words);
+    }
+}
+
+/// Warns where anyone may claim a domain of ours: our own systems have connectors of their own, so nobody needs this.
+fn strangers_as_ours(
+    entry: &InboundEntry,
+    connector: &Inbound,
+    checked: &CheckedFile,
+    report: &mut Report<'_>,
+) {
+    let for_all = connector.mode != Mode::Off
+        && connector.from_domains.contains(&DomainPattern::Any)
+        && !connector.restricts_clients();
+    let have_own =
+        checked.inbound.iter().any(|other| other.kind == ClientKind::Own && other.mode != Mode::Off);
+    let (true, Some(from)) = (for_all && have_own, &entry.from_domains) else { return };
+    for domain in exact(&connector.to_domains) {
+        let level = connector.covers(Some(domain));
+        let is_bound = checked.inbound.iter().any(|other| binds(other) && other.covers(Some(domain)) > level);
+        if level.is_some() && !is_bound {
+            let words = format!(
+                "{} accepts mail that claims to come from {domain} from anyone; add except_domains = [\"{domain}\"]",
+                connector.name
+            );
+            report.warn(from.span(), words);
+        }
+    }
+}
+
+/// Domains of clouds that send for all their customers under one certificate.
+const SHARED_CLOUDS: &[&str] = &[
+    "protection.outlook.com",
+    "protection.office365.us",
+    "protection.partner.outlook.cn",
+    "google.com",
+    "googlemail.com",
+    "mimecast.com",
+    "messagelabs.com",
+    "pphosted.com",
+    "ppe-hosted.com",
+    "iphmx.com",
+];
 
 /// Warns of a connector's limit above the one for all, which comes first.
 fn above_the_limit(

@@ -55,7 +55,8 @@ section! {
         explanation: "Name your own domains here in the connector for the internet, so that a stranger can't \
             send mail in your name: it is refused (550 5.7.1) unless another connector admits it, such as that of your own \
             servers. Mail that others forward or send for you (newsletters, ticket systems) then needs a connector of \
-            its own. Errors: empty; one is listed twice; nothing is left of `from_domains`.",
+            its own. Errors: empty; one is listed twice; nothing is left of `from_domains`. Warning, beside connectors of \
+            `kind = \"own\"`: a domain of `to_domains` is not excepted, and anyone may send by this connector.",
     }
     from_networks: Optional<Networks> = ["192.0.2.0/24"] => {
         absent: "anywhere",
@@ -223,7 +224,8 @@ section! {
         meaning: "Recipient domains it may relay to, written like `from_domains`; `\"*\"` relays anywhere.",
         explanation: "Error: one covers another. Warnings: left out; one that no outbound connector serves; with \
             `onward = \"sealed\"`, one that is not served under forced TLS; an open relay, that is `\"*\"` where neither a login nor networks nor a certificate \
-            tells the clients apart. A chain to `system` does not: anyone can get such a certificate.",
+            tells the clients apart. A chain to `system` does not: anyone can get such a certificate; nor does, for `kind = \"own\"`, \
+            a name that all customers of a cloud present.",
     }
     recipients_file: Optional<File> = "recipients" => {
         meaning: "The recipients that exist, one a line; `@a.example` stands for every one of a domain.",
