@@ -10,8 +10,8 @@ use super::fault::Report;
 use super::keys::{Entry as _, InboundEntry, List};
 use super::schema;
 use crate::connector::{
-    ClientKind, DomainPattern, Forced, Generation, Inbound, InboundTls, Mode, NextHop, Onward, Outbound,
-    PeerName, Require, Table, choose,
+    ClientKind, DomainPattern, Forced, Generation, Inbound, Mode, NextHop, Onward, Outbound, PeerName,
+    Require, Table, choose,
 };
 use crate::mail::Domain;
 
@@ -37,7 +37,7 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
         no_such_family(entry.get_ref(), connector, checked, report);
         let Some(domains) = &entry.get_ref().from_domains else { continue };
         shadowed_inbound(connector, &checked.inbound, domains, report);
-        if binds(connector) {
+        if connector.is_enforced() {
             forced_in_only(connector, &table, domains, report);
         }
     }
@@ -113,7 +113,8 @@ fn strangers_as_ours(
     let (true, Some(from)) = (for_all && have_own, &entry.from_domains) else { return };
     for domain in exact(&connector.to_domains) {
         let level = connector.covers(Some(domain));
-        let is_bound = checked.inbound.iter().any(|other| binds(other) && other.covers(Some(domain)) > level);
+        let is_bound =
+            checked.inbound.iter().any(|other| other.is_enforced() && other.covers(Some(domain)) > level);
         if level.is_some() && !is_bound {
             let words = format!(
                 "{} accepts mail that claims to come from {domain} from anyone; add except_domains = [\"{domain}\"]",
@@ -181,18 +182,14 @@ fn no_such_family(entry: &InboundEntry, connector: &Inbound, checked: &CheckedFi
     }
 }
 
-fn binds(connector: &Inbound) -> bool {
-    connector.mode == Mode::Enforce && matches!(connector.tls, InboundTls::Forced(_))
-}
-
 /// Warns if an enforced forced connector has each of its patterns: no looser one is considered there.
 fn shadowed_inbound(connector: &Inbound, all: &[Inbound], domains: &List, report: &mut Report<'_>) {
-    if binds(connector) || connector.mode == Mode::Off {
+    if connector.is_enforced() || connector.mode == Mode::Off {
         return;
     }
     let bound = |pattern: &DomainPattern| {
         // `*` binds nobody.
-        let here = |other: &&Inbound| binds(other) && other.from_domains.contains(pattern);
+        let here = |other: &&Inbound| other.is_enforced() && other.from_domains.contains(pattern);
         all.iter().find(here).filter(|_| *pattern != DomainPattern::Any)
     };
     let binding: Option<Vec<_>> = connector.from_domains.iter().map(bound).collect();
@@ -220,7 +217,7 @@ fn forced_out_only(connector: &Outbound, checked: &CheckedFile, domains: &List, 
         let mut here = here.collect::<Vec<_>>();
         here.sort_by(|a, b| a.name.cmp(&b.name));
         let open = here.iter().find(|c| !c.restricts_clients());
-        if let (false, Some(open)) = (here.iter().any(|c| binds(c)), open) {
+        if let (false, Some(open)) = (here.iter().any(|c| c.is_enforced()), open) {
             let words = format!(
                 "{domain} is forced only outbound: {} accepts mail in its name from anyone, in plaintext too; add an \
                  [[inbound]] connector with from_domains = [\"{domain}\"] and tls = \"forced\"",

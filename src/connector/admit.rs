@@ -108,7 +108,7 @@ fn of_partners(table: &Table, channel: &Channel, reverse_path: &ReversePath) -> 
 /// doesn't meet it: more helpful than what partners' connectors say of somebody else's mail.
 fn refused_as_own(own: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath) -> Option<RefusedMail> {
     let meant: Vec<&Arc<Inbound>> =
-        own.iter().copied().filter(|c| is_forced(c) && names_peer(c, channel)).collect();
+        own.iter().copied().filter(|c| c.is_enforced() && names_peer(c, channel)).collect();
     (!meant.is_empty()).then(|| bound(&meant, channel, path))
 }
 
@@ -125,13 +125,13 @@ fn refused(table: &Table, channel: &Channel, path: &ReversePath, domain: Option<
         return excepted(connector, channel, path);
     }
     let anybody = covering(table, domain, Specificity::Any);
-    let forced: Vec<&Arc<Inbound>> = anybody.into_iter().filter(|c| is_forced(c)).collect();
+    let forced: Vec<&Arc<Inbound>> = anybody.into_iter().filter(|c| c.is_enforced()).collect();
     if forced.is_empty() { no_connector(channel, path) } else { bound(&forced, channel, path) }
 }
 
 /// The answer of the connectors at one level; `None`: ask the next level.
 fn at_level(here: &[&Arc<Inbound>], channel: &Channel, path: &ReversePath) -> Option<Admission> {
-    let binding: Vec<&Arc<Inbound>> = here.iter().copied().filter(|c| is_forced(c)).collect();
+    let binding: Vec<&Arc<Inbound>> = here.iter().copied().filter(|c| c.is_enforced()).collect();
     if !binding.is_empty() {
         return Some(holding(&binding, channel).map_or_else(
             || Admission::Refused(bound(&binding, channel, path)),
@@ -275,11 +275,6 @@ fn may_waive(connector: &Inbound, unmet: &UnmetCondition) -> bool {
         }
     };
     by_tls && connector.mode == Mode::Audit && connector.from_networks.restrict()
-}
-
-/// Whether a connector is forced and enforced. At a level other than `*` it is binding.
-pub(super) fn is_forced(connector: &Inbound) -> bool {
-    connector.forced().is_some() && connector.mode == Mode::Enforce
 }
 
 impl Table {

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::admit::is_forced;
 use super::choose::choose;
 use super::pattern::DomainPattern;
 use super::table::{ClientKind, Inbound, Mode, Outbound, Table};
@@ -153,7 +152,7 @@ impl Senders {
             // `*` binds nobody.
             let binding: Vec<_> = fresh
                 .iter()
-                .filter(|one| *level != DomainPattern::Any && is_forced(one))
+                .filter(|one| *level != DomainPattern::Any && one.is_enforced())
                 .map(Arc::clone)
                 .collect();
             if !binding.is_empty() {

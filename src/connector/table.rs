@@ -390,6 +390,12 @@ impl Inbound {
         }
     }
 
+    /// Whether TLS is forced and enforced. At a level other than `*` such a connector is binding (see `admit`).
+    #[must_use]
+    pub fn is_enforced(&self) -> bool {
+        self.forced().is_some() && self.mode == Mode::Enforce
+    }
+
     /// A connector that admits these reverse-path domains from anywhere, relays nowhere, and requires nothing
     /// else.
     #[must_use]

@@ -112,7 +112,7 @@ pub(super) fn lost_inbound(
     lost(Loss::Listeners, !was.listeners.is_empty() && !listened);
     let same_file = |file: &Arc<str>| now.users.as_ref().is_some_and(|users| users.file == *file);
     lost(Loss::Login, was.users.as_ref().is_some_and(|users| !same_file(&users.file)));
-    lost(Loss::Recipients, !was.to_domains.iter().any(|known| includes(known, to)));
+    lost(Loss::Recipients, !was.to_domains.iter().any(|known| known.includes(to)));
     lost(Loss::Onward, was.onward == Onward::Sealed && now.onward == Onward::Any);
     lost(Loss::BareLf, was.bare_lf == BareLf::Refuse && now.bare_lf == BareLf::Normalize);
     if let (InboundTls::Forced(was_forced), InboundTls::Forced(now_forced)) = (&was.tls, &now.tls)
@@ -123,18 +123,6 @@ pub(super) fn lost_inbound(
         losses.extend(lost_forced((was_forced, old.1), (now_forced, new.1), &names));
     }
     losses
-}
-
-/// Whether every domain that `narrow` covers is covered by `wide`.
-pub(super) fn includes(wide: &DomainPattern, narrow: &DomainPattern) -> bool {
-    match (wide, narrow) {
-        (DomainPattern::Any, _) => true,
-        (DomainPattern::Exact(wide), DomainPattern::Exact(narrow)) => wide == narrow,
-        (DomainPattern::Below(wide), DomainPattern::Exact(narrow)) => narrow.is_below(wide),
-        (DomainPattern::Below(wide), DomainPattern::Below(narrow)) => wide == narrow || narrow.is_below(wide),
-        (DomainPattern::Exact(_), DomainPattern::Below(_) | DomainPattern::Any)
-        | (DomainPattern::Below(_), DomainPattern::Any) => false,
-    }
 }
 
 fn lost_forced(

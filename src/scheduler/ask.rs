@@ -35,8 +35,7 @@ struct Withdrawal<'a> {
 
 impl Drop for Withdrawal<'_> {
     fn drop(&mut self) {
-        if self.scheduler.questions.look_up(self.ticket).is_some() {
-            self.scheduler.questions.give_up(self.ticket);
+        if self.scheduler.questions.give_up(self.ticket) {
             self.scheduler.with_core(|core, at| core.withdraw(&self.lane, self.ticket, at));
         }
     }

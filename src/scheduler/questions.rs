@@ -40,9 +40,9 @@ impl Questions {
         }
     }
 
-    /// Whoever waits learns that nobody will ask.
-    pub(super) fn give_up(&self, ticket: u64) {
-        self.open().remove(&ticket);
+    /// Whoever waits learns that nobody will ask. Returns whether the answer was still to come.
+    pub(super) fn give_up(&self, ticket: u64) -> bool {
+        self.open().remove(&ticket).is_some()
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<u64, (RecipientQuestion, oneshot::Sender<RecipientCheck>)>> {

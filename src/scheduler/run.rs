@@ -301,7 +301,9 @@ impl Scheduler {
             let carriers = self.carriers();
             actions.dismissed.iter().filter_map(|number| carriers.get(number)).for_each(|one| one.dismiss());
         }
-        actions.unanswered.iter().for_each(|ticket| self.questions.give_up(*ticket));
+        for ticket in &actions.unanswered {
+            self.questions.give_up(*ticket);
+        }
         for notice in &actions.notices {
             self.tell_verdicts(&notice.message, &notice.verdicts, dates);
         }

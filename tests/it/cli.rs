@@ -6,21 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::peer::daemon::{Daemon, Home, PROGRAM, free_address};
-use crate::peer::site::{IDENTITY, OPPORTUNISTIC, Site, outbound};
+use crate::peer::daemon::{Daemon, Home, PROGRAM};
+use crate::peer::site::Site;
 use crate::peer::{LONG, tools, within};
-
-fn usual() -> Site {
-    let site = Site::new();
-    let config = outbound("partner", "partner.test", free_address(), IDENTITY)
-        + &outbound("rest", "*", free_address(), OPPORTUNISTIC);
-    site.configure(&config);
-    site
-}
 
 #[test]
 fn check_tells_good_from_bad_by_its_exit_code() {
-    let site = usual();
+    let site = Site::usual();
     let good = site.home.run(&["check"], &[]);
     assert_eq!(good.status.code(), Some(0), "{}", tools::said(&good));
     let config = std::fs::read_to_string(site.home.config()).unwrap();
@@ -34,7 +26,7 @@ fn check_tells_good_from_bad_by_its_exit_code() {
 
 #[test]
 fn check_json_is_json() {
-    let site = usual();
+    let site = Site::usual();
     let output = site.home.run(&["check"], &["--json"]);
     serde_json::from_slice::<Value>(&output.stdout)
         .unwrap_or_else(|f| panic!("{f}: {}", tools::said(&output)));
@@ -50,7 +42,7 @@ fn usage_is_told_apart() {
 
 #[test]
 fn explain_names_connector_and_requirement() {
-    let site = usual();
+    let site = Site::usual();
     let from_to = ["--from", "ada@a.test", "--to", "bob@partner.test", "--peer-ip", "127.0.0.1"];
     let output = site.home.run(&["explain"], &from_to);
     let said = tools::said(&output);
@@ -72,7 +64,7 @@ fn a_bad_config_does_not_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_spool_has_one_daemon() {
-    let site = usual();
+    let site = Site::usual();
     let daemon = Daemon::start(&site.home).await;
     let config = site.home.config();
     let mut command = Command::new(PROGRAM);
@@ -90,7 +82,7 @@ async fn one_spool_has_one_daemon() {
 async fn a_taken_port_is_an_error_that_names_it() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let site = usual();
+    let site = Site::usual();
     let config = std::fs::read_to_string(site.home.config()).unwrap();
     std::fs::write(site.home.config(), config.replace("127.0.0.1:0\"", &format!("{address}\""))).unwrap();
     let mut command = Command::new(PROGRAM);
@@ -102,7 +94,7 @@ async fn a_taken_port_is_an_error_that_names_it() {
 
 #[test]
 fn queue_without_a_daemon_says_so() {
-    let site = usual();
+    let site = Site::usual();
     let output = site.home.run(&["queue", "list"], &[]);
     assert!(!output.status.success());
     assert!(!output.stderr.is_empty());
@@ -110,7 +102,7 @@ fn queue_without_a_daemon_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn systemd_is_told_of_readiness_and_of_the_end() {
-    let site = usual();
+    let site = Site::usual();
     let path = site.home.path().join("notify.sock");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -137,7 +129,7 @@ pub(crate) fn heard(socket: &UnixDatagram, line: &str) -> bool {
 #[test]
 fn explain_judges_a_next_hop_by_the_certificate_it_would_show() {
     use crate::peer::mint::Kind;
-    let site = usual();
+    let site = Site::usual();
     let explain = |rest: &[&str]| {
         let output = site.home.run(&["explain", "--to", "bob@partner.test", "--json"], rest);
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -11,14 +11,6 @@ use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{IDENTITY, OPPORTUNISTIC, Site, outbound};
 use crate::peer::{LONG, mix, tools};
 
-fn usual() -> Site {
-    let site = Site::new();
-    let config = outbound("partner", "partner.test", free_address(), IDENTITY)
-        + &outbound("rest", "*", free_address(), OPPORTUNISTIC);
-    site.configure(&config);
-    site
-}
-
 /// The program with these words and no configuration but the one they name.
 async fn sealpost(words: &[&str], socket: Option<&str>) -> Output {
     let mut command = Command::new(PROGRAM);
@@ -38,7 +30,7 @@ fn check(output: &Output, code: i32, said: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_file_takes_no_command_from_the_operator_of_a_running_daemon() {
-    let site = usual();
+    let site = Site::usual();
     let daemon = Daemon::start(&site.home).await;
     let good = std::fs::read_to_string(site.home.config()).unwrap();
     let broken = [
@@ -71,7 +63,7 @@ async fn a_broken_file_takes_no_command_from_the_operator_of_a_running_daemon() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_under_json_is_said_in_json() {
-    let site = usual();
+    let site = Site::usual();
     let answer = |output: &Output, code: i32| {
         assert_eq!(output.status.code(), Some(code), "{}", tools::said(output));
         let read: Value =
@@ -100,7 +92,7 @@ async fn what_fails_under_json_is_said_in_json() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_nothing_has_fails_and_the_nearest_is_suggested() {
-    let site = usual();
+    let site = Site::usual();
     let daemon = Daemon::start(&site.home).await;
     let run = |verb: &[&str], rest: &[&str]| site.home.run(verb, rest);
     let meant = "did you mean \"partner\"?";
@@ -124,7 +116,7 @@ async fn a_name_that_nothing_has_fails_and_the_nearest_is_suggested() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_under_pause_says_that_nothing_is_tried() {
-    let site = usual();
+    let site = Site::usual();
     let daemon = Daemon::start(&site.home).await;
     daemon.ask(&["queue", "pause", "partner"]).await;
     let message = mix::plain("one", 1, 100, "ada@a.test", "bob@partner.test").remove(0);
@@ -154,7 +146,7 @@ async fn files_in_another_form_come_with_the_command_that_converts_them() {
     use crate::peer::mint::Kind;
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    let site = usual();
+    let site = Site::usual();
     let pair = site.ours.pair(&["gw.sealpost.test"], Kind::Good);
     let chain = CertificateDer::from_pem_slice(pair.chain.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
@@ -219,7 +211,7 @@ fn check_shows_what_is_in_effect_with_what_is_inherited() {
 
 #[test]
 fn explain_takes_what_rcpt_takes() {
-    let site = usual();
+    let site = Site::usual();
     let explain = |words: &[&str]| site.home.run(&["explain"], words);
     check(&explain(&["--to", "<@relay.test:bob@partner.test>"]), 0, "connector partner by partner.test");
     check(&explain(&["--to", "bob@[192.0.2.1]"]), 0, "connector rest by *");
@@ -266,7 +258,7 @@ async fn validate_asks_for_no_recipient_that_another_connector_serves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn validate_knows_our_own_listeners_and_says_if_another_table_is_in_effect() {
-    let site = usual();
+    let site = Site::usual();
     let daemon = Daemon::start(&site.home).await;
     let text = std::fs::read_to_string(site.home.config()).unwrap();
     // The file says port 0: only the daemon knows which one it took.

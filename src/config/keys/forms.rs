@@ -109,6 +109,11 @@ impl Kind for Moment {
     }
 }
 
+/// Texts as written, in JSON.
+fn shown_texts(written: &[Text]) -> Value {
+    written.iter().map(|text| json!(text.get_ref())).collect()
+}
+
 /// Names of listeners.
 pub(crate) struct ListenerNames;
 
@@ -123,7 +128,7 @@ impl Kind for ListenerNames {
     }
 
     fn show(value: &Vec<Text>) -> Value {
-        value.iter().map(|name| json!(name.get_ref())).collect()
+        shown_texts(value)
     }
 }
 
@@ -255,7 +260,7 @@ impl Kind for Ids {
     }
 
     fn show(value: &Vec<Text>) -> Value {
-        value.iter().map(|id| json!(id.get_ref())).collect()
+        shown_texts(value)
     }
 }
 
@@ -277,7 +282,7 @@ impl Kind for IdOrIds {
     }
 
     fn show(value: &Vec<Text>) -> Value {
-        value.iter().map(|id| json!(id.get_ref())).collect()
+        shown_texts(value)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::pattern::Specificity;
 use super::super::table::{ClientKind, Inbound, Mode, Table};
-use super::{Admission, Channel, UnmetCondition, is_forced, names_peer};
+use super::{Admission, Channel, UnmetCondition, names_peer};
 use crate::mail::ReversePath;
 
 /// A connector that was not chosen.
@@ -91,7 +91,7 @@ fn outranked(
     let anybody = |c: &Inbound| !by_peer(c) && close(c) == Some(Specificity::Any);
     Some(match () {
         () if rank(ruling) > rank(connector) => Pass::Farther(name),
-        () if is_forced(ruling) && !is_forced(connector) && !anybody(ruling) => Pass::Bound(name),
+        () if ruling.is_enforced() && !connector.is_enforced() && !anybody(ruling) => Pass::Bound(name),
         () => Pass::Later(name),
     })
 }

@@ -9,7 +9,7 @@ use super::super::facts::TrustId;
 use super::super::pattern::Specificity;
 use super::super::requirement::Forced;
 use super::super::table::{ClientKind, Inbound, Mode, Table};
-use super::{Channel, covering, is_forced, levels, named_by_peer};
+use super::{Channel, covering, levels, named_by_peer};
 use crate::mail::ReversePath;
 
 /// The trust anchor sets that [`super::admit`] would ask about and that the client's chain was not assessed by yet.
@@ -26,7 +26,7 @@ pub fn unassessed(table: &Table, channel: &Channel, reverse_path: &ReversePath) 
         let candidates =
             here.iter().filter(|connector| connector.is_open_to(channel.listener.as_deref(), channel.peer));
         wanted.extend(candidates.flat_map(|connector| connector.trust()).cloned());
-        here.iter().any(|connector| is_forced(connector))
+        here.iter().any(|connector| connector.is_enforced())
     };
     let own: Vec<&Arc<Inbound>> = table.inbound.iter().filter(|c| c.kind == ClientKind::Own).collect();
     decides(&own);

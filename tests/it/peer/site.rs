@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::daemon::{Daemon, Home, NAME};
+use super::daemon::{Daemon, Home, NAME, free_address};
 use super::mint::{Authority, Kind, Pair};
 use super::sink::{Manner, Sink};
 use super::source::Source;
@@ -76,6 +76,15 @@ impl Site {
     }
 
     /// Writes the config: certificate and trust, the usual listener and inbound connector, and `rest`.
+    /// A site with a forced connector for a partner and an opportunistic one for the rest; nothing listens there.
+    pub(crate) fn usual() -> Self {
+        let site = Self::new();
+        let config = outbound("partner", "partner.test", free_address(), IDENTITY)
+            + &outbound("rest", "*", free_address(), OPPORTUNISTIC);
+        site.configure(&config);
+        site
+    }
+
     pub(crate) fn configure(&self, rest: &str) {
         self.home.configure(&format!("{}{LISTENER}{ANYONE}{rest}", self.head));
     }
