@@ -234,6 +234,11 @@ impl Pickup {
         if refused.is_empty() {
             return RefusalReport::Accepted;
         }
+        if !message.envelope.notify_of_failures() {
+            let said: Vec<String> = refused.iter().map(|(to, reply)| format!("{to}: {reply}")).collect();
+            tracing::warn!(refused = %said.join("; "), "refused, and the sender wants no report of failures");
+            return RefusalReport::Accepted;
+        }
         let report = refusal_report(message, refused, &self.name, now);
         match report.map(|report| Client::connect(listener, &self.name)?.submit(&report)) {
             Some(Ok(_)) => return RefusalReport::Accepted,

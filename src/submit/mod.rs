@@ -9,7 +9,7 @@ mod rotation;
 
 use serde::{Deserialize, Serialize};
 
-use crate::mail::{Domain, Mailbox, MessageDsn, Notify, Ret, ReversePath};
+use crate::mail::{Domain, Mailbox, MessageDsn, Notify, Occasion, Ret, ReversePath};
 
 pub use client::{Client, PATIENCE, Parts, SubmitFault, submit_in_parts};
 pub use drop::{Damage, DropDir, DropFault, PublishedListener};
@@ -68,6 +68,13 @@ impl SubmittedEnvelope {
             && self.recipients.iter().all(|recipient| Mailbox::parse(recipient).is_ok())
             && self.envid.as_deref().is_none_or(crate::mail::is_xtext)
             && self.notify.as_deref().is_none_or(|list| Notify::parse(list).is_some())
+    }
+
+    /// Whether the sender wants a report of recipients that are refused (RFC 3461 §4.1).
+    #[must_use]
+    pub fn notify_of_failures(&self) -> bool {
+        let notify = self.notify.as_deref().and_then(Notify::parse).unwrap_or_default();
+        notify.wants(Occasion::Failure)
     }
 
     fn needs_utf8(&self) -> bool {

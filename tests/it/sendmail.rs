@@ -304,6 +304,21 @@ async fn a_message_that_is_never_accepted_is_reported_after_five_days() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_not_reported_to_whom_wants_no_report() {
+    let sink = Sink::start(Manner::clear()).await;
+    let site = site_with_drop_and(free_address(), &sink, ANYONE);
+    let daemon = Daemon::start(&site.home).await;
+    let never = r#"{"sender":"carol@b.test","recipients":["bob@nowhere.test"],"notify":"NEVER"}"#;
+    let drop = site.home.path().join("drop");
+    std::fs::write(drop.join("tmp-never"), format!("{never}\nSubject: x\r\n\r\nx\r\n.\r\n")).unwrap();
+    std::fs::rename(drop.join("tmp-never"), drop.join("mail-never")).unwrap();
+    eventually("its removal", LONG, async || (dropped(&site) == ["listener"]).then_some(())).await;
+    let log = daemon.log();
+    assert!(log.contains("refused, and the sender wants no report of failures"), "{log}");
+    assert!(!log.contains("event=accepted"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn any_number_of_recipients_is_accepted_or_reported() {
     let sink = Sink::start(Manner::clear()).await;
     let limits = "[limits]\nrecipients = 2\nerrors = 8\n\n";
