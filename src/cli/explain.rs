@@ -10,10 +10,10 @@ use super::paths::{NamedRecipient, addressee, reverse_path};
 use super::print::{say, say_json};
 use crate::config::{self, Config};
 use crate::connector::{
-    Admission, Channel, Choice, ConsideredConnector, DecisionRecord, Generation, Mode, NextHop, Table,
-    UnchosenConnector, User, admit, choose,
+    Admission, Arrival, Channel, Choice, ConsideredConnector, DecisionRecord, Generation, Mode, NextHop,
+    Table, UnchosenConnector, User, admit, choose,
 };
-use crate::mail::{Mailbox, ReversePath};
+use crate::mail::{Domain, Mailbox, ReversePath};
 use crate::tls;
 use supposed::{facts, supposed};
 
@@ -31,13 +31,16 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let mut answer = ExplainAnswer::default();
     let mut lines = Vec::new();
     let mut yes = true;
+    let mut arrived_by = arrives_by(args, &table)?;
     if let Some(from) = &args.from {
         let (admitted, part) = inbound(args, from, to.as_ref(), &config, &table, &mut lines)?;
         yes &= admitted;
+        arrived_by = part.decision.connector.as_deref().filter(|_| part.admitted).map(Arc::from);
         answer.inbound = Some(part);
     }
     if let Some(to) = &to {
-        let (served, part) = outbound(args, &to.mailbox, &config, &table, &mut lines)?;
+        let arrived = (&to.mailbox, arrived_by.as_ref());
+        let (served, part) = outbound(args, arrived, &config, &table, &mut lines)?;
         yes &= served;
         answer.outbound = Some(part);
     }
@@ -49,19 +52,44 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     Ok(if yes { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
 }
 
+/// The inbound connector that the arguments name.
+fn arrives_by(args: &ExplainArgs, table: &Table) -> Result<Option<Arc<str>>, Failure> {
+    let Some(name) = &args.arrives_by else { return Ok(None) };
+    let known = || table.inbound.iter().map(|connector| &connector.name);
+    match known().find(|known| ***known == **name) {
+        Some(found) => Ok(Some(Arc::clone(found))),
+        None => {
+            let names: Vec<&str> = known().map(AsRef::as_ref).collect();
+            let words = format!("no inbound connector is named {name:?}; there is {}", names.join(", "));
+            Err(Failure::new(EXIT_NO, words))
+        }
+    }
+}
+
 fn outbound(
     args: &ExplainArgs,
-    to: &Mailbox,
+    (to, arrived_by): (&Mailbox, Option<&Arc<str>>),
     config: &Config,
     table: &Table,
     lines: &mut Vec<String>,
 ) -> Result<(bool, OutboundAnswer), Failure> {
     let domain = to.domain_name();
-    let considered = Choice::considered(table, domain);
-    let Some(choice) = choose(table, domain) else {
-        lines.push(format!("to <{to}>: no outbound connector; RCPT is refused with 550 5.4.4"));
-        lines.extend(considered.iter().map(|c| format!("  not {}: {}", c.connector, c.reason)));
-        return Ok((false, OutboundAnswer { to: to.clone(), considered, connector: None, choice: None }));
+    let arrival = Arrival::of(arrived_by);
+    let considered = Choice::considered(table, domain, arrival);
+    let arrivals = if arrived_by.is_none() { other_ways(table, domain) } else { Vec::new() };
+    let mut part = OutboundAnswer {
+        to: to.clone(),
+        arrived_by: arrived_by.map(Arc::clone),
+        considered,
+        connector: None,
+        arrivals,
+        choice: None,
+    };
+    let arriving = arrived_by.map(|name| format!(", arrived by {name}")).unwrap_or_default();
+    let Some(choice) = choose(table, domain, arrival) else {
+        lines.push(format!("to <{to}>{arriving}: no outbound connector; RCPT is refused with 550 5.4.4"));
+        lines.extend(part.passed_lines());
+        return Ok((false, part));
     };
     let connector = &choice.connector;
     let requirements: Vec<String> = match &connector.next_hop {
@@ -73,13 +101,11 @@ fn outbound(
             all
         }
     };
-    lines.push(format!("to <{to}>: connector {} by {}", connector.name, choice.pattern));
+    lines.push(format!("to <{to}>{arriving}: connector {} by {}", connector.name, choice.pattern));
     lines.push(format!("  next hop  {}", connector.next_hop));
     lines.push(format!("  tls       {}, mode {}", connector.tls_word(), connector.mode.word()));
     lines.extend(requirements.iter().map(|r| format!("  required  {r}")));
-    lines.extend(
-        considered.iter().filter(|c| !c.chosen).map(|c| format!("  not {}: {}", c.connector, c.reason)),
-    );
+    lines.extend(part.passed_lines());
     let decisions = if args.from.is_some() { Vec::new() } else { supposed(args, config, connector, domain)? };
     for (_, decision) in &decisions {
         let host = decision.host.as_deref().unwrap_or_default();
@@ -96,13 +122,18 @@ fn outbound(
         tls: connector.tls_word(),
         required: requirements,
     };
-    let part = OutboundAnswer {
-        to: to.clone(),
-        considered,
-        connector: Some(Arc::clone(&connector.name)),
-        choice: Some(terms),
-    };
+    part.connector = Some(Arc::clone(&connector.name));
+    part.choice = Some(terms);
     Ok((sent, part))
+}
+
+/// The arrivals for which another connector serves the domain than for mail in general.
+fn other_ways(table: &Table, domain: Option<&Domain>) -> Vec<ArrivalAnswer> {
+    let name = |arrival| choose(table, domain, arrival).map(|choice| Arc::clone(&choice.connector.name));
+    let general = name(Arrival::Ours);
+    let named = table.arrivals().filter_map(|arrival| Some((arrival.name()?, name(arrival))));
+    let others = named.filter(|(_, connector)| *connector != general);
+    others.map(|(by, connector)| ArrivalAnswer { arrived_by: by.into(), connector }).collect()
 }
 
 fn inbound(
@@ -219,10 +250,34 @@ impl PassedAnswer {
 #[derive(Serialize)]
 struct OutboundAnswer {
     to: Mailbox,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arrived_by: Option<Arc<str>>,
     considered: Vec<ConsideredConnector>,
     connector: Option<Arc<str>>,
+    /// Only where it is not said how the mail arrives.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    arrivals: Vec<ArrivalAnswer>,
     #[serde(flatten)]
     choice: Option<ChoiceAnswer>,
+}
+
+/// The connector that serves a recipient if its mail arrives by this inbound connector.
+#[derive(Serialize)]
+struct ArrivalAnswer {
+    arrived_by: Arc<str>,
+    connector: Option<Arc<str>>,
+}
+
+impl OutboundAnswer {
+    fn passed_lines(&self) -> Vec<String> {
+        let passed = self.considered.iter().filter(|c| !c.chosen);
+        let passed = passed.map(|c| format!("  not {}: {}", c.connector, c.reason));
+        let others = self.arrivals.iter().map(|other| {
+            let connector = other.connector.as_deref().unwrap_or("none");
+            format!("  connector {connector} if it arrives by {}", other.arrived_by)
+        });
+        passed.chain(others).collect()
+    }
 }
 
 /// The terms of the connector that serves it.

@@ -25,8 +25,10 @@ pub(super) struct Connectors {
     pub(super) outbound: Vec<Outbound>,
     /// The connectors as `check --json` shows them, inbound and outbound.
     pub(super) shown: (Vec<Value>, Vec<Value>),
-    /// Every pattern of every outbound connector, including faulty ones.
+    /// Every pattern by which an outbound connector serves mail however it arrives, including faulty ones.
     pub(super) served: Vec<DomainPattern>,
+    /// No outbound connector serves any mail.
+    pub(super) serves_nothing: bool,
 }
 
 pub(super) fn check(
@@ -45,7 +47,8 @@ pub(super) fn check(
         inbound.extend(one_inbound(entry, (&mut *known, listeners), revisions, report));
     }
     let mut served = Vec::new();
-    let mut ties = BTreeMap::new();
+    let mut ties = outbound::Claimants::new();
+    let mut serves_nothing = true;
     let mut outbound = (Vec::new(), Vec::new());
     for entry in &file.outbound {
         if let Some(name) = &entry.get_ref().name {
@@ -54,13 +57,17 @@ pub(super) fn check(
         let ((cost, patterns), connector) =
             outbound::one(entry, queue, (&mut *known, &revisions.base), report);
         outbound::tie(entry.get_ref(), (cost, &patterns), &mut ties, report);
-        if connector.as_ref().is_none_or(|(connector, _)| connector.mode != Mode::Off) {
+        let is_off = connector.as_ref().is_some_and(|(connector, _)| connector.mode == Mode::Off);
+        serves_nothing &= is_off || patterns.is_empty();
+        if !is_off && entry.get_ref().from_connectors.is_none() {
             served.extend(patterns.into_iter().map(|(pattern, _)| pattern));
         }
         outbound.extend(connector);
     }
+    outbound::arrivals_exist(file, report);
     warn_none(file, report);
-    Connectors { inbound: inbound.0, outbound: outbound.0, shown: (inbound.1, outbound.1), served }
+    let shown = (inbound.1, outbound.1);
+    Connectors { inbound: inbound.0, outbound: outbound.0, shown, served, serves_nothing }
 }
 
 fn one_inbound(
@@ -275,13 +282,15 @@ pub(super) fn postmaster_has_a_way(
 ) {
     let covered = connectors.served.iter().any(|p| p.covers(postmaster.domain_name()).is_some());
     // Without any outbound connector there is already a warning that no mail is accepted for anyone.
-    if covered || connectors.served.is_empty() {
+    if covered || connectors.serves_nothing {
         return;
     }
+    let is_for_some = connectors.outbound.iter().any(|one| !one.from_connectors.is_empty());
+    let which = if is_for_some { " without from_connectors" } else { "" };
     report.fault(
         place.clone(),
         format!(
-            "the postmaster {postmaster} has no outbound connector; add {} to the domains of one",
+            "the postmaster {postmaster} has no outbound connector; add {} to the domains of one{which}",
             postmaster.domain()
         ),
     );

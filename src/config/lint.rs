@@ -5,13 +5,14 @@ use std::ops::Range;
 
 use ipnet::IpNet;
 
+use super::arrivals::{self, may_arrive, ways};
 use super::check::CheckedFile;
 use super::fault::Report;
 use super::keys::{Entry as _, InboundEntry, List};
 use super::schema;
 use crate::connector::{
-    ClientKind, DomainPattern, Forced, Generation, Inbound, Mode, NextHop, Onward, Outbound, PeerName,
-    Require, Table, choose,
+    Arrival, ClientKind, DomainPattern, Forced, Generation, Inbound, Mode, NextHop, Onward, Outbound,
+    PeerName, Require, Table, choose,
 };
 use crate::mail::Domain;
 
@@ -20,10 +21,12 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
     let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
     for (entry, connector) in file.outbound.iter().zip(&checked.outbound) {
         let entry = entry.get_ref();
+        arrivals::escapes(entry, connector, (&table, checked), report);
+        arrivals::handed_back(entry, connector, checked, report);
         let (Some(domains), Some(tls)) = (&entry.domains, &entry.tls) else { continue };
         if connector.mode == Mode::Enforce && connector.forced().is_some() {
             forced_out_only(connector, checked, domains, report);
-            below_or_above(connector, &table, domains, report);
+            below_or_above(connector, (&table, checked), domains, report);
             chosen_by_dns(connector, tls.span(), report);
         }
     }
@@ -38,7 +41,7 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
         let Some(domains) = &entry.get_ref().from_domains else { continue };
         shadowed_inbound(connector, &checked.inbound, domains, report);
         if connector.is_enforced() {
-            forced_in_only(connector, &table, domains, report);
+            forced_in_only(connector, (&table, checked), domains, report);
         }
     }
 }
@@ -48,7 +51,8 @@ fn leads_nowhere(connector: &Inbound, table: &Table, to: &List, report: &mut Rep
     if connector.mode == Mode::Off || table.outbound.is_empty() {
         return;
     }
-    let serving = || table.outbound.iter().filter(|other| other.mode != Mode::Off);
+    let arrival = Arrival::By(&connector.name);
+    let serving = || table.outbound.iter().filter(|other| other.mode != Mode::Off && other.takes(arrival));
     for pattern in connector.to_domains.iter().filter(|pattern| **pattern != DomainPattern::Any) {
         let meets = |other: &DomainPattern| other.includes(pattern) || pattern.includes(other);
         if !serving().any(|other| other.domains.iter().any(meets)) {
@@ -59,7 +63,7 @@ fn leads_nowhere(connector: &Inbound, table: &Table, to: &List, report: &mut Rep
         }
     }
     for domain in exact(&connector.to_domains).filter(|_| connector.onward == Onward::Sealed) {
-        let Some(choice) = choose(table, Some(domain)) else { continue };
+        let Some(choice) = choose(table, Some(domain), arrival) else { continue };
         if !choice.connector.is_enforced() {
             let words = format!(
                 "mail to {domain} waits until it expires: onward is \"sealed\", and {} sends without forced TLS; give {domain} a \
@@ -229,14 +233,20 @@ fn forced_out_only(connector: &Outbound, checked: &CheckedFile, domains: &List, 
 }
 
 /// Warns if mail from a domain is forced, but mail to it is not.
-fn forced_in_only(connector: &Inbound, table: &Table, domains: &List, report: &mut Report<'_>) {
+fn forced_in_only(
+    connector: &Inbound,
+    (table, checked): (&Table, &CheckedFile),
+    domains: &List,
+    report: &mut Report<'_>,
+) {
     for domain in exact(&connector.from_domains) {
-        let Some(choice) = choose(table, Some(domain)) else { continue };
-        if choice.connector.forced().is_none() {
+        let may_arrive = |arrival: Arrival<'_>| may_arrive(&checked.inbound, Some(domain), arrival);
+        let ways = ways(table, Some(domain), may_arrive);
+        if let Some(open) = ways.iter().find(|one| one.forced().is_none()) {
             let words = format!(
                 "{domain} is forced only inbound: {} sends mail to it in plaintext if TLS is not offered; add an \
                  [[outbound]] connector with domains = [\"{domain}\"] and tls = \"forced\"",
-                choice.connector.name
+                open.name
             );
             report.warn(domains.span(), words);
         }
@@ -244,7 +254,12 @@ fn forced_in_only(connector: &Inbound, table: &Table, domains: &List, report: &m
 }
 
 /// Warns of `a.example` without `*.a.example`, or the reverse, if a looser connector serves the rest.
-fn below_or_above(connector: &Outbound, table: &Table, domains: &List, report: &mut Report<'_>) {
+fn below_or_above(
+    connector: &Outbound,
+    (table, checked): (&Table, &CheckedFile),
+    domains: &List,
+    report: &mut Report<'_>,
+) {
     for pattern in &connector.domains {
         let (looked_at, missing) = match pattern {
             DomainPattern::Exact(domain) => {
@@ -253,12 +268,15 @@ fn below_or_above(connector: &Outbound, table: &Table, domains: &List, report: &
             DomainPattern::Below(domain) => (Some(domain.clone()), domain.to_string()),
             DomainPattern::Any => continue,
         };
-        let Some(other) = looked_at.and_then(|domain| choose(table, Some(&domain))) else { continue };
-        if other.connector.forced().is_none() {
+        let Some(domain) = looked_at else { continue };
+        let ways = ways(table, Some(&domain), |arrival| {
+            connector.takes(arrival) && may_arrive(&checked.inbound, Some(&domain), arrival)
+        });
+        if let Some(other) = ways.iter().find(|one| one.forced().is_none()) {
             let words = format!(
                 "{pattern} does not cover {missing}, which {} serves without forced TLS; add \"{missing}\" to the \
                  domains, or give it a connector of its own",
-                other.connector.name
+                other.name
             );
             report.warn(domains.span(), words);
         }

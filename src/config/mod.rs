@@ -1,6 +1,7 @@
 //! The only module that knows TOML: it reads the file, checks it once, and fills in each module's settings.
 //! It does not watch files, open sockets or create folders, and decides nothing about mail.
 
+mod arrivals;
 mod check;
 mod connectors;
 mod demands;

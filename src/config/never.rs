@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use super::arrivals;
 use super::check::CheckedFile;
 use super::fault::Report;
 use super::keys::{Entry as _, InboundEntry, OneOrMany, OutboundEntry};
@@ -21,7 +22,7 @@ pub(super) fn find(file: &schema::File, checked: &CheckedFile, report: &mut Repo
     }
     for (entry, connector) in file.outbound.iter().zip(&checked.outbound) {
         if connector.mode != Mode::Off {
-            never_serves(entry.get_ref(), connector, &checked.outbound, report);
+            arrivals::never_serves(entry.get_ref(), connector, checked, report);
             sources_without_hosts(entry.get_ref(), connector, report);
             ourselves(entry.get_ref(), connector, &checked.listen.listeners, report);
         }
@@ -66,35 +67,6 @@ fn no_recipient(entry: &InboundEntry, connector: &Inbound, report: &mut Report<'
             known.file
         );
         report.warn(place.clone(), words);
-    }
-}
-
-/// An outbound connector of which each pattern belongs to another one at a lower cost, or some do.
-fn never_serves(entry: &OutboundEntry, connector: &Outbound, all: &[Outbound], report: &mut Report<'_>) {
-    let Some(domains) = &entry.domains else { return };
-    let cheaper = |pattern: &DomainPattern| {
-        all.iter().find(|other| {
-            other.mode != Mode::Off && other.cost < connector.cost && other.domains.contains(pattern)
-        })
-    };
-    let beaten: Vec<(&DomainPattern, &Outbound)> =
-        connector.domains.iter().filter_map(|pattern| Some((pattern, cheaper(pattern)?))).collect();
-    let Some((_, winner)) = beaten.first() else { return };
-    if beaten.len() == connector.domains.len() {
-        let words = format!(
-            "{} never serves: each of its domains is served at a lower cost, as by {}; remove it, change a cost, or write \
-             mode = \"off\"",
-            connector.name, winner.name
-        );
-        report.fault_of_key(domains.span(), words);
-        return;
-    }
-    for (pattern, winner) in beaten {
-        let words = format!(
-            "{} never serves {pattern}, which {} serves at a lower cost",
-            connector.name, winner.name
-        );
-        report.warn(domains.span(), words);
     }
 }
 

@@ -9,10 +9,12 @@ use toml::Spanned;
 
 use super::fault::Report;
 use super::keys::{
-    Entry as _, OneOrMany, OutboundEntry, OutboundTlsKey, OutboundValues, QueueEntry, QueueValues, shown,
+    Entry as _, OneOrMany, OutboundEntry, OutboundTlsKey, OutboundValues, QueueEntry, QueueValues, Text,
+    shown,
 };
 use super::known::DefinedIds;
-use super::{demands, login, units, view};
+use super::values::quoted;
+use super::{demands, login, schema, units, view};
 use crate::connector::{
     DomainPattern, Forced, Handshake, Mode, MxAddresses, NextHop, Outbound, OutboundTls, Retry, SmartHost,
     SmartHostName, Sni,
@@ -58,28 +60,74 @@ pub(super) fn one(
     ((values.cost, patterns), connector)
 }
 
-/// Reports two connectors with the same pattern and cost: which one serves would be arbitrary.
+/// A connector that serves a pattern at some cost.
+pub(super) struct Claimant {
+    name: String,
+    from_connectors: Vec<String>,
+    place: Range<usize>,
+}
+
+/// Those seen so far, by pattern and cost.
+pub(super) type Claimants = BTreeMap<(DomainPattern, u16), Vec<Claimant>>;
+
+/// Reports two connectors with the same pattern and cost for mail of the same arrival: which one serves would be
+/// arbitrary.
 pub(super) fn tie(
     entry: &OutboundEntry,
     (cost, patterns): (u16, &Patterns),
-    seen: &mut BTreeMap<(DomainPattern, u16), (Range<usize>, String)>,
+    seen: &mut Claimants,
     report: &mut Report<'_>,
 ) {
     let name = entry.name.as_ref().map_or("", |name| name.get_ref().as_str());
     if entry.mode.as_ref().is_some_and(|mode| mode.get_ref() == "off") {
         return;
     }
+    let written = entry.from_connectors.as_ref().map(Spanned::get_ref).into_iter().flatten();
+    let from_connectors: Vec<String> = written.map(|text| text.get_ref().clone()).collect();
     for (pattern, place) in patterns {
-        if let Some((first, other)) = seen.get(&(pattern.clone(), cost)) {
-            let line = report.line(first);
+        let claimants = seen.entry((pattern.clone(), cost)).or_default();
+        let shared = |other: &Claimant| {
+            let both = from_connectors.iter().find(|by| other.from_connectors.contains(by));
+            let all = from_connectors.is_empty() && other.from_connectors.is_empty();
+            (all || both.is_some()).then(|| both.cloned())
+        };
+        if let Some((other, shared)) = claimants.iter().find_map(|other| Some((other, shared(other)?))) {
+            let line = report.line(&other.place);
+            let arriving = shared.map(|by| format!(" for mail that arrives by {by}")).unwrap_or_default();
             let message = format!(
-                "a tie: {pattern} is also served by \"{other}\" in line {line} at the same cost {cost}; give \
-                 one of them a cost of its own, or remove {pattern} from one"
+                "a tie: {pattern} is also served by \"{}\" in line {line} at the same cost {cost}{arriving}; give one of them a \
+                 cost of its own, or remove {pattern} from one",
+                other.name
             );
             report.fault(place.clone(), message);
             continue;
         }
-        seen.insert((pattern.clone(), cost), (place.clone(), name.to_owned()));
+        let from_connectors = from_connectors.clone();
+        claimants.push(Claimant { name: name.to_owned(), from_connectors, place: place.clone() });
+    }
+}
+
+/// Reports names that are not those of inbound connectors.
+pub(super) fn arrivals_exist(file: &schema::File, report: &mut Report<'_>) {
+    let name = |name: &Option<Text>| name.as_ref().map(|name| name.get_ref().clone());
+    let inbound: Vec<String> = file.inbound.iter().filter_map(|one| name(&one.get_ref().name)).collect();
+    let outbound: Vec<String> = file.outbound.iter().filter_map(|one| name(&one.get_ref().name)).collect();
+    let known = || match inbound.as_slice() {
+        [] => "there is no [[inbound]] yet".to_owned(),
+        names => format!("there is {}", quoted(names.iter().map(String::as_str))),
+    };
+    let written = file.outbound.iter().filter_map(|one| one.get_ref().from_connectors.as_ref());
+    for text in written.flat_map(Spanned::get_ref) {
+        let text_name = text.get_ref();
+        if inbound.contains(text_name) {
+            continue;
+        }
+        let what = if outbound.contains(text_name) {
+            format!("\"{text_name}\" is an outbound connector, and no mail arrives by it")
+        } else {
+            format!("no [[inbound]] connector is named \"{text_name}\"")
+        };
+        report.fault(text.span(), format!("{what}; {}", known()));
     }
 }
 

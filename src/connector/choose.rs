@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::arrival::Arrival;
 use super::pattern::{DomainPattern, Specificity};
 use super::table::{Mode, Outbound, Table};
 use crate::mail::Domain;
@@ -28,13 +29,14 @@ pub struct ConsideredConnector {
     pub reason: String,
 }
 
-/// Chooses the connector for a recipient domain: an exact match before the longest `*.suffix` before `*`,
-/// then the lowest cost. `None` as domain is an address literal, which only `*` covers.
+/// Chooses the connector for a recipient domain: an exact match before the longest `*.suffix` before `*`; there one that
+/// names the arrival before one that names none; then the lowest cost. `None` as domain is an address literal, which only
+/// `*` covers.
 #[must_use]
-pub fn choose(table: &Table, domain: Option<&Domain>) -> Option<Choice> {
+pub fn choose(table: &Table, domain: Option<&Domain>, arrival: Arrival<'_>) -> Option<Choice> {
     let index = &table.index;
     if let Some(domain) = domain {
-        if let Some(connector) = index.exact.get(domain) {
+        if let Some(connector) = index.exact.get(domain).and_then(|servers| servers.of(arrival)) {
             return Some(Choice {
                 connector: Arc::clone(connector),
                 pattern: DomainPattern::Exact(domain.clone()),
@@ -42,7 +44,9 @@ pub fn choose(table: &Table, domain: Option<&Domain>) -> Option<Choice> {
         }
         let mut rest = domain.parent();
         while let Some(suffix) = rest {
-            if let Some((parent, connector)) = index.below.get_key_value(suffix) {
+            if let Some((parent, servers)) = index.below.get_key_value(suffix)
+                && let Some(connector) = servers.of(arrival)
+            {
                 return Some(Choice {
                     connector: Arc::clone(connector),
                     pattern: DomainPattern::Below(parent.clone()),
@@ -51,17 +55,21 @@ pub fn choose(table: &Table, domain: Option<&Domain>) -> Option<Choice> {
             rest = suffix.split_once('.').map(|(_, rest)| rest);
         }
     }
-    let connector = index.any.as_ref()?;
+    let connector = index.any.of(arrival)?;
     Some(Choice { connector: Arc::clone(connector), pattern: DomainPattern::Any })
 }
 
 impl Choice {
     /// All connectors of the table with their reasons, the chosen one first.
     #[must_use]
-    pub fn considered(table: &Table, domain: Option<&Domain>) -> Vec<ConsideredConnector> {
-        let chosen = choose(table, domain);
+    pub fn considered(
+        table: &Table,
+        domain: Option<&Domain>,
+        arrival: Arrival<'_>,
+    ) -> Vec<ConsideredConnector> {
+        let chosen = choose(table, domain, arrival);
         let mut all: Vec<ConsideredConnector> =
-            table.outbound.iter().map(|c| consider(c, domain, chosen.as_ref())).collect();
+            table.outbound.iter().map(|c| consider(c, (domain, arrival), chosen.as_ref())).collect();
         all.sort_by(|a, b| b.chosen.cmp(&a.chosen).then_with(|| a.connector.cmp(&b.connector)));
         all
     }
@@ -69,40 +77,46 @@ impl Choice {
 
 fn consider(
     connector: &Arc<Outbound>,
-    domain: Option<&Domain>,
+    (domain, arrival): (Option<&Domain>, Arrival<'_>),
     chosen: Option<&Choice>,
 ) -> ConsideredConnector {
-    let name = connector.name.to_string();
+    let passed =
+        |reason: String| ConsideredConnector { connector: connector.name.to_string(), chosen: false, reason };
     if connector.mode == Mode::Off {
-        return ConsideredConnector { connector: name, chosen: false, reason: "its mode is off".to_owned() };
+        return passed("its mode is off".to_owned());
     }
     let Some(pattern) = DomainPattern::closest(&connector.domains, domain) else {
-        return ConsideredConnector {
-            connector: name,
-            chosen: false,
-            reason: "none of its domains covers the recipient".to_owned(),
-        };
+        return passed("none of its domains covers the recipient".to_owned());
     };
+    let arrivals = connector.from_connectors.join(" or ");
+    if !connector.takes(arrival) {
+        return passed(format!(
+            "{pattern} covers the recipient, but only for mail that arrives by {arrivals}"
+        ));
+    }
     let Some(winner) = chosen else {
-        return ConsideredConnector {
-            connector: name,
-            chosen: false,
-            reason: format!("{pattern} covers the recipient"),
-        };
+        return passed(format!("{pattern} covers the recipient"));
     };
     if Arc::ptr_eq(&winner.connector, connector) {
+        let named = match arrival {
+            Arrival::By(name) if !connector.from_connectors.is_empty() => {
+                format!(", for mail that arrives by {name}")
+            }
+            Arrival::By(_) | Arrival::Ours => String::new(),
+        };
         return ConsideredConnector {
-            connector: name,
             chosen: true,
-            reason: format!("{pattern} is the closest pattern"),
+            ..passed(format!("{pattern} is the closest pattern{named}"))
         };
     }
-    let reason = if pattern.specificity() < winner.pattern.specificity() {
+    let winning = &winner.connector;
+    passed(if pattern.specificity() < winner.pattern.specificity() {
         format!("{pattern} covers the recipient, but {} is closer", winner.pattern)
+    } else if connector.from_connectors.is_empty() && !winning.from_connectors.is_empty() {
+        format!("{pattern} covers the recipient, but {} names the arrival", winning.name)
     } else {
-        format!("{pattern} covers the recipient, but {} has the lower cost", winner.connector.name)
-    };
-    ConsideredConnector { connector: name, chosen: false, reason }
+        format!("{pattern} covers the recipient, but {} has the lower cost", winning.name)
+    })
 }
 
 /// How closely a connector's patterns cover a domain; `None` if none does.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::arrival::Arrival;
 use super::choose::choose;
 use super::pattern::DomainPattern;
 use super::table::{ClientKind, Inbound, Mode, Outbound, Table};
@@ -15,6 +16,8 @@ use crate::mail::Domain;
 pub struct Weakening<C> {
     /// The domains, as the tables write them, or one by one.
     pub domains: Vec<DomainPattern>,
+    /// Only mail that arrives by this inbound connector; `None`: mail in general.
+    pub arrives_by: Option<Arc<str>>,
     /// The connectors by which their mail went; of several inbound connectors the one that comes closest.
     pub was: Arc<C>,
     /// The connector that asks for less.
@@ -30,20 +33,41 @@ pub fn weaker_outbound(old: &Table, new: &Table, others: &[Domain]) -> Vec<Weake
     let patterns = |table: &Table| -> Vec<DomainPattern> {
         table.outbound.iter().flat_map(|connector| connector.domains.iter().cloned()).collect()
     };
+    let arrivals: BTreeSet<Arrival<'_>> = old.arrivals().chain(new.arrivals()).collect();
     let mut known: HashMap<(*const Outbound, *const Outbound), BTreeSet<Loss>> = HashMap::new();
     let mut groups = Groups::default();
     for (label, domain) in witnesses(patterns(old), patterns(new), others) {
-        let (Some(was), Some(now)) = (choose(old, domain.as_ref()), choose(new, domain.as_ref())) else {
-            continue;
+        let both = |arrival| {
+            let connector = |table| choose(table, domain.as_ref(), arrival).map(|choice| choice.connector);
+            (connector(old), connector(new))
         };
-        let (was, now) = (was.connector, now.connector);
-        let losses = known
-            .entry((Arc::as_ptr(&was), Arc::as_ptr(&now)))
-            .or_insert_with(|| lost_outbound((&was, &old.trust), (&now, &new.trust)))
-            .clone();
-        groups.add(label, (was, now), losses);
+        // What is so for mail in general is not said of each arrival.
+        let general = both(Arrival::Ours);
+        for arrival in &arrivals {
+            let answer = both(*arrival);
+            if *arrival != Arrival::Ours && is_same(&answer, &general) {
+                continue;
+            }
+            let (Some(was), Some(now)) = answer else { continue };
+            let losses = known
+                .entry((Arc::as_ptr(&was), Arc::as_ptr(&now)))
+                .or_insert_with(|| lost_outbound((&was, &old.trust), (&now, &new.trust)))
+                .clone();
+            let arrives_by = match arrival {
+                Arrival::Ours => None,
+                Arrival::By(name) => Some(Arc::from(*name)),
+            };
+            groups.add((label.clone(), arrives_by), (was, now), losses);
+        }
     }
     groups.list()
+}
+
+type Successors = (Option<Arc<Outbound>>, Option<Arc<Outbound>>);
+
+fn is_same(one: &Successors, other: &Successors) -> bool {
+    let pointers = |(was, now): &Successors| (was.as_ref().map(Arc::as_ptr), now.as_ref().map(Arc::as_ptr));
+    pointers(one) == pointers(other)
 }
 
 /// The reverse-path domains for which mail is admitted that was refused, where some was admitted before.
@@ -72,7 +96,7 @@ pub fn weaker_inbound(old: &Table, new: &Table) -> Vec<Weakening<Inbound>> {
             let key = (Arc::as_ptr(&one), was.iter().map(Arc::as_ptr).collect::<Vec<_>>());
             let (closest, losses) =
                 known.entry(key).or_insert_with(|| uncovered(&was, &one, (old, new))).clone();
-            groups.add(label.clone(), (closest, one), losses);
+            groups.add((label.clone(), None), (closest, one), losses);
         }
     }
     groups.list()
@@ -207,8 +231,8 @@ struct Groups<C> {
     by_answer: BTreeMap<GroupKey, Weakening<C>>,
 }
 
-/// The names of the old and the new connector, and what differs.
-type GroupKey = (Arc<str>, Arc<str>, BTreeSet<Loss>);
+/// The names of the old and the new connector, the arrival, and what differs.
+type GroupKey = (Arc<str>, Arc<str>, Option<Arc<str>>, BTreeSet<Loss>);
 
 impl<C> Default for Groups<C> {
     fn default() -> Self {
@@ -233,13 +257,18 @@ impl ConnectorName for Outbound {
 }
 
 impl<C: ConnectorName> Groups<C> {
-    fn add(&mut self, label: DomainPattern, (was, now): (Arc<C>, Arc<C>), losses: BTreeSet<Loss>) {
+    fn add(
+        &mut self,
+        (label, arrives_by): (DomainPattern, Option<Arc<str>>),
+        (was, now): (Arc<C>, Arc<C>),
+        losses: BTreeSet<Loss>,
+    ) {
         if losses.is_empty() {
             return;
         }
         self.by_answer
-            .entry((was.name(), now.name(), losses.clone()))
-            .or_insert_with(|| Weakening { domains: Vec::new(), was, now, losses })
+            .entry((was.name(), now.name(), arrives_by.clone(), losses.clone()))
+            .or_insert_with(|| Weakening { domains: Vec::new(), arrives_by, was, now, losses })
             .domains
             .push(label);
     }

@@ -2,6 +2,7 @@
 //! submit, whether a session meets the requirement. Pure: no socket, DNS, file or clock.
 
 mod admit;
+mod arrival;
 mod choose;
 mod compare;
 mod decision;
@@ -38,6 +39,7 @@ pub use admit::{
     Admission, AdmittedTransaction, Attribution, Channel, Pass, RefusedMail, UnchosenConnector,
     UnmetCondition, admit, unassessed,
 };
+pub use arrival::Arrival;
 pub use choose::{Choice, ConsideredConnector, choose};
 pub use compare::{Weakening, weaker_inbound, weaker_outbound};
 pub use decision::{Attainment, Claim, Decision, RequiredTls, Ruling};

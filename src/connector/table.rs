@@ -1,13 +1,14 @@
 //! The connector table: inbound and outbound connectors as checked values. Choosing and judging are in other
 //! files.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::arrival::{Arrival, PatternServers};
 use super::{
     ClientNetworks, DialRules, DomainPattern, Forced, MxAddresses, PeerName, Recipients, Require,
     Requirement, SendingSettings, TrustId, TrustSets, User, Users,
@@ -31,9 +32,9 @@ pub struct Table {
 /// Outbound connectors indexed by pattern: choosing costs one lookup per label.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    pub(super) exact: HashMap<Domain, Arc<Outbound>>,
-    pub(super) below: HashMap<Domain, Arc<Outbound>>,
-    pub(super) any: Option<Arc<Outbound>>,
+    pub(super) exact: HashMap<Domain, PatternServers<Outbound>>,
+    pub(super) below: HashMap<Domain, PatternServers<Outbound>>,
+    pub(super) any: PatternServers<Outbound>,
 }
 
 impl Index {
@@ -44,15 +45,12 @@ impl Index {
         order.sort_by(|a, b| (b.cost, &b.name).cmp(&(a.cost, &a.name)));
         for connector in order {
             for pattern in &connector.domains {
-                match pattern {
-                    DomainPattern::Exact(domain) => {
-                        index.exact.insert(domain.clone(), Arc::clone(connector));
-                    }
-                    DomainPattern::Below(domain) => {
-                        index.below.insert(domain.clone(), Arc::clone(connector));
-                    }
-                    DomainPattern::Any => index.any = Some(Arc::clone(connector)),
-                }
+                let servers = match pattern {
+                    DomainPattern::Exact(domain) => index.exact.entry(domain.clone()).or_default(),
+                    DomainPattern::Below(domain) => index.below.entry(domain.clone()).or_default(),
+                    DomainPattern::Any => &mut index.any,
+                };
+                servers.insert(&connector.from_connectors, connector);
             }
         }
         index
@@ -151,6 +149,8 @@ pub struct Outbound {
     pub name: Arc<str>,
     /// The recipient domains it covers.
     pub domains: Vec<DomainPattern>,
+    /// It covers only mail that arrived by one of these inbound connectors; empty: all mail.
+    pub from_connectors: Vec<Arc<str>>,
     /// Of connectors that fit equally well, the one with the lowest cost is used.
     pub cost: u16,
     /// The hosts it hands mail to.
@@ -353,6 +353,14 @@ impl Table {
         Self { trust, ..self }
     }
 
+    /// The arrivals that the choice of an outbound connector depends on: mail of any other fares like ours.
+    pub fn arrivals(&self) -> impl Iterator<Item = Arrival<'_>> {
+        let open = self.outbound.iter().filter(|connector| connector.mode != Mode::Off);
+        let named: BTreeSet<&str> =
+            open.flat_map(|connector| connector.from_connectors.iter().map(AsRef::as_ref)).collect();
+        std::iter::once(Arrival::Ours).chain(named.into_iter().map(Arrival::By))
+    }
+
     /// Whether login is available: some connector that is not off requires it.
     #[must_use]
     pub fn knows_users(&self) -> bool {
@@ -436,6 +444,7 @@ impl Outbound {
         Self {
             name: name.into(),
             domains,
+            from_connectors: Vec::new(),
             cost: 10,
             dialling: DialRules { mx_addresses, ..DialRules::default() },
             next_hop,
@@ -470,6 +479,16 @@ impl Outbound {
         match self.mode {
             Mode::Enforce | Mode::Off => Requirement::Forced(forced),
             Mode::Audit => Requirement::Audit(forced),
+        }
+    }
+
+    /// Whether it covers mail of this arrival.
+    #[must_use]
+    pub fn takes(&self, arrival: Arrival<'_>) -> bool {
+        match arrival {
+            _ if self.from_connectors.is_empty() => true,
+            Arrival::Ours => false,
+            Arrival::By(name) => self.from_connectors.iter().any(|known| **known == *name),
         }
     }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::admit::{Admission, Channel, admit};
+use super::arrival::Arrival;
 use super::choose::choose;
 use super::facts::{PeerCertificate, TlsFacts, TrustId};
 use super::judge::Observed;
@@ -37,6 +38,8 @@ pub struct OutboundTransit {
     pub revision: Revision,
     /// The recipient domains; `None` is an address literal.
     pub domains: Vec<Option<Domain>>,
+    /// The inbound connector by which the message came; `None` if it is ours.
+    pub arrived_by: Option<Arc<str>>,
     /// The name of the host, if it has one.
     pub host: Option<Domain>,
     /// The address of the host.
@@ -62,7 +65,8 @@ impl Transit {
                 }
             }
             Self::Outbound(outbound) => outbound.domains.iter().find_map(|domain| {
-                let connector = choose(now, domain.as_ref())?.connector;
+                let arrival = Arrival::of(outbound.arrived_by.as_ref());
+                let connector = choose(now, domain.as_ref(), arrival)?.connector;
                 let is_met = outbound.meets(&connector, domain.as_ref(), (assessed, now));
                 (!is_met).then(|| Arc::clone(&connector.name))
             }),

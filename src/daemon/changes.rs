@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::admin::{Change, ChangeKind, Direction};
 use crate::config;
-use crate::connector::{DomainPattern, Mode, Outbound, Revision, Table, choose};
+use crate::connector::{Arrival, DomainPattern, Mode, Outbound, Revision, Table, choose};
 use crate::mail::Domain;
 
 /// The connectors that were added, changed or removed, by name.
@@ -40,31 +40,50 @@ fn compare(direction: Direction, old: &Revisions, new: &Revisions) -> Vec<Change
 pub(super) fn handovers(
     old: &Table,
     new: &Table,
-    (lanes, loosened): (&BTreeMap<Arc<str>, usize>, &BTreeSet<DomainPattern>),
+    (lanes, loosened): (&BTreeMap<Arc<str>, usize>, &BTreeSet<LoosenedPart>),
 ) -> Vec<String> {
+    let arrivals: BTreeSet<Arrival<'_>> = old.arrivals().chain(new.arrivals()).collect();
     let mut found = Vec::new();
     for connector in old.outbound.iter().filter(|c| c.mode != Mode::Off) {
         // Grouped by the new connector: most connectors have one answer for all their domains.
-        let mut heirs: BTreeMap<Option<Arc<str>>, Heir<'_>> = BTreeMap::new();
-        for pattern in connector.domains.iter().filter(|pattern| !loosened.contains(*pattern)) {
+        let mut heirs: BTreeMap<(Option<Arc<str>>, Arrival<'_>), Heir<'_>> = BTreeMap::new();
+        for pattern in &connector.domains {
             let domain = covered(pattern);
-            let served = choose(old, domain.as_ref()).is_some_and(|c| c.connector.name == connector.name);
-            if !served {
-                continue;
+            let now = |arrival| choose(new, domain.as_ref(), arrival).map(|choice| choice.connector);
+            let name = |now: &Option<Arc<Outbound>>| now.as_ref().map(|now| Arc::clone(&now.name));
+            for arrival in &arrivals {
+                let arrives_by = arrival.name();
+                if loosened.contains(&(pattern.clone(), arrives_by.map(Arc::from))) {
+                    continue;
+                }
+                let was = |arrival| choose(old, domain.as_ref(), arrival).map(|choice| choice.connector);
+                let served = |was: Option<Arc<Outbound>>| was.is_some_and(|was| was.name == connector.name);
+                let heir = now(*arrival);
+                // What is so for mail in general is not said of each arrival.
+                let is_general = *arrival != Arrival::Ours
+                    && served(was(Arrival::Ours))
+                    && name(&now(Arrival::Ours)) == name(&heir);
+                if served(was(*arrival)) && !is_general {
+                    heirs
+                        .entry((name(&heir), *arrival))
+                        .or_insert_with(|| Heir { now: heir, patterns: Vec::new() })
+                        .patterns
+                        .push(pattern);
+                }
             }
-            let now = choose(new, domain.as_ref()).map(|choice| choice.connector);
-            let name = now.as_ref().map(|now| Arc::clone(&now.name));
-            heirs.entry(name).or_insert_with(|| Heir { now, patterns: Vec::new() }).patterns.push(pattern);
         }
-        for Heir { now, patterns } in heirs.into_values() {
-            if now.as_ref().is_none_or(|now| now.name != connector.name) {
+        for ((_, arrival), heir) in heirs {
+            if heir.now.as_ref().is_none_or(|now| now.name != connector.name) {
                 let count = lanes.get(&connector.name).copied().unwrap_or_default();
-                found.push(handover_words(connector, now.as_deref(), &patterns, count));
+                found.push(handover_words(connector, (&heir, arrival), count));
             }
         }
     }
     found
 }
+
+/// A pattern for which less is required than before; of mail in general, or only of what arrives by this connector.
+pub(super) type LoosenedPart = (DomainPattern, Option<Arc<str>>);
 
 /// The connector that now serves some of a connector's domains; `None` if none does.
 struct Heir<'a> {
@@ -72,17 +91,13 @@ struct Heir<'a> {
     patterns: Vec<&'a DomainPattern>,
 }
 
-fn handover_words(
-    old: &Outbound,
-    now: Option<&Outbound>,
-    patterns: &[&DomainPattern],
-    lanes: usize,
-) -> String {
+fn handover_words(old: &Outbound, (heir, arrival): (&Heir<'_>, Arrival<'_>), lanes: usize) -> String {
+    let patterns = &heir.patterns;
     let mut domains: Vec<String> = patterns.iter().take(NAMED_MAX).map(ToString::to_string).collect();
     if patterns.len() > NAMED_MAX {
         domains.push(format!("{} more", patterns.len().saturating_sub(NAMED_MAX)));
     }
-    let now = now.map_or_else(
+    let now = heir.now.as_ref().map_or_else(
         || "no outbound connector serves it now: its mail waits".to_owned(),
         |now| format!("now served by {} ({})", now.name, terms(now)),
     );
@@ -91,7 +106,8 @@ fn handover_words(
         1 => "; 1 lane with queued mail is judged again".to_owned(),
         lanes => format!("; {lanes} lanes with queued mail are judged again"),
     };
-    format!("{}: was served by {} ({}), {now}{queued}", domains.join(", "), old.name, terms(old))
+    let arriving = arrival.name().map(|name| format!(" arriving by {name}")).unwrap_or_default();
+    format!("{}{arriving}: was served by {} ({}), {now}{queued}", domains.join(", "), old.name, terms(old))
 }
 
 fn terms(connector: &Outbound) -> String {

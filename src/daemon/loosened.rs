@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::changes::LoosenedPart;
 use super::connectors::Words;
 use crate::admin::{Direction, Loosening, LooseningTerms};
-use crate::connector::{DomainPattern, Loss, Mode, Table, weaker_inbound, weaker_outbound};
+use crate::connector::{Loss, Mode, Table, Weakening, weaker_inbound, weaker_outbound};
 use crate::mail::Domain;
 
 /// What became weaker, and the recipient domains that it is about.
@@ -13,7 +14,7 @@ pub(super) struct LooseningList {
     pub(super) list: Vec<Loosening>,
     /// Number of further ones.
     pub(super) more: usize,
-    pub(super) recipients: BTreeSet<DomainPattern>,
+    pub(super) recipients: BTreeSet<LoosenedPart>,
 }
 
 /// Compares two tables, each with what its connectors require in words. Domains with `queued` mail are named too.
@@ -33,32 +34,33 @@ pub(super) fn loosened(
         let direction = Direction::Outbound;
         let was = terms(direction, was_words, &one.was.name, one.was.mode);
         let now = terms(direction, now_words, &one.now.name, one.now.mode);
-        list.push(told(direction, &one.domains, (was, now), &one.losses));
-        recipients.extend(one.domains);
+        list.push(told(direction, &one, (was, now)));
+        let arrives_by = one.arrives_by;
+        recipients.extend(one.domains.into_iter().map(|pattern| (pattern, arrives_by.clone())));
     }
     for one in weaker_inbound(old, new) {
         let direction = Direction::Inbound;
         let was = terms(direction, was_words, &one.was.name, one.was.mode);
         let now = terms(direction, now_words, &one.now.name, one.now.mode);
-        list.push(told(direction, &one.domains, (was, now), &one.losses));
+        list.push(told(direction, &one, (was, now)));
     }
     let more = list.len().saturating_sub(LIST_MAX);
     list.truncate(LIST_MAX);
     LooseningList { list, more, recipients }
 }
 
-fn told(
+fn told<C>(
     direction: Direction,
-    domains: &[DomainPattern],
+    Weakening { domains, arrives_by, losses, .. }: &Weakening<C>,
     (was, now): (LooseningTerms, LooseningTerms),
-    losses: &BTreeSet<Loss>,
 ) -> Loosening {
     let more = domains.len().saturating_sub(DOMAINS_MAX);
     let domains: Vec<String> = domains.iter().take(DOMAINS_MAX).map(ToString::to_string).collect();
-    let weaker: Vec<String> = losses.iter().map(ToString::to_string).collect();
+    let weaker: Vec<String> = losses.iter().map(Loss::to_string).collect();
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let arrives = arrives_by.as_ref().map(|name| format!(" that arrives by {name}")).unwrap_or_default();
     let what = format!(
-        "{}{rest}: {} mail required {} by connector {}, and now {} by connector {}; weaker: {}",
+        "{}{rest}: {} mail{arrives} required {} by connector {}, and now {} by connector {}; weaker: {}",
         domains.join(", "),
         direction.word(),
         was.required,
@@ -67,7 +69,7 @@ fn told(
         now.connector,
         weaker.join(", "),
     );
-    Loosening { direction, domains, more, was, now, weaker, what }
+    Loosening { direction, domains, arrives_by: arrives_by.clone(), more, was, now, weaker, what }
 }
 
 /// Domains named of those that fare alike.

@@ -353,21 +353,19 @@ impl LaneCarrier {
         let connector = &self.way.connector;
         let mut refused = elsewhere();
         // Before the table is read: a stricter one either waits for this transaction or is seen by it.
-        let guard = session.enter(
-            &self.courier.live,
-            connector,
-            recipients.iter().map(|recipient| &recipient.forward_path),
-        );
+        let mailboxes = || recipients.iter().map(|recipient| &recipient.forward_path);
+        let origin = &message.origin;
+        let guard = session.enter(&self.courier.live, connector, mailboxes(), origin.connector.as_ref());
         for _ in 0..JUDGEMENTS_MAX {
             let table = self.courier.live.table();
-            if !serves(&table, connector, recipients.iter().map(|recipient| &recipient.forward_path)) {
+            if !serves(&table, connector, mailboxes(), origin.arrival()) {
                 break;
             }
             let demand = Demand {
                 requirement: &session.requirement,
                 revision: connector.revision,
                 generation: table.generation,
-                onward_sealed: message.origin.onward_sealed,
+                onward_sealed: origin.onward_sealed,
             };
             let paths = recipients.iter().map(|r| (&r.forward_path, &r.dsn));
             match session.smtp.begin(&mail, paths, &demand, &mut session.connection.out) {

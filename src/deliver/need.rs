@@ -1,9 +1,11 @@
 //! What a session is needed for, and which sessions are suitable.
 
+use std::sync::Arc;
+
 use super::classify::{undeliverable, unreadable};
 use super::declare::needs_utf8;
 use super::session::OpenSession;
-use crate::connector::{Outbound, Table, choose};
+use crate::connector::{Arrival, Outbound, Table, choose};
 use crate::mail::Mailbox;
 use crate::outcome::Outcome;
 use crate::scheduler::{Job, RecipientQuestion};
@@ -18,6 +20,8 @@ pub(super) enum Need<'a> {
     Question {
         /// The recipient to verify.
         mailbox: &'a Mailbox,
+        /// The inbound connector by which mail for it would have come.
+        arrives_by: &'a Arc<str>,
         /// Whether mail for it would have to go on under TLS.
         onward_sealed: bool,
     },
@@ -28,7 +32,8 @@ pub(super) enum Need<'a> {
 impl<'a> Need<'a> {
     /// What a question needs a session for.
     pub(super) fn of(question: &'a RecipientQuestion) -> Self {
-        Self::Question { mailbox: &question.mailbox, onward_sealed: question.onward_sealed }
+        let RecipientQuestion { mailbox, arrives_by, onward_sealed, .. } = question;
+        Self::Question { mailbox, arrives_by, onward_sealed: *onward_sealed }
     }
 
     /// The recipients the session is for.
@@ -39,6 +44,20 @@ impl<'a> Need<'a> {
             Self::Trial(mailbox) => (&[], mailbox),
         };
         recipients.iter().map(|recipient| &recipient.forward_path).chain(mailbox)
+    }
+
+    /// The inbound connector by which the mail came. A trial is of mail that the connector takes.
+    pub(super) fn arrived_by(self, connector: &'a Outbound) -> Option<&'a Arc<str>> {
+        match self {
+            Self::Delivery(job) => job.message.origin.connector.as_ref(),
+            Self::Question { arrives_by, .. } => Some(arrives_by),
+            Self::Trial(_) => connector.from_connectors.first(),
+        }
+    }
+
+    /// Whether the table would still choose this connector, unchanged, for each of the recipients.
+    pub(super) fn is_served(self, table: &Table, connector: &'a Outbound) -> bool {
+        serves(table, connector, self.mailboxes(), Arrival::of(self.arrived_by(connector)))
     }
 
     /// Whether the mail must go on under TLS.
@@ -88,6 +107,7 @@ pub(super) fn serves<'a>(
     table: &Table,
     connector: &Outbound,
     mut mailboxes: impl Iterator<Item = &'a Mailbox>,
+    arrival: Arrival<'_>,
 ) -> bool {
     let mut last = None;
     mailboxes.all(|mailbox| {
@@ -96,7 +116,7 @@ pub(super) fn serves<'a>(
             return true;
         }
         last = Some(domain);
-        choose(table, mailbox.domain_name()).is_some_and(|choice| {
+        choose(table, mailbox.domain_name(), arrival).is_some_and(|choice| {
             choice.connector.revision == connector.revision && choice.connector.name == connector.name
         })
     })

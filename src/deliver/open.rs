@@ -9,7 +9,7 @@ use super::connection::{Connection, Interruption};
 use super::courier::Courier;
 use super::dial::Transport;
 use super::memory::POST_QUANTUM_TRIED_AGAIN_AFTER;
-use super::need::{Need, serves};
+use super::need::Need;
 use super::session::{Candidate, OpenSession};
 use crate::connector::{
     Attained, ClientCertificate, Decision, Handshake, HandshakeFault, Observed, OnFailure, Outbound,
@@ -244,7 +244,7 @@ impl Courier {
         // The table may have changed since the way was chosen. Judge by the table in effect, and
         // only if this connector, unchanged, still serves these recipients.
         let table = self.live.table();
-        if !serves(&table, connector, need.mailboxes()) {
+        if !need.is_served(&table, connector) {
             return Err(Box::new(Miss::Other(elsewhere())));
         }
         let permit = match judge(requirement, observed, opening.id(), connector.revision, table.generation) {

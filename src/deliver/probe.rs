@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::courier::Courier;
-use super::need::{Need, serves};
+use super::need::Need;
 use super::open::{Miss, OpenRequest};
 use super::route::Candidates;
 use super::session::{Candidate, OpenSession};
@@ -204,11 +204,11 @@ impl OpenSession {
         need: Need<'_>,
     ) -> Result<TransactionResult, ProbeFailure> {
         // Held until the last reply, and before the table is read: a stricter one either waits for it or is seen by it.
-        let _guard = self.enter(&courier.live, connector, std::iter::once(to));
+        let _guard = self.enter(&courier.live, connector, std::iter::once(to), need.arrived_by(connector));
         let (utf8, dsn) = (!reverse_path.is_ascii() || !to.is_ascii(), MessageDsn::default());
         let mail = MailFrom { reverse_path, body: BodyType::SevenBit, size: 0, utf8, dsn: &dsn };
         let table = courier.live.table();
-        if !serves(&table, connector, need.mailboxes()) {
+        if !need.is_served(&table, connector) {
             return Err(ProbeFailure::Elsewhere);
         }
         let (generation, asked) = (table.generation, RecipientDsn::default());

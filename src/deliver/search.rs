@@ -9,7 +9,7 @@ use super::classify::{crowded_out, is_out_of_reach, scope, stopping};
 use super::courier::Courier;
 use super::dial::{DialResult, HEAD_START, Transport, dial_either};
 use super::memory::{SLOWER_FOR, TLS_TRIED_AGAIN_AFTER};
-use super::need::{Need, serves};
+use super::need::Need;
 use super::open::{Miss, OpenRequest};
 use super::route::Candidates;
 use super::session::{Candidate, Key, OpenSession};
@@ -343,7 +343,7 @@ impl Courier {
             let requirement = connector.requirement(way.domain.as_ref(), candidate.smart.as_ref());
             while let Some(mut session) = self.pool.take(&candidate.key(connector.revision)) {
                 let table = self.live.table();
-                let fits = serves(&table, connector, need.mailboxes())
+                let fits = need.is_served(&table, connector)
                     && !self.is_worn(&session, way)
                     && session.connection.is_quiet().await
                     && session.rejudge(connector, requirement.clone(), table.generation)

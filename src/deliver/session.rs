@@ -55,6 +55,7 @@ impl OpenSession {
         live: &LiveTable,
         connector: &Outbound,
         recipients: impl Iterator<Item = &'a Mailbox>,
+        arrived_by: Option<&Arc<str>>,
     ) -> TransactionGuard {
         let mut domains: Vec<Option<Domain>> = Vec::new();
         for mailbox in recipients {
@@ -67,6 +68,7 @@ impl OpenSession {
             connector: Arc::clone(&connector.name),
             revision: connector.revision,
             domains,
+            arrived_by: arrived_by.map(Arc::clone),
             host: self.key.host.clone(),
             address: self.key.address.ip(),
             observed: self.observed.clone(),

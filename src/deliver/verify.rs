@@ -38,9 +38,9 @@ impl RecipientVerifier for Verifier {
     fn verify(&self, question: Question) -> Pin<Box<dyn Future<Output = RecipientCheck> + Send>> {
         let (courier, scheduler) = (Arc::clone(&self.courier), Arc::clone(&self.scheduler));
         Box::pin(async move {
-            let Question { mailbox, way, onward_sealed } = question;
+            let Question { mailbox, way, arrives_by, onward_sealed } = question;
             let all = AnswerKey::new(way.revision, &mailbox, onward_sealed).of_domain(&mailbox);
-            match timeout(PATIENCE, scheduler.ask(way, mailbox, onward_sealed)).await {
+            match timeout(PATIENCE, scheduler.ask(way, mailbox, (arrives_by, onward_sealed))).await {
                 Ok(known) => known,
                 Err(_) => {
                     // A domain whose hosts keep one client waiting must not keep the next one waiting as long.

@@ -14,7 +14,7 @@ use super::message;
 use super::plan::{CaseOutcome, ClientDoes, OUTBOUND, OWN_OCTET, OWN_SENDER, OutboundCase, address};
 use super::result::{Direction, Row};
 use super::stage::Stage;
-use crate::connector::{NextHop, Table, choose};
+use crate::connector::{Arrival, NextHop, Table, choose};
 use crate::mail::Domain;
 use crate::spool::{Filter, LastTrouble, QueuedMessage, Spool};
 
@@ -263,7 +263,7 @@ struct Policy {
 impl Policy {
     fn of(table: &Table, case: &OutboundCase) -> Self {
         let domain = Domain::parse(case.domain).ok();
-        let Some(choice) = choose(table, domain.as_ref()) else {
+        let Some(choice) = choose(table, domain.as_ref(), Arrival::Ours) else {
             let connector = "none".to_owned();
             return Self { connector, wanted: String::new(), wanted_summary: "", is_forced: false };
         };

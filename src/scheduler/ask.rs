@@ -15,11 +15,11 @@ impl Scheduler {
         &self,
         connector: Arc<Outbound>,
         mailbox: Mailbox,
-        onward_sealed: bool,
+        (arrives_by, onward_sealed): (Arc<str>, bool),
     ) -> RecipientCheck {
         let lane = LaneKey::of(&connector, mailbox.domain());
         let way = Arc::new(Way::new(connector, mailbox.domain()));
-        let (ticket, answer) = self.questions.add(mailbox, onward_sealed);
+        let (ticket, answer) = self.questions.add(mailbox, (arrives_by, onward_sealed));
         let withdrawal = Withdrawal { scheduler: self, lane, ticket };
         let asked = self.ask_core(|core, at| core.ask(&withdrawal.lane, way, ticket, at));
         if asked { answer.await.unwrap_or(RecipientCheck::Unsure) } else { RecipientCheck::Unsure }

@@ -62,6 +62,8 @@ pub struct Job {
 pub struct RecipientQuestion {
     /// Whom the host is asked about.
     pub mailbox: Mailbox,
+    /// The inbound connector by which mail for it would have come.
+    pub arrives_by: Arc<str>,
     /// Whether mail for it must leave under forced TLS.
     pub onward_sealed: bool,
     /// Identifies the question; used only by the scheduler.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -21,11 +21,12 @@ impl Questions {
     pub(super) fn add(
         &self,
         mailbox: Mailbox,
-        onward_sealed: bool,
+        (arrives_by, onward_sealed): (Arc<str>, bool),
     ) -> (u64, oneshot::Receiver<RecipientCheck>) {
         let ticket = self.last.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
-        self.open().insert(ticket, (RecipientQuestion { mailbox, onward_sealed, ticket }, sender));
+        self.open()
+            .insert(ticket, (RecipientQuestion { mailbox, arrives_by, onward_sealed, ticket }, sender));
         (ticket, receiver)
     }
 

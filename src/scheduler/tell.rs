@@ -3,7 +3,7 @@
 
 use super::core::{RecipientVerdict, Work};
 use super::run::Scheduler;
-use crate::connector::{choose, may_disclose};
+use crate::connector::{Arrival, choose, may_disclose};
 use crate::mail::{
     BodyType, Content, Dates, Envelope, Mailbox, MessageDsn, Occasion, QueueId, Ret, ReversePath, UnixMillis,
 };
@@ -165,7 +165,7 @@ impl Scheduler {
         origin: &Origin,
         now: UnixMillis,
     ) -> Option<NewMessage> {
-        let choice = choose(&self.live.table(), to.domain_name())?;
+        let choice = choose(&self.live.table(), to.domain_name(), Arrival::Ours)?;
         Some(NewMessage {
             id: self.spool.new_id(now),
             envelope: envelope(to),
@@ -193,7 +193,8 @@ impl Scheduler {
     async fn goes_sealed(&self, work: &Work<Lease>) -> bool {
         let table = self.live.table();
         let is_forced = |mailbox: &Mailbox| {
-            choose(&table, mailbox.domain_name()).is_some_and(|choice| choice.connector.forced().is_some())
+            choose(&table, mailbox.domain_name(), work.message.origin.arrival())
+                .is_some_and(|choice| choice.connector.forced().is_some())
         };
         let here = work.verdicts.iter().any(|(recipient, verdict)| {
             is_forced(&recipient.forward_path)
@@ -217,7 +218,7 @@ impl Scheduler {
         now: UnixMillis,
         part: &Part<'_>,
     ) -> Option<NewMessage> {
-        let Some(choice) = choose(&self.live.table(), to.domain_name()) else {
+        let Some(choice) = choose(&self.live.table(), to.domain_name(), Arrival::Ours) else {
             let what = format!(
                 "no outbound connector covers {}: the report about {} can't be sent; add one",
                 to.domain(),

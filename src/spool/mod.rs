@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::connector::{NextHop, Outbound};
+use crate::connector::{Arrival, NextHop, Outbound};
 use crate::mail::{
     BodyType, Content, Envelope, Mailbox, MailboxDomain, MessageDsn, QueueId, RecipientDsn, ReversePath,
     UnixMillis,
@@ -186,6 +186,14 @@ pub struct Origin {
     pub onward_sealed: bool,
     /// The Message-ID header, if present.
     pub message_id: Option<String>,
+}
+
+impl Origin {
+    /// How the message came, as far as the choice of its outbound connector depends on it.
+    #[must_use]
+    pub fn arrival(&self) -> Arrival<'_> {
+        Arrival::of(self.connector.as_ref())
+    }
 }
 
 /// A partition of the queue: connector and recipient domain, or connector and smart-host group. It only

@@ -13,6 +13,7 @@
 
 mod addresses;
 mod architecture;
+mod arrivals;
 mod asked;
 mod circles;
 mod cli;

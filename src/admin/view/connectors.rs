@@ -40,6 +40,9 @@ pub struct Loosening {
     pub direction: Direction,
     /// The first of the domains, as the configuration writes them, and those with queued mail.
     pub domains: Vec<String>,
+    /// Only mail that arrives by this inbound connector; `None`: mail in general.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrives_by: Option<Arc<str>>,
     /// Number of further domains.
     pub more: usize,
     /// What was required before.

@@ -25,6 +25,9 @@ pub(in crate::cli) struct ExplainArgs {
     /// With --from: the user who has logged in; the password is assumed to be right.
     #[arg(long, value_name = "NAME", requires = "from")]
     pub(super) user: Option<String>,
+    /// With only --to: the inbound connector by which the mail arrives, where outbound connectors name some.
+    #[arg(long, value_name = "CONNECTOR", requires = "to", conflicts_with = "from")]
+    pub(super) arrives_by: Option<String>,
     /// The peer uses TLS. The peer is the client of --from, or the next hop if only --to is given.
     #[arg(long)]
     pub(super) tls: bool,

@@ -1,6 +1,7 @@
 //! The value kinds for hosts, domains, certificates and logs: how each is written and parsed. Simple kinds
 //! are in `kinds`.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
@@ -124,6 +125,34 @@ impl Kind for ListenerNames {
 
     fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<Text>> {
         report.not_empty(written, key, "write the name of a [[listener]], or remove the key to mean all");
+        Some(written.get_ref().clone())
+    }
+
+    fn show(value: &Vec<Text>) -> Value {
+        shown_texts(value)
+    }
+}
+
+/// Names of inbound connectors.
+pub(crate) struct ConnectorNames;
+
+impl Kind for ConnectorNames {
+    type Written = Vec<Text>;
+    type Value = Vec<Text>;
+    const NAME: &'static str = "names";
+
+    fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<Text>> {
+        report.not_empty(
+            written,
+            key,
+            "write the name of an [[inbound]] connector, or remove the key to mean all mail",
+        );
+        let mut known = BTreeSet::new();
+        for name in written.get_ref() {
+            if !known.insert(name.get_ref()) {
+                report.fault(name.span(), format!("\"{}\" is listed twice; remove one", name.get_ref()));
+            }
+        }
         Some(written.get_ref().clone())
     }
 

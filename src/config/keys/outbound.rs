@@ -3,7 +3,8 @@
 use super::demands::Demands;
 use super::entry::Entry as _;
 use super::forms::{
-    HostName, Hosts, Ids, Keywords, Lines, Name, Patterns, PeerNames, Pins, SniName, SourceAddresses,
+    ConnectorNames, HostName, Hosts, Ids, Keywords, Lines, Name, Patterns, PeerNames, Pins, SniName,
+    SourceAddresses,
 };
 use super::key::{Condition, Section};
 use super::kinds::{Count, File, Flag, Id, Line, Optional, Period, PeriodOrNever, RequiredKey, Waits, Word};
@@ -29,6 +30,19 @@ section! {
     domains: RequiredKey<Patterns> = ["partner.example"] => {
         meaning: "Recipient domains: `\"a.example\"`, `\"*.a.example\"` (any depth below, not a.example), `\"*\"`.",
         explanation: "Errors: empty; one is listed twice; an address; each is served by another connector at a lower cost.",
+    }
+    from_connectors: Optional<ConnectorNames> = ["cloud-in"] => {
+        absent: "all mail",
+        meaning: "Names of inbound connectors: it covers only mail that arrived by one of them.",
+        explanation: "For centralised mail transport: mail that Exchange Online hands over goes to the servers on-premises, \
+            whoever it is for, and mail of these servers goes to the internet. The closest pattern comes first, whatever \
+            arrives; of equal patterns, one that names the arrival comes before one that names none. So \
+            `domains = [\"*\"]` here takes what nobody else names, and a partner's domain stays with the partner's connector \
+            unless it is listed here too (a warning says which domains that is so for). Our own reports arrived by no connector, \
+            so no such connector takes them; mail of programs on this machine arrived by the inbound connector that \
+            admitted it. The name is stored with each message: docs/routing.md. Errors: empty; an unknown name, or that of an outbound \
+            connector; one is listed twice; none of them relays to any of the domains. Warnings: one of them relays to none; the only host \
+            that one of them names is a next hop.",
     }
     cost: Count<u16> = 10 => {
         meaning: "The lowest wins among equal patterns. It never fails over to a looser connector.",
@@ -317,6 +331,12 @@ impl OutboundValues {
         Some(Outbound {
             name: self.name.as_ref()?.get_ref().as_str().into(),
             domains: self.domains.as_ref()?.iter().map(|(pattern, _)| pattern.clone()).collect(),
+            from_connectors: self
+                .from_connectors
+                .iter()
+                .flatten()
+                .map(|name| name.get_ref().as_str().into())
+                .collect(),
             cost: self.cost,
             next_hop: self.next_hop.clone()?,
             tls,
@@ -376,7 +396,7 @@ pub(super) const SECTION: Section = Section {
     intro: "Where mail goes, under which conditions. The connector with the closest pattern serves a recipient \
         domain, then the one of lowest cost; it is chosen again at each attempt. Two of the same pattern and cost are an \
         error that names both lines, and so is a connector that never serves, since each of its domains is served at a \
-        lower cost. A domain that none serves is refused at RCPT. Warnings: a domain that is served at a lower cost; forced TLS for a domain in whose name anyone may \
+        lower cost for all mail it could take. A domain that none serves is refused at RCPT. Warnings: a domain that is served at a lower cost; forced TLS for a domain in whose name anyone may \
         send to us; forced TLS for `a.example` without `*.a.example` (or the other way round) where a looser connector \
         serves the rest; with `next_hop = \"mx\"`, `require = \"chain\"` or `\"encryption\"` and nothing else, which \
         stops no active attacker. Without any outbound connector no mail is accepted (a warning).",

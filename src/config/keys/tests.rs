@@ -100,6 +100,7 @@ fn every_example_of_a_key_without_a_default_can_be_read() {
                     || message.contains("is for devices")
                     || message.contains("no [certificate")
                     || message.contains("no [[listener]]")
+                    || message.contains("no [[inbound]]")
                     || message.contains("no outbound connector")
                     || message.contains("proves nothing")
             };

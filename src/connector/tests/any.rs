@@ -184,8 +184,14 @@ pub(super) fn an_outbound() -> impl Strategy<Value = Outbound> {
         1 => Just(OutboundTls::Opportunistic),
         3 => a_forced().prop_map(OutboundTls::Forced),
     ];
-    (some_patterns(), 1_u16..4, demand, a_mode()).prop_map(|(domains, cost, tls, mode)| Outbound {
+    let arrivals = prop_oneof![
+        2 => Just(Vec::new()),
+        1 => subsequence(ARRIVALS.map(Arc::from).to_vec(), 1..=2),
+    ];
+    let which = (some_patterns(), arrivals);
+    (which, 1_u16..4, demand, a_mode()).prop_map(|((domains, from_connectors), cost, tls, mode)| Outbound {
         domains,
+        from_connectors,
         tls,
         mode,
         ..outbound("", &[], cost)
@@ -203,6 +209,18 @@ pub(super) fn shuffled<T: Clone + std::fmt::Debug + 'static>(
         }
         (Just(items.clone()), Just(items).prop_shuffle())
     })
+}
+
+/// Inbound connectors that outbound ones may name.
+const ARRIVALS: [&str; 2] = ["cloud-in", "app-in"];
+
+/// An arrival: one that outbound connectors may name, or another.
+pub(super) fn an_arrival() -> impl Strategy<Value = Arrival<'static>> {
+    prop_oneof![
+        1 => Just(Arrival::Ours),
+        1 => Just(Arrival::By("other-in")),
+        3 => select(ARRIVALS.to_vec()).prop_map(Arrival::By),
+    ]
 }
 
 pub(super) fn recipient() -> impl Strategy<Value = Option<Domain>> {
@@ -281,10 +299,10 @@ proptest! {
 
     #[test]
     fn choose_does_not_depend_on_the_order_of_the_file(
-        (one, other) in shuffled(an_outbound(), |c, name| c.name = name), to in recipient()
+        (one, other) in shuffled(an_outbound(), |c, name| c.name = name), to in recipient(), arrival in an_arrival()
     ) {
         let chosen = |all: &[Outbound]| {
-            choose(&Table::new(Generation(1), Vec::new(), all.to_vec()), to.as_ref())
+            choose(&Table::new(Generation(1), Vec::new(), all.to_vec()), to.as_ref(), arrival)
                 .map(|choice| (choice.connector.name.to_string(), choice.pattern))
         };
         prop_assert_eq!(chosen(&one), chosen(&other));
@@ -292,8 +310,15 @@ proptest! {
         let best = one
             .iter()
             .filter(|c| c.mode != Mode::Off)
+            .filter(|c| {
+                let named = c.from_connectors.iter().any(|by| arrival == Arrival::By(by));
+                c.from_connectors.is_empty() || named
+            })
             .filter_map(|c| Some((DomainPattern::closest(&c.domains, to.as_ref())?, c)))
-            .min_by_key(|(pattern, c)| (std::cmp::Reverse(pattern.specificity()), c.cost, c.name.clone()));
+            .min_by_key(|(pattern, c)| {
+                let is_open = c.from_connectors.is_empty();
+                (std::cmp::Reverse(pattern.specificity()), is_open, c.cost, c.name.clone())
+            });
         prop_assert_eq!(chosen(&one), best.map(|(pattern, c)| (c.name.to_string(), pattern.clone())));
     }
 

@@ -36,6 +36,7 @@ fn to_partner(observed: Observed) -> Transit {
         connector: "out".into(),
         revision: Revision::default(),
         domains: vec![Some(domain("p.example"))],
+        arrived_by: None,
         host: None,
         address: [192, 0, 2, 1].into(),
         observed,

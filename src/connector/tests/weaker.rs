@@ -9,7 +9,8 @@ use proptest::sample::select;
 use super::super::samples::*;
 use super::super::*;
 use super::any::{
-    DOMAINS, PEERS, a_forced, an_inbound, an_observation, an_outbound, recipient, shuffled, some_facts,
+    DOMAINS, PEERS, a_forced, an_arrival, an_inbound, an_observation, an_outbound, recipient, shuffled,
+    some_facts,
 };
 use crate::mail::{Domain, ReversePath, UnixMillis};
 
@@ -35,7 +36,8 @@ fn told_outbound(old: &[Outbound], new: &[Outbound]) -> Vec<String> {
     let found = weaker_outbound(&table(&[], old), &table(&[], new), &[]);
     let words = |one: &Weakening<Outbound>| {
         let domains: Vec<_> = one.domains.iter().map(ToString::to_string).collect();
-        format!("{}: {} -> {}: {}", domains.join(" "), one.was.name, one.now.name, told(&one.losses))
+        let by = one.arrives_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        format!("{}{by}: {} -> {}: {}", domains.join(" "), one.was.name, one.now.name, told(&one.losses))
     };
     found.iter().map(words).collect()
 }
@@ -82,6 +84,31 @@ fn what_a_domain_gets_counts_and_not_the_connector_it_gets_it_by() {
     assert_eq!(found.len(), 1);
     let names: Vec<_> = found[0].domains.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["*.p.example", "a.p.example"], "domains with queued mail are named");
+}
+
+#[test]
+fn mail_of_one_arrival_may_go_by_less_although_other_mail_does_not() {
+    let rest = || to("rest", &["*"], OutboundTls::Opportunistic);
+    let central = |by: &[&str]| Outbound {
+        from_connectors: by.iter().map(|name| (*name).into()).collect(),
+        ..to("central", &["*"], OutboundTls::Forced(identity(&["mail.p.example"])))
+    };
+    let old = [rest(), central(&["cloud-in", "app-in"])];
+    assert_eq!(told_outbound(&old, &old), Vec::<String>::new());
+    assert_eq!(
+        told_outbound(&old, &[rest(), central(&["app-in"])]),
+        ["* by cloud-in: central -> rest: level"]
+    );
+    assert_eq!(
+        told_outbound(&old, &[rest()]),
+        ["* by app-in: central -> rest: level", "* by cloud-in: central -> rest: level"]
+    );
+    assert_eq!(told_outbound(&[rest()], &old), Vec::<String>::new());
+    // What is said of all mail is not said of each arrival.
+    let strict = || Outbound { name: "rest".into(), from_connectors: Vec::new(), ..central(&[]) };
+    assert_eq!(told_outbound(&[strict()], &[rest()]), ["*: rest -> rest: level"]);
+    let hole = Outbound { from_connectors: vec!["cloud-in".into()], ..to("hole", &["*"], OutboundTls::Off) };
+    assert_eq!(told_outbound(&[strict()], &[strict(), hole]), ["* by cloud-in: rest -> hole: level"]);
 }
 
 /// What `change` makes weaker of a strict connector.
@@ -286,6 +313,7 @@ proptest! {
         (old, _) in shuffled(an_outbound(), |c, name| c.name = name),
         (new, _) in shuffled(an_outbound(), |c, name| c.name = name),
         to in recipient(),
+        arrival in an_arrival(),
         observed in an_observation(),
     ) {
         let carries = |connector: &Outbound| {
@@ -299,11 +327,14 @@ proptest! {
         let others: Vec<Domain> = to.iter().cloned().collect();
         let found = weaker_outbound(&old, &new, &others);
         prop_assert_eq!(weaker_outbound(&old, &old, &others), vec![]);
-        if let (Some(was), Some(now)) = (choose(&old, to.as_ref()), choose(&new, to.as_ref()))
+        if let (Some(was), Some(now)) = (choose(&old, to.as_ref(), arrival), choose(&new, to.as_ref(), arrival))
             && !carries(&was.connector) && carries(&now.connector)
         {
             let label = to.map_or(DomainPattern::Any, DomainPattern::Exact);
-            let named = found.iter().any(|one| one.domains.contains(&label));
+            let of_it = |one: &&Weakening<Outbound>| {
+                one.arrives_by.as_deref().is_none_or(|by| arrival == Arrival::By(by))
+            };
+            let named = found.iter().filter(of_it).any(|one| one.domains.contains(&label));
             prop_assert!(named, "{label} by {} and {}: {found:?}", was.connector.name, now.connector.name);
         }
     }

@@ -28,7 +28,9 @@ pub(super) fn fits<L>(table: &Table, way: &Way, leased: &Leased<L>) -> bool {
         }
         last = Some(domain);
         let name = recipient.forward_path.domain_name();
-        choose(table, name).is_some_and(|c| same(&c.connector, &way.connector)) && leads_to(way, domain)
+        choose(table, name, leased.message.origin.arrival())
+            .is_some_and(|c| same(&c.connector, &way.connector))
+            && leads_to(way, domain)
     })
 }
 
@@ -49,7 +51,8 @@ pub(super) fn place<L: Divisible>(table: &Table, waiting: WaitingMessage<L>) -> 
     let mut homes: Vec<(Home, Vec<u32>)> = Vec::new();
     for recipient in &waiting.leased.recipients {
         let domain = recipient.forward_path.domain();
-        let choice = choose(table, recipient.forward_path.domain_name());
+        let arrival = waiting.leased.message.origin.arrival();
+        let choice = choose(table, recipient.forward_path.domain_name(), arrival);
         let home =
             choice.map(|c| (LaneKey::of(&c.connector, domain), Way::new(Arc::clone(&c.connector), domain)));
         let key = home.as_ref().map(|(key, _)| key);

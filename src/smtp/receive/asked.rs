@@ -24,6 +24,7 @@ impl Session {
         let question = Question {
             mailbox: recipient.forward_path.clone(),
             way: Arc::clone(&way),
+            arrives_by: Arc::clone(&transaction.connector.name),
             onward_sealed: transaction.connector.onward == Onward::Sealed,
         };
         self.phase = Phase::Asked(transaction, Box::new((recipient, way)));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Action, OpenTransaction, Phase, ReceivedMessage, Refusal, Session, Transaction};
 use crate::connector::{
-    Admission, BareLf, ChainVerdict, Inbound, PeerCertificate, Reveal, StaleProof, TlsFacts,
+    Admission, Arrival, BareLf, ChainVerdict, Inbound, PeerCertificate, Reveal, StaleProof, TlsFacts,
     TransactionGuard, admit, choose, unassessed,
 };
 use crate::mail::{
@@ -175,7 +175,8 @@ impl Session {
         let reply = if relayed && !known {
             Reply::new(550, Enhanced(5, 1, 1), format!("{mailbox}: no such recipient"))
         } else if relayed {
-            match choose(self.table.table(), mailbox.domain_name()) {
+            let arrival = Arrival::By(&transaction.connector.name);
+            match choose(self.table.table(), mailbox.domain_name(), arrival) {
                 Some(choice) => {
                     let asks = asked_for && transaction.connector.asks_for(&mailbox);
                     let recipient = Recipient { forward_path: mailbox, dsn: rcpt.dsn };

@@ -83,6 +83,8 @@ pub struct Question {
     pub mailbox: Mailbox,
     /// The connector by which mail for it would leave.
     pub way: Arc<Outbound>,
+    /// The inbound connector by which it comes.
+    pub arrives_by: Arc<str>,
     /// Whether the message must leave over TLS, under an enforced requirement.
     pub onward_sealed: bool,
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::super::super::{QuestionEnd, Way};
 use super::super::floor::{Pulse, Reach};
 use super::*;
-use crate::connector::choose;
+use crate::connector::{Arrival, choose};
 use crate::mail::Mailbox;
 
 /// One event; the numbers select what it applies to.
@@ -217,7 +217,7 @@ impl Random {
                 self.number += 1;
                 let ticket = u64::try_from(self.number).unwrap();
                 let mailbox = Mailbox::parse(&format!("a@d{domain}.example")).unwrap();
-                let choice = choose(&self.world.table, mailbox.domain_name()).unwrap();
+                let choice = choose(&self.world.table, mailbox.domain_name(), Arrival::Ours).unwrap();
                 let key = LaneKey::of(&choice.connector, mailbox.domain());
                 let way = Arc::new(Way::new(Arc::clone(&choice.connector), mailbox.domain()));
                 self.questions.insert(ticket, key.clone());
