@@ -16,7 +16,8 @@ pub use operator::{KeepAnswer, Operator, PauseAnswer, ReloadFailure};
 pub use serve::{ControlFault, ControlSocket};
 pub use view::{
     ActRequest, ActionResult, ActionTally, Change, ChangeKind, ConnectorView, Connectors, DatabaseSize,
-    Direction, DrainReport, ErrorAnswer, LaneStatus, LanesView, ListQuery, Loosening, LooseningTerms,
-    MessageView, OriginView, PausedConnectors, QueueAction, QueueList, QueueTop, QueueTotal, RecipientView,
-    ReloadAnswer, RemovalResult, RetryRequest, Status, TopLane, TopQuery, TroubleView, Validation,
+    Direction, DrainReport, ErrorAnswer, HintView, LaneStatus, LanesView, ListQuery, Loosening,
+    LooseningTerms, MessageView, OriginView, PausedConnectors, QueueAction, QueueList, QueueTop, QueueTotal,
+    RecipientView, ReloadAnswer, RemovalResult, RetryRequest, Status, TopLane, TopQuery, TroubleView,
+    Validation,
 };

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::alarms::Alarm;
 use crate::connector::DecisionRecord;
 use crate::mail::{BodyType, QueueId, UnixMillis};
+use crate::outcome::{Hint, hint_named};
 use crate::scheduler::LaneView;
 use crate::spool::{Extent, LaneCount, LastTrouble, Origin, QueuedMessage, QueuedRow, Stats};
 
@@ -136,6 +137,9 @@ pub struct LaneStatus {
     pub status: Option<String>,
     /// The last trouble, in one sentence.
     pub reason: Option<String>,
+    /// What to do about it, if that is known.
+    #[serde(default)]
+    pub hint: Option<HintView>,
 }
 
 /// The answer of `GET /queue` and `POST /queue/list`.
@@ -211,6 +215,33 @@ pub struct TroubleView {
     pub reason: String,
     /// The connector's decision, if there was one.
     pub decision: Option<DecisionRecord>,
+    /// What to do about it, if that is known.
+    #[serde(default)]
+    pub hint: Option<HintView>,
+}
+
+/// What to do about a host's reply, or about a handshake that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HintView {
+    /// A stable word.
+    pub token: String,
+    /// Who can fix it, in a word or two.
+    pub who: String,
+    /// One sentence.
+    pub advice: String,
+}
+
+impl From<&Hint> for HintView {
+    fn from(hint: &Hint) -> Self {
+        let Hint { token, actor, advice } = *hint;
+        Self { token: token.to_owned(), who: actor.word().to_owned(), advice: advice.to_owned() }
+    }
+}
+
+impl std::fmt::Display for HintView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} [{}]", self.advice, self.token)
+    }
 }
 
 /// The body of `POST /queue/retry`.
@@ -342,6 +373,7 @@ impl From<LaneView> for LaneStatus {
             failures: lane.failures,
             status: lane.status.map(|status| status.to_string()),
             reason: lane.reason,
+            hint: lane.trouble.and_then(|trouble| trouble.hint()).map(HintView::from),
         }
     }
 }
@@ -396,7 +428,12 @@ impl From<QueuedRow> for RecipientView {
 
 impl From<LastTrouble> for TroubleView {
     fn from(last: LastTrouble) -> Self {
-        Self { status: last.status, reason: last.reason, decision: last.decision.map(|decision| *decision) }
+        Self {
+            status: last.status,
+            reason: last.reason,
+            decision: last.decision.map(|decision| *decision),
+            hint: last.hint.as_deref().and_then(hint_named).map(HintView::from),
+        }
     }
 }
 
@@ -407,7 +444,12 @@ mod tests {
     use crate::spool::LaneKey;
 
     fn message() -> MessageView {
-        let last = LastTrouble { status: "4.7.5".to_owned(), reason: "why".to_owned(), decision: None };
+        let last = LastTrouble {
+            status: "4.7.5".to_owned(),
+            reason: "why".to_owned(),
+            decision: None,
+            hint: Some("greylisted".to_owned()),
+        };
         let row = QueuedRow {
             forward_path: Mailbox::parse("bob@b.test").expect("a mailbox"),
             lane: LaneKey("out/b.test".into()),
@@ -438,7 +480,9 @@ mod tests {
             "{\"id\":\"0000000001000\",\"reverse_path\":\"\",\"accepted_at\":1,\"size\":3,\"origin\":{\"connector\":null,\
              \"sealed\":false,\"onward_sealed\":false,\"message_id\":null},\"body\":\"sevenbit\",\"held\":null,\
              \"recipients\":[{\"forward_path\":\"bob@b.test\",\"lane\":\"out/b.test\",\"attempts\":1,\"next_at\":2,\
-             \"leased\":false,\"last\":{\"status\":\"4.7.5\",\"reason\":\"why\",\"decision\":null}}],\"blocked\":[]}"
+             \"leased\":false,\"last\":{\"status\":\"4.7.5\",\"reason\":\"why\",\"decision\":null,\"hint\":{\"token\":\"greylisted\",\
+             \"who\":\"nobody\",\"advice\":\"Nobody needs to act: the host lets a sender that it does not know try again after some \
+             minutes.\"}}}],\"blocked\":[]}"
         );
         let read: MessageView = serde_json::from_str(&text).expect("the same");
         assert_eq!(serde_json::to_string(&read).expect("JSON"), text);

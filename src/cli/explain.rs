@@ -18,12 +18,16 @@ use crate::tls;
 use supposed::{facts, supposed};
 
 mod args;
+mod refusal;
 mod supposed;
 
 pub(super) use args::ExplainArgs;
 
 /// Reports which connector decides, and how. No network access.
 pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    if let Some(text) = &args.reply {
+        return Ok(refusal::explained(text, args.json));
+    }
     let config = config::load(&args.config.config)?;
     let table = Table::new(Generation(1), config.inbound.clone(), config.outbound.clone());
     let postmaster = &config.listen.postmaster;

@@ -107,6 +107,9 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
             if !seen.is_empty() {
                 say(&hosts_table(&seen));
             }
+            for (host, hint) in seen.iter().filter_map(|host| Some((&host.host, host.hint?))) {
+                say(&format!("{host}: hint: {hint}"));
+            }
             say(&format!("\n{}", advice.paste));
         }
     }

@@ -11,7 +11,7 @@ use super::exit::{EXIT_NO, EXIT_OS, Failure};
 use super::print::{say, say_json, table};
 use super::runtime::runtime;
 use super::wait::Wait;
-use crate::admin::Validation;
+use crate::admin::{HintView, Validation};
 use crate::config::{self, Config};
 use crate::connector::{ChainFault, DecisionRecord, Mode, Outbound, PeerCertificate, Shortfall, pin_text};
 use crate::daemon;
@@ -111,6 +111,9 @@ fn verdict(
 
 /// Who has to fix it.
 fn advice(host: &HostReport) -> &'static str {
+    if let Some(hint) = host.hint {
+        return hint.advice;
+    }
     if host.recipient.is_some() {
         return "The partner can say why; or the recipient does not exist.";
     }
@@ -187,6 +190,9 @@ fn details(seen: &HostReport) -> String {
     if let Some(reply) = &seen.recipient {
         line("recipient", reply.to_string());
     }
+    if let Some(hint) = seen.hint {
+        line("hint", hint.to_string());
+    }
     line("so", format!("{}{}", if seen.ok { "" } else { "NO: " }, seen.reason));
     lines.join("\n")
 }
@@ -214,6 +220,7 @@ pub(super) struct HostAnswer {
     decision: Option<DecisionRecord>,
     recipient: Option<String>,
     banner: Option<String>,
+    hint: Option<HintView>,
 }
 
 impl From<&HostReport> for HostAnswer {
@@ -225,6 +232,7 @@ impl From<&HostReport> for HostAnswer {
             decision: seen.decision.as_deref().map(DecisionRecord::from),
             recipient: seen.recipient.as_ref().map(ToString::to_string),
             banner: seen.banner.clone(),
+            hint: seen.hint.map(HintView::from),
         }
     }
 }

@@ -62,7 +62,7 @@ pub use record::DecisionRecord;
 pub use remember::TlsMemory;
 pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};
 pub use sending::{Credentials, EightBit, Mechanism, SendingSettings};
-pub use shortfall::{HandshakeFault, SecuringFault, Shortfall};
+pub use shortfall::{HandshakeCause, HandshakeFault, SecuringFault, Shortfall};
 pub use table::{
     BareLf, ClientKind, Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure,
     OnHandshakeFailure, Onward, Outbound, OutboundTls, Retry, Reveal, Revision, SmartHost, SmartHostName,

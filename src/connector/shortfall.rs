@@ -284,13 +284,51 @@ pub struct HandshakeFault {
     pub words: String,
     /// The fault concerns a certificate, ours or a missing one: never fall back to plaintext for it.
     pub over_certificate: bool,
+    /// What it failed for, as far as that shows. It explains the fault, and decides nothing.
+    pub cause: HandshakeCause,
+}
+
+/// What a handshake failed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HandshakeCause {
+    /// Nothing that has a name here.
+    #[default]
+    Other,
+    /// No cipher suite, key exchange group or signature scheme in common.
+    NothingInCommon,
+    /// No TLS version in common.
+    Version,
+    /// The connection ended during the handshake, without an alert.
+    Cut,
+    /// The peer sent something that is not TLS.
+    NotTls,
+    /// The peer does not know the name that was asked for.
+    NameUnknown,
+    /// The peer did not prove that it has the certificate's key, or its certificate can't be used.
+    Unproved,
+    /// The peer wants a client certificate, and none is configured.
+    OursMissing,
+    /// Our certificate does not fit the signature schemes that the peer asked for.
+    OursUnsuited,
+    /// The peer does not know the issuer of our certificate.
+    OursUnknown,
+    /// The peer says that our certificate has expired.
+    OursExpired,
+    /// The peer refused our certificate for another reason, or for none that it gave.
+    OursRefused,
 }
 
 impl HandshakeFault {
     /// A fault unrelated to certificates.
     #[must_use]
     pub fn new(words: impl Into<String>) -> Self {
-        Self { words: words.into(), over_certificate: false }
+        Self::of(HandshakeCause::Other, words)
+    }
+
+    /// A fault unrelated to certificates, and what it is about.
+    #[must_use]
+    pub fn of(cause: HandshakeCause, words: impl Into<String>) -> Self {
+        Self { words: words.into(), over_certificate: false, cause }
     }
 }
 

@@ -12,8 +12,8 @@ use super::memory::POST_QUANTUM_TRIED_AGAIN_AFTER;
 use super::need::Need;
 use super::session::{Candidate, OpenSession};
 use crate::connector::{
-    Attained, ClientCertificate, Decision, Handshake, HandshakeFault, Observed, OnFailure, Outbound,
-    OutboundTls, Permit, Requirement, SecuringFault, Shortfall, Sni, TlsMemory, Verdict, judge,
+    Attained, ClientCertificate, Decision, Handshake, HandshakeCause, HandshakeFault, Observed, OnFailure,
+    Outbound, OutboundTls, Permit, Requirement, SecuringFault, Shortfall, Sni, TlsMemory, Verdict, judge,
 };
 use crate::outcome::{At, LinkFault, Outcome, Scope, Stage, Trouble, classify_fault, classify_shortfall};
 use crate::scheduler::{Progress, Way};
@@ -377,6 +377,7 @@ impl EhloFailure {
             Self::Lost(why) if wanted_a_certificate(observed) => SecuringFault::Handshake(HandshakeFault {
                 words: format!("the host asked for a client certificate, was shown none, and then {why}"),
                 over_certificate: true,
+                cause: HandshakeCause::OursMissing,
             }),
             Self::Lost(why) => SecuringFault::SessionLost(why),
         };

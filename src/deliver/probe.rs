@@ -18,7 +18,7 @@ use crate::connector::{
     Decision, NextHop, NotCovered, OnHandshakeFailure, Outbound, SecuringFault, SmartHostName,
 };
 use crate::mail::{BodyType, Domain, Mailbox, MessageDsn, RecipientDsn, Reply, ReversePath};
-use crate::outcome::{Cause, LinkFault, Outcome, Trouble};
+use crate::outcome::{Cause, Hint, LinkFault, Outcome, Trouble, hint_on_decision, hint_on_reply};
 use crate::scheduler::Way;
 use crate::smtp::{Demand, MailFrom, NotBegun, OpenEvent, TransactionResult};
 
@@ -39,6 +39,8 @@ pub struct HostReport {
     pub recipient: Option<RecipientReply>,
     /// The host's greeting.
     pub banner: Option<String>,
+    /// What to do about its reply, or about how the handshake failed, if that is known.
+    pub hint: Option<&'static Hint>,
 }
 
 /// A host's answer about a recipient.
@@ -148,6 +150,7 @@ impl Courier {
             decision,
             recipient,
             banner: None,
+            hint: None,
         };
         let banner = Mutex::new(None);
         let (way, place) = (&trial.way, Some(&banner));
@@ -176,7 +179,12 @@ impl Courier {
                             None => (true, decision.reason()),
                         },
                     };
-                    (made(ok, reason, Some(decision), recipient.and_then(Result::ok)), None)
+                    let recipient = recipient.and_then(Result::ok);
+                    let hint = match &recipient {
+                        Some(RecipientReply::Refused(reply)) => hint_on_reply(reply),
+                        Some(RecipientReply::Taken) | None => hint_on_decision(&decision),
+                    };
+                    (HostReport { hint, ..made(ok, reason, Some(decision), recipient) }, None)
                 }
                 Err(Miss::Broken(fault, outcome)) => (refused(made, outcome), Some(fault)),
                 Err(Miss::Other(outcome)) => (refused(made, outcome), None),
@@ -277,7 +285,8 @@ fn refused(
         Outcome::Deferred(trouble) | Outcome::Failed(trouble) => {
             let unmet = trouble.decision.as_deref().filter(|_| trouble.cause == Cause::Requirement);
             let shortfall = unmet.and_then(Decision::shortfall).map(ToString::to_string);
-            made(false, shortfall.unwrap_or(trouble.reason), trouble.decision, None)
+            let hint = trouble.hint();
+            HostReport { hint, ..made(false, shortfall.unwrap_or(trouble.reason), trouble.decision, None) }
         }
         Outcome::Delivered(delivered) => made(true, String::new(), Some(delivered.decision), None),
     }
@@ -309,5 +318,6 @@ fn untried(host: &str, reason: String) -> HostReport {
         decision: None,
         recipient: None,
         banner: None,
+        hint: None,
     }
 }

@@ -120,6 +120,9 @@ fn explain_trouble(trouble: &Trouble, detail: Detail, lines: &mut Vec<String>) {
                 lines.push(format!("  It said: {reply}"));
             }
         }
+        if let Some(hint) = trouble.hint() {
+            lines.push(format!("  Hint: {hint}"));
+        }
     }
     lines.push(format!("  Status: {}", trouble.status));
 }
@@ -180,6 +183,9 @@ fn trouble_fields(trouble: &Trouble, chars_max: usize, fields: &mut String) {
         (Some(reply), _) => field("Diagnostic-Code", &format!("smtp; {reply}")),
         (None, Some(decision)) => field("Diagnostic-Code", &format!("X-Sealpost; {}", decision.token())),
         (None, None) => field("Diagnostic-Code", &format!("X-Sealpost; {}", trouble.reason)),
+    }
+    if let Some(hint) = trouble.hint() {
+        field("X-Sealpost-Hint", hint.token);
     }
     if let Some(decision) = &trouble.decision {
         field("X-Sealpost-Decision", &decision.token());

@@ -3,10 +3,16 @@
 
 mod classify;
 pub mod dsn;
+mod hints;
 
 pub use classify::{
     At, LinkFault, NameFault, Stage, classify_fault, classify_name, classify_reply, classify_shortfall,
     classify_together, may_be_of_session,
+};
+
+pub use hints::{
+    Actor, CodeRange, Hint, KnownReply, hint_named, hint_on_decision, hint_on_reply, known_handshakes,
+    known_replies,
 };
 
 use std::sync::Arc;

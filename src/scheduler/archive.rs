@@ -31,6 +31,7 @@ impl Scheduler {
                     "forward_path": recipient.forward_path,
                     "status": trouble.status,
                     "reason": trouble.reason,
+                    "hint": trouble.hint().map(ToString::to_string),
                 })
             })
             .collect();

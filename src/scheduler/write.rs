@@ -40,6 +40,7 @@ fn settled(
             delay_told: recipient.delay_told || tell,
             lane: lane.clone(),
             last: LastTrouble {
+                hint: trouble.hint().map(|hint| hint.token.to_owned()),
                 status: trouble.status.to_string(),
                 reason: trouble.reason,
                 decision: trouble.decision.as_deref().map(|decision| Box::new(decision.into())),

@@ -15,6 +15,9 @@ pub struct LastTrouble {
     pub reason: String,
     /// The connector's decision behind it, if any.
     pub decision: Option<Box<DecisionRecord>>,
+    /// The token of the hint about it, if there is one. Other versions may have other hints, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 impl LastTrouble {

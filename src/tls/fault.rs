@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerInco
 
 use super::crl::ListFault;
 use super::form::ForeignFile;
-use crate::connector::{ClientCertificate, HandshakeFault};
+use crate::connector::{ClientCertificate, HandshakeCause, HandshakeFault};
 
 /// Why certificates, keys or trust anchors can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -153,8 +153,10 @@ pub fn handshake_fault(error: &io::Error, asked: ClientCertificate) -> Handshake
         return HandshakeFault::new(format!("the connection failed during the handshake: {error}"));
     };
     // Some servers send no alert.
-    let refused = over_request(asked);
-    HandshakeFault { words: text + refused.unwrap_or_default(), over_certificate: refused.is_some() }
+    match over_request(asked) {
+        None => HandshakeFault::of(HandshakeCause::Cut, text),
+        Some((cause, refused)) => HandshakeFault { words: text + refused, over_certificate: true, cause },
+    }
 }
 
 /// Why a handshake with this client must fail, if the first octets that it sent say that it knows nothing newer than
@@ -175,9 +177,9 @@ pub fn outdated_hello(first: &[u8]) -> Option<HandshakeFault> {
         [3, 2] => "TLS 1.1",
         _ => return None,
     };
-    Some(HandshakeFault::new(format!(
-        "the client is too old: it speaks {name}, and the oldest version accepted is TLS 1.2"
-    )))
+    let words =
+        format!("the client is too old: it speaks {name}, and the oldest version accepted is TLS 1.2");
+    Some(HandshakeFault::of(HandshakeCause::Version, words))
 }
 
 /// As [`handshake_fault`], for an error of a later read: a TLS 1.3 client learns only then that the
@@ -185,26 +187,36 @@ pub fn outdated_hello(first: &[u8]) -> Option<HandshakeFault> {
 #[must_use]
 pub fn late_fault(error: &io::Error, asked: ClientCertificate) -> Option<HandshakeFault> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;
-    let Error::AlertReceived(alert) = error else { return Some(HandshakeFault::new(in_words(error))) };
+    let Error::AlertReceived(alert) = error else {
+        let (cause, words) = in_words(error);
+        return Some(HandshakeFault::of(cause, words));
+    };
     let over_certificate = over_certificate(*alert, asked);
-    // This alert says why it refused ours.
-    let unknown_issuer = *alert == AlertDescription::UnknownCA && asked == ClientCertificate::Sent;
-    let refused = over_request(asked).filter(|_| over_certificate && !unknown_issuer);
-    let meaning = refused.unwrap_or_else(|| meaning(*alert));
-    Some(HandshakeFault { words: format!("the peer sent the alert {alert:?}{meaning}"), over_certificate })
+    // These alerts say why it refused ours.
+    let is_said = asked == ClientCertificate::Sent
+        && [AlertDescription::UnknownCA, AlertDescription::CertificateExpired].contains(alert);
+    let refused = over_request(asked).filter(|_| over_certificate && !is_said);
+    let (cause, meaning) = refused.unwrap_or_else(|| meaning(*alert));
+    Some(HandshakeFault {
+        words: format!("the peer sent the alert {alert:?}{meaning}"),
+        over_certificate,
+        cause,
+    })
 }
 
 /// The meaning of a failure because of the certificate that the peer asked for.
-fn over_request(asked: ClientCertificate) -> Option<&'static str> {
+fn over_request(asked: ClientCertificate) -> Option<(HandshakeCause, &'static str)> {
     match asked {
         ClientCertificate::NotAskedFor => None,
-        ClientCertificate::Sent => Some("; it refused our client certificate"),
-        ClientCertificate::NoneToSend => {
-            Some("; it wants a client certificate, and none is configured (client_certificate)")
-        }
-        ClientCertificate::NotSuited => {
-            Some("; it wants a client certificate, and ours does not fit the signature schemes it asked for")
-        }
+        ClientCertificate::Sent => Some((HandshakeCause::OursRefused, "; it refused our client certificate")),
+        ClientCertificate::NoneToSend => Some((
+            HandshakeCause::OursMissing,
+            "; it wants a client certificate, and none is configured (client_certificate)",
+        )),
+        ClientCertificate::NotSuited => Some((
+            HandshakeCause::OursUnsuited,
+            "; it wants a client certificate, and ours does not fit the signature schemes it asked for",
+        )),
     }
 }
 
@@ -227,79 +239,89 @@ fn over_certificate(alert: AlertDescription, asked: ClientCertificate) -> bool {
         .contains(&alert)
 }
 
-fn in_words(error: &Error) -> String {
+fn in_words(error: &Error) -> (HandshakeCause, String) {
+    use HandshakeCause as C;
     if let Error::PeerIncompatible(what) = error {
         return incompatible_in_words(what);
     }
     if let Error::InvalidCertificate(what) = error {
         // Chains are judged after the handshake. What fails here is the signature that proves the
         // key, or a certificate without a usable key.
-        return if *what == CertificateError::BadSignature {
+        let words = if *what == CertificateError::BadSignature {
             "the peer did not prove that it holds the certificate's key: its signature is wrong".to_owned()
         } else {
             format!("the peer's certificate can't be used: {what}")
         };
+        return (C::Unproved, words);
     }
     if let Error::InvalidMessage(
         InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
     ) = error
     {
-        return "the peer sent something that is not TLS".to_owned();
+        return (C::NotTls, "the peer sent something that is not TLS".to_owned());
     }
     if matches!(error, Error::NoCertificatesPresented) {
-        return "the peer showed no certificate".to_owned();
+        return (C::Other, "the peer showed no certificate".to_owned());
     }
     if matches!(error, Error::DecryptError) {
-        return "a record can't be decrypted; something on the way may have changed it".to_owned();
+        let words = "a record can't be decrypted; something on the way may have changed it";
+        return (C::Other, words.to_owned());
     }
-    error.to_string()
+    (C::Other, error.to_string())
 }
 
-fn meaning(alert: AlertDescription) -> &'static str {
+fn meaning(alert: AlertDescription) -> (HandshakeCause, &'static str) {
+    use HandshakeCause as C;
     if alert == AlertDescription::HandshakeFailure {
-        "; usually no cipher suite or key exchange in common"
+        (C::NothingInCommon, "; usually no cipher suite or key exchange in common")
+    } else if alert == AlertDescription::InsufficientSecurity {
+        (C::NothingInCommon, "; it demands stronger cipher suites or keys than were offered")
     } else if alert == AlertDescription::ProtocolVersion {
-        "; it does not speak the TLS versions offered"
+        (C::Version, "; it does not speak the TLS versions offered")
     } else if alert == AlertDescription::CertificateRequired {
-        "; it wants a client certificate"
+        (C::OursMissing, "; it wants a client certificate")
     } else if alert == AlertDescription::UnknownCA {
-        "; it does not know the issuer of our certificate"
+        (C::OursUnknown, "; it does not know the issuer of our certificate")
+    } else if alert == AlertDescription::CertificateExpired {
+        (C::OursExpired, "; it says that our certificate has expired")
     } else if alert == AlertDescription::UnrecognisedName {
-        "; it does not know the name asked for"
+        (C::NameUnknown, "; it does not know the name asked for")
     } else {
-        ""
+        (C::Other, "")
     }
 }
 
-fn incompatible_in_words(what: &PeerIncompatible) -> String {
+fn incompatible_in_words(what: &PeerIncompatible) -> (HandshakeCause, String) {
+    use HandshakeCause as C;
     use PeerIncompatible as P;
-    if matches!(
+    let (cause, words) = if matches!(
         what,
         P::ServerDoesNotSupportTls12Or13
             | P::Tls12NotOffered
             | P::Tls12NotOfferedOrEnabled
             | P::SupportedVersionsExtensionRequired
     ) {
-        return "the peer speaks no TLS 1.2 or later".to_owned();
-    }
-    if *what == P::ServerTlsVersionIsDisabledByOurConfig {
-        return "the peer speaks only a TLS version that the connector does not allow".to_owned();
-    }
-    if *what == P::NoCipherSuitesInCommon {
-        return "no cipher suite in common".to_owned();
-    }
-    if matches!(what, P::NoKxGroupsInCommon | P::NamedGroupsExtensionRequired | P::NoEcPointFormatsInCommon) {
-        return "no key exchange group in common".to_owned();
-    }
-    if matches!(
+        (C::Version, "the peer speaks no TLS 1.2 or later")
+    } else if *what == P::ServerTlsVersionIsDisabledByOurConfig {
+        (C::Version, "the peer speaks only a TLS version that the connector does not allow")
+    } else if *what == P::NoCipherSuitesInCommon {
+        (C::NothingInCommon, "no cipher suite in common")
+    } else if matches!(
+        what,
+        P::NoKxGroupsInCommon | P::NamedGroupsExtensionRequired | P::NoEcPointFormatsInCommon
+    ) {
+        (C::NothingInCommon, "no key exchange group in common")
+    } else if matches!(
         what,
         P::NoSignatureSchemesInCommon
             | P::NoCertificateRequestSignatureSchemesInCommon
             | P::SignatureAlgorithmsExtensionRequired
     ) {
-        return "no signature scheme in common".to_owned();
-    }
-    format!("the peer is incompatible: {what:?}")
+        (C::NothingInCommon, "no signature scheme in common")
+    } else {
+        return (C::Other, format!("the peer is incompatible: {what:?}"));
+    };
+    (cause, words.to_owned())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tracing::field::{DisplayValue, display};
 use super::Event;
 use crate::connector::{Attainment, Decision, RequiredTls};
 use crate::mail::rfc3339;
-use crate::outcome::{Remote, Trouble};
+use crate::outcome::{Remote, Trouble, hint_on_decision};
 
 /// Records events, one log line each, under the target `sealpost::message`. The message of a line is a fixed
 /// word or two to search for; everything else is a field.
@@ -99,7 +99,10 @@ impl Journal {
                 tell!(LINE, INFO, "session ended", None, { peer = %peer, reason = %Line(reason), });
             }
             Event::ClearFallback { host, decision } => {
-                tell!(LINE, WARN, "sent in plaintext", Some(decision), { host = %Line(host), });
+                tell!(LINE, WARN, "sent in plaintext", Some(decision), {
+                    host = %Line(host),
+                    hint = line(hint_on_decision(decision)),
+                });
             }
             Event::KeySharesOmitted { host, connector, reason } => {
                 tell!(LINE, WARN, "post-quantum omitted", None, {
@@ -109,7 +112,10 @@ impl Journal {
                 });
             }
             Event::Waived { host, decision } => {
-                tell!(LINE, WARN, "waived in audit", Some(decision), { host = %Line(host), });
+                tell!(LINE, WARN, "waived in audit", Some(decision), {
+                    host = %Line(host),
+                    hint = line(hint_on_decision(decision)),
+                });
             }
             Event::Delivered { .. }
             | Event::Deferred { .. }
@@ -141,6 +147,7 @@ impl Journal {
                     reason = %Line(&trouble.reason),
                     host = host(trouble),
                     reply = line(reply(trouble)),
+                    hint = line(trouble.hint()),
                     next_at = %rfc3339(*next_at),
                 });
             }
@@ -152,6 +159,7 @@ impl Journal {
                     reason = %Line(&trouble.reason),
                     host = host(trouble),
                     reply = line(reply(trouble)),
+                    hint = line(trouble.hint()),
                 });
             }
             Event::Reported { id, kind, report: Some(report) } => {

@@ -11,7 +11,7 @@ pub(in crate::cli) struct ExplainArgs {
     #[command(flatten)]
     pub(super) config: ConfigArg,
     /// A recipient: which outbound connector serves it, and what does it require?
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "from")]
+    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["from", "reply"])]
     pub(super) to: Option<String>,
     /// A reverse-path ("" or "<>" for the null one): which inbound connector accepts it?
     #[arg(long, value_name = "ADDRESS")]
@@ -46,6 +46,9 @@ pub(in crate::cli) struct ExplainArgs {
     /// With only --to: what happens to STARTTLS there, if it does not simply succeed.
     #[arg(long, value_enum, requires = "to", conflicts_with_all = ["tls", "peer_cert", "facts", "from"])]
     pub(super) starttls: Option<StartTls>,
+    /// A refusal as a log or a report has it: what is known about it, and what to do? No configuration is read.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["to", "from", "tls", "peer_cert", "facts"])]
+    pub(super) reply: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub(in crate::cli) json: bool,

@@ -10,9 +10,9 @@ use super::super::exit::{EXIT_NO, Failure};
 use super::args::{ExplainArgs, StartTls, Version};
 use crate::config::Config;
 use crate::connector::{
-    Decision, Generation, Handshake, HandshakeFault, NextHop, Observed, OnHandshakeFailure, Outbound,
-    OutboundTls, PeerCertificate, SecuringFault, SessionId, SmartHostName, TlsFacts, TlsVersion, Verdict,
-    judge,
+    Decision, Generation, Handshake, HandshakeCause, HandshakeFault, NextHop, Observed, OnHandshakeFailure,
+    Outbound, OutboundTls, PeerCertificate, SecuringFault, SessionId, SmartHostName, TlsFacts, TlsVersion,
+    Verdict, judge,
 };
 use crate::mail::{Clock, Domain, Enhanced, Reply};
 use crate::tls;
@@ -74,6 +74,7 @@ fn observed(args: &ExplainArgs, config: &Config, connector: &Outbound) -> Result
             Observed::Broken(SecuringFault::Handshake(HandshakeFault {
                 words: "the host refuses our certificate, or the lack of it".to_owned(),
                 over_certificate: true,
+                cause: HandshakeCause::OursRefused,
             }))
         }
         (None, Some(StartTls::NotOffered | StartTls::Refused), Handshake::Implicit) => {

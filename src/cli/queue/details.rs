@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::admin::{LaneStatus, MessageView, RecipientView};
+use crate::admin::{HintView, LaneStatus, MessageView, RecipientView};
 use crate::mail::rfc3339;
 
 pub(super) fn details(message: &MessageView) -> String {
@@ -41,6 +41,9 @@ fn recipient_lines(message: &MessageView, recipient: &RecipientView) -> Vec<Stri
         lines.push(format!("lane waits   until {}", rfc3339(until)));
     }
     lines.push(format!("reason       {}", reason(message, Some(recipient), blocked)));
+    if let Some(hint) = hint(message, recipient, blocked) {
+        lines.push(format!("hint         {}", clean(&hint.to_string())));
+    }
     if let Some(decision) = recipient.last.as_ref().and_then(|last| last.decision.as_ref()) {
         let fields = [
             ("connector", decision.connector.as_deref().unwrap_or("-")),
@@ -69,6 +72,21 @@ pub(super) fn reason(
     let own = recipient.and_then(|recipient| recipient.last.as_ref());
     let own = own.map(|last| clean(&format!("{} {}", last.status, last.reason)));
     own.or_else(|| blocked.map(lane_reason)).unwrap_or_else(|| "-".to_owned())
+}
+
+/// What to do about the reason that is shown.
+fn hint<'a>(
+    message: &MessageView,
+    recipient: &'a RecipientView,
+    blocked: Option<&'a LaneStatus>,
+) -> Option<&'a HintView> {
+    if message.held.is_some() || blocked.is_some_and(|lane| lane.paused) {
+        return None;
+    }
+    match &recipient.last {
+        Some(last) => last.hint.as_ref(),
+        None => blocked.and_then(|lane| lane.hint.as_ref()),
+    }
 }
 
 pub(super) fn blocked_lane<'a>(message: &'a MessageView, lane: &str) -> Option<&'a LaneStatus> {

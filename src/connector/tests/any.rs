@@ -127,7 +127,7 @@ pub(super) fn some_facts() -> impl Strategy<Value = TlsFacts> {
 
 pub(super) fn an_observation() -> impl Strategy<Value = Observed> {
     let handshake =
-        any::<bool>().prop_map(|o| HandshakeFault { words: "broken".to_owned(), over_certificate: o });
+        any::<bool>().prop_map(|o| HandshakeFault { over_certificate: o, ..HandshakeFault::new("broken") });
     let fault = prop_oneof![
         2 => handshake.prop_map(SecuringFault::Handshake),
         1 => Just(SecuringFault::Refused(Reply::new(421, Enhanced(4, 7, 0), "no"))),

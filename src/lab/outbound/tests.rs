@@ -15,7 +15,8 @@ fn case(domain: &str) -> &'static OutboundCase {
 #[track_caller]
 fn check(status: &str, decision: Option<&Decision>, expected: CaseOutcome, got: &str) {
     let decision = decision.map(|decision| Box::new(DecisionRecord::from(decision)));
-    let found = waiting(&LastTrouble { status: status.to_owned(), reason: "why".to_owned(), decision });
+    let found =
+        waiting(&LastTrouble { status: status.to_owned(), reason: "why".to_owned(), decision, hint: None });
     assert_eq!((found.outcome, found.got.as_str()), (expected, got));
 }
 

@@ -192,6 +192,10 @@ fn each_kind_of_ending_is_put_in_plain_words() {
     failed("certificate-expired", &with(chain(ChainFault::Expired), Enhanced(5, 7, 5)));
     failed("certificate-untrusted", &with(chain(ChainFault::UnknownIssuer), Enhanced(5, 7, 5)));
     failed("refused", &answered(554, Enhanced(5, 7, 1), "we do not like it"));
+    let known = answered(550, Enhanced(5, 7, 64), "TenantAttribution; Relay Access Denied");
+    failed("refused-with-a-known-reply", &known);
+    let outside = shown(Kind::Failed, OUTSIDE, &[Fate::Trouble(&known)]);
+    assert!(!outside.contains("Hint") && !outside.contains("exo-relay-denied"), "{outside}");
     failed("unknown-mailbox", &answered(550, Enhanced(5, 1, 1), "no such user"));
     failed(
         "no-such-domain",

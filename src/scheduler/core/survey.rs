@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::lane::{Lane, State};
 use super::machine::Core;
 use crate::mail::{Dates, Domain, Enhanced, UnixMillis};
+use crate::outcome::Trouble;
 use crate::spool::{Divisible, LaneKey};
 
 /// The state of one lane at one moment.
@@ -37,6 +38,8 @@ pub struct LaneView {
     pub status: Option<Enhanced>,
     /// The last trouble, in a sentence.
     pub reason: Option<String>,
+    /// The last trouble itself, for whoever wants to know more: explaining it here would hold up deliveries.
+    pub trouble: Option<Arc<Trouble>>,
 }
 
 /// The lanes seen so far: failing ones first, then the longest.
@@ -113,6 +116,7 @@ fn lane_view<L>(key: &LaneKey, lane: &Lane<L>, dates: &Dates) -> LaneView {
         failures: lane.failures,
         status: lane.trouble.as_ref().map(|trouble| trouble.status),
         reason: lane.trouble.as_ref().map(|trouble| trouble.reason.clone()),
+        trouble: lane.trouble.clone(),
     }
 }
 

@@ -58,7 +58,7 @@ async fn put(spool: &SqliteSpool, lanes: &[&str], late: i64) -> (QueueId, Vec<Le
 }
 
 fn trouble() -> LastTrouble {
-    LastTrouble { status: "4.4.1".into(), reason: "no answer".into(), decision: None }
+    LastTrouble { status: "4.4.1".into(), reason: "no answer".into(), decision: None, hint: None }
 }
 
 fn deferred(late: i64, to: &str) -> RecipientResult {

@@ -1,0 +1,109 @@
+//! Explains a peer's reply or a failed handshake: looks it up in tables of what is known. A hint is shown with the outcome,
+//! and never decides about it.
+
+mod exchange;
+mod general;
+mod handshake;
+mod known;
+mod microsoft;
+mod receivers;
+
+pub use known::{Actor, CodeRange, Hint, KnownReply};
+
+use super::Trouble;
+use crate::connector::{ClearCause, Decision, Ruling, Shortfall};
+use crate::mail::Reply;
+
+use exchange::EXCHANGE;
+use general::GENERAL;
+use handshake::{HANDSHAKES, hint_of, hint_of_refused};
+use microsoft::MICROSOFT;
+use receivers::RECEIVERS;
+
+/// All known replies, most specific first.
+pub fn known_replies() -> impl Iterator<Item = &'static KnownReply> {
+    [EXCHANGE, MICROSOFT, RECEIVERS, GENERAL].into_iter().flatten()
+}
+
+/// The hints about handshakes: a word for the cause, and the hint.
+#[must_use]
+pub fn known_handshakes() -> &'static [(&'static str, Hint)] {
+    HANDSHAKES
+}
+
+/// What to do about a reply; `None` if it is not known, or no refusal.
+#[must_use]
+pub fn hint_on_reply(reply: &Reply) -> Option<&'static Hint> {
+    if !reply.is_transient() && !reply.is_permanent() {
+        return None;
+    }
+    let text: String = reply.to_string().chars().take(TEXT_CHARS_MAX).collect();
+    let text = text.to_lowercase().replace(" / ", " ");
+    known_replies().find(|known| known.is(reply, &text)).map(|known| &known.hint)
+}
+
+/// What to do about a decision: about how its handshake failed, or how STARTTLS was refused.
+#[must_use]
+pub fn hint_on_decision(decision: &Decision) -> Option<&'static Hint> {
+    match &decision.ruling {
+        Ruling::Withheld(shortfall) | Ruling::Waived(shortfall) => hint_on_shortfall(shortfall),
+        Ruling::Plaintext(cause) | Ruling::Remembered(cause) => match cause {
+            ClearCause::HandshakeBroken(fault) => hint_of(fault.cause),
+            ClearCause::Refused(reply) => hint_on_reply(reply).or_else(hint_of_refused),
+            ClearCause::Off | ClearCause::NotOffered | ClearCause::SessionLost(_) => None,
+        },
+        Ruling::Met
+        | Ruling::Sealed
+        | Ruling::Onward
+        | Ruling::Attributed(_)
+        | Ruling::WaivedClient(_)
+        | Ruling::Refused(..)
+        | Ruling::Excepted(_)
+        | Ruling::NoConnector(_) => None,
+    }
+}
+
+fn hint_on_shortfall(shortfall: &Shortfall) -> Option<&'static Hint> {
+    match shortfall {
+        Shortfall::Handshake(fault) => hint_of(fault.cause),
+        Shortfall::Refused(reply) => hint_on_reply(reply).or_else(hint_of_refused),
+        Shortfall::NotTried
+        | Shortfall::NotOffered
+        | Shortfall::SessionLost(_)
+        | Shortfall::Version(_)
+        | Shortfall::NoCertificate
+        | Shortfall::Unreadable(_)
+        | Shortfall::Unproved
+        | Shortfall::Chain { .. }
+        | Shortfall::Name { .. }
+        | Shortfall::KeyExchange(_)
+        | Shortfall::Pin { .. }
+        | Shortfall::Subject { .. }
+        | Shortfall::Revoked
+        | Shortfall::RevocationUnknown(_)
+        | Shortfall::NotForClients
+        | Shortfall::Onward => None,
+    }
+}
+
+/// The hint with this token, for what was stored. `None` if this version has no such hint.
+#[must_use]
+pub fn hint_named(token: &str) -> Option<&'static Hint> {
+    let mut all = known_replies().map(|known| &known.hint).chain(HANDSHAKES.iter().map(|(_, hint)| hint));
+    all.find(|hint| hint.token == token)
+}
+
+impl Trouble {
+    /// What to do about it, if the host's reply or the way the handshake failed is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static Hint> {
+        let reply = self.remote.as_ref().and_then(|remote| remote.reply.as_ref());
+        reply.and_then(hint_on_reply).or_else(|| self.decision.as_deref().and_then(hint_on_decision))
+    }
+}
+
+/// Characters of a reply that are looked at.
+const TEXT_CHARS_MAX: usize = 2000;
+
+#[cfg(test)]
+mod tests;
