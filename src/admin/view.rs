@@ -1,7 +1,7 @@
 //! The requests and answers of the control API, as JSON. It only converts; it queries nothing.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -187,6 +187,9 @@ pub struct OriginView {
     pub onward_sealed: bool,
     /// The Message-ID of its header.
     pub message_id: Option<String>,
+    /// The client, if the message may be in a loop: it is not handed back to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_back_to: Option<IpAddr>,
 }
 
 /// One recipient of a queued message.
@@ -408,8 +411,8 @@ impl MessageView {
 }
 
 impl From<Origin> for OriginView {
-    fn from(Origin { connector, sealed, onward_sealed, message_id }: Origin) -> Self {
-        Self { connector, sealed, onward_sealed, message_id }
+    fn from(Origin { connector, sealed, onward_sealed, message_id, not_back_to }: Origin) -> Self {
+        Self { connector, sealed, onward_sealed, message_id, not_back_to }
     }
 }
 

@@ -10,7 +10,7 @@ use super::fault::Report;
 use super::keys::{Entry as _, InboundEntry, OneOrMany, OutboundEntry};
 use super::schema;
 use crate::connector::{DomainPattern, Inbound, Mode, NextHop, Outbound, SmartHost, SmartHostName};
-use crate::listen::settings::Listener;
+use crate::listen::settings::{Listener, Settings};
 use crate::mail::Domain;
 
 /// Reports them at the key to change. Connectors that are off are left alone.
@@ -24,7 +24,7 @@ pub(super) fn find(file: &schema::File, checked: &CheckedFile, report: &mut Repo
         if connector.mode != Mode::Off {
             arrivals::never_serves(entry.get_ref(), connector, checked, report);
             sources_without_hosts(entry.get_ref(), connector, report);
-            ourselves(entry.get_ref(), connector, &checked.listen.listeners, report);
+            ourselves(entry.get_ref(), connector, &checked.listen, report);
         }
     }
     listeners_on_top(file, &checked.listen.listeners, report);
@@ -91,16 +91,23 @@ fn sources_without_hosts(entry: &OutboundEntry, connector: &Outbound, report: &m
 }
 
 /// A next hop that is one of our own listeners, to which no connection is made.
-fn ourselves(entry: &OutboundEntry, connector: &Outbound, listeners: &[Listener], report: &mut Report<'_>) {
+fn ourselves(entry: &OutboundEntry, connector: &Outbound, listen: &Settings, report: &mut Report<'_>) {
     let (NextHop::SmartHosts(hosts), Some(written)) = (&connector.next_hop, &entry.next_hop) else { return };
     for (host, item) in hosts.iter().zip(OneOrMany::items(written)) {
-        let SmartHost { name: SmartHostName::Ip(ip), port } = host else { continue };
+        let SmartHost { name, port } = host;
         let ours = |address: &SocketAddr| {
-            let everywhere =
-                address.ip().is_unspecified() && ip.is_loopback() && address.is_ipv4() == ip.is_ipv4();
-            address.port() == *port && (address.ip() == *ip || everywhere)
+            let is_here = match name {
+                SmartHostName::Ip(ip) => {
+                    let everywhere = address.ip().is_unspecified()
+                        && ip.is_loopback()
+                        && address.is_ipv4() == ip.is_ipv4();
+                    address.ip() == *ip || everywhere
+                }
+                SmartHostName::Name(name) => *name == listen.name,
+            };
+            address.port() == *port && is_here
         };
-        if let Some(listener) = listeners.iter().find(|listener| listener.addresses.iter().any(ours)) {
+        if let Some(listener) = listen.listeners.iter().find(|listener| listener.addresses.iter().any(ours)) {
             let words = format!(
                 "{host} is our own listener {}, and we send nothing to ourselves; write another host or port",
                 listener.name

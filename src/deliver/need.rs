@@ -1,9 +1,11 @@
 //! What a session is needed for, and which sessions are suitable.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::classify::{undeliverable, unreadable};
 use super::declare::needs_utf8;
+use super::dial::is_this_host;
 use super::session::OpenSession;
 use crate::connector::{Arrival, Outbound, Table, choose};
 use crate::mail::Mailbox;
@@ -58,6 +60,17 @@ impl<'a> Need<'a> {
     /// Whether the table would still choose this connector, unchanged, for each of the recipients.
     pub(super) fn is_served(self, table: &Table, connector: &'a Outbound) -> bool {
         serves(table, connector, self.mailboxes(), Arrival::of(self.arrived_by(connector)))
+    }
+
+    /// Whether a message that may be in a loop came from this address of another host.
+    pub(super) fn came_from(self, address: SocketAddr) -> bool {
+        match self {
+            Self::Delivery(job) => {
+                let ip = address.ip().to_canonical();
+                job.message.origin.not_back_to == Some(ip) && !is_this_host(ip)
+            }
+            Self::Question { .. } | Self::Trial(_) => false,
+        }
     }
 
     /// Whether the mail must go on under TLS.

@@ -48,6 +48,7 @@ impl Door {
             },
             recipients_max: limits.recipients_max,
             hops_max: limits.hops_max,
+            own_hops_max: limits.own_hops_max,
             patience: Patience { errors_max: limits.errors_max, useless_max: limits.useless_max },
             withheld: listener.map_or_else(Vec::new, |listener| listener.withheld.clone()),
             room: Arc::clone(&shared.room),

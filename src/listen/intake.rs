@@ -67,7 +67,8 @@ impl Intake {
             Body::Lost(fault) => return Err(fault),
             Body::Nothing => return Err(SpoolFault::Failed("no content came".to_owned())),
         };
-        let ReceivedMessage { id, envelope, ways, connector, decision, message_id, at: _ } = arrived;
+        let ReceivedMessage { id, envelope, ways, connector, decision, message_id, own_hops, at: _ } =
+            arrived;
         let lanes = envelope
             .recipients
             .iter()
@@ -91,6 +92,7 @@ impl Intake {
             sealed,
             onward_sealed: connector.onward == Onward::Sealed,
             message_id: message_id.clone(),
+            not_back_to: Origin::is_circling(own_hops).then(|| peer.to_canonical()),
         };
         let accepted_at = Clock::wall();
         let message = NewMessage { id, envelope, lanes, content, accepted_at, origin };

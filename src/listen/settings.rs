@@ -74,6 +74,8 @@ pub struct Limits {
     pub recipients_max: usize,
     /// Received fields of a message.
     pub hops_max: usize,
+    /// Received fields of our own in a message.
+    pub own_hops_max: usize,
     /// Refused or unknown commands in a session since its last accepted message.
     pub errors_max: u32,
     /// Commands without effect (NOOP, RSET, EHLO, HELO, VRFY, HELP) since then; each one beyond this is an
@@ -143,6 +145,7 @@ pub(super) mod samples {
             line_bytes_max: 1_000,
             recipients_max: 100,
             hops_max: 100,
+            own_hops_max: 8,
             errors_max: 20,
             useless_max: 100,
             failed_logins_max: 20,

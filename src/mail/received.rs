@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use mail_parser::{HeaderName, MessageParser};
 
-use super::{Mailbox, QueueId, UnixMillis, rfc5322};
+use super::{Domain, Mailbox, QueueId, UnixMillis, rfc5322};
 
 /// The protocol a message was received with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,13 +97,15 @@ fn harmless(text: &str) -> String {
 pub struct TraceFacts {
     /// Number of Received fields, that is, hosts passed (RFC 5321 §6.3).
     pub hops: usize,
+    /// Number of those that this host wrote: how often the message was here before.
+    pub own_hops: usize,
     /// The Message-ID, without brackets.
     pub message_id: Option<String>,
 }
 
-/// Reads the header section of a message; input may extend past the blank line.
+/// Reads the header section of a message; input may extend past the blank line. `own` is the name in our own fields.
 #[must_use]
-pub fn read_trace(header: &[u8]) -> TraceFacts {
+pub fn read_trace(header: &[u8], own: &Domain) -> TraceFacts {
     let Some(message) = MessageParser::new()
         .header_raw(HeaderName::Received)
         .header_id(HeaderName::MessageId)
@@ -112,9 +114,57 @@ pub fn read_trace(header: &[u8]) -> TraceFacts {
     else {
         return TraceFacts::default();
     };
-    let hops = message.headers().iter().filter(|h| matches!(h.name, HeaderName::Received)).count();
-    TraceFacts { hops, message_id: message.message_id().map(str::to_owned) }
+    let received = || message.headers().iter().filter(|h| matches!(h.name, HeaderName::Received));
+    let is_own =
+        |value: &str| writer(value).is_some_and(|name| Domain::parse(name).is_ok_and(|name| name == *own));
+    TraceFacts {
+        hops: received().count(),
+        own_hops: received().filter(|header| header.value.as_text().is_some_and(is_own)).count(),
+        message_id: message.message_id().map(str::to_owned),
+    }
 }
+
+/// The name behind `by` of a Received field (RFC 5321 §4.4). A client chooses the name behind `from`, so a `by` there, or
+/// in a comment, counts as little as one in the date.
+fn writer(value: &str) -> Option<&str> {
+    let mut words = words(value);
+    while let Some(word) = words.next() {
+        let of_clause = |keyword: &&&str| word.eq_ignore_ascii_case(keyword);
+        match CLAUSES.iter().find(of_clause) {
+            Some(&"by") => return words.next(),
+            Some(_) => drop(words.next()),
+            None => {}
+        }
+    }
+    None
+}
+
+/// The words of a field up to its date, without comments.
+fn words(value: &str) -> impl Iterator<Item = &str> {
+    let (mut depth, mut is_escaped) = (0_usize, false);
+    let parts = value.split(move |c: char| {
+        let escaped = is_escaped;
+        is_escaped = c == '\\' && depth > 0 && !escaped;
+        match c {
+            '(' if !escaped => depth = depth.saturating_add(1),
+            ')' if !escaped => depth = depth.saturating_sub(1),
+            _ => return depth > 0 || c.is_ascii_whitespace(),
+        }
+        true
+    });
+    parts
+        .filter(|word| !word.is_empty())
+        .scan(false, |is_over, word| {
+            if *is_over {
+                return None;
+            }
+            *is_over = word.contains(';');
+            word.split(';').next()
+        })
+        .filter(|word| !word.is_empty())
+}
+
+const CLAUSES: &[&str] = &["from", "by", "via", "with", "id", "for"];
 
 #[cfg(test)]
 mod tests {
@@ -153,11 +203,54 @@ mod tests {
 
     #[test]
     fn hops_and_message_id_are_read_from_the_header_alone() {
+        let own = Domain::parse("gw.example").expect("a domain");
         let facts = read_trace(
             b"Received: from a\r\n\tby b; date\r\nreceived: x\r\nMessage-ID: <1@a.example>\r\n\r\nReceived: body\r\n",
+            &own,
         );
-        assert_eq!(facts, TraceFacts { hops: 2, message_id: Some("1@a.example".to_owned()) });
-        assert_eq!(read_trace(b"\r\nbody\r\n"), TraceFacts::default());
-        assert_eq!(read_trace(b""), TraceFacts::default());
+        assert_eq!(facts, TraceFacts { hops: 2, own_hops: 0, message_id: Some("1@a.example".to_owned()) });
+        assert_eq!(read_trace(b"\r\nbody\r\n", &own), TraceFacts::default());
+        assert_eq!(read_trace(b"", &own), TraceFacts::default());
+    }
+
+    #[track_caller]
+    fn check_writer(value: &str, expected: Option<&str>) {
+        assert_eq!(writer(value), expected, "{value}");
+    }
+
+    #[test]
+    fn who_wrote_a_trace_line_is_read_where_it_says_so() {
+        check_writer("from a by gw.example with ESMTP id 1; date", Some("gw.example"));
+        check_writer("by gw.example; date", Some("gw.example"));
+        check_writer("from a ([192.0.2.1]) BY\r\n\tgw.example (x) with SMTP", Some("gw.example"));
+        check_writer(
+            "from unknown (HELO by gw.example) (by (\\) gw.example)) by b.example; x",
+            Some("b.example"),
+        );
+        check_writer("from by by b.example with SMTP", Some("b.example"));
+        check_writer("from a id by for by; by gw.example", None);
+        check_writer("(qmail 1 invoked by uid 0); date by gw.example", None);
+        check_writer("from a by", None);
+        check_writer("", None);
+        // Our own line, whatever the client calls itself.
+        let own = Domain::parse("gw.example").expect("a domain");
+        for helo in ["by", "gw.example", "by gw.example", "[192.0.2.1]", ";"] {
+            let line = |by| {
+                Received {
+                    helo,
+                    peer: IpAddr::from([192, 0, 2, 7]),
+                    by,
+                    protocol: Protocol::default(),
+                    tls: Some("version=TLSv1.3"),
+                    id: QueueId::first_of(1),
+                    only_recipient: None,
+                    at: UnixMillis(0),
+                }
+                .to_field()
+            };
+            let header = format!("{}{}{}\r\n", line("gw.example"), line("other.example"), line("GW.example"));
+            let facts = read_trace(header.as_bytes(), &own);
+            assert_eq!((facts.hops, facts.own_hops), (3, 2), "{helo}");
+        }
     }
 }

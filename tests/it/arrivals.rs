@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use crate::peer::client::Client;
-use crate::peer::daemon::Daemon;
+use crate::peer::client::{Client, Reply};
+use crate::peer::daemon::{Daemon, NAME};
 use crate::peer::mix;
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{LISTENER, OPPORTUNISTIC, QUICK, Site, outbound};
@@ -135,6 +135,55 @@ async fn a_reload_says_for_which_arrivals_less_is_required() {
         what.starts_with("*: outbound mail that arrives by cloud-in required TLSv1.2 or later"),
         "{what}"
     );
+}
+
+/// A message that this gateway has had so often before.
+async fn send_again(daemon: &Daemon, from: [u8; 4], (id, to): (&str, &str), times: usize) -> Reply {
+    let line = format!("Received: from x ([192.0.2.1])\r\n\tby {NAME} with ESMTP id 1; date\r\n");
+    let mut message = mix::plain(id, 1, 200, "ada@a.test", to).remove(0);
+    message.content = [line.repeat(times).into_bytes(), message.content].concat();
+    Client::hello_from(from, daemon.at("in")).await.transact(&message).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_comes_again_and_again_is_not_handed_back() {
+    let site = Site::new();
+    let exchange = Sink::start_at("127.0.0.3:0", Manner::clear()).await;
+    let home = Sink::start(Manner::clear()).await;
+    let config = [
+        LISTENER.to_owned(),
+        own("exchange-in", EXCHANGE),
+        own("cloud-in", CLOUD),
+        outbound("exchange-out", "*", exchange.address, OPPORTUNISTIC),
+        outbound("home", "a.test", home.address, OPPORTUNISTIC),
+    ];
+    site.configure_all(&config.concat());
+    let daemon = Daemon::start(&site.home).await;
+    // Twice is what centralised transport needs; it may even come back once.
+    for (id, from, times) in [("new", EXCHANGE, 0), ("second", EXCHANGE, 1), ("other-client", CLOUD, 7)] {
+        assert_eq!(send_again(&daemon, from, (id, "ann@world.test"), times).await.code, 250);
+    }
+    exchange.messages(3).await;
+    // The third time it would be a circle, also over a session that is open still.
+    assert_eq!(send_again(&daemon, EXCHANGE, ("third", "ann@world.test"), 2).await.code, 250);
+    let report = String::from_utf8(home.messages(1).await.remove(0).content).unwrap();
+    assert!(report.contains("Status: 5.4.6") && report.contains("mail servers hand it round"), "{report}");
+    let log = daemon.log();
+    let failed = log.lines().find(|line| line.contains(" failed ")).unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        failed.contains("a mail loop")
+            && failed.contains("came from 127.0.0.3")
+            && failed.contains("connector exchange-out"),
+        "{failed}"
+    );
+    // However it comes, at last it is refused.
+    let reply = send_again(&daemon, CLOUD, ("ninth", "ann@world.test"), 8).await;
+    assert_eq!(
+        reply.text.trim_end(),
+        format!("554 5.4.6 mail loop: the message has passed {NAME} 8 times before")
+    );
+    daemon.queue_empty().await;
+    assert_eq!(exchange.arrived().len(), 3);
 }
 
 #[test]

@@ -21,6 +21,9 @@ pub(super) fn details(message: &MessageView) -> String {
     if origin.onward_sealed {
         lines.push("must leave   only under forced TLS (onward = \"sealed\")".to_owned());
     }
+    if let Some(client) = origin.not_back_to {
+        lines.push(format!("not back to  {client}: it has been here before, and may be in a loop"));
+    }
     lines.push(format!("message-id   {}", clean(origin.message_id.as_deref().unwrap_or("-"))));
     for recipient in &message.recipients {
         lines.extend(recipient_lines(message, recipient));

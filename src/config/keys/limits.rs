@@ -33,6 +33,12 @@ section! {
     hops: Count<usize> = 100 => {
         meaning: "Received lines of one message.",
     }
+    own_hops: Count<usize> = 8 => {
+        meaning: "The same for lines of this host: how often a message may come by.",
+        explanation: "A message that has reached this number is refused as a loop (554 5.4.6). Centralised mail transport \
+            passes the gateway twice, a redirection back to the cloud more often. From the third time on it is also not handed \
+            back to the host it came from: docs/routing.md. Error: over `hops`.",
+    }
     errors: Count<u32> = 20 => {
         meaning: "Refused or unknown commands in one session since its last accepted message; then it ends.",
         explanation: "Replies 4yz and 5yz count; the session ends with 421 4.7.0. Not counted, up to `recipients` \
@@ -148,6 +154,7 @@ impl LimitsValues {
             line_bytes_max: self.line_length,
             recipients_max: self.recipients,
             hops_max: self.hops,
+            own_hops_max: self.own_hops,
             errors_max: self.errors,
             useless_max: self.useless_commands,
             failed_logins_max: self.failed_logins,
@@ -197,6 +204,11 @@ impl LimitsValues {
                     all.saturating_sub(1)
                 ),
             );
+        }
+        if let Some(own) = written.own_hops.as_ref().filter(|_| self.own_hops > self.hops) {
+            let words =
+                format!("own_hops would be ignored: hops = {} is lower; write a lower number", self.hops);
+            report.fault_of_key(own.span(), words);
         }
         if let Some(line) = written.line_length.as_ref().filter(|_| self.line_length < LINE_BYTES_MIN) {
             report.fault(

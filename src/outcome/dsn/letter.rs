@@ -156,6 +156,7 @@ fn because(hindrance: Hindrance, recipients: usize) -> String {
         Hindrance::UnknownMailbox => format!("their mail server does not know {these}"),
         Hindrance::NoMailDomain => format!("no mail server accepts messages for {these}"),
         Hindrance::NoRoute => "we found no way to their mail server".to_owned(),
+        Hindrance::Loop => "mail servers hand it round in a circle".to_owned(),
         Hindrance::Sender => "their mail server does not accept the address you sent it from".to_owned(),
         Hindrance::MailboxFull if many => format!("{mailbox} are full"),
         Hindrance::MailboxFull => format!("{mailbox} is full"),
@@ -243,6 +244,7 @@ fn advice(hindrance: Hindrance, expired: bool, report: &Report<'_>) -> String {
             }
             Detail::Codes => "Please use another channel or call them.".to_owned(),
         },
+        Hindrance::Loop => "Please use another channel or call them.".to_owned(),
         Hindrance::Refused
         | Hindrance::Unreachable
         | Hindrance::Login
@@ -277,6 +279,7 @@ fn who(report: &Report<'_>, group: &Group<'_>) -> Option<String> {
         Hindrance::Onward | Hindrance::Login | Hindrance::Busy | Hindrance::Ours => format!("{ours}."),
         Hindrance::MailboxFull | Hindrance::MailboxClosed => format!("the recipient, or {theirs}."),
         Hindrance::Refused | Hindrance::Unreachable => format!("{theirs}, or {ours}."),
+        Hindrance::Loop => format!("{ours}, or the administrators of the server that it came from."),
         Hindrance::UnknownMailbox
         | Hindrance::NoMailDomain
         | Hindrance::NoRoute

@@ -123,6 +123,7 @@ fn rules() -> Rules {
         content: ContentLimits { message_bytes_max: 20_000, header_bytes_max: 5_000, line_bytes_max: 1_000 },
         recipients_max: 3,
         hops_max: 5,
+        own_hops_max: 2,
         patience: Patience { errors_max: 5, useless_max: 20 },
         withheld: vec![crate::mail::Extension::BinaryMime],
         room: Arc::default(),

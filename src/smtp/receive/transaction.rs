@@ -312,13 +312,19 @@ impl Session {
         sink: &mut dyn ContentSink,
     ) -> Option<Action> {
         self.phase = Phase::Ready;
-        let trace = read_trace(header);
+        let trace = read_trace(header, &self.rules.name);
         let refused = match fault {
             Some(fault) => Some(fault.reply()),
             None if trace.hops >= self.rules.hops_max => {
                 // RFC 5321 §6.3: this many hops indicate a loop.
                 sink.discard();
                 let text = "too many Received lines: mail loop";
+                Some(Reply::new(554, Enhanced(5, 4, 6), text))
+            }
+            None if trace.own_hops >= self.rules.own_hops_max => {
+                sink.discard();
+                let (name, count) = (&self.rules.name, trace.own_hops);
+                let text = format!("mail loop: the message has passed {name} {count} times before");
                 Some(Reply::new(554, Enhanced(5, 4, 6), text))
             }
             None => None,
@@ -334,6 +340,7 @@ impl Session {
             connector: transaction.connector,
             decision: transaction.decision,
             message_id: trace.message_id,
+            own_hops: trace.own_hops,
             at: opened.at,
         })))
     }

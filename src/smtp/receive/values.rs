@@ -25,6 +25,8 @@ pub struct Rules {
     pub recipients_max: usize,
     /// Received lines of one message, above which it is refused as a loop.
     pub hops_max: usize,
+    /// The same for Received lines of our own.
+    pub own_hops_max: usize,
     /// How many errors a session may make.
     pub patience: Patience,
     /// Extensions the listener does not offer.
@@ -113,6 +115,8 @@ pub struct ReceivedMessage {
     pub decision: Arc<Decision>,
     /// The Message-ID field, if there is one.
     pub message_id: Option<String>,
+    /// How often it was here before.
+    pub own_hops: usize,
     /// When its content began.
     pub at: UnixMillis,
 }

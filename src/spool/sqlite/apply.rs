@@ -87,6 +87,7 @@ fn insert(writer: &Connection, fresh: &Fresh, applied: &mut OperationEffects) ->
         message.utf8,
         message.dsn.ret.map(Ret::word),
         message.dsn.envid.as_deref(),
+        message.origin.not_back_to.map(|ip| ip.to_string()),
     ])?;
     if let Some(bytes) = row {
         let content: &[u8] = bytes;
@@ -310,8 +311,8 @@ const HASTEN_ONE: &str =
 
 const INSERT_MESSAGE: &str = "
     INSERT INTO message (id, accepted_at, reverse_path, body, size, in_file, connector, sealed, message_id,
-        onward_sealed, utf8, ret, envid, left_sealed)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0)";
+        onward_sealed, utf8, ret, envid, left_sealed, not_back_to)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, ?14)";
 
 /// A new recipient is due at once.
 const INSERT_RECIPIENT: &str = "

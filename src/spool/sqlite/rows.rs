@@ -89,6 +89,7 @@ pub(super) fn message(connection: &Connection, id: QueueId) -> Result<Option<Mes
             sealed: row.get(5)?,
             onward_sealed: row.get(8)?,
             message_id: row.get(6)?,
+            not_back_to: row.get::<_, Option<String>>(13)?.and_then(|text| text.parse().ok()),
         };
         Ok(MessageRow {
             id,
@@ -212,7 +213,7 @@ pub(super) fn queued(
 
 const MESSAGE: &str = "
     SELECT accepted_at, reverse_path, body, size, connector, sealed, message_id, held, onward_sealed,
-        utf8, ret, envid, left_sealed
+        utf8, ret, envid, left_sealed, not_back_to
     FROM message WHERE id = ?1";
 
 /// The primary key finds a message's few rows; the lane only filters them.

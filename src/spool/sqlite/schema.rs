@@ -163,4 +163,8 @@ const MIGRATIONS: &[&str] = &[
     -- 1: a recipient may have got it under forced TLS, so no report returns its content. What is old may have been.
     ALTER TABLE message ADD COLUMN left_sealed INTEGER NOT NULL DEFAULT 1;
 ",
+    "
+    -- The client of a message that may be in a loop: it is not handed back to it.
+    ALTER TABLE message ADD COLUMN not_back_to TEXT;
+",
 ];

@@ -48,6 +48,7 @@ fn message(id: QueueId, lanes: &[&str], late: i64) -> NewMessage {
             sealed: true,
             onward_sealed: true,
             message_id: Some("<1@a>".into()),
+            not_back_to: Some([192, 0, 2, 1].into()),
         },
     }
 }

@@ -45,6 +45,11 @@ async fn one_process_has_it() {
     open(&data_dir);
 }
 
+/// Undoes the steps after the third version.
+const SINCE_THE_THIRD: &str = "ALTER TABLE message DROP COLUMN held_until_whole; \
+    ALTER TABLE message DROP COLUMN left_sealed; \
+    ALTER TABLE message DROP COLUMN not_back_to;";
+
 #[tokio::test]
 async fn a_schema_is_brought_up_to_date_but_never_down() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -54,24 +59,24 @@ async fn a_schema_is_brought_up_to_date_but_never_down() {
         let database = Connection::open(&path).expect("a database");
         database.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).expect("a number")
     };
-    assert_eq!((read("user_version"), read("page_size")), (5, 8192));
+    assert_eq!((read("user_version"), read("page_size")), (6, 8192));
     // As the first version left it.
     edit(
         folder.path(),
-        "ALTER TABLE message DROP COLUMN onward_sealed; ALTER TABLE message DROP COLUMN utf8; \
-         ALTER TABLE message DROP COLUMN ret; ALTER TABLE message DROP COLUMN envid; \
-         ALTER TABLE recipient DROP COLUMN notify; ALTER TABLE recipient DROP COLUMN orcpt; \
-         ALTER TABLE message DROP COLUMN held_until_whole; \
-         ALTER TABLE message DROP COLUMN left_sealed; \
-         PRAGMA user_version = 1",
+        &format!(
+            "ALTER TABLE message DROP COLUMN onward_sealed; ALTER TABLE message DROP COLUMN utf8; \
+             ALTER TABLE message DROP COLUMN ret; ALTER TABLE message DROP COLUMN envid; \
+             ALTER TABLE recipient DROP COLUMN notify; ALTER TABLE recipient DROP COLUMN orcpt; \
+             {SINCE_THE_THIRD} PRAGMA user_version = 1"
+        ),
     );
     drop(open(folder.path()));
-    assert_eq!(read("user_version"), 5);
+    assert_eq!(read("user_version"), 6);
     edit(folder.path(), "PRAGMA user_version = 7");
     let fault = SqliteSpool::open(Settings { data_dir: folder.path().to_owned(), ..Settings::default() })
         .err()
         .expect("newer");
-    assert!(matches!(fault, OpenFault::Newer { version: 7, known: 5, .. }), "{fault}");
+    assert!(matches!(fault, OpenFault::Newer { version: 7, known: 6, .. }), "{fault}");
     assert_eq!(read("user_version"), 7);
 }
 
@@ -176,8 +181,7 @@ async fn what_an_older_version_held_for_its_file_is_released_with_it() {
         hold(ids[1], "the content should have 5 octets, and is missing or of another size"),
         hold(ids[2], "held by an operator"),
     ];
-    let older = "ALTER TABLE message DROP COLUMN held_until_whole; \
-        ALTER TABLE message DROP COLUMN left_sealed; PRAGMA user_version = 3";
+    let older = format!("{SINCE_THE_THIRD} PRAGMA user_version = 3");
     edit(folder.path(), &format!("{}{older}", holds.concat()));
     let (_, recovered) = open(folder.path());
     assert_eq!((recovered.released, recovered.stats.held), (ids[..2].to_vec(), 1));
