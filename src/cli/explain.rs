@@ -106,6 +106,7 @@ fn outbound(
         }
     };
     lines.push(format!("to <{to}>{arriving}: connector {} by {}", connector.name, choice.pattern));
+    lines.extend(connector.partner.as_ref().map(|partner| format!("  partner   {partner}")));
     lines.push(format!("  next hop  {}", connector.next_hop));
     lines.push(format!("  tls       {}, mode {}", connector.tls_word(), connector.mode.word()));
     lines.extend(requirements.iter().map(|r| format!("  required  {r}")));
@@ -119,6 +120,8 @@ fn outbound(
     let sent = decisions.is_empty() || decisions.iter().any(|(sent, _)| *sent);
     let decisions: Vec<_> = decisions.iter().map(|(_, decision)| DecisionRecord::from(decision)).collect();
     let terms = ChoiceAnswer {
+        partner: connector.partner.as_ref().map(|partner| Arc::clone(&partner.name)),
+        contact: connector.partner.as_ref().and_then(|partner| partner.contact.clone()),
         mode: connector.mode,
         decisions,
         pattern: choice.pattern.to_string(),
@@ -182,6 +185,7 @@ fn inbound(
             (false, refused.decision, Some(refused.reply.to_string()))
         }
     };
+    lines.extend(decision.partner.as_ref().map(|partner| format!("  partner   {partner}")));
     lines.push(format!("  required  {}", decision.required));
     lines.push(format!("  attained  {}", decision.attained));
     lines.extend(passed.iter().map(|p| format!("  not {}: {}", p.connector, p.why)));
@@ -287,6 +291,10 @@ impl OutboundAnswer {
 /// The terms of the connector that serves it.
 #[derive(Serialize)]
 struct ChoiceAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partner: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<Arc<str>>,
     mode: Mode,
     decisions: Vec<DecisionRecord>,
     pattern: String,

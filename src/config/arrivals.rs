@@ -35,7 +35,7 @@ pub(super) fn never_serves(
     checked: &CheckedFile,
     report: &mut Report<'_>,
 ) {
-    let Some(domains) = &entry.domains else { return };
+    let Some(domains) = entry.domains_place() else { return };
     let named = entry.place("from_connectors");
     let parts = parts(connector, checked);
     let name = &connector.name;
@@ -46,7 +46,7 @@ pub(super) fn never_serves(
     if parts.iter().all(|part| part.idle.is_some()) {
         match (beaten, named) {
             (Some(winner), _) => report.fault_of_key(
-                domains.span(),
+                domains,
                 format!(
                     "{name} never serves: each of its domains is served at a lower cost, as by {}; remove it, change a \
                      cost, or write mode = \"off\"",
@@ -72,7 +72,7 @@ pub(super) fn never_serves(
             "{name} never serves {}{arriving}, which {} serves at a lower cost",
             part.pattern, winner.name
         );
-        report.warn(domains.span(), words);
+        report.warn(domains.clone(), words);
     }
     let Some(place) = named else { return };
     for by in &connector.from_connectors {

@@ -15,7 +15,7 @@ use super::keys::{
 };
 use super::known::DefinedIds;
 use super::named::Revisions;
-use super::{LogSettings, connectors, outbound, schema, view};
+use super::{LogSettings, connectors, outbound, partners, schema, view};
 use crate::connector::{Inbound, Outbound};
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::{deliver, listen, resolver, retrieve, scheduler};
@@ -52,7 +52,8 @@ pub(super) fn check(
     revisions: &Revisions,
     report: &mut Report<'_>,
 ) -> Option<CheckedFile> {
-    let mut known = DefinedIds::of(file, revisions);
+    let (partners, partners_shown) = partners::check(file, &revisions.lists, report);
+    let mut known = DefinedIds::of(file, partners, revisions);
     let server = server(file, report);
     let (listeners, shown) = listeners(&file.listener, &mut known, report);
     let plain = plain(file, &revisions.base, report);
@@ -68,6 +69,7 @@ pub(super) fn check(
     let (name, postmaster) = (server.name.clone()?, server.postmaster.clone()?);
     let mut in_force = in_force(file, &server, &plain);
     in_force.insert("listener".to_owned(), Value::Array(shown));
+    in_force.insert("partner".to_owned(), Value::Array(partners_shown));
     in_force.insert("inbound".to_owned(), Value::Array(connectors.shown.0));
     in_force.insert("outbound".to_owned(), Value::Array(connectors.shown.1));
     view::inherit(&mut in_force);
@@ -151,7 +153,7 @@ fn listeners(
         let (place, entry) = (entry.span(), entry.get_ref());
         let values = entry.read(&place, report);
         if let Some(name) = &values.name {
-            connectors::unique(name, "listener", &mut names, report);
+            report.unique(name, "listener", &mut names);
         }
         for (address, place) in values.address.iter().flatten() {
             // Port 0 takes a free port, so two of them never conflict.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use toml::Spanned;
 
 use super::fault::Report;
-use super::keys::{Entry as _, InboundEntry, InboundValues, List, QueueValues, Text, TlsIn, shown};
+use super::keys::{Entry as _, InboundEntry, InboundValues, List, QueueValues, TlsIn, shown};
 use super::known::DefinedIds;
 use super::named::Revisions;
 use super::outbound::{AUDIT_IS_ON, NOTHING_TO_REHEARSE};
@@ -42,7 +42,7 @@ pub(super) fn check(
     let mut inbound = (Vec::new(), Vec::new());
     for entry in &file.inbound {
         if let Some(name) = &entry.get_ref().name {
-            unique(name, "connector", &mut names, report);
+            report.unique(name, "connector", &mut names);
         }
         inbound.extend(one_inbound(entry, (&mut *known, listeners), revisions, report));
     }
@@ -52,7 +52,7 @@ pub(super) fn check(
     let mut outbound = (Vec::new(), Vec::new());
     for entry in &file.outbound {
         if let Some(name) = &entry.get_ref().name {
-            unique(name, "connector", &mut names, report);
+            report.unique(name, "connector", &mut names);
         }
         let ((cost, patterns), connector) =
             outbound::one(entry, queue, (&mut *known, &revisions.base), report);
@@ -82,6 +82,8 @@ fn one_inbound(
     if let Some(list) = &entry.from_domains {
         report.not_empty(list, "from_domains", "write the reverse-path domains, or [\"*\"] for every one");
     }
+    let (partner, domains) = values.partner.as_ref().and_then(|name| known.use_partner(name, report)).unzip();
+    values.from_domains = domains.or(values.from_domains);
     covered(entry, &values, report);
     listeners_exist(&values, listeners, report);
     from_networks(entry, &mut values, revisions, report);
@@ -96,6 +98,7 @@ fn one_inbound(
     contradictions(entry, &values, report);
     covered_twice(values.to_domains.as_deref().unwrap_or_default(), report);
     let mut connector = values.connector(tls?, &revisions.lists)?;
+    connector.partner = partner;
     if let (ClientKind::Own, false, Some(text)) = (connector.kind, connector.restricts_clients(), &entry.kind)
     {
         report.fault_of_key(
@@ -252,25 +255,6 @@ fn covered_twice(patterns: &[(DomainPattern, Range<usize>)], report: &mut Report
             report.fault(place.clone(), format!("{pattern} is covered by {wider} already; remove one"));
         }
     }
-}
-
-/// Reports a name that another listener, or another connector, already has.
-pub(super) fn unique(
-    name: &Text,
-    what: &str,
-    names: &mut BTreeMap<String, Range<usize>>,
-    report: &mut Report<'_>,
-) {
-    if let Some(first) = names.get(name.get_ref()) {
-        let line = report.line(first);
-        let message = format!(
-            "the name \"{}\" is taken by the {what} in line {line}; give each its own",
-            name.get_ref()
-        );
-        report.fault(name.span(), message);
-        return;
-    }
-    names.insert(name.get_ref().clone(), name.span());
 }
 
 /// RFC 5321 §4.5.1: `postmaster` must be accepted everywhere, so its mailbox needs an outbound connector.

@@ -1,18 +1,23 @@
 //! The IDs that a file defines, which of them are used, and the digests of what they name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::fault::Report;
 use super::keys::Text;
-use super::named::Revisions;
+use super::named::{DefinedPartners, Revisions};
 use super::schema;
 use super::values::quoted;
-use crate::connector::{Forced, Obstacle, Revision, TrustId};
+use crate::connector::{DomainPattern, Forced, Obstacle, Partner, Revision, TrustId};
 use crate::mail::UnixMillis;
+
+/// Patterns with their positions.
+pub(super) type Patterns = Vec<(DomainPattern, Range<usize>)>;
 
 /// The IDs that the file defines, and which of them are used.
 pub(super) struct DefinedIds<'a> {
@@ -21,16 +26,20 @@ pub(super) struct DefinedIds<'a> {
     named: Vec<(String, String)>,
     certificates: BTreeMap<String, bool>,
     trust: BTreeMap<String, bool>,
+    partners: DefinedPartners,
+    used_partners: BTreeSet<String>,
 }
 
 impl<'a> DefinedIds<'a> {
-    pub(super) fn of(file: &schema::File, revisions: &'a Revisions) -> Self {
+    pub(super) fn of(file: &schema::File, partners: DefinedPartners, revisions: &'a Revisions) -> Self {
         let ids = |id: &Text| (id.get_ref().clone(), false);
         Self {
             revisions,
             named: Vec::new(),
             certificates: file.certificate.keys().map(ids).collect(),
             trust: file.trust.keys().map(ids).collect(),
+            partners,
+            used_partners: BTreeSet::new(),
         }
     }
 
@@ -92,6 +101,33 @@ impl<'a> DefinedIds<'a> {
         TrustId(name.as_str().into())
     }
 
+    /// Marks a partner as used, and returns it with its domains as if they were written there; reports an undefined name.
+    /// `None`: it is undefined, or has errors of its own.
+    pub(super) fn use_partner(
+        &mut self,
+        name: &Text,
+        report: &mut Report<'_>,
+    ) -> Option<(Arc<Partner>, Patterns)> {
+        let Some(partner) = self.partners.get(name.get_ref()) else {
+            let known = self.partners.keys().map(String::as_str);
+            let known = if self.partners.is_empty() {
+                "there is none yet".to_owned()
+            } else {
+                format!("there is {}", quoted(known))
+            };
+            let message = format!(
+                "no [[partner]] is named \"{}\"; {known}: add one with this name, or write a name that exists",
+                name.get_ref()
+            );
+            report.fault(name.span(), message);
+            return None;
+        };
+        self.used_partners.insert(name.get_ref().clone());
+        let partner = partner.clone()?;
+        let domains = partner.domains.iter().map(|pattern| (pattern.clone(), name.span())).collect();
+        Some((partner, domains))
+    }
+
     /// Why nobody can meet a requirement now, if that is so.
     pub(super) fn obstacle(&self, forced: &Forced) -> Option<Obstacle> {
         Obstacle::of(forced, self.revisions.now, |set| self.revisions.vouching.contains(&*set.0))
@@ -109,6 +145,15 @@ impl<'a> DefinedIds<'a> {
         }
         for id in file.trust.keys().filter(|id| self.trust.get(id.get_ref()) == Some(&false)) {
             report.warn(id.span(), format!("nothing uses [trust.{}]", id.get_ref()));
+        }
+        for name in file.partner.iter().filter_map(|entry| entry.get_ref().name.as_ref()) {
+            if !self.used_partners.contains(name.get_ref()) {
+                let words = format!(
+                    "no connector belongs to {0}; add connectors with partner = \"{0}\", or remove it",
+                    name.get_ref()
+                );
+                report.warn(name.span(), words);
+            }
         }
     }
 }

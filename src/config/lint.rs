@@ -23,10 +23,13 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
         let entry = entry.get_ref();
         arrivals::escapes(entry, connector, (&table, checked), report);
         arrivals::handed_back(entry, connector, checked, report);
-        let (Some(domains), Some(tls)) = (&entry.domains, &entry.tls) else { continue };
+        let Some(tls) = &entry.tls else { continue };
         if connector.mode == Mode::Enforce && connector.forced().is_some() {
-            forced_out_only(connector, checked, domains, report);
-            below_or_above(connector, (&table, checked), domains, report);
+            // What a partner's directions and domains lack is said of the partner.
+            if let (Some(domains), None) = (&entry.domains, &connector.partner) {
+                forced_out_only(connector, checked, domains, report);
+                below_or_above(connector, (&table, checked), domains, report);
+            }
             chosen_by_dns(connector, tls.span(), report);
         }
     }
@@ -38,9 +41,9 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
         strangers_as_ours(entry.get_ref(), connector, checked, report);
         above_the_limit(entry.get_ref(), connector, checked, report);
         no_such_family(entry.get_ref(), connector, checked, report);
-        let Some(domains) = &entry.get_ref().from_domains else { continue };
-        shadowed_inbound(connector, &checked.inbound, domains, report);
-        if connector.is_enforced() {
+        let Some(domains) = entry.get_ref().domains_place() else { continue };
+        shadowed_inbound(connector, &checked.inbound, domains.clone(), report);
+        if connector.is_enforced() && connector.partner.is_none() {
             forced_in_only(connector, (&table, checked), domains, report);
         }
     }
@@ -187,7 +190,7 @@ fn no_such_family(entry: &InboundEntry, connector: &Inbound, checked: &CheckedFi
 }
 
 /// Warns if an enforced forced connector has each of its patterns: no looser one is considered there.
-fn shadowed_inbound(connector: &Inbound, all: &[Inbound], domains: &List, report: &mut Report<'_>) {
+fn shadowed_inbound(connector: &Inbound, all: &[Inbound], domains: Range<usize>, report: &mut Report<'_>) {
     if connector.is_enforced() || connector.mode == Mode::Off {
         return;
     }
@@ -202,7 +205,7 @@ fn shadowed_inbound(connector: &Inbound, all: &[Inbound], domains: &List, report
             "{} never admits anyone: {} is forced, covers the same domains and takes precedence; remove one of the two",
             connector.name, other.name
         );
-        report.warn(domains.span(), words);
+        report.warn(domains, words);
     }
 }
 
@@ -236,7 +239,7 @@ fn forced_out_only(connector: &Outbound, checked: &CheckedFile, domains: &List, 
 fn forced_in_only(
     connector: &Inbound,
     (table, checked): (&Table, &CheckedFile),
-    domains: &List,
+    domains: Range<usize>,
     report: &mut Report<'_>,
 ) {
     for domain in exact(&connector.from_domains) {
@@ -248,7 +251,7 @@ fn forced_in_only(
                  [[outbound]] connector with domains = [\"{domain}\"] and tls = \"forced\"",
                 open.name
             );
-            report.warn(domains.span(), words);
+            report.warn(domains.clone(), words);
         }
     }
 }

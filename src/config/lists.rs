@@ -1,4 +1,4 @@
-//! Reads the line-based files that inbound connectors name: networks, users, recipients.
+//! Reads the line-based files that connectors and partners name: networks, users, recipients, domains.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::files::{FILE_BYTES_MAX, read as read_file};
 use super::keys::Text;
 use super::named::{Lists, Revisions};
 use super::{schema, units};
-use crate::connector::{Recipients, Users};
+use crate::connector::{DomainPattern, Recipients, Users};
 
 /// Reads all such files; faults are reported at the keys that name them.
 pub(super) fn read(
@@ -20,6 +20,11 @@ pub(super) fn read(
     (revisions, files): (&mut Revisions, &mut Vec<PathBuf>),
     report: &mut Report<'_>,
 ) {
+    for entry in file.partner.iter().map(toml::Spanned::get_ref) {
+        let Some(text) = &entry.domains_file else { continue };
+        files.push(base.join(text.get_ref()));
+        revisions.lists.domains.insert(text.get_ref().clone(), domains(text, base, report));
+    }
     for entry in file.inbound.iter().map(toml::Spanned::get_ref) {
         let named = [&entry.from_networks_file, &entry.users_file, &entry.recipients_file];
         files.extend(named.into_iter().flatten().map(|text| base.join(text.get_ref())));
@@ -35,6 +40,36 @@ pub(super) fn read(
             recipients(text, base, lists, report);
         }
     }
+}
+
+/// The domains of a partner's file: one pattern a line; `#` begins a comment.
+fn domains(text: &Text, base: &Path, report: &mut Report<'_>) -> Vec<DomainPattern> {
+    let path = base.join(text.get_ref());
+    let Some(content) = content(text, &path, "a list of domains", LIST_BYTES_MAX, report) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(content.lines()) {
+        let written = line.split('#').next().unwrap_or_default().trim();
+        if written.is_empty() {
+            continue;
+        }
+        match DomainPattern::parse(written) {
+            Ok(pattern) => found.push(pattern),
+            Err(fault) => {
+                let words =
+                    format!("{}, line {number}: {written:?} is not a domain: {fault}", path.display());
+                report.fault(text.span(), words);
+            }
+        }
+    }
+    if found.is_empty() {
+        let words = format!("{} has no domain; write one a line, or remove the key", path.display());
+        report.fault(text.span(), words);
+    }
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// The networks of a file: one per line; `#` begins a comment.

@@ -13,8 +13,8 @@ use super::files::FILE_BYTES_MAX;
 use super::files::{apart, is_folder, read};
 use super::keys::OneOrMany;
 use super::materials::{self, Materials};
-use super::{lenient, lint, never, ports, presented, schema, view};
-use crate::connector::{InboundTls, TrustId};
+use super::{lenient, lint, never, partners, ports, presented, schema, view};
+use crate::connector::{Generation, InboundTls, Table, TrustId};
 use crate::mail::{Clock, Domain};
 use crate::submit::DROP_DIR;
 
@@ -82,6 +82,8 @@ pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults>
         never::find(&file, checked, &mut report);
         presented::warn(&file, checked, &materials.identities, &mut report);
         lint::warn(&file, checked, &mut report);
+        let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
+        partners::warn(&file, &table, materials.revisions.now, &mut report);
         ports::warn(&file, checked, &mut report);
     }
     let unmet = report.take_unmet();

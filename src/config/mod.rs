@@ -18,6 +18,7 @@ mod materials;
 mod named;
 mod never;
 mod outbound;
+mod partners;
 mod ports;
 mod presented;
 mod schema;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::connector::{Recipients, Users};
+use crate::connector::{DomainPattern, Partner, Recipients, Users};
 use crate::mail::UnixMillis;
 
 /// The digests of the files behind each ID.
@@ -24,10 +24,14 @@ pub(super) struct Revisions {
     pub(super) base: PathBuf,
 }
 
+/// The partners of a file by name; `None`: one with errors, which have been reported.
+pub(super) type DefinedPartners = BTreeMap<String, Option<Arc<Partner>>>;
+
 /// The contents of the line-based files, by the names used in the configuration.
 #[derive(Default)]
 pub(super) struct Lists {
     pub(super) networks: BTreeMap<String, Vec<IpNet>>,
     pub(super) users: BTreeMap<String, Arc<Users>>,
     pub(super) recipients: BTreeMap<String, Arc<Recipients>>,
+    pub(super) domains: BTreeMap<String, Vec<DomainPattern>>,
 }

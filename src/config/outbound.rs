@@ -12,16 +12,13 @@ use super::keys::{
     Entry as _, OneOrMany, OutboundEntry, OutboundTlsKey, OutboundValues, QueueEntry, QueueValues, Text,
     shown,
 };
-use super::known::DefinedIds;
+use super::known::{DefinedIds, Patterns};
 use super::values::quoted;
 use super::{demands, login, schema, units, view};
 use crate::connector::{
     DomainPattern, Forced, Handshake, Mode, MxAddresses, NextHop, Outbound, OutboundTls, Retry, SmartHost,
     SmartHostName, Sni,
 };
-
-/// Patterns with their positions.
-type Patterns = Vec<(DomainPattern, Range<usize>)>;
 
 /// Checks one connector. Returns it with its `check --json` form, and its cost and patterns even if the rest
 /// is faulty.
@@ -37,6 +34,8 @@ pub(super) fn one(
     if let Some(list) = &entry.domains {
         report.not_empty(list, "domains", "write the recipient domains, or [\"*\"] for every one");
     }
+    let (partner, domains) = values.partner.as_ref().and_then(|name| known.use_partner(name, report)).unzip();
+    values.domains = domains.or(values.domains);
     let patterns = values.domains.clone().unwrap_or_default();
     ports(entry, &mut values);
     let tls = tls(entry, &mut values, known, report);
@@ -53,6 +52,7 @@ pub(super) fn one(
     let auth = login::credentials(entry, &mut values, tls.as_ref().map(|(tls, _)| tls), base, report);
     values.sni.get_or_insert(Sni::Host);
     let connector = tls.and_then(|tls| values.connector(tls, retry, auth)).map(|mut connector| {
+        connector.partner = partner;
         connector.revision = known.revision(&connector, report);
         let shown = view::outbound(shown(entry, &values), &connector);
         (connector, shown)
@@ -100,6 +100,10 @@ pub(super) fn tie(
                 other.name
             );
             report.fault(place.clone(), message);
+            if entry.partner.is_some() {
+                // All of its domains have this one position.
+                return;
+            }
             continue;
         }
         let from_connectors = from_connectors.clone();

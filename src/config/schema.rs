@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::fault::place;
 use super::keys::{
     CertificateEntry, CrlEntry, DnsEntry, InboundEntry, LimitsEntry, List, ListenerEntry, LogEntry,
-    OutboundEntry, QueueEntry, ServerEntry, Text, TimeoutsEntry, TrustEntry,
+    OutboundEntry, PartnerEntry, QueueEntry, ServerEntry, Text, TimeoutsEntry, TrustEntry,
 };
 use super::lenient;
 use super::values::choices;
@@ -25,6 +25,7 @@ pub(super) struct File {
     pub(super) certificate: ById<CertificateEntry>,
     pub(super) trust: ById<TrustEntry>,
     pub(super) listener: Vec<Spanned<ListenerEntry>>,
+    pub(super) partner: Vec<Spanned<PartnerEntry>>,
     pub(super) inbound: Vec<Spanned<InboundEntry>>,
     pub(super) outbound: Vec<Spanned<OutboundEntry>>,
     pub(super) dns: DnsEntry,

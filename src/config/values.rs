@@ -1,7 +1,7 @@
 //! Parses single values. Each fault is reported at its position, and parsing continues with a harmless value,
 //! so that one pass finds every error.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::Range;
 use std::time::Duration;
@@ -157,6 +157,20 @@ impl Report<'_> {
                 None
             }
         }
+    }
+
+    /// Reports a name that another listener, connector or partner (`what`) already has.
+    pub(super) fn unique(&mut self, name: &Text, what: &str, names: &mut BTreeMap<String, Range<usize>>) {
+        let Some(first) = names.get(name.get_ref()) else {
+            names.insert(name.get_ref().clone(), name.span());
+            return;
+        };
+        let line = self.line(first);
+        let message = format!(
+            "the name \"{}\" is taken by the {what} in line {line}; give each its own",
+            name.get_ref()
+        );
+        self.fault(name.span(), message);
     }
 
     /// Checks the name of a connector or listener, which is used in logs and on command lines.

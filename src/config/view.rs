@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::Config;
-use crate::connector::{Forced, Inbound, InboundTls, NextHop, Outbound, Require};
+use crate::connector::{DomainPattern, Forced, Inbound, InboundTls, NextHop, Outbound, Require};
 
 impl Config {
     /// Every value in effect, defaults and inheritance resolved; null where a key does not apply.
@@ -25,6 +25,9 @@ pub(super) fn paths(in_force: &mut Map<String, Value>, data_dir: &Path, control:
 
 /// An inbound connector's keys, with the resulting requirement.
 pub(super) fn inbound(mut keys: Map<String, Value>, connector: &Inbound) -> Value {
+    if connector.partner.is_some() {
+        keys.insert("from_domains".to_owned(), patterns(&connector.from_domains));
+    }
     keys.insert("requirement".to_owned(), json!(inbound_requirement(connector)));
     keys.insert("revision".to_owned(), json!(connector.revision.to_string()));
     Value::Object(keys)
@@ -32,9 +35,16 @@ pub(super) fn inbound(mut keys: Map<String, Value>, connector: &Inbound) -> Valu
 
 /// An outbound connector's keys, with the resulting requirement.
 pub(super) fn outbound(mut keys: Map<String, Value>, connector: &Outbound) -> Value {
+    if connector.partner.is_some() {
+        keys.insert("domains".to_owned(), patterns(&connector.domains));
+    }
     keys.insert("requirement".to_owned(), json!(requirement(connector)));
     keys.insert("revision".to_owned(), json!(connector.revision.to_string()));
     Value::Object(keys)
+}
+
+fn patterns(patterns: &[DomainPattern]) -> Value {
+    patterns.iter().map(|pattern| json!(pattern.to_string())).collect()
 }
 
 /// What connectors take from other sections: where they say nothing themselves, and where the limit for all is lower.

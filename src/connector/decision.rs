@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::admit::{Attribution, Channel, UnmetCondition};
 use super::facts::TlsFacts;
 use super::judge::{Attained, ClearCause, Observed, Permit};
+use super::partner::Partner;
 use super::requirement::{Forced, Requirement};
 use super::shortfall::Shortfall;
 use super::table::{Inbound, InboundTls, Mode, Outbound};
@@ -15,6 +16,8 @@ use crate::mail::ReversePath;
 pub struct Decision {
     /// The connector that decided; `None` where no connector applied.
     pub connector: Option<Arc<str>>,
+    /// The partner that the connector belongs to, if any.
+    pub partner: Option<Arc<Partner>>,
     /// The host the decision is about, if any: name, address and port.
     pub host: Option<String>,
     /// What the connector requires.
@@ -172,7 +175,8 @@ impl Decision {
         ruling: Ruling,
     ) -> Self {
         let host = host.map(str::to_owned);
-        Self { connector: Some(Arc::clone(&connector.name)), host, required, attained, ruling }
+        let partner = connector.partner.clone();
+        Self { connector: Some(Arc::clone(&connector.name)), partner, host, required, attained, ruling }
     }
 
     /// The decision on a client's mail.
@@ -187,6 +191,7 @@ impl Decision {
         let user = channel.user.as_ref().map(|user| Arc::clone(&user.name));
         Self {
             connector: connector.map(|connector| Arc::clone(&connector.name)),
+            partner: connector.and_then(|connector| connector.partner.clone()),
             host: Some(channel.peer.to_string()),
             required,
             attained: Attainment::Client { tls: channel.tls.clone(), user },
@@ -216,6 +221,30 @@ impl Decision {
     #[must_use]
     pub fn waived(&self) -> Option<&Shortfall> {
         self.shortfall().filter(|_| matches!(self.ruling, Ruling::Waived(_)))
+    }
+
+    /// Whether it keeps mail back, or would if it were enforced.
+    #[must_use]
+    pub fn lacks_something(&self) -> bool {
+        match &self.ruling {
+            Ruling::Waived(_) | Ruling::WaivedClient(_) => true,
+            Ruling::Met
+            | Ruling::Sealed
+            | Ruling::Plaintext(_)
+            | Ruling::Withheld(_)
+            | Ruling::Remembered(_)
+            | Ruling::Onward
+            | Ruling::Attributed(_)
+            | Ruling::Refused(..)
+            | Ruling::Excepted(_)
+            | Ruling::NoConnector(_) => self.status().is_some(),
+        }
+    }
+
+    /// Whom to ask at the partner that the connector belongs to.
+    #[must_use]
+    pub fn contact(&self) -> Option<&str> {
+        self.partner.as_ref()?.contact.as_deref()
     }
 
     /// The handshake the decision is based on.

@@ -10,11 +10,13 @@ mod dialling;
 mod expiry;
 mod facts;
 mod judge;
+mod lacks;
 mod live;
 mod name;
 mod networks;
 mod obstacle;
 mod organisation;
+mod partner;
 mod pattern;
 mod pin;
 mod recipients;
@@ -50,11 +52,13 @@ pub use facts::{
     PresentedName, RevocationStatus, TlsFacts, TlsVersion, TrustId,
 };
 pub use judge::{Attained, ClearCause, NotCovered, Observed, Permit, SessionId, Verdict, judge};
+pub use lacks::PartnerLack;
 pub use live::{DrainTally, LiveTable, OutdatedTransactions, SessionTable, TransactionGuard};
 pub use name::{NameFault, PeerName, first_match};
 pub use networks::ClientNetworks;
 pub use obstacle::Obstacle;
 pub use organisation::{is_ours, may_disclose};
+pub use partner::Partner;
 pub use pattern::{DomainPattern, PatternFault, Specificity};
 pub use pin::{Pin, PinFault, PinTerm, pin_text};
 pub use recipients::{RecipientCheck, Recipients};

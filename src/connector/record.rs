@@ -14,6 +14,12 @@ pub struct DecisionRecord {
     pub version: u32,
     /// The name of the connector that decided.
     pub connector: Option<String>,
+    /// The partner that the connector belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
+    /// Whom to ask there; for our own people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
     /// The host the decision is about: name, address and port.
     pub host: Option<String>,
     /// What was required. Version 1 called it `wanted`.
@@ -52,6 +58,8 @@ impl From<&Decision> for DecisionRecord {
         Self {
             version: Self::VERSION,
             connector: decision.connector.as_deref().map(str::to_owned),
+            partner: decision.partner.as_ref().map(|partner| partner.name.to_string()),
+            contact: decision.contact().map(str::to_owned),
             host: decision.host.clone(),
             required: decision.required.to_string(),
             required_summary: decision.required.summary().to_owned(),

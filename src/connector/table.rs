@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arrival::{Arrival, PatternServers};
 use super::{
-    ClientNetworks, DialRules, DomainPattern, Forced, MxAddresses, PeerName, Recipients, Require,
+    ClientNetworks, DialRules, DomainPattern, Forced, MxAddresses, Partner, PeerName, Recipients, Require,
     Requirement, SendingSettings, TrustId, TrustSets, User, Users,
 };
 use crate::mail::Domain;
@@ -72,6 +72,8 @@ pub struct Revision(pub [u8; 8]);
 pub struct Inbound {
     /// The connector's name in the configuration.
     pub name: Arc<str>,
+    /// The partner it belongs to, whose domains are its `from_domains`.
+    pub partner: Option<Arc<Partner>>,
     /// Whose mail it takes.
     pub kind: ClientKind,
     /// The listeners it takes mail on; empty: all.
@@ -147,6 +149,8 @@ pub enum BareLf {
 pub struct Outbound {
     /// The connector's name in the configuration.
     pub name: Arc<str>,
+    /// The partner it belongs to, whose domains are its own.
+    pub partner: Option<Arc<Partner>>,
     /// The recipient domains it covers.
     pub domains: Vec<DomainPattern>,
     /// It covers only mail that arrived by one of these inbound connectors; empty: all mail.
@@ -410,6 +414,7 @@ impl Inbound {
     pub fn new(name: &str, from_domains: Vec<DomainPattern>) -> Self {
         Self {
             name: name.into(),
+            partner: None,
             kind: ClientKind::default(),
             listeners: Vec::new(),
             except_domains: Vec::new(),
@@ -443,6 +448,7 @@ impl Outbound {
         };
         Self {
             name: name.into(),
+            partner: None,
             domains,
             from_connectors: Vec::new(),
             cost: 10,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::validated;
 use crate::admin::{Alarm, ConnectorView, Connectors, Direction, LanesView, Validation};
 use crate::config::Config;
-use crate::connector::{Generation, InboundTls, Table};
+use crate::connector::{Generation, Table};
 use crate::scheduler::LaneView;
 
 /// The connectors of a configuration that no daemon has in effect.
@@ -57,7 +57,7 @@ pub(super) fn views(
         name: Arc::clone(&c.name),
         domains: c.from_domains.iter().map(ToString::to_string).collect(),
         mode: c.mode,
-        tls: inbound_word(&c.tls).into(),
+        tls: c.tls.word().into(),
         requirement: words.find(Direction::Inbound, &c.name),
         revision: c.revision.to_string(),
         paused: false,
@@ -86,14 +86,6 @@ pub(super) fn views(
             .collect(),
     });
     inbound.chain(outbound).collect()
-}
-
-fn inbound_word(tls: &InboundTls) -> &'static str {
-    match tls {
-        InboundTls::Off => "off",
-        InboundTls::Opportunistic => "opportunistic",
-        InboundTls::Forced(_) => "forced",
-    }
 }
 
 /// What `validate` found of the connector as it is: without asking for a recipient if it ever did, and for each

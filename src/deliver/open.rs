@@ -310,7 +310,8 @@ impl Courier {
         let Observed::Established(facts) = observed else { return };
         let Some(certificate) = facts.certificate() else { return };
         let host = candidate.name.as_ref().map_or_else(|| candidate.address.to_string(), ToString::to_string);
-        let (told, kept) = self.partners.saw(&connector.name, &host, certificate, facts.at);
+        let (told, kept) =
+            self.partners.saw((&connector.name, connector.partner.as_deref()), &host, certificate, facts.at);
         for what in &told {
             self.journal.record(&Event::Alarm { what });
         }

@@ -22,7 +22,7 @@ use super::plan::Behaviour;
 use super::wire::Wire;
 
 /// One stand-in, shared by its sessions.
-pub struct Partner {
+pub struct LabPartner {
     /// The name given in its greeting.
     pub name: String,
     /// How it behaves.
@@ -56,7 +56,7 @@ pub fn server_tls(
     Ok(Arc::new(builder.with_single_cert(shown.chain, shown.key)?))
 }
 
-impl Partner {
+impl LabPartner {
     /// Serves connections until the future is dropped.
     pub async fn serve(self, listener: TcpListener) {
         let partner = Arc::new(self);

@@ -15,7 +15,7 @@ use super::capture::Capture;
 use super::client::ClientTls;
 use super::fault::LabFault;
 use super::mint::{Authority, Leaf, Mint, Validity};
-use super::partner::{Partner, server_tls};
+use super::partner::{LabPartner, server_tls};
 use super::plan::{
     Behaviour, ClientDoes, DNS_OCTET, GATEWAY, ON_PREMISES, ORIGIN, OUTBOUND, OWN_DOMAIN, OutboundCase,
     PARTNER, ShownIdentities, address,
@@ -131,7 +131,7 @@ impl Stage {
         let leaf = self.mint.leaf(Authority::Lab, &[name], Validity::Current)?;
         let capture = Arc::clone(&self.on_premises);
         let tls = Some(server_tls(leaf, None)?);
-        let partner = Partner { name: name.to_owned(), behaviour: Behaviour::Good, tls, capture };
+        let partner = LabPartner { name: name.to_owned(), behaviour: Behaviour::Good, tls, capture };
         self.open(partner, ports.take(octet))?;
         for case in OUTBOUND {
             let capture = Arc::new(Capture::default());
@@ -139,13 +139,13 @@ impl Stage {
             let clients_by = (case.behaviour == Behaviour::DemandsClientCertificate)
                 .then(|| self.mint.root(Authority::Lab));
             let tls = Some(server_tls(shown(&self.mint, case)?, clients_by)?);
-            let partner = Partner { name: case.exchanger(), behaviour: case.behaviour, tls, capture };
+            let partner = LabPartner { name: case.exchanger(), behaviour: case.behaviour, tls, capture };
             self.open(partner, ports.take(case.octet))?;
         }
         Ok(())
     }
 
-    fn open(&mut self, partner: Partner, socket: Option<TcpSocket>) -> Result<(), LabFault> {
+    fn open(&mut self, partner: LabPartner, socket: Option<TcpSocket>) -> Result<(), LabFault> {
         let socket = socket.ok_or_else(|| LabFault::Port(io::ErrorKind::AddrNotAvailable.into()))?;
         if partner.behaviour == Behaviour::Down {
             // Bound but not listening: connections are refused, and no other process can take the

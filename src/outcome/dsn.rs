@@ -92,7 +92,7 @@ fn explanation(report: &Report<'_>, subject: Option<&str>) -> Vec<String> {
         lines.push(String::new());
         lines.push(format!("<{}>", recipient.forward_path));
         match recipient.fate {
-            Fate::Trouble(trouble) => explain_trouble(trouble, report.detail, &mut lines),
+            Fate::Trouble(trouble) => explain_trouble(trouble, report, &mut lines),
             Fate::Relayed(delivered) if report.detail == Detail::Full => {
                 lines.push(format!("  Host: {}", delivered.host));
                 lines.push(format!("  It said: {}", delivered.reply));
@@ -105,14 +105,18 @@ fn explanation(report: &Report<'_>, subject: Option<&str>) -> Vec<String> {
     lines
 }
 
-fn explain_trouble(trouble: &Trouble, detail: Detail, lines: &mut Vec<String>) {
-    if detail == Detail::Full {
+fn explain_trouble(trouble: &Trouble, report: &Report<'_>, lines: &mut Vec<String>) {
+    if report.detail == Detail::Full {
         lines.push(format!("  Reason: {}.", trouble.reason.trim_end_matches('.')));
         if let Some(decision) = &trouble.decision {
             lines.push(format!("  Required: {}", decision.required));
             lines.push(format!("  Attained: {}", decision.attained));
             let connector = decision.connector.as_deref().unwrap_or("none");
             lines.push(format!("  Connector: {connector} ({})", decision.token()));
+            if let Some(partner) = &decision.partner {
+                let name = if report.names_contacts { partner.to_string() } else { partner.name.to_string() };
+                lines.push(format!("  Partner: {name}"));
+            }
         }
         if let Some(remote) = &trouble.remote {
             lines.push(format!("  Host: {}", remote.host));

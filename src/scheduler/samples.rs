@@ -31,6 +31,7 @@ pub(super) fn delivered() -> Outcome {
         reply: Reply::new(250, Enhanced(2, 0, 0), "ok"),
         decision: Arc::new(Decision {
             connector: Some("out".into()),
+            partner: None,
             host: None,
             required: RequiredTls::Session(Requirement::Opportunistic),
             attained: Attainment::Plaintext,

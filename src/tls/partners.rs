@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::connector::{CertificateFacts, expiry_threshold};
+use crate::connector::{CertificateFacts, Partner, expiry_threshold};
 use crate::mail::{UnixMillis, rfc3339};
 
 /// Maximum number of partners; the oldest makes room.
@@ -82,16 +82,17 @@ impl Partners {
     /// returned in either case.
     pub fn saw(
         &self,
-        connector: &str,
+        (connector, partner): (&str, Option<&Partner>),
         host: &str,
         facts: &CertificateFacts,
         now: UnixMillis,
     ) -> (Vec<String>, io::Result<()>) {
+        let whom = Partner::whom(partner);
         let partner = format!("{connector} {host}");
         // Written under the lock, because the last line of a partner is the valid one.
         let mut state = self.lock();
         let before = state.known.get(&partner).cloned();
-        let (known, told) = step(before.as_ref(), (connector, host), facts, now);
+        let (known, told) = step(before.as_ref(), (connector, host, &whom), facts, now);
         if before.as_ref() == Some(&known) {
             return (told, Ok(()));
         }
@@ -117,7 +118,7 @@ impl Partners {
 /// What is known after a certificate was seen, and what to report. Pure.
 fn step(
     before: Option<&PartnerRecord>,
-    (connector, host): (&str, &str),
+    (connector, host, whom): (&str, &str, &str),
     facts: &CertificateFacts,
     now: UnixMillis,
 ) -> (PartnerRecord, Vec<String>) {
@@ -129,7 +130,7 @@ fn step(
         if let Some((last, last_root)) = known.issuers.last() {
             told.push(format!(
                 "connector {connector}: {host} shows a certificate of another issuer: {} under {}; before it \
-                 was {last} under {}. Ask the partner if that is not expected",
+                 was {last} under {}. Ask {whom} if that is not expected",
                 issuer.0,
                 root(&issuer.1),
                 root(last_root),
@@ -152,7 +153,7 @@ fn step(
         *last = Some(days);
         let date = rfc3339(facts.not_after);
         told.push(format!(
-            "connector {connector}: the certificate of {host} {}, on {date}; the partner should renew it",
+            "connector {connector}: the certificate of {host} {}, on {date}; {whom} should renew it",
             ending(days)
         ));
     }
@@ -231,7 +232,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let saw = |partners: &Partners, issuer: &str, sha256: &str| {
             let (told, kept) =
-                partners.saw("bank", "mx.bank.example", &shown(issuer, sha256, 1_000), UnixMillis(0));
+                partners.saw(("bank", None), "mx.bank.example", &shown(issuer, sha256, 1_000), UnixMillis(0));
             kept.expect("kept");
             told.join("\n")
         };
@@ -257,18 +258,19 @@ mod tests {
         let partners = Partners::default();
         let mut days = Vec::new();
         for day in 0..101 {
-            let (told, _) = partners.saw("bank", "mx", &shown("CN=A", "1", 100), UnixMillis(day * DAY + 1));
+            let (told, _) =
+                partners.saw(("bank", None), "mx", &shown("CN=A", "1", 100), UnixMillis(day * DAY + 1));
             days.extend(told.iter().map(|_| 100 - day));
         }
         assert_eq!(days, [30, 14, 7, 1, 0]);
         // Two hosts behind one name that present their certificates alternately are not reported
         // each time.
         let turns = |day: i64, sha256| {
-            partners.saw("bank", "two", &shown("CN=A", sha256, 100), UnixMillis(day * DAY)).0.len()
+            partners.saw(("bank", None), "two", &shown("CN=A", sha256, 100), UnixMillis(day * DAY)).0.len()
         };
         assert_eq!([turns(95, "x"), turns(95, "y"), turns(95, "x"), turns(95, "y")], [1, 1, 0, 0]);
         // A renewed certificate starts again.
-        let (told, _) = partners.saw("bank", "mx", &shown("CN=A", "2", 105), UnixMillis(100 * DAY));
+        let (told, _) = partners.saw(("bank", None), "mx", &shown("CN=A", "2", 105), UnixMillis(100 * DAY));
         assert!(told.concat().contains("less than 7 days"), "{told:?}");
     }
 }

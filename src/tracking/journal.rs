@@ -32,6 +32,8 @@ macro_rules! tell {
                 tracing::Level::$level,
                 $($field)*
                 connector = decided.connector,
+                partner = decided.partner,
+                contact = decided.contact,
                 required = decided.required,
                 attained = decided.attained,
                 because = decided.reason,
@@ -194,6 +196,9 @@ impl Journal {
 #[derive(Default)]
 struct DecisionFields<'a> {
     connector: Option<DisplayValue<Line<&'a str>>>,
+    partner: Option<DisplayValue<Line<&'a str>>>,
+    /// Only where there is something to ask about.
+    contact: Option<DisplayValue<Line<&'a str>>>,
     required: Option<DisplayValue<Line<&'a RequiredTls>>>,
     attained: Option<DisplayValue<Line<&'a Attainment>>>,
     reason: Option<DisplayValue<Line<String>>>,
@@ -209,6 +214,8 @@ impl<'a> DecisionFields<'a> {
         let tls = decision.tls();
         Self {
             connector: line(decision.connector.as_deref()),
+            partner: line(decision.partner.as_ref().map(|partner| &*partner.name)),
+            contact: line(decision.contact().filter(|_| decision.lacks_something())),
             required: line(Some(&decision.required)),
             attained: line(Some(&decision.attained)),
             reason: line(Some(decision.reason())),
@@ -299,6 +306,7 @@ mod tests {
     fn decision() -> Arc<Decision> {
         Arc::new(Decision {
             connector: Some("fabrikam-out".into()),
+            partner: None,
             host: None,
             required: RequiredTls::Session(Requirement::Forced(Forced::encryption())),
             attained: Attainment::Plaintext,

@@ -62,6 +62,11 @@ fn minted() -> TempDir {
     );
     write_private(&folder.path().join("odd.txt"), "192.0.2.0/24\n192.0.2.1/24\nnobody\n");
     write_private(&folder.path().join("none.txt"), "# nothing yet\n");
+    write_private(
+        &folder.path().join("domains.txt"),
+        "woodgrove.example # the first\n\n*.woodgrove.example\n",
+    );
+    write_private(&folder.path().join("odd-domains.txt"), "odd.example\na@odd.example\n*.*.odd.example\n*\n");
     write_private(&tls.join("other.key"), &other.serialize_pem());
     for name in ["root.pem", "fabrikam-root.pem"] {
         write_private(&tls.join(name), &root.pem());

@@ -40,6 +40,7 @@ mod lenient;
 mod life;
 mod logins;
 mod outbound_faults;
+mod partners;
 mod peer;
 mod prove;
 mod queue;

@@ -56,6 +56,11 @@ fn recipient_lines(message: &MessageView, recipient: &RecipientView) -> Vec<Stri
             ("token", &decision.token),
         ];
         lines.extend(fields.map(|(key, value)| format!("{key:<12} {}", clean(value))));
+        if let Some(partner) = &decision.partner {
+            let contact =
+                decision.contact.as_ref().map_or_else(String::new, |contact| format!(" ({contact})"));
+            lines.push(format!("partner      {}", clean(&format!("{partner}{contact}"))));
+        }
     }
     lines
 }

@@ -110,6 +110,31 @@ impl Kind for Moment {
     }
 }
 
+/// A text for people, in one line.
+pub(crate) struct Remark;
+
+impl Kind for Remark {
+    type Written = String;
+    type Value = String;
+    const NAME: &'static str = "text";
+
+    fn read(written: &Text, key: &str, report: &mut Report<'_>) -> Option<String> {
+        let text = written.get_ref().trim();
+        if text.is_empty() || text.chars().count() > REMARK_CHARS_MAX || text.contains(char::is_control) {
+            let words = format!(
+                "{key} must be one line of 1 to {REMARK_CHARS_MAX} characters; write one, or remove it"
+            );
+            report.fault(written.span(), words);
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
+    fn show(value: &String) -> Value {
+        json!(value)
+    }
+}
+
 /// Texts as written, in JSON.
 fn shown_texts(written: &[Text]) -> Value {
     written.iter().map(|text| json!(text.get_ref())).collect()
@@ -504,4 +529,6 @@ fn texts<T: ToString>(items: &[T]) -> Value {
 }
 
 const LOG_LEVELS: &[(&str, ())] = &[("error", ()), ("warn", ()), ("info", ()), ("debug", ())];
+/// Enough for a name, an address and a telephone number.
+const REMARK_CHARS_MAX: usize = 200;
 const PORT_SMTP: u16 = 25;

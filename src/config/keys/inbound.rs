@@ -1,10 +1,13 @@
 //! `[[inbound]]`: the keys of an inbound connector, which says who may hand us mail and for whom.
 
+use std::ops::Range;
+
 use super::demands::Demands;
 use super::entry::Entry as _;
 use super::forms::{Ids, Lines, ListenerNames, Name, Networks, Patterns, PeerNames, Pins};
 use super::key::{Condition, Section};
-use super::kinds::{Count, File, Flag, Optional, RequiredKey, Size, Word};
+use super::kinds::{Count, File, Flag, Line, Optional, RequiredKey, Size, Word};
+use super::partner::NO_PARTNER;
 use super::section::section;
 use super::{Level, TlsIn, forced};
 use crate::config::named::Lists;
@@ -35,6 +38,12 @@ section! {
             `users_file`, or by `tls = \"forced\"` with `peer_names` or `pins`. Exchange Online sends from networks that it \
             shares among all its customers, so identify it by certificate. Error: nothing identifies the client.",
     }
+    partner: Optional<Line> = "fabrikam" => {
+        applies: &[PARTNER],
+        meaning: "The `[[partner]]` it belongs to, instead of `from_domains`.",
+        explanation: "Its domains are then those of the partner, whose contact is named where something is wrong. Errors: no \
+            such partner; together with `from_domains`.",
+    }
     listeners: Optional<ListenerNames> = ["internet"] => {
         absent: "all",
         meaning: "Names of the listeners it takes mail on.",
@@ -42,7 +51,7 @@ section! {
             its domains on the others, where nobody can meet it. Errors: empty; an unknown name.",
     }
     from_domains: RequiredKey<Patterns> = ["partner.example"] => {
-        applies: &[PARTNER],
+        applies: &[PARTNER, NO_PARTNER],
         meaning: "Domains of the reverse-path: `\"a.example\"`, `\"*.a.example\"` (any depth below, not a.example), \
             `\"*\"`.",
         explanation: "The null reverse-path is covered only by `*`, and by a connector whose user has logged in. \
@@ -251,6 +260,13 @@ section! {
     }
 }
 
+impl InboundEntry {
+    /// Where its domains are written: by themselves, or as those of a partner.
+    pub(in crate::config) fn domains_place(&self) -> Option<Range<usize>> {
+        self.place("from_domains").or_else(|| self.place("partner"))
+    }
+}
+
 impl InboundValues {
     /// The connector; `None` if a required key is missing, which has been reported.
     pub(in crate::config) fn connector(&self, tls: InboundTls, lists: &Lists) -> Option<Inbound> {
@@ -258,6 +274,7 @@ impl InboundValues {
         let (users, recipients) = (self.users_file.as_ref(), self.recipients_file.as_ref());
         Some(Inbound {
             name: self.name.as_ref()?.get_ref().as_str().into(),
+            partner: None,
             kind: self.kind,
             listeners: self.listeners.iter().flatten().map(|name| name.get_ref().as_str().into()).collect(),
             except_domains: self.except_domains.as_ref().map(patterns).unwrap_or_default(),

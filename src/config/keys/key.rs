@@ -48,7 +48,7 @@ pub(crate) enum Need {
     Default,
 }
 
-/// A key applies only if another key has one of these words.
+/// A key applies only if another key has one of these words; with none of them, only if that key is not written.
 pub(in crate::config) struct Condition {
     pub(in crate::config) key: &'static str,
     pub(in crate::config) words: &'static [&'static str],

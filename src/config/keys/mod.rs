@@ -18,6 +18,7 @@ mod listener;
 mod log;
 mod outbound;
 mod pages;
+mod partner;
 mod queue;
 mod section;
 mod server;
@@ -42,6 +43,7 @@ pub(super) use listener::{ListenerEntry, ListenerValues};
 pub(super) use log::{LogEntry, LogValues};
 pub(super) use outbound::{OutboundEntry, OutboundValues};
 pub use pages::{reference_page, sample_file};
+pub(super) use partner::PartnerEntry;
 pub(super) use queue::{QueueEntry, QueueValues};
 pub(super) use server::ServerEntry;
 pub(crate) use server::ServerValues;
@@ -55,6 +57,7 @@ const SECTIONS: &[&Section] = &[
     &certificate::CERTIFICATE,
     &certificate::TRUST,
     &listener::SECTION,
+    &partner::SECTION,
     &inbound::SECTION,
     &outbound::SECTION,
     &dns::SECTION,

@@ -1,5 +1,7 @@
 //! `[[outbound]]`: the keys of an outbound connector, which says where mail is sent and with which TLS.
 
+use std::ops::Range;
+
 use super::demands::Demands;
 use super::entry::Entry as _;
 use super::forms::{
@@ -8,6 +10,7 @@ use super::forms::{
 };
 use super::key::{Condition, Section};
 use super::kinds::{Count, File, Flag, Id, Line, Optional, Period, PeriodOrNever, RequiredKey, Waits, Word};
+use super::partner::NO_PARTNER;
 use super::section::section;
 use super::{Level, OutboundTlsKey, forced};
 use crate::connector::{
@@ -27,7 +30,13 @@ section! {
     name: RequiredKey<Name> = "partner-out" => {
         meaning: "Its name in logs, reports and commands. Connectors have different names.",
     }
+    partner: Optional<Line> = "fabrikam" => {
+        meaning: "The `[[partner]]` it belongs to, instead of `domains`.",
+        explanation: "Its domains are then those of the partner, whose contact is named where something is wrong. Errors: no \
+            such partner; together with `domains`.",
+    }
     domains: RequiredKey<Patterns> = ["partner.example"] => {
+        applies: &[NO_PARTNER],
         meaning: "Recipient domains: `\"a.example\"`, `\"*.a.example\"` (any depth below, not a.example), `\"*\"`.",
         explanation: "Errors: empty; one is listed twice; an address; each is served by another connector at a lower cost.",
     }
@@ -319,6 +328,13 @@ section! {
     }
 }
 
+impl OutboundEntry {
+    /// Where its domains are written: by themselves, or as those of a partner.
+    pub(in crate::config) fn domains_place(&self) -> Option<Range<usize>> {
+        self.place("domains").or_else(|| self.place("partner"))
+    }
+}
+
 impl OutboundValues {
     /// The connector; `None` if a required key is missing, which has been reported.
     pub(in crate::config) fn connector(
@@ -330,6 +346,7 @@ impl OutboundValues {
         let certificate = self.client_certificate.as_ref();
         Some(Outbound {
             name: self.name.as_ref()?.get_ref().as_str().into(),
+            partner: None,
             domains: self.domains.as_ref()?.iter().map(|(pattern, _)| pattern.clone()).collect(),
             from_connectors: self
                 .from_connectors

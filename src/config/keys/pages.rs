@@ -99,6 +99,7 @@ fn applies(section: &Section, key: &Key) -> Option<String> {
     for condition in key.applies {
         match excluded(section, condition).as_slice() {
             // If only one word is excluded, name that one.
+            _ if condition.words.is_empty() => not.push(format!("`{}`", condition.key)),
             [word] if condition.words.len() > 1 => not.push(format!("`{}{IS}\"{word}\"`", condition.key)),
             _ => only.push(allowed(condition)),
         }

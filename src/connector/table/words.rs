@@ -2,13 +2,25 @@
 
 use std::fmt;
 
-use super::{NextHop, Revision, SmartHost, SmartHostName, TrustId};
+use super::{InboundTls, NextHop, Revision, SmartHost, SmartHostName, TrustId};
 
 impl TrustId {
     /// The trust anchors of the operating system.
     #[must_use]
     pub fn system() -> Self {
         Self("system".into())
+    }
+}
+
+impl InboundTls {
+    /// The configuration word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Opportunistic => "opportunistic",
+            Self::Forced(_) => "forced",
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::task::AbortHandle;
 use super::*;
 use crate::lab::capture::Capture;
 use crate::lab::mint::{Authority, Mint, Validity};
-use crate::lab::partner::{Partner, server_tls};
+use crate::lab::partner::{LabPartner, server_tls};
 use crate::lab::plan::Behaviour;
 
 const NAME: &str = "mx.good.lab.test";
@@ -32,7 +32,8 @@ async fn stage(behaviour: Behaviour) -> Stage {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let capture = Arc::new(Capture::default());
-    let partner = Partner { name: NAME.to_owned(), behaviour, tls: Some(tls), capture: Arc::clone(&capture) };
+    let partner =
+        LabPartner { name: NAME.to_owned(), behaviour, tls: Some(tls), capture: Arc::clone(&capture) };
     let task = tokio::spawn(partner.serve(listener)).abort_handle();
     Stage { mint, address, capture, task }
 }

@@ -24,6 +24,7 @@ fn check(status: &str, decision: Option<&Decision>, expected: CaseOutcome, got: 
 fn what_waits_is_withheld_only_where_a_connector_said_so() {
     let by = |ruling| Decision {
         connector: Some("sealed".into()),
+        partner: None,
         host: None,
         required: RequiredTls::Session(Requirement::Forced(Forced::encryption())),
         attained: Attainment::Plaintext,

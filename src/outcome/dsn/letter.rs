@@ -14,6 +14,8 @@ struct Group<'a> {
     expired: bool,
     /// The other server's reply, if it was the same for all.
     words: Option<String>,
+    /// Whom to ask at the partner, if it is the same for all and the reader may know.
+    contact: Option<&'a str>,
     recipients: Vec<&'a Mailbox>,
 }
 
@@ -35,12 +37,13 @@ pub(super) fn letter(report: &Report<'_>, subject: Option<&str>) -> Vec<String> 
 fn groups<'a>(report: &Report<'a>) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for recipient in report.recipients {
-        let fresh = group(recipient, report.detail);
+        let fresh = group(recipient, report);
         let same =
             |group: &&mut Group<'_>| group.hindrance == fresh.hindrance && group.expired == fresh.expired;
         match groups.iter_mut().find(same) {
             Some(group) => {
                 group.words = group.words.take().filter(|words| Some(words) == fresh.words.as_ref());
+                group.contact = group.contact.filter(|contact| Some(*contact) == fresh.contact);
                 group.recipients.push(recipient.forward_path);
             }
             None => groups.push(fresh),
@@ -49,11 +52,12 @@ fn groups<'a>(report: &Report<'a>) -> Vec<Group<'a>> {
     groups
 }
 
-fn group<'a>(recipient: &ReportedRecipient<'a>, detail: Detail) -> Group<'a> {
+fn group<'a>(recipient: &ReportedRecipient<'a>, report: &Report<'_>) -> Group<'a> {
     let recipients = vec![recipient.forward_path];
     let Fate::Trouble(trouble) = recipient.fate else {
-        return Group { hindrance: None, expired: false, words: None, recipients };
+        return Group { hindrance: None, expired: false, words: None, contact: None, recipients };
     };
+    let detail = report.detail;
     let hindrance = match (Hindrance::of(trouble), detail) {
         // How we reach a host, and what we demand on the way, is nothing for strangers.
         (Hindrance::Unsafe(_) | Hindrance::Onward, Detail::Codes) => Hindrance::Unsafe(TlsFlaw::Unsaid),
@@ -66,7 +70,9 @@ fn group<'a>(recipient: &ReportedRecipient<'a>, detail: Detail) -> Group<'a> {
         let words: String = reply.to_string().chars().take(WORDS_CHARS_MAX).collect();
         words.replace('\n', " / ")
     });
-    Group { hindrance: Some(hindrance), expired: trouble.expired, words, recipients }
+    let contact = trouble.decision.as_ref().and_then(|decision| decision.contact());
+    let contact = contact.filter(|_| report.names_contacts);
+    Group { hindrance: Some(hindrance), expired: trouble.expired, words, contact, recipients }
 }
 
 /// The message as the subject of a sentence; the first mention is in full.
@@ -261,7 +267,10 @@ fn who(report: &Report<'_>, group: &Group<'_>) -> Option<String> {
         Addressee::Sender => format!("our administrators, <{}>", report.postmaster),
         Addressee::Postmaster => "you".to_owned(),
     };
-    let theirs = "the administrators of the recipient's mail system";
+    let theirs = match group.contact {
+        Some(contact) => format!("the administrators of the recipient's mail system ({contact})"),
+        None => "the administrators of the recipient's mail system".to_owned(),
+    };
     Some(match group.hindrance? {
         Hindrance::GivenUp => return None,
         Hindrance::Unsafe(_) if report.detail == Detail::Codes => format!("{ours}."),

@@ -86,6 +86,8 @@ pub struct Report<'a> {
     pub addressee: Addressee,
     /// How much is disclosed to them.
     pub detail: Detail,
+    /// Whether they are our own people, who learn whom to ask at a partner.
+    pub names_contacts: bool,
     /// When the original message was accepted.
     pub arrived_at: UnixMillis,
     /// When the report is made: the time of the last attempt.

@@ -7,7 +7,7 @@ use mail_parser::MimeHeaders;
 use super::*;
 use crate::connector::samples::identity;
 use crate::connector::{
-    Attainment, ChainFault, ClearCause, Decision, HandshakeFault, RequiredTls, Requirement, Ruling,
+    Attainment, ChainFault, ClearCause, Decision, HandshakeFault, Partner, RequiredTls, Requirement, Ruling,
     Shortfall, TlsVersion,
 };
 use crate::mail::{Domain, Enhanced, Mailbox, RecipientDsn, Reply, UnixMillis};
@@ -23,6 +23,7 @@ fn unmet() -> Trouble {
         remote: Some(Remote { host: "mx1.fabrikam.example [192.0.2.7]:25".to_owned(), reply: None }),
         decision: Some(Arc::new(Decision {
             connector: Some("fabrikam-out".into()),
+            partner: None,
             host: None,
             required: RequiredTls::Session(Requirement::Forced(identity(&["mail.fabrikam.example"]))),
             attained: Attainment::Plaintext,
@@ -86,6 +87,7 @@ fn composed_with(
         to: &path("ann@contoso.example"),
         addressee,
         detail,
+        names_contacts: detail == Detail::Full,
         arrived_at: UnixMillis(NOW.0 - 86_400_000),
         now: NOW,
         recipients: &reported,
@@ -433,4 +435,19 @@ fn who_can_fix_it_follows_from_the_reason_where_the_status_says_too_little() {
     let ours = "Who can fix it: our administrators, <postmaster@contoso.example>.";
     assert!(by(Ruling::Onward).contains(ours) && !by(Ruling::Onward).contains(partner));
     assert!(by(Ruling::Remembered(ClearCause::NotOffered)).contains("used to offer encryption"));
+}
+
+#[test]
+fn only_our_own_people_learn_whom_to_ask_at_a_partner() {
+    let contact = Some("mail@fabrikam.example, +49 30 1".into());
+    let partner = Some(Arc::new(Partner { contact, ..Partner::new("fabrikam", Vec::new()) }));
+    let decision = unmet().decision.map(|one| Arc::new(Decision { partner, ..Decision::clone(&one) }));
+    let trouble = Trouble { decision, ..unmet() };
+    let told = |detail| shown(Kind::Failed, (Addressee::Sender, detail), &[Fate::Trouble(&trouble)]);
+    let ours = told(Detail::Full);
+    let who = "Who can fix it: the administrators of the recipient's mail system\n(mail@fabrikam.example, +49 30 1).";
+    assert!(ours.contains(who), "{ours}");
+    assert!(ours.contains("  Partner: fabrikam (mail@fabrikam.example, +49 30 1)\n"), "{ours}");
+    let strangers = told(Detail::Codes);
+    assert!(!strangers.contains("fabrikam (") && !strangers.contains("+49"), "{strangers}");
 }

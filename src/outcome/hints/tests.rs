@@ -160,6 +160,7 @@ fn a_hint_changes_no_classification() {
 fn decided(ruling: Ruling) -> Decision {
     Decision {
         connector: Some("out".into()),
+        partner: None,
         host: None,
         required: RequiredTls::Session(Requirement::Opportunistic),
         attained: Attainment::NoSession,
