@@ -1,12 +1,12 @@
 //! Encodes the 8-bit parts of content for a host without 8BITMIME (RFC 6152 §3). Everything else stays octet by octet;
 //! what can't be converted without doubt is refused. Pure.
 
-use std::ops::Range;
-
 use encodify::{base64, qp};
 use mail_parser::{
     ContentType, Header, HeaderName, HeaderValue, Message, MessageParser, MessagePart, PartType,
 };
+
+use crate::mail::Edit;
 
 /// Why content is not converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,13 +34,6 @@ pub(super) enum ConversionFault {
     /// Receivers may disagree about the structure.
     #[error("it can't be converted, because its MIME structure is ambiguous")]
     Ambiguous,
-}
-
-/// A range of the content, and what takes its place. Both are in wire form.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Edit {
-    pub(super) at: Range<usize>,
-    pub(super) text: Vec<u8>,
 }
 
 /// What must be replaced in content in wire form to make it 7-bit, in order.
