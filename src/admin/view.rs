@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::alarms::Alarm;
-use crate::connector::DecisionRecord;
+use crate::connector::{DecisionRecord, Onward};
 use crate::mail::{BodyType, QueueId, UnixMillis};
 use crate::outcome::{Hint, hint_named};
 use crate::scheduler::LaneView;
@@ -183,8 +183,10 @@ pub struct OriginView {
     pub connector: Option<Arc<str>>,
     /// Whether it was accepted under forced TLS.
     pub sealed: bool,
-    /// Whether it may leave only under forced TLS.
-    pub onward_sealed: bool,
+    /// How it must leave, at least.
+    pub onward: Onward,
+    /// The rules that raised that, separated by commas.
+    pub raised_by: Option<Arc<str>>,
     /// The Message-ID of its header.
     pub message_id: Option<String>,
     /// The client, if the message may be in a loop: it is not handed back to it.
@@ -411,8 +413,10 @@ impl MessageView {
 }
 
 impl From<Origin> for OriginView {
-    fn from(Origin { connector, sealed, onward_sealed, message_id, not_back_to }: Origin) -> Self {
-        Self { connector, sealed, onward_sealed, message_id, not_back_to }
+    fn from(origin: Origin) -> Self {
+        let Origin { connector, sealed, onward, originator: _, message_id, not_back_to } = origin;
+        let (onward, raised_by) = (onward.level, onward.raised_by);
+        Self { connector, sealed, onward, raised_by, message_id, not_back_to }
     }
 }
 
@@ -481,7 +485,7 @@ mod tests {
         assert_eq!(
             text,
             "{\"id\":\"0000000001000\",\"reverse_path\":\"\",\"accepted_at\":1,\"size\":3,\"origin\":{\"connector\":null,\
-             \"sealed\":false,\"onward_sealed\":false,\"message_id\":null},\"body\":\"sevenbit\",\"held\":null,\
+             \"sealed\":false,\"onward\":\"any\",\"raised_by\":null,\"message_id\":null},\"body\":\"sevenbit\",\"held\":null,\
              \"recipients\":[{\"forward_path\":\"bob@b.test\",\"lane\":\"out/b.test\",\"attempts\":1,\"next_at\":2,\
              \"leased\":false,\"last\":{\"status\":\"4.7.5\",\"reason\":\"why\",\"decision\":null,\"hint\":{\"token\":\"greylisted\",\
              \"who\":\"nobody\",\"advice\":\"Nobody needs to act: the host lets a sender that it does not know try again after some \

@@ -10,8 +10,9 @@ use super::paths::{NamedRecipient, addressee, reverse_path};
 use super::print::{say, say_json};
 use crate::config::{self, Config};
 use crate::connector::{
-    Admission, Arrival, Channel, Choice, ConsideredConnector, DecisionRecord, Generation, Mode, NextHop,
-    Table, UnchosenConnector, User, admit, choose,
+    Admission, Arrival, Channel, Choice, ConsideredConnector, Decision, DecisionRecord, Generation,
+    HeaderFindings, HeaderTally, Mode, NextHop, Onward, OnwardDemand, Table, UnchosenConnector, User, admit,
+    choose,
 };
 use crate::mail::{Domain, Mailbox, ReversePath};
 use crate::tls;
@@ -35,15 +36,17 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let mut answer = ExplainAnswer::default();
     let mut lines = Vec::new();
     let mut yes = true;
+    let mut demand = OnwardDemand::default();
     let mut arrived_by = arrives_by(args, &table)?;
     if let Some(from) = &args.from {
         let (admitted, part) = inbound(args, from, to.as_ref(), &config, &table, &mut lines)?;
         yes &= admitted;
         arrived_by = part.decision.connector.as_deref().filter(|_| part.admitted).map(Arc::from);
+        demand = OnwardDemand { level: part.onward, raised_by: part.raised_by.clone() };
         answer.inbound = Some(part);
     }
     if let Some(to) = &to {
-        let arrived = (&to.mailbox, arrived_by.as_ref());
+        let arrived = (&to.mailbox, arrived_by.as_ref(), &demand);
         let (served, part) = outbound(args, arrived, &config, &table, &mut lines)?;
         yes &= served;
         answer.outbound = Some(part);
@@ -72,7 +75,7 @@ fn arrives_by(args: &ExplainArgs, table: &Table) -> Result<Option<Arc<str>>, Fai
 
 fn outbound(
     args: &ExplainArgs,
-    (to, arrived_by): (&Mailbox, Option<&Arc<str>>),
+    (to, arrived_by, demand): (&Mailbox, Option<&Arc<str>>, &OnwardDemand),
     config: &Config,
     table: &Table,
     lines: &mut Vec<String>,
@@ -110,10 +113,16 @@ fn outbound(
     lines.push(format!("  next hop  {}", connector.next_hop));
     lines.push(format!("  tls       {}, mode {}", connector.tls_word(), connector.mode.word()));
     lines.extend(requirements.iter().map(|r| format!("  required  {r}")));
+    lines.push(format!("  headers   {}", connector.sending.headers.word()));
     lines.extend(part.passed_lines());
-    let decisions = if args.from.is_some() { Vec::new() } else { supposed(args, config, connector, domain)? };
+    let mut decisions =
+        if args.from.is_some() { Vec::new() } else { supposed(args, config, connector, domain)? };
+    decisions.extend(Decision::onward(connector, demand).map(|decision| {
+        lines.push(format!("  waits     {} ({})", decision.reason(), decision.token()));
+        (false, decision)
+    }));
     for (_, decision) in &decisions {
-        let host = decision.host.as_deref().unwrap_or_default();
+        let Some(host) = &decision.host else { continue };
         lines.push(format!("  at {host}: attained {}", decision.attained));
         lines.push(format!("    so      {} ({})", decision.reason(), decision.token()));
     }
@@ -158,8 +167,12 @@ fn inbound(
     lines.push(format!("from <{path}> at {}:", args.peer_ip));
     let answer = admit(table, &channel, &path);
     let passed = UnchosenConnector::all(table, &channel, &path, &answer);
+    let mut findings = HeaderFindings::default();
     let (yes, decision, reply) = match answer {
         Admission::Admitted(admitted) => {
+            let section: String = args.header.iter().map(|field| format!("{field}\r\n")).collect();
+            findings =
+                admitted.connector.find(section.as_bytes(), &config.listen.name, admitted.connector.headers);
             // RFC 5321 §4.5.1: mail for postmaster is always taken.
             let to = to.filter(|to| !to.is_postmaster).map(|to| &to.mailbox);
             let relays = to.is_none_or(|to| admitted.connector.relays_to(to.domain_name()));
@@ -188,10 +201,19 @@ fn inbound(
     lines.extend(decision.partner.as_ref().map(|partner| format!("  partner   {partner}")));
     lines.push(format!("  required  {}", decision.required));
     lines.push(format!("  attained  {}", decision.attained));
+    if !findings.tally.is_empty() {
+        let HeaderTally { stripped, promoted, .. } = findings.tally;
+        lines.push(format!("  headers   {stripped} removed, {promoted} promoted"));
+    }
+    let HeaderFindings { demand, .. } = findings;
+    if demand.level > Onward::Any {
+        lines.push(format!("  onward    over {demand}"));
+    }
     lines.extend(passed.iter().map(|p| format!("  not {}: {}", p.connector, p.why)));
     let passed = passed.iter().map(PassedAnswer::of).collect();
     let decision = DecisionRecord::from(&*decision);
-    Ok((yes, InboundAnswer { from: path, admitted: yes, decision, reply, passed }))
+    let (onward, raised_by) = (demand.level, demand.raised_by);
+    Ok((yes, InboundAnswer { from: path, admitted: yes, decision, reply, onward, raised_by, passed }))
 }
 
 /// The listener that the peer connects to. It must be given only where the answer depends on it.
@@ -233,6 +255,8 @@ struct InboundAnswer {
     admitted: bool,
     decision: DecisionRecord,
     reply: Option<String>,
+    onward: Onward,
+    raised_by: Option<Arc<str>>,
     passed: Vec<PassedAnswer>,
 }
 

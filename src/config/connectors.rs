@@ -12,9 +12,15 @@ use super::keys::{Entry as _, InboundEntry, InboundValues, List, QueueValues, Tl
 use super::known::DefinedIds;
 use super::named::Revisions;
 use super::outbound::{AUDIT_IS_ON, NOTHING_TO_REHEARSE};
+<<<<<<< HEAD
+use super::raise::RaiseRules;
 use super::{demands, outbound, schema, view};
+=======
+use super::{demands, outbound, schema, values, view};
+>>>>>>> parent of 8034884 (config: [[raise]] rules by which a message asks for more)
 use crate::connector::{
-    BareLf, ClientKind, ClientNetworks, DomainPattern, Inbound, InboundTls, KeyExchange, Mode, Outbound,
+    BareLf, ClientKind, ClientNetworks, DomainPattern, Forced, HeaderHandling, Inbound, InboundTls,
+    KeyExchange, Mode, Outbound,
 };
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::mail::Mailbox;
@@ -108,6 +114,16 @@ fn one_inbound(
         );
     }
     warn_open(&connector, entry.to_domains.as_ref(), report);
+    if let Some(list) = &entry.originators {
+        report.not_empty(list, "originators", "write your own domains, or remove the key to mean any");
+        if connector.headers != HeaderHandling::Promote {
+            let words =
+                "originators would be ignored: it is for headers = \"promote\"; write that, or remove it";
+            report.fault_of_key(list.span(), words);
+        }
+    }
+    let identified = connector.is_enforced() && connector.forced().is_some_and(Forced::identifies);
+    outbound::promotes(connector.headers, (connector.mode, identified), entry.headers.as_ref(), report);
     connector.revision = known.revision(&connector, report);
     let shown = view::inbound(shown(entry, &values), &connector);
     Some((connector, shown))

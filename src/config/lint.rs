@@ -11,8 +11,8 @@ use super::fault::Report;
 use super::keys::{Entry as _, InboundEntry, List};
 use super::schema;
 use crate::connector::{
-    Arrival, ClientKind, DomainPattern, Forced, Generation, Inbound, Mode, NextHop, Onward, Outbound,
-    PeerName, Require, Table, choose,
+    Arrival, ClientKind, DomainPattern, Forced, Generation, HeaderHandling, Inbound, Mode, NextHop, Onward,
+    Outbound, PeerName, Require, Table, choose,
 };
 use crate::mail::Domain;
 
@@ -38,6 +38,7 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
             leads_nowhere(connector, &table, to, report);
         }
         open_to_a_cloud(entry.get_ref(), connector, report);
+        believed_from_anyone(entry.get_ref(), connector, checked, report);
         strangers_as_ours(entry.get_ref(), connector, checked, report);
         above_the_limit(entry.get_ref(), connector, checked, report);
         no_such_family(entry.get_ref(), connector, checked, report);
@@ -65,13 +66,19 @@ fn leads_nowhere(connector: &Inbound, table: &Table, to: &List, report: &mut Rep
             report.warn(to.span(), words);
         }
     }
-    for domain in exact(&connector.to_domains).filter(|_| connector.onward == Onward::Sealed) {
+    for domain in exact(&connector.to_domains).filter(|_| connector.onward > Onward::Any) {
         let Some(choice) = choose(table, Some(domain), arrival) else { continue };
-        if !choice.connector.is_enforced() {
+        if !connector.onward.is_met_by(&choice.connector.requirement(Some(domain), None)) {
             let words = format!(
-                "mail to {domain} waits until it expires: onward is \"sealed\", and {} sends without forced TLS; give {domain} a \
+                "mail to {domain} waits until it expires: onward is \"{}\", and {} sends {}; give {domain} a \
                  connector with tls = \"forced\"",
-                choice.connector.name
+                connector.onward.word(),
+                choice.connector.name,
+                if choice.connector.is_enforced() {
+                    "without proof of who the host is"
+                } else {
+                    "without forced TLS"
+                }
             );
             report.warn(to.span(), words);
         }
@@ -82,19 +89,21 @@ fn leads_nowhere(connector: &Inbound, table: &Table, to: &List, report: &mut Rep
 /// certificate, and pins or a subject tell them apart no better.
 fn open_to_a_cloud(entry: &InboundEntry, connector: &Inbound, report: &mut Report<'_>) {
     let Some(Forced { require: Require::Identity { names, .. }, .. }) = connector.forced() else { return };
+    let promotes = connector.headers == HeaderHandling::Promote && connector.originators.is_empty();
+    if let (Some(cloud), Some(headers), true) =
+        (shared_cloud(names), &entry.headers, promotes && connector.mode != Mode::Off)
+    {
+        let words = format!(
+            "every customer of {cloud} could mark mail as internal: they all present this certificate; add originators = \
+             [\"contoso.example\"], your own domains"
+        );
+        report.warn(headers.span(), words);
+    }
     let apart = connector.users.is_some() || connector.from_networks.restrict();
     let relays = connector.kind == ClientKind::Own
         && connector.mode != Mode::Off
         && connector.to_domains.contains(&DomainPattern::Any);
-    let cloud = names.iter().find_map(|name| match name {
-        PeerName::Exact(name) | PeerName::OneBelow(name) => {
-            let is_of = |cloud: &&&str| {
-                Domain::parse(cloud).is_ok_and(|cloud| *name == cloud || name.is_below(&cloud))
-            };
-            SHARED_CLOUDS.iter().find(is_of)
-        }
-        PeerName::Ip(_) => None,
-    });
+    let cloud = shared_cloud(names);
     if let (Some(cloud), Some(to), true) = (cloud, &entry.to_domains, relays && !apart) {
         let words = format!(
             "every customer of {cloud} could relay anywhere through {}: they all present this certificate; write your own \
@@ -102,6 +111,52 @@ fn open_to_a_cloud(entry: &InboundEntry, connector: &Inbound, report: &mut Repor
             connector.name
         );
         report.warn(to.span(), words);
+    }
+}
+
+/// The cloud whose customers all present one of these names.
+fn shared_cloud(names: &[PeerName]) -> Option<&'static str> {
+    names.iter().find_map(|name| match name {
+        PeerName::Exact(name) | PeerName::OneBelow(name) => {
+            let is_of = |cloud: &&&str| {
+                Domain::parse(cloud).is_ok_and(|cloud| *name == cloud || name.is_below(&cloud))
+            };
+            SHARED_CLOUDS.iter().find(is_of).copied()
+        }
+        PeerName::Ip(_) => None,
+    })
+}
+
+/// Warns of header fields that anyone may write and that somebody behind us believes.
+fn believed_from_anyone(
+    entry: &InboundEntry,
+    connector: &Inbound,
+    checked: &CheckedFile,
+    report: &mut Report<'_>,
+) {
+    let Some(headers) = &entry.headers else { return };
+    let passes = connector.headers == HeaderHandling::Preserve && connector.mode != Mode::Off;
+    if !passes || connector.restricts_clients() {
+        return;
+    }
+    let believes =
+        |other: &&Outbound| other.sending.headers != HeaderHandling::Firewall && other.mode != Mode::Off;
+    if let Some(other) = checked.outbound.iter().find(believes) {
+        let words = format!(
+            "{} passes header fields by which Exchange takes mail for internal, from anyone, and {} sends them on; write \
+             headers = \"firewall\"",
+            connector.name, other.name
+        );
+        report.warn(headers.span(), words);
+    }
+    let told = checked.inbound.iter().find(|other| other.arrival_header && other.mode != Mode::Off);
+    if let (Some(other), false) = (told, connector.arrival_header) {
+        let words = format!(
+            "{} passes Authentication-Results fields in our name from anyone, and {} writes them for the next hop to believe; \
+             write headers = \"firewall\", or arrival_header = true here too",
+            connector.name, other.name
+        );
+        report.warn(headers.span(), words);
     }
 }
 

@@ -16,8 +16,8 @@ use super::known::{DefinedIds, Patterns};
 use super::values::quoted;
 use super::{demands, login, schema, units, view};
 use crate::connector::{
-    DomainPattern, Forced, Handshake, Mode, MxAddresses, NextHop, Outbound, OutboundTls, Retry, SmartHost,
-    SmartHostName, Sni,
+    DomainPattern, Forced, Handshake, HeaderHandling, Mode, MxAddresses, NextHop, Outbound, OutboundTls,
+    Retry, SmartHost, SmartHostName, Sni,
 };
 
 /// Checks one connector. Returns it with its `check --json` form, and its cost and patterns even if the rest
@@ -52,12 +52,33 @@ pub(super) fn one(
     let auth = login::credentials(entry, &mut values, tls.as_ref().map(|(tls, _)| tls), base, report);
     values.sni.get_or_insert(Sni::Host);
     let connector = tls.and_then(|tls| values.connector(tls, retry, auth)).map(|mut connector| {
+        let is_enforced = connector.mode == Mode::Enforce;
+        let identified = is_enforced && connector.forced().is_some_and(Forced::identifies);
+        promotes(connector.sending.headers, (connector.mode, identified), entry.headers.as_ref(), report);
         connector.partner = partner;
         connector.revision = known.revision(&connector, report);
         let shown = view::outbound(shown(entry, &values), &connector);
         (connector, shown)
     });
     ((values.cost, patterns), connector)
+}
+
+/// Reports header fields that would be promoted though no certificate says whose they are, or who gets them.
+pub(super) fn promotes(
+    headers: HeaderHandling,
+    (mode, identified): (Mode, bool),
+    written: Option<&Text>,
+    report: &mut Report<'_>,
+) {
+    if let (HeaderHandling::Promote, false, false, Some(text)) =
+        (headers, mode == Mode::Off, identified, written)
+    {
+        report.fault(
+            text.span(),
+            "headers = \"promote\" needs a certificate that says who the other side is: write tls = \"forced\" with \
+             peer_names or pins and mode = \"enforce\", or headers = \"firewall\"",
+        );
+    }
 }
 
 /// A connector that serves a pattern at some cost.

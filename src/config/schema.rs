@@ -10,7 +10,11 @@ use toml::Spanned;
 use super::fault::place;
 use super::keys::{
     CertificateEntry, CrlEntry, DnsEntry, InboundEntry, LimitsEntry, List, ListenerEntry, LogEntry,
-    OutboundEntry, PartnerEntry, QueueEntry, ServerEntry, Text, TimeoutsEntry, TrustEntry,
+<<<<<<< HEAD
+    OutboundEntry, PartnerEntry, QueueEntry, RaiseEntry, ServerEntry, Text, TimeoutsEntry, TrustEntry,
+=======
+    OutboundEntry, QueueEntry, ServerEntry, Text, TimeoutsEntry, TrustEntry,
+>>>>>>> parent of 8034884 (config: [[raise]] rules by which a message asks for more)
 };
 use super::lenient;
 use super::values::choices;

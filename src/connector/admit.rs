@@ -304,9 +304,11 @@ impl Table {
 /// Whether the peer's address or certificate claims to be this connector's partner, whether the claim is
 /// valid or not.
 fn names_peer(connector: &Inbound, channel: &Channel) -> bool {
-    if connector.from_networks.name(channel.peer) {
-        return true;
-    }
+    connector.from_networks.name(channel.peer) || shows_who(connector, channel)
+}
+
+/// Whether the client's certificate, whatever its chain is worth, is one that the connector names.
+fn shows_who(connector: &Inbound, channel: &Channel) -> bool {
     let certificate = channel.tls.as_ref().and_then(|facts| facts.certificate());
     let pinned =
         |demands: &Forced| certificate.is_some_and(|c| demands.pins.iter().any(|pin| pin.sha256 == c.spki));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::admit::{Attribution, Channel, UnmetCondition};
 use super::facts::TlsFacts;
 use super::judge::{Attained, ClearCause, Observed, Permit};
+use super::onward::OnwardDemand;
 use super::partner::Partner;
 use super::requirement::{Forced, Requirement};
 use super::shortfall::Shortfall;
@@ -45,7 +46,7 @@ pub enum RequiredTls {
     /// TLS, by `remember_tls`: the host offered it before.
     TlsAsBefore,
     /// A session under an enforced, forced requirement, because the message demands it.
-    Onward,
+    Onward(OnwardDemand),
 }
 
 impl RequiredTls {
@@ -54,7 +55,7 @@ impl RequiredTls {
     pub fn is_forced(&self) -> bool {
         match self {
             Self::Session(requirement) => requirement.is_forced(),
-            Self::Onward => true,
+            Self::Onward(_) => true,
             Self::Client { .. } | Self::InboundConnector | Self::TlsAsBefore => false,
         }
     }
@@ -156,15 +157,16 @@ impl Decision {
         Self::outbound(connector, Some(host), RequiredTls::TlsAsBefore, Attainment::Plaintext, ruling)
     }
 
-    /// A message that must leave under enforced TLS, at a connector that does not force it; `None` if it may
-    /// be sent.
+    /// A message that must leave under enforced TLS, at a connector that does not force it, or not enough; `None`
+    /// if it may be sent.
     #[must_use]
-    pub fn onward(connector: &Outbound, onward_sealed: bool) -> Option<Self> {
-        if !onward_sealed || connector.is_enforced() {
+    pub fn onward(connector: &Outbound, demand: &OnwardDemand) -> Option<Self> {
+        if demand.level.is_met_by(&connector.requirement(None, None)) {
             return None;
         }
         let attained = Attainment::Settings { tls: connector.tls_word(), mode: connector.mode };
-        Some(Self::outbound(connector, None, RequiredTls::Onward, attained, Ruling::Onward))
+        let required = RequiredTls::Onward(demand.clone());
+        Some(Self::outbound(connector, None, required, attained, Ruling::Onward))
     }
 
     fn outbound(

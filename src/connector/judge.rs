@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::facts::TlsFacts;
+use super::onward::Onward;
 use super::requirement::Requirement;
 use super::shortfall::{HandshakeFault, SecuringFault, Shortfall};
 use super::table::{Generation, Revision};
@@ -188,10 +189,16 @@ impl Permit {
         self.waived.as_ref()
     }
 
-    /// Whether the requirement is forced and enforced, as mail marked for TLS onward needs.
+    /// Whether the requirement is forced and enforced.
     #[must_use]
     pub fn is_enforced(&self) -> bool {
         self.requirement.is_forced()
+    }
+
+    /// Whether the requirement is what mail with this demand needs.
+    #[must_use]
+    pub fn satisfies(&self, onward: Onward) -> bool {
+        onward.is_met_by(&self.requirement)
     }
 
     /// Checks that a transaction with this requirement may be sent in `session` now.

@@ -9,16 +9,21 @@ mod decision;
 mod dialling;
 mod expiry;
 mod facts;
+mod findings;
+mod headers;
 mod judge;
 mod lacks;
 mod live;
 mod name;
 mod networks;
 mod obstacle;
+mod onward;
 mod organisation;
 mod partner;
 mod pattern;
 mod pin;
+mod provenance;
+mod raise;
 mod recipients;
 mod record;
 mod remember;
@@ -51,16 +56,21 @@ pub use facts::{
     CertificateFacts, ChainFault, ChainVerdict, ClientCertificate, IssuerFacts, PeerCertificate,
     PresentedName, RevocationStatus, TlsFacts, TlsVersion, TrustId,
 };
+pub use findings::HeaderFindings;
+pub use headers::{HeaderChange, HeaderHandling, HeaderTally};
 pub use judge::{Attained, ClearCause, NotCovered, Observed, Permit, SessionId, Verdict, judge};
 pub use lacks::PartnerLack;
 pub use live::{DrainTally, LiveTable, OutdatedTransactions, SessionTable, TransactionGuard};
 pub use name::{NameFault, PeerName, first_match};
 pub use networks::ClientNetworks;
 pub use obstacle::Obstacle;
+pub use onward::{Onward, OnwardDemand};
 pub use organisation::{is_ours, may_disclose};
 pub use partner::Partner;
 pub use pattern::{DomainPattern, PatternFault, Specificity};
 pub use pin::{Pin, PinFault, PinTerm, pin_text};
+pub use provenance::arrival_field;
+pub use raise::{MessageMarker, RaiseRule, matching};
 pub use recipients::{RecipientCheck, Recipients};
 pub use record::DecisionRecord;
 pub use remember::TlsMemory;
@@ -69,8 +79,7 @@ pub use sending::{Credentials, EightBit, Mechanism, SendingSettings};
 pub use shortfall::{HandshakeCause, HandshakeFault, SecuringFault, Shortfall};
 pub use table::{
     BareLf, ClientKind, Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure,
-    OnHandshakeFailure, Onward, Outbound, OutboundTls, Retry, Reveal, Revision, SmartHost, SmartHostName,
-    Sni, Table,
+    OnHandshakeFailure, Outbound, OutboundTls, Retry, Reveal, Revision, SmartHost, SmartHostName, Sni, Table,
 };
 pub use transit::{OutboundTransit, StaleProof, Transit};
 pub use trusted::{TrustContents, TrustSets};

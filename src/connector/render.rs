@@ -8,6 +8,7 @@ use super::admit::{Attribution, UnmetCondition};
 use super::decision::{Attainment, Claim, Decision, RequiredTls, Ruling};
 use super::facts::{PeerCertificate, TlsFacts};
 use super::judge::ClearCause;
+use super::onward::{Onward, OnwardDemand};
 use super::requirement::Requirement;
 use super::shortfall::Shortfall;
 use crate::mail::Enhanced;
@@ -39,7 +40,15 @@ impl Decision {
             Ruling::Withheld(shortfall) if self.is_forced() => format!("TLS is required, and {shortfall}"),
             Ruling::Withheld(shortfall) => shortfall.to_string(),
             Ruling::Remembered(cause) => format!("{host} had TLS before, and now {cause}"),
-            Ruling::Onward => Shortfall::Onward.to_string(),
+            Ruling::Onward => match &self.required {
+                RequiredTls::Onward(demand) => {
+                    format!("the message must leave over {demand}, and this connector does not require that")
+                }
+                RequiredTls::Session(_)
+                | RequiredTls::Client { .. }
+                | RequiredTls::InboundConnector
+                | RequiredTls::TlsAsBefore => Shortfall::Onward.to_string(),
+            },
             Ruling::Attributed(by) => format!("attributed by {by}"),
             Ruling::WaivedClient(unmet) => {
                 format!("in audit: enforced, this would have been refused, since {unmet}")
@@ -120,7 +129,7 @@ impl Decision {
             RequiredTls::Client { .. }
             | RequiredTls::InboundConnector
             | RequiredTls::TlsAsBefore
-            | RequiredTls::Onward => false,
+            | RequiredTls::Onward(_) => false,
         }
     }
 }
@@ -135,7 +144,7 @@ impl RequiredTls {
             Self::Client { tls: None, login: true } => "a login",
             Self::Client { tls: None, login: false } => "nothing",
             Self::InboundConnector => "a connector",
-            Self::TlsAsBefore | Self::Onward => "TLS",
+            Self::TlsAsBefore | Self::Onward(_) => "TLS",
         }
     }
 }
@@ -153,8 +162,19 @@ impl fmt::Display for RequiredTls {
             }
             Self::InboundConnector => f.write_str("an inbound connector"),
             Self::TlsAsBefore => f.write_str("TLS, as before"),
-            Self::Onward => f.write_str("a session under enforced, forced TLS"),
+            Self::Onward(demand) => demand.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for OnwardDemand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.level {
+            Onward::Any => "any session",
+            Onward::Sealed => "enforced, forced TLS",
+            Onward::Identity => "enforced, forced TLS that proves by name or pin who the host is",
+        })?;
+        self.raised_by.as_ref().map_or(Ok(()), |rules| write!(f, " (raised by {rules})"))
     }
 }
 

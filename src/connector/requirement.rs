@@ -138,6 +138,13 @@ impl Forced {
         !matches!(self.require, Require::Encryption) || !self.pins.is_empty()
     }
 
+    /// Whether meeting this proves that the peer is one that the configuration names: by a name in a trusted certificate, or
+    /// by a pinned key.
+    #[must_use]
+    pub fn identifies(&self) -> bool {
+        matches!(self.require, Require::Identity { .. }) || !self.pins.is_empty()
+    }
+
     /// Whether only peers that somebody chose can meet this: by a pin, a name, an authority that is not public, or an
     /// organisation or common name that a public authority has verified. An issuer alone has any number of customers.
     #[must_use]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
+use super::headers::HeaderHandling;
 use crate::mail::Extension;
 
 /// How the sessions of an outbound connector are used.
@@ -21,6 +22,8 @@ pub struct SendingSettings {
     pub spread: bool,
     /// What happens to 8-bit content if the host lacks 8BITMIME.
     pub eight_bit: EightBit,
+    /// What happens to header fields of Exchange.
+    pub headers: HeaderHandling,
     /// The credentials for logging in; `None`: no login.
     pub auth: Option<Credentials>,
 }

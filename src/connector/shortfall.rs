@@ -271,7 +271,7 @@ impl fmt::Display for Shortfall {
             }
             Self::NotForClients => f.write_str("the certificate is not for clients (extended key usage)"),
             Self::Onward => f.write_str(
-                "the message came sealed and must go on sealed, and this connector does not force TLS",
+                "the message must leave over enforced, forced TLS, and this connector does not require that",
             ),
         }
     }

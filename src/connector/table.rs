@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::arrival::{Arrival, PatternServers};
 use super::{
-    ClientNetworks, DialRules, DomainPattern, Forced, MxAddresses, Partner, PeerName, Recipients, Require,
-    Requirement, SendingSettings, TrustId, TrustSets, User, Users,
+    ClientNetworks, DialRules, DomainPattern, Forced, HeaderHandling, MxAddresses, Onward, Partner, PeerName,
+    RaiseRule, Recipients, Require, Requirement, SendingSettings, TrustId, TrustSets, User, Users,
 };
 use crate::mail::Domain;
 
@@ -92,6 +92,14 @@ pub struct Inbound {
     pub mode: Mode,
     /// What is required for sending this mail on.
     pub onward: Onward,
+    /// The rules by which a message raises that.
+    pub raise: Vec<RaiseRule>,
+    /// What happens to header fields of Exchange.
+    pub headers: HeaderHandling,
+    /// The organisations whose fields are promoted; empty: any.
+    pub originators: Vec<DomainPattern>,
+    /// Whether the next hop is told, in a header field, how a message came.
+    pub arrival_header: bool,
     /// How much a refusal or report discloses.
     pub reveal: Reveal,
     /// How a LF without a CR in content is handled.
@@ -237,17 +245,6 @@ pub enum Sni {
     Name(Domain),
     /// No SNI is sent.
     Nothing,
-}
-
-/// What is required for sending accepted mail on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Onward {
-    /// It is sent by whichever connector serves the recipient.
-    #[default]
-    Any,
-    /// It is sent only over sessions under an enforced, forced requirement.
-    Sealed,
 }
 
 /// How much is disclosed: to the client in a refusal, and to a reverse-path outside our organisation in a
@@ -424,6 +421,10 @@ impl Inbound {
             tls: InboundTls::Opportunistic,
             mode: Mode::default(),
             onward: Onward::default(),
+            raise: Vec::new(),
+            headers: HeaderHandling::default(),
+            originators: Vec::new(),
+            arrival_header: false,
             reveal: Reveal::default(),
             bare_lf: BareLf::default(),
             lenient: false,

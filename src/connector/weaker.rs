@@ -8,13 +8,14 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::facts::TrustId;
+use super::headers::HeaderHandling;
 use super::name::PeerName;
 use super::pattern::DomainPattern;
 use super::pin::Pin;
+use super::raise::RaiseRule;
 use super::requirement::{Forced, KeyExchange, Purpose, Require, Revocation};
 use super::table::{
-    BareLf, Inbound, InboundTls, Mode, NextHop, OnHandshakeFailure, Onward, Outbound, OutboundTls,
-    SmartHostName,
+    BareLf, Inbound, InboundTls, Mode, NextHop, OnHandshakeFailure, Outbound, OutboundTls, SmartHostName,
 };
 use super::trusted::TrustSets;
 
@@ -57,6 +58,10 @@ pub enum Loss {
     Recipients,
     /// Mail need not leave under forced TLS.
     Onward,
+    /// A message can no longer raise what is required of the way it leaves, or not as far.
+    Raise,
+    /// Header fields of Exchange pass that were removed.
+    Headers,
     /// Bare line feeds are accepted.
     BareLf,
 }
@@ -80,6 +85,7 @@ pub(super) fn lost_outbound(old: Within<'_, Outbound>, new: Within<'_, Outbound>
     let level = outbound_level(now);
     let mut lost = |loss, is_lost: bool| losses.extend(is_lost.then_some(loss));
     lost(Loss::Level, level < outbound_level(was));
+    lost(Loss::Headers, firewall_lost(was.sending.headers, now.sending.headers));
     if level < DemandLevel::Forced {
         lost(Loss::Fallback, fallback(now.on_handshake_failure) < fallback(was.on_handshake_failure));
         lost(Loss::Memory, was.remember_tls && !now.remember_tls);
@@ -113,7 +119,9 @@ pub(super) fn lost_inbound(
     let same_file = |file: &Arc<str>| now.users.as_ref().is_some_and(|users| users.file == *file);
     lost(Loss::Login, was.users.as_ref().is_some_and(|users| !same_file(&users.file)));
     lost(Loss::Recipients, !was.to_domains.iter().any(|known| known.includes(to)));
-    lost(Loss::Onward, was.onward == Onward::Sealed && now.onward == Onward::Any);
+    lost(Loss::Onward, now.onward < was.onward);
+    lost(Loss::Raise, was.raise.iter().any(|rule| !raises(now, rule)));
+    lost(Loss::Headers, firewall_lost(was.headers, now.headers));
     lost(Loss::BareLf, was.bare_lf == BareLf::Refuse && now.bare_lf == BareLf::Normalize);
     if let (InboundTls::Forced(was_forced), InboundTls::Forced(now_forced)) = (&was.tls, &now.tls)
         && inbound_level(was) == DemandLevel::Forced
@@ -123,6 +131,16 @@ pub(super) fn lost_inbound(
         losses.extend(lost_forced((was_forced, old.1), (now_forced, new.1), &names));
     }
     losses
+}
+
+/// Whether a message that matches a rule must still leave as it says.
+fn raises(now: &Inbound, rule: &RaiseRule) -> bool {
+    let same = |other: &RaiseRule| other.marker == rule.marker && other.to >= rule.to;
+    now.onward >= rule.to || now.raise.iter().any(same)
+}
+
+fn firewall_lost(was: HeaderHandling, now: HeaderHandling) -> bool {
+    was == HeaderHandling::Firewall && now != HeaderHandling::Firewall
 }
 
 fn lost_forced(
@@ -352,6 +370,8 @@ impl fmt::Display for Loss {
             Self::Login => "login",
             Self::Recipients => "to_domains",
             Self::Onward => "onward",
+            Self::Raise => "[[raise]]",
+            Self::Headers => "headers",
             Self::BareLf => "bare_lf",
         })
     }

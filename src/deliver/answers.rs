@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::connector::{RecipientCheck, Revision};
+use crate::connector::{Onward, RecipientCheck, Revision};
 use crate::mail::Mailbox;
 
 /// The question an answer belongs to. Another connector, or another revision of it, is asked again.
@@ -12,14 +12,14 @@ use crate::mail::Mailbox;
 pub(super) struct AnswerKey {
     connector: Revision,
     mailbox: String,
-    onward_sealed: bool,
+    onward: Onward,
 }
 
 impl AnswerKey {
-    pub(super) fn new(connector: Revision, mailbox: &Mailbox, onward_sealed: bool) -> Self {
+    pub(super) fn new(connector: Revision, mailbox: &Mailbox, onward: Onward) -> Self {
         // Hosts that distinguish upper and lower case are rare, and asking for each spelling would let guessers ask
         // without end.
-        Self { connector, mailbox: mailbox.folded(), onward_sealed }
+        Self { connector, mailbox: mailbox.folded(), onward }
     }
 
     /// The key that stands for every recipient of the mailbox's domain.
@@ -84,7 +84,7 @@ mod tests {
     use crate::mail::{Enhanced, Reply};
 
     fn key(mailbox: &str) -> AnswerKey {
-        AnswerKey { connector: Revision::default(), mailbox: mailbox.to_owned(), onward_sealed: false }
+        AnswerKey { connector: Revision::default(), mailbox: mailbox.to_owned(), onward: Onward::Any }
     }
 
     #[test]
@@ -102,7 +102,7 @@ mod tests {
             assert_eq!(book.recall_at(&key(mailbox), last), Some(known));
             assert_eq!(book.recall_at(&key(mailbox), now + kept), None);
         }
-        assert_eq!(book.recall_at(&AnswerKey { onward_sealed: true, ..key("a") }, now), None);
+        assert_eq!(book.recall_at(&AnswerKey { onward: Onward::Sealed, ..key("a") }, now), None);
     }
 
     #[test]

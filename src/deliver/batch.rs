@@ -2,9 +2,14 @@
 
 use std::ops::Range;
 
-use super::declare::SevenBitForm;
+use super::convert;
+use super::declare::{SevenBitForm, needs_form};
+use super::leaving::{self, LeavingContent};
+use crate::connector::SendingSettings;
+use crate::mail::Domain;
 use crate::outcome::Outcome;
 use crate::scheduler::Job;
+use crate::smtp::Offers;
 
 /// A job and the state of each recipient.
 pub(super) struct Batch {
@@ -12,7 +17,9 @@ pub(super) struct Batch {
     pub(super) job: Job,
     /// A refusal may have been about the session: the recipients that wait need a new one.
     pub(super) in_doubt: bool,
-    /// What a host without 8BITMIME gets, once one has been met.
+    /// What the connector sends of the content, once that was looked at.
+    pub(super) leaving: Option<LeavingContent>,
+    /// What a host without 8BITMIME gets of that, once one has been met.
     pub(super) form: Option<SevenBitForm>,
     slots: Vec<Slot>,
 }
@@ -40,7 +47,20 @@ impl Slot {
 impl Batch {
     pub(super) fn new(serial: u64, job: Job) -> Self {
         let slots = job.recipients.iter().map(|_| Slot::Waiting).collect();
-        Self { serial, job, in_doubt: false, form: None, slots }
+        Self { serial, job, in_doubt: false, leaving: None, form: None, slots }
+    }
+
+    /// Whether it is known what this host gets of the content, or can be found out at once. `own`: the server's name.
+    pub(super) fn is_examined(&mut self, offers: Offers, sending: &SendingSettings, own: &Domain) -> bool {
+        if self.leaving.is_none() {
+            self.leaving = leaving::at_once(&self.job.content, sending.headers, own);
+        }
+        let Some(leaving) = &self.leaving else { return false };
+        if needs_form(&self.job, offers) && self.form.is_none() {
+            self.form = convert::at_once(&leaving.content);
+            return self.form.is_some();
+        }
+        true
     }
 
     /// The recipients of the next transaction: waiting neighbours, as many as all limits and the number of domains

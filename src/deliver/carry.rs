@@ -15,18 +15,18 @@ use super::classify::{
     unconverted, unreadable,
 };
 use super::connection::Interruption;
-use super::convert::at_once;
 use super::courier::Courier;
 use super::declare::{Declaration, needs_form, to_declare};
+use super::leaving;
 use super::need::{Need, serves};
 use super::probe::ProbeFailure;
 use super::search::{Search, may_go_clear};
 use super::session::OpenSession;
-use crate::connector::{Decision, NotCovered, RecipientCheck, Shortfall, TransactionGuard};
+use crate::connector::{Decision, HeaderHandling, NotCovered, RecipientCheck, Shortfall, TransactionGuard};
 use crate::mail::{Content, ReversePath};
-use crate::outcome::{DeliveryRecord, LinkFault, Outcome, Scope, Trouble};
+use crate::outcome::{ContentRecord, DeliveryRecord, LinkFault, Outcome, Scope, Trouble};
 use crate::scheduler::{Carrier, Errand, Job, Jobs, QuestionEnd, RecipientQuestion, Way};
-use crate::smtp::{Demand, MailFrom, NotBegun, Offers, OpenEvent, TransactionResult};
+use crate::smtp::{Demand, MailFrom, NotBegun, OpenEvent, TransactionResult};
 
 /// How often the table may change between a judgement and MAIL FROM before the job is returned.
 const JUDGEMENTS_MAX: usize = 4;
@@ -66,9 +66,9 @@ struct SentEnvelope {
     range: Range<usize>,
     /// The first one of its session: no refusal can come from what was said before.
     first: bool,
-    /// What is sent, and whether it was converted for this host.
+    /// What is sent, and how it was changed for this host.
     content: Content,
-    converted: bool,
+    noted: ContentRecord,
     /// Held until the final reply, so that a stricter table can wait for it.
     _guard: TransactionGuard,
 }
@@ -84,7 +84,7 @@ impl SentEnvelope {
         open: Option<&Outcome>,
     ) -> Option<Outcome> {
         let in_doubt = !self.first && is_in_doubt(finished, number);
-        (!in_doubt).then(|| noted(outcome_of(finished, number, session, open), self.converted))
+        (!in_doubt).then(|| noted(outcome_of(finished, number, session, open), &self.noted))
     }
 }
 
@@ -192,7 +192,7 @@ impl LaneCarrier {
     /// Asks about a recipient, unless somebody has asked the same meanwhile.
     async fn ask(&mut self, session: &mut OpenSession, (question, tries): PendingQuestion) -> Use {
         let connector = &self.way.connector;
-        let key = AnswerKey::new(connector.revision, &question.mailbox, question.onward_sealed);
+        let key = AnswerKey::new(connector.revision, &question.mailbox, question.onward);
         if let Some(known) = self.courier.answers.recall(&key) {
             self.jobs.answer(&question, known, QuestionEnd::Unasked);
             return Use::Again;
@@ -312,18 +312,33 @@ impl LaneCarrier {
         }
     }
 
-    /// Looks at a batch's content once, if this host must not be sent 8-bit octets. `false`: it can't be read, and the
+    /// Looks at a batch's content once: at its header section, and at all of it if this host must not be sent 8-bit octets. `false`: it can't be read, and the
     /// recipients are settled.
     async fn examine(&mut self, session: &mut OpenSession, place: usize) -> bool {
+        let (offers, own) = (session.smtp.offers(), &self.courier.settings.name);
+        let sending = &self.way.connector.sending;
         let Some(batch) = self.batches.get_mut(place) else { return true };
-        if is_examined(batch, session.smtp.offers()) {
+        if batch.is_examined(offers, sending, own) {
             return true;
         }
-        let content = batch.job.content.clone();
+        let (content, left) = (batch.job.content.clone(), batch.leaving.clone());
+        let converts = needs_form(&batch.job, offers);
         let courier = Arc::clone(&self.courier);
-        let form = courier.converter.form(&content, self.way.connector.sending.eight_bit).await;
-        match (form, self.batches.get_mut(place)) {
-            (Ok(form), Some(batch)) => batch.form = Some(form),
+        let examined = async {
+            let left = match left {
+                Some(left) => left,
+                None => leaving::read(&content, sending.headers, own).await?,
+            };
+            let form = match converts {
+                true => Some(courier.converter.form(&left.content, sending.eight_bit).await?),
+                false => None,
+            };
+            Ok((left, form))
+        };
+        match (examined.await, self.batches.get_mut(place)) {
+            (Ok((left, form)), Some(batch)) => {
+                (batch.leaving, batch.form) = (Some(left), form.or(batch.form.take()))
+            }
             (Ok(_), None) => {}
             (Err(error), _) => {
                 self.settle_rest(place, &unreadable(&error, session));
@@ -343,21 +358,24 @@ impl LaneCarrier {
         let range = batch.next_range(&[Some(everywhere), own, offers.recipients_max], offers.domains_max);
         let recipients = batch.job.recipients.get(range.clone()).unwrap_or_default();
         let message = &batch.job.message;
-        let declared = match to_declare(&batch.job, recipients, offers, batch.form.as_ref()) {
-            Ok(declared) => declared,
-            Err(error) => {
-                self.settle_rest(place, &unreadable(&error, session));
-                return false;
-            }
-        };
-        let Declaration { content, size, body, utf8, converted } = declared;
+        let declared =
+            match to_declare(&batch.job, recipients, offers, (batch.leaving.as_ref(), batch.form.as_ref())) {
+                Ok(declared) => declared,
+                Err(error) => {
+                    self.settle_rest(place, &unreadable(&error, session));
+                    return false;
+                }
+            };
+        let Declaration { content, tally, size, body, utf8, converted } = declared;
         let (reverse_path, dsn) = (&message.reverse_path, &message.dsn);
-        let mail = MailFrom { reverse_path, body, size, utf8, dsn };
         let connector = &self.way.connector;
+        let promotes = connector.sending.headers == HeaderHandling::Promote;
+        let origin = &message.origin;
+        let originator = origin.originator.as_ref().filter(|_| promotes);
+        let mail = MailFrom { reverse_path, body, size, utf8, originator, dsn };
         let mut refused = elsewhere();
         // Before the table is read: a stricter one either waits for this transaction or is seen by it.
         let mailboxes = || recipients.iter().map(|recipient| &recipient.forward_path);
-        let origin = &message.origin;
         let guard = session.enter(&self.courier.live, connector, mailboxes(), origin.connector.as_ref());
         for _ in 0..JUDGEMENTS_MAX {
             let table = self.courier.live.table();
@@ -368,7 +386,7 @@ impl LaneCarrier {
                 requirement: &session.requirement,
                 revision: connector.revision,
                 generation: table.generation,
-                onward_sealed: origin.onward_sealed,
+                onward: origin.onward.level,
             };
             let paths = recipients.iter().map(|r| (&r.forward_path, &r.dsn));
             match session.smtp.begin(&mail, paths, &demand, &mut session.connection.out) {
@@ -377,7 +395,8 @@ impl LaneCarrier {
                     let (serial, first) = (batch.serial, session.used == 0);
                     session.used = session.used.saturating_add(1);
                     let _guard = guard;
-                    self.sent.push_back(SentEnvelope { serial, range, first, content, converted, _guard });
+                    let noted = ContentRecord { converted, tally };
+                    self.sent.push_back(SentEnvelope { serial, range, first, content, noted, _guard });
                     return true;
                 }
                 Err(NotBegun::NotCovered(NotCovered::Stale)) => {
@@ -386,7 +405,7 @@ impl LaneCarrier {
                     }
                 }
                 Err(NotBegun::NotCovered(NotCovered::Short(Shortfall::Onward))) => {
-                    if let Some(decision) = Decision::onward(connector, true) {
+                    if let Some(decision) = Decision::onward(connector, &message.origin.onward) {
                         refused = Outcome::Deferred(Trouble::by(decision, Scope::Recipient));
                     }
                     break;
@@ -437,7 +456,9 @@ impl LaneCarrier {
         let Some(place) = self.batches.iter().position(|batch| !batch.is_under_way()) else { return };
         // What has to be converted first is not waited for while the peer waits for content.
         let offers = session.smtp.offers();
-        let examined = self.batches.get_mut(place).is_some_and(|batch| is_examined(batch, offers));
+        let (sending, own) = (&self.way.connector.sending, &self.courier.settings.name);
+        let examined =
+            self.batches.get_mut(place).is_some_and(|batch| batch.is_examined(offers, sending, own));
         if examined && self.batches.get(place).is_some_and(|batch| self.may_take(session, batch)) {
             self.begin(session, place);
         }
@@ -545,19 +566,12 @@ impl LaneCarrier {
     }
 }
 
-/// Whether it is known what this host gets of a batch, or can be found out at once.
-fn is_examined(batch: &mut Batch, offers: Offers) -> bool {
-    if needs_form(&batch.job, offers) && batch.form.is_none() {
-        batch.form = at_once(&batch.job.content);
-        return batch.form.is_some();
-    }
-    true
-}
-
-/// A delivery's record says if the content was converted.
-fn noted(outcome: Outcome, converted: bool) -> Outcome {
+/// A delivery's record says how the content was changed.
+fn noted(outcome: Outcome, content: &ContentRecord) -> Outcome {
     match outcome {
-        Outcome::Delivered(record) => Outcome::Delivered(DeliveryRecord { converted, ..record }),
+        Outcome::Delivered(record) => {
+            Outcome::Delivered(DeliveryRecord { content: content.clone(), ..record })
+        }
         Outcome::Deferred(_) | Outcome::Failed(_) => outcome,
     }
 }

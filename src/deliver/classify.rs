@@ -7,8 +7,8 @@ use super::session::OpenSession;
 use crate::connector::RecipientCheck;
 use crate::mail::{Enhanced, Reply};
 use crate::outcome::{
-    At, Cause, DeliveryRecord, LinkFault, Outcome, Remote, Scope, Stage, Trouble, classify_fault,
-    classify_reply, may_be_of_session,
+    At, Cause, ContentRecord, DeliveryRecord, LinkFault, Outcome, Remote, Scope, Stage, Trouble,
+    classify_fault, classify_reply, may_be_of_session,
 };
 use crate::smtp::{NotBegun, TransactionResult};
 
@@ -70,7 +70,7 @@ pub(super) fn outcome_of(
             reply: reply.clone(),
             decision: session.decision.clone(),
             reports_on: session.smtp.offers().dsn,
-            converted: false,
+            content: ContentRecord::default(),
         }),
         (Some((stage, reply)), _) => classify_reply(stage, reply, finished.has_taker(), &at(session)),
         (None, Some(open)) => open.clone(),

@@ -2,8 +2,11 @@
 //! the extension after all. Content is read only in that case.
 
 use std::io;
+use std::sync::Arc;
 
+use super::leaving::LeavingContent;
 use super::seven_bit::ConversionFault;
+use crate::connector::HeaderTally;
 use crate::mail::{BodyType, Content};
 use crate::scheduler::Job;
 use crate::smtp::Offers;
@@ -25,6 +28,8 @@ pub(super) enum SevenBitForm {
 /// What is sent of a message, and what is declared of it.
 pub(super) struct Declaration {
     pub(super) content: Content,
+    /// What was removed from its header section, or promoted there.
+    pub(super) tally: Option<Arc<HeaderTally>>,
     pub(super) size: u64,
     pub(super) body: BodyType,
     pub(super) utf8: bool,
@@ -39,7 +44,7 @@ pub(super) fn needs_form(job: &Job, offers: Offers) -> bool {
 }
 
 /// What to send and to declare of a message: as it was accepted, or less if the peer lacks an extension and the
-/// message does not need it. `form`: what a host without 8BITMIME gets.
+/// message does not need it. `leaving`: what the connector sends of it; `form`: what a host without 8BITMIME gets of that.
 ///
 /// # Errors
 /// The content can't be read.
@@ -47,11 +52,14 @@ pub(super) fn to_declare(
     job: &Job,
     recipients: &[QueuedRecipient],
     offers: Offers,
-    form: Option<&SevenBitForm>,
+    (leaving, form): (Option<&LeavingContent>, Option<&SevenBitForm>),
 ) -> io::Result<Declaration> {
-    let Job { message, content, .. } = job;
-    let (body, utf8, size) = (message.body, message.utf8, message.size);
-    let mut declared = Declaration { content: content.clone(), size, body, utf8, converted: false };
+    let Job { message, .. } = job;
+    let (body, utf8) = (message.body, message.utf8);
+    let LeavingContent { content, tally } =
+        leaving.cloned().ok_or_else(|| io::Error::other("its header section was not looked at"))?;
+    let size = if tally.is_some() { content.len() } else { message.size };
+    let mut declared = Declaration { content, tally, size, body, utf8, converted: false };
     if needs_form(job, offers) {
         declared.body = BodyType::SevenBit;
         match form {
@@ -133,8 +141,6 @@ pub(super) fn has_ascii_header(content: &Content) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::mail::ContentSource;
 

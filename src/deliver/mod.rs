@@ -13,6 +13,7 @@ mod convert;
 mod courier;
 mod declare;
 mod dial;
+mod leaving;
 mod login;
 mod memory;
 mod need;

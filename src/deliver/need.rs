@@ -7,7 +7,7 @@ use super::classify::{undeliverable, unreadable};
 use super::declare::needs_utf8;
 use super::dial::is_this_host;
 use super::session::OpenSession;
-use crate::connector::{Arrival, Outbound, Table, choose};
+use crate::connector::{Arrival, Onward, OnwardDemand, Outbound, Table, choose};
 use crate::mail::Mailbox;
 use crate::outcome::Outcome;
 use crate::scheduler::{Job, RecipientQuestion};
@@ -24,8 +24,8 @@ pub(super) enum Need<'a> {
         mailbox: &'a Mailbox,
         /// The inbound connector by which mail for it would have come.
         arrives_by: &'a Arc<str>,
-        /// Whether mail for it would have to go on under TLS.
-        onward_sealed: bool,
+        /// How mail for it would have to leave.
+        onward: Onward,
     },
     /// To see what the host shows, and maybe to ask for this recipient.
     Trial(Option<&'a Mailbox>),
@@ -34,8 +34,8 @@ pub(super) enum Need<'a> {
 impl<'a> Need<'a> {
     /// What a question needs a session for.
     pub(super) fn of(question: &'a RecipientQuestion) -> Self {
-        let RecipientQuestion { mailbox, arrives_by, onward_sealed, .. } = question;
-        Self::Question { mailbox, arrives_by, onward_sealed: *onward_sealed }
+        let RecipientQuestion { mailbox, arrives_by, onward, .. } = question;
+        Self::Question { mailbox, arrives_by, onward: *onward }
     }
 
     /// The recipients the session is for.
@@ -73,12 +73,12 @@ impl<'a> Need<'a> {
         }
     }
 
-    /// Whether the mail must go on under TLS.
-    pub(super) fn onward_sealed(self) -> bool {
+    /// How the mail must leave, beside what the connector requires.
+    pub(super) fn onward(self) -> OnwardDemand {
         match self {
-            Self::Delivery(job) => job.message.origin.onward_sealed,
-            Self::Question { onward_sealed, .. } => onward_sealed,
-            Self::Trial(_) => false,
+            Self::Delivery(job) => job.message.origin.onward.clone(),
+            Self::Question { onward, .. } => OnwardDemand { level: onward, raised_by: None },
+            Self::Trial(_) => OnwardDemand::default(),
         }
     }
 

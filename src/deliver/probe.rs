@@ -214,16 +214,17 @@ impl OpenSession {
         // Held until the last reply, and before the table is read: a stricter one either waits for it or is seen by it.
         let _guard = self.enter(&courier.live, connector, std::iter::once(to), need.arrived_by(connector));
         let (utf8, dsn) = (!reverse_path.is_ascii() || !to.is_ascii(), MessageDsn::default());
-        let mail = MailFrom { reverse_path, body: BodyType::SevenBit, size: 0, utf8, dsn: &dsn };
+        let mail =
+            MailFrom { reverse_path, body: BodyType::SevenBit, size: 0, utf8, originator: None, dsn: &dsn };
         let table = courier.live.table();
         if !need.is_served(&table, connector) {
             return Err(ProbeFailure::Elsewhere);
         }
         let (generation, asked) = (table.generation, RecipientDsn::default());
-        let onward_sealed = need.onward_sealed();
+        let onward = need.onward().level;
         let begin = |session: &mut Self| {
             let (requirement, revision) = (&session.requirement, connector.revision);
-            let demand = Demand { requirement, revision, generation, onward_sealed };
+            let demand = Demand { requirement, revision, generation, onward };
             let recipients = std::iter::once((to, &asked));
             session.smtp.ask(&mail, recipients, &demand, &mut session.connection.out)
         };

@@ -53,7 +53,7 @@ impl Search<'_> {
     /// # Errors
     /// Why there is no session.
     pub(super) async fn run(&self) -> Result<OpenSession, Outcome> {
-        if let Some(decision) = Decision::onward(&self.way.connector, self.need.onward_sealed()) {
+        if let Some(decision) = Decision::onward(&self.way.connector, &self.need.onward()) {
             return Err(Outcome::Deferred(Trouble::by(decision, Scope::Recipient)));
         }
         let dialled = DialledHost::default();

@@ -13,7 +13,7 @@ use self::peer::{Manner, Peer, StartTls};
 use super::settings::Settings;
 use super::*;
 use crate::connector::{
-    DomainPattern, Forced, Generation, LiveTable, NextHop, OnFailure, OnHandshakeFailure, Outbound,
+    DomainPattern, Forced, Generation, LiveTable, NextHop, OnFailure, OnHandshakeFailure, Onward, Outbound,
     OutboundTls, PeerName, RecipientCheck, Require, Revision, SmartHost, SmartHostName, Table, TlsVersion,
     TrustId,
 };
@@ -562,7 +562,7 @@ async fn a_recipient_in_utf8_is_asked_about_where_that_is_understood() {
     let modern = Peer::start(Manner { utf8: true, ..Manner::default() }).await;
     let world = World::new(outbound(&[plain.address, modern.address]), Vec::new());
     let mailbox = Mailbox::parse("j\u{f6}s\u{e9}@b.example").expect("a mailbox");
-    let question = RecipientQuestion { mailbox, arrives_by: "in".into(), onward_sealed: false, ticket: 7 };
+    let question = RecipientQuestion { mailbox, arrives_by: "in".into(), onward: Onward::Any, ticket: 7 };
     world.jobs.questions.lock().expect("questions").push_back(question);
     assert_eq!(world.carry(&[]).await, ["7: Exists ByHost"]);
     assert_eq!((plain.heard("MAIL").len(), modern.heard("RCPT").len()), (0, 1));

@@ -29,7 +29,7 @@ impl Verifier {
 
 impl RecipientVerifier for Verifier {
     fn recall(&self, question: &Question) -> Option<RecipientCheck> {
-        let key = AnswerKey::new(question.way.revision, &question.mailbox, question.onward_sealed);
+        let key = AnswerKey::new(question.way.revision, &question.mailbox, question.onward);
         let all = key.of_domain(&question.mailbox);
         let answers = &self.courier.answers;
         answers.recall(&key).or_else(|| answers.recall(&all))
@@ -38,9 +38,9 @@ impl RecipientVerifier for Verifier {
     fn verify(&self, question: Question) -> Pin<Box<dyn Future<Output = RecipientCheck> + Send>> {
         let (courier, scheduler) = (Arc::clone(&self.courier), Arc::clone(&self.scheduler));
         Box::pin(async move {
-            let Question { mailbox, way, arrives_by, onward_sealed } = question;
-            let all = AnswerKey::new(way.revision, &mailbox, onward_sealed).of_domain(&mailbox);
-            match timeout(PATIENCE, scheduler.ask(way, mailbox, (arrives_by, onward_sealed))).await {
+            let Question { mailbox, way, arrives_by, onward } = question;
+            let all = AnswerKey::new(way.revision, &mailbox, onward).of_domain(&mailbox);
+            match timeout(PATIENCE, scheduler.ask(way, mailbox, (arrives_by, onward))).await {
                 Ok(known) => known,
                 Err(_) => {
                     // A domain whose hosts keep one client waiting must not keep the next one waiting as long.

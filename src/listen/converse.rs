@@ -169,7 +169,8 @@ impl Conversation {
                     }
                     // Pending replies go out with this one: a client that has sent its content waits for none
                     // of them.
-                    let result = self.intake.commit(*arrived, self.peer.ip()).await;
+                    // Boxed: a session that waits must not carry the size of a message's way to the disk.
+                    let result = Box::pin(self.intake.commit(*arrived, self.peer.ip())).await;
                     self.on_stored(result);
                     false
                 }

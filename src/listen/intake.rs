@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::ListenerState;
-use crate::connector::{Decision, InboundTls, Mode, Onward};
+use crate::connector::{Decision, Forced, InboundTls, Mode};
 use crate::mail::{Clock, QueueId, UnixMillis};
 use crate::smtp::data::ContentSink;
 use crate::smtp::receive::{ReceivedMessage, Reservation, StoreRefusal};
@@ -67,18 +67,14 @@ impl Intake {
             Body::Lost(fault) => return Err(fault),
             Body::Nothing => return Err(SpoolFault::Failed("no content came".to_owned())),
         };
-        let ReceivedMessage { id, envelope, ways, connector, decision, message_id, own_hops, at: _ } =
-            arrived;
+        let ReceivedMessage { id, envelope, ways, connector, decision, findings, message_id, .. } = arrived;
         let lanes = envelope
             .recipients
             .iter()
             .zip(&ways)
             .map(|(r, way)| LaneKey::of(way, r.forward_path.domain()))
             .collect();
-        let proven = match &connector.tls {
-            InboundTls::Forced(forced) => forced.proves_who(),
-            InboundTls::Off | InboundTls::Opportunistic => false,
-        };
+        let proven = connector.forced().is_some_and(Forced::proves_who);
         let sealed = match (&connector.tls, connector.mode) {
             (InboundTls::Forced(_), Mode::Enforce) => true,
             // Audit mode may have waived the requirement.
@@ -90,9 +86,10 @@ impl Intake {
         let origin = Origin {
             connector: Some(Arc::clone(&connector.name)),
             sealed,
-            onward_sealed: connector.onward == Onward::Sealed,
+            onward: findings.demand.clone(),
+            originator: arrived.originator,
             message_id: message_id.clone(),
-            not_back_to: Origin::is_circling(own_hops).then(|| peer.to_canonical()),
+            not_back_to: Origin::is_circling(arrived.own_hops).then(|| peer.to_canonical()),
         };
         let accepted_at = Clock::wall();
         let message = NewMessage { id, envelope, lanes, content, accepted_at, origin };
@@ -116,6 +113,7 @@ impl Intake {
             recipients,
             size: self.octets,
             message_id: message_id.as_deref(),
+            findings: &findings,
             decision: &decision,
         });
         (self.shared.accepted)(leased);

@@ -2,6 +2,7 @@
 //! sockets or files, and time is an argument everywhere but in [`Clock`].
 
 mod address;
+mod authserv;
 mod clock;
 mod content;
 mod dates;
@@ -10,6 +11,7 @@ mod dsn;
 mod edit;
 mod envelope;
 mod extension;
+mod header;
 mod network;
 mod public;
 mod queue_id;
@@ -18,6 +20,7 @@ mod reply;
 mod time;
 
 pub use address::{Mailbox, MailboxDomain, PathFault, ReversePath, is_postmaster};
+pub use authserv::claims_to_be;
 pub use clock::Clock;
 pub use content::{Content, ContentSource};
 pub use dates::{Dates, Offsets};
@@ -26,6 +29,7 @@ pub use dsn::{MessageDsn, Notify, Occasion, RecipientDsn, Ret, from_xtext, is_xt
 pub use edit::{Edit, edited};
 pub use envelope::{BodyType, Envelope, Recipient};
 pub use extension::Extension;
+pub use header::{HeaderField, decoded, header_end, header_fields, unfolded};
 pub use network::{Network, NetworkBits};
 pub use public::{AddressReach, is_public, reach_of};
 pub use queue_id::QueueId;

@@ -17,7 +17,7 @@ pub use hints::{
 
 use std::sync::Arc;
 
-use crate::connector::Decision;
+use crate::connector::{Decision, HeaderTally};
 use crate::mail::{Enhanced, Reply};
 
 /// The outcome of one attempt for one recipient.
@@ -42,8 +42,17 @@ pub struct DeliveryRecord {
     pub decision: Arc<Decision>,
     /// Whether the host took over the requested DSNs (RFC 3461 §5.2.1).
     pub reports_on: bool,
+    /// How the content was changed for it.
+    pub content: ContentRecord,
+}
+
+/// How content was changed for a host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContentRecord {
     /// Whether 8-bit content was converted, because the host lacks 8BITMIME.
     pub converted: bool,
+    /// The header fields that were removed or promoted; `None`: none.
+    pub tally: Option<Arc<HeaderTally>>,
 }
 
 /// What hindered a delivery.

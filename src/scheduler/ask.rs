@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Way;
 use super::run::Scheduler;
-use crate::connector::{Outbound, RecipientCheck};
+use crate::connector::{Onward, Outbound, RecipientCheck};
 use crate::mail::Mailbox;
 use crate::spool::LaneKey;
 
@@ -15,11 +15,11 @@ impl Scheduler {
         &self,
         connector: Arc<Outbound>,
         mailbox: Mailbox,
-        (arrives_by, onward_sealed): (Arc<str>, bool),
+        (arrives_by, onward): (Arc<str>, Onward),
     ) -> RecipientCheck {
         let lane = LaneKey::of(&connector, mailbox.domain());
         let way = Arc::new(Way::new(connector, mailbox.domain()));
-        let (ticket, answer) = self.questions.add(mailbox, (arrives_by, onward_sealed));
+        let (ticket, answer) = self.questions.add(mailbox, (arrives_by, onward));
         let withdrawal = Withdrawal { scheduler: self, lane, ticket };
         let asked = self.ask_core(|core, at| core.ask(&withdrawal.lane, way, ticket, at));
         if asked { answer.await.unwrap_or(RecipientCheck::Unsure) } else { RecipientCheck::Unsure }

@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::connector::{Outbound, RecipientCheck};
+use crate::connector::{Onward, Outbound, RecipientCheck};
 use crate::mail::{Content, Domain, Mailbox};
 use crate::outcome::{Outcome, Trouble};
 use crate::spool::{QueuedRecipient, StoredMessage};
@@ -64,8 +64,8 @@ pub struct RecipientQuestion {
     pub mailbox: Mailbox,
     /// The inbound connector by which mail for it would have come.
     pub arrives_by: Arc<str>,
-    /// Whether mail for it must leave under forced TLS.
-    pub onward_sealed: bool,
+    /// How mail for it must leave, at least.
+    pub onward: Onward,
     /// Identifies the question; used only by the scheduler.
     pub ticket: u64,
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::RecipientQuestion;
-use crate::connector::RecipientCheck;
+use crate::connector::{Onward, RecipientCheck};
 use crate::mail::Mailbox;
 
 /// Questions whose answer somebody waits for.
@@ -21,12 +21,11 @@ impl Questions {
     pub(super) fn add(
         &self,
         mailbox: Mailbox,
-        (arrives_by, onward_sealed): (Arc<str>, bool),
+        (arrives_by, onward): (Arc<str>, Onward),
     ) -> (u64, oneshot::Receiver<RecipientCheck>) {
         let ticket = self.last.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
-        self.open()
-            .insert(ticket, (RecipientQuestion { mailbox, arrives_by, onward_sealed, ticket }, sender));
+        self.open().insert(ticket, (RecipientQuestion { mailbox, arrives_by, onward, ticket }, sender));
         (ticket, receiver)
     }
 

@@ -8,7 +8,7 @@ use crate::connector::{
     Ruling,
 };
 use crate::mail::{BodyType, Content, Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
-use crate::outcome::{Cause, DeliveryRecord, Outcome, Scope, Trouble};
+use crate::outcome::{Cause, ContentRecord, DeliveryRecord, Outcome, Scope, Trouble};
 use crate::spool::{LaneKey, LeaseBook, Leased, Origin, QueuedRecipient, StoredMessage};
 
 pub(super) fn outbound(name: &str, pattern: &str) -> Outbound {
@@ -26,7 +26,7 @@ pub(super) fn outbound(name: &str, pattern: &str) -> Outbound {
 pub(super) fn delivered() -> Outcome {
     Outcome::Delivered(DeliveryRecord {
         reports_on: false,
-        converted: false,
+        content: ContentRecord::default(),
         host: "mx".to_owned(),
         reply: Reply::new(250, Enhanced(2, 0, 0), "ok"),
         decision: Arc::new(Decision {

@@ -3,7 +3,7 @@
 
 use super::core::{RecipientVerdict, Work};
 use super::run::Scheduler;
-use crate::connector::{Arrival, choose, is_ours, may_disclose};
+use crate::connector::{Arrival, Onward, choose, is_ours, may_disclose};
 use crate::mail::{
     BodyType, Content, Dates, Envelope, Mailbox, MessageDsn, Occasion, QueueId, Ret, ReversePath, UnixMillis,
 };
@@ -182,7 +182,7 @@ impl Scheduler {
         let message = &work.message;
         message.dsn.ret == Some(Ret::Full)
             && !message.origin.sealed
-            && !message.origin.onward_sealed
+            && message.origin.onward.level == Onward::Any
             && message.body != BodyType::BinaryMime
             && message.size <= RETURNED_BYTES_MAX
             && !self.goes_sealed(work).await
@@ -254,7 +254,7 @@ impl Scheduler {
             origin: Origin {
                 message_id: Some(format!("{id}@{}", self.settings.name)),
                 // A report reveals enough of the message to need the same TLS protection.
-                onward_sealed: work.message.origin.onward_sealed,
+                onward: work.message.origin.onward.clone(),
                 ..Origin::default()
             },
         })

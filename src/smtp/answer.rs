@@ -1,6 +1,7 @@
 //! Reads a server's replies of any number of lines (RFC 5321 §4.2), and the keywords of an EHLO reply.
 //! It does not decide what to send next.
 
+use super::extension::XOORG;
 use crate::connector::Mechanism;
 use crate::mail::{Enhanced, Extension, Reply};
 
@@ -55,6 +56,8 @@ pub struct Offers {
     pub utf8: bool,
     /// DSN is offered (RFC 3461).
     pub dsn: bool,
+    /// XOORG is offered, by which Exchange passes on the organisation that a message comes from.
+    pub originator: bool,
     /// LIMITS RCPTMAX: recipients of one transaction (RFC 9422 §4).
     pub recipients_max: Option<usize>,
     /// LIMITS MAILMAX: transactions of one session (RFC 9422 §4).
@@ -198,6 +201,8 @@ impl Offers {
                 if !ignored.contains(extension) {
                     offers.add(*extension, words);
                 }
+            } else if keyword.eq_ignore_ascii_case(XOORG) {
+                offers.originator = true;
             } else if keyword.eq_ignore_ascii_case("STARTTLS") {
                 offers.starttls = true;
             } else if keyword.eq_ignore_ascii_case("SIZE") {

@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use crate::mail::{Domain, Extension, Reply};
 
+/// The extension by which Exchange passes on the organisation that a message comes from. No document defines it.
+pub const XOORG: &str = "XOORG";
+
 /// What our server offers in one session.
 #[derive(Debug, Clone, Copy)]
 pub struct Offered<'a> {
@@ -16,6 +19,8 @@ pub struct Offered<'a> {
     pub starttls: bool,
     /// AUTH: the session is inside TLS, and a connector has users (RFC 4954 §4).
     pub auth: bool,
+    /// XOORG: the client shows the certificate of a connector that promotes header fields.
+    pub originator: bool,
     /// Extensions the listener is configured not to offer.
     pub withheld: &'a [Extension],
 }
@@ -55,6 +60,10 @@ impl Offered<'_> {
         if self.auth {
             text.push_str("\nAUTH PLAIN LOGIN");
         }
+        if self.originator {
+            text.push('\n');
+            text.push_str(XOORG);
+        }
         if self.starttls {
             text.push_str("\nSTARTTLS");
         }
@@ -70,7 +79,14 @@ mod tests {
     fn what_can_be_had_is_offered() {
         let name = Domain::parse("gw1.contoso.example").expect("a domain");
         let reply = |starttls, auth, withheld| {
-            let offered = Offered { message_bytes_max: 1_000, recipients_max: 100, starttls, auth, withheld };
+            let offered = Offered {
+                message_bytes_max: 1_000,
+                recipients_max: 100,
+                starttls,
+                auth,
+                originator: auth,
+                withheld,
+            };
             let mut out = Vec::new();
             offered.ehlo_reply(&name, [192, 0, 2, 1].into()).write_to(&mut out);
             String::from_utf8(out).expect("text")
@@ -81,7 +97,7 @@ mod tests {
              250-PIPELINING\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n250-DSN\r\n\
              250-LIMITS RCPTMAX=100\r\n250 STARTTLS\r\n"
         );
-        assert!(reply(false, true, &[]).ends_with("250 AUTH PLAIN LOGIN\r\n"));
+        assert!(reply(false, true, &[]).ends_with("250-AUTH PLAIN LOGIN\r\n250 XOORG\r\n"));
         let without = reply(false, false, &[Extension::Chunking, Extension::Dsn]);
         assert!(!["CHUNKING", "BINARYMIME", "DSN"].iter().any(|word| without.contains(word)), "{without}");
     }

@@ -3,6 +3,7 @@
 
 mod asked;
 mod chunks;
+mod header;
 mod lenient;
 mod login;
 mod opening;
@@ -35,7 +36,8 @@ use super::line::{LineSplitter, Split};
 use crate::connector::{
     Admission, Channel, Decision, Inbound, Outbound, SessionTable, TlsFacts, TransactionGuard,
 };
-use crate::mail::{Enhanced, Envelope, MailboxDomain, QueueId, Recipient, Reply, UnixMillis};
+use crate::mail::{Domain, Enhanced, Envelope, MailboxDomain, QueueId, Recipient, Reply, UnixMillis};
+use header::HeaderStage;
 use repeats::Repeats;
 use tally::Tally;
 
@@ -144,6 +146,9 @@ struct Transaction {
     connector: Arc<Inbound>,
     decision: Arc<Decision>,
     declared: u64,
+    header: HeaderStage,
+    /// The organisation it comes from, if one of our own systems says so.
+    originator: Option<Domain>,
     /// Recipients refused so far.
     refused: usize,
     /// Registers it, so that a stricter table can wait for it.

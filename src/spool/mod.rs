@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::connector::{Arrival, NextHop, Outbound};
+use crate::connector::{Arrival, NextHop, OnwardDemand, Outbound};
 use crate::mail::{
-    BodyType, Content, Envelope, Mailbox, MailboxDomain, MessageDsn, QueueId, RecipientDsn, ReversePath,
-    UnixMillis,
+    BodyType, Content, Domain, Envelope, Mailbox, MailboxDomain, MessageDsn, QueueId, RecipientDsn,
+    ReversePath, UnixMillis,
 };
 
 pub mod body;
@@ -183,8 +183,10 @@ pub struct Origin {
     pub connector: Option<Arc<str>>,
     /// Received over TLS under a forced connector: a report about it returns headers only.
     pub sealed: bool,
-    /// It must leave over TLS too, and so must reports about it.
-    pub onward_sealed: bool,
+    /// How it must leave, and so must reports about it.
+    pub onward: OnwardDemand,
+    /// The organisation it comes from, by the word of one of our own systems, for next hops that are told (`XOORG`).
+    pub originator: Option<Domain>,
     /// The Message-ID header, if present.
     pub message_id: Option<String>,
     /// The client, if the message has been here before so often that it is not handed back to it.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::connector::Decision;
+use crate::connector::{Decision, HeaderFindings};
 use crate::mail::{Mailbox, Network, QueueId, Reply, ReversePath, UnixMillis};
 use crate::outcome::{DeliveryRecord, Trouble};
 
@@ -24,6 +24,8 @@ pub enum Event<'a> {
         size: u64,
         /// The Message-ID header, if present.
         message_id: Option<&'a str>,
+        /// What follows from its header section.
+        findings: &'a HeaderFindings,
         /// The inbound connector and why it was chosen.
         decision: &'a Decision,
     },

@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use tracing::field::{DisplayValue, display};
 
 use super::Event;
-use crate::connector::{Attainment, Decision, RequiredTls};
+use crate::connector::{Attainment, Decision, HeaderTally, Onward, RequiredTls};
 use crate::mail::rfc3339;
 use crate::outcome::{Remote, Trouble, hint_on_decision};
 
@@ -71,7 +71,8 @@ impl Journal {
 
     fn record_session(event: &Event<'_>) {
         match event {
-            Event::Accepted { id, peer, reverse_path, recipients, size, message_id, decision } => {
+            Event::Accepted { id, peer, reverse_path, recipients, size, message_id, findings, decision } => {
+                let tally = Some(&findings.tally);
                 tell!(FACT, INFO, "accepted", Some(decision), {
                     id = %id,
                     peer = %peer,
@@ -79,6 +80,11 @@ impl Journal {
                     recipients = recipients,
                     size = size,
                     message_id = line(*message_id),
+                    stripped = stripped(tally),
+                    stripped_fields = stripped_fields(tally),
+                    promoted = promoted(tally),
+                    onward = (findings.demand.level > Onward::Any).then(|| display(findings.demand.level.word())),
+                    raised_by = line(findings.demand.raised_by.as_deref()),
                 });
             }
             Event::Refused { peer, stage, reverse_path, forward_path, reply, decision } => {
@@ -132,13 +138,17 @@ impl Journal {
     fn record_message(event: &Event<'_>) {
         match event {
             Event::Delivered { id, forward_path, delivered, delay } => {
+                let tally = delivered.content.tally.as_deref();
                 tell!(FACT, INFO, "delivered", Some(&delivered.decision), {
                     id = %id,
                     forward_path = %Line(forward_path.as_str()),
                     host = %Line(&delivered.host),
                     reply = %Line(&delivered.reply.to_string()),
                     delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-                    converted = delivered.converted.then_some(true),
+                    converted = delivered.content.converted.then_some(true),
+                    stripped = stripped(tally),
+                    stripped_fields = stripped_fields(tally),
+                    promoted = promoted(tally),
                 });
             }
             Event::Deferred { id, forward_path, trouble, next_at } => {
@@ -227,6 +237,19 @@ impl<'a> DecisionFields<'a> {
     }
 }
 
+/// The number of header fields that were removed, if any were.
+fn stripped(tally: Option<&HeaderTally>) -> Option<usize> {
+    tally.map(|tally| tally.stripped).filter(|count| *count > 0)
+}
+
+fn stripped_fields(tally: Option<&HeaderTally>) -> Option<DisplayValue<Line<&HeaderTally>>> {
+    line(tally.filter(|tally| tally.stripped > 0))
+}
+
+fn promoted(tally: Option<&HeaderTally>) -> Option<usize> {
+    tally.map(|tally| tally.promoted).filter(|count| *count > 0)
+}
+
 fn host(trouble: &Trouble) -> Option<DisplayValue<Line<&str>>> {
     line(trouble.remote.as_ref().map(|remote| remote.host.as_str()))
 }
@@ -273,7 +296,7 @@ mod tests {
     use super::*;
     use crate::connector::{Forced, Requirement, Ruling, Shortfall};
     use crate::mail::{Enhanced, Mailbox, QueueId, Reply, UnixMillis};
-    use crate::outcome::{Cause, DeliveryRecord, Scope};
+    use crate::outcome::{Cause, ContentRecord, DeliveryRecord, Scope};
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -339,7 +362,7 @@ mod tests {
         );
         let delivered = &DeliveryRecord {
             reports_on: false,
-            converted: false,
+            content: ContentRecord::default(),
             host: "mx".to_owned(),
             reply: Reply::new(250, Enhanced(2, 0, 0), "ok"),
             decision: decision(),

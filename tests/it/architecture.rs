@@ -58,6 +58,7 @@ const SHELL: &[&str] = &[
     "deliver/connection.rs",
     "deliver/convert.rs",
     "deliver/dial.rs",
+    "deliver/leaving.rs",
     "deliver/login.rs",
     "deliver/memory.rs",
     "deliver/open.rs",

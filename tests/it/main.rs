@@ -34,6 +34,7 @@ mod flushes;
 mod foreign;
 mod gateway;
 mod harness;
+mod headers;
 mod hints;
 mod lab;
 mod lenient;

@@ -218,7 +218,7 @@ impl Drop for Ending {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn aiosmtpd_takes_our_mail_over_verified_tls() {
-    let Some(mut python) = tools::python() else {
+    let Some(mut python) = tools::python("aiosmtpd.smtp") else {
         return left_out(
             "real_peers::aiosmtpd_takes_our_mail_over_verified_tls",
             "aiosmtpd was not unpacked",

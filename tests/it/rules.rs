@@ -110,7 +110,11 @@ async fn mail_that_must_stay_sealed_waits_where_tls_is_not_enforced() {
         let ours =
             queue.iter().find(|message| message["recipients"][0]["forward_path"] == row["forward_path"]);
         let shown = site.home.run(&["queue", "show"], &[ours.unwrap()["id"].as_str().unwrap()]);
-        assert!(tools::said(&shown).contains("only under forced TLS"), "{row} {}", tools::said(&shown));
+        assert!(
+            tools::said(&shown).contains("only over enforced, forced TLS"),
+            "{row} {}",
+            tools::said(&shown)
+        );
     }
     assert!(loose.arrived().is_empty() && audited.arrived().is_empty());
 }

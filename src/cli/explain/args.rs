@@ -28,6 +28,9 @@ pub(in crate::cli) struct ExplainArgs {
     /// With only --to: the inbound connector by which the mail arrives, where outbound connectors name some.
     #[arg(long, value_name = "CONNECTOR", requires = "to", conflicts_with = "from")]
     pub(super) arrives_by: Option<String>,
+    /// With --from: a header field of the message, as "X-Seal: yes"; may be given several times. Does a [[raise]] rule match?
+    #[arg(long, value_name = "FIELD", requires = "from", value_parser = field)]
+    pub(super) header: Vec<String>,
     /// The peer uses TLS. The peer is the client of --from, or the next hop if only --to is given.
     #[arg(long)]
     pub(super) tls: bool,
@@ -52,6 +55,13 @@ pub(in crate::cli) struct ExplainArgs {
     /// Print JSON.
     #[arg(long)]
     pub(in crate::cli) json: bool,
+}
+
+fn field(text: &str) -> Result<String, &'static str> {
+    let name = text.split(':').next().unwrap_or_default();
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
+    let is_field = is_name && text.contains(':') && !text.contains(['\r', '\n']);
+    if is_field { Ok(text.to_owned()) } else { Err("write a header field as \"X-Seal: yes\"") }
 }
 
 /// A next hop whose STARTTLS is not simply used.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::admin::{HintView, LaneStatus, MessageView, RecipientView};
+use crate::connector::{Onward, OnwardDemand};
 use crate::mail::rfc3339;
 
 pub(super) fn details(message: &MessageView) -> String {
@@ -18,8 +19,9 @@ pub(super) fn details(message: &MessageView) -> String {
             None => "came by      ourselves (a report)".to_owned(),
         },
     ];
-    if origin.onward_sealed {
-        lines.push("must leave   only under forced TLS (onward = \"sealed\")".to_owned());
+    let demand = OnwardDemand { level: origin.onward, raised_by: origin.raised_by.clone() };
+    if demand.level > Onward::Any {
+        lines.push(format!("must leave   only over {}", clean(&demand.to_string())));
     }
     if let Some(client) = origin.not_back_to {
         lines.push(format!("not back to  {client}: it has been here before, and may be in a loop"));

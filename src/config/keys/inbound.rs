@@ -12,8 +12,8 @@ use super::section::section;
 use super::{Level, TlsIn, forced};
 use crate::config::named::Lists;
 use crate::connector::{
-    BareLf, ClientKind, ClientNetworks, DomainPattern, Inbound, InboundLimits, InboundTls, KeyExchange, Mode,
-    Onward, Purpose, Reveal, Revision, Revocation, TlsVersion,
+    BareLf, ClientKind, ClientNetworks, DomainPattern, HeaderHandling, Inbound, InboundLimits, InboundTls,
+    KeyExchange, Mode, Onward, Purpose, Reveal, Revision, Revocation, TlsVersion,
 };
 
 /// Only where the reverse-path counts.
@@ -179,11 +179,36 @@ section! {
             that issues for clients. Error: `require = \"encryption\"` without `pins`, which looks at no certificate.",
     }
     onward: Word<Onward> = "any" => {
-        meaning: "`sealed`: the mail leaves only under forced TLS that is enforced; otherwise it waits.",
+        meaning: "`sealed`: the mail leaves only under forced TLS that is enforced; otherwise it waits. `identity`: and only where \
+            that proves by name or pin who the host is.",
         explanation: "For mail that must never leave in plaintext, whoever its recipient is: a message from this connector to a domain that an opportunistic connector serves is not sent in \
             plaintext, it is not sent at all, and its sender gets a report when it expires. Reports about it are \
-            sealed too. So give the domains that such mail goes to forced connectors first, and see \
+            sealed too. A message may ask for more by a `[[raise]]` rule. So give the domains that such mail goes to forced connectors first, and see \
             `sealpost explain --to user@partner.example`.",
+    }
+    headers: Optional<Word<HeaderHandling>> = "firewall" => {
+        absent: "`\"firewall\"`; `\"preserve\"` with `kind = \"own\"`",
+        meaning: "Header fields of Exchange: `firewall`: those that only our own servers may write are removed; `preserve`: they \
+            pass; `promote`: cross-premises fields become fields of the organisation again, for our own Exchange.",
+        explanation: "Exchange believes what these fields say, for example that a message is internal and needs no filter. \
+            `firewall` removes fields whose names begin with `X-MS-Exchange-Organization-`, `X-MS-Exchange-Forest-` or \
+            `X-MS-Exchange-CrossPremises-`, the marks of the servers that handled those, and `Authentication-Results` in our \
+            name. `Received` always stays, and so does every other octet. Error: `promote` where TLS is not forced with an \
+            identity or pins, and enforced. Warnings: `preserve` where anyone may send and a next hop believes it; `promote` for \
+            a certificate that all customers of a cloud present. See docs/headers.md.",
+    }
+    originators: Optional<Patterns> = ["contoso.example"] => {
+        absent: "any",
+        meaning: "With `headers = \"promote\"`: only fields of these organisations are promoted, as the client names them by \
+            `XOORG` at MAIL FROM; those of others are removed.",
+        explanation: "All customers of Exchange Online present one certificate; the cloud says by `XOORG` which of them \
+            a message comes from. Write your own domains. Errors: empty; one is listed twice; `headers` is not `promote`.",
+    }
+    arrival_header: Flag = false => {
+        meaning: "Tell the next hop how a message came, in an `Authentication-Results` field with our name.",
+        explanation: "It has the connector, the TLS version, why the connector was chosen, the name that the client's certificate \
+            proved, and who logged in (RFC 8601); a rule of the next hop can use it. Fields in our name that are there already \
+            are removed, even with `headers = \"preserve\"`. Warning: another connector lets fields in our name pass. See docs/headers.md.",
     }
     reveal: Word<Reveal> = "partner" => {
         meaning: "What strangers learn. From a refusal, the client: `full` and `partner`: connector, what was required \
@@ -287,6 +312,13 @@ impl InboundValues {
             tls,
             mode: self.mode,
             onward: self.onward,
+            raise: Vec::new(),
+            headers: self.headers.unwrap_or(match self.kind {
+                ClientKind::Partner => HeaderHandling::Firewall,
+                ClientKind::Own => HeaderHandling::Preserve,
+            }),
+            originators: self.originators.as_ref().map(patterns).unwrap_or_default(),
+            arrival_header: self.arrival_header,
             reveal: self.reveal,
             bare_lf: self.bare_lf,
             lenient: self.lenient,

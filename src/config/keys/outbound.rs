@@ -14,8 +14,8 @@ use super::partner::NO_PARTNER;
 use super::section::section;
 use super::{Level, OutboundTlsKey, forced};
 use crate::connector::{
-    AddressFamily, Credentials, DialRules, EightBit, Handshake, KeyExchange, Mechanism, Mode, MxAddresses,
-    OnFailure, OnHandshakeFailure, Outbound, OutboundTls, Purpose, Retry, Revision, Revocation,
+    AddressFamily, Credentials, DialRules, EightBit, Handshake, HeaderHandling, KeyExchange, Mechanism, Mode,
+    MxAddresses, OnFailure, OnHandshakeFailure, Outbound, OutboundTls, Purpose, Retry, Revision, Revocation,
     SendingSettings, TlsVersion,
 };
 
@@ -310,6 +310,14 @@ section! {
             header fields or in a part that is labelled as encoded already, where the structure is ambiguous, and where the \
             content is over 64 MiB, its encoded parts over 16 MiB, or it has more than 250 parts. The report says why.",
     }
+    headers: Word<HeaderHandling> = "firewall" => {
+        meaning: "Header fields of Exchange: `firewall`: those that belong inside an organisation are removed; `preserve`: \
+            they pass; `promote`: they become cross-premises fields, for our own Exchange Online.",
+        explanation: "`firewall` removes fields whose names begin with `X-MS-Exchange-Organization-`, `X-MS-Exchange-Forest-` or \
+            `X-MS-Exchange-CrossPremises-`, which tell others about your servers. Write `preserve` for your own Exchange, whose \
+            header fields it would miss. Every other octet passes as it is with each of the three. Error: `promote` where \
+            TLS is not forced with an identity or pins, and enforced. See docs/headers.md.",
+    }
     auth_user: Optional<Line> = "relay@contoso.example" => {
         meaning: "The name we log in with at the smart host, inside forced TLS that has proved who it is.",
         explanation: "Errors: `auth_secret` is missing; `next_hop` is `\"mx\"`; TLS is not forced with an identity, \
@@ -379,6 +387,7 @@ impl OutboundValues {
                 messages_per_minute_max: self.messages_per_minute,
                 spread: self.spread,
                 eight_bit: self.eight_bit,
+                headers: self.headers,
                 auth,
             },
             revision: Revision::default(),

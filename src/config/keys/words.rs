@@ -3,8 +3,8 @@
 use super::kinds::Words;
 use crate::config::LogFormat;
 use crate::connector::{
-    AddressFamily, BareLf, ClientKind, EightBit, KeyExchange, Mechanism, Mode, MxAddresses, OnFailure,
-    OnHandshakeFailure, Onward, Purpose, Reveal, Revocation, TlsVersion,
+    AddressFamily, BareLf, ClientKind, EightBit, HeaderHandling, KeyExchange, Mechanism, Mode, MxAddresses,
+    OnFailure, OnHandshakeFailure, Onward, Purpose, Reveal, Revocation, TlsVersion,
 };
 use crate::listen::settings::ListenerTls;
 
@@ -53,7 +53,8 @@ words! {
     Purpose: "either" = Self::Either, "client" = Self::Client;
     ClientKind: "partner" = Self::Partner, "own" = Self::Own;
     Mode: "enforce" = Self::Enforce, "audit" = Self::Audit, "off" = Self::Off;
-    Onward: "any" = Self::Any, "sealed" = Self::Sealed;
+    Onward: "any" = Self::Any, "sealed" = Self::Sealed, "identity" = Self::Identity;
+    HeaderHandling: "preserve" = Self::Preserve, "firewall" = Self::Firewall, "promote" = Self::Promote;
     Reveal: "full" = Self::Full, "partner" = Self::Partner, "code" = Self::Code;
     BareLf: "refuse" = Self::Refuse, "normalize" = Self::Normalize;
     EightBit: "convert" = Self::Convert, "report" = Self::Report;

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::facts::TrustId;
+use super::super::headers::HeaderHandling;
 use super::super::pattern::Specificity;
 use super::super::requirement::Forced;
 use super::super::table::{ClientKind, Inbound, Mode, Table};
-use super::{Channel, covering, levels, named_by_peer};
+use super::{Channel, covering, levels, named_by_peer, shows_who};
 use crate::mail::ReversePath;
 
 /// The trust anchor sets that [`super::admit`] would ask about and that the client's chain was not assessed by yet.
@@ -54,6 +55,26 @@ impl Table {
     pub fn wants_certificate_of(&self, listener: &str, peer: IpAddr) -> bool {
         let could = |connector: &Inbound| connector.is_open_to(Some(listener), peer);
         self.inbound.iter().any(|connector| connector.wants_certificate() && could(connector))
+    }
+}
+
+impl Table {
+    /// Whether a client shows the certificate of a connector that promotes cross-premises header fields. Its chain may not
+    /// be assessed yet.
+    #[must_use]
+    pub fn may_promote(&self, channel: &Channel) -> bool {
+        let could = |connector: &Inbound| {
+            connector.headers == HeaderHandling::Promote
+                && connector.is_open_to(channel.listener.as_deref(), channel.peer)
+                && shows_who(connector, channel)
+        };
+        channel.tls.is_some() && self.inbound.iter().any(|connector| could(connector))
+    }
+
+    /// Whether mail for some domain leaves by a connector that promotes.
+    #[must_use]
+    pub fn promotes_onward(&self) -> bool {
+        self.outbound.iter().any(|connector| connector.sending.headers == HeaderHandling::Promote)
     }
 }
 

@@ -44,7 +44,7 @@ async fn a_message_that_hosts_cannot_take_does_not_block_the_lane() {
         "the other hosts may take it"
     );
     let mailbox = Mailbox::parse("\u{fc}@b.example").expect("a mailbox");
-    let question = RecipientQuestion { mailbox, arrives_by: "in".into(), onward_sealed: false, ticket: 7 };
+    let question = RecipientQuestion { mailbox, arrives_by: "in".into(), onward: Onward::Any, ticket: 7 };
     world.jobs.questions.lock().expect("questions").push_back(question);
     let said = world.carry(&[job(3, "a", 0)]).await;
     assert!(said[0].starts_with("7: Unsure Hindered") && said[0].contains("scope: Recipient"), "{said:?}");

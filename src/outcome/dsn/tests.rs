@@ -11,7 +11,7 @@ use crate::connector::{
     Shortfall, TlsVersion,
 };
 use crate::mail::{Domain, Enhanced, Mailbox, RecipientDsn, Reply, UnixMillis};
-use crate::outcome::{Cause, DeliveryRecord, Remote, Scope, Stage};
+use crate::outcome::{Cause, ContentRecord, DeliveryRecord, Remote, Scope, Stage};
 
 const NOW: UnixMillis = UnixMillis(1_795_469_756_000);
 
@@ -234,7 +234,7 @@ fn delivered() -> DeliveryRecord {
         reply: Reply::new(250, Enhanced(2, 0, 0), "queued on exchange.corp.example"),
         decision: unmet().decision.unwrap(),
         reports_on: false,
-        converted: false,
+        content: ContentRecord::default(),
     }
 }
 

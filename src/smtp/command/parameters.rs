@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use super::values::{Auth, Chunk, CommandFault, MailFrom};
-use crate::mail::{BodyType, MessageDsn, Notify, RecipientDsn, Ret, ReversePath, is_xtext};
+use crate::mail::{
+    BodyType, Domain, MessageDsn, Notify, RecipientDsn, Ret, ReversePath, from_xtext, is_xtext,
+};
+use crate::smtp::extension::XOORG;
 
 /// Most characters of `ENVID=` (RFC 3461 §4.4).
 const ENVID_CHARS_MAX: usize = 100;
@@ -17,7 +20,7 @@ const ORCPT_CHARS_MAX: usize = 500;
 /// The first parameter that is unknown, repeated, or has an invalid value.
 pub(super) fn of_mail(reverse_path: ReversePath, text: &[u8]) -> Result<MailFrom, CommandFault> {
     let (mut size, mut body, mut utf8, mut auth) = (None, None, false, false);
-    let mut dsn = MessageDsn::default();
+    let (mut dsn, mut originator) = (MessageDsn::default(), None);
     for (keyword, value) in words(text) {
         if keyword.eq_ignore_ascii_case("SIZE") {
             once(&mut size, value.and_then(size_value), "SIZE")?;
@@ -27,6 +30,8 @@ pub(super) fn of_mail(reverse_path: ReversePath, text: &[u8]) -> Result<MailFrom
             once(&mut dsn.ret, value.and_then(ret_value), "RET")?;
         } else if keyword.eq_ignore_ascii_case("ENVID") {
             once(&mut dsn.envid, value.and_then(|v| xtext(v, ENVID_CHARS_MAX)), "ENVID")?;
+        } else if keyword.eq_ignore_ascii_case(XOORG) {
+            once(&mut originator, value.and_then(organisation), XOORG)?;
         } else if keyword.eq_ignore_ascii_case("AUTH") {
             let known = value.is_some_and(|v| v == "<>" || is_xtext(v));
             auth = (known && !auth).then_some(true).ok_or(CommandFault::BadParameter("AUTH"))?;
@@ -38,7 +43,16 @@ pub(super) fn of_mail(reverse_path: ReversePath, text: &[u8]) -> Result<MailFrom
             return Err(unknown(keyword));
         }
     }
-    Ok(MailFrom { reverse_path, size, body: body.unwrap_or_default(), utf8, dsn, auth, excused: None })
+    Ok(MailFrom {
+        reverse_path,
+        size,
+        body: body.unwrap_or_default(),
+        utf8,
+        dsn,
+        auth,
+        originator,
+        excused: None,
+    })
 }
 
 /// Parses the DSN parameters of RCPT TO.
@@ -121,6 +135,10 @@ fn body_value(value: &str) -> Option<BodyType> {
         ("BINARYMIME", BodyType::BinaryMime),
     ];
     known.iter().find(|(word, _)| value.eq_ignore_ascii_case(word)).map(|(_, body)| *body)
+}
+
+fn organisation(value: &str) -> Option<Domain> {
+    is_xtext(value).then(|| Domain::parse(&from_xtext(value)).ok()).flatten()
 }
 
 fn ret_value(value: &str) -> Option<Ret> {

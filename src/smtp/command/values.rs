@@ -1,7 +1,7 @@
 //! The values of commands, and the faults a command line can have, with their replies.
 
 use crate::mail::{
-    BodyType, Enhanced, Extension, Mailbox, MessageDsn, PathFault, RecipientDsn, Reply, ReversePath,
+    BodyType, Domain, Enhanced, Extension, Mailbox, MessageDsn, PathFault, RecipientDsn, Reply, ReversePath,
 };
 
 /// The parameters of MAIL FROM.
@@ -20,6 +20,8 @@ pub struct MailFrom {
     /// Whether `AUTH=` was given (RFC 4954 §5): the original submitter as claimed by the client. It is
     /// ignored.
     pub auth: bool,
+    /// `XOORG=`: the organisation that the message comes from, as Exchange says it.
+    pub originator: Option<Domain>,
     /// What is wrong with the line that it was read from, for a connector that is not lenient.
     pub excused: Option<Box<CommandFault>>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::values::Question;
 use super::{Action, Phase, Session};
-use crate::connector::{Onward, Outbound, RecipientCheck, Reveal};
+use crate::connector::{Outbound, RecipientCheck, Reveal};
 use crate::mail::{Enhanced, Recipient, Reply};
 
 impl Session {
@@ -25,7 +25,7 @@ impl Session {
             mailbox: recipient.forward_path.clone(),
             way: Arc::clone(&way),
             arrives_by: Arc::clone(&transaction.connector.name),
-            onward_sealed: transaction.connector.onward == Onward::Sealed,
+            onward: transaction.connector.onward,
         };
         self.phase = Phase::Asked(transaction, Box::new((recipient, way)));
         Some(Action::Ask(Box::new(question)))

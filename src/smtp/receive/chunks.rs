@@ -114,7 +114,8 @@ impl Session {
         sink: &mut dyn ContentSink,
     ) -> (usize, Option<Action>) {
         let count = usize::try_from(left.octets).unwrap_or(usize::MAX).min(rest.len());
-        chunked.scanner.feed(rest.get(..count).unwrap_or_default(), sink);
+        let ChunkedMessage { transaction, scanner, .. } = &mut *chunked;
+        scanner.feed(rest.get(..count).unwrap_or_default(), &mut transaction.sink(&self.rules.name, sink));
         let taken = u64::try_from(count).unwrap_or(u64::MAX);
         let left = Left { octets: left.octets.saturating_sub(taken), ..left };
         if left.octets > 0 {
@@ -133,7 +134,10 @@ impl Session {
     ) -> Option<Action> {
         self.phase = Phase::Ready;
         if left.last {
-            chunked.scanner.finish(sink);
+            let ChunkedMessage { transaction, scanner, .. } = &mut *chunked;
+            let mut through = transaction.sink(&self.rules.name, sink);
+            scanner.finish(&mut through);
+            through.finish();
         }
         if left.last || chunked.scanner.fault().is_some() {
             let ChunkedMessage { transaction, scanner, opened } = *chunked;

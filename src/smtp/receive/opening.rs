@@ -12,6 +12,7 @@ impl Session {
             recipients_max: self.rules.recipients_max,
             starttls: self.upgrade != Upgrade::Never,
             auth: self.channel.tls.is_some() && self.table.table().knows_users(),
+            originator: self.table.table().may_promote(&self.channel),
             withheld: &self.rules.withheld,
         }
     }

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use super::header::{HeaderSink, HeaderStage};
 use super::{Action, OpenTransaction, Phase, ReceivedMessage, Refusal, Session, Transaction};
 use crate::connector::{
-    Admission, Arrival, BareLf, ChainVerdict, Inbound, PeerCertificate, Reveal, StaleProof, TlsFacts,
-    TransactionGuard, admit, choose, unassessed,
+    Admission, Arrival, BareLf, ChainVerdict, ClientKind, HeaderHandling, Inbound, PeerCertificate, Reveal,
+    StaleProof, TlsFacts, TransactionGuard, admit, arrival_field, choose, is_ours, unassessed,
 };
 use crate::mail::{
-    BodyType, Enhanced, Envelope, Extension, Mailbox, MailboxDomain, MessageDsn, PathFault, Protocol,
+    BodyType, Domain, Enhanced, Envelope, Extension, Mailbox, MailboxDomain, MessageDsn, PathFault, Protocol,
     Received, Recipient, RecipientDsn, Reply, ReversePath, read_trace,
 };
 use crate::smtp::command::{CommandFault, ForwardPath, MailFrom, RcptTo};
 use crate::smtp::data::{ContentFault, ContentLimits, ContentSink, Scanner};
+use crate::smtp::extension::XOORG;
 
 impl Session {
     pub(super) fn on_mail(&mut self, mail: MailFrom) -> Option<Action> {
@@ -100,6 +102,10 @@ impl Session {
                     let reply = fault.reply();
                     return self.refuse_mail(mail.reverse_path, reply, Some(admitted.decision));
                 }
+                if mail.originator.is_some() && admitted.connector.headers != HeaderHandling::Promote {
+                    let reply = CommandFault::UnknownParameter(XOORG.to_owned()).reply();
+                    return self.refuse_mail(mail.reverse_path, reply, Some(admitted.decision));
+                }
                 if let Err(reply) = self.within_limits(&admitted.connector, declared) {
                     return self.refuse_mail(mail.reverse_path, reply, Some(admitted.decision));
                 }
@@ -110,9 +116,15 @@ impl Session {
                     utf8: mail.utf8,
                     dsn: mail.dsn,
                 };
+                let header =
+                    HeaderStage::new(&admitted.connector, &self.rules.name, mail.originator.as_ref());
+                let originator =
+                    mail.originator.or_else(|| self.organisation(&admitted.connector, &envelope));
                 self.tally.turn_over();
                 self.phase = Phase::Envelope(Box::new(Transaction {
                     envelope,
+                    header,
+                    originator,
                     ways: Vec::new(),
                     connector: admitted.connector,
                     decision: admitted.decision,
@@ -136,9 +148,19 @@ impl Session {
         ];
         let withheld = asked.into_iter().find(|(asked, extension)| *asked && !offered.offers(*extension));
         let auth = mail.auth && !offered.auth;
+        let originator = mail.originator.is_some() && !offered.originator;
         withheld
             .map(|(_, extension)| CommandFault::Withheld(extension))
             .or_else(|| auth.then(|| CommandFault::UnknownParameter("AUTH".to_owned())))
+            .or_else(|| originator.then(|| CommandFault::UnknownParameter(XOORG.to_owned())))
+    }
+
+    /// Our organisation, as next hops are told it, where one of our own systems sends mail of one of our domains.
+    fn organisation(&self, connector: &Inbound, envelope: &Envelope) -> Option<Domain> {
+        let table = self.table.table();
+        let mailbox = envelope.reverse_path.mailbox().filter(|_| connector.kind == ClientKind::Own)?;
+        let told = table.promotes_onward() && is_ours(table, &self.rules.postmaster, mailbox);
+        mailbox.domain_name().filter(|_| told).cloned()
     }
 
     pub(super) fn on_rcpt(&mut self, rcpt: RcptTo) -> Option<Action> {
@@ -271,14 +293,16 @@ impl Session {
     pub(super) fn on_content(
         &mut self,
         rest: &[u8],
-        (transaction, mut scanner, opened): (Box<Transaction>, Scanner, OpenTransaction),
+        (mut transaction, mut scanner, opened): (Box<Transaction>, Scanner, OpenTransaction),
         sink: &mut dyn ContentSink,
     ) -> (usize, Option<Action>) {
-        let fed = scanner.feed(rest, sink);
+        let mut through = transaction.sink(&self.rules.name, sink);
+        let fed = scanner.feed(rest, &mut through);
         if !fed.ended {
             self.phase = Phase::Content(transaction, scanner, opened);
             return (fed.used, None);
         }
+        through.finish();
         let action = self.conclude(*transaction, opened, (scanner.header(), scanner.fault()), sink);
         (fed.used, action)
     }
@@ -291,6 +315,12 @@ impl Session {
     ) -> OpenTransaction {
         let (id, at) = sink.open(transaction.declared);
         let opened = OpenTransaction { id, at };
+        if transaction.connector.arrival_header {
+            let (tls, user) = (self.channel.tls.as_deref(), self.channel.user.as_deref());
+            let how = (tls, user.map(|user| &*user.name));
+            let field = arrival_field(&self.rules.name, &transaction.connector, &transaction.decision, how);
+            sink.write(field.as_bytes());
+        }
         sink.write(self.received(transaction, opened).as_bytes());
         opened
     }
@@ -339,6 +369,8 @@ impl Session {
             ways: transaction.ways,
             connector: transaction.connector,
             decision: transaction.decision,
+            findings: transaction.header.into_findings(),
+            originator: transaction.originator,
             message_id: trace.message_id,
             own_hops: trace.own_hops,
             at: opened.at,
@@ -435,6 +467,13 @@ impl Session {
 
     pub(super) fn out_of_order(&mut self, stage: &'static str, text: &'static str) -> Option<Action> {
         self.refuse(stage, Reply::new(503, Enhanced(5, 5, 1), text), None)
+    }
+}
+
+impl Transaction {
+    /// The way of its content to the sink.
+    pub(super) fn sink<'a>(&'a mut self, own: &'a Domain, sink: &'a mut dyn ContentSink) -> HeaderSink<'a> {
+        HeaderSink { stage: &mut self.header, connector: &self.connector, own, sink }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::quota::Quotas;
 use super::room::Room;
 use super::tally::Patience;
-use crate::connector::{Decision, Inbound, Login, Outbound, RecipientCheck, TrustId};
+use crate::connector::{Decision, HeaderFindings, Inbound, Login, Onward, Outbound, RecipientCheck, TrustId};
 use crate::mail::{Domain, Envelope, Extension, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::smtp::data::ContentLimits;
 
@@ -87,8 +87,8 @@ pub struct Question {
     pub way: Arc<Outbound>,
     /// The inbound connector by which it comes.
     pub arrives_by: Arc<str>,
-    /// Whether the message must leave over TLS, under an enforced requirement.
-    pub onward_sealed: bool,
+    /// How the message must leave, as far as the inbound connector says.
+    pub onward: Onward,
 }
 
 /// Asks next hops about recipients (`verify_recipients`).
@@ -113,6 +113,10 @@ pub struct ReceivedMessage {
     pub connector: Arc<Inbound>,
     /// Why this connector was chosen.
     pub decision: Arc<Decision>,
+    /// What follows from its header section.
+    pub findings: HeaderFindings,
+    /// The organisation it comes from, if one of our own systems says so.
+    pub originator: Option<Domain>,
     /// The Message-ID field, if there is one.
     pub message_id: Option<String>,
     /// How often it was here before.

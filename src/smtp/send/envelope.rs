@@ -9,6 +9,7 @@ use super::put;
 use super::words::{Demand, MailFrom, NotBegun};
 use crate::mail::{BodyType, Mailbox, RecipientDsn};
 use crate::smtp::Offers;
+use crate::smtp::extension::XOORG;
 
 impl Open {
     /// Begins a transaction. Nothing else writes an envelope, and it does so only if the session's
@@ -138,6 +139,9 @@ fn mail_options(mail: &MailFrom<'_>, offers: Offers) -> String {
     }
     if mail.utf8 {
         add(format_args!(" SMTPUTF8"));
+    }
+    if let Some(organisation) = mail.originator.filter(|_| offers.originator) {
+        add(format_args!(" {XOORG}={organisation}"));
     }
     if offers.dsn {
         if let Some(ret) = mail.dsn.ret {

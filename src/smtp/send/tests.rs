@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::connector::{
-    ClearCause, Forced, Generation, Mechanism, NotCovered, Observed, Requirement, Revision, SessionId,
-    Verdict, judge,
+    ClearCause, Forced, Generation, Mechanism, NotCovered, Observed, Onward, Requirement, Revision,
+    SessionId, Verdict, judge,
 };
 use crate::mail::{BodyType, Domain, Mailbox, MessageDsn, RecipientDsn, ReversePath};
 
@@ -29,7 +29,7 @@ fn permit(session: SessionId, observed: &Observed) -> Permit {
 }
 
 fn demand(requirement: &Requirement, generation: Generation) -> Demand<'_> {
-    Demand { requirement, revision: Revision::default(), generation, onward_sealed: false }
+    Demand { requirement, revision: Revision::default(), generation, onward: Onward::Any }
 }
 
 fn begin(session: &mut Open, to: &str, size: u64, out: &mut Vec<u8>) -> Result<(), NotBegun> {
@@ -40,6 +40,7 @@ fn begin(session: &mut Open, to: &str, size: u64, out: &mut Vec<u8>) -> Result<(
         body: BodyType::SevenBit,
         size,
         utf8: false,
+        originator: None,
         dsn: &MessageDsn::default(),
     };
     let dsn = RecipientDsn::default();
@@ -284,6 +285,7 @@ fn nothing_is_written_without_a_permit_that_covers() {
         body: BodyType::SevenBit,
         size: 1,
         utf8: false,
+        originator: None,
         dsn: &MessageDsn::default(),
     };
     let mut begin = |requirement: &Requirement, generation| {
@@ -527,6 +529,7 @@ fn what_the_server_rules_out_is_not_sent() {
         body: BodyType::EightBitMime,
         size: 1,
         utf8: false,
+        originator: None,
         dsn: &MessageDsn::default(),
     };
     let eight = play.session.begin(

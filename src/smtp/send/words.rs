@@ -2,7 +2,7 @@
 
 use super::super::answer::AnswerFault;
 use crate::connector::{
-    Generation, Mechanism, NotCovered, Permit, Requirement, Revision, SessionId, Shortfall,
+    Generation, Mechanism, NotCovered, Onward, Permit, Requirement, Revision, SessionId, Shortfall,
 };
 use crate::mail::{BodyType, Domain, Extension, MessageDsn, Reply, ReversePath};
 
@@ -44,6 +44,8 @@ pub struct MailFrom<'a> {
     pub size: u64,
     /// Whether it needs SMTPUTF8.
     pub utf8: bool,
+    /// `XOORG=`: the organisation that the message comes from; said if the server offers it.
+    pub originator: Option<&'a Domain>,
     /// `RET=` and `ENVID=`; passed on if DSN is offered.
     pub dsn: &'a MessageDsn,
 }
@@ -57,8 +59,8 @@ pub struct Demand<'a> {
     pub revision: Revision,
     /// The generation of the table that chose the connector.
     pub generation: Generation,
-    /// The message came over TLS and must go on over TLS: only an enforced requirement will do.
-    pub onward_sealed: bool,
+    /// What the message requires beside the connector.
+    pub onward: Onward,
 }
 
 impl Demand<'_> {
@@ -68,7 +70,7 @@ impl Demand<'_> {
     /// [`NotCovered`] says why not.
     pub(super) fn met_by(&self, permit: &Permit, session: SessionId) -> Result<(), NotCovered> {
         permit.covers(session, self.requirement, self.revision, self.generation)?;
-        if self.onward_sealed && !permit.is_enforced() {
+        if !permit.satisfies(self.onward) {
             return Err(NotCovered::Short(Shortfall::Onward));
         }
         Ok(())

@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::ops::{Fresh, FreshContent, Op, Settle};
 use super::rows::TOLD_NOBODY;
-use crate::mail::{BodyType, QueueId, Ret, UnixMillis};
+use crate::connector::Onward;
+use crate::mail::{BodyType, Domain, QueueId, Ret, UnixMillis};
 use crate::spool::{HoldResult, LaneKey, Lease, LeaseBook, RecipientResult, Removal};
 
 /// What an operation changed, to be acted on after the commit.
@@ -83,11 +84,13 @@ fn insert(writer: &Connection, fresh: &Fresh, applied: &mut OperationEffects) ->
         message.origin.connector.as_deref(),
         message.origin.sealed,
         message.origin.message_id.as_deref(),
-        message.origin.onward_sealed,
+        onward_number(message.origin.onward.level),
         message.utf8,
         message.dsn.ret.map(Ret::word),
         message.dsn.envid.as_deref(),
         message.origin.not_back_to.map(|ip| ip.to_string()),
+        message.origin.onward.raised_by.as_deref(),
+        message.origin.originator.as_ref().map(Domain::as_str),
     ])?;
     if let Some(bytes) = row {
         let content: &[u8] = bytes;
@@ -115,6 +118,15 @@ fn insert(writer: &Connection, fresh: &Fresh, applied: &mut OperationEffects) ->
     }
     applied.messages += 1;
     Ok(())
+}
+
+/// The stored number of what is required of the way out.
+fn onward_number(onward: Onward) -> i64 {
+    match onward {
+        Onward::Any => 0,
+        Onward::Sealed => 1,
+        Onward::Identity => 2,
+    }
 }
 
 /// The stored number of a body type.
@@ -311,8 +323,8 @@ const HASTEN_ONE: &str =
 
 const INSERT_MESSAGE: &str = "
     INSERT INTO message (id, accepted_at, reverse_path, body, size, in_file, connector, sealed, message_id,
-        onward_sealed, utf8, ret, envid, left_sealed, not_back_to)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, ?14)";
+        onward_sealed, utf8, ret, envid, not_back_to, raised_by, originator, left_sealed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 0)";
 
 /// A new recipient is due at once.
 const INSERT_RECIPIENT: &str = "

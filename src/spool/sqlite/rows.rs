@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Result, Row};
 
+use crate::connector::{Onward, OnwardDemand};
 use crate::mail::{
-    BodyType, Mailbox, MessageDsn, Notify, QueueId, RecipientDsn, Ret, ReversePath, UnixMillis,
+    BodyType, Domain, Mailbox, MessageDsn, Notify, QueueId, RecipientDsn, Ret, ReversePath, UnixMillis,
 };
 use crate::spool::{
     LaneKey, LastTrouble, LeaseBook, Origin, QueuedMessage, QueuedRecipient, QueuedRow, StoredMessage,
@@ -55,6 +56,15 @@ impl MessageRow {
     }
 }
 
+/// A number that is not known asks for all there is.
+fn onward_of(number: i64) -> Onward {
+    match number {
+        0 => Onward::Any,
+        1 => Onward::Sealed,
+        _ => Onward::Identity,
+    }
+}
+
 fn body_of(number: i64) -> Option<BodyType> {
     match number {
         0 => Some(BodyType::SevenBit),
@@ -87,7 +97,12 @@ pub(super) fn message(connection: &Connection, id: QueueId) -> Result<Option<Mes
         let origin = Origin {
             connector: connector.map(Arc::from),
             sealed: row.get(5)?,
-            onward_sealed: row.get(8)?,
+            onward: OnwardDemand {
+                level: onward_of(row.get(8)?),
+                raised_by: row.get::<_, Option<String>>(14)?.map(Arc::from),
+            },
+            // What can't be read is not told: it is a word to the next hop, and nothing depends on it.
+            originator: row.get::<_, Option<String>>(15)?.and_then(|name| Domain::parse(&name).ok()),
             message_id: row.get(6)?,
             not_back_to: row.get::<_, Option<String>>(13)?.and_then(|text| text.parse().ok()),
         };
@@ -213,7 +228,7 @@ pub(super) fn queued(
 
 const MESSAGE: &str = "
     SELECT accepted_at, reverse_path, body, size, connector, sealed, message_id, held, onward_sealed,
-        utf8, ret, envid, left_sealed, not_back_to
+        utf8, ret, envid, left_sealed, not_back_to, raised_by, originator
     FROM message WHERE id = ?1";
 
 /// The primary key finds a message's few rows; the lane only filters them.

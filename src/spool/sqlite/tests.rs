@@ -7,7 +7,8 @@ use std::path::Path;
 
 use super::reader::WantedRecipients;
 use super::*;
-use crate::mail::{BodyType, Envelope, Mailbox, ReversePath};
+use crate::connector::{Onward, OnwardDemand};
+use crate::mail::{BodyType, Domain, Envelope, Mailbox, ReversePath};
 use crate::spool::recover::RecoveryReport;
 use crate::spool::{LastTrouble, NewContent, Origin, RecipientResult, StoredBody};
 
@@ -46,7 +47,8 @@ fn message(id: QueueId, lanes: &[&str], late: i64) -> NewMessage {
         origin: Origin {
             connector: Some("from-a".into()),
             sealed: true,
-            onward_sealed: true,
+            onward: OnwardDemand { level: Onward::Identity, raised_by: Some("tag, label".into()) },
+            originator: Some(Domain::parse("contoso.example").expect("a domain")),
             message_id: Some("<1@a>".into()),
             not_back_to: Some([192, 0, 2, 1].into()),
         },

@@ -59,15 +59,16 @@ pub(crate) fn strace(arguments: &[&str], trace: &Path) -> Option<Command> {
     Some(command)
 }
 
-/// A Python that finds aiosmtpd.
-pub(crate) fn python() -> Option<Command> {
+/// A Python that finds this module.
+pub(crate) fn python(module: &str) -> Option<Command> {
     let mut command = Command::new("python3");
     let folders = peers().map(|p| [p.join("python"), p.join("root/usr/lib/python3/dist-packages")]);
     command.env("PYTHONPATH", std::env::join_paths(folders.into_iter().flatten()).unwrap());
     command.env("PYTHONUNBUFFERED", "1");
     let mut probe = Command::new("python3");
     probe.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
-    let works = probe.args(["-c", "import aiosmtpd.smtp"]).output().is_ok_and(|out| out.status.success());
+    let works =
+        probe.args(["-c", &format!("import {module}")]).output().is_ok_and(|out| out.status.success());
     works.then_some(command)
 }
 

@@ -1,0 +1,54 @@
+//! What a message requires of the way it leaves, whatever connector serves its recipients.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::requirement::Requirement;
+
+/// What is required for sending accepted mail on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Onward {
+    /// It is sent by whichever connector serves the recipient.
+    #[default]
+    Any,
+    /// It is sent only over sessions under an enforced, forced requirement.
+    Sealed,
+    /// As [`Self::Sealed`], and the requirement proves by name or key who the host is.
+    Identity,
+}
+
+impl Onward {
+    /// The configuration word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Sealed => "sealed",
+            Self::Identity => "identity",
+        }
+    }
+
+    /// Whether a session under this requirement may carry the mail.
+    #[must_use]
+    pub fn is_met_by(self, requirement: &Requirement) -> bool {
+        match (self, requirement) {
+            (Self::Any, _) | (Self::Sealed, Requirement::Forced(_)) => true,
+            (Self::Identity, Requirement::Forced(forced)) => forced.identifies(),
+            (
+                Self::Sealed | Self::Identity,
+                Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_),
+            ) => false,
+        }
+    }
+}
+
+/// What is required of the way a message leaves, whatever connector serves its recipients.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OnwardDemand {
+    /// How much is required.
+    pub level: Onward,
+    /// The rules that raised it, separated by commas; `None`: it is what the inbound connector says.
+    pub raised_by: Option<Arc<str>>,
+}

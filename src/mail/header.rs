@@ -1,0 +1,186 @@
+//! Reads the fields of a header section without changing an octet of them. It knows no field's meaning.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use mail_parser::{HeaderName, MessageParser};
+
+/// One field of a header section. All ranges are offsets in the section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeaderField<'a> {
+    /// The name as written, without blanks before the colon; empty if the line has no colon.
+    pub name: &'a [u8],
+    /// What follows the colon, with its folding, up to the last line's CRLF.
+    pub value: &'a [u8],
+    start: usize,
+    value_start: usize,
+    end: usize,
+}
+
+impl HeaderField<'_> {
+    /// The field, from its name to the CRLF of its last line.
+    #[must_use]
+    pub fn whole_at(&self) -> Range<usize> {
+        self.start..self.end
+    }
+
+    /// What follows the colon, without the last CRLF.
+    #[must_use]
+    pub fn value_at(&self) -> Range<usize> {
+        self.value_start..self.value_start.saturating_add(self.value.len())
+    }
+
+    /// The first octets of the name.
+    #[must_use]
+    pub fn name_start_at(&self, octets: usize) -> Range<usize> {
+        self.start..self.start.saturating_add(octets.min(self.name.len()))
+    }
+
+    /// Whether this is its name, in any case.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// What follows a prefix of its name, which is in any case.
+    #[must_use]
+    pub fn after_prefix(&self, prefix: &str) -> Option<&[u8]> {
+        let (start, rest) = self.name.split_at_checked(prefix.len())?;
+        start.eq_ignore_ascii_case(prefix.as_bytes()).then_some(rest)
+    }
+}
+
+/// Where a header section ends: after its blank line (RFC 5322 §2.1). `None`: the octets end before.
+#[must_use]
+pub fn header_end(octets: &[u8]) -> Option<usize> {
+    if octets.starts_with(b"\r\n") {
+        return Some(2);
+    }
+    memchr::memmem::find(octets, b"\r\n\r\n").map(|at| at.saturating_add(4))
+}
+
+/// The fields of a header section, up to its blank line. Lines end in CRLF; a line that begins with a blank continues
+/// the field before (RFC 5322 §2.2.3).
+pub fn header_fields(section: &[u8]) -> impl Iterator<Item = HeaderField<'_>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let field = field_at(section, at)?;
+        at = field.end;
+        Some(field)
+    })
+}
+
+fn field_at(section: &[u8], start: usize) -> Option<HeaderField<'_>> {
+    let rest = section.get(start..).filter(|rest| !rest.is_empty() && !rest.starts_with(b"\r\n"))?;
+    let mut length = 0_usize;
+    loop {
+        let line = rest.get(length..).unwrap_or_default();
+        length =
+            length.saturating_add(memchr::memchr(b'\n', line).map_or(line.len(), |at| at.saturating_add(1)));
+        if !matches!(rest.get(length), Some(b' ' | b'\t')) {
+            break;
+        }
+    }
+    let field = rest.get(..length).unwrap_or_default();
+    let text = field.strip_suffix(b"\r\n").unwrap_or(field);
+    let first_line = memchr::memchr(b'\n', text).unwrap_or(text.len());
+    let colon = memchr::memchr(b':', text).filter(|colon| *colon < first_line);
+    let (name, value) = match colon {
+        Some(colon) => (text.get(..colon), text.get(colon.saturating_add(1)..)),
+        None => (None, Some(text)),
+    };
+    let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
+    Some(HeaderField {
+        // RFC 5322 §4.5: an old form has blanks before the colon, and receivers still read it.
+        name: name.trim_ascii_end(),
+        value,
+        start,
+        value_start: start.saturating_add(text.len().saturating_sub(value.len())),
+        end: start.saturating_add(length),
+    })
+}
+
+/// A value on one line, without the blanks around it. Encoded words stay as they are.
+#[must_use]
+pub fn unfolded(value: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(value);
+    if text.contains(['\r', '\n']) {
+        return Cow::Owned(text.replace(['\r', '\n'], "").trim().to_owned());
+    }
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+/// An unstructured value as a reader sees it: unfolded, encoded words decoded (RFC 2047).
+#[must_use]
+pub fn decoded(value: &[u8]) -> String {
+    if memchr::memmem::find(value, b"=?").is_none() {
+        return unfolded(value).into_owned();
+    }
+    let field = [b"Subject:", value, b"\r\n\r\n"].concat();
+    let message = MessageParser::new().header_text(HeaderName::Subject).parse_headers(field.as_slice());
+    let subject = message.as_ref().and_then(|message| message.subject()).map(|text| text.trim().to_owned());
+    subject.unwrap_or_else(|| unfolded(value).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(section: &str, expected: &[(&str, &str)]) {
+        let mut end = 0;
+        let found: Vec<(String, String)> = header_fields(section.as_bytes())
+            .map(|field| {
+                assert_eq!(field.whole_at().start, end, "no octet between fields is lost");
+                end = field.whole_at().end;
+                assert_eq!(section.as_bytes().get(field.value_at()), Some(field.value));
+                let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+                (text(field.name), text(field.value))
+            })
+            .collect();
+        let expected: Vec<_> = expected.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        assert_eq!(found, expected, "{section:?}");
+    }
+
+    #[test]
+    fn fields_are_found_with_their_folding() {
+        check("A: b\r\nC:d\r\n\r\nE: f\r\n", &[("A", " b"), ("C", "d")]);
+        check("A: b\r\n c\r\n\td\r\nE: f\r\n\r\n", &[("A", " b\r\n c\r\n\td"), ("E", " f")]);
+        check("A:\r\n b: c\r\n\r\n", &[("A", "\r\n b: c")]);
+        check("A \t: b\r\n\r\n", &[("A", " b")]);
+        check("no colon\r\nA: b\r\n\r\n", &[("", "no colon"), ("A", " b")]);
+        check(" begins folded\r\n: x\r\n\r\n", &[("", " begins folded"), ("", " x")]);
+        check("", &[]);
+        check("\r\nA: body\r\n", &[]);
+        check("A: no end", &[("A", " no end")]);
+        check("A: b\r\n \r\nC: d\r\n\r\n", &[("A", " b\r\n "), ("C", " d")]);
+    }
+
+    #[test]
+    fn the_section_ends_after_the_first_blank_line() {
+        assert_eq!(header_end(b"A: b\r\n\r\nc\r\n\r\n"), Some(8));
+        assert_eq!(header_end(b"\r\nc\r\n\r\n"), Some(2));
+        assert_eq!(header_end(b"A: b\r\n \r\n"), None);
+        assert_eq!(header_end(b"A: b\r\n\r"), None);
+    }
+
+    #[test]
+    fn a_value_is_read_as_its_reader_sees_it() {
+        assert_eq!(unfolded(b" a\r\n b \r\n\tc "), "a b \tc");
+        assert_eq!(decoded(b" =?utf-8?B?W3NlY3VyZV0gR3LDvMOfZQ==?="), "[secure] Gr\u{fc}\u{df}e");
+        assert_eq!(decoded(b" =?utf-8?Q?[sec?=\r\n =?utf-8?Q?ure]?= x"), "[secure] x");
+        assert_eq!(decoded(b" plain\r\n text"), "plain text");
+    }
+
+    #[test]
+    fn names_are_compared_in_any_case() {
+        let field = header_fields(b"x-MS-exchange-Forest-A : b\r\n\r\n").next().expect("a field");
+        assert!(field.is("X-MS-Exchange-Forest-a") && !field.is("X-MS-Exchange-Forest-"));
+        assert_eq!(field.after_prefix("X-MS-Exchange-Forest-"), Some(b"A".as_slice()));
+        assert_eq!(field.after_prefix("X-MS-Exchange-Organization-"), None);
+        assert_eq!(field.name_start_at(5), 0..5);
+    }
+}
