@@ -72,6 +72,7 @@ pub(super) fn check(
     in_force.insert("partner".to_owned(), Value::Array(partners_shown));
     in_force.insert("inbound".to_owned(), Value::Array(connectors.shown.0));
     in_force.insert("outbound".to_owned(), Value::Array(connectors.shown.1));
+    in_force.insert("raise".to_owned(), Value::Array(connectors.rules));
     view::inherit(&mut in_force);
     Some(CheckedFile {
         deliver: plain.limits.outbound(name.clone(), &plain.timeouts),

@@ -12,12 +12,8 @@ use super::keys::{Entry as _, InboundEntry, InboundValues, List, QueueValues, Tl
 use super::known::DefinedIds;
 use super::named::Revisions;
 use super::outbound::{AUDIT_IS_ON, NOTHING_TO_REHEARSE};
-<<<<<<< HEAD
 use super::raise::RaiseRules;
 use super::{demands, outbound, schema, view};
-=======
-use super::{demands, outbound, schema, values, view};
->>>>>>> parent of 8034884 (config: [[raise]] rules by which a message asks for more)
 use crate::connector::{
     BareLf, ClientKind, ClientNetworks, DomainPattern, Forced, HeaderHandling, Inbound, InboundTls,
     KeyExchange, Mode, Outbound,
@@ -31,6 +27,8 @@ pub(super) struct Connectors {
     pub(super) outbound: Vec<Outbound>,
     /// The connectors as `check --json` shows them, inbound and outbound.
     pub(super) shown: (Vec<Value>, Vec<Value>),
+    /// The `[[raise]]` rules as `check --json` shows them.
+    pub(super) rules: Vec<Value>,
     /// Every pattern by which an outbound connector serves mail however it arrives, including faulty ones.
     pub(super) served: Vec<DomainPattern>,
     /// No outbound connector serves any mail.
@@ -44,13 +42,14 @@ pub(super) fn check(
     revisions: &Revisions,
     report: &mut Report<'_>,
 ) -> Connectors {
+    let rules = RaiseRules::of(file, report);
     let mut names = BTreeMap::new();
     let mut inbound = (Vec::new(), Vec::new());
     for entry in &file.inbound {
         if let Some(name) = &entry.get_ref().name {
             report.unique(name, "connector", &mut names);
         }
-        inbound.extend(one_inbound(entry, (&mut *known, listeners), revisions, report));
+        inbound.extend(one_inbound(entry, (&mut *known, listeners, &rules), revisions, report));
     }
     let mut served = Vec::new();
     let mut ties = outbound::Claimants::new();
@@ -73,12 +72,13 @@ pub(super) fn check(
     outbound::arrivals_exist(file, report);
     warn_none(file, report);
     let shown = (inbound.1, outbound.1);
-    Connectors { inbound: inbound.0, outbound: outbound.0, shown, served, serves_nothing }
+    let rules = rules.shown;
+    Connectors { inbound: inbound.0, outbound: outbound.0, shown, rules, served, serves_nothing }
 }
 
 fn one_inbound(
     entry: &Spanned<InboundEntry>,
-    (known, listeners): (&mut DefinedIds<'_>, &[Listener]),
+    (known, listeners, rules): (&mut DefinedIds<'_>, &[Listener], &RaiseRules),
     revisions: &Revisions,
     report: &mut Report<'_>,
 ) -> Option<(Inbound, Value)> {
@@ -124,6 +124,7 @@ fn one_inbound(
     }
     let identified = connector.is_enforced() && connector.forced().is_some_and(Forced::identifies);
     outbound::promotes(connector.headers, (connector.mode, identified), entry.headers.as_ref(), report);
+    connector.raise = rules.for_connector(&connector.name);
     connector.revision = known.revision(&connector, report);
     let shown = view::inbound(shown(entry, &values), &connector);
     Some((connector, shown))

@@ -141,8 +141,9 @@ pub(super) fn arrivals_exist(file: &schema::File, report: &mut Report<'_>) {
         [] => "there is no [[inbound]] yet".to_owned(),
         names => format!("there is {}", quoted(names.iter().map(String::as_str))),
     };
-    let written = file.outbound.iter().filter_map(|one| one.get_ref().from_connectors.as_ref());
-    for text in written.flat_map(Spanned::get_ref) {
+    let routed = file.outbound.iter().filter_map(|one| one.get_ref().from_connectors.as_ref());
+    let raised = file.raise.iter().filter_map(|one| one.get_ref().connectors.as_ref());
+    for text in routed.chain(raised).flat_map(Spanned::get_ref) {
         let text_name = text.get_ref();
         if inbound.contains(text_name) {
             continue;

@@ -10,11 +10,7 @@ use toml::Spanned;
 use super::fault::place;
 use super::keys::{
     CertificateEntry, CrlEntry, DnsEntry, InboundEntry, LimitsEntry, List, ListenerEntry, LogEntry,
-<<<<<<< HEAD
     OutboundEntry, PartnerEntry, QueueEntry, RaiseEntry, ServerEntry, Text, TimeoutsEntry, TrustEntry,
-=======
-    OutboundEntry, QueueEntry, ServerEntry, Text, TimeoutsEntry, TrustEntry,
->>>>>>> parent of 8034884 (config: [[raise]] rules by which a message asks for more)
 };
 use super::lenient;
 use super::values::choices;
@@ -32,6 +28,7 @@ pub(super) struct File {
     pub(super) partner: Vec<Spanned<PartnerEntry>>,
     pub(super) inbound: Vec<Spanned<InboundEntry>>,
     pub(super) outbound: Vec<Spanned<OutboundEntry>>,
+    pub(super) raise: Vec<Spanned<RaiseEntry>>,
     pub(super) dns: DnsEntry,
     pub(super) crl: CrlEntry,
     pub(super) queue: QueueEntry,

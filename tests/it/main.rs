@@ -46,6 +46,7 @@ mod peer;
 mod prove;
 mod queue;
 mod race;
+mod raise;
 mod real_peers;
 mod refusals;
 mod relay;

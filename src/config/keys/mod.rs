@@ -20,6 +20,7 @@ mod outbound;
 mod pages;
 mod partner;
 mod queue;
+mod raise;
 mod section;
 mod server;
 #[cfg(test)]
@@ -45,10 +46,11 @@ pub(super) use outbound::{OutboundEntry, OutboundValues};
 pub use pages::{reference_page, sample_file};
 pub(super) use partner::PartnerEntry;
 pub(super) use queue::{QueueEntry, QueueValues};
+pub(super) use raise::{RaiseEntry, RaiseValues};
 pub(super) use server::ServerEntry;
 pub(crate) use server::ServerValues;
 pub(super) use timeouts::{TimeoutsEntry, TimeoutsValues};
-pub(super) use words::{Level, OutboundTlsKey, TlsIn};
+pub(super) use words::{Level, OutboundTlsKey, RaiseTo, TlsIn};
 
 use super::keys::key::Section;
 /// Every section, in the order of the file.
@@ -60,6 +62,7 @@ const SECTIONS: &[&Section] = &[
     &partner::SECTION,
     &inbound::SECTION,
     &outbound::SECTION,
+    &raise::SECTION,
     &dns::SECTION,
     &crl::SECTION,
     &queue::SECTION,

@@ -34,6 +34,14 @@ pub(crate) enum Level {
     Encryption,
 }
 
+/// `to` of a `[[raise]]` rule: it never asks for less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum RaiseTo {
+    #[default]
+    Sealed,
+    Identity,
+}
+
 macro_rules! words {
     ($($type:ty: $($word:literal = $value:expr),+;)*) => {
         $( impl Words for $type { const WORDS: &'static [(&'static str, Self)] = &[$(($word, $value)),+]; } )*
@@ -54,6 +62,7 @@ words! {
     ClientKind: "partner" = Self::Partner, "own" = Self::Own;
     Mode: "enforce" = Self::Enforce, "audit" = Self::Audit, "off" = Self::Off;
     Onward: "any" = Self::Any, "sealed" = Self::Sealed, "identity" = Self::Identity;
+    RaiseTo: "sealed" = Self::Sealed, "identity" = Self::Identity;
     HeaderHandling: "preserve" = Self::Preserve, "firewall" = Self::Firewall, "promote" = Self::Promote;
     Reveal: "full" = Self::Full, "partner" = Self::Partner, "code" = Self::Code;
     BareLf: "refuse" = Self::Refuse, "normalize" = Self::Normalize;
