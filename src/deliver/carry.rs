@@ -40,6 +40,10 @@ impl Carrier for Courier {
 
     fn try_anew(&self) {
         self.unreached.clear();
+        // A host that did not get TLS right may have been fixed: it is not left without for that reason.
+        self.broken.clear();
+        self.broken_once.clear();
+        self.classic_only.clear();
     }
 }
 
