@@ -67,7 +67,8 @@ enum Verb {
     Sendmail(sendmail::SendmailArgs),
     /// Create a line for a users file from a name and the password on standard input.
     User(user::UserArgs),
-    /// Run a gateway with good and bad partners on loopback, send real mail, and show what happened to it.
+    /// Run a gateway with good and bad partners, or a hybrid one, on loopback, send real mail, and show what happened
+    /// to it.
     Lab(lab::LabArgs),
 }
 
@@ -140,7 +141,7 @@ impl Verb {
             Self::Queue(args) => args.is_json(),
             Self::Spool(args) => args.is_json(),
             Self::Reload(args) | Self::Connectors(args) => args.json,
-            Self::Lab(args) => args.json,
+            Self::Lab(args) => args.is_json(),
         }
     }
 }

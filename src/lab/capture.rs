@@ -3,6 +3,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::wire::ClearListener;
+
 /// What one stand-in has seen so far; shared by its sessions.
 #[derive(Debug, Default)]
 pub struct Capture {
@@ -76,6 +78,12 @@ impl Capture {
     fn lock(&self) -> MutexGuard<'_, SeenTraffic> {
         // What was seen stays valid even if a session panicked.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClearListener for Capture {
+    fn hear(&self, octets: &[u8]) {
+        self.heard_in_clear(octets);
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Submission {
     pub to: String,
     /// The content with CRLF line ends, not dot-stuffed.
     pub content: Vec<u8>,
+    /// The organisation to name by XOORG, if the gateway offers it.
+    pub originator: Option<String>,
 }
 
 /// A client's end of TLS.
@@ -134,9 +136,15 @@ impl Submission {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let answer = ask(wire, &format!("EHLO {}\r\n", self.helo)).await?;
+        if answer.code != 250 {
+            return Ok(handed(answer, channel));
+        }
+        let offered = answer.text.split(' ').any(|word| word == "XOORG");
+        let originator = self.originator.as_ref().filter(|_| offered);
+        let originator = originator.map(|domain| format!(" XOORG={domain}")).unwrap_or_default();
         let steps = [
-            (format!("EHLO {}\r\n", self.helo), 250),
-            (format!("MAIL FROM:<{}>\r\n", self.from), 250),
+            (format!("MAIL FROM:<{}>{originator}\r\n", self.from), 250),
             (format!("RCPT TO:<{}>\r\n", self.to), 250),
             ("DATA\r\n".to_owned(), 354),
         ];

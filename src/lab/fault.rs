@@ -34,7 +34,9 @@ pub enum LabFault {
         fault: io::Error,
     },
     /// No port is free on every address.
-    #[error("no port could be had on the lab's addresses 127.0.30.1 to 127.0.30.110 (Linux only): {0}")]
+    #[error(
+        "no port could be had on the addresses of the lab, below 127.0.30 and 127.0.31 (Linux only): {0}"
+    )]
     Port(io::Error),
     /// The lab's DNS can't be served.
     #[error(transparent)]

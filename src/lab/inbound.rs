@@ -30,6 +30,7 @@ pub(super) async fn play(stage: &Stage, table: &Table) -> Result<Vec<Row>, LabFa
             from: case.from.to_owned(),
             to: case.to.to_owned(),
             content: original(number, case),
+            originator: None,
         };
         sessions.spawn(async move { (number, submission.send().await) });
     }

@@ -5,6 +5,9 @@
 pub mod capture;
 pub mod client;
 mod fault;
+mod folder;
+mod grid;
+pub mod hybrid;
 mod inbound;
 mod keep;
 pub mod message;
@@ -23,7 +26,7 @@ use std::sync::Arc;
 pub use fault::LabFault;
 pub use result::{Direction, LabResult, Row};
 
-pub use stage::LabOptions;
+pub use folder::LabOptions;
 
 use crate::connector::{Generation, Table};
 use crate::spool::Spool;

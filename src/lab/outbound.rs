@@ -72,6 +72,7 @@ async fn hand_over(stage: &Stage) -> Result<Vec<Option<HostFindings>>, LabFault>
             from: OWN_SENDER.to_owned(),
             to: case.to(),
             content: original(case),
+            originator: None,
         };
         sessions.spawn(async move { (number, submission.send().await) });
     }

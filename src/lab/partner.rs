@@ -77,7 +77,7 @@ impl LabPartner {
     }
 
     async fn session(&self, stream: TcpStream) -> io::Result<()> {
-        let mut wire = Wire::new(stream, Some(Arc::clone(&self.capture)));
+        let mut wire = Wire::new(stream, Some(self.capture.clone()));
         wire.send(format!("220 {} ESMTP stand-in\r\n", self.name)).await?;
         if self.converse(&mut wire, None).await? == End::Closed {
             return wire.close().await;
@@ -123,7 +123,9 @@ impl LabPartner {
                 }
                 "DATA" if envelope.is_complete() => {
                     wire.send("354 go on\r\n").await?;
-                    let Some(content) = read_content(wire).await? else { return Ok(End::Closed) };
+                    let Some(content) = wire.content(CONTENT_BYTES_MAX).await? else {
+                        return Ok(End::Closed);
+                    };
                     self.take(std::mem::take(&mut envelope), content, tls)
                 }
                 "MAIL" | "RCPT" | "RSET" | "NOOP" | "HELO" => self.envelope_step(&mut envelope, &verb, &line),
@@ -219,24 +221,6 @@ fn path_of(line: &str) -> Option<String> {
     let (_, rest) = line.split_once('<')?;
     let (path, _) = rest.rsplit_once('>')?;
     Some(path.to_owned())
-}
-
-/// Reads up to the final dot and removes dot-stuffing; `None` if the connection ended first.
-async fn read_content<S>(wire: &mut Wire<S>) -> io::Result<Option<Vec<u8>>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut content = Vec::new();
-    while let Some(line) = wire.line().await? {
-        if line == b".\r\n" {
-            return Ok(Some(content));
-        }
-        content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
-        if content.len() > CONTENT_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "more content than SIZE allows"));
-        }
-    }
-    Ok(None)
 }
 
 /// Answers the client's first handshake message with something that is not TLS.

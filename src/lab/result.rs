@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 
 use serde::Serialize;
 
+use super::grid::{BOLD, GREEN, PLAIN, RED, YELLOW, brief_reason, lines, widths};
 use super::plan::CaseOutcome;
 
 /// The results of all messages.
@@ -76,7 +77,7 @@ impl LabResult {
     fn render(&self, colour: bool) -> String {
         let mut out = String::new();
         let rows: Vec<[String; 7]> = self.rows.iter().map(cells).collect();
-        let widths = widths(&rows);
+        let widths = widths(&HEAD, &WORDY, &rows);
         let head = HEAD.map(str::to_owned);
         out.push_str(&lines(&head, &widths, colour.then_some(BOLD)));
         for (cells, row) in rows.iter().zip(&self.rows) {
@@ -112,82 +113,6 @@ fn brief_got(got: &str) -> &str {
     if got.starts_with("TLSv") { got.split([' ', ',']).next().unwrap_or(got) } else { got }
 }
 
-/// The reason without the leading host and the trailing reply, which repeats other columns.
-fn brief_reason(reason: &str) -> &str {
-    let host_end = reason.split_once("]:").and_then(|(host, rest)| {
-        if host.contains(' ') { None } else { rest.split_once(": ").map(|(_, rest)| rest) }
-    });
-    let reason = host_end.unwrap_or(reason);
-    reason.split_once(" (connector ").map_or(reason, |(before, _)| before)
-}
-
-/// Each column as wide as its widest cell; the wordy ones share what is left.
-fn widths(rows: &[[String; 7]]) -> [usize; 7] {
-    let mut widths = HEAD.map(str::len);
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let gaps = GAP.len().saturating_mul(widths.len().saturating_sub(1));
-    let fixed: usize =
-        widths.iter().zip(WORDY).filter(|(_, wordy)| *wordy == 0).map(|(width, _)| *width).sum();
-    let left = WIDTH_MAX.saturating_sub(gaps).saturating_sub(fixed).max(WORDY_MIN);
-    for (width, share) in widths.iter_mut().zip(WORDY) {
-        if share > 0 {
-            *width = (*width).min(left.saturating_mul(share) / 100);
-        }
-    }
-    widths
-}
-
-/// One row, on as many lines as its longest cell needs.
-fn lines(cells: &[String; 7], widths: &[usize; 7], colour: Option<&str>) -> String {
-    let wrapped: Vec<Vec<String>> =
-        cells.iter().zip(widths).map(|(cell, width)| wrap(cell, *width)).collect();
-    let height = wrapped.iter().map(Vec::len).max().unwrap_or_default();
-    let mut out = String::new();
-    for number in 0..height {
-        let mut line = String::new();
-        for (part, width) in wrapped.iter().zip(widths) {
-            let text = part.get(number).map_or("", String::as_str);
-            let _infallible = write!(line, "{text:<width$}{GAP}");
-        }
-        match colour {
-            Some(colour) => out.push_str(&format!("{colour}{}{PLAIN}\n", line.trim_end())),
-            None => out.push_str(&format!("{}\n", line.trim_end())),
-        }
-    }
-    out
-}
-
-/// Breaks a text at spaces; a word that is too long is broken anywhere.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let width = width.max(1);
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        let mut rest: Vec<char> = word.chars().collect();
-        let used = line.chars().count();
-        if used > 0 && used.saturating_add(1).saturating_add(rest.len()) > width {
-            lines.push(std::mem::take(&mut line));
-        }
-        while rest.len() > width {
-            let tail = rest.split_off(width);
-            lines.push(rest.iter().collect());
-            rest = tail;
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.extend(rest);
-    }
-    if !line.is_empty() || lines.is_empty() {
-        lines.push(line);
-    }
-    lines
-}
-
 fn paint(row: &Row) -> &'static str {
     if !row.as_expected {
         return RED;
@@ -202,18 +127,11 @@ fn paint(row: &Row) -> &'static str {
 const HEAD: [&str; 7] = ["FROM", "TO", "CONNECTOR", "REQUIRED", "ATTAINED", "OUTCOME", "REASON"];
 /// Which columns are wrapped, and the share of the remaining width each gets, in percent.
 const WORDY: [usize; 7] = [0, 0, 0, 0, 0, 0, 100];
-const GAP: &str = "  ";
-const WIDTH_MAX: usize = 150;
-const WORDY_MIN: usize = 24;
-const PLAIN: &str = "\u{1b}[0m";
-const BOLD: &str = "\u{1b}[1m";
-const RED: &str = "\u{1b}[31m";
-const GREEN: &str = "\u{1b}[32m";
-const YELLOW: &str = "\u{1b}[33m";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::grid::WIDTH_MAX;
 
     fn row(as_expected: bool) -> Row {
         Row {
@@ -276,11 +194,5 @@ mod tests {
             "no TLS; nothing was sent"
         );
         assert_eq!(brief_reason("550 5.7.1 no (connector x; required y)"), "550 5.7.1 no");
-    }
-
-    #[test]
-    fn a_long_word_is_broken() {
-        assert_eq!(wrap("ab abcdef gh", 4), ["ab", "abcd", "ef", "gh"]);
-        assert_eq!(wrap("", 4), [""]);
     }
 }

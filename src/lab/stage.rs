@@ -1,19 +1,17 @@
 //! Sets up the lab: folder, certificates, ports, DNS, partners. It does not start the gateway.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
 use super::capture::Capture;
 use super::client::ClientTls;
 use super::fault::LabFault;
+use super::folder::{Folder, LabOptions};
 use super::mint::{Authority, Leaf, Mint, Validity};
 use super::partner::{LabPartner, server_tls};
 use super::plan::{
@@ -39,22 +37,6 @@ pub struct Stage {
     down: Vec<TcpSocket>,
     _zone: Zone,
     servers: JoinSet<()>,
-}
-
-enum Folder {
-    Kept(PathBuf),
-    Passing(TempDir),
-}
-
-/// The command-line options of the lab.
-#[derive(Debug, Clone, Default)]
-pub struct LabOptions {
-    /// Keep it running until Ctrl-C, and keep its folder.
-    pub keep: bool,
-    /// JSON instead of a table; used here only with `keep`.
-    pub json: bool,
-    /// The folder for everything on disk, new or empty; `None`: a temporary one.
-    pub state: Option<PathBuf>,
 }
 
 impl Stage {
@@ -159,34 +141,6 @@ impl Stage {
     }
 }
 
-impl Folder {
-    fn make(options: &LabOptions) -> Result<Self, LabFault> {
-        let fault = |path: &Path| {
-            let path = path.to_owned();
-            move |fault| LabFault::State { path, fault }
-        };
-        if let Some(path) = &options.state {
-            fs::create_dir_all(path).map_err(fault(path))?;
-            if fs::read_dir(path).map_err(fault(path))?.next().is_some() {
-                return Err(LabFault::NotEmpty(path.clone()));
-            }
-            return Ok(Self::Kept(path.clone()));
-        }
-        let folder = tempfile::Builder::new()
-            .prefix("sealpost-lab-")
-            .tempdir()
-            .map_err(fault(&std::env::temp_dir()))?;
-        Ok(if options.keep { Self::Kept(folder.keep()) } else { Self::Passing(folder) })
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Kept(path) => path,
-            Self::Passing(folder) => folder.path(),
-        }
-    }
-}
-
 /// One port number, bound on every address of the lab: `next_hop = "mx"` has one port for all.
 struct Ports {
     number: u16,
@@ -261,21 +215,7 @@ fn write_files(folder: &Path, mint: &Mint, port: u16, dns: SocketAddr) -> Result
         ("tls/fabrikam.key", partner.key_pem),
         (CONFIG_FILE, settings::text(port, dns)),
     ];
-    for part in ["tls", "data"] {
-        let path = folder.join(part);
-        fs::create_dir_all(&path).map_err(|fault| LabFault::State { path, fault })?;
-    }
-    for (name, text) in files {
-        let path = folder.join(name);
-        write_own(&path, &text).map_err(|fault| LabFault::State { path, fault })?;
-    }
-    Ok(())
-}
-
-/// Writes a file that no other user may read, because some hold keys.
-fn write_own(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
+    super::folder::write_files(folder, &files)
 }
 
 const CONFIG_FILE: &str = "sealpost.toml";
@@ -286,6 +226,8 @@ const BACKLOG: u32 = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use tempfile::TempDir;
 
     #[tokio::test]
     async fn everything_is_up_but_the_gateway_and_who_isdown() {

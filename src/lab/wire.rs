@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::capture::Capture;
+/// Who is told of octets that arrive before TLS.
+pub(super) trait ClearListener: Send + Sync {
+    /// These octets arrived in plaintext.
+    fn hear(&self, octets: &[u8]);
+}
 
-/// A stream of lines. If it has a capture, every octet read is recorded there as plaintext.
+/// A stream of lines. If it has a listener, every octet read is plaintext, and told to it.
 pub(super) struct Wire<S> {
     stream: S,
     buffer: Vec<u8>,
-    clear: Option<Arc<Capture>>,
+    clear: Option<Arc<dyn ClearListener>>,
 }
 
 /// One SMTP reply as it was read.
@@ -23,8 +27,8 @@ pub(super) struct Answer {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// Wraps a stream; `clear` records what is read from it.
-    pub(super) fn new(stream: S, clear: Option<Arc<Capture>>) -> Self {
+    /// Wraps a stream; `clear` is told what is read from it.
+    pub(super) fn new(stream: S, clear: Option<Arc<dyn ClearListener>>) -> Self {
         Self { stream, buffer: Vec::new(), clear }
     }
 
@@ -71,6 +75,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
+    /// Exactly this number of octets.
+    pub(super) async fn exactly(&mut self, octets: usize) -> io::Result<Vec<u8>> {
+        while self.buffer.len() < octets {
+            if !self.fill().await? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(self.buffer.drain(..octets).collect())
+    }
+
+    /// Content up to the final dot, without dot-stuffing; `None` if the connection ended first.
+    pub(super) async fn content(&mut self, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
+        let mut content = Vec::new();
+        while let Some(line) = self.line().await? {
+            if line == b".\r\n" {
+                return Ok(Some(content));
+            }
+            content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+            if content.len() > bytes_max {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "more content than SIZE allows"));
+            }
+        }
+        Ok(None)
+    }
+
     /// Writes octets and flushes them.
     pub(super) async fn send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(octets.as_ref()).await?;
@@ -91,8 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let before = self.buffer.len();
         self.buffer.reserve(READ_BYTES);
         let count = self.stream.read_buf(&mut self.buffer).await?;
-        if let Some(capture) = &self.clear {
-            capture.heard_in_clear(self.buffer.get(before..).unwrap_or_default());
+        if let Some(listener) = &self.clear {
+            listener.hear(self.buffer.get(before..).unwrap_or_default());
         }
         Ok(count > 0)
     }

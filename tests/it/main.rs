@@ -37,6 +37,7 @@ mod harness;
 mod headers;
 mod hints;
 mod lab;
+mod lab_hybrid;
 mod lenient;
 mod life;
 mod logins;

@@ -48,6 +48,7 @@ impl Stage {
             from: "a@contoso.lab.test".to_owned(),
             to: "b@good.lab.test".to_owned(),
             content: b"Subject: x\r\n\r\n.dot\r\n..two\r\n".to_vec(),
+            originator: None,
         }
     }
 

@@ -1,0 +1,157 @@
+//! Sets up the hybrid lab: folder, certificates, ports, DNS, stand-ins. It does not start the gateway.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpSocket;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::hosts::{GATEWAY_NAME, INSIDE, LabHost, NAME_SERVER, OUTSIDE, OWN_DOMAIN};
+use super::identities::HostTls;
+use super::ledger::Ledger;
+use super::pki::{HostKey, HybridPki};
+use super::sender::HostClients;
+use super::serve::{HostServer, bound};
+use super::settings;
+use super::switches::Switchboard;
+use crate::lab::fault::LabFault;
+use crate::lab::folder::{Folder, LabOptions, write_files};
+use crate::lab::plan::ORIGIN;
+use crate::lab::zone::{Entries, Zone};
+
+/// Everything around the gateway; dropping it ends it.
+pub(super) struct HybridStage {
+    pub(super) folder: Folder,
+    pub(super) port: u16,
+    pub(super) dns: SocketAddr,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) board: Arc<Switchboard>,
+    pub(super) clients: Arc<HostClients>,
+    gateway: Vec<TcpSocket>,
+    _zone: Zone,
+    _servers: JoinSet<()>,
+}
+
+impl HybridStage {
+    /// Sets up everything except the gateway.
+    pub(super) async fn set(options: &LabOptions) -> Result<Self, LabFault> {
+        let folder = Folder::make(options)?;
+        let pki = HybridPki::new()?;
+        let zone = Zone::serve(NAME_SERVER, ORIGIN, &entries()).await?;
+        let mut ports = HybridPorts::find().map_err(LabFault::Port)?;
+        let keys = keys()?;
+        let pin = |host: LabHost| keys.get(&host).map(HostKey::pin).unwrap_or_default();
+        let pins = [pin(LabHost::RenewalOld), pin(LabHost::RenewalNew)];
+        let gateway = pki.gateway(GATEWAY_NAME)?;
+        let files = [
+            ("tls/lab-root.pem", pki.root_pem()),
+            ("tls/lab.crl", pki.revocation_list()?),
+            ("tls/gw.crt", gateway.chain_pem),
+            ("tls/gw.key", gateway.key_pem),
+            (CONFIG_FILE, settings::text(ports.number, zone.address(), &pins)),
+        ];
+        write_files(folder.path(), &files)?;
+        let mut tls = BTreeMap::new();
+        for (host, key) in &keys {
+            tls.insert(*host, Arc::new(HostTls::new(&pki, key, *host)?));
+        }
+        let clients = HostClients { port: ports.number, tls, places: Semaphore::new(CLIENTS_MAX) };
+        let (clients, ledger) = (Arc::new(clients), Arc::new(Ledger::default()));
+        let (mut board, mut servers) = (Switchboard::default(), JoinSet::new());
+        let (relay, messages) = mpsc::channel(RELAYED_MAX);
+        for (host, tls) in &clients.tls {
+            let (host, tls, ledger, relay) = (*host, Arc::clone(tls), Arc::clone(&ledger), relay.clone());
+            let socket = ports.take(host.address()).map_err(LabFault::Port)?;
+            let follower = board.follow(host);
+            servers.spawn(async move {
+                if let Err(fault) = (HostServer { host, tls, ledger, relay }).serve(socket, follower).await {
+                    eprintln!("lab: {} has ended: {fault}", host.word());
+                }
+            });
+        }
+        let board = Arc::new(board);
+        let relayed = (Arc::clone(&board), Arc::clone(&ledger));
+        let relaying = Arc::clone(&clients).relay(messages, relayed);
+        servers.spawn(relaying);
+        let gateway = [OUTSIDE, INSIDE].into_iter().map(|address| ports.take(address));
+        let gateway = gateway.collect::<io::Result<_>>().map_err(LabFault::Port)?;
+        let (port, dns) = (ports.number, zone.address());
+        Ok(Self { folder, port, dns, ledger, board, clients, gateway, _zone: zone, _servers: servers })
+    }
+
+    /// Path of the gateway's configuration file.
+    pub(super) fn config_file(&self) -> PathBuf {
+        self.folder.path().join(CONFIG_FILE)
+    }
+
+    /// Releases the gateway's ports, which were reserved until now.
+    pub(super) fn free_gateway_ports(&mut self) {
+        self.gateway.clear();
+    }
+}
+
+fn keys() -> Result<BTreeMap<LabHost, HostKey>, LabFault> {
+    let key = |host: &LabHost| Ok((*host, HostKey::new(*host)?));
+    LabHost::ALL.iter().map(key).collect()
+}
+
+/// One port number, bound on every address of the lab: `next_hop = "mx"` has one port for all.
+struct HybridPorts {
+    number: u16,
+    bound: Vec<(Ipv4Addr, TcpSocket)>,
+}
+
+impl HybridPorts {
+    fn find() -> io::Result<Self> {
+        let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+        for _ in 0..PORT_TRIES_MAX {
+            match Self::try_one() {
+                Ok(ports) => return Ok(ports),
+                Err(fault) => last = fault,
+            }
+        }
+        Err(last)
+    }
+
+    fn try_one() -> io::Result<Self> {
+        let hosts = LabHost::ALL.iter().map(|host| host.address());
+        let (mut number, mut sockets) = (0, Vec::new());
+        for address in [OUTSIDE, INSIDE].into_iter().chain(hosts) {
+            let socket = bound((address, number).into())?;
+            number = socket.local_addr()?.port();
+            sockets.push((address, socket));
+        }
+        Ok(Self { number, bound: sockets })
+    }
+
+    fn take(&mut self, address: Ipv4Addr) -> io::Result<TcpSocket> {
+        let at = self.bound.iter().position(|(bound, _)| *bound == address);
+        let at = at.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(self.bound.swap_remove(at).1)
+    }
+}
+
+fn entries() -> Entries {
+    let gateway = [(OWN_DOMAIN, GATEWAY_NAME), (super::hosts::CLOUD_DOMAIN, GATEWAY_NAME)];
+    let mut entries = Entries {
+        exchangers: gateway.map(|(domain, host)| (domain.to_owned(), host.to_owned())).to_vec(),
+        hosts: vec![(GATEWAY_NAME.to_owned(), OUTSIDE)],
+    };
+    for host in LabHost::ALL {
+        entries.hosts.push((host.name().to_owned(), host.address()));
+        if !host.is_exchange() {
+            let served = host.domains().iter();
+            entries.exchangers.extend(served.map(|domain| ((*domain).to_owned(), host.name().to_owned())));
+        }
+    }
+    entries
+}
+
+const CONFIG_FILE: &str = "sealpost.toml";
+const PORT_TRIES_MAX: usize = 64;
+const CLIENTS_MAX: usize = 32;
+const RELAYED_MAX: usize = 64;
