@@ -104,7 +104,7 @@ impl HeaderHandling {
             }
             Self::Firewall | Self::Promote => FieldFate::Kept,
         };
-        changed(section, fate, &format!("{PROMOTED_MARK}: {own}\r\n"))
+        changed(section, fate, (PROMOTED_MARK, own))
     }
 
     /// What becomes of the header section of a message that goes out.
@@ -135,12 +135,16 @@ impl HeaderHandling {
             Self::Promote if !organisation.is_empty() && field.is(PRESERVED_MARK) => FieldFate::Stripped,
             Self::Firewall | Self::Promote => FieldFate::Kept,
         };
-        changed(section, fate, &format!("{PRESERVED_MARK}: {own}\r\n"))
+        changed(section, fate, (PRESERVED_MARK, own))
     }
 }
 
-/// The edits that fates come to. `mark` is put before the first field that is renamed.
-fn changed(section: &[u8], fate: impl Fn(&HeaderField<'_>) -> FieldFate, mark: &str) -> HeaderChange {
+/// The edits that fates come to. Before the first field that is renamed comes the mark of this server.
+fn changed(
+    section: &[u8],
+    fate: impl Fn(&HeaderField<'_>) -> FieldFate,
+    (mark, own): (&str, &Domain),
+) -> HeaderChange {
     let mut change = HeaderChange::default();
     for field in header_fields(section) {
         match fate(&field) {
@@ -150,10 +154,10 @@ fn changed(section: &[u8], fate: impl Fn(&HeaderField<'_>) -> FieldFate, mark: &
                 change.edits.push(Edit::removal(field.whole_at()));
             }
             FieldFate::Renamed(octets, prefix) => {
-                let mark = if change.tally.promoted == 0 { mark } else { "" };
+                let is_first = change.tally.promoted == 0;
+                let text = if is_first { format!("{mark}: {own}\r\n{prefix}") } else { prefix.to_owned() };
                 change.tally.promoted = change.tally.promoted.saturating_add(1);
-                let text = [mark, prefix].concat().into_bytes();
-                change.edits.push(Edit { at: field.name_start_at(octets), text });
+                change.edits.push(Edit { at: field.name_start_at(octets), text: text.into_bytes() });
             }
         }
     }
@@ -198,6 +202,8 @@ const NAME_CHARS_MAX: usize = 60;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::mail::edited;
 
@@ -239,6 +245,13 @@ mod tests {
         let plain =
             "Received: x|X-MS-Exchange-SenderADCheck: 1|X-MS-Has-Attach:||X-MS-Exchange-Organization-A: b|";
         check(inbound, plain, plain, "0 0");
+        // However a name is written, some receiver may read it.
+        check(
+            inbound,
+            "X-MS-Exchange-Organization-A| : b|X-MS-Exchange-Forest-B\t:c|X-MS-Exchange-Forest-C|D: e||",
+            "D: e||",
+            "3 0 X-MS-Exchange-Organization-A, X-MS-Exchange-Forest-B, X-MS-Exchange-Forest-C",
+        );
         // The same field twice, one that is only a prefix, and a section without an end.
         check(
             inbound,
@@ -307,5 +320,51 @@ mod tests {
         let change = HeaderHandling::Firewall.arriving(fields.as_bytes(), &own(), false);
         assert_eq!((change.tally.stripped, change.tally.names.len()), (50, NAMES_MAX));
         assert!(change.tally.to_string().len() < 600);
+    }
+
+    const PIECES: &[&str] = &[
+        "X-MS-Exchange-Organization-A",
+        "x-ms-exchange-FOREST-b",
+        "X-MS-Exchange-CrossPremises-A",
+        "Subject",
+        "Received",
+        "X-MS-Exchange-Organization",
+        ":",
+        " :",
+        " ",
+        "\t",
+        "\r\n",
+        "\r\n",
+        "\r\n ",
+        "value",
+        "\u{e9}",
+        "..",
+    ];
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_forbidden_is_left_however_it_is_written(
+            pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..40),
+            body in "(X-MS-Exchange-Organization-A: b\r\n){0,2}",
+        ) {
+            let text = pieces.concat();
+            let lines: Vec<&str> = text.split("\r\n").filter(|line| !line.is_empty()).collect();
+            let section = format!("{}\r\n\r\n", lines.join("\r\n"));
+            let message = format!("{section}{body}");
+            let found = HeaderHandling::Firewall.arriving(message.as_bytes(), &own(), false);
+            let after = String::from_utf8(edited(message.as_bytes(), &found.edits)).expect("text");
+            let left = after.strip_suffix(&format!("\r\n{body}"));
+            prop_assert!(left.is_some() || section == "\r\n\r\n", "the body is as it was: {:?}", after);
+            for line in left.unwrap_or_default().split("\r\n") {
+                let line = line.to_ascii_lowercase();
+                let forbidden = [ORGANIZATION, FOREST, CROSS_PREMISES].map(str::to_ascii_lowercase);
+                prop_assert!(!forbidden.iter().any(|prefix| line.starts_with(prefix)), "{:?}", after);
+            }
+            let again = HeaderHandling::Firewall.arriving(after.as_bytes(), &own(), false);
+            prop_assert!(again.edits.is_empty());
+            // What is kept is kept in its order, octet by octet.
+            let mut rest = message.chars();
+            prop_assert!(after.chars().all(|c| rest.any(|other| other == c)));
+        }
     }
 }

@@ -52,3 +52,30 @@ pub struct OnwardDemand {
     /// The rules that raised it, separated by commas; `None`: it is what the inbound connector says.
     pub raised_by: Option<Arc<str>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::samples::{chain, identity};
+    use crate::connector::{Forced, Pin};
+
+    #[test]
+    fn what_meets_more_meets_less() {
+        let pin = Pin { sha256: [7; 32], from: None, until: None };
+        let pinned = Forced { pins: vec![pin], ..Forced::encryption() };
+        let cases = [
+            (Requirement::Off, Onward::Any),
+            (Requirement::Opportunistic, Onward::Any),
+            (Requirement::Audit(identity(&["a.test"])), Onward::Any),
+            (Requirement::Forced(Forced::encryption()), Onward::Sealed),
+            (Requirement::Forced(chain()), Onward::Sealed),
+            (Requirement::Forced(identity(&["a.test"])), Onward::Identity),
+            (Requirement::Forced(pinned), Onward::Identity),
+        ];
+        for (requirement, most) in cases {
+            for demand in [Onward::Any, Onward::Sealed, Onward::Identity] {
+                assert_eq!(demand.is_met_by(&requirement), demand <= most, "{requirement}: {demand:?}");
+            }
+        }
+    }
+}

@@ -29,17 +29,26 @@ pub struct Table {
     pub(super) index: Index,
 }
 
-/// Outbound connectors indexed by pattern: choosing costs one lookup per label.
+/// What is looked up often. Outbound connectors are indexed by pattern: choosing costs one lookup per label.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pub(super) exact: HashMap<Domain, PatternServers<Outbound>>,
     pub(super) below: HashMap<Domain, PatternServers<Outbound>>,
     pub(super) any: PatternServers<Outbound>,
+    /// The inbound connectors that promote header fields: few, and asked about at each MAIL.
+    pub(super) promoting: Vec<Arc<Inbound>>,
+    /// Whether an outbound connector does.
+    pub(super) promotes_onward: bool,
 }
 
 impl Index {
-    pub(super) fn new(outbound: &[Arc<Outbound>]) -> Self {
-        let mut index = Self::default();
+    pub(super) fn new(inbound: &[Arc<Inbound>], outbound: &[Arc<Outbound>]) -> Self {
+        let promotes = |headers| headers == HeaderHandling::Promote;
+        let mut index = Self {
+            promoting: inbound.iter().filter(|c| promotes(c.headers)).cloned().collect(),
+            promotes_onward: outbound.iter().any(|c| promotes(c.sending.headers)),
+            ..Self::default()
+        };
         // The last one inserted wins: the lowest cost, then the first name.
         let mut order: Vec<&Arc<Outbound>> = outbound.iter().filter(|c| c.mode != Mode::Off).collect();
         order.sort_by(|a, b| (b.cost, &b.name).cmp(&(a.cost, &a.name)));
@@ -343,8 +352,8 @@ impl Table {
     #[must_use]
     pub fn new(generation: Generation, inbound: Vec<Inbound>, outbound: Vec<Outbound>) -> Self {
         let outbound: Vec<Arc<Outbound>> = outbound.into_iter().map(Arc::new).collect();
-        let index = Index::new(&outbound);
-        let inbound = inbound.into_iter().map(Arc::new).collect();
+        let inbound: Vec<Arc<Inbound>> = inbound.into_iter().map(Arc::new).collect();
+        let index = Index::new(&inbound, &outbound);
         Self { generation, inbound, outbound, trust: TrustSets::new(), index }
     }
 

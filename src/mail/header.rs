@@ -8,7 +8,7 @@ use mail_parser::{HeaderName, MessageParser};
 /// One field of a header section. All ranges are offsets in the section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeaderField<'a> {
-    /// The name as written, without blanks before the colon; empty if the line has no colon.
+    /// The name as written, up to a colon or blank; empty if it begins with one.
     pub name: &'a [u8],
     /// What follows the colon, with its folding, up to the last line's CRLF.
     pub value: &'a [u8],
@@ -83,16 +83,13 @@ fn field_at(section: &[u8], start: usize) -> Option<HeaderField<'_>> {
     }
     let field = rest.get(..length).unwrap_or_default();
     let text = field.strip_suffix(b"\r\n").unwrap_or(field);
-    let first_line = memchr::memchr(b'\n', text).unwrap_or(text.len());
-    let colon = memchr::memchr(b':', text).filter(|colon| *colon < first_line);
-    let (name, value) = match colon {
-        Some(colon) => (text.get(..colon), text.get(colon.saturating_add(1)..)),
-        None => (None, Some(text)),
-    };
-    let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
+    // RFC 5322 §4.5: an old form has blanks before the colon. Receivers still read it, some even with a line end there.
+    let ends_name = |octet: &u8| matches!(octet, b':' | b' ' | b'\t' | b'\r' | b'\n');
+    let name = text.iter().position(ends_name).and_then(|end| text.get(..end)).unwrap_or(text);
+    let colon = memchr::memchr(b':', text).map_or(text.len(), |colon| colon.saturating_add(1));
+    let value = text.get(colon..).unwrap_or_default();
     Some(HeaderField {
-        // RFC 5322 §4.5: an old form has blanks before the colon, and receivers still read it.
-        name: name.trim_ascii_end(),
+        name,
         value,
         start,
         value_start: start.saturating_add(text.len().saturating_sub(value.len())),
@@ -151,8 +148,9 @@ mod tests {
         check("A: b\r\n c\r\n\td\r\nE: f\r\n\r\n", &[("A", " b\r\n c\r\n\td"), ("E", " f")]);
         check("A:\r\n b: c\r\n\r\n", &[("A", "\r\n b: c")]);
         check("A \t: b\r\n\r\n", &[("A", " b")]);
-        check("no colon\r\nA: b\r\n\r\n", &[("", "no colon"), ("A", " b")]);
-        check(" begins folded\r\n: x\r\n\r\n", &[("", " begins folded"), ("", " x")]);
+        check("no colon\r\nA: b\r\n\r\n", &[("no", ""), ("A", " b")]);
+        check("A\r\n : b\r\nC\r\n\r\n", &[("A", " b"), ("C", "")]);
+        check(" begins folded\r\n: x\r\n\r\n", &[("", ""), ("", " x")]);
         check("", &[]);
         check("\r\nA: body\r\n", &[]);
         check("A: no end", &[("A", " no end")]);

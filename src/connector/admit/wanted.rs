@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::facts::TrustId;
-use super::super::headers::HeaderHandling;
 use super::super::pattern::Specificity;
 use super::super::requirement::Forced;
 use super::super::table::{ClientKind, Inbound, Mode, Table};
@@ -64,17 +63,15 @@ impl Table {
     #[must_use]
     pub fn may_promote(&self, channel: &Channel) -> bool {
         let could = |connector: &Inbound| {
-            connector.headers == HeaderHandling::Promote
-                && connector.is_open_to(channel.listener.as_deref(), channel.peer)
-                && shows_who(connector, channel)
+            connector.is_open_to(channel.listener.as_deref(), channel.peer) && shows_who(connector, channel)
         };
-        channel.tls.is_some() && self.inbound.iter().any(|connector| could(connector))
+        channel.tls.is_some() && self.index.promoting.iter().any(|connector| could(connector))
     }
 
     /// Whether mail for some domain leaves by a connector that promotes.
     #[must_use]
     pub fn promotes_onward(&self) -> bool {
-        self.outbound.iter().any(|connector| connector.sending.headers == HeaderHandling::Promote)
+        self.index.promotes_onward
     }
 }
 

@@ -282,6 +282,40 @@ fn what_admits_a_sender_counts() {
     assert_eq!(told_inbound(&some(), &[onward]), ["x.example: x -> x: onward, bare_lf"]);
 }
 
+#[test]
+fn rules_and_firewalls_that_go_are_weaker() {
+    let rule = |to| RaiseRule {
+        name: "r".into(),
+        marker: MessageMarker::SubjectTag("[secure]".into()),
+        to,
+        remove: false,
+    };
+    let with = |onward, raise: &[RaiseRule]| {
+        [Inbound { onward, raise: raise.to_vec(), ..from("x", &["x.example"], InboundTls::Off) }]
+    };
+    let (sealed, identity) = (rule(Onward::Sealed), rule(Onward::Identity));
+    let one = with(Onward::Any, std::slice::from_ref(&sealed));
+    let renamed = RaiseRule { name: "other".into(), remove: true, ..identity.clone() };
+    assert_eq!(told_inbound(&one, &with(Onward::Any, &[renamed])), Vec::<String>::new());
+    assert_eq!(told_inbound(&one, &with(Onward::Any, &[])), ["x.example: x -> x: [[raise]]"]);
+    assert_eq!(told_inbound(&one, &with(Onward::Sealed, &[])), Vec::<String>::new(), "all mail must");
+    let more = with(Onward::Sealed, &[identity]);
+    assert_eq!(told_inbound(&more, &with(Onward::Sealed, &[sealed])), ["x.example: x -> x: [[raise]]"]);
+
+    let handling = |headers| [Inbound { headers, ..from("x", &["x.example"], InboundTls::Off) }];
+    let sending = |headers| {
+        let sending = SendingSettings { headers, ..SendingSettings::default() };
+        [Outbound { sending, ..to("x", &["x.example"], OutboundTls::Opportunistic) }]
+    };
+    let (firewall, promote) = (HeaderHandling::Firewall, HeaderHandling::Promote);
+    assert_eq!(told_inbound(&handling(firewall), &handling(promote)), ["x.example: x -> x: headers"]);
+    assert_eq!(told_inbound(&handling(promote), &handling(firewall)), Vec::<String>::new());
+    assert_eq!(
+        told_outbound(&sending(firewall), &sending(HeaderHandling::Preserve)),
+        ["x.example: x -> x: headers"]
+    );
+}
+
 /// The same requirement, with one part of it stricter.
 fn tightened(forced: &Forced, part: usize) -> Forced {
     let mut tight = forced.clone();
