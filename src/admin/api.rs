@@ -12,6 +12,7 @@ use axum::{Json, Router};
 
 use super::actions::{BUSY, PausedShare, act, filter_of};
 use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
+use super::operator::WaitingByConnector;
 use super::view::{
     ActionResult, Connectors, ContentQuery, LaneStatus, ListQuery, MessageView, PausedConnectors, QueueList,
     QueueTop, ReloadAnswer, RemovalResult, RetryRequest, Status, TopLane, TopQuery, Validation,
@@ -84,7 +85,16 @@ async fn reload(State(control): State<Control>) -> Result<Json<ReloadAnswer>, Re
 }
 
 async fn connectors(State(control): State<Control>) -> Json<Connectors> {
-    Json(Arc::clone(&control.operator).connectors().await)
+    // Without the spool the rest is shown all the same.
+    let lanes = control.spool.top(LIST_MAX).await.unwrap_or_default();
+    let mut waiting = WaitingByConnector::new();
+    for count in lanes {
+        let LaneKey(lane) = &count.lane;
+        let connector = lane.split_once('/').map_or(&**lane, |(connector, _)| connector);
+        let recipients = waiting.entry(connector.to_owned()).or_default();
+        *recipients = recipients.saturating_add(count.recipients);
+    }
+    Json(Arc::clone(&control.operator).connectors(waiting).await)
 }
 
 async fn list(

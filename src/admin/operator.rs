@@ -1,5 +1,6 @@
 //! What the control API asks of the daemon, as a trait that `daemon` implements.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,13 +13,19 @@ pub type PauseAnswer = Pin<Box<dyn Future<Output = Result<Vec<Arc<str>>, String>
 /// Whether something was kept, or why not, in a sentence.
 pub type KeepAnswer = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
+/// The recipients that wait in the queue, by the outbound connector of their lane.
+pub type WaitingByConnector = BTreeMap<String, u64>;
+
 /// What the daemon does and shows for an operator.
 pub trait Operator: Send + Sync {
     /// Reloads the files; the reload completes even if the caller stops waiting.
     fn reload(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<ReloadAnswer, ReloadFailure>> + Send>>;
 
-    /// The connectors in effect.
-    fn connectors(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Connectors> + Send>>;
+    /// The connectors in effect, with the recipients that wait by outbound connector.
+    fn connectors(
+        self: Arc<Self>,
+        waiting: WaitingByConnector,
+    ) -> Pin<Box<dyn Future<Output = Connectors> + Send>>;
 
     /// Pauses or resumes the lanes of an outbound connector; the state survives a restart. Returns
     /// all paused connectors.

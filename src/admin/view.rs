@@ -14,11 +14,13 @@ use crate::scheduler::LaneView;
 use crate::spool::{Extent, LaneCount, LastTrouble, Origin, QueuedMessage, QueuedRow, Stats};
 
 mod connectors;
+mod partners;
 
 pub use connectors::{
-    Change, ChangeKind, ConnectorView, Connectors, Direction, DrainReport, LanesView, Loosening,
-    LooseningTerms, ReloadAnswer, Validation,
+    Change, ChangeKind, ConnectorView, Direction, DrainReport, LanesView, Loosening, LooseningTerms,
+    ReloadAnswer, SeenView, Validation,
 };
+pub use partners::{Connectors, PartnerView, PartnerWay, refusals_in_words};
 
 /// The answer of `GET /status`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

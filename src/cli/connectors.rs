@@ -7,7 +7,7 @@ use super::args::{DaemonArgs, socket};
 use super::control::get;
 use super::exit::{EXIT_UNAVAILABLE, Failure};
 use super::print::{complain, show, table};
-use crate::admin::{ConnectorView, Connectors};
+use crate::admin::{ConnectorView, Connectors, PartnerView, refusals_in_words};
 use crate::connector::Generation;
 use crate::{config, daemon};
 
@@ -43,10 +43,35 @@ fn in_words(answer: &Connectors) -> String {
             format!("{} validated for {to} {}: {}", one.name, last.at, last.verdict)
         }));
     }
+    lines.extend(answer.partners.iter().flat_map(partner_lines));
+    lines.extend(refusal_lines(answer));
     for alarm in &answer.alarms {
         lines.push(format!("ALARM since {}: {}", alarm.since, alarm.what));
     }
     lines.join("\n")
+}
+
+/// A partner as one unit: who it is, both directions, and what it lacks.
+fn partner_lines(partner: &PartnerView) -> Vec<String> {
+    let contact = partner.contact.as_deref().map(|contact| format!(" ({contact})")).unwrap_or_default();
+    let review = partner.review.as_deref().map(|at| format!(", review {at}")).unwrap_or_default();
+    let note = partner.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
+    let mut lines = vec![format!("partner {}{contact}{review}{note}", partner.name)];
+    lines.extend(partner.ways().map(|(direction, way)| format!("  {:<8}  {way}", direction.word())));
+    lines.extend(partner.lacks.iter().map(|lack| format!("  lacks     {lack}")));
+    lines
+}
+
+/// What clients were refused for, by connector; those of a partner's connectors are shown with the partner.
+fn refusal_lines(answer: &Connectors) -> Vec<String> {
+    let Some(since) = &answer.refused_since else { return Vec::new() };
+    let others = answer.connectors.iter().filter(|one| one.partner.is_none());
+    let by_connector = others.map(|one| (&*one.name, &one.refused));
+    let all = by_connector.chain([("no connector", &answer.refused_by_none)]);
+    let refusing = all.filter(|(_, refused)| !refused.is_empty());
+    refusing
+        .map(|(name, refused)| format!("{name} refused since {since}: {}", refusals_in_words(refused)))
+        .collect()
 }
 
 fn row(one: &ConnectorView) -> Vec<String> {
@@ -78,12 +103,27 @@ mod tests {
                     "requirement": "TLSv1.2 or later", "revision": "00", "paused": true, "validated": null,
                     "lanes": { "lanes": 2, "blocked": 1, "messages": 5 }, "alarms": []
                 }],
+                "partners": [{
+                    "name": "bank", "domains": [], "contact": "ann", "note": "contract 12", "review": "2027",
+                    "lacks": ["this"], "inbound": [], "outbound": [{
+                        "connector": "bank-out", "tls": "forced", "mode": "enforce", "requirement": "TLSv1.2 or later",
+                        "paused": true, "waiting": 2, "refused": {}, "validated": null, "seen": [{
+                            "host": "mx", "issuer": "CN=A", "root": null, "not_after": "2028", "since": "2026", "sha256": "0"
+                        }]
+                    }]
+                }],
+                "refused_since": "then", "refused_by_none": { "no-connector": 3, "command-500": 1 },
                 "alarms": [{ "kind": "expiry", "since": "then", "what": "this", "connectors": [] }]
             }"#,
         );
         let expected = "generation 2\n\
             direction  connector  mode             tls     demands           revision  queue               validated\n\
             outbound   bank       enforce, paused  forced  TLSv1.2 or later  00        2 lanes, 1 blocked  -\n\
+            partner bank (ann), review 2027: contract 12\n  \
+              outbound  bank-out (tls forced, mode enforce, paused): TLSv1.2 or later; mx showed one of CN=A until 2028; \
+            2 recipients wait\n  \
+              lacks     this\n\
+            no connector refused since then: 1 command-500, 3 no-connector\n\
             ALARM since then: this";
         assert_eq!(in_words(&answer.expect("an answer")), expected);
     }

@@ -1,24 +1,47 @@
 //! The connectors as an operator sees them: requirement, lanes, alarms and last validation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::paused::PauseFile;
 use super::validated;
-use crate::admin::{Alarm, ConnectorView, Connectors, Direction, LanesView, Validation};
+use crate::admin::{
+    Alarm, ConnectorView, Connectors, Direction, LanesView, PartnerView, SeenView, Validation,
+    WaitingByConnector,
+};
 use crate::config::Config;
-use crate::connector::{Generation, Table};
+use crate::connector::{Generation, Mode, Table};
+use crate::listen::RefusalCount;
+use crate::mail::{Clock, rfc3339};
 use crate::scheduler::LaneView;
+use crate::tls::{Partners, SeenCertificate};
 
 /// The connectors of a configuration that no daemon has in effect.
 #[must_use]
 pub fn from_file(config: &Config) -> Connectors {
     let table = Table::new(Generation::default(), config.inbound.clone(), config.outbound.clone());
     let words = Words::of(&config.in_force());
-    let connectors = views(&table, &words, &config.data_dir, None, &[]);
-    Connectors { generation: None, connectors, alarms: Vec::new() }
+    let known = Sighting {
+        words: &words,
+        data_dir: &config.data_dir,
+        queue: None,
+        alarms: &[],
+        paused: &PauseFile::load(&config.data_dir).map(|file| file.names()).unwrap_or_default(),
+        partners: &Partners::recorded(&config.data_dir),
+        refused: &[],
+    };
+    let connectors = views(&table, &known);
+    Connectors {
+        generation: None,
+        partners: PartnerView::all(&table, &connectors, Clock::wall()),
+        connectors,
+        refused_since: None,
+        refused_by_none: BTreeMap::new(),
+        alarms: Vec::new(),
+    }
 }
 
 /// What each connector requires, in the words of `check`.
@@ -44,48 +67,90 @@ impl Words {
     }
 }
 
-/// A view of each connector of a table; `lanes` is present only in a running daemon.
-pub(super) fn views(
-    table: &Table,
-    words: &Words,
-    data_dir: &Path,
-    lanes: Option<&[LaneView]>,
-    alarms: &[Alarm],
-) -> Vec<ConnectorView> {
+/// What is known of connectors beside the table.
+pub(super) struct Sighting<'a> {
+    /// What each requires, in words.
+    pub(super) words: &'a Words,
+    pub(super) data_dir: &'a Path,
+    /// Lanes, and recipients that wait, by connector; only in a running daemon.
+    pub(super) queue: Option<(&'a [LaneView], &'a WaitingByConnector)>,
+    pub(super) alarms: &'a [Alarm],
+    pub(super) paused: &'a BTreeSet<String>,
+    /// What partners' hosts showed.
+    pub(super) partners: &'a Partners,
+    /// Refusals since the start.
+    pub(super) refused: &'a [RefusalCount],
+}
+
+/// A view of each connector of a table, inbound ones first.
+pub(super) fn views(table: &Table, known: &Sighting<'_>) -> Vec<ConnectorView> {
     let inbound = table.inbound.iter().map(|c| ConnectorView {
-        direction: Direction::Inbound,
-        name: Arc::clone(&c.name),
+        partner: c.partner.as_ref().map(|partner| Arc::clone(&partner.name)),
         domains: c.from_domains.iter().map(ToString::to_string).collect(),
         mode: c.mode,
         tls: c.tls.word().into(),
-        requirement: words.find(Direction::Inbound, &c.name),
         revision: c.revision.to_string(),
-        paused: false,
-        lanes: None,
-        validated: None,
-        validated_to: Vec::new(),
-        alarms: Vec::new(),
+        refused: known.refused_by(Some(&c.name)),
+        ..known.view(Direction::Inbound, &c.name)
     });
-    let outbound = table.outbound.iter().map(|c| (c, validated(data_dir, &c.name, &c.revision.to_string())));
-    let outbound = outbound.map(|(c, (validated, validated_to))| ConnectorView {
-        direction: Direction::Outbound,
-        name: Arc::clone(&c.name),
-        domains: c.domains.iter().map(ToString::to_string).collect(),
-        mode: c.mode,
-        tls: c.tls_word().into(),
-        requirement: words.find(Direction::Outbound, &c.name),
-        revision: c.revision.to_string(),
-        paused: false,
-        lanes: lanes.map(|lanes| count(lanes, &c.name)),
-        validated,
-        validated_to,
-        alarms: alarms
-            .iter()
-            .filter(|alarm| alarm.connectors.iter().any(|name| **name == *c.name))
-            .map(|alarm| alarm.what.clone())
-            .collect(),
+    let outbound = table.outbound.iter().map(|c| {
+        let (validated, validated_to) = validated(known.data_dir, &c.name, &c.revision.to_string());
+        ConnectorView {
+            partner: c.partner.as_ref().map(|partner| Arc::clone(&partner.name)),
+            domains: c.domains.iter().map(ToString::to_string).collect(),
+            mode: c.mode,
+            tls: c.tls_word().into(),
+            revision: c.revision.to_string(),
+            paused: known.paused.contains(&*c.name),
+            lanes: known.queue.map(|(lanes, _)| count(lanes, &c.name)),
+            waiting: known.queue.map(|(_, waiting)| waiting.get(&*c.name).copied().unwrap_or_default()),
+            validated,
+            validated_to,
+            alarms: known.alarms_of(&c.name),
+            ..known.view(Direction::Outbound, &c.name)
+        }
     });
     inbound.chain(outbound).collect()
+}
+
+impl Sighting<'_> {
+    /// What both directions have alike.
+    fn view(&self, direction: Direction, name: &Arc<str>) -> ConnectorView {
+        ConnectorView {
+            direction,
+            name: Arc::clone(name),
+            partner: None,
+            domains: Vec::new(),
+            mode: Mode::default(),
+            tls: "".into(),
+            requirement: self.words.find(direction, name),
+            revision: String::new(),
+            paused: false,
+            lanes: None,
+            validated: None,
+            validated_to: Vec::new(),
+            seen: self.partners.newest(name).into_iter().map(seen).collect(),
+            waiting: None,
+            refused: BTreeMap::new(),
+            alarms: Vec::new(),
+        }
+    }
+
+    fn alarms_of(&self, name: &str) -> Vec<String> {
+        let of_it = self.alarms.iter().filter(|alarm| alarm.connectors.iter().any(|one| *one == *name));
+        of_it.map(|alarm| alarm.what.clone()).collect()
+    }
+
+    /// The refusals of a connector, or those for which none was found.
+    pub(super) fn refused_by(&self, name: Option<&Arc<str>>) -> BTreeMap<String, u64> {
+        let of_it = self.refused.iter().filter(|one| one.connector.as_ref() == name);
+        of_it.map(|one| (one.reason.to_string(), one.count)).collect()
+    }
+}
+
+fn seen((host, certificate): (String, SeenCertificate)) -> SeenView {
+    let SeenCertificate { sha256, issuer, root, not_after, since } = certificate;
+    SeenView { host, issuer, root, not_after: rfc3339(not_after), since: rfc3339(since), sha256 }
 }
 
 /// What `validate` found of the connector as it is: without asking for a recipient if it ever did, and for each

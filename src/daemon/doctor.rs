@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::connectors::from_file;
 use super::expiry::{self, RequirementTerm};
 use super::fetch::fetch_chain;
 use super::referrals::ReferralRound;
@@ -68,6 +69,7 @@ pub async fn examine(config: &Config, limit: Duration, waits: &WaitList) -> Vec<
     certificates(config, now, &mut checks);
     trust(config, now, &mut checks);
     requirements(config, now, &mut checks);
+    partners(config, &mut checks);
     checks.push(clock(config));
     let flushing = waits.begin(format!("a flush of the disk of {}", config.data_dir.display()));
     checks.push(flush(config));
@@ -137,6 +139,21 @@ fn requirements(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
             RequirementTerm::Ending(words) => (State::Warn, words),
         };
         checks.push(made(format!("connector {name}"), state, words));
+    }
+}
+
+/// Each partner as one unit: both directions, and what it lacks.
+fn partners(config: &Config, checks: &mut Vec<Check>) {
+    for partner in from_file(config).partners {
+        let what = match &partner.contact {
+            Some(contact) => format!("partner {} ({contact})", partner.name),
+            None => format!("partner {}", partner.name),
+        };
+        let state = if partner.lacks.is_empty() { State::Ok } else { State::Warn };
+        let ways: Vec<_> =
+            partner.ways().map(|(direction, way)| format!("{}: {way}", direction.word())).collect();
+        let lacks = partner.lacks.iter().map(|lack| format!("; {lack}")).collect::<String>();
+        checks.push(made(what, state, ways.join("; ") + &lacks));
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::connector::{
-    Forced, Mode, Obstacle, Outbound, PinTerm, Table, TrustId, expiry_threshold as threshold,
+    Forced, Mode, Obstacle, Outbound, Partner, PartnerLack, PinTerm, Table, TrustId,
+    expiry_threshold as threshold,
 };
 use crate::mail::{UnixMillis, rfc3339};
 use crate::tls::{Identity, ListEnd, RevocationList, TrustSet};
@@ -87,18 +88,33 @@ fn term(
     )))
 }
 
+/// The partners whose review was due, each with its outbound connectors.
+pub(super) fn review_alarms(table: &Table, now: UnixMillis) -> Vec<(String, Vec<String>)> {
+    let overdue = |partner: &&Arc<Partner>| {
+        let lack = PartnerLack::ReviewOverdue(partner.review.filter(|review| *review < now)?);
+        let of_it = table.outbound.iter().filter(|c| c.partner.as_ref() == Some(*partner));
+        Some((lack.words(partner), of_it.map(|c| c.name.to_string()).collect()))
+    };
+    table.partners().iter().filter_map(overdue).collect()
+}
+
 /// The same as alarms.
 pub(super) fn requirement_alarms(
     table: &Table,
     trust: &BTreeMap<TrustId, Arc<TrustSet>>,
     now: UnixMillis,
 ) -> Vec<(String, Vec<String>)> {
+    let inbound = table.inbound.iter().map(|c| (&c.name, &c.partner));
+    let partners: BTreeMap<_, _> =
+        inbound.chain(table.outbound.iter().map(|c| (&c.name, &c.partner))).collect();
     let words = |(name, term): (Arc<str>, RequirementTerm)| {
         let words = match term {
             RequirementTerm::Unmet(obstacle) => obstacle.to_string(),
             RequirementTerm::Ending(words) => words,
         };
-        (format!("connector {name}: {words}"), vec![name.to_string()])
+        let partner = partners.get(&name).and_then(|partner| partner.as_ref());
+        let whom = partner.map_or_else(String::new, |partner| format!(" (partner {partner})"));
+        (format!("connector {name}{whom}: {words}"), vec![name.to_string()])
     };
     requirement_terms(table, trust, now).into_iter().map(words).collect()
 }

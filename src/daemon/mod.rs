@@ -47,7 +47,7 @@ use crate::admin::{Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable};
 use crate::deliver::{Courier, TlsHistory, Verifier};
-use crate::listen::{self, ListenerState};
+use crate::listen::{self, ListenerState, RefusalTally, SeenPeers};
 use crate::mail::Clock;
 use crate::resolver::dns::Dns;
 use crate::retrieve::{ListKeeper, Retriever};
@@ -105,11 +105,12 @@ fn tls_seen(data_dir: &std::path::Path) -> TlsHistory {
 }
 
 /// What partners presented. Without the file the relay still runs, and remembers from now on.
-fn partners(data_dir: &std::path::Path) -> Arc<Partners> {
-    Arc::new(Partners::load(data_dir).unwrap_or_else(|fault| {
+fn seen_peers(data_dir: &std::path::Path) -> SeenPeers {
+    let partners = Partners::load(data_dir).unwrap_or_else(|fault| {
         tracing::error!(%fault, "partners-seen can't be read: what partners showed before is forgotten");
         Partners::default()
-    }))
+    });
+    SeenPeers { partners: Arc::new(partners), refusals: Arc::new(RefusalTally::new(Clock::wall())) }
 }
 
 /// Starts everything. When this returns, the listeners accept and queued mail is being delivered.
@@ -147,8 +148,8 @@ pub async fn start_after(
 
     let live = Arc::new(LiveTable::new(config.table(Generation(1))));
     let ourselves = listening.iter().map(|(_, address)| *address).collect();
-    let partners = partners(&config.data_dir);
-    let tls = (client_setups, tls_seen(&config.data_dir), Arc::clone(&partners));
+    let seen = seen_peers(&config.data_dir);
+    let tls = (client_setups, tls_seen(&config.data_dir), Arc::clone(&seen.partners));
     let courier = Courier::new(config.deliver, Arc::clone(&live), dns, tls, ourselves, Arc::clone(&journal));
     let (table, stored, told) = (Arc::clone(&live), Arc::clone(&spool), Arc::clone(&journal));
     let scheduler = Scheduler::new(config.scheduler, table, stored, courier.clone(), told, clock);
@@ -166,13 +167,13 @@ pub async fn start_after(
         quotas: Quotas::new(Clock::wall),
         spool: Arc::clone(&spool),
         tls: server_setups,
-        partners,
+        seen: seen.clone(),
         verifier: Verifier::new(Arc::clone(&courier), Arc::clone(&scheduler)),
         accepted: Arc::new(move |leased| offered.offer(leased)),
         journal: Arc::clone(&journal),
     });
     let reloader =
-        Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), (journal, paused)));
+        Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), (journal, paused, seen)));
     let listen::ServingListeners { sessions, loops } = listen::serve(bound, shared, &intake)?;
     loops.into_iter().for_each(|one| vitals.adopt("an accept loop", one));
     let control = socket.serve(control(&spool, &scheduler, &listening, &reloader), stop.clone());

@@ -10,21 +10,21 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 use tokio::task::{JoinError, JoinHandle};
 
-use super::connectors::{Words, views};
+use super::connectors::{Sighting, Words, views};
 use super::paused::PauseFile;
 use super::print::{Print, print};
 use super::setups::{self, PresentedChain};
 use super::{StartFault, changes, expiry, loosened, validated};
 use crate::admin::{
-    AlarmKind, Alarms, Connectors, Direction, DrainReport, KeepAnswer, Loosening, Operator, PauseAnswer,
-    ReloadAnswer, ReloadFailure, Validation,
+    AlarmKind, Alarms, Connectors, DrainReport, KeepAnswer, Loosening, Operator, PartnerView, PauseAnswer,
+    ReloadAnswer, ReloadFailure, Validation, WaitingByConnector,
 };
 use crate::config::{self, Config, Faults};
 use crate::connector::{DrainTally, Generation, LiveTable, Table, TrustId};
 use crate::deliver::ClientSetups;
-use crate::listen::ServerSetups;
 use crate::listen::settings::ListenerTls;
-use crate::mail::{Clock, UnixMillis};
+use crate::listen::{SeenPeers, ServerSetups};
+use crate::mail::{Clock, UnixMillis, rfc3339};
 use crate::retrieve::{ListTrouble, TrustById};
 use crate::scheduler::{LaneView, Scheduler};
 use crate::tls::Identity;
@@ -38,6 +38,7 @@ pub struct Reloader {
     scheduler: Arc<Scheduler>,
     journal: Arc<Journal>,
     paused: PauseFile,
+    seen: SeenPeers,
     alarms: Arc<Alarms>,
     /// One reload at a time: each table has its own generation, and its TLS setups belong to it.
     alone: tokio::sync::Mutex<()>,
@@ -151,7 +152,7 @@ impl Reloader {
         first: First,
         live: Arc<LiveTable>,
         scheduler: Arc<Scheduler>,
-        (journal, paused): (Arc<Journal>, PauseFile),
+        (journal, paused, seen): (Arc<Journal>, PauseFile, SeenPeers),
     ) -> Self {
         let known = FileStamps { print: print(&first.in_use.files), failed: false };
         Self {
@@ -161,6 +162,7 @@ impl Reloader {
             scheduler,
             journal,
             paused,
+            seen,
             alarms: Arc::default(),
             alone: tokio::sync::Mutex::new(()),
             known: Mutex::new(known),
@@ -201,6 +203,7 @@ impl Reloader {
         let mut found = expiry::alarms(&in_use.identities, &in_use.staged, table.outbound.iter(), now);
         found.extend(expiry::trust_alarms(&in_use.trust, table.outbound.iter(), now));
         found.extend(expiry::requirement_alarms(&table, &in_use.trust, now));
+        found.extend(expiry::review_alarms(&table, now));
         let fresh = self.alarms.replace(AlarmKind::Expiry, now, found);
         self.tell(&fresh);
     }
@@ -405,10 +408,13 @@ impl Operator for Reloader {
         })
     }
 
-    fn connectors(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Connectors> + Send>> {
+    fn connectors(
+        self: Arc<Self>,
+        waiting: WaitingByConnector,
+    ) -> Pin<Box<dyn Future<Output = Connectors> + Send>> {
         Box::pin(async move {
             let lanes = self.scheduler.snapshot().await.lanes;
-            self.connectors_with(&lanes)
+            self.connectors_with(&lanes, &waiting)
         })
     }
 
@@ -426,15 +432,28 @@ impl Operator for Reloader {
 }
 
 impl Reloader {
-    fn connectors_with(&self, lanes: &[LaneView]) -> Connectors {
+    fn connectors_with(&self, lanes: &[LaneView], waiting: &WaitingByConnector) -> Connectors {
         let (table, in_use) = (self.live.table(), self.in_use.load());
         let alarms = self.alarms.list();
-        let mut connectors = views(&table, &in_use.words, &in_use.data_dir, Some(lanes), &alarms);
-        let paused = self.paused.names();
-        for view in connectors.iter_mut().filter(|view| view.direction == Direction::Outbound) {
-            view.paused = paused.contains(&*view.name);
+        let known = Sighting {
+            words: &in_use.words,
+            data_dir: &in_use.data_dir,
+            queue: Some((lanes, waiting)),
+            alarms: &alarms,
+            paused: &self.paused.names(),
+            partners: &self.seen.partners,
+            refused: &self.seen.refusals.list(),
+        };
+        let connectors = views(&table, &known);
+        let refused_by_none = known.refused_by(None);
+        Connectors {
+            generation: Some(table.generation),
+            partners: PartnerView::all(&table, &connectors, Clock::wall()),
+            connectors,
+            refused_since: Some(rfc3339(self.seen.refusals.since())),
+            refused_by_none,
+            alarms,
         }
-        Connectors { generation: Some(table.generation), connectors, alarms }
     }
 
     async fn set_paused(&self, name: &str, paused: bool) -> Result<Vec<Arc<str>>, String> {

@@ -18,6 +18,7 @@ use super::door::Door;
 use super::lobby::Lobby;
 use super::settings::{ListenerTls, Settings};
 use crate::mail::{Enhanced, Network, Reply};
+use crate::smtp::receive::CountedRefusal;
 use crate::tracking::Event;
 
 /// A listener bound to its address, not accepting yet.
@@ -206,6 +207,8 @@ impl Gate {
                     decision: None,
                 };
                 self.door.lobby.record(&self.shared, network, &event);
+                let reason = format!("connect-{}", reply.code).into();
+                self.shared.seen.refusals.count(CountedRefusal { connector: None, reason });
             }
         }
     }

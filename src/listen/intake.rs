@@ -148,8 +148,12 @@ impl Intake {
         let Some(facts) = decision.tls() else { return };
         let Some(certificate) = facts.certificate() else { return };
         let who = certificate.names.first().map_or_else(|| certificate.subject.clone(), ToString::to_string);
-        let (told, kept) =
-            self.shared.partners.saw((connector, decision.partner.as_deref()), &who, certificate, facts.at);
+        let (told, kept) = self.shared.seen.partners.saw(
+            (connector, decision.partner.as_deref()),
+            &who,
+            certificate,
+            facts.at,
+        );
         for what in &told {
             self.shared.journal.record(&Event::Alarm { what });
         }

@@ -13,6 +13,7 @@ mod intake;
 mod lobby;
 mod login;
 mod ration;
+mod refusals;
 pub mod settings;
 mod turns;
 
@@ -24,6 +25,7 @@ use arc_swap::ArcSwap;
 pub use accept::{BindFault, BoundListener, ServingListeners, bind, serve};
 pub use closed::turn_away;
 pub use guesses::Guesses;
+pub use refusals::{RefusalCount, RefusalTally};
 pub use settings::Settings;
 
 use crate::connector::{Generation, LiveTable};
@@ -38,6 +40,15 @@ pub type AcceptedHook = Arc<dyn Fn(Vec<Leased>) + Send + Sync>;
 /// What the listeners present in a handshake, by listener name, for each table a session may start under:
 /// certificate and table change in one step.
 pub type ServerSetups = ArcSwap<BTreeMap<Generation, Arc<BTreeMap<String, Arc<ServerSetup>>>>>;
+
+/// What sessions have seen of other hosts.
+#[derive(Debug, Clone)]
+pub struct SeenPeers {
+    /// The certificates that partners presented.
+    pub partners: Arc<Partners>,
+    /// What clients were refused for.
+    pub refusals: Arc<RefusalTally>,
+}
 
 /// What all sessions share.
 pub struct ListenerState {
@@ -58,8 +69,8 @@ pub struct ListenerState {
     /// What each listener presents in a handshake. A listener with TLS but without an entry answers STARTTLS
     /// with 454.
     pub tls: Arc<ServerSetups>,
-    /// The certificates that partners presented before.
-    pub partners: Arc<Partners>,
+    /// What sessions have seen of other hosts.
+    pub seen: SeenPeers,
     /// Asks next hops whether a recipient exists.
     pub verifier: Arc<dyn RecipientVerifier>,
     /// Called with every accepted message.

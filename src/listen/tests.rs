@@ -71,7 +71,10 @@ impl Server {
         let bound = bind(&settings).expect("a free port");
         let address = bound[0].address;
         let shared = ListenerState {
-            partners: Arc::default(),
+            seen: SeenPeers {
+                partners: Arc::default(),
+                refusals: Arc::new(RefusalTally::new(crate::mail::UnixMillis(0))),
+            },
             settings,
             live: Arc::new(LiveTable::new(table())),
             room: Arc::default(),

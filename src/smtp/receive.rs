@@ -21,7 +21,8 @@ pub use repeats::RepeatedRefusals;
 pub use room::{Fullness, Measure, Reservation, Room};
 pub use tally::Patience;
 pub use values::{
-    Action, Question, ReceivedMessage, RecipientVerifier, Refusal, Rules, StoreRefusal, Upgrade,
+    Action, CountedRefusal, Question, ReceivedMessage, RecipientVerifier, Refusal, Rules, StoreRefusal,
+    Upgrade,
 };
 
 use quota::Share;
@@ -54,6 +55,7 @@ pub struct Session {
     lines: LineSplitter,
     out: Vec<u8>,
     refusals: Vec<Refusal>,
+    counted: Vec<CountedRefusal>,
     repeats: Repeats,
     tally: Tally,
     /// Complete lines read.
@@ -177,6 +179,7 @@ impl Session {
             lines: LineSplitter::default(),
             out: Vec::new(),
             refusals: Vec::new(),
+            counted: Vec::new(),
             repeats: Repeats::default(),
             tally: Tally::default(),
             lines_read: 0,

@@ -31,7 +31,7 @@ pub use crl::{ListEnd, ListFault, RevocationList};
 pub use describe::{CertificateLine, describe};
 pub use fault::{TlsFault, handshake_fault, late_fault, outdated_hello};
 pub use form::{ForeignFile, ForeignForm, MaterialKind};
-pub use partners::Partners;
+pub use partners::{Partners, SeenCertificate};
 pub use pem::{Identity, IdentityWarning, read_chain};
 pub use referral::{Referral, ReferralKind, referrals};
 pub use server::{ClientChain, ServerSettings, ServerSetup};

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::connector::{CertificateFacts, Partner, expiry_threshold};
 use crate::mail::{UnixMillis, rfc3339};
 
+/// In `data_dir`.
+const FILE_NAME: &str = "partners-seen";
 /// Maximum number of partners; the oldest makes room.
 const ENTRIES_MAX: usize = 16_384;
 /// Maximum number of lines before the file is rewritten.
@@ -42,6 +44,24 @@ struct PartnerRecord {
     /// SHA-256 of each certificate, and the smallest expiry threshold in days that was reported for
     /// it.
     certificates: Vec<(String, Option<u64>)>,
+    /// What is shown of these certificates, the newest last; files of earlier versions have none.
+    #[serde(default)]
+    seen: Vec<SeenCertificate>,
+}
+
+/// A certificate that met a connector's requirement, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenCertificate {
+    /// Its SHA-256 fingerprint.
+    pub sha256: String,
+    /// Its issuer.
+    pub issuer: String,
+    /// The trust anchor that its chain ended in, if it is known.
+    pub root: Option<String>,
+    /// When it expires.
+    pub not_after: UnixMillis,
+    /// When it was seen for the first time.
+    pub since: UnixMillis,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,21 +78,33 @@ impl Partners {
     /// # Errors
     /// The file exists but can't be read or written.
     pub fn load(data_dir: &Path) -> io::Result<Self> {
-        let file = data_dir.join("partners-seen");
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error),
-        };
-        let mut state = PartnersState::default();
-        for line in text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
-            state.put(&line.partner, line.known);
-        }
-        state.lines = text.lines().count();
+        let file = data_dir.join(FILE_NAME);
+        let mut state = PartnersState::read(&file)?;
         if state.lines > state.order.len() {
             state.rewrite(&file)?;
         }
         Ok(Self { file: Some(file), state: Mutex::new(state) })
+    }
+
+    /// What a daemon that may be running has recorded in `data_dir`. Nothing is written, and a file that can't be read is
+    /// one without lines.
+    #[must_use]
+    pub fn recorded(data_dir: &Path) -> Self {
+        let state = PartnersState::read(&data_dir.join(FILE_NAME)).unwrap_or_default();
+        Self { file: None, state: Mutex::new(state) }
+    }
+
+    /// The newest certificate of each host of a connector, by host.
+    #[must_use]
+    pub fn newest(&self, connector: &str) -> Vec<(String, SeenCertificate)> {
+        let state = self.lock();
+        let of_connector = state.known.iter().filter_map(|(partner, known)| {
+            let (name, host) = partner.split_once(' ')?;
+            (name == connector).then_some((host.to_owned(), known.seen.last()?.clone()))
+        });
+        let mut found: Vec<_> = of_connector.collect();
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        found
     }
 
     /// Records a certificate that met a requirement, and returns what to report about it.
@@ -145,6 +177,13 @@ fn step(
         let over = known.certificates.len().saturating_sub(EACH_MAX);
         known.certificates.drain(..over);
     }
+    if !known.seen.iter().any(|seen| seen.sha256 == facts.sha256) {
+        let (issuer, root) = (facts.issuer.clone(), facts.root.clone());
+        let (sha256, not_after) = (facts.sha256.clone(), facts.not_after);
+        known.seen.push(SeenCertificate { sha256, issuer, root, not_after, since: now });
+        let over = known.seen.len().saturating_sub(EACH_MAX);
+        known.seen.drain(..over);
+    }
     let days = expiry_threshold(facts.not_after, now);
     let this = known.certificates.iter_mut().find(|(sha256, _)| *sha256 == facts.sha256);
     if let (Some(days), Some((_, last))) = (days, this)
@@ -169,6 +208,21 @@ fn ending(days: u64) -> String {
 }
 
 impl PartnersState {
+    /// Reads a file; unreadable lines are ignored.
+    fn read(file: &Path) -> io::Result<Self> {
+        let text = match fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let mut state = Self::default();
+        for line in text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
+            state.put(&line.partner, line.known);
+        }
+        state.lines = text.lines().count();
+        Ok(state)
+    }
+
     fn put(&mut self, partner: &str, known: PartnerRecord) {
         if self.known.insert(partner.to_owned(), known).is_none() {
             self.order.push_back(partner.to_owned());
@@ -251,6 +305,32 @@ mod tests {
         };
         let before = lines(folder.path());
         assert!(Partners::load(folder.path()).is_ok() && lines(folder.path()) == 1 && before > 1);
+    }
+
+    #[test]
+    fn the_newest_certificate_of_each_host_is_shown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let old = r#"{"partner":"bank old","issuers":[["CN=A",null]],"certificates":[["1",null]]}"#;
+        fs::write(folder.path().join(FILE_NAME), format!("{old}\n")).expect("written");
+        let partners = Partners::load(folder.path()).expect("loaded");
+        let saw = |host: &str, issuer: &str, sha256: &str, day: i64| {
+            let (_, kept) =
+                partners.saw(("bank", None), host, &shown(issuer, sha256, 1_000), UnixMillis(day));
+            kept.expect("kept");
+        };
+        saw("mx", "CN=A", "1", 1);
+        saw("mx", "CN=B", "2", 2);
+        saw("mx", "CN=A", "1", 3);
+        saw("old", "CN=A", "1", 4);
+        partners.saw(("bank-too", None), "mx", &shown("CN=C", "3", 1), UnixMillis(5)).1.expect("kept");
+        let newest = |partners: &Partners| {
+            let found = partners.newest("bank").into_iter();
+            found.map(|(host, seen)| format!("{host} {} {}", seen.issuer, seen.since.0)).collect::<Vec<_>>()
+        };
+        let expected = ["mx CN=B 2", "old CN=A 4"];
+        assert_eq!(newest(&partners), expected);
+        assert_eq!(newest(&Partners::recorded(folder.path())), expected);
+        assert!(Partners::recorded(&folder.path().join("none")).newest("bank").is_empty());
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The answers about connectors: those in effect, and what a reload changed.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::alarms::Alarm;
 use crate::connector::{Generation, Mode};
 
 /// The result of a reload: the answer of `POST /reload`.
@@ -154,17 +154,6 @@ impl Direction {
     }
 }
 
-/// The answer of `GET /connectors`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Connectors {
-    /// The generation in effect; `None` without a daemon.
-    pub generation: Option<Generation>,
-    /// The connectors, inbound first, in file order.
-    pub connectors: Vec<ConnectorView>,
-    /// The current alarms.
-    pub alarms: Vec<Alarm>,
-}
-
 /// One connector as an operator sees it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConnectorView {
@@ -172,6 +161,9 @@ pub struct ConnectorView {
     pub direction: Direction,
     /// Name of the connector.
     pub name: Arc<str>,
+    /// The partner it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partner: Option<Arc<str>>,
     /// The domain patterns of the connector.
     pub domains: Vec<String>,
     /// Whether its requirement is enforced.
@@ -191,6 +183,15 @@ pub struct ConnectorView {
     /// The same for each recipient asked for, the newest first.
     #[serde(default)]
     pub validated_to: Vec<Validation>,
+    /// The newest certificate that each host showed and that met the requirement.
+    #[serde(default)]
+    pub seen: Vec<SeenView>,
+    /// Recipients that wait in the queue, in its largest lanes; only for outbound connectors of a running daemon.
+    #[serde(default)]
+    pub waiting: Option<u64>,
+    /// Refusals since the start by reason; only for inbound connectors of a running daemon.
+    #[serde(default)]
+    pub refused: BTreeMap<String, u64>,
     /// What an operator must see to about it.
     pub alarms: Vec<String>,
 }
@@ -201,6 +202,23 @@ impl ConnectorView {
     pub fn outbound_name(&self) -> Option<&str> {
         (self.direction == Direction::Outbound).then_some(&*self.name)
     }
+}
+
+/// A certificate that a partner's host showed, and that met the requirement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenView {
+    /// The host, or the first name of a client's certificate.
+    pub host: String,
+    /// Its issuer.
+    pub issuer: String,
+    /// The trust anchor that its chain ended in, if it is known.
+    pub root: Option<String>,
+    /// When it expires, in RFC 3339 format.
+    pub not_after: String,
+    /// When it was seen for the first time, in RFC 3339 format.
+    pub since: String,
+    /// Its SHA-256 fingerprint.
+    pub sha256: String,
 }
 
 /// The lanes of one connector, as far as they are in memory.

@@ -82,6 +82,9 @@ impl Conversation {
 
     pub(super) fn tell_refusals(&mut self) {
         let Some(session) = &mut self.session else { return };
+        for refusal in session.take_counted() {
+            self.shared.seen.refusals.count(refusal);
+        }
         for refusal in session.take_refusals() {
             self.record(&Event::Refused {
                 peer: self.peer,

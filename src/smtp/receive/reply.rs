@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Action, Phase, Refusal, Session};
+use super::{Action, CountedRefusal, Phase, Refusal, Session};
 use crate::connector::Decision;
 use crate::mail::{Enhanced, Reply, ReversePath};
 
@@ -45,8 +45,6 @@ impl Session {
     pub(super) fn note(&mut self, refusal: Refusal) -> Option<Action> {
         let bounds = (self.rules.patience, self.rules.recipients_max);
         let closing = self.tally.refuse(refusal.stage, &refusal.reply, bounds);
-        // Its fields may be long, so a refusal that is not logged is not kept.
-        let in_full = self.repeats.note(refusal.stage, refusal.reply.code);
         if closing {
             let reply = Reply::new(
                 421,
@@ -54,12 +52,20 @@ impl Session {
                 format!("too many errors; the last was: {}", refusal.reply),
             );
             let action = self.close(&reply);
-            self.refusals.extend(in_full.then_some(refusal));
+            self.keep(refusal);
             return Some(action);
         }
         self.say(&refusal.reply);
-        self.refusals.extend(in_full.then_some(refusal));
+        self.keep(refusal);
         None
+    }
+
+    /// Counts a refusal, and keeps it if it is to be logged: its fields may be long.
+    fn keep(&mut self, refusal: Refusal) {
+        self.counted.push(CountedRefusal::of(&refusal));
+        if self.repeats.note(refusal.stage, refusal.reply.code) {
+            self.refusals.push(refusal);
+        }
     }
 
     /// Ends the session after too many commands without effect.
@@ -81,10 +87,8 @@ impl Session {
         let text = format!("{}: the configuration has changed, {why}; connect again", self.rules.name);
         let reply = Reply::new(421, Enhanced(4, 3, 2), text);
         let action = self.close(&reply);
-        if self.repeats.note("MAIL", reply.code) {
-            let (reverse_path, forward_path) = (Some(path), None);
-            self.refusals.push(Refusal { stage: "MAIL", reverse_path, forward_path, reply, decision });
-        }
+        let (reverse_path, forward_path) = (Some(path), None);
+        self.keep(Refusal { stage: "MAIL", reverse_path, forward_path, reply, decision });
         action
     }
 
@@ -96,10 +100,8 @@ impl Session {
 
     /// Keeps a refusal that was already sent and concerns no path.
     pub(super) fn keep_refusal(&mut self, stage: &'static str, reply: Reply) {
-        if self.repeats.note(stage, reply.code) {
-            let (reverse_path, forward_path, decision) = (None, None, None);
-            self.refusals.push(Refusal { stage, reverse_path, forward_path, reply, decision });
-        }
+        let (reverse_path, forward_path, decision) = (None, None, None);
+        self.keep(Refusal { stage, reverse_path, forward_path, reply, decision });
     }
 
     /// Counts a complete line.

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{Phase, Refusal, RepeatedRefusals, Session};
+use super::{CountedRefusal, Phase, Refusal, RepeatedRefusals, Session};
 
 impl Session {
     /// Takes the pending replies, to be sent in one write; the session keeps none.
@@ -16,6 +16,12 @@ impl Session {
     #[must_use]
     pub fn take_refusals(&mut self) -> Vec<Refusal> {
         mem::take(&mut self.refusals)
+    }
+
+    /// Takes all refusals since the last call, to be counted.
+    #[must_use]
+    pub fn take_counted(&mut self) -> Vec<CountedRefusal> {
+        mem::take(&mut self.counted)
     }
 
     /// The number of further refusals, by kind. Call it once a message was accepted, and when the

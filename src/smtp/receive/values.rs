@@ -1,5 +1,6 @@
 //! The values that go into an inbound session and come out of it. It holds no session state.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -132,6 +133,28 @@ pub enum StoreRefusal {
     Full,
     /// It could not be stored for another reason.
     Failed,
+}
+
+/// A refusal as it is counted: by inbound connector and reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedRefusal {
+    /// The connector that refused, or to which the transaction is attributed.
+    pub connector: Option<Arc<str>>,
+    /// The token of the decision, or else the stage and the reply code: `rcpt-550`. There are few of them.
+    pub reason: Cow<'static, str>,
+}
+
+impl CountedRefusal {
+    /// How a refusal is counted.
+    #[must_use]
+    pub fn of(refusal: &Refusal) -> Self {
+        let decision = refusal.decision.as_ref();
+        let reason = match decision.filter(|decision| decision.status().is_some()) {
+            Some(decision) => decision.token(),
+            None => Cow::Owned(format!("{}-{}", refusal.stage.to_lowercase(), refusal.reply.code)),
+        };
+        Self { connector: decision.and_then(|decision| decision.connector.clone()), reason }
+    }
 }
 
 /// A refusal, for the tracking log.
