@@ -1,7 +1,7 @@
 //! The requests and answers of the control API, as JSON. It only converts; it queries nothing.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -191,9 +191,6 @@ pub struct OriginView {
     pub raised_by: Option<Arc<str>>,
     /// The Message-ID of its header.
     pub message_id: Option<String>,
-    /// The client, if the message may be in a loop: it is not handed back to it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_back_to: Option<IpAddr>,
 }
 
 /// One recipient of a queued message.
@@ -416,9 +413,9 @@ impl MessageView {
 
 impl From<Origin> for OriginView {
     fn from(origin: Origin) -> Self {
-        let Origin { connector, sealed, onward, originator: _, message_id, not_back_to } = origin;
+        let Origin { connector, sealed, onward, originator: _, message_id } = origin;
         let (onward, raised_by) = (onward.level, onward.raised_by);
-        Self { connector, sealed, onward, raised_by, message_id, not_back_to }
+        Self { connector, sealed, onward, raised_by, message_id }
     }
 }
 

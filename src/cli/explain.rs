@@ -94,9 +94,9 @@ fn outbound(
     };
     let arriving = arrived_by.map(|name| format!(", arrived by {name}")).unwrap_or_default();
     let Some(choice) = choose(table, domain, arrival) else {
-        lines.push(format!("to <{to}>{arriving}: no outbound connector; RCPT is refused with 550 5.4.4"));
+        lines.push(part.without_connector(&arriving));
         lines.extend(part.passed_lines());
-        return Ok((false, part));
+        return Ok((!part.arrivals.is_empty(), part));
     };
     let connector = &choice.connector;
     let requirements: Vec<String> = match &connector.next_hop {
@@ -301,6 +301,16 @@ struct ArrivalAnswer {
 }
 
 impl OutboundAnswer {
+    /// What follows if nothing serves mail that arrived so; of what arrived by none, only reports are affected if the
+    /// rest has its ways.
+    fn without_connector(&self, arriving: &str) -> String {
+        let to = &self.to;
+        if self.arrivals.is_empty() {
+            return format!("to <{to}>{arriving}: no outbound connector; RCPT is refused with 550 5.4.4");
+        }
+        format!("to <{to}>: no outbound connector for our own reports, which arrived by none")
+    }
+
     fn passed_lines(&self) -> Vec<String> {
         let passed = self.considered.iter().filter(|c| !c.chosen);
         let passed = passed.map(|c| format!("  not {}: {}", c.connector, c.reason));

@@ -1,5 +1,5 @@
 //! Checks what `from_connectors` of outbound connectors comes to: whether mail can ever take these ways, and which mail
-//! goes another way or back where it came from. The names themselves are checked in `outbound`.
+//! goes another way or back where it came from, or can't be reported. The names themselves are checked in `outbound`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::check::CheckedFile;
 use super::fault::Report;
-use super::keys::{Entry as _, OutboundEntry};
+use super::keys::{Entry as _, InboundEntry, OutboundEntry};
 use crate::connector::{
-    Arrival, DomainPattern, Inbound, Mode, NextHop, Outbound, SmartHostName, Table, choose,
+    Arrival, ClientKind, DomainPattern, Inbound, Mode, NextHop, Outbound, SmartHostName, Table, choose,
 };
 use crate::mail::{Domain, Mailbox};
 
@@ -173,6 +173,7 @@ pub(super) fn escapes(
             let elsewhere = choice.connector.from_connectors.is_empty()
                 && choice.connector.next_hop != connector.next_hop
                 && choice.pattern == *pattern
+                && !is_ours(checked, &domain)
                 && may_arrive(&checked.inbound, Some(&domain), arrival);
             if elsewhere {
                 others.insert(Arc::clone(&choice.connector.name));
@@ -195,6 +196,51 @@ pub(super) fn escapes(
         connector.from_connectors.join(" or "),
         escaping.join(", "),
         others.join(", "),
+    );
+    report.warn(place, words);
+}
+
+/// Whether anybody may write there through us, as to a domain of ours: it has its own way whoever writes.
+fn is_ours(checked: &CheckedFile, domain: &Domain) -> bool {
+    let names = |one: &Inbound| {
+        let by_name = |pattern: &DomainPattern| {
+            *pattern != DomainPattern::Any && pattern.covers(Some(domain)).is_some()
+        };
+        one.kind == ClientKind::Partner && one.mode != Mode::Off && one.to_domains.iter().any(by_name)
+    };
+    checked.listen.postmaster.domain_name() == Some(domain) || checked.inbound.iter().any(names)
+}
+
+/// Warns of senders whom no report can reach: only connectors with `from_connectors` lead to them, and a report arrived by
+/// none.
+pub(super) fn beyond_reports(
+    entry: &InboundEntry,
+    connector: &Inbound,
+    table: &Table,
+    report: &mut Report<'_>,
+) {
+    let places = [entry.place("from_domains"), entry.place("partner"), entry.place("name")];
+    let Some(place) = places.into_iter().flatten().next().filter(|_| connector.mode != Mode::Off) else {
+        return;
+    };
+    let any = [DomainPattern::Any];
+    let senders = if connector.from_domains.is_empty() { &any[..] } else { &connector.from_domains[..] };
+    let out_of_reach = |pattern: &&DomainPattern| {
+        let leads = |other: &Arc<Outbound>| {
+            other.mode != Mode::Off && other.domains.iter().any(|served| served.includes(pattern))
+        };
+        choose(table, witness(pattern).as_ref(), Arrival::Ours).is_none() && table.outbound.iter().any(leads)
+    };
+    let mut named: Vec<String> = senders.iter().filter(out_of_reach).map(|p| format!("\"{p}\"")).collect();
+    if named.is_empty() {
+        return;
+    }
+    named.truncate(NAMED_MAX);
+    let words = format!(
+        "no report reaches the senders of {} at {}: only connectors with from_connectors lead there, and our reports arrive by \
+         none; add an [[outbound]] connector for them without from_connectors",
+        connector.name,
+        named.join(", "),
     );
     report.warn(place, words);
 }
@@ -231,8 +277,8 @@ pub(super) fn handed_back(
             inbound.from_networks.iter().filter(|network| network.prefix_len() == network.max_prefix_len());
         if let Some(network) = single.into_iter().find(|network| addresses.contains(&network.addr())) {
             let words = format!(
-                "mail that arrives by {} from {} goes back to it: {} is a next hop; a message that comes a second time fails \
-                 with 5.4.6",
+                "mail that arrives by {} from {} goes back to it: {} is a next hop; what goes round so is refused in the end \
+                 as a loop (own_hops)",
                 inbound.name,
                 network.addr(),
                 network.addr(),

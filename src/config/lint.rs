@@ -37,6 +37,7 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
         if let Some(to) = &entry.get_ref().to_domains {
             leads_nowhere(connector, &table, to, report);
         }
+        arrivals::beyond_reports(entry.get_ref(), connector, &table, report);
         open_to_a_cloud(entry.get_ref(), connector, report);
         believed_from_anyone(entry.get_ref(), connector, checked, report);
         strangers_as_ours(entry.get_ref(), connector, checked, report);

@@ -107,12 +107,27 @@ fn ourselves(entry: &OutboundEntry, connector: &Outbound, listen: &Settings, rep
             };
             address.port() == *port && is_here
         };
-        if let Some(listener) = listen.listeners.iter().find(|listener| listener.addresses.iter().any(ours)) {
-            let words = format!(
-                "{host} is our own listener {}, and we send nothing to ourselves; write another host or port",
-                listener.name
-            );
-            report.fault(item.span(), words);
+        let Some(listener) = listen.listeners.iter().find(|listener| listener.addresses.iter().any(ours))
+        else {
+            continue;
+        };
+        match name {
+            SmartHostName::Ip(_) => {
+                let words = format!(
+                    "{host} is our own listener {}, and we send nothing to ourselves; write another host or port",
+                    listener.name
+                );
+                report.fault(item.span(), words);
+            }
+            // Inside, the name may lead to another host.
+            SmartHostName::Name(_) => {
+                let words = format!(
+                    "{host} is our own name, and {} listens on that port: if the name leads to this host here, mail is not \
+                     sent; write another host or port, or its address",
+                    listener.name
+                );
+                report.warn(item.span(), words);
+            }
         }
     }
 }

@@ -59,6 +59,21 @@ pub fn choose(table: &Table, domain: Option<&Domain>, arrival: Arrival<'_>) -> O
     Some(Choice { connector: Arc::clone(connector), pattern: DomainPattern::Any })
 }
 
+/// What is chosen in place of a connector for each arrival that it takes; `None` if it takes some of the mail, or nothing
+/// else does.
+#[must_use]
+pub fn displaced(table: &Table, connector: &Outbound, domain: Option<&Domain>) -> Option<Choice> {
+    let named = connector.from_connectors.iter().map(|name| Arrival::By(name));
+    let ours = connector.from_connectors.is_empty().then_some(Arrival::Ours);
+    let mut displacing = None;
+    for arrival in named.chain(ours) {
+        let choice =
+            choose(table, domain, arrival).filter(|choice| choice.connector.name != connector.name)?;
+        displacing.get_or_insert(choice);
+    }
+    displacing
+}
+
 impl Choice {
     /// All connectors of the table with their reasons, the chosen one first.
     #[must_use]

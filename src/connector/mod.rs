@@ -47,7 +47,7 @@ pub use admit::{
     UnmetCondition, admit, unassessed,
 };
 pub use arrival::Arrival;
-pub use choose::{Choice, ConsideredConnector, choose};
+pub use choose::{Choice, ConsideredConnector, choose, displaced};
 pub use compare::{Weakening, weaker_inbound, weaker_outbound};
 pub use decision::{Attainment, Claim, Decision, RequiredTls, Ruling};
 pub use dialling::{AddressFamily, DialRules, MxAddresses};

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::{StartFault, setups};
 use crate::config::Config;
-use crate::connector::{Arrival, Generation, LiveTable, Mode, Outbound, Table, choose};
+use crate::connector::{Generation, LiveTable, Mode, Outbound, Table, displaced};
 use crate::deliver::settings::{Settings, Timeouts};
 use crate::deliver::{Courier, HostReport, TlsHistory, Trial, WaitList};
 use crate::mail::{Domain, Mailbox, ReversePath};
@@ -62,9 +62,7 @@ pub async fn prove(
     let enforced = Outbound { mode: Mode::Enforce, ..connector.clone() };
     let mut table = config.table(Generation(1));
     let served = |table: &Table| {
-        let arrival = Arrival::of(connector.from_connectors.first());
-        let choice = whom.envelope.as_ref().and_then(|(_, to)| choose(table, to.domain_name(), arrival));
-        choice.is_none_or(|choice| choice.connector.name == connector.name)
+        whom.envelope.as_ref().is_none_or(|(_, to)| displaced(table, connector, to.domain_name()).is_none())
     };
     // What another one serves now stays with it, also where this one is off and would serve it if it were on.
     if served(&table) {

@@ -281,10 +281,7 @@ impl LaneCarrier {
     }
 
     fn may_serve(&self, session: &OpenSession, need: Need<'_>) -> bool {
-        // Of a next hop that the message came from, the search for a session says so.
-        !need.came_from(session.key.address)
-            && (!session.is_after_broken() || may_go_clear(&self.way.connector, need))
-            && need.suits(session).is_ok()
+        (!session.is_after_broken() || may_go_clear(&self.way.connector, need)) && need.suits(session).is_ok()
     }
 
     /// Sends the first batch's next recipients, and any transactions that can be chained to them.

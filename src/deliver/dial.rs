@@ -1,7 +1,7 @@
 //! Makes a TCP connection within a time limit. It never connects to our own listeners.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -116,18 +116,6 @@ pub(super) fn is_ours(ourselves: &[SocketAddr], address: SocketAddr) -> bool {
                     && is_local(SocketAddr::new(ip, address.port())))
     })
 }
-
-/// Whether an address is one that any program on this host may have. Of loopback addresses that is only the usual one:
-/// whoever uses another has chosen it for one program.
-pub(super) fn is_this_host(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) if v4.is_loopback() => v4 == Ipv4Addr::LOCALHOST,
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => is_local(SocketAddr::new(ip, PORT_DISCARD)),
-    }
-}
-
-/// A port to ask about an address; nothing is sent.
-const PORT_DISCARD: u16 = 9;
 
 /// Whether an address belongs to this host: then the route to it starts at the address itself. An
 /// error means that it does not.

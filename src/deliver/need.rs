@@ -1,11 +1,9 @@
 //! What a session is needed for, and which sessions are suitable.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::classify::{undeliverable, unreadable};
 use super::declare::needs_utf8;
-use super::dial::is_this_host;
 use super::session::OpenSession;
 use crate::connector::{Arrival, Onward, OnwardDemand, Outbound, Table, choose};
 use crate::mail::Mailbox;
@@ -59,18 +57,12 @@ impl<'a> Need<'a> {
 
     /// Whether the table would still choose this connector, unchanged, for each of the recipients.
     pub(super) fn is_served(self, table: &Table, connector: &'a Outbound) -> bool {
-        serves(table, connector, self.mailboxes(), Arrival::of(self.arrived_by(connector)))
-    }
-
-    /// Whether a message that may be in a loop came from this address of another host.
-    pub(super) fn came_from(self, address: SocketAddr) -> bool {
-        match self {
-            Self::Delivery(job) => {
-                let ip = address.ip().to_canonical();
-                job.message.origin.not_back_to == Some(ip) && !is_this_host(ip)
-            }
-            Self::Question { .. } | Self::Trial(_) => false,
+        if let Self::Trial(mailbox) = self {
+            // Of any of the arrivals that the connector takes.
+            let mut arrivals = connector.from_connectors.iter().map(Some).chain([self.arrived_by(connector)]);
+            return arrivals.any(|by| serves(table, connector, mailbox.into_iter(), Arrival::of(by)));
         }
+        serves(table, connector, self.mailboxes(), Arrival::of(self.arrived_by(connector)))
     }
 
     /// How the mail must leave, beside what the connector requires.

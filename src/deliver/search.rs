@@ -73,11 +73,6 @@ impl Search<'_> {
     async fn open(&self, dialled: &DialledHost) -> Result<OpenSession, Outcome> {
         let (courier, way) = (self.courier, self.way);
         let Candidates { list: candidates, left, attempts, .. } = courier.candidates(way).await?;
-        let came_from = |candidate: &&Candidate| self.need.came_from(candidate.address);
-        if let Some(client) = candidates.iter().find(came_from) {
-            let fault = NameFault::HandedBack(client.address.ip());
-            return Err(classify_name(&fault, &format!("connector {}", way.connector.name)));
-        }
         // Plaintext is for where every host was tried over TLS, be it in several attempts.
         let may_go_clear = self.may_go_clear() && self.need.attempts() >= attempts.saturating_sub(1);
         // Smart hosts in rotation: an idle session at another host is not for this turn.

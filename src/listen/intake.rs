@@ -89,7 +89,6 @@ impl Intake {
             onward: findings.demand.clone(),
             originator: arrived.originator,
             message_id: message_id.clone(),
-            not_back_to: Origin::is_circling(arrived.own_hops).then(|| peer.to_canonical()),
         };
         let accepted_at = Clock::wall();
         let message = NewMessage { id, envelope, lanes, content, accepted_at, origin };

@@ -145,7 +145,7 @@ pub(super) mod samples {
             line_bytes_max: 1_000,
             recipients_max: 100,
             hops_max: 100,
-            own_hops_max: 8,
+            own_hops_max: 16,
             errors_max: 20,
             useless_max: 100,
             failed_logins_max: 20,

@@ -64,7 +64,7 @@ impl Received<'_> {
         };
         let mut field = format!(
             "Received: from {} ({literal})\r\n\tby {} with {} id {}",
-            harmless(self.helo),
+            one_word(self.helo),
             self.by,
             self.protocol.keyword(),
             self.id,
@@ -78,6 +78,11 @@ impl Received<'_> {
         field.push_str(&format!("; {}\r\n", rfc5322(self.at)));
         field
     }
+}
+
+/// Text from a peer as one word: what follows a space would look like a clause of ours.
+fn one_word(text: &str) -> String {
+    harmless(text).replace(' ', "?")
 }
 
 /// Text from a peer, without anything that could end a comment, a field or a line.
@@ -185,7 +190,7 @@ mod tests {
         };
         assert_eq!(
             line.to_field(),
-            "Received: from mail.fabrikam.example??X: ?y? ([192.0.2.7])\r\n\
+            "Received: from mail.fabrikam.example??X:??y? ([192.0.2.7])\r\n\
              \tby gw1.contoso.example with ESMTPS id 01M855CHK0000\r\n\
              \t(version=TLSv1.3 cipher=TLS13_AES_256_GCM_SHA384)\r\n\
              \tfor <b@contoso.example>; Mon, 23 Nov 2026 21:35:56 +0000\r\n"
@@ -234,7 +239,7 @@ mod tests {
         check_writer("", None);
         // Our own line, whatever the client calls itself.
         let own = Domain::parse("gw.example").expect("a domain");
-        for helo in ["by", "gw.example", "by gw.example", "[192.0.2.1]", ";"] {
+        for helo in ["by", "gw.example", "x by other.example", "[192.0.2.1]", ";", "a (b"] {
             let line = |by| {
                 Received {
                     helo,

@@ -59,8 +59,6 @@ pub enum NameFault {
     Ourselves,
     /// All its addresses are of a kind that is not connected to; one of them.
     NotDialled(IpAddr),
-    /// The message has been here before and came from this address of the next hop.
-    HandedBack(IpAddr),
     /// DNS gave no answer or an invalid one; the reason.
     Unanswered(String),
 }
@@ -276,14 +274,6 @@ pub fn classify_name(fault: &NameFault, name: &str) -> Outcome {
         NameFault::Ourselves => {
             (Cause::Ourselves, Enhanced(5, 4, 6), format!("the mail exchanger of {name} is this host"))
         }
-        NameFault::HandedBack(ip) => (
-            Cause::Loop,
-            Enhanced(5, 4, 6),
-            format!(
-                "a mail loop: the message has passed this host more than once before, came from {ip}, and {name} would hand it back \
-                 there"
-            ),
-        ),
         NameFault::Unanswered(why) => {
             (Cause::DnsUnanswered, Enhanced(4, 4, 3), format!("looking up {name} failed: {why}"))
         }
@@ -353,7 +343,7 @@ impl Cause {
     #[must_use]
     pub fn is_of_message(self) -> bool {
         match self {
-            Self::Unsuitable | Self::Unreadable | Self::Loop | Self::Operator => true,
+            Self::Unsuitable | Self::Unreadable | Self::Operator => true,
             Self::Refused(Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End) => true,
             Self::Refused(Stage::Greeting | Stage::Hello)
             | Self::Requirement

@@ -19,7 +19,7 @@ mod returned;
 mod shorter;
 mod text;
 
-pub use report::{Addressee, Detail, Fate, HEADER_BYTES_MAX, Kind, Report, ReportedRecipient};
+pub use report::{Addressee, Detail, Fate, HEADER_BYTES_MAX, Kind, NoSender, Report, ReportedRecipient};
 pub use shorter::{is_refused_for_its_form, shortened};
 
 use letter::letter;
@@ -58,7 +58,7 @@ pub fn compose(report: &Report<'_>) -> Vec<u8> {
 
 fn head(report: &Report<'_>, boundary: &str) -> String {
     let subject = match report.kind {
-        Kind::Failed if report.addressee == Addressee::Postmaster => "A message was not delivered",
+        Kind::Failed if report.addressee != Addressee::Sender => "A message was not delivered",
         Kind::Failed => "Your message was not delivered",
         Kind::Delayed { .. } => "Your message is delayed; we keep trying",
         Kind::Relayed => "Your message was handed on",

@@ -101,8 +101,6 @@ pub enum Cause {
     NoAddress,
     /// The domain's mail exchanger is this host.
     Ourselves,
-    /// The next hop is where a message came from that may be in a loop.
-    Loop,
     /// DNS gave no valid answer.
     DnsUnanswered,
     /// The message can't be sent there as it is: its size or encoding.

@@ -7,7 +7,9 @@ use crate::connector::{Arrival, Onward, choose, is_ours, may_disclose};
 use crate::mail::{
     BodyType, Content, Dates, Envelope, Mailbox, MessageDsn, Occasion, QueueId, Ret, ReversePath, UnixMillis,
 };
-use crate::outcome::dsn::{self, Addressee, Detail, Fate, HEADER_BYTES_MAX, Kind, Report, ReportedRecipient};
+use crate::outcome::dsn::{
+    self, Addressee, Detail, Fate, HEADER_BYTES_MAX, Kind, NoSender, Report, ReportedRecipient,
+};
 use crate::spool::{LaneKey, Lease, NewContent, NewMessage, Origin, QueuedRecipient, StoredMessage};
 use crate::tracking::Event;
 
@@ -93,29 +95,42 @@ impl Scheduler {
             }
             let whole = whole && kind == Kind::Failed;
             let message = if whole { all.as_slice() } else { header };
-            let report = self.report_message(
-                work,
-                to,
-                now,
-                &Part { kind, told: &told, message, whole, addressee: Addressee::Sender, detail },
-            );
+            let part = Part { kind, told: &told, message, whole, addressee: Addressee::Sender, detail };
+            let mut report = self.report_message(work, to, now, &part);
+            if report.is_none() && kind == Kind::Failed {
+                // No connector leads to the sender: somebody must hear of it.
+                report = self.to_postmaster(work, now, (&told, NoSender::NoRoute)).await;
+            }
             reports.told.push((kind.word(), report.as_ref().map(|message| message.id)));
             reports.messages.extend(report);
         }
         reports
     }
 
-    /// Failures that can be reported to nobody else go to the postmaster, if so configured, but never
-    /// those of mail to the postmaster, which would loop.
+    /// Failures of mail that has no sender go to the postmaster, if so configured.
     async fn double_bounce(
         &self,
         work: &Work<Lease>,
         now: UnixMillis,
         failed: &[ReportedRecipient<'_>],
     ) -> Option<NewMessage> {
+        if self.settings.double_bounces {
+            self.to_postmaster(work, now, (failed, NoSender::Null)).await
+        } else {
+            None
+        }
+    }
+
+    /// The report of failures for the postmaster; never of mail to the postmaster.
+    async fn to_postmaster(
+        &self,
+        work: &Work<Lease>,
+        now: UnixMillis,
+        (failed, why): (&[ReportedRecipient<'_>], NoSender),
+    ) -> Option<NewMessage> {
         let postmaster = &self.settings.postmaster;
         let own = postmaster.folded();
-        if !self.settings.double_bounces || failed.iter().any(|told| told.forward_path.folded() == own) {
+        if failed.iter().any(|told| told.forward_path.folded() == own) {
             return None;
         }
         let message = self.returned(work, false).await;
@@ -124,7 +139,7 @@ impl Scheduler {
             told: failed,
             message: &message,
             whole: false,
-            addressee: Addressee::Postmaster,
+            addressee: Addressee::Postmaster(why),
             detail: Detail::Full,
         };
         self.report_message(work, postmaster, now, &part)

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -189,27 +188,15 @@ pub struct Origin {
     pub originator: Option<Domain>,
     /// The Message-ID header, if present.
     pub message_id: Option<String>,
-    /// The client, if the message has been here before so often that it is not handed back to it.
-    pub not_back_to: Option<IpAddr>,
 }
 
 impl Origin {
-    /// Whether a message that was here so often before may be in a loop. One that a client has checked, or that it could
-    /// not take the first time, may come back to it once.
-    #[must_use]
-    pub fn is_circling(own_hops: usize) -> bool {
-        own_hops >= CIRCLING_HOPS_MIN
-    }
-
     /// How the message came, as far as the choice of its outbound connector depends on it.
     #[must_use]
     pub fn arrival(&self) -> Arrival<'_> {
         Arrival::of(self.connector.as_ref())
     }
 }
-
-/// Centralised mail transport passes us twice: the second time there is one line of ours.
-const CIRCLING_HOPS_MIN: usize = 2;
 
 /// A partition of the queue: connector and recipient domain, or connector and smart-host group. It only
 /// locates a message; the connector is chosen again at every attempt.

@@ -23,9 +23,6 @@ pub(super) fn details(message: &MessageView) -> String {
     if demand.level > Onward::Any {
         lines.push(format!("must leave   only over {}", clean(&demand.to_string())));
     }
-    if let Some(client) = origin.not_back_to {
-        lines.push(format!("not back to  {client}: it has been here before, and may be in a loop"));
-    }
     lines.push(format!("message-id   {}", clean(origin.message_id.as_deref().unwrap_or("-"))));
     for recipient in &message.recipients {
         lines.extend(recipient_lines(message, recipient));

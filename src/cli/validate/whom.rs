@@ -3,7 +3,7 @@
 use super::super::exit::{EXIT_NO, Failure};
 use super::super::paths::addressee;
 use crate::config::Config;
-use crate::connector::{Arrival, DomainPattern, Generation, Mode, NextHop, Outbound, Table, choose};
+use crate::connector::{DomainPattern, Generation, Mode, NextHop, Outbound, Table, displaced};
 use crate::daemon::Whom;
 use crate::mail::{Domain, MailboxDomain, ReversePath};
 
@@ -79,7 +79,6 @@ fn own(table: &Table, connector: &Outbound) -> Result<Whom, Failure> {
 
 /// The other connector that mail to this domain goes by, and its pattern, as the daemon would choose it.
 fn other(table: &Table, connector: &Outbound, domain: Option<&Domain>) -> Option<(String, DomainPattern)> {
-    let arrival = Arrival::of(connector.from_connectors.first());
-    let choice = choose(table, domain, arrival).filter(|choice| choice.connector.name != connector.name)?;
+    let choice = displaced(table, connector, domain)?;
     Some((choice.connector.name.to_string(), choice.pattern))
 }

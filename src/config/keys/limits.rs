@@ -33,11 +33,11 @@ section! {
     hops: Count<usize> = 100 => {
         meaning: "Received lines of one message.",
     }
-    own_hops: Count<usize> = 8 => {
+    own_hops: Count<usize> = 16 => {
         meaning: "The same for lines of this host: how often a message may come by.",
         explanation: "A message that has reached this number is refused as a loop (554 5.4.6). Centralised mail transport \
-            passes the gateway twice, a redirection back to the cloud more often. From the third time on it is also not handed \
-            back to the host it came from: docs/routing.md. Error: over `hops`.",
+            passes the gateway twice, a redirection back to the cloud more often: docs/routing.md. Error: over `hops`. \
+            Warning: under 4.",
     }
     errors: Count<u32> = 20 => {
         meaning: "Refused or unknown commands in one session since its last accepted message; then it ends.",
@@ -209,6 +209,12 @@ impl LimitsValues {
             let words =
                 format!("own_hops would be ignored: hops = {} is lower; write a lower number", self.hops);
             report.fault_of_key(own.span(), words);
+        } else if let Some(own) = written.own_hops.as_ref().filter(|_| self.own_hops < OWN_HOPS_MIN) {
+            report.warn(
+                own.span(),
+                "own_hops is under 4: mail that our own systems hand back, or that a list or a redirection sends round \
+                 once more, is refused as a loop",
+            );
         }
         if let Some(line) = written.line_length.as_ref().filter(|_| self.line_length < LINE_BYTES_MIN) {
             report.fault(
@@ -248,3 +254,5 @@ pub(super) const SECTION: Section = Section {
 const LINE_BYTES_MIN: usize = 1000;
 const MESSAGE_BYTES_MIN: u64 = 64 << 10;
 const RECIPIENTS_MIN: usize = 100;
+/// Passages that centralised transport with one redirection takes.
+const OWN_HOPS_MIN: usize = 4;

@@ -18,8 +18,6 @@ pub(super) enum Hindrance {
     NoMailDomain,
     /// No server of the domain can be found.
     NoRoute,
-    /// Mail servers hand it round in a circle.
-    Loop,
     /// The reverse-path is not accepted.
     Sender,
     /// The mailbox is full.
@@ -85,7 +83,6 @@ impl Hindrance {
             | Cause::DnsUnanswered => Self::Unreachable,
             Cause::NoSuchDomain | Cause::NullMx => Self::NoMailDomain,
             Cause::NoAddress | Cause::Ourselves => Self::NoRoute,
-            Cause::Loop => Self::Loop,
             Cause::Unsuitable if trouble.status.1 == 3 => Self::TooLarge,
             Cause::Unsuitable => Self::Form,
             Cause::Settings | Cause::Unreadable => Self::Ours,

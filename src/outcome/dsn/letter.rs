@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::cause::{Hindrance, TlsFlaw};
-use super::report::{Addressee, Detail, Fate, Kind, Report, ReportedRecipient};
+use super::report::{Addressee, Detail, Fate, Kind, NoSender, Report, ReportedRecipient};
 use crate::mail::{Mailbox, rfc5322};
 
 /// Recipients that share one explanation.
@@ -81,8 +81,13 @@ fn message(report: &Report<'_>, subject: Option<&str>, first: bool) -> String {
     let dated = if first { format!(" of {}", rfc5322(report.arrived_at)) } else { String::new() };
     match report.addressee {
         Addressee::Sender => format!("your message{named}{dated}"),
-        Addressee::Postmaster if first => format!("the message{named}{dated}, which has no return address,"),
-        Addressee::Postmaster => "the message".to_owned(),
+        Addressee::Postmaster(NoSender::Null) if first => {
+            format!("the message{named}{dated}, which has no return address,")
+        }
+        Addressee::Postmaster(NoSender::NoRoute) if first => {
+            format!("the message{named}{dated}, whose sender no connector leads to,")
+        }
+        Addressee::Postmaster(_) => "the message".to_owned(),
     }
 }
 
@@ -116,7 +121,7 @@ fn happened(report: &Report<'_>, group: &Group<'_>, message: &str) -> String {
                 Addressee::Sender => {
                     " You need not send it again. If it is urgent, please use another channel or call them."
                 }
-                Addressee::Postmaster => "",
+                Addressee::Postmaster(_) => "",
             };
             format!(
                 "{} has not been delivered to {to} yet, because {because}.{words}{kept} We will keep trying until \
@@ -128,8 +133,13 @@ fn happened(report: &Report<'_>, group: &Group<'_>, message: &str) -> String {
         Kind::Failed | Kind::Relayed => {
             let advice = match report.addressee {
                 Addressee::Sender => advice(hindrance, group.expired, report),
-                Addressee::Postmaster => {
+                Addressee::Postmaster(NoSender::Null) => {
                     "Nobody else is notified, since most such messages are reports.".to_owned()
+                }
+                Addressee::Postmaster(NoSender::NoRoute) => {
+                    "The sender is not notified: no outbound connector without \
+                    from_connectors covers that domain. Add one."
+                        .to_owned()
                 }
             };
             let tries = if group.expired {
@@ -162,7 +172,6 @@ fn because(hindrance: Hindrance, recipients: usize) -> String {
         Hindrance::UnknownMailbox => format!("their mail server does not know {these}"),
         Hindrance::NoMailDomain => format!("no mail server accepts messages for {these}"),
         Hindrance::NoRoute => "we found no way to their mail server".to_owned(),
-        Hindrance::Loop => "mail servers hand it round in a circle".to_owned(),
         Hindrance::Sender => "their mail server does not accept the address you sent it from".to_owned(),
         Hindrance::MailboxFull if many => format!("{mailbox} are full"),
         Hindrance::MailboxFull => format!("{mailbox} is full"),
@@ -250,7 +259,6 @@ fn advice(hindrance: Hindrance, expired: bool, report: &Report<'_>) -> String {
             }
             Detail::Codes => "Please use another channel or call them.".to_owned(),
         },
-        Hindrance::Loop => "Please use another channel or call them.".to_owned(),
         Hindrance::Refused
         | Hindrance::Unreachable
         | Hindrance::Login
@@ -265,7 +273,7 @@ fn advice(hindrance: Hindrance, expired: bool, report: &Report<'_>) -> String {
 fn who(report: &Report<'_>, group: &Group<'_>) -> Option<String> {
     let ours = match report.addressee {
         Addressee::Sender => format!("our administrators, <{}>", report.postmaster),
-        Addressee::Postmaster => "you".to_owned(),
+        Addressee::Postmaster(_) => "you".to_owned(),
     };
     let theirs = match group.contact {
         Some(contact) => format!("the administrators of the recipient's mail system ({contact})"),
@@ -281,21 +289,20 @@ fn who(report: &Report<'_>, group: &Group<'_>) -> Option<String> {
             Addressee::Sender => {
                 format!("{theirs}. If something was changed there on purpose, please tell {ours}.")
             }
-            Addressee::Postmaster => {
+            Addressee::Postmaster(_) => {
                 format!("{theirs}. If something was changed there on purpose, adapt the connector.")
             }
         },
         Hindrance::Onward | Hindrance::Login | Hindrance::Busy | Hindrance::Ours => format!("{ours}."),
         Hindrance::MailboxFull | Hindrance::MailboxClosed => format!("the recipient, or {theirs}."),
         Hindrance::Refused | Hindrance::Unreachable => format!("{theirs}, or {ours}."),
-        Hindrance::Loop => format!("{ours}, or the administrators of the server that it came from."),
         Hindrance::UnknownMailbox
         | Hindrance::NoMailDomain
         | Hindrance::NoRoute
         | Hindrance::Sender
         | Hindrance::TooLarge
         | Hindrance::Form
-            if report.addressee == Addressee::Postmaster =>
+            if report.addressee != Addressee::Sender =>
         {
             format!("whoever sent it, or {theirs}.")
         }

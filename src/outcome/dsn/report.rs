@@ -55,7 +55,16 @@ pub enum Addressee {
     /// The sender of the message.
     Sender,
     /// Our postmaster, for a message without a reverse-path.
-    Postmaster,
+    Postmaster(NoSender),
+}
+
+/// Why the sender of a message can't be notified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoSender {
+    /// The reverse-path is null.
+    Null,
+    /// No outbound connector covers its domain.
+    NoRoute,
 }
 
 /// How much a report discloses.

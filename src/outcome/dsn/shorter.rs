@@ -30,7 +30,6 @@ pub fn is_refused_for_its_form(trouble: &Trouble) -> bool {
         | Cause::NullMx
         | Cause::NoAddress
         | Cause::Ourselves
-        | Cause::Loop
         | Cause::DnsUnanswered
         | Cause::Settings
         | Cause::Unreadable

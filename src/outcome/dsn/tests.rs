@@ -260,7 +260,11 @@ fn the_postmaster_reads_what_nobody_else_can_be_told() {
     let unknown = answered(550, Enhanced(5, 1, 1), "no such user");
     golden(
         "postmaster",
-        &shown(Kind::Failed, (Addressee::Postmaster, Detail::Full), &[Fate::Trouble(&unknown)]),
+        &shown(
+            Kind::Failed,
+            (Addressee::Postmaster(NoSender::Null), Detail::Full),
+            &[Fate::Trouble(&unknown)],
+        ),
     );
 }
 

@@ -372,7 +372,6 @@ impl Session {
             findings: transaction.header.into_findings(),
             originator: transaction.originator,
             message_id: trace.message_id,
-            own_hops: trace.own_hops,
             at: opened.at,
         })))
     }

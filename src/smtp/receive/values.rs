@@ -120,8 +120,6 @@ pub struct ReceivedMessage {
     pub originator: Option<Domain>,
     /// The Message-ID field, if there is one.
     pub message_id: Option<String>,
-    /// How often it was here before.
-    pub own_hops: usize,
     /// When its content began.
     pub at: UnixMillis,
 }

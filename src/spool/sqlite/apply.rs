@@ -88,7 +88,6 @@ fn insert(writer: &Connection, fresh: &Fresh, applied: &mut OperationEffects) ->
         message.utf8,
         message.dsn.ret.map(Ret::word),
         message.dsn.envid.as_deref(),
-        message.origin.not_back_to.map(|ip| ip.to_string()),
         message.origin.onward.raised_by.as_deref(),
         message.origin.originator.as_ref().map(Domain::as_str),
     ])?;
@@ -323,8 +322,8 @@ const HASTEN_ONE: &str =
 
 const INSERT_MESSAGE: &str = "
     INSERT INTO message (id, accepted_at, reverse_path, body, size, in_file, connector, sealed, message_id,
-        onward_sealed, utf8, ret, envid, not_back_to, raised_by, originator, left_sealed)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 0)";
+        onward_sealed, utf8, ret, envid, raised_by, originator, left_sealed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 0)";
 
 /// A new recipient is due at once.
 const INSERT_RECIPIENT: &str = "

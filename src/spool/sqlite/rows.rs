@@ -99,12 +99,11 @@ pub(super) fn message(connection: &Connection, id: QueueId) -> Result<Option<Mes
             sealed: row.get(5)?,
             onward: OnwardDemand {
                 level: onward_of(row.get(8)?),
-                raised_by: row.get::<_, Option<String>>(14)?.map(Arc::from),
+                raised_by: row.get::<_, Option<String>>(13)?.map(Arc::from),
             },
             // What can't be read is not told: it is a word to the next hop, and nothing depends on it.
-            originator: row.get::<_, Option<String>>(15)?.and_then(|name| Domain::parse(&name).ok()),
+            originator: row.get::<_, Option<String>>(14)?.and_then(|name| Domain::parse(&name).ok()),
             message_id: row.get(6)?,
-            not_back_to: row.get::<_, Option<String>>(13)?.and_then(|text| text.parse().ok()),
         };
         Ok(MessageRow {
             id,
@@ -228,7 +227,7 @@ pub(super) fn queued(
 
 const MESSAGE: &str = "
     SELECT accepted_at, reverse_path, body, size, connector, sealed, message_id, held, onward_sealed,
-        utf8, ret, envid, left_sealed, not_back_to, raised_by, originator
+        utf8, ret, envid, left_sealed, raised_by, originator
     FROM message WHERE id = ?1";
 
 /// The primary key finds a message's few rows; the lane only filters them.

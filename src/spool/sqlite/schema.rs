@@ -164,10 +164,6 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE message ADD COLUMN left_sealed INTEGER NOT NULL DEFAULT 1;
 ",
     "
-    -- The client of a message that may be in a loop: it is not handed back to it.
-    ALTER TABLE message ADD COLUMN not_back_to TEXT;
-",
-    "
     -- The rules that raised onward_sealed, which may be 2 now: the host must prove who it is. And the organisation that
     -- XOORG tells the next hop.
     ALTER TABLE message ADD COLUMN raised_by TEXT;

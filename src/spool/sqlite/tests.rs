@@ -50,7 +50,6 @@ fn message(id: QueueId, lanes: &[&str], late: i64) -> NewMessage {
             onward: OnwardDemand { level: Onward::Identity, raised_by: Some("tag, label".into()) },
             originator: Some(Domain::parse("contoso.example").expect("a domain")),
             message_id: Some("<1@a>".into()),
-            not_back_to: Some([192, 0, 2, 1].into()),
         },
     }
 }
