@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::exit::Failure;
 use crate::config;
+use crate::config::unknown_name;
+use crate::connector::Profile;
 
 /// Where the configuration is.
 #[derive(Debug, clap::Args)]
@@ -54,3 +56,11 @@ pub(super) fn socket_of(file: &Path) -> Result<PathBuf, Failure> {
 pub(super) const CONFIG_FILE: &str = "/etc/sealpost/sealpost.toml";
 /// In the `data_dir` that packages and the unit set up.
 const CONTROL_SOCKET: &str = "/var/lib/sealpost/control.sock";
+
+/// A profile by its name.
+pub(super) fn profile_argument(name: &str) -> Result<Profile, String> {
+    Profile::named(name).ok_or_else(|| {
+        let names: Vec<_> = Profile::ALL.iter().map(|profile| profile.table().name).collect();
+        unknown_name("profile", name, &names)
+    })
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+use super::args::profile_argument;
 use super::exit::{EXIT_ARGUMENTS, EXIT_NO, EXIT_OS, Failure};
 use super::print::{say, say_json};
 use super::runtime::runtime;
@@ -17,8 +18,8 @@ use super::validate::{HostAnswer, hosts_table};
 use super::wait::Wait;
 use crate::config;
 use crate::connector::{
-    ChainVerdict, DomainPattern, Forced, Generation, KeyExchange, Mode, NextHop, OnHandshakeFailure,
-    Outbound, OutboundTls, PeerName, Require, SmartHostName, Table, TlsVersion, TrustId, first_match,
+    DomainPattern, Forced, Generation, KeyExchange, Mode, NextHop, OnHandshakeFailure, Outbound, OutboundTls,
+    PeerName, Profile, Require, Shortfall, SmartHostName, Table, TlsVersion, TrustId, first_match,
 };
 use crate::daemon::{self, TrialGround, Whom};
 use crate::deliver::{HostReport, WaitList, settings::Settings};
@@ -44,6 +45,9 @@ pub(super) struct ProbeArgs {
     /// Our name in EHLO.
     #[arg(long, default_value = "localhost.localdomain")]
     name: String,
+    /// A TLS profile that hosts must conform to, such as nl-2025; no more is offered than it allows.
+    #[arg(long, value_name = "NAME", value_parser = profile_argument)]
+    profile: Option<Profile>,
     /// How long each address may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     timeout: u64,
@@ -67,7 +71,7 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let waits = WaitList::default();
     let mut running = Vec::new();
     for target in &args.targets {
-        let (connector, domain) = connector(target, args.port, &trust.0).map_err(misused)?;
+        let (connector, domain) = connector(target, args.port, (&trust.0, args.profile)).map_err(misused)?;
         let seats = Arc::clone(&seats);
         let whom = Whom { domain: domain.clone(), ..Whom::default() };
         let next_hop = match &connector.next_hop {
@@ -97,7 +101,7 @@ pub(super) fn probe(args: &ProbeArgs) -> Result<ExitCode, Failure> {
             (target, &next_hop),
             domain.as_ref(),
             (&seen, trouble.as_deref()),
-            (&trust.0, args.trust.as_deref()),
+            (&trust.0, args.trust.as_deref(), args.profile),
         );
         all_good &= advice.forced;
         if args.json {
@@ -147,9 +151,11 @@ fn ground(args: &ProbeArgs, name: &Domain, trust: (TrustId, Arc<TrustSet>), wait
         // No recipient is asked for, and there is no table to ask.
         table: Table::new(Generation::default(), Vec::new(), Vec::new()),
         tls: ClientSettings {
-            judged: false,
+            // As forced TLS would make the handshake, where a profile says what that is.
+            judged: args.profile.is_some(),
             min_version: TlsVersion::V12,
             key_exchange: KeyExchange::Any,
+            profile: args.profile,
             trust: vec![trust],
             identity: None,
         },
@@ -165,7 +171,11 @@ fn ground(args: &ProbeArgs, name: &Domain, trust: (TrustId, Arc<TrustSet>), wait
 }
 
 /// A connector in audit mode, so that the handshake is completed and reported whatever it shows.
-fn connector(target: &str, port: u16, trust: &TrustId) -> Result<(Outbound, Option<Domain>), String> {
+fn connector(
+    target: &str,
+    port: u16,
+    (trust, profile): (&TrustId, Option<Profile>),
+) -> Result<(Outbound, Option<Domain>), String> {
     let host = config::host_and_port(target, port)?;
     let domain = match &host.name {
         SmartHostName::Name(name) => Some(name.clone()),
@@ -178,10 +188,10 @@ fn connector(target: &str, port: u16, trust: &TrustId) -> Result<(Outbound, Opti
         NextHop::SmartHosts(vec![host])
     };
     let connector = Outbound {
-        tls: OutboundTls::Forced(Forced::new(Require::Identity {
-            trust: vec![trust.clone()],
-            names: Vec::new(),
-        })),
+        tls: OutboundTls::Forced(Forced {
+            profile,
+            ..Forced::new(Require::Identity { trust: vec![trust.clone()], names: Vec::new() })
+        }),
         mode: Mode::Audit,
         on_handshake_failure: OnHandshakeFailure::Defer,
         ..Outbound::new("probe", vec![DomainPattern::Any], next_hop)
@@ -204,7 +214,7 @@ fn advise(
     (target, next_hop): (&str, &str),
     domain: Option<&Domain>,
     (seen, trouble): (&[HostReport], Option<&str>),
-    (trust, anchors): (&TrustId, Option<&Path>),
+    (trust, anchors, profile): (&TrustId, Option<&Path>, Option<Profile>),
 ) -> Advice {
     if let Some(trouble) = trouble {
         return Advice {
@@ -213,13 +223,14 @@ fn advise(
             paste: "# nothing to paste: no host answered for it\n".to_owned(),
         };
     }
-    let names: Vec<String> = seen.iter().filter_map(|host| identity(host, domain, trust)).collect();
-    let reason = |host: &&HostReport| identity(host, domain, trust).is_none();
+    let met = Forced { profile, ..Forced::new(Require::Chain { trust: vec![trust.clone()] }) };
+    let names: Vec<String> = seen.iter().filter_map(|host| identity(host, domain, &met)).collect();
+    let reason = |host: &&HostReport| identity(host, domain, &met).is_none();
     let (forced, sentence, demands) = if let Some(host) = seen.iter().find(reason) {
         let others = format!("{} of {} addresses would do", names.len(), seen.len());
         (
             false,
-            format!("can't be forced today: {others}; {}: {}", host.host, host.reason),
+            format!("can't be forced today: {others}; {}: {}", host.host, outside(host, &met)),
             "tls = \"opportunistic\"\n".to_owned(),
         )
     } else {
@@ -231,8 +242,14 @@ fn advise(
         let list = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
         (
             true,
-            "could be forced with an identity today".to_owned(),
-            format!("tls = \"forced\"\npeer_names = [{list}]\n{trust}"),
+            profile.map_or_else(
+                || "could be forced with an identity today".to_owned(),
+                |profile| format!("could be forced with an identity and the profile {profile} today"),
+            ),
+            format!(
+                "tls = \"forced\"\npeer_names = [{list}]\n{trust}{}",
+                profile.map_or_else(String::new, |profile| format!("profile = \"{profile}\"\n"))
+            ),
         )
     };
     let domains = match domain {
@@ -250,11 +267,20 @@ fn advise(
     Advice { forced, sentence, paste }
 }
 
-/// The name to require of a host: the one that its certificate presents, if its chain is trusted.
-fn identity(seen: &HostReport, domain: Option<&Domain>, trust: &TrustId) -> Option<String> {
+/// Why a host would not do: what it shows outside the profile counts before the name.
+fn outside(seen: &HostReport, met: &Forced) -> String {
+    let facts = seen.decision.as_ref().and_then(|decision| decision.tls());
+    match facts.and_then(|facts| met.unmet_by(facts)) {
+        Some(shortfall @ Shortfall::Profile(..)) => shortfall.to_string(),
+        Some(_) | None => seen.reason.clone(),
+    }
+}
+
+/// The name to require of a host: the one that its certificate presents, if chain and profile are as they should be.
+fn identity(seen: &HostReport, domain: Option<&Domain>, met: &Forced) -> Option<String> {
     let facts = seen.decision.as_ref()?.tls()?;
     let certificate = facts.certificate().filter(|certificate| certificate.proved)?;
-    if certificate.chain_to(std::slice::from_ref(trust)) != ChainVerdict::Trusted {
+    if met.unmet_by(facts).is_some() {
         return None;
     }
     let presents =

@@ -145,6 +145,7 @@ fn advice(host: &HostReport) -> &'static str {
         | Shortfall::Unreadable(_)
         | Shortfall::Chain { .. }
         | Shortfall::KeyExchange(_)
+        | Shortfall::Profile(..)
         | Shortfall::Pin { dated: true, .. }
         | Shortfall::Subject { .. }
         | Shortfall::RevocationUnknown(_)

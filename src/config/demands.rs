@@ -21,6 +21,7 @@ pub(super) fn forced(
 ) -> Option<Forced> {
     // A faulty `require` leaves the requirement unknown.
     entry.word("require")?;
+    within_profile(entry, &demands, report);
     let min_version = oldest_version(entry, demands.min_version, demands.key_exchange, report);
     let texts = |list: Option<&[String]>| list.map(<[_]>::to_vec).unwrap_or_default();
     let subject = SubjectRules {
@@ -54,6 +55,7 @@ pub(super) fn forced(
         require,
         min_version,
         key_exchange: demands.key_exchange,
+        profile: demands.profile,
         pins,
         subject,
         allow_cn: demands.allow_cn,
@@ -132,6 +134,26 @@ fn oldest_version(
         );
     }
     *written.get_or_insert(if post_quantum { TlsVersion::V13 } else { TlsVersion::V12 })
+}
+
+/// Reports what contradicts a profile, or repeats it.
+fn within_profile(entry: &impl Entry, demands: &Demands<'_>, report: &mut Report<'_>) {
+    let Some(profile) = demands.profile else { return };
+    if let (Some(TlsVersion::V12), Some(place)) = (*demands.min_version, entry.place("min_version")) {
+        let words = format!(
+            "min_version = \"1.2\" would be ignored: the profile {profile} says it already; remove it, or write \"1.3\""
+        );
+        report.fault_of_key(place, words);
+    }
+    let Some(place) = entry.place("key_exchange").filter(|_| !profile.has_hybrid()) else { return };
+    let words = if demands.key_exchange == KeyExchange::PostQuantum {
+        format!(
+            "nobody can meet this: the profile {profile} has no post-quantum group; remove one of the two"
+        )
+    } else {
+        format!("key_exchange would be ignored: the profile {profile} has no post-quantum group; remove it")
+    };
+    report.fault_of_key(place, words);
 }
 
 /// Reports subject rules without a chain or pin: anyone can write any organisation into their own

@@ -13,7 +13,7 @@ use super::files::FILE_BYTES_MAX;
 use super::files::{apart, is_folder, read};
 use super::keys::OneOrMany;
 use super::materials::{self, Materials};
-use super::{lenient, lint, never, partners, ports, presented, schema, view};
+use super::{lenient, lint, never, partners, ports, presented, profiled, schema, view};
 use crate::connector::{Generation, InboundTls, Table, TrustId};
 use crate::mail::{Clock, Domain};
 use crate::submit::DROP_DIR;
@@ -81,6 +81,7 @@ pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults>
     if let Some(checked) = checked.as_ref().filter(|_| report.is_clean()) {
         never::find(&file, checked, &mut report);
         presented::warn(&file, checked, &materials.identities, &mut report);
+        profiled::find(&file, checked, &materials.identities, &mut report);
         lint::warn(&file, checked, &mut report);
         let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
         partners::warn(&file, &table, materials.revisions.now, &mut report);

@@ -30,7 +30,7 @@ pub(super) fn credentials(
     // A requirement that could not be checked has its own fault.
     let known = match tls {
         Some(OutboundTls::Forced(forced)) => forced.restricts(),
-        Some(OutboundTls::Off | OutboundTls::Opportunistic) => false,
+        Some(OutboundTls::Off | OutboundTls::Opportunistic(_)) => false,
         None => true,
     };
     if matches!(values.next_hop, Some(NextHop::Mx { .. })) {

@@ -21,6 +21,7 @@ mod outbound;
 mod partners;
 mod ports;
 mod presented;
+mod profiled;
 mod raise;
 mod schema;
 mod trust;

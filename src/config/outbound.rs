@@ -246,7 +246,9 @@ fn tls(
             );
             Some((OutboundTls::Off, Handshake::StartTls))
         }
-        OutboundTlsKey::Opportunistic => Some((OutboundTls::Opportunistic, Handshake::StartTls)),
+        OutboundTlsKey::Opportunistic => {
+            Some((OutboundTls::Opportunistic(values.profile), Handshake::StartTls))
+        }
         OutboundTlsKey::Forced => {
             let forced = demands::forced(entry, values.demands(), known, report)?;
             Some((OutboundTls::Forced(forced), Handshake::StartTls))

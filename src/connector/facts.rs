@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::strength::{AnchorPath, CertificateStrength};
 use crate::mail::{Domain, UnixMillis, rfc3339};
 
 /// What one TLS handshake showed. Nothing here is a verdict on a requirement.
@@ -86,6 +87,9 @@ pub struct CertificateFacts {
     /// SHA-256 of the SubjectPublicKeyInfo, which pins refer to.
     #[serde(serialize_with = "spki_text", deserialize_with = "spki_of_text")]
     pub spki: [u8; 32],
+    /// Its public key, and how it was signed.
+    #[serde(default)]
+    pub strength: CertificateStrength,
     /// Whether the extended key usage includes `serverAuth` or is absent.
     pub for_servers: bool,
     /// Whether the extended key usage includes `clientAuth` or is absent.
@@ -100,6 +104,9 @@ pub struct CertificateFacts {
     pub proved: bool,
     /// For each trust anchor set that was checked: whether the chain is valid and ends there.
     pub chain: BTreeMap<TrustId, ChainVerdict>,
+    /// For each trust anchor set that trusts the chain: the way to the anchor.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paths: BTreeMap<TrustId, AnchorPath>,
     /// For each trust anchor set that trusts the chain: the result of its revocation lists.
     pub revocation: BTreeMap<TrustId, RevocationStatus>,
     /// The other certificates the peer sent, in the order sent; only the first few.
@@ -268,6 +275,7 @@ impl TlsFacts {
         let mut facts = self.clone();
         if let PeerCertificate::Shown(certificate) = &mut facts.peer {
             certificate.chain.clear();
+            certificate.paths.clear();
             certificate.revocation.clear();
             certificate.root = None;
         }

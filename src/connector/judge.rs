@@ -148,29 +148,31 @@ pub fn judge(
         }
         // Audit delivers like opportunistic; only the record differs.
         (R::Audit(forced), Observed::Established(facts)) => made(sealed(facts), forced.unmet_by(facts)),
-        (R::Off | R::Opportunistic, Observed::Established(facts)) => permit(sealed(facts)),
+        (R::Off | R::Opportunistic(_), Observed::Established(facts)) => permit(sealed(facts)),
         (R::Audit(_), Observed::NotTried) => {
             made(Attained::Clear(ClearCause::Off), Some(Shortfall::NotTried))
         }
-        (R::Off | R::Opportunistic, Observed::NotTried) => permit(Attained::Clear(ClearCause::Off)),
+        (R::Off | R::Opportunistic(_), Observed::NotTried) => permit(Attained::Clear(ClearCause::Off)),
         (R::Audit(_), Observed::NotOffered) => {
             made(Attained::Clear(ClearCause::NotOffered), Some(Shortfall::NotOffered))
         }
-        (R::Off | R::Opportunistic, Observed::NotOffered) => permit(Attained::Clear(ClearCause::NotOffered)),
+        (R::Off | R::Opportunistic(_), Observed::NotOffered) => {
+            permit(Attained::Clear(ClearCause::NotOffered))
+        }
         (R::Audit(_), Observed::Refused(reply)) => {
             made(Attained::Clear(ClearCause::Refused(reply.clone())), Some(Shortfall::Refused(reply.clone())))
         }
-        (R::Off | R::Opportunistic, Observed::Refused(reply)) => {
+        (R::Off | R::Opportunistic(_), Observed::Refused(reply)) => {
             permit(Attained::Clear(ClearCause::Refused(reply.clone())))
         }
         // RFC 3207 §4.1: a failed handshake leaves no usable SMTP session, so nothing can be sent.
-        (R::Off | R::Opportunistic | R::Audit(_), Observed::Broken(fault)) => {
+        (R::Off | R::Opportunistic(_) | R::Audit(_), Observed::Broken(fault)) => {
             Verdict::Withhold(fault.shortfall())
         }
         (R::Audit(_), Observed::ClearAfterBroken(fault)) => {
             made(Attained::Clear(ClearCause::after(fault)), Some(fault.shortfall()))
         }
-        (R::Off | R::Opportunistic, Observed::ClearAfterBroken(fault)) => {
+        (R::Off | R::Opportunistic(_), Observed::ClearAfterBroken(fault)) => {
             permit(Attained::Clear(ClearCause::after(fault)))
         }
     }
@@ -227,7 +229,7 @@ impl Permit {
         match (requirement, &self.attained) {
             // A new judgement would record something else, so the session is judged again.
             (Requirement::Audit(_), _) => Err(NotCovered::Stale),
-            (Requirement::Off | Requirement::Opportunistic, Attained::Sealed(_) | Attained::Clear(_)) => {
+            (Requirement::Off | Requirement::Opportunistic(_), Attained::Sealed(_) | Attained::Clear(_)) => {
                 Ok(())
             }
             (Requirement::Forced(forced), Attained::Sealed(facts)) => {

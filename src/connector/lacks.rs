@@ -209,7 +209,7 @@ mod tests {
         let (enforce, audit, off) = (Mode::Enforce, Mode::Audit, Mode::Off);
         let forced_in = |keys: &[u8]| InboundTls::Forced(pinned(keys));
         let forced_out = |keys: &[u8]| OutboundTls::Forced(pinned(keys));
-        let (open_in, open_out) = (InboundTls::Opportunistic, OutboundTls::Opportunistic);
+        let (open_in, open_out) = (InboundTls::Opportunistic, OutboundTls::Opportunistic(None));
         let one = &["fabrikam.example"][..];
         let (no_in, no_out) = ("fabrikam has no inbound connector", "fabrikam has no outbound connector");
         check(one, Some((forced_in(&[]), enforce)), Some((forced_out(&[]), enforce)), &[]);

@@ -22,6 +22,7 @@ mod organisation;
 mod partner;
 mod pattern;
 mod pin;
+mod profile;
 mod provenance;
 mod raise;
 mod recipients;
@@ -31,6 +32,7 @@ mod render;
 mod requirement;
 mod sending;
 mod shortfall;
+mod strength;
 mod table;
 mod transit;
 mod trusted;
@@ -69,6 +71,7 @@ pub use organisation::{is_ours, may_disclose};
 pub use partner::Partner;
 pub use pattern::{DomainPattern, PatternFault, Specificity};
 pub use pin::{Pin, PinFault, PinTerm, pin_text};
+pub use profile::{CertificateRole, HandshakeOffer, Profile, ProfileGap, ProfileTable, USUAL_OFFER};
 pub use provenance::arrival_field;
 pub use raise::{MessageMarker, RaiseRule, matching};
 pub use recipients::{RecipientCheck, Recipients};
@@ -77,6 +80,9 @@ pub use remember::TlsMemory;
 pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};
 pub use sending::{Credentials, EightBit, Mechanism, SendingSettings};
 pub use shortfall::{HandshakeCause, HandshakeFault, SecuringFault, Shortfall};
+pub use strength::{
+    AnchorPath, CertificateStrength, HashFunction, IssuerStrength, KeyKind, SignatureFamily, SignatureKind,
+};
 pub use table::{
     BareLf, ClientKind, Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure,
     OnHandshakeFailure, Outbound, OutboundTls, Retry, Reveal, Revision, SmartHost, SmartHostName, Sni, Table,

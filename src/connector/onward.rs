@@ -38,7 +38,7 @@ impl Onward {
             (Self::Identity, Requirement::Forced(forced)) => forced.identifies(),
             (
                 Self::Sealed | Self::Identity,
-                Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_),
+                Requirement::Off | Requirement::Opportunistic(_) | Requirement::Audit(_),
             ) => false,
         }
     }
@@ -65,7 +65,7 @@ mod tests {
         let pinned = Forced { pins: vec![pin], ..Forced::encryption() };
         let cases = [
             (Requirement::Off, Onward::Any),
-            (Requirement::Opportunistic, Onward::Any),
+            (Requirement::Opportunistic(None), Onward::Any),
             (Requirement::Audit(identity(&["a.test"])), Onward::Any),
             (Requirement::Forced(Forced::encryption()), Onward::Sealed),
             (Requirement::Forced(chain()), Onward::Sealed),

@@ -325,7 +325,7 @@ impl Requirement {
     pub fn summary(&self) -> &'static str {
         match self {
             Self::Off => "no TLS",
-            Self::Opportunistic => "TLS if offered",
+            Self::Opportunistic(_) => "TLS if offered",
             Self::Audit(forced) | Self::Forced(forced) => forced.summary(),
         }
     }

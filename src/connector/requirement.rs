@@ -8,6 +8,7 @@ use super::TlsVersion;
 use super::facts::TrustId;
 use super::name::PeerName;
 use super::pin::Pin;
+use super::profile::Profile;
 
 /// What a connector requires of a session. A value, so that later sources (a message that must stay on TLS, a
 /// policy the partner publishes) can be combined with it.
@@ -15,8 +16,8 @@ use super::pin::Pin;
 pub enum Requirement {
     /// TLS is not used, even if offered.
     Off,
-    /// Use TLS if offered, else plaintext; nothing is judged (RFC 7435).
-    Opportunistic,
+    /// Use TLS if offered, within the profile if there is one, else plaintext; nothing is judged (RFC 7435).
+    Opportunistic(Option<Profile>),
     /// Audit: judged like [`Self::Forced`] and recorded, but delivered like [`Self::Opportunistic`], in
     /// plaintext too.
     Audit(Forced),
@@ -33,6 +34,8 @@ pub struct Forced {
     pub min_version: TlsVersion,
     /// Which key exchange is accepted.
     pub key_exchange: KeyExchange,
+    /// The profile that session and certificate must conform to.
+    pub profile: Option<Profile>,
     /// The certificate's key must match one of these, unless empty.
     pub pins: Vec<Pin>,
     /// What the certificate's subject and issuer must contain.
@@ -116,7 +119,7 @@ impl Requirement {
     #[must_use]
     pub fn is_forced(&self) -> bool {
         match self {
-            Self::Off | Self::Opportunistic | Self::Audit(_) => false,
+            Self::Off | Self::Opportunistic(_) | Self::Audit(_) => false,
             Self::Forced(_) => true,
         }
     }
@@ -125,7 +128,7 @@ impl Requirement {
     #[must_use]
     pub fn judged(&self) -> Option<&Forced> {
         match self {
-            Self::Off | Self::Opportunistic => None,
+            Self::Off | Self::Opportunistic(_) => None,
             Self::Audit(forced) | Self::Forced(forced) => Some(forced),
         }
     }
@@ -165,6 +168,7 @@ impl Forced {
             require,
             min_version: TlsVersion::V12,
             key_exchange: KeyExchange::Any,
+            profile: None,
             pins: Vec::new(),
             subject: SubjectRules::default(),
             allow_cn: false,
@@ -218,7 +222,10 @@ impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off => f.write_str("no TLS"),
-            Self::Opportunistic => f.write_str("TLS if offered"),
+            Self::Opportunistic(None) => f.write_str("TLS if offered"),
+            Self::Opportunistic(Some(profile)) => {
+                write!(f, "TLS if offered, with no more than the profile {profile} allows")
+            }
             Self::Audit(forced) => write!(f, "in audit: {forced}"),
             Self::Forced(forced) => forced.fmt(f),
         }
@@ -230,6 +237,9 @@ impl fmt::Display for Forced {
         write!(f, "{} or later", self.min_version)?;
         if self.key_exchange == KeyExchange::PostQuantum {
             f.write_str(", a post-quantum key exchange")?;
+        }
+        if let Some(profile) = self.profile {
+            write!(f, ", the profile {profile}")?;
         }
         match &self.require {
             Require::Encryption if self.pins.is_empty() => f.write_str(", any certificate")?,

@@ -8,7 +8,9 @@ use super::facts::{
 };
 use super::name::{PeerName, first_match};
 use super::pin::{Pin, pin_text};
+use super::profile::{Profile, ProfileGap};
 use super::requirement::{Forced, KeyExchange, Purpose, Require, Revocation, SubjectRules};
+use super::strength::AnchorPath;
 use crate::mail::{Enhanced, Reply, UnixMillis};
 
 /// What a session lacked compared to the requirement.
@@ -48,6 +50,8 @@ pub enum Shortfall {
     },
     /// The key exchange used a group that the requirement excludes.
     KeyExchange(String),
+    /// The session or the certificate does not conform to the profile.
+    Profile(Profile, ProfileGap),
     /// The certificate's key matches none of the pins.
     Pin {
         /// The pin of the key that the peer showed.
@@ -84,7 +88,13 @@ impl Forced {
         if self.key_exchange == KeyExchange::PostQuantum && !facts.is_post_quantum() {
             return Some(Shortfall::KeyExchange(facts.group.clone()));
         }
-        if !self.needs_certificate() {
+        if let Some((profile, gap)) = self.profile.and_then(|p| Some((p, p.session_gap(facts)?))) {
+            return Some(Shortfall::Profile(profile, gap));
+        }
+        // A server's key signs the handshake, whatever else is required of it; a client that need not show a certificate
+        // is not judged by one.
+        let by_profile = self.profile.filter(|_| facts.client_certificate.is_some());
+        if !self.needs_certificate() && by_profile.is_none() {
             return None;
         }
         match readable(facts) {
@@ -108,6 +118,7 @@ impl Forced {
             .or_else(|| self.subject.unmet_by(certificate))
             .or((self.purpose == Purpose::Client && !certificate.for_clients)
                 .then_some(Shortfall::NotForClients))
+            .or_else(|| self.profile.and_then(|profile| unmet_profile(profile, self.trust(), certificate)))
     }
 
     fn unmet_revocation(&self, certificate: &CertificateFacts, trust: &[TrustId]) -> Option<Shortfall> {
@@ -164,6 +175,24 @@ fn unmet_pin(certificate: &CertificateFacts, pins: &[Pin], at: UnixMillis) -> Op
     (!met).then(|| Shortfall::Pin { got: pin_text(&certificate.spki), dated })
 }
 
+/// What of the certificate the profile does not allow. Where no chain is required, that is the key alone: nobody relies
+/// on what an issuer signed. Of several trust anchor sets, one that leads to its anchor as the profile asks is enough.
+fn unmet_profile(profile: Profile, trust: &[TrustId], certificate: &CertificateFacts) -> Option<Shortfall> {
+    let gaps = |path: &AnchorPath| match path {
+        AnchorPath::Itself => {
+            profile.key_gap(certificate).into_iter().chain(profile.term_gap(certificate)).collect()
+        }
+        AnchorPath::Through(issuers) => profile.chain_gaps(certificate, issuers),
+    };
+    let by_path = trust.iter().filter_map(|set| certificate.paths.get(set)).map(gaps).min_by_key(Vec::len);
+    let gap = match by_path {
+        Some(gaps) => gaps.into_iter().next(),
+        None if trust.is_empty() => profile.key_gap(certificate),
+        None => profile.chain_gaps(certificate, &[]).into_iter().next(),
+    };
+    gap.map(|gap| Shortfall::Profile(profile, gap))
+}
+
 impl SubjectRules {
     /// The first rule that the certificate does not meet.
     pub(super) fn unmet_by(&self, certificate: &CertificateFacts) -> Option<Shortfall> {
@@ -198,6 +227,7 @@ impl Shortfall {
             | Self::Chain { .. }
             | Self::Name { .. }
             | Self::KeyExchange(_)
+            | Self::Profile(..)
             | Self::Pin { .. }
             | Self::Subject { .. }
             | Self::Revoked
@@ -222,6 +252,7 @@ impl Shortfall {
             Self::Chain { fault, .. } => fault.token(),
             Self::Name { .. } => "name-mismatch",
             Self::KeyExchange(_) => "key-exchange",
+            Self::Profile(_, gap) => gap.token(),
             Self::Pin { dated: false, .. } => "pin-mismatch",
             Self::Pin { dated: true, .. } => "pin-out-of-date",
             Self::Subject { .. } => "subject-mismatch",
@@ -250,6 +281,7 @@ impl fmt::Display for Shortfall {
             Self::Chain { words, .. } => f.write_str(words),
             Self::Name { wanted, got } => write!(f, "the certificate presents {got}, not {wanted}"),
             Self::KeyExchange(got) => write!(f, "the key exchange was {got}, which is not post-quantum"),
+            Self::Profile(profile, gap) => write!(f, "{gap}, which the profile {profile} does not allow"),
             Self::Pin { got, dated: false } => {
                 write!(f, "the certificate's key is {got}, which is not pinned")
             }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::arrival::{Arrival, PatternServers};
 use super::{
     ClientNetworks, DialRules, DomainPattern, Forced, HeaderHandling, MxAddresses, Onward, Partner, PeerName,
-    RaiseRule, Recipients, Require, Requirement, SendingSettings, TrustId, TrustSets, User, Users,
+    Profile, RaiseRule, Recipients, Require, Requirement, SendingSettings, TrustId, TrustSets, User, Users,
 };
 use crate::mail::Domain;
 
@@ -215,8 +215,8 @@ pub struct Outbound {
 pub enum OutboundTls {
     /// TLS is never used.
     Off,
-    /// TLS is used if offered.
-    Opportunistic,
+    /// TLS is used if offered, within the profile if there is one.
+    Opportunistic(Option<Profile>),
     /// Required, with these properties.
     Forced(Forced),
 }
@@ -464,7 +464,7 @@ impl Outbound {
             cost: 10,
             dialling: DialRules { mx_addresses, ..DialRules::default() },
             next_hop,
-            tls: OutboundTls::Opportunistic,
+            tls: OutboundTls::Opportunistic(None),
             mode: Mode::default(),
             handshake: Handshake::default(),
             sni: Sni::default(),
@@ -488,7 +488,7 @@ impl Outbound {
     pub fn requirement(&self, domain: Option<&Domain>, smart_host: Option<&SmartHostName>) -> Requirement {
         let forced = match &self.tls {
             OutboundTls::Off => return Requirement::Off,
-            OutboundTls::Opportunistic => return Requirement::Opportunistic,
+            OutboundTls::Opportunistic(profile) => return Requirement::Opportunistic(*profile),
             OutboundTls::Forced(forced) => forced,
         };
         let forced = named(forced, domain, smart_host);
@@ -512,8 +512,19 @@ impl Outbound {
     #[must_use]
     pub fn forced(&self) -> Option<&Forced> {
         match &self.tls {
-            OutboundTls::Off | OutboundTls::Opportunistic => None,
+            OutboundTls::Off | OutboundTls::Opportunistic(_) => None,
             OutboundTls::Forced(forced) => Some(forced),
+        }
+    }
+
+    /// The profile that its handshakes are limited to. In audit mode there is none: what it offers must not break
+    /// sessions that opportunistic TLS would not.
+    #[must_use]
+    pub fn profile(&self) -> Option<Profile> {
+        match &self.tls {
+            OutboundTls::Off => None,
+            OutboundTls::Opportunistic(profile) => *profile,
+            OutboundTls::Forced(forced) => forced.profile.filter(|_| self.is_enforced()),
         }
     }
 
@@ -528,7 +539,7 @@ impl Outbound {
     pub fn tls_word(&self) -> &'static str {
         match (&self.tls, self.handshake) {
             (OutboundTls::Off, _) => "off",
-            (OutboundTls::Opportunistic, _) => "opportunistic",
+            (OutboundTls::Opportunistic(_), _) => "opportunistic",
             (OutboundTls::Forced(_), Handshake::StartTls) => "forced",
             (OutboundTls::Forced(_), Handshake::Implicit) => "implicit",
         }

@@ -92,7 +92,7 @@ impl OutboundTransit {
             }),
         };
         let forced = match connector.requirement(domain, host.as_ref()) {
-            Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_) => return true,
+            Requirement::Off | Requirement::Opportunistic(_) | Requirement::Audit(_) => return true,
             Requirement::Forced(forced) => forced,
         };
         match &self.observed {
@@ -120,6 +120,7 @@ fn narrowed(facts: &Arc<TlsFacts>, assessed: &TrustSets, now: &TrustSets) -> Arc
     }
     let mut certificate = certificate.clone();
     certificate.chain.retain(|id, _| !lost(id));
+    certificate.paths.retain(|id, _| !lost(id));
     certificate.revocation.retain(|id, _| !lost(id));
     Arc::new(TlsFacts { peer: PeerCertificate::Shown(certificate), ..TlsFacts::clone(facts) })
 }

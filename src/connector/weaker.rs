@@ -12,6 +12,7 @@ use super::headers::HeaderHandling;
 use super::name::PeerName;
 use super::pattern::DomainPattern;
 use super::pin::Pin;
+use super::profile::Profile;
 use super::raise::RaiseRule;
 use super::requirement::{Forced, KeyExchange, Purpose, Require, Revocation};
 use super::table::{
@@ -44,6 +45,8 @@ pub enum Loss {
     Version,
     /// A weaker key exchange is accepted, or preferred.
     KeyExchange,
+    /// A session or certificate outside the profile is accepted.
+    Profile,
     /// Plaintext follows sooner where a handshake fails.
     Fallback,
     /// A host that had TLS before is sent plaintext without an alarm.
@@ -152,6 +155,8 @@ fn lost_forced(
     let mut lost = |loss, is_lost: bool| losses.extend(is_lost.then_some(loss));
     lost(Loss::Version, now.min_version < was.min_version);
     lost(Loss::KeyExchange, key_exchange(now.key_exchange) < key_exchange(was.key_exchange));
+    let within = |was: Profile| now.profile.is_some_and(|now| was.includes(now));
+    lost(Loss::Profile, was.profile.is_some_and(|was| !within(was)));
     if !was.needs_certificate() {
         return losses;
     }
@@ -301,7 +306,7 @@ fn texts_within(now: &[String], was: &[String]) -> bool {
 fn outbound_level(connector: &Outbound) -> DemandLevel {
     match (&connector.tls, connector.mode) {
         (OutboundTls::Off, _) => DemandLevel::Off,
-        (OutboundTls::Opportunistic, _) => DemandLevel::Opportunistic,
+        (OutboundTls::Opportunistic(_), _) => DemandLevel::Opportunistic,
         (OutboundTls::Forced(_), Mode::Audit) => DemandLevel::Audit,
         (OutboundTls::Forced(_), Mode::Enforce | Mode::Off) => DemandLevel::Forced,
     }
@@ -363,6 +368,7 @@ impl fmt::Display for Loss {
             Self::Purpose => "purpose",
             Self::Version => "TLS version",
             Self::KeyExchange => "key exchange",
+            Self::Profile => "profile",
             Self::Fallback => "fallback to plaintext",
             Self::Memory => "remember_tls",
             Self::Networks => "networks",

@@ -22,6 +22,7 @@ pub async fn fetch_chain(target: &str, implicit: bool, limit: Duration) -> io::R
         judged: false,
         min_version: TlsVersion::V12,
         key_exchange: KeyExchange::Any,
+        profile: None,
         trust: Vec::new(),
         identity: None,
     })

@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinHandle};
 use super::connectors::{Sighting, Words, views};
 use super::paused::PauseFile;
 use super::print::{Print, print};
-use super::setups::{self, PresentedChain};
+use super::setups::{self, ListenerOffers};
 use super::{StartFault, changes, expiry, loosened, validated};
 use crate::admin::{
     AlarmKind, Alarms, Connectors, DrainReport, KeepAnswer, Loosening, Operator, PartnerView, PauseAnswer,
@@ -61,7 +61,7 @@ pub(super) struct First {
 impl First {
     pub(super) fn of(config: &Config) -> Result<Self, StartFault> {
         let open: Vec<_> = config.listen.listeners.iter().map(|one| (one.name.clone(), one.tls)).collect();
-        let shown = setups::shown(config, &open, &PresentedChain::new());
+        let shown = setups::shown(config, &open, &ListenerOffers::new());
         let servers = BTreeMap::from([(Generation(1), Arc::new(setups::servers(config, &shown)?))]);
         Ok(Self {
             client_setups: Arc::new(ArcSwap::from_pointee(setups::clients(config)?)),
@@ -84,7 +84,7 @@ pub(super) struct InUse {
     /// When the successor of a certificate takes over.
     staged: BTreeMap<String, UnixMillis>,
     trust: TrustById,
-    shown: PresentedChain,
+    shown: ListenerOffers,
     words: Arc<Words>,
 }
 
@@ -133,7 +133,7 @@ impl ReloadFault {
 }
 
 impl InUse {
-    pub(super) fn of(config: &Config, shown: PresentedChain) -> Self {
+    pub(super) fn of(config: &Config, shown: ListenerOffers) -> Self {
         Self {
             file: config.file.clone(),
             files: config.files.clone(),

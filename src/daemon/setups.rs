@@ -6,21 +6,30 @@ use std::sync::Arc;
 
 use super::fault::StartFault;
 use crate::config::Config;
-use crate::connector::{Inbound, KeyExchange, Outbound, Revision, TlsVersion, TrustId};
+use crate::connector::{Inbound, KeyExchange, Outbound, Profile, Revision, TlsVersion, TrustId};
 use crate::listen::settings::ListenerTls;
 use crate::tls::{ClientSettings, ClientSetup, Identity, ServerSettings, ServerSetup, TrustSet};
 
-/// The chains that each TLS listener presents, by listener name.
-pub(super) type PresentedChain = BTreeMap<String, Vec<Arc<Identity>>>;
+/// What each TLS listener presents and offers, by listener name.
+pub(super) type ListenerOffers = BTreeMap<String, ListenerOffer>;
+
+/// What a listener presents and offers.
+#[derive(Clone)]
+pub(super) struct ListenerOffer {
+    identities: Vec<Arc<Identity>>,
+    profile: Option<Profile>,
+    /// Whether every client must use TLS.
+    required: bool,
+}
 
 /// What the open listeners present under this configuration. A listener that it does not mention
-/// keeps its chain.
+/// keeps what it has.
 pub(super) fn shown(
     config: &Config,
     open: &[(String, ListenerTls)],
-    last: &PresentedChain,
-) -> PresentedChain {
-    let mut shown = PresentedChain::new();
+    last: &ListenerOffers,
+) -> ListenerOffers {
+    let mut shown = ListenerOffers::new();
     for (name, tls) in open {
         if *tls == ListenerTls::Off {
             continue;
@@ -28,9 +37,12 @@ pub(super) fn shown(
         let listener = config.listen.listeners.iter().find(|listener| listener.name == *name);
         let ids = listener.map_or(&[][..], |listener| &listener.certificates);
         let identities: Vec<_> = ids.iter().filter_map(|id| config.identities.get(id)).cloned().collect();
-        let identities = if identities.is_empty() { last.get(name).cloned() } else { Some(identities) };
-        if let Some(identities) = identities {
-            shown.insert(name.clone(), identities);
+        let required = matches!(tls, ListenerTls::Required | ListenerTls::Implicit);
+        let profile = listener.and_then(|listener| listener.profile);
+        let fresh = ListenerOffer { identities, profile, required };
+        let presented = if fresh.identities.is_empty() { last.get(name).cloned() } else { Some(fresh) };
+        if let Some(presented) = presented {
+            shown.insert(name.clone(), presented);
         }
     }
     shown
@@ -38,15 +50,21 @@ pub(super) fn shown(
 
 pub(super) fn servers(
     config: &Config,
-    shown: &PresentedChain,
+    shown: &ListenerOffers,
 ) -> Result<BTreeMap<String, Arc<ServerSetup>>, StartFault> {
     // A client certificate is requested only if some connector wants one: the request confuses old
     // clients.
     let ask_client = config.inbound.iter().any(Inbound::wants_certificate);
     let trust = inbound_trust(config);
     let mut setups = BTreeMap::new();
-    for (name, identities) in shown {
-        let settings = ServerSettings { identities: identities.clone(), ask_client, trust: trust.clone() };
+    for (name, presented) in shown {
+        let settings = ServerSettings {
+            identities: presented.identities.clone(),
+            profile: presented.profile,
+            required: presented.required,
+            ask_client,
+            trust: trust.clone(),
+        };
         let setup = ServerSetup::new(settings)
             .map_err(|fault| StartFault::Tls { what: format!("listener {name}"), fault })?;
         setups.insert(name.clone(), Arc::new(setup));
@@ -80,6 +98,7 @@ pub(super) fn client(config: &Config, connector: &Outbound) -> ClientSettings {
         judged: connector.is_enforced(),
         min_version: enforced.map_or(TlsVersion::V12, |forced| forced.min_version),
         key_exchange: enforced.map_or(KeyExchange::Any, |forced| forced.key_exchange),
+        profile: connector.profile(),
         trust: sets,
         identity,
     }

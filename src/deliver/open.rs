@@ -422,13 +422,14 @@ fn miss(
     let decision = Arc::new(Decision::withheld(connector, host, requirement, observed, shortfall));
     let at = At { host, decision: Some(&decision) };
     match (requirement, observed) {
-        (Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_), Observed::Broken(fault))
-            if fault.may_go_clear() =>
-        {
+        (
+            Requirement::Off | Requirement::Opportunistic(_) | Requirement::Audit(_),
+            Observed::Broken(fault),
+        ) if fault.may_go_clear() => {
             Miss::Broken(fault.clone(), classify_shortfall(shortfall, OnFailure::Defer, &at))
         }
         (
-            Requirement::Off | Requirement::Opportunistic | Requirement::Audit(_) | Requirement::Forced(_),
+            Requirement::Off | Requirement::Opportunistic(_) | Requirement::Audit(_) | Requirement::Forced(_),
             _,
         ) => Miss::Other(classify_shortfall(shortfall, connector.on_failure, &at)),
     }

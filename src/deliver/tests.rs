@@ -176,6 +176,7 @@ impl World {
             judged: connector.forced().is_some(),
             min_version: TlsVersion::V12,
             key_exchange: crate::connector::KeyExchange::Any,
+            profile: None,
             trust,
             identity: None,
         };
@@ -423,7 +424,13 @@ fn sealed_peer(folder: &std::path::Path) -> (Arc<ServerSetup>, Vec<(TrustId, Arc
     };
     let (chain, key) = (file("mx.crt", leaf.pem()), file("mx.key", key.serialize_pem()));
     let identity = Arc::new(Identity::load(&chain, &key).expect("an identity"));
-    let server = ServerSettings { identities: vec![identity], ask_client: false, trust: Vec::new() };
+    let server = ServerSettings {
+        identities: vec![identity],
+        profile: None,
+        required: false,
+        ask_client: false,
+        trust: Vec::new(),
+    };
     let root = TrustSet::load(&file("root.pem", ca.pem())).expect("an anchor");
     let trust = vec![(TrustId("root".into()), Arc::new(root))];
     (Arc::new(ServerSetup::new(server).expect("a setup")), trust)
@@ -464,7 +471,8 @@ async fn plaintext_follows_whatever_breaks_a_session_over_tls_only_where_it_may(
 async fn a_host_that_fails_on_our_large_hello_gets_a_small_one_and_is_remembered() {
     let folder = tempfile::TempDir::new().expect("a folder");
     let (setup, _) = sealed_peer(folder.path());
-    let ways = [(OutboundTls::Opportunistic, "sealed"), (OutboundTls::Forced(Forced::encryption()), "met")];
+    let ways =
+        [(OutboundTls::Opportunistic(None), "sealed"), (OutboundTls::Forced(Forced::encryption()), "met")];
     for (tls, token) in ways {
         let starttls = StartTls::SmallHello(Arc::clone(&setup), 700);
         let (world, peer) = world(Manner { starttls, ..Manner::default() }, |c| c.tls = tls).await;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::connector::Profile;
 use crate::mail::{Domain, Extension, Mailbox, NetworkBits};
 
 /// All listeners and what they share.
@@ -42,6 +43,8 @@ pub struct Listener {
     pub tls: ListenerTls,
     /// The `[certificate.ID]`s to choose from by fit; empty only if `tls` is off.
     pub certificates: Vec<String>,
+    /// The profile that its handshakes are limited to.
+    pub profile: Option<Profile>,
     /// The extensions it does not offer.
     pub withheld: Vec<Extension>,
     /// How long a client must be silent before it is greeted; `None` greets at once.
@@ -133,6 +136,7 @@ pub(super) mod samples {
             addresses: vec![([127, 0, 0, 1], 0).into()],
             tls: ListenerTls::Off,
             certificates: Vec::new(),
+            profile: None,
             withheld: Vec::new(),
             greeting_delay: None,
         }

@@ -258,8 +258,13 @@ fn certificate() -> (BTreeMap<String, Arc<ServerSetup>>, tokio_rustls::TlsConnec
     let private = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
     std::fs::set_permissions(&key, private).expect("permissions");
     let identity = Arc::new(Identity::load(&chain, &key).expect("an identity"));
-    let setup =
-        ServerSetup::new(ServerSettings { identities: vec![identity], ask_client: false, trust: Vec::new() });
+    let setup = ServerSetup::new(ServerSettings {
+        identities: vec![identity],
+        profile: None,
+        required: false,
+        ask_client: false,
+        trust: Vec::new(),
+    });
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -300,6 +300,7 @@ pub fn classify_shortfall(shortfall: &Shortfall, on_failure: OnFailure, at: &At<
         | Shortfall::Chain { .. }
         | Shortfall::Name { .. }
         | Shortfall::KeyExchange(_)
+        | Shortfall::Profile(..)
         | Shortfall::Pin { .. }
         | Shortfall::Subject { .. }
         | Shortfall::Revoked
@@ -331,6 +332,7 @@ fn may_pass(shortfall: &Shortfall) -> bool {
         | Shortfall::Chain { .. }
         | Shortfall::Name { .. }
         | Shortfall::KeyExchange(_)
+        | Shortfall::Profile(..)
         | Shortfall::Pin { .. }
         | Shortfall::Subject { .. }
         | Shortfall::Revoked

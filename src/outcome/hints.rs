@@ -77,6 +77,7 @@ fn hint_on_shortfall(shortfall: &Shortfall) -> Option<&'static Hint> {
         | Shortfall::Chain { .. }
         | Shortfall::Name { .. }
         | Shortfall::KeyExchange(_)
+        | Shortfall::Profile(..)
         | Shortfall::Pin { .. }
         | Shortfall::Subject { .. }
         | Shortfall::Revoked

@@ -33,7 +33,7 @@ pub(super) fn delivered() -> Outcome {
             connector: Some("out".into()),
             partner: None,
             host: None,
-            required: RequiredTls::Session(Requirement::Opportunistic),
+            required: RequiredTls::Session(Requirement::Opportunistic(None)),
             attained: Attainment::Plaintext,
             ruling: Ruling::Plaintext(ClearCause::NotOffered),
         }),

@@ -9,12 +9,12 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 use x509_parser::prelude::{FromDer, X509Name};
 
-use super::certificate::{BESIDE_MAX, beside, printable, read};
+use super::certificate::{BESIDE_MAX, beside, issuer_strength, printable, read};
 use super::crl::{IssuerKey, ListedCertificate, RevocationList};
 use super::issuers::{INTERMEDIATES_MAX, relevant};
 use super::trust::TrustSet;
 use crate::connector::{
-    CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, RevocationStatus, TrustId,
+    AnchorPath, CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, RevocationStatus, TrustId,
 };
 use crate::mail::UnixMillis;
 /// The purpose a certificate must be valid for (RFC 5280 §4.2.1.12).
@@ -80,9 +80,10 @@ pub(super) fn assess_by(
             )));
         }
         facts.chain.insert(id.clone(), opinion.verdict);
-        if let Some((status, anchor)) = opinion.trusted {
-            facts.revocation.insert(id.clone(), status);
-            facts.root.get_or_insert(anchor);
+        if let Some(found) = opinion.trusted {
+            facts.revocation.insert(id.clone(), found.status);
+            facts.root.get_or_insert(found.anchor);
+            facts.paths.insert(id.clone(), found.path);
         }
     }
 }
@@ -90,8 +91,16 @@ pub(super) fn assess_by(
 /// The result for one trust anchor set.
 struct Opinion {
     verdict: ChainVerdict,
-    /// The revocation status and the anchor, if the set trusts the chain.
-    trusted: Option<(RevocationStatus, String)>,
+    /// The way to the anchor, if the set trusts the chain.
+    trusted: Option<TrustedPath>,
+}
+
+/// A valid path to an anchor.
+struct TrustedPath {
+    status: RevocationStatus,
+    /// The subject of the anchor.
+    anchor: String,
+    path: AnchorPath,
 }
 
 impl Opinion {
@@ -99,8 +108,8 @@ impl Opinion {
         Self { verdict: ChainVerdict::Faulty(fault), trusted: None }
     }
 
-    fn trusted(status: RevocationStatus, anchor: String) -> Self {
-        Self { verdict: ChainVerdict::Trusted, trusted: Some((status, anchor)) }
+    fn trusted(found: TrustedPath) -> Self {
+        Self { verdict: ChainVerdict::Trusted, trusted: Some(found) }
     }
 }
 
@@ -129,7 +138,7 @@ fn opinion(
         Err(error) => Err(error),
     };
     match by_path {
-        Ok((status, anchor)) => Opinion::trusted(status, anchor),
+        Ok(found) => Opinion::trusted(found),
         Err(_) if set.has(leaf) => shown_anchor(leaf, set, usage, now),
         Err(error) => Opinion::faulty(fault(&error)),
     }
@@ -162,7 +171,7 @@ fn shown_anchor(leaf: &CertificateDer<'_>, set: &TrustSet, usage: Usage, now: Un
         Some(_) => RevocationStatus::NoList,
         None => RevocationStatus::Unknown,
     };
-    Opinion::trusted(status, facts.subject)
+    Opinion::trusted(TrustedPath { status, anchor: facts.subject, path: AnchorPath::Itself })
 }
 
 /// Called with each valid path; an error makes the search continue.
@@ -177,18 +186,22 @@ struct PathSearch<'a> {
 }
 
 impl PathSearch<'_> {
-    /// Finds the path with the best revocation status and returns that and its anchor's subject. There may be
-    /// several paths: an authority may have two certificates, one of them revoked.
-    fn best(&self, purpose: KeyUsage) -> Result<(RevocationStatus, String), webpki::Error> {
+    /// Finds the path with the best revocation status. There may be several paths: an authority may have two certificates, one of them revoked.
+    fn best(&self, purpose: KeyUsage) -> Result<TrustedPath, webpki::Error> {
         let seen = RefCell::new(Vec::new());
         let look = |path: &VerifiedPath<'_>| {
             let status = self.status(path);
-            seen.borrow_mut().push((status, subject_of(path.anchor().subject.as_ref())));
+            let issuers = path.intermediate_certificates().map(|one| issuer_strength(&one.der())).collect();
+            seen.borrow_mut().push(TrustedPath {
+                status,
+                anchor: subject_of(path.anchor().subject.as_ref()),
+                path: AnchorPath::Through(issuers),
+            });
             // An error makes the search continue.
             if severity(status) == 0 { Ok(()) } else { Err(webpki::Error::UnknownRevocationStatus) }
         };
         let found = self.verify(self.set.anchors(), purpose, Some(&look));
-        let best = seen.into_inner().into_iter().min_by_key(|(status, _)| severity(*status));
+        let best = seen.into_inner().into_iter().min_by_key(|found| severity(found.status));
         best.ok_or_else(|| self.cause(found.err().unwrap_or(webpki::Error::UnknownIssuer), purpose))
     }
 

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{AttributeTypeAndValue, FromDer, GeneralName, X509Certificate};
 
-use crate::connector::{CertificateFacts, IssuerFacts, PresentedName};
+use super::strength::strength_of;
+use crate::connector::{CertificateFacts, CertificateStrength, IssuerFacts, IssuerStrength, PresentedName};
 use crate::mail::UnixMillis;
 
 /// RFC 5280 §4.2.2.1.
@@ -54,6 +55,7 @@ pub(super) fn read(certificate: &CertificateDer<'_>) -> Result<CertificateFacts,
         organisation: texts(parsed.subject().iter_organization()),
         issuer_names: [texts(parsed.issuer().iter_common_name()), texts(parsed.issuer().iter_organization())]
             .concat(),
+        strength: strength_of(&parsed),
         spki: Sha256::digest(parsed.public_key().raw).into(),
         for_servers: purposes.is_none_or(|p| p.any || p.server_auth),
         for_clients: purposes.is_none_or(|p| p.any || p.client_auth),
@@ -62,10 +64,31 @@ pub(super) fn read(certificate: &CertificateDer<'_>) -> Result<CertificateFacts,
         sha256: hex(&Sha256::digest(certificate)),
         proved: false,
         chain: BTreeMap::new(),
+        paths: BTreeMap::new(),
         revocation: BTreeMap::new(),
         beside: Vec::new(),
         root: None,
     })
+}
+
+/// An issuer's certificate; one that can't be read counts as unknown, which no profile allows.
+pub(super) fn issuer_strength(certificate: &CertificateDer<'_>) -> IssuerStrength {
+    match X509Certificate::from_der(certificate) {
+        Ok((_, parsed)) => IssuerStrength {
+            subject: printable(&parsed.subject().to_string()),
+            strength: strength_of(&parsed),
+        },
+        Err(_) => IssuerStrength {
+            subject: "a certificate that can't be read".to_owned(),
+            strength: CertificateStrength::default(),
+        },
+    }
+}
+
+/// Whether a certificate names itself as its issuer, as a root does.
+pub(super) fn is_self_issued(certificate: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(certificate)
+        .is_ok_and(|(_, parsed)| parsed.subject().as_raw() == parsed.issuer().as_raw())
 }
 
 /// A certificate's subject in DER, and its SubjectPublicKeyInfo.

@@ -8,20 +8,25 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, DnsName, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, PeerIncompatible, SignatureScheme, SupportedProtocolVersion,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::assess::{Usage, assess};
-use super::fault::{TlsFault, handshake_fault};
+use super::fault::TlsFault;
+use super::limits::{HandshakeParts, limited_fault, limited_key};
 use super::pem::Identity;
 use super::proof::proved_by;
 use super::trust::TrustSet;
-use crate::connector::{ClientCertificate, HandshakeFault, KeyExchange, TlsFacts, TlsVersion, TrustId};
+use crate::connector::{
+    ClientCertificate, HandshakeFault, KeyExchange, Profile, TlsFacts, TlsVersion, TrustId,
+};
 use crate::mail::{Domain, UnixMillis};
 
 /// How a connector's outbound handshakes are made.
@@ -35,6 +40,8 @@ pub struct ClientSettings {
     pub min_version: TlsVersion,
     /// The key exchange groups offered.
     pub key_exchange: KeyExchange,
+    /// The profile that limits what is offered and accepted.
+    pub profile: Option<Profile>,
     /// The trust anchor sets against which the chain is assessed.
     pub trust: Vec<(TrustId, Arc<TrustSet>)>,
     /// The client certificate, presented only if the peer asks for one.
@@ -57,7 +64,7 @@ pub struct ClientSetup {
     /// The same without post-quantum key shares; `None` where none are offered anyway.
     classic: Option<ClientConfig>,
     settings: ClientSettings,
-    algorithms: WebPkiSupportedAlgorithms,
+    signatures: AcceptedSignatures,
 }
 
 impl ClientSetup {
@@ -68,30 +75,34 @@ impl ClientSetup {
     pub fn new(settings: ClientSettings) -> Result<Self, TlsFault> {
         const FROM_12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
         const FROM_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
-        let provider = super::provider();
-        let algorithms = provider.signature_verification_algorithms;
+        let parts = HandshakeParts::of(settings.profile);
+        let signatures = AcceptedSignatures::of(&parts, &settings);
         let versions = match settings.min_version {
             TlsVersion::V12 => FROM_12,
             TlsVersion::V13 => FROM_13,
         };
         let with = |provider| -> Result<ClientConfig, TlsFault> {
-            let verifier = Arc::new(Recorder::new(settings.judged, algorithms));
+            let verifier = Arc::new(Recorder::new(settings.judged, signatures.clone()));
             let mut config = ClientConfig::builder_with_provider(provider)
                 .with_protocol_versions(versions)?
                 .dangerous()
                 .with_custom_certificate_verifier(verifier)
                 .with_no_client_auth();
             config.resumption = Resumption::disabled();
+            // Where TLS is not forced, the alternative to a session without it is plaintext.
+            config.require_ems |=
+                settings.judged && settings.profile.is_some_and(|one| one.table().demands_master_secret);
             Ok(config)
         };
-        let classic = with(classic(&provider))?;
-        let (base, classic) = match settings.key_exchange {
+        let classic = parts.classic().map(with).transpose()?;
+        let (base, classic) = match (settings.key_exchange, classic) {
             // If a post-quantum group is required, the others are still offered: the judge then reports
             // the group agreed on, which says more than a failed handshake.
-            KeyExchange::Any | KeyExchange::PostQuantum => (with(provider)?, Some(classic)),
-            KeyExchange::Classic => (classic, None),
+            (KeyExchange::Any | KeyExchange::PostQuantum, classic) => (with(parts.provider)?, classic),
+            (KeyExchange::Classic, Some(classic)) => (classic, None),
+            (KeyExchange::Classic, None) => (with(parts.provider)?, None),
         };
-        Ok(Self { base, classic, settings, algorithms })
+        Ok(Self { base, classic, settings, signatures })
     }
 
     /// Whether its ClientHello has post-quantum key shares, and can be made without them.
@@ -127,16 +138,18 @@ impl ClientSetup {
             (KeyShares::Classic, Some(classic)) => classic.clone(),
             (KeyShares::Classic, None) | (KeyShares::Offered, _) => self.base.clone(),
         };
-        let recorder = Arc::new(Recorder::new(self.settings.judged, self.algorithms));
+        let recorder = Arc::new(Recorder::new(self.settings.judged, self.signatures.clone()));
         config.dangerous().set_certificate_verifier(recorder.clone());
-        let certificate = self.settings.identity.as_ref().map(|identity| Arc::clone(identity.certified()));
+        let profile = self.settings.profile;
+        let identity = self.settings.identity.as_ref();
+        let certificate = identity.map(|identity| limited_key(identity.certified(), profile));
         let shower = Arc::new(Shower { certificate, asked: AtomicU8::new(NOT_ASKED) });
         config.client_auth_cert_resolver = shower.clone();
         let (name, sent) = server_name(sni);
         config.enable_sni = sent.is_some();
 
         let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-        let stream = connected.map_err(|error| handshake_fault(&error, shower.outcome()))?;
+        let stream = connected.map_err(|error| limited_fault(&error, shower.outcome(), profile))?;
         let (_, state) = stream.get_ref();
         let chain = state.peer_certificates().unwrap_or_default();
         let proved = recorder.proved.load(Ordering::Acquire);
@@ -145,13 +158,6 @@ impl ClientSetup {
         facts.client_certificate = Some(shower.outcome());
         Ok((stream, facts))
     }
-}
-
-/// The provider without post-quantum groups such as X25519MLKEM768, recognised by ML-KEM in their names.
-fn classic(provider: &CryptoProvider) -> Arc<CryptoProvider> {
-    let mut provider = CryptoProvider::clone(provider);
-    provider.kx_groups.retain(|group| !format!("{:?}", group.name()).contains("MLKEM"));
-    Arc::new(provider)
 }
 
 /// The name for the library, and the name that is sent. The library needs a name even if none is to
@@ -172,13 +178,13 @@ fn server_name(sni: Option<&Domain>) -> (ServerName<'static>, Option<String>) {
 /// the handshake signature proved the key.
 struct Recorder {
     judged: bool,
-    algorithms: WebPkiSupportedAlgorithms,
+    signatures: AcceptedSignatures,
     proved: AtomicBool,
 }
 
 impl Recorder {
-    fn new(judged: bool, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { judged, algorithms, proved: AtomicBool::new(false) }
+    fn new(judged: bool, signatures: AcceptedSignatures) -> Self {
+        Self { judged, signatures, proved: AtomicBool::new(false) }
     }
 
     fn record(
@@ -214,7 +220,8 @@ impl ServerCertVerifier for Recorder {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.record(proved_by(cert, message, dss, (&self.algorithms, TlsVersion::V12)))
+        self.signatures.check(dss)?;
+        self.record(proved_by(cert, message, dss, (&self.signatures.algorithms, TlsVersion::V12)))
     }
 
     fn verify_tls13_signature(
@@ -223,16 +230,42 @@ impl ServerCertVerifier for Recorder {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.record(proved_by(cert, message, dss, (&self.algorithms, TlsVersion::V13)))
+        self.signatures.check(dss)?;
+        self.record(proved_by(cert, message, dss, (&self.signatures.algorithms, TlsVersion::V13)))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let mut schemes = self.algorithms.supported_schemes();
-        if !self.judged {
+        self.signatures.schemes.to_vec()
+    }
+}
+
+/// The signatures that a handshake may have.
+#[derive(Clone)]
+struct AcceptedSignatures {
+    algorithms: WebPkiSupportedAlgorithms,
+    /// What is offered, in order of preference.
+    schemes: Arc<[SignatureScheme]>,
+    /// Whether no other may be used, even where nothing is judged.
+    is_limited: bool,
+}
+
+impl AcceptedSignatures {
+    fn of(parts: &HandshakeParts, settings: &ClientSettings) -> Self {
+        let mut schemes = parts.schemes.clone();
+        if !settings.judged && settings.profile.is_none() {
             // Old peers have nothing better; they are recorded as not having proved their key.
             schemes.extend([SignatureScheme::ECDSA_SHA1_Legacy, SignatureScheme::RSA_PKCS1_SHA1]);
         }
-        schemes
+        let algorithms = parts.provider.signature_verification_algorithms;
+        Self { algorithms, schemes: schemes.into(), is_limited: settings.profile.is_some() }
+    }
+
+    /// The library accepts schemes that were not offered; under a profile that would be a session outside of it.
+    fn check(&self, dss: &DigitallySignedStruct) -> Result<(), Error> {
+        if self.is_limited && !self.schemes.contains(&dss.scheme) {
+            return Err(Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon));
+        }
+        Ok(())
     }
 }
 

@@ -318,6 +318,8 @@ fn incompatible_in_words(what: &PeerIncompatible) -> (HandshakeCause, String) {
             | P::SignatureAlgorithmsExtensionRequired
     ) {
         (C::NothingInCommon, "no signature scheme in common")
+    } else if *what == P::ExtendedMasterSecretExtensionRequired {
+        (C::NothingInCommon, "the peer has no extended master secret (RFC 7627)")
     } else {
         return (C::Other, format!("the peer is incompatible: {what:?}"));
     };

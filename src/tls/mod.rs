@@ -12,6 +12,7 @@ mod describe;
 mod fault;
 mod form;
 mod issuers;
+mod limits;
 mod ocsp;
 mod partners;
 mod pem;
@@ -19,6 +20,7 @@ mod proof;
 mod referral;
 mod server;
 mod shelf;
+mod strength;
 mod trust;
 
 #[cfg(test)]

@@ -267,6 +267,8 @@ mod tests {
             common_name: None,
             organisation: Vec::new(),
             issuer_names: Vec::new(),
+            strength: crate::connector::CertificateStrength::default(),
+            paths: std::collections::BTreeMap::new(),
             spki: [0; 32],
             for_servers: true,
             for_clients: true,

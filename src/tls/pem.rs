@@ -13,11 +13,11 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use rustls_pemfile::Item;
 
-use super::certificate;
+use super::certificate::{self, is_self_issued, issuer_strength};
 use super::crl::ListFault;
 use super::fault::TlsFault;
 use super::form::{ForeignFile, ForeignForm, MaterialKind};
-use crate::connector::CertificateFacts;
+use crate::connector::{CertificateFacts, IssuerStrength};
 use crate::mail::{UnixMillis, rfc3339};
 
 /// From this time before expiry on, a certificate has a warning: the longest of the alarm
@@ -165,6 +165,19 @@ impl Identity {
     #[must_use]
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.certified.cert
+    }
+
+    /// The issuers that are presented with it, without a root among them: no peer relies on a root's own signature.
+    #[must_use]
+    pub fn issuers(&self) -> Vec<IssuerStrength> {
+        let issuers = self.chain().iter().skip(1).filter(|one| !is_self_issued(one));
+        issuers.map(issuer_strength).collect()
+    }
+
+    /// Whether its certificate is signed by its own key.
+    #[must_use]
+    pub fn is_self_issued(&self) -> bool {
+        self.chain().first().is_some_and(is_self_issued)
     }
 
     pub(super) fn certified(&self) -> &Arc<CertifiedKey> {

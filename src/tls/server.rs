@@ -10,20 +10,23 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, ServerConfig, SignatureScheme,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::assess::{Usage, assess_by, presented};
-use super::fault::{TlsFault, handshake_fault};
+use super::fault::TlsFault;
 use super::issuers::{FEW, INTERMEDIATES_MAX};
+use super::limits::{HandshakeParts, limited_fault, limited_key};
 use super::pem::Identity;
 use super::proof::proved_by;
 use super::trust::TrustSet;
 use crate::connector::{
     ChainFault, ChainVerdict, ClientCertificate, HandshakeFault, PeerCertificate, PeerName, PresentedName,
-    TlsFacts, TlsVersion, TrustId, first_match,
+    Profile, TlsFacts, TlsVersion, TrustId, first_match,
 };
 use crate::mail::{Domain, UnixMillis};
 
@@ -33,6 +36,11 @@ pub struct ServerSettings {
     /// The certificates to choose from: the first that fits the requested name and the client's
     /// signature algorithms, or the first of all if none does.
     pub identities: Vec<Arc<Identity>>,
+    /// The profile that limits what is offered and accepted.
+    pub profile: Option<Profile>,
+    /// Whether TLS is required of every client: a profile may demand more then, since the alternative to a session is
+    /// not plaintext.
+    pub required: bool,
     /// Whether clients may be asked for a certificate; they need not have one.
     pub ask_client: bool,
     /// The trust anchor sets against which a client's chain can be assessed.
@@ -45,6 +53,7 @@ pub struct ServerSetup {
     /// Asks for a client certificate.
     asking: Option<TlsAcceptor>,
     trust: Arc<Vec<(TrustId, Arc<TrustSet>)>>,
+    profile: Option<Profile>,
 }
 
 /// The chain that a client presented, to be assessed once a connector asks what it is worth: a client that has proved
@@ -96,10 +105,20 @@ impl ServerSetup {
     /// # Errors
     /// [`TlsFault::Setup`] if the TLS library refuses the settings.
     pub fn new(settings: ServerSettings) -> Result<Self, TlsFault> {
-        let ours = Arc::new(Chooser { identities: settings.identities });
-        let acceptor = |ask| config(Arc::clone(&ours), ask).map(|config| TlsAcceptor::from(Arc::new(config)));
+        let profile = settings.profile;
+        let keys = settings.identities.iter().map(|one| limited_key(one.certified(), profile)).collect();
+        let ours = Arc::new(Chooser { identities: settings.identities, keys });
+        let parts = HandshakeParts::of(profile);
+        let demands = profile.is_some_and(|profile| profile.table().demands_master_secret);
+        let acceptor = |ask| {
+            let mut config = config(Arc::clone(&ours), &parts, ask)?;
+            // The order of a profile is a statement of its own; without one, clients know best what they compute fast.
+            config.ignore_client_order = profile.is_some();
+            config.require_ems |= demands && settings.required;
+            Ok::<_, TlsFault>(TlsAcceptor::from(Arc::new(config)))
+        };
         let asking = settings.ask_client.then(|| acceptor(true)).transpose()?;
-        Ok(Self { silent: acceptor(false)?, asking, trust: Arc::new(settings.trust) })
+        Ok(Self { silent: acceptor(false)?, asking, trust: Arc::new(settings.trust), profile })
     }
 
     /// Makes one handshake as the server and returns what the client showed; its chain is not assessed yet. `ask`:
@@ -115,7 +134,8 @@ impl ServerSetup {
     ) -> Result<(TlsStream<S>, TlsFacts, ClientChain), HandshakeFault> {
         let acceptor = self.asking.as_ref().filter(|_| ask).unwrap_or(&self.silent);
         let accepted = acceptor.accept(stream).await;
-        let stream = accepted.map_err(|error| handshake_fault(&error, ClientCertificate::NotAskedFor))?;
+        let stream =
+            accepted.map_err(|error| limited_fault(&error, ClientCertificate::NotAskedFor, self.profile))?;
         let (_, state) = stream.get_ref();
         let chain = state.peer_certificates().unwrap_or_default();
         // The handshake would have failed on a signature that does not prove the key.
@@ -129,13 +149,12 @@ impl ServerSetup {
     }
 }
 
-fn config(ours: Arc<Chooser>, ask: bool) -> Result<ServerConfig, TlsFault> {
-    let provider = super::provider();
-    let algorithms = provider.signature_verification_algorithms;
-    let builder = ServerConfig::builder_with_provider(provider)
+fn config(ours: Arc<Chooser>, parts: &HandshakeParts, ask: bool) -> Result<ServerConfig, TlsFault> {
+    let algorithms = parts.provider.signature_verification_algorithms;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&parts.provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
     let builder = if ask {
-        builder.with_client_cert_verifier(Arc::new(AnyClient { algorithms }))
+        builder.with_client_cert_verifier(Arc::new(AnyClient { algorithms, schemes: parts.schemes.clone() }))
     } else {
         builder.with_no_client_auth()
     };
@@ -153,6 +172,8 @@ fn config(ours: Arc<Chooser>, ask: bool) -> Result<ServerConfig, TlsFault> {
 /// algorithms, so that RSA and ECDSA certificates can be used side by side.
 struct Chooser {
     identities: Vec<Arc<Identity>>,
+    /// The key of each, limited to the profile's schemes.
+    keys: Vec<Arc<CertifiedKey>>,
 }
 
 impl ResolvesServerCert for Chooser {
@@ -169,10 +190,11 @@ impl ResolvesServerCert for Chooser {
                 None => 2,
             },
         };
-        let signs = |identity: &Identity| identity.certified().key.choose_scheme(schemes).is_some();
+        let signs = |key: &CertifiedKey| key.key.choose_scheme(schemes).is_some();
         // Of several that fit equally well, `min_by_key` takes the first.
-        let best = self.identities.iter().min_by_key(|identity| (!signs(identity), fit(identity)))?;
-        Some(Arc::clone(best.certified()))
+        let all = self.identities.iter().zip(&self.keys);
+        let (_, best) = all.min_by_key(|(identity, key)| (!signs(key), fit(identity)))?;
+        Some(Arc::clone(best))
     }
 }
 
@@ -186,6 +208,23 @@ impl fmt::Debug for Chooser {
 /// is decided from the facts at MAIL FROM.
 struct AnyClient {
     algorithms: WebPkiSupportedAlgorithms,
+    schemes: Vec<SignatureScheme>,
+}
+
+impl AnyClient {
+    /// The library accepts schemes that were not offered.
+    fn verify(
+        &self,
+        cert: &CertificateDer<'_>,
+        message: &[u8],
+        dss: &DigitallySignedStruct,
+        version: TlsVersion,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if !self.schemes.contains(&dss.scheme) {
+            return Err(Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon));
+        }
+        proved_by(cert, message, dss, (&self.algorithms, version))
+    }
 }
 
 impl ClientCertVerifier for AnyClient {
@@ -218,7 +257,7 @@ impl ClientCertVerifier for AnyClient {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        proved_by(cert, message, dss, (&self.algorithms, TlsVersion::V12))
+        self.verify(cert, message, dss, TlsVersion::V12)
     }
 
     fn verify_tls13_signature(
@@ -227,11 +266,11 @@ impl ClientCertVerifier for AnyClient {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        proved_by(cert, message, dss, (&self.algorithms, TlsVersion::V13))
+        self.verify(cert, message, dss, TlsVersion::V13)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.schemes.clone()
     }
 }
 

@@ -84,14 +84,21 @@ fn client(judged: bool, trust: Vec<(TrustId, Arc<TrustSet>)>) -> ClientSettings 
         judged,
         min_version: TlsVersion::V12,
         key_exchange: KeyExchange::Any,
+        profile: None,
         trust,
         identity: None,
     }
 }
 
 fn plain_server(identity: Arc<Identity>) -> ServerSetup {
-    ServerSetup::new(ServerSettings { identities: vec![identity], ask_client: false, trust: Vec::new() })
-        .unwrap()
+    ServerSetup::new(ServerSettings {
+        identities: vec![identity],
+        profile: None,
+        required: false,
+        ask_client: false,
+        trust: Vec::new(),
+    })
+    .unwrap()
 }
 
 /// The facts or faults of both ends. If both succeed, one octet goes each way.
@@ -294,8 +301,13 @@ async fn an_unproved_server_key_breaks_a_judged_handshake_and_is_recorded_otherw
 #[tokio::test]
 async fn an_unproved_client_key_breaks_the_handshake() {
     let mint = Mint::new();
-    let settings =
-        ServerSettings { identities: vec![mint.identity(as_is)], ask_client: true, trust: mint.trust() };
+    let settings = ServerSettings {
+        identities: vec![mint.identity(as_is)],
+        profile: None,
+        required: false,
+        ask_client: true,
+        trust: mint.trust(),
+    };
     let server = ServerSetup::new(settings).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(mint.ca.der().clone()).unwrap();
@@ -318,8 +330,13 @@ async fn an_unproved_client_key_breaks_the_handshake() {
 async fn a_client_certificate_is_shown_when_asked_for_and_assessed() {
     let mint = Mint::new();
     let ours = mint.identity(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
-    let asking =
-        ServerSettings { identities: vec![mint.identity(as_is)], ask_client: true, trust: mint.trust() };
+    let asking = ServerSettings {
+        identities: vec![mint.identity(as_is)],
+        profile: None,
+        required: false,
+        ask_client: true,
+        trust: mint.trust(),
+    };
     let asking = ServerSetup::new(asking).unwrap();
     let quiet = plain_server(mint.identity(as_is));
     for min_version in [TlsVersion::V12, TlsVersion::V13] {

@@ -161,7 +161,7 @@ fn every_event_is_in_the_page_of_the_log() {
 fn every_reason_is_in_the_page_of_the_log() {
     let sources = sources();
     let mut tokens = BTreeSet::new();
-    for path in ["shortfall", "render", "judge", "facts"] {
+    for path in ["shortfall", "profile", "render", "judge", "facts"] {
         let source = sources.iter().find(|s| s.path == format!("connector/{path}.rs")).unwrap();
         for (at, _) in source.code.match_indices("fn token(") {
             let body = source.code[at..].split("\n    }\n").next().unwrap();

@@ -44,6 +44,7 @@ mod logins;
 mod outbound_faults;
 mod partners;
 mod peer;
+mod profiles;
 mod prove;
 mod queue;
 mod race;

@@ -98,11 +98,15 @@ fn command(site: &Site, cell: &Cell, arguments: &[String]) -> Command {
 
 fn facts(config: &Config, cell: &Cell, version: ProtocolVersion, group: NamedGroup) -> TlsFacts {
     let sets: Vec<_> = config.trust.iter().map(|(id, set)| (id.clone(), Arc::clone(set))).collect();
-    let version = if version == ProtocolVersion::TLSv1_3 { TlsVersion::V13 } else { TlsVersion::V12 };
+    let (version, suite) = if version == ProtocolVersion::TLSv1_3 {
+        (TlsVersion::V13, "TLS_AES_256_GCM_SHA384")
+    } else {
+        (TlsVersion::V12, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384")
+    };
     TlsFacts {
         at: Clock::wall(),
         version,
-        suite: "any".to_owned(),
+        suite: suite.to_owned(),
         group: format!("{group:?}"),
         peer: tls::assess(&cell.chain, true, &sets, tls::Usage::Server, Clock::wall()),
         sni: None,

@@ -92,6 +92,12 @@ pub(crate) const OUTBOUND: &[Requirement] = &[
         keys: "tls = \"forced\"\nrequire = \"encryption\"\nkey_exchange = \"classic\"\n",
     },
     Requirement {
+        id: "profile",
+        words: "`identity`, with `profile = \"bsi-tr-02102-2-2025\"`",
+        groups: &["forced", "chain", "name"],
+        keys: "tls = \"forced\"\nrequire = \"identity\"\npeer_names = [\"mail.partner.test\"]\ntrust = [\"partners\"]\nprofile = \"bsi-tr-02102-2-2025\"\n",
+    },
+    Requirement {
         id: "hard",
         words: "`identity`, with `revocation = \"hard\"` and a list of the authority that we trust",
         groups: &["forced", "chain", "name"],

@@ -70,6 +70,11 @@ const LEGEND: &[(&str, &str, &str)] = &[
         "The client's certificate is not for clients, and the connector asks for one that is.",
         "the partner; we, by `accept_purpose`",
     ),
+    (
+        "profile-key",
+        "The certificate's key does not conform to the profile.",
+        "the partner, by another certificate",
+    ),
     ("key-exchange", "The key exchange group is not post-quantum.", "the partner"),
     ("no-certificate", "The client shows no certificate.", "the partner"),
     ("tls-required", "The session is in plaintext: `550 5.7.10`.", "the partner"),

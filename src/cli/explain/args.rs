@@ -40,8 +40,11 @@ pub(in crate::cli) struct ExplainArgs {
     /// The TLS version of the session.
     #[arg(long, value_enum, value_name = "VERSION", default_value = "1.3")]
     pub(super) tls_version: Version,
-    /// The key exchange group of the session, as the log names it.
-    #[arg(long, value_name = "NAME", default_value = "X25519")]
+    /// The cipher suite of the session, as the log names it. Every profile allows the default.
+    #[arg(long, value_name = "NAME")]
+    pub(super) suite: Option<String>,
+    /// The key exchange group of the session, as the log names it. Every profile allows the default.
+    #[arg(long, value_name = "NAME", default_value = "secp384r1")]
     pub(super) group: String,
     /// What a handshake showed, as JSON: a decision of `queue show --json` or `validate --json`, or only its "tls".
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tls", "peer_cert"])]

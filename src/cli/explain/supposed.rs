@@ -10,9 +10,9 @@ use super::super::exit::{EXIT_NO, Failure};
 use super::args::{ExplainArgs, StartTls, Version};
 use crate::config::Config;
 use crate::connector::{
-    Decision, Generation, Handshake, HandshakeCause, HandshakeFault, NextHop, Observed, OnHandshakeFailure,
-    Outbound, OutboundTls, PeerCertificate, SecuringFault, SessionId, SmartHostName, TlsFacts, TlsVersion,
-    Verdict, judge,
+    ClientCertificate, Decision, Generation, Handshake, HandshakeCause, HandshakeFault, NextHop, Observed,
+    OnHandshakeFailure, Outbound, OutboundTls, PeerCertificate, SecuringFault, SessionId, SmartHostName,
+    TlsFacts, TlsVersion, Verdict, judge,
 };
 use crate::mail::{Clock, Domain, Enhanced, Reply};
 use crate::tls;
@@ -98,17 +98,22 @@ pub(super) fn facts(
         None => return Ok(None),
         Some(file) => assessed(file, config, usage)?,
     };
+    let (version, suite) = match args.tls_version {
+        Version::V12 => (TlsVersion::V12, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"),
+        Version::V13 => (TlsVersion::V13, "TLS_AES_256_GCM_SHA384"),
+    };
+    let of_server = match usage {
+        tls::Usage::Server => Some(ClientCertificate::NotAskedFor),
+        tls::Usage::ClientOrServer => None,
+    };
     Ok(Some(Arc::new(TlsFacts {
         at: Clock::wall(),
-        version: match args.tls_version {
-            Version::V12 => TlsVersion::V12,
-            Version::V13 => TlsVersion::V13,
-        },
-        suite: "any suite".to_owned(),
+        version,
+        suite: args.suite.clone().unwrap_or_else(|| suite.to_owned()),
         group: args.group.clone(),
         peer,
         sni: None,
-        client_certificate: None,
+        client_certificate: of_server,
     })))
 }
 

@@ -2,7 +2,7 @@
 
 use super::key::Text;
 use super::words::Level;
-use crate::connector::{KeyExchange, PeerName, Pin, Purpose, Revocation, TlsVersion};
+use crate::connector::{KeyExchange, PeerName, Pin, Profile, Purpose, Revocation, TlsVersion};
 
 pub(in crate::config) struct Demands<'a> {
     pub(in crate::config) level: Level,
@@ -10,6 +10,7 @@ pub(in crate::config) struct Demands<'a> {
     pub(in crate::config) trust: &'a [Text],
     pub(in crate::config) min_version: &'a mut Option<TlsVersion>,
     pub(in crate::config) key_exchange: KeyExchange,
+    pub(in crate::config) profile: Option<Profile>,
     pub(in crate::config) pins: Option<&'a [Pin]>,
     pub(in crate::config) organisation: Option<&'a [String]>,
     pub(in crate::config) common_name: Option<&'a [String]>,

@@ -32,6 +32,23 @@ pub(super) const TRUST_MORE: &str = "A partner with an authority of its own need
 pub(super) const MIN_VERSION: &str = "The oldest TLS version that is accepted.";
 pub(super) const MIN_VERSION_ABSENT: &str = "`\"1.2\"`; `\"1.3\"` with `key_exchange = \"post-quantum\"`";
 
+pub(super) const PROFILE: &str =
+    "Session and certificate must conform to a published guideline in one edition.";
+pub(super) const PROFILE_MORE: &str = "A profile is a dated table of suites, groups, signatures, key sizes and validity (docs/profiles.md); what it \
+     does not allow is refused like any other unmet requirement, and the reason says what it was. Where a chain is required, the \
+     peer's certificate and every issuer below the trust anchor must conform; with `require = \"encryption\"`, its key only. \
+     `min_version = \"1.3\"` and, where the profile has hybrid groups, `key_exchange` can narrow it further. Errors: \
+     `min_version = \"1.2\"`, which each profile says already; `key_exchange` with a profile that has no hybrid group.";
+
+pub(super) const PROFILE_OUT_MORE: &str = "A profile is a dated table of suites, groups, signatures, key sizes and validity (docs/profiles.md). It limits what we \
+     offer. With forced TLS, what was agreed on is judged too, and the certificate: where a chain is required, the peer's \
+     and every issuer below the trust anchor must conform; with `require = \"encryption\"`, its key only. \
+     With `opportunistic` no certificate is judged, and a host that has nothing in common with the profile gets mail in \
+     plaintext (a warning), unless `on_handshake_failure` is `defer`. In audit mode nothing is limited, but judged and \
+     recorded. `min_version = \"1.3\"` and, where the profile has hybrid groups, `key_exchange` can narrow it further. \
+     Errors: `min_version = \"1.2\"`, which each profile says already; `key_exchange` with a profile that has no hybrid group; \
+     the profile does not sign with the key of `client_certificate`. Warning: that certificate does not conform.";
+
 pub(super) const PINS: &str = "One more condition: the certificate's key is one of these, as `sealpost cert show` \
      prints it; each with optional dates.";
 pub(super) const PINS_MORE: &str = "A pin is `\"sha256/BASE64\"`, the SHA-256 of the SubjectPublicKeyInfo of the peer's own certificate, not of an \

@@ -13,7 +13,7 @@ use super::{Level, TlsIn, forced};
 use crate::config::named::Lists;
 use crate::connector::{
     BareLf, ClientKind, ClientNetworks, DomainPattern, HeaderHandling, Inbound, InboundLimits, InboundTls,
-    KeyExchange, Mode, Onward, Purpose, Reveal, Revision, Revocation, TlsVersion,
+    KeyExchange, Mode, Onward, Profile, Purpose, Reveal, Revision, Revocation, TlsVersion,
 };
 
 /// Only where the reverse-path counts.
@@ -133,6 +133,21 @@ section! {
             group (X25519MLKEM768) prevents that. Both sides use it by themselves if they can. `post-quantum` refuses \
             clients that can't: few can in old installations, so look at what is recorded first. Errors: `classic`, \
             which is for outbound connectors; `min_version = \"1.2\"` together with `post-quantum`.",
+    }
+    profile: Optional<Word<Profile>> = "bsi-tr-02102-2-2025" => {
+        applies: &[Condition {
+            key: "tls",
+            words: &["forced"],
+            otherwise: &[
+                ("off", "TLS is not judged where tls is \"off\"; write it at the [[listener]], or tls = \"forced\""),
+                (
+                    "opportunistic",
+                    "TLS is not judged where tls is \"opportunistic\"; write it at the [[listener]], or tls = \"forced\"",
+                ),
+            ],
+        }],
+        meaning: forced::PROFILE,
+        explanation: forced::PROFILE_MORE,
     }
     pins: Optional<Pins> = ["sha256/d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM= until 2027-03-01"] => {
         applies: &[forced::IN],
@@ -348,6 +363,7 @@ impl InboundValues {
             trust: &self.trust,
             min_version: &mut self.min_version,
             key_exchange: self.key_exchange,
+            profile: self.profile,
             pins: self.pins.as_deref(),
             organisation: self.organisation.as_deref(),
             common_name: self.common_name.as_deref(),

@@ -7,6 +7,7 @@ use super::forms::{Addresses, IdOrIds, Keywords, Name};
 use super::key::{Condition, Section};
 use super::kinds::{Optional, Period, RequiredKey, Word};
 use super::section::section;
+use crate::connector::Profile;
 use crate::listen::settings::{Listener, ListenerTls};
 
 section! {
@@ -33,6 +34,18 @@ section! {
         explanation: "Of several it shows the one that has the name the client asks for (SNI) and fits the \
             signatures the client knows, so that RSA and ECDSA certificates can be used side by side; the first if \
             none does. Errors: missing although TLS is offered; empty; one is listed twice.",
+        reload: true,
+    }
+    profile: Optional<Word<Profile>> = "nl-2025" => {
+        applies: &[Condition { key: "tls", words: &["starttls", "required", "implicit"], otherwise: &[] }],
+        meaning: "Limits its handshakes to a published guideline in one edition: versions, suites, groups, signatures and \
+            their order.",
+        explanation: "docs/profiles.md has the tables, and what each costs. Clients that have nothing in common with the \
+            profile get no TLS here: on an open listener (`starttls`) they send in plaintext or not at all, so leave such a \
+            listener without, or at `nl-2025`, which shuts out nobody who gets in without it, and give partners that must \
+            conform a listener of their own. `sealpost check --profile NAME` looks at the whole configuration. Error: none \
+            of the certificates has a key that the profile signs with. Warnings: a certificate does not conform; \
+            `starttls` with a profile that shuts out clients.",
         reload: true,
     }
     withhold: Keywords = ["BINARYMIME"] => {
@@ -65,6 +78,7 @@ impl ListenerValues {
             name: self.name.as_ref()?.get_ref().clone(),
             addresses: self.address.iter().flatten().map(|(address, _)| *address).collect(),
             tls: self.tls?,
+            profile: self.profile,
             certificates: certificates.map(|id| id.get_ref().clone()).collect(),
             withheld: self.withhold.clone(),
             greeting_delay: self.greeting_delay.filter(|delay| *delay > Duration::ZERO),

@@ -15,8 +15,8 @@ use super::section::section;
 use super::{Level, OutboundTlsKey, forced};
 use crate::connector::{
     AddressFamily, Credentials, DialRules, EightBit, Handshake, HeaderHandling, KeyExchange, Mechanism, Mode,
-    MxAddresses, OnFailure, OnHandshakeFailure, Outbound, OutboundTls, Purpose, Retry, Revision, Revocation,
-    SendingSettings, TlsVersion,
+    MxAddresses, OnFailure, OnHandshakeFailure, Outbound, OutboundTls, Profile, Purpose, Retry, Revision,
+    Revocation, SendingSettings, TlsVersion,
 };
 
 const OFF: (&str, &str) = ("off", "tls is \"off\"; remove it, or write tls = \"opportunistic\"");
@@ -152,6 +152,12 @@ section! {
             nothing to hosts that can't. With `any`, a handshake that fails is tried once more without the hybrid \
             group, since some firewalls fail on the larger first message; if that works, the host gets no \
             hybrid group for an hour. `classic` saves that attempt; remove it once the firewall is replaced. Error: `min_version = \"1.2\"` together with `post-quantum`.",
+    }
+    profile: Optional<Word<Profile>> = "bsi-tr-02102-2-2025" => {
+        applies: &[SOME_TLS],
+        meaning: "Handshakes are limited to a published guideline in one edition; with forced TLS, session and certificate must \
+            conform to it.",
+        explanation: forced::PROFILE_OUT_MORE,
     }
     pins: Optional<Pins> = ["sha256/d6qzRu9zOECb90Uez27xWltNsj0e1Md7GkYYkVoZWmM= until 2027-03-01"] => {
         applies: &[forced::OUT],
@@ -402,6 +408,7 @@ impl OutboundValues {
             trust: &self.trust,
             min_version: &mut self.min_version,
             key_exchange: self.key_exchange,
+            profile: self.profile,
             pins: self.pins.as_deref(),
             organisation: self.organisation.as_deref(),
             common_name: self.common_name.as_deref(),

@@ -4,7 +4,7 @@ use super::kinds::Words;
 use crate::config::LogFormat;
 use crate::connector::{
     AddressFamily, BareLf, ClientKind, EightBit, HeaderHandling, KeyExchange, Mechanism, Mode, MxAddresses,
-    OnFailure, OnHandshakeFailure, Onward, Purpose, Reveal, Revocation, TlsVersion,
+    OnFailure, OnHandshakeFailure, Onward, Profile, Purpose, Reveal, Revocation, TlsVersion,
 };
 use crate::listen::settings::ListenerTls;
 
@@ -57,6 +57,8 @@ words! {
         "implicit" = Self::Implicit;
     TlsVersion: "1.2" = Self::V12, "1.3" = Self::V13;
     KeyExchange: "any" = Self::Any, "post-quantum" = Self::PostQuantum, "classic" = Self::Classic;
+    Profile: "nl-2025" = Self::Nl2025, "bsi-tr-02102-2-2025" = Self::BsiTr021022Of2025,
+        "nist-sp-800-52r2" = Self::NistSp80052r2, "cnsa-1.0" = Self::Cnsa1;
     Revocation: "off" = Self::Off, "soft" = Self::Soft, "hard" = Self::Hard;
     Purpose: "either" = Self::Either, "client" = Self::Client;
     ClientKind: "partner" = Self::Partner, "own" = Self::Own;

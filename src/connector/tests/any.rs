@@ -52,6 +52,7 @@ pub(super) fn a_forced() -> impl Strategy<Value = Forced> {
     let channel = (
         select(vec![TlsVersion::V12, TlsVersion::V13]),
         select(vec![KeyExchange::Any, KeyExchange::PostQuantum, KeyExchange::Classic]),
+        prop_oneof![3 => Just(None), 1 => select(Profile::ALL.to_vec()).prop_map(Some)],
     );
     let subject = (texts(&["Org"]), texts(&["mail"]), texts(&["Some CA", "Other CA"]));
     let rest = (
@@ -60,10 +61,20 @@ pub(super) fn a_forced() -> impl Strategy<Value = Forced> {
         select(vec![Purpose::Either, Purpose::Client]),
     );
     (a_require(), channel, prop::collection::vec(a_pin(), 0..3), subject, rest).prop_map(
-        |(require, (min_version, key_exchange), pins, subject, (allow_cn, revocation, purpose))| {
+        |(require, (min_version, key_exchange, profile), pins, subject, (allow_cn, revocation, purpose))| {
             let (organisation, common_name, issuer) = subject;
             let subject = SubjectRules { organisation, common_name, issuer };
-            Forced { require, min_version, key_exchange, pins, subject, allow_cn, revocation, purpose }
+            Forced {
+                require,
+                min_version,
+                key_exchange,
+                profile,
+                pins,
+                subject,
+                allow_cn,
+                revocation,
+                purpose,
+            }
         },
     )
 }
@@ -94,11 +105,18 @@ fn a_certificate() -> impl Strategy<Value = CertificateFacts> {
         (texts(&["Org"]), texts(&["Some CA"]), select(vec![None, Some("mail"), Some("mail.p.example")]));
     let judged = (a_verdict(), a_verdict(), a_status(), a_status());
     let flags = (any::<bool>(), prop::bool::weighted(0.8), select(vec![[7; 32], [8; 32], [9; 32]]));
-    (some_of(names), texts, judged, flags).prop_map(
-        |(names, (organisation, issuer_names, common_name), judged, (for_clients, proved, spki))| {
+    let strong = prop::bool::weighted(0.7);
+    (some_of(names), texts, judged, flags, strong).prop_map(
+        |(names, (organisation, issuer_names, common_name), judged, (for_clients, proved, spki), strong)| {
             let (system, partners, by_system, by_partners) = judged;
             let sets = |one, two| BTreeMap::from([(trust("system"), one), (trust("partners"), two)]);
+            let verdicts = [("system", &system), ("partners", &partners)];
+            let trusting = verdicts.into_iter().filter(|(_, verdict)| **verdict == ChainVerdict::Trusted);
+            let paths = trusting.map(|(set, _)| (trust(set), AnchorPath::Through(Vec::new()))).collect();
             CertificateFacts {
+                strength: if strong { strong_for_all() } else { CertificateStrength::default() },
+                paths,
+                not_after: UnixMillis(1_790_000_000_000),
                 names,
                 organisation,
                 issuer_names,
@@ -121,8 +139,22 @@ pub(super) fn some_facts() -> impl Strategy<Value = TlsFacts> {
         6 => a_certificate().prop_map(|c| PeerCertificate::Shown(Box::new(c))),
     ];
     let version = select(vec![TlsVersion::V12, TlsVersion::V13, TlsVersion::V13]);
-    (version, select(vec!["X25519", "X25519MLKEM768"]), peer)
-        .prop_map(|(version, group, peer)| TlsFacts { group: group.to_owned(), ..tls(version, peer) })
+    let suite = select(vec!["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"]);
+    (version, select(vec!["X25519", "secp384r1", "X25519MLKEM768"]), suite, peer).prop_map(
+        |(version, group, suite, peer)| TlsFacts {
+            group: group.to_owned(),
+            suite: suite.to_owned(),
+            ..tls(version, peer)
+        },
+    )
+}
+
+/// A key and a signature that every profile allows.
+fn strong_for_all() -> CertificateStrength {
+    CertificateStrength {
+        key: KeyKind::Curve("P-384".to_owned()),
+        signature: SignatureKind::Known(SignatureFamily::Ecdsa, HashFunction::Sha384),
+    }
 }
 
 pub(super) fn an_observation() -> impl Strategy<Value = Observed> {
@@ -181,7 +213,7 @@ pub(super) fn an_inbound() -> impl Strategy<Value = Inbound> {
 pub(super) fn an_outbound() -> impl Strategy<Value = Outbound> {
     let demand = prop_oneof![
         1 => Just(OutboundTls::Off),
-        1 => Just(OutboundTls::Opportunistic),
+        1 => Just(OutboundTls::Opportunistic(None)),
         3 => a_forced().prop_map(OutboundTls::Forced),
     ];
     let arrivals = prop_oneof![
@@ -230,7 +262,11 @@ pub(super) fn recipient() -> impl Strategy<Value = Option<Domain>> {
 /// What `forced` requires, restated independently condition by condition.
 fn holds(forced: &Forced, facts: &TlsFacts) -> bool {
     let channel = facts.version >= forced.min_version
-        && (forced.key_exchange != KeyExchange::PostQuantum || facts.group.contains("MLKEM"));
+        && (forced.key_exchange != KeyExchange::PostQuantum || facts.group.contains("MLKEM"))
+        && match forced.profile {
+            None | Some(Profile::Nl2025) => true,
+            Some(_) => facts.suite.contains("AES_256") && facts.group == "secp384r1",
+        };
     let asks = !forced.pins.is_empty() || forced.require != Require::Encryption;
     if !asks {
         return channel;
@@ -259,6 +295,7 @@ fn holds(forced: &Forced, facts: &TlsFacts) -> bool {
         |wanted: &[String], got: &[String]| wanted.is_empty() || got.iter().any(|g| wanted.contains(g));
     let common_name: Vec<String> = certificate.common_name.iter().cloned().collect();
     channel
+        && (forced.profile.is_none() || certificate.strength == strong_for_all())
         && named
         && !revoked
         && pinned

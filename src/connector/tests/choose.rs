@@ -62,7 +62,7 @@ fn a_reference_identifier_is_a_peer_name_else_the_smart_host_else_the_recipient_
         names(&connector, Some(&host)),
         "TLSv1.2 or later, a chain to system, the name mail.p.example"
     );
-    connector.tls = OutboundTls::Opportunistic;
+    connector.tls = OutboundTls::Opportunistic(None);
     assert_eq!(names(&connector, Some(&host)), "TLS if offered");
 }
 

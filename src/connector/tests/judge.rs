@@ -73,7 +73,7 @@ fn forced_never_falls_back() {
 
 #[test]
 fn opportunistic_takes_what_it_gets_and_says_so() {
-    let wanted = Requirement::Opportunistic;
+    let wanted = Requirement::Opportunistic(None);
     check(&wanted, &Observed::NotOffered, "clear: STARTTLS is not offered");
     check(&wanted, &observed_refused(), "clear: STARTTLS was refused with 454 4.7.0 no");
     check(&wanted, &Observed::Broken(broken()), &format!("4.7.5 handshake-broken: {WORDS}"));
@@ -146,7 +146,7 @@ fn chain_asks_no_name_and_encryption_no_chain() {
 #[test]
 fn a_permit_is_good_for_its_session_revision_and_generation_alone() {
     let session = SessionId::new();
-    let wanted = Requirement::Opportunistic;
+    let wanted = Requirement::Opportunistic(None);
     let Verdict::Proceed(permit) =
         judge(&wanted, &Observed::NotOffered, session, Revision([1; 8]), Generation(1))
     else {
@@ -220,7 +220,7 @@ proptest! {
     #[test]
     fn a_clear_permit_covers_nothing_forced(forced in any_forced(), observed in any_observed()) {
         let session = SessionId::new();
-        let verdict = judge(&Requirement::Opportunistic, &observed, session, Revision::default(), Generation(1));
+        let verdict = judge(&Requirement::Opportunistic(None), &observed, session, Revision::default(), Generation(1));
         if let Verdict::Proceed(permit) = verdict {
             let covered = permit
                 .covers(session, &Requirement::Forced(forced.clone()), Revision::default(), Generation(1))

@@ -4,6 +4,7 @@ mod admit;
 mod any;
 mod choose;
 mod judge;
+mod profile;
 mod transit;
 mod wanted;
 mod weaker;

@@ -14,7 +14,7 @@ use crate::mail::ReversePath;
 fn table(generation: u64, demand: Option<Forced>, anchors: &[u8]) -> Table {
     let mut out = outbound("out", &["p.example"], 10);
     let tls = |forced: &Forced| InboundTls::Forced(forced.clone());
-    out.tls = demand.clone().map_or(OutboundTls::Opportunistic, OutboundTls::Forced);
+    out.tls = demand.clone().map_or(OutboundTls::Opportunistic(None), OutboundTls::Forced);
     out.revision = Revision([u8::from(demand.is_some()); 8]);
     let inbound = inbound("in", &["p.example"], demand.as_ref().map_or(InboundTls::Opportunistic, tls));
     let contents = TrustContents {

@@ -63,14 +63,14 @@ fn from(name: &str, domains: &[&str], tls: InboundTls) -> Inbound {
 #[test]
 fn what_a_domain_gets_counts_and_not_the_connector_it_gets_it_by() {
     let forced = || OutboundTls::Forced(identity(&["mail.p.example"]));
-    let rest = || to("rest", &["*"], OutboundTls::Opportunistic);
+    let rest = || to("rest", &["*"], OutboundTls::Opportunistic(None));
     let partner = || to("partner", &["*.p.example"], forced());
     let old = [partner(), rest()];
     assert_eq!(told_outbound(&old, &old), Vec::<String>::new());
     // The same under other names, in another order, and beside others.
     let renamed = [rest(), to("other", &["q.example", "*.p.example"], forced())];
     assert_eq!(told_outbound(&old, &renamed), Vec::<String>::new());
-    let hole = to("legacy", &["legacy.p.example"], OutboundTls::Opportunistic);
+    let hole = to("legacy", &["legacy.p.example"], OutboundTls::Opportunistic(None));
     assert_eq!(
         told_outbound(&old, &[partner(), rest(), hole]),
         ["legacy.p.example: partner -> legacy: level"]
@@ -88,7 +88,7 @@ fn what_a_domain_gets_counts_and_not_the_connector_it_gets_it_by() {
 
 #[test]
 fn mail_of_one_arrival_may_go_by_less_although_other_mail_does_not() {
-    let rest = || to("rest", &["*"], OutboundTls::Opportunistic);
+    let rest = || to("rest", &["*"], OutboundTls::Opportunistic(None));
     let central = |by: &[&str]| Outbound {
         from_connectors: by.iter().map(|name| (*name).into()).collect(),
         ..to("central", &["*"], OutboundTls::Forced(identity(&["mail.p.example"])))
@@ -218,7 +218,7 @@ fn what_opportunistic_promises_counts() {
     let promising = || Outbound {
         on_handshake_failure: OnHandshakeFailure::Defer,
         remember_tls: true,
-        ..to("x", &["p.example"], OutboundTls::Opportunistic)
+        ..to("x", &["p.example"], OutboundTls::Opportunistic(None))
     };
     let later = Outbound { on_handshake_failure: OnHandshakeFailure::ClearLater, ..promising() };
     assert_eq!(told_outbound(&[promising()], &[later]), ["p.example: x -> x: fallback to plaintext"]);
@@ -305,7 +305,7 @@ fn rules_and_firewalls_that_go_are_weaker() {
     let handling = |headers| [Inbound { headers, ..from("x", &["x.example"], InboundTls::Off) }];
     let sending = |headers| {
         let sending = SendingSettings { headers, ..SendingSettings::default() };
-        [Outbound { sending, ..to("x", &["x.example"], OutboundTls::Opportunistic) }]
+        [Outbound { sending, ..to("x", &["x.example"], OutboundTls::Opportunistic(None)) }]
     };
     let (firewall, promote) = (HeaderHandling::Firewall, HeaderHandling::Promote);
     assert_eq!(told_inbound(&handling(firewall), &handling(promote)), ["x.example: x -> x: headers"]);

@@ -140,7 +140,7 @@ fn flaw(shortfall: &Shortfall) -> Hindrance {
         Shortfall::NotTried => TlsFlaw::Unsaid,
         Shortfall::NotOffered | Shortfall::Refused(_) => TlsFlaw::NotOffered,
         Shortfall::Handshake(_) | Shortfall::SessionLost(_) => TlsFlaw::Handshake,
-        Shortfall::Version(_) | Shortfall::KeyExchange(_) => TlsFlaw::Weak,
+        Shortfall::Version(_) | Shortfall::KeyExchange(_) | Shortfall::Profile(..) => TlsFlaw::Weak,
         Shortfall::Name { .. } | Shortfall::Pin { .. } | Shortfall::Subject { .. } => TlsFlaw::Mismatch,
         Shortfall::Chain { fault: ChainFault::Expired | ChainFault::NotYetValid, .. } => TlsFlaw::Dates,
         Shortfall::Chain { fault: ChainFault::UnknownIssuer, .. } => TlsFlaw::Untrusted,

@@ -162,7 +162,7 @@ fn decided(ruling: Ruling) -> Decision {
         connector: Some("out".into()),
         partner: None,
         host: None,
-        required: RequiredTls::Session(Requirement::Opportunistic),
+        required: RequiredTls::Session(Requirement::Opportunistic(None)),
         attained: Attainment::NoSession,
         ruling,
     }

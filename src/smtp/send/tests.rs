@@ -22,7 +22,7 @@ fn hello() -> Hello {
 }
 
 fn permit(session: SessionId, observed: &Observed) -> Permit {
-    match judge(&Requirement::Opportunistic, observed, session, Revision::default(), TABLE) {
+    match judge(&Requirement::Opportunistic(None), observed, session, Revision::default(), TABLE) {
         Verdict::Proceed(permit) => permit,
         Verdict::Withhold(shortfall) => panic!("{shortfall}"),
     }
@@ -44,7 +44,12 @@ fn begin(session: &mut Open, to: &str, size: u64, out: &mut Vec<u8>) -> Result<(
         dsn: &MessageDsn::default(),
     };
     let dsn = RecipientDsn::default();
-    session.begin(&mail, to.iter().map(|to| (to, &dsn)), &demand(&Requirement::Opportunistic, TABLE), out)
+    session.begin(
+        &mail,
+        to.iter().map(|to| (to, &dsn)),
+        &demand(&Requirement::Opportunistic(None), TABLE),
+        out,
+    )
 }
 
 /// Plays a dialogue: replies go in, and what the session wrote and the events it returned come out.
@@ -296,7 +301,7 @@ fn nothing_is_written_without_a_permit_that_covers() {
             &mut play.out,
         )
     };
-    let stale = begin(&Requirement::Opportunistic, Generation(4));
+    let stale = begin(&Requirement::Opportunistic(None), Generation(4));
     assert_eq!(stale, Err(NotBegun::NotCovered(NotCovered::Stale)));
     let forced = begin(&Requirement::Forced(Forced::encryption()), TABLE);
     assert!(matches!(forced, Err(NotBegun::NotCovered(NotCovered::Short(_)))));
@@ -535,7 +540,7 @@ fn what_the_server_rules_out_is_not_sent() {
     let eight = play.session.begin(
         &mail,
         [(&to, &RecipientDsn::default())].into_iter(),
-        &demand(&Requirement::Opportunistic, TABLE),
+        &demand(&Requirement::Opportunistic(None), TABLE),
         &mut play.out,
     );
     assert_eq!(eight, Err(NotBegun::EightBit));
@@ -546,7 +551,7 @@ fn what_the_server_rules_out_is_not_sent() {
         .begin(
             &mail,
             [(&to, &RecipientDsn::default())].into_iter(),
-            &demand(&Requirement::Opportunistic, TABLE),
+            &demand(&Requirement::Opportunistic(None), TABLE),
             &mut play.out,
         )
         .expect("begun");

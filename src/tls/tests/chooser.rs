@@ -24,6 +24,8 @@ async fn by_name_and_by_the_signatures_the_client_knows() {
             identity(&mint, "star", &["*.wild.example"], &PKCS_ECDSA_P256_SHA256),
             identity(&mint, "own", &["a.wild.example"], &PKCS_ECDSA_P256_SHA256),
         ],
+        profile: None,
+        required: false,
         ask_client: false,
         trust: Vec::new(),
     })
@@ -106,8 +108,14 @@ impl rustls::client::danger::ServerCertVerifier for Any {
 async fn foreign_protocol_names_are_refused() {
     let mint = Mint::new();
     let identities = vec![identity(&mint, "ec", &["gw.example"], &PKCS_ECDSA_P256_SHA256)];
-    let setup =
-        ServerSetup::new(ServerSettings { identities, ask_client: false, trust: Vec::new() }).unwrap();
+    let setup = ServerSetup::new(ServerSettings {
+        identities,
+        profile: None,
+        required: false,
+        ask_client: false,
+        trust: Vec::new(),
+    })
+    .unwrap();
     for (names, taken) in
         [(&[][..], true), (&["smtp"], true), (&["http/1.1", "esmtp"], true), (&["h2"], false)]
     {

@@ -49,7 +49,12 @@ pub(crate) enum Kind {
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Self {
-        let (params, key) = (authority_params(name), KeyPair::generate().unwrap());
+        Self::keyed(name, KeyPair::generate().unwrap())
+    }
+
+    /// One with this key, which signs as its algorithm says.
+    pub(crate) fn keyed(name: &str, key: KeyPair) -> Self {
+        let params = authority_params(name);
         let pem = params.self_signed(&key).unwrap().pem();
         let key_pem = key.serialize_pem();
         Self { issuer: Issuer::new(params, key), pem, key_pem }
@@ -141,6 +146,20 @@ impl Authority {
         })
     }
 
+    /// The same with no more than this provider has, for these versions.
+    pub(crate) fn client_with(
+        &self,
+        own: &Pair,
+        provider: CryptoProvider,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(self.roots());
+        Arc::new(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified()))))
+    }
+
     /// A server with `own` that demands a client certificate of this authority.
     pub(crate) fn demanding_server(&self, own: &Pair) -> Arc<ServerConfig> {
         self.demanding_server_speaking(own, rustls::ALL_VERSIONS)
@@ -194,7 +213,8 @@ impl Pair {
         self.server_with(Arc::new(limited), rustls::ALL_VERSIONS)
     }
 
-    fn server_with(
+    /// A server with no more than this provider has, for these versions.
+    pub(crate) fn server_with(
         &self,
         provider: Arc<CryptoProvider>,
         versions: &[&'static SupportedProtocolVersion],

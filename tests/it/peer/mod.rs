@@ -9,6 +9,7 @@ pub(crate) mod foreign;
 pub(crate) mod manner;
 pub(crate) mod mint;
 pub(crate) mod mix;
+pub(crate) mod one_thing;
 pub(crate) mod postfix;
 pub(crate) mod queued;
 pub(crate) mod sink;

@@ -180,7 +180,13 @@ impl Servers {
         let (plain, _) = sealed_peer(folder.path());
         let (chain, key) = (folder.path().join("mx.crt"), folder.path().join("mx.key"));
         let identity = Arc::new(Identity::load(&chain, &key).expect("an identity"));
-        let asking = ServerSettings { identities: vec![identity], ask_client: true, trust: Vec::new() };
+        let asking = ServerSettings {
+            identities: vec![identity],
+            profile: None,
+            required: false,
+            ask_client: true,
+            trust: Vec::new(),
+        };
         Self { plain, asking: Arc::new(ServerSetup::new(asking).expect("a setup")) }
     }
 }

@@ -277,10 +277,20 @@ pub(super) fn purposes() -> Vec<Behaviour> {
 
 pub(super) fn keys() -> Vec<Behaviour> {
     vec![
-        shows("rsa-2048", "an RSA key of 2048 bits", |w| w.rsa(RsaKeySize::_2048), "sealed"),
+        shows(
+            "rsa-2048",
+            "an RSA key of 2048 bits",
+            |w| w.rsa(RsaKeySize::_2048),
+            "sealed; profile: profile-key",
+        ),
         shows("rsa-4096", "an RSA key of 4096 bits", |w| w.rsa(RsaKeySize::_4096), "sealed"),
         shows("p-384", "an ECDSA key on P-384", |w| w.keyed(&rcgen::PKCS_ECDSA_P384_SHA384), "sealed"),
-        shows("ed25519", "an Ed25519 key", |w| w.keyed(&rcgen::PKCS_ED25519), "sealed"),
+        shows(
+            "ed25519",
+            "an Ed25519 key",
+            |w| w.keyed(&rcgen::PKCS_ED25519),
+            "sealed; profile: handshake-broken",
+        ),
         shows(
             "wrong-key",
             "a good certificate and the key of another",

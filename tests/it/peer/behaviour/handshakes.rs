@@ -44,7 +44,7 @@ pub(super) fn handshakes() -> Vec<Behaviour> {
             "x25519",
             "supports only the group X25519",
             |w| Manner::sealed(w.good().server_agreeing(&[kx_group::X25519])),
-            "sealed; post-quantum: key-exchange",
+            "sealed; post-quantum: key-exchange; profile: handshake-broken",
         ),
         acts(
             "p-256",
@@ -56,7 +56,7 @@ pub(super) fn handshakes() -> Vec<Behaviour> {
             "ml-kem",
             "supports only the group X25519MLKEM768",
             |w| Manner::sealed(w.good().server_agreeing(&[kx_group::X25519MLKEM768])),
-            "sealed; classic: handshake-broken",
+            "sealed; classic profile: handshake-broken",
         ),
         acts(
             "demands",
@@ -96,7 +96,7 @@ pub(super) fn handshakes() -> Vec<Behaviour> {
             "small-hello",
             "drops the connection when the ClientHello is large, as one with a post-quantum key share is",
             |w| Manner::new(SinkTls::SmallHello(700, w.good().server_agreeing(&[kx_group::X25519]))),
-            "sealed; post-quantum: key-exchange",
+            "sealed; post-quantum: key-exchange; profile: handshake-broken",
         ),
         acts("stalls", "220, then nothing at all", |_| Manner::new(SinkTls::Stalls), BROKEN),
         acts(

@@ -1,0 +1,212 @@
+//! Profiles in both directions, against peers that offer exactly one thing each.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use crate::peer::client::Client;
+use crate::peer::daemon::{Daemon, NAME, free_address};
+use crate::peer::one_thing::{self, Leaf, Leaves, Offer, OneThing, OpensslServer, openssl_client, valid_for};
+use crate::peer::sink::{Manner, Sink};
+use crate::peer::site::{OPPORTUNISTIC, Site, outbound};
+use crate::peer::source::Source;
+use crate::peer::{LONG, eventually, left_out, mix, tools, within};
+use crate::tls_matrix::told;
+
+/// Every profile, in the order of the expectations.
+pub(crate) const PROFILES: [&str; 4] = ["nl-2025", "bsi-tr-02102-2-2025", "nist-sp-800-52r2", "cnsa-1.0"];
+
+const SETTINGS: &str = "[queue]\nretry = [\"1h\"]\n\n[log]\nformat = \"json\"\n\n\
+    [limits]\noutbound_connections = 1000\nerrors = 1000\n\n";
+const FORCED: &str = "tls = \"forced\"\nrequire = \"chain\"\ntrust = [\"roots\"]\n";
+
+/// The rows that can be tried here: without OpenSSL and Python, those of rustls.
+fn rows(test: &str) -> Vec<OneThing> {
+    let mut rows = one_thing::all();
+    if tools::program("openssl").is_none() || tools::program("python3").is_none() {
+        left_out(test, "openssl or python3 is not installed; what rustls can't offer is not tried");
+        rows.retain(|row| !matches!(row.offer, Offer::Openssl { .. }));
+    }
+    rows
+}
+
+/// A trust set of all the authorities.
+fn roots(site: &Site, leaves: &Leaves) -> String {
+    std::fs::write(site.home.path().join("roots.pem"), leaves.anchors()).unwrap();
+    "[trust.roots]\nanchors = \"roots.pem\"\n\n".to_owned()
+}
+
+/// Servers for one row: a connector of each profile, forced and opportunistic, has one of its own.
+enum Servers {
+    Sinks(Vec<Sink>),
+    Openssl(OpensslServer),
+}
+
+impl Servers {
+    async fn start(row: &OneThing, leaves: &Leaves, site: &Site) -> Self {
+        let (pair, count) = (leaves.shown(row.leaf), 2 * PROFILES.len());
+        let Some((provider, versions)) = row.offer.rustls() else {
+            return Self::Openssl(OpensslServer::start(row, pair, count, site.home.path()));
+        };
+        let server = pair.server_with(std::sync::Arc::new(provider), &versions);
+        let mut sinks = Vec::new();
+        for _ in 0..count {
+            sinks.push(Sink::start(Manner::sealed(server.clone())).await);
+        }
+        Self::Sinks(sinks)
+    }
+
+    fn address(&self, index: usize) -> SocketAddr {
+        match self {
+            Self::Sinks(sinks) => sinks[index].address,
+            Self::Openssl(server) => server.addresses[index],
+        }
+    }
+}
+
+fn name(row: &str, profile: &str, how: &str) -> String {
+    format!("{row}--{profile}--{how}").replace('.', "-")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_offer_one_thing_against_every_profile() {
+    let (site, leaves) = (Site::new(), Leaves::new());
+    let rows = rows("profiles::hosts_that_offer_one_thing_against_every_profile");
+    let (mut servers, mut config, mut expected) = (Vec::new(), roots(&site, &leaves), BTreeMap::new());
+    for row in &rows {
+        let started = Servers::start(row, &leaves, &site).await;
+        for (index, profile) in PROFILES.iter().enumerate() {
+            let opportunistic = if row.by_opportunity()[index] { "sealed" } else { "clear-handshake-broken" };
+            for (how, keys, port, word) in [
+                ("forced", FORCED, 2 * index, row.expected[index]),
+                ("opportunistic", OPPORTUNISTIC, 2 * index + 1, opportunistic),
+            ] {
+                let name = name(row.id, profile, how);
+                let keys = format!("{keys}profile = \"{profile}\"\n");
+                config += &outbound(&name, &format!("{name}.test"), started.address(port), &keys);
+                expected.insert(format!("bob@{name}.test"), word);
+            }
+        }
+        servers.push(started);
+    }
+    let daemon = site.start(&format!("{SETTINGS}{config}")).await;
+    let message = |to: &String| mix::plain("one", 1, 200, "ada@a.test", to).remove(0);
+    Source::clear(daemon.at("in"), 4).send_all(expected.keys().map(message).collect()).await;
+    let told = eventually("an end of every message", LONG, async || {
+        let told = told(&daemon.log());
+        expected.keys().all(|to| told.contains_key(to)).then_some(told)
+    })
+    .await;
+    let wrong = |(to, word): (&String, &&str)| {
+        let came = &told[to];
+        (came["token"] != **word).then(|| format!("{to}: expected {word}, came {came}"))
+    };
+    let faults: Vec<String> = expected.iter().filter_map(wrong).collect();
+    assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), expected.len(), faults.join("\n"));
+    for (row, servers) in rows.iter().zip(&servers) {
+        if let Servers::Sinks(sinks) = servers {
+            let forced = sinks.iter().step_by(2);
+            forced.for_each(|sink| sink.assert_nothing_in_clear());
+            let taken = sinks.iter().step_by(2).filter(|sink| !sink.arrived().is_empty()).count();
+            assert_eq!(taken, row.expected.iter().filter(|word| **word == "met").count(), "{}", row.id);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_offer_one_thing_against_every_profile() {
+    let (site, leaves) = (Site::new(), Leaves::new());
+    let rows = rows("profiles::clients_that_offer_one_thing_against_every_profile");
+    let sink = Sink::start(Manner::clear()).await;
+    let ours = &leaves.strong_authority;
+    let own = |id: &str, leaf: Leaf| site.home.certificate(id, &own_pair(&leaves, leaf));
+    let mut config = roots(&site, &leaves) + &own("ec", Leaf::Strong) + &own("rsa", Leaf::StrongRsa);
+    for profile in PROFILES {
+        config += &format!(
+            "[[listener]]\nname = \"{profile}\"\naddress = \"127.0.0.1:0\"\ntls = \"required\"\n\
+             certificate = [\"ec\", \"rsa\"]\nprofile = \"{profile}\"\n\n\
+             [[inbound]]\nname = \"{profile}-in\"\nfrom_domains = [\"*\"]\nlisteners = [\"{profile}\"]\n\
+             to_domains = [\"b.test\"]\n{FORCED}profile = \"{profile}\"\n\n"
+        );
+    }
+    site.configure_all(&format!("{SETTINGS}{config}{}", outbound("out", "*", sink.address, OPPORTUNISTIC)));
+    let daemon = Daemon::start(&site.home).await;
+    let mut faults = Vec::new();
+    for row in &rows {
+        for (index, profile) in PROFILES.iter().enumerate() {
+            let at = daemon.at(profile);
+            let came = match row.offer.rustls() {
+                Some((provider, versions)) => {
+                    let config = ours.client_with(leaves.shown(row.leaf), provider, &versions);
+                    admitted(&daemon, at, &config, &format!("{}@{profile}.test", row.id)).await
+                }
+                None => {
+                    let client = openssl_client(row, at, site.home.path());
+                    let output = within("openssl", LONG, tools::run(client)).await;
+                    if output.status.success() { "met".to_owned() } else { "handshake-broken".to_owned() }
+                }
+            };
+            if came != row.by_client()[index] {
+                faults.push(format!(
+                    "{} under {profile}: expected {}, came {came}",
+                    row.id,
+                    row.by_client()[index]
+                ));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}\n{}", faults.join("\n"), daemon.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_gives_a_listener_its_profile() {
+    use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
+    let (site, leaves) = (Site::new(), Leaves::new());
+    let daemon = site.start(&outbound("out", "b.test", free_address(), OPPORTUNISTIC)).await;
+    let own = leaves.shown(Leaf::Strong);
+    let limited = rustls::crypto::CryptoProvider {
+        cipher_suites: vec![cipher_suite::TLS13_AES_256_GCM_SHA384],
+        kx_groups: vec![kx_group::X25519],
+        ..aws_lc_rs::default_provider()
+    };
+    let client = site.ours.client_with(own, limited, rustls::ALL_VERSIONS);
+    assert!(Client::try_sealed(daemon.at("in"), &client, NAME).await.is_ok());
+    let written = std::fs::read_to_string(site.home.config()).unwrap();
+    let limit = written
+        .replace("certificate = \"gw\"\n", "certificate = \"gw\"\nprofile = \"bsi-tr-02102-2-2025\"\n");
+    assert_ne!(limit, written);
+    std::fs::write(site.home.config(), limit).unwrap();
+    let reloaded = daemon.command(&["reload"]).await;
+    assert!(reloaded.status.success(), "{}", tools::said(&reloaded));
+    assert!(Client::try_sealed(daemon.at("in"), &client, NAME).await.is_err(), "X25519 is still accepted");
+}
+
+/// A certificate of ours, like a partner's, for our name.
+fn own_pair(leaves: &Leaves, leaf: Leaf) -> crate::peer::mint::Pair {
+    let key = rcgen::KeyPair::from_pem(&leaves.shown(leaf).key).unwrap();
+    leaves.strong_authority.made(&[NAME], &key, |params| valid_for(params, 365))
+}
+
+/// What MAIL comes to over one session: `met`, or the token of the refusal.
+async fn admitted(
+    daemon: &Daemon,
+    at: SocketAddr,
+    config: &std::sync::Arc<rustls::ClientConfig>,
+    from: &str,
+) -> String {
+    let Ok(mut session) = Client::try_sealed(at, config, NAME).await else {
+        return "handshake-broken".to_owned();
+    };
+    let reply = session.say(&format!("MAIL FROM:<{from}>")).await;
+    if reply.code == 250 {
+        return "met".to_owned();
+    }
+    let refused = |line: &Value| line["reverse_path"] == from && line["message"] == "refused";
+    eventually("the refusal in the log", LONG, async || {
+        let log = daemon.log();
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(refused).and_then(|line| line["token"].as_str().map(str::to_owned))
+    })
+    .await
+}
