@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::args::ConfigArg;
+use super::args::{ConfigArg, profile_argument};
 use super::exit::{EXIT_CONFIG, EXIT_NO, Failure};
 use super::print::{complain, say, say_json};
-use crate::config::{self, Faults};
+use crate::config::{self, Faults, PartVerdict, ProfileVerdict};
+use crate::connector::Profile;
 
 /// What `check` takes.
 #[derive(Debug, clap::Args)]
@@ -19,6 +20,9 @@ pub(super) struct CheckArgs {
     /// Print what would take effect, or the errors, as JSON.
     #[arg(long)]
     pub(super) json: bool,
+    /// Judge the whole configuration by a TLS profile, such as nl-2025; exit with 1 if something does not conform.
+    #[arg(long, value_name = "NAME", value_parser = profile_argument)]
+    profile: Option<Profile>,
     /// Exit with 1 if there are warnings.
     #[arg(long)]
     strict: bool,
@@ -27,12 +31,16 @@ pub(super) struct CheckArgs {
 /// Reads the configuration and reports what is wrong with it.
 pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let file = &args.config.config;
-    let met = |config: config::Config| {
+    let met = |(config, verdict): (config::Config, Option<ProfileVerdict>)| {
         let unmet = config.unmet.iter().map(|one| one.fault.clone());
-        Faults::of(unmet.collect()).map_or(Ok(config), Err)
+        Faults::of(unmet.collect()).map_or(Ok((config, verdict)), Err)
     };
-    let config = match config::load(file).and_then(met) {
-        Ok(config) => config,
+    let read = match args.profile {
+        Some(profile) => config::load_judged(file, profile),
+        None => config::load(file).map(|config| (config, None)),
+    };
+    let (config, verdict) = match read.and_then(met) {
+        Ok(read) => read,
         Err(faults) if args.json => {
             let error = "the configuration has errors";
             say_json(&FaultyAnswer { file, ok: false, error, faults: faults.to_json() });
@@ -40,6 +48,15 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         }
         Err(faults) => return Err(faults.into()),
     };
+    if let Some(verdict) = verdict {
+        if args.json {
+            say_json(&verdict);
+        } else {
+            say(&in_words(&verdict));
+        }
+        let found = !verdict.conforms || args.strict && !config.warnings.is_empty();
+        return Ok(if found { ExitCode::from(EXIT_NO) } else { ExitCode::SUCCESS });
+    }
     if args.json {
         let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
         say_json(&GoodAnswer { file, ok: true, warnings, in_force: config.in_force() });
@@ -58,6 +75,29 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     }
     let found = args.strict && !config.warnings.is_empty();
     Ok(if found { ExitCode::from(EXIT_NO) } else { ExitCode::SUCCESS })
+}
+
+/// A verdict for people.
+fn in_words(verdict: &ProfileVerdict) -> String {
+    let word = if verdict.conforms { "conforms" } else { "does not conform" };
+    let mut lines = vec![format!("{} ({}): the configuration {word}", verdict.profile, verdict.source)];
+    for part in &verdict.parts {
+        lines.push(format!("\n{}: {}", part.part, state(part)));
+        lines.extend(part.holds.iter().map(|held| format!("  conforms     {held}")));
+        lines.extend(part.findings.iter().map(|finding| format!("  does not     {finding}")));
+        lines.extend(part.unclaimed.iter().map(|claim| format!("  not claimed  {claim}")));
+    }
+    lines.push("\nnot claimed, whatever is configured:".to_owned());
+    lines.extend(verdict.unclaimed.iter().map(|claim| format!("  {claim}")));
+    lines.join("\n")
+}
+
+fn state(part: &PartVerdict) -> &'static str {
+    match part.conforms {
+        Some(true) => "conforms",
+        Some(false) => "does not conform",
+        None => "not looked at",
+    }
 }
 
 /// What `check --json` prints for a valid configuration.

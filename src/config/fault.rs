@@ -49,6 +49,12 @@ impl Fault {
         Self { file: file.to_owned(), line: 0, column: 0, message: message.into(), excerpt: String::new() }
     }
 
+    /// Faults as JSON objects with file, line, column and message.
+    pub(super) fn to_json_list(faults: &[Self]) -> serde_json::Value {
+        let one = |f: &Self| serde_json::json!({ "file": f.file, "line": f.line, "column": f.column, "message": f.message });
+        faults.iter().map(one).collect()
+    }
+
     /// A fault at an octet offset of the text.
     fn at(file: &Path, text: &str, offset: usize, message: String) -> Self {
         let (line, column) = place(text, offset);
@@ -73,8 +79,7 @@ impl Faults {
     /// The faults as JSON objects with file, line, column and message.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        let one = |f: &Fault| serde_json::json!({ "file": f.file, "line": f.line, "column": f.column, "message": f.message });
-        self.0.iter().map(one).collect()
+        Fault::to_json_list(&self.0)
     }
 
     /// The faults, sorted by position.

@@ -13,8 +13,9 @@ use super::files::FILE_BYTES_MAX;
 use super::files::{apart, is_folder, read};
 use super::keys::OneOrMany;
 use super::materials::{self, Materials};
-use super::{lenient, lint, never, partners, ports, presented, profiled, schema, view};
-use crate::connector::{Generation, InboundTls, Table, TrustId};
+use super::verdict::{JudgedFile, ProfileVerdict};
+use super::{lenient, lint, never, partners, ports, presented, profiled, schema, verdict, view};
+use crate::connector::{Generation, InboundTls, Profile, Table, TrustId};
 use crate::mail::{Clock, Domain};
 use crate::submit::DROP_DIR;
 
@@ -48,6 +49,23 @@ fn base_of(path: &Path) -> &Path {
 /// # Errors
 /// As for [`load`].
 pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults> {
+    read_text(text, base, name, None).map(|(config, _)| config)
+}
+
+/// Like [`load`], with a profile's verdict on what was read.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_judged(path: &Path, profile: Profile) -> Result<(Config, Option<ProfileVerdict>), Faults> {
+    read_text(&text_of(path)?, base_of(path), path, Some(profile))
+}
+
+fn read_text(
+    text: &str,
+    base: &Path,
+    name: &Path,
+    profile: Option<Profile>,
+) -> Result<(Config, Option<ProfileVerdict>), Faults> {
     let mut report = Report::new(name, text);
     let file = match schema::parse(text) {
         Ok(file) => file,
@@ -87,10 +105,14 @@ pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults>
         partners::warn(&file, &table, materials.revisions.now, &mut report);
         ports::warn(&file, checked, &mut report);
     }
+    let verdict = profile.zip(checked.as_ref().filter(|_| report.is_clean())).map(|(profile, checked)| {
+        let identities = &materials.identities;
+        verdict::of(profile, &JudgedFile { name, text, file: &file, checked, identities })
+    });
     let unmet = report.take_unmet();
     let warnings = report.finish()?;
     let checked = checked.ok_or_else(|| Faults::one(Fault::of_file(name, "could not be checked")))?;
-    Ok(Config { unmet, ..whole(checked, materials, warnings, base, name) })
+    Ok((Config { unmet, ..whole(checked, materials, warnings, base, name) }, verdict))
 }
 
 /// `data_dir` of a configuration. Errors elsewhere in the file, or in files that it names, do not matter: a daemon may

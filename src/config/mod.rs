@@ -27,6 +27,7 @@ mod schema;
 mod trust;
 mod units;
 mod values;
+mod verdict;
 mod view;
 
 use std::collections::BTreeMap;
@@ -40,8 +41,9 @@ use serde_json::Value;
 pub use fault::{Fault, Faults, UnmetRequirement};
 pub(crate) use keys::ServerValues;
 pub use keys::{needs_restart, reference_page, sample_file};
-pub use load::{LocalListener, control_socket, data_dir_of, load, load_text, local_listener};
+pub use load::{LocalListener, control_socket, data_dir_of, load, load_judged, load_text, local_listener};
 pub use units::nearest;
+pub use verdict::{PartVerdict, ProfileVerdict};
 
 use crate::connector::{Generation, Inbound, Outbound, SmartHost, Table, TrustId};
 use crate::mail::UnixMillis;
