@@ -102,10 +102,10 @@ impl Session {
                     let reply = fault.reply();
                     return self.refuse_mail(mail.reverse_path, reply, Some(admitted.decision));
                 }
-                if mail.originator.is_some() && admitted.connector.headers != HeaderHandling::Promote {
-                    let reply = CommandFault::UnknownParameter(XOORG.to_owned()).reply();
-                    return self.refuse_mail(mail.reverse_path, reply, Some(admitted.decision));
-                }
+                // It was offered because of the name that the client shows. Whoever did not prove it, and is admitted by
+                // another connector, has said nothing by it.
+                let believed = admitted.connector.headers == HeaderHandling::Promote;
+                let named = mail.originator.filter(|_| believed);
                 if let Err(reply) = self.within_limits(&admitted.connector, declared) {
                     return self.refuse_mail(mail.reverse_path, reply, Some(admitted.decision));
                 }
@@ -116,10 +116,8 @@ impl Session {
                     utf8: mail.utf8,
                     dsn: mail.dsn,
                 };
-                let header =
-                    HeaderStage::new(&admitted.connector, &self.rules.name, mail.originator.as_ref());
-                let originator =
-                    mail.originator.or_else(|| self.organisation(&admitted.connector, &envelope));
+                let header = HeaderStage::new(&admitted.connector, &self.rules.name, named.as_ref());
+                let originator = named.or_else(|| self.organisation(&admitted.connector, &envelope));
                 self.tally.turn_over();
                 self.phase = Phase::Envelope(Box::new(Transaction {
                     envelope,
