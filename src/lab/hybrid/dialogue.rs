@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::faults::HostTrouble;
 use super::hosts::{CLOUD_EDGE, EhloOffer, LabHost};
 use super::ledger::{HostRefusal, Ledger};
-use super::treat::SeenClient;
+use super::treat::{SeenClient, is_our_domain};
 
 /// One session.
 pub(super) struct HostDialogue {
@@ -239,7 +239,10 @@ impl HostDialogue {
         }
         let domain = forward_path.rsplit_once('@').map(|(_, domain)| domain.to_ascii_lowercase());
         let is_served = domain.is_some_and(|domain| self.host.domains().contains(&domain.as_str()));
-        let relays = self.host == LabHost::Onprem && self.client.trusted().is_ok();
+        // Mail of our own organisation, as the other side names it (XOORG), may go anywhere.
+        let originator = self.envelope.as_ref().and_then(|envelope| envelope.originator.as_deref());
+        let is_ours = originator.is_some_and(is_our_domain);
+        let relays = self.host == LabHost::Onprem && self.client.trusted().is_ok() && is_ours;
         if is_served || relays {
             return None;
         }
@@ -318,6 +321,8 @@ mod tests {
         let mut known = session(LabHost::Onprem, &[], gateway());
         check(&mut known, "MAIL FROM:<> SIZE=1 XOORG=contoso.lab.test", "250 2.1.0");
         check(&mut known, to_world, "250 2.1.5");
+        check(&mut known, "MAIL FROM:<> XOORG=adatum.lab.test", "250 2.1.0");
+        check(&mut known, to_world, "550 5.7.54");
         let mut cloud = session(LabHost::Cloud, &[], gateway());
         check(&mut cloud, "MAIL FROM:<>", "250");
         check(&mut cloud, to_world, "550 5.7.64 TenantAttribution");

@@ -11,6 +11,11 @@ use super::hosts::{CLOUD_EDGE, LabHost, OTHER_TENANT, OWN_DOMAIN};
 pub fn cross_premises(mut message: SplitMessage, host: LabHost, marks: SenderMarks) -> SplitMessage {
     let (author, originator) = match marks {
         SenderMarks::None => return message,
+        SenderMarks::Leaking => return authored(message, &[ORGANIZATION]),
+        SenderMarks::Forged => {
+            message.fields.insert(0, RawField::new("X-OriginatorOrg", OWN_DOMAIN));
+            return authored(message, &[ORGANIZATION, CROSS_PREMISES]);
+        }
         SenderMarks::Internal => ("Internal", OWN_DOMAIN),
         SenderMarks::Anonymous => ("Anonymous", OWN_DOMAIN),
         SenderMarks::OtherTenant => ("Internal", OTHER_TENANT),
@@ -44,6 +49,13 @@ pub fn cross_premises(mut message: SplitMessage, host: LabHost, marks: SenderMar
     message
 }
 
+/// The message with an internal author, by fields of these families.
+fn authored(mut message: SplitMessage, families: &[&str]) -> SplitMessage {
+    let fields = families.iter().map(|family| RawField::new(&format!("{family}AuthAs"), "Internal"));
+    message.fields = fields.chain(message.fields).collect();
+    message
+}
+
 /// The message as an Exchange system hands it on by a connector for everybody else: what is only meant
 /// for its own organisation is removed, and a mark says so.
 #[must_use]
@@ -61,6 +73,12 @@ pub fn filtered(mut message: SplitMessage, host: LabHost) -> SplitMessage {
 pub fn stripped(mut message: SplitMessage) -> SplitMessage {
     message.fields.retain(|field| !field.is_of("X-MS-Exchange-"));
     message
+}
+
+/// Whether a message has fields that are only meant for its own organisation.
+#[must_use]
+pub fn has_internal(message: &SplitMessage) -> bool {
+    message.fields.iter().any(is_internal) || message.has(CROSS_PREMISES)
 }
 
 /// Exchange's own: never to leave the organisation, and never to be believed from outside.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::cases::{ExpectedTreatment, HybridCase, HybridLeg, SenderMarks, SenderTls};
 use super::faults::{FaultSet, HostTrouble, troubles};
-use super::hosts::{LabHost, OTHER_TENANT};
+use super::hosts::{LabHost, OTHER_TENANT, OWN_DOMAIN};
 use super::outside::OutsideCause;
 use crate::lab::plan::CaseOutcome;
 
@@ -22,14 +22,16 @@ pub struct Expectation {
 /// What should happen to this message while these faults are switched on.
 #[must_use]
 pub fn expect(case: &HybridCase, faults: &FaultSet) -> Expectation {
+    let mut treated = treated(case, faults);
     if let Some(refusal) = submission(case.sender, case.tls, faults) {
-        // Whoever proves nothing is anybody: what the internet may send, it may send too.
-        let is_anybody = refusal.because != NO_SESSION && is_anybodys(case.from);
+        // Whoever proves nothing is anybody: what the internet may send, it may send too, as the internet.
+        let is_anybody = refusal.because != NO_SESSION && is_anybodys(case);
         if !is_anybody {
             return refusal;
         }
+        treated = Some(ExpectedTreatment::External(OutsideCause::NoCrossPremisesHeaders));
     }
-    if !case.reply.is_empty() {
+    if case.legs.is_empty() {
         return ended(CaseOutcome::Refused, case.reply);
     }
     let mut arrival = ended(CaseOutcome::Deferred, "no-leg");
@@ -48,7 +50,10 @@ pub fn expect(case: &HybridCase, faults: &FaultSet) -> Expectation {
             arrival.because = GREYLISTED;
         }
     }
-    arrival.treated = treated(case, faults);
+    if !case.reply.is_empty() {
+        return ended(CaseOutcome::Refused, case.reply);
+    }
+    arrival.treated = treated;
     arrival
 }
 
@@ -58,10 +63,11 @@ pub fn is_changed(case: &HybridCase, faults: &FaultSet) -> bool {
     expect(case, faults) != expect(case, &FaultSet::new())
 }
 
-/// Whether the internet may send with this reverse-path: neither we nor a partner with forced TLS.
-fn is_anybodys(reverse_path: &str) -> bool {
-    let domain = reverse_path.rsplit_once('@').map(|(_, domain)| domain);
-    domain.is_none_or(|domain| domain == OTHER_TENANT || LabHost::Internet.domains().contains(&domain))
+/// Whether the internet may send this: not as we do, nor as a partner with forced TLS, and only to us.
+fn is_anybodys(case: &HybridCase) -> bool {
+    let domain = |path: &'static str| path.rsplit_once('@').map(|(_, domain)| domain);
+    let is_strangers = |domain| domain == OTHER_TENANT || LabHost::Internet.domains().contains(&domain);
+    domain(case.from).is_none_or(is_strangers) && domain(case.to).is_some_and(|domain| domain == OWN_DOMAIN)
 }
 
 /// What the gateway says to a client in trouble; `None` if it takes the mail as from a sound one.
@@ -118,7 +124,9 @@ fn unmet(leg: &HybridLeg, forced: &'static str, opportunistic: &'static str) -> 
 fn treated(case: &HybridCase, faults: &FaultSet) -> Option<ExpectedTreatment> {
     let is_stripped =
         case.end().is_some_and(|end| troubles(end, faults).contains(&HostTrouble::HeadersStripped));
-    let has_marks = case.marks != SenderMarks::None || case.legs.len() > 1;
+    // What the gateway lets pass: fields of the two sides about each other's mail.
+    let has_marks =
+        matches!(case.marks, SenderMarks::Internal | SenderMarks::Anonymous) || case.legs.len() > 1;
     match case.treated {
         Some(_) if is_stripped && has_marks => {
             Some(ExpectedTreatment::External(OutsideCause::HeadersStripped))

@@ -28,8 +28,6 @@ struct LedgerBook {
 pub(super) struct HostArrival {
     /// Who accepted it.
     pub(super) host: LabHost,
-    /// The address of MAIL FROM.
-    pub(super) reverse_path: String,
     /// The message as it arrived.
     pub(super) content: Vec<u8>,
     /// TLS version and suite; `None` in plaintext.

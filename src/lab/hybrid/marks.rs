@@ -38,13 +38,6 @@ pub fn originator(content: &[u8]) -> Option<String> {
     SplitMessage::parse(content).only("X-OriginatorOrg")
 }
 
-/// Whether a report is about this message of this run.
-#[must_use]
-pub fn is_about(report: &[u8], case: &HybridCase, run: u64) -> bool {
-    let mark = format!("<{}.{run}{MARK}>", case.id);
-    memchr::memmem::find(report, mark.as_bytes()).is_some()
-}
-
 /// Compares a copy with its original: the body and every field must be there, octet by octet and in
 /// order. Only Received and Exchange's own fields may be more, fewer or others.
 ///
@@ -83,7 +76,6 @@ mod tests {
             let message = write(case, 7);
             let octets = message.octets();
             assert_eq!(case_of(&octets).map(|(case, run)| (case.id, run)), Some((case.id, 7)));
-            assert!(is_about(&octets, case, 7) && !is_about(&octets, case, 8));
             let mut copy = message.clone();
             copy.fields.insert(0, RawField::new("Received", "from a"));
             assert_eq!(compare(&message, &copy), Ok(()));

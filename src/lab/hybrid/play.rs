@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::cases::{CASES, ExpectedTreatment, HybridCase};
+use super::dress;
 use super::expect::{Expectation, expect, is_changed};
 use super::faults::FaultSet;
 use super::fields::SplitMessage;
@@ -121,18 +122,16 @@ impl HybridRun<'_> {
             return Some(MessageFindings::refused(reply, "the host could not send it on: "));
         }
         let paths = case.forward_paths();
-        if let Some(refusal) = paths.iter().find_map(|to| ledger.refusal((case.from, to), '5')) {
-            let told = |arrival: &HostArrival| {
-                arrival.reverse_path.is_empty() && marks::is_about(&arrival.content, case, self.number)
-            };
-            // It is over when the sender has been told.
-            ledger.find(told)?;
-            return Some(MessageFindings::refused(refusal.reply, "the next hop: "));
-        }
         let rows = queued.iter().filter(|message| message.reverse_path.as_str() == case.from);
         let mut rows = rows.flat_map(|message| &message.recipients);
-        let row = rows.find(|row| paths.iter().any(|path| row.forward_path.as_str() == path))?;
-        waiting(row, queued)
+        let row = rows.find(|row| paths.iter().any(|path| row.forward_path.as_str() == path));
+        let refusal = paths.iter().find_map(|to| ledger.refusal((case.from, to), '5'));
+        match (row, refusal) {
+            // It is over when the gateway has given it up; the report to its sender is another message.
+            (None, Some(refusal)) => Some(MessageFindings::refused(refusal.reply, "the next hop: ")),
+            (Some(_), Some(_)) | (None, None) => None,
+            (Some(row), None) => waiting(row, queued),
+        }
     }
 
     fn delivered(self, case: &HybridCase, arrival: HostArrival) -> MessageFindings {
@@ -159,7 +158,10 @@ impl HybridRun<'_> {
             Some(later) => (status_of(&later.reply), format!("{how}, after {}", later.reply)),
         };
         let original = marks::write(case, self.number);
-        let wrong = marks::compare(&original, &SplitMessage::parse(&arrival.content)).err();
+        let copy = SplitMessage::parse(&arrival.content);
+        let leaks = !arrival.host.is_exchange() && dress::has_internal(&copy);
+        let wrong = marks::compare(&original, &copy).err();
+        let wrong = wrong.or_else(|| leaks.then_some("fields of our Exchange left the organisation"));
         let attained = arrival.channel.clone().unwrap_or_else(|| "plaintext".to_owned());
         MessageFindings { outcome, token, attained, reason, arrival: Some(arrival), wrong }
     }
@@ -170,7 +172,11 @@ impl HybridRun<'_> {
             wrong: Some("nothing was heard of it in time"),
             ..MessageFindings::refused(String::new(), "")
         });
-        if case.legs.iter().any(|leg| leg.forced && self.stage.ledger.came_in_clear(leg.host, "MAIL FROM")) {
+        let leaked = case.legs.iter().filter(|leg| leg.forced).any(|leg| {
+            let told = |to: &String| self.stage.ledger.came_in_clear(leg.host, &format!("RCPT TO:<{to}>"));
+            case.forward_paths().iter().any(told)
+        });
+        if leaked {
             found.wrong = Some("an envelope came in plaintext under forced TLS");
         }
         let treatment = found.arrival.as_ref().and_then(|arrival| arrival.treatment.as_ref());

@@ -201,7 +201,6 @@ impl HostServer {
         let onward = treatment.as_ref().map(|treatment| onward(self.host, &envelope, treatment));
         self.ledger.arrived(HostArrival {
             host: self.host,
-            reverse_path: envelope.reverse_path,
             content,
             channel: client.channel.clone(),
             treatment,

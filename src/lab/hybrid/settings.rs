@@ -11,7 +11,7 @@ use super::hosts::{
 /// The configuration; `pins` are the old and the new key of the partner that renews its own.
 #[must_use]
 pub fn text(port: u16, dns: SocketAddr, pins: &[String; 2]) -> String {
-    let (inbound, outbound) = (inbound(pins), outbound(port, pins));
+    let (inbound, exchange, others) = (inbound(pins), exchange(port), others(port, pins));
     format!(
         r#"# Written by `sealpost lab hybrid`: one gateway for the internet, Exchange Server, Exchange Online and
 # partners. docs/lab.md says what to change before it goes into production.
@@ -42,8 +42,24 @@ address = "{INSIDE}:{port}"
 tls = "starttls"
 certificate = "gw"
 
+[[partner]]
+name = "fabrikam"
+domains = ["fabrikam.lab.test", "*.fabrikam.lab.test"]
+contact = "mail@fabrikam.lab.test"
+
+# Partners whose certificates will not do.
+[[partner]]
+name = "untidy"
+domains = ["partners.lab.test", "*.partners.lab.test"]
+
+# A partner that renews its key: both are accepted until all of its hosts have the new one.
+[[partner]]
+name = "renewing"
+domains = ["renewal.lab.test", "*.renewal.lab.test"]
+
 {inbound}
-{outbound}
+{exchange}
+{others}
 # The lab's own: short waits, and its name server at {NAME_SERVER}.
 [dns]
 servers = ["{dns}"]
@@ -74,6 +90,9 @@ tls = "forced"
 peer_names = ["{CLOUD_CERTIFICATE}"]
 trust = ["lab"]
 to_domains = ["*"]
+# All tenants present this certificate: only fields of our own one mean something.
+headers = "promote"
+originators = ["{OWN_DOMAIN}", "{ROUTING_DOMAIN}", "{CLOUD_DOMAIN}"]
 
 # Exchange Server, by its network and its certificate.
 [[inbound]]
@@ -88,27 +107,25 @@ to_domains = ["*"]
 
 [[inbound]]
 name = "fabrikam-in"
-from_domains = ["fabrikam.lab.test"]
+partner = "fabrikam"
 listeners = ["outside"]
 tls = "forced"
 peer_names = ["{partner_name}"]
 trust = ["lab"]
 to_domains = ["{OWN_DOMAIN}"]
 
-# Partners whose certificates will not do.
 [[inbound]]
-name = "partners-in"
-from_domains = ["*.partners.lab.test"]
+name = "untidy-in"
+partner = "untidy"
 listeners = ["outside"]
 tls = "forced"
 peer_names = ["*.partners.lab.test"]
 trust = ["lab"]
 to_domains = ["{OWN_DOMAIN}"]
 
-# A partner that renews its key: both are accepted until all of its hosts have the new one.
 [[inbound]]
-name = "renewal-in"
-from_domains = ["*.renewal.lab.test"]
+name = "renewing-in"
+partner = "renewing"
 listeners = ["outside"]
 tls = "forced"
 peer_names = ["*.renewal.lab.test"]
@@ -127,40 +144,54 @@ to_domains = ["{OWN_DOMAIN}", "{CLOUD_DOMAIN}"]
     )
 }
 
-fn outbound(port: u16, pins: &[String; 2]) -> String {
-    let (onprem, cloud, partner) = (LabHost::Onprem.name(), LabHost::Cloud.name(), LabHost::Partner.name());
-    let pins = shown(pins);
+/// To our own Exchange.
+fn exchange(port: u16) -> String {
+    let (onprem, cloud) = (LabHost::Onprem.name(), LabHost::Cloud.name());
     format!(
-        r#"[[outbound]]
+        r#"# Exchange Server promotes what comes with this certificate (TlsDomainCapabilities).
+[[outbound]]
 name = "onprem-out"
-domains = ["{OWN_DOMAIN}"]
+domains = ["{OWN_DOMAIN}", "*.{OWN_DOMAIN}"]
 next_hop = ["{onprem}:{port}"]
 tls = "forced"
 trust = ["lab"]
 client_certificate = "gw"
+headers = "promote"
 
 # Centralised transport: what Exchange Online sends to others, Exchange Server sends on.
 [[outbound]]
 name = "central"
-domains = ["*", "fabrikam.lab.test", "*.partners.lab.test", "*.renewal.lab.test"]
+domains = [
+  "*", "fabrikam.lab.test", "*.fabrikam.lab.test", "partners.lab.test", "*.partners.lab.test",
+  "renewal.lab.test", "*.renewal.lab.test",
+]
 from_connectors = ["cloud-in"]
 next_hop = ["{onprem}:{port}"]
 tls = "forced"
 trust = ["lab"]
 client_certificate = "gw"
+headers = "promote"
 
 [[outbound]]
 name = "cloud-out"
-domains = ["{ROUTING_DOMAIN}", "{CLOUD_DOMAIN}"]
+domains = ["{ROUTING_DOMAIN}", "*.{ROUTING_DOMAIN}", "{CLOUD_DOMAIN}", "*.{CLOUD_DOMAIN}"]
 next_hop = ["{cloud}:{port}"]
 tls = "forced"
 peer_names = ["{CLOUD_CERTIFICATE}"]
 trust = ["lab"]
 client_certificate = "gw"
+headers = "promote"
+"#
+    )
+}
 
-[[outbound]]
+/// To everybody else.
+fn others(port: u16, pins: &[String; 2]) -> String {
+    let (partner, pins) = (LabHost::Partner.name(), shown(pins));
+    format!(
+        r#"[[outbound]]
 name = "fabrikam-out"
-domains = ["fabrikam.lab.test"]
+partner = "fabrikam"
 next_hop = "mx"
 port = {port}
 tls = "forced"
@@ -169,22 +200,23 @@ trust = ["lab"]
 
 # The certificate must present the recipient domain.
 [[outbound]]
-name = "partners-out"
-domains = ["*.partners.lab.test"]
+name = "untidy-out"
+partner = "untidy"
 next_hop = "mx"
 port = {port}
 tls = "forced"
 trust = ["lab"]
 
 [[outbound]]
-name = "renewal-out"
-domains = ["*.renewal.lab.test"]
+name = "renewing-out"
+partner = "renewing"
 next_hop = "mx"
 port = {port}
 tls = "forced"
 pins = {pins}
 trust = ["lab"]
 
+# The internet gets no field of our Exchange: the firewall is the default.
 [[outbound]]
 name = "internet-out"
 domains = ["*"]

@@ -10,7 +10,9 @@ use tokio::net::TcpSocket;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::hosts::{GATEWAY_NAME, INSIDE, LabHost, NAME_SERVER, OUTSIDE, OWN_DOMAIN};
+use super::hosts::{
+    CLOUD_DOMAIN, GATEWAY_NAME, INSIDE, LabHost, NAME_SERVER, OTHER_TENANT, OUTSIDE, OWN_DOMAIN,
+};
 use super::identities::HostTls;
 use super::ledger::Ledger;
 use super::pki::{HostKey, HybridPki};
@@ -136,9 +138,10 @@ impl HybridPorts {
 }
 
 fn entries() -> Entries {
-    let gateway = [(OWN_DOMAIN, GATEWAY_NAME), (super::hosts::CLOUD_DOMAIN, GATEWAY_NAME)];
+    let exchangers =
+        [(OWN_DOMAIN, GATEWAY_NAME), (CLOUD_DOMAIN, GATEWAY_NAME), (OTHER_TENANT, LabHost::Cloud.name())];
     let mut entries = Entries {
-        exchangers: gateway.map(|(domain, host)| (domain.to_owned(), host.to_owned())).to_vec(),
+        exchangers: exchangers.map(|(domain, host)| (domain.to_owned(), host.to_owned())).to_vec(),
         hosts: vec![(GATEWAY_NAME.to_owned(), OUTSIDE)],
     };
     for host in LabHost::ALL {

@@ -90,7 +90,7 @@ fn inside(
     }
     let organisation = xoorg.map(str::to_owned).or_else(|| message.only("X-OriginatorOrg"));
     let organisation = organisation.ok_or((OutsideCause::NoOrganisation, String::new()))?;
-    if !OUR_DOMAINS.iter().any(|domain| domain.eq_ignore_ascii_case(&organisation)) {
+    if !is_our_domain(&organisation) {
         return Err((OutsideCause::OtherOrganisation, organisation));
     }
     match message.only("X-MS-Exchange-CrossPremises-AuthAs") {
@@ -98,6 +98,12 @@ fn inside(
         Some(author) => Err((OutsideCause::AuthorNotOurs, author)),
         None => Err((OutsideCause::AuthorNotOurs, "none, or several".to_owned())),
     }
+}
+
+/// Whether mail of this organisation is ours: an accepted domain, or a remote one that is trusted.
+#[must_use]
+pub fn is_our_domain(organisation: &str) -> bool {
+    OUR_DOMAINS.iter().any(|domain| domain.eq_ignore_ascii_case(organisation))
 }
 
 /// Cross-premises headers become the organisation's own, in the place of any that are there.
