@@ -3,6 +3,7 @@
 
 mod admit;
 mod arrival;
+mod brake;
 mod choose;
 mod compare;
 mod decision;
@@ -49,6 +50,7 @@ pub use admit::{
     UnmetCondition, admit, unassessed,
 };
 pub use arrival::Arrival;
+pub use brake::{Brake, BrakeMode, BrakeRules, MailCounts, ReleaseCause, Strain, Trip};
 pub use choose::{Choice, ConsideredConnector, choose, displaced};
 pub use compare::{Weakening, weaker_inbound, weaker_outbound};
 pub use decision::{Attainment, Claim, Decision, RequiredTls, Ruling};

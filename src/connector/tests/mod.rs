@@ -2,6 +2,7 @@
 
 mod admit;
 mod any;
+mod brake;
 mod choose;
 mod judge;
 mod profile;
