@@ -26,6 +26,8 @@ pub enum AlarmKind {
     Lists,
     /// Log lines are being dropped.
     Log,
+    /// Much more mail than usual came by an inbound connector.
+    Brake,
 }
 
 /// One lasting problem, as the control API shows it.

@@ -15,7 +15,8 @@ use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
 use super::operator::WaitingByConnector;
 use super::view::{
     ActionResult, Connectors, ContentQuery, LaneStatus, ListQuery, MessageView, PausedConnectors, QueueList,
-    QueueTop, ReloadAnswer, RemovalResult, RetryRequest, Status, TopLane, TopQuery, Validation,
+    QueueTop, ReleaseRequest, ReloadAnswer, RemovalResult, RetryRequest, Status, TopLane, TopQuery,
+    Validation,
 };
 use crate::connector::Generation;
 use crate::mail::{BodyType, Clock, Content, QueueId};
@@ -39,6 +40,7 @@ impl Control {
             .route("/queue/{id}/content", get(content))
             .route("/connectors/{name}/pause", post(pause))
             .route("/connectors/{name}/resume", post(resume))
+            .route("/connectors/{name}/release", post(release_connector))
             .route("/connectors/{name}/validated", post(keep_validation))
             .route("/reload", post(reload))
             .route("/connectors", get(connectors))
@@ -311,6 +313,15 @@ async fn set_pause(control: &Control, name: &str, paused: bool) -> Result<Json<P
     connectors
         .map(|connectors| Json(PausedConnectors { connectors }))
         .map_err(|why| Refusal(StatusCode::NOT_FOUND, why))
+}
+
+async fn release_connector(
+    State(control): State<Control>,
+    Path(name): Path<String>,
+    Json(request): Json<ReleaseRequest>,
+) -> Result<Json<ReleaseRequest>, Refusal> {
+    let released = Arc::clone(&control.operator).release(name, request.accept).await;
+    released.map(|()| Json(request)).map_err(|why| Refusal(StatusCode::CONFLICT, why))
 }
 
 async fn keep_validation(

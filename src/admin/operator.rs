@@ -16,6 +16,9 @@ pub type KeepAnswer = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 /// The recipients that wait in the queue, by the outbound connector of their lane.
 pub type WaitingByConnector = BTreeMap<String, u64>;
 
+/// Whether a connector was released, or why not, in a sentence.
+pub type ReleaseAnswer = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
 /// What the daemon does and shows for an operator.
 pub trait Operator: Send + Sync {
     /// Reloads the files; the reload completes even if the caller stops waiting.
@@ -33,6 +36,12 @@ pub trait Operator: Send + Sync {
     /// # Errors
     /// There is no such connector, or the state can't be saved; in one sentence.
     fn pause(self: Arc<Self>, name: String, paused: bool) -> PauseAnswer;
+
+    /// Releases an inbound connector from its brake; with `accept`, what came is usual from now on.
+    ///
+    /// # Errors
+    /// There is no such connector, or it is not braked, or that can't be saved; in a sentence.
+    fn release(self: Arc<Self>, name: String, accept: bool) -> ReleaseAnswer;
 
     /// Keeps what `validate` found of an outbound connector, so that the file is the daemon's own.
     ///

@@ -17,8 +17,8 @@ mod connectors;
 mod partners;
 
 pub use connectors::{
-    Change, ChangeKind, ConnectorView, Direction, DrainReport, LanesView, Loosening, LooseningTerms,
-    ReloadAnswer, SeenView, Validation,
+    BrakeView, Change, ChangeKind, ConnectorView, Direction, DrainReport, LanesView, Loosening,
+    LooseningTerms, ReleaseRequest, ReloadAnswer, SeenView, Validation,
 };
 pub use partners::{Connectors, PartnerView, PartnerWay, refusals_in_words};
 

@@ -1,18 +1,68 @@
 //! `connectors`: shows the connectors of the running daemon, or those of the file if it is not
-//! running.
+//! running, and releases inbound ones from their brake.
 
 use std::process::ExitCode;
 
 use super::args::{DaemonArgs, socket};
-use super::control::get;
+use super::control::{get, named, post};
 use super::exit::{EXIT_UNAVAILABLE, Failure};
 use super::print::{complain, show, table};
-use crate::admin::{ConnectorView, Connectors, PartnerView, refusals_in_words};
+use crate::admin::{ConnectorView, Connectors, PartnerView, ReleaseRequest, refusals_in_words};
 use crate::connector::Generation;
 use crate::{config, daemon};
 
+/// What `connectors` takes.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct ConnectorsArgs {
+    #[command(subcommand)]
+    action: Option<ConnectorAction>,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ConnectorAction {
+    /// Release an inbound connector from its brake: it takes new mail again.
+    Release {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        /// The inbound connector.
+        connector: String,
+        /// What came is usual: as much of it is no flood for the next weeks.
+        #[arg(long)]
+        usual: bool,
+    },
+}
+
+impl ConnectorsArgs {
+    pub(super) fn is_json(&self) -> bool {
+        match &self.action {
+            Some(ConnectorAction::Release { daemon, .. }) => daemon.json,
+            None => self.daemon.json,
+        }
+    }
+}
+
+/// Shows connectors, or releases one.
+pub(super) fn connectors(args: &ConnectorsArgs) -> Result<ExitCode, Failure> {
+    match &args.action {
+        None => shown(&args.daemon),
+        Some(ConnectorAction::Release { daemon, connector, usual }) => release(daemon, connector, *usual),
+    }
+}
+
+fn release(daemon: &DaemonArgs, connector: &str, usual: bool) -> Result<ExitCode, Failure> {
+    let path = format!("/connectors/{}/release", named(connector)?);
+    let done: ReleaseRequest = post(&socket(daemon)?, &path, &ReleaseRequest { accept: usual })?;
+    show(daemon.json, &done, |done| {
+        let learned = if done.accept { "; as much of it is no flood for the next weeks" } else { "" };
+        format!("{connector} takes new mail again{learned}")
+    })
+}
+
 /// Shows the connectors in effect, or those of the file if no daemon answers.
-pub(super) fn connectors(args: &DaemonArgs) -> Result<ExitCode, Failure> {
+fn shown(args: &DaemonArgs) -> Result<ExitCode, Failure> {
     let answer = match get(&socket(args)?, "/connectors") {
         Ok(answer) => answer,
         // If a socket was given, the daemon was meant, not the file.
@@ -76,7 +126,12 @@ fn refusal_lines(answer: &Connectors) -> Vec<String> {
 
 fn row(one: &ConnectorView) -> Vec<String> {
     let dash = || "-".to_owned();
-    let paused = if one.paused { ", paused" } else { "" };
+    let is_braked = one.braked.as_ref().is_some_and(|braked| braked.refuses);
+    let paused = match (one.paused, is_braked) {
+        (true, _) => ", paused",
+        (false, true) => ", braked",
+        (false, false) => "",
+    };
     vec![
         one.direction.word().to_owned(),
         one.name.to_string(),

@@ -15,6 +15,15 @@ use super::exit::{EXIT_CONFIG, EXIT_NO, EXIT_OS, EXIT_UNAVAILABLE, Failure};
 use super::wait::Wait;
 use crate::admin::{ErrorAnswer, NEXT_OFFSET};
 
+/// Connector names have only letters, digits, dots, dashes and underscores.
+pub(super) fn named(connector: &str) -> Result<&str, Failure> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !connector.is_empty() && connector.chars().all(is_plain) {
+        return Ok(connector);
+    }
+    Err(Failure::new(EXIT_NO, format!("{connector:?} is not the name of a connector")))
+}
+
 /// Sends a GET request to the running daemon.
 pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Failure> {
     let _shown = Wait::on(what_takes_long(path));

@@ -61,8 +61,8 @@ enum Verb {
     Spool(spool::SpoolArgs),
     /// Reload the configuration of the running relay.
     Reload(args::DaemonArgs),
-    /// Show the connectors in effect, what they require, and what needs attention.
-    Connectors(args::DaemonArgs),
+    /// Show the connectors in effect, what they require, and what needs attention; release one from its brake.
+    Connectors(connectors::ConnectorsArgs),
     /// Submit the message on standard input, as scripts and cron do.
     Sendmail(sendmail::SendmailArgs),
     /// Create a line for a users file from a name and the password on standard input.
@@ -140,7 +140,8 @@ impl Verb {
             Self::Probe(args) => args.json,
             Self::Queue(args) => args.is_json(),
             Self::Spool(args) => args.is_json(),
-            Self::Reload(args) | Self::Connectors(args) => args.json,
+            Self::Reload(args) => args.json,
+            Self::Connectors(args) => args.is_json(),
             Self::Lab(args) => args.is_json(),
         }
     }

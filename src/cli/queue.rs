@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use hyper::Method;
 
 use super::args::{DaemonArgs, socket};
-use super::control::{fetch, get, post, request};
-use super::exit::{EXIT_ARGUMENTS, EXIT_NO, Failure};
+use super::control::{fetch, get, named, post, request};
+use super::exit::{EXIT_ARGUMENTS, Failure};
 use super::print::{show, table};
 use super::queue::details::{blocked_lane, clean, lane_reason, paused_words, reason};
 use crate::admin::{
@@ -119,15 +119,6 @@ fn pause(daemon: &DaemonArgs, connector: &str, action: &str) -> Result<ExitCode,
 /// A queue ID has only letters and digits; other characters must not change the path.
 fn plain(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
-}
-
-/// Connector names have only letters, digits, dots, dashes and underscores.
-fn named(connector: &str) -> Result<&str, Failure> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if !connector.is_empty() && connector.chars().all(is_plain) {
-        return Ok(connector);
-    }
-    Err(Failure::new(EXIT_NO, format!("{connector:?} is not the name of a connector")))
 }
 
 fn all_paused(answer: &PausedConnectors) -> String {

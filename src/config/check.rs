@@ -10,8 +10,8 @@ use toml::Spanned;
 
 use super::fault::Report;
 use super::keys::{
-    CrlValues, DnsValues, Entry as _, LimitsValues, ListenerEntry, ListenerValues, LogValues, QueueValues,
-    ServerValues, TimeoutsValues, shown,
+    BrakeValues, CrlValues, DnsValues, Entry as _, LimitsValues, ListenerEntry, ListenerValues, LogValues,
+    QueueValues, ServerValues, TimeoutsValues, shown,
 };
 use super::known::DefinedIds;
 use super::named::Revisions;
@@ -42,6 +42,7 @@ struct Plain {
     crl: CrlValues,
     queue: QueueValues,
     limits: LimitsValues,
+    brake: BrakeValues,
     timeouts: TimeoutsValues,
     log: LogValues,
 }
@@ -84,6 +85,7 @@ pub(super) fn check(
             limits: plain.limits.inbound(),
             timeouts: plain.timeouts.inbound(),
             reserve: plain.limits.reserve(),
+            brake: plain.brake.rules(),
         },
         resolver: plain.dns.settings(),
         retrieve: plain.crl.settings(),
@@ -115,6 +117,7 @@ fn plain(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Plain {
         crl: file.crl.read(&nowhere, report),
         queue: file.queue.read(&nowhere, report),
         limits: file.limits.read(&nowhere, report),
+        brake: file.brake.read(&nowhere, report),
         timeouts: file.timeouts.read(&nowhere, report),
         log: file.log.read(&nowhere, report),
     };
@@ -135,6 +138,7 @@ fn in_force(file: &schema::File, server: &ServerValues, plain: &Plain) -> Map<St
         ("crl", shown(&file.crl, &plain.crl)),
         ("queue", shown(&file.queue, &plain.queue)),
         ("limits", shown(&file.limits, &plain.limits)),
+        ("brake", shown(&file.brake, &plain.brake)),
         ("timeouts", shown(&file.timeouts, &plain.timeouts)),
         ("log", shown(&file.log, &plain.log)),
     ];

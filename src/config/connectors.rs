@@ -15,8 +15,8 @@ use super::outbound::{AUDIT_IS_ON, NOTHING_TO_REHEARSE};
 use super::raise::RaiseRules;
 use super::{demands, outbound, schema, view};
 use crate::connector::{
-    BareLf, ClientKind, ClientNetworks, DomainPattern, Forced, HeaderHandling, Inbound, InboundTls,
-    KeyExchange, Mode, Outbound,
+    BareLf, BrakeMode, ClientKind, ClientNetworks, DomainPattern, Forced, HeaderHandling, Inbound,
+    InboundTls, KeyExchange, Mode, Outbound,
 };
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::mail::Mailbox;
@@ -112,6 +112,15 @@ fn one_inbound(
             "kind = \"own\" needs to know that the client is one of our systems: add from_networks, users_file, or tls = \
              \"forced\" with peer_names or pins",
         );
+    }
+    if let (BrakeMode::On, false, Some(text)) = (connector.brake, connector.restricts_clients(), &entry.brake)
+    {
+        let words = format!(
+            "brake = \"on\" would let a stranger stop everybody's mail by this connector: {}, or users_file, or tls = \
+             \"forced\" with peer_names, or write brake = \"alarm\"",
+            restricting(&connector.from_networks)
+        );
+        report.fault_of_key(text.span(), words);
     }
     warn_open(&connector, entry.to_domains.as_ref(), report);
     if let Some(list) = &entry.originators {

@@ -11,8 +11,8 @@ use super::fault::Report;
 use super::keys::{Entry as _, InboundEntry, List};
 use super::schema;
 use crate::connector::{
-    Arrival, ClientKind, DomainPattern, Forced, Generation, HeaderHandling, Inbound, Mode, NextHop, Onward,
-    Outbound, PeerName, Require, Table, choose,
+    Arrival, BrakeMode, ClientKind, DomainPattern, Forced, Generation, HeaderHandling, Inbound, Mode,
+    NextHop, Onward, Outbound, PeerName, Require, Table, choose,
 };
 use crate::mail::Domain;
 
@@ -105,6 +105,14 @@ fn open_to_a_cloud(entry: &InboundEntry, connector: &Inbound, report: &mut Repor
         && connector.mode != Mode::Off
         && connector.to_domains.contains(&DomainPattern::Any);
     let cloud = shared_cloud(names);
+    let stops = connector.brake == BrakeMode::On && connector.mode != Mode::Off;
+    if let (Some(cloud), Some(brake), true) = (cloud, &entry.brake, stops && !apart) {
+        let words = format!(
+            "every customer of {cloud} could stop the mail by {}: they all present this certificate; write brake = \"alarm\"",
+            connector.name
+        );
+        report.warn(brake.span(), words);
+    }
     if let (Some(cloud), Some(to), true) = (cloud, &entry.to_domains, relays && !apart) {
         let words = format!(
             "every customer of {cloud} could relay anywhere through {}: they all present this certificate; write your own \

@@ -9,8 +9,9 @@ use toml::Spanned;
 
 use super::fault::place;
 use super::keys::{
-    CertificateEntry, CrlEntry, DnsEntry, InboundEntry, LimitsEntry, List, ListenerEntry, LogEntry,
-    OutboundEntry, PartnerEntry, QueueEntry, RaiseEntry, ServerEntry, Text, TimeoutsEntry, TrustEntry,
+    BrakeEntry, CertificateEntry, CrlEntry, DnsEntry, InboundEntry, LimitsEntry, List, ListenerEntry,
+    LogEntry, OutboundEntry, PartnerEntry, QueueEntry, RaiseEntry, ServerEntry, Text, TimeoutsEntry,
+    TrustEntry,
 };
 use super::lenient;
 use super::values::choices;
@@ -33,6 +34,7 @@ pub(super) struct File {
     pub(super) crl: CrlEntry,
     pub(super) queue: QueueEntry,
     pub(super) limits: LimitsEntry,
+    pub(super) brake: BrakeEntry,
     pub(super) timeouts: TimeoutsEntry,
     pub(super) log: LogEntry,
 }

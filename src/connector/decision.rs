@@ -249,6 +249,20 @@ impl Decision {
         self.partner.as_ref()?.contact.as_deref()
     }
 
+    /// The client it is about, for an alarm: who has logged in, and the address.
+    #[must_use]
+    pub fn client_text(&self) -> String {
+        let address = self.host.as_deref().unwrap_or("an unknown address");
+        match &self.attained {
+            Attainment::Client { user: Some(user), .. } => format!("{user} at {address}"),
+            Attainment::Client { user: None, .. }
+            | Attainment::Tls(_)
+            | Attainment::Plaintext
+            | Attainment::NoSession
+            | Attainment::Settings { .. } => address.to_owned(),
+        }
+    }
+
     /// The handshake the decision is based on.
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<TlsFacts>> {

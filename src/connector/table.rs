@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::arrival::{Arrival, PatternServers};
+use super::brake::BrakeMode;
 use super::{
     ClientNetworks, DialRules, DomainPattern, Forced, HeaderHandling, MxAddresses, Onward, Partner, PeerName,
     Profile, RaiseRule, Recipients, Require, Requirement, SendingSettings, TrustId, TrustSets, User, Users,
@@ -117,6 +118,8 @@ pub struct Inbound {
     pub lenient: bool,
     /// Limits of this connector.
     pub limits: InboundLimits,
+    /// What happens if much more comes than usual.
+    pub brake: BrakeMode,
     /// The recipient domains it may relay to; empty: none.
     pub to_domains: Vec<DomainPattern>,
     /// The recipients accepted there; `None`: all.
@@ -438,6 +441,7 @@ impl Inbound {
             bare_lf: BareLf::default(),
             lenient: false,
             limits: InboundLimits::default(),
+            brake: BrakeMode::default(),
             to_domains: Vec::new(),
             recipients: None,
             verify_recipients: false,

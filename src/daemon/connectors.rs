@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::braking::brake_alarm;
 use super::paused::PauseFile;
 use super::validated;
 use crate::admin::{
-    Alarm, ConnectorView, Connectors, Direction, LanesView, PartnerView, SeenView, Validation,
+    Alarm, BrakeView, ConnectorView, Connectors, Direction, LanesView, PartnerView, SeenView, Validation,
     WaitingByConnector,
 };
 use crate::config::Config;
@@ -17,6 +18,7 @@ use crate::connector::{Generation, Mode, Table};
 use crate::listen::RefusalCount;
 use crate::mail::{Clock, rfc3339};
 use crate::scheduler::LaneView;
+use crate::smtp::receive::BrakedConnector;
 use crate::tls::{Partners, SeenCertificate};
 
 /// The connectors of a configuration that no daemon has in effect.
@@ -32,6 +34,7 @@ pub fn from_file(config: &Config) -> Connectors {
         paused: &PauseFile::load(&config.data_dir).map(|file| file.names()).unwrap_or_default(),
         partners: &Partners::recorded(&config.data_dir),
         refused: &[],
+        braked: &[],
     };
     let connectors = views(&table, &known);
     Connectors {
@@ -80,6 +83,8 @@ pub(super) struct Sighting<'a> {
     pub(super) partners: &'a Partners,
     /// Refusals since the start.
     pub(super) refused: &'a [RefusalCount],
+    /// Floods that last.
+    pub(super) braked: &'a [BrakedConnector],
 }
 
 /// A view of each connector of a table, inbound ones first.
@@ -91,6 +96,13 @@ pub(super) fn views(table: &Table, known: &Sighting<'_>) -> Vec<ConnectorView> {
         tls: c.tls.word().into(),
         revision: c.revision.to_string(),
         refused: known.refused_by(Some(&c.name)),
+        braked: known.braked_of(&c.name).map(|one| BrakeView {
+            since: rfc3339(one.trip.since),
+            why: one.trip.to_string(),
+            last: one.trip.last.clone(),
+            refuses: one.refuses,
+        }),
+        alarms: known.braked_of(&c.name).map(brake_alarm).into_iter().collect(),
         ..known.view(Direction::Inbound, &c.name)
     });
     let outbound = table.outbound.iter().map(|c| {
@@ -126,6 +138,7 @@ impl Sighting<'_> {
             requirement: self.words.find(direction, name),
             revision: String::new(),
             paused: false,
+            braked: None,
             lanes: None,
             validated: None,
             validated_to: Vec::new(),
@@ -134,6 +147,10 @@ impl Sighting<'_> {
             refused: BTreeMap::new(),
             alarms: Vec::new(),
         }
+    }
+
+    fn braked_of(&self, name: &str) -> Option<&BrakedConnector> {
+        self.braked.iter().find(|one| *one.name == *name)
     }
 
     fn alarms_of(&self, name: &str) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! Builds and connects everything: the only place that knows all modules. It decides nothing.
 
+mod braking;
 mod changes;
 mod connectors;
 mod descriptors;
@@ -41,6 +42,7 @@ pub use signals::Signals;
 pub use validated::keep as keep_validation;
 pub use watchdog::Watchdog;
 
+use self::braking::Braking;
 use self::paused::PauseFile;
 use self::pickup::Pickup;
 use crate::admin::{Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure};
@@ -135,7 +137,6 @@ pub async fn start_after(
     fit_sessions(&mut config);
     let (journal, clock) = (Arc::new(Journal), Clock::start());
     let first = reload::First::of(&config)?;
-    let (server_setups, client_setups) = (Arc::clone(&first.server_setups), Arc::clone(&first.client_setups));
     let dns = Dns::new(&config.resolver)?;
     let lists = list_keeper(&config, &first, &dns);
     // The spool first: its lock ensures that no other daemon uses this data_dir, control socket
@@ -149,7 +150,7 @@ pub async fn start_after(
     let live = Arc::new(LiveTable::new(config.table(Generation(1))));
     let ourselves = listening.iter().map(|(_, address)| *address).collect();
     let seen = seen_peers(&config.data_dir);
-    let tls = (client_setups, tls_seen(&config.data_dir), Arc::clone(&seen.partners));
+    let tls = (Arc::clone(&first.client_setups), tls_seen(&config.data_dir), Arc::clone(&seen.partners));
     let courier = Courier::new(config.deliver, Arc::clone(&live), dns, tls, ourselves, Arc::clone(&journal));
     let (table, stored, told) = (Arc::clone(&live), Arc::clone(&spool), Arc::clone(&journal));
     let scheduler = Scheduler::new(config.scheduler, table, stored, courier.clone(), told, clock);
@@ -158,6 +159,7 @@ pub async fn start_after(
     let lanes = vitals.watch("the scheduler", Arc::clone(&scheduler).run(stop.clone()));
     let offered = Arc::clone(&scheduler);
     let room = look_after(guard(&config.data_dir, &config.listen, &spool, &journal), vitals, &stop).await;
+    let braking = Braking::load(&config.data_dir, config.listen.brake);
     let shared = Arc::new(ListenerState {
         guesses: listen::Guesses::new(config.listen.limits.failed_logins_max),
         unknown_recipients: listen::Guesses::new(config.listen.limits.unknown_recipients_max),
@@ -165,21 +167,21 @@ pub async fn start_after(
         live: Arc::clone(&live),
         room,
         quotas: Quotas::new(Clock::wall),
+        brakes: Arc::clone(&braking.brakes),
         spool: Arc::clone(&spool),
-        tls: server_setups,
+        tls: Arc::clone(&first.server_setups),
         seen: seen.clone(),
         verifier: Verifier::new(Arc::clone(&courier), Arc::clone(&scheduler)),
         accepted: Arc::new(move |leased| offered.offer(leased)),
         journal: Arc::clone(&journal),
     });
-    let reloader =
-        Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), (journal, paused, seen)));
+    let kept = (journal, paused, seen, Arc::clone(&braking));
+    let reloader = Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), kept));
     let listen::ServingListeners { sessions, loops } = listen::serve(bound, shared, &intake)?;
     loops.into_iter().for_each(|one| vitals.adopt("an accept loop", one));
     let control = socket.serve(control(&spool, &scheduler, &listening, &reloader), stop.clone());
     let control = vitals.watch("the control socket", control);
-    keep_lists(lists, &reloader, vitals, &stop);
-    let watching = watch(pickup, &reloader, vitals, &stop);
+    let watching = watch((pickup, braking, lists), &reloader, vitals, &stop);
     Ok(RelayDaemon {
         listening,
         found: spool.stats().await.unwrap_or_default(),
@@ -210,14 +212,18 @@ fn keep_lists(lists: ListKeeper, reloader: &Arc<Reloader>, vitals: &Vitals, stop
     drop(vitals.watch("the keeper of revocation lists", keeping));
 }
 
-/// Watches the drop directory, and the files of the configuration.
+/// Watches the drop directory, floods of mail, revocation lists, and the files of the configuration.
 fn watch(
-    pickup: Pickup,
+    (pickup, braking, lists): (Pickup, Arc<Braking>, ListKeeper),
     reloader: &Arc<Reloader>,
     vitals: &Vitals,
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     drop(vitals.watch("the drop directory", pickup.keep(stop.clone())));
+    let teller = Arc::clone(reloader);
+    let braking = braking.keep(move || teller.tell_brakes(), stop.clone());
+    drop(vitals.watch("the keeper of brakes", braking));
+    keep_lists(lists, reloader, vitals, stop);
     let watching = watch::keep(Arc::clone(reloader), vitals.clone(), stop.clone());
     vitals.watch("the watcher of files", watching)
 }
@@ -305,6 +311,8 @@ impl RelayDaemon {
         self.stop.cancel();
         let graceful = async {
             self.sessions.wait().await;
+            let braking = self.reloader.braking();
+            let _saved = tokio::task::spawn_blocking(move || braking.save_or_warn()).await;
             let _ended = self.lanes.await;
             // If the scheduler loop ended by itself, the carriers still get their time.
             self.scheduler.wind_up().await;

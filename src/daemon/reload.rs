@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 use tokio::task::{JoinError, JoinHandle};
 
+use super::braking::{Braking, brake_alarm};
 use super::connectors::{Sighting, Words, views};
 use super::paused::PauseFile;
 use super::print::{Print, print};
@@ -17,10 +18,10 @@ use super::setups::{self, ListenerOffers};
 use super::{StartFault, changes, expiry, loosened, validated};
 use crate::admin::{
     AlarmKind, Alarms, Connectors, DrainReport, KeepAnswer, Loosening, Operator, PartnerView, PauseAnswer,
-    ReloadAnswer, ReloadFailure, Validation, WaitingByConnector,
+    ReleaseAnswer, ReloadAnswer, ReloadFailure, Validation, WaitingByConnector,
 };
 use crate::config::{self, Config, Faults};
-use crate::connector::{DrainTally, Generation, LiveTable, Table, TrustId};
+use crate::connector::{DrainTally, Generation, LiveTable, ReleaseCause, Table, TrustId};
 use crate::deliver::ClientSetups;
 use crate::listen::settings::ListenerTls;
 use crate::listen::{SeenPeers, ServerSetups};
@@ -39,6 +40,7 @@ pub struct Reloader {
     journal: Arc<Journal>,
     paused: PauseFile,
     seen: SeenPeers,
+    braking: Arc<Braking>,
     alarms: Arc<Alarms>,
     /// One reload at a time: each table has its own generation, and its TLS setups belong to it.
     alone: tokio::sync::Mutex<()>,
@@ -152,7 +154,7 @@ impl Reloader {
         first: First,
         live: Arc<LiveTable>,
         scheduler: Arc<Scheduler>,
-        (journal, paused, seen): (Arc<Journal>, PauseFile, SeenPeers),
+        (journal, paused, seen, braking): (Arc<Journal>, PauseFile, SeenPeers, Arc<Braking>),
     ) -> Self {
         let known = FileStamps { print: print(&first.in_use.files), failed: false };
         Self {
@@ -163,6 +165,7 @@ impl Reloader {
             journal,
             paused,
             seen,
+            braking,
             alarms: Arc::default(),
             alone: tokio::sync::Mutex::new(()),
             known: Mutex::new(known),
@@ -171,6 +174,10 @@ impl Reloader {
 
     pub(super) fn alarms(&self) -> Arc<Alarms> {
         Arc::clone(&self.alarms)
+    }
+
+    pub(super) fn braking(&self) -> Arc<Braking> {
+        Arc::clone(&self.braking)
     }
 
     /// The state of the files before the last attempt, and whether it failed.
@@ -206,6 +213,25 @@ impl Reloader {
         found.extend(expiry::review_alarms(&table, now));
         let fresh = self.alarms.replace(AlarmKind::Expiry, now, found);
         self.tell(&fresh);
+    }
+
+    /// Reports inbound connectors by which a flood came, as long as it lasts, and those released by themselves. Whether
+    /// anything has changed.
+    pub(super) fn tell_brakes(&self) -> bool {
+        let (table, brakes) = (self.live.table(), &self.braking.brakes);
+        let ended = brakes.tick(&table);
+        for (connector, cause) in &ended {
+            let why = match cause {
+                ReleaseCause::Time => "its time is up",
+                ReleaseCause::Calm => "no more comes than usual",
+                ReleaseCause::Off => "its brake is off",
+            };
+            tracing::warn!(%connector, why, "a connector is released from its brake");
+        }
+        let found = brakes.braked(&table).iter().map(|one| (brake_alarm(one), Vec::new())).collect();
+        let fresh = self.alarms.replace(AlarmKind::Brake, Clock::wall(), found);
+        self.tell(&fresh);
+        !ended.is_empty() || !fresh.is_empty()
     }
 
     /// Reports that log lines are being dropped, once for as long as it lasts.
@@ -422,6 +448,10 @@ impl Operator for Reloader {
         Box::pin(async move { self.set_paused(&name, paused).await })
     }
 
+    fn release(self: Arc<Self>, name: String, accept: bool) -> ReleaseAnswer {
+        Box::pin(async move { self.released(&name, accept).await })
+    }
+
     fn keep_validation(self: Arc<Self>, name: String, found: Validation) -> KeepAnswer {
         Box::pin(async move {
             let (table, data_dir) = (self.live.table(), self.in_use.load().data_dir.clone());
@@ -443,6 +473,7 @@ impl Reloader {
             paused: &self.paused.names(),
             partners: &self.seen.partners,
             refused: &self.seen.refusals.list(),
+            braked: &self.braking.brakes.braked(&table),
         };
         let connectors = views(&table, &known);
         let refused_by_none = known.refused_by(None);
@@ -469,6 +500,34 @@ impl Reloader {
         self.scheduler.pause(name, paused).await;
         tracing::warn!(connector = name, paused, "an operator has paused or resumed a connector");
         Ok(names.into_iter().map(Arc::from).collect())
+    }
+}
+
+impl Reloader {
+    async fn released(self: Arc<Self>, name: &str, accept: bool) -> Result<(), String> {
+        let (braking, of) = (Arc::clone(&self.braking), name.to_owned());
+        let release = move || braking.release(&of, accept);
+        let done = tokio::task::spawn_blocking(release).await.map_err(|fault| fault.to_string())?;
+        self.tell_brakes();
+        match done {
+            Ok(true) => {
+                tracing::warn!(
+                    connector = name,
+                    accept,
+                    "an operator has released a connector from its brake"
+                );
+                Ok(())
+            }
+            Ok(false) => {
+                let table = self.live.table();
+                let known: Vec<&str> = table.inbound.iter().map(|connector| &*connector.name).collect();
+                if known.contains(&name) {
+                    return Err(format!("inbound connector {name} is not braked"));
+                }
+                Err(config::unknown_name("inbound connector", name, &known))
+            }
+            Err(fault) => Err(format!("{name} is released, but a restart may brake it again: {fault}")),
+        }
     }
 }
 

@@ -53,6 +53,7 @@ impl Door {
             withheld: listener.map_or_else(Vec::new, |listener| listener.withheld.clone()),
             room: Arc::clone(&shared.room),
             quotas: Arc::clone(&shared.quotas),
+            brakes: Arc::clone(&shared.brakes),
         };
         let greeting_delay = listener.and_then(|listener| listener.greeting_delay);
         let lobby = Arc::clone(lobby);

@@ -116,6 +116,7 @@ impl Intake {
             decision: &decision,
         });
         (self.shared.accepted)(leased);
+        self.shared.brakes.accepted(&connector, recipients, || decision.client_text());
         if sealed && proven {
             self.note(&connector.name, &decision);
         }

@@ -29,7 +29,7 @@ pub use refusals::{RefusalCount, RefusalTally};
 pub use settings::Settings;
 
 use crate::connector::{Generation, LiveTable};
-use crate::smtp::receive::{Quotas, RecipientVerifier, Room};
+use crate::smtp::receive::{Brakes, Quotas, RecipientVerifier, Room};
 use crate::spool::{Leased, Spool};
 use crate::tls::{Partners, ServerSetup};
 use crate::tracking::Journal;
@@ -58,6 +58,8 @@ pub struct ListenerState {
     pub live: Arc<LiveTable>,
     /// Usage of connectors that have limits of their own.
     pub quotas: Arc<Quotas>,
+    /// Which connectors take no new mail because of a flood.
+    pub brakes: Arc<Brakes>,
     /// Failed logins by network.
     pub guesses: Guesses,
     /// Questions about unknown recipients by network.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::connector::Profile;
+use crate::connector::{BrakeRules, Profile};
 use crate::mail::{Domain, Extension, Mailbox, NetworkBits};
 
 /// All listeners and what they share.
@@ -21,6 +21,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// What must stay free for mail to be accepted.
     pub reserve: Reserve,
+    /// When a flood is one.
+    pub brake: BrakeRules,
 }
 
 /// What must stay free for mail to be accepted.

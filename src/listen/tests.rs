@@ -14,10 +14,10 @@ use tokio_util::task::TaskTracker;
 
 use super::settings::{Listener, ListenerTls, samples};
 use super::*;
-use crate::connector::RecipientCheck;
+use crate::connector::{BrakeRules, MailCounts, RecipientCheck};
 use crate::connector::{DomainPattern, Generation, Inbound, NextHop, Outbound, Table};
 use crate::mail::{Domain, Mailbox};
-use crate::smtp::receive::{Question, RecipientVerifier};
+use crate::smtp::receive::{BrakeBook, Question, RecipientVerifier};
 use crate::spool::{LaneKey, NewContent};
 use crate::tls::{Identity, ServerSettings};
 use kept::MemorySpool;
@@ -37,6 +37,7 @@ fn settings(tls: ListenerTls) -> Settings {
         limits: samples::limits(),
         reserve: super::settings::Reserve { free_disk: 0, queued_max: 1_000 },
         timeouts: samples::timeouts(),
+        brake: BrakeRules { factor: 10, floors: MailCounts::default(), learn: Duration::MAX, release: None },
     }
 }
 
@@ -75,19 +76,20 @@ impl Server {
                 partners: Arc::default(),
                 refusals: Arc::new(RefusalTally::new(crate::mail::UnixMillis(0))),
             },
-            settings,
             live: Arc::new(LiveTable::new(table())),
             room: Arc::default(),
             verifier: Arc::new(Nobody),
             guesses: super::Guesses::new(20),
             unknown_recipients: super::Guesses::new(100),
             quotas: crate::smtp::receive::Quotas::new(crate::mail::Clock::wall),
+            brakes: Brakes::new((settings.brake, crate::mail::Clock::wall), BrakeBook::default(), || {}),
             spool: Arc::<MemorySpool>::clone(&spool),
             tls: Arc::new(ServerSetups::from_pointee(BTreeMap::from([(Generation(1), Arc::new(tls))]))),
             accepted: Arc::new(move |_| {
                 count.fetch_add(1, Ordering::SeqCst);
             }),
             journal: Arc::default(),
+            settings,
         };
         let shared = Arc::new(shared);
         let stop = CancellationToken::new();

@@ -2,6 +2,7 @@
 //! and actions come out. `connector` decides which connector a transaction belongs to.
 
 mod asked;
+mod brakes;
 mod chunks;
 mod header;
 mod lenient;
@@ -16,6 +17,7 @@ mod tally;
 mod transaction;
 mod values;
 
+pub use brakes::{BrakeBook, BrakedConnector, Brakes};
 pub use quota::Quotas;
 pub use repeats::RepeatedRefusals;
 pub use room::{Fullness, Measure, Reservation, Room};

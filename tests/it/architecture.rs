@@ -99,6 +99,7 @@ const SHELL: &[&str] = &[
     "cli/sendmail/session.rs",
     "cli/validate/running.rs",
     "cli/wait.rs",
+    "daemon/braking.rs",
     "daemon/doctor.rs",
     "daemon/ending.rs",
     "daemon/fetch.rs",

@@ -15,6 +15,7 @@ mod addresses;
 mod architecture;
 mod arrivals;
 mod asked;
+mod brake;
 mod circles;
 mod cli;
 mod client_certificates;

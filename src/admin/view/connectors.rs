@@ -176,6 +176,9 @@ pub struct ConnectorView {
     pub revision: String,
     /// Whether an operator has paused it.
     pub paused: bool,
+    /// The flood for which it is braked; only for inbound connectors of a running daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub braked: Option<BrakeView>,
     /// The state of its lanes; only for outbound connectors of a running daemon.
     pub lanes: Option<LanesView>,
     /// How it was last validated without asking for a recipient; if it never was, how it was last validated.
@@ -219,6 +222,26 @@ pub struct SeenView {
     pub since: String,
     /// Its SHA-256 fingerprint.
     pub sha256: String,
+}
+
+/// A flood that came by an inbound connector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrakeView {
+    /// Since when, in RFC 3339 format.
+    pub since: String,
+    /// What came, and what usually comes.
+    pub why: String,
+    /// Who sent the last of it.
+    pub last: String,
+    /// Whether new mail is refused; otherwise it is only an alarm.
+    pub refuses: bool,
+}
+
+/// The body of `POST /connectors/{name}/release`, and its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRequest {
+    /// Whether what came is usual from now on.
+    pub accept: bool,
 }
 
 /// The lanes of one connector, as far as they are in memory.

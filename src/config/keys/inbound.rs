@@ -12,8 +12,8 @@ use super::section::section;
 use super::{Level, TlsIn, forced};
 use crate::config::named::Lists;
 use crate::connector::{
-    BareLf, ClientKind, ClientNetworks, DomainPattern, HeaderHandling, Inbound, InboundLimits, InboundTls,
-    KeyExchange, Mode, Onward, Profile, Purpose, Reveal, Revision, Revocation, TlsVersion,
+    BareLf, BrakeMode, ClientKind, ClientNetworks, DomainPattern, HeaderHandling, Inbound, InboundLimits,
+    InboundTls, KeyExchange, Mode, Onward, Profile, Purpose, Reveal, Revision, Revocation, TlsVersion,
 };
 
 /// Only where the reverse-path counts.
@@ -268,6 +268,16 @@ section! {
         absent: "`[limits]`",
         meaning: "Maximum number of sessions at the same time that mail comes by; more are refused with 451.",
     }
+    brake: Optional<Word<BrakeMode>> = "on" => {
+        absent: "`on` with `users_file`; else `alarm` with `kind = \"own\"`; else `off`",
+        meaning: "What happens if much more mail, or many more refused recipients, come by it within ten minutes than on the days \
+            before: `off`: nothing; `alarm`; `on`: an alarm, and new mail is refused with 451 until the connector is released.",
+        explanation: "A stolen password or a device that runs wild shows by its numbers. What is much, `[brake]` says; only mail that \
+            this connector admits is counted. What was accepted goes on. `sealpost connectors` shows a braked connector, \
+            and `sealpost connectors release NAME` releases it. For your own servers the default is only an alarm, since `on` \
+            would stop everybody's mail there. Error: `on` where anyone can be the client, since a stranger could then stop \
+            everybody's mail.",
+    }
     to_domains: Optional<Patterns> = ["*"] => {
         absent: "nowhere",
         meaning: "Recipient domains it may relay to, written like `from_domains`; `\"*\"` relays anywhere.",
@@ -343,6 +353,11 @@ impl InboundValues {
                 messages_per_minute_max: self.messages_per_minute,
                 connections_max: self.connections,
             },
+            brake: self.brake.unwrap_or(match (self.kind, &self.users_file) {
+                (_, Some(_)) => BrakeMode::On,
+                (ClientKind::Own, None) => BrakeMode::Alarm,
+                (ClientKind::Partner, None) => BrakeMode::Off,
+            }),
             to_domains: self.to_domains.as_ref().map(patterns).unwrap_or_default(),
             recipients: recipients.and_then(|file| lists.recipients.get(file.get_ref()).cloned()),
             verify_recipients: self.verify_recipients,

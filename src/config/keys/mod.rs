@@ -3,6 +3,7 @@
 //! `config/sealpost.toml` and the reference page are made from these declarations. What a value means to a
 //! module is not decided here.
 
+mod brake;
 mod certificate;
 mod crl;
 mod demands;
@@ -30,6 +31,7 @@ mod words;
 
 use serde_json::Value;
 
+pub(super) use brake::{BrakeEntry, BrakeValues};
 pub(super) use certificate::{CertificateEntry, TrustEntry};
 pub(super) use crl::{CrlEntry, CrlValues};
 pub(super) use demands::Demands;
@@ -67,6 +69,7 @@ const SECTIONS: &[&Section] = &[
     &crl::SECTION,
     &queue::SECTION,
     &limits::SECTION,
+    &brake::SECTION,
     &timeouts::SECTION,
     &log::SECTION,
 ];

@@ -3,8 +3,8 @@
 use super::kinds::Words;
 use crate::config::LogFormat;
 use crate::connector::{
-    AddressFamily, BareLf, ClientKind, EightBit, HeaderHandling, KeyExchange, Mechanism, Mode, MxAddresses,
-    OnFailure, OnHandshakeFailure, Onward, Profile, Purpose, Reveal, Revocation, TlsVersion,
+    AddressFamily, BareLf, BrakeMode, ClientKind, EightBit, HeaderHandling, KeyExchange, Mechanism, Mode,
+    MxAddresses, OnFailure, OnHandshakeFailure, Onward, Profile, Purpose, Reveal, Revocation, TlsVersion,
 };
 use crate::listen::settings::ListenerTls;
 
@@ -67,6 +67,7 @@ words! {
     RaiseTo: "sealed" = Self::Sealed, "identity" = Self::Identity;
     HeaderHandling: "preserve" = Self::Preserve, "firewall" = Self::Firewall, "promote" = Self::Promote;
     Reveal: "full" = Self::Full, "partner" = Self::Partner, "code" = Self::Code;
+    BrakeMode: "off" = Self::Off, "alarm" = Self::Alarm, "on" = Self::On;
     BareLf: "refuse" = Self::Refuse, "normalize" = Self::Normalize;
     EightBit: "convert" = Self::Convert, "report" = Self::Report;
     OnFailure: "defer" = Self::Defer, "bounce" = Self::Bounce;

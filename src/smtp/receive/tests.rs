@@ -128,6 +128,7 @@ fn rules() -> Rules {
         withheld: vec![crate::mail::Extension::BinaryMime],
         room: Arc::default(),
         quotas: Quotas::new(|| UnixMillis(0)),
+        brakes: super::brakes::samples::brakes(|| UnixMillis(0)),
     }
 }
 

@@ -203,11 +203,9 @@ impl Session {
                     let way = choice.connector;
                     return if asks { self.ask_for(recipient, way) } else { self.take(recipient, way) };
                 }
-                None => Reply::new(
-                    550,
-                    Enhanced(5, 4, 4),
-                    format!("no outbound connector serves {}", mailbox.domain()),
-                ),
+                None => {
+                    Reply::new(550, NO_ROUTE, format!("no outbound connector serves {}", mailbox.domain()))
+                }
             }
         } else {
             let text = match transaction.connector.reveal {
@@ -225,6 +223,11 @@ impl Session {
         let (mut reverse_path, mut decision) = (None, None);
         if let Phase::Envelope(transaction) = &mut self.phase {
             transaction.refused = transaction.refused.saturating_add(1);
+            // A route that is missing is no fault of the client.
+            if reply.enhanced != Some(NO_ROUTE) {
+                let who = || transaction.decision.client_text();
+                self.rules.brakes.refused(&transaction.connector, who);
+            }
             reverse_path = Some(transaction.envelope.reverse_path.clone());
             decision = Some(Arc::clone(&transaction.decision));
         }
@@ -412,8 +415,9 @@ impl Session {
         admission
     }
 
-    /// The connector's own limits: message size, messages per minute, concurrent sessions.
+    /// The connector's brake, and its own limits: message size, messages per minute, concurrent sessions.
     fn within_limits(&mut self, connector: &Inbound, declared: u64) -> Result<(), Reply> {
+        self.rules.brakes.admit(connector)?;
         match connector.limits.message_bytes_max {
             Some(limit) if declared > limit => {
                 let text = format!("the message is larger than {limit} octets");
@@ -473,6 +477,9 @@ impl Transaction {
         HeaderSink { stage: &mut self.header, connector: &self.connector, own, sink }
     }
 }
+
+/// No outbound connector serves the recipient.
+const NO_ROUTE: Enhanced = Enhanced(5, 4, 4);
 
 /// TLS version, cipher suite and group, and one word on how the client's certificate was judged.
 fn tls_comment(facts: &TlsFacts) -> String {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::brakes::Brakes;
 use super::quota::Quotas;
 use super::room::Room;
 use super::tally::Patience;
@@ -36,6 +37,8 @@ pub struct Rules {
     pub room: Arc<Room>,
     /// Counts for connectors with limits of their own; shared by all listeners.
     pub quotas: Arc<Quotas>,
+    /// Which connectors take no new mail because of a flood; shared by all listeners.
+    pub brakes: Arc<Brakes>,
 }
 
 /// How a session treats STARTTLS.
