@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::alarms::Alarm;
-use crate::connector::{DecisionRecord, Onward};
+use crate::connector::{DecisionRecord, Onward, Rerouting};
 use crate::mail::{BodyType, QueueId, UnixMillis};
 use crate::outcome::{Hint, hint_named};
 use crate::scheduler::LaneView;
@@ -208,6 +208,9 @@ pub struct RecipientView {
     pub leased: bool,
     /// Why the last attempt did not succeed.
     pub last: Option<TroubleView>,
+    /// How it was handed to another connector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerouted: Option<Rerouting>,
 }
 
 /// Why an attempt did not succeed.
@@ -428,6 +431,7 @@ impl From<QueuedRow> for RecipientView {
             next_at: row.next_at,
             leased: row.leased,
             last: row.last.map(TroubleView::from),
+            rerouted: row.rerouted,
         }
     }
 }
@@ -463,6 +467,7 @@ mod tests {
             next_at: UnixMillis(2),
             leased: false,
             last: Some(last),
+            rerouted: None,
         };
         let queued = QueuedMessage {
             id: QueueId::first_of(1),

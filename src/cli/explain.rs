@@ -11,10 +11,11 @@ use super::print::{say, say_json};
 use crate::config::{self, Config};
 use crate::connector::{
     Admission, Arrival, Channel, Choice, ConsideredConnector, Decision, DecisionRecord, Generation,
-    HeaderFindings, HeaderTally, Mode, NextHop, Onward, OnwardDemand, Table, UnchosenConnector, User, admit,
-    choose,
+    HeaderFindings, HeaderTally, Mode, NextHop, Onward, OnwardDemand, Outbound, Table, UnchosenConnector,
+    User, admit, choose, reroute_target,
 };
 use crate::mail::{Domain, Mailbox, ReversePath};
+use crate::outcome::may_pass;
 use crate::tls;
 use supposed::{facts, supposed};
 
@@ -99,21 +100,15 @@ fn outbound(
         return Ok((!part.arrivals.is_empty(), part));
     };
     let connector = &choice.connector;
-    let requirements: Vec<String> = match &connector.next_hop {
-        NextHop::Mx { .. } => vec![connector.requirement(domain, None).to_string()],
-        NextHop::SmartHosts(hosts) => {
-            let mut all: Vec<String> =
-                hosts.iter().map(|h| connector.requirement(domain, Some(&h.name)).to_string()).collect();
-            all.dedup();
-            all
-        }
-    };
+    let requirements = required_of(connector, domain);
     lines.push(format!("to <{to}>{arriving}: connector {} by {}", connector.name, choice.pattern));
     lines.extend(connector.partner.as_ref().map(|partner| format!("  partner   {partner}")));
     lines.push(format!("  next hop  {}", connector.next_hop));
     lines.push(format!("  tls       {}, mode {}", connector.tls_word(), connector.mode.word()));
     lines.extend(requirements.iter().map(|r| format!("  required  {r}")));
     lines.push(format!("  headers   {}", connector.sending.headers.word()));
+    let other = reroute_target(table, connector).map(|other| RerouteAnswer::of(&other, domain));
+    lines.extend(other.iter().flat_map(RerouteAnswer::lines));
     lines.extend(part.passed_lines());
     let mut decisions =
         if args.from.is_some() { Vec::new() } else { supposed(args, config, connector, domain)? };
@@ -125,6 +120,7 @@ fn outbound(
         let Some(host) = &decision.host else { continue };
         lines.push(format!("  at {host}: attained {}", decision.attained));
         lines.push(format!("    so      {} ({})", decision.reason(), decision.token()));
+        lines.extend(other.as_ref().and_then(|other| other.then(decision)));
     }
     let sent = decisions.is_empty() || decisions.iter().any(|(sent, _)| *sent);
     let decisions: Vec<_> = decisions.iter().map(|(_, decision)| DecisionRecord::from(decision)).collect();
@@ -137,10 +133,44 @@ fn outbound(
         next_hop: connector.next_hop.to_string(),
         tls: connector.tls_word(),
         required: requirements,
+        rerouted_to: other,
     };
     part.connector = Some(Arc::clone(&connector.name));
     part.choice = Some(terms);
     Ok((sent, part))
+}
+
+impl RerouteAnswer {
+    fn of(other: &Outbound, domain: Option<&Domain>) -> Self {
+        let (connector, next_hop) = (Arc::clone(&other.name), other.next_hop.to_string());
+        Self { connector, next_hop, required: required_of(other, domain) }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let first = format!("  unmet     handed to connector {}, next hop {}", self.connector, self.next_hop);
+        let required = self.required.iter().map(|required| format!("            required there: {required}"));
+        std::iter::once(first).chain(required).collect()
+    }
+
+    /// What follows a decision, if it is one after which mail is handed on.
+    fn then(&self, decision: &Decision) -> Option<String> {
+        let is_withheld =
+            decision.waived().is_none() && decision.shortfall().is_some_and(|why| !may_pass(why));
+        is_withheld.then(|| format!("    then    handed to connector {}", self.connector))
+    }
+}
+
+/// What a connector requires of its hosts.
+fn required_of(connector: &Outbound, domain: Option<&Domain>) -> Vec<String> {
+    match &connector.next_hop {
+        NextHop::Mx { .. } => vec![connector.requirement(domain, None).to_string()],
+        NextHop::SmartHosts(hosts) => {
+            let mut all: Vec<String> =
+                hosts.iter().map(|h| connector.requirement(domain, Some(&h.name)).to_string()).collect();
+            all.dedup();
+            all
+        }
+    }
 }
 
 /// The arrivals for which another connector serves the domain than for mail in general.
@@ -334,5 +364,15 @@ struct ChoiceAnswer {
     pattern: String,
     next_hop: String,
     tls: &'static str,
+    required: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rerouted_to: Option<RerouteAnswer>,
+}
+
+/// The connector that gets what can't be sent.
+#[derive(Serialize)]
+struct RerouteAnswer {
+    connector: Arc<str>,
+    next_hop: String,
     required: Vec<String>,
 }

@@ -9,7 +9,10 @@ use super::check::CheckedFile;
 use super::fault::Report;
 use super::keys::{Entry as _, InboundEntry, OneOrMany, OutboundEntry};
 use super::schema;
-use crate::connector::{DomainPattern, Inbound, Mode, NextHop, Outbound, SmartHost, SmartHostName};
+use super::values::quoted;
+use crate::connector::{
+    DomainPattern, Inbound, Mode, NextHop, OnFailure, Outbound, SmartHost, SmartHostName,
+};
 use crate::listen::settings::{Listener, Settings};
 use crate::mail::Domain;
 
@@ -24,6 +27,7 @@ pub(super) fn find(file: &schema::File, checked: &CheckedFile, report: &mut Repo
         if connector.mode != Mode::Off {
             arrivals::never_serves(entry.get_ref(), connector, checked, report);
             sources_without_hosts(entry.get_ref(), connector, report);
+            reroutes_nowhere(entry.get_ref(), connector, &checked.outbound, report);
             ourselves(entry.get_ref(), connector, &checked.listen, report);
         }
     }
@@ -68,6 +72,36 @@ fn no_recipient(entry: &InboundEntry, connector: &Inbound, report: &mut Report<'
         );
         report.warn(place.clone(), words);
     }
+}
+
+/// A connector to which mail is handed that can't be sent, and that can't take it: mail under a forced requirement stays under
+/// one, and is handed on once.
+fn reroutes_nowhere(entry: &OutboundEntry, connector: &Outbound, all: &[Outbound], report: &mut Report<'_>) {
+    let (OnFailure::Reroute(name), Some(written)) = (&connector.on_failure, &entry.on_failure) else {
+        return;
+    };
+    let others = all.iter().filter(|other| other.name != connector.name);
+    let why = match others.clone().find(|other| other.name == *name) {
+        None if *name == connector.name => "is this connector itself; name another one".to_owned(),
+        None => {
+            let names: Vec<&str> = others.map(|other| &*other.name).collect();
+            let known = if names.is_empty() { "there is no other".to_owned() } else { quoted(names) };
+            format!("is not an outbound connector; write the name of one: {known}")
+        }
+        Some(other) if other.mode == Mode::Off => "has mode = \"off\"; switch it on".to_owned(),
+        Some(other) if other.forced().is_none() => {
+            "does not force TLS, and this mail must not leave without; write tls = \"forced\" there".to_owned()
+        }
+        Some(other) if other.mode == Mode::Audit => {
+            "has mode = \"audit\", and this mail must not leave without TLS; write mode = \"enforce\" there".to_owned()
+        }
+        Some(other) if matches!(other.on_failure, OnFailure::Reroute(_)) => {
+            "hands mail to another one itself, and mail is handed on once; write on_failure = \"defer\" or \"bounce\" there"
+                .to_owned()
+        }
+        Some(_) => return,
+    };
+    report.fault(written.span(), format!("on_failure = \"reroute:{name}\" does nothing: {name} {why}"));
 }
 
 /// A source address of a family that none of the hosts has; names may have either.

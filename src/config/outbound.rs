@@ -31,9 +31,6 @@ pub(super) fn one(
     let (place, entry) = (entry.span(), entry.get_ref());
     known.begin();
     let mut values = entry.read(&place, report);
-    if let Some(list) = &entry.domains {
-        report.not_empty(list, "domains", "write the recipient domains, or [\"*\"] for every one");
-    }
     let (partner, domains) = values.partner.as_ref().and_then(|name| known.use_partner(name, report)).unzip();
     values.domains = domains.or(values.domains);
     let patterns = values.domains.clone().unwrap_or_default();
@@ -130,6 +127,13 @@ pub(super) fn tie(
         let from_connectors = from_connectors.clone();
         claimants.push(Claimant { name: name.to_owned(), from_connectors, place: place.clone() });
     }
+}
+
+/// Whether another connector hands mail to this one, which then needs no domains of its own.
+pub(super) fn is_rerouted_to(entry: &Spanned<OutboundEntry>, file: &schema::File) -> bool {
+    let Some(name) = &entry.get_ref().name else { return false };
+    let rules = file.outbound.iter().filter_map(|other| other.get_ref().on_failure.as_ref());
+    rules.into_iter().any(|rule| rule.get_ref().strip_prefix("reroute:") == Some(name.get_ref().as_str()))
 }
 
 /// Reports names that are not those of inbound connectors.

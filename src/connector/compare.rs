@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::arrival::Arrival;
 use super::choose::choose;
 use super::pattern::DomainPattern;
+use super::reroute::reroute_target;
 use super::table::{ClientKind, Inbound, Mode, Outbound, Table};
 use super::weaker::{Loss, lost_inbound, lost_outbound};
 use crate::mail::Domain;
@@ -49,15 +50,25 @@ pub fn weaker_outbound(old: &Table, new: &Table, others: &[Domain]) -> Vec<Weake
                 continue;
             }
             let (Some(was), Some(now)) = answer else { continue };
-            let losses = known
-                .entry((Arc::as_ptr(&was), Arc::as_ptr(&now)))
-                .or_insert_with(|| lost_outbound((&was, &old.trust), (&now, &new.trust)))
-                .clone();
-            let arrives_by = match arrival {
-                Arrival::Ours => None,
-                Arrival::By(name) => Some(Arc::from(*name)),
+            let arrives_by = arrival.name().map(Arc::from);
+            // Mail may go by whichever it is handed to, in both tables.
+            let ways = |table, first: Arc<Outbound>| -> Vec<Arc<Outbound>> {
+                let other = reroute_target(table, &first);
+                std::iter::once(first).chain(other).collect()
             };
-            groups.add((label.clone(), arrives_by), (was, now), losses);
+            let was = ways(old, was);
+            for now in ways(new, now) {
+                let losses = was.iter().map(|was| {
+                    let losses = known
+                        .entry((Arc::as_ptr(was), Arc::as_ptr(&now)))
+                        .or_insert_with(|| lost_outbound((was, &old.trust), (&now, &new.trust)));
+                    (losses.clone(), Arc::clone(was))
+                });
+                let closest = losses.min_by_key(|(losses, was)| (losses.len(), was.name != now.name));
+                if let Some((losses, was)) = closest {
+                    groups.add((label.clone(), arrives_by.clone()), (was, now), losses);
+                }
+            }
         }
     }
     groups.list()

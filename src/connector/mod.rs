@@ -31,6 +31,7 @@ mod record;
 mod remember;
 mod render;
 mod requirement;
+mod reroute;
 mod sending;
 mod shortfall;
 mod strength;
@@ -80,6 +81,7 @@ pub use recipients::{RecipientCheck, Recipients};
 pub use record::DecisionRecord;
 pub use remember::TlsMemory;
 pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};
+pub use reroute::{Rerouting, choose_again, reroute_target};
 pub use sending::{Credentials, EightBit, Mechanism, SendingSettings};
 pub use shortfall::{HandshakeCause, HandshakeFault, SecuringFault, Shortfall};
 pub use strength::{

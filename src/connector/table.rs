@@ -318,13 +318,15 @@ pub enum SmartHostName {
 }
 
 /// What to do if no host meets a forced requirement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
 pub enum OnFailure {
     /// Retry until the connector's `expire`.
     #[default]
     Defer,
     /// Fail at once and send a DSN.
     Bounce,
+    /// Hand the recipients to the connector of this name, under its requirement.
+    Reroute(Arc<str>),
 }
 
 /// What to do under opportunistic TLS once the handshake has failed on every host.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::admit::{Admission, Channel, admit};
 use super::arrival::Arrival;
-use super::choose::choose;
 use super::facts::{PeerCertificate, TlsFacts, TrustId};
 use super::judge::Observed;
 use super::requirement::Requirement;
+use super::reroute::{Rerouting, choose_again};
 use super::table::{
     ClientKind, Inbound, InboundTls, Mode, NextHop, Outbound, Revision, SmartHostName, Table,
 };
@@ -36,8 +36,8 @@ pub struct OutboundTransit {
     pub connector: Arc<str>,
     /// The revision of the connector.
     pub revision: Revision,
-    /// The recipient domains; `None` is an address literal.
-    pub domains: Vec<Option<Domain>>,
+    /// The recipient domains (`None` is an address literal), each with how its recipients were handed on before.
+    pub domains: Vec<(Option<Domain>, Option<Rerouting>)>,
     /// The inbound connector by which the message came; `None` if it is ours.
     pub arrived_by: Option<Arc<str>>,
     /// The name of the host, if it has one.
@@ -64,9 +64,9 @@ impl Transit {
                     }
                 }
             }
-            Self::Outbound(outbound) => outbound.domains.iter().find_map(|domain| {
-                let arrival = Arrival::of(outbound.arrived_by.as_ref());
-                let connector = choose(now, domain.as_ref(), arrival)?.connector;
+            Self::Outbound(outbound) => outbound.domains.iter().find_map(|(domain, rerouted)| {
+                let to = (domain.as_ref(), Arrival::of(outbound.arrived_by.as_ref()));
+                let connector = choose_again(now, to, rerouted.as_ref())?.connector;
                 let is_met = outbound.meets(&connector, domain.as_ref(), (assessed, now));
                 (!is_met).then(|| Arc::clone(&connector.name))
             }),

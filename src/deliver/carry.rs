@@ -21,7 +21,7 @@ use super::leaving;
 use super::need::{Need, serves};
 use super::probe::ProbeFailure;
 use super::search::{Search, may_go_clear};
-use super::session::OpenSession;
+use super::session::{OpenSession, addressed};
 use crate::connector::{Decision, HeaderHandling, NotCovered, RecipientCheck, Shortfall, TransactionGuard};
 use crate::mail::{Content, ReversePath};
 use crate::outcome::{ContentRecord, DeliveryRecord, LinkFault, Outcome, Scope, Trouble};
@@ -376,11 +376,11 @@ impl LaneCarrier {
         let mail = MailFrom { reverse_path, body, size, utf8, originator, dsn };
         let mut refused = elsewhere();
         // Before the table is read: a stricter one either waits for this transaction or is seen by it.
-        let mailboxes = || recipients.iter().map(|recipient| &recipient.forward_path);
-        let guard = session.enter(&self.courier.live, connector, mailboxes(), origin.connector.as_ref());
+        let guard =
+            session.enter(&self.courier.live, connector, addressed(recipients), origin.connector.as_ref());
         for _ in 0..JUDGEMENTS_MAX {
             let table = self.courier.live.table();
-            if !serves(&table, connector, mailboxes(), origin.arrival()) {
+            if !serves(&table, connector, addressed(recipients), origin.arrival()) {
                 break;
             }
             let demand = Demand {

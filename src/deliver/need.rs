@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::classify::{undeliverable, unreadable};
 use super::declare::needs_utf8;
-use super::session::OpenSession;
-use crate::connector::{Arrival, Onward, OnwardDemand, Outbound, Table, choose};
+use super::session::{OpenSession, RecipientWay, addressed};
+use crate::connector::{Arrival, Onward, OnwardDemand, Outbound, Table, choose_again};
 use crate::mail::Mailbox;
 use crate::outcome::Outcome;
 use crate::scheduler::{Job, RecipientQuestion};
@@ -37,13 +37,13 @@ impl<'a> Need<'a> {
     }
 
     /// The recipients the session is for.
-    pub(super) fn mailboxes(self) -> impl Iterator<Item = &'a Mailbox> {
+    fn recipients(self) -> impl Iterator<Item = RecipientWay<'a>> {
         let (recipients, mailbox): (&[_], _) = match self {
             Self::Delivery(job) => (&job.recipients, None),
             Self::Question { mailbox, .. } => (&[], Some(mailbox)),
             Self::Trial(mailbox) => (&[], mailbox),
         };
-        recipients.iter().map(|recipient| &recipient.forward_path).chain(mailbox)
+        addressed(recipients).chain(mailbox.map(|mailbox| (mailbox, None)))
     }
 
     /// The inbound connector by which the mail came. A trial is of mail that the connector takes.
@@ -60,9 +60,12 @@ impl<'a> Need<'a> {
         if let Self::Trial(mailbox) = self {
             // Of any of the arrivals that the connector takes.
             let mut arrivals = connector.from_connectors.iter().map(Some).chain([self.arrived_by(connector)]);
-            return arrivals.any(|by| serves(table, connector, mailbox.into_iter(), Arrival::of(by)));
+            return arrivals.any(|by| {
+                let recipients = mailbox.into_iter().map(|mailbox| (mailbox, None));
+                serves(table, connector, recipients, Arrival::of(by))
+            });
         }
-        serves(table, connector, self.mailboxes(), Arrival::of(self.arrived_by(connector)))
+        serves(table, connector, self.recipients(), Arrival::of(self.arrived_by(connector)))
     }
 
     /// How the mail must leave, beside what the connector requires.
@@ -111,17 +114,17 @@ impl<'a> Need<'a> {
 pub(super) fn serves<'a>(
     table: &Table,
     connector: &Outbound,
-    mut mailboxes: impl Iterator<Item = &'a Mailbox>,
+    mut recipients: impl Iterator<Item = RecipientWay<'a>>,
     arrival: Arrival<'_>,
 ) -> bool {
     let mut last = None;
-    mailboxes.all(|mailbox| {
-        let domain = mailbox.domain();
-        if last == Some(domain) {
+    recipients.all(|(mailbox, rerouted)| {
+        let this = Some((mailbox.domain(), rerouted));
+        if last == this {
             return true;
         }
-        last = Some(domain);
-        choose(table, mailbox.domain_name(), arrival).is_some_and(|choice| {
+        last = this;
+        choose_again(table, (mailbox.domain_name(), arrival), rerouted).is_some_and(|choice| {
             choice.connector.revision == connector.revision && choice.connector.name == connector.name
         })
     })

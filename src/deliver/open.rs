@@ -426,11 +426,11 @@ fn miss(
             Requirement::Off | Requirement::Opportunistic(_) | Requirement::Audit(_),
             Observed::Broken(fault),
         ) if fault.may_go_clear() => {
-            Miss::Broken(fault.clone(), classify_shortfall(shortfall, OnFailure::Defer, &at))
+            Miss::Broken(fault.clone(), classify_shortfall(shortfall, &OnFailure::Defer, &at))
         }
         (
             Requirement::Off | Requirement::Opportunistic(_) | Requirement::Audit(_) | Requirement::Forced(_),
             _,
-        ) => Miss::Other(classify_shortfall(shortfall, connector.on_failure, &at)),
+        ) => Miss::Other(classify_shortfall(shortfall, &connector.on_failure, &at)),
     }
 }

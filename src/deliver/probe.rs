@@ -212,7 +212,8 @@ impl OpenSession {
         need: Need<'_>,
     ) -> Result<TransactionResult, ProbeFailure> {
         // Held until the last reply, and before the table is read: a stricter one either waits for it or is seen by it.
-        let _guard = self.enter(&courier.live, connector, std::iter::once(to), need.arrived_by(connector));
+        let _guard =
+            self.enter(&courier.live, connector, std::iter::once((to, None)), need.arrived_by(connector));
         let (utf8, dsn) = (!reverse_path.is_ascii() || !to.is_ascii(), MessageDsn::default());
         let mail =
             MailFrom { reverse_path, body: BodyType::SevenBit, size: 0, utf8, originator: None, dsn: &dsn };

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::connection::Connection;
 use crate::connector::{
-    Decision, Generation, LiveTable, Observed, Outbound, OutboundTransit, Requirement, Revision,
+    Decision, Generation, LiveTable, Observed, Outbound, OutboundTransit, Requirement, Rerouting, Revision,
     SmartHostName, TransactionGuard, Transit, Verdict, judge,
 };
 use crate::mail::{Domain, Mailbox};
 use crate::smtp::Open;
+use crate::spool::QueuedRecipient;
 
 /// A session that was judged and may carry mail, with the decision to report.
 pub(super) struct OpenSession {
@@ -54,14 +55,14 @@ impl OpenSession {
         &self,
         live: &LiveTable,
         connector: &Outbound,
-        recipients: impl Iterator<Item = &'a Mailbox>,
+        recipients: impl Iterator<Item = RecipientWay<'a>>,
         arrived_by: Option<&Arc<str>>,
     ) -> TransactionGuard {
-        let mut domains: Vec<Option<Domain>> = Vec::new();
-        for mailbox in recipients {
-            let domain = mailbox.domain_name();
-            if domains.last().is_none_or(|last| last.as_ref() != domain) {
-                domains.push(domain.cloned());
+        let mut domains: Vec<(Option<Domain>, Option<Rerouting>)> = Vec::new();
+        for (mailbox, rerouted) in recipients {
+            let this = (mailbox.domain_name(), rerouted);
+            if domains.last().is_none_or(|(domain, rerouted)| (domain.as_ref(), rerouted.as_ref()) != this) {
+                domains.push((this.0.cloned(), this.1.cloned()));
             }
         }
         let transit = OutboundTransit {
@@ -111,4 +112,12 @@ impl Candidate {
     pub(super) fn key(&self, revision: Revision) -> Key {
         Key { revision, host: self.name.clone(), address: self.address }
     }
+}
+
+/// A recipient, and how it was handed to another connector before.
+pub(super) type RecipientWay<'a> = (&'a Mailbox, Option<&'a Rerouting>);
+
+/// The recipients of a job.
+pub(super) fn addressed(recipients: &[QueuedRecipient]) -> impl Iterator<Item = RecipientWay<'_>> {
+    recipients.iter().map(|recipient| (&recipient.forward_path, recipient.rerouted.as_ref()))
 }

@@ -108,6 +108,7 @@ fn job(ticket: u64, to: &str, attempts: u32) -> Job {
         forward_path: Mailbox::parse(&format!("{local}@b.example")).expect("a mailbox"),
         attempts,
         delay_told: false,
+        rerouted: None,
     };
     let content: &[u8] = b"Subject: x\r\n\r\nhello\r\n";
     Job {

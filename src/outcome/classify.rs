@@ -285,7 +285,7 @@ pub fn classify_name(fault: &NameFault, name: &str) -> Outcome {
 
 /// Classifies a requirement that no host met; nothing was sent.
 #[must_use]
-pub fn classify_shortfall(shortfall: &Shortfall, on_failure: OnFailure, at: &At<'_>) -> Outcome {
+pub fn classify_shortfall(shortfall: &Shortfall, on_failure: &OnFailure, at: &At<'_>) -> Outcome {
     let reason = format!("{}: {shortfall}; nothing was sent", at.host);
     let reply = match shortfall {
         Shortfall::Refused(reply) => Some(reply.clone()),
@@ -312,14 +312,18 @@ pub fn classify_shortfall(shortfall: &Shortfall, on_failure: OnFailure, at: &At<
     let trouble = at.trouble(what, reason, reply, Scope::Lane);
     match on_failure {
         OnFailure::Defer => Outcome::Deferred(trouble),
-        OnFailure::Bounce if may_pass(shortfall) => Outcome::Deferred(trouble),
-        OnFailure::Bounce => Outcome::Failed(Trouble { scope: Scope::Recipient, ..trouble.made_final() }),
+        OnFailure::Bounce | OnFailure::Reroute(_) if may_pass(shortfall) => Outcome::Deferred(trouble),
+        // What goes another way has failed this way; the scheduler hands it on.
+        OnFailure::Bounce | OnFailure::Reroute(_) => {
+            Outcome::Failed(Trouble { scope: Scope::Recipient, ..trouble.made_final() })
+        }
     }
 }
 
 /// Whether a shortfall may be temporary: a failed handshake, or a temporary refusal. A single connection
 /// reset by someone on the path must not fail a partner's mail.
-fn may_pass(shortfall: &Shortfall) -> bool {
+#[must_use]
+pub fn may_pass(shortfall: &Shortfall) -> bool {
     match shortfall {
         Shortfall::Refused(reply) => !reply.is_permanent(),
         Shortfall::Handshake(_) | Shortfall::SessionLost(_) => true,
@@ -366,7 +370,7 @@ impl Cause {
     }
 }
 
-/// The combined outcome of several hosts: failed only if it failed at each. Of several deferrals, one decided
+/// The combined outcome of several hosts: failed only if it failed at each. Of several deferrals, or failures, one decided
 /// by a connector is preferred, then the last; if one of the hosts only can't take this message, the lane does not wait.
 /// `None` if there are no hosts.
 #[must_use]
@@ -379,10 +383,11 @@ pub fn classify_together(outcomes: Vec<Outcome>) -> Option<Outcome> {
     };
     let passes_others = outcomes.iter().any(of_message);
     let weight = |outcome: &Outcome| match outcome {
-        Outcome::Failed(_) => 0,
-        Outcome::Deferred(trouble) if trouble.decision.is_none() => 1,
-        Outcome::Deferred(_) => 2,
-        Outcome::Delivered(_) => 3,
+        Outcome::Failed(trouble) if trouble.decision.is_none() => 0,
+        Outcome::Failed(_) => 1,
+        Outcome::Deferred(trouble) if trouble.decision.is_none() => 2,
+        Outcome::Deferred(_) => 3,
+        Outcome::Delivered(_) => 4,
     };
     match outcomes.into_iter().max_by_key(weight)? {
         Outcome::Deferred(trouble) if passes_others => {

@@ -10,6 +10,7 @@ use encodify::qp;
 use mail_parser::{HeaderName, MessageParser};
 
 use super::Trouble;
+use crate::connector::Rerouting;
 use crate::mail::{Mailbox, QueueId, from_xtext, rfc5322};
 
 mod cause;
@@ -91,6 +92,13 @@ fn explanation(report: &Report<'_>, subject: Option<&str>) -> Vec<String> {
     for recipient in report.recipients {
         lines.push(String::new());
         lines.push(format!("<{}>", recipient.forward_path));
+        if let (Some(Rerouting { from, to, status, reason }), Detail::Full) =
+            (recipient.rerouted, report.detail)
+        {
+            let reason = reason.trim_end_matches('.');
+            lines.push(format!("  First: connector {from} could not send it: {reason} ({status})."));
+            lines.push(format!("  Then: it was handed to connector {to}."));
+        }
         match recipient.fate {
             Fate::Trouble(trouble) => explain_trouble(trouble, report, &mut lines),
             Fate::Relayed(delivered) if report.detail == Detail::Full => {
@@ -168,6 +176,10 @@ fn status_fields(report: &Report<'_>) -> String {
                 field(&mut fields, "Remote-MTA", &format!("dns; {}", host_name(&delivered.host)));
                 field(&mut fields, "Diagnostic-Code", &format!("smtp; {}", delivered.reply));
             }
+        }
+        if let (Some(rerouting), Detail::Full) = (recipient.rerouted, report.detail) {
+            let Rerouting { from, to, status, .. } = rerouting;
+            field(&mut fields, "X-Sealpost-Rerouted", &format!("from {from} to {to}; {status}"));
         }
         field(&mut fields, "Last-Attempt-Date", &rfc5322(report.now));
         if let Kind::Delayed { until } = report.kind {

@@ -7,7 +7,7 @@ mod hints;
 
 pub use classify::{
     At, LinkFault, NameFault, Stage, classify_fault, classify_name, classify_reply, classify_shortfall,
-    classify_together, may_be_of_session,
+    classify_together, may_be_of_session, may_pass,
 };
 
 pub use hints::{

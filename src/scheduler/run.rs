@@ -380,7 +380,7 @@ impl Scheduler {
         }
         let dates = self.clock.dates();
         let reports = self.reports(&work, &dates).await;
-        let (id, lane, next_at) = (work.message.id, work.lane.clone(), work.next_at());
+        let (id, lane, due) = (work.message.id, work.lane.clone(), work.due());
         match self.spool.settle(work.into_settlement(reports.messages, &dates)).await {
             Ok(leased) => {
                 for (kind, report) in reports.told {
@@ -388,8 +388,8 @@ impl Scheduler {
                 }
                 self.offer(leased);
                 // Marked only now: earlier, the lease would have hidden it from a fetch.
-                if let Some(next_at) = next_at {
-                    self.with_core(|core, at| core.loaded(vec![(lane, next_at)], at));
+                if !due.is_empty() {
+                    self.with_core(|core, at| core.loaded(due, at));
                 }
             }
             Err(fault) => {

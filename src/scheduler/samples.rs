@@ -61,6 +61,12 @@ pub(super) fn failed() -> Outcome {
     Outcome::Failed(trouble(Scope::Recipient).made_final())
 }
 
+/// A requirement that no host met, of a connector that does not wait.
+pub(super) fn withheld() -> Outcome {
+    let trouble = trouble(Scope::Recipient).made_final();
+    Outcome::Failed(Trouble { cause: Cause::Requirement, status: Enhanced(5, 7, 4), ..trouble })
+}
+
 /// A message for these recipients, in the lane of the first.
 pub(super) fn leased(book: &Arc<LeaseBook>, now: UnixMillis, number: i64, to: &[&str]) -> Leased {
     let id = QueueId::from_number(number);
@@ -73,6 +79,7 @@ pub(super) fn leased(book: &Arc<LeaseBook>, now: UnixMillis, number: i64, to: &[
             forward_path: Mailbox::parse(path).unwrap(),
             attempts: 0,
             delay_told: false,
+            rerouted: None,
         })
         .collect();
     let numbers: Vec<u32> = recipients.iter().map(|recipient| recipient.number).collect();

@@ -32,13 +32,24 @@ impl Scheduler {
         let id = message.id;
         for (recipient, verdict) in verdicts {
             let forward_path = &recipient.forward_path;
+            let rerouted_from = recipient.rerouted.as_ref().map(|rerouting| &*rerouting.from);
             self.journal.record(&match verdict {
-                RecipientVerdict::Delivered(delivered) => {
-                    Event::Delivered { id, forward_path, delivered, delay: dates.age(message.accepted_at) }
+                RecipientVerdict::Delivered(delivered) => Event::Delivered {
+                    id,
+                    forward_path,
+                    delivered,
+                    delay: dates.age(message.accepted_at),
+                    rerouted_from,
+                },
+                RecipientVerdict::Failed(trouble) => {
+                    Event::Failed { id, forward_path, trouble, rerouted_from }
                 }
-                RecipientVerdict::Failed(trouble) => Event::Failed { id, forward_path, trouble },
+                RecipientVerdict::Rerouted { trouble, rerouting, .. } => {
+                    Event::Rerouted { id, forward_path, trouble, to: &rerouting.to }
+                }
                 RecipientVerdict::Deferred { trouble, next_at, .. } => {
-                    Event::Deferred { id, forward_path, trouble, next_at: dates.to_wall(*next_at) }
+                    let next_at = dates.to_wall(*next_at);
+                    Event::Deferred { id, forward_path, trouble, next_at, rerouted_from }
                 }
             });
         }
@@ -322,7 +333,8 @@ struct Part<'a> {
 }
 
 fn reported<'a>(recipient: &'a QueuedRecipient, fate: Fate<'a>) -> ReportedRecipient<'a> {
-    ReportedRecipient { forward_path: &recipient.forward_path, dsn: &recipient.dsn, fate }
+    let rerouted = recipient.rerouted.as_ref();
+    ReportedRecipient { forward_path: &recipient.forward_path, dsn: &recipient.dsn, rerouted, fate }
 }
 
 fn read_start(content: &Content, octets_max: usize) -> Vec<u8> {

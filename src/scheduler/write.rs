@@ -3,6 +3,7 @@
 
 use super::core::{RecipientVerdict, Work};
 use crate::mail::Dates;
+use crate::outcome::Trouble;
 use crate::spool::{LaneKey, LastTrouble, Lease, NewMessage, QueuedRecipient, RecipientResult, Settlement};
 
 impl Work<Lease> {
@@ -22,7 +23,9 @@ impl Work<Lease> {
 fn left_sealed(verdict: &RecipientVerdict) -> bool {
     match verdict {
         RecipientVerdict::Delivered(delivered) => delivered.decision.required.is_forced(),
-        RecipientVerdict::Failed(_) | RecipientVerdict::Deferred { .. } => false,
+        RecipientVerdict::Failed(_)
+        | RecipientVerdict::Deferred { .. }
+        | RecipientVerdict::Rerouted { .. } => false,
     }
 }
 
@@ -39,12 +42,26 @@ fn settled(
             next_at: dates.to_wall(next_at),
             delay_told: recipient.delay_told || tell,
             lane: lane.clone(),
-            last: LastTrouble {
-                hint: trouble.hint().map(|hint| hint.token.to_owned()),
-                status: trouble.status.to_string(),
-                reason: trouble.reason,
-                decision: trouble.decision.as_deref().map(|decision| Box::new(decision.into())),
-            },
+            last: last(trouble),
+            rerouted: recipient.rerouted.clone(),
         },
+        // Under the other connector it begins anew.
+        RecipientVerdict::Rerouted { trouble, rerouting, lane, next_at } => RecipientResult::Deferred {
+            attempts: 0,
+            next_at: dates.to_wall(next_at),
+            delay_told: recipient.delay_told,
+            lane,
+            last: last(trouble),
+            rerouted: Some(rerouting),
+        },
+    }
+}
+
+fn last(trouble: Trouble) -> LastTrouble {
+    LastTrouble {
+        hint: trouble.hint().map(|hint| hint.token.to_owned()),
+        status: trouble.status.to_string(),
+        reason: trouble.reason,
+        decision: trouble.decision.as_deref().map(|decision| Box::new(decision.into())),
     }
 }

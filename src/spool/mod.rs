@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::connector::{Arrival, NextHop, OnwardDemand, Outbound};
+use crate::connector::{Arrival, Choice, NextHop, OnwardDemand, Outbound, Rerouting, Table, choose_again};
 use crate::mail::{
     BodyType, Content, Domain, Envelope, Mailbox, MailboxDomain, MessageDsn, QueueId, RecipientDsn,
     ReversePath, UnixMillis,
@@ -258,6 +258,16 @@ pub struct QueuedRecipient {
     pub attempts: u32,
     /// Whether the delay was reported to the sender.
     pub delay_told: bool,
+    /// How it was handed to another connector; `None` if it was not.
+    pub rerouted: Option<Rerouting>,
+}
+
+impl QueuedRecipient {
+    /// The connector that serves it under this table.
+    #[must_use]
+    pub fn way(&self, table: &Table, arrival: Arrival<'_>) -> Option<Choice> {
+        choose_again(table, (self.forward_path.domain_name(), arrival), self.rerouted.as_ref())
+    }
 }
 
 /// Which part of a lane to lease.
@@ -370,6 +380,8 @@ pub enum RecipientResult {
         lane: LaneKey,
         /// The trouble of the last attempt, for `queue show`.
         last: LastTrouble,
+        /// How it was handed to another connector, now or before.
+        rerouted: Option<Rerouting>,
     },
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{LaneKey, Origin};
-use crate::connector::DecisionRecord;
+use crate::connector::{DecisionRecord, Rerouting};
 use crate::mail::{BodyType, Mailbox, QueueId, ReversePath, UnixMillis};
 
 /// The trouble of the last attempt, as stored and shown.
@@ -67,4 +67,6 @@ pub struct QueuedRow {
     pub leased: bool,
     /// The trouble of the last attempt.
     pub last: Option<LastTrouble>,
+    /// How it was handed to another connector.
+    pub rerouted: Option<Rerouting>,
 }

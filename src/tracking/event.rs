@@ -79,6 +79,8 @@ pub enum Event<'a> {
         delivered: &'a DeliveryRecord,
         /// Time since the message was accepted.
         delay: Duration,
+        /// The connector that handed it to this one.
+        rerouted_from: Option<&'a str>,
     },
     /// A recipient was deferred and stays in the queue.
     Deferred {
@@ -90,6 +92,19 @@ pub enum Event<'a> {
         trouble: &'a Trouble,
         /// When the next attempt is due.
         next_at: UnixMillis,
+        /// The connector that handed it to this one.
+        rerouted_from: Option<&'a str>,
+    },
+    /// No host met the requirement of a recipient's connector, and the recipient was handed to another one.
+    Rerouted {
+        /// The queue ID.
+        id: QueueId,
+        /// The recipient.
+        forward_path: &'a Mailbox,
+        /// Why it could not be sent.
+        trouble: &'a Trouble,
+        /// The other connector.
+        to: &'a str,
     },
     /// A recipient failed for good.
     Failed {
@@ -99,6 +114,8 @@ pub enum Event<'a> {
         forward_path: &'a Mailbox,
         /// Why it failed.
         trouble: &'a Trouble,
+        /// The connector that handed it to the one by which it failed.
+        rerouted_from: Option<&'a str>,
     },
     /// A report was composed.
     Reported {

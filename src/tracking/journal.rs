@@ -61,8 +61,9 @@ impl Journal {
             | Event::Waived { .. } => Self::record_session(event),
             Event::Delivered { .. }
             | Event::Deferred { .. }
-            | Event::Failed { .. }
-            | Event::Reported { .. }
+            | Event::Rerouted { .. }
+            | Event::Failed { .. } => Self::record_recipient(event),
+            Event::Reported { .. }
             | Event::Held { .. }
             | Event::LinesDropped { .. }
             | Event::Alarm { .. } => Self::record_message(event),
@@ -127,6 +128,7 @@ impl Journal {
             }
             Event::Delivered { .. }
             | Event::Deferred { .. }
+            | Event::Rerouted { .. }
             | Event::Failed { .. }
             | Event::Reported { .. }
             | Event::Held { .. }
@@ -135,9 +137,9 @@ impl Journal {
         }
     }
 
-    fn record_message(event: &Event<'_>) {
+    fn record_recipient(event: &Event<'_>) {
         match event {
-            Event::Delivered { id, forward_path, delivered, delay } => {
+            Event::Delivered { id, forward_path, delivered, delay, rerouted_from } => {
                 let tally = delivered.content.tally.as_deref();
                 tell!(FACT, INFO, "delivered", Some(&delivered.decision), {
                     id = %id,
@@ -149,9 +151,10 @@ impl Journal {
                     stripped = stripped(tally),
                     stripped_fields = stripped_fields(tally),
                     promoted = promoted(tally),
+                    rerouted_from = line(*rerouted_from),
                 });
             }
-            Event::Deferred { id, forward_path, trouble, next_at } => {
+            Event::Deferred { id, forward_path, trouble, next_at, rerouted_from } => {
                 tell!(FACT, WARN, "deferred", trouble.decision.as_deref(), {
                     id = %id,
                     forward_path = %Line(forward_path.as_str()),
@@ -161,9 +164,22 @@ impl Journal {
                     reply = line(reply(trouble)),
                     hint = line(trouble.hint()),
                     next_at = %rfc3339(*next_at),
+                    rerouted_from = line(*rerouted_from),
                 });
             }
-            Event::Failed { id, forward_path, trouble } => {
+            Event::Rerouted { id, forward_path, trouble, to } => {
+                tell!(FACT, WARN, "rerouted", trouble.decision.as_deref(), {
+                    id = %id,
+                    forward_path = %Line(forward_path.as_str()),
+                    to = %Line(to),
+                    status = %trouble.status,
+                    reason = %Line(&trouble.reason),
+                    host = host(trouble),
+                    reply = line(reply(trouble)),
+                    hint = line(trouble.hint()),
+                });
+            }
+            Event::Failed { id, forward_path, trouble, rerouted_from } => {
                 tell!(FACT, WARN, "failed", trouble.decision.as_deref(), {
                     id = %id,
                     forward_path = %Line(forward_path.as_str()),
@@ -172,8 +188,26 @@ impl Journal {
                     host = host(trouble),
                     reply = line(reply(trouble)),
                     hint = line(trouble.hint()),
+                    rerouted_from = line(*rerouted_from),
                 });
             }
+            Event::Accepted { .. }
+            | Event::Refused { .. }
+            | Event::RefusedAgain { .. }
+            | Event::Omitted { .. }
+            | Event::SessionEnded { .. }
+            | Event::ClearFallback { .. }
+            | Event::KeySharesOmitted { .. }
+            | Event::Waived { .. }
+            | Event::Reported { .. }
+            | Event::Held { .. }
+            | Event::LinesDropped { .. }
+            | Event::Alarm { .. } => {}
+        }
+    }
+
+    fn record_message(event: &Event<'_>) {
+        match event {
             Event::Reported { id, kind, report: Some(report) } => {
                 tell!(FACT, INFO, "reported", None, { id = %id, kind = kind, report = %report, });
             }
@@ -190,7 +224,11 @@ impl Journal {
                 tell!(FACT, ERROR, "lines dropped", None, { count = count, facts = facts, kinds = %Line(kinds), });
             }
             Event::Alarm { what } => tell!(FACT, ERROR, "alarm", None, { what = %Line(what), }),
-            Event::Accepted { .. }
+            Event::Delivered { .. }
+            | Event::Deferred { .. }
+            | Event::Rerouted { .. }
+            | Event::Failed { .. }
+            | Event::Accepted { .. }
             | Event::Refused { .. }
             | Event::RefusedAgain { .. }
             | Event::Omitted { .. }
@@ -354,7 +392,13 @@ mod tests {
             expired: false,
         };
         check(
-            &Event::Deferred { id, forward_path, trouble, next_at: UnixMillis(1_795_469_756_000) },
+            &Event::Deferred {
+                id,
+                forward_path,
+                trouble,
+                next_at: UnixMillis(1_795_469_756_000),
+                rerouted_from: None,
+            },
             "WARN sealpost::message: deferred id=01M855CHK0000 forward_path=a@b.example status=4.7.4 \
              reason=odd\\r\\nanswer host=mx.b.example [192.0.2.7]:25 reply=454 later\\r\\u{1b} \
              next_at=2026-11-23T21:35:56Z connector=fabrikam-out required=TLSv1.2 or later, any certificate \
@@ -368,9 +412,15 @@ mod tests {
             decision: decision(),
         };
         check(
-            &Event::Delivered { id, forward_path, delivered, delay: Duration::from_millis(12) },
+            &Event::Delivered {
+                id,
+                forward_path,
+                delivered,
+                delay: Duration::from_millis(12),
+                rerouted_from: Some("bank"),
+            },
             "INFO sealpost::message: delivered id=01M855CHK0000 forward_path=a@b.example host=mx \
-             reply=250 2.0.0 ok delay_ms=12 connector=fabrikam-out required=TLSv1.2 or later, any certificate \
+             reply=250 2.0.0 ok delay_ms=12 rerouted_from=bank connector=fabrikam-out required=TLSv1.2 or later, any certificate \
              attained=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
         );
         check(&Event::Alarm { what: "disk" }, "ERROR sealpost::message: alarm what=disk");

@@ -56,6 +56,7 @@ mod refusals;
 mod relay;
 mod reload;
 mod reports;
+mod rerouted;
 mod revocation;
 mod routes;
 mod rules;

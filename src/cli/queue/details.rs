@@ -39,6 +39,13 @@ fn recipient_lines(message: &MessageView, recipient: &RecipientView) -> Vec<Stri
         format!("attempts     {}", recipient.attempts),
         format!("due          {}", rfc3339(recipient.next_at)),
     ];
+    if let Some(rerouting) = &recipient.rerouted {
+        let words = format!(
+            "handed on    from connector {} to {}: {} {}",
+            rerouting.from, rerouting.to, rerouting.status, rerouting.reason
+        );
+        lines.push(clean(&words));
+    }
     if let Some(until) = blocked.and_then(|lane| lane.blocked_until) {
         lines.push(format!("lane waits   until {}", rfc3339(until)));
     }

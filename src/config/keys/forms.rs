@@ -14,7 +14,7 @@ use super::key::{List, Text};
 use super::kinds::{Kind, OneOrMany};
 use crate::config::fault::Report;
 use crate::config::units;
-use crate::connector::{DomainPattern, NextHop, PeerName, Pin, SmartHost, Sni};
+use crate::connector::{DomainPattern, NextHop, OnFailure, PeerName, Pin, SmartHost, Sni};
 use crate::mail::{Domain, Extension, Mailbox, UnixMillis, rfc3339};
 
 pub(crate) struct Name;
@@ -185,6 +185,42 @@ impl Kind for ConnectorNames {
         shown_texts(value)
     }
 }
+
+/// What to do if no host meets a forced requirement.
+pub(crate) struct FailureRule;
+
+impl Kind for FailureRule {
+    type Written = String;
+    type Value = OnFailure;
+    const NAME: &'static str = "`defer`, `bounce`, `reroute:NAME`";
+
+    fn read(written: &Text, key: &str, report: &mut Report<'_>) -> Option<OnFailure> {
+        let text = written.get_ref().as_str();
+        if let Some(name) = text.strip_prefix(REROUTE).filter(|name| !name.is_empty()) {
+            return Some(OnFailure::Reroute(name.into()));
+        }
+        let words = [("defer", OnFailure::Defer), ("bounce", OnFailure::Bounce)];
+        if text == REROUTE {
+            report.fault(written.span(), format!("{key} names no connector; write \"{REROUTE}NAME\""));
+            return None;
+        }
+        let places: Vec<(&str, usize)> =
+            words.iter().zip(0..).map(|((word, _), place)| (*word, place)).collect();
+        let place = report.word(written, key, &places)?;
+        words.into_iter().nth(place).map(|(_, rule)| rule)
+    }
+
+    fn show(value: &OnFailure) -> Value {
+        match value {
+            OnFailure::Defer => json!("defer"),
+            OnFailure::Bounce => json!("bounce"),
+            OnFailure::Reroute(name) => json!(format!("{REROUTE}{name}")),
+        }
+    }
+}
+
+/// What stands before the connector's name.
+const REROUTE: &str = "reroute:";
 
 /// Domain patterns, with their positions.
 pub(crate) struct Patterns;

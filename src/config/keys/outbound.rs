@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::demands::Demands;
 use super::entry::Entry as _;
 use super::forms::{
-    ConnectorNames, HostName, Hosts, Ids, Keywords, Lines, Name, Patterns, PeerNames, Pins, SniName,
-    SourceAddresses,
+    ConnectorNames, FailureRule, HostName, Hosts, Ids, Keywords, Lines, Name, Patterns, PeerNames, Pins,
+    SniName, SourceAddresses,
 };
 use super::key::{Condition, Section};
 use super::kinds::{Count, File, Flag, Id, Line, Optional, Period, PeriodOrNever, RequiredKey, Waits, Word};
@@ -15,8 +15,8 @@ use super::section::section;
 use super::{Level, OutboundTlsKey, forced};
 use crate::connector::{
     AddressFamily, Credentials, DialRules, EightBit, Handshake, HeaderHandling, KeyExchange, Mechanism, Mode,
-    MxAddresses, OnFailure, OnHandshakeFailure, Outbound, OutboundTls, Profile, Purpose, Retry, Revision,
-    Revocation, SendingSettings, TlsVersion,
+    MxAddresses, OnHandshakeFailure, Outbound, OutboundTls, Profile, Purpose, Retry, Revision, Revocation,
+    SendingSettings, TlsVersion,
 };
 
 const OFF: (&str, &str) = ("off", "tls is \"off\"; remove it, or write tls = \"opportunistic\"");
@@ -239,14 +239,18 @@ section! {
             `TlsSenderCertificateName` does. It is shown only to a server that asks for one. It should present our EHLO \
             name (a warning if it does not), and some partners accept only a certificate that is issued for clients. Error: an unknown ID.",
     }
-    on_failure: Word<OnFailure> = "defer" => {
+    on_failure: FailureRule = "defer" => {
         applies: &[forced::OUT],
-        meaning: "If no host meets the requirement: `defer`: try again until `expire`; `bounce`: send a report at once.",
+        meaning: "If no host meets the requirement: `defer`: try again until `expire`; `bounce`: send a report at once; \
+            `reroute:NAME`: hand it to the connector of this name.",
         explanation: "`defer` gives the partner a day to renew a certificate, and the sender a delay report after an \
             hour. With `bounce` the sender learns at once what the host showed (no STARTTLS, version, certificate, \
             chain, name) and can choose another way; but then a short outage of the partner's TLS \
             returns every message. A \
-            failed handshake or a 4yz reply to STARTTLS still waits.",
+            failed handshake or a 4yz reply to STARTTLS still waits. `reroute:NAME` takes another way where `bounce` would send a \
+            report, such as a portal where recipients fetch their mail: the recipients go by that connector, whatever its \
+            `domains` are (`[]` if it serves no others), and under its own requirement: docs/routing.md. Errors: there is no such outbound \
+            connector, it is this one, is not forced or not enforced, or hands mail on itself.",
     }
     on_handshake_failure: Word<OnHandshakeFailure> = "clear" => {
         applies: &[Condition {
@@ -383,7 +387,7 @@ impl OutboundValues {
             remember_tls: self.remember_tls,
             client_certificate: certificate.map(|id| id.get_ref().as_str().into()),
             on_handshake_failure: self.on_handshake_failure,
-            on_failure: self.on_failure,
+            on_failure: self.on_failure.clone(),
             retry,
             connections: self.connections,
             sending: SendingSettings {

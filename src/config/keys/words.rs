@@ -4,7 +4,7 @@ use super::kinds::Words;
 use crate::config::LogFormat;
 use crate::connector::{
     AddressFamily, BareLf, BrakeMode, ClientKind, EightBit, HeaderHandling, KeyExchange, Mechanism, Mode,
-    MxAddresses, OnFailure, OnHandshakeFailure, Onward, Profile, Purpose, Reveal, Revocation, TlsVersion,
+    MxAddresses, OnHandshakeFailure, Onward, Profile, Purpose, Reveal, Revocation, TlsVersion,
 };
 use crate::listen::settings::ListenerTls;
 
@@ -70,7 +70,6 @@ words! {
     BrakeMode: "off" = Self::Off, "alarm" = Self::Alarm, "on" = Self::On;
     BareLf: "refuse" = Self::Refuse, "normalize" = Self::Normalize;
     EightBit: "convert" = Self::Convert, "report" = Self::Report;
-    OnFailure: "defer" = Self::Defer, "bounce" = Self::Bounce;
     OnHandshakeFailure: "clear" = Self::Clear, "clear_later" = Self::ClearLater, "defer" = Self::Defer;
     AddressFamily: "prefer-ipv6" = Self::PreferIpv6, "prefer-ipv4" = Self::PreferIpv4, "ipv6" = Self::Ipv6,
         "ipv4" = Self::Ipv4;

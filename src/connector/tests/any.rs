@@ -220,10 +220,14 @@ pub(super) fn an_outbound() -> impl Strategy<Value = Outbound> {
         2 => Just(Vec::new()),
         1 => subsequence(ARRIVALS.map(Arc::from).to_vec(), 1..=2),
     ];
-    let which = (some_patterns(), arrivals);
-    (which, 1_u16..4, demand, a_mode()).prop_map(|((domains, from_connectors), cost, tls, mode)| Outbound {
-        domains,
-        from_connectors,
+    // Connectors are named by their places.
+    let other = (0..6_u8).prop_map(|number| OnFailure::Reroute(format!("c{number}").into()));
+    let on_failure = prop_oneof![1 => Just(OnFailure::Defer), 1 => Just(OnFailure::Bounce), 1 => other];
+    let which = (some_patterns(), arrivals, on_failure);
+    (which, 1_u16..4, demand, a_mode()).prop_map(|(which, cost, tls, mode)| Outbound {
+        domains: which.0,
+        from_connectors: which.1,
+        on_failure: which.2,
         tls,
         mode,
         ..outbound("", &[], cost)
@@ -357,6 +361,37 @@ proptest! {
                 (std::cmp::Reverse(pattern.specificity()), is_open, c.cost, c.name.clone())
             });
         prop_assert_eq!(chosen(&one), best.map(|(pattern, c)| (c.name.to_string(), pattern.clone())));
+    }
+
+    #[test]
+    fn mail_that_is_handed_on_stays_under_an_enforced_requirement(
+        (all, _) in shuffled(an_outbound(), |c, name| c.name = name),
+        to in recipient(),
+        arrival in an_arrival(),
+        from in 0..6_u8,
+        observed in an_observation(),
+    ) {
+        let table = Table::new(Generation(1), Vec::new(), all);
+        let from: Arc<str> = format!("c{from}").into();
+        let rerouting = Rerouting {
+            from: Arc::clone(&from),
+            to: "any".into(),
+            status: "5.7.4".to_owned(),
+            reason: "no STARTTLS".to_owned(),
+        };
+        let first = choose(&table, to.as_ref(), arrival).map(|choice| choice.connector);
+        let again = choose_again(&table, (to.as_ref(), arrival), Some(&rerouting)).map(|choice| choice.connector);
+        prop_assert_eq!(first.is_some(), again.is_some());
+        if let (Some(first), Some(again)) = (first, again) && first.name != again.name {
+            prop_assert_eq!(&first.name, &from);
+            prop_assert_eq!(&first.on_failure, &OnFailure::Reroute(Arc::clone(&again.name)));
+            prop_assert!(again.is_enforced() && again.mode == Mode::Enforce);
+            let requirement = again.requirement(to.as_ref(), None);
+            let verdict = judge(&requirement, &observed, SessionId::new(), again.revision, Generation(1));
+            if let Verdict::Proceed(permit) = verdict {
+                prop_assert!(matches!(permit.attained(), Attained::Sealed(_)));
+            }
+        }
     }
 
     #[test]

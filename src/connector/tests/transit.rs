@@ -35,7 +35,7 @@ fn to_partner(observed: Observed) -> Transit {
     Transit::Outbound(OutboundTransit {
         connector: "out".into(),
         revision: Revision::default(),
-        domains: vec![Some(domain("p.example"))],
+        domains: vec![(Some(domain("p.example")), None)],
         arrived_by: None,
         host: None,
         address: [192, 0, 2, 1].into(),

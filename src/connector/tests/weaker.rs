@@ -111,6 +111,23 @@ fn mail_of_one_arrival_may_go_by_less_although_other_mail_does_not() {
     assert_eq!(told_outbound(&[strict()], &[strict(), hole]), ["* by cloud-in: rest -> hole: level"]);
 }
 
+#[test]
+fn where_mail_may_be_handed_counts() {
+    let bank = |rule: OnFailure| Outbound {
+        on_failure: rule,
+        ..to("bank", &["p.example"], OutboundTls::Forced(identity(&["mail.p.example"])))
+    };
+    let portal = || to("portal", &[], OutboundTls::Forced(Forced::encryption()));
+    let handing = || bank(OnFailure::Reroute("portal".into()));
+    let (waiting, both) = ([bank(OnFailure::Defer), portal()], [handing(), portal()]);
+    assert_eq!(told_outbound(&waiting, &both), ["p.example: bank -> portal: require"]);
+    assert_eq!(told_outbound(&both, &both), Vec::<String>::new());
+    assert_eq!(told_outbound(&both, &waiting), Vec::<String>::new());
+    // One that does not force TLS is never handed anything.
+    let open = to("portal", &[], OutboundTls::Opportunistic(None));
+    assert_eq!(told_outbound(&waiting, &[handing(), open]), Vec::<String>::new());
+}
+
 /// What `change` makes weaker of a strict connector.
 #[track_caller]
 fn check(change: impl FnOnce(&mut Forced), expected: &str) {
@@ -350,19 +367,23 @@ proptest! {
         arrival in an_arrival(),
         observed in an_observation(),
     ) {
-        let carries = |connector: &Outbound| {
+        let may_carry = |connector: &Outbound| {
             let requirement = connector.requirement(to.as_ref(), None);
             matches!(
                 judge(&requirement, &observed, SessionId::new(), connector.revision, Generation(1)),
                 Verdict::Proceed(_)
             )
         };
+        let carries = |table: &Table, connector: &Outbound| {
+            let other = reroute_target(table, connector);
+            may_carry(connector) || other.is_some_and(|other| may_carry(&other))
+        };
         let (old, new) = (table(&[], &old), table(&[], &new));
         let others: Vec<Domain> = to.iter().cloned().collect();
         let found = weaker_outbound(&old, &new, &others);
         prop_assert_eq!(weaker_outbound(&old, &old, &others), vec![]);
         if let (Some(was), Some(now)) = (choose(&old, to.as_ref(), arrival), choose(&new, to.as_ref(), arrival))
-            && !carries(&was.connector) && carries(&now.connector)
+            && !carries(&old, &was.connector) && carries(&new, &now.connector)
         {
             let label = to.map_or(DomainPattern::Any, DomainPattern::Exact);
             let of_it = |one: &&Weakening<Outbound>| {

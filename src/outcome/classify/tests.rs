@@ -158,7 +158,7 @@ fn a_name_fails_only_when_dns_said_so() {
 
 #[track_caller]
 fn check_shortfall(shortfall: Shortfall, on_failure: OnFailure, expected: &str) {
-    assert_eq!(line(&classify_shortfall(&shortfall, on_failure, &AT)), expected, "{shortfall:?}");
+    assert_eq!(line(&classify_shortfall(&shortfall, &on_failure, &AT)), expected, "{shortfall:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The input of a report, as data. Composing it is left to `dsn`.
 
 use super::super::{DeliveryRecord, Trouble};
+use crate::connector::Rerouting;
 use crate::mail::{Domain, Mailbox, QueueId, RecipientDsn, UnixMillis};
 
 /// What a report announces.
@@ -36,6 +37,8 @@ pub struct ReportedRecipient<'a> {
     pub forward_path: &'a Mailbox,
     /// The DSN parameters given for it (RFC 3461).
     pub dsn: &'a RecipientDsn,
+    /// How it was handed to another connector before.
+    pub rerouted: Option<&'a Rerouting>,
     /// How the attempt ended.
     pub fate: Fate<'a>,
 }

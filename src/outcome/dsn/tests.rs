@@ -76,7 +76,12 @@ fn composed_with(
     let reported: Vec<ReportedRecipient<'_>> = recipients
         .iter()
         .zip(fates)
-        .map(|(forward_path, fate)| ReportedRecipient { forward_path, dsn: &dsn, fate: *fate })
+        .map(|(forward_path, fate)| ReportedRecipient {
+            forward_path,
+            dsn: &dsn,
+            rerouted: None,
+            fate: *fate,
+        })
         .collect();
     compose(&Report {
         kind,

@@ -209,7 +209,7 @@ fn a_trouble_is_explained_by_the_reply_or_else_by_the_decision() {
     let fault = Shortfall::Handshake(HandshakeFault::of(HandshakeCause::Version, "old"));
     let decision = Arc::new(decided(Ruling::Withheld(fault.clone())));
     let at = At { host: "mx", decision: Some(&decision) };
-    let Outcome::Deferred(trouble) = classify_shortfall(&fault, OnFailure::Defer, &at) else {
+    let Outcome::Deferred(trouble) = classify_shortfall(&fault, &OnFailure::Defer, &at) else {
         panic!("deferred")
     };
     assert_eq!(trouble.hint().map(|hint| hint.token), Some("tls-version"));

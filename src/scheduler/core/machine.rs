@@ -11,7 +11,7 @@ use super::super::{Job, Way};
 use super::floor::{Floor, Pulse, Reach, StopSummary};
 use super::joined::{FailureTiming, JoinedReports};
 use super::lane::{LOST_MAX, Lane, Lesson, State, WaitingMessage, believed, connector_of};
-use super::place::{fits, place};
+use super::place::{fits, place, rerouted};
 use super::rate::Rates;
 use super::served::ServedLanes;
 use super::settle::{Rules, Work, judge, of_session, to_session, unreported};
@@ -347,7 +347,12 @@ impl<L: Divisible> Core<L> {
         let rules = Rules { retry: &retry, accepted_at, now: at.now(), blocked_until, again };
         let (mut verdicts, mut kept) = (Vec::with_capacity(outcomes.len()), Vec::new());
         for (recipient, outcome) in std::mem::take(&mut waiting.leased.recipients).into_iter().zip(outcomes) {
-            match judge(rules, &recipient, outcome) {
+            let whose = (&recipient, message.origin.arrival());
+            let verdict = match rerouted(at.table, &connector, whose, outcome, at.now()) {
+                Ok(verdict) => Some(verdict),
+                Err(outcome) => judge(rules, &recipient, outcome),
+            };
+            match verdict {
                 Some(verdict) => verdicts.push((recipient, verdict)),
                 None => kept.push(recipient),
             }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::super::Way;
 use super::lane::WaitingMessage;
-use crate::connector::{NextHop, Outbound, Table, choose};
-use crate::mail::MailboxDomain;
-use crate::spool::{Divisible, LaneKey, Leased};
+use super::settle::RecipientVerdict;
+use crate::connector::{Arrival, NextHop, OnFailure, Outbound, Rerouting, Table, choose, reroute_target};
+use crate::mail::{MailboxDomain, UnixMillis};
+use crate::outcome::{Cause, Outcome, Trouble};
+use crate::spool::{Divisible, LaneKey, Leased, QueuedRecipient};
 
 /// Some recipients of a message, and the lane they belong to under the table in effect.
 #[derive(Debug)]
@@ -23,12 +25,13 @@ pub(super) fn fits<L>(table: &Table, way: &Way, leased: &Leased<L>) -> bool {
     let mut last = None;
     leased.recipients.iter().all(|recipient| {
         let domain = recipient.forward_path.domain();
-        if last == Some(domain) {
+        let this = Some((domain, recipient.rerouted.as_ref()));
+        if last == this {
             return true;
         }
-        last = Some(domain);
-        let name = recipient.forward_path.domain_name();
-        choose(table, name, leased.message.origin.arrival())
+        last = this;
+        recipient
+            .way(table, leased.message.origin.arrival())
             .is_some_and(|c| same(&c.connector, &way.connector))
             && leads_to(way, domain)
     })
@@ -51,8 +54,7 @@ pub(super) fn place<L: Divisible>(table: &Table, waiting: WaitingMessage<L>) -> 
     let mut homes: Vec<(Home, Vec<u32>)> = Vec::new();
     for recipient in &waiting.leased.recipients {
         let domain = recipient.forward_path.domain();
-        let arrival = waiting.leased.message.origin.arrival();
-        let choice = choose(table, recipient.forward_path.domain_name(), arrival);
+        let choice = recipient.way(table, waiting.leased.message.origin.arrival());
         let home =
             choice.map(|c| (LaneKey::of(&c.connector, domain), Way::new(Arc::clone(&c.connector), domain)));
         let key = home.as_ref().map(|(key, _)| key);
@@ -75,6 +77,37 @@ pub(super) fn place<L: Divisible>(table: &Table, waiting: WaitingMessage<L>) -> 
         }
     }
     parts
+}
+
+/// What follows where no host meets the requirement of `used`, and that connector hands such mail to another one. Otherwise the outcome
+/// stands.
+pub(super) fn rerouted(
+    table: &Table,
+    used: &Outbound,
+    (recipient, arrival): (&QueuedRecipient, Arrival<'_>),
+    outcome: Outcome,
+    now: UnixMillis,
+) -> Result<RecipientVerdict, Outcome> {
+    let trouble = match (outcome, &used.on_failure) {
+        (Outcome::Failed(trouble), OnFailure::Reroute(_)) if trouble.cause == Cause::Requirement => trouble,
+        (outcome, _) => return Err(outcome),
+    };
+    let path = &recipient.forward_path;
+    let serves = choose(table, path.domain_name(), arrival).map(|choice| choice.connector);
+    let serves = serves.filter(|connector| connector.name == used.name);
+    let Some(target) = serves.and_then(|connector| reroute_target(table, &connector)) else {
+        // The table has changed: the connector that serves it now decides.
+        let status = trouble.status.in_class(4);
+        return Err(Outcome::Deferred(Trouble { status, ..trouble }));
+    };
+    let rerouting = Rerouting {
+        from: Arc::clone(&used.name),
+        to: Arc::clone(&target.name),
+        status: trouble.status.to_string(),
+        reason: trouble.reason.clone(),
+    };
+    let lane = LaneKey::of(&target, path.domain());
+    Ok(RecipientVerdict::Rerouted { trouble, rerouting, lane, next_at: now })
 }
 
 impl Way {

@@ -1,11 +1,12 @@
 //! Turns the outcomes of an attempt into a verdict for each recipient, and collects what is written for
 //! the message. It writes nothing itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::retry::{self, Next};
-use crate::connector::{Decision, Retry};
+use crate::connector::{Decision, Rerouting, Retry};
 use crate::mail::{Content, Enhanced, Occasion, UnixMillis};
 use crate::outcome::{Cause, DeliveryRecord, Outcome, Scope, Trouble};
 use crate::spool::{Divisible, LaneKey, QueuedRecipient, StoredMessage};
@@ -29,7 +30,19 @@ pub(in crate::scheduler) struct Work<L> {
 pub(in crate::scheduler) enum RecipientVerdict {
     Delivered(DeliveryRecord),
     Failed(Trouble),
-    Deferred { trouble: Trouble, attempts: u32, next_at: UnixMillis, tell: bool },
+    Deferred {
+        trouble: Trouble,
+        attempts: u32,
+        next_at: UnixMillis,
+        tell: bool,
+    },
+    /// It goes by another connector, in this lane.
+    Rerouted {
+        trouble: Trouble,
+        rerouting: Rerouting,
+        lane: LaneKey,
+        next_at: UnixMillis,
+    },
 }
 
 impl RecipientVerdict {
@@ -37,7 +50,9 @@ impl RecipientVerdict {
     pub(in crate::scheduler) fn decision(&self) -> Option<&Arc<Decision>> {
         match self {
             Self::Delivered(delivered) => Some(&delivered.decision),
-            Self::Failed(trouble) | Self::Deferred { trouble, .. } => trouble.decision.as_ref(),
+            Self::Failed(trouble) | Self::Deferred { trouble, .. } | Self::Rerouted { trouble, .. } => {
+                trouble.decision.as_ref()
+            }
         }
     }
 }
@@ -103,7 +118,9 @@ impl<L: Divisible> Work<L> {
     pub(in crate::scheduler) fn is_plain(&self) -> bool {
         self.verdicts.iter().all(|(_, verdict)| match verdict {
             RecipientVerdict::Delivered(_) => true,
-            RecipientVerdict::Failed(_) | RecipientVerdict::Deferred { .. } => false,
+            RecipientVerdict::Failed(_)
+            | RecipientVerdict::Deferred { .. }
+            | RecipientVerdict::Rerouted { .. } => false,
         }) && self.relayed().next().is_none()
     }
 
@@ -144,14 +161,18 @@ impl<L: Divisible> Work<L> {
                 let wanted = recipient.dsn.notify.wants(Occasion::Success) && !delivered.reports_on;
                 wanted.then_some((recipient, delivered))
             }
-            RecipientVerdict::Failed(_) | RecipientVerdict::Deferred { .. } => None,
+            RecipientVerdict::Failed(_)
+            | RecipientVerdict::Deferred { .. }
+            | RecipientVerdict::Rerouted { .. } => None,
         })
     }
 
     pub(in crate::scheduler) fn failed(&self) -> impl Iterator<Item = (&QueuedRecipient, &Trouble)> {
         self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
             RecipientVerdict::Failed(trouble) => Some((recipient, trouble)),
-            RecipientVerdict::Delivered(_) | RecipientVerdict::Deferred { .. } => None,
+            RecipientVerdict::Delivered(_)
+            | RecipientVerdict::Deferred { .. }
+            | RecipientVerdict::Rerouted { .. } => None,
         })
     }
 
@@ -160,18 +181,25 @@ impl<L: Divisible> Work<L> {
         self.verdicts.iter().filter_map(|(recipient, verdict)| match verdict {
             RecipientVerdict::Deferred { trouble, tell: true, .. } => Some((recipient, trouble)),
             RecipientVerdict::Deferred { tell: false, .. }
+            | RecipientVerdict::Rerouted { .. }
             | RecipientVerdict::Delivered(_)
             | RecipientVerdict::Failed(_) => None,
         })
     }
 
-    /// When the first of its deferred recipients is due.
-    pub(in crate::scheduler) fn next_at(&self) -> Option<UnixMillis> {
-        let times = self.verdicts.iter().filter_map(|(_, verdict)| match verdict {
-            RecipientVerdict::Deferred { next_at, .. } => Some(*next_at),
-            RecipientVerdict::Delivered(_) | RecipientVerdict::Failed(_) => None,
-        });
-        times.min()
+    /// The lanes of the recipients that stay in the queue, each with the time its first one is due.
+    pub(in crate::scheduler) fn due(&self) -> Vec<(LaneKey, UnixMillis)> {
+        let mut first: BTreeMap<&LaneKey, UnixMillis> = BTreeMap::new();
+        for (_, verdict) in &self.verdicts {
+            let (lane, next_at) = match verdict {
+                RecipientVerdict::Deferred { next_at, .. } => (&self.lane, *next_at),
+                RecipientVerdict::Rerouted { lane, next_at, .. } => (lane, *next_at),
+                RecipientVerdict::Delivered(_) | RecipientVerdict::Failed(_) => continue,
+            };
+            let known = first.entry(lane).or_insert(next_at);
+            *known = next_at.min(*known);
+        }
+        first.into_iter().map(|(lane, next_at)| (lane.clone(), next_at)).collect()
     }
 }
 

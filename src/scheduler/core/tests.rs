@@ -8,12 +8,12 @@ mod simulation;
 
 use std::sync::Arc;
 
-use super::super::samples::{deferred, delivered, failed, leased, outbound, trouble};
+use super::super::samples::{deferred, delivered, failed, leased, outbound, trouble, withheld};
 use super::machine::{Core, HandedWork};
 use super::settle::{RecipientVerdict, Work};
 use super::{Actions, At, Limits};
-use crate::connector::{Generation, Outbound, Revision, Table};
-use crate::mail::{Dates, QueueId, ReversePath, UnixMillis};
+use crate::connector::{Forced, Generation, OnFailure, Outbound, OutboundTls, Revision, Table};
+use crate::mail::{Dates, Enhanced, QueueId, ReversePath, UnixMillis};
 use crate::outcome::{Cause, Outcome, Scope, Trouble};
 use crate::spool::{LaneKey, Lease, LeaseBook, Leased, QueuedRecipient};
 
@@ -249,7 +249,7 @@ fn mixed_outcomes_are_written_in_one_commit() {
     };
     assert_eq!(names(work.failed().collect()), "c@b.example d@b.example");
     assert_eq!(names(work.late().collect()), "e@b.example");
-    assert_eq!(work.next_at(), Some(UnixMillis(w.now.0 + 1000)));
+    assert_eq!(work.due(), [(LaneKey("out/b.example".into()), UnixMillis(w.now.0 + 1000))]);
     assert_eq!(work.lease.recipients(), [0, 1, 2, 3]);
     let (again, _) = w.take(carrier).expect("the lost one at once");
     drop(work);
@@ -368,4 +368,60 @@ fn nothing_is_given_up_because_the_clock_was_set() {
     let at = At { table: &w.table, dates: &dates };
     let actions = w.core.report(ticket, vec![deferred(Scope::Recipient)], at);
     assert!(matches!(actions.works[0].verdicts[0].1, RecipientVerdict::Deferred { .. }));
+}
+
+/// A connector that hands on what it can't send, and the one that takes it.
+fn rerouting(portal: &str) -> Table {
+    let mut bank = outbound("out", "*");
+    bank.tls = OutboundTls::Forced(Forced::encryption());
+    bank.on_failure = OnFailure::Reroute(portal.into());
+    let mut other = outbound("portal", "portal.example");
+    other.tls = OutboundTls::Forced(Forced::encryption());
+    Table::new(Generation(1), Vec::new(), vec![bank, other])
+}
+
+#[test]
+fn what_can_not_be_sent_goes_by_the_other_connector_once() {
+    let mut w = World::new(10, 10);
+    w.table = rerouting("portal");
+    w.offer(1, &["a@b.example"]);
+    let carrier = w.carrier();
+    let (ticket, _) = w.take(carrier).expect("a job");
+    w.report(ticket, vec![withheld()]);
+    let mut work = w.works.pop().expect("an outcome");
+    let lane = LaneKey("portal/b.example".into());
+    assert_eq!(work.due(), [(lane.clone(), w.now)]);
+    assert!(!work.is_plain() && work.failed().next().is_none() && work.late().next().is_none(), "no report");
+    let (mut recipient, verdict) = work.verdicts.pop().expect("a verdict");
+    let RecipientVerdict::Rerouted { rerouting, .. } = verdict else { panic!("not handed on") };
+    assert_eq!((&*rerouting.from, &*rerouting.to, &*rerouting.status), ("out", "portal", "5.7.4"));
+    drop(work);
+
+    // As it is read back. The lane of the first connector has no part in it.
+    recipient.rerouted = Some(rerouting);
+    let mut leased = w.leased(1, &["a@b.example"]);
+    (leased.recipients, leased.lane) = (vec![recipient], lane.clone());
+    w.act(|core, at| core.fetched(&lane, Some((vec![leased], None)), at));
+    let start = w.out.starts.remove(0);
+    assert_eq!(&*start.way.connector.name, "portal");
+    let (ticket, _) = w.take(start.carrier).expect("a job");
+    // It does not go round: here it ends.
+    w.report(ticket, vec![withheld()]);
+    let work = w.works.pop().expect("an outcome");
+    assert_eq!(work.failed().count(), 1);
+}
+
+#[test]
+fn what_can_not_be_handed_on_waits() {
+    let mut w = World::new(10, 10);
+    w.table = rerouting("portal");
+    w.offer(1, &["a@b.example"]);
+    let carrier = w.carrier();
+    let (ticket, _) = w.take(carrier).expect("a job");
+    // A reload comes in between: the other connector is gone.
+    w.table = rerouting("gone");
+    w.report(ticket, vec![withheld()]);
+    let work = w.works.pop().expect("an outcome");
+    let RecipientVerdict::Deferred { trouble, .. } = &work.verdicts[0].1 else { panic!("not deferred") };
+    assert_eq!(trouble.status, Enhanced(4, 7, 4));
 }

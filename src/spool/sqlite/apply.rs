@@ -147,11 +147,12 @@ fn apply_settle(writer: &Connection, settle: &Settle, applied: &mut OperationEff
                     writer.prepare_cached("DELETE FROM recipient WHERE message = ?1 AND number = ?2")?;
                 gone += i64::try_from(delete.execute(params![id, number])?).unwrap_or_default();
             }
-            RecipientResult::Deferred { attempts, next_at, delay_told, lane, last } => {
+            RecipientResult::Deferred { attempts, next_at, delay_told, lane, last, rerouted } => {
                 let last = serde_json::to_string(last).ok();
-                writer
-                    .prepare_cached(DEFER)?
-                    .execute(params![id, number, attempts, next_at.0, delay_told, &*lane.0, last, NEVER.0])?;
+                let rerouted = rerouted.as_ref().and_then(|rerouting| serde_json::to_string(rerouting).ok());
+                let values =
+                    params![id, number, attempts, next_at.0, delay_told, &*lane.0, last, NEVER.0, rerouted];
+                writer.prepare_cached(DEFER)?.execute(values)?;
             }
         }
     }
@@ -334,6 +335,7 @@ const INSERT_RECIPIENT: &str = "
 /// A message may have been held while its attempt was under way; then it stays held.
 const DEFER: &str = "
     UPDATE recipient SET attempts = ?3, delay_told = MAX(delay_told, ?5), lane = ?6, last = ?7,
+        rerouted = ?9,
         next_at = CASE WHEN EXISTS (SELECT 1 FROM message WHERE id = ?1 AND held IS NOT NULL)
             THEN ?8 ELSE ?4 END
     WHERE message = ?1 AND number = ?2";

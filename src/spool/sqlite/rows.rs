@@ -39,6 +39,7 @@ pub(super) struct Mark {
     forward_path: String,
     notify: u8,
     orcpt: Option<String>,
+    rerouted: Option<String>,
 }
 
 impl MessageRow {
@@ -83,7 +84,9 @@ impl Mark {
         let (number, attempts, delay_told) = (self.number, self.attempts, self.told != 0);
         let notify = Notify::from_number(self.notify).unwrap_or_default();
         let dsn = RecipientDsn { notify, orcpt: self.orcpt.map(Arc::from) };
-        Ok(QueuedRecipient { number, forward_path, dsn, attempts, delay_told })
+        // What can't be read counts as not handed on: it goes by the connector of its domain again.
+        let rerouted = self.rerouted.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(QueuedRecipient { number, forward_path, dsn, attempts, delay_told, rerouted })
     }
 }
 
@@ -135,7 +138,7 @@ pub(super) fn marks(connection: &Connection, id: QueueId, lane: &LaneKey) -> Res
 /// # Errors
 /// The database error.
 pub(super) fn all_marks(connection: &Connection, id: QueueId) -> Result<Vec<(LaneKey, Mark)>> {
-    let read = |row: &Row<'_>| Ok((LaneKey(row.get::<_, String>(8)?.into()), mark(row)?));
+    let read = |row: &Row<'_>| Ok((LaneKey(row.get::<_, String>(9)?.into()), mark(row)?));
     connection.prepare_cached(ALL_MARKS)?.query_map([id.to_number()], read)?.collect()
 }
 
@@ -149,6 +152,7 @@ fn mark(row: &Row<'_>) -> Result<Mark> {
         forward_path: row.get(5)?,
         notify: row.get(6)?,
         orcpt: row.get(7)?,
+        rerouted: row.get(8)?,
     })
 }
 
@@ -188,7 +192,7 @@ pub(super) fn queued(
     let held = row.held.is_some();
     let read = |found: &Row<'_>| {
         let (path, lane): (String, String) = (found.get(1)?, found.get(2)?);
-        let last: Option<String> = found.get(5)?;
+        let (last, rerouted): (Option<String>, Option<String>) = (found.get(5)?, found.get(6)?);
         let next_at = UnixMillis(found.get(4)?);
         let Ok(forward_path) = Mailbox::parse(&path) else {
             return Ok(None);
@@ -201,6 +205,7 @@ pub(super) fn queued(
             next_at: if held { row.accepted_at } else { next_at },
             leased: book.holds(id, found.get(0)?),
             last: last.and_then(|text| serde_json::from_str::<LastTrouble>(&text).ok()),
+            rerouted: rerouted.and_then(|text| serde_json::from_str(&text).ok()),
         }))
     };
     let recipients = connection
@@ -232,11 +237,11 @@ const MESSAGE: &str = "
 
 /// The primary key finds a message's few rows; the lane only filters them.
 const MARKS: &str = "
-    SELECT number, next_at, accepted_at, delay_told, attempts, forward_path, notify, orcpt
+    SELECT number, next_at, accepted_at, delay_told, attempts, forward_path, notify, orcpt, rerouted
     FROM recipient WHERE message = ?1 AND +lane = ?2 ORDER BY number";
 
 const ALL_MARKS: &str = "
-    SELECT number, next_at, accepted_at, delay_told, attempts, forward_path, notify, orcpt, lane
+    SELECT number, next_at, accepted_at, delay_told, attempts, forward_path, notify, orcpt, rerouted, lane
     FROM recipient WHERE message = ?1 ORDER BY number";
 
 const CONTENT: &str = "
@@ -244,5 +249,5 @@ const CONTENT: &str = "
     FROM message LEFT JOIN body ON body.id = message.id WHERE message.id = ?1";
 
 const QUEUED: &str = "
-    SELECT number, forward_path, lane, attempts, next_at, last
+    SELECT number, forward_path, lane, attempts, next_at, last, rerouted
     FROM recipient WHERE message = ?1 ORDER BY number";

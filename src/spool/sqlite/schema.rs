@@ -169,4 +169,8 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE message ADD COLUMN raised_by TEXT;
     ALTER TABLE message ADD COLUMN originator TEXT;
 ",
+    "
+    -- How the recipient was handed to another connector, JSON.
+    ALTER TABLE recipient ADD COLUMN rerouted TEXT;
+",
 ];

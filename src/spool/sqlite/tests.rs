@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::reader::WantedRecipients;
 use super::*;
-use crate::connector::{Onward, OnwardDemand};
+use crate::connector::{Onward, OnwardDemand, Rerouting};
 use crate::mail::{BodyType, Domain, Envelope, Mailbox, ReversePath};
 use crate::spool::recover::RecoveryReport;
 use crate::spool::{LastTrouble, NewContent, Origin, RecipientResult, StoredBody};
@@ -63,9 +63,21 @@ fn trouble() -> LastTrouble {
     LastTrouble { status: "4.4.1".into(), reason: "no answer".into(), decision: None, hint: None }
 }
 
+fn rerouting() -> Rerouting {
+    let (status, reason) = ("5.7.4".to_owned(), "no STARTTLS".to_owned());
+    Rerouting { from: "bank".into(), to: "portal".into(), status, reason }
+}
+
 fn deferred(late: i64, to: &str) -> RecipientResult {
     let next_at = UnixMillis(NOW.0 + late);
-    RecipientResult::Deferred { attempts: 1, next_at, delay_told: true, lane: lane(to), last: trouble() }
+    RecipientResult::Deferred {
+        attempts: 1,
+        next_at,
+        delay_told: true,
+        lane: lane(to),
+        last: trouble(),
+        rerouted: Some(rerouting()),
+    }
 }
 
 fn settlement(leased: Leased, settled: &RecipientResult) -> Settlement {

@@ -50,7 +50,7 @@ fn mail_without_a_connector_is_spared_after_the_start() {
             RecipientVerdict::Deferred { next_at, .. } => {
                 format!("in {} min", (next_at.0 - w.now.0) / 60_000)
             }
-            RecipientVerdict::Delivered(_) => "delivered".to_owned(),
+            RecipientVerdict::Delivered(_) | RecipientVerdict::Rerouted { .. } => "delivered".to_owned(),
         };
         assert_eq!(got, expected, "{minutes} min after the start");
     };

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::super::super::{QuestionEnd, Way};
 use super::super::floor::{Pulse, Reach};
 use super::*;
-use crate::connector::{Arrival, choose};
+use crate::connector::{Arrival, Forced, OnFailure, OutboundTls, choose};
 use crate::mail::Mailbox;
 
 /// One event; the numbers select what it applies to.
@@ -96,8 +96,11 @@ fn table(setting: &Setting, other: bool) -> Table {
         connector.revision = Revision([u8::from(other); 8]);
         connector
     };
-    let own = connector("own", if other { "d2.example" } else { "d1.example" });
-    Table::new(Generation(1), Vec::new(), vec![connector("out", "*"), own])
+    let mut own = connector("own", if other { "d2.example" } else { "d1.example" });
+    own.on_failure = OnFailure::Reroute("portal".into());
+    let mut portal = connector("portal", "portal.example");
+    portal.tls = OutboundTls::Forced(Forced::encryption());
+    Table::new(Generation(1), Vec::new(), vec![connector("out", "*"), own, portal])
 }
 
 /// The core, and what the world outside knows of it.
@@ -170,7 +173,7 @@ impl Random {
             for (recipient, verdict) in &work.verdicts {
                 assert!(work.lease.recipients().contains(&recipient.number), "settled without a lease");
                 match verdict {
-                    RecipientVerdict::Deferred { .. } => {}
+                    RecipientVerdict::Deferred { .. } | RecipientVerdict::Rerouted { .. } => {}
                     RecipientVerdict::Delivered(_) | RecipientVerdict::Failed(_) => {
                         assert!(self.settled.insert((id, recipient.number)), "{id} settled twice");
                     }
@@ -203,9 +206,10 @@ impl Random {
                 let Some(carrier) = self.pick(number) else { return };
                 let Some((ticket, count)) = self.flights.get_mut(&carrier).and_then(Vec::pop) else { return };
                 let kinds = kinds.iter().cycle().take(count);
-                let outcomes = kinds.map(|kind| match kind % 8 {
+                let outcomes = kinds.map(|kind| match kind % 9 {
                     0..=3 => delivered(),
                     4 => failed(),
+                    8 => withheld(),
                     5 => deferred(Scope::Recipient),
                     6 => deferred(Scope::Lane),
                     _ => deferred(Scope::Session),

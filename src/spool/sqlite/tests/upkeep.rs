@@ -48,7 +48,8 @@ async fn one_process_has_it() {
 /// Undoes the steps after the third version.
 const SINCE_THE_THIRD: &str = "ALTER TABLE message DROP COLUMN held_until_whole; \
     ALTER TABLE message DROP COLUMN left_sealed; \
-    ALTER TABLE message DROP COLUMN raised_by; ALTER TABLE message DROP COLUMN originator;";
+    ALTER TABLE message DROP COLUMN raised_by; ALTER TABLE message DROP COLUMN originator; \
+    ALTER TABLE recipient DROP COLUMN rerouted;";
 
 #[tokio::test]
 async fn a_schema_is_brought_up_to_date_but_never_down() {
@@ -59,7 +60,7 @@ async fn a_schema_is_brought_up_to_date_but_never_down() {
         let database = Connection::open(&path).expect("a database");
         database.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).expect("a number")
     };
-    assert_eq!((read("user_version"), read("page_size")), (6, 8192));
+    assert_eq!((read("user_version"), read("page_size")), (7, 8192));
     // As the first version left it.
     edit(
         folder.path(),
@@ -71,13 +72,13 @@ async fn a_schema_is_brought_up_to_date_but_never_down() {
         ),
     );
     drop(open(folder.path()));
-    assert_eq!(read("user_version"), 6);
-    edit(folder.path(), "PRAGMA user_version = 7");
+    assert_eq!(read("user_version"), 7);
+    edit(folder.path(), "PRAGMA user_version = 8");
     let fault = SqliteSpool::open(Settings { data_dir: folder.path().to_owned(), ..Settings::default() })
         .err()
         .expect("newer");
-    assert!(matches!(fault, OpenFault::Newer { version: 7, known: 6, .. }), "{fault}");
-    assert_eq!(read("user_version"), 7);
+    assert!(matches!(fault, OpenFault::Newer { version: 8, known: 7, .. }), "{fault}");
+    assert_eq!(read("user_version"), 8);
 }
 
 #[tokio::test]

@@ -116,7 +116,11 @@ impl Sea {
                 self.go_on(carrier, delay, Some(Phase::Opened));
             }
             Judged::Withhold(_) => {
-                self.report(carrier, &deferred(Scope::Lane));
+                let outcome = match &connector.on_failure {
+                    OnFailure::Reroute(_) => withheld(),
+                    OnFailure::Defer | OnFailure::Bounce => deferred(Scope::Lane),
+                };
+                self.report(carrier, &outcome);
                 self.go_on(carrier, 0, Some(Phase::Taking));
             }
         }
@@ -141,6 +145,9 @@ impl Sea {
             return self.lose_session(carrier);
         }
         let enforced = matches!(way.connector.requirement(None, None), Requirement::Forced(_));
+        // What was handed on goes by no other connector, as long as the table says so.
+        let handed_on = leased.recipients.iter().any(|recipient| recipient.rerouted.is_some());
+        assert!(!handed_on || &*way.connector.name == "portal", "handed on, and back");
         assert!(!(enforced && self.carriers[&carrier].plaintext), "plaintext under a forced requirement");
         match kind {
             Kind::Stalls => {

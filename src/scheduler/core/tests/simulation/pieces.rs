@@ -65,6 +65,7 @@ pub(super) struct Row {
     pub(super) next_at: i64,
     pub(super) attempts: u32,
     pub(super) delay_told: bool,
+    pub(super) rerouted: Option<Rerouting>,
 }
 
 #[derive(Debug, Clone)]

@@ -1,0 +1,52 @@
+//! Mail whose connector's requirement can't be met, and that goes by another connector instead: which one, and what is
+//! kept of it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::arrival::Arrival;
+use super::choose::{Choice, choose};
+use super::table::{Mode, OnFailure, Outbound, Table};
+use crate::mail::Domain;
+
+/// What is known of a recipient that was handed to another connector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rerouting {
+    /// The connector whose requirement could not be met.
+    pub from: Arc<str>,
+    /// The connector that it was handed to.
+    pub to: Arc<str>,
+    /// The enhanced status code of what hindered the first one.
+    pub status: String,
+    /// What hindered it, in one sentence.
+    pub reason: String,
+}
+
+/// The connector that takes what `from` can't send under its requirement. It is none but a forced one that is enforced, whatever the
+/// table says: mail under a forced requirement never leaves in plaintext.
+#[must_use]
+pub fn reroute_target(table: &Table, from: &Outbound) -> Option<Arc<Outbound>> {
+    let OnFailure::Reroute(name) = &from.on_failure else { return None };
+    let is_strict = |one: &&Arc<Outbound>| one.mode == Mode::Enforce && one.forced().is_some();
+    let found = table.outbound.iter().find(|one| one.name == *name && one.name != from.name);
+    found.filter(is_strict).map(Arc::clone)
+}
+
+/// Chooses the connector for a recipient that may have been handed on before. As long as the connector that serves the
+/// domain is the one that handed it on, and still hands mail on, it stays with the other one.
+#[must_use]
+pub fn choose_again(
+    table: &Table,
+    (domain, arrival): (Option<&Domain>, Arrival<'_>),
+    rerouted: Option<&Rerouting>,
+) -> Option<Choice> {
+    let choice = choose(table, domain, arrival)?;
+    let other = rerouted
+        .filter(|rerouting| rerouting.from == choice.connector.name)
+        .and_then(|_| reroute_target(table, &choice.connector));
+    Some(match other {
+        Some(connector) => Choice { connector, ..choice },
+        None => choice,
+    })
+}
