@@ -23,6 +23,8 @@ pub mod listen;
 pub mod submit;
 
 pub mod admin;
+pub mod import;
+
 pub mod config;
 
 pub mod cli;

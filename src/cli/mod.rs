@@ -9,6 +9,7 @@ mod control;
 mod doctor;
 mod exit;
 mod explain;
+mod import;
 mod lab;
 mod paths;
 mod print;
@@ -63,6 +64,8 @@ enum Verb {
     Reload(args::DaemonArgs),
     /// Show the connectors in effect, what they require, and what needs attention; release one from its brake.
     Connectors(connectors::ConnectorsArgs),
+    /// Make a configuration from the settings of Exchange or Postfix, and say what has no counterpart.
+    Import(import::ImportArgs),
     /// Submit the message on standard input, as scripts and cron do.
     Sendmail(sendmail::SendmailArgs),
     /// Create a line for a users file from a name and the password on standard input.
@@ -103,6 +106,7 @@ impl Command {
             Verb::Spool(args) => spool::spool(&args),
             Verb::Reload(args) => reload::reload(&args),
             Verb::Connectors(args) => connectors::connectors(&args),
+            Verb::Import(args) => import::import(&args),
             Verb::Sendmail(args) => sendmail::sendmail(&args),
             Verb::User(args) => user::user(&args),
             Verb::Lab(args) => lab::lab(args),
@@ -138,6 +142,7 @@ impl Verb {
             Self::Cert(args) => args.is_json(),
             Self::Validate(args) => args.daemon.json,
             Self::Probe(args) => args.json,
+            Self::Import(args) => args.is_json(),
             Self::Queue(args) => args.is_json(),
             Self::Spool(args) => args.is_json(),
             Self::Reload(args) => args.json,

@@ -91,6 +91,7 @@ const SHELL: &[&str] = &[
     "lab/zone.rs",
     "cli/control.rs",
     "cli/explain/supposed.rs",
+    "cli/import.rs",
     "cli/probe.rs",
     "cli/revive.rs",
     "cli/run.rs",

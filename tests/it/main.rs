@@ -37,6 +37,7 @@ mod gateway;
 mod harness;
 mod headers;
 mod hints;
+mod imports;
 mod lab;
 mod lab_hybrid;
 mod lenient;
