@@ -236,6 +236,7 @@ mod tests {
     /// What a reload applies outside of the connectors.
     const APPLIED: &[(&str, &str)] = &[
         ("listener", "certificate"),
+        ("listener", "profile"),
         ("queue", "retry"),
         ("queue", "expire"),
         ("queue", "delay_dsn"),
