@@ -23,6 +23,17 @@ pub(super) struct ImportArgs {
 enum ImportSource {
     /// Connectors and accepted domains of Exchange Online and Exchange Server, exported as JSON or CSV.
     Exchange(ExchangeArgs),
+    /// main.cf, master.cf and the tables that they name.
+    Postfix(PostfixArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct PostfixArgs {
+    /// The folder with main.cf and master.cf: /etc/postfix, or a copy of it.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    #[command(flatten)]
+    into: IntoArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -70,6 +81,7 @@ impl ImportArgs {
     fn into(&self) -> &IntoArgs {
         match &self.source {
             ImportSource::Exchange(args) => &args.into,
+            ImportSource::Postfix(args) => &args.into,
         }
     }
 }
@@ -82,6 +94,11 @@ pub(super) fn import(args: &ImportArgs) -> Result<ExitCode, Failure> {
         ImportSource::Exchange(args) => {
             let files = args.files.iter().map(|path| named(path)).collect::<Result<Vec<_>, _>>();
             files.and_then(|files| import::from_exchange(&files, &wishes, &LocalDisk))
+        }
+        ImportSource::Postfix(args) => {
+            let folder = std::path::absolute(&args.folder).map_err(|e| Failure::new(EXIT_NO, e))?;
+            let shown = args.folder.display().to_string();
+            import::from_postfix(&shown, &folder.display().to_string(), &wishes, &LocalDisk)
         }
     };
     let made = made.map_err(|fault| Failure::new(EXIT_NO, fault))?;

@@ -4,6 +4,7 @@
 
 mod exchange;
 mod fault;
+mod postfix;
 mod remark;
 mod settle;
 mod sketch;
@@ -12,6 +13,7 @@ mod write;
 
 pub use exchange::translate as from_exchange;
 pub use fault::{ImportFault, LineProblem};
+pub use postfix::translate as from_postfix;
 pub use remark::{Leftover, PlacedRemark};
 pub use sketch::{Disk, SideFile, Wishes};
 pub use text::FILE_BYTES_MAX;

@@ -252,7 +252,27 @@ pub(super) fn networks(text: &str) -> Option<Vec<IpNet>> {
     }
     let network = plain.parse::<IpNet>().ok();
     let one = network.or_else(|| plain.parse::<std::net::IpAddr>().ok().map(IpNet::from))?;
-    Some(vec![one.trunc()])
+    Some(vec![plain_ipv4(one.trunc())])
+}
+
+/// IPv4 written as IPv6, which no connection shows.
+fn plain_ipv4(network: IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else { return network };
+    let bits = v6.prefix_len().checked_sub(96);
+    let mapped = v6.network().to_ipv4_mapped().zip(bits);
+    mapped.and_then(|(address, bits)| IpNet::new(address.into(), bits).ok()).unwrap_or(network)
+}
+
+/// A network without another one in it.
+pub(super) fn without(network: IpNet, hole: IpNet) -> Vec<IpNet> {
+    if hole.contains(&network) {
+        return Vec::new();
+    }
+    if !network.contains(&hole) {
+        return vec![network];
+    }
+    let halves = network.subnets(network.prefix_len() + 1);
+    halves.map_or_else(|_| Vec::new(), |halves| halves.flat_map(|half| without(half, hole)).collect())
 }
 
 /// The server's name and postmaster, as asked for or as the source has them.
@@ -310,6 +330,7 @@ mod tests {
         check("0.0.0.0-255.255.255.255", "0.0.0.0/0");
         check("::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "::/0");
         check("[2001:db8::]/32", "2001:db8::/32");
+        check("[::ffff:127.0.0.0]/104", "127.0.0.0/8");
         check("192.0.2.9-192.0.2.1", "none");
         check("192.0.2.1-2001:db8::1", "none");
         check("mail.a.example", "none");

@@ -64,6 +64,8 @@ pub(super) enum OfferSketch {
     Off,
     #[default]
     StartTls,
+    Required,
+    Implicit,
 }
 
 /// Another organisation, with connectors of both directions.
@@ -100,6 +102,8 @@ pub(super) struct InboundSketch {
     pub(super) recipients_file: Option<SideFile>,
     /// Headers of its mail are promoted to those of the organisation.
     pub(super) promotes: bool,
+    /// Whose headers are promoted, where many organisations have one certificate.
+    pub(super) originators: Vec<DomainPattern>,
     pub(super) remarks: Vec<Leftover>,
 }
 

@@ -165,6 +165,8 @@ impl Page {
         let wanted = match listener.tls {
             OfferSketch::Off => "off",
             OfferSketch::StartTls => "starttls",
+            OfferSketch::Required => "required",
+            OfferSketch::Implicit => "implicit",
         };
         let there = |id: &&String| sketch.certificates.get(*id).is_some_and(|one| one.is_there);
         let ids: Vec<&String> = listener.certificates.iter().filter(there).collect();
@@ -211,6 +213,7 @@ impl Page {
         if connector.promotes {
             self.text("headers", "promote");
         }
+        self.list("originators", &connector.originators);
         if let Some(size) = &connector.message_size {
             self.text("message_size", size);
         }

@@ -5,9 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::peer::daemon::PROGRAM;
-use crate::peer::mint::{Authority, Kind};
-use crate::peer::tools;
+use crate::peer::daemon::{Daemon, PROGRAM, free_address};
+use crate::peer::mint::{Authority, Kind, Pair};
+use crate::peer::postfix::{PolicyTable, Postfix, Relay};
+use crate::peer::sink::{Manner, Sink};
+use crate::peer::site::{PARTNER, Site};
+use crate::peer::source::Source;
+use crate::peer::{LONG, eventually, left_out, mix, tools};
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/import")
@@ -61,7 +65,9 @@ fn each_site_becomes_a_configuration_that_passes_check() {
         let made = import(&site, &["--certificate-dir", "/nowhere/tls"]);
         let said = String::from_utf8(made.stderr.clone()).unwrap();
         assert_eq!(made.status.code(), Some(0), "{}: {}", site.display(), tools::said(&made));
-        let text = String::from_utf8(made.stdout).unwrap();
+        let here = site.display().to_string();
+        let text = String::from_utf8(made.stdout).unwrap().replace(&here, "/SITE");
+        let said = said.replace(&here, "/SITE");
         // Whatever standard error names, the text names at its place.
         let remarked = said.lines().filter(|line| line.contains("not imported: ")).count();
         assert_eq!(text.matches("NOT IMPORTED: ").count(), remarked, "{text}\n{said}");
@@ -301,4 +307,238 @@ fn json_of_an_import_has_what_was_not_imported() {
         made["not_imported"].as_array().unwrap().iter().map(|one| one["setting"].as_str().unwrap()).collect();
     assert!(settings.contains(&"EFSkipLastIP") && settings.contains(&"TestMode"), "{settings:?}");
     assert!(made["configuration"].as_str().unwrap().contains("[[inbound]]"));
+}
+
+#[test]
+fn a_policy_table_of_postfix_is_as_strict_here() {
+    let site = Imported::of("postfix-policy", &[]);
+    site.answers(&[
+        ("--to a@none.example", &["tls       off"]),
+        ("--to a@may.example", &["connector internet-out by *", "opportunistic"]),
+        (
+            "--to a@encrypt.example --starttls not-offered",
+            &["connector encrypt-example", "starttls-not-offered"],
+        ),
+        ("--to a@encrypt.example --tls", &["(met)"]),
+        // A dot before a domain: all below it, and TLS 1.3 only.
+        ("--to a@x.y.encrypt.example --tls --tls-version 1.2", &["connector encrypt-example-out", "version"]),
+        ("--to a@dane.example", &["connector dane-example", "opportunistic"]),
+        ("--to a@daneonly.example --peer-cert cert=mx.elsewhere.example", &["name-mismatch"]),
+        ("--to a@finger.example --peer-cert cert=mx.finger.example", &["connector finger-example", "pin"]),
+        ("--to a@sha1.example --peer-cert cert=mx.sha1.example", &["pin"]),
+        ("--to a@verify.example --peer-cert cert=mx.elsewhere.example", &["name-mismatch"]),
+        // nexthop, dot-nexthop.
+        ("--to a@secure.example --peer-cert cert=secure.example", &["(met)"]),
+        ("--to a@secure.example --peer-cert cert=mx.secure.example", &["(met)"]),
+        ("--to a@secure.example --peer-cert cert=mx.elsewhere.example", &["name-mismatch"]),
+        ("--to a@named.example --peer-cert cert=m1.pool.named.example", &["(met)"]),
+        ("--to a@named.example --peer-cert cert=named.example", &["name-mismatch"]),
+        ("--to a@x.below.example --peer-cert cert=x.below.example", &["(met)"]),
+        ("--to a@below.example", &["connector internet-out by *"]),
+        // The policy of a next hop is looked up as it is written.
+        ("--to a@hop.example --peer-cert cert=mail.hop.example", &["mail.hop.example:587", "(met)"]),
+        ("--to a@hop.example --starttls not-offered", &["starttls-not-offered"]),
+        ("--to a@contoso.example", &["exchange.contoso.example:25"]),
+        ("--to a@sub.contoso.example", &["exchange.contoso.example:25"]),
+        ("--to a@sister.example", &["[192.0.2.40]:2525"]),
+        ("--to a@fax.example", &["not-yet-written.invalid"]),
+        ("--from x@y.example --to ann@contoso.example", &["admitted by internet"]),
+        ("--from x@y.example --to eve@contoso.example", &["not among internet's recipients"]),
+        ("--from x@y.example --to any@sister.example", &["admitted by internet"]),
+        ("--from x@y.example --to a@world.example", &["does not relay to world.example"]),
+        ("--from x@y.example --to a@world.example --peer-ip 10.1.8.1", &["admitted by mynetworks"]),
+        ("--from x@y.example --to a@world.example --peer-ip 10.1.9.1", &["does not relay to world.example"]),
+    ]);
+}
+
+#[test]
+fn a_relayhost_and_client_certificates_of_postfix_are_as_strict_here() {
+    Imported::of("postfix-relayhost", &[]).answers(&[
+        (
+            "--to a@world.example --peer-cert cert=smtp.provider.example",
+            &["connector relayhost by *", "smtp.provider.example:587", "(met)"],
+        ),
+        ("--to a@world.example --peer-cert cert=mx.elsewhere.example", &["name-mismatch"]),
+        ("--from x@y.example --to a@world.example --peer-ip 127.0.0.1", &["admitted by mynetworks"]),
+        ("--from x@y.example --to a@world.example --peer-ip 192.0.2.1", &["does not relay to world.example"]),
+    ]);
+    let branch = Imported::of("postfix-ccert", &[]);
+    branch.answers(&[
+        (
+            "--from x@y.example --to a@world.example --listener smtp --peer-ip 10.9.9.9",
+            &["admitted by mynetworks"],
+        ),
+        // A certificate whose key is not among relay_clientcerts relays nowhere.
+        (
+            "--from x@y.example --to a@world.example --listener smtp --peer-cert cert=office9.example",
+            &["does not relay to world.example"],
+        ),
+        ("--from x@y.example --to a@contoso.example --listener smtp", &["admitted by internet"]),
+        ("--from x@y.example --to a@contoso.example --listener submission", &["refused"]),
+        ("--from x@bank.example --to a@contoso.example --listener smtp", &["refused", "550 5.7.10"]),
+        ("--from x@sub.bank.example --to a@contoso.example --listener smtp", &["refused", "550 5.7.10"]),
+        (
+            "--from x@bank.example --to a@contoso.example --listener smtp --tls",
+            &["admitted by from-bank-example"],
+        ),
+        (
+            "--to a@sub.partner.example --starttls not-offered",
+            &["connector partner-example", "starttls-not-offered"],
+        ),
+        ("--to a@clear.example", &["tls       off"]),
+        ("--to a@mustno.example --tls", &["any certificate", "(met)"]),
+        ("--to a@must.example --peer-cert cert=mx.elsewhere.example", &["connector must-example", "forced"]),
+        ("--to a@world.example", &["connector internet-out by *", "opportunistic"]),
+    ]);
+}
+
+/// How a next hop of the comparison is set up, and who delivers there.
+const LEVELS: &[(&str, &str)] = &[
+    ("none", "none"),
+    ("may", "may"),
+    ("encrypt", "encrypt"),
+    ("verify", "verify match=mail.partner.test"),
+    ("secure", "secure match=mail.partner.test"),
+    ("dotted", "secure match=.partner.test"),
+    ("finger", "fingerprint match=@PIN"),
+    (
+        "stranger",
+        "fingerprint match=00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF",
+    ),
+    ("newest", "encrypt protocols=>=TLSv1.3"),
+];
+
+/// Each level meets a host that does all well, one with another name, one of a strange authority, and one without TLS.
+/// Postfix itself delivers by its table, and Sealpost by what was imported from it: both must take the same way.
+#[tokio::test(flavor = "multi_thread")]
+async fn postfix_and_the_imported_table_deliver_to_the_same_hosts() {
+    if let Some(why) = Postfix::missing() {
+        return left_out("imports::postfix_and_the_imported_table", why);
+    }
+    let site = Site::new();
+    let good = site.partners.pair(&[PARTNER], Kind::Good);
+    let pin = fingerprint(&good);
+    let hosts = [
+        ("good", Manner::sealed(good.server())),
+        ("other", Manner::sealed(site.partners.pair(&["mail.other.test"], Kind::Good).server())),
+        ("strange", Manner::sealed(site.renewed.pair(&[PARTNER], Kind::Good).server())),
+        ("clear", Manner::clear()),
+    ];
+    let (mut sinks, mut transport, mut policy) = (Vec::new(), String::new(), String::new());
+    for (level, value) in LEVELS {
+        for (host, manner) in &hosts {
+            let sink = Sink::start(manner.clone()).await;
+            let (domain, port) = (format!("{level}-{host}.test"), sink.address.port());
+            transport += &format!("{domain} smtp:[127.0.0.1]:{port}\n");
+            policy += &format!("[127.0.0.1]:{port} {}\n", value.replace("@PIN", &pin));
+            sinks.push((domain, sink));
+        }
+    }
+    let nowhere = Relay { to: free_address(), verify: None };
+    let policy = Some(PolicyTable { text: &policy, anchors: &site.partners });
+    let postfix = Postfix::start_with_policy(
+        &site.partners.pair(&["postfix.test"], Kind::Good),
+        nowhere,
+        &transport,
+        policy,
+    )
+    .await;
+    for (domain, _) in &sinks {
+        let mut source = postfix.tool("smtp-source");
+        source.args(["-f", "ada@a.test", "-t", &format!("bob@{domain}"), &postfix.address.to_string()]);
+        let output = tools::run(source).await;
+        assert!(output.status.success(), "{}", tools::said(&output));
+    }
+    eventually("Postfix tried all", LONG, async || {
+        let log = postfix.log();
+        sinks.iter().all(|(domain, _)| outcome_of(&log, domain).is_some()).then_some(())
+    })
+    .await;
+    let log = postfix.log();
+    let by_postfix: Vec<(String, bool, bool)> = sinks
+        .iter()
+        .map(|(domain, sink)| (domain.clone(), outcome_of(&log, domain) == Some("sent"), was_sealed(sink)))
+        .collect();
+    let daemon = imported_daemon(&postfix, &site).await;
+    let messages = sinks.iter().enumerate().map(|(at, (domain, _))| {
+        mix::plain(&format!("m{at}"), 1, 10, "ada@a.test", &format!("bob@{domain}")).remove(0)
+    });
+    Source::clear(daemon.at("in"), 1).send_all(messages.collect()).await;
+    for ((domain, sink), (_, sent, sealed)) in sinks.iter().zip(&by_postfix) {
+        let before = usize::from(*sent);
+        if *sent {
+            sink.until(&format!("Sealpost delivers to {domain}, as Postfix did"), LONG, |log| {
+                log.arrived.len() > before
+            })
+            .await;
+        } else {
+            daemon.deferred(&format!("bob@{domain}")).await;
+            assert_eq!(sink.arrived().len(), 0, "{domain}: Postfix kept it back");
+        }
+        assert_eq!(was_sealed(sink), *sealed, "{domain}: encrypted or not");
+    }
+    // Each level sends somewhere, and only the ones without requirements everywhere.
+    let count = |level: &str| {
+        by_postfix.iter().filter(|(domain, sent, _)| *sent && domain.starts_with(level)).count()
+    };
+    let counts: Vec<(&str, usize)> = LEVELS.iter().map(|(level, _)| (*level, count(level))).collect();
+    assert_eq!(
+        counts,
+        [
+            ("none", 4),
+            ("may", 4),
+            ("encrypt", 3),
+            ("verify", 1),
+            ("secure", 1),
+            ("dotted", 1),
+            ("finger", 1),
+            ("stranger", 0),
+            ("newest", 3)
+        ]
+    );
+}
+
+/// What Postfix says became of the message for a domain.
+fn outcome_of(log: &str, domain: &str) -> Option<&'static str> {
+    let to = format!("to=<bob@{domain}>");
+    let line = log.lines().find(|line| line.contains(&to) && line.contains("status="))?;
+    ["sent", "deferred", "bounced"].into_iter().find(|word| line.contains(&format!("status={word}")))
+}
+
+fn was_sealed(sink: &Sink) -> bool {
+    sink.arrived().last().is_some_and(|message| message.sealed)
+}
+
+/// A fingerprint of a public key, as Postfix writes it.
+fn fingerprint(pair: &Pair) -> String {
+    use rcgen::PublicKeyData as _;
+    use sha2::Digest as _;
+    let key = rcgen::KeyPair::from_pem(&pair.key).unwrap();
+    sha2::Sha256::digest(key.subject_public_key_info())
+        .iter()
+        .map(|octet| format!("{octet:02X}"))
+        .collect::<Vec<_>>()
+        .join(":")
+}
+
+/// A daemon with what was imported from a running Postfix; only its port is another one.
+async fn imported_daemon(postfix: &Postfix, site: &Site) -> Daemon {
+    let config = site.home.config();
+    let data = site.home.path().join("data");
+    fs::create_dir_all(&data).unwrap();
+    let made = sealpost(&[
+        "import",
+        "postfix",
+        postfix.configuration().to_str().unwrap(),
+        "--output",
+        config.to_str().unwrap(),
+        "--data-dir",
+        data.to_str().unwrap(),
+    ]);
+    assert!(made.status.success(), "{}", tools::said(&made));
+    let port = postfix.address.port();
+    let text = fs::read_to_string(&config).unwrap();
+    let text = text.replace(&format!("name = \"port-{port}\""), "name = \"in\"");
+    fs::write(&config, text.replace(&postfix.address.to_string(), "127.0.0.1:0")).unwrap();
+    Daemon::start(&site.home).await
 }

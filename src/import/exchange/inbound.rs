@@ -98,7 +98,6 @@ impl Admittance<'_> {
             origin: format!("From {place}."),
             notes: exported.comment.iter().map(|text| format!("Comment: {text}")).collect(),
             off: !exported.enabled,
-            promotes: false,
             remarks: exported.remarks.clone(),
             ..InboundSketch::default()
         };
@@ -110,7 +109,8 @@ impl Admittance<'_> {
             sketch.to_domains = if accepted.is_empty() { self.ours.to_vec() } else { accepted };
         }
         if what.cloud_services {
-            headers(&mut sketch.remarks, "CloudServicesMailEnabled");
+            let setting = "CloudServicesMailEnabled";
+            sketch.promotes = promotes(&sketch.tls, sketch.off, setting, &mut sketch.remarks);
         }
         Ok(sketch)
     }
@@ -310,7 +310,10 @@ impl Admittance<'_> {
             "Every tenant of the cloud presents this certificate: never add other domains to to_domains."
                 .to_owned(),
         );
-        headers(&mut sketch.remarks, "TlsDomainCapabilities");
+        sketch.promotes = !sketch.off;
+        if sketch.promotes {
+            sketch.originators = self.ours.to_vec();
+        }
         // Two servers of one site grant the same.
         let same =
             |one: &InboundSketch| one.tls == sketch.tls && one.own && one.listeners == sketch.listeners;
@@ -329,14 +332,21 @@ fn is_everywhere(sketch: &InboundSketch) -> bool {
     sketch.from_networks.is_empty() || sketch.from_networks.iter().any(|network| network.prefix_len() == 0)
 }
 
-/// Headers of the organisation are not promoted.
-pub(super) fn headers(remarks: &mut Vec<Leftover>, setting: &str) {
-    remarks.push(Leftover::new(
-        setting,
-        "True",
-        "headers of Exchange are passed as they are, and not promoted",
-        "see docs/hybrid.md for what that means",
-    ));
+/// Headers are promoted only for a client or host that forced TLS identifies.
+pub(super) fn promotes(tls: &TlsSketch, off: bool, setting: &str, remarks: &mut Vec<Leftover>) -> bool {
+    let identified = match tls {
+        TlsSketch::Forced(demand) => matches!(demand.require, Proof::Identity(_)) || !demand.pins.is_empty(),
+        TlsSketch::Off | TlsSketch::Opportunistic => false,
+    };
+    if !identified || off {
+        remarks.push(Leftover::new(
+            setting,
+            "True",
+            "headers of Exchange are promoted only where forced TLS proves who the other side is",
+            "write headers = \"promote\" together with peer_names",
+        ));
+    }
+    identified && !off
 }
 
 /// A connector of type OnPremises: our own mail systems.

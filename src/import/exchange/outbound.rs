@@ -5,7 +5,7 @@ use super::super::remark::Leftover;
 use super::super::settle::{NOWHERE, networks};
 use super::super::sketch::{OutboundSketch, Proof, TlsSketch, with_apex};
 use super::certificates::Certificates;
-use super::inbound::headers;
+use super::inbound::promotes;
 use super::source::{ExportObject, OutboundExport, SendExport, TlsLevel};
 use crate::connector::DomainPattern;
 use crate::mail::Domain;
@@ -77,7 +77,8 @@ pub(super) fn of_cloud(
         ));
     }
     if what.cloud_services {
-        headers(&mut sketch.remarks, "CloudServicesMailEnabled");
+        let setting = "CloudServicesMailEnabled";
+        sketch.promotes = promotes(&sketch.tls, sketch.off, setting, &mut sketch.remarks);
     }
     policies(what, &mut sketch.remarks);
     if claims.is_empty() {
@@ -153,7 +154,8 @@ pub(super) fn of_server(
         ));
     }
     if what.cloud_services {
-        headers(&mut sketch.remarks, "CloudServicesMailEnabled");
+        let setting = "CloudServicesMailEnabled";
+        sketch.promotes = promotes(&sketch.tls, sketch.off, setting, &mut sketch.remarks);
     }
     if claims.is_empty() {
         sketch.off = true;

@@ -3,6 +3,7 @@
 
 use ipnet::IpNet;
 
+use super::super::settle::without;
 use super::super::sketch::{InboundSketch, TlsSketch};
 
 /// Takes the networks of stricter connectors out of the wider ones on the same listener.
@@ -60,18 +61,6 @@ fn is_stricter(close: &InboundSketch, wide: &InboundSketch) -> bool {
     shares_listener && !close.off && ((forced(close) && !forced(wide)) || (wide.own && !close.own))
 }
 
-/// A network without another one in it.
-fn without(network: IpNet, hole: IpNet) -> Vec<IpNet> {
-    if hole.contains(&network) {
-        return Vec::new();
-    }
-    if !network.contains(&hole) {
-        return vec![network];
-    }
-    let halves = network.subnets(network.prefix_len() + 1);
-    halves.map_or_else(|_| Vec::new(), |halves| halves.flat_map(|half| without(half, hole)).collect())
-}
-
 /// All addresses that clients have, without those that nobody has (0.0.0.0/8, 3000::/4): a whole family can't be written,
 /// since it restricts nobody.
 const EVERYWHERE: &[&str] = &[
@@ -105,6 +94,7 @@ mod tests {
     fn a_wide_connector_leaves_out_the_stricter_one_only() {
         let of = |name: &str, networks: &[&str], tls: TlsSketch| InboundSketch {
             name: name.to_owned(),
+            listeners: vec!["smtp".to_owned()],
             from_networks: networks.iter().map(|text| text.parse().expect("a network")).collect(),
             tls,
             ..InboundSketch::default()

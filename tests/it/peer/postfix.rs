@@ -25,6 +25,12 @@ pub(crate) struct Relay<'a> {
     pub(crate) verify: Option<(&'a Authority, &'a str)>,
 }
 
+/// A TLS policy table, and whom its verified levels trust.
+pub(crate) struct PolicyTable<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) anchors: &'a Authority,
+}
+
 impl Postfix {
     /// Why it can't run here, if it can't.
     pub(crate) fn missing() -> Option<&'static str> {
@@ -41,12 +47,33 @@ impl Postfix {
 
     /// The same with a transport(5) table, by which some mail goes elsewhere.
     pub(crate) async fn start_with(own: &Pair, relay: Relay<'_>, transport: &str) -> Self {
+        Self::start_with_policy(own, relay, transport, None).await
+    }
+
+    /// The same with a TLS policy table.
+    pub(crate) async fn start_with_policy(
+        own: &Pair,
+        relay: Relay<'_>,
+        transport: &str,
+        policy: Option<PolicyTable<'_>>,
+    ) -> Self {
         let folder = tempfile::Builder::new().prefix("postfix-").tempdir_in("/tmp").unwrap();
         open(folder.path());
         let address = free_address();
         queue_folders(folder.path());
         let (chain, key) = own.write(folder.path(), "own");
-        let main = main_cf(folder.path(), &relay, [&chain, &key]);
+        let mut main = main_cf(folder.path(), &relay, [&chain, &key]);
+        if let Some(policy) = policy {
+            let at = |name: &str| folder.path().join(name);
+            std::fs::write(at("tls_policy"), policy.text).unwrap();
+            std::fs::write(at("policy-ca.pem"), &policy.anchors.pem).unwrap();
+            let (table, anchors) = (at("tls_policy"), at("policy-ca.pem"));
+            main += &format!(
+                "smtp_tls_policy_maps = texthash:{}\nsmtp_tls_CAfile = {}\n",
+                table.display(),
+                anchors.display()
+            );
+        }
         std::fs::write(folder.path().join("transport"), transport).unwrap();
         std::fs::create_dir(folder.path().join("etc")).unwrap();
         std::fs::write(folder.path().join("etc/main.cf"), main).unwrap();
@@ -72,6 +99,11 @@ impl Postfix {
         })
         .await;
         postfix
+    }
+
+    /// The folder with main.cf and master.cf.
+    pub(crate) fn configuration(&self) -> PathBuf {
+        self.folder.path().join("etc")
     }
 
     /// What it logged.
