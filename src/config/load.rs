@@ -13,8 +13,9 @@ use super::files::FILE_BYTES_MAX;
 use super::files::{apart, is_folder, read};
 use super::keys::OneOrMany;
 use super::materials::{self, Materials};
+use super::dates::DatedMaterials;
 use super::verdict::{JudgedFile, ProfileVerdict};
-use super::{lenient, lint, never, partners, ports, presented, profiled, schema, verdict, view};
+use super::{dates, lenient, lint, never, partners, ports, presented, profiled, schema, verdict, view};
 use crate::connector::{Generation, InboundTls, Profile, Table, TrustId};
 use crate::mail::{Clock, Domain};
 use crate::submit::DROP_DIR;
@@ -103,6 +104,13 @@ fn read_text(
         lint::warn(&file, checked, &mut report);
         let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
         partners::warn(&file, &table, materials.revisions.now, &mut report);
+        let dated = DatedMaterials {
+            identities: &materials.identities,
+            staged: &materials.staged,
+            trust: &materials.trust,
+            now: materials.revisions.now,
+        };
+        dates::warn(&file, checked, &dated, &mut report);
         ports::warn(&file, checked, &mut report);
     }
     let verdict = profile.zip(checked.as_ref().filter(|_| report.is_clean())).map(|(profile, checked)| {

@@ -4,6 +4,7 @@
 mod arrivals;
 mod check;
 mod connectors;
+mod dates;
 mod demands;
 mod fault;
 mod files;
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use dates::{ended_ocsp, moved_exchanger};
 pub use fault::{Fault, Faults, UnmetRequirement};
 pub(crate) use keys::ServerValues;
 pub use keys::{needs_restart, reference_page, sample_file};

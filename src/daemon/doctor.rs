@@ -15,7 +15,7 @@ use super::connectors::from_file;
 use super::expiry::{self, RequirementTerm};
 use super::fetch::fetch_chain;
 use super::referrals::ReferralRound;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::connector::{
     DomainPattern, Generation, Mode, NextHop, Outbound, Require, SmartHostName, expiry_threshold,
 };
@@ -289,6 +289,10 @@ async fn way_out(
         }
     };
     hosted_elsewhere(connector, &hosts, checks);
+    let exchangers: Vec<&str> = hosts.iter().map(|(name, ..)| name.as_str()).collect();
+    let forced = connector.forced().filter(|_| matches!(connector.next_hop, NextHop::Mx { .. }));
+    let moved = forced.and_then(|forced| config::moved_exchanger(forced, &exchangers, Clock::wall()));
+    checks.extend(moved.map(|words| made(&what, State::Warn, words)));
     let mut last = String::new();
     for (name, ip, port) in &hosts {
         match timeout(limit, TcpStream::connect(SocketAddr::new(*ip, *port))).await {

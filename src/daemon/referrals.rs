@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::connector::{Outbound, TrustId};
 use crate::mail::Clock;
 use crate::retrieve::{HttpUrl, Payload, Retrieval, Retriever};
@@ -125,6 +125,9 @@ async fn list_of_set(retriever: &Retriever, set: &TrustSet, url: &str) -> Result
 
 async fn referred(retriever: &Retriever, referral: &Referral, private: bool) -> Result<String, String> {
     HttpUrl::parse(&referral.url).map_err(|fault| fault.to_string())?;
+    if let Some(why) = config::ended_ocsp(&referral.url).filter(|_| referral.kind == ReferralKind::Ocsp) {
+        return Err(format!("{why}; whoever presents this certificate should renew it"));
+    }
     let payload = referral.payload()?.map(|(media_type, octets)| Payload { media_type, octets });
     let what = Retrieval { url: &referral.url, private, payload: payload.as_ref() };
     let octets = retriever.retrieve(what).await.map_err(|fault| fault.to_string())?;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use sha2::{Digest, Sha256};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::cache::{CachedList, ListCache};
 use super::certificate::{self, hex};
 use super::crl::{ListFault, RevocationList};
 use super::fault::TlsFault;
+use super::ocsp;
 use super::pem;
 use super::shelf::{ListShelf, ListSources};
 use crate::connector::TrustContents;
@@ -222,6 +224,19 @@ impl TrustSet {
     /// Whether a certificate is itself a trust anchor.
     pub(super) fn has(&self, certificate: &CertificateDer<'_>) -> bool {
         self.certificates.iter().any(|one| one == certificate)
+    }
+
+    /// Whether a chain ends in one of the anchors, whatever else there is to say about it.
+    #[must_use]
+    pub fn is_root_of(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let Some(last) = chain.last() else { return false };
+        let Ok((_, parsed)) = X509Certificate::from_der(last) else { return false };
+        let issued = |one: &CertificateDer<'_>| {
+            X509Certificate::from_der(one).is_ok_and(|(_, anchor)| {
+                anchor.subject().as_raw() == parsed.issuer().as_raw() && ocsp::issued(last, &anchor)
+            })
+        };
+        self.has(last) || self.certificates.iter().any(issued)
     }
 
     /// The operating system's own anchors. Unusable ones are skipped, because every system store

@@ -24,6 +24,7 @@ mod config_files;
 mod conformance;
 mod crash;
 mod crowd;
+mod dates;
 mod deploy;
 mod dialogue;
 mod disk;
