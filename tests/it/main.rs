@@ -31,6 +31,7 @@ mod disk;
 mod docs;
 mod drain;
 mod eight_bit;
+mod examples;
 mod extensions;
 mod flushes;
 mod foreign;
