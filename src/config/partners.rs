@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use toml::Spanned;
 
 use super::fault::Report;
-use super::keys::{Entry as _, InboundEntry, OutboundEntry, PartnerEntry, Text, shown};
+use super::keys::{Entry, InboundEntry, OutboundEntry, PartnerEntry, Text, shown};
 use super::named::{DefinedPartners, Lists};
 use super::schema;
-use crate::connector::{DomainPattern, Partner, PartnerLack, Table};
+use crate::connector::{Bypass, DomainPattern, Partner, PartnerLack, Table};
 use crate::mail::UnixMillis;
 
 /// Checks the partners. Returns them with their `check --json` form.
@@ -110,16 +110,23 @@ pub(super) fn warn(file: &schema::File, table: &Table, now: UnixMillis, report: 
 fn place(file: &schema::File, entry: &PartnerEntry, lack: &PartnerLack) -> Option<Range<usize>> {
     match lack {
         PartnerLack::NoInbound | PartnerLack::NoOutbound => entry.place("name"),
-        PartnerLack::OutboundNotForced(open) => {
-            outbound(file, &open.name).and_then(|entry| entry.place("mode").or_else(|| entry.place("tls")))
+        PartnerLack::ServedLooser(bypass) if bypass.connector.partner.is_none() => entry.place("name"),
+        PartnerLack::ServedLooser(Bypass { connector, .. }) | PartnerLack::OutboundNotForced(connector) => {
+            outbound(file, &connector.name).and_then(looser_key)
         }
-        PartnerLack::InboundNotForced(open) => {
-            inbound(file, &open.name).and_then(|entry| entry.place("mode").or_else(|| entry.place("tls")))
+        PartnerLack::AdmittedLooser(bypass) if bypass.connector.partner.is_none() => entry.place("name"),
+        PartnerLack::AdmittedLooser(Bypass { connector, .. }) | PartnerLack::InboundNotForced(connector) => {
+            inbound(file, &connector.name).and_then(looser_key)
         }
-        PartnerLack::NoApex(_) => entry.place("domains").or_else(|| entry.place("domains_file")),
+        PartnerLack::NoApex(_) | PartnerLack::Registry(_) => entry.place("domains").or_else(|| entry.place("domains_file")),
         PartnerLack::NoNextPin(_) => None,
         PartnerLack::ReviewSoon(_) | PartnerLack::ReviewOverdue(_) => entry.place("review"),
     }
+}
+
+/// The key that makes a connector looser; its name, where nothing is written.
+fn looser_key(entry: &impl Entry) -> Option<Range<usize>> {
+    ["mode", "tls", "name"].into_iter().find_map(|key| entry.place(key))
 }
 
 fn inbound<'f>(file: &'f schema::File, name: &str) -> Option<&'f InboundEntry> {

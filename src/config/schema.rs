@@ -48,7 +48,8 @@ pub(super) fn parse(text: &str) -> Result<File, (Option<Range<usize>>, String)> 
         let place = fault.span();
         let twice = place.as_ref().filter(|_| fault.message() == "duplicate key");
         let twice = twice.and_then(|second| written_twice(text, second));
-        (place, twice.unwrap_or_else(|| in_words(fault.message())))
+        let value = place.clone().and_then(|place| text.get(place)).unwrap_or_default();
+        (place, twice.unwrap_or_else(|| unquoted(value).unwrap_or_else(|| in_words(fault.message()))))
     })
 }
 
@@ -58,6 +59,13 @@ fn written_twice(text: &str, second: &Range<usize>) -> Option<String> {
     let name = text.get(second.clone())?.trim_matches(['"', '\'']);
     let (line, _) = place(text, first.start);
     Some(format!("\"{name}\" is written twice: it is also in line {line}; remove one of the two"))
+}
+
+/// What to write instead of a date without quotes: serde takes it for a table.
+fn unquoted(value: &str) -> Option<String> {
+    let date = value.trim();
+    date.parse::<toml::value::Datetime>().ok()?;
+    Some(format!("a date is written in quotes here: \"{date}\""))
 }
 
 /// Serde's message, reworded for a configuration file.

@@ -148,13 +148,13 @@ fn uncovered(
 }
 
 /// The inbound connectors: our own systems', and partners' by what they cover.
-struct Senders {
+pub(super) struct Senders {
     own: Vec<Arc<Inbound>>,
     by_pattern: HashMap<DomainPattern, Vec<Arc<Inbound>>>,
 }
 
 impl Senders {
-    fn of(table: &Table) -> Self {
+    pub(super) fn of(table: &Table) -> Self {
         let mut by_pattern: HashMap<DomainPattern, Vec<Arc<Inbound>>> = HashMap::new();
         let open = || table.inbound.iter().filter(|connector| connector.mode != Mode::Off);
         for connector in open() {
@@ -167,21 +167,14 @@ impl Senders {
     }
 
     /// The partners' connectors by which mail from a domain can be admitted: level by level, down to one that binds it.
-    fn partners(&self, domain: Option<&Domain>) -> Vec<Arc<Inbound>> {
-        let mut levels = Vec::new();
-        if let Some(domain) = domain {
-            levels.push(DomainPattern::Exact(domain.clone()));
-            let mut rest = domain.parent().map(str::to_owned);
-            while let Some(parent) = rest {
-                levels.extend(Domain::parse(&parent).ok().map(DomainPattern::Below));
-                rest = parent.split_once('.').map(|(_, rest)| rest.to_owned());
-            }
-        }
-        levels.push(DomainPattern::Any);
+    pub(super) fn partners(&self, domain: Option<&Domain>) -> Vec<Arc<Inbound>> {
+        let levels = DomainPattern::all_covering(domain);
         let mut found: Vec<Arc<Inbound>> = Vec::new();
         for (level, here) in levels.iter().filter_map(|level| Some((level, self.by_pattern.get(level)?))) {
+            // A connector of this level covers the domain: its other patterns, often thousands, need not be asked.
             let is_fresh = |one: &&Arc<Inbound>| {
-                one.covers(domain).is_some() && !found.iter().any(|known| Arc::ptr_eq(known, one))
+                DomainPattern::closest(&one.except_domains, domain).is_none()
+                    && !found.iter().any(|known| Arc::ptr_eq(known, one))
             };
             let fresh: Vec<_> = here.iter().filter(is_fresh).map(Arc::clone).collect();
             // `*` binds nobody.
@@ -202,7 +195,7 @@ impl Senders {
 
 /// One domain for each case that the patterns of both tables distinguish, with what it stands for: every domain of the
 /// world fares like one of them. `None` fares like a domain that only `*` covers.
-fn witnesses(
+pub(super) fn witnesses(
     old: Vec<DomainPattern>,
     new: Vec<DomainPattern>,
     others: &[Domain],

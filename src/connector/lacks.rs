@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::bypass::Bypass;
 use super::expiry::expiry_threshold;
 use super::partner::Partner;
-use super::pattern::DomainPattern;
+use super::pattern::{DomainPattern, PatternSet};
 use super::requirement::Forced;
 use super::table::{Inbound, Mode, Outbound, Table};
 use crate::mail::{Domain, UnixMillis, rfc3339};
@@ -21,6 +22,12 @@ pub enum PartnerLack {
     OutboundNotForced(Arc<Outbound>),
     /// Mail to it is forced, and mail from it by this connector is not.
     InboundNotForced(Arc<Inbound>),
+    /// Mail to one of its domains leaves by this connector without forced TLS, though the partner is forced.
+    ServedLooser(Bypass<Outbound>),
+    /// This connector admits mail from one of its domains without forced TLS, though mail from it is forced.
+    AdmittedLooser(Bypass<Inbound>),
+    /// A pattern of its domains is a zone in which everybody may have a domain.
+    Registry(DomainPattern),
     /// A pattern of its domains begins with a star, and nothing covers the domain itself.
     NoApex(Domain),
     /// Its connector pins one key, and no successor.
@@ -42,7 +49,8 @@ impl Partner {
         let mut lacks = Vec::new();
         lacks.extend(inbound.is_empty().then_some(PartnerLack::NoInbound));
         lacks.extend(outbound.is_empty().then_some(PartnerLack::NoOutbound));
-        lacks.extend(one_way(&inbound, &outbound));
+        lacks.extend(self.looser(table, &inbound, &outbound));
+        lacks.extend(self.domains.iter().filter(|one| is_registry(one)).cloned().map(PartnerLack::Registry));
         lacks.extend(self.without_apex().cloned().map(PartnerLack::NoApex));
         let demands = inbound.iter().map(|c| (&c.name, c.forced()));
         let demands = demands.chain(outbound.iter().map(|c| (&c.name, c.forced())));
@@ -57,28 +65,54 @@ impl Partner {
 
     /// The domains of which only those below are covered.
     fn without_apex(&self) -> impl Iterator<Item = &Domain> {
-        self.domains.iter().filter_map(|pattern| match pattern {
-            DomainPattern::Below(domain) => {
-                DomainPattern::closest(&self.domains, Some(domain)).is_none().then_some(domain)
-            }
+        let mine = PatternSet::new(&self.domains);
+        self.domains.iter().filter(|pattern| !is_registry(pattern)).filter_map(move |pattern| match pattern {
+            DomainPattern::Below(domain) => (!mine.covers(Some(domain))).then_some(domain),
             DomainPattern::Exact(_) | DomainPattern::Any => None,
         })
     }
-}
 
-/// Whether TLS is forced in one direction only. An enforced inbound connector binds the domains, so one is enough; each
-/// outbound connector may carry mail of its own.
-fn one_way(inbound: &[&Arc<Inbound>], outbound: &[&Arc<Outbound>]) -> Option<PartnerLack> {
-    let first = inbound.first()?;
-    let forced_in = inbound.iter().any(|connector| connector.is_enforced());
-    let forced_out = outbound.iter().any(|connector| connector.is_enforced());
-    let open_out = outbound.iter().find(|connector| !connector.is_enforced());
-    match (forced_in, forced_out) {
-        (true, _) => open_out.map(|open| PartnerLack::OutboundNotForced(Arc::clone(open))),
-        (false, true) => Some(PartnerLack::InboundNotForced(Arc::clone(first))),
-        (false, false) => None,
+    /// Where TLS is forced in one direction only, or where mail goes by a connector that doesn't force it. A direction
+    /// without a connector is reported as such.
+    fn looser(
+        &self,
+        table: &Table,
+        inbound: &[&Arc<Inbound>],
+        outbound: &[&Arc<Outbound>],
+    ) -> Vec<PartnerLack> {
+        let forced_in = inbound.iter().any(|connector| connector.is_enforced());
+        let forced_out = outbound.iter().any(|connector| connector.is_enforced());
+        let mut lacks = Vec::new();
+        if !outbound.is_empty() && (forced_in || forced_out) {
+            lacks.extend(self.outbound_bypasses(table).into_iter().map(|bypass| {
+                if bypass.connector.partner.is_some() && !forced_out {
+                    return PartnerLack::OutboundNotForced(bypass.connector);
+                }
+                PartnerLack::ServedLooser(bypass)
+            }));
+        }
+        match inbound.first() {
+            Some(_) if forced_in => {
+                lacks.extend(self.inbound_bypasses(table).into_iter().map(PartnerLack::AdmittedLooser));
+            }
+            Some(first) if forced_out => lacks.push(PartnerLack::InboundNotForced(Arc::clone(first))),
+            Some(_) | None => {}
+        }
+        lacks
     }
 }
+
+/// Whether a pattern covers domains of different organisations: it is a single label, or a country's zone such as `co.uk`.
+fn is_registry(pattern: &DomainPattern) -> bool {
+    let (DomainPattern::Exact(domain) | DomainPattern::Below(domain)) = pattern else { return false };
+    match domain.as_str().split_once('.') {
+        None => true,
+        Some((kind, country)) => country.len() == 2 && REGISTRY_LABELS.contains(&kind),
+    }
+}
+
+/// What countries call the zones below which they register others.
+const REGISTRY_LABELS: &[&str] = &["ac", "co", "com", "edu", "go", "gob", "gouv", "gov", "mil", "ne", "net", "or", "org"];
 
 fn pins_one_key(forced: &Forced, now: UnixMillis) -> bool {
     let lasting = forced.pins.iter().filter(|pin| pin.until.is_none_or(|until| now < until));
@@ -111,6 +145,37 @@ impl PartnerLack {
                 open.name,
                 terms(open.tls.word(), open.forced().is_some()),
                 remedy(open.forced().is_some())
+            ),
+            Self::ServedLooser(bypass) => {
+                let open = &bypass.connector;
+                let (has, write) =
+                    (terms(open.tls_word(), open.forced().is_some()), remedy(open.forced().is_some()));
+                if open.partner.is_some() {
+                    return format!("{name} is forced, but its {} has {has}; write {write} there", open.name);
+                }
+                let arriving =
+                    bypass.arrives_by.as_ref().map(|by| format!(" that arrives by {by}")).unwrap_or_default();
+                format!(
+                    "{name} is forced, but mail to {}{arriving} leaves by {}, which has {has}; let a connector of {name} serve it \
+                     (from_connectors, cost), or write {write} in {}",
+                    bypass.domain, open.name, open.name
+                )
+            }
+            Self::AdmittedLooser(bypass) => {
+                let open = &bypass.connector;
+                format!(
+                    "{name} is forced, but {} accepts mail from {}, and has {}; let only connectors of {name} cover that, or \
+                     write {} in {}",
+                    open.name,
+                    bypass.domain,
+                    terms(open.tls.word(), open.forced().is_some()),
+                    remedy(open.forced().is_some()),
+                    open.name
+                )
+            }
+            Self::Registry(pattern) => format!(
+                "\"{pattern}\" of {name} is a zone in which everybody may have domains, and a partner is one organisation; write \
+                 its own domains"
             ),
             Self::NoApex(domain) => format!(
                 "\"*.{domain}\" of {name} does not cover {domain} itself; add \"{domain}\", unless it belongs to somebody else"

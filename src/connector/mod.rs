@@ -3,6 +3,7 @@
 
 mod admit;
 mod arrival;
+mod bypass;
 mod brake;
 mod choose;
 mod compare;
@@ -51,6 +52,7 @@ pub use admit::{
     UnmetCondition, admit, unassessed,
 };
 pub use arrival::Arrival;
+pub use bypass::Bypass;
 pub use brake::{Brake, BrakeMode, BrakeRules, MailCounts, ReleaseCause, Strain, Trip};
 pub use choose::{Choice, ConsideredConnector, choose, displaced};
 pub use compare::{Weakening, weaker_inbound, weaker_outbound};
@@ -70,7 +72,7 @@ pub use name::{NameFault, PeerName, first_match};
 pub use networks::ClientNetworks;
 pub use obstacle::Obstacle;
 pub use onward::{Onward, OnwardDemand};
-pub use organisation::{is_ours, may_disclose};
+pub use organisation::{is_ours, may_disclose, may_name_contacts};
 pub use partner::Partner;
 pub use pattern::{DomainPattern, PatternFault, Specificity};
 pub use pin::{Pin, PinFault, PinTerm, pin_text};

@@ -1,5 +1,6 @@
 //! Domain patterns of connectors and which of them fits a domain best.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -114,6 +115,35 @@ impl DomainPattern {
     pub fn closest<'a>(patterns: &'a [Self], domain: Option<&Domain>) -> Option<&'a Self> {
         patterns.iter().filter(|p| p.covers(domain).is_some()).max_by_key(|p| p.specificity())
     }
+
+    /// Every pattern there can be that covers `domain`, closest first: as many as it has labels, and two for the rest.
+    pub(super) fn all_covering(domain: Option<&Domain>) -> Vec<Self> {
+        let mut all = Vec::new();
+        if let Some(domain) = domain {
+            all.push(Self::Exact(domain.clone()));
+            let mut rest = domain.parent();
+            while let Some(parent) = rest {
+                all.extend(Domain::parse(parent).ok().map(Self::Below));
+                rest = parent.split_once('.').map(|(_, rest)| rest);
+            }
+        }
+        all.push(Self::Any);
+        all
+    }
+}
+
+/// Many patterns to look many domains up in: each costs one lookup per label, whatever the number of patterns.
+pub(super) struct PatternSet<'a>(HashSet<&'a DomainPattern>);
+
+impl<'a> PatternSet<'a> {
+    pub(super) fn new(patterns: &'a [DomainPattern]) -> Self {
+        Self(patterns.iter().collect())
+    }
+
+    /// Whether one of the patterns covers `domain`.
+    pub(super) fn covers(&self, domain: Option<&Domain>) -> bool {
+        DomainPattern::all_covering(domain).iter().any(|pattern| self.0.contains(pattern))
+    }
 }
 
 /// A name has at most 253 octets; one below another has at least a letter and a dot more.
@@ -175,6 +205,20 @@ mod tests {
         check("*.a.example", "a.example", false);
         check("a.example", "*.a.example", false);
         check("*.a.example", "*", false);
+    }
+
+    #[test]
+    fn a_set_covers_what_one_of_its_patterns_covers() {
+        let texts = ["a.example", "*.b.example", "*.test", "*"];
+        let patterns: Vec<_> = texts.iter().map(|text| DomainPattern::parse(text).expect("a pattern")).collect();
+        for patterns in patterns.iter().map(std::slice::from_ref).chain([&patterns[..3], &[]]) {
+            for domain in ["a.example", "x.a.example", "b.example", "x.y.b.example", "test", "a.test", ""] {
+                let domain = Domain::parse(domain).ok();
+                let expected = DomainPattern::closest(patterns, domain.as_ref()).is_some();
+                let covers = PatternSet::new(patterns).covers(domain.as_ref());
+                assert_eq!(covers, expected, "{patterns:?} {domain:?}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::core::{RecipientVerdict, Work};
 use super::run::Scheduler;
-use crate::connector::{Arrival, Onward, choose, is_ours, may_disclose};
+use crate::connector::{Arrival, Onward, choose, may_disclose, may_name_contacts};
 use crate::mail::{
     BodyType, Content, Dates, Envelope, Mailbox, MessageDsn, Occasion, QueueId, Ret, ReversePath, UnixMillis,
 };
@@ -263,7 +263,7 @@ impl Scheduler {
             to,
             addressee: part.addressee,
             detail: part.detail,
-            names_contacts: is_ours(&self.live.table(), &self.settings.postmaster, to),
+            names_contacts: may_name_contacts(&self.live.table(), &self.settings.postmaster, to),
             arrived_at: work.message.accepted_at,
             now,
             recipients: part.told,

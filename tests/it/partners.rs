@@ -74,13 +74,38 @@ async fn a_partner_gives_both_directions_its_domains_and_names_its_contact() {
     })
     .await;
     assert!(log.contains(&format!("connector=fabrikam-in partner=fabrikam contact={CONTACT}")), "{log}");
-    // Our own sender learns whom to ask about mail that is withheld.
-    let message = mix::plain("one", 1, 200, "ada@a.test", "bob@fabrikam.test").remove(0);
+    // A reader in the postmaster's domain learns whom to ask about mail that is withheld.
+    let message = mix::plain("one", 1, 200, "ada@staff.sealpost.test", "bob@fabrikam.test").remove(0);
     Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
     let report = sink.messages(1).await.remove(0);
     let report = String::from_utf8_lossy(&report.content).replace("\r\n", " ");
     assert!(report.contains(&format!("({CONTACT})")), "{report}");
     assert!(report.contains("  Partner: fabrikam"), "{report}");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_partner_learns_the_contact_of_another_whatever_it_may_send() {
+    let site = Site::new();
+    let sink = Sink::start(Manner::clear()).await;
+    fs::write(site.home.path().join("fabrikam.txt"), "# more\n*.fabrikam.test\n").unwrap();
+    let woodgrove = "[[partner]]\nname = \"woodgrove\"\ndomains = [\"woodgrove.test\"]\n\n\
+         [[inbound]]\nname = \"woodgrove-in\"\npartner = \"woodgrove\"\nfrom_networks = [\"127.0.0.0/8\"]\n\
+         tls = \"off\"\nto_domains = [\"*\"]\nreveal = \"code\"\n\n";
+    let daemon = site.start(&(table(&sink) + woodgrove)).await;
+    // Who only sends through us has the details of its mail; a partner has codes.
+    for (from, has) in [("eve@woodgrove.test", [false, false]), ("ada@a.test", [true, false])] {
+        let message = mix::plain("one", 1, 200, from, "bob@fabrikam.test").remove(0);
+        Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+        let report = eventually("the report", LONG, async || {
+            let all = sink.messages(1).await;
+            all.into_iter().find(|one| String::from_utf8_lossy(&one.content).contains(&format!("To: <{from}>")))
+        })
+        .await;
+        let report = String::from_utf8_lossy(&report.content).replace("\r\n", " ");
+        let found = ["Connector: fabrikam-out", "+49 30 1"].map(|words| report.contains(words));
+        assert_eq!(found, has, "{report}");
+    }
     daemon.stop().await;
 }
 

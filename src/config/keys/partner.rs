@@ -27,7 +27,7 @@ section! {
         meaning: "Its domains: `\"a.example\"`, `\"*.a.example\"` (any depth below, not a.example).",
         explanation: "They are the `from_domains` of its inbound connectors and the `domains` of its outbound ones, so both \
             directions always agree. Errors: empty; neither `domains` nor `domains_file`; one is listed twice, or belongs to \
-            another partner; `\"*\"`, which is everybody. Warning: `*.a.example` without a.example.",
+            another partner; `\"*\"`, which is everybody. Warnings: `*.a.example` without a.example; a whole zone, such as `com` or `*.co.uk`.",
     }
     domains_file: Optional<File> = "partners/fabrikam.txt" => {
         meaning: "A file of domains, one a line; they count together with `domains`.",
@@ -37,7 +37,7 @@ section! {
     contact: Optional<Remark> = "mail@fabrikam.example" => {
         meaning: "Whom to ask there: an address, a telephone number, or both.",
         explanation: "Our own people find it where something is wrong: in the log, in alarms, in `sealpost connectors`, \
-            `explain` and `doctor`, and in reports to senders of our own organisation (docs/operation.md, \"Reports\"). \
+            `explain` and `doctor`, and in reports to our own mailboxes (docs/operation.md, \"Reports\"). \
             Clients and other organisations never see it. Error: empty, or more than one line of 200 characters.",
     }
     note: Optional<Remark> = "contract 12" => {
@@ -71,7 +71,7 @@ pub(super) const SECTION: Section = Section {
     intro: "Another organisation, to which connectors of both directions refer by `partner`, instead of repeating its \
         domains. Errors: a connector names a partner that there is not; it names domains as well. Warnings, which say what a \
         partner lacks: no connector refers to it; it has connectors of one direction only; TLS is forced in one direction \
-        and not in the other; `*.a.example` without a.example; a connector pins one key, without its successor; its review is due.",
+        and not in the other, or mail goes by a connector that does not force it; `*.a.example` without a.example; a connector pins one key, without its successor; its review is due.",
     reload: true,
     keys: PartnerEntry::KEYS,
 };
