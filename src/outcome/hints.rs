@@ -1,6 +1,7 @@
 //! Explains a peer's reply or a failed handshake: looks it up in tables of what is known. A hint is shown with the outcome,
 //! and never decides about it.
 
+mod echo;
 mod exchange;
 mod general;
 mod handshake;
@@ -11,12 +12,15 @@ mod receivers;
 pub use known::{Actor, CodeRange, Hint, KnownReply};
 
 use super::Trouble;
-use crate::connector::{ClearCause, Decision, Ruling, Shortfall};
+use crate::connector::{
+    ClearCause, Decision, HandshakeCause, HandshakeFault, RequiredTls, Requirement, Ruling, Shortfall, TlsVersion,
+};
 use crate::mail::Reply;
 
+use echo::without_addresses;
 use exchange::EXCHANGE;
 use general::GENERAL;
-use handshake::{HANDSHAKES, hint_of, hint_of_refused};
+use handshake::{HANDSHAKES, hint_of, hint_of_refused, hint_of_version_13};
 use microsoft::MICROSOFT;
 use receivers::RECEIVERS;
 
@@ -31,24 +35,30 @@ pub fn known_handshakes() -> &'static [(&'static str, Hint)] {
     HANDSHAKES
 }
 
-/// What to do about a reply; `None` if it is not known, or no refusal.
+/// What to do about a reply; `None` if it is not known, or no refusal. What a permanent one is about is not tried again.
 #[must_use]
 pub fn hint_on_reply(reply: &Reply) -> Option<&'static Hint> {
+    hint_on_refusal(reply, reply.is_transient())
+}
+
+/// What to do about a reply. Only if what it is about is tried again may nobody have to act.
+fn hint_on_refusal(reply: &Reply, is_retried: bool) -> Option<&'static Hint> {
     if !reply.is_transient() && !reply.is_permanent() {
         return None;
     }
     let text: String = reply.to_string().chars().take(TEXT_CHARS_MAX).collect();
-    let text = text.to_lowercase().replace(" / ", " ");
-    known_replies().find(|known| known.is(reply, &text)).map(|known| &known.hint)
+    let text = without_addresses(&text.to_lowercase().replace(" / ", " "));
+    let may_be = |known: &&KnownReply| is_retried || known.hint.actor != Actor::Nobody;
+    known_replies().filter(may_be).find(|known| known.is(reply, &text)).map(|known| &known.hint)
 }
 
 /// What to do about a decision: about how its handshake failed, or how STARTTLS was refused.
 #[must_use]
 pub fn hint_on_decision(decision: &Decision) -> Option<&'static Hint> {
     match &decision.ruling {
-        Ruling::Withheld(shortfall) | Ruling::Waived(shortfall) => hint_on_shortfall(shortfall),
+        Ruling::Withheld(shortfall) | Ruling::Waived(shortfall) => hint_on_shortfall(shortfall, decision),
         Ruling::Plaintext(cause) | Ruling::Remembered(cause) => match cause {
-            ClearCause::HandshakeBroken(fault) => hint_of(fault.cause),
+            ClearCause::HandshakeBroken(fault) => hint_on_handshake(fault, decision),
             ClearCause::Refused(reply) => hint_on_reply(reply).or_else(hint_of_refused),
             ClearCause::Off | ClearCause::NotOffered | ClearCause::SessionLost(_) => None,
         },
@@ -63,9 +73,25 @@ pub fn hint_on_decision(decision: &Decision) -> Option<&'static Hint> {
     }
 }
 
-fn hint_on_shortfall(shortfall: &Shortfall) -> Option<&'static Hint> {
+/// A peer without a version in common with us lacks either every one that is still in use, or the one that we demand.
+fn hint_on_handshake(fault: &HandshakeFault, decision: &Decision) -> Option<&'static Hint> {
+    let demanded = match &decision.required {
+        RequiredTls::Session(Requirement::Forced(forced) | Requirement::Audit(forced)) => Some(forced.min_version),
+        RequiredTls::Session(Requirement::Off | Requirement::Opportunistic(_))
+        | RequiredTls::Client { .. }
+        | RequiredTls::InboundConnector
+        | RequiredTls::TlsAsBefore
+        | RequiredTls::Onward(_) => None,
+    };
+    match (fault.cause, demanded) {
+        (HandshakeCause::Version, Some(TlsVersion::V13)) => hint_of_version_13(),
+        (cause, _) => hint_of(cause),
+    }
+}
+
+fn hint_on_shortfall(shortfall: &Shortfall, decision: &Decision) -> Option<&'static Hint> {
     match shortfall {
-        Shortfall::Handshake(fault) => hint_of(fault.cause),
+        Shortfall::Handshake(fault) => hint_on_handshake(fault, decision),
         Shortfall::Refused(reply) => hint_on_reply(reply).or_else(hint_of_refused),
         Shortfall::NotTried
         | Shortfall::NotOffered
@@ -95,11 +121,13 @@ pub fn hint_named(token: &str) -> Option<&'static Hint> {
 }
 
 impl Trouble {
-    /// What to do about it, if the host's reply or the way the handshake failed is known.
+    /// What to do about it, if the host's reply or the way the handshake failed is known. Where the message has failed, or
+    /// expired, no hint says that nobody needs to act.
     #[must_use]
     pub fn hint(&self) -> Option<&'static Hint> {
         let reply = self.remote.as_ref().and_then(|remote| remote.reply.as_ref());
-        reply.and_then(hint_on_reply).or_else(|| self.decision.as_deref().and_then(hint_on_decision))
+        let is_retried = self.status.0 == 4 && !self.expired;
+        reply.and_then(|reply| hint_on_refusal(reply, is_retried)).or_else(|| self.decision.as_deref().and_then(hint_on_decision))
     }
 }
 

@@ -100,6 +100,29 @@ async fn a_known_reply_is_explained_in_log_queue_validate_and_reports() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_of_mail_that_failed_does_not_say_that_it_is_tried_again() {
+    let site = Site::new();
+    let final_text = "554 5.7.1 <bob@f.test>: Recipient address rejected: Greylisted, try again in 5 minutes";
+    let fails = Sink::start(Manner::clear().replying("rcpt", final_text)).await;
+    let waits = Sink::start(Manner::clear().replying("rcpt", "450 4.2.0 Greylisted, try again")).await;
+    let home = Sink::start(Manner::clear()).await;
+    let config = QUICK.to_owned()
+        + &outbound("fails", "f.test", fails.address, OPPORTUNISTIC)
+        + &outbound("waits", "w.test", waits.address, &format!("{OPPORTUNISTIC}expire = \"2s\"\n"))
+        + &outbound("home", "a.test", home.address, OPPORTUNISTIC);
+    let daemon = site.start(&config).await;
+    for (count, to) in [(1, "bob@f.test"), (2, "bob@w.test")] {
+        send(&daemon, to).await;
+        let report = String::from_utf8(home.messages(count).await.remove(count - 1).content).unwrap();
+        assert!(report.contains(&format!("<{to}>")) && report.contains("Action: failed"), "{report}");
+        assert!(!report.contains("Hint:") && !report.contains("Nobody"), "{report}");
+        assert!(!line(&daemon, "failed id=", to).contains("hint="));
+    }
+    // While it waited, it was so.
+    assert!(line(&daemon, "deferred id=", "bob@w.test").contains("[greylisted]"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_without_a_common_suite_says_what_to_do() {
     let site = Site::new();
     let (forced, tolerant) = (Sink::start(no_suite()).await, Sink::start(no_suite()).await);
@@ -164,7 +187,7 @@ fn page() -> String {
         happens to the mail: that goes by the reply's code only.\n\n\
         `sealpost explain --reply 'TEXT'` looks up a reply that was copied from elsewhere. \
         A reply is recognised by its enhanced status code (`x`: 4 or 5), by words in its text, or by both; where several fit, the most specific \
-        one counts. *We* are the administrators of this relay, *they* those of the host that answered.\n\n\
+        one counts. Addresses in the text never do, and *nobody* is named only while the mail is tried again. *We* are the administrators of this relay, *they* those of the host that answered.\n\n\
         Printed from the table in the code: `UPDATE_GOLDEN=1 cargo test --test it hints` writes it.\n"
         .to_owned();
     let mut order: Vec<&str> = Vec::new();

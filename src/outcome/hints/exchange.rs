@@ -125,6 +125,19 @@ pub(super) const EXCHANGE: &[KnownReply] = &[
         },
         example: "454 4.7.0 Failed to establish appropriate TLS channel: UntrustedRoot: Access Denied",
     },
+    // KB3212877 has it with UntrustedRoot; without, the certificate was not accepted for the domain (mutual TLS).
+    KnownReply {
+        from: SERVER,
+        codes: None,
+        marks: &["failed to establish appropriate tls channel"],
+        hint: Hint {
+            token: "exchange-tls-channel",
+            actor: Either,
+            advice: "That Exchange Server does not accept how the session is secured: we must present the certificate that it expects, \
+                     with its whole chain (client_certificate), or its administrators must correct the connector there.",
+        },
+        example: "454 4.7.0 Failed to establish appropriate TLS channel: Access Denied",
+    },
     KnownReply {
         from: EXO,
         codes: code(7, 320),
@@ -243,6 +256,44 @@ pub(super) const EXCHANGE: &[KnownReply] = &[
         },
         example: "530 5.7.57 SMTP; Client was not authenticated to send anonymous mail during MAIL FROM [AM6PR0732BE0065.eurprd07.prod.outlook.com]",
     },
+    // learn.microsoft.com/exchange/clients-and-mobile-in-exchange-online/authenticated-client-smtp-submission.
+    KnownReply {
+        from: EXO,
+        codes: code(7, 139),
+        marks: &["authentication unsuccessful"],
+        hint: Hint {
+            token: "exo-login-disabled",
+            actor: Either,
+            advice: "The tenant takes no login with a password (SMTP AUTH is off for it or the mailbox, or a policy forbids it): its \
+                     administrators must enable it, or we send with a certificate through a connector of the tenant instead.",
+        },
+        example: "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.",
+    },
+    KnownReply {
+        from: SERVER,
+        codes: code(7, 3),
+        marks: &["authentication unsuccessful"],
+        hint: Hint {
+            token: "exchange-login-refused",
+            actor: Either,
+            advice: "We must correct auth_user or auth_secret; if they are right, the administrators of that server must let the account \
+                     log in there (in Exchange Online, enable SMTP AUTH for the mailbox).",
+        },
+        example: "535 5.7.3 Authentication unsuccessful",
+    },
+    // Microsoft, "412 4.3.2 Service not active" (learn.microsoft.com/exchange/troubleshoot); yusufustundag.com/tag/hubtransport.
+    KnownReply {
+        from: SERVER,
+        codes: code(3, 2),
+        marks: &["service not available|service not active|system not accepting network messages"],
+        hint: Hint {
+            token: "exchange-not-active",
+            actor: They,
+            advice: "That Exchange Server is in maintenance, or has no receive connector for our address: its administrators should look \
+                     at Get-ServerComponentState (HubTransport, FrontendTransport) and at its receive connectors.",
+        },
+        example: "421 4.3.2 Service not active",
+    },
     // c7solutions.com (PRX2: DNS of the server); pupuweb.com (PRX4: TLS between its services).
     KnownReply {
         from: SERVER,
@@ -252,7 +303,7 @@ pub(super) const EXCHANGE: &[KnownReply] = &[
             token: "exchange-proxy",
             actor: They,
             advice: "The front end of that Exchange Server does not reach the transport service behind it: its administrators should \
-                     look at its services, DNS servers and certificates; the message is tried again.",
+                     look at its services, DNS servers and certificates.",
         },
         example: "451 4.7.0 Temporary server error. Please try again later. PRX5",
     },
@@ -264,7 +315,7 @@ pub(super) const EXCHANGE: &[KnownReply] = &[
             token: "exchange-proxy-session",
             actor: They,
             advice: "The front end of that Exchange Server got no session with the server that should take the message: its \
-                     administrators should look at that one; the message is tried again.",
+                     administrators should look at that one.",
         },
         example: "450 4.4.101 Proxy session setup failed on Frontend with '451 4.4.0 Primary target IP address responded with: 421 4.2.1 Unable to connect'",
     },
@@ -277,7 +328,7 @@ pub(super) const EXCHANGE: &[KnownReply] = &[
             token: "exchange-back-pressure",
             actor: They,
             advice: "That Exchange Server is short of disk space or memory and takes no mail for the time being: its administrators \
-                     should make room; the message is tried again.",
+                     should make room.",
         },
         example: "452 4.3.1 Insufficient system resources (UsedDiskSpace[D:])",
     },

@@ -77,7 +77,7 @@ pub(super) const GENERAL: &[KnownReply] = &[
     // Postfix, postconf(5): reject_unverified_recipient.
     KnownReply {
         from: POSTFIX,
-        codes: None,
+        codes: code(1, 1),
         marks: &["unverified address|undeliverable address"],
         hint: Hint {
             token: "recipient-not-verified",
@@ -90,11 +90,11 @@ pub(super) const GENERAL: &[KnownReply] = &[
     KnownReply {
         from: ANY,
         codes: None,
-        marks: &["too many connections|too many concurrent|too many sessions|concurrent connections"],
+        marks: &["too many connections|too many concurrent|too many sessions|concurrent connections|concurrent server connections"],
         hint: Hint {
             token: "too-many-connections",
             actor: We,
-            advice: "We should open fewer connections to this host at once (connections); the message is tried again.",
+            advice: "We should open fewer connections to this host at once (connections).",
         },
         example: "421 4.7.0 mx.fabrikam.example Error: too many connections from 192.0.2.1",
     },
@@ -115,7 +115,7 @@ pub(super) const GENERAL: &[KnownReply] = &[
         from: LIST,
         codes: None,
         marks: &[
-            "blocked using|listed at|is listed in|is blacklisted|dnsbl|block list|blocklist|blacklist|spamcop.net|abusix|uceprotect",
+            "blocked using|listed at|listed by|is listed in|is listed on|is blacklisted|is blocklisted|dnsbl|a block list|our block list|a blocklist|our blocklist|in blocklist|by blocklist|a blacklist|our blacklist|in blacklist|by blacklist|spamcop.net|abusix|uceprotect",
         ],
         hint: Hint {
             token: "listed",
@@ -129,7 +129,7 @@ pub(super) const GENERAL: &[KnownReply] = &[
     KnownReply {
         from: ANY,
         codes: None,
-        marks: &["dmarc"],
+        marks: &[" dmarc |dmarc policy|dmarc check|dmarc fail|dmarc verif|dmarc valid|dmarc eval|dmarc reject|by dmarc|failed dmarc|pass dmarc"],
         hint: Hint {
             token: "dmarc",
             actor: We,
@@ -265,7 +265,10 @@ pub(super) const GENERAL: &[KnownReply] = &[
     KnownReply {
         from: ANY,
         codes: class(4, 7, 0, 0),
-        marks: &["454 ", "tls"],
+        marks: &[
+            "454 ",
+            "tls not available|tls is not available|tls unavailable|tls is unavailable|tls currently|tls temporarily|tls is temporarily|tls is currently",
+        ],
         hint: Hint {
             token: "tls-unavailable",
             actor: They,

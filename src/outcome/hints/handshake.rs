@@ -23,6 +23,11 @@ pub(super) fn hint_of(cause: HandshakeCause) -> Option<&'static Hint> {
     named(token)
 }
 
+/// The hint about a handshake without a common version, where the connector demands TLS 1.3.
+pub(super) fn hint_of_version_13() -> Option<&'static Hint> {
+    named(VERSION_13)
+}
+
 /// The hint about a STARTTLS that was refused with a reply that says nothing known.
 pub(super) fn hint_of_refused() -> Option<&'static Hint> {
     named(REFUSED)
@@ -34,6 +39,7 @@ fn named(token: &str) -> Option<&'static Hint> {
 
 const NOTHING_IN_COMMON: &str = "tls-nothing-in-common";
 const VERSION: &str = "tls-version";
+const VERSION_13: &str = "tls-version-13";
 const CUT: &str = "tls-cut";
 const NOT_TLS: &str = "tls-not-tls";
 const NAME_UNKNOWN: &str = "tls-name-unknown";
@@ -65,8 +71,15 @@ pub(super) const HANDSHAKES: &[(&str, Hint)] = &[
         Hint {
             token: VERSION,
             actor: They,
-            advice: "Their system must enable TLS 1.2 or later, on Windows in the registry and in .NET; or we lower min_version, if it \
-                     asks for 1.3 on the connector.",
+            advice: "Their system must enable TLS 1.2 or later, on Windows in the registry and in .NET.",
+        },
+    ),
+    (
+        "the same, where the connector demands TLS 1.3 (min_version)",
+        Hint {
+            token: VERSION_13,
+            actor: Either,
+            advice: "Their system has no TLS 1.3, which our connector demands: they must enable it, or we lower min_version to 1.2.",
         },
     ),
     (

@@ -38,7 +38,7 @@ pub enum Actor {
     Sender,
     /// The owner of the mailbox.
     Recipient,
-    /// Nobody: it passes by itself.
+    /// Nobody: it passes by itself. Only mail that is tried again has such a hint.
     Nobody,
 }
 
@@ -99,11 +99,13 @@ pub(super) const fn class(class: u8, subject: u16, from: u16, to: u16) -> Option
 }
 
 impl KnownReply {
-    /// Whether a reply is this one. `text` is the whole reply in lower case, on one line.
+    /// Whether a reply is this one. `text` is the whole reply in lower case, on one line, without addresses. A reply that says
+    /// that there is no such mailbox (X.1.1) is known by that code only: its text is about the mailbox.
     pub(super) fn is(&self, reply: &Reply, text: &str) -> bool {
         let has =
             |mark: &&str| mark.split('|').any(|one| memmem::find(text.as_bytes(), one.as_bytes()).is_some());
-        self.codes.is_none_or(|codes| codes.have(reply)) && self.marks.iter().all(has)
+        let no_mailbox = reply.enhanced.is_some_and(|enhanced| (enhanced.1, enhanced.2) == (1, 1));
+        self.codes.map_or(!no_mailbox, |codes| codes.have(reply)) && self.marks.iter().all(has)
     }
 }
 

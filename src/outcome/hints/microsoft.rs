@@ -295,7 +295,7 @@ pub(super) const MICROSOFT: &[KnownReply] = &[
     KnownReply {
         from: EXO,
         codes: code(4, 1),
-        marks: &["recipient address rejected"],
+        marks: &["recipient address rejected|recipient addresses rejected"],
         hint: Hint {
             token: "exo-unknown-recipient",
             actor: Either,
@@ -357,7 +357,7 @@ pub(super) const MICROSOFT: &[KnownReply] = &[
         hint: Hint {
             token: "exo-recipient-rate",
             actor: Sender,
-            advice: "The sender should send this recipient less mail in an hour; what is deferred is tried again.",
+            advice: "The sender should send this recipient less mail in an hour.",
         },
         example: "554 5.2.122 The recipient has exceeded their limit for the number of messages they can receive per hour.",
     },
@@ -375,11 +375,11 @@ pub(super) const MICROSOFT: &[KnownReply] = &[
     KnownReply {
         from: EXO,
         codes: code(3, 2),
-        marks: &["concurrent connections"],
+        marks: &["concurrent connections|concurrent server connections"],
         hint: Hint {
             token: "exo-connections",
             actor: We,
-            advice: "We should open fewer connections to this host at once (connections); the message is tried again.",
+            advice: "We should open fewer connections to this host at once (connections).",
         },
         example: "421 4.3.2 The maximum number of concurrent connections per resource forest has exceeded a limit, closing transmission channel. PRX8",
     },

@@ -71,7 +71,7 @@ pub(super) const RECEIVERS: &[KnownReply] = &[
             token: "gmail-rate",
             actor: We,
             advice: "We must find out who sends unsolicited mail through this relay, or send to Gmail more slowly \
-                     (messages_per_minute); the message is tried again.",
+                     (messages_per_minute).",
         },
         example: "421 4.7.28 Gmail has detected an unusual rate of unsolicited mail originating from your IP address. To protect our users from spam, mail sent from your IP address has been temporarily rate limited. - gsmtp",
     },
@@ -219,8 +219,7 @@ pub(super) const RECEIVERS: &[KnownReply] = &[
         hint: Hint {
             token: "yahoo-deferred",
             actor: We,
-            advice: "We should send to Yahoo more slowly (messages_per_minute) and look for mail that its users complain of; the \
-                     message is tried again.",
+            advice: "We should send to Yahoo more slowly (messages_per_minute) and look for mail that its users complain of.",
         },
         example: "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume or user complaints - 4.16.55.1; see https://postmaster.yahooinc.com/error-codes",
     },
@@ -263,7 +262,7 @@ pub(super) const RECEIVERS: &[KnownReply] = &[
     KnownReply {
         from: TELEKOM,
         codes: None,
-        marks: &["554 ip=|rx.t-online.de"],
+        marks: &["554 ip="],
         hint: Hint {
             token: "telekom-unknown-sender",
             actor: We,
@@ -320,7 +319,7 @@ pub(super) const RECEIVERS: &[KnownReply] = &[
             token: "gmx-policy",
             actor: We,
             advice: "We must look for mail to addresses that do not exist and for accounts that send spam, and keep one EHLO name for \
-                     each address; then it may be tried again.",
+                     each address; then it may pass.",
         },
         example: "421 Requested action aborted: local error in processing\nReject due to policy violations.\nFor explanation visit https://postmaster.gmx.net/en/case?c=r0601",
     },
@@ -345,7 +344,7 @@ pub(super) const RECEIVERS: &[KnownReply] = &[
         hint: Hint {
             token: "icloud-volume",
             actor: We,
-            advice: "We should send to iCloud more slowly (messages_per_minute); the message is tried again.",
+            advice: "We should send to iCloud more slowly (messages_per_minute).",
         },
         example: "421 4.7.1 Messages to bob@icloud.com deferred due to excessive volume. Try again later - https://support.apple.com/en-us/HT204137",
     },
@@ -509,7 +508,7 @@ pub(super) const RECEIVERS: &[KnownReply] = &[
     KnownReply {
         from: SPAMHAUS,
         codes: None,
-        marks: &["spamhaus", "dbl|domain"],
+        marks: &["spamhaus", "/dbl|dbl.spamhaus|spamhaus dbl|domain present|domain is listed|domain listed"],
         hint: Hint {
             token: "spamhaus-dbl",
             actor: We,

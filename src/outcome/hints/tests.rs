@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::connector::{
-    Attainment, HandshakeCause, HandshakeFault, OnFailure, RequiredTls, Requirement, SecuringFault,
+    Attainment, Forced, HandshakeCause, HandshakeFault, OnFailure, Require, RequiredTls, Requirement,
+    SecuringFault, TlsVersion,
 };
 use crate::mail::Enhanced;
 use crate::outcome::{At, Outcome, Scope, Stage, classify_reply, classify_shortfall};
@@ -119,6 +122,76 @@ fn replies_of_the_real_world_are_known() {
 }
 
 #[test]
+fn only_what_is_tried_again_needs_nobody_to_act() {
+    check("554 5.7.1 <u@g.test>: Recipient address rejected: Greylisted, please try again in 5 minutes", None);
+    check("550 5.5.3 Too many recipients", None);
+    check("452 4.5.3 Too many recipients", Some("too-many-recipients"));
+    for known in known_replies() {
+        let hint = &known.hint;
+        let promises = hint.advice.contains("tried again") || hint.advice.contains("Nobody");
+        assert!(!promises || hint.actor == Actor::Nobody, "{}", hint.token);
+        let mut failed = read(known.example);
+        failed.code = 550;
+        assert!(hint_on_reply(&failed).is_none_or(|hint| hint.actor != Actor::Nobody), "{}", hint.token);
+    }
+    // A deferral that lasted until the message expired, and one that was made final, have failed.
+    let reply = read("450 4.2.0 Greylisted, try again");
+    let Outcome::Deferred(trouble) = classify_reply(Stage::Rcpt, &reply, false, &at()) else { panic!("deferred") };
+    assert_eq!(trouble.hint().map(|hint| hint.token), Some("greylisted"));
+    assert_eq!(Trouble { expired: true, ..trouble.clone() }.hint(), None);
+    assert_eq!(trouble.made_final().hint(), None);
+}
+
+#[test]
+fn what_a_reply_repeats_is_not_its_reason() {
+    check("550 5.1.1 <abuse@spamhaus.org>: Recipient address rejected: User unknown in local recipient table", None);
+    check("550 5.1.1 <bob@dmarc.example>: Recipient address rejected: User unknown", None);
+    check("550 5.1.1 <info@blocklist.de>: User unknown", None);
+    check("550 <bob@abusix.com>: User unknown", None);
+    check("550 5.7.1 User unknown; mimecast@rejected.example", None);
+    check("550 5.1.1 <t@toosmall.example> \"authentication required\" for alias", None);
+    check("550 5.7.1 Message rejected: your message contains the word blacklist", None);
+    check("421 4.3.0 mx.dmarc.example is busy", None);
+    let zen = "Recipient address rejected: blocked using zen.spamhaus.org";
+    check(&format!("554 5.7.1 <bob@mydomain.example>: {zen}"), Some("spamhaus-listed"));
+    check(&format!("554 5.7.1 {zen} (ask the domain's postmaster)"), Some("spamhaus-listed"));
+    check("550 5.7.1 SPF check failed, see blocklist policy", Some("spf"));
+    check("554 5.7.5 permanent error evaluating DMARC policy", Some("dmarc"));
+    check("454 4.7.0 Failed to establish appropriate TLS channel: Access Denied", Some("exchange-tls-channel"));
+    check("421 4.3.2 Service not available", Some("exchange-not-active"));
+    check("421 4.3.2 System not accepting network messages", Some("exchange-not-active"));
+    let many = "421 4.3.2 The maximum number of concurrent server connections has exceeded a per-source limit, closing \
+                transmission channel";
+    check(many, Some("exo-connections"));
+    check("550 5.4.1 All recipient addresses rejected : Access denied", Some("exo-unknown-recipient"));
+    check("535 5.7.3 Authentication unsuccessful", Some("exchange-login-refused"));
+}
+
+proptest! {
+    #[test]
+    fn no_hint_depends_on_what_stands_in_an_address(
+        before in "(550 5\\.7\\.1|554 5\\.1\\.1|450 4\\.2\\.0|454 4\\.7\\.0|421 4\\.3\\.2|550) (Rejected|blocked using|no) ",
+        word in 0_usize..400,
+        shape in 0_usize..5,
+        after in "(: User unknown| is not here| tls)?",
+    ) {
+        let marks: Vec<&str> = known_replies().flat_map(|known| known.marks).flat_map(|mark| mark.split('|')).collect();
+        let mark = marks[word % marks.len()];
+        let atom: String = mark.chars().map(|one| if one.is_ascii_alphanumeric() { one } else { '-' }).collect();
+        let quoted = mark.replace(['"', '\\'], "");
+        let address = |atom: &str, quoted: &str| match shape {
+            0 => format!("<{atom}@x.example>"),
+            1 => format!("{atom}@x.example"),
+            2 => format!("<\"{quoted}\"@x.example>"),
+            3 => format!("[bob@{atom}.example]"),
+            _ => format!("\"{quoted}\"@x.example"),
+        };
+        let hint = |address: String| hint_on_reply(&read(&format!("{before}{address}{after}"))).map(|hint| hint.token);
+        prop_assert_eq!(hint(address(&atom, &quoted)), hint(address("bob", "bob")), "{}", mark);
+    }
+}
+
+#[test]
 fn gmail_is_known_by_its_signature_only() {
     check("421 4.7.28 slow down - gsmtp", Some("gmail-rate"));
     check("421 4.7.28 slow down", Some("mail-flood"));
@@ -130,9 +203,9 @@ fn gmail_is_known_by_its_signature_only() {
 fn what_a_peer_writes_neither_changes_a_hint_nor_costs_much() {
     // Only whole marks count, in any case, over lines; and only so much of the text is looked at.
     check("550 5.7.1 TENANTattribution;\nrelay ACCESS denied", Some("exo-relay-denied"));
-    let long = format!("550 5.7.1 {}greylisted", "x".repeat(5000));
+    let long = format!("450 4.7.1 {}greylisted", "x".repeat(5000));
     check(&long, None);
-    let odd = "550 5.7.1 \u{130}\u{130} \u{1b}[2J greylisted";
+    let odd = "450 4.7.1 \u{130}\u{130} \u{1b}[2J greylisted";
     check(odd, Some("greylisted"));
 }
 
@@ -196,6 +269,11 @@ fn a_handshake_is_explained_by_its_cause() {
             assert_eq!(hint_on_decision(&decided(ruling)).map(|hint| hint.token), expected, "{cause:?}");
         }
     }
+    let strict = Forced { min_version: TlsVersion::V13, ..Forced::new(Require::Encryption) };
+    let fault = Shortfall::Handshake(HandshakeFault::of(C::Version, "why"));
+    let required = RequiredTls::Session(Requirement::Forced(strict));
+    let strict = Decision { required, ..decided(Ruling::Withheld(fault)) };
+    assert_eq!(hint_on_decision(&strict).map(|hint| hint.token), Some("tls-version-13"));
     let refused = |text: &str| decided(Ruling::Withheld(Shortfall::Refused(read(text))));
     let token = |decision: &Decision| hint_on_decision(decision).map(|hint| hint.token);
     assert_eq!(token(&refused("454 4.7.0 TLS not available due to local problem")), Some("tls-unavailable"));
