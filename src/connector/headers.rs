@@ -262,6 +262,34 @@ mod tests {
     }
 
     #[test]
+    fn a_dot_before_a_name_does_not_hide_it() {
+        let section = ".X-MS-Exchange-Organization-A: b|. c|..X-MS-Exchange-Forest-B: c|D: e|.X-MS-Exchange-CrossPremises-A: f||";
+        let stripped = "..X-MS-Exchange-Forest-B: c|D: e||";
+        let names = "X-MS-Exchange-Organization-A, X-MS-Exchange-CrossPremises-A";
+        let arriving = |section: &[u8]| HeaderHandling::Firewall.arriving(section, &own(), false);
+        check(arriving, section, stripped, &format!("2 0 {names}"));
+        check(
+            |section| HeaderHandling::Firewall.leaving(section, &own()),
+            section,
+            stripped,
+            &format!("2 0 {names}"),
+        );
+        check(
+            |section| HeaderHandling::Promote.leaving(section, &own()),
+            section,
+            "X-OrganizationHeadersPreserved: gw1.contoso.test|X-MS-Exchange-CrossPremises-A: b|. c|\
+             ..X-MS-Exchange-Forest-B: c|D: e||",
+            "1 1 X-MS-Exchange-CrossPremises-A",
+        );
+        check(
+            arriving,
+            ".Authentication-Results: gw1.contoso.test; x-tls=pass|D: e||",
+            "D: e||",
+            "1 0 Authentication-Results",
+        );
+    }
+
+    #[test]
     fn preserved_is_octet_by_octet() {
         check(|section| HeaderHandling::Preserve.arriving(section, &own(), false), FULL, FULL, "0 0");
         check(|section| HeaderHandling::Preserve.leaving(section, &own()), FULL, FULL, "0 0");
@@ -338,7 +366,9 @@ mod tests {
         "\r\n ",
         "value",
         "\u{e9}",
+        ".",
         "..",
+        "\r\n.",
     ];
 
     proptest! {
@@ -348,7 +378,8 @@ mod tests {
             body in "(X-MS-Exchange-Organization-A: b\r\n){0,2}",
         ) {
             let text = pieces.concat();
-            let lines: Vec<&str> = text.split("\r\n").filter(|line| !line.is_empty()).collect();
+            // A line with one dot would be the end of the message.
+            let lines: Vec<&str> = text.split("\r\n").filter(|line| !matches!(*line, "" | ".")).collect();
             let section = format!("{}\r\n\r\n", lines.join("\r\n"));
             let message = format!("{section}{body}");
             let found = HeaderHandling::Firewall.arriving(message.as_bytes(), &own(), false);
@@ -356,7 +387,7 @@ mod tests {
             let left = after.strip_suffix(&format!("\r\n{body}"));
             prop_assert!(left.is_some() || section == "\r\n\r\n", "the body is as it was: {:?}", after);
             for line in left.unwrap_or_default().split("\r\n") {
-                let line = line.to_ascii_lowercase();
+                let line = line.strip_prefix('.').unwrap_or(line).to_ascii_lowercase();
                 let forbidden = [ORGANIZATION, FOREST, CROSS_PREMISES].map(str::to_ascii_lowercase);
                 prop_assert!(!forbidden.iter().any(|prefix| line.starts_with(prefix)), "{:?}", after);
             }

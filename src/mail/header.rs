@@ -1,4 +1,4 @@
-//! Reads the fields of a header section without changing an octet of them. It knows no field's meaning.
+//! Reads the fields of a header section in wire form, without changing an octet of them. It knows no field's meaning.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,11 +8,12 @@ use mail_parser::{HeaderName, MessageParser};
 /// One field of a header section. All ranges are offsets in the section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeaderField<'a> {
-    /// The name as written, up to a colon or blank; empty if it begins with one.
+    /// The name as written, up to a colon or blank; empty if it begins with one. The dot of dot-stuffing is not part of it.
     pub name: &'a [u8],
     /// What follows the colon, with its folding, up to the last line's CRLF.
     pub value: &'a [u8],
     start: usize,
+    name_start: usize,
     value_start: usize,
     end: usize,
 }
@@ -30,10 +31,10 @@ impl HeaderField<'_> {
         self.value_start..self.value_start.saturating_add(self.value.len())
     }
 
-    /// The first octets of the name.
+    /// The first octets of the name, and a dot before them that is not content.
     #[must_use]
     pub fn name_start_at(&self, octets: usize) -> Range<usize> {
-        self.start..self.start.saturating_add(octets.min(self.name.len()))
+        self.start..self.name_start.saturating_add(octets.min(self.name.len()))
     }
 
     /// Whether this is its name, in any case.
@@ -59,8 +60,9 @@ pub fn header_end(octets: &[u8]) -> Option<usize> {
     memchr::memmem::find(octets, b"\r\n\r\n").map(|at| at.saturating_add(4))
 }
 
-/// The fields of a header section, up to its blank line. Lines end in CRLF; a line that begins with a blank continues
-/// the field before (RFC 5322 §2.2.3).
+/// The fields of a header section in wire form, up to its blank line. Lines end in CRLF; a line that begins with a blank
+/// continues the field before (RFC 5322 §2.2.3). One dot at the start of a line is not content, whatever follows it (RFC
+/// 5321 §4.5.2): intake leaves it only before another dot, but the spool may be older.
 pub fn header_fields(section: &[u8]) -> impl Iterator<Item = HeaderField<'_>> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -77,12 +79,13 @@ fn field_at(section: &[u8], start: usize) -> Option<HeaderField<'_>> {
         let line = rest.get(length..).unwrap_or_default();
         length =
             length.saturating_add(memchr::memchr(b'\n', line).map_or(line.len(), |at| at.saturating_add(1)));
-        if !matches!(rest.get(length), Some(b' ' | b'\t')) {
+        if !matches!(unstuffed(rest.get(length..).unwrap_or_default()).first(), Some(b' ' | b'\t')) {
             break;
         }
     }
     let field = rest.get(..length).unwrap_or_default();
-    let text = field.strip_suffix(b"\r\n").unwrap_or(field);
+    let text = unstuffed(field.strip_suffix(b"\r\n").unwrap_or(field));
+    let name_start = start.saturating_add(usize::from(field.starts_with(b".")));
     // RFC 5322 §4.5: an old form has blanks before the colon. Receivers still read it, some even with a line end there.
     let ends_name = |octet: &u8| matches!(octet, b':' | b' ' | b'\t' | b'\r' | b'\n');
     let name = text.iter().position(ends_name).and_then(|end| text.get(..end)).unwrap_or(text);
@@ -92,9 +95,14 @@ fn field_at(section: &[u8], start: usize) -> Option<HeaderField<'_>> {
         name,
         value,
         start,
-        value_start: start.saturating_add(text.len().saturating_sub(value.len())),
+        name_start,
+        value_start: name_start.saturating_add(text.len().saturating_sub(value.len())),
         end: start.saturating_add(length),
     })
+}
+
+fn unstuffed(line: &[u8]) -> &[u8] {
+    line.strip_prefix(b".").unwrap_or(line)
 }
 
 /// A value on one line, without the blanks around it. Encoded words stay as they are.
@@ -155,6 +163,14 @@ mod tests {
         check("\r\nA: body\r\n", &[]);
         check("A: no end", &[("A", " no end")]);
         check("A: b\r\n \r\nC: d\r\n\r\n", &[("A", " b\r\n "), ("C", " d")]);
+    }
+
+    #[test]
+    fn one_dot_before_a_line_is_not_content() {
+        check(".A: b\r\n. c\r\n.\td\r\n..E: f\r\n\r\n", &[("A", " b\r\n. c\r\n.\td"), (".E", " f")]);
+        check(".A\r\n. : b\r\n. c\r\n", &[("A", " b\r\n. c")]);
+        let field = header_fields(b".X-A: b\r\n\r\n").next().expect("a field");
+        assert_eq!((field.whole_at(), field.name_start_at(2), field.value_at()), (0..9, 0..3, 5..7));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Scans the content of a message as it arrives: finds its end and checks its form. It does not
 //! interpret the header.
 
+use std::borrow::Cow;
+
 use crate::mail::{Enhanced, QueueId, Reply, UnixMillis};
 
 mod bare;
@@ -12,7 +14,7 @@ pub trait ContentSink {
     /// Begins a message, and returns its queue ID and time. `declared` is the announced size in octets.
     fn open(&mut self, declared: u64) -> (QueueId, UnixMillis);
 
-    /// Takes the next octets, in wire form. An error is kept, and reported when the message is to be
+    /// Takes the next octets, in wire form: a line that starts with a dot is dot-stuffed, and no other is. An error is kept, and reported when the message is to be
     /// committed.
     fn write(&mut self, octets: &[u8]);
 
@@ -52,7 +54,8 @@ pub enum ContentFault {
 }
 
 /// Reads content up to CRLF.CRLF, the only valid end. Valid content goes to the sink unchanged, one
-/// slice per input. After a fault the rest is read and discarded, so that the refusal comes when the
+/// slice per input, but for a dot before a line that was not stuffed: it is not content (RFC 5321 §4.5.2), and whoever
+/// reads the header later must not find a name behind it. After a fault the rest is read and discarded, so that the refusal comes when the
 /// client expects the reply.
 #[derive(Debug)]
 pub struct Scanner {
@@ -151,7 +154,7 @@ impl Scanner {
     fn feed_wire(&mut self, input: &[u8], sink: &mut dyn ContentSink) -> FeedResult {
         let before = self.place;
         let faulty = self.fault.is_some();
-        let mut walk = Walk { at: 0, header_to: None, dots: 0 };
+        let mut walk = Walk::default();
         let ended = self.walk(input, &mut walk);
         let withheld = match self.place {
             _ if ended => 3,
@@ -160,16 +163,18 @@ impl Scanner {
             Place::Start | Place::Middle | Place::Cr => 0,
         };
         let passed = input.get(..walk.at.saturating_sub(withheld)).unwrap_or_default();
-        // The dot that ended the previous input, if this input shows that it does not end the content.
-        let dot: &[u8] = if before == Place::Dot && !passed.is_empty() { b"." } else { b"" };
-        self.count(dot, passed, &walk);
+        // The dot that ended the previous input, if this input shows that it is a stuffed one.
+        let is_stuffed = before == Place::Dot && !passed.is_empty() && walk.lone.first() != Some(&0);
+        let dot: &[u8] = if is_stuffed { b"." } else { b"" };
+        let passed = walk.without_lone_dots(passed);
+        self.count(dot, &passed, &walk);
         match (faulty, self.fault) {
             (false, None) => {
                 if !dot.is_empty() {
                     sink.write(dot);
                 }
                 if !passed.is_empty() {
-                    sink.write(passed);
+                    sink.write(&passed);
                 }
             }
             (false, Some(_)) => sink.discard(),
@@ -199,11 +204,7 @@ impl Scanner {
                 (Place::Start, b'.') => self.step(Place::Dot, walk),
                 (Place::Start, _) => self.place = Place::Middle,
                 (Place::Dot, b'\r') => self.step(Place::DotCr, walk),
-                (Place::Dot, _) => {
-                    // RFC 5321 §4.5.2: a leading dot is not content if more follows on the line.
-                    walk.dots = walk.dots.saturating_add(1);
-                    self.place = Place::Middle;
-                }
+                (Place::Dot, octet) => self.leave_dot(*octet, walk),
                 (Place::DotCr, b'\n') => {
                     walk.at = walk.at.saturating_add(1);
                     return true;
@@ -217,6 +218,18 @@ impl Scanner {
             }
         }
         false
+    }
+
+    /// More follows a dot at the start of a line, so the dot is not content and does not count (RFC 5321 §4.5.2,
+    /// §4.5.3.1.6). Before another dot it is how that one is written.
+    fn leave_dot(&mut self, octet: u8, walk: &mut Walk) {
+        if octet == b'.' {
+            walk.stuffed = walk.stuffed.saturating_add(1);
+        } else {
+            walk.lone.push(walk.at);
+        }
+        self.line = 0;
+        self.place = Place::Middle;
     }
 
     fn step(&mut self, place: Place, walk: &mut Walk) {
@@ -254,13 +267,13 @@ impl Scanner {
         self.step(Place::Start, walk);
         if self.in_header && self.line == 2 {
             self.in_header = false;
-            walk.header_to = Some(walk.at);
+            walk.header_to = Some(walk.at.saturating_sub(walk.removed()));
         }
         self.line = 0;
     }
 
     fn count(&mut self, dot: &[u8], passed: &[u8], walk: &Walk) {
-        let octets = dot.len().saturating_add(passed.len()).saturating_sub(walk.dots);
+        let octets = dot.len().saturating_add(passed.len()).saturating_sub(walk.stuffed);
         self.octets = self.octets.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
         if self.octets > self.limits.message_bytes_max {
             // This fault takes precedence over others: the client can fix it by sending less.
@@ -288,13 +301,37 @@ impl Scanner {
     }
 }
 
+#[derive(Default)]
 struct Walk {
     /// Index of the next octet.
     at: usize,
-    /// Where the header section ended, if within this input.
+    /// Where the header section ended, if within this input, in what is passed on of it.
     header_to: Option<usize>,
     /// Stuffed dots seen in this input.
-    dots: usize,
+    stuffed: usize,
+    /// Indices of what follows dots that stand before anything else; 0: the dot ended the previous input.
+    lone: Vec<usize>,
+}
+
+impl Walk {
+    /// Octets of this input so far that are not passed on.
+    fn removed(&self) -> usize {
+        self.lone.len().saturating_sub(usize::from(self.lone.first() == Some(&0)))
+    }
+
+    fn without_lone_dots<'a>(&self, passed: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.removed() == 0 {
+            return Cow::Borrowed(passed);
+        }
+        let mut kept = Vec::with_capacity(passed.len());
+        let mut from = 0;
+        for behind in &self.lone {
+            kept.extend_from_slice(passed.get(from..behind.saturating_sub(1)).unwrap_or_default());
+            from = *behind;
+        }
+        kept.extend_from_slice(passed.get(from..).unwrap_or_default());
+        Cow::Owned(kept)
+    }
 }
 
 #[cfg(test)]

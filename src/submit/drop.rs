@@ -266,17 +266,21 @@ fn not_opened(fault: Errno) -> DropFault {
     }
 }
 
-/// A file as [`DropDir::leave`] writes it. Lines that end in a bare CR or LF, or in a dot that would end the message, are
-/// nothing it writes.
+/// A file as [`DropDir::leave`] writes it. Lines that end in a bare CR or LF, or begin with a dot that is not stuffed and
+/// might end the message, are nothing it writes.
 fn parsed(octets: &[u8]) -> Option<LocalMessage> {
     let end = memchr::memchr(b'\n', octets)?;
     let envelope: SubmittedEnvelope = serde_json::from_slice(octets.get(..end)?).ok()?;
     let content = octets.get(end.saturating_add(1)..)?.strip_suffix(END)?;
     let valid = content.split_inclusive(|octet| *octet == b'\n').all(|line| {
         line.strip_suffix(b"\r\n")
-            .is_some_and(|text| text != b"." && !text.contains(&b'\r') && !text.contains(&0))
+            .is_some_and(|text| !has_lone_dot(text) && !text.contains(&b'\r') && !text.contains(&0))
     });
     (envelope.is_valid() && valid).then(|| LocalMessage { envelope, content: content.to_vec() })
+}
+
+fn has_lone_dot(line: &[u8]) -> bool {
+    line.starts_with(b".") && !line.starts_with(b"..")
 }
 
 const TEMPORARY: &str = "tmp-";
@@ -323,6 +327,8 @@ mod tests {
         check(&file("A: b\r\n\r\nx\n.\r\n"), false);
         check(&file("A: b\r\n.\r\nMAIL FROM:<>\r\n.\r\n"), false);
         check(&file("A: b\r\n\r\nx\ry\r\n.\r\n"), false);
+        check(&file("..A: b\r\n..\r\n.\r\n"), true);
+        check(&file(".A: b\r\n.\r\n"), false);
         check(b"A: b\r\n\r\nx\r\n.\r\n", false);
         check(b"{\"sender\":\"\",\"recipients\":[]}\nx\r\n.\r\n", false);
         check(b"{\"sender\":\"a@b.test> SIZE=1\",\"recipients\":[\"b@b.test\"]}\nx\r\n.\r\n", false);

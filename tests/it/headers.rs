@@ -106,6 +106,49 @@ async fn the_firewall_strips_both_ways_and_nothing_else() {
     assert_eq!(log.matches("stripped=2 stripped_fields=").count(), 2, "{log}");
 }
 
+/// RFC 5321 §4.5.2: the dot before a line is not content, so a field behind one is a field.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dot_hides_no_field() {
+    let site = Site::new();
+    let hops = Hops::start(&site).await;
+    let raise =
+        "\n[[raise]]\nname = \"tag\"\nsubject_tag = \"[secure]\"\nremove = true\nconnectors = [\"anyone\"]\n";
+    let daemon = hops.daemon(&site, raise).await;
+    let own = format!(".Received: from a by {NAME}\r\n").repeat(100);
+    let results = format!("Authentication-Results: {NAME}; x-tls=pass");
+    let mut delivered = 0;
+    for (content, expected) in [
+        (
+            ".X-MS-Exchange-Organization-AuthAs: Internal\r\n. folded\r\nA: b\r\n\r\n.x\r\n",
+            Some("A: b\r\n\r\nx\r\n"),
+        ),
+        (
+            &format!("A: b\r\n.{results}\r\n.X-MS-Exchange-Forest-A: c\r\n\r\n..x\r\n"),
+            Some("A: b\r\n\r\n.x\r\n"),
+        ),
+        (".Subject: [secure] a\r\n\r\nx\r\n", Some("Subject: a\r\n\r\nx\r\n")),
+        // Content of this name is no field of Exchange's.
+        ("..X-MS-Exchange-Forest-A: c\r\n\r\nx\r\n", Some(".X-MS-Exchange-Forest-A: c\r\n\r\nx\r\n")),
+        (&format!("{own}\r\nx\r\n"), None),
+    ] {
+        let mut stranger = Client::hello(daemon.at("in")).await;
+        for line in ["MAIL FROM:<ada@a.test>", "RCPT TO:<bob@up.test>", "DATA"] {
+            assert!(stranger.say(line).await.code < 400);
+        }
+        stranger.write(format!("{content}.\r\n").as_bytes()).await.unwrap();
+        let reply = stranger.reply().await;
+        let Some(expected) = expected else {
+            assert!(reply.text.contains("mail loop"), "{}", reply.text);
+            continue;
+        };
+        assert_eq!(reply.code, 250, "{}", reply.text);
+        delivered += 1;
+        assert_eq!(body(&hops.up.messages(delivered).await[delivered - 1]), expected);
+    }
+    daemon.queue_empty().await;
+    assert!(daemon.log().contains("raised_by=tag"), "{}", daemon.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cross_premises_fields_are_promoted_by_certificate_and_go_on_so() {
     let site = Site::new();

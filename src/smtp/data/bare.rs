@@ -77,6 +77,7 @@ mod tests {
     fn each_line_feed_gets_its_carriage_return() {
         check("A: b\n\nc\r\n.\r\nQUIT\r\n", r"A: b\r\n\r\nc\r\n / 6");
         check("\n..x\n\r\n.\r\n", r"\r\n..x\r\n\r\n / 0");
+        check(".A: b\n. c\n\n.x\n..\r\n.y\r\n.\r\n", r"A: b\r\n c\r\n\r\nx\r\n..\r\ny\r\n / 0");
     }
 
     #[test]
