@@ -13,6 +13,7 @@ use super::certificate::{BESIDE_MAX, beside, issuer_strength, printable, read};
 use super::crl::{IssuerKey, ListedCertificate, RevocationList};
 use super::issuers::{INTERMEDIATES_MAX, relevant};
 use super::trust::TrustSet;
+use super::words::chain_words;
 use crate::connector::{
     AnchorPath, CertificateFacts, ChainFault, ChainVerdict, PeerCertificate, RevocationStatus, TrustId,
 };
@@ -327,5 +328,5 @@ fn fault(error: &webpki::Error) -> ChainFault {
                 .to_owned(),
         );
     }
-    ChainFault::Other(error.to_string())
+    ChainFault::Other(chain_words(error))
 }

@@ -7,6 +7,7 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerInco
 
 use super::crl::ListFault;
 use super::form::ForeignFile;
+use super::words::{alert_name, certificate_words, handshake_words};
 use crate::connector::{ClientCertificate, HandshakeCause, HandshakeFault};
 
 /// Why certificates, keys or trust anchors can't be used.
@@ -198,7 +199,7 @@ pub fn late_fault(error: &io::Error, asked: ClientCertificate) -> Option<Handsha
     let refused = over_request(asked).filter(|_| over_certificate && !is_said);
     let (cause, meaning) = refused.unwrap_or_else(|| meaning(*alert));
     Some(HandshakeFault {
-        words: format!("the peer sent the alert {alert:?}{meaning}"),
+        words: format!("the peer sent the alert {}{meaning}", alert_name(*alert)),
         over_certificate,
         cause,
     })
@@ -250,7 +251,7 @@ fn in_words(error: &Error) -> (HandshakeCause, String) {
         let words = if *what == CertificateError::BadSignature {
             "the peer did not prove that it holds the certificate's key: its signature is wrong".to_owned()
         } else {
-            format!("the peer's certificate can't be used: {what}")
+            format!("the peer's certificate can't be used: {}", certificate_words(what))
         };
         return (C::Unproved, words);
     }
@@ -267,7 +268,7 @@ fn in_words(error: &Error) -> (HandshakeCause, String) {
         let words = "a record can't be decrypted; something on the way may have changed it";
         return (C::Other, words.to_owned());
     }
-    (C::Other, error.to_string())
+    (C::Other, handshake_words(error))
 }
 
 fn meaning(alert: AlertDescription) -> (HandshakeCause, &'static str) {
@@ -321,7 +322,7 @@ fn incompatible_in_words(what: &PeerIncompatible) -> (HandshakeCause, String) {
     } else if *what == P::ExtendedMasterSecretExtensionRequired {
         (C::NothingInCommon, "the peer has no extended master secret (RFC 7627)")
     } else {
-        return (C::Other, format!("the peer is incompatible: {what:?}"));
+        return (C::Other, handshake_words(&Error::PeerIncompatible(what.clone())));
     };
     (cause, words.to_owned())
 }

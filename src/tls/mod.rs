@@ -22,6 +22,7 @@ mod server;
 mod shelf;
 mod strength;
 mod trust;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -68,9 +69,8 @@ fn channel_facts(
         Some(ProtocolVersion::TLSv1_3) => TlsVersion::V13,
         Some(ProtocolVersion::TLSv1_2) => TlsVersion::V12,
         other => {
-            return Err(HandshakeFault::new(format!(
-                "an unexpected protocol version was agreed on: {other:?}"
-            )));
+            let name = other.as_ref().and_then(ProtocolVersion::as_str).unwrap_or("none");
+            return Err(HandshakeFault::new(format!("an unexpected protocol version was agreed on: {name}")));
         }
     };
     let suite = state.negotiated_cipher_suite().map_or_else(String::new, |suite| suite_name(suite.suite()));

@@ -1,6 +1,7 @@
 //! Reads how strong a certificate is: its key and the signature on it. Profiles judge that.
 
-use x509_parser::prelude::X509Certificate;
+use x509_parser::asn1_rs::Oid;
+use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 use x509_parser::signature_algorithm::SignatureAlgorithm;
 
@@ -21,6 +22,16 @@ fn key(parsed: &X509Certificate<'_>) -> KeyKind {
     let number = curve.filter(|_| algorithm == EC).map_or(algorithm, |curve| curve.to_id_string());
     let name = CURVES.iter().find(|(known, _)| *known == number).map(|(_, name)| *name);
     name.map_or_else(|| KeyKind::Other(number), |name| KeyKind::Curve(name.to_owned()))
+}
+
+/// The signature that the content of an AlgorithmIdentifier names, its parameters left aside.
+pub(super) fn signature_named(algorithm: &[u8]) -> SignatureKind {
+    let number = Oid::from_der(algorithm).map(|(_, number)| number.to_id_string());
+    let number = number.unwrap_or_else(|_| "an algorithm that can't be read".to_owned());
+    match SIGNATURES.iter().find(|(known, _, _)| *known == number) {
+        Some((_, family, hash)) => SignatureKind::Known(*family, *hash),
+        None => SignatureKind::Other(number),
+    }
 }
 
 fn signature(parsed: &X509Certificate<'_>) -> SignatureKind {

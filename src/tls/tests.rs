@@ -150,6 +150,36 @@ fn check_chain(usage: Usage, change: impl FnOnce(&mut CertificateParams), expect
     assert_eq!(describe(&assess(&chain, true, &mint.trust(), usage, NOW)), expected);
 }
 
+/// SHA-1 can't be signed with here any more: the name of the algorithm is changed, which is all that is looked at.
+#[test]
+fn a_chain_signed_with_sha_1_is_told_in_words() {
+    let mut mint = Mint::new();
+    let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    mint.ca = CertifiedIssuer::self_signed(params, key).unwrap();
+    let (chain, _) = mint.leaf(as_is);
+    let mut der = pem::certificates(&mint.file("c.pem", &chain)).unwrap().remove(0).to_vec();
+    let sha_256 = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 0x0b];
+    let found: Vec<_> =
+        (0..der.len()).filter(|at| der.get(*at..).is_some_and(|rest| rest.starts_with(&sha_256))).collect();
+    assert_eq!(found.len(), 2);
+    found.iter().for_each(|at| der[at + 8] = 5);
+    let PeerCertificate::Shown(facts) =
+        assess(&[CertificateDer::from(der)], true, &mint.trust(), Usage::Server, NOW)
+    else {
+        panic!("not read")
+    };
+    let words = match facts.chain.values().next() {
+        Some(ChainVerdict::Faulty(fault)) => fault.in_words(&facts),
+        other => format!("{other:?}"),
+    };
+    assert_eq!(
+        words,
+        "the chain was not accepted: a certificate in it is signed with RSA PKCS#1 v1.5 with SHA-1, which is not accepted"
+    );
+}
+
 #[test]
 fn a_chain_is_assessed_for_each_set() {
     use ExtendedKeyUsagePurpose::{ClientAuth, EmailProtection, ServerAuth};
@@ -360,7 +390,7 @@ async fn a_client_certificate_is_shown_when_asked_for_and_assessed() {
 fn check_alert(alert: AlertDescription, asked: ClientCertificate, over_certificate: bool, expected: &str) {
     let error = std::io::Error::other(rustls::Error::AlertReceived(alert));
     for fault in [late_fault(&error, asked).unwrap(), handshake_fault(&error, asked)] {
-        let words = format!("the peer sent the alert {alert:?}{expected}");
+        let words = format!("the peer sent the alert {}{expected}", super::words::alert_name(alert));
         assert_eq!((fault.words, fault.over_certificate), (words, over_certificate), "{asked:?}");
     }
 }
@@ -430,7 +460,7 @@ async fn nothing_older_than_allowed_is_spoken() {
         (TlsVersion::V12, "TLSv1.2"),
         (
             TlsVersion::V13,
-            "the peer sent the alert ProtocolVersion; it does not speak the TLS versions offered",
+            "the peer sent the alert protocol_version; it does not speak the TLS versions offered",
         ),
     ] {
         let setup = ClientSetup::new(ClientSettings { min_version, ..client(true, mint.trust()) }).unwrap();
