@@ -64,6 +64,54 @@ async fn by_name_and_by_the_signatures_the_client_knows() {
     }
 }
 
+/// RFC 8422 §5.1: in TLS 1.2 a client names the curves of keys by its groups, in TLS 1.3 by its signature schemes.
+#[tokio::test]
+async fn by_the_curves_the_client_knows() {
+    use rustls::crypto::aws_lc_rs::kx_group::{SECP256R1, SECP384R1, X25519};
+    let mint = Mint::new();
+    let identities = vec![
+        identity(&mint, "p256", &["p256.example"], &PKCS_ECDSA_P256_SHA256),
+        identity(&mint, "p384", &["p384.example"], &rcgen::PKCS_ECDSA_P384_SHA384),
+        identity(&mint, "rsa", &["rsa.example"], &PKCS_RSA_SHA256),
+    ];
+    let setup = ServerSetup::new(ServerSettings {
+        identities,
+        profile: None,
+        required: false,
+        ask_client: false,
+        trust: Vec::new(),
+    })
+    .unwrap();
+    let (v12, v13) = (&rustls::version::TLS12, &rustls::version::TLS13);
+    for (name, version, groups, expected) in [
+        ("p256.example", v12, vec![SECP384R1], "p384.example"),
+        ("p384.example", v12, vec![SECP256R1], "p256.example"),
+        ("p384.example", v12, vec![SECP256R1, SECP384R1], "p384.example"),
+        ("other.example", v12, vec![SECP384R1], "p384.example"),
+        ("p256.example", v12, vec![X25519], "rsa.example"),
+        ("p256.example", v13, vec![SECP384R1], "p256.example"),
+        ("p256.example", v13, vec![X25519], "p256.example"),
+    ] {
+        // Unlike this library, others name no suites of TLS 1.3 where they do not speak it.
+        let mut ours = rustls::crypto::CryptoProvider { kx_groups: groups.clone(), ..(*provider()).clone() };
+        ours.cipher_suites.retain(|suite| suite.version() == version);
+        let schemes = provider().signature_verification_algorithms.supported_schemes();
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(ours))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Any(schemes)))
+            .with_no_client_auth();
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let server_name = ServerName::try_from(name).unwrap();
+        let (shown, _) = tokio::join!(connector.connect(server_name, near), setup.accept(far, false, NOW));
+        let shown = shown.unwrap();
+        let facts = certificate::read(&shown.get_ref().1.peer_certificates().unwrap()[0]).unwrap();
+        assert_eq!(facts.names_text(), expected, "{name} {version:?} {groups:?}");
+    }
+}
+
 /// Accepts any certificate, and supports only these signature algorithms.
 #[derive(Debug)]
 struct Any(Vec<SignatureScheme>);
