@@ -328,6 +328,10 @@ pub enum HandshakeCause {
     Other,
     /// No cipher suite, key exchange group or signature scheme in common.
     NothingInCommon,
+    /// The same, and our profile may be why.
+    OutsideProfile,
+    /// No extended master secret, which our profile demands.
+    NoMasterSecret,
     /// No TLS version in common.
     Version,
     /// The connection ended during the handshake, without an alert.

@@ -320,7 +320,7 @@ fn incompatible_in_words(what: &PeerIncompatible) -> (HandshakeCause, String) {
     ) {
         (C::NothingInCommon, "no signature scheme in common")
     } else if *what == P::ExtendedMasterSecretExtensionRequired {
-        (C::NothingInCommon, "the peer has no extended master secret (RFC 7627)")
+        (C::NoMasterSecret, "the peer has no extended master secret (RFC 7627)")
     } else {
         return (C::Other, handshake_words(&Error::PeerIncompatible(what.clone())));
     };

@@ -88,17 +88,36 @@ pub(super) fn limited_key(certified: &Arc<CertifiedKey>, profile: Option<Profile
     Arc::new(CertifiedKey { key: Arc::new(key), ..CertifiedKey::clone(certified) })
 }
 
-/// Describes how a handshake failed: the profile may be why nothing was in common.
+/// Describes how a handshake failed: the profile may be why. It limits no versions.
 pub(super) fn limited_fault(
     error: &io::Error,
     asked: ClientCertificate,
     profile: Option<Profile>,
 ) -> HandshakeFault {
     let fault = handshake_fault(error, asked);
-    let nothing_in_common = match fault.cause {
-        HandshakeCause::NothingInCommon | HandshakeCause::Version => true,
+    match profile {
+        Some(profile) => under(profile, fault),
+        None => fault,
+    }
+}
+
+/// What a fault means where no more is offered than this profile allows.
+fn under(profile: Profile, fault: HandshakeFault) -> HandshakeFault {
+    let HandshakeFault { words, over_certificate, cause } = fault;
+    let (cause, words) = match cause {
+        HandshakeCause::NothingInCommon | HandshakeCause::OutsideProfile => (
+            HandshakeCause::OutsideProfile,
+            format!("{words} (no more is offered than the profile {profile} allows)"),
+        ),
+        HandshakeCause::NoMasterSecret => {
+            (cause, format!("{words}, which the profile {profile} demands of TLS 1.2"))
+        }
+        // Windows closes like this when no cipher suite is in common.
+        HandshakeCause::Cut => {
+            (cause, format!("{words} (perhaps since no more is offered than the profile {profile} allows)"))
+        }
         HandshakeCause::Other
-        | HandshakeCause::Cut
+        | HandshakeCause::Version
         | HandshakeCause::NotTls
         | HandshakeCause::NameUnknown
         | HandshakeCause::Unproved
@@ -106,15 +125,9 @@ pub(super) fn limited_fault(
         | HandshakeCause::OursUnsuited
         | HandshakeCause::OursUnknown
         | HandshakeCause::OursExpired
-        | HandshakeCause::OursRefused => false,
+        | HandshakeCause::OursRefused => (cause, words),
     };
-    match profile {
-        Some(profile) if nothing_in_common => HandshakeFault {
-            words: format!("{} (no more is offered than the profile {profile} allows)", fault.words),
-            ..fault
-        },
-        Some(_) | None => fault,
-    }
+    HandshakeFault { words, over_certificate, cause }
 }
 
 /// A key that signs by some schemes only.
@@ -141,8 +154,50 @@ impl SigningKey for LimitedKey {
 
 #[cfg(test)]
 mod tests {
+    use rustls::{AlertDescription, Error, PeerIncompatible};
+
     use super::*;
     use crate::connector::USUAL_OFFER;
+
+    #[test]
+    fn a_fault_names_the_profile_where_that_may_be_why() {
+        let check = |error: Error, expected: (HandshakeCause, &str)| {
+            let error = io::Error::other(error);
+            let fault = limited_fault(&error, ClientCertificate::NotAskedFor, Some(Profile::NistSp80052r2));
+            assert_eq!((fault.cause, fault.words.as_str()), expected);
+            let plain = limited_fault(&error, ClientCertificate::NotAskedFor, None);
+            assert!(!plain.words.contains("profile") && plain.cause != HandshakeCause::OutsideProfile);
+        };
+        check(
+            Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
+            (
+                HandshakeCause::OutsideProfile,
+                "no cipher suite in common (no more is offered than the profile nist-sp-800-52r2 allows)",
+            ),
+        );
+        check(
+            Error::PeerIncompatible(PeerIncompatible::ExtendedMasterSecretExtensionRequired),
+            (
+                HandshakeCause::NoMasterSecret,
+                "the peer has no extended master secret (RFC 7627), which the profile nist-sp-800-52r2 demands of TLS 1.2",
+            ),
+        );
+        check(
+            Error::AlertReceived(AlertDescription::HandshakeFailure),
+            (
+                HandshakeCause::OutsideProfile,
+                "the peer sent the alert handshake_failure; usually no cipher suite or key exchange in common (no more is \
+                 offered than the profile nist-sp-800-52r2 allows)",
+            ),
+        );
+        check(
+            Error::AlertReceived(AlertDescription::ProtocolVersion),
+            (
+                HandshakeCause::Version,
+                "the peer sent the alert protocol_version; it does not speak the TLS versions offered",
+            ),
+        );
+    }
 
     #[test]
     fn the_library_has_everything_that_a_profile_names_and_in_that_order() {

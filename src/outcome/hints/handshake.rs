@@ -9,6 +9,8 @@ pub(super) fn hint_of(cause: HandshakeCause) -> Option<&'static Hint> {
     let token = match cause {
         HandshakeCause::Other => return None,
         HandshakeCause::NothingInCommon => NOTHING_IN_COMMON,
+        HandshakeCause::OutsideProfile => OUTSIDE_PROFILE,
+        HandshakeCause::NoMasterSecret => NO_MASTER_SECRET,
         HandshakeCause::Version => VERSION,
         HandshakeCause::Cut => CUT,
         HandshakeCause::NotTls => NOT_TLS,
@@ -38,6 +40,8 @@ fn named(token: &str) -> Option<&'static Hint> {
 }
 
 const NOTHING_IN_COMMON: &str = "tls-nothing-in-common";
+const OUTSIDE_PROFILE: &str = "tls-outside-profile";
+const NO_MASTER_SECRET: &str = "tls-no-master-secret";
 const VERSION: &str = "tls-version";
 const VERSION_13: &str = "tls-version-13";
 const CUT: &str = "tls-cut";
@@ -64,6 +68,25 @@ pub(super) const HANDSHAKES: &[(&str, Hint)] = &[
             advice: "Their server must offer ECDHE with AES-GCM or ChaCha20 in TLS 1.2, or TLS 1.3: an Exchange Server on Windows \
                      Server 2012 R2 has that only with an ECDSA certificate, which is the way out there; newer Windows has it with \
                      RSA too.",
+        },
+    ),
+    (
+        "the same, where our profile limits what is offered",
+        Hint {
+            token: OUTSIDE_PROFILE,
+            actor: Either,
+            advice: "Our profile may be why, since it allows less than usual: their server must offer what is in its table (TLS \
+                     profiles), or we change the profile on the connector or remove it; sealpost probe shows what their server has \
+                     with --profile and without.",
+        },
+    ),
+    (
+        "TLS 1.2 without the extended master secret (RFC 7627), which our profile demands",
+        Hint {
+            token: NO_MASTER_SECRET,
+            actor: Either,
+            advice: "Their server must enable the extended master secret, by an update of its system, or TLS 1.3; or we choose a \
+                     profile that does not demand it, or none.",
         },
     ),
     (

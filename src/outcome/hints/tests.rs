@@ -246,6 +246,8 @@ fn a_handshake_is_explained_by_its_cause() {
     use HandshakeCause as C;
     let causes = [
         (C::NothingInCommon, Some("tls-nothing-in-common")),
+        (C::OutsideProfile, Some("tls-outside-profile")),
+        (C::NoMasterSecret, Some("tls-no-master-secret")),
         (C::Version, Some("tls-version")),
         (C::Cut, Some("tls-cut")),
         (C::NotTls, Some("tls-not-tls")),
