@@ -158,6 +158,7 @@ fn ground(args: &ProbeArgs, name: &Domain, trust: (TrustId, Arc<TrustSet>), wait
             profile: args.profile,
             trust: vec![trust],
             identity: None,
+            rehearsed: None,
         },
         deliver: Settings::single(name.clone(), daemon::within(Duration::from_secs(args.timeout.max(1)))),
         asking: Asking {

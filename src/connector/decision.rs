@@ -142,7 +142,9 @@ impl Decision {
         shortfall: &Shortfall,
     ) -> Self {
         let attained = match observed {
-            Observed::Established(facts) => Attainment::Tls(Arc::clone(facts)),
+            Observed::Established(facts) | Observed::EstablishedAfter(_, facts) => {
+                Attainment::Tls(Arc::clone(facts))
+            }
             Observed::NotTried | Observed::NotOffered | Observed::Refused(_) => Attainment::Plaintext,
             Observed::Broken(_) | Observed::ClearAfterBroken(_) => Attainment::NoSession,
         };

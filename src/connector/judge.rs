@@ -20,6 +20,8 @@ pub struct SessionId(u64);
 pub enum Observed {
     /// A TLS handshake completed.
     Established(Arc<TlsFacts>),
+    /// Audit: the handshake as enforcing would make it failed for this, and one without its limits completed.
+    EstablishedAfter(HandshakeFault, Arc<TlsFacts>),
     /// TLS was not attempted, offered or not.
     NotTried,
     /// The EHLO reply did not list STARTTLS.
@@ -37,11 +39,26 @@ impl Observed {
     #[must_use]
     pub fn attained(&self) -> Attained {
         match self {
-            Self::Established(facts) => Attained::Sealed(Arc::clone(facts)),
+            Self::Established(facts) | Self::EstablishedAfter(_, facts) => {
+                Attained::Sealed(Arc::clone(facts))
+            }
             Self::NotTried => Attained::Clear(ClearCause::Off),
             Self::NotOffered => Attained::Clear(ClearCause::NotOffered),
             Self::Refused(reply) => Attained::Clear(ClearCause::Refused(reply.clone())),
             Self::Broken(fault) | Self::ClearAfterBroken(fault) => Attained::Clear(ClearCause::after(fault)),
+        }
+    }
+
+    /// What the handshake showed, if one completed.
+    #[must_use]
+    pub fn facts(&self) -> Option<&Arc<TlsFacts>> {
+        match self {
+            Self::Established(facts) | Self::EstablishedAfter(_, facts) => Some(facts),
+            Self::NotTried
+            | Self::NotOffered
+            | Self::Refused(_)
+            | Self::Broken(_)
+            | Self::ClearAfterBroken(_) => None,
         }
     }
 }
@@ -140,6 +157,10 @@ pub fn judge(
             None => permit(sealed(facts)),
             Some(shortfall) => Verdict::Withhold(shortfall),
         },
+        // What was completed is not what enforcing allows.
+        (R::Forced(_), Observed::EstablishedAfter(fault, _)) => {
+            Verdict::Withhold(Shortfall::Handshake(fault.clone()))
+        }
         (R::Forced(_), Observed::NotTried) => Verdict::Withhold(Shortfall::NotTried),
         (R::Forced(_), Observed::NotOffered) => Verdict::Withhold(Shortfall::NotOffered),
         (R::Forced(_), Observed::Refused(reply)) => Verdict::Withhold(Shortfall::Refused(reply.clone())),
@@ -148,7 +169,13 @@ pub fn judge(
         }
         // Audit delivers like opportunistic; only the record differs.
         (R::Audit(forced), Observed::Established(facts)) => made(sealed(facts), forced.unmet_by(facts)),
-        (R::Off | R::Opportunistic(_), Observed::Established(facts)) => permit(sealed(facts)),
+        (R::Audit(_), Observed::EstablishedAfter(fault, facts)) => {
+            made(sealed(facts), Some(Shortfall::Handshake(fault.clone())))
+        }
+        (
+            R::Off | R::Opportunistic(_),
+            Observed::Established(facts) | Observed::EstablishedAfter(_, facts),
+        ) => permit(sealed(facts)),
         (R::Audit(_), Observed::NotTried) => {
             made(Attained::Clear(ClearCause::Off), Some(Shortfall::NotTried))
         }

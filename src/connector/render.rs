@@ -34,6 +34,14 @@ impl Decision {
             Ruling::Met => "the session meets the requirement".to_owned(),
             Ruling::Sealed => "TLS was offered and taken".to_owned(),
             Ruling::Plaintext(cause) => format!("sent in plaintext: {cause}"),
+            Ruling::Waived(shortfall @ Shortfall::Handshake(_))
+                if matches!(self.attained, Attainment::Tls(_)) =>
+            {
+                format!(
+                    "in audit: enforced, this would have been withheld, since {shortfall}; another handshake, without the limits \
+                     of enforcing, was completed"
+                )
+            }
             Ruling::Waived(shortfall) => {
                 format!("in audit: enforced, this would have been withheld, since {shortfall}")
             }

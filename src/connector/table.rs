@@ -523,8 +523,8 @@ impl Outbound {
         }
     }
 
-    /// The profile that its handshakes are limited to. In audit mode there is none: what it offers must not break
-    /// sessions that opportunistic TLS would not.
+    /// The profile that its handshakes are limited to. In audit mode there is none: what it limits is tried first, and must
+    /// not break sessions that opportunistic TLS would not.
     #[must_use]
     pub fn profile(&self) -> Option<Profile> {
         match &self.tls {

@@ -99,7 +99,8 @@ impl OutboundTransit {
             Observed::Established(facts) => {
                 forced.unmet_by(&narrowed(facts, &assessed.trust, &now.trust)).is_none()
             }
-            Observed::NotTried
+            Observed::EstablishedAfter(..)
+            | Observed::NotTried
             | Observed::NotOffered
             | Observed::Refused(_)
             | Observed::Broken(_)

@@ -25,6 +25,7 @@ pub async fn fetch_chain(target: &str, implicit: bool, limit: Duration) -> io::R
         profile: None,
         trust: Vec::new(),
         identity: None,
+        rehearsed: None,
     })
     .map_err(io::Error::other)?;
     let begun = || begin(target, implicit, limit);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::fault::StartFault;
 use crate::config::Config;
-use crate::connector::{Inbound, KeyExchange, Outbound, Profile, Revision, TlsVersion, TrustId};
+use crate::connector::{Inbound, KeyExchange, Mode, Outbound, Profile, Revision, TlsVersion, TrustId};
 use crate::listen::settings::ListenerTls;
 use crate::tls::{ClientSettings, ClientSetup, Identity, ServerSettings, ServerSetup, TrustSet};
 
@@ -90,8 +90,12 @@ pub(super) fn client(config: &Config, connector: &Outbound) -> ClientSettings {
     let trust = connector.forced().map_or(&system[..], |forced| forced.trust());
     let sets: Vec<(TrustId, Arc<TrustSet>)> =
         trust.iter().filter_map(|id| config.trust.get(id).map(|set| (id.clone(), Arc::clone(set)))).collect();
-    // Audit mode offers what opportunistic TLS would: it must not break sessions that opportunistic
-    // TLS would not.
+    // In audit mode sessions that opportunistic TLS would have must not break: what enforcing would offer is tried, and
+    // then what opportunistic TLS would. A profile limits what a peer may choose, and leaves nothing to see afterwards of
+    // what it would have chosen.
+    let rehearsed = connector.forced().filter(|forced| !connector.is_enforced() && forced.profile.is_some());
+    let rehearsed =
+        rehearsed.map(|_| Box::new(client(config, &Outbound { mode: Mode::Enforce, ..connector.clone() })));
     let enforced = connector.forced().filter(|_| connector.is_enforced());
     let identity = connector.client_certificate.as_deref().and_then(|id| config.identities.get(id)).cloned();
     ClientSettings {
@@ -101,6 +105,7 @@ pub(super) fn client(config: &Config, connector: &Outbound) -> ClientSettings {
         profile: connector.profile(),
         trust: sets,
         identity,
+        rehearsed,
     }
 }
 

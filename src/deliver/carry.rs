@@ -44,6 +44,7 @@ impl Carrier for Courier {
         self.broken.clear();
         self.broken_once.clear();
         self.classic_only.clear();
+        self.rehearsed_in_vain.clear();
     }
 }
 

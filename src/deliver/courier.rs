@@ -14,7 +14,7 @@ use super::dial::{Dialler, TcpDialler};
 use super::memory::{HostMemory, TlsHistory, TurnMemory};
 use super::pool::Pool;
 use super::settings::Settings;
-use crate::connector::{LiveTable, Revision, SecuringFault};
+use crate::connector::{HandshakeFault, LiveTable, Revision, SecuringFault};
 use crate::outcome::Outcome;
 use crate::resolver::dns::Dns;
 use crate::tls::{ClientSetup, Partners};
@@ -37,6 +37,8 @@ pub struct Courier {
     pub(super) broken_once: HostMemory<()>,
     /// Hosts whose handshakes fail on post-quantum key shares, and work without them.
     pub(super) classic_only: HostMemory<()>,
+    /// Hosts of connectors in audit whose handshakes fail as enforcing would make them, and how.
+    pub(super) rehearsed_in_vain: HostMemory<HandshakeFault>,
     /// Addresses that did not answer when the host's address of the other family did.
     pub(super) slower: HostMemory<()>,
     /// Hosts that gave no connection or no greeting.
@@ -77,6 +79,7 @@ impl Courier {
             broken: HostMemory::default(),
             broken_once: HostMemory::default(),
             classic_only: HostMemory::default(),
+            rehearsed_in_vain: HostMemory::default(),
             slower: HostMemory::default(),
             unreached: HostMemory::default(),
             answers: AnswerBook::default(),

@@ -8,7 +8,7 @@ use super::classify::{broken_early, elsewhere, refused_early};
 use super::connection::{Connection, Interruption};
 use super::courier::Courier;
 use super::dial::Transport;
-use super::memory::POST_QUANTUM_TRIED_AGAIN_AFTER;
+use super::memory::{POST_QUANTUM_TRIED_AGAIN_AFTER, TLS_TRIED_AGAIN_AFTER};
 use super::need::Need;
 use super::session::{Candidate, OpenSession};
 use crate::connector::{
@@ -94,10 +94,53 @@ impl Courier {
         Ok(OpenSession { connection, smtp, key, host, observed, requirement, decision, used: 0 })
     }
 
-    /// A connection, up to what a judge needs to know. A handshake that fails on post-quantum key shares is made once
+    /// A connection, up to what a judge needs to know. In audit the handshake is made as enforcing would make it, and only
+    /// if it fails without those limits: so what is recorded is what enforcing would have come to, whatever the peer
+    /// prefers. A fault is remembered before anything else is tried, so that a host that takes few connections still gets
+    /// its mail.
+    async fn approach(
+        &self,
+        request: &OpenRequest<'_>,
+        dialled: Option<Result<Box<dyn Transport>, LinkFault>>,
+        (setup, requirement): (&ClientSetup, &Requirement),
+        at: &At<'_>,
+    ) -> Result<Approach, Outcome> {
+        let Some(enforced) = setup.rehearsed() else {
+            return self.approach_by(request, dialled, (setup, requirement), at).await;
+        };
+        let key = request.candidate.key(request.way.connector.revision);
+        let (fault, dialled) = match self.rehearsed_in_vain.recall(&key, Instant::now()) {
+            Some(fault) => (fault, dialled),
+            None => {
+                let first = self.approach_by(request, dialled, (enforced, requirement), at).await?;
+                let Observed::Broken(SecuringFault::Handshake(fault)) = &first.observed else {
+                    return Ok(first);
+                };
+                if !first.connection.is_gone() {
+                    return Ok(first);
+                }
+                self.rehearsed_in_vain.note(key, fault.clone(), (Instant::now(), TLS_TRIED_AGAIN_AFTER));
+                (fault.clone(), None)
+            }
+        };
+        let second = self.approach_by(request, dialled, (setup, requirement), at).await?;
+        Ok(match second.observed {
+            Observed::Established(facts) => {
+                Approach { observed: Observed::EstablishedAfter(fault, facts), ..second }
+            }
+            Observed::EstablishedAfter(..)
+            | Observed::NotTried
+            | Observed::NotOffered
+            | Observed::Refused(_)
+            | Observed::Broken(_)
+            | Observed::ClearAfterBroken(_) => second,
+        })
+    }
+
+    /// A connection whose handshake this setup makes. One that fails on post-quantum key shares is made once
     /// more without them, before anything else follows from it: some hosts and firewalls fail on the size of that
     /// ClientHello, which is ours. What the second one came to stands.
-    async fn approach(
+    async fn approach_by(
         &self,
         request: &OpenRequest<'_>,
         dialled: Option<Result<Box<dyn Transport>, LinkFault>>,
@@ -307,7 +350,7 @@ impl Courier {
     /// Raises an alarm if a certificate that met a forced requirement has a new issuer or expires
     /// soon.
     fn notice(&self, connector: &Outbound, candidate: &Candidate, observed: &Observed) {
-        let Observed::Established(facts) = observed else { return };
+        let Some(facts) = observed.facts() else { return };
         let Some(certificate) = facts.certificate() else { return };
         let host = candidate.name.as_ref().map_or_else(|| candidate.address.to_string(), ToString::to_string);
         let (told, kept) =
@@ -389,7 +432,7 @@ impl EhloFailure {
 
 /// A host that asks for a certificate, gets none and goes may do so for that reason, without saying it.
 fn wanted_a_certificate(observed: &Observed) -> bool {
-    let Observed::Established(facts) = observed else { return false };
+    let Some(facts) = observed.facts() else { return false };
     matches!(facts.client_certificate, Some(ClientCertificate::NoneToSend | ClientCertificate::NotSuited))
 }
 

@@ -13,7 +13,7 @@ use super::need::Need;
 use super::open::{Miss, OpenRequest};
 use super::route::Candidates;
 use super::session::{Candidate, Key, OpenSession};
-use crate::connector::{Decision, Observed, OnHandshakeFailure, Outbound, Retry, SecuringFault};
+use crate::connector::{Decision, OnHandshakeFailure, Outbound, Retry, SecuringFault};
 use crate::outcome::{
     At, LinkFault, NameFault, Outcome, Scope, Trouble, classify_fault, classify_name, classify_together,
 };
@@ -370,7 +370,7 @@ impl Courier {
     /// Whether a session has carried its maximum number of messages, or was judged before a revocation list was
     /// fetched that may name its peer.
     pub(super) fn is_worn(&self, session: &OpenSession, way: &Way) -> bool {
-        if let (Observed::Established(facts), Some(_)) = (&session.observed, way.connector.forced()) {
+        if let (Some(facts), Some(_)) = (session.observed.facts(), way.connector.forced()) {
             let setups = self.tls.load();
             let setup = setups.get(&way.connector.revision);
             if session.used > 0 && setup.is_some_and(|setup| setup.has_new_lists_since(facts.at)) {

@@ -180,6 +180,7 @@ impl World {
             profile: None,
             trust,
             identity: None,
+            rehearsed: None,
         };
         let setup = Arc::new(ClientSetup::new(tls).expect("a setup"));
         let setups = Arc::new(ArcSwap::from_pointee(BTreeMap::from([(connector.revision, setup)])));

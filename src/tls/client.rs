@@ -46,6 +46,8 @@ pub struct ClientSettings {
     pub trust: Vec<(TrustId, Arc<TrustSet>)>,
     /// The client certificate, presented only if the peer asks for one.
     pub identity: Option<Arc<Identity>>,
+    /// Audit: the settings that enforcing would have, which are tried first.
+    pub rehearsed: Option<Box<ClientSettings>>,
 }
 
 /// The key shares of a ClientHello.
@@ -65,6 +67,8 @@ pub struct ClientSetup {
     classic: Option<ClientConfig>,
     settings: ClientSettings,
     signatures: AcceptedSignatures,
+    /// Audit: what is tried first.
+    rehearsed: Option<Box<ClientSetup>>,
 }
 
 impl ClientSetup {
@@ -72,9 +76,10 @@ impl ClientSetup {
     ///
     /// # Errors
     /// [`TlsFault::Setup`] if the TLS library refuses the settings.
-    pub fn new(settings: ClientSettings) -> Result<Self, TlsFault> {
+    pub fn new(mut settings: ClientSettings) -> Result<Self, TlsFault> {
         const FROM_12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
         const FROM_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+        let rehearsed = settings.rehearsed.take().map(|enforced| Self::new(*enforced)).transpose()?;
         let parts = HandshakeParts::of(settings.profile);
         let signatures = AcceptedSignatures::of(&parts, &settings);
         let versions = match settings.min_version {
@@ -102,7 +107,13 @@ impl ClientSetup {
             (KeyExchange::Classic, Some(classic)) => (classic, None),
             (KeyExchange::Classic, None) => (with(parts.provider)?, None),
         };
-        Ok(Self { base, classic, settings, signatures })
+        Ok(Self { base, classic, settings, signatures, rehearsed: rehearsed.map(Box::new) })
+    }
+
+    /// In audit, the setup that enforcing would have, if it offers or accepts less than this one.
+    #[must_use]
+    pub fn rehearsed(&self) -> Option<&Self> {
+        self.rehearsed.as_deref()
     }
 
     /// Whether its ClientHello has post-quantum key shares, and can be made without them.

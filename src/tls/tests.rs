@@ -87,6 +87,7 @@ fn client(judged: bool, trust: Vec<(TrustId, Arc<TrustSet>)>) -> ClientSettings 
         profile: None,
         trust,
         identity: None,
+        rehearsed: None,
     }
 }
 

@@ -37,7 +37,7 @@ fn roots(site: &Site, leaves: &Leaves) -> String {
     "[trust.roots]\nanchors = \"roots.pem\"\n\n".to_owned()
 }
 
-/// Servers for one row: a connector of each profile, forced and opportunistic, has one of its own.
+/// Servers for one row: a connector of each profile, forced, opportunistic and in audit, has one of its own.
 enum Servers {
     Sinks(Vec<Sink>),
     Openssl(OpensslServer),
@@ -45,7 +45,7 @@ enum Servers {
 
 impl Servers {
     async fn start(row: &OneThing, leaves: &Leaves, site: &Site) -> Self {
-        let (pair, count) = (leaves.shown(row.leaf), 2 * PROFILES.len());
+        let (pair, count) = (leaves.shown(row.leaf), 3 * PROFILES.len());
         let Some((provider, versions)) = row.offer.rustls() else {
             return Self::Openssl(OpensslServer::start(row, pair, count, site.home.path()));
         };
@@ -78,9 +78,15 @@ async fn hosts_that_offer_one_thing_against_every_profile() {
         let started = Servers::start(row, &leaves, &site).await;
         for (index, profile) in PROFILES.iter().enumerate() {
             let opportunistic = if row.by_opportunity()[index] { "sealed" } else { "clear-handshake-broken" };
+            // What audit says is what enforcing does, whatever the host would rather agree on.
+            let audit = match row.expected[index] {
+                "met" => "sealed".to_owned(),
+                token => format!("audit-{token}"),
+            };
             for (how, keys, port, word) in [
-                ("forced", FORCED, 2 * index, row.expected[index]),
-                ("opportunistic", OPPORTUNISTIC, 2 * index + 1, opportunistic),
+                ("forced", FORCED.to_owned(), 3 * index, row.expected[index].to_owned()),
+                ("opportunistic", OPPORTUNISTIC.to_owned(), 3 * index + 1, opportunistic.to_owned()),
+                ("audit", format!("{FORCED}mode = \"audit\"\n"), 3 * index + 2, audit),
             ] {
                 let name = name(row.id, profile, how);
                 let keys = format!("{keys}profile = \"{profile}\"\n");
@@ -98,7 +104,7 @@ async fn hosts_that_offer_one_thing_against_every_profile() {
         expected.keys().all(|to| told.contains_key(to)).then_some(told)
     })
     .await;
-    let wrong = |(to, word): (&String, &&str)| {
+    let wrong = |(to, word): (&String, &String)| {
         let came = &told[to];
         (came["token"] != **word).then(|| format!("{to}: expected {word}, came {came}"))
     };
@@ -106,12 +112,47 @@ async fn hosts_that_offer_one_thing_against_every_profile() {
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), expected.len(), faults.join("\n"));
     for (row, servers) in rows.iter().zip(&servers) {
         if let Servers::Sinks(sinks) = servers {
-            let forced = sinks.iter().step_by(2);
+            let forced = sinks.iter().step_by(3);
             forced.for_each(|sink| sink.assert_nothing_in_clear());
-            let taken = sinks.iter().step_by(2).filter(|sink| !sink.arrived().is_empty()).count();
+            let taken = sinks.iter().step_by(3).filter(|sink| !sink.arrived().is_empty()).count();
             assert_eq!(taken, row.expected.iter().filter(|word| **word == "met").count(), "{}", row.id);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audit_seals_what_enforcing_would_withhold_and_asks_a_host_once() {
+    use rustls::crypto::aws_lc_rs::kx_group;
+    let (site, leaves) = (Site::new(), Leaves::new());
+    let server = leaves.shown(Leaf::Strong).server_agreeing(&[kx_group::X25519]);
+    let sink = Sink::start(Manner::sealed(server)).await;
+    let keys =
+        format!("{FORCED}mode = \"audit\"\nprofile = \"nist-sp-800-52r2\"\nmessages_per_connection = 1\n");
+    let config = roots(&site, &leaves) + &outbound("out", "b.test", sink.address, &keys);
+    let daemon = site.start(&format!("{SETTINGS}{config}")).await;
+    for (number, sessions) in [(1, 2), (2, 3)] {
+        let message = mix::plain("audit", 1, 200, "ada@a.test", "bob@b.test").remove(0);
+        Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+        assert!(sink.messages(number).await.iter().all(|message| message.sealed));
+        assert_eq!(
+            sink.read(|log| log.sessions),
+            sessions,
+            "the limited handshake is tried by the first only"
+        );
+    }
+    let line =
+        eventually("the delivery in the log", LONG, async || told(&daemon.log()).remove("bob@b.test")).await;
+    assert_eq!(line["token"], "audit-handshake-broken", "{line}");
+    let reason = line["because"].as_str().unwrap();
+    assert!(
+        reason.contains("the profile nist-sp-800-52r2 allows") && reason.contains("another handshake"),
+        "{line}"
+    );
+    let waived = daemon
+        .log()
+        .lines()
+        .any(|one| one.contains("waived in audit") && one.contains("tls-outside-profile"));
+    assert!(waived, "{}", daemon.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,8 +44,8 @@ pub(super) const PROFILE_OUT_MORE: &str = "A profile is a dated table of suites,
      offer. With forced TLS, what was agreed on is judged too, and the certificate: where a chain is required, the peer's \
      and every issuer below the trust anchor must conform; with `require = \"encryption\"`, its key only. \
      With `opportunistic` no certificate is judged, and a host that has nothing in common with the profile gets mail in \
-     plaintext (a warning), unless `on_handshake_failure` is `defer`. In audit mode nothing is limited, but judged and \
-     recorded. `min_version = \"1.3\"` and, where the profile has hybrid groups, `key_exchange` can narrow it further. \
+     plaintext (a warning), unless `on_handshake_failure` is `defer`. In audit mode the \
+     handshake is made within the profile, and only if that fails another without its limits, which is recorded. `min_version = \"1.3\"` and, where the profile has hybrid groups, `key_exchange` can narrow it further. \
      Errors: `min_version = \"1.2\"`, which each profile says already; `key_exchange` with a profile that has no hybrid group; \
      the profile does not sign with the key of `client_certificate`. Warning: that certificate does not conform.";
 

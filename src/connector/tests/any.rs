@@ -167,6 +167,9 @@ pub(super) fn an_observation() -> impl Strategy<Value = Observed> {
     ];
     prop_oneof![
         6 => some_facts().prop_map(|facts| Observed::Established(Arc::new(facts))),
+        1 => some_facts().prop_map(|facts| {
+            Observed::EstablishedAfter(HandshakeFault::new("nothing in common"), Arc::new(facts))
+        }),
         1 => Just(Observed::NotTried),
         1 => Just(Observed::NotOffered),
         1 => Just(Observed::Refused(Reply::new(454, Enhanced(4, 7, 0), "no"))),

@@ -322,6 +322,17 @@ fn audit_delivers_as_opportunistic_would_and_says_what_it_waived() {
     assert_eq!(waived(&observed_refused()), "starttls-refused");
     assert_eq!(waived(&Observed::Broken(broken())), "withheld");
     assert_eq!(waived(&Observed::ClearAfterBroken(broken())), "handshake-broken");
+    let after = |names: &[&str]| {
+        let facts = Arc::new(shown(names, ChainVerdict::Trusted));
+        Observed::EstablishedAfter(HandshakeFault::new("nothing in common"), facts)
+    };
+    assert_eq!(waived(&after(&["mail.p.example"])), "handshake-broken", "enforced there is no such session");
+    let forced = Requirement::Forced(identity(&["mail.p.example"]));
+    check(
+        &forced,
+        &after(&["mail.p.example"]),
+        "4.7.5 handshake-broken: the TLS handshake failed: nothing in common",
+    );
     assert_eq!(waived(&established(shown(&["x.example"], ChainVerdict::Trusted))), "name-mismatch");
     assert_eq!(waived(&established(shown(&["mail.p.example"], ChainVerdict::Trusted))), "nothing");
 }

@@ -146,6 +146,13 @@ pub(crate) fn all() -> Vec<OneThing> {
             ("ECDHE-RSA-AES128-GCM-SHA256", "prime256v1", "SignatureAlgorithms = RSA+SHA256"),
             [MET, BROKEN, MET, BROKEN],
         ),
+        // It prefers what not all profiles allow, and has what they do.
+        openssl(
+            "tls12-chacha-first",
+            v12,
+            ("ECDHE-RSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-GCM-SHA256", "prime256v1", ""),
+            [MET, MET, MET, BROKEN],
+        ),
         agreed("tls12-chacha", suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, SECP256R1, rsa, only_nl),
         openssl("tls12-cbc", v12, ("ECDHE-RSA-AES128-SHA256", "prime256v1", ""), [BROKEN; 4]),
         shown("leaf-rsa2048", Leaf::Rsa2048, [MET, "profile-key", MET, "profile-key"]),
