@@ -79,8 +79,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
 
 /// A verdict for people.
 fn in_words(verdict: &ProfileVerdict) -> String {
-    let word = if verdict.conforms { "conforms" } else { "does not conform" };
-    let mut lines = vec![format!("{} ({}): the configuration {word}", verdict.profile, verdict.source)];
+    let mut lines = vec![format!("{} ({}): {}", verdict.profile, verdict.source, headline(verdict))];
     for part in &verdict.parts {
         lines.push(format!("\n{}: {}", part.part, state(part)));
         lines.extend(part.holds.iter().map(|held| format!("  conforms     {held}")));
@@ -90,6 +89,17 @@ fn in_words(verdict: &ProfileVerdict) -> String {
     lines.push("\nnot claimed, whatever is configured:".to_owned());
     lines.extend(verdict.unclaimed.iter().map(|claim| format!("  {claim}")));
     lines.join("\n")
+}
+
+/// What it comes to. Where TLS is not required, only what is negotiated can conform.
+fn headline(verdict: &ProfileVerdict) -> String {
+    let word = match (verdict.conforms, verdict.plaintext.is_empty()) {
+        (true, true) => return "the configuration conforms".to_owned(),
+        (true, false) => "what is negotiated conforms",
+        (false, true) => return "the configuration does not conform".to_owned(),
+        (false, false) => "the configuration does not conform",
+    };
+    format!("{word}; mail may also travel in plaintext: see {}", verdict.plaintext.join(", "))
 }
 
 fn state(part: &PartVerdict) -> &'static str {

@@ -27,6 +27,8 @@ pub struct ProfileVerdict {
     pub source: &'static str,
     /// Whether every part conforms.
     pub conforms: bool,
+    /// The listeners and connectors at which mail may also travel in plaintext, since TLS is not required there.
+    pub plaintext: Vec<String>,
     /// Each listener and connector, in the order of the file.
     pub parts: Vec<PartVerdict>,
     /// What can't be claimed, whatever is configured.
@@ -40,6 +42,8 @@ pub struct PartVerdict {
     pub part: String,
     /// Whether it conforms; `None` if it was not looked at.
     pub conforms: Option<bool>,
+    /// Whether mail may also travel in plaintext.
+    pub plaintext: bool,
     /// What conforms.
     pub holds: Vec<String>,
     /// What does not, with its position and what to write.
@@ -71,8 +75,10 @@ pub(super) fn of(profile: Profile, judged: &JudgedFile<'_>) -> ProfileVerdict {
         parts.push(of_outbound(profile, judged, entry.get_ref(), connector));
     }
     let conforms = parts.iter().all(|part| part.conforms != Some(false));
+    let plaintext = parts.iter().filter(|part| part.plaintext).map(|part| part.part.clone()).collect();
     let table = profile.table();
-    ProfileVerdict { profile: table.name, source: table.source, conforms, parts, unclaimed: table.unclaimed }
+    let (source, unclaimed) = (table.source, table.unclaimed);
+    ProfileVerdict { profile: table.name, source, conforms, plaintext, parts, unclaimed }
 }
 
 /// One part while it is looked at.
@@ -81,6 +87,7 @@ struct Part<'a> {
     judged: &'a JudgedFile<'a>,
     name: String,
     report: Report<'a>,
+    plaintext: bool,
     holds: Vec<String>,
     unclaimed: Vec<String>,
 }
@@ -88,7 +95,13 @@ struct Part<'a> {
 impl<'a> Part<'a> {
     fn new(profile: Profile, judged: &'a JudgedFile<'a>, name: String) -> Self {
         let report = Report::new(judged.name, judged.text);
-        Self { profile, judged, name, report, holds: Vec::new(), unclaimed: Vec::new() }
+        Self { profile, judged, name, report, plaintext: false, holds: Vec::new(), unclaimed: Vec::new() }
+    }
+
+    /// TLS is not required: mail may travel in plaintext, which the words say.
+    fn in_plaintext_too(&mut self, words: &str) {
+        self.plaintext = true;
+        self.unclaimed.push(words.to_owned());
     }
 
     fn finding(&mut self, place: Option<Range<usize>>, words: impl Into<String>) {
@@ -138,6 +151,7 @@ impl<'a> Part<'a> {
     fn forced(&mut self, entry: &impl Entry, forced: &Forced, mode: Mode) {
         self.limited(entry, forced.profile, "sessions and certificates are judged by");
         if mode == Mode::Audit {
+            self.plaintext = true;
             let words = "mode = \"audit\" enforces nothing; write mode = \"enforce\"";
             self.finding(entry.place("mode"), words);
         }
@@ -148,6 +162,7 @@ impl<'a> Part<'a> {
         PartVerdict {
             part: self.name,
             conforms: Some(findings.is_empty()),
+            plaintext: self.plaintext,
             holds: self.holds,
             findings,
             unclaimed: self.unclaimed,
@@ -177,13 +192,13 @@ fn of_listener<'a>(
                 "mail comes in plaintext; write tls = \"starttls\" or \"required\", a certificate, and profile = \
                  \"{profile}\""
             );
+            part.plaintext = true;
             part.finding(place, words);
             return part.done();
         }
         ListenerTls::StartTls => {
-            part.unclaimed.push(
-                "that mail comes in over TLS: tls = \"starttls\" offers it, and clients may send in plaintext"
-                    .to_owned(),
+            part.in_plaintext_too(
+                "that mail comes in over TLS: tls = \"starttls\" offers it, and clients may send in plaintext",
             );
             if profile.table().demands_master_secret {
                 part.unclaimed.push(
@@ -211,10 +226,11 @@ fn of_inbound<'a>(
         return part.skipped("its mode is off");
     }
     match &connector.tls {
-        InboundTls::Off | InboundTls::Opportunistic => part.unclaimed.push(
-            "that its mail comes in over TLS: TLS is not forced; what is negotiated is up to the listeners"
-                .to_owned(),
-        ),
+        InboundTls::Off | InboundTls::Opportunistic => {
+            let words = "that its mail comes in over TLS: TLS is not forced; what is negotiated is up to the listeners";
+            part.unclaimed.push(words.to_owned());
+            part.plaintext = offers_plaintext(connector, &judged.checked.listen.listeners);
+        }
         InboundTls::Forced(forced) => {
             part.forced(entry, forced, connector.mode);
             if !forced.needs_certificate() {
@@ -234,6 +250,16 @@ fn of_inbound<'a>(
     part.done()
 }
 
+/// Whether clients that it covers can send in plaintext: a listener that they come by does not require TLS.
+fn offers_plaintext(connector: &Inbound, listeners: &[Listener]) -> bool {
+    let covers = |listener: &Listener| {
+        connector.listeners.is_empty() || connector.listeners.iter().any(|name| **name == listener.name)
+    };
+    listeners
+        .iter()
+        .any(|one| covers(one) && !matches!(one.tls, ListenerTls::Required | ListenerTls::Implicit))
+}
+
 fn of_outbound<'a>(
     profile: Profile,
     judged: &'a JudgedFile<'a>,
@@ -248,6 +274,7 @@ fn of_outbound<'a>(
         OutboundTls::Off => {
             let words =
                 format!("mail leaves in plaintext; write tls = \"forced\" and profile = \"{profile}\"");
+            part.plaintext = true;
             part.finding(entry.place("tls"), words);
         }
         OutboundTls::Opportunistic(None) if profile.excludes_usual_peers() => {
@@ -269,10 +296,16 @@ fn of_outbound<'a>(
         }
     }
     if matches!(connector.tls, OutboundTls::Opportunistic(_)) {
-        part.unclaimed.push(
-            "that mail leaves over TLS, or to whom: opportunistic TLS judges no certificate and may go on in plaintext"
-                .to_owned(),
+        part.in_plaintext_too(
+            "that mail leaves over TLS, or to whom: opportunistic TLS judges no certificate and may go on in plaintext",
         );
+        if profile.table().demands_master_secret {
+            part.unclaimed.push(
+                "that TLS 1.2 sessions have the extended master secret: it is offered, and a host without it is refused only \
+                 where tls is \"forced\""
+                    .to_owned(),
+            );
+        }
     }
     if let Some(id) = &connector.client_certificate {
         part.certificates(&[id.to_string()], entry.place("client_certificate"));

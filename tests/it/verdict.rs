@@ -64,8 +64,35 @@ fn a_configuration_that_conforms_to_every_profile_in_turn() {
             "outbound connector home: true",
         ];
         assert_eq!(parts(&verdict), expected);
+        assert_eq!(verdict["plaintext"], serde_json::json!([]), "{verdict:#}");
         assert!(!verdict["unclaimed"].as_array().unwrap().is_empty());
     }
+}
+
+/// Where TLS is not required, what is negotiated conforms, and no more is claimed.
+#[test]
+fn plaintext_is_part_of_the_headline() {
+    let leaves = Leaves::new();
+    let (site, text) = conforming("nist-sp-800-52r2", &leaves);
+    let text = text.replace("tls = \"required\"", "tls = \"starttls\"")
+        + "\n[[inbound]]\nname = \"anyone\"\nfrom_domains = [\"*\"]\ntls = \"opportunistic\"\nlisteners = [\"mx\"]\n\
+           to_domains = [\"sealpost.test\"]\n\n\
+           [[outbound]]\nname = \"rest\"\ndomains = [\"*\"]\nnext_hop = \"mx\"\ntls = \"opportunistic\"\n\
+           profile = \"nist-sp-800-52r2\"\n";
+    let (code, verdict) = judged(&site, &text, "nist-sp-800-52r2");
+    assert_eq!((code, &verdict["conforms"]), (Some(0), &Value::Bool(true)), "{verdict:#}");
+    let expected = ["listener mx", "inbound connector anyone", "outbound connector rest"];
+    assert_eq!(verdict["plaintext"], serde_json::json!(expected), "{verdict:#}");
+    let open = |part: &&Value| part["plaintext"] == true;
+    let open: Vec<&Value> = verdict["parts"].as_array().unwrap().iter().filter(open).collect();
+    assert_eq!(open.len(), 3, "{verdict:#}");
+    let rest = open.last().unwrap()["unclaimed"].to_string();
+    assert!(rest.contains("extended master secret"), "{rest}");
+    let output = site.home.run(&["check"], &["--profile", "nist-sp-800-52r2"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let headline = "what is negotiated conforms; mail may also travel in plaintext: see listener mx, inbound connector \
+                    anyone, outbound connector rest\n";
+    assert!(said.contains(headline) && !said.contains("the configuration conforms"), "{said}");
 }
 
 #[test]
