@@ -9,7 +9,7 @@ use crate::peer::client::Client;
 use crate::peer::daemon::{Daemon, NAME, free_address};
 use crate::peer::one_thing::{self, Leaf, Leaves, Offer, OneThing, OpensslServer, openssl_client, valid_for};
 use crate::peer::sink::{Manner, Sink};
-use crate::peer::site::{OPPORTUNISTIC, Site, outbound};
+use crate::peer::site::{ANYONE, OPPORTUNISTIC, Site, outbound};
 use crate::peer::source::Source;
 use crate::peer::{LONG, eventually, left_out, mix, tools, within};
 use crate::tls_matrix::told;
@@ -110,6 +110,20 @@ async fn hosts_that_offer_one_thing_against_every_profile() {
     };
     let faults: Vec<String> = expected.iter().filter_map(wrong).collect();
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), expected.len(), faults.join("\n"));
+    // Whose fault it is can't be known, so neither hint sends the partner alone to mend it.
+    for (row, hint) in
+        [("tls12-no-ems", "[tls-no-master-secret]"), ("chacha-x25519", "[tls-outside-profile]")]
+    {
+        for how in ["forced", "audit"] {
+            let to = format!("bob@{}.test", name(row, "nist-sp-800-52r2", how));
+            let Some(line) = told.get(&to) else { continue };
+            let because = line["because"].as_str().unwrap_or_default();
+            assert!(because.contains("the profile nist-sp-800-52r2"), "{line}");
+            let log = daemon.log();
+            let place = line["host"].as_str().unwrap();
+            assert!(log.lines().any(|one| one.contains(place) && one.contains(hint)), "{hint}: {line}");
+        }
+    }
     for (row, servers) in rows.iter().zip(&servers) {
         if let Servers::Sinks(sinks) = servers {
             let forced = sinks.iter().step_by(3);
@@ -198,6 +212,39 @@ async fn clients_that_offer_one_thing_against_every_profile() {
         }
     }
     assert!(faults.is_empty(), "{}\n{}", faults.join("\n"), daemon.log());
+}
+
+/// OpenSSL gives up on a certificate whose curve it does not list (RFC 8422 §5.1).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tls_1_2_client_is_shown_a_certificate_of_a_curve_that_it_lists() {
+    if tools::program("openssl").is_none() {
+        let test = "profiles::a_tls_1_2_client_is_shown_a_certificate_of_a_curve_that_it_lists";
+        return left_out(test, "openssl is not installed");
+    }
+    let (site, leaves) = (Site::new(), Leaves::new());
+    let mut config = String::new();
+    for (id, leaf) in [("p256", Leaf::P256), ("p384", Leaf::Strong), ("rsa", Leaf::StrongRsa)] {
+        config += &site.home.certificate(id, &own_pair(&leaves, leaf));
+    }
+    site.configure_all(&format!(
+        "{SETTINGS}{config}[[listener]]\nname = \"three\"\naddress = \"127.0.0.1:0\"\ntls = \"starttls\"\n\
+         certificate = [\"p256\", \"p384\", \"rsa\"]\n\n{ANYONE}"
+    ));
+    let daemon = Daemon::start(&site.home).await;
+    for curve in ["secp384r1", "prime256v1"] {
+        let cipher = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
+        let thing = OneThing {
+            id: curve,
+            offer: Offer::Openssl { version: ("TLSv1_2", "-tls1_2"), cipher, curve, settings: "" },
+            leaf: Leaf::Strong,
+            expected: ["met"; 4],
+            as_client: None,
+            opportunistic: None,
+        };
+        let client = openssl_client(&thing, daemon.at("three"), site.home.path());
+        let output = within("openssl", LONG, tools::run(client)).await;
+        assert!(output.status.success(), "{curve}: {}", tools::said(&output));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use crate::peer::client::Client;
 use crate::peer::daemon::PROGRAM;
 use crate::peer::mint::Kind;
+use crate::peer::one_thing::{Leaf, Leaves};
 use crate::peer::sink::{Manner, Sink, SinkTls};
 use crate::peer::site::{IDENTITY, OPPORTUNISTIC, PARTNER, QUICK, Site, outbound};
 use crate::peer::{LONG, mix, tools};
@@ -19,6 +20,33 @@ async fn a_partner_that_comes_right_gets_its_mail_sealed() {
     sink.behave(Manner::sealed(site.partners.pair(&[PARTNER], Kind::Good).server()));
     assert!(sink.messages(1).await[0].sealed);
     sink.assert_nothing_in_clear();
+}
+
+/// Nobody here signs with SHA-1 any more: the certificate only says so, which is what is looked at first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_signed_with_sha_1_is_told_in_words() {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    let (site, leaves) = (Site::new(), Leaves::new());
+    let mut pair = leaves.shown(Leaf::Rsa2048).clone();
+    let mut der = pair.chain_der().remove(0).to_vec();
+    let sha_256 = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 0x0b];
+    let places: Vec<usize> = (0..der.len()).filter(|at| der[*at..].starts_with(&sha_256)).collect();
+    places.iter().for_each(|at| der[at + 8] = 5);
+    let text = BASE64_STANDARD.encode(&der);
+    pair.chain = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    std::fs::write(site.home.path().join("roots.pem"), leaves.anchors()).unwrap();
+    let sink = Sink::start(Manner::sealed(pair.server())).await;
+    let keys = "tls = \"forced\"\nrequire = \"chain\"\ntrust = [\"roots\"]\n";
+    let config = format!(
+        "[trust.roots]\nanchors = \"roots.pem\"\n\n{}",
+        outbound("out", "b.test", sink.address, keys)
+    );
+    let daemon = site.start(&config).await;
+    let message = mix::plain("old", 1, 200, "ada@a.test", "bob@b.test").remove(0);
+    Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+    let row = daemon.deferred("bob@b.test").await.to_string();
+    assert!(row.contains("signed with RSA PKCS#1 v1.5 with SHA-1, which is not accepted"), "{row}");
+    assert!(!row.contains("Context"), "{row}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
