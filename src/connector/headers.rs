@@ -1,6 +1,7 @@
 //! Which header fields pass a connector: the header firewall, and cross-premises fields that are promoted. Every other
 //! octet stays as it is, and the body is never looked at.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -110,20 +111,15 @@ impl HeaderHandling {
     /// What becomes of the header section of a message that goes out.
     #[must_use]
     pub fn leaving(self, section: &[u8], own: &Domain) -> HeaderChange {
-        let organisation: Vec<&[u8]> = match self {
-            Self::Promote => {
-                header_fields(section).filter_map(|f| of_organisation(&f).map(|_| f.name)).collect()
-            }
-            Self::Preserve | Self::Firewall => Vec::new(),
+        let organisation: HashSet<Vec<u8>> = match self {
+            Self::Promote => header_fields(section)
+                .filter_map(|f| Some(of_organisation(&f)?.to_ascii_lowercase()))
+                .collect(),
+            Self::Preserve | Self::Firewall => HashSet::new(),
         };
         let replaced = |field: &HeaderField<'_>| {
             let rest = field.after_prefix(CROSS_PREMISES);
-            let same = |name: &&[u8]| {
-                name.get(ORGANIZATION.len()..)
-                    .zip(rest)
-                    .is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
-            };
-            organisation.iter().any(same)
+            rest.is_some_and(|rest| organisation.contains(&rest.to_ascii_lowercase()))
         };
         let fate = |field: &HeaderField<'_>| match self {
             Self::Preserve => FieldFate::Kept,

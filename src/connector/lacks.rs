@@ -112,7 +112,8 @@ fn is_registry(pattern: &DomainPattern) -> bool {
 }
 
 /// What countries call the zones below which they register others.
-const REGISTRY_LABELS: &[&str] = &["ac", "co", "com", "edu", "go", "gob", "gouv", "gov", "mil", "ne", "net", "or", "org"];
+const REGISTRY_LABELS: &[&str] =
+    &["ac", "co", "com", "edu", "go", "gob", "gouv", "gov", "mil", "ne", "net", "or", "org"];
 
 fn pins_one_key(forced: &Forced, now: UnixMillis) -> bool {
     let lasting = forced.pins.iter().filter(|pin| pin.until.is_none_or(|until| now < until));

@@ -3,8 +3,8 @@
 
 mod admit;
 mod arrival;
-mod bypass;
 mod brake;
+mod bypass;
 mod choose;
 mod compare;
 mod decision;
@@ -52,8 +52,8 @@ pub use admit::{
     UnmetCondition, admit, unassessed,
 };
 pub use arrival::Arrival;
-pub use bypass::Bypass;
 pub use brake::{Brake, BrakeMode, BrakeRules, MailCounts, ReleaseCause, Strain, Trip};
+pub use bypass::Bypass;
 pub use choose::{Choice, ConsideredConnector, choose, displaced};
 pub use compare::{Weakening, weaker_inbound, weaker_outbound};
 pub use decision::{Attainment, Claim, Decision, RequiredTls, Ruling};

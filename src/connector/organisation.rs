@@ -47,8 +47,7 @@ pub fn may_name_contacts(table: &Table, postmaster: &Mailbox, to: &Mailbox) -> b
 #[must_use]
 pub fn may_disclose(table: &Table, postmaster: &Mailbox, to: &Mailbox, came_by: Option<&str>) -> bool {
     let connector = || table.inbound.iter().find(|connector| Some(&*connector.name) == came_by);
-    is_ours(table, postmaster, to)
-        || connector().is_some_and(|connector| connector.reveal == Reveal::Full)
+    is_ours(table, postmaster, to) || connector().is_some_and(|connector| connector.reveal == Reveal::Full)
 }
 
 fn has_mailboxes(connector: &Inbound, domain: &Domain) -> bool {

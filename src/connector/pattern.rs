@@ -210,7 +210,8 @@ mod tests {
     #[test]
     fn a_set_covers_what_one_of_its_patterns_covers() {
         let texts = ["a.example", "*.b.example", "*.test", "*"];
-        let patterns: Vec<_> = texts.iter().map(|text| DomainPattern::parse(text).expect("a pattern")).collect();
+        let patterns: Vec<_> =
+            texts.iter().map(|text| DomainPattern::parse(text).expect("a pattern")).collect();
         for patterns in patterns.iter().map(std::slice::from_ref).chain([&patterns[..3], &[]]) {
             for domain in ["a.example", "x.a.example", "b.example", "x.y.b.example", "test", "a.test", ""] {
                 let domain = Domain::parse(domain).ok();

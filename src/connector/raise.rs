@@ -1,5 +1,7 @@
 //! Rules by which one message raises what is required of the way it leaves (`[[raise]]`). They never lower it.
 
+use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -79,7 +81,8 @@ fn removal<'a>(field: &HeaderField<'_>, markers: impl Iterator<Item = &'a Messag
             }
         }
     }
-    (!tags.is_empty()).then(|| Edit { at: field.value_at(), text: untagged(field.value, &tags) })
+    let tags = (!tags.is_empty()).then_some(tags)?;
+    untagged(field.value, &tags).map(|text| Edit { at: field.value_at(), text })
 }
 
 impl MessageMarker {
@@ -106,7 +109,12 @@ fn is_same(text: &str, wanted: &str) -> bool {
 }
 
 fn finds(text: &str, tag: &str) -> bool {
-    text.to_lowercase().contains(&tag.to_lowercase())
+    lowered(text).contains(&lowered(tag))
+}
+
+/// A text in lower case, character by character: what follows one does not matter.
+fn lowered(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
 }
 
 /// Whether a label of this name or ID is enabled. The field is a list of `MSIP_Label_ID_Key=value`, separated by
@@ -119,65 +127,93 @@ fn has_label(list: &str, label: &str) -> bool {
             Some((id, key, value.trim()))
         })
     };
-    let is_off = |id: &str| {
-        pairs()
-            .any(|(other, key, value)| other == id && key == "Enabled" && value.eq_ignore_ascii_case("false"))
+    let is_off = |(id, key, value): (_, &str, &str)| {
+        (key == "Enabled" && value.eq_ignore_ascii_case("false")).then_some(id)
     };
+    let off: HashSet<&str> = pairs().filter_map(is_off).collect();
     pairs().any(|(id, key, value)| {
-        (id.eq_ignore_ascii_case(label.trim()) || key == "Name" && is_same(value, label)) && !is_off(id)
+        (id.eq_ignore_ascii_case(label.trim()) || key == "Name" && is_same(value, label)) && !off.contains(id)
     })
 }
 
-/// A subject without its tags. Octets that are not part of a tag stay; only where a tag is written in encoded words, or
-/// over a line end, the text is encoded again.
-fn untagged(value: &[u8], tags: &[&str]) -> Vec<u8> {
-    let mut raw = value.to_vec();
-    for tag in tags {
-        while let Some(at) = found_at(&raw, tag.as_bytes()) {
-            raw = cut(&raw, at, tag.len());
+/// A subject without its tags. Octets that are not part of a tag stay; only where a reader would not see the same text then,
+/// because a tag is written in encoded words, over a line end or between two words, the text is encoded again. `None`: it
+/// has more tags, or is longer, than any that is written by hand, or has octets that are not text.
+fn untagged(value: &[u8], tags: &[&str]) -> Option<Vec<u8>> {
+    if value.len() > TAGGED_BYTES_MAX {
+        return None;
+    }
+    let text = decoded(value);
+    let wanted = without(text.as_bytes(), &tags_in(&text, tags)?);
+    let wanted = String::from_utf8(wanted).ok()?;
+    let lower = value.to_ascii_lowercase();
+    let written = tags.iter().flat_map(|tag| found(&lower, tag.to_ascii_lowercase().as_bytes())).collect();
+    let raw = without_blank_lines(&without(value, &apart(written)?));
+    if decoded(&raw).split_whitespace().eq(wanted.split_whitespace()) {
+        return Some(raw);
+    }
+    let is_text = std::str::from_utf8(value).is_ok() && !text.contains(char::REPLACEMENT_CHARACTER);
+    is_text.then(|| encoded(wanted.trim_matches([' ', '\t'])))
+}
+
+/// Where tags are in a text, in any case.
+fn tags_in(text: &str, tags: &[&str]) -> Option<Vec<Range<usize>>> {
+    let (mut lower, mut origins) = (String::new(), Vec::new());
+    for (at, c) in text.char_indices() {
+        lower.extend(c.to_lowercase());
+        // Only the first octet of what a character becomes is a place to cut.
+        origins.push(Some(at));
+        origins.resize(lower.len(), None);
+    }
+    origins.push(Some(text.len()));
+    let origin = |at: usize| origins.get(at).copied().flatten();
+    let lower_tags: Vec<String> = tags.iter().map(|tag| lowered(tag)).collect();
+    let places = lower_tags.iter().flat_map(|tag| found(lower.as_bytes(), tag.as_bytes()));
+    apart(places.filter_map(|at| Some(origin(at.start)?..origin(at.end)?)).collect())
+}
+
+fn found(text: &[u8], tag: &[u8]) -> Vec<Range<usize>> {
+    let places = memchr::memmem::find_iter(text, tag).take(TAGS_MAX.saturating_add(1));
+    places.map(|at| at..at.saturating_add(tag.len())).collect()
+}
+
+/// The ranges in order, those that overlap as one; `None`: too many.
+fn apart(mut places: Vec<Range<usize>>) -> Option<Vec<Range<usize>>> {
+    places.sort_by_key(|at| at.start);
+    let mut kept: Vec<Range<usize>> = Vec::new();
+    for at in places {
+        match kept.last_mut() {
+            Some(last) if at.start < last.end => last.end = last.end.max(at.end),
+            Some(_) | None => kept.push(at),
         }
     }
-    let text = decoded(&raw);
-    if !tags.iter().any(|tag| finds(&text, tag)) {
-        return raw;
-    }
-    let mut text = text;
-    for tag in tags {
-        while let Some(at) =
-            text.char_indices().map(|(at, _)| at).find(|at| starts_with(text.get(*at..), tag))
-        {
-            let rest: String = text.get(at..).unwrap_or_default().chars().skip(tag.chars().count()).collect();
-            let start = text.get(..at).unwrap_or_default().trim_end();
-            text = [start, rest.trim_start()].join(if start.is_empty() { "" } else { " " });
-        }
-    }
-    encoded(text.trim())
+    (kept.len() <= TAGS_MAX).then_some(kept)
 }
 
-fn starts_with(text: Option<&str>, tag: &str) -> bool {
-    let start: String = text.unwrap_or_default().chars().take(tag.chars().count()).collect();
-    start.to_lowercase() == tag.to_lowercase()
-}
-
-fn found_at(value: &[u8], tag: &[u8]) -> Option<usize> {
-    value.windows(tag.len().max(1)).position(|window| window.eq_ignore_ascii_case(tag))
-}
-
-/// Cuts a tag, and one blank beside it, so that none is left over. A line must not be left with blanks only (RFC 5322
-/// §3.2.2).
-fn cut(value: &[u8], at: usize, length: usize) -> Vec<u8> {
+/// Cuts tags, and one blank beside each, so that none is left over.
+fn without(value: &[u8], tags: &[Range<usize>]) -> Vec<u8> {
     let is_blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
-    let (before, after) =
-        (value.get(..at).unwrap_or_default(), value.get(at.saturating_add(length)..).unwrap_or_default());
-    let (before, after) = match (is_blank(before.last()), is_blank(after.first())) {
-        (true, true) => (before, after.get(1..).unwrap_or_default()),
-        (true, false) if after.is_empty() || after.starts_with(b"\r\n") => {
-            (before.get(..before.len().saturating_sub(1)).unwrap_or_default(), after)
+    let mut out = Vec::with_capacity(value.len());
+    let mut from = 0;
+    for tag in tags {
+        out.extend_from_slice(value.get(from..tag.start).unwrap_or_default());
+        let after = value.get(tag.end..).unwrap_or_default();
+        from = tag.end;
+        if is_blank(out.last()) {
+            if is_blank(after.first()) {
+                from = from.saturating_add(1);
+            } else if after.is_empty() || after.starts_with(b"\r\n") {
+                out.pop();
+            }
         }
-        (true | false, _) => (before, after),
-    };
-    let joined = [before, after].concat();
-    let mut lines = joined.split_inclusive(|octet| *octet == b'\n');
+    }
+    out.extend_from_slice(value.get(from..).unwrap_or_default());
+    out
+}
+
+/// A line must not be left with blanks only (RFC 5322 §3.2.2).
+fn without_blank_lines(value: &[u8]) -> Vec<u8> {
+    let mut lines = value.split_inclusive(|octet| *octet == b'\n');
     let mut kept = lines.next().unwrap_or_default().to_vec();
     for line in lines.filter(|line| !line.trim_ascii().is_empty()) {
         kept.extend_from_slice(line);
@@ -206,6 +242,10 @@ fn encoded(text: &str) -> Vec<u8> {
     words.join("\r\n").into_bytes()
 }
 
+/// Octets of a subject from which tags are removed.
+const TAGGED_BYTES_MAX: usize = 8192;
+/// Tags that are removed from one subject.
+const TAGS_MAX: usize = 64;
 /// Octets of a subject that stays on one line.
 const PLAIN_BYTES_MAX: usize = 900;
 /// Octets in an encoded word, which has 75 characters at most.
@@ -274,6 +314,69 @@ mod tests {
             format!("Subject: =?utf-8?B?{}?=||", STANDARD.encode("[secure] ".to_owned() + &"ü".repeat(40)));
         let words = [STANDARD.encode("ü".repeat(22)), STANDARD.encode("ü".repeat(18))];
         check(tag(), &long, Some(&format!("Subject: =?utf-8?B?{}?=| =?utf-8?B?{}?=||", words[0], words[1])));
+    }
+
+    #[test]
+    fn what_a_reader_sees_is_the_subject_without_its_tags() {
+        let words = "Subject: =?utf-8?Q?a?= [secure] =?utf-8?Q?b?=||";
+        check(tag(), words, Some("Subject: a b||"));
+        check(tag(), "Subject: [sec[secure]ure] a||", Some("Subject: [secure] a||"));
+        check(
+            tag(),
+            "Subject: =?utf-8?Q?=C4=B0_=5BSECURE=5D_=C4=B0?=||",
+            Some("Subject: =?utf-8?B?xLAgxLA=?=||"),
+        );
+        check(MessageMarker::SubjectTag("[İ]".into()), "Subject: [İ] a||", Some("Subject: a||"));
+        check(
+            MessageMarker::SubjectTag("ü!".into()),
+            "Subject: =?utf-8?Q?a_=C3=9C!?=||",
+            Some("Subject: a||"),
+        );
+        let removed = |subject: &[u8]| {
+            let rules = [rule("r", tag(), Onward::Sealed, true)];
+            let (matched, edits) = matching(&rules, subject);
+            assert_eq!(matched.len(), 1, "{subject:?}");
+            edited(subject, &edits)
+        };
+        // Octets that are no text stay, or nothing is removed.
+        assert_eq!(removed(b"Subject: \xfc [secure] \xe4\r\n\r\n"), b"Subject: \xfc \xe4\r\n\r\n");
+        let kept = b"Subject: =?utf-8?Q?=5Bsecure=5D?= \xfc\r\n\r\n";
+        assert_eq!(removed(kept), kept);
+        let kept = b"Subject: =?utf-8?Q?=5Bsecure=5D_=FC?=\r\n\r\n";
+        assert_eq!(removed(kept), kept);
+    }
+
+    #[test]
+    fn past_a_limit_tags_raise_and_stay() {
+        let of = |count: usize| format!("Subject: {}x||", "[secure] ".repeat(count));
+        check(tag(), &of(TAGS_MAX), Some("Subject: x||"));
+        check(tag(), &of(TAGS_MAX + 1), Some(&of(TAGS_MAX + 1)));
+        let encoded = format!("Subject: =?utf-8?Q?{}?=||", "=5Bsecure=5D".repeat(TAGS_MAX + 1));
+        check(tag(), &encoded, Some(&encoded));
+        let long = |octets: usize| format!("Subject: [secure] {}||", "x".repeat(octets - 10));
+        check(tag(), &long(TAGGED_BYTES_MAX), Some(&long(TAGGED_BYTES_MAX).replace("[secure] ", "")));
+        check(tag(), &long(TAGGED_BYTES_MAX + 1), Some(&long(TAGGED_BYTES_MAX + 1)));
+    }
+
+    /// It was hours, when each tag that was found had all of the text copied, or read for each octet.
+    #[test]
+    fn a_large_header_is_read_in_one_go() {
+        let text = |count: usize| format!("{}{}", "x".repeat(200_000), "[secure]".repeat(count));
+        let words = format!("Subject: =?utf-8?Q?{}?=|", text(100_000));
+        let labels =
+            format!("msip_labels: {}|", "MSIP_Label_1_Name=x;MSIP_Label_1_Enabled=false;".repeat(20_000));
+        for section in [
+            words,
+            format!("Subject: {}|", text(100_000)),
+            format!("Subject: {}|", "[secure]|\t".repeat(50_000)),
+            labels,
+        ] {
+            let section = format!("{section}|").replace('|', "\r\n");
+            let rules = [tag(), MessageMarker::Label("x".into())]
+                .map(|marker| rule("r", marker, Onward::Sealed, true));
+            let (matched, edits) = matching(&rules, section.as_bytes());
+            assert_eq!((matched.len(), edits.len()), (usize::from(section.starts_with('S')), 0));
+        }
     }
 
     #[test]
