@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-
 use super::check::CheckedFile;
 use super::fault::Report;
 use super::keys::{Entry as _, OutboundEntry};
@@ -282,9 +281,12 @@ fn refuses_servers(connector: &Inbound, now: UnixMillis) -> Option<String> {
 /// A certificate that names an OCSP responder that is switched off: clients that ask it wait, or refuse us.
 fn outdated_ocsp(id: &str, identity: &Identity) -> Option<String> {
     let all = referrals(identity.chain(), std::iter::empty());
-    let url = all.into_iter().find(|one| one.kind == ReferralKind::Ocsp && ended_ocsp(&one.url).is_some())?.url;
+    let url =
+        all.into_iter().find(|one| one.kind == ReferralKind::Ocsp && ended_ocsp(&one.url).is_some())?.url;
     let why = ended_ocsp(&url)?;
-    Some(format!("[certificate.{id}] names the OCSP responder {url}, but {why}; renew the chain, and write its new file"))
+    Some(format!(
+        "[certificate.{id}] names the OCSP responder {url}, but {why}; renew the chain, and write its new file"
+    ))
 }
 
 /// Why an OCSP responder does not answer any more, if that is known.
@@ -295,8 +297,9 @@ pub fn ended_ocsp(url: &str) -> Option<String> {
         .iter()
         .any(|own| Domain::parse(own).is_ok_and(|own| host == own || host.is_below(&own)));
     let change = CHANGES.iter().find(|change| change.what == Breakage::NoOcsp)?;
-    of_lets_encrypt
-        .then(|| format!("Let's Encrypt has answered no OCSP questions since {} ({})", change.date, change.source))
+    of_lets_encrypt.then(|| {
+        format!("Let's Encrypt has answered no OCSP questions since {} ({})", change.date, change.source)
+    })
 }
 
 /// One certificate of ours for several tenants of Exchange Online, which attributes mail by it.
@@ -306,10 +309,12 @@ fn shared_by_tenants(file: &schema::File, checked: &CheckedFile, now: UnixMillis
     };
     let mut first: BTreeMap<&str, (&Outbound, String)> = BTreeMap::new();
     for (entry, connector) in file.outbound.iter().zip(&checked.outbound) {
-        let Some(shown) = entry.get_ref().client_certificate.as_ref().map(|id| (id.get_ref(), id.span())) else {
+        let Some(shown) = entry.get_ref().client_certificate.as_ref().map(|id| (id.get_ref(), id.span()))
+        else {
             continue;
         };
-        let Some(tenant) = tenant(connector).filter(|_| connector.mode != Mode::Off && change.is_near(now)) else {
+        let Some(tenant) = tenant(connector).filter(|_| connector.mode != Mode::Off && change.is_near(now))
+        else {
             continue;
         };
         let (id, place): (&String, Range<usize>) = shown;
@@ -446,8 +451,13 @@ mod tests {
     #[test]
     fn a_successor_that_is_valid_for_a_shorter_time_is_announced_in_the_last_term() {
         let commercial = |from, until| facts(from, until, "DigiCert Inc");
-        let source = "public authorities issue no longer ones as of 2027-03-15 (CA/Browser Forum, ballot SC-081v3)";
-        let words = |days| format!("[certificate.gw] is valid for {days} days, and its successor can be for 100 at most: {source}");
+        let source =
+            "public authorities issue no longer ones as of 2027-03-15 (CA/Browser Forum, ballot SC-081v3)";
+        let words = |days| {
+            format!(
+                "[certificate.gw] is valid for {days} days, and its successor can be for 100 at most: {source}"
+            )
+        };
         check_lifetime(&commercial("2026-11-01", "2027-05-15"), true, "2026-12-01", Some(&words(195)));
         check_lifetime(&commercial("2026-11-01", "2027-05-15"), false, "2026-12-01", None);
         check_lifetime(&commercial("2026-11-01", "2027-05-15"), true, "2027-05-16", None);
@@ -465,7 +475,10 @@ mod tests {
     fn a_certificate_for_clients_has_no_successor_at_public_authorities() {
         let words = |one: &CertificateFacts, is_public: bool| clients_no_more("gw", one, || is_public);
         let commercial = facts("2026-03-01", "2026-09-01", "DigiCert Inc");
-        assert!(words(&commercial, true).is_some_and(|words| words.contains("as of 2026-06-15 (Chrome Root Program")));
+        assert!(
+            words(&commercial, true)
+                .is_some_and(|words| words.contains("as of 2026-06-15 (Chrome Root Program"))
+        );
         assert_eq!(words(&commercial, false), None);
         assert_eq!(words(&CertificateFacts { for_clients: false, ..commercial }, true), None);
         assert_eq!(words(&facts("2026-01-01", "2026-05-01", "DigiCert Inc"), true), None);

@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::Config;
 use super::check::{self, CheckedFile};
+use super::dates::DatedMaterials;
 use super::fault::{Fault, Faults, Report};
 use super::files::FILE_BYTES_MAX;
 use super::files::{apart, is_folder, read};
 use super::keys::OneOrMany;
 use super::materials::{self, Materials};
-use super::dates::DatedMaterials;
 use super::verdict::{JudgedFile, ProfileVerdict};
 use super::{dates, lenient, lint, never, partners, ports, presented, profiled, schema, verdict, view};
 use crate::connector::{Generation, InboundTls, Profile, Table, TrustId};

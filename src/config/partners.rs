@@ -118,7 +118,9 @@ fn place(file: &schema::File, entry: &PartnerEntry, lack: &PartnerLack) -> Optio
         PartnerLack::AdmittedLooser(Bypass { connector, .. }) | PartnerLack::InboundNotForced(connector) => {
             inbound(file, &connector.name).and_then(looser_key)
         }
-        PartnerLack::NoApex(_) | PartnerLack::Registry(_) => entry.place("domains").or_else(|| entry.place("domains_file")),
+        PartnerLack::NoApex(_) | PartnerLack::Registry(_) => {
+            entry.place("domains").or_else(|| entry.place("domains_file"))
+        }
         PartnerLack::NoNextPin(_) => None,
         PartnerLack::ReviewSoon(_) | PartnerLack::ReviewOverdue(_) => entry.place("review"),
     }

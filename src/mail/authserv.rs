@@ -1,18 +1,24 @@
 //! Who an `Authentication-Results` field says has written it (RFC 8601 §2.5). It reads no results.
 
-use super::{Domain, unfolded};
+use super::{Domain, decoded};
 
-/// Whether the value of an `Authentication-Results` field names this server as the one that wrote it.
+/// Whether the value of an `Authentication-Results` field names this server as the one that wrote it, in any spelling:
+/// encoded words have no place there, but some readers decode them.
 #[must_use]
 pub fn claims_to_be(value: &[u8], own: &Domain) -> bool {
-    let text = unfolded(value);
+    let text = decoded(value);
     let Some(start) = after_comments(&text) else { return false };
     let id = match start.strip_prefix('"') {
         Some(quoted) => quoted.split('"').next().unwrap_or_default().replace('\\', ""),
         None => start.split([';', ' ', '\t', '(']).next().unwrap_or_default().to_owned(),
     };
-    id.trim().trim_end_matches('.').eq_ignore_ascii_case(own.as_str())
+    let id = id.trim().trim_end_matches('.');
+    id.eq_ignore_ascii_case(own.as_str())
+        || id.len() <= ID_BYTES_MAX && Domain::parse(id).is_ok_and(|name| name == *own)
 }
+
+/// Octets of a name in U-labels: each character of an A-label stands for at most one, of up to four octets.
+const ID_BYTES_MAX: usize = 4 * 253;
 
 /// What follows the blanks and comments at the start (RFC 5322 §3.2.2); `None` if a comment does not end.
 fn after_comments(text: &str) -> Option<&str> {
@@ -40,6 +46,20 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_compared_as_domains_are() {
+        let own = Domain::parse("gw.m\u{fc}nchen.test").expect("a domain");
+        for claim in [
+            " gw.xn--mnchen-3ya.test; none",
+            " GW.M\u{dc}NCHEN.test; none",
+            "=?iso-8859-1?Q?gw.m=FCnchen.test?=;",
+        ] {
+            assert!(claims_to_be(claim.as_bytes(), &own), "{claim:?}");
+        }
+        let long = format!("{}; none", "\u{fc}".repeat(100_000));
+        assert!(!claims_to_be(long.as_bytes(), &own));
+    }
+
+    #[test]
     fn a_claim_to_be_us_is_recognised_however_it_is_written() {
         for claim in [
             " gw1.contoso.test; none",
@@ -50,6 +70,9 @@ mod tests {
             "gw1.contoso.test",
             " gw1.contoso.test.;",
             " gw1.contoso.test(x);",
+            " =?utf-8?Q?gw1.contoso.test?=; x-tls=pass",
+            " =?utf-8?B?Z3cxLmNvbg==?=\r\n =?us-ascii?Q?toso=2Etest?= 1; x-tls=pass",
+            " \u{ff47}w1.contoso\u{3002}test; none",
         ] {
             assert!(claims_to_be(claim.as_bytes(), &own()), "{claim:?}");
         }

@@ -13,7 +13,8 @@ pub use known::{Actor, CodeRange, Hint, KnownReply};
 
 use super::Trouble;
 use crate::connector::{
-    ClearCause, Decision, HandshakeCause, HandshakeFault, RequiredTls, Requirement, Ruling, Shortfall, TlsVersion,
+    ClearCause, Decision, HandshakeCause, HandshakeFault, RequiredTls, Requirement, Ruling, Shortfall,
+    TlsVersion,
 };
 use crate::mail::Reply;
 
@@ -76,7 +77,9 @@ pub fn hint_on_decision(decision: &Decision) -> Option<&'static Hint> {
 /// A peer without a version in common with us lacks either every one that is still in use, or the one that we demand.
 fn hint_on_handshake(fault: &HandshakeFault, decision: &Decision) -> Option<&'static Hint> {
     let demanded = match &decision.required {
-        RequiredTls::Session(Requirement::Forced(forced) | Requirement::Audit(forced)) => Some(forced.min_version),
+        RequiredTls::Session(Requirement::Forced(forced) | Requirement::Audit(forced)) => {
+            Some(forced.min_version)
+        }
         RequiredTls::Session(Requirement::Off | Requirement::Opportunistic(_))
         | RequiredTls::Client { .. }
         | RequiredTls::InboundConnector
@@ -127,7 +130,9 @@ impl Trouble {
     pub fn hint(&self) -> Option<&'static Hint> {
         let reply = self.remote.as_ref().and_then(|remote| remote.reply.as_ref());
         let is_retried = self.status.0 == 4 && !self.expired;
-        reply.and_then(|reply| hint_on_refusal(reply, is_retried)).or_else(|| self.decision.as_deref().and_then(hint_on_decision))
+        reply
+            .and_then(|reply| hint_on_refusal(reply, is_retried))
+            .or_else(|| self.decision.as_deref().and_then(hint_on_decision))
     }
 }
 

@@ -67,7 +67,10 @@ async fn a_responder_that_is_switched_off_is_not_asked() {
     site.configure(&outbound("out", "partner.test", sink.address, forced));
     let words = "Let's Encrypt has answered no OCSP questions since 2025-08-06";
     let check = said(&site.home.run(&["check"], &[]));
-    assert!(check.contains("[certificate.gw] names the OCSP responder http://r3.o.lencr.org, but Let's Encrypt"), "{check}");
+    assert!(
+        check.contains("[certificate.gw] names the OCSP responder http://r3.o.lencr.org, but Let's Encrypt"),
+        "{check}"
+    );
     let output = site.home.run(&["doctor"], &["--json", "--timeout", "5"]);
     let checks: Value = serde_json::from_slice(&output.stdout).unwrap();
     let asked = checks.as_array().unwrap().iter().filter(|one| one["what"] == "OCSP http://r3.o.lencr.org");

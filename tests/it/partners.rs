@@ -99,7 +99,8 @@ async fn no_partner_learns_the_contact_of_another_whatever_it_may_send() {
         Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
         let report = eventually("the report", LONG, async || {
             let all = sink.messages(1).await;
-            all.into_iter().find(|one| String::from_utf8_lossy(&one.content).contains(&format!("To: <{from}>")))
+            all.into_iter()
+                .find(|one| String::from_utf8_lossy(&one.content).contains(&format!("To: <{from}>")))
         })
         .await;
         let report = String::from_utf8_lossy(&report.content).replace("\r\n", " ");

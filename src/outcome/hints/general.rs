@@ -90,7 +90,9 @@ pub(super) const GENERAL: &[KnownReply] = &[
     KnownReply {
         from: ANY,
         codes: None,
-        marks: &["too many connections|too many concurrent|too many sessions|concurrent connections|concurrent server connections"],
+        marks: &[
+            "too many connections|too many concurrent|too many sessions|concurrent connections|concurrent server connections",
+        ],
         hint: Hint {
             token: "too-many-connections",
             actor: We,
@@ -129,7 +131,9 @@ pub(super) const GENERAL: &[KnownReply] = &[
     KnownReply {
         from: ANY,
         codes: None,
-        marks: &[" dmarc |dmarc policy|dmarc check|dmarc fail|dmarc verif|dmarc valid|dmarc eval|dmarc reject|by dmarc|failed dmarc|pass dmarc"],
+        marks: &[
+            " dmarc |dmarc policy|dmarc check|dmarc fail|dmarc verif|dmarc valid|dmarc eval|dmarc reject|by dmarc|failed dmarc|pass dmarc",
+        ],
         hint: Hint {
             token: "dmarc",
             actor: We,

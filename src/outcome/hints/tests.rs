@@ -123,7 +123,10 @@ fn replies_of_the_real_world_are_known() {
 
 #[test]
 fn only_what_is_tried_again_needs_nobody_to_act() {
-    check("554 5.7.1 <u@g.test>: Recipient address rejected: Greylisted, please try again in 5 minutes", None);
+    check(
+        "554 5.7.1 <u@g.test>: Recipient address rejected: Greylisted, please try again in 5 minutes",
+        None,
+    );
     check("550 5.5.3 Too many recipients", None);
     check("452 4.5.3 Too many recipients", Some("too-many-recipients"));
     for known in known_replies() {
@@ -136,7 +139,9 @@ fn only_what_is_tried_again_needs_nobody_to_act() {
     }
     // A deferral that lasted until the message expired, and one that was made final, have failed.
     let reply = read("450 4.2.0 Greylisted, try again");
-    let Outcome::Deferred(trouble) = classify_reply(Stage::Rcpt, &reply, false, &at()) else { panic!("deferred") };
+    let Outcome::Deferred(trouble) = classify_reply(Stage::Rcpt, &reply, false, &at()) else {
+        panic!("deferred")
+    };
     assert_eq!(trouble.hint().map(|hint| hint.token), Some("greylisted"));
     assert_eq!(Trouble { expired: true, ..trouble.clone() }.hint(), None);
     assert_eq!(trouble.made_final().hint(), None);
@@ -144,7 +149,10 @@ fn only_what_is_tried_again_needs_nobody_to_act() {
 
 #[test]
 fn what_a_reply_repeats_is_not_its_reason() {
-    check("550 5.1.1 <abuse@spamhaus.org>: Recipient address rejected: User unknown in local recipient table", None);
+    check(
+        "550 5.1.1 <abuse@spamhaus.org>: Recipient address rejected: User unknown in local recipient table",
+        None,
+    );
     check("550 5.1.1 <bob@dmarc.example>: Recipient address rejected: User unknown", None);
     check("550 5.1.1 <info@blocklist.de>: User unknown", None);
     check("550 <bob@abusix.com>: User unknown", None);
@@ -157,7 +165,10 @@ fn what_a_reply_repeats_is_not_its_reason() {
     check(&format!("554 5.7.1 {zen} (ask the domain's postmaster)"), Some("spamhaus-listed"));
     check("550 5.7.1 SPF check failed, see blocklist policy", Some("spf"));
     check("554 5.7.5 permanent error evaluating DMARC policy", Some("dmarc"));
-    check("454 4.7.0 Failed to establish appropriate TLS channel: Access Denied", Some("exchange-tls-channel"));
+    check(
+        "454 4.7.0 Failed to establish appropriate TLS channel: Access Denied",
+        Some("exchange-tls-channel"),
+    );
     check("421 4.3.2 Service not available", Some("exchange-not-active"));
     check("421 4.3.2 System not accepting network messages", Some("exchange-not-active"));
     let many = "421 4.3.2 The maximum number of concurrent server connections has exceeded a per-source limit, closing \
