@@ -205,15 +205,13 @@ fn inbound(
                 admitted.connector.find(section.as_bytes(), &config.listen.name, admitted.connector.headers);
             // RFC 5321 §4.5.1: mail for postmaster is always taken.
             let to = to.filter(|to| !to.is_postmaster).map(|to| &to.mailbox);
-            let relays = to.is_none_or(|to| admitted.connector.relays_to(to.domain_name()));
+            let relays = to.is_none_or(|to| {
+                admitted.connector.relays(table, path.mailbox().is_none(), to.domain_name())
+            });
             let unknown = to.filter(|to| relays && !admitted.connector.knows(to));
             lines.push(format!("  admitted by {}: {}", admitted.connector.name, admitted.decision.reason()));
             if let (false, Some(to)) = (relays, to) {
-                lines.push(format!(
-                    "  but {} does not relay to {}; RCPT is refused",
-                    admitted.connector.name,
-                    to.domain()
-                ));
+                lines.push(format!("  but {}; RCPT is refused", admitted.connector.relay_refusal(to)));
             }
             if let Some(to) = unknown {
                 let name = &admitted.connector.name;

@@ -153,6 +153,14 @@ fn admitted(connector: &Arc<Inbound>, channel: &Channel, waived: Option<&UnmetCo
     Admission::Admitted(AdmittedTransaction { connector: Arc::clone(connector), decision })
 }
 
+impl Table {
+    /// Whether an inbound connector names the recipient domain, other than by `*`.
+    fn is_named(&self, domain: Option<&Domain>) -> bool {
+        let by_name = |one: &DomainPattern| *one != DomainPattern::Any && one.covers(domain).is_some();
+        self.inbound.iter().any(|one| one.mode != Mode::Off && one.to_domains.iter().any(by_name))
+    }
+}
+
 impl Inbound {
     /// How closely it covers a reverse-path domain; `None` if it does not. Our own systems' connectors cover none:
     /// for them the reverse-path does not count.
@@ -172,6 +180,29 @@ impl Inbound {
     #[must_use]
     pub fn relays_to(&self, domain: Option<&Domain>) -> bool {
         DomainPattern::closest(&self.to_domains, domain).is_some()
+    }
+
+    /// Whether mail of a null (`is_null`) or other reverse-path may go to a recipient domain. Nothing ties a null one to
+    /// `from_domains`. So where a certificate's name alone says who the client is, which all customers of a cloud may
+    /// present, it goes to domains that are named in `to_domains` somewhere, as ours are, and to no others.
+    #[must_use]
+    pub fn relays(&self, table: &Table, is_null: bool, domain: Option<&Domain>) -> bool {
+        let tied = !is_null
+            || self.kind == ClientKind::Own
+            || self.from_domains.contains(&DomainPattern::Any)
+            || self.users.is_some()
+            || self.from_networks.restrict()
+            || self.forced().is_some_and(|forced| !forced.pins.is_empty());
+        self.relays_to(domain) && (tied || table.is_named(domain))
+    }
+
+    /// Why [`Self::relays`] says no, after the connector's name.
+    #[must_use]
+    pub fn relay_refusal(&self, to: &Mailbox) -> String {
+        if self.relays_to(to.domain_name()) {
+            return format!("{} relays mail of the null reverse-path to our own domains only", self.name);
+        }
+        format!("{} does not relay to {}", self.name, to.domain())
     }
 
     /// Whether the connector accepts this recipient, in a domain it relays to. Postmaster is accepted everywhere (RFC

@@ -144,8 +144,8 @@ impl Brake {
 
     /// Ends what ends by itself.
     pub fn tick(&mut self, mode: BrakeMode, rules: &BrakeRules, now: UnixMillis) -> Option<ReleaseCause> {
-        let since = self.trip.as_ref()?.since;
         self.turn_to(now);
+        let since = self.trip.as_ref()?.since;
         let is_over = rules.release.is_some_and(|after| now.since(since) >= after);
         let cause = match mode {
             BrakeMode::Off => ReleaseCause::Off,
@@ -226,6 +226,10 @@ impl Brake {
 
     /// Empties the minutes that have passed. A clock that was set back starts over: what lies ahead of it says nothing.
     fn turn_to(&mut self, now: UnixMillis) {
+        if let Some(trip) = self.trip.as_mut().filter(|trip| trip.since > now) {
+            // Noticed while the clock was ahead: what lasts must not last until then.
+            trip.since = now;
+        }
         let minute = minute_of(now);
         let passed = minute.saturating_sub(self.minute);
         if passed.unsigned_abs() >= MINUTES_SIGNED.unsigned_abs() {

@@ -156,6 +156,30 @@ fn only_the_attributed_connectors_recipients_count() {
 }
 
 #[test]
+fn a_null_reverse_path_relays_no_further_than_it_is_tied() {
+    let cloud = inbound("cloud", &["contoso.example"], InboundTls::Forced(identity(&["mail.cloud.example"])));
+    let ours = Inbound {
+        to_domains: vec![DomainPattern::parse("contoso.example").expect("a pattern")],
+        ..inbound("internet", &["*"], InboundTls::Opportunistic)
+    };
+    let (near, far) = (domain("contoso.example"), domain("elsewhere.example"));
+    let reach = |connector: &Inbound| {
+        let table = Table::new(Generation(1), vec![connector.clone(), ours.clone()], Vec::new());
+        [(true, &near), (true, &far), (false, &far)]
+            .map(|(is_null, to)| connector.relays(&table, is_null, Some(to)))
+    };
+    assert_eq!(reach(&cloud), [true, false, true]);
+    assert_eq!(reach(&Inbound { kind: ClientKind::Own, ..cloud.clone() }), [true, true, true]);
+    let from_networks = networks(&["192.0.2.0/24"]);
+    assert_eq!(reach(&Inbound { from_networks, ..cloud.clone() }), [true, true, true]);
+    let pinned = Forced {
+        pins: vec![Pin { sha256: [7; 32], from: None, until: None }],
+        ..identity(&["mail.cloud.example"])
+    };
+    assert_eq!(reach(&Inbound { tls: InboundTls::Forced(pinned), ..cloud }), [true, true, true]);
+}
+
+#[test]
 fn the_order_of_the_file_never_matters() {
     let base = table();
     let mut connectors: Vec<Inbound> = base.inbound.iter().map(|c| (**c).clone()).collect();

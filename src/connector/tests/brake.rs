@@ -58,6 +58,17 @@ fn check(each: MailCounts, flood: &[(i64, MailCounts)], expected: Option<&str>) 
 }
 
 #[test]
+fn a_flood_that_was_noticed_while_the_clock_was_ahead_ends_in_time() {
+    let rules = BrakeRules { release: Some(Duration::from_secs(3600)), ..RULES };
+    let mut brake = known(9, mail(20, 40));
+    assert!(count(&mut brake, mail(500, 500), 400 * DAY).is_some());
+    let right = 9 * DAY + 9 * HOUR;
+    assert_eq!(brake.tick(BrakeMode::On, &rules, at(right)), None);
+    assert_eq!(brake.ends_at(&rules), Some(at(right + HOUR)));
+    assert_eq!(brake.tick(BrakeMode::On, &rules, at(right + HOUR)), Some(ReleaseCause::Time));
+}
+
+#[test]
 fn only_much_more_than_in_the_days_before_is_a_flood() {
     let usual = mail(20, 40);
     check(usual, &[(0, mail(20, 40))], None);

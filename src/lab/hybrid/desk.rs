@@ -202,9 +202,9 @@ fn words(stage: &HybridStage) -> String {
          Gateway {GATEWAY_NAME}: {OUTSIDE}:{port} (outside), {INSIDE}:{port} (inside); DNS {}\n\
          Hosts\n{hosts}\
          In another terminal:\n\
-         \x20 sealpost lab fault list\n\
-         \x20 sealpost lab fault cloud.expired on\n\
-         \x20 sealpost lab hybrid run\n\
+         \x20 sealpost lab fault list --state {folder}\n\
+         \x20 sealpost lab fault cloud.expired on --state {folder}\n\
+         \x20 sealpost lab hybrid run --state {folder}\n\
          \x20 sealpost queue list --config {folder}/sealpost.toml\n\
          \x20 swaks --server {OUTSIDE}:{port} --from ada@world.lab.test --to ann@contoso.lab.test -tls",
         stage.dns

@@ -187,7 +187,9 @@ impl Session {
                 return self.refuse_rcpt(mailbox, reply);
             }
             ForwardPath::Mailbox(mailbox) => {
-                let relayed = transaction.connector.relays_to(mailbox.domain_name());
+                let is_null = transaction.envelope.reverse_path.mailbox().is_none();
+                let relayed =
+                    transaction.connector.relays(self.table.table(), is_null, mailbox.domain_name());
                 let known = transaction.connector.knows(&mailbox);
                 (mailbox, relayed, known)
             }
@@ -208,13 +210,7 @@ impl Session {
                 }
             }
         } else {
-            let text = match transaction.connector.reveal {
-                Reveal::Full | Reveal::Partner => {
-                    format!("connector {} does not relay to {}", transaction.connector.name, mailbox.domain())
-                }
-                Reveal::Code => format!("mail for {} is not accepted from you", mailbox.domain()),
-            };
-            Reply::new(550, Enhanced(5, 7, 1), text)
+            not_relayed(transaction, &mailbox)
         };
         self.refuse_rcpt(mailbox, reply)
     }
@@ -476,6 +472,17 @@ impl Transaction {
     pub(super) fn sink<'a>(&'a mut self, own: &'a Domain, sink: &'a mut dyn ContentSink) -> HeaderSink<'a> {
         HeaderSink { stage: &mut self.header, connector: &self.connector, own, sink }
     }
+}
+
+/// The refusal of a recipient to whom the connector does not relay.
+fn not_relayed(transaction: &Transaction, mailbox: &Mailbox) -> Reply {
+    let text = match transaction.connector.reveal {
+        Reveal::Full | Reveal::Partner => {
+            format!("connector {}", transaction.connector.relay_refusal(mailbox))
+        }
+        Reveal::Code => format!("mail for {} is not accepted from you", mailbox.domain()),
+    };
+    Reply::new(550, Enhanced(5, 7, 1), text)
 }
 
 /// No outbound connector serves the recipient.
