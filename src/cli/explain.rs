@@ -43,7 +43,8 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         let (admitted, part) = inbound(args, from, to.as_ref(), &config, &table, &mut lines)?;
         yes &= admitted;
         arrived_by = part.decision.connector.as_deref().filter(|_| part.admitted).map(Arc::from);
-        demand = OnwardDemand { level: part.onward, raised_by: part.raised_by.clone() };
+        demand =
+            OnwardDemand { raised_by: part.raised_by.clone(), ..OnwardDemand::of_connector(part.onward) };
         answer.inbound = Some(part);
     }
     if let Some(to) = &to {

@@ -51,6 +51,29 @@ pub struct OnwardDemand {
     pub level: Onward,
     /// The rules that raised it, separated by commas; `None`: it is what the inbound connector says.
     pub raised_by: Option<Arc<str>>,
+    /// How much of it the inbound connector itself requires.
+    pub own: Onward,
+}
+
+impl OnwardDemand {
+    /// What a connector requires of all its mail.
+    #[must_use]
+    pub fn of_connector(own: Onward) -> Self {
+        Self { level: own, raised_by: None, own }
+    }
+
+    /// Whether rules require more than the connector does.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        self.level > self.own
+    }
+
+    /// What is required of the way of a report: what the connector says of all its mail. What a rule demands of one
+    /// message does not hold for it, so it must repeat nothing of that message.
+    #[must_use]
+    pub fn for_reports(&self) -> Self {
+        Self::of_connector(self.own)
+    }
 }
 
 #[cfg(test)]
@@ -58,6 +81,19 @@ mod tests {
     use super::*;
     use crate::connector::samples::{chain, identity};
     use crate::connector::{Forced, Pin};
+
+    #[test]
+    fn reports_leave_as_the_connector_says_and_not_as_a_rule_does() {
+        let demand = |own, level| OnwardDemand { level, raised_by: Some("tag".into()), own };
+        for (own, level, is_raised) in [
+            (Onward::Any, Onward::Sealed, true),
+            (Onward::Sealed, Onward::Identity, true),
+            (Onward::Sealed, Onward::Sealed, false),
+        ] {
+            assert_eq!(demand(own, level).for_reports(), OnwardDemand::of_connector(own));
+            assert_eq!(demand(own, level).is_raised(), is_raised);
+        }
+    }
 
     #[test]
     fn what_meets_more_meets_less() {

@@ -46,7 +46,8 @@ impl OnwardDemand {
     pub fn joined(connector: Onward, matched: &[&RaiseRule]) -> Self {
         let level = matched.iter().map(|rule| rule.to).fold(connector, Onward::max);
         let names: Vec<&str> = matched.iter().map(|rule| &*rule.name).collect();
-        Self { level, raised_by: (!names.is_empty()).then(|| names.join(", ").into()) }
+        let raised_by = (!names.is_empty()).then(|| names.join(", ").into());
+        Self { level, raised_by, own: connector }
     }
 }
 
@@ -406,10 +407,7 @@ mod tests {
         assert!(edits.is_empty());
         let demand = OnwardDemand::joined(Onward::Any, &matched);
         assert_eq!((demand.level, demand.raised_by.as_deref()), (Onward::Identity, Some("two, one")));
-        assert_eq!(
-            OnwardDemand::joined(Onward::Sealed, &[]),
-            OnwardDemand { level: Onward::Sealed, raised_by: None }
-        );
+        assert_eq!(OnwardDemand::joined(Onward::Sealed, &[]), OnwardDemand::of_connector(Onward::Sealed));
     }
 
     fn a_level() -> impl Strategy<Value = Onward> {
@@ -437,6 +435,7 @@ mod tests {
             let demand = |rules: &[RaiseRule]| OnwardDemand::joined(connector, &matching(rules, section.as_bytes()).0);
             let with = demand(&rules);
             prop_assert!(with.level >= connector);
+            prop_assert_eq!(with.for_reports().level, connector);
             let all: Vec<RaiseRule> = rules.iter().cloned().chain([more]).collect();
             prop_assert!(demand(&all).level >= with.level);
             // What is removed is only what was matched, and the order of rules changes nothing.

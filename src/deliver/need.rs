@@ -72,7 +72,7 @@ impl<'a> Need<'a> {
     pub(super) fn onward(self) -> OnwardDemand {
         match self {
             Self::Delivery(job) => job.message.origin.onward.clone(),
-            Self::Question { onward, .. } => OnwardDemand { level: onward, raised_by: None },
+            Self::Question { onward, .. } => OnwardDemand::of_connector(onward),
             Self::Trial(_) => OnwardDemand::default(),
         }
     }

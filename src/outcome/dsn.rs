@@ -31,7 +31,8 @@ use text::{address, address_type, original_address, paragraphs, plain, stuffed, 
 /// SMTPUTF8 accepts anyway (RFC 6533 §5).
 #[must_use]
 pub fn compose(report: &Report<'_>) -> Vec<u8> {
-    let header = header_section(report.message, report.detail);
+    let message = if report.discreet { &[] } else { report.message };
+    let header = header_section(message, report.detail);
     let chars_max = value_chars_max(report.recipients.len());
     let lines = paragraphs(&explanation(report, subject(&header).as_deref()), chars_max);
     let (charset, lines) = if lines.is_ascii() {
@@ -40,7 +41,7 @@ pub fn compose(report: &Report<'_>) -> Vec<u8> {
         ("utf-8\r\nContent-Transfer-Encoding: quoted-printable", qp::BODY.encode(&lines))
     };
     let fields = status_fields(report);
-    let whole = report.whole.then(|| ReturnedPart::message(report.message)).flatten();
+    let whole = (report.whole && !report.discreet).then(|| ReturnedPart::message(message)).flatten();
     let returned = whole.unwrap_or_else(|| ReturnedPart::header(&header));
     let boundary = boundary(report.id, &[lines.as_bytes(), fields.as_bytes(), &returned.content]);
     let encoding = if returned.quoted { "Content-Transfer-Encoding: quoted-printable\r\n" } else { "" };
@@ -95,13 +96,16 @@ fn explanation(report: &Report<'_>, subject: Option<&str>) -> Vec<String> {
         if let (Some(Rerouting { from, to, status, reason }), Detail::Full) =
             (recipient.rerouted, report.detail)
         {
+            // The reason may quote another server.
             let reason = reason.trim_end_matches('.');
-            lines.push(format!("  First: connector {from} could not send it: {reason} ({status})."));
+            let reason = if report.discreet { String::new() } else { format!(": {reason}") };
+            lines.push(format!("  First: connector {from} could not send it{reason} ({status})."));
             lines.push(format!("  Then: it was handed to connector {to}."));
         }
+        let detail = report.detail_of(recipient.fate);
         match recipient.fate {
-            Fate::Trouble(trouble) => explain_trouble(trouble, report, &mut lines),
-            Fate::Relayed(delivered) if report.detail == Detail::Full => {
+            Fate::Trouble(trouble) => explain_trouble(trouble, (report, detail), &mut lines),
+            Fate::Relayed(delivered) if detail == Detail::Full => {
                 lines.push(format!("  Host: {}", delivered.host));
                 lines.push(format!("  It said: {}", delivered.reply));
             }
@@ -113,8 +117,8 @@ fn explanation(report: &Report<'_>, subject: Option<&str>) -> Vec<String> {
     lines
 }
 
-fn explain_trouble(trouble: &Trouble, report: &Report<'_>, lines: &mut Vec<String>) {
-    if report.detail == Detail::Full {
+fn explain_trouble(trouble: &Trouble, (report, detail): (&Report<'_>, Detail), lines: &mut Vec<String>) {
+    if detail == Detail::Full {
         lines.push(format!("  Reason: {}.", trouble.reason.trim_end_matches('.')));
         if let Some(decision) = &trouble.decision {
             lines.push(format!("  Required: {}", decision.required));
@@ -167,7 +171,7 @@ fn status_fields(report: &Report<'_>) -> String {
         let value = format!("{}; {}", address_type(path), address(path));
         field(&mut fields, "Final-Recipient", &value);
         field(&mut fields, "Action", report.kind.word());
-        match (recipient.fate, report.detail) {
+        match (recipient.fate, report.detail_of(recipient.fate)) {
             (Fate::Trouble(trouble), Detail::Full) => trouble_fields(trouble, chars_max, &mut fields),
             (Fate::Trouble(trouble), Detail::Codes) => trouble_codes(trouble, chars_max, &mut fields),
             (Fate::Relayed(_), Detail::Codes) => field(&mut fields, "Status", "2.0.0"),

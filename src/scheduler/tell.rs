@@ -263,6 +263,7 @@ impl Scheduler {
             to,
             addressee: part.addressee,
             detail: part.detail,
+            discreet: work.message.origin.onward.is_raised(),
             names_contacts: may_name_contacts(&self.live.table(), &self.settings.postmaster, to),
             arrived_at: work.message.accepted_at,
             now,
@@ -279,8 +280,9 @@ impl Scheduler {
             accepted_at: now,
             origin: Origin {
                 message_id: Some(format!("{id}@{}", self.settings.name)),
-                // A report reveals enough of the message to need the same TLS protection.
-                onward: work.message.origin.onward.clone(),
+                // A report reveals enough of the message to need the protection that its connector demands. A rule's
+                // demand would keep from the sender that the message waits, so it holds for the message alone.
+                onward: work.message.origin.onward.for_reports(),
                 ..Origin::default()
             },
         })

@@ -182,7 +182,7 @@ pub struct Origin {
     pub connector: Option<Arc<str>>,
     /// Received over TLS under a forced connector: a report about it returns headers only.
     pub sealed: bool,
-    /// How it must leave, and so must reports about it.
+    /// How it must leave, and how reports about it must.
     pub onward: OnwardDemand,
     /// The organisation it comes from, by the word of one of our own systems, for next hops that are told (`XOORG`).
     pub originator: Option<Domain>,

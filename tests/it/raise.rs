@@ -153,6 +153,40 @@ async fn the_report_about_a_message_that_could_not_leave_says_which_rule() {
     assert!(loose.arrived().is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_whom_no_forced_connector_leads_to_is_told_and_nothing_of_the_message_is_repeated() {
+    let site = Site::new();
+    let (home, loose) = (site.good_sink().await, site.good_sink().await);
+    let config = |inbound: &str, to: &str| {
+        format!(
+            "[queue]\nretry = [\"1s\"]\nexpire = \"4s\"\ndelay_dsn = \"2s\"\n\n{LISTENER}{inbound}\
+             [[raise]]\nname = \"tag\"\nsubject_tag = \"[secure]\"\nto = \"{to}\"\n\n{}{}",
+            outbound("home", "a.test", home.address, OPPORTUNISTIC),
+            outbound("loose", "loose.test", loose.address, OPPORTUNISTIC)
+        )
+    };
+    site.configure_all(&config(ANYONE, "sealed"));
+    let daemon = Daemon::start(&site.home).await;
+    hand(&daemon, "bob@loose.test", "Subject: [secure] biopsy\r\nX-Case: 4711\r\n").await;
+    let reports = home.messages(2).await;
+    for (report, action) in reports.iter().zip(["Action: delayed", "Action: failed"]) {
+        let report = String::from_utf8_lossy(&report.content);
+        let words = report.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(action) && words.contains("(raised by tag)"), "{report}");
+        assert!(!report.contains("biopsy") && !report.contains("4711"), "{report}");
+    }
+    assert!(loose.arrived().is_empty());
+    daemon.queue_empty().await;
+    // What the connector demands of all its mail holds for reports too, whatever a rule adds, and they return the header
+    // section only where nothing was added.
+    drop(daemon);
+    site.configure_all(&config(&ANYONE.replace("tls = ", "onward = \"sealed\"\ntls = "), "identity"));
+    let daemon = Daemon::start(&site.home).await;
+    hand(&daemon, "bob@loose.test", "Subject: [secure] biopsy\r\n").await;
+    let row = daemon.deferred("ada@a.test").await;
+    assert_eq!(decided(&row), ("onward-not-sealed", "enforced, forced TLS"), "{row}");
+}
+
 #[test]
 fn explain_says_what_a_marker_comes_to() {
     let site = Site::new();

@@ -19,7 +19,8 @@ pub(super) fn details(message: &MessageView) -> String {
             None => "came by      ourselves (a report)".to_owned(),
         },
     ];
-    let demand = OnwardDemand { level: origin.onward, raised_by: origin.raised_by.clone() };
+    let demand =
+        OnwardDemand { raised_by: origin.raised_by.clone(), ..OnwardDemand::of_connector(origin.onward) };
     if demand.level > Onward::Any {
         lines.push(format!("must leave   only over {}", clean(&demand.to_string())));
     }

@@ -65,7 +65,7 @@ fn group<'a>(recipient: &ReportedRecipient<'a>, report: &Report<'_>) -> Group<'a
         (hindrance, Detail::Full | Detail::Codes) => hindrance,
     };
     let reply = trouble.remote.as_ref().and_then(|remote| remote.reply.as_ref());
-    let quoted = hindrance == Hindrance::Refused && detail == Detail::Full;
+    let quoted = hindrance == Hindrance::Refused && report.detail_of(recipient.fate) == Detail::Full;
     let words = reply.filter(|_| quoted).map(|reply| {
         let words: String = reply.to_string().chars().take(WORDS_CHARS_MAX).collect();
         words.replace('\n', " / ")
@@ -253,6 +253,7 @@ fn advice(hindrance: Hindrance, expired: bool, report: &Report<'_>) -> String {
             .to_owned(),
         Hindrance::GivenUp => format!("Please ask them why: <{}>.", report.postmaster),
         Hindrance::Refused if !expired => match report.detail {
+            Detail::Full if report.discreet => "Please use another channel or call them.".to_owned(),
             Detail::Full => {
                 "What it says may tell you what to change; otherwise, please use another channel or call them."
                     .to_owned()

@@ -98,6 +98,9 @@ pub struct Report<'a> {
     pub addressee: Addressee,
     /// How much is disclosed to them.
     pub detail: Detail,
+    /// Whether the report may leave by a less protected way than the message: then it repeats nothing of the message, nor
+    /// what other servers said of it.
+    pub discreet: bool,
     /// Whether they are our own people, who learn whom to ask at a partner.
     pub names_contacts: bool,
     /// When the original message was accepted.
@@ -113,6 +116,17 @@ pub struct Report<'a> {
     pub message: &'a [u8],
     /// Whether the whole message is returned (RFC 3461 §4.3).
     pub whole: bool,
+}
+
+impl Report<'_> {
+    /// How much is disclosed of how an attempt ended.
+    pub(super) fn detail_of(&self, fate: Fate<'_>) -> Detail {
+        let has_said = match fate {
+            Fate::Trouble(trouble) => trouble.remote.as_ref().is_some_and(|remote| remote.reply.is_some()),
+            Fate::Relayed(_) => true,
+        };
+        if self.discreet && has_said { Detail::Codes } else { self.detail }
+    }
 }
 
 /// Octets of a message that are enough for [`Report::message`]; of a longer header section the

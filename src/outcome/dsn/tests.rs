@@ -7,8 +7,8 @@ use mail_parser::MimeHeaders;
 use super::*;
 use crate::connector::samples::identity;
 use crate::connector::{
-    Attainment, ChainFault, ClearCause, Decision, HandshakeFault, Partner, RequiredTls, Requirement, Ruling,
-    Shortfall, TlsVersion,
+    Attainment, ChainFault, ClearCause, Decision, HandshakeFault, Partner, RequiredTls, Requirement,
+    Rerouting, Ruling, Shortfall, TlsVersion,
 };
 use crate::mail::{Domain, Enhanced, Mailbox, RecipientDsn, Reply, UnixMillis};
 use crate::outcome::{Cause, ContentRecord, DeliveryRecord, Remote, Scope, Stage};
@@ -84,6 +84,7 @@ fn composed_with(
         })
         .collect();
     compose(&Report {
+        discreet: false,
         kind,
         id: QueueId::first_of(1_795_469_756_001),
         about: QueueId::first_of(1_795_469_756_000),
@@ -323,6 +324,53 @@ fn a_delay_report_says_until_when() {
     assert!(text.contains("Action: delayed\r\nStatus: 4.7.4\r\n"), "{text}");
     assert!(text.contains("Will-Retry-Until: Mon, 23 Nov 2026 22:35:56 +0000\r\n"), "{text}");
     assert!(text.replace("\r\n", " ").contains("You need not send it again."), "{text}");
+}
+
+#[test]
+fn a_discreet_report_repeats_nothing_of_the_message_nor_of_what_was_said_of_it() {
+    let path = |text: &str| Mailbox::parse(text).unwrap();
+    let (refused, unmet) = (refused("spam: Offer"), unmet());
+    let rerouting = Rerouting {
+        from: "one".into(),
+        to: "two".into(),
+        status: "4.7.1".to_owned(),
+        reason: "said: Offer".to_owned(),
+    };
+    let (bob, dsn) = (path("bob@fabrikam.example"), RecipientDsn::default());
+    let told = [Fate::Trouble(&refused), Fate::Trouble(&unmet)].map(|fate| ReportedRecipient {
+        forward_path: &bob,
+        dsn: &dsn,
+        rerouted: Some(&rerouting),
+        fate,
+    });
+    let composed = |discreet, whole| {
+        let report = compose(&Report {
+            kind: Kind::Failed,
+            id: QueueId::first_of(1_795_469_756_001),
+            about: QueueId::first_of(1_795_469_756_000),
+            reporting_mta: &Domain::parse("gw1.contoso.example").unwrap(),
+            postmaster: &path("postmaster@contoso.example"),
+            to: &path("ann@contoso.example"),
+            addressee: Addressee::Sender,
+            detail: Detail::Full,
+            discreet,
+            names_contacts: true,
+            arrived_at: UnixMillis(NOW.0 - 86_400_000),
+            now: NOW,
+            recipients: &told,
+            envid: None,
+            message: HEADER,
+            whole,
+        });
+        String::from_utf8(report).unwrap()
+    };
+    assert_eq!(composed(false, false).matches("Offer").count(), 6);
+    for whole in [false, true] {
+        let report = composed(true, whole);
+        assert!(!report.contains("Offer") && !report.contains("dotted"), "{report}");
+        assert!(report.contains("X-Sealpost-Decision: "), "what we decided is ours to say: {report}");
+        assert!(report.contains("First: connector one could not send it (4.7.1)."), "{report}");
+    }
 }
 
 #[test]

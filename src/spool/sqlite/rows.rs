@@ -97,12 +97,14 @@ impl Mark {
 pub(super) fn message(connection: &Connection, id: QueueId) -> Result<Option<MessageRow>> {
     let read = |row: &Row<'_>| {
         let connector: Option<String> = row.get(4)?;
+        let level = onward_of(row.get(8)?);
         let origin = Origin {
             connector: connector.map(Arc::from),
             sealed: row.get(5)?,
             onward: OnwardDemand {
-                level: onward_of(row.get(8)?),
+                level,
                 raised_by: row.get::<_, Option<String>>(13)?.map(Arc::from),
+                own: row.get::<_, Option<i64>>(15)?.map_or(level, onward_of).min(level),
             },
             // What can't be read is not told: it is a word to the next hop, and nothing depends on it.
             originator: row.get::<_, Option<String>>(14)?.and_then(|name| Domain::parse(&name).ok()),
@@ -232,7 +234,7 @@ pub(super) fn queued(
 
 const MESSAGE: &str = "
     SELECT accepted_at, reverse_path, body, size, connector, sealed, message_id, held, onward_sealed,
-        utf8, ret, envid, left_sealed, raised_by, originator
+        utf8, ret, envid, left_sealed, raised_by, originator, onward_own
     FROM message WHERE id = ?1";
 
 /// The primary key finds a message's few rows; the lane only filters them.

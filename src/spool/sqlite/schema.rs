@@ -173,4 +173,8 @@ const MIGRATIONS: &[&str] = &[
     -- How the recipient was handed to another connector, JSON.
     ALTER TABLE recipient ADD COLUMN rerouted TEXT;
 ",
+    "
+    -- How much of onward_sealed the inbound connector itself requires. NULL, in what is old: all of it.
+    ALTER TABLE message ADD COLUMN onward_own INTEGER;
+",
 ];

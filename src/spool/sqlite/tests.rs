@@ -47,7 +47,11 @@ fn message(id: QueueId, lanes: &[&str], late: i64) -> NewMessage {
         origin: Origin {
             connector: Some("from-a".into()),
             sealed: true,
-            onward: OnwardDemand { level: Onward::Identity, raised_by: Some("tag, label".into()) },
+            onward: OnwardDemand {
+                level: Onward::Identity,
+                raised_by: Some("tag, label".into()),
+                own: Onward::Sealed,
+            },
             originator: Some(Domain::parse("contoso.example").expect("a domain")),
             message_id: Some("<1@a>".into()),
         },

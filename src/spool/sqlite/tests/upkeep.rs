@@ -49,7 +49,7 @@ async fn one_process_has_it() {
 const SINCE_THE_THIRD: &str = "ALTER TABLE message DROP COLUMN held_until_whole; \
     ALTER TABLE message DROP COLUMN left_sealed; \
     ALTER TABLE message DROP COLUMN raised_by; ALTER TABLE message DROP COLUMN originator; \
-    ALTER TABLE recipient DROP COLUMN rerouted;";
+    ALTER TABLE recipient DROP COLUMN rerouted; ALTER TABLE message DROP COLUMN onward_own;";
 
 #[tokio::test]
 async fn a_schema_is_brought_up_to_date_but_never_down() {
@@ -60,7 +60,7 @@ async fn a_schema_is_brought_up_to_date_but_never_down() {
         let database = Connection::open(&path).expect("a database");
         database.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).expect("a number")
     };
-    assert_eq!((read("user_version"), read("page_size")), (7, 8192));
+    assert_eq!((read("user_version"), read("page_size")), (8, 8192));
     // As the first version left it.
     edit(
         folder.path(),
@@ -72,13 +72,28 @@ async fn a_schema_is_brought_up_to_date_but_never_down() {
         ),
     );
     drop(open(folder.path()));
-    assert_eq!(read("user_version"), 7);
-    edit(folder.path(), "PRAGMA user_version = 8");
+    assert_eq!(read("user_version"), 8);
+    edit(folder.path(), "PRAGMA user_version = 9");
     let fault = SqliteSpool::open(Settings { data_dir: folder.path().to_owned(), ..Settings::default() })
         .err()
         .expect("newer");
-    assert!(matches!(fault, OpenFault::Newer { version: 8, known: 7, .. }), "{fault}");
-    assert_eq!(read("user_version"), 8);
+    assert!(matches!(fault, OpenFault::Newer { version: 9, known: 8, .. }), "{fault}");
+    assert_eq!(read("user_version"), 9);
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_raised_holds_for_reports_as_it_did() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (id, _) = put(&spool, &["x"], 0).await;
+    let onward =
+        async |spool: &SqliteSpool| spool.show(id).await.expect("readable").expect("queued").origin.onward;
+    let demand = onward(&spool).await;
+    assert_eq!((demand.level, demand.own), (Onward::Identity, Onward::Sealed));
+    drop(spool);
+    edit(folder.path(), "UPDATE message SET onward_own = NULL");
+    let demand = onward(&open(folder.path()).0).await;
+    assert_eq!((demand.level, demand.own), (Onward::Identity, Onward::Identity));
 }
 
 #[tokio::test]
