@@ -30,7 +30,8 @@ fn in_words(answer: &ReloadAnswer) -> String {
             .iter()
             .map(|one| format!("  {:<8}  {} {}", one.change.word(), one.direction.word(), one.connector)),
     );
-    let mut looser: Vec<String> = answer.loosened.iter().map(|one| one.what.clone()).collect();
+    let mut looser = answer.loosened_listeners.clone();
+    looser.extend(answer.loosened.iter().map(|one| one.what.clone()));
     looser.extend((answer.loosened_more > 0).then(|| format!("{} more", answer.loosened_more)));
     for (label, texts) in [
         ("shown", &answer.certificates),
@@ -61,11 +62,11 @@ mod tests {
                     "was": { "connector": "bank", "required": "TLS" },
                     "now": { "connector": "rest", "required": "no TLS" }, "what": "a.example: looser"
                 }],
-                "loosened_more": 7
+                "loosened_more": 7, "loosened_listeners": ["listener in: looser"]
             }"#,
         );
         let expected = "generation 3 is in effect; 1 connector has changed\n  changed   outbound bank\n  \
-                        LOOSER    a.example: looser\n  LOOSER    7 more\n  warning   odd";
+                        LOOSER    listener in: looser\n  LOOSER    a.example: looser\n  LOOSER    7 more\n  warning   odd";
         assert_eq!(in_words(&answer.expect("an answer")), expected);
     }
 }

@@ -63,8 +63,12 @@ pub enum Loss {
     Onward,
     /// A message can no longer raise what is required of the way it leaves, or not as far.
     Raise,
-    /// Header fields of Exchange pass that were removed.
+    /// Header fields of Exchange pass that were removed, or become fields of the organisation.
     Headers,
+    /// Fields of other organisations are promoted.
+    Originators,
+    /// `Authentication-Results` in our name pass that were removed.
+    ArrivalHeader,
     /// Bare line feeds are accepted.
     BareLf,
 }
@@ -88,7 +92,7 @@ pub(super) fn lost_outbound(old: Within<'_, Outbound>, new: Within<'_, Outbound>
     let level = outbound_level(now);
     let mut lost = |loss, is_lost: bool| losses.extend(is_lost.then_some(loss));
     lost(Loss::Level, level < outbound_level(was));
-    lost(Loss::Headers, firewall_lost(was.sending.headers, now.sending.headers));
+    lost(Loss::Headers, caution(now.sending.headers) < caution(was.sending.headers));
     if level < DemandLevel::Forced {
         lost(Loss::Fallback, fallback(now.on_handshake_failure) < fallback(was.on_handshake_failure));
         lost(Loss::Memory, was.remember_tls && !now.remember_tls);
@@ -124,7 +128,12 @@ pub(super) fn lost_inbound(
     lost(Loss::Recipients, !was.to_domains.iter().any(|known| known.includes(to)));
     lost(Loss::Onward, now.onward < was.onward);
     lost(Loss::Raise, was.raise.iter().any(|rule| !raises(now, rule)));
-    lost(Loss::Headers, firewall_lost(was.headers, now.headers));
+    lost(Loss::Headers, caution(now.headers) < caution(was.headers));
+    let both = |handling| was.headers == handling && now.headers == handling;
+    lost(Loss::Originators, both(HeaderHandling::Promote) && !originators_within(now, was));
+    // What else is removed, `headers` says.
+    let results_pass = both(HeaderHandling::Preserve) && was.arrival_header && !now.arrival_header;
+    lost(Loss::ArrivalHeader, results_pass);
     lost(Loss::BareLf, was.bare_lf == BareLf::Refuse && now.bare_lf == BareLf::Normalize);
     if let (InboundTls::Forced(was_forced), InboundTls::Forced(now_forced)) = (&was.tls, &now.tls)
         && inbound_level(was) == DemandLevel::Forced
@@ -142,8 +151,20 @@ fn raises(now: &Inbound, rule: &RaiseRule) -> bool {
     now.onward >= rule.to || now.raise.iter().any(same)
 }
 
-fn firewall_lost(was: HeaderHandling, now: HeaderHandling) -> bool {
-    was == HeaderHandling::Firewall && now != HeaderHandling::Firewall
+/// How little of what Exchange believes passes: what is stricter lets pass nothing that is removed here.
+fn caution(handling: HeaderHandling) -> u8 {
+    match handling {
+        HeaderHandling::Preserve => 0,
+        HeaderHandling::Promote => 1,
+        HeaderHandling::Firewall => 2,
+    }
+}
+
+/// Whether fields are promoted only of organisations whose were promoted before. An empty list is everybody, even mail
+/// that names no organisation.
+fn originators_within(now: &Inbound, was: &Inbound) -> bool {
+    let known = |one: &DomainPattern| was.originators.iter().any(|known| known.includes(one));
+    was.originators.is_empty() || !now.originators.is_empty() && now.originators.iter().all(known)
 }
 
 fn lost_forced(
@@ -378,6 +399,8 @@ impl fmt::Display for Loss {
             Self::Onward => "onward",
             Self::Raise => "[[raise]]",
             Self::Headers => "headers",
+            Self::Originators => "originators",
+            Self::ArrivalHeader => "arrival_header",
             Self::BareLf => "bare_lf",
         })
     }

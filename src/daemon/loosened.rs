@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::changes::LoosenedPart;
 use super::connectors::Words;
+use super::setups::{ListenerOffer, ListenerOffers};
 use crate::admin::{Direction, Loosening, LooseningTerms};
 use crate::connector::{Loss, Mode, Table, Weakening, weaker_inbound, weaker_outbound};
 use crate::mail::Domain;
@@ -70,6 +71,21 @@ fn told<C>(
         weaker.join(", "),
     );
     Loosening { direction, domains, arrives_by: arrives_by.clone(), more, was, now, weaker, what }
+}
+
+/// The listeners whose handshakes are limited less than before, one sentence each.
+pub(super) fn listeners(old: &ListenerOffers, new: &ListenerOffers) -> Vec<String> {
+    let looser = |(name, now): (&String, &ListenerOffer)| {
+        let was = old.get(name)?.profile?;
+        if now.profile.is_some_and(|now| was.includes(now)) {
+            return None;
+        }
+        let to = now.profile.map_or_else(|| "no profile".to_owned(), |now| format!("profile {now}"));
+        Some(format!(
+            "listener {name}: handshakes were limited to profile {was}, and now to {to}; weaker: profile"
+        ))
+    };
+    new.iter().filter_map(looser).collect()
 }
 
 /// Domains named of those that fare alike.

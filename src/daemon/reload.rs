@@ -17,7 +17,7 @@ use super::print::{Print, print};
 use super::setups::{self, ListenerOffers};
 use super::{StartFault, changes, expiry, loosened, validated};
 use crate::admin::{
-    AlarmKind, Alarms, Connectors, DrainReport, KeepAnswer, Loosening, Operator, PartnerView, PauseAnswer,
+    AlarmKind, Alarms, Connectors, DrainReport, KeepAnswer, Operator, PartnerView, PauseAnswer,
     ReleaseAnswer, ReloadAnswer, ReloadFailure, Validation, WaitingByConnector,
 };
 use crate::config::{self, Config, Faults};
@@ -333,7 +333,10 @@ impl Reloader {
         let shown = setups::shown(&config, &first.open, &in_use.shown);
         let servers = Arc::new(setups::servers(&config, &shown)?);
         // From here on nothing fails.
-        let reloaded = self.compare(&config, &last, &table).await?;
+        let reloaded = ReloadAnswer {
+            loosened_listeners: loosened::listeners(&in_use.shown, &shown),
+            ..self.compare(&config, &last, &table).await?
+        };
 
         // Whoever has just read the old table still looks for its setups, so these are removed only after it is
         // replaced.
@@ -388,6 +391,7 @@ impl Reloader {
             drained: None,
             loosened: loosened.list,
             loosened_more: loosened.more,
+            loosened_listeners: Vec::new(),
             needs_restart: changes::needs_restart(&self.first.booted, &config.in_force()),
             warnings: config.warnings.iter().map(ToString::to_string).collect(),
         })
@@ -539,10 +543,11 @@ fn refuse_unmet(config: &Config, last: &Table, next: &Table) -> Result<(), Fault
     Faults::of(ours.map(|one| one.fault.clone()).collect()).map_or(Ok(()), Err)
 }
 
-/// The domains for which less is required, one alarm each, and one for the rest.
+/// The listeners and domains for which less is required, one alarm each, and one for the rest.
 fn alarms_of(reloaded: &ReloadAnswer) -> Vec<String> {
-    let looser = |one: &Loosening| format!("less is required since the reload: {}", one.what);
-    let mut told: Vec<String> = reloaded.loosened.iter().take(ALARMS_MAX).map(looser).collect();
+    let looser = |what: &String| format!("less is required since the reload: {what}");
+    let domains = reloaded.loosened.iter().take(ALARMS_MAX).map(|one| &one.what);
+    let mut told: Vec<String> = reloaded.loosened_listeners.iter().chain(domains).map(looser).collect();
     let rest = reloaded.loosened.len().saturating_sub(ALARMS_MAX).saturating_add(reloaded.loosened_more);
     told.extend((rest > 0).then(|| {
         format!("less is required since the reload for {rest} more groups of domains; `sealpost reload` lists them")

@@ -17,7 +17,7 @@ pub(super) type ListenerOffers = BTreeMap<String, ListenerOffer>;
 #[derive(Clone)]
 pub(super) struct ListenerOffer {
     identities: Vec<Arc<Identity>>,
-    profile: Option<Profile>,
+    pub(super) profile: Option<Profile>,
     /// Whether every client must use TLS.
     required: bool,
 }

@@ -268,6 +268,11 @@ async fn a_reload_gives_a_listener_its_profile() {
     let reloaded = daemon.command(&["reload"]).await;
     assert!(reloaded.status.success(), "{}", tools::said(&reloaded));
     assert!(Client::try_sealed(daemon.at("in"), &client, NAME).await.is_err(), "X25519 is still accepted");
+    std::fs::write(site.home.config(), written).unwrap();
+    let said = tools::said(&daemon.command(&["reload"]).await);
+    let looser = "listener in: handshakes were limited to profile bsi-tr-02102-2-2025, and now to no profile; weaker: profile";
+    assert!(said.contains(&format!("\"loosened_listeners\": [\n    \"{looser}\"\n  ]")), "{said}");
+    assert!(daemon.log().contains(&format!("less is required since the reload: {looser}")));
 }
 
 /// A certificate of ours, like a partner's, for our name.

@@ -25,6 +25,9 @@ pub struct ReloadAnswer {
     pub loosened: Vec<Loosening>,
     /// Number of further ones.
     pub loosened_more: usize,
+    /// The listeners whose handshakes are limited less than before, one sentence each; each is an alarm.
+    #[serde(default)]
+    pub loosened_listeners: Vec<String>,
     /// What became of the transactions in progress that the connectors no longer allow; none: there were none.
     pub drained: Option<DrainReport>,
     /// Changes in the files that need a restart.

@@ -333,6 +333,65 @@ fn rules_and_firewalls_that_go_are_weaker() {
     );
 }
 
+#[test]
+fn protection_of_header_fields_that_goes_is_weaker() {
+    let with = |headers, originators: &[&str], arrival_header| {
+        let originators =
+            originators.iter().map(|text| DomainPattern::parse(text).expect("a pattern")).collect();
+        [Inbound { headers, originators, arrival_header, ..from("x", &["x.example"], InboundTls::Off) }]
+    };
+    let promote = |originators: &[&str]| with(HeaderHandling::Promote, originators, true);
+    let preserve = |arrival_header| with(HeaderHandling::Preserve, &[], arrival_header);
+    let told = |old: &[Inbound], new: &[Inbound]| {
+        told_inbound(old, new).join("; ").replace("x.example: x -> x: ", "")
+    };
+    let (one, two) = (promote(&["a.example"]), promote(&["a.example", "b.example"]));
+    assert_eq!(told(&one, &two), "originators");
+    assert_eq!(told(&two, &one), "");
+    assert_eq!(told(&one, &promote(&[])), "originators");
+    assert_eq!(told(&one, &promote(&["*"])), "originators");
+    assert_eq!(told(&promote(&["*.a.example"]), &promote(&["b.a.example"])), "");
+    assert_eq!(told(&promote(&[]), &one), "");
+    assert_eq!(told(&one, &preserve(true)), "headers");
+    assert_eq!(told(&preserve(true), &preserve(false)), "arrival_header");
+    assert_eq!(told(&preserve(false), &two), "", "promotion removes what is forged");
+    let sending = |headers| {
+        let sending = SendingSettings { headers, ..SendingSettings::default() };
+        [Outbound { sending, ..to("x", &["x.example"], OutboundTls::Opportunistic(None)) }]
+    };
+    assert_eq!(
+        told_outbound(&sending(HeaderHandling::Promote), &sending(HeaderHandling::Preserve)),
+        ["x.example: x -> x: headers"]
+    );
+}
+
+fn a_handling() -> impl Strategy<Value = Inbound> {
+    let headers = select(vec![HeaderHandling::Firewall, HeaderHandling::Preserve, HeaderHandling::Promote]);
+    let originators =
+        prop::sample::subsequence(vec!["a.example", "*.a.example", "b.a.example", "c.example", "*"], 0..4);
+    (headers, originators, any::<bool>()).prop_map(|(headers, originators, arrival_header)| {
+        let patterns = originators.iter().map(|text| DomainPattern::parse(text).expect("a pattern"));
+        let originators = if headers == HeaderHandling::Promote { patterns.collect() } else { Vec::new() };
+        Inbound { headers, originators, arrival_header, ..from("x", &["x.example"], InboundTls::Off) }
+    })
+}
+
+/// What reaches the next hop of fields that say who somebody is, of mail of this organisation.
+fn passed(connector: &Inbound, originator: Option<&Domain>) -> BTreeSet<String> {
+    let own = domain("gw.example");
+    let section = "X-MS-Exchange-Organization-A: 1\r\nX-MS-Exchange-Forest-A: 1\r\nX-MS-Exchange-CrossPremises-B: 1\r\n\
+                   Authentication-Results: gw.example; x-tls=pass\r\n\r\n";
+    let found = connector.find(section.as_bytes(), &own, connector.handling(originator));
+    let after = crate::mail::edited(section.as_bytes(), &found.edits);
+    let names = String::from_utf8(after).expect("text");
+    let kinds = ["Organization-A", "Organization-B", "Forest-", "CrossPremises-", "Authentication-Results"];
+    kinds
+        .into_iter()
+        .filter(|kind| names.contains(kind))
+        .map(|kind| kind.replace("-A", "").replace("-B", ""))
+        .collect()
+}
+
 /// The same requirement, with one part of it stricter.
 fn tightened(forced: &Forced, part: usize) -> Forced {
     let mut tight = forced.clone();
@@ -418,6 +477,14 @@ proptest! {
             let named = found.iter().flat_map(|one| &one.domains).any(|pattern| pattern.covers(Some(&domain)).is_some());
             prop_assert!(named, "{from}: {found:?}");
         }
+    }
+
+    #[test]
+    fn fields_that_pass_more_than_before_are_told_and_no_others(old in a_handling(), new in a_handling()) {
+        let of: Vec<_> = ["a.example", "x.a.example", "b.a.example", "c.example", "d.example"].map(domain).into();
+        let more = of.iter().map(Some).chain([None]).any(|one| !passed(&new, one).is_subset(&passed(&old, one)));
+        let told = told_inbound(&[old], &[new]);
+        prop_assert_eq!(!told.is_empty(), more, "{:?}", told);
     }
 
     #[test]
