@@ -7,12 +7,13 @@ use ipnet::IpNet;
 
 use super::arrivals::{self, may_arrive, ways};
 use super::check::CheckedFile;
+use super::clouds::shared_cloud;
 use super::fault::Report;
 use super::keys::{Entry as _, InboundEntry, List};
 use super::schema;
 use crate::connector::{
-    Arrival, BrakeMode, ClientKind, DomainPattern, Forced, Generation, HeaderHandling, Inbound, Mode,
-    NextHop, Onward, Outbound, PeerName, Require, Table, choose,
+    Arrival, BrakeMode, ClientKind, DomainPattern, Generation, Inbound, Mode, NextHop, Onward, Outbound,
+    Require, Table, choose,
 };
 use crate::mail::Domain;
 
@@ -39,7 +40,6 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
         }
         arrivals::beyond_reports(entry.get_ref(), connector, &table, report);
         open_to_a_cloud(entry.get_ref(), connector, report);
-        believed_from_anyone(entry.get_ref(), connector, checked, report);
         strangers_as_ours(entry.get_ref(), connector, checked, report);
         above_the_limit(entry.get_ref(), connector, checked, report);
         no_such_family(entry.get_ref(), connector, checked, report);
@@ -89,22 +89,11 @@ fn leads_nowhere(connector: &Inbound, table: &Table, to: &List, report: &mut Rep
 /// Warns of a connector for our own systems by which every customer of a cloud could relay: all of them present its
 /// certificate, and pins or a subject tell them apart no better.
 fn open_to_a_cloud(entry: &InboundEntry, connector: &Inbound, report: &mut Report<'_>) {
-    let Some(Forced { require: Require::Identity { names, .. }, .. }) = connector.forced() else { return };
-    let promotes = connector.headers == HeaderHandling::Promote && connector.originators.is_empty();
-    if let (Some(cloud), Some(headers), true) =
-        (shared_cloud(names), &entry.headers, promotes && connector.mode != Mode::Off)
-    {
-        let words = format!(
-            "every customer of {cloud} could mark mail as internal: they all present this certificate; add originators = \
-             [\"contoso.example\"], your own domains"
-        );
-        report.warn(headers.span(), words);
-    }
+    let cloud = connector.forced().and_then(shared_cloud);
     let apart = connector.users.is_some() || connector.from_networks.restrict();
     let relays = connector.kind == ClientKind::Own
         && connector.mode != Mode::Off
         && connector.to_domains.contains(&DomainPattern::Any);
-    let cloud = shared_cloud(names);
     let stops = connector.brake == BrakeMode::On && connector.mode != Mode::Off;
     if let (Some(cloud), Some(brake), true) = (cloud, &entry.brake, stops && !apart) {
         let words = format!(
@@ -120,52 +109,6 @@ fn open_to_a_cloud(entry: &InboundEntry, connector: &Inbound, report: &mut Repor
             connector.name
         );
         report.warn(to.span(), words);
-    }
-}
-
-/// The cloud whose customers all present one of these names.
-fn shared_cloud(names: &[PeerName]) -> Option<&'static str> {
-    names.iter().find_map(|name| match name {
-        PeerName::Exact(name) | PeerName::OneBelow(name) => {
-            let is_of = |cloud: &&&str| {
-                Domain::parse(cloud).is_ok_and(|cloud| *name == cloud || name.is_below(&cloud))
-            };
-            SHARED_CLOUDS.iter().find(is_of).copied()
-        }
-        PeerName::Ip(_) => None,
-    })
-}
-
-/// Warns of header fields that anyone may write and that somebody behind us believes.
-fn believed_from_anyone(
-    entry: &InboundEntry,
-    connector: &Inbound,
-    checked: &CheckedFile,
-    report: &mut Report<'_>,
-) {
-    let Some(headers) = &entry.headers else { return };
-    let passes = connector.headers == HeaderHandling::Preserve && connector.mode != Mode::Off;
-    if !passes || connector.restricts_clients() {
-        return;
-    }
-    let believes =
-        |other: &&Outbound| other.sending.headers != HeaderHandling::Firewall && other.mode != Mode::Off;
-    if let Some(other) = checked.outbound.iter().find(believes) {
-        let words = format!(
-            "{} passes header fields by which Exchange takes mail for internal, from anyone, and {} sends them on; write \
-             headers = \"firewall\"",
-            connector.name, other.name
-        );
-        report.warn(headers.span(), words);
-    }
-    let told = checked.inbound.iter().find(|other| other.arrival_header && other.mode != Mode::Off);
-    if let (Some(other), false) = (told, connector.arrival_header) {
-        let words = format!(
-            "{} passes Authentication-Results fields in our name from anyone, and {} writes them for the next hop to believe; \
-             write headers = \"firewall\", or arrival_header = true here too",
-            connector.name, other.name
-        );
-        report.warn(headers.span(), words);
     }
 }
 
@@ -195,20 +138,6 @@ fn strangers_as_ours(
         }
     }
 }
-
-/// Domains of clouds that send for all their customers under one certificate.
-const SHARED_CLOUDS: &[&str] = &[
-    "protection.outlook.com",
-    "protection.office365.us",
-    "protection.partner.outlook.cn",
-    "google.com",
-    "googlemail.com",
-    "mimecast.com",
-    "messagelabs.com",
-    "pphosted.com",
-    "ppe-hosted.com",
-    "iphmx.com",
-];
 
 /// Warns of a connector's limit above the one for all, which comes first.
 fn above_the_limit(

@@ -15,7 +15,9 @@ use super::files::{apart, is_folder, read};
 use super::keys::OneOrMany;
 use super::materials::{self, Materials};
 use super::verdict::{JudgedFile, ProfileVerdict};
-use super::{dates, lenient, lint, never, partners, ports, presented, profiled, schema, verdict, view};
+use super::{
+    believed, dates, lenient, lint, never, partners, ports, presented, profiled, schema, verdict, view,
+};
 use crate::connector::{Generation, InboundTls, Profile, Table, TrustId};
 use crate::mail::{Clock, Domain};
 use crate::submit::DROP_DIR;
@@ -102,6 +104,7 @@ fn read_text(
         presented::warn(&file, checked, &materials.identities, &mut report);
         profiled::find(&file, checked, &materials.identities, &mut report);
         lint::warn(&file, checked, &mut report);
+        believed::warn(&file, checked, &mut report);
         let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
         partners::warn(&file, &table, materials.revisions.now, &mut report);
         let dated = DatedMaterials {

@@ -2,7 +2,9 @@
 //! It does not watch files, open sockets or create folders, and decides nothing about mail.
 
 mod arrivals;
+mod believed;
 mod check;
+mod clouds;
 mod connectors;
 mod dates;
 mod demands;

@@ -333,6 +333,23 @@ async fn signatures_stay_valid_behind_the_firewall_and_promotion() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_all_customers_of_a_cloud_present_makes_nobody_our_own() {
+    let site = Site::new();
+    let keep = Sink::start(Manner::clear()).await;
+    let name = "mail.protection.outlook.com";
+    let cloud = CLOUD.replace("headers = \"promote\"\n", "").replace("mail.partner.test", name);
+    let out =
+        outbound("keep", "keep.test", keep.address, &format!("{OPPORTUNISTIC}headers = \"preserve\"\n"));
+    site.configure_all(&format!("{LISTENER}{cloud}\n{out}"));
+    let daemon = Daemon::start(&site.home).await;
+    let config = site.ours.client(Some(&site.partners.pair(&[name], Kind::Good)));
+    let mut customer = Client::sealed(daemon.at("in"), &config, NAME).await;
+    let forged = format!("Authentication-Results: {NAME}; x-tls=pass\r\n{FIELDS}{CROSS}{REST}");
+    hand(&mut customer, "keep.test", forged.as_bytes()).await;
+    assert_eq!(body(&keep.messages(1).await[0]), REST);
+}
+
 #[test]
 fn promotion_needs_a_certificate_that_says_who() {
     let site = Site::new();

@@ -10,6 +10,7 @@ use super::kinds::{Count, File, Flag, Line, Optional, RequiredKey, Size, Word};
 use super::partner::NO_PARTNER;
 use super::section::section;
 use super::{Level, TlsIn, forced};
+use crate::config::clouds::shared_cloud;
 use crate::config::named::Lists;
 use crate::connector::{
     BareLf, BrakeMode, ClientKind, ClientNetworks, DomainPattern, HeaderHandling, Inbound, InboundLimits,
@@ -202,22 +203,22 @@ section! {
             `sealpost explain --to user@partner.example`.",
     }
     headers: Optional<Word<HeaderHandling>> = "firewall" => {
-        absent: "`\"firewall\"`; `\"preserve\"` with `kind = \"own\"`",
+        absent: "`\"firewall\"`; `\"preserve\"` with `kind = \"own\"`, unless all customers of a cloud present the name",
         meaning: "Header fields of Exchange: `firewall`: those that only our own servers may write are removed; `preserve`: they \
             pass; `promote`: cross-premises fields become fields of the organisation again, for our own Exchange.",
         explanation: "Exchange believes what these fields say, for example that a message is internal and needs no filter. \
             `firewall` removes fields whose names begin with `X-MS-Exchange-Organization-`, `X-MS-Exchange-Forest-` or \
             `X-MS-Exchange-CrossPremises-`, the marks of the servers that handled those, and `Authentication-Results` in our \
             name. `Received` always stays, and so does every other octet. Error: `promote` where TLS is not forced with an \
-            identity or pins, and enforced. Warnings: `preserve` where anyone may send and a next hop believes it; `promote` for \
-            a certificate that all customers of a cloud present. See docs/headers.md.",
+            identity or pins, and enforced. Warnings: `preserve` where anyone may send and a next hop believes it; `preserve`, or `promote` \
+            without `originators`, for a certificate that all customers of a cloud present. See docs/headers.md.",
     }
     originators: Optional<Patterns> = ["contoso.example"] => {
         absent: "any",
         meaning: "With `headers = \"promote\"`: only fields of these organisations are promoted, as the client names them by \
             `XOORG` at MAIL FROM; those of others are removed.",
         explanation: "All customers of Exchange Online present one certificate; the cloud says by `XOORG` which of them \
-            a message comes from. Write your own domains. Errors: empty; one is listed twice; `headers` is not `promote`.",
+            a message comes from. Write your own domains; `\"*\"` means any, which is a warning for such a certificate. Errors: empty; one is listed twice; `headers` is not `promote`.",
     }
     arrival_header: Flag = false => {
         meaning: "Tell the next hop how a message came, in an `Authentication-Results` field with our name.",
@@ -336,14 +337,18 @@ impl InboundValues {
             },
             from_networks: self.networks(),
             users: users.and_then(|file| lists.users.get(file.get_ref()).cloned()),
+            headers: self.headers.unwrap_or(match (self.kind, &tls) {
+                // Every customer of a shared cloud presents its certificate, so it doesn't say that the mail is ours.
+                (ClientKind::Own, InboundTls::Forced(forced)) if shared_cloud(forced).is_some() => {
+                    HeaderHandling::Firewall
+                }
+                (ClientKind::Own, _) => HeaderHandling::Preserve,
+                (ClientKind::Partner, _) => HeaderHandling::Firewall,
+            }),
             tls,
             mode: self.mode,
             onward: self.onward,
             raise: Vec::new(),
-            headers: self.headers.unwrap_or(match self.kind {
-                ClientKind::Partner => HeaderHandling::Firewall,
-                ClientKind::Own => HeaderHandling::Preserve,
-            }),
             originators: self.originators.as_ref().map(patterns).unwrap_or_default(),
             arrival_header: self.arrival_header,
             reveal: self.reveal,

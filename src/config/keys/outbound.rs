@@ -322,10 +322,11 @@ section! {
     }
     headers: Word<HeaderHandling> = "firewall" => {
         meaning: "Header fields of Exchange: `firewall`: those that belong inside an organisation are removed; `preserve`: \
-            they pass; `promote`: they become cross-premises fields, for our own Exchange Online.",
+            they pass; `promote`: they become cross-premises fields, for our own Exchange, which checks our certificate.",
         explanation: "`firewall` removes fields whose names begin with `X-MS-Exchange-Organization-`, `X-MS-Exchange-Forest-` or \
-            `X-MS-Exchange-CrossPremises-`, which tell others about your servers. Write `preserve` for your own Exchange, whose \
-            header fields it would miss. Every other octet passes as it is with each of the three. Error: `promote` where \
+            `X-MS-Exchange-CrossPremises-`, which tell others about your servers. Your own Exchange would miss them: write \
+            `promote` where it knows the gateway by certificate (`TlsDomainCapabilities`), and `preserve` where it believes it \
+            all fields (`ExternalAuthoritative`). Warning: left out where an inbound connector promotes fields for its domains. Every other octet passes as it is with each of the three. Error: `promote` where \
             TLS is not forced with an identity or pins, and enforced. See docs/headers.md.",
     }
     auth_user: Optional<Line> = "relay@contoso.example" => {

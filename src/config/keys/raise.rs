@@ -32,12 +32,14 @@ section! {
     }
     to: Word<RaiseTo> = "sealed" => {
         meaning: "`sealed`: it leaves only under forced TLS that is enforced; `identity`: and only where that proves by name or pin who the host is.",
-        explanation: "As `onward` of an inbound connector. The highest of the two, and of all rules that match, is required.",
+        explanation: "As `onward` of an inbound connector. The highest of the two, and of all rules that match, is required. Warnings: no outbound \
+            connector meets it; a domain in `to_domains` of an inbound connector is served by one that does not.",
     }
     connectors: Optional<ConnectorNames> = ["exchange-in"] => {
         absent: "all",
         meaning: "Names of the inbound connectors whose mail can match.",
-        explanation: "Without it, anyone who may send to you can make mail to you wait for forced TLS. Errors: empty; an unknown name.",
+        explanation: "Without it, anyone who may send to you can make mail to you wait for forced TLS. Errors: empty; an unknown name. Warning: \
+            it has, or without the key all have, a connector that anyone can use.",
     }
     remove: Flag = false => {
         meaning: "Remove the marker: the header field, or the tag from the subject.",
@@ -55,7 +57,7 @@ pub(super) const SECTION: Section = Section {
     comment: "Which messages ask by a marker for more than their connectors require. Never for less.",
     intro: "A rule by which one message raises what is required of the way it leaves, so that users can ask for forced TLS. What \
         its inbound connector (`onward`) and its outbound connector require still holds: no rule can lower it. The \
-        requirement stays with the message until it is delivered, and holds for reports about it. Where the connector \
+        requirement stays with the message until it is delivered; reports about it are not held to it, and repeat nothing of it. Where the connector \
         that serves a recipient does not meet it, the message waits with that reason (4.7.4), as with `onward = \"sealed\"`. \
         A rule is applied when a message arrives; a reload does not change what is queued. See docs/raise.md.",
     reload: true,
