@@ -147,33 +147,8 @@ impl PartnerLack {
                 terms(open.tls.word(), open.forced().is_some()),
                 remedy(open.forced().is_some())
             ),
-            Self::ServedLooser(bypass) => {
-                let open = &bypass.connector;
-                let (has, write) =
-                    (terms(open.tls_word(), open.forced().is_some()), remedy(open.forced().is_some()));
-                if open.partner.is_some() {
-                    return format!("{name} is forced, but its {} has {has}; write {write} there", open.name);
-                }
-                let arriving =
-                    bypass.arrives_by.as_ref().map(|by| format!(" that arrives by {by}")).unwrap_or_default();
-                format!(
-                    "{name} is forced, but mail to {}{arriving} leaves by {}, which has {has}; let a connector of {name} serve it \
-                     (from_connectors, cost), or write {write} in {}",
-                    bypass.domain, open.name, open.name
-                )
-            }
-            Self::AdmittedLooser(bypass) => {
-                let open = &bypass.connector;
-                format!(
-                    "{name} is forced, but {} accepts mail from {}, and has {}; let only connectors of {name} cover that, or \
-                     write {} in {}",
-                    open.name,
-                    bypass.domain,
-                    terms(open.tls.word(), open.forced().is_some()),
-                    remedy(open.forced().is_some()),
-                    open.name
-                )
-            }
+            Self::ServedLooser(bypass) => served_looser(name, bypass),
+            Self::AdmittedLooser(bypass) => admitted_looser(name, bypass),
             Self::Registry(pattern) => format!(
                 "\"{pattern}\" of {name} is a zone in which everybody may have domains, and a partner is one organisation; write \
                  its own domains"
@@ -198,6 +173,33 @@ impl PartnerLack {
             ),
         }
     }
+}
+
+fn served_looser(name: &str, bypass: &Bypass<Outbound>) -> String {
+    let open = &bypass.connector;
+    let (has, write) = (terms(open.tls_word(), open.forced().is_some()), remedy(open.forced().is_some()));
+    if open.partner.is_some() {
+        return format!("{name} is forced, but its {} has {has}; write {write} there", open.name);
+    }
+    let arriving = bypass.arrives_by.as_ref().map(|by| format!(" that arrives by {by}")).unwrap_or_default();
+    format!(
+        "{name} is forced, but mail to {}{arriving} leaves by {}, which has {has}; let a connector of {name} serve it \
+         (from_connectors, cost), or write {write} in {}",
+        bypass.domain, open.name, open.name
+    )
+}
+
+fn admitted_looser(name: &str, bypass: &Bypass<Inbound>) -> String {
+    let open = &bypass.connector;
+    format!(
+        "{name} is forced, but {} accepts mail from {}, and has {}; let only connectors of {name} cover that, or \
+         write {} in {}",
+        open.name,
+        bypass.domain,
+        terms(open.tls.word(), open.forced().is_some()),
+        remedy(open.forced().is_some()),
+        open.name
+    )
 }
 
 /// What a connector that is not enforced has, of its keys.

@@ -87,7 +87,8 @@ pub use reroute::{Rerouting, choose_again, reroute_target};
 pub use sending::{Credentials, EightBit, Mechanism, SendingSettings};
 pub use shortfall::{HandshakeCause, HandshakeFault, SecuringFault, Shortfall};
 pub use strength::{
-    AnchorPath, CertificateStrength, HashFunction, IssuerStrength, KeyKind, SignatureFamily, SignatureKind,
+    AnchorPath, CertificateStrength, HashFunction, IssuerStrength, PublicKeyKind, SignatureFamily,
+    SignatureKind,
 };
 pub use table::{
     BareLf, ClientKind, Generation, Handshake, Inbound, InboundLimits, InboundTls, Mode, NextHop, OnFailure,

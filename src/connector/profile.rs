@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::facts::{CertificateFacts, TlsFacts};
 use super::strength::{
-    CertificateStrength, HashFunction, IssuerStrength, KeyKind, SignatureFamily, SignatureKind,
+    CertificateStrength, HashFunction, IssuerStrength, PublicKeyKind, SignatureFamily, SignatureKind,
 };
 
 /// A published guideline in one edition.
@@ -72,7 +72,7 @@ pub enum ProfileGap {
     /// The key exchange group.
     Group(String),
     /// The key of a certificate.
-    Key(CertificateRole, KeyKind),
+    Key(CertificateRole, PublicKeyKind),
     /// The signature on a certificate.
     Signature(CertificateRole, SignatureKind),
     /// The certificate is valid for so many days, and this is the limit.
@@ -343,10 +343,12 @@ impl Profile {
     pub fn phased_out(self, certificate: &CertificateFacts) -> Option<ProfileGap> {
         let key = &certificate.strength.key;
         match key {
-            KeyKind::Rsa(bits) if *bits < self.table().rsa_bits_lasting && self.table().allows_key(key) => {
+            PublicKeyKind::Rsa(bits)
+                if *bits < self.table().rsa_bits_lasting && self.table().allows_key(key) =>
+            {
                 Some(ProfileGap::Key(CertificateRole::Own, key.clone()))
             }
-            KeyKind::Rsa(_) | KeyKind::Curve(_) | KeyKind::Other(_) => None,
+            PublicKeyKind::Rsa(_) | PublicKeyKind::Curve(_) | PublicKeyKind::Other(_) => None,
         }
     }
 
@@ -371,18 +373,20 @@ impl Profile {
 
     /// Whether handshakes can be signed with a key of this kind.
     #[must_use]
-    pub fn signs_with(self, key: &KeyKind) -> bool {
+    pub fn signs_with(self, key: &PublicKeyKind) -> bool {
         let has = |name: &str| self.table().offer.schemes.contains(&name);
         match key {
-            KeyKind::Rsa(_) => self.table().offer.schemes.iter().any(|scheme| scheme.starts_with("rsa_")),
-            KeyKind::Curve(name) => match name.as_str() {
+            PublicKeyKind::Rsa(_) => {
+                self.table().offer.schemes.iter().any(|scheme| scheme.starts_with("rsa_"))
+            }
+            PublicKeyKind::Curve(name) => match name.as_str() {
                 "P-256" => has("ecdsa_secp256r1_sha256"),
                 "P-384" => has("ecdsa_secp384r1_sha384"),
                 "P-521" => has("ecdsa_secp521r1_sha512"),
                 "Ed25519" => has("ed25519"),
                 _ => false,
             },
-            KeyKind::Other(_) => false,
+            PublicKeyKind::Other(_) => false,
         }
     }
 
@@ -436,11 +440,11 @@ impl HandshakeOffer {
 }
 
 impl ProfileTable {
-    fn allows_key(&self, key: &KeyKind) -> bool {
+    fn allows_key(&self, key: &PublicKeyKind) -> bool {
         match key {
-            KeyKind::Rsa(bits) => *bits >= self.rsa_bits_min,
-            KeyKind::Curve(name) => self.curves.contains(&name.as_str()),
-            KeyKind::Other(_) => false,
+            PublicKeyKind::Rsa(bits) => *bits >= self.rsa_bits_min,
+            PublicKeyKind::Curve(name) => self.curves.contains(&name.as_str()),
+            PublicKeyKind::Other(_) => false,
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CertificateStrength {
     /// The public key.
-    pub key: KeyKind,
+    pub key: PublicKeyKind,
     /// The signature that the issuer made.
     pub signature: SignatureKind,
 }
@@ -35,7 +35,7 @@ pub enum AnchorPath {
 /// A public key, by what profiles tell apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
-pub enum KeyKind {
+pub enum PublicKeyKind {
     /// RSA, and the number of bits of its modulus.
     Rsa(u32),
     /// An elliptic curve (RFC 5480), as `P-256`, or Edwards curve (RFC 8410).
@@ -95,7 +95,7 @@ const HASHES: [HashFunction; 5] = [
 ];
 const CURVES: [&str; 5] = ["P-256", "P-384", "P-521", "Ed25519", "Ed448"];
 
-impl Default for KeyKind {
+impl Default for PublicKeyKind {
     fn default() -> Self {
         Self::Other(UNKNOWN.to_owned())
     }
@@ -107,7 +107,7 @@ impl Default for SignatureKind {
     }
 }
 
-impl From<String> for KeyKind {
+impl From<String> for PublicKeyKind {
     fn from(text: String) -> Self {
         let bits = text.strip_prefix("RSA ").and_then(|rest| rest.strip_suffix(" bits"));
         match bits.and_then(|bits| bits.parse().ok()) {
@@ -118,8 +118,8 @@ impl From<String> for KeyKind {
     }
 }
 
-impl From<KeyKind> for String {
-    fn from(key: KeyKind) -> Self {
+impl From<PublicKeyKind> for String {
+    fn from(key: PublicKeyKind) -> Self {
         key.to_string()
     }
 }
@@ -141,7 +141,7 @@ impl From<SignatureKind> for String {
     }
 }
 
-impl fmt::Display for KeyKind {
+impl fmt::Display for PublicKeyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rsa(bits) => write!(f, "RSA {bits} bits"),
@@ -187,8 +187,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        for key in [KeyKind::Rsa(2048), KeyKind::Curve("P-384".into()), KeyKind::Other("GOST".into())] {
-            assert_eq!(KeyKind::from(key.to_string()), key);
+        for key in [
+            PublicKeyKind::Rsa(2048),
+            PublicKeyKind::Curve("P-384".into()),
+            PublicKeyKind::Other("GOST".into()),
+        ] {
+            assert_eq!(PublicKeyKind::from(key.to_string()), key);
         }
         for family in FAMILIES {
             for hash in HASHES {

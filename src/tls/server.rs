@@ -26,8 +26,8 @@ use super::pem::Identity;
 use super::proof::proved_by;
 use super::trust::TrustSet;
 use crate::connector::{
-    ChainFault, ChainVerdict, ClientCertificate, HandshakeFault, KeyKind, PeerCertificate, PeerName,
-    PresentedName, Profile, TlsFacts, TlsVersion, TrustId, first_match,
+    ChainFault, ChainVerdict, ClientCertificate, HandshakeFault, PeerCertificate, PeerName, PresentedName,
+    Profile, PublicKeyKind, TlsFacts, TlsVersion, TrustId, first_match,
 };
 use crate::mail::{Domain, UnixMillis};
 
@@ -202,17 +202,17 @@ impl ResolvesServerCert for Chooser {
 
 /// Whether a client can verify with a key of this curve. In TLS 1.2 its groups say that (RFC 8422 §5.1), since its signature
 /// schemes name no curve; in TLS 1.3 the schemes do, and groups are for the key exchange only.
-fn knows_curve(hello: &ClientHello<'_>, key: &KeyKind) -> bool {
+fn knows_curve(hello: &ClientHello<'_>, key: &PublicKeyKind) -> bool {
     let speaks_13 = hello.cipher_suites().iter().any(|suite| u16::from(*suite) >> 8 == 0x13);
     let group = match key {
-        KeyKind::Curve(name) => match name.as_str() {
+        PublicKeyKind::Curve(name) => match name.as_str() {
             "P-256" => NamedGroup::secp256r1,
             "P-384" => NamedGroup::secp384r1,
             "P-521" => NamedGroup::secp521r1,
             // RFC 8422 §5.1.1: Edwards curves are named by signature schemes only.
             _ => return true,
         },
-        KeyKind::Rsa(_) | KeyKind::Other(_) => return true,
+        PublicKeyKind::Rsa(_) | PublicKeyKind::Other(_) => return true,
     };
     speaks_13 || hello.named_groups().is_none_or(|groups| groups.contains(&group))
 }

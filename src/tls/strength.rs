@@ -5,23 +5,23 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 use x509_parser::signature_algorithm::SignatureAlgorithm;
 
-use crate::connector::{CertificateStrength, HashFunction, KeyKind, SignatureFamily, SignatureKind};
+use crate::connector::{CertificateStrength, HashFunction, PublicKeyKind, SignatureFamily, SignatureKind};
 
 /// The strength of a parsed certificate.
 pub(super) fn strength_of(parsed: &X509Certificate<'_>) -> CertificateStrength {
     CertificateStrength { key: key(parsed), signature: signature(parsed) }
 }
 
-fn key(parsed: &X509Certificate<'_>) -> KeyKind {
+fn key(parsed: &X509Certificate<'_>) -> PublicKeyKind {
     let info = parsed.public_key();
     let algorithm = info.algorithm.algorithm.to_id_string();
     if let Ok(PublicKey::RSA(rsa)) = info.parsed() {
-        return u32::try_from(rsa.key_size()).map_or_else(|_| KeyKind::default(), KeyKind::Rsa);
+        return u32::try_from(rsa.key_size()).map_or_else(|_| PublicKeyKind::default(), PublicKeyKind::Rsa);
     }
     let curve = info.algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
     let number = curve.filter(|_| algorithm == EC).map_or(algorithm, |curve| curve.to_id_string());
     let name = CURVES.iter().find(|(known, _)| *known == number).map(|(_, name)| *name);
-    name.map_or_else(|| KeyKind::Other(number), |name| KeyKind::Curve(name.to_owned()))
+    name.map_or_else(|| PublicKeyKind::Other(number), |name| PublicKeyKind::Curve(name.to_owned()))
 }
 
 /// The signature that the content of an AlgorithmIdentifier names, its parameters left aside.

@@ -152,7 +152,7 @@ pub(super) fn some_facts() -> impl Strategy<Value = TlsFacts> {
 /// A key and a signature that every profile allows.
 fn strong_for_all() -> CertificateStrength {
     CertificateStrength {
-        key: KeyKind::Curve("P-384".to_owned()),
+        key: PublicKeyKind::Curve("P-384".to_owned()),
         signature: SignatureKind::Known(SignatureFamily::Ecdsa, HashFunction::Sha384),
     }
 }

@@ -48,12 +48,12 @@ fn signed(family: SignatureFamily, hash: HashFunction) -> SignatureKind {
     SignatureKind::Known(family, hash)
 }
 
-fn strength(key: KeyKind, signature: SignatureKind) -> CertificateStrength {
+fn strength(key: PublicKeyKind, signature: SignatureKind) -> CertificateStrength {
     CertificateStrength { key, signature }
 }
 
-fn curve(name: &str) -> KeyKind {
-    KeyKind::Curve(name.to_owned())
+fn curve(name: &str) -> PublicKeyKind {
+    PublicKeyKind::Curve(name.to_owned())
 }
 
 /// A session that each profile allows, with a certificate of this strength, below issuers of these.
@@ -79,23 +79,23 @@ fn chain() -> Require {
 fn certificates_by_key_and_signature() {
     use HashFunction::{Sha1, Sha256, Sha384};
     use SignatureFamily::{Ecdsa, RsaPkcs1, RsaPss};
-    let check = |key: KeyKind, signature: SignatureKind, expected| {
+    let check = |key: PublicKeyKind, signature: SignatureKind, expected| {
         check(&shown(&strength(key, signature), &[], 90), &chain(), expected);
     };
     let (key, sig) = ("profile-key", "profile-signature");
-    check(KeyKind::Rsa(2047), signed(RsaPkcs1, Sha256), [key; 4]);
-    check(KeyKind::Rsa(2048), signed(RsaPkcs1, Sha256), ["yes", key, "yes", key]);
-    check(KeyKind::Rsa(3072), signed(RsaPkcs1, Sha256), ["yes", sig, "yes", sig]);
-    check(KeyKind::Rsa(3072), signed(RsaPkcs1, Sha384), ["yes", sig, "yes", "yes"]);
-    check(KeyKind::Rsa(3000), signed(RsaPss, Sha256), ["yes", "yes", "yes", key]);
-    check(KeyKind::Rsa(4096), signed(RsaPss, Sha384), ["yes"; 4]);
-    check(KeyKind::Rsa(4096), signed(RsaPkcs1, Sha1), [sig; 4]);
+    check(PublicKeyKind::Rsa(2047), signed(RsaPkcs1, Sha256), [key; 4]);
+    check(PublicKeyKind::Rsa(2048), signed(RsaPkcs1, Sha256), ["yes", key, "yes", key]);
+    check(PublicKeyKind::Rsa(3072), signed(RsaPkcs1, Sha256), ["yes", sig, "yes", sig]);
+    check(PublicKeyKind::Rsa(3072), signed(RsaPkcs1, Sha384), ["yes", sig, "yes", "yes"]);
+    check(PublicKeyKind::Rsa(3000), signed(RsaPss, Sha256), ["yes", "yes", "yes", key]);
+    check(PublicKeyKind::Rsa(4096), signed(RsaPss, Sha384), ["yes"; 4]);
+    check(PublicKeyKind::Rsa(4096), signed(RsaPkcs1, Sha1), [sig; 4]);
     check(curve(P256), signed(Ecdsa, Sha256), ["yes", "yes", "yes", key]);
     check(curve(P384), signed(Ecdsa, Sha384), ["yes"; 4]);
     check(curve(P384), signed(Ecdsa, Sha256), ["yes", "yes", "yes", sig]);
     check(curve("Ed25519"), SignatureKind::Edwards("Ed25519".into()), ["yes", key, key, key]);
     check(curve("P-224"), signed(Ecdsa, Sha256), [key; 4]);
-    check(KeyKind::default(), SignatureKind::default(), [key; 4]);
+    check(PublicKeyKind::default(), SignatureKind::default(), [key; 4]);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn the_whole_chain_counts_but_not_the_anchor() {
     use SignatureFamily::{Ecdsa, RsaPkcs1};
     let good = strength(curve(P384), signed(Ecdsa, Sha384));
     let by_rsa = strength(curve(P384), signed(RsaPkcs1, Sha384));
-    let small = strength(KeyKind::Rsa(2048), signed(Ecdsa, Sha384));
+    let small = strength(PublicKeyKind::Rsa(2048), signed(Ecdsa, Sha384));
     let sig = "profile-signature";
     check(&shown(&good, &[good.clone(), by_rsa.clone()], 90), &chain(), ["yes", sig, "yes", "yes"]);
     check(&shown(&good, &[small], 90), &chain(), ["yes", "profile-key", "yes", "profile-key"]);
@@ -140,7 +140,7 @@ fn validity_is_limited_where_the_guideline_says_so() {
 
 #[test]
 fn a_client_is_judged_by_a_certificate_only_if_it_must_show_one() {
-    let weak = strength(KeyKind::Rsa(1024), signed(SignatureFamily::RsaPkcs1, HashFunction::Sha1));
+    let weak = strength(PublicKeyKind::Rsa(1024), signed(SignatureFamily::RsaPkcs1, HashFunction::Sha1));
     let client = TlsFacts { client_certificate: None, ..shown(&weak, &[], 90) };
     check(&client, &Require::Encryption, ["yes"; 4]);
     check(&client, &chain(), ["profile-key"; 4]);
