@@ -282,8 +282,8 @@ section! {
     to_domains: Optional<Patterns> = ["*"] => {
         absent: "nowhere",
         meaning: "Recipient domains it may relay to, written like `from_domains`; `\"*\"` relays anywhere.",
-        explanation: "`*` does not cover the null reverse-path where the connector has its own `from_domains` and knows clients by \
-            the name in a certificate alone: then it goes to domains that some connector names here, as ours are, and to no \
+        explanation: "`*` does not cover the null reverse-path where the connector has its own `from_domains` and knows clients only by \
+            the name in a certificate: then it goes to domains that some connector names here, as ours are, and to no \
             others. Error: one covers another. Warnings: left out; one that no outbound connector serves; with \
             `onward = \"sealed\"`, one that is not served under forced TLS; an open relay, that is `\"*\"` where neither a login nor networks nor a certificate \
             tells the clients apart. A chain to `system` does not: anyone can get such a certificate; nor does, for `kind = \"own\"`, \
