@@ -28,6 +28,8 @@ pub enum AlarmKind {
     Log,
     /// Much more mail than usual came by an inbound connector.
     Brake,
+    /// A requirement is overridden.
+    Override,
 }
 
 /// One lasting problem, as the control API shows it.

@@ -4,21 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
 use super::actions::{BUSY, PausedShare, act, filter_of};
-use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
+use super::alarms::{Alarm, AlarmKind};
+use super::control::{Control, ControlPeer, HELD_BY_OPERATOR, Refusal, parse};
 use super::operator::WaitingByConnector;
 use super::view::{
-    ActionResult, Connectors, ContentQuery, LaneStatus, ListQuery, MessageView, PausedConnectors, QueueList,
-    QueueTop, ReleaseRequest, ReloadAnswer, RemovalResult, RetryRequest, Status, TopLane, TopQuery,
-    Validation,
+    ActionResult, Connectors, ContentQuery, LaneStatus, ListQuery, MessageView, OverrideReport,
+    OverrideRequest, PausedConnectors, QueueList, QueueTop, ReleaseRequest, ReloadAnswer, RemovalResult,
+    RetryRequest, Status, TopLane, TopQuery, Validation,
 };
-use crate::connector::Generation;
+use crate::connector::{Generation, Override};
 use crate::mail::{BodyType, Clock, Content, QueueId};
 use crate::scheduler::{BounceResult, LaneView};
 use crate::spool::{HoldResult, LaneCount, LaneKey, QueuedMessage, Removal};
@@ -42,6 +43,8 @@ impl Control {
             .route("/connectors/{name}/resume", post(resume))
             .route("/connectors/{name}/release", post(release_connector))
             .route("/connectors/{name}/validated", post(keep_validation))
+            .route("/connectors/{name}/override", post(begin_override).delete(end_override))
+            .route("/overrides", get(overrides))
             .route("/reload", post(reload))
             .route("/connectors", get(connectors))
             .with_state(self)
@@ -55,7 +58,20 @@ impl Control {
         let lanes: Vec<_> = lanes.into_iter().collect();
         let blocked: BTreeMap<_, _> =
             self.scheduler.blocked(&lanes).into_iter().map(|lane| (lane.lane.clone(), lane)).collect();
-        messages.into_iter().map(|message| view(message, &blocked)).collect()
+        let alarms = self.alarms.list();
+        let overridden = |lane: &str| {
+            let name = lane.split_once('/').map_or(lane, |(name, _)| name);
+            let of_it = |alarm: &&Alarm| {
+                alarm.kind == AlarmKind::Override && alarm.connectors.iter().any(|one| one == name)
+            };
+            alarms.iter().find(of_it).map(|alarm| alarm.what.clone())
+        };
+        let mut views: Vec<MessageView> =
+            messages.into_iter().map(|message| view(message, &blocked)).collect();
+        for recipient in views.iter_mut().flat_map(|view| &mut view.recipients) {
+            recipient.overridden = overridden(&recipient.lane);
+        }
+        views
     }
 }
 
@@ -322,6 +338,29 @@ async fn release_connector(
 ) -> Result<Json<ReleaseRequest>, Refusal> {
     let released = Arc::clone(&control.operator).release(name, request.accept).await;
     released.map(|()| Json(request)).map_err(|why| Refusal(StatusCode::CONFLICT, why))
+}
+
+async fn begin_override(
+    State(control): State<Control>,
+    ConnectInfo(peer): ConnectInfo<ControlPeer>,
+    Path(name): Path<String>,
+    Json(request): Json<OverrideRequest>,
+) -> Result<Json<OverrideReport>, Refusal> {
+    let begun = Arc::clone(&control.operator).begin_override(name, request, peer.uid).await;
+    begun.map(Json).map_err(|why| Refusal(StatusCode::CONFLICT, why))
+}
+
+async fn end_override(
+    State(control): State<Control>,
+    ConnectInfo(peer): ConnectInfo<ControlPeer>,
+    Path(name): Path<String>,
+) -> Result<Json<Vec<Override>>, Refusal> {
+    let ended = Arc::clone(&control.operator).end_override(name, peer.uid).await;
+    ended.map(|()| Json(control.operator.overrides())).map_err(|why| Refusal(StatusCode::CONFLICT, why))
+}
+
+async fn overrides(State(control): State<Control>) -> Json<Vec<Override>> {
+    Json(control.operator.overrides())
 }
 
 async fn keep_validation(

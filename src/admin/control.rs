@@ -29,6 +29,13 @@ pub struct Control {
     pub operator: Arc<dyn Operator>,
 }
 
+/// Who is at the other end of the control socket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ControlPeer {
+    /// The user, as the kernel says.
+    pub(super) uid: Option<u32>,
+}
+
 /// An error answer: a status and one sentence, or one line for each error.
 pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
 

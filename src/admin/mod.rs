@@ -12,12 +12,15 @@ mod view;
 pub use alarms::{Alarm, AlarmKind, Alarms};
 pub use api::NEXT_OFFSET;
 pub use control::Control;
-pub use operator::{KeepAnswer, Operator, PauseAnswer, ReleaseAnswer, ReloadFailure, WaitingByConnector};
+pub use operator::{
+    KeepAnswer, Operator, OverrideAnswer, PauseAnswer, ReleaseAnswer, ReloadFailure, WaitingByConnector,
+};
 pub use serve::{ControlFault, ControlSocket};
 pub use view::{
     ActRequest, ActionResult, ActionTally, BrakeView, Change, ChangeKind, ConnectorView, Connectors,
     DatabaseSize, Direction, DrainReport, ErrorAnswer, HintView, LaneStatus, LanesView, ListQuery, Loosening,
-    LooseningTerms, MessageView, OriginView, PartnerView, PartnerWay, PausedConnectors, QueueAction,
-    QueueList, QueueTop, QueueTotal, RecipientView, ReleaseRequest, ReloadAnswer, RemovalResult,
-    RetryRequest, SeenView, Status, TopLane, TopQuery, TroubleView, Validation, refusals_in_words,
+    LooseningTerms, MessageView, OriginView, OverrideReport, OverrideRequest, PartnerView, PartnerWay,
+    PausedConnectors, QueueAction, QueueList, QueueTop, QueueTotal, RecipientView, ReleaseRequest,
+    ReloadAnswer, RemovalResult, RetryRequest, SeenView, Status, TopLane, TopQuery, TroubleView, Validation,
+    refusals_in_words,
 };

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::view::{Connectors, ReloadAnswer, Validation};
-use crate::connector::Generation;
+use super::view::{Connectors, OverrideReport, OverrideRequest, ReloadAnswer, Validation};
+use crate::connector::{Generation, Override};
 
 /// All paused connectors, or an error in one sentence.
 pub type PauseAnswer = Pin<Box<dyn Future<Output = Result<Vec<Arc<str>>, String>> + Send>>;
 
 /// Whether something was kept, or why not, in a sentence.
 pub type KeepAnswer = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// What an override comes to, or why there is none, in a sentence.
+pub type OverrideAnswer = Pin<Box<dyn Future<Output = Result<OverrideReport, String>> + Send>>;
 
 /// The recipients that wait in the queue, by the outbound connector of their lane.
 pub type WaitingByConnector = BTreeMap<String, u64>;
@@ -42,6 +45,26 @@ pub trait Operator: Send + Sync {
     /// # Errors
     /// There is no such connector, or it is not braked, or that can't be saved; in a sentence.
     fn release(self: Arc<Self>, name: String, accept: bool) -> ReleaseAnswer;
+
+    /// Lowers a connector's requirement for a time, asked for by the user of this ID.
+    ///
+    /// # Errors
+    /// Why nothing has changed, in a sentence.
+    fn begin_override(
+        self: Arc<Self>,
+        name: String,
+        request: OverrideRequest,
+        uid: Option<u32>,
+    ) -> OverrideAnswer;
+
+    /// Ends an override before its time.
+    ///
+    /// # Errors
+    /// There is none, or its end can't be written down; in a sentence.
+    fn end_override(self: Arc<Self>, name: String, uid: Option<u32>) -> KeepAnswer;
+
+    /// The overrides in effect.
+    fn overrides(&self) -> Vec<Override>;
 
     /// Keeps what `validate` found of an outbound connector, so that the file is the daemon's own.
     ///

@@ -5,10 +5,12 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use super::control::Control;
+use super::control::{Control, ControlPeer};
 
 /// The control socket: a Unix socket that only the daemon's own user may open.
 pub struct ControlSocket {
@@ -44,7 +46,8 @@ impl ControlSocket {
 
     /// Serves until `stop`, then removes the socket.
     pub async fn serve(self, control: Control, stop: CancellationToken) {
-        let served = axum::serve(self.listener, control.router())
+        let service = control.router().into_make_service_with_connect_info::<ControlPeer>();
+        let served = axum::serve(self.listener, service)
             .with_graceful_shutdown(async move { stop.cancelled().await })
             .await;
         if let Err(fault) = served {
@@ -53,5 +56,11 @@ impl ControlSocket {
         if let Err(fault) = fs::remove_file(&self.path) {
             tracing::debug!(%fault, "the control socket was gone already");
         }
+    }
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for ControlPeer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self { uid: stream.io().peer_cred().ok().map(|peer| peer.uid()) }
     }
 }

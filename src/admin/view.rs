@@ -18,7 +18,7 @@ mod partners;
 
 pub use connectors::{
     BrakeView, Change, ChangeKind, ConnectorView, Direction, DrainReport, LanesView, Loosening,
-    LooseningTerms, ReleaseRequest, ReloadAnswer, SeenView, Validation,
+    LooseningTerms, OverrideReport, OverrideRequest, ReleaseRequest, ReloadAnswer, SeenView, Validation,
 };
 pub use partners::{Connectors, PartnerView, PartnerWay, refusals_in_words};
 
@@ -211,6 +211,9 @@ pub struct RecipientView {
     /// How it was handed to another connector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerouted: Option<Rerouting>,
+    /// How the requirement of its connector is overridden, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<String>,
 }
 
 /// Why an attempt did not succeed.
@@ -432,6 +435,7 @@ impl From<QueuedRow> for RecipientView {
             leased: row.leased,
             last: row.last.map(TroubleView::from),
             rerouted: row.rerouted,
+            overridden: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::exit::{EXIT_CONFIG, EXIT_NO, Failure};
 use super::print::{complain, say, say_json};
 use crate::config::{self, Faults, PartVerdict, ProfileVerdict};
 use crate::connector::Profile;
+use crate::daemon::{override_words, recorded_overrides};
 
 /// What `check` takes.
 #[derive(Debug, clap::Args)]
@@ -72,6 +73,11 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
             config.outbound.len(),
             config.warnings.len(),
         ));
+    }
+    if !args.json {
+        // Those of the daemon, if its folder can be read.
+        let overrides = recorded_overrides(&config.data_dir).unwrap_or_default();
+        overrides.iter().for_each(|one| complain(&format!("override: {}", override_words(one))));
     }
     let found = args.strict && !config.warnings.is_empty();
     Ok(if found { ExitCode::from(EXIT_NO) } else { ExitCode::SUCCESS })

@@ -7,7 +7,7 @@ use super::args::{DaemonArgs, socket};
 use super::control::{get, named, post};
 use super::exit::{EXIT_UNAVAILABLE, Failure};
 use super::print::{complain, show, table};
-use crate::admin::{ConnectorView, Connectors, PartnerView, ReleaseRequest, refusals_in_words};
+use crate::admin::{AlarmKind, ConnectorView, Connectors, PartnerView, ReleaseRequest, refusals_in_words};
 use crate::connector::Generation;
 use crate::{config, daemon};
 
@@ -95,7 +95,9 @@ fn in_words(answer: &Connectors) -> String {
     }
     lines.extend(answer.partners.iter().flat_map(partner_lines));
     lines.extend(refusal_lines(answer));
-    for alarm in &answer.alarms {
+    let overridden = answer.connectors.iter().filter_map(|one| one.overridden.as_ref());
+    lines.extend(overridden.map(|one| format!("OVERRIDE  {}", daemon::override_words(one))));
+    for alarm in answer.alarms.iter().filter(|alarm| alarm.kind != AlarmKind::Override) {
         lines.push(format!("ALARM since {}: {}", alarm.since, alarm.what));
     }
     lines.join("\n")
@@ -135,7 +137,7 @@ fn row(one: &ConnectorView) -> Vec<String> {
     vec![
         one.direction.word().to_owned(),
         one.name.to_string(),
-        format!("{}{paused}", one.mode.word()),
+        format!("{}{paused}{}", one.mode.word(), if one.overridden.is_some() { ", overridden" } else { "" }),
         one.tls.to_string(),
         one.requirement.clone(),
         one.revision.clone(),

@@ -11,9 +11,10 @@ use super::print::{say, say_json};
 use crate::config::{self, Config};
 use crate::connector::{
     Admission, Arrival, Channel, Choice, ConsideredConnector, Decision, DecisionRecord, Generation,
-    HeaderFindings, HeaderTally, Mode, NextHop, Onward, OnwardDemand, Outbound, Table, UnchosenConnector,
-    User, admit, choose, reroute_target,
+    HeaderFindings, HeaderTally, Mode, NextHop, Onward, OnwardDemand, Outbound, Override, Table,
+    UnchosenConnector, User, admit, choose, reroute_target,
 };
+use crate::daemon::{override_words, recorded_overrides};
 use crate::mail::{Domain, Mailbox, ReversePath};
 use crate::outcome::may_pass;
 use crate::tls;
@@ -31,6 +32,9 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         return Ok(refusal::explained(text, args.json));
     }
     let config = config::load(&args.config.config)?;
+    // Those of the daemon, if its folder can be read.
+    let overrides = recorded_overrides(&config.data_dir).unwrap_or_default();
+    let (config, _) = config.overridden(&overrides);
     let table = Table::new(Generation(1), config.inbound.clone(), config.outbound.clone());
     let postmaster = &config.listen.postmaster;
     let to = args.to.as_deref().map(|to| addressee(to, postmaster)).transpose()?;
@@ -53,6 +57,8 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         yes &= served;
         answer.outbound = Some(part);
     }
+    answer.overridden = overrides.into_iter().filter(|one| answer.is_about(&one.connector)).collect();
+    lines.extend(answer.overridden.iter().map(|one| format!("OVERRIDE  {}", override_words(one))));
     if args.json {
         say_json(&answer);
     } else {
@@ -275,6 +281,17 @@ struct ExplainAnswer {
     inbound: Option<InboundAnswer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outbound: Option<OutboundAnswer>,
+    /// Those of the connectors that decide.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    overridden: Vec<Override>,
+}
+
+impl ExplainAnswer {
+    fn is_about(&self, name: &str) -> bool {
+        let inbound = self.inbound.as_ref().and_then(|part| part.decision.connector.as_deref());
+        let outbound = self.outbound.as_ref().and_then(|part| part.connector.as_deref());
+        [inbound, outbound].contains(&Some(name))
+    }
 }
 
 /// The answer for a reverse-path.

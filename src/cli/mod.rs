@@ -11,6 +11,7 @@ mod exit;
 mod explain;
 mod import;
 mod lab;
+mod overrides;
 mod paths;
 mod print;
 mod probe;
@@ -66,6 +67,8 @@ enum Verb {
     Connectors(connectors::ConnectorsArgs),
     /// Make a configuration from the settings of Exchange or Postfix, and say what has no counterpart.
     Import(import::ImportArgs),
+    /// Lower a connector's requirement for a time, no further than its override_floor allows; list and end that.
+    Override(overrides::OverrideArgs),
     /// Submit the message on standard input, as scripts and cron do.
     Sendmail(sendmail::SendmailArgs),
     /// Create a line for a users file from a name and the password on standard input.
@@ -106,6 +109,7 @@ impl Command {
             Verb::Spool(args) => spool::spool(&args),
             Verb::Reload(args) => reload::reload(&args),
             Verb::Connectors(args) => connectors::connectors(&args),
+            Verb::Override(args) => overrides::overrides(&args),
             Verb::Import(args) => import::import(&args),
             Verb::Sendmail(args) => sendmail::sendmail(&args),
             Verb::User(args) => user::user(&args),
@@ -147,6 +151,7 @@ impl Verb {
             Self::Spool(args) => args.is_json(),
             Self::Reload(args) => args.json,
             Self::Connectors(args) => args.is_json(),
+            Self::Override(args) => args.is_json(),
             Self::Lab(args) => args.is_json(),
         }
     }

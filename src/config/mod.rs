@@ -21,6 +21,7 @@ mod materials;
 mod named;
 mod never;
 mod outbound;
+mod overridden;
 mod partners;
 mod ports;
 mod presented;
@@ -55,6 +56,7 @@ use crate::tls::{Identity, TrustSet};
 use crate::{deliver, listen, resolver, retrieve, scheduler};
 
 /// A checked configuration: the settings of every module.
+#[derive(Clone)]
 pub struct Config {
     /// The file it was read from, as passed.
     pub file: PathBuf,

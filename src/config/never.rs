@@ -7,11 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use super::arrivals;
 use super::check::CheckedFile;
 use super::fault::Report;
-use super::keys::{Entry as _, InboundEntry, OneOrMany, OutboundEntry};
+use super::keys::{Entry, InboundEntry, OneOrMany, OutboundEntry};
 use super::schema;
 use super::values::quoted;
 use crate::connector::{
-    DomainPattern, Inbound, Mode, NextHop, OnFailure, Outbound, SmartHost, SmartHostName,
+    DomainPattern, Inbound, Mode, NextHop, OnFailure, Outbound, OverrideFault, OverrideLevel, SmartHost,
+    SmartHostName,
 };
 use crate::listen::settings::{Listener, Settings};
 use crate::mail::Domain;
@@ -21,6 +22,12 @@ pub(super) fn find(file: &schema::File, checked: &CheckedFile, report: &mut Repo
     for (entry, connector) in file.inbound.iter().zip(&checked.inbound) {
         if connector.mode != Mode::Off {
             no_recipient(entry.get_ref(), connector, report);
+            no_floor(
+                entry.get_ref(),
+                connector.override_floor,
+                |level| connector.lowered(level).err(),
+                report,
+            );
         }
     }
     for (entry, connector) in file.outbound.iter().zip(&checked.outbound) {
@@ -28,6 +35,12 @@ pub(super) fn find(file: &schema::File, checked: &CheckedFile, report: &mut Repo
             arrivals::never_serves(entry.get_ref(), connector, checked, report);
             sources_without_hosts(entry.get_ref(), connector, report);
             reroutes_nowhere(entry.get_ref(), connector, &checked.outbound, report);
+            no_floor(
+                entry.get_ref(),
+                connector.override_floor,
+                |level| connector.lowered(level).err(),
+                report,
+            );
             ourselves(entry.get_ref(), connector, &checked.listen, report);
         }
     }
@@ -71,6 +84,20 @@ fn no_recipient(entry: &InboundEntry, connector: &Inbound, report: &mut Report<'
             known.file
         );
         report.warn(place.clone(), words);
+    }
+}
+
+/// A floor that no override could ever use.
+fn no_floor(
+    entry: &impl Entry,
+    floor: Option<OverrideLevel>,
+    fault: impl Fn(OverrideLevel) -> Option<OverrideFault>,
+    report: &mut Report<'_>,
+) {
+    let Some((floor, place)) = floor.zip(entry.place("override_floor")) else { return };
+    if let Some(fault) = fault(floor) {
+        let words = format!("override_floor = \"{}\" does nothing: {fault}; remove it", floor.word());
+        report.fault(place, words);
     }
 }
 

@@ -80,7 +80,7 @@ pub(super) fn inherit(in_force: &mut Map<String, Value>) {
     );
 }
 
-fn inbound_requirement(connector: &Inbound) -> String {
+pub(super) fn inbound_requirement(connector: &Inbound) -> String {
     match &connector.tls {
         InboundTls::Off => "TLS is neither required nor judged".to_owned(),
         InboundTls::Opportunistic => "TLS if the client wishes".to_owned(),
@@ -89,7 +89,7 @@ fn inbound_requirement(connector: &Inbound) -> String {
 }
 
 /// Like [`Outbound::requirement`], without a particular recipient.
-fn requirement(connector: &Outbound) -> String {
+pub(super) fn requirement(connector: &Outbound) -> String {
     let Some(forced) = connector.forced() else { return connector.requirement(None, None).to_string() };
     let Require::Identity { trust, names } = &forced.require else { return forced.to_string() };
     if !names.is_empty() {

@@ -16,6 +16,7 @@ mod headers;
 mod judge;
 mod lacks;
 mod live;
+mod lowered;
 mod name;
 mod networks;
 mod obstacle;
@@ -68,6 +69,7 @@ pub use headers::{HeaderChange, HeaderHandling, HeaderTally};
 pub use judge::{Attained, ClearCause, NotCovered, Observed, Permit, SessionId, Verdict, judge};
 pub use lacks::PartnerLack;
 pub use live::{DrainTally, LiveTable, OutdatedTransactions, SessionTable, TransactionGuard};
+pub use lowered::{Override, OverrideFault};
 pub use name::{NameFault, PeerName, first_match};
 pub use networks::ClientNetworks;
 pub use obstacle::Obstacle;
@@ -82,7 +84,9 @@ pub use raise::{MessageMarker, RaiseRule, matching};
 pub use recipients::{RecipientCheck, Recipients};
 pub use record::DecisionRecord;
 pub use remember::TlsMemory;
-pub use requirement::{Forced, KeyExchange, Purpose, Require, Requirement, Revocation, SubjectRules};
+pub use requirement::{
+    Forced, KeyExchange, OverrideLevel, Purpose, Require, Requirement, Revocation, SubjectRules,
+};
 pub use reroute::{Rerouting, choose_again, reroute_target};
 pub use sending::{Credentials, EightBit, Mechanism, SendingSettings};
 pub use shortfall::{HandshakeCause, HandshakeFault, SecuringFault, Shortfall};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::TlsVersion;
 use super::facts::TrustId;
@@ -114,6 +114,18 @@ pub struct SubjectRules {
     pub issuer: Vec<String>,
 }
 
+/// What an override leaves of a forced requirement; the weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OverrideLevel {
+    /// TLS if offered.
+    Opportunistic,
+    /// TLS with any certificate.
+    Encryption,
+    /// A certificate with a chain to the same trust anchors, whatever its name, key and subject.
+    Chain,
+}
+
 impl Requirement {
     /// Whether plaintext is forbidden.
     #[must_use]
@@ -207,6 +219,41 @@ impl Forced {
     #[must_use]
     pub fn needs_certificate(&self) -> bool {
         !matches!(self.require, Require::Encryption) || !self.pins.is_empty()
+    }
+}
+
+impl OverrideLevel {
+    /// The word in the configuration.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Opportunistic => "opportunistic",
+            Self::Encryption => "encryption",
+            Self::Chain => "chain",
+        }
+    }
+
+    /// What is left of a forced requirement; `None` if it requires no more than that. Versions, key exchange and profile
+    /// stay: only what is asked of the certificate is lowered.
+    pub(super) fn lower(self, forced: &Forced) -> Option<Forced> {
+        let require = match (self, &forced.require) {
+            (Self::Chain, Require::Identity { trust, .. } | Require::Chain { trust }) => {
+                Require::Chain { trust: trust.clone() }
+            }
+            // A key that is pinned has no chain to fall back to.
+            (Self::Chain, Require::Encryption) => return None,
+            (Self::Encryption | Self::Opportunistic, _) => Require::Encryption,
+        };
+        let lowered = Forced {
+            require,
+            pins: Vec::new(),
+            subject: SubjectRules::default(),
+            allow_cn: false,
+            ..forced.clone()
+        };
+        let asks_less =
+            lowered.require != forced.require || !forced.pins.is_empty() || !forced.subject.is_empty();
+        asks_less.then_some(lowered)
     }
 }
 

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::arrival::{Arrival, PatternServers};
 use super::brake::BrakeMode;
 use super::{
-    ClientNetworks, DialRules, DomainPattern, Forced, HeaderHandling, MxAddresses, Onward, Partner, PeerName,
-    Profile, RaiseRule, Recipients, Require, Requirement, SendingSettings, TrustId, TrustSets, User, Users,
+    ClientNetworks, DialRules, DomainPattern, Forced, HeaderHandling, MxAddresses, Onward, OverrideLevel,
+    Partner, PeerName, Profile, RaiseRule, Recipients, Require, Requirement, SendingSettings, TrustId,
+    TrustSets, User, Users,
 };
 use crate::mail::Domain;
 
@@ -100,6 +101,8 @@ pub struct Inbound {
     pub tls: InboundTls,
     /// Whether the TLS requirement is enforced.
     pub mode: Mode,
+    /// How far an override may lower the requirement; `None`: not at all.
+    pub override_floor: Option<OverrideLevel>,
     /// What is required for sending this mail on.
     pub onward: Onward,
     /// The rules by which a message raises that.
@@ -183,6 +186,8 @@ pub struct Outbound {
     pub tls: OutboundTls,
     /// Whether the TLS requirement is enforced.
     pub mode: Mode,
+    /// How far an override may lower the requirement; `None`: not at all.
+    pub override_floor: Option<OverrideLevel>,
     /// Where TLS begins on a connection.
     pub handshake: Handshake,
     /// The SNI name to send; by default the host's own name.
@@ -434,6 +439,7 @@ impl Inbound {
             users: None,
             tls: InboundTls::Opportunistic,
             mode: Mode::default(),
+            override_floor: None,
             onward: Onward::default(),
             raise: Vec::new(),
             headers: HeaderHandling::default(),
@@ -472,6 +478,7 @@ impl Outbound {
             next_hop,
             tls: OutboundTls::Opportunistic(None),
             mode: Mode::default(),
+            override_floor: None,
             handshake: Handshake::default(),
             sni: Sni::default(),
             source_addresses: Vec::new(),

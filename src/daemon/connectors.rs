@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::braking::brake_alarm;
+use super::overrides::recorded;
 use super::paused::PauseFile;
 use super::validated;
 use crate::admin::{
@@ -14,7 +15,7 @@ use crate::admin::{
     WaitingByConnector,
 };
 use crate::config::Config;
-use crate::connector::{Generation, Mode, Table};
+use crate::connector::{Generation, Mode, Override, Table};
 use crate::listen::RefusalCount;
 use crate::mail::{Clock, rfc3339};
 use crate::scheduler::LaneView;
@@ -24,6 +25,7 @@ use crate::tls::{Partners, SeenCertificate};
 /// The connectors of a configuration that no daemon has in effect.
 #[must_use]
 pub fn from_file(config: &Config) -> Connectors {
+    let (config, _) = &config.overridden(&recorded(&config.data_dir).unwrap_or_default());
     let table = Table::new(Generation::default(), config.inbound.clone(), config.outbound.clone());
     let words = Words::of(&config.in_force());
     let known = Sighting {
@@ -35,6 +37,7 @@ pub fn from_file(config: &Config) -> Connectors {
         partners: &Partners::recorded(&config.data_dir),
         refused: &[],
         braked: &[],
+        overrides: &recorded(&config.data_dir).unwrap_or_default(),
     };
     let connectors = views(&table, &known);
     Connectors {
@@ -85,6 +88,8 @@ pub(super) struct Sighting<'a> {
     pub(super) refused: &'a [RefusalCount],
     /// Floods that last.
     pub(super) braked: &'a [BrakedConnector],
+    /// Overrides in effect.
+    pub(super) overrides: &'a [Override],
 }
 
 /// A view of each connector of a table, inbound ones first.
@@ -139,6 +144,7 @@ impl Sighting<'_> {
             revision: String::new(),
             paused: false,
             braked: None,
+            overridden: self.overrides.iter().find(|one| one.connector == *name).cloned(),
             lanes: None,
             validated: None,
             validated_to: Vec::new(),

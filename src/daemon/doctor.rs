@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::connectors::from_file;
 use super::expiry::{self, RequirementTerm};
 use super::fetch::fetch_chain;
+use super::overrides::{recorded, words};
 use super::referrals::ReferralRound;
 use crate::config::{self, Config};
 use crate::connector::{
@@ -70,6 +71,7 @@ pub async fn examine(config: &Config, limit: Duration, waits: &WaitList) -> Vec<
     trust(config, now, &mut checks);
     requirements(config, now, &mut checks);
     partners(config, &mut checks);
+    overrides(config, &mut checks);
     checks.push(clock(config));
     let flushing = waits.begin(format!("a flush of the disk of {}", config.data_dir.display()));
     checks.push(flush(config));
@@ -101,6 +103,16 @@ pub async fn examine(config: &Config, limit: Duration, waits: &WaitList) -> Vec<
         Err(words) => made(what, State::Warn, words),
     }));
     checks
+}
+
+/// Requirements that are overridden, and overrides that can't be read.
+fn overrides(config: &Config, checks: &mut Vec<Check>) {
+    match recorded(&config.data_dir) {
+        Ok(list) => checks.extend(
+            list.iter().map(|one| made(format!("override {}", one.connector), State::Warn, words(one))),
+        ),
+        Err(fault) => checks.push(made("overrides", State::Warn, format!("can't be read: {fault}"))),
+    }
 }
 
 fn made(what: impl Into<String>, state: State, words: impl Into<String>) -> Check {

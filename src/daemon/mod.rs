@@ -1,6 +1,8 @@
 //! Builds and connects everything: the only place that knows all modules. It decides nothing.
 
+mod announce;
 mod braking;
+mod breakglass;
 mod changes;
 mod connectors;
 mod descriptors;
@@ -11,6 +13,7 @@ mod fault;
 mod fetch;
 mod guard;
 mod loosened;
+mod overrides;
 mod paused;
 mod pickup;
 mod print;
@@ -36,6 +39,7 @@ pub use doctor::{Check, State, examine};
 pub use ending::{Cause, Ending};
 pub use fault::StartFault;
 pub use fetch::fetch_chain;
+pub use overrides::{recorded as recorded_overrides, words as override_words};
 pub use prove::{TrialGround, Whom, prove, prove_with, within};
 pub use reload::Reloader;
 pub use signals::Signals;
@@ -43,6 +47,7 @@ pub use validated::keep as keep_validation;
 pub use watchdog::Watchdog;
 
 use self::braking::Braking;
+use self::overrides::Overrides;
 use self::paused::PauseFile;
 use self::pickup::Pickup;
 use crate::admin::{Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure};
@@ -129,14 +134,12 @@ pub async fn start(config: Config) -> Result<RelayDaemon, StartFault> {
 ///
 /// # Errors
 /// As [`start`].
-pub async fn start_after(
-    mut config: Config,
-    faults: u32,
-    vitals: &Vitals,
-) -> Result<RelayDaemon, StartFault> {
+pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result<RelayDaemon, StartFault> {
+    let (overrides, base) = (Overrides::load(&config.data_dir), Arc::new(config));
+    let (mut config, refused) = base.overridden(&overrides.list());
     fit_sessions(&mut config);
     let (journal, clock) = (Arc::new(Journal), Clock::start());
-    let first = reload::First::of(&config)?;
+    let first = reload::First::of(&config, base)?;
     let dns = Dns::new(&config.resolver)?;
     let lists = list_keeper(&config, &first, &dns);
     // The spool first: its lock ensures that no other daemon uses this data_dir, control socket
@@ -175,8 +178,10 @@ pub async fn start_after(
         accepted: Arc::new(move |leased| offered.offer(leased)),
         journal: Arc::clone(&journal),
     });
-    let kept = (journal, paused, seen, Arc::clone(&braking));
-    let reloader = Arc::new(Reloader::new(first, Arc::clone(&live), Arc::clone(&scheduler), kept));
+    let kept = (paused, Arc::clone(&braking), overrides);
+    let (table, lanes_of) = (Arc::clone(&live), Arc::clone(&scheduler));
+    let reloader = Arc::new(Reloader::new(first, table, lanes_of, (journal, seen), kept));
+    reloader.resume_overrides(&refused);
     let listen::ServingListeners { sessions, loops } = listen::serve(bound, shared, &intake)?;
     loops.into_iter().for_each(|one| vitals.adopt("an accept loop", one));
     let control = socket.serve(control(&spool, &scheduler, &listening, &reloader), stop.clone());
@@ -224,6 +229,8 @@ fn watch(
     let braking = braking.keep(move || teller.tell_brakes(), stop.clone());
     drop(vitals.watch("the keeper of brakes", braking));
     keep_lists(lists, reloader, vitals, stop);
+    let ending = breakglass::keep(Arc::clone(reloader), stop.clone());
+    drop(vitals.watch("the timer of overrides", ending));
     let watching = watch::keep(Arc::clone(reloader), vitals.clone(), stop.clone());
     vitals.watch("the watcher of files", watching)
 }

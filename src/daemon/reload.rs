@@ -10,18 +10,20 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 use tokio::task::{JoinError, JoinHandle};
 
+use super::announce::{alarms_of, announce_reload, notify, tell_reloaded};
 use super::braking::{Braking, brake_alarm};
 use super::connectors::{Sighting, Words, views};
+use super::overrides::{OverrideEnd, Overrides, user};
 use super::paused::PauseFile;
 use super::print::{Print, print};
 use super::setups::{self, ListenerOffers};
 use super::{StartFault, changes, expiry, loosened, validated};
 use crate::admin::{
-    AlarmKind, Alarms, Connectors, DrainReport, KeepAnswer, Operator, PartnerView, PauseAnswer,
-    ReleaseAnswer, ReloadAnswer, ReloadFailure, Validation, WaitingByConnector,
+    AlarmKind, Alarms, Connectors, DrainReport, KeepAnswer, Operator, OverrideAnswer, OverrideRequest,
+    PartnerView, PauseAnswer, ReleaseAnswer, ReloadAnswer, ReloadFailure, Validation, WaitingByConnector,
 };
 use crate::config::{self, Config, Faults};
-use crate::connector::{DrainTally, Generation, LiveTable, ReleaseCause, Table, TrustId};
+use crate::connector::{DrainTally, Generation, LiveTable, Override, ReleaseCause, Table, TrustId};
 use crate::deliver::ClientSetups;
 use crate::listen::settings::ListenerTls;
 use crate::listen::{SeenPeers, ServerSetups};
@@ -42,8 +44,9 @@ pub struct Reloader {
     seen: SeenPeers,
     braking: Arc<Braking>,
     alarms: Arc<Alarms>,
+    overrides: Overrides,
     /// One reload at a time: each table has its own generation, and its TLS setups belong to it.
-    alone: tokio::sync::Mutex<()>,
+    pub(super) alone: tokio::sync::Mutex<()>,
     known: Mutex<FileStamps>,
 }
 
@@ -61,7 +64,7 @@ pub(super) struct First {
 }
 
 impl First {
-    pub(super) fn of(config: &Config) -> Result<Self, StartFault> {
+    pub(super) fn of(config: &Config, base: Arc<Config>) -> Result<Self, StartFault> {
         let open: Vec<_> = config.listen.listeners.iter().map(|one| (one.name.clone(), one.tls)).collect();
         let shown = setups::shown(config, &open, &ListenerOffers::new());
         let servers = BTreeMap::from([(Generation(1), Arc::new(setups::servers(config, &shown)?))]);
@@ -71,7 +74,7 @@ impl First {
             sets: Arc::new(ArcSwap::from_pointee(config.trust.clone())),
             open,
             booted: config.in_force(),
-            in_use: InUse::of(config, shown),
+            in_use: InUse::of(config, base, shown),
         })
     }
 }
@@ -79,6 +82,8 @@ impl First {
 /// The parts of a configuration that are needed after it took effect.
 #[derive(Clone)]
 pub(super) struct InUse {
+    /// The configuration without overrides.
+    base: Arc<Config>,
     file: PathBuf,
     files: Vec<PathBuf>,
     data_dir: PathBuf,
@@ -112,7 +117,7 @@ pub(super) enum Trigger {
 
 /// Why a reload changed nothing.
 #[derive(Debug, thiserror::Error)]
-enum ReloadFault {
+pub(super) enum ReloadFault {
     /// The configuration, or a file it names, has errors.
     #[error(transparent)]
     Config(#[from] Faults),
@@ -135,8 +140,9 @@ impl ReloadFault {
 }
 
 impl InUse {
-    pub(super) fn of(config: &Config, shown: ListenerOffers) -> Self {
+    pub(super) fn of(config: &Config, base: Arc<Config>, shown: ListenerOffers) -> Self {
         Self {
+            base,
             file: config.file.clone(),
             files: config.files.clone(),
             data_dir: config.data_dir.clone(),
@@ -154,7 +160,8 @@ impl Reloader {
         first: First,
         live: Arc<LiveTable>,
         scheduler: Arc<Scheduler>,
-        (journal, paused, seen, braking): (Arc<Journal>, PauseFile, SeenPeers, Arc<Braking>),
+        (journal, seen): (Arc<Journal>, SeenPeers),
+        (paused, braking, overrides): (PauseFile, Arc<Braking>, Overrides),
     ) -> Self {
         let known = FileStamps { print: print(&first.in_use.files), failed: false };
         Self {
@@ -166,6 +173,7 @@ impl Reloader {
             paused,
             seen,
             braking,
+            overrides,
             alarms: Arc::default(),
             alone: tokio::sync::Mutex::new(()),
             known: Mutex::new(known),
@@ -174,6 +182,16 @@ impl Reloader {
 
     pub(super) fn alarms(&self) -> Arc<Alarms> {
         Arc::clone(&self.alarms)
+    }
+
+    /// The overrides in effect.
+    pub(super) fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    /// The configuration in effect, without overrides.
+    pub(super) fn base(&self) -> Arc<Config> {
+        Arc::clone(&self.in_use.load().base)
     }
 
     pub(super) fn braking(&self) -> Arc<Braking> {
@@ -257,7 +275,7 @@ impl Reloader {
     }
 
     /// Waits, for a limited time, until no transaction goes on that the table in effect does not allow.
-    async fn drain(self: Arc<Self>, limit: Duration) -> Option<DrainReport> {
+    pub(super) async fn drain(self: Arc<Self>, limit: Duration) -> Option<DrainReport> {
         let live = Arc::clone(&self.live);
         // Each of them is admitted or judged again, which may take a while where there are many.
         let outdated = tokio::task::spawn_blocking(move || live.outdated()).await.ok()?;
@@ -312,10 +330,22 @@ impl Reloader {
         let (before, loaded) =
             tokio::task::spawn_blocking(move || (print(&files), config::load(&file))).await?;
         self.lock().print.clone_from(&before);
-        let config = loaded?;
-        let mut seen = print(&config.files);
-        seen.extend(before.into_iter().filter(|(file, _)| config.files.contains(file)));
+        let base = Arc::new(loaded?);
+        let mut seen = print(&base.files);
+        seen.extend(before.into_iter().filter(|(file, _)| base.files.contains(file)));
+        self.put(base, &self.overrides.list(), Some(seen)).await
+    }
 
+    /// Puts a configuration in effect under these overrides; `seen` are its files, if they were read just now. The
+    /// caller holds `alone`.
+    pub(super) async fn put(
+        &self,
+        base: Arc<Config>,
+        overrides: &[Override],
+        seen: Option<Print>,
+    ) -> Result<(ReloadAnswer, Duration), ReloadFault> {
+        let in_use = self.in_use.load_full();
+        let (config, refused) = base.overridden(overrides);
         let last = self.live.table();
         let Generation(number) = last.generation;
         let next = Generation(number.saturating_add(1));
@@ -333,7 +363,7 @@ impl Reloader {
         let shown = setups::shown(&config, &first.open, &in_use.shown);
         let servers = Arc::new(setups::servers(&config, &shown)?);
         // From here on nothing fails.
-        let reloaded = ReloadAnswer {
+        let mut reloaded = ReloadAnswer {
             loosened_listeners: loosened::listeners(&in_use.shown, &shown),
             ..self.compare(&config, &last, &table).await?
         };
@@ -347,7 +377,7 @@ impl Reloader {
         both.insert(next, Arc::clone(&servers));
         first.server_setups.store(Arc::new(both));
         // The spool stays where it was opened.
-        let now = InUse { data_dir: in_use.data_dir.clone(), ..InUse::of(&config, shown) };
+        let now = InUse { data_dir: in_use.data_dir.clone(), ..InUse::of(&config, base, shown) };
         self.in_use.store(Arc::new(now));
         first.sets.store(Arc::new(config.trust.clone()));
         // What was fetched meanwhile is on the last shelf.
@@ -356,7 +386,10 @@ impl Reloader {
         first.client_setups.store(Arc::new(clients));
         first.server_setups.store(Arc::new(BTreeMap::from([(next, servers)])));
         self.scheduler.table_replaced().await;
-        *self.lock() = FileStamps { print: seen, failed: false };
+        if let Some(print) = seen {
+            *self.lock() = FileStamps { print, failed: false };
+        }
+        reloaded.warnings.extend(self.drop_overrides(&refused));
         Ok((reloaded, config.drain))
     }
 
@@ -418,7 +451,7 @@ impl Reloader {
         self.tell(if trigger == Trigger::Asked { &told } else { &fresh });
     }
 
-    fn tell(&self, alarms: &[String]) {
+    pub(super) fn tell(&self, alarms: &[String]) {
         for what in alarms {
             self.journal.record(&Event::Alarm { what });
         }
@@ -456,6 +489,23 @@ impl Operator for Reloader {
         Box::pin(async move { self.released(&name, accept).await })
     }
 
+    fn begin_override(
+        self: Arc<Self>,
+        name: String,
+        request: OverrideRequest,
+        uid: Option<u32>,
+    ) -> OverrideAnswer {
+        Box::pin(self.begin_override(name, request, user(uid)))
+    }
+
+    fn end_override(self: Arc<Self>, name: String, uid: Option<u32>) -> KeepAnswer {
+        Box::pin(self.end_override(name, OverrideEnd::By(user(uid))))
+    }
+
+    fn overrides(&self) -> Vec<Override> {
+        self.overrides.list()
+    }
+
     fn keep_validation(self: Arc<Self>, name: String, found: Validation) -> KeepAnswer {
         Box::pin(async move {
             let (table, data_dir) = (self.live.table(), self.in_use.load().data_dir.clone());
@@ -478,6 +528,7 @@ impl Reloader {
             partners: &self.seen.partners,
             refused: &self.seen.refusals.list(),
             braked: &self.braking.brakes.braked(&table),
+            overrides: &self.overrides.list(),
         };
         let connectors = views(&table, &known);
         let refused_by_none = known.refused_by(None);
@@ -541,44 +592,6 @@ fn refuse_unmet(config: &Config, last: &Table, next: &Table) -> Result<(), Fault
     let newly = expiry::newly_unmet(last, next, Clock::wall());
     let ours = config.unmet.iter().filter(|one| newly.iter().any(|name| **name == *one.connector));
     Faults::of(ours.map(|one| one.fault.clone()).collect()).map_or(Ok(()), Err)
-}
-
-/// The listeners and domains for which less is required, one alarm each, and one for the rest.
-fn alarms_of(reloaded: &ReloadAnswer) -> Vec<String> {
-    let looser = |what: &String| format!("less is required since the reload: {what}");
-    let domains = reloaded.loosened.iter().take(ALARMS_MAX).map(|one| &one.what);
-    let mut told: Vec<String> = reloaded.loosened_listeners.iter().chain(domains).map(looser).collect();
-    let rest = reloaded.loosened.len().saturating_sub(ALARMS_MAX).saturating_add(reloaded.loosened_more);
-    told.extend((rest > 0).then(|| {
-        format!("less is required since the reload for {rest} more groups of domains; `sealpost reload` lists them")
-    }));
-    told
-}
-
-fn tell_reloaded(reloaded: &ReloadAnswer) {
-    let Generation(generation) = reloaded.generation;
-    tracing::info!(generation, changes = reloaded.changes.len(), "the configuration has taken effect");
-    for certificate in &reloaded.certificates {
-        tracing::info!("{certificate}");
-    }
-    for warning in reloaded.warnings.iter().chain(&reloaded.needs_restart).chain(&reloaded.served) {
-        tracing::warn!("{warning}");
-    }
-}
-
-/// sd_notify(3): systemd wants the time at which a reload begins.
-fn announce_reload() {
-    let states = match sd_notify::NotifyState::monotonic_usec_now() {
-        Ok(since) => vec![sd_notify::NotifyState::Reloading, since],
-        Err(_) => vec![sd_notify::NotifyState::Reloading],
-    };
-    notify(&states);
-}
-
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(fault) = sd_notify::notify(states) {
-        tracing::warn!(%fault, "the service manager can't be notified");
-    }
 }
 
 /// Maximum number of errors reported as alarms; `check` shows the rest.

@@ -106,6 +106,8 @@ const SHELL: &[&str] = &[
     "daemon/fetch.rs",
     "daemon/guard.rs",
     "daemon/mod.rs",
+    "daemon/breakglass.rs",
+    "daemon/overrides.rs",
     "daemon/paused.rs",
     "daemon/pickup.rs",
     "daemon/print.rs",

@@ -16,6 +16,7 @@ mod architecture;
 mod arrivals;
 mod asked;
 mod brake;
+mod break_glass;
 mod circles;
 mod cli;
 mod client_certificates;

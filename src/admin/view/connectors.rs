@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::connector::{Generation, Mode};
+use crate::connector::{Generation, Mode, Override, OverrideLevel};
+use crate::mail::UnixMillis;
 
 /// The result of a reload: the answer of `POST /reload`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -182,6 +183,9 @@ pub struct ConnectorView {
     /// The flood for which it is braked; only for inbound connectors of a running daemon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub braked: Option<BrakeView>,
+    /// How its requirement is overridden.
+    #[serde(default)]
+    pub overridden: Option<Override>,
     /// The state of its lanes; only for outbound connectors of a running daemon.
     pub lanes: Option<LanesView>,
     /// How it was last validated without asking for a recipient; if it never was, how it was last validated.
@@ -273,4 +277,26 @@ pub struct Validation {
     pub verdict: String,
     /// Whether the connector passed.
     pub ok: bool,
+}
+
+/// The body of `POST /connectors/{name}/override`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OverrideRequest {
+    /// What is left of the requirement; `None`: as little as the floor allows.
+    pub level: Option<OverrideLevel>,
+    /// When it ends.
+    pub until: UnixMillis,
+    /// Why.
+    pub reason: String,
+}
+
+/// The answer: what is in effect, and for which domains less is required now.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OverrideReport {
+    /// The override.
+    pub overridden: Override,
+    /// The generation in effect from now on.
+    pub generation: Generation,
+    /// The domains for which less is required than before.
+    pub loosened: Vec<Loosening>,
 }

@@ -47,6 +47,7 @@ fn recipient_lines(message: &MessageView, recipient: &RecipientView) -> Vec<Stri
         );
         lines.push(clean(&words));
     }
+    lines.extend(recipient.overridden.iter().map(|words| format!("override     {}", clean(words))));
     if let Some(until) = blocked.and_then(|lane| lane.blocked_until) {
         lines.push(format!("lane waits   until {}", rfc3339(until)));
     }

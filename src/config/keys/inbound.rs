@@ -14,7 +14,8 @@ use crate::config::clouds::shared_cloud;
 use crate::config::named::Lists;
 use crate::connector::{
     BareLf, BrakeMode, ClientKind, ClientNetworks, DomainPattern, HeaderHandling, Inbound, InboundLimits,
-    InboundTls, KeyExchange, Mode, Onward, Profile, Purpose, Reveal, Revision, Revocation, TlsVersion,
+    InboundTls, KeyExchange, Mode, Onward, OverrideLevel, Profile, Purpose, Reveal, Revision, Revocation,
+    TlsVersion,
 };
 
 /// Only where the reverse-path counts.
@@ -178,6 +179,14 @@ section! {
         applies: &[forced::IN, forced::CHAIN],
         meaning: forced::REVOCATION,
         explanation: forced::REVOCATION_MORE,
+    }
+    override_floor: Optional<Word<OverrideLevel>> = "chain" => {
+        applies: &[forced::IN],
+        absent: "no override is possible",
+        meaning: "How far `sealpost override` may lower the requirement for a time: `chain`; `encryption`.",
+        explanation: "As of an outbound connector: docs/break-glass.md. TLS stays forced, and the connector still binds its \
+            domains. Something must still tell the clients apart: `from_networks`, `users_file`, or a `trust` set of \
+            the partner's own (an error otherwise, since anyone could claim these domains). Errors: as there; `opportunistic`.",
     }
     mode: Word<Mode> = "enforce" => {
         meaning: "`enforce`; `audit`: TLS and certificate are judged and logged, but waived where `from_networks` \
@@ -347,6 +356,7 @@ impl InboundValues {
             }),
             tls,
             mode: self.mode,
+            override_floor: self.override_floor,
             onward: self.onward,
             raise: Vec::new(),
             originators: self.originators.as_ref().map(patterns).unwrap_or_default(),

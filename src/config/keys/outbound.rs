@@ -15,8 +15,8 @@ use super::section::section;
 use super::{Level, OutboundTlsKey, forced};
 use crate::connector::{
     AddressFamily, Credentials, DialRules, EightBit, Handshake, HeaderHandling, KeyExchange, Mechanism, Mode,
-    MxAddresses, OnHandshakeFailure, Outbound, OutboundTls, Profile, Purpose, Retry, Revision, Revocation,
-    SendingSettings, TlsVersion,
+    MxAddresses, OnHandshakeFailure, Outbound, OutboundTls, OverrideLevel, Profile, Purpose, Retry, Revision,
+    Revocation, SendingSettings, TlsVersion,
 };
 
 const OFF: (&str, &str) = ("off", "tls is \"off\"; remove it, or write tls = \"opportunistic\"");
@@ -187,6 +187,16 @@ section! {
         applies: &[forced::OUT, forced::CHAIN],
         meaning: forced::REVOCATION,
         explanation: forced::REVOCATION_MORE,
+    }
+    override_floor: Optional<Word<OverrideLevel>> = "encryption" => {
+        applies: &[forced::OUT],
+        absent: "no override is possible",
+        meaning: "How far `sealpost override` may lower the requirement for a time: `chain`; `encryption`; `opportunistic`.",
+        explanation: "For the night on which a partner's certificate has ended and mail must go all the same: \
+            docs/break-glass.md. `chain` leaves the chain, and gives up name, key and subject; `encryption` leaves TLS with \
+            any certificate; `opportunistic` leaves nothing. Versions, key exchange and profile stay with the first two. Errors: the \
+            requirement is no higher than the floor; `opportunistic` with `tls = \"implicit\"`; beside `auth_user`, whose \
+            password would be shown to whoever answers; beside `mode = \"audit\"`, which enforces nothing.",
     }
     mode: Word<Mode> = "enforce" => {
         meaning: "`enforce`; `audit`: judged and logged, but delivered as opportunistic would; `off`: as if the \
@@ -377,6 +387,7 @@ impl OutboundValues {
             next_hop: self.next_hop.clone()?,
             tls,
             mode: self.mode,
+            override_floor: self.override_floor,
             handshake,
             sni: self.sni.clone().unwrap_or_default(),
             dialling: DialRules {

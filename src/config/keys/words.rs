@@ -4,7 +4,7 @@ use super::kinds::Words;
 use crate::config::LogFormat;
 use crate::connector::{
     AddressFamily, BareLf, BrakeMode, ClientKind, EightBit, HeaderHandling, KeyExchange, Mechanism, Mode,
-    MxAddresses, OnHandshakeFailure, Onward, Profile, Purpose, Reveal, Revocation, TlsVersion,
+    MxAddresses, OnHandshakeFailure, Onward, OverrideLevel, Profile, Purpose, Reveal, Revocation, TlsVersion,
 };
 use crate::listen::settings::ListenerTls;
 
@@ -62,6 +62,7 @@ words! {
     Revocation: "off" = Self::Off, "soft" = Self::Soft, "hard" = Self::Hard;
     Purpose: "either" = Self::Either, "client" = Self::Client;
     ClientKind: "partner" = Self::Partner, "own" = Self::Own;
+    OverrideLevel: "chain" = Self::Chain, "encryption" = Self::Encryption, "opportunistic" = Self::Opportunistic;
     Mode: "enforce" = Self::Enforce, "audit" = Self::Audit, "off" = Self::Off;
     Onward: "any" = Self::Any, "sealed" = Self::Sealed, "identity" = Self::Identity;
     RaiseTo: "sealed" = Self::Sealed, "identity" = Self::Identity;

@@ -253,6 +253,9 @@ pub(super) fn shuffled<T: Clone + std::fmt::Debug + 'static>(
 /// Inbound connectors that outbound ones may name.
 const ARRIVALS: [&str; 2] = ["cloud-in", "app-in"];
 
+const LEVELS: [OverrideLevel; 3] =
+    [OverrideLevel::Opportunistic, OverrideLevel::Encryption, OverrideLevel::Chain];
+
 /// An arrival: one that outbound connectors may name, or another.
 pub(super) fn an_arrival() -> impl Strategy<Value = Arrival<'static>> {
     prop_oneof![
@@ -394,6 +397,49 @@ proptest! {
             if let Verdict::Proceed(permit) = verdict {
                 prop_assert!(matches!(permit.attained(), Attained::Sealed(_)));
             }
+        }
+    }
+
+    #[test]
+    fn an_override_goes_no_further_than_the_floor(
+        connector in an_outbound(), client in an_inbound(), observed in an_observation(),
+        facts in some_facts(), to in recipient(),
+        floor in prop::option::of(select(LEVELS.to_vec())), level in select(LEVELS.to_vec()),
+    ) {
+        let connector = Outbound { override_floor: floor, ..connector };
+        let client = Inbound { override_floor: floor, ..client };
+        let carries = |connector: &Outbound| {
+            let requirement = connector.requirement(to.as_ref(), None);
+            let verdict = judge(&requirement, &observed, SessionId::new(), connector.revision, Generation(1));
+            matches!(verdict, Verdict::Proceed(_))
+        };
+        if let Ok(lowered) = connector.lowered(level) {
+            let floor = floor.expect("a floor");
+            prop_assert!(level >= floor && connector.is_enforced());
+            prop_assert!(lowered.revision != connector.revision);
+            prop_assert!(carries(&lowered) || !carries(&connector), "stricter than before");
+            // At its floor it is as loose as it can be.
+            let lowest = connector.lowered(floor).expect("the floor itself");
+            prop_assert!(carries(&lowest) || !carries(&lowered));
+            if floor > OverrideLevel::Opportunistic {
+                prop_assert!(lowered.is_enforced());
+            }
+            if let (OverrideLevel::Chain, Some(forced)) = (level, lowered.forced()) {
+                prop_assert_eq!(forced.trust(), connector.forced().expect("forced").trust());
+                prop_assert!(!forced.trust().is_empty());
+            }
+            prop_assert_eq!((&lowered.domains, &lowered.next_hop), (&connector.domains, &connector.next_hop));
+        } else if floor.is_none() {
+            prop_assert!(connector.lowered(level).is_err());
+        }
+        if let Ok(lowered) = client.lowered(level) {
+            prop_assert!(lowered.is_enforced() && lowered.restricts_clients());
+            prop_assert_eq!(
+                (&lowered.from_networks, &lowered.from_domains, &lowered.to_domains),
+                (&client.from_networks, &client.from_domains, &client.to_domains)
+            );
+            let channel = Channel { tls: Some(Arc::new(facts)), ..Channel::new([192, 0, 2, 7].into()) };
+            prop_assert!(client.unmet_by(&channel).is_some() || lowered.unmet_by(&channel).is_none());
         }
     }
 
