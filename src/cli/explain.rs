@@ -114,13 +114,15 @@ fn outbound(
     lines.push(format!("  tls       {}, mode {}", connector.tls_word(), connector.mode.word()));
     lines.extend(requirements.iter().map(|r| format!("  required  {r}")));
     lines.push(format!("  headers   {}", connector.sending.headers.word()));
-    let other = reroute_target(table, connector).map(|other| RerouteAnswer::of(&other, domain));
-    lines.extend(other.iter().flat_map(RerouteAnswer::lines));
+    let (other, words) = RerouteAnswer::find(table, connector, domain, demand);
+    lines.extend(words);
     lines.extend(part.passed_lines());
     let mut decisions =
         if args.from.is_some() { Vec::new() } else { supposed(args, config, connector, domain)? };
     decisions.extend(Decision::onward(connector, demand).map(|decision| {
-        lines.push(format!("  waits     {} ({})", decision.reason(), decision.token()));
+        let what = if other.is_some() { "unmet     " } else { "waits     " };
+        lines.push(format!("  {what}{} ({})", decision.reason(), decision.token()));
+        lines.extend(other.as_ref().map(RerouteAnswer::handed));
         (false, decision)
     }));
     for (_, decision) in &decisions {
@@ -148,6 +150,24 @@ fn outbound(
 }
 
 impl RerouteAnswer {
+    /// The connector to which such mail is handed if the requirement is unmet, and the lines about it.
+    fn find(
+        table: &Table,
+        connector: &Outbound,
+        domain: Option<&Domain>,
+        demand: &OnwardDemand,
+    ) -> (Option<Self>, Vec<String>) {
+        let Some(other) = reroute_target(table, connector) else { return (None, Vec::new()) };
+        if Decision::onward(&other, demand).is_some() {
+            let words =
+                format!("  unmet     waits: connector {} requires too little for this message", other.name);
+            return (None, vec![words]);
+        }
+        let answer = Self::of(&other, domain);
+        let lines = answer.lines();
+        (Some(answer), lines)
+    }
+
     fn of(other: &Outbound, domain: Option<&Domain>) -> Self {
         let (connector, next_hop) = (Arc::clone(&other.name), other.next_hop.to_string());
         Self { connector, next_hop, required: required_of(other, domain) }
@@ -163,7 +183,11 @@ impl RerouteAnswer {
     fn then(&self, decision: &Decision) -> Option<String> {
         let is_withheld =
             decision.waived().is_none() && decision.shortfall().is_some_and(|why| !may_pass(why));
-        is_withheld.then(|| format!("    then    handed to connector {}", self.connector))
+        is_withheld.then(|| self.handed())
+    }
+
+    fn handed(&self) -> String {
+        format!("    then    handed to connector {}", self.connector)
     }
 }
 

@@ -62,12 +62,10 @@ pub(super) fn check(
         let ((cost, patterns), connector) =
             outbound::one(entry, queue, (&mut *known, &revisions.base), report);
         outbound::tie(entry.get_ref(), (cost, &patterns), &mut ties, report);
-        if let Some(list) =
-            entry.get_ref().domains.as_ref().filter(|_| !outbound::is_rerouted_to(entry, file))
-        {
-            report.not_empty(list, "domains", "write the recipient domains, or [\"*\"] for every one");
-        }
         let is_off = connector.as_ref().is_some_and(|(connector, _)| connector.mode == Mode::Off);
+        if !is_off {
+            outbound::warn_idle(entry, file, report);
+        }
         serves_nothing &= is_off || patterns.is_empty();
         if !is_off && entry.get_ref().from_connectors.is_none() {
             served.extend(patterns.into_iter().map(|(pattern, _)| pattern));

@@ -126,6 +126,10 @@ fn reroutes_nowhere(entry: &OutboundEntry, connector: &Outbound, all: &[Outbound
             "hands mail to another one itself, and mail is handed on once; write on_failure = \"defer\" or \"bounce\" there"
                 .to_owned()
         }
+        Some(other) if !other.from_connectors.is_empty() => {
+            "has from_connectors, which would be ignored: this mail arrived by any connector; remove from_connectors there"
+                .to_owned()
+        }
         Some(_) => return,
     };
     report.fault(written.span(), format!("on_failure = \"reroute:{name}\" does nothing: {name} {why}"));

@@ -129,11 +129,25 @@ pub(super) fn tie(
     }
 }
 
-/// Whether another connector hands mail to this one, which then needs no domains of its own.
-pub(super) fn is_rerouted_to(entry: &Spanned<OutboundEntry>, file: &schema::File) -> bool {
-    let Some(name) = &entry.get_ref().name else { return false };
-    let rules = file.outbound.iter().filter_map(|other| other.get_ref().on_failure.as_ref());
-    rules.into_iter().any(|rule| rule.get_ref().strip_prefix("reroute:") == Some(name.get_ref().as_str()))
+/// Warns of a connector without domains to which no other one hands mail either. It does no harm, and is left behind where
+/// the other one's `on_failure` is taken back.
+pub(super) fn warn_idle(entry: &Spanned<OutboundEntry>, file: &schema::File, report: &mut Report<'_>) {
+    let entry = entry.get_ref();
+    let Some((list, name)) = entry.domains.as_ref().zip(entry.name.as_ref()) else { return };
+    let name = name.get_ref().as_str();
+    let is_off = |other: &OutboundEntry| other.mode.as_ref().is_some_and(|mode| mode.get_ref() == "off");
+    let mut others = file.outbound.iter().map(Spanned::get_ref).filter(|other| !is_off(other));
+    let is_target = others.any(|other| {
+        let rule = other.on_failure.as_ref().and_then(|rule| rule.get_ref().strip_prefix("reroute:"));
+        rule == Some(name)
+    });
+    if list.get_ref().is_empty() && !is_target {
+        let words = format!(
+            "nothing hands mail to {name}: its domains are empty, and no connector in use has on_failure = \
+             \"reroute:{name}\"; write its domains, or mode = \"off\", or remove it"
+        );
+        report.warn(list.span(), words);
+    }
 }
 
 /// Reports names that are not those of inbound connectors.

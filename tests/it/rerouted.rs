@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::peer::client::Client;
+use crate::peer::client::{Client, wire};
 use crate::peer::daemon::{Daemon, free_address};
 use crate::peer::mint::Kind;
 use crate::peer::mix;
@@ -35,15 +35,18 @@ impl Town {
 
     /// The bank's mail goes to a portal if the bank's host can't take it.
     fn configure(&self, on_failure: &str) {
-        let bank = format!("{IDENTITY}on_failure = \"{on_failure}\"\n");
+        self.configure_bank(&format!("{IDENTITY}on_failure = \"{on_failure}\"\n"), "");
+    }
+
+    fn configure_bank(&self, bank: &str, rules: &str) {
         let portal = outbound("portal", "portal.test", self.portal.address, PORTAL);
-        // One that takes over needs no domains of its own.
-        let portal =
-            if on_failure == "defer" { portal } else { portal.replace("\"portal.test\"]\nnext", "]\nnext") };
+        // One that takes over needs no domains of its own, and may stay when it does no longer.
+        let portal = portal.replace("\"portal.test\"]\nnext", "]\nnext");
         let config = [
             QUICK,
             "[limits]\nmessages_per_connection = 1\n\n",
-            &outbound("bank", "bank.test", self.bank.address, &bank),
+            rules,
+            &outbound("bank", "bank.test", self.bank.address, bank),
             &portal,
             &outbound("home", "a.test", self.home.address, OPPORTUNISTIC),
         ];
@@ -178,4 +181,80 @@ fn explain_says_where_it_would_go() {
     assert!(!explain(&["--starttls", "broken"]).contains("    then "));
     let answer: Value = serde_json::from_str(&explain(&["--json"])).unwrap();
     assert_eq!(answer["outbound"]["rerouted_to"]["connector"], "portal", "{answer}");
+}
+
+const SECRET: &str = "[[raise]]\nname = \"secret\"\nsubject_tag = \"[secret]\"\nto = \"identity\"\n\n";
+
+/// The bank's host is good, and its connector proves no name.
+fn unnamed(on_failure: &str) -> String {
+    format!("tls = \"forced\"\nrequire = \"encryption\"\non_failure = \"{on_failure}\"\n")
+}
+
+async fn send_secret(daemon: &Daemon) {
+    let mut client = Client::hello(daemon.at("in")).await;
+    for line in ["MAIL FROM:<ada@a.test>", "RCPT TO:<bob@bank.test>", "DATA"] {
+        let reply = client.say(line).await;
+        assert!(reply.code < 400, "{line}: {}", reply.text);
+    }
+    client.write(&wire(b"Subject: [secret] results\r\n\r\nx\r\n")).await.unwrap();
+    assert_eq!(client.reply().await.code, 250);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_that_asks_for_more_than_its_connector_requires_goes_to_the_portal() {
+    let town = Town::start().await;
+    town.bank.behave(town.sealed(PARTNER));
+    town.configure_bank(&unnamed("reroute:portal"), SECRET);
+    let daemon = Daemon::start(&town.site.home).await;
+    send_secret(&daemon).await;
+    assert!(town.portal.messages(1).await[0].sealed);
+    daemon.queue_empty().await;
+    let rerouted = line_of(&daemon, " rerouted ");
+    assert!(rerouted.contains("token=onward-not-sealed") && rerouted.contains("to=portal"), "{rerouted}");
+    assert!(town.bank.arrived().is_empty(), "the bank's connector proves nothing");
+    let who = ["--from", "ada@a.test", "--peer-ip", "127.0.0.1", "--to", "bob@bank.test"];
+    let with = [&who[..], &["--header", "Subject: [secret] results"]].concat();
+    let said = tools::said(&town.site.home.run(&["explain"], &with));
+    assert!(said.contains("    then    handed to connector portal") && !said.contains("  waits "), "{said}");
+}
+
+#[test]
+fn explain_says_that_mail_waits_which_the_portal_may_not_send_either() {
+    let site = Site::new();
+    let dead = free_address();
+    let portal = "tls = \"forced\"\nrequire = \"encryption\"\n";
+    let config = [
+        LISTENER.to_owned(),
+        ANYONE.to_owned(),
+        SECRET.to_owned(),
+        outbound("bank", "bank.test", dead, &unnamed("reroute:portal")),
+        outbound("portal", "portal.test", dead, portal),
+    ];
+    site.configure_all(&config.concat());
+    let who = ["--from", "ada@a.test", "--peer-ip", "127.0.0.1", "--to", "bob@bank.test"];
+    let with = [&who[..], &["--header", "Subject: [secret] results"]].concat();
+    let said = tools::said(&site.home.run(&["explain"], &with));
+    assert!(said.contains("  waits     ") && !said.contains("handed"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_that_went_back_to_the_partner_is_not_said_to_be_handed_on() {
+    let town = Town::start().await;
+    town.configure("reroute:portal");
+    town.portal.behave(Manner::clear());
+    let daemon = Daemon::start(&town.site.home).await;
+    send(&daemon, "one").await;
+    let decided_by = async |connector: &str| {
+        crate::peer::eventually("a deferral", crate::peer::LONG, async || {
+            let queue = daemon.queue().await;
+            let row = queue.first()?["recipients"][0].clone();
+            (row["last"]["decision"]["connector"] == connector).then_some(row)
+        })
+        .await
+    };
+    assert_eq!(decided_by("portal").await["rerouted"]["to"], "portal");
+    town.configure("defer");
+    assert_eq!(daemon.ask(&["reload"]).await["generation"], 2);
+    let row: Value = decided_by("bank").await;
+    assert!(row["rerouted"].is_null(), "{row}");
 }

@@ -38,7 +38,8 @@ section! {
     domains: RequiredKey<Patterns> = ["partner.example"] => {
         applies: &[NO_PARTNER],
         meaning: "Recipient domains: `\"a.example\"`, `\"*.a.example\"` (any depth below, not a.example), `\"*\"`.",
-        explanation: "Errors: empty; one is listed twice; an address; each is served by another connector at a lower cost.",
+        explanation: "Errors: one is listed twice; an address; each is served by another connector at a lower cost. Warning: \
+            empty, and no connector in use hands mail to this one (`on_failure`).",
     }
     from_connectors: Optional<ConnectorNames> = ["cloud-in"] => {
         absent: "all mail",
@@ -260,7 +261,7 @@ section! {
             failed handshake or a 4yz reply to STARTTLS still waits. `reroute:NAME` takes another way where `bounce` would send a \
             report, such as a portal where recipients fetch their mail: the recipients go by that connector, whatever its \
             `domains` are (`[]` if it serves no others), and under its own requirement: docs/routing.md. Errors: there is no such outbound \
-            connector, it is this one, is not forced or not enforced, or hands mail on itself.",
+            connector, it is this one, is not forced or not enforced, has `from_connectors`, or hands mail on itself.",
     }
     on_handshake_failure: Word<OnHandshakeFailure> = "clear" => {
         applies: &[Condition {

@@ -16,6 +16,8 @@ struct Group<'a> {
     words: Option<String>,
     /// Whom to ask at the partner, if it is the same for all and the reader may know.
     contact: Option<&'a str>,
+    /// The connector of ours to which it was handed because the recipients' own could not send it.
+    handed_to: Option<&'a str>,
     recipients: Vec<&'a Mailbox>,
 }
 
@@ -38,8 +40,10 @@ fn groups<'a>(report: &Report<'a>) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for recipient in report.recipients {
         let fresh = group(recipient, report);
-        let same =
-            |group: &&mut Group<'_>| group.hindrance == fresh.hindrance && group.expired == fresh.expired;
+        let same = |group: &&mut Group<'_>| {
+            (group.hindrance, group.expired, group.handed_to)
+                == (fresh.hindrance, fresh.expired, fresh.handed_to)
+        };
         match groups.iter_mut().find(same) {
             Some(group) => {
                 group.words = group.words.take().filter(|words| Some(words) == fresh.words.as_ref());
@@ -54,8 +58,9 @@ fn groups<'a>(report: &Report<'a>) -> Vec<Group<'a>> {
 
 fn group<'a>(recipient: &ReportedRecipient<'a>, report: &Report<'_>) -> Group<'a> {
     let recipients = vec![recipient.forward_path];
+    let handed_to = recipient.rerouted.map(|rerouting| &*rerouting.to);
     let Fate::Trouble(trouble) = recipient.fate else {
-        return Group { hindrance: None, expired: false, words: None, contact: None, recipients };
+        return Group { hindrance: None, expired: false, words: None, contact: None, handed_to, recipients };
     };
     let detail = report.detail;
     let hindrance = match (Hindrance::of(trouble), detail) {
@@ -72,7 +77,7 @@ fn group<'a>(recipient: &ReportedRecipient<'a>, report: &Report<'_>) -> Group<'a
     });
     let contact = trouble.decision.as_ref().and_then(|decision| decision.contact());
     let contact = contact.filter(|_| report.names_contacts);
-    Group { hindrance: Some(hindrance), expired: trouble.expired, words, contact, recipients }
+    Group { hindrance: Some(hindrance), expired: trouble.expired, words, contact, handed_to, recipients }
 }
 
 /// The message as the subject of a sentence; the first mention is in full.
@@ -101,12 +106,11 @@ fn happened(report: &Report<'_>, group: &Group<'_>, message: &str) -> String {
             capitalised(message)
         );
     };
+    let server = server(group.handed_to, report.detail);
     let because = match (hindrance, report.kind, group.expired) {
-        (Hindrance::Refused, Kind::Delayed { .. }, _) => {
-            "their mail server asked us to try again later".to_owned()
-        }
-        (Hindrance::Refused, _, true) => "their mail server kept asking us to try again later".to_owned(),
-        _ => because(hindrance, group.recipients.len()),
+        (Hindrance::Refused, Kind::Delayed { .. }, _) => format!("{server} asked us to try again later"),
+        (Hindrance::Refused, _, true) => format!("{server} kept asking us to try again later"),
+        _ => because(hindrance, group.recipients.len(), &server),
     };
     // With several attempts, an earlier one may have got further than the last.
     let only = !group.expired && report.kind == Kind::Failed;
@@ -157,31 +161,40 @@ fn happened(report: &Report<'_>, group: &Group<'_>, message: &str) -> String {
     }
 }
 
-fn because(hindrance: Hindrance, recipients: usize) -> String {
+/// Whose mail server it was.
+fn server(handed_to: Option<&str>, detail: Detail) -> String {
+    match (handed_to, detail) {
+        (None, _) => "their mail server".to_owned(),
+        (Some(connector), Detail::Full) => format!("the mail server of our connector {connector}"),
+        (Some(_), Detail::Codes) => "a mail server on our side".to_owned(),
+    }
+}
+
+fn because(hindrance: Hindrance, recipients: usize, server: &str) -> String {
     let many = recipients != 1;
     let these = if many { "these addresses" } else { "this address" };
     let mailbox = if many { "the mailboxes" } else { "the mailbox" };
     match hindrance {
         Hindrance::Unsafe(shortcoming) => {
             let detail = shortcoming.in_words().map_or_else(String::new, |words| format!(": {words}"));
-            format!("the connection to their mail server could not be made safe{detail}")
+            format!("the connection to {server} could not be made safe{detail}")
         }
         Hindrance::Onward => {
-            "it must stay encrypted all the way, and this is not arranged with their mail server".to_owned()
+            format!("it must stay encrypted all the way, and this is not arranged with {server}")
         }
-        Hindrance::UnknownMailbox => format!("their mail server does not know {these}"),
+        Hindrance::UnknownMailbox => format!("{server} does not know {these}"),
         Hindrance::NoMailDomain => format!("no mail server accepts messages for {these}"),
-        Hindrance::NoRoute => "we found no way to their mail server".to_owned(),
-        Hindrance::Sender => "their mail server does not accept the address you sent it from".to_owned(),
+        Hindrance::NoRoute => format!("we found no way to {server}"),
+        Hindrance::Sender => format!("{server} does not accept the address you sent it from"),
         Hindrance::MailboxFull if many => format!("{mailbox} are full"),
         Hindrance::MailboxFull => format!("{mailbox} is full"),
         Hindrance::MailboxClosed if many => format!("{mailbox} do not take messages at present"),
         Hindrance::MailboxClosed => format!("{mailbox} does not take messages at present"),
-        Hindrance::TooLarge => "it is too large for their mail server".to_owned(),
-        Hindrance::Form => "their mail server can't take messages of this form".to_owned(),
-        Hindrance::Refused => "their mail server does not accept it".to_owned(),
-        Hindrance::Unreachable => "their mail server could not be reached".to_owned(),
-        Hindrance::Login => "their mail server does not let our mail system log in".to_owned(),
+        Hindrance::TooLarge => format!("it is too large for {server}"),
+        Hindrance::Form => format!("{server} can't take messages of this form"),
+        Hindrance::Refused => format!("{server} does not accept it"),
+        Hindrance::Unreachable => format!("{server} could not be reached"),
+        Hindrance::Login => format!("{server} does not let our mail system log in"),
         Hindrance::Busy => "our mail system is very busy".to_owned(),
         Hindrance::Ours => "something is wrong in our mail system".to_owned(),
         Hindrance::GivenUp => "our administrators have stopped its delivery".to_owned(),
@@ -276,6 +289,9 @@ fn who(report: &Report<'_>, group: &Group<'_>) -> Option<String> {
         Addressee::Sender => format!("our administrators, <{}>", report.postmaster),
         Addressee::Postmaster(_) => "you".to_owned(),
     };
+    if group.handed_to.is_some() {
+        return who_of_us(report, group.hindrance?, &ours);
+    }
     let theirs = match group.contact {
         Some(contact) => format!("the administrators of the recipient's mail system ({contact})"),
         None => "the administrators of the recipient's mail system".to_owned(),
@@ -312,6 +328,27 @@ fn who(report: &Report<'_>, group: &Group<'_>) -> Option<String> {
         }
         Hindrance::Sender => format!("you, or {ours}."),
         Hindrance::TooLarge | Hindrance::Form => "you, by changing the message.".to_owned(),
+    })
+}
+
+/// Who can fix what hinders a connector of ours to which mail was handed: nobody at the recipients' end.
+fn who_of_us(report: &Report<'_>, hindrance: Hindrance, ours: &str) -> Option<String> {
+    let sender = if report.addressee == Addressee::Sender { "you" } else { "whoever sent it" };
+    Some(match hindrance {
+        Hindrance::GivenUp => return None,
+        Hindrance::Unsafe(_)
+        | Hindrance::Onward
+        | Hindrance::Login
+        | Hindrance::Busy
+        | Hindrance::Ours
+        | Hindrance::Refused
+        | Hindrance::Unreachable => format!("{ours}."),
+        Hindrance::MailboxFull | Hindrance::MailboxClosed => format!("the recipient, or {ours}."),
+        Hindrance::UnknownMailbox | Hindrance::NoMailDomain | Hindrance::NoRoute => {
+            format!("{sender}, if the address is wrong. If it is right: {ours}.")
+        }
+        Hindrance::Sender => format!("{sender}, or {ours}."),
+        Hindrance::TooLarge | Hindrance::Form => format!("{sender}, by changing the message."),
     })
 }
 

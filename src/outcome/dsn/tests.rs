@@ -63,6 +63,16 @@ fn composed_for(kind: Kind, whom: (Addressee, Detail), fates: &[Fate<'_>], heade
 }
 
 fn composed_with(
+    kind: (Kind, bool),
+    whom: (Addressee, Detail),
+    fates: &[Fate<'_>],
+    header: &[u8],
+) -> Vec<u8> {
+    composed_after(None, kind, whom, fates, header)
+}
+
+fn composed_after(
+    rerouted: Option<&Rerouting>,
     (kind, whole): (Kind, bool),
     whom: (Addressee, Detail),
     fates: &[Fate<'_>],
@@ -76,12 +86,7 @@ fn composed_with(
     let reported: Vec<ReportedRecipient<'_>> = recipients
         .iter()
         .zip(fates)
-        .map(|(forward_path, fate)| ReportedRecipient {
-            forward_path,
-            dsn: &dsn,
-            rerouted: None,
-            fate: *fate,
-        })
+        .map(|(forward_path, fate)| ReportedRecipient { forward_path, dsn: &dsn, rerouted, fate: *fate })
         .collect();
     compose(&Report {
         discreet: false,
@@ -507,4 +512,42 @@ fn only_our_own_people_learn_whom_to_ask_at_a_partner() {
     assert!(ours.contains("  Partner: fabrikam (mail@fabrikam.example, +49 30 1)\n"), "{ours}");
     let strangers = told(Detail::Codes);
     assert!(!strangers.contains("fabrikam (") && !strangers.contains("+49"), "{strangers}");
+}
+
+#[test]
+fn what_our_connector_for_mail_handed_on_can_not_send_is_ours_to_fix() {
+    let rerouting = Rerouting {
+        from: "bank".into(),
+        to: "portal".into(),
+        status: "5.7.4".to_owned(),
+        reason: "no STARTTLS".to_owned(),
+    };
+    let letter = |trouble: &Trouble, detail: Detail| {
+        let whom = (Addressee::Sender, detail);
+        let fates = [Fate::Trouble(trouble)];
+        let report = composed_after(Some(&rerouting), (Kind::Failed, false), whom, &fates, HEADER);
+        let text = String::from_utf8(report).unwrap();
+        let text = text.split("Details for administrators").next().unwrap().to_owned();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let full = Trouble { status: Enhanced(5, 3, 0), ..refused("not now") };
+    for (trouble, what) in [
+        (with(name_mismatch(), Enhanced(5, 7, 5)), "the connection to {} could not be made safe"),
+        (full, "{} does not accept it"),
+        (Trouble { cause: Cause::Unreachable, expired: true, ..unmet() }, "{} could not be reached"),
+        (refused("nobody"), "{} does not know this address"),
+    ] {
+        for (detail, whose) in [
+            (Detail::Full, "the mail server of our connector portal"),
+            (Detail::Codes, "a mail server on our side"),
+        ] {
+            let said = letter(&trouble, detail);
+            assert!(said.contains(&what.replace("{}", whose)), "{said}");
+            assert!(said.contains("our administrators, <postmaster@contoso.example>."), "{said}");
+            assert!(
+                !said.contains("their mail server") && !said.contains("recipient's mail system"),
+                "{said}"
+            );
+        }
+    }
 }

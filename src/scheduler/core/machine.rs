@@ -346,8 +346,9 @@ impl<L: Divisible> Core<L> {
         let retry = retry::for_message(&connector.retry, self.null_sender_expire, &message.reverse_path);
         let rules = Rules { retry: &retry, accepted_at, now: at.now(), blocked_until, again };
         let (mut verdicts, mut kept) = (Vec::with_capacity(outcomes.len()), Vec::new());
-        for (recipient, outcome) in std::mem::take(&mut waiting.leased.recipients).into_iter().zip(outcomes) {
-            let whose = (&recipient, message.origin.arrival());
+        let recipients = std::mem::take(&mut waiting.leased.recipients);
+        for (mut recipient, outcome) in recipients.into_iter().zip(outcomes) {
+            let whose = (&mut recipient, &message.origin);
             let verdict = match rerouted(at.table, &connector, whose, outcome, at.now()) {
                 Ok(verdict) => Some(verdict),
                 Err(outcome) => judge(rules, &recipient, outcome),

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::super::Way;
 use super::lane::WaitingMessage;
 use super::settle::RecipientVerdict;
-use crate::connector::{Arrival, NextHop, OnFailure, Outbound, Rerouting, Table, choose, reroute_target};
+use crate::connector::{
+    Decision, NextHop, OnFailure, Outbound, Rerouting, Ruling, Table, choose, reroute_target,
+};
 use crate::mail::{MailboxDomain, UnixMillis};
 use crate::outcome::{Cause, Outcome, Trouble};
-use crate::spool::{Divisible, LaneKey, Leased, QueuedRecipient};
+use crate::spool::{Divisible, LaneKey, Leased, Origin, QueuedRecipient};
 
 /// Some recipients of a message, and the lane they belong to under the table in effect.
 #[derive(Debug)]
@@ -79,24 +81,31 @@ pub(super) fn place<L: Divisible>(table: &Table, waiting: WaitingMessage<L>) -> 
     parts
 }
 
-/// What follows where no host meets the requirement of `used`, and that connector hands such mail to another one. Otherwise the outcome
-/// stands.
+/// What follows where no host meets the requirement of `used`, or `used` that of the message, and that connector hands such mail
+/// to another one that meets the message's. Otherwise the outcome stands. What is known of an earlier rerouting is brought up
+/// to date.
 pub(super) fn rerouted(
     table: &Table,
     used: &Outbound,
-    (recipient, arrival): (&QueuedRecipient, Arrival<'_>),
+    (recipient, origin): (&mut QueuedRecipient, &Origin),
     outcome: Outcome,
     now: UnixMillis,
 ) -> Result<RecipientVerdict, Outcome> {
+    recipient.rerouted = recipient.rerouted.take().and_then(|known| still_rerouted(table, used, known));
     let trouble = match (outcome, &used.on_failure) {
         (Outcome::Failed(trouble), OnFailure::Reroute(_)) if trouble.cause == Cause::Requirement => trouble,
+        (Outcome::Deferred(trouble), OnFailure::Reroute(_)) if is_asked_for_more(&trouble) => {
+            trouble.made_final()
+        }
         (outcome, _) => return Err(outcome),
     };
     let path = &recipient.forward_path;
-    let serves = choose(table, path.domain_name(), arrival).map(|choice| choice.connector);
+    let serves = choose(table, path.domain_name(), origin.arrival()).map(|choice| choice.connector);
     let serves = serves.filter(|connector| connector.name == used.name);
-    let Some(target) = serves.and_then(|connector| reroute_target(table, &connector)) else {
-        // The table has changed: the connector that serves it now decides.
+    let target = serves.and_then(|connector| reroute_target(table, &connector));
+    let Some(target) = target.filter(|target| Decision::onward(target, &origin.onward).is_none()) else {
+        // The table has changed, or the message asks for more than the other one meets too: the connector that serves it now
+        // decides.
         let status = trouble.status.in_class(4);
         return Err(Outcome::Deferred(Trouble { status, ..trouble }));
     };
@@ -108,6 +117,22 @@ pub(super) fn rerouted(
     };
     let lane = LaneKey::of(&target, path.domain());
     Ok(RecipientVerdict::Rerouted { trouble, rerouting, lane, next_at: now })
+}
+
+/// Whether the connector requires less than the message asks for; no later attempt changes that.
+fn is_asked_for_more(trouble: &Trouble) -> bool {
+    trouble.decision.as_ref().is_some_and(|decision| matches!(decision.ruling, Ruling::Onward))
+}
+
+/// What is still true of a rerouting after an attempt by `used`: nothing where the mail went back to the connector it came from,
+/// or by one that has nothing to do with it.
+pub(super) fn still_rerouted(table: &Table, used: &Outbound, rerouting: Rerouting) -> Option<Rerouting> {
+    if rerouting.to == used.name {
+        return Some(rerouting);
+    }
+    let from = table.outbound.iter().find(|one| one.name == rerouting.from && one.name != used.name)?;
+    let target = reroute_target(table, from)?;
+    (target.name == used.name).then(|| Rerouting { to: Arc::clone(&used.name), ..rerouting })
 }
 
 impl Way {

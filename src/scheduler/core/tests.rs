@@ -12,7 +12,10 @@ use super::super::samples::{deferred, delivered, failed, leased, outbound, troub
 use super::machine::{Core, HandedWork};
 use super::settle::{RecipientVerdict, Work};
 use super::{Actions, At, Limits};
-use crate::connector::{Forced, Generation, OnFailure, Outbound, OutboundTls, Revision, Table};
+use crate::connector::{
+    Decision, Forced, Generation, OnFailure, Onward, OnwardDemand, Outbound, OutboundTls, Require, Rerouting,
+    Revision, Table,
+};
 use crate::mail::{Dates, Enhanced, QueueId, ReversePath, UnixMillis};
 use crate::outcome::{Cause, Outcome, Scope, Trouble};
 use crate::spool::{LaneKey, Lease, LeaseBook, Leased, QueuedRecipient};
@@ -424,4 +427,67 @@ fn what_can_not_be_handed_on_waits() {
     let work = w.works.pop().expect("an outcome");
     let RecipientVerdict::Deferred { trouble, .. } = &work.verdicts[0].1 else { panic!("not deferred") };
     assert_eq!(trouble.status, Enhanced(4, 7, 4));
+}
+
+/// A message that asks for an identity, at a connector that asks for encryption.
+fn asks_for_identity(w: &World) -> Outcome {
+    let demand =
+        OnwardDemand { level: Onward::Identity, raised_by: Some("secret".into()), ..OnwardDemand::default() };
+    let decision = Decision::onward(&w.table.outbound[0], &demand).expect("not met");
+    Outcome::Deferred(Trouble::by(decision, Scope::Recipient))
+}
+
+fn verdict_on_raised(portal: Forced) -> RecipientVerdict {
+    let mut w = World::new(10, 10);
+    let mut outbound: Vec<Outbound> =
+        rerouting("portal").outbound.iter().map(|one| (**one).clone()).collect();
+    outbound[1].tls = OutboundTls::Forced(portal);
+    w.table = Table::new(Generation(1), Vec::new(), outbound);
+    let mut leased = w.leased(1, &["a@b.example"]);
+    let message = Arc::get_mut(&mut leased.message).expect("not shared");
+    message.origin.onward =
+        OnwardDemand { level: Onward::Identity, raised_by: Some("secret".into()), ..OnwardDemand::default() };
+    w.act(|core, at| core.offer(vec![leased], at));
+    let carrier = w.carrier();
+    let (ticket, _) = w.take(carrier).expect("a job");
+    let outcome = asks_for_identity(&w);
+    w.report(ticket, vec![outcome]);
+    w.works.pop().expect("an outcome").verdicts.remove(0).1
+}
+
+#[test]
+fn raised_mail_goes_by_the_other_connector_if_that_one_meets_what_it_asks_for() {
+    let identity = Forced {
+        require: Require::Identity { trust: Vec::new(), names: Vec::new() },
+        ..Forced::encryption()
+    };
+    let RecipientVerdict::Rerouted { rerouting, .. } = verdict_on_raised(identity) else {
+        panic!("not handed on")
+    };
+    assert_eq!((&*rerouting.to, &*rerouting.status), ("portal", "5.7.4"));
+    let RecipientVerdict::Deferred { trouble, .. } = verdict_on_raised(Forced::encryption()) else {
+        panic!("not deferred")
+    };
+    assert_eq!(trouble.status, Enhanced(4, 7, 4));
+}
+
+#[test]
+fn mail_that_went_back_is_no_longer_known_as_handed_on() {
+    let known = Rerouting {
+        from: "out".into(),
+        to: "portal".into(),
+        status: "5.7.4".to_owned(),
+        reason: "no STARTTLS".to_owned(),
+    };
+    let table = rerouting("portal");
+    let still = |used: usize, known: &Rerouting| {
+        super::place::still_rerouted(&table, &table.outbound[used], known.clone())
+    };
+    assert_eq!(still(1, &known), Some(known.clone()));
+    assert_eq!(still(0, &known), None);
+    // Another connector takes it over now, which is then the one to name.
+    let before = Rerouting { to: "gone".into(), ..known.clone() };
+    assert_eq!(still(1, &before), Some(known.clone()));
+    let elsewhere = Rerouting { from: "gone".into(), to: "gone".into(), ..known };
+    assert_eq!(still(1, &elsewhere), None);
 }
