@@ -1,5 +1,7 @@
 //! Why nothing could be imported. What is only not carried over is a `Leftover`.
 
+use super::remark::{Leftover, PlacedRemark};
+
 /// Why an import ends without a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImportFault {
@@ -113,6 +115,9 @@ pub enum ImportFault {
         /// The parameter.
         parameter: String,
     },
+    /// A setting that can't be carried over, and without which the result would be looser than the source.
+    #[error("{0}; nothing is imported, because without it the result would be looser")]
+    Looser(Box<PlacedRemark>),
     /// An option of the command line.
     #[error("{option} is {value:?}, which is not {expected}")]
     Wish {
@@ -123,6 +128,13 @@ pub enum ImportFault {
         /// What it could be.
         expected: &'static str,
     },
+}
+
+impl ImportFault {
+    /// The fault for a setting that must not be lost.
+    pub(super) fn looser(place: &str, remark: Leftover) -> Self {
+        Self::Looser(Box::new(PlacedRemark { place: place.to_owned(), remark }))
+    }
 }
 
 /// What is wrong with a line.

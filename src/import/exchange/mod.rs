@@ -164,10 +164,10 @@ fn departures(
 ) -> Result<Vec<OutboundSketch>, ImportFault> {
     let mut claims = Vec::new();
     for one in &all.outbound {
-        claims.push(outbound::of_cloud(one, ours, has_cloud)?);
+        claims.extend(outbound::of_cloud(one, ours, has_cloud)?.one_each());
     }
     for one in &all.send {
-        claims.push(outbound::of_server(one, certificates)?);
+        claims.extend(outbound::of_server(one, certificates)?.one_each());
     }
     let mut sketches = outbound::share_out(claims);
     // Mail from the cloud goes there whoever has a connector of its own, except mail to ourselves.

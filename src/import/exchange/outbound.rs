@@ -17,6 +17,32 @@ pub(super) struct Claims {
     claims: Vec<SpaceClaim>,
     /// What Exchange compares when two of the same cost serve a domain.
     rank: String,
+    /// A smart host must present the domain of each recipient.
+    by_recipient: bool,
+}
+
+impl Claims {
+    /// One connector for each domain where a smart host must present the recipient's: a name of another one is not enough.
+    pub(super) fn one_each(self) -> Vec<Self> {
+        if !self.by_recipient || self.claims.len() < 2 {
+            return vec![self];
+        }
+        let each = self.claims.iter().map(|claim| {
+            let mut sketch = self.sketch.clone();
+            sketch.name = format!("{} {}", sketch.name, claim.pattern);
+            let claims = vec![claim.clone()];
+            sketch.tls = tls(TlsLevel::DomainValidation, None, &mut sketch, &claims);
+            Self { sketch, claims, rank: self.rank.clone(), by_recipient: true }
+        });
+        each.collect()
+    }
+}
+
+/// Whether names were taken from the recipients' domains.
+fn is_by_recipient(sketch: &OutboundSketch, name: Option<&str>) -> bool {
+    let names =
+        matches!(&sketch.tls, TlsSketch::Forced(demand) if matches!(demand.require, Proof::Identity(_)));
+    names && name.is_none() && !sketch.next_hop.is_empty()
 }
 
 #[derive(Debug, Clone)]
@@ -85,7 +111,8 @@ pub(super) fn of_cloud(
         sketch.off = true;
         claims.push(SpaceClaim { pattern: DomainPattern::Any, cost: 1, is_apex: false });
     }
-    Ok(Claims { sketch, claims, rank: exported.name.clone() })
+    let by_recipient = is_by_recipient(&sketch, what.tls_domain.as_deref());
+    Ok(Claims { sketch, claims, rank: exported.name.clone(), by_recipient })
 }
 
 /// What the recipient's domain publishes is not looked at yet.
@@ -161,7 +188,8 @@ pub(super) fn of_server(
         sketch.off = true;
         claims.push(SpaceClaim { pattern: DomainPattern::Any, cost: 1, is_apex: false });
     }
-    Ok(Claims { sketch, claims, rank: exported.name.clone() })
+    let by_recipient = is_by_recipient(&sketch, what.tls_domain.as_deref());
+    Ok(Claims { sketch, claims, rank: exported.name.clone(), by_recipient })
 }
 
 fn server_tls(what: &SendExport, sketch: &mut OutboundSketch, claims: &[SpaceClaim]) -> TlsSketch {

@@ -8,10 +8,11 @@ use super::super::settle::networks;
 use super::super::sketch::{
     ForcedSketch, InboundSketch, ListenerSketch, OfferSketch, Proof, SideFile, TlsSketch, with_apex,
 };
+use super::access::{ClientTable, left_of, refusal};
 use super::level::{AnchorSet, pins};
 use super::main_cf::{Assignments, ParameterScope, Service};
-use super::restrict::{Destination, Restrictions, SmtpdClient};
-use super::table::{Files, KeyKind, MapEntry};
+use super::restrict::{Destination, PlaintextDemand, Restrictions, SmtpdClient};
+use super::table::{Files, KeyKind, TableReading};
 use crate::connector::DomainPattern;
 
 /// What one configuration admits.
@@ -147,13 +148,13 @@ impl ServiceReading<'_> {
         }
         if restrictions.asks_for(&SmtpdClient::KnownCertificate) {
             let mut group = ClientGroup::new("relay-clientcerts", SmtpdClient::KnownCertificate);
-            match self.files.entries(&scope.list("relay_clientcerts")?)? {
-                Ok(entries) => {
-                    let keys: Vec<String> = entries.into_iter().map(|entry| entry.key).collect();
-                    group.pins = pins("relay_clientcerts", &keys, &digest, &mut group.remarks);
-                    groups.push(group);
-                }
-                Err(opaque) => remarks.push(unread("relay_clientcerts", &opaque.0)),
+            let TableReading { entries, unread } = self.files.entries(&scope.list("relay_clientcerts")?)?;
+            remarks.extend(unread.iter().map(|table| table.remark("relay_clientcerts")));
+            let keys: Vec<String> = entries.into_iter().map(|entry| entry.key).collect();
+            // Without pins it would admit anyone.
+            if !keys.is_empty() {
+                group.pins = pins("relay_clientcerts", &keys, &digest, &mut group.remarks);
+                groups.push(group);
             }
         }
         if restrictions.asks_for(&SmtpdClient::AnyCertificate) {
@@ -163,40 +164,42 @@ impl ServiceReading<'_> {
         }
         for item in restrictions.listed() {
             let (check, table) = item.split_once(' ').unwrap_or((&item, ""));
-            let entries = match self.files.entries(&[table.to_owned()])? {
-                Ok(entries) => entries,
-                Err(opaque) => {
-                    remarks.push(unread(check, &opaque.0));
-                    continue;
-                }
-            };
-            let mut group = ClientGroup::new(
-                table.rsplit('/').next().unwrap_or(table),
-                SmtpdClient::Listed(item.clone()),
-            );
-            let mut known = Vec::new();
-            for entry in &entries {
-                let permits = ["ok", "permit"].contains(&entry.value.to_ascii_lowercase().as_str());
-                let found = networks_of(entry).filter(|_| check == "check_client_access" && permits);
-                match found {
-                    Some(found) => group.networks.extend(found),
-                    None if check == "check_ccert_access" && permits => known.push(entry.key.clone()),
-                    None => remarks.push(Leftover::new(
-                        check,
-                        format!("{} {}", entry.key, entry.value),
-                        "only clients that a table permits by address or certificate have a counterpart",
-                        "write a connector, or keep the restriction before this gateway",
-                    )),
-                }
-            }
-            if !known.is_empty() {
-                group.pins = pins(check, &known, &digest, &mut group.remarks);
+            let read = ClientTable::read(&item, self.files)?;
+            remarks.extend(read.remarks);
+            let name = table.rsplit('/').next().unwrap_or(table);
+            let mut group = ClientGroup::new(name, SmtpdClient::Listed(item.clone()));
+            group.networks = read.permitted;
+            if !read.certificates.is_empty() {
+                group.pins = pins(check, &read.certificates, &digest, &mut group.remarks);
             }
             if !group.networks.is_empty() || !group.pins.is_empty() {
                 groups.push(group);
             }
         }
+        for group in &mut groups {
+            self.refuse(group, restrictions)?;
+        }
+        // Of a group by networks that refusals leave nothing of, nobody is left.
+        groups.retain(|group| !group.networks.is_empty() || !group.pins.is_empty() || group.chain);
         Ok(groups)
+    }
+
+    /// Takes out what tables refuse before a list decides about the group.
+    fn refuse(&self, group: &mut ClientGroup, restrictions: &Restrictions) -> Result<(), ImportFault> {
+        for item in restrictions.asked_before(&group.client) {
+            let read = ClientTable::read(&item, self.files)?;
+            if let Some(blind) = &read.blind {
+                return Err(refusal(blind));
+            }
+            if group.networks.is_empty()
+                && let Some(network) = read.refused.first()
+            {
+                let (check, _) = item.split_once(' ').unwrap_or((&item, ""));
+                return Err(refusal(&Leftover::new(check, format!("{network} at {}", group.name), "", "")));
+            }
+            group.networks = left_of(std::mem::take(&mut group.networks), &read.refused);
+        }
+        Ok(())
     }
 
     fn group(
@@ -236,6 +239,9 @@ impl ServiceReading<'_> {
         if group.chain || (asks_all && !matches!(&sketch.tls, TlsSketch::Forced(one) if !one.pins.is_empty()))
         {
             sketch.tls = self.any_certificate(&mut sketch.remarks);
+        }
+        if restrictions.demands_tls(&group.client) && !matches!(sketch.tls, TlsSketch::Forced(_)) {
+            sketch.tls = TlsSketch::encryption();
         }
         if !sketch.own {
             sketch.from_domains = vec![DomainPattern::Any];
@@ -287,37 +293,27 @@ impl ServiceReading<'_> {
             ));
             return Ok(["127.0.0.0/8", "::1/128"].iter().filter_map(|text| text.parse().ok()).collect());
         }
-        let items = match self.files.items(&scope.list("mynetworks")?)? {
-            Ok(items) => items,
-            Err(opaque) => {
-                remarks.push(unread("mynetworks", &opaque.0));
-                return Ok(Vec::new());
-            }
-        };
+        let reading = self.files.items("mynetworks", &scope.list("mynetworks")?)?;
+        remarks.extend(reading.unread.iter().map(|table| table.remark("mynetworks")));
         let (mut found, mut holes): (Vec<IpNet>, Vec<IpNet>) = (Vec::new(), Vec::new());
-        for item in &items {
-            let (text, is_hole) = item.strip_prefix('!').map_or((item.as_str(), false), |rest| (rest, true));
-            let Some(read) = networks(text) else {
-                remarks.push(Leftover::new(
+        for item in &reading.items {
+            match networks(&item.text) {
+                Some(read) if item.is_hole => holes.extend(read),
+                Some(read) => found.extend(left_of(read, &holes)),
+                None if item.is_hole => {
+                    return Err(item.fault(
+                        "mynetworks",
+                        "what it leaves out is not a network that is understood",
+                        "write the addresses, in a copy of the folder",
+                    ));
+                }
+                None => remarks.push(Leftover::new(
                     "mynetworks",
-                    item,
+                    &item.text,
                     "it is not a network",
                     "write its addresses in from_networks",
-                ));
-                continue;
-            };
-            if is_hole {
-                holes.extend(read);
-                continue;
+                )),
             }
-            let left = read.into_iter().flat_map(|network| {
-                holes.iter().fold(vec![network], |left, hole| {
-                    left.into_iter()
-                        .flat_map(|network| super::super::settle::without(network, *hole))
-                        .collect()
-                })
-            });
-            found.extend(left);
         }
         Ok(found)
     }
@@ -333,13 +329,8 @@ impl ServiceReading<'_> {
         let with_below =
             scope.list("parent_domain_matches_subdomains")?.iter().any(|one| one == "smtpd_access_maps");
         for table in restrictions.senders() {
-            let entries = match self.files.entries(&[table])? {
-                Ok(entries) => entries,
-                Err(opaque) => {
-                    remarks.push(unread("check_sender_access", &opaque.0));
-                    continue;
-                }
-            };
+            let TableReading { entries, unread } = self.files.entries(&[table])?;
+            remarks.extend(unread.iter().map(|table| table.remark("check_sender_access")));
             for entry in entries {
                 let text =
                     entry.key.strip_prefix('.').map_or_else(|| entry.key.clone(), |rest| format!("*.{rest}"));
@@ -350,14 +341,28 @@ impl ServiceReading<'_> {
                 } else {
                     with_apex(&starred)
                 };
-                let (true, Some(from_domains)) = (entry.value == "reject_plaintext_session", patterns) else {
+                let asks = restrictions.plaintext_refused(scope, &entry.value)?;
+                let shown = format!("{} {}", entry.key, entry.value);
+                if asks != PlaintextDemand::Only {
                     remarks.push(Leftover::new(
                         "check_sender_access",
-                        format!("{} {}", entry.key, entry.value),
+                        &shown,
                         "only reject_plaintext_session for a domain has a counterpart",
                         "keep the restriction before or behind this gateway",
                     ));
+                }
+                if asks == PlaintextDemand::None {
                     continue;
+                }
+                let patterns = patterns.filter(|_| entry.kind == KeyKind::Text && !entry.key.contains('@'));
+                let Some(from_domains) = patterns else {
+                    let remark = Leftover::new(
+                        "check_sender_access",
+                        shown,
+                        "TLS is demanded of senders by their domain only",
+                        "write the whole domain, in a copy of the folder",
+                    );
+                    return Err(ImportFault::looser("main.cf", remark));
                 };
                 self.inbound.push(InboundSketch {
                     name: format!("from {}", entry.key),
@@ -375,34 +380,6 @@ impl ServiceReading<'_> {
         }
         Ok(())
     }
-}
-
-/// The addresses of an access table's key: a network, an address, or the leading octets of one.
-fn networks_of(entry: &MapEntry) -> Option<Vec<IpNet>> {
-    if entry.kind == KeyKind::Expression || entry.kind == KeyKind::Every {
-        return None;
-    }
-    if let Some(found) = networks(&entry.key) {
-        return Some(found);
-    }
-    let octets: Vec<u8> = entry.key.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
-    let network = match octets.as_slice() {
-        [a] => format!("{a}.0.0.0/8"),
-        [a, b] => format!("{a}.{b}.0.0/16"),
-        [a, b, c] => format!("{a}.{b}.{c}.0/24"),
-        _ => return None,
-    };
-    networks(&network)
-}
-
-/// A table that only Postfix can read.
-pub(super) fn unread(setting: &str, table: &str) -> Leftover {
-    Leftover::new(
-        setting,
-        table,
-        "a table of this type can't be read as text",
-        "write its entries to a file (postmap -s), name that with texthash:, and import again",
-    )
 }
 
 fn addresses(

@@ -4,25 +4,22 @@ use super::super::fault::ImportFault;
 use super::super::remark::Leftover;
 use super::super::settle::NOWHERE;
 use super::super::sketch::{OutboundSketch, domain_of};
-use super::level::{Anchors, LevelMeaning, TlsPolicy};
+use super::level::LevelMeaning;
 use super::main_cf::{Assignments, ParameterScope, Service, split_list};
-use super::table::{KeyKind, MapEntry, domains_of_expression};
+use super::policy::{PolicyBook, PolicyHost};
+use super::precedence::{DomainTable, closest};
 use crate::connector::DomainPattern;
 use crate::mail::Domain;
-
-/// A table whose keys are domains, in the order of pattern and value.
-pub(super) type DomainTable = Vec<(DomainPattern, String)>;
 
 /// All that decides where mail goes.
 pub(super) struct Departure<'a> {
     pub(super) main: &'a Assignments,
     pub(super) services: &'a [Service],
     pub(super) transport: DomainTable,
-    /// Policies by domain, and by next hop as written.
-    pub(super) policies: Vec<(DomainPattern, TlsPolicy)>,
-    pub(super) by_hop: Vec<(String, TlsPolicy)>,
+    /// The policies of `main.cf`, and those of services that have their own.
+    pub(super) usual: PolicyBook,
+    pub(super) of_services: Vec<(String, PolicyBook)>,
     pub(super) relay: Vec<DomainPattern>,
-    pub(super) anchors: Anchors,
     pub(super) client_certificate: Option<String>,
     pub(super) remarks: Vec<(String, Leftover)>,
 }
@@ -35,49 +32,13 @@ struct TransportChoice {
     hop: String,
 }
 
-/// `x`, `.x` and `*` of a table, and the keys that are no domains.
-pub(super) fn by_domain(entries: &[MapEntry]) -> (DomainTable, Vec<MapEntry>) {
-    let (mut domains, mut others) = (Vec::new(), Vec::new());
-    for entry in entries {
-        let patterns = match entry.kind {
-            KeyKind::Every => Some(vec![DomainPattern::Any]),
-            KeyKind::Expression => domains_of_expression(&entry.key),
-            KeyKind::Network => None,
-            KeyKind::Text if entry.key.contains(['@', '[', ':']) => None,
-            KeyKind::Text => domain_key(&entry.key).map(|pattern| vec![pattern]),
-        };
-        match patterns {
-            Some(patterns) => {
-                for pattern in patterns {
-                    // The first of several answers.
-                    if !domains.iter().any(|(known, _)| *known == pattern) {
-                        domains.push((pattern, entry.value.clone()));
-                    }
-                }
-            }
-            None => others.push(entry.clone()),
-        }
-    }
-    (domains, others)
-}
-
-fn domain_key(key: &str) -> Option<DomainPattern> {
-    let text = key.strip_prefix('.').map_or_else(|| key.to_owned(), |rest| format!("*.{rest}"));
-    DomainPattern::parse(&text).ok()
-}
-
-/// The entry that covers all of a pattern, most specific first.
-fn closest<'t, T>(table: &'t [(DomainPattern, T)], pattern: &DomainPattern) -> Option<&'t T> {
-    let covering = table.iter().filter(|(known, _)| known == pattern || known.includes(pattern));
-    covering.max_by_key(|(known, _)| known.specificity()).map(|(_, value)| value)
-}
-
 impl Departure<'_> {
     /// The connectors, the most specific first.
     pub(super) fn connectors(&mut self) -> Result<Vec<OutboundSketch>, ImportFault> {
         let mut patterns: Vec<DomainPattern> = vec![DomainPattern::Any];
         let known = self.transport.iter().map(|(pattern, _)| pattern);
-        for pattern in known.chain(self.policies.iter().map(|(pattern, _)| pattern)).chain(&self.relay) {
+        let books = self.of_services.iter().map(|(_, book)| book).chain([&self.usual]);
+        for pattern in known.chain(books.flat_map(PolicyBook::patterns)).chain(&self.relay) {
             if !patterns.contains(pattern) {
                 patterns.push(pattern.clone());
             }
@@ -124,10 +85,10 @@ impl Departure<'_> {
                 "write the host that takes it in next_hop",
             ));
         }
-        let host = self.hosts(&way, &mut sketch);
-        let policy = self.policy(pattern, &way, &scope)?;
-        let LevelMeaning { tls, remember, sni, remarks } =
-            policy.outcome(&scope, pattern, host.as_deref(), &self.anchors)?;
+        let hops = self.hosts(&way, &mut sketch);
+        let of_service = self.of_services.iter().find(|(name, _)| *name == way.service);
+        let book = of_service.map_or(&self.usual, |(_, book)| book);
+        let LevelMeaning { tls, remember, sni, remarks } = book.outcome(&scope, pattern, &hops)?;
         (sketch.tls, sketch.remember_tls, sketch.sni) = (tls, remember, sni);
         sketch.remarks.extend(remarks);
         sketch.implicit = scope.flag("smtp_tls_wrappermode")?;
@@ -158,12 +119,12 @@ impl Departure<'_> {
         })
     }
 
-    /// Writes the next hop, and gives back the name that TLS compares for smart hosts.
-    fn hosts(&self, way: &TransportChoice, sketch: &mut OutboundSketch) -> Option<String> {
+    /// Writes the next hop, and gives back each smart host: as it is written, and the name that TLS compares.
+    fn hosts(&self, way: &TransportChoice, sketch: &mut OutboundSketch) -> Vec<PolicyHost> {
+        let mut hops = Vec::new();
         if way.hop.is_empty() || !sketch.next_hop.is_empty() {
-            return None;
+            return hops;
         }
-        let mut name = None;
         for item in split_list(&way.hop) {
             let (host, port, is_plain) = destination(&item);
             if !is_plain {
@@ -186,30 +147,12 @@ impl Departure<'_> {
                     "write them in next_hop",
                 ));
             }
-            name.get_or_insert(host);
+            hops.push(PolicyHost { written: item.to_ascii_lowercase(), name: host });
         }
         if sketch.next_hop.is_empty() {
             sketch.next_hop.push(NOWHERE.to_owned());
         }
-        name
-    }
-
-    /// The policy of the next hop as written, of the domain, or of the service.
-    fn policy(
-        &self,
-        pattern: &DomainPattern,
-        way: &TransportChoice,
-        scope: &ParameterScope<'_>,
-    ) -> Result<TlsPolicy, ImportFault> {
-        let verbatim = way.hop.to_ascii_lowercase();
-        let found = if verbatim.is_empty() {
-            closest(&self.policies, pattern)
-        } else {
-            let by_hop = self.by_hop.iter().find(|(key, _)| *key == verbatim).map(|(_, policy)| policy);
-            let as_domain = DomainPattern::parse(&verbatim).ok().filter(|_| !verbatim.contains(['[', ':']));
-            by_hop.or_else(|| closest(&self.policies, &as_domain?))
-        };
-        found.map_or_else(|| TlsPolicy::usual(scope), |policy| Ok(policy.clone()))
+        hops
     }
 
     /// Settings beside TLS and next hop.
@@ -291,9 +234,10 @@ fn name(sketch: &mut OutboundSketch) {
         (true, _) => "relayhost".to_owned(),
         (false, first) => first.unwrap_or_default(),
     };
-    sketch.origin = match sketch.next_hop.first() {
-        None => "To the mail exchangers of these domains.".to_owned(),
-        Some(_) if is_all => "Everything else: relayhost, or the transport table.".to_owned(),
-        Some(_) => "By the transport table.".to_owned(),
+    let origin = match sketch.next_hop.first() {
+        None => "to the mail exchangers of these domains",
+        Some(_) if is_all => "everything else, by relayhost or the transport table",
+        Some(_) => "by the transport table",
     };
+    sketch.origin = format!("{}: {origin}.", sketch.name);
 }

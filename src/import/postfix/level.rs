@@ -54,6 +54,20 @@ impl SecurityLevel {
             _ => return None,
         })
     }
+
+    /// As Postfix writes it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::May => "may",
+            Self::Encrypt => "encrypt",
+            Self::Dane => "dane",
+            Self::DaneOnly => "dane-only",
+            Self::Fingerprint => "fingerprint",
+            Self::Verify => "verify",
+            Self::Secure => "secure",
+        }
+    }
 }
 
 impl TlsPolicy {
@@ -138,9 +152,9 @@ impl TlsPolicy {
     ) -> Result<LevelMeaning, ImportFault> {
         let mut outcome = LevelMeaning::default();
         let mut demand = ForcedSketch::default();
-        let shown = format!("{:?}", self.level).to_ascii_lowercase();
+        let shown = self.level.word();
         let remark = |outcome: &mut LevelMeaning, why: &str, instead: &str| {
-            outcome.remarks.push(Leftover::new("TLS security level", shown.clone(), why, instead));
+            outcome.remarks.push(Leftover::new("TLS security level", shown, why, instead));
         };
         outcome.tls = match self.level {
             SecurityLevel::None => TlsSketch::Off,
@@ -335,16 +349,17 @@ impl TlsPolicy {
 }
 
 /// Where the trust anchors of verified levels are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum AnchorSet {
     System,
     File(String),
     Missing(String),
+    #[default]
     Unset,
 }
 
 /// The anchors of `main.cf`, and those that policies name by `tafile=`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Anchors {
     pub(super) usual: AnchorSet,
     pub(super) of_policy: Vec<(String, AnchorSet)>,

@@ -1,10 +1,13 @@
 //! A configuration folder of Postfix to a configuration.
 
+mod access;
 mod admit;
 mod depart;
 mod level;
 mod main_cf;
 mod names;
+mod policy;
+mod precedence;
 mod restrict;
 mod table;
 #[cfg(test)]
@@ -13,15 +16,17 @@ mod tests;
 use super::Translation;
 use super::fault::ImportFault;
 use super::remark::Leftover;
-use super::settle::{identify, route_ours, settle};
+use super::settle::{identify, route_ours, settle, slug};
 use super::sketch::{CertificateSketch, Disk, SideFile, Sketch, TrustSketch, Wishes, united, with_apex};
 use crate::connector::DomainPattern;
 use crate::mail::Domain;
-use admit::{ServiceReading, unread};
-use depart::{Departure, by_domain};
-use level::{AnchorSet, Anchors, TlsPolicy};
+use admit::ServiceReading;
+use depart::Departure;
+use level::AnchorSet;
 use main_cf::{Assignments, ParameterScope, Service, parameters, services};
-use table::{Files, KeyKind};
+use policy::PolicyBook;
+use precedence::{FirstQuestion, by_domain};
+use table::{Files, KeyKind, TableReading};
 
 /// Translates the configuration in a folder, such as `/etc/postfix` or a copy of it; `shown` is how it was given.
 ///
@@ -135,27 +140,41 @@ fn domains(
     files: &Files<'_>,
     sketch: &mut Sketch,
 ) -> Result<Vec<DomainPattern>, ImportFault> {
-    let items = match files.items(&scope.list(parameter)?)? {
-        Ok(items) => items,
-        Err(opaque) => {
-            sketch.remarks.push(("main.cf".to_owned(), unread(parameter, &opaque.0)));
-            return Ok(Vec::new());
-        }
-    };
-    let mut found = Vec::new();
-    for item in items {
-        let text = item.strip_prefix('.').map_or_else(|| item.clone(), |rest| format!("*.{rest}"));
+    let reading = files.items(parameter, &scope.list(parameter)?)?;
+    for table in &reading.unread {
+        sketch.remarks.push(("main.cf".to_owned(), table.remark(parameter)));
+    }
+    let (mut found, mut holes): (Vec<DomainPattern>, Vec<DomainPattern>) = (Vec::new(), Vec::new());
+    for item in reading.items {
+        let text = item.text.strip_prefix('.').map_or_else(|| item.text.clone(), |rest| format!("*.{rest}"));
         let read = if with_below && !text.starts_with('*') {
             with_apex(&format!("*.{text}"))
         } else {
             DomainPattern::parse(&text).ok().map(|one| vec![one])
         };
         match read.filter(|_| !text.starts_with('*') || text.starts_with("*.")) {
-            Some(patterns) => found.extend(patterns),
+            Some(patterns) if item.is_hole => holes.extend(patterns),
+            Some(mut patterns) => {
+                patterns.retain(|one| !holes.iter().any(|hole| hole == one || hole.includes(one)));
+                if holes.iter().any(|hole| patterns.iter().any(|one| one.includes(hole))) {
+                    let why = "domains that an exclamation mark leaves out have no counterpart within it";
+                    let instead = "list the domains that are meant one by one, in a copy of the folder";
+                    let remark = Leftover::new(parameter, item.text, why, instead);
+                    return Err(ImportFault::looser("main.cf", remark));
+                }
+                found.extend(patterns);
+            }
+            None if item.is_hole => {
+                return Err(item.fault(
+                    parameter,
+                    "what it leaves out is not a domain that is understood",
+                    "write the domains one by one, in a copy of the folder",
+                ));
+            }
             None => {
                 let why = "it is not a domain";
                 let remark =
-                    Leftover::new(parameter, item, why, "write the domain in to_domains and domains");
+                    Leftover::new(parameter, item.text, why, "write the domain in to_domains and domains");
                 sketch.remarks.push(("main.cf".to_owned(), remark));
             }
         }
@@ -227,9 +246,13 @@ impl MainReading<'_> {
         }
         let anchors = self.files.path(path);
         let is_there = self.files.disk.is_file(&anchors);
+        // Services may name the same file; what clients are trusted by stays apart.
+        let known =
+            self.sketch.trusts.iter().find(|(known, one)| *known != "clients" && one.anchors == anchors);
+        let id = known.map_or(id, |(known, _)| known).to_owned();
         let trust = TrustSketch { about: format!("From {about} of Postfix."), anchors, is_there };
-        self.sketch.trusts.insert(id.to_owned(), trust);
-        if is_there { AnchorSet::File(id.to_owned()) } else { AnchorSet::Missing(id.to_owned()) }
+        self.sketch.trusts.entry(id.clone()).or_insert(trust);
+        if is_there { AnchorSet::File(id) } else { AnchorSet::Missing(id) }
     }
 
     /// `CAfile` and `CApath` of one side.
@@ -270,13 +293,13 @@ impl MainReading<'_> {
         if maps.is_empty() {
             return Ok(None);
         }
-        let entries = match self.files.entries(&maps)? {
-            Ok(entries) => entries,
-            Err(opaque) => {
-                self.remark(unread("relay_recipient_maps", &opaque.0));
-                return Ok(None);
-            }
-        };
+        let TableReading { entries, unread } = self.files.entries(&maps)?;
+        if let Some(table) = unread.first() {
+            // A part of the recipients would refuse mail for the others.
+            let instead = "write verify_recipients = true, or its addresses in recipients_file";
+            self.remark(Leftover { instead: instead.to_owned(), ..table.remark("relay_recipient_maps") });
+            return Ok(None);
+        }
         let mut lines = vec!["# From relay_recipient_maps of Postfix.".to_owned()];
         for entry in &entries {
             if entry.kind == KeyKind::Text && entry.key.contains('@') {
@@ -313,96 +336,53 @@ impl MainReading<'_> {
         client_certificate: Option<String>,
     ) -> Result<Departure<'b>, ImportFault> {
         let mut remarks = Vec::new();
-        let mut transport = Vec::new();
-        match self.files.entries(&self.scope.list("transport_maps")?)? {
-            Ok(entries) => {
-                let (domains, others) = by_domain(&entries);
-                transport = domains;
-                for entry in others {
-                    remarks.push(Leftover::new(
-                        "transport_maps",
-                        format!("{} {}", entry.key, entry.value),
-                        "the next hop depends on the recipient's domain only",
-                        "write an [[outbound]] connector for the domain",
-                    ));
-                }
+        let TableReading { entries, unread } = self.files.entries(&self.scope.list("transport_maps")?)?;
+        for table in &unread {
+            if table.comes_first {
+                return Err(ImportFault::looser("main.cf", table.remark("transport_maps")));
             }
-            Err(opaque) => remarks.push(unread("transport_maps", &opaque.0)),
+            remarks.push(table.remark("transport_maps"));
         }
-        let (policies, by_hop) = self.policies(&mut remarks)?;
-        let mut anchors = Anchors { usual: self.usual_anchors("smtp", "postfix")?, of_policy: Vec::new() };
-        let named: Vec<String> = policies
-            .iter()
-            .map(|(_, one)| one)
-            .chain(by_hop.iter().map(|(_, one)| one))
-            .filter_map(TlsPolicy::anchors)
-            .cloned()
-            .collect();
-        for (path, number) in named.into_iter().zip(1..) {
-            let id = format!("policy-{number}");
-            let set = self.anchors(&id, "tafile", &path);
-            anchors.of_policy.push((path, set));
+        let (transport, others) = by_domain(&entries, FirstQuestion::Address);
+        for entry in others {
+            remarks.push(Leftover::new(
+                "transport_maps",
+                format!("{} {}", entry.key, entry.value),
+                "the next hop depends on the recipient's domain only",
+                "write an [[outbound]] connector for the domain",
+            ));
+        }
+        let usual = self.book("postfix", &mut remarks)?;
+        let mut of_services = Vec::new();
+        for service in services.iter().filter(|one| one.kind != "inet") {
+            if !OF_BOOKS.iter().any(|name| service.overrides.contains_key(*name)) {
+                continue;
+            }
+            let scope = ParameterScope { overrides: &service.overrides, main };
+            let mut own = MainReading {
+                scope: &scope,
+                files: self.files,
+                wishes: self.wishes,
+                sketch: &mut *self.sketch,
+            };
+            let book = own.book(&format!("postfix-{}", slug(&service.name)), &mut remarks)?;
+            of_services.push((service.name.clone(), book));
         }
         let remarks = remarks.into_iter().map(|remark| ("main.cf".to_owned(), remark)).collect();
-        Ok(Departure {
-            main,
-            services,
-            transport,
-            policies,
-            by_hop,
-            relay,
-            anchors,
-            client_certificate,
-            remarks,
-        })
+        Ok(Departure { main, services, transport, usual, of_services, relay, client_certificate, remarks })
     }
 
-    /// `smtp_tls_policy_maps`, or else `smtp_tls_per_site`, which it replaces.
-    fn policies(&mut self, remarks: &mut Vec<Leftover>) -> Result<Policies, ImportFault> {
-        let maps = self.scope.list("smtp_tls_policy_maps")?;
-        let (setting, maps) = match maps.is_empty() {
-            false => ("smtp_tls_policy_maps", maps),
-            true => ("smtp_tls_per_site", self.scope.list("smtp_tls_per_site")?),
-        };
-        let entries = match self.files.entries(&maps)? {
-            Ok(entries) => entries,
-            Err(opaque) => {
-                remarks.push(unread(setting, &opaque.0));
-                return Ok((Vec::new(), Vec::new()));
-            }
-        };
-        let parse = |key: &str, value: &str| match setting {
-            "smtp_tls_per_site" => TlsPolicy::per_site(setting, key, value),
-            _ => TlsPolicy::parse(setting, key, value),
-        };
-        // `*` is no key of a policy table.
-        let (stars, entries): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|entry| entry.kind == KeyKind::Text && entry.key == "*");
-        for star in stars {
-            let why = "a policy table is not asked for \"*\", so it means nothing";
-            remarks.push(Leftover::new(setting, format!("* {}", star.value), why, "nothing"));
+    /// The policies of `main.cf` or of a service, with the trust anchors that they need.
+    fn book(&mut self, id: &str, remarks: &mut Vec<Leftover>) -> Result<PolicyBook, ImportFault> {
+        let mut book = PolicyBook::read(self.scope, self.files, remarks)?;
+        book.anchors.usual = self.usual_anchors("smtp", id)?;
+        for path in book.anchor_files() {
+            let of_policies = self.sketch.trusts.keys().filter(|id| id.starts_with("policy-"));
+            let id = format!("policy-{}", of_policies.count() + 1);
+            let set = self.anchors(&id, "tafile", &path);
+            book.anchors.of_policy.push((path, set));
         }
-        let (domains, others) = by_domain(&entries);
-        let mut policies = Vec::new();
-        let mut by_hop = Vec::new();
-        for (pattern, value) in domains {
-            let policy = parse(&pattern.to_string(), &value)?;
-            by_hop.push((pattern.to_string(), policy.clone()));
-            policies.push((pattern, policy));
-        }
-        for entry in others {
-            if entry.kind == KeyKind::Text {
-                by_hop.push((entry.key.clone(), parse(&entry.key, &entry.value)?));
-            } else {
-                remarks.push(Leftover::new(
-                    setting,
-                    format!("{} {}", entry.key, entry.value),
-                    "this expression stands for domains that can't be listed",
-                    "write a connector for each domain it is meant for; until then the usual level holds",
-                ));
-            }
-        }
-        Ok((policies, by_hop))
+        Ok(book)
     }
 
     fn limits(&mut self) -> Result<(), ImportFault> {
@@ -431,7 +411,9 @@ impl MainReading<'_> {
     }
 }
 
-type Policies = (Vec<(DomainPattern, TlsPolicy)>, Vec<(String, TlsPolicy)>);
+/// The parameters that give a service policies of its own.
+const OF_BOOKS: &[&str] =
+    &["smtp_tls_policy_maps", "smtp_tls_per_site", "smtp_tls_CAfile", "smtp_tls_CApath"];
 
 /// Where systems keep the public authorities.
 const SYSTEM_ANCHORS: &[&str] = &[

@@ -43,7 +43,18 @@ enum Restriction {
     Listed(String),
     /// A table of senders.
     Senders(String),
+    /// Whoever comes here without TLS is refused.
+    RejectPlaintext,
     Nothing,
+}
+
+/// Whether the answer of a table refuses senders without TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlaintextDemand {
+    None,
+    /// That, and something else.
+    Among,
+    Only,
 }
 
 /// The lists of one service, in the order in which they are asked.
@@ -90,7 +101,15 @@ impl Restrictions {
                 self.items(setting, &inner, (scope, classes, depth + 1), list)?;
                 continue;
             }
+            if classes.contains(item) {
+                let (place, field) = ("main.cf".to_owned(), setting.to_owned());
+                let expected = "a restriction class that ends";
+                return Err(ImportFault::Value { place, field, value: item.clone(), expected });
+            }
+            // Names are compared without case.
+            let item = &item.to_ascii_lowercase();
             let takes_argument = item.starts_with("check_")
+                || item == "sleep"
                 || ["reject_rbl_client", "reject_rhsbl_client", "reject_rhsbl_sender", "reject_rhsbl_helo"]
                     .contains(&item.as_str())
                 || ["reject_rhsbl_recipient", "reject_rhsbl_reverse_client", "permit_dnswl_client"]
@@ -104,20 +123,22 @@ impl Restrictions {
                 self.remark(setting, &format!("warn_if_reject {next}"), "nothing only warns", "leave it out");
                 continue;
             }
-            list.push(self.one(setting, item, argument));
+            list.push(self.one(setting, item, argument)?);
         }
         Ok(())
     }
 
-    fn one(&mut self, setting: &str, item: &str, argument: String) -> Restriction {
-        match item {
+    fn one(&mut self, setting: &str, item: &str, argument: String) -> Result<Restriction, ImportFault> {
+        Ok(match item {
             "permit_mynetworks" => Restriction::PermitNetworks,
             "permit_tls_clientcerts" => Restriction::PermitKnownCertificates,
             "permit_tls_all_clientcerts" => Restriction::PermitAnyCertificate,
             "permit_auth_destination" => Restriction::PermitOurs,
             "reject_unauth_destination" | "defer_unauth_destination" => Restriction::RejectElsewhere,
             "permit" => Restriction::Permit,
-            "reject" | "defer" => Restriction::Reject,
+            // A permission would only put off the mail.
+            "reject" | "defer" | "defer_if_permit" => Restriction::Reject,
+            "reject_plaintext_session" => Restriction::RejectPlaintext,
             "check_client_access" | "check_ccert_access" => Restriction::Listed(format!("{item} {argument}")),
             "check_sender_access" => Restriction::Senders(argument),
             // A client that sends too early is always an error; names and addresses are always checked in form.
@@ -148,6 +169,18 @@ impl Restrictions {
                 );
                 Restriction::Nothing
             }
+            // The table alone is the older way to write it.
+            _ if item.contains(':') && setting == "smtpd_client_restrictions" => {
+                Restriction::Listed(format!("check_client_access {item}"))
+            }
+            _ if item.contains(':') && setting == "smtpd_sender_restrictions" => {
+                Restriction::Senders(item.to_owned())
+            }
+            _ if !REFUSING.iter().any(|begin| item.starts_with(begin)) && !item.contains(':') => {
+                let (place, field) = ("main.cf".to_owned(), setting.to_owned());
+                let expected = "a restriction or a restriction class";
+                return Err(ImportFault::Value { place, field, value: item.to_owned(), expected });
+            }
             _ => {
                 let why = "mail is not filtered here, and this refuses nobody";
                 self.remark(
@@ -158,11 +191,53 @@ impl Restrictions {
                 );
                 Restriction::Nothing
             }
-        }
+        })
     }
 
     fn remark(&mut self, setting: &str, value: &str, why: &str, instead: &str) {
         self.remarks.push(Leftover::new(setting, value.trim(), why, instead));
+    }
+
+    /// Whether the answer of an access table refuses plaintext: by itself, or by restriction classes.
+    pub(super) fn plaintext_refused(
+        &self,
+        scope: &ParameterScope<'_>,
+        answer: &str,
+    ) -> Result<PlaintextDemand, ImportFault> {
+        let classes: BTreeSet<String> = scope.list("smtpd_restriction_classes")?.into_iter().collect();
+        let mut items = split_list(answer);
+        for _ in 0..CLASSES_DEEP_MAX {
+            let mut inner = Vec::new();
+            for item in items {
+                match classes.contains(&item) {
+                    true => inner.extend(scope.list(&item)?),
+                    false => inner.push(item),
+                }
+            }
+            items = inner;
+        }
+        let refuses = |item: &String| item.eq_ignore_ascii_case("reject_plaintext_session");
+        Ok(match items.iter().any(refuses) {
+            true if items.len() == 1 => PlaintextDemand::Only,
+            true => PlaintextDemand::Among,
+            false => PlaintextDemand::None,
+        })
+    }
+
+    /// Whether a list refuses a client without TLS before it decides about it.
+    pub(super) fn demands_tls(&self, client: &SmtpdClient) -> bool {
+        let mut undecided = self.lists.iter().map(|list| undecided(list, client));
+        undecided.any(|list| list.contains(&Restriction::RejectPlaintext))
+    }
+
+    /// The tables of clients that a list asks before it decides about a client.
+    pub(super) fn asked_before(&self, client: &SmtpdClient) -> Vec<String> {
+        let asked = self.lists.iter().flat_map(|list| undecided(list, client));
+        let named = asked.filter_map(|one| {
+            let Restriction::Listed(item) = one else { return None };
+            Some(item.clone())
+        });
+        named.collect()
     }
 
     /// Tables of clients and of certificates that are asked.
@@ -207,28 +282,36 @@ impl Restrictions {
 }
 
 fn list_passes(list: &[Restriction], client: &SmtpdClient, to: Destination) -> bool {
-    for restriction in list {
-        let decided = match restriction {
-            Restriction::PermitNetworks => (*client == SmtpdClient::Network).then_some(true),
-            Restriction::PermitKnownCertificates => {
-                (*client == SmtpdClient::KnownCertificate).then_some(true)
-            }
-            Restriction::PermitAnyCertificate => {
-                matches!(client, SmtpdClient::AnyCertificate | SmtpdClient::KnownCertificate).then_some(true)
-            }
-            Restriction::Listed(item) => (*client == SmtpdClient::Listed(item.clone())).then_some(true),
-            Restriction::PermitOurs => (to == Destination::Ours).then_some(true),
-            Restriction::RejectElsewhere => (to == Destination::Elsewhere).then_some(false),
-            Restriction::Permit => Some(true),
-            Restriction::Reject => Some(false),
-            Restriction::Senders(_) | Restriction::Nothing => None,
-        };
-        if let Some(decided) = decided {
-            return decided;
-        }
-    }
-    true
+    list.iter().find_map(|one| decides(one, client, to)).unwrap_or(true)
 }
+
+/// The beginning of a list that has not decided about a client, for one kind of recipient or the other.
+fn undecided<'l>(list: &'l [Restriction], client: &SmtpdClient) -> &'l [Restriction] {
+    let is_open = |one: &Restriction| {
+        [Destination::Ours, Destination::Elsewhere].iter().any(|to| decides(one, client, *to).is_none())
+    };
+    let end = list.iter().position(|one| !is_open(one)).unwrap_or(list.len());
+    list.get(..end).unwrap_or_default()
+}
+
+fn decides(restriction: &Restriction, client: &SmtpdClient, to: Destination) -> Option<bool> {
+    match restriction {
+        Restriction::PermitNetworks => (*client == SmtpdClient::Network).then_some(true),
+        Restriction::PermitKnownCertificates => (*client == SmtpdClient::KnownCertificate).then_some(true),
+        Restriction::PermitAnyCertificate => {
+            matches!(client, SmtpdClient::AnyCertificate | SmtpdClient::KnownCertificate).then_some(true)
+        }
+        Restriction::Listed(item) => (*client == SmtpdClient::Listed(item.clone())).then_some(true),
+        Restriction::PermitOurs => (to == Destination::Ours).then_some(true),
+        Restriction::RejectElsewhere => (to == Destination::Elsewhere).then_some(false),
+        Restriction::Permit => Some(true),
+        Restriction::Reject => Some(false),
+        Restriction::Senders(_) | Restriction::RejectPlaintext | Restriction::Nothing => None,
+    }
+}
+
+/// How restrictions begin that refuse some mail or none: filters.
+const REFUSING: &[&str] = &["reject_", "check_", "defer_", "sleep"];
 
 const CLASSES_DEEP_MAX: usize = 5;
 

@@ -1,6 +1,7 @@
 //! Lookup tables of Postfix as text: which entries a table has, in whatever type it is kept.
 
 use super::super::fault::ImportFault;
+use super::super::remark::Leftover;
 use super::super::sketch::Disk;
 use super::super::text::decode;
 use super::main_cf::{CONFIG_DIRECTORY, logical_lines, split_list};
@@ -31,9 +32,42 @@ pub(super) struct Files<'a> {
     pub(super) disk: &'a dyn Disk,
 }
 
-/// Tables that can't be read as text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Opaque(pub(super) String);
+/// The entries of a list of tables, and the tables of the list that can't be read as text.
+#[derive(Debug, Default)]
+pub(super) struct TableReading {
+    /// In the order in which they are asked.
+    pub(super) entries: Vec<MapEntry>,
+    pub(super) unread: Vec<UnreadTable>,
+}
+
+/// A table that only Postfix can read.
+#[derive(Debug)]
+pub(super) struct UnreadTable {
+    pub(super) name: String,
+    /// A table that can be read is asked after it, so its own answers come first.
+    pub(super) comes_first: bool,
+}
+
+impl UnreadTable {
+    /// What was not imported, and how it can be.
+    pub(super) fn remark(&self, setting: &str) -> Leftover {
+        unread(setting, &self.name)
+    }
+}
+
+/// What is said of a table that only Postfix can read.
+pub(super) fn unread(setting: &str, table: &str) -> Leftover {
+    Leftover::new(
+        setting,
+        table,
+        "a table of this type can't be read as text",
+        "write its entries to a file with the tools of that database, name the file with texthash: in a copy of the folder, \
+         and import that",
+    )
+}
+
+/// A table that can't be read as text.
+struct Opaque(String);
 
 impl Files<'_> {
     /// Where a file is: paths below `/etc/postfix` are in the folder that is imported.
@@ -57,15 +91,18 @@ impl Files<'_> {
     }
 
     /// All entries of a list of tables, in the order in which they are asked.
-    pub(super) fn entries(&self, list: &[String]) -> Result<Result<Vec<MapEntry>, Opaque>, ImportFault> {
-        let mut all = Vec::new();
+    pub(super) fn entries(&self, list: &[String]) -> Result<TableReading, ImportFault> {
+        let mut reading = TableReading::default();
         for table in list {
             match self.table(table)? {
-                Ok(entries) => all.extend(entries),
-                Err(opaque) => return Ok(Err(opaque)),
+                Ok(entries) => {
+                    reading.unread.iter_mut().for_each(|one| one.comes_first = true);
+                    reading.entries.extend(entries);
+                }
+                Err(Opaque(name)) => reading.unread.push(UnreadTable { name, comes_first: false }),
             }
         }
-        Ok(Ok(all))
+        Ok(reading)
     }
 
     fn table(&self, table: &str) -> Result<Result<Vec<MapEntry>, Opaque>, ImportFault> {
@@ -113,23 +150,57 @@ impl Files<'_> {
         Ok(entries.collect())
     }
 
-    /// A list of domains or networks, which may have files and tables in it.
-    pub(super) fn items(&self, list: &[String]) -> Result<Result<Vec<String>, Opaque>, ImportFault> {
-        let mut all = Vec::new();
+    /// A list of domains or networks, which may have files and tables in it. What an exclamation mark leaves out keeps it.
+    pub(super) fn items(&self, setting: &str, list: &[String]) -> Result<ItemReading, ImportFault> {
+        let mut reading = ItemReading::default();
         for item in list {
-            if item.starts_with('/') {
-                let lines = logical_lines(&self.path(item), &self.text(item)?)?;
-                all.extend(lines.iter().flat_map(|line| split_list(&line.text)));
-            } else if is_table(item) {
-                match self.table(item)? {
-                    Ok(entries) => all.extend(entries.into_iter().map(|entry| entry.key)),
-                    Err(opaque) => return Ok(Err(opaque)),
+            let plain = item.trim_start_matches('!');
+            let is_hole = (item.len() - plain.len()) % 2 == 1;
+            let found = if plain.starts_with('/') {
+                let lines = logical_lines(&self.path(plain), &self.text(plain)?)?;
+                lines.iter().flat_map(|line| split_list(&line.text)).collect()
+            } else if is_table(plain) {
+                match self.table(plain)? {
+                    Ok(entries) => entries.into_iter().map(|entry| entry.key).collect(),
+                    Err(Opaque(name)) if is_hole => {
+                        return Err(ImportFault::looser("main.cf", unread(setting, &format!("!{name}"))));
+                    }
+                    Err(Opaque(name)) => {
+                        reading.unread.push(UnreadTable { name, comes_first: false });
+                        Vec::new()
+                    }
                 }
             } else {
-                all.push(item.clone());
-            }
+                vec![plain.to_owned()]
+            };
+            reading.items.extend(found.into_iter().map(|text| match text.strip_prefix('!') {
+                Some(rest) => ListItem { text: rest.to_owned(), is_hole: !is_hole },
+                None => ListItem { text, is_hole },
+            }));
         }
-        Ok(Ok(all))
+        Ok(reading)
+    }
+}
+
+/// A list of domains or networks, and the tables of it that can't be read.
+#[derive(Debug, Default)]
+pub(super) struct ItemReading {
+    pub(super) items: Vec<ListItem>,
+    pub(super) unread: Vec<UnreadTable>,
+}
+
+/// An item of such a list; the first that matches decides.
+#[derive(Debug)]
+pub(super) struct ListItem {
+    pub(super) text: String,
+    /// It leaves out what the items behind it would take in.
+    pub(super) is_hole: bool,
+}
+
+impl ListItem {
+    /// The fault of a hole that can't be cut.
+    pub(super) fn fault(&self, setting: &str, why: &str, instead: &str) -> ImportFault {
+        ImportFault::looser("main.cf", Leftover::new(setting, format!("!{}", self.text), why, instead))
     }
 }
 
