@@ -52,7 +52,8 @@ fn site_with_drop_and(at: SocketAddr, sink: &Sink, more: &str) -> Site {
 fn leave(site: &Site, name: &str, (sender, recipients): (&str, &[&str]), days: u64) {
     let drop = site.home.path().join("drop");
     let envelope = serde_json::json!({ "sender": sender, "recipients": recipients });
-    let begun = drop.join(format!("tmp-{name}"));
+    // Aged outside of the directory: the daemon removes old tmp-* files.
+    let begun = site.home.path().join(format!("begun-{name}"));
     std::fs::write(&begun, format!("{envelope}\nSubject: {name}\r\n\r\nx\r\n.\r\n")).unwrap();
     age(&begun, days);
     std::fs::rename(begun, drop.join(name)).unwrap();
