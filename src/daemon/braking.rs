@@ -1,6 +1,5 @@
 //! Keeps the abuse brakes over a restart, in `data_dir`, and tells of floods. When a flood is one, `connector` decides.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::state_file;
 use crate::connector::BrakeRules;
 use crate::mail::Clock;
 use crate::smtp::receive::{BrakeBook, BrakedConnector, Brakes};
@@ -82,20 +82,16 @@ impl Braking {
         if book == *kept {
             return Ok(());
         }
-        let part = self.file.with_extension("part");
-        fs::write(&part, serde_json::to_vec(&book).map_err(io::Error::other)?)?;
-        fs::File::open(&part)?.sync_all()?;
-        fs::rename(&part, &self.file)?;
+        state_file::replace(&self.file, serde_json::to_vec(&book).map_err(io::Error::other)?)?;
         *kept = book;
         Ok(())
     }
 }
 
 fn read(file: &Path) -> io::Result<BrakeBook> {
-    match fs::read(file) {
-        Ok(octets) => serde_json::from_slice(&octets).map_err(io::Error::other),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BrakeBook::default()),
-        Err(error) => Err(error),
+    match state_file::read(file)? {
+        Some(text) => serde_json::from_str(&text).map_err(io::Error::other),
+        None => Ok(BrakeBook::default()),
     }
 }
 

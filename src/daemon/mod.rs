@@ -22,6 +22,7 @@ mod referrals;
 mod reload;
 mod setups;
 mod signals;
+mod state_file;
 mod validated;
 mod watch;
 mod watchdog;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::state_file;
 use crate::connector::Override;
 use crate::mail::{Clock, rfc3339};
 
@@ -61,10 +62,7 @@ impl Overrides {
         let mut kept = self.lock();
         let text: Vec<String> = overrides.iter().filter_map(|one| serde_json::to_string(one).ok()).collect();
         let text: String = text.iter().map(|line| format!("{line}\n")).collect();
-        let part = self.file.with_extension("part");
-        fs::write(&part, text)?;
-        fs::File::open(&part)?.sync_all()?;
-        fs::rename(&part, &self.file)?;
+        state_file::replace(&self.file, text)?;
         let known = std::mem::take(&mut *kept);
         *kept = overrides
             .iter()
@@ -111,11 +109,7 @@ impl KeptOverride {
 /// # Errors
 /// The file can't be read.
 pub fn recorded(data_dir: &Path) -> io::Result<Vec<Override>> {
-    let text = match fs::read_to_string(data_dir.join(FILE)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+    let text = state_file::read(&data_dir.join(FILE))?.unwrap_or_default();
     let now = Clock::wall();
     let read = text.lines().filter(|line| !line.is_empty()).map(serde_json::from_str::<Override>);
     let found = read.collect::<Result<Vec<_>, _>>()?;

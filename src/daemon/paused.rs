@@ -2,10 +2,11 @@
 //! after a restart.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+use super::state_file;
 
 #[derive(Debug)]
 pub(super) struct PauseFile {
@@ -20,11 +21,7 @@ impl PauseFile {
     /// The file exists but can't be read.
     pub(super) fn load(data_dir: &Path) -> io::Result<Self> {
         let file = data_dir.join("paused");
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error),
-        };
+        let text = state_file::read(&file)?.unwrap_or_default();
         let names = text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
         Ok(Self { file, names: Mutex::new(names) })
     }
@@ -47,10 +44,7 @@ impl PauseFile {
             next.remove(name);
         }
         let text: String = next.iter().map(|name| format!("{name}\n")).collect();
-        let part = self.file.with_extension("part");
-        fs::write(&part, text)?;
-        fs::File::open(&part)?.sync_all()?;
-        fs::rename(&part, &self.file)?;
+        state_file::replace(&self.file, text)?;
         names.clone_from(&next);
         Ok(next)
     }

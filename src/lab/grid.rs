@@ -1,13 +1,30 @@
-//! Text tables for a terminal. Pure.
+//! Text tables for a terminal.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+
+/// Whether tables are in colour: only on a terminal, and not if NO_COLOR is set.
+pub(super) fn in_colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// The head and the rows, each with its colour, aligned; `wordy` has each column's share of the width that is left, in
+/// percent.
+pub(super) fn table<const N: usize>(
+    (head, wordy): (&[&str; N], &[usize; N]),
+    rows: &[[String; N]],
+    colours: Option<&[&str]>,
+) -> String {
+    let widths = widths(head, wordy, rows);
+    let mut out = lines(&head.map(str::to_owned), &widths, colours.map(|_| BOLD));
+    for (number, cells) in rows.iter().enumerate() {
+        out.push_str(&lines(cells, &widths, colours.and_then(|all| all.get(number).copied())));
+    }
+    out
+}
 
 /// Each column as wide as its widest cell; the wordy ones share what is left of the width.
-pub(super) fn widths<const N: usize>(
-    head: &[&str; N],
-    wordy: &[usize; N],
-    rows: &[[String; N]],
-) -> [usize; N] {
+fn widths<const N: usize>(head: &[&str; N], wordy: &[usize; N], rows: &[[String; N]]) -> [usize; N] {
     let mut widths = head.map(str::len);
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -27,11 +44,7 @@ pub(super) fn widths<const N: usize>(
 }
 
 /// One row, on as many lines as its longest cell needs.
-pub(super) fn lines<const N: usize>(
-    cells: &[String; N],
-    widths: &[usize; N],
-    colour: Option<&str>,
-) -> String {
+fn lines<const N: usize>(cells: &[String; N], widths: &[usize; N], colour: Option<&str>) -> String {
     let wrapped: Vec<Vec<String>> =
         cells.iter().zip(widths).map(|(cell, width)| wrap(cell, *width)).collect();
     let height = wrapped.iter().map(Vec::len).max().unwrap_or_default();
@@ -91,7 +104,7 @@ const GAP: &str = "  ";
 pub(super) const WIDTH_MAX: usize = 150;
 const WORDY_MIN: usize = 24;
 pub(super) const PLAIN: &str = "\u{1b}[0m";
-pub(super) const BOLD: &str = "\u{1b}[1m";
+const BOLD: &str = "\u{1b}[1m";
 pub(super) const RED: &str = "\u{1b}[31m";
 pub(super) const GREEN: &str = "\u{1b}[32m";
 pub(super) const YELLOW: &str = "\u{1b}[33m";

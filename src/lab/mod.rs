@@ -15,6 +15,7 @@ pub mod mint;
 mod outbound;
 pub mod partner;
 pub mod plan;
+mod ports;
 mod result;
 pub mod settings;
 pub mod stage;

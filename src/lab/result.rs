@@ -1,11 +1,10 @@
 //! The results of the lab, as a table and as JSON.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 
 use serde::Serialize;
 
-use super::grid::{BOLD, GREEN, PLAIN, RED, YELLOW, brief_reason, lines, widths};
+use super::grid::{GREEN, PLAIN, RED, YELLOW, brief_reason, in_colour, table};
 use super::plan::CaseOutcome;
 
 /// The results of all messages.
@@ -64,8 +63,7 @@ impl LabResult {
     /// NO_COLOR is set.
     #[must_use]
     pub fn table(&self) -> String {
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        self.render(std::io::stdout().is_terminal() && !no_color)
+        self.render(in_colour())
     }
 
     /// The rows as one JSON array.
@@ -75,14 +73,9 @@ impl LabResult {
     }
 
     fn render(&self, colour: bool) -> String {
-        let mut out = String::new();
         let rows: Vec<[String; 7]> = self.rows.iter().map(cells).collect();
-        let widths = widths(&HEAD, &WORDY, &rows);
-        let head = HEAD.map(str::to_owned);
-        out.push_str(&lines(&head, &widths, colour.then_some(BOLD)));
-        for (cells, row) in rows.iter().zip(&self.rows) {
-            out.push_str(&lines(cells, &widths, colour.then(|| paint(row))));
-        }
+        let colours: Vec<&str> = self.rows.iter().map(paint).collect();
+        let mut out = table((&HEAD, &WORDY), &rows, colour.then_some(colours.as_slice()));
         let good = self.rows.iter().filter(|row| row.as_expected).count();
         // Writing to a String can't fail.
         let _infallible = writeln!(out, "\nlab: {good} of {} as the policy says", self.rows.len());

@@ -18,6 +18,7 @@ use super::plan::{
     Behaviour, ClientDoes, DNS_OCTET, GATEWAY, ON_PREMISES, ORIGIN, OUTBOUND, OWN_DOMAIN, OutboundCase,
     PARTNER, ShownIdentities, address,
 };
+use super::ports::Ports;
 use super::settings;
 use super::zone::{Entries, Zone};
 
@@ -48,9 +49,11 @@ impl Stage {
         let folder = Folder::make(options)?;
         let mint = Mint::new()?;
         let zone = Zone::serve(address(DNS_OCTET), ORIGIN, &entries()).await?;
-        let mut ports = Ports::find().map_err(LabFault::Port)?;
+        let octets = OUTBOUND.iter().map(|case| case.octet);
+        let addresses: Vec<_> = [GATEWAY.1, ON_PREMISES.1].into_iter().chain(octets).map(address).collect();
+        let mut ports = Ports::find(&addresses, bound).map_err(LabFault::Port)?;
         write_files(folder.path(), &mint, ports.number, zone.address())?;
-        let gateway_port = ports.take(GATEWAY.1);
+        let gateway_port = ports.take(address(GATEWAY.1)).ok();
         let mut stage = Self {
             folder,
             port: ports.number,
@@ -114,7 +117,7 @@ impl Stage {
         let capture = Arc::clone(&self.on_premises);
         let tls = Some(server_tls(leaf, None)?);
         let partner = LabPartner { name: name.to_owned(), behaviour: Behaviour::Good, tls, capture };
-        self.open(partner, ports.take(octet))?;
+        self.open(partner, ports.take(address(octet)))?;
         for case in OUTBOUND {
             let capture = Arc::new(Capture::default());
             self.partners.push(Arc::clone(&capture));
@@ -122,13 +125,13 @@ impl Stage {
                 .then(|| self.mint.root(Authority::Lab));
             let tls = Some(server_tls(shown(&self.mint, case)?, clients_by)?);
             let partner = LabPartner { name: case.exchanger(), behaviour: case.behaviour, tls, capture };
-            self.open(partner, ports.take(case.octet))?;
+            self.open(partner, ports.take(case.address()))?;
         }
         Ok(())
     }
 
-    fn open(&mut self, partner: LabPartner, socket: Option<TcpSocket>) -> Result<(), LabFault> {
-        let socket = socket.ok_or_else(|| LabFault::Port(io::ErrorKind::AddrNotAvailable.into()))?;
+    fn open(&mut self, partner: LabPartner, socket: io::Result<TcpSocket>) -> Result<(), LabFault> {
+        let socket = socket.map_err(LabFault::Port)?;
         if partner.behaviour == Behaviour::Down {
             // Bound but not listening: connections are refused, and no other process can take the
             // port.
@@ -141,41 +144,10 @@ impl Stage {
     }
 }
 
-/// One port number, bound on every address of the lab: `next_hop = "mx"` has one port for all.
-struct Ports {
-    number: u16,
-    bound: Vec<(u8, TcpSocket)>,
-}
-
-impl Ports {
-    fn find() -> io::Result<Self> {
-        let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-        for _ in 0..PORT_TRIES_MAX {
-            match Self::try_one() {
-                Ok(ports) => return Ok(ports),
-                Err(fault) => last = fault,
-            }
-        }
-        Err(last)
-    }
-
-    fn try_one() -> io::Result<Self> {
-        let mut number = 0;
-        let mut bound = Vec::new();
-        let octets = OUTBOUND.iter().map(|case| case.octet);
-        for octet in [GATEWAY.1, ON_PREMISES.1].into_iter().chain(octets) {
-            let socket = TcpSocket::new_v4()?;
-            socket.bind((address(octet), number).into())?;
-            number = socket.local_addr()?.port();
-            bound.push((octet, socket));
-        }
-        Ok(Self { number, bound })
-    }
-
-    fn take(&mut self, octet: u8) -> Option<TcpSocket> {
-        let at = self.bound.iter().position(|(bound, _)| *bound == octet)?;
-        Some(self.bound.swap_remove(at).1)
-    }
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 fn shown(mint: &Mint, case: &OutboundCase) -> Result<Leaf, LabFault> {
@@ -220,7 +192,6 @@ fn write_files(folder: &Path, mint: &Mint, port: u16, dns: SocketAddr) -> Result
 
 const CONFIG_FILE: &str = "sealpost.toml";
 const ELSEWHERE: &str = "mx.elsewhere.lab.test";
-const PORT_TRIES_MAX: usize = 64;
 const BACKLOG: u32 = 128;
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! The results of the hybrid lab, as a table and as JSON. Pure but for the look at the terminal.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lab::grid::{BOLD, GREEN, PLAIN, RED, YELLOW, brief_reason, lines, widths};
+use crate::lab::grid::{GREEN, PLAIN, RED, YELLOW, brief_reason, in_colour, table};
 use crate::lab::plan::CaseOutcome;
 
 /// The results of one run.
@@ -60,8 +59,7 @@ impl HybridResult {
     /// NO_COLOR is set.
     #[must_use]
     pub fn table(&self) -> String {
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        self.render(std::io::stdout().is_terminal() && !no_color)
+        self.render(in_colour())
     }
 
     /// The result as JSON.
@@ -72,11 +70,8 @@ impl HybridResult {
 
     fn render(&self, colour: bool) -> String {
         let rows: Vec<[String; 6]> = self.rows.iter().map(cells).collect();
-        let widths = widths(&HEAD, &WORDY, &rows);
-        let mut out = lines(&HEAD.map(str::to_owned), &widths, colour.then_some(BOLD));
-        for (cells, row) in rows.iter().zip(&self.rows) {
-            out.push_str(&lines(cells, &widths, colour.then(|| paint(row))));
-        }
+        let colours: Vec<&str> = self.rows.iter().map(paint).collect();
+        let mut out = table((&HEAD, &WORDY), &rows, colour.then_some(colours.as_slice()));
         out.push('\n');
         // Writing to a String can't fail.
         if !self.faults.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use super::switches::Switchboard;
 use crate::lab::fault::LabFault;
 use crate::lab::folder::{Folder, LabOptions, write_files};
 use crate::lab::plan::ORIGIN;
+use crate::lab::ports::Ports;
 use crate::lab::zone::{Entries, Zone};
 
 /// Everything around the gateway; dropping it ends it.
@@ -44,7 +45,9 @@ impl HybridStage {
         let folder = Folder::make(options)?;
         let pki = HybridPki::new()?;
         let zone = Zone::serve(NAME_SERVER, ORIGIN, &entries()).await?;
-        let mut ports = HybridPorts::find().map_err(LabFault::Port)?;
+        let hosts = LabHost::ALL.iter().map(|host| host.address());
+        let addresses: Vec<_> = [OUTSIDE, INSIDE].into_iter().chain(hosts).collect();
+        let mut ports = Ports::find(&addresses, bound).map_err(LabFault::Port)?;
         let keys = keys()?;
         let pin = |host: LabHost| keys.get(&host).map(HostKey::pin).unwrap_or_default();
         let pins = [pin(LabHost::RenewalOld), pin(LabHost::RenewalNew)];
@@ -101,42 +104,6 @@ fn keys() -> Result<BTreeMap<LabHost, HostKey>, LabFault> {
     LabHost::ALL.iter().map(key).collect()
 }
 
-/// One port number, bound on every address of the lab: `next_hop = "mx"` has one port for all.
-struct HybridPorts {
-    number: u16,
-    bound: Vec<(Ipv4Addr, TcpSocket)>,
-}
-
-impl HybridPorts {
-    fn find() -> io::Result<Self> {
-        let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-        for _ in 0..PORT_TRIES_MAX {
-            match Self::try_one() {
-                Ok(ports) => return Ok(ports),
-                Err(fault) => last = fault,
-            }
-        }
-        Err(last)
-    }
-
-    fn try_one() -> io::Result<Self> {
-        let hosts = LabHost::ALL.iter().map(|host| host.address());
-        let (mut number, mut sockets) = (0, Vec::new());
-        for address in [OUTSIDE, INSIDE].into_iter().chain(hosts) {
-            let socket = bound((address, number).into())?;
-            number = socket.local_addr()?.port();
-            sockets.push((address, socket));
-        }
-        Ok(Self { number, bound: sockets })
-    }
-
-    fn take(&mut self, address: Ipv4Addr) -> io::Result<TcpSocket> {
-        let at = self.bound.iter().position(|(bound, _)| *bound == address);
-        let at = at.ok_or(io::ErrorKind::AddrNotAvailable)?;
-        Ok(self.bound.swap_remove(at).1)
-    }
-}
-
 fn entries() -> Entries {
     let exchangers =
         [(OWN_DOMAIN, GATEWAY_NAME), (CLOUD_DOMAIN, GATEWAY_NAME), (OTHER_TENANT, LabHost::Cloud.name())];
@@ -155,6 +122,5 @@ fn entries() -> Entries {
 }
 
 const CONFIG_FILE: &str = "sealpost.toml";
-const PORT_TRIES_MAX: usize = 64;
 const CLIENTS_MAX: usize = 32;
 const RELAYED_MAX: usize = 64;
