@@ -44,29 +44,11 @@ pub(super) fn read(
 
 /// The domains of a partner's file: one pattern a line; `#` begins a comment.
 fn domains(text: &Text, base: &Path, report: &mut Report<'_>) -> Vec<DomainPattern> {
-    let path = base.join(text.get_ref());
-    let Some(content) = content(text, &path, "a list of domains", LIST_BYTES_MAX, report) else {
-        return Vec::new();
+    let pattern = |written: &str| {
+        DomainPattern::parse(written).map_err(|fault| format!("{written:?} is not a domain: {fault}"))
     };
-    let mut found = Vec::new();
-    for (number, line) in (1..).zip(content.lines()) {
-        let written = line.split('#').next().unwrap_or_default().trim();
-        if written.is_empty() {
-            continue;
-        }
-        match DomainPattern::parse(written) {
-            Ok(pattern) => found.push(pattern),
-            Err(fault) => {
-                let words =
-                    format!("{}, line {number}: {written:?} is not a domain: {fault}", path.display());
-                report.fault(text.span(), words);
-            }
-        }
-    }
-    if found.is_empty() {
-        let words = format!("{} has no domain; write one a line, or remove the key", path.display());
-        report.fault(text.span(), words);
-    }
+    let nothing = "has no domain; write one a line, or remove the key";
+    let mut found = one_a_line((text, base), ("a list of domains", LIST_BYTES_MAX), pattern, nothing, report);
     found.sort();
     found.dedup();
     found
@@ -74,27 +56,34 @@ fn domains(text: &Text, base: &Path, report: &mut Report<'_>) -> Vec<DomainPatte
 
 /// The networks of a file: one per line; `#` begins a comment.
 fn networks(text: &Text, base: &Path, report: &mut Report<'_>) -> Vec<IpNet> {
+    let network = |written: &str| units::network(written).map_err(|fault| fault.to_string());
+    let nothing = "has no network, and none would mean anywhere; write one a line, or remove the key";
+    one_a_line((text, base), ("a list of networks", FILE_BYTES_MAX), network, nothing, report)
+}
+
+/// What a file has, one a line; `#` begins a comment. `nothing` is what is said of a file that has none.
+fn one_a_line<T>(
+    (text, base): (&Text, &Path),
+    (what, octets_max): (&str, u64),
+    parse: impl Fn(&str) -> Result<T, String>,
+    nothing: &str,
+    report: &mut Report<'_>,
+) -> Vec<T> {
     let path = base.join(text.get_ref());
-    let Some(content) = content(text, &path, "a list of networks", FILE_BYTES_MAX, report) else {
-        return Vec::new();
-    };
+    let Some(content) = content(text, &path, what, octets_max, report) else { return Vec::new() };
     let mut found = Vec::new();
     for (number, line) in (1..).zip(content.lines()) {
         let written = line.split('#').next().unwrap_or_default().trim();
         if written.is_empty() {
             continue;
         }
-        match units::network(written) {
-            Ok(network) => found.push(network),
+        match parse(written) {
+            Ok(one) => found.push(one),
             Err(fault) => report.fault(text.span(), format!("{}, line {number}: {fault}", path.display())),
         }
     }
     if found.is_empty() {
-        let words = format!(
-            "{} has no network, and none would mean anywhere; write one a line, or remove the key",
-            path.display()
-        );
-        report.fault(text.span(), words);
+        report.fault(text.span(), format!("{} {nothing}", path.display()));
     }
     found
 }
