@@ -203,10 +203,9 @@ pub(super) fn escapes(
 /// Whether anybody may write there through us, as to a domain of ours: it has its own way whoever writes.
 fn is_ours(checked: &CheckedFile, domain: &Domain) -> bool {
     let names = |one: &Inbound| {
-        let by_name = |pattern: &DomainPattern| {
-            *pattern != DomainPattern::Any && pattern.covers(Some(domain)).is_some()
-        };
-        one.kind == ClientKind::Partner && one.mode != Mode::Off && one.to_domains.iter().any(by_name)
+        one.kind == ClientKind::Partner
+            && one.mode != Mode::Off
+            && DomainPattern::any_names(&one.to_domains, Some(domain))
     };
     checked.listen.postmaster.domain_name() == Some(domain) || checked.inbound.iter().any(names)
 }

@@ -156,8 +156,8 @@ fn admitted(connector: &Arc<Inbound>, channel: &Channel, waived: Option<&UnmetCo
 impl Table {
     /// Whether an inbound connector names the recipient domain, other than by `*`.
     fn is_named(&self, domain: Option<&Domain>) -> bool {
-        let by_name = |one: &DomainPattern| *one != DomainPattern::Any && one.covers(domain).is_some();
-        self.inbound.iter().any(|one| one.mode != Mode::Off && one.to_domains.iter().any(by_name))
+        let names = |one: &Arc<Inbound>| DomainPattern::any_names(&one.to_domains, domain);
+        self.inbound.iter().any(|one| one.mode != Mode::Off && names(one))
     }
 }
 

@@ -230,19 +230,7 @@ impl Decision {
     /// Whether it keeps mail back, or would if it were enforced.
     #[must_use]
     pub fn lacks_something(&self) -> bool {
-        match &self.ruling {
-            Ruling::Waived(_) | Ruling::WaivedClient(_) => true,
-            Ruling::Met
-            | Ruling::Sealed
-            | Ruling::Plaintext(_)
-            | Ruling::Withheld(_)
-            | Ruling::Remembered(_)
-            | Ruling::Onward
-            | Ruling::Attributed(_)
-            | Ruling::Refused(..)
-            | Ruling::Excepted(_)
-            | Ruling::NoConnector(_) => self.status().is_some(),
-        }
+        matches!(self.ruling, Ruling::Waived(_) | Ruling::WaivedClient(_)) || self.status().is_some()
     }
 
     /// Whom to ask at the partner that the connector belongs to.

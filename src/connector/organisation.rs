@@ -17,7 +17,9 @@ enum Belonging {
 /// connectors allow.
 fn belonging(table: &Table, postmaster: &Mailbox, mailbox: &Mailbox) -> Option<Belonging> {
     let domain = mailbox.domain_name()?;
-    if table.partners().iter().any(|partner| names(&partner.domains, domain)) {
+    let inbound = table.inbound.iter().filter_map(|connector| connector.partner.as_ref());
+    let outbound = table.outbound.iter().filter_map(|connector| connector.partner.as_ref());
+    if inbound.chain(outbound).any(|partner| DomainPattern::any_names(&partner.domains, Some(domain))) {
         return None;
     }
     let of_postmaster = postmaster.domain_name().is_some_and(|own| domain == own || domain.is_below(own));
@@ -51,16 +53,13 @@ pub fn may_disclose(table: &Table, postmaster: &Mailbox, to: &Mailbox, came_by: 
 }
 
 fn has_mailboxes(connector: &Inbound, domain: &Domain) -> bool {
-    connector.from_domains.contains(&DomainPattern::Any) && names(&connector.to_domains, domain)
+    connector.from_domains.contains(&DomainPattern::Any)
+        && DomainPattern::any_names(&connector.to_domains, Some(domain))
 }
 
 fn sends(connector: &Inbound, domain: &Domain) -> bool {
-    connector.to_domains.contains(&DomainPattern::Any) && names(&connector.from_domains, domain)
-}
-
-/// Whether a domain is covered by more than `*`.
-fn names(patterns: &[DomainPattern], domain: &Domain) -> bool {
-    patterns.iter().any(|pattern| *pattern != DomainPattern::Any && pattern.covers(Some(domain)).is_some())
+    connector.to_domains.contains(&DomainPattern::Any)
+        && DomainPattern::any_names(&connector.from_domains, Some(domain))
 }
 
 #[cfg(test)]

@@ -116,6 +116,12 @@ impl DomainPattern {
         patterns.iter().filter(|p| p.covers(domain).is_some()).max_by_key(|p| p.specificity())
     }
 
+    /// Whether one of the patterns names `domain`: covers it, and is not `*`.
+    #[must_use]
+    pub fn any_names(patterns: &[Self], domain: Option<&Domain>) -> bool {
+        patterns.iter().any(|pattern| *pattern != Self::Any && pattern.covers(domain).is_some())
+    }
+
     /// Every pattern there can be that covers `domain`, closest first: as many as it has labels, and two for the rest.
     pub(super) fn all_covering(domain: Option<&Domain>) -> Vec<Self> {
         let mut all = Vec::new();

@@ -212,6 +212,32 @@ impl SubjectRules {
 }
 
 impl Shortfall {
+    /// The peer's reply to STARTTLS, if that is what it is about.
+    #[must_use]
+    pub fn reply(&self) -> Option<&Reply> {
+        match self {
+            Self::Refused(reply) => Some(reply),
+            Self::NotTried
+            | Self::NotOffered
+            | Self::Handshake(_)
+            | Self::SessionLost(_)
+            | Self::Version(_)
+            | Self::NoCertificate
+            | Self::Unreadable(_)
+            | Self::Unproved
+            | Self::Chain { .. }
+            | Self::Name { .. }
+            | Self::KeyExchange(_)
+            | Self::Profile(..)
+            | Self::Pin { .. }
+            | Self::Subject { .. }
+            | Self::Revoked
+            | Self::RevocationUnknown(_)
+            | Self::NotForClients
+            | Self::Onward => None,
+        }
+    }
+
     /// The enhanced status code of a deferral for this reason: 4.7.4 if TLS was unavailable, 4.7.5 if it was
     /// not good enough.
     #[must_use]

@@ -287,29 +287,8 @@ pub fn classify_name(fault: &NameFault, name: &str) -> Outcome {
 #[must_use]
 pub fn classify_shortfall(shortfall: &Shortfall, on_failure: &OnFailure, at: &At<'_>) -> Outcome {
     let reason = format!("{}: {shortfall}; nothing was sent", at.host);
-    let reply = match shortfall {
-        Shortfall::Refused(reply) => Some(reply.clone()),
-        Shortfall::NotTried
-        | Shortfall::NotOffered
-        | Shortfall::Handshake(_)
-        | Shortfall::SessionLost(_)
-        | Shortfall::Version(_)
-        | Shortfall::NoCertificate
-        | Shortfall::Unreadable(_)
-        | Shortfall::Unproved
-        | Shortfall::Chain { .. }
-        | Shortfall::Name { .. }
-        | Shortfall::KeyExchange(_)
-        | Shortfall::Profile(..)
-        | Shortfall::Pin { .. }
-        | Shortfall::Subject { .. }
-        | Shortfall::Revoked
-        | Shortfall::RevocationUnknown(_)
-        | Shortfall::NotForClients
-        | Shortfall::Onward => None,
-    };
     let what = (shortfall.enhanced(), Cause::Requirement);
-    let trouble = at.trouble(what, reason, reply, Scope::Lane);
+    let trouble = at.trouble(what, reason, shortfall.reply().cloned(), Scope::Lane);
     match on_failure {
         OnFailure::Defer => Outcome::Deferred(trouble),
         OnFailure::Bounce | OnFailure::Reroute(_) if may_pass(shortfall) => Outcome::Deferred(trouble),

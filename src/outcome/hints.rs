@@ -93,27 +93,10 @@ fn hint_on_handshake(fault: &HandshakeFault, decision: &Decision) -> Option<&'st
 }
 
 fn hint_on_shortfall(shortfall: &Shortfall, decision: &Decision) -> Option<&'static Hint> {
-    match shortfall {
-        Shortfall::Handshake(fault) => hint_on_handshake(fault, decision),
-        Shortfall::Refused(reply) => hint_on_reply(reply).or_else(hint_of_refused),
-        Shortfall::NotTried
-        | Shortfall::NotOffered
-        | Shortfall::SessionLost(_)
-        | Shortfall::Version(_)
-        | Shortfall::NoCertificate
-        | Shortfall::Unreadable(_)
-        | Shortfall::Unproved
-        | Shortfall::Chain { .. }
-        | Shortfall::Name { .. }
-        | Shortfall::KeyExchange(_)
-        | Shortfall::Profile(..)
-        | Shortfall::Pin { .. }
-        | Shortfall::Subject { .. }
-        | Shortfall::Revoked
-        | Shortfall::RevocationUnknown(_)
-        | Shortfall::NotForClients
-        | Shortfall::Onward => None,
+    if let Shortfall::Handshake(fault) = shortfall {
+        return hint_on_handshake(fault, decision);
     }
+    shortfall.reply().and_then(|reply| hint_on_reply(reply).or_else(hint_of_refused))
 }
 
 /// The hint with this token, for what was stored. `None` if this version has no such hint.
