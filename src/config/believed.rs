@@ -9,15 +9,13 @@ use super::fault::Report;
 use super::keys::{Entry as _, InboundEntry, OutboundEntry, RaiseEntry};
 use super::schema;
 use crate::connector::{
-    Arrival, DomainPattern, Generation, HeaderHandling, Inbound, Mode, Onward, Outbound, RaiseRule, Table,
-    choose,
+    Arrival, DomainPattern, HeaderHandling, Inbound, Mode, Onward, Outbound, RaiseRule, Table, choose,
 };
 
 /// Checks all connectors and rules, and warns at the one to change.
-pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Report<'_>) {
-    let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
+pub(super) fn warn(file: &schema::File, (checked, table): (&CheckedFile, &Table), report: &mut Report<'_>) {
     for (entry, connector) in file.outbound.iter().zip(&checked.outbound) {
-        lost_on_the_way(entry.get_ref(), connector, (&table, checked), report);
+        lost_on_the_way(entry.get_ref(), connector, (table, checked), report);
     }
     for (entry, connector) in file.inbound.iter().zip(&checked.inbound) {
         if connector.mode != Mode::Off {
@@ -31,7 +29,7 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
         let having = |one: &&Inbound| one.mode != Mode::Off && rule_of(one, name).is_some();
         let by: Vec<&Inbound> = checked.inbound.iter().filter(having).collect();
         raised_by_anyone(entry, &place, &by, report);
-        raised_in_vain(entry, &place, (&by, &table), report);
+        raised_in_vain(entry, &place, (&by, table), report);
     }
 }
 

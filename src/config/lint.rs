@@ -12,33 +12,32 @@ use super::fault::Report;
 use super::keys::{Entry as _, InboundEntry, List};
 use super::schema;
 use crate::connector::{
-    Arrival, BrakeMode, ClientKind, DomainPattern, Generation, Inbound, Mode, NextHop, Onward, Outbound,
-    Require, Table, choose,
+    Arrival, BrakeMode, ClientKind, DomainPattern, Inbound, Mode, NextHop, Onward, Outbound, Require, Table,
+    choose,
 };
 use crate::mail::Domain;
 
 /// Checks all connectors, and warns at the one to change.
-pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Report<'_>) {
-    let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
+pub(super) fn warn(file: &schema::File, (checked, table): (&CheckedFile, &Table), report: &mut Report<'_>) {
     for (entry, connector) in file.outbound.iter().zip(&checked.outbound) {
         let entry = entry.get_ref();
-        arrivals::escapes(entry, connector, (&table, checked), report);
+        arrivals::escapes(entry, connector, (table, checked), report);
         arrivals::handed_back(entry, connector, checked, report);
         let Some(tls) = &entry.tls else { continue };
         if connector.mode == Mode::Enforce && connector.forced().is_some() {
             // What a partner's directions and domains lack is said of the partner.
             if let (Some(domains), None) = (&entry.domains, &connector.partner) {
                 forced_out_only(connector, checked, domains, report);
-                below_or_above(connector, (&table, checked), domains, report);
+                below_or_above(connector, (table, checked), domains, report);
             }
             chosen_by_dns(connector, tls.span(), report);
         }
     }
     for (entry, connector) in file.inbound.iter().zip(&checked.inbound) {
         if let Some(to) = &entry.get_ref().to_domains {
-            leads_nowhere(connector, &table, to, report);
+            leads_nowhere(connector, table, to, report);
         }
-        arrivals::beyond_reports(entry.get_ref(), connector, &table, report);
+        arrivals::beyond_reports(entry.get_ref(), connector, table, report);
         open_to_a_cloud(entry.get_ref(), connector, report);
         strangers_as_ours(entry.get_ref(), connector, checked, report);
         above_the_limit(entry.get_ref(), connector, checked, report);
@@ -46,7 +45,7 @@ pub(super) fn warn(file: &schema::File, checked: &CheckedFile, report: &mut Repo
         let Some(domains) = entry.get_ref().domains_place() else { continue };
         shadowed_inbound(connector, &checked.inbound, domains.clone(), report);
         if connector.is_enforced() && connector.partner.is_none() {
-            forced_in_only(connector, (&table, checked), domains, report);
+            forced_in_only(connector, (table, checked), domains, report);
         }
     }
 }

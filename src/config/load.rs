@@ -103,9 +103,9 @@ fn read_text(
         never::find(&file, checked, &mut report);
         presented::warn(&file, checked, &materials.identities, &mut report);
         profiled::find(&file, checked, &materials.identities, &mut report);
-        lint::warn(&file, checked, &mut report);
-        believed::warn(&file, checked, &mut report);
         let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
+        lint::warn(&file, (checked, &table), &mut report);
+        believed::warn(&file, (checked, &table), &mut report);
         partners::warn(&file, &table, materials.revisions.now, &mut report);
         let dated = DatedMaterials {
             identities: &materials.identities,

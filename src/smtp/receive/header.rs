@@ -40,16 +40,21 @@ impl HeaderSink<'_> {
     /// The content is complete: if there was no blank line, it is all header section.
     pub(super) fn finish(&mut self) {
         if let Some(section) = self.stage.held.take() {
-            self.pass_section(&section);
+            self.pass(&section, section.len());
         }
     }
 
-    fn pass_section(&mut self, section: &[u8]) {
+    /// Passes the section, which ends there, and what came behind it.
+    fn pass(&mut self, octets: &[u8], end: usize) {
+        let (section, body) = octets.split_at_checked(end).unwrap_or((octets, &[]));
         self.stage.findings = self.connector.find(section, self.own, self.stage.handling);
         if self.stage.findings.edits.is_empty() {
-            return self.sink.write(section);
+            return self.sink.write(octets);
         }
         self.sink.write(&edited(section, &self.stage.findings.edits));
+        if !body.is_empty() {
+            self.sink.write(body);
+        }
     }
 }
 
@@ -63,16 +68,7 @@ impl ContentSink for HeaderSink<'_> {
         if held.is_empty() {
             // Usually all of it comes at once, and nothing of it is copied.
             if let Some(end) = header_end(octets) {
-                let (section, body) = octets.split_at_checked(end).unwrap_or((octets, &[]));
-                self.stage.findings = self.connector.find(section, self.own, self.stage.handling);
-                if self.stage.findings.edits.is_empty() {
-                    return self.sink.write(octets);
-                }
-                self.sink.write(&edited(section, &self.stage.findings.edits));
-                if !body.is_empty() {
-                    self.sink.write(body);
-                }
-                return;
+                return self.pass(octets, end);
             }
         }
         // The blank line may span two writes.
@@ -88,11 +84,7 @@ impl ContentSink for HeaderSink<'_> {
             self.stage.held = Some(held);
             return;
         };
-        let (section, body) = held.split_at_checked(end).unwrap_or((&held, &[]));
-        self.pass_section(section);
-        if !body.is_empty() {
-            self.sink.write(body);
-        }
+        self.pass(&held, end);
     }
 
     fn discard(&mut self) {
