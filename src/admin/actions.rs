@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 
-use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
+use super::control::{Control, ControlPeer, HELD_BY_OPERATOR, Refusal, parse};
 use super::view::{ActRequest, ActionTally, ListQuery, QueueAction};
 use crate::mail::{Clock, QueueId};
 use crate::scheduler::BounceResult;
 use crate::spool::{Filter, HoldResult, LaneKey, Pending, QueuedMessage, Removal, SpoolFault};
+use crate::tracking::QueueHandling;
 
 /// The spool filter for a query.
 pub(super) fn filter_of(query: &ListQuery) -> Filter {
@@ -59,6 +60,7 @@ impl PausedShare {
 /// Applies the action to the next page of messages.
 pub(super) async fn act(
     State(control): State<Control>,
+    ConnectInfo(peer): ConnectInfo<ControlPeer>,
     Json(request): Json<ActRequest>,
 ) -> Result<Json<ActionTally>, Refusal> {
     let after = request.of.after.as_deref().map(parse).transpose()?;
@@ -82,63 +84,80 @@ pub(super) async fn act(
     match request.action {
         QueueAction::Retry => {
             control.scheduler.retry_all(&ids).await?;
+            control.tell(&ids, QueueHandling::Retried, peer);
             done.messages = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         }
         QueueAction::Hold => {
             let hold = |id| control.spool.hold(id, HELD_BY_OPERATOR.to_owned());
-            ask_each(&control, &ids, hold, &mut done).await?;
+            let held = ask_each(&control, &ids, hold, &mut done).await?;
+            control.tell(&held, QueueHandling::Held, peer);
         }
         QueueAction::Release => {
             let now = Clock::wall();
             let asked: Vec<_> = ids.iter().map(|id| (*id, control.spool.release(*id, now))).collect();
             for (id, answer) in asked {
-                done.note(id, if answer.await? { ActionOutcome::Done } else { ActionOutcome::Unknown });
+                let was = if answer.await? { ActionOutcome::Done } else { ActionOutcome::Unknown };
+                if was == ActionOutcome::Done {
+                    control.tell(&[id], QueueHandling::Released, peer);
+                }
+                done.note(id, was);
             }
             control.scheduler.retry_all(&ids).await?;
         }
         QueueAction::Bounce => {
             for id in ids {
-                done.note(id, control.scheduler.bounce(id).await.map(ActionOutcome::from)?);
+                let was = control.scheduler.bounce(id).await.map(ActionOutcome::from)?;
+                if was == ActionOutcome::Done {
+                    control.tell(&[id], QueueHandling::Bounced, peer);
+                }
+                done.note(id, was);
             }
         }
         QueueAction::Remove => {
-            ask_each(&control, &ids, |id| control.spool.remove(id), &mut done).await?;
+            let gone = ask_each(&control, &ids, |id| control.spool.remove(id), &mut done).await?;
+            control.tell(&gone, QueueHandling::Removed, peer);
         }
     }
     Ok(Json(done))
 }
 
 /// Asks for each message, all at once. Messages that wait in memory are released from their lease
-/// and tried a second time.
+/// and tried a second time. Returns those for which it was done.
 async fn ask_each<T>(
     control: &Control,
     ids: &[QueueId],
     ask: impl Fn(QueueId) -> Pending<Result<T, SpoolFault>>,
     done: &mut ActionTally,
-) -> Result<(), SpoolFault>
+) -> Result<Vec<QueueId>, SpoolFault>
 where
     ActionOutcome: From<T>,
 {
-    let mut busy = Vec::new();
+    let (mut busy, mut changed) = (Vec::new(), Vec::new());
     let asked: Vec<_> = ids.iter().map(|id| (*id, ask(*id))).collect();
     for (id, answer) in asked {
         match ActionOutcome::from(answer.await?) {
             ActionOutcome::Busy => busy.push(id),
-            was @ (ActionOutcome::Done | ActionOutcome::Unknown) => done.note(id, was),
+            was @ (ActionOutcome::Done | ActionOutcome::Unknown) => {
+                changed.extend((was == ActionOutcome::Done).then_some(id));
+                done.note(id, was);
+            }
         }
     }
     if busy.is_empty() {
-        return Ok(());
+        return Ok(changed);
     }
     control.scheduler.let_go(&busy).await;
     let asked: Vec<_> = busy.iter().map(|id| (*id, ask(*id))).collect();
     for (id, answer) in asked {
-        done.note(id, ActionOutcome::from(answer.await?));
+        let was = ActionOutcome::from(answer.await?);
+        changed.extend((was == ActionOutcome::Done).then_some(id));
+        done.note(id, was);
     }
-    Ok(())
+    Ok(changed)
 }
 
 /// The result for one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ActionOutcome {
     Done,
     Busy,

@@ -45,29 +45,56 @@ pub struct Alarm {
     pub connectors: Vec<String>,
 }
 
+/// How a replacement changed the alarms of a kind.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct AlarmChanges {
+    /// Those that began.
+    pub raised: Vec<Alarm>,
+    /// Those that ended.
+    pub cleared: Vec<Alarm>,
+}
+
+impl AlarmKind {
+    /// The word for logs and machines.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Reload => "reload",
+            Self::Expiry => "expiry",
+            Self::Lists => "lists",
+            Self::Log => "log",
+            Self::Brake => "brake",
+            Self::Override => "override",
+        }
+    }
+}
+
 impl Alarms {
-    /// Replaces the alarms of a kind, each with the outbound connectors it concerns. Returns those
-    /// that are new and must be reported.
+    /// Replaces the alarms of a kind, each with the outbound connectors it concerns. Returns those that began and those
+    /// that ended.
     pub fn replace(
         &self,
         kind: AlarmKind,
         now: UnixMillis,
         found: Vec<(String, Vec<String>)>,
-    ) -> Vec<String> {
+    ) -> AlarmChanges {
         let mut lasting = self.lock();
-        let known = lasting.remove(&kind).unwrap_or_default();
-        let mut fresh = Vec::new();
-        let since = |what: &str| known.iter().find(|alarm| alarm.what == what).map(|a| a.since.clone());
+        let mut known = lasting.remove(&kind).unwrap_or_default();
+        let mut raised = Vec::new();
         let mut alarms = Vec::with_capacity(found.len());
         for (what, connectors) in found {
-            let since = since(&what).unwrap_or_else(|| {
-                fresh.push(what.clone());
-                rfc3339(now)
-            });
-            alarms.push(Alarm { kind, since, what, connectors });
+            let place = known.iter().position(|alarm| alarm.what == what);
+            let before = place.map(|place| known.remove(place).since);
+            let is_new = before.is_none();
+            let since = before.unwrap_or_else(|| rfc3339(now));
+            let alarm = Alarm { kind, since, what, connectors };
+            if is_new {
+                raised.push(alarm.clone());
+            }
+            alarms.push(alarm);
         }
         lasting.insert(kind, alarms);
-        fresh
+        AlarmChanges { raised, cleared: known }
     }
 
     /// All current alarms.
@@ -86,10 +113,16 @@ impl Alarms {
 mod tests {
     use super::*;
 
+    fn owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
     #[track_caller]
-    fn check(alarms: &Alarms, now: i64, found: &[&str], told: &[&str], lasting: &[(&str, &str)]) {
+    fn check(alarms: &Alarms, now: i64, found: &[&str], told: (&[&str], &[&str]), lasting: &[(&str, &str)]) {
         let found = found.iter().map(|what| ((*what).to_owned(), Vec::new())).collect();
-        assert_eq!(alarms.replace(AlarmKind::Expiry, UnixMillis(now), found), told);
+        let changes = alarms.replace(AlarmKind::Expiry, UnixMillis(now), found);
+        let words = |list: Vec<Alarm>| list.into_iter().map(|one| one.what).collect::<Vec<_>>();
+        assert_eq!((words(changes.raised), words(changes.cleared)), (owned(told.0), owned(told.1)));
         let list = alarms.list();
         let list: Vec<_> = list.iter().map(|alarm| (alarm.what.as_str(), alarm.since.as_str())).collect();
         assert_eq!(list, lasting);
@@ -99,9 +132,9 @@ mod tests {
     fn what_lasts_is_told_once() {
         let alarms = Alarms::default();
         let (first, second) = ("1970-01-01T00:00:01Z", "1970-01-01T00:00:02Z");
-        check(&alarms, 1_000, &["a"], &["a"], &[("a", first)]);
-        check(&alarms, 2_000, &["a", "b"], &["b"], &[("a", first), ("b", second)]);
-        check(&alarms, 3_000, &["b"], &[], &[("b", second)]);
-        check(&alarms, 4_000, &[], &[], &[]);
+        check(&alarms, 1_000, &["a"], (&["a"], &[]), &[("a", first)]);
+        check(&alarms, 2_000, &["a", "b"], (&["b"], &[]), &[("a", first), ("b", second)]);
+        check(&alarms, 3_000, &["b"], (&[], &["a"]), &[("b", second)]);
+        check(&alarms, 4_000, &[], (&[], &["b"]), &[]);
     }
 }

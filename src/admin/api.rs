@@ -23,6 +23,7 @@ use crate::connector::{Generation, Override};
 use crate::mail::{BodyType, Clock, Content, QueueId};
 use crate::scheduler::{BounceResult, LaneView};
 use crate::spool::{HoldResult, LaneCount, LaneKey, QueuedMessage, Removal};
+use crate::tracking::QueueHandling;
 
 impl Control {
     /// The routes; the socket decides who may use them.
@@ -172,13 +173,17 @@ async fn show(State(control): State<Control>, Path(id): Path<String>) -> Result<
 
 async fn retry(
     State(control): State<Control>,
+    ConnectInfo(peer): ConnectInfo<ControlPeer>,
     Json(request): Json<RetryRequest>,
 ) -> Result<Json<ActionResult>, Refusal> {
     let id = request.id.as_deref().map(parse).transpose()?;
     let recipients = control.scheduler.retry(id).await?;
     match (id, recipients) {
         (Some(id), 0) => Err(not_retried(&control, id).await?),
-        _ => made_due(&control, id, recipients).await,
+        _ => {
+            control.tell(id.as_slice(), QueueHandling::Retried, peer);
+            made_due(&control, id, recipients).await
+        }
     }
 }
 
@@ -213,6 +218,7 @@ async fn made_due(
 
 async fn remove(
     State(control): State<Control>,
+    ConnectInfo(peer): ConnectInfo<ControlPeer>,
     Path(id): Path<String>,
 ) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
@@ -222,17 +228,24 @@ async fn remove(
         removal = control.spool.remove(id).await?;
     }
     match removal {
-        Removal::Removed => Ok(Json(ActionResult {
-            id: Some(id),
-            removal: Some(RemovalResult::Removed),
-            ..ActionResult::default()
-        })),
+        Removal::Removed => {
+            control.tell(&[id], QueueHandling::Removed, peer);
+            Ok(Json(ActionResult {
+                id: Some(id),
+                removal: Some(RemovalResult::Removed),
+                ..ActionResult::default()
+            }))
+        }
         Removal::Unknown => Err(unknown(id)),
         Removal::Leased => Err(busy(id)),
     }
 }
 
-async fn hold(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<ActionResult>, Refusal> {
+async fn hold(
+    State(control): State<Control>,
+    ConnectInfo(peer): ConnectInfo<ControlPeer>,
+    Path(id): Path<String>,
+) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
     let mut holding = control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await?;
     if holding == HoldResult::Leased {
@@ -240,7 +253,10 @@ async fn hold(State(control): State<Control>, Path(id): Path<String>) -> Result<
         holding = control.spool.hold(id, HELD_BY_OPERATOR.to_owned()).await?;
     }
     match holding {
-        HoldResult::Held => Ok(Json(ActionResult { id: Some(id), ..ActionResult::default() })),
+        HoldResult::Held => {
+            control.tell(&[id], QueueHandling::Held, peer);
+            Ok(Json(ActionResult { id: Some(id), ..ActionResult::default() }))
+        }
         HoldResult::Unknown => Err(unknown(id)),
         HoldResult::Leased => Err(busy(id)),
     }
@@ -248,12 +264,14 @@ async fn hold(State(control): State<Control>, Path(id): Path<String>) -> Result<
 
 async fn release(
     State(control): State<Control>,
+    ConnectInfo(peer): ConnectInfo<ControlPeer>,
     Path(id): Path<String>,
 ) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
     if !control.spool.release(id, Clock::wall()).await? {
         return Err(Refusal(StatusCode::NOT_FOUND, format!("no held message {id} is queued")));
     }
+    control.tell(&[id], QueueHandling::Released, peer);
     // Tells the scheduler that the message is due.
     let recipients = control.scheduler.retry(Some(id)).await?;
     made_due(&control, Some(id), recipients).await
@@ -261,11 +279,13 @@ async fn release(
 
 async fn bounce(
     State(control): State<Control>,
+    ConnectInfo(peer): ConnectInfo<ControlPeer>,
     Path(id): Path<String>,
 ) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
     match control.scheduler.bounce(id).await? {
         BounceResult::Done(count) => {
+            control.tell(&[id], QueueHandling::Bounced, peer);
             Ok(Json(ActionResult { id: Some(id), recipients: Some(count), ..ActionResult::default() }))
         }
         BounceResult::Unknown => Err(unknown(id)),

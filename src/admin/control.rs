@@ -13,6 +13,7 @@ use super::view::ErrorAnswer;
 use crate::mail::QueueId;
 use crate::scheduler::Scheduler;
 use crate::spool::{Spool, SpoolFault};
+use crate::tracking::{Event, Journal, QueueHandling};
 
 /// The shared state of the control API.
 #[derive(Clone)]
@@ -25,8 +26,19 @@ pub struct Control {
     pub listening: Arc<[(String, SocketAddr)]>,
     /// The alarms to show.
     pub alarms: Arc<Alarms>,
+    /// Where what an operator does is told.
+    pub journal: Arc<Journal>,
     /// The daemon's reload, pause and connector views.
     pub operator: Arc<dyn Operator>,
+}
+
+impl Control {
+    /// Tells what an operator did with messages.
+    pub(super) fn tell(&self, ids: &[QueueId], handling: QueueHandling, peer: ControlPeer) {
+        for id in ids {
+            self.journal.record(&Event::Handled { id: *id, handling, uid: peer.uid });
+        }
+    }
 }
 
 /// Who is at the other end of the control socket.

@@ -9,7 +9,7 @@ mod operator;
 mod serve;
 mod view;
 
-pub use alarms::{Alarm, AlarmKind, Alarms};
+pub use alarms::{Alarm, AlarmChanges, AlarmKind, Alarms};
 pub use api::NEXT_OFFSET;
 pub use control::Control;
 pub use operator::{

@@ -419,7 +419,7 @@ impl MessageView {
 
 impl From<Origin> for OriginView {
     fn from(origin: Origin) -> Self {
-        let Origin { connector, sealed, onward, originator: _, message_id } = origin;
+        let Origin { connector, sealed, onward, originator: _, message_id, subject: _ } = origin;
         let (onward, raised_by) = (onward.level, onward.raised_by);
         Self { connector, sealed, onward, raised_by, message_id }
     }

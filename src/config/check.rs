@@ -11,13 +11,14 @@ use toml::Spanned;
 use super::fault::Report;
 use super::keys::{
     BrakeValues, CrlValues, DnsValues, Entry as _, LimitsValues, ListenerEntry, ListenerValues, LogValues,
-    QueueValues, ServerValues, TimeoutsValues, shown,
+    QueueValues, ServerValues, TimeoutsValues, TrackingValues, shown,
 };
 use super::known::DefinedIds;
 use super::named::Revisions;
 use super::{LogSettings, connectors, outbound, partners, schema, view};
 use crate::connector::{Inbound, Outbound};
 use crate::listen::settings::{Listener, ListenerTls};
+use crate::tracking::TrackingSettings;
 use crate::{deliver, listen, resolver, retrieve, scheduler};
 
 /// The settings of a file. If a fault was reported, parts are missing and the value must not be used.
@@ -31,6 +32,7 @@ pub(super) struct CheckedFile {
     pub(super) inbound: Vec<Inbound>,
     pub(super) outbound: Vec<Outbound>,
     pub(super) drain: Duration,
+    pub(super) tracking: TrackingSettings,
     pub(super) log: LogSettings,
     /// Every value in effect, for `check --json`.
     pub(super) in_force: Map<String, Value>,
@@ -44,6 +46,7 @@ struct Plain {
     limits: LimitsValues,
     brake: BrakeValues,
     timeouts: TimeoutsValues,
+    tracking: TrackingValues,
     log: LogValues,
 }
 
@@ -86,12 +89,14 @@ pub(super) fn check(
             timeouts: plain.timeouts.inbound(),
             reserve: plain.limits.reserve(),
             brake: plain.brake.rules(),
+            subjects: plain.tracking.keeps_subjects(),
         },
         resolver: plain.dns.settings(),
         retrieve: plain.crl.settings(),
         inbound: connectors.inbound,
         outbound: connectors.outbound,
         drain: plain.timeouts.drain,
+        tracking: plain.tracking.settings(),
         log: plain.log.settings(),
         server,
         in_force,
@@ -119,6 +124,7 @@ fn plain(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Plain {
         limits: file.limits.read(&nowhere, report),
         brake: file.brake.read(&nowhere, report),
         timeouts: file.timeouts.read(&nowhere, report),
+        tracking: file.tracking.read(&nowhere, report),
         log: file.log.read(&nowhere, report),
     };
     plain.limits.settle(&file.limits, report);
@@ -140,6 +146,7 @@ fn in_force(file: &schema::File, server: &ServerValues, plain: &Plain) -> Map<St
         ("limits", shown(&file.limits, &plain.limits)),
         ("brake", shown(&file.brake, &plain.brake)),
         ("timeouts", shown(&file.timeouts, &plain.timeouts)),
+        ("tracking", shown(&file.tracking, &plain.tracking)),
         ("log", shown(&file.log, &plain.log)),
     ];
     sections.into_iter().map(|(name, values)| (name.to_owned(), Value::Object(values))).collect()

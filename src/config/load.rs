@@ -242,6 +242,7 @@ fn whole(
         trust,
         drain: checked.drain,
         staged: materials.staged,
+        tracking: checked.tracking,
         log: checked.log,
         in_force: Value::Object(in_force),
         unmet: Vec::new(),

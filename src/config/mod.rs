@@ -53,6 +53,7 @@ pub use verdict::{PartVerdict, ProfileVerdict};
 use crate::connector::{Generation, Inbound, Outbound, SmartHost, Table, TrustId};
 use crate::mail::UnixMillis;
 use crate::tls::{Identity, TrustSet};
+use crate::tracking::TrackingSettings;
 use crate::{deliver, listen, resolver, retrieve, scheduler};
 
 /// A checked configuration: the settings of every module.
@@ -90,6 +91,8 @@ pub struct Config {
     pub drain: Duration,
     /// When the successor of a certificate takes over, by the ID of `[certificate.ID]`; only future dates.
     pub staged: BTreeMap<String, UnixMillis>,
+    /// What is kept of each message.
+    pub tracking: TrackingSettings,
     /// The settings of the program's own log.
     pub log: LogSettings,
     /// The requirements that nobody can meet at the moment.

@@ -11,7 +11,7 @@ use super::fault::place;
 use super::keys::{
     BrakeEntry, CertificateEntry, CrlEntry, DnsEntry, InboundEntry, LimitsEntry, List, ListenerEntry,
     LogEntry, OutboundEntry, PartnerEntry, QueueEntry, RaiseEntry, ServerEntry, Text, TimeoutsEntry,
-    TrustEntry,
+    TrackingEntry, TrustEntry,
 };
 use super::lenient;
 use super::values::choices;
@@ -36,6 +36,7 @@ pub(super) struct File {
     pub(super) limits: LimitsEntry,
     pub(super) brake: BrakeEntry,
     pub(super) timeouts: TimeoutsEntry,
+    pub(super) tracking: TrackingEntry,
     pub(super) log: LogEntry,
 }
 

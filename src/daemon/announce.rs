@@ -2,6 +2,7 @@
 
 use crate::admin::ReloadAnswer;
 use crate::connector::Generation;
+use crate::tracking::{Event, Journal};
 
 /// The listeners and domains for which less is required, one alarm each, and one for the rest.
 pub(super) fn alarms_of(reloaded: &ReloadAnswer) -> Vec<String> {
@@ -15,8 +16,11 @@ pub(super) fn alarms_of(reloaded: &ReloadAnswer) -> Vec<String> {
     told
 }
 
-pub(super) fn tell_reloaded(reloaded: &ReloadAnswer) {
+pub(super) fn tell_reloaded(reloaded: &ReloadAnswer, journal: &Journal) {
     let Generation(generation) = reloaded.generation;
+    let weaker = reloaded.loosened.iter().map(|one| one.what.clone());
+    let weaker: Vec<String> = reloaded.loosened_listeners.iter().cloned().chain(weaker).collect();
+    journal.record(&Event::Reloaded { generation, weaker: &weaker });
     tracing::info!(generation, changes = reloaded.changes.len(), "the configuration has taken effect");
     for certificate in &reloaded.certificates {
         tracing::info!("{certificate}");

@@ -12,6 +12,7 @@ use crate::admin::{AlarmKind, OverrideReport, OverrideRequest};
 use crate::config::{self, Config};
 use crate::connector::{Override, OverrideLevel};
 use crate::mail::{Clock, rfc3339};
+use crate::tracking::Event;
 
 /// Ends each override when its time is over, until `stop`.
 pub(super) async fn keep(reloader: Arc<Reloader>, stop: CancellationToken) {
@@ -79,6 +80,8 @@ impl Reloader {
         let (connector, level) = (&*one.connector, one.level.word());
         let (until, by, reason) = (rfc3339(one.until), &*one.by, &*one.reason);
         tracing::warn!(connector, level, until, by, reason, "an operator has overridden a requirement");
+        let words = words(&one);
+        self.journal().record(&Event::Override { connector, level: Some(level), words: &words });
         self.tell_overrides();
         tokio::spawn(Arc::clone(&self).drain(limit));
         Ok(OverrideReport { overridden: one, generation: answer.generation, loosened: answer.loosened })
@@ -131,8 +134,9 @@ impl Reloader {
             OverrideEnd::Refused(why) => why.clone(),
         };
         let what = format!("the override of connector {name} has ended: {why}");
+        self.journal().record(&Event::Override { connector: name, level: None, words: &what });
         self.tell_overrides();
-        self.tell(std::slice::from_ref(&what));
+        self.tell([&what]);
         what
     }
 
@@ -141,7 +145,7 @@ impl Reloader {
         let list = self.overrides().list();
         let found = list.iter().map(|one| (words(one), vec![one.connector.to_string()])).collect();
         let fresh = self.alarms().replace(AlarmKind::Override, Clock::wall(), found);
-        self.tell(&fresh);
+        self.tell_changes(&fresh);
     }
 }
 

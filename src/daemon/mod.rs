@@ -23,6 +23,7 @@ mod reload;
 mod setups;
 mod signals;
 mod state_file;
+mod telling;
 mod validated;
 mod watch;
 mod watchdog;
@@ -139,7 +140,7 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let (overrides, base) = (Overrides::load(&config.data_dir), Arc::new(config));
     let (mut config, refused) = base.overridden(&overrides.list());
     fit_sessions(&mut config);
-    let (journal, clock) = (Arc::new(Journal), Clock::start());
+    let (journal, clock) = (Arc::new(Journal::default()), Clock::start());
     let first = reload::First::of(&config, base)?;
     let dns = Dns::new(&config.resolver)?;
     let lists = list_keeper(&config, &first, &dns);
@@ -247,6 +248,7 @@ fn control(
         scheduler: Arc::clone(scheduler),
         listening: listening.into(),
         alarms: reloader.alarms(),
+        journal: reloader.journal(),
         operator: Arc::<Reloader>::clone(reloader),
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::announce::{alarms_of, announce_reload, notify, tell_reloaded};
-use super::braking::{Braking, brake_alarm};
+use super::braking::Braking;
 use super::connectors::{Sighting, Words, views};
 use super::overrides::{OverrideEnd, Overrides, user};
 use super::paused::PauseFile;
@@ -23,12 +23,12 @@ use crate::admin::{
     PartnerView, PauseAnswer, ReleaseAnswer, ReloadAnswer, ReloadFailure, Validation, WaitingByConnector,
 };
 use crate::config::{self, Config, Faults};
-use crate::connector::{DrainTally, Generation, LiveTable, Override, ReleaseCause, Table, TrustId};
+use crate::connector::{DrainTally, Generation, LiveTable, Override, Table};
 use crate::deliver::ClientSetups;
 use crate::listen::settings::ListenerTls;
 use crate::listen::{SeenPeers, ServerSetups};
 use crate::mail::{Clock, UnixMillis, rfc3339};
-use crate::retrieve::{ListTrouble, TrustById};
+use crate::retrieve::TrustById;
 use crate::scheduler::{LaneView, Scheduler};
 use crate::tls::Identity;
 use crate::tracking::{Event, Journal};
@@ -36,14 +36,14 @@ use crate::tracking::{Event, Journal};
 /// Reloads connectors, certificates and trust anchors from the files.
 pub struct Reloader {
     first: First,
-    in_use: ArcSwap<InUse>,
-    live: Arc<LiveTable>,
+    pub(super) in_use: ArcSwap<InUse>,
+    pub(super) live: Arc<LiveTable>,
     scheduler: Arc<Scheduler>,
-    journal: Arc<Journal>,
+    pub(super) journal: Arc<Journal>,
     paused: PauseFile,
     seen: SeenPeers,
-    braking: Arc<Braking>,
-    alarms: Arc<Alarms>,
+    pub(super) braking: Arc<Braking>,
+    pub(super) alarms: Arc<Alarms>,
     overrides: Overrides,
     /// One reload at a time: each table has its own generation, and its TLS setups belong to it.
     pub(super) alone: tokio::sync::Mutex<()>,
@@ -87,10 +87,10 @@ pub(super) struct InUse {
     file: PathBuf,
     files: Vec<PathBuf>,
     data_dir: PathBuf,
-    identities: BTreeMap<String, Arc<Identity>>,
+    pub(super) identities: BTreeMap<String, Arc<Identity>>,
     /// When the successor of a certificate takes over.
-    staged: BTreeMap<String, UnixMillis>,
-    trust: TrustById,
+    pub(super) staged: BTreeMap<String, UnixMillis>,
+    pub(super) trust: TrustById,
     shown: ListenerOffers,
     words: Arc<Words>,
 }
@@ -209,56 +209,6 @@ impl Reloader {
         self.in_use.load().staged.values().min().copied()
     }
 
-    /// Reports revocation lists that can't be fetched, each as long as it lasts.
-    pub(super) fn tell_lists(&self, troubles: Vec<ListTrouble>) {
-        let table = self.live.table();
-        let naming = |id: &TrustId| {
-            let naming = table.outbound.iter().filter(|c| c.forced().is_some_and(|f| f.trust().contains(id)));
-            naming.map(|connector| connector.name.to_string()).collect()
-        };
-        let found = troubles.into_iter().map(|one| (one.words, naming(&one.trust))).collect();
-        let fresh = self.alarms.replace(AlarmKind::Lists, Clock::wall(), found);
-        self.tell(&fresh);
-    }
-
-    /// Reports our certificates, trust anchors and revocation lists that are about to expire, once per threshold.
-    pub(super) fn tell_expiry(&self) {
-        let now = Clock::wall();
-        let (in_use, table) = (self.in_use.load(), self.live.table());
-        let mut found = expiry::alarms(&in_use.identities, &in_use.staged, table.outbound.iter(), now);
-        found.extend(expiry::trust_alarms(&in_use.trust, table.outbound.iter(), now));
-        found.extend(expiry::requirement_alarms(&table, &in_use.trust, now));
-        found.extend(expiry::review_alarms(&table, now));
-        let fresh = self.alarms.replace(AlarmKind::Expiry, now, found);
-        self.tell(&fresh);
-    }
-
-    /// Reports inbound connectors by which a flood came, as long as it lasts, and those released by themselves. Whether
-    /// anything has changed.
-    pub(super) fn tell_brakes(&self) -> bool {
-        let (table, brakes) = (self.live.table(), &self.braking.brakes);
-        let ended = brakes.tick(&table);
-        for (connector, cause) in &ended {
-            let why = match cause {
-                ReleaseCause::Time => "its time is up",
-                ReleaseCause::Calm => "no more comes than usual",
-                ReleaseCause::Off => "its brake is off",
-            };
-            tracing::warn!(%connector, why, "a connector is released from its brake");
-        }
-        let found = brakes.braked(&table).iter().map(|one| (brake_alarm(one), Vec::new())).collect();
-        let fresh = self.alarms.replace(AlarmKind::Brake, Clock::wall(), found);
-        self.tell(&fresh);
-        !ended.is_empty() || !fresh.is_empty()
-    }
-
-    /// Reports that log lines are being dropped, once for as long as it lasts.
-    pub(super) fn tell_dropped(&self, now: bool) {
-        let what = now.then(|| (DROPS.to_owned(), Vec::new()));
-        let fresh = self.alarms.replace(AlarmKind::Log, Clock::wall(), what.into_iter().collect());
-        self.tell(&fresh);
-    }
-
     /// Returns once the files are in effect; the transactions that they do not allow end meanwhile. Continues even if
     /// the caller gives up: half a reload would match neither table.
     pub(super) async fn reload_by(
@@ -307,10 +257,11 @@ impl Reloader {
         }
         match done {
             Ok((reloaded, limit)) => {
-                let _gone = self.alarms.replace(AlarmKind::Reload, Clock::wall(), Vec::new());
+                let gone = self.alarms.replace(AlarmKind::Reload, Clock::wall(), Vec::new());
+                self.tell_changes(&gone);
                 self.tell(&alarms_of(&reloaded));
                 self.tell_expiry();
-                tell_reloaded(&reloaded);
+                tell_reloaded(&reloaded, &self.journal);
                 Ok((reloaded, limit))
             }
             Err(fault) => {
@@ -434,29 +385,6 @@ impl Reloader {
         ReloadFailure { generation: self.live.generation(), faults: fault.list() }
     }
 
-    fn tell_refused(&self, trigger: Trigger, refused: &ReloadFailure) {
-        let Generation(number) = refused.generation;
-        if trigger == Trigger::Change {
-            tracing::info!(faults = refused.faults.len(), "the files have changed, but have errors so far");
-            return;
-        }
-        let told: Vec<String> = refused
-            .faults
-            .iter()
-            .take(ALARMS_MAX)
-            .map(|fault| format!("not reloaded, generation {number} stays in effect: {fault}"))
-            .collect();
-        let found = told.iter().map(|what| (what.clone(), Vec::new())).collect();
-        let fresh = self.alarms.replace(AlarmKind::Reload, Clock::wall(), found);
-        self.tell(if trigger == Trigger::Asked { &told } else { &fresh });
-    }
-
-    pub(super) fn tell(&self, alarms: &[String]) {
-        for what in alarms {
-            self.journal.record(&Event::Alarm { what });
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, FileStamps> {
         // Both values are complete even if a holder of the lock panicked.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -509,8 +437,15 @@ impl Operator for Reloader {
     fn keep_validation(self: Arc<Self>, name: String, found: Validation) -> KeepAnswer {
         Box::pin(async move {
             let (table, data_dir) = (self.live.table(), self.in_use.load().data_dir.clone());
+            let connector = table.outbound.iter().find(|one| *one.name == *name);
+            let partner =
+                connector.and_then(|one| one.partner.as_ref().map(|partner| partner.name.to_string()));
+            let (holds, words, of) = (found.ok, found.verdict.clone(), name.clone());
             let kept = move || validated::keep_of(&table, &data_dir, &name, found);
-            tokio::task::spawn_blocking(kept).await.unwrap_or_else(|fault| Err(fault.to_string()))
+            tokio::task::spawn_blocking(kept).await.unwrap_or_else(|fault| Err(fault.to_string()))?;
+            let (connector, partner, words) = (&*of, partner.as_deref(), &*words);
+            self.journal.record(&Event::Validated { connector, partner, holds, words });
+            Ok(())
         })
     }
 }
@@ -593,8 +528,3 @@ fn refuse_unmet(config: &Config, last: &Table, next: &Table) -> Result<(), Fault
     let ours = config.unmet.iter().filter(|one| newly.iter().any(|name| **name == *one.connector));
     Faults::of(ours.map(|one| one.fault.clone()).collect()).map_or(Ok(()), Err)
 }
-
-/// Maximum number of errors reported as alarms; `check` shows the rest.
-const ALARMS_MAX: usize = 10;
-
-const DROPS: &str = "nobody reads the log (standard error) fast enough: lines are dropped; what happens to mail is kept up to 64 MiB";

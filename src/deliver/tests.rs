@@ -192,7 +192,7 @@ impl World {
             attempts: 1,
         };
         let dns = Dns::new(&asked).expect("a resolver");
-        let journal = Arc::new(Journal);
+        let journal = Arc::new(Journal::default());
         let courier = Courier::new(
             settings,
             Arc::clone(&live),

@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::ListenerState;
-use crate::connector::{Decision, Forced, InboundTls, Mode};
-use crate::mail::{Clock, QueueId, UnixMillis};
+use crate::connector::{Decision, Forced, Inbound, InboundTls, Mode};
+use crate::mail::{Clock, Mailbox, QueueId, UnixMillis};
 use crate::smtp::data::ContentSink;
 use crate::smtp::receive::{ReceivedMessage, Reservation, StoreRefusal};
 use crate::spool::{BodyWriter, LaneKey, NewContent, NewMessage, Origin, SpoolFault};
-use crate::tracking::Event;
+use crate::tracking::{ArrivalTimes, Event, MessageFacts};
 
 /// Takes in the messages of one session, one at a time.
 pub(super) struct Intake {
@@ -55,40 +55,27 @@ impl Intake {
     }
 
     async fn put(&mut self, arrived: ReceivedMessage, peer: std::net::IpAddr) -> Result<(), SpoolFault> {
-        let mut reservation = None;
-        let content = match std::mem::replace(&mut self.body, Body::Nothing) {
-            Body::Held(octets) => NewContent::Held(octets.into()),
-            Body::Writing(writing) => {
-                let (writer, reserved) = *writing;
-                let stored = writer.finish().await?;
-                reservation = Some(reserved);
-                NewContent::Stored(stored)
-            }
-            Body::Lost(fault) => return Err(fault),
-            Body::Nothing => return Err(SpoolFault::Failed("no content came".to_owned())),
-        };
-        let ReceivedMessage { id, envelope, ways, connector, decision, findings, message_id, .. } = arrived;
+        let (content, reservation) = self.content().await?;
+        let ReceivedMessage { id, envelope, ways, connector, decision, findings, .. } = arrived;
+        let message_id = arrived.message_id;
         let lanes = envelope
             .recipients
             .iter()
             .zip(&ways)
             .map(|(r, way)| LaneKey::of(way, r.forward_path.domain()))
             .collect();
-        let proven = connector.forced().is_some_and(Forced::proves_who);
-        let sealed = match (&connector.tls, connector.mode) {
-            (InboundTls::Forced(_), Mode::Enforce) => true,
-            // Audit mode may have waived the requirement.
-            (InboundTls::Forced(_), Mode::Audit | Mode::Off) => false,
-            (InboundTls::Off | InboundTls::Opportunistic, _) => false,
-        };
+        let (proven, sealed) = (connector.forced().is_some_and(Forced::proves_who), is_sealed(&connector));
+        let subject = arrived.subject.filter(|_| self.shared.settings.subjects);
         let reverse_path = envelope.reverse_path.clone();
-        let recipients = envelope.recipients.len();
+        let recipients: Vec<Mailbox> =
+            envelope.recipients.iter().map(|one| one.forward_path.clone()).collect();
         let origin = Origin {
             connector: Some(Arc::clone(&connector.name)),
             sealed,
             onward: findings.demand.clone(),
             originator: arrived.originator,
             message_id: message_id.clone(),
+            subject: subject.clone(),
         };
         let accepted_at = Clock::wall();
         let message = NewMessage { id, envelope, lanes, content, accepted_at, origin };
@@ -105,22 +92,44 @@ impl Intake {
         }
         // The message is ours from here on; logged before it is handed to anyone, so that the log is in
         // order.
-        self.shared.journal.record(&Event::Accepted {
+        let message = MessageFacts {
             id,
-            peer,
             reverse_path: &reverse_path,
-            recipients,
-            size: self.octets,
             message_id: message_id.as_deref(),
+            subject: subject.as_deref(),
+            size: self.octets,
+            came_by: Some(&connector.name),
+        };
+        self.shared.journal.record(&Event::Accepted {
+            message,
+            peer,
+            recipients: &recipients.iter().collect::<Vec<_>>(),
+            times: ArrivalTimes {
+                content: accepted_at.since(arrived.at),
+                stored: Clock::wall().since(accepted_at),
+            },
             findings: &findings,
             decision: &decision,
         });
         (self.shared.accepted)(leased);
-        self.shared.brakes.accepted(&connector, recipients, || decision.client_text());
+        self.shared.brakes.accepted(&connector, recipients.len(), || decision.client_text());
         if sealed && proven {
             self.note(&connector.name, &decision);
         }
         Ok(())
+    }
+
+    /// The content that has come, durable if it is in a file.
+    async fn content(&mut self) -> Result<(NewContent, Option<Reservation>), SpoolFault> {
+        match std::mem::replace(&mut self.body, Body::Nothing) {
+            Body::Held(octets) => Ok((NewContent::Held(octets.into()), None)),
+            Body::Writing(writing) => {
+                let (writer, reserved) = *writing;
+                Ok((NewContent::Stored(writer.finish().await?), Some(reserved)))
+            }
+            Body::Lost(fault) => Err(fault),
+            Body::Nothing => Err(SpoolFault::Failed("no content came".to_owned())),
+        }
     }
 
     /// Reserves the space that a message in memory will take.
@@ -215,6 +224,16 @@ impl ContentSink for Intake {
 
     fn discard(&mut self) {
         self.body = Body::Nothing;
+    }
+}
+
+/// Whether mail by this connector came over TLS because that was demanded.
+fn is_sealed(connector: &Inbound) -> bool {
+    match (&connector.tls, connector.mode) {
+        (InboundTls::Forced(_), Mode::Enforce) => true,
+        // Audit mode may have waived the requirement.
+        (InboundTls::Forced(_), Mode::Audit | Mode::Off) => false,
+        (InboundTls::Off | InboundTls::Opportunistic, _) => false,
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Settings {
     pub reserve: Reserve,
     /// When a flood is one.
     pub brake: BrakeRules,
+    /// Whether the Subject of messages is kept.
+    pub subjects: bool,
 }
 
 /// What must stay free for mail to be accepted.

@@ -38,6 +38,7 @@ fn settings(tls: ListenerTls) -> Settings {
         reserve: super::settings::Reserve { free_disk: 0, queued_max: 1_000 },
         timeouts: samples::timeouts(),
         brake: BrakeRules { factor: 10, floors: MailCounts::default(), learn: Duration::MAX, release: None },
+        subjects: true,
     }
 }
 

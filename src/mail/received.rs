@@ -106,6 +106,8 @@ pub struct TraceFacts {
     pub own_hops: usize,
     /// The Message-ID, without brackets.
     pub message_id: Option<String>,
+    /// The Subject, decoded, on one line and cut after 200 characters.
+    pub subject: Option<String>,
 }
 
 /// Reads the header section of a message; input may extend past the blank line. `own` is the name in our own fields.
@@ -114,6 +116,7 @@ pub fn read_trace(header: &[u8], own: &Domain) -> TraceFacts {
     let Some(message) = MessageParser::new()
         .header_raw(HeaderName::Received)
         .header_id(HeaderName::MessageId)
+        .header_text(HeaderName::Subject)
         .default_header_ignore()
         .parse_headers(header)
     else {
@@ -126,8 +129,18 @@ pub fn read_trace(header: &[u8], own: &Domain) -> TraceFacts {
         hops: received().count(),
         own_hops: received().filter(|header| header.value.as_text().is_some_and(is_own)).count(),
         message_id: message.message_id().map(str::to_owned),
+        subject: message.subject().map(shortened),
     }
 }
+
+/// A text on one line, without what could move a cursor, and not too long.
+fn shortened(text: &str) -> String {
+    let is_odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    text.trim().chars().map(|c| if is_odd(c) { ' ' } else { c }).take(SUBJECT_CHARS_MAX).collect()
+}
+
+/// Maximum number of characters of a Subject that are kept.
+const SUBJECT_CHARS_MAX: usize = 200;
 
 /// The name behind `by` of a Received field (RFC 5321 §4.4). A client chooses the name behind `from`, so a `by` there, or
 /// in a comment, counts as little as one in the date.
@@ -213,7 +226,10 @@ mod tests {
             b"Received: from a\r\n\tby b; date\r\nreceived: x\r\nMessage-ID: <1@a.example>\r\n\r\nReceived: body\r\n",
             &own,
         );
-        assert_eq!(facts, TraceFacts { hops: 2, own_hops: 0, message_id: Some("1@a.example".to_owned()) });
+        assert_eq!(
+            facts,
+            TraceFacts { hops: 2, own_hops: 0, message_id: Some("1@a.example".to_owned()), subject: None }
+        );
         assert_eq!(read_trace(b"\r\nbody\r\n", &own), TraceFacts::default());
         assert_eq!(read_trace(b"", &own), TraceFacts::default());
     }

@@ -11,7 +11,7 @@ use crate::outcome::dsn::{
     self, Addressee, Detail, Fate, HEADER_BYTES_MAX, Kind, NoSender, Report, ReportedRecipient,
 };
 use crate::spool::{LaneKey, Lease, NewContent, NewMessage, Origin, QueuedRecipient, StoredMessage};
-use crate::tracking::Event;
+use crate::tracking::{Event, MessageFacts};
 
 /// The reports an attempt caused.
 #[derive(Default)]
@@ -29,27 +29,27 @@ impl Scheduler {
         verdicts: &[(QueuedRecipient, RecipientVerdict)],
         dates: &Dates,
     ) {
-        let id = message.id;
+        let (message, accepted_at) = (facts(message), message.accepted_at);
         for (recipient, verdict) in verdicts {
             let forward_path = &recipient.forward_path;
             let rerouted_from = recipient.rerouted.as_ref().map(|rerouting| &*rerouting.from);
             self.journal.record(&match verdict {
                 RecipientVerdict::Delivered(delivered) => Event::Delivered {
-                    id,
+                    message,
                     forward_path,
                     delivered,
-                    delay: dates.age(message.accepted_at),
+                    delay: dates.age(accepted_at),
                     rerouted_from,
                 },
                 RecipientVerdict::Failed(trouble) => {
-                    Event::Failed { id, forward_path, trouble, rerouted_from }
+                    Event::Failed { message, forward_path, trouble, rerouted_from }
                 }
                 RecipientVerdict::Rerouted { trouble, rerouting, .. } => {
-                    Event::Rerouted { id, forward_path, trouble, to: &rerouting.to }
+                    Event::Rerouted { message, forward_path, trouble, to: &rerouting.to }
                 }
                 RecipientVerdict::Deferred { trouble, next_at, .. } => {
                     let next_at = dates.to_wall(*next_at);
-                    Event::Deferred { id, forward_path, trouble, next_at, rerouted_from }
+                    Event::Deferred { message, forward_path, trouble, next_at, rerouted_from }
                 }
             });
         }
@@ -310,6 +310,18 @@ impl Scheduler {
                 tokio::task::spawn_blocking(read).await.unwrap_or_default()
             }
         }
+    }
+}
+
+/// What events say of a message.
+fn facts(message: &StoredMessage) -> MessageFacts<'_> {
+    MessageFacts {
+        id: message.id,
+        reverse_path: &message.reverse_path,
+        message_id: message.origin.message_id.as_deref(),
+        subject: message.origin.subject.as_deref(),
+        size: message.size,
+        came_by: message.origin.connector.as_deref(),
     }
 }
 

@@ -175,7 +175,7 @@ fn stage() -> Stage {
         live,
         spool.clone(),
         Arc::new(Obedient(tokio::sync::Semaphore::new(0))),
-        Arc::new(Journal),
+        Arc::new(Journal::default()),
         Clock::start(),
     );
     Stage { scheduler, spool, settled, book: Arc::default() }

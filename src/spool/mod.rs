@@ -188,6 +188,8 @@ pub struct Origin {
     pub originator: Option<Domain>,
     /// The Message-ID header, if present.
     pub message_id: Option<String>,
+    /// The Subject header, decoded and shortened, if it is kept.
+    pub subject: Option<String>,
 }
 
 impl Origin {

@@ -7,23 +7,74 @@ use crate::connector::{Decision, HeaderFindings};
 use crate::mail::{Mailbox, Network, QueueId, Reply, ReversePath, UnixMillis};
 use crate::outcome::{DeliveryRecord, Trouble};
 
+/// What each event about a message says of it.
+#[derive(Debug, Clone, Copy)]
+pub struct MessageFacts<'a> {
+    /// The queue ID.
+    pub id: QueueId,
+    /// The address failure reports go to.
+    pub reverse_path: &'a ReversePath,
+    /// The Message-ID header, if present.
+    pub message_id: Option<&'a str>,
+    /// The Subject header, decoded and shortened; `None` if there is none, or it is not to be kept.
+    pub subject: Option<&'a str>,
+    /// Size in octets, in wire form.
+    pub size: u64,
+    /// The inbound connector; `None` for our own reports.
+    pub came_by: Option<&'a str>,
+}
+
+/// How long the steps of a message's arrival took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ArrivalTimes {
+    /// From the start of the content to its end.
+    pub content: Duration,
+    /// From its end until the message was on stable storage.
+    pub stored: Duration,
+}
+
+/// What an operator did with a queued message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueHandling {
+    /// It is held until it is released.
+    Held,
+    /// It is held no more.
+    Released,
+    /// It was deleted without a report.
+    Removed,
+    /// It was given up, with a report.
+    Bounced,
+    /// It was made due now.
+    Retried,
+}
+
+impl QueueHandling {
+    /// The word for logs and machines.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Released => "released",
+            Self::Removed => "removed",
+            Self::Bounced => "bounced",
+            Self::Retried => "retried",
+        }
+    }
+}
+
 /// An event for the message tracking log.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
     /// We answered 250 and own the message.
     Accepted {
-        /// The queue ID.
-        id: QueueId,
+        /// The message.
+        message: MessageFacts<'a>,
         /// The client's address.
         peer: IpAddr,
-        /// The address failure reports go to.
-        reverse_path: &'a ReversePath,
-        /// Number of recipients.
-        recipients: usize,
-        /// Size in octets, in wire form.
-        size: u64,
-        /// The Message-ID header, if present.
-        message_id: Option<&'a str>,
+        /// Its recipients.
+        recipients: &'a [&'a Mailbox],
+        /// How long it took.
+        times: ArrivalTimes,
         /// What follows from its header section.
         findings: &'a HeaderFindings,
         /// The inbound connector and why it was chosen.
@@ -71,8 +122,8 @@ pub enum Event<'a> {
     },
     /// A next hop accepted a message for a recipient.
     Delivered {
-        /// The queue ID.
-        id: QueueId,
+        /// The message.
+        message: MessageFacts<'a>,
         /// The recipient.
         forward_path: &'a Mailbox,
         /// Next hop, TLS and reply of the delivery.
@@ -84,8 +135,8 @@ pub enum Event<'a> {
     },
     /// A recipient was deferred and stays in the queue.
     Deferred {
-        /// The queue ID.
-        id: QueueId,
+        /// The message.
+        message: MessageFacts<'a>,
         /// The recipient.
         forward_path: &'a Mailbox,
         /// Why it was deferred.
@@ -97,8 +148,8 @@ pub enum Event<'a> {
     },
     /// No host met the requirement of a recipient's connector, and the recipient was handed to another one.
     Rerouted {
-        /// The queue ID.
-        id: QueueId,
+        /// The message.
+        message: MessageFacts<'a>,
         /// The recipient.
         forward_path: &'a Mailbox,
         /// Why it could not be sent.
@@ -108,8 +159,8 @@ pub enum Event<'a> {
     },
     /// A recipient failed for good.
     Failed {
-        /// The queue ID.
-        id: QueueId,
+        /// The message.
+        message: MessageFacts<'a>,
         /// The recipient.
         forward_path: &'a Mailbox,
         /// Why it failed.
@@ -155,6 +206,53 @@ pub enum Event<'a> {
         id: QueueId,
         /// Why it is held.
         reason: &'a str,
+    },
+    /// An operator changed a queued message.
+    Handled {
+        /// The queue ID.
+        id: QueueId,
+        /// What was done.
+        handling: QueueHandling,
+        /// The user ID of whoever asked for it, if it is known.
+        uid: Option<u32>,
+    },
+    /// Files were reloaded.
+    Reloaded {
+        /// The generation of the connector table in effect.
+        generation: u64,
+        /// For which domains less is required than before, and in what; one sentence each.
+        weaker: &'a [String],
+    },
+    /// A connector's requirement is lowered for a time, or no longer.
+    Override {
+        /// The connector.
+        connector: &'a str,
+        /// The level it is lowered to; `None`: it has ended.
+        level: Option<&'a str>,
+        /// Who asked for it, until when, and why; or why it has ended.
+        words: &'a str,
+    },
+    /// An outbound connector was validated.
+    Validated {
+        /// The connector.
+        connector: &'a str,
+        /// The partner it belongs to.
+        partner: Option<&'a str>,
+        /// Whether every host met the requirement.
+        holds: bool,
+        /// What was found, in a sentence.
+        words: &'a str,
+    },
+    /// An alarm that lasts began or ended.
+    AlarmChanged {
+        /// What it is about: `reload`, `expiry`, `lists`, `log`, `brake`, `override`, ….
+        kind: &'static str,
+        /// Whether it began.
+        raised: bool,
+        /// The text of the alarm.
+        what: &'a str,
+        /// The outbound connectors it concerns.
+        connectors: &'a [String],
     },
     /// Log lines were dropped because the reader of the log was too slow.
     LinesDropped {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use tracing::field::{DisplayValue, display};
 
@@ -10,10 +11,19 @@ use crate::connector::{Attainment, Decision, HeaderTally, Onward, RequiredTls};
 use crate::mail::rfc3339;
 use crate::outcome::{Remote, Trouble, hint_on_decision};
 
-/// Records events, one log line each, under the target `sealpost::message`. The message of a line is a fixed
-/// word or two to search for; everything else is a field.
-#[derive(Debug, Default)]
-pub struct Journal;
+/// Whoever is told of each event besides the log: the tracking store, metrics, alerts. It is called where the event
+/// happens, so it must neither wait nor do work that can be done elsewhere.
+pub trait Observer: Send + Sync {
+    /// An event has happened.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// Records events: one log line each, under the target `sealpost::message`, and then each observer. The message of a
+/// line is a fixed word or two to search for; everything else is a field.
+#[derive(Default)]
+pub struct Journal {
+    observers: Vec<Arc<dyn Observer>>,
+}
 
 /// The name of an event that is a fact: what happened to accepted mail, and alarms. Its line is kept while
 /// others are dropped because the log is read too slowly.
@@ -48,46 +58,68 @@ macro_rules! tell {
 }
 
 impl Journal {
-    /// Writes the log line of an event.
+    /// A journal that tells these observers too.
+    #[must_use]
+    pub fn with(observers: Vec<Arc<dyn Observer>>) -> Self {
+        Self { observers }
+    }
+
+    /// Writes the log line of an event, and tells the observers.
     pub fn record(&self, event: &Event<'_>) {
+        Self::write(event);
+        for observer in &self.observers {
+            observer.observe(event);
+        }
+    }
+
+    fn write(event: &Event<'_>) {
         match event {
-            Event::Accepted { .. }
-            | Event::Refused { .. }
+            Event::Accepted { .. } => Self::record_accepted(event),
+            Event::Refused { .. }
             | Event::RefusedAgain { .. }
             | Event::Omitted { .. }
             | Event::SessionEnded { .. }
             | Event::ClearFallback { .. }
             | Event::KeySharesOmitted { .. }
             | Event::Waived { .. } => Self::record_session(event),
-            Event::Delivered { .. }
-            | Event::Deferred { .. }
-            | Event::Rerouted { .. }
-            | Event::Failed { .. } => Self::record_recipient(event),
+            Event::Delivered { .. } => Self::record_delivered(event),
+            Event::Deferred { .. } | Event::Rerouted { .. } | Event::Failed { .. } => {
+                Self::record_recipient(event);
+            }
             Event::Reported { .. }
             | Event::Held { .. }
             | Event::LinesDropped { .. }
             | Event::Alarm { .. } => Self::record_message(event),
+            Event::Handled { .. }
+            | Event::Reloaded { .. }
+            | Event::Override { .. }
+            | Event::Validated { .. }
+            | Event::AlarmChanged { .. } => Self::record_operation(event),
         }
+    }
+
+    fn record_accepted(event: &Event<'_>) {
+        let Event::Accepted { message, peer, recipients, times: _, findings, decision } = event else {
+            return;
+        };
+        let tally = Some(&findings.tally);
+        tell!(FACT, INFO, "accepted", Some(decision), {
+            id = %message.id,
+            peer = %peer,
+            reverse_path = %Line(message.reverse_path.as_str()),
+            recipients = recipients.len(),
+            size = message.size,
+            message_id = line(message.message_id),
+            stripped = stripped(tally),
+            stripped_fields = stripped_fields(tally),
+            promoted = promoted(tally),
+            onward = (findings.demand.level > Onward::Any).then(|| display(findings.demand.level.word())),
+            raised_by = line(findings.demand.raised_by.as_deref()),
+        });
     }
 
     fn record_session(event: &Event<'_>) {
         match event {
-            Event::Accepted { id, peer, reverse_path, recipients, size, message_id, findings, decision } => {
-                let tally = Some(&findings.tally);
-                tell!(FACT, INFO, "accepted", Some(decision), {
-                    id = %id,
-                    peer = %peer,
-                    reverse_path = %Line(reverse_path.as_str()),
-                    recipients = recipients,
-                    size = size,
-                    message_id = line(*message_id),
-                    stripped = stripped(tally),
-                    stripped_fields = stripped_fields(tally),
-                    promoted = promoted(tally),
-                    onward = (findings.demand.level > Onward::Any).then(|| display(findings.demand.level.word())),
-                    raised_by = line(findings.demand.raised_by.as_deref()),
-                });
-            }
             Event::Refused { peer, stage, reverse_path, forward_path, reply, decision } => {
                 tell!(LINE, INFO, "refused", *decision, {
                     peer = %peer,
@@ -126,37 +158,51 @@ impl Journal {
                     hint = line(hint_on_decision(decision)),
                 });
             }
-            Event::Delivered { .. }
+            Event::Accepted { .. }
+            | Event::Delivered { .. }
             | Event::Deferred { .. }
             | Event::Rerouted { .. }
             | Event::Failed { .. }
             | Event::Reported { .. }
             | Event::Held { .. }
+            | Event::Handled { .. }
+            | Event::Reloaded { .. }
+            | Event::Override { .. }
+            | Event::Validated { .. }
+            | Event::AlarmChanged { .. }
             | Event::LinesDropped { .. }
             | Event::Alarm { .. } => {}
         }
     }
 
+    fn record_delivered(event: &Event<'_>) {
+        let Event::Delivered { message, forward_path, delivered, delay, rerouted_from } = event else {
+            return;
+        };
+        let tally = delivered.content.tally.as_deref();
+        tell!(FACT, INFO, "delivered", Some(&delivered.decision), {
+            id = %message.id,
+            reverse_path = %Line(message.reverse_path.as_str()),
+            message_id = line(message.message_id),
+            forward_path = %Line(forward_path.as_str()),
+            host = %Line(&delivered.host),
+            reply = %Line(&delivered.reply.to_string()),
+            delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            converted = delivered.content.converted.then_some(true),
+            stripped = stripped(tally),
+            stripped_fields = stripped_fields(tally),
+            promoted = promoted(tally),
+            rerouted_from = line(*rerouted_from),
+        });
+    }
+
     fn record_recipient(event: &Event<'_>) {
         match event {
-            Event::Delivered { id, forward_path, delivered, delay, rerouted_from } => {
-                let tally = delivered.content.tally.as_deref();
-                tell!(FACT, INFO, "delivered", Some(&delivered.decision), {
-                    id = %id,
-                    forward_path = %Line(forward_path.as_str()),
-                    host = %Line(&delivered.host),
-                    reply = %Line(&delivered.reply.to_string()),
-                    delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-                    converted = delivered.content.converted.then_some(true),
-                    stripped = stripped(tally),
-                    stripped_fields = stripped_fields(tally),
-                    promoted = promoted(tally),
-                    rerouted_from = line(*rerouted_from),
-                });
-            }
-            Event::Deferred { id, forward_path, trouble, next_at, rerouted_from } => {
+            Event::Deferred { message, forward_path, trouble, next_at, rerouted_from } => {
                 tell!(FACT, WARN, "deferred", trouble.decision.as_deref(), {
-                    id = %id,
+                    id = %message.id,
+                    reverse_path = %Line(message.reverse_path.as_str()),
+                    message_id = line(message.message_id),
                     forward_path = %Line(forward_path.as_str()),
                     status = %trouble.status,
                     reason = %Line(&trouble.reason),
@@ -167,9 +213,11 @@ impl Journal {
                     rerouted_from = line(*rerouted_from),
                 });
             }
-            Event::Rerouted { id, forward_path, trouble, to } => {
+            Event::Rerouted { message, forward_path, trouble, to } => {
                 tell!(FACT, WARN, "rerouted", trouble.decision.as_deref(), {
-                    id = %id,
+                    id = %message.id,
+                    reverse_path = %Line(message.reverse_path.as_str()),
+                    message_id = line(message.message_id),
                     forward_path = %Line(forward_path.as_str()),
                     to = %Line(to),
                     status = %trouble.status,
@@ -179,9 +227,11 @@ impl Journal {
                     hint = line(trouble.hint()),
                 });
             }
-            Event::Failed { id, forward_path, trouble, rerouted_from } => {
+            Event::Failed { message, forward_path, trouble, rerouted_from } => {
                 tell!(FACT, WARN, "failed", trouble.decision.as_deref(), {
-                    id = %id,
+                    id = %message.id,
+                    reverse_path = %Line(message.reverse_path.as_str()),
+                    message_id = line(message.message_id),
                     forward_path = %Line(forward_path.as_str()),
                     status = %trouble.status,
                     reason = %Line(&trouble.reason),
@@ -191,7 +241,8 @@ impl Journal {
                     rerouted_from = line(*rerouted_from),
                 });
             }
-            Event::Accepted { .. }
+            Event::Delivered { .. }
+            | Event::Accepted { .. }
             | Event::Refused { .. }
             | Event::RefusedAgain { .. }
             | Event::Omitted { .. }
@@ -201,6 +252,11 @@ impl Journal {
             | Event::Waived { .. }
             | Event::Reported { .. }
             | Event::Held { .. }
+            | Event::Handled { .. }
+            | Event::Reloaded { .. }
+            | Event::Override { .. }
+            | Event::Validated { .. }
+            | Event::AlarmChanged { .. }
             | Event::LinesDropped { .. }
             | Event::Alarm { .. } => {}
         }
@@ -235,7 +291,61 @@ impl Journal {
             | Event::SessionEnded { .. }
             | Event::ClearFallback { .. }
             | Event::KeySharesOmitted { .. }
-            | Event::Waived { .. } => {}
+            | Event::Waived { .. }
+            | Event::Handled { .. }
+            | Event::Reloaded { .. }
+            | Event::Override { .. }
+            | Event::Validated { .. }
+            | Event::AlarmChanged { .. } => {}
+        }
+    }
+
+    /// What operators do, and what the daemon finds by itself.
+    fn record_operation(event: &Event<'_>) {
+        match event {
+            Event::Handled { id, handling, uid } => {
+                tell!(FACT, INFO, "handled", None, { id = %id, handling = handling.word(), uid = uid, });
+            }
+            Event::Reloaded { generation, weaker } => {
+                let weaker = (!weaker.is_empty()).then(|| weaker.join("; "));
+                tell!(FACT, INFO, "reloaded", None, { generation = generation, weaker = line(weaker), });
+            }
+            Event::Override { connector, level, words } => {
+                tell!(FACT, WARN, "override", None, {
+                    outbound = %Line(connector),
+                    level = line(*level),
+                    words = %Line(words),
+                });
+            }
+            Event::Validated { connector, partner: _, holds, words } => {
+                tell!(FACT, INFO, "validated", None, {
+                    outbound = %Line(connector),
+                    holds = holds,
+                    words = %Line(words),
+                });
+            }
+            Event::AlarmChanged { kind, raised: true, what, .. } => {
+                tell!(FACT, ERROR, "alarm", None, { kind = kind, what = %Line(what), });
+            }
+            Event::AlarmChanged { kind, raised: false, what, .. } => {
+                tell!(FACT, INFO, "alarm cleared", None, { kind = kind, what = %Line(what), });
+            }
+            Event::Accepted { .. }
+            | Event::Refused { .. }
+            | Event::RefusedAgain { .. }
+            | Event::Omitted { .. }
+            | Event::SessionEnded { .. }
+            | Event::ClearFallback { .. }
+            | Event::KeySharesOmitted { .. }
+            | Event::Waived { .. }
+            | Event::Delivered { .. }
+            | Event::Deferred { .. }
+            | Event::Rerouted { .. }
+            | Event::Failed { .. }
+            | Event::Reported { .. }
+            | Event::Held { .. }
+            | Event::LinesDropped { .. }
+            | Event::Alarm { .. } => {}
         }
     }
 }
@@ -328,13 +438,14 @@ impl fmt::Write for EscapingWriter<'_, '_> {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
     use std::time::Duration;
 
     use super::*;
     use crate::connector::{Forced, Requirement, Ruling, Shortfall};
-    use crate::mail::{Enhanced, Mailbox, QueueId, Reply, UnixMillis};
+    use crate::mail::{Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
     use crate::outcome::{Cause, ContentRecord, DeliveryRecord, Scope};
+    use crate::tracking::MessageFacts;
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -359,7 +470,7 @@ mod tests {
             .with_max_level(tracing::Level::INFO)
             .with_writer(move || writer.clone())
             .finish();
-        tracing::subscriber::with_default(subscriber, || Journal.record(event));
+        tracing::subscriber::with_default(subscriber, || Journal::default().record(event));
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.trim(), expected);
     }
@@ -378,7 +489,14 @@ mod tests {
     #[test]
     fn an_event_is_one_line_whatever_the_peer_said() {
         let forward_path = &Mailbox::parse("a@b.example").unwrap();
-        let id = QueueId::first_of(1_795_469_756_000);
+        let message = MessageFacts {
+            id: QueueId::first_of(1_795_469_756_000),
+            reverse_path: &ReversePath::parse("s@a.example").unwrap(),
+            message_id: Some("1@a.example"),
+            subject: None,
+            size: 7,
+            came_by: None,
+        };
         let trouble = &Trouble {
             status: Enhanced(4, 7, 4),
             cause: Cause::Requirement,
@@ -393,13 +511,13 @@ mod tests {
         };
         check(
             &Event::Deferred {
-                id,
+                message,
                 forward_path,
                 trouble,
                 next_at: UnixMillis(1_795_469_756_000),
                 rerouted_from: None,
             },
-            "WARN sealpost::message: deferred id=01M855CHK0000 forward_path=a@b.example status=4.7.4 \
+            "WARN sealpost::message: deferred id=01M855CHK0000 reverse_path=s@a.example message_id=1@a.example forward_path=a@b.example status=4.7.4 \
              reason=odd\\r\\nanswer host=mx.b.example [192.0.2.7]:25 reply=454 later\\r\\u{1b} \
              next_at=2026-11-23T21:35:56Z connector=fabrikam-out required=TLSv1.2 or later, any certificate \
              attained=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
@@ -413,13 +531,13 @@ mod tests {
         };
         check(
             &Event::Delivered {
-                id,
+                message,
                 forward_path,
                 delivered,
                 delay: Duration::from_millis(12),
                 rerouted_from: Some("bank"),
             },
-            "INFO sealpost::message: delivered id=01M855CHK0000 forward_path=a@b.example host=mx \
+            "INFO sealpost::message: delivered id=01M855CHK0000 reverse_path=s@a.example message_id=1@a.example forward_path=a@b.example host=mx \
              reply=250 2.0.0 ok delay_ms=12 rerouted_from=bank connector=fabrikam-out required=TLSv1.2 or later, any certificate \
              attained=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
         );

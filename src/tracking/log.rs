@@ -217,7 +217,7 @@ impl Drop for Scribe {
 
 fn report(dropped: &DroppedLines) {
     let (count, facts, kinds) = (dropped.count(), dropped.facts, dropped.kinds());
-    Journal.record(&Event::LinesDropped { count, facts, kinds: &kinds });
+    Journal::default().record(&Event::LinesDropped { count, facts, kinds: &kinds });
 }
 
 impl LogState {
@@ -274,7 +274,7 @@ mod tests {
 
     fn fact(number: u64) {
         let id = QueueId::first_of(number);
-        Journal.record(&Event::Reported { id, kind: "failed", report: None });
+        Journal::default().record(&Event::Reported { id, kind: "failed", report: None });
     }
 
     #[test]

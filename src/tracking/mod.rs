@@ -5,9 +5,11 @@ mod backlog;
 mod event;
 mod journal;
 mod log;
+mod settings;
 mod vitals;
 
-pub use event::Event;
-pub use journal::Journal;
+pub use event::{ArrivalTimes, Event, MessageFacts, QueueHandling};
+pub use journal::{Journal, Observer};
 pub use log::{LineWriter, Log};
+pub use settings::TrackingSettings;
 pub use vitals::{Life, Loss, Vitals};

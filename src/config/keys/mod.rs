@@ -27,6 +27,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod timeouts;
+mod tracking;
 mod words;
 
 use serde_json::Value;
@@ -52,6 +53,7 @@ pub(super) use raise::{RaiseEntry, RaiseValues};
 pub(super) use server::ServerEntry;
 pub(crate) use server::ServerValues;
 pub(super) use timeouts::{TimeoutsEntry, TimeoutsValues};
+pub(super) use tracking::{TrackingEntry, TrackingValues};
 pub(super) use words::{Level, OutboundTlsKey, RaiseTo, TlsIn};
 
 use super::keys::key::Section;
@@ -71,6 +73,7 @@ const SECTIONS: &[&Section] = &[
     &limits::SECTION,
     &brake::SECTION,
     &timeouts::SECTION,
+    &tracking::SECTION,
     &log::SECTION,
 ];
 

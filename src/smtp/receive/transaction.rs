@@ -369,6 +369,7 @@ impl Session {
             findings: transaction.header.into_findings(),
             originator: transaction.originator,
             message_id: trace.message_id,
+            subject: trace.subject,
             at: opened.at,
         })))
     }

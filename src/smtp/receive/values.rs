@@ -123,6 +123,8 @@ pub struct ReceivedMessage {
     pub originator: Option<Domain>,
     /// The Message-ID field, if there is one.
     pub message_id: Option<String>,
+    /// The Subject field, decoded and shortened, if there is one.
+    pub subject: Option<String>,
     /// When its content began.
     pub at: UnixMillis,
 }

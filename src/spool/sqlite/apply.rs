@@ -91,6 +91,7 @@ fn insert(writer: &Connection, fresh: &Fresh, applied: &mut OperationEffects) ->
         message.origin.onward.raised_by.as_deref(),
         message.origin.originator.as_ref().map(Domain::as_str),
         onward_number(message.origin.onward.own),
+        message.origin.subject.as_deref(),
     ])?;
     if let Some(bytes) = row {
         let content: &[u8] = bytes;
@@ -324,8 +325,8 @@ const HASTEN_ONE: &str =
 
 const INSERT_MESSAGE: &str = "
     INSERT INTO message (id, accepted_at, reverse_path, body, size, in_file, connector, sealed, message_id,
-        onward_sealed, utf8, ret, envid, raised_by, originator, onward_own, left_sealed)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 0)";
+        onward_sealed, utf8, ret, envid, raised_by, originator, onward_own, subject, left_sealed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 0)";
 
 /// A new recipient is due at once.
 const INSERT_RECIPIENT: &str = "

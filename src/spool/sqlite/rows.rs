@@ -109,6 +109,7 @@ pub(super) fn message(connection: &Connection, id: QueueId) -> Result<Option<Mes
             // What can't be read is not told: it is a word to the next hop, and nothing depends on it.
             originator: row.get::<_, Option<String>>(14)?.and_then(|name| Domain::parse(&name).ok()),
             message_id: row.get(6)?,
+            subject: row.get(16)?,
         };
         Ok(MessageRow {
             id,
@@ -234,7 +235,7 @@ pub(super) fn queued(
 
 const MESSAGE: &str = "
     SELECT accepted_at, reverse_path, body, size, connector, sealed, message_id, held, onward_sealed,
-        utf8, ret, envid, left_sealed, raised_by, originator, onward_own
+        utf8, ret, envid, left_sealed, raised_by, originator, onward_own, subject
     FROM message WHERE id = ?1";
 
 /// The primary key finds a message's few rows; the lane only filters them.

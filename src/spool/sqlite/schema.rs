@@ -177,4 +177,8 @@ const MIGRATIONS: &[&str] = &[
     -- How much of onward_sealed the inbound connector itself requires. NULL, in what is old: all of it.
     ALTER TABLE message ADD COLUMN onward_own INTEGER;
 ",
+    "
+    -- The Subject, for what is told of the message; NULL where it is not to be kept.
+    ALTER TABLE message ADD COLUMN subject TEXT;
+",
 ];

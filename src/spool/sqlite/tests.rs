@@ -54,6 +54,7 @@ fn message(id: QueueId, lanes: &[&str], late: i64) -> NewMessage {
             },
             originator: Some(Domain::parse("contoso.example").expect("a domain")),
             message_id: Some("<1@a>".into()),
+            subject: Some("one".to_owned()),
         },
     }
 }

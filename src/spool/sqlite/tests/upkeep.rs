@@ -49,7 +49,8 @@ async fn one_process_has_it() {
 const SINCE_THE_THIRD: &str = "ALTER TABLE message DROP COLUMN held_until_whole; \
     ALTER TABLE message DROP COLUMN left_sealed; \
     ALTER TABLE message DROP COLUMN raised_by; ALTER TABLE message DROP COLUMN originator; \
-    ALTER TABLE recipient DROP COLUMN rerouted; ALTER TABLE message DROP COLUMN onward_own;";
+    ALTER TABLE recipient DROP COLUMN rerouted; ALTER TABLE message DROP COLUMN onward_own; \
+    ALTER TABLE message DROP COLUMN subject;";
 
 #[tokio::test]
 async fn a_schema_is_brought_up_to_date_but_never_down() {
@@ -60,7 +61,7 @@ async fn a_schema_is_brought_up_to_date_but_never_down() {
         let database = Connection::open(&path).expect("a database");
         database.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).expect("a number")
     };
-    assert_eq!((read("user_version"), read("page_size")), (8, 8192));
+    assert_eq!((read("user_version"), read("page_size")), (9, 8192));
     // As the first version left it.
     edit(
         folder.path(),
@@ -72,13 +73,13 @@ async fn a_schema_is_brought_up_to_date_but_never_down() {
         ),
     );
     drop(open(folder.path()));
-    assert_eq!(read("user_version"), 8);
-    edit(folder.path(), "PRAGMA user_version = 9");
+    assert_eq!(read("user_version"), 9);
+    edit(folder.path(), "PRAGMA user_version = 10");
     let fault = SqliteSpool::open(Settings { data_dir: folder.path().to_owned(), ..Settings::default() })
         .err()
         .expect("newer");
-    assert!(matches!(fault, OpenFault::Newer { version: 9, known: 8, .. }), "{fault}");
-    assert_eq!(read("user_version"), 9);
+    assert!(matches!(fault, OpenFault::Newer { version: 10, known: 9, .. }), "{fault}");
+    assert_eq!(read("user_version"), 10);
 }
 
 #[tokio::test]
