@@ -380,6 +380,47 @@ pub enum HandshakeCause {
     OursRefused,
 }
 
+impl HandshakeCause {
+    /// Every cause.
+    pub const ALL: [Self; 14] = [
+        Self::Other,
+        Self::NothingInCommon,
+        Self::OutsideProfile,
+        Self::NoMasterSecret,
+        Self::Version,
+        Self::Cut,
+        Self::NotTls,
+        Self::NameUnknown,
+        Self::Unproved,
+        Self::OursMissing,
+        Self::OursUnsuited,
+        Self::OursUnknown,
+        Self::OursExpired,
+        Self::OursRefused,
+    ];
+
+    /// A stable word for machines.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::NothingInCommon => "nothing-in-common",
+            Self::OutsideProfile => "outside-profile",
+            Self::NoMasterSecret => "no-master-secret",
+            Self::Version => "version",
+            Self::Cut => "cut",
+            Self::NotTls => "not-tls",
+            Self::NameUnknown => "name-unknown",
+            Self::Unproved => "unproved",
+            Self::OursMissing => "our-certificate-missing",
+            Self::OursUnsuited => "our-certificate-unsuited",
+            Self::OursUnknown => "our-certificate-unknown",
+            Self::OursExpired => "our-certificate-expired",
+            Self::OursRefused => "our-certificate-refused",
+        }
+    }
+}
+
 impl HandshakeFault {
     /// A fault unrelated to certificates.
     #[must_use]

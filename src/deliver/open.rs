@@ -1,6 +1,7 @@
 //! Opens one session to one host: dial, greeting, TLS, judgement, second EHLO, login. It does not
 //! choose the host and sends no envelope.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -13,15 +14,16 @@ use super::need::Need;
 use super::session::{Candidate, OpenSession};
 use crate::connector::{
     Attained, ClientCertificate, Decision, Handshake, HandshakeCause, HandshakeFault, Observed, OnFailure,
-    Outbound, OutboundTls, Permit, Requirement, SecuringFault, Shortfall, Sni, TlsMemory, Verdict, judge,
+    Outbound, OutboundTls, Permit, Requirement, SecuringFault, Shortfall, Sni, TlsFacts, TlsMemory, Verdict, judge,
 };
+use crate::mail::Domain;
 use crate::outcome::{At, LinkFault, Outcome, Scope, Stage, Trouble, classify_fault, classify_shortfall};
 use crate::scheduler::{Progress, Way};
 use crate::smtp::{
     AuthorisedSession, Dialogue, Hello, Open, Opening, OpeningEvent, SecuredEvent, SecuredSession,
 };
 use crate::tls::{ClientSetup, KeyShares};
-use crate::tracking::Event;
+use crate::tracking::{Event, HandshakeSide};
 
 /// A candidate that gave no session.
 pub(super) enum Miss {
@@ -240,6 +242,7 @@ impl Courier {
         at: &At<'_>,
     ) -> Result<Observed, Outcome> {
         let limits = &self.settings.timeouts;
+        let whom = (connector, candidate.address);
         let sni = match &connector.sni {
             Sni::Host => candidate.name.as_ref(),
             Sni::Name(name) => Some(name),
@@ -248,7 +251,7 @@ impl Courier {
         let broken = |fault| Observed::Broken(SecuringFault::Handshake(fault));
         let sealed = |facts: Result<_, HandshakeFault>| facts.map_or_else(broken, Observed::Established);
         if connector.handshake == Handshake::Implicit {
-            return Ok(sealed(connection.seal(setup, (sni, shares), limits.handshake).await));
+            return Ok(sealed(self.seal(connection, (setup, sni, shares), whom).await));
         }
         match connection.event(opening, limits).await {
             Ok(OpeningEvent::InClear(_)) if connector.tls == OutboundTls::Off => Ok(Observed::NotTried),
@@ -257,9 +260,7 @@ impl Courier {
                 (None, Some(reply)) => Observed::Refused(reply),
                 (None, None) => Observed::NotOffered,
             }),
-            Ok(OpeningEvent::Handshake) => {
-                Ok(sealed(connection.seal(setup, (sni, shares), limits.handshake).await))
-            }
+            Ok(OpeningEvent::Handshake) => Ok(sealed(self.seal(connection, (setup, sni, shares), whom).await)),
             Ok(OpeningEvent::RefusedAndClosed(reply)) => Ok(Observed::Broken(SecuringFault::Refused(reply))),
             Ok(OpeningEvent::NotGreeted(reply)) => Err(refused_early(Stage::Greeting, &reply, at)),
             Ok(OpeningEvent::HelloRefused(reply) | OpeningEvent::Closing(reply)) => {
@@ -271,6 +272,24 @@ impl Courier {
                 .map(Observed::Broken)
                 .ok_or_else(|| broken_early(&fault, opening.replies(), at)),
         }
+    }
+
+    /// The TLS handshake.
+    async fn seal(
+        &self,
+        connection: &mut Connection,
+        (setup, sni, shares): (&ClientSetup, Option<&Domain>, KeyShares),
+        (connector, peer): (&Outbound, SocketAddr),
+    ) -> Result<Arc<TlsFacts>, HandshakeFault> {
+        let begun = Instant::now();
+        let sealed = connection.seal(setup, (sni, shares), self.settings.timeouts.handshake).await;
+        self.journal.record(&Event::Handshake {
+            side: HandshakeSide::Outbound(&connector.name),
+            peer,
+            took: begun.elapsed(),
+            result: sealed.as_ref().map(|facts| facts.version),
+        });
+        sealed
     }
 
     /// Whether the session may carry mail under the table in effect. Logs plaintext fallbacks and

@@ -85,7 +85,7 @@ impl Scheduler {
         let given_up = |recipient| (recipient, RecipientVerdict::Failed(by_operator()));
         let verdicts = recipients.into_iter().map(given_up).collect();
         let work = Work { expire: Duration::ZERO, message, lease, content, lane, verdicts, told: true };
-        self.tell_verdicts(&work.message, &work.verdicts, &self.clock.dates());
+        self.tell_verdicts((&work.message, &work.lane), &work.verdicts, &self.clock.dates());
         me.finish(work).await;
         Ok(BounceResult::Done(count))
     }

@@ -305,7 +305,7 @@ impl Scheduler {
             self.questions.give_up(*ticket);
         }
         for notice in &actions.notices {
-            self.tell_verdicts(&notice.message, &notice.verdicts, dates);
+            self.tell_verdicts((&notice.message, &notice.lane), &notice.verdicts, dates);
         }
         for work in actions.works {
             self.settle(&me, work, dates);
@@ -364,7 +364,7 @@ impl Scheduler {
 
     fn settle(&self, me: &Arc<Self>, work: Work<Lease>, dates: &Dates) {
         if !work.told {
-            self.tell_verdicts(&work.message, &work.verdicts, dates);
+            self.tell_verdicts((&work.message, &work.lane), &work.verdicts, dates);
         }
         if work.is_plain() {
             // Under way from the call on; nothing waits for it.
@@ -422,7 +422,7 @@ impl Scheduler {
                 // Each report is composed in memory. Acquiring fails only once the semaphore is closed,
                 // which never happens.
                 let permit = Arc::clone(&self.sweep_reports).acquire_owned().await;
-                self.tell_verdicts(&work.message, &work.verdicts, &dates);
+                self.tell_verdicts((&work.message, &work.lane), &work.verdicts, &dates);
                 let finish = Arc::clone(&self).finish(work);
                 writing.spawn(async move {
                     finish.await;

@@ -25,10 +25,11 @@ impl Scheduler {
     /// Logs the verdict on each recipient.
     pub(super) fn tell_verdicts(
         &self,
-        message: &StoredMessage,
+        (message, lane): (&StoredMessage, &LaneKey),
         verdicts: &[(QueuedRecipient, RecipientVerdict)],
         dates: &Dates,
     ) {
+        let outbound = lane.connector();
         let (message, accepted_at) = (facts(message), message.accepted_at);
         for (recipient, verdict) in verdicts {
             let forward_path = &recipient.forward_path;
@@ -42,14 +43,14 @@ impl Scheduler {
                     rerouted_from,
                 },
                 RecipientVerdict::Failed(trouble) => {
-                    Event::Failed { message, forward_path, trouble, rerouted_from }
+                    Event::Failed { message, forward_path, outbound, trouble, rerouted_from }
                 }
                 RecipientVerdict::Rerouted { trouble, rerouting, .. } => {
-                    Event::Rerouted { message, forward_path, trouble, to: &rerouting.to }
+                    Event::Rerouted { message, forward_path, outbound, trouble, to: &rerouting.to }
                 }
                 RecipientVerdict::Deferred { trouble, next_at, .. } => {
                     let next_at = dates.to_wall(*next_at);
-                    Event::Deferred { message, forward_path, trouble, next_at, rerouted_from }
+                    Event::Deferred { message, forward_path, outbound, trouble, next_at, rerouted_from }
                 }
             });
         }

@@ -442,6 +442,12 @@ impl fmt::Display for LaneKey {
 }
 
 impl LaneKey {
+    /// The outbound connector that it was made for.
+    #[must_use]
+    pub fn connector(&self) -> &str {
+        self.0.split_once('/').map_or(&*self.0, |(connector, _)| connector)
+    }
+
     /// The lane of a recipient domain under its connector: one for each domain if MX hosts are used, one for
     /// all if smart hosts take everything.
     #[must_use]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::connector::{Decision, HeaderFindings};
+use crate::connector::{Decision, HandshakeFault, HeaderFindings, TlsVersion};
 use crate::mail::{Mailbox, Network, QueueId, Reply, ReversePath, UnixMillis};
 use crate::outcome::{DeliveryRecord, Trouble};
 
@@ -60,6 +60,15 @@ impl QueueHandling {
             Self::Retried => "retried",
         }
     }
+}
+
+/// Who began a handshake, and by which of our settings it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandshakeSide<'a> {
+    /// A client, at this listener.
+    Inbound(&'a str),
+    /// We, by this outbound connector.
+    Outbound(&'a str),
 }
 
 /// An event for the message tracking log.
@@ -139,6 +148,8 @@ pub enum Event<'a> {
         message: MessageFacts<'a>,
         /// The recipient.
         forward_path: &'a Mailbox,
+        /// The outbound connector that it was to leave by.
+        outbound: &'a str,
         /// Why it was deferred.
         trouble: &'a Trouble,
         /// When the next attempt is due.
@@ -152,6 +163,8 @@ pub enum Event<'a> {
         message: MessageFacts<'a>,
         /// The recipient.
         forward_path: &'a Mailbox,
+        /// The outbound connector that it was to leave by.
+        outbound: &'a str,
         /// Why it could not be sent.
         trouble: &'a Trouble,
         /// The other connector.
@@ -163,6 +176,8 @@ pub enum Event<'a> {
         message: MessageFacts<'a>,
         /// The recipient.
         forward_path: &'a Mailbox,
+        /// The outbound connector that it was to leave by.
+        outbound: &'a str,
         /// Why it failed.
         trouble: &'a Trouble,
         /// The connector that handed it to the one by which it failed.
@@ -176,6 +191,17 @@ pub enum Event<'a> {
         kind: &'static str,
         /// The queue ID of the report; `None` if the reverse-path is null and none is sent.
         report: Option<QueueId>,
+    },
+    /// A TLS handshake has ended.
+    Handshake {
+        /// Whose it was.
+        side: HandshakeSide<'a>,
+        /// The other host.
+        peer: SocketAddr,
+        /// How long it took.
+        took: Duration,
+        /// The version that was agreed upon, or why it failed.
+        result: Result<TlsVersion, &'a HandshakeFault>,
     },
     /// An opportunistic session continues in plaintext.
     ClearFallback {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tracing::field::{DisplayValue, display};
 
-use super::Event;
+use super::event::{Event, HandshakeSide};
 use crate::connector::{Attainment, Decision, HeaderTally, Onward, RequiredTls};
 use crate::mail::rfc3339;
 use crate::outcome::{Remote, Trouble, hint_on_decision};
@@ -82,6 +82,7 @@ impl Journal {
             | Event::ClearFallback { .. }
             | Event::KeySharesOmitted { .. }
             | Event::Waived { .. } => Self::record_session(event),
+            Event::Handshake { .. } => Self::record_handshake(event),
             Event::Delivered { .. } => Self::record_delivered(event),
             Event::Deferred { .. } | Event::Rerouted { .. } | Event::Failed { .. } => {
                 Self::record_recipient(event);
@@ -159,6 +160,7 @@ impl Journal {
                 });
             }
             Event::Accepted { .. }
+            | Event::Handshake { .. }
             | Event::Delivered { .. }
             | Event::Deferred { .. }
             | Event::Rerouted { .. }
@@ -173,6 +175,22 @@ impl Journal {
             | Event::LinesDropped { .. }
             | Event::Alarm { .. } => {}
         }
+    }
+
+    fn record_handshake(event: &Event<'_>) {
+        let Event::Handshake { side, peer, took, result } = event else { return };
+        let (listener, outbound) = match side {
+            HandshakeSide::Inbound(listener) => (Some(*listener), None),
+            HandshakeSide::Outbound(connector) => (None, Some(*connector)),
+        };
+        tell!(LINE, DEBUG, "handshake", None, {
+            peer = %peer,
+            listener = line(listener),
+            outbound = line(outbound),
+            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            version = result.as_ref().ok().map(display),
+            reason = line(result.as_ref().err().map(|fault| &fault.words)),
+        });
     }
 
     fn record_delivered(event: &Event<'_>) {
@@ -198,12 +216,13 @@ impl Journal {
 
     fn record_recipient(event: &Event<'_>) {
         match event {
-            Event::Deferred { message, forward_path, trouble, next_at, rerouted_from } => {
+            Event::Deferred { message, forward_path, outbound, trouble, next_at, rerouted_from } => {
                 tell!(FACT, WARN, "deferred", trouble.decision.as_deref(), {
                     id = %message.id,
                     reverse_path = %Line(message.reverse_path.as_str()),
                     message_id = line(message.message_id),
                     forward_path = %Line(forward_path.as_str()),
+                    outbound = %Line(outbound),
                     status = %trouble.status,
                     reason = %Line(&trouble.reason),
                     host = host(trouble),
@@ -213,12 +232,13 @@ impl Journal {
                     rerouted_from = line(*rerouted_from),
                 });
             }
-            Event::Rerouted { message, forward_path, trouble, to } => {
+            Event::Rerouted { message, forward_path, outbound, trouble, to } => {
                 tell!(FACT, WARN, "rerouted", trouble.decision.as_deref(), {
                     id = %message.id,
                     reverse_path = %Line(message.reverse_path.as_str()),
                     message_id = line(message.message_id),
                     forward_path = %Line(forward_path.as_str()),
+                    outbound = %Line(outbound),
                     to = %Line(to),
                     status = %trouble.status,
                     reason = %Line(&trouble.reason),
@@ -227,12 +247,13 @@ impl Journal {
                     hint = line(trouble.hint()),
                 });
             }
-            Event::Failed { message, forward_path, trouble, rerouted_from } => {
+            Event::Failed { message, forward_path, outbound, trouble, rerouted_from } => {
                 tell!(FACT, WARN, "failed", trouble.decision.as_deref(), {
                     id = %message.id,
                     reverse_path = %Line(message.reverse_path.as_str()),
                     message_id = line(message.message_id),
                     forward_path = %Line(forward_path.as_str()),
+                    outbound = %Line(outbound),
                     status = %trouble.status,
                     reason = %Line(&trouble.reason),
                     host = host(trouble),
@@ -247,6 +268,7 @@ impl Journal {
             | Event::RefusedAgain { .. }
             | Event::Omitted { .. }
             | Event::SessionEnded { .. }
+            | Event::Handshake { .. }
             | Event::ClearFallback { .. }
             | Event::KeySharesOmitted { .. }
             | Event::Waived { .. }
@@ -289,6 +311,7 @@ impl Journal {
             | Event::RefusedAgain { .. }
             | Event::Omitted { .. }
             | Event::SessionEnded { .. }
+            | Event::Handshake { .. }
             | Event::ClearFallback { .. }
             | Event::KeySharesOmitted { .. }
             | Event::Waived { .. }
@@ -335,6 +358,7 @@ impl Journal {
             | Event::RefusedAgain { .. }
             | Event::Omitted { .. }
             | Event::SessionEnded { .. }
+            | Event::Handshake { .. }
             | Event::ClearFallback { .. }
             | Event::KeySharesOmitted { .. }
             | Event::Waived { .. }
@@ -442,7 +466,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::connector::{Forced, Requirement, Ruling, Shortfall};
+    use crate::connector::{Forced, Requirement, Ruling, Shortfall, TlsVersion};
     use crate::mail::{Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
     use crate::outcome::{Cause, ContentRecord, DeliveryRecord, Scope};
     use crate::tracking::MessageFacts;
@@ -467,7 +491,7 @@ mod tests {
         let subscriber = tracing_subscriber::fmt()
             .without_time()
             .with_ansi(false)
-            .with_max_level(tracing::Level::INFO)
+            .with_max_level(tracing::Level::DEBUG)
             .with_writer(move || writer.clone())
             .finish();
         tracing::subscriber::with_default(subscriber, || Journal::default().record(event));
@@ -513,11 +537,12 @@ mod tests {
             &Event::Deferred {
                 message,
                 forward_path,
+                outbound: "fabrikam-out",
                 trouble,
                 next_at: UnixMillis(1_795_469_756_000),
                 rerouted_from: None,
             },
-            "WARN sealpost::message: deferred id=01M855CHK0000 reverse_path=s@a.example message_id=1@a.example forward_path=a@b.example status=4.7.4 \
+            "WARN sealpost::message: deferred id=01M855CHK0000 reverse_path=s@a.example message_id=1@a.example forward_path=a@b.example outbound=fabrikam-out status=4.7.4 \
              reason=odd\\r\\nanswer host=mx.b.example [192.0.2.7]:25 reply=454 later\\r\\u{1b} \
              next_at=2026-11-23T21:35:56Z connector=fabrikam-out required=TLSv1.2 or later, any certificate \
              attained=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
@@ -540,6 +565,15 @@ mod tests {
             "INFO sealpost::message: delivered id=01M855CHK0000 reverse_path=s@a.example message_id=1@a.example forward_path=a@b.example host=mx \
              reply=250 2.0.0 ok delay_ms=12 rerouted_from=bank connector=fabrikam-out required=TLSv1.2 or later, any certificate \
              attained=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
+        );
+        check(
+            &Event::Handshake {
+                side: HandshakeSide::Outbound("bank"),
+                peer: ([192, 0, 2, 7], 25).into(),
+                took: Duration::from_millis(7),
+                result: Ok(TlsVersion::V13),
+            },
+            "DEBUG sealpost::message: handshake peer=192.0.2.7:25 outbound=bank took_ms=7 version=TLSv1.3",
         );
         check(&Event::Alarm { what: "disk" }, "ERROR sealpost::message: alarm what=disk");
     }

@@ -8,7 +8,7 @@ mod log;
 mod settings;
 mod vitals;
 
-pub use event::{ArrivalTimes, Event, MessageFacts, QueueHandling};
+pub use event::{ArrivalTimes, Event, HandshakeSide, MessageFacts, QueueHandling};
 pub use journal::{Journal, Observer};
 pub use log::{LineWriter, Log};
 pub use settings::TrackingSettings;

@@ -6,7 +6,7 @@ use std::task::ready;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::PollSemaphore;
 
@@ -17,6 +17,7 @@ use crate::listen::census::Guest;
 use crate::mail::Clock;
 use crate::smtp::receive::{Action, Session};
 use crate::tls::{ClientChain, outdated_hello};
+use crate::tracking::{Event, HandshakeSide};
 
 impl Conversation {
     /// Finds a place for a handshake and tells the session whether there is one. Returns whether the session
@@ -48,8 +49,15 @@ impl Conversation {
         if self.place.is_none() && !self.take_place().await {
             return self.ended("TLS handshake: too many are under way");
         }
+        let begun = Instant::now();
         let shaken = self.handshake(stream).await;
         self.place = None;
+        self.shared.journal.record(&Event::Handshake {
+            side: HandshakeSide::Inbound(&self.door.name),
+            peer: self.peer,
+            took: begun.elapsed(),
+            result: shaken.as_ref().map(|(_, facts, _)| facts.version),
+        });
         match shaken {
             Ok((mut sealed, facts, chain)) => {
                 let facts = Arc::new(facts);

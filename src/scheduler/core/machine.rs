@@ -394,15 +394,15 @@ impl<L: Divisible> Core<L> {
     pub(super) fn write(&mut self, mut work: Work<L>, joined: bool, at: At<'_>, out: &mut Actions<L>) {
         if joined && let Some(mut failed) = work.split_failed() {
             let verdicts = failed.verdicts.clone();
-            let message = Arc::clone(&failed.message);
+            let (message, lane) = (Arc::clone(&failed.message), failed.lane.clone());
             failed.told = true;
             match self.joined.keep(failed, at.now()) {
                 FailureTiming::No(failed) => out.works.push(Work { told: false, ..*failed }),
-                FailureTiming::Added => out.notices.push(Notice { message, verdicts }),
+                FailureTiming::Added => out.notices.push(Notice { message, lane, verdicts }),
                 FailureTiming::Until(until) => {
                     let timer = Timer::Joined(message.id);
                     out.wake |= self.timers.set(timer, None, Later::after(at.now(), until));
-                    out.notices.push(Notice { message, verdicts });
+                    out.notices.push(Notice { message, lane, verdicts });
                 }
             }
         }

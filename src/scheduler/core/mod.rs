@@ -160,6 +160,7 @@ pub(super) struct Sweep {
 #[derive(Debug)]
 pub(super) struct Notice {
     pub(super) message: Arc<StoredMessage>,
+    pub(super) lane: LaneKey,
     pub(super) verdicts: Vec<(QueuedRecipient, RecipientVerdict)>,
 }
 
