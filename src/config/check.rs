@@ -128,6 +128,10 @@ fn plain(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Plain {
         log: file.log.read(&nowhere, report),
     };
     plain.limits.settle(&file.limits, report);
+    if plain.log.protocol_size < PROTOCOL_LOG_MIN {
+        let place = file.log.place("protocol_size").unwrap_or(nowhere);
+        report.fault(place, "protocol_size is less than 1 MiB; write more, as \"256MiB\"");
+    }
     outbound::warn_odd_queue(&file.queue, &plain.queue, report);
     if let Some(folder) = &mut plain.queue.archive {
         let whole = base.join(folder.get_ref()).display().to_string();
@@ -224,3 +228,6 @@ pub(super) fn control_fits(control: &Path) -> bool {
 /// RFC 5321 §4.5.3.2.1 has clients wait five minutes; many wait less.
 const GREETING_DELAY_MAX: Duration = Duration::from_secs(60);
 const SOCKET_PATH_BYTES: usize = 108;
+
+/// Octets below which the protocol log would hold nothing worth reading.
+const PROTOCOL_LOG_MIN: u64 = 1 << 20;

@@ -129,6 +129,8 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// A level, or a filter as `tracing_subscriber::EnvFilter` parses it.
     pub level: String,
+    /// Maximum octets of the protocol log's files.
+    pub protocol_bytes_max: u64,
 }
 
 /// The format of a log line.

@@ -9,6 +9,7 @@ mod choose;
 mod compare;
 mod decision;
 mod dialling;
+mod dialogue;
 mod expiry;
 mod facts;
 mod findings;
@@ -88,7 +89,7 @@ pub use requirement::{
     Forced, KeyExchange, OverrideLevel, Purpose, Require, Requirement, Revocation, SubjectRules,
 };
 pub use reroute::{Rerouting, choose_again, reroute_target};
-pub use sending::{Credentials, EightBit, Mechanism, SendingSettings};
+pub use sending::{Credentials, EightBit, Mechanism, ProtocolLogging, SendingSettings};
 pub use shortfall::{HandshakeCause, HandshakeFault, SecuringFault, Shortfall};
 pub use strength::{
     AnchorPath, CertificateStrength, HashFunction, IssuerStrength, PublicKeyKind, SignatureFamily,

@@ -26,6 +26,21 @@ pub struct SendingSettings {
     pub headers: HeaderHandling,
     /// The credentials for logging in; `None`: no login.
     pub auth: Option<Credentials>,
+    /// How much of the dialogue of its sessions is logged.
+    pub protocol_log: ProtocolLogging,
+}
+
+/// How much of the dialogue of a connector's sessions is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProtocolLogging {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Sessions in which something failed.
+    Errors,
+    /// All sessions.
+    Full,
 }
 
 /// What happens to content with 8-bit octets if the host does not offer 8BITMIME (RFC 6152 §3).

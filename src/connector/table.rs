@@ -12,8 +12,8 @@ use super::arrival::{Arrival, PatternServers};
 use super::brake::BrakeMode;
 use super::{
     ClientNetworks, DialRules, DomainPattern, Forced, HeaderHandling, MxAddresses, Onward, OverrideLevel,
-    Partner, PeerName, Profile, RaiseRule, Recipients, Require, Requirement, SendingSettings, TrustId,
-    TrustSets, User, Users,
+    Partner, PeerName, Profile, ProtocolLogging, RaiseRule, Recipients, Require, Requirement,
+    SendingSettings, TrustId, TrustSets, User, Users,
 };
 use crate::mail::Domain;
 
@@ -41,13 +41,17 @@ pub(super) struct Index {
     pub(super) promoting: Vec<Arc<Inbound>>,
     /// Whether an outbound connector does.
     pub(super) promotes_onward: bool,
+    /// The inbound connectors that have dialogues logged.
+    pub(super) logged: Vec<Arc<Inbound>>,
 }
 
 impl Index {
     pub(super) fn new(inbound: &[Arc<Inbound>], outbound: &[Arc<Outbound>]) -> Self {
         let promotes = |headers| headers == HeaderHandling::Promote;
+        let logs = |c: &Inbound| c.mode != Mode::Off && c.protocol_log != ProtocolLogging::Off;
         let mut index = Self {
             promoting: inbound.iter().filter(|c| promotes(c.headers)).cloned().collect(),
+            logged: inbound.iter().filter(|c| logs(c)).cloned().collect(),
             promotes_onward: outbound.iter().any(|c| promotes(c.sending.headers)),
             ..Self::default()
         };
@@ -129,6 +133,8 @@ pub struct Inbound {
     pub recipients: Option<Arc<Recipients>>,
     /// Whether the next hop is asked if it knows a recipient.
     pub verify_recipients: bool,
+    /// How much of the dialogue of its sessions is logged.
+    pub protocol_log: ProtocolLogging,
     /// The digest of all these settings and of the files they name.
     #[serde(skip)]
     pub revision: Revision,
@@ -453,6 +459,7 @@ impl Inbound {
             to_domains: Vec::new(),
             recipients: None,
             verify_recipients: false,
+            protocol_log: ProtocolLogging::default(),
             revision: Revision::default(),
         }
     }

@@ -65,7 +65,7 @@ use crate::smtp::receive::{Quotas, Room};
 use crate::spool::sqlite::{OpenFault, SqliteSpool};
 use crate::spool::{Pending, Spool, SpoolFault, Stats};
 use crate::tls::{ListCache, Partners};
-use crate::tracking::{Event, Journal, Vitals};
+use crate::tracking::{Event, Journal, ProtocolFiles, ProtocolLog, Vitals};
 
 /// The running relay.
 pub struct RelayDaemon {
@@ -89,6 +89,7 @@ pub struct RelayDaemon {
     watching: JoinHandle<()>,
     stop: CancellationToken,
     vitals: Vitals,
+    protocol: ProtocolLog,
 }
 
 /// Fits the number of sessions to the limit of open files, and logs any number it lowers.
@@ -153,10 +154,8 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let pickup = Pickup::new(config.drop_dir(), &config.listen, &listening, &journal);
 
     let live = Arc::new(LiveTable::new(config.table(Generation(1))));
-    let ourselves = listening.iter().map(|(_, address)| *address).collect();
-    let seen = seen_peers(&config.data_dir);
-    let tls = (Arc::clone(&first.client_setups), tls_seen(&config.data_dir), Arc::clone(&seen.partners));
-    let courier = Courier::new(config.deliver, Arc::clone(&live), dns, tls, ourselves, Arc::clone(&journal));
+    let (seen, protocol) = (seen_peers(&config.data_dir), protocol_log(&config, vitals));
+    let courier = courier(&config, &live, (dns, &first, &seen), &listening, (&journal, &protocol));
     let (table, stored, told) = (Arc::clone(&live), Arc::clone(&spool), Arc::clone(&journal));
     let scheduler = Scheduler::new(config.scheduler, table, stored, courier.clone(), told, clock);
     let paused = stand_still(&config.data_dir, &scheduler).await?;
@@ -179,6 +178,7 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
         verifier: Verifier::new(Arc::clone(&courier), Arc::clone(&scheduler)),
         accepted: Arc::new(move |leased| offered.offer(leased)),
         journal: Arc::clone(&journal),
+        protocol: protocol.clone(),
     });
     let kept = (paused, Arc::clone(&braking), overrides);
     let (table, lanes_of) = (Arc::clone(&live), Arc::clone(&scheduler));
@@ -204,7 +204,31 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
         watching,
         stop,
         vitals: vitals.clone(),
+        protocol,
     })
+}
+
+fn courier(
+    config: &Config,
+    live: &Arc<LiveTable>,
+    (dns, first, seen): (Dns, &reload::First, &SeenPeers),
+    listening: &[(String, SocketAddr)],
+    (journal, protocol): (&Arc<Journal>, &ProtocolLog),
+) -> Arc<Courier> {
+    let ourselves = listening.iter().map(|(_, address)| *address).collect();
+    let tls = (Arc::clone(&first.client_setups), tls_seen(&config.data_dir), Arc::clone(&seen.partners));
+    let told = (Arc::clone(journal), protocol.clone());
+    Courier::new(config.deliver.clone(), Arc::clone(live), dns, tls, ourselves, told)
+}
+
+fn protocol_log(config: &Config, vitals: &Vitals) -> ProtocolLog {
+    let files = ProtocolFiles {
+        folder: config.data_dir.join("protocol"),
+        octets_max: config.log.protocol_bytes_max,
+        // What mail may need as well is left to it.
+        free_min: config.listen.reserve.free_disk.saturating_mul(2),
+    };
+    ProtocolLog::new(files, vitals)
 }
 
 fn list_keeper(config: &Config, first: &reload::First, dns: &Dns) -> ListKeeper {
@@ -329,6 +353,7 @@ impl RelayDaemon {
             self.courier.close().await;
             let _ended = self.control.await;
             let _ended = self.watching.await;
+            let _written = tokio::task::spawn_blocking(move || self.protocol.flush(PROTOCOL_PATIENCE)).await;
         };
         if tokio::time::timeout(GRACE, graceful).await.is_err() {
             tracing::warn!(
@@ -357,3 +382,5 @@ fn open_spool(config: &Config, faults: u32, journal: &Journal) -> Result<Arc<dyn
 }
 
 const GRACE: Duration = Duration::from_millis(4_500);
+/// How long a stop waits for the protocol log.
+const PROTOCOL_PATIENCE: Duration = Duration::from_millis(500);

@@ -18,7 +18,7 @@ use crate::resolver::dns::Dns;
 use crate::resolver::settings::Settings as Asking;
 use crate::scheduler::Way;
 use crate::tls::{ClientSettings, ClientSetup};
-use crate::tracking::Journal;
+use crate::tracking::{Journal, ProtocolLog};
 
 /// Who a connector is tested for.
 #[derive(Debug, Clone, Default)]
@@ -98,8 +98,8 @@ pub async fn prove_with(
     let tls = (Arc::new(ArcSwap::from_pointee(setups)), TlsHistory::default(), Arc::default());
     // A step that takes all of it is told as that step; the whole ends a little later.
     let limit = ground.deliver.timeouts.connect.saturating_add(BEHIND);
-    let courier =
-        Courier::new(ground.deliver, live, dns, tls, ground.ourselves, Arc::new(Journal::default()));
+    let told = (Arc::new(Journal::default()), ProtocolLog::default());
+    let courier = Courier::new(ground.deliver, live, dns, tls, ground.ourselves, told);
     let Whom { domain, literal, envelope } = whom;
     let way = Way { connector: Arc::new(connector), domain, literal };
     Ok(courier.validate(Trial { way, envelope, limit, waits: ground.waits }).await)

@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::dial::Transport;
+use super::script::{Script, link_words};
 use super::settings::Timeouts;
 use crate::connector::{ClientCertificate, HandshakeFault, TlsFacts};
 use crate::mail::{Clock, Content, Domain};
@@ -57,6 +58,8 @@ pub(super) struct Connection {
     after_dot: bool,
     /// Shows progress to whoever wants the connection's place.
     progress: Arc<Progress>,
+    /// What is recorded of the dialogue, if anybody wants to know.
+    script: Option<Box<Script>>,
 }
 
 /// Why a conversation ended early.
@@ -76,6 +79,14 @@ impl Interruption {
             Self::Tls(fault) => LinkFault::Lost(fault.words),
         }
     }
+
+    /// For the protocol log.
+    fn words(&self) -> String {
+        match self {
+            Self::Tls(fault) => format!("TLS: {}", fault.words),
+            Self::Link(fault) => link_words(fault),
+        }
+    }
 }
 
 impl Connection {
@@ -90,7 +101,18 @@ impl Connection {
             cut: CancellationToken::new(),
             after_dot: false,
             progress: Arc::default(),
+            script: None,
         }
+    }
+
+    /// Records the dialogue.
+    pub(super) fn recorded(self, script: Option<Box<Script>>) -> Self {
+        Self { script, ..self }
+    }
+
+    /// What is recorded of the dialogue.
+    pub(super) fn script(&mut self) -> Option<&mut Script> {
+        self.script.as_deref_mut()
     }
 
     /// Reports progress here from now on.
@@ -134,10 +156,31 @@ impl Connection {
         session: &mut D,
         limits: &Timeouts,
     ) -> Result<D::Event, Interruption> {
+        let event = self.next_event(session, limits).await;
+        self.note_failure(event.as_ref().err());
+        event
+    }
+
+    fn note_failure(&mut self, interruption: Option<&Interruption>) {
+        if let (Some(script), Some(interruption)) = (&mut self.script, interruption) {
+            script.fail_for(&interruption.words());
+        }
+    }
+
+    async fn next_event<D: Dialogue>(
+        &mut self,
+        session: &mut D,
+        limits: &Timeouts,
+    ) -> Result<D::Event, Interruption> {
         let mut waiting: Option<(u64, Instant)> = None;
         loop {
             let mut rest = self.input.as_slice();
-            let event = session.feed(&mut rest, &mut self.out).map_err(|fault| {
+            let fed = session.feed(&mut rest, &mut self.out);
+            let used = self.input.len().saturating_sub(rest.len());
+            if let Some(script) = &mut self.script {
+                script.received(self.input.get(..used).unwrap_or_default());
+            }
+            let event = fed.map_err(|fault| {
                 // Octets injected before the handshake are an attack on it, so they are reported as
                 // a failed handshake.
                 if fault == SendFault::AfterStartTls {
@@ -145,7 +188,6 @@ impl Connection {
                 }
                 Interruption::Link(LinkFault::Garbled(fault.to_string()))
             })?;
-            let used = self.input.len().saturating_sub(rest.len());
             self.input.drain(..used);
             // Only a whole reply counts as progress: a peer that sends octets slowly does not keep
             // its place.
@@ -177,6 +219,7 @@ impl Connection {
             return Ok(());
         }
         let out = mem::take(&mut self.out);
+        self.script.iter_mut().for_each(|script| script.sent(&out));
         let written = self.write([out.as_slice(), &[]], limit).await;
         self.out = out;
         self.out.clear();
@@ -194,6 +237,10 @@ impl Connection {
             return Err(Interruption::Link(LinkFault::Lost(OUTDATED.to_owned())));
         }
         let out = mem::take(&mut self.out);
+        if let Some(script) = &mut self.script {
+            script.content(content.len());
+            script.sent(&out);
+        }
         let sent = match content {
             Content::Held(bytes) => {
                 self.set_after_dot(true);
@@ -203,6 +250,7 @@ impl Connection {
         };
         self.out = out;
         self.out.clear();
+        self.note_failure(sent.as_ref().err());
         sent
     }
 
@@ -288,9 +336,17 @@ impl Connection {
             return Err(HandshakeFault::new("the connection is not in plaintext".to_owned()));
         };
         let handshake = Box::pin(setup.connect(stream, (sni, shares), Clock::wall()));
-        let (stream, facts) = timeout(limit, handshake)
+        let shaken = timeout(limit, handshake)
             .await
-            .map_err(|_| HandshakeFault::new(format!("not done in {} s", limit.as_secs())))??;
+            .map_err(|_| HandshakeFault::new(format!("not done in {} s", limit.as_secs())))
+            .flatten();
+        if let Some(script) = &mut self.script {
+            match &shaken {
+                Ok((_, facts)) => script.secured(facts),
+                Err(fault) => script.fail_for(&format!("TLS handshake: {}", fault.words)),
+            }
+        }
+        let (stream, facts) = shaken?;
         self.wire = Wire::Sealed(Box::new(stream));
         self.progress.moved();
         self.heard = false;

@@ -18,7 +18,7 @@ use crate::connector::{HandshakeFault, LiveTable, Revision, SecuringFault};
 use crate::outcome::Outcome;
 use crate::resolver::dns::Dns;
 use crate::tls::{ClientSetup, Partners};
-use crate::tracking::Journal;
+use crate::tracking::{Journal, ProtocolLog};
 
 /// The TLS settings of each outbound connector, by its revision.
 pub type ClientSetups = ArcSwap<BTreeMap<Revision, Arc<ClientSetup>>>;
@@ -47,6 +47,7 @@ pub struct Courier {
     pub(super) converter: Converter,
     pub(super) ourselves: Vec<SocketAddr>,
     pub(super) journal: Arc<Journal>,
+    pub(super) protocol: ProtocolLog,
     pub(super) pool: Arc<Pool>,
     /// Whose turn it is where a way has more addresses than one attempt tries.
     pub(super) turns: TurnMemory,
@@ -65,7 +66,7 @@ impl Courier {
         dns: Dns,
         (tls, seen, partners): (Arc<ClientSetups>, TlsHistory, Arc<Partners>),
         ourselves: Vec<SocketAddr>,
-        journal: Arc<Journal>,
+        (journal, protocol): (Arc<Journal>, ProtocolLog),
     ) -> Arc<Self> {
         let pool = Pool::new(settings.idle);
         Arc::new(Self {
@@ -86,6 +87,7 @@ impl Courier {
             converter: Converter::default(),
             ourselves,
             journal,
+            protocol,
             pool,
             turns: TurnMemory::default(),
             turn: AtomicUsize::new(0),

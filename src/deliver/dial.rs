@@ -12,9 +12,18 @@ use tokio::time::{sleep, timeout};
 use crate::outcome::LinkFault;
 
 /// What octets go over: a TCP connection.
-pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin {
+    /// Our address, if it has one.
+    fn local_address(&self) -> Option<SocketAddr> {
+        None
+    }
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Transport for T {}
+impl Transport for TcpStream {
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()
+    }
+}
 
 /// A connection to a host, or why there is none.
 pub(super) type Dialling<'a> =

@@ -21,6 +21,7 @@ mod open;
 mod pool;
 mod probe;
 mod route;
+mod script;
 mod search;
 mod session;
 pub mod settings;

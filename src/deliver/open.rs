@@ -11,6 +11,7 @@ use super::courier::Courier;
 use super::dial::Transport;
 use super::memory::{POST_QUANTUM_TRIED_AGAIN_AFTER, TLS_TRIED_AGAIN_AFTER};
 use super::need::Need;
+use super::script::{Script, link_words};
 use super::session::{Candidate, OpenSession};
 use crate::connector::{
     Attained, ClientCertificate, Decision, Handshake, HandshakeCause, HandshakeFault, Observed, OnFailure,
@@ -23,7 +24,7 @@ use crate::smtp::{
     AuthorisedSession, Dialogue, Hello, Open, Opening, OpeningEvent, SecuredEvent, SecuredSession,
 };
 use crate::tls::{ClientSetup, KeyShares};
-use crate::tracking::{Event, HandshakeSide};
+use crate::tracking::{Event, HandshakeSide, SessionSide};
 
 /// A candidate that gave no session.
 pub(super) enum Miss {
@@ -31,6 +32,17 @@ pub(super) enum Miss {
     Broken(SecuringFault, Outcome),
     /// Any other outcome.
     Other(Outcome),
+}
+
+impl Miss {
+    /// Why there is none, in one sentence.
+    fn reason(&self) -> &str {
+        let (Self::Broken(_, outcome) | Self::Other(outcome)) = self;
+        match outcome {
+            Outcome::Deferred(trouble) | Outcome::Failed(trouble) => &trouble.reason,
+            Outcome::Delivered(_) => "",
+        }
+    }
 }
 
 /// A connection, and what it showed before the judgement.
@@ -75,10 +87,16 @@ impl Courier {
         let (permit, decision) = match judged {
             Ok(judged) => judged,
             Err(miss) => {
+                if let Some(script) = connection.script() {
+                    script.fail_for(&format!("not used: {}", miss.reason()));
+                }
                 connection.dismiss();
                 return Err(*miss);
             }
         };
+        if let Some(script) = connection.script() {
+            script.note(&decision.reason());
+        }
         let at = At { host: &host, decision: Some(&decision) };
         let mut smtp = match opening.authorise(permit, &mut connection.out) {
             Some(AuthorisedSession::Open(smtp)) => smtp,
@@ -203,8 +221,13 @@ impl Courier {
     ) -> Result<Approach, Outcome> {
         let OpenRequest { candidate, after, banner, progress, .. } = request;
         let connector = &request.way.connector;
-        let stream = dialled.map_err(|fault| classify_fault(None, &fault, at))?;
-        let mut connection = Connection::new(stream);
+        let local = dialled.as_ref().ok().and_then(|stream| stream.local_address());
+        let mut script = self.script(connector, candidate, local);
+        let stream = dialled.map_err(|fault| {
+            script.iter_mut().for_each(|script| script.fail_for(&link_words(&fault)));
+            classify_fault(None, &fault, at)
+        })?;
+        let mut connection = Connection::new(stream).recorded(script);
         if let Some(progress) = progress {
             connection.tell_progress(progress);
         }
@@ -220,6 +243,20 @@ impl Courier {
                 Err(outcome)
             }
         }
+    }
+
+    /// What is to be recorded of a connection, if the connector asks for it.
+    fn script(
+        &self,
+        connector: &Outbound,
+        candidate: &Candidate,
+        local: Option<SocketAddr>,
+    ) -> Option<Box<Script>> {
+        let logging = connector.sending.protocol_log;
+        let ends = (local, candidate.address);
+        let mut recording = self.protocol.record(logging, SessionSide::Outbound, ends)?;
+        recording.attribute(&connector.name, logging);
+        Some(Box::new(Script::new(recording)))
     }
 
     fn hello(&self, connector: &Outbound, starttls: bool, forced: bool) -> Hello {

@@ -199,7 +199,7 @@ impl World {
             dns,
             (setups, TlsHistory::default(), Arc::default()),
             Vec::new(),
-            journal,
+            (journal, crate::tracking::ProtocolLog::default()),
         );
         Self { courier, live, connector, jobs: Arc::default() }
     }

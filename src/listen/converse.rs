@@ -25,10 +25,11 @@ use super::settings::ListenerTls;
 use crate::connector::{SessionTable, TlsFacts};
 use crate::mail::Network;
 use crate::smtp::receive::{Action, Fullness, Session, StoreRefusal};
-use crate::tracking::Event;
+use crate::tracking::{Event, Recording};
 
 mod asking;
 mod presentation;
+mod recording;
 mod sealing;
 mod sending;
 
@@ -59,7 +60,9 @@ pub(super) async fn converse(
         peer,
         stop,
         cut: CancellationToken::new(),
+        recording: None,
     };
+    conversation.begin_recording(stream.local_addr().ok());
     if conversation.door.tls != ListenerTls::Implicit {
         conversation.start(None);
         let delay = conversation.door.greeting_delay;
@@ -99,6 +102,8 @@ struct Conversation {
     place: Option<Box<Place>>,
     /// When the session must end, once the daemon stops.
     grace_until: Option<Instant>,
+    /// What is recorded of the dialogue, if anybody wants to know.
+    recording: Option<Box<Recording>>,
 }
 
 /// Why driving a stream ended.
@@ -127,13 +132,17 @@ struct Waits {
 impl Conversation {
     /// Starts the session under the table that was in effect when the client connected.
     fn start(&mut self, tls: Option<Arc<TlsFacts>>) {
-        self.session = Some(Session::start(
+        let mut session = Session::start(
             Arc::clone(&self.door.rules),
             SessionTable::new(Arc::clone(&self.shared.live), Arc::clone(&self.terms.table), self.cut.clone()),
             self.peer.ip(),
             self.door.upgrade(&self.terms),
             tls,
-        ));
+        );
+        if self.recording.is_some() {
+            session.keep_minutes();
+        }
+        self.session = Some(session);
     }
 
     /// Feeds the session until it ends or starts TLS.
@@ -347,7 +356,11 @@ impl Conversation {
         self.tell_refusals();
     }
 
-    fn ended(&self, reason: &str) {
+    fn ended(&mut self, reason: &str) {
+        self.take_down();
+        if let Some(recording) = &mut self.recording {
+            recording.fail_for(reason);
+        }
         self.record(&Event::SessionEnded { peer: self.peer, reason });
     }
 

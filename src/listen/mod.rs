@@ -32,7 +32,7 @@ use crate::connector::{Generation, LiveTable};
 use crate::smtp::receive::{Brakes, Quotas, RecipientVerifier, Room};
 use crate::spool::{Leased, Spool};
 use crate::tls::{Partners, ServerSetup};
-use crate::tracking::Journal;
+use crate::tracking::{Journal, ProtocolLog};
 
 /// Called with every accepted message before its 250 goes out; it must not block.
 pub type AcceptedHook = Arc<dyn Fn(Vec<Leased>) + Send + Sync>;
@@ -79,6 +79,8 @@ pub struct ListenerState {
     pub accepted: AcceptedHook,
     /// Where events are recorded.
     pub journal: Arc<Journal>,
+    /// Where dialogues are recorded.
+    pub protocol: ProtocolLog,
 }
 
 #[cfg(test)]

@@ -90,6 +90,7 @@ impl Server {
                 count.fetch_add(1, Ordering::SeqCst);
             }),
             journal: Arc::default(),
+            protocol: crate::tracking::ProtocolLog::default(),
             settings,
         };
         let shared = Arc::new(shared);

@@ -41,6 +41,12 @@ pub fn rfc3339(time: UnixMillis) -> String {
     timestamp(time).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// Formats a date by RFC 3339, in UTC, to the millisecond.
+#[must_use]
+pub fn rfc3339_millis(time: UnixMillis) -> String {
+    timestamp(time).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
 fn timestamp(time: UnixMillis) -> Timestamp {
     Timestamp::from_millisecond(time.0).unwrap_or(Timestamp::UNIX_EPOCH)
 }
@@ -54,5 +60,6 @@ mod tests {
         let time = UnixMillis(1_795_469_756_000);
         assert_eq!(rfc5322(time), "Mon, 23 Nov 2026 21:35:56 +0000");
         assert_eq!(rfc3339(time), "2026-11-23T21:35:56Z");
+        assert_eq!(rfc3339_millis(UnixMillis(time.0 + 7)), "2026-11-23T21:35:56.007Z");
     }
 }

@@ -7,8 +7,10 @@ mod chunks;
 mod header;
 mod lenient;
 mod login;
+mod minutes;
 mod opening;
 mod quota;
+mod recorded;
 mod repeats;
 mod reply;
 mod room;
@@ -18,6 +20,7 @@ mod transaction;
 mod values;
 
 pub use brakes::{BrakeBook, BrakedConnector, Brakes};
+pub use minutes::Spoken;
 pub use quota::Quotas;
 pub use repeats::RepeatedRefusals;
 pub use room::{Fullness, Measure, Reservation, Room};
@@ -41,6 +44,7 @@ use crate::connector::{
 };
 use crate::mail::{Domain, Enhanced, Envelope, MailboxDomain, QueueId, Recipient, Reply, UnixMillis};
 use header::HeaderStage;
+use minutes::Minutes;
 use repeats::Repeats;
 use tally::Tally;
 
@@ -74,6 +78,8 @@ pub struct Session {
     admission: Option<(Option<MailboxDomain>, Admission)>,
     /// The handshake without an assessment, if the one that was made no longer holds.
     unassessed_again: Option<Arc<TlsFacts>>,
+    /// What was said, if anybody wants to know.
+    minutes: Option<Box<Minutes>>,
 }
 
 /// The name the client gave, and whether it used EHLO or HELO.
@@ -190,6 +196,7 @@ impl Session {
             unwanted: 0,
             admission: None,
             unassessed_again: None,
+            minutes: None,
         };
         session.say(&greeting);
         session
@@ -207,8 +214,11 @@ impl Session {
             if self.lines_in_turn >= LINES_PER_TURN_MAX || self.out.len() >= OWED_BYTES_MAX {
                 return (at, Action::Flush);
             }
+            let reading = self.reads_content();
+            let before = self.minutes.as_mut().filter(|_| reading).map(|minutes| minutes.begin_reading());
             let skipped = self.skip_unwanted(rest.len());
             if skipped > 0 {
+                self.count_content(skipped, before);
                 at = at.saturating_add(skipped);
                 continue;
             }
@@ -232,6 +242,7 @@ impl Session {
                 }
                 Phase::Closed => return (input.len(), Action::Close),
             };
+            self.count_content(used, before);
             at = at.saturating_add(used);
             match action {
                 None => {}
@@ -299,8 +310,17 @@ impl Session {
         let (used, split) = self.lines.next(rest);
         let parsed = match split {
             Split::More => return (used, None),
-            Split::Line(line) => self.parse(&line),
-            Split::Fault(fault) => Err(fault),
+            Split::Line(line) => {
+                let parsed = self.parse(&line);
+                if let Some(minutes) = &mut self.minutes {
+                    minutes.heard(&line, &parsed);
+                }
+                parsed
+            }
+            Split::Fault(fault) => {
+                self.minutes.iter_mut().for_each(|minutes| minutes.heard_malformed());
+                Err(fault)
+            }
         };
         self.count_line();
         let action = match parsed {

@@ -38,6 +38,15 @@ impl Log {
     /// # Errors
     /// The I/O error if no thread can be started.
     pub fn start(sink: impl Write + Send + 'static, vitals: &Vitals) -> io::Result<Self> {
+        Self::start_as(("log", "the writer of the log"), sink, vitals)
+    }
+
+    /// As [`Self::start`], under another name for the thread, and for what it does.
+    pub(super) fn start_as(
+        (name, what): (&str, &'static str),
+        sink: impl Write + Send + 'static,
+        vitals: &Vitals,
+    ) -> io::Result<Self> {
         let log = Self(Arc::new(LogState {
             backlog: Mutex::default(),
             filled: Condvar::new(),
@@ -48,8 +57,8 @@ impl Log {
             vitals: vitals.clone(),
         }));
         let scribe = Scribe { shared: Arc::clone(&log.0) };
-        let life = vitals.life("the writer of the log");
-        thread::Builder::new().name("log".to_owned()).spawn(move || {
+        let life = vitals.life(what);
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
             let _life = life;
             scribe.write_all(sink);
         })?;
@@ -59,6 +68,14 @@ impl Log {
     /// Adds a line as it is, regardless of the log level. It is kept like a fact.
     pub fn say(&self, line: &str) {
         self.push_fact(format!("{line}\n").as_bytes());
+    }
+
+    /// Adds whole lines, unless much is waiting: then they are dropped, and counted as of this kind.
+    pub(super) fn offer(&self, (level, kind): (Level, &str), lines: &[u8]) {
+        if self.0.full.load(Ordering::Relaxed) {
+            return self.drop_other(level, kind);
+        }
+        self.push(lines);
     }
 
     /// Waits at most `patience` until everything is written. Returns whether it is.

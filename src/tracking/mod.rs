@@ -5,11 +5,13 @@ mod backlog;
 mod event;
 mod journal;
 mod log;
+mod protocol;
 mod settings;
 mod vitals;
 
 pub use event::{ArrivalTimes, Event, HandshakeSide, MessageFacts, QueueHandling};
 pub use journal::{Journal, Observer};
 pub use log::{LineWriter, Log};
+pub use protocol::{ProtocolFiles, ProtocolLog, Recording, SessionSide};
 pub use settings::TrackingSettings;
 pub use vitals::{Life, Loss, Vitals};

@@ -35,6 +35,7 @@ const SHELL: &[&str] = &[
     "spool/sqlite/upkeep.rs",
     "spool/sqlite/writer.rs",
     "spool/undo.rs",
+    "tracking/protocol/files.rs",
     "tracking/vitals.rs",
     "scheduler/archive.rs",
     "scheduler/jobs.rs",

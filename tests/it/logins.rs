@@ -10,11 +10,11 @@ use crate::peer::site::{LISTENER, OPPORTUNISTIC, Site, outbound};
 use crate::peer::{left_out, tools};
 
 /// Whoever has logged in may send to everyone.
-const USERS: &str = "[[inbound]]\nname = \"users\"\nfrom_domains = [\"*\"]\nusers_file = \"users\"\n\
+pub(crate) const USERS: &str = "[[inbound]]\nname = \"users\"\nfrom_domains = [\"*\"]\nusers_file = \"users\"\n\
      tls = \"opportunistic\"\nto_domains = [\"*\"]\n\n";
 
 /// The line that `sealpost user ada` prints.
-fn line_of_user() -> String {
+pub(crate) fn line_of_user() -> String {
     let mut child = Command::new(PROGRAM)
         .args(["user", "ada"])
         .stdin(Stdio::piped())

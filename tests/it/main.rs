@@ -51,6 +51,7 @@ mod partners;
 mod peer;
 mod profile_scan;
 mod profiles;
+mod protocol_log;
 mod prove;
 mod queue;
 mod race;

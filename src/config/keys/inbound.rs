@@ -14,8 +14,8 @@ use crate::config::clouds::shared_cloud;
 use crate::config::named::Lists;
 use crate::connector::{
     BareLf, BrakeMode, ClientKind, ClientNetworks, DomainPattern, HeaderHandling, Inbound, InboundLimits,
-    InboundTls, KeyExchange, Mode, Onward, OverrideLevel, Profile, Purpose, Reveal, Revision, Revocation,
-    TlsVersion,
+    InboundTls, KeyExchange, Mode, Onward, OverrideLevel, Profile, ProtocolLogging, Purpose, Reveal,
+    Revision, Revocation, TlsVersion,
 };
 
 /// Only where the reverse-path counts.
@@ -320,6 +320,13 @@ section! {
             then. Clients that ask about many unknown recipients are deferred (`unknown_recipients`). Error: together \
             with `recipients_file`.",
     }
+    protocol_log: Word<ProtocolLogging> = "off" => {
+        meaning: "The SMTP dialogue of its sessions, in `data_dir/protocol`: `off`; `errors`: sessions in which something failed; \
+            `full`: all.",
+        explanation: "Without secrets and content; see [the protocol log](log.md#the-protocol-log). The connector of a session is known \
+            only at MAIL. What comes before, a handshake that fails for instance, is logged if any connector asks for it that the client \
+            could come by: by listener and `from_networks`.",
+    }
 }
 
 impl InboundEntry {
@@ -378,6 +385,7 @@ impl InboundValues {
             to_domains: self.to_domains.as_ref().map(patterns).unwrap_or_default(),
             recipients: recipients.and_then(|file| lists.recipients.get(file.get_ref()).cloned()),
             verify_recipients: self.verify_recipients,
+            protocol_log: self.protocol_log,
             revision: Revision::default(),
         })
     }

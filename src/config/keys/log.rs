@@ -3,7 +3,7 @@
 use super::entry::Entry as _;
 use super::forms::Filter;
 use super::key::Section;
-use super::kinds::Word;
+use super::kinds::{Size, Word};
 use super::section::section;
 use crate::config::{LogFormat, LogSettings};
 
@@ -16,11 +16,16 @@ section! {
     level: Filter = "info" => {
         meaning: "`error`, `warn`, `info`, `debug`, or a filter by module: `\"info,sealpost::listen=debug\"`.",
     }
+    protocol_size: Size<u64> = "256MiB" => {
+        meaning: "Maximum size of all files of the protocol log (`protocol_log` of a connector) together.",
+        explanation: "The oldest files are removed to stay below it. Nothing is written while the disk has less room than twice \
+            `free_disk`. Error: less than 1 MiB.",
+    }
 }
 
 impl LogValues {
     pub(in crate::config) fn settings(&self) -> LogSettings {
-        LogSettings { format: self.format, level: self.level.clone() }
+        LogSettings { format: self.format, level: self.level.clone(), protocol_bytes_max: self.protocol_size }
     }
 }
 

@@ -15,8 +15,8 @@ use super::section::section;
 use super::{Level, OutboundTlsKey, forced};
 use crate::connector::{
     AddressFamily, Credentials, DialRules, EightBit, Handshake, HeaderHandling, KeyExchange, Mechanism, Mode,
-    MxAddresses, OnHandshakeFailure, Outbound, OutboundTls, OverrideLevel, Profile, Purpose, Retry, Revision,
-    Revocation, SendingSettings, TlsVersion,
+    MxAddresses, OnHandshakeFailure, Outbound, OutboundTls, OverrideLevel, Profile, ProtocolLogging, Purpose,
+    Retry, Revision, Revocation, SendingSettings, TlsVersion,
 };
 
 const OFF: (&str, &str) = ("off", "tls is \"off\"; remove it, or write tls = \"opportunistic\"");
@@ -356,6 +356,11 @@ section! {
         absent: "`\"plain\"`",
         meaning: "`plain`; `login`; `xoauth2`: the secret is a bearer token.",
     }
+    protocol_log: Word<ProtocolLogging> = "off" => {
+        meaning: "The SMTP dialogue of its sessions, in `data_dir/protocol`: `off`; `errors`: sessions in which something failed; \
+            `full`: all.",
+        explanation: "Without secrets and content; see [the protocol log](log.md#the-protocol-log).",
+    }
 }
 
 impl OutboundEntry {
@@ -412,6 +417,7 @@ impl OutboundValues {
                 eight_bit: self.eight_bit,
                 headers: self.headers,
                 auth,
+                protocol_log: self.protocol_log,
             },
             revision: Revision::default(),
         })

@@ -4,7 +4,8 @@ use super::kinds::Words;
 use crate::config::LogFormat;
 use crate::connector::{
     AddressFamily, BareLf, BrakeMode, ClientKind, EightBit, HeaderHandling, KeyExchange, Mechanism, Mode,
-    MxAddresses, OnHandshakeFailure, Onward, OverrideLevel, Profile, Purpose, Reveal, Revocation, TlsVersion,
+    MxAddresses, OnHandshakeFailure, Onward, OverrideLevel, Profile, ProtocolLogging, Purpose, Reveal,
+    Revocation, TlsVersion,
 };
 use crate::listen::settings::ListenerTls;
 
@@ -69,6 +70,7 @@ words! {
     HeaderHandling: "preserve" = Self::Preserve, "firewall" = Self::Firewall, "promote" = Self::Promote;
     Reveal: "full" = Self::Full, "partner" = Self::Partner, "code" = Self::Code;
     BrakeMode: "off" = Self::Off, "alarm" = Self::Alarm, "on" = Self::On;
+    ProtocolLogging: "off" = Self::Off, "errors" = Self::Errors, "full" = Self::Full;
     BareLf: "refuse" = Self::Refuse, "normalize" = Self::Normalize;
     EightBit: "convert" = Self::Convert, "report" = Self::Report;
     OnHandshakeFailure: "clear" = Self::Clear, "clear_later" = Self::ClearLater, "defer" = Self::Defer;

@@ -40,6 +40,8 @@ impl Dialler for Ether {
     }
 }
 
+impl Transport for tokio::io::DuplexStream {}
+
 #[derive(Default)]
 struct Desk {
     waiting: Mutex<VecDeque<Job>>,

@@ -61,6 +61,7 @@ impl Conversation {
         match shaken {
             Ok((mut sealed, facts, chain)) => {
                 let facts = Arc::new(facts);
+                self.recording.iter_mut().for_each(|recording| recording.secured(&facts));
                 self.presented = Some(Box::new(Presentation::new(Arc::clone(&facts), chain)));
                 match &mut self.session {
                     Some(session) => Session::on_tls(session, facts),

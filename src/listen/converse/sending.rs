@@ -14,6 +14,7 @@ impl Conversation {
     /// Sends the pending replies; returns whether it could. A client that does not read them is as idle as
     /// one that does not write; once the daemon stops, it is not waited for.
     pub(super) async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, waits: &mut Waits) -> bool {
+        self.take_down();
         let out = self.session.as_mut().map(Session::take_output).unwrap_or_default();
         if out.is_empty() {
             return true;

@@ -49,6 +49,8 @@ impl Session {
         let (used, split) = self.lines.next(rest);
         if split != Split::More {
             self.count_line();
+            let gives_up = matches!(&split, Split::Line(line) if &**line == b"*");
+            self.minutes.iter_mut().for_each(|minutes| minutes.heard_secret(gives_up));
         }
         match split {
             Split::More => {

@@ -14,6 +14,9 @@ impl Session {
 
     pub(super) fn say(&mut self, reply: &Reply) {
         reply.write_to(&mut self.out);
+        if let Some(minutes) = &mut self.minutes {
+            minutes.said(reply);
+        }
     }
 
     pub(super) fn close(&mut self, reply: &Reply) -> Action {
@@ -25,6 +28,7 @@ impl Session {
     /// The client spoke before the greeting, so it is refused without one.
     pub fn on_early_talker(&mut self) -> Action {
         self.out.clear();
+        self.minutes.iter_mut().for_each(|minutes| minutes.not_greeted());
         let reply = Reply::new(554, Enhanced(5, 5, 1), "you spoke before the greeting; closing");
         let action = self.close(&reply);
         self.keep_refusal("greeting", reply);

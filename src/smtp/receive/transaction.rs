@@ -87,7 +87,12 @@ impl Session {
             let text = "your certificate can't be checked now; try again later";
             return self.refuse_mail(mail.reverse_path, Reply::new(451, Enhanced(4, 3, 2), text), None);
         }
-        match self.admission_of(&mail.reverse_path) {
+        let admission = self.admission_of(&mail.reverse_path);
+        self.attribute(match &admission {
+            Admission::Refused(refused) => &refused.decision,
+            Admission::Admitted(admitted) => &admitted.decision,
+        });
+        match admission {
             // A session that begins now may fare better, or be refused for good.
             Admission::Refused(refused) if self.table.has_changed() => Some(self.close_outdated(
                 mail.reverse_path,
