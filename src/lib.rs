@@ -27,6 +27,7 @@ pub mod import;
 
 pub mod config;
 
+pub mod assure;
 pub mod cli;
 pub mod daemon;
 pub mod lab;

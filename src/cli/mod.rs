@@ -2,6 +2,7 @@
 //! the running daemon, prints the result, and returns an exit code.
 
 mod args;
+mod assure;
 mod cert;
 mod check;
 mod connectors;
@@ -55,6 +56,8 @@ enum Verb {
     Cert(cert::CertArgs),
     /// Try every host of an outbound connector, without sending mail.
     Validate(validate::ValidateArgs),
+    /// Test whether the running site enforces what its configuration requires, without contacting any partner.
+    Assure(assure::AssureArgs),
     /// Test whether forced TLS would work with domains or hosts today; needs no configuration.
     Probe(probe::ProbeArgs),
     /// Inspect and change the queue of the running relay.
@@ -104,6 +107,7 @@ impl Command {
             Verb::Doctor(args) => doctor::doctor(&args),
             Verb::Cert(args) => cert::cert(&args),
             Verb::Validate(args) => validate::validate(&args),
+            Verb::Assure(args) => assure::assure(&args),
             Verb::Probe(args) => probe::probe(&args),
             Verb::Queue(args) => queue::queue(args),
             Verb::Spool(args) => spool::spool(&args),
@@ -145,6 +149,7 @@ impl Verb {
             Self::Doctor(args) => args.json,
             Self::Cert(args) => args.is_json(),
             Self::Validate(args) => args.daemon.json,
+            Self::Assure(args) => args.daemon.json,
             Self::Probe(args) => args.json,
             Self::Import(args) => args.is_json(),
             Self::Queue(args) => args.is_json(),

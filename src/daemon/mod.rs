@@ -44,6 +44,7 @@ pub use fetch::fetch_chain;
 pub use overrides::{recorded as recorded_overrides, words as override_words};
 pub use prove::{TrialGround, Whom, prove, prove_with, within};
 pub use reload::Reloader;
+pub use setups::client_settings;
 pub use signals::Signals;
 pub use validated::keep as keep_validation;
 pub use watchdog::Watchdog;

@@ -72,7 +72,7 @@ pub async fn prove(
     }
     let ground = TrialGround {
         table,
-        tls: setups::client(config, &enforced),
+        tls: setups::client_settings(config, &enforced),
         deliver: Settings { timeouts: within(limit), ..config.deliver.clone() },
         asking: config.resolver.clone(),
         ourselves,

@@ -77,7 +77,7 @@ pub(super) fn clients(config: &Config) -> Result<BTreeMap<Revision, Arc<ClientSe
         .outbound
         .iter()
         .map(|connector| {
-            let settings = client(config, connector);
+            let settings = client_settings(config, connector);
             ClientSetup::new(settings).map(|setup| (connector.revision, Arc::new(setup))).map_err(|fault| {
                 StartFault::Tls { what: format!("outbound connector {}", connector.name), fault }
             })
@@ -85,7 +85,9 @@ pub(super) fn clients(config: &Config) -> Result<BTreeMap<Revision, Arc<ClientSe
         .collect()
 }
 
-pub(super) fn client(config: &Config, connector: &Outbound) -> ClientSettings {
+/// How the handshakes of an outbound connector are made.
+#[must_use]
+pub fn client_settings(config: &Config, connector: &Outbound) -> ClientSettings {
     let system = [TrustId::system()];
     let trust = connector.forced().map_or(&system[..], |forced| forced.trust());
     let sets: Vec<(TrustId, Arc<TrustSet>)> =
@@ -94,8 +96,8 @@ pub(super) fn client(config: &Config, connector: &Outbound) -> ClientSettings {
     // then what opportunistic TLS would. A profile limits what a peer may choose, and leaves nothing to see afterwards of
     // what it would have chosen.
     let rehearsed = connector.forced().filter(|forced| !connector.is_enforced() && forced.profile.is_some());
-    let rehearsed =
-        rehearsed.map(|_| Box::new(client(config, &Outbound { mode: Mode::Enforce, ..connector.clone() })));
+    let rehearsed = rehearsed
+        .map(|_| Box::new(client_settings(config, &Outbound { mode: Mode::Enforce, ..connector.clone() })));
     let enforced = connector.forced().filter(|_| connector.is_enforced());
     let identity = connector.client_certificate.as_deref().and_then(|id| config.identities.get(id)).cloned();
     ClientSettings {

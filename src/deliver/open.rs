@@ -15,7 +15,8 @@ use super::script::{Script, link_words};
 use super::session::{Candidate, OpenSession};
 use crate::connector::{
     Attained, ClientCertificate, Decision, Handshake, HandshakeCause, HandshakeFault, Observed, OnFailure,
-    Outbound, OutboundTls, Permit, Requirement, SecuringFault, Shortfall, Sni, TlsFacts, TlsMemory, Verdict, judge,
+    Outbound, OutboundTls, Permit, Requirement, SecuringFault, Shortfall, Sni, TlsFacts, TlsMemory, Verdict,
+    judge,
 };
 use crate::mail::Domain;
 use crate::outcome::{At, LinkFault, Outcome, Scope, Stage, Trouble, classify_fault, classify_shortfall};
@@ -297,7 +298,9 @@ impl Courier {
                 (None, Some(reply)) => Observed::Refused(reply),
                 (None, None) => Observed::NotOffered,
             }),
-            Ok(OpeningEvent::Handshake) => Ok(sealed(self.seal(connection, (setup, sni, shares), whom).await)),
+            Ok(OpeningEvent::Handshake) => {
+                Ok(sealed(self.seal(connection, (setup, sni, shares), whom).await))
+            }
             Ok(OpeningEvent::RefusedAndClosed(reply)) => Ok(Observed::Broken(SecuringFault::Refused(reply))),
             Ok(OpeningEvent::NotGreeted(reply)) => Err(refused_early(Stage::Greeting, &reply, at)),
             Ok(OpeningEvent::HelloRefused(reply) | OpeningEvent::Closing(reply)) => {

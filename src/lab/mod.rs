@@ -19,7 +19,7 @@ mod ports;
 mod result;
 pub mod settings;
 pub mod stage;
-mod wire;
+pub(crate) mod wire;
 pub mod zone;
 
 use std::sync::Arc;

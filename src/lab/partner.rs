@@ -184,7 +184,7 @@ pub(super) fn channel_text(connection: &rustls::ServerConnection) -> String {
 }
 
 /// TLS version and suite, for either side.
-pub(super) fn describe(
+pub(crate) fn describe(
     version: Option<rustls::ProtocolVersion>,
     suite: Option<rustls::SupportedCipherSuite>,
 ) -> String {

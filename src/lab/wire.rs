@@ -6,13 +6,13 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Who is told of octets that arrive before TLS.
-pub(super) trait ClearListener: Send + Sync {
+pub(crate) trait ClearListener: Send + Sync {
     /// These octets arrived in plaintext.
     fn hear(&self, octets: &[u8]);
 }
 
 /// A stream of lines. If it has a listener, every octet read is plaintext, and told to it.
-pub(super) struct Wire<S> {
+pub(crate) struct Wire<S> {
     stream: S,
     buffer: Vec<u8>,
     clear: Option<Arc<dyn ClearListener>>,
@@ -20,20 +20,20 @@ pub(super) struct Wire<S> {
 
 /// One SMTP reply as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) code: u16,
+pub(crate) struct Answer {
+    pub(crate) code: u16,
     /// The text with its enhanced status code, lines joined by spaces.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Wraps a stream; `clear` is told what is read from it.
-    pub(super) fn new(stream: S, clear: Option<Arc<dyn ClearListener>>) -> Self {
+    pub(crate) fn new(stream: S, clear: Option<Arc<dyn ClearListener>>) -> Self {
         Self { stream, buffer: Vec::new(), clear }
     }
 
     /// The next line, its LF included; `None` at the end of the stream.
-    pub(super) async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut from = 0_usize;
         loop {
             let unseen = self.buffer.get(from..).unwrap_or_default();
@@ -52,12 +52,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// The next line as text, without its line end.
-    pub(super) async fn text(&mut self) -> io::Result<Option<String>> {
+    pub(crate) async fn text(&mut self) -> io::Result<Option<String>> {
         let line = self.line().await?;
         Ok(line.map(|line| String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned()))
     }
 
-    pub(super) async fn answer(&mut self) -> io::Result<Answer> {
+    pub(crate) async fn answer(&mut self) -> io::Result<Answer> {
         let mut text = String::new();
         loop {
             let line = self.text().await?.ok_or_else(|| {
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Exactly this number of octets.
-    pub(super) async fn exactly(&mut self, octets: usize) -> io::Result<Vec<u8>> {
+    pub(crate) async fn exactly(&mut self, octets: usize) -> io::Result<Vec<u8>> {
         while self.buffer.len() < octets {
             if !self.fill().await? {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -86,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Content up to the final dot, without dot-stuffing; `None` if the connection ended first.
-    pub(super) async fn content(&mut self, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) async fn content(&mut self, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
         let mut content = Vec::new();
         while let Some(line) = self.line().await? {
             if line == b".\r\n" {
@@ -101,18 +101,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Writes octets and flushes them.
-    pub(super) async fn send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
+    pub(crate) async fn send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(octets.as_ref()).await?;
         self.stream.flush().await
     }
 
     /// Closes our direction.
-    pub(super) async fn close(&mut self) -> io::Result<()> {
+    pub(crate) async fn close(&mut self) -> io::Result<()> {
         self.stream.shutdown().await
     }
 
     /// The bare stream. Buffered input is discarded (RFC 3207 §4.2).
-    pub(super) fn into_inner(self) -> S {
+    pub(crate) fn into_inner(self) -> S {
         self.stream
     }
 

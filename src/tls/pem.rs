@@ -180,7 +180,9 @@ impl Identity {
         self.chain().first().is_some_and(is_self_issued)
     }
 
-    pub(super) fn certified(&self) -> &Arc<CertifiedKey> {
+    /// Chain and key as the TLS library takes them.
+    #[must_use]
+    pub fn certified(&self) -> &Arc<CertifiedKey> {
         &self.certified
     }
 }

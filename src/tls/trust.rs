@@ -54,6 +54,22 @@ impl TrustSet {
         Self { anchors, certificates, lists: Vec::new(), shelf: ListShelf::default(), anchor_ends, digest }
     }
 
+    /// The same set with one more anchor, and a list of that authority; `None` if the certificate can't be an anchor. What
+    /// was fetched so far stays, and nothing more is fetched for it.
+    #[must_use]
+    pub fn with_anchor(
+        &self,
+        certificate: &CertificateDer<'static>,
+        list: Arc<RevocationList>,
+    ) -> Option<Self> {
+        let added = anchor(certificate).ok()?;
+        let mut lists: Vec<_> = self.lists().into_iter().map(|one| (PathBuf::new(), one)).collect();
+        lists.push((PathBuf::new(), list));
+        let anchors = self.anchors.iter().cloned().chain([added]).collect();
+        let certificates = self.certificates.iter().cloned().chain([certificate.clone()]).collect();
+        Some(Self { lists, ..Self::of(anchors, certificates) })
+    }
+
     /// Adds the revocation lists of a file, PEM or DER (RFC 5280 §5), and gives them.
     ///
     /// # Errors
@@ -213,7 +229,8 @@ impl TrustSet {
     }
 
     /// The anchors as certificates.
-    pub(super) fn certificates(&self) -> &[CertificateDer<'static>] {
+    #[must_use]
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.certificates
     }
 

@@ -15,6 +15,7 @@ mod addresses;
 mod architecture;
 mod arrivals;
 mod asked;
+mod assure;
 mod brake;
 mod break_glass;
 mod circles;

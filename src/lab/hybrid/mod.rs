@@ -23,7 +23,7 @@ mod serve;
 pub mod settings;
 mod stage;
 mod switches;
-mod tls11;
+pub(crate) mod tls11;
 pub mod treat;
 
 pub use desk::{DeskFault, LabAnswer, LabRequest, ask};

@@ -121,5 +121,5 @@ async fn old_tls(submission: &Submission) -> io::Result<String> {
         wire.send(command).await?;
         wire.answer().await?;
     }
-    tls11::ask(&mut wire.into_inner()).await
+    Ok(tls11::ask(&mut wire.into_inner(), tls11::OldTlsVersion::V11).await?.to_string())
 }

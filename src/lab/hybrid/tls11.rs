@@ -1,6 +1,7 @@
-//! Both ends of a handshake with TLS 1.1, written by hand: the lab's TLS library can't speak it, and
+//! Both ends of a handshake with TLS 1.1 or 1.0, written by hand: the lab's TLS library can't speak it, and
 //! neither end gets further than the first message anyway.
 
+use std::fmt;
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -17,16 +18,53 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) ->
     Ok(())
 }
 
-/// Begins a handshake as a client that knows TLS 1.1 at most, and says how it was refused.
-pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<String> {
-    stream.write_all(&hello()).await?;
+/// A version that nobody should speak any more (RFC 8996).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OldTlsVersion {
+    V10,
+    V11,
+}
+
+/// What a server made of a handshake with an old version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OldTlsAnswer {
+    /// It ended the handshake with this alert.
+    Alert(u8),
+    /// It went on with the handshake.
+    Spoken(OldTlsVersion),
+}
+
+/// Begins a handshake as a client that knows no later version, and reads the answer.
+pub(crate) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    newest: OldTlsVersion,
+) -> io::Result<OldTlsAnswer> {
+    stream.write_all(&hello(newest)).await?;
     let record = read_record(stream).await?;
-    match record.as_slice() {
-        [21, _, _, _, _, _, description, ..] => {
-            let name = if *description == PROTOCOL_VERSION { " (protocol_version)" } else { "" };
-            Ok(format!("the gateway ended the handshake with alert {description}{name}"))
+    Ok(match record.as_slice() {
+        [21, _, _, _, _, _, description, ..] => OldTlsAnswer::Alert(*description),
+        _ => OldTlsAnswer::Spoken(newest),
+    })
+}
+
+impl fmt::Display for OldTlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V10 => "TLS 1.0",
+            Self::V11 => "TLS 1.1",
+        })
+    }
+}
+
+impl fmt::Display for OldTlsAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Alert(PROTOCOL_VERSION) => {
+                write!(f, "the gateway ended the handshake with alert {PROTOCOL_VERSION} (protocol_version)")
+            }
+            Self::Alert(alert) => write!(f, "the gateway ended the handshake with alert {alert}"),
+            Self::Spoken(version) => write!(f, "the gateway answered a handshake with {version}"),
         }
-        _ => Ok("the gateway answered a handshake with TLS 1.1".to_owned()),
     }
 }
 
@@ -41,12 +79,16 @@ async fn read_record<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Vec<u8>
     Ok(record)
 }
 
-/// A ClientHello of TLS 1.1 (RFC 4346 section 7.4.1.2) with the suites that were usual then.
-fn hello() -> Vec<u8> {
+/// A ClientHello of an old version (RFC 4346 section 7.4.1.2) with the suites that were usual then.
+fn hello(newest: OldTlsVersion) -> Vec<u8> {
     let suites = [0xC0, 0x14, 0xC0, 0x13, 0x00, 0x35, 0x00, 0x2F];
     // supported_groups: secp256r1; ec_point_formats: uncompressed (RFC 4492).
     let extensions = [0, 10, 0, 4, 0, 2, 0, 23, 0, 11, 0, 2, 1, 0];
-    let mut body = vec![3, 2];
+    let minor = match newest {
+        OldTlsVersion::V10 => 1,
+        OldTlsVersion::V11 => 2,
+    };
+    let mut body = vec![3, minor];
     body.extend(std::iter::repeat_with(|| fastrand::u8(..)).take(32));
     body.extend([0, 0, 8]);
     body.extend(suites);
@@ -74,11 +116,12 @@ mod tests {
     #[tokio::test]
     async fn both_ends_find_no_common_version() {
         let (mut client, mut server) = tokio::io::duplex(4096);
-        let (said, ()) = tokio::join!(async { ask(&mut client).await.expect("an answer") }, async {
-            let hello = read_record(&mut server).await.expect("a record");
-            assert_eq!((hello[0], hello[5], &hello[9..11]), (22, 1, [3, 2].as_slice()));
-            server.write_all(&ALERT).await.expect("an alert");
-        });
-        assert_eq!(said, "the gateway ended the handshake with alert 70 (protocol_version)");
+        let (said, ()) =
+            tokio::join!(async { ask(&mut client, OldTlsVersion::V11).await.expect("an answer") }, async {
+                let hello = read_record(&mut server).await.expect("a record");
+                assert_eq!((hello[0], hello[5], &hello[9..11]), (22, 1, [3, 2].as_slice()));
+                server.write_all(&ALERT).await.expect("an alert");
+            });
+        assert_eq!(said.to_string(), "the gateway ended the handshake with alert 70 (protocol_version)");
     }
 }

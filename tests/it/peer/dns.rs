@@ -112,6 +112,11 @@ impl Dns {
         self.zone.lock().unwrap().failing.retain(|failing| failing != name);
     }
 
+    /// How many questions came, whatever they were about.
+    pub(crate) fn questions(&self) -> usize {
+        self.zone.lock().unwrap().asked.len()
+    }
+
     pub(crate) fn asked(&self, name: &str, kind: RecordType) -> usize {
         self.zone.lock().unwrap().asked.iter().filter(|(n, k)| n == name && *k == kind).count()
     }
