@@ -26,6 +26,8 @@ pub enum AlarmKind {
     Lists,
     /// Log lines are being dropped.
     Log,
+    /// Events can't be kept in the tracking store.
+    Tracking,
     /// Much more mail than usual came by an inbound connector.
     Brake,
     /// A requirement is overridden.
@@ -63,6 +65,7 @@ impl AlarmKind {
             Self::Expiry => "expiry",
             Self::Lists => "lists",
             Self::Log => "log",
+            Self::Tracking => "tracking",
             Self::Brake => "brake",
             Self::Override => "override",
         }

@@ -253,6 +253,12 @@ impl Decision {
         }
     }
 
+    /// Whether there was a session, and it was in plaintext.
+    #[must_use]
+    pub fn is_in_plaintext(&self) -> bool {
+        matches!(self.attained, Attainment::Plaintext | Attainment::Client { tls: None, .. })
+    }
+
     /// The handshake the decision is based on.
     #[must_use]
     pub fn tls(&self) -> Option<&Arc<TlsFacts>> {

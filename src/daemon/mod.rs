@@ -63,10 +63,12 @@ use crate::resolver::dns::Dns;
 use crate::retrieve::{ListKeeper, Retriever};
 use crate::scheduler::Scheduler;
 use crate::smtp::receive::{Quotas, Room};
-use crate::spool::sqlite::{OpenFault, SqliteSpool};
+use crate::spool::recover::RecoveryReport;
+use crate::spool::sqlite::SqliteSpool;
 use crate::spool::{Pending, Spool, SpoolFault, Stats};
 use crate::tls::{ListCache, Partners};
-use crate::tracking::{Event, Journal, ProtocolFiles, ProtocolLog, Vitals};
+use crate::trace::{EventRecorder, TraceStore};
+use crate::tracking::{Event, Journal, Observer, ProtocolFiles, ProtocolLog, Vitals};
 
 /// The running relay.
 pub struct RelayDaemon {
@@ -88,6 +90,8 @@ pub struct RelayDaemon {
     lanes: JoinHandle<()>,
     /// Ended by `stop`.
     watching: JoinHandle<()>,
+    /// Ended last, so that it has what the end of the others tells.
+    tracking: Option<TraceStore>,
     stop: CancellationToken,
     vitals: Vitals,
     protocol: ProtocolLog,
@@ -104,6 +108,33 @@ fn fit_sessions(config: &mut Config) {
             openings,
             "the limit of open files is low: outbound_connections and outbound_openings are lowered; raise it (LimitNOFILE, ulimit -n)"
         );
+    }
+}
+
+/// What a relay stands on: its data on disk, and its sockets.
+struct Ground {
+    spool: Arc<dyn Spool>,
+    tracking: Option<TraceStore>,
+    journal: Arc<Journal>,
+    bound: Vec<listen::BoundListener>,
+    listening: Vec<(String, SocketAddr)>,
+    socket: ControlSocket,
+    pickup: Pickup,
+}
+
+impl Ground {
+    fn lay(config: &Config, faults: u32) -> Result<Self, StartFault> {
+        // The spool first: its lock ensures that no other daemon uses this data_dir, control socket
+        // included.
+        let (spool, recovered) = SqliteSpool::open(config.spool(faults))?;
+        let tracking = tracking_store(config);
+        let journal = journal(tracking.as_ref());
+        tell_recovered(&recovered, &journal);
+        let bound = listen::bind(&config.listen)?;
+        let listening: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.address)).collect();
+        let socket = ControlSocket::open(&config.control)?;
+        let pickup = Pickup::new(config.drop_dir(), &config.listen, &listening, &journal);
+        Ok(Self { spool, tracking, journal, bound, listening, socket, pickup })
     }
 }
 
@@ -142,17 +173,11 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let (overrides, base) = (Overrides::load(&config.data_dir), Arc::new(config));
     let (mut config, refused) = base.overridden(&overrides.list());
     fit_sessions(&mut config);
-    let (journal, clock) = (Arc::new(Journal::default()), Clock::start());
+    let clock = Clock::start();
     let first = reload::First::of(&config, base)?;
     let dns = Dns::new(&config.resolver)?;
     let lists = list_keeper(&config, &first, &dns);
-    // The spool first: its lock ensures that no other daemon uses this data_dir, control socket
-    // included.
-    let spool = open_spool(&config, faults, &journal)?;
-    let bound = listen::bind(&config.listen)?;
-    let listening: Vec<(String, SocketAddr)> = bound.iter().map(|b| (b.name.clone(), b.address)).collect();
-    let socket = ControlSocket::open(&config.control)?;
-    let pickup = Pickup::new(config.drop_dir(), &config.listen, &listening, &journal);
+    let Ground { spool, tracking, journal, bound, listening, socket, pickup } = Ground::lay(&config, faults)?;
 
     let live = Arc::new(LiveTable::new(config.table(Generation(1))));
     let (seen, protocol) = (seen_peers(&config.data_dir), protocol_log(&config, vitals));
@@ -189,7 +214,8 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     loops.into_iter().for_each(|one| vitals.adopt("an accept loop", one));
     let control = socket.serve(control(&spool, &scheduler, &listening, &reloader), stop.clone());
     let control = vitals.watch("the control socket", control);
-    let watching = watch((pickup, braking, lists), &reloader, vitals, &stop);
+    let recorder = tracking.as_ref().map(TraceStore::recorder);
+    let watching = watch((pickup, braking, lists, recorder), &reloader, vitals, &stop);
     Ok(RelayDaemon {
         listening,
         found: spool.stats().await.unwrap_or_default(),
@@ -203,6 +229,7 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
         control,
         lanes,
         watching,
+        tracking,
         stop,
         vitals: vitals.clone(),
         protocol,
@@ -246,7 +273,7 @@ fn keep_lists(lists: ListKeeper, reloader: &Arc<Reloader>, vitals: &Vitals, stop
 
 /// Watches the drop directory, floods of mail, revocation lists, and the files of the configuration.
 fn watch(
-    (pickup, braking, lists): (Pickup, Arc<Braking>, ListKeeper),
+    (pickup, braking, lists, recorder): (Pickup, Arc<Braking>, ListKeeper, Option<EventRecorder>),
     reloader: &Arc<Reloader>,
     vitals: &Vitals,
     stop: &CancellationToken,
@@ -258,7 +285,7 @@ fn watch(
     keep_lists(lists, reloader, vitals, stop);
     let ending = breakglass::keep(Arc::clone(reloader), stop.clone());
     drop(vitals.watch("the timer of overrides", ending));
-    let watching = watch::keep(Arc::clone(reloader), vitals.clone(), stop.clone());
+    let watching = watch::keep(Arc::clone(reloader), (vitals.clone(), recorder), stop.clone());
     vitals.watch("the watcher of files", watching)
 }
 
@@ -361,13 +388,18 @@ impl RelayDaemon {
                 "some sessions did not end in time; what they had not been acknowledged stays with their clients"
             );
         }
+        if let Some(tracking) = self.tracking {
+            let stopping = tokio::task::spawn_blocking(move || tracking.stop(TRACKING_GRACE));
+            if stopping.await.is_err() {
+                tracing::warn!("the tracking store has not ended well");
+            }
+        }
         self.spool
     }
 }
 
-/// Opens the spool and reports what a crash left.
-fn open_spool(config: &Config, faults: u32, journal: &Journal) -> Result<Arc<dyn Spool>, OpenFault> {
-    let (spool, recovered) = SqliteSpool::open(config.spool(faults))?;
+/// Reports what a crash left.
+fn tell_recovered(recovered: &RecoveryReport, journal: &Journal) {
     for (id, reason) in &recovered.held {
         journal.record(&Event::Held { id: *id, reason });
     }
@@ -379,9 +411,28 @@ fn open_spool(config: &Config, faults: u32, journal: &Journal) -> Result<Arc<dyn
         );
         journal.record(&Event::Alarm { what: &what });
     }
-    Ok(spool)
 }
 
-const GRACE: Duration = Duration::from_millis(4_500);
 /// How long a stop waits for the protocol log.
 const PROTOCOL_PATIENCE: Duration = Duration::from_millis(500);
+/// The store of events. Without it mail goes on as ever.
+fn tracking_store(config: &Config) -> Option<TraceStore> {
+    if !config.tracking.enabled {
+        return None;
+    }
+    let started = TraceStore::start(&config.data_dir, config.tracking, config.listen.reserve.free_disk);
+    started.inspect_err(|fault| tracing::error!(%fault, "the tracking store can't be started")).ok()
+}
+
+/// Where events are told, with everything that is told of them.
+fn journal(tracking: Option<&TraceStore>) -> Arc<Journal> {
+    let mut observers: Vec<Arc<dyn Observer>> = Vec::new();
+    if let Some(store) = tracking {
+        observers.push(Arc::new(store.recorder()));
+    }
+    Arc::new(Journal::with(observers))
+}
+
+const GRACE: Duration = Duration::from_millis(4_000);
+/// How long the tracking store may take to write what waits.
+const TRACKING_GRACE: Duration = Duration::from_millis(500);

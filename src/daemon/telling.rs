@@ -9,6 +9,7 @@ use crate::admin::{Alarm, AlarmChanges, AlarmKind, ReloadFailure};
 use crate::connector::{Generation, ReleaseCause, TrustId};
 use crate::mail::Clock;
 use crate::retrieve::ListTrouble;
+use crate::trace::EventRecorder;
 use crate::tracking::{Event, Journal};
 
 impl Reloader {
@@ -53,6 +54,24 @@ impl Reloader {
         let fresh = self.alarms.replace(AlarmKind::Brake, Clock::wall(), found);
         self.tell_changes(&fresh);
         !ended.is_empty() || !fresh.raised.is_empty()
+    }
+
+    /// Reports that events are missing in the tracking store, or will be.
+    pub(super) fn tell_tracking(&self, recorder: &EventRecorder) {
+        let dropped = recorder.dropped().facts;
+        let mut found = Vec::new();
+        if recorder.is_failing() {
+            found.push((TRACKING_FAILS.to_owned(), Vec::new()));
+        }
+        if dropped > 0 {
+            let what = format!(
+                "the tracking store lacks {dropped} events about accepted mail since the start, because they could not \
+                 be written in time; the log has them"
+            );
+            found.push((what, Vec::new()));
+        }
+        let fresh = self.alarms.replace(AlarmKind::Tracking, Clock::wall(), found);
+        self.tell_changes(&fresh);
     }
 
     /// Reports that log lines are being dropped, once for as long as it lasts.
@@ -108,3 +127,5 @@ impl Reloader {
 const ALARMS_MAX: usize = 10;
 
 const DROPS: &str = "nobody reads the log (standard error) fast enough: lines are dropped; what happens to mail is kept up to 64 MiB";
+const TRACKING_FAILS: &str = "events can't be written to the tracking store: `sealpost trace` and `sealpost report` will lack them; \
+    the log says why";

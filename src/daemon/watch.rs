@@ -11,11 +11,16 @@ use tokio_util::sync::CancellationToken;
 use super::print::{Print, print};
 use super::reload::{Reloader, Trigger};
 use crate::mail::Clock;
+use crate::trace::EventRecorder;
 use crate::tracking::Vitals;
 
 /// Until `stop`: reloads when the files have changed, and reports certificates about to expire and
 /// dropped log lines.
-pub(super) async fn keep(reloader: Arc<Reloader>, vitals: Vitals, stop: CancellationToken) {
+pub(super) async fn keep(
+    reloader: Arc<Reloader>,
+    (vitals, recorder): (Vitals, Option<EventRecorder>),
+    stop: CancellationToken,
+) {
     let mut pace = interval(POLL_EVERY);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut polls: u64 = 0;
@@ -27,6 +32,9 @@ pub(super) async fn keep(reloader: Arc<Reloader>, vitals: Vitals, stop: Cancella
             _ = pace.tick() => {}
         }
         reloader.tell_dropped(vitals.drops_log_lines());
+        if let Some(recorder) = &recorder {
+            reloader.tell_tracking(recorder);
+        }
         if polls.checked_rem(EXPIRY_EVERY_POLLS) == Some(0) {
             reloader.tell_expiry();
         }

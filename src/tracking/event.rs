@@ -1,6 +1,7 @@
 //! Every event that the message tracking log reports, as one enum. It does not write them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connector::{Decision, HandshakeFault, HeaderFindings, TlsVersion};
@@ -87,7 +88,7 @@ pub enum Event<'a> {
         /// What follows from its header section.
         findings: &'a HeaderFindings,
         /// The inbound connector and why it was chosen.
-        decision: &'a Decision,
+        decision: &'a Arc<Decision>,
     },
     /// We refused a command or a message.
     Refused {
@@ -102,7 +103,7 @@ pub enum Event<'a> {
         /// The reply we sent.
         reply: &'a Reply,
         /// The reason, if a connector decided.
-        decision: Option<&'a Decision>,
+        decision: Option<&'a Arc<Decision>>,
     },
     /// A session got the same refusal repeatedly; the first ones were logged one by one.
     RefusedAgain {
@@ -208,7 +209,7 @@ pub enum Event<'a> {
         /// The next hop.
         host: &'a str,
         /// The connector and the reason.
-        decision: &'a Decision,
+        decision: &'a Arc<Decision>,
     },
     /// A handshake failed with post-quantum key shares and succeeded without them.
     KeySharesOmitted {
@@ -224,7 +225,7 @@ pub enum Event<'a> {
         /// The next hop.
         host: &'a str,
         /// Connector, reason, required and attained TLS.
-        decision: &'a Decision,
+        decision: &'a Arc<Decision>,
     },
     /// A message is held because it can't be read in full.
     Held {

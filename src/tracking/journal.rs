@@ -122,7 +122,7 @@ impl Journal {
     fn record_session(event: &Event<'_>) {
         match event {
             Event::Refused { peer, stage, reverse_path, forward_path, reply, decision } => {
-                tell!(LINE, INFO, "refused", *decision, {
+                tell!(LINE, INFO, "refused", decision.map(|decision| &**decision), {
                     peer = %peer,
                     stage = stage,
                     reverse_path = line(reverse_path.map(|path| path.as_str())),

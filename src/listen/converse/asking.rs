@@ -92,7 +92,7 @@ impl Conversation {
                 reverse_path: refusal.reverse_path.as_ref(),
                 forward_path: refusal.forward_path.as_ref().map(Mailbox::as_str),
                 reply: &refusal.reply,
-                decision: refusal.decision.as_deref(),
+                decision: refusal.decision.as_ref(),
             });
         }
     }

@@ -1,0 +1,82 @@
+//! Decisions as they are stored: once each, however many events have them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use sha2::{Digest as _, Sha256};
+
+use super::terms;
+use crate::connector::{Decision, DecisionRecord};
+
+/// What is known of the decisions that were stored lately.
+#[derive(Default)]
+pub(super) struct StoredDecisions {
+    /// By the address of the decision, which each entry keeps alive, so that it stays theirs.
+    recent: HashMap<usize, StoredDecision>,
+}
+
+/// One decision in the store.
+#[derive(Clone)]
+pub(super) struct StoredDecision {
+    _decision: Arc<Decision>,
+    pub(super) id: i64,
+    day: i64,
+    /// What its events are found by.
+    pub(super) terms: Arc<str>,
+}
+
+impl StoredDecisions {
+    /// The decision's place, storing it if it is new; and whether its session is seen for the first time.
+    pub(super) fn place(
+        &mut self,
+        connection: &Connection,
+        decision: &Arc<Decision>,
+        day: i64,
+    ) -> rusqlite::Result<(StoredDecision, bool)> {
+        let address = Arc::as_ptr(decision).addr();
+        if let Some(known) = self.recent.get(&address).filter(|known| known.day == day) {
+            return Ok((known.clone(), false));
+        }
+        let fresh = !self.recent.contains_key(&address);
+        let data = data(decision);
+        let digest = Sha256::digest(data.as_bytes());
+        let stored = connection
+            .prepare_cached("UPDATE decision SET day = ?2 WHERE digest = ?1 RETURNING decision")?
+            .query_row(params![digest.as_slice(), day], |row| row.get(0))
+            .optional()?;
+        let id = match stored {
+            Some(id) => id,
+            None => {
+                connection
+                    .prepare_cached("INSERT INTO decision (digest, day, data) VALUES (?1, ?2, ?3)")?
+                    .execute(params![digest.as_slice(), day, data])?;
+                connection.last_insert_rowid()
+            }
+        };
+        if self.recent.len() >= RECENT_MAX {
+            self.recent.clear();
+        }
+        let terms = terms::of_decision(decision).into();
+        let known = StoredDecision { _decision: Arc::clone(decision), id, day, terms };
+        self.recent.insert(address, known.clone());
+        Ok((known, fresh))
+    }
+
+    /// Forgets everything: a transaction was undone.
+    pub(super) fn forget(&mut self) {
+        self.recent.clear();
+    }
+}
+
+/// As JSON, without the time of the handshake: two sessions that came to the same are the same decision.
+fn data(decision: &Decision) -> String {
+    let mut record = DecisionRecord::from(decision);
+    if let Some(serde_json::Value::Object(tls)) = &mut record.tls {
+        tls.remove("at");
+    }
+    serde_json::to_string(&record).unwrap_or_default()
+}
+
+/// Decisions that are kept in memory, a few KiB each.
+const RECENT_MAX: usize = 1_024;

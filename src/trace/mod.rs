@@ -1,0 +1,22 @@
+//! What happened to messages, on disk: events are written by a thread of its own, found by what they say, and summed up
+//! by day. It decides nothing, and mail never waits for it.
+
+mod decisions;
+mod filter;
+mod reader;
+mod record;
+mod recorder;
+mod schema;
+mod sums;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use filter::TraceFilter;
+pub use reader::TraceReader;
+pub use record::{EventFacts, EventKind, TracedEvent};
+pub use recorder::{DroppedEvents, EventRecorder};
+pub use schema::{STORE_FILE, TraceFault};
+pub use sums::{RequiredQuality, Sum, SumKey, TlsQuality, day};
+pub use writer::TraceStore;

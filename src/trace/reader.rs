@@ -1,0 +1,330 @@
+//! Answers questions about events: newest first, one message's whole way, and what has come since. It only reads.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::filter::TraceFilter;
+use super::record::{EventFacts, EventKind, TracedEvent};
+use super::schema::{self, STORE_FILE, TraceFault};
+use super::sums::{RequiredQuality, Sum, SumKey, TlsQuality};
+use crate::connector::DecisionRecord;
+use crate::mail::{QueueId, UnixMillis};
+
+/// The store, open for questions. The daemon need not run.
+pub struct TraceReader {
+    connection: Connection,
+    decisions: HashMap<i64, Option<DecisionRecord>>,
+}
+
+/// One part of the store.
+#[derive(Debug, Clone, Copy)]
+struct PartRow {
+    part: i64,
+    first_seq: i64,
+    last_seq: i64,
+    first_at: i64,
+    last_at: i64,
+}
+
+impl TraceReader {
+    /// Opens the store of a `data_dir`.
+    ///
+    /// # Errors
+    /// [`TraceFault`].
+    pub fn open(data_dir: &Path) -> Result<Self, TraceFault> {
+        let connection = schema::open_reader(&data_dir.join(STORE_FILE))?;
+        Ok(Self { connection, decisions: HashMap::new() })
+    }
+
+    /// The newest events that match, the newest first; at most `limit`.
+    ///
+    /// # Errors
+    /// The database error.
+    pub fn search(&mut self, filter: &TraceFilter, limit: usize) -> rusqlite::Result<Vec<TracedEvent>> {
+        self.frozen(|me| {
+            let mut found = Vec::new();
+            for part in me.parts_for(filter)?.into_iter().rev() {
+                let left = limit.saturating_sub(found.len());
+                if left == 0 {
+                    break;
+                }
+                found.extend(me.search_part(part, filter, left)?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// The events after a place that match, the oldest first; at most `limit`.
+    ///
+    /// # Errors
+    /// The database error.
+    pub fn after(
+        &mut self,
+        seq: i64,
+        filter: &TraceFilter,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<TracedEvent>> {
+        self.frozen(|me| {
+            let mut found = Vec::new();
+            for part in me.parts_for(filter)?.into_iter().filter(|part| part.last_seq > seq) {
+                let left = limit.saturating_sub(found.len());
+                let mut new = me.search_part_from(part, seq.saturating_add(1), filter, left)?;
+                new.reverse();
+                found.extend(new);
+            }
+            Ok(found)
+        })
+    }
+
+    /// The place of the newest event; 0 if there is none.
+    ///
+    /// # Errors
+    /// The database error.
+    pub fn last_seq(&self) -> rusqlite::Result<i64> {
+        let last =
+            self.connection.query_row("SELECT MAX(last_seq) FROM part", [], |row| row.get(0)).optional()?;
+        Ok(last.flatten().unwrap_or(0))
+    }
+
+    /// The earliest date of an event.
+    ///
+    /// # Errors
+    /// The database error.
+    pub fn since(&self) -> rusqlite::Result<Option<UnixMillis>> {
+        let first: Option<Option<i64>> =
+            self.connection.query_row("SELECT MIN(first_at) FROM part", [], |row| row.get(0)).optional()?;
+        Ok(first.flatten().map(UnixMillis))
+    }
+
+    /// Everything that happened to a message, the oldest first.
+    ///
+    /// # Errors
+    /// The database error.
+    pub fn timeline(&mut self, id: QueueId) -> rusqlite::Result<Vec<TracedEvent>> {
+        let filter = TraceFilter { id: Some(id), ..TraceFilter::default() };
+        self.search(&filter, TIMELINE_MAX).map(|mut events| {
+            events.reverse();
+            events
+        })
+    }
+
+    /// The message that a report of ours is about.
+    ///
+    /// # Errors
+    /// The database error.
+    pub fn reported_by(&mut self, report: QueueId) -> rusqlite::Result<Option<QueueId>> {
+        let filter = TraceFilter {
+            kinds: vec![EventKind::Reported],
+            // A report is made when its message is dealt with.
+            since: Some(UnixMillis(millis_of(report).saturating_sub(REPORT_SLACK))),
+            until: Some(UnixMillis(millis_of(report).saturating_add(REPORT_SLACK))),
+            ..TraceFilter::default()
+        };
+        let text = report.to_string();
+        let found = self.search(&filter, REPORTS_MAX)?;
+        let about = found.into_iter().find(|event| event.facts.report.as_deref() == Some(&text));
+        Ok(about.and_then(|event| event.id).and_then(|id| id.parse().ok()))
+    }
+
+    /// The sums of some days, both included, in order.
+    ///
+    /// # Errors
+    /// The database error.
+    pub fn sums(&self, from: i64, to: i64) -> rusqlite::Result<Vec<(SumKey, Sum)>> {
+        let mut statement = self.connection.prepare(
+            "SELECT day, inbound, connector, partner, domain, kind, reason, requirement, version, quality, messages,
+                sessions, octets, host
+            FROM sum WHERE day BETWEEN ?1 AND ?2",
+        )?;
+        let rows = statement.query_map(params![from, to], sum_row)?;
+        let known = rows.filter_map(Result::transpose);
+        known.collect()
+    }
+
+    /// Runs a question on the store as it is at one moment, whatever is pruned meanwhile.
+    fn frozen<T>(&mut self, ask: impl FnOnce(&mut Self) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        self.connection.execute_batch("BEGIN")?;
+        // A decision's number may have been given to another one since the last question.
+        self.decisions.clear();
+        let answer = ask(self);
+        let ended = self.connection.execute_batch("COMMIT");
+        let answer = answer?;
+        ended.map(|()| answer)
+    }
+
+    /// The parts that may hold what is asked for, in order.
+    fn parts_for(&self, filter: &TraceFilter) -> rusqlite::Result<Vec<PartRow>> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT part, first_seq, last_seq, first_at, last_at FROM part ORDER BY part")?;
+        let rows = statement.query_map([], |row| {
+            Ok(PartRow {
+                part: row.get(0)?,
+                first_seq: row.get(1)?,
+                last_seq: row.get(2)?,
+                first_at: row.get(3)?,
+                last_at: row.get(4)?,
+            })
+        })?;
+        let earliest = filter.since.map_or(i64::MIN, |since| since.0);
+        // Nothing happens to a message before it has its ID, but the clock may have stepped.
+        let born = filter.id.map_or(i64::MIN, |id| millis_of(id).saturating_sub(CLOCK_SLACK));
+        let latest = filter.until.map_or(i64::MAX, |until| until.0);
+        let may_hold = |part: &PartRow| part.last_at >= earliest.max(born) && part.first_at <= latest;
+        let parts: rusqlite::Result<Vec<PartRow>> = rows.collect();
+        Ok(parts?.into_iter().filter(may_hold).collect())
+    }
+
+    fn search_part(
+        &mut self,
+        part: PartRow,
+        filter: &TraceFilter,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<TracedEvent>> {
+        self.search_part_from(part, part.first_seq, filter, limit)
+    }
+
+    /// The newest events of a part from a place on, the newest first.
+    fn search_part_from(
+        &mut self,
+        part: PartRow,
+        from: i64,
+        filter: &TraceFilter,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<TracedEvent>> {
+        let number = part.part;
+        let (since, until) =
+            (filter.since.map_or(i64::MIN, |at| at.0), filter.until.map_or(i64::MAX, |at| at.0));
+        let (low, high) = self.places(part, (since, until))?;
+        let (low, high) = (low.max(from), high);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let id = filter.id.map(QueueId::to_number);
+        let rows = match (filter.query(), id) {
+            (Some(query), id) => {
+                let sql = format!(
+                    "SELECT e.seq, e.at, e.kind, e.id, e.decision, e.data
+                    FROM term_{number} t CROSS JOIN event_{number} e ON e.seq = t.rowid
+                    WHERE t.term_{number} MATCH ?1 AND t.rowid BETWEEN ?2 AND ?3 AND e.at BETWEEN ?4 AND ?5
+                        AND (?6 IS NULL OR e.id = ?6)
+                    ORDER BY t.rowid DESC LIMIT ?7"
+                );
+                let mut statement = self.connection.prepare_cached(&sql)?;
+                let rows =
+                    statement.query_map(params![query, low, high, since, until, id, limit], stored_row)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>()?
+            }
+            (None, Some(id)) => {
+                let sql = format!(
+                    "SELECT seq, at, kind, id, decision, data FROM event_{number}
+                    WHERE id = ?1 AND seq BETWEEN ?2 AND ?3 AND at BETWEEN ?4 AND ?5 ORDER BY seq DESC LIMIT ?6"
+                );
+                let mut statement = self.connection.prepare_cached(&sql)?;
+                let rows = statement.query_map(params![id, low, high, since, until, limit], stored_row)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>()?
+            }
+            (None, None) => {
+                let sql = format!(
+                    "SELECT seq, at, kind, id, decision, data FROM event_{number}
+                    WHERE seq BETWEEN ?1 AND ?2 AND at BETWEEN ?3 AND ?4 ORDER BY seq DESC LIMIT ?5"
+                );
+                let mut statement = self.connection.prepare_cached(&sql)?;
+                let rows = statement.query_map(params![low, high, since, until, limit], stored_row)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>()?
+            }
+        };
+        rows.into_iter().map(|row| self.shown(row)).collect()
+    }
+
+    /// The places between which the events of these dates lie: all of the part, unless it is cut.
+    fn places(&self, part: PartRow, (since, until): (i64, i64)) -> rusqlite::Result<(i64, i64)> {
+        if part.first_at >= since && part.last_at <= until {
+            return Ok((part.first_seq, part.last_seq));
+        }
+        let number = part.part;
+        let ends: (Option<i64>, Option<i64>) = self
+            .connection
+            .prepare_cached(&format!(
+                "SELECT MIN(seq), MAX(seq) FROM event_{number} WHERE at BETWEEN ?1 AND ?2"
+            ))?
+            .query_row([since, until], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok((ends.0.unwrap_or(i64::MAX), ends.1.unwrap_or(i64::MIN)))
+    }
+
+    fn shown(&mut self, row: EventRow) -> rusqlite::Result<TracedEvent> {
+        let decision = row.decision.map(|decision| self.decision(decision)).transpose()?.flatten();
+        // Another version may have written it: what can't be read is left out.
+        let facts: EventFacts = serde_json::from_str(&row.data).unwrap_or_default();
+        let id = row.id.map(QueueId::from_number);
+        Ok(TracedEvent::new((row.seq, UnixMillis(row.at), row.kind), id, facts, decision))
+    }
+
+    fn decision(&mut self, number: i64) -> rusqlite::Result<Option<DecisionRecord>> {
+        if let Some(known) = self.decisions.get(&number) {
+            return Ok(known.clone());
+        }
+        let data: Option<String> = self
+            .connection
+            .prepare_cached("SELECT data FROM decision WHERE decision = ?1")?
+            .query_row([number], |row| row.get(0))
+            .optional()?;
+        let decision: Option<DecisionRecord> = data.and_then(|data| serde_json::from_str(&data).ok());
+        self.decisions.insert(number, decision.clone());
+        Ok(decision)
+    }
+}
+
+struct EventRow {
+    seq: i64,
+    at: i64,
+    kind: u8,
+    id: Option<i64>,
+    decision: Option<i64>,
+    data: String,
+}
+
+fn stored_row(row: &Row<'_>) -> rusqlite::Result<EventRow> {
+    Ok(EventRow {
+        seq: row.get(0)?,
+        at: row.get(1)?,
+        kind: row.get(2)?,
+        id: row.get(3)?,
+        decision: row.get(4)?,
+        data: row.get(5)?,
+    })
+}
+
+/// `None`: it is of a kind that this version does not know.
+fn sum_row(row: &Row<'_>) -> rusqlite::Result<Option<(SumKey, Sum)>> {
+    let count = |column: usize| row.get(column).map(|count: i64| u64::try_from(count).unwrap_or_default());
+    let Some(kind) = EventKind::numbered(row.get(5)?) else { return Ok(None) };
+    let key = SumKey {
+        day: row.get(0)?,
+        inbound: row.get(1)?,
+        connector: row.get(2)?,
+        partner: row.get(3)?,
+        domain: row.get(4)?,
+        kind,
+        reason: row.get(6)?,
+        requirement: RequiredQuality::numbered(row.get(7)?),
+        version: row.get(8)?,
+        quality: TlsQuality::numbered(row.get(9)?),
+    };
+    let sum = Sum { messages: count(10)?, sessions: count(11)?, octets: count(12)?, host: row.get(13)? };
+    Ok(Some((key, sum)))
+}
+
+/// The milliseconds since 1970 in a queue ID.
+fn millis_of(id: QueueId) -> i64 {
+    id.to_number() >> 15
+}
+
+/// Events of one message that are shown.
+const TIMELINE_MAX: usize = 20_000;
+/// How far a clock may have been set back, in milliseconds.
+const CLOCK_SLACK: i64 = 24 * 3_600 * 1_000;
+/// Between a report and its event, in milliseconds.
+const REPORT_SLACK: i64 = 60_000;
+/// Reports within that time that are looked through.
+const REPORTS_MAX: usize = 10_000;

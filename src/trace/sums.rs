@@ -1,0 +1,286 @@
+//! Sums by day for reports: how many messages went or came, by domain, connector, outcome and TLS. Pure; they are kept
+//! longer than events.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::record::{EventKind, NewEvent};
+use super::terms;
+use crate::connector::{Attainment, ChainVerdict, Decision, PeerName, Ruling, TlsFacts, first_match};
+use crate::mail::UnixMillis;
+
+/// How well a session was protected, as far as a certificate can be judged without a requirement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum TlsQuality {
+    /// There was no session.
+    #[default]
+    NoSession,
+    /// In plaintext.
+    Plaintext,
+    /// Over TLS, with a certificate that no trust anchor vouches for, or none, or one that was not looked at.
+    Encrypted,
+    /// A trust anchor vouches for the certificate, and it has another name.
+    Trusted,
+    /// A trust anchor vouches for the certificate, and it has the name of the host or the domain.
+    Named,
+}
+
+impl TlsQuality {
+    /// Every one, with its word and the number it is stored as.
+    pub const ALL: [(Self, &'static str, u8); 5] = [
+        (Self::NoSession, "no-session", 0),
+        (Self::Plaintext, "plaintext", 1),
+        (Self::Encrypted, "encrypted", 2),
+        (Self::Trusted, "trusted", 3),
+        (Self::Named, "named", 4),
+    ];
+
+    /// The word for machines.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(quality, ..)| *quality == self).map_or("", |(_, word, _)| word)
+    }
+
+    pub(super) fn number(self) -> u8 {
+        Self::ALL.iter().find(|(quality, ..)| *quality == self).map_or(0, |(.., number)| *number)
+    }
+
+    pub(super) fn numbered(number: u8) -> Self {
+        Self::ALL
+            .iter()
+            .find(|(.., stored)| *stored == number)
+            .map_or(Self::NoSession, |(quality, ..)| *quality)
+    }
+
+    /// Of a session with a host, for a domain.
+    fn of(decision: &Decision, domain: &str) -> Self {
+        let Some(tls) = decision.tls() else {
+            return if decision.is_in_plaintext() { Self::Plaintext } else { Self::NoSession };
+        };
+        let Some(certificate) = tls.certificate().filter(|one| one.proved) else { return Self::Encrypted };
+        if !certificate.chain.values().any(|verdict| *verdict == ChainVerdict::Trusted) {
+            return Self::Encrypted;
+        }
+        let host = decision.host.as_deref().map(host_name).unwrap_or_default();
+        let names: Vec<PeerName> =
+            [host, domain].iter().filter_map(|name| PeerName::parse(name).ok()).collect();
+        if first_match(&names, &certificate.names).is_some() { Self::Named } else { Self::Trusted }
+    }
+}
+
+/// The name in `mx.b.example [192.0.2.7]:25`.
+fn host_name(host: &str) -> &str {
+    host.split([' ', '[']).next().unwrap_or_default().trim_end_matches(':')
+}
+
+/// What one sum is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SumKey {
+    /// Days since 1970, in UTC.
+    pub day: i64,
+    /// Whether mail came in or went out.
+    pub inbound: bool,
+    /// The connector; empty if there was none.
+    pub connector: String,
+    /// The partner; empty if there was none.
+    pub partner: String,
+    /// The sender's domain of what came in, the recipient's of what went out; empty if it is not counted.
+    pub domain: String,
+    /// What happened.
+    pub kind: EventKind,
+    /// Why: the token of the decision, or else a status code.
+    pub reason: String,
+    /// The requirement of the connector.
+    pub requirement: RequiredQuality,
+    /// The TLS version; empty in plaintext and without a session.
+    pub version: String,
+    /// How well it was protected.
+    pub quality: TlsQuality,
+}
+
+/// What a connector required of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum RequiredQuality {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It was in audit, and would have refused or withheld.
+    Audit,
+    /// TLS, and it was enforced.
+    Forced,
+}
+
+impl RequiredQuality {
+    /// Every one, with its word and the number it is stored as.
+    pub const ALL: [(Self, &'static str, u8); 3] =
+        [(Self::Nothing, "nothing", 0), (Self::Audit, "audit", 1), (Self::Forced, "forced", 2)];
+
+    /// The word for machines.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(required, ..)| *required == self).map_or("", |(_, word, _)| word)
+    }
+
+    pub(super) fn number(self) -> u8 {
+        Self::ALL.iter().find(|(required, ..)| *required == self).map_or(0, |(.., number)| *number)
+    }
+
+    pub(super) fn numbered(number: u8) -> Self {
+        Self::ALL
+            .iter()
+            .find(|(.., stored)| *stored == number)
+            .map_or(Self::Nothing, |(required, ..)| *required)
+    }
+
+    fn of(decision: &Decision) -> Self {
+        if matches!(decision.ruling, Ruling::Waived(_) | Ruling::WaivedClient(_)) {
+            return Self::Audit;
+        }
+        let client = |decision: &Decision| match &decision.required {
+            crate::connector::RequiredTls::Client { tls, .. } => tls.is_some(),
+            crate::connector::RequiredTls::Session(_)
+            | crate::connector::RequiredTls::InboundConnector
+            | crate::connector::RequiredTls::TlsAsBefore
+            | crate::connector::RequiredTls::Onward(_) => false,
+        };
+        if decision.required.is_forced() || client(decision) { Self::Forced } else { Self::Nothing }
+    }
+}
+
+/// What is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sum {
+    /// Messages that came in; recipients for whom an attempt ended so.
+    pub messages: u64,
+    /// Sessions in which the first of them went or came.
+    pub sessions: u64,
+    /// Octets of what was accepted or delivered.
+    pub octets: u64,
+    /// The host or the client's certificate name that was seen last.
+    pub host: String,
+}
+
+/// The sums of a batch.
+#[derive(Debug, Default)]
+pub(super) struct BatchSums {
+    sums: BTreeMap<SumKey, Sum>,
+    /// The key of events that are alike, so that it is made once for a batch: by decision, kind, day, and a hash of the
+    /// domain.
+    alike: HashMap<(usize, EventKind, i64, u64), SumKey>,
+}
+
+impl BatchSums {
+    /// Counts an event. `fresh`: its session has not been counted yet.
+    pub(super) fn count(&mut self, event: &NewEvent, fresh: bool) {
+        let inbound = match event.kind {
+            EventKind::Accepted => true,
+            EventKind::Delivered | EventKind::Deferred | EventKind::Failed | EventKind::Rerouted => false,
+            EventKind::Refused
+            | EventKind::SessionEnded
+            | EventKind::Reported
+            | EventKind::Plaintext
+            | EventKind::Waived
+            | EventKind::Held
+            | EventKind::Handled
+            | EventKind::Reloaded
+            | EventKind::Override
+            | EventKind::Validated
+            | EventKind::Alarm
+            | EventKind::AlarmCleared => return,
+        };
+        let address = if inbound { &event.facts.reverse_path } else { &event.facts.forward_path };
+        let domain = address.as_deref().and_then(terms::domain).unwrap_or_default().to_ascii_lowercase();
+        let decision = event.decision.as_deref();
+        let pointer = event.decision.as_ref().map_or(0, |decision| Arc::as_ptr(decision).addr());
+        let like = (pointer, event.kind, day(event.at), terms::hash(&domain));
+        // Without a decision the reason is that of the event.
+        let key = match (pointer, self.alike.get(&like)) {
+            (1.., Some(key)) => key.clone(),
+            (_, Some(_) | None) => {
+                let key = key(event, decision, (inbound, domain));
+                self.alike.insert(like, key.clone());
+                key
+            }
+        };
+        let sum = self.sums.entry(key).or_default();
+        sum.messages = sum.messages.saturating_add(1);
+        sum.sessions = sum.sessions.saturating_add(u64::from(fresh));
+        if matches!(event.kind, EventKind::Accepted | EventKind::Delivered) {
+            sum.octets = sum.octets.saturating_add(event.facts.size.unwrap_or_default());
+        }
+        if fresh && let Some(host) = decision.and_then(seen_host) {
+            sum.host = host;
+        }
+    }
+
+    /// Adds refusals that were only counted.
+    pub(super) fn add_door(&mut self, door: DoorSums) {
+        for (key, count) in door.0 {
+            let sum = self.sums.entry(key).or_default();
+            sum.messages = sum.messages.saturating_add(count);
+        }
+    }
+
+    pub(super) fn into_sums(self) -> BTreeMap<SumKey, Sum> {
+        self.sums
+    }
+}
+
+/// Refusals, by connector and reason; never by domain, which a stranger chooses.
+#[derive(Debug, Default)]
+pub(super) struct DoorSums(pub(super) BTreeMap<SumKey, u64>);
+
+impl DoorSums {
+    pub(super) fn count(&mut self, event: &NewEvent) {
+        let key = key(event, event.decision.as_deref(), (true, String::new()));
+        let count = self.0.entry(key).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn key(event: &NewEvent, decision: Option<&Decision>, (inbound, domain): (bool, String)) -> SumKey {
+    let named = decision.and_then(|decision| decision.connector.as_deref());
+    let status = || {
+        let code = event.facts.reply.as_deref().and_then(|reply| reply.get(..3)).map(str::to_owned);
+        event.facts.status.clone().or(code).unwrap_or_default()
+    };
+    SumKey {
+        day: day(event.at),
+        inbound,
+        connector: named.or(event.facts.connector.as_deref()).unwrap_or_default().to_owned(),
+        partner: decision
+            .and_then(|one| one.partner.as_ref())
+            .map_or_else(String::new, |one| one.name.to_string()),
+        kind: event.kind,
+        reason: decision.map_or_else(status, |decision| decision.token().into_owned()),
+        requirement: decision.map(RequiredQuality::of).unwrap_or_default(),
+        version: decision.and_then(Decision::tls).map_or_else(String::new, |tls| tls.version.to_string()),
+        quality: decision.map(|decision| TlsQuality::of(decision, &domain)).unwrap_or_default(),
+        domain,
+    }
+}
+
+/// Of what went out, the host; of what came in, the name in the client's certificate.
+fn seen_host(decision: &Decision) -> Option<String> {
+    let certificate =
+        |tls: &TlsFacts| tls.certificate().and_then(|one| one.names.first()).map(ToString::to_string);
+    match &decision.attained {
+        Attainment::Client { tls, .. } => tls.as_deref().and_then(certificate),
+        Attainment::Tls(_) | Attainment::Plaintext => {
+            decision.host.as_deref().map(|host| host_name(host).to_owned())
+        }
+        Attainment::NoSession | Attainment::Settings { .. } => None,
+    }
+}
+
+/// Days since 1970, in UTC.
+#[must_use]
+pub fn day(at: UnixMillis) -> i64 {
+    at.0.div_euclid(DAY_MILLIS)
+}
+
+pub(super) const DAY_MILLIS: i64 = 24 * 3_600 * 1_000;
