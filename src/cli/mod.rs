@@ -18,11 +18,13 @@ mod print;
 mod probe;
 mod queue;
 mod reload;
+mod report;
 mod revive;
 mod run;
 mod runtime;
 mod sendmail;
 mod spool;
+mod trace;
 mod user;
 mod validate;
 mod wait;
@@ -60,6 +62,10 @@ enum Verb {
     Assure(assure::AssureArgs),
     /// Test whether forced TLS would work with domains or hosts today; needs no configuration.
     Probe(probe::ProbeArgs),
+    /// Find messages and show their whole way, also of those that have left; the relay need not run.
+    Trace(Box<trace::TraceArgs>),
+    /// Report how much mail goes over TLS, who fails, and who could be forced; the relay need not run.
+    Report(report::ReportArgs),
     /// Inspect and change the queue of the running relay.
     Queue(queue::QueueArgs),
     /// Check the messages on disk for damage and recover what can be read; the relay must be stopped.
@@ -109,6 +115,8 @@ impl Command {
             Verb::Validate(args) => validate::validate(&args),
             Verb::Assure(args) => assure::assure(&args),
             Verb::Probe(args) => probe::probe(&args),
+            Verb::Trace(args) => trace::trace(&args),
+            Verb::Report(args) => report::report(&args),
             Verb::Queue(args) => queue::queue(args),
             Verb::Spool(args) => spool::spool(&args),
             Verb::Reload(args) => reload::reload(&args),
@@ -152,6 +160,8 @@ impl Verb {
             Self::Assure(args) => args.daemon.json,
             Self::Probe(args) => args.json,
             Self::Import(args) => args.is_json(),
+            Self::Trace(args) => args.is_json(),
+            Self::Report(args) => args.is_json(),
             Self::Queue(args) => args.is_json(),
             Self::Spool(args) => args.is_json(),
             Self::Reload(args) => args.json,

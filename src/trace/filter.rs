@@ -13,6 +13,8 @@ pub struct TraceFilter {
     pub message_id: Option<String>,
     /// The address of the sender or a recipient.
     pub address: Option<String>,
+    /// A Message-ID, or the address of the sender or a recipient.
+    pub named: Option<String>,
     /// The sender's address, or `@domain`.
     pub from: Option<String>,
     /// A recipient's address, or `@domain`.
@@ -57,6 +59,7 @@ impl TraceFilter {
         };
         any(&[P::MessageId], &self.message_id.as_deref().map(|id| id.trim_matches(['<', '>']).to_owned()));
         any(&[P::From, P::To], &self.address);
+        any(&[P::MessageId, P::From, P::To], &self.named);
         any(&[P::FromDomain, P::ToDomain], &self.domain);
         any(&[P::Partner], &self.partner);
         any(&[P::Connector, P::CameBy], &self.connector);

@@ -11,6 +11,7 @@ mod sums;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod tls_report;
 mod writer;
 
 pub use filter::TraceFilter;
@@ -19,4 +20,7 @@ pub use record::{EventFacts, EventKind, TracedEvent};
 pub use recorder::{DroppedEvents, EventRecorder};
 pub use schema::{STORE_FILE, TraceFault};
 pub use sums::{RequiredQuality, Sum, SumKey, TlsQuality, day};
+pub use tls_report::{
+    Candidate, DomainCount, PartnerShare, SecurityCount, TlsReport, TlsShare, TroubleCount, date_of_day,
+};
 pub use writer::TraceStore;

@@ -219,7 +219,7 @@ pub(super) const VERSION: u32 = 1;
 pub struct TracedEvent {
     /// Its place among all events; later events have larger ones.
     pub seq: i64,
-    /// When it happened, in RFC 3339 format.
+    /// When it happened, in RFC 3339 format, with milliseconds.
     pub at: String,
     /// The word of its kind.
     pub event: String,
@@ -243,7 +243,9 @@ impl TracedEvent {
     ) -> Self {
         let event =
             EventKind::numbered(kind).map_or_else(|| format!("event-{kind}"), |one| one.word().to_owned());
-        Self { seq, at: rfc3339(at), event, id: id.map(|id| id.to_string()), facts, decision }
+        let date =
+            jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| rfc3339(at), |at| format!("{at:.3}"));
+        Self { seq, at: date, event, id: id.map(|id| id.to_string()), facts, decision }
     }
 }
 

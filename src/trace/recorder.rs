@@ -61,6 +61,12 @@ impl EventRecorder {
         }
     }
 
+    /// How many events wait to be written.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lock().events.len()
+    }
+
     /// Whether events can't be written at the moment.
     #[must_use]
     pub fn is_failing(&self) -> bool {

@@ -1,0 +1,332 @@
+//! `trace`: finds messages and shows their whole way, from the tracking store; the daemon need not run.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use super::args::{ConfigArg, socket_of};
+use super::control::get;
+use super::exit::{EXIT_IO, EXIT_NO, Failure};
+use super::print::{say, table};
+use crate::admin::MessageView;
+use crate::config;
+use crate::mail::{Clock, QueueId, UnixMillis};
+use crate::trace::{EventKind, TraceFault, TraceFilter, TraceReader, TracedEvent};
+
+mod way;
+
+/// What `trace` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct TraceArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The folder of the tracking store, instead of the configuration's data_dir.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// A queue ID, a Message-ID, an address, or a domain.
+    what: Option<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// At most this many messages, the newest.
+    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    limit: usize,
+    /// Show the whole way of each message, also where there are several.
+    #[arg(long)]
+    full: bool,
+    /// Go on, and show each event as it is written.
+    #[arg(long, conflicts_with_all = ["limit", "full", "until"])]
+    follow: bool,
+    /// Print one JSON object for each event, one a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which events are asked for.
+#[derive(Debug, clap::Args)]
+struct FilterArgs {
+    /// The sender's address, or @domain.
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<String>,
+    /// A recipient's address, or @domain.
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<String>,
+    /// The domain of the sender or a recipient.
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// The Message-ID.
+    #[arg(long, value_name = "ID")]
+    message_id: Option<String>,
+    /// A word of the Subject; invoi* finds words that begin so. May be given several times.
+    #[arg(long, value_name = "WORD")]
+    subject: Vec<String>,
+    /// The partner.
+    #[arg(long, value_name = "NAME")]
+    partner: Option<String>,
+    /// The connector by which it came or went.
+    #[arg(long, value_name = "NAME")]
+    connector: Option<String>,
+    /// What happened: accepted, delivered, deferred, failed, refused, …. May be given several times.
+    #[arg(long, value_name = "EVENT", value_parser = event, value_delimiter = ',')]
+    event: Vec<EventKind>,
+    /// Why: a token such as starttls-not-offered, or a status code such as 4.7.5.
+    #[arg(long, value_name = "REASON")]
+    reason: Option<String>,
+    /// The TLS version, such as TLSv1.3, or plaintext.
+    #[arg(long, value_name = "VERSION")]
+    tls: Option<String>,
+    /// The cipher suite.
+    #[arg(long, value_name = "SUITE")]
+    suite: Option<String>,
+    /// The key exchange group.
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// The SHA-256 of the peer's certificate.
+    #[arg(long, value_name = "SHA256")]
+    certificate: Option<String>,
+    /// The name or address of a host, or the address of a client.
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// Since a time, such as 2026-11-29T06:00:00Z, or for so long, such as 2h or 7d.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<UnixMillis>,
+    /// Until a time, written like --since.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<UnixMillis>,
+}
+
+impl TraceArgs {
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    fn filter(&self) -> TraceFilter {
+        let args = &self.filter;
+        let mut filter = TraceFilter {
+            message_id: args.message_id.clone(),
+            from: args.from.clone(),
+            to: args.to.clone(),
+            domain: args.domain.clone(),
+            subject: args.subject.clone(),
+            partner: args.partner.clone(),
+            connector: args.connector.clone(),
+            kinds: args.event.clone(),
+            reason: args.reason.clone(),
+            tls: args.tls.clone(),
+            suite: args.suite.clone(),
+            group: args.group.clone(),
+            certificate: args.certificate.clone(),
+            host: args.host.clone(),
+            since: args.since,
+            until: args.until,
+            ..TraceFilter::default()
+        };
+        if let Some(what) = &self.what {
+            name(what, &mut filter);
+        }
+        filter
+    }
+}
+
+/// What a word without an option means.
+fn name(what: &str, filter: &mut TraceFilter) {
+    let what = what.trim();
+    if let Ok(id) = what.parse::<QueueId>() {
+        filter.id = Some(id);
+    } else if what.starts_with('<') {
+        filter.message_id = Some(what.to_owned());
+    } else if let Some(domain) = what.strip_prefix('@') {
+        filter.domain = Some(domain.to_owned());
+    } else if what.contains('@') {
+        filter.named = Some(what.to_owned());
+    } else {
+        filter.domain = Some(what.to_owned());
+    }
+}
+
+/// Finds and shows messages.
+pub(super) fn trace(args: &TraceArgs) -> Result<ExitCode, Failure> {
+    let folder = match &args.data_dir {
+        Some(folder) => folder.clone(),
+        None => config::data_dir_of(&args.config.config)?,
+    };
+    let mut reader = TraceReader::open(&folder)?;
+    let filter = args.filter();
+    if args.follow {
+        return follow(&mut reader, &filter, args.json);
+    }
+    let found = Found::search(&mut reader, &filter, args.limit)?;
+    if found.is_empty() {
+        return Err(Failure::new(EXIT_NO, nothing(&reader, &filter)?));
+    }
+    if args.json {
+        for event in found.events(&mut reader, filter.is_narrow())? {
+            say_line(&event);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let sockets = socket_of(&args.config.config).ok();
+    let alone = found.messages.len() == 1 && found.others.is_empty();
+    if args.full || alone {
+        let mut parts = Vec::new();
+        for id in &found.messages {
+            let events = reader.timeline(*id).map_err(broken)?;
+            let about = reader.reported_by(*id).map_err(broken)?;
+            let queued = sockets.as_deref().map(|socket| get::<MessageView>(socket, &format!("/queue/{id}")));
+            parts.push(way::whole(&events, about, queued.as_ref().map(|answer| answer.as_ref().ok())));
+        }
+        parts.extend(found.others.iter().map(way::line));
+        say(&parts.join("\n\n"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(&listing(&mut reader, &found)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was found, the newest first.
+struct Found {
+    messages: Vec<QueueId>,
+    /// Events that are about no message.
+    others: Vec<TracedEvent>,
+}
+
+impl Found {
+    /// Looks for events until enough messages have some.
+    fn search(reader: &mut TraceReader, filter: &TraceFilter, limit: usize) -> Result<Self, Failure> {
+        let mut wanted = limit.saturating_mul(4).max(200);
+        loop {
+            let events = reader.search(filter, wanted).map_err(broken)?;
+            let is_all = events.len() < wanted;
+            let (mut seen, mut found) = (BTreeSet::new(), Self { messages: Vec::new(), others: Vec::new() });
+            for event in events {
+                let full = found.messages.len().saturating_add(found.others.len()) >= limit;
+                match event.id.as_deref().and_then(|id| id.parse::<QueueId>().ok()) {
+                    Some(id) if !full && seen.insert(id) => found.messages.push(id),
+                    None if !full => found.others.push(event),
+                    Some(_) | None => {}
+                }
+            }
+            let count = found.messages.len().saturating_add(found.others.len());
+            if is_all || count >= limit || wanted >= EVENTS_MAX {
+                return Ok(found);
+            }
+            wanted = wanted.saturating_mul(8).min(EVENTS_MAX);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.others.is_empty()
+    }
+
+    /// Every event of the messages found, oldest message first.
+    fn events(self, reader: &mut TraceReader, narrow: bool) -> Result<Vec<TracedEvent>, Failure> {
+        let mut events = Vec::new();
+        for id in self.messages.iter().rev() {
+            events.extend(reader.timeline(*id).map_err(broken)?);
+        }
+        events.extend(self.others);
+        if !narrow {
+            events.sort_by_key(|event| event.seq);
+        }
+        Ok(events)
+    }
+}
+
+/// One line for each message, and one for each other event.
+fn listing(reader: &mut TraceReader, found: &Found) -> Result<String, Failure> {
+    let mut rows = Vec::new();
+    for id in &found.messages {
+        let events = reader.timeline(*id).map_err(broken)?;
+        rows.push(way::row(*id, &events));
+    }
+    let mut parts = Vec::new();
+    if !rows.is_empty() {
+        parts.push(table(&["MESSAGE", "ACCEPTED", "FROM", "TO", "STATE", "BY", "SUBJECT"], &rows));
+    }
+    if !found.others.is_empty() {
+        parts.push(found.others.iter().map(way::line).collect::<Vec<_>>().join("\n"));
+    }
+    if !rows.is_empty() {
+        parts.push("`sealpost trace ID` shows the whole way of a message.".to_owned());
+    }
+    Ok(parts.join("\n\n"))
+}
+
+/// Shows events as they are written, until it is interrupted.
+fn follow(reader: &mut TraceReader, filter: &TraceFilter, as_json: bool) -> Result<ExitCode, Failure> {
+    let mut last = match filter.since {
+        Some(_) => 0,
+        None => reader.last_seq().map_err(broken)?,
+    };
+    loop {
+        let events = reader.after(last, filter, FOLLOW_MAX).map_err(broken)?;
+        let more = events.len() == FOLLOW_MAX;
+        for event in &events {
+            last = last.max(event.seq);
+            if as_json {
+                say_line(event);
+            } else {
+                say(&way::line(event));
+            }
+        }
+        if !more {
+            // What has been looked at and did not match need not be looked at again.
+            thread::sleep(FOLLOW_PAUSE);
+        }
+    }
+}
+
+fn say_line(event: &TracedEvent) {
+    if let Ok(text) = serde_json::to_string(event) {
+        say(&text);
+    }
+}
+
+fn nothing(reader: &TraceReader, filter: &TraceFilter) -> Result<String, Failure> {
+    let since = reader.since().map_err(broken)?;
+    let since = since.map_or_else(
+        || "nothing has been tracked yet".to_owned(),
+        |since| format!("tracking begins {}", crate::mail::rfc3339(since)),
+    );
+    let what = if filter.is_narrow() { "nothing matches" } else { "no events" };
+    Ok(format!("{what}; {since}"))
+}
+
+impl From<TraceFault> for Failure {
+    fn from(fault: TraceFault) -> Self {
+        Self::new(EXIT_IO, fault)
+    }
+}
+
+fn broken(fault: rusqlite::Error) -> Failure {
+    Failure::new(EXIT_IO, format!("the tracking store can't be read: {fault}"))
+}
+
+fn event(word: &str) -> Result<EventKind, String> {
+    EventKind::named(word).ok_or_else(|| {
+        let words: Vec<&str> = EventKind::ALL.iter().map(|(_, word, _)| *word).collect();
+        config::unknown_name("event", word, &words)
+    })
+}
+
+/// A time, or how long ago it was.
+pub(super) fn moment(text: &str) -> Result<UnixMillis, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(Clock::wall().before(ago));
+    }
+    let at: jiff::Timestamp = match text.parse() {
+        Ok(at) => at,
+        Err(_) => format!("{text}T00:00:00Z").parse().map_err(|_| {
+            format!("{text:?} is no time; write 2026-11-29, 2026-11-29T06:00:00Z, or how long ago: 2h, 7d")
+        })?,
+    };
+    Ok(UnixMillis(at.as_millisecond()))
+}
+
+/// Events that are looked through for messages.
+const EVENTS_MAX: usize = 100_000;
+/// Events that are shown at once while following.
+const FOLLOW_MAX: usize = 1_000;
+/// How often a follower looks.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(300);

@@ -1,0 +1,440 @@
+//! What the sums of some days say about TLS: shares, who fails and why, who could be forced. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::record::EventKind;
+use super::sums::{RequiredQuality, Sum, SumKey, TlsQuality};
+use crate::mail::{UnixMillis, rfc3339};
+
+/// The report of some days.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TlsReport {
+    /// The version of this record.
+    pub version: u32,
+    /// The first day, as a date.
+    pub from: String,
+    /// The last day.
+    pub to: String,
+    /// The share of TLS in what came in.
+    pub inbound: TlsShare,
+    /// The share of TLS in what went out.
+    pub outbound: TlsShare,
+    /// What went out, by what secured it.
+    pub by_security: Vec<SecurityCount>,
+    /// Partners, or connectors that belong to none, both directions.
+    pub partners: Vec<PartnerShare>,
+    /// Recipient domains whose mail always went over TLS.
+    pub succeeding: Vec<DomainCount>,
+    /// Recipient domains with attempts that failed over TLS, with the reason.
+    pub failing: Vec<TroubleCount>,
+    /// Those of them that fail over a certificate.
+    pub certificates: Vec<TroubleCount>,
+    /// Clients' mail that a connector refused, with the reason.
+    pub refused: Vec<TroubleCount>,
+    /// Recipient domains that offer no TLS, and got mail in plaintext.
+    pub without_tls: Vec<TroubleCount>,
+    /// Domains that no connector forces, and could.
+    pub could_be_forced: Vec<Candidate>,
+}
+
+/// How much of what was transferred was over TLS. Messages and connections are counted apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct TlsShare {
+    /// Messages that came in, or deliveries to a recipient.
+    pub messages: u64,
+    /// Those over TLS.
+    pub over_tls: u64,
+    /// Connections that carried them.
+    pub connections: u64,
+    /// Those over TLS.
+    pub connections_over_tls: u64,
+    /// Messages by TLS version; `plaintext` is one of them.
+    pub by_version: BTreeMap<String, u64>,
+}
+
+/// Deliveries that were secured alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SecurityCount {
+    /// What secured them: `forced`, `audit`, `opportunistic`, or `plaintext`.
+    pub security: &'static str,
+    /// Deliveries.
+    pub messages: u64,
+}
+
+/// A partner's mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartnerShare {
+    /// The partner, or the connector.
+    pub name: String,
+    /// What came in.
+    pub inbound: TlsShare,
+    /// What went out.
+    pub outbound: TlsShare,
+    /// Attempts that failed, and clients' mail that was refused.
+    pub failed: u64,
+}
+
+/// A domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DomainCount {
+    /// The domain.
+    pub domain: String,
+    /// Deliveries.
+    pub messages: u64,
+    /// How well the worst of them was protected.
+    pub quality: &'static str,
+}
+
+/// What failed for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TroubleCount {
+    /// The domain; empty where it is not counted by domain.
+    pub domain: String,
+    /// The connector; empty if there was none.
+    pub connector: String,
+    /// The token of the reason.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// A domain that could be forced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Candidate {
+    /// The domain.
+    pub domain: String,
+    /// Deliveries in these days, all over TLS.
+    pub messages: u64,
+    /// Connections.
+    pub connections: u64,
+    /// How well the worst of them was protected.
+    pub quality: &'static str,
+    /// A host that was seen.
+    pub host: String,
+    /// The connector to paste; it begins in audit.
+    pub connector: String,
+}
+
+impl TlsReport {
+    /// The report of these sums.
+    #[must_use]
+    pub fn of(sums: &[(SumKey, Sum)], (from, to): (i64, i64)) -> Self {
+        Self {
+            version: 1,
+            from: date_of_day(from),
+            to: date_of_day(to),
+            inbound: TlsShare::of(sums.iter().filter(|(key, _)| key.inbound)),
+            outbound: TlsShare::of(sums.iter().filter(|(key, _)| !key.inbound)),
+            by_security: by_security(sums),
+            partners: partners(sums),
+            succeeding: succeeding(sums),
+            failing: troubles(sums, |key| is_tls_failure(key)),
+            certificates: troubles(sums, |key| is_tls_failure(key) && is_over_certificate(&key.reason)),
+            refused: troubles(sums, |key| key.kind == EventKind::Refused && !is_status(&key.reason)),
+            without_tls: troubles(sums, |key| {
+                key.kind == EventKind::Delivered
+                    && key.quality == TlsQuality::Plaintext
+                    && key.reason != "clear-off"
+            }),
+            could_be_forced: candidates(sums),
+        }
+    }
+}
+
+impl TlsShare {
+    fn of<'a>(sums: impl Iterator<Item = &'a (SumKey, Sum)>) -> Self {
+        let mut share = Self::default();
+        for (key, sum) in sums.filter(|(key, _)| is_transfer(key)) {
+            share.messages = share.messages.saturating_add(sum.messages);
+            share.connections = share.connections.saturating_add(sum.sessions);
+            let version = if key.version.is_empty() { "plaintext" } else { key.version.as_str() };
+            if !key.version.is_empty() {
+                share.over_tls = share.over_tls.saturating_add(sum.messages);
+                share.connections_over_tls = share.connections_over_tls.saturating_add(sum.sessions);
+            }
+            let count = share.by_version.entry(version.to_owned()).or_default();
+            *count = count.saturating_add(sum.messages);
+        }
+        share
+    }
+
+    /// The share of TLS in percent, rounded down: 100 means all.
+    #[must_use]
+    pub fn percent(&self) -> Option<u64> {
+        self.over_tls.saturating_mul(100).checked_div(self.messages)
+    }
+}
+
+fn is_transfer(key: &SumKey) -> bool {
+    matches!(key.kind, EventKind::Accepted | EventKind::Delivered)
+}
+
+fn is_trouble(key: &SumKey) -> bool {
+    matches!(key.kind, EventKind::Deferred | EventKind::Failed | EventKind::Rerouted)
+}
+
+/// Whether an attempt failed for a reason of a connector, not for a reply or the network.
+fn is_tls_failure(key: &SumKey) -> bool {
+    is_trouble(key)
+        && !is_status(&key.reason)
+        && key.reason != "met"
+        && key.reason != "sealed"
+        && !key.reason.starts_with("clear-")
+}
+
+/// Whether a reason is a code instead of a token.
+fn is_status(reason: &str) -> bool {
+    reason.is_empty() || reason.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn is_over_certificate(reason: &str) -> bool {
+    [
+        "certificate",
+        "issuer",
+        "name-mismatch",
+        "pin-",
+        "subject-mismatch",
+        "revo",
+        "chain",
+        "purpose",
+        "ca-as",
+        "key-not",
+    ]
+    .iter()
+    .any(|part| reason.contains(part))
+}
+
+fn by_security(sums: &[(SumKey, Sum)]) -> Vec<SecurityCount> {
+    let mut counts = [("forced", 0_u64), ("audit", 0), ("opportunistic", 0), ("plaintext", 0)];
+    for (key, sum) in sums.iter().filter(|(key, _)| key.kind == EventKind::Delivered) {
+        let security = match (key.requirement, key.quality) {
+            (_, TlsQuality::Plaintext | TlsQuality::NoSession) => "plaintext",
+            (RequiredQuality::Forced, _) => "forced",
+            (RequiredQuality::Audit, _) => "audit",
+            (RequiredQuality::Nothing, _) => "opportunistic",
+        };
+        for (name, count) in &mut counts {
+            if *name == security {
+                *count = count.saturating_add(sum.messages);
+            }
+        }
+    }
+    counts.into_iter().map(|(security, messages)| SecurityCount { security, messages }).collect()
+}
+
+fn partners(sums: &[(SumKey, Sum)]) -> Vec<PartnerShare> {
+    let name =
+        |key: &SumKey| if key.partner.is_empty() { key.connector.clone() } else { key.partner.clone() };
+    let mut by_name: BTreeMap<String, Vec<&(SumKey, Sum)>> = BTreeMap::new();
+    for one in sums.iter().filter(|(key, _)| !key.partner.is_empty() || !key.connector.is_empty()) {
+        by_name.entry(name(&one.0)).or_default().push(one);
+    }
+    let share = |rows: &[&(SumKey, Sum)], inbound: bool| {
+        TlsShare::of(rows.iter().copied().filter(|(key, _)| key.inbound == inbound))
+    };
+    let all = by_name.into_iter().map(|(name, rows)| PartnerShare {
+        inbound: share(&rows, true),
+        outbound: share(&rows, false),
+        failed: rows
+            .iter()
+            .filter(|(key, _)| is_trouble(key) || key.kind == EventKind::Refused)
+            .fold(0, |all, (_, sum)| all.saturating_add(sum.messages)),
+        name,
+    });
+    all.collect()
+}
+
+/// What is known of a recipient domain.
+#[derive(Default)]
+struct DomainRow {
+    messages: u64,
+    connections: u64,
+    worst: Option<TlsQuality>,
+    host: String,
+    is_forced: bool,
+    /// Something went in plaintext, or failed over TLS.
+    lacked: bool,
+}
+
+fn domains(sums: &[(SumKey, Sum)]) -> BTreeMap<&str, DomainRow> {
+    let mut rows: BTreeMap<&str, DomainRow> = BTreeMap::new();
+    for (key, sum) in sums.iter().filter(|(key, _)| !key.inbound && !key.domain.is_empty()) {
+        let row = rows.entry(&key.domain).or_default();
+        row.is_forced |= key.requirement == RequiredQuality::Forced;
+        row.lacked |= is_tls_failure(key);
+        if key.kind != EventKind::Delivered {
+            continue;
+        }
+        row.messages = row.messages.saturating_add(sum.messages);
+        row.connections = row.connections.saturating_add(sum.sessions);
+        row.worst = Some(row.worst.map_or(key.quality, |worst| worst.min(key.quality)));
+        if !sum.host.is_empty() {
+            row.host.clone_from(&sum.host);
+        }
+    }
+    rows.retain(|_, row| row.messages > 0 || row.lacked);
+    rows
+}
+
+fn succeeding(sums: &[(SumKey, Sum)]) -> Vec<DomainCount> {
+    let rows = domains(sums).into_iter();
+    let good =
+        rows.filter(|(_, row)| !row.lacked && row.worst.is_some_and(|worst| worst >= TlsQuality::Encrypted));
+    let mut all: Vec<DomainCount> = good
+        .map(|(domain, row)| DomainCount {
+            domain: domain.to_owned(),
+            messages: row.messages,
+            quality: row.worst.unwrap_or_default().word(),
+        })
+        .collect();
+    all.sort_by(|a, b| b.messages.cmp(&a.messages).then_with(|| a.domain.cmp(&b.domain)));
+    all
+}
+
+fn candidates(sums: &[(SumKey, Sum)]) -> Vec<Candidate> {
+    let rows = domains(sums).into_iter();
+    let could = rows.filter(|(_, row)| {
+        !row.is_forced && !row.lacked && row.worst.is_some_and(|worst| worst >= TlsQuality::Encrypted)
+    });
+    let mut all: Vec<Candidate> = could
+        .map(|(domain, row)| {
+            let quality = row.worst.unwrap_or_default();
+            Candidate {
+                domain: domain.to_owned(),
+                messages: row.messages,
+                connections: row.connections,
+                quality: quality.word(),
+                connector: pasted(domain, &row.host, quality),
+                host: row.host,
+            }
+        })
+        .collect();
+    all.sort_by(|a, b| b.messages.cmp(&a.messages).then_with(|| a.domain.cmp(&b.domain)));
+    all
+}
+
+/// An outbound connector that requires what the domain has shown so far. In audit: nothing is withheld until its owner has
+/// seen that it holds.
+fn pasted(domain: &str, host: &str, quality: TlsQuality) -> String {
+    let name: String = domain
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' })
+        .take(50)
+        .collect();
+    let mut lines = vec![
+        "[[outbound]]".to_owned(),
+        format!("name = \"{name}\""),
+        format!("domains = [\"{domain}\"]"),
+        "next_hop = \"mx\"".to_owned(),
+        "tls = \"forced\"".to_owned(),
+        "mode = \"audit\"".to_owned(),
+    ];
+    match quality {
+        TlsQuality::Named if !host.is_empty() && host != domain => {
+            lines.push(format!("peer_names = [\"{host}\"]"))
+        }
+        TlsQuality::Named => {}
+        TlsQuality::Trusted => lines.push("require = \"chain\"".to_owned()),
+        TlsQuality::Encrypted | TlsQuality::Plaintext | TlsQuality::NoSession => {
+            lines.push("require = \"encryption\"".to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
+fn troubles(sums: &[(SumKey, Sum)], of: impl Fn(&SumKey) -> bool) -> Vec<TroubleCount> {
+    let mut counts: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+    for (key, sum) in sums.iter().filter(|(key, _)| of(key)) {
+        let count = counts.entry((&key.domain, &key.connector, &key.reason)).or_default();
+        *count = count.saturating_add(sum.messages);
+    }
+    let mut all: Vec<TroubleCount> = counts
+        .into_iter()
+        .map(|((domain, connector, reason), count)| TroubleCount {
+            domain: domain.to_owned(),
+            connector: connector.to_owned(),
+            reason: reason.to_owned(),
+            count,
+        })
+        .collect();
+    all.sort_by_key(|one| std::cmp::Reverse(one.count));
+    all
+}
+
+/// The date of a day, counted since 1970.
+#[must_use]
+pub fn date_of_day(day: i64) -> String {
+    let at = UnixMillis(day.saturating_mul(super::sums::DAY_MILLIS));
+    rfc3339(at).chars().take(10).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(domain: &str, kind: EventKind, reason: &str, quality: TlsQuality) -> (SumKey, Sum) {
+        let version = if quality > TlsQuality::Plaintext { "TLSv1.3" } else { "" };
+        let key = SumKey {
+            day: 20_000,
+            inbound: matches!(kind, EventKind::Accepted | EventKind::Refused),
+            connector: "internet".to_owned(),
+            partner: String::new(),
+            domain: domain.to_owned(),
+            kind,
+            reason: reason.to_owned(),
+            requirement: RequiredQuality::Nothing,
+            version: version.to_owned(),
+            quality,
+        };
+        (key, Sum { messages: 3, sessions: 1, octets: 10, host: format!("mx.{domain}") })
+    }
+
+    #[test]
+    fn each_question_is_answered() {
+        let mut forced = sum("bank.example", EventKind::Delivered, "met", TlsQuality::Named);
+        forced.0.requirement = RequiredQuality::Forced;
+        let mut broken = sum("clinic.example", EventKind::Deferred, "name-mismatch", TlsQuality::Trusted);
+        broken.0.requirement = RequiredQuality::Forced;
+        let sums = [
+            forced,
+            broken,
+            sum("a.example", EventKind::Delivered, "sealed", TlsQuality::Named),
+            sum("b.example", EventKind::Delivered, "sealed", TlsQuality::Encrypted),
+            sum("c.example", EventKind::Delivered, "clear-not-offered", TlsQuality::Plaintext),
+            sum("d.example", EventKind::Delivered, "sealed", TlsQuality::Trusted),
+            sum("d.example", EventKind::Delivered, "clear-refused", TlsQuality::Plaintext),
+            sum("e.example", EventKind::Deferred, "4.4.1", TlsQuality::NoSession),
+            sum("s.example", EventKind::Accepted, "by-domain", TlsQuality::Encrypted),
+            sum("", EventKind::Refused, "tls-required", TlsQuality::Plaintext),
+            sum("", EventKind::Refused, "550", TlsQuality::Plaintext),
+        ];
+        let report = TlsReport::of(&sums, (20_000, 20_000));
+        assert_eq!(
+            (report.outbound.messages, report.outbound.over_tls, report.outbound.percent()),
+            (18, 12, Some(66))
+        );
+        assert_eq!((report.inbound.messages, report.inbound.percent()), (3, Some(100)));
+        let security: Vec<_> = report.by_security.iter().map(|one| (one.security, one.messages)).collect();
+        assert_eq!(security, [("forced", 3), ("audit", 0), ("opportunistic", 9), ("plaintext", 6)]);
+        let names = |list: &[TroubleCount]| list.iter().map(|one| one.domain.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&report.failing), ["clinic.example"]);
+        assert_eq!(names(&report.certificates), ["clinic.example"]);
+        assert_eq!(names(&report.without_tls), ["c.example", "d.example"]);
+        assert_eq!(
+            report.refused.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>(),
+            ["tls-required"]
+        );
+        let could: Vec<_> =
+            report.could_be_forced.iter().map(|one| (one.domain.as_str(), one.quality)).collect();
+        assert_eq!(could, [("a.example", "named"), ("b.example", "encrypted")]);
+        let good: Vec<_> = report.succeeding.iter().map(|one| one.domain.as_str()).collect();
+        assert_eq!(good, ["a.example", "b.example", "bank.example"]);
+        let paste = &report.could_be_forced.first().expect("one").connector;
+        assert!(
+            paste.contains("peer_names = [\"mx.a.example\"]") && paste.contains("mode = \"audit\""),
+            "{paste}"
+        );
+    }
+}
