@@ -27,6 +27,21 @@ pub enum Stage {
     End,
 }
 
+impl Stage {
+    /// The word for a refusal here, for machines.
+    #[must_use]
+    pub const fn refusal_word(self) -> &'static str {
+        match self {
+            Self::Greeting => "refused-greeting",
+            Self::Hello => "refused-ehlo",
+            Self::Mail => "refused-mail",
+            Self::Rcpt => "refused-rcpt",
+            Self::Data => "refused-data",
+            Self::End => "refused-content",
+        }
+    }
+}
+
 /// Why a connection could not be used, or ended early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkFault {

@@ -15,6 +15,7 @@ pub use hints::{
     known_replies,
 };
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::connector::{Decision, HeaderTally};
@@ -136,7 +137,48 @@ pub enum Scope {
     Session,
 }
 
+impl Cause {
+    /// A stable word for machines.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Requirement => "requirement",
+            Self::Refused(stage) => stage.refusal_word(),
+            Self::Login => "login",
+            Self::Unreachable => "unreachable",
+            Self::Silent => "no-answer",
+            Self::Lost => "connection-lost",
+            Self::Displaced => "no-progress",
+            Self::Garbled => "protocol-violated",
+            Self::NoSuchDomain => "no-such-domain",
+            Self::NullMx => "null-mx",
+            Self::NoAddress => "no-address",
+            Self::Ourselves => "loops-back",
+            Self::DnsUnanswered => "dns-unanswered",
+            Self::Unsuitable => "unsuitable",
+            Self::Settings => "settings",
+            Self::Unreadable => "unreadable",
+            Self::NotTried => "not-tried",
+            Self::Operator => "operator",
+        }
+    }
+}
+
 impl Trouble {
+    /// The reason as one word for machines: the token of the decision if the connector's requirement is the cause, and
+    /// otherwise the cause itself.
+    #[must_use]
+    pub fn token(&self) -> &'static str {
+        let (Cause::Requirement, Some(decision)) = (self.cause, &self.decision) else {
+            return self.cause.word();
+        };
+        match (decision.shortfall(), decision.token()) {
+            (Some(shortfall), _) => shortfall.token(),
+            (None, Cow::Borrowed(token)) => token,
+            (None, Cow::Owned(_)) => self.cause.word(),
+        }
+    }
+
     /// A trouble from a connector's decision made before any host was contacted.
     #[must_use]
     pub fn by(decision: Decision, scope: Scope) -> Self {

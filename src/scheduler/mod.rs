@@ -18,7 +18,7 @@ mod tell;
 mod tests;
 mod write;
 
-pub use self::core::{LaneView, retry};
+pub use self::core::{ConnectorShare, ConnectorShares, LaneView, retry};
 pub use operate::BounceResult;
 pub use progress::Progress;
 pub use run::{Scheduler, Snapshot};

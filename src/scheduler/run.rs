@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::core::{
-    AFTER_FAULT, Actions, At, Core, Fetch, LaneView, Limits, Pulse, Rules, Survey, Sweep, Work,
+    AFTER_FAULT, Actions, At, ConnectorShares, Core, Fetch, LaneView, Limits, Pulse, Rules, Survey, Sweep, Work,
     judge_overdue, longest_wait,
 };
 use super::questions::Questions;
@@ -198,6 +198,18 @@ impl Scheduler {
         let lanes = core.views(&names, &self.clock.dates());
         let (carriers, waiting, held_bytes) = core.counts();
         Snapshot { lanes, more, carriers, waiting, held_bytes }
+    }
+
+    /// Lanes and places by connector, read in batches: it takes as long as there are lanes.
+    pub async fn shares(&self) -> ConnectorShares {
+        let (mut shares, mut after) = (ConnectorShares::new(), None);
+        loop {
+            after = self.lock().note_shares(after.as_ref(), &mut shares);
+            if after.is_none() {
+                return shares;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// The blocked ones among these lanes, in the order given. It costs one look-up per name, however

@@ -117,6 +117,12 @@ pub trait Spool: Send + Sync {
     /// The number of messages and recipients queued.
     fn stats(&self) -> Pending<Result<Stats, SpoolFault>>;
 
+    /// When the message that is queued longest was accepted, held ones included; `None` if none is queued. It reads one
+    /// row. An engine may not know.
+    fn oldest(&self) -> Pending<Result<Option<UnixMillis>, SpoolFault>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// The size of the database and how much of it is free. An engine without a file has none.
     fn extent(&self) -> Pending<Result<Extent, SpoolFault>> {
         Box::pin(std::future::ready(Ok(Extent::default())))

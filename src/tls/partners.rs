@@ -1,7 +1,7 @@
 //! Remembers the certificates of partners, so that each change is reported once. It does not judge
 //! them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -105,6 +105,25 @@ impl Partners {
         let mut found: Vec<_> = of_connector.collect();
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
         found
+    }
+
+    /// For each connector, when the first certificate expires that one of its hosts presented last. What has expired
+    /// already is left out: the host may be gone.
+    #[must_use]
+    pub fn next_expiry(&self, now: UnixMillis) -> BTreeMap<String, UnixMillis> {
+        let state = self.lock();
+        let mut ends = BTreeMap::new();
+        for (partner, known) in &state.known {
+            let Some((connector, _)) = partner.split_once(' ') else { continue };
+            let Some(end) = known.seen.last().map(|seen| seen.not_after).filter(|end| *end > now) else {
+                continue;
+            };
+            match ends.get_mut(connector) {
+                Some(first) => *first = end.min(*first),
+                None => drop(ends.insert(connector.to_owned(), end)),
+            }
+        }
+        ends
     }
 
     /// Records a certificate that met a requirement, and returns what to report about it.

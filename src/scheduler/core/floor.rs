@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use self::tally::{STANDINGS, Tally, count, count_down, count_up, row};
 use super::Limits;
+use super::share::ConnectorShares;
 use crate::spool::LaneKey;
 
 pub(super) use self::tally::Standing;
@@ -138,6 +139,20 @@ impl Floor {
     /// Number of carriers in any stage.
     pub(super) fn carriers(&self) -> usize {
         self.places.len()
+    }
+
+    /// Adds what each connector's carriers are doing.
+    pub(super) fn note_shares(&self, shares: &mut ConnectorShares) {
+        for place in self.places.values() {
+            let share = shares.entry(Arc::clone(&place.connector)).or_default();
+            let count = match place.stage {
+                Stage::Opening => &mut share.opening,
+                Stage::AtHost(_) | Stage::Open => &mut share.queued,
+                Stage::Seated => &mut share.seated,
+                Stage::Parked => &mut share.parked,
+            };
+            *count = count.saturating_add(1);
+        }
     }
 
     pub(super) fn lanes_waiting(&self) -> usize {

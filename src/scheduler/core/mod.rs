@@ -14,7 +14,7 @@
 //! - `rate`, `pause`: lanes that are held back; `served`: dropped lanes; `joined`: one report for
 //!   several lanes
 //! - `retry`, `settle`: what follows from an outcome
-//! - `timers`: what is due when; `survey`: what an administrator sees
+//! - `timers`: what is due when; `survey`, `share`: what an administrator sees
 
 mod asks;
 mod floor;
@@ -28,6 +28,7 @@ mod rate;
 pub mod retry;
 mod served;
 mod settle;
+mod share;
 mod survey;
 mod tend;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub(super) use floor::{Pulse, Reach};
 pub(super) use lane::AFTER_FAULT;
 pub(super) use machine::{Core, HandedWork};
 pub(super) use settle::{RecipientVerdict, Rules, Work, judge_overdue};
+pub use share::{ConnectorShare, ConnectorShares};
 pub use survey::LaneView;
 pub(super) use survey::Survey;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::lane::{Lane, State};
 use super::machine::Core;
+use super::share::{ConnectorShare, ConnectorShares};
 use crate::mail::{Dates, Domain, Enhanced, UnixMillis};
 use crate::outcome::Trouble;
 use crate::spool::{Divisible, LaneKey};
@@ -88,6 +89,42 @@ impl<L: Divisible> Core<L> {
         survey.after.is_some()
     }
 
+    /// Adds the next batch of lanes after this one to their connectors' shares, and with the first batch the places.
+    /// Returns where the next batch begins; `None` after the last one.
+    pub(in crate::scheduler) fn note_shares(
+        &self,
+        after: Option<&LaneKey>,
+        shares: &mut ConnectorShares,
+    ) -> Option<LaneKey> {
+        if after.is_none() {
+            self.floor.note_shares(shares);
+        }
+        let mut last = None;
+        for (key, lane) in self.lanes_after(after).take(LANES_LOOK) {
+            last = Some(key);
+            let name = lane.way.as_ref().map_or_else(|| key.connector(), |way| &way.connector.name);
+            if !shares.contains_key(name) {
+                shares.insert(name.into(), ConnectorShare::default());
+            }
+            let Some(share) = shares.get_mut(name) else { continue };
+            let add = |count: &mut u64, more: usize| {
+                *count = count.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
+            };
+            add(&mut share.waiting, lane.waiting());
+            add(&mut share.in_flight, lane.in_flight);
+            let state = if lane.state == State::Paused {
+                &mut share.paused
+            } else if lane.blocked_until().is_some() || lane.failures > 0 {
+                let reason = lane.trouble.as_ref().map_or(UNKNOWN, |trouble| trouble.token());
+                share.failing_by.entry(reason).or_default()
+            } else {
+                &mut share.open
+            };
+            add(state, 1);
+        }
+        last.cloned()
+    }
+
     /// The lanes of these keys.
     pub(in crate::scheduler) fn views(&self, lanes: &[LaneKey], dates: &Dates) -> Vec<LaneView> {
         let known = lanes.iter().filter_map(|key| Some((key, self.lanes.get(key)?)));
@@ -120,6 +157,8 @@ fn lane_view<L>(key: &LaneKey, lane: &Lane<L>, dates: &Dates) -> LaneView {
     }
 }
 
+/// The reason of a lane whose trouble is not known.
+const UNKNOWN: &str = "unknown";
 /// The most lanes a survey returns.
 const LANES_MAX: usize = 1_000;
 /// Lanes read in one batch: a few milliseconds.

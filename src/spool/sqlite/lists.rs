@@ -106,6 +106,13 @@ impl Reader {
         read().map_err(|error: rusqlite::Error| failed(&error))
     }
 
+    /// IDs are given in the order of time, and begin with it.
+    pub(super) fn oldest(&self) -> std::result::Result<Option<UnixMillis>, SpoolFault> {
+        let first = "SELECT accepted_at FROM message ORDER BY id LIMIT 1";
+        let read = || self.connection.prepare_cached(first)?.query_row([], |row| row.get(0)).optional();
+        read().map(|found| found.map(UnixMillis)).map_err(|error: rusqlite::Error| failed(&error))
+    }
+
     pub(super) fn top(&self, limit: usize) -> std::result::Result<Vec<LaneCount>, SpoolFault> {
         let read = || {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);

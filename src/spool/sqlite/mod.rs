@@ -257,6 +257,10 @@ impl Spool for SqliteSpool {
         Box::pin(std::future::ready(self.shared.fault().map_or_else(|| Ok(self.shared.stats()), Err)))
     }
 
+    fn oldest(&self) -> Pending<Result<Option<UnixMillis>, SpoolFault>> {
+        self.ask_reader(Reader::oldest)
+    }
+
     fn extent(&self) -> Pending<Result<Extent, SpoolFault>> {
         // Reads two numbers, which must not wait behind a long listing.
         self.ask_reader(Reader::extent)
