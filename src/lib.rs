@@ -23,6 +23,8 @@ pub mod deliver;
 pub mod listen;
 pub mod submit;
 
+pub mod metrics;
+
 pub mod admin;
 pub mod import;
 

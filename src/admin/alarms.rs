@@ -57,6 +57,10 @@ pub struct AlarmChanges {
 }
 
 impl AlarmKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Reload, Self::Expiry, Self::Lists, Self::Log, Self::Brake, Self::Override];
+
     /// The word for logs and machines.
     #[must_use]
     pub const fn word(self) -> &'static str {

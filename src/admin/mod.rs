@@ -1,4 +1,4 @@
-//! What an operator may see and do in the running daemon: a read model and the control socket.
+//! What an operator may see and do in the running daemon: a read model, the control socket and the admin listener.
 //! It decides nothing, and changes the queue only through the spool and the scheduler.
 
 mod actions;
@@ -7,6 +7,10 @@ mod api;
 mod control;
 mod operator;
 mod serve;
+mod settings;
+mod site;
+mod tcp;
+mod tokens;
 mod view;
 
 pub use alarms::{Alarm, AlarmChanges, AlarmKind, Alarms};
@@ -16,6 +20,10 @@ pub use operator::{
     KeepAnswer, Operator, OverrideAnswer, PauseAnswer, ReleaseAnswer, ReloadFailure, WaitingByConnector,
 };
 pub use serve::{ControlFault, ControlSocket};
+pub use settings::AdminSettings;
+pub use site::{AdminSite, MonitoringSource};
+pub use tcp::{AdminFault, AdminListener};
+pub use tokens::{TokenDigest, TokenFault, Tokens};
 pub use view::{
     ActRequest, ActionResult, ActionTally, BrakeView, Change, ChangeKind, ConnectorView, Connectors,
     DatabaseSize, Direction, DrainReport, ErrorAnswer, HintView, LaneStatus, LanesView, ListQuery, Loosening,

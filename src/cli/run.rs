@@ -171,7 +171,9 @@ async fn serve(config: Config, office: &Office) -> Result<ServiceEnd, Failure> {
         let exit = match &fault {
             StartFault::Spool(_) => EXIT_TEMPORARY,
             StartFault::Tls { .. } | StartFault::Paused(..) => EXIT_CONFIG,
-            StartFault::Listen(_) | StartFault::Control(_) | StartFault::Dns(_) => EXIT_OS,
+            StartFault::Listen(_) | StartFault::Control(_) | StartFault::Admin(_) | StartFault::Dns(_) => {
+                EXIT_OS
+            }
         };
         Failure::new(exit, fault)
     })?;
@@ -217,7 +219,9 @@ fn loaded(config: &Config) -> String {
 }
 
 fn ready_line(running: &RelayDaemon, loaded: &str) -> String {
-    let listening: Vec<String> = running.listening.iter().map(|(name, at)| format!("{name} {at}")).collect();
+    let listeners = running.listening.iter().map(|(name, at)| format!("{name} {at}"));
+    let admin = running.admin.iter().map(|at| format!("admin {at}"));
+    let listening: Vec<String> = listeners.chain(admin).collect();
     let queued = running.found.messages;
     format!(
         "sealpost {}: listening on {}; {loaded}; {queued} messages queued",

@@ -10,12 +10,13 @@ use toml::Spanned;
 
 use super::fault::Report;
 use super::keys::{
-    BrakeValues, CrlValues, DnsValues, Entry as _, LimitsValues, ListenerEntry, ListenerValues, LogValues,
-    QueueValues, ServerValues, TimeoutsValues, TrackingValues, shown,
+    AdminValues, BrakeValues, CrlValues, DnsValues, Entry as _, LimitsValues, ListenerEntry, ListenerValues,
+    LogValues, QueueValues, ServerValues, TimeoutsValues, TrackingValues, shown,
 };
 use super::known::DefinedIds;
 use super::named::Revisions;
 use super::{LogSettings, connectors, outbound, partners, schema, view};
+use crate::admin::AdminSettings;
 use crate::connector::{Inbound, Outbound};
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::tracking::TrackingSettings;
@@ -33,6 +34,7 @@ pub(super) struct CheckedFile {
     pub(super) outbound: Vec<Outbound>,
     pub(super) drain: Duration,
     pub(super) tracking: TrackingSettings,
+    pub(super) admin: Option<AdminSettings>,
     pub(super) log: LogSettings,
     /// Every value in effect, for `check --json`.
     pub(super) in_force: Map<String, Value>,
@@ -47,6 +49,7 @@ struct Plain {
     brake: BrakeValues,
     timeouts: TimeoutsValues,
     tracking: TrackingValues,
+    admin: AdminValues,
     log: LogValues,
 }
 
@@ -61,6 +64,7 @@ pub(super) fn check(
     let server = server(file, report);
     let (listeners, shown) = listeners(&file.listener, &mut known, report);
     let plain = plain(file, &revisions.base, report);
+    let admin = plain.admin.settings(&file.admin, (&revisions.lists.tokens, &listeners), report);
     let connectors = connectors::check(file, &plain.queue, (&mut known, &listeners), revisions, report);
     if let Some((Some(postmaster), place)) =
         server.as_ref().map(|(values, place)| (&values.postmaster, place))
@@ -97,6 +101,7 @@ pub(super) fn check(
         outbound: connectors.outbound,
         drain: plain.timeouts.drain,
         tracking: plain.tracking.settings(),
+        admin,
         log: plain.log.settings(),
         server,
         in_force,
@@ -125,6 +130,7 @@ fn plain(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Plain {
         brake: file.brake.read(&nowhere, report),
         timeouts: file.timeouts.read(&nowhere, report),
         tracking: file.tracking.read(&nowhere, report),
+        admin: file.admin.read(&nowhere, report),
         log: file.log.read(&nowhere, report),
     };
     plain.limits.settle(&file.limits, report);
@@ -151,6 +157,7 @@ fn in_force(file: &schema::File, server: &ServerValues, plain: &Plain) -> Map<St
         ("brake", shown(&file.brake, &plain.brake)),
         ("timeouts", shown(&file.timeouts, &plain.timeouts)),
         ("tracking", shown(&file.tracking, &plain.tracking)),
+        ("admin", shown(&file.admin, &plain.admin)),
         ("log", shown(&file.log, &plain.log)),
     ];
     sections.into_iter().map(|(name, values)| (name.to_owned(), Value::Object(values))).collect()

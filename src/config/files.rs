@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Statx, StatxFlags, statx};
@@ -26,6 +27,11 @@ pub(super) fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
 /// Whether there is a folder.
 pub(super) fn is_folder(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.is_dir())
+}
+
+/// Whether users other than the owner and the group can read a file.
+pub(super) fn is_readable_by_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o004 != 0)
 }
 
 /// Whether files can't be renamed from one folder to the other, because they are on different file systems or mounts; `None`

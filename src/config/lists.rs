@@ -1,4 +1,4 @@
-//! Reads the line-based files that connectors and partners name: networks, users, recipients, domains.
+//! Reads the line-based files that are named: networks, users, recipients, domains, tokens.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,10 +7,11 @@ use argon2::password_hash::PasswordHash;
 use ipnet::IpNet;
 
 use super::fault::Report;
-use super::files::{FILE_BYTES_MAX, read as read_file};
+use super::files::{FILE_BYTES_MAX, is_readable_by_others, read as read_file};
 use super::keys::Text;
 use super::named::{Lists, Revisions};
 use super::{schema, units};
+use crate::admin::{TokenDigest, Tokens};
 use crate::connector::{DomainPattern, Recipients, Users};
 
 /// Reads all such files; faults are reported at the keys that name them.
@@ -20,6 +21,10 @@ pub(super) fn read(
     (revisions, files): (&mut Revisions, &mut Vec<PathBuf>),
     report: &mut Report<'_>,
 ) {
+    if let Some(text) = &file.admin.token_file {
+        files.push(base.join(text.get_ref()));
+        revisions.lists.tokens = tokens(text, base, report);
+    }
     for entry in file.partner.iter().map(toml::Spanned::get_ref) {
         let Some(text) = &entry.domains_file else { continue };
         files.push(base.join(text.get_ref()));
@@ -40,6 +45,19 @@ pub(super) fn read(
             recipients(text, base, lists, report);
         }
     }
+}
+
+/// The tokens of the admin listener: one a line. No fault quotes one.
+fn tokens(text: &Text, base: &Path, report: &mut Report<'_>) -> Tokens {
+    let path = base.join(text.get_ref());
+    if is_readable_by_others(&path) {
+        let words =
+            format!("{0} can be read by every user of this machine; run \"chmod 640 {0}\"", path.display());
+        report.fault(text.span(), words);
+    }
+    let token = |written: &str| TokenDigest::parse(written).map_err(|fault| fault.to_string());
+    let nothing = "has no token; write one a line, made with \"openssl rand -hex 32\"";
+    Tokens::new(one_a_line((text, base), ("a file of tokens", FILE_BYTES_MAX), token, nothing, report))
 }
 
 /// The domains of a partner's file: one pattern a line; `#` begins a comment.

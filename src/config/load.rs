@@ -243,6 +243,7 @@ fn whole(
         drain: checked.drain,
         staged: materials.staged,
         tracking: checked.tracking,
+        admin: checked.admin,
         log: checked.log,
         in_force: Value::Object(in_force),
         unmet: Vec::new(),

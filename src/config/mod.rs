@@ -50,6 +50,7 @@ pub use load::{LocalListener, control_socket, data_dir_of, load, load_judged, lo
 pub use units::nearest;
 pub use verdict::{PartVerdict, ProfileVerdict};
 
+use crate::admin::AdminSettings;
 use crate::connector::{Generation, Inbound, Outbound, SmartHost, Table, TrustId};
 use crate::mail::UnixMillis;
 use crate::tls::{Identity, TrustSet};
@@ -93,6 +94,8 @@ pub struct Config {
     pub staged: BTreeMap<String, UnixMillis>,
     /// What is kept of each message.
     pub tracking: TrackingSettings,
+    /// The admin listener, if there is one.
+    pub admin: Option<AdminSettings>,
     /// The settings of the program's own log.
     pub log: LogSettings,
     /// The requirements that nobody can meet at the moment.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::admin::Tokens;
 use crate::connector::{DomainPattern, Partner, Recipients, Users};
 use crate::mail::UnixMillis;
 
@@ -34,4 +35,6 @@ pub(super) struct Lists {
     pub(super) users: BTreeMap<String, Arc<Users>>,
     pub(super) recipients: BTreeMap<String, Arc<Recipients>>,
     pub(super) domains: BTreeMap<String, Vec<DomainPattern>>,
+    /// The tokens of the admin listener.
+    pub(super) tokens: Tokens,
 }

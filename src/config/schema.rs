@@ -9,9 +9,9 @@ use toml::Spanned;
 
 use super::fault::place;
 use super::keys::{
-    BrakeEntry, CertificateEntry, CrlEntry, DnsEntry, InboundEntry, LimitsEntry, List, ListenerEntry,
-    LogEntry, OutboundEntry, PartnerEntry, QueueEntry, RaiseEntry, ServerEntry, Text, TimeoutsEntry,
-    TrackingEntry, TrustEntry,
+    AdminEntry, BrakeEntry, CertificateEntry, CrlEntry, DnsEntry, InboundEntry, LimitsEntry, List,
+    ListenerEntry, LogEntry, OutboundEntry, PartnerEntry, QueueEntry, RaiseEntry, ServerEntry, Text,
+    TimeoutsEntry, TrackingEntry, TrustEntry,
 };
 use super::lenient;
 use super::values::choices;
@@ -37,6 +37,7 @@ pub(super) struct File {
     pub(super) brake: BrakeEntry,
     pub(super) timeouts: TimeoutsEntry,
     pub(super) tracking: TrackingEntry,
+    pub(super) admin: AdminEntry,
     pub(super) log: LogEntry,
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::admin::ControlFault;
+use crate::admin::{AdminFault, ControlFault};
 use crate::listen::BindFault;
 use crate::resolver::dns::ResolverFault;
 use crate::spool::sqlite::OpenFault;
@@ -20,6 +20,9 @@ pub enum StartFault {
     /// The control socket can't be opened.
     #[error(transparent)]
     Control(#[from] ControlFault),
+    /// The admin listener can't be opened.
+    #[error(transparent)]
+    Admin(#[from] AdminFault),
     /// The resolver can't be set up.
     #[error(transparent)]
     Dns(#[from] ResolverFault),

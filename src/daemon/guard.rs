@@ -121,7 +121,7 @@ fn measure(left: Left, reserve: Reserve, small_bytes_max: usize) -> Measure {
 }
 
 /// Octets and inodes that we may still use.
-fn disk(folder: &std::path::Path) -> io::Result<(u64, u64)> {
+pub(super) fn disk(folder: &std::path::Path) -> io::Result<(u64, u64)> {
     let found = rustix::fs::statvfs(folder)?;
     // File systems without a fixed number of inodes report none at all.
     let inodes = if found.f_files == 0 { u64::MAX } else { found.f_favail };

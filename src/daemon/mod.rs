@@ -8,15 +8,18 @@ mod connectors;
 mod descriptors;
 mod doctor;
 mod ending;
+mod ends;
 mod expiry;
 mod fault;
 mod fetch;
 mod guard;
 mod loosened;
+mod monitor;
 mod overrides;
 mod paused;
 mod pickup;
 mod print;
+mod process;
 mod prove;
 mod referrals;
 mod reload;
@@ -50,15 +53,17 @@ pub use validated::keep as keep_validation;
 pub use watchdog::Watchdog;
 
 use self::braking::Braking;
+use self::monitor::Monitor;
 use self::overrides::Overrides;
 use self::paused::PauseFile;
 use self::pickup::Pickup;
-use crate::admin::{Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure};
+use crate::admin::{AdminListener, Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable};
 use crate::deliver::{Courier, TlsHistory, Verifier};
-use crate::listen::{self, ListenerState, RefusalTally, SeenPeers};
+use crate::listen::{self, ListenerState, RefusalTally, SeenPeers, ServerSetups};
 use crate::mail::Clock;
+use crate::metrics::Metrics;
 use crate::resolver::dns::Dns;
 use crate::retrieve::{ListKeeper, Retriever};
 use crate::scheduler::Scheduler;
@@ -74,6 +79,8 @@ use crate::tracking::{Event, Journal, Observer, ProtocolFiles, ProtocolLog, Vita
 pub struct RelayDaemon {
     /// Name and address of each listener, with port 0 resolved.
     pub listening: Vec<(String, SocketAddr)>,
+    /// The addresses of the admin listener, with port 0 resolved.
+    pub admin: Vec<SocketAddr>,
     /// What the spool held at start.
     pub found: Stats,
     /// The messages on disk.
@@ -87,6 +94,7 @@ pub struct RelayDaemon {
     intake: CancellationToken,
     sessions: TaskTracker,
     control: JoinHandle<()>,
+    monitored: Option<TaskTracker>,
     lanes: JoinHandle<()>,
     /// Ended by `stop`.
     watching: JoinHandle<()>,
@@ -115,26 +123,30 @@ fn fit_sessions(config: &mut Config) {
 struct Ground {
     spool: Arc<dyn Spool>,
     tracking: Option<TraceStore>,
+    metrics: Option<Arc<Metrics>>,
     journal: Arc<Journal>,
     bound: Vec<listen::BoundListener>,
     listening: Vec<(String, SocketAddr)>,
     socket: ControlSocket,
+    desk: Option<AdminListener>,
     pickup: Pickup,
 }
 
 impl Ground {
-    fn lay(config: &Config, faults: u32) -> Result<Self, StartFault> {
+    fn lay(config: &Config, live: &Arc<LiveTable>, faults: u32) -> Result<Self, StartFault> {
         // The spool first: its lock ensures that no other daemon uses this data_dir, control socket
         // included.
         let (spool, recovered) = SqliteSpool::open(config.spool(faults))?;
         let tracking = tracking_store(config);
-        let journal = journal(tracking.as_ref());
+        let metrics = monitor::metrics_of(config, live);
+        let journal = journal(tracking.as_ref(), metrics.as_ref());
         tell_recovered(&recovered, &journal);
         let bound = listen::bind(&config.listen)?;
         let listening: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.address)).collect();
         let socket = ControlSocket::open(&config.control)?;
+        let desk = monitor::bind(config)?;
         let pickup = Pickup::new(config.drop_dir(), &config.listen, &listening, &journal);
-        Ok(Self { spool, tracking, journal, bound, listening, socket, pickup })
+        Ok(Self { spool, tracking, metrics, journal, bound, listening, socket, desk, pickup })
     }
 }
 
@@ -173,13 +185,14 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let (overrides, base) = (Overrides::load(&config.data_dir), Arc::new(config));
     let (mut config, refused) = base.overridden(&overrides.list());
     fit_sessions(&mut config);
-    let clock = Clock::start();
+    let (live, clock) = (Arc::new(LiveTable::new(config.table(Generation(1)))), Clock::start());
     let first = reload::First::of(&config, base)?;
     let dns = Dns::new(&config.resolver)?;
     let lists = list_keeper(&config, &first, &dns);
-    let Ground { spool, tracking, journal, bound, listening, socket, pickup } = Ground::lay(&config, faults)?;
+    let Ground { spool, tracking, metrics, journal, bound, listening, socket, desk, pickup } =
+        Ground::lay(&config, &live, faults)?;
+    let admin = desk.as_ref().map_or_else(Vec::new, |desk| desk.listening.clone());
 
-    let live = Arc::new(LiveTable::new(config.table(Generation(1))));
     let (seen, protocol) = (seen_peers(&config.data_dir), protocol_log(&config, vitals));
     let courier = courier(&config, &live, (dns, &first, &seen), &listening, (&journal, &protocol));
     let (table, stored, told) = (Arc::clone(&live), Arc::clone(&spool), Arc::clone(&journal));
@@ -187,37 +200,31 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let paused = stand_still(&config.data_dir, &scheduler).await?;
     let (stop, intake) = (CancellationToken::new(), CancellationToken::new());
     let lanes = vitals.watch("the scheduler", Arc::clone(&scheduler).run(stop.clone()));
-    let offered = Arc::clone(&scheduler);
     let room = look_after(guard(&config.data_dir, &config.listen, &spool, &journal), vitals, &stop).await;
     let braking = Braking::load(&config.data_dir, config.listen.brake);
-    let shared = Arc::new(ListenerState {
-        guesses: listen::Guesses::new(config.listen.limits.failed_logins_max),
-        unknown_recipients: listen::Guesses::new(config.listen.limits.unknown_recipients_max),
-        settings: config.listen,
-        live: Arc::clone(&live),
-        room,
-        quotas: Quotas::new(Clock::wall),
-        brakes: Arc::clone(&braking.brakes),
-        spool: Arc::clone(&spool),
-        tls: Arc::clone(&first.server_setups),
-        seen: seen.clone(),
-        verifier: Verifier::new(Arc::clone(&courier), Arc::clone(&scheduler)),
-        accepted: Arc::new(move |leased| offered.offer(leased)),
-        journal: Arc::clone(&journal),
-        protocol: protocol.clone(),
-    });
+    let shared = listener_state(
+        config.listen,
+        (&live, &spool, (&journal, &protocol)),
+        (room, &braking),
+        (&first.server_setups, &seen),
+        (&courier, &scheduler),
+    );
     let kept = (paused, Arc::clone(&braking), overrides);
     let (table, lanes_of) = (Arc::clone(&live), Arc::clone(&scheduler));
     let reloader = Arc::new(Reloader::new(first, table, lanes_of, (journal, seen), kept));
     reloader.resume_overrides(&refused);
-    let listen::ServingListeners { sessions, loops } = listen::serve(bound, shared, &intake)?;
+    let listen::ServingListeners { sessions, loops } = listen::serve(bound, Arc::clone(&shared), &intake)?;
     loops.into_iter().for_each(|one| vitals.adopt("an accept loop", one));
     let control = socket.serve(control(&spool, &scheduler, &listening, &reloader), stop.clone());
     let control = vitals.watch("the control socket", control);
     let recorder = tracking.as_ref().map(TraceStore::recorder);
+    let monitored = metrics.zip(desk).map(|(metrics, desk)| {
+        Monitor::new(metrics, shared, &scheduler, &reloader, (vitals, recorder.clone())).serve(desk, &stop)
+    });
     let watching = watch((pickup, braking, lists, recorder), &reloader, vitals, &stop);
     Ok(RelayDaemon {
         listening,
+        admin,
         found: spool.stats().await.unwrap_or_default(),
         spool,
         live,
@@ -227,6 +234,7 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
         intake,
         sessions,
         control,
+        monitored,
         lanes,
         watching,
         tracking,
@@ -257,6 +265,34 @@ fn protocol_log(config: &Config, vitals: &Vitals) -> ProtocolLog {
         free_min: config.listen.reserve.free_disk.saturating_mul(2),
     };
     ProtocolLog::new(files, vitals)
+}
+
+/// What the sessions of all listeners share.
+fn listener_state(
+    settings: listen::Settings,
+    (live, spool, (journal, protocol)): (&Arc<LiveTable>, &Arc<dyn Spool>, (&Arc<Journal>, &ProtocolLog)),
+    (room, braking): (Arc<Room>, &Braking),
+    (tls, seen): (&Arc<ServerSetups>, &SeenPeers),
+    (courier, scheduler): (&Arc<Courier>, &Arc<Scheduler>),
+) -> Arc<ListenerState> {
+    let offered = Arc::clone(scheduler);
+    Arc::new(ListenerState {
+        open: Arc::new(listen::OpenSessions::of(&settings)),
+        guesses: listen::Guesses::new(settings.limits.failed_logins_max),
+        unknown_recipients: listen::Guesses::new(settings.limits.unknown_recipients_max),
+        settings,
+        live: Arc::clone(live),
+        room,
+        quotas: Quotas::new(Clock::wall),
+        brakes: Arc::clone(&braking.brakes),
+        spool: Arc::clone(spool),
+        tls: Arc::clone(tls),
+        seen: seen.clone(),
+        verifier: Verifier::new(Arc::clone(courier), Arc::clone(scheduler)),
+        accepted: Arc::new(move |leased| offered.offer(leased)),
+        journal: Arc::clone(journal),
+        protocol: protocol.clone(),
+    })
 }
 
 fn list_keeper(config: &Config, first: &reload::First, dns: &Dns) -> ListKeeper {
@@ -380,6 +416,9 @@ impl RelayDaemon {
             self.scheduler.wind_up().await;
             self.courier.close().await;
             let _ended = self.control.await;
+            if let Some(monitored) = self.monitored {
+                monitored.wait().await;
+            }
             let _ended = self.watching.await;
             let _written = tokio::task::spawn_blocking(move || self.protocol.flush(PROTOCOL_PATIENCE)).await;
         };
@@ -425,10 +464,13 @@ fn tracking_store(config: &Config) -> Option<TraceStore> {
 }
 
 /// Where events are told, with everything that is told of them.
-fn journal(tracking: Option<&TraceStore>) -> Arc<Journal> {
+fn journal(tracking: Option<&TraceStore>, metrics: Option<&Arc<Metrics>>) -> Arc<Journal> {
     let mut observers: Vec<Arc<dyn Observer>> = Vec::new();
     if let Some(store) = tracking {
         observers.push(Arc::new(store.recorder()));
+    }
+    if let Some(metrics) = metrics {
+        observers.push(Arc::<Metrics>::clone(metrics));
     }
     Arc::new(Journal::with(observers))
 }

@@ -20,7 +20,8 @@ use super::setups::{self, ListenerOffers};
 use super::{StartFault, changes, expiry, loosened, validated};
 use crate::admin::{
     AlarmKind, Alarms, Connectors, DrainReport, KeepAnswer, Operator, OverrideAnswer, OverrideRequest,
-    PartnerView, PauseAnswer, ReleaseAnswer, ReloadAnswer, ReloadFailure, Validation, WaitingByConnector,
+    PartnerView, PauseAnswer, ReleaseAnswer, ReloadAnswer, ReloadFailure, Tokens, Validation,
+    WaitingByConnector,
 };
 use crate::config::{self, Config, Faults};
 use crate::connector::{DrainTally, Generation, LiveTable, Override, Table};
@@ -56,6 +57,8 @@ pub(super) struct First {
     pub(super) server_setups: Arc<ServerSetups>,
     /// The trust sets in effect, for whoever fetches their revocation lists.
     pub(super) sets: Arc<ArcSwap<TrustById>>,
+    /// The tokens of the admin listener.
+    tokens: Arc<ArcSwap<Tokens>>,
     /// The listeners and their TLS modes, which do not change.
     open: Vec<(String, ListenerTls)>,
     /// The whole configuration, as `check` prints it.
@@ -72,6 +75,7 @@ impl First {
             client_setups: Arc::new(ArcSwap::from_pointee(setups::clients(config)?)),
             server_setups: Arc::new(ServerSetups::from_pointee(servers)),
             sets: Arc::new(ArcSwap::from_pointee(config.trust.clone())),
+            tokens: Arc::new(ArcSwap::from_pointee(tokens_of(config))),
             open,
             booted: config.in_force(),
             in_use: InUse::of(config, base, shown),
@@ -182,6 +186,14 @@ impl Reloader {
 
     pub(super) fn alarms(&self) -> Arc<Alarms> {
         Arc::clone(&self.alarms)
+    }
+
+    pub(super) fn tokens(&self) -> Arc<ArcSwap<Tokens>> {
+        Arc::clone(&self.first.tokens)
+    }
+
+    pub(super) fn data_dir(&self) -> PathBuf {
+        self.in_use.load().data_dir.clone()
     }
 
     /// The overrides in effect.
@@ -331,6 +343,7 @@ impl Reloader {
         let now = InUse { data_dir: in_use.data_dir.clone(), ..InUse::of(&config, base, shown) };
         self.in_use.store(Arc::new(now));
         first.sets.store(Arc::new(config.trust.clone()));
+        first.tokens.store(Arc::new(tokens_of(&config)));
         // What was fetched meanwhile is on the last shelf.
         inherit();
         self.live.replace(table);
@@ -519,6 +532,10 @@ impl Reloader {
             Err(fault) => Err(format!("{name} is released, but a restart may brake it again: {fault}")),
         }
     }
+}
+
+fn tokens_of(config: &Config) -> Tokens {
+    config.admin.as_ref().map_or_else(Tokens::default, |admin| admin.tokens.clone())
 }
 
 /// Refuses a change after which nobody could meet a connector's requirement. One that nobody met before is left to the alarms:

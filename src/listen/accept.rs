@@ -16,6 +16,7 @@ use super::census::Crowd;
 use super::converse::converse;
 use super::door::Door;
 use super::lobby::Lobby;
+use super::open_sessions::CountedSession;
 use super::settings::{ListenerTls, Settings};
 use crate::mail::{Enhanced, Network, Reply};
 use crate::smtp::receive::CountedRefusal;
@@ -190,9 +191,10 @@ impl Gate {
                 let door = Arc::clone(&self.door);
                 let shared = Arc::clone(&self.shared);
                 let stop = self.stop.clone();
+                let counted = CountedSession::begin(&self.door.open);
                 self.tracker.spawn(async move {
                     converse(shared, door, stream, (peer, stop)).await;
-                    drop(place);
+                    drop((place, counted));
                 });
             }
             Err(crowd) => {

@@ -2,6 +2,7 @@
 //! accepts nothing itself.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::ListenerState;
@@ -30,6 +31,8 @@ pub(super) struct Door {
     pub(super) rules: Arc<Rules>,
     /// What it shares with the other listeners.
     pub(super) lobby: Arc<Lobby>,
+    /// The number of its open sessions.
+    pub(super) open: Arc<AtomicU64>,
 }
 
 impl Door {
@@ -56,8 +59,8 @@ impl Door {
             brakes: Arc::clone(&shared.brakes),
         };
         let greeting_delay = listener.and_then(|listener| listener.greeting_delay);
-        let lobby = Arc::clone(lobby);
-        let door = Self { name, tls, greeting_delay, rules: Arc::new(rules), lobby };
+        let (lobby, open) = (Arc::clone(lobby), shared.open.at(&name));
+        let door = Self { name, tls, greeting_delay, rules: Arc::new(rules), lobby, open };
         if door.terms(shared).setup.is_none() && tls != ListenerTls::Off {
             let name = &door.name;
             let what = format!("listener {name} has no certificate to show: STARTTLS is answered 454");

@@ -12,6 +12,7 @@ mod guesses;
 mod intake;
 mod lobby;
 mod login;
+mod open_sessions;
 mod ration;
 mod refusals;
 pub mod settings;
@@ -25,6 +26,7 @@ use arc_swap::ArcSwap;
 pub use accept::{BindFault, BoundListener, ServingListeners, bind, serve};
 pub use closed::turn_away;
 pub use guesses::Guesses;
+pub use open_sessions::OpenSessions;
 pub use refusals::{RefusalCount, RefusalTally};
 pub use settings::Settings;
 
@@ -73,6 +75,8 @@ pub struct ListenerState {
     pub tls: Arc<ServerSetups>,
     /// What sessions have seen of other hosts.
     pub seen: SeenPeers,
+    /// How many sessions are open.
+    pub open: Arc<OpenSessions>,
     /// Asks next hops whether a recipient exists.
     pub verifier: Arc<dyn RecipientVerifier>,
     /// Called with every accepted message.

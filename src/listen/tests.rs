@@ -77,6 +77,7 @@ impl Server {
                 partners: Arc::default(),
                 refusals: Arc::new(RefusalTally::new(crate::mail::UnixMillis(0))),
             },
+            open: Arc::new(super::OpenSessions::of(&settings)),
             live: Arc::new(LiveTable::new(table())),
             room: Arc::default(),
             verifier: Arc::new(Nobody),

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::core::{
-    AFTER_FAULT, Actions, At, ConnectorShares, Core, Fetch, LaneView, Limits, Pulse, Rules, Survey, Sweep, Work,
-    judge_overdue, longest_wait,
+    AFTER_FAULT, Actions, At, ConnectorShares, Core, Fetch, LaneView, Limits, Pulse, Rules, Survey, Sweep,
+    Work, judge_overdue, longest_wait,
 };
 use super::questions::Questions;
 use super::settings::Settings;

@@ -96,7 +96,7 @@ impl Log {
     fn push_fact(&self, line: &[u8]) {
         let mut backlog = self.0.lock();
         if !backlog.push_fact(line) {
-            self.0.vitals.log_drops(true);
+            self.0.vitals.log_drops();
         }
         self.pushed(backlog);
     }
@@ -117,7 +117,7 @@ impl Log {
         let mut backlog = self.0.lock();
         backlog.drop_other(level.as_str(), target);
         // Set under the lock: the scribe resets it once it has reported the drops.
-        self.0.vitals.log_drops(true);
+        self.0.vitals.log_drops();
     }
 }
 
@@ -187,7 +187,7 @@ impl Scribe {
         let mut backlog = self.shared.lock();
         backlog.reported();
         if !backlog.has_dropped() {
-            self.shared.vitals.log_drops(false);
+            self.shared.vitals.log_drops_over();
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::PanicHookInfo;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
@@ -20,6 +20,8 @@ struct VitalsInner {
     on_loss: Box<dyn Fn(Loss) + Send + Sync>,
     stopping: AtomicBool,
     drops_log_lines: AtomicBool,
+    /// Log lines dropped so far, facts included.
+    dropped_log_lines: AtomicU64,
     /// Recent panics, used to explain a loss.
     panics: Mutex<VecDeque<Panic>>,
 }
@@ -67,6 +69,7 @@ impl Vitals {
             on_loss: Box::new(on_loss),
             stopping: AtomicBool::new(false),
             drops_log_lines: AtomicBool::new(false),
+            dropped_log_lines: AtomicU64::new(0),
             panics: Mutex::default(),
         }))
     }
@@ -118,9 +121,21 @@ impl Vitals {
         }
     }
 
-    /// Records whether log lines are being dropped.
-    pub fn log_drops(&self, now: bool) {
-        self.0.drops_log_lines.store(now, Ordering::Relaxed);
+    /// Records that a log line was dropped.
+    pub fn log_drops(&self) {
+        self.0.drops_log_lines.store(true, Ordering::Relaxed);
+        self.0.dropped_log_lines.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Records that no log lines are being dropped any more, and that those dropped were reported.
+    pub fn log_drops_over(&self) {
+        self.0.drops_log_lines.store(false, Ordering::Relaxed);
+    }
+
+    /// Number of log lines dropped since the start.
+    #[must_use]
+    pub fn dropped_log_lines(&self) -> u64 {
+        self.0.dropped_log_lines.load(Ordering::Relaxed)
     }
 
     /// Whether log lines are being dropped.

@@ -47,6 +47,8 @@ mod lab_hybrid;
 mod lenient;
 mod life;
 mod logins;
+mod metrics;
+mod monitoring;
 mod outbound_faults;
 mod partners;
 mod peer;

@@ -3,6 +3,7 @@
 //! `config/sealpost.toml` and the reference page are made from these declarations. What a value means to a
 //! module is not decided here.
 
+mod admin;
 mod brake;
 mod certificate;
 mod crl;
@@ -32,6 +33,7 @@ mod words;
 
 use serde_json::Value;
 
+pub(super) use admin::{AdminEntry, AdminValues};
 pub(super) use brake::{BrakeEntry, BrakeValues};
 pub(super) use certificate::{CertificateEntry, TrustEntry};
 pub(super) use crl::{CrlEntry, CrlValues};
@@ -74,6 +76,7 @@ const SECTIONS: &[&Section] = &[
     &brake::SECTION,
     &timeouts::SECTION,
     &tracking::SECTION,
+    &admin::SECTION,
     &log::SECTION,
 ];
 

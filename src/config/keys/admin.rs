@@ -1,0 +1,81 @@
+//! `[admin]`: the keys of the admin listener.
+
+use super::entry::Entry as _;
+use super::forms::Addresses;
+use super::key::Section;
+use super::kinds::{File, Optional};
+use super::section::section;
+use crate::admin::{AdminSettings, Tokens};
+use crate::config::fault::Report;
+use crate::listen::settings::Listener;
+
+section! {
+    pub(in crate::config) AdminEntry, AdminValues;
+
+    listen: Optional<Addresses> = "127.0.0.1:9925" => {
+        absent: "there is no admin listener",
+        meaning: "Where metrics are served over HTTP: one loopback address or several.",
+        explanation: "`/metrics` has all metrics for Prometheus, `/health` says `ok`, or 503 while mail can't be accepted \
+            or delivered. There is no TLS, so other addresses than loopback are an error: put a proxy with TLS, or a \
+            tunnel, in front. Without the listener nothing is counted. Port 0 takes a free one.",
+    }
+    token_file: Optional<File> = "secrets/admin-tokens" => {
+        meaning: "The file of tokens, one a line, of which a request to `/metrics` must have one; required with `listen`.",
+        explanation: "Make a token with `openssl rand -hex 32`; `#` begins a comment. Several make it possible to replace one \
+            without a gap. Errors: others than owner and group may read the file; a token has fewer than 30 characters.",
+        reload: true,
+    }
+}
+
+impl AdminValues {
+    /// The settings of the listener; `None` without one.
+    pub(in crate::config) fn settings(
+        &self,
+        entry: &AdminEntry,
+        (tokens, listeners): (&Tokens, &[Listener]),
+        report: &mut Report<'_>,
+    ) -> Option<AdminSettings> {
+        if let (None, Some(file)) = (&entry.listen, &entry.token_file) {
+            let words = "token_file would be ignored: [admin] has no listen; write listen = \"127.0.0.1:9925\", or \
+                         remove it";
+            report.fault_of_key(file.span(), words);
+        }
+        let addresses = self.listen.as_ref()?;
+        for (address, place) in addresses {
+            if !address.ip().is_loopback() {
+                let words = format!(
+                    "{address} can be reached from other hosts, and this listener has no TLS; listen on \
+                     \"127.0.0.1:{}\", and put a proxy with TLS or a tunnel in front",
+                    address.port()
+                );
+                report.fault(place.clone(), words);
+            }
+            let taken = listeners.iter().find(|one| one.addresses.contains(address) && address.port() != 0);
+            if let Some(listener) = taken {
+                let words = format!(
+                    "{address} is already listened on by listener {}; write another port",
+                    listener.name
+                );
+                report.fault(place.clone(), words);
+            }
+        }
+        if let (Some(listen), None) = (&entry.listen, &entry.token_file) {
+            let words = "the admin listener needs token_file, a file of tokens, one a line; make one with \
+                         \"openssl rand -hex 32\"";
+            report.fault_of_key(listen.span(), words);
+        }
+        let addresses = addresses.iter().map(|(address, _)| *address).collect();
+        Some(AdminSettings { addresses, tokens: tokens.clone() })
+    }
+}
+
+pub(super) const SECTION: Section = Section {
+    name: "admin",
+    header: "[admin]",
+    sample_header: "[admin]",
+    sample: &[],
+    comment: "Metrics and health over HTTP, on loopback.",
+    intro: "Metrics and health over HTTP, on loopback. See [metrics](metrics.md).",
+    reload: false,
+    keys: AdminEntry::KEYS,
+};

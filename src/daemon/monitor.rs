@@ -1,0 +1,175 @@
+//! Reads the levels that metrics show, when they are asked for, and says whether all is well. It counts nothing.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::reload::Reloader;
+use super::{StartFault, ends, guard, process};
+use crate::admin::{AdminListener, AdminSite, AlarmKind, MonitoringSource};
+use crate::config::Config;
+use crate::connector::LiveTable;
+use crate::listen::ListenerState;
+use crate::mail::{Clock, UnixMillis};
+use crate::metrics::{Metrics, PageFormat, ProcessReadings, QueueReadings, Readings};
+use crate::scheduler::{ConnectorShares, Scheduler};
+use crate::trace::EventRecorder;
+use crate::tracking::Vitals;
+
+/// What a page is read from.
+pub(super) struct Monitor {
+    metrics: Arc<Metrics>,
+    listening: Arc<ListenerState>,
+    scheduler: Arc<Scheduler>,
+    reloader: Arc<Reloader>,
+    vitals: Vitals,
+    /// Of the tracking store, if there is one.
+    recorder: Option<EventRecorder>,
+    shares: Mutex<PacedShares>,
+    since: UnixMillis,
+}
+
+/// The lanes as they were read last. Reading them takes as long as there are lanes, so it is done again only once a hundred
+/// times as long has passed.
+#[derive(Default)]
+pub(super) struct PacedShares {
+    last: Option<(Instant, Duration, Arc<ConnectorShares>)>,
+}
+
+impl PacedShares {
+    async fn read(&mut self, scheduler: &Scheduler) -> Arc<ConnectorShares> {
+        if let Some((at, took, shares)) = &self.last
+            && at.elapsed() < took.saturating_mul(PACE)
+        {
+            return Arc::clone(shares);
+        }
+        let begun = Instant::now();
+        let shares = Arc::new(scheduler.shares().await);
+        self.last = Some((Instant::now(), begun.elapsed(), Arc::clone(&shares)));
+        shares
+    }
+}
+
+/// The counters, if anybody may read them.
+pub(super) fn metrics_of(config: &Config, live: &Arc<LiveTable>) -> Option<Arc<Metrics>> {
+    let listeners = config.listen.listeners.iter().map(|listener| listener.name.clone());
+    config.admin.as_ref().map(|_| Arc::new(Metrics::new(Arc::clone(live), listeners)))
+}
+
+/// Binds the admin listener, if there is one.
+pub(super) fn bind(config: &Config) -> Result<Option<AdminListener>, StartFault> {
+    let admin = config.admin.as_ref();
+    Ok(admin.map(|settings| AdminListener::bind(&settings.addresses)).transpose()?)
+}
+
+impl Monitor {
+    pub(super) fn new(
+        metrics: Arc<Metrics>,
+        listening: Arc<ListenerState>,
+        scheduler: &Arc<Scheduler>,
+        reloader: &Arc<Reloader>,
+        (vitals, recorder): (&Vitals, Option<EventRecorder>),
+    ) -> Self {
+        Self {
+            metrics,
+            listening,
+            scheduler: Arc::clone(scheduler),
+            reloader: Arc::clone(reloader),
+            vitals: vitals.clone(),
+            recorder,
+            shares: Mutex::default(),
+            since: Clock::wall(),
+        }
+    }
+
+    /// Serves the admin listener until `stop`. The tracker has all that is left to end then.
+    pub(super) fn serve(self, listener: AdminListener, stop: &CancellationToken) -> TaskTracker {
+        let (vitals, tokens) = (self.vitals.clone(), self.reloader.tokens());
+        let router = AdminSite { tokens, monitored: Arc::new(self) }.router();
+        let (tracker, loops) = listener.serve(&router, stop);
+        loops.into_iter().for_each(|one| vitals.adopt("the admin listener", one));
+        tracker
+    }
+
+    async fn queue(&self) -> (QueueReadings, ProcessReadings) {
+        let (spool, settings) = (&self.listening.spool, &self.listening.settings);
+        let (data_dir, since) = (self.reloader.data_dir(), self.since);
+        let system = move || (guard::disk(&data_dir).ok(), process::read(since));
+        let system = tokio::task::spawn_blocking(system).await;
+        let (disk, process) = system.unwrap_or_else(|_| (None, ProcessReadings::default()));
+        let queue = QueueReadings {
+            stats: spool.stats().await.ok(),
+            oldest: spool.oldest().await.ok().flatten(),
+            messages_max: settings.reserve.queued_max,
+            extent: spool.extent().await.unwrap_or_default(),
+            disk_free: disk.map(|(octets, _)| octets),
+            disk_reserve: settings.reserve.free_disk,
+            fullness: self.listening.room.fullness(),
+        };
+        (queue, process)
+    }
+
+    async fn readings(&self) -> Readings {
+        // One page at a time: however many ask, the daemon has work to do.
+        let mut shares = self.shares.lock().await;
+        let shares = shares.read(&self.scheduler).await;
+        let (queue, process) = self.queue().await;
+        let (now, table) = (Clock::wall(), self.listening.live.table());
+        let (in_use, alarms) = (self.reloader.in_use.load(), self.reloader.alarms.list());
+        let count = |kind: AlarmKind| alarms.iter().filter(|alarm| alarm.kind == kind).count();
+        let counted = |kind: AlarmKind| (kind.word(), u64::try_from(count(kind)).unwrap_or(u64::MAX));
+        let connections_max = self.listening.settings.limits.connections_max;
+        Readings {
+            now,
+            refusals: self.listening.seen.refusals.list(),
+            sessions: (self.listening.open.list(), u64::try_from(connections_max).unwrap_or(u64::MAX)),
+            queue,
+            shares,
+            paused: self.scheduler.paused(),
+            overrides: self.reloader.overrides().list(),
+            braked: self.listening.brakes.braked(&table),
+            alarms: AlarmKind::ALL.into_iter().map(counted).collect(),
+            certificates: ends::certificates(&in_use.identities, &in_use.staged),
+            anchors: ends::anchors(&in_use.trust),
+            lists: ends::lists(&in_use.trust, now),
+            pins: ends::pins(&table, now),
+            presented: self.listening.seen.partners.next_expiry(now),
+            reload_successful: count(AlarmKind::Reload) == 0,
+            dropped_lines: self.vitals.dropped_log_lines(),
+            dropped_records: self.recorder.as_ref().map_or(0, |recorder| recorder.dropped().all),
+            process,
+            table,
+        }
+    }
+}
+
+impl MonitoringSource for Monitor {
+    fn page(self: Arc<Self>, format: PageFormat) -> Pin<Box<dyn Future<Output = String> + Send>> {
+        Box::pin(async move {
+            let (readings, metrics) = (self.readings().await, Arc::clone(&self.metrics));
+            // With a thousand connectors there are some ten thousand lines.
+            let write = move || metrics.page(&readings, format);
+            tokio::task::spawn_blocking(write).await.unwrap_or_default()
+        })
+    }
+
+    fn health(self: Arc<Self>) -> Pin<Box<dyn Future<Output = Result<(), &'static str>> + Send>> {
+        Box::pin(async move {
+            if self.vitals.is_stopping() {
+                return Err("stopping");
+            }
+            self.listening.spool.stats().await.map(drop).map_err(|_| "the spool has failed")
+        })
+    }
+
+    fn refused(&self) {
+        self.metrics.refuse_request();
+    }
+}
+
+/// How many times as long as reading them took the lanes are not read again.
+const PACE: u32 = 100;
