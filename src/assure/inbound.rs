@@ -125,8 +125,10 @@ impl<'a> VisitPlan<'a> {
         let at = (door.listener.as_str(), door.source.ip());
         let mut claims = Vec::new();
         for (place, one) in places.iter().filter_map(|place| Some((*place, self.bound.get(*place)?))) {
+            // Which connector binds a domain is tested for each; what a certificate is worth, once for the connector.
+            let domains_max = if certificate.is_some() { CLAIMS_MAX } else { usize::MAX };
             let by_design = |domain| admitted_by_design(self.table, at, intruder, domain);
-            let here = one.domains.iter().filter(|domain| by_design(domain).is_none());
+            let here = one.domains.iter().filter(|domain| by_design(domain).is_none()).take(domains_max);
             claims.extend(here.map(|domain| (place, domain.clone())));
             // A connector of the partner that asks for no more than that is no reason to say anything.
             let by_own = one.domains.iter().filter_map(by_design).find(|by| by.kind == ClientKind::Own);

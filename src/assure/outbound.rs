@@ -21,7 +21,7 @@ use super::sender::{NOWHERE, TestSender, TrialDestination};
 use super::server::{HostScript, HostileServer};
 use crate::config::Config;
 use crate::connector::{
-    Arrival, DomainPattern, Forced, Generation, Mode, NextHop, Outbound, Table, TrustId, choose,
+    Arrival, DomainPattern, Forced, Generation, Mode, NextHop, OnFailure, Outbound, Table, TrustId, choose,
 };
 use crate::daemon::client_settings;
 use crate::mail::{Domain, PathFault};
@@ -79,7 +79,11 @@ fn plan(written: &Config, in_effect: &Config) -> (Vec<SenderTrial>, Vec<Evidence
     for connector in in_effect.outbound.iter().filter(|one| one.mode == Mode::Enforce) {
         let strict = written.outbound.iter().find(|one| one.name == connector.name);
         let Some(strict) = strict.filter(|one| one.is_enforced()) else { continue };
-        let Some(domain) = served(&table, connector) else {
+        // What is handed on by another connector is for a domain of that one.
+        let hands_on = |one: &&Outbound| one.on_failure == OnFailure::Reroute(Arc::clone(&connector.name));
+        let others = in_effect.outbound.iter().filter(hands_on);
+        let domain = std::iter::once(connector).chain(others).find_map(|one| served(&table, one));
+        let Some(domain) = domain else {
             evidence.push(Evidence {
                 area: EvidenceArea::Outbound,
                 subject: connector.name.to_string(),

@@ -84,14 +84,13 @@ struct Desk {
 }
 
 impl TestSender {
-    /// Sends one message to a server at this address.
+    /// Sends a message to a server at this address, and tries again: what a sender remembers of an attempt must not make
+    /// the next one laxer.
     ///
     /// # Errors
     /// The recipient domain makes no address.
     pub(super) async fn send(&self, address: SocketAddr, pin: &Pin) -> Result<SenderReport, PathFault> {
         let connector = Arc::new(self.destination.led_to(address, pin));
-        let arrives_by = connector.from_connectors.first().map(Arc::clone);
-        let job = job(&self.destination.domain, arrives_by)?;
         let table = Table::new(Generation(1), Vec::new(), vec![Outbound::clone(&connector)]);
         let setups = BTreeMap::from([(connector.revision, Arc::clone(&self.tls))]);
         let courier = Courier::new(
@@ -102,16 +101,26 @@ impl TestSender {
             Vec::new(),
             Default::default(),
         );
-        let desk = Arc::new(Desk {
-            job: Mutex::new(Some(job)),
-            report: Mutex::new(SenderReport::Nothing),
-            progress: Arc::default(),
-        });
-        let way = Way { connector, domain: None, literal: None };
-        let jobs: Arc<dyn Jobs> = desk.clone();
-        Arc::clone(&courier).carry(way, jobs).await;
+        let mut report = SenderReport::Nothing;
+        for attempts in 0..ATTEMPTS {
+            let desk = Arc::new(Desk {
+                job: Mutex::new(Some(job(
+                    &self.destination.domain,
+                    connector.from_connectors.first(),
+                    attempts,
+                )?)),
+                report: Mutex::new(SenderReport::Nothing),
+                progress: Arc::default(),
+            });
+            let way = Way { connector: Arc::clone(&connector), domain: None, literal: None };
+            let jobs: Arc<dyn Jobs> = desk.clone();
+            Arc::clone(&courier).carry(way, jobs).await;
+            let last = desk.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if report != SenderReport::Delivered {
+                report = last;
+            }
+        }
         courier.close().await;
-        let report = desk.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(report)
     }
 }
@@ -119,13 +128,13 @@ impl TestSender {
 /// An address of ours that nothing listens at, for a resolver that is never asked.
 pub(super) const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
-fn job(domain: &Domain, arrives_by: Option<Arc<str>>) -> Result<Job, PathFault> {
+fn job(domain: &Domain, arrives_by: Option<&Arc<str>>, attempts: u32) -> Result<Job, PathFault> {
     let content: Arc<[u8]> = Arc::from(&b"Subject: test of sealpost assure\r\n\r\nIt never left.\r\n"[..]);
     let recipient = QueuedRecipient {
         number: 0,
         forward_path: Mailbox::parse(&format!("{LOCAL_PART}@{domain}"))?,
         dsn: RecipientDsn::default(),
-        attempts: 0,
+        attempts,
         delay_told: false,
         rerouted: None,
     };
@@ -138,7 +147,7 @@ fn job(domain: &Domain, arrives_by: Option<Arc<str>>) -> Result<Job, PathFault> 
             dsn: MessageDsn::default(),
             size: u64::try_from(content.len()).unwrap_or_default(),
             accepted_at: Clock::wall(),
-            origin: Origin { connector: arrives_by, ..Origin::default() },
+            origin: Origin { connector: arrives_by.cloned(), ..Origin::default() },
         }),
         recipients: Arc::from([recipient]),
         content: Content::Held(content),
@@ -187,5 +196,6 @@ impl Jobs for Desk {
 
 /// The local part of every address of ours.
 pub(super) const LOCAL_PART: &str = "sealpost-assure";
+const ATTEMPTS: u32 = 2;
 /// For each step of a session with a server in the same process.
 const STEP: Duration = Duration::from_secs(8);

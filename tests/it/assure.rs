@@ -75,11 +75,13 @@ async fn a_site_of_fifty_partners_that_enforces_passes_and_nobody_hears_of_it() 
         ("named", "next_hop = [\"smart.named.test\", \"other.named.test\"]\n"),
         ("strict", "next_hop = \"mx\"\nmin_version = \"1.3\"\nkey_exchange = \"post-quantum\"\n"),
         ("profiled", "next_hop = \"mx\"\nprofile = \"cnsa-1.0\"\n"),
-        ("first", "next_hop = \"mx\"\nclient_certificate = \"gw\"\n"),
+        ("first", "next_hop = \"mx\"\nclient_certificate = \"gw\"\non_failure = \"reroute:spare\"\n"),
     ] {
         let tls = "tls = \"forced\"\nrequire = \"identity\"\ntrust = [\"partners\"]\n";
         config += &format!("[[outbound]]\nname = \"{name}\"\ndomains = [\"{name}.test\"]\n{more}{tls}\n");
     }
+    // It has no domain of its own, and takes what another one hands on.
+    config += &format!("[[outbound]]\nname = \"spare\"\ndomains = []\nnext_hop = [\"spare.test\"]\n{FORCED}\n");
     site.configure_all(&config);
     let daemon = Daemon::start(&site.home).await;
     let (answer, code) = assured(&daemon, &[]).await;
@@ -103,6 +105,7 @@ async fn a_site_of_fifty_partners_that_enforces_passes_and_nobody_hears_of_it() 
         held.iter()
             .any(|line| line.starts_with("outbound | first |") && line.contains("with our certificate"))
     );
+    assert!(held.iter().any(|line| line.starts_with("outbound | spare | control")));
     assert!(held.iter().any(|line| line.contains("handshake with TLS 1.0 only | ")));
     assert_eq!(answer["daemon"]["connectors"], answer["config"]["connectors"]);
     assert_not_contacted(&sink);
