@@ -1,7 +1,7 @@
 //! Messages a second through the shipped relay, and through a Postfix beside it where `tests/run` has
 //! unpacked one: the same source, the same sink, 4 KiB messages, TLS both ways with the next hop's
 //! name verified, 20 sessions. First everything goes to one partner; then, `wide`, to 1,000 domains by turns,
-//! which share 100 hosts. `cargo bench --bench relay`.
+//! which share 100 hosts. The first is also measured without tracking. `cargo bench --bench relay`.
 #![allow(
     missing_docs,
     dead_code,
@@ -38,6 +38,9 @@ const SIZE: usize = 4_096;
 const SESSIONS: usize = 20;
 const RUNS: usize = 3;
 
+/// Nothing is kept of messages.
+const UNTRACKED: &str = "[tracking]\nenabled = false\n\n";
+
 /// Domains and hosts of the wide scenario, and the part of the loopback network they are in.
 const DOMAINS: usize = 1_000;
 const HOSTS: usize = 100;
@@ -49,9 +52,11 @@ type Run = (f64, Option<f64>);
 #[tokio::main]
 async fn main() {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let mut untracked = Vec::new();
     let (mut ours_wide, mut theirs_wide) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        ours.push(sealpost(10_000).await);
+        ours.push(sealpost(10_000, "").await);
+        untracked.push(sealpost(10_000, UNTRACKED).await);
         ours_wide.push(sealpost_wide(10_000).await);
         if Postfix::missing().is_none() {
             theirs.push(postfix(3_000).await);
@@ -59,6 +64,8 @@ async fn main() {
         }
     }
     let one = line("sealpost:      ", &mut ours);
+    let without = line("untracked:     ", &mut untracked);
+    println!("tracked / untracked: {:.2}", one / without);
     let wide = line("sealpost wide: ", &mut ours_wide);
     println!("wide / one partner: {:.2}", wide / one);
     match Postfix::missing() {
@@ -70,10 +77,11 @@ async fn main() {
     }
 }
 
-async fn sealpost(count: usize) -> Run {
+async fn sealpost(count: usize, settings: &str) -> Run {
     let site = Site::new();
     let sink = site.good_sink().await;
-    let daemon = site.start(&(WARN.to_owned() + &outbound("out", "b.test", sink.address, IDENTITY))).await;
+    let daemon =
+        site.start(&(WARN.to_owned() + settings + &outbound("out", "b.test", sink.address, IDENTITY))).await;
     measured(daemon, &site, &sink, to_one(count)).await
 }
 

@@ -9,7 +9,7 @@ use super::exit::{EXIT_IO, EXIT_OS, Failure};
 use super::print::{say, say_json, table};
 use crate::config;
 use crate::mail::Clock;
-use crate::trace::{Candidate, PartnerShare, TlsReport, TlsShare, TraceReader, TroubleCount, day};
+use crate::trace::{ForcibleDomain, PartnerShare, TlsReport, TlsShare, TraceReader, TroubleCount, day};
 
 /// What `report` takes.
 #[derive(Debug, clap::Args)]
@@ -139,7 +139,7 @@ fn adoption(report: &TlsReport, limit: usize) -> String {
             report.from, report.to
         );
     }
-    let row = |one: &Candidate| {
+    let row = |one: &ForcibleDomain| {
         let (messages, connections) = (one.messages.to_string(), one.connections.to_string());
         vec![one.domain.clone(), messages, connections, one.quality.to_owned(), one.host.clone()]
     };

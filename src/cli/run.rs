@@ -16,7 +16,7 @@ use crate::admin::Operator as _;
 use crate::config::{Config, LogFormat, LogSettings};
 use crate::daemon::{self, Cause, Ending, RelayDaemon, Signals, StartFault, Watchdog};
 use crate::spool::SpoolFault;
-use crate::tracking::{Log, Loss, Vitals};
+use crate::tracking::{Log, Loss, QuotedFields, Vitals};
 
 /// Runs the relay until SIGTERM or SIGINT; SIGHUP reloads.
 pub(super) fn run(args: &ConfigArg) -> Result<ExitCode, Failure> {
@@ -265,7 +265,7 @@ fn start_log(settings: &LogSettings, vitals: &Vitals) -> Result<Log, Failure> {
     let writer = Log::start(std::io::stderr(), vitals).map_err(|e| os(&e))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer.clone()).with_ansi(false);
     let started = match settings.format {
-        LogFormat::Text => log.try_init(),
+        LogFormat::Text => log.fmt_fields(QuotedFields).try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
     started.map_err(|e| os(&e))?;

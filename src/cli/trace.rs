@@ -28,7 +28,7 @@ pub(super) struct TraceArgs {
     /// A queue ID, a Message-ID, an address, or a domain.
     what: Option<String>,
     #[command(flatten)]
-    filter: FilterArgs,
+    filter: TraceFilterArgs,
     /// At most this many messages, the newest.
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     limit: usize,
@@ -45,7 +45,7 @@ pub(super) struct TraceArgs {
 
 /// Which events are asked for.
 #[derive(Debug, clap::Args)]
-struct FilterArgs {
+struct TraceFilterArgs {
     /// The sender's address, or @domain.
     #[arg(long, value_name = "ADDRESS")]
     from: Option<String>,
@@ -156,7 +156,7 @@ pub(super) fn trace(args: &TraceArgs) -> Result<ExitCode, Failure> {
     if args.follow {
         return follow(&mut reader, &filter, args.json);
     }
-    let found = Found::search(&mut reader, &filter, args.limit)?;
+    let found = TracedMessages::search(&mut reader, &filter, args.limit)?;
     if found.is_empty() {
         return Err(Failure::new(EXIT_NO, nothing(&reader, &filter)?));
     }
@@ -185,13 +185,13 @@ pub(super) fn trace(args: &TraceArgs) -> Result<ExitCode, Failure> {
 }
 
 /// What was found, the newest first.
-struct Found {
+struct TracedMessages {
     messages: Vec<QueueId>,
     /// Events that are about no message.
     others: Vec<TracedEvent>,
 }
 
-impl Found {
+impl TracedMessages {
     /// Looks for events until enough messages have some.
     fn search(reader: &mut TraceReader, filter: &TraceFilter, limit: usize) -> Result<Self, Failure> {
         let mut wanted = limit.saturating_mul(4).max(200);
@@ -234,7 +234,7 @@ impl Found {
 }
 
 /// One line for each message, and one for each other event.
-fn listing(reader: &mut TraceReader, found: &Found) -> Result<String, Failure> {
+fn listing(reader: &mut TraceReader, found: &TracedMessages) -> Result<String, Failure> {
     let mut rows = Vec::new();
     for id in &found.messages {
         let events = reader.timeline(*id).map_err(broken)?;

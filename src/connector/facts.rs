@@ -13,7 +13,8 @@ use crate::mail::{Domain, UnixMillis, rfc3339};
 /// What one TLS handshake showed. Nothing here is a verdict on a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFacts {
-    /// When the handshake completed; dated pins are judged by it.
+    /// When the handshake completed; dated pins are judged by it. The tracking store does not keep it.
+    #[serde(default)]
     pub at: UnixMillis,
     /// The protocol version that was negotiated.
     pub version: TlsVersion,
@@ -27,6 +28,9 @@ pub struct TlsFacts {
     pub sni: Option<String>,
     /// Outbound: whether the peer asked for a client certificate, and what we sent.
     pub client_certificate: Option<ClientCertificate>,
+    /// Outbound: the SHA-256 of our certificate that was sent, in lower-case hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_sha256: Option<Arc<str>>,
 }
 
 /// What happened to our own client certificate in an outbound handshake.

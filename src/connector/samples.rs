@@ -54,6 +54,7 @@ pub(crate) fn tls(version: TlsVersion, peer: PeerCertificate) -> TlsFacts {
         peer,
         sni: None,
         client_certificate: None,
+        own_sha256: None,
     }
 }
 

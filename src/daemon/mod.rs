@@ -267,10 +267,13 @@ fn protocol_log(config: &Config, vitals: &Vitals) -> ProtocolLog {
     ProtocolLog::new(files, vitals)
 }
 
+/// Where a session tells what happens, and where what was said.
+type Accounts<'a> = (&'a Arc<Journal>, &'a ProtocolLog);
+
 /// What the sessions of all listeners share.
 fn listener_state(
     settings: listen::Settings,
-    (live, spool, (journal, protocol)): (&Arc<LiveTable>, &Arc<dyn Spool>, (&Arc<Journal>, &ProtocolLog)),
+    (live, spool, (journal, protocol)): (&Arc<LiveTable>, &Arc<dyn Spool>, Accounts<'_>),
     (room, braking): (Arc<Room>, &Braking),
     (tls, seen): (&Arc<ServerSetups>, &SeenPeers),
     (courier, scheduler): (&Arc<Courier>, &Arc<Scheduler>),

@@ -167,6 +167,8 @@ impl ClientSetup {
         let peer = assess(chain, proved, &self.settings.trust, Usage::Server, now);
         let mut facts = super::channel_facts(state, peer, sent, now)?;
         facts.client_certificate = Some(shower.outcome());
+        let shown = identity.filter(|_| shower.outcome() == ClientCertificate::Sent);
+        facts.own_sha256 = shown.map(|identity| identity.facts().sha256.as_str().into());
         Ok((stream, facts))
     }
 }

@@ -76,7 +76,7 @@ fn channel_facts(
     let suite = state.negotiated_cipher_suite().map_or_else(String::new, |suite| suite_name(suite.suite()));
     let group =
         state.negotiated_key_exchange_group().map_or_else(String::new, |group| format!("{:?}", group.name()));
-    Ok(TlsFacts { at, version, suite, group, peer, sni, client_certificate: None })
+    Ok(TlsFacts { at, version, suite, group, peer, sni, client_certificate: None, own_sha256: None })
 }
 
 /// The name registered with IANA, in which TLS 1.3 suites have no version.

@@ -21,6 +21,6 @@ pub use recorder::{DroppedEvents, EventRecorder};
 pub use schema::{STORE_FILE, TraceFault};
 pub use sums::{RequiredQuality, Sum, SumKey, TlsQuality, day};
 pub use tls_report::{
-    Candidate, DomainCount, PartnerShare, SecurityCount, TlsReport, TlsShare, TroubleCount, date_of_day,
+    DomainCount, ForcibleDomain, PartnerShare, SecurityCount, TlsReport, TlsShare, TroubleCount, date_of_day,
 };
 pub use writer::TraceStore;

@@ -36,7 +36,7 @@ pub struct TlsReport {
     /// Recipient domains that offer no TLS, and got mail in plaintext.
     pub without_tls: Vec<TroubleCount>,
     /// Domains that no connector forces, and could.
-    pub could_be_forced: Vec<Candidate>,
+    pub could_be_forced: Vec<ForcibleDomain>,
 }
 
 /// How much of what was transferred was over TLS. Messages and connections are counted apart.
@@ -102,7 +102,7 @@ pub struct TroubleCount {
 
 /// A domain that could be forced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Candidate {
+pub struct ForcibleDomain {
     /// The domain.
     pub domain: String,
     /// Deliveries in these days, all over TLS.
@@ -130,7 +130,7 @@ impl TlsReport {
             by_security: by_security(sums),
             partners: partners(sums),
             succeeding: succeeding(sums),
-            failing: troubles(sums, |key| is_tls_failure(key)),
+            failing: troubles(sums, is_tls_failure),
             certificates: troubles(sums, |key| is_tls_failure(key) && is_over_certificate(&key.reason)),
             refused: troubles(sums, |key| key.kind == EventKind::Refused && !is_status(&key.reason)),
             without_tls: troubles(sums, |key| {
@@ -293,15 +293,15 @@ fn succeeding(sums: &[(SumKey, Sum)]) -> Vec<DomainCount> {
     all
 }
 
-fn candidates(sums: &[(SumKey, Sum)]) -> Vec<Candidate> {
+fn candidates(sums: &[(SumKey, Sum)]) -> Vec<ForcibleDomain> {
     let rows = domains(sums).into_iter();
     let could = rows.filter(|(_, row)| {
         !row.is_forced && !row.lacked && row.worst.is_some_and(|worst| worst >= TlsQuality::Encrypted)
     });
-    let mut all: Vec<Candidate> = could
+    let mut all: Vec<ForcibleDomain> = could
         .map(|(domain, row)| {
             let quality = row.worst.unwrap_or_default();
-            Candidate {
+            ForcibleDomain {
                 domain: domain.to_owned(),
                 messages: row.messages,
                 connections: row.connections,

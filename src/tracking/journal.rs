@@ -51,6 +51,7 @@ macro_rules! tell {
                 tls_version = decided.tls_version,
                 tls_suite = decided.tls_suite,
                 certificate_sha256 = decided.certificate_sha256,
+                own_certificate_sha256 = decided.own_certificate_sha256,
                 $words
             );
         }
@@ -388,6 +389,7 @@ struct DecisionFields<'a> {
     tls_version: Option<DisplayValue<crate::connector::TlsVersion>>,
     tls_suite: Option<DisplayValue<Line<&'a str>>>,
     certificate_sha256: Option<DisplayValue<Line<&'a str>>>,
+    own_certificate_sha256: Option<DisplayValue<Line<&'a str>>>,
 }
 
 impl<'a> DecisionFields<'a> {
@@ -405,6 +407,7 @@ impl<'a> DecisionFields<'a> {
             tls_version: tls.map(|facts| display(facts.version)),
             tls_suite: line(tls.map(|facts| facts.suite.as_str())),
             certificate_sha256: line(tls.and_then(|f| f.certificate()).map(|c| c.sha256.as_str())),
+            own_certificate_sha256: line(tls.and_then(|f| f.own_sha256.as_deref())),
         }
     }
 }
@@ -491,6 +494,7 @@ mod tests {
         let subscriber = tracing_subscriber::fmt()
             .without_time()
             .with_ansi(false)
+            .fmt_fields(crate::tracking::QuotedFields)
             .with_max_level(tracing::Level::DEBUG)
             .with_writer(move || writer.clone())
             .finish();
@@ -543,9 +547,9 @@ mod tests {
                 rerouted_from: None,
             },
             "WARN sealpost::message: deferred id=01M855CHK0000 reverse_path=s@a.example message_id=1@a.example forward_path=a@b.example outbound=fabrikam-out status=4.7.4 \
-             reason=odd\\r\\nanswer host=mx.b.example [192.0.2.7]:25 reply=454 later\\r\\u{1b} \
-             next_at=2026-11-23T21:35:56Z connector=fabrikam-out required=TLSv1.2 or later, any certificate \
-             attained=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
+             reason=\"odd\\\\r\\\\nanswer\" host=\"mx.b.example [192.0.2.7]:25\" reply=\"454 later\\\\r\\\\u{1b}\" \
+             next_at=2026-11-23T21:35:56Z connector=fabrikam-out required=\"TLSv1.2 or later, any certificate\" \
+             attained=plaintext because=\"TLS is required, and STARTTLS is not offered\" token=starttls-not-offered",
         );
         let delivered = &DeliveryRecord {
             reports_on: false,
@@ -563,8 +567,8 @@ mod tests {
                 rerouted_from: Some("bank"),
             },
             "INFO sealpost::message: delivered id=01M855CHK0000 reverse_path=s@a.example message_id=1@a.example forward_path=a@b.example host=mx \
-             reply=250 2.0.0 ok delay_ms=12 rerouted_from=bank connector=fabrikam-out required=TLSv1.2 or later, any certificate \
-             attained=plaintext because=TLS is required, and STARTTLS is not offered token=starttls-not-offered",
+             reply=\"250 2.0.0 ok\" delay_ms=12 rerouted_from=bank connector=fabrikam-out required=\"TLSv1.2 or later, any certificate\" \
+             attained=plaintext because=\"TLS is required, and STARTTLS is not offered\" token=starttls-not-offered",
         );
         check(
             &Event::Handshake {

@@ -3,6 +3,7 @@
 
 mod backlog;
 mod event;
+mod fields;
 mod journal;
 mod log;
 mod protocol;
@@ -10,6 +11,7 @@ mod settings;
 mod vitals;
 
 pub use event::{ArrivalTimes, Event, HandshakeSide, MessageFacts, QueueHandling};
+pub use fields::QuotedFields;
 pub use journal::{Journal, Observer};
 pub use log::{LineWriter, Log};
 pub use protocol::{ProtocolFiles, ProtocolLog, Recording, SessionSide};

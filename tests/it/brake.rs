@@ -78,9 +78,13 @@ async fn a_flood_stops_its_connector_and_no_other_until_it_is_released() {
     sink.messages(4).await;
     assert_eq!(send(&daemon, OTHERS).await.code, 250);
     sink.messages(5).await;
-    told(&daemon, "alarm what=connector apps: 4 recipients within ten minutes").await;
-    let alarm =
-        daemon.log().lines().find(|line| line.contains("alarm what=connector apps")).unwrap().to_owned();
+    told(&daemon, "alarm kind=brake what=\"connector apps: 4 recipients within ten minutes").await;
+    let alarm = daemon
+        .log()
+        .lines()
+        .find(|line| line.contains("alarm kind=brake what=\"connector apps"))
+        .unwrap()
+        .to_owned();
     assert!(
         alarm.contains("the last by 127.0.0.2") && alarm.contains("`sealpost connectors release apps`"),
         "{alarm}"
@@ -123,7 +127,7 @@ async fn a_braked_connector_stays_so_over_stops_and_kills() {
     let daemon = Daemon::start(&site.home).await;
     assert_eq!(send(&daemon, APPS).await.code, 451);
     assert_eq!(send(&daemon, OTHERS).await.code, 250);
-    told(&daemon, "alarm what=connector apps").await;
+    told(&daemon, "alarm kind=brake what=\"connector apps").await;
     daemon.stop().await;
     // Without that file everything is forgotten, and mail flows.
     let daemon = Daemon::start(&site.home).await;
@@ -163,7 +167,7 @@ async fn an_alarm_refuses_nothing_and_strangers_brake_nobody() {
         assert_eq!(send(&daemon, APPS).await.code, 250);
     }
     sink.messages(6).await;
-    told(&daemon, "alarm what=connector apps").await;
+    told(&daemon, "alarm kind=brake what=\"connector apps").await;
     assert!(daemon.log().contains("its mail is still accepted"), "{}", daemon.log());
     let apps = row(&daemon, "apps").await;
     assert_eq!(apps["braked"]["refuses"], false, "{apps}");

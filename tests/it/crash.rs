@@ -1,6 +1,6 @@
 //! kill -9 under load: what was acknowledged is never lost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -73,6 +73,33 @@ async fn twenty_kills_lose_nothing_that_was_acknowledged() {
         }
     }
     sink.assert_nothing_in_clear();
+    assert_delivered_means_arrived(&daemon, &sink).await;
+}
+
+/// A kill may cost the last second of tracking, but what the store says was delivered has arrived.
+async fn assert_delivered_means_arrived(daemon: &Daemon, sink: &Sink) {
+    let arrived: HashSet<String> = sink
+        .arrived()
+        .iter()
+        .filter_map(|message| {
+            let text = String::from_utf8_lossy(&message.content).into_owned();
+            let id = text.split(" id ").nth(1)?.chars().take(13).collect();
+            Some(id)
+        })
+        .collect();
+    let told = async || {
+        let told = daemon.command(&["trace", "--event", "delivered", "--limit", "1000000"]).await;
+        let lines = String::from_utf8(told.stdout).unwrap();
+        let events = lines.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let delivered: Vec<String> = events
+            .filter(|event| event["event"] == "delivered")
+            .filter_map(|event| event["id"].as_str().map(str::to_owned))
+            .collect();
+        (!delivered.is_empty()).then_some(delivered)
+    };
+    let delivered = eventually("the deliveries of the last life", LONG, told).await;
+    let false_ones: Vec<&String> = delivered.iter().filter(|id| !arrived.contains(*id)).collect();
+    assert!(false_ones.is_empty(), "told as delivered, and never arrived: {false_ones:?}");
 }
 
 /// Half of the producers come over TLS.

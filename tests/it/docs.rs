@@ -28,7 +28,7 @@ pub(crate) fn pages() -> Vec<(String, String)> {
     paths.into_iter().map(read).collect()
 }
 
-fn page(path: &str) -> String {
+pub(crate) fn page(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn prose(text: &str) -> String {
     kept.split('`').step_by(2).collect::<Vec<_>>().join("`")
 }
 
-fn in_backticks(text: &str) -> Vec<&str> {
+pub(crate) fn in_backticks(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 

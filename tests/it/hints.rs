@@ -71,7 +71,7 @@ async fn a_known_reply_is_explained_in_log_queue_validate_and_reports() {
     assert!(report.contains("X-Sealpost-Hint: exo-relay-denied\r\n"), "{report}");
     let failed = line(&daemon, "failed id=", "bob@d.test");
     assert!(
-        failed.contains("hint=We must let our tenant") && failed.contains("[exo-relay-denied]"),
+        failed.contains("hint=\"We must let our tenant") && failed.contains("[exo-relay-denied]"),
         "{failed}"
     );
     // It waits: log, queue in text and JSON, a report about the delay, and validate.

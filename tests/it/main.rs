@@ -79,6 +79,7 @@ mod tls_judge;
 mod tls_matrix;
 mod tls_outbound;
 mod tls_page;
+mod traced;
 mod unmet;
 mod verdict;
 mod walks;

@@ -111,5 +111,6 @@ fn facts(config: &Config, cell: &Cell, version: ProtocolVersion, group: NamedGro
         peer: tls::assess(&cell.chain, true, &sets, tls::Usage::Server, Clock::wall()),
         sni: None,
         client_certificate: None,
+        own_sha256: None,
     }
 }

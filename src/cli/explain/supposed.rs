@@ -114,6 +114,7 @@ pub(super) fn facts(
         peer,
         sni: None,
         client_certificate: of_server,
+        own_sha256: None,
     })))
 }
 

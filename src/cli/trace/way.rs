@@ -1,7 +1,7 @@
 //! A message's way in words: a timeline, a row of a list, a line of what is followed. Pure.
 
 use crate::admin::MessageView;
-use crate::connector::DecisionRecord;
+use crate::connector::{DecisionRecord, TlsFacts};
 use crate::mail::{QueueId, rfc3339};
 use crate::trace::{EventFacts, TracedEvent};
 
@@ -132,16 +132,14 @@ fn decision_lines(decision: &DecisionRecord) -> Vec<String> {
         format!("attained: {}", decision.attained),
         format!("because:  {} ({})", decision.reason, decision.token),
     ];
-    let tls = decision.tls.as_ref();
-    let field = |name: &str| tls.and_then(|tls| tls.get(name)).and_then(|value| value.as_str());
-    if let (Some(version), Some(suite)) = (field("version"), field("suite")) {
-        lines.push(format!("session:  {version} {suite} {}", field("group").unwrap_or_default()));
+    // Another version may have stored it in another form.
+    let tls: Option<TlsFacts> = decision.tls.clone().and_then(|tls| serde_json::from_value(tls).ok());
+    if let Some(tls) = tls {
+        lines.push(format!("session:  {} {} {}", tls.version, tls.suite, tls.group));
+        let theirs = tls.certificate().map(|one| format!("their certificate: SHA-256 {}", one.sha256));
+        lines.extend(theirs);
+        lines.extend(tls.own_sha256.map(|sha256| format!("our certificate:   SHA-256 {sha256}")));
     }
-    let shown = tls.and_then(|tls| tls.pointer("/peer/shown"));
-    if let Some(sha256) = shown.and_then(|shown| shown.get("sha256")).and_then(|value| value.as_str()) {
-        lines.push(format!("their certificate: SHA-256 {sha256}"));
-    }
-    lines.extend(field("own_sha256").map(|sha256| format!("our certificate:   SHA-256 {sha256}")));
     lines
 }
 

@@ -141,6 +141,7 @@ fn facts() -> Arc<TlsFacts> {
         peer: PeerCertificate::NotShown,
         sni: None,
         client_certificate: None,
+        own_sha256: None,
     })
 }
 
