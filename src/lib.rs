@@ -5,6 +5,7 @@
 pub mod mail;
 
 pub mod connector;
+pub mod echo;
 pub mod resolver;
 
 pub mod outcome;

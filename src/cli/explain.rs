@@ -18,9 +18,11 @@ use crate::daemon::{override_words, recorded_overrides};
 use crate::mail::{Domain, Mailbox, ReversePath};
 use crate::outcome::may_pass;
 use crate::tls;
+use echoed::{EchoExplained, echo_for, echoed};
 use supposed::{facts, supposed};
 
 mod args;
+mod echoed;
 mod refusal;
 mod supposed;
 
@@ -35,7 +37,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     // Those of the daemon, if its folder can be read.
     let overrides = recorded_overrides(&config.data_dir).unwrap_or_default();
     let (config, _) = config.overridden(&overrides);
-    let table = Table::new(Generation(1), config.inbound.clone(), config.outbound.clone());
+    let table = config.table(Generation(1));
     let postmaster = &config.listen.postmaster;
     let to = args.to.as_deref().map(|to| addressee(to, postmaster)).transpose()?;
     let mut answer = ExplainAnswer::default();
@@ -51,7 +53,12 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
             OnwardDemand { raised_by: part.raised_by.clone(), ..OnwardDemand::of_connector(part.onward) };
         answer.inbound = Some(part);
     }
-    if let Some(to) = &to {
+    let echo = to.as_ref().and_then(|to| echo_for(&config, &to.mailbox, arrived_by.as_deref()));
+    if let Some(echo) = echo {
+        let (answers, part) = echoed(args, echo, (&config, &table), &mut lines)?;
+        yes &= answers;
+        answer.echo = Some(part);
+    } else if let Some(to) = &to {
         let arrived = (&to.mailbox, arrived_by.as_ref(), &demand);
         let (served, part) = outbound(args, arrived, &config, &table, &mut lines)?;
         yes &= served;
@@ -236,11 +243,16 @@ fn inbound(
                 admitted.connector.find(section.as_bytes(), &config.listen.name, admitted.connector.headers);
             // RFC 5321 §4.5.1: mail for postmaster is always taken.
             let to = to.filter(|to| !to.is_postmaster).map(|to| &to.mailbox);
+            let echoes = to.is_some_and(|to| table.is_echo(&admitted.connector, to));
+            let to = to.filter(|_| !echoes);
             let relays = to.is_none_or(|to| {
                 admitted.connector.relays(table, path.mailbox().is_none(), to.domain_name())
             });
             let unknown = to.filter(|to| relays && !admitted.connector.knows(to));
             lines.push(format!("  admitted by {}: {}", admitted.connector.name, admitted.decision.reason()));
+            if echoes {
+                lines.push(format!("  {} may use the echo mailbox", admitted.connector.name));
+            }
             if let (false, Some(to)) = (relays, to) {
                 lines.push(format!("  but {}; RCPT is refused", admitted.connector.relay_refusal(to)));
             }
@@ -305,6 +317,8 @@ struct ExplainAnswer {
     inbound: Option<InboundAnswer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outbound: Option<OutboundAnswer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    echo: Option<EchoExplained>,
     /// Those of the connectors that decide.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     overridden: Vec<Override>,

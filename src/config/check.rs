@@ -10,14 +10,14 @@ use toml::Spanned;
 
 use super::fault::Report;
 use super::keys::{
-    AdminValues, BrakeValues, CrlValues, DnsValues, Entry as _, LimitsValues, ListenerEntry, ListenerValues,
-    LogValues, QueueValues, ServerValues, TimeoutsValues, TrackingValues, shown,
+    AdminValues, BrakeValues, CrlValues, DnsValues, EchoValues, Entry as _, LimitsValues, ListenerEntry,
+    ListenerValues, LogValues, QueueValues, ServerValues, TimeoutsValues, TrackingValues, shown,
 };
 use super::known::DefinedIds;
 use super::named::Revisions;
 use super::{LogSettings, connectors, outbound, partners, schema, view};
 use crate::admin::AdminSettings;
-use crate::connector::{Inbound, Outbound};
+use crate::connector::{EchoMailbox, Inbound, Outbound};
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::tracking::TrackingSettings;
 use crate::{deliver, listen, resolver, retrieve, scheduler};
@@ -32,6 +32,7 @@ pub(super) struct CheckedFile {
     pub(super) retrieve: retrieve::settings::Settings,
     pub(super) inbound: Vec<Inbound>,
     pub(super) outbound: Vec<Outbound>,
+    pub(super) echo: Option<EchoMailbox>,
     pub(super) drain: Duration,
     pub(super) tracking: TrackingSettings,
     pub(super) admin: Option<AdminSettings>,
@@ -47,6 +48,7 @@ struct Plain {
     queue: QueueValues,
     limits: LimitsValues,
     brake: BrakeValues,
+    echo: EchoValues,
     timeouts: TimeoutsValues,
     tracking: TrackingValues,
     admin: AdminValues,
@@ -99,6 +101,7 @@ pub(super) fn check(
         retrieve: plain.crl.settings(),
         inbound: connectors.inbound,
         outbound: connectors.outbound,
+        echo: plain.echo.mailbox(),
         drain: plain.timeouts.drain,
         tracking: plain.tracking.settings(),
         admin,
@@ -128,6 +131,7 @@ fn plain(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Plain {
         queue: file.queue.read(&nowhere, report),
         limits: file.limits.read(&nowhere, report),
         brake: file.brake.read(&nowhere, report),
+        echo: file.echo.read(&nowhere, report),
         timeouts: file.timeouts.read(&nowhere, report),
         tracking: file.tracking.read(&nowhere, report),
         admin: file.admin.read(&nowhere, report),
@@ -155,6 +159,7 @@ fn in_force(file: &schema::File, server: &ServerValues, plain: &Plain) -> Map<St
         ("queue", shown(&file.queue, &plain.queue)),
         ("limits", shown(&file.limits, &plain.limits)),
         ("brake", shown(&file.brake, &plain.brake)),
+        ("echo", shown(&file.echo, &plain.echo)),
         ("timeouts", shown(&file.timeouts, &plain.timeouts)),
         ("tracking", shown(&file.tracking, &plain.tracking)),
         ("admin", shown(&file.admin, &plain.admin)),

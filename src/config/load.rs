@@ -16,7 +16,7 @@ use super::keys::OneOrMany;
 use super::materials::{self, Materials};
 use super::verdict::{JudgedFile, ProfileVerdict};
 use super::{
-    believed, dates, lenient, lint, never, partners, ports, presented, profiled, schema, verdict, view,
+    believed, dates, echo, lenient, lint, never, partners, ports, presented, profiled, schema, verdict, view,
 };
 use crate::connector::{Generation, InboundTls, Profile, Table, TrustId};
 use crate::mail::{Clock, Domain};
@@ -101,6 +101,7 @@ fn read_text(
     }
     if let Some(checked) = checked.as_ref().filter(|_| report.is_clean()) {
         never::find(&file, checked, &mut report);
+        echo::find(&file, checked, &mut report);
         presented::warn(&file, checked, &materials.identities, &mut report);
         profiled::find(&file, checked, &materials.identities, &mut report);
         let table = Table::new(Generation::default(), checked.inbound.clone(), checked.outbound.clone());
@@ -240,6 +241,7 @@ fn whole(
         outbound: checked.outbound,
         identities: materials.identities,
         trust,
+        echo: checked.echo,
         drain: checked.drain,
         staged: materials.staged,
         tracking: checked.tracking,

@@ -8,6 +8,7 @@ mod clouds;
 mod connectors;
 mod dates;
 mod demands;
+mod echo;
 mod fault;
 mod files;
 mod keys;
@@ -51,7 +52,7 @@ pub use units::nearest;
 pub use verdict::{PartVerdict, ProfileVerdict};
 
 use crate::admin::AdminSettings;
-use crate::connector::{Generation, Inbound, Outbound, SmartHost, Table, TrustId};
+use crate::connector::{EchoMailbox, Generation, Inbound, Ourselves, Outbound, SmartHost, Table, TrustId};
 use crate::mail::UnixMillis;
 use crate::tls::{Identity, TrustSet};
 use crate::tracking::TrackingSettings;
@@ -88,6 +89,8 @@ pub struct Config {
     pub identities: BTreeMap<String, Arc<Identity>>,
     /// The trust anchor sets that connectors name; `system` only if a connector uses it.
     pub trust: BTreeMap<TrustId, Arc<TrustSet>>,
+    /// The echo mailbox, if there is one.
+    pub echo: Option<EchoMailbox>,
     /// How long a reload waits for transactions that a stricter connector does not allow.
     pub drain: Duration,
     /// When the successor of a certificate takes over, by the ID of `[certificate.ID]`; only future dates.
@@ -111,7 +114,10 @@ impl Config {
     #[must_use]
     pub fn table(&self, generation: Generation) -> Table {
         let trust = self.trust.iter().map(|(id, set)| (id.clone(), set.contents())).collect();
-        Table::new(generation, self.inbound.clone(), self.outbound.clone()).trusting(trust)
+        let certificates = self.identities.iter().map(|(id, own)| (id.as_str().into(), own.facts().clone()));
+        let ourselves = Ourselves { echo: self.echo.clone(), certificates: certificates.collect() };
+        let table = Table::new(generation, self.inbound.clone(), self.outbound.clone());
+        table.trusting(trust).presenting(ourselves)
     }
 }
 

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::fault::place;
 use super::keys::{
-    AdminEntry, BrakeEntry, CertificateEntry, CrlEntry, DnsEntry, InboundEntry, LimitsEntry, List,
+    AdminEntry, BrakeEntry, CertificateEntry, CrlEntry, DnsEntry, EchoEntry, InboundEntry, LimitsEntry, List,
     ListenerEntry, LogEntry, OutboundEntry, PartnerEntry, QueueEntry, RaiseEntry, ServerEntry, Text,
     TimeoutsEntry, TrackingEntry, TrustEntry,
 };
@@ -35,6 +35,7 @@ pub(super) struct File {
     pub(super) queue: QueueEntry,
     pub(super) limits: LimitsEntry,
     pub(super) brake: BrakeEntry,
+    pub(super) echo: EchoEntry,
     pub(super) timeouts: TimeoutsEntry,
     pub(super) tracking: TrackingEntry,
     pub(super) admin: AdminEntry,

@@ -29,6 +29,7 @@ pub(super) fn inbound(mut keys: Map<String, Value>, connector: &Inbound) -> Valu
         keys.insert("from_domains".to_owned(), patterns(&connector.from_domains));
     }
     keys.insert("brake".to_owned(), json!(connector.brake));
+    keys.insert("echo".to_owned(), json!(connector.uses_echo()));
     keys.insert("requirement".to_owned(), json!(inbound_requirement(connector)));
     keys.insert("revision".to_owned(), json!(connector.revision.to_string()));
     Value::Object(keys)

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::arrival::{Arrival, PatternServers};
 use super::brake::BrakeMode;
 use super::{
-    ClientNetworks, DialRules, DomainPattern, Forced, HeaderHandling, MxAddresses, Onward, OverrideLevel,
+    ClientNetworks, DialRules, DomainPattern, Forced, HeaderHandling, Onward, Ourselves, OverrideLevel,
     Partner, PeerName, Profile, ProtocolLogging, RaiseRule, Recipients, Require, Requirement,
     SendingSettings, TrustId, TrustSets, User, Users,
 };
@@ -28,6 +28,8 @@ pub struct Table {
     pub outbound: Vec<Arc<Outbound>>,
     /// The trust anchor sets that they name.
     pub trust: TrustSets,
+    /// What we show others.
+    pub ourselves: Ourselves,
     pub(super) index: Index,
 }
 
@@ -135,6 +137,8 @@ pub struct Inbound {
     pub verify_recipients: bool,
     /// How much of the dialogue of its sessions is logged.
     pub protocol_log: ProtocolLogging,
+    /// Whether its clients may use the echo mailbox; `None`: as [`Inbound::uses_echo`] says.
+    pub echo: Option<bool>,
     /// The digest of all these settings and of the files they name.
     #[serde(skip)]
     pub revision: Revision,
@@ -370,7 +374,14 @@ impl Table {
         let outbound: Vec<Arc<Outbound>> = outbound.into_iter().map(Arc::new).collect();
         let inbound: Vec<Arc<Inbound>> = inbound.into_iter().map(Arc::new).collect();
         let index = Index::new(&inbound, &outbound);
-        Self { generation, inbound, outbound, trust: TrustSets::new(), index }
+        Self {
+            generation,
+            inbound,
+            outbound,
+            trust: TrustSets::new(),
+            ourselves: Ourselves::default(),
+            index,
+        }
     }
 
     /// The same, with what the trust anchor sets hold.
@@ -429,78 +440,9 @@ impl Inbound {
     pub fn is_enforced(&self) -> bool {
         self.forced().is_some() && self.mode == Mode::Enforce
     }
-
-    /// A connector that admits these reverse-path domains from anywhere, relays nowhere, and requires nothing
-    /// else.
-    #[must_use]
-    pub fn new(name: &str, from_domains: Vec<DomainPattern>) -> Self {
-        Self {
-            name: name.into(),
-            partner: None,
-            kind: ClientKind::default(),
-            listeners: Vec::new(),
-            except_domains: Vec::new(),
-            from_domains,
-            from_networks: ClientNetworks::default(),
-            users: None,
-            tls: InboundTls::Opportunistic,
-            mode: Mode::default(),
-            override_floor: None,
-            onward: Onward::default(),
-            raise: Vec::new(),
-            headers: HeaderHandling::default(),
-            originators: Vec::new(),
-            arrival_header: false,
-            reveal: Reveal::default(),
-            bare_lf: BareLf::default(),
-            lenient: false,
-            limits: InboundLimits::default(),
-            brake: BrakeMode::default(),
-            to_domains: Vec::new(),
-            recipients: None,
-            verify_recipients: false,
-            protocol_log: ProtocolLogging::default(),
-            revision: Revision::default(),
-        }
-    }
 }
 
 impl Outbound {
-    /// A connector that sends mail for these domains to these hosts, with TLS if offered, over one
-    /// connection, and retries for an hour.
-    #[must_use]
-    pub fn new(name: &str, domains: Vec<DomainPattern>, next_hop: NextHop) -> Self {
-        let minute = Duration::from_secs(60);
-        let mx_addresses = match &next_hop {
-            NextHop::Mx { port } => MxAddresses::on_port(*port),
-            NextHop::SmartHosts(_) => MxAddresses::default(),
-        };
-        Self {
-            name: name.into(),
-            partner: None,
-            domains,
-            from_connectors: Vec::new(),
-            cost: 10,
-            dialling: DialRules { mx_addresses, ..DialRules::default() },
-            next_hop,
-            tls: OutboundTls::Opportunistic(None),
-            mode: Mode::default(),
-            override_floor: None,
-            handshake: Handshake::default(),
-            sni: Sni::default(),
-            source_addresses: Vec::new(),
-            ehlo_name: None,
-            remember_tls: false,
-            client_certificate: None,
-            on_handshake_failure: OnHandshakeFailure::default(),
-            on_failure: OnFailure::default(),
-            retry: Retry { waits: vec![minute], expire: minute * 60, delay_dsn: None },
-            connections: 1,
-            sending: SendingSettings::default(),
-            revision: Revision::default(),
-        }
-    }
-
     /// The requirement for a session with this recipient domain and host. Reference identifiers are
     /// `peer_names`, else the configured smart host, else the recipient domain, since an MX name learned by
     /// plain DNS proves nothing (RFC 9325 §7.1).

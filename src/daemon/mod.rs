@@ -294,6 +294,7 @@ fn listener_state(
         verifier: Verifier::new(Arc::clone(courier), Arc::clone(scheduler)),
         accepted: Arc::new(move |leased| offered.offer(leased)),
         journal: Arc::clone(journal),
+        echo: std::sync::Mutex::default(),
         protocol: protocol.clone(),
     })
 }

@@ -48,7 +48,7 @@ pub(super) async fn converse(
     let mut conversation = Conversation {
         session: None,
         presented: None,
-        intake: Intake::new(Arc::clone(&shared)),
+        intake: Intake::new(Arc::clone(&shared), Arc::clone(&door.rules.listener)),
         pending: Vec::new(),
         taken: 0,
         deadlines: Deadlines::new(Instant::now()),

@@ -5,16 +5,19 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::ListenerState;
+use super::echo::{self, EchoArrival};
 use crate::connector::{Decision, Forced, Inbound, InboundTls, Mode};
+use crate::echo::Silence;
 use crate::mail::{Clock, Mailbox, QueueId, UnixMillis};
 use crate::smtp::data::ContentSink;
 use crate::smtp::receive::{ReceivedMessage, Reservation, StoreRefusal};
-use crate::spool::{BodyWriter, LaneKey, NewContent, NewMessage, Origin, SpoolFault};
+use crate::spool::{BodyWriter, LaneKey, Leased, NewContent, NewMessage, Origin, Pending, SpoolFault};
 use crate::tracking::{ArrivalTimes, Event, MessageFacts};
 
 /// Takes in the messages of one session, one at a time.
 pub(super) struct Intake {
     shared: Arc<ListenerState>,
+    listener: Arc<str>,
     id: QueueId,
     body: Body,
     octets: u64,
@@ -34,8 +37,8 @@ enum Body {
 }
 
 impl Intake {
-    pub(super) fn new(shared: Arc<ListenerState>) -> Self {
-        Self { shared, id: QueueId::first_of(0), body: Body::Nothing, octets: 0, noted: None }
+    pub(super) fn new(shared: Arc<ListenerState>, listener: Arc<str>) -> Self {
+        Self { shared, listener, id: QueueId::first_of(0), body: Body::Nothing, octets: 0, noted: None }
     }
 
     /// Makes a received message durable. It may be acknowledged only after `Ok`.
@@ -56,19 +59,17 @@ impl Intake {
 
     async fn put(&mut self, arrived: ReceivedMessage, peer: std::net::IpAddr) -> Result<(), SpoolFault> {
         let (content, reservation) = self.content().await?;
-        let ReceivedMessage { id, envelope, ways, connector, decision, findings, .. } = arrived;
-        let message_id = arrived.message_id;
-        let lanes = envelope
-            .recipients
-            .iter()
-            .zip(&ways)
-            .map(|(r, way)| LaneKey::of(way, r.forward_path.domain()))
-            .collect();
+        let accepted_at = Clock::wall();
+        let echoed = self.echoed(&arrived, (peer, accepted_at));
+        let ReceivedMessage { id, envelope, ways, connector, decision, findings, message_id, .. } = arrived;
+        let recipients = envelope.recipients.iter().zip(&ways);
+        let lanes = recipients.map(|(one, way)| LaneKey::of(way, one.forward_path.domain())).collect();
         let (proven, sealed) = (connector.forced().is_some_and(Forced::proves_who), is_sealed(&connector));
         let subject = arrived.subject.filter(|_| self.shared.settings.subjects);
         let reverse_path = envelope.reverse_path.clone();
-        let recipients: Vec<Mailbox> =
+        let mut recipients: Vec<Mailbox> =
             envelope.recipients.iter().map(|one| one.forward_path.clone()).collect();
+        recipients.extend(arrived.echo.map(|call| call.address));
         let origin = Origin {
             connector: Some(Arc::clone(&connector.name)),
             sealed,
@@ -77,19 +78,22 @@ impl Intake {
             message_id: message_id.clone(),
             subject: subject.clone(),
         };
-        let accepted_at = Clock::wall();
-        let message = NewMessage { id, envelope, lanes, content, accepted_at, origin };
+        // A message that is only for the echo mailbox ends here: its answer takes its place.
+        let message = (!envelope.recipients.is_empty()).then(|| NewMessage {
+            id,
+            envelope,
+            lanes,
+            content,
+            accepted_at,
+            origin,
+        });
+        let reservation = reservation.filter(|_| message.is_some());
         let spent = if reservation.is_some() { 0 } else { self.spend()? };
-        let leased = match self.shared.spool.put(message).await {
-            Ok(leased) => leased,
-            Err(fault) => {
-                self.shared.room.unspend(spent);
-                return Err(fault);
-            }
-        };
-        if let Some(reservation) = reservation {
-            reservation.keep();
-        }
+        let told = echoed.as_ref().map(echo::in_a_word);
+        let answer = echoed.and_then(Result::ok);
+        let stored = self.store(message, answer).await;
+        let leased = stored.inspect_err(|_| self.shared.room.unspend(spent))?;
+        reservation.into_iter().for_each(Reservation::keep);
         // The message is ours from here on; logged before it is handed to anyone, so that the log is in
         // order.
         let message = MessageFacts {
@@ -111,12 +115,39 @@ impl Intake {
             findings: &findings,
             decision: &decision,
         });
+        if let Some((kind, report)) = told {
+            self.shared.journal.record(&Event::Reported { id, kind, report });
+        }
         (self.shared.accepted)(leased);
         self.shared.brakes.accepted(&connector, recipients.len(), || decision.client_text());
         if sealed && proven {
             self.note(&connector.name, &decision);
         }
         Ok(())
+    }
+
+    /// The answer to a message for the echo mailbox, or why there is none.
+    fn echoed(
+        &self,
+        arrived: &ReceivedMessage,
+        (peer, now): (std::net::IpAddr, UnixMillis),
+    ) -> Option<Result<NewMessage, Silence>> {
+        let at = EchoArrival { listener: &self.listener, peer, now };
+        arrived.echo.as_deref().map(|call| echo::answer(&self.shared, (arrived, call), at))
+    }
+
+    /// Stores a message and an answer to it in one commit; either may be missing.
+    fn store(
+        &self,
+        message: Option<NewMessage>,
+        answer: Option<NewMessage>,
+    ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+        let spool = &self.shared.spool;
+        match (message, answer) {
+            (Some(message), answer) => spool.put_with(message, answer),
+            (None, Some(answer)) => spool.put(answer),
+            (None, None) => Box::pin(std::future::ready(Ok(Vec::new()))),
+        }
     }
 
     /// The content that has come, durable if it is in a file.

@@ -8,6 +8,7 @@ mod converse;
 mod deadline;
 mod door;
 mod early;
+mod echo;
 mod guesses;
 mod intake;
 mod lobby;
@@ -19,7 +20,7 @@ pub mod settings;
 mod turns;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
@@ -31,6 +32,7 @@ pub use refusals::{RefusalCount, RefusalTally};
 pub use settings::Settings;
 
 use crate::connector::{Generation, LiveTable};
+use crate::echo::EchoQuota;
 use crate::smtp::receive::{Brakes, Quotas, RecipientVerifier, Room};
 use crate::spool::{Leased, Spool};
 use crate::tls::{Partners, ServerSetup};
@@ -83,6 +85,8 @@ pub struct ListenerState {
     pub accepted: AcceptedHook,
     /// Where events are recorded.
     pub journal: Arc<Journal>,
+    /// How many answers the echo mailbox has sent.
+    pub echo: Mutex<EchoQuota>,
     /// Where dialogues are recorded.
     pub protocol: ProtocolLog,
 }

@@ -91,6 +91,7 @@ impl Server {
                 count.fetch_add(1, Ordering::SeqCst);
             }),
             journal: Arc::default(),
+            echo: std::sync::Mutex::default(),
             protocol: crate::tracking::ProtocolLog::default(),
             settings,
         };

@@ -41,7 +41,11 @@ impl Spool for Memory {
     fn begin_body(&self, _id: QueueId) -> Result<Box<dyn BodyWriter>, SpoolFault> {
         Err(SpoolFault::Failed("no files in memory".to_owned()))
     }
-    fn put(&self, _message: NewMessage) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+    fn put_with(
+        &self,
+        _message: NewMessage,
+        _answer: Option<NewMessage>,
+    ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
         answer(Vec::new())
     }
     fn settle(&self, settlement: Settlement) -> Pending<Result<Vec<Leased>, SpoolFault>> {

@@ -4,6 +4,7 @@
 mod asked;
 mod brakes;
 mod chunks;
+mod echoed;
 mod header;
 mod lenient;
 mod login;
@@ -42,7 +43,9 @@ use super::line::{LineSplitter, Split};
 use crate::connector::{
     Admission, Channel, Decision, Inbound, Outbound, SessionTable, TlsFacts, TransactionGuard,
 };
-use crate::mail::{Domain, Enhanced, Envelope, MailboxDomain, QueueId, Recipient, Reply, UnixMillis};
+use crate::mail::{
+    Domain, Enhanced, Envelope, Mailbox, MailboxDomain, QueueId, Recipient, Reply, UnixMillis,
+};
 use header::HeaderStage;
 use minutes::Minutes;
 use repeats::Repeats;
@@ -153,6 +156,8 @@ struct Left {
 struct Transaction {
     envelope: Envelope,
     ways: Vec<Arc<Outbound>>,
+    /// The echo mailbox, if it is a recipient: not among those of the envelope.
+    echo: Option<Mailbox>,
     connector: Arc<Inbound>,
     decision: Arc<Decision>,
     declared: u64,

@@ -45,7 +45,16 @@ pub trait Spool: Send + Sync {
 
     /// Stores a message. Once the answer is `Ok`, it is on stable storage, and its recipients are leased to
     /// the caller, one [`Leased`] for each lane.
-    fn put(&self, message: NewMessage) -> Pending<Result<Vec<Leased>, SpoolFault>>;
+    fn put(&self, message: NewMessage) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+        self.put_with(message, None)
+    }
+
+    /// The same, with an answer to it in one commit.
+    fn put_with(
+        &self,
+        message: NewMessage,
+        answer: Option<NewMessage>,
+    ) -> Pending<Result<Vec<Leased>, SpoolFault>>;
 
     /// Records the result of an attempt, and the messages it caused, in one commit. A message whose last
     /// recipient is done is deleted with its content. The new messages are leased to the caller.

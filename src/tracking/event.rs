@@ -188,7 +188,8 @@ pub enum Event<'a> {
     Reported {
         /// The queue ID of the message it is about.
         id: QueueId,
-        /// `failed`, `delayed`, `relayed`, or `shortened`: in place of a report that was refused for its form.
+        /// `failed`, `delayed`, `relayed`, or `shortened`: in place of a report that was refused for its form; `echo`: an answer
+        /// of the echo mailbox, or a word that begins with `echo-` for why there is none.
         kind: &'static str,
         /// The queue ID of the report; `None` if the reverse-path is null and none is sent.
         report: Option<QueueId>,

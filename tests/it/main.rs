@@ -32,6 +32,7 @@ mod dialogue;
 mod disk;
 mod docs;
 mod drain;
+mod echo;
 mod eight_bit;
 mod examples;
 mod extensions;

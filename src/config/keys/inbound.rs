@@ -327,6 +327,12 @@ section! {
             only at MAIL. What comes before, a handshake that fails for instance, is logged if any connector asks for it that the client \
             could come by: by listener and `from_networks`.",
     }
+    echo: Optional<Flag> = true => {
+        absent: "`true` for a partner's connector that tells its clients apart and does not take mail from every domain",
+        meaning: "Its clients may use the echo mailbox (`[echo]`), which answers to their reverse-path.",
+        explanation: "With `from_domains = [\"*\"]` anyone could have answers sent to anyone, so write `true` there only for networks of \
+            your own. Error: `true` without an `[echo]` address.",
+    }
 }
 
 impl InboundEntry {
@@ -386,6 +392,7 @@ impl InboundValues {
             recipients: recipients.and_then(|file| lists.recipients.get(file.get_ref()).cloned()),
             verify_recipients: self.verify_recipients,
             protocol_log: self.protocol_log,
+            echo: self.echo,
             revision: Revision::default(),
         })
     }

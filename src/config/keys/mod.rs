@@ -9,6 +9,7 @@ mod certificate;
 mod crl;
 mod demands;
 mod dns;
+mod echo;
 mod entry;
 mod forced;
 mod forms;
@@ -39,6 +40,7 @@ pub(super) use certificate::{CertificateEntry, TrustEntry};
 pub(super) use crl::{CrlEntry, CrlValues};
 pub(super) use demands::Demands;
 pub(super) use dns::{DnsEntry, DnsValues};
+pub(super) use echo::{EchoEntry, EchoValues};
 pub(super) use entry::Entry;
 pub(super) use inbound::{InboundEntry, InboundValues};
 pub(super) use key::Key;
@@ -74,6 +76,7 @@ const SECTIONS: &[&Section] = &[
     &queue::SECTION,
     &limits::SECTION,
     &brake::SECTION,
+    &echo::SECTION,
     &timeouts::SECTION,
     &tracking::SECTION,
     &admin::SECTION,

@@ -53,8 +53,12 @@ impl Spool for MemorySpool {
         Ok(Box::new(Writer(Arc::clone(&self.file))))
     }
 
-    fn put(&self, message: NewMessage) -> Pending<Result<Vec<Leased>, SpoolFault>> {
-        self.messages.lock().expect("the messages").push(message);
+    fn put_with(
+        &self,
+        message: NewMessage,
+        answer: Option<NewMessage>,
+    ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+        self.messages.lock().expect("the messages").extend(std::iter::once(message).chain(answer));
         Box::pin(async { Ok(Vec::new()) })
     }
 

@@ -20,7 +20,7 @@ impl Session {
                 }
                 chunked
             }
-            Phase::Envelope(transaction) if !transaction.envelope.recipients.is_empty() => {
+            Phase::Envelope(transaction) if transaction.has_recipient() => {
                 match self.first_chunk(&transaction, chunk) {
                     Ok(scanner) => {
                         let opened = self.open_content(&transaction, sink);

@@ -8,6 +8,7 @@ use crate::connector::{
     Admission, Arrival, BareLf, ChainVerdict, ClientKind, HeaderHandling, Inbound, PeerCertificate, Reveal,
     StaleProof, TlsFacts, TransactionGuard, admit, arrival_field, choose, is_ours, unassessed,
 };
+use crate::echo::EchoCall;
 use crate::mail::{
     BodyType, Domain, Enhanced, Envelope, Extension, Mailbox, MailboxDomain, MessageDsn, PathFault, Protocol,
     Received, Recipient, RecipientDsn, Reply, ReversePath, read_trace,
@@ -129,6 +130,7 @@ impl Session {
                     header,
                     originator,
                     ways: Vec::new(),
+                    echo: None,
                     connector: admitted.connector,
                     decision: admitted.decision,
                     declared,
@@ -169,6 +171,9 @@ impl Session {
     pub(super) fn on_rcpt(&mut self, rcpt: RcptTo) -> Option<Action> {
         if rcpt.dsn != RecipientDsn::default() && !self.offered().offers(Extension::Dsn) {
             return self.refuse("RCPT", CommandFault::Withheld(Extension::Dsn).reply(), None);
+        }
+        if self.is_echo(&rcpt.path) {
+            return self.take_echo(rcpt.path);
         }
         let Phase::Envelope(transaction) = &mut self.phase else {
             return self.out_of_order("RCPT", "MAIL comes first");
@@ -266,7 +271,7 @@ impl Session {
             // RFC 3030 §3: line ends and dot-stuffing would corrupt it.
             return self.out_of_order("DATA", "BODY=BINARYMIME needs BDAT");
         }
-        if transaction.envelope.recipients.is_empty() {
+        if !transaction.has_recipient() {
             let refused = transaction.refused > 0;
             self.phase = Phase::Envelope(transaction);
             if refused {
@@ -364,11 +369,13 @@ impl Session {
         if let Some(reply) = refused {
             return self.refuse_content(transaction, reply);
         }
+        let echo = transaction.echo.map(|address| Box::new(EchoCall::read(address, header)));
         self.phase = Phase::Commit(opened.id);
         Some(Action::Commit(Box::new(ReceivedMessage {
             id: opened.id,
             envelope: transaction.envelope,
             ways: transaction.ways,
+            echo,
             connector: transaction.connector,
             decision: transaction.decision,
             findings: transaction.header.into_findings(),
@@ -443,7 +450,7 @@ impl Session {
         };
         let tls = self.channel.tls.as_deref().map(tls_comment);
         let only_recipient = match transaction.envelope.recipients.as_slice() {
-            [one] => Some(&one.forward_path),
+            [one] if transaction.echo.is_none() => Some(&one.forward_path),
             _ => None,
         };
         Received {

@@ -9,6 +9,7 @@ use super::quota::Quotas;
 use super::room::Room;
 use super::tally::Patience;
 use crate::connector::{Decision, HeaderFindings, Inbound, Login, Onward, Outbound, RecipientCheck, TrustId};
+use crate::echo::EchoCall;
 use crate::mail::{Domain, Envelope, Extension, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::smtp::data::ContentLimits;
 
@@ -113,6 +114,8 @@ pub struct ReceivedMessage {
     pub envelope: Envelope,
     /// For each recipient, the connector it is expected to leave by.
     pub ways: Vec<Arc<Outbound>>,
+    /// Set if the echo mailbox is a recipient, which is not among those of the envelope.
+    pub echo: Option<Box<EchoCall>>,
     /// The connector it came by.
     pub connector: Arc<Inbound>,
     /// Why this connector was chosen.

@@ -6,7 +6,7 @@ use crate::spool::{Leased, SpoolFault};
 
 pub(super) fn acknowledge(op: Op, told: OperationAnswer) {
     match (op, told) {
-        (Op::Put { fresh, answer }, _) => send(answer, Ok(fresh.taken())),
+        (Op::Put { fresh, beside, answer }, _) => send(answer, Ok(taken(fresh, beside))),
         (Op::Settle(Settle { lease, reports, answer, .. }), _) => {
             // The lease ends before the caller is answered, so that its next request finds the recipients
             // free.
@@ -43,8 +43,8 @@ pub(super) fn acknowledge(op: Op, told: OperationAnswer) {
 /// Refuses an operation of which nothing was written; the files of its messages are removed.
 pub(super) fn fail(op: Op, fault: &SpoolFault) {
     match op {
-        Op::Put { fresh, answer } => {
-            drop(fresh);
+        Op::Put { fresh, beside, answer } => {
+            drop((fresh, beside));
             send(answer, Err(fault.clone()));
         }
         Op::Settle(Settle { lease, reports, answer, .. }) => {
@@ -64,8 +64,8 @@ pub(super) fn fail(op: Op, fault: &SpoolFault) {
 /// that.
 pub(super) fn keep_files(op: Op, fault: &SpoolFault) {
     match op {
-        Op::Put { fresh, answer } => {
-            drop(fresh.taken());
+        Op::Put { fresh, beside, answer } => {
+            drop(taken(fresh, beside));
             send(answer, Err(fault.clone()));
         }
         Op::Settle(Settle { lease, reports, answer, .. }) => {
@@ -79,6 +79,13 @@ pub(super) fn keep_files(op: Op, fault: &SpoolFault) {
         | Op::Release { .. }
         | Op::Hold { .. } => fail(op, fault),
     }
+}
+
+/// What was stored, leased to the caller.
+fn taken(fresh: Fresh, beside: Option<Box<Fresh>>) -> Vec<Leased> {
+    let mut leased = fresh.taken();
+    leased.extend(beside.into_iter().flat_map(|beside| beside.taken()));
+    leased
 }
 
 fn send<T>(answer: Answer<T>, result: Result<T, SpoolFault>) {

@@ -52,7 +52,12 @@ pub(super) fn apply(
 ) -> Result<OperationEffects> {
     let mut applied = OperationEffects { leave_content, ..OperationEffects::default() };
     match op {
-        Op::Put { fresh, .. } => insert(writer, fresh, &mut applied)?,
+        Op::Put { fresh, beside, .. } => {
+            insert(writer, fresh, &mut applied)?;
+            if let Some(beside) = beside {
+                insert(writer, beside, &mut applied)?;
+            }
+        }
         Op::Settle(settle) => apply_settle(writer, settle, &mut applied)?,
         Op::Hasten { id, now, .. } => applied.told = hasten(writer, *id, *now)?,
         // The writer takes this operation out of every group.

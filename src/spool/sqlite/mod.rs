@@ -164,10 +164,18 @@ impl Spool for SqliteSpool {
         self.shared.fault().map_or_else(|| self.shared.bodies.begin(id, lost), Err)
     }
 
-    fn put(&self, message: NewMessage) -> Pending<Result<Vec<Leased>, SpoolFault>> {
-        match Fresh::prepare(message, &self.shared.book, &self.shared.bodies) {
-            Ok(fresh) => self.ask_writer(|answer| Op::Put { fresh, answer }),
-            Err(fault) => Box::pin(std::future::ready(Err(fault))),
+    fn put_with(
+        &self,
+        message: NewMessage,
+        answer: Option<NewMessage>,
+    ) -> Pending<Result<Vec<Leased>, SpoolFault>> {
+        let prepare = |message| Fresh::prepare(message, &self.shared.book, &self.shared.bodies);
+        match (prepare(message), answer.map(prepare).transpose()) {
+            (Ok(fresh), Ok(beside)) => {
+                let beside = beside.map(Box::new);
+                self.ask_writer(|answer| Op::Put { fresh, beside, answer })
+            }
+            (Err(fault), _) | (_, Err(fault)) => Box::pin(std::future::ready(Err(fault))),
         }
     }
 

@@ -17,8 +17,8 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, SpoolFault>>;
 
 /// An operation for the writer.
 pub(super) enum Op {
-    /// Stores a message.
-    Put { fresh: Fresh, answer: Answer<Vec<Leased>> },
+    /// Stores a message, and perhaps another one that answers it.
+    Put { fresh: Fresh, beside: Option<Box<Fresh>>, answer: Answer<Vec<Leased>> },
     /// Records the result of an attempt.
     Settle(Settle),
     /// Makes a message's recipients due.
@@ -66,7 +66,9 @@ impl Op {
     /// Octets of content this adds to a group.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Put { fresh, .. } => fresh.bytes(),
+            Self::Put { fresh, beside, .. } => {
+                fresh.bytes().saturating_add(beside.as_ref().map_or(0, |beside| beside.bytes()))
+            }
             Self::Settle(settle) => settle.reports.iter().map(Fresh::bytes).fold(0, usize::saturating_add),
             Self::Hasten { .. }
             | Self::HastenPart(_)

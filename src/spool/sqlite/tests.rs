@@ -286,6 +286,23 @@ async fn reports_come_with_the_settlement_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn an_answer_is_stored_with_its_message_or_neither_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    let (taken, leased) = put(&spool, &["x"], 0).await;
+    drop(leased);
+    // The message is written first, and the answer's name is in use.
+    let spoilt = spool.put_with(message(spool.new_id(NOW), &["x"], 0), Some(message(taken, &["r"], 0)));
+    assert!(matches!(spoilt.await, Err(SpoolFault::Failed(_))));
+    assert_eq!(spool.stats().await.expect("open"), Stats { messages: 1, recipients: 1, held: 0 });
+    let (id, answer) = (spool.new_id(NOW), spool.new_id(NOW));
+    let both = spool.put_with(message(id, &["x"], 0), Some(message(answer, &["r"], 0)));
+    let leased: Vec<QueueId> = both.await.expect("room").iter().map(|one| one.message.id).collect();
+    assert_eq!(leased, [id, answer]);
+    assert_eq!(spool.stats().await.expect("open"), Stats { messages: 3, recipients: 3, held: 0 });
+}
+
+#[tokio::test]
 async fn a_name_in_use_spoils_nothing_else_in_its_group() {
     let folder = tempfile::tempdir().expect("a folder");
     let (spool, _) = open(folder.path());

@@ -116,7 +116,7 @@ impl Bench {
         new.content = NewContent::Held(vec![b'x'; octets].into());
         let fresh = Fresh::prepare(new, &self.shared.book, &self.shared.bodies).expect("valid");
         let (answer, answered) = oneshot::channel();
-        (Op::Put { fresh, answer }, answered)
+        (Op::Put { fresh, beside: None, answer }, answered)
     }
 
     fn settle(&self, leased: Leased, reports: Vec<NewMessage>) -> (Op, Answered<Vec<Leased>>) {
