@@ -84,7 +84,7 @@ mod tests {
             (Some(whole.as_str()), true),
             (Some(&whole.replace("Bearer", "bearer")), true),
             (Some(&whole.replace("Bearer", "Basic")), false),
-            (Some(&whole[..whole.len() - 1]), false),
+            (whole.get(..whole.len() - 1), false),
             (Some(&format!("{whole}0")), false),
             (Some(TOKEN), false),
             (Some("Bearer "), false),
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_could_be_guessed_is_not_a_token() {
-        assert_eq!(TokenDigest::parse(&TOKEN[..29]), Err(TokenFault::Short));
+        assert_eq!(TokenDigest::parse(TOKEN.get(..29).unwrap_or_default()), Err(TokenFault::Short));
         assert_eq!(TokenDigest::parse(&TOKEN.replace('0', " ")), Err(TokenFault::Characters));
     }
 }

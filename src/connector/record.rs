@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decision::Decision;
+use super::facts::TlsFacts;
 
 /// A rendered decision, for other programs and other versions of this one. Another version may have stored
 /// it, so any field may be missing.
@@ -47,6 +48,12 @@ pub struct DecisionRecord {
 impl DecisionRecord {
     /// The version written by this program.
     pub const VERSION: u32 = 2;
+
+    /// The handshake; `None` too if another version stored it in another form.
+    #[must_use]
+    pub fn handshake(&self) -> Option<TlsFacts> {
+        self.tls.clone().and_then(|tls| serde_json::from_value(tls).ok())
+    }
 }
 
 fn first_version() -> u32 {

@@ -81,7 +81,8 @@ async fn a_site_of_fifty_partners_that_enforces_passes_and_nobody_hears_of_it() 
         config += &format!("[[outbound]]\nname = \"{name}\"\ndomains = [\"{name}.test\"]\n{more}{tls}\n");
     }
     // It has no domain of its own, and takes what another one hands on.
-    config += &format!("[[outbound]]\nname = \"spare\"\ndomains = []\nnext_hop = [\"spare.test\"]\n{FORCED}\n");
+    config +=
+        &format!("[[outbound]]\nname = \"spare\"\ndomains = []\nnext_hop = [\"spare.test\"]\n{FORCED}\n");
     site.configure_all(&config);
     let daemon = Daemon::start(&site.home).await;
     let (answer, code) = assured(&daemon, &[]).await;

@@ -1,7 +1,7 @@
 //! A message's way in words: a timeline, a row of a list, a line of what is followed. Pure.
 
 use crate::admin::MessageView;
-use crate::connector::{DecisionRecord, TlsFacts};
+use crate::connector::DecisionRecord;
 use crate::mail::{QueueId, rfc3339};
 use crate::trace::{EventFacts, TracedEvent};
 
@@ -132,9 +132,7 @@ fn decision_lines(decision: &DecisionRecord) -> Vec<String> {
         format!("attained: {}", decision.attained),
         format!("because:  {} ({})", decision.reason, decision.token),
     ];
-    // Another version may have stored it in another form.
-    let tls: Option<TlsFacts> = decision.tls.clone().and_then(|tls| serde_json::from_value(tls).ok());
-    if let Some(tls) = tls {
+    if let Some(tls) = decision.handshake() {
         lines.push(format!("session:  {} {} {}", tls.version, tls.suite, tls.group));
         let theirs = tls.certificate().map(|one| format!("their certificate: SHA-256 {}", one.sha256));
         lines.extend(theirs);
