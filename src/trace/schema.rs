@@ -136,6 +136,7 @@ const SCHEMA: &str = "
         data TEXT NOT NULL
     );
     CREATE TABLE sum (
+        sum INTEGER PRIMARY KEY,
         day INTEGER NOT NULL,
         inbound INTEGER NOT NULL,
         connector TEXT NOT NULL,
@@ -150,8 +151,8 @@ const SCHEMA: &str = "
         sessions INTEGER NOT NULL,
         octets INTEGER NOT NULL,
         host TEXT NOT NULL,
-        PRIMARY KEY (day, inbound, connector, partner, domain, kind, reason, requirement, version, quality)
-    ) WITHOUT ROWID;
+        UNIQUE (day, inbound, connector, partner, domain, kind, reason, requirement, version, quality)
+    );
     PRAGMA user_version = 1;
     COMMIT;
 ";

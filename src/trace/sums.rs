@@ -163,10 +163,11 @@ pub struct Sum {
 /// The sums of a batch.
 #[derive(Debug, Default)]
 pub(super) struct BatchSums {
-    sums: BTreeMap<SumKey, Sum>,
-    /// The key of events that are alike, so that it is made once for a batch: by decision, kind, day, and a hash of the
-    /// domain.
-    alike: HashMap<(usize, EventKind, i64, u64), SumKey>,
+    sums: Vec<(SumKey, Sum)>,
+    places: HashMap<SumKey, usize>,
+    /// The place of events that are alike, so that a key is made once for a batch: by decision, kind, day, and a hash of
+    /// the domain.
+    alike: HashMap<(usize, EventKind, i64, u64), usize>,
 }
 
 impl BatchSums {
@@ -189,20 +190,20 @@ impl BatchSums {
             | EventKind::AlarmCleared => return,
         };
         let address = if inbound { &event.facts.reverse_path } else { &event.facts.forward_path };
-        let domain = address.as_deref().and_then(terms::domain).unwrap_or_default().to_ascii_lowercase();
+        let domain = address.as_deref().and_then(terms::domain).unwrap_or_default();
         let decision = event.decision.as_deref();
-        let pointer = event.decision.as_ref().map_or(0, |decision| Arc::as_ptr(decision).addr());
-        let like = (pointer, event.kind, day(event.at), terms::hash(&domain));
         // Without a decision the reason is that of the event.
-        let key = match (pointer, self.alike.get(&like)) {
-            (1.., Some(key)) => key.clone(),
-            (_, Some(_) | None) => {
-                let key = key(event, decision, (inbound, domain));
-                self.alike.insert(like, key.clone());
-                key
+        let pointer = event.decision.as_ref().map(|decision| Arc::as_ptr(decision).addr());
+        let like = pointer.map(|pointer| (pointer, event.kind, day(event.at), terms::hash(domain)));
+        let known = like.and_then(|like| self.alike.get(&like).copied());
+        let place = known.unwrap_or_else(|| {
+            let place = self.place(key(event, decision, (inbound, domain.to_ascii_lowercase())));
+            if let Some(like) = like {
+                self.alike.insert(like, place);
             }
-        };
-        let sum = self.sums.entry(key).or_default();
+            place
+        });
+        let Some((_, sum)) = self.sums.get_mut(place) else { return };
         sum.messages = sum.messages.saturating_add(1);
         sum.sessions = sum.sessions.saturating_add(u64::from(fresh));
         if matches!(event.kind, EventKind::Accepted | EventKind::Delivered) {
@@ -216,12 +217,24 @@ impl BatchSums {
     /// Adds refusals that were only counted.
     pub(super) fn add_door(&mut self, door: DoorSums) {
         for (key, count) in door.0 {
-            let sum = self.sums.entry(key).or_default();
-            sum.messages = sum.messages.saturating_add(count);
+            let place = self.place(key);
+            if let Some((_, sum)) = self.sums.get_mut(place) {
+                sum.messages = sum.messages.saturating_add(count);
+            }
         }
     }
 
-    pub(super) fn into_sums(self) -> BTreeMap<SumKey, Sum> {
+    fn place(&mut self, key: SumKey) -> usize {
+        if let Some(place) = self.places.get(&key) {
+            return *place;
+        }
+        let place = self.sums.len();
+        self.places.insert(key.clone(), place);
+        self.sums.push((key, Sum::default()));
+        place
+    }
+
+    pub(super) fn into_sums(self) -> Vec<(SumKey, Sum)> {
         self.sums
     }
 }

@@ -1,8 +1,6 @@
 //! What an event is found by: terms, each a property and its value. Pure: events to terms, and a question to a query in
 //! terms.
 
-use std::fmt::Write as _;
-
 use super::record::{EventFacts, EventKind};
 use crate::connector::Decision;
 
@@ -73,8 +71,11 @@ impl Property {
     fn put(self, value: &str, terms: &mut String) {
         let hash = hash(value);
         terms.push(self.letter());
-        // Writing to a string cannot fail.
-        let _ = write!(terms, "{hash:016x} ");
+        for octet in hash.to_be_bytes() {
+            terms.push(digit(octet >> 4));
+            terms.push(digit(octet & 15));
+        }
+        terms.push(' ');
     }
 }
 
@@ -84,6 +85,11 @@ pub(super) fn hash(value: &str) -> u64 {
         return value.bytes().fold(FNV_BASIS, |hash, octet| stirred(hash, octet.to_ascii_lowercase()));
     }
     value.to_lowercase().bytes().fold(FNV_BASIS, stirred)
+}
+
+/// A hexadecimal digit.
+fn digit(nibble: u8) -> char {
+    char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
 
 /// One step of FNV-1a (draft-eastlake-fnv).
@@ -106,7 +112,10 @@ pub(super) fn of_event(kind: EventKind, facts: &EventFacts, terms: &mut String) 
     put(Property::From, &facts.reverse_path);
     put(Property::FromDomain, &facts.reverse_path.as_deref().and_then(domain).map(str::to_owned));
     put(Property::MessageId, &facts.message_id);
-    put(Property::CameBy, &facts.came_by);
+    // Of what came in, the decision names it.
+    if kind != EventKind::Accepted {
+        put(Property::CameBy, &facts.came_by);
+    }
     put(Property::Connector, &facts.connector);
     put(Property::Connector, &facts.rerouted_from);
     put(Property::Connector, &facts.rerouted_to);

@@ -1,7 +1,7 @@
 //! The thread that writes events: in batches, one commit each. It never makes anyone wait, and what it can't write is
 //! counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -158,7 +158,7 @@ impl TraceWriter {
         match store.write(&events, sums) {
             Ok(()) => self.recorder.set_failing(false),
             Err(error) => {
-                store.decisions.forget();
+                store.forget();
                 tracing::error!(fault = %error, "events can't be written to the tracking store");
                 self.recorder.set_failing(true);
                 if is_damage(&error) {
@@ -213,6 +213,8 @@ struct Store {
     next_part: i64,
     /// The number of sums of a day and direction, so that domains that nobody knows can't fill them.
     counted: BTreeMap<(i64, bool), u64>,
+    /// Where sums are, so that adding to one finds it at once.
+    sum_rows: HashMap<SumKey, i64>,
 }
 
 /// The part that is written.
@@ -238,6 +240,7 @@ impl Store {
             next_seq,
             next_part,
             counted: BTreeMap::new(),
+            sum_rows: HashMap::new(),
         })
     }
 
@@ -322,44 +325,60 @@ impl Store {
         Ok(part)
     }
 
-    fn add(&mut self, sums: BTreeMap<SumKey, Sum>) -> rusqlite::Result<()> {
+    fn add(&mut self, sums: Vec<(SumKey, Sum)>) -> rusqlite::Result<()> {
         for (mut key, sum) in sums {
-            if self.update(&key, &sum)? {
-                continue;
-            }
-            if self.count_of(key.day, key.inbound)? >= SUMS_A_DAY && !key.domain.is_empty() {
+            let mut row = self.sum_row(&key)?;
+            if row.is_none() && !key.domain.is_empty() && self.count_of(key.day, key.inbound)? >= SUMS_A_DAY {
                 key.domain = String::new();
-                if self.update(&key, &sum)? {
-                    continue;
-                }
+                row = self.sum_row(&key)?;
             }
-            self.insert(&key, &sum)?;
+            let row = match row {
+                Some(row) => row,
+                None => self.new_sum(key)?,
+            };
+            self.connection.prepare_cached(ADD_TO_SUM)?.execute(params![
+                row,
+                signed(sum.messages),
+                signed(sum.sessions),
+                signed(sum.octets),
+                sum.host,
+            ])?;
         }
         Ok(())
     }
 
-    fn update(&self, key: &SumKey, sum: &Sum) -> rusqlite::Result<bool> {
-        let changed = self.connection.prepare_cached(UPDATE_SUM)?.execute(params![
-            key.day,
-            key.inbound,
-            key.connector,
-            key.partner,
-            key.domain,
-            key.kind.number(),
-            key.reason,
-            key.requirement.number(),
-            key.version,
-            key.quality.number(),
-            signed(sum.messages),
-            signed(sum.sessions),
-            signed(sum.octets),
-            sum.host,
-        ])?;
-        Ok(changed > 0)
+    /// The row of a sum, if it has one.
+    fn sum_row(&mut self, key: &SumKey) -> rusqlite::Result<Option<i64>> {
+        if let Some(row) = self.sum_rows.get(key) {
+            return Ok(Some(*row));
+        }
+        let row: Option<i64> = self
+            .connection
+            .prepare_cached(FIND_SUM)?
+            .query_row(
+                params![
+                    key.day,
+                    key.inbound,
+                    key.connector,
+                    key.partner,
+                    key.domain,
+                    key.kind.number(),
+                    key.reason,
+                    key.requirement.number(),
+                    key.version,
+                    key.quality.number(),
+                ],
+                |row| row.get(0),
+            )
+            .optional()?;
+        if let Some(row) = row {
+            self.know_sum(key.clone(), row);
+        }
+        Ok(row)
     }
 
-    fn insert(&mut self, key: &SumKey, sum: &Sum) -> rusqlite::Result<()> {
-        self.connection.prepare_cached(INSERT_SUM)?.execute(params![
+    fn new_sum(&mut self, key: SumKey) -> rusqlite::Result<i64> {
+        self.connection.prepare_cached(NEW_SUM)?.execute(params![
             key.day,
             key.inbound,
             key.connector,
@@ -370,14 +389,19 @@ impl Store {
             key.requirement.number(),
             key.version,
             key.quality.number(),
-            signed(sum.messages),
-            signed(sum.sessions),
-            signed(sum.octets),
-            sum.host,
         ])?;
+        let row = self.connection.last_insert_rowid();
         let count = self.counted.entry((key.day, key.inbound)).or_default();
         *count = count.saturating_add(1);
-        Ok(())
+        self.know_sum(key, row);
+        Ok(row)
+    }
+
+    fn know_sum(&mut self, key: SumKey, row: i64) {
+        if self.sum_rows.len() >= SUM_ROWS_KNOWN {
+            self.sum_rows.clear();
+        }
+        self.sum_rows.insert(key, row);
     }
 
     fn count_of(&mut self, day: i64, inbound: bool) -> rusqlite::Result<u64> {
@@ -446,8 +470,15 @@ impl Store {
         let sums_since = sums::day(now.before(settings.keep.max(SUMS_KEPT)));
         transaction.execute("DELETE FROM sum WHERE day < ?1", [sums_since])?;
         transaction.commit()?;
-        self.decisions.forget();
+        self.forget();
         Ok(())
+    }
+
+    /// Forgets what is known of rows: some may be gone.
+    fn forget(&mut self) {
+        self.decisions.forget();
+        self.counted.clear();
+        self.sum_rows.clear();
     }
 }
 
@@ -488,15 +519,17 @@ fn is_lasting(fault: &TraceFault) -> bool {
     }
 }
 
-const UPDATE_SUM: &str = "
-    UPDATE sum SET messages = messages + ?11, sessions = sessions + ?12, octets = octets + ?13,
-        host = CASE WHEN ?14 = '' THEN host ELSE ?14 END
-    WHERE day = ?1 AND inbound = ?2 AND connector = ?3 AND partner = ?4 AND domain = ?5 AND kind = ?6 AND reason = ?7
-        AND requirement = ?8 AND version = ?9 AND quality = ?10";
-const INSERT_SUM: &str = "
+const ADD_TO_SUM: &str = "
+    UPDATE sum SET messages = messages + ?2, sessions = sessions + ?3, octets = octets + ?4,
+        host = CASE WHEN ?5 = '' THEN host ELSE ?5 END
+    WHERE sum = ?1";
+const FIND_SUM: &str = "
+    SELECT sum FROM sum WHERE day = ?1 AND inbound = ?2 AND connector = ?3 AND partner = ?4 AND domain = ?5 AND kind = ?6
+        AND reason = ?7 AND requirement = ?8 AND version = ?9 AND quality = ?10";
+const NEW_SUM: &str = "
     INSERT INTO sum (day, inbound, connector, partner, domain, kind, reason, requirement, version, quality, messages,
         sessions, octets, host)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0, 0, '')";
 
 /// Events of one part: dropping it takes a fraction of a second, and so does a search in it.
 const PART_EVENTS: i64 = 500_000;
@@ -504,6 +537,8 @@ const PART_EVENTS: i64 = 500_000;
 const KEPT_MAX: usize = 65_536;
 /// Sums by domain of one day and direction; further domains are counted together.
 const SUMS_A_DAY: u64 = 20_000;
+/// Rows of sums that are known in memory.
+const SUM_ROWS_KNOWN: usize = 50_000;
 /// How long sums are kept, at least.
 const SUMS_KEPT: Duration = Duration::from_secs(400 * 24 * 3_600);
 /// How often the size and the age are looked at while nothing, or something, is written.
