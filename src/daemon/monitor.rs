@@ -1,5 +1,6 @@
 //! Reads the levels that metrics show, when they are asked for, and says whether all is well. It counts nothing.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,8 +16,9 @@ use crate::config::Config;
 use crate::connector::LiveTable;
 use crate::listen::ListenerState;
 use crate::mail::{Clock, UnixMillis};
-use crate::metrics::{Metrics, PageFormat, ProcessReadings, QueueReadings, Readings};
-use crate::scheduler::{ConnectorShares, Scheduler};
+use crate::metrics::{LaneReadings, Metrics, PageFormat, ProcessReadings, QueueReadings, Readings};
+use crate::scheduler::Scheduler;
+use crate::spool::Spool;
 use crate::trace::EventRecorder;
 use crate::tracking::Vitals;
 
@@ -29,28 +31,34 @@ pub(super) struct Monitor {
     vitals: Vitals,
     /// Of the tracking store, if there is one.
     recorder: Option<EventRecorder>,
-    shares: Mutex<PacedShares>,
+    lanes: Mutex<PacedLanes>,
     since: UnixMillis,
 }
 
 /// The lanes as they were read last. Reading them takes as long as there are lanes, so it is done again only once a hundred
 /// times as long has passed.
 #[derive(Default)]
-pub(super) struct PacedShares {
-    last: Option<(Instant, Duration, Arc<ConnectorShares>)>,
+struct PacedLanes {
+    last: Option<(Instant, Duration, Arc<LaneReadings>)>,
 }
 
-impl PacedShares {
-    async fn read(&mut self, scheduler: &Scheduler) -> Arc<ConnectorShares> {
-        if let Some((at, took, shares)) = &self.last
+impl PacedLanes {
+    async fn read(&mut self, scheduler: &Scheduler, spool: &dyn Spool) -> Arc<LaneReadings> {
+        if let Some((at, took, lanes)) = &self.last
             && at.elapsed() < took.saturating_mul(PACE)
         {
-            return Arc::clone(shares);
+            return Arc::clone(lanes);
         }
         let begun = Instant::now();
-        let shares = Arc::new(scheduler.shares().await);
-        self.last = Some((Instant::now(), begun.elapsed(), Arc::clone(&shares)));
-        shares
+        let shares = scheduler.shares().await;
+        let mut waiting = BTreeMap::new();
+        for name in shares.iter().filter(|(_, share)| share.has_lanes()).map(|(name, _)| name) {
+            let Ok(found) = spool.waiting(Arc::clone(name), WAITING_MAX).await else { break };
+            waiting.insert(Arc::clone(name), found);
+        }
+        let lanes = Arc::new(LaneReadings { shares, waiting });
+        self.last = Some((Instant::now(), begun.elapsed(), Arc::clone(&lanes)));
+        lanes
     }
 }
 
@@ -81,7 +89,7 @@ impl Monitor {
             reloader: Arc::clone(reloader),
             vitals: vitals.clone(),
             recorder,
-            shares: Mutex::default(),
+            lanes: Mutex::default(),
             since: Clock::wall(),
         }
     }
@@ -115,8 +123,8 @@ impl Monitor {
 
     async fn readings(&self) -> Readings {
         // One page at a time: however many ask, the daemon has work to do.
-        let mut shares = self.shares.lock().await;
-        let shares = shares.read(&self.scheduler).await;
+        let mut paced = self.lanes.lock().await;
+        let lanes = paced.read(&self.scheduler, &*self.listening.spool).await;
         let (queue, process) = self.queue().await;
         let (now, table) = (Clock::wall(), self.listening.live.table());
         let (in_use, alarms) = (self.reloader.in_use.load(), self.reloader.alarms.list());
@@ -128,7 +136,7 @@ impl Monitor {
             refusals: self.listening.seen.refusals.list(),
             sessions: (self.listening.open.list(), u64::try_from(connections_max).unwrap_or(u64::MAX)),
             queue,
-            shares,
+            lanes,
             paused: self.scheduler.paused(),
             overrides: self.reloader.overrides().list(),
             braked: self.listening.brakes.braked(&table),
@@ -173,3 +181,5 @@ impl MonitoringSource for Monitor {
 
 /// How many times as long as reading them took the lanes are not read again.
 const PACE: u32 = 100;
+/// Recipients of a connector that are counted: a few milliseconds of the thread for long listings.
+const WAITING_MAX: usize = 10_000;

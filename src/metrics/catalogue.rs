@@ -132,6 +132,10 @@ declare! {
         "How many messages may be queued before new mail is deferred.";
     QUEUE_OLDEST: Gauge = "sealpost_queue_oldest_age_seconds", [],
         "Age of the oldest queued message, held ones included; 0 if there is none.";
+    WAITING_RECIPIENTS: Gauge = "sealpost_waiting_recipients", ["connector", "partner"],
+        "Recipients that are not done, held ones included; at most 10000 are counted of each connector.";
+    WAITING_OLDEST: Gauge = "sealpost_waiting_oldest_age_seconds", ["connector", "partner"],
+        "Age of the oldest message among them; 0 if there is none.";
     LANES: Gauge = "sealpost_lanes", ["connector", "partner", "state"],
         "Next hops that have mail or had some a moment ago: open, failing or paused.";
     FAILING_LANES: Gauge = "sealpost_failing_lanes", ["connector", "partner", "reason"],

@@ -15,4 +15,4 @@ mod timing;
 pub use catalogue::{MetricDeclaration, MetricKind, catalogue};
 pub use observe::Metrics;
 pub use page::PageFormat;
-pub use readings::{ConnectorTerm, ProcessReadings, QueueReadings, Readings};
+pub use readings::{ConnectorTerm, LaneReadings, ProcessReadings, QueueReadings, Readings};

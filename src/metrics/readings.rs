@@ -8,7 +8,7 @@ use crate::listen::RefusalCount;
 use crate::mail::UnixMillis;
 use crate::scheduler::ConnectorShares;
 use crate::smtp::receive::{BrakedConnector, Fullness};
-use crate::spool::{Extent, Stats};
+use crate::spool::{Extent, Stats, WaitingMail};
 
 /// Everything that a page shows beside the counters.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub struct Readings {
     pub sessions: (Vec<(String, u64)>, u64),
     /// The queue and its disk.
     pub queue: QueueReadings,
-    /// Lanes and places by outbound connector.
-    pub shares: Arc<ConnectorShares>,
+    /// Lanes, places and waiting mail by outbound connector.
+    pub lanes: Arc<LaneReadings>,
     /// Paused outbound connectors.
     pub paused: Vec<Arc<str>>,
     /// Overrides in effect.
@@ -51,6 +51,15 @@ pub struct Readings {
     pub dropped_records: u64,
     /// The process.
     pub process: ProcessReadings,
+}
+
+/// Lanes, places and waiting mail by outbound connector, at the same moment.
+#[derive(Debug, Default)]
+pub struct LaneReadings {
+    /// Lanes and places.
+    pub shares: ConnectorShares,
+    /// What waits, of connectors that have lanes.
+    pub waiting: BTreeMap<Arc<str>, WaitingMail>,
 }
 
 /// The queue and its disk.

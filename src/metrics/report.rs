@@ -189,7 +189,11 @@ fn shares(page: &mut MetricsPage, book: &CountsBook, readings: &Readings) {
         let name = &*connector.name;
         let partner = book.outbound.partner_of(name).unwrap_or_default();
         let none = ConnectorShare::default();
-        let share = readings.shares.get(&connector.name).unwrap_or(&none);
+        let share = readings.lanes.shares.get(&connector.name).unwrap_or(&none);
+        let waiting = readings.lanes.waiting.get(&connector.name).copied().unwrap_or_default();
+        page.level(&known::WAITING_RECIPIENTS, [name, partner], waiting.recipients);
+        let age = waiting.oldest.map_or(0, |oldest| readings.now.since(oldest).as_secs());
+        page.level(&known::WAITING_OLDEST, [name, partner], age);
         for (state, count) in [("open", share.open), ("failing", share.failing()), ("paused", share.paused)] {
             page.level(&known::LANES, [name, partner, state], count);
         }

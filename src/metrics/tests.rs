@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::report::FALLBACKS;
 use super::{
-    ConnectorTerm, MetricKind, Metrics, PageFormat, ProcessReadings, QueueReadings, Readings, catalogue,
+    ConnectorTerm, LaneReadings, MetricKind, Metrics, PageFormat, ProcessReadings, QueueReadings, Readings,
+    catalogue,
 };
 use crate::connector::samples::{inbound, outbound, shown};
 use crate::connector::{
@@ -20,9 +21,10 @@ use crate::mail::{Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::outcome::{Cause, ContentRecord, DeliveryRecord, Scope, Trouble};
 use crate::scheduler::{ConnectorShare, ConnectorShares};
 use crate::smtp::receive::{BrakedConnector, Fullness};
-use crate::spool::{Extent, Stats};
+use crate::spool::{Extent, Stats, WaitingMail};
 use crate::tracking::{ArrivalTimes, Event, HandshakeSide, MessageFacts, Observer as _, QueueHandling};
 
+const HOUR: Duration = Duration::from_secs(3_600);
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
 fn table(generation: u64, out: &[&str]) -> Table {
@@ -54,7 +56,7 @@ fn quiet(live: &LiveTable) -> Readings {
             disk_reserve: 1 << 30,
             fullness: Fullness::Slow,
         },
-        shares: Arc::default(),
+        lanes: Arc::default(),
         paused: Vec::new(),
         overrides: Vec::new(),
         braked: Vec::new(),
@@ -183,7 +185,13 @@ fn busy(live: &LiveTable) -> Readings {
             refused(Some("in"), "excepted-domain".into()),
             refused(Some("gone"), "tls-required".into()),
         ],
-        shares: Arc::new(ConnectorShares::from([("out".into(), share)])),
+        lanes: Arc::new(LaneReadings {
+            shares: ConnectorShares::from([("out".into(), share)]),
+            waiting: BTreeMap::from([(
+                "out".into(),
+                WaitingMail { recipients: 8, oldest: Some(NOW.before(HOUR)) },
+            )]),
+        }),
         overrides: vec![Override {
             connector: "out".into(),
             level: OverrideLevel::Opportunistic,
@@ -241,6 +249,8 @@ fn events_move_the_counters_of_their_connector() {
             "sealpost_refusals_total{connector=\"\",partner=\"\",reason=\"connect-421\"} 7",
             "sealpost_refusals_total{connector=\"in\",partner=\"\",reason=\"excepted-domain\"} 7",
             "sealpost_queue_oldest_age_seconds 90",
+            "sealpost_waiting_recipients{connector=\"out\",partner=\"bank\"} 8",
+            "sealpost_waiting_oldest_age_seconds{connector=\"out\",partner=\"bank\"} 3600",
             "sealpost_intake{state=\"slow\"} 1",
             "sealpost_intake{state=\"open\"} 0",
             "sealpost_outbound_sessions{connector=\"out\",partner=\"bank\",stage=\"carrying\"} 2",

@@ -132,6 +132,13 @@ pub trait Spool: Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// What waits in the lanes of an outbound connector, held mail included. Examines at most `limit` recipients, so it takes
+    /// no longer the more there are. An engine may not know.
+    fn waiting(&self, connector: Arc<str>, limit: usize) -> Pending<Result<WaitingMail, SpoolFault>> {
+        let _unknown = (connector, limit);
+        Box::pin(std::future::ready(Ok(WaitingMail::default())))
+    }
+
     /// The size of the database and how much of it is free. An engine without a file has none.
     fn extent(&self) -> Pending<Result<Extent, SpoolFault>> {
         Box::pin(std::future::ready(Ok(Extent::default())))
@@ -422,6 +429,15 @@ pub struct Stats {
     pub recipients: u64,
     /// Messages that are held.
     pub held: u64,
+}
+
+/// What waits in the lanes of an outbound connector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WaitingMail {
+    /// Recipients that are not done.
+    pub recipients: u64,
+    /// When the message of the oldest of them was accepted.
+    pub oldest: Option<UnixMillis>,
 }
 
 /// The size of the database. Content in files is not included.

@@ -124,7 +124,9 @@ async fn mail_is_counted_exactly_by_connector_version_and_reason() {
     plain.messages(1).await;
     daemon.deferred("b@bad.test").await;
     let failing = "sealpost_failing_lanes{connector=\"bad\",partner=\"\",reason=\"name-mismatch\"}";
-    let after = until(&daemon, failing, 1.0).await;
+    until(&daemon, failing, 1.0).await;
+    let done = "sealpost_waiting_recipients{connector=\"good\",partner=\"bank\"}";
+    let after = until(&daemon, done, 0.0).await;
     check(
         &after,
         &[
@@ -146,6 +148,7 @@ async fn mail_is_counted_exactly_by_connector_version_and_reason() {
             ),
             ("sealpost_refusals_total{connector=\"anyone\",partner=\"\",reason=\"rcpt-550\"}", 1.0),
             ("sealpost_queue_messages", 1.0),
+            ("sealpost_waiting_recipients{connector=\"bad\",partner=\"\"}", 1.0),
             ("sealpost_inbound_sessions{listener=\"in\"}", 1.0),
             ("sealpost_lanes{connector=\"bad\",partner=\"\",state=\"failing\"}", 1.0),
             (

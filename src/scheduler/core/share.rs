@@ -30,6 +30,12 @@ pub struct ConnectorShare {
 pub type ConnectorShares = BTreeMap<Arc<str>, ConnectorShare>;
 
 impl ConnectorShare {
+    /// Whether it has any lane.
+    #[must_use]
+    pub fn has_lanes(&self) -> bool {
+        self.open > 0 || self.paused > 0 || self.failing() > 0
+    }
+
     /// Lanes that fail, for any reason.
     #[must_use]
     pub fn failing(&self) -> u64 {

@@ -9,7 +9,7 @@ use super::reader::{Reader, failed};
 use super::rows;
 use super::schema::PAGE_BYTES;
 use crate::mail::{QueueId, UnixMillis};
-use crate::spool::{Extent, Filter, LaneCount, LaneKey, ListPage, SpoolFault};
+use crate::spool::{Extent, Filter, LaneCount, LaneKey, ListPage, SpoolFault, WaitingMail};
 
 /// Maximum number of messages examined for one answer.
 const LOOKED_AT_MAX: usize = 5_000;
@@ -113,6 +113,23 @@ impl Reader {
         read().map(|found| found.map(UnixMillis)).map_err(|error: rusqlite::Error| failed(&error))
     }
 
+    pub(super) fn waiting(
+        &self,
+        connector: &str,
+        limit: usize,
+    ) -> std::result::Result<WaitingMail, SpoolFault> {
+        // The names of its lanes begin with its own and a slash, and the octet after that is "0".
+        let lanes = (format!("{connector}/"), format!("{connector}0"));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let count = |row: &rusqlite::Row<'_>| {
+            let recipients = u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
+            Ok(WaitingMail { recipients, oldest: row.get::<_, Option<i64>>(1)?.map(UnixMillis) })
+        };
+        let read =
+            || self.connection.prepare_cached(WAITING)?.query_row(params![lanes.0, lanes.1, limit], count);
+        read().map_err(|error: rusqlite::Error| failed(&error))
+    }
+
     pub(super) fn top(&self, limit: usize) -> std::result::Result<Vec<LaneCount>, SpoolFault> {
         let read = || {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -160,6 +177,11 @@ const LIST: &str = r"
 /// The next lane, with the time its first recipient is due.
 pub(super) const NEXT_LANE: &str = "
     SELECT lane, next_at FROM recipient WHERE lane > ?1 ORDER BY lane, next_at LIMIT 1";
+
+/// Answered from the lane index only, as far as the limit.
+pub(super) const WAITING: &str = "
+    SELECT COUNT(*), MIN(accepted_at)
+    FROM (SELECT accepted_at FROM recipient WHERE lane >= ?1 AND lane < ?2 LIMIT ?3)";
 
 /// Answered from the lane index only.
 pub(super) const TOP: &str = "

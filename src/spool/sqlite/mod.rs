@@ -45,7 +45,7 @@ use super::mark::Mark;
 use super::{
     BodyWriter, Claim, Due, DueWindow, Extent, Filter, HastenedLanes, HoldResult, LaneCount, LaneKey, Leased,
     ListPage, NewMessage, Overdue, Part, Pending, Place, QueuedMessage, Removal, Settings, Settlement, Spool,
-    SpoolFault, Stats, UnwrittenMarks,
+    SpoolFault, Stats, UnwrittenMarks, WaitingMail,
 };
 use crate::mail::{Content, QueueId, UnixMillis};
 
@@ -267,6 +267,10 @@ impl Spool for SqliteSpool {
 
     fn oldest(&self) -> Pending<Result<Option<UnixMillis>, SpoolFault>> {
         self.ask_reader(Reader::oldest)
+    }
+
+    fn waiting(&self, connector: Arc<str>, limit: usize) -> Pending<Result<WaitingMail, SpoolFault>> {
+        self.ask_desk(move |desk| desk.waiting(&connector, limit))
     }
 
     fn extent(&self) -> Pending<Result<Extent, SpoolFault>> {

@@ -414,6 +414,13 @@ async fn a_list_looks_at_a_part_of_the_queue_and_says_where_to_go_on() {
         (lane("out/b.example"), u64::try_from(last).expect("small") + 1)
     );
     assert_eq!(top.len(), 1);
+    let waiting = async |name: &str| {
+        let found = spool.waiting(name.into(), 100).await.expect("readable");
+        (found.recipients, found.oldest)
+    };
+    assert_eq!(waiting("out").await, (100, Some(NOW)));
+    assert_eq!((waiting("rare").await, waiting("ou").await), ((1, Some(NOW)), (0, None)));
+    assert_eq!(spool.oldest().await.expect("readable"), Some(NOW));
 }
 
 #[tokio::test]

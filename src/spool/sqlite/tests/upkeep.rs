@@ -248,6 +248,7 @@ async fn questions_about_a_lane_are_answered_from_the_index() {
         super::super::reader::DUE,
         super::super::reader::OVERDUE,
         super::super::lists::NEXT_LANE,
+        super::super::lists::WAITING,
         super::super::long::ROWS,
     ] {
         let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("valid SQL");
