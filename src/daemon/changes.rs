@@ -243,6 +243,7 @@ mod tests {
         ("queue", "forced_expire"),
         ("queue", "forced_delay_dsn"),
         ("timeouts", "drain"),
+        ("admin", "token_file"),
     ];
 
     const REST: (&str, &str, &str) = ("rest", "\"*\"", "opportunistic");
