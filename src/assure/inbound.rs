@@ -271,7 +271,7 @@ fn together(bound: &[BoundDomains], results: Vec<ClaimResult>) -> Vec<Evidence> 
 }
 
 /// Sessions at a time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 /// Refusals in one session, however many a listener allows.
 const CLAIMS_MAX: usize = 16;
 /// Domains that a line names.
