@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, LOCATION, USER_AGENT,
+};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -84,6 +87,9 @@ pub enum RetrieveFault {
     /// It is somewhere else.
     #[error("it redirects to {0}, which is not followed; write that URL, if it is right")]
     Redirect(String),
+    /// The server did not prove who it is.
+    #[error("the server does not prove to be {0}: {1}")]
+    NotProved(String, String),
     /// It is too large.
     #[error("it has more than {0} octets")]
     Large(usize),
@@ -116,36 +122,11 @@ impl Retriever {
     async fn exchange(&self, what: Retrieval<'_>) -> Result<Vec<u8>, RetrieveFault> {
         let url = HttpUrl::parse(what.url)?;
         let stream = self.dial(&url, what.private).await?;
-        let failed = |error: hyper::Error| RetrieveFault::Exchange(chain_of(&error));
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-        let driver = tokio::spawn(connection);
-        let outcome = async {
-            let response = sender.send_request(request(&url, what.payload)?).await.map_err(failed)?;
-            if response.status().is_redirection() {
-                let location = response.headers().get(LOCATION).map(|field| field.as_bytes());
-                return Err(RetrieveFault::Redirect(readable(location.unwrap_or(b"nowhere"))));
-            }
-            if response.status() != StatusCode::OK {
-                return Err(RetrieveFault::Status(response.status()));
-            }
-            let limit = self.settings.bytes_max;
-            let body = Limited::new(response.into_body(), limit).collect().await.map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    RetrieveFault::Large(limit)
-                } else {
-                    RetrieveFault::Exchange(error.to_string())
-                }
-            })?;
-            Ok(body.to_bytes().to_vec())
-        }
-        .await;
-        driver.abort();
-        outcome
+        exchange_over(stream, request(&url, what.payload, None)?, self.settings.bytes_max).await
     }
 
     /// The address that is dialled is the one that was judged.
-    async fn dial(&self, url: &HttpUrl, private: bool) -> Result<TcpStream, RetrieveFault> {
+    pub(super) async fn dial(&self, url: &HttpUrl, private: bool) -> Result<TcpStream, RetrieveFault> {
         let host = url.host.to_string();
         let found = match &url.host {
             UrlHost::Ip(ip) => vec![*ip],
@@ -186,13 +167,61 @@ fn dialled(found: Vec<IpAddr>, private: bool) -> Vec<IpAddr> {
     arranged
 }
 
-fn request(url: &HttpUrl, payload: Option<&Payload>) -> Result<Request<Full<Bytes>>, RetrieveFault> {
+/// Sends one request over a connection, and reads the answer to it.
+pub(super) async fn exchange_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+    limit: usize,
+) -> Result<Vec<u8>, RetrieveFault> {
+    let failed = |error: hyper::Error| RetrieveFault::Exchange(chain_of(&error));
+    let is_get = request.method() == Method::GET;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let driver = tokio::spawn(connection);
+    let outcome = async {
+        let response = sender.send_request(request).await.map_err(failed)?;
+        let status = response.status();
+        if status.is_redirection() {
+            let location = response.headers().get(LOCATION).map(|field| field.as_bytes());
+            return Err(RetrieveFault::Redirect(readable(location.unwrap_or(b"nowhere"))));
+        }
+        // What was posted may be answered without a word.
+        if !(status == StatusCode::OK || !is_get && status.is_success()) {
+            return Err(RetrieveFault::Status(status));
+        }
+        let body = Limited::new(response.into_body(), limit).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                RetrieveFault::Large(limit)
+            } else {
+                RetrieveFault::Exchange(error.to_string())
+            }
+        })?;
+        Ok(body.to_bytes().to_vec())
+    }
+    .await;
+    driver.abort();
+    outcome
+}
+
+/// A request: POST with a payload, else GET; with a token, if there is one.
+pub(super) fn request(
+    url: &HttpUrl,
+    payload: Option<&Payload>,
+    token: Option<&str>,
+) -> Result<Request<Full<Bytes>>, RetrieveFault> {
     let mut builder = Request::builder()
         .uri(url.path.as_str())
         .header(HOST, url.authority())
         .header(USER_AGENT, concat!("sealpost/", env!("CARGO_PKG_VERSION")))
         .header(ACCEPT, "*/*")
         .header(CONNECTION, "close");
+    if let Some(token) = token {
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+            RetrieveFault::Exchange("the token has characters that no header can have".to_owned())
+        })?;
+        value.set_sensitive(true);
+        builder = builder.header(AUTHORIZATION, value);
+    }
     let octets = match payload {
         Some(payload) => {
             builder = builder.method(Method::POST).header(CONTENT_TYPE, payload.media_type);

@@ -1,4 +1,4 @@
-//! An `http` URL as certificates and the configuration have them (RFC 3986, RFC 9110 §4.2.1).
+//! An `http` URL as certificates and the configuration have them, and the `https` one of a webhook (RFC 3986, RFC 9110 §4.2).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,6 +14,8 @@ pub struct HttpUrl {
     pub port: u16,
     /// Path and query, as they are sent.
     pub path: String,
+    /// Whether it is https.
+    pub secure: bool,
 }
 
 /// The host of a URL.
@@ -31,6 +33,14 @@ pub enum UrlFault {
     /// Another scheme.
     #[error("{0} is not fetched: only http:// is, since what is fetched is signed itself")]
     Scheme(String),
+    /// What is sent would be in plaintext.
+    #[error(
+        "http:// would send alerts in plaintext; write https://, or an address of this machine, such as http://127.0.0.1:8080/"
+    )]
+    Plaintext,
+    /// Neither http nor https.
+    #[error("{0} is not a way to post notices; write https://HOST/PATH")]
+    NotWeb(String),
     /// It is not a URL.
     #[error("it is not a valid URL: {0}")]
     Malformed(&'static str),
@@ -46,9 +56,31 @@ impl HttpUrl {
             return Err(UrlFault::Malformed("it has no scheme; write http://HOST/PATH"));
         };
         if !scheme.eq_ignore_ascii_case("http") {
-            let scheme: String = scheme.chars().filter(|c| c.is_ascii_alphanumeric()).take(16).collect();
-            return Err(UrlFault::Scheme(format!("{}://", scheme.to_ascii_lowercase())));
+            return Err(UrlFault::Scheme(shown(scheme)));
         }
+        Self::rest(rest, false)
+    }
+
+    /// Parses the URL of a webhook: https, or http to an address of this machine.
+    ///
+    /// # Errors
+    /// [`UrlFault`].
+    pub fn parse_webhook(text: &str) -> Result<Self, UrlFault> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(UrlFault::Malformed("it has no scheme; write https://HOST/PATH"));
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "https" => Self::rest(rest, true),
+            "http" => match Self::rest(rest, false)? {
+                url @ Self { host: UrlHost::Ip(ip), .. } if ip.is_loopback() => Ok(url),
+                _ => Err(UrlFault::Plaintext),
+            },
+            _ => Err(UrlFault::NotWeb(shown(scheme))),
+        }
+    }
+
+    /// Everything after the scheme.
+    fn rest(rest: &str, secure: bool) -> Result<Self, UrlFault> {
         if !rest.bytes().all(|octet| octet.is_ascii_graphic()) {
             return Err(UrlFault::Malformed(
                 "it has blanks or other characters that must be percent-encoded",
@@ -73,7 +105,7 @@ impl HttpUrl {
             }
         };
         let port = match port {
-            Some("") => 80,
+            Some("") => usual_port(secure),
             Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => digits
                 .parse()
                 .ok()
@@ -82,14 +114,27 @@ impl HttpUrl {
             Some(_) | None => return Err(UrlFault::Malformed("its port is not a number")),
         };
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        Ok(Self { host, port, path })
+        Ok(Self { host, port, path, secure })
     }
 
     /// Host and port as the Host field has them.
     #[must_use]
     pub fn authority(&self) -> String {
-        if self.port == 80 { self.host.to_string() } else { format!("{}:{}", self.host, self.port) }
+        if self.port == usual_port(self.secure) {
+            self.host.to_string()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
+}
+
+fn usual_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
+}
+
+fn shown(scheme: &str) -> String {
+    let scheme: String = scheme.chars().filter(|c| c.is_ascii_alphanumeric()).take(16).collect();
+    format!("{}://", scheme.to_ascii_lowercase())
 }
 
 fn host(name: &str) -> Result<UrlHost, UrlFault> {
@@ -135,6 +180,29 @@ mod tests {
         check("http://[2001:db8::1]/", "[2001:db8::1] 80 /");
         check("http://[2001:db8::1]:81/", "[2001:db8::1] 81 /");
         check("http://crl.example:/x", "crl.example 80 /x");
+    }
+
+    #[test]
+    fn a_webhook_is_posted_to_in_plaintext_on_this_machine_only() {
+        let check = |text: &str, expected: &str| {
+            let told = HttpUrl::parse_webhook(text).map_or_else(
+                |fault| fault.to_string(),
+                |url| format!("{} {} {}", url.authority(), url.port, url.path),
+            );
+            assert_eq!(told, expected, "{text}");
+        };
+        check("https://hooks.example/a?b=1", "hooks.example 443 /a?b=1");
+        check("HTTPS://hooks.example:8443", "hooks.example:8443 8443 /");
+        check("https://hooks.example:80/", "hooks.example:80 80 /");
+        check("http://127.0.0.1:8080/x", "127.0.0.1:8080 8080 /x");
+        check("http://[::1]/x", "[::1] 80 /x");
+        let plaintext = UrlFault::Plaintext.to_string();
+        check("http://hooks.example/", &plaintext);
+        check("http://10.0.0.1/", &plaintext);
+        // A name may lead elsewhere.
+        check("http://localhost/", &plaintext);
+        check("ftp://hooks.example/", "ftp:// is not a way to post notices; write https://HOST/PATH");
+        check("hooks.example", "it is not a valid URL: it has no scheme; write https://HOST/PATH");
     }
 
     #[test]

@@ -17,6 +17,7 @@ const SHELL: &[&str] = &[
     "tls/server.rs",
     "retrieve/get.rs",
     "retrieve/keep.rs",
+    "retrieve/post.rs",
     "spool/body.rs",
     "spool/mark.rs",
     "spool/recover.rs",
