@@ -92,7 +92,7 @@ pub use remember::TlsMemory;
 pub use requirement::{
     Forced, KeyExchange, OverrideLevel, Purpose, Require, Requirement, Revocation, SubjectRules,
 };
-pub use reroute::{Rerouting, choose_again, reroute_target};
+pub use reroute::{Rerouting, alert_target, choose_again, handed_to, reroute_target};
 pub use sending::{Credentials, EightBit, Mechanism, ProtocolLogging, SendingSettings};
 pub use shortfall::{HandshakeCause, HandshakeFault, SecuringFault, Shortfall};
 pub use strength::{

@@ -21,6 +21,9 @@ pub struct Rerouting {
     pub status: String,
     /// What hindered it, in one sentence.
     pub reason: String,
+    /// It is an alert of ours, which goes by another connector than other mail for the recipient.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alert: bool,
 }
 
 /// The connector that takes what `from` can't send under its requirement. It is none but a forced one that is enforced, whatever the
@@ -31,6 +34,22 @@ pub fn reroute_target(table: &Table, from: &Outbound) -> Option<Arc<Outbound>> {
     let is_strict = |one: &&Arc<Outbound>| one.mode == Mode::Enforce && one.forced().is_some();
     let found = table.outbound.iter().find(|one| one.name == *name && one.name != from.name);
     found.filter(is_strict).map(Arc::clone)
+}
+
+/// The connector named `to`, if it may take an alert of ours in place of `from`: where that one binds, no other than one that
+/// does too. Alerts must not leave by the connector that they are about, nor in plaintext because of that.
+#[must_use]
+pub fn alert_target(table: &Table, from: &Outbound, to: &str) -> Option<Arc<Outbound>> {
+    let found = table.outbound.iter().find(|one| *one.name == *to && one.name != from.name)?;
+    let is_bound = |one: &Outbound| one.mode == Mode::Enforce && one.forced().is_some();
+    let may = found.mode != Mode::Off && (is_bound(found) || !is_bound(from));
+    may.then(|| Arc::clone(found))
+}
+
+/// The connector to which mail that was handed on before is still handed.
+#[must_use]
+pub fn handed_to(table: &Table, from: &Outbound, rerouting: &Rerouting) -> Option<Arc<Outbound>> {
+    if rerouting.alert { alert_target(table, from, &rerouting.to) } else { reroute_target(table, from) }
 }
 
 /// Chooses the connector for a recipient that may have been handed on before. As long as the connector that serves the
@@ -44,7 +63,7 @@ pub fn choose_again(
     let choice = choose(table, domain, arrival)?;
     let other = rerouted
         .filter(|rerouting| rerouting.from == choice.connector.name)
-        .and_then(|_| reroute_target(table, &choice.connector));
+        .and_then(|rerouting| handed_to(table, &choice.connector, rerouting));
     Some(match other {
         Some(connector) => Choice { connector, ..choice },
         None => choice,

@@ -71,6 +71,7 @@ pub(super) fn answer(
             onward: message.findings.demand.for_reports(),
             ..Origin::default()
         },
+        rerouted: None,
     })
 }
 

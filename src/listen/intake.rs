@@ -86,6 +86,7 @@ impl Intake {
             content,
             accepted_at,
             origin,
+            rerouted: None,
         });
         let reservation = reservation.filter(|_| message.is_some());
         let spent = if reservation.is_some() { 0 } else { self.spend()? };

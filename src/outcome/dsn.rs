@@ -93,7 +93,7 @@ fn explanation(report: &Report<'_>, subject: Option<&str>) -> Vec<String> {
     for recipient in report.recipients {
         lines.push(String::new());
         lines.push(format!("<{}>", recipient.forward_path));
-        if let (Some(Rerouting { from, to, status, reason }), Detail::Full) =
+        if let (Some(Rerouting { from, to, status, reason, .. }), Detail::Full) =
             (recipient.rerouted, report.detail)
         {
             // The reason may quote another server.

@@ -200,6 +200,7 @@ impl Scheduler {
             content: NewContent::Held(content.into()),
             accepted_at: now,
             origin: origin.clone(),
+            rerouted: None,
         })
     }
 
@@ -286,6 +287,7 @@ impl Scheduler {
                 onward: work.message.origin.onward.for_reports(),
                 ..Origin::default()
             },
+            rerouted: None,
         })
     }
 

@@ -187,6 +187,8 @@ pub struct NewMessage {
     pub accepted_at: UnixMillis,
     /// How it was received, and more.
     pub origin: Origin,
+    /// How its recipients are handed to another connector from the start; `None`: they are not.
+    pub rerouted: Option<Rerouting>,
 }
 
 /// Where the content of a new message is.

@@ -384,6 +384,7 @@ proptest! {
             to: "any".into(),
             status: "5.7.4".to_owned(),
             reason: "no STARTTLS".to_owned(),
+            alert: false,
         };
         let first = choose(&table, to.as_ref(), arrival).map(|choice| choice.connector);
         let again = choose_again(&table, (to.as_ref(), arrival), Some(&rerouting)).map(|choice| choice.connector);

@@ -340,6 +340,7 @@ fn a_discreet_report_repeats_nothing_of_the_message_nor_of_what_was_said_of_it()
         to: "two".into(),
         status: "4.7.1".to_owned(),
         reason: "said: Offer".to_owned(),
+        alert: false,
     };
     let (bob, dsn) = (path("bob@fabrikam.example"), RecipientDsn::default());
     let told = [Fate::Trouble(&refused), Fate::Trouble(&unmet)].map(|fate| ReportedRecipient {
@@ -521,6 +522,7 @@ fn what_our_connector_for_mail_handed_on_can_not_send_is_ours_to_fix() {
         to: "portal".into(),
         status: "5.7.4".to_owned(),
         reason: "no STARTTLS".to_owned(),
+        alert: false,
     };
     let letter = |trouble: &Trouble, detail: Detail| {
         let whom = (Addressee::Sender, detail);

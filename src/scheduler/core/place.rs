@@ -6,7 +6,7 @@ use super::super::Way;
 use super::lane::WaitingMessage;
 use super::settle::RecipientVerdict;
 use crate::connector::{
-    Decision, NextHop, OnFailure, Outbound, Rerouting, Ruling, Table, choose, reroute_target,
+    Decision, NextHop, OnFailure, Outbound, Rerouting, Ruling, Table, choose, handed_to, reroute_target,
 };
 use crate::mail::{MailboxDomain, UnixMillis};
 use crate::outcome::{Cause, Outcome, Trouble};
@@ -114,6 +114,7 @@ pub(super) fn rerouted(
         to: Arc::clone(&target.name),
         status: trouble.status.to_string(),
         reason: trouble.reason.clone(),
+        alert: false,
     };
     let lane = LaneKey::of(&target, path.domain());
     Ok(RecipientVerdict::Rerouted { trouble, rerouting, lane, next_at: now })
@@ -131,7 +132,7 @@ pub(super) fn still_rerouted(table: &Table, used: &Outbound, rerouting: Reroutin
         return Some(rerouting);
     }
     let from = table.outbound.iter().find(|one| one.name == rerouting.from && one.name != used.name)?;
-    let target = reroute_target(table, from)?;
+    let target = handed_to(table, from, &rerouting)?;
     (target.name == used.name).then(|| Rerouting { to: Arc::clone(&used.name), ..rerouting })
 }
 

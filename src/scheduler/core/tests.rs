@@ -478,6 +478,7 @@ fn mail_that_went_back_is_no_longer_known_as_handed_on() {
         to: "portal".into(),
         status: "5.7.4".to_owned(),
         reason: "no STARTTLS".to_owned(),
+        alert: false,
     };
     let table = rerouting("portal");
     let still = |used: usize, known: &Rerouting| {

@@ -118,6 +118,7 @@ fn insert(writer: &Connection, fresh: &Fresh, applied: &mut OperationEffects) ->
                 told,
                 recipient.dsn.notify.number(),
                 recipient.dsn.orcpt.as_deref(),
+                recipient.rerouted.as_ref().and_then(|rerouting| serde_json::to_string(rerouting).ok()),
             ])?;
             applied.recipients += 1;
         }
@@ -336,8 +337,8 @@ const INSERT_MESSAGE: &str = "
 /// A new recipient is due at once.
 const INSERT_RECIPIENT: &str = "
     INSERT INTO recipient (message, number, forward_path, lane, accepted_at, attempts, next_at, delay_told,
-        notify, orcpt)
-    VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5, ?6, ?7, ?8)";
+        notify, orcpt, rerouted)
+    VALUES (?1, ?2, ?3, ?4, ?5, 0, ?5, ?6, ?7, ?8, ?9)";
 
 /// A message may have been held while its attempt was under way; then it stays held.
 const DEFER: &str = "

@@ -158,8 +158,9 @@ impl Fresh {
         for (number, (Recipient { forward_path, dsn }, lane)) in
             (0_u32..).zip(recipients.into_iter().zip(new.lanes))
         {
+            let rerouted = new.rerouted.clone();
             let recipient =
-                QueuedRecipient { number, forward_path, dsn, attempts: 0, delay_told: false, rerouted: None };
+                QueuedRecipient { number, forward_path, dsn, attempts: 0, delay_told: false, rerouted };
             match lanes.iter_mut().find(|(key, _)| *key == lane) {
                 Some((_, members)) => members.push(recipient),
                 None => lanes.push((lane, vec![recipient])),

@@ -56,6 +56,7 @@ fn message(id: QueueId, lanes: &[&str], late: i64) -> NewMessage {
             message_id: Some("<1@a>".into()),
             subject: Some("one".to_owned()),
         },
+        rerouted: None,
     }
 }
 
@@ -70,7 +71,7 @@ fn trouble() -> LastTrouble {
 
 fn rerouting() -> Rerouting {
     let (status, reason) = ("5.7.4".to_owned(), "no STARTTLS".to_owned());
-    Rerouting { from: "bank".into(), to: "portal".into(), status, reason }
+    Rerouting { from: "bank".into(), to: "portal".into(), status, reason, alert: false }
 }
 
 fn deferred(late: i64, to: &str) -> RecipientResult {

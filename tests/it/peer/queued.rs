@@ -60,6 +60,7 @@ pub(crate) async fn fill_by(
         content: NewContent::Held(std::sync::Arc::clone(&content)),
         accepted_at: now,
         origin: Origin::default(),
+        rerouted: None,
     };
     let mut under_way = Vec::new();
     for number in 0..count {
