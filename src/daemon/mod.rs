@@ -73,7 +73,7 @@ use crate::spool::sqlite::SqliteSpool;
 use crate::spool::{Pending, Spool, SpoolFault, Stats};
 use crate::tls::{ListCache, Partners};
 use crate::trace::{EventRecorder, TraceStore};
-use crate::tracking::{Event, Journal, Observer, ProtocolFiles, ProtocolLog, Vitals};
+use crate::tracking::{AlarmTopic, Event, Journal, Observer, ProtocolFiles, ProtocolLog, Vitals};
 
 /// The running relay.
 pub struct RelayDaemon {
@@ -452,7 +452,7 @@ fn tell_recovered(recovered: &RecoveryReport, journal: &Journal) {
              They are removed at the next start",
             folder.display()
         );
-        journal.record(&Event::Alarm { what: &what });
+        journal.record(&Event::Alarm { topic: AlarmTopic::Other, what: &what });
     }
 }
 

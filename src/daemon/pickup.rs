@@ -15,7 +15,7 @@ use crate::submit::{
     Client, DropDir, DropFault, DropFile, FileEnd, LocalMessage, PublishedListener, Rotation,
     SubmittedEnvelope, is_expired, refusal_report, submit_in_parts,
 };
-use crate::tracking::{Event, Journal};
+use crate::tracking::{AlarmTopic, Event, Journal};
 
 /// What is needed to pick up mail.
 pub(super) struct Pickup {
@@ -282,7 +282,7 @@ impl Pickup {
     }
 
     fn alarm(&self, what: &str) {
-        self.journal.record(&Event::Alarm { what });
+        self.journal.record(&Event::Alarm { topic: AlarmTopic::Other, what });
     }
 }
 

@@ -10,7 +10,7 @@ use crate::connector::{Generation, ReleaseCause, TrustId};
 use crate::mail::Clock;
 use crate::retrieve::ListTrouble;
 use crate::trace::EventRecorder;
-use crate::tracking::{Event, Journal};
+use crate::tracking::{AlarmTopic, Event, Journal};
 
 impl Reloader {
     /// Reports revocation lists that can't be fetched, each as long as it lasts.
@@ -105,7 +105,7 @@ impl Reloader {
 
     pub(super) fn tell<'a>(&self, alarms: impl IntoIterator<Item = &'a String>) {
         for what in alarms {
-            self.journal.record(&Event::Alarm { what });
+            self.journal.record(&Event::Alarm { topic: AlarmTopic::Repeated, what });
         }
     }
 

@@ -25,7 +25,7 @@ use crate::smtp::{
     AuthorisedSession, Dialogue, Hello, Open, Opening, OpeningEvent, SecuredEvent, SecuredSession,
 };
 use crate::tls::{ClientSetup, KeyShares};
-use crate::tracking::{Event, HandshakeSide, SessionSide};
+use crate::tracking::{AlarmTopic, Event, HandshakeSide, SessionSide};
 
 /// A candidate that gave no session.
 pub(super) enum Miss {
@@ -202,7 +202,7 @@ impl Courier {
                      drops the larger ClientHello",
                     connector.name, at.host, fault.words
                 );
-                self.journal.record(&Event::Alarm { what: &what });
+                self.journal.record(&Event::Alarm { topic: AlarmTopic::Other, what: &what });
             }
         }
         Ok(second)
@@ -415,7 +415,7 @@ impl Courier {
         let (told, kept) =
             self.partners.saw((&connector.name, connector.partner.as_deref()), &host, certificate, facts.at);
         for what in &told {
-            self.journal.record(&Event::Alarm { what });
+            self.journal.record(&Event::Alarm { topic: AlarmTopic::Certificate, what });
         }
         if let Err(fault) = kept {
             tracing::warn!(%fault, "partners-seen can't be written: only this process remembers it");
@@ -451,7 +451,7 @@ impl Courier {
                 "connector {}: {reason}; mail waits for an hour before it is sent in plaintext",
                 connector.name
             );
-            self.journal.record(&Event::Alarm { what: &what });
+            self.journal.record(&Event::Alarm { topic: AlarmTopic::Repeated, what: &what });
         }
         Some(Outcome::Deferred(Trouble::by(decision, Scope::Lane)))
     }

@@ -12,7 +12,7 @@ use crate::connector::Table;
 use crate::smtp::data::ContentLimits;
 use crate::smtp::receive::{Patience, Rules, Upgrade};
 use crate::tls::ServerSetup;
-use crate::tracking::Event;
+use crate::tracking::{AlarmTopic, Event};
 
 /// The table and TLS set-up a session keeps from start to end, whatever is reloaded meanwhile.
 pub(super) struct Terms {
@@ -64,7 +64,7 @@ impl Door {
         if door.terms(shared).setup.is_none() && tls != ListenerTls::Off {
             let name = &door.name;
             let what = format!("listener {name} has no certificate to show: STARTTLS is answered 454");
-            shared.journal.record(&Event::Alarm { what: &what });
+            shared.journal.record(&Event::Alarm { topic: AlarmTopic::Other, what: &what });
         }
         door
     }

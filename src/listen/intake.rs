@@ -12,7 +12,7 @@ use crate::mail::{Clock, Mailbox, QueueId, UnixMillis};
 use crate::smtp::data::ContentSink;
 use crate::smtp::receive::{ReceivedMessage, Reservation, StoreRefusal};
 use crate::spool::{BodyWriter, LaneKey, Leased, NewContent, NewMessage, Origin, Pending, SpoolFault};
-use crate::tracking::{ArrivalTimes, Event, MessageFacts};
+use crate::tracking::{AlarmTopic, ArrivalTimes, Event, MessageFacts};
 
 /// Takes in the messages of one session, one at a time.
 pub(super) struct Intake {
@@ -196,7 +196,7 @@ impl Intake {
             facts.at,
         );
         for what in &told {
-            self.shared.journal.record(&Event::Alarm { what });
+            self.shared.journal.record(&Event::Alarm { topic: AlarmTopic::Other, what });
         }
         if let Err(fault) = kept {
             tracing::warn!(%fault, "partners-seen can't be written: only this process remembers it");

@@ -12,7 +12,7 @@ use super::core::Work;
 use super::run::Scheduler;
 use crate::mail::{BodyType, Content, rfc3339};
 use crate::spool::{Lease, StoredMessage};
-use crate::tracking::Event;
+use crate::tracking::{AlarmTopic, Event};
 
 impl Scheduler {
     /// Writes the message as `ID.eml` and its failed recipients as `ID.N.json`. A fault raises an alarm
@@ -51,7 +51,7 @@ impl Scheduler {
         let done = tokio::task::spawn_blocking(write).await;
         if let Ok(Err(fault)) = done {
             let what = format!("no copy of {} could be kept in the archive: {fault}", work.message.id);
-            self.journal.record(&Event::Alarm { what: &what });
+            self.journal.record(&Event::Alarm { topic: AlarmTopic::Other, what: &what });
         }
     }
 }

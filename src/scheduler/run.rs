@@ -22,7 +22,7 @@ use super::{Carrier, Progress, retry};
 use crate::connector::LiveTable;
 use crate::mail::{Clock, Dates, UnixMillis};
 use crate::spool::{DueWindow, LaneKey, Lease, Leased, Part, Spool, SpoolFault};
-use crate::tracking::{Event, Journal};
+use crate::tracking::{AlarmTopic, Event, Journal};
 
 /// Hands due messages to carriers, and writes their outcomes.
 pub struct Scheduler {
@@ -269,7 +269,7 @@ impl Scheduler {
     }
 
     fn alarm(&self, fault: &SpoolFault) {
-        self.journal.record(&Event::Alarm { what: &fault.to_string() });
+        self.journal.record(&Event::Alarm { topic: AlarmTopic::Other, what: &fault.to_string() });
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Core<Lease>> {

@@ -11,7 +11,7 @@ use crate::outcome::dsn::{
     self, Addressee, Detail, Fate, HEADER_BYTES_MAX, Kind, NoSender, Report, ReportedRecipient,
 };
 use crate::spool::{LaneKey, Lease, NewContent, NewMessage, Origin, QueuedRecipient, StoredMessage};
-use crate::tracking::{Event, MessageFacts};
+use crate::tracking::{AlarmTopic, Event, MessageFacts};
 
 /// The reports an attempt caused.
 #[derive(Default)]
@@ -252,7 +252,7 @@ impl Scheduler {
                 to.domain(),
                 work.message.id
             );
-            self.journal.record(&Event::Alarm { what: &what });
+            self.journal.record(&Event::Alarm { topic: AlarmTopic::Other, what: &what });
             return None;
         };
         let id = self.spool.new_id(now);

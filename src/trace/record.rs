@@ -414,7 +414,7 @@ impl NewEvent {
             self.facts.connector = connectors.first().cloned();
             self.facts.words = vec![(*what).to_owned()];
         }
-        if let Event::Alarm { what } = event {
+        if let Event::Alarm { what, .. } = event {
             self.kind = EventKind::Alarm;
             self.facts.words = vec![(*what).to_owned()];
         }

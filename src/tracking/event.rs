@@ -72,6 +72,17 @@ pub enum HandshakeSide<'a> {
     Outbound(&'a str),
 }
 
+/// What an alarm that does not last is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AlarmTopic {
+    /// A partner's certificate has another issuer, or ends soon.
+    Certificate,
+    /// Another event says the same: a reload, an override, a deferral.
+    Repeated,
+    /// Anything else.
+    Other,
+}
+
 /// An event for the message tracking log.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
@@ -293,6 +304,8 @@ pub enum Event<'a> {
     },
     /// Something that needs an operator's attention.
     Alarm {
+        /// What it is about.
+        topic: AlarmTopic,
         /// The text of the alarm.
         what: &'a str,
     },

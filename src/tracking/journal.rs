@@ -302,7 +302,7 @@ impl Journal {
             Event::LinesDropped { count, facts, kinds } => {
                 tell!(FACT, ERROR, "lines dropped", None, { count = count, facts = facts, kinds = %Line(kinds), });
             }
-            Event::Alarm { what } => tell!(FACT, ERROR, "alarm", None, { what = %Line(what), }),
+            Event::Alarm { topic: _, what } => tell!(FACT, ERROR, "alarm", None, { what = %Line(what), }),
             Event::Delivered { .. }
             | Event::Deferred { .. }
             | Event::Rerouted { .. }
@@ -472,7 +472,7 @@ mod tests {
     use crate::connector::{Forced, Requirement, Ruling, Shortfall, TlsVersion};
     use crate::mail::{Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
     use crate::outcome::{Cause, ContentRecord, DeliveryRecord, Scope};
-    use crate::tracking::MessageFacts;
+    use crate::tracking::{AlarmTopic, MessageFacts};
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -579,6 +579,9 @@ mod tests {
             },
             "DEBUG sealpost::message: handshake peer=192.0.2.7:25 outbound=bank took_ms=7 version=TLSv1.3",
         );
-        check(&Event::Alarm { what: "disk" }, "ERROR sealpost::message: alarm what=disk");
+        check(
+            &Event::Alarm { topic: AlarmTopic::Other, what: "disk" },
+            "ERROR sealpost::message: alarm what=disk",
+        );
     }
 }

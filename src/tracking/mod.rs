@@ -10,7 +10,7 @@ mod protocol;
 mod settings;
 mod vitals;
 
-pub use event::{ArrivalTimes, Event, HandshakeSide, MessageFacts, QueueHandling};
+pub use event::{AlarmTopic, ArrivalTimes, Event, HandshakeSide, MessageFacts, QueueHandling};
 pub use fields::QuotedFields;
 pub use journal::{Journal, Observer};
 pub use log::{LineWriter, Log};
