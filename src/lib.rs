@@ -18,6 +18,8 @@ pub mod spool;
 pub mod trace;
 pub mod tracking;
 
+pub mod alert;
+
 pub mod scheduler;
 
 pub mod deliver;

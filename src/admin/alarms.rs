@@ -32,6 +32,10 @@ pub enum AlarmKind {
     Brake,
     /// A requirement is overridden.
     Override,
+    /// New mail is refused, because there is too little room on the disk.
+    Disk,
+    /// The queue is almost full, or full.
+    Queue,
 }
 
 /// One lasting problem, as the control API shows it.
@@ -72,6 +76,8 @@ impl AlarmKind {
             Self::Tracking => "tracking",
             Self::Brake => "brake",
             Self::Override => "override",
+            Self::Disk => "disk",
+            Self::Queue => "queue",
         }
     }
 }

@@ -19,6 +19,7 @@ use super::view::{
     OverrideRequest, PausedConnectors, QueueList, QueueTop, ReleaseRequest, ReloadAnswer, RemovalResult,
     RetryRequest, Status, TopLane, TopQuery, Validation,
 };
+use crate::alert::{AlertTestReport, AlertsView};
 use crate::connector::{Generation, Override};
 use crate::mail::{BodyType, Clock, Content, QueueId};
 use crate::scheduler::{BounceResult, LaneView};
@@ -46,6 +47,8 @@ impl Control {
             .route("/connectors/{name}/validated", post(keep_validation))
             .route("/connectors/{name}/override", post(begin_override).delete(end_override))
             .route("/overrides", get(overrides))
+            .route("/alerts", get(alerts))
+            .route("/alerts/test", post(test_alerts))
             .route("/reload", post(reload))
             .route("/connectors", get(connectors))
             .with_state(self)
@@ -101,6 +104,14 @@ async fn reload(State(control): State<Control>) -> Result<Json<ReloadAnswer>, Re
         let text = format!("nothing has changed, generation {number} stays in effect\n{faults}");
         Refusal(StatusCode::UNPROCESSABLE_ENTITY, text)
     })
+}
+
+async fn alerts(State(control): State<Control>) -> Json<AlertsView> {
+    Json(control.alert_office.alerts())
+}
+
+async fn test_alerts(State(control): State<Control>) -> Json<AlertTestReport> {
+    Json(Arc::clone(&control.alert_office).test().await)
 }
 
 async fn connectors(State(control): State<Control>) -> Json<Connectors> {

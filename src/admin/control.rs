@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::alarms::Alarms;
-use super::operator::Operator;
+use super::operator::{AlertOffice, Operator};
 use super::view::ErrorAnswer;
 use crate::mail::QueueId;
 use crate::scheduler::Scheduler;
@@ -28,6 +28,8 @@ pub struct Control {
     pub alarms: Arc<Alarms>,
     /// Where what an operator does is told.
     pub journal: Arc<Journal>,
+    /// The alerts to show and to test.
+    pub alert_office: Arc<dyn AlertOffice>,
     /// The daemon's reload, pause and connector views.
     pub operator: Arc<dyn Operator>,
 }

@@ -17,7 +17,8 @@ pub use alarms::{Alarm, AlarmChanges, AlarmKind, Alarms};
 pub use api::NEXT_OFFSET;
 pub use control::Control;
 pub use operator::{
-    KeepAnswer, Operator, OverrideAnswer, PauseAnswer, ReleaseAnswer, ReloadFailure, WaitingByConnector,
+    AlertOffice, AlertTestAnswer, KeepAnswer, Operator, OverrideAnswer, PauseAnswer, ReleaseAnswer,
+    ReloadFailure, WaitingByConnector,
 };
 pub use serve::{ControlFault, ControlSocket};
 pub use settings::AdminSettings;

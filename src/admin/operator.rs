@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::view::{Connectors, OverrideReport, OverrideRequest, ReloadAnswer, Validation};
+use crate::alert::{AlertTestReport, AlertsView};
 use crate::connector::{Generation, Override};
 
 /// All paused connectors, or an error in one sentence.
@@ -21,6 +22,18 @@ pub type WaitingByConnector = BTreeMap<String, u64>;
 
 /// Whether a connector was released, or why not, in a sentence.
 pub type ReleaseAnswer = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// What became of a test of alerts.
+pub type AlertTestAnswer = Pin<Box<dyn Future<Output = AlertTestReport> + Send>>;
+
+/// Alerts, as far as an operator sees them.
+pub trait AlertOffice: Send + Sync {
+    /// The episodes, and how alerts are sent.
+    fn alerts(&self) -> AlertsView;
+
+    /// Sends a test on every way, and waits a while for what becomes of it.
+    fn test(self: Arc<Self>) -> AlertTestAnswer;
+}
 
 /// What the daemon does and shows for an operator.
 pub trait Operator: Send + Sync {

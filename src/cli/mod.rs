@@ -1,6 +1,7 @@
 //! The verbs of the command line, one file each. A verb parses its arguments, calls the library or
 //! the running daemon, prints the result, and returns an exit code.
 
+mod alert;
 mod args;
 mod assure;
 mod cert;
@@ -74,6 +75,8 @@ enum Verb {
     Reload(args::DaemonArgs),
     /// Show the connectors in effect, what they require, and what needs attention; release one from its brake.
     Connectors(connectors::ConnectorsArgs),
+    /// Show what is wrong and who hears of it, and test that alerts arrive.
+    Alert(alert::AlertArgs),
     /// Make a configuration from the settings of Exchange or Postfix, and say what has no counterpart.
     Import(import::ImportArgs),
     /// Lower a connector's requirement for a time, no further than its override_floor allows; list and end that.
@@ -121,6 +124,7 @@ impl Command {
             Verb::Spool(args) => spool::spool(&args),
             Verb::Reload(args) => reload::reload(&args),
             Verb::Connectors(args) => connectors::connectors(&args),
+            Verb::Alert(args) => alert::alert(&args),
             Verb::Override(args) => overrides::overrides(&args),
             Verb::Import(args) => import::import(&args),
             Verb::Sendmail(args) => sendmail::sendmail(&args),
@@ -166,6 +170,7 @@ impl Verb {
             Self::Spool(args) => args.is_json(),
             Self::Reload(args) => args.json,
             Self::Connectors(args) => args.is_json(),
+            Self::Alert(args) => args.is_json(),
             Self::Override(args) => args.is_json(),
             Self::Lab(args) => args.is_json(),
         }

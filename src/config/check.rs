@@ -10,12 +10,13 @@ use toml::Spanned;
 
 use super::fault::Report;
 use super::keys::{
-    AdminValues, BrakeValues, CrlValues, DnsValues, EchoValues, Entry as _, LimitsValues, ListenerEntry,
-    ListenerValues, LogValues, QueueValues, ServerValues, TimeoutsValues, TrackingValues, shown,
+    AdminValues, AlertsValues, BrakeValues, CrlValues, DnsValues, EchoValues, Entry as _, LimitsValues,
+    ListenerEntry, ListenerValues, LogValues, QueueValues, ServerValues, TimeoutsValues, TrackingValues,
+    shown,
 };
 use super::known::DefinedIds;
 use super::named::Revisions;
-use super::{LogSettings, connectors, outbound, partners, schema, view};
+use super::{LogSettings, connectors, hooks, outbound, partners, schema, view};
 use crate::admin::AdminSettings;
 use crate::connector::{EchoMailbox, Inbound, Outbound};
 use crate::listen::settings::{Listener, ListenerTls};
@@ -36,6 +37,7 @@ pub(super) struct CheckedFile {
     pub(super) drain: Duration,
     pub(super) tracking: TrackingSettings,
     pub(super) admin: Option<AdminSettings>,
+    pub(super) alerts: AlertsValues,
     pub(super) log: LogSettings,
     /// Every value in effect, for `check --json`.
     pub(super) in_force: Map<String, Value>,
@@ -52,6 +54,7 @@ struct Plain {
     timeouts: TimeoutsValues,
     tracking: TrackingValues,
     admin: AdminValues,
+    alerts: AlertsValues,
     log: LogValues,
 }
 
@@ -73,6 +76,7 @@ pub(super) fn check(
     {
         connectors::postmaster_has_a_way(postmaster, place, &connectors, report);
     }
+    hooks::check(file, &plain.alerts, plain.limits.queued, (&mut known, &revisions.base), report);
     known.warn_unused(file, report);
     connectors::warn_unfulfillable(file, &listeners, report);
     let (server, _) = server?;
@@ -105,6 +109,7 @@ pub(super) fn check(
         drain: plain.timeouts.drain,
         tracking: plain.tracking.settings(),
         admin,
+        alerts: plain.alerts,
         log: plain.log.settings(),
         server,
         in_force,
@@ -135,6 +140,7 @@ fn plain(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Plain {
         timeouts: file.timeouts.read(&nowhere, report),
         tracking: file.tracking.read(&nowhere, report),
         admin: file.admin.read(&nowhere, report),
+        alerts: file.alerts.read(&nowhere, report),
         log: file.log.read(&nowhere, report),
     };
     plain.limits.settle(&file.limits, report);
@@ -163,6 +169,7 @@ fn in_force(file: &schema::File, server: &ServerValues, plain: &Plain) -> Map<St
         ("timeouts", shown(&file.timeouts, &plain.timeouts)),
         ("tracking", shown(&file.tracking, &plain.tracking)),
         ("admin", shown(&file.admin, &plain.admin)),
+        ("alerts", shown(&file.alerts, &plain.alerts)),
         ("log", shown(&file.log, &plain.log)),
     ];
     sections.into_iter().map(|(name, values)| (name.to_owned(), Value::Object(values))).collect()

@@ -16,7 +16,8 @@ use super::keys::OneOrMany;
 use super::materials::{self, Materials};
 use super::verdict::{JudgedFile, ProfileVerdict};
 use super::{
-    believed, dates, echo, lenient, lint, never, partners, ports, presented, profiled, schema, verdict, view,
+    alerts, believed, dates, echo, lenient, lint, never, partners, ports, presented, profiled, schema,
+    verdict, view,
 };
 use crate::connector::{Generation, InboundTls, Profile, Table, TrustId};
 use crate::mail::{Clock, Domain};
@@ -116,6 +117,7 @@ fn read_text(
         };
         dates::warn(&file, checked, &dated, &mut report);
         ports::warn(&file, checked, &mut report);
+        alerts::find(&file, (checked, &table), &mut report);
     }
     let verdict = profile.zip(checked.as_ref().filter(|_| report.is_clean())).map(|(profile, checked)| {
         let identities = &materials.identities;
@@ -215,6 +217,7 @@ fn whole(
     name: &Path,
 ) -> Config {
     let data_dir = data_dir(&checked, base);
+    let alerts = alerts::settings(&checked, &materials.trust, base);
     // Judging by a set that no connector names would be wasted work.
     let mut trust = materials.trust;
     let named = named_trust(&checked);
@@ -246,6 +249,7 @@ fn whole(
         staged: materials.staged,
         tracking: checked.tracking,
         admin: checked.admin,
+        alerts,
         log: checked.log,
         in_force: Value::Object(in_force),
         unmet: Vec::new(),

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::fault::Report;
 use super::files::named;
+use super::hooks;
 use super::keys::{CertificateEntry, Entry as _, Text};
 use super::lists;
 use super::named::Revisions;
@@ -58,7 +59,8 @@ pub(super) fn read(file: &schema::File, base: &Path, now: UnixMillis, report: &m
         }
     }
     let own = file.trust.keys().any(|id| id.get_ref() == "system");
-    if let Some(place) = schema::system_trust_place(file).filter(|_| !own) {
+    let place = schema::system_trust_place(file).or_else(|| hooks::system_trust_place(file));
+    if let Some(place) = place.filter(|_| !own) {
         match TrustSet::system() {
             Ok(set) => materials.add_trust("system", set, now),
             Err(fault) => report.fault_of_key(place, fault.to_string()),

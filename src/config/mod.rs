@@ -1,6 +1,7 @@
 //! The only module that knows TOML: it reads the file, checks it once, and fills in each module's settings.
 //! It does not watch files, open sockets or create folders, and decides nothing about mail.
 
+mod alerts;
 mod arrivals;
 mod believed;
 mod check;
@@ -11,6 +12,7 @@ mod demands;
 mod echo;
 mod fault;
 mod files;
+mod hooks;
 mod keys;
 mod known;
 mod lenient;
@@ -52,6 +54,7 @@ pub use units::nearest;
 pub use verdict::{PartVerdict, ProfileVerdict};
 
 use crate::admin::AdminSettings;
+use crate::alert::AlertSettings;
 use crate::connector::{EchoMailbox, Generation, Inbound, Ourselves, Outbound, SmartHost, Table, TrustId};
 use crate::mail::UnixMillis;
 use crate::tls::{Identity, TrustSet};
@@ -99,6 +102,8 @@ pub struct Config {
     pub tracking: TrackingSettings,
     /// The admin listener, if there is one.
     pub admin: Option<AdminSettings>,
+    /// Who hears of what goes wrong.
+    pub alerts: AlertSettings,
     /// The settings of the program's own log.
     pub log: LogSettings,
     /// The requirements that nobody can meet at the moment.

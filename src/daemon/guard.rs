@@ -8,10 +8,13 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::telling::tell_changes;
+use crate::admin::{AlarmKind, Alarms};
 use crate::listen::settings::Reserve;
+use crate::mail::Clock;
 use crate::smtp::receive::{Fullness, Measure, Room};
 use crate::spool::{Extent, Spool};
-use crate::tracking::{Event, Journal};
+use crate::tracking::Journal;
 
 /// What is watched, and the limits.
 pub(super) struct Guard {
@@ -22,6 +25,7 @@ pub(super) struct Guard {
     pub(super) room: Arc<Room>,
     pub(super) spool: Arc<dyn Spool>,
     pub(super) journal: Arc<Journal>,
+    pub(super) alarms: Arc<Alarms>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,24 +75,41 @@ impl Guard {
 
     fn tell(&self, now: Fullness, left: Left) {
         let mib = left.octets.saturating_add(left.pages) / (1 << 20);
-        let what = match now {
+        let (kind, what) = match now {
             Fullness::Free => {
-                return tracing::info!(free_mib = mib, queued = left.queued, "there is room for mail");
+                tracing::info!(free_mib = mib, queued = left.queued, "there is room for mail");
+                return self.replace(None);
             }
-            Fullness::Slow => format!("{} messages are queued: senders are slowed down", left.queued),
-            Fullness::QueueFull => {
+            Fullness::Slow => {
+                (AlarmKind::Queue, format!("{} messages are queued: senders are slowed down", left.queued))
+            }
+            Fullness::QueueFull => (
+                AlarmKind::Queue,
                 format!(
                     "{} messages are queued: new mail is refused with 452 until there are fewer",
                     left.queued
-                )
-            }
-            Fullness::DiskFull => format!(
-                "{} has {mib} MiB (free pages of the database included) and {} inodes left: new mail is refused with 452 until there is more; deliveries go on",
-                self.data_dir.display(),
-                left.inodes
+                ),
+            ),
+            Fullness::DiskFull => (
+                AlarmKind::Disk,
+                format!(
+                    "{} has {mib} MiB (free pages of the database included) and {} inodes left: new mail is refused with 452 until there is more; deliveries go on",
+                    self.data_dir.display(),
+                    left.inodes
+                ),
             ),
         };
-        self.journal.record(&Event::Alarm { what: &what });
+        self.replace(Some((kind, what)));
+    }
+
+    /// Raises one alarm, and clears the others.
+    fn replace(&self, found: Option<(AlarmKind, String)>) {
+        for kind in [AlarmKind::Disk, AlarmKind::Queue] {
+            let found =
+                found.iter().filter(|(of, _)| *of == kind).map(|(_, what)| (what.clone(), Vec::new()));
+            let changes = self.alarms.replace(kind, Clock::wall(), found.collect());
+            tell_changes(&changes, &self.journal);
+        }
     }
 }
 

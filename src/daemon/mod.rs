@@ -1,5 +1,7 @@
 //! Builds and connects everything: the only place that knows all modules. It decides nothing.
 
+mod alert_mail;
+mod alerting;
 mod announce;
 mod braking;
 mod breakglass;
@@ -13,6 +15,7 @@ mod expiry;
 mod fault;
 mod fetch;
 mod guard;
+mod incidents;
 mod loosened;
 mod monitor;
 mod overrides;
@@ -30,6 +33,7 @@ mod telling;
 mod validated;
 mod watch;
 mod watchdog;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,12 +56,13 @@ pub use signals::Signals;
 pub use validated::keep as keep_validation;
 pub use watchdog::Watchdog;
 
+use self::alerting::{AlertDesk, AlertStart};
 use self::braking::Braking;
 use self::monitor::Monitor;
 use self::overrides::Overrides;
 use self::paused::PauseFile;
 use self::pickup::Pickup;
-use crate::admin::{AdminListener, Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure};
+use crate::admin::{AdminListener, Alarms, Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable};
 use crate::deliver::{Courier, TlsHistory, Verifier};
@@ -106,7 +111,7 @@ pub struct RelayDaemon {
 }
 
 /// Fits the number of sessions to the limit of open files, and logs any number it lowers.
-fn fit_sessions(config: &mut Config) {
+fn fit_sessions<R>((mut config, refused): (Config, R)) -> (Config, R) {
     let files = descriptors::raise();
     if descriptors::fit(&mut config.scheduler, files) {
         let (sessions, openings) = (config.scheduler.sessions_max, config.scheduler.openings_max);
@@ -117,6 +122,7 @@ fn fit_sessions(config: &mut Config) {
             "the limit of open files is low: outbound_connections and outbound_openings are lowered; raise it (LimitNOFILE, ulimit -n)"
         );
     }
+    (config, refused)
 }
 
 /// What a relay stands on: its data on disk, and its sockets.
@@ -133,13 +139,18 @@ struct Ground {
 }
 
 impl Ground {
-    fn lay(config: &Config, live: &Arc<LiveTable>, faults: u32) -> Result<Self, StartFault> {
+    fn lay(
+        config: &Config,
+        live: &Arc<LiveTable>,
+        faults: u32,
+        alerts: Arc<dyn Observer>,
+    ) -> Result<Self, StartFault> {
         // The spool first: its lock ensures that no other daemon uses this data_dir, control socket
         // included.
         let (spool, recovered) = SqliteSpool::open(config.spool(faults))?;
         let tracking = tracking_store(config);
         let metrics = monitor::metrics_of(config, live);
-        let journal = journal(tracking.as_ref(), metrics.as_ref());
+        let journal = journal(tracking.as_ref(), metrics.as_ref(), alerts);
         tell_recovered(&recovered, &journal);
         let bound = listen::bind(&config.listen)?;
         let listening: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.address)).collect();
@@ -183,24 +194,25 @@ pub async fn start(config: Config) -> Result<RelayDaemon, StartFault> {
 /// As [`start`].
 pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result<RelayDaemon, StartFault> {
     let (overrides, base) = (Overrides::load(&config.data_dir), Arc::new(config));
-    let (mut config, refused) = base.overridden(&overrides.list());
-    fit_sessions(&mut config);
+    let (config, refused) = fit_sessions(base.overridden(&overrides.list()));
     let (live, clock) = (Arc::new(LiveTable::new(config.table(Generation(1)))), Clock::start());
     let first = reload::First::of(&config, base)?;
     let dns = Dns::new(&config.resolver)?;
-    let lists = list_keeper(&config, &first, &dns);
+    let (lists, alerts) = (list_keeper(&config, &first, &dns), AlertStart::of(&config.data_dir));
     let Ground { spool, tracking, metrics, journal, bound, listening, socket, desk, pickup } =
-        Ground::lay(&config, &live, faults)?;
+        Ground::lay(&config, &live, faults, alerts.observer())?;
     let admin = desk.as_ref().map_or_else(Vec::new, |desk| desk.listening.clone());
 
     let (seen, protocol) = (seen_peers(&config.data_dir), protocol_log(&config, vitals));
-    let courier = courier(&config, &live, (dns, &first, &seen), &listening, (&journal, &protocol));
+    let courier = courier(&config, &live, (dns.clone(), &first, &seen), &listening, (&journal, &protocol));
     let (table, stored, told) = (Arc::clone(&live), Arc::clone(&spool), Arc::clone(&journal));
     let scheduler = Scheduler::new(config.scheduler, table, stored, courier.clone(), told, clock);
     let paused = stand_still(&config.data_dir, &scheduler).await?;
     let (stop, intake) = (CancellationToken::new(), CancellationToken::new());
+    let alerts = alerts.open((faults, dns), &first.alerts, (&live, &spool, &scheduler));
     let lanes = vitals.watch("the scheduler", Arc::clone(&scheduler).run(stop.clone()));
-    let room = look_after(guard(&config.data_dir, &config.listen, &spool, &journal), vitals, &stop).await;
+    let guard = guard((&config.data_dir, &config.listen), &spool, (&journal, &first.alarms));
+    let room = look_after(guard, vitals, &stop).await;
     let braking = Braking::load(&config.data_dir, config.listen.brake);
     let shared = listener_state(
         config.listen,
@@ -213,10 +225,10 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let (table, lanes_of) = (Arc::clone(&live), Arc::clone(&scheduler));
     let reloader = Arc::new(Reloader::new(first, table, lanes_of, (journal, seen), kept));
     reloader.resume_overrides(&refused);
-    let listen::ServingListeners { sessions, loops } = listen::serve(bound, Arc::clone(&shared), &intake)?;
-    loops.into_iter().for_each(|one| vitals.adopt("an accept loop", one));
-    let control = socket.serve(control(&spool, &scheduler, &listening, &reloader), stop.clone());
-    let control = vitals.watch("the control socket", control);
+    let sessions = serve(bound, Arc::clone(&shared), &intake, vitals)?;
+    let control = control(&spool, &scheduler, &listening, (&reloader, &alerts.desk));
+    let control = vitals.watch("the control socket", socket.serve(control, stop.clone()));
+    alerts.keep(vitals, &stop);
     let recorder = tracking.as_ref().map(TraceStore::recorder);
     let monitored = metrics.zip(desk).map(|(metrics, desk)| {
         Monitor::new(metrics, shared, &scheduler, &reloader, (vitals, recorder.clone())).serve(desk, &stop)
@@ -333,7 +345,7 @@ fn control(
     spool: &Arc<dyn Spool>,
     scheduler: &Arc<Scheduler>,
     listening: &[(String, SocketAddr)],
-    reloader: &Arc<Reloader>,
+    (reloader, desk): (&Arc<Reloader>, &Arc<AlertDesk>),
 ) -> Control {
     Control {
         spool: Arc::clone(spool),
@@ -341,16 +353,27 @@ fn control(
         listening: listening.into(),
         alarms: reloader.alarms(),
         journal: reloader.journal(),
+        alert_office: Arc::<AlertDesk>::clone(desk),
         operator: Arc::<Reloader>::clone(reloader),
     }
 }
 
+fn serve(
+    bound: Vec<listen::BoundListener>,
+    shared: Arc<ListenerState>,
+    intake: &CancellationToken,
+    vitals: &Vitals,
+) -> Result<TaskTracker, StartFault> {
+    let listen::ServingListeners { sessions, loops } = listen::serve(bound, shared, intake)?;
+    loops.into_iter().for_each(|one| vitals.adopt("an accept loop", one));
+    Ok(sessions)
+}
+
 /// The guard of disk space and queue size.
 fn guard(
-    data_dir: &std::path::Path,
-    settings: &listen::Settings,
+    (data_dir, settings): (&std::path::Path, &listen::Settings),
     spool: &Arc<dyn Spool>,
-    journal: &Arc<Journal>,
+    (journal, alarms): (&Arc<Journal>, &Arc<Alarms>),
 ) -> guard::Guard {
     guard::Guard {
         data_dir: data_dir.to_owned(),
@@ -359,6 +382,7 @@ fn guard(
         room: Arc::default(),
         spool: Arc::clone(spool),
         journal: Arc::clone(journal),
+        alarms: Arc::clone(alarms),
     }
 }
 
@@ -468,8 +492,12 @@ fn tracking_store(config: &Config) -> Option<TraceStore> {
 }
 
 /// Where events are told, with everything that is told of them.
-fn journal(tracking: Option<&TraceStore>, metrics: Option<&Arc<Metrics>>) -> Arc<Journal> {
-    let mut observers: Vec<Arc<dyn Observer>> = Vec::new();
+fn journal(
+    tracking: Option<&TraceStore>,
+    metrics: Option<&Arc<Metrics>>,
+    alerts: Arc<dyn Observer>,
+) -> Arc<Journal> {
+    let mut observers = vec![alerts];
     if let Some(store) = tracking {
         observers.push(Arc::new(store.recorder()));
     }

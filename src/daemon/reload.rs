@@ -23,6 +23,7 @@ use crate::admin::{
     PartnerView, PauseAnswer, ReleaseAnswer, ReloadAnswer, ReloadFailure, Tokens, Validation,
     WaitingByConnector,
 };
+use crate::alert::AlertSettings;
 use crate::config::{self, Config, Faults};
 use crate::connector::{DrainTally, Generation, LiveTable, Override, Table};
 use crate::deliver::ClientSetups;
@@ -59,6 +60,9 @@ pub(super) struct First {
     pub(super) sets: Arc<ArcSwap<TrustById>>,
     /// The tokens of the admin listener.
     tokens: Arc<ArcSwap<Tokens>>,
+    /// The alarms, and who hears of them.
+    pub(super) alarms: Arc<Alarms>,
+    pub(super) alerts: Arc<ArcSwap<AlertSettings>>,
     /// The listeners and their TLS modes, which do not change.
     open: Vec<(String, ListenerTls)>,
     /// The whole configuration, as `check` prints it.
@@ -76,6 +80,8 @@ impl First {
             server_setups: Arc::new(ServerSetups::from_pointee(servers)),
             sets: Arc::new(ArcSwap::from_pointee(config.trust.clone())),
             tokens: Arc::new(ArcSwap::from_pointee(tokens_of(config))),
+            alarms: Arc::default(),
+            alerts: Arc::new(ArcSwap::from_pointee(config.alerts.clone())),
             open,
             booted: config.in_force(),
             in_use: InUse::of(config, base, shown),
@@ -170,6 +176,7 @@ impl Reloader {
         let known = FileStamps { print: print(&first.in_use.files), failed: false };
         Self {
             in_use: ArcSwap::from_pointee(first.in_use.clone()),
+            alarms: Arc::clone(&first.alarms),
             first,
             live,
             scheduler,
@@ -178,7 +185,6 @@ impl Reloader {
             seen,
             braking,
             overrides,
-            alarms: Arc::default(),
             alone: tokio::sync::Mutex::new(()),
             known: Mutex::new(known),
         }
@@ -344,6 +350,7 @@ impl Reloader {
         self.in_use.store(Arc::new(now));
         first.sets.store(Arc::new(config.trust.clone()));
         first.tokens.store(Arc::new(tokens_of(&config)));
+        first.alerts.store(Arc::new(config.alerts.clone()));
         // What was fetched meanwhile is on the last shelf.
         inherit();
         self.live.replace(table);

@@ -111,15 +111,20 @@ impl Reloader {
 
     /// Tells which alarms began and ended.
     pub(super) fn tell_changes(&self, changes: &AlarmChanges) {
-        for (raised, alarms) in [(true, &changes.raised), (false, &changes.cleared)] {
-            for Alarm { kind, what, connectors, .. } in alarms {
-                self.journal.record(&Event::AlarmChanged { kind: kind.word(), raised, what, connectors });
-            }
-        }
+        tell_changes(changes, &self.journal);
     }
 
     pub(super) fn journal(&self) -> Arc<Journal> {
         Arc::clone(&self.journal)
+    }
+}
+
+/// Tells which alarms began and ended.
+pub(super) fn tell_changes(changes: &AlarmChanges, journal: &Journal) {
+    for (raised, alarms) in [(true, &changes.raised), (false, &changes.cleared)] {
+        for Alarm { kind, what, connectors, .. } in alarms {
+            journal.record(&Event::AlarmChanged { kind: kind.word(), raised, what, connectors });
+        }
     }
 }
 

@@ -25,7 +25,8 @@ pub use shorter::{is_refused_for_its_form, shortened};
 
 use letter::letter;
 use returned::{ReturnedPart, header_section};
-use text::{address, address_type, original_address, paragraphs, plain, stuffed, wrapped};
+use text::{address, address_type, original_address, wrapped};
+pub(crate) use text::{paragraphs, plain, stuffed};
 
 /// Composes a report in wire form. It is 7-bit, except for an address in UTF-8 in its own header, which only a host with
 /// SMTPUTF8 accepts anyway (RFC 6533 §5).

@@ -41,6 +41,7 @@ const SHELL: &[&str] = &[
     "trace/recorder.rs",
     "trace/schema.rs",
     "trace/writer.rs",
+    "alert/watcher.rs",
     "scheduler/archive.rs",
     "scheduler/jobs.rs",
     "scheduler/progress.rs",
@@ -115,6 +116,7 @@ const SHELL: &[&str] = &[
     "cli/sendmail/session.rs",
     "cli/validate/running.rs",
     "cli/wait.rs",
+    "daemon/alerting.rs",
     "daemon/braking.rs",
     "daemon/doctor.rs",
     "daemon/ending.rs",
@@ -133,6 +135,7 @@ const SHELL: &[&str] = &[
     "daemon/state_file.rs",
     "daemon/validated.rs",
     "daemon/watch.rs",
+    "daemon/webhook.rs",
 ];
 
 const SHELL_WORDS: &[&str] = &[

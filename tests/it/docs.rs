@@ -158,6 +158,18 @@ fn every_event_is_in_the_page_of_the_log() {
 }
 
 #[test]
+fn every_kind_of_alert_is_in_the_page_of_alerts() {
+    let page = page("docs/alerts.md");
+    let kinds: BTreeSet<&str> = sealpost::alert::AlertKind::ALL.iter().map(|kind| kind.word()).collect();
+    assert_eq!(in_backticks(&first_cells(&page, "Kinds")).into_iter().collect::<BTreeSet<_>>(), kinds);
+    let settings = sealpost::alert::AlertMail::test(sealpost::mail::UnixMillis(0));
+    let notice = sealpost::alert::AlertNotice::of(&settings.items[0], "gw1", sealpost::mail::UnixMillis(0));
+    let notice = serde_json::to_value(notice).unwrap();
+    let fields: BTreeSet<&str> = notice.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(in_backticks(&first_cells(&page, "The webhook")).into_iter().collect::<BTreeSet<_>>(), fields);
+}
+
+#[test]
 fn every_reason_is_in_the_page_of_the_log() {
     let sources = sources();
     let mut tokens = BTreeSet::new();

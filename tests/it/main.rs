@@ -12,6 +12,7 @@
 )]
 
 mod addresses;
+mod alerts;
 mod architecture;
 mod arrivals;
 mod asked;

@@ -4,6 +4,7 @@
 //! module is not decided here.
 
 mod admin;
+mod alerts;
 mod brake;
 mod certificate;
 mod crl;
@@ -35,6 +36,7 @@ mod words;
 use serde_json::Value;
 
 pub(super) use admin::{AdminEntry, AdminValues};
+pub(super) use alerts::{AlertsEntry, AlertsValues};
 pub(super) use brake::{BrakeEntry, BrakeValues};
 pub(super) use certificate::{CertificateEntry, TrustEntry};
 pub(super) use crl::{CrlEntry, CrlValues};
@@ -80,6 +82,7 @@ const SECTIONS: &[&Section] = &[
     &timeouts::SECTION,
     &tracking::SECTION,
     &admin::SECTION,
+    &alerts::SECTION,
     &log::SECTION,
 ];
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::mail::{Mailbox, from_xtext};
 
-pub(super) fn paragraphs(lines: &[String], chars_max: usize) -> String {
+pub(crate) fn paragraphs(lines: &[String], chars_max: usize) -> String {
     let mut out = String::new();
     for line in lines {
         let shown: String = readable(line).chars().take(chars_max).collect();
@@ -18,7 +18,7 @@ pub(super) fn paragraphs(lines: &[String], chars_max: usize) -> String {
 }
 
 /// Replaces all but printable ASCII: a report's own text is 7bit.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }
 
@@ -53,7 +53,7 @@ fn break_at(text: &str) -> Option<usize> {
 }
 
 /// RFC 5321 §4.5.2: dot-stuffing; a line that starts with a dot gets another one.
-pub(super) fn stuffed(text: &[u8]) -> Vec<u8> {
+pub(crate) fn stuffed(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     for line in text.split_inclusive(|b| *b == b'\n') {
         if line.starts_with(b".") {

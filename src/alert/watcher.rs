@@ -1,0 +1,246 @@
+//! Sees each event where it happens, and passes on what concerns alerts. While nothing is wrong, a delivery costs it the look at
+//! one flag.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::fact::{AlertFact, AlertMailEnd, fact_of, is_alert, refusal};
+use crate::connector::{Attainment, Decision, RequiredTls, Ruling};
+use crate::mail::{Mailbox, Network, NetworkBits};
+use crate::outcome::DeliveryRecord;
+use crate::tracking::{Event, MessageFacts, Observer};
+
+/// What is remembered of the networks of partners: marks by inbound connector.
+pub type PeerMarks = HashMap<String, Vec<u64>>;
+
+/// The observer. Facts about messages have a limit; alarms, of which there are few, have none.
+pub struct AlertWatcher {
+    send: UnboundedSender<AlertFact>,
+    waiting: Arc<AtomicUsize>,
+    dropped: AtomicU64,
+    /// Whether there is anything in `failing`.
+    any: AtomicBool,
+    /// The connectors for which success is news.
+    failing: ArcSwap<BTreeSet<String>>,
+    peers: ArcSwap<HashMap<Arc<str>, Arc<PeerRing>>>,
+}
+
+/// Where the facts arrive.
+pub struct AlertInbox {
+    receive: UnboundedReceiver<AlertFact>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The networks from which a connector accepted mail lately.
+#[derive(Debug, Default)]
+struct PeerRing {
+    marks: [AtomicU64; RING],
+    next: AtomicUsize,
+}
+
+impl AlertWatcher {
+    /// An observer, and where its facts arrive. `peers` is known from before.
+    #[must_use]
+    pub fn new(peers: &PeerMarks) -> (Arc<Self>, AlertInbox) {
+        let (send, receive) = unbounded_channel();
+        let waiting = Arc::<AtomicUsize>::default();
+        let known = peers.iter().map(|(name, marks)| {
+            let ring = PeerRing::default();
+            marks.iter().for_each(|mark| ring.add(*mark));
+            (Arc::from(name.as_str()), Arc::new(ring))
+        });
+        let watcher = Self {
+            send,
+            waiting: Arc::clone(&waiting),
+            dropped: AtomicU64::new(0),
+            any: AtomicBool::new(false),
+            failing: ArcSwap::default(),
+            peers: ArcSwap::from_pointee(known.collect()),
+        };
+        (Arc::new(watcher), AlertInbox { receive, waiting })
+    }
+
+    /// Sets the connectors of which success is to be told.
+    pub fn set_failing(&self, connectors: BTreeSet<String>) {
+        let any = !connectors.is_empty();
+        self.failing.store(Arc::new(connectors));
+        self.any.store(any, Ordering::Release);
+    }
+
+    /// Takes the number of facts that there was no room for.
+    pub fn take_dropped(&self) -> u64 {
+        self.dropped.swap(0, Ordering::Relaxed)
+    }
+
+    /// Whether a connector accepted mail from this network lately.
+    #[must_use]
+    pub fn knows(&self, connector: &str, peer: IpAddr) -> bool {
+        self.peers.load().get(connector).is_some_and(|ring| ring.has(mark_of(peer)))
+    }
+
+    /// The networks that are remembered.
+    #[must_use]
+    pub fn peers(&self) -> PeerMarks {
+        let of = |(name, ring): (&Arc<str>, &Arc<PeerRing>)| (name.to_string(), ring.list());
+        self.peers.load().iter().map(of).collect()
+    }
+
+    /// Passes on what is rare, whatever waits.
+    fn pass(&self, fact: AlertFact) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // Without a reader, the daemon stops.
+        let _stopping = self.send.send(fact);
+    }
+
+    /// Passes on what peers can cause, while not much waits.
+    fn pass_within(&self, fact: AlertFact, limit: usize) {
+        if self.waiting.load(Ordering::Relaxed) < limit {
+            self.pass(fact);
+        } else {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn is_failing(&self, connector: &str) -> bool {
+        self.any.load(Ordering::Acquire) && self.failing.load().contains(connector)
+    }
+
+    fn accepted(&self, decision: &Decision, peer: IpAddr) {
+        let (Some(connector), RequiredTls::Client { tls: Some(_), .. }, Ruling::Attributed(_)) =
+            (&decision.connector, &decision.required, &decision.ruling)
+        else {
+            return;
+        };
+        let mark = mark_of(peer);
+        let known = self.peers.load();
+        match known.get(connector) {
+            Some(ring) if ring.has(mark) => {}
+            Some(ring) => ring.add(mark),
+            None if known.len() < CONNECTORS_MAX => {
+                let fresh = Arc::<PeerRing>::default();
+                fresh.add(mark);
+                self.peers.rcu(|known| {
+                    let mut known = HashMap::clone(known);
+                    known.entry(Arc::clone(connector)).or_insert_with(|| Arc::clone(&fresh));
+                    known
+                });
+            }
+            None => {}
+        }
+        if self.is_failing(connector) {
+            self.pass_within(AlertFact::Accepted { connector: Arc::clone(connector) }, FACTS_MAX);
+        }
+    }
+}
+
+impl AlertWatcher {
+    fn delivered(&self, message: &MessageFacts<'_>, forward_path: &Mailbox, delivered: &DeliveryRecord) {
+        let decision = &delivered.decision;
+        if let Some(connector) = decision.connector.as_ref().filter(|name| self.is_failing(name)) {
+            let (connector, domain) = (Arc::clone(connector), forward_path.domain_name().cloned());
+            let sealed = matches!(decision.attained, Attainment::Tls(_));
+            self.pass_within(AlertFact::Delivered { connector, domain, sealed }, FACTS_MAX);
+        }
+        if is_alert(message) {
+            let said = format!("{} said {}", delivered.host, delivered.reply);
+            self.pass(AlertFact::OwnMail(message.id, AlertMailEnd::Delivered(said)));
+        }
+    }
+
+    fn refused(&self, decision: &Decision, peer: IpAddr) {
+        let Some(connector) = &decision.connector else { return };
+        if self.knows(connector, peer) {
+            let fact = refusal(decision).map(|failure| AlertFact::Refused { failure, peer });
+            return fact.into_iter().for_each(|fact| self.pass_within(fact, FACTS_MAX));
+        }
+        // Anybody can claim to be a partner, as often as they like.
+        if self.waiting.load(Ordering::Relaxed) < CLAIMS_MAX
+            && let Some(failure) = refusal(decision)
+        {
+            self.pass(AlertFact::Refused { failure, peer });
+        }
+    }
+}
+
+impl Observer for AlertWatcher {
+    fn observe(&self, event: &Event<'_>) {
+        if let Event::Delivered { message, forward_path, delivered, .. } = event {
+            return self.delivered(message, forward_path, delivered);
+        }
+        if let Event::Accepted { peer, decision, .. } = event {
+            return self.accepted(decision, *peer);
+        }
+        if let Event::Refused { peer, decision: Some(decision), .. } = event {
+            return self.refused(decision, peer.ip());
+        }
+        match fact_of(event) {
+            None => {}
+            Some(fact @ (AlertFact::Failed(_) | AlertFact::Happened(..))) => {
+                self.pass_within(fact, FACTS_MAX)
+            }
+            Some(
+                fact @ (AlertFact::Delivered { .. }
+                | AlertFact::Accepted { .. }
+                | AlertFact::Refused { .. }
+                | AlertFact::Alarm { .. }
+                | AlertFact::Reloaded { .. }
+                | AlertFact::OwnMail(..)),
+            ) => self.pass(fact),
+        }
+    }
+}
+
+impl AlertInbox {
+    /// The next fact; `None`: nobody observes any more.
+    pub async fn next(&mut self) -> Option<AlertFact> {
+        let fact = self.receive.recv().await;
+        self.waiting.fetch_sub(usize::from(fact.is_some()), Ordering::Relaxed);
+        fact
+    }
+
+    /// A fact that is there already.
+    pub fn try_next(&mut self) -> Option<AlertFact> {
+        let fact = self.receive.try_recv().ok()?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(fact)
+    }
+}
+
+impl PeerRing {
+    fn has(&self, mark: u64) -> bool {
+        self.marks.iter().any(|one| one.load(Ordering::Relaxed) == mark)
+    }
+
+    fn add(&self, mark: u64) {
+        let place = self.next.fetch_add(1, Ordering::Relaxed) % RING;
+        if let Some(one) = self.marks.get(place) {
+            one.store(mark, Ordering::Relaxed);
+        }
+    }
+
+    fn list(&self) -> Vec<u64> {
+        self.marks.iter().map(|one| one.load(Ordering::Relaxed)).filter(|mark| *mark != 0).collect()
+    }
+}
+
+/// The mark of an address: that of its /24 or /64, in which a partner's hosts usually are; never 0.
+fn mark_of(peer: IpAddr) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    Network::of(peer, NetworkBits { ipv4: 24, ipv6: 64 }).hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
+/// Facts about messages that may wait.
+const FACTS_MAX: usize = 4_096;
+/// The same, of clients of which nothing is known.
+const CLAIMS_MAX: usize = 64;
+/// Networks remembered for a connector.
+const RING: usize = 16;
+/// Connectors of which networks are remembered.
+const CONNECTORS_MAX: usize = 4_096;
