@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::{Notify, futures::Notified};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ use crate::mail::ReversePath;
 #[derive(Debug)]
 pub struct LiveTable {
     current: ArcSwap<Table>,
+    replaced: Notify,
     register: Arc<Register>,
 }
 
@@ -53,7 +55,7 @@ impl LiveTable {
     /// Starts with this table in effect.
     #[must_use]
     pub fn new(table: Table) -> Self {
-        Self { current: ArcSwap::from_pointee(table), register: Arc::default() }
+        Self { current: ArcSwap::from_pointee(table), replaced: Notify::new(), register: Arc::default() }
     }
 
     /// The table in effect now.
@@ -83,6 +85,12 @@ impl LiveTable {
     /// Puts another table in effect. It waits for nobody: see [`Self::outdated`].
     pub fn replace(&self, table: impl Into<Arc<Table>>) {
         self.current.store(table.into());
+        self.replaced.notify_waiters();
+    }
+
+    /// Resolves after the next [`Self::replace`], from the moment this is called.
+    pub fn replaced(&self) -> Notified<'_> {
+        self.replaced.notified()
     }
 
     /// The transactions in progress that the table in effect does not allow. To be called after a swap. Those that

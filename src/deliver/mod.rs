@@ -31,7 +31,7 @@ mod waits;
 
 pub use self::courier::{ClientSetups, Courier};
 pub use self::memory::TlsHistory;
-pub use self::probe::{HostReport, RecipientReply, Trial};
+pub use self::probe::{HostReport, RecipientReply, Trial, TrialHost, TrialHosts};
 pub use self::verify::Verifier;
 pub use self::waits::{WaitEntry, WaitList};
 

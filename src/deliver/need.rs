@@ -36,6 +36,11 @@ impl<'a> Need<'a> {
         Self::Question { mailbox, arrives_by, onward: *onward }
     }
 
+    /// Whether no mail goes by the session, nor an answer to a client.
+    pub(super) fn is_trial(self) -> bool {
+        matches!(self, Self::Trial(_))
+    }
+
     /// The recipients the session is for.
     fn recipients(self) -> impl Iterator<Item = RecipientWay<'a>> {
         let (recipients, mailbox): (&[_], _) = match self {

@@ -190,11 +190,8 @@ impl Courier {
             self.approach_with(request, dialled, (setup, KeyShares::Classic, requirement), at).await?;
         if matches!(second.observed, Observed::Established(_)) && !known {
             self.classic_only.note(key, (), (Instant::now(), POST_QUANTUM_TRIED_AGAIN_AFTER));
-            self.journal.record(&Event::KeySharesOmitted {
-                host: at.host,
-                connector: &connector.name,
-                reason: &fault.words,
-            });
+            let (host, reason) = (at.host, fault.words.as_str());
+            self.tell(request.need, &Event::KeySharesOmitted { host, connector: &connector.name, reason });
             if setup.demands_post_quantum() {
                 let what = format!(
                     "connector {}: the handshake with {} fails with a post-quantum key share ({}), and works \
@@ -202,7 +199,7 @@ impl Courier {
                      drops the larger ClientHello",
                     connector.name, at.host, fault.words
                 );
-                self.journal.record(&Event::Alarm { topic: AlarmTopic::Other, what: &what });
+                self.tell(request.need, &Event::Alarm { topic: AlarmTopic::Other, what: &what });
             }
         }
         Ok(second)
@@ -358,17 +355,24 @@ impl Courier {
         if let Some(outcome) = self.remembered(way, candidate, permit.attained(), at) {
             return Err(Box::new(Miss::Other(outcome)));
         }
-        if permit.is_enforced() {
+        if permit.is_enforced() && !need.is_trial() {
             self.notice(connector, candidate, observed);
         }
         let decision = Arc::new(Decision::proceeded(connector, at.host, requirement, &permit));
         if let Attained::Clear(_) = permit.attained() {
-            self.journal.record(&Event::ClearFallback { host: at.host, decision: &decision });
+            self.tell(need, &Event::ClearFallback { host: at.host, decision: &decision });
         }
         if permit.waived().is_some() {
-            self.journal.record(&Event::Waived { host: at.host, decision: &decision });
+            self.tell(need, &Event::Waived { host: at.host, decision: &decision });
         }
         Ok((permit, decision))
+    }
+
+    /// Records an event of a session that is opened for mail. Nothing is sent by a trial, and whoever tries gets a report.
+    fn tell(&self, need: Need<'_>, event: &Event<'_>) {
+        if !need.is_trial() {
+            self.journal.record(event);
+        }
     }
 
     /// Sends EHLO inside TLS. The first reply there also shows whether the server accepted the

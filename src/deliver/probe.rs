@@ -1,6 +1,7 @@
 //! Tests hosts without delivering: each host of a way up to the judgement, and one recipient up to
-//! the reply to RCPT. `validate`, `probe` and `verify_recipients` use it.
+//! the reply to RCPT. `validate`, `probe`, `[watch]` and `verify_recipients` use it.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -77,14 +78,41 @@ pub struct Trial {
 /// Maximum number of addresses tested at the same time.
 const AT_ONCE: usize = 8;
 
+/// An address of a way, to be tried.
+#[derive(Debug, Clone)]
+pub struct TrialHost(Candidate);
+
+/// What there is to try of a way.
+#[derive(Debug)]
+pub struct TrialHosts {
+    /// The addresses.
+    pub list: Vec<TrialHost>,
+    /// Smart hosts without an address.
+    pub missing: Vec<HostReport>,
+    /// How many hosts or addresses are left out.
+    pub left: usize,
+}
+
+impl TrialHost {
+    /// The host's name, if it has one.
+    #[must_use]
+    pub fn name(&self) -> Option<&Domain> {
+        self.0.name.as_ref()
+    }
+
+    /// Address and port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+}
+
 impl Courier {
-    /// Opens a session with every address of a way, has it judged as a delivery would, and sends
-    /// QUIT. No content is sent. If handshakes fail and the connector then allows plaintext, that
-    /// is tested too.
+    /// The addresses of a way.
     ///
     /// # Errors
-    /// Why there is no address to test.
-    pub async fn validate(self: Arc<Self>, trial: Trial) -> Result<Vec<HostReport>, Trouble> {
+    /// Why there is no address to try.
+    pub async fn trial_hosts(&self, trial: &Trial) -> Result<TrialHosts, Trouble> {
         let looking = trial.waits.begin(match (&trial.way.connector.next_hop, &trial.way.domain) {
             (NextHop::Mx { .. }, Some(domain)) => format!("DNS: the mail exchangers of {domain}"),
             (NextHop::Mx { .. } | NextHop::SmartHosts(_), _) => "DNS: the addresses of the hosts".to_owned(),
@@ -93,18 +121,40 @@ impl Courier {
             Ok(candidates) => candidates,
             Err(Outcome::Deferred(trouble) | Outcome::Failed(trouble)) => return Err(trouble),
             // Unreachable: a look-up of hosts never delivers.
-            Err(Outcome::Delivered(_)) => return Ok(Vec::new()),
+            Err(Outcome::Delivered(_)) => {
+                return Ok(TrialHosts { list: Vec::new(), missing: Vec::new(), left: 0 });
+            }
         };
+        drop(looking);
         // If addresses are cut off, it is unknown which hosts have none.
         let is_cut = left > unknown;
         let missing = if is_cut { Vec::new() } else { without_address(&trial.way, &candidates) };
         // Smart hosts without an answer are named.
         let left = left.saturating_sub(missing.len());
-        drop(looking);
+        Ok(TrialHosts { list: candidates.into_iter().map(TrialHost).collect(), missing, left })
+    }
+
+    /// Tries one address, in plaintext too if its handshake fails and the connector then allows that.
+    pub async fn try_host(&self, trial: &Trial, TrialHost(candidate): &TrialHost) -> HostReport {
+        let (seen, broken) = self.try_one(trial, candidate, None).await;
+        match broken.filter(|_| goes_clear(&trial.way.connector)) {
+            Some(fault) => self.try_one(trial, candidate, Some(fault)).await.0,
+            None => seen,
+        }
+    }
+
+    /// Opens a session with every address of a way, has it judged as a delivery would, and sends
+    /// QUIT. No content is sent. If handshakes fail and the connector then allows plaintext, that
+    /// is tested too.
+    ///
+    /// # Errors
+    /// Why there is no address to test.
+    pub async fn validate(self: Arc<Self>, trial: Trial) -> Result<Vec<HostReport>, Trouble> {
+        let TrialHosts { list, missing, left } = self.trial_hosts(&trial).await?;
         let trial = Arc::new(trial);
         let mut running = JoinSet::new();
         let seats = Arc::new(Semaphore::new(AT_ONCE));
-        for (number, candidate) in candidates.into_iter().enumerate() {
+        for (number, TrialHost(candidate)) in list.into_iter().enumerate() {
             let (courier, trial, seats) = (Arc::clone(&self), Arc::clone(&trial), Arc::clone(&seats));
             running.spawn(async move {
                 let _seat = seats.acquire_owned().await;
@@ -114,9 +164,7 @@ impl Courier {
         }
         let mut all = running.join_all().await;
         all.sort_by_key(|(number, ..)| *number);
-        let connector = &trial.way.connector;
-        let clear = !connector.is_enforced() && connector.on_handshake_failure != OnHandshakeFailure::Defer;
-        if clear && !all.iter().any(|(_, _, seen, _)| seen.ok) {
+        if goes_clear(&trial.way.connector) && !all.iter().any(|(_, _, seen, _)| seen.ok) {
             for (_, candidate, seen, broken) in &mut all {
                 let Some(fault) = broken.take() else { continue };
                 *seen = self.try_one(&trial, candidate, Some(fault)).await.0;
@@ -264,6 +312,11 @@ pub(super) enum ProbeFailure {
     /// The session ended before RCPT was answered.
     #[error("the session ended before RCPT was answered")]
     Lost(LinkFault),
+}
+
+/// Whether a connector sends in plaintext what it can't send over TLS.
+fn goes_clear(connector: &Outbound) -> bool {
+    !connector.is_enforced() && connector.on_handshake_failure != OnHandshakeFailure::Defer
 }
 
 fn reply_to(asked: Result<TransactionResult, ProbeFailure>) -> Result<RecipientReply, String> {

@@ -164,6 +164,12 @@ impl Scheduler {
         self.turns.load(Ordering::Relaxed)
     }
 
+    /// Whether mail waits for an opening or a seat.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.lock().is_crowded()
+    }
+
     /// Makes the loop run once.
     pub fn prod(&self) {
         self.wake.notify_one();

@@ -161,7 +161,12 @@ impl Floor {
 
     /// Whether anything waits for an opening, a seat or a host.
     pub(super) fn is_contended(&self) -> bool {
-        self.lanes_waiting() > 0 || self.at_hosts > 0 || self.asking.iter().any(|asking| !asking.is_empty())
+        self.is_crowded() || self.at_hosts > 0
+    }
+
+    /// Whether anything waits for an opening or a seat.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.lanes_waiting() > 0 || self.asking.iter().any(|asking| !asking.is_empty())
     }
 
     /// Whether a carrier may be started for a lane of this connector and standing.

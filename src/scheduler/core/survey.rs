@@ -78,6 +78,11 @@ impl Survey {
 }
 
 impl<L: Divisible> Core<L> {
+    /// Whether mail waits for an opening or a seat.
+    pub(in crate::scheduler) fn is_crowded(&self) -> bool {
+        self.floor.is_crowded()
+    }
+
     /// Reads the next batch of lanes. Returns whether there may be more.
     pub(in crate::scheduler) fn survey(&self, survey: &mut Survey) -> bool {
         let mut last = None;
