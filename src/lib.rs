@@ -14,6 +14,7 @@ pub mod tls;
 
 pub mod retrieve;
 
+pub mod lookout;
 pub mod spool;
 pub mod trace;
 pub mod tracking;

@@ -15,9 +15,9 @@ use super::alarms::{Alarm, AlarmKind};
 use super::control::{Control, ControlPeer, HELD_BY_OPERATOR, Refusal, parse};
 use super::operator::WaitingByConnector;
 use super::view::{
-    ActionResult, Connectors, ContentQuery, LaneStatus, ListQuery, MessageView, OverrideReport,
-    OverrideRequest, PausedConnectors, QueueList, QueueTop, ReleaseRequest, ReloadAnswer, RemovalResult,
-    RetryRequest, Status, TopLane, TopQuery, Validation,
+    ActionResult, Connectors, ContentQuery, LaneStatus, ListQuery, LookReport, LookRequest, MessageView,
+    OverrideReport, OverrideRequest, PausedConnectors, QueueList, QueueTop, ReleaseRequest, ReloadAnswer,
+    RemovalResult, RetryRequest, Status, TopLane, TopQuery, Validation,
 };
 use crate::alert::{AlertTestReport, AlertsView};
 use crate::connector::{Generation, Override};
@@ -51,6 +51,7 @@ impl Control {
             .route("/alerts/test", post(test_alerts))
             .route("/reload", post(reload))
             .route("/connectors", get(connectors))
+            .route("/watch/now", post(look_now))
             .with_state(self)
     }
 
@@ -401,6 +402,14 @@ async fn keep_validation(
 ) -> Result<Json<Validation>, Refusal> {
     let kept = Arc::clone(&control.operator).keep_validation(name, found.clone()).await;
     kept.map(|()| Json(found)).map_err(|why| Refusal(StatusCode::CONFLICT, why))
+}
+
+async fn look_now(
+    State(control): State<Control>,
+    Json(request): Json<LookRequest>,
+) -> Result<Json<LookReport>, Refusal> {
+    let looked = Arc::clone(&control.watchman).look_now(request.connector).await;
+    looked.map(|targets| Json(LookReport { targets })).map_err(|why| Refusal(StatusCode::CONFLICT, why))
 }
 
 fn busy(id: QueueId) -> Refusal {

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::alarms::Alarms;
-use super::operator::{AlertOffice, Operator};
+use super::operator::{AlertOffice, Operator, Watchman};
 use super::view::ErrorAnswer;
 use crate::mail::QueueId;
 use crate::scheduler::Scheduler;
@@ -32,6 +32,8 @@ pub struct Control {
     pub alert_office: Arc<dyn AlertOffice>,
     /// The daemon's reload, pause and connector views.
     pub operator: Arc<dyn Operator>,
+    /// Who looks at partners.
+    pub watchman: Arc<dyn Watchman>,
 }
 
 impl Control {

@@ -17,8 +17,8 @@ pub use alarms::{Alarm, AlarmChanges, AlarmKind, Alarms};
 pub use api::NEXT_OFFSET;
 pub use control::Control;
 pub use operator::{
-    AlertOffice, AlertTestAnswer, KeepAnswer, Operator, OverrideAnswer, PauseAnswer, ReleaseAnswer,
-    ReloadFailure, WaitingByConnector,
+    AlertOffice, AlertTestAnswer, KeepAnswer, LookAnswer, Operator, OverrideAnswer, PauseAnswer,
+    ReleaseAnswer, ReloadFailure, WaitingByConnector, Watchman,
 };
 pub use serve::{ControlFault, ControlSocket};
 pub use settings::AdminSettings;
@@ -27,9 +27,9 @@ pub use tcp::{AdminFault, AdminListener};
 pub use tokens::{TokenDigest, TokenFault, Tokens};
 pub use view::{
     ActRequest, ActionResult, ActionTally, BrakeView, Change, ChangeKind, ConnectorView, Connectors,
-    DatabaseSize, Direction, DrainReport, ErrorAnswer, HintView, LaneStatus, LanesView, ListQuery, Loosening,
-    LooseningTerms, MessageView, OriginView, OverrideReport, OverrideRequest, PartnerView, PartnerWay,
-    PausedConnectors, QueueAction, QueueList, QueueTop, QueueTotal, RecipientView, ReleaseRequest,
-    ReloadAnswer, RemovalResult, RetryRequest, SeenView, Status, TopLane, TopQuery, TroubleView, Validation,
-    refusals_in_words,
+    DatabaseSize, Direction, DrainReport, ErrorAnswer, HintView, LaneStatus, LanesView, ListQuery,
+    LookReport, LookRequest, Loosening, LooseningTerms, MessageView, OriginView, OverrideReport,
+    OverrideRequest, PartnerView, PartnerWay, PausedConnectors, QueueAction, QueueList, QueueTop, QueueTotal,
+    RecipientView, ReleaseRequest, ReloadAnswer, RemovalResult, RetryRequest, SeenView, Status, TopLane,
+    TopQuery, TroubleView, Validation, refusals_in_words,
 };

@@ -86,6 +86,18 @@ pub trait Operator: Send + Sync {
     fn keep_validation(self: Arc<Self>, name: String, found: Validation) -> KeepAnswer;
 }
 
+/// How many targets were looked at, or why none, in a sentence.
+pub type LookAnswer = Pin<Box<dyn Future<Output = Result<usize, String>> + Send>>;
+
+/// Looks at partners for an operator.
+pub trait Watchman: Send + Sync {
+    /// Looks at the hosts of an outbound connector, or of all, now; resolves once that is done.
+    ///
+    /// # Errors
+    /// Nothing is watched, or not this; in a sentence.
+    fn look_now(self: Arc<Self>, connector: Option<String>) -> LookAnswer;
+}
+
 /// Why a reload changed nothing.
 #[derive(Debug, Clone)]
 pub struct ReloadFailure {

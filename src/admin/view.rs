@@ -17,8 +17,9 @@ mod connectors;
 mod partners;
 
 pub use connectors::{
-    BrakeView, Change, ChangeKind, ConnectorView, Direction, DrainReport, LanesView, Loosening,
-    LooseningTerms, OverrideReport, OverrideRequest, ReleaseRequest, ReloadAnswer, SeenView, Validation,
+    BrakeView, Change, ChangeKind, ConnectorView, Direction, DrainReport, LanesView, LookReport, LookRequest,
+    Loosening, LooseningTerms, OverrideReport, OverrideRequest, ReleaseRequest, ReloadAnswer, SeenView,
+    Validation,
 };
 pub use partners::{Connectors, PartnerView, PartnerWay, refusals_in_words};
 

@@ -139,6 +139,7 @@ pub fn fact_of(event: &Event<'_>) -> Option<AlertFact> {
         | Event::Handled { .. }
         | Event::Override { .. }
         | Event::Validated { .. }
+        | Event::PartnerChanged { .. }
         | Event::LinesDropped { .. } => None,
     }
 }

@@ -29,6 +29,7 @@ mod trace;
 mod user;
 mod validate;
 mod wait;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -67,6 +68,8 @@ enum Verb {
     Trace(Box<trace::TraceArgs>),
     /// Report how much mail goes over TLS, who fails, and who could be forced; the relay need not run.
     Report(report::ReportArgs),
+    /// Show what the watch over partners saw of their hosts and what has changed there, or look now.
+    Watch(watch::WatchArgs),
     /// Inspect and change the queue of the running relay.
     Queue(queue::QueueArgs),
     /// Check the messages on disk for damage and recover what can be read; the relay must be stopped.
@@ -120,6 +123,7 @@ impl Command {
             Verb::Probe(args) => probe::probe(&args),
             Verb::Trace(args) => trace::trace(&args),
             Verb::Report(args) => report::report(&args),
+            Verb::Watch(args) => watch::watch(&args),
             Verb::Queue(args) => queue::queue(args),
             Verb::Spool(args) => spool::spool(&args),
             Verb::Reload(args) => reload::reload(&args),
@@ -166,6 +170,7 @@ impl Verb {
             Self::Import(args) => args.is_json(),
             Self::Trace(args) => args.is_json(),
             Self::Report(args) => args.is_json(),
+            Self::Watch(args) => args.is_json(),
             Self::Queue(args) => args.is_json(),
             Self::Spool(args) => args.is_json(),
             Self::Reload(args) => args.json,

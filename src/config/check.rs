@@ -12,7 +12,7 @@ use super::fault::Report;
 use super::keys::{
     AdminValues, AlertsValues, BrakeValues, CrlValues, DnsValues, EchoValues, Entry as _, LimitsValues,
     ListenerEntry, ListenerValues, LogValues, QueueValues, ServerValues, TimeoutsValues, TrackingValues,
-    shown,
+    WatchValues, shown,
 };
 use super::known::DefinedIds;
 use super::named::Revisions;
@@ -21,7 +21,7 @@ use crate::admin::AdminSettings;
 use crate::connector::{EchoMailbox, Inbound, Outbound};
 use crate::listen::settings::{Listener, ListenerTls};
 use crate::tracking::TrackingSettings;
-use crate::{deliver, listen, resolver, retrieve, scheduler};
+use crate::{deliver, listen, lookout, resolver, retrieve, scheduler};
 
 /// The settings of a file. If a fault was reported, parts are missing and the value must not be used.
 pub(super) struct CheckedFile {
@@ -39,6 +39,7 @@ pub(super) struct CheckedFile {
     pub(super) admin: Option<AdminSettings>,
     pub(super) alerts: AlertsValues,
     pub(super) log: LogSettings,
+    pub(super) watch: lookout::settings::Settings,
     /// Every value in effect, for `check --json`.
     pub(super) in_force: Map<String, Value>,
 }
@@ -51,6 +52,7 @@ struct Plain {
     limits: LimitsValues,
     brake: BrakeValues,
     echo: EchoValues,
+    watch: WatchValues,
     timeouts: TimeoutsValues,
     tracking: TrackingValues,
     admin: AdminValues,
@@ -111,6 +113,7 @@ pub(super) fn check(
         admin,
         alerts: plain.alerts,
         log: plain.log.settings(),
+        watch: plain.watch.settings(),
         server,
         in_force,
     })
@@ -137,6 +140,7 @@ fn plain(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Plain {
         limits: file.limits.read(&nowhere, report),
         brake: file.brake.read(&nowhere, report),
         echo: file.echo.read(&nowhere, report),
+        watch: file.watch.read(&nowhere, report),
         timeouts: file.timeouts.read(&nowhere, report),
         tracking: file.tracking.read(&nowhere, report),
         admin: file.admin.read(&nowhere, report),
@@ -166,6 +170,7 @@ fn in_force(file: &schema::File, server: &ServerValues, plain: &Plain) -> Map<St
         ("limits", shown(&file.limits, &plain.limits)),
         ("brake", shown(&file.brake, &plain.brake)),
         ("echo", shown(&file.echo, &plain.echo)),
+        ("watch", shown(&file.watch, &plain.watch)),
         ("timeouts", shown(&file.timeouts, &plain.timeouts)),
         ("tracking", shown(&file.tracking, &plain.tracking)),
         ("admin", shown(&file.admin, &plain.admin)),

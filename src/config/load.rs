@@ -17,7 +17,7 @@ use super::materials::{self, Materials};
 use super::verdict::{JudgedFile, ProfileVerdict};
 use super::{
     alerts, believed, dates, echo, lenient, lint, never, partners, ports, presented, profiled, schema,
-    verdict, view,
+    verdict, view, watched,
 };
 use crate::connector::{Generation, InboundTls, Profile, Table, TrustId};
 use crate::mail::{Clock, Domain};
@@ -118,6 +118,7 @@ fn read_text(
         dates::warn(&file, checked, &dated, &mut report);
         ports::warn(&file, checked, &mut report);
         alerts::find(&file, (checked, &table), &mut report);
+        watched::find(&file.watch, (checked, &table), &mut report);
     }
     let verdict = profile.zip(checked.as_ref().filter(|_| report.is_clean())).map(|(profile, checked)| {
         let identities = &materials.identities;
@@ -251,6 +252,7 @@ fn whole(
         admin: checked.admin,
         alerts,
         log: checked.log,
+        watch: checked.watch,
         in_force: Value::Object(in_force),
         unmet: Vec::new(),
         warnings,

@@ -36,6 +36,7 @@ mod units;
 mod values;
 mod verdict;
 mod view;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,7 +60,7 @@ use crate::connector::{EchoMailbox, Generation, Inbound, Ourselves, Outbound, Sm
 use crate::mail::UnixMillis;
 use crate::tls::{Identity, TrustSet};
 use crate::tracking::TrackingSettings;
-use crate::{deliver, listen, resolver, retrieve, scheduler};
+use crate::{deliver, listen, lookout, resolver, retrieve, scheduler};
 
 /// A checked configuration: the settings of every module.
 #[derive(Clone)]
@@ -104,6 +105,8 @@ pub struct Config {
     pub admin: Option<AdminSettings>,
     /// Who hears of what goes wrong.
     pub alerts: AlertSettings,
+    /// What is watched.
+    pub watch: lookout::settings::Settings,
     /// The settings of the program's own log.
     pub log: LogSettings,
     /// The requirements that nobody can meet at the moment.

@@ -11,7 +11,7 @@ use super::fault::place;
 use super::keys::{
     AdminEntry, AlertsEntry, BrakeEntry, CertificateEntry, CrlEntry, DnsEntry, EchoEntry, InboundEntry,
     LimitsEntry, List, ListenerEntry, LogEntry, OutboundEntry, PartnerEntry, QueueEntry, RaiseEntry,
-    ServerEntry, Text, TimeoutsEntry, TrackingEntry, TrustEntry,
+    ServerEntry, Text, TimeoutsEntry, TrackingEntry, TrustEntry, WatchEntry,
 };
 use super::lenient;
 use super::values::choices;
@@ -36,6 +36,7 @@ pub(super) struct File {
     pub(super) limits: LimitsEntry,
     pub(super) brake: BrakeEntry,
     pub(super) echo: EchoEntry,
+    pub(super) watch: WatchEntry,
     pub(super) timeouts: TimeoutsEntry,
     pub(super) tracking: TrackingEntry,
     pub(super) admin: AdminEntry,

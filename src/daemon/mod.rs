@@ -16,6 +16,7 @@ mod fault;
 mod fetch;
 mod guard;
 mod incidents;
+mod lookout;
 mod loosened;
 mod monitor;
 mod overrides;
@@ -58,6 +59,7 @@ pub use watchdog::Watchdog;
 
 use self::alerting::{AlertDesk, AlertStart};
 use self::braking::Braking;
+use self::lookout::{Lookout, LookoutParts};
 use self::monitor::Monitor;
 use self::overrides::Overrides;
 use self::paused::PauseFile;
@@ -199,6 +201,7 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let first = reload::First::of(&config, base)?;
     let dns = Dns::new(&config.resolver)?;
     let (lists, alerts) = (list_keeper(&config, &first, &dns), AlertStart::of(&config.data_dir));
+    let names = dns.clone();
     let Ground { spool, tracking, metrics, journal, bound, listening, socket, desk, pickup } =
         Ground::lay(&config, &live, faults, alerts.observer())?;
     let admin = desk.as_ref().map_or_else(Vec::new, |desk| desk.listening.clone());
@@ -222,11 +225,11 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
         (&courier, &scheduler),
     );
     let kept = (paused, Arc::clone(&braking), overrides);
-    let (table, lanes_of) = (Arc::clone(&live), Arc::clone(&scheduler));
-    let reloader = Arc::new(Reloader::new(first, table, lanes_of, (journal, seen), kept));
+    let reloader = Arc::new(Reloader::new(first, live.clone(), scheduler.clone(), (journal, seen), kept));
     reloader.resume_overrides(&refused);
     let sessions = serve(bound, Arc::clone(&shared), &intake, vitals)?;
-    let control = control(&spool, &scheduler, &listening, (&reloader, &alerts.desk));
+    let watchman = look_out((&reloader, &live, &scheduler), names, &listening, (vitals, &stop));
+    let control = control(&spool, &scheduler, &listening, (&reloader, &alerts.desk, watchman));
     let control = vitals.watch("the control socket", socket.serve(control, stop.clone()));
     alerts.keep(vitals, &stop);
     let recorder = tracking.as_ref().map(TraceStore::recorder);
@@ -263,10 +266,9 @@ fn courier(
     listening: &[(String, SocketAddr)],
     (journal, protocol): (&Arc<Journal>, &ProtocolLog),
 ) -> Arc<Courier> {
-    let ourselves = listening.iter().map(|(_, address)| *address).collect();
     let tls = (Arc::clone(&first.client_setups), tls_seen(&config.data_dir), Arc::clone(&seen.partners));
     let told = (Arc::clone(journal), protocol.clone());
-    Courier::new(config.deliver.clone(), Arc::clone(live), dns, tls, ourselves, told)
+    Courier::new(config.deliver.clone(), Arc::clone(live), dns, tls, ours(listening), told)
 }
 
 fn protocol_log(config: &Config, vitals: &Vitals) -> ProtocolLog {
@@ -341,11 +343,35 @@ fn watch(
     vitals.watch("the watcher of files", watching)
 }
 
+/// The addresses we listen on.
+fn ours(listening: &[(String, SocketAddr)]) -> Vec<SocketAddr> {
+    listening.iter().map(|(_, address)| *address).collect()
+}
+
+/// Looks at partners, as far as the configuration in effect wants that.
+fn look_out(
+    (reloader, live, scheduler): (&Arc<Reloader>, &Arc<LiveTable>, &Arc<Scheduler>),
+    dns: Dns,
+    listening: &[(String, SocketAddr)],
+    (vitals, stop): (&Vitals, &CancellationToken),
+) -> Arc<Lookout> {
+    let (lookout, looking) = Lookout::new(LookoutParts {
+        reloader: Arc::clone(reloader),
+        live: Arc::clone(live),
+        scheduler: Arc::clone(scheduler),
+        journal: reloader.journal(),
+        dns,
+        ourselves: ours(listening),
+    });
+    drop(vitals.watch("the watch over partners", looking.keep(stop.clone())));
+    lookout
+}
+
 fn control(
     spool: &Arc<dyn Spool>,
     scheduler: &Arc<Scheduler>,
     listening: &[(String, SocketAddr)],
-    (reloader, desk): (&Arc<Reloader>, &Arc<AlertDesk>),
+    (reloader, desk, watchman): (&Arc<Reloader>, &Arc<AlertDesk>, Arc<Lookout>),
 ) -> Control {
     Control {
         spool: Arc::clone(spool),
@@ -355,6 +381,7 @@ fn control(
         journal: reloader.journal(),
         alert_office: Arc::<AlertDesk>::clone(desk),
         operator: Arc::<Reloader>::clone(reloader),
+        watchman,
     }
 }
 

@@ -59,7 +59,7 @@ pub async fn prove(
     (ourselves, waits): (Vec<SocketAddr>, WaitList),
     limit: Duration,
 ) -> Result<Result<Vec<HostReport>, Trouble>, StartFault> {
-    let enforced = Outbound { mode: Mode::Enforce, ..connector.clone() };
+    let enforced = enforced(connector);
     let mut table = config.table(Generation(1));
     let served = |table: &Table| {
         whom.envelope.as_ref().is_none_or(|(_, to)| displaced(table, connector, to.domain_name()).is_none())
@@ -90,19 +90,48 @@ pub async fn prove_with(
     whom: Whom,
     ground: TrialGround,
 ) -> Result<Result<Vec<HostReport>, Trouble>, StartFault> {
-    let what = format!("outbound connector {}", connector.name);
-    let setup = ClientSetup::new(ground.tls).map_err(|fault| StartFault::Tls { what, fault })?;
-    let setups = BTreeMap::from([(connector.revision, Arc::new(setup))]);
     let live = Arc::new(LiveTable::new(ground.table));
-    let dns = Dns::new(&ground.asking)?;
-    let tls = (Arc::new(ArcSwap::from_pointee(setups)), TlsHistory::default(), Arc::default());
     // A step that takes all of it is told as that step; the whole ends a little later.
     let limit = ground.deliver.timeouts.connect.saturating_add(BEHIND);
-    let told = (Arc::new(Journal::default()), ProtocolLog::default());
-    let courier = Courier::new(ground.deliver, live, dns, tls, ground.ourselves, told);
+    let ways = TrialWays { live, dns: Dns::new(&ground.asking)?, ourselves: ground.ourselves };
+    let courier = trial_courier(&connector, ground.tls, ground.deliver, &ways)?;
     let Whom { domain, literal, envelope } = whom;
     let way = Way { connector: Arc::new(connector), domain, literal };
     Ok(courier.validate(Trial { way, envelope, limit, waits: ground.waits }).await)
+}
+
+/// What the trials of several connectors share.
+pub(super) struct TrialWays {
+    /// The table that decides whether a connector serves a recipient.
+    pub(super) live: Arc<LiveTable>,
+    /// What is asked for names.
+    pub(super) dns: Dns,
+    /// Our own listeners, which are never tried.
+    pub(super) ourselves: Vec<SocketAddr>,
+}
+
+/// A courier for the trial of one connector. It remembers nothing of deliveries, so a trial sees what there is.
+///
+/// # Errors
+/// [`StartFault`] if TLS can't be set up.
+pub(super) fn trial_courier(
+    connector: &Outbound,
+    tls: ClientSettings,
+    deliver: Settings,
+    ways: &TrialWays,
+) -> Result<Arc<Courier>, StartFault> {
+    let what = format!("outbound connector {}", connector.name);
+    let setup = ClientSetup::new(tls).map_err(|fault| StartFault::Tls { what, fault })?;
+    let setups = BTreeMap::from([(connector.revision, Arc::new(setup))]);
+    let tls = (Arc::new(ArcSwap::from_pointee(setups)), TlsHistory::default(), Arc::default());
+    let (live, dns, ourselves) = (Arc::clone(&ways.live), ways.dns.clone(), ways.ourselves.clone());
+    let told = (Arc::new(Journal::default()), ProtocolLog::default());
+    Ok(Courier::new(deliver, live, dns, tls, ourselves, told))
+}
+
+/// The connector as it is tried: as if it were enforced.
+pub(super) fn enforced(connector: &Outbound) -> Outbound {
+    Outbound { mode: Mode::Enforce, ..connector.clone() }
 }
 
 /// Timeouts that let every step of an outbound session take `limit`.
@@ -118,4 +147,5 @@ pub fn within(limit: Duration) -> Timeouts {
     }
 }
 
-const BEHIND: Duration = Duration::from_millis(500);
+/// How much later than its slowest step a trial ends.
+pub(super) const BEHIND: Duration = Duration::from_millis(500);

@@ -177,6 +177,7 @@ impl Observer for Metrics {
             | Event::Override { .. }
             | Event::Validated { .. }
             | Event::AlarmChanged { .. }
+            | Event::PartnerChanged { .. }
             | Event::LinesDropped { .. }
             | Event::Alarm { .. } => {}
         }

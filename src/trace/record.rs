@@ -46,11 +46,13 @@ pub enum EventKind {
     Alarm,
     /// An alarm that lasted is over.
     AlarmCleared,
+    /// A partner's host is not as it was.
+    PartnerChanged,
 }
 
 impl EventKind {
     /// Every kind, with its word and the number it is stored as. A number is never used again for another kind.
-    pub const ALL: [(Self, &'static str, u8); 17] = [
+    pub const ALL: [(Self, &'static str, u8); 18] = [
         (Self::Accepted, "accepted", 1),
         (Self::Refused, "refused", 2),
         (Self::SessionEnded, "session-ended", 3),
@@ -68,6 +70,7 @@ impl EventKind {
         (Self::Validated, "validated", 15),
         (Self::Alarm, "alarm", 16),
         (Self::AlarmCleared, "alarm-cleared", 17),
+        (Self::PartnerChanged, "partner-changed", 18),
     ];
 
     /// The word for logs and machines.
@@ -106,7 +109,8 @@ impl EventKind {
             | Self::Override
             | Self::Validated
             | Self::Alarm
-            | Self::AlarmCleared => true,
+            | Self::AlarmCleared
+            | Self::PartnerChanged => true,
         }
     }
 }
@@ -292,6 +296,7 @@ impl NewEvent {
             | Event::Override { .. }
             | Event::Validated { .. }
             | Event::AlarmChanged { .. }
+            | Event::PartnerChanged { .. }
             | Event::Alarm { .. } => new.operation(event),
             Event::RefusedAgain { .. }
             | Event::Omitted { .. }
@@ -413,6 +418,13 @@ impl NewEvent {
             self.facts.kind = Some((*kind).to_owned());
             self.facts.connector = connectors.first().cloned();
             self.facts.words = vec![(*what).to_owned()];
+        }
+        if let Event::PartnerChanged { connector, partner: _, domain: _, host, change } = event {
+            self.kind = EventKind::PartnerChanged;
+            self.facts.connector = Some((*connector).to_owned());
+            self.facts.host = Some((*host).to_owned());
+            self.facts.kind = Some(change.word().to_owned());
+            self.facts.words = vec![change.to_string()];
         }
         if let Event::Alarm { what, .. } = event {
             self.kind = EventKind::Alarm;

@@ -187,7 +187,8 @@ impl BatchSums {
             | EventKind::Override
             | EventKind::Validated
             | EventKind::Alarm
-            | EventKind::AlarmCleared => return,
+            | EventKind::AlarmCleared
+            | EventKind::PartnerChanged => return,
         };
         let address = if inbound { &event.facts.reverse_path } else { &event.facts.forward_path };
         let domain = address.as_deref().and_then(terms::domain).unwrap_or_default();

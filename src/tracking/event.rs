@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::connector::{Decision, HandshakeFault, HeaderFindings, TlsVersion};
+use crate::connector::{Decision, HandshakeFault, HeaderFindings, Partner, TlsVersion};
+use crate::lookout::PartnerChange;
 use crate::mail::{Mailbox, Network, QueueId, Reply, ReversePath, UnixMillis};
 use crate::outcome::{DeliveryRecord, Trouble};
 
@@ -292,6 +293,19 @@ pub enum Event<'a> {
         what: &'a str,
         /// The outbound connectors it concerns.
         connectors: &'a [String],
+    },
+    /// `[watch]`: something about a partner's host is not as it was at the last look.
+    PartnerChanged {
+        /// The outbound connector.
+        connector: &'a str,
+        /// The partner that the connector belongs to.
+        partner: Option<&'a Partner>,
+        /// The recipient domain whose hosts were looked at, if it matters.
+        domain: Option<&'a str>,
+        /// Name and address; `-`: all hosts.
+        host: &'a str,
+        /// What changed.
+        change: &'a PartnerChange,
     },
     /// Log lines were dropped because the reader of the log was too slow.
     LinesDropped {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tracing::field::{DisplayValue, display};
 
 use super::event::{Event, HandshakeSide};
-use crate::connector::{Attainment, Decision, HeaderTally, Onward, RequiredTls};
+use crate::connector::{Attainment, Decision, HeaderTally, Onward, Partner, RequiredTls};
 use crate::mail::rfc3339;
 use crate::outcome::{Remote, Trouble, hint_on_decision};
 
@@ -31,11 +31,21 @@ pub(super) const FACT: &str = "fact";
 /// The name of any other event.
 const LINE: &str = "line";
 
-/// Writes one line, with the fields that a decision adds; nothing is computed while the level is off.
+/// Writes one line, with the fields that a decision adds, or those given after `of`; nothing is computed while the level is
+/// off.
 macro_rules! tell {
-    ($name:ident, $level:ident, $words:literal, $decision:expr, { $($field:tt)* }) => {
+    ($name:ident, $level:ident, $words:literal, of $decided:expr, $fields:tt) => {
+        write_line!($name, $level, $words, $decided, $fields)
+    };
+    ($name:ident, $level:ident, $words:literal, $decision:expr, $fields:tt) => {
+        write_line!($name, $level, $words, DecisionFields::by($decision), $fields)
+    };
+}
+
+macro_rules! write_line {
+    ($name:ident, $level:ident, $words:literal, $decided:expr, { $($field:tt)* }) => {
         if tracing::enabled!(target: "sealpost::message", tracing::Level::$level) {
-            let decided = DecisionFields::by($decision);
+            let decided = $decided;
             tracing::event!(
                 name: $name,
                 target: "sealpost::message",
@@ -96,6 +106,7 @@ impl Journal {
             | Event::Reloaded { .. }
             | Event::Override { .. }
             | Event::Validated { .. }
+            | Event::PartnerChanged { .. }
             | Event::AlarmChanged { .. } => Self::record_operation(event),
         }
     }
@@ -173,6 +184,7 @@ impl Journal {
             | Event::Override { .. }
             | Event::Validated { .. }
             | Event::AlarmChanged { .. }
+            | Event::PartnerChanged { .. }
             | Event::LinesDropped { .. }
             | Event::Alarm { .. } => {}
         }
@@ -280,6 +292,7 @@ impl Journal {
             | Event::Override { .. }
             | Event::Validated { .. }
             | Event::AlarmChanged { .. }
+            | Event::PartnerChanged { .. }
             | Event::LinesDropped { .. }
             | Event::Alarm { .. } => {}
         }
@@ -320,6 +333,7 @@ impl Journal {
             | Event::Reloaded { .. }
             | Event::Override { .. }
             | Event::Validated { .. }
+            | Event::PartnerChanged { .. }
             | Event::AlarmChanged { .. } => {}
         }
     }
@@ -346,6 +360,22 @@ impl Journal {
                     outbound = %Line(connector),
                     holds = holds,
                     words = %Line(words),
+                });
+            }
+            Event::PartnerChanged { connector, partner, domain, host, change } if change.is_worse() => {
+                tell!(FACT, WARN, "partner changed", of DecisionFields::of_connector(connector, *partner, true), {
+                    domain = line(*domain),
+                    host = %Line(host),
+                    change = %change.word(),
+                    words = %Line(change),
+                });
+            }
+            Event::PartnerChanged { connector, partner, domain, host, change } => {
+                tell!(FACT, INFO, "partner changed", of DecisionFields::of_connector(connector, *partner, false), {
+                    domain = line(*domain),
+                    host = %Line(host),
+                    change = %change.word(),
+                    words = %Line(change),
                 });
             }
             Event::AlarmChanged { kind, raised: true, what, .. } => {
@@ -393,6 +423,16 @@ struct DecisionFields<'a> {
 }
 
 impl<'a> DecisionFields<'a> {
+    /// Of a connector that decided nothing: its name, its partner, and whether there is something to ask about.
+    fn of_connector(connector: &'a str, partner: Option<&'a Partner>, ask: bool) -> Self {
+        Self {
+            connector: line(Some(connector)),
+            partner: line(partner.map(|partner| &*partner.name)),
+            contact: line(partner.filter(|_| ask).and_then(|partner| partner.contact.as_deref())),
+            ..Self::default()
+        }
+    }
+
     fn by(decision: Option<&'a Decision>) -> Self {
         let Some(decision) = decision else { return Self::default() };
         let tls = decision.tls();

@@ -85,3 +85,4 @@ mod traced;
 mod unmet;
 mod verdict;
 mod walks;
+mod watching;

@@ -251,6 +251,20 @@ pub struct ReleaseRequest {
     pub accept: bool,
 }
 
+/// The body of `POST /watch/now`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookRequest {
+    /// The outbound connector; `None`: all that are watched.
+    pub connector: Option<String>,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookReport {
+    /// How many targets were looked at.
+    pub targets: usize,
+}
+
 /// The lanes of one connector, as far as they are in memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LanesView {

@@ -94,6 +94,7 @@ fn said(event: &TracedEvent) -> String {
         "validated" => format!("validated {}: {words}", text_of(&facts.connector)),
         "alarm" => format!("alarm: {words}"),
         "alarm-cleared" => format!("alarm cleared: {words}"),
+        "partner-changed" => format!("changed{connector}{host}: {words}"),
         other => other.to_owned(),
     };
     clean(&text)

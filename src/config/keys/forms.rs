@@ -136,7 +136,7 @@ impl Kind for Remark {
 }
 
 /// Texts as written, in JSON.
-fn shown_texts(written: &[Text]) -> Value {
+pub(super) fn shown_texts(written: &[Text]) -> Value {
     written.iter().map(|text| json!(text.get_ref())).collect()
 }
 
@@ -172,18 +172,23 @@ impl Kind for ConnectorNames {
             key,
             "write the name of an [[inbound]] connector, or remove the key to mean all mail",
         );
-        let mut known = BTreeSet::new();
-        for name in written.get_ref() {
-            if !known.insert(name.get_ref()) {
-                report.fault(name.span(), format!("\"{}\" is listed twice; remove one", name.get_ref()));
-            }
-        }
-        Some(written.get_ref().clone())
+        Some(names_once(written, report))
     }
 
     fn show(value: &Vec<Text>) -> Value {
         shown_texts(value)
     }
+}
+
+/// Names, of which none is listed twice.
+pub(super) fn names_once(written: &List, report: &mut Report<'_>) -> Vec<Text> {
+    let mut known = BTreeSet::new();
+    for name in written.get_ref() {
+        if !known.insert(name.get_ref()) {
+            report.fault(name.span(), format!("\"{}\" is listed twice; remove one", name.get_ref()));
+        }
+    }
+    written.get_ref().clone()
 }
 
 /// What to do if no host meets a forced requirement.

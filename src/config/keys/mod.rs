@@ -31,6 +31,7 @@ mod server;
 mod tests;
 mod timeouts;
 mod tracking;
+mod watch;
 mod words;
 
 use serde_json::Value;
@@ -60,6 +61,7 @@ pub(super) use server::ServerEntry;
 pub(crate) use server::ServerValues;
 pub(super) use timeouts::{TimeoutsEntry, TimeoutsValues};
 pub(super) use tracking::{TrackingEntry, TrackingValues};
+pub(super) use watch::{WatchEntry, WatchValues};
 pub(super) use words::{Level, OutboundTlsKey, RaiseTo, TlsIn};
 
 use super::keys::key::Section;
@@ -79,6 +81,7 @@ const SECTIONS: &[&Section] = &[
     &limits::SECTION,
     &brake::SECTION,
     &echo::SECTION,
+    &watch::SECTION,
     &timeouts::SECTION,
     &tracking::SECTION,
     &admin::SECTION,
