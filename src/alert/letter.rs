@@ -24,12 +24,12 @@ pub struct LetterFrame<'a> {
     /// When it is made.
     pub now: UnixMillis,
     /// What waits, by outbound connector.
-    pub waiting: &'a BTreeMap<String, WaitingMail>,
+    pub waiting: &'a BTreeMap<String, WaitingCount>,
 }
 
 /// How much mail waits for a connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct WaitingMail {
+pub struct WaitingCount {
     /// Messages that were counted.
     pub messages: u64,
     /// Whether there are more than were counted.
@@ -248,8 +248,8 @@ fn waiting(episode: &Episode, frame: &LetterFrame<'_>) -> String {
     let found = episode.connector.as_ref().and_then(|name| frame.waiting.get(name));
     match found {
         None => "unknown; `sealpost queue top` counts it.".to_owned(),
-        Some(WaitingMail { messages: 0, .. }) => "nothing.".to_owned(),
-        Some(WaitingMail { messages, more, oldest }) => {
+        Some(WaitingCount { messages: 0, .. }) => "nothing.".to_owned(),
+        Some(WaitingCount { messages, more, oldest }) => {
             let least = if *more { "at least " } else { "" };
             let plural = if *messages == 1 { "message" } else { "messages" };
             let since = oldest.map_or_else(String::new, |at| format!(", the oldest since {}", rfc3339(at)));
@@ -303,7 +303,7 @@ mod tests {
     fn frame<'a>(
         name: &'a Domain,
         to: &'a Mailbox,
-        waiting: &'a BTreeMap<String, WaitingMail>,
+        waiting: &'a BTreeMap<String, WaitingCount>,
     ) -> LetterFrame<'a> {
         LetterFrame {
             name,
@@ -342,7 +342,7 @@ mod tests {
         }
         let (name, to) =
             (Domain::parse("gw1.test").expect("a domain"), Mailbox::parse("ops@a.test").expect("a mailbox"));
-        let waits = WaitingMail { messages: 12, more: true, oldest: Some(start) };
+        let waits = WaitingCount { messages: 12, more: true, oldest: Some(start) };
         let waiting = BTreeMap::from([("fabrikam-out".to_owned(), waits)]);
         let (_, octets) = compose_alert(book.next_mail().expect("a mail"), &frame(&name, &to, &waiting));
         String::from_utf8(octets).expect("text")

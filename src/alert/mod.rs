@@ -16,7 +16,7 @@ pub use book::{AlertInput, EpisodeBook};
 pub use episode::{AlertMail, AlertOccasion, Episode, Incident, MailedEpisode, Mending};
 pub use fact::{AlertFact, AlertMailEnd, FailureFact, fact_of};
 pub use kind::AlertKind;
-pub use letter::{LetterFrame, WaitingMail, compose_alert};
+pub use letter::{LetterFrame, WaitingCount, compose_alert};
 pub use notice::AlertNotice;
 pub use report::{AlertTestReport, AlertTestResult, AlertsView, EpisodeView, WebhookView};
 pub use route::{AlertRoute, alert_route, carriers};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::alerting::AlertDesk;
 use crate::alert::{
-    AlertMail, AlertOccasion, AlertRoute, LetterFrame, WaitingMail, alert_route, compose_alert,
+    AlertMail, AlertOccasion, AlertRoute, LetterFrame, WaitingCount, alert_route, compose_alert,
 };
 use crate::mail::{
     BodyType, Clock, Envelope, Mailbox, MessageDsn, Notify, QueueId, Recipient, RecipientDsn, ReversePath,
@@ -91,7 +91,7 @@ impl AlertDesk {
     }
 
     /// How much waits for the connectors that a mail is about.
-    async fn waiting_for(&self, mail: &AlertMail) -> BTreeMap<String, WaitingMail> {
+    async fn waiting_for(&self, mail: &AlertMail) -> BTreeMap<String, WaitingCount> {
         let mut waiting = BTreeMap::new();
         // A digest does not say it.
         let [one] = mail.items.as_slice() else { return waiting };
@@ -103,9 +103,9 @@ impl AlertDesk {
     }
 
     /// Counts the messages that wait for a connector, as far as a bounded look shows them.
-    async fn count(&self, connector: &str) -> WaitingMail {
+    async fn count(&self, connector: &str) -> WaitingCount {
         let filter = Filter { connector: Some(connector.to_owned()), ..Filter::default() };
-        let mut found = WaitingMail::default();
+        let mut found = WaitingCount::default();
         let mut after = None;
         for _ in 0..PARTS_MAX {
             let Ok(part) = self.spool.list(filter.clone(), after, PART).await else { break };

@@ -107,6 +107,7 @@ async fn a_partner_that_breaks_his_certificate_is_one_mail_and_his_recovery_anot
     let daemon = town.run(TO_OPS).await;
     send(&daemon, "well", "bob@bank.test").await;
     town.bank.messages(1).await;
+    daemon.queue_empty().await;
     // He breaks it in the running site.
     town.bank.behave(sealed(&town.site, "other.test"));
     send(&daemon, "one", "bob@bank.test").await;
