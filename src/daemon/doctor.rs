@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::coming::coming;
 use super::connectors::from_file;
 use super::expiry::{self, RequirementTerm};
 use super::fetch::fetch_chain;
@@ -72,6 +73,9 @@ pub async fn examine(config: &Config, limit: Duration, waits: &WaitList) -> Vec<
     requirements(config, now, &mut checks);
     partners(config, &mut checks);
     overrides(config, &mut checks);
+    for (end, what) in coming(config, now) {
+        checks.push(made("within 60 days", State::Ok, format!("{} {what}", rfc3339(end))));
+    }
     checks.push(clock(config));
     let flushing = waits.begin(format!("a flush of the disk of {}", config.data_dir.display()));
     checks.push(flush(config));

@@ -6,6 +6,7 @@ mod announce;
 mod braking;
 mod breakglass;
 mod changes;
+mod coming;
 mod connectors;
 mod descriptors;
 mod doctor;

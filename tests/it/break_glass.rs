@@ -71,7 +71,7 @@ async fn a_requirement_is_lowered_to_its_floor_and_no_further_and_comes_back() {
     let who = format!("uid {}", rustix_uid());
     log_has(
         &daemon,
-        &[" alarm ", "connector bank is overridden: only \"chain\" until", &who, "their renewal failed"],
+        &[" alarm ", "connector bank is overridden: only \\\"chain\\\" until", &who, "their renewal failed"],
     )
     .await;
     assert_eq!(daemon.ask(&["override", "list"]).await[0]["connector"], "bank");
@@ -100,7 +100,7 @@ async fn it_outlives_restarts_and_reloads_ends_by_itself_and_is_seen_everywhere(
     said(&daemon, FOR_AN_HOUR).await;
     daemon.stop().await;
     let daemon = Daemon::start(&site.home).await;
-    log_has(&daemon, &[" alarm ", "connector bank is overridden: only \"encryption\" until"]).await;
+    log_has(&daemon, &[" alarm ", "connector bank is overridden: only \\\"encryption\\\" until"]).await;
     send(&daemon, "one").await;
     sink.messages(1).await;
 

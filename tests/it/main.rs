@@ -32,6 +32,7 @@ mod deploy;
 mod dialogue;
 mod disk;
 mod docs;
+mod doctor;
 mod drain;
 mod echo;
 mod eight_bit;

@@ -73,7 +73,7 @@ async fn a_partner_gives_both_directions_its_domains_and_names_its_contact() {
         daemon.log().lines().find(|line| line.contains("refused")).map(str::to_owned)
     })
     .await;
-    assert!(log.contains(&format!("connector=fabrikam-in partner=fabrikam contact={CONTACT}")), "{log}");
+    assert!(log.contains(&format!("connector=fabrikam-in partner=fabrikam contact=\"{CONTACT}\"")), "{log}");
     // A reader in the postmaster's domain learns whom to ask about mail that is withheld.
     let message = mix::plain("one", 1, 200, "ada@staff.sealpost.test", "bob@fabrikam.test").remove(0);
     Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
