@@ -100,7 +100,7 @@ async fn the_firewall_strips_both_ways_and_nothing_else() {
     assert_eq!(sizes, expected, "SIZE is that of what is sent");
     daemon.queue_empty().await;
     let log = daemon.log();
-    let names = "stripped_fields=X-MS-Exchange-Organization-SCL, x-ms-exchange-forest-routing, X-MS-Exchange-CrossPremises-AuthAs";
+    let names = "stripped_fields=\"X-MS-Exchange-Organization-SCL, x-ms-exchange-forest-routing, X-MS-Exchange-CrossPremises-AuthAs\"";
     assert_eq!(log.matches(&format!("stripped=3 {names}")).count(), 2, "{log}");
     assert_eq!(log.matches(" promoted=1").count(), 2, "{log}");
     assert_eq!(log.matches("stripped=2 stripped_fields=").count(), 2, "{log}");

@@ -43,7 +43,7 @@ fn is_shown_elsewhere(kind: AlarmKind) -> bool {
 /// Whether mail does not flow as configured, as long as it lasts.
 fn is_wrong(kind: AlarmKind) -> bool {
     match kind {
-        AlarmKind::Reload | AlarmKind::Brake => true,
+        AlarmKind::Reload | AlarmKind::Brake | AlarmKind::Disk | AlarmKind::Queue => true,
         AlarmKind::Expiry | AlarmKind::Lists | AlarmKind::Log | AlarmKind::Tracking | AlarmKind::Override => {
             false
         }
