@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::alerts::Mailboxes;
 use super::entry::Entry as _;
 use super::forms::{names_once, shown_texts};
 use super::key::{Condition, List, Section, Text};
@@ -11,7 +12,6 @@ use super::kinds::{Count, Kind, Optional, Period, Word, Words};
 use super::section::section;
 use crate::config::fault::Report;
 use crate::lookout::settings::Settings;
-use crate::mail::Mailbox;
 
 /// Whether partners are watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,25 +44,6 @@ impl Kind for OutboundNames {
     }
 }
 
-/// Mailboxes, of which none is listed twice.
-pub(crate) struct Mailboxes;
-
-impl Kind for Mailboxes {
-    type Written = Vec<Text>;
-    type Value = Vec<Mailbox>;
-    const NAME: &'static str = "mailboxes";
-
-    fn read(written: &List, key: &str, report: &mut Report<'_>) -> Option<Vec<Mailbox>> {
-        report.not_empty(written, key, "write a mailbox, or remove the key");
-        names_once(written, report);
-        Some(written.get_ref().iter().filter_map(|text| report.mailbox(text)).collect())
-    }
-
-    fn show(value: &Vec<Mailbox>) -> Value {
-        value.iter().map(|mailbox| json!(mailbox.as_str())).collect()
-    }
-}
-
 const ON: Condition = Condition { key: "mode", words: &["on"], otherwise: &[] };
 
 section! {
@@ -91,12 +72,12 @@ section! {
         meaning: "Outbound connectors whose hosts are not looked at.",
         explanation: "Those with `mode = \"off\"` never are. Errors: empty; there is no such connector; one is listed twice.",
     }
-    recipients: Optional<Mailboxes> = ["postmaster@fabrikam.example"] => {
+    recipients: Mailboxes = [] => {
         reload: true,
         applies: &[ON],
         meaning: "Recipients that the hosts of the connector that serves them are asked about: MAIL and RCPT, never content.",
-        explanation: "The reverse-path is our `postmaster`. Agree on an address with the partner. Errors: empty; one is listed \
-            twice, no outbound connector serves it, or its connector is in `except_connectors`.",
+        explanation: "The reverse-path is our `postmaster`. Agree on an address with the partner. Errors: one is listed twice; \
+            no outbound connector serves it; its connector is in `except_connectors`.",
     }
     keep: Period = "90d" => {
         reload: true,
@@ -113,7 +94,7 @@ impl WatchValues {
             every: self.every,
             at_once_max: self.at_once,
             except: except.map(|name| Arc::from(name.get_ref().as_str())).collect(),
-            recipients: self.recipients.clone().unwrap_or_default(),
+            recipients: self.recipients.iter().map(|(mailbox, _)| mailbox.clone()).collect(),
             keep: self.keep,
         }
     }
