@@ -1,7 +1,7 @@
 //! `trace`: finds messages and shows their whole way, from the tracking store; the daemon need not run.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -17,6 +17,8 @@ use crate::trace::{EventKind, TraceFault, TraceFilter, TraceReader, TracedEvent}
 
 mod way;
 
+use way::Queued;
+
 /// What `trace` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct TraceArgs {
@@ -30,7 +32,7 @@ pub(super) struct TraceArgs {
     #[command(flatten)]
     filter: TraceFilterArgs,
     /// At most this many messages, the newest.
-    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = limit)]
     limit: usize,
     /// Show the whole way of each message, also where there are several.
     #[arg(long)]
@@ -154,7 +156,7 @@ pub(super) fn trace(args: &TraceArgs) -> Result<ExitCode, Failure> {
     let mut reader = TraceReader::open(&folder)?;
     let filter = args.filter();
     if args.follow {
-        return follow(&mut reader, &filter, args.json);
+        return follow((reader, &folder), &filter, args.json);
     }
     let found = TracedMessages::search(&mut reader, &filter, args.limit)?;
     if found.is_empty() {
@@ -173,8 +175,8 @@ pub(super) fn trace(args: &TraceArgs) -> Result<ExitCode, Failure> {
         for id in &found.messages {
             let events = reader.timeline(*id).map_err(broken)?;
             let about = reader.reported_by(*id).map_err(broken)?;
-            let queued = sockets.as_deref().map(|socket| get::<MessageView>(socket, &format!("/queue/{id}")));
-            parts.push(way::whole(&events, about, queued.as_ref().map(|answer| answer.as_ref().ok())));
+            let queued = queued(sockets.as_deref(), *id);
+            parts.push(way::whole(&events, about, &queued));
         }
         parts.extend(found.others.iter().map(way::line));
         say(&parts.join("\n\n"));
@@ -182,6 +184,16 @@ pub(super) fn trace(args: &TraceArgs) -> Result<ExitCode, Failure> {
     }
     say(&listing(&mut reader, &found)?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the daemon says of a message.
+fn queued(socket: Option<&Path>, id: QueueId) -> Queued {
+    let Some(socket) = socket else { return Queued::Unknown };
+    match get::<MessageView>(socket, &format!("/queue/{id}")) {
+        Ok(message) => Queued::Still(Box::new(message)),
+        Err(failure) if failure.exit == EXIT_NO => Queued::Gone,
+        Err(_) => Queued::Unknown,
+    }
 }
 
 /// What was found, the newest first.
@@ -254,7 +266,11 @@ fn listing(reader: &mut TraceReader, found: &TracedMessages) -> Result<String, F
 }
 
 /// Shows events as they are written, until it is interrupted.
-fn follow(reader: &mut TraceReader, filter: &TraceFilter, as_json: bool) -> Result<ExitCode, Failure> {
+fn follow(
+    (mut reader, folder): (TraceReader, &Path),
+    filter: &TraceFilter,
+    as_json: bool,
+) -> Result<ExitCode, Failure> {
     let mut last = match filter.since {
         Some(_) => 0,
         None => reader.last_seq().map_err(broken)?,
@@ -271,8 +287,12 @@ fn follow(reader: &mut TraceReader, filter: &TraceFilter, as_json: bool) -> Resu
             }
         }
         if !more {
-            // What has been looked at and did not match need not be looked at again.
             thread::sleep(FOLLOW_PAUSE);
+            if reader.is_replaced()
+                && let Ok(fresh) = TraceReader::open(folder)
+            {
+                (reader, last) = (fresh, 0);
+            }
         }
     }
 }
@@ -301,6 +321,10 @@ impl From<TraceFault> for Failure {
 
 fn broken(fault: rusqlite::Error) -> Failure {
     Failure::new(EXIT_IO, format!("the tracking store can't be read: {fault}"))
+}
+
+fn limit(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| "a number from 1 on".to_owned())
 }
 
 fn event(word: &str) -> Result<EventKind, String> {

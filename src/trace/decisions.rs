@@ -19,30 +19,32 @@ pub(super) struct StoredDecisions {
 /// One decision in the store.
 #[derive(Clone)]
 pub(super) struct StoredDecision {
-    _decision: Arc<Decision>,
+    decision: Arc<Decision>,
     pub(super) id: i64,
     day: i64,
+    /// Its session is in the sums.
+    is_counted: bool,
     /// What its events are found by.
     pub(super) terms: Arc<str>,
 }
 
 impl StoredDecisions {
-    /// The decision's place, storing it if it is new; and whether its session is seen for the first time.
+    /// The decision's place, storing it if it is new.
     pub(super) fn place(
         &mut self,
         connection: &Connection,
         decision: &Arc<Decision>,
         day: i64,
-    ) -> rusqlite::Result<(StoredDecision, bool)> {
+    ) -> rusqlite::Result<StoredDecision> {
         let address = Arc::as_ptr(decision).addr();
         if let Some(known) = self.recent.get(&address).filter(|known| known.day == day) {
-            return Ok((known.clone(), false));
+            return Ok(known.clone());
         }
-        let fresh = !self.recent.contains_key(&address);
+        let is_counted = self.recent.get(&address).is_some_and(|known| known.is_counted);
         let data = data(decision);
         let digest = Sha256::digest(data.as_bytes());
         let stored = connection
-            .prepare_cached("UPDATE decision SET day = ?2 WHERE digest = ?1 RETURNING decision")?
+            .prepare_cached("UPDATE decision SET day = MAX(day, ?2) WHERE digest = ?1 RETURNING decision")?
             .query_row(params![digest.as_slice(), day], |row| row.get(0))
             .optional()?;
         let id = match stored {
@@ -55,12 +57,22 @@ impl StoredDecisions {
             }
         };
         if self.recent.len() >= RECENT_MAX {
-            self.recent.clear();
+            // What nobody else holds belongs to a session that is over.
+            self.recent.retain(|_, known| Arc::strong_count(&known.decision) > 1);
+            if self.recent.len() >= RECENT_MAX {
+                self.recent.clear();
+            }
         }
         let terms = terms::of_decision(decision).into();
-        let known = StoredDecision { _decision: Arc::clone(decision), id, day, terms };
+        let known = StoredDecision { decision: Arc::clone(decision), id, day, is_counted, terms };
         self.recent.insert(address, known.clone());
-        Ok((known, fresh))
+        Ok(known)
+    }
+
+    /// Whether the session of a decision that has a place is counted for the first time.
+    pub(super) fn is_new_session(&mut self, decision: &Arc<Decision>) -> bool {
+        let known = self.recent.get_mut(&Arc::as_ptr(decision).addr());
+        known.is_some_and(|known| !std::mem::replace(&mut known.is_counted, true))
     }
 
     /// Forgets everything: a transaction was undone.

@@ -60,7 +60,7 @@ impl TraceFilter {
         any(&[P::MessageId], &self.message_id.as_deref().map(|id| id.trim_matches(['<', '>']).to_owned()));
         any(&[P::From, P::To], &self.address);
         any(&[P::MessageId, P::From, P::To], &self.named);
-        any(&[P::FromDomain, P::ToDomain], &self.domain);
+        any(&[P::FromDomain, P::ToDomain], &self.domain.as_deref().map(terms::a_label));
         any(&[P::Partner], &self.partner);
         any(&[P::Connector, P::CameBy], &self.connector);
         any(&[P::Reason], &self.reason);
@@ -72,7 +72,7 @@ impl TraceFilter {
         for (path, address, domain) in [(&self.from, P::From, P::FromDomain), (&self.to, P::To, P::ToDomain)]
         {
             match path.as_deref().map(|path| path.strip_prefix('@').ok_or(path)) {
-                Some(Ok(name)) => all.push(domain.term(name)),
+                Some(Ok(name)) => all.push(domain.term(&terms::a_label(name))),
                 Some(Err(whole)) => all.push(address.term(whole)),
                 None => {}
             }

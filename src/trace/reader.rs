@@ -1,7 +1,7 @@
 //! Answers questions about events: newest first, one message's whole way, and what has come since. It only reads.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -15,6 +15,9 @@ use crate::mail::{QueueId, UnixMillis};
 /// The store, open for questions. The daemon need not run.
 pub struct TraceReader {
     connection: Connection,
+    path: PathBuf,
+    /// Which file it is.
+    identity: Option<(u64, u64)>,
     decisions: HashMap<i64, Option<DecisionRecord>>,
 }
 
@@ -34,8 +37,16 @@ impl TraceReader {
     /// # Errors
     /// [`TraceFault`].
     pub fn open(data_dir: &Path) -> Result<Self, TraceFault> {
-        let connection = schema::open_reader(&data_dir.join(STORE_FILE))?;
-        Ok(Self { connection, decisions: HashMap::new() })
+        let path = data_dir.join(STORE_FILE);
+        let connection = schema::open_reader(&path)?;
+        let identity = schema::identity(&path);
+        Ok(Self { connection, path, identity, decisions: HashMap::new() })
+    }
+
+    /// Whether another store has taken its place.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        schema::identity(&self.path) != self.identity
     }
 
     /// The newest events that match, the newest first; at most `limit`.
@@ -70,9 +81,10 @@ impl TraceReader {
             let mut found = Vec::new();
             for part in me.parts_for(filter)?.into_iter().filter(|part| part.last_seq > seq) {
                 let left = limit.saturating_sub(found.len());
-                let mut new = me.search_part_from(part, seq.saturating_add(1), filter, left)?;
-                new.reverse();
-                found.extend(new);
+                if left == 0 {
+                    break;
+                }
+                found.extend(me.search_part_from(part, (seq.saturating_add(1), "ASC"), filter, left)?);
             }
             Ok(found)
         })
@@ -183,14 +195,14 @@ impl TraceReader {
         filter: &TraceFilter,
         limit: usize,
     ) -> rusqlite::Result<Vec<TracedEvent>> {
-        self.search_part_from(part, part.first_seq, filter, limit)
+        self.search_part_from(part, (part.first_seq, "DESC"), filter, limit)
     }
 
-    /// The newest events of a part from a place on, the newest first.
+    /// The events of a part from a place on, in this order.
     fn search_part_from(
         &mut self,
         part: PartRow,
-        from: i64,
+        (from, order): (i64, &str),
         filter: &TraceFilter,
         limit: usize,
     ) -> rusqlite::Result<Vec<TracedEvent>> {
@@ -208,7 +220,7 @@ impl TraceReader {
                     FROM term_{number} t CROSS JOIN event_{number} e ON e.seq = t.rowid
                     WHERE t.term_{number} MATCH ?1 AND t.rowid BETWEEN ?2 AND ?3 AND e.at BETWEEN ?4 AND ?5
                         AND (?6 IS NULL OR e.id = ?6)
-                    ORDER BY t.rowid DESC LIMIT ?7"
+                    ORDER BY t.rowid {order} LIMIT ?7"
                 );
                 let mut statement = self.connection.prepare_cached(&sql)?;
                 let rows =
@@ -218,7 +230,7 @@ impl TraceReader {
             (None, Some(id)) => {
                 let sql = format!(
                     "SELECT seq, at, kind, id, decision, data FROM event_{number}
-                    WHERE id = ?1 AND seq BETWEEN ?2 AND ?3 AND at BETWEEN ?4 AND ?5 ORDER BY seq DESC LIMIT ?6"
+                    WHERE id = ?1 AND seq BETWEEN ?2 AND ?3 AND at BETWEEN ?4 AND ?5 ORDER BY seq {order} LIMIT ?6"
                 );
                 let mut statement = self.connection.prepare_cached(&sql)?;
                 let rows = statement.query_map(params![id, low, high, since, until, limit], stored_row)?;
@@ -227,7 +239,7 @@ impl TraceReader {
             (None, None) => {
                 let sql = format!(
                     "SELECT seq, at, kind, id, decision, data FROM event_{number}
-                    WHERE seq BETWEEN ?1 AND ?2 AND at BETWEEN ?3 AND ?4 ORDER BY seq DESC LIMIT ?5"
+                    WHERE seq BETWEEN ?1 AND ?2 AND at BETWEEN ?3 AND ?4 ORDER BY seq {order} LIMIT ?5"
                 );
                 let mut statement = self.connection.prepare_cached(&sql)?;
                 let rows = statement.query_map(params![low, high, since, until, limit], stored_row)?;

@@ -96,8 +96,10 @@ impl EventKind {
     /// Whether it is kept while others are dropped: what happened to accepted mail.
     pub(super) fn is_fact(self) -> bool {
         match self {
-            Self::Refused | Self::SessionEnded | Self::Plaintext | Self::Waived => false,
-            Self::Accepted
+            Self::Refused | Self::SessionEnded => false,
+            Self::Plaintext
+            | Self::Waived
+            | Self::Accepted
             | Self::Delivered
             | Self::Deferred
             | Self::Rerouted

@@ -42,6 +42,12 @@ pub(super) struct EventBatch {
     pub(super) door: DoorSums,
 }
 
+impl EventBatch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.door.is_empty()
+    }
+}
+
 /// How many events were not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DroppedEvents {

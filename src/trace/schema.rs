@@ -3,7 +3,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,8 +51,12 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, TraceFault> {
 
 /// Opens the store for questions.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, TraceFault> {
-    if !path.exists() {
-        return Err(TraceFault::Missing(path.to_owned()));
+    match std::fs::metadata(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(TraceFault::Missing(path.to_owned()));
+        }
+        Err(error) => return Err(TraceFault::File(path.to_owned(), error)),
     }
     let faulty = |error| TraceFault::Database(path.to_owned(), error);
     let connection = connect(path).map_err(faulty)?;
@@ -62,6 +66,11 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, TraceFault> {
         return Err(TraceFault::Newer(path.to_owned(), version, VERSION));
     }
     Ok(connection)
+}
+
+/// Which file is at a path: its device and inode; `None` if there is none.
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

@@ -160,6 +160,27 @@ pub struct Sum {
     pub host: String,
 }
 
+/// Whether events of this kind are counted as what came in, or as what went out; `None`: they are not counted.
+pub(super) fn direction(kind: EventKind) -> Option<bool> {
+    match kind {
+        EventKind::Accepted => Some(true),
+        EventKind::Delivered | EventKind::Deferred | EventKind::Failed | EventKind::Rerouted => Some(false),
+        EventKind::Refused
+        | EventKind::SessionEnded
+        | EventKind::Reported
+        | EventKind::Plaintext
+        | EventKind::Waived
+        | EventKind::Held
+        | EventKind::Handled
+        | EventKind::Reloaded
+        | EventKind::Override
+        | EventKind::Validated
+        | EventKind::PartnerChanged
+        | EventKind::Alarm
+        | EventKind::AlarmCleared => None,
+    }
+}
+
 /// The sums of a batch.
 #[derive(Debug, Default)]
 pub(super) struct BatchSums {
@@ -173,23 +194,7 @@ pub(super) struct BatchSums {
 impl BatchSums {
     /// Counts an event. `fresh`: its session has not been counted yet.
     pub(super) fn count(&mut self, event: &NewEvent, fresh: bool) {
-        let inbound = match event.kind {
-            EventKind::Accepted => true,
-            EventKind::Delivered | EventKind::Deferred | EventKind::Failed | EventKind::Rerouted => false,
-            EventKind::Refused
-            | EventKind::SessionEnded
-            | EventKind::Reported
-            | EventKind::Plaintext
-            | EventKind::Waived
-            | EventKind::Held
-            | EventKind::Handled
-            | EventKind::Reloaded
-            | EventKind::Override
-            | EventKind::Validated
-            | EventKind::Alarm
-            | EventKind::AlarmCleared
-            | EventKind::PartnerChanged => return,
-        };
+        let Some(inbound) = direction(event.kind) else { return };
         let address = if inbound { &event.facts.reverse_path } else { &event.facts.forward_path };
         let domain = address.as_deref().and_then(terms::domain).unwrap_or_default();
         let decision = event.decision.as_deref();
@@ -216,11 +221,11 @@ impl BatchSums {
     }
 
     /// Adds refusals that were only counted.
-    pub(super) fn add_door(&mut self, door: DoorSums) {
-        for (key, count) in door.0 {
-            let place = self.place(key);
+    pub(super) fn add_door(&mut self, door: &DoorSums) {
+        for (key, count) in &door.0 {
+            let place = self.place(key.clone());
             if let Some((_, sum)) = self.sums.get_mut(place) {
-                sum.messages = sum.messages.saturating_add(count);
+                sum.messages = sum.messages.saturating_add(*count);
             }
         }
     }
@@ -249,6 +254,14 @@ impl DoorSums {
         let key = key(event, event.decision.as_deref(), (true, String::new()));
         let count = self.0.entry(key).or_default();
         *count = count.saturating_add(1);
+    }
+
+    /// Takes in others.
+    pub(super) fn add(&mut self, others: Self) {
+        for (key, more) in others.0 {
+            let count = self.0.entry(key).or_default();
+            *count = count.saturating_add(more);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -3,6 +3,7 @@
 
 use super::record::{EventFacts, EventKind};
 use crate::connector::Decision;
+use crate::mail::Domain;
 
 /// A property of an event that can be searched for. Its letter begins the term and is never used for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +111,7 @@ pub(super) fn of_event(kind: EventKind, facts: &EventFacts, terms: &mut String) 
         }
     };
     put(Property::From, &facts.reverse_path);
-    put(Property::FromDomain, &facts.reverse_path.as_deref().and_then(domain).map(str::to_owned));
+    put(Property::FromDomain, &facts.reverse_path.as_deref().and_then(domain).map(a_label));
     put(Property::MessageId, &facts.message_id);
     // Of what came in, the decision names it.
     if kind != EventKind::Accepted {
@@ -125,7 +126,7 @@ pub(super) fn of_event(kind: EventKind, facts: &EventFacts, terms: &mut String) 
     for recipient in facts.recipients.iter().chain(&facts.forward_path) {
         Property::To.put(recipient, terms);
         if let Some(domain) = domain(recipient) {
-            Property::ToDomain.put(domain, terms);
+            Property::ToDomain.put(&a_label(domain), terms);
         }
     }
     if let Some(host) = &facts.host {
@@ -180,6 +181,14 @@ fn put_host(host: &str, terms: &mut String) {
 /// The domain of an address as it is written in an envelope.
 pub(super) fn domain(address: &str) -> Option<&str> {
     address.rsplit_once('@').map(|(_, domain)| domain)
+}
+
+/// A domain as it is searched for: as an A-label.
+pub(super) fn a_label(domain: &str) -> String {
+    if domain.is_ascii() {
+        return domain.to_owned();
+    }
+    Domain::parse(domain).map_or_else(|_| domain.to_owned(), |domain| domain.as_str().to_owned())
 }
 
 /// The words of a subject, in lower case: runs of letters and digits of any script.

@@ -243,3 +243,90 @@ fn kinds_have_words_and_numbers_of_their_own() {
         assert_eq!((EventKind::named(word), EventKind::numbered(number)), (Some(kind), Some(kind)));
     }
 }
+
+#[test]
+fn a_session_is_counted_once_whatever_is_told_of_it_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let cause = crate::connector::ClearCause::NotOffered;
+    let plain = decision("out", Ruling::Plaintext(cause), Attainment::Plaintext);
+    let (from, to) = (ReversePath::parse("a@a.example"), Mailbox::parse("b@b.example"));
+    let (from, to) = (from.expect("a path"), to.expect("a mailbox"));
+    let recorder = store.recorder();
+    recorder.observe(&Event::ClearFallback { host: "mx.b.example", decision: &plain });
+    for number in 0..3 {
+        let id = QueueId::first_of(number);
+        let message =
+            MessageFacts { id, reverse_path: &from, message_id: None, subject: None, size: 1, came_by: None };
+        let delivered = DeliveryRecord {
+            host: "mx.b.example".to_owned(),
+            reply: Reply::new(250, Enhanced(2, 0, 0), "ok"),
+            decision: Arc::clone(&plain),
+            reports_on: false,
+            content: ContentRecord::default(),
+        };
+        let (delivered, delay, forward_path) = (&delivered, Duration::ZERO, &to);
+        recorder.observe(&Event::Delivered { message, forward_path, delivered, delay, rerouted_from: None });
+    }
+    done(store);
+    let sums = TraceReader::open(folder.path()).expect("a store").sums(0, i64::MAX).expect("sums");
+    let report = TlsReport::of(&sums, (0, 1));
+    let share = (report.outbound.messages, report.outbound.connections, report.outbound.connections_over_tls);
+    assert_eq!(share, (3, 1, 0));
+}
+
+#[test]
+fn whoever_follows_misses_nothing_however_much_comes_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    for number in 0..50 {
+        tell(&store.recorder(), number, "one of many");
+    }
+    done(store);
+    let mut reader = TraceReader::open(folder.path()).expect("a store");
+    let (mut last, mut seen) = (0, 0);
+    loop {
+        let events = reader.after(last, &TraceFilter::default(), 40).expect("an answer");
+        assert!(events.iter().is_sorted_by_key(|event| event.seq));
+        let Some(end) = events.last() else { break };
+        (last, seen) = (end.seq, seen + events.len());
+    }
+    assert_eq!(seen, 150);
+}
+
+#[test]
+fn a_store_that_is_removed_while_it_is_written_is_begun_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    done(store(folder.path()));
+    let second = store(folder.path());
+    std::fs::remove_file(folder.path().join(STORE_FILE)).expect("removed");
+    let id = tell(&second.recorder(), 2, "two");
+    done(second);
+    let mut reader = TraceReader::open(folder.path()).expect("a store");
+    assert_eq!(reader.timeline(id).expect("a timeline").len(), 3);
+}
+
+#[test]
+fn what_is_set_aside_keeps_what_was_committed_last() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(STORE_FILE);
+    let newer = rusqlite::Connection::open(&path).expect("a database");
+    newer
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; CREATE TABLE note (text TEXT); INSERT INTO note VALUES ('of a newer version'); \
+             PRAGMA user_version = 99",
+        )
+        .expect("written, and not yet in the file itself");
+    done(store(folder.path()));
+    let entries =
+        std::fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let is_aside = |path: &std::path::PathBuf| {
+        let name = path.to_string_lossy().into_owned();
+        name.contains(".bad-") && !name.ends_with("-wal") && !name.ends_with("-shm")
+    };
+    let aside = entries.into_iter().find(is_aside).expect("set aside");
+    drop(newer);
+    let old = rusqlite::Connection::open(aside).expect("a database");
+    let text: String = old.query_row("SELECT text FROM note", [], |row| row.get(0)).expect("a row");
+    assert_eq!(text, "of a newer version");
+}

@@ -14,9 +14,9 @@ use super::decisions::StoredDecisions;
 use super::record::NewEvent;
 use super::recorder::{EventBatch, EventRecorder};
 use super::schema::{self, STORE_FILE, TraceFault};
-use super::sums::{self, BatchSums, DAY_MILLIS, Sum, SumKey};
+use super::sums::{self, BatchSums, DoorSums, Sum, SumKey};
 use super::terms;
-use crate::mail::{Clock, UnixMillis, rfc3339};
+use crate::mail::{Clock, UnixMillis};
 use crate::tracking::TrackingSettings;
 
 /// The store of events, with the thread that writes it.
@@ -40,6 +40,7 @@ impl TraceStore {
             recorder: recorder.clone(),
             store: None,
             kept: Vec::new(),
+            door: DoorSums::default(),
             pruned: None,
             is_behind: false,
         };
@@ -79,6 +80,8 @@ struct TraceWriter {
     store: Option<Store>,
     /// What happened to accepted mail and could not be written yet.
     kept: Vec<NewEvent>,
+    /// Refusals that are only counted, and could not be written yet.
+    door: DoorSums,
     pruned: Option<Instant>,
     /// There is more to prune.
     is_behind: bool,
@@ -97,12 +100,22 @@ impl TraceWriter {
     fn run(&mut self) {
         let _end = EndGuard(self.recorder.clone());
         self.open();
-        while let Some(batch) = self.recorder.take(if self.is_behind { PAUSE } else { IDLE }) {
-            let idle = batch.events.is_empty() && batch.door.is_empty() && self.kept.is_empty();
-            if !idle {
+        loop {
+            let idle = match (self.kept.is_empty() && self.door.is_empty(), self.is_behind) {
+                (false, _) => RETRY,
+                (true, true) => PAUSE,
+                (true, false) => IDLE,
+            };
+            let Some(batch) = self.recorder.take(idle) else { break };
+            let is_idle = batch.is_empty() && self.kept.is_empty() && self.door.is_empty();
+            if !is_idle {
                 self.write(batch);
             }
-            self.look_after(idle);
+            self.look_after(is_idle);
+        }
+        if !self.kept.is_empty() || !self.door.is_empty() {
+            self.write(EventBatch::default());
+            self.recorder.drop_events(&self.kept);
         }
     }
 
@@ -121,9 +134,10 @@ impl TraceWriter {
         });
         match opened {
             Ok(store) => self.store = Some(store),
-            Err(fault) => {
-                tracing::error!(%fault, "the tracking store can't be opened; events are kept in memory meanwhile")
+            Err(fault) if !self.recorder.is_failing() => {
+                tracing::error!(%fault, "the tracking store can't be opened; events are kept in memory meanwhile");
             }
+            Err(_) => {}
         }
     }
 
@@ -133,18 +147,22 @@ impl TraceWriter {
         if let Err(fault) = fs::rename(&self.path, &aside) {
             tracing::error!(%fault, "the tracking store can't be set aside");
         }
-        for end in ["-wal", "-shm"] {
-            let mut name = self.path.clone().into_os_string();
+        // What was committed lately is only in the log beside it.
+        let beside = |path: &Path, end: &str| {
+            let mut name = path.as_os_str().to_owned();
             name.push(end);
-            // It belongs to what was set aside, and must not be taken for that of the new one.
-            let _gone = fs::remove_file(PathBuf::from(name));
-        }
+            PathBuf::from(name)
+        };
+        let _none = fs::rename(beside(&self.path, "-wal"), beside(&aside, "-wal"));
+        let _none = fs::remove_file(beside(&self.path, "-shm"));
     }
 
     fn write(&mut self, batch: EventBatch) {
+        self.notice_loss();
         self.open();
         let mut events = std::mem::take(&mut self.kept);
         events.extend(batch.events);
+        self.door.add(batch.door);
         let free = room(&self.path);
         if free < self.free_bytes {
             let (facts, others): (Vec<_>, Vec<_>) =
@@ -153,20 +171,34 @@ impl TraceWriter {
             events = facts;
         }
         let mut sums = BatchSums::default();
-        sums.add_door(batch.door);
+        sums.add_door(&self.door);
         let Some(store) = &mut self.store else { return self.keep(events) };
         match store.write(&events, sums) {
-            Ok(()) => self.recorder.set_failing(false),
+            Ok(()) => {
+                self.door = DoorSums::default();
+                self.recorder.set_failing(false);
+            }
             Err(error) => {
                 store.forget();
-                tracing::error!(fault = %error, "events can't be written to the tracking store");
-                self.recorder.set_failing(true);
+                if !self.recorder.is_failing() {
+                    tracing::error!(fault = %error, "events can't be written to the tracking store; they are kept in memory meanwhile");
+                }
                 if is_damage(&error) {
                     self.store = None;
                     self.set_aside(&TraceFault::Database(self.path.clone(), error));
                 }
                 self.keep(events);
             }
+        }
+    }
+
+    /// Whether the file that is open is still the one at its place. One that was removed or replaced would take what is
+    /// written with it.
+    fn notice_loss(&mut self) {
+        let Some(store) = &self.store else { return };
+        if schema::identity(&self.path) != store.identity {
+            tracing::error!(path = %self.path.display(), "the tracking store was removed or replaced while it was written: a new one is begun, or the other one is used");
+            self.store = None;
         }
     }
 
@@ -207,6 +239,8 @@ impl TraceWriter {
 /// The database, and what of it is known in memory.
 struct Store {
     connection: Connection,
+    /// Which file it is.
+    identity: Option<(u64, u64)>,
     decisions: StoredDecisions,
     part: Option<Part>,
     next_seq: i64,
@@ -233,8 +267,10 @@ impl Store {
         let next_seq = last.map_or(1, |(_, last_seq)| last_seq.saturating_add(1));
         let next_part = last.map_or(1, |(part, _)| part.number.saturating_add(1));
         let part = last.map(|(part, _)| part);
+        let identity = schema::identity(path);
         Ok(Self {
             connection,
+            identity,
             decisions: StoredDecisions::default(),
             part,
             next_seq,
@@ -283,12 +319,12 @@ impl Store {
             let seq = self.next_seq;
             terms.clear();
             terms::of_event(event.kind, &event.facts, &mut terms);
-            let mut decision = None;
-            let mut fresh = false;
+            let (mut decision, mut fresh) = (None, false);
             if let Some(made) = &event.decision {
-                let (stored, is_fresh) = self.decisions.place(&self.connection, made, sums::day(event.at))?;
+                let stored = self.decisions.place(&self.connection, made, sums::day(event.at))?;
                 terms.push_str(&stored.terms);
-                (decision, fresh) = (Some(stored.id), is_fresh);
+                decision = Some(stored.id);
+                fresh = sums::direction(event.kind).is_some() && self.decisions.is_new_session(made);
             }
             let data = serde_json::to_string(&event.facts).unwrap_or_default();
             let id = event.id.map(crate::mail::QueueId::to_number);
@@ -418,38 +454,60 @@ impl Store {
         Ok(count)
     }
 
-    /// Removes the oldest part, if it is too old or the store too large, or gives some free pages back. Returns whether
-    /// there is more to do.
+    /// Removes a part that is too old, or, if the store is too large, the oldest one, and then the oldest sums; or gives
+    /// some free pages back. Returns whether there is more to do.
     fn prune(&mut self, settings: TrackingSettings, now: UnixMillis) -> rusqlite::Result<bool> {
-        let oldest: Option<(i64, i64)> = self
+        // The day of a part is that of its beginning, whatever dates a clock gave its events later.
+        let cutoff = sums::day(now.before(settings.keep));
+        let written = self.part.map_or(0, |part| part.number);
+        let parts: Vec<(i64, i64)> = self
             .connection
-            .prepare_cached("SELECT part, last_at FROM part ORDER BY part LIMIT 1")?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let Some((part, last_at)) = oldest else { return Ok(false) };
+            .prepare_cached("SELECT part, day FROM part WHERE part <> ?1 ORDER BY part")?
+            .query_map([written], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        if let Some((part, _)) = parts.iter().find(|(_, day)| *day < cutoff) {
+            self.forget_part(*part, (settings, now))?;
+            return Ok(true);
+        }
         let (pages, free) =
             (pragma(&self.connection, "page_count")?, pragma(&self.connection, "freelist_count")?);
         let page = pragma(&self.connection, "page_size")?;
         let used = pages.saturating_sub(free).saturating_mul(page);
-        let is_large = u64::try_from(used).unwrap_or_default() > settings.bytes_max;
-        let cutoff = now.before(settings.keep).0;
-        let is_written = self.part.is_some_and(|written| written.number == part);
-        if last_at < cutoff || is_large {
-            if is_written {
-                if !is_large {
-                    return Ok(false);
-                }
-                self.part = None;
+        if u64::try_from(used).unwrap_or_default() > settings.bytes_max {
+            if let Some((part, _)) = parts.first() {
+                self.forget_part(*part, (settings, now))?;
+                tracing::warn!(
+                    part,
+                    "the tracking store has reached its max_size: its oldest events were removed"
+                );
+                return Ok(true);
             }
-            self.forget_part(part, (settings, now))?;
-            tracing::info!(until = %rfc3339(UnixMillis(last_at)), is_large, "the oldest events were removed from the tracking store");
-            return Ok(true);
+            let removed = self.forget_oldest_sums(sums::day(now))?;
+            if removed > 0 {
+                tracing::warn!(
+                    removed,
+                    "the tracking store has reached its max_size: its oldest sums were removed"
+                );
+                return Ok(true);
+            }
+            // A part that has just been begun is all there is: it is ended, and goes when the next one is there.
+            self.part = self.part.filter(|part| self.next_seq.saturating_sub(part.first_seq) < ROLL_EVENTS);
+            return Ok(false);
         }
         if free.saturating_mul(page) < SPARE_BYTES {
             return Ok(false);
         }
         self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
         Ok(true)
+    }
+
+    /// Removes the sums of the first day, but never those of today.
+    fn forget_oldest_sums(&mut self, today: i64) -> rusqlite::Result<usize> {
+        let removed = self
+            .connection
+            .execute("DELETE FROM sum WHERE day = (SELECT MIN(day) FROM sum WHERE day < ?1)", [today])?;
+        self.forget();
+        Ok(removed)
     }
 
     fn forget_part(
@@ -461,11 +519,9 @@ impl Store {
         self.connection.flush_prepared_statement_cache();
         let transaction = self.connection.transaction()?;
         schema::drop_part(&transaction, part)?;
-        let first: Option<i64> = transaction
-            .query_row("SELECT MIN(first_at) FROM part", [], |row| row.get(0))
-            .optional()?
-            .flatten();
-        let kept_since = first.map_or(i64::MAX, |at| at.div_euclid(DAY_MILLIS));
+        let first: Option<i64> =
+            transaction.query_row("SELECT MIN(day) FROM part", [], |row| row.get(0)).optional()?.flatten();
+        let kept_since = first.unwrap_or(i64::MAX);
         transaction.execute("DELETE FROM decision WHERE day < ?1", [kept_since.min(sums::day(now))])?;
         let sums_since = sums::day(now.before(settings.keep.max(SUMS_KEPT)));
         transaction.execute("DELETE FROM sum WHERE day < ?1", [sums_since])?;
@@ -536,7 +592,9 @@ const PART_EVENTS: i64 = 500_000;
 /// Facts that are kept in memory while the store can't be written.
 const KEPT_MAX: usize = 65_536;
 /// Sums by domain of one day and direction; further domains are counted together.
-const SUMS_A_DAY: u64 = 20_000;
+const SUMS_A_DAY: u64 = 5_000;
+/// A part with so many events is ended when the store is too large and has no other.
+const ROLL_EVENTS: i64 = 10_000;
 /// Rows of sums that are known in memory.
 const SUM_ROWS_KNOWN: usize = 50_000;
 /// How long sums are kept, at least.
@@ -546,6 +604,8 @@ const PRUNE_IDLE: Duration = Duration::from_secs(60);
 const PRUNE_BUSY: Duration = Duration::from_secs(120);
 /// How long nothing may come before the store is looked after.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long until what could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long nothing may come before the next step of pruning.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Free pages that are kept for the next events.

@@ -5,13 +5,18 @@ use crate::connector::DecisionRecord;
 use crate::mail::{QueueId, rfc3339};
 use crate::trace::{EventFacts, TracedEvent};
 
-/// The whole way of a message. `about`: the message that it reports on. `queued`: what the daemon says of it; `None` if
-/// it can't be asked.
-pub(super) fn whole(
-    events: &[TracedEvent],
-    about: Option<QueueId>,
-    queued: Option<Option<&MessageView>>,
-) -> String {
+/// What the daemon says of a message.
+pub(super) enum Queued {
+    /// It is queued.
+    Still(Box<MessageView>),
+    /// It is not queued.
+    Gone,
+    /// The daemon can't be asked.
+    Unknown,
+}
+
+/// The whole way of a message. `about`: the message that it reports on.
+pub(super) fn whole(events: &[TracedEvent], about: Option<QueueId>, queued: &Queued) -> String {
     let first = events.iter().find(|event| event.event == "accepted").or_else(|| events.first());
     let mut lines = Vec::new();
     if let Some(first) = first {
@@ -80,7 +85,7 @@ fn said(event: &TracedEvent) -> String {
         "failed" => format!("failed   {recipient}{connector}{host}").replace("failed    ", "failed "),
         "reported" => match &facts.report {
             Some(report) => format!("reported to the sender ({}): {report}", text_of(&facts.kind)),
-            None => format!("no report ({}): the reverse-path is null", text_of(&facts.kind)),
+            None => format!("no report was made ({})", text_of(&facts.kind)),
         },
         "plaintext" => format!("plaintext{connector}{host}"),
         "waived" => format!("waived in audit{connector}{host}"),
@@ -143,9 +148,9 @@ fn decision_lines(decision: &DecisionRecord) -> Vec<String> {
 }
 
 /// What is left to do.
-fn end(events: &[TracedEvent], queued: Option<Option<&MessageView>>) -> Vec<String> {
+fn end(events: &[TracedEvent], queued: &Queued) -> Vec<String> {
     match queued {
-        Some(Some(message)) => {
+        Queued::Still(message) => {
             let mut lines = vec![String::new()];
             lines.extend(message.held.iter().map(|why| format!("now         held: {}", clean(why))));
             for recipient in &message.recipients {
@@ -154,14 +159,16 @@ fn end(events: &[TracedEvent], queued: Option<Option<&MessageView>>) -> Vec<Stri
             }
             lines
         }
-        Some(None) => Vec::new(),
-        None if is_open(events) => {
+        Queued::Gone if is_open(events) => {
+            vec![String::new(), "now         not queued any more; its end was not recorded".to_owned()]
+        }
+        Queued::Unknown if is_open(events) => {
             vec![
                 String::new(),
                 "now         unknown: the daemon can't be asked whether it is still queued".to_owned(),
             ]
         }
-        None => Vec::new(),
+        Queued::Gone | Queued::Unknown => Vec::new(),
     }
 }
 
@@ -181,14 +188,23 @@ pub(super) fn row(id: QueueId, events: &[TracedEvent]) -> Vec<String> {
     let (from, to) = (facts.reverse_path.clone().unwrap_or_default(), recipients(&facts));
     let last = events.iter().rev().find(|event| STATES.contains(&event.event.as_str()));
     let by = last.or(first).and_then(connector).unwrap_or_default();
-    let state = if facts.recipient_count.is_some_and(|count| count > 1) && is_open(events) {
-        "under way".to_owned()
-    } else {
-        last.map_or_else(|| "queued".to_owned(), |last| last.event.clone())
-    };
+    let state = state(events, last);
     let subject: String = facts.subject.unwrap_or_default().chars().take(40).collect();
     let cells = [id.to_string(), at, format!("<{from}>"), to, state, by, subject];
     cells.iter().map(|cell| clean(cell)).collect()
+}
+
+/// How it stands with a message: how its recipients have ended, or the last that happened.
+fn state(events: &[TracedEvent], last: Option<&TracedEvent>) -> String {
+    if events.iter().any(|event| event.facts.handling.as_deref() == Some("removed")) {
+        return "removed".to_owned();
+    }
+    let ended = |word: &str| events.iter().any(|event| event.event == word);
+    match (is_open(events), ended("delivered"), ended("failed")) {
+        (false, true, true) => "part failed".to_owned(),
+        (true, true, _) | (true, _, true) => "under way".to_owned(),
+        (true | false, ..) => last.map_or_else(|| "accepted".to_owned(), |last| last.event.clone()),
+    }
 }
 
 fn recipients(facts: &EventFacts) -> String {
