@@ -124,7 +124,12 @@ pub fn fact_of(event: &Event<'_>) -> Option<AlertFact> {
             });
             Some(AlertFact::Reloaded { weaker })
         }
-        Event::Delivered { .. }
+        Event::PartnerChanged { connector, host, change, .. } if change.is_worse() => {
+            let what = format!("connector {connector}, host {host}: {change}");
+            Some(AlertFact::Happened(AlertKind::Watch, what))
+        }
+        Event::PartnerChanged { .. }
+        | Event::Delivered { .. }
         | Event::Accepted { .. }
         | Event::Refused { .. }
         | Event::RefusedAgain { .. }
@@ -139,7 +144,6 @@ pub fn fact_of(event: &Event<'_>) -> Option<AlertFact> {
         | Event::Handled { .. }
         | Event::Override { .. }
         | Event::Validated { .. }
-        | Event::PartnerChanged { .. }
         | Event::LinesDropped { .. } => None,
     }
 }

@@ -36,6 +36,8 @@ pub enum AlertKind {
     Queue,
     /// Much mail waits, or some has been waiting for long.
     Backlog,
+    /// Watching has found that something about a partner's host is worse than before.
+    Watch,
     /// Log lines are being dropped.
     Log,
     /// Events can't be kept in the tracking store.
@@ -64,6 +66,7 @@ impl AlertKind {
         Self::Disk,
         Self::Queue,
         Self::Backlog,
+        Self::Watch,
         Self::Log,
         Self::Tracking,
         Self::Restart,
@@ -89,6 +92,7 @@ impl AlertKind {
             Self::Disk => "disk",
             Self::Queue => "queue",
             Self::Backlog => "backlog",
+            Self::Watch => "watch",
             Self::Log => "log",
             Self::Tracking => "tracking",
             Self::Restart => "restart",
@@ -138,6 +142,7 @@ impl AlertKind {
             Self::Disk => "the disk is almost full: new mail is refused",
             Self::Queue => "the queue is almost full",
             Self::Backlog => "the queue is growing",
+            Self::Watch => "a host of the partner is worse than before",
             Self::Log => "log lines are being dropped",
             Self::Tracking => "events are missing from the tracking store",
             Self::Restart => "the spool has failed, and the daemon has started again",
@@ -163,7 +168,7 @@ impl AlertKind {
             Self::Queue | Self::Backlog => "the queue is shorter again",
             Self::Log => "no log lines are dropped any more",
             Self::Tracking => "events are kept again",
-            Self::Weaker | Self::Restart | Self::Other => "over",
+            Self::Weaker | Self::Watch | Self::Restart | Self::Other => "over",
         }
     }
 
@@ -214,6 +219,10 @@ impl AlertKind {
             }
             Self::Queue => "Find out why mail does not leave, or raise queued in [limits].",
             Self::Backlog => "Find out which connectors the mail waits for, and why.",
+            Self::Watch => {
+                "Ask the partner before mail is affected, or adapt the connector if the change was meant. `sealpost watch report` shows \
+                 all hosts."
+            }
             Self::Log => {
                 "Find out why nobody reads standard error: a full disk, or a log service that hangs."
             }
@@ -240,6 +249,7 @@ impl AlertKind {
             }
             Self::OurSettings | Self::Reload => "sealpost check".to_owned(),
             Self::Queue | Self::Backlog => "sealpost queue top".to_owned(),
+            Self::Watch => "sealpost watch report --changes".to_owned(),
             Self::Override => "sealpost override list".to_owned(),
             Self::InboundTls | Self::Brake | Self::Weaker | Self::Log | Self::Other => {
                 "sealpost connectors".to_owned()

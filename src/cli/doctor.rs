@@ -13,6 +13,7 @@ use crate::admin::{Connectors, Status};
 use crate::config::{self, Config};
 use crate::daemon::{self, Check, State};
 use crate::deliver::WaitList;
+use crate::lookout;
 
 mod present;
 
@@ -37,6 +38,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let under_way = waits.clone();
     let shown = Wait::told_by(move || under_way.text());
     let mut checks = present(&config);
+    checks.extend(present::watched(lookout::latest(&config.data_dir)));
     checks.extend(runtime()?.block_on(daemon::examine(&config, limit, &waits)));
     drop(shown);
     if args.json {

@@ -17,7 +17,7 @@ use crate::trace::{EventKind, TraceFault, TraceFilter, TraceReader, TracedEvent}
 
 mod way;
 
-use way::Queued;
+use way::QueueState;
 
 /// What `trace` takes.
 #[derive(Debug, clap::Args)]
@@ -187,12 +187,12 @@ pub(super) fn trace(args: &TraceArgs) -> Result<ExitCode, Failure> {
 }
 
 /// What the daemon says of a message.
-fn queued(socket: Option<&Path>, id: QueueId) -> Queued {
-    let Some(socket) = socket else { return Queued::Unknown };
+fn queued(socket: Option<&Path>, id: QueueId) -> QueueState {
+    let Some(socket) = socket else { return QueueState::Unknown };
     match get::<MessageView>(socket, &format!("/queue/{id}")) {
-        Ok(message) => Queued::Still(Box::new(message)),
-        Err(failure) if failure.exit == EXIT_NO => Queued::Gone,
-        Err(_) => Queued::Unknown,
+        Ok(message) => QueueState::Still(Box::new(message)),
+        Err(failure) if failure.exit == EXIT_NO => QueueState::Gone,
+        Err(_) => QueueState::Unknown,
     }
 }
 

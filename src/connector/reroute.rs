@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arrival::Arrival;
 use super::choose::{Choice, choose};
+use super::requirement::{Forced, KeyExchange};
 use super::table::{Mode, OnFailure, Outbound, Table};
 use crate::mail::Domain;
 
@@ -37,13 +38,26 @@ pub fn reroute_target(table: &Table, from: &Outbound) -> Option<Arc<Outbound>> {
 }
 
 /// The connector named `to`, if it may take an alert of ours in place of `from`: where that one binds, no other than one that
-/// does too. Alerts must not leave by the connector that they are about, nor in plaintext because of that.
+/// requires no less. Alerts must not leave by the connector that they are about, nor less protected because of that.
 #[must_use]
 pub fn alert_target(table: &Table, from: &Outbound, to: &str) -> Option<Arc<Outbound>> {
     let found = table.outbound.iter().find(|one| *one.name == *to && one.name != from.name)?;
-    let is_bound = |one: &Outbound| one.mode == Mode::Enforce && one.forced().is_some();
-    let may = found.mode != Mode::Off && (is_bound(found) || !is_bound(from));
+    let bound = |one: &Arc<Outbound>| one.forced().filter(|_| one.mode == Mode::Enforce).cloned();
+    let may = match (from.forced().filter(|_| from.mode == Mode::Enforce), bound(found)) {
+        (None, _) => found.mode != Mode::Off,
+        (Some(from), Some(found)) => requires_no_less(&found, from),
+        (Some(_), None) => false,
+    };
     may.then(|| Arc::clone(found))
+}
+
+/// Whether whoever meets one requirement is protected no less than by another one, each for its own peers.
+fn requires_no_less(one: &Forced, other: &Forced) -> bool {
+    (one.identifies() || !other.identifies())
+        && (one.proves_who() || !other.proves_who())
+        && one.min_version >= other.min_version
+        && (other.profile.is_none() || one.profile == other.profile)
+        && (other.key_exchange != KeyExchange::PostQuantum || one.key_exchange == KeyExchange::PostQuantum)
 }
 
 /// The connector to which mail that was handed on before is still handed.

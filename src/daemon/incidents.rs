@@ -205,6 +205,7 @@ fn subject_of(kind: AlertKind, what: &str, connectors: &[String]) -> String {
         | AlertKind::Weaker
         | AlertKind::Backlog
         | AlertKind::Restart
+        | AlertKind::Watch
         | AlertKind::Other => what.to_owned(),
     }
 }

@@ -173,3 +173,15 @@ const PAGE_BYTES: i64 = 4_096;
 /// In pages, 8 MiB.
 const CHECKPOINT_PAGES: i64 = 2_048;
 const WAL_BYTES_MAX: i64 = 64 << 20;
+
+pub(super) const ADD_TO_SUM: &str = "
+    UPDATE sum SET messages = messages + ?2, sessions = sessions + ?3, octets = octets + ?4,
+        host = CASE WHEN ?5 = '' THEN host ELSE ?5 END
+    WHERE sum = ?1";
+pub(super) const FIND_SUM: &str = "
+    SELECT sum FROM sum WHERE day = ?1 AND inbound = ?2 AND connector = ?3 AND partner = ?4 AND domain = ?5 AND kind = ?6
+        AND reason = ?7 AND requirement = ?8 AND version = ?9 AND quality = ?10";
+pub(super) const NEW_SUM: &str = "
+    INSERT INTO sum (day, inbound, connector, partner, domain, kind, reason, requirement, version, quality, messages,
+        sessions, octets, host)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0, 0, '')";

@@ -13,7 +13,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use super::decisions::StoredDecisions;
 use super::record::NewEvent;
 use super::recorder::{EventBatch, EventRecorder};
-use super::schema::{self, STORE_FILE, TraceFault};
+use super::schema::{self, ADD_TO_SUM, FIND_SUM, NEW_SUM, STORE_FILE, TraceFault};
 use super::sums::{self, BatchSums, DoorSums, Sum, SumKey};
 use super::terms;
 use crate::mail::{Clock, UnixMillis};
@@ -280,7 +280,7 @@ impl Store {
         })
     }
 
-    /// Writes a batch in one commit. If that fails, nothing was written.
+    /// Writes a batch in one commit, or nothing.
     fn write(&mut self, events: &[NewEvent], sums: BatchSums) -> rusqlite::Result<()> {
         let before = (self.part, self.next_seq, self.next_part);
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -538,7 +538,7 @@ impl Store {
     }
 }
 
-/// The last part, and the last event in it.
+/// The last part and event.
 fn last_part(connection: &Connection) -> rusqlite::Result<Option<(Part, i64)>> {
     connection
         .query_row("SELECT part, day, first_seq, last_seq FROM part ORDER BY part DESC LIMIT 1", [], |row| {
@@ -568,24 +568,8 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 fn is_lasting(fault: &TraceFault) -> bool {
-    match fault {
-        TraceFault::Database(_, error) => is_damage(error),
-        TraceFault::Newer(..) => true,
-        TraceFault::File(..) | TraceFault::Missing(_) => false,
-    }
+    matches!(fault, TraceFault::Newer(..)) || matches!(fault, TraceFault::Database(_, error) if is_damage(error))
 }
-
-const ADD_TO_SUM: &str = "
-    UPDATE sum SET messages = messages + ?2, sessions = sessions + ?3, octets = octets + ?4,
-        host = CASE WHEN ?5 = '' THEN host ELSE ?5 END
-    WHERE sum = ?1";
-const FIND_SUM: &str = "
-    SELECT sum FROM sum WHERE day = ?1 AND inbound = ?2 AND connector = ?3 AND partner = ?4 AND domain = ?5 AND kind = ?6
-        AND reason = ?7 AND requirement = ?8 AND version = ?9 AND quality = ?10";
-const NEW_SUM: &str = "
-    INSERT INTO sum (day, inbound, connector, partner, domain, kind, reason, requirement, version, quality, messages,
-        sessions, octets, host)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0, 0, '')";
 
 /// Events of one part: dropping it takes a fraction of a second, and so does a search in it.
 const PART_EVENTS: i64 = 500_000;

@@ -2,6 +2,34 @@
 
 use crate::admin::{AlarmKind, ConnectorView, Connectors, LaneStatus, Status};
 use crate::daemon::{Check, State};
+use crate::lookout::{KeptTarget, WatchFault};
+use crate::mail::rfc3339;
+
+/// What watching has seen last: each host where mail would not be sent, and targets without hosts.
+pub(super) fn watched(latest: Result<Vec<KeptTarget>, WatchFault>) -> Vec<Check> {
+    let targets = match latest {
+        Ok(targets) => targets,
+        Err(fault) => return vec![made("watch", State::Warn, fault.to_string())],
+    };
+    let mut checks = Vec::new();
+    for KeptTarget { connector, domain, record, .. } in &targets {
+        let of = domain.as_ref().map_or_else(String::new, |domain| format!(" for {domain}"));
+        let what = format!("watch {connector}{of}");
+        if let Some(why) = &record.lost {
+            checks.push(made(
+                &what,
+                State::Warn,
+                format!("no host was found at {}: {why}", rfc3339(record.at)),
+            ));
+        }
+        let bad = record.hosts.iter().filter(|(_, host)| !host.last.ok);
+        checks.extend(bad.map(|(name, host)| {
+            let words = format!("{name}, since {}: {}", rfc3339(host.since), host.last.reason);
+            made(&what, State::Warn, words)
+        }));
+    }
+    checks
+}
 
 /// The daemon can't be asked. `ran`: it has run on this `data_dir` before.
 pub(super) fn down(why: &str, ran: bool) -> Check {

@@ -6,7 +6,7 @@ use crate::mail::{QueueId, rfc3339};
 use crate::trace::{EventFacts, TracedEvent};
 
 /// What the daemon says of a message.
-pub(super) enum Queued {
+pub(super) enum QueueState {
     /// It is queued.
     Still(Box<MessageView>),
     /// It is not queued.
@@ -16,7 +16,7 @@ pub(super) enum Queued {
 }
 
 /// The whole way of a message. `about`: the message that it reports on.
-pub(super) fn whole(events: &[TracedEvent], about: Option<QueueId>, queued: &Queued) -> String {
+pub(super) fn whole(events: &[TracedEvent], about: Option<QueueId>, queued: &QueueState) -> String {
     let first = events.iter().find(|event| event.event == "accepted").or_else(|| events.first());
     let mut lines = Vec::new();
     if let Some(first) = first {
@@ -148,9 +148,9 @@ fn decision_lines(decision: &DecisionRecord) -> Vec<String> {
 }
 
 /// What is left to do.
-fn end(events: &[TracedEvent], queued: &Queued) -> Vec<String> {
+fn end(events: &[TracedEvent], queued: &QueueState) -> Vec<String> {
     match queued {
-        Queued::Still(message) => {
+        QueueState::Still(message) => {
             let mut lines = vec![String::new()];
             lines.extend(message.held.iter().map(|why| format!("now         held: {}", clean(why))));
             for recipient in &message.recipients {
@@ -159,16 +159,16 @@ fn end(events: &[TracedEvent], queued: &Queued) -> Vec<String> {
             }
             lines
         }
-        Queued::Gone if is_open(events) => {
+        QueueState::Gone if is_open(events) => {
             vec![String::new(), "now         not queued any more; its end was not recorded".to_owned()]
         }
-        Queued::Unknown if is_open(events) => {
+        QueueState::Unknown if is_open(events) => {
             vec![
                 String::new(),
                 "now         unknown: the daemon can't be asked whether it is still queued".to_owned(),
             ]
         }
-        Queued::Gone | Queued::Unknown => Vec::new(),
+        QueueState::Gone | QueueState::Unknown => Vec::new(),
     }
 }
 
