@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::record::{EventKind, NewEvent};
 use super::terms;
-use crate::connector::{Attainment, ChainVerdict, Decision, PeerName, Ruling, TlsFacts, first_match};
+use crate::connector::{
+    Attainment, ChainVerdict, Decision, PeerName, RequiredTls, Requirement, Ruling, TlsFacts, first_match,
+};
 use crate::mail::UnixMillis;
 
 /// How well a session was protected, as far as a certificate can be judged without a requirement.
@@ -21,18 +23,21 @@ pub enum TlsQuality {
     Encrypted,
     /// A trust anchor vouches for the certificate, and it has another name.
     Trusted,
-    /// A trust anchor vouches for the certificate, and it has the name of the host or the domain.
+    /// A trust anchor vouches for the certificate, and it has the name of the host.
     Named,
+    /// A trust anchor vouches for the certificate, and it has the name of the domain, which no DNS answer can change.
+    DomainNamed,
 }
 
 impl TlsQuality {
     /// Every one, with its word and the number it is stored as.
-    pub const ALL: [(Self, &'static str, u8); 5] = [
+    pub const ALL: [(Self, &'static str, u8); 6] = [
         (Self::NoSession, "no-session", 0),
         (Self::Plaintext, "plaintext", 1),
         (Self::Encrypted, "encrypted", 2),
         (Self::Trusted, "trusted", 3),
         (Self::Named, "named", 4),
+        (Self::DomainNamed, "domain-named", 5),
     ];
 
     /// The word for machines.
@@ -62,9 +67,16 @@ impl TlsQuality {
             return Self::Encrypted;
         }
         let host = decision.host.as_deref().map(host_name).unwrap_or_default();
-        let names: Vec<PeerName> =
-            [host, domain].iter().filter_map(|name| PeerName::parse(name).ok()).collect();
-        if first_match(&names, &certificate.names).is_some() { Self::Named } else { Self::Trusted }
+        let has = |name: &str| {
+            PeerName::parse(name).is_ok_and(|name| first_match(&[name], &certificate.names).is_some())
+        };
+        if has(domain) {
+            Self::DomainNamed
+        } else if has(host) {
+            Self::Named
+        } else {
+            Self::Trusted
+        }
     }
 }
 
@@ -104,7 +116,7 @@ pub enum RequiredQuality {
     /// Nothing.
     #[default]
     Nothing,
-    /// It was in audit, and would have refused or withheld.
+    /// TLS, in audit: enforced for nobody, whatever was shown.
     Audit,
     /// TLS, and it was enforced.
     Forced,
@@ -133,15 +145,17 @@ impl RequiredQuality {
     }
 
     fn of(decision: &Decision) -> Self {
-        if matches!(decision.ruling, Ruling::Waived(_) | Ruling::WaivedClient(_)) {
+        if matches!(decision.ruling, Ruling::Waived(_) | Ruling::WaivedClient(_))
+            || matches!(&decision.required, RequiredTls::Session(Requirement::Audit(_)))
+        {
             return Self::Audit;
         }
         let client = |decision: &Decision| match &decision.required {
-            crate::connector::RequiredTls::Client { tls, .. } => tls.is_some(),
-            crate::connector::RequiredTls::Session(_)
-            | crate::connector::RequiredTls::InboundConnector
-            | crate::connector::RequiredTls::TlsAsBefore
-            | crate::connector::RequiredTls::Onward(_) => false,
+            RequiredTls::Client { tls, .. } => tls.is_some(),
+            RequiredTls::Session(_)
+            | RequiredTls::InboundConnector
+            | RequiredTls::TlsAsBefore
+            | RequiredTls::Onward(_) => false,
         };
         if decision.required.is_forced() || client(decision) { Self::Forced } else { Self::Nothing }
     }
@@ -311,3 +325,48 @@ pub fn day(at: UnixMillis) -> i64 {
 }
 
 pub(super) const DAY_MILLIS: i64 = 24 * 3_600 * 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::{Forced, samples};
+
+    fn shown(names: &[&str], verdict: ChainVerdict, requirement: Requirement) -> Decision {
+        Decision {
+            connector: Some("internet".into()),
+            partner: None,
+            host: Some("mx.b.example [192.0.2.7]:25".to_owned()),
+            required: RequiredTls::Session(requirement),
+            attained: Attainment::Tls(Arc::new(samples::shown(names, verdict))),
+            ruling: Ruling::Sealed,
+        }
+    }
+
+    #[test]
+    fn whose_name_a_certificate_has_is_told_apart() {
+        let quality = |names: &[&str]| {
+            TlsQuality::of(
+                &shown(names, ChainVerdict::Trusted, Requirement::Opportunistic(None)),
+                "b.example",
+            )
+        };
+        assert_eq!(quality(&["mx.b.example"]), TlsQuality::Named);
+        assert_eq!(quality(&["b.example"]), TlsQuality::DomainNamed);
+        assert_eq!(quality(&["mx.b.example", "b.example"]), TlsQuality::DomainNamed);
+        assert_eq!(quality(&["other.example"]), TlsQuality::Trusted);
+        for (quality, word, number) in TlsQuality::ALL {
+            assert_eq!((quality.word(), quality.number()), (word, number));
+            assert_eq!(TlsQuality::numbered(number), quality);
+        }
+    }
+
+    #[test]
+    fn what_is_in_audit_is_so_whether_it_was_met_or_not() {
+        let required = |requirement: Requirement| {
+            RequiredQuality::of(&shown(&["mx.b.example"], ChainVerdict::Trusted, requirement))
+        };
+        assert_eq!(required(Requirement::Audit(Forced::encryption())), RequiredQuality::Audit);
+        assert_eq!(required(Requirement::Forced(Forced::encryption())), RequiredQuality::Forced);
+        assert_eq!(required(Requirement::Opportunistic(None)), RequiredQuality::Nothing);
+    }
+}

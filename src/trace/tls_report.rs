@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::record::EventKind;
 use super::sums::{RequiredQuality, Sum, SumKey, TlsQuality};
+use crate::connector::Attribution;
 use crate::mail::{UnixMillis, rfc3339};
 
 /// The report of some days.
@@ -132,7 +133,7 @@ impl TlsReport {
             succeeding: succeeding(sums),
             failing: troubles(sums, is_tls_failure),
             certificates: troubles(sums, |key| is_tls_failure(key) && is_over_certificate(&key.reason)),
-            refused: troubles(sums, |key| key.kind == EventKind::Refused && !is_status(&key.reason)),
+            refused: troubles(sums, is_refusal),
             without_tls: troubles(sums, |key| {
                 key.kind == EventKind::Delivered
                     && key.quality == TlsQuality::Plaintext
@@ -177,11 +178,21 @@ fn is_trouble(key: &SumKey) -> bool {
 
 /// Whether an attempt failed for a reason of a connector, not for a reply or the network.
 fn is_tls_failure(key: &SumKey) -> bool {
-    is_trouble(key)
-        && !is_status(&key.reason)
-        && key.reason != "met"
-        && key.reason != "sealed"
-        && !key.reason.starts_with("clear-")
+    is_trouble(key) && !is_status(&key.reason) && !lets_pass(&key.reason)
+}
+
+/// Whether a connector refused a client's mail. Other mail is refused after a connector has taken it, for what it is.
+fn is_refusal(key: &SumKey) -> bool {
+    key.kind == EventKind::Refused && !is_status(&key.reason) && !lets_pass(&key.reason)
+}
+
+/// Whether a token is that of a decision by which mail goes on: what failed then had another reason.
+fn lets_pass(token: &str) -> bool {
+    let attributed = [Attribution::Certificate, Attribution::User, Attribution::Network, Attribution::Domain];
+    matches!(token, "met" | "sealed")
+        || token.starts_with("clear-")
+        || token.starts_with("audit-")
+        || attributed.iter().any(|by| by.token() == token)
 }
 
 /// Whether a reason is a code instead of a token.
@@ -332,10 +343,9 @@ fn pasted(domain: &str, host: &str, quality: TlsQuality) -> String {
         "mode = \"audit\"".to_owned(),
     ];
     match quality {
-        TlsQuality::Named if !host.is_empty() && host != domain => {
-            lines.push(format!("peer_names = [\"{host}\"]"))
-        }
-        TlsQuality::Named => {}
+        TlsQuality::Named if !host.is_empty() => lines.push(format!("peer_names = [\"{host}\"]")),
+        TlsQuality::DomainNamed => {}
+        TlsQuality::Named => lines.push("require = \"chain\"".to_owned()),
         TlsQuality::Trusted => lines.push("require = \"chain\"".to_owned()),
         TlsQuality::Encrypted | TlsQuality::Plaintext | TlsQuality::NoSession => {
             lines.push("require = \"encryption\"".to_owned());
@@ -409,6 +419,13 @@ mod tests {
             sum("s.example", EventKind::Accepted, "by-domain", TlsQuality::Encrypted),
             sum("", EventKind::Refused, "tls-required", TlsQuality::Plaintext),
             sum("", EventKind::Refused, "550", TlsQuality::Plaintext),
+            // The host was busy; what is in audit withholds nothing.
+            sum("busy.example", EventKind::Deferred, "audit-name-mismatch", TlsQuality::Trusted),
+            sum("busy.example", EventKind::Failed, "met", TlsQuality::Named),
+            // Refused for what it was, after a connector had taken it.
+            sum("", EventKind::Refused, "by-network", TlsQuality::Encrypted),
+            sum("", EventKind::Refused, "by-certificate", TlsQuality::Encrypted),
+            sum("", EventKind::Refused, "audit-tls-required", TlsQuality::Plaintext),
         ];
         let report = TlsReport::of(&sums, (20_000, 20_000));
         assert_eq!(
