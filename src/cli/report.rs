@@ -148,7 +148,7 @@ fn adoption(report: &TlsReport, limit: usize) -> String {
     let title = format!("Could be forced, by what went out from {} to {}", report.from, report.to);
     let mut parts = vec![titled(&title, &headings, rows, limit)];
     parts.push(
-        "Connectors to paste. They begin in audit: `sealpost validate NAME` tests them, and without `mode` they are enforced."
+        "Connectors to paste, with the next_hop of the connector that serves the domain today. They begin in audit: `sealpost validate NAME` tests them, and without `mode` they are enforced."
             .to_owned(),
     );
     parts.extend(report.could_be_forced.iter().take(limit).map(|one| one.connector.clone()));

@@ -338,7 +338,8 @@ fn pasted(domain: &str, host: &str, quality: TlsQuality) -> String {
         "[[outbound]]".to_owned(),
         format!("name = \"{name}\""),
         format!("domains = [\"{domain}\"]"),
-        "next_hop = \"mx\"".to_owned(),
+        // Another way than today's could lead nowhere, so its owner must choose it.
+        "# next_hop: as in the connector that serves the domain today".to_owned(),
         "tls = \"forced\"".to_owned(),
         "mode = \"audit\"".to_owned(),
     ];

@@ -568,7 +568,8 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 fn is_lasting(fault: &TraceFault) -> bool {
-    matches!(fault, TraceFault::Newer(..)) || matches!(fault, TraceFault::Database(_, error) if is_damage(error))
+    matches!(fault, TraceFault::Newer(..))
+        || matches!(fault, TraceFault::Database(_, error) if is_damage(error))
 }
 
 /// Events of one part: dropping it takes a fraction of a second, and so does a search in it.
