@@ -52,7 +52,8 @@ section! {
     mode: Word<Watching> = "off" => {
         reload: true,
         meaning: "Whether the hosts of partners are looked at while no mail goes there: `on`, `off`.",
-        explanation: "See [Watching partners](watch.md). What is found: `sealpost watch report`.",
+        explanation: "A look goes as far as a delivery would before MAIL FROM, and sends no mail. What changes is an event, and an \
+            alert if it is worse than before; `sealpost watch report` shows the rest. See [Watching partners](watch.md).",
     }
     every: Period = "6h" => {
         reload: true,
