@@ -148,7 +148,7 @@ async fn a_flood_of_refusals_ends_and_is_logged_by_its_number() {
     let all = async || (daemon.log().matches("refused again").count() == 8).then_some(());
     eventually("a line for each flood", LONG, all).await;
     let log = daemon.log();
-    assert!(log.contains("stage=\"RCPT\" code=452 count=100"), "{log}");
+    assert!(log.contains("stage=RCPT code=452 count=100"), "{log}");
     assert!(log.len() < 128 << 10, "{} octets", log.len());
 }
 
@@ -337,6 +337,6 @@ async fn connections_turned_away_are_logged_up_to_a_number() {
     daemon.signal("TERM");
     within("the end", LONG, daemon.ended()).await;
     let log = daemon.log();
-    assert_eq!(log.matches("stage=\"connect\"").count(), 600);
+    assert_eq!(log.matches("stage=connect ").count(), 600);
     assert!(log.contains("not logged network=127.0.0.1 count=400"), "{log}");
 }
