@@ -257,6 +257,20 @@ impl AlertKind {
         }
     }
 
+    /// Whether the log says it nowhere else: each alarm has a line of its own.
+    #[must_use]
+    pub const fn is_found_here(self) -> bool {
+        matches!(
+            self,
+            Self::PartnerTls
+                | Self::OurTls
+                | Self::PartnerConnection
+                | Self::OurSettings
+                | Self::InboundTls
+                | Self::Backlog
+        )
+    }
+
     /// Whether it is a failure of an outbound connector, which must not carry the mail about it.
     #[must_use]
     pub const fn stops_outbound(self) -> bool {

@@ -241,13 +241,15 @@ impl AlertDesk {
         let posts = self.book().posts();
         for item in posts {
             let notice = AlertNotice::of(&item, settings.name.as_str(), now);
-            tracing::info!(
-                event = item.occasion.word(),
-                kind = item.episode.kind.word(),
-                connector = item.episode.connector,
-                what = %item.episode.words,
-                "alert"
-            );
+            if item.episode.kind.is_found_here() {
+                tracing::info!(
+                    event = item.occasion.word(),
+                    kind = item.episode.kind.word(),
+                    connector = item.episode.connector,
+                    what = %item.episode.words,
+                    "alert"
+                );
+            }
             if settings.webhook.is_some() {
                 self.webhook.push(notice);
             }
