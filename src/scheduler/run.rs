@@ -148,6 +148,7 @@ impl Scheduler {
         self.tasks.close();
         if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
             self.end.cancel();
+            self.tasks.wait().await;
         }
     }
 
@@ -509,7 +510,7 @@ impl Drop for SweepGuard {
 const READ_LANES_EVERY: Duration = Duration::from_secs(600);
 /// Lanes passed to the core in one batch.
 const LANES_PIECE: usize = 512;
-/// How long carriers may continue after the stop.
-const GRACE: Duration = Duration::from_secs(4);
+/// How long carriers may continue after the stop. What else ends after them needs a part of the five seconds.
+const GRACE: Duration = Duration::from_secs(3);
 const SWEEP_MESSAGES_MAX: usize = 500;
 const SWEEP_REPORTS_MAX: usize = 16;
