@@ -116,6 +116,8 @@ async fn it_outlives_restarts_and_reloads_ends_by_itself_and_is_seen_everywhere(
         let said = tools::said(&site.home.run(&[verb], &[]));
         assert!(said.contains("connector bank is overridden: only \"encryption\""), "{verb}: {said}");
     }
+    // The session that could be used again goes first.
+    sink.until("the end of the last session", LONG, |log| log.ended == log.sessions).await;
     sink.behave(Manner::clear());
     send(&daemon, "two").await;
     let id = daemon.queue().await[0]["id"].as_str().unwrap().to_owned();
