@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use sealpost::connector::{Attainment, Decision, Forced, HeaderFindings, RequiredTls, Requirement, Ruling};
 use sealpost::mail::{Clock, Enhanced, Mailbox, QueueId, Reply, ReversePath};
 use sealpost::outcome::{ContentRecord, DeliveryRecord};
-use sealpost::trace::{EventKind, EventRecorder, TlsReport, TraceFilter, TraceReader, TraceStore, day};
+use sealpost::trace::{EventKind, EventRecorder, TlsReport, TraceFilter, TraceReader, TraceStore};
 use sealpost::tracking::{ArrivalTimes, Event, MessageFacts, Observer as _, TrackingSettings};
 
 const MESSAGES: u64 = 1_000_000;
@@ -50,7 +50,7 @@ fn main() {
     let mut reader = TraceReader::open(folder.path()).expect("a store");
     ask(&mut reader, first);
     let began = Instant::now();
-    let today = day(Clock::wall());
+    let today = Clock::wall().day();
     let sums = reader.sums(today - 29, today).expect("sums");
     let report = TlsReport::of(&sums, (today - 29, today));
     println!(
@@ -122,7 +122,7 @@ fn tell(recorder: &EventRecorder, first: u64, number: u64, met: &[Arc<Decision>]
     recorder.observe(&Event::Accepted {
         message,
         peer: "192.0.2.1".parse().expect("an address"),
-        recipients: &[&to],
+        recipients: std::slice::from_ref(&to),
         times: ArrivalTimes::default(),
         findings: &HeaderFindings::default(),
         decision: met.first().expect("one"),

@@ -9,7 +9,9 @@ use super::exit::{EXIT_IO, EXIT_OS, Failure};
 use super::print::{say, say_json, table};
 use crate::config;
 use crate::mail::Clock;
-use crate::trace::{ForcibleDomain, PartnerShare, TlsReport, TlsShare, TraceReader, TroubleCount, day};
+use crate::trace::{
+    ForcibleDomain, PartnerShare, StoredWord, TlsReport, TlsShare, TraceReader, TroubleCount,
+};
 
 /// What `report` takes.
 #[derive(Debug, clap::Args)]
@@ -70,7 +72,7 @@ pub(super) fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
     };
     let now = Clock::wall();
     let back = Duration::from_secs(u64::from(period.days.saturating_sub(1)).saturating_mul(24 * 3_600));
-    let (from, to) = (day(now.before(back)), day(now));
+    let (from, to) = (now.before(back).day(), now.day());
     let mut sums = TraceReader::open(&folder)?
         .sums(from, to)
         .map_err(|fault| Failure::new(EXIT_IO, format!("the tracking store can't be read: {fault}")))?;

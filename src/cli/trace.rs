@@ -13,7 +13,7 @@ use super::print::{say, table};
 use crate::admin::MessageView;
 use crate::config;
 use crate::mail::{Clock, QueueId, UnixMillis};
-use crate::trace::{EventKind, TraceFault, TraceFilter, TraceReader, TracedEvent};
+use crate::trace::{EventKind, StoredWord, TraceFault, TraceFilter, TraceReader, TracedEvent};
 
 mod way;
 

@@ -132,7 +132,7 @@ impl Brake {
             self.trip = Some(Trip { since: now, strain, window, usual, last: who() });
             return self.trip.as_ref();
         }
-        self.learn(day_of(now), window);
+        self.learn(now.day(), window);
         None
     }
 
@@ -174,14 +174,14 @@ impl Brake {
         self.turn_to(now);
         let window = self.trip.as_ref().map_or_else(MailCounts::default, |trip| trip.window);
         // As if it had come yesterday: today's numbers are no measure for today.
-        self.learn(day_of(now).saturating_sub(1), self.window().highest(window));
+        self.learn(now.day().saturating_sub(1), self.window().highest(window));
         self.release();
     }
 
     /// Whether nothing of the days that count is known, so that nothing is lost by forgetting it.
     #[must_use]
     pub fn is_idle(&self, now: UnixMillis) -> bool {
-        let oldest = day_of(now).saturating_sub(DAYS);
+        let oldest = now.day().saturating_sub(DAYS);
         self.trip.is_none() && self.days.iter().all(|one| one.day < oldest)
     }
 
@@ -195,7 +195,7 @@ impl Brake {
         if now.since(self.begun) < rules.learn {
             return None;
         }
-        let today = day_of(now);
+        let today = now.day();
         let oldest = today.saturating_sub(DAYS);
         let before = self.days.iter().filter(|one| (oldest..today).contains(&one.day));
         let usual = before.fold(MailCounts::default(), |all, one| all.highest(one.peak));
@@ -243,7 +243,7 @@ impl Brake {
             }
         }
         self.minute = minute;
-        let (today, known) = (day_of(now), self.days.len());
+        let (today, known) = (now.day(), self.days.len());
         self.days.retain(|one| one.day <= today);
         if self.days.len() < known || self.begun > now {
             // Days that have not come yet were counted under a wrong date, and pushed the right ones out.
@@ -293,10 +293,6 @@ impl fmt::Display for Trip {
 
 fn minute_of(now: UnixMillis) -> i64 {
     now.0.div_euclid(60_000)
-}
-
-fn day_of(now: UnixMillis) -> i64 {
-    now.0.div_euclid(86_400_000)
 }
 
 /// Minutes that count together.

@@ -15,6 +15,7 @@ use super::coming::coming;
 use super::connectors::from_file;
 use super::expiry::{self, RequirementTerm};
 use super::fetch::fetch_chain;
+use super::guard;
 use super::overrides::{recorded, words};
 use super::referrals::ReferralRound;
 use crate::config::{self, Config};
@@ -43,6 +44,14 @@ pub struct Check {
     pub words: String,
 }
 
+impl Check {
+    /// A finding about something.
+    #[must_use]
+    pub fn new(what: impl Into<String>, state: State, words: impl Into<String>) -> Self {
+        Self { what: what.into(), state, words: words.into() }
+    }
+}
+
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -66,7 +75,7 @@ pub async fn examine(config: &Config, limit: Duration, waits: &WaitList) -> Vec<
     let mut checks: Vec<Check> = config
         .warnings
         .iter()
-        .map(|warning| made("configuration", State::Warn, warning.to_string()))
+        .map(|warning| Check::new("configuration", State::Warn, warning.to_string()))
         .collect();
     certificates(config, now, &mut checks);
     trust(config, now, &mut checks);
@@ -74,7 +83,7 @@ pub async fn examine(config: &Config, limit: Duration, waits: &WaitList) -> Vec<
     partners(config, &mut checks);
     overrides(config, &mut checks);
     for (end, what) in coming(config, now) {
-        checks.push(made("within 60 days", State::Ok, format!("{} {what}", rfc3339(end))));
+        checks.push(Check::new("within 60 days", State::Ok, format!("{} {what}", rfc3339(end))));
     }
     checks.push(clock(config));
     let flushing = waits.begin(format!("a flush of the disk of {}", config.data_dir.display()));
@@ -85,7 +94,7 @@ pub async fn examine(config: &Config, limit: Duration, waits: &WaitList) -> Vec<
     let dns = match Dns::new(&config.resolver) {
         Ok(dns) => dns,
         Err(fault) => {
-            checks.push(made("resolver", State::Fail, fault.to_string()));
+            checks.push(Check::new("resolver", State::Fail, fault.to_string()));
             return checks;
         }
     };
@@ -103,8 +112,8 @@ pub async fn examine(config: &Config, limit: Duration, waits: &WaitList) -> Vec<
     let settings = Settings { timeout: limit, ..config.retrieve.clone() };
     let told = round.run(config, &Retriever::new(dns, settings)).await;
     checks.extend(told.into_iter().map(|(what, outcome)| match outcome {
-        Ok(words) => made(what, State::Ok, format!("OK: {words}")),
-        Err(words) => made(what, State::Warn, words),
+        Ok(words) => Check::new(what, State::Ok, format!("OK: {words}")),
+        Err(words) => Check::new(what, State::Warn, words),
     }));
     checks
 }
@@ -113,14 +122,10 @@ pub async fn examine(config: &Config, limit: Duration, waits: &WaitList) -> Vec<
 fn overrides(config: &Config, checks: &mut Vec<Check>) {
     match recorded(&config.data_dir) {
         Ok(list) => checks.extend(
-            list.iter().map(|one| made(format!("override {}", one.connector), State::Warn, words(one))),
+            list.iter().map(|one| Check::new(format!("override {}", one.connector), State::Warn, words(one))),
         ),
-        Err(fault) => checks.push(made("overrides", State::Warn, format!("can't be read: {fault}"))),
+        Err(fault) => checks.push(Check::new("overrides", State::Warn, format!("can't be read: {fault}"))),
     }
-}
-
-fn made(what: impl Into<String>, state: State, words: impl Into<String>) -> Check {
-    Check { what: what.into(), state, words: words.into() }
 }
 
 fn certificates(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
@@ -133,16 +138,16 @@ fn certificates(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
             Some(0) => (State::Fail, format!("expired on {date}; renew it")),
             Some(_) => (State::Warn, format!("valid until {date}; renew it")),
         };
-        checks.push(made(format!("certificate {id}"), state, words));
+        checks.push(Check::new(format!("certificate {id}"), state, words));
     }
 }
 
 fn trust(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
     for (id, set) in &config.trust {
         let what = format!("trust {id}");
-        checks.push(made(&what, State::Ok, format!("{} anchors", set.count())));
+        checks.push(Check::new(&what, State::Ok, format!("{} anchors", set.count())));
         let ending = expiry::ending_anchors(id, set, now);
-        checks.extend(ending.into_iter().map(|words| made(&what, State::Warn, words)));
+        checks.extend(ending.into_iter().map(|words| Check::new(&what, State::Warn, words)));
     }
 }
 
@@ -154,7 +159,7 @@ fn requirements(config: &Config, now: UnixMillis, checks: &mut Vec<Check>) {
             RequirementTerm::Unmet(obstacle) => (State::Fail, obstacle.to_string()),
             RequirementTerm::Ending(words) => (State::Warn, words),
         };
-        checks.push(made(format!("connector {name}"), state, words));
+        checks.push(Check::new(format!("connector {name}"), state, words));
     }
 }
 
@@ -169,7 +174,7 @@ fn partners(config: &Config, checks: &mut Vec<Check>) {
         let ways: Vec<_> =
             partner.ways().map(|(direction, way)| format!("{}: {way}", direction.word())).collect();
         let lacks = partner.lacks.iter().map(|lack| format!("; {lack}")).collect::<String>();
-        checks.push(made(what, state, ways.join("; ") + &lacks));
+        checks.push(Check::new(what, state, ways.join("; ") + &lacks));
     }
 }
 
@@ -181,8 +186,8 @@ fn clock(config: &Config) -> Check {
         written.is_some_and(|written| limit.is_some_and(|limit| written > limit))
     });
     match late {
-        None => made("clock", State::Ok, format!("it is {}", rfc3339(Clock::wall()))),
-        Some(file) => made(
+        None => Check::new("clock", State::Ok, format!("it is {}", rfc3339(Clock::wall()))),
+        Some(file) => Check::new(
             "clock",
             State::Fail,
             format!(
@@ -199,16 +204,16 @@ fn flush(config: &Config) -> Check {
     let folder = &config.data_dir;
     if !folder.is_dir() {
         let words = format!("there is no {} yet; the daemon creates it, if it may", folder.display());
-        return made("disk", State::Warn, words);
+        return Check::new("disk", State::Warn, words);
     }
     match flushed(&folder.join(format!(".doctor-{}", std::process::id()))) {
-        Ok(took) if took > FLUSH_SLOW => made(
+        Ok(took) if took > FLUSH_SLOW => Check::new(
             "disk",
             State::Warn,
             format!("a flush took {} ms: each message waits for one; use a faster disk", took.as_millis()),
         ),
-        Ok(took) => made("disk", State::Ok, format!("a flush took {} ms", took.as_millis())),
-        Err(fault) => made(
+        Ok(took) => Check::new("disk", State::Ok, format!("a flush took {} ms", took.as_millis())),
+        Err(fault) => Check::new(
             "disk",
             State::Fail,
             format!("{} can't be written: {fault}; run this as the daemon's user", folder.display()),
@@ -225,7 +230,7 @@ fn database(config: &Config) -> Vec<Check> {
             "the spool failed ({why}): nothing is delivered until it has passed its check; see the log, and \
              `sealpost spool check` once sealpost is stopped"
         );
-        checks.push(made("spool", State::Fail, words));
+        checks.push(Check::new("spool", State::Fail, words));
     }
     if let Some(Extent { file, free }) = extent_of(&config.data_dir.join("spool.sqlite")) {
         let percent = free.saturating_mul(100).checked_div(file).unwrap_or_default();
@@ -233,30 +238,29 @@ fn database(config: &Config) -> Vec<Check> {
             "the database has {} KiB, {percent} % of it free, which new mail uses first",
             file / 1024
         );
-        checks.push(made("spool", State::Ok, words));
+        checks.push(Check::new("spool", State::Ok, words));
     }
     checks
 }
 
 /// Whether the disk has enough room for mail to be accepted.
 fn room(config: &Config) -> Option<Check> {
-    let found = rustix::fs::statvfs(&config.data_dir).ok()?;
-    let octets = found.f_bavail.saturating_mul(found.f_frsize);
+    let (octets, _) = guard::disk(&config.data_dir).ok()?;
     let free = extent_of(&config.data_dir.join("spool.sqlite")).map_or(0, |extent| extent.free);
     let (mib, least) = (octets / (1 << 20), config.listen.reserve.free_disk);
     Some(if octets >= least {
-        made("room", State::Ok, format!("{mib} MiB are left on the disk of data_dir"))
+        Check::new("room", State::Ok, format!("{mib} MiB are left on the disk of data_dir"))
     } else if octets.saturating_add(free) >= least {
         let words = format!(
             "{mib} MiB are left on the disk, less than free_disk: only small mail is taken, into free pages of the \
              database; free some"
         );
-        made("room", State::Warn, words)
+        Check::new("room", State::Warn, words)
     } else {
         let words = format!(
             "{mib} MiB are left on the disk, less than free_disk: new mail is refused with 452; free some"
         );
-        made("room", State::Fail, words)
+        Check::new("room", State::Fail, words)
     })
 }
 
@@ -272,14 +276,16 @@ fn flushed(file: &std::path::Path) -> io::Result<Duration> {
 
 async fn resolver(dns: &Dns, name: &Domain) -> Check {
     match dns.addresses(name).await {
-        Ok(found) => made("resolver", State::Ok, format!("it answers; {name} has {} addresses", found.len())),
-        Err(DnsFault::NoDomain | DnsFault::NoRecords) => made(
+        Ok(found) => {
+            Check::new("resolver", State::Ok, format!("it answers; {name} has {} addresses", found.len()))
+        }
+        Err(DnsFault::NoDomain | DnsFault::NoRecords) => Check::new(
             "resolver",
             State::Warn,
             format!("it answers; our name {name} has no address, for which some hosts refuse mail"),
         ),
         Err(DnsFault::Unanswered(why)) => {
-            made("resolver", State::Fail, format!("{why}; name servers that answer in [dns] servers"))
+            Check::new("resolver", State::Fail, format!("{why}; name servers that answer in [dns] servers"))
         }
     }
 }
@@ -295,12 +301,12 @@ async fn way_out(
     let what = format!("connector {}", connector.name);
     let hosts = match hosts(connector, dns).await {
         Ok(hosts) if hosts.is_empty() => {
-            checks.push(made(what, State::Ok, "it has no domain or host of its own to try"));
+            checks.push(Check::new(what, State::Ok, "it has no domain or host of its own to try"));
             return Vec::new();
         }
         Ok(hosts) => hosts,
         Err(words) => {
-            checks.push(made(what, State::Fail, words));
+            checks.push(Check::new(what, State::Fail, words));
             return Vec::new();
         }
     };
@@ -308,12 +314,12 @@ async fn way_out(
     let exchangers: Vec<&str> = hosts.iter().map(|(name, ..)| name.as_str()).collect();
     let forced = connector.forced().filter(|_| matches!(connector.next_hop, NextHop::Mx { .. }));
     let moved = forced.and_then(|forced| config::moved_exchanger(forced, &exchangers, Clock::wall()));
-    checks.extend(moved.map(|words| made(&what, State::Warn, words)));
+    checks.extend(moved.map(|words| Check::new(&what, State::Warn, words)));
     let mut last = String::new();
     for (name, ip, port) in &hosts {
         match timeout(limit, TcpStream::connect(SocketAddr::new(*ip, *port))).await {
             Ok(Ok(_)) => {
-                checks.push(made(&what, State::Ok, format!("{name}[{ip}]:{port} takes connections")));
+                checks.push(Check::new(&what, State::Ok, format!("{name}[{ip}]:{port} takes connections")));
                 if connector.forced().is_none() {
                     return Vec::new();
                 }
@@ -328,7 +334,7 @@ async fn way_out(
     let words = format!(
         "none of its hosts takes a connection ({last}); look at routes and firewalls, port 25 out first"
     );
-    checks.push(made(what, State::Fail, words));
+    checks.push(Check::new(what, State::Fail, words));
     Vec::new()
 }
 
@@ -408,5 +414,5 @@ fn hosted_elsewhere(connector: &Outbound, hosts: &[(String, IpAddr, u16)], check
         "{domain} is hosted elsewhere, and without peer_names its certificate must present {domain}; once agreed \
          with the partner, write peer_names = [{names}]"
     );
-    checks.push(made(format!("connector {}", connector.name), State::Warn, words));
+    checks.push(Check::new(format!("connector {}", connector.name), State::Warn, words));
 }

@@ -108,7 +108,7 @@ impl Intake {
         self.shared.journal.record(&Event::Accepted {
             message,
             peer,
-            recipients: &recipients.iter().collect::<Vec<_>>(),
+            recipients: &recipients,
             times: ArrivalTimes {
                 content: accepted_at.since(arrived.at),
                 stored: Clock::wall().since(accepted_at),

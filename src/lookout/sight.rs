@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::connector::{
     Attainment, CertificateFacts, ClearCause, Decision, Ruling, Shortfall, TlsFacts, TlsVersion, pin_text,
 };
-use crate::mail::{Reply, UnixMillis};
+use crate::mail::{Reply, UnixMillis, moves_text};
 
 /// What one look at one address saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,8 +206,7 @@ impl CertificateSight {
 
 /// What a peer may have said, without control characters and not too long.
 pub(super) fn plain(text: &str) -> String {
-    let is_odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}');
-    text.chars().take(TEXT_CHARS_MAX).map(|c| if is_odd(c) { ' ' } else { c }).collect()
+    text.chars().take(TEXT_CHARS_MAX).map(|c| if moves_text(c) { ' ' } else { c }).collect()
 }
 
 /// A certificate may present thousands of names.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use mail_parser::{HeaderName, MessageParser};
 
+use super::display::moves_text;
 use super::{Domain, Mailbox, QueueId, UnixMillis, rfc5322};
 
 /// The protocol a message was received with.
@@ -135,8 +136,7 @@ pub fn read_trace(header: &[u8], own: &Domain) -> TraceFacts {
 
 /// A text on one line, without what could move a cursor, and not too long.
 fn shortened(text: &str) -> String {
-    let is_odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    text.trim().chars().map(|c| if is_odd(c) { ' ' } else { c }).take(SUBJECT_CHARS_MAX).collect()
+    text.trim().chars().map(|c| if moves_text(c) { ' ' } else { c }).take(SUBJECT_CHARS_MAX).collect()
 }
 
 /// Maximum number of characters of a Subject that are kept.

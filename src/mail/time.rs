@@ -22,12 +22,26 @@ impl UnixMillis {
         Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// Days since 1970, in UTC.
+    #[must_use]
+    pub fn day(self) -> i64 {
+        self.0.div_euclid(DAY_MILLIS)
+    }
+
+    /// The beginning of a day, counted since 1970, in UTC.
+    #[must_use]
+    pub fn of_day(day: i64) -> Self {
+        Self(day.saturating_mul(DAY_MILLIS))
+    }
+
     /// The time elapsed since `earlier`; zero if that lies ahead.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
+
+const DAY_MILLIS: i64 = 24 * 3_600 * 1_000;
 
 /// Formats a date by RFC 5322 §3.3, in UTC.
 #[must_use]

@@ -117,7 +117,7 @@ fn everything(metrics: &Metrics) {
         metrics.observe(&Event::Accepted {
             message,
             peer: IpAddr::from([192, 0, 2, 1]),
-            recipients: &[&to, &to],
+            recipients: &[to.clone(), to.clone()],
             times,
             findings: &HeaderFindings::default(),
             decision: &decision("in", client.clone(), ruling),

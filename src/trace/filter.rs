@@ -1,5 +1,6 @@
 //! What events are asked for. Pure: it becomes a query in the terms of the index.
 
+use super::code::StoredWord;
 use super::record::EventKind;
 use super::terms::{self, Property};
 use crate::mail::{QueueId, UnixMillis};

@@ -1,6 +1,7 @@
 //! What happened to messages, on disk: events are written by a thread of its own, found by what they say, and summed up
 //! by day. It decides nothing, and mail never waits for it.
 
+mod code;
 mod decisions;
 mod filter;
 mod reader;
@@ -14,12 +15,13 @@ mod tests;
 mod tls_report;
 mod writer;
 
+pub use code::StoredWord;
 pub use filter::TraceFilter;
 pub use reader::TraceReader;
 pub use record::{EventFacts, EventKind, TracedEvent};
 pub use recorder::{DroppedEvents, EventRecorder};
 pub use schema::{STORE_FILE, TraceFault};
-pub use sums::{RequiredQuality, Sum, SumKey, TlsQuality, day};
+pub use sums::{RequiredQuality, Sum, SumKey, TlsQuality};
 pub use tls_report::{
     DomainCount, ForcibleDomain, PartnerShare, SecurityCount, TlsReport, TlsShare, TroubleCount, date_of_day,
 };

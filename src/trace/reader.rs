@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::code::StoredWord;
 use super::filter::TraceFilter;
 use super::record::{EventFacts, EventKind, TracedEvent};
 use super::schema::{self, STORE_FILE, TraceFault};
@@ -213,38 +214,24 @@ impl TraceReader {
         let (low, high) = (low.max(from), high);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let id = filter.id.map(QueueId::to_number);
-        let rows = match (filter.query(), id) {
-            (Some(query), id) => {
-                let sql = format!(
-                    "SELECT e.seq, e.at, e.kind, e.id, e.decision, e.data
-                    FROM term_{number} t CROSS JOIN event_{number} e ON e.seq = t.rowid
-                    WHERE t.term_{number} MATCH ?1 AND t.rowid BETWEEN ?2 AND ?3 AND e.at BETWEEN ?4 AND ?5
-                        AND (?6 IS NULL OR e.id = ?6)
-                    ORDER BY t.rowid {order} LIMIT ?7"
-                );
-                let mut statement = self.connection.prepare_cached(&sql)?;
-                let rows =
-                    statement.query_map(params![query, low, high, since, until, id, limit], stored_row)?;
-                rows.collect::<rusqlite::Result<Vec<_>>>()?
-            }
-            (None, Some(id)) => {
-                let sql = format!(
-                    "SELECT seq, at, kind, id, decision, data FROM event_{number}
-                    WHERE id = ?1 AND seq BETWEEN ?2 AND ?3 AND at BETWEEN ?4 AND ?5 ORDER BY seq {order} LIMIT ?6"
-                );
-                let mut statement = self.connection.prepare_cached(&sql)?;
-                let rows = statement.query_map(params![id, low, high, since, until, limit], stored_row)?;
-                rows.collect::<rusqlite::Result<Vec<_>>>()?
-            }
-            (None, None) => {
-                let sql = format!(
-                    "SELECT seq, at, kind, id, decision, data FROM event_{number}
-                    WHERE seq BETWEEN ?1 AND ?2 AND at BETWEEN ?3 AND ?4 ORDER BY seq {order} LIMIT ?5"
-                );
-                let mut statement = self.connection.prepare_cached(&sql)?;
-                let rows = statement.query_map(params![low, high, since, until, limit], stored_row)?;
-                rows.collect::<rusqlite::Result<Vec<_>>>()?
-            }
+        let query = filter.query();
+        // The index is asked in its own order, so that only the rows that are shown are read.
+        let (tables, place, matching) = if query.is_some() {
+            let tables = format!("term_{number} t CROSS JOIN event_{number} e ON e.seq = t.rowid");
+            (tables, "t.rowid", format!("t.term_{number} MATCH ?1 AND"))
+        } else {
+            (format!("event_{number} e"), "e.seq", String::new())
+        };
+        let of_message = if id.is_some() { "AND e.id = ?6" } else { "" };
+        let sql = format!(
+            "SELECT e.seq, e.at, e.kind, e.id, e.decision, e.data FROM {tables}
+            WHERE {matching} {place} BETWEEN ?2 AND ?3 AND e.at BETWEEN ?4 AND ?5 {of_message}
+            ORDER BY {place} {order} LIMIT ?7"
+        );
+        let rows: Vec<EventRow> = {
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![query, low, high, since, until, id, limit], stored_row)?;
+            rows.collect::<rusqlite::Result<_>>()?
         };
         rows.into_iter().map(|row| self.shown(row)).collect()
     }
@@ -307,10 +294,16 @@ fn stored_row(row: &Row<'_>) -> rusqlite::Result<EventRow> {
     })
 }
 
-/// `None`: it is of a kind that this version does not know.
+/// `None`: a later version wrote it, of a kind, requirement or quality that this one does not know.
 fn sum_row(row: &Row<'_>) -> rusqlite::Result<Option<(SumKey, Sum)>> {
     let count = |column: usize| row.get(column).map(|count: i64| u64::try_from(count).unwrap_or_default());
-    let Some(kind) = EventKind::numbered(row.get(5)?) else { return Ok(None) };
+    let (Some(kind), Some(requirement), Some(quality)) = (
+        EventKind::numbered(row.get(5)?),
+        RequiredQuality::numbered(row.get(7)?),
+        TlsQuality::numbered(row.get(9)?),
+    ) else {
+        return Ok(None);
+    };
     let key = SumKey {
         day: row.get(0)?,
         inbound: row.get(1)?,
@@ -319,9 +312,9 @@ fn sum_row(row: &Row<'_>) -> rusqlite::Result<Option<(SumKey, Sum)>> {
         domain: row.get(4)?,
         kind,
         reason: row.get(6)?,
-        requirement: RequiredQuality::numbered(row.get(7)?),
+        requirement,
         version: row.get(8)?,
-        quality: TlsQuality::numbered(row.get(9)?),
+        quality,
     };
     let sum = Sum { messages: count(10)?, sessions: count(11)?, octets: count(12)?, host: row.get(13)? };
     Ok(Some((key, sum)))

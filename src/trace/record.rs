@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::code::StoredWord;
 use crate::connector::{Decision, DecisionRecord};
 use crate::mail::{QueueId, UnixMillis, rfc3339};
 use crate::outcome::Trouble;
@@ -50,9 +51,8 @@ pub enum EventKind {
     PartnerChanged,
 }
 
-impl EventKind {
-    /// Every kind, with its word and the number it is stored as. A number is never used again for another kind.
-    pub const ALL: [(Self, &'static str, u8); 18] = [
+impl StoredWord for EventKind {
+    const ALL: &'static [(Self, &'static str, u8)] = &[
         (Self::Accepted, "accepted", 1),
         (Self::Refused, "refused", 2),
         (Self::SessionEnded, "session-ended", 3),
@@ -72,27 +72,9 @@ impl EventKind {
         (Self::AlarmCleared, "alarm-cleared", 17),
         (Self::PartnerChanged, "partner-changed", 18),
     ];
+}
 
-    /// The word for logs and machines.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        Self::ALL.iter().find(|(kind, ..)| *kind == self).map_or("", |(_, word, _)| word)
-    }
-
-    /// The kind with this word.
-    #[must_use]
-    pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, name, _)| *name == word).map(|(kind, ..)| *kind)
-    }
-
-    pub(super) fn number(self) -> u8 {
-        Self::ALL.iter().find(|(kind, ..)| *kind == self).map_or(0, |(.., number)| *number)
-    }
-
-    pub(super) fn numbered(number: u8) -> Option<Self> {
-        Self::ALL.iter().find(|(.., stored)| *stored == number).map(|(kind, ..)| *kind)
-    }
-
+impl EventKind {
     /// Whether it is kept while others are dropped: what happened to accepted mail.
     pub(super) fn is_fact(self) -> bool {
         match self {

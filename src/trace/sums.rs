@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::code::StoredWord;
 use super::record::{EventKind, NewEvent};
 use super::terms;
 use crate::connector::{
     Attainment, ChainVerdict, Decision, PeerName, RequiredTls, Requirement, Ruling, TlsFacts, first_match,
 };
-use crate::mail::UnixMillis;
 
 /// How well a session was protected, as far as a certificate can be judged without a requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -29,9 +29,8 @@ pub enum TlsQuality {
     DomainNamed,
 }
 
-impl TlsQuality {
-    /// Every one, with its word and the number it is stored as.
-    pub const ALL: [(Self, &'static str, u8); 6] = [
+impl StoredWord for TlsQuality {
+    const ALL: &'static [(Self, &'static str, u8)] = &[
         (Self::NoSession, "no-session", 0),
         (Self::Plaintext, "plaintext", 1),
         (Self::Encrypted, "encrypted", 2),
@@ -39,24 +38,9 @@ impl TlsQuality {
         (Self::Named, "named", 4),
         (Self::DomainNamed, "domain-named", 5),
     ];
+}
 
-    /// The word for machines.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        Self::ALL.iter().find(|(quality, ..)| *quality == self).map_or("", |(_, word, _)| word)
-    }
-
-    pub(super) fn number(self) -> u8 {
-        Self::ALL.iter().find(|(quality, ..)| *quality == self).map_or(0, |(.., number)| *number)
-    }
-
-    pub(super) fn numbered(number: u8) -> Self {
-        Self::ALL
-            .iter()
-            .find(|(.., stored)| *stored == number)
-            .map_or(Self::NoSession, |(quality, ..)| *quality)
-    }
-
+impl TlsQuality {
     /// Of a session with a host, for a domain.
     fn of(decision: &Decision, domain: &str) -> Self {
         let Some(tls) = decision.tls() else {
@@ -66,7 +50,7 @@ impl TlsQuality {
         if !certificate.chain.values().any(|verdict| *verdict == ChainVerdict::Trusted) {
             return Self::Encrypted;
         }
-        let host = decision.host.as_deref().map(host_name).unwrap_or_default();
+        let host = decision.host.as_deref().map(terms::host_name).unwrap_or_default();
         let has = |name: &str| {
             PeerName::parse(name).is_ok_and(|name| first_match(&[name], &certificate.names).is_some())
         };
@@ -78,11 +62,6 @@ impl TlsQuality {
             Self::Trusted
         }
     }
-}
-
-/// The name in `mx.b.example [192.0.2.7]:25`.
-fn host_name(host: &str) -> &str {
-    host.split([' ', '[']).next().unwrap_or_default().trim_end_matches(':')
 }
 
 /// What one sum is of.
@@ -122,28 +101,12 @@ pub enum RequiredQuality {
     Forced,
 }
 
+impl StoredWord for RequiredQuality {
+    const ALL: &'static [(Self, &'static str, u8)] =
+        &[(Self::Nothing, "nothing", 0), (Self::Audit, "audit", 1), (Self::Forced, "forced", 2)];
+}
+
 impl RequiredQuality {
-    /// Every one, with its word and the number it is stored as.
-    pub const ALL: [(Self, &'static str, u8); 3] =
-        [(Self::Nothing, "nothing", 0), (Self::Audit, "audit", 1), (Self::Forced, "forced", 2)];
-
-    /// The word for machines.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        Self::ALL.iter().find(|(required, ..)| *required == self).map_or("", |(_, word, _)| word)
-    }
-
-    pub(super) fn number(self) -> u8 {
-        Self::ALL.iter().find(|(required, ..)| *required == self).map_or(0, |(.., number)| *number)
-    }
-
-    pub(super) fn numbered(number: u8) -> Self {
-        Self::ALL
-            .iter()
-            .find(|(.., stored)| *stored == number)
-            .map_or(Self::Nothing, |(required, ..)| *required)
-    }
-
     fn of(decision: &Decision) -> Self {
         if matches!(decision.ruling, Ruling::Waived(_) | Ruling::WaivedClient(_))
             || matches!(&decision.required, RequiredTls::Session(Requirement::Audit(_)))
@@ -214,7 +177,7 @@ impl BatchSums {
         let decision = event.decision.as_deref();
         // Without a decision the reason is that of the event.
         let pointer = event.decision.as_ref().map(|decision| Arc::as_ptr(decision).addr());
-        let like = pointer.map(|pointer| (pointer, event.kind, day(event.at), terms::hash(domain)));
+        let like = pointer.map(|pointer| (pointer, event.kind, event.at.day(), terms::hash(domain)));
         let known = like.and_then(|like| self.alike.get(&like).copied());
         let place = known.unwrap_or_else(|| {
             let place = self.place(key(event, decision, (inbound, domain.to_ascii_lowercase())));
@@ -290,7 +253,7 @@ fn key(event: &NewEvent, decision: Option<&Decision>, (inbound, domain): (bool, 
         event.facts.status.clone().or(code).unwrap_or_default()
     };
     SumKey {
-        day: day(event.at),
+        day: event.at.day(),
         inbound,
         connector: named.or(event.facts.connector.as_deref()).unwrap_or_default().to_owned(),
         partner: decision
@@ -312,19 +275,11 @@ fn seen_host(decision: &Decision) -> Option<String> {
     match &decision.attained {
         Attainment::Client { tls, .. } => tls.as_deref().and_then(certificate),
         Attainment::Tls(_) | Attainment::Plaintext => {
-            decision.host.as_deref().map(|host| host_name(host).to_owned())
+            decision.host.as_deref().map(|host| terms::host_name(host).to_owned())
         }
         Attainment::NoSession | Attainment::Settings { .. } => None,
     }
 }
-
-/// Days since 1970, in UTC.
-#[must_use]
-pub fn day(at: UnixMillis) -> i64 {
-    at.0.div_euclid(DAY_MILLIS)
-}
-
-pub(super) const DAY_MILLIS: i64 = 24 * 3_600 * 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -354,9 +309,9 @@ mod tests {
         assert_eq!(quality(&["b.example"]), TlsQuality::DomainNamed);
         assert_eq!(quality(&["mx.b.example", "b.example"]), TlsQuality::DomainNamed);
         assert_eq!(quality(&["other.example"]), TlsQuality::Trusted);
-        for (quality, word, number) in TlsQuality::ALL {
+        for &(quality, word, number) in TlsQuality::ALL {
             assert_eq!((quality.word(), quality.number()), (word, number));
-            assert_eq!(TlsQuality::numbered(number), quality);
+            assert_eq!(TlsQuality::numbered(number), Some(quality));
         }
     }
 

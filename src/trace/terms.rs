@@ -1,6 +1,7 @@
 //! What an event is found by: terms, each a property and its value. Pure: events to terms, and a question to a query in
 //! terms.
 
+use super::code::StoredWord;
 use super::record::{EventFacts, EventKind};
 use crate::connector::Decision;
 use crate::mail::Domain;
@@ -168,14 +169,19 @@ pub(super) fn of_decision(decision: &Decision) -> String {
 
 /// A host is found by its name and by its address: `mx.b.example [192.0.2.7]:25`.
 fn put_host(host: &str, terms: &mut String) {
-    let name = host.split([' ', '[']).next().unwrap_or_default();
+    let name = host_name(host);
     if !name.is_empty() {
-        Property::Host.put(name.trim_end_matches(':'), terms);
+        Property::Host.put(name, terms);
     }
     let address = host.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
     if let Some((address, _)) = address {
         Property::Host.put(address, terms);
     }
+}
+
+/// The name in `mx.b.example [192.0.2.7]:25`; empty if there is only an address.
+pub(super) fn host_name(host: &str) -> &str {
+    host.split([' ', '[']).next().unwrap_or_default().trim_end_matches(':')
 }
 
 /// The domain of an address as it is written in an envelope.

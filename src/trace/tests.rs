@@ -51,7 +51,7 @@ fn tell(recorder: &EventRecorder, number: u64, subject: &str) -> QueueId {
     recorder.observe(&Event::Accepted {
         message,
         peer: "192.0.2.1".parse().expect("an address"),
-        recipients: &[&to],
+        recipients: std::slice::from_ref(&to),
         times: ArrivalTimes::default(),
         findings: &crate::connector::HeaderFindings::default(),
         decision: &decision("exchange", Ruling::Sealed, Attainment::Plaintext),
@@ -239,7 +239,7 @@ fn kinds_have_words_and_numbers_of_their_own() {
     let words: std::collections::BTreeSet<_> = EventKind::ALL.iter().map(|(_, word, _)| word).collect();
     let numbers: std::collections::BTreeSet<_> = EventKind::ALL.iter().map(|(.., number)| number).collect();
     assert_eq!((words.len(), numbers.len()), (EventKind::ALL.len(), EventKind::ALL.len()));
-    for (kind, word, number) in EventKind::ALL {
+    for &(kind, word, number) in EventKind::ALL {
         assert_eq!((EventKind::named(word), EventKind::numbered(number)), (Some(kind), Some(kind)));
     }
 }

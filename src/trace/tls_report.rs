@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::code::StoredWord;
 use super::record::EventKind;
 use super::sums::{RequiredQuality, Sum, SumKey, TlsQuality};
 use crate::connector::Attribution;
@@ -377,7 +378,7 @@ fn troubles(sums: &[(SumKey, Sum)], of: impl Fn(&SumKey) -> bool) -> Vec<Trouble
 /// The date of a day, counted since 1970.
 #[must_use]
 pub fn date_of_day(day: i64) -> String {
-    let at = UnixMillis(day.saturating_mul(super::sums::DAY_MILLIS));
+    let at = UnixMillis::of_day(day);
     rfc3339(at).chars().take(10).collect()
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
+use super::code::StoredWord;
 use super::decisions::StoredDecisions;
 use super::record::NewEvent;
 use super::recorder::{EventBatch, EventRecorder};
@@ -296,7 +297,7 @@ impl Store {
     fn put(&mut self, events: &[NewEvent], mut sums: BatchSums) -> rusqlite::Result<()> {
         let mut rest = events;
         while let Some(first) = rest.first() {
-            let part = self.part_for(sums::day(first.at))?;
+            let part = self.part_for(first.at.day())?;
             let used = self.next_seq.saturating_sub(part.first_seq);
             let room = usize::try_from(PART_EVENTS.saturating_sub(used)).unwrap_or(0).max(1);
             let (now, later) = rest.split_at(room.min(rest.len()));
@@ -321,7 +322,7 @@ impl Store {
             terms::of_event(event.kind, &event.facts, &mut terms);
             let (mut decision, mut fresh) = (None, false);
             if let Some(made) = &event.decision {
-                let stored = self.decisions.place(&self.connection, made, sums::day(event.at))?;
+                let stored = self.decisions.place(&self.connection, made, event.at.day())?;
                 terms.push_str(&stored.terms);
                 decision = Some(stored.id);
                 fresh = sums::direction(event.kind).is_some() && self.decisions.is_new_session(made);
@@ -458,7 +459,7 @@ impl Store {
     /// some free pages back. Returns whether there is more to do.
     fn prune(&mut self, settings: TrackingSettings, now: UnixMillis) -> rusqlite::Result<bool> {
         // The day of a part is that of its beginning, whatever dates a clock gave its events later.
-        let cutoff = sums::day(now.before(settings.keep));
+        let cutoff = now.before(settings.keep).day();
         let written = self.part.map_or(0, |part| part.number);
         let parts: Vec<(i64, i64)> = self
             .connection
@@ -482,7 +483,7 @@ impl Store {
                 );
                 return Ok(true);
             }
-            let removed = self.forget_oldest_sums(sums::day(now))?;
+            let removed = self.forget_oldest_sums(now.day())?;
             if removed > 0 {
                 tracing::warn!(
                     removed,
@@ -522,8 +523,8 @@ impl Store {
         let first: Option<i64> =
             transaction.query_row("SELECT MIN(day) FROM part", [], |row| row.get(0)).optional()?.flatten();
         let kept_since = first.unwrap_or(i64::MAX);
-        transaction.execute("DELETE FROM decision WHERE day < ?1", [kept_since.min(sums::day(now))])?;
-        let sums_since = sums::day(now.before(settings.keep.max(SUMS_KEPT)));
+        transaction.execute("DELETE FROM decision WHERE day < ?1", [kept_since.min(now.day())])?;
+        let sums_since = now.before(settings.keep.max(SUMS_KEPT)).day();
         transaction.execute("DELETE FROM sum WHERE day < ?1", [sums_since])?;
         transaction.commit()?;
         self.forget();

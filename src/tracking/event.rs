@@ -94,7 +94,7 @@ pub enum Event<'a> {
         /// The client's address.
         peer: IpAddr,
         /// Its recipients.
-        recipients: &'a [&'a Mailbox],
+        recipients: &'a [Mailbox],
         /// How long it took.
         times: ArrivalTimes,
         /// What follows from its header section.

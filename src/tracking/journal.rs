@@ -8,7 +8,7 @@ use tracing::field::{DisplayValue, display};
 
 use super::event::{Event, HandshakeSide};
 use crate::connector::{Attainment, Decision, HeaderTally, Onward, Partner, RequiredTls};
-use crate::mail::rfc3339;
+use crate::mail::{moves_text, rfc3339};
 use crate::outcome::{Remote, Trouble, hint_on_decision};
 
 /// Whoever is told of each event besides the log: the tracking store, metrics, alerts. It is called where the event
@@ -132,61 +132,43 @@ impl Journal {
     }
 
     fn record_session(event: &Event<'_>) {
-        match event {
-            Event::Refused { peer, stage, reverse_path, forward_path, reply, decision } => {
-                tell!(LINE, INFO, "refused", decision.map(|decision| &**decision), {
-                    peer = %peer,
-                    stage = stage,
-                    reverse_path = line(reverse_path.map(|path| path.as_str())),
-                    forward_path = line(*forward_path),
-                    reply = %Line(&reply.to_string()),
-                });
-            }
-            Event::RefusedAgain { peer, stage, code, count } => {
-                tell!(LINE, INFO, "refused again", None, { peer = %peer, stage = stage, code = code, count = count, });
-            }
-            Event::Omitted { network, count } => {
-                let network = network.map_or_else(|| "others".to_owned(), ToString::to_string);
-                tell!(LINE, WARN, "not logged", None, { network = %network, count = count, });
-            }
-            Event::SessionEnded { peer, reason } => {
-                tell!(LINE, INFO, "session ended", None, { peer = %peer, reason = %Line(reason), });
-            }
-            Event::ClearFallback { host, decision } => {
-                tell!(LINE, WARN, "sent in plaintext", Some(decision), {
-                    host = %Line(host),
-                    hint = line(hint_on_decision(decision)),
-                });
-            }
-            Event::KeySharesOmitted { host, connector, reason } => {
-                tell!(LINE, WARN, "post-quantum omitted", None, {
-                    host = %Line(host),
-                    outbound = %Line(connector),
-                    reason = %Line(reason),
-                });
-            }
-            Event::Waived { host, decision } => {
-                tell!(LINE, WARN, "waived in audit", Some(decision), {
-                    host = %Line(host),
-                    hint = line(hint_on_decision(decision)),
-                });
-            }
-            Event::Accepted { .. }
-            | Event::Handshake { .. }
-            | Event::Delivered { .. }
-            | Event::Deferred { .. }
-            | Event::Rerouted { .. }
-            | Event::Failed { .. }
-            | Event::Reported { .. }
-            | Event::Held { .. }
-            | Event::Handled { .. }
-            | Event::Reloaded { .. }
-            | Event::Override { .. }
-            | Event::Validated { .. }
-            | Event::AlarmChanged { .. }
-            | Event::PartnerChanged { .. }
-            | Event::LinesDropped { .. }
-            | Event::Alarm { .. } => {}
+        if let Event::Refused { peer, stage, reverse_path, forward_path, reply, decision } = event {
+            tell!(LINE, INFO, "refused", decision.map(|decision| &**decision), {
+                peer = %peer,
+                stage = stage,
+                reverse_path = line(reverse_path.map(|path| path.as_str())),
+                forward_path = line(*forward_path),
+                reply = %Line(&reply.to_string()),
+            });
+        }
+        if let Event::RefusedAgain { peer, stage, code, count } = event {
+            tell!(LINE, INFO, "refused again", None, { peer = %peer, stage = stage, code = code, count = count, });
+        }
+        if let Event::Omitted { network, count } = event {
+            let network = network.map_or_else(|| "others".to_owned(), ToString::to_string);
+            tell!(LINE, WARN, "not logged", None, { network = %network, count = count, });
+        }
+        if let Event::SessionEnded { peer, reason } = event {
+            tell!(LINE, INFO, "session ended", None, { peer = %peer, reason = %Line(reason), });
+        }
+        if let Event::ClearFallback { host, decision } = event {
+            tell!(LINE, WARN, "sent in plaintext", Some(decision), {
+                host = %Line(host),
+                hint = line(hint_on_decision(decision)),
+            });
+        }
+        if let Event::KeySharesOmitted { host, connector, reason } = event {
+            tell!(LINE, WARN, "post-quantum omitted", None, {
+                host = %Line(host),
+                outbound = %Line(connector),
+                reason = %Line(reason),
+            });
+        }
+        if let Event::Waived { host, decision } = event {
+            tell!(LINE, WARN, "waived in audit", Some(decision), {
+                host = %Line(host),
+                hint = line(hint_on_decision(decision)),
+            });
         }
     }
 
@@ -228,179 +210,123 @@ impl Journal {
     }
 
     fn record_recipient(event: &Event<'_>) {
-        match event {
-            Event::Deferred { message, forward_path, outbound, trouble, next_at, rerouted_from } => {
-                tell!(FACT, WARN, "deferred", trouble.decision.as_deref(), {
-                    id = %message.id,
-                    reverse_path = %Line(message.reverse_path.as_str()),
-                    message_id = line(message.message_id),
-                    forward_path = %Line(forward_path.as_str()),
-                    outbound = %Line(outbound),
-                    status = %trouble.status,
-                    reason = %Line(&trouble.reason),
-                    host = host(trouble),
-                    reply = line(reply(trouble)),
-                    hint = line(trouble.hint()),
-                    next_at = %rfc3339(*next_at),
-                    rerouted_from = line(*rerouted_from),
-                });
-            }
-            Event::Rerouted { message, forward_path, outbound, trouble, to } => {
-                tell!(FACT, WARN, "rerouted", trouble.decision.as_deref(), {
-                    id = %message.id,
-                    reverse_path = %Line(message.reverse_path.as_str()),
-                    message_id = line(message.message_id),
-                    forward_path = %Line(forward_path.as_str()),
-                    outbound = %Line(outbound),
-                    to = %Line(to),
-                    status = %trouble.status,
-                    reason = %Line(&trouble.reason),
-                    host = host(trouble),
-                    reply = line(reply(trouble)),
-                    hint = line(trouble.hint()),
-                });
-            }
-            Event::Failed { message, forward_path, outbound, trouble, rerouted_from } => {
-                tell!(FACT, WARN, "failed", trouble.decision.as_deref(), {
-                    id = %message.id,
-                    reverse_path = %Line(message.reverse_path.as_str()),
-                    message_id = line(message.message_id),
-                    forward_path = %Line(forward_path.as_str()),
-                    outbound = %Line(outbound),
-                    status = %trouble.status,
-                    reason = %Line(&trouble.reason),
-                    host = host(trouble),
-                    reply = line(reply(trouble)),
-                    hint = line(trouble.hint()),
-                    rerouted_from = line(*rerouted_from),
-                });
-            }
-            Event::Delivered { .. }
-            | Event::Accepted { .. }
-            | Event::Refused { .. }
-            | Event::RefusedAgain { .. }
-            | Event::Omitted { .. }
-            | Event::SessionEnded { .. }
-            | Event::Handshake { .. }
-            | Event::ClearFallback { .. }
-            | Event::KeySharesOmitted { .. }
-            | Event::Waived { .. }
-            | Event::Reported { .. }
-            | Event::Held { .. }
-            | Event::Handled { .. }
-            | Event::Reloaded { .. }
-            | Event::Override { .. }
-            | Event::Validated { .. }
-            | Event::AlarmChanged { .. }
-            | Event::PartnerChanged { .. }
-            | Event::LinesDropped { .. }
-            | Event::Alarm { .. } => {}
+        if let Event::Deferred { message, forward_path, outbound, trouble, next_at, rerouted_from } = event {
+            tell!(FACT, WARN, "deferred", trouble.decision.as_deref(), {
+                id = %message.id,
+                reverse_path = %Line(message.reverse_path.as_str()),
+                message_id = line(message.message_id),
+                forward_path = %Line(forward_path.as_str()),
+                outbound = %Line(outbound),
+                status = %trouble.status,
+                reason = %Line(&trouble.reason),
+                host = host(trouble),
+                reply = line(reply(trouble)),
+                hint = line(trouble.hint()),
+                next_at = %rfc3339(*next_at),
+                rerouted_from = line(*rerouted_from),
+            });
+        }
+        if let Event::Rerouted { message, forward_path, outbound, trouble, to } = event {
+            tell!(FACT, WARN, "rerouted", trouble.decision.as_deref(), {
+                id = %message.id,
+                reverse_path = %Line(message.reverse_path.as_str()),
+                message_id = line(message.message_id),
+                forward_path = %Line(forward_path.as_str()),
+                outbound = %Line(outbound),
+                to = %Line(to),
+                status = %trouble.status,
+                reason = %Line(&trouble.reason),
+                host = host(trouble),
+                reply = line(reply(trouble)),
+                hint = line(trouble.hint()),
+            });
+        }
+        if let Event::Failed { message, forward_path, outbound, trouble, rerouted_from } = event {
+            tell!(FACT, WARN, "failed", trouble.decision.as_deref(), {
+                id = %message.id,
+                reverse_path = %Line(message.reverse_path.as_str()),
+                message_id = line(message.message_id),
+                forward_path = %Line(forward_path.as_str()),
+                outbound = %Line(outbound),
+                status = %trouble.status,
+                reason = %Line(&trouble.reason),
+                host = host(trouble),
+                reply = line(reply(trouble)),
+                hint = line(trouble.hint()),
+                rerouted_from = line(*rerouted_from),
+            });
         }
     }
 
     fn record_message(event: &Event<'_>) {
-        match event {
-            Event::Reported { id, kind, report: Some(report) } => {
-                tell!(FACT, INFO, "reported", None, { id = %id, kind = kind, report = %report, });
-            }
-            Event::Reported { id, kind, report: None } => {
-                tell!(FACT, INFO, "not reported", None, { id = %id, kind = kind, });
-            }
-            Event::Held { id, reason } => {
-                tell!(FACT, WARN, "held", None, { id = %id, reason = %Line(reason), });
-            }
-            Event::LinesDropped { count, facts: 0, kinds } => {
-                tell!(FACT, WARN, "lines dropped", None, { count = count, kinds = %Line(kinds), });
-            }
-            Event::LinesDropped { count, facts, kinds } => {
-                tell!(FACT, ERROR, "lines dropped", None, { count = count, facts = facts, kinds = %Line(kinds), });
-            }
-            Event::Alarm { topic: _, what } => tell!(FACT, ERROR, "alarm", None, { what = %Line(what), }),
-            Event::Delivered { .. }
-            | Event::Deferred { .. }
-            | Event::Rerouted { .. }
-            | Event::Failed { .. }
-            | Event::Accepted { .. }
-            | Event::Refused { .. }
-            | Event::RefusedAgain { .. }
-            | Event::Omitted { .. }
-            | Event::SessionEnded { .. }
-            | Event::Handshake { .. }
-            | Event::ClearFallback { .. }
-            | Event::KeySharesOmitted { .. }
-            | Event::Waived { .. }
-            | Event::Handled { .. }
-            | Event::Reloaded { .. }
-            | Event::Override { .. }
-            | Event::Validated { .. }
-            | Event::PartnerChanged { .. }
-            | Event::AlarmChanged { .. } => {}
+        if let Event::Reported { id, kind, report: Some(report) } = event {
+            tell!(FACT, INFO, "reported", None, { id = %id, kind = kind, report = %report, });
+        }
+        if let Event::Reported { id, kind, report: None } = event {
+            tell!(FACT, INFO, "not reported", None, { id = %id, kind = kind, });
+        }
+        if let Event::Held { id, reason } = event {
+            tell!(FACT, WARN, "held", None, { id = %id, reason = %Line(reason), });
+        }
+        if let Event::LinesDropped { count, facts: 0, kinds } = event {
+            tell!(FACT, WARN, "lines dropped", None, { count = count, kinds = %Line(kinds), });
+        }
+        if let Event::LinesDropped { count, facts: facts @ 1.., kinds } = event {
+            tell!(FACT, ERROR, "lines dropped", None, { count = count, facts = facts, kinds = %Line(kinds), });
+        }
+        if let Event::Alarm { topic: _, what } = event {
+            tell!(FACT, ERROR, "alarm", None, { what = %Line(what), });
         }
     }
 
     /// What operators do, and what the daemon finds by itself.
     fn record_operation(event: &Event<'_>) {
-        match event {
-            Event::Handled { id, handling, uid } => {
-                tell!(FACT, INFO, "handled", None, { id = %id, handling = handling.word(), uid = uid, });
-            }
-            Event::Reloaded { generation, weaker } => {
-                let weaker = (!weaker.is_empty()).then(|| weaker.join("; "));
-                tell!(FACT, INFO, "reloaded", None, { generation = generation, weaker = line(weaker), });
-            }
-            Event::Override { connector, level, words } => {
-                tell!(FACT, WARN, "override", None, {
-                    outbound = %Line(connector),
-                    level = line(*level),
-                    words = %Line(words),
-                });
-            }
-            Event::Validated { connector, partner: _, holds, words } => {
-                tell!(FACT, INFO, "validated", None, {
-                    outbound = %Line(connector),
-                    holds = holds,
-                    words = %Line(words),
-                });
-            }
-            Event::PartnerChanged { connector, partner, domain, host, change } if change.is_worse() => {
-                tell!(FACT, WARN, "partner changed", of DecisionFields::of_connector(connector, *partner, true), {
-                    domain = line(*domain),
-                    host = %Line(host),
-                    change = %change.word(),
-                    words = %Line(change),
-                });
-            }
-            Event::PartnerChanged { connector, partner, domain, host, change } => {
-                tell!(FACT, INFO, "partner changed", of DecisionFields::of_connector(connector, *partner, false), {
-                    domain = line(*domain),
-                    host = %Line(host),
-                    change = %change.word(),
-                    words = %Line(change),
-                });
-            }
-            Event::AlarmChanged { kind, raised: true, what, .. } => {
-                tell!(FACT, ERROR, "alarm", None, { kind = kind, what = %Line(what), });
-            }
-            Event::AlarmChanged { kind, raised: false, what, .. } => {
-                tell!(FACT, INFO, "alarm cleared", None, { kind = kind, what = %Line(what), });
-            }
-            Event::Accepted { .. }
-            | Event::Refused { .. }
-            | Event::RefusedAgain { .. }
-            | Event::Omitted { .. }
-            | Event::SessionEnded { .. }
-            | Event::Handshake { .. }
-            | Event::ClearFallback { .. }
-            | Event::KeySharesOmitted { .. }
-            | Event::Waived { .. }
-            | Event::Delivered { .. }
-            | Event::Deferred { .. }
-            | Event::Rerouted { .. }
-            | Event::Failed { .. }
-            | Event::Reported { .. }
-            | Event::Held { .. }
-            | Event::LinesDropped { .. }
-            | Event::Alarm { .. } => {}
+        if let Event::Handled { id, handling, uid } = event {
+            tell!(FACT, INFO, "handled", None, { id = %id, handling = handling.word(), uid = uid, });
+        }
+        if let Event::Reloaded { generation, weaker } = event {
+            let weaker = (!weaker.is_empty()).then(|| weaker.join("; "));
+            tell!(FACT, INFO, "reloaded", None, { generation = generation, weaker = line(weaker), });
+        }
+        if let Event::Override { connector, level, words } = event {
+            tell!(FACT, WARN, "override", None, {
+                outbound = %Line(connector),
+                level = line(*level),
+                words = %Line(words),
+            });
+        }
+        if let Event::Validated { connector, partner: _, holds, words } = event {
+            tell!(FACT, INFO, "validated", None, {
+                outbound = %Line(connector),
+                holds = holds,
+                words = %Line(words),
+            });
+        }
+        if let Event::PartnerChanged { connector, partner, domain, host, change } = event
+            && change.is_worse()
+        {
+            tell!(FACT, WARN, "partner changed", of DecisionFields::of_connector(connector, *partner, true), {
+                domain = line(*domain),
+                host = %Line(host),
+                change = %change.word(),
+                words = %Line(change),
+            });
+        }
+        if let Event::PartnerChanged { connector, partner, domain, host, change } = event
+            && !change.is_worse()
+        {
+            tell!(FACT, INFO, "partner changed", of DecisionFields::of_connector(connector, *partner, false), {
+                domain = line(*domain),
+                host = %Line(host),
+                change = %change.word(),
+                words = %Line(change),
+            });
+        }
+        if let Event::AlarmChanged { kind, raised: true, what, .. } = event {
+            tell!(FACT, ERROR, "alarm", None, { kind = kind, what = %Line(what), });
+        }
+        if let Event::AlarmChanged { kind, raised: false, what, .. } = event {
+            tell!(FACT, INFO, "alarm cleared", None, { kind = kind, what = %Line(what), });
         }
     }
 }
@@ -492,12 +418,11 @@ struct EscapingWriter<'a, 'f>(&'a mut fmt::Formatter<'f>);
 
 impl fmt::Write for EscapingWriter<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let is_unsafe = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-        if !text.contains(is_unsafe) {
+        if !text.contains(moves_text) {
             return self.0.write_str(text);
         }
         text.chars().try_for_each(|c| {
-            if is_unsafe(c) { write!(self.0, "{}", c.escape_default()) } else { self.0.write_char(c) }
+            if moves_text(c) { write!(self.0, "{}", c.escape_default()) } else { self.0.write_char(c) }
         })
     }
 }

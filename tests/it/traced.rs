@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sealpost::trace::EventKind;
+use sealpost::trace::{EventKind, StoredWord};
 use serde_json::Value;
 
 use crate::docs::{in_backticks, page};

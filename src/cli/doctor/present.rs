@@ -9,14 +9,14 @@ use crate::mail::rfc3339;
 pub(super) fn watched(latest: Result<Vec<KeptTarget>, WatchFault>) -> Vec<Check> {
     let targets = match latest {
         Ok(targets) => targets,
-        Err(fault) => return vec![made("watch", State::Warn, fault.to_string())],
+        Err(fault) => return vec![Check::new("watch", State::Warn, fault.to_string())],
     };
     let mut checks = Vec::new();
     for KeptTarget { connector, domain, record, .. } in &targets {
         let of = domain.as_ref().map_or_else(String::new, |domain| format!(" for {domain}"));
         let what = format!("watch {connector}{of}");
         if let Some(why) = &record.lost {
-            checks.push(made(
+            checks.push(Check::new(
                 &what,
                 State::Warn,
                 format!("no host was found at {}: {why}", rfc3339(record.at)),
@@ -25,7 +25,7 @@ pub(super) fn watched(latest: Result<Vec<KeptTarget>, WatchFault>) -> Vec<Check>
         let bad = record.hosts.iter().filter(|(_, host)| !host.last.ok);
         checks.extend(bad.map(|(name, host)| {
             let words = format!("{name}, since {}: {}", rfc3339(host.since), host.last.reason);
-            made(&what, State::Warn, words)
+            Check::new(&what, State::Warn, words)
         }));
     }
     checks
@@ -34,7 +34,7 @@ pub(super) fn watched(latest: Result<Vec<KeptTarget>, WatchFault>) -> Vec<Check>
 /// The daemon can't be asked. `ran`: it has run on this `data_dir` before.
 pub(super) fn down(why: &str, ran: bool) -> Check {
     let state = if ran { State::Fail } else { State::Warn };
-    made(
+    Check::new(
         "daemon",
         state,
         format!("{why}: nothing is accepted or delivered; its log says why (`systemctl status sealpost`)"),
@@ -46,7 +46,11 @@ pub(super) fn running(status: &Status, connectors: &Connectors) -> Vec<Check> {
     let mut checks = vec![version(status)];
     checks.extend(status.alarms.iter().filter(|alarm| !is_shown_elsewhere(alarm.kind)).map(|alarm| {
         let state = if is_wrong(alarm.kind) { State::Fail } else { State::Warn };
-        made(format!("alarm {}", alarm.kind.word()), state, format!("since {}: {}", alarm.since, alarm.what))
+        Check::new(
+            format!("alarm {}", alarm.kind.word()),
+            state,
+            format!("since {}: {}", alarm.since, alarm.what),
+        )
     }));
     let outbound = connectors.connectors.iter().filter(|one| one.outbound_name().is_some());
     checks.extend(outbound.filter_map(|one| blocked(one, &status.lanes, connectors)));
@@ -58,9 +62,9 @@ fn version(status: &Status) -> Check {
     let messages = status.queue.messages;
     if status.version != ours {
         let words = format!("it is of version {}, and this program of {ours}: restart it", status.version);
-        return made("daemon", State::Warn, words);
+        return Check::new("daemon", State::Warn, words);
     }
-    made("daemon", State::Ok, format!("it runs; {messages} messages are queued"))
+    Check::new("daemon", State::Ok, format!("it runs; {messages} messages are queued"))
 }
 
 /// What the checks of files say better.
@@ -93,7 +97,7 @@ fn blocked(one: &ConnectorView, lanes: &[LaneStatus], all: &Connectors) -> Optio
     let whom = contact.map_or_else(String::new, |contact| format!("; ask {contact}"));
     let count = one.waiting.unwrap_or_default();
     let reason = lane.reason.as_deref().unwrap_or("the requirement is not met");
-    Some(made(
+    Some(Check::new(
         format!("connector {name}"),
         State::Fail,
         format!(
@@ -105,8 +109,4 @@ fn blocked(one: &ConnectorView, lanes: &[LaneStatus], all: &Connectors) -> Optio
 /// Whether a status says that a requirement for TLS was not met.
 fn is_over_tls(status: &str) -> bool {
     matches!(status, "4.7.4" | "4.7.5" | "5.7.4" | "5.7.5")
-}
-
-fn made(what: impl Into<String>, state: State, words: impl Into<String>) -> Check {
-    Check { what: what.into(), state, words: words.into() }
 }

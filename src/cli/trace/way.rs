@@ -2,7 +2,7 @@
 
 use crate::admin::MessageView;
 use crate::connector::DecisionRecord;
-use crate::mail::{QueueId, rfc3339};
+use crate::mail::{QueueId, moves_text, rfc3339};
 use crate::trace::{EventFacts, TracedEvent};
 
 /// What the daemon says of a message.
@@ -255,11 +255,7 @@ fn duration(ms: u64) -> String {
 
 /// On one line: what a peer said must not move the cursor.
 fn clean(text: &str) -> String {
-    let is_odd = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if is_odd(c) { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if moves_text(c) { '\u{fffd}' } else { c }).collect()
 }
 
 const INDENT: &str = "                            ";

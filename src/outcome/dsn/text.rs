@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::mail::{Mailbox, from_xtext};
+use crate::mail::{Mailbox, from_xtext, moves_text};
 
 pub(crate) fn paragraphs(lines: &[String], chars_max: usize) -> String {
     let mut out = String::new();
@@ -64,9 +64,9 @@ pub(crate) fn stuffed(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Text for people: only control characters are replaced.
+/// Text for people: only what could move other text is replaced.
 fn readable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars().map(|c| if moves_text(c) { '?' } else { c }).collect()
 }
 
 /// The address type of a path in a report (RFC 3464 §2.3.2, RFC 6533 §3).

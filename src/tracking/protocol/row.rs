@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::mail::{UnixMillis, rfc3339_millis};
+use crate::mail::{UnixMillis, moves_text, rfc3339_millis};
 
 /// The names of the fields: those of Exchange's protocol logs, without the last one.
 pub(super) const HEADER: &str =
@@ -41,15 +41,13 @@ impl Row {
 
 /// Text without anything that could end a line or move a cursor, and no longer than it may be.
 pub(super) fn cleaned(text: &str) -> String {
-    let is_unsafe =
-        |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}');
     let mut clean = String::with_capacity(text.len().min(DATA_OCTETS_MAX));
     for (at, c) in text.char_indices() {
         if clean.len() >= DATA_OCTETS_MAX {
             let _infallible = write!(clean, " ... ({} octets more)", text.len().saturating_sub(at));
             break;
         }
-        if is_unsafe(c) { clean.extend(c.escape_default()) } else { clean.push(c) }
+        if moves_text(c) { clean.extend(c.escape_default()) } else { clean.push(c) }
     }
     clean
 }
