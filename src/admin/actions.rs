@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 
-use super::control::{Control, ControlPeer, HELD_BY_OPERATOR, Refusal, parse};
+use super::asker::Asker;
+use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
 use super::view::{ActRequest, ActionTally, ListQuery, QueueAction};
 use crate::mail::{Clock, QueueId};
 use crate::scheduler::BounceResult;
@@ -60,7 +61,7 @@ impl PausedShare {
 /// Applies the action to the next page of messages.
 pub(super) async fn act(
     State(control): State<Control>,
-    ConnectInfo(peer): ConnectInfo<ControlPeer>,
+    asker: Asker,
     Json(request): Json<ActRequest>,
 ) -> Result<Json<ActionTally>, Refusal> {
     let after = request.of.after.as_deref().map(parse).transpose()?;
@@ -84,13 +85,13 @@ pub(super) async fn act(
     match request.action {
         QueueAction::Retry => {
             control.scheduler.retry_all(&ids).await?;
-            control.tell(&ids, QueueHandling::Retried, peer);
+            control.tell(&ids, QueueHandling::Retried, &asker);
             done.messages = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         }
         QueueAction::Hold => {
             let hold = |id| control.spool.hold(id, HELD_BY_OPERATOR.to_owned());
             let held = ask_each(&control, &ids, hold, &mut done).await?;
-            control.tell(&held, QueueHandling::Held, peer);
+            control.tell(&held, QueueHandling::Held, &asker);
         }
         QueueAction::Release => {
             let now = Clock::wall();
@@ -98,7 +99,7 @@ pub(super) async fn act(
             for (id, answer) in asked {
                 let was = if answer.await? { ActionOutcome::Done } else { ActionOutcome::Unknown };
                 if was == ActionOutcome::Done {
-                    control.tell(&[id], QueueHandling::Released, peer);
+                    control.tell(&[id], QueueHandling::Released, &asker);
                 }
                 done.note(id, was);
             }
@@ -108,14 +109,14 @@ pub(super) async fn act(
             for id in ids {
                 let was = control.scheduler.bounce(id).await.map(ActionOutcome::from)?;
                 if was == ActionOutcome::Done {
-                    control.tell(&[id], QueueHandling::Bounced, peer);
+                    control.tell(&[id], QueueHandling::Bounced, &asker);
                 }
                 done.note(id, was);
             }
         }
         QueueAction::Remove => {
             let gone = ask_each(&control, &ids, |id| control.spool.remove(id), &mut done).await?;
-            control.tell(&gone, QueueHandling::Removed, peer);
+            control.tell(&gone, QueueHandling::Removed, &asker);
         }
     }
     Ok(Json(done))

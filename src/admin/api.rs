@@ -4,15 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 
 use super::actions::{BUSY, PausedShare, act, filter_of};
 use super::alarms::{Alarm, AlarmKind};
-use super::control::{Control, ControlPeer, HELD_BY_OPERATOR, Refusal, parse};
+use super::asker::Asker;
+use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
 use super::operator::WaitingByConnector;
 use super::view::{
     ActionResult, Connectors, ContentQuery, LaneStatus, ListQuery, LookReport, LookRequest, MessageView,
@@ -27,16 +28,30 @@ use crate::spool::{HoldResult, LaneCount, LaneKey, QueuedMessage, Removal};
 use crate::tracking::QueueHandling;
 
 impl Control {
-    /// The routes; the socket decides who may use them.
+    /// All routes; the socket decides who may use them.
     pub fn router(self) -> Router {
+        Self::reading().merge(Self::operating()).with_state(self)
+    }
+
+    /// What shows something, but for the content of messages.
+    pub(super) fn reading() -> Router<Self> {
         Router::new()
             .route("/status", get(status))
             .route("/queue", get(list))
             .route("/queue/list", post(list_by))
             .route("/queue/top", get(top))
+            .route("/queue/{id}", get(show))
+            .route("/overrides", get(overrides))
+            .route("/alerts", get(alerts))
+            .route("/connectors", get(connectors))
+    }
+
+    /// What changes something, and what shows the content of messages.
+    pub(super) fn operating() -> Router<Self> {
+        Router::new()
             .route("/queue/retry", post(retry))
             .route("/queue/act", post(act))
-            .route("/queue/{id}", get(show).delete(remove))
+            .route("/queue/{id}", delete(remove))
             .route("/queue/{id}/hold", post(hold))
             .route("/queue/{id}/release", post(release))
             .route("/queue/{id}/bounce", post(bounce))
@@ -46,13 +61,9 @@ impl Control {
             .route("/connectors/{name}/release", post(release_connector))
             .route("/connectors/{name}/validated", post(keep_validation))
             .route("/connectors/{name}/override", post(begin_override).delete(end_override))
-            .route("/overrides", get(overrides))
-            .route("/alerts", get(alerts))
             .route("/alerts/test", post(test_alerts))
             .route("/reload", post(reload))
-            .route("/connectors", get(connectors))
             .route("/watch/now", post(look_now))
-            .with_state(self)
     }
 
     /// Combines messages with their blocked lanes. The scheduler is asked once, and only for the
@@ -185,7 +196,7 @@ async fn show(State(control): State<Control>, Path(id): Path<String>) -> Result<
 
 async fn retry(
     State(control): State<Control>,
-    ConnectInfo(peer): ConnectInfo<ControlPeer>,
+    asker: Asker,
     Json(request): Json<RetryRequest>,
 ) -> Result<Json<ActionResult>, Refusal> {
     let id = request.id.as_deref().map(parse).transpose()?;
@@ -193,7 +204,7 @@ async fn retry(
     match (id, recipients) {
         (Some(id), 0) => Err(not_retried(&control, id).await?),
         _ => {
-            control.tell(id.as_slice(), QueueHandling::Retried, peer);
+            control.tell(id.as_slice(), QueueHandling::Retried, &asker);
             made_due(&control, id, recipients).await
         }
     }
@@ -230,7 +241,7 @@ async fn made_due(
 
 async fn remove(
     State(control): State<Control>,
-    ConnectInfo(peer): ConnectInfo<ControlPeer>,
+    asker: Asker,
     Path(id): Path<String>,
 ) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
@@ -241,7 +252,7 @@ async fn remove(
     }
     match removal {
         Removal::Removed => {
-            control.tell(&[id], QueueHandling::Removed, peer);
+            control.tell(&[id], QueueHandling::Removed, &asker);
             Ok(Json(ActionResult {
                 id: Some(id),
                 removal: Some(RemovalResult::Removed),
@@ -255,7 +266,7 @@ async fn remove(
 
 async fn hold(
     State(control): State<Control>,
-    ConnectInfo(peer): ConnectInfo<ControlPeer>,
+    asker: Asker,
     Path(id): Path<String>,
 ) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
@@ -266,7 +277,7 @@ async fn hold(
     }
     match holding {
         HoldResult::Held => {
-            control.tell(&[id], QueueHandling::Held, peer);
+            control.tell(&[id], QueueHandling::Held, &asker);
             Ok(Json(ActionResult { id: Some(id), ..ActionResult::default() }))
         }
         HoldResult::Unknown => Err(unknown(id)),
@@ -276,14 +287,14 @@ async fn hold(
 
 async fn release(
     State(control): State<Control>,
-    ConnectInfo(peer): ConnectInfo<ControlPeer>,
+    asker: Asker,
     Path(id): Path<String>,
 ) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
     if !control.spool.release(id, Clock::wall()).await? {
         return Err(Refusal(StatusCode::NOT_FOUND, format!("no held message {id} is queued")));
     }
-    control.tell(&[id], QueueHandling::Released, peer);
+    control.tell(&[id], QueueHandling::Released, &asker);
     // Tells the scheduler that the message is due.
     let recipients = control.scheduler.retry(Some(id)).await?;
     made_due(&control, Some(id), recipients).await
@@ -291,13 +302,13 @@ async fn release(
 
 async fn bounce(
     State(control): State<Control>,
-    ConnectInfo(peer): ConnectInfo<ControlPeer>,
+    asker: Asker,
     Path(id): Path<String>,
 ) -> Result<Json<ActionResult>, Refusal> {
     let id = parse(&id)?;
     match control.scheduler.bounce(id).await? {
         BounceResult::Done(count) => {
-            control.tell(&[id], QueueHandling::Bounced, peer);
+            control.tell(&[id], QueueHandling::Bounced, &asker);
             Ok(Json(ActionResult { id: Some(id), recipients: Some(count), ..ActionResult::default() }))
         }
         BounceResult::Unknown => Err(unknown(id)),
@@ -374,20 +385,20 @@ async fn release_connector(
 
 async fn begin_override(
     State(control): State<Control>,
-    ConnectInfo(peer): ConnectInfo<ControlPeer>,
+    asker: Asker,
     Path(name): Path<String>,
     Json(request): Json<OverrideRequest>,
 ) -> Result<Json<OverrideReport>, Refusal> {
-    let begun = Arc::clone(&control.operator).begin_override(name, request, peer.uid).await;
+    let begun = Arc::clone(&control.operator).begin_override(name, request, asker.words()).await;
     begun.map(Json).map_err(|why| Refusal(StatusCode::CONFLICT, why))
 }
 
 async fn end_override(
     State(control): State<Control>,
-    ConnectInfo(peer): ConnectInfo<ControlPeer>,
+    asker: Asker,
     Path(name): Path<String>,
 ) -> Result<Json<Vec<Override>>, Refusal> {
-    let ended = Arc::clone(&control.operator).end_override(name, peer.uid).await;
+    let ended = Arc::clone(&control.operator).end_override(name, asker.words()).await;
     ended.map(|()| Json(control.operator.overrides())).map_err(|why| Refusal(StatusCode::CONFLICT, why))
 }
 

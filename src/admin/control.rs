@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
 use super::alarms::Alarms;
+use super::asker::Asker;
 use super::operator::{AlertOffice, Operator, Watchman};
 use super::view::ErrorAnswer;
 use crate::mail::QueueId;
@@ -38,18 +41,24 @@ pub struct Control {
 
 impl Control {
     /// Tells what an operator did with messages.
-    pub(super) fn tell(&self, ids: &[QueueId], handling: QueueHandling, peer: ControlPeer) {
+    pub(super) fn tell(&self, ids: &[QueueId], handling: QueueHandling, asker: &Asker) {
+        let by = asker.words();
         for id in ids {
-            self.journal.record(&Event::Handled { id: *id, handling, uid: peer.uid });
+            self.journal.record(&Event::Handled { id: *id, handling, by: &by });
         }
     }
 }
 
-/// Who is at the other end of the control socket.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ControlPeer {
-    /// The user, as the kernel says.
-    pub(super) uid: Option<u32>,
+impl FromRequestParts<Control> for Asker {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Control) -> Result<Self, Refusal> {
+        let nobody = || Refusal(StatusCode::FORBIDDEN, "nobody is known to ask".to_owned());
+        if let Some(ConnectInfo(asker)) = parts.extensions.get::<ConnectInfo<Self>>() {
+            return Ok(asker.clone());
+        }
+        parts.extensions.get::<Self>().cloned().ok_or_else(nobody)
+    }
 }
 
 /// An error answer: a status and one sentence, or one line for each error.

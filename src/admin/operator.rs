@@ -59,22 +59,17 @@ pub trait Operator: Send + Sync {
     /// There is no such connector, or it is not braked, or that can't be saved; in a sentence.
     fn release(self: Arc<Self>, name: String, accept: bool) -> ReleaseAnswer;
 
-    /// Lowers a connector's requirement for a time, asked for by the user of this ID.
+    /// Lowers a connector's requirement for a time, asked for by this person.
     ///
     /// # Errors
     /// Why nothing has changed, in a sentence.
-    fn begin_override(
-        self: Arc<Self>,
-        name: String,
-        request: OverrideRequest,
-        uid: Option<u32>,
-    ) -> OverrideAnswer;
+    fn begin_override(self: Arc<Self>, name: String, request: OverrideRequest, by: String) -> OverrideAnswer;
 
     /// Ends an override before its time.
     ///
     /// # Errors
     /// There is none, or its end can't be written down; in a sentence.
-    fn end_override(self: Arc<Self>, name: String, uid: Option<u32>) -> KeepAnswer;
+    fn end_override(self: Arc<Self>, name: String, by: String) -> KeepAnswer;
 
     /// The overrides in effect.
     fn overrides(&self) -> Vec<Override>;

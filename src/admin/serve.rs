@@ -10,7 +10,8 @@ use axum::serve::IncomingStream;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use super::control::{Control, ControlPeer};
+use super::asker::Asker;
+use super::control::Control;
 
 /// The control socket: a Unix socket that only the daemon's own user may open.
 pub struct ControlSocket {
@@ -46,7 +47,7 @@ impl ControlSocket {
 
     /// Serves until `stop`, then removes the socket.
     pub async fn serve(self, control: Control, stop: CancellationToken) {
-        let service = control.router().into_make_service_with_connect_info::<ControlPeer>();
+        let service = control.router().into_make_service_with_connect_info::<Asker>();
         let served = axum::serve(self.listener, service)
             .with_graceful_shutdown(async move { stop.cancelled().await })
             .await;
@@ -59,8 +60,8 @@ impl ControlSocket {
     }
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for ControlPeer {
+impl Connected<IncomingStream<'_, UnixListener>> for Asker {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self { uid: stream.io().peer_cred().ok().map(|peer| peer.uid()) }
+        Self::User(stream.io().peer_cred().ok().map(|peer| peer.uid()))
     }
 }

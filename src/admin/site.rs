@@ -7,13 +7,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::tokens::Tokens;
+use super::asker::Asker;
+use super::control::Control;
+use super::tokens::{Bearer, Role, Tokens};
 use crate::metrics::PageFormat;
 
 /// What the admin listener asks of the daemon.
@@ -35,21 +38,44 @@ pub struct AdminSite {
     pub tokens: Arc<ArcSwap<Tokens>>,
     /// The daemon.
     pub monitored: Arc<dyn MonitoringSource>,
+    /// What an operator sees and does.
+    pub control: Control,
+}
+
+/// Where a request needs a token, and whose.
+#[derive(Clone)]
+struct TokenGuard {
+    site: AdminSite,
+    role: Role,
 }
 
 impl AdminSite {
-    /// The routes. All but `/health` need a token.
+    /// The routes. All but `/health` need a token: a reader's if nothing changes, an operator's for the rest.
     pub fn router(self) -> Router {
-        let guarded = Router::new().route("/metrics", get(metrics));
-        let guarded = guarded.route_layer(from_fn_with_state(self.clone(), authorise));
-        Router::new().route("/health", get(health)).merge(guarded).with_state(self)
+        let guard = |role| from_fn_with_state(TokenGuard { site: self.clone(), role }, authorise);
+        let reading = Control::reading().with_state(self.control.clone()).route_layer(guard(Role::Reader));
+        let operating =
+            Control::operating().with_state(self.control.clone()).route_layer(guard(Role::Operator));
+        let metrics = Router::new().route("/metrics", get(metrics)).route_layer(guard(Role::Reader));
+        let open = Router::new().route("/health", get(health)).merge(metrics).with_state(self.clone());
+        open.nest(API, reading.merge(operating)).layer(from_fn(harden))
     }
 }
 
-/// Lets a request pass that has a token. Whoever has none waits, so that guessing takes long.
-async fn authorise(State(site): State<AdminSite>, request: Request, next: Next) -> Response {
+/// Lets a request pass that has a token for it. Whoever has none waits, so that guessing takes long.
+async fn authorise(
+    State(TokenGuard { site, role }): State<TokenGuard>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let presented = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if site.tokens.load().accept(presented) {
+    let bearer = site.tokens.load().bearer(presented);
+    if let Some(Bearer { name, role: has }) = bearer {
+        if has < role {
+            let words = format!("{name} may only read: this needs a token of an operator\n");
+            return (StatusCode::FORBIDDEN, words).into_response();
+        }
+        request.extensions_mut().insert(Asker::Bearer(name));
         return next.run(request).await;
     }
     site.monitored.refused();
@@ -73,5 +99,24 @@ async fn health(State(site): State<AdminSite>) -> Response {
     }
 }
 
+/// What holds for every answer: no browser keeps it, guesses what it is, frames it or lets another site read it.
+async fn harden(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(*name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Where the API is. What is below it is as over the control socket.
+const API: &str = "/api/v1";
+const HEADERS: &[(&str, &str)] = &[
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+];
 /// With the few connections there are, some dozens of guesses a second.
 const REFUSAL_DELAY: Duration = Duration::from_secs(1);

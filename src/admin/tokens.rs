@@ -1,15 +1,53 @@
-//! The tokens of the admin listener. Only their digests are kept.
+//! The tokens of the admin listener, and what their bearers may do. Only their digests are kept.
+
+use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use sha2::{Digest as _, Sha256};
 
 /// The tokens that are accepted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tokens(Vec<TokenDigest>);
+pub struct Tokens(Vec<BearerToken>);
+
+/// A token, its bearer and what he may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BearerToken {
+    bearer: Bearer,
+    digest: TokenDigest,
+}
+
+/// Whoever presents a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// His name, as the file says.
+    pub name: Arc<str>,
+    /// What he may do.
+    pub role: Role,
+}
+
+/// What a bearer may do. A later one may do all that an earlier one may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Sees everything but the content of messages.
+    Reader,
+    /// Sees and changes everything.
+    Operator,
+}
+
+impl Role {
+    /// Its word in the file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Operator => "operator",
+        }
+    }
+}
 
 /// What is kept of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TokenDigest([u8; 32]);
+struct TokenDigest([u8; 32]);
 
 /// A text is not a token. It does not quote the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,14 +60,37 @@ pub enum TokenFault {
         "a token has no spaces, only letters, digits and marks of ASCII; make one with \"openssl rand -hex 32\""
     )]
     Characters,
+    /// Neither a token, nor a role, a name and a token.
+    #[error("write a token, or \"reader NAME TOKEN\", or \"operator NAME TOKEN\"")]
+    Form,
+    /// The name could not be shown in a log.
+    #[error("a name has at most {NAME_LENGTH_MAX} letters, digits, dots, hyphens and underscores")]
+    Name,
+}
+
+impl BearerToken {
+    /// Parses a line of the file: `reader NAME TOKEN`, `operator NAME TOKEN`, or a token, whose bearer is a reader.
+    ///
+    /// # Errors
+    /// [`TokenFault`] if the line has another form, or the token is too short or can't be sent.
+    pub fn parse(line: &str) -> Result<Self, TokenFault> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (role, name, token) = match words.as_slice() {
+            [token] => (Role::Reader, "reader", *token),
+            ["reader", name, token] => (Role::Reader, *name, *token),
+            ["operator", name, token] => (Role::Operator, *name, *token),
+            _ => return Err(TokenFault::Form),
+        };
+        let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || ".-_".contains(letter);
+        if name.len() > NAME_LENGTH_MAX || !name.chars().all(is_of_name) {
+            return Err(TokenFault::Name);
+        }
+        Ok(Self { bearer: Bearer { name: name.into(), role }, digest: TokenDigest::parse(token)? })
+    }
 }
 
 impl TokenDigest {
-    /// Parses a token.
-    ///
-    /// # Errors
-    /// [`TokenFault`] if it is too short, or can't be sent.
-    pub fn parse(token: &str) -> Result<Self, TokenFault> {
+    fn parse(token: &str) -> Result<Self, TokenFault> {
         if !token.bytes().all(|octet| octet.is_ascii_graphic()) {
             return Err(TokenFault::Characters);
         }
@@ -47,27 +108,40 @@ impl TokenDigest {
 impl Tokens {
     /// These tokens.
     #[must_use]
-    pub fn new(digests: Vec<TokenDigest>) -> Self {
-        Self(digests)
+    pub fn new(tokens: Vec<BearerToken>) -> Self {
+        Self(tokens)
     }
 
-    /// Whether the value of an Authorization header has one of them (RFC 6750 §2.1). How long it takes does not depend on
-    /// how much of one is right.
+    /// The bearer of the token in the value of an Authorization header (RFC 6750 §2.1).
     #[must_use]
-    pub fn accept(&self, authorization: Option<&str>) -> bool {
-        let Some((scheme, token)) = authorization.and_then(|value| value.split_once(' ')) else {
-            return false;
-        };
-        let TokenDigest(presented) = TokenDigest::of(token.trim());
-        let is_it = |TokenDigest(known): &TokenDigest| verify_slices_are_equal(known, &presented).is_ok();
+    pub fn bearer(&self, authorization: Option<&str>) -> Option<Bearer> {
+        let (scheme, token) = authorization?.split_once(' ')?;
+        if scheme.eq_ignore_ascii_case("Bearer") { self.holder(token.trim()) } else { None }
+    }
+
+    /// The bearer of a token. How long it takes does not depend on how much of one is right.
+    #[must_use]
+    pub fn holder(&self, token: &str) -> Option<Bearer> {
+        let TokenDigest(presented) = TokenDigest::of(token);
+        let mut found = None;
         // Each is compared, whether or not one before it was right.
-        let found = self.0.iter().map(is_it).fold(false, |found, is_it| found | is_it);
-        found && scheme.eq_ignore_ascii_case("Bearer")
+        for BearerToken { bearer, digest: TokenDigest(known) } in &self.0 {
+            let is_it = verify_slices_are_equal(known, &presented).is_ok();
+            found = if is_it { Some(bearer) } else { found };
+        }
+        found.cloned()
+    }
+
+    /// What this bearer may do now: `None` once the file does not name him any more.
+    #[must_use]
+    pub fn role_of(&self, name: &str) -> Option<Role> {
+        self.0.iter().filter(|token| &*token.bearer.name == name).map(|token| token.bearer.role).max()
     }
 }
 
 /// Characters of a token: 120 bits if they are hexadecimal.
 const TOKEN_LENGTH_MIN: usize = 30;
+const NAME_LENGTH_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -77,8 +151,9 @@ mod tests {
 
     #[test]
     fn only_a_whole_token_is_accepted() {
-        let other = TokenDigest::parse(&"z".repeat(40)).expect("a token");
-        let tokens = Tokens::new(vec![other, TokenDigest::parse(TOKEN).expect("a token")]);
+        let other = BearerToken::parse(&"z".repeat(40)).expect("a token");
+        let operator = BearerToken::parse(&format!("operator ada {TOKEN}")).expect("a token");
+        let tokens = Tokens::new(vec![other, operator]);
         let whole = format!("Bearer {TOKEN}");
         for (header, expected) in [
             (Some(whole.as_str()), true),
@@ -90,14 +165,28 @@ mod tests {
             (Some("Bearer "), false),
             (None, false),
         ] {
-            assert_eq!(tokens.accept(header), expected, "{header:?}");
+            assert_eq!(tokens.bearer(header).is_some(), expected, "{header:?}");
         }
-        assert!(!Tokens::default().accept(Some(&whole)));
+        assert!(Tokens::default().bearer(Some(&whole)).is_none());
+    }
+
+    #[test]
+    fn a_bearer_has_the_role_of_his_line() {
+        let line = |line: &str| BearerToken::parse(line).map(|token| token.bearer);
+        let bearer = |name: &str, role| Ok(Bearer { name: name.into(), role });
+        assert_eq!(line(TOKEN), bearer("reader", Role::Reader));
+        assert_eq!(line(&format!("reader grafana {TOKEN}")), bearer("grafana", Role::Reader));
+        assert_eq!(line(&format!("operator  ada\t{TOKEN}")), bearer("ada", Role::Operator));
+        assert_eq!(line(&format!("root ada {TOKEN}")), Err(TokenFault::Form));
+        assert_eq!(line(&format!("operator {TOKEN}")), Err(TokenFault::Form));
+        assert_eq!(line(&format!("operator a=b {TOKEN}")), Err(TokenFault::Name));
+        assert!(Role::Reader < Role::Operator);
     }
 
     #[test]
     fn what_could_be_guessed_is_not_a_token() {
-        assert_eq!(TokenDigest::parse(TOKEN.get(..29).unwrap_or_default()), Err(TokenFault::Short));
-        assert_eq!(TokenDigest::parse(&TOKEN.replace('0', " ")), Err(TokenFault::Characters));
+        let short = TOKEN.get(..29).unwrap_or_default();
+        assert_eq!(BearerToken::parse(short), Err(TokenFault::Short));
+        assert_eq!(BearerToken::parse(&TOKEN.replace('0', "ü")), Err(TokenFault::Characters));
     }
 }

@@ -231,11 +231,13 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let sessions = serve(bound, Arc::clone(&shared), &intake, vitals)?;
     let watchman = look_out((&reloader, &live, &scheduler), names, &listening, (vitals, &stop));
     let control = control(&spool, &scheduler, &listening, (&reloader, &alerts.desk, watchman));
-    let control = vitals.watch("the control socket", socket.serve(control, stop.clone()));
+    let (asked, control) =
+        (control.clone(), vitals.watch("the control socket", socket.serve(control, stop.clone())));
     alerts.keep(vitals, &stop);
     let recorder = tracking.as_ref().map(TraceStore::recorder);
     let monitored = metrics.zip(desk).map(|(metrics, desk)| {
-        Monitor::new(metrics, shared, &scheduler, &reloader, (vitals, recorder.clone())).serve(desk, &stop)
+        Monitor::new(metrics, shared, &scheduler, &reloader, (vitals, recorder.clone()))
+            .serve(desk, asked, &stop)
     });
     let watching = watch((pickup, braking, lists, recorder), &reloader, vitals, &stop);
     Ok(RelayDaemon {

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::reload::Reloader;
 use super::{StartFault, ends, guard, process};
-use crate::admin::{AdminListener, AdminSite, AlarmKind, MonitoringSource};
+use crate::admin::{AdminListener, AdminSite, AlarmKind, Control, MonitoringSource};
 use crate::config::Config;
 use crate::connector::LiveTable;
 use crate::listen::ListenerState;
@@ -95,9 +95,14 @@ impl Monitor {
     }
 
     /// Serves the admin listener until `stop`. The tracker has all that is left to end then.
-    pub(super) fn serve(self, listener: AdminListener, stop: &CancellationToken) -> TaskTracker {
+    pub(super) fn serve(
+        self,
+        listener: AdminListener,
+        control: Control,
+        stop: &CancellationToken,
+    ) -> TaskTracker {
         let (vitals, tokens) = (self.vitals.clone(), self.reloader.tokens());
-        let router = AdminSite { tokens, monitored: Arc::new(self) }.router();
+        let router = AdminSite { tokens, monitored: Arc::new(self), control }.router();
         let (tracker, loops) = listener.serve(&router, stop);
         loops.into_iter().for_each(|one| vitals.adopt("the admin listener", one));
         tracker

@@ -1,6 +1,5 @@
 //! The break-glass overrides in effect, kept in `data_dir`. They are begun and ended in `breakglass`.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -127,18 +126,6 @@ pub fn words(one: &Override) -> String {
     )
 }
 
-/// A user of this machine, by name if it is known.
-pub(super) fn user(uid: Option<u32>) -> String {
-    let Some(uid) = uid else { return "an unknown user".to_owned() };
-    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let mut users = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let found = users.find(|fields| fields.get(2).is_some_and(|field| field.parse() == Ok(uid)));
-    match found.as_ref().and_then(|fields| fields.first()) {
-        Some(name) => format!("{name} (uid {uid})"),
-        None => format!("uid {uid}"),
-    }
-}
-
 const FILE: &str = "overrides";
 
 #[cfg(test)]
@@ -174,7 +161,7 @@ mod tests {
         // The clock was set back a day: it lasts as long as was asked for, and no longer.
         again.keep(&[one(86_400, 86_400 + 60)]).expect("written");
         assert!(again.next().is_some_and(|next| next <= Duration::from_secs(60)));
-        fs::write(folder.path().join(FILE), "{").expect("written");
+        std::fs::write(folder.path().join(FILE), "{").expect("written");
         assert_eq!(Overrides::load(folder.path()).list(), []);
     }
 }

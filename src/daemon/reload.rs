@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinHandle};
 use super::announce::{alarms_of, announce_reload, notify, tell_reloaded};
 use super::braking::Braking;
 use super::connectors::{Sighting, Words, views};
-use super::overrides::{OverrideEnd, Overrides, user};
+use super::overrides::{OverrideEnd, Overrides};
 use super::paused::PauseFile;
 use super::print::{Print, print};
 use super::setups::{self, ListenerOffers};
@@ -437,17 +437,12 @@ impl Operator for Reloader {
         Box::pin(async move { self.released(&name, accept).await })
     }
 
-    fn begin_override(
-        self: Arc<Self>,
-        name: String,
-        request: OverrideRequest,
-        uid: Option<u32>,
-    ) -> OverrideAnswer {
-        Box::pin(self.begin_override(name, request, user(uid)))
+    fn begin_override(self: Arc<Self>, name: String, request: OverrideRequest, by: String) -> OverrideAnswer {
+        Box::pin(self.begin_override(name, request, by))
     }
 
-    fn end_override(self: Arc<Self>, name: String, uid: Option<u32>) -> KeepAnswer {
-        Box::pin(self.end_override(name, OverrideEnd::By(user(uid))))
+    fn end_override(self: Arc<Self>, name: String, by: String) -> KeepAnswer {
+        Box::pin(self.end_override(name, OverrideEnd::By(by)))
     }
 
     fn overrides(&self) -> Vec<Override> {

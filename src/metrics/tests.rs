@@ -163,7 +163,7 @@ fn everything(metrics: &Metrics) {
     }
     metrics.observe(&Event::Reported { id: message.id, kind: "failed", report: Some(message.id) });
     metrics.observe(&Event::Reported { id: message.id, kind: "failed", report: None });
-    metrics.observe(&Event::Handled { id: message.id, handling: QueueHandling::Held, uid: None });
+    metrics.observe(&Event::Handled { id: message.id, handling: QueueHandling::Held, by: "root (uid 0)" });
     metrics.refuse_request();
 }
 

@@ -182,9 +182,9 @@ pub struct EventFacts {
     /// What an operator did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handling: Option<String>,
-    /// The user ID of the operator.
+    /// The operator: a user of the machine, or the bearer of a token.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub uid: Option<u32>,
+    pub by: Option<String>,
     /// Whether a validation found that every host meets the requirement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holds: Option<bool>,
@@ -272,9 +272,10 @@ impl NewEvent {
                 (new.kind, new.id) = (EventKind::Held, Some(*id));
                 new.facts.reason = Some((*reason).to_owned());
             }
-            Event::Handled { id, handling, uid } => {
+            Event::Handled { id, handling, by } => {
                 (new.kind, new.id) = (EventKind::Handled, Some(*id));
-                (new.facts.handling, new.facts.uid) = (Some(handling.word().to_owned()), *uid);
+                (new.facts.handling, new.facts.by) =
+                    (Some(handling.word().to_owned()), Some((*by).to_owned()));
             }
             Event::Reloaded { .. }
             | Event::Override { .. }

@@ -168,7 +168,7 @@ fn what_came_since_is_told_in_order_and_once() {
     let seen = reader.last_seq().expect("a place");
     let second = store(folder.path());
     let id = tell(&second.recorder(), 2, "two");
-    second.recorder().observe(&Event::Handled { id, handling: QueueHandling::Held, uid: Some(0) });
+    second.recorder().observe(&Event::Handled { id, handling: QueueHandling::Held, by: "root (uid 0)" });
     done(second);
     let new = reader.after(seen, &TraceFilter::default(), 100).expect("an answer");
     let kinds: Vec<&str> = new.iter().map(|event| event.event.as_str()).collect();

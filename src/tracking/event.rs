@@ -253,8 +253,8 @@ pub enum Event<'a> {
         id: QueueId,
         /// What was done.
         handling: QueueHandling,
-        /// The user ID of whoever asked for it, if it is known.
-        uid: Option<u32>,
+        /// Whoever asked for it: a user of this machine, or the bearer of a token.
+        by: &'a str,
     },
     /// Files were reloaded.
     Reloaded {

@@ -281,8 +281,8 @@ impl Journal {
 
     /// What operators do, and what the daemon finds by itself.
     fn record_operation(event: &Event<'_>) {
-        if let Event::Handled { id, handling, uid } = event {
-            tell!(FACT, INFO, "handled", None, { id = %id, handling = handling.word(), uid = uid, });
+        if let Event::Handled { id, handling, by } = event {
+            tell!(FACT, INFO, "handled", None, { id = %id, handling = handling.word(), by = %Line(by), });
         }
         if let Event::Reloaded { generation, weaker } = event {
             let weaker = (!weaker.is_empty()).then(|| weaker.join("; "));

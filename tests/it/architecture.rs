@@ -77,6 +77,7 @@ const SHELL: &[&str] = &[
     "submit/client.rs",
     "submit/drop.rs",
     "admin/api.rs",
+    "admin/asker.rs",
     "admin/serve.rs",
     "admin/site.rs",
     "admin/tcp.rs",

@@ -13,6 +13,7 @@
 
 mod addresses;
 mod alerts;
+mod api;
 mod architecture;
 mod arrivals;
 mod asked;

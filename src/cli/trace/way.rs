@@ -91,8 +91,7 @@ fn said(event: &TracedEvent) -> String {
         "waived" => format!("waived in audit{connector}{host}"),
         "held" => "held".to_owned(),
         "handled" => {
-            let who = facts.uid.map_or_else(|| "an operator".to_owned(), |uid| format!("user {uid}"));
-            format!("{} by {who}", text_of(&facts.handling))
+            format!("{} by {}", text_of(&facts.handling), text_of(&facts.by))
         }
         "reloaded" => format!("reloaded, generation {}", facts.generation.unwrap_or_default()),
         "override" => format!("override: {words}"),

@@ -14,15 +14,17 @@ section! {
 
     listen: Optional<Addresses> = "127.0.0.1:9925" => {
         absent: "there is no admin listener",
-        meaning: "Where metrics are served over HTTP: one loopback address or several.",
+        meaning: "Where metrics and the [API](api.md) are served over HTTP: one loopback address or several.",
         explanation: "`/metrics` has all metrics for Prometheus, `/health` says `ok`, or 503 while mail can't be accepted \
             or delivered. There is no TLS, so other addresses than loopback are an error: put a proxy with TLS, or a \
             tunnel, in front. Without the listener nothing is counted. Port 0 takes a free one.",
     }
     token_file: Optional<File> = "secrets/admin-tokens" => {
-        meaning: "The file of tokens, one a line, of which a request to `/metrics` must have one; required with `listen`.",
-        explanation: "Make a token with `openssl rand -hex 32`; `#` begins a comment. Several make it possible to replace one \
-            without a gap. Errors: others than owner and group may read the file; a token has fewer than 30 characters.",
+        meaning: "The file of tokens, one a line, of which each request but that to `/health` must have one; required with \
+            `listen`.",
+        explanation: "A line is `reader NAME TOKEN`, `operator NAME TOKEN`, or a token, whose bearer is a reader. Make a token \
+            with `openssl rand -hex 32`; `#` begins a comment. Several make it possible to replace one without a gap. Errors: \
+            others than owner and group may read the file; a token has fewer than 30 characters.",
         reload: true,
     }
 }

@@ -2,6 +2,7 @@
 //! needs them to. Nothing here knows the library: it sees what a real peer would see.
 
 pub(crate) mod behaviour;
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod dns;

@@ -1,0 +1,96 @@
+//! The API of the admin listener of the shipped program: who may do what, and that what was done is written down.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::{Value, json};
+
+use crate::peer::browser::{WebAnswer, WebRequest};
+use crate::peer::client::Client;
+use crate::peer::daemon::Daemon;
+use crate::peer::sink::{Manner, Sink};
+use crate::peer::site::{IDENTITY, QUICK, Site, outbound};
+use crate::peer::{LONG, eventually, mix};
+
+const READER: &str = "0123456789abcdef0123456789abcdef";
+const OPERATOR: &str = "fedcba9876543210fedcba9876543210";
+const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"tokens\"\n\n";
+
+/// A daemon whose partner breaks its promise, and one message that waits for it: its queue ID.
+async fn scene(site: &Site) -> (Daemon, Sink, String) {
+    let file = site.home.path().join("tokens");
+    std::fs::write(&file, format!("reader grafana {READER}\noperator ada {OPERATOR}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let sink = Sink::start(Manner::clear()).await;
+    let config = format!("{ADMIN}{QUICK}{}", outbound("bank", "b.test", sink.address, IDENTITY));
+    let daemon = site.start(&config).await;
+    let message = mix::plain("one", 1, 100, "a@a.test", "bob@b.test").remove(0);
+    assert_eq!(Client::hello(daemon.at("in")).await.transact(&message).await.unwrap().code, 250);
+    daemon.deferred("bob@b.test").await;
+    let id = daemon.queue().await[0]["id"].as_str().unwrap().to_owned();
+    (daemon, sink, id)
+}
+
+async fn ask(daemon: &Daemon, method: &str, path: &str, token: &str, body: Option<Value>) -> WebAnswer {
+    WebRequest::new(method, &format!("/api/v1{path}")).bearer(token).json(body).to(daemon.at("admin")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_sees_and_an_operator_acts() {
+    let site = Site::new();
+    let (daemon, _sink, id) = scene(&site).await;
+    for path in ["/status", "/queue", "/queue/top", "/overrides", "/alerts", "/connectors"] {
+        let shown = ask(&daemon, "GET", path, READER, None).await;
+        assert_eq!(shown.status, 200, "{path}: {}", shown.body);
+        shown.json();
+    }
+    let shown = ask(&daemon, "GET", &format!("/queue/{id}"), READER, None).await.json();
+    assert_eq!(shown["recipients"][0]["last"]["decision"]["token"], "starttls-not-offered", "{shown}");
+    // What changes something, or shows the content, takes an operator.
+    let refused = [
+        ("POST", "/queue/retry".to_owned(), Some(json!({}))),
+        ("POST", format!("/queue/{id}/hold"), None),
+        ("DELETE", format!("/queue/{id}"), None),
+        ("GET", format!("/queue/{id}/content"), None),
+        ("POST", "/connectors/bank/pause".to_owned(), None),
+        ("POST", "/reload".to_owned(), None),
+    ];
+    for (method, path, body) in refused {
+        let answer = ask(&daemon, method, &path, READER, body.clone()).await;
+        assert_eq!(answer.status, 403, "{method} {path}: {}", answer.body);
+        let answer = ask(&daemon, method, &path, "0123456789abcdef0123456789abcdeX", body).await;
+        assert_eq!(answer.status, 401, "{method} {path}: {}", answer.body);
+    }
+    assert_eq!(daemon.queue().await[0]["held"], Value::Null);
+    let held = ask(&daemon, "POST", &format!("/queue/{id}/hold"), OPERATOR, None).await;
+    assert_eq!(held.status, 200, "{}", held.body);
+    assert_eq!(daemon.queue().await[0]["held"], "by the operator");
+    let removed = ask(&daemon, "DELETE", &format!("/queue/{id}"), OPERATOR, None).await.json();
+    assert_eq!(removed["removal"], "removed");
+    // Who did it is in the log and in the tracking store.
+    eventually("the removal in the store", LONG, async || {
+        let way = site.home.run(&["trace", &id], &[]);
+        String::from_utf8_lossy(&way.stdout).contains("removed by ada (token)").then_some(())
+    })
+    .await;
+    assert!(daemon.log().contains("handling=removed by=\"ada (token)\""), "{}", daemon.log());
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_for_no_browser_to_keep_or_share() {
+    let site = Site::new();
+    let (daemon, _sink, _) = scene(&site).await;
+    let shown = ask(&daemon, "GET", "/status", READER, None).await;
+    for (name, value) in [
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        assert_eq!(shown.header(name), Some(value), "{}", shown.head);
+    }
+    assert_eq!(shown.header("access-control-allow-origin"), None);
+    let faulty = ask(&daemon, "GET", "/queue/nonsense", READER, None).await;
+    assert_eq!(faulty.status, 400);
+    assert!(faulty.json()["error"].as_str().unwrap().contains("nonsense"), "{}", faulty.body);
+    daemon.stop().await;
+}
