@@ -198,9 +198,9 @@ fn u64_of(count: usize) -> u64 {
 /// How long the writer waits for more before it writes: what a crash may lose.
 const GATHER: Duration = Duration::from_millis(800);
 /// Enough to be written at once.
-const BATCH: usize = 4_096;
+const BATCH: usize = 16_384;
 /// While this many wait, refusals and the like are not kept.
-const OTHERS_MAX: usize = 16_384;
+const OTHERS_MAX: usize = 32_768;
 /// While this many wait, nothing is kept: about 128 MiB.
 const FACTS_MAX: usize = 131_072;
 /// Of events that are no facts, this many are kept at once, and then this many a second: 430,000 a day, or 130 MiB.

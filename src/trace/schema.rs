@@ -114,7 +114,9 @@ pub(super) fn make_part(connection: &Connection, part: i64) -> rusqlite::Result<
         );
         CREATE INDEX event_{part}_at ON event_{part} (at);
         CREATE INDEX event_{part}_id ON event_{part} (id) WHERE id IS NOT NULL;
-        CREATE VIRTUAL TABLE term_{part} USING fts5(terms, content='', columnsize=0, detail=none, tokenize='ascii');"
+        CREATE VIRTUAL TABLE term_{part} USING fts5(terms, content='', columnsize=0, detail=none, tokenize='ascii');
+        INSERT INTO term_{part} (term_{part}, rank) VALUES ('hashsize', 8388608);
+        INSERT INTO term_{part} (term_{part}, rank) VALUES ('pgsz', 16000);"
     ))
 }
 
@@ -169,8 +171,9 @@ const SCHEMA: &str = "
 /// How long to wait for a lock: readers take none that would last.
 const BUSY: Duration = Duration::from_secs(5);
 const CACHE_KIB: i64 = 16_384;
-const PAGE_BYTES: i64 = 4_096;
-/// In pages, 8 MiB.
+/// Large: most of what writing costs is one call for each page.
+const PAGE_BYTES: i64 = 16_384;
+/// In pages, 32 MiB.
 const CHECKPOINT_PAGES: i64 = 2_048;
 const WAL_BYTES_MAX: i64 = 64 << 20;
 
