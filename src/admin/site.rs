@@ -16,7 +16,7 @@ use axum::routing::get;
 
 use super::asker::Asker;
 use super::control::Control;
-use super::tokens::{Bearer, Role, Tokens};
+use super::tokens::{Role, Tokens};
 use crate::metrics::PageFormat;
 
 /// What the admin listener asks of the daemon.
@@ -70,12 +70,12 @@ async fn authorise(
 ) -> Response {
     let presented = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = site.tokens.load().bearer(presented);
-    if let Some(Bearer { name, role: has }) = bearer {
-        if has < role {
-            let words = format!("{name} may only read: this needs a token of an operator\n");
+    if let Some(token) = bearer {
+        if token.role < role {
+            let words = format!("{} may only read: this needs a token of an operator\n", token.name);
             return (StatusCode::FORBIDDEN, words).into_response();
         }
-        request.extensions_mut().insert(Asker::Bearer(name));
+        request.extensions_mut().insert(Asker::Bearer(Arc::clone(&token.name)));
         return next.run(request).await;
     }
     site.monitored.refused();

@@ -7,22 +7,16 @@ use sha2::{Digest as _, Sha256};
 
 /// The tokens that are accepted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tokens(Vec<BearerToken>);
+pub struct Tokens(Vec<Arc<BearerToken>>);
 
-/// A token, its bearer and what he may do.
+/// A token: who bears it, and what he may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BearerToken {
-    bearer: Bearer,
-    digest: TokenDigest,
-}
-
-/// Whoever presents a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bearer {
     /// His name, as the file says.
     pub name: Arc<str>,
     /// What he may do.
     pub role: Role,
+    digest: TokenDigest,
 }
 
 /// What a bearer may do. A later one may do all that an earlier one may.
@@ -85,7 +79,7 @@ impl BearerToken {
         if name.len() > NAME_LENGTH_MAX || !name.chars().all(is_of_name) {
             return Err(TokenFault::Name);
         }
-        Ok(Self { bearer: Bearer { name: name.into(), role }, digest: TokenDigest::parse(token)? })
+        Ok(Self { name: name.into(), role, digest: TokenDigest::parse(token)? })
     }
 }
 
@@ -109,33 +103,34 @@ impl Tokens {
     /// These tokens.
     #[must_use]
     pub fn new(tokens: Vec<BearerToken>) -> Self {
-        Self(tokens)
+        Self(tokens.into_iter().map(Arc::new).collect())
     }
 
-    /// The bearer of the token in the value of an Authorization header (RFC 6750 §2.1).
+    /// The token in the value of an Authorization header (RFC 6750 §2.1).
     #[must_use]
-    pub fn bearer(&self, authorization: Option<&str>) -> Option<Bearer> {
+    pub fn bearer(&self, authorization: Option<&str>) -> Option<Arc<BearerToken>> {
         let (scheme, token) = authorization?.split_once(' ')?;
         if scheme.eq_ignore_ascii_case("Bearer") { self.holder(token.trim()) } else { None }
     }
 
-    /// The bearer of a token. How long it takes does not depend on how much of one is right.
+    /// Which of them a text is. How long it takes does not depend on how much of one is right.
     #[must_use]
-    pub fn holder(&self, token: &str) -> Option<Bearer> {
+    pub fn holder(&self, token: &str) -> Option<Arc<BearerToken>> {
         let TokenDigest(presented) = TokenDigest::of(token);
         let mut found = None;
         // Each is compared, whether or not one before it was right.
-        for BearerToken { bearer, digest: TokenDigest(known) } in &self.0 {
+        for token in &self.0 {
+            let TokenDigest(known) = &token.digest;
             let is_it = verify_slices_are_equal(known, &presented).is_ok();
-            found = if is_it { Some(bearer) } else { found };
+            found = if is_it { Some(token) } else { found };
         }
         found.cloned()
     }
 
-    /// What this bearer may do now: `None` once the file does not name him any more.
+    /// Whether the file still has this token, with the same name and role.
     #[must_use]
-    pub fn role_of(&self, name: &str) -> Option<Role> {
-        self.0.iter().filter(|token| &*token.bearer.name == name).map(|token| token.bearer.role).max()
+    pub fn has(&self, token: &BearerToken) -> bool {
+        self.0.iter().any(|one| **one == *token)
     }
 }
 
@@ -172,8 +167,8 @@ mod tests {
 
     #[test]
     fn a_bearer_has_the_role_of_his_line() {
-        let line = |line: &str| BearerToken::parse(line).map(|token| token.bearer);
-        let bearer = |name: &str, role| Ok(Bearer { name: name.into(), role });
+        let line = |line: &str| BearerToken::parse(line).map(|token| (token.name.to_string(), token.role));
+        let bearer = |name: &str, role| Ok((name.to_owned(), role));
         assert_eq!(line(TOKEN), bearer("reader", Role::Reader));
         assert_eq!(line(&format!("reader grafana {TOKEN}")), bearer("grafana", Role::Reader));
         assert_eq!(line(&format!("operator  ada\t{TOKEN}")), bearer("ada", Role::Operator));

@@ -1,6 +1,5 @@
 //! `trace`: finds messages and shows their whole way, from the tracking store; the daemon need not run.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
@@ -13,7 +12,9 @@ use super::print::{say, table};
 use crate::admin::MessageView;
 use crate::config;
 use crate::mail::{Clock, QueueId, UnixMillis};
-use crate::trace::{EventKind, StoredWord, TraceFault, TraceFilter, TraceReader, TracedEvent};
+use crate::trace::{
+    self, EventKind, StoredWord, TraceFault, TraceFilter, TraceReader, TracedEvent, TracedMessages,
+};
 
 mod way;
 
@@ -125,25 +126,9 @@ impl TraceArgs {
             ..TraceFilter::default()
         };
         if let Some(what) = &self.what {
-            name(what, &mut filter);
+            filter.name(what);
         }
         filter
-    }
-}
-
-/// What a word without an option means.
-fn name(what: &str, filter: &mut TraceFilter) {
-    let what = what.trim();
-    if let Ok(id) = what.parse::<QueueId>() {
-        filter.id = Some(id);
-    } else if what.starts_with('<') {
-        filter.message_id = Some(what.to_owned());
-    } else if let Some(domain) = what.strip_prefix('@') {
-        filter.domain = Some(domain.to_owned());
-    } else if what.contains('@') {
-        filter.named = Some(what.to_owned());
-    } else {
-        filter.domain = Some(what.to_owned());
     }
 }
 
@@ -158,12 +143,12 @@ pub(super) fn trace(args: &TraceArgs) -> Result<ExitCode, Failure> {
     if args.follow {
         return follow((reader, &folder), &filter, args.json);
     }
-    let found = TracedMessages::search(&mut reader, &filter, args.limit)?;
+    let found = TracedMessages::search(&mut reader, &filter, args.limit).map_err(broken)?;
     if found.is_empty() {
         return Err(Failure::new(EXIT_NO, nothing(&reader, &filter)?));
     }
     if args.json {
-        for event in found.events(&mut reader, filter.is_narrow())? {
+        for event in found.events(&mut reader, filter.is_narrow()).map_err(broken)? {
             say_line(&event);
         }
         return Ok(ExitCode::SUCCESS);
@@ -178,7 +163,7 @@ pub(super) fn trace(args: &TraceArgs) -> Result<ExitCode, Failure> {
             let queued = queued(sockets.as_deref(), *id);
             parts.push(way::whole(&events, about, &queued));
         }
-        parts.extend(found.others.iter().map(way::line));
+        parts.extend(found.others.iter().map(trace::line));
         say(&parts.join("\n\n"));
         return Ok(ExitCode::SUCCESS);
     }
@@ -196,68 +181,19 @@ fn queued(socket: Option<&Path>, id: QueueId) -> QueueState {
     }
 }
 
-/// What was found, the newest first.
-struct TracedMessages {
-    messages: Vec<QueueId>,
-    /// Events that are about no message.
-    others: Vec<TracedEvent>,
-}
-
-impl TracedMessages {
-    /// Looks for events until enough messages have some.
-    fn search(reader: &mut TraceReader, filter: &TraceFilter, limit: usize) -> Result<Self, Failure> {
-        let mut wanted = limit.saturating_mul(4).max(200);
-        loop {
-            let events = reader.search(filter, wanted).map_err(broken)?;
-            let is_all = events.len() < wanted;
-            let (mut seen, mut found) = (BTreeSet::new(), Self { messages: Vec::new(), others: Vec::new() });
-            for event in events {
-                let full = found.messages.len().saturating_add(found.others.len()) >= limit;
-                match event.id.as_deref().and_then(|id| id.parse::<QueueId>().ok()) {
-                    Some(id) if !full && seen.insert(id) => found.messages.push(id),
-                    None if !full => found.others.push(event),
-                    Some(_) | None => {}
-                }
-            }
-            let count = found.messages.len().saturating_add(found.others.len());
-            if is_all || count >= limit || wanted >= EVENTS_MAX {
-                return Ok(found);
-            }
-            wanted = wanted.saturating_mul(8).min(EVENTS_MAX);
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.others.is_empty()
-    }
-
-    /// Every event of the messages found, oldest message first.
-    fn events(self, reader: &mut TraceReader, narrow: bool) -> Result<Vec<TracedEvent>, Failure> {
-        let mut events = Vec::new();
-        for id in self.messages.iter().rev() {
-            events.extend(reader.timeline(*id).map_err(broken)?);
-        }
-        events.extend(self.others);
-        if !narrow {
-            events.sort_by_key(|event| event.seq);
-        }
-        Ok(events)
-    }
-}
-
 /// One line for each message, and one for each other event.
 fn listing(reader: &mut TraceReader, found: &TracedMessages) -> Result<String, Failure> {
     let mut rows = Vec::new();
     for id in &found.messages {
         let events = reader.timeline(*id).map_err(broken)?;
-        rows.push(way::row(*id, &events));
+        rows.push(trace::row(*id, &events));
     }
     let mut parts = Vec::new();
     if !rows.is_empty() {
         parts.push(table(&["MESSAGE", "ACCEPTED", "FROM", "TO", "STATE", "BY", "SUBJECT"], &rows));
     }
     if !found.others.is_empty() {
-        parts.push(found.others.iter().map(way::line).collect::<Vec<_>>().join("\n"));
+        parts.push(found.others.iter().map(trace::line).collect::<Vec<_>>().join("\n"));
     }
     if !rows.is_empty() {
         parts.push("`sealpost trace ID` shows the whole way of a message.".to_owned());
@@ -283,7 +219,7 @@ fn follow(
             if as_json {
                 say_line(event);
             } else {
-                say(&way::line(event));
+                say(&trace::line(event));
             }
         }
         if !more {
@@ -348,8 +284,6 @@ pub(super) fn moment(text: &str) -> Result<UnixMillis, String> {
     Ok(UnixMillis(at.as_millisecond()))
 }
 
-/// Events that are looked through for messages.
-const EVENTS_MAX: usize = 100_000;
 /// Events that are shown at once while following.
 const FOLLOW_MAX: usize = 1_000;
 /// How often a follower looks.

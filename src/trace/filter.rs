@@ -85,6 +85,22 @@ impl TraceFilter {
         (!all.is_empty()).then(|| all.join(" AND "))
     }
 
+    /// Adds what a word that says no more means: a queue ID, a Message-ID, an address or a domain.
+    pub fn name(&mut self, what: &str) {
+        let what = what.trim();
+        if let Ok(id) = what.parse::<QueueId>() {
+            self.id = Some(id);
+        } else if what.starts_with('<') {
+            self.message_id = Some(what.to_owned());
+        } else if let Some(domain) = what.strip_prefix('@') {
+            self.domain = Some(domain.to_owned());
+        } else if what.contains('@') {
+            self.named = Some(what.to_owned());
+        } else {
+            self.domain = Some(what.to_owned());
+        }
+    }
+
     /// Whether anything but dates is asked for.
     #[must_use]
     pub fn is_narrow(&self) -> bool {

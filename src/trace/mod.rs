@@ -4,6 +4,7 @@
 mod code;
 mod decisions;
 mod filter;
+mod found;
 mod reader;
 mod record;
 mod recorder;
@@ -13,10 +14,12 @@ mod terms;
 #[cfg(test)]
 mod tests;
 mod tls_report;
+mod way;
 mod writer;
 
 pub use code::StoredWord;
 pub use filter::TraceFilter;
+pub use found::TracedMessages;
 pub use reader::TraceReader;
 pub use record::{EventFacts, EventKind, TracedEvent};
 pub use recorder::{DroppedEvents, EventRecorder};
@@ -25,4 +28,5 @@ pub use sums::{RequiredQuality, Sum, SumKey, TlsQuality};
 pub use tls_report::{
     DomainCount, ForcibleDomain, PartnerShare, SecurityCount, TlsReport, TlsShare, TroubleCount, date_of_day,
 };
+pub use way::{clean, details, is_open, line, row, said};
 pub use writer::TraceStore;

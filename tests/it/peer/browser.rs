@@ -44,6 +44,13 @@ impl WebRequest {
         }
     }
 
+    /// The fields of a form.
+    pub(crate) fn form(self, fields: &[(&str, &str)]) -> Self {
+        let one = |(name, value): &(&str, &str)| format!("{name}={}", encoded(value));
+        let body: Vec<_> = fields.iter().map(one).collect();
+        self.body("application/x-www-form-urlencoded", &body.join("&"))
+    }
+
     fn body(self, kind: &str, body: &str) -> Self {
         let with = self.header("Content-Type", kind).header("Content-Length", &body.len().to_string());
         Self { body: body.to_owned(), ..with }
@@ -68,8 +75,7 @@ impl WebAnswer {
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body)
-            .unwrap_or_else(|fault| panic!("{fault}: {}\n{}", self.head, self.body))
+        serde_json::from_str(&self.body).unwrap_or_else(|fault| panic!("{fault}: {}\n{}", self.head, self.body))
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -91,4 +97,13 @@ fn unchunked(mut body: &str) -> String {
         body = rest[size..].strip_prefix("\r\n").unwrap();
     }
     whole
+}
+
+/// A value as a form or a query has it.
+pub(crate) fn encoded(value: &str) -> String {
+    let one = |octet: u8| match octet {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(octet).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    value.bytes().map(one).collect()
 }
