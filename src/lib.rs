@@ -30,6 +30,7 @@ pub mod submit;
 pub mod metrics;
 
 pub mod admin;
+pub mod console;
 pub mod import;
 
 pub mod config;

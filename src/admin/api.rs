@@ -98,7 +98,7 @@ fn view(message: QueuedMessage, blocked: &BTreeMap<LaneKey, LaneView>) -> Messag
     MessageView::new(message, blocked)
 }
 
-async fn status(State(control): State<Control>) -> Result<Json<Status>, Refusal> {
+pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status>, Refusal> {
     let queue = control.spool.stats().await?;
     let lanes = control.scheduler.snapshot().await.lanes;
     Ok(Json(Status {
@@ -118,7 +118,7 @@ async fn reload(State(control): State<Control>) -> Result<Json<ReloadAnswer>, Re
     })
 }
 
-async fn alerts(State(control): State<Control>) -> Json<AlertsView> {
+pub(super) async fn alerts(State(control): State<Control>) -> Json<AlertsView> {
     Json(control.alert_office.alerts())
 }
 
@@ -126,7 +126,7 @@ async fn test_alerts(State(control): State<Control>) -> Json<AlertTestReport> {
     Json(Arc::clone(&control.alert_office).test().await)
 }
 
-async fn connectors(State(control): State<Control>) -> Json<Connectors> {
+pub(super) async fn connectors(State(control): State<Control>) -> Json<Connectors> {
     // Without the spool the rest is shown all the same.
     let lanes = control.spool.top(LIST_MAX).await.unwrap_or_default();
     let mut waiting = WaitingByConnector::new();
@@ -154,7 +154,7 @@ async fn list_by(
     listed(&control, query).await.map(Json)
 }
 
-async fn listed(control: &Control, query: ListQuery) -> Result<QueueList, Refusal> {
+pub(super) async fn listed(control: &Control, query: ListQuery) -> Result<QueueList, Refusal> {
     let mut after = query.after.as_deref().map(parse).transpose()?;
     let limit = query.limit.unwrap_or(LIST_DEFAULT).min(LIST_MAX);
     let total = control.spool.stats().await?;
@@ -187,14 +187,17 @@ async fn top(
     Ok(Json(QueueTop { total: total.into(), database, lanes: counts.into_iter().map(lane).collect() }))
 }
 
-async fn show(State(control): State<Control>, Path(id): Path<String>) -> Result<Json<MessageView>, Refusal> {
+pub(super) async fn show(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+) -> Result<Json<MessageView>, Refusal> {
     let id = parse(&id)?;
     let message = control.spool.show(id).await?.ok_or_else(|| unknown(id))?;
     let view = control.views(vec![message]).pop().ok_or_else(|| unknown(id))?;
     Ok(Json(view))
 }
 
-async fn retry(
+pub(super) async fn retry(
     State(control): State<Control>,
     asker: Asker,
     Json(request): Json<RetryRequest>,
@@ -239,7 +242,7 @@ async fn made_due(
     }))
 }
 
-async fn remove(
+pub(super) async fn remove(
     State(control): State<Control>,
     asker: Asker,
     Path(id): Path<String>,
@@ -264,7 +267,7 @@ async fn remove(
     }
 }
 
-async fn hold(
+pub(super) async fn hold(
     State(control): State<Control>,
     asker: Asker,
     Path(id): Path<String>,
@@ -285,7 +288,7 @@ async fn hold(
     }
 }
 
-async fn release(
+pub(super) async fn release(
     State(control): State<Control>,
     asker: Asker,
     Path(id): Path<String>,
@@ -300,7 +303,7 @@ async fn release(
     made_due(&control, Some(id), recipients).await
 }
 
-async fn bounce(
+pub(super) async fn bounce(
     State(control): State<Control>,
     asker: Asker,
     Path(id): Path<String>,
@@ -367,7 +370,11 @@ async fn resume(
     set_pause(&control, &name, false).await
 }
 
-async fn set_pause(control: &Control, name: &str, paused: bool) -> Result<Json<PausedConnectors>, Refusal> {
+pub(super) async fn set_pause(
+    control: &Control,
+    name: &str,
+    paused: bool,
+) -> Result<Json<PausedConnectors>, Refusal> {
     let connectors = Arc::clone(&control.operator).pause(name.to_owned(), paused).await;
     connectors
         .map(|connectors| Json(PausedConnectors { connectors }))

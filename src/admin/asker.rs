@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// Who asks.
 #[derive(Debug, Clone)]
-pub(super) enum Asker {
+pub enum Asker {
     /// A user of this machine over the control socket, as the kernel says.
     User(Option<u32>),
     /// The bearer of a token, by his name in the file.

@@ -62,7 +62,13 @@ impl FromRequestParts<Control> for Asker {
 }
 
 /// An error answer: a status and one sentence, or one line for each error.
-pub(super) struct Refusal(pub(super) StatusCode, pub(super) String);
+#[derive(Debug)]
+pub struct Refusal(
+    /// The status of the answer.
+    pub StatusCode,
+    /// Why.
+    pub String,
+);
 
 pub(super) fn parse(text: &str) -> Result<QueueId, Refusal> {
     text.parse().map_err(|fault| Refusal(StatusCode::BAD_REQUEST, format!("{text:?}: {fault}")))

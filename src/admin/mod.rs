@@ -4,6 +4,7 @@
 mod actions;
 mod alarms;
 mod api;
+mod ask;
 mod asker;
 mod control;
 mod operator;
@@ -16,7 +17,8 @@ mod view;
 
 pub use alarms::{Alarm, AlarmChanges, AlarmKind, Alarms};
 pub use api::NEXT_OFFSET;
-pub use control::Control;
+pub use asker::Asker;
+pub use control::{Control, Refusal};
 pub use operator::{
     AlertOffice, AlertTestAnswer, KeepAnswer, LookAnswer, Operator, OverrideAnswer, PauseAnswer,
     ReleaseAnswer, ReloadFailure, WaitingByConnector, Watchman,

@@ -50,15 +50,16 @@ struct TokenGuard {
 }
 
 impl AdminSite {
-    /// The routes. All but `/health` need a token: a reader's if nothing changes, an operator's for the rest.
-    pub fn router(self) -> Router {
+    /// The routes, with those of the console. All others but `/health` need a token: a reader's if nothing changes, an
+    /// operator's for the rest.
+    pub fn router(self, console: Router) -> Router {
         let guard = |role| from_fn_with_state(TokenGuard { site: self.clone(), role }, authorise);
         let reading = Control::reading().with_state(self.control.clone()).route_layer(guard(Role::Reader));
         let operating =
             Control::operating().with_state(self.control.clone()).route_layer(guard(Role::Operator));
         let metrics = Router::new().route("/metrics", get(metrics)).route_layer(guard(Role::Reader));
         let open = Router::new().route("/health", get(health)).merge(metrics).with_state(self.clone());
-        open.nest(API, reading.merge(operating)).layer(from_fn(harden))
+        open.nest(API, reading.merge(operating)).merge(console).layer(from_fn(harden))
     }
 }
 

@@ -20,6 +20,7 @@ mod incidents;
 mod lookout;
 mod loosened;
 mod monitor;
+mod outlook;
 mod overrides;
 mod paused;
 mod pickup;

@@ -9,11 +9,13 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::outlook::ConsoleOutlook;
 use super::reload::Reloader;
 use super::{StartFault, ends, guard, process};
 use crate::admin::{AdminListener, AdminSite, AlarmKind, Control, MonitoringSource};
 use crate::config::Config;
 use crate::connector::LiveTable;
+use crate::console::Console;
 use crate::listen::ListenerState;
 use crate::mail::{Clock, UnixMillis};
 use crate::metrics::{LaneReadings, Metrics, PageFormat, ProcessReadings, QueueReadings, Readings};
@@ -101,8 +103,13 @@ impl Monitor {
         control: Control,
         stop: &CancellationToken,
     ) -> TaskTracker {
-        let (vitals, tokens) = (self.vitals.clone(), self.reloader.tokens());
-        let router = AdminSite { tokens, monitored: Arc::new(self), control }.router();
+        let (vitals, tokens, reloader) =
+            (self.vitals.clone(), self.reloader.tokens(), Arc::clone(&self.reloader));
+        let data_dir = reloader.data_dir();
+        let monitored: Arc<dyn MonitoringSource> = Arc::new(self);
+        let outlook = Arc::new(ConsoleOutlook { reloader, monitored: Arc::clone(&monitored) });
+        let console = Console::new(control.clone(), Arc::clone(&tokens), outlook, &data_dir);
+        let router = AdminSite { tokens, monitored, control }.router(console.router());
         let (tracker, loops) = listener.serve(&router, stop);
         loops.into_iter().for_each(|one| vitals.adopt("the admin listener", one));
         tracker

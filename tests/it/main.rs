@@ -26,6 +26,7 @@ mod client_certificates;
 mod commands;
 mod config_files;
 mod conformance;
+mod console;
 mod crash;
 mod crowd;
 mod dates;

@@ -75,7 +75,8 @@ impl WebAnswer {
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|fault| panic!("{fault}: {}\n{}", self.head, self.body))
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|fault| panic!("{fault}: {}\n{}", self.head, self.body))
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

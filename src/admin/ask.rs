@@ -1,0 +1,78 @@
+//! What the console asks of the daemon: what the API answers, as values.
+
+use axum::Json;
+use axum::extract::{Path, State};
+
+use super::api;
+use super::asker::Asker;
+use super::control::{Control, Refusal};
+use super::view::{Connectors, ListQuery, MessageView, QueueAction, QueueList, RetryRequest, Status};
+use crate::alert::AlertsView;
+use crate::mail::UnixMillis;
+
+impl Control {
+    /// As `GET /status`.
+    ///
+    /// # Errors
+    /// The spool can't be read.
+    pub async fn status(&self) -> Result<Status, Refusal> {
+        api::status(State(self.clone())).await.map(|Json(status)| status)
+    }
+
+    /// As `GET /queue`.
+    ///
+    /// # Errors
+    /// The spool can't be read, or the message to continue after is none.
+    pub async fn list(&self, query: ListQuery) -> Result<QueueList, Refusal> {
+        api::listed(self, query).await
+    }
+
+    /// As `GET /queue/{id}`.
+    ///
+    /// # Errors
+    /// It is not queued, or the spool can't be read.
+    pub async fn message(&self, id: String) -> Result<MessageView, Refusal> {
+        api::show(State(self.clone()), Path(id)).await.map(|Json(message)| message)
+    }
+
+    /// As `GET /connectors`.
+    pub async fn connectors(&self) -> Connectors {
+        let Json(connectors) = api::connectors(State(self.clone())).await;
+        connectors
+    }
+
+    /// As `GET /alerts`.
+    pub async fn alerts(&self) -> AlertsView {
+        let Json(alerts) = api::alerts(State(self.clone())).await;
+        alerts
+    }
+
+    /// When the message that is queued longest was accepted.
+    pub async fn oldest(&self) -> Option<UnixMillis> {
+        self.spool.oldest().await.ok().flatten()
+    }
+
+    /// Does something with one message.
+    ///
+    /// # Errors
+    /// It is not queued, or it can't be done now.
+    pub async fn act_on(&self, id: String, action: QueueAction, asker: Asker) -> Result<(), Refusal> {
+        let (state, path) = (State(self.clone()), Path(id.clone()));
+        match action {
+            QueueAction::Retry => api::retry(state, asker, Json(RetryRequest { id: Some(id) })).await,
+            QueueAction::Hold => api::hold(state, asker, path).await,
+            QueueAction::Release => api::release(state, asker, path).await,
+            QueueAction::Bounce => api::bounce(state, asker, path).await,
+            QueueAction::Remove => api::remove(state, asker, path).await,
+        }
+        .map(drop)
+    }
+
+    /// Pauses or resumes an outbound connector.
+    ///
+    /// # Errors
+    /// There is no such connector, or its state can't be kept.
+    pub async fn set_paused(&self, name: &str, paused: bool) -> Result<(), Refusal> {
+        api::set_pause(self, name, paused).await.map(drop)
+    }
+}

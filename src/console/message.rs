@@ -1,0 +1,166 @@
+//! One message: its whole way, what the queue says of it, and what an operator can do with it.
+
+use axum::Form;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+
+use super::door::SealForm;
+use super::page::{date, failed, page, refused, seal, table};
+use super::sessions::Visitor;
+use super::site::Console;
+use crate::admin::{MessageView, QueueAction};
+use crate::mail::{Clock, QueueId, UnixMillis};
+use crate::trace::{TracedEvent, clean, details, said};
+
+/// A message of the queue.
+pub(super) async fn queued(
+    State(console): State<Console>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> Response {
+    show(&console, &visitor, "/queue", id).await
+}
+
+/// A message that was traced.
+pub(super) async fn traced(
+    State(console): State<Console>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> Response {
+    show(&console, &visitor, "/trace", id).await
+}
+
+async fn show(console: &Console, visitor: &Visitor, place: &str, id: String) -> Response {
+    let Ok(number) = id.parse::<QueueId>() else {
+        return failed(visitor, StatusCode::NOT_FOUND, "That is no queue ID.");
+    };
+    let now = Clock::wall();
+    let found = console.tracked(move |reader| {
+        Some((reader.timeline(number).ok()?, reader.reported_by(number).ok().flatten()))
+    });
+    let (events, about) = found.await.unwrap_or_default();
+    let queued = console.control.message(id).await.ok();
+    if events.is_empty() && queued.is_none() {
+        let why = "No message of this ID is queued, and none was tracked.";
+        return failed(visitor, StatusCode::NOT_FOUND, why);
+    }
+    let body = html! {
+        (head(&events, queued.as_ref()))
+        @if let Some(about) = about { p { "It reports on " a.mono href=(format!("/trace/{about}")) { (about) } "." } }
+        @if let Some(message) = &queued { (waiting(visitor, message, now)) }
+        section aria-labelledby="way" {
+            h2 #way { "Its way" }
+            @if events.is_empty() { p.empty { "Nothing of it was tracked." } }
+            ol.way { @for event in &events { (step(event)) } }
+            @if queued.is_none() { p.hint { "It is not queued any more." } }
+        }
+    };
+    page(visitor, place, &format!("Message {number}"), &body)
+}
+
+fn head(events: &[TracedEvent], queued: Option<&MessageView>) -> Markup {
+    let facts = events.first().map(|event| &event.facts);
+    let from = facts
+        .and_then(|facts| facts.reverse_path.clone())
+        .or_else(|| queued.map(|one| one.reverse_path.clone()));
+    html! {
+        dl.facts {
+            @if let Some(from) = from { dt { "From" } dd { "<" (clean(&from)) ">" } }
+            @if let Some(facts) = facts {
+                @if !facts.recipients.is_empty() { dt { "To" } dd { (clean(&facts.recipients.join(", "))) } }
+                @if let Some(subject) = &facts.subject { dt { "Subject" } dd { (clean(subject)) } }
+                @if let Some(id) = &facts.message_id { dt { "Message-ID" } dd.mono { "<" (clean(id)) ">" } }
+                @if let Some(size) = facts.size { dt { "Size" } dd { (super::page::number(size)) " octets" } }
+            }
+        }
+    }
+}
+
+/// One event of the way: what happened, and what is known of it.
+fn step(event: &TracedEvent) -> Markup {
+    let tone = match event.event.as_str() {
+        "delivered" => "good",
+        "failed" | "refused" | "plaintext" => "bad",
+        "deferred" | "held" | "waived" | "rerouted" => "warn",
+        _ => "",
+    };
+    html! {
+        li class=(tone) {
+            time datetime=(event.at) { (event.at) }
+            p { (said(event)) }
+            @let lines = details(event);
+            @if !lines.is_empty() { ul { @for line in lines { li { (clean(&line)) } } } }
+            @if let Some(report) = &event.facts.report { p { a.mono href=(format!("/trace/{report}")) { "The report" } } }
+        }
+    }
+}
+
+/// What the queue says, and what can be done.
+fn waiting(visitor: &Visitor, message: &MessageView, now: UnixMillis) -> Markup {
+    html! {
+        section aria-labelledby="queued" {
+            h2 #queued { "In the queue" }
+            @if let Some(why) = &message.held { p.warn { "Held: " (clean(why)) } }
+            (table("Recipients that are not done", &["Recipient", "#Attempts", "Next attempt", "Last reason"], &html! {
+                @for recipient in &message.recipients {
+                    tr {
+                        th scope="row" { (clean(&recipient.forward_path)) }
+                        td.n { (recipient.attempts) }
+                        td { @if recipient.leased { "under way" } @else { (date(recipient.next_at, now)) } }
+                        td { @if let Some(last) = &recipient.last { (last.status) " " (clean(&last.reason))
+                            @if let Some(hint) = &last.hint { p.hint { (hint.advice) } } }
+                            @if let Some(words) = &recipient.overridden { p.hint { (clean(words)) } } }
+                    }
+                }
+            }))
+            @if visitor.is_operator() { div.deeds {
+                @if message.held.is_some() { (deed(visitor, message.id, "release", "Release", None)) }
+                @else {
+                    (deed(visitor, message.id, "retry", "Try now", None))
+                    (deed(visitor, message.id, "hold", "Hold", None))
+                }
+                (deed(visitor, message.id, "bounce", "Give up and report", Some("Give it up? The sender gets a report, and the message is gone.")))
+                (deed(visitor, message.id, "remove", "Remove", Some("Remove it? Nobody is notified, and the message is gone.")))
+            } }
+        }
+    }
+}
+
+fn deed(visitor: &Visitor, id: QueueId, deed: &str, label: &str, confirm: Option<&str>) -> Markup {
+    html! {
+        form method="post" action=(format!("/queue/{id}/{deed}")) {
+            (seal(visitor))
+            button class=[confirm.map(|_| "danger")] data-confirm=[confirm] { (label) }
+        }
+    }
+}
+
+/// Does something with a message, and shows it again.
+pub(super) async fn act(
+    State(console): State<Console>,
+    visitor: Visitor,
+    Path((id, deed)): Path<(String, String)>,
+    Form(form): Form<SealForm>,
+) -> Response {
+    let asker = match visitor.operator(&form) {
+        Ok(asker) => asker,
+        Err(fault) => return refused(&visitor, &fault),
+    };
+    let action = match deed.as_str() {
+        "retry" => QueueAction::Retry,
+        "hold" => QueueAction::Hold,
+        "release" => QueueAction::Release,
+        "bounce" => QueueAction::Bounce,
+        "remove" => QueueAction::Remove,
+        _ => return failed(&visitor, StatusCode::NOT_FOUND, "There is nothing of that name to do."),
+    };
+    match console.control.act_on(id.clone(), action, asker).await {
+        Ok(()) if matches!(action, QueueAction::Bounce | QueueAction::Remove) => {
+            Redirect::to("/queue").into_response()
+        }
+        Ok(()) => Redirect::to(&format!("/queue/{id}")).into_response(),
+        Err(fault) => refused(&visitor, &fault),
+    }
+}

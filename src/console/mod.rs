@@ -1,0 +1,17 @@
+//! The console: pages of the admin listener for people. It only shows and asks; `admin::Control` does what is asked.
+
+mod certificates;
+mod chart;
+mod door;
+mod message;
+mod overview;
+mod page;
+mod partners;
+mod queue;
+mod reports;
+mod routes;
+mod sessions;
+mod site;
+mod tracking;
+
+pub use site::{Console, Outlook, OwnCertificate};

@@ -1,0 +1,181 @@
+//! The frame of every page, and what pages are made of. Each value in a page is escaped by the library that writes it.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_SECURITY_POLICY;
+use axum::response::{Html, IntoResponse, Response};
+use maud::{DOCTYPE, Markup, html};
+
+use super::sessions::Visitor;
+use crate::admin::Refusal;
+use crate::mail::{UnixMillis, rfc3339};
+use crate::trace::clean;
+
+/// The pages that the head of each page leads to.
+const PLACES: &[(&str, &str)] = &[
+    ("/", "Overview"),
+    ("/partners", "Partners"),
+    ("/queue", "Queue"),
+    ("/trace", "Trace"),
+    ("/certificates", "Certificates"),
+    ("/reports", "Reports"),
+];
+
+/// A page of the console.
+pub(super) fn page(visitor: &Visitor, place: &str, title: &str, body: &Markup) -> Response {
+    bare(
+        title,
+        &html! {
+            a.skip href="#content" { "Skip to the content" }
+            header {
+                a.brand href="/" { "Sealpost" }
+                nav aria-label="Pages" {
+                    @for (href, name) in PLACES {
+                        a href=(href) aria-current=[(*href == place).then_some("page")] { (name) }
+                    }
+                }
+                form.who method="post" action="/logout" {
+                    span { (visitor.token.name) " (" (visitor.token.role.word()) ")" }
+                    (seal(visitor))
+                    button.plain { "Log out" }
+                }
+            }
+            main #content { h1 { (title) } (body) }
+        },
+    )
+}
+
+/// A page without the head.
+pub(super) fn bare(title: &str, body: &Markup) -> Response {
+    let whole = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " – Sealpost" }
+                link rel="icon" href="data:,";
+                link rel="stylesheet" href="/assets/console.css";
+                script src="/assets/console.js" defer {}
+            }
+            body { (body) }
+        }
+    };
+    ([(CONTENT_SECURITY_POLICY, POLICY)], Html(whole.into_string())).into_response()
+}
+
+/// A page that says why something was not done.
+pub(super) fn failed(visitor: &Visitor, status: StatusCode, why: &str) -> Response {
+    let body = html! {
+        p.bad role="alert" { (clean(why)) }
+        p { a href="/" { "To the overview" } }
+    };
+    (status, page(visitor, "", "This was not done", &body)).into_response()
+}
+
+/// The same for what the daemon refused.
+pub(super) fn refused(visitor: &Visitor, Refusal(status, why): &Refusal) -> Response {
+    failed(visitor, *status, why)
+}
+
+/// What each form has.
+pub(super) fn seal(visitor: &Visitor) -> Markup {
+    html! { input type="hidden" name="seal" value=(visitor.seal); }
+}
+
+/// A table that scrolls by itself where it is wider than the page. The head of a column of numbers begins with `#`.
+pub(super) fn table(caption: &str, heads: &[&str], rows: &Markup) -> Markup {
+    framed(caption, false, heads, rows)
+}
+
+/// A table below a heading that says what its caption would.
+pub(super) fn table_below(caption: &str, heads: &[&str], rows: &Markup) -> Markup {
+    framed(caption, true, heads, rows)
+}
+
+fn framed(caption: &str, hidden: bool, heads: &[&str], rows: &Markup) -> Markup {
+    let head = |head: &str| match head.strip_prefix('#') {
+        Some(number) => html! { th.n scope="col" { (number) } },
+        None => html! { th scope="col" { (head) } },
+    };
+    html! {
+        div.wide tabindex="0" role="region" aria-label=(caption) {
+            table {
+                caption.hidden[hidden] { (caption) }
+                thead { tr { @for one in heads { (head(one)) } } }
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
+/// A date and how far it is from now.
+pub(super) fn date(at: UnixMillis, now: UnixMillis) -> Markup {
+    let text = rfc3339(at);
+    html! { time datetime=(text) title=(text) { (distance(at, now)) } }
+}
+
+/// How far a time is from now, in words.
+pub(super) fn distance(at: UnixMillis, now: UnixMillis) -> String {
+    let (span, ahead) = if at > now { (at.since(now), true) } else { (now.since(at), false) };
+    let words = rough(span);
+    if ahead { format!("in {words}") } else { format!("{words} ago") }
+}
+
+/// A span of time by its largest unit.
+pub(super) fn rough(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+}
+
+/// A value for a query.
+pub(super) fn escaped(value: &str) -> String {
+    let one = |octet: u8| match octet {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+            char::from(octet).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    value.bytes().map(one).collect()
+}
+
+/// A number with its thousands apart.
+pub(super) fn number(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::with_capacity(digits.len().saturating_mul(2));
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && digits.len().saturating_sub(place) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Nothing from anywhere else, and no script or style in the page itself.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_spans_are_read_at_a_glance() {
+        for (count, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(number(count), text);
+        }
+        let now = UnixMillis(1_000_000_000);
+        assert_eq!(distance(now.plus(Duration::from_secs(90_000)), now), "in 25 hours");
+        assert_eq!(distance(now.before(Duration::from_secs(1)), now), "1 second ago");
+        assert_eq!(distance(now.plus(Duration::from_secs(10 * 86_400)), now), "in 10 days");
+    }
+}

@@ -1,0 +1,128 @@
+//! The TLS report as a page, laid out for paper as well.
+
+use axum::extract::{Query, State};
+use axum::response::Response;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::chart::{DayOfMail, bars};
+use super::page::{number, page, table, table_below};
+use super::sessions::Visitor;
+use super::site::Console;
+use crate::mail::Clock;
+use crate::trace::{TlsReport, TlsShare, TroubleCount, clean};
+
+/// Over how many days.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct ReportQuery {
+    days: Option<i64>,
+}
+
+/// The report of so many days.
+pub(super) async fn report(
+    State(console): State<Console>,
+    visitor: Visitor,
+    Query(query): Query<ReportQuery>,
+) -> Response {
+    let days = query.days.unwrap_or(30).clamp(1, DAYS_MAX);
+    let today = Clock::wall().day();
+    let range = (today.saturating_sub(days.saturating_sub(1)), today);
+    let made = console.tracked(move |reader| {
+        let sums = reader.sums(range.0, range.1).ok()?;
+        Some((TlsReport::of(&sums, range), DayOfMail::all(&sums, range)))
+    });
+    let body = html! {
+        form.filter.noprint method="get" action="/reports" {
+            label { "Days" select name="days" {
+                @for choice in [7, 30, 90, 365] { option value=(choice) selected[choice == days] { (choice) } } } }
+            button { "Show" }
+        }
+        @match made.await {
+            None => p.bad { "The tracking store can't be read, or [tracking] is off." },
+            Some((report, by_day)) => (whole(&report, &by_day)),
+        }
+    };
+    page(&visitor, "/reports", "TLS report", &body)
+}
+
+fn whole(report: &TlsReport, by_day: &[DayOfMail]) -> Markup {
+    html! {
+        p { "From " (report.from) " to " (report.to) ". Messages and connections are counted apart." }
+        (bars(by_day))
+        section aria-labelledby="shares" {
+            h2 #shares { "How much goes over TLS" }
+            (table("Shares", &["Direction", "#Messages", "#Over TLS", "#Connections", "#Over TLS", "Versions"], &html! {
+                (share("In", &report.inbound)) (share("Out", &report.outbound))
+            }))
+            (table("What secured what we sent", &["Security", "#Deliveries"], &html! {
+                @for one in &report.by_security { tr { th scope="row" { (one.security) } td.n { (number(one.messages)) } } }
+            }))
+        }
+        section aria-labelledby="partners" {
+            h2 #partners { "By partner" }
+            @if report.partners.is_empty() { p.empty { "No mail of a connector in these days." } } @else {
+                (table_below("Partners", &["Partner", "#In", "#Over TLS", "#Out", "#Over TLS", "#Failed or refused"], &html! {
+                    @for one in report.partners.iter().take(ROWS_MAX) {
+                        tr { th scope="row" { (one.name) } td.n { (number(one.inbound.messages)) } td.n { (percent(&one.inbound)) }
+                            td.n { (number(one.outbound.messages)) } td.n { (percent(&one.outbound)) } td.n { (number(one.failed)) } }
+                    }
+                }))
+                (rest(report.partners.len()))
+            }
+        }
+        (troubles("failing", "Who fails", &report.failing, "Nobody has failed a requirement."))
+        (troubles("certs", "Problems of certificates", &report.certificates, "There were none."))
+        (troubles("policy", "Refused by a connector", &report.refused, "No client was refused."))
+        (troubles("plain", "Sent in plaintext for lack of TLS", &report.without_tls, "Nothing was."))
+        section aria-labelledby="could" {
+            h2 #could { "Could be forced today" }
+            @if report.could_be_forced.is_empty() { p.empty { "No domain without a forced connector has shown TLS throughout." } }
+            @for one in report.could_be_forced.iter().take(FORCIBLE_MAX) {
+                details { summary { (one.domain) ": " (number(one.messages)) " deliveries, " (one.quality) } pre { (one.connector) } }
+            }
+            (rest_of(report.could_be_forced.len(), FORCIBLE_MAX))
+        }
+    }
+}
+
+fn share(direction: &str, share: &TlsShare) -> Markup {
+    let versions = share.by_version.iter().map(|(version, count)| format!("{version} {}", number(*count)));
+    html! {
+        tr { th scope="row" { (direction) } td.n { (number(share.messages)) } td.n { (percent(share)) }
+            td.n { (number(share.connections)) } td.n { (number(share.connections_over_tls)) }
+            td { (versions.collect::<Vec<_>>().join(", ")) } }
+    }
+}
+
+fn percent(share: &TlsShare) -> String {
+    share.percent().map_or_else(|| "–".to_owned(), |percent| format!("{percent} %"))
+}
+
+fn troubles(id: &str, title: &str, counts: &[TroubleCount], none: &str) -> Markup {
+    html! {
+        section aria-labelledby=(id) {
+            h2 id=(id) { (title) }
+            @if counts.is_empty() { p.empty { (none) } } @else {
+                (table_below(title, &["Domain", "Connector", "Reason", "#How often"], &html! {
+                    @for one in counts.iter().take(ROWS_MAX) {
+                        tr { th scope="row" { (clean(&one.domain)) } td { (one.connector) }
+                            td { a href=(format!("/trace?reason={}", one.reason)) { (one.reason) } } td.n { (number(one.count)) } }
+                    }
+                }))
+                (rest(counts.len()))
+            }
+        }
+    }
+}
+
+fn rest(count: usize) -> Markup {
+    rest_of(count, ROWS_MAX)
+}
+
+fn rest_of(count: usize, shown: usize) -> Markup {
+    html! { @if count > shown { p.hint { "And " (count - shown) " more: see " code { "sealpost report tls" } "." } } }
+}
+
+const DAYS_MAX: i64 = 730;
+const ROWS_MAX: usize = 100;
+const FORCIBLE_MAX: usize = 50;

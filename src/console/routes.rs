@@ -1,0 +1,42 @@
+//! The routes of the console.
+
+use axum::Router;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use super::site::Console;
+use super::{certificates, door, message, overview, partners, queue, reports, tracking};
+
+impl Console {
+    /// The routes. All but the door and what dresses it need a session.
+    pub fn router(self) -> Router {
+        let guarded = Router::new()
+            .route("/", get(overview::overview))
+            .route("/partners", get(partners::partners))
+            .route("/connectors/{name}/{deed}", post(partners::act))
+            .route("/queue", get(queue::queue))
+            .route("/queue/{id}", get(message::queued))
+            .route("/queue/{id}/{deed}", post(message::act))
+            .route("/trace", get(tracking::search))
+            .route("/trace/{id}", get(message::traced))
+            .route("/certificates", get(certificates::certificates))
+            .route("/reports", get(reports::report))
+            .route("/logout", post(door::log_out))
+            .route_layer(from_fn_with_state(self.clone(), door::admit));
+        Router::new()
+            .route("/login", get(door::show).post(door::log_in))
+            .route("/assets/console.css", get(|| asset("text/css; charset=utf-8", STYLE)))
+            .route("/assets/console.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
+            .merge(guarded)
+            .with_state(self)
+    }
+}
+
+async fn asset(kind: &'static str, text: &'static str) -> Response {
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")], text).into_response()
+}
+
+const STYLE: &str = include_str!("assets/console.css");
+const SCRIPT: &str = include_str!("assets/console.js");

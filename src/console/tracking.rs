@@ -1,0 +1,138 @@
+//! The search for messages, also of those that have left.
+
+use axum::extract::{Query, State};
+use axum::response::Response;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::page::{page, table};
+use super::sessions::Visitor;
+use super::site::Console;
+use crate::mail::{QueueId, UnixMillis, rfc3339};
+use crate::trace::{self, EventKind, StoredWord as _, TraceFilter, TracedEvent, TracedMessages};
+
+/// What is looked for; an empty field asks for nothing.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct TraceQuery {
+    q: String,
+    subject: String,
+    partner: String,
+    connector: String,
+    event: String,
+    reason: String,
+    tls: String,
+    /// A date, as a browser's field of dates has it.
+    since: String,
+    until: String,
+}
+
+impl TraceQuery {
+    fn filter(&self) -> TraceFilter {
+        let asked = |value: &str| (!value.trim().is_empty()).then(|| value.trim().to_owned());
+        let day = |value: &str, time: &str| {
+            let at: Option<jiff::Timestamp> = format!("{}T{time}Z", value.trim()).parse().ok();
+            at.map(|at| UnixMillis(at.as_millisecond()))
+        };
+        let mut filter = TraceFilter {
+            subject: self.subject.split_whitespace().map(str::to_owned).collect(),
+            partner: asked(&self.partner),
+            connector: asked(&self.connector),
+            kinds: EventKind::named(self.event.trim()).into_iter().collect(),
+            reason: asked(&self.reason),
+            tls: asked(&self.tls),
+            since: day(&self.since, "00:00:00"),
+            until: day(&self.until, "23:59:59.999"),
+            ..TraceFilter::default()
+        };
+        if let Some(what) = asked(&self.q) {
+            filter.name(&what);
+        }
+        filter
+    }
+}
+
+/// What was found: rows of messages, other events in words, and since when anything is kept.
+struct TraceFindings {
+    rows: Vec<(QueueId, Vec<String>)>,
+    others: Vec<TracedEvent>,
+    since: Option<UnixMillis>,
+}
+
+/// The search and what it finds.
+pub(super) async fn search(
+    State(console): State<Console>,
+    visitor: Visitor,
+    Query(query): Query<TraceQuery>,
+) -> Response {
+    let filter = query.filter();
+    let found = console.tracked(move |reader| {
+        let found = TracedMessages::search(reader, &filter, MESSAGES_MAX).ok()?;
+        let mut rows = Vec::new();
+        for id in &found.messages {
+            rows.push((*id, trace::row(*id, &reader.timeline(*id).ok()?)));
+        }
+        Some(TraceFindings { rows, others: found.others, since: reader.since().ok().flatten() })
+    });
+    let body = html! {
+        (form(&query))
+        @match found.await {
+            None => p.bad { "The tracking store can't be read, or [tracking] is off." },
+            Some(found) => (findings(&found)),
+        }
+    };
+    page(&visitor, "/trace", "Trace", &body)
+}
+
+fn findings(found: &TraceFindings) -> Markup {
+    html! {
+        @if found.rows.is_empty() && found.others.is_empty() {
+            p.empty { "Nothing matches. "
+                @match found.since {
+                    Some(since) => { "Tracking begins " (rfc3339(since)) "." },
+                    None => "Nothing has been tracked yet.",
+                } }
+        }
+        @if !found.rows.is_empty() {
+            (table("Messages, the newest first", &["Message", "Accepted", "From", "To", "State", "By", "Subject"], &html! {
+                @for (id, cells) in &found.rows {
+                    tr {
+                        th scope="row" { a.mono href=(format!("/trace/{id}")) { (id) } }
+                        @for cell in cells.iter().skip(1) { td { (cell) } }
+                    }
+                }
+            }))
+            @if found.rows.len() == MESSAGES_MAX { p.hint { "Only the newest " (MESSAGES_MAX) " are shown: ask for less." } }
+        }
+        @if !found.others.is_empty() {
+            section aria-labelledby="others" {
+                h2 #others { "Events that are about no message" }
+                ul.lines { @for event in &found.others { li.mono { (trace::line(event)) } } }
+            }
+        }
+    }
+}
+
+fn form(query: &TraceQuery) -> Markup {
+    html! {
+        form.filter method="get" action="/trace" role="search" {
+            label.main { "Address, domain, queue ID or <Message-ID>"
+                input type="search" name="q" value=(query.q) placeholder="bob@partner.example"; }
+            label { "Words of the Subject" input name="subject" value=(query.subject); }
+            label { "Partner" input name="partner" value=(query.partner); }
+            label { "Connector" input name="connector" value=(query.connector); }
+            label { "Event"
+                select name="event" {
+                    option value="" { "any" }
+                    @for (_, word, _) in EventKind::ALL { option value=(word) selected[*word == query.event] { (word) } }
+                } }
+            label { "Reason" input name="reason" value=(query.reason) placeholder="starttls-not-offered"; }
+            label { "TLS" input name="tls" value=(query.tls) placeholder="TLSv1.3, plaintext"; }
+            label { "From the day" input type="date" name="since" value=(query.since); }
+            label { "To the day" input type="date" name="until" value=(query.until); }
+            button { "Search" }
+        }
+    }
+}
+
+const MESSAGES_MAX: usize = 100;

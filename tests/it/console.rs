@@ -1,0 +1,193 @@
+//! The console of the shipped program: who gets in, what its pages say, and that no page of another site acts by it.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::peer::browser::{WebAnswer, WebRequest, encoded};
+use crate::peer::client::Client;
+use crate::peer::daemon::Daemon;
+use crate::peer::sink::{Manner, Sink};
+use crate::peer::site::{IDENTITY, OPPORTUNISTIC, QUICK, Site, outbound};
+use crate::peer::{LONG, eventually, mix};
+
+const READER: &str = "0123456789abcdef0123456789abcdef";
+const OPERATOR: &str = "fedcba9876543210fedcba9876543210";
+const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"tokens\"\n\n";
+
+struct Scene {
+    site: Site,
+    daemon: Daemon,
+    /// The partner that takes mail, and the one that breaks its promise.
+    _sinks: [Sink; 2],
+    /// The message that waits.
+    waiting: String,
+}
+
+fn write_tokens(site: &Site, text: &str) {
+    let file = site.home.path().join("tokens");
+    std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let site = Site::new();
+        write_tokens(&site, &format!("reader grafana {READER}\noperator ada {OPERATOR}\n"));
+        let (good, bad) = (Sink::start(Manner::clear()).await, Sink::start(Manner::clear()).await);
+        let config = format!(
+            "{ADMIN}{QUICK}{}{}",
+            outbound("plain", "plain.test", good.address, OPPORTUNISTIC),
+            outbound("bank", "bank.test", bad.address, IDENTITY),
+        );
+        let daemon = site.start(&config).await;
+        let mut client = Client::hello(daemon.at("in")).await;
+        for to in ["bob@plain.test", "eve@bank.test"] {
+            let mut message = mix::plain(to, 1, 100, "ada@a.test", to).remove(0);
+            let content = String::from_utf8(message.content).unwrap();
+            let forged = content.replacen("Subject: ", "Subject: <script>alert(1)</script> ", 1);
+            assert_ne!(forged, content);
+            message.content = forged.into_bytes();
+            assert_eq!(client.transact(&message).await.unwrap().code, 250);
+        }
+        good.messages(1).await;
+        daemon.deferred("eve@bank.test").await;
+        let waiting = daemon.queue().await[0]["id"].as_str().unwrap().to_owned();
+        Self { site, daemon, _sinks: [good, bad], waiting }
+    }
+
+    async fn send(&self, request: WebRequest) -> WebAnswer {
+        request.to(self.daemon.at("admin")).await
+    }
+
+    /// The cookie that a token gets.
+    async fn log_in(&self, token: &str) -> String {
+        let form = WebRequest::new("POST", "/login").form(&[("token", token), ("next", "/queue")]);
+        let answer = self.send(form).await;
+        assert_eq!((answer.status, answer.header("location")), (303, Some("/queue")), "{}", answer.head);
+        let set = answer.header("set-cookie").unwrap();
+        assert!(set.contains("; HttpOnly; SameSite=Strict"), "{set}");
+        set.split(';').next().unwrap().to_owned()
+    }
+
+    async fn page(&self, path: &str, cookie: &str) -> String {
+        let answer = self.send(WebRequest::new("GET", path).header("Cookie", cookie)).await;
+        assert_eq!(answer.status, 200, "{path}: {}\n{}", answer.head, answer.body);
+        assert!(
+            answer.header("content-security-policy").unwrap().contains("script-src 'self'"),
+            "{}",
+            answer.head
+        );
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        answer.body
+    }
+
+    async fn act(&self, path: &str, cookie: &str, seal: &str) -> WebAnswer {
+        self.send(WebRequest::new("POST", path).header("Cookie", cookie).form(&[("seal", seal)])).await
+    }
+}
+
+/// What the forms of a page have.
+fn seal_of(page: &str) -> String {
+    let (_, rest) = page.split_once("name=\"seal\" value=\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_show_what_is_and_need_a_session() {
+    let scene = Scene::start().await;
+    let message = format!("/queue/{}", scene.waiting);
+    let places = ["/", "/partners", "/queue", &message, "/trace", "/certificates", "/reports"];
+    for place in places {
+        let answer = scene.send(WebRequest::new("GET", place)).await;
+        let door = format!("/login?next={}", encoded(place).replace("%2F", "/"));
+        assert_eq!((answer.status, answer.header("location")), (303, Some(&*door)), "{place}");
+    }
+    let cookie = scene.log_in(READER).await;
+    let tracked = eventually("what the store has", LONG, async || {
+        let found = scene.page("/trace?q=eve%40bank.test", &cookie).await;
+        found.contains(&scene.waiting).then_some(found)
+    });
+    // What a stranger wrote is text.
+    let found = tracked.await;
+    assert!(found.contains("&lt;script&gt;alert(1)") && !found.contains("<script>alert"), "{found}");
+    let way = eventually("the attempt in the store", LONG, async || {
+        let way = scene.page(&format!("/trace/{}", scene.waiting), &cookie).await;
+        way.contains("deferred").then_some(way)
+    });
+    assert!(way.await.contains("STARTTLS is not offered"), "the reason is on the way");
+    for (place, words) in [
+        ("/", vec!["Failing now", "STARTTLS is not offered", "Queued messages", "grafana (reader)"]),
+        ("/partners", vec!["bank.test", "1 recipient waits", "TLS if offered"]),
+        ("/queue", vec![&*scene.waiting, "eve@bank.test"]),
+        ("/queue?recipient=%40plain.test", vec!["None of the 1 queued messages"]),
+        (&*message, vec!["In the queue", "eve@bank.test", "STARTTLS is not offered"]),
+        ("/certificates", vec!["CN=ours", "SHA-256"]),
+        ("/reports?days=7", vec!["Sent in plaintext for lack of TLS", "plain.test"]),
+    ] {
+        let page = scene.page(place, &cookie).await;
+        for words in words {
+            assert!(page.contains(words), "{place} has no {words:?}: {page}");
+        }
+        assert!(!page.contains("data-confirm"), "a reader is shown nothing to do: {place}");
+    }
+    let unknown = scene.send(WebRequest::new("GET", "/trace/nonsense").header("Cookie", &cookie)).await;
+    assert_eq!(unknown.status, 404, "{}", unknown.body);
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_acts_and_nobody_else_does() {
+    let scene = Scene::start().await;
+    let (id, reader, operator) = (&scene.waiting, scene.log_in(READER).await, scene.log_in(OPERATOR).await);
+    let place = format!("/queue/{id}");
+    let (theirs, ours) =
+        (seal_of(&scene.page(&place, &reader).await), seal_of(&scene.page(&place, &operator).await));
+    assert_ne!(theirs, ours);
+    let hold = format!("{place}/hold");
+    // A reader; a page of another site, which knows no seal; another session's seal; nobody.
+    for (cookie, seal) in [(&*reader, &*theirs), (&*operator, ""), (&*operator, &*theirs)] {
+        let answer = scene.act(&hold, cookie, seal).await;
+        assert_eq!(answer.status, 403, "{}", answer.body);
+    }
+    assert_eq!(scene.act(&hold, "sealpost-console=nothing", &ours).await.status, 303);
+    assert_eq!(scene.daemon.queue().await[0]["held"], serde_json::Value::Null);
+
+    assert_eq!(scene.act(&hold, &operator, &ours).await.header("location"), Some(&*place));
+    assert_eq!(scene.daemon.queue().await[0]["held"], "by the operator");
+    assert!(scene.page(&place, &operator).await.contains("Held: by the operator"));
+    assert_eq!(scene.act(&format!("{place}/release"), &operator, &ours).await.status, 303);
+    assert_eq!(scene.act("/connectors/bank/pause", &operator, &ours).await.status, 303);
+    assert!(scene.page("/partners", &operator).await.contains("Resume deliveries"));
+    assert_eq!(scene.act("/connectors/nobody/pause", &operator, &ours).await.status, 404);
+    let removed = scene.act(&format!("{place}/remove"), &operator, &ours).await;
+    assert_eq!(removed.header("location"), Some("/queue"));
+    assert!(scene.daemon.queue().await.is_empty());
+    assert!(scene.daemon.log().contains("handling=removed by=\"ada (token)\""), "{}", scene.daemon.log());
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_with_its_token_and_by_logging_out() {
+    let scene = Scene::start().await;
+    let wrong = WebRequest::new("POST", "/login").form(&[("token", "0123456789abcdef0123456789abcdeX")]);
+    let wrong = scene.send(wrong).await;
+    assert_eq!((wrong.status, wrong.header("set-cookie")), (401, None), "{}", wrong.body);
+    let elsewhere = [("token", READER), ("next", "//evil.test/")];
+    let answer = scene.send(WebRequest::new("POST", "/login").form(&elsewhere)).await;
+    assert_eq!(answer.header("location"), Some("/"));
+    let foreign = WebRequest::new("POST", "/login").header("Sec-Fetch-Site", "cross-site");
+    assert_eq!(scene.send(foreign.form(&[("token", READER)])).await.status, 403);
+
+    let (reader, operator) = (scene.log_in(READER).await, scene.log_in(OPERATOR).await);
+    let seal = seal_of(&scene.page("/", &reader).await);
+    let out = scene.act("/logout", &reader, &seal).await;
+    assert_eq!((out.status, out.header("location")), (303, Some("/login")));
+    let gone = scene.send(WebRequest::new("GET", "/").header("Cookie", &reader)).await;
+    assert_eq!(gone.status, 303, "the session has ended");
+
+    scene.page("/", &operator).await;
+    write_tokens(&scene.site, &format!("reader grafana {READER}\n"));
+    scene.daemon.ask(&["reload"]).await;
+    let gone = scene.send(WebRequest::new("GET", "/").header("Cookie", &operator)).await;
+    assert_eq!(gone.status, 303, "the token has been removed");
+    scene.daemon.stop().await;
+}
