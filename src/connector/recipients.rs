@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use crate::mail::{Mailbox, Reply};
+use crate::mail::{Mailbox, Reply, stable_hash};
 
 /// The next hop's answer about a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,11 +80,7 @@ impl Recipients {
     /// A digest that changes with the entries.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        // FNV-1a: enough to detect a changed file, and not meant for security.
-        let octets = self.entries.iter().flat_map(|entry| entry.bytes().chain([b'\n']));
-        octets.fold(0xcbf2_9ce4_8422_2325, |hash: u64, octet| {
-            (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
-        })
+        stable_hash(self.entries.iter().flat_map(|entry| entry.bytes().chain([b'\n'])))
     }
 
     /// The number of entries.

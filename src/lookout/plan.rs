@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::mail::{Domain, UnixMillis};
+use crate::mail::{Domain, UnixMillis, stable_hash};
 
 /// What is looked at as a whole: the hosts of a connector, for a domain where it uses MX.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -255,13 +255,9 @@ fn share(number: u64, of: Duration) -> Duration {
     Duration::from_millis(u64::try_from(part).unwrap_or(millis))
 }
 
-/// A number for a target that stays the same over restarts and versions (FNV-1a).
+/// A number for a target that stays the same over restarts and versions.
 fn seed(target: &LookTarget) -> u64 {
-    let text = target.to_string();
-    let sum = text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum: u64, octet| {
-        (sum ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
-    });
-    mixed(sum, 0)
+    mixed(stable_hash(target.to_string().bytes()), 0)
 }
 
 /// Another number, as good as random (SplitMix64).

@@ -12,6 +12,7 @@ mod dsn;
 mod edit;
 mod envelope;
 mod extension;
+mod hash;
 mod header;
 mod network;
 mod public;
@@ -31,6 +32,7 @@ pub use dsn::{MessageDsn, Notify, Occasion, RecipientDsn, Ret, from_xtext, is_xt
 pub use edit::{Edit, edited};
 pub use envelope::{BodyType, Envelope, Recipient};
 pub use extension::Extension;
+pub use hash::stable_hash;
 pub use header::{HeaderField, decoded, header_end, header_fields, unfolded};
 pub use network::{Network, NetworkBits};
 pub use public::{AddressReach, is_public, reach_of};

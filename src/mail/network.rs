@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::hash::stable_hash;
+
 /// The prefix length, in bits, that groups addresses into one network for limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetworkBits {
@@ -37,6 +39,16 @@ impl Network {
         // A prefix longer than the address: the address itself.
         Self(IpNet::new(address, bits).map_or_else(|_| IpNet::from(address), |network| network.trunc()))
     }
+
+    /// A hash of it that is the same in every release, and never 0: what is on disk may have it.
+    #[must_use]
+    pub fn mark(&self) -> u64 {
+        let address = match self.0.addr() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        stable_hash(address.octets().into_iter().chain([self.0.prefix_len()])).max(1)
+    }
 }
 
 impl fmt::Display for Network {
@@ -67,5 +79,16 @@ mod tests {
         check("2001:db8::1", 32, 128, "2001:db8::1");
         check("::ffff:192.0.2.77", 32, 64, "192.0.2.77");
         check("192.0.2.77", 64, 64, "192.0.2.77");
+    }
+
+    #[test]
+    fn marks_are_the_same_in_every_release() {
+        let mark = |address: &str| {
+            Network::of(address.parse().expect("an address"), NetworkBits { ipv4: 24, ipv6: 64 }).mark()
+        };
+        assert_eq!(mark("192.0.2.77"), 0x0416_0d97_d26e_cec3);
+        assert_eq!(mark("192.0.2.1"), mark("192.0.2.77"));
+        assert_eq!(mark("2001:db8::1:2:3:4"), 0x99c8_450b_3c0c_2c65);
+        assert_ne!(mark("192.0.3.77"), mark("192.0.2.77"));
     }
 }

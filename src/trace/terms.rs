@@ -4,7 +4,7 @@
 use super::code::StoredWord;
 use super::record::{EventFacts, EventKind};
 use crate::connector::Decision;
-use crate::mail::Domain;
+use crate::mail::{Domain, stable_hash};
 
 /// A property of an event that can be searched for. Its letter begins the term and is never used for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,9 +84,9 @@ impl Property {
 /// A hash that is stable on disk. Upper and lower case are the same.
 pub(super) fn hash(value: &str) -> u64 {
     if value.is_ascii() {
-        return value.bytes().fold(FNV_BASIS, |hash, octet| stirred(hash, octet.to_ascii_lowercase()));
+        return stable_hash(value.bytes().map(|octet| octet.to_ascii_lowercase()));
     }
-    value.to_lowercase().bytes().fold(FNV_BASIS, stirred)
+    stable_hash(value.to_lowercase().bytes())
 }
 
 /// A hexadecimal digit.
@@ -94,13 +94,6 @@ fn digit(nibble: u8) -> char {
     char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
 
-/// One step of FNV-1a (draft-eastlake-fnv).
-fn stirred(hash: u64, octet: u8) -> u64 {
-    (hash ^ u64::from(octet)).wrapping_mul(FNV_PRIME)
-}
-
-const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 const TERM_OCTETS: usize = 18;
 
 /// The terms of an event but for those of its decision.
