@@ -17,8 +17,8 @@ use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
 use super::operator::WaitingByConnector;
 use super::view::{
     ActionResult, Connectors, ContentQuery, LaneStatus, ListQuery, LookReport, LookRequest, MessageView,
-    OverrideReport, OverrideRequest, PausedConnectors, QueueList, QueueTop, ReleaseRequest, ReloadAnswer,
-    RemovalResult, RetryRequest, Status, TopLane, TopQuery, Validation,
+    OverrideReport, OverrideRequest, PausedConnectors, ProbeRequest, QueueList, QueueTop, ReleaseRequest,
+    ReloadAnswer, RemovalResult, RetryRequest, Status, TopLane, TopQuery, Validation,
 };
 use crate::alert::{AlertTestReport, AlertsView};
 use crate::connector::{Generation, Override};
@@ -30,7 +30,9 @@ use crate::tracking::QueueHandling;
 impl Control {
     /// All routes; the socket decides who may use them.
     pub fn router(self) -> Router {
-        Self::reading().merge(Self::operating()).with_state(self)
+        let all = Self::reading().merge(Self::operating());
+        // For who is on this host: a token of another one must not say which sessions are tests.
+        all.route("/assure/probes", post(announce_probe)).with_state(self)
     }
 
     /// What shows something, but for the content of messages.
@@ -420,6 +422,17 @@ async fn keep_validation(
 ) -> Result<Json<Validation>, Refusal> {
     let kept = Arc::clone(&control.operator).keep_validation(name, found.clone()).await;
     kept.map(|()| Json(found)).map_err(|why| Refusal(StatusCode::CONFLICT, why))
+}
+
+/// A session that `assure` is about to make: whoever may use this socket holds the port.
+async fn announce_probe(
+    State(control): State<Control>,
+    Json(probe): Json<ProbeRequest>,
+) -> Result<Json<ProbeRequest>, Refusal> {
+    if control.journal.probes().announce(probe.address, Clock::wall()) {
+        return Ok(Json(probe));
+    }
+    Err(Refusal(StatusCode::CONFLICT, "too many sessions are announced".to_owned()))
 }
 
 async fn look_now(

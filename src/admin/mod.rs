@@ -32,7 +32,7 @@ pub use view::{
     ActRequest, ActionResult, ActionTally, BrakeView, Change, ChangeKind, ConnectorView, Connectors,
     DatabaseSize, Direction, DrainReport, ErrorAnswer, HintView, LaneStatus, LanesView, ListQuery,
     LookReport, LookRequest, Loosening, LooseningTerms, MessageView, OriginView, OverrideReport,
-    OverrideRequest, PartnerView, PartnerWay, PausedConnectors, QueueAction, QueueList, QueueTop, QueueTotal,
-    RecipientView, ReleaseRequest, ReloadAnswer, RemovalResult, RetryRequest, SeenView, Status, TopLane,
-    TopQuery, TroubleView, Validation, refusals_in_words,
+    OverrideRequest, PartnerView, PartnerWay, PausedConnectors, ProbeRequest, QueueAction, QueueList,
+    QueueTop, QueueTotal, RecipientView, ReleaseRequest, ReloadAnswer, RemovalResult, RetryRequest, SeenView,
+    Status, TopLane, TopQuery, TroubleView, Validation, refusals_in_words,
 };

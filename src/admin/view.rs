@@ -18,8 +18,8 @@ mod partners;
 
 pub use connectors::{
     BrakeView, Change, ChangeKind, ConnectorView, Direction, DrainReport, LanesView, LookReport, LookRequest,
-    Loosening, LooseningTerms, OverrideReport, OverrideRequest, ReleaseRequest, ReloadAnswer, SeenView,
-    Validation,
+    Loosening, LooseningTerms, OverrideReport, OverrideRequest, ProbeRequest, ReleaseRequest, ReloadAnswer,
+    SeenView, Validation,
 };
 pub use partners::{Connectors, PartnerView, PartnerWay, refusals_in_words};
 

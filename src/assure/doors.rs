@@ -1,10 +1,11 @@
 //! The addresses of our listeners, as a client on this host can reach them, and from where.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::intruder::{BoundDomains, Intruder, admitted_by_design};
-use super::visit::VisitedDoor;
+use super::visit::{ProbeAnnouncer, VisitedDoor};
 use crate::config::Config;
 use crate::connector::{ClientKind, Table};
 use crate::listen::settings::ListenerTls;
@@ -13,6 +14,7 @@ use crate::listen::settings::ListenerTls;
 pub(super) fn doors(
     config: &Config,
     listening: &[(String, SocketAddr)],
+    announcer: &ProbeAnnouncer,
     (table, bound): (&Table, &[BoundDomains]),
 ) -> Vec<VisitedDoor> {
     let local = local_addresses();
@@ -28,6 +30,7 @@ pub(super) fn doors(
                 source,
                 tls: settings.map_or(ListenerTls::StartTls, |one| one.tls),
                 patience: STEP.saturating_add(delay),
+                announcer: Arc::clone(announcer),
             });
         }
     }

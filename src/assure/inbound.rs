@@ -14,7 +14,7 @@ use super::intruder::{BoundDomains, Intruder, admitted_by_design, bound_domains,
 use super::listener::{at_listener, subject};
 use super::manner::CertificateFlaw;
 use super::mint::{CertificateLook, MintFault, TestMint};
-use super::visit::{VisitRecord, VisitedDoor};
+use super::visit::{ProbeAnnouncer, VisitRecord, VisitedDoor};
 use crate::config::Config;
 use crate::connector::{
     ChainVerdict, ClientKind, Forced, Generation, PeerCertificate, Require, Table, first_match,
@@ -44,12 +44,16 @@ struct ClaimResult {
 
 /// Every listener address, and every domain that a forced inbound connector binds, by the requirements as they are written:
 /// an override may have lowered what is in effect.
-pub(super) async fn inbound(config: &Config, listening: &[(String, SocketAddr)]) -> Vec<Evidence> {
+pub(super) async fn inbound(
+    config: &Config,
+    listening: &[(String, SocketAddr)],
+    announcer: &ProbeAnnouncer,
+) -> Vec<Evidence> {
     let table = config.table(Generation(1));
     let bound = bound_domains(&table);
     let mut evidence = Vec::new();
     let mut open = Vec::new();
-    for door in doors(config, listening, (&table, &bound)) {
+    for door in doors(config, listening, announcer, (&table, &bound)) {
         let (is_open, found) = at_listener(&door, config).await;
         evidence.extend(found);
         open.extend(is_open.then(|| Arc::new(door)));

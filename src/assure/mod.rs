@@ -32,6 +32,7 @@ pub use evidence::{
 pub use html::page;
 pub use standing::RunningView;
 pub use text::text;
+pub use visit::{ProbeAnnouncement, ProbeAnnouncer};
 
 use crate::config::Config;
 use crate::connector::Override;
@@ -45,18 +46,22 @@ pub struct TestedSite<'a> {
     pub running: Result<RunningView, String>,
     /// The overrides in effect.
     pub overrides: Vec<Override>,
+    /// Tells the daemon of each session before it is made.
+    pub announcer: ProbeAnnouncer,
 }
 
 /// Tests a site.
 pub async fn assure(site: TestedSite<'_>) -> Assurance {
     let (began, now) = (Instant::now(), Clock::wall());
-    let TestedSite { config, running, overrides } = site;
+    let TestedSite { config, running, overrides, announcer } = site;
     let (in_effect, _) = config.overridden(&overrides);
     let mut evidence =
         standing::standing((config, &in_effect), running.as_ref().map_err(String::as_str), &overrides, now);
     let listening = running.as_ref().map(|one| one.status.listening.clone()).unwrap_or_default();
-    let (inbound, outbound) =
-        tokio::join!(inbound::inbound(config, &listening), outbound::outbound(config, &in_effect));
+    let (inbound, outbound) = tokio::join!(
+        inbound::inbound(config, &listening, &announcer),
+        outbound::outbound(config, &in_effect)
+    );
     evidence.extend(inbound.into_iter().chain(outbound));
     evidence.sort_by_key(|one| (one.verdict, one.area));
     Assurance {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +24,14 @@ use crate::lab::wire::{Answer, Wire};
 use crate::listen::settings::ListenerTls;
 use crate::mail::Domain;
 
+/// Tells the daemon that the next session from an address is a test, so that it raises no alert and counts nowhere.
+pub type ProbeAnnouncer = Arc<dyn Fn(SocketAddr) -> ProbeAnnouncement + Send + Sync>;
+
+/// Whether the daemon has heard of it, or why not, in a sentence.
+pub type ProbeAnnouncement = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
 /// An address of a listener, and how to come there.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct VisitedDoor {
     pub(super) listener: String,
     pub(super) address: SocketAddr,
@@ -33,6 +40,7 @@ pub(super) struct VisitedDoor {
     pub(super) tls: ListenerTls,
     /// For each step.
     pub(super) patience: Duration,
+    pub(super) announcer: ProbeAnnouncer,
 }
 
 /// What a session showed.
@@ -174,6 +182,10 @@ impl VisitedDoor {
         let v4 = self.address.is_ipv4();
         let socket = if v4 { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.bind(self.source)?;
+        // Nobody else can have this port now. A daemon that does not hear of it refuses all the same.
+        if let Err(why) = (self.announcer)(socket.local_addr()?).await {
+            tracing::debug!(why, "the daemon does not know of a test");
+        }
         let stream = self.step(socket.connect(self.address)).await?;
         stream.set_nodelay(true)?;
         Ok(stream)

@@ -2,15 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::args::DaemonArgs;
-use super::control::get;
+use super::control::{get, post_within};
 use super::exit::{EXIT_IO, EXIT_NO, Failure};
 use super::print::{complain, say, say_json};
 use super::runtime::runtime;
 use super::wait::Wait;
-use crate::admin::Connectors;
-use crate::assure::{self, Evidence, EvidenceArea, EvidenceVerdict, RunningView, TestedSite};
+use crate::admin::{Connectors, ProbeRequest};
+use crate::assure::{
+    self, Evidence, EvidenceArea, EvidenceVerdict, ProbeAnnouncement, ProbeAnnouncer, RunningView, TestedSite,
+};
 use crate::config;
 use crate::connector::Override;
 use crate::daemon::recorded_overrides;
@@ -38,7 +41,7 @@ pub(super) fn assure(args: &AssureArgs) -> Result<ExitCode, Failure> {
         Err(_) => recorded_overrides(&config.data_dir).unwrap_or_default(),
     };
     let generation = running.as_ref().ok().map(|view| view.connectors.generation);
-    let site = TestedSite { config: &config, running, overrides };
+    let site = TestedSite { config: &config, running, overrides, announcer: announcer(socket) };
     let shown = Wait::on("the tests; no partner is contacted");
     let mut result = runtime()?.block_on(assure::assure(site));
     drop(shown);
@@ -63,6 +66,18 @@ pub(super) fn assure(args: &AssureArgs) -> Result<ExitCode, Failure> {
 
 fn view(socket: &Path) -> Result<RunningView, Failure> {
     Ok(RunningView { status: get(socket, "/status")?, connectors: get(socket, "/connectors")? })
+}
+
+/// Tells the daemon which sessions are tests.
+fn announcer(socket: &Path) -> ProbeAnnouncer {
+    let socket: Arc<Path> = socket.into();
+    Arc::new(move |address| -> ProbeAnnouncement {
+        let socket = Arc::clone(&socket);
+        Box::pin(async move {
+            let told = post_within(&socket, "/assure/probes", &ProbeRequest { address }).await;
+            told.map_err(|failure| failure.message)
+        })
+    })
 }
 
 fn overridden(connectors: &Connectors) -> Vec<Override> {

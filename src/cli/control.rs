@@ -57,6 +57,14 @@ pub(super) fn post_quietly<T: DeserializeOwned>(
     ask(socket, Method::POST, path, body.into())
 }
 
+/// Sends the running daemon a request with a body, from within a runtime.
+pub(super) async fn post_within(socket: &Path, path: &str, body: &impl Serialize) -> Result<(), Failure> {
+    let body = serde_json::to_vec(body)
+        .map_err(|fault| Failure::new(EXIT_OS, format!("the request can't be written as JSON: {fault}")))?;
+    let answer = raw_exchange(socket, Method::POST, path, body.into()).await?;
+    if answer.status.is_success() { Ok(()) } else { Err(refused(answer.status, &answer.octets)) }
+}
+
 fn what_takes_long(path: &str) -> &'static str {
     match path {
         "/reload" => {

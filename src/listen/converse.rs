@@ -23,9 +23,9 @@ use super::early::speaks_early;
 use super::intake::Intake;
 use super::settings::ListenerTls;
 use crate::connector::{SessionTable, TlsFacts};
-use crate::mail::Network;
+use crate::mail::{Clock, Network};
 use crate::smtp::receive::{Action, Fullness, Session, StoreRefusal};
-use crate::tracking::{Event, Recording};
+use crate::tracking::{Event, ProbeSession, Recording};
 
 mod asking;
 mod presentation;
@@ -45,6 +45,7 @@ pub(super) async fn converse(
     if let Err(fault) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %fault, "TCP_NODELAY");
     }
+    let probe = shared.journal.probes().enter(peer, Clock::wall()).map(Box::new);
     let mut conversation = Conversation {
         session: None,
         presented: None,
@@ -61,6 +62,7 @@ pub(super) async fn converse(
         stop,
         cut: CancellationToken::new(),
         recording: None,
+        probe,
     };
     conversation.begin_recording(stream.local_addr().ok());
     if conversation.door.tls != ListenerTls::Implicit {
@@ -104,6 +106,8 @@ struct Conversation {
     grace_until: Option<Instant>,
     /// What is recorded of the dialogue, if anybody wants to know.
     recording: Option<Box<Recording>>,
+    /// It is a test of ours. Dropped last, as the end of the session is told before.
+    probe: Option<Box<ProbeSession>>,
 }
 
 /// Why driving a stream ended.

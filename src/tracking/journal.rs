@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tracing::field::{DisplayValue, display};
 
 use super::event::{Event, HandshakeSide};
+use super::probes::ProbeBook;
 use crate::connector::{Attainment, Decision, HeaderTally, Onward, Partner, RequiredTls};
 use crate::mail::{moves_text, rfc3339};
 use crate::outcome::{Remote, Trouble, hint_on_decision};
@@ -23,6 +24,7 @@ pub trait Observer: Send + Sync {
 #[derive(Default)]
 pub struct Journal {
     observers: Vec<Arc<dyn Observer>>,
+    probes: Arc<ProbeBook>,
 }
 
 /// The name of an event that is a fact: what happened to accepted mail, and alarms. Its line is kept while
@@ -72,12 +74,21 @@ impl Journal {
     /// A journal that tells these observers too.
     #[must_use]
     pub fn with(observers: Vec<Arc<dyn Observer>>) -> Self {
-        Self { observers }
+        Self { observers, probes: Arc::default() }
+    }
+
+    /// The sessions of which observers are not told.
+    #[must_use]
+    pub fn probes(&self) -> &Arc<ProbeBook> {
+        &self.probes
     }
 
     /// Writes the log line of an event, and tells the observers.
     pub fn record(&self, event: &Event<'_>) {
         Self::write(event);
+        if self.probes.covers(event) {
+            return;
+        }
         for observer in &self.observers {
             observer.observe(event);
         }

@@ -6,6 +6,7 @@ mod event;
 mod fields;
 mod journal;
 mod log;
+mod probes;
 mod protocol;
 mod settings;
 mod vitals;
@@ -14,6 +15,7 @@ pub use event::{AlarmTopic, ArrivalTimes, Event, HandshakeSide, MessageFacts, Qu
 pub use fields::QuotedFields;
 pub use journal::{Journal, Observer};
 pub use log::{LineWriter, Log};
+pub use probes::{ProbeBook, ProbeSession};
 pub use protocol::{ProtocolFiles, ProtocolLog, Recording, SessionSide};
 pub use settings::TrackingSettings;
 pub use vitals::{Life, Loss, Vitals};

@@ -251,6 +251,13 @@ pub struct ReleaseRequest {
     pub accept: bool,
 }
 
+/// The body of `POST /assure/probes`, and its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeRequest {
+    /// Where the session comes from.
+    pub address: std::net::SocketAddr,
+}
+
 /// The body of `POST /watch/now`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LookRequest {

@@ -82,7 +82,8 @@ impl Conversation {
 
     pub(super) fn tell_refusals(&mut self) {
         let Some(session) = &mut self.session else { return };
-        for refusal in session.take_counted() {
+        let counted = session.take_counted();
+        for refusal in counted.into_iter().filter(|_| self.probe.is_none()) {
             self.shared.seen.refusals.count(refusal);
         }
         for refusal in session.take_refusals() {
