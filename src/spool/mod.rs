@@ -132,6 +132,11 @@ pub trait Spool: Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// The same without those that are held; it reads past them.
+    fn oldest_waiting(&self) -> Pending<Result<Option<UnixMillis>, SpoolFault>> {
+        self.oldest()
+    }
+
     /// What waits in the lanes of an outbound connector, held mail included. Examines at most `limit` recipients, so it takes
     /// no longer the more there are. An engine may not know.
     fn waiting(&self, connector: Arc<str>, limit: usize) -> Pending<Result<WaitingMail, SpoolFault>> {

@@ -113,6 +113,13 @@ impl Reader {
         read().map(|found| found.map(UnixMillis)).map_err(|error: rusqlite::Error| failed(&error))
     }
 
+    /// Held messages are few, or an operator wants to know.
+    pub(super) fn oldest_waiting(&self) -> std::result::Result<Option<UnixMillis>, SpoolFault> {
+        let first = "SELECT accepted_at FROM message WHERE held IS NULL ORDER BY id LIMIT 1";
+        let read = || self.connection.prepare_cached(first)?.query_row([], |row| row.get(0)).optional();
+        read().map(|found| found.map(UnixMillis)).map_err(|error: rusqlite::Error| failed(&error))
+    }
+
     pub(super) fn waiting(
         &self,
         connector: &str,

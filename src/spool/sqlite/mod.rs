@@ -269,6 +269,10 @@ impl Spool for SqliteSpool {
         self.ask_reader(Reader::oldest)
     }
 
+    fn oldest_waiting(&self) -> Pending<Result<Option<UnixMillis>, SpoolFault>> {
+        self.ask_desk(Reader::oldest_waiting)
+    }
+
     fn waiting(&self, connector: Arc<str>, limit: usize) -> Pending<Result<WaitingMail, SpoolFault>> {
         self.ask_desk(move |desk| desk.waiting(&connector, limit))
     }

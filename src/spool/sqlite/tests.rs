@@ -425,6 +425,26 @@ async fn a_list_looks_at_a_part_of_the_queue_and_says_where_to_go_on() {
 }
 
 #[tokio::test]
+async fn held_messages_hide_no_older_one_that_waits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (spool, _) = open(folder.path());
+    assert_eq!(spool.oldest_waiting().await.expect("readable"), None);
+    for number in 0..50 {
+        let mut one = message(spool.new_id(NOW), &["x"], 0);
+        let id = one.id;
+        one.accepted_at = UnixMillis(NOW.0 + number);
+        drop(spool.put(one).await.expect("taken"));
+        spool.hold(id, "by the operator".to_owned()).await.expect("held");
+    }
+    assert_eq!(spool.oldest_waiting().await.expect("readable"), None);
+    let mut last = message(spool.new_id(NOW), &["x"], 0);
+    last.accepted_at = UnixMillis(NOW.0 + 1_000);
+    drop(spool.put(last).await.expect("taken"));
+    assert_eq!(spool.oldest_waiting().await.expect("readable"), Some(UnixMillis(NOW.0 + 1_000)));
+    assert_eq!(spool.oldest().await.expect("readable"), Some(NOW));
+}
+
+#[tokio::test]
 async fn what_has_no_sender_has_a_date_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let (spool, _) = open(folder.path());
