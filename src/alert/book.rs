@@ -7,8 +7,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::episode::{AlertMail, AlertOccasion, Episode, Incident, MailedEpisode, Mending};
+use super::fact::AlertMailEnd;
 use super::kind::AlertKind;
-use crate::mail::UnixMillis;
+use super::outbox::AlertOutbox;
+use super::passage::AlertPassage;
+use crate::mail::{QueueId, UnixMillis};
 
 /// What has been seen.
 #[derive(Debug, Clone)]
@@ -49,10 +52,9 @@ pub struct EpisodeBook {
     next: u64,
     open: Vec<Episode>,
     ended: VecDeque<Episode>,
-    /// When each thing was reported first, so that it is not again within the hour.
+    /// When each thing became an alert, so that it is not again within the hour.
     told: Vec<(AlertKind, String, UnixMillis)>,
-    /// Mails that are to be sent, the oldest first.
-    mails: VecDeque<AlertMail>,
+    outbox: AlertOutbox,
     /// When mails about one episode were made.
     singles: VecDeque<UnixMillis>,
     /// What the next digest has.
@@ -135,13 +137,14 @@ impl EpisodeBook {
         let is_quiet =
             |one: &Episode| one.is_to_remind(now) && one.last <= one.reminded && fails_by_attempt(one);
         self.end_where(is_quiet, Mending::Quiet, now);
-        // One failure, and no other for all that time.
-        let is_single =
-            |one: &Episode| one.patient && one.told.is_none() && one.due <= now && one.failures < 2;
-        self.end_where(is_single, Mending::Quiet, now);
+        // One failure, and no other for a day: no retry comes later than that.
+        let is_forgotten =
+            |one: &Episode| one.told.is_none() && one.is_single() && now.since(one.last) >= DAY;
+        self.end_where(is_forgotten, Mending::Quiet, now);
+        self.changed |= self.outbox.age(now);
         let mut due = Vec::new();
         for one in &mut self.open {
-            if one.told.is_none() && one.due <= now {
+            if one.told.is_none() && one.due <= now && !one.is_single() {
                 (one.told, one.reminded) = (Some(now), now);
                 due.push(MailedEpisode { occasion: AlertOccasion::Began, episode: one.clone() });
             } else if one.is_to_remind(now) {
@@ -166,16 +169,26 @@ impl EpisodeBook {
     #[must_use]
     pub fn due_at(&self) -> Option<UnixMillis> {
         let of = |one: &Episode| {
-            let next = if one.told.is_none() { one.due } else { one.reminded.plus(DAY) };
+            let next = match one.told {
+                None if one.is_single() => one.last.plus(DAY),
+                None => one.due,
+                Some(_) => one.reminded.plus(DAY),
+            };
             one.doubtful.map_or(next, |since| next.min(since.plus(DOUBT)))
         };
-        self.open.iter().map(of).chain(self.digest_at).min()
+        self.open.iter().map(of).chain(self.digest_at).chain(self.outbox.due_at()).min()
     }
 
     /// The connectors of which deliveries, or accepted messages, end something.
     #[must_use]
     pub fn failing(&self) -> BTreeSet<String> {
         self.open.iter().filter(|one| fails_by_attempt(one)).map(|one| one.about.clone()).collect()
+    }
+
+    /// The outbound connectors by which no mail leaves, whether that is an alert yet or not.
+    #[must_use]
+    pub fn stopped(&self) -> BTreeSet<String> {
+        self.open.iter().filter(|one| one.kind.stops_outbound()).map(|one| one.about.clone()).collect()
     }
 
     /// The episodes that go on.
@@ -188,29 +201,68 @@ impl EpisodeBook {
         self.ended.iter().rev()
     }
 
-    /// The oldest mail that is to be sent.
+    /// The oldest mail that is to be queued.
     #[must_use]
     pub fn next_mail(&self) -> Option<&AlertMail> {
-        self.mails.front()
+        self.outbox.next()
+    }
+
+    /// A mail that somebody has not got yet.
+    #[must_use]
+    pub fn mail_of(&self, number: u64) -> Option<&AlertMail> {
+        self.outbox.mail(number)
     }
 
     /// The mail of this number is queued for an address.
-    pub fn queued(&mut self, number: u64, address: &str) {
-        if let Some(mail) = self.mails.iter_mut().find(|mail| mail.number == number) {
-            mail.queued.insert(address.to_owned());
+    pub fn queued(&mut self, number: u64, passage: AlertPassage) {
+        self.outbox.begin(number, passage);
+        self.changed = true;
+    }
+
+    /// How many mails are to be queued.
+    #[must_use]
+    pub fn mails(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// The mail of this number is queued for all who can get it.
+    pub fn mailed(&mut self, number: u64) {
+        self.outbox.mailed(number);
+        self.changed = true;
+    }
+
+    /// Takes in what happened to a message. Returns whether it is one of these mails.
+    pub fn hear(&mut self, id: QueueId, end: &AlertMailEnd, now: UnixMillis) -> bool {
+        let Some(episodes) = self.outbox.hear(id, end, now) else { return false };
+        self.changed = true;
+        episodes.into_iter().for_each(|number| self.reported(number, now));
+        true
+    }
+
+    /// Somebody has heard of an episode.
+    pub fn reported(&mut self, number: u64, now: UnixMillis) {
+        let is_it = |one: &&mut Episode| one.number == number && one.reported.is_none();
+        for one in self.open.iter_mut().chain(&mut self.ended).filter(is_it) {
+            one.reported = Some(now);
             self.changed = true;
         }
     }
 
-    /// How many mails are to be sent.
+    /// The messages for which another way is wanted, each with the number of its mail.
     #[must_use]
-    pub fn mails(&self) -> usize {
-        self.mails.len()
+    pub fn restless(&self) -> Vec<(u64, AlertPassage)> {
+        self.outbox.restless(&self.stopped())
     }
 
-    /// The mail of this number was sent, or nobody can get it.
-    pub fn mailed(&mut self, number: u64) {
-        self.mails.retain(|mail| mail.number != number);
+    /// A mail goes by another connector, as another message.
+    pub fn handed_on(&mut self, old: QueueId, new: (QueueId, &str), now: UnixMillis) {
+        self.outbox.hand_on(old, new, now);
+        self.changed = true;
+    }
+
+    /// There is no other way for a message that has failed.
+    pub fn given_up(&mut self, id: QueueId) {
+        self.outbox.give_up(id);
         self.changed = true;
     }
 
@@ -232,20 +284,31 @@ impl EpisodeBook {
                 *time = now.min(*time);
             }
             one.told = one.told.map(|at| at.min(now));
+            one.reported = one.reported.map(|at| at.min(now));
             one.doubtful = one.doubtful.map(|at| at.min(now));
         }
         self.told.iter_mut().for_each(|(_, _, at)| *at = now.min(*at));
         self.singles.iter_mut().for_each(|at| *at = now.min(*at));
         self.last_digest = self.last_digest.map(|at| at.min(now));
-        let latest = now.plus(self.digest.max(GATHERING));
+        let has_news = self.gathered.iter().any(|item| item.occasion == AlertOccasion::Began);
+        let latest = now.plus(self.digest_wait(has_news).max(GATHERING));
         self.digest_at = self.digest_at.map(|at| at.min(latest));
     }
 
     fn fail(&mut self, incident: Incident, now: UnixMillis) {
+        let again = self.may_tell_at(&incident, now);
         let known = self.open.iter_mut().find(|one| one.kind == incident.kind && one.about == incident.about);
-        let Some(known) = known else { return self.begin(incident, now) };
+        let Some(known) = known else { return self.begin(incident, again, now) };
+        if known.told.is_none() && known.patient && !incident.is_patient() {
+            // An alert failed where other mail may fail for a while.
+            (known.patient, known.due) = (false, known.due.min(again));
+            self.changed = true;
+        }
         known.last = now;
-        known.failures = known.failures.saturating_add(1);
+        // A message may have many recipients, and one message may be refused for its own sake.
+        let is_same = incident.message.is_some() && known.message == incident.message;
+        known.failures = known.failures.saturating_add(u64::from(!is_same));
+        known.message = incident.message;
         if known.doubtful.take().is_some() {
             // What else was wrong before the start is seen again, or over.
             known.groups.clear();
@@ -264,16 +327,22 @@ impl EpisodeBook {
         }
     }
 
-    fn begin(&mut self, incident: Incident, now: UnixMillis) {
+    /// When something may be an alert again.
+    fn may_tell_at(&self, incident: &Incident, now: UnixMillis) -> UnixMillis {
+        let is_it = |(kind, about, _): &&(AlertKind, String, UnixMillis)| {
+            *kind == incident.kind && *about == incident.about
+        };
+        self.told.iter().find(is_it).map_or(now, |(_, _, at)| at.plus(HOUR))
+    }
+
+    fn begin(&mut self, incident: Incident, again: UnixMillis, now: UnixMillis) {
         if self.open.len() >= OPEN_MAX {
             self.dropped = self.dropped.saturating_add(1);
             return;
         }
-        let last =
-            self.told.iter().find(|(kind, about, _)| *kind == incident.kind && *about == incident.about);
-        let again = last.map_or(now, |(_, _, at)| at.plus(HOUR));
         self.next = self.next.saturating_add(1);
         self.changed = true;
+        let patient = incident.is_patient();
         self.open.push(Episode {
             number: self.next,
             kind: incident.kind,
@@ -290,8 +359,10 @@ impl EpisodeBook {
             successes: 0,
             due: now.plus(incident.patience).max(again),
             told: None,
+            reported: None,
             reminded: now,
-            patient: !incident.patience.is_zero(),
+            patient,
+            message: incident.message,
             once: incident.once,
             doubtful: None,
             ended: None,
@@ -335,13 +406,20 @@ impl EpisodeBook {
             self.singles.push_back(now);
             return self.mail(vec![item], 0);
         }
+        let wait = self.digest_wait(item.occasion == AlertOccasion::Began);
         if self.gathered.len() < DIGEST_ITEMS_MAX {
             self.gathered.push(item);
         } else {
             self.gathered_more = self.gathered_more.saturating_add(1);
         }
-        let earliest = self.last_digest.map_or(now, |last| last.plus(window));
-        self.digest_at.get_or_insert(now.plus(GATHERING).max(earliest));
+        let earliest = self.last_digest.map_or(now, |last| last.plus(wait));
+        let at = now.plus(GATHERING).max(earliest);
+        self.digest_at = Some(self.digest_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// The least time between two digests. What has begun waits for no more than a minute, whatever else was reported.
+    fn digest_wait(&self, has_news: bool) -> Duration {
+        if has_news { self.digest.min(NEWS_WAIT_MAX) } else { self.digest }
     }
 
     fn make_digest(&mut self, now: UnixMillis) {
@@ -353,12 +431,16 @@ impl EpisodeBook {
 
     fn mail(&mut self, items: Vec<MailedEpisode>, more: u64) {
         self.changed = true;
-        if self.mails.len() >= MAILS_MAX {
-            self.mails.pop_front();
-            self.dropped = self.dropped.saturating_add(1);
-        }
         self.next = self.next.saturating_add(1);
-        self.mails.push_back(AlertMail { number: self.next, items, more, queued: BTreeSet::new() });
+        let lost = self.outbox.add(AlertMail { number: self.next, items, more, passages: Vec::new() });
+        self.dropped = self.dropped.saturating_add(u64::from(lost));
+    }
+}
+
+impl Incident {
+    /// Whether one failure alone is no alert.
+    fn is_patient(&self) -> bool {
+        !self.patience.is_zero() || self.message.is_some()
     }
 }
 
@@ -368,6 +450,11 @@ fn fails_by_attempt(episode: &Episode) -> bool {
 }
 
 impl Episode {
+    /// Whether it failed once where that is no alert.
+    fn is_single(&self) -> bool {
+        self.patient && self.failures < 2
+    }
+
     fn is_to_remind(&self, now: UnixMillis) -> bool {
         self.told.is_some() && now.since(self.reminded) >= DAY
     }
@@ -379,6 +466,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const DOUBT: Duration = Duration::from_secs(10 * 60);
 /// How long a digest gathers what happens together.
 const GATHERING: Duration = Duration::from_secs(5);
+/// How long a digest with something new may wait after the one before.
+const NEWS_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Mails about one episode each, within the time of `digest`; the rest comes in a digest.
 const SINGLES_MAX: usize = 5;
 /// Episodes at the same time.
@@ -389,8 +478,6 @@ const ENDED_MAX: usize = 100;
 const GROUPS_MAX: usize = 50;
 /// Episodes of one digest.
 const DIGEST_ITEMS_MAX: usize = 200;
-/// Mails that wait to be sent, as while the disk is full.
-const MAILS_MAX: usize = 100;
 /// Notices that wait to be taken.
 const POSTS_MAX: usize = 2_000;
 

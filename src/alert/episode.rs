@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::kind::AlertKind;
-use crate::mail::UnixMillis;
+use super::passage::AlertPassage;
+use crate::mail::{QueueId, UnixMillis};
 
 /// Something that goes wrong now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +28,10 @@ pub struct Incident {
     pub hint: Option<String>,
     /// The domain, or empty: the hosts of the connector.
     pub group: String,
-    /// How long it must last before it is an alert.
+    /// How long it must last before it is an alert; if that is no time at all, one failure is enough.
     pub patience: Duration,
+    /// The message, if that may be the reason: then another one must fail too.
+    pub message: Option<QueueId>,
     /// It happened, and nothing is reported later.
     pub once: bool,
 }
@@ -64,13 +67,19 @@ pub struct Episode {
     pub successes: u64,
     /// When it becomes an alert.
     pub due: UnixMillis,
-    /// When it was reported first.
+    /// When it became an alert.
     pub told: Option<UnixMillis>,
-    /// When it was reported last.
+    /// When somebody heard of it first: a next hop took the mail, or the webhook the notice.
+    #[serde(default)]
+    pub reported: Option<UnixMillis>,
+    /// When it became an alert, or was one again, last.
     pub reminded: UnixMillis,
     /// One failure alone is no alert.
     #[serde(default)]
     pub patient: bool,
+    /// The message that failed last, if that may be the reason.
+    #[serde(default)]
+    pub message: Option<QueueId>,
     /// It happened, and nothing is reported later.
     pub once: bool,
     /// It is known from before the start, and was not seen since; it ends then.
@@ -127,16 +136,37 @@ pub struct AlertMail {
     pub items: Vec<MailedEpisode>,
     /// How many more were left out.
     pub more: u64,
-    /// The addresses for which it is queued already.
+    /// Its ways, for the addresses for which it is queued already.
     #[serde(default)]
-    pub queued: BTreeSet<String>,
+    pub passages: Vec<AlertPassage>,
 }
 
 impl AlertMail {
     /// A mail that only tests the way.
     #[must_use]
     pub fn test(now: UnixMillis) -> Self {
-        Self { number: 0, items: vec![MailedEpisode::test(now)], more: 0, queued: BTreeSet::new() }
+        Self { number: 0, items: vec![MailedEpisode::test(now)], more: 0, passages: Vec::new() }
+    }
+
+    /// Whether it is queued for an address.
+    #[must_use]
+    pub fn is_queued_for(&self, address: &str) -> bool {
+        self.passages.iter().any(|passage| passage.to == address)
+    }
+
+    /// The connectors by which it must not go, as it is about them.
+    #[must_use]
+    pub fn about(&self) -> BTreeSet<&str> {
+        let goes_on = |one: &&MailedEpisode| {
+            one.episode.kind.stops_outbound()
+                && matches!(one.occasion, AlertOccasion::Began | AlertOccasion::Ongoing)
+        };
+        self.items.iter().filter(goes_on).filter_map(|one| one.episode.connector.as_deref()).collect()
+    }
+
+    /// Whether nothing more is to be done for those for whom it is queued.
+    pub(super) fn is_over(&self) -> bool {
+        self.passages.iter().all(AlertPassage::is_over)
     }
 }
 
@@ -160,8 +190,10 @@ impl MailedEpisode {
             successes: 0,
             due: now,
             told: Some(now),
+            reported: None,
             reminded: now,
             patient: false,
+            message: None,
             once: true,
             doubtful: None,
             ended: None,

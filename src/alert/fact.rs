@@ -55,7 +55,14 @@ pub enum AlertFact {
         weaker: Option<String>,
     },
     /// What happened to an alert of ours.
-    OwnMail(QueueId, AlertMailEnd),
+    OwnMail {
+        /// Its queue ID.
+        id: QueueId,
+        /// What happened.
+        end: AlertMailEnd,
+        /// What it says of the connector by which it went.
+        failure: Option<FailureFact>,
+    },
 }
 
 /// What happened to an alert of ours.
@@ -65,8 +72,27 @@ pub enum AlertMailEnd {
     Delivered(String),
     /// It waits, for this reason.
     Deferred(String),
+    /// Its connector has handed it to this one.
+    HandedOn(String),
     /// It has failed, for this reason.
     Failed(String),
+}
+
+impl AlertFact {
+    /// The connector that may have begun to fail.
+    pub(super) fn suspect(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Failed(failure)
+            | Self::Refused { failure, .. }
+            | Self::OwnMail { failure: Some(failure), .. } => Some(&failure.connector),
+            Self::OwnMail { failure: None, .. }
+            | Self::Delivered { .. }
+            | Self::Accepted { .. }
+            | Self::Alarm { .. }
+            | Self::Happened(..)
+            | Self::Reloaded { .. } => None,
+        }
+    }
 }
 
 /// A failed attempt, or a refusal.
@@ -76,6 +102,8 @@ pub struct FailureFact {
     pub kind: AlertKind,
     /// The connector.
     pub connector: Arc<str>,
+    /// The message, if it may be the reason.
+    pub message: Option<QueueId>,
     /// The recipient domain; `None`: an address literal, or nothing is known of it.
     pub domain: Option<Domain>,
     /// The partner's name.
@@ -94,17 +122,16 @@ pub struct FailureFact {
 pub fn fact_of(event: &Event<'_>) -> Option<AlertFact> {
     match event {
         Event::Deferred { message, forward_path, outbound, trouble, .. } => {
-            own_or(message, AlertMailEnd::Deferred(trouble.reason.clone()), || {
-                failure(forward_path, outbound, trouble).map(AlertFact::Failed)
-            })
+            let end = || AlertMailEnd::Deferred(trouble.reason.clone());
+            failed_or_own((message, end), failure((message, forward_path), outbound, trouble))
         }
         Event::Failed { message, forward_path, outbound, trouble, .. } => {
-            own_or(message, AlertMailEnd::Failed(trouble.reason.clone()), || {
-                failure(forward_path, outbound, trouble).map(AlertFact::Failed)
-            })
+            let end = || AlertMailEnd::Failed(trouble.reason.clone());
+            failed_or_own((message, end), failure((message, forward_path), outbound, trouble))
         }
-        Event::Rerouted { forward_path, outbound, trouble, .. } => {
-            failure(forward_path, outbound, trouble).map(AlertFact::Failed)
+        Event::Rerouted { message, forward_path, outbound, trouble, to } => {
+            let end = || AlertMailEnd::HandedOn((*to).to_owned());
+            failed_or_own((message, end), failure((message, forward_path), outbound, trouble))
         }
         Event::AlarmChanged { kind, raised, what, connectors } => Some(AlertFact::Alarm {
             kind,
@@ -148,13 +175,15 @@ pub fn fact_of(event: &Event<'_>) -> Option<AlertFact> {
     }
 }
 
-/// Failures of our own alerts are no alerts.
-fn own_or(
-    message: &MessageFacts<'_>,
-    end: AlertMailEnd,
-    other: impl FnOnce() -> Option<AlertFact>,
+/// What hinders an alert of ours decides about its way too.
+fn failed_or_own(
+    (message, end): (&MessageFacts<'_>, impl FnOnce() -> AlertMailEnd),
+    failure: Option<FailureFact>,
 ) -> Option<AlertFact> {
-    if is_alert(message) { Some(AlertFact::OwnMail(message.id, end)) } else { other() }
+    if is_alert(message) {
+        return Some(AlertFact::OwnMail { id: message.id, end: end(), failure });
+    }
+    failure.map(AlertFact::Failed)
 }
 
 /// Whether a message is an alert of ours.
@@ -163,10 +192,15 @@ pub(super) fn is_alert(message: &MessageFacts<'_>) -> bool {
     message.came_by.is_none() && message.message_id.is_some_and(|id| id.starts_with(MESSAGE_ID_START))
 }
 
-fn failure(forward_path: &Mailbox, outbound: &str, trouble: &Trouble) -> Option<FailureFact> {
-    let decision = trouble.decision.as_deref();
+fn failure(
+    (message, forward_path): (&MessageFacts<'_>, &Mailbox),
+    outbound: &str,
+    trouble: &Trouble,
+) -> Option<FailureFact> {
+    let (decision, kind) = (trouble.decision.as_deref(), leg_of(trouble)?);
     Some(FailureFact {
-        kind: leg_of(trouble)?,
+        kind,
+        message: (kind == AlertKind::PartnerRefusal).then_some(message.id),
         connector: decision.and_then(|one| one.connector.clone()).unwrap_or_else(|| outbound.into()),
         domain: forward_path.domain_name().cloned(),
         partner: decision.and_then(|decision| Some(decision.partner.as_ref()?.name.to_string())),
@@ -191,6 +225,10 @@ fn leg_of(trouble: &Trouble) -> Option<AlertKind> {
             (trouble.scope == Scope::Lane).then_some(AlertKind::PartnerConnection)
         }
         Cause::Login | Cause::Settings | Cause::Ourselves => Some(AlertKind::OurSettings),
+        // RFC 3463 §3.8: by policy. Of one message it may be the sender, of one after the other it is us.
+        Cause::Refused(Stage::Mail) if trouble.status.1 == SUBJECT_OF_POLICY => {
+            Some(AlertKind::PartnerRefusal)
+        }
         Cause::Refused(Stage::Mail | Stage::Rcpt | Stage::Data | Stage::End)
         | Cause::Displaced
         | Cause::Unsuitable
@@ -273,6 +311,7 @@ pub(super) fn refusal(decision: &Decision) -> Option<FailureFact> {
     Some(FailureFact {
         kind: AlertKind::InboundTls,
         connector: decision.connector.clone()?,
+        message: None,
         domain: None,
         partner: decision.partner.as_ref().map(|partner| partner.name.to_string()),
         contact: decision.contact().map(str::to_owned),
@@ -283,3 +322,73 @@ pub(super) fn refusal(decision: &Decision) -> Option<FailureFact> {
 
 /// How the Message-ID of an alert begins.
 pub(super) const MESSAGE_ID_START: &str = "alert.";
+/// The subject of an enhanced status code that is about security or policy.
+const SUBJECT_OF_POLICY: u16 = 7;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Enhanced, ReversePath, UnixMillis};
+
+    fn refused(stage: Stage, status: Enhanced) -> Trouble {
+        Trouble {
+            status,
+            cause: Cause::Refused(stage),
+            reason: "no".to_owned(),
+            remote: None,
+            decision: None,
+            scope: Scope::Recipient,
+            expired: false,
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_mail_by_policy_may_be_a_partners() {
+        let check = |stage, status, expected| assert_eq!(leg_of(&refused(stage, status)), expected);
+        check(Stage::Mail, Enhanced(5, 7, 1), Some(AlertKind::PartnerRefusal));
+        check(Stage::Mail, Enhanced(4, 7, 0), Some(AlertKind::PartnerRefusal));
+        // The sender, the size, the recipient, the content: the message.
+        check(Stage::Mail, Enhanced(5, 1, 8), None);
+        check(Stage::Mail, Enhanced(5, 3, 4), None);
+        check(Stage::Rcpt, Enhanced(5, 7, 1), None);
+        check(Stage::End, Enhanced(5, 7, 1), None);
+    }
+
+    #[test]
+    fn what_happens_to_an_alert_says_something_of_its_connector() {
+        let reverse_path = ReversePath::NULL;
+        let forward_path = Mailbox::parse("ops@a.test").expect("a mailbox");
+        let trouble = Trouble { cause: Cause::Unreachable, ..refused(Stage::Mail, Enhanced(4, 4, 1)) };
+        let told = |message_id, to: Option<&str>| {
+            let message = MessageFacts {
+                id: QueueId::from_number(7),
+                reverse_path: &reverse_path,
+                message_id: Some(message_id),
+                subject: None,
+                size: 1,
+                came_by: None,
+            };
+            let (forward_path, outbound, trouble) = (&forward_path, "via", &trouble);
+            let event = match to {
+                Some(to) => Event::Rerouted { message, forward_path, outbound, trouble, to },
+                None => {
+                    let (next_at, rerouted_from) = (UnixMillis(0), None);
+                    Event::Deferred { message, forward_path, outbound, trouble, next_at, rerouted_from }
+                }
+            };
+            match fact_of(&event) {
+                Some(AlertFact::Failed(failure)) => format!("{:?} {}", failure.kind, failure.connector),
+                Some(AlertFact::OwnMail { end, failure, .. }) => {
+                    format!(
+                        "{end:?} by {}",
+                        failure.map_or_else(String::new, |one| one.connector.to_string())
+                    )
+                }
+                other => format!("{other:?}"),
+            }
+        };
+        assert_eq!(told("x@a.test", None), "PartnerConnection via");
+        assert_eq!(told("alert.x@a.test", None), "Deferred(\"no\") by via");
+        assert_eq!(told("alert.x@a.test", Some("portal")), "HandedOn(\"portal\") by via");
+    }
+}

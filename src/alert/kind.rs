@@ -12,6 +12,8 @@ pub enum AlertKind {
     OurTls,
     /// Mail waits: the partner's hosts are not found, not reached, or refuse the connection.
     PartnerConnection,
+    /// The partner's hosts refuse one message after the other, by a policy of theirs.
+    PartnerRefusal,
     /// Mail waits: a setting of ours is wrong.
     OurSettings,
     /// A partner's mail is refused: their TLS does not meet the requirement of the inbound connector.
@@ -54,6 +56,7 @@ impl AlertKind {
         Self::PartnerTls,
         Self::OurTls,
         Self::PartnerConnection,
+        Self::PartnerRefusal,
         Self::OurSettings,
         Self::InboundTls,
         Self::Fallback,
@@ -80,6 +83,7 @@ impl AlertKind {
             Self::PartnerTls => "partner-tls",
             Self::OurTls => "our-tls",
             Self::PartnerConnection => "partner-connection",
+            Self::PartnerRefusal => "partner-refusal",
             Self::OurSettings => "our-settings",
             Self::InboundTls => "inbound-tls",
             Self::Fallback => "fallback",
@@ -130,6 +134,7 @@ impl AlertKind {
             Self::PartnerTls => "mail is waiting: the TLS of the partner does not meet the requirement",
             Self::OurTls => "mail is waiting: our own TLS settings are not met",
             Self::PartnerConnection => "mail is waiting: the partner can't be reached",
+            Self::PartnerRefusal => "the partner refuses one message after the other",
             Self::OurSettings => "mail is waiting: a setting of ours is wrong",
             Self::InboundTls => "mail of the partner is refused: their TLS does not meet the requirement",
             Self::Fallback => "TLS has gone at a host that had it",
@@ -154,13 +159,15 @@ impl AlertKind {
     #[must_use]
     pub const fn over(self) -> &'static str {
         match self {
-            Self::PartnerTls | Self::OurTls | Self::PartnerConnection | Self::OurSettings => {
-                "mail is delivered again"
-            }
+            Self::PartnerTls
+            | Self::OurTls
+            | Self::PartnerConnection
+            | Self::PartnerRefusal
+            | Self::OurSettings => "mail is delivered again",
             Self::InboundTls => "mail of the partner is accepted again",
             Self::Fallback => "the host has TLS again",
             Self::Expiry => "renewed",
-            Self::Lists => "revocation lists are fetched again",
+            Self::Lists => "this revocation list is fetched again",
             Self::Reload => "the configuration was reloaded",
             Self::Override => "the override has ended",
             Self::Brake => "the brake is released",
@@ -186,6 +193,10 @@ impl AlertKind {
             }
             Self::PartnerConnection => {
                 "Check whether their hosts answer from here, and ask the partner if they don't. `sealpost validate` tries all of them."
+            }
+            Self::PartnerRefusal => {
+                "Ask the partner why their hosts refuse our mail: a block list, a rule, or something that they require of us. The \
+                 senders have got reports."
             }
             Self::OurSettings => "Correct the setting, and run `sealpost check` and `sealpost reload`.",
             Self::InboundTls => {
@@ -241,7 +252,7 @@ impl AlertKind {
     pub fn command(self, connector: Option<&str>) -> String {
         let name = connector.unwrap_or("CONNECTOR");
         match self {
-            Self::PartnerTls | Self::PartnerConnection | Self::Fallback => {
+            Self::PartnerTls | Self::PartnerConnection | Self::PartnerRefusal | Self::Fallback => {
                 format!("sealpost validate {name}")
             }
             Self::OurTls | Self::Expiry | Self::Lists | Self::Disk | Self::Tracking | Self::Restart => {
@@ -265,6 +276,7 @@ impl AlertKind {
             Self::PartnerTls
                 | Self::OurTls
                 | Self::PartnerConnection
+                | Self::PartnerRefusal
                 | Self::OurSettings
                 | Self::InboundTls
                 | Self::Backlog
@@ -276,7 +288,12 @@ impl AlertKind {
     pub const fn stops_outbound(self) -> bool {
         matches!(
             self,
-            Self::PartnerTls | Self::OurTls | Self::PartnerConnection | Self::OurSettings | Self::Fallback
+            Self::PartnerTls
+                | Self::OurTls
+                | Self::PartnerConnection
+                | Self::PartnerRefusal
+                | Self::OurSettings
+                | Self::Fallback
         )
     }
 }

@@ -30,11 +30,11 @@ pub struct LetterFrame<'a> {
 /// How much mail waits for a connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WaitingCount {
-    /// Messages that were counted.
-    pub messages: u64,
+    /// Recipients that were counted.
+    pub recipients: u64,
     /// Whether there are more than were counted.
     pub more: bool,
-    /// When the oldest was accepted.
+    /// When the message of the oldest was accepted.
     pub oldest: Option<UnixMillis>,
 }
 
@@ -248,12 +248,12 @@ fn waiting(episode: &Episode, frame: &LetterFrame<'_>) -> String {
     let found = episode.connector.as_ref().and_then(|name| frame.waiting.get(name));
     match found {
         None => "unknown; `sealpost queue top` counts it.".to_owned(),
-        Some(WaitingCount { messages: 0, .. }) => "nothing.".to_owned(),
-        Some(WaitingCount { messages, more, oldest }) => {
+        Some(WaitingCount { recipients: 0, .. }) => "nothing.".to_owned(),
+        Some(WaitingCount { recipients, more, oldest }) => {
             let least = if *more { "at least " } else { "" };
-            let plural = if *messages == 1 { "message" } else { "messages" };
+            let plural = if *recipients == 1 { "recipient" } else { "recipients" };
             let since = oldest.map_or_else(String::new, |at| format!(", the oldest since {}", rfc3339(at)));
-            format!("{least}{messages} {plural}{since}.")
+            format!("{least}{recipients} {plural}{since}.")
         }
     }
 }
@@ -328,6 +328,7 @@ mod tests {
             hint: None,
             group: String::new(),
             patience: Duration::ZERO,
+            message: None,
             once: false,
         };
         book.take(AlertInput::Failing(incident), start);
@@ -342,7 +343,7 @@ mod tests {
         }
         let (name, to) =
             (Domain::parse("gw1.test").expect("a domain"), Mailbox::parse("ops@a.test").expect("a mailbox"));
-        let waits = WaitingCount { messages: 12, more: true, oldest: Some(start) };
+        let waits = WaitingCount { recipients: 12, more: true, oldest: Some(start) };
         let waiting = BTreeMap::from([("fabrikam-out".to_owned(), waits)]);
         let (_, octets) = compose_alert(book.next_mail().expect("a mail"), &frame(&name, &to, &waiting));
         String::from_utf8(octets).expect("text")
@@ -357,7 +358,7 @@ mod tests {
             "Auto-Submitted: auto-generated\r\n",
             "\r\nWhat happened: the certificate expired on Monday.\r\n",
             "\r\nSince: 2023-11-14T22:13:20Z.\r\n",
-            "\r\nWaiting: at least 12 messages, the oldest since 2023-11-14T22:13:20Z.\r\n",
+            "\r\nWaiting: at least 12 recipients, the oldest since 2023-11-14T22:13:20Z.\r\n",
             "\r\nContact: mail@fabrikam.example (fabrikam)\r\n",
             "\r\nSee more: `sealpost validate fabrikam-out`, and `sealpost alert list`.\r\n",
         ] {

@@ -56,7 +56,7 @@ pub struct EpisodeView {
     pub ended: Option<String>,
     /// How often it was seen.
     pub failures: u64,
-    /// When it was reported first; `None`: not yet.
+    /// When somebody heard of it first: a next hop took the mail, or the webhook the notice; `None`: nobody yet.
     pub reported: Option<String>,
 }
 
@@ -96,7 +96,7 @@ impl EpisodeView {
             since: rfc3339(episode.since),
             ended: episode.ended.map(|(at, _)| rfc3339(at)),
             failures: episode.failures,
-            reported: episode.told.map(rfc3339),
+            reported: episode.reported.map(rfc3339),
         }
     }
 }

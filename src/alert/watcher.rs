@@ -2,10 +2,9 @@
 //! one flag.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -27,7 +26,11 @@ pub struct AlertWatcher {
     /// Whether there is anything in `failing`.
     any: AtomicBool,
     /// The connectors for which success is news.
-    failing: ArcSwap<BTreeSet<String>>,
+    failing: ArcSwap<FailingConnectors>,
+    /// How many failures were passed on; whoever changes `failing` holds it.
+    passed: Mutex<u64>,
+    /// How many of them have been taken in.
+    taken: Arc<AtomicU64>,
     peers: ArcSwap<HashMap<Arc<str>, Arc<PeerRing>>>,
 }
 
@@ -35,6 +38,16 @@ pub struct AlertWatcher {
 pub struct AlertInbox {
     receive: UnboundedReceiver<AlertFact>,
     waiting: Arc<AtomicUsize>,
+    taken: Arc<AtomicU64>,
+}
+
+/// The connectors for which success is news.
+#[derive(Debug, Clone, Default)]
+struct FailingConnectors {
+    /// Those of which an episode goes on.
+    known: BTreeSet<String>,
+    /// Those of which a failure is on its way, with the number of the last one.
+    suspects: HashMap<Arc<str>, Arc<AtomicU64>>,
 }
 
 /// The networks from which a connector accepted mail lately.
@@ -61,16 +74,46 @@ impl AlertWatcher {
             dropped: AtomicU64::new(0),
             any: AtomicBool::new(false),
             failing: ArcSwap::default(),
+            passed: Mutex::default(),
+            taken: Arc::default(),
             peers: ArcSwap::from_pointee(known.collect()),
         };
-        (Arc::new(watcher), AlertInbox { receive, waiting })
+        let taken = Arc::clone(&watcher.taken);
+        (Arc::new(watcher), AlertInbox { receive, waiting, taken })
     }
 
-    /// Sets the connectors of which success is to be told.
-    pub fn set_failing(&self, connectors: BTreeSet<String>) {
-        let any = !connectors.is_empty();
-        self.failing.store(Arc::new(connectors));
+    /// Sets the connectors of which success is to be told. Those of which a failure is still on its way stay.
+    pub fn set_failing(&self, known: BTreeSet<String>) {
+        let _changing = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.failing.load();
+        let taken = self.taken.load(Ordering::Acquire);
+        let is_on_its_way = |number: &Arc<AtomicU64>| number.load(Ordering::Relaxed) > taken;
+        if before.known == known && before.suspects.values().all(is_on_its_way) {
+            return;
+        }
+        let mut suspects = before.suspects.clone();
+        suspects.retain(|_, number| is_on_its_way(number));
+        let any = !known.is_empty() || !suspects.is_empty();
+        self.failing.store(Arc::new(FailingConnectors { known, suspects }));
         self.any.store(any, Ordering::Release);
+    }
+
+    /// Passes on a failure. From now on success of the connector is news, even before anybody has looked at the failure.
+    fn pass_failure(&self, fact: AlertFact) {
+        let Some(connector) = fact.suspect() else { return self.pass(fact) };
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        *passed = passed.saturating_add(1);
+        let failing = self.failing.load();
+        if let Some(number) = failing.suspects.get(connector) {
+            number.store(*passed, Ordering::Relaxed);
+        } else {
+            let mut failing = FailingConnectors::clone(&failing);
+            failing.suspects.insert(Arc::clone(connector), Arc::new(AtomicU64::new(*passed)));
+            self.failing.store(Arc::new(failing));
+            self.any.store(true, Ordering::Release);
+        }
+        // In the order of the numbers.
+        self.pass(fact);
     }
 
     /// Takes the number of facts that there was no room for.
@@ -101,14 +144,17 @@ impl AlertWatcher {
     /// Passes on what peers can cause, while not much waits.
     fn pass_within(&self, fact: AlertFact, limit: usize) {
         if self.waiting.load(Ordering::Relaxed) < limit {
-            self.pass(fact);
+            self.pass_failure(fact);
         } else {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn is_failing(&self, connector: &str) -> bool {
-        self.any.load(Ordering::Acquire) && self.failing.load().contains(connector)
+        self.any.load(Ordering::Acquire) && {
+            let failing = self.failing.load();
+            failing.known.contains(connector) || failing.suspects.contains_key(connector)
+        }
     }
 
     fn accepted(&self, decision: &Decision, peer: IpAddr) {
@@ -149,7 +195,11 @@ impl AlertWatcher {
         }
         if is_alert(message) {
             let said = format!("{} said {}", delivered.host, delivered.reply);
-            self.pass(AlertFact::OwnMail(message.id, AlertMailEnd::Delivered(said)));
+            self.pass(AlertFact::OwnMail {
+                id: message.id,
+                end: AlertMailEnd::Delivered(said),
+                failure: None,
+            });
         }
     }
 
@@ -163,7 +213,7 @@ impl AlertWatcher {
         if self.waiting.load(Ordering::Relaxed) < CLAIMS_MAX
             && let Some(failure) = refusal(decision)
         {
-            self.pass(AlertFact::Refused { failure, peer });
+            self.pass_failure(AlertFact::Refused { failure, peer });
         }
     }
 }
@@ -190,8 +240,8 @@ impl Observer for AlertWatcher {
                 | AlertFact::Refused { .. }
                 | AlertFact::Alarm { .. }
                 | AlertFact::Reloaded { .. }
-                | AlertFact::OwnMail(..)),
-            ) => self.pass(fact),
+                | AlertFact::OwnMail { .. }),
+            ) => self.pass_failure(fact),
         }
     }
 }
@@ -200,15 +250,19 @@ impl AlertInbox {
     /// The next fact; `None`: nobody observes any more.
     pub async fn next(&mut self) -> Option<AlertFact> {
         let fact = self.receive.recv().await;
-        self.waiting.fetch_sub(usize::from(fact.is_some()), Ordering::Relaxed);
-        fact
+        fact.inspect(|fact| self.took(fact))
     }
 
     /// A fact that is there already.
     pub fn try_next(&mut self) -> Option<AlertFact> {
-        let fact = self.receive.try_recv().ok()?;
+        self.receive.try_recv().ok().inspect(|fact| self.took(fact))
+    }
+
+    fn took(&self, fact: &AlertFact) {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        Some(fact)
+        if fact.suspect().is_some() {
+            self.taken.fetch_add(1, Ordering::Release);
+        }
     }
 }
 
@@ -231,9 +285,7 @@ impl PeerRing {
 
 /// The mark of an address: that of its /24 or /64, in which a partner's hosts usually are; never 0.
 fn mark_of(peer: IpAddr) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    Network::of(peer, NetworkBits { ipv4: 24, ipv6: 64 }).hash(&mut hasher);
-    hasher.finish().max(1)
+    Network::of(peer, NetworkBits { ipv4: 24, ipv6: 64 }).mark()
 }
 
 /// Facts about messages that may wait.
@@ -244,3 +296,46 @@ const CLAIMS_MAX: usize = 64;
 const RING: usize = 16;
 /// Connectors of which networks are remembered.
 const CONNECTORS_MAX: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::{AlertKind, FailureFact};
+
+    fn failed(connector: &str) -> AlertFact {
+        AlertFact::Failed(FailureFact {
+            kind: AlertKind::PartnerTls,
+            connector: connector.into(),
+            message: None,
+            domain: None,
+            partner: None,
+            contact: None,
+            words: "no".to_owned(),
+            hint: None,
+        })
+    }
+
+    #[test]
+    fn a_recovery_in_the_instant_after_the_failure_is_news() {
+        let (watcher, mut inbox) = AlertWatcher::new(&PeerMarks::new());
+        let known = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        assert!(!watcher.is_failing("bank"));
+        watcher.pass_within(failed("bank"), FACTS_MAX);
+        assert!(watcher.is_failing("bank") && !watcher.is_failing("shop"));
+        // What the desk knew before it took the failure in changes nothing.
+        watcher.set_failing(known(&["shop"]));
+        assert!(watcher.is_failing("bank") && watcher.is_failing("shop"));
+        assert!(inbox.try_next().is_some());
+        watcher.set_failing(known(&["bank"]));
+        assert!(watcher.is_failing("bank") && !watcher.is_failing("shop"));
+        // It failed again, and another failure was taken in: the first is over, the second is on its way.
+        watcher.pass_within(failed("bank"), FACTS_MAX);
+        watcher.pass_within(failed("shop"), FACTS_MAX);
+        assert!(inbox.try_next().is_some());
+        watcher.set_failing(known(&[]));
+        assert!(!watcher.is_failing("bank") && watcher.is_failing("shop"));
+        assert!(inbox.try_next().is_some());
+        watcher.set_failing(known(&[]));
+        assert!(!watcher.is_failing("shop") && !watcher.any.load(Ordering::Acquire));
+    }
+}

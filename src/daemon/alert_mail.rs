@@ -1,16 +1,22 @@
-//! Puts alerts into the spool, like reports of ours: with the null reverse-path, and by a connector that they are not about.
+//! Puts alerts into the spool, like reports of ours: with the null reverse-path, and by a connector that they are not about and
+//! that works. One that does not arrive is handed to another connector.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::alerting::AlertDesk;
 use crate::alert::{
-    AlertMail, AlertOccasion, AlertRoute, LetterFrame, WaitingCount, alert_route, compose_alert,
+    AlertMail, AlertPassage, AlertRoute, LetterFrame, PassageState, WaitingCount, WayTrouble, alert_route,
+    compose_alert, other_route,
 };
 use crate::mail::{
     BodyType, Clock, Envelope, Mailbox, MessageDsn, Notify, QueueId, Recipient, RecipientDsn, ReversePath,
 };
-use crate::spool::{Filter, LaneKey, NewContent, NewMessage, Origin, SpoolFault};
+use crate::spool::{LaneKey, NewContent, NewMessage, Origin, Removal, SpoolFault};
+use crate::tracking::{Event, QueueHandling};
+
+/// How much waits for the connectors that a mail is about, by name.
+type WaitingCounts = BTreeMap<String, WaitingCount>;
 
 impl AlertDesk {
     /// Queues a mail for every address that has not got it yet.
@@ -19,37 +25,40 @@ impl AlertDesk {
     /// The spool can't take it for some address.
     pub(super) async fn send(&self, mail: &AlertMail) -> Result<(), SpoolFault> {
         let settings = self.settings.load_full();
-        for to in settings.to.iter().filter(|to| !mail.queued.contains(to.as_str())) {
-            match self.queue(mail, to, |_| {}).await? {
-                Some((id, connector)) => tracing::info!(%id, %to, %connector, "an alert is queued"),
-                None => tracing::error!(
+        let waiting = self.waiting_for(mail).await;
+        for to in settings.to.iter().filter(|to| !mail.is_queued_for(to.as_str())) {
+            let Some(route) = self.way(mail, to) else {
+                tracing::error!(
                     %to,
                     what = mail.items.first().map(|one| one.episode.words.as_str()),
                     "an alert can't be mailed: the only way to this address is the connector that it is about"
-                ),
-            }
-            self.is_queued(mail, to);
+                );
+                continue;
+            };
+            let connector = Arc::clone(&route.connector.name);
+            let id = self.queue((mail, &waiting), to, route, |_| {}).await?;
+            tracing::info!(%id, %to, %connector, "an alert is queued");
+            let passage = AlertPassage::begin(to.as_str(), (id, &connector), Clock::wall());
+            self.book().queued(mail.number, passage);
         }
         Ok(())
     }
 
-    /// Queues a mail for an address; `note` hears of its queue ID before anything can happen to it. `None`: there is no way to it
-    /// but by the connector that it is about.
+    /// Queues a mail for an address; `note` hears of its queue ID before anything can happen to it.
     ///
     /// # Errors
     /// The spool can't take it.
     pub(super) async fn queue(
         &self,
-        mail: &AlertMail,
+        (mail, waiting): (&AlertMail, &WaitingCounts),
         to: &Mailbox,
+        route: AlertRoute,
         note: impl FnOnce(QueueId),
-    ) -> Result<Option<(QueueId, Arc<str>)>, SpoolFault> {
+    ) -> Result<QueueId, SpoolFault> {
         let (settings, now) = (self.settings.load_full(), Clock::wall());
-        let Some(route) = self.way(mail, to) else { return Ok(None) };
-        let waiting = self.waiting_for(mail).await;
         let id = self.spool.new_id(now);
         let (name, from) = (&settings.name, &settings.from);
-        let frame = LetterFrame { name, from, to, id, now, waiting: &waiting };
+        let frame = LetterFrame { name, from, to, id, now, waiting };
         let (message_id, content) = compose_alert(mail, &frame);
         let dsn = RecipientDsn { notify: Notify::NEVER, orcpt: None };
         let message = NewMessage {
@@ -71,57 +80,106 @@ impl AlertDesk {
         note(id);
         let leased = self.spool.put(message).await?;
         self.scheduler.offer(leased);
-        Ok(Some((id, Arc::clone(&route.connector.name))))
+        Ok(id)
+    }
+
+    /// Hands mails that do not arrive to other connectors: queued there first, and then withdrawn here, so that none is lost.
+    ///
+    /// # Errors
+    /// The spool can't take one.
+    pub(super) async fn hand_on(&self) -> Result<(), SpoolFault> {
+        let restless = self.book().restless();
+        for (number, passage) in restless {
+            let mail = self.book().mail_of(number).cloned();
+            let settings = self.settings.load_full();
+            let to = settings.to.iter().find(|to| to.as_str() == passage.to);
+            let (Some(mail), Some(to)) = (mail, to) else {
+                self.book().given_up(passage.id);
+                continue;
+            };
+            let Some(route) = self.other_way(&mail, to, &passage) else {
+                self.book().given_up(passage.id);
+                continue;
+            };
+            let (connector, waiting) = (Arc::clone(&route.connector.name), self.waiting_for(&mail).await);
+            let id = self.queue((&mail, &waiting), to, route, |_| {}).await?;
+            tracing::info!(
+                %id, %to, %connector, before = %passage.id, before_by = passage.connector,
+                "an alert goes by another connector"
+            );
+            self.book().handed_on(passage.id, (id, &connector), Clock::wall());
+            if passage.state != PassageState::Failed {
+                self.withdrawn().push(passage.id);
+            }
+        }
+        self.withdraw().await;
+        Ok(())
+    }
+
+    /// Removes what goes by another connector now, unless it is being attempted: then once that is over.
+    async fn withdraw(&self) {
+        let ids = std::mem::take(&mut *self.withdrawn());
+        for id in ids {
+            let mut removal = self.spool.remove(id).await;
+            if matches!(removal, Ok(Removal::Leased)) {
+                self.scheduler.let_go(&[id]).await;
+                removal = self.spool.remove(id).await;
+            }
+            match removal {
+                Ok(Removal::Removed) => {
+                    let handling = QueueHandling::Removed;
+                    self.journal.record(&Event::Handled { id, handling, by: WITHDRAWER });
+                }
+                Ok(Removal::Unknown) => {}
+                Ok(Removal::Leased) | Err(_) => {
+                    let mut withdrawn = self.withdrawn();
+                    // What there is no room for may arrive twice.
+                    if withdrawn.len() < WITHDRAWN_MAX {
+                        withdrawn.push(id);
+                    }
+                }
+            }
+        }
     }
 
     fn way(&self, mail: &AlertMail, to: &Mailbox) -> Option<AlertRoute> {
         let (table, settings) = (self.live.table(), self.settings.load());
-        let stopped = mail.items.iter().filter(|one| {
-            one.episode.kind.stops_outbound()
-                && matches!(one.occasion, AlertOccasion::Began | AlertOccasion::Ongoing)
-        });
-        let about: Vec<&str> = stopped.filter_map(|one| one.episode.connector.as_deref()).collect();
-        let via = settings.via.as_deref();
-        let found = alert_route(&table, to, via, &about);
+        let (via, stopped) = (settings.via.as_deref(), self.book().stopped());
+        let (about, nothing) = (mail.about(), BTreeSet::new());
+        let of = |about| alert_route(&table, to, via, WayTrouble { about, stopped: &stopped });
+        let found = of(&about);
         match mail.items.len() {
             0 | 1 => found,
             // A digest is about others too: it waits there rather than being lost.
-            _ => found.or_else(|| alert_route(&table, to, via, &[])),
+            _ => found.or_else(|| of(&nothing)),
         }
     }
 
-    /// How much waits for the connectors that a mail is about.
-    async fn waiting_for(&self, mail: &AlertMail) -> BTreeMap<String, WaitingCount> {
-        let mut waiting = BTreeMap::new();
+    fn other_way(&self, mail: &AlertMail, to: &Mailbox, passage: &AlertPassage) -> Option<AlertRoute> {
+        let (table, settings) = (self.live.table(), self.settings.load());
+        let stopped = self.book().stopped();
+        let trouble = WayTrouble { about: &mail.about(), stopped: &stopped };
+        other_route(&table, (to, passage), settings.via.as_deref(), trouble)
+    }
+
+    /// How much waits for the connector that a mail is about.
+    async fn waiting_for(&self, mail: &AlertMail) -> WaitingCounts {
         // A digest does not say it.
-        let [one] = mail.items.as_slice() else { return waiting };
-        if let Some(connector) = one.episode.connector.as_ref().filter(|_| one.episode.kind.stops_outbound())
-        {
-            waiting.insert(connector.clone(), self.count(connector).await);
-        }
-        waiting
-    }
-
-    /// Counts the messages that wait for a connector, as far as a bounded look shows them.
-    async fn count(&self, connector: &str) -> WaitingCount {
-        let filter = Filter { connector: Some(connector.to_owned()), ..Filter::default() };
-        let mut found = WaitingCount::default();
-        let mut after = None;
-        for _ in 0..PARTS_MAX {
-            let Ok(part) = self.spool.list(filter.clone(), after, PART).await else { break };
-            let count = u64::try_from(part.messages.len()).unwrap_or(u64::MAX);
-            found.messages = found.messages.saturating_add(count);
-            found.oldest = found.oldest.or_else(|| part.messages.first().map(|message| message.accepted_at));
-            after = part.next;
-            if after.is_none() {
-                return found;
-            }
-        }
-        found.more = true;
-        found
+        let [one] = mail.items.as_slice() else { return WaitingCounts::new() };
+        let connector = one.episode.connector.as_ref().filter(|_| one.episode.kind.stops_outbound());
+        let Some(connector) = connector else { return WaitingCounts::new() };
+        let Ok(found) = self.spool.waiting(connector.as_str().into(), COUNTED_MAX).await else {
+            return WaitingCounts::new();
+        };
+        let more = usize::try_from(found.recipients).is_ok_and(|count| count >= COUNTED_MAX);
+        let count = WaitingCount { recipients: found.recipients, more, oldest: found.oldest };
+        WaitingCounts::from([(connector.clone(), count)])
     }
 }
 
-/// Messages of one look at the queue, and looks.
-const PART: usize = 250;
-const PARTS_MAX: usize = 4;
+/// Recipients that are counted of those that wait.
+const COUNTED_MAX: usize = 1_000;
+/// Who removes what goes by another connector, in events.
+const WITHDRAWER: &str = "alerts";
+/// Messages that are to be removed as soon as nobody attempts them.
+const WITHDRAWN_MAX: usize = 100;

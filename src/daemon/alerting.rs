@@ -1,7 +1,7 @@
 //! The alert desk: takes in what the observer saw, keeps the episodes over a restart, and has mails queued and notices posted.
 //! What is an alert, `alert` decides.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,15 +19,16 @@ use super::state_file;
 use super::webhook::Webhook;
 use crate::admin::{AlertOffice, AlertTestAnswer};
 use crate::alert::{
-    AlertFact, AlertInbox, AlertInput, AlertMail, AlertMailEnd, AlertNotice, AlertSettings, AlertTestReport,
-    AlertTestResult, AlertWatcher, AlertsView, EpisodeBook, EpisodeView, PeerMarks,
+    AlertFact, AlertInbox, AlertInput, AlertMail, AlertMailEnd, AlertNotice, AlertRoute, AlertSettings,
+    AlertTestReport, AlertTestResult, AlertWatcher, AlertsView, EpisodeBook, EpisodeView, PeerMarks,
+    alert_routes,
 };
 use crate::connector::LiveTable;
-use crate::mail::{Clock, Mailbox, QueueId};
+use crate::mail::{Clock, Mailbox, QueueId, UnixMillis};
 use crate::resolver::dns::Dns;
 use crate::scheduler::Scheduler;
-use crate::spool::{Filter, Spool};
-use crate::tracking::{Observer, Vitals};
+use crate::spool::Spool;
+use crate::tracking::{Journal, Observer, Vitals};
 
 /// What is kept over a restart.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -47,6 +48,9 @@ pub(super) struct AlertDesk {
     pub(super) spool: Arc<dyn Spool>,
     pub(super) scheduler: Arc<Scheduler>,
     webhook: Arc<Webhook>,
+    pub(super) journal: Arc<Journal>,
+    /// Mails that go by another connector now, and are to be removed.
+    withdrawn: Mutex<Vec<QueueId>>,
     /// Who waits for what becomes of a test.
     tests: Mutex<HashMap<QueueId, oneshot::Sender<AlertMailEnd>>>,
     /// Spool faults before this start.
@@ -87,7 +91,7 @@ impl AlertStart {
     pub(super) fn open(
         self,
         (faults, dns): (u32, Dns),
-        settings: &Arc<ArcSwap<AlertSettings>>,
+        (settings, journal): (&Arc<ArcSwap<AlertSettings>>, &Arc<Journal>),
         (live, spool, scheduler): (&Arc<LiveTable>, &Arc<dyn Spool>, &Arc<Scheduler>),
     ) -> OpenDesk {
         let desk = Arc::new(AlertDesk {
@@ -99,6 +103,8 @@ impl AlertStart {
             spool: Arc::clone(spool),
             scheduler: Arc::clone(scheduler),
             webhook: Webhook::new(dns, Arc::clone(settings)),
+            journal: Arc::clone(journal),
+            withdrawn: Mutex::default(),
             tests: Mutex::default(),
             faults,
             mails_at: AtomicI64::new(i64::MIN),
@@ -141,6 +147,7 @@ impl AlertDesk {
             self.work().await;
             // The clock may be set: nothing sleeps longer than until the next look.
             let due = self.book().due_at().map_or(LOOK_EVERY, |due| due.since(Clock::wall()));
+            let due = if self.withdrawn().is_empty() { due } else { due.min(WITHDRAW_EVERY) };
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = pace.tick() => {
@@ -184,10 +191,12 @@ impl AlertDesk {
     fn note(&self, fact: AlertFact) {
         let (table, settings, now) = (self.live.table(), self.settings.load_full(), Clock::wall());
         let incidents = Incidents { table: &table, settings: &settings, watcher: &self.watcher };
-        match fact {
-            AlertFact::OwnMail(id, end) => return self.heard(id, end),
+        match &fact {
+            // What is no alert, as a test is, says so to whoever waits for it.
+            AlertFact::OwnMail { id, end, .. } if !self.hears(*id, end, now) => return,
             AlertFact::Reloaded { .. } => self.rule(),
-            AlertFact::Failed(_)
+            AlertFact::OwnMail { .. }
+            | AlertFact::Failed(_)
             | AlertFact::Delivered { .. }
             | AlertFact::Refused { .. }
             | AlertFact::Accepted { .. }
@@ -200,17 +209,19 @@ impl AlertDesk {
         }
     }
 
-    /// What became of a mail of ours. Its failures are logged, and no alerts.
-    fn heard(&self, id: QueueId, end: AlertMailEnd) {
-        match &end {
+    /// Hears what became of a mail of ours. Returns whether it is an alert that somebody should get.
+    fn hears(&self, id: QueueId, end: &AlertMailEnd, now: UnixMillis) -> bool {
+        match end {
             AlertMailEnd::Delivered(_) => {}
             AlertMailEnd::Deferred(why) => tracing::warn!(%id, %why, "an alert is delayed"),
+            AlertMailEnd::HandedOn(to) => tracing::warn!(%id, %to, "an alert goes by another connector"),
             AlertMailEnd::Failed(why) => tracing::error!(%id, %why, "an alert could not be delivered"),
         }
         if let Some(waiter) = self.tests().remove(&id) {
             // Whoever waited may have gone.
-            let _gone = waiter.send(end);
+            let _gone = waiter.send(end.clone());
         }
+        self.book().hear(id, end, now)
     }
 
     /// Looks at the queue.
@@ -222,10 +233,8 @@ impl AlertDesk {
             input.into_iter().for_each(|input| self.book().take(input, now));
         }
         if let Some(limit) = settings.oldest
-            && let Ok(part) = self.spool.list(Filter::default(), None, OLDEST_LOOKED_AT).await
+            && let Ok(since) = self.spool.oldest_waiting().await
         {
-            let oldest = part.messages.iter().find(|message| message.held.is_none());
-            let since = oldest.map(|message| message.accepted_at);
             self.book().take(Incidents::queue_age(since, limit, now), now);
         }
     }
@@ -258,7 +267,7 @@ impl AlertDesk {
         // The clock may be set back.
         let is_waiting = mails_at > now.0 && mails_at <= now.plus(AGAIN_AFTER).0;
         if !is_waiting {
-            self.send_mails().await;
+            self.look_after_mails().await;
         }
         let changed = self.book().take_changed();
         if changed {
@@ -280,6 +289,14 @@ impl AlertDesk {
         }
     }
 
+    async fn look_after_mails(&self) {
+        self.send_mails().await;
+        if let Err(fault) = self.hand_on().await {
+            tracing::error!(%fault, "an alert can't be handed to another connector; it will be tried again");
+            self.mails_at.store(Clock::wall().plus(AGAIN_AFTER).0, Ordering::Relaxed);
+        }
+    }
+
     /// Writes down the episodes. A kill between a mail and this repeats the mail.
     async fn save(&self) {
         let memory = AlertMemory { book: self.book().clone(), peers: self.watcher.peers() };
@@ -293,12 +310,11 @@ impl AlertDesk {
         }
     }
 
-    /// Notes that a mail is queued for an address.
-    pub(super) fn is_queued(&self, mail: &AlertMail, to: &Mailbox) {
-        self.book().queued(mail.number, to.as_str());
+    pub(super) fn withdrawn(&self) -> MutexGuard<'_, Vec<QueueId>> {
+        self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn book(&self) -> MutexGuard<'_, EpisodeBook> {
+    pub(super) fn book(&self) -> MutexGuard<'_, EpisodeBook> {
         // Each change is complete even if a holder of the lock panicked.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -307,25 +323,39 @@ impl AlertDesk {
         self.tests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn test_mail(&self, to: &Mailbox) -> AlertTestResult {
+    /// Tests every way of a mail to an address.
+    async fn test_mails(&self, to: &Mailbox) -> Vec<AlertTestResult> {
+        let (table, settings) = (self.live.table(), self.settings.load_full());
+        let routes = alert_routes(&table, to, settings.via.as_deref());
+        if routes.is_empty() {
+            let words = "no outbound connector serves this address".to_owned();
+            return vec![AlertTestResult { to: to.to_string(), connector: None, id: None, ok: false, words }];
+        }
+        let mut results = Vec::new();
+        for route in routes {
+            results.push(self.test_mail(to, route).await);
+        }
+        results
+    }
+
+    async fn test_mail(&self, to: &Mailbox, route: AlertRoute) -> AlertTestResult {
         let (send, receive) = oneshot::channel();
         let mail = AlertMail::test(Clock::wall());
-        let none = |words: String| AlertTestResult {
-            to: to.to_string(),
-            connector: None,
-            id: None,
-            ok: false,
-            words,
-        };
+        let connector = Some(route.connector.name.to_string());
         let note = |id| drop(self.tests().insert(id, send));
-        let (id, connector) = match self.queue(&mail, to, note).await {
-            Ok(Some(queued)) => queued,
-            Ok(None) => return none("no outbound connector serves this address".to_owned()),
-            Err(fault) => return none(format!("it can't be queued: {fault}")),
+        let id = match self.queue((&mail, &BTreeMap::new()), to, route, note).await {
+            Ok(id) => id,
+            Err(fault) => {
+                let words = format!("it can't be queued: {fault}");
+                return AlertTestResult { to: to.to_string(), connector, id: None, ok: false, words };
+            }
         };
         let (ok, words) = match timeout(TEST_WAIT, receive).await {
             Ok(Ok(AlertMailEnd::Delivered(said))) => (true, said),
             Ok(Ok(AlertMailEnd::Deferred(why))) => (false, format!("it waits: {why}")),
+            Ok(Ok(AlertMailEnd::HandedOn(to))) => {
+                (false, format!("its requirement is not met, so it went on to connector {to}"))
+            }
             Ok(Ok(AlertMailEnd::Failed(why))) => (false, format!("it has failed: {why}")),
             Ok(Err(_)) | Err(_) => {
                 drop(self.tests().remove(&id));
@@ -335,7 +365,6 @@ impl AlertDesk {
                 )
             }
         };
-        let connector = Some(connector.to_string());
         AlertTestResult { to: to.to_string(), connector, id: Some(id.to_string()), ok, words }
     }
 
@@ -343,7 +372,7 @@ impl AlertDesk {
         let settings = self.settings.load_full();
         let mut ways = Vec::new();
         for to in settings.to.iter().take(TESTED_MAX) {
-            ways.push(self.test_mail(to).await);
+            ways.extend(self.test_mails(to).await);
         }
         if let Some(webhook) = &settings.webhook {
             let (ok, words) = match self.webhook.test(webhook, settings.name.as_str()).await {
@@ -383,8 +412,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// Facts that are taken in before anything is sent.
 const FACTS_TOGETHER: usize = 256;
-/// Messages among which the oldest that is not held is looked for.
-const OLDEST_LOOKED_AT: usize = 20;
+/// How often the spool is asked to remove what is being attempted.
+const WITHDRAW_EVERY: Duration = Duration::from_secs(1);
 /// How long a test waits for its mail.
 const TEST_WAIT: Duration = Duration::from_secs(20);
 /// Addresses that a test tries.

@@ -20,6 +20,9 @@ impl Incidents<'_> {
     pub(super) fn of(&self, fact: AlertFact) -> Vec<AlertInput> {
         match fact {
             AlertFact::Failed(failure) => self.failed(failure).map(AlertInput::Failing).into_iter().collect(),
+            AlertFact::OwnMail { failure, .. } => {
+                failure.and_then(|one| self.own_failed(one)).map(AlertInput::Failing).into_iter().collect()
+            }
             AlertFact::Delivered { connector, domain, sealed } => {
                 let known = self.table.outbound.iter().find(|one| one.name == connector);
                 let group = known.map_or_else(String::new, |one| group(one, domain.as_ref()));
@@ -64,7 +67,6 @@ impl Incidents<'_> {
                 });
                 [AlertInput::Connectors(names)].into_iter().chain(weaker).collect()
             }
-            AlertFact::OwnMail(..) => Vec::new(),
         }
     }
 
@@ -109,20 +111,27 @@ impl Incidents<'_> {
         let takes_all = matches!(connector.next_hop, NextHop::Mx { .. })
             && connector.domains.contains(&DomainPattern::Any);
         let has_gone = failure.kind == AlertKind::Fallback;
-        if takes_all && !has_gone && (!is_enforced || failure.kind == AlertKind::PartnerConnection) {
+        let is_one_domains = matches!(failure.kind, AlertKind::PartnerConnection | AlertKind::PartnerRefusal);
+        if takes_all && !has_gone && (!is_enforced || is_one_domains) {
             return None;
         }
         let at_once = is_enforced || has_gone;
         let patience = if at_once { Duration::ZERO } else { self.settings.unforced_after };
+        Some(Incident { patience, ..Self::outbound(connector, failure) })
+    }
+
+    /// Whatever keeps an alert from arriving is known at once, whatever the connector is for.
+    fn own_failed(&self, failure: FailureFact) -> Option<Incident> {
+        let connector = self.table.outbound.iter().find(|one| one.name == failure.connector)?;
+        let words = format!("an alert can't be delivered: {}", failure.words);
+        Some(Self::outbound(connector, FailureFact { words, message: None, ..failure }))
+    }
+
+    fn outbound(connector: &Outbound, failure: FailureFact) -> Incident {
         let (partner, contact) = named(connector.partner.as_deref());
         let group = group(connector, failure.domain.as_ref());
         let incident = about_connector(failure, connector.name.to_string(), group);
-        Some(Incident {
-            partner: incident.partner.or(partner),
-            contact: incident.contact.or(contact),
-            patience,
-            ..incident
-        })
+        Incident { partner: incident.partner.or(partner), contact: incident.contact.or(contact), ..incident }
     }
 
     fn alarm(&self, kind: AlertKind, raised: bool, (what, connectors): (String, &[String])) -> AlertInput {
@@ -162,6 +171,7 @@ fn about_connector(failure: FailureFact, connector: String, group: String) -> In
         hint: failure.hint,
         group,
         patience: Duration::ZERO,
+        message: failure.message,
         once: false,
     }
 }
@@ -178,6 +188,7 @@ fn plain(kind: AlertKind, about: String, words: String) -> Incident {
         hint: None,
         group: String::new(),
         patience: Duration::ZERO,
+        message: None,
         once: false,
     }
 }
@@ -191,6 +202,8 @@ fn subject_of(kind: AlertKind, what: &str, connectors: &[String]) -> String {
     match kind {
         AlertKind::Expiry => before(&[" expire", " ends ", " ended ", ": no pin", ": the review"]),
         AlertKind::Brake => before(&[": "]),
+        // The URL, or the set: why it can't be fetched changes, and so does what there is instead.
+        AlertKind::Lists => before(&[" can't be fetched", ": chains name"]),
         AlertKind::Override => connectors.first().cloned().unwrap_or_else(|| what.to_owned()),
         AlertKind::Reload | AlertKind::Disk | AlertKind::Queue | AlertKind::Log | AlertKind::Tracking => {
             kind.word().to_owned()
@@ -198,10 +211,10 @@ fn subject_of(kind: AlertKind, what: &str, connectors: &[String]) -> String {
         AlertKind::PartnerTls
         | AlertKind::OurTls
         | AlertKind::PartnerConnection
+        | AlertKind::PartnerRefusal
         | AlertKind::OurSettings
         | AlertKind::InboundTls
         | AlertKind::Fallback
-        | AlertKind::Lists
         | AlertKind::Weaker
         | AlertKind::Backlog
         | AlertKind::Restart
@@ -234,6 +247,18 @@ mod tests {
         );
         check(AlertKind::Expiry, "connector a: no pin is valid from 2027 on", "connector a");
         check(AlertKind::Brake, "connector apps: 4 recipients within ten minutes", "connector apps");
+        let list = |url: &str, why: &str| {
+            format!("[trust.x]: the revocation list {url} can't be fetched: {why}; there is none yet")
+        };
+        let subject = "[trust.x]: the revocation list http://a.test/";
+        check(AlertKind::Lists, &list("http://a.test/", "it was answered 404 Not Found"), subject);
+        check(AlertKind::Lists, &list("http://a.test/", "no connection to 192.0.2.1:80: refused"), subject);
+        check(
+            AlertKind::Lists,
+            &list("http://b.test/", "it was answered 404 Not Found"),
+            "[trust.x]: the revocation list http://b.test/",
+        );
+        check(AlertKind::Lists, "[trust.x]: chains name more than 64 revocation lists, and", "[trust.x]");
         check(AlertKind::Reload, "not reloaded, generation 3 stays: x", "reload");
     }
 

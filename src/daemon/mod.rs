@@ -214,7 +214,7 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let scheduler = Scheduler::new(config.scheduler, table, stored, courier.clone(), told, clock);
     let paused = stand_still(&config.data_dir, &scheduler).await?;
     let (stop, intake) = (CancellationToken::new(), CancellationToken::new());
-    let alerts = alerts.open((faults, dns), &first.alerts, (&live, &spool, &scheduler));
+    let alerts = alerts.open((faults, dns), (&first.alerts, &journal), (&live, &spool, &scheduler));
     let lanes = vitals.watch("the scheduler", Arc::clone(&scheduler).run(stop.clone()));
     let guard = guard((&config.data_dir, &config.listen), &spool, (&journal, &first.alarms));
     let room = look_after(guard, vitals, &stop).await;

@@ -13,6 +13,8 @@ use crate::peer::site::{ANYONE, IDENTITY, LISTENER, OPPORTUNISTIC, PARTNER, Site
 use crate::peer::web::{Page, Web};
 use crate::peer::{LONG, eventually, tools};
 
+mod ways;
+
 /// Retries come each second, and each of them opens a session of its own.
 const QUICK: &str = "[queue]\nretry = [\"1s\"]\n\n[limits]\nmessages_per_connection = 1\n\n";
 
@@ -120,7 +122,7 @@ async fn a_partner_that_breaks_his_certificate_is_one_mail_and_his_recovery_anot
         "From: \"Sealpost on gw.sealpost.test\" <postmaster@sealpost.test>",
         "connector=bank; partner=the-bank",
         "other.test",
-        "Waiting: 1 message, the oldest since",
+        "Waiting: 1 recipient, the oldest since",
         "Contact: mail@bank.test (the-bank)",
         "`sealpost validate bank`",
     ] {

@@ -30,6 +30,7 @@ fn incident(kind: AlertKind, about: &str, group: &str) -> Incident {
         hint: None,
         group: group.to_owned(),
         patience: Duration::ZERO,
+        message: None,
         once: false,
     }
 }
@@ -109,6 +110,52 @@ fn a_flood_is_a_digest_and_so_is_its_end() {
 }
 
 #[test]
+fn what_begins_after_a_digest_is_mailed_within_a_minute() {
+    let mut book = book();
+    (0..10).for_each(|number| book.take(failing(&format!("p{number}"), ""), at(1)));
+    book.tick(at(6));
+    assert_eq!(mails(&mut book).len(), SINGLES_MAX + 1);
+    // Recoveries wait for the next digest; what is new takes them along.
+    book.take(delivered("p0", ""), at(10));
+    assert_eq!(book.due_at(), Some(at(606)));
+    book.take(failing("late", ""), at(20));
+    assert_eq!(book.due_at(), Some(at(66)));
+    book.tick(at(66));
+    assert_eq!(mails(&mut book), ["p0 ended, late began"]);
+    // Where nothing was sent for a minute, it waits only for what happens together.
+    book.take(failing("later", ""), at(300));
+    book.tick(at(305));
+    assert_eq!(mails(&mut book), ["later began"]);
+    // A clock that is set back keeps to that.
+    book.take(failing("last", ""), at(310));
+    book.tick(at(100));
+    assert_eq!(book.due_at(), Some(at(160)));
+}
+
+#[test]
+fn an_episode_is_reported_once_somebody_has_got_the_mail() {
+    let mut book = book();
+    book.take(failing("bank", ""), at(0));
+    let reported = |book: &EpisodeBook| book.open().next().and_then(|one| one.reported);
+    let number = book.next_mail().expect("a mail").number;
+    let id = |number| QueueId::from_number(number);
+    book.queued(number, AlertPassage::begin("a@a.test", (id(1), "via"), at(1)));
+    book.queued(number, AlertPassage::begin("b@b.test", (id(2), "rest"), at(1)));
+    book.mailed(number);
+    assert_eq!((reported(&book), book.mails(), book.due_at()), (None, 0, Some(at(31))));
+    assert!(!book.hear(id(9), &AlertMailEnd::Delivered(String::new()), at(2)), "another message");
+    assert!(book.hear(id(1), &AlertMailEnd::Deferred("no".to_owned()), at(3)));
+    assert_eq!((reported(&book), book.restless().len()), (None, 1));
+    // Over a restart, too.
+    let text = serde_json::to_string(&book).expect("JSON");
+    let mut book: EpisodeBook = serde_json::from_str(&text).expect("the same");
+    book.handed_on(id(1), (id(3), "rest"), at(4));
+    assert!(book.hear(id(3), &AlertMailEnd::Delivered(String::new()), at(5)));
+    assert!(book.hear(id(2), &AlertMailEnd::Delivered(String::new()), at(6)));
+    assert_eq!((reported(&book), book.mail_of(number)), (Some(at(5)), None));
+}
+
+#[test]
 fn a_restart_repeats_nothing_and_loses_no_recovery() {
     let mut book = book();
     book.take(failing("bank", "a.test"), at(0));
@@ -180,13 +227,50 @@ fn patience_and_muting_keep_quiet() {
     assert_eq!((mails(&mut book), book.posts()), (Vec::new(), Vec::new()));
     book.take(AlertInput::Failing(slow.clone()), at(3_100));
     book.tick(at(6_700));
-    assert!(book.open().all(|one| one.kind == AlertKind::Log), "a single failure");
-    book.take(AlertInput::Failing(slow.clone()), at(6_800));
-    book.take(AlertInput::Failing(slow), at(6_900));
-    book.tick(at(10_400));
+    assert_eq!(mails(&mut book), Vec::<String>::new(), "a single failure");
+    assert!(book.due_at().is_some_and(|due| due > at(6_700)));
+    // The retry comes later than the time that it may fail for.
+    book.take(AlertInput::Failing(slow.clone()), at(8_000));
     assert_eq!(mails(&mut book), ["shop began"]);
     book.take(AlertInput::Connectors(BTreeSet::new()), at(10_500));
     assert_eq!(mails(&mut book), ["shop ended"]);
+    // Nothing is tried any more.
+    book.take(AlertInput::Failing(slow), at(20_000));
+    book.tick(at(20_000 + 86_400));
+    assert!(book.open().all(|one| one.kind == AlertKind::Log));
+    assert_eq!(mails(&mut book), Vec::<String>::new());
+}
+
+#[test]
+fn a_failure_that_is_an_alert_at_once_does_not_wait_for_one_that_is_not() {
+    let mut book = book();
+    let urgent = incident(AlertKind::PartnerConnection, "shop", "");
+    let slow = Incident { patience: Duration::from_secs(3_600), ..urgent.clone() };
+    book.take(AlertInput::Failing(slow.clone()), at(0));
+    book.take(AlertInput::Failing(slow), at(10));
+    assert_eq!(mails(&mut book), Vec::<String>::new());
+    book.take(AlertInput::Failing(urgent), at(20));
+    assert_eq!(mails(&mut book), ["shop began"]);
+}
+
+#[test]
+fn a_refusal_is_an_alert_once_another_message_is_refused_too() {
+    let mut book = book();
+    let refused = |number| {
+        AlertInput::Failing(Incident {
+            message: Some(QueueId::from_number(number)),
+            ..incident(AlertKind::PartnerRefusal, "bank", "")
+        })
+    };
+    // One message for three recipients, and then mail is delivered.
+    (0..3).for_each(|_| book.take(refused(1), at(0)));
+    book.take(delivered("bank", ""), at(10));
+    book.take(refused(2), at(20));
+    assert_eq!(mails(&mut book), Vec::<String>::new());
+    book.take(refused(3), at(30));
+    assert_eq!(mails(&mut book), ["bank began"]);
+    book.take(delivered("bank", ""), at(40));
+    assert_eq!(mails(&mut book), ["bank ended"]);
 }
 
 #[test]
@@ -252,10 +336,16 @@ proptest! {
             }
             collect(&mut book, now, &mut sent);
         }
-        // Never more than this in any ten minutes.
+        // Never more than this in any ten minutes: those about one episode, and a digest a minute.
         for (at, _) in &sent {
             let within = sent.iter().filter(|(other, _)| other >= at && other.since(*at) < WINDOW).count();
-            prop_assert!(within <= SINGLES_MAX + 1, "{within} mails");
+            prop_assert!(within <= SINGLES_MAX + 10, "{within} mails");
+        }
+        for (at, mail) in &sent {
+            let began = mail.items.iter().filter(|item| item.occasion == AlertOccasion::Began);
+            for told in began.filter_map(|item| item.episode.told) {
+                prop_assert!(at.since(told) <= NEWS_WAIT_MAX, "{at:?} {told:?}");
+            }
         }
         let mut began: BTreeMap<String, Vec<UnixMillis>> = BTreeMap::new();
         let mut ends: BTreeMap<u64, usize> = BTreeMap::new();

@@ -31,7 +31,8 @@ section! {
     via: Optional<Name> = "smarthost-out" => {
         absent: "the connector for any mail to the address",
         meaning: "The outbound connector by which alerts go.",
-        explanation: "An alert never goes by the connector that it is about: one about this connector takes the usual way. \
+        explanation: "An alert never goes by the connector that it is about, nor by one that fails if the other works: then it \
+            takes the usual way. \
             Errors: `to` is empty; there is no outbound connector with this name; it is off; all mail to these addresses goes by it anyway; mail to an \
             address goes by an enforced connector with forced TLS, and this one is not one.",
     }
@@ -61,12 +62,14 @@ section! {
         meaning: "The age of a queued message from which on it is an alert. Messages that are held don't count.",
     }
     unforced_after: Period = "1h" => {
-        meaning: "How long deliveries by a connector that does not force TLS must have failed before that is an alert.",
+        meaning: "How long deliveries by a connector that does not force TLS must have failed, more than once, before that is an \
+            alert.",
         explanation: "One that forces TLS and is enforced is an alert at its first failure. A connector for `\"*\"` with next_hop \
             = \"mx\" is none: some domain in the world never answers.",
     }
     digest: Period = "10m" => {
-        meaning: "Within this time, at most five alerts come as messages of their own. The others come together in one.",
+        meaning: "Within this time, at most five alerts come as messages of their own. The others come together in one; what has \
+            begun comes within a minute.",
     }
 }
 
