@@ -62,7 +62,7 @@ pub(super) struct AlertDesk {
 /// What alerts need before anything can happen.
 pub(super) struct AlertStart {
     memory: AlertMemory,
-    file: PathBuf,
+    data_dir: PathBuf,
     watcher: Arc<AlertWatcher>,
     inbox: AlertInbox,
 }
@@ -76,10 +76,9 @@ pub(super) struct OpenDesk {
 impl AlertStart {
     /// Goes on with what is in `data_dir`.
     pub(super) fn of(data_dir: &Path) -> Self {
-        let file = data_dir.join(FILE);
-        let memory = AlertMemory::load(&file);
+        let memory = AlertMemory::load(&data_dir.join(FILE));
         let (watcher, inbox) = AlertWatcher::new(&memory.peers);
-        Self { memory, file, watcher, inbox }
+        Self { memory, data_dir: data_dir.to_owned(), watcher, inbox }
     }
 
     /// What is to be told of each event.
@@ -97,12 +96,12 @@ impl AlertStart {
         let desk = Arc::new(AlertDesk {
             settings: Arc::clone(settings),
             book: Mutex::new(self.memory.book),
-            file: self.file,
+            file: self.data_dir.join(FILE),
             watcher: self.watcher,
             live: Arc::clone(live),
             spool: Arc::clone(spool),
             scheduler: Arc::clone(scheduler),
-            webhook: Webhook::new(dns, Arc::clone(settings)),
+            webhook: Webhook::new(dns, Arc::clone(settings), &self.data_dir),
             journal: Arc::clone(journal),
             withdrawn: Mutex::default(),
             tests: Mutex::default(),
@@ -246,6 +245,7 @@ impl AlertDesk {
             tracing::warn!(dropped, "failures were too many to look at each for alerts");
         }
         self.watcher.set_failing(self.book().failing());
+        self.note_taken();
         let (settings, now) = (self.settings.load_full(), Clock::wall());
         let posts = self.book().posts();
         for item in posts {
@@ -287,6 +287,13 @@ impl AlertDesk {
             }
             self.book().mailed(mail.number);
         }
+    }
+
+    /// Notes which episodes the webhook has taken.
+    fn note_taken(&self) {
+        let (taken, now) = (self.webhook.taken(), Clock::wall());
+        let mut book = self.book();
+        taken.into_iter().for_each(|number| book.reported(number, now));
     }
 
     async fn look_after_mails(&self) {
@@ -387,6 +394,7 @@ impl AlertDesk {
 
 impl AlertOffice for AlertDesk {
     fn alerts(&self) -> AlertsView {
+        self.note_taken();
         let settings = self.settings.load();
         let book = self.book();
         AlertsView {

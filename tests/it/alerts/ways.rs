@@ -92,6 +92,28 @@ async fn a_partner_that_refuses_one_message_after_the_other_is_reported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_the_webhook_is_posted_after_a_restart() {
+    let (town, web) = (Town::start().await, Web::start().await);
+    web.page("/s3cret", Page::Status("503 Service Unavailable"));
+    let daemon = town.run(&format!("[alerts]\nwebhook = \"{}\"\n", web.url("/s3cret"))).await;
+    send(&daemon, "one", "bob@bank.test").await;
+    web.until_posted("an attempt", |body| body["event"] == "began").await;
+    logged(&daemon, "an alert can't be posted to the webhook").await;
+    assert!(!daemon.log().contains("s3cret"), "{}", daemon.log());
+    assert_eq!(open_episodes(&daemon).await, [("bank".to_owned(), false)]);
+    daemon.stop().await;
+    let before = web.posted().len();
+    web.page("/s3cret", Page::Body(b"ok".to_vec()));
+    let daemon = Daemon::start(&town.site.home).await;
+    let again = |log: &[(String, Value)]| log.iter().skip(before).any(|(_, body)| body["event"] == "began");
+    eventually("it is posted", LONG, async || again(&web.posted()).then_some(())).await;
+    eventually("it is reported", LONG, async || {
+        (open_episodes(&daemon).await == [("bank".to_owned(), true)]).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_test_of_the_running_site_is_no_alert_and_counts_nowhere() {
     let (site, ops) = (Site::new(), Sink::start(Manner::clear()).await);
     let bank = "[[inbound]]\nname = \"bank-in\"\nfrom_domains = [\"bank.test\"]\nfrom_networks = [\"127.0.0.0/8\"]\n\
