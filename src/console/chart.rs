@@ -55,7 +55,7 @@ pub(super) fn bars(days: &[DayOfMail]) -> Markup {
     let last = days.last().map_or(0, |day| day.day);
     html! {
         figure.chart {
-            svg viewBox=(format!("0 0 {WIDTH} {}", HEIGHT + 24)) role="img" aria-label="Mail by day; the table below has the numbers" {
+            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label="Mail by day; the table below has the numbers" {
                 @for quarter in 0..=4_u64 {
                     line.grid x1="0" x2=(WIDTH) y1=(quarter * HEIGHT / 4) y2=(quarter * HEIGHT / 4) {}
                 }
@@ -69,10 +69,8 @@ pub(super) fn bars(days: &[DayOfMail]) -> Markup {
                         rect.refused x=(left) width=(bar) y=(floor.saturating_sub(sealed + plaintext + refused)) height=(refused) {}
                     }
                 }
-                text x="0" y=(HEIGHT + 18) { (date_of_day(first)) }
-                text.end x=(WIDTH) y=(HEIGHT + 18) { (date_of_day(last)) }
-                text.top x="0" y="12" { (number(most)) }
             }
+            div.axis { span { (date_of_day(first)) } span { "at most " (number(most)) " a day" } span { (date_of_day(last)) } }
             figcaption {
                 span.key.sealed { "over TLS" } span.key.plaintext { "in plaintext" } span.key.refused { "refused at the door" }
             }

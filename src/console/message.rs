@@ -10,7 +10,7 @@ use super::door::SealForm;
 use super::page::{date, failed, page, refused, seal, table};
 use super::sessions::Visitor;
 use super::site::Console;
-use crate::admin::{MessageView, QueueAction};
+use crate::admin::{LaneStatus, MessageView, QueueAction};
 use crate::mail::{Clock, QueueId, UnixMillis};
 use crate::trace::{TracedEvent, clean, details, said};
 
@@ -109,12 +109,13 @@ fn waiting(visitor: &Visitor, message: &MessageView, now: UnixMillis) -> Markup 
                         th scope="row" { (clean(&recipient.forward_path)) }
                         td.n { (recipient.attempts) }
                         td { @if recipient.leased { "under way" } @else { (date(recipient.next_at, now)) } }
-                        td { @if let Some(last) = &recipient.last { (last.status) " " (clean(&last.reason))
+                        td.why { @if let Some(last) = &recipient.last { (last.status) " " (clean(&last.reason))
                             @if let Some(hint) = &last.hint { p.hint { (hint.advice) } } }
                             @if let Some(words) = &recipient.overridden { p.hint { (clean(words)) } } }
                     }
                 }
             }))
+            @for lane in &message.blocked { (blocked(lane, now)) }
             @if visitor.is_operator() { div.deeds {
                 @if message.held.is_some() { (deed(visitor, message.id, "release", "Release", None)) }
                 @else {
@@ -125,6 +126,20 @@ fn waiting(visitor: &Visitor, message: &MessageView, now: UnixMillis) -> Markup 
                 (deed(visitor, message.id, "remove", "Remove", Some("Remove it? Nobody is notified, and the message is gone.")))
             } }
         }
+    }
+}
+
+/// Why a destination is not tried for any message at the moment.
+fn blocked(lane: &LaneStatus, now: UnixMillis) -> Markup {
+    let place = lane.domain.as_deref().unwrap_or_else(|| lane.lane.trim_end_matches('/'));
+    html! {
+        p.warn {
+            (place) " is tried for no message "
+            @if let Some(until) = lane.blocked_until { "until the next attempt " (date(until, now)) } @else { "now" }
+            @if lane.paused { ", because its connector is paused" }
+            @if let Some(reason) = &lane.reason { ": " (clean(reason)) }
+        }
+        @if let Some(hint) = &lane.hint { p.hint { (hint.advice) } }
     }
 }
 

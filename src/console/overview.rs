@@ -82,7 +82,7 @@ fn failing(alerts: &AlertsView, lanes: &[LaneStatus]) -> Markup {
                             th scope="row" { (lane.domain.as_deref().unwrap_or_else(|| lane.lane.trim_end_matches('/'))) }
                             td { (lane.connector.as_deref().unwrap_or("–")) }
                             td.n { (lane.failures) }
-                            td { (clean(lane.reason.as_deref().unwrap_or_default()))
+                            td.why { (clean(lane.reason.as_deref().unwrap_or_default()))
                                 @if let Some(hint) = &lane.hint { p.hint { (hint.advice) } } }
                         }
                     }

@@ -101,7 +101,7 @@ fn framed(caption: &str, hidden: bool, heads: &[&str], rows: &Markup) -> Markup 
         None => html! { th scope="col" { (head) } },
     };
     html! {
-        div.wide tabindex="0" role="region" aria-label=(caption) {
+        div.wide tabindex="0" role="region" aria-label=(format!("{caption}: table")) {
             table {
                 caption.hidden[hidden] { (caption) }
                 thead { tr { @for one in heads { (head(one)) } } }

@@ -109,7 +109,7 @@ fn row(message: &MessageView, now: UnixMillis) -> Markup {
             td { (date(message.accepted_at, now)) }
             td { "<" (clean(&message.reverse_path)) ">" }
             td { @if let Some(first) = first { "<" (clean(&first.forward_path)) ">" } @if more > 0 { " +" (more) } }
-            td { (state(message, now)) }
+            td.why { (state(message, now)) }
         }
     }
 }
@@ -121,6 +121,10 @@ fn state(message: &MessageView, now: UnixMillis) -> Markup {
         @if let Some(why) = &message.held { span.tag.warn { "held" } " " (clean(why)) }
         @else if let Some(last) = trouble { (clean(&last.reason))
             @if let Some(first) = message.recipients.first() { p.hint { "Next attempt " (date(first.next_at, now)) } } }
+        @else if let Some(lane) = message.blocked.first() {
+            "waits for its destination"
+            @if let Some(reason) = &lane.reason { p.hint { (clean(reason)) } }
+        }
         @else { "under way" }
     }
 }
