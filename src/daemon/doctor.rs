@@ -32,6 +32,7 @@ use crate::spool::Extent;
 use crate::spool::mark::Mark;
 use crate::spool::sqlite::extent_of;
 use crate::tls::Certificate;
+use crate::trace::{AsideFile, set_aside_in};
 
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,6 +91,7 @@ pub async fn examine(config: &Config, limit: Duration, waits: &WaitList) -> Vec<
     checks.push(flush(config));
     drop(flushing);
     checks.extend(database(config));
+    checks.extend(aside(config));
     checks.extend(room(config));
     let dns = match Dns::new(&config.resolver) {
         Ok(dns) => dns,
@@ -241,6 +243,20 @@ fn database(config: &Config) -> Vec<Check> {
         checks.push(Check::new("spool", State::Ok, words));
     }
     checks
+}
+
+/// Databases that could not be used and were set aside.
+fn aside(config: &Config) -> Vec<Check> {
+    let found = set_aside_in(&config.data_dir);
+    let one = |aside: AsideFile| {
+        let words = format!(
+            "{} could not be used and was set aside on {}: what it holds is missing in reports; remove it if nobody needs it",
+            aside.path.display(),
+            rfc3339(aside.at)
+        );
+        Check::new("database", State::Warn, words)
+    };
+    found.into_iter().map(one).collect()
 }
 
 /// Whether the disk has enough room for mail to be accepted.

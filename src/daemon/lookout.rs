@@ -1,14 +1,17 @@
 //! Looks at partners' hosts while no mail goes there, by the code that delivers, and reports what changes. When and
 //! what, `lookout` decides.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+mod memory;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use self::memory::LookMemory;
 use super::prove::{BEHIND, TrialWays, enforced, trial_courier, within};
 use super::reload::Reloader;
 use super::setups;
@@ -19,8 +22,8 @@ use crate::deliver::settings::Settings as Delivering;
 use crate::deliver::{Courier, HostReport, RecipientReply, Trial, TrialHost, WaitList};
 use crate::lookout::settings::Settings;
 use crate::lookout::{
-    LookHost, LookResult, LookRules, LookStep, LookTarget, Sight, TargetRecord, WatchFault, WatchPlan,
-    WatchStore, WatchedWay, watched_ways,
+    HostChange, LookHost, LookResult, LookRules, LookStep, LookTarget, Sight, WatchPlan, WatchedWay,
+    watched_ways,
 };
 use crate::mail::{Clock, ReversePath, UnixMillis};
 use crate::resolver::dns::Dns;
@@ -75,15 +78,15 @@ pub(super) struct LookoutLoop {
     plan: WatchPlan,
     /// What is watched under the configuration in effect.
     watched: Option<WatchScope>,
-    store: Option<Arc<Mutex<WatchStore>>>,
+    memory: Arc<LookMemory>,
     running: JoinSet<StepEnd>,
+    /// What each task of `running` does, so that one that panics gives its place back.
+    under_way: HashMap<Id, RunningStep>,
     looks: BTreeMap<u64, OpenTarget>,
     waiting: Vec<OpenAsk>,
     /// The table that the plan was made for.
     known: Generation,
     prune_at: UnixMillis,
-    /// Whether the last attempt to use the database failed.
-    is_broken: bool,
 }
 
 /// What is watched, and in what.
@@ -99,7 +102,8 @@ struct OpenTarget {
     target: LookTarget,
     partner: Option<Arc<Partner>>,
     look: Option<Arc<RunningLook>>,
-    result: LookResult,
+    /// What it saw; `None` if a step of it was lost, so that it says nothing.
+    result: Option<LookResult>,
 }
 
 /// What the connections of one look share.
@@ -109,11 +113,18 @@ struct RunningLook {
     hosts: Vec<TrialHost>,
 }
 
-/// A step that is over.
+/// A step under way.
+enum RunningStep {
+    Find(u64),
+    Try(u64, usize),
+    Keep(u64, LookTarget),
+}
+
+/// A step that is over. What it found is `None` if it was lost: it panicked.
 enum StepEnd {
-    Found(u64, Box<FoundHosts>),
-    Tried(u64, usize, Box<(LookHost, Sight)>),
-    /// It is kept, or not, what a look saw.
+    Found(u64, Option<Box<FoundHosts>>),
+    Tried(u64, usize, Option<Box<(LookHost, Sight)>>),
+    /// What a look saw is kept, or not; whether it may be over in a moment.
     Kept(u64, LookTarget, bool),
 }
 
@@ -123,29 +134,40 @@ struct FoundHosts {
     result: LookResult,
 }
 
+impl RunningStep {
+    fn lost(self) -> StepEnd {
+        match self {
+            Self::Find(look) => StepEnd::Found(look, None),
+            Self::Try(look, number) => StepEnd::Tried(look, number, None),
+            Self::Keep(look, target) => StepEnd::Kept(look, target, false),
+        }
+    }
+}
+
 /// Who waits for looks.
 struct OpenAsk {
     /// Looks from this number on count.
     from: u64,
     left: BTreeSet<LookTarget>,
-    count: usize,
+    looked_at: usize,
     done: oneshot::Sender<Result<usize, String>>,
 }
 
 impl LookoutLoop {
     fn new(parts: LookoutParts, asked: mpsc::Receiver<Ask>) -> Self {
+        let memory = Arc::new(LookMemory::new(parts.reloader.base().data_dir.clone()));
         Self {
             parts,
             asked,
             plan: WatchPlan::new(Duration::from_secs(1), 1),
             watched: None,
-            store: None,
+            memory,
             running: JoinSet::new(),
+            under_way: HashMap::new(),
             looks: BTreeMap::new(),
             waiting: Vec::new(),
             known: Generation(0),
             prune_at: UnixMillis::default(),
-            is_broken: false,
         }
     }
 
@@ -162,11 +184,7 @@ impl LookoutLoop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = replaced => {}
-                Some(done) = self.running.join_next() => {
-                    if let Ok(done) = done {
-                        self.ended(done).await;
-                    }
-                }
+                Some(done) = self.running.join_next_with_id() => self.ended(done),
                 Some(ask) = self.asked.recv() => self.ask(ask),
                 () = tokio::time::sleep(until) => {}
             }
@@ -181,9 +199,11 @@ impl LookoutLoop {
         if !settings.on {
             self.watched = None;
             self.plan.settle((settings.every, settings.at_once_max), &BTreeMap::new(), Clock::wall());
+            self.let_go();
             return;
         }
-        let last = self.last_looks().await;
+        let memory = Arc::clone(&self.memory);
+        let last = tokio::task::spawn_blocking(move || memory.last_looks()).await.unwrap_or_default();
         let made = tokio::task::spawn_blocking(move || {
             let table = config.table(Generation(1));
             let (ways, left_out) = watched_ways(&settings, &table);
@@ -202,34 +222,19 @@ impl LookoutLoop {
             ourselves: self.parts.ourselves.clone(),
         };
         self.watched = Some(WatchScope { settings, config, ways, trial: Arc::new(trial) });
+        self.let_go();
     }
 
-    /// When each target was looked at last. Without the database everything is new.
-    async fn last_looks(&mut self) -> BTreeMap<LookTarget, UnixMillis> {
-        if self.store.is_none() {
-            let data_dir = self.parts.reloader.base().data_dir.clone();
-            let opened = tokio::task::spawn_blocking(move || WatchStore::open(&data_dir)).await;
-            self.store =
-                opened.ok().and_then(|opened| self.sound(opened)).map(|one| Arc::new(Mutex::new(one)));
+    /// Forgets the looks at what is not watched any more, and waits for none of them.
+    fn let_go(&mut self) {
+        self.looks.retain(|look, _| self.plan.is_open(*look));
+        let watched = self.watched.as_ref();
+        for ask in &mut self.waiting {
+            ask.left.retain(|target| watched.is_some_and(|watched| watched.ways.contains_key(target)));
         }
-        let Some(store) = self.store.clone() else { return BTreeMap::new() };
-        let read = tokio::task::spawn_blocking(move || lock(&store).last_looks()).await;
-        read.ok().and_then(|read| self.sound(read)).unwrap_or_default()
-    }
-
-    /// Reports the first of several faults of the database in a row.
-    fn sound<T>(&mut self, result: Result<T, WatchFault>) -> Option<T> {
-        match result {
-            Ok(value) => {
-                self.is_broken = false;
-                Some(value)
-            }
-            Err(fault) => {
-                if !std::mem::replace(&mut self.is_broken, true) {
-                    tracing::error!(%fault, "what was seen of partners can't be kept or read");
-                }
-                None
-            }
+        for ask in self.waiting.extract_if(.., |ask| ask.left.is_empty()) {
+            let answer = if ask.looked_at > 0 { Ok(ask.looked_at) } else { Err(LET_GO.to_owned()) };
+            let _gone = ask.done.send(answer);
         }
     }
 
@@ -246,24 +251,28 @@ impl LookoutLoop {
                 LookStep::Find { look, target } => {
                     let Some(way) = watched.ways.get(&target) else {
                         self.plan.found(look, &[]);
-                        self.plan.end(look, now, (false, false));
+                        self.plan.end(look, now, false);
                         continue;
                     };
                     let partner = way.connector.partner.clone();
-                    let result = LookResult::Lost(String::new());
-                    self.looks.insert(look, OpenTarget { target, partner, look: None, result });
+                    self.looks.insert(look, OpenTarget { target, partner, look: None, result: None });
                     let (way, config, trial) =
                         (way.clone(), Arc::clone(&watched.config), Arc::clone(&watched.trial));
-                    self.running.spawn(async move {
-                        StepEnd::Found(look, Box::new(find(&way, &config, &trial).await))
+                    let task = self.running.spawn(async move {
+                        StepEnd::Found(look, Some(Box::new(find(&way, &config, &trial).await)))
                     });
+                    self.under_way.insert(task.id(), RunningStep::Find(look));
                 }
                 LookStep::Try { look, number } => {
                     let running = self.looks.get(&look).and_then(|open| open.look.clone());
-                    let Some(running) = running else { continue };
-                    self.running.spawn(async move {
-                        StepEnd::Tried(look, number, Box::new(running.try_host(number).await))
+                    let task = self.running.spawn(async move {
+                        let seen = match running {
+                            Some(running) => Some(Box::new(running.try_host(number).await)),
+                            None => None,
+                        };
+                        StepEnd::Tried(look, number, seen)
                     });
+                    self.under_way.insert(task.id(), RunningStep::Try(look, number));
                 }
             }
         }
@@ -274,46 +283,52 @@ impl LookoutLoop {
         self.plan.next_due().map_or(REST, |due| due.since(Clock::wall()).clamp(LEAST, REST))
     }
 
-    async fn prune(&mut self, now: UnixMillis) {
-        if self.store.is_none() {
-            // It may work by now.
-            self.last_looks().await;
-        }
-        let (Some(store), Some(watched)) = (self.store.clone(), &self.watched) else { return };
+    async fn prune(&self, now: UnixMillis) {
+        let Some(watched) = &self.watched else { return };
         let known: BTreeSet<LookTarget> = watched.ways.keys().cloned().collect();
-        let before = now.before(watched.settings.keep);
-        let prune = move || lock(&store).prune(before, |target| known.contains(target));
-        if let Ok(done) = tokio::task::spawn_blocking(prune).await {
-            let _done = self.sound(done);
-        }
+        let (memory, before) = (Arc::clone(&self.memory), now.before(watched.settings.keep));
+        let _done = tokio::task::spawn_blocking(move || memory.prune(before, &known)).await;
     }
 
-    async fn ended(&mut self, done: StepEnd) {
+    fn ended(&mut self, done: Result<(Id, StepEnd), JoinError>) {
+        let done = match done {
+            Ok((id, done)) => {
+                self.under_way.remove(&id);
+                done
+            }
+            Err(fault) => {
+                tracing::error!(%fault, "a step of a look at a partner was lost");
+                let Some(step) = self.under_way.remove(&fault.id()) else { return };
+                step.lost()
+            }
+        };
         match done {
             StepEnd::Found(look, found) => {
-                let Some(open) = self.looks.get_mut(&look) else { return };
-                let FoundHosts { look: running, result } = *found;
-                open.result = result;
-                open.look = running.map(Arc::new);
-                let hosts = open.look.iter().flat_map(|running| &running.hosts);
-                let addresses: Vec<_> = hosts.map(|host| host.address().ip()).collect();
+                let mut addresses = Vec::new();
+                if let (Some(open), Some(found)) = (self.looks.get_mut(&look), found) {
+                    let FoundHosts { look: running, result } = *found;
+                    open.result = Some(result);
+                    open.look = running.map(Arc::new);
+                    let hosts = open.look.iter().flat_map(|running| &running.hosts);
+                    addresses.extend(hosts.map(|host| host.address().ip()));
+                }
                 if self.plan.found(look, &addresses) {
                     self.conclude(look);
                 }
             }
             StepEnd::Tried(look, number, seen) => {
-                if let Some(open) = self.looks.get_mut(&look)
-                    && let LookResult::Hosts(all, _) = &mut open.result
-                {
-                    all.push(*seen);
+                if let Some(open) = self.looks.get_mut(&look) {
+                    match (&mut open.result, seen) {
+                        (Some(LookResult::Hosts(all, _)), Some(seen)) => all.push(*seen),
+                        (result, _) => *result = None,
+                    }
                 }
                 if self.plan.tried(look, number) {
                     self.conclude(look);
                 }
             }
             StepEnd::Kept(look, target, unsure) => {
-                let wanted = self.watched.as_ref().is_some_and(|watched| watched.ways.contains_key(&target));
-                self.plan.end(look, Clock::wall(), (unsure, wanted));
+                self.plan.end(look, Clock::wall(), unsure);
                 self.answer(look, &target);
             }
         }
@@ -321,17 +336,22 @@ impl LookoutLoop {
 
     /// All of a target was looked at: what changed is kept, and then reported.
     fn conclude(&mut self, look: u64) {
+        // What a configuration says that is no longer in effect is no change of the partner: that look is gone.
         let Some(OpenTarget { target, partner, result, .. }) = self.looks.remove(&look) else { return };
         let every = self.watched.as_ref().map_or(Duration::ZERO, |watched| watched.settings.every);
         let rules = LookRules { turns: every.saturating_mul(4).max(DAY), addresses: DAY.saturating_mul(30) };
-        let (store, journal) = (self.store.clone(), Arc::clone(&self.parts.journal));
-        // What a configuration says that is no longer in effect is no change of the partner.
-        let is_current = self.watched.as_ref().is_some_and(|watched| watched.ways.contains_key(&target));
-        self.running.spawn_blocking(move || {
-            let kept =
-                is_current.then(|| keep((&target, partner.as_deref()), result, (store, &journal), rules));
-            StepEnd::Kept(look, target, kept.unwrap_or_default())
+        let (memory, journal) = (Arc::clone(&self.memory), Arc::clone(&self.parts.journal));
+        let of = target.clone();
+        let task = self.running.spawn_blocking(move || {
+            let unsure = result.is_some_and(|result| {
+                let name = partner.as_deref().map(|partner| &*partner.name);
+                let (changes, unsure) = memory.keep((&target, name), result, rules);
+                tell(&journal, (&target, partner.as_deref()), &changes);
+                unsure
+            });
+            StepEnd::Kept(look, target, unsure)
         });
+        self.under_way.insert(task.id(), RunningStep::Keep(look, of));
     }
 
     fn ask(&mut self, Ask { connector, done }: Ask) {
@@ -351,7 +371,7 @@ impl LookoutLoop {
             return;
         }
         self.plan.hasten(|target| left.contains(target), Clock::wall());
-        self.waiting.push(OpenAsk { from: self.plan.next_look(), count: left.len(), left, done });
+        self.waiting.push(OpenAsk { from: self.plan.next_look(), looked_at: 0, left, done });
     }
 
     /// A look is over: whoever waited for it gets an answer once it was the last one.
@@ -359,7 +379,7 @@ impl LookoutLoop {
         let mut again = false;
         for ask in &mut self.waiting {
             if look >= ask.from {
-                ask.left.remove(target);
+                ask.looked_at = ask.looked_at.saturating_add(usize::from(ask.left.remove(target)));
             } else {
                 again |= ask.left.contains(target);
             }
@@ -368,33 +388,15 @@ impl LookoutLoop {
             self.plan.hasten(|one| one == target, Clock::wall());
         }
         for ask in self.waiting.extract_if(.., |ask| ask.left.is_empty()) {
-            let _gone = ask.done.send(Ok(ask.count));
+            let _gone = ask.done.send(Ok(ask.looked_at));
         }
     }
 }
 
-/// Keeps what a look saw and reports what changed; whether it may be over in a moment. What can't be kept is reported all
-/// the same, and again at the next look.
-fn keep(
-    (target, partner): (&LookTarget, Option<&Partner>),
-    result: LookResult,
-    (store, journal): (Option<Arc<Mutex<WatchStore>>>, &Journal),
-    rules: LookRules,
-) -> bool {
-    let Some(store) = store else { return false };
-    let mut store = lock(&store);
-    let complain = |fault: WatchFault| tracing::warn!(%fault, "what was seen of a partner can't be kept");
-    let before = store.record(target).unwrap_or_else(|fault| {
-        complain(fault);
-        None
-    });
-    let (record, changes) = TargetRecord::after(before, result, Clock::wall(), rules);
-    let name = partner.map(|partner| &*partner.name);
-    if let Err(fault) = store.keep(target, name, &record, &changes) {
-        complain(fault);
-    }
+/// Reports what changed.
+fn tell(journal: &Journal, (target, partner): (&LookTarget, Option<&Partner>), changes: &[HostChange]) {
     let domain = target.domain.as_ref().map(|domain| domain.as_str());
-    for one in &changes {
+    for one in changes {
         let (connector, host) = (&*target.connector, one.host.to_string());
         journal.record(&Event::PartnerChanged {
             connector,
@@ -404,7 +406,6 @@ fn keep(
             change: &one.change,
         });
     }
-    record.is_unsure()
 }
 
 /// The addresses of a target, and who tries them.
@@ -459,15 +460,12 @@ fn sight(seen: &HostReport) -> Sight {
     Sight::of(Clock::wall(), (seen.ok, &seen.reason), seen.decision.as_deref(), recipient)
 }
 
-fn lock(store: &Mutex<WatchStore>) -> std::sync::MutexGuard<'_, WatchStore> {
-    // A transaction that a panic interrupted was rolled back.
-    store.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// How long each step with an address may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
 /// Addresses of one target that are looked at.
 const ADDRESSES_MAX: usize = 32;
+/// The answer to an operator whose looks are not to be made any more.
+const LET_GO: &str = "the configuration has changed: what was to be looked at is not watched any more";
 /// Operators who may wait to be heard.
 const ASKS_MAX: usize = 16;
 /// The wall clock is looked at that often: it may step.

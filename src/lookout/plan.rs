@@ -87,8 +87,9 @@ impl WatchPlan {
         }
     }
 
-    /// Other targets, each with the time of its last look, another period or another number. What is under way goes on, and
-    /// what was planned stays as far as it can.
+    /// Other targets, each with the time of its last look, another period or another number. Looks at those that stay go on,
+    /// and what was planned stays as far as it can. Looks at all others are over: whoever is under way for them keeps his
+    /// place until he reports, and no longer.
     pub fn settle(
         &mut self,
         (every, at_once_max): (Duration, usize),
@@ -100,14 +101,11 @@ impl WatchPlan {
         self.at_once_max = at_once_max.max(1);
         self.due.clear();
         self.order.clear();
+        self.open.retain(|_, look| targets.contains_key(&look.target));
         let open: BTreeSet<LookTarget> = self.open.values().map(|look| look.target.clone()).collect();
         for (target, last) in targets.iter().filter(|(target, _)| !open.contains(*target)) {
             let due = kept.get(target).copied().unwrap_or_else(|| first_due(target, *last, now, every));
             self.put(target.clone(), due);
-        }
-        // What nobody wants any more is not begun; who tries it reports all the same.
-        for look in self.open.values_mut().filter(|look| !targets.contains_key(&look.target)) {
-            look.left = look.left.take().map(|_| Vec::new());
         }
     }
 
@@ -117,6 +115,12 @@ impl WatchPlan {
         for target in chosen {
             self.put(target, now);
         }
+    }
+
+    /// Whether a look goes on.
+    #[must_use]
+    pub fn is_open(&self, look: u64) -> bool {
+        self.open.contains_key(&look)
     }
 
     /// Every target.
@@ -166,12 +170,8 @@ impl WatchPlan {
     }
 
     /// A look is over: when its target is due again. `again`: what it saw may be over in a moment, and is looked at soon.
-    /// `wanted`: the target is still watched.
-    pub fn end(&mut self, look: u64, now: UnixMillis, (again, wanted): (bool, bool)) {
+    pub fn end(&mut self, look: u64, now: UnixMillis, again: bool) {
         let Some(open) = self.open.remove(&look) else { return };
-        if !wanted {
-            return;
-        }
         let seed = seed(&open.target);
         let due = if again {
             let wait = (self.every / AGAIN_PART).min(AGAIN_MAX);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub enum WatchFault {
 #[derive(Debug)]
 pub struct WatchStore {
     file: PathBuf,
+    /// Which file it is.
+    identity: Option<(u64, u64)>,
     connection: Connection,
 }
 
@@ -77,7 +79,7 @@ impl WatchStore {
     /// # Errors
     /// Why it can't be used.
     pub fn open(data_dir: &Path) -> Result<Self, WatchFault> {
-        let file = data_dir.join(FILE_NAME);
+        let file = watch_file(data_dir);
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -92,7 +94,14 @@ impl WatchStore {
         }
         // What a crash of the host loses is seen again at the next look.
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(faulty)?;
-        Ok(Self { file, connection })
+        let identity = identity(&file);
+        Ok(Self { file, identity, connection })
+    }
+
+    /// Whether the file that is open is still the one at its place.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        self.identity.is_some() && self.identity == identity(&self.file)
     }
 
     /// When each target was looked at last.
@@ -192,6 +201,17 @@ impl WatchStore {
     }
 }
 
+/// Where the database is.
+#[must_use]
+pub fn watch_file(data_dir: &Path) -> PathBuf {
+    data_dir.join(FILE_NAME)
+}
+
+/// Which file is at a path: its device and inode; `None` if there is none.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
 /// What is known of every target, by connector; nothing if nothing was ever watched. The daemon may run or not.
 ///
 /// # Errors
@@ -231,7 +251,7 @@ fn read<T>(
     data_dir: &Path,
     query: impl FnOnce(&Connection) -> rusqlite::Result<Vec<T>>,
 ) -> Result<Vec<T>, WatchFault> {
-    let file = data_dir.join(FILE_NAME);
+    let file = watch_file(data_dir);
     if !file.exists() {
         return Ok(Vec::new());
     }

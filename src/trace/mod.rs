@@ -1,6 +1,7 @@
 //! What happened to messages, on disk: events are written by a thread of its own, found by what they say, and summed up
 //! by day. It decides nothing, and mail never waits for it.
 
+mod aside;
 mod code;
 mod decisions;
 mod filter;
@@ -17,6 +18,7 @@ mod tls_report;
 mod way;
 mod writer;
 
+pub use aside::{AsideFile, is_damage, set_aside, set_aside_in};
 pub use code::StoredWord;
 pub use filter::TraceFilter;
 pub use found::TracedMessages;

@@ -2,14 +2,14 @@
 //! counted.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::aside::{is_damage, set_aside};
 use super::code::StoredWord;
 use super::decisions::StoredDecisions;
 use super::record::NewEvent;
@@ -143,19 +143,12 @@ impl TraceWriter {
     }
 
     fn set_aside(&self, fault: &TraceFault) {
-        let aside = self.path.with_extension(format!("sqlite.bad-{}", Clock::wall().0));
-        tracing::error!(%fault, aside = %aside.display(), "the tracking store can't be used: it is set aside, and a new one is begun");
-        if let Err(fault) = fs::rename(&self.path, &aside) {
-            tracing::error!(%fault, "the tracking store can't be set aside");
+        match set_aside(&self.path) {
+            Ok(aside) => {
+                tracing::error!(%fault, aside = %aside.display(), "the tracking store can't be used: it is set aside, and a new one is begun");
+            }
+            Err(why) => tracing::error!(%fault, %why, "the tracking store can't be used, and not be set aside"),
         }
-        // What was committed lately is only in the log beside it.
-        let beside = |path: &Path, end: &str| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(end);
-            PathBuf::from(name)
-        };
-        let _none = fs::rename(beside(&self.path, "-wal"), beside(&aside, "-wal"));
-        let _none = fs::remove_file(beside(&self.path, "-shm"));
     }
 
     fn write(&mut self, batch: EventBatch) {
@@ -560,12 +553,6 @@ fn room(path: &Path) -> u64 {
 
 fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// Whether the file itself is the trouble.
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-        || error.to_string().contains("no such table")
 }
 
 fn is_lasting(fault: &TraceFault) -> bool {

@@ -39,6 +39,7 @@ const SHELL: &[&str] = &[
     "spool/undo.rs",
     "tracking/protocol/files.rs",
     "tracking/vitals.rs",
+    "trace/aside.rs",
     "trace/recorder.rs",
     "trace/schema.rs",
     "trace/writer.rs",

@@ -4,17 +4,17 @@
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
-use std::process::{Command, Output, Stdio};
 
+use hickory_proto::rr::RecordType;
 use serde_json::Value;
 
-use crate::peer::daemon::{Daemon, PROGRAM, free_address};
+use crate::peer::daemon::{Daemon, free_address};
 use crate::peer::dns::Dns;
 use crate::peer::mint::Kind;
-use crate::peer::sink::{Manner, Sink};
+use crate::peer::sink::{Manner, SILENCE, Sink};
 use crate::peer::site::{IDENTITY, OPPORTUNISTIC, PARTNER, Site, outbound};
 use crate::peer::town;
-use crate::peer::{LONG, tools, within};
+use crate::peer::{LONG, eventually, tools, within};
 
 const WATCH: &str = "[watch]\nmode = \"on\"\n\n";
 
@@ -238,33 +238,70 @@ async fn a_thousand_connectors_are_looked_at_few_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_cannot_be_used_stops_no_mail_and_is_said_once() {
+async fn what_a_reload_takes_away_and_brings_back_is_looked_at_again() {
+    let (site, dns) = (Site::new(), Dns::start().await);
+    // Both are at one address, where looks go one after the other.
+    let (slow, good) = (Sink::start(Manner::clear().greeting(SILENCE)).await, site.good_sink().await);
+    dns.a("mx.bank.test", Ipv4Addr::LOCALHOST);
+    let first = outbound("slow", "slow.test", slow.address, IDENTITY);
+    let bank = outbound("bank", "bank.test", good.address, IDENTITY).replace("[127.0.0.1]", "mx.bank.test");
+    let head = format!("{WATCH}[dns]\nservers = [\"{}\"]\n\n{first}", dns.address);
+    let daemon = site.start(&format!("{head}{bank}")).await;
+    let of_slow = daemon.ask(&["watch", "now", "slow"]);
+    let meanwhile = async {
+        slow.until("a session", LONG, |log| log.sessions == 1).await;
+        let reloads = async {
+            let asked = async || (dns.asked("mx.bank.test", RecordType::A) > 0).then_some(());
+            eventually("a look at the bank", LONG, asked).await;
+            site.configure(&head);
+            daemon.ask(&["reload"]).await;
+        };
+        let (of_bank, ()) = tokio::join!(daemon.command(&["watch", "now", "bank"]), reloads);
+        let words = tools::said(&of_bank);
+        assert!(!of_bank.status.success() && words.contains("is not watched any more"), "{words}");
+        site.configure(&format!("{head}{bank}"));
+        daemon.ask(&["reload"]).await;
+        assert_eq!(good.read(|log| log.sessions), 0, "it waits for the address");
+        drop(slow);
+        assert_eq!(daemon.ask(&["watch", "now", "bank"]).await["targets"], 1);
+        assert_eq!(good.read(|log| log.sessions), 1);
+    };
+    let (of_slow, ()) = within("the looks", LONG, async { tokio::join!(of_slow, meanwhile) }).await;
+    assert_eq!(of_slow["targets"], 1, "{of_slow}");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_damaged_is_set_aside_and_looks_go_on() {
     let site = Site::new();
     let sink = site.good_sink().await;
     let config = format!("{WATCH}{}", outbound("bank", "partner.test", sink.address, IDENTITY));
     site.configure(&config);
     let file = site.home.path().join("data/watch.sqlite");
-    std::fs::write(&file, "no database at all, and longer than a header of one hundred octets".repeat(4))
-        .unwrap();
+    let damage = "no database at all, and longer than a header of one hundred octets".repeat(4);
+    std::fs::write(&file, &damage).unwrap();
+    let reader = site.home.run(&["watch", "report"], &[]);
+    assert!(
+        !reader.status.success() && tools::said(&reader).contains("watch.sqlite"),
+        "{}",
+        tools::said(&reader)
+    );
     let daemon = Daemon::start(&site.home).await;
     look(&daemon).await;
+    sink.behave(good(&site));
     look(&daemon).await;
-    assert_eq!(
-        daemon.log().matches("what was seen of partners can't be kept or read").count(),
-        1,
-        "{}",
-        daemon.log()
-    );
-    let output: Output = Command::new(PROGRAM)
-        .args(["watch", "report", "--config"])
-        .arg(site.home.config())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(
-        !output.status.success() && tools::said(&output).contains("watch.sqlite"),
-        "{}",
-        tools::said(&output)
-    );
+    assert_eq!(changed(&site), ["bank certificate"]);
+    let said = |daemon: &Daemon| {
+        daemon.log().matches("the database of [watch] can't be used: it is set aside").count()
+    };
+    assert_eq!(said(&daemon), 1, "{}", daemon.log());
+    // So is one that is damaged while it is used.
+    let written = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&written, damage.as_bytes(), 0).unwrap();
+    look(&daemon).await;
+    assert_eq!((said(&daemon), changed(&site).len()), (2, 0), "{}", daemon.log());
     daemon.stop().await;
+    let doctor = tools::said(&site.home.run(&["doctor"], &["--timeout", "2"]));
+    let lines = doctor.lines().filter(|line| line.contains("watch.sqlite.bad-")).count();
+    assert_eq!(lines, 2, "{doctor}");
 }

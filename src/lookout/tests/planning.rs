@@ -130,7 +130,7 @@ impl World {
         if over {
             let target = self.looks.remove(&look).unwrap();
             self.last.insert(target, UnixMillis(self.now));
-            self.plan.end(look, UnixMillis(self.now), (false, true));
+            self.plan.end(look, UnixMillis(self.now), false);
         }
     }
 
@@ -253,8 +253,50 @@ fn a_reload_keeps_what_is_planned_and_drops_what_is_gone() {
     plan.settle((every, 1), &rest, now);
     assert_eq!(plan.next(now), None);
     assert!(plan.tried(look, 0));
-    plan.end(look, now, (true, false));
+    plan.end(look, now, true);
     assert_eq!(plan.targets().count(), 1);
+}
+
+/// Whatever a look was at when its target went, its places are free once who held them reports, and the target is looked at
+/// again once it is back.
+#[test]
+fn a_target_that_went_and_came_back_is_looked_at_again() {
+    let every = Duration::from_secs(60 * 60);
+    let now = UnixMillis(START);
+    let host = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
+    let (one, other) = (BTreeMap::from([(target(1), None)]), BTreeMap::from([(target(2), None)]));
+    let find = |plan: &mut WatchPlan| {
+        plan.hasten(|_| true, now);
+        match plan.next(now) {
+            Some(LookStep::Find { look, .. }) => look,
+            step => panic!("{step:?} begins"),
+        }
+    };
+    // Steps that were made before the target went: none, its hosts were found, one of them is tried.
+    for steps in 0..3 {
+        let mut plan = WatchPlan::new(every, 1);
+        plan.settle((every, 1), &one, now);
+        let look = find(&mut plan);
+        if steps > 0 {
+            assert!(!plan.found(look, &host));
+        }
+        if steps > 1 {
+            assert_eq!(plan.next(now), Some(LookStep::Try { look, number: 0 }));
+        }
+        plan.settle((every, 1), &other, now);
+        assert!(!plan.is_open(look), "{steps}");
+        plan.settle((every, 1), &one, now);
+        plan.hasten(|_| true, now);
+        let is_free = match steps {
+            0 => plan.next(now).is_none() && plan.found(look, &host),
+            1 => true,
+            _ => plan.next(now).is_none() && plan.tried(look, 0),
+        };
+        assert!(is_free, "{steps}");
+        let again = find(&mut plan);
+        assert!(again > look && !plan.found(again, &host), "{steps}");
+        assert_eq!(plan.next(now), Some(LookStep::Try { look: again, number: 0 }), "{steps}");
+    }
 }
 
 #[test]
@@ -265,7 +307,7 @@ fn what_may_be_over_in_a_moment_is_looked_at_again_soon() {
     plan.hasten(|_| true, now);
     let Some(LookStep::Find { look, .. }) = plan.next(now) else { panic!("nothing begins") };
     assert!(plan.found(look, &[]));
-    plan.end(look, now, (true, true));
+    plan.end(look, now, true);
     let due = plan.next_due().unwrap();
     assert!((5..=10).contains(&(due.since(now).as_secs() / 60)), "{due:?}");
 }
