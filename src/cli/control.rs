@@ -1,7 +1,8 @@
 //! Requests to the running daemon over its control socket.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -10,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
 
 use super::exit::{EXIT_CONFIG, EXIT_NO, EXIT_OS, EXIT_UNAVAILABLE, Failure};
 use super::wait::Wait;
@@ -28,6 +30,54 @@ pub(super) fn named(connector: &str) -> Result<&str, Failure> {
 pub(super) fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, Failure> {
     let _shown = Wait::on(what_takes_long(path));
     ask(socket, Method::GET, path, Bytes::new())
+}
+
+/// Why a daemon gave no answer that can be used.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// None runs.
+    Absent(Failure),
+    /// The user of this program may not ask it.
+    Denied(PathBuf),
+    /// It took the question, and said nothing in time.
+    Silent,
+    /// Anything else.
+    Odd(Failure),
+}
+
+/// The same for one who does not wait for a daemon that hangs.
+pub(super) fn get_within<T: DeserializeOwned>(
+    socket: &Path,
+    path: &str,
+    limit: Duration,
+) -> Result<T, NoAnswer> {
+    let _shown = Wait::on(what_takes_long(path));
+    let exchanged = async {
+        match tokio::time::timeout(limit, raw_exchange(socket, Method::GET, path, Bytes::new())).await {
+            Ok(answer) => answer.map_err(|fault| no_answer(socket, fault)),
+            Err(_) => Err(NoAnswer::Silent),
+        }
+    };
+    let answer = control_runtime().map_err(NoAnswer::Odd)?.block_on(exchanged)?;
+    if !answer.status.is_success() {
+        return Err(NoAnswer::Odd(refused(answer.status, &answer.octets)));
+    }
+    serde_json::from_slice(&answer.octets).map_err(|fault| NoAnswer::Odd(unreadable(&fault)))
+}
+
+fn no_answer(socket: &Path, fault: ExchangeFault) -> NoAnswer {
+    let fault = match fault {
+        ExchangeFault::Connect(fault) => fault,
+        ExchangeFault::Over(failure) => return NoAnswer::Odd(failure),
+    };
+    let failure = unreachable_daemon(socket, &fault);
+    match fault.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => NoAnswer::Absent(failure),
+        io::ErrorKind::PermissionDenied => NoAnswer::Denied(socket.to_owned()),
+        // Nobody takes what waits there.
+        io::ErrorKind::WouldBlock => NoAnswer::Silent,
+        _ => NoAnswer::Odd(failure),
+    }
 }
 
 /// Sends the running daemon a request that needs no body.
@@ -61,7 +111,8 @@ pub(super) fn post_quietly<T: DeserializeOwned>(
 pub(super) async fn post_within(socket: &Path, path: &str, body: &impl Serialize) -> Result<(), Failure> {
     let body = serde_json::to_vec(body)
         .map_err(|fault| Failure::new(EXIT_OS, format!("the request can't be written as JSON: {fault}")))?;
-    let answer = raw_exchange(socket, Method::POST, path, body.into()).await?;
+    let exchanged = raw_exchange(socket, Method::POST, path, body.into()).await;
+    let answer = exchanged.map_err(|fault| fault.failure(socket))?;
     if answer.status.is_success() { Ok(()) } else { Err(refused(answer.status, &answer.octets)) }
 }
 
@@ -96,12 +147,33 @@ struct Answer {
 
 /// Sends one request; an answer with an error status becomes a failure.
 fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let exchanged = control_runtime()?.block_on(raw_exchange(socket, method, path, body));
+    let answer = exchanged.map_err(|fault| fault.failure(socket))?;
+    if answer.status.is_success() { Ok(answer) } else { Err(refused(answer.status, &answer.octets)) }
+}
+
+fn control_runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| Failure::new(EXIT_OS, format!("the runtime can't be started: {e}")))?;
-    let answer = runtime.block_on(raw_exchange(socket, method, path, body))?;
-    if answer.status.is_success() { Ok(answer) } else { Err(refused(answer.status, &answer.octets)) }
+        .map_err(|e| Failure::new(EXIT_OS, format!("the runtime can't be started: {e}")))
+}
+
+/// Why an exchange came to no answer.
+enum ExchangeFault {
+    /// There was no connection.
+    Connect(io::Error),
+    /// It ended.
+    Over(Failure),
+}
+
+impl ExchangeFault {
+    fn failure(self, socket: &Path) -> Failure {
+        match self {
+            Self::Connect(fault) => unreachable_daemon(socket, &fault),
+            Self::Over(failure) => failure,
+        }
+    }
 }
 
 fn refused(status: StatusCode, octets: &[u8]) -> Failure {
@@ -133,10 +205,16 @@ fn unreadable(fault: &serde_json::Error) -> Failure {
     )
 }
 
-async fn raw_exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Answer, Failure> {
-    let stream = UnixStream::connect(socket).await.map_err(|e| unreachable_daemon(socket, &e))?;
-    let lost =
-        |e: hyper::Error| Failure::new(EXIT_UNAVAILABLE, format!("the daemon ended the exchange: {e}"));
+async fn raw_exchange(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Bytes,
+) -> Result<Answer, ExchangeFault> {
+    let stream = UnixStream::connect(socket).await.map_err(ExchangeFault::Connect)?;
+    let lost = |e: hyper::Error| {
+        ExchangeFault::Over(Failure::new(EXIT_UNAVAILABLE, format!("the daemon ended the exchange: {e}")))
+    };
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
     let driver = tokio::spawn(connection);
@@ -146,7 +224,7 @@ async fn raw_exchange(socket: &Path, method: Method, path: &str, body: Bytes) ->
         .header("host", "sealpost")
         .header("content-type", "application/json")
         .body(Full::new(body))
-        .map_err(|e| Failure::new(EXIT_OS, e))?;
+        .map_err(|e| ExchangeFault::Over(Failure::new(EXIT_OS, e)))?;
     let response = sender.send_request(request).await.map_err(lost)?;
     let status = response.status();
     let next = response.headers().get(NEXT_OFFSET).and_then(|value| value.to_str().ok()?.parse().ok());

@@ -1,15 +1,16 @@
 //! `doctor`: asks the daemon how it is, checks the environment of a configuration, and prints the findings.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::args::ConfigArg;
-use super::control::get;
+use super::control::{NoAnswer, get_within};
 use super::exit::{EXIT_NO, Failure};
 use super::print::{say, say_json};
 use super::runtime::runtime;
 use super::wait::Wait;
 use crate::admin::{Connectors, Status};
+use crate::alert::AlertsView;
 use crate::config::{self, Config};
 use crate::daemon::{self, Check, State};
 use crate::deliver::WaitList;
@@ -37,7 +38,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let waits = WaitList::default();
     let under_way = waits.clone();
     let shown = Wait::told_by(move || under_way.text());
-    let mut checks = present(&config);
+    let mut checks = present(&config, limit.min(ANSWER_LIMIT));
     checks.extend(present::watched(lookout::latest(&config.data_dir)));
     checks.extend(runtime()?.block_on(daemon::examine(&config, limit, &waits)));
     drop(shown);
@@ -50,15 +51,21 @@ pub(super) fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     Ok(if failed { ExitCode::from(EXIT_NO) } else { ExitCode::SUCCESS })
 }
 
-/// What the running daemon says.
-fn present(config: &Config) -> Vec<Check> {
-    let status: Result<Status, Failure> = get(&config.control, "/status");
-    let connectors: Result<Connectors, Failure> = get(&config.control, "/connectors");
-    match (status, connectors) {
-        (Ok(status), Ok(connectors)) => present::running(&status, &connectors),
-        (Err(failure), _) | (_, Err(failure)) => {
+/// What the running daemon says. All its answers together may take `limit`.
+fn present(config: &Config, limit: Duration) -> Vec<Check> {
+    let begun = Instant::now();
+    let left = || limit.saturating_sub(begun.elapsed());
+    let ask = || -> Result<_, NoAnswer> {
+        let status: Status = get_within(&config.control, "/status", left())?;
+        let connectors: Connectors = get_within(&config.control, "/connectors", left())?;
+        let alerts: AlertsView = get_within(&config.control, "/alerts", left())?;
+        Ok((status, connectors, alerts))
+    };
+    match ask() {
+        Ok((status, connectors, alerts)) => present::running(&status, &connectors, &alerts),
+        Err(none) => {
             let ran = config.data_dir.join("spool.sqlite").exists();
-            vec![present::down(&failure.message, ran)]
+            vec![present::unanswered(&none, ran, limit)]
         }
     }
 }
@@ -71,3 +78,6 @@ fn line(check: &Check) -> String {
     };
     format!("{word:<5} {}: {}", check.what, check.words)
 }
+
+/// A daemon that is well answers at once; one that does not for so long hangs.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);

@@ -109,6 +109,7 @@ const SHELL: &[&str] = &[
     "assure/visit.rs",
     "cli/assure.rs",
     "cli/control.rs",
+    "cli/doctor.rs",
     "console/door.rs",
     "console/sessions.rs",
     "console/site.rs",

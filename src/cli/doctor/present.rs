@@ -1,6 +1,10 @@
-//! What the running daemon says of the present, as checks. Pure.
+//! What the running daemon says of the present, or that it says nothing, as checks. Pure.
 
+use std::time::Duration;
+
+use super::super::control::NoAnswer;
 use crate::admin::{AlarmKind, ConnectorView, Connectors, LaneStatus, Status};
+use crate::alert::{AlertKind, AlertsView, EpisodeView};
 use crate::daemon::{Check, State};
 use crate::lookout::{KeptTarget, WatchFault};
 use crate::mail::rfc3339;
@@ -31,18 +35,39 @@ pub(super) fn watched(latest: Result<Vec<KeptTarget>, WatchFault>) -> Vec<Check>
     checks
 }
 
-/// The daemon can't be asked. `ran`: it has run on this `data_dir` before.
-pub(super) fn down(why: &str, ran: bool) -> Check {
-    let state = if ran { State::Fail } else { State::Warn };
-    Check::new(
-        "daemon",
-        state,
-        format!("{why}: nothing is accepted or delivered; its log says why (`systemctl status sealpost`)"),
-    )
+/// The daemon gave no answer within the limit. `ran`: it has run on this `data_dir` before.
+pub(super) fn unanswered(none: &NoAnswer, ran: bool, limit: Duration) -> Check {
+    let (state, words) = match none {
+        NoAnswer::Absent(failure) => {
+            let words = format!(
+                "{}: nothing is accepted or delivered; its log says why (`systemctl status sealpost`)",
+                failure.message
+            );
+            (if ran { State::Fail } else { State::Warn }, words)
+        }
+        NoAnswer::Silent => {
+            let words = format!(
+                "the daemon does not answer: it runs, and has said nothing for {} s; its log may say why, and a restart ends it \
+                 (`systemctl restart sealpost`)",
+                limit.as_secs()
+            );
+            (State::Fail, words)
+        }
+        NoAnswer::Denied(socket) => {
+            let words = format!(
+                "this user may not ask the daemon over {}, so whether it runs, what waits and which alarms are in effect is not known; \
+                 run this as the daemon's user (`runuser -u sealpost -- sealpost doctor`) or as root",
+                socket.display()
+            );
+            (State::Warn, words)
+        }
+        NoAnswer::Odd(failure) => (State::Fail, failure.message.clone()),
+    };
+    Check::new("daemon", state, words)
 }
 
 /// The daemon runs.
-pub(super) fn running(status: &Status, connectors: &Connectors) -> Vec<Check> {
+pub(super) fn running(status: &Status, connectors: &Connectors, alerts: &AlertsView) -> Vec<Check> {
     let mut checks = vec![version(status)];
     checks.extend(status.alarms.iter().filter(|alarm| !is_shown_elsewhere(alarm.kind)).map(|alarm| {
         let state = if is_wrong(alarm.kind) { State::Fail } else { State::Warn };
@@ -53,7 +78,66 @@ pub(super) fn running(status: &Status, connectors: &Connectors) -> Vec<Check> {
         )
     }));
     let outbound = connectors.connectors.iter().filter(|one| one.outbound_name().is_some());
-    checks.extend(outbound.filter_map(|one| blocked(one, &status.lanes, connectors)));
+    let waiting: Vec<(&str, Check)> =
+        outbound.filter_map(|one| Some((&*one.name, blocked(one, &status.lanes, connectors)?))).collect();
+    let is_said = |one: &&EpisodeView| {
+        one.connector.as_deref().is_some_and(|name| waiting.iter().any(|(known, _)| *known == name))
+    };
+    checks.extend(alerts.open.iter().filter_map(|one| episode(one, is_said(&one))));
+    checks.extend(waiting.into_iter().map(|(_, check)| check));
+    checks.extend(untold(alerts));
+    checks
+}
+
+/// What goes on, as alerts tell it. Alarms that last are shown as such. `is_said`: that mail of its connector waits for TLS is
+/// shown.
+fn episode(one: &EpisodeView, is_said: bool) -> Option<Check> {
+    let kind = AlertKind::named(&one.kind).unwrap_or(AlertKind::Other);
+    let state = match kind {
+        AlertKind::PartnerTls | AlertKind::OurTls if is_said => return None,
+        AlertKind::Expiry
+        | AlertKind::Lists
+        | AlertKind::Reload
+        | AlertKind::Override
+        | AlertKind::Brake
+        | AlertKind::Disk
+        | AlertKind::Queue
+        | AlertKind::Log
+        | AlertKind::Tracking => return None,
+        AlertKind::PartnerTls
+        | AlertKind::OurTls
+        | AlertKind::PartnerConnection
+        | AlertKind::PartnerRefusal
+        | AlertKind::OurSettings
+        | AlertKind::InboundTls
+        | AlertKind::Fallback => State::Fail,
+        AlertKind::Weaker | AlertKind::Backlog | AlertKind::Watch | AlertKind::Restart | AlertKind::Other => {
+            State::Warn
+        }
+    };
+    let name = one.connector.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+    let whom = one.contact.as_ref().map_or_else(String::new, |contact| format!("; ask {contact}"));
+    let command = kind.command(one.connector.as_deref());
+    let words = format!("since {}: {}{whom} (`{command}` shows more)", one.since, one.what);
+    Some(Check::new(format!("alert {}{name}", one.kind), state, words))
+}
+
+/// What hinders alerts themselves.
+fn untold(alerts: &AlertsView) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if alerts.mails_waiting > 0 {
+        let words = format!("{} mails can't be queued yet; the log says why", alerts.mails_waiting);
+        checks.push(Check::new("alerts", State::Warn, words));
+    }
+    if let Some((webhook, trouble)) =
+        alerts.webhook.as_ref().and_then(|webhook| Some((webhook, webhook.trouble.as_ref()?)))
+    {
+        let words = format!(
+            "the last notice could not be posted to {}: {trouble}; {} wait",
+            webhook.url, webhook.waiting
+        );
+        checks.push(Check::new("alerts", State::Warn, words));
+    }
     checks
 }
 
