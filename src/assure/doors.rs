@@ -28,6 +28,7 @@ pub(super) fn doors(
                 listener: name.clone(),
                 address,
                 source,
+                others: usable(address, &local),
                 tls: settings.map_or(ListenerTls::StartTls, |one| one.tls),
                 patience: STEP.saturating_add(delay),
                 announcer: Arc::clone(announcer),
@@ -35,6 +36,12 @@ pub(super) fn doors(
         }
     }
     doors
+}
+
+/// Every address of this host from which there is a way to this one.
+fn usable(to: SocketAddr, local: &[SocketAddr]) -> Vec<SocketAddr> {
+    let fits = |one: &&SocketAddr| one.is_ipv4() == to.is_ipv4() && !is_of_link(**one);
+    if is_of_link(to) { Vec::new() } else { local.iter().filter(fits).copied().collect() }
 }
 
 /// The addresses that a bound one stands for.

@@ -10,14 +10,16 @@ use tokio::task::JoinSet;
 
 use super::doors::doors;
 use super::evidence::{Evidence, EvidenceArea, EvidenceVerdict};
-use super::intruder::{BoundDomains, Intruder, admitted_by_design, bound_domains, verdict_on_mail};
+use super::intruder::{
+    BoundDomains, Intruder, admitted_by_design, bound_domains, is_invented, serves_listener, verdict_on_mail,
+};
 use super::listener::{at_listener, subject};
 use super::manner::CertificateFlaw;
 use super::mint::{CertificateLook, MintFault, TestMint};
 use super::visit::{ProbeAnnouncer, VisitRecord, VisitedDoor};
 use crate::config::Config;
 use crate::connector::{
-    ChainVerdict, ClientKind, Forced, Generation, PeerCertificate, Require, Table, first_match,
+    ChainVerdict, ClientKind, Forced, Generation, Inbound, PeerCertificate, Require, Table, first_match,
 };
 use crate::listen::settings::ListenerTls;
 use crate::mail::{Clock, Domain};
@@ -42,7 +44,7 @@ struct ClaimResult {
     seen: String,
 }
 
-/// Every listener address, and every domain that a forced inbound connector binds, by the requirements as they are written:
+/// Every listener address, and every domain in whose name a forced inbound connector is tested, by the requirements as they are written:
 /// an override may have lowered what is in effect.
 pub(super) async fn inbound(
     config: &Config,
@@ -72,6 +74,9 @@ pub(super) async fn inbound(
         });
     }
     results.extend(running.join_all().await.into_iter().flatten());
+    if !listening.is_empty() {
+        evidence.extend(unvisited(&bound, &results));
+    }
     evidence.extend(together(&bound, results));
     evidence
 }
@@ -114,7 +119,12 @@ impl<'a> VisitPlan<'a> {
                         self.add(door, (*intruder, Some(certificate)), &[place]);
                     }
                 }
-                Err(fault) => self.skip(door, Intruder::Stranger, place, &fault.to_string()),
+                Err(fault) => {
+                    let domain = self.bound.get(place).and_then(|one| one.domains.first()).cloned();
+                    if let Some(domain) = domain {
+                        self.skip(door, Intruder::Stranger, (place, &domain), &fault.to_string());
+                    }
+                }
             }
         }
     }
@@ -126,45 +136,146 @@ impl<'a> VisitPlan<'a> {
         (intruder, certificate): (Intruder, Option<&Arc<CertifiedKey>>),
         places: &[usize],
     ) {
-        let at = (door.listener.as_str(), door.source.ip());
-        let mut claims = Vec::new();
+        // Sessions from one address, each with its claims.
+        let mut sessions: BTreeMap<SocketAddr, (Arc<VisitedDoor>, Vec<(usize, Domain)>)> = BTreeMap::new();
         for (place, one) in places.iter().filter_map(|place| Some((*place, self.bound.get(*place)?))) {
             // Which connector binds a domain is tested for each; what a certificate is worth, once for the connector.
             let domains_max = if certificate.is_some() { CLAIMS_MAX } else { usize::MAX };
-            let by_design = |domain| admitted_by_design(self.table, at, intruder, domain);
-            let here = one.domains.iter().filter(|domain| by_design(domain).is_none()).take(domains_max);
-            claims.extend(here.map(|domain| (place, domain.clone())));
-            // A connector of the partner that asks for no more than that is no reason to say anything.
-            let by_own = one.domains.iter().filter_map(by_design).find(|by| by.kind == ClientKind::Own);
-            if let Some(own) = by_own {
-                let why = format!(
-                    "connector {} takes mail of any name from {}, so a session from this host proves nothing; narrow its \
-                     from_networks",
-                    own.name, at.1
-                );
-                self.skip(door, intruder, place, &why);
+            let mut claimed: usize = 0;
+            for domain in &one.domains {
+                if claimed >= domains_max {
+                    break;
+                }
+                let door = match door_for(door, &one.connector, domain) {
+                    DoorChoice::Through(door) => door,
+                    DoorChoice::NotHere => continue,
+                    DoorChoice::Untestable(why) => {
+                        self.skip(door, intruder, (place, domain), &why);
+                        continue;
+                    }
+                };
+                let at = (door.listener.as_str(), door.source.ip());
+                match admitted_by_design(self.table, at, intruder, domain) {
+                    None => {
+                        let claims = &mut sessions.entry(door.source).or_insert((door, Vec::new())).1;
+                        claims.push((place, domain.clone()));
+                        claimed = claimed.saturating_add(1);
+                    }
+                    Some(by) => {
+                        if let Some(why) = why_untested((one, domain), by, door.source) {
+                            self.skip(&door, intruder, (place, domain), &why);
+                        }
+                    }
+                }
             }
         }
-        self.visits.extend(claims.chunks(self.claims_max).map(|claims| Visit {
-            door: Arc::clone(door),
-            intruder,
-            certificate: certificate.cloned(),
-            claims: claims.to_vec(),
-        }));
+        for (door, claims) in sessions.into_values() {
+            self.visits.extend(claims.chunks(self.claims_max).map(|claims| Visit {
+                door: Arc::clone(&door),
+                intruder,
+                certificate: certificate.cloned(),
+                claims: claims.to_vec(),
+            }));
+        }
     }
 
-    /// Says why a connector's domains are not tested.
-    fn skip(&mut self, door: &Arc<VisitedDoor>, intruder: Intruder, place: usize, why: &str) {
-        let domains = self.bound.get(place).map(|one| one.domains.as_slice()).unwrap_or_default();
-        self.results.extend(domains.first().map(|domain| ClaimResult {
-            connector: place,
+    /// Says once for each address why a connector's domain is not tested.
+    fn skip(
+        &mut self,
+        door: &Arc<VisitedDoor>,
+        intruder: Intruder,
+        (connector, domain): (usize, &Domain),
+        why: &str,
+    ) {
+        let is_said = |said: &ClaimResult| {
+            said.verdict == EvidenceVerdict::Untested
+                && said.connector == connector
+                && said.door.address == door.address
+                && said.seen == why
+        };
+        if self.results.iter().any(|said| is_said(said)) {
+            return;
+        }
+        self.results.push(ClaimResult {
+            connector,
             door: Arc::clone(door),
             intruder,
             domain: domain.clone(),
             verdict: EvidenceVerdict::Untested,
             seen: why.to_owned(),
-        }));
+        });
     }
+}
+
+/// Whether, and from which address, a listener is tried in a connector's name.
+enum DoorChoice {
+    Through(Arc<VisitedDoor>),
+    /// Nothing that comes in there is the connector's.
+    NotHere,
+    /// For this reason.
+    Untestable(String),
+}
+
+/// A domain is bound wherever the session comes from. Where the invented one is claimed, only a client at one of the
+/// connector's listeners and networks is refused for what he lacks.
+fn door_for(door: &Arc<VisitedDoor>, connector: &Inbound, domain: &Domain) -> DoorChoice {
+    if !is_invented(domain) {
+        return DoorChoice::Through(Arc::clone(door));
+    }
+    if !serves_listener(connector, &door.listener) {
+        return DoorChoice::NotHere;
+    }
+    let admitted = |source: &&SocketAddr| connector.from_networks.admit(source.ip());
+    match [door.source].iter().chain(&door.others).find(admitted) {
+        Some(source) if *source == door.source => DoorChoice::Through(Arc::clone(door)),
+        Some(source) => DoorChoice::Through(Arc::new(VisitedDoor { source: *source, ..(**door).clone() })),
+        None => DoorChoice::Untestable(
+            "its from_networks has no address of this host, so no session from here could be its client's; try it from there"
+                .to_owned(),
+        ),
+    }
+}
+
+/// What a session proves nothing for that another connector admits. `None`: nothing needs to be said, since the connector
+/// itself, or another one of the partner, asks for no more than that.
+fn why_untested(
+    (bound, domain): (&BoundDomains, &Domain),
+    by: &Inbound,
+    source: SocketAddr,
+) -> Option<String> {
+    if by.name == bound.connector.name {
+        return None;
+    }
+    if by.kind == ClientKind::Own {
+        return Some(format!(
+            "connector {} takes mail of any name from {}, so a session from this host proves nothing; narrow its \
+             from_networks",
+            by.name,
+            source.ip()
+        ));
+    }
+    is_invented(domain).then(|| {
+        format!(
+            "it binds no domain, and connector {} takes mail of any domain and demands less, so who does not meet this one is \
+             admitted by that one; to bind clients, give this one a listener of its own, or domains",
+            by.name
+        )
+    })
+}
+
+/// What there was no session for at all.
+fn unvisited(bound: &[BoundDomains], results: &[ClaimResult]) -> Vec<Evidence> {
+    let is_tried = |place: usize| results.iter().any(|one| one.connector == place);
+    let left = bound.iter().enumerate().filter(|(place, _)| !is_tried(*place));
+    left.map(|(_, one)| Evidence {
+        area: EvidenceArea::Inbound,
+        subject: one.connector.name.to_string(),
+        required: one.connector.forced().map(ToString::to_string).unwrap_or_default(),
+        done: "looked for a listener where a session could be this connector's".to_owned(),
+        seen: "there is none that is open, or none where it would refuse anything".to_owned(),
+        verdict: EvidenceVerdict::Untested,
+    })
+    .collect()
 }
 
 /// What an intruder presents.

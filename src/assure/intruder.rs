@@ -4,7 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::evidence::EvidenceVerdict;
-use crate::connector::{ClientKind, DomainPattern, Forced, Inbound, InboundTls, Mode, Require, Table};
+use super::mint::NOBODY;
+use crate::connector::{
+    ClientKind, DomainPattern, Forced, Inbound, InboundTls, Mode, Require, Specificity, Table,
+};
 use crate::mail::Domain;
 
 /// Who tries to send in a partner's name.
@@ -24,10 +27,11 @@ pub(super) enum Intruder {
     Ourselves,
 }
 
-/// A forced inbound connector and the domains that it binds.
+/// A forced inbound connector and the domains in whose name it is tested.
 #[derive(Debug, Clone)]
 pub(super) struct BoundDomains {
     pub(super) connector: Arc<Inbound>,
+    /// What it binds; an invented domain where it takes mail of any.
     pub(super) domains: Vec<Domain>,
 }
 
@@ -71,20 +75,34 @@ impl Intruder {
     }
 }
 
-/// The domains that enforced forced connectors bind: their names, and one below each of their patterns with a star.
+/// In whose name enforced forced connectors are tested: the domains that they bind, and one below each of their patterns with
+/// a star. Those that take mail of any domain (`*`, and those of our own systems) bind none: an invented one stands for it.
 pub(super) fn bound_domains(table: &Table) -> Vec<BoundDomains> {
-    let binding = table.inbound.iter().filter(|one| one.kind == ClientKind::Partner && one.is_enforced());
-    let bound = binding.map(|connector| {
+    let enforced = table.inbound.iter().filter(|one| one.is_enforced());
+    let bound = enforced.map(|connector| {
         let one = |pattern: &DomainPattern| match pattern {
             DomainPattern::Exact(domain) => Some(domain.clone()),
             DomainPattern::Below(domain) => Domain::parse(&format!("sealpost-assure.{domain}")).ok(),
-            DomainPattern::Any => None,
+            DomainPattern::Any => Domain::parse(NOBODY).ok(),
         };
         let covered = |domain: &Domain| connector.covers(Some(domain)).is_some();
-        let domains = connector.from_domains.iter().filter_map(one).filter(covered).collect();
+        let domains = match connector.kind {
+            ClientKind::Own => Domain::parse(NOBODY).into_iter().collect(),
+            ClientKind::Partner => connector.from_domains.iter().filter_map(one).filter(covered).collect(),
+        };
         BoundDomains { connector: Arc::clone(connector), domains }
     });
     bound.filter(|bound| !bound.domains.is_empty()).collect()
+}
+
+/// Whether a domain stands for any.
+pub(super) fn is_invented(domain: &Domain) -> bool {
+    domain.as_str() == NOBODY
+}
+
+/// Whether mail that comes in by a listener may be this connector's.
+pub(super) fn serves_listener(connector: &Inbound, listener: &str) -> bool {
+    connector.listeners.is_empty() || connector.listeners.iter().any(|name| **name == *listener)
 }
 
 /// The connector by which a listener admits this intruder in the name of a domain as the configuration says, if there is
@@ -97,20 +115,27 @@ pub(super) fn admitted_by_design<'t>(
     domain: &Domain,
 ) -> Option<&'t Inbound> {
     let level = table.inbound.iter().filter_map(|one| one.covers(Some(domain))).max();
+    let is_bound = level.is_some_and(|level| level != Specificity::Any);
     let here = |one: &&Arc<Inbound>| {
-        let listens = one.listeners.is_empty() || one.listeners.iter().any(|name| **name == *listener);
-        one.mode != Mode::Off && listens && one.users.is_none() && one.from_networks.admit(source)
+        one.mode != Mode::Off
+            && serves_listener(one, listener)
+            && one.users.is_none()
+            && one.from_networks.admit(source)
     };
     let admits = |one: &&Arc<Inbound>| {
-        let by_tls = match &one.tls {
-            InboundTls::Off | InboundTls::Opportunistic => one.kind == ClientKind::Own,
-            InboundTls::Forced(forced) => intruder.meets(forced),
-        };
-        let waived = one.mode == Mode::Audit && one.kind == ClientKind::Own && one.from_networks.restrict();
         let is_asked = match one.kind {
             ClientKind::Own => true,
-            ClientKind::Partner => one.is_enforced() && one.covers(Some(domain)) == level,
+            ClientKind::Partner => {
+                one.covers(Some(domain)) == level && level.is_some() && (one.is_enforced() || !is_bound)
+            }
         };
+        // Where nobody binds the domain, a connector that demands nothing takes what another one refuses.
+        let is_free = one.kind == ClientKind::Own || !is_bound;
+        let by_tls = match &one.tls {
+            InboundTls::Off | InboundTls::Opportunistic => is_free,
+            InboundTls::Forced(forced) => intruder.meets(forced),
+        };
+        let waived = one.mode == Mode::Audit && is_free && one.from_networks.restrict();
         is_asked && (by_tls || waived)
     };
     table.inbound.iter().filter(here).find(admits).map(|one| &**one)
@@ -152,8 +177,13 @@ mod tests {
 
     #[track_caller]
     fn check(inbound: Vec<Inbound>, intruder: Intruder, expected: Option<&str>) {
+        check_as("bank.example", inbound, intruder, expected);
+    }
+
+    #[track_caller]
+    fn check_as(name: &str, inbound: Vec<Inbound>, intruder: Intruder, expected: Option<&str>) {
         let table = Table::new(Generation(1), inbound, Vec::new());
-        let domain = Domain::parse("bank.example").expect("a domain");
+        let domain = Domain::parse(name).expect("a domain");
         let found = admitted_by_design(&table, ("in", [127, 0, 0, 1].into()), intruder, &domain);
         assert_eq!(found.map(|one| &*one.name), expected, "{intruder:?}");
     }
@@ -174,14 +204,53 @@ mod tests {
         check(vec![bank(identity()), looser], Plaintext, None);
     }
 
+    /// At `*` the first connector that is satisfied takes the mail.
     #[test]
-    fn a_star_binds_nobody_and_a_domain_below_stands_for_its_pattern() {
+    fn where_nobody_binds_a_domain_whoever_demands_nothing_admits() {
+        use Intruder::{NoCertificate, Plaintext};
+        let any = |name: &str, tls| Inbound { tls, ..Inbound::new(name, vec![DomainPattern::Any]) };
+        let cloud = || any("cloud", identity());
+        let internet = || any("internet", InboundTls::Opportunistic);
+        let check = |inbound, intruder, expected| check_as(NOBODY, inbound, intruder, expected);
+        check(vec![cloud()], Plaintext, None);
+        check(vec![cloud(), internet()], Plaintext, Some("internet"));
+        check(vec![cloud(), any("sealed", InboundTls::Forced(Forced::encryption()))], Plaintext, None);
+        check(
+            vec![cloud(), any("sealed", InboundTls::Forced(Forced::encryption()))],
+            NoCertificate,
+            Some("sealed"),
+        );
+        check(vec![cloud(), Inbound { listeners: ["other".into()].into(), ..internet() }], Plaintext, None);
+        let audit = |inbound| Inbound { mode: Mode::Audit, ..inbound };
+        check(vec![cloud(), audit(any("audit", identity()))], Plaintext, None);
+        let here = || ["127.0.0.0/8".parse().expect("a network")].into_iter().collect();
+        let networked = Inbound { from_networks: here(), ..audit(any("audit", identity())) };
+        check(vec![cloud(), networked], Plaintext, Some("audit"));
+        check(
+            vec![Inbound { tls: identity(), ..own("127.0.0.0/8") }, internet()],
+            Plaintext,
+            Some("internet"),
+        );
+        check(vec![Inbound { tls: identity(), ..own("127.0.0.0/8") }], Plaintext, None);
+    }
+
+    #[test]
+    fn a_domain_below_stands_for_its_pattern_and_an_invented_one_for_any() {
         let table = |one| Table::new(Generation(1), vec![one], Vec::new());
-        let bound = bound_domains(&table(bank(identity())));
-        let domains: Vec<String> = bound[0].domains.iter().map(ToString::to_string).collect();
-        assert_eq!(domains, ["bank.example", "sealpost-assure.bank.example"]);
-        assert!(bound_domains(&table(bank(InboundTls::Opportunistic))).is_empty());
-        assert!(bound_domains(&table(Inbound { mode: Mode::Audit, ..bank(identity()) })).is_empty());
+        let domains = |one| -> Vec<String> {
+            let bound = bound_domains(&table(one));
+            bound.iter().flat_map(|one| &one.domains).map(ToString::to_string).collect()
+        };
+        assert_eq!(domains(bank(identity())), ["bank.example", "sealpost-assure.bank.example", NOBODY]);
+        assert_eq!(domains(Inbound { tls: identity(), ..own("127.0.0.0/8") }), [NOBODY]);
+        let none = [
+            bank(InboundTls::Opportunistic),
+            Inbound { mode: Mode::Audit, ..bank(identity()) },
+            own("127.0.0.0/8"),
+        ];
+        for one in none {
+            assert_eq!(domains(one), Vec::<String>::new());
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::lab::hybrid::tls11::{self, OldTlsAnswer, OldTlsVersion};
 use crate::lab::partner::describe;
 use crate::lab::wire::{Answer, Wire};
 use crate::listen::settings::ListenerTls;
-use crate::mail::Domain;
+use crate::mail::{Domain, moves_text};
 
 /// Tells the daemon that the next session from an address is a test, so that it raises no alert and counts nowhere.
 pub type ProbeAnnouncer = Arc<dyn Fn(SocketAddr) -> ProbeAnnouncement + Send + Sync>;
@@ -37,6 +37,8 @@ pub(super) struct VisitedDoor {
     pub(super) address: SocketAddr,
     /// The address that sessions come from; its port is 0.
     pub(super) source: SocketAddr,
+    /// Those that they could come from as well.
+    pub(super) others: Vec<SocketAddr>,
     pub(super) tls: ListenerTls,
     /// For each step.
     pub(super) patience: Duration,
@@ -204,7 +206,7 @@ fn hello() -> String {
 
 /// An error in one line that can be shown.
 fn words(fault: &io::Error) -> String {
-    fault.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).take(300).collect()
+    fault.to_string().chars().map(|c| if moves_text(c) { '?' } else { c }).take(300).collect()
 }
 
 /// A client that looks at no certificate and presents this one.

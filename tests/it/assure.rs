@@ -265,3 +265,58 @@ async fn without_a_daemon_nothing_passes_and_the_page_says_so() {
     assert_eq!(site.home.run(&["assure"], &["--no-such"]).status.code(), Some(2));
     assert_not_contacted(&sink);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connector_for_any_domain_is_tested_by_an_invented_one_or_said_not_to_be() {
+    let site = Site::new();
+    let own = format!(
+        "[[inbound]]\nname = \"exchange\"\nkind = \"own\"\nfrom_networks = [\"127.0.0.0/8\"]\nto_domains = [\"*\"]\n{FORCED}\n"
+    );
+    let cloud = format!(
+        "[[inbound]]\nname = \"cloud\"\nfrom_domains = [\"*\"]\nto_domains = [\"a.test\"]\n{FORCED}\n"
+    );
+    let of = |lines: &[String], name: &str| {
+        let start = format!("inbound | {name} | ");
+        lines.iter().filter(|line| line.starts_with(&start)).cloned().collect::<Vec<_>>()
+    };
+    // Nobody else takes mail of any domain: who doesn't meet them is refused.
+    site.configure_all(&format!("{LISTENER}{own}{cloud}"));
+    let daemon = Daemon::start(&site.home).await;
+    let (answer, code) = assured(&daemon, &[]).await;
+    let (held, untested) = (lines(&answer, "held"), lines(&answer, "untested"));
+    assert_eq!((code, untested.as_slice()), (Some(0), &[] as &[String]), "{answer}");
+    for name in ["exchange", "cloud"] {
+        assert_eq!(of(&held, name).len(), 5, "{held:#?}");
+        let plain = "MAIL FROM in plaintext as sealpost-assure.invalid";
+        assert!(of(&held, name)[0].contains(plain), "{held:#?}");
+    }
+    daemon.stop().await;
+
+    // Anybody is admitted by another connector, and nobody here is in the network of our own system.
+    let elsewhere = own.replace("127.0.0.0/8", "203.0.113.77/32");
+    site.configure_all(&format!("{LISTENER}{INTERNET}{elsewhere}{cloud}"));
+    let daemon = Daemon::start(&site.home).await;
+    let (answer, code) = assured(&daemon, &[]).await;
+    let (held, untested) = (lines(&answer, "held"), lines(&answer, "untested"));
+    assert_eq!(code, Some(1), "{answer}");
+    for (name, why) in [
+        ("exchange", "its from_networks has no address of this host"),
+        ("cloud", "connector internet takes mail of any domain and demands less"),
+    ] {
+        assert!(of(&held, name).is_empty(), "{held:#?}");
+        let said = of(&untested, name);
+        assert!(said.len() == 1 && said[0].contains(why), "{untested:#?}");
+    }
+    daemon.stop().await;
+
+    // A listener of its own binds it again.
+    let door = "[[listener]]\nname = \"cloud\"\naddress = [\"127.0.0.1:0\"]\ntls = \"starttls\"\ncertificate = \"gw\"\n\n";
+    let internet = INTERNET.replace("tls =", "listeners = [\"in\"]\ntls =");
+    let cloud = cloud.replace("to_domains", "listeners = [\"cloud\"]\nto_domains");
+    site.configure_all(&format!("{LISTENER}{door}{internet}{cloud}"));
+    let daemon = Daemon::start(&site.home).await;
+    let (answer, _) = assured(&daemon, &[]).await;
+    assert_eq!(of(&lines(&answer, "held"), "cloud").len(), 5, "{answer}");
+    assert!(lines(&answer, "untested").is_empty(), "{answer}");
+    daemon.stop().await;
+}
