@@ -77,6 +77,17 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
+/// A table with a title; of more rows than the limit, how many there are.
+pub(super) fn titled(title: &str, headings: &[&str], mut rows: Vec<Vec<String>>, limit: usize) -> String {
+    if rows.is_empty() {
+        return format!("{title}: none");
+    }
+    let more = rows.len().saturating_sub(limit);
+    rows.truncate(limit);
+    let rest = if more > 0 { format!("\nand {more} more; see --limit") } else { String::new() };
+    format!("{title}\n{}{rest}", table(headings, &rows))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

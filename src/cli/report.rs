@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::args::ConfigArg;
 use super::exit::{EXIT_IO, EXIT_OS, Failure};
-use super::print::{say, say_json, table};
+use super::print::{say, say_json, titled};
 use crate::config;
 use crate::mail::Clock;
-use crate::trace::{
-    ForcibleDomain, PartnerShare, StoredWord, TlsReport, TlsShare, TraceReader, TroubleCount,
-};
+use crate::trace::{PartnerShare, StoredWord, TlsReport, TlsShare, TraceReader, TroubleCount};
+
+mod adoption;
 
 /// What `report` takes.
 #[derive(Debug, clap::Args)]
@@ -62,10 +62,7 @@ impl ReportArgs {
 
 /// Reads the sums and shows what they say.
 pub(super) fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
-    let (period, words): (&PeriodArgs, fn(&TlsReport, usize) -> String) = match &args.about {
-        ReportAbout::Tls(period) => (period, in_words),
-        ReportAbout::Adoption(period) => (period, adoption),
-    };
+    let (ReportAbout::Tls(period) | ReportAbout::Adoption(period)) = &args.about;
     let folder = match &period.data_dir {
         Some(folder) => folder.clone(),
         None => config::data_dir_of(&period.config.config)?,
@@ -83,13 +80,17 @@ pub(super) fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
         return as_csv(&sums);
     }
     let report = TlsReport::of(&sums, (from, to));
-    if period.json {
-        match &args.about {
-            ReportAbout::Tls(_) => say_json(&report),
-            ReportAbout::Adoption(_) => say_json(&report.could_be_forced),
+    match &args.about {
+        ReportAbout::Tls(_) if period.json => say_json(&report),
+        ReportAbout::Tls(_) => say(&in_words(&report, period.limit)),
+        ReportAbout::Adoption(_) => {
+            let rows = adoption::adoption(&report, &period.config.config)?;
+            if period.json {
+                say_json(&rows);
+            } else {
+                say(&adoption::in_words(&report, &rows, period.limit));
+            }
         }
-    } else {
-        say(&words(&report, period.limit));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -128,32 +129,11 @@ fn in_words(report: &TlsReport, limit: usize) -> String {
         parts.push(titled(title, &headings, list.iter().map(trouble_row).collect(), limit));
     }
     parts.push(match report.could_be_forced.len() {
-        0 => "No further domain could be forced by what these days show.".to_owned(),
-        count => format!("{count} domains could be forced: `sealpost report adoption` lists them."),
+        0 => "Every domain that always had TLS in these days is forced.".to_owned(),
+        count => format!(
+            "{count} domains always had TLS and were not forced: `sealpost report adoption` says which could be."
+        ),
     });
-    parts.join("\n\n")
-}
-
-fn adoption(report: &TlsReport, limit: usize) -> String {
-    if report.could_be_forced.is_empty() {
-        return format!(
-            "From {} to {} no domain without a forced connector always had TLS.",
-            report.from, report.to
-        );
-    }
-    let row = |one: &ForcibleDomain| {
-        let (messages, connections) = (one.messages.to_string(), one.connections.to_string());
-        vec![one.domain.clone(), messages, connections, one.quality.to_owned(), one.host.clone()]
-    };
-    let rows = report.could_be_forced.iter().map(row).collect();
-    let headings = ["DOMAIN", "DELIVERIES", "CONNECTIONS", "CERTIFICATE", "HOST"];
-    let title = format!("Could be forced, by what went out from {} to {}", report.from, report.to);
-    let mut parts = vec![titled(&title, &headings, rows, limit)];
-    parts.push(
-        "Connectors to paste, with the next_hop of the connector that serves the domain today. They begin in audit: `sealpost validate NAME` tests them, and without `mode` they are enforced."
-            .to_owned(),
-    );
-    parts.extend(report.could_be_forced.iter().take(limit).map(|one| one.connector.clone()));
     parts.join("\n\n")
 }
 
@@ -188,16 +168,6 @@ fn trouble_row(one: &TroubleCount) -> Vec<String> {
     vec![dash(&one.domain), dash(&one.connector), one.reason.clone(), one.count.to_string()]
 }
 
-fn titled(title: &str, headings: &[&str], mut rows: Vec<Vec<String>>, limit: usize) -> String {
-    if rows.is_empty() {
-        return format!("{title}: none");
-    }
-    let more = rows.len().saturating_sub(limit);
-    rows.truncate(limit);
-    let rest = if more > 0 { format!("\nand {more} more; see --limit") } else { String::new() };
-    format!("{title}\n{}{rest}", table(headings, &rows))
-}
-
 fn as_csv(sums: &[(crate::trace::SumKey, crate::trace::Sum)]) -> Result<ExitCode, Failure> {
     let broken = |fault: csv::Error| Failure::new(EXIT_OS, fault);
     let mut out = csv::Writer::from_writer(Vec::new());
@@ -215,7 +185,7 @@ fn as_csv(sums: &[(crate::trace::SumKey, crate::trace::Sum)]) -> Result<ExitCode
         "messages",
         "connections",
         "octets",
-        "host",
+        "hosts",
     ])
     .map_err(broken)?;
     for (key, sum) in sums {
@@ -233,7 +203,7 @@ fn as_csv(sums: &[(crate::trace::SumKey, crate::trace::Sum)]) -> Result<ExitCode
             &sum.messages.to_string(),
             &sum.sessions.to_string(),
             &sum.octets.to_string(),
-            &sum.host,
+            &sum.hosts.iter().map(String::as_str).collect::<Vec<_>>().join(" "),
         ])
         .map_err(broken)?;
     }

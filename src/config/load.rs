@@ -38,13 +38,13 @@ fn octets_of(path: &Path) -> Result<Vec<u8>, Faults> {
         .map_err(|fault| Faults::one(Fault::of_file(path, format!("can't be read: {fault}"))))
 }
 
-fn text_of(path: &Path) -> Result<String, Faults> {
+pub(super) fn text_of(path: &Path) -> Result<String, Faults> {
     let words = "is not UTF-8, which TOML must be; save it in that encoding";
     String::from_utf8(octets_of(path)?).map_err(|_| Faults::one(Fault::of_file(path, words)))
 }
 
 /// What the paths of a configuration are relative to.
-fn base_of(path: &Path) -> &Path {
+pub(super) fn base_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

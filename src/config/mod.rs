@@ -1,6 +1,7 @@
 //! The only module that knows TOML: it reads the file, checks it once, and fills in each module's settings.
 //! It does not watch files, open sockets or create folders, and decides nothing about mail.
 
+mod adoption;
 mod alerts;
 mod arrivals;
 mod believed;
@@ -46,6 +47,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use adoption::{Adoption, AdoptionFile};
 pub use dates::{ended_ocsp, moved_exchanger};
 pub use fault::{Fault, Faults, UnmetRequirement};
 pub(crate) use keys::ServerValues;

@@ -75,10 +75,13 @@ fn whole(report: &TlsReport, by_day: &[DayOfMail]) -> Markup {
         (troubles("policy", "Refused by a connector", &report.refused, "No client was refused."))
         (troubles("plain", "Sent in plaintext for lack of TLS", &report.without_tls, "Nothing was."))
         section aria-labelledby="could" {
-            h2 #could { "Could be forced today" }
+            h2 #could { "Always over TLS, and not forced" }
             @if report.could_be_forced.is_empty() { p.empty { "No domain without a forced connector has shown TLS throughout." } }
             @for one in report.could_be_forced.iter().take(FORCIBLE_MAX) {
-                details { summary { (one.domain) ": " (number(one.messages)) " deliveries, " (one.quality) } pre { (one.connector) } }
+                details { summary { (one.domain) ": " (number(one.messages)) " deliveries, " (one.quality) } p { (one.hosts.join(", ")) } }
+            }
+            @if !report.could_be_forced.is_empty() {
+                p { code { "sealpost report adoption" } " goes by the configuration: it says which of them could be forced today, and prints the connectors." }
             }
             (rest_of(report.could_be_forced.len(), FORCIBLE_MAX))
         }

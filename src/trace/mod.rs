@@ -28,7 +28,8 @@ pub use recorder::{DroppedEvents, EventRecorder};
 pub use schema::{STORE_FILE, TraceFault};
 pub use sums::{RequiredQuality, Sum, SumKey, TlsQuality};
 pub use tls_report::{
-    DomainCount, ForcibleDomain, PartnerShare, SecurityCount, TlsReport, TlsShare, TroubleCount, date_of_day,
+    DomainCount, ForcibleDemand, ForcibleDomain, PartnerShare, SecurityCount, TlsReport, TlsShare,
+    TroubleCount, date_of_day,
 };
 pub use way::{clean, details, is_open, line, row, said};
 pub use writer::TraceStore;

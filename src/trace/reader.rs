@@ -316,7 +316,9 @@ fn sum_row(row: &Row<'_>) -> rusqlite::Result<Option<(SumKey, Sum)>> {
         version: row.get(8)?,
         quality,
     };
-    let sum = Sum { messages: count(10)?, sessions: count(11)?, octets: count(12)?, host: row.get(13)? };
+    let hosts: String = row.get(13)?;
+    let hosts = hosts.split_whitespace().map(str::to_owned).collect();
+    let sum = Sum { messages: count(10)?, sessions: count(11)?, octets: count(12)?, hosts };
     Ok(Some((key, sum)))
 }
 

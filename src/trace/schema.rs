@@ -161,7 +161,7 @@ const SCHEMA: &str = "
         messages INTEGER NOT NULL,
         sessions INTEGER NOT NULL,
         octets INTEGER NOT NULL,
-        host TEXT NOT NULL,
+        host TEXT NOT NULL,             -- several, with spaces between them
         UNIQUE (day, inbound, connector, partner, domain, kind, reason, requirement, version, quality)
     );
     PRAGMA user_version = 1;
@@ -178,9 +178,11 @@ const CHECKPOINT_PAGES: i64 = 2_048;
 const WAL_BYTES_MAX: i64 = 64 << 20;
 
 pub(super) const ADD_TO_SUM: &str = "
-    UPDATE sum SET messages = messages + ?2, sessions = sessions + ?3, octets = octets + ?4,
-        host = CASE WHEN ?5 = '' THEN host ELSE ?5 END
-    WHERE sum = ?1";
+    UPDATE sum SET messages = messages + ?2, sessions = sessions + ?3, octets = octets + ?4 WHERE sum = ?1";
+/// Adds a host to those of a sum. If there is no more room, a star stands for all others.
+pub(super) const ADD_HOST: &str = "
+    UPDATE sum SET host = CASE WHEN host = '' THEN ?2 WHEN length(host) < 400 THEN host || ' ' || ?2 ELSE host || ' *' END
+    WHERE sum = ?1 AND instr(' ' || host || ' ', ' ' || ?2 || ' ') = 0 AND instr(' ' || host || ' ', ' * ') = 0";
 pub(super) const FIND_SUM: &str = "
     SELECT sum FROM sum WHERE day = ?1 AND inbound = ?2 AND connector = ?3 AND partner = ?4 AND domain = ?5 AND kind = ?6
         AND reason = ?7 AND requirement = ?8 AND version = ?9 AND quality = ?10";

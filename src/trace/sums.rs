@@ -1,7 +1,7 @@
 //! Sums by day for reports: how many messages went or came, by domain, connector, outcome and TLS. Pure; they are kept
 //! longer than events.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::code::StoredWord;
@@ -133,8 +133,19 @@ pub struct Sum {
     pub sessions: u64,
     /// Octets of what was accepted or delivered.
     pub octets: u64,
-    /// The host or the client's certificate name that was seen last.
-    pub host: String,
+    /// The hosts, or the names in clients' certificates, that were seen; [`MORE_HOSTS`] stands for further ones.
+    pub hosts: BTreeSet<String>,
+}
+
+impl Sum {
+    fn see(&mut self, host: String) {
+        let is_word = !host.is_empty() && !host.contains(char::is_whitespace);
+        if self.hosts.contains(&host) || !is_word {
+            return;
+        }
+        let room = self.hosts.len() < HOSTS_MAX;
+        self.hosts.insert(if room { host } else { MORE_HOSTS.to_owned() });
+    }
 }
 
 /// Whether events of this kind are counted as what came in, or as what went out; `None`: they are not counted.
@@ -193,7 +204,7 @@ impl BatchSums {
             sum.octets = sum.octets.saturating_add(event.facts.size.unwrap_or_default());
         }
         if fresh && let Some(host) = decision.and_then(seen_host) {
-            sum.host = host;
+            sum.see(host);
         }
     }
 
@@ -280,6 +291,11 @@ fn seen_host(decision: &Decision) -> Option<String> {
         Attainment::NoSession | Attainment::Settings { .. } => None,
     }
 }
+
+/// Hosts of a sum that are remembered by name.
+const HOSTS_MAX: usize = 8;
+/// In place of those that are not.
+pub(super) const MORE_HOSTS: &str = "*";
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,14 @@
 //! What the sums of some days say about TLS: shares, who fails and why, who could be forced. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::code::StoredWord;
 use super::record::EventKind;
-use super::sums::{RequiredQuality, Sum, SumKey, TlsQuality};
+use super::sums::{MORE_HOSTS, RequiredQuality, Sum, SumKey, TlsQuality};
 use crate::connector::Attribution;
-use crate::mail::{UnixMillis, rfc3339};
+use crate::mail::{Domain, UnixMillis, rfc3339};
 
 /// The report of some days.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,7 +37,7 @@ pub struct TlsReport {
     pub refused: Vec<TroubleCount>,
     /// Recipient domains that offer no TLS, and got mail in plaintext.
     pub without_tls: Vec<TroubleCount>,
-    /// Domains that no connector forces, and could.
+    /// Domains that no connector forced, and whose mail always went over TLS.
     pub could_be_forced: Vec<ForcibleDomain>,
 }
 
@@ -102,7 +102,7 @@ pub struct TroubleCount {
     pub count: u64,
 }
 
-/// A domain that could be forced.
+/// A domain that could be forced, by what was seen of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ForcibleDomain {
     /// The domain.
@@ -113,16 +113,29 @@ pub struct ForcibleDomain {
     pub connections: u64,
     /// How well the worst of them was protected.
     pub quality: &'static str,
-    /// A host that was seen.
-    pub host: String,
-    /// The connector to paste; it begins in audit.
-    pub connector: String,
+    /// The hosts that were seen.
+    pub hosts: Vec<String>,
+    /// What could be required of all of them.
+    #[serde(skip)]
+    pub demand: ForcibleDemand,
+}
+
+/// What could be required of a domain's hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForcibleDemand {
+    /// A trusted certificate with one of these names; without any, with that of the domain.
+    Identity(Vec<String>),
+    /// A trusted certificate.
+    Chain,
+    /// TLS.
+    Encryption,
 }
 
 impl TlsReport {
     /// The report of these sums.
     #[must_use]
     pub fn of(sums: &[(SumKey, Sum)], (from, to): (i64, i64)) -> Self {
+        let domains = domains(sums);
         Self {
             version: 1,
             from: date_of_day(from),
@@ -131,7 +144,7 @@ impl TlsReport {
             outbound: TlsShare::of(sums.iter().filter(|(key, _)| !key.inbound)),
             by_security: by_security(sums),
             partners: partners(sums),
-            succeeding: succeeding(sums),
+            succeeding: succeeding(&domains),
             failing: troubles(sums, is_tls_failure),
             certificates: troubles(sums, |key| is_tls_failure(key) && is_over_certificate(&key.reason)),
             refused: troubles(sums, is_refusal),
@@ -140,7 +153,7 @@ impl TlsReport {
                     && key.quality == TlsQuality::Plaintext
                     && key.reason != "clear-off"
             }),
-            could_be_forced: candidates(sums),
+            could_be_forced: candidates(&domains),
         }
     }
 }
@@ -264,7 +277,9 @@ struct DomainRow {
     messages: u64,
     connections: u64,
     worst: Option<TlsQuality>,
-    host: String,
+    hosts: BTreeSet<String>,
+    /// Some of them showed the name of the domain.
+    has_own_name: bool,
     is_forced: bool,
     /// Something went in plaintext, or failed over TLS.
     lacked: bool,
@@ -282,21 +297,44 @@ fn domains(sums: &[(SumKey, Sum)]) -> BTreeMap<&str, DomainRow> {
         row.messages = row.messages.saturating_add(sum.messages);
         row.connections = row.connections.saturating_add(sum.sessions);
         row.worst = Some(row.worst.map_or(key.quality, |worst| worst.min(key.quality)));
-        if !sum.host.is_empty() {
-            row.host.clone_from(&sum.host);
-        }
+        row.hosts.extend(sum.hosts.iter().cloned());
+        row.has_own_name |= key.quality == TlsQuality::DomainNamed;
     }
     rows.retain(|_, row| row.messages > 0 || row.lacked);
     rows
 }
 
-fn succeeding(sums: &[(SumKey, Sum)]) -> Vec<DomainCount> {
-    let rows = domains(sums).into_iter();
-    let good =
-        rows.filter(|(_, row)| !row.lacked && row.worst.is_some_and(|worst| worst >= TlsQuality::Encrypted));
+impl DomainRow {
+    /// Everything went over TLS, and nothing failed there.
+    fn is_good(&self) -> bool {
+        !self.lacked && self.worst.is_some_and(|worst| worst >= TlsQuality::Encrypted)
+    }
+
+    fn demand(&self, domain: &str) -> ForcibleDemand {
+        match self.worst.unwrap_or_default() {
+            TlsQuality::DomainNamed => ForcibleDemand::Identity(Vec::new()),
+            TlsQuality::Named => {
+                let own = self.has_own_name.then(|| domain.to_owned());
+                let names: Vec<String> = self.hosts.iter().cloned().chain(own).collect();
+                // Hosts without a name, and more of them than are known: nobody can say which names would be right.
+                let is_clear = !self.hosts.is_empty()
+                    && names.len() <= NAMES_MAX
+                    && names.iter().all(|name| Domain::parse(name).is_ok());
+                if is_clear { ForcibleDemand::Identity(names) } else { ForcibleDemand::Chain }
+            }
+            TlsQuality::Trusted => ForcibleDemand::Chain,
+            TlsQuality::Encrypted | TlsQuality::Plaintext | TlsQuality::NoSession => {
+                ForcibleDemand::Encryption
+            }
+        }
+    }
+}
+
+fn succeeding(domains: &BTreeMap<&str, DomainRow>) -> Vec<DomainCount> {
+    let good = domains.iter().filter(|(_, row)| row.is_good());
     let mut all: Vec<DomainCount> = good
         .map(|(domain, row)| DomainCount {
-            domain: domain.to_owned(),
+            domain: (*domain).to_owned(),
             messages: row.messages,
             quality: row.worst.unwrap_or_default().word(),
         })
@@ -305,55 +343,20 @@ fn succeeding(sums: &[(SumKey, Sum)]) -> Vec<DomainCount> {
     all
 }
 
-fn candidates(sums: &[(SumKey, Sum)]) -> Vec<ForcibleDomain> {
-    let rows = domains(sums).into_iter();
-    let could = rows.filter(|(_, row)| {
-        !row.is_forced && !row.lacked && row.worst.is_some_and(|worst| worst >= TlsQuality::Encrypted)
-    });
+fn candidates(domains: &BTreeMap<&str, DomainRow>) -> Vec<ForcibleDomain> {
+    let could = domains.iter().filter(|(_, row)| !row.is_forced && row.is_good());
     let mut all: Vec<ForcibleDomain> = could
-        .map(|(domain, row)| {
-            let quality = row.worst.unwrap_or_default();
-            ForcibleDomain {
-                domain: domain.to_owned(),
-                messages: row.messages,
-                connections: row.connections,
-                quality: quality.word(),
-                connector: pasted(domain, &row.host, quality),
-                host: row.host,
-            }
+        .map(|(domain, row)| ForcibleDomain {
+            domain: (*domain).to_owned(),
+            messages: row.messages,
+            connections: row.connections,
+            quality: row.worst.unwrap_or_default().word(),
+            hosts: row.hosts.iter().filter(|host| *host != MORE_HOSTS).cloned().collect(),
+            demand: row.demand(domain),
         })
         .collect();
     all.sort_by(|a, b| b.messages.cmp(&a.messages).then_with(|| a.domain.cmp(&b.domain)));
     all
-}
-
-/// An outbound connector that requires what the domain has shown so far. In audit: nothing is withheld until its owner has
-/// seen that it holds.
-fn pasted(domain: &str, host: &str, quality: TlsQuality) -> String {
-    let name: String = domain
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' })
-        .take(50)
-        .collect();
-    let mut lines = vec![
-        "[[outbound]]".to_owned(),
-        format!("name = \"{name}\""),
-        format!("domains = [\"{domain}\"]"),
-        // Another way than today's could lead nowhere, so its owner must choose it.
-        "# next_hop: as in the connector that serves the domain today".to_owned(),
-        "tls = \"forced\"".to_owned(),
-        "mode = \"audit\"".to_owned(),
-    ];
-    match quality {
-        TlsQuality::Named if !host.is_empty() => lines.push(format!("peer_names = [\"{host}\"]")),
-        TlsQuality::DomainNamed => {}
-        TlsQuality::Named => lines.push("require = \"chain\"".to_owned()),
-        TlsQuality::Trusted => lines.push("require = \"chain\"".to_owned()),
-        TlsQuality::Encrypted | TlsQuality::Plaintext | TlsQuality::NoSession => {
-            lines.push("require = \"encryption\"".to_owned());
-        }
-    }
-    lines.join("\n")
 }
 
 fn troubles(sums: &[(SumKey, Sum)], of: impl Fn(&SumKey) -> bool) -> Vec<TroubleCount> {
@@ -374,6 +377,9 @@ fn troubles(sums: &[(SumKey, Sum)], of: impl Fn(&SumKey) -> bool) -> Vec<Trouble
     all.sort_by_key(|one| std::cmp::Reverse(one.count));
     all
 }
+
+/// Names that a connector to paste may have; a domain with more hosts is one of a large provider.
+const NAMES_MAX: usize = 8;
 
 /// The date of a day, counted since 1970.
 #[must_use]
@@ -400,7 +406,7 @@ mod tests {
             version: version.to_owned(),
             quality,
         };
-        (key, Sum { messages: 3, sessions: 1, octets: 10, host: format!("mx.{domain}") })
+        (key, Sum { messages: 3, sessions: 1, octets: 10, hosts: [format!("mx.{domain}")].into() })
     }
 
     #[test]
@@ -450,10 +456,40 @@ mod tests {
         assert_eq!(could, [("a.example", "named"), ("b.example", "encrypted")]);
         let good: Vec<_> = report.succeeding.iter().map(|one| one.domain.as_str()).collect();
         assert_eq!(good, ["a.example", "b.example", "bank.example"]);
-        let paste = &report.could_be_forced.first().expect("one").connector;
-        assert!(
-            paste.contains("peer_names = [\"mx.a.example\"]") && paste.contains("mode = \"audit\""),
-            "{paste}"
+    }
+
+    /// What could be required of the hosts that were seen, each with what it showed.
+    #[track_caller]
+    fn check_demand(seen: &[(&str, TlsQuality)], expected: ForcibleDemand) {
+        let sums: Vec<(SumKey, Sum)> = seen
+            .iter()
+            .map(|(host, quality)| {
+                let (key, sum) = sum("a.example", EventKind::Delivered, "sealed", *quality);
+                (key, Sum { hosts: host.split_whitespace().map(str::to_owned).collect(), ..sum })
+            })
+            .collect();
+        let report = TlsReport::of(&sums, (20_000, 20_000));
+        assert_eq!(report.could_be_forced.into_iter().map(|one| one.demand).collect::<Vec<_>>(), [expected]);
+    }
+
+    #[test]
+    fn a_demand_is_one_that_every_host_that_was_seen_would_meet() {
+        use TlsQuality::{DomainNamed, Encrypted, Named, Trusted};
+        let identity =
+            |names: &[&str]| ForcibleDemand::Identity(names.iter().map(|name| (*name).to_owned()).collect());
+        check_demand(&[("mx", DomainNamed)], identity(&[]));
+        check_demand(
+            &[("mx2.a.example mx1.a.example", Named)],
+            identity(&["mx1.a.example", "mx2.a.example"]),
         );
+        check_demand(
+            &[("mx1.a.example", Named), ("mx2.a.example", DomainNamed)],
+            identity(&["mx1.a.example", "mx2.a.example", "a.example"]),
+        );
+        check_demand(&[("mx1.a.example *", Named)], ForcibleDemand::Chain);
+        check_demand(&[("", Named)], ForcibleDemand::Chain);
+        check_demand(&[("[192.0.2.7]", Named)], ForcibleDemand::Chain);
+        check_demand(&[("mx1.a.example", Named), ("mx2.a.example", Trusted)], ForcibleDemand::Chain);
+        check_demand(&[("mx1.a.example", Named), ("mx2.a.example", Encrypted)], ForcibleDemand::Encryption);
     }
 }

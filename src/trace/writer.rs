@@ -14,7 +14,7 @@ use super::code::StoredWord;
 use super::decisions::StoredDecisions;
 use super::record::NewEvent;
 use super::recorder::{EventBatch, EventRecorder};
-use super::schema::{self, ADD_TO_SUM, FIND_SUM, NEW_SUM, STORE_FILE, TraceFault};
+use super::schema::{self, ADD_HOST, ADD_TO_SUM, FIND_SUM, NEW_SUM, STORE_FILE, TraceFault};
 use super::sums::{self, BatchSums, DoorSums, Sum, SumKey};
 use super::terms;
 use crate::mail::{Clock, UnixMillis};
@@ -147,7 +147,9 @@ impl TraceWriter {
             Ok(aside) => {
                 tracing::error!(%fault, aside = %aside.display(), "the tracking store can't be used: it is set aside, and a new one is begun");
             }
-            Err(why) => tracing::error!(%fault, %why, "the tracking store can't be used, and not be set aside"),
+            Err(why) => {
+                tracing::error!(%fault, %why, "the tracking store can't be used, and not be set aside")
+            }
         }
     }
 
@@ -371,8 +373,11 @@ impl Store {
                 signed(sum.messages),
                 signed(sum.sessions),
                 signed(sum.octets),
-                sum.host,
             ])?;
+            // The star that stands for more comes last.
+            for host in sum.hosts.iter().rev() {
+                self.connection.prepare_cached(ADD_HOST)?.execute(params![row, host])?;
+            }
         }
         Ok(())
     }

@@ -11,8 +11,8 @@ use crate::peer::daemon::Daemon;
 use crate::peer::mint::Kind;
 use crate::peer::mix;
 use crate::peer::sink::{Manner, Sink};
-use crate::peer::site::{ANYONE, IDENTITY, LISTENER, PARTNER, QUICK, Site, outbound};
-use crate::peer::{LONG, eventually};
+use crate::peer::site::{ANYONE, IDENTITY, LISTENER, OPPORTUNISTIC, PARTNER, QUICK, Site, outbound};
+use crate::peer::{LONG, eventually, tools};
 
 async fn send(daemon: &Daemon, id: &str) {
     let message = mix::plain(id, 1, 200, "ada@a.test", "bob@b.test").remove(0);
@@ -83,6 +83,89 @@ async fn a_message_is_found_with_its_whole_way_after_it_has_left() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connectors_to_paste_pass_the_check_and_the_rest_says_why() {
+    let site = Site::new();
+    let sink = site.good_sink().await;
+    let own = outbound("shop", "shop.test", sink.address, OPPORTUNISTIC);
+    let audit = outbound("bank", "bank.test", sink.address, &format!("{IDENTITY}mode = \"audit\"\n"));
+    let more = format!("{OPPORTUNISTIC}connections = 7\nremember_tls = true\nehlo_name = \"out.test\"\n");
+    let rest = outbound("rest", "*", sink.address, &more);
+    let daemon = site.start(&format!("{own}{audit}{rest}")).await;
+    let mut message = mix::plain("all", 1, 200, "ada@a.test", "bob@a.b.test").remove(0);
+    let domains = ["a.b.test", "a-b.test", "shop.test", "bank.test", "rest", "[192.0.2.7]"];
+    message.to = domains.iter().map(|domain| format!("bob@{domain}")).collect();
+    let reply = Client::hello(daemon.at("in")).await.transact(&message).await.unwrap();
+    assert_eq!(reply.code, 250, "{}", reply.text);
+    daemon.queue_empty().await;
+    let rows = eventually("all in the sums", LONG, async || {
+        let rows = daemon.ask(&["report", "adoption"]).await;
+        (rows.as_array().unwrap().len() == domains.len()).then_some(rows)
+    })
+    .await;
+    let row = |domain: &str| rows.as_array().unwrap().iter().find(|row| row["domain"] == domain).unwrap();
+    for (domain, why) in [
+        ("shop.test", "connector shop has it already"),
+        ("bank.test", "connector bank has it in audit"),
+        ("[192.0.2.7]", "an address literal"),
+    ] {
+        assert!(row(domain)["reason"].as_str().unwrap().contains(why), "{}", row(domain));
+        assert!(row(domain)["connector"].is_null(), "{}", row(domain));
+    }
+    let pasted: Vec<&str> =
+        rows.as_array().unwrap().iter().filter_map(|row| row["connector"].as_str()).collect();
+    assert_eq!(pasted.len(), 3, "{rows}");
+    for (domain, name) in [("a.b.test", "a.b.test"), ("a-b.test", "a-b.test"), ("rest", "rest-2")] {
+        let text = row(domain)["connector"].as_str().unwrap();
+        for part in [
+            &*format!("name = \"{name}\"\n"),
+            "next_hop = [",
+            "connections = 7\n",
+            "ehlo_name = \"out.test\"",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("remember_tls") && row(domain)["hosts"].is_array(), "{text}");
+    }
+    let before = std::fs::read_to_string(site.home.config()).unwrap();
+    std::fs::write(site.home.config(), format!("{before}\n{}\n", pasted.join("\n\n"))).unwrap();
+    let checked = site.home.run(&["check"], &[]);
+    assert!(checked.status.success(), "{}", tools::said(&checked));
+    let words = tools::said(&site.home.run(&["report", "adoption"], &[]));
+    assert!(
+        words.contains("connector a.b.test has it in audit"),
+        "what is pasted is not offered again: {words}"
+    );
+    daemon.stop().await;
+}
+
+/// The log names 600 refusals of a network in a minute; the report counts all.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_refusal_is_in_the_report_however_many_the_log_names() {
+    let site = Site::new();
+    let bank = format!(
+        "[[inbound]]\nname = \"bank\"\nfrom_domains = [\"bank.test\"]\nto_domains = [\"a.test\"]\n{IDENTITY}\n"
+    );
+    let daemon = site.start(&bank).await;
+    for _ in 0..100 {
+        let mut client = Client::hello(daemon.at("in")).await;
+        for _ in 0..7 {
+            let reply = client.say("MAIL FROM:<eve@bank.test>").await;
+            assert!(reply.code >= 500, "{}", reply.text);
+        }
+        client.say("QUIT").await;
+    }
+    let refused = eventually("all refusals", LONG, async || {
+        let refused = daemon.ask(&["report", "tls"]).await["refused"].clone();
+        (refused[0]["count"] == 700).then_some(refused)
+    })
+    .await;
+    assert_eq!(refused.as_array().unwrap().len(), 1, "{refused}");
+    assert_eq!(refused[0]["connector"], "bank", "{refused}");
+    assert!(daemon.log().matches("sealpost::message: refused").count() <= 700, "some are only counted");
+    daemon.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
