@@ -31,8 +31,11 @@ impl Courier {
             let reason = format!("auth_secret of connector {}: {why}", connector.name);
             hindered((Enhanced(4, 3, 5), Cause::Settings), reason, None, at)
         })?;
-        connection.script().into_iter().for_each(|script| script.hush(true));
         let login = LoginAs { mechanism: auth.mechanism, user: &auth.user, secret: &secret };
+        if let Some(script) = connection.script() {
+            script.hush(true);
+            script.hide(login.words());
+        }
         let mut login = smtp.login(login, &mut connection.out).map_err(|fault| {
             hindered((Enhanced(4, 7, 0), Cause::Login), format!("no login: {fault}"), None, at)
         })?;

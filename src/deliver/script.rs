@@ -2,6 +2,7 @@
 
 use crate::connector::TlsFacts;
 use crate::outcome::LinkFault;
+use crate::smtp::HiddenWords;
 use crate::tracking::Recording;
 
 /// What is recorded of a connection.
@@ -12,16 +13,23 @@ pub(super) struct Script {
     partial: Vec<u8>,
     /// A login is under way: what is said is a secret.
     hushed: bool,
+    /// What a login said, which the peer may repeat.
+    hidden: HiddenWords,
 }
 
 impl Script {
     pub(super) fn new(recording: Box<Recording>) -> Self {
-        Self { recording, partial: Vec::new(), hushed: false }
+        Self { recording, partial: Vec::new(), hushed: false, hidden: HiddenWords::default() }
     }
 
     /// Whether what is said from now on belongs to a login.
     pub(super) fn hush(&mut self, hushed: bool) {
         self.hushed = hushed;
+    }
+
+    /// From now on these words are left out of what the peer says.
+    pub(super) fn hide(&mut self, words: HiddenWords) {
+        self.hidden = words;
     }
 
     /// Commands that are sent: whole lines.
@@ -55,7 +63,7 @@ impl Script {
     fn heard(&mut self, line: &str) {
         match self.hushed {
             true => self.recording.received(&masked_reply(line)),
-            false => self.recording.received(line),
+            false => self.recording.received(&self.hidden.masked(line)),
         }
         // The last line of a reply that refuses; a reply of several lines is written once.
         if line.starts_with(['4', '5']) && line.as_bytes().get(3) != Some(&b'-') {

@@ -2,8 +2,9 @@
 //! It does not decide what to send next.
 
 use super::extension::XOORG;
+use super::hidden::HiddenWords;
 use crate::connector::Mechanism;
-use crate::mail::{Enhanced, Extension, Reply};
+use crate::mail::{Enhanced, Extension, Reply, moves_text};
 
 /// Octets kept of one reply line; the rest of a longer line is dropped. RFC 5321 §4.5.3.1.5 allows 512,
 /// but many hosts explain refusals at length.
@@ -21,6 +22,8 @@ pub struct AnswerReader {
     begun: Option<Reply>,
     /// The lines of a reply that has different codes: it is no reply, and what it says is kept.
     mixed: Option<String>,
+    /// What is left out of every line.
+    hidden: HiddenWords,
 }
 
 /// Why the octets of a server are not a reply.
@@ -110,6 +113,11 @@ impl AnswerReader {
         Ok(None)
     }
 
+    /// From now on these words are left out of what the server says.
+    pub fn hide(&mut self, words: HiddenWords) {
+        self.hidden = words;
+    }
+
     /// Whether a reply is incomplete.
     #[must_use]
     pub fn is_within_reply(&self) -> bool {
@@ -128,6 +136,7 @@ impl AnswerReader {
 
     fn line_ended(&mut self) -> Result<Option<Reply>, AnswerFault> {
         let line = clean(&self.line);
+        let line = self.hidden.masked(&line);
         self.line.clear();
         let (code, last, text) =
             part(&line).ok_or_else(|| AnswerFault::NotAReply(line.chars().take(80).collect()))?;
@@ -168,7 +177,7 @@ impl AnswerReader {
 fn clean(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    String::from_utf8_lossy(line).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    String::from_utf8_lossy(line).chars().map(|c| if moves_text(c) { '?' } else { c }).collect()
 }
 
 /// Splits a line into reply code, whether it is the last line, and text.

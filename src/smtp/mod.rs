@@ -6,11 +6,13 @@ pub mod chunk;
 pub mod command;
 pub mod data;
 pub mod extension;
+mod hidden;
 pub mod line;
 pub mod receive;
 mod send;
 
 pub use answer::{AnswerFault, AnswerReader, Offers};
+pub use hidden::HiddenWords;
 pub use send::{
     AuthorisedSession, AwaitedReply, Demand, Dialogue, Hello, LoggingIn, LoginAs, LoginEvent, MailFrom,
     NotBegun, Open, OpenEvent, Opening, OpeningEvent, SecuredEvent, SecuredSession, SendFault,

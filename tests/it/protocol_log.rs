@@ -6,7 +6,7 @@ use crate::logins::{USERS, line_of_user};
 use crate::peer::client::Client;
 use crate::peer::daemon::{Daemon, NAME};
 use crate::peer::mint::{Authority, Kind};
-use crate::peer::sink::{Manner, Sink};
+use crate::peer::sink::{End, Manner, Sink};
 use crate::peer::site::{ANYONE, IDENTITY, LISTENER, OPPORTUNISTIC, PARTNER, QUICK, Site, outbound};
 use crate::peer::{LONG, eventually};
 
@@ -177,6 +177,51 @@ async fn logins_of_both_directions_leave_no_secret_behind() {
     assert_nowhere(&protocol, &["not in the log"]);
     assert_nowhere(&protocol, SECRETS);
     assert_nowhere(&site.home.path().join("data"), &SECRETS[..4]);
+}
+
+/// What a host repeats of our login is nowhere: not in a reply to it, nor in a later one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_repeats_of_our_login_is_left_out() {
+    let site = Site::new();
+    let server = || site.partners.pair(&[PARTNER], Kind::Good).server();
+    let ehlo = "250-sink.test\r\n250 AUTH PLAIN LOGIN";
+    let echo = "AUTH PLAIN AGFkYQB0aGVpcnM=, name ada, password theirs";
+    let refusing = Manner::sealed(server()).replying("tls:ehlo", ehlo);
+    let refusing = refusing.replying("tls:auth plain", &format!("535-5.7.8 wrong\r\n535 5.7.8 {echo}"));
+    let talkative = Manner::sealed(server())
+        .replying("tls:ehlo", ehlo)
+        .replying("tls:auth plain", "235 2.7.0 welcome")
+        .replying("tls:rcpt to:<dora@", &format!("550 5.1.1 nobody, {echo}"))
+        .ending(End::Reply("250 2.0.0 taken, after AUTH PLAIN agfkyqb0agvpcnm="));
+    let (refusing, talkative) = (Sink::start(refusing).await, Sink::start(talkative).await);
+    std::fs::write(site.home.path().join("secret"), "theirs\n").unwrap();
+    let login = format!("{IDENTITY}auth_user = \"ada\"\nauth_secret = \"secret\"\n");
+    let logging = logged(&login, "full");
+    let both = outbound("refusing", "b.test", refusing.address, &logging)
+        + &outbound("talkative", "c.test", talkative.address, &logging);
+    let daemon = site.start(&both).await;
+    let mut client = Client::hello(daemon.at("in")).await;
+    for to in ["bob@b.test", "carl@c.test", "dora@c.test"] {
+        assert_eq!(client.say("MAIL FROM:<ada@a.test>").await.code, 250);
+        assert_eq!(client.say(&format!("RCPT TO:<{to}>")).await.code, 250);
+        assert_eq!(client.say("DATA").await.code, 354);
+        assert_eq!(client.say("Subject: in\r\n\r\nx\r\n.").await.code, 250);
+    }
+    let refused = daemon.deferred("bob@b.test").await;
+    assert!(refused.to_string().contains("AUTH PLAIN ***"), "{refused}");
+    row(&site, "send", "<", "nobody, AUTH PLAIN ***").await;
+    row(&site, "send", "<", "taken, after AUTH PLAIN ***").await;
+    eventually("both ends", LONG, async || {
+        let log = daemon.log();
+        (log.contains("delivered id=") && log.contains(" failed id=")).then_some(())
+    })
+    .await;
+    let log = daemon.log();
+    assert!(log.contains("nobody, AUTH PLAIN ***"), "{log}");
+    let words = ["AGFkYQB0aGVpcnM", "agfkyqb0agvpcnm", "dGhlaXJz", "theirs"];
+    assert!(words.iter().all(|word| !log.contains(word)), "{log}");
+    daemon.stop().await;
+    assert_nowhere(&site.home.path().join("data"), &words);
 }
 
 #[tokio::test(flavor = "multi_thread")]

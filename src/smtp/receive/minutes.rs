@@ -33,8 +33,10 @@ pub(super) struct Minutes {
     content: u64,
     /// Content is being read, and counted afterwards.
     reading: bool,
-    /// A line that is not a command may be a secret or content: AUTH or DATA came before it.
-    wary: bool,
+    /// A line that is not a command may be content: DATA came before it, and no MAIL since.
+    may_be_content: bool,
+    /// A line that is not a command may be a secret, to the end of the session: AUTH came before it, or what may have been.
+    may_be_secret: bool,
 }
 
 impl Minutes {
@@ -42,16 +44,16 @@ impl Minutes {
     pub(super) fn heard(&mut self, line: &[u8], parsed: &Result<Command, CommandFault>) {
         let shown = match parsed {
             Ok(Command::Auth(auth)) => {
-                self.wary = true;
+                self.may_be_secret = true;
                 shown_auth(auth)
             }
             Ok(Command::Noop | Command::Vrfy | Command::Expn | Command::Help) => text(verb(line)),
             Ok(Command::Data | Command::Bdat(_)) => {
-                self.wary = true;
+                self.may_be_content = true;
                 text(line)
             }
             Ok(Command::Mail(_)) => {
-                self.wary = false;
+                self.may_be_content = false;
                 text(line)
             }
             Ok(
@@ -62,18 +64,21 @@ impl Minutes {
                 | Command::Rset
                 | Command::Quit,
             ) => text(line),
-            Err(_) if self.wary || may_be_auth(line) => {
-                self.wary = true;
-                format!("({} octets that are not a command)", line.len())
+            Err(_) => {
+                self.may_be_secret |= may_be_auth(line);
+                if self.may_be_secret || self.may_be_content {
+                    format!("({} octets that are not a command)", line.len())
+                } else {
+                    text(line)
+                }
             }
-            Err(_) => text(line),
         };
         self.spoken.push(Spoken::Heard(shown));
     }
 
     /// A line that was refused for its form, before it was looked at.
     pub(super) fn heard_malformed(&mut self) {
-        self.wary = true;
+        self.may_be_secret = true;
         self.spoken.push(Spoken::Heard("(a line that is too long, or does not end in CRLF)".to_owned()));
     }
 
@@ -212,6 +217,11 @@ mod tests {
             &["AUTH LOGIN", hidden, "EHLO x", hidden],
         );
         check(&["AUTH PLAIN a b", "AUTHPLAIN ab"], &["(14 octets that are not a command)", hidden]);
+        // A client that does not look at replies begins its transaction, and then says it.
+        check(
+            &["AUTH LOGIN", "MAIL FROM:<a@b.example>", "AGFkYQBvcGVu", "RSET", "AGFkYQBvcGVu"],
+            &["AUTH LOGIN", "MAIL FROM:<a@b.example>", hidden, "RSET", hidden],
+        );
         check(&["XYZZY a,b", "MAIL FROM:<a@b> AUTH=<"], &["XYZZY a,b", "MAIL FROM:<a@b> AUTH=<"]);
         check(&["NOOP AGFkYQBvcGVu", "VRFY ada"], &["NOOP", "VRFY"]);
     }

@@ -10,6 +10,7 @@ use super::words::{AwaitedReply, LoginAs, LoginEvent, NotBegun, SendFault};
 use super::{Dialogue, Open, put};
 use crate::connector::{Mechanism, Permit};
 use crate::mail::Reply;
+use crate::smtp::hidden::HiddenWords;
 
 /// RFC 4954 §4: the command with an initial response is no longer than any other, CRLF included (RFC 5321 §4.5.3.1.4).
 const COMMAND_OCTETS_MAX: usize = 512;
@@ -40,15 +41,14 @@ impl Open {
         }
         let LoginAs { mechanism, user, secret } = login;
         let word = mechanism.word();
-        let (initial, mut responses) = match mechanism {
-            Mechanism::Plain => (Some(format!("\0{user}\0{secret}")), VecDeque::new()),
-            Mechanism::Login => (None, VecDeque::from([STANDARD.encode(user), STANDARD.encode(secret)])),
+        let initial = login.initial();
+        let mut responses = match mechanism {
+            Mechanism::Plain => VecDeque::new(),
+            Mechanism::Login => VecDeque::from([STANDARD.encode(user), STANDARD.encode(secret)]),
             // A refused token is explained in a challenge, which gets an empty response.
-            Mechanism::XOAuth2 => (
-                Some(format!("user={user}\x01auth=Bearer {secret}\x01\x01")),
-                VecDeque::from([String::new()]),
-            ),
+            Mechanism::XOAuth2 => VecDeque::from([String::new()]),
         };
+        self.replies.reader.hide(login.words());
         let initial = initial.map(|initial| STANDARD.encode(initial));
         let line = initial.as_deref().map(|initial| format!("AUTH {word} {initial}\r\n"));
         match (line, initial) {
@@ -62,6 +62,24 @@ impl Open {
             }
         }
         Ok(LoggingIn { session: self, responses, given_up: false, over: false })
+    }
+}
+
+impl LoginAs<'_> {
+    /// What is said at first, before it is encoded; `None`: the server asks for name and password.
+    fn initial(&self) -> Option<String> {
+        let Self { mechanism, user, secret } = self;
+        match mechanism {
+            Mechanism::Plain => Some(format!("\0{user}\0{secret}")),
+            Mechanism::Login => None,
+            Mechanism::XOAuth2 => Some(format!("user={user}\x01auth=Bearer {secret}\x01\x01")),
+        }
+    }
+
+    /// What it says, which nobody but the server may read.
+    #[must_use]
+    pub fn words(&self) -> HiddenWords {
+        HiddenWords::of_login(self.secret, self.initial().as_deref())
     }
 }
 

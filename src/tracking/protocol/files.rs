@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::row::HEADER;
@@ -76,6 +76,7 @@ impl RowFiles {
         if !self.open.get(&mark).is_some_and(fits) {
             self.open.remove(&mark);
         }
+        self.notice_loss();
         self.make_room(octets.saturating_add(header));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.settings.folder)?;
         if free_octets(&self.settings.folder)? < free_min {
@@ -90,6 +91,24 @@ impl RowFiles {
         self.octets = self.octets.saturating_add(octets);
         *self.existing.entry(key.clone()).or_default() += octets;
         Ok(())
+    }
+
+    /// A file that was removed or renamed while it was written would take what is written with it: another one is begun, and
+    /// what there is now is counted anew.
+    fn notice_loss(&mut self) {
+        let folder = &self.settings.folder;
+        let before = self.open.len();
+        self.open.retain(|_, (key, file)| {
+            let (written, there) = (file.metadata(), fs::metadata(folder.join(name(key))));
+            let same = |one: &fs::Metadata, other: &fs::Metadata| {
+                (one.dev(), one.ino()) == (other.dev(), other.ino())
+            };
+            written.is_ok_and(|written| there.is_ok_and(|there| same(&written, &there)))
+        });
+        if self.open.len() < before {
+            self.existing = found(folder);
+            self.octets = self.existing.values().sum();
+        }
     }
 
     /// Removes the oldest files until there is room for so many octets.
@@ -227,6 +246,28 @@ mod tests {
         assert!(next.octets <= 16_000 && sizes(&folder).len() >= before.min(8));
         assert_eq!(key("send-2026-11-23-01.csv"), None);
         assert_eq!(key("other-2026-11-23-1.csv"), None);
+    }
+
+    #[test]
+    fn a_file_that_is_taken_away_is_begun_anew() {
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = home.path().join("protocol");
+        let mut files = writer(&folder, 16_000);
+        let rows = |folder: &Path| {
+            let text = sizes(folder)
+                .into_iter()
+                .map(|(name, _)| fs::read_to_string(folder.join(name)).expect("text"));
+            text.collect::<String>().replace(HEADER, "")
+        };
+        files.write_all(b"sone\nrone\n").expect("never fails");
+        fs::remove_dir_all(&folder).expect("removed");
+        files.write_all(b"stwo\n").expect("never fails");
+        assert_eq!((rows(&folder).as_str(), files.failing), ("two\n", false));
+        let first = folder.join(&sizes(&folder)[0].0);
+        fs::rename(&first, home.path().join("taken.csv")).expect("renamed");
+        files.write_all(b"sthree\nrthree\n").expect("never fails");
+        assert_eq!(rows(&folder), "three\nthree\n");
+        assert_eq!(sizes(&folder).iter().map(|(_, size)| size).sum::<u64>(), files.octets);
     }
 
     #[test]
