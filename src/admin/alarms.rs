@@ -62,8 +62,17 @@ pub struct AlarmChanges {
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Reload, Self::Expiry, Self::Lists, Self::Log, Self::Brake, Self::Override];
+    pub const ALL: [Self; 9] = [
+        Self::Reload,
+        Self::Expiry,
+        Self::Lists,
+        Self::Log,
+        Self::Tracking,
+        Self::Brake,
+        Self::Override,
+        Self::Disk,
+        Self::Queue,
+    ];
 
     /// The word for logs and machines.
     #[must_use]

@@ -159,6 +159,7 @@ pub fn fact_of(event: &Event<'_>) -> Option<AlertFact> {
         | Event::Delivered { .. }
         | Event::Accepted { .. }
         | Event::Refused { .. }
+        | Event::RefusalCounted { .. }
         | Event::RefusedAgain { .. }
         | Event::Omitted { .. }
         | Event::SessionEnded { .. }

@@ -210,7 +210,8 @@ impl Gate {
                 };
                 self.door.lobby.record(&self.shared, network, &event);
                 let reason = format!("connect-{}", reply.code).into();
-                self.shared.seen.refusals.count(CountedRefusal { connector: None, reason });
+                let counted = CountedRefusal { connector: None, reason, code: reply.code, decision: None };
+                self.shared.count_refusal(counted);
             }
         }
     }

@@ -33,10 +33,10 @@ pub use settings::Settings;
 
 use crate::connector::{Generation, LiveTable};
 use crate::echo::EchoQuota;
-use crate::smtp::receive::{Brakes, Quotas, RecipientVerifier, Room};
+use crate::smtp::receive::{Brakes, CountedRefusal, Quotas, RecipientVerifier, Room};
 use crate::spool::{Leased, Spool};
 use crate::tls::{Partners, ServerSetup};
-use crate::tracking::{Journal, ProtocolLog};
+use crate::tracking::{Event, Journal, ProtocolLog};
 
 /// Called with every accepted message before its 250 goes out; it must not block.
 pub type AcceptedHook = Arc<dyn Fn(Vec<Leased>) + Send + Sync>;
@@ -89,6 +89,15 @@ pub struct ListenerState {
     pub echo: Mutex<EchoQuota>,
     /// Where dialogues are recorded.
     pub protocol: ProtocolLog,
+}
+
+impl ListenerState {
+    /// Counts a refusal: since the start, and for reports. Whether it has a line of its own is decided elsewhere.
+    fn count_refusal(&self, refusal: CountedRefusal) {
+        self.journal
+            .record(&Event::RefusalCounted { code: refusal.code, decision: refusal.decision.as_ref() });
+        self.seen.refusals.count(refusal);
+    }
 }
 
 #[cfg(test)]

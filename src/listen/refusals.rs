@@ -39,7 +39,8 @@ impl RefusalTally {
     /// Counts a refusal.
     pub fn count(&self, refusal: CountedRefusal) {
         let mut counts = self.lock();
-        let key = (refusal.connector, refusal.reason);
+        let CountedRefusal { connector, reason, .. } = refusal;
+        let key = (connector, reason);
         // Connectors come and go with reloads, so their number has no limit of its own.
         let has_room = counts.len() < KINDS_MAX || counts.contains_key(&key);
         let key = if has_room { key } else { (None, Cow::Borrowed(OTHERS)) };
@@ -85,6 +86,8 @@ mod tests {
         let refused = |connector: Option<&str>, reason: &'static str| CountedRefusal {
             connector: connector.map(Arc::from),
             reason: Cow::Borrowed(reason),
+            code: 550,
+            decision: None,
         };
         for _ in 0..3 {
             tally.count(refused(Some("internet-in"), "excepted-domain"));

@@ -109,7 +109,7 @@ declare! {
     REROUTES: Counter = "sealpost_reroutes", ["connector", "partner", "reason"],
         "Recipients that another connector took over since no host met the requirement of this one.";
     REPORTS: Counter = "sealpost_reports", ["kind"],
-        "Delivery status notifications that were made.";
+        "Delivery status notifications that were made, and answers of the echo mailbox (`echo`).";
     PLAINTEXT_FALLBACKS: Counter = "sealpost_plaintext_fallbacks", ["connector", "partner", "reason"],
         "Outbound sessions that went on in plaintext.";
     WAIVED: Counter = "sealpost_waived", ["direction", "connector", "partner", "reason"],

@@ -169,6 +169,7 @@ impl Observer for Metrics {
             Event::Reloaded { .. } => self.reloaded_at.store(Clock::wall().0, Ordering::Relaxed),
             // Refusals are counted where they are made, since not each is told; alarms that last are read as they are.
             Event::Refused { .. }
+            | Event::RefusalCounted { .. }
             | Event::RefusedAgain { .. }
             | Event::Omitted { .. }
             | Event::SessionEnded { .. }

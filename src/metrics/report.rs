@@ -45,7 +45,7 @@ impl Metrics {
             }
             page.timing(&known::INBOUND_HANDSHAKE_SECONDS, [name], counts.took.read());
         }
-        for kind in ["failed", "delayed", "relayed", "shortened"] {
+        for kind in ["failed", "delayed", "relayed", "shortened", "echo"] {
             page.count(&known::REPORTS, [kind], self.reports.count(kind));
         }
         for action in ["held", "released", "removed", "bounced", "retried"] {

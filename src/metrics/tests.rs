@@ -163,6 +163,7 @@ fn everything(metrics: &Metrics) {
     }
     metrics.observe(&Event::Reported { id: message.id, kind: "failed", report: Some(message.id) });
     metrics.observe(&Event::Reported { id: message.id, kind: "failed", report: None });
+    metrics.observe(&Event::Reported { id: message.id, kind: "echo", report: Some(message.id) });
     metrics.observe(&Event::Handled { id: message.id, handling: QueueHandling::Held, by: "root (uid 0)" });
     metrics.refuse_request();
 }
@@ -246,6 +247,7 @@ fn events_move_the_counters_of_their_connector() {
             "sealpost_inbound_handshakes_total{listener=\"internet\",version=\"none\",result=\"cut\"} 1",
             "sealpost_outbound_handshake_seconds_count{connector=\"out\"} 1",
             "sealpost_reports_total{kind=\"failed\"} 1",
+            "sealpost_reports_total{kind=\"echo\"} 1",
             "sealpost_refusals_total{connector=\"\",partner=\"\",reason=\"connect-421\"} 7",
             "sealpost_refusals_total{connector=\"in\",partner=\"\",reason=\"excepted-domain\"} 7",
             "sealpost_queue_oldest_age_seconds 90",

@@ -283,7 +283,8 @@ impl NewEvent {
             | Event::AlarmChanged { .. }
             | Event::PartnerChanged { .. }
             | Event::Alarm { .. } => new.operation(event),
-            Event::RefusedAgain { .. }
+            Event::RefusalCounted { .. }
+            | Event::RefusedAgain { .. }
             | Event::Omitted { .. }
             | Event::KeySharesOmitted { .. }
             | Event::Handshake { .. }

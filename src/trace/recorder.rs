@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::record::{EventKind, NewEvent};
-use super::sums::DoorSums;
+use super::record::NewEvent;
+use super::sums::{DoorSums, SumKey, refusal_key};
 use crate::mail::Clock;
 use crate::tracking::{Event, Observer};
 
@@ -120,13 +120,20 @@ impl EventRecorder {
         })
     }
 
+    fn count_refusal(&self, key: SumKey) {
+        let mut backlog = self.lock();
+        let is_first = backlog.is_empty();
+        backlog.door.count(key);
+        drop(backlog);
+        if is_first {
+            self.0.filled.notify_one();
+        }
+    }
+
     /// Keeps an event, if there is room for its kind.
     fn push(&self, event: NewEvent) {
         let mut backlog = self.lock();
         if !event.kind.is_fact() {
-            if event.kind == EventKind::Refused {
-                backlog.door.count(&event);
-            }
             let room = backlog.events.len() < OTHERS_MAX && backlog.budget.take(Instant::now());
             if !room {
                 drop(backlog);
@@ -153,6 +160,10 @@ impl EventRecorder {
 
 impl Observer for EventRecorder {
     fn observe(&self, event: &Event<'_>) {
+        // A flood costs the store nothing but a number for each of its reasons, and no refusal is left out of that.
+        if let Event::RefusalCounted { code, decision } = event {
+            return self.count_refusal(refusal_key(Clock::wall(), *code, *decision));
+        }
         if let Some(event) = NewEvent::of(event, Clock::wall()) {
             self.push(event);
         }
@@ -211,7 +222,7 @@ const OTHERS_A_SECOND: f64 = 5.0;
 mod tests {
     use super::*;
     use crate::mail::UnixMillis;
-    use crate::trace::record::EventFacts;
+    use crate::trace::record::{EventFacts, EventKind};
 
     fn event(kind: EventKind) -> NewEvent {
         NewEvent { at: UnixMillis(1), kind, id: None, facts: EventFacts::default(), decision: None }
@@ -221,6 +232,7 @@ mod tests {
     fn facts_are_kept_when_a_crowd_is_not() {
         let recorder = EventRecorder::default();
         for _ in 0..12_000 {
+            recorder.observe(&Event::RefusalCounted { code: 550, decision: None });
             recorder.push(event(EventKind::Refused));
         }
         recorder.push(event(EventKind::Delivered));

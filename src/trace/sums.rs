@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::code::StoredWord;
-use super::record::{EventKind, NewEvent};
+use super::record::{EventFacts, EventKind, NewEvent};
 use super::terms;
 use crate::connector::{
     Attainment, ChainVerdict, Decision, PeerName, RequiredTls, Requirement, Ruling, TlsFacts, first_match,
 };
+use crate::mail::UnixMillis;
 
 /// How well a session was protected, as far as a certificate can be judged without a requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -238,8 +239,7 @@ impl BatchSums {
 pub(super) struct DoorSums(pub(super) BTreeMap<SumKey, u64>);
 
 impl DoorSums {
-    pub(super) fn count(&mut self, event: &NewEvent) {
-        let key = key(event, event.decision.as_deref(), (true, String::new()));
+    pub(super) fn count(&mut self, key: SumKey) {
         let count = self.0.entry(key).or_default();
         *count = count.saturating_add(1);
     }
@@ -255,6 +255,13 @@ impl DoorSums {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// How a refusal is counted.
+pub(super) fn refusal_key(at: UnixMillis, code: u16, decision: Option<&Arc<Decision>>) -> SumKey {
+    let facts = EventFacts { reply: Some(code.to_string()), ..EventFacts::default() };
+    let event = NewEvent { at, kind: EventKind::Refused, id: None, facts, decision: None };
+    key(&event, decision.map(|one| &**one), (true, String::new()))
 }
 
 fn key(event: &NewEvent, decision: Option<&Decision>, (inbound, domain): (bool, String)) -> SumKey {

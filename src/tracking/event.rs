@@ -117,6 +117,13 @@ pub enum Event<'a> {
         /// The reason, if a connector decided.
         decision: Option<&'a Arc<Decision>>,
     },
+    /// A refusal is counted: each one, also those that are not told one by one.
+    RefusalCounted {
+        /// The reply code.
+        code: u16,
+        /// The reason, if a connector decided.
+        decision: Option<&'a Arc<Decision>>,
+    },
     /// A session got the same refusal repeatedly; the first ones were logged one by one.
     RefusedAgain {
         /// The client's address and port.

@@ -105,6 +105,8 @@ impl Journal {
             | Event::KeySharesOmitted { .. }
             | Event::Waived { .. } => Self::record_session(event),
             Event::Handshake { .. } => Self::record_handshake(event),
+            // The lines are those of `Refused`, as many as may be.
+            Event::RefusalCounted { .. } => {}
             Event::Delivered { .. } => Self::record_delivered(event),
             Event::Deferred { .. } | Event::Rerouted { .. } | Event::Failed { .. } => {
                 Self::record_recipient(event);
@@ -504,7 +506,7 @@ mod tests {
         let trouble = &Trouble {
             status: Enhanced(4, 7, 4),
             cause: Cause::Requirement,
-            reason: "odd\r\nanswer".to_owned(),
+            reason: "odd\r\nanswer \u{202e}\u{2066}".to_owned(),
             remote: Some(Remote {
                 host: "mx.b.example [192.0.2.7]:25".to_owned(),
                 reply: Some(Reply::bare(454, "later\r\u{1b}")),
@@ -523,7 +525,7 @@ mod tests {
                 rerouted_from: None,
             },
             "WARN sealpost::message: deferred id=01M855CHK0000 reverse_path=s@a.example message_id=1@a.example forward_path=a@b.example outbound=fabrikam-out status=4.7.4 \
-             reason=\"odd\\\\r\\\\nanswer\" host=\"mx.b.example [192.0.2.7]:25\" reply=\"454 later\\\\r\\\\u{1b}\" \
+             reason=\"odd\\\\r\\\\nanswer \\\\u{202e}\\\\u{2066}\" host=\"mx.b.example [192.0.2.7]:25\" reply=\"454 later\\\\r\\\\u{1b}\" \
              next_at=2026-11-23T21:35:56Z connector=fabrikam-out required=\"TLSv1.2 or later, any certificate\" \
              attained=plaintext because=\"TLS is required, and STARTTLS is not offered\" token=starttls-not-offered",
         );

@@ -90,6 +90,7 @@ impl ProbeBook {
             | Event::AlarmChanged { .. }
             | Event::PartnerChanged { .. }
             | Event::LinesDropped { .. }
+            | Event::RefusalCounted { .. }
             | Event::Alarm { .. } => return false,
         };
         self.lock().get(&canonical(peer)) == Some(&ProbePlace::Open)

@@ -84,7 +84,7 @@ impl Conversation {
         let Some(session) = &mut self.session else { return };
         let counted = session.take_counted();
         for refusal in counted.into_iter().filter(|_| self.probe.is_none()) {
-            self.shared.seen.refusals.count(refusal);
+            self.shared.count_refusal(refusal);
         }
         for refusal in session.take_refusals() {
             self.record(&Event::Refused {

@@ -148,6 +148,10 @@ pub struct CountedRefusal {
     pub connector: Option<Arc<str>>,
     /// The token of the decision, or else the stage and the reply code: `rcpt-550`. There are few of them.
     pub reason: Cow<'static, str>,
+    /// The reply code.
+    pub code: u16,
+    /// The decision, if a connector made one.
+    pub decision: Option<Arc<Decision>>,
 }
 
 impl CountedRefusal {
@@ -159,7 +163,8 @@ impl CountedRefusal {
             Some(decision) => decision.token(),
             None => Cow::Owned(format!("{}-{}", refusal.stage.to_lowercase(), refusal.reply.code)),
         };
-        Self { connector: decision.and_then(|decision| decision.connector.clone()), reason }
+        let connector = decision.and_then(|decision| decision.connector.clone());
+        Self { connector, reason, code: refusal.reply.code, decision: decision.cloned() }
     }
 }
 
