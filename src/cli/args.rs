@@ -6,6 +6,7 @@ use super::exit::Failure;
 use crate::config;
 use crate::config::unknown_name;
 use crate::connector::Profile;
+use crate::mail::{Clock, UnixMillis};
 
 /// Where the configuration is.
 #[derive(Debug, clap::Args)]
@@ -56,6 +57,16 @@ pub(super) fn socket_of(file: &Path) -> Result<PathBuf, Failure> {
 pub(super) const CONFIG_FILE: &str = "/etc/sealpost/sealpost.toml";
 /// In the `data_dir` that packages and the unit set up.
 const CONTROL_SOCKET: &str = "/var/lib/sealpost/control.sock";
+
+/// A time, or how long ago it was.
+pub(super) fn time_argument(text: &str) -> Result<UnixMillis, String> {
+    if let Ok(ago) = config::duration(text) {
+        return Ok(Clock::wall().before(ago));
+    }
+    config::moment(text).map_err(|_| {
+        format!("\"{text}\" is no time; write 2026-11-29, 2026-11-29T06:00:00Z, or how long ago: 2h, 7d")
+    })
+}
 
 /// A profile by its name.
 pub(super) fn profile_argument(name: &str) -> Result<Profile, String> {

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use super::args::{ConfigArg, socket_of};
+use super::args::{ConfigArg, socket_of, time_argument};
 use super::control::get;
 use super::exit::{EXIT_IO, EXIT_NO, Failure};
 use super::print::{say, table};
 use crate::admin::MessageView;
 use crate::config;
-use crate::mail::{Clock, QueueId, UnixMillis};
+use crate::mail::{QueueId, UnixMillis};
 use crate::trace::{
     self, EventKind, StoredWord, TraceFault, TraceFilter, TraceReader, TracedEvent, TracedMessages,
 };
@@ -92,10 +92,10 @@ struct TraceFilterArgs {
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
     /// Since a time, such as 2026-11-29T06:00:00Z, or for so long, such as 2h or 7d.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
     since: Option<UnixMillis>,
     /// Until a time, written like --since.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
     until: Option<UnixMillis>,
 }
 
@@ -268,20 +268,6 @@ fn event(word: &str) -> Result<EventKind, String> {
         let words: Vec<&str> = EventKind::ALL.iter().map(|(_, word, _)| *word).collect();
         config::unknown_name("event", word, &words)
     })
-}
-
-/// A time, or how long ago it was.
-pub(super) fn moment(text: &str) -> Result<UnixMillis, String> {
-    if let Ok(ago) = humantime::parse_duration(text) {
-        return Ok(Clock::wall().before(ago));
-    }
-    let at: jiff::Timestamp = match text.parse() {
-        Ok(at) => at,
-        Err(_) => format!("{text}T00:00:00Z").parse().map_err(|_| {
-            format!("{text:?} is no time; write 2026-11-29, 2026-11-29T06:00:00Z, or how long ago: 2h, 7d")
-        })?,
-    };
-    Ok(UnixMillis(at.as_millisecond()))
 }
 
 /// Events that are shown at once while following.

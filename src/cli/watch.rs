@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::args::{ConfigArg, DaemonArgs, socket};
+use super::args::{ConfigArg, DaemonArgs, socket, time_argument};
 use super::control::post_quietly;
 use super::exit::{EXIT_ARGUMENTS, EXIT_OS, Failure};
 use super::print::{say, say_json, show, table};
@@ -46,8 +45,8 @@ struct WatchReportArgs {
     #[arg(long, value_name = "NAME")]
     partner: Option<String>,
     /// Changes since then: a duration such as 7d, or a time such as 2026-11-29T06:00:00Z.
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = since)]
-    since: Since,
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = time_argument)]
+    since: UnixMillis,
     /// Only what has changed.
     #[arg(long)]
     changes: bool,
@@ -57,13 +56,6 @@ struct WatchReportArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-/// Since when.
-#[derive(Debug, Clone, Copy)]
-enum Since {
-    Ago(Duration),
-    At(UnixMillis),
 }
 
 impl WatchArgs {
@@ -97,10 +89,7 @@ pub(super) fn watch(args: &WatchArgs) -> Result<ExitCode, Failure> {
 fn report(args: &WatchReportArgs) -> Result<ExitCode, Failure> {
     let data_dir = config::data_dir_of(&args.config.config)?;
     let now = Clock::wall();
-    let from = match args.since {
-        Since::Ago(time) => now.before(time),
-        Since::At(time) => time,
-    };
+    let from = args.since;
     let failed = |fault| Failure::new(EXIT_OS, fault);
     let mut targets = latest(&data_dir).map_err(failed)?;
     let mut changed = changes(&data_dir, from).map_err(failed)?;
@@ -344,14 +333,4 @@ fn csv_text<T: Serialize>(lines: &[T]) -> Result<String, csv::Error> {
     }
     let octets = writer.into_inner().map_err(|fault| csv::Error::from(fault.into_error()))?;
     Ok(String::from_utf8_lossy(&octets).into_owned())
-}
-
-fn since(text: &str) -> Result<Since, String> {
-    if let Ok(time) = config::duration(text) {
-        return Ok(Since::Ago(time));
-    }
-    let words = "write a duration such as 7d, or a time in UTC such as 2026-11-29T06:00:00Z";
-    let time = humantime::parse_rfc3339_weak(text).map_err(|fault| format!("{fault}; {words}"))?;
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Ok(Since::At(UnixMillis(0).plus(since)))
 }

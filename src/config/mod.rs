@@ -187,3 +187,11 @@ pub fn host_and_port(text: &str, usual: u16) -> Result<SmartHost, String> {
 pub fn duration(text: &str) -> Result<Duration, String> {
     units::duration(text).map_err(|fault| fault.to_string())
 }
+
+/// Parses a date, meaning midnight UTC, or a date and time in RFC 3339 format, as the configuration writes them.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn moment(text: &str) -> Result<UnixMillis, String> {
+    units::moment(text)
+}
