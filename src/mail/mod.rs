@@ -39,4 +39,5 @@ pub use public::{AddressReach, is_public, reach_of};
 pub use queue_id::QueueId;
 pub use received::{Protocol, Received, TraceFacts, read_trace};
 pub use reply::{Enhanced, Reply};
+
 pub use time::{UnixMillis, rfc3339, rfc3339_millis, rfc5322};

@@ -67,7 +67,8 @@ impl Visit for FieldWriter<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format_args!("{value:?}"));
+        // Not all that is told is a `Line` already, and escaping one again changes nothing.
+        self.put(field, format_args!("{}", super::journal::Line(format_args!("{value:?}"))));
     }
 }
 
@@ -108,12 +109,13 @@ mod tests {
             .finish();
         tracing::subscriber::with_default(subscriber, || {
             let forged = r#"ok id=01M855CHK0000 token="met" \"#;
-            tracing::info!(target: "t", id = "01M8", to = %"bob@b.example", forged, none = "", number, list = ?[1, 2], "said");
+            let turned = "a\u{202e}b\u{2066}\n";
+            tracing::info!(target: "t", id = "01M8", to = %"bob@b.example", forged, %turned, none = "", number, list = ?[1, 2], "said");
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         assert_eq!(
             text.trim(),
-            r#"INFO t: said id=01M8 to=bob@b.example forged="ok id=01M855CHK0000 token=\"met\" \\" none="" number=7 list="[1, 2]""#
+            r#"INFO t: said id=01M8 to=bob@b.example forged="ok id=01M855CHK0000 token=\"met\" \\" turned="a\\u{202e}b\\u{2066}\\n" none="" number=7 list="[1, 2]""#
         );
     }
 }
