@@ -10,16 +10,16 @@ use crate::peer::site::{IDENTITY, OPPORTUNISTIC, QUICK, Site, outbound};
 use crate::peer::{LONG, eventually, mix};
 
 const READER: &str = "0123456789abcdef0123456789abcdef";
-const OPERATOR: &str = "fedcba9876543210fedcba9876543210";
+pub(crate) const OPERATOR: &str = "fedcba9876543210fedcba9876543210";
 const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"tokens\"\n\n";
 
-struct Scene {
+pub(crate) struct Scene {
     site: Site,
-    daemon: Daemon,
+    pub(crate) daemon: Daemon,
     /// The partner that takes mail, and the one that breaks its promise.
     _sinks: [Sink; 2],
     /// The message that waits.
-    waiting: String,
+    pub(crate) waiting: String,
 }
 
 fn write_tokens(site: &Site, text: &str) {
@@ -29,7 +29,7 @@ fn write_tokens(site: &Site, text: &str) {
 }
 
 impl Scene {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let site = Site::new();
         write_tokens(&site, &format!("reader grafana {READER}\noperator ada {OPERATOR}\n"));
         let (good, bad) = (Sink::start(Manner::clear()).await, Sink::start(Manner::clear()).await);

@@ -20,6 +20,7 @@ mod asked;
 mod assure;
 mod brake;
 mod break_glass;
+mod browsing;
 mod circles;
 mod cli;
 mod client_certificates;

@@ -59,9 +59,28 @@ impl WebRequest {
     pub(crate) async fn to(self, address: SocketAddr) -> WebAnswer {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(format!("{}\r\n{}", self.head, self.body).as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        within("the answer", LONG, stream.read_to_end(&mut answer)).await.unwrap();
+        let answer = within("the answer", LONG, whole(&mut stream)).await;
         WebAnswer::of(&String::from_utf8(answer).unwrap())
+    }
+}
+
+/// An answer up to its length, or else up to the end of the connection.
+async fn whole(stream: &mut TcpStream) -> Vec<u8> {
+    let mut answer = Vec::new();
+    loop {
+        let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+        if let Some(head) = head {
+            let text = String::from_utf8_lossy(&answer[..head]).to_lowercase();
+            let length = text
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+            if length.is_some_and(|length| answer.len() >= head + 4 + length) {
+                return answer;
+            }
+        }
+        if stream.read_buf(&mut answer).await.unwrap() == 0 {
+            return answer;
+        }
     }
 }
 

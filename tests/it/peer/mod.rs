@@ -19,6 +19,7 @@ pub(crate) mod source;
 pub(crate) mod tools;
 pub(crate) mod town;
 pub(crate) mod web;
+pub(crate) mod webdriver;
 pub(crate) mod workshop;
 
 use std::time::Duration;

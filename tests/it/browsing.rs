@@ -1,0 +1,118 @@
+//! The console in a real browser: every page and action is clicked through, in light and dark, wide and narrow, and checked
+//! for what shuts people out. Pictures of all pages are kept below the target folder, in `tmp/screens`.
+
+use crate::console::{OPERATOR, Scene};
+use crate::peer::webdriver::{Chromium, Looks};
+use crate::peer::{LONG, eventually, left_out};
+
+const PAGES: &[&str] = &["Overview", "Partners", "Queue", "Trace", "Certificates", "Reports"];
+
+/// A browser that is logged in.
+async fn browser(scene: &Scene, looks: Looks) -> Option<Chromium> {
+    let Some(browser) = Chromium::start(scene.daemon.at("admin"), looks).await else {
+        left_out("a browser", "Chromium and ChromeDriver");
+        return None;
+    };
+    browser.go("/").await;
+    accessible(&browser, "login").await;
+    browser.write("//input[@id='token']", OPERATOR).await;
+    browser.click("//button[.='Log in']").await;
+    shows(&browser, "Failing now").await;
+    Some(browser)
+}
+
+async fn shows(browser: &Chromium, words: &str) {
+    eventually(words, LONG, async || browser.text().await.contains(words).then_some(())).await;
+}
+
+/// Nothing on the page shuts anybody out, and it is no wider than the window.
+async fn accessible(browser: &Chromium, name: &str) {
+    browser.picture(name).await;
+    let beyond = browser.run("return document.documentElement.scrollWidth - window.innerWidth").await;
+    assert!(beyond.as_i64().is_some_and(|beyond| beyond <= 0), "{name} is wider than the window by {beyond}");
+    let found = browser.barriers().await;
+    assert_eq!(found.as_array().map(Vec::len), Some(0), "{name}: {found:#}");
+}
+
+async fn looks_good(looks: Looks) {
+    let scene = Scene::start().await;
+    let Some(browser) = browser(&scene, looks).await else { return };
+    for page in PAGES {
+        browser.click(&format!("//nav/a[.='{page}']")).await;
+        eventually(page, LONG, async || {
+            let current = browser.run("return document.querySelector('nav [aria-current]')?.innerText").await;
+            (current == *page).then_some(())
+        })
+        .await;
+        accessible(&browser, &page.to_lowercase()).await;
+    }
+    browser.go(&format!("/trace/{}", scene.waiting)).await;
+    accessible(&browser, "message").await;
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_for_everybody_in_the_light() {
+    looks_good(Looks { name: "light", width: 1_280, dark: false }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_for_everybody_in_the_dark() {
+    looks_good(Looks { name: "dark", width: 1_280, dark: true }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_for_everybody_on_320_pixels() {
+    looks_good(Looks { name: "narrow", width: 320, dark: false }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_clicks_through_every_action() {
+    let scene = Scene::start().await;
+    let looks = Looks { name: "actions", width: 1_280, dark: false };
+    let Some(browser) = browser(&scene, looks).await else { return };
+    let held = async || scene.daemon.queue().await[0]["held"].clone();
+
+    browser.click("//nav/a[.='Partners']").await;
+    browser.click("//article[.//a[contains(@href,'connector=bank')]]//button[.='Pause deliveries']").await;
+    browser.answer(true).await;
+    browser.click("//button[.='Resume deliveries']").await;
+    shows(&browser, "Pause deliveries").await;
+
+    browser.click("//nav/a[.='Queue']").await;
+    browser.write("//input[@name='recipient']", "eve@bank.test").await;
+    browser.click("//button[.='Show']").await;
+    browser.click(&format!("//a[.='{}']", scene.waiting)).await;
+    browser.click("//button[.='Hold']").await;
+    shows(&browser, "Held: by the operator").await;
+    assert_eq!(held().await, "by the operator");
+    browser.click("//button[.='Release']").await;
+    shows(&browser, "Try now").await;
+    browser.click("//button[.='Try now']").await;
+    shows(&browser, "Try now").await;
+    // What can't be undone is asked about first.
+    browser.click("//button[.='Remove']").await;
+    browser.answer(false).await;
+    assert_eq!(scene.daemon.queue().await.len(), 1);
+    browser.click("//button[.='Remove']").await;
+    browser.answer(true).await;
+    shows(&browser, "The queue is empty.").await;
+    assert!(scene.daemon.queue().await.is_empty());
+
+    browser.click("//nav/a[.='Trace']").await;
+    browser.write("//input[@name='q']", "eve@bank.test").await;
+    browser.click("//button[.='Search']").await;
+    browser.click(&format!("//a[.='{}']", scene.waiting)).await;
+    eventually("the removal on the way", LONG, async || {
+        browser.go(&format!("/trace/{}", scene.waiting)).await;
+        browser.text().await.contains("removed by ada (token)").then_some(())
+    })
+    .await;
+    browser.click("//nav/a[.='Reports']").await;
+    browser.click("//summary[.='The same as a table']").await;
+    browser.click("//button[.='Log out']").await;
+    shows(&browser, "Log in").await;
+    browser.go("/queue").await;
+    shows(&browser, "Log in").await;
+    scene.daemon.stop().await;
+}
