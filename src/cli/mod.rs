@@ -12,7 +12,9 @@ mod doctor;
 mod exit;
 mod explain;
 mod import;
+mod init;
 mod lab;
+mod manual;
 mod overrides;
 mod paths;
 mod print;
@@ -33,7 +35,7 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use args::ConfigArg;
 use exit::{EXIT_ARGUMENTS, Failure};
@@ -48,6 +50,8 @@ pub struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Write a first configuration from five answers, given as flags or on the terminal.
+    Init(Box<init::InitArgs>),
     /// Run the relay.
     Run(ConfigArg),
     /// Check the configuration without starting the relay.
@@ -91,6 +95,10 @@ enum Verb {
     /// Run a gateway with good and bad partners, or a hybrid one, on loopback, send real mail, and show what happened
     /// to it.
     Lab(lab::LabArgs),
+    /// Print the manual page, or write the pages of all verbs.
+    Man(manual::ManArgs),
+    /// Print what a shell needs to complete verbs and flags.
+    Completions(manual::CompletionsArgs),
 }
 
 impl Command {
@@ -113,6 +121,7 @@ impl Command {
     fn run(self) -> ExitCode {
         let as_json = self.verb.is_json();
         let done = match self.verb {
+            Verb::Init(args) => init::init(&args),
             Verb::Run(args) => run::run(&args),
             Verb::Check(args) => check::check(&args),
             Verb::Explain(args) => explain::explain(&args),
@@ -134,6 +143,8 @@ impl Command {
             Verb::Sendmail(args) => sendmail::sendmail(&args),
             Verb::User(args) => user::user(&args),
             Verb::Lab(args) => lab::lab(args),
+            Verb::Man(args) => manual::man(&args, Self::command()),
+            Verb::Completions(args) => manual::completions(&args, Self::command()),
         };
         ended(done, as_json)
     }
@@ -159,7 +170,8 @@ impl Verb {
     /// Whether a program reads the answer.
     fn is_json(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Sendmail(_) | Self::User(_) => false,
+            Self::Run(_) | Self::Sendmail(_) | Self::User(_) | Self::Man(_) | Self::Completions(_) => false,
+            Self::Init(args) => args.json,
             Self::Check(args) => args.json,
             Self::Explain(args) => args.json,
             Self::Doctor(args) => args.json,

@@ -17,6 +17,7 @@ pub use postfix::translate as from_postfix;
 pub use remark::{Leftover, PlacedRemark};
 pub use sketch::{Disk, SideFile, Wishes};
 pub use text::FILE_BYTES_MAX;
+pub(crate) use write::quoted;
 
 use sketch::Sketch;
 

@@ -301,7 +301,7 @@ impl Page {
 }
 
 /// A basic string of TOML.
-fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     let mut text = String::with_capacity(value.len() + 2);
     text.push('"');
     for letter in value.chars() {

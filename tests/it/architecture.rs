@@ -115,6 +115,8 @@ const SHELL: &[&str] = &[
     "console/site.rs",
     "cli/explain/supposed.rs",
     "cli/import.rs",
+    "cli/init/files.rs",
+    "cli/manual.rs",
     "cli/probe.rs",
     "cli/revive.rs",
     "cli/run.rs",

@@ -1,0 +1,233 @@
+//! `sealpost init`: a first configuration from flags or from a person, right from the start or not written at all.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+
+use crate::config_files::repository;
+use crate::peer::client::Client;
+use crate::peer::daemon::{Daemon, Home, PROGRAM};
+use crate::peer::mint::Pair;
+use crate::peer::sink::{Manner, Sink};
+use crate::peer::tools::said;
+use crate::peer::{LONG, eventually};
+
+/// Every answer; the server with the mailboxes is named by the test.
+const ANSWERS: [&str; 9] = [
+    "--name",
+    "gw1.contoso.test",
+    "--domain",
+    "contoso.test,eu.contoso.test",
+    "--own-network",
+    "127.0.0.2",
+    "--next-hop",
+    "mx",
+    "--self-signed",
+];
+
+/// `sealpost init` into a folder, without a terminal.
+fn init(folder: &Path, answers: &[&str], more: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.arg("init").args(answers).args(more).arg("--dir").arg(folder);
+    command.arg("--data-dir").arg(folder.join("data")).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+fn mode(path: PathBuf) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+/// The names in a folder, in order.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A client that trusts this certificate and nothing else.
+fn trusting(chain: &Path) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(chain).unwrap()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_starts_from_the_first_configuration_and_proves_the_first_mail() {
+    let mailboxes = Sink::start(Manner::sealed(Pair::self_signed(&["mail.contoso.test"]).server())).await;
+    let home = Home::new();
+    let host = mailboxes.address.to_string();
+    let more = ["--mailbox-host", &host, "--listen", "127.0.0.1:0"];
+    let done = init(home.path(), &ANSWERS, &more);
+    assert!(done.status.success(), "{}", said(&done));
+    let checked = home.run(&["check", "--strict"], &[]);
+    assert!(checked.status.success(), "{}", said(&checked));
+    assert_eq!(names(home.path()), ["sealpost.toml", "tls"], "nothing is left of the preparation");
+    let modes = ["sealpost.toml", "tls/gw.crt", "tls/gw.key"].map(|name| mode(home.path().join(name)));
+    assert_eq!(modes, [0o640, 0o644, 0o600]);
+
+    let daemon = Daemon::start(&home).await;
+    let client = trusting(&home.path().join("tls/gw.crt"));
+    let mut session = Client::sealed(daemon.at("smtp"), &client, "gw1.contoso.test").await;
+    for (line, code) in [
+        ("MAIL FROM:<ann@contoso.test>", 550),
+        ("MAIL FROM:<joe@world.test>", 250),
+        ("RCPT TO:<bob@elsewhere.test>", 550),
+        ("RCPT TO:<postmaster@contoso.test>", 250),
+        ("DATA", 354),
+        ("Subject: first\r\n\r\nHello\r\n.", 250),
+    ] {
+        let reply = session.say(line).await;
+        assert_eq!(reply.code, code, "{line}: {}", reply.text);
+    }
+    let arrived = mailboxes.messages(1).await.remove(0);
+    assert!(arrived.sealed && arrived.recipients == ["postmaster@contoso.test"], "{arrived:?}");
+    mailboxes.assert_nothing_in_clear();
+    let way = async || {
+        let output = daemon.command(&["trace", "postmaster@contoso.test"]).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.find(|event| event["event"] == "delivered")
+    };
+    let delivered = eventually("the delivery in the trace", LONG, way).await;
+    assert_eq!(delivered["decision"]["tls"]["version"], "TLSv1.3", "{delivered}");
+    daemon.stop().await;
+}
+
+#[test]
+fn our_own_servers_send_anywhere_and_strangers_only_to_us() {
+    let home = Home::new();
+    let done = init(home.path(), &ANSWERS, &["--mailbox-host", "mail.contoso.test:2525"]);
+    assert!(done.status.success(), "{}", said(&done));
+    let explained = |arguments: &[&str], expected: &str| {
+        let output = said(&home.run(&["explain"], arguments));
+        assert!(output.contains(expected), "{arguments:?}: {output}");
+    };
+    explained(&["--from", "ann@contoso.test", "--peer-ip", "127.0.0.2"], "admitted by own-in");
+    explained(&["--from", "joe@world.test", "--peer-ip", "203.0.113.1"], "admitted by internet-in");
+    explained(&["--from", "ann@eu.contoso.test", "--peer-ip", "203.0.113.1"], "refused: 550 5.7.1");
+    explained(&["--to", "ann@eu.contoso.test"], "connector own-out");
+    explained(&["--to", "joe@world.test"], "connector internet-out");
+}
+
+#[test]
+fn nothing_is_overwritten_unless_it_is_forced_or_the_packages_own() {
+    let home = Home::new();
+    let more = ["--mailbox-host", "mail.contoso.test"];
+    // What the package installs says nothing about this site, and gives way.
+    let starting = repository().join("src/cli/init/starting.toml");
+    std::fs::copy(&starting, home.config()).unwrap();
+    let done = init(home.path(), &ANSWERS, &more);
+    assert!(done.status.success(), "{}", said(&done));
+    let first = std::fs::read_to_string(home.config()).unwrap();
+    assert!(first.contains("gw1.contoso.test"), "{first}");
+
+    let changed = first.replace("postmaster@contoso.test", "admin@contoso.test");
+    std::fs::write(home.config(), &changed).unwrap();
+    let key = std::fs::read(home.path().join("tls/gw.key")).unwrap();
+    let refused = init(home.path(), &ANSWERS, &more);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("--force"), "{}", said(&refused));
+    // Without the configuration, its certificate is still somebody's.
+    std::fs::remove_file(home.config()).unwrap();
+    let refused = init(home.path(), &ANSWERS, &more);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("--certificate and --key"), "{}", said(&refused));
+    assert_eq!(std::fs::read(home.path().join("tls/gw.key")).unwrap(), key);
+
+    std::fs::write(home.config(), &changed).unwrap();
+    let done = init(home.path(), &ANSWERS, &[&more[..], &["--force"]].concat());
+    assert!(done.status.success(), "{}", said(&done));
+    assert_eq!(std::fs::read_to_string(home.config()).unwrap(), first);
+    assert_ne!(std::fs::read(home.path().join("tls/gw.key")).unwrap(), key);
+    assert!(home.run(&["check"], &[]).status.success());
+}
+
+#[test]
+fn what_would_not_work_is_not_written() {
+    let home = Home::new();
+    let folder = home.path().join("etc");
+    let wrong = |more: &[&str], exit: i32, expected: &str| {
+        let more = [&["--mailbox-host", "mail.contoso.test"], more].concat();
+        let answers: &[&str] = if more.contains(&"--certificate") { &ANSWERS[..8] } else { &ANSWERS };
+        let output = init(&folder, answers, &more);
+        assert_eq!(output.status.code(), Some(exit), "{}", said(&output));
+        assert!(said(&output).contains(expected), "{}", said(&output));
+        assert!(!folder.exists(), "{more:?} left {:?}", names(&folder));
+    };
+    wrong(&["--postmaster", "nobody"], 78, "nothing was written");
+    wrong(&["--listen", "127.0.0.1:25,127.0.0.1:25"], 78, "sealpost.toml: line");
+    let missing = home.path().join("missing.crt");
+    let missing = missing.to_str().unwrap();
+    wrong(&["--certificate", missing, "--key", missing], 78, "missing.crt");
+    wrong(&["--own-network", "0.0.0.0/0"], 2, "is every address");
+    wrong(&["--certificate", missing], 2, "--key");
+}
+
+#[test]
+fn a_given_certificate_stays_where_it_is() {
+    let home = Home::new();
+    let renewed = home.path().join("renewed \"here\"");
+    std::fs::create_dir(&renewed).unwrap();
+    let (chain, key) = Pair::self_signed(&["gw1.contoso.test"]).write(&renewed, "gw");
+    let files = ["--certificate", chain.to_str().unwrap(), "--key", key.to_str().unwrap()];
+    let more = [&["--mailbox-host", "mail.contoso.test", "--json"][..], &files].concat();
+    let done = init(home.path(), &ANSWERS[..8], &more);
+    assert!(done.status.success(), "{}", said(&done));
+    let answer: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(answer["written"], serde_json::json!([home.config()]));
+    assert!(
+        answer["self_signed_until"].is_null() && answer["next"].as_array().unwrap().len() == 4,
+        "{answer}"
+    );
+    assert!(home.run(&["check", "--strict"], &[]).status.success());
+    assert!(!home.path().join("tls").exists());
+}
+
+#[test]
+fn without_a_terminal_the_missing_flags_are_named() {
+    let home = Home::new();
+    let output = init(home.path(), &["--name", "gw1.contoso.test"], &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    for flag in ["--domain", "--mailbox-host", "--own-network", "--next-hop", "--self-signed"] {
+        assert!(said(&output).contains(flag), "{flag}: {}", said(&output));
+    }
+    assert!(!said(&output).contains("--name"), "{}", said(&output));
+    assert!(names(home.path()).is_empty());
+}
+
+#[test]
+fn a_person_is_asked_for_what_no_flag_says() {
+    let home = Home::new();
+    let folder = home.path().display();
+    let command = format!("{PROGRAM} init --next-hop mx --dir {folder} --data-dir {folder}/data");
+    let mut child = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The third is asked again; the last two are answered by what is proposed.
+    let typed = "gw1.contoso.test\ncontoso.test\nmx\nmail.contoso.test\n\n\n";
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let shown = said(&output);
+    assert!(output.status.success(), "{shown}");
+    assert!(shown.contains("name the server itself") && !shown.contains("all other domains"), "{shown}");
+    let text = std::fs::read_to_string(home.config()).unwrap();
+    assert!(text.contains("from_networks = [\"127.0.0.0/8\", \"::1\"]"), "{text}");
+    assert!(text.contains("next_hop = [\"mail.contoso.test:25\"]"), "{text}");
+    assert!(home.run(&["check", "--strict"], &[]).status.success());
+}
