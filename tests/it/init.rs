@@ -196,6 +196,32 @@ fn a_given_certificate_stays_where_it_is() {
 }
 
 #[test]
+fn the_answers_of_the_installation_page_make_a_configuration() {
+    let home = Home::new();
+    let page = std::fs::read_to_string(repository().join("docs/install.md")).unwrap();
+    let commands = page.split("```console\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let line = commands.lines().find_map(|line| line.strip_prefix("sealpost init ")).unwrap();
+    let done = init(home.path(), &line.split(' ').collect::<Vec<_>>(), &[]);
+    assert!(done.status.success(), "{}", said(&done));
+    assert!(home.run(&["check", "--strict"], &[]).status.success());
+    // Ten commands at most, from a bare machine to the proof.
+    assert!((5..=10).contains(&commands.lines().count()), "{commands}");
+    assert!(commands.lines().last().unwrap().starts_with("sealpost trace "), "{commands}");
+}
+
+#[test]
+fn the_package_is_of_this_version_and_its_configuration_is_in_order() {
+    let home = Home::new();
+    let starting = repository().join("src/cli/init/starting.toml");
+    std::fs::copy(&starting, home.config()).unwrap();
+    let checked = home.run(&["check", "--strict"], &[]);
+    assert!(checked.status.success(), "{}", said(&checked));
+    let changelog = std::fs::read_to_string(repository().join("deploy/debian/changelog")).unwrap();
+    let version = format!("sealpost ({}-1) ", env!("CARGO_PKG_VERSION"));
+    assert!(changelog.starts_with(&version), "{changelog}");
+}
+
+#[test]
 fn without_a_terminal_the_missing_flags_are_named() {
     let home = Home::new();
     let output = init(home.path(), &["--name", "gw1.contoso.test"], &[]);
