@@ -112,7 +112,8 @@ pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status
     }))
 }
 
-async fn reload(State(control): State<Control>) -> Result<Json<ReloadAnswer>, Refusal> {
+async fn reload(State(control): State<Control>, asker: Asker) -> Result<Json<ReloadAnswer>, Refusal> {
+    tracing::info!(by = asker.words(), "an operator reloads the files");
     control.operator.reload().await.map(Json).map_err(|not| {
         let (Generation(number), faults) = (not.generation, not.faults.join("\n"));
         let text = format!("nothing has changed, generation {number} stays in effect\n{faults}");
@@ -360,24 +361,27 @@ fn part(content: &Content, offset: u64, stuffed: bool) -> std::io::Result<(Vec<u
 
 async fn pause(
     State(control): State<Control>,
+    asker: Asker,
     Path(name): Path<String>,
 ) -> Result<Json<PausedConnectors>, Refusal> {
-    set_pause(&control, &name, true).await
+    set_pause(&control, &name, true, &asker).await
 }
 
 async fn resume(
     State(control): State<Control>,
+    asker: Asker,
     Path(name): Path<String>,
 ) -> Result<Json<PausedConnectors>, Refusal> {
-    set_pause(&control, &name, false).await
+    set_pause(&control, &name, false, &asker).await
 }
 
 pub(super) async fn set_pause(
     control: &Control,
     name: &str,
     paused: bool,
+    asker: &Asker,
 ) -> Result<Json<PausedConnectors>, Refusal> {
-    let connectors = Arc::clone(&control.operator).pause(name.to_owned(), paused).await;
+    let connectors = Arc::clone(&control.operator).pause(name.to_owned(), paused, asker.words()).await;
     connectors
         .map(|connectors| Json(PausedConnectors { connectors }))
         .map_err(|why| Refusal(StatusCode::NOT_FOUND, why))
@@ -385,10 +389,11 @@ pub(super) async fn set_pause(
 
 async fn release_connector(
     State(control): State<Control>,
+    asker: Asker,
     Path(name): Path<String>,
     Json(request): Json<ReleaseRequest>,
 ) -> Result<Json<ReleaseRequest>, Refusal> {
-    let released = Arc::clone(&control.operator).release(name, request.accept).await;
+    let released = Arc::clone(&control.operator).release(name, request.accept, asker.words()).await;
     released.map(|()| Json(request)).map_err(|why| Refusal(StatusCode::CONFLICT, why))
 }
 

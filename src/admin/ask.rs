@@ -72,7 +72,7 @@ impl Control {
     ///
     /// # Errors
     /// There is no such connector, or its state can't be kept.
-    pub async fn set_paused(&self, name: &str, paused: bool) -> Result<(), Refusal> {
-        api::set_pause(self, name, paused).await.map(drop)
+    pub async fn set_paused(&self, name: &str, paused: bool, asker: &Asker) -> Result<(), Refusal> {
+        api::set_pause(self, name, paused, asker).await.map(drop)
     }
 }

@@ -51,13 +51,13 @@ pub trait Operator: Send + Sync {
     ///
     /// # Errors
     /// There is no such connector, or the state can't be saved; in one sentence.
-    fn pause(self: Arc<Self>, name: String, paused: bool) -> PauseAnswer;
+    fn pause(self: Arc<Self>, name: String, paused: bool, by: String) -> PauseAnswer;
 
     /// Releases an inbound connector from its brake; with `accept`, what came is usual from now on.
     ///
     /// # Errors
     /// There is no such connector, or it is not braked, or that can't be saved; in a sentence.
-    fn release(self: Arc<Self>, name: String, accept: bool) -> ReleaseAnswer;
+    fn release(self: Arc<Self>, name: String, accept: bool, by: String) -> ReleaseAnswer;
 
     /// Lowers a connector's requirement for a time, asked for by this person.
     ///

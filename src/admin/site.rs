@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::asker::Asker;
-use super::control::Control;
+use super::control::{Control, Refusal};
 use super::tokens::{Role, Tokens};
 use crate::metrics::PageFormat;
 
@@ -59,7 +59,8 @@ impl AdminSite {
             Control::operating().with_state(self.control.clone()).route_layer(guard(Role::Operator));
         let metrics = Router::new().route("/metrics", get(metrics)).route_layer(guard(Role::Reader));
         let open = Router::new().route("/health", get(health)).merge(metrics).with_state(self.clone());
-        open.nest(API, reading.merge(operating)).merge(console).layer(from_fn(harden))
+        let api = reading.merge(operating).fallback(nothing).method_not_allowed_fallback(other_method);
+        open.nest(API, api).merge(console).layer(from_fn(harden))
     }
 }
 
@@ -73,8 +74,8 @@ async fn authorise(
     let bearer = site.tokens.load().bearer(presented);
     if let Some(token) = bearer {
         if token.role < role {
-            let words = format!("{} may only read: this needs a token of an operator\n", token.name);
-            return (StatusCode::FORBIDDEN, words).into_response();
+            let words = format!("{} may only read: this needs a token of an operator", token.name);
+            return Refusal(StatusCode::FORBIDDEN, words).into_response();
         }
         request.extensions_mut().insert(Asker::Bearer(Arc::clone(&token.name)));
         return next.run(request).await;
@@ -82,8 +83,8 @@ async fn authorise(
     site.monitored.refused();
     tokio::time::sleep(REFUSAL_DELAY).await;
     let challenge = [(WWW_AUTHENTICATE, "Bearer realm=\"sealpost\"")];
-    (StatusCode::UNAUTHORIZED, challenge, "a token of token_file is needed: Authorization: Bearer TOKEN\n")
-        .into_response()
+    let words = "a token of token_file is needed: Authorization: Bearer TOKEN".to_owned();
+    (challenge, Refusal(StatusCode::UNAUTHORIZED, words)).into_response()
 }
 
 async fn metrics(State(site): State<AdminSite>, request: Request) -> Response {
@@ -98,6 +99,14 @@ async fn health(State(site): State<AdminSite>) -> Response {
         Ok(()) => "ok\n".into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
+}
+
+async fn nothing() -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, "there is nothing of this name".to_owned())
+}
+
+async fn other_method() -> Refusal {
+    Refusal(StatusCode::METHOD_NOT_ALLOWED, "this can't be asked by this method".to_owned())
 }
 
 /// What holds for every answer: no browser keeps it, guesses what it is, frames it or lets another site read it.

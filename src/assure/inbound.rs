@@ -97,6 +97,9 @@ struct VisitPlan<'a> {
     results: Vec<ClaimResult>,
 }
 
+/// Whom a session claims to be, one after the other: the place of a connector, and a domain of it.
+type SessionClaims = Vec<(usize, Domain)>;
+
 impl<'a> VisitPlan<'a> {
     fn new(config: &Config, table: &'a Table, bound: &'a [BoundDomains]) -> Self {
         let errors_max = usize::try_from(config.listen.limits.errors_max).unwrap_or(1);
@@ -137,7 +140,7 @@ impl<'a> VisitPlan<'a> {
         places: &[usize],
     ) {
         // Sessions from one address, each with its claims.
-        let mut sessions: BTreeMap<SocketAddr, (Arc<VisitedDoor>, Vec<(usize, Domain)>)> = BTreeMap::new();
+        let mut sessions: BTreeMap<SocketAddr, (Arc<VisitedDoor>, SessionClaims)> = BTreeMap::new();
         for (place, one) in places.iter().filter_map(|place| Some((*place, self.bound.get(*place)?))) {
             // Which connector binds a domain is tested for each; what a certificate is worth, once for the connector.
             let domains_max = if certificate.is_some() { CLAIMS_MAX } else { usize::MAX };
@@ -193,7 +196,7 @@ impl<'a> VisitPlan<'a> {
                 && said.door.address == door.address
                 && said.seen == why
         };
-        if self.results.iter().any(|said| is_said(said)) {
+        if self.results.iter().any(is_said) {
             return;
         }
         self.results.push(ClaimResult {

@@ -71,12 +71,16 @@ fn no_answer(socket: &Path, fault: ExchangeFault) -> NoAnswer {
         ExchangeFault::Over(failure) => return NoAnswer::Odd(failure),
     };
     let failure = unreachable_daemon(socket, &fault);
-    match fault.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => NoAnswer::Absent(failure),
-        io::ErrorKind::PermissionDenied => NoAnswer::Denied(socket.to_owned()),
+    let is = |kind: io::ErrorKind| fault.kind() == kind;
+    if is(io::ErrorKind::NotFound) || is(io::ErrorKind::ConnectionRefused) {
+        NoAnswer::Absent(failure)
+    } else if is(io::ErrorKind::PermissionDenied) {
+        NoAnswer::Denied(socket.to_owned())
+    } else if is(io::ErrorKind::WouldBlock) {
         // Nobody takes what waits there.
-        io::ErrorKind::WouldBlock => NoAnswer::Silent,
-        _ => NoAnswer::Odd(failure),
+        NoAnswer::Silent
+    } else {
+        NoAnswer::Odd(failure)
     }
 }
 

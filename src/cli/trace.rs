@@ -185,8 +185,7 @@ fn queued(socket: Option<&Path>, id: QueueId) -> QueueState {
 fn listing(reader: &mut TraceReader, found: &TracedMessages) -> Result<String, Failure> {
     let mut rows = Vec::new();
     for id in &found.messages {
-        let events = reader.timeline(*id).map_err(broken)?;
-        rows.push(trace::row(*id, &events));
+        rows.push(reader.outline(*id).map_err(broken)?.row());
     }
     let mut parts = Vec::new();
     if !rows.is_empty() {

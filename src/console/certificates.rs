@@ -6,7 +6,7 @@ use maud::html;
 
 use super::page::{date, page, table};
 use super::sessions::Visitor;
-use super::site::{Console, OwnCertificate};
+use super::site::{Console, SiteCertificate};
 use crate::admin::Connectors;
 use crate::mail::{Clock, rfc3339};
 use crate::trace::clean;
@@ -31,7 +31,7 @@ pub(super) async fn certificates(State(console): State<Console>, visitor: Visito
                         dt { "Issuer" } dd { (clean(&one.issuer)) }
                         dt { "Expires" } dd { (rfc3339(one.not_after)) ", " (date(one.not_after, now)) }
                         dt { "SHA-256" } dd.mono { (one.sha256) }
-                        dt { "Public key" } dd.mono { (one.pin) }
+                        dt { "Pin (SHA-256 of the public key)" } dd.mono { "sha256/" (one.pin) }
                     }
                 }
             }
@@ -57,8 +57,8 @@ pub(super) async fn certificates(State(console): State<Console>, visitor: Visito
 }
 
 /// What a partner must know of our certificates, as text for a mail.
-fn sheet(ours: &[OwnCertificate]) -> String {
-    let one = |one: &OwnCertificate| {
+fn sheet(ours: &[SiteCertificate]) -> String {
+    let one = |one: &SiteCertificate| {
         format!(
             "Names:       {}\nIssuer:      {}\nValid:       {} to {}\nSHA-256:     {}\nPublic key:  sha256/{}",
             clean(&one.names.join(", ")),

@@ -48,29 +48,29 @@ impl DayOfMail {
 /// Bars for days, what was sealed at the bottom.
 pub(super) fn bars(days: &[DayOfMail]) -> Markup {
     let most = days.iter().map(DayOfMail::height).max().unwrap_or_default().max(1);
-    let step = WIDTH / u64::try_from(days.len()).unwrap_or(1).max(1);
-    let bar = step.saturating_sub(step / 5).max(1);
-    let scaled = |count: u64| count.saturating_mul(HEIGHT) / most;
+    let width = STEP.saturating_mul(u64::try_from(days.len()).unwrap_or(1).max(1));
+    // A little of something is seen: it is what is looked for.
+    let scaled = |count: u64| if count == 0 { 0 } else { (count.saturating_mul(HEIGHT) / most).max(LEAST) };
     let first = days.first().map_or(0, |day| day.day);
     let last = days.last().map_or(0, |day| day.day);
     html! {
         figure.chart {
-            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label="Mail by day; the table below has the numbers" {
+            svg viewBox=(format!("0 0 {width} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label="Mail by day; the table below has the numbers" {
                 @for quarter in 0..=4_u64 {
-                    line.grid x1="0" x2=(WIDTH) y1=(quarter * HEIGHT / 4) y2=(quarter * HEIGHT / 4) {}
+                    line.grid x1="0" x2=(width) y1=(quarter * HEIGHT / 4) y2=(quarter * HEIGHT / 4) {}
                 }
                 @for (place, day) in (0_u64..).zip(days) {
                     @let (sealed, plaintext, refused) = (scaled(day.sealed), scaled(day.plaintext), scaled(day.refused));
-                    @let (left, floor) = (place * step, HEIGHT);
+                    @let (left, floor) = (place.saturating_mul(STEP), HEIGHT);
                     g {
                         title { (spoken(day)) }
-                        rect.sealed x=(left) width=(bar) y=(floor - sealed) height=(sealed) {}
-                        rect.plaintext x=(left) width=(bar) y=(floor.saturating_sub(sealed + plaintext)) height=(plaintext) {}
-                        rect.refused x=(left) width=(bar) y=(floor.saturating_sub(sealed + plaintext + refused)) height=(refused) {}
+                        rect.sealed x=(left) width=(BAR) y=(floor.saturating_sub(sealed)) height=(sealed) {}
+                        rect.plaintext x=(left) width=(BAR) y=(floor.saturating_sub(sealed).saturating_sub(plaintext)) height=(plaintext) {}
+                        rect.refused x=(left) width=(BAR) y=(floor.saturating_sub(sealed).saturating_sub(plaintext).saturating_sub(refused)) height=(refused) {}
                     }
                 }
             }
-            div.axis { span { (date_of_day(first)) } span { "at most " (number(most)) " a day" } span { (date_of_day(last)) } }
+            div.axis { span { (date_of_day(first)) } span { "at most " (number(most)) " a day, in and out" } span { (date_of_day(last)) } }
             figcaption {
                 span.key.sealed { "over TLS" } span.key.plaintext { "in plaintext" } span.key.refused { "refused at the door" }
             }
@@ -97,7 +97,10 @@ fn spoken(day: &DayOfMail) -> String {
     )
 }
 
-const WIDTH: u64 = 720;
+/// Of one day, with the gap to the next.
+const STEP: u64 = 10;
+const BAR: u64 = 8;
+const LEAST: u64 = 2;
 const HEIGHT: u64 = 160;
 
 #[cfg(test)]

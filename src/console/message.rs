@@ -8,6 +8,7 @@ use maud::{Markup, html};
 
 use super::door::SealForm;
 use super::page::{date, failed, page, refused, seal, table};
+use super::queue::next_attempt;
 use super::sessions::Visitor;
 use super::site::Console;
 use crate::admin::{LaneStatus, MessageView, QueueAction};
@@ -34,13 +35,22 @@ pub(super) async fn traced(
 
 async fn show(console: &Console, visitor: &Visitor, place: &str, id: String) -> Response {
     let Ok(number) = id.parse::<QueueId>() else {
-        return failed(visitor, StatusCode::NOT_FOUND, "That is no queue ID.");
+        return failed(visitor, StatusCode::NOT_FOUND, "This is not a valid queue ID.");
     };
     let now = Clock::wall();
     let found = console.tracked(move |reader| {
-        Some((reader.timeline(number).ok()?, reader.reported_by(number).ok().flatten()))
+        let mut events = reader.latest(number, EVENTS_MAX)?;
+        // However much has happened since, it begins with how it came.
+        let first = reader.outline(number)?.into_first();
+        let is_cut = events.len() == EVENTS_MAX;
+        if is_cut
+            && let Some(first) = first.filter(|first| events.first().is_none_or(|one| one.seq > first.seq))
+        {
+            events.insert(0, first);
+        }
+        Ok((events, is_cut, reader.reported_by(number)?))
     });
-    let (events, about) = found.await.unwrap_or_default();
+    let (events, is_cut, about) = found.await.unwrap_or_default();
     let queued = console.control.message(id).await.ok();
     if events.is_empty() && queued.is_none() {
         let why = "No message of this ID is queued, and none was tracked.";
@@ -51,8 +61,9 @@ async fn show(console: &Console, visitor: &Visitor, place: &str, id: String) -> 
         @if let Some(about) = about { p { "It reports on " a.mono href=(format!("/trace/{about}")) { (about) } "." } }
         @if let Some(message) = &queued { (waiting(visitor, message, now)) }
         section aria-labelledby="way" {
-            h2 #way { "Its way" }
+            h2 #way { "History" }
             @if events.is_empty() { p.empty { "Nothing of it was tracked." } }
+            @if is_cut { p.hint { "Only how it came and the newest " (EVENTS_MAX) " events are shown; " code { "sealpost trace " (number) } " shows all." } }
             ol.way { @for event in &events { (step(event)) } }
             @if queued.is_none() { p.hint { "It is not queued any more." } }
         }
@@ -69,7 +80,11 @@ fn head(events: &[TracedEvent], queued: Option<&MessageView>) -> Markup {
         dl.facts {
             @if let Some(from) = from { dt { "From" } dd { "<" (clean(&from)) ">" } }
             @if let Some(facts) = facts {
-                @if !facts.recipients.is_empty() { dt { "To" } dd { (clean(&facts.recipients.join(", "))) } }
+                @if !facts.recipients.is_empty() {
+                    @let shown: Vec<&str> = facts.recipients.iter().take(RECIPIENTS_MAX).map(String::as_str).collect();
+                    @let more = facts.recipient_count.unwrap_or_default().saturating_sub(shown.len());
+                    dt { "To" } dd { (clean(&shown.join(", "))) @if more > 0 { ", and " (more) " more" } }
+                }
                 @if let Some(subject) = &facts.subject { dt { "Subject" } dd { (clean(subject)) } }
                 @if let Some(id) = &facts.message_id { dt { "Message-ID" } dd.mono { "<" (clean(id)) ">" } }
                 @if let Some(size) = facts.size { dt { "Size" } dd { (super::page::number(size)) " octets" } }
@@ -103,19 +118,21 @@ fn waiting(visitor: &Visitor, message: &MessageView, now: UnixMillis) -> Markup 
         section aria-labelledby="queued" {
             h2 #queued { "In the queue" }
             @if let Some(why) = &message.held { p.warn { "Held: " (clean(why)) } }
-            (table("Recipients that are not done", &["Recipient", "#Attempts", "Next attempt", "Last reason"], &html! {
-                @for recipient in &message.recipients {
+            (table("Recipients still queued", &["Recipient", "#Attempts", "Next attempt", "Last reason"], &html! {
+                @for recipient in message.recipients.iter().take(RECIPIENTS_MAX) {
                     tr {
                         th scope="row" { (clean(&recipient.forward_path)) }
                         td.n { (recipient.attempts) }
-                        td { @if recipient.leased { "under way" } @else { (date(recipient.next_at, now)) } }
+                        td { (next_attempt(message, recipient, now)) }
                         td.why { @if let Some(last) = &recipient.last { (last.status) " " (clean(&last.reason))
                             @if let Some(hint) = &last.hint { p.hint { (hint.advice) } } }
                             @if let Some(words) = &recipient.overridden { p.hint { (clean(words)) } } }
                     }
                 }
             }))
-            @for lane in &message.blocked { (blocked(lane, now)) }
+            @let more = message.recipients.len().saturating_sub(RECIPIENTS_MAX);
+            @if more > 0 { p.hint { "And " (more) " more recipients." } }
+            @for lane in message.blocked.iter().take(RECIPIENTS_MAX) { (blocked(lane, now)) }
             @if visitor.is_operator() { div.deeds {
                 @if message.held.is_some() { (deed(visitor, message.id, "release", "Release", None)) }
                 @else {
@@ -134,10 +151,12 @@ fn blocked(lane: &LaneStatus, now: UnixMillis) -> Markup {
     let place = lane.domain.as_deref().unwrap_or_else(|| lane.lane.trim_end_matches('/'));
     html! {
         p.warn {
-            (place) " is tried for no message "
-            @if let Some(until) = lane.blocked_until { "until the next attempt " (date(until, now)) } @else { "now" }
-            @if lane.paused { ", because its connector is paused" }
-            @if let Some(reason) = &lane.reason { ": " (clean(reason)) }
+            @if lane.paused { "Its connector is paused: no mail is delivered to " (place) "." }
+            @else {
+                "Mail to " (place) " waits"
+                @if let Some(until) = lane.blocked_until { " for the next attempt " (date(until, now)) }
+                @if let Some(reason) = &lane.reason { ": " (clean(reason)) }
+            }
         }
         @if let Some(hint) = &lane.hint { p.hint { (hint.advice) } }
     }
@@ -179,3 +198,7 @@ pub(super) async fn act(
         Err(fault) => refused(&visitor, &fault),
     }
 }
+
+/// Events of one message on its page, the newest.
+const EVENTS_MAX: usize = 200;
+const RECIPIENTS_MAX: usize = 50;

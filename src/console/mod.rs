@@ -14,4 +14,4 @@ mod sessions;
 mod site;
 mod tracking;
 
-pub use site::{Console, Outlook, OwnCertificate};
+pub use site::{Console, Outlook, SiteCertificate};

@@ -8,7 +8,7 @@ use super::chart::{DayOfMail, bars};
 use super::page::{date, number, page, refused, rough, table, table_below};
 use super::sessions::Visitor;
 use super::site::Console;
-use crate::admin::{Alarm, LaneStatus, Status};
+use crate::admin::{Alarm, ConnectorView, LaneStatus, Status};
 use crate::alert::{AlertsView, EpisodeView};
 use crate::mail::{Clock, UnixMillis};
 use crate::trace::{TlsReport, clean};
@@ -23,19 +23,21 @@ pub(super) async fn overview(State(console): State<Console>, visitor: Visitor) -
     let alerts = console.control.alerts().await;
     let oldest = console.control.oldest().await;
     let (from, to) = (now.day().saturating_sub(DAYS), now.day());
-    let tracked = console.tracked(move |reader| reader.sums(from, to).ok()).await;
+    let tracked = console.tracked(move |reader| reader.sums(from, to)).await;
+    let connectors = console.control.connectors().await.connectors;
     let ending = console.ending().await;
     let body = html! {
         div #live data-refresh="30" {
-            (figures(&status, oldest, tracked.as_deref().map(|sums| TlsReport::of(sums, (from, to))), now))
+            (figures(&status, oldest, tracked.as_deref().ok().map(|sums| TlsReport::of(sums, (from, to))), now))
             (failing(&alerts, &status.lanes))
+            (unusual(&connectors))
             (alarms(&status.alarms))
             section aria-labelledby="mail" {
                 h2 #mail { "The last 30 days" }
                 @match tracked {
-                    Some(sums) if !sums.is_empty() => (bars(&DayOfMail::all(&sums, (from, to)))),
-                    Some(_) => p.empty { "No mail yet. Each message counts here once it has come in or gone out." },
-                    None => p.empty { "Nothing is tracked: [tracking] is off, or its store can't be read." },
+                    Ok(sums) if !sums.is_empty() => (bars(&DayOfMail::all(&sums, (from, to)))),
+                    Ok(_) => p.empty { "No mail yet. A message counts here when it comes in, and again when it goes out." },
+                    Err(why) => p.empty { (why) },
                 }
             }
             (ends(&ending, now))
@@ -56,11 +58,30 @@ fn figures(
         report.map_or((None, None), |report| (report.inbound.percent(), report.outbound.percent()));
     html! {
         dl.figures {
-            div { dt { "In over TLS" } dd { (share(inbound)) } }
-            div { dt { "Out over TLS" } dd { (share(outbound)) } }
+            div { dt { "In over TLS, 30 days" } dd { (share(inbound)) } }
+            div { dt { "Out over TLS, 30 days" } dd { (share(outbound)) } }
             div { dt { "Queued messages" } dd { a href="/queue" { (number(status.queue.messages)) } } }
             div { dt { "Held" } dd { a href="/queue?held=true" { (number(status.queue.held)) } } }
             div { dt { "Oldest in the queue" } dd { (oldest.map_or_else(|| "–".to_owned(), |at| rough(now.since(at)))) } }
+        }
+    }
+}
+
+/// Connectors that are not as the files say: paused, overridden, or braked.
+fn unusual(connectors: &[ConnectorView]) -> Markup {
+    let is_unusual = |one: &&ConnectorView| one.paused || one.overridden.is_some() || one.braked.is_some();
+    let all: Vec<&ConnectorView> = connectors.iter().filter(is_unusual).collect();
+    html! {
+        @if !all.is_empty() {
+            section aria-labelledby="unusual" {
+                h2 #unusual { "Not as configured" }
+                ul.alarms { @for one in all { li {
+                    "Connector " (one.name)
+                    @if one.paused { " is paused; " (number(one.waiting.unwrap_or_default())) " recipients wait. " }
+                    @if let Some(override_) = &one.overridden { " is overridden by " (override_.by) ": " (clean(&override_.reason)) ". " }
+                    @if let Some(brake) = &one.braked { " is braked: " (clean(&brake.why)) ". " }
+                } } }
+            }
         }
     }
 }
@@ -72,7 +93,7 @@ fn failing(alerts: &AlertsView, lanes: &[LaneStatus]) -> Markup {
         section aria-labelledby="failing" {
             h2 #failing { "Failing now" }
             @if alerts.open.is_empty() && blocked.is_empty() {
-                p.good { "Nothing. Every partner that was tried has taken its mail." }
+                p.good { "No alert is open, and no destination waits after a failure." }
             }
             @for episode in &alerts.open { (one(episode)) }
             @if !blocked.is_empty() {

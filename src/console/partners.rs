@@ -94,15 +94,16 @@ pub(super) async fn act(
     Path((name, deed)): Path<(String, String)>,
     Form(form): Form<SealForm>,
 ) -> Response {
-    if let Err(fault) = visitor.operator(&form) {
-        return refused(&visitor, &fault);
-    }
+    let asker = match visitor.operator(&form) {
+        Ok(asker) => asker,
+        Err(fault) => return refused(&visitor, &fault),
+    };
     let paused = match deed.as_str() {
         "pause" => true,
         "resume" => false,
         _ => return failed(&visitor, StatusCode::NOT_FOUND, "There is nothing of that name to do."),
     };
-    match console.control.set_paused(&name, paused).await {
+    match console.control.set_paused(&name, paused, &asker).await {
         Ok(()) => Redirect::to("/partners").into_response(),
         Err(fault) => refused(&visitor, &fault),
     }

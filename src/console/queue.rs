@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::page::{date, escaped, number, page, refused, table};
 use super::sessions::Visitor;
 use super::site::Console;
-use crate::admin::{ListQuery, MessageView};
+use crate::admin::{ListQuery, MessageView, RecipientView};
 use crate::mail::{Clock, UnixMillis};
 use crate::trace::clean;
 
@@ -71,7 +71,7 @@ pub(super) async fn queue(
         (filter(&query))
         @if listed.messages.is_empty() {
             @if listed.total.messages == 0 { p.good { "The queue is empty." } }
-            @else { p.empty { "None of the " (number(listed.total.messages)) " queued messages is as asked for." } }
+            @else { p.empty { "No queued message matches; " (number(listed.total.messages)) " are queued." } }
         } @else {
             p { (number(listed.total.messages)) " messages for " (number(listed.total.recipients)) " recipients are queued, "
                 (number(listed.total.held)) " of them held." }
@@ -93,7 +93,7 @@ fn filter(query: &QueueQuery) -> Markup {
             (field("sender", "From", &query.sender, "ada@a.example"))
             (field("recipient", "To", &query.recipient, "@partner.example"))
             (field("connector", "Connector", &query.connector, ""))
-            (field("reason", "Reason has", &query.reason, "certificate"))
+            (field("reason", "Reason contains", &query.reason, "certificate"))
             label.check { input type="checkbox" name="held" value="true" checked[query.held]; "Held only" }
             button { "Show" }
         }
@@ -116,16 +116,32 @@ fn row(message: &MessageView, now: UnixMillis) -> Markup {
 
 /// How it stands with a message, in a cell.
 fn state(message: &MessageView, now: UnixMillis) -> Markup {
-    let trouble = message.recipients.iter().find_map(|recipient| recipient.last.as_ref());
+    let trouble = message.recipients.iter().find_map(|recipient| Some((recipient, recipient.last.as_ref()?)));
     html! {
         @if let Some(why) = &message.held { span.tag.warn { "held" } " " (clean(why)) }
-        @else if let Some(last) = trouble { (clean(&last.reason))
-            @if let Some(first) = message.recipients.first() { p.hint { "Next attempt " (date(first.next_at, now)) } } }
+        @else if message.blocked.iter().any(|lane| lane.paused) { span.tag.warn { "paused" } " its connector is paused" }
+        @else if let Some((recipient, last)) = trouble { (clean(&last.reason))
+            p.hint { "Next attempt: " (next_attempt(message, recipient, now)) } }
         @else if let Some(lane) = message.blocked.first() {
             "waits for its destination"
             @if let Some(reason) = &lane.reason { p.hint { (clean(reason)) } }
         }
         @else { "under way" }
+    }
+}
+
+/// When a recipient is tried next.
+pub(super) fn next_attempt(message: &MessageView, recipient: &RecipientView, now: UnixMillis) -> Markup {
+    let lane = message.blocked.iter().find(|lane| lane.lane == recipient.lane);
+    let at = lane
+        .and_then(|lane| lane.blocked_until)
+        .map_or(recipient.next_at, |until| until.max(recipient.next_at));
+    html! {
+        @if message.held.is_some() { "when it is released" }
+        @else if lane.is_some_and(|lane| lane.paused) { "when its connector is resumed" }
+        @else if at > now { (date(at, now)) }
+        @else if recipient.leased { "under way" }
+        @else { "soon" }
     }
 }
 

@@ -28,8 +28,8 @@ pub(super) async fn report(
     let today = Clock::wall().day();
     let range = (today.saturating_sub(days.saturating_sub(1)), today);
     let made = console.tracked(move |reader| {
-        let sums = reader.sums(range.0, range.1).ok()?;
-        Some((TlsReport::of(&sums, range), DayOfMail::all(&sums, range)))
+        let sums = reader.sums(range.0, range.1)?;
+        Ok((TlsReport::of(&sums, range), DayOfMail::all(&sums, range)))
     });
     let body = html! {
         form.filter.noprint method="get" action="/reports" {
@@ -38,8 +38,8 @@ pub(super) async fn report(
             button { "Show" }
         }
         @match made.await {
-            None => p.bad { "The tracking store can't be read, or [tracking] is off." },
-            Some((report, by_day)) => (whole(&report, &by_day)),
+            Err(why) => p.bad { (why) },
+            Ok((report, by_day)) => (whole(&report, &by_day)),
         }
     };
     page(&visitor, "/reports", "TLS report", &body)
@@ -54,7 +54,7 @@ fn whole(report: &TlsReport, by_day: &[DayOfMail]) -> Markup {
             (table("Shares", &["Direction", "#Messages", "#Over TLS", "#Connections", "#Over TLS", "Versions"], &html! {
                 (share("In", &report.inbound)) (share("Out", &report.outbound))
             }))
-            (table("What secured what we sent", &["Security", "#Deliveries"], &html! {
+            (table("Security of deliveries", &["Security", "#Deliveries"], &html! {
                 @for one in &report.by_security { tr { th scope="row" { (one.security) } td.n { (number(one.messages)) } } }
             }))
         }

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::sessions::ConsoleSessions;
 use crate::admin::{Control, Tokens};
@@ -21,6 +23,7 @@ pub struct Console {
     pub(super) outlook: Arc<dyn Outlook>,
     /// Where the tracking store is.
     data_dir: Arc<Path>,
+    readers: Arc<Semaphore>,
     pub(super) sessions: Arc<ConsoleSessions>,
 }
 
@@ -30,7 +33,7 @@ pub trait Outlook: Send + Sync {
     fn ending(&self) -> Vec<(UnixMillis, String)>;
 
     /// Our own certificates.
-    fn certificates(&self) -> Vec<OwnCertificate>;
+    fn certificates(&self) -> Vec<SiteCertificate>;
 
     /// A login had no valid token.
     fn refused(&self);
@@ -38,7 +41,7 @@ pub trait Outlook: Send + Sync {
 
 /// A certificate of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnCertificate {
+pub struct SiteCertificate {
     /// The ID of its section.
     pub id: String,
     /// The names that it presents.
@@ -64,7 +67,14 @@ impl Console {
         outlook: Arc<dyn Outlook>,
         data_dir: &Path,
     ) -> Self {
-        Self { control, tokens, outlook, data_dir: data_dir.into(), sessions: Arc::default() }
+        Self {
+            control,
+            tokens,
+            outlook,
+            data_dir: data_dir.into(),
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
+            sessions: Arc::default(),
+        }
     }
 
     /// What ends soon.
@@ -73,13 +83,51 @@ impl Console {
         tokio::task::spawn_blocking(move || outlook.ending()).await.unwrap_or_default()
     }
 
-    /// Reads the tracking store, on a thread that may wait for the disk. `None`: there is none, or it can't be read.
+    /// Reads the tracking store, on a thread that may wait for the disk. A few read at a time, and what nobody waits for any
+    /// more ends: mail needs the processors.
+    ///
+    /// # Errors
+    /// Why there is nothing to show, in a sentence.
     pub(super) async fn tracked<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&mut TraceReader) -> Option<T> + Send + 'static,
-    ) -> Option<T> {
+        read: impl FnOnce(&mut TraceReader) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, &'static str> {
+        let place = tokio::time::timeout(READ_TIME_MAX, Arc::clone(&self.readers).acquire_owned());
+        let Ok(Ok(place)) = place.await else { return Err(BUSY) };
         let data_dir = Arc::clone(&self.data_dir);
-        let read = move || TraceReader::open(&data_dir).ok().and_then(|mut reader| read(&mut reader));
-        tokio::task::spawn_blocking(read).await.ok().flatten()
+        let (begun, reading) = oneshot::channel();
+        let read = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            let mut reader = TraceReader::open(&data_dir).map_err(|_| UNREADABLE)?;
+            // Whoever asked may be gone.
+            begun.send(EndOfReading(reader.interrupter())).map_err(|_| BUSY)?;
+            read(&mut reader).map_err(|fault| {
+                let is_ended = fault.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted);
+                if is_ended { BUSY } else { UNREADABLE }
+            })
+        });
+        let end = reading.await;
+        match tokio::time::timeout(READ_TIME_MAX, read).await {
+            Ok(done) => {
+                drop(end);
+                done.unwrap_or(Err(UNREADABLE))
+            }
+            Err(_) => Err(BUSY),
+        }
     }
 }
+
+/// Ends what is read once nobody waits for it.
+struct EndOfReading(rusqlite::InterruptHandle);
+
+impl Drop for EndOfReading {
+    fn drop(&mut self) {
+        self.0.interrupt();
+    }
+}
+
+/// Pages that read the tracking store at the same time.
+const READERS_MAX: usize = 2;
+const READ_TIME_MAX: Duration = Duration::from_secs(8);
+const UNREADABLE: &str = "The tracking store can't be read, or [tracking] is off.";
+const BUSY: &str = "Reading the tracking store takes too long at the moment. Ask for less, or try again.";

@@ -56,6 +56,7 @@ impl TraceQuery {
 struct TraceFindings {
     rows: Vec<(QueueId, Vec<String>)>,
     others: Vec<TracedEvent>,
+    is_cut: bool,
     since: Option<UnixMillis>,
 }
 
@@ -67,18 +68,18 @@ pub(super) async fn search(
 ) -> Response {
     let filter = query.filter();
     let found = console.tracked(move |reader| {
-        let found = TracedMessages::search(reader, &filter, MESSAGES_MAX).ok()?;
+        let found = TracedMessages::search(reader, &filter, MESSAGES_MAX)?;
         let mut rows = Vec::new();
         for id in &found.messages {
-            rows.push((*id, trace::row(*id, &reader.timeline(*id).ok()?)));
+            rows.push((*id, reader.outline(*id)?.row()));
         }
-        Some(TraceFindings { rows, others: found.others, since: reader.since().ok().flatten() })
+        Ok(TraceFindings { rows, others: found.others, is_cut: found.is_cut, since: reader.since()? })
     });
     let body = html! {
         (form(&query))
         @match found.await {
-            None => p.bad { "The tracking store can't be read, or [tracking] is off." },
-            Some(found) => (findings(&found)),
+            Err(why) => p.bad { (why) },
+            Ok(found) => (findings(&found)),
         }
     };
     page(&visitor, "/trace", "Trace", &body)
@@ -93,6 +94,7 @@ fn findings(found: &TraceFindings) -> Markup {
                     None => "Nothing has been tracked yet.",
                 } }
         }
+        @if found.is_cut { p.hint { "Only the newest " (MESSAGES_MAX) " are shown; narrow the search." } }
         @if !found.rows.is_empty() {
             (table("Messages, the newest first", &["Message", "Accepted", "From", "To", "State", "By", "Subject"], &html! {
                 @for (id, cells) in &found.rows {
@@ -102,7 +104,6 @@ fn findings(found: &TraceFindings) -> Markup {
                     }
                 }
             }))
-            @if found.rows.len() == MESSAGES_MAX { p.hint { "Only the newest " (MESSAGES_MAX) " are shown: ask for less." } }
         }
         @if !found.others.is_empty() {
             section aria-labelledby="others" {
@@ -128,8 +129,8 @@ fn form(query: &TraceQuery) -> Markup {
                 } }
             label { "Reason" input name="reason" value=(query.reason) placeholder="starttls-not-offered"; }
             label { "TLS" input name="tls" value=(query.tls) placeholder="TLSv1.3, plaintext"; }
-            label { "From the day" input type="date" name="since" value=(query.since); }
-            label { "To the day" input type="date" name="until" value=(query.until); }
+            label { "From the day (UTC)" input type="date" name="since" value=(query.since); }
+            label { "To the day (UTC)" input type="date" name="until" value=(query.until); }
             button { "Search" }
         }
     }

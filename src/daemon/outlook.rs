@@ -9,7 +9,7 @@ use super::coming::coming;
 use super::reload::Reloader;
 use crate::admin::MonitoringSource;
 use crate::connector::PresentedName;
-use crate::console::{Outlook, OwnCertificate};
+use crate::console::{Outlook, SiteCertificate};
 use crate::mail::{Clock, UnixMillis};
 
 /// The daemon, as the console sees it.
@@ -23,11 +23,11 @@ impl Outlook for ConsoleOutlook {
         coming(&self.reloader.base(), Clock::wall()).into_iter().collect()
     }
 
-    fn certificates(&self) -> Vec<OwnCertificate> {
+    fn certificates(&self) -> Vec<SiteCertificate> {
         let in_use = self.reloader.in_use.load();
         let one = |(id, identity): (&String, &Arc<crate::tls::Identity>)| {
             let facts = identity.facts();
-            OwnCertificate {
+            SiteCertificate {
                 id: id.clone(),
                 names: facts.names.iter().map(PresentedName::to_string).collect(),
                 issuer: facts.issuer.clone(),

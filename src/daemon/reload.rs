@@ -429,12 +429,12 @@ impl Operator for Reloader {
         })
     }
 
-    fn pause(self: Arc<Self>, name: String, paused: bool) -> PauseAnswer {
-        Box::pin(async move { self.set_paused(&name, paused).await })
+    fn pause(self: Arc<Self>, name: String, paused: bool, by: String) -> PauseAnswer {
+        Box::pin(async move { self.set_paused(&name, paused, &by).await })
     }
 
-    fn release(self: Arc<Self>, name: String, accept: bool) -> ReleaseAnswer {
-        Box::pin(async move { self.released(&name, accept).await })
+    fn release(self: Arc<Self>, name: String, accept: bool, by: String) -> ReleaseAnswer {
+        Box::pin(async move { self.released(&name, accept, &by).await })
     }
 
     fn begin_override(self: Arc<Self>, name: String, request: OverrideRequest, by: String) -> OverrideAnswer {
@@ -492,7 +492,7 @@ impl Reloader {
         }
     }
 
-    async fn set_paused(&self, name: &str, paused: bool) -> Result<Vec<Arc<str>>, String> {
+    async fn set_paused(&self, name: &str, paused: bool, by: &str) -> Result<Vec<Arc<str>>, String> {
         let table = self.live.table();
         let known: Vec<&str> = table.outbound.iter().map(|connector| &*connector.name).collect();
         // One that was paused and then removed can still be resumed.
@@ -503,13 +503,13 @@ impl Reloader {
         let names =
             names.map_err(|fault| format!("it can't be written down, and nothing has changed: {fault}"))?;
         self.scheduler.pause(name, paused).await;
-        tracing::warn!(connector = name, paused, "an operator has paused or resumed a connector");
+        tracing::warn!(connector = name, paused, by, "an operator has paused or resumed a connector");
         Ok(names.into_iter().map(Arc::from).collect())
     }
 }
 
 impl Reloader {
-    async fn released(self: Arc<Self>, name: &str, accept: bool) -> Result<(), String> {
+    async fn released(self: Arc<Self>, name: &str, accept: bool, by: &str) -> Result<(), String> {
         let (braking, of) = (Arc::clone(&self.braking), name.to_owned());
         let release = move || braking.release(&of, accept);
         let done = tokio::task::spawn_blocking(release).await.map_err(|fault| fault.to_string())?;
@@ -519,6 +519,7 @@ impl Reloader {
                 tracing::warn!(
                     connector = name,
                     accept,
+                    by,
                     "an operator has released a connector from its brake"
                 );
                 Ok(())

@@ -85,6 +85,11 @@ impl TraceFilter {
         (!all.is_empty()).then(|| all.join(" AND "))
     }
 
+    /// The dates that it takes, in milliseconds.
+    pub(super) fn span(&self) -> (i64, i64) {
+        (self.since.map_or(i64::MIN, |at| at.0), self.until.map_or(i64::MAX, |at| at.0))
+    }
+
     /// Adds what a word that says no more means: a queue ID, a Message-ID, an address or a domain.
     pub fn name(&mut self, what: &str) {
         let what = what.trim();

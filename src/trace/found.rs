@@ -1,6 +1,6 @@
 //! Which messages events are about, the newest first.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::filter::TraceFilter;
 use super::reader::TraceReader;
@@ -13,33 +13,38 @@ pub struct TracedMessages {
     pub messages: Vec<QueueId>,
     /// Events that are about no message.
     pub others: Vec<TracedEvent>,
+    /// Whether there may be more than these.
+    pub is_cut: bool,
 }
 
 impl TracedMessages {
-    /// Looks for events until enough messages have some.
+    /// Looks for events until there are `limit` messages, and no more than `limit` events that are about none: what
+    /// strangers cause takes no place from mail.
     ///
     /// # Errors
     /// The store can't be read.
     pub fn search(reader: &mut TraceReader, filter: &TraceFilter, limit: usize) -> rusqlite::Result<Self> {
-        let mut wanted = limit.saturating_mul(4).max(200);
-        loop {
-            let events = reader.search(filter, wanted)?;
-            let is_all = events.len() < wanted;
-            let (mut seen, mut found) = (BTreeSet::new(), Self { messages: Vec::new(), others: Vec::new() });
-            for event in events {
-                let full = found.messages.len().saturating_add(found.others.len()) >= limit;
-                match event.id.as_deref().and_then(|id| id.parse::<QueueId>().ok()) {
-                    Some(id) if !full && seen.insert(id) => found.messages.push(id),
-                    None if !full => found.others.push(event),
-                    Some(_) | None => {}
+        let (mut messages, mut seen, mut others) = (Vec::new(), HashSet::new(), Vec::new());
+        let (mut looked_at, mut is_cut) = (0_usize, false);
+        reader.look(filter, |seq, id| {
+            looked_at = looked_at.saturating_add(1);
+            match id {
+                Some(id) if seen.contains(&id) => {}
+                Some(id) if messages.len() < limit => {
+                    seen.insert(id);
+                    messages.push(id);
                 }
+                None if others.len() < limit => others.push(seq),
+                Some(_) | None => is_cut = true,
             }
-            let count = found.messages.len().saturating_add(found.others.len());
-            if is_all || count >= limit || wanted >= EVENTS_MAX {
-                return Ok(found);
-            }
-            wanted = wanted.saturating_mul(8).min(EVENTS_MAX);
+            is_cut |= looked_at >= EVENTS_MAX;
+            looked_at < EVENTS_MAX && (messages.len() < limit || !is_cut)
+        })?;
+        let mut found = Self { messages, others: Vec::new(), is_cut };
+        for seq in others {
+            found.others.extend(reader.event_at(seq)?);
         }
+        Ok(found)
     }
 
     /// Whether nothing was found.
@@ -66,4 +71,4 @@ impl TracedMessages {
 }
 
 /// Events that are looked through for messages.
-const EVENTS_MAX: usize = 100_000;
+const EVENTS_MAX: usize = 200_000;

@@ -6,6 +6,7 @@ mod code;
 mod decisions;
 mod filter;
 mod found;
+mod outline;
 mod reader;
 mod record;
 mod recorder;
@@ -22,6 +23,7 @@ pub use aside::{AsideFile, is_damage, set_aside, set_aside_in};
 pub use code::StoredWord;
 pub use filter::TraceFilter;
 pub use found::TracedMessages;
+pub use outline::MessageOutline;
 pub use reader::TraceReader;
 pub use record::{EventFacts, EventKind, TracedEvent};
 pub use recorder::{DroppedEvents, EventRecorder};
@@ -31,5 +33,5 @@ pub use tls_report::{
     DomainCount, ForcibleDemand, ForcibleDomain, PartnerShare, SecurityCount, TlsReport, TlsShare,
     TroubleCount, date_of_day,
 };
-pub use way::{clean, details, is_open, line, row, said};
+pub use way::{clean, details, is_open, line, said};
 pub use writer::TraceStore;

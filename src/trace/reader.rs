@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::code::StoredWord;
 use super::filter::TraceFilter;
+use super::outline::{MessageOutline, STATES};
 use super::record::{EventFacts, EventKind, TracedEvent};
 use super::schema::{self, STORE_FILE, TraceFault};
 use super::sums::{RequiredQuality, Sum, SumKey, TlsQuality};
@@ -68,6 +69,119 @@ impl TraceReader {
         })
     }
 
+    /// Which messages the events that match are about, the newest event first; `None`: about none. It goes on until `see`
+    /// says that it has seen enough, and reads no more of an event than that.
+    ///
+    /// # Errors
+    /// The database error.
+    pub(super) fn look(
+        &mut self,
+        filter: &TraceFilter,
+        mut see: impl FnMut(i64, Option<QueueId>) -> bool,
+    ) -> rusqlite::Result<()> {
+        self.frozen(|me| {
+            for part in me.parts_for(filter)?.into_iter().rev() {
+                let asked = PartQuery::new(part, filter, me.places(part, filter.span())?);
+                let mut statement = me.connection.prepare_cached(&asked.sql("e.seq, e.id", "DESC"))?;
+                let mut rows = statement.query(asked.values(i64::MAX))?;
+                while let Some(row) = rows.next()? {
+                    let id: Option<i64> = row.get(1)?;
+                    if !see(row.get(0)?, id.map(QueueId::from_number)) {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The event at a place.
+    pub(super) fn event_at(&mut self, seq: i64) -> rusqlite::Result<Option<TracedEvent>> {
+        self.frozen(|me| {
+            let parts = me.parts_for(&TraceFilter::default())?;
+            let Some(part) = parts.into_iter().find(|part| (part.first_seq..=part.last_seq).contains(&seq))
+            else {
+                return Ok(None);
+            };
+            let sql = format!("SELECT {ROW} FROM event_{} e WHERE e.seq = ?1", part.part);
+            let row = me.connection.prepare_cached(&sql)?.query_row([seq], stored_row).optional()?;
+            row.map(|row| me.shown(row)).transpose()
+        })
+    }
+
+    /// What a row about a message says of it, however much has happened to it.
+    ///
+    /// # Errors
+    /// The database error.
+    pub fn outline(&mut self, id: QueueId) -> rusqlite::Result<MessageOutline> {
+        self.frozen(|me| {
+            let (mut outline, number) = (MessageOutline::new(id), id.to_number());
+            let filter = TraceFilter { id: Some(id), ..TraceFilter::default() };
+            for part in me.parts_for(&filter)? {
+                let part = part.part;
+                for (kind, count) in me.counts(part, number)? {
+                    match EventKind::numbered(kind) {
+                        Some(EventKind::Delivered) => {
+                            outline.delivered = outline.delivered.saturating_add(count)
+                        }
+                        Some(EventKind::Failed) => outline.failed = outline.failed.saturating_add(count),
+                        Some(_) | None => {}
+                    }
+                }
+                let accepted = EventKind::Accepted.number();
+                let first = format!("ORDER BY e.kind = {accepted} DESC, e.seq LIMIT 1");
+                if outline.first.is_none() {
+                    outline.first = me.one(part, number, &first)?;
+                }
+                let states: Vec<String> = STATES.iter().map(|kind| kind.number().to_string()).collect();
+                let last = format!("AND e.kind IN ({}) ORDER BY e.seq DESC LIMIT 1", states.join(", "));
+                outline.last = me.one(part, number, &last)?.or(outline.last);
+                let handled = EventKind::Handled.number();
+                let handled = format!("AND e.kind = {handled} ORDER BY e.seq DESC LIMIT 1");
+                let handled = me.one(part, number, &handled)?;
+                outline.is_removed |=
+                    handled.is_some_and(|one| one.facts.handling.as_deref() == Some("removed"));
+            }
+            Ok(outline)
+        })
+    }
+
+    /// How many events of each kind a message has in a part.
+    fn counts(&self, part: i64, id: i64) -> rusqlite::Result<Vec<(u8, usize)>> {
+        let sql = format!("SELECT kind, COUNT(*) FROM event_{part} WHERE id = ?1 GROUP BY kind");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map([id], |row| {
+            let count: i64 = row.get(1)?;
+            Ok((row.get(0)?, usize::try_from(count).unwrap_or_default()))
+        })?;
+        rows.collect()
+    }
+
+    /// One event of a message in a part.
+    fn one(&mut self, part: i64, id: i64, which: &str) -> rusqlite::Result<Option<TracedEvent>> {
+        let sql = format!("SELECT {ROW} FROM event_{part} e WHERE e.id = ?1 {which}");
+        let row = self.connection.prepare_cached(&sql)?.query_row([id], stored_row).optional()?;
+        row.map(|row| self.shown(row)).transpose()
+    }
+
+    /// The newest events of a message, the oldest of them first; at most `limit`.
+    ///
+    /// # Errors
+    /// The database error.
+    pub fn latest(&mut self, id: QueueId, limit: usize) -> rusqlite::Result<Vec<TracedEvent>> {
+        let filter = TraceFilter { id: Some(id), ..TraceFilter::default() };
+        self.search(&filter, limit).map(|mut events| {
+            events.reverse();
+            events
+        })
+    }
+
+    /// Ends what is read, from another thread.
+    #[must_use]
+    pub fn interrupter(&self) -> rusqlite::InterruptHandle {
+        self.connection.get_interrupt_handle()
+    }
+
     /// The events after a place that match, the oldest first; at most `limit`.
     ///
     /// # Errors
@@ -116,11 +230,7 @@ impl TraceReader {
     /// # Errors
     /// The database error.
     pub fn timeline(&mut self, id: QueueId) -> rusqlite::Result<Vec<TracedEvent>> {
-        let filter = TraceFilter { id: Some(id), ..TraceFilter::default() };
-        self.search(&filter, TIMELINE_MAX).map(|mut events| {
-            events.reverse();
-            events
-        })
+        self.latest(id, TIMELINE_MAX)
     }
 
     /// The message that a report of ours is about.
@@ -207,30 +317,12 @@ impl TraceReader {
         filter: &TraceFilter,
         limit: usize,
     ) -> rusqlite::Result<Vec<TracedEvent>> {
-        let number = part.part;
-        let (since, until) =
-            (filter.since.map_or(i64::MIN, |at| at.0), filter.until.map_or(i64::MAX, |at| at.0));
-        let (low, high) = self.places(part, (since, until))?;
-        let (low, high) = (low.max(from), high);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let id = filter.id.map(QueueId::to_number);
-        let query = filter.query();
-        // The index is asked in its own order, so that only the rows that are shown are read.
-        let (tables, place, matching) = if query.is_some() {
-            let tables = format!("term_{number} t CROSS JOIN event_{number} e ON e.seq = t.rowid");
-            (tables, "t.rowid", format!("t.term_{number} MATCH ?1 AND"))
-        } else {
-            (format!("event_{number} e"), "e.seq", String::new())
-        };
-        let of_message = if id.is_some() { "AND e.id = ?6" } else { "" };
-        let sql = format!(
-            "SELECT e.seq, e.at, e.kind, e.id, e.decision, e.data FROM {tables}
-            WHERE {matching} {place} BETWEEN ?2 AND ?3 AND e.at BETWEEN ?4 AND ?5 {of_message}
-            ORDER BY {place} {order} LIMIT ?7"
-        );
+        let (low, high) = self.places(part, filter.span())?;
+        let asked = PartQuery::new(part, filter, (low.max(from), high));
         let rows: Vec<EventRow> = {
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![query, low, high, since, until, id, limit], stored_row)?;
+            let mut statement = self.connection.prepare_cached(&asked.sql(ROW, order))?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = statement.query_map(asked.values(limit), stored_row)?;
             rows.collect::<rusqlite::Result<_>>()?
         };
         rows.into_iter().map(|row| self.shown(row)).collect()
@@ -274,6 +366,44 @@ impl TraceReader {
     }
 }
 
+/// What is asked of one part.
+struct PartQuery {
+    part: i64,
+    query: Option<String>,
+    id: Option<i64>,
+    places: (i64, i64),
+    dates: (i64, i64),
+}
+
+impl PartQuery {
+    fn new(part: PartRow, filter: &TraceFilter, places: (i64, i64)) -> Self {
+        let id = filter.id.map(QueueId::to_number);
+        Self { part: part.part, query: filter.query(), id, places, dates: filter.span() }
+    }
+
+    /// The index is asked in its own order, so that only the rows that are shown are read.
+    fn sql(&self, columns: &str, order: &str) -> String {
+        let number = self.part;
+        let (tables, place, matching) = if self.query.is_some() {
+            let tables = format!("term_{number} t CROSS JOIN event_{number} e ON e.seq = t.rowid");
+            (tables, "t.rowid", format!("t.term_{number} MATCH ?1 AND"))
+        } else {
+            (format!("event_{number} e"), "e.seq", String::new())
+        };
+        let of_message = if self.id.is_some() { "AND e.id = ?6" } else { "" };
+        format!(
+            "SELECT {columns} FROM {tables}
+            WHERE {matching} {place} BETWEEN ?2 AND ?3 AND e.at BETWEEN ?4 AND ?5 {of_message}
+            ORDER BY {place} {order} LIMIT ?7"
+        )
+    }
+
+    fn values(&self, limit: i64) -> impl rusqlite::Params + '_ {
+        let ((low, high), (since, until)) = (self.places, self.dates);
+        (&self.query, low, high, since, until, self.id, limit)
+    }
+}
+
 struct EventRow {
     seq: i64,
     at: i64,
@@ -293,6 +423,9 @@ fn stored_row(row: &Row<'_>) -> rusqlite::Result<EventRow> {
         data: row.get(5)?,
     })
 }
+
+/// The columns of an event.
+const ROW: &str = "e.seq, e.at, e.kind, e.id, e.decision, e.data";
 
 /// `None`: a later version wrote it, of a kind, requirement or quality that this one does not know.
 fn sum_row(row: &Row<'_>) -> rusqlite::Result<Option<(SumKey, Sum)>> {

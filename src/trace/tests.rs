@@ -11,7 +11,9 @@ use crate::connector::{
 };
 use crate::mail::{Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::outcome::{Cause, ContentRecord, DeliveryRecord, Remote, Scope, Trouble};
-use crate::tracking::{ArrivalTimes, Event, MessageFacts, Observer as _, QueueHandling, TrackingSettings};
+use crate::tracking::{
+    AlarmTopic, ArrivalTimes, Event, MessageFacts, Observer as _, QueueHandling, TrackingSettings,
+};
 
 fn settings() -> TrackingSettings {
     TrackingSettings { enabled: true, keep: Duration::from_secs(90 * 24 * 3_600), bytes_max: 1 << 30 }
@@ -176,6 +178,37 @@ fn what_came_since_is_told_in_order_and_once() {
     assert!(new.iter().all(|event| event.id == Some(id.to_string())));
     let last = reader.last_seq().expect("a place");
     assert_eq!(reader.after(last, &TraceFilter::default(), 100).expect("an answer"), []);
+}
+
+/// What is about no message, and others cause, takes no place from messages; and a row needs few events.
+#[test]
+fn a_crowd_pushes_no_message_out_of_what_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let recorder = store.recorder();
+    let ids: Vec<QueueId> = (0..3).map(|number| tell(&recorder, number, "an invoice")).collect();
+    for number in 0..20 {
+        recorder.observe(&Event::Alarm { topic: AlarmTopic::Other, what: &format!("alarm {number}") });
+    }
+    done(store);
+    let mut reader = TraceReader::open(folder.path()).expect("a store");
+    let mut search =
+        |filter: &TraceFilter, limit| TracedMessages::search(&mut reader, filter, limit).expect("an answer");
+    let all = search(&TraceFilter::default(), 10);
+    assert_eq!((all.messages.len(), all.others.len(), all.is_cut), (3, 10, true));
+    let some = search(&TraceFilter { kinds: vec![EventKind::Delivered], ..TraceFilter::default() }, 3);
+    assert_eq!((some.messages.len(), some.others.len(), some.is_cut), (3, 0, false));
+    let two = search(&TraceFilter { domain: text("b.example"), ..TraceFilter::default() }, 2);
+    assert_eq!((two.messages, two.is_cut), (vec![ids[2], ids[1]], true));
+
+    let outline = reader.outline(ids[0]).expect("an answer");
+    let row = outline.row();
+    assert_eq!(
+        (row[0].as_str(), row[2].as_str(), row[4].as_str()),
+        (&*ids[0].to_string(), "<Ada0@a.example>", "delivered")
+    );
+    assert_eq!((row[5].as_str(), row[6].as_str()), ("bank", "an invoice"));
+    assert_eq!(outline.into_first().map(|event| event.event), text("accepted"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::record::{EventFacts, TracedEvent};
 use crate::connector::DecisionRecord;
-use crate::mail::{QueueId, moves_text};
+use crate::mail::moves_text;
 
 /// What happened, on the first line of an event.
 #[must_use]
@@ -110,35 +110,7 @@ pub fn is_open(events: &[TracedEvent]) -> bool {
         && !events.iter().any(|event| event.facts.handling.as_deref() == Some("removed"))
 }
 
-/// A message in one row: ID, date, sender, recipients, state, connector, subject.
-#[must_use]
-pub fn row(id: QueueId, events: &[TracedEvent]) -> Vec<String> {
-    let first = events.iter().find(|event| event.event == "accepted").or_else(|| events.first());
-    let facts = first.map(|first| first.facts.clone()).unwrap_or_default();
-    let at = first.map(|first| first.at.clone()).unwrap_or_default();
-    let (from, to) = (facts.reverse_path.clone().unwrap_or_default(), recipients(&facts));
-    let last = events.iter().rev().find(|event| STATES.contains(&event.event.as_str()));
-    let by = last.or(first).and_then(connector).unwrap_or_default();
-    let state = state(events, last);
-    let subject: String = facts.subject.unwrap_or_default().chars().take(40).collect();
-    let cells = [id.to_string(), at, format!("<{from}>"), to, state, by, subject];
-    cells.iter().map(|cell| clean(cell)).collect()
-}
-
-/// How it stands with a message: how its recipients have ended, or the last that happened.
-fn state(events: &[TracedEvent], last: Option<&TracedEvent>) -> String {
-    if events.iter().any(|event| event.facts.handling.as_deref() == Some("removed")) {
-        return "removed".to_owned();
-    }
-    let ended = |word: &str| events.iter().any(|event| event.event == word);
-    match (is_open(events), ended("delivered"), ended("failed")) {
-        (false, true, true) => "part failed".to_owned(),
-        (true, true, _) | (true, _, true) => "under way".to_owned(),
-        (true | false, ..) => last.map_or_else(|| "accepted".to_owned(), |last| last.event.clone()),
-    }
-}
-
-fn recipients(facts: &EventFacts) -> String {
+pub(super) fn recipients(facts: &EventFacts) -> String {
     let mut all = facts.recipients.iter().chain(&facts.forward_path);
     let first = all.next().map_or_else(|| "-".to_owned(), |to| format!("<{to}>"));
     match facts.recipient_count.unwrap_or(1).saturating_sub(1) {
@@ -168,7 +140,7 @@ pub fn line(event: &TracedEvent) -> String {
     clean(&text)
 }
 
-fn connector(event: &TracedEvent) -> Option<String> {
+pub(super) fn connector(event: &TracedEvent) -> Option<String> {
     let decided = event.decision.as_ref().and_then(|decision| decision.connector.clone());
     decided.or_else(|| event.facts.connector.clone())
 }
@@ -190,6 +162,3 @@ fn duration(ms: u64) -> String {
 pub fn clean(text: &str) -> String {
     text.chars().map(|c| if moves_text(c) { '\u{fffd}' } else { c }).collect()
 }
-
-/// Events that say how it stands with a message, for a list.
-const STATES: [&str; 5] = ["delivered", "deferred", "rerouted", "failed", "held"];

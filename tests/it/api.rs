@@ -72,7 +72,12 @@ async fn a_reader_sees_and_an_operator_acts() {
         String::from_utf8_lossy(&way.stdout).contains("removed by ada (token)").then_some(())
     })
     .await;
-    assert!(daemon.log().contains("handling=removed by=\"ada (token)\""), "{}", daemon.log());
+    let line = "handling=removed by=\"ada (token)\"";
+    eventually("the removal in the log", LONG, async || daemon.log().contains(line).then_some(())).await;
+    let paused = ask(&daemon, "POST", "/connectors/bank/pause", OPERATOR, None).await;
+    assert_eq!(paused.status, 200, "{}", paused.body);
+    let line = "paused=true by=\"ada (token)\"";
+    eventually("the pause in the log", LONG, async || daemon.log().contains(line).then_some(())).await;
     daemon.stop().await;
 }
 
@@ -92,5 +97,15 @@ async fn answers_are_for_no_browser_to_keep_or_share() {
     let faulty = ask(&daemon, "GET", "/queue/nonsense", READER, None).await;
     assert_eq!(faulty.status, 400);
     assert!(faulty.json()["error"].as_str().unwrap().contains("nonsense"), "{}", faulty.body);
+    for (method, path, token, status) in [
+        ("GET", "/nothing", READER, 404),
+        ("GET", "/reload", OPERATOR, 405),
+        ("GET", "/status", "short", 401),
+        ("POST", "/reload", READER, 403),
+    ] {
+        let answer = ask(&daemon, method, path, token, None).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.body);
+        assert!(answer.json()["error"].is_string(), "{}", answer.body);
+    }
     daemon.stop().await;
 }

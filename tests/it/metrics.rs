@@ -219,7 +219,7 @@ async fn without_a_token_only_health_is_told() {
         assert!(refused.contains("www-authenticate: Bearer"), "{refused}");
         assert!(!refused.contains("sealpost_"), "{refused}");
     }
-    let elsewhere = get(&daemon, "/queue", &bearer(TOKEN)).await;
+    let elsewhere = get(&daemon, "/elsewhere", &bearer(TOKEN)).await;
     assert!(elsewhere.starts_with("HTTP/1.1 404 "), "{elsewhere}");
     let modern = format!("{}Accept: application/openmetrics-text;version=1.0.0\r\n", bearer(TOKEN));
     let modern = get(&daemon, "/metrics", &modern).await;
