@@ -27,7 +27,7 @@ pub use serve::{ControlFault, ControlSocket};
 pub use settings::AdminSettings;
 pub use site::{AdminSite, MonitoringSource};
 pub use tcp::{AdminFault, AdminListener};
-pub use tokens::{BearerToken, Role, TokenFault, Tokens};
+pub use tokens::{BearerToken, Role, TokenFault, TokenLines, Tokens};
 pub use view::{
     ActRequest, ActionResult, ActionTally, BrakeView, Change, ChangeKind, ConnectorView, Connectors,
     DatabaseSize, Direction, DrainReport, ErrorAnswer, HintView, LaneStatus, LanesView, ListQuery,

@@ -1,5 +1,6 @@
 //! The tokens of the admin listener, and what their bearers may do. Only their digests are kept.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -40,10 +41,17 @@ impl Role {
 }
 
 /// What is kept of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct TokenDigest([u8; 32]);
 
-/// A text is not a token. It does not quote the text.
+/// The lines of the file so far: what one says must not contradict another.
+#[derive(Debug, Default)]
+pub struct TokenLines {
+    tokens: HashSet<TokenDigest>,
+    roles: HashMap<Arc<str>, Role>,
+}
+
+/// A line has no token, or contradicts one above it. It does not quote the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
     /// It could be guessed.
@@ -60,6 +68,30 @@ pub enum TokenFault {
     /// The name could not be shown in a log.
     #[error("a name has at most {NAME_LENGTH_MAX} letters, digits, dots, hyphens and underscores")]
     Name,
+    /// Whose it is would depend on the order of the lines.
+    #[error("this token is listed twice; remove it here or on the line above, or make another one")]
+    Twice,
+    /// Who is on two lines has a new token before the old one goes; he is the same on both.
+    #[error(
+        "this name has another role on a line above, and a line without a name is of the reader \"reader\"; write the \
+         same role on each line of a name, or another name"
+    )]
+    Roles,
+}
+
+impl TokenLines {
+    /// Parses the next line of the file. A name may be on several lines, so that a token is replaced without a gap.
+    ///
+    /// # Errors
+    /// [`TokenFault`] as of [`BearerToken::parse`], or if a line above has the token, or the name with another role.
+    pub fn parse(&mut self, line: &str) -> Result<BearerToken, TokenFault> {
+        let token = BearerToken::parse(line)?;
+        if !self.tokens.insert(token.digest) {
+            return Err(TokenFault::Twice);
+        }
+        let role = *self.roles.entry(Arc::clone(&token.name)).or_insert(token.role);
+        if role == token.role { Ok(token) } else { Err(TokenFault::Roles) }
+    }
 }
 
 impl BearerToken {
@@ -176,6 +208,26 @@ mod tests {
         assert_eq!(line(&format!("operator {TOKEN}")), Err(TokenFault::Form));
         assert_eq!(line(&format!("operator a=b {TOKEN}")), Err(TokenFault::Name));
         assert!(Role::Reader < Role::Operator);
+    }
+
+    #[test]
+    fn no_line_contradicts_another() {
+        let other = TOKEN.to_uppercase();
+        let last = |lines: &[&str]| {
+            let mut file = TokenLines::default();
+            let (last, above) = lines.split_last().expect("a line");
+            above.iter().for_each(|line| assert!(file.parse(line).is_ok(), "{line}"));
+            file.parse(last).map(|token| token.role)
+        };
+        let operator = format!("operator ada {TOKEN}");
+        let (reader, replaced) = (format!("reader ada {other}"), format!("operator ada {other}"));
+        assert_eq!(last(&[&operator, &replaced]), Ok(Role::Operator), "a token is being replaced");
+        assert_eq!(last(&[TOKEN, &other]), Ok(Role::Reader), "two without a name");
+        assert_eq!(last(&[&operator, &operator]), Err(TokenFault::Twice));
+        assert_eq!(last(&[&operator, &format!("reader eve {TOKEN}")]), Err(TokenFault::Twice));
+        assert_eq!(last(&[TOKEN, &operator]), Err(TokenFault::Twice));
+        assert_eq!(last(&[&operator, &reader]), Err(TokenFault::Roles));
+        assert_eq!(last(&[&other, &format!("operator reader {TOKEN}")]), Err(TokenFault::Roles));
     }
 
     #[test]

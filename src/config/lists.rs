@@ -11,7 +11,7 @@ use super::files::{FILE_BYTES_MAX, is_readable_by_others, read as read_file};
 use super::keys::Text;
 use super::named::{Lists, Revisions};
 use super::{schema, units};
-use crate::admin::{BearerToken, Tokens};
+use crate::admin::{TokenLines, Tokens};
 use crate::connector::{DomainPattern, Recipients, Users};
 
 /// Reads all such files; faults are reported at the keys that name them.
@@ -55,7 +55,8 @@ fn tokens(text: &Text, base: &Path, report: &mut Report<'_>) -> Tokens {
             format!("{0} can be read by every user of this machine; run \"chmod 640 {0}\"", path.display());
         report.fault(text.span(), words);
     }
-    let token = |written: &str| BearerToken::parse(written).map_err(|fault| fault.to_string());
+    let mut lines = TokenLines::default();
+    let token = |written: &str| lines.parse(written).map_err(|fault| fault.to_string());
     let nothing = "has no token; write one a line, made with \"openssl rand -hex 32\"";
     Tokens::new(one_a_line((text, base), ("a file of tokens", FILE_BYTES_MAX), token, nothing, report))
 }
@@ -83,7 +84,7 @@ fn networks(text: &Text, base: &Path, report: &mut Report<'_>) -> Vec<IpNet> {
 fn one_a_line<T>(
     (text, base): (&Text, &Path),
     (what, octets_max): (&str, u64),
-    parse: impl Fn(&str) -> Result<T, String>,
+    mut parse: impl FnMut(&str) -> Result<T, String>,
     nothing: &str,
     report: &mut Report<'_>,
 ) -> Vec<T> {

@@ -193,3 +193,24 @@ async fn a_session_ends_with_its_token_and_by_logging_out() {
     assert_eq!(gone.status, 303, "the token has been removed");
     scene.daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_tokens_that_contradict_each_other_are_refused() {
+    let scene = Scene::start().await;
+    let other = READER.to_uppercase();
+    for (lines, fault) in [
+        (format!("reader grafana {READER}\noperator ada {READER}\n"), "line 2: this token is listed twice"),
+        (format!("operator ada {READER}\n\nreader ada {other}\n"), "line 3: this name has another role"),
+    ] {
+        write_tokens(&scene.site, &lines);
+        let check = scene.daemon.command(&["check"]).await;
+        let said = [check.stdout, check.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(!check.status.success() && said.contains(fault), "{said}");
+        assert!(!said.contains(READER), "{said}");
+    }
+    write_tokens(&scene.site, &format!("operator ada {OPERATOR}\noperator ada {READER}\n"));
+    let check = scene.daemon.command(&["check"]).await;
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    scene.daemon.stop().await;
+}
