@@ -188,7 +188,7 @@ pub(super) async fn act(
         "release" => QueueAction::Release,
         "bounce" => QueueAction::Bounce,
         "remove" => QueueAction::Remove,
-        _ => return failed(&visitor, StatusCode::NOT_FOUND, "There is nothing of that name to do."),
+        _ => return failed(&visitor, StatusCode::NOT_FOUND, "Unknown action."),
     };
     match console.control.act_on(id.clone(), action, asker).await {
         Ok(()) if matches!(action, QueueAction::Bounce | QueueAction::Remove) => {

@@ -72,7 +72,8 @@ pub(super) fn failed(visitor: &Visitor, status: StatusCode, why: &str) -> Respon
         p.bad role="alert" { (clean(why)) }
         p { a href="/" { "To the overview" } }
     };
-    (status, page(visitor, "", "This was not done", &body)).into_response()
+    let title = if status == StatusCode::NOT_FOUND { "Not found" } else { "This was not done" };
+    (status, page(visitor, "", title, &body)).into_response()
 }
 
 /// The same for what the daemon refused.

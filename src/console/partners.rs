@@ -101,7 +101,7 @@ pub(super) async fn act(
     let paused = match deed.as_str() {
         "pause" => true,
         "resume" => false,
-        _ => return failed(&visitor, StatusCode::NOT_FOUND, "There is nothing of that name to do."),
+        _ => return failed(&visitor, StatusCode::NOT_FOUND, "Unknown action."),
     };
     match console.control.set_paused(&name, paused, &asker).await {
         Ok(()) => Redirect::to("/partners").into_response(),

@@ -1,7 +1,8 @@
 //! The search for messages, also of those that have left.
 
 use axum::extract::{Query, State};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -9,7 +10,7 @@ use super::page::{page, table};
 use super::sessions::Visitor;
 use super::site::Console;
 use crate::mail::{QueueId, UnixMillis, rfc3339};
-use crate::trace::{self, EventKind, StoredWord as _, TraceFilter, TracedEvent, TracedMessages};
+use crate::trace::{self, EventKind, StoredWord as _, TraceFilter, TracedEvent, TracedMessages, clean};
 
 /// What is looked for; an empty field asks for nothing.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -30,10 +31,6 @@ pub(super) struct TraceQuery {
 impl TraceQuery {
     fn filter(&self) -> TraceFilter {
         let asked = |value: &str| (!value.trim().is_empty()).then(|| value.trim().to_owned());
-        let day = |value: &str, time: &str| {
-            let at: Option<jiff::Timestamp> = format!("{}T{time}Z", value.trim()).parse().ok();
-            at.map(|at| UnixMillis(at.as_millisecond()))
-        };
         let mut filter = TraceFilter {
             subject: self.subject.split_whitespace().map(str::to_owned).collect(),
             partner: asked(&self.partner),
@@ -41,8 +38,8 @@ impl TraceQuery {
             kinds: EventKind::named(self.event.trim()).into_iter().collect(),
             reason: asked(&self.reason),
             tls: asked(&self.tls),
-            since: day(&self.since, "00:00:00"),
-            until: day(&self.until, "23:59:59.999"),
+            since: day(&self.since, DAY_BEGINS),
+            until: day(&self.until, DAY_ENDS),
             ..TraceFilter::default()
         };
         if let Some(what) = asked(&self.q) {
@@ -50,6 +47,27 @@ impl TraceQuery {
         }
         filter
     }
+
+    /// What the query has that means nothing; without it, more would be found than was asked for.
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let event = self.event.trim();
+        if !event.is_empty() && EventKind::named(event).is_none() {
+            faults.push(format!("There is no event \"{}\".", clean(event)));
+        }
+        for (value, time) in [(&self.since, DAY_BEGINS), (&self.until, DAY_ENDS)] {
+            if !value.trim().is_empty() && day(value, time).is_none() {
+                faults.push(format!("\"{}\" is not a date: write it as 2026-01-31.", clean(value)));
+            }
+        }
+        faults
+    }
+}
+
+/// When a day begins or ends.
+fn day(value: &str, time: &str) -> Option<UnixMillis> {
+    let at: jiff::Timestamp = format!("{}T{time}Z", value.trim()).parse().ok()?;
+    Some(UnixMillis(at.as_millisecond()))
 }
 
 /// What was found: rows of messages, other events in words, and since when anything is kept.
@@ -66,6 +84,11 @@ pub(super) async fn search(
     visitor: Visitor,
     Query(query): Query<TraceQuery>,
 ) -> Response {
+    let faults = query.faults();
+    if !faults.is_empty() {
+        let body = html! { (form(&query)) @for fault in &faults { p.bad role="alert" { (fault) } } };
+        return (StatusCode::BAD_REQUEST, page(&visitor, "/trace", "Trace", &body)).into_response();
+    }
     let filter = query.filter();
     let found = console.tracked(move |reader| {
         let found = TracedMessages::search(reader, &filter, MESSAGES_MAX)?;
@@ -137,3 +160,28 @@ fn form(query: &TraceQuery) -> Markup {
 }
 
 const MESSAGES_MAX: usize = 100;
+const DAY_BEGINS: &str = "00:00:00";
+const DAY_ENDS: &str = "23:59:59.999";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_understood_is_said() {
+        let faults = |event: &str, since: &str, until: &str| {
+            let query = TraceQuery {
+                event: event.to_owned(),
+                since: since.to_owned(),
+                until: until.to_owned(),
+                ..TraceQuery::default()
+            };
+            query.faults().join(" ")
+        };
+        assert_eq!(faults("", "", " "), "");
+        assert_eq!(faults("deferred", "2026-01-31", "2026-02-28"), "");
+        assert_eq!(faults("bogus", "", ""), "There is no event \"bogus\".");
+        assert_eq!(faults("", "2026-02-30", ""), "\"2026-02-30\" is not a date: write it as 2026-01-31.");
+        assert_eq!(faults("", "", "soon"), "\"soon\" is not a date: write it as 2026-01-31.");
+    }
+}
