@@ -4,23 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Form;
+use axum::body::to_bytes;
+use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Query, Request, State};
-use axum::http::header::{COOKIE, SET_COOKIE};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::header::{ALLOW, CONTENT_TYPE, COOKIE, HOST, ORIGIN, REFERRER_POLICY, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
 
-use super::page::{bare, escaped, refused};
-use super::sessions::Visitor;
+use super::page::{bare, escaped, failed, refused};
+use super::sessions::{Presence, Visitor};
 use super::site::Console;
 use crate::admin::{Asker, Refusal, Role};
 
-/// Where to go after the login.
+/// Where to go after the login, and whether a form was lost on the way to it.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct LoginQuery {
     next: Option<String>,
+    #[serde(default)]
+    lost: bool,
 }
 
 /// The form of the door.
@@ -36,28 +40,84 @@ pub(super) struct SealForm {
     seal: String,
 }
 
-/// Lets a request pass that has a session.
+/// Lets a request pass that has a session. What no page answers is a page all the same.
 pub(super) async fn admit(State(console): State<Console>, mut request: Request, next: Next) -> Response {
-    let tokens = console.tokens.load();
-    let visitor = cookie(request.headers())
-        .and_then(|cookie| console.sessions.visit(cookie, |token| tokens.has(token)));
-    if let Some(visitor) = visitor {
-        request.extensions_mut().insert(visitor);
-        return next.run(request).await;
+    let Some(visitor) = visitor(&console, request.headers()) else {
+        return Redirect::to(&way_in(request.method(), request.uri())).into_response();
+    };
+    request.extensions_mut().insert(visitor.clone());
+    dressed(&visitor, next.run(request).await).await
+}
+
+/// What is nowhere: a page for whoever has a session.
+pub(super) async fn nowhere(State(console): State<Console>, headers: HeaderMap) -> Response {
+    let status = StatusCode::NOT_FOUND;
+    match visitor(&console, &headers) {
+        Some(visitor) => failed(&visitor, status, "There is no such page."),
+        None => status.into_response(),
     }
-    let asked = request.uri().path_and_query().map_or("/", |asked| asked.as_str());
-    // What was sent by a form is not sent again after the login.
-    let back = if request.method() == Method::GET { asked } else { "/" };
-    Redirect::to(&format!("/login?next={}", escaped(back))).into_response()
+}
+
+fn visitor(console: &Console, headers: &HeaderMap) -> Option<Visitor> {
+    let tokens = console.tokens.load();
+    let presence = if headers.contains_key(REFRESH) { Presence::Refresh } else { Presence::Person };
+    cookies(headers, &console.sessions.cookie_name)
+        .find_map(|cookie| console.sessions.visit(cookie, presence, |token| tokens.has(token)))
+}
+
+/// Where whoever has no session goes. What a form sent is not sent again after the login: he gets the form's page again.
+fn way_in(method: &Method, asked: &Uri) -> String {
+    if method.is_safe() {
+        let asked = asked.path_and_query().map_or("/", |asked| asked.as_str());
+        return format!("/login?next={}", escaped(asked));
+    }
+    match asked.path() {
+        "/logout" => "/login".to_owned(),
+        path => format!("/login?lost=true&next={}", escaped(page_of_form(path))),
+    }
+}
+
+/// The page whose form is sent to a path.
+fn page_of_form(path: &str) -> &str {
+    match path.rsplit_once('/') {
+        Some((page, _)) if page == "/queue" || page.starts_with("/queue/") => page,
+        _ if path.starts_with("/connectors/") => "/partners",
+        _ => "/",
+    }
+}
+
+/// A refusal that came as plain text, from whatever reads requests, as a page with what the text says.
+async fn dressed(visitor: &Visitor, answer: Response) -> Response {
+    let kind = answer.headers().get(CONTENT_TYPE);
+    let is_page = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let status = answer.status();
+    if is_page || !status.is_client_error() {
+        return answer;
+    }
+    let (head, body) = answer.into_parts();
+    let said = to_bytes(body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    let why = match status {
+        StatusCode::METHOD_NOT_ALLOWED => "This address only takes a form of its page.".to_owned(),
+        _ => format!("The request is not understood. {}", String::from_utf8_lossy(&said)),
+    };
+    // What can't be read is one thing to people, however the library tells it apart.
+    let status = if status == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { status };
+    let mut page = failed(visitor, status, why.trim_end());
+    if let Some(allow) = head.headers.get(ALLOW) {
+        page.headers_mut().insert(ALLOW, allow.clone());
+    }
+    page
 }
 
 /// The page that asks for a token.
-pub(super) async fn show(Query(query): Query<LoginQuery>) -> Response {
-    page(query.next.as_deref(), None)
+pub(super) async fn show(query: Result<Query<LoginQuery>, QueryRejection>) -> Response {
+    let query = query.map(|Query(query)| query).unwrap_or_default();
+    let why = query.lost.then_some("Your session had ended; what you sent was not done.");
+    page(query.next.as_deref(), why)
 }
 
 fn page(next: Option<&str>, why: Option<&str>) -> Response {
-    bare(
+    let mut page = bare(
         "Log in",
         &html! {
             main.door {
@@ -75,19 +135,26 @@ fn page(next: Option<&str>, why: Option<&str>) -> Response {
                 }
                 p.hint {
                     "One of the lines of " code { "token_file" } " in " code { "[admin]" } ": "
-                    code { "reader NAME TOKEN" } " sees everything, " code { "operator NAME TOKEN" } " acts as well."
+                    code { "reader NAME TOKEN" } " sees all but the content of messages, " code { "operator NAME TOKEN" } " acts as well."
                 }
             }
         },
-    )
+    );
+    // By "no-referrer" a browser would say that this form is of the origin "null".
+    page.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    page
 }
 
-/// Begins a session. Whoever has no token waits, so that guessing takes long.
+/// Begins a session, in place of the one that the browser had. Whoever has no token waits, so that guessing takes long.
 pub(super) async fn log_in(
     State(console): State<Console>,
     headers: HeaderMap,
-    Form(form): Form<LoginForm>,
+    form: Result<Form<LoginForm>, FormRejection>,
 ) -> Response {
+    let Ok(Form(form)) = form else {
+        return (StatusCode::BAD_REQUEST, page(None, Some("The form is not understood; send it again.")))
+            .into_response();
+    };
     let next = form.next.as_deref().filter(|next| is_ours(next));
     if is_of_another_site(&headers) {
         return (StatusCode::FORBIDDEN, page(next, Some("The form was sent by another site.")))
@@ -100,11 +167,14 @@ pub(super) async fn log_in(
         let why = "This is not one of the tokens of token_file.";
         return (StatusCode::UNAUTHORIZED, page(next, Some(why))).into_response();
     };
-    let Some(cookie) = console.sessions.begin(token) else {
-        let why = "This machine has no randomness for a session.";
+    end_all(&console, &headers);
+    let tokens = console.tokens.load();
+    let Some(cookie) = console.sessions.begin(token, |token| tokens.has(token)) else {
+        let why = "No session could be created; try again.";
         return (StatusCode::SERVICE_UNAVAILABLE, page(next, Some(why))).into_response();
     };
-    let set = format!("{COOKIE_NAME}={cookie}; Path=/; HttpOnly; SameSite=Strict");
+    let name = &console.sessions.cookie_name;
+    let set = format!("{name}={cookie}; Path=/; HttpOnly; SameSite=Strict");
     ([(SET_COOKIE, set)], Redirect::to(next.unwrap_or("/"))).into_response()
 }
 
@@ -118,11 +188,15 @@ pub(super) async fn log_out(
     if let Err(fault) = visitor.sealed(&form) {
         return refused(&visitor, &fault);
     }
-    if let Some(cookie) = cookie(&headers) {
-        console.sessions.end(cookie);
-    }
-    let gone = format!("{COOKIE_NAME}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    end_all(&console, &headers);
+    let name = &console.sessions.cookie_name;
+    let gone = format!("{name}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
     ([(SET_COOKIE, gone)], Redirect::to("/login")).into_response()
+}
+
+/// Ends the sessions that a browser has.
+fn end_all(console: &Console, headers: &HeaderMap) {
+    cookies(headers, &console.sessions.cookie_name).for_each(|cookie| console.sessions.end(cookie));
 }
 
 impl Visitor {
@@ -159,24 +233,35 @@ impl<S: Sync> axum::extract::FromRequestParts<S> for Visitor {
     }
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value)
+/// The cookies of a name. What else is in the header, in whatever octets, is of other servers on this host.
+fn cookies<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h [u8]> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|all| all.as_bytes().split(|octet| *octet == b';'));
+    pairs.filter_map(move |pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
-/// Whether a browser says that the page was of another site. Others than browsers say nothing.
+/// Whether a browser says that the page was of another site. It says so itself where the connection is secure; elsewhere it says
+/// where the page was from. Others than browsers say nothing.
 fn is_of_another_site(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
-    site.is_some_and(|site| site != "same-origin" && site != "none")
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site != "same-origin" && site != "none";
+    }
+    let Some(origin) = headers.get(ORIGIN) else { return false };
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    !origin.zip(host).is_some_and(|((_, origin), host)| origin.eq_ignore_ascii_case(host))
 }
 
-/// A place below ours, not another host.
+/// A place below ours, not another host. Browsers leave out tabs and the like, and take `\` for `/`.
 fn is_ours(next: &str) -> bool {
-    next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n'])
+    next.starts_with('/')
+        && !next.starts_with("//")
+        && next.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'\\')
 }
 
-const COOKIE_NAME: &str = "sealpost-console";
+/// What the script of the overview sends when it keeps the page current.
+const REFRESH: &str = "x-sealpost-refresh";
+/// Octets of a refusal that are shown.
+const REFUSAL_BYTES_MAX: usize = 4 << 10;
 /// As for a wrong token of the API.
 const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 
@@ -188,13 +273,87 @@ mod tests {
     fn only_places_of_ours_are_gone_to() {
         for (next, ours) in [
             ("/queue?x=1", true),
+            ("/trace?q=%09&since=2026-01-01", true),
             ("//evil.test/", false),
             ("https://evil.test", false),
             ("/\\evil.test", false),
+            ("/\t/evil.test/", false),
+            ("/\n/evil.test/", false),
+            ("/\r/evil.test/", false),
+            ("/\0/evil.test/", false),
+            ("/\x01", false),
+            ("/\x7f/evil.test/", false),
+            ("/ /evil.test/", false),
+            ("/\u{a0}/evil.test/", false),
+            ("\t//evil.test/", false),
             ("", false),
         ] {
-            assert_eq!(is_ours(next), ours, "{next}");
+            assert_eq!(is_ours(next), ours, "{next:?}");
         }
         assert_eq!(escaped("/trace?q=a b&c"), "/trace%3Fq%3Da%20b%26c");
+    }
+
+    #[test]
+    fn a_lost_form_leads_to_its_page() {
+        for (method, asked, way) in [
+            (Method::GET, "/queue/A/hold?x=1", "/login?next=/queue/A/hold%3Fx%3D1"),
+            (Method::HEAD, "/trace", "/login?next=/trace"),
+            (Method::POST, "/queue/A/hold", "/login?lost=true&next=/queue/A"),
+            (Method::POST, "/queue/hold", "/login?lost=true&next=/queue"),
+            (Method::POST, "/connectors/bank/pause", "/login?lost=true&next=/partners"),
+            (Method::POST, "/logout", "/login"),
+            (Method::POST, "/reports", "/login?lost=true&next=/"),
+        ] {
+            assert_eq!(way_in(&method, &Uri::from_static(asked)), way, "{method} {asked}");
+        }
+    }
+
+    fn headers(lines: &[(&'static str, &'static [u8])]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_bytes(value).expect("a value"));
+        }
+        headers
+    }
+
+    #[test]
+    fn every_cookie_of_the_name_is_tried_and_no_other_is_in_the_way() {
+        let found = |lines: &[(&'static str, &'static [u8])]| {
+            let headers = headers(lines);
+            let found = cookies(&headers, "us").map(|value| String::from_utf8_lossy(value).into_owned());
+            found.collect::<Vec<_>>().join(",")
+        };
+        for (all, expected) in [
+            (&[("cookie", b"us=1".as_slice())][..], "1"),
+            (&[("cookie", b"us=bad; us=good")], "bad,good"),
+            (&[("cookie", b"other=\xff\xe4; us=good;lone;=")], "good"),
+            (&[("cookie", b"xus=1; us2=2; us; us =3;us=a=b")], "a=b"),
+            (&[("cookie", b"us=1"), ("cookie", b" us=2")], "1,2"),
+            (&[], ""),
+        ] {
+            assert_eq!(found(all), expected, "{all:?}");
+        }
+    }
+
+    #[test]
+    fn a_browser_says_whose_form_it_is() {
+        let host = ("host", b"gw1.localhost:9925".as_slice());
+        for (lines, foreign) in [
+            (&[host][..], false),
+            (&[host, ("origin", b"http://gw1.localhost:9925")], false),
+            (&[host, ("origin", b"http://GW1.localhost:9925")], false),
+            (&[host, ("origin", b"http://gw1.localhost:8080")], true),
+            (&[host, ("origin", b"http://evil.test")], true),
+            (&[host, ("origin", b"null")], true),
+            (&[host, ("origin", b"\xff")], true),
+            (&[("origin", b"http://gw1.localhost:9925")], true),
+            (&[host, ("sec-fetch-site", b"cross-site"), ("origin", b"http://gw1.localhost:9925")], true),
+            (&[host, ("sec-fetch-site", b"same-site")], true),
+            // Behind a proxy with another Host, the browser's own word counts.
+            (&[host, ("sec-fetch-site", b"same-origin"), ("origin", b"https://console.example")], false),
+            (&[host, ("sec-fetch-site", b"none")], false),
+        ] {
+            assert_eq!(is_of_another_site(&headers(lines)), foreign, "{lines:?}");
+        }
     }
 }

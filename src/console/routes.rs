@@ -30,6 +30,7 @@ impl Console {
             .route("/assets/console.css", get(|| asset("text/css; charset=utf-8", STYLE)))
             .route("/assets/console.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
             .merge(guarded)
+            .fallback(door::nowhere)
             .with_state(self)
     }
 }

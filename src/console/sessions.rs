@@ -10,8 +10,11 @@ use sha2::{Digest as _, Sha256};
 use crate::admin::BearerToken;
 
 /// The sessions.
-#[derive(Default)]
-pub(super) struct ConsoleSessions(Mutex<HashMap<SessionKey, ConsoleSession>>);
+pub(super) struct ConsoleSessions {
+    /// The name of their cookie. Each start has its own: a browser sends a cookie to all ports of a host.
+    pub(super) cookie_name: String,
+    open: Mutex<HashMap<SessionKey, ConsoleSession>>,
+}
 
 /// The digest of a session's cookie: looking one up tells nobody how much of it was right.
 type SessionKey = [u8; 32];
@@ -33,40 +36,86 @@ pub(super) struct Visitor {
     pub(super) seal: String,
 }
 
+/// Who made a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// A person, who uses the session.
+    Person,
+    /// A page that keeps itself current, also after everybody has left.
+    Refresh,
+}
+
 impl ConsoleSessions {
-    /// Begins a session; what its cookie is. `None`: there is no randomness.
-    pub(super) fn begin(&self, token: Arc<BearerToken>) -> Option<String> {
-        let (cookie, seal, now) = (random()?, random()?, Instant::now());
+    pub(super) fn new() -> Self {
+        let suffix = random::<8>().unwrap_or_default();
+        Self { cookie_name: format!("sealpost-console-{suffix}"), open: Mutex::default() }
+    }
+
+    /// Begins a session; what its cookie is. `None`: there is no randomness. Sessions whose tokens `holds` denies are over.
+    pub(super) fn begin(
+        &self,
+        token: Arc<BearerToken>,
+        holds: impl Fn(&BearerToken) -> bool,
+    ) -> Option<String> {
+        let (cookie, seal, now) = (random::<32>()?, random::<32>()?, Instant::now());
         let mut sessions = self.lock();
-        sessions.retain(|_, one| one.is_alive(now));
-        if sessions.len() >= SESSIONS_MAX {
-            let idle = sessions.iter().min_by_key(|(_, one)| one.seen).map(|(key, _)| *key);
-            idle.map(|key| sessions.remove(&key));
+        sessions.retain(|_, one| one.is_alive(now) && holds(&one.token));
+        if let Some(key) = in_the_way(&sessions, &token) {
+            sessions.remove(&key);
         }
-        sessions.insert(key(&cookie), ConsoleSession { token, seal, begun: now, seen: now });
+        sessions.insert(key(cookie.as_bytes()), ConsoleSession { token, seal, begun: now, seen: now });
         Some(cookie)
     }
 
     /// Whose cookie it is, if his session goes on and `holds` says so of his token.
-    pub(super) fn visit(&self, cookie: &str, holds: impl Fn(&BearerToken) -> bool) -> Option<Visitor> {
+    pub(super) fn visit(
+        &self,
+        cookie: &[u8],
+        presence: Presence,
+        holds: impl Fn(&BearerToken) -> bool,
+    ) -> Option<Visitor> {
         let (mut sessions, key, now) = (self.lock(), key(cookie), Instant::now());
         let session = sessions.get_mut(&key)?;
         if !session.is_alive(now) || !holds(&session.token) {
             sessions.remove(&key);
             return None;
         }
-        session.seen = now;
+        if presence == Presence::Person {
+            session.seen = now;
+        }
         Some(Visitor { token: Arc::clone(&session.token), seal: session.seal.clone() })
     }
 
-    pub(super) fn end(&self, cookie: &str) {
+    pub(super) fn end(&self, cookie: &[u8]) {
         self.lock().remove(&key(cookie));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionKey, ConsoleSession>> {
         // Each change is complete even if the thread that made it panicked later.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Which session has to end before one of this token begins: the one of the same token that has been idle for longest
+/// if the token has all that it may, or else, if there is no place left, one of the token that has the most. So nobody keeps
+/// others out by logging in again and again.
+fn in_the_way(
+    sessions: &HashMap<SessionKey, ConsoleSession>,
+    token: &Arc<BearerToken>,
+) -> Option<SessionKey> {
+    let of = |token: &Arc<BearerToken>| sessions.values().filter(|one| one.token == *token).count();
+    let idlest = |of: &dyn Fn(&ConsoleSession) -> bool| {
+        let theirs = sessions.iter().filter(|(_, one)| of(one));
+        theirs.min_by_key(|(_, one)| one.seen).map(|(key, _)| *key)
+    };
+    if of(token) >= TOKEN_SESSIONS_MAX {
+        return idlest(&|one| one.token == *token);
+    }
+    if sessions.len() < SESSIONS_MAX {
+        return None;
+    }
+    let most = sessions.values().map(|one| of(&one.token)).max()?;
+    idlest(&|one| of(&one.token) == most)
 }
 
 impl ConsoleSession {
@@ -76,18 +125,19 @@ impl ConsoleSession {
     }
 }
 
-fn key(cookie: &str) -> SessionKey {
-    Sha256::digest(cookie.as_bytes()).into()
+fn key(cookie: &[u8]) -> SessionKey {
+    Sha256::digest(cookie).into()
 }
 
-/// 256 bits, in hexadecimal.
-fn random() -> Option<String> {
-    let mut octets = [0; 32];
+/// So many random octets, in hexadecimal.
+fn random<const OCTETS: usize>() -> Option<String> {
+    let mut octets = [0; OCTETS];
     SystemRandom::new().fill(&mut octets).ok()?;
     Some(octets.iter().map(|octet| format!("{octet:02x}")).collect())
 }
 
 const SESSIONS_MAX: usize = 64;
+const TOKEN_SESSIONS_MAX: usize = 8;
 const IDLE_MAX: Duration = Duration::from_secs(30 * 60);
 const LIFE_MAX: Duration = Duration::from_secs(12 * 3_600);
 
@@ -101,29 +151,76 @@ mod tests {
         )
     }
 
-    #[test]
-    fn a_session_ends_with_its_token_and_when_it_is_ended() {
-        let sessions = ConsoleSessions::default();
-        let first = sessions.begin(token("ada")).expect("a cookie");
-        let second = sessions.begin(token("eve")).expect("a cookie");
-        assert_ne!(first, second);
-        let visitor = sessions.visit(&first, |_| true).expect("a visitor");
-        assert_eq!(&*visitor.token.name, "ada");
-        assert!(sessions.visit("", |_| true).is_none());
-        assert!(sessions.visit(&first, |token| &*token.name != "ada").is_none());
-        assert!(sessions.visit(&first, |_| true).is_none(), "it is gone for good");
-        sessions.end(&second);
-        assert!(sessions.visit(&second, |_| true).is_none());
+    fn begin(sessions: &ConsoleSessions, name: &str) -> String {
+        sessions.begin(token(name), |_| true).expect("a cookie")
+    }
+
+    /// Whose session a cookie is of.
+    fn who(sessions: &ConsoleSessions, cookie: &str) -> Option<String> {
+        let visitor = sessions.visit(cookie.as_bytes(), Presence::Refresh, |_| true);
+        visitor.map(|visitor| visitor.token.name.to_string())
     }
 
     #[test]
-    fn there_are_only_so_many() {
-        let sessions = ConsoleSessions::default();
-        let first = sessions.begin(token("ada")).expect("a cookie");
+    fn a_session_ends_with_its_token_and_when_it_is_ended() {
+        let sessions = ConsoleSessions::new();
+        let (first, second) = (begin(&sessions, "ada"), begin(&sessions, "eve"));
+        assert_ne!(first, second);
+        assert_eq!(who(&sessions, &first).as_deref(), Some("ada"));
+        assert_eq!(who(&sessions, ""), None);
+        let denied = sessions.visit(first.as_bytes(), Presence::Person, |token| &*token.name != "ada");
+        assert!(denied.is_none());
+        assert_eq!(who(&sessions, &first), None, "it is gone for good");
+        sessions.end(second.as_bytes());
+        assert_eq!(who(&sessions, &second), None);
+    }
+
+    #[test]
+    fn only_a_person_uses_a_session() {
+        let sessions = ConsoleSessions::new();
+        let cookie = begin(&sessions, "ada");
+        let seen = || sessions.lock().values().map(|one| one.seen).max();
+        let begun = seen();
+        sessions.visit(cookie.as_bytes(), Presence::Refresh, |_| true).expect("a visitor");
+        assert_eq!(seen(), begun);
+        sessions.visit(cookie.as_bytes(), Presence::Person, |_| true).expect("a visitor");
+        assert!(seen() > begun);
+    }
+
+    #[test]
+    fn nobody_keeps_others_out_by_logging_in() {
+        let sessions = ConsoleSessions::new();
+        let ada = begin(&sessions, "ada");
+        let first = begin(&sessions, "eve");
         for _ in 0..SESSIONS_MAX {
-            sessions.begin(token("eve")).expect("a cookie");
+            begin(&sessions, "eve");
         }
-        assert!(sessions.visit(&first, |_| true).is_none());
+        assert_eq!(who(&sessions, &first), None, "hers give way to hers");
+        assert_eq!(sessions.lock().len(), 1 + TOKEN_SESSIONS_MAX);
+        // However many tokens there are, the bound of all holds, and whoever has most gives way.
+        for number in 0..SESSIONS_MAX {
+            for _ in 0..TOKEN_SESSIONS_MAX {
+                begin(&sessions, &format!("reader{}", number % 8));
+            }
+            assert!(sessions.lock().len() <= SESSIONS_MAX);
+        }
         assert_eq!(sessions.lock().len(), SESSIONS_MAX);
+        assert_eq!(who(&sessions, &ada).as_deref(), Some("ada"));
+        let bob = begin(&sessions, "bob");
+        assert_eq!(who(&sessions, &bob).as_deref(), Some("bob"));
+        assert_eq!(who(&sessions, &ada).as_deref(), Some("ada"));
+    }
+
+    #[test]
+    fn sessions_of_removed_tokens_take_no_place() {
+        let sessions = ConsoleSessions::new();
+        begin(&sessions, "eve");
+        sessions.begin(token("ada"), |token| &*token.name != "eve").expect("a cookie");
+        assert_eq!(sessions.lock().len(), 1);
+    }
+
+    #[test]
+    fn each_start_has_a_cookie_name_of_its_own() {
+        assert_ne!(ConsoleSessions::new().cookie_name, ConsoleSessions::new().cookie_name);
     }
 }

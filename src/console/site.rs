@@ -73,7 +73,7 @@ impl Console {
             outlook,
             data_dir: data_dir.into(),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
-            sessions: Arc::default(),
+            sessions: Arc::new(ConsoleSessions::new()),
         }
     }
 

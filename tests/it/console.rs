@@ -14,7 +14,7 @@ pub(crate) const OPERATOR: &str = "fedcba9876543210fedcba9876543210";
 const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"tokens\"\n\n";
 
 pub(crate) struct Scene {
-    site: Site,
+    pub(crate) site: Site,
     pub(crate) daemon: Daemon,
     /// The partner that takes mail, and the one that breaks its promise.
     _sinks: [Sink; 2],
@@ -22,7 +22,7 @@ pub(crate) struct Scene {
     pub(crate) waiting: String,
 }
 
-fn write_tokens(site: &Site, text: &str) {
+pub(crate) fn write_tokens(site: &Site, text: &str) {
     let file = site.home.path().join("tokens");
     std::fs::write(&file, text).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -158,6 +158,8 @@ async fn an_operator_acts_and_nobody_else_does() {
     assert_eq!(scene.act("/connectors/bank/pause", &operator, &ours).await.status, 303);
     assert!(scene.page("/partners", &operator).await.contains("Resume deliveries"));
     assert_eq!(scene.act("/connectors/nobody/pause", &operator, &ours).await.status, 404);
+    let unknown = scene.act(&format!("{place}/eat"), &operator, &ours).await;
+    assert!(unknown.status == 404 && unknown.body.contains("Unknown action."), "{}", unknown.body);
     let removed = scene.act(&format!("{place}/remove"), &operator, &ours).await;
     assert_eq!(removed.header("location"), Some("/queue"));
     assert!(scene.daemon.queue().await.is_empty());
@@ -173,11 +175,19 @@ async fn a_session_ends_with_its_token_and_by_logging_out() {
     let wrong = WebRequest::new("POST", "/login").form(&[("token", "0123456789abcdef0123456789abcdeX")]);
     let wrong = scene.send(wrong).await;
     assert_eq!((wrong.status, wrong.header("set-cookie")), (401, None), "{}", wrong.body);
-    let elsewhere = [("token", READER), ("next", "//evil.test/")];
-    let answer = scene.send(WebRequest::new("POST", "/login").form(&elsewhere)).await;
-    assert_eq!(answer.header("location"), Some("/"));
-    let foreign = WebRequest::new("POST", "/login").header("Sec-Fetch-Site", "cross-site");
-    assert_eq!(scene.send(foreign.form(&[("token", READER)])).await.status, 403);
+    for next in ["//evil.test/", "/\t/evil.test/", "/\\evil.test/", "/\0/evil.test/", "/\x7f", "/\x01"] {
+        let elsewhere = [("token", READER), ("next", next)];
+        let answer = scene.send(WebRequest::new("POST", "/login").form(&elsewhere)).await;
+        assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{next:?}");
+    }
+    for (name, value) in
+        [("Sec-Fetch-Site", "cross-site"), ("Origin", "http://localhost:1"), ("Origin", "null")]
+    {
+        let foreign = WebRequest::new("POST", "/login").header(name, value);
+        assert_eq!(scene.send(foreign.form(&[("token", READER)])).await.status, 403, "{name}: {value}");
+    }
+    let own = WebRequest::new("POST", "/login").header("Origin", "http://localhost");
+    assert_eq!(scene.send(own.form(&[("token", READER)])).await.status, 303);
 
     let (reader, operator) = (scene.log_in(READER).await, scene.log_in(OPERATOR).await);
     let seal = seal_of(&scene.page("/", &reader).await);
@@ -191,6 +201,94 @@ async fn a_session_ends_with_its_token_and_by_logging_out() {
     scene.daemon.ask(&["reload"]).await;
     let gone = scene.send(WebRequest::new("GET", "/").header("Cookie", &operator)).await;
     assert_eq!(gone.status, 303, "the token has been removed");
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_keeps_an_operator_out() {
+    let scene = Scene::start().await;
+    let (operator, first) = (scene.log_in(OPERATOR).await, scene.log_in(READER).await);
+    for _ in 0..64 {
+        scene.log_in(READER).await;
+    }
+    scene.page("/", &operator).await;
+    let gone = scene.send(WebRequest::new("GET", "/").header("Cookie", &first)).await;
+    assert_eq!(gone.status, 303, "the reader's own sessions give way");
+
+    // A login takes the place of the session that the browser had.
+    let again = WebRequest::new("POST", "/login").header("Cookie", &operator);
+    assert_eq!(scene.send(again.form(&[("token", READER)])).await.status, 303);
+    let gone = scene.send(WebRequest::new("GET", "/").header("Cookie", &operator)).await;
+    assert_eq!(gone.status, 303, "it was not ended");
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_of_others_are_not_in_the_way() {
+    let scene = Scene::start().await;
+    let ours = scene.log_in(READER).await;
+    let (name, _) = ours.split_once('=').unwrap();
+    for cookies in [
+        format!("other=\u{e4}; {ours}"),
+        format!("{name}=bad; {ours}"),
+        format!("sealpost-console=of-another-port; {ours}; {name}="),
+    ] {
+        scene.page("/queue", &cookies).await;
+    }
+    let other = Scene::start().await;
+    let theirs = other.log_in(READER).await;
+    assert_ne!(
+        theirs.split_once('=').unwrap().0,
+        name,
+        "two daemons on one host overwrite each other's cookie"
+    );
+    other.daemon.stop().await;
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_odd_is_answered_by_a_page() {
+    let scene = Scene::start().await;
+    let cookie = scene.log_in(OPERATOR).await;
+    for (method, path, status, words) in [
+        ("GET", "/nowhere", 404, "There is no such page."),
+        ("GET", "/queue/a/b/c", 404, "Not found"),
+        ("POST", "/queue", 405, "only takes a form"),
+        ("GET", "/logout", 405, "only takes a form"),
+        ("GET", "/reports?days=soon", 400, "days: invalid digit"),
+        ("GET", "/queue?held=perhaps", 400, "is not understood"),
+        ("POST", "/connectors/bank/pause", 400, "is not understood"),
+        ("GET", "/trace/%FF", 400, "is not understood"),
+        ("GET", "/trace?event=bogus", 400, "There is no event &quot;bogus&quot;."),
+        ("GET", "/trace?since=2026-02-30", 400, "is not a date"),
+    ] {
+        let request = WebRequest::new(method, path).header("Cookie", &cookie);
+        let request = if method == "POST" { request.form(&[("sael", "x")]) } else { request };
+        let answer = scene.send(request).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        assert!(answer.body.contains(words) && answer.body.contains("Log out"), "{path}: {}", answer.body);
+        assert_eq!(answer.header("allow").is_some(), status == 405, "{path}: {}", answer.head);
+    }
+    let nobody = scene.send(WebRequest::new("GET", "/api/v1/nowhere")).await;
+    assert_eq!((nobody.status, &*nobody.body), (404, ""));
+    let odd = scene.send(WebRequest::new("GET", "/login?next=a&next=b")).await;
+    assert!(odd.status == 200 && odd.body.contains("all but the content of messages"), "{}", odd.body);
+    let odd = scene.send(WebRequest::new("POST", "/login").form(&[("next", "/")])).await;
+    assert!(odd.status == 400 && odd.body.contains("The form is not understood"), "{}", odd.body);
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_after_the_end_of_the_session_is_not_lost_in_silence() {
+    let scene = Scene::start().await;
+    let page = format!("/queue/{}", scene.waiting);
+    let lost = scene.act(&format!("{page}/hold"), "", "").await;
+    let door = format!("/login?lost=true&next={page}");
+    assert_eq!((lost.status, lost.header("location")), (303, Some(&*door)));
+    let shown = scene.send(WebRequest::new("GET", &door)).await.body;
+    assert!(shown.contains("Your session had ended; what you sent was not done."), "{shown}");
+    assert!(shown.contains(&format!("value=\"{page}\"")), "{shown}");
+    assert_eq!(scene.daemon.queue().await[0]["held"], serde_json::Value::Null);
     scene.daemon.stop().await;
 }
 
