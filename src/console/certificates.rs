@@ -38,7 +38,7 @@ pub(super) async fn certificates(State(console): State<Console>, visitor: Visito
             @if !ours.is_empty() {
                 h3 { "To send to a partner" }
                 pre #ours-text { (sheet(&ours)) }
-                button type="button" data-copy="ours-text" { "Copy" }
+                button type="button" data-copy="ours-text" hidden { "Copy" }
             }
         }
         section aria-labelledby="theirs" {

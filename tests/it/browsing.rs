@@ -1,7 +1,7 @@
 //! The console in a real browser: every page and action is clicked through, in light and dark, wide and narrow, and checked
 //! for what shuts people out. Pictures of all pages are kept below the target folder, in `tmp/screens`.
 
-use crate::console::{OPERATOR, Scene};
+use crate::console::{OPERATOR, Scene, write_tokens};
 use crate::peer::webdriver::{Chromium, Looks};
 use crate::peer::{LONG, eventually, left_out};
 
@@ -115,4 +115,31 @@ async fn an_operator_clicks_through_every_action() {
     browser.go("/queue").await;
     shows(&browser, "Log in").await;
     scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overview_that_is_not_current_says_so() {
+    let scene = Scene::start().await;
+    let looks = Looks { name: "stale", width: 1_280, dark: false };
+    let Some(browser) = browser(&scene, looks).await else { return };
+    let refresh = "document.dispatchEvent(new Event('visibilitychange'))";
+    shows(&browser, "As of ").await;
+
+    browser.click("//nav/a[.='Certificates']").await;
+    shows(&browser, "Copy").await;
+    browser.click("//nav/a[.='Overview']").await;
+    shows(&browser, "As of ").await;
+    browser.run("document.getElementById('live').replaceChildren()").await;
+    browser.run(refresh).await;
+    shows(&browser, "Failing now").await;
+    assert!(!browser.text().await.contains("Not current"));
+
+    write_tokens(&scene.site, &format!("operator eve {}\n", OPERATOR.to_uppercase()));
+    scene.daemon.ask(&["reload"]).await;
+    browser.run(refresh).await;
+    shows(&browser, "the session has ended. Log in again").await;
+    accessible(&browser, "stale").await;
+    scene.daemon.stop().await;
+    browser.run(refresh).await;
+    shows(&browser, "the daemon does not answer. Log in again").await;
 }
