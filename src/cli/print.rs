@@ -1,8 +1,10 @@
 //! Output of the verbs: text, JSON and tables.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use super::exit::Failure;
@@ -60,8 +62,57 @@ struct FailureAnswer<'a, F> {
     faults: Option<F>,
 }
 
-/// Rows under their headings, each column as wide as its widest cell.
+/// Rows under their headings. A row is one line, for programs and wide terminals; on a terminal that is narrower, cells
+/// are wrapped.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let whole = aligned(headings, rows);
+    match terminal_columns() {
+        Some(columns) if whole.lines().any(|line| line.chars().count() > columns) => {
+            fitted(headings, rows, columns)
+        }
+        Some(_) | None => whole,
+    }
+}
+
+/// The width of the terminal that we print to, if it is one.
+fn terminal_columns() -> Option<usize> {
+    let out = io::stdout();
+    let size = out.is_terminal().then(|| tcgetwinsize(out).ok()).flatten()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Within this width, as far as that is possible.
+fn fitted(headings: &[&str], rows: &[Vec<String>], columns: usize) -> String {
+    let width = u16::try_from(columns).unwrap_or(u16::MAX);
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table.set_header(headings).add_rows(rows);
+    let least: Vec<usize> = (0..headings.len()).map(|at| longest_word(headings, rows, at)).collect();
+    let words_fit = least.iter().map(|width| width.saturating_add(GAP)).sum::<usize>() <= columns;
+    for (column, least) in table.column_iter_mut().zip(least) {
+        column.set_padding((0, 2));
+        // Words are broken only where there is no room for them side by side.
+        if let Some(least) = u16::try_from(least.saturating_add(GAP)).ok().filter(|_| words_fit) {
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
+        }
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// The longest word of a column, as far as a word is kept whole.
+fn longest_word(headings: &[&str], rows: &[Vec<String>], column: usize) -> usize {
+    let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str);
+    let words = cells.chain(headings.get(column).copied()).flat_map(str::split_whitespace);
+    words.map(|word| word.chars().count()).max().unwrap_or_default().min(WORD_MAX)
+}
+
+/// Between two columns.
+const GAP: usize = 2;
+/// Longer words, such as addresses, are broken if need be.
+const WORD_MAX: usize = 20;
+
+/// Each column as wide as its widest cell.
+fn aligned(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = headings.iter().map(|h| h.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -95,6 +146,23 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = vec![vec!["a".to_owned(), "long cell".to_owned()], vec!["bbb".to_owned(), "c".to_owned()]];
-        assert_eq!(table(&["x", "y"], &rows), "x    y\na    long cell\nbbb  c");
+        assert_eq!(aligned(&["x", "y"], &rows), "x    y\na    long cell\nbbb  c");
+    }
+
+    #[test]
+    fn a_narrow_terminal_wraps_cells_and_cuts_nothing() {
+        let words = "TLS is required, and the next hop does not offer STARTTLS";
+        let rows = vec![vec!["bob@fabrikam.example".to_owned(), words.to_owned()]];
+        let text = fitted(&["to", "reason"], &rows, 44);
+        assert!(text.lines().all(|line| line.chars().count() <= 44), "{text}");
+        assert!(text.lines().count() > 2 && text.contains("bob@fabrikam.example"), "{text}");
+        for word in words.split(' ') {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        // Where there is room for whole words, none is broken.
+        let rows = vec![vec!["inbound".to_owned(), "opportunistic".to_owned(), words.to_owned()]];
+        let text = fitted(&["direction", "tls", "reason"], &rows, 40);
+        assert!(text.contains("direction  ") && text.contains("opportunistic  "), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
     }
 }

@@ -327,3 +327,21 @@ async fn a_verb_that_waits_says_for_what() {
         "waiting for the certificate of",
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_fit_the_terminal_and_are_lines_for_programs() {
+    let site = Site::usual();
+    let daemon = Daemon::start(&site.home).await;
+    let plain = site.home.run(&["connectors"], &[]);
+    let wide = String::from_utf8(plain.stdout).unwrap();
+    let longest = wide.lines().map(|line| line.chars().count()).max().unwrap();
+    assert!(longest > 60 && wide.contains(" partner "), "{wide}");
+    let verb = format!("{PROGRAM} connectors --config {}", site.home.config().display());
+    let command = format!("stty cols 60 rows 40; {verb}");
+    let shown =
+        Command::new("script").args(["-qec", &command, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
+    let narrow = String::from_utf8(shown.stdout).unwrap();
+    let table = narrow.lines().take_while(|line| !line.trim().is_empty()).collect::<Vec<_>>();
+    assert!(table.len() > 3 && table.iter().all(|line| line.trim_end().chars().count() <= 60), "{narrow}");
+    daemon.stop().await;
+}
