@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use self::answers::{
-    Elsewhere, InitAnswers, OwnCertificate, OwnNetwork, domain, each, elsewhere, mailbox_host, network,
+    Elsewhere, FirstCertificate, InitAnswers, OwnNetwork, domain, each, elsewhere, mailbox_host, network,
 };
 use self::ask::{InitQuestion, Interview};
 use self::files::{FileReader, Staging, existing};
@@ -81,7 +81,7 @@ pub(super) fn init(args: &InitArgs) -> Result<ExitCode, Failure> {
     // Before anything is asked.
     let replace = args.force || may_replace(&file)?;
     let answers = answers(args)?;
-    let makes_one = answers.certificate == OwnCertificate::SelfSigned;
+    let makes_one = answers.certificate == FirstCertificate::SelfSigned;
     for path in [CHAIN, KEY].map(|name| dir.join(name)).iter().filter(|_| makes_one && !args.force) {
         if existing(path)?.is_some() {
             let words = format!(
@@ -145,8 +145,8 @@ fn answers(args: &InitArgs) -> Result<InitAnswers, Failure> {
         Some(None) | None => None,
     };
     let certificate = match (chain, key) {
-        (Some(None), _) => Some(OwnCertificate::SelfSigned),
-        (Some(Some(chain)), Some(key)) => Some(OwnCertificate::Files { chain, key }),
+        (Some(None), _) => Some(FirstCertificate::SelfSigned),
+        (Some(Some(chain)), Some(key)) => Some(FirstCertificate::Files { chain, key }),
         (Some(Some(_)), None) | (None, _) => None,
     };
     match (name, domains, mailbox_host, networks, next_hop, certificate) {
@@ -188,15 +188,15 @@ fn checked(text: &str, stage: &Path, file: &Path) -> Result<Vec<String>, Failure
     Ok(config.warnings.iter().map(ToString::to_string).collect())
 }
 
-fn certificate_paths(certificate: &OwnCertificate) -> Result<(String, String), Failure> {
+fn certificate_paths(certificate: &FirstCertificate) -> Result<(String, String), Failure> {
     let written = |path: &Path| {
         let path = absolute(path)?;
         let text = path.to_str().map(str::to_owned);
         text.ok_or_else(|| Failure::new(EXIT_ARGUMENTS, format!("{}: is not UTF-8", path.display())))
     };
     match certificate {
-        OwnCertificate::Files { chain, key } => Ok((written(chain)?, written(key)?)),
-        OwnCertificate::SelfSigned => Ok((CHAIN.to_owned(), KEY.to_owned())),
+        FirstCertificate::Files { chain, key } => Ok((written(chain)?, written(key)?)),
+        FirstCertificate::SelfSigned => Ok((CHAIN.to_owned(), KEY.to_owned())),
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) struct InitAnswers {
     /// Where mail for all other domains goes.
     pub(super) next_hop: Elsewhere,
     /// Our certificate.
-    pub(super) certificate: OwnCertificate,
+    pub(super) certificate: FirstCertificate,
 }
 
 /// A network, or a single address, as `from_networks` writes it.
@@ -41,7 +41,7 @@ pub(super) enum Elsewhere {
 
 /// Where our certificate comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum OwnCertificate {
+pub(super) enum FirstCertificate {
     /// These files, where they are, so that a renewal there is noticed.
     Files { chain: PathBuf, key: PathBuf },
     /// A new one, signed by itself.
