@@ -70,7 +70,7 @@ pub fn other_route(
     trouble: WayTrouble<'_>,
 ) -> Option<AlertRoute> {
     let carriers = carriers(table, to, via);
-    // It goes back only if that works now, and this does not: else it would go to and fro.
+    // It goes back only if that works now, and this does not: else it would go back and forth.
     let may_go_back = trouble.stopped.contains(&passage.connector);
     let is_new = |one: &&Arc<Outbound>| !passage.tried.contains(&*one.name);
     let others = || carriers.iter().filter(|one| *one.name != *passage.connector && trouble.spares(one));
