@@ -178,10 +178,11 @@ async fn a_log_that_nobody_reads_stops_no_mail_and_loses_no_fact() {
     assert_eq!((accepted.len(), delivered.len()), (MESSAGES, MESSAGES * RECIPIENTS));
     assert!(accepted.is_sorted(), "the order is not kept");
     assert!(accepted.iter().all(|id| delivered.iter().filter(|other| *other == id).count() == RECIPIENTS));
-    let dropped = format!(
-        "WARN sealpost::message: lines dropped count={REFUSED} kinds=\"INFO sealpost::message {REFUSED}\""
-    );
-    assert!(log.contains(&dropped) && !log.contains("nowhere.test"), "{}", &log[log.len() - 3_000..]);
+    // On a slow machine another session begins meanwhile, and that it is in plaintext is a line that is dropped as well.
+    let dropped = format!("kinds=\"INFO sealpost::message {REFUSED}");
+    let is_counted =
+        |line: &str| line.contains("sealpost::message: lines dropped count=") && line.contains(&dropped);
+    assert!(log.lines().any(is_counted) && !log.contains("nowhere.test"), "{}", &log[log.len() - 3_000..]);
     assert!(log.trim_end().ends_with("stopped"), "the last lines are missing");
 }
 

@@ -34,25 +34,8 @@ impl Chromium {
     /// `None`: there is no Chromium on this machine.
     pub(crate) async fn start(site: SocketAddr, looks: Looks) -> Option<Self> {
         let (driver, chromium) = (tools::program("chromedriver")?, tools::program("chromium")?);
-        let mut driver = Command::new(driver)
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let said = BufReader::new(driver.stdout.take().unwrap());
-        let port = tokio::task::spawn_blocking(move || {
-            let mut lines = said.lines().map_while(Result::ok);
-            let started = lines.find_map(|line| {
-                let (_, port) = line.split_once("started successfully on port ")?;
-                port.trim_end_matches('.').parse::<u16>().ok()
-            });
-            // It blocks once nobody reads what it says.
-            std::thread::spawn(move || lines.for_each(drop));
-            started
-        });
-        let at = SocketAddr::from(([127, 0, 0, 1], port.await.unwrap().expect("a port of ChromeDriver")));
+        let (driver, port) = started(&driver).await;
+        let at = SocketAddr::from(([127, 0, 0, 1], port));
         let profile = tempfile::tempdir().unwrap();
         let mut browser = Self { driver, at, session: String::new(), looks, site, _profile: profile };
         let folder = format!("--user-data-dir={}", browser._profile.path().display());
@@ -181,6 +164,37 @@ impl Drop for Chromium {
         let _ = self.driver.wait();
     }
 }
+
+/// A driver and its port. It takes one port in IPv4 and IPv6, and ends if another program has one of the two.
+async fn started(program: &Path) -> (Child, u16) {
+    for _ in 0..PORTS_TRIED {
+        let mut driver = Command::new(program)
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(driver.stdout.take().unwrap());
+        let port = tokio::task::spawn_blocking(move || {
+            let mut lines = said.lines().map_while(Result::ok);
+            let port = lines.find_map(|line| {
+                let (_, port) = line.split_once("started successfully on port ")?;
+                port.trim_end_matches('.').parse::<u16>().ok()
+            });
+            // It blocks once nobody reads what it says.
+            std::thread::spawn(move || lines.for_each(drop));
+            port
+        });
+        match port.await.unwrap() {
+            Some(port) => return (driver, port),
+            None => drop(driver.wait()),
+        }
+    }
+    panic!("ChromeDriver found no port");
+}
+
+const PORTS_TRIED: usize = 20;
 
 /// Where pictures are kept.
 fn screens() -> PathBuf {
