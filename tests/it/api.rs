@@ -1,25 +1,18 @@
 //! The API of the admin listener of the shipped program: who may do what, and that what was done is written down.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use serde_json::{Value, json};
 
+use crate::console::{OPERATOR, READER};
 use crate::peer::browser::{WebAnswer, WebRequest};
 use crate::peer::client::Client;
 use crate::peer::daemon::Daemon;
 use crate::peer::sink::{Manner, Sink};
-use crate::peer::site::{IDENTITY, QUICK, Site, outbound};
+use crate::peer::site::{ADMIN, IDENTITY, QUICK, Site, outbound};
 use crate::peer::{LONG, eventually, mix};
-
-const READER: &str = "0123456789abcdef0123456789abcdef";
-const OPERATOR: &str = "fedcba9876543210fedcba9876543210";
-const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"tokens\"\n\n";
 
 /// A daemon whose partner breaks its promise, and one message that waits for it: its queue ID.
 async fn scene(site: &Site) -> (Daemon, Sink, String) {
-    let file = site.home.path().join("tokens");
-    std::fs::write(&file, format!("reader grafana {READER}\noperator ada {OPERATOR}\n")).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    site.write_tokens(&format!("reader grafana {READER}\noperator ada {OPERATOR}\n"));
     let sink = Sink::start(Manner::clear()).await;
     let config = format!("{ADMIN}{QUICK}{}", outbound("bank", "b.test", sink.address, IDENTITY));
     let daemon = site.start(&config).await;

@@ -1,7 +1,7 @@
 //! The console in a real browser: every page and action is clicked through, in light and dark, wide and narrow, and checked
 //! for what shuts people out. Pictures of all pages are kept below the target folder, in `tmp/screens`.
 
-use crate::console::{OPERATOR, Scene, write_tokens};
+use crate::console::{OPERATOR, Scene};
 use crate::peer::webdriver::{Chromium, Looks};
 use crate::peer::{LONG, eventually, left_out};
 
@@ -134,7 +134,7 @@ async fn an_overview_that_is_not_current_says_so() {
     shows(&browser, "Failing now").await;
     assert!(!browser.text().await.contains("Not current"));
 
-    write_tokens(&scene.site, &format!("operator eve {}\n", OPERATOR.to_uppercase()));
+    scene.site.write_tokens(&format!("operator eve {}\n", OPERATOR.to_uppercase()));
     scene.daemon.ask(&["reload"]).await;
     browser.run(refresh).await;
     shows(&browser, "the session has ended. Log in again").await;

@@ -1,17 +1,14 @@
 //! The console of the shipped program: who gets in, what its pages say, and that no page of another site acts by it.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use crate::peer::browser::{WebAnswer, WebRequest, encoded};
 use crate::peer::client::Client;
 use crate::peer::daemon::Daemon;
 use crate::peer::sink::{Manner, Sink};
-use crate::peer::site::{IDENTITY, OPPORTUNISTIC, QUICK, Site, outbound};
+use crate::peer::site::{ADMIN, IDENTITY, OPPORTUNISTIC, QUICK, Site, outbound};
 use crate::peer::{LONG, eventually, mix};
 
-const READER: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const READER: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const OPERATOR: &str = "fedcba9876543210fedcba9876543210";
-const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"tokens\"\n\n";
 
 pub(crate) struct Scene {
     pub(crate) site: Site,
@@ -22,16 +19,10 @@ pub(crate) struct Scene {
     pub(crate) waiting: String,
 }
 
-pub(crate) fn write_tokens(site: &Site, text: &str) {
-    let file = site.home.path().join("tokens");
-    std::fs::write(&file, text).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-}
-
 impl Scene {
     pub(crate) async fn start() -> Self {
         let site = Site::new();
-        write_tokens(&site, &format!("reader grafana {READER}\noperator ada {OPERATOR}\n"));
+        site.write_tokens(&format!("reader grafana {READER}\noperator ada {OPERATOR}\n"));
         let (good, bad) = (Sink::start(Manner::clear()).await, Sink::start(Manner::clear()).await);
         let config = format!(
             "{ADMIN}{QUICK}{}{}",
@@ -197,7 +188,7 @@ async fn a_session_ends_with_its_token_and_by_logging_out() {
     assert_eq!(gone.status, 303, "the session has ended");
 
     scene.page("/", &operator).await;
-    write_tokens(&scene.site, &format!("reader grafana {READER}\n"));
+    scene.site.write_tokens(&format!("reader grafana {READER}\n"));
     scene.daemon.ask(&["reload"]).await;
     let gone = scene.send(WebRequest::new("GET", "/").header("Cookie", &operator)).await;
     assert_eq!(gone.status, 303, "the token has been removed");
@@ -301,14 +292,14 @@ async fn lines_of_tokens_that_contradict_each_other_are_refused() {
         (format!("reader grafana {READER}\noperator ada {READER}\n"), "line 2: this token is listed twice"),
         (format!("operator ada {READER}\n\nreader ada {other}\n"), "line 3: this name has another role"),
     ] {
-        write_tokens(&scene.site, &lines);
+        scene.site.write_tokens(&lines);
         let check = scene.daemon.command(&["check"]).await;
         let said = [check.stdout, check.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         assert!(!check.status.success() && said.contains(fault), "{said}");
         assert!(!said.contains(READER), "{said}");
     }
-    write_tokens(&scene.site, &format!("operator ada {OPERATOR}\noperator ada {READER}\n"));
+    scene.site.write_tokens(&format!("operator ada {OPERATOR}\noperator ada {READER}\n"));
     let check = scene.daemon.command(&["check"]).await;
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
     scene.daemon.stop().await;

@@ -12,18 +12,10 @@ use crate::peer::client::Client;
 use crate::peer::daemon::Daemon;
 use crate::peer::mint::Kind;
 use crate::peer::sink::{Manner, Sink, SinkTls};
-use crate::peer::site::{IDENTITY, OPPORTUNISTIC, QUICK, Site, outbound};
+use crate::peer::site::{ADMIN, IDENTITY, OPPORTUNISTIC, QUICK, Site, outbound};
 use crate::peer::{LONG, eventually, mix, within};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"tokens\"\n\n";
-
-/// Writes the file of tokens.
-fn write_tokens(site: &Site, text: &str) {
-    let file = site.home.path().join("tokens");
-    std::fs::write(&file, text).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-}
 
 /// Sends a request as it is. What comes back, status line and all.
 async fn exchange(address: SocketAddr, request: &str) -> String {
@@ -78,7 +70,7 @@ fn check(samples: &Samples, expected: &[(&str, f64)]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_is_counted_exactly_by_connector_version_and_reason() {
     let site = Site::new();
-    write_tokens(&site, &format!("# monitoring\n{TOKEN}\n"));
+    site.write_tokens(&format!("# monitoring\n{TOKEN}\n"));
     let good = site.good_sink().await;
     let plain = Sink::start(Manner::new(SinkTls::Absent)).await;
     let wrong = site.partners.pair(&["elsewhere.test"], Kind::Good);
@@ -180,7 +172,7 @@ async fn mail_is_counted_exactly_by_connector_version_and_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_that_removes_a_connector_removes_its_series_and_new_tokens_take_effect() {
     let site = Site::new();
-    write_tokens(&site, TOKEN);
+    site.write_tokens(TOKEN);
     let sink = site.good_sink().await;
     let stays = outbound("stays", "*", sink.address, OPPORTUNISTIC);
     let both = format!("{ADMIN}{}{stays}", outbound("leaves", "leaves.test", sink.address, IDENTITY));
@@ -191,7 +183,7 @@ async fn a_reload_that_removes_a_connector_removes_its_series_and_new_tokens_tak
     until(&daemon, gone, 2.0).await;
 
     let other = TOKEN.replace('0', "f");
-    write_tokens(&site, &format!("{TOKEN}\n{other}\n"));
+    site.write_tokens(&format!("{TOKEN}\n{other}\n"));
     site.configure(&format!("{ADMIN}{stays}"));
     assert!(daemon.command(&["reload"]).await.status.success());
     let after = until(&daemon, "sealpost_config_generation", 2.0).await;
@@ -208,7 +200,7 @@ async fn a_reload_that_removes_a_connector_removes_its_series_and_new_tokens_tak
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_token_only_health_is_told() {
     let site = Site::new();
-    write_tokens(&site, TOKEN);
+    site.write_tokens(TOKEN);
     let daemon = site.start(ADMIN).await;
     let health = get(&daemon, "/health", "").await;
     assert!(health.starts_with("HTTP/1.1 200 ") && health.ends_with("\r\n\r\nok\n"), "{health}");
@@ -233,7 +225,7 @@ async fn without_a_token_only_health_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_clients_are_cut_off_and_mail_goes_on() {
     let site = Site::new();
-    write_tokens(&site, TOKEN);
+    site.write_tokens(TOKEN);
     let sink = site.good_sink().await;
     let daemon = site.start(&format!("{ADMIN}{}", outbound("out", "*", sink.address, OPPORTUNISTIC))).await;
     let address = daemon.at("admin");

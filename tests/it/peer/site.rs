@@ -1,6 +1,7 @@
 //! A usual place for a daemon: our certificate, a partner's authority, a listener, pieces of config.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::daemon::{Daemon, Home, NAME, free_address};
 use super::mint::{Authority, Kind, Pair};
@@ -50,6 +51,9 @@ pub(crate) const OPPORTUNISTIC: &str = "tls = \"opportunistic\"\n";
 /// Retries come each second.
 pub(crate) const QUICK: &str = "[queue]\nretry = [\"1s\"]\n\n";
 
+/// An admin listener, with the tokens that [`Site::write_tokens`] writes.
+pub(crate) const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"tokens\"\n\n";
+
 impl Site {
     pub(crate) fn new() -> Self {
         let (home, ours, partners) = (Home::new(), Authority::new("ours"), Authority::new("partners"));
@@ -59,6 +63,13 @@ impl Site {
             home.trust("partners", &partners).trim_end().to_owned() + "\ncrl = [\"partners.crl\"]\n\n";
         let head = home.certificate("gw", &ours.pair(&[NAME], Kind::Good)) + &trust;
         Self { home, ours, partners, renewed, anchor, head }
+    }
+
+    /// Writes the file of tokens of the admin listener.
+    pub(crate) fn write_tokens(&self, text: &str) {
+        let file = self.home.path().join("tokens");
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     /// The same with several anchors and lists in `trust.partners`: an authority whose key was renewed, lists that
