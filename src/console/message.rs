@@ -40,11 +40,11 @@ async fn show(console: &Console, visitor: &Visitor, place: &str, id: String) -> 
     let now = Clock::wall();
     let found = console.tracked(move |reader| {
         let mut events = reader.latest(number, EVENTS_MAX)?;
-        // However much has happened since, it begins with how it came.
-        let first = reader.outline(number)?.into_first();
         let is_cut = events.len() == EVENTS_MAX;
+        // However much has happened since, it begins with how it came.
         if is_cut
-            && let Some(first) = first.filter(|first| events.first().is_none_or(|one| one.seq > first.seq))
+            && let Some(first) = reader.outline(number)?.into_first()
+            && events.first().is_none_or(|one| one.seq > first.seq)
         {
             events.insert(0, first);
         }

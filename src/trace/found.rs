@@ -40,11 +40,7 @@ impl TracedMessages {
             is_cut |= looked_at >= EVENTS_MAX;
             looked_at < EVENTS_MAX && (messages.len() < limit || !is_cut)
         })?;
-        let mut found = Self { messages, others: Vec::new(), is_cut };
-        for seq in others {
-            found.others.extend(reader.event_at(seq)?);
-        }
-        Ok(found)
+        Ok(Self { messages, others: reader.events_at(&others)?, is_cut })
     }
 
     /// Whether nothing was found.

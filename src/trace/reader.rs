@@ -95,17 +95,19 @@ impl TraceReader {
         })
     }
 
-    /// The event at a place.
-    pub(super) fn event_at(&mut self, seq: i64) -> rusqlite::Result<Option<TracedEvent>> {
+    /// The events at these places, in this order.
+    pub(super) fn events_at(&mut self, places: &[i64]) -> rusqlite::Result<Vec<TracedEvent>> {
         self.frozen(|me| {
-            let parts = me.parts_for(&TraceFilter::default())?;
-            let Some(part) = parts.into_iter().find(|part| (part.first_seq..=part.last_seq).contains(&seq))
-            else {
-                return Ok(None);
-            };
-            let sql = format!("SELECT {ROW} FROM event_{} e WHERE e.seq = ?1", part.part);
-            let row = me.connection.prepare_cached(&sql)?.query_row([seq], stored_row).optional()?;
-            row.map(|row| me.shown(row)).transpose()
+            let (parts, mut found) =
+                (me.parts_for(&TraceFilter::default())?, Vec::with_capacity(places.len()));
+            for seq in places {
+                let part = parts.iter().find(|part| (part.first_seq..=part.last_seq).contains(seq));
+                let Some(part) = part.map(|part| part.part) else { continue };
+                let sql = format!("SELECT {ROW} FROM event_{part} e WHERE e.seq = ?1");
+                let row = me.connection.prepare_cached(&sql)?.query_row([seq], stored_row).optional()?;
+                found.extend(row.map(|row| me.shown(row)).transpose()?);
+            }
+            Ok(found)
         })
     }
 

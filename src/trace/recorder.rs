@@ -144,10 +144,10 @@ impl EventRecorder {
             return self.count(1, 1);
         }
         backlog.events.push(event);
-        let (length, capacity) = (backlog.events.len(), backlog.events.capacity());
+        let length = backlog.events.len();
         drop(backlog);
         // The writer waits for the first, and then for enough; others need not wake it.
-        if length == 1 || length == BATCH || length == capacity.max(FACTS_MAX) {
+        if length == 1 || length == BATCH {
             self.0.filled.notify_one();
         }
     }
