@@ -1,14 +1,13 @@
 //! The text of an alert by mail. It looks nothing up: what waits was counted before.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use encodify::qp;
 
 use super::episode::{AlertMail, AlertOccasion, Episode, MailedEpisode, Mending};
 use super::fact::MESSAGE_ID_START;
-use crate::mail::{Domain, Mailbox, QueueId, UnixMillis, rfc3339, rfc5322};
-use crate::outcome::dsn::{paragraphs, plain, stuffed};
+use crate::mail::{Domain, Mailbox, QueueId, UnixMillis, printable_ascii, rfc3339, rfc5322, span_in_words};
+use crate::outcome::dsn::{paragraphs, stuffed};
 
 /// What a mail needs besides the episodes.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +74,7 @@ fn subject(mail: &AlertMail, frame: &LetterFrame<'_>) -> String {
         }
     };
     let text: String = text.chars().take(SUBJECT_CHARS_MAX).collect();
-    format!("[sealpost {}]\r\n {}", frame.name, plain(&text))
+    format!("[sealpost {}]\r\n {}", frame.name, printable_ascii(&text))
 }
 
 fn subject_of_one(one: &MailedEpisode) -> String {
@@ -93,7 +92,7 @@ fn machine_field(mail: &AlertMail) -> String {
     let field = |one: &MailedEpisode| {
         let episode = &one.episode;
         let name = |what: &str, name: &Option<String>| {
-            name.as_ref().map_or_else(String::new, |name| format!(";\r\n {what}={}", plain(name)))
+            name.as_ref().map_or_else(String::new, |name| format!(";\r\n {what}={}", printable_ascii(name)))
         };
         format!(
             "X-Sealpost-Alert: kind={}; event={}; episode={}{}{}\r\n",
@@ -121,7 +120,7 @@ fn letter(one: &MailedEpisode, frame: &LetterFrame<'_>) -> Vec<String> {
         AlertOccasion::Began => vec![format!("{}.", headline(episode))],
         AlertOccasion::Ongoing => vec![format!(
             "Still, after {}: {}.",
-            span(episode.lasted(frame.now)),
+            span_in_words(episode.lasted(frame.now)),
             uncapitalised(&headline(episode))
         )],
     };
@@ -169,7 +168,7 @@ fn recovery(episode: &Episode, frame: &LetterFrame<'_>) -> Vec<String> {
     let mut lines = vec![
         format!("Over: {about}."),
         String::new(),
-        format!("It lasted {}, from {}.", span(episode.lasted(frame.now)), rfc3339(episode.since)),
+        format!("It lasted {}, from {}.", span_in_words(episode.lasted(frame.now)), rfc3339(episode.since)),
         String::new(),
         format!("What had happened: {}", sentence(&episode.words)),
     ];
@@ -205,7 +204,7 @@ fn digest(items: &[MailedEpisode], more: u64, frame: &LetterFrame<'_>) -> Vec<St
                 episode.contact.as_ref().map_or_else(String::new, |one| format!(" Contact: {one}."));
             let text = match occasion {
                 AlertOccasion::Ended => {
-                    format!("{}, after {}.", ending(episode), span(episode.lasted(frame.now)))
+                    format!("{}, after {}.", ending(episode), span_in_words(episode.lasted(frame.now)))
                 }
                 AlertOccasion::Began | AlertOccasion::Ongoing | AlertOccasion::Test => {
                     format!("{}{contact}", sentence(&episode.words))
@@ -277,18 +276,6 @@ fn uncapitalised(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
-/// A duration in its largest unit.
-fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (count, unit) = match seconds {
-        0..120 => (seconds, "second"),
-        120..7_200 => (seconds / 60, "minute"),
-        7_200..172_800 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
-}
-
 /// Characters of one paragraph: a peer may have said much.
 const LINE_CHARS_MAX: usize = 2_000;
 const SUBJECT_CHARS_MAX: usize = 200;
@@ -297,6 +284,8 @@ const FIELDS_MAX: usize = 50;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::alert::{AlertInput, AlertKind, EpisodeBook, Incident};
 

@@ -22,7 +22,7 @@ use crate::lab::hybrid::tls11::{self, OldTlsAnswer, OldTlsVersion};
 use crate::lab::partner::describe;
 use crate::lab::wire::{Answer, Wire};
 use crate::listen::settings::ListenerTls;
-use crate::mail::{Domain, moves_text};
+use crate::mail::{Domain, unmoved};
 
 /// Tells the daemon that the next session from an address is a test, so that it raises no alert and counts nowhere.
 pub type ProbeAnnouncer = Arc<dyn Fn(SocketAddr) -> ProbeAnnouncement + Send + Sync>;
@@ -206,7 +206,7 @@ fn hello() -> String {
 
 /// An error in one line that can be shown.
 fn words(fault: &io::Error) -> String {
-    fault.to_string().chars().map(|c| if moves_text(c) { '?' } else { c }).take(300).collect()
+    unmoved(&fault.to_string(), '?').take(300).collect()
 }
 
 /// A client that looks at no certificate and presents this one.

@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 use crate::connector::{ChainFault, DecisionRecord, Mode, Outbound, PeerCertificate, Shortfall, pin_text};
 use crate::daemon;
 use crate::deliver::{HostReport, WaitList};
-use crate::mail::{Clock, Domain, moves_text, rfc3339};
+use crate::mail::{Clock, Domain, rfc3339, unmoved};
 use running::RunningDaemon;
 use whom::whom;
 
@@ -161,7 +161,7 @@ fn details(seen: &HostReport) -> String {
     let mut lines = vec![String::new(), seen.host.clone()];
     let mut line = |heading: &str, text: String| lines.push(format!("  {heading:<13} {text}"));
     if let Some(banner) = &seen.banner {
-        line("greeted with", banner.chars().map(|c| if moves_text(c) { ' ' } else { c }).collect());
+        line("greeted with", unmoved(banner, ' ').collect());
     }
     if let Some(decision) = &seen.decision {
         line("required", decision.required.to_string());

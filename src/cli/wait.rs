@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::print::complain;
-use crate::mail::moves_text;
+use crate::mail::unmoved;
 
 /// A wait that is shown until this is dropped. Whoever prints an answer drops it first.
 pub(super) struct Wait {
@@ -94,7 +94,7 @@ fn is_due(is_new: bool, since_last: Duration) -> bool {
 
 /// Names of hosts come from DNS, and can't steer a terminal.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if moves_text(c) { '?' } else { c }).collect()
+    unmoved(text, '?').collect()
 }
 
 /// A shorter wait is not worth a word.

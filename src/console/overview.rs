@@ -5,12 +5,12 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::chart::{DayOfMail, bars};
-use super::page::{date, number, page, refused, rough, table, table_below};
+use super::page::{date, number, page, refused, table, table_below};
 use super::sessions::Visitor;
 use super::site::Console;
 use crate::admin::{Alarm, ConnectorView, LaneStatus, Status};
 use crate::alert::{AlertsView, EpisodeView};
-use crate::mail::{Clock, UnixMillis};
+use crate::mail::{Clock, UnixMillis, span_in_words};
 use crate::trace::{TlsReport, clean};
 
 /// The first page.
@@ -62,7 +62,7 @@ fn figures(
             div { dt { "Out over TLS, 30 days" } dd { (share(outbound)) } }
             div { dt { "Queued messages" } dd { a href="/queue" { (number(status.queue.messages)) } } }
             div { dt { "Held" } dd { a href="/queue?held=true" { (number(status.queue.held)) } } }
-            div { dt { "Oldest in the queue" } dd { (oldest.map_or_else(|| "–".to_owned(), |at| rough(now.since(at)))) } }
+            div { dt { "Oldest in the queue" } dd { (oldest.map_or_else(|| "–".to_owned(), |at| span_in_words(now.since(at)))) } }
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The frame of every page, and what pages are made of. Each value in a page is escaped by the library that writes it.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{Html, IntoResponse, Response};
@@ -9,7 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::sessions::Visitor;
 use crate::admin::Refusal;
-use crate::mail::{UnixMillis, rfc3339};
+use crate::mail::{UnixMillis, rfc3339, span_in_words};
 use crate::trace::clean;
 
 /// The pages that the head of each page leads to.
@@ -121,20 +119,8 @@ pub(super) fn date(at: UnixMillis, now: UnixMillis) -> Markup {
 /// How far a time is from now, in words.
 pub(super) fn distance(at: UnixMillis, now: UnixMillis) -> String {
     let (span, ahead) = if at > now { (at.since(now), true) } else { (now.since(at), false) };
-    let words = rough(span);
+    let words = span_in_words(span);
     if ahead { format!("in {words}") } else { format!("{words} ago") }
-}
-
-/// A span of time by its largest unit.
-pub(super) fn rough(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let (count, unit) = match seconds {
-        0..120 => (seconds, "second"),
-        120..7_200 => (seconds / 60, "minute"),
-        7_200..172_800 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
 }
 
 /// A value for a query.
@@ -167,6 +153,8 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

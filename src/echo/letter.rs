@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use super::EchoCall;
-use super::text::{entry, paragraph, plain};
+use super::text::{entry, paragraph};
 use crate::connector::{
     Attribution, CertificateFacts, Decision, Inbound, InboundTls, Mode, PeerCertificate, Profile,
     Requirement, Reveal, Ruling,
 };
-use crate::mail::{Domain, Mailbox, QueueId, UnixMillis, rfc3339, rfc5322};
+use crate::mail::{Domain, Mailbox, QueueId, UnixMillis, printable_ascii, rfc3339, rfc5322};
 
 /// What an answer is made of.
 pub struct EchoAnswer<'a> {
@@ -272,7 +272,7 @@ fn certificate(label: &str, facts: &CertificateFacts) -> Vec<String> {
 
 /// The start of a name, which anybody may make as long as they like.
 fn cut(name: &str) -> String {
-    plain(name).chars().take(NAME_MAX).collect()
+    printable_ascii(name).chars().take(NAME_MAX).collect()
 }
 
 /// Characters of a name in a certificate.

@@ -1,9 +1,6 @@
 //! Lines of an answer: printable ASCII, folded before column 78.
 
-/// Replaces all but printable ASCII: names in certificates are anybody's words.
-pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
-}
+use crate::mail::printable_ascii;
 
 /// A paragraph, folded at spaces.
 pub(super) fn paragraph(text: &str) -> Vec<String> {
@@ -16,7 +13,7 @@ pub(super) fn entry(label: &str, value: &str) -> Vec<String> {
 }
 
 fn folded(first: &str, indent: &str, text: &str) -> Vec<String> {
-    let text = plain(text);
+    let text = printable_ascii(text);
     let mut lines = Vec::new();
     let mut line = first.to_owned();
     let mut is_empty = true;

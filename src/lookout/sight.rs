@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::connector::{
     Attainment, CertificateFacts, ClearCause, Decision, Ruling, Shortfall, TlsFacts, TlsVersion, pin_text,
 };
-use crate::mail::{Reply, UnixMillis, moves_text};
+use crate::mail::{Reply, UnixMillis, unmoved};
 
 /// What one look at one address saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,7 +206,7 @@ impl CertificateSight {
 
 /// What a peer may have said, without control characters and not too long.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().take(TEXT_CHARS_MAX).map(|c| if moves_text(c) { ' ' } else { c }).collect()
+    unmoved(text, ' ').take(TEXT_CHARS_MAX).collect()
 }
 
 /// A certificate may present thousands of names.

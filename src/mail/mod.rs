@@ -26,7 +26,7 @@ pub use authserv::claims_to_be;
 pub use clock::Clock;
 pub use content::{Content, ContentSource};
 pub use dates::{Dates, Offsets};
-pub use display::moves_text;
+pub use display::{moves_text, printable_ascii, unmoved};
 pub use domain::{Domain, DomainFault};
 pub use dsn::{MessageDsn, Notify, Occasion, RecipientDsn, Ret, from_xtext, is_xtext};
 pub use edit::{Edit, edited};
@@ -40,4 +40,4 @@ pub use queue_id::QueueId;
 pub use received::{Protocol, Received, TraceFacts, read_trace};
 pub use reply::{Enhanced, Reply};
 
-pub use time::{UnixMillis, rfc3339, rfc3339_millis, rfc5322};
+pub use time::{UnixMillis, rfc3339, rfc3339_millis, rfc5322, span_in_words};

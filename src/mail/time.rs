@@ -61,6 +61,19 @@ pub fn rfc3339_millis(time: UnixMillis) -> String {
     timestamp(time).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
+/// A duration in its largest unit, in words.
+#[must_use]
+pub fn span_in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+}
+
 fn timestamp(time: UnixMillis) -> Timestamp {
     Timestamp::from_millisecond(time.0).unwrap_or(Timestamp::UNIX_EPOCH)
 }

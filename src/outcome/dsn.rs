@@ -11,7 +11,7 @@ use mail_parser::{HeaderName, MessageParser};
 
 use super::Trouble;
 use crate::connector::Rerouting;
-use crate::mail::{Mailbox, QueueId, from_xtext, rfc5322};
+use crate::mail::{Mailbox, QueueId, from_xtext, printable_ascii, rfc5322};
 
 mod cause;
 mod letter;
@@ -26,7 +26,7 @@ pub use shorter::{is_refused_for_its_form, shortened};
 use letter::letter;
 use returned::{ReturnedPart, header_section};
 use text::{address, address_type, original_address, wrapped};
-pub(crate) use text::{paragraphs, plain, stuffed};
+pub(crate) use text::{paragraphs, stuffed};
 
 /// Composes a report in wire form. It is 7-bit, except for an address in UTF-8 in its own header, which only a host with
 /// SMTPUTF8 accepts anyway (RFC 6533 §5).
@@ -240,7 +240,7 @@ fn host_name(host: &str) -> String {
 
 /// One field, folded at spaces; the peer's text is cut to the maximum for a field.
 fn field(out: &mut String, chars_max: usize, name: &str, value: &str) {
-    let value: String = plain(value).chars().take(chars_max).collect();
+    let value: String = printable_ascii(value).chars().take(chars_max).collect();
     let folded = wrapped(&format!("{name}: {value}"), "\t");
     out.push_str(&folded.join("\r\n"));
     out.push_str("\r\n");

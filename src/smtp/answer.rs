@@ -4,7 +4,7 @@
 use super::extension::XOORG;
 use super::hidden::HiddenWords;
 use crate::connector::Mechanism;
-use crate::mail::{Enhanced, Extension, Reply, moves_text};
+use crate::mail::{Enhanced, Extension, Reply, unmoved};
 
 /// Octets kept of one reply line; the rest of a longer line is dropped. RFC 5321 §4.5.3.1.5 allows 512,
 /// but many hosts explain refusals at length.
@@ -177,7 +177,7 @@ impl AnswerReader {
 fn clean(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    String::from_utf8_lossy(line).chars().map(|c| if moves_text(c) { '?' } else { c }).collect()
+    unmoved(&String::from_utf8_lossy(line), '?').collect()
 }
 
 /// Splits a line into reply code, whether it is the last line, and text.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::code::StoredWord;
 use crate::connector::{Decision, DecisionRecord};
-use crate::mail::{QueueId, UnixMillis, rfc3339};
+use crate::mail::{QueueId, UnixMillis, rfc3339, rfc3339_millis};
 use crate::outcome::Trouble;
 use crate::tracking::{Event, MessageFacts};
 
@@ -231,9 +231,7 @@ impl TracedEvent {
     ) -> Self {
         let event =
             EventKind::numbered(kind).map_or_else(|| format!("event-{kind}"), |one| one.word().to_owned());
-        let date =
-            jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| rfc3339(at), |at| format!("{at:.3}"));
-        Self { seq, at: date, event, id: id.map(|id| id.to_string()), facts, decision }
+        Self { seq, at: rfc3339_millis(at), event, id: id.map(|id| id.to_string()), facts, decision }
     }
 }
 

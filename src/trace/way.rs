@@ -2,7 +2,7 @@
 
 use super::record::{EventFacts, TracedEvent};
 use crate::connector::DecisionRecord;
-use crate::mail::moves_text;
+use crate::mail::unmoved;
 
 /// What happened, on the first line of an event.
 #[must_use]
@@ -160,5 +160,5 @@ fn duration(ms: u64) -> String {
 /// On one line: what a peer said must not move the cursor.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if moves_text(c) { '\u{fffd}' } else { c }).collect()
+    unmoved(text, char::REPLACEMENT_CHARACTER).collect()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::admin::{HintView, LaneStatus, MessageView, RecipientView};
 use crate::connector::{Onward, OnwardDemand};
-use crate::mail::{moves_text, rfc3339};
+use crate::mail::{rfc3339, unmoved};
 
 pub(super) fn details(message: &MessageView) -> String {
     let origin = &message.origin;
@@ -109,9 +109,9 @@ pub(super) fn blocked_lane<'a>(message: &'a MessageView, lane: &str) -> Option<&
     message.blocked.iter().find(|blocked| blocked.lane == lane)
 }
 
-/// Replaces what moves_text, so that a peer's text can't control the terminal.
+/// Replaces what moves text, so that a peer's text can't control the terminal.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if moves_text(c) { '?' } else { c }).collect()
+    unmoved(text, '?').collect()
 }
 
 pub(super) fn lane_reason(lane: &LaneStatus) -> String {

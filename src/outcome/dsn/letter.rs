@@ -1,11 +1,9 @@
 //! The start of a report, for readers who know nothing about mail servers: what happened, what to do, and who
 //! can fix it.
 
-use std::time::Duration;
-
 use super::cause::{Hindrance, TlsFlaw};
 use super::report::{Addressee, Detail, Fate, Kind, NoSender, Report, ReportedRecipient};
-use crate::mail::{Mailbox, rfc5322};
+use crate::mail::{Mailbox, rfc5322, span_in_words};
 
 /// Recipients that share one explanation.
 struct Group<'a> {
@@ -147,7 +145,10 @@ fn happened(report: &Report<'_>, group: &Group<'_>, message: &str) -> String {
                 }
             };
             let tries = if group.expired {
-                format!(" We tried for {} and have stopped.", span(report.now.since(report.arrived_at)))
+                format!(
+                    " We tried for {} and have stopped.",
+                    span_in_words(report.now.since(report.arrived_at))
+                )
             } else {
                 String::new()
             };
@@ -367,18 +368,6 @@ fn names(recipients: &[&Mailbox]) -> String {
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-/// A duration in its largest unit.
-fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (count, unit) = match seconds {
-        0..120 => (seconds, "second"),
-        120..7_200 => (seconds / 60, "minute"),
-        7_200..172_800 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
 }
 
 /// Maximum recipients named in a sentence.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::mail::{Mailbox, from_xtext, moves_text};
+use crate::mail::{Mailbox, from_xtext, unmoved};
 
 pub(crate) fn paragraphs(lines: &[String], chars_max: usize) -> String {
     let mut out = String::new();
@@ -15,11 +15,6 @@ pub(crate) fn paragraphs(lines: &[String], chars_max: usize) -> String {
         }
     }
     out
-}
-
-/// Replaces all but printable ASCII: a report's own text is 7bit.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }
 
 /// Breaks a line at spaces, before column 78 if possible, before 900 in any case (RFC 5322 §2.1.1). Every
@@ -66,7 +61,7 @@ pub(crate) fn stuffed(text: &[u8]) -> Vec<u8> {
 
 /// Text for people: only what could move other text is replaced.
 fn readable(text: &str) -> String {
-    text.chars().map(|c| if moves_text(c) { '?' } else { c }).collect()
+    unmoved(text, '?').collect()
 }
 
 /// The address type of a path in a report (RFC 3464 §2.3.2, RFC 6533 §3).
