@@ -387,7 +387,7 @@ pub(super) async fn set_pause(
         .map_err(|why| Refusal(StatusCode::NOT_FOUND, why))
 }
 
-async fn release_connector(
+pub(super) async fn release_connector(
     State(control): State<Control>,
     asker: Asker,
     Path(name): Path<String>,
@@ -407,7 +407,7 @@ async fn begin_override(
     begun.map(Json).map_err(|why| Refusal(StatusCode::CONFLICT, why))
 }
 
-async fn end_override(
+pub(super) async fn end_override(
     State(control): State<Control>,
     asker: Asker,
     Path(name): Path<String>,

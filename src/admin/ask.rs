@@ -6,7 +6,10 @@ use axum::extract::{Path, State};
 use super::api;
 use super::asker::Asker;
 use super::control::{Control, Refusal};
-use super::view::{Connectors, ListQuery, MessageView, QueueAction, QueueList, RetryRequest, Status};
+use super::view::{
+    ActionResult, Connectors, ListQuery, MessageView, PausedConnectors, QueueAction, QueueList,
+    ReleaseRequest, RetryRequest, Status,
+};
 use crate::alert::AlertsView;
 use crate::mail::UnixMillis;
 
@@ -56,7 +59,12 @@ impl Control {
     ///
     /// # Errors
     /// It is not queued, or it can't be done now.
-    pub async fn act_on(&self, id: String, action: QueueAction, asker: Asker) -> Result<(), Refusal> {
+    pub async fn act_on(
+        &self,
+        id: String,
+        action: QueueAction,
+        asker: Asker,
+    ) -> Result<ActionResult, Refusal> {
         let (state, path) = (State(self.clone()), Path(id.clone()));
         match action {
             QueueAction::Retry => api::retry(state, asker, Json(RetryRequest { id: Some(id) })).await,
@@ -65,14 +73,36 @@ impl Control {
             QueueAction::Bounce => api::bounce(state, asker, path).await,
             QueueAction::Remove => api::remove(state, asker, path).await,
         }
-        .map(drop)
+        .map(|Json(result)| result)
     }
 
     /// Pauses or resumes an outbound connector.
     ///
     /// # Errors
     /// There is no such connector, or its state can't be kept.
-    pub async fn set_paused(&self, name: &str, paused: bool, asker: &Asker) -> Result<(), Refusal> {
-        api::set_pause(self, name, paused, asker).await.map(drop)
+    pub async fn set_paused(
+        &self,
+        name: &str,
+        paused: bool,
+        asker: &Asker,
+    ) -> Result<PausedConnectors, Refusal> {
+        api::set_pause(self, name, paused, asker).await.map(|Json(paused)| paused)
+    }
+
+    /// Releases an inbound connector from its brake; with `accept`, what came is usual from now on.
+    ///
+    /// # Errors
+    /// There is no such connector, it is not braked, or that can't be kept.
+    pub async fn release(&self, name: String, accept: bool, asker: Asker) -> Result<ReleaseRequest, Refusal> {
+        let request = Json(ReleaseRequest { accept });
+        api::release_connector(State(self.clone()), asker, Path(name), request).await.map(|Json(done)| done)
+    }
+
+    /// Ends the override of a connector before its time.
+    ///
+    /// # Errors
+    /// There is none, or its end can't be kept.
+    pub async fn end_override(&self, name: String, asker: Asker) -> Result<(), Refusal> {
+        api::end_override(State(self.clone()), asker, Path(name)).await.map(drop)
     }
 }

@@ -34,5 +34,5 @@ pub use view::{
     LookReport, LookRequest, Loosening, LooseningTerms, MessageView, OriginView, OverrideReport,
     OverrideRequest, PartnerView, PartnerWay, PausedConnectors, ProbeRequest, QueueAction, QueueList,
     QueueTop, QueueTotal, RecipientView, ReleaseRequest, ReloadAnswer, RemovalResult, RetryRequest, SeenView,
-    Status, TopLane, TopQuery, TroubleView, Validation, refusals_in_words,
+    Status, TopLane, TopQuery, TroubleView, Validation, override_ended, refusals_in_words,
 };

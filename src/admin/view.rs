@@ -15,6 +15,7 @@ use crate::spool::{Extent, LaneCount, LastTrouble, Origin, QueuedMessage, Queued
 
 mod connectors;
 mod partners;
+mod words;
 
 pub use connectors::{
     BrakeView, Change, ChangeKind, ConnectorView, Direction, DrainReport, LanesView, LookReport, LookRequest,
@@ -22,6 +23,7 @@ pub use connectors::{
     SeenView, Validation,
 };
 pub use partners::{Connectors, PartnerView, PartnerWay, refusals_in_words};
+pub use words::override_ended;
 
 /// The answer of `GET /status`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

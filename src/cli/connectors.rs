@@ -55,10 +55,7 @@ pub(super) fn connectors(args: &ConnectorsArgs) -> Result<ExitCode, Failure> {
 fn release(daemon: &DaemonArgs, connector: &str, usual: bool) -> Result<ExitCode, Failure> {
     let path = format!("/connectors/{}/release", named(connector)?);
     let done: ReleaseRequest = post(&socket(daemon)?, &path, &ReleaseRequest { accept: usual })?;
-    show(daemon.json, &done, |done| {
-        let learned = if done.accept { "; as much of it is no flood for the next weeks" } else { "" };
-        format!("{connector} takes new mail again{learned}")
-    })
+    show(daemon.json, &done, |done| done.done(connector))
 }
 
 /// Shows the connectors in effect, or those of the file if no daemon answers.

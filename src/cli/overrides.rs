@@ -9,7 +9,7 @@ use super::args::{DaemonArgs, socket};
 use super::control::{get, named, post, request};
 use super::exit::{EXIT_ARGUMENTS, Failure};
 use super::print::show;
-use crate::admin::{OverrideReport, OverrideRequest};
+use crate::admin::{OverrideReport, OverrideRequest, override_ended};
 use crate::connector::{Override, OverrideLevel};
 use crate::daemon::override_words;
 use crate::mail::{Clock, UnixMillis, rfc3339};
@@ -84,9 +84,7 @@ pub(super) fn overrides(args: &OverrideArgs) -> Result<ExitCode, Failure> {
         Some(OverrideAction::End { daemon, connector }) => {
             let path = format!("/connectors/{}/override", named(connector)?);
             let left: Vec<Override> = request(&socket(daemon)?, Method::DELETE, &path)?;
-            show(daemon.json, &left, |_| {
-                format!("the override of connector {connector} has ended; its own requirement is in effect")
-            })
+            show(daemon.json, &left, |_| override_ended(connector))
         }
         None => begin(args),
     }

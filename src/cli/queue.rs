@@ -9,10 +9,10 @@ use super::args::{DaemonArgs, socket};
 use super::control::{fetch, get, named, post, request};
 use super::exit::{EXIT_ARGUMENTS, Failure};
 use super::print::{show, table};
-use super::queue::details::{blocked_lane, clean, lane_reason, paused_words, reason};
+use super::queue::details::{blocked_lane, clean, lane_reason, reason};
 use crate::admin::{
-    ActionResult, DatabaseSize, MessageView, PausedConnectors, QueueList, QueueTop, QueueTotal, RetryRequest,
-    TopLane,
+    ActionResult, DatabaseSize, MessageView, PausedConnectors, QueueAction, QueueList, QueueTop, QueueTotal,
+    RetryRequest, TopLane,
 };
 use crate::mail::{Clock, UnixMillis};
 use args::{Action, ChosenArgs};
@@ -63,70 +63,39 @@ fn answer(action: &Action) -> Result<ExitCode, Failure> {
         Action::Retry { id: None, all: false, .. } => Err(unsaid()),
         Action::Retry { id, .. } => {
             let request = RetryRequest { id: id.clone() };
-            show(daemon.json, &post(&socket(daemon)?, "/queue/retry", &request)?, retried)
+            show(daemon.json, &post(&socket(daemon)?, "/queue/retry", &request)?, ActionResult::retried)
         }
-        Action::Hold(chosen) => {
-            act(chosen, Method::POST, "/hold", |id, _| format!("{id} is held until it is released"))
-        }
-        Action::Release(chosen) => act(chosen, Method::POST, "/release", |id, answer| {
-            format!("{id} is released; {}", retried(answer))
-        }),
-        Action::Bounce(end) => act(&end.chosen, Method::POST, "/bounce", |id, _| {
-            format!("{id} is given up; its sender is notified")
-        }),
-        Action::Remove(end) => {
-            act(&end.chosen, Method::DELETE, "", |id, _| format!("{id} is removed; nobody is notified"))
-        }
+        Action::Hold(chosen) => act(chosen, Method::POST, "/hold", QueueAction::Hold),
+        Action::Release(chosen) => act(chosen, Method::POST, "/release", QueueAction::Release),
+        Action::Bounce(end) => act(&end.chosen, Method::POST, "/bounce", QueueAction::Bounce),
+        Action::Remove(end) => act(&end.chosen, Method::DELETE, "", QueueAction::Remove),
         Action::Pause { connector, .. } => pause(daemon, connector, "pause"),
         Action::Resume { connector, .. } => pause(daemon, connector, "resume"),
     }
 }
 
 /// Applies an action to one message.
-fn act(
-    chosen: &ChosenArgs,
-    method: Method,
-    action: &str,
-    words: impl FnOnce(&str, &ActionResult) -> String,
-) -> Result<ExitCode, Failure> {
+fn act(chosen: &ChosenArgs, method: Method, path: &str, action: QueueAction) -> Result<ExitCode, Failure> {
     let id = chosen.id.as_deref().ok_or_else(unsaid)?;
-    let path = format!("/queue/{}{action}", plain(id));
+    let path = format!("/queue/{}{path}", plain(id));
     let answer: ActionResult = request(&socket(&chosen.daemon)?, method, &path)?;
-    show(chosen.daemon.json, &answer, |answer| words(id, answer))
+    let words = |answer: &ActionResult| answer.id.map_or_else(String::new, |id| action.done(id, answer));
+    show(chosen.daemon.json, &answer, words)
 }
 
 fn unsaid() -> Failure {
     Failure::new(EXIT_ARGUMENTS, "say which message, or name some by filters; see --help")
 }
 
-/// What is tried again, and what is not for as long as a connector is paused.
-fn retried(answer: &ActionResult) -> String {
-    let all = answer.recipients.unwrap_or_default();
-    let tried = match all.saturating_sub(answer.paused_recipients) {
-        0 if answer.paused_recipients > 0 => "nothing is tried now".to_owned(),
-        1 => "1 recipient is tried again now".to_owned(),
-        count => format!("{count} recipients are tried again now"),
-    };
-    format!("{tried}{}", paused_words(&answer.paused, answer.paused_recipients))
-}
-
 /// Pauses a connector, or resumes it.
 fn pause(daemon: &DaemonArgs, connector: &str, action: &str) -> Result<ExitCode, Failure> {
     let path = format!("/connectors/{}/{action}", named(connector)?);
-    show(daemon.json, &request(&socket(daemon)?, Method::POST, &path)?, all_paused)
+    show(daemon.json, &request(&socket(daemon)?, Method::POST, &path)?, PausedConnectors::to_string)
 }
 
 /// A queue ID has only letters and digits; other characters must not change the path.
 fn plain(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
-}
-
-fn all_paused(answer: &PausedConnectors) -> String {
-    if answer.connectors.is_empty() {
-        "no connector is paused".to_owned()
-    } else {
-        format!("paused: {}", answer.connectors.join(", "))
-    }
 }
 
 /// Prints the message itself, part by part.

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
 
+use super::notice::ActionNotice;
 use super::page::{bare, escaped, failed, refused};
 use super::sessions::{Presence, Visitor};
 use super::site::Console;
@@ -38,6 +39,8 @@ pub(super) struct LoginForm {
 #[derive(Deserialize)]
 pub(super) struct SealForm {
     seal: String,
+    /// The page that is shown then.
+    back: Option<String>,
 }
 
 /// Lets a request pass that has a session. What no page answers is a page all the same.
@@ -45,7 +48,12 @@ pub(super) async fn admit(State(console): State<Console>, mut request: Request, 
     let Some(visitor) = visitor(&console, request.headers()) else {
         return Redirect::to(&way_in(request.method(), request.uri())).into_response();
     };
-    request.extensions_mut().insert(visitor.clone());
+    let mut shown = visitor.clone();
+    // What a page fetches by itself shows nobody anything.
+    if request.method() == Method::GET && presence(request.headers()) == Presence::Person {
+        shown.notice = console.sessions.take_notice(&visitor.key);
+    }
+    request.extensions_mut().insert(shown);
     dressed(&visitor, next.run(request).await).await
 }
 
@@ -60,9 +68,28 @@ pub(super) async fn nowhere(State(console): State<Console>, headers: HeaderMap) 
 
 fn visitor(console: &Console, headers: &HeaderMap) -> Option<Visitor> {
     let tokens = console.tokens.load();
-    let presence = if headers.contains_key(REFRESH) { Presence::Refresh } else { Presence::Person };
+    let presence = presence(headers);
     cookies(headers, &console.sessions.cookie_name)
         .find_map(|cookie| console.sessions.visit(cookie, presence, |token| tokens.has(token)))
+}
+
+fn presence(headers: &HeaderMap) -> Presence {
+    if headers.contains_key(REFRESH) { Presence::Refresh } else { Presence::Person }
+}
+
+impl SealForm {
+    /// The page of ours that the form names, or else this one.
+    pub(super) fn page<'f>(&'f self, otherwise: &'f str) -> &'f str {
+        self.back.as_deref().filter(|back| is_ours(back)).unwrap_or(otherwise)
+    }
+}
+
+impl Console {
+    /// Leads to a page that says what was done.
+    pub(super) fn done(&self, visitor: &Visitor, page: &str, notice: ActionNotice) -> Response {
+        self.sessions.leave(&visitor.key, notice);
+        Redirect::to(page).into_response()
+    }
 }
 
 /// Where whoever has no session goes. What a form sent is not sent again after the login: he gets the form's page again.

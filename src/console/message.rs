@@ -3,15 +3,16 @@
 use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 use maud::{Markup, html};
 
 use super::door::SealForm;
+use super::notice::ActionNotice;
 use super::page::{date, failed, page, refused, seal, table};
 use super::queue::next_attempt;
 use super::sessions::Visitor;
 use super::site::Console;
-use crate::admin::{LaneStatus, MessageView, QueueAction};
+use crate::admin::{ActionResult, LaneStatus, MessageView, QueueAction};
 use crate::mail::{Clock, QueueId, UnixMillis};
 use crate::trace::{TracedEvent, clean, details, said};
 
@@ -190,12 +191,30 @@ pub(super) async fn act(
         "remove" => QueueAction::Remove,
         _ => return failed(&visitor, StatusCode::NOT_FOUND, "Unknown action."),
     };
-    match console.control.act_on(id.clone(), action, asker).await {
-        Ok(()) if matches!(action, QueueAction::Bounce | QueueAction::Remove) => {
-            Redirect::to("/queue").into_response()
+    let result = match console.control.act_on(id, action, asker).await {
+        Ok(result) => result,
+        Err(fault) => return refused(&visitor, &fault),
+    };
+    let page = match (action, result.id) {
+        (QueueAction::Bounce | QueueAction::Remove, _) | (_, None) => "/queue".to_owned(),
+        (QueueAction::Retry | QueueAction::Hold | QueueAction::Release, Some(id)) => format!("/queue/{id}"),
+    };
+    console.done(&visitor, &page, notice(action, &result, &page))
+}
+
+/// What was done, and what takes it back or what it lacks.
+fn notice(action: QueueAction, result: &ActionResult, page: &str) -> ActionNotice {
+    let Some(id) = result.id else { return ActionNotice::new(&result.retried()) };
+    let notice = ActionNotice::new(&action.done(id, result));
+    match (action, result.paused.first()) {
+        (QueueAction::Hold, _) => notice.followed_by("Undo".to_owned(), format!("/queue/{id}/release"), page),
+        (QueueAction::Retry | QueueAction::Release, Some(paused)) => {
+            notice.followed_by(format!("Resume {paused}"), format!("/connectors/{paused}/resume"), page)
         }
-        Ok(()) => Redirect::to(&format!("/queue/{id}")).into_response(),
-        Err(fault) => refused(&visitor, &fault),
+        (
+            QueueAction::Retry | QueueAction::Release | QueueAction::Bounce | QueueAction::Remove,
+            Some(_) | None,
+        ) => notice,
     }
 }
 

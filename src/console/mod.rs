@@ -2,8 +2,10 @@
 
 mod certificates;
 mod chart;
+mod deeds;
 mod door;
 mod message;
+mod notice;
 mod overview;
 mod page;
 mod partners;

@@ -5,6 +5,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::chart::{DayOfMail, bars};
+use super::deeds;
 use super::page::{date, number, page, refused, table, table_below};
 use super::sessions::Visitor;
 use super::site::Console;
@@ -30,7 +31,7 @@ pub(super) async fn overview(State(console): State<Console>, visitor: Visitor) -
         div #live data-refresh="30" {
             (figures(&status, oldest, tracked.as_deref().ok().map(|sums| TlsReport::of(sums, (from, to))), now))
             (failing(&alerts, &status.lanes))
-            (unusual(&connectors))
+            (unusual(&visitor, &connectors))
             (alarms(&status.alarms))
             section aria-labelledby="mail" {
                 h2 #mail { "The last 30 days" }
@@ -68,19 +69,21 @@ fn figures(
 }
 
 /// Connectors that are not as the files say: paused, overridden, or braked.
-fn unusual(connectors: &[ConnectorView]) -> Markup {
-    let is_unusual = |one: &&ConnectorView| one.paused || one.overridden.is_some() || one.braked.is_some();
-    let all: Vec<&ConnectorView> = connectors.iter().filter(is_unusual).collect();
+fn unusual(visitor: &Visitor, connectors: &[ConnectorView]) -> Markup {
+    let all: Vec<_> = connectors.iter().map(|one| (one, deeds::unusual(one))).collect();
+    let all: Vec<_> = all.into_iter().filter(|(_, words)| !words.is_empty()).collect();
     html! {
         @if !all.is_empty() {
             section aria-labelledby="unusual" {
                 h2 #unusual { "Not as configured" }
-                ul.alarms { @for one in all { li {
-                    "Connector " (one.name)
-                    @if one.paused { " is paused; " (number(one.waiting.unwrap_or_default())) " recipients wait. " }
-                    @if let Some(override_) = &one.overridden { " is overridden by " (override_.by) ": " (clean(&override_.reason)) ". " }
-                    @if let Some(brake) = &one.braked { " is braked: " (clean(&brake.why)) ". " }
-                } } }
+                @for (connector, words) in all.iter().take(UNUSUAL_MAX) {
+                    article.episode.mild {
+                        h3 { (connector.name) }
+                        @for one in words { p { (one) } }
+                        (deeds::forms(visitor, connector, "/"))
+                    }
+                }
+                @if all.len() > UNUSUAL_MAX { p { "And " (all.len() - UNUSUAL_MAX) " more: see " a href="/partners" { "Partners" } "." } }
             }
         }
     }
@@ -155,4 +158,5 @@ fn ends(ending: &[(UnixMillis, String)], now: UnixMillis) -> Markup {
 
 const DAYS: i64 = 29;
 const LANES_MAX: usize = 20;
+const UNUSUAL_MAX: usize = 20;
 const ENDS_MAX: usize = 50;

@@ -39,9 +39,26 @@ pub(super) fn page(visitor: &Visitor, place: &str, title: &str, body: &Markup) -
                     button.plain { "Log out" }
                 }
             }
-            main #content { h1 { (title) } (body) }
+            main #content { (notice(visitor)) h1 { (title) } (body) }
         },
     )
+}
+
+/// What the last action came to, if it was the last thing that the visitor did.
+fn notice(visitor: &Visitor) -> Markup {
+    let Some(notice) = &visitor.notice else { return html! {} };
+    html! {
+        div.notice {
+            p role="status" { (notice.words) }
+            @if let Some(follow) = notice.follow.as_ref().filter(|_| visitor.is_operator()) {
+                form method="post" action=(follow.action) {
+                    (seal(visitor))
+                    input type="hidden" name="back" value=(follow.back);
+                    button.plain { (follow.label) }
+                }
+            }
+        }
+    }
 }
 
 /// A page without the head.

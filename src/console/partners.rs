@@ -1,16 +1,14 @@
 //! Partners and connectors: what is required of them in both directions, and how it stands with it.
 
-use axum::Form;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::extract::State;
+use axum::response::Response;
 use maud::{Markup, html};
 
-use super::door::SealForm;
-use super::page::{failed, number, page, refused, seal, table};
+use super::deeds;
+use super::page::{number, page, table};
 use super::sessions::Visitor;
 use super::site::Console;
-use crate::admin::{ConnectorView, Connectors, Direction, PartnerView, refusals_in_words};
+use crate::admin::{ConnectorView, Connectors, PartnerView, refusals_in_words};
 use crate::connector::Mode;
 use crate::trace::clean;
 
@@ -59,6 +57,7 @@ fn connector_card(visitor: &Visitor, connector: &ConnectorView) -> Markup {
                 @if connector.braked.is_some() { " " span.tag.warn { "braked" } } }
             p { (connector.domains.join(", ")) }
             p.requirement { (connector.requirement) }
+            @for one in deeds::unusual(connector) { p.warn { (one) } }
             @for alarm in &connector.alarms { p.bad { (clean(alarm)) } }
             @if let Some(last) = &connector.validated {
                 p class=(if last.ok { "good" } else { "bad" }) { "Validated " (last.at) ": " (clean(&last.verdict)) }
@@ -75,36 +74,7 @@ fn connector_card(visitor: &Visitor, connector: &ConnectorView) -> Markup {
                 }))
             }
             p.more { a href=(format!("/trace?connector={name}")) { "Its messages" } }
-            @if *direction == Direction::Outbound && visitor.is_operator() {
-                @let deed = if connector.paused { "resume" } else { "pause" };
-                form method="post" action=(format!("/connectors/{name}/{deed}")) {
-                    (seal(visitor))
-                    @if connector.paused { button { "Resume deliveries" } }
-                    @else { button data-confirm=(format!("Pause deliveries by {name}? Its mail waits until somebody resumes it.")) { "Pause deliveries" } }
-                }
-            }
+            (deeds::forms(visitor, connector, "/partners"))
         }
-    }
-}
-
-/// Pauses or resumes a connector.
-pub(super) async fn act(
-    State(console): State<Console>,
-    visitor: Visitor,
-    Path((name, deed)): Path<(String, String)>,
-    Form(form): Form<SealForm>,
-) -> Response {
-    let asker = match visitor.operator(&form) {
-        Ok(asker) => asker,
-        Err(fault) => return refused(&visitor, &fault),
-    };
-    let paused = match deed.as_str() {
-        "pause" => true,
-        "resume" => false,
-        _ => return failed(&visitor, StatusCode::NOT_FOUND, "Unknown action."),
-    };
-    match console.control.set_paused(&name, paused, &asker).await {
-        Ok(()) => Redirect::to("/partners").into_response(),
-        Err(fault) => refused(&visitor, &fault),
     }
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::site::Console;
-use super::{certificates, door, message, overview, partners, queue, reports, tracking};
+use super::{certificates, deeds, door, message, overview, partners, queue, reports, tracking};
 
 impl Console {
     /// The routes. All but the door and what dresses it need a session.
@@ -15,7 +15,7 @@ impl Console {
         let guarded = Router::new()
             .route("/", get(overview::overview))
             .route("/partners", get(partners::partners))
-            .route("/connectors/{name}/{deed}", post(partners::act))
+            .route("/connectors/{name}/{deed}", post(deeds::act))
             .route("/queue", get(queue::queue))
             .route("/queue/{id}", get(message::queued))
             .route("/queue/{id}/{deed}", post(message::act))

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use sha2::{Digest as _, Sha256};
 
+use super::notice::ActionNotice;
 use crate::admin::BearerToken;
 
 /// The sessions.
@@ -17,7 +18,7 @@ pub(super) struct ConsoleSessions {
 }
 
 /// The digest of a session's cookie: looking one up tells nobody how much of it was right.
-type SessionKey = [u8; 32];
+pub(super) type SessionKey = [u8; 32];
 
 /// One of them.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ struct ConsoleSession {
     seal: String,
     begun: Instant,
     seen: Instant,
+    /// What the next page says first.
+    notice: Option<ActionNotice>,
 }
 
 /// Who a page is for.
@@ -34,6 +37,10 @@ struct ConsoleSession {
 pub(super) struct Visitor {
     pub(super) token: Arc<BearerToken>,
     pub(super) seal: String,
+    /// His session.
+    pub(super) key: SessionKey,
+    /// What this page says first.
+    pub(super) notice: Option<ActionNotice>,
 }
 
 /// Who made a request.
@@ -63,7 +70,10 @@ impl ConsoleSessions {
         if let Some(key) = in_the_way(&sessions, &token) {
             sessions.remove(&key);
         }
-        sessions.insert(key(cookie.as_bytes()), ConsoleSession { token, seal, begun: now, seen: now });
+        sessions.insert(
+            key(cookie.as_bytes()),
+            ConsoleSession { token, seal, begun: now, seen: now, notice: None },
+        );
         Some(cookie)
     }
 
@@ -83,7 +93,19 @@ impl ConsoleSessions {
         if presence == Presence::Person {
             session.seen = now;
         }
-        Some(Visitor { token: Arc::clone(&session.token), seal: session.seal.clone() })
+        Some(Visitor { token: Arc::clone(&session.token), seal: session.seal.clone(), key, notice: None })
+    }
+
+    /// Leaves a notice for the next page of a session.
+    pub(super) fn leave(&self, key: &SessionKey, notice: ActionNotice) {
+        if let Some(session) = self.lock().get_mut(key) {
+            session.notice = Some(notice);
+        }
+    }
+
+    /// The notice of a session; the next page has none.
+    pub(super) fn take_notice(&self, key: &SessionKey) -> Option<ActionNotice> {
+        self.lock().get_mut(key).and_then(|session| session.notice.take())
     }
 
     pub(super) fn end(&self, cookie: &[u8]) {
@@ -185,6 +207,21 @@ mod tests {
         assert_eq!(seen(), begun);
         sessions.visit(cookie.as_bytes(), Presence::Person, |_| true).expect("a visitor");
         assert!(seen() > begun);
+    }
+
+    #[test]
+    fn a_notice_is_shown_once_and_by_its_own_session() {
+        let sessions = ConsoleSessions::new();
+        let [ada, eve] = ["ada", "eve"].map(|name| {
+            let cookie = begin(&sessions, name);
+            sessions.visit(cookie.as_bytes(), Presence::Person, |_| true).expect("a visitor").key
+        });
+        sessions.leave(&ada, ActionNotice::new("first"));
+        sessions.leave(&ada, ActionNotice::new("second"));
+        assert_eq!(sessions.take_notice(&eve), None);
+        assert_eq!(sessions.take_notice(&ada), Some(ActionNotice::new("second")));
+        assert_eq!(sessions.take_notice(&ada), None);
+        sessions.leave(&key(b"gone"), ActionNotice::new("third"));
     }
 
     #[test]

@@ -76,6 +76,12 @@ async fn an_operator_clicks_through_every_action() {
     browser.click("//nav/a[.='Partners']").await;
     browser.click("//article[.//a[contains(@href,'connector=bank')]]//button[.='Pause deliveries']").await;
     browser.answer(true).await;
+    shows(&browser, "Paused: bank.").await;
+    accessible(&browser, "paused").await;
+    browser.click("//button[.='Undo']").await;
+    shows(&browser, "No connector is paused.").await;
+    browser.click("//article[.//a[contains(@href,'connector=bank')]]//button[.='Pause deliveries']").await;
+    browser.answer(true).await;
     browser.click("//button[.='Resume deliveries']").await;
     shows(&browser, "Pause deliveries").await;
 
@@ -86,6 +92,9 @@ async fn an_operator_clicks_through_every_action() {
     browser.click("//button[.='Hold']").await;
     shows(&browser, "Held: by the operator").await;
     assert_eq!(held().await, "by the operator");
+    browser.click("//button[.='Undo']").await;
+    shows(&browser, "is released; 1 recipient is tried again now.").await;
+    browser.click("//button[.='Hold']").await;
     browser.click("//button[.='Release']").await;
     shows(&browser, "Try now").await;
     browser.click("//button[.='Try now']").await;

@@ -137,7 +137,7 @@ async fn a_retry_under_pause_says_that_nothing_is_tried() {
         "{answer}"
     );
     daemon.ask(&["queue", "resume", "partner"]).await;
-    check(&run(&["queue", "retry"], &["--connector", "partner"]), 0, "1 messages are tried again now");
+    check(&run(&["queue", "retry"], &["--connector", "partner"]), 0, "1 message is tried again now");
     daemon.stop().await;
 }
 

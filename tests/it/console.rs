@@ -161,6 +161,75 @@ async fn an_operator_acts_and_nobody_else_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_next_page_says_what_an_action_came_to() {
+    let scene = Scene::start().await;
+    let (id, operator) = (&scene.waiting, scene.log_in(OPERATOR).await);
+    let place = format!("/queue/{id}");
+    let seal = seal_of(&scene.page(&place, &operator).await);
+    let status = |page: &str| {
+        let said = page.split_once("<p role=\"status\">").map(|(_, rest)| rest.split_once("</p>").unwrap());
+        said.map(|(words, rest)| (words.to_owned(), rest.split_once("</div>").unwrap().0.to_owned()))
+    };
+    let said = async |deed: &str, back: &str| {
+        let form = WebRequest::new("POST", deed).header("Cookie", &operator);
+        let answer = scene.send(form.form(&[("seal", &*seal), ("back", back)])).await;
+        let page = answer.header("location").unwrap_or_else(|| panic!("{deed}: {}", answer.body)).to_owned();
+        (page.clone(), status(&scene.page(&page, &operator).await).unwrap_or_default())
+    };
+    let (page, (words, undo)) = said(&format!("{place}/hold"), "").await;
+    assert_eq!((page, words), (place.clone(), format!("{id} is held until it is released.")));
+    assert!(undo.contains(&format!("action=\"{place}/release\"")) && undo.contains("Undo"), "{undo}");
+    assert_eq!(status(&scene.page(&place, &operator).await), None, "it is shown once");
+
+    // What undoes is what the form beside it sends.
+    assert_eq!(
+        said(&format!("{place}/release"), &place).await.1.0.split(';').next().unwrap(),
+        format!("{id} is released")
+    );
+    assert_eq!(scene.daemon.queue().await[0]["held"], serde_json::Value::Null);
+
+    // A page that keeps itself current takes no notice away.
+    assert_eq!(
+        scene.act("/connectors/bank/pause", &operator, &seal).await.header("location"),
+        Some("/partners")
+    );
+    let refresh = WebRequest::new("GET", "/").header("Cookie", &operator).header("X-Sealpost-Refresh", "1");
+    assert_eq!(status(&scene.send(refresh).await.body), None);
+    let (words, undo) = status(&scene.page("/", &operator).await).unwrap();
+    assert_eq!(words, "Paused: bank.");
+    assert!(undo.contains("action=\"/connectors/bank/resume\""), "{undo}");
+
+    let (_, (words, resume)) = said(&format!("{place}/retry"), "").await;
+    assert!(
+        words.starts_with("Nothing is tried now; 1 recipient waits until connector bank is resumed"),
+        "{words}"
+    );
+    assert!(
+        resume.contains("action=\"/connectors/bank/resume\"") && resume.contains("Resume bank"),
+        "{resume}"
+    );
+    let (page, (words, _)) = said("/connectors/bank/resume", &place).await;
+    assert_eq!((page, &*words), (place.clone(), "No connector is paused."));
+    // No form leads elsewhere.
+    let (page, _) = said("/connectors/bank/pause", "//evil.test/").await;
+    assert_eq!(page, "/partners");
+    let (page, (words, _)) = said(&format!("{place}/remove"), "").await;
+    assert_eq!((&*page, words), ("/queue", format!("{id} is removed; nobody is notified.")));
+    let (operator_only, reader) =
+        (scene.act("/connectors/bank/release", &operator, &seal).await, scene.log_in(READER).await);
+    assert!(operator_only.status == 409 && operator_only.body.contains("bank"), "{}", operator_only.body);
+    let theirs = seal_of(&scene.page("/", &reader).await);
+    for deed in ["pause", "release", "accept", "end-override"] {
+        assert_eq!(
+            scene.act(&format!("/connectors/bank/{deed}"), &reader, &theirs).await.status,
+            403,
+            "{deed}"
+        );
+    }
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_ends_with_its_token_and_by_logging_out() {
     let scene = Scene::start().await;
     let wrong = WebRequest::new("POST", "/login").form(&[("token", "0123456789abcdef0123456789abcdeX")]);

@@ -1,7 +1,5 @@
 //! Shows one message as text.
 
-use std::sync::Arc;
-
 use crate::admin::{HintView, LaneStatus, MessageView, RecipientView};
 use crate::connector::{Onward, OnwardDemand};
 use crate::mail::{rfc3339, unmoved};
@@ -120,21 +118,4 @@ pub(super) fn lane_reason(lane: &LaneStatus) -> String {
     }
     let [status, reason] = [&lane.status, &lane.reason].map(|text| text.as_deref().unwrap_or("-"));
     clean(&format!("{status} {reason}"))
-}
-
-/// What keeps some of the recipients, as the end of a sentence; empty if nothing does.
-pub(super) fn paused_words(paused: &[Arc<str>], recipients: usize) -> String {
-    let Some(first) = paused.first() else { return String::new() };
-    let whose = match recipients {
-        1 => "1 recipient waits".to_owned(),
-        count => format!("{count} recipients wait"),
-    };
-    format!(
-        "; {whose} until {} resumed (`sealpost queue resume {first}`)",
-        if paused.len() == 1 {
-            format!("connector {first} is")
-        } else {
-            format!("the connectors {} are", paused.join(", "))
-        },
-    )
 }

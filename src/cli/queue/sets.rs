@@ -14,7 +14,6 @@ use super::super::exit::{EXIT_ARGUMENTS, EXIT_NO, Failure};
 use super::super::print::{complain, say, say_json};
 use super::super::wait::Wait;
 use super::args::{Action, ChosenArgs, EndArgs, FilterArgs};
-use super::details::paused_words;
 use crate::admin::{ActRequest, ActionTally, Connectors, QueueAction, QueueTop};
 use crate::config::{nearest, unknown_name};
 
@@ -121,19 +120,8 @@ fn tell(action: QueueAction, as_json: bool, sum: &SetResult) {
     if *left > 0 {
         complain(&format!("{left} messages are as they were"));
     }
-    say(&match action {
-        QueueAction::Remove => format!("{done} messages are removed; nobody is notified"),
-        QueueAction::Bounce => format!("{done} messages are given up; their senders are notified"),
-        QueueAction::Hold => format!("{done} messages are held until they are released"),
-        QueueAction::Release | QueueAction::Retry => {
-            let paused: Vec<_> = sum.paused.iter().cloned().collect();
-            let words = paused_words(&paused, sum.paused_recipients);
-            format!(
-                "{done} messages are {}{words}",
-                if words.is_empty() { "tried again now" } else { "due now" }
-            )
-        }
-    });
+    let paused: Vec<_> = sum.paused.iter().cloned().collect();
+    say(&action.done_with(*done, sum.paused_recipients, &paused));
 }
 
 /// Maximum number of reasons shown.
