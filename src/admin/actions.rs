@@ -58,7 +58,8 @@ impl PausedShare {
     }
 }
 
-/// Applies the action to the next page of messages.
+/// Applies an action to the next page of the messages that a filter selects.
+#[utoipa::path(post, path = "/queue/act", tag = "queue", request_body = ActRequest, responses((status = 200, body = ActionTally), (status = 503)))]
 pub(super) async fn act(
     State(control): State<Control>,
     asker: Asker,

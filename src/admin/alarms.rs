@@ -15,7 +15,9 @@ pub struct Alarms {
 }
 
 /// What an alarm is about; the alarms of one kind are replaced together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum AlarmKind {
     /// The files on disk differ from what is in effect.
@@ -39,7 +41,7 @@ pub enum AlarmKind {
 }
 
 /// One lasting problem, as the control API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Alarm {
     /// The kind it is replaced with.
     pub kind: AlarmKind,

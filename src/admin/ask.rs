@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::extract::{Path, State};
 
-use super::api;
 use super::asker::Asker;
 use super::control::{Control, Refusal};
 use super::view::{
     ActionResult, Connectors, ListQuery, MessageView, PausedConnectors, QueueAction, QueueList,
     ReleaseRequest, RetryRequest, Status,
 };
+use super::{messages, relay};
 use crate::alert::AlertsView;
 use crate::mail::UnixMillis;
 
@@ -19,7 +19,7 @@ impl Control {
     /// # Errors
     /// The spool can't be read.
     pub async fn status(&self) -> Result<Status, Refusal> {
-        api::status(State(self.clone())).await.map(|Json(status)| status)
+        relay::status(State(self.clone())).await.map(|Json(status)| status)
     }
 
     /// As `GET /queue`.
@@ -27,7 +27,7 @@ impl Control {
     /// # Errors
     /// The spool can't be read, or the message to continue after is none.
     pub async fn list(&self, query: ListQuery) -> Result<QueueList, Refusal> {
-        api::listed(self, query).await
+        messages::listed(self, query).await
     }
 
     /// As `GET /queue/{id}`.
@@ -35,18 +35,18 @@ impl Control {
     /// # Errors
     /// It is not queued, or the spool can't be read.
     pub async fn message(&self, id: String) -> Result<MessageView, Refusal> {
-        api::show(State(self.clone()), Path(id)).await.map(|Json(message)| message)
+        messages::show(State(self.clone()), Path(id)).await.map(|Json(message)| message)
     }
 
     /// As `GET /connectors`.
     pub async fn connectors(&self) -> Connectors {
-        let Json(connectors) = api::connectors(State(self.clone())).await;
+        let Json(connectors) = relay::connectors(State(self.clone())).await;
         connectors
     }
 
     /// As `GET /alerts`.
     pub async fn alerts(&self) -> AlertsView {
-        let Json(alerts) = api::alerts(State(self.clone())).await;
+        let Json(alerts) = relay::alerts(State(self.clone())).await;
         alerts
     }
 
@@ -67,11 +67,11 @@ impl Control {
     ) -> Result<ActionResult, Refusal> {
         let (state, path) = (State(self.clone()), Path(id.clone()));
         match action {
-            QueueAction::Retry => api::retry(state, asker, Json(RetryRequest { id: Some(id) })).await,
-            QueueAction::Hold => api::hold(state, asker, path).await,
-            QueueAction::Release => api::release(state, asker, path).await,
-            QueueAction::Bounce => api::bounce(state, asker, path).await,
-            QueueAction::Remove => api::remove(state, asker, path).await,
+            QueueAction::Retry => messages::retry(state, asker, Json(RetryRequest { id: Some(id) })).await,
+            QueueAction::Hold => messages::hold(state, asker, path).await,
+            QueueAction::Release => messages::release(state, asker, path).await,
+            QueueAction::Bounce => messages::bounce(state, asker, path).await,
+            QueueAction::Remove => messages::remove(state, asker, path).await,
         }
         .map(|Json(result)| result)
     }
@@ -86,7 +86,7 @@ impl Control {
         paused: bool,
         asker: &Asker,
     ) -> Result<PausedConnectors, Refusal> {
-        api::set_pause(self, name, paused, asker).await.map(|Json(paused)| paused)
+        relay::set_pause(self, name, paused, asker).await.map(|Json(paused)| paused)
     }
 
     /// Releases an inbound connector from its brake; with `accept`, what came is usual from now on.
@@ -95,7 +95,7 @@ impl Control {
     /// There is no such connector, it is not braked, or that can't be kept.
     pub async fn release(&self, name: String, accept: bool, asker: Asker) -> Result<ReleaseRequest, Refusal> {
         let request = Json(ReleaseRequest { accept });
-        api::release_connector(State(self.clone()), asker, Path(name), request).await.map(|Json(done)| done)
+        relay::release_connector(State(self.clone()), asker, Path(name), request).await.map(|Json(done)| done)
     }
 
     /// Ends the override of a connector before its time.
@@ -103,6 +103,6 @@ impl Control {
     /// # Errors
     /// There is none, or its end can't be kept.
     pub async fn end_override(&self, name: String, asker: Asker) -> Result<(), Refusal> {
-        api::end_override(State(self.clone()), asker, Path(name)).await.map(drop)
+        relay::end_override(State(self.clone()), asker, Path(name)).await.map(drop)
     }
 }

@@ -7,7 +7,10 @@ mod api;
 mod ask;
 mod asker;
 mod control;
+mod description;
+mod messages;
 mod operator;
+mod relay;
 mod serve;
 mod settings;
 mod site;
@@ -16,9 +19,10 @@ mod tokens;
 mod view;
 
 pub use alarms::{Alarm, AlarmChanges, AlarmKind, Alarms};
-pub use api::NEXT_OFFSET;
+pub use api::{UNREADABLE, api_description};
 pub use asker::Asker;
 pub use control::{Control, Refusal};
+pub use messages::NEXT_OFFSET;
 pub use operator::{
     AlertOffice, AlertTestAnswer, KeepAnswer, LookAnswer, Operator, OverrideAnswer, PauseAnswer,
     ReleaseAnswer, ReloadFailure, WaitingByConnector, Watchman,

@@ -14,9 +14,11 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::api::in_json;
 use super::asker::Asker;
 use super::control::{Control, Refusal};
-use super::tokens::{Role, Tokens};
+use super::description::API;
+use super::tokens::{BearerToken, Role, Tokens};
 use crate::metrics::PageFormat;
 
 /// What the admin listener asks of the daemon.
@@ -42,42 +44,29 @@ pub struct AdminSite {
     pub control: Control,
 }
 
-/// Where a request needs a token, and whose.
-#[derive(Clone)]
-struct TokenGuard {
-    site: AdminSite,
-    role: Role,
-}
-
 impl AdminSite {
     /// The routes, with those of the console. All others but `/health` need a token: a reader's if nothing changes, an
     /// operator's for the rest.
     pub fn router(self, console: Router) -> Router {
-        let guard = |role| from_fn_with_state(TokenGuard { site: self.clone(), role }, authorise);
-        let reading = Control::reading().with_state(self.control.clone()).route_layer(guard(Role::Reader));
-        let operating =
-            Control::operating().with_state(self.control.clone()).route_layer(guard(Role::Operator));
-        let metrics = Router::new().route("/metrics", get(metrics)).route_layer(guard(Role::Reader));
+        let guard = || from_fn_with_state(self.clone(), authorise);
+        let operating = Control::operating().route_layer(from_fn(operators));
+        let (api, _) = Control::reading().merge(operating).split_for_parts();
+        // As one service: what there is, and by which methods, is told to nobody without a token.
+        let api = Router::new().fallback_service(api.with_state(self.control.clone()));
+        let api = api.layer(from_fn(in_json)).layer(guard());
+        let metrics = Router::new().route("/metrics", get(metrics)).route_layer(guard());
         let open = Router::new().route("/health", get(health)).merge(metrics).with_state(self.clone());
-        let api = reading.merge(operating).fallback(nothing).method_not_allowed_fallback(other_method);
-        open.nest(API, api).merge(console).layer(from_fn(harden))
+        open.nest_service(API, api).merge(console).layer(from_fn(harden))
     }
 }
 
-/// Lets a request pass that has a token for it. Whoever has none waits, so that guessing takes long.
-async fn authorise(
-    State(TokenGuard { site, role }): State<TokenGuard>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// Lets a request pass that has a token. Whoever has none waits, so that guessing takes long.
+async fn authorise(State(site): State<AdminSite>, mut request: Request, next: Next) -> Response {
     let presented = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = site.tokens.load().bearer(presented);
     if let Some(token) = bearer {
-        if token.role < role {
-            let words = format!("{} may only read: this needs a token of an operator", token.name);
-            return Refusal(StatusCode::FORBIDDEN, words).into_response();
-        }
         request.extensions_mut().insert(Asker::Bearer(Arc::clone(&token.name)));
+        request.extensions_mut().insert(token);
         return next.run(request).await;
     }
     site.monitored.refused();
@@ -85,6 +74,17 @@ async fn authorise(
     let challenge = [(WWW_AUTHENTICATE, "Bearer realm=\"sealpost\"")];
     let words = "a token of token_file is needed: Authorization: Bearer TOKEN".to_owned();
     (challenge, Refusal(StatusCode::UNAUTHORIZED, words)).into_response()
+}
+
+/// Lets a request pass whose token is an operator's.
+async fn operators(request: Request, next: Next) -> Response {
+    let token = request.extensions().get::<Arc<BearerToken>>();
+    if token.is_some_and(|token| token.role == Role::Operator) {
+        return next.run(request).await;
+    }
+    let name = token.map_or("whoever has no token", |token| &*token.name);
+    let words = format!("{name} may only read: this needs a token of an operator");
+    Refusal(StatusCode::FORBIDDEN, words).into_response()
 }
 
 async fn metrics(State(site): State<AdminSite>, request: Request) -> Response {
@@ -101,14 +101,6 @@ async fn health(State(site): State<AdminSite>) -> Response {
     }
 }
 
-async fn nothing() -> Refusal {
-    Refusal(StatusCode::NOT_FOUND, "there is nothing of this name".to_owned())
-}
-
-async fn other_method() -> Refusal {
-    Refusal(StatusCode::METHOD_NOT_ALLOWED, "this can't be asked by this method".to_owned())
-}
-
 /// What holds for every answer: no browser keeps it, guesses what it is, frames it or lets another site read it.
 async fn harden(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
@@ -118,8 +110,6 @@ async fn harden(request: Request, next: Next) -> Response {
     response
 }
 
-/// Where the API is. What is below it is as over the control socket.
-const API: &str = "/api/v1";
 const HEADERS: &[(&str, &str)] = &[
     ("cache-control", "no-store"),
     ("x-content-type-options", "nosniff"),

@@ -26,11 +26,13 @@ pub use partners::{Connectors, PartnerView, PartnerWay, refusals_in_words};
 pub use words::override_ended;
 
 /// The answer of `GET /status`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Status {
     /// The program's version.
+    #[schema(value_type = String)]
     pub version: Cow<'static, str>,
     /// Name and address of each listener.
+    #[schema(value_type = Vec<(String, String)>)]
     pub listening: Vec<(String, SocketAddr)>,
     /// Totals of the queue.
     pub queue: QueueTotal,
@@ -41,9 +43,13 @@ pub struct Status {
 }
 
 /// The query of `GET /queue`, and the body of `POST /queue/list`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// Continue after this message.
+    #[schema(value_type = Option<QueueId>)]
+    #[param(value_type = Option<QueueId>)]
     pub after: Option<String>,
     /// Maximum number of messages, capped at 1,000.
     pub limit: Option<usize>,
@@ -58,6 +64,9 @@ pub struct ListQuery {
     /// Only messages whose last trouble contains this text.
     pub reason: Option<String>,
     /// Only messages accepted at least this many seconds ago.
+    // Without a format: a duration has no largest value.
+    #[schema(value_type = Option<usize>)]
+    #[param(value_type = Option<usize>)]
     pub older_than: Option<u64>,
     /// Only held messages.
     #[serde(default)]
@@ -65,14 +74,16 @@ pub struct ListQuery {
 }
 
 /// The query of `GET /queue/top`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct TopQuery {
     /// Maximum number of lanes, capped at 1,000.
     pub limit: Option<usize>,
 }
 
 /// The answer of `GET /queue/top`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QueueTop {
     /// Totals of the whole queue.
     pub total: QueueTotal,
@@ -83,7 +94,7 @@ pub struct QueueTop {
 }
 
 /// Totals of the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QueueTotal {
     /// Queued messages.
     pub messages: u64,
@@ -94,7 +105,7 @@ pub struct QueueTotal {
 }
 
 /// How large the database is, in octets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DatabaseSize {
     /// Size of the file.
     pub file: u64,
@@ -103,7 +114,7 @@ pub struct DatabaseSize {
 }
 
 /// A lane on disk, and why it is blocked.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TopLane {
     /// The lane's display name.
     pub lane: String,
@@ -116,7 +127,7 @@ pub struct TopLane {
 }
 
 /// A lane as far as it is in memory.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LaneStatus {
     /// The lane's display name.
     pub lane: String,
@@ -148,7 +159,7 @@ pub struct LaneStatus {
 }
 
 /// The answer of `GET /queue` and `POST /queue/list`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QueueList {
     /// Totals of the whole queue.
     pub total: QueueTotal,
@@ -159,7 +170,7 @@ pub struct QueueList {
 }
 
 /// A queued message and the state of its lanes: the answer of `GET /queue/{id}`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MessageView {
     /// The queue ID.
     pub id: QueueId,
@@ -182,7 +193,7 @@ pub struct MessageView {
 }
 
 /// How a message was accepted.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OriginView {
     /// The inbound connector; `None` for our own reports.
     pub connector: Option<Arc<str>>,
@@ -197,7 +208,7 @@ pub struct OriginView {
 }
 
 /// One recipient of a queued message.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RecipientView {
     /// The forward-path.
     pub forward_path: String,
@@ -220,7 +231,7 @@ pub struct RecipientView {
 }
 
 /// Why an attempt did not succeed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TroubleView {
     /// The enhanced status code.
     pub status: String,
@@ -234,7 +245,7 @@ pub struct TroubleView {
 }
 
 /// What to do about a host's reply, or about a handshake that failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HintView {
     /// A stable word.
     pub token: String,
@@ -258,27 +269,29 @@ impl std::fmt::Display for HintView {
 }
 
 /// The body of `POST /queue/retry`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RetryRequest {
-    /// Only this message; `None`: all.
+    /// Only this message; without it, all.
+    #[schema(value_type = Option<QueueId>)]
     pub id: Option<String>,
 }
 
 /// The body of `POST /queue/act`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ActRequest {
     /// The action on each message.
     pub action: QueueAction,
     /// Includes messages that also have recipients outside the filter.
     #[serde(default)]
     pub whole: bool,
-    /// The filter that selects the messages.
-    #[serde(flatten)]
+    /// The filter that selects the messages; its `limit` is not used. `{}`: all.
     pub of: ListQuery,
 }
 
 /// An action on queued messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum QueueAction {
     /// Retry now.
@@ -294,7 +307,7 @@ pub enum QueueAction {
 }
 
 /// The answer of `POST /queue/act`.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ActionTally {
     /// Number of messages that were changed.
     pub messages: u64,
@@ -313,22 +326,25 @@ pub struct ActionTally {
 }
 
 /// The query of `GET /queue/{id}/content`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ContentQuery {
     /// Octets of the stored content before the requested part.
     #[serde(default)]
+    #[param(value_type = usize, required = false)]
     pub offset: u64,
 }
 
 /// The answer of `POST /connectors/{name}/pause` and `/resume`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PausedConnectors {
     /// The connectors that are paused now.
     pub connectors: Vec<Arc<str>>,
 }
 
 /// The result of an action on one message, or of a retry of all.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ActionResult {
     /// The message, if the action was about one.
     pub id: Option<QueueId>,
@@ -345,7 +361,7 @@ pub struct ActionResult {
 }
 
 /// The result of a removal; any other result is an error answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RemovalResult {
     /// The message is gone.
@@ -353,7 +369,7 @@ pub enum RemovalResult {
 }
 
 /// The answer with any status other than success.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ErrorAnswer {
     /// One sentence, or one line for each error.
     pub error: String,

@@ -6,7 +6,7 @@ use super::episode::Episode;
 use crate::mail::rfc3339;
 
 /// The episodes, and how alerts are sent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AlertsView {
     /// Episodes that go on.
     pub open: Vec<EpisodeView>,
@@ -23,7 +23,7 @@ pub struct AlertsView {
 }
 
 /// The webhook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WebhookView {
     /// Its URL.
     pub url: String,
@@ -36,7 +36,7 @@ pub struct WebhookView {
 }
 
 /// One episode.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EpisodeView {
     /// Its number.
     pub episode: u64,
@@ -61,14 +61,14 @@ pub struct EpisodeView {
 }
 
 /// What became of a test.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AlertTestReport {
     /// One for each address, and one for the webhook.
     pub ways: Vec<AlertTestResult>,
 }
 
 /// What became of a test on one way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AlertTestResult {
     /// The address or URL.
     pub to: String,

@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 use super::exit::{EXIT_CONFIG, EXIT_NO, EXIT_OS, EXIT_UNAVAILABLE, Failure};
 use super::wait::Wait;
-use crate::admin::{ErrorAnswer, NEXT_OFFSET};
+use crate::admin::{ErrorAnswer, NEXT_OFFSET, UNREADABLE};
 
 /// Connector names have only letters, digits, dots, dashes and underscores.
 pub(super) fn named(connector: &str) -> Result<&str, Failure> {
@@ -182,8 +182,9 @@ impl ExchangeFault {
 
 fn refused(status: StatusCode, octets: &[u8]) -> Failure {
     // Errors from our own handlers have a reason in JSON. Anything else is a path that this daemon
-    // does not know, or a body that it can't parse.
+    // does not know, or a request that it can't read.
     let reason = match serde_json::from_slice(octets) {
+        Ok(ErrorAnswer { error }) if error.starts_with(UNREADABLE) => format!("{OTHER_VERSION} ({error})"),
         Ok(ErrorAnswer { error }) => error,
         Err(_) => format!("{OTHER_VERSION} (it answered {status})"),
     };
@@ -296,6 +297,9 @@ mod tests {
         };
         let known = said(StatusCode::NOT_FOUND, r#"{"error":"no such message"}"#);
         assert_eq!(known, (EXIT_NO, "no such message".to_owned()));
+        let unread = format!("{{\"error\":\"{UNREADABLE}: unknown field\"}}");
+        let unread = said(StatusCode::BAD_REQUEST, &unread);
+        assert_eq!(unread, (EXIT_NO, format!("{OTHER_VERSION} ({UNREADABLE}: unknown field)")));
         let unknown = said(StatusCode::NOT_FOUND, "");
         assert_eq!(unknown, (EXIT_NO, format!("{OTHER_VERSION} (it answered 404 Not Found)")));
     }

@@ -15,6 +15,7 @@ mod import;
 mod init;
 mod lab;
 mod manual;
+mod openapi;
 mod overrides;
 mod paths;
 mod print;
@@ -95,6 +96,8 @@ enum Verb {
     /// Run a gateway with good and bad partners, or a hybrid one, on loopback, send real mail, and show what happened
     /// to it.
     Lab(lab::LabArgs),
+    /// Print the description of the API of the admin listener, as OpenAPI, to make clients from.
+    Openapi,
     /// Print the manual page, or write the pages of all verbs.
     Man(manual::ManArgs),
     /// Print what a shell needs to complete verbs and flags.
@@ -143,6 +146,7 @@ impl Command {
             Verb::Sendmail(args) => sendmail::sendmail(&args),
             Verb::User(args) => user::user(&args),
             Verb::Lab(args) => lab::lab(args),
+            Verb::Openapi => openapi::openapi(),
             Verb::Man(args) => manual::man(&args, Self::command()),
             Verb::Completions(args) => manual::completions(&args, Self::command()),
         };
@@ -170,6 +174,7 @@ impl Verb {
     /// Whether a program reads the answer.
     fn is_json(&self) -> bool {
         match self {
+            Self::Openapi => true,
             Self::Run(_) | Self::Sendmail(_) | Self::User(_) | Self::Man(_) | Self::Completions(_) => false,
             Self::Init(args) => args.json,
             Self::Check(args) => args.json,

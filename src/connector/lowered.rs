@@ -10,7 +10,7 @@ use super::table::{Handshake, Inbound, InboundTls, Mode, Outbound, OutboundTls, 
 use crate::mail::UnixMillis;
 
 /// A requirement that is lowered for a time, by whom and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Override {
     /// The connector.
     pub connector: Arc<str>,

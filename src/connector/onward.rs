@@ -7,7 +7,20 @@ use serde::{Deserialize, Serialize};
 use super::requirement::Requirement;
 
 /// What is required for sending accepted mail on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Onward {
     /// It is sent by whichever connector serves the recipient.

@@ -7,7 +7,7 @@ use super::facts::TlsFacts;
 
 /// A rendered decision, for other programs and other versions of this one. Another version may have stored
 /// it, so any field may be missing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct DecisionRecord {
     /// The version of this record. Records without one are version 1, which had no summaries.

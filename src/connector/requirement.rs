@@ -115,7 +115,9 @@ pub struct SubjectRules {
 }
 
 /// What an override leaves of a forced requirement; the weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum OverrideLevel {
     /// TLS if offered.

@@ -12,7 +12,7 @@ use super::table::{Mode, OnFailure, Outbound, Table};
 use crate::mail::Domain;
 
 /// What is known of a recipient that was handed to another connector.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Rerouting {
     /// The connector whose requirement could not be met.
     pub from: Arc<str>,

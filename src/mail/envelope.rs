@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Mailbox, MessageDsn, RecipientDsn, ReversePath};
 
 /// The BODY parameter of MAIL FROM (RFC 6152 §2, RFC 3030 §3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyType {
     /// No BODY parameter, or `BODY=7BIT`.

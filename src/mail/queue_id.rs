@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 /// The name of an accepted message: 48 bits of milliseconds since 1970 above a 15-bit counter, so IDs sort by
 /// age. Written as 13 characters of Crockford's base 32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9A-HJKMNP-TV-Z]{13}$", example = "01M8H7T516000")]
 pub struct QueueId(i64);
 
 impl QueueId {

@@ -77,7 +77,7 @@ const SHELL: &[&str] = &[
     "deliver/verify.rs",
     "submit/client.rs",
     "submit/drop.rs",
-    "admin/api.rs",
+    "admin/messages.rs",
     "admin/asker.rs",
     "admin/serve.rs",
     "admin/site.rs",

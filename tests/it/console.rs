@@ -331,7 +331,7 @@ async fn what_is_odd_is_answered_by_a_page() {
     }
     let nobody = scene.send(WebRequest::new("GET", "/api/v1/nowhere")).await;
     // What a script asks is answered as to a script.
-    assert!(nobody.status == 404 && nobody.json()["error"].is_string(), "{}", nobody.body);
+    assert!(nobody.status == 401 && nobody.json()["error"].is_string(), "{}", nobody.body);
     let odd = scene.send(WebRequest::new("GET", "/login?next=a&next=b")).await;
     assert!(odd.status == 200 && odd.body.contains("all but the content of messages"), "{}", odd.body);
     let odd = scene.send(WebRequest::new("POST", "/login").form(&[("next", "/")])).await;

@@ -14,6 +14,7 @@
 mod addresses;
 mod alerts;
 mod api;
+mod api_described;
 mod architecture;
 mod arrivals;
 mod asked;

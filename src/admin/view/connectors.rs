@@ -12,7 +12,7 @@ use crate::connector::{Generation, Mode, Override, OverrideLevel};
 use crate::mail::UnixMillis;
 
 /// The result of a reload: the answer of `POST /reload`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReloadAnswer {
     /// The generation in effect from now on.
     pub generation: Generation,
@@ -38,7 +38,7 @@ pub struct ReloadAnswer {
 }
 
 /// Domains with the same answer, for which less is required than before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Loosening {
     /// Whether it is about mail to these domains or from them.
     pub direction: Direction,
@@ -60,7 +60,7 @@ pub struct Loosening {
 }
 
 /// What a connector requires.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LooseningTerms {
     /// Name of the connector.
     pub connector: Arc<str>,
@@ -69,7 +69,7 @@ pub struct LooseningTerms {
 }
 
 /// What became of transactions in progress that a reload no longer allowed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DrainReport {
     /// Number of transactions.
     pub transactions: usize,
@@ -103,7 +103,7 @@ impl fmt::Display for DrainReport {
 }
 
 /// One connector that was added, changed or removed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Change {
     /// Whether the connector is inbound or outbound.
     pub direction: Direction,
@@ -114,7 +114,7 @@ pub struct Change {
 }
 
 /// How a connector changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
     /// Only the new table has it.
@@ -126,7 +126,7 @@ pub enum ChangeKind {
 }
 
 /// Whether a connector is for inbound or outbound mail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// For mail that we accept.
@@ -159,7 +159,7 @@ impl Direction {
 }
 
 /// One connector as an operator sees it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ConnectorView {
     /// Whether the connector is inbound or outbound.
     pub direction: Direction,
@@ -173,6 +173,7 @@ pub struct ConnectorView {
     /// Whether its requirement is enforced.
     pub mode: Mode,
     /// The `tls` value of the configuration.
+    #[schema(value_type = String)]
     pub tls: Cow<'static, str>,
     /// What it requires, in words.
     pub requirement: String,
@@ -215,7 +216,7 @@ impl ConnectorView {
 }
 
 /// A certificate that a partner's host showed, and that met the requirement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SeenView {
     /// The host, or the first name of a client's certificate.
     pub host: String,
@@ -232,7 +233,7 @@ pub struct SeenView {
 }
 
 /// A flood that came by an inbound connector.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BrakeView {
     /// Since when, in RFC 3339 format.
     pub since: String,
@@ -245,35 +246,39 @@ pub struct BrakeView {
 }
 
 /// The body of `POST /connectors/{name}/release`, and its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ReleaseRequest {
     /// Whether what came is usual from now on.
     pub accept: bool,
 }
 
 /// The body of `POST /assure/probes`, and its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ProbeRequest {
     /// Where the session comes from.
+    #[schema(value_type = String)]
     pub address: std::net::SocketAddr,
 }
 
 /// The body of `POST /watch/now`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct LookRequest {
     /// The outbound connector; `None`: all that are watched.
     pub connector: Option<String>,
 }
 
 /// Its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LookReport {
     /// How many targets were looked at.
     pub targets: usize,
 }
 
 /// The lanes of one connector, as far as they are in memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LanesView {
     /// Number of lanes.
     pub lanes: usize,
@@ -284,7 +289,7 @@ pub struct LanesView {
 }
 
 /// The result of the last validation of a connector.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Validation {
     /// When, in RFC 3339 format.
     pub at: String,
@@ -301,7 +306,8 @@ pub struct Validation {
 }
 
 /// The body of `POST /connectors/{name}/override`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct OverrideRequest {
     /// What is left of the requirement; `None`: as little as the floor allows.
     pub level: Option<OverrideLevel>,
@@ -312,7 +318,7 @@ pub struct OverrideRequest {
 }
 
 /// The answer: what is in effect, and for which domains less is required now.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OverrideReport {
     /// The override.
     pub overridden: Override,

@@ -13,7 +13,7 @@ use crate::connector::{Generation, Mode, Partner, Table};
 use crate::mail::{UnixMillis, rfc3339};
 
 /// The answer of `GET /connectors`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Connectors {
     /// The generation in effect; `None` without a daemon.
     pub generation: Option<Generation>,
@@ -33,7 +33,7 @@ pub struct Connectors {
 }
 
 /// A partner with both directions.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PartnerView {
     /// Its name.
     pub name: Arc<str>,
@@ -54,11 +54,12 @@ pub struct PartnerView {
 }
 
 /// One connector of a partner, and its state.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PartnerWay {
     /// The connector's name.
     pub connector: Arc<str>,
     /// The `tls` value of the configuration.
+    #[schema(value_type = String)]
     pub tls: Cow<'static, str>,
     /// Whether its requirement is enforced.
     pub mode: Mode,
