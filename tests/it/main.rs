@@ -15,6 +15,7 @@ mod addresses;
 mod alerts;
 mod api;
 mod api_described;
+mod api_fuzzed;
 mod architecture;
 mod arrivals;
 mod asked;
