@@ -11,11 +11,13 @@ mod reader;
 mod record;
 mod recorder;
 mod schema;
+mod store;
 mod sums;
 mod terms;
 #[cfg(test)]
 mod tests;
 mod tls_report;
+mod upkeep;
 mod way;
 mod writer;
 

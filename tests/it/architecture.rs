@@ -42,6 +42,7 @@ const SHELL: &[&str] = &[
     "trace/aside.rs",
     "trace/recorder.rs",
     "trace/schema.rs",
+    "trace/store.rs",
     "trace/writer.rs",
     "alert/watcher.rs",
     "scheduler/archive.rs",

@@ -1,0 +1,262 @@
+//! The database of events: batches go in, each in one commit.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::code::StoredWord;
+use super::decisions::StoredDecisions;
+use super::record::NewEvent;
+use super::schema::{self, ADD_HOST, ADD_TO_SUM, FIND_SUM, NEW_SUM, TraceFault};
+use super::sums::{self, BatchSums, Sum, SumKey};
+use super::terms;
+
+/// The database, and what of it is known in memory.
+pub(super) struct Store {
+    pub(super) connection: Connection,
+    /// Which file it is.
+    pub(super) identity: Option<(u64, u64)>,
+    decisions: StoredDecisions,
+    pub(super) part: Option<Part>,
+    pub(super) next_seq: i64,
+    next_part: i64,
+    /// The number of sums of a day and direction, so that domains that nobody knows can't fill them.
+    counted: BTreeMap<(i64, bool), u64>,
+    /// Where sums are, so that adding to one finds it at once.
+    sum_rows: HashMap<SumKey, i64>,
+}
+
+/// The part that is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) number: i64,
+    pub(super) day: i64,
+    pub(super) first_seq: i64,
+}
+
+impl Store {
+    pub(super) fn open(path: &Path) -> Result<Self, TraceFault> {
+        let connection = schema::open_writer(path)?;
+        let faulty = |error| TraceFault::Database(path.to_owned(), error);
+        let last = last_part(&connection).map_err(faulty)?;
+        let next_seq = last.map_or(1, |(_, last_seq)| last_seq.saturating_add(1));
+        let next_part = last.map_or(1, |(part, _)| part.number.saturating_add(1));
+        let part = last.map(|(part, _)| part);
+        let identity = schema::identity(path);
+        Ok(Self {
+            connection,
+            identity,
+            decisions: StoredDecisions::default(),
+            part,
+            next_seq,
+            next_part,
+            counted: BTreeMap::new(),
+            sum_rows: HashMap::new(),
+        })
+    }
+
+    /// Writes a batch in one commit, or nothing.
+    pub(super) fn write(&mut self, events: &[NewEvent], sums: BatchSums) -> rusqlite::Result<()> {
+        let before = (self.part, self.next_seq, self.next_part);
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let done = self.put(events, sums).and_then(|()| self.connection.execute_batch("COMMIT"));
+        if done.is_err() {
+            (self.part, self.next_seq, self.next_part) = before;
+            // It fails if SQLite has rolled back already.
+            let _over = self.connection.execute_batch("ROLLBACK");
+        }
+        done
+    }
+
+    fn put(&mut self, events: &[NewEvent], mut sums: BatchSums) -> rusqlite::Result<()> {
+        let mut rest = events;
+        while let Some(first) = rest.first() {
+            let part = self.part_for(first.at.day())?;
+            let used = self.next_seq.saturating_sub(part.first_seq);
+            let room = usize::try_from(PART_EVENTS.saturating_sub(used)).unwrap_or(0).max(1);
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            self.put_in(part, now, &mut sums)?;
+            rest = later;
+        }
+        self.add(sums.into_sums())
+    }
+
+    fn put_in(&mut self, part: Part, events: &[NewEvent], sums: &mut BatchSums) -> rusqlite::Result<()> {
+        let number = part.number;
+        let mut event_row = self.connection.prepare_cached(&format!(
+            "INSERT INTO event_{number} (seq, at, kind, id, decision, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+        ))?;
+        let mut term_row = self
+            .connection
+            .prepare_cached(&format!("INSERT INTO term_{number} (rowid, terms) VALUES (?1, ?2)"))?;
+        let (mut terms, mut dates) = (String::new(), (i64::MAX, i64::MIN));
+        for event in events {
+            let seq = self.next_seq;
+            terms.clear();
+            terms::of_event(event.kind, &event.facts, &mut terms);
+            let (mut decision, mut fresh) = (None, false);
+            if let Some(made) = &event.decision {
+                let stored = self.decisions.place(&self.connection, made, event.at.day())?;
+                terms.push_str(&stored.terms);
+                decision = Some(stored.id);
+                fresh = sums::direction(event.kind).is_some() && self.decisions.is_new_session(made);
+            }
+            let data = serde_json::to_string(&event.facts).unwrap_or_default();
+            let id = event.id.map(crate::mail::QueueId::to_number);
+            event_row.execute(params![seq, event.at.0, event.kind.number(), id, decision, data])?;
+            term_row.execute(params![seq, terms])?;
+            sums.count(event, fresh);
+            dates = (dates.0.min(event.at.0), dates.1.max(event.at.0));
+            self.next_seq = seq.saturating_add(1);
+        }
+        let last = self.next_seq.saturating_sub(1);
+        self.connection
+            .prepare_cached(
+                "UPDATE part SET last_seq = ?2, first_at = MIN(first_at, ?3), last_at = MAX(last_at, ?4) WHERE part = ?1",
+            )?
+            .execute(params![number, last, dates.0, dates.1])
+            .map(drop)
+    }
+
+    /// The part for events of a day; a new one if the last is of another day, or full.
+    fn part_for(&mut self, day: i64) -> rusqlite::Result<Part> {
+        let fits =
+            |part: &Part| part.day == day && self.next_seq.saturating_sub(part.first_seq) < PART_EVENTS;
+        if let Some(part) = self.part.filter(fits) {
+            return Ok(part);
+        }
+        let part = Part { number: self.next_part, day, first_seq: self.next_seq };
+        schema::make_part(&self.connection, part.number)?;
+        self.connection.execute(
+            "INSERT INTO part (part, day, first_seq, last_seq, first_at, last_at) VALUES (?1, ?2, ?3, ?3 - 1, ?4, ?5)",
+            params![part.number, day, part.first_seq, i64::MAX, i64::MIN],
+        )?;
+        self.next_part = part.number.saturating_add(1);
+        self.part = Some(part);
+        Ok(part)
+    }
+
+    fn add(&mut self, sums: Vec<(SumKey, Sum)>) -> rusqlite::Result<()> {
+        for (mut key, sum) in sums {
+            let mut row = self.sum_row(&key)?;
+            if row.is_none() && !key.domain.is_empty() && self.count_of(key.day, key.inbound)? >= SUMS_A_DAY {
+                key.domain = String::new();
+                row = self.sum_row(&key)?;
+            }
+            let row = match row {
+                Some(row) => row,
+                None => self.new_sum(key)?,
+            };
+            self.connection.prepare_cached(ADD_TO_SUM)?.execute(params![
+                row,
+                signed(sum.messages),
+                signed(sum.sessions),
+                signed(sum.octets),
+            ])?;
+            // The star that stands for more comes last.
+            for host in sum.hosts.iter().rev() {
+                self.connection.prepare_cached(ADD_HOST)?.execute(params![row, host])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of a sum, if it has one.
+    fn sum_row(&mut self, key: &SumKey) -> rusqlite::Result<Option<i64>> {
+        if let Some(row) = self.sum_rows.get(key) {
+            return Ok(Some(*row));
+        }
+        let row: Option<i64> = self
+            .connection
+            .prepare_cached(FIND_SUM)?
+            .query_row(
+                params![
+                    key.day,
+                    key.inbound,
+                    key.connector,
+                    key.partner,
+                    key.domain,
+                    key.kind.number(),
+                    key.reason,
+                    key.requirement.number(),
+                    key.version,
+                    key.quality.number(),
+                ],
+                |row| row.get(0),
+            )
+            .optional()?;
+        if let Some(row) = row {
+            self.know_sum(key.clone(), row);
+        }
+        Ok(row)
+    }
+
+    fn new_sum(&mut self, key: SumKey) -> rusqlite::Result<i64> {
+        self.connection.prepare_cached(NEW_SUM)?.execute(params![
+            key.day,
+            key.inbound,
+            key.connector,
+            key.partner,
+            key.domain,
+            key.kind.number(),
+            key.reason,
+            key.requirement.number(),
+            key.version,
+            key.quality.number(),
+        ])?;
+        let row = self.connection.last_insert_rowid();
+        let count = self.counted.entry((key.day, key.inbound)).or_default();
+        *count = count.saturating_add(1);
+        self.know_sum(key, row);
+        Ok(row)
+    }
+
+    fn know_sum(&mut self, key: SumKey, row: i64) {
+        if self.sum_rows.len() >= SUM_ROWS_KNOWN {
+            self.sum_rows.clear();
+        }
+        self.sum_rows.insert(key, row);
+    }
+
+    fn count_of(&mut self, day: i64, inbound: bool) -> rusqlite::Result<u64> {
+        if let Some(count) = self.counted.get(&(day, inbound)) {
+            return Ok(*count);
+        }
+        let count: i64 = self
+            .connection
+            .prepare_cached("SELECT COUNT(*) FROM sum WHERE day = ?1 AND inbound = ?2")?
+            .query_row(params![day, inbound], |row| row.get(0))?;
+        let count = u64::try_from(count).unwrap_or_default();
+        self.counted.retain(|(known, _), _| known.saturating_add(1) >= day);
+        self.counted.insert((day, inbound), count);
+        Ok(count)
+    }
+
+    /// Forgets what is known of rows: some may be gone.
+    pub(super) fn forget(&mut self) {
+        self.decisions.forget();
+        self.counted.clear();
+        self.sum_rows.clear();
+    }
+}
+
+/// The last part and event.
+fn last_part(connection: &Connection) -> rusqlite::Result<Option<(Part, i64)>> {
+    connection
+        .query_row("SELECT part, day, first_seq, last_seq FROM part ORDER BY part DESC LIMIT 1", [], |row| {
+            Ok((Part { number: row.get(0)?, day: row.get(1)?, first_seq: row.get(2)? }, row.get(3)?))
+        })
+        .optional()
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Events of one part: dropping it takes a fraction of a second, and so does a search in it.
+const PART_EVENTS: i64 = 500_000;
+/// Sums by domain of one day and direction; further domains are counted together.
+const SUMS_A_DAY: u64 = 5_000;
+/// Rows of sums that are known in memory.
+const SUM_ROWS_KNOWN: usize = 50_000;

@@ -1,0 +1,101 @@
+//! Removes what is too old or too much from the store, and gives its space back.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::schema;
+use super::store::Store;
+use crate::mail::UnixMillis;
+use crate::tracking::TrackingSettings;
+
+impl Store {
+    /// Removes a part that is too old, or, if the store is too large, the oldest one, and then the oldest sums; or gives
+    /// some free pages back. Returns whether there is more to do.
+    pub(super) fn prune(&mut self, settings: TrackingSettings, now: UnixMillis) -> rusqlite::Result<bool> {
+        // The day of a part is that of its beginning, whatever dates a clock gave its events later.
+        let cutoff = now.before(settings.keep).day();
+        let written = self.part.map_or(0, |part| part.number);
+        let parts: Vec<(i64, i64)> = self
+            .connection
+            .prepare_cached("SELECT part, day FROM part WHERE part <> ?1 ORDER BY part")?
+            .query_map([written], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        if let Some((part, _)) = parts.iter().find(|(_, day)| *day < cutoff) {
+            self.forget_part(*part, (settings, now))?;
+            return Ok(true);
+        }
+        let (pages, free) =
+            (pragma(&self.connection, "page_count")?, pragma(&self.connection, "freelist_count")?);
+        let page = pragma(&self.connection, "page_size")?;
+        let used = pages.saturating_sub(free).saturating_mul(page);
+        if u64::try_from(used).unwrap_or_default() > settings.bytes_max {
+            if let Some((part, _)) = parts.first() {
+                self.forget_part(*part, (settings, now))?;
+                tracing::warn!(
+                    part,
+                    "the tracking store has reached its max_size: its oldest events were removed"
+                );
+                return Ok(true);
+            }
+            let removed = self.forget_oldest_sums(now.day())?;
+            if removed > 0 {
+                tracing::warn!(
+                    removed,
+                    "the tracking store has reached its max_size: its oldest sums were removed"
+                );
+                return Ok(true);
+            }
+            // A part that has just been begun is all there is: it is ended, and goes when the next one is there.
+            self.part = self.part.filter(|part| self.next_seq.saturating_sub(part.first_seq) < ROLL_EVENTS);
+            return Ok(false);
+        }
+        if free.saturating_mul(page) < SPARE_BYTES {
+            return Ok(false);
+        }
+        self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+        Ok(true)
+    }
+
+    /// Removes the sums of the first day, but never those of today.
+    fn forget_oldest_sums(&mut self, today: i64) -> rusqlite::Result<usize> {
+        let removed = self
+            .connection
+            .execute("DELETE FROM sum WHERE day = (SELECT MIN(day) FROM sum WHERE day < ?1)", [today])?;
+        self.forget();
+        Ok(removed)
+    }
+
+    fn forget_part(
+        &mut self,
+        part: i64,
+        (settings, now): (TrackingSettings, UnixMillis),
+    ) -> rusqlite::Result<()> {
+        // The statements of a table that is dropped must not be kept.
+        self.connection.flush_prepared_statement_cache();
+        let transaction = self.connection.transaction()?;
+        schema::drop_part(&transaction, part)?;
+        let first: Option<i64> =
+            transaction.query_row("SELECT MIN(day) FROM part", [], |row| row.get(0)).optional()?.flatten();
+        let kept_since = first.unwrap_or(i64::MAX);
+        transaction.execute("DELETE FROM decision WHERE day < ?1", [kept_since.min(now.day())])?;
+        let sums_since = now.before(settings.keep.max(SUMS_KEPT)).day();
+        transaction.execute("DELETE FROM sum WHERE day < ?1", [sums_since])?;
+        transaction.commit()?;
+        self.forget();
+        Ok(())
+    }
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}
+
+/// A part with so many events is ended when the store is too large and has no other.
+const ROLL_EVENTS: i64 = 10_000;
+/// How long sums are kept, at least.
+const SUMS_KEPT: Duration = Duration::from_secs(400 * 24 * 3_600);
+/// Free pages that are kept for the next events.
+const SPARE_BYTES: i64 = 16 << 20;
+/// Pages that are given back at once.
+const VACUUM_PAGES: i64 = 1_000;
