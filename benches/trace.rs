@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use sealpost::connector::{Attainment, Decision, Forced, HeaderFindings, RequiredTls, Requirement, Ruling};
 use sealpost::mail::{Clock, Enhanced, Mailbox, QueueId, Reply, ReversePath};
 use sealpost::outcome::{ContentRecord, DeliveryRecord};
+use sealpost::seal::SealSettings;
 use sealpost::trace::{EventKind, EventRecorder, TlsReport, TraceFilter, TraceReader, TraceStore};
 use sealpost::tracking::{ArrivalTimes, Event, MessageFacts, Observer as _, TrackingSettings};
 
@@ -23,7 +24,8 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings =
         TrackingSettings { enabled: true, keep: Duration::from_secs(90 * 86_400), bytes_max: 8 << 30 };
-    let store = TraceStore::start(folder.path(), settings, 0).expect("a thread");
+    let seal = Some(SealSettings { site: "gw.example".to_owned(), rotate: Duration::from_secs(86_400) });
+    let store = TraceStore::start(folder.path(), settings, seal, 0).expect("a thread");
     let recorder = store.recorder();
     let met: Vec<Arc<Decision>> = (0..50).map(|number| decision(&format!("partner-{number}"))).collect();
     let first = u64::try_from(Clock::wall().0).expect("a date") - MESSAGES;

@@ -15,6 +15,7 @@ pub mod tls;
 pub mod retrieve;
 
 pub mod lookout;
+pub mod seal;
 pub mod spool;
 pub mod trace;
 pub mod tracking;
@@ -31,6 +32,7 @@ pub mod metrics;
 
 pub mod admin;
 pub mod console;
+pub mod evidence;
 pub mod import;
 
 pub mod config;

@@ -9,6 +9,7 @@ mod check;
 mod connectors;
 mod control;
 mod doctor;
+mod evidence;
 mod exit;
 mod explain;
 mod import;
@@ -73,6 +74,8 @@ enum Verb {
     Trace(Box<trace::TraceArgs>),
     /// Report how much mail goes over TLS, who fails, and who could be forced; the relay need not run.
     Report(report::ReportArgs),
+    /// Prove that the record of events is what was written, and export a partner's part of it; the relay need not run.
+    Evidence(evidence::EvidenceArgs),
     /// Show what the watch over partners saw of their hosts and what has changed there, or look now.
     Watch(watch::WatchArgs),
     /// Inspect and change the queue of the running relay.
@@ -135,6 +138,7 @@ impl Command {
             Verb::Probe(args) => probe::probe(&args),
             Verb::Trace(args) => trace::trace(&args),
             Verb::Report(args) => report::report(&args),
+            Verb::Evidence(args) => evidence::evidence(&args),
             Verb::Watch(args) => watch::watch(&args),
             Verb::Queue(args) => queue::queue(args),
             Verb::Spool(args) => spool::spool(&args),
@@ -187,6 +191,7 @@ impl Verb {
             Self::Import(args) => args.is_json(),
             Self::Trace(args) => args.is_json(),
             Self::Report(args) => args.is_json(),
+            Self::Evidence(args) => args.is_json(),
             Self::Watch(args) => args.is_json(),
             Self::Queue(args) => args.is_json(),
             Self::Spool(args) => args.is_json(),

@@ -10,9 +10,9 @@ use toml::Spanned;
 
 use super::fault::Report;
 use super::keys::{
-    AdminValues, AlertsValues, BrakeValues, CrlValues, DnsValues, EchoValues, Entry as _, LimitsValues,
-    ListenerEntry, ListenerValues, LogValues, QueueValues, ServerValues, TimeoutsValues, TrackingValues,
-    WatchValues, shown,
+    AdminValues, AlertsValues, BrakeValues, CrlValues, DnsValues, EchoValues, Entry as _, EvidenceValues,
+    LimitsValues, ListenerEntry, ListenerValues, LogValues, QueueValues, ServerValues, TimeoutsValues,
+    TrackingValues, WatchValues, shown,
 };
 use super::known::DefinedIds;
 use super::named::Revisions;
@@ -20,6 +20,7 @@ use super::{LogSettings, connectors, hooks, outbound, partners, schema, view};
 use crate::admin::AdminSettings;
 use crate::connector::{EchoMailbox, Inbound, Outbound};
 use crate::listen::settings::{Listener, ListenerTls};
+use crate::seal::SealSettings;
 use crate::tracking::TrackingSettings;
 use crate::{deliver, listen, lookout, resolver, retrieve, scheduler};
 
@@ -36,6 +37,7 @@ pub(super) struct CheckedFile {
     pub(super) echo: Option<EchoMailbox>,
     pub(super) drain: Duration,
     pub(super) tracking: TrackingSettings,
+    pub(super) seal: Option<SealSettings>,
     pub(super) admin: Option<AdminSettings>,
     pub(super) alerts: AlertsValues,
     pub(super) log: LogSettings,
@@ -55,6 +57,7 @@ struct Plain {
     watch: WatchValues,
     timeouts: TimeoutsValues,
     tracking: TrackingValues,
+    evidence: EvidenceValues,
     admin: AdminValues,
     alerts: AlertsValues,
     log: LogValues,
@@ -90,6 +93,7 @@ pub(super) fn check(
     in_force.insert("outbound".to_owned(), Value::Array(connectors.shown.1));
     in_force.insert("raise".to_owned(), Value::Array(connectors.rules));
     view::inherit(&mut in_force);
+    let site = name.to_string();
     Some(CheckedFile {
         deliver: plain.limits.outbound(name.clone(), &plain.timeouts),
         scheduler: plain.queue.settings(name.clone(), postmaster.clone(), &plain.limits),
@@ -110,6 +114,7 @@ pub(super) fn check(
         echo: plain.echo.mailbox(),
         drain: plain.timeouts.drain,
         tracking: plain.tracking.settings(),
+        seal: plain.evidence.settings(&site, plain.tracking.settings().enabled),
         admin,
         alerts: plain.alerts,
         log: plain.log.settings(),
@@ -143,11 +148,13 @@ fn plain(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Plain {
         watch: file.watch.read(&nowhere, report),
         timeouts: file.timeouts.read(&nowhere, report),
         tracking: file.tracking.read(&nowhere, report),
+        evidence: file.evidence.read(&nowhere, report),
         admin: file.admin.read(&nowhere, report),
         alerts: file.alerts.read(&nowhere, report),
         log: file.log.read(&nowhere, report),
     };
     plain.limits.settle(&file.limits, report);
+    plain.evidence.settle(&file.evidence, plain.tracking.settings().enabled, report);
     if plain.log.protocol_size < PROTOCOL_LOG_MIN {
         let place = file.log.place("protocol_size").unwrap_or(nowhere);
         report.fault(place, "protocol_size is less than 1 MiB; write more, as \"256MiB\"");
@@ -173,6 +180,7 @@ fn in_force(file: &schema::File, server: &ServerValues, plain: &Plain) -> Map<St
         ("watch", shown(&file.watch, &plain.watch)),
         ("timeouts", shown(&file.timeouts, &plain.timeouts)),
         ("tracking", shown(&file.tracking, &plain.tracking)),
+        ("evidence", shown(&file.evidence, &plain.evidence)),
         ("admin", shown(&file.admin, &plain.admin)),
         ("alerts", shown(&file.alerts, &plain.alerts)),
         ("log", shown(&file.log, &plain.log)),

@@ -249,6 +249,7 @@ fn whole(
         drain: checked.drain,
         staged: materials.staged,
         tracking: checked.tracking,
+        seal: checked.seal,
         admin: checked.admin,
         alerts,
         log: checked.log,

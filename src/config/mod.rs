@@ -60,6 +60,7 @@ use crate::admin::AdminSettings;
 use crate::alert::AlertSettings;
 use crate::connector::{EchoMailbox, Generation, Inbound, Ourselves, Outbound, SmartHost, Table, TrustId};
 use crate::mail::UnixMillis;
+use crate::seal::SealSettings;
 use crate::tls::{Identity, TrustSet};
 use crate::tracking::TrackingSettings;
 use crate::{deliver, listen, lookout, resolver, retrieve, scheduler};
@@ -103,6 +104,8 @@ pub struct Config {
     pub staged: BTreeMap<String, UnixMillis>,
     /// What is kept of each message.
     pub tracking: TrackingSettings,
+    /// How the record of events is sealed, if it is.
+    pub seal: Option<SealSettings>,
     /// The admin listener, if there is one.
     pub admin: Option<AdminSettings>,
     /// Who hears of what goes wrong.

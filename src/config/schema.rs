@@ -9,9 +9,9 @@ use toml::Spanned;
 
 use super::fault::place;
 use super::keys::{
-    AdminEntry, AlertsEntry, BrakeEntry, CertificateEntry, CrlEntry, DnsEntry, EchoEntry, InboundEntry,
-    LimitsEntry, List, ListenerEntry, LogEntry, OutboundEntry, PartnerEntry, QueueEntry, RaiseEntry,
-    ServerEntry, Text, TimeoutsEntry, TrackingEntry, TrustEntry, WatchEntry,
+    AdminEntry, AlertsEntry, BrakeEntry, CertificateEntry, CrlEntry, DnsEntry, EchoEntry, EvidenceEntry,
+    InboundEntry, LimitsEntry, List, ListenerEntry, LogEntry, OutboundEntry, PartnerEntry, QueueEntry,
+    RaiseEntry, ServerEntry, Text, TimeoutsEntry, TrackingEntry, TrustEntry, WatchEntry,
 };
 use super::lenient;
 use super::values::choices;
@@ -39,6 +39,7 @@ pub(super) struct File {
     pub(super) watch: WatchEntry,
     pub(super) timeouts: TimeoutsEntry,
     pub(super) tracking: TrackingEntry,
+    pub(super) evidence: EvidenceEntry,
     pub(super) admin: AdminEntry,
     pub(super) alerts: AlertsEntry,
     pub(super) log: LogEntry,

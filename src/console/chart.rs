@@ -8,15 +8,15 @@ use crate::trace::{EventKind, Sum, SumKey, TlsQuality, date_of_day};
 
 /// One day of mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct DayOfMail {
+pub struct DayOfMail {
     /// Days since 1970.
-    pub(super) day: i64,
+    pub day: i64,
     /// Messages that came in and deliveries, over TLS.
-    pub(super) sealed: u64,
+    pub sealed: u64,
     /// The same in plaintext.
-    pub(super) plaintext: u64,
+    pub plaintext: u64,
     /// Commands and messages refused at the door.
-    pub(super) refused: u64,
+    pub refused: u64,
 }
 
 impl DayOfMail {
@@ -46,7 +46,8 @@ impl DayOfMail {
 }
 
 /// Bars for days, what was sealed at the bottom.
-pub(super) fn bars(days: &[DayOfMail]) -> Markup {
+#[must_use]
+pub fn bars(days: &[DayOfMail]) -> Markup {
     let most = days.iter().map(DayOfMail::height).max().unwrap_or_default().max(1);
     let width = STEP.saturating_mul(u64::try_from(days.len()).unwrap_or(1).max(1));
     // A little of something is seen: it is what is looked for.

@@ -16,4 +16,7 @@ mod sessions;
 mod site;
 mod tracking;
 
+pub use chart::{DayOfMail, bars};
+pub use page::{number, table};
+pub use routes::CONSOLE_STYLE;
 pub use site::{Console, Outlook, SiteCertificate};

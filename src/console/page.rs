@@ -102,7 +102,8 @@ pub(super) fn seal(visitor: &Visitor) -> Markup {
 }
 
 /// A table that scrolls by itself where it is wider than the page. The head of a column of numbers begins with `#`.
-pub(super) fn table(caption: &str, heads: &[&str], rows: &Markup) -> Markup {
+#[must_use]
+pub fn table(caption: &str, heads: &[&str], rows: &Markup) -> Markup {
     framed(caption, false, heads, rows)
 }
 
@@ -152,7 +153,8 @@ pub(super) fn escaped(value: &str) -> String {
 }
 
 /// A number with its thousands apart.
-pub(super) fn number(count: u64) -> String {
+#[must_use]
+pub fn number(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::with_capacity(digits.len().saturating_mul(2));
     for (place, digit) in digits.chars().enumerate() {

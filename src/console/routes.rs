@@ -27,7 +27,7 @@ impl Console {
             .route_layer(from_fn_with_state(self.clone(), door::admit));
         Router::new()
             .route("/login", get(door::show).post(door::log_in))
-            .route("/assets/console.css", get(|| asset("text/css; charset=utf-8", STYLE)))
+            .route("/assets/console.css", get(|| asset("text/css; charset=utf-8", CONSOLE_STYLE)))
             .route("/assets/console.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
             .merge(guarded)
             .fallback(door::nowhere)
@@ -39,5 +39,6 @@ async fn asset(kind: &'static str, text: &'static str) -> Response {
     ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")], text).into_response()
 }
 
-const STYLE: &str = include_str!("assets/console.css");
+/// The style sheet of the pages.
+pub const CONSOLE_STYLE: &str = include_str!("assets/console.css");
 const SCRIPT: &str = include_str!("assets/console.js");

@@ -518,7 +518,8 @@ fn tracking_store(config: &Config) -> Option<TraceStore> {
     if !config.tracking.enabled {
         return None;
     }
-    let started = TraceStore::start(&config.data_dir, config.tracking, config.listen.reserve.free_disk);
+    let (seal, free_disk) = (config.seal.clone(), config.listen.reserve.free_disk);
+    let started = TraceStore::start(&config.data_dir, config.tracking, seal, free_disk);
     started.inspect_err(|fault| tracing::error!(%fault, "the tracking store can't be started")).ok()
 }
 

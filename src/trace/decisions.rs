@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use sha2::{Digest as _, Sha256};
 
 use super::terms;
 use crate::connector::{Decision, DecisionRecord};
+use crate::seal::Hash;
 
 /// What is known of the decisions that were stored lately.
 #[derive(Default)]
@@ -26,6 +26,8 @@ pub(super) struct StoredDecision {
     is_counted: bool,
     /// What its events are found by.
     pub(super) terms: Arc<str>,
+    /// Its SHA-256 hash, in hexadecimal digits.
+    pub(super) digest: Arc<str>,
 }
 
 impl StoredDecisions {
@@ -42,17 +44,17 @@ impl StoredDecisions {
         }
         let is_counted = self.recent.get(&address).is_some_and(|known| known.is_counted);
         let data = data(decision);
-        let digest = Sha256::digest(data.as_bytes());
+        let digest = Hash::of(data.as_bytes());
         let stored = connection
             .prepare_cached("UPDATE decision SET day = MAX(day, ?2) WHERE digest = ?1 RETURNING decision")?
-            .query_row(params![digest.as_slice(), day], |row| row.get(0))
+            .query_row(params![digest.0, day], |row| row.get(0))
             .optional()?;
         let id = match stored {
             Some(id) => id,
             None => {
                 connection
                     .prepare_cached("INSERT INTO decision (digest, day, data) VALUES (?1, ?2, ?3)")?
-                    .execute(params![digest.as_slice(), day, data])?;
+                    .execute(params![digest.0, day, data])?;
                 connection.last_insert_rowid()
             }
         };
@@ -64,7 +66,8 @@ impl StoredDecisions {
             }
         }
         let terms = terms::of_decision(decision).into();
-        let known = StoredDecision { decision: Arc::clone(decision), id, day, is_counted, terms };
+        let digest = digest.to_string().into();
+        let known = StoredDecision { decision: Arc::clone(decision), id, day, is_counted, terms, digest };
         self.recent.insert(address, known.clone());
         Ok(known)
     }

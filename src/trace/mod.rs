@@ -6,11 +6,18 @@ mod code;
 mod decisions;
 mod filter;
 mod found;
+mod keyring;
+mod leaf;
+mod ledger;
 mod outline;
 mod reader;
 mod record;
 mod recorder;
+#[cfg(test)]
+pub(crate) mod samples;
 mod schema;
+mod sealed;
+mod sealing;
 mod store;
 mod sums;
 mod terms;
@@ -25,11 +32,13 @@ pub use aside::{AsideFile, is_damage, set_aside, set_aside_in};
 pub use code::StoredWord;
 pub use filter::TraceFilter;
 pub use found::TracedMessages;
+pub use keyring::last_stated;
 pub use outline::MessageOutline;
 pub use reader::TraceReader;
 pub use record::{EventFacts, EventKind, TracedEvent};
 pub use recorder::{DroppedEvents, EventRecorder};
 pub use schema::{STORE_FILE, TraceFault};
+pub use sealed::{RecordPart, RecordedLine};
 pub use sums::{RequiredQuality, Sum, SumKey, TlsQuality};
 pub use tls_report::{
     DomainCount, ForcibleDemand, ForcibleDomain, PartnerShare, SecurityCount, TlsReport, TlsShare,

@@ -45,6 +45,10 @@ impl TraceReader {
         Ok(Self { connection, path, identity, decisions: HashMap::new() })
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Whether another store has taken its place.
     #[must_use]
     pub fn is_replaced(&self) -> bool {

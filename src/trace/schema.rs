@@ -43,8 +43,12 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, TraceFault> {
     if version > VERSION {
         return Err(TraceFault::Newer(path.to_owned(), version, VERSION));
     }
-    if version < VERSION {
-        connection.execute_batch(SCHEMA).map_err(faulty)?;
+    match version {
+        0 => connection
+            .execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {SEAL_SCHEMA} COMMIT;"))
+            .map_err(faulty)?,
+        1 => connection.execute_batch(&format!("BEGIN IMMEDIATE; {SEAL_SCHEMA} COMMIT;")).map_err(faulty)?,
+        _ => {}
     }
     Ok(connection)
 }
@@ -62,7 +66,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, TraceFault> {
     let connection = connect(path).map_err(faulty)?;
     connection.pragma_update(None, "query_only", true).map_err(faulty)?;
     let version = version(&connection).map_err(faulty)?;
-    if version != VERSION {
+    if !READABLE.contains(&version) {
         return Err(TraceFault::Newer(path.to_owned(), version, VERSION));
     }
     Ok(connection)
@@ -110,7 +114,8 @@ pub(super) fn make_part(connection: &Connection, part: i64) -> rusqlite::Result<
             kind INTEGER NOT NULL,
             id INTEGER,
             decision INTEGER,
-            data TEXT NOT NULL
+            data TEXT NOT NULL,
+            leaf BLOB                       -- its hash in the tree of the part, if that is sealed
         );
         CREATE INDEX event_{part}_at ON event_{part} (at);
         CREATE INDEX event_{part}_id ON event_{part} (id) WHERE id IS NOT NULL;
@@ -127,10 +132,16 @@ pub(super) fn drop_part(connection: &Connection, part: i64) -> rusqlite::Result<
     connection.execute("DELETE FROM part WHERE part = ?1", [part]).map(drop)
 }
 
-const VERSION: i64 = 1;
+/// Whether a store has what sealing needs: the daemon of an earlier version may still write it.
+pub(super) fn has_seals(connection: &Connection) -> rusqlite::Result<bool> {
+    version(connection).map(|version| version >= 2)
+}
+
+const VERSION: i64 = 2;
+/// Versions whose events can be read; the daemon brings them to the last one.
+const READABLE: std::ops::RangeInclusive<i64> = 1..=VERSION;
 
 const SCHEMA: &str = "
-    BEGIN IMMEDIATE;
     CREATE TABLE part (
         part INTEGER PRIMARY KEY,
         day INTEGER NOT NULL,           -- days since 1970, when it was begun
@@ -164,8 +175,24 @@ const SCHEMA: &str = "
         host TEXT NOT NULL,             -- several, with spaces between them
         UNIQUE (day, inbound, connector, partner, domain, kind, reason, requirement, version, quality)
     );
-    PRAGMA user_version = 1;
-    COMMIT;
+";
+
+/// What came with version 2.
+const SEAL_SCHEMA: &str = "
+    -- What is kept of the tree of its events; NULL: it is not sealed.
+    ALTER TABLE part ADD COLUMN tree BLOB;
+    -- It gets no more events, and that was stated.
+    ALTER TABLE part ADD COLUMN closed INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE statement (
+        number INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        what INTEGER NOT NULL,
+        part INTEGER,
+        text TEXT NOT NULL,
+        signature BLOB NOT NULL,
+        stamp BLOB                      -- TimeStampResp (RFC 3161)
+    );
+    PRAGMA user_version = 2;
 ";
 
 /// How long to wait for a lock: readers take none that would last.

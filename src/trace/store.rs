@@ -7,10 +7,13 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::code::StoredWord;
 use super::decisions::StoredDecisions;
+use super::leaf::StoredEvent;
+use super::ledger::StatementLedger;
 use super::record::NewEvent;
 use super::schema::{self, ADD_HOST, ADD_TO_SUM, FIND_SUM, NEW_SUM, TraceFault};
 use super::sums::{self, BatchSums, Sum, SumKey};
 use super::terms;
+use crate::seal::{GrowingTree, Hash};
 
 /// The database, and what of it is known in memory.
 pub(super) struct Store {
@@ -25,6 +28,13 @@ pub(super) struct Store {
     counted: BTreeMap<(i64, bool), u64>,
     /// Where sums are, so that adding to one finds it at once.
     sum_rows: HashMap<SumKey, i64>,
+    /// Whether new parts are sealed.
+    is_sealing: bool,
+    /// The tree of the part that is written, if it is sealed.
+    pub(super) tree: Option<GrowingTree>,
+    /// A part may be there that gets no more events, which was not stated yet.
+    pub(super) has_ended_parts: bool,
+    pub(super) ledger: Option<StatementLedger>,
 }
 
 /// The part that is written.
@@ -36,13 +46,16 @@ pub(super) struct Part {
 }
 
 impl Store {
-    pub(super) fn open(path: &Path) -> Result<Self, TraceFault> {
+    /// Opens the store. `is_sealing`: new parts are sealed.
+    pub(super) fn open(path: &Path, is_sealing: bool) -> Result<Self, TraceFault> {
         let connection = schema::open_writer(path)?;
         let faulty = |error| TraceFault::Database(path.to_owned(), error);
         let last = last_part(&connection).map_err(faulty)?;
-        let next_seq = last.map_or(1, |(_, last_seq)| last_seq.saturating_add(1));
-        let next_part = last.map_or(1, |(part, _)| part.number.saturating_add(1));
-        let part = last.map(|(part, _)| part);
+        let next_seq = last.as_ref().map_or(1, |last| last.last_seq.saturating_add(1));
+        let next_part = last.as_ref().map_or(1, |last| last.part.number.saturating_add(1));
+        // It goes on with a part that is as new ones would be.
+        let open = last.filter(|last| !last.is_closed && last.tree.is_some() == is_sealing);
+        let (part, tree) = open.map_or((None, None), |last| (Some(last.part), last.tree));
         let identity = schema::identity(path);
         Ok(Self {
             connection,
@@ -53,16 +66,20 @@ impl Store {
             next_part,
             counted: BTreeMap::new(),
             sum_rows: HashMap::new(),
+            is_sealing,
+            tree,
+            has_ended_parts: true,
+            ledger: None,
         })
     }
 
     /// Writes a batch in one commit, or nothing.
     pub(super) fn write(&mut self, events: &[NewEvent], sums: BatchSums) -> rusqlite::Result<()> {
-        let before = (self.part, self.next_seq, self.next_part);
+        let before = (self.part, self.next_seq, self.next_part, self.tree.clone());
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let done = self.put(events, sums).and_then(|()| self.connection.execute_batch("COMMIT"));
         if done.is_err() {
-            (self.part, self.next_seq, self.next_part) = before;
+            (self.part, self.next_seq, self.next_part, self.tree) = before;
             // It fails if SQLite has rolled back already.
             let _over = self.connection.execute_batch("ROLLBACK");
         }
@@ -85,26 +102,35 @@ impl Store {
     fn put_in(&mut self, part: Part, events: &[NewEvent], sums: &mut BatchSums) -> rusqlite::Result<()> {
         let number = part.number;
         let mut event_row = self.connection.prepare_cached(&format!(
-            "INSERT INTO event_{number} (seq, at, kind, id, decision, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+            "INSERT INTO event_{number} (seq, at, kind, id, decision, data, leaf) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
         ))?;
         let mut term_row = self
             .connection
             .prepare_cached(&format!("INSERT INTO term_{number} (rowid, terms) VALUES (?1, ?2)"))?;
-        let (mut terms, mut dates) = (String::new(), (i64::MAX, i64::MIN));
+        let (mut terms, mut line, mut dates) = (String::new(), String::new(), (i64::MAX, i64::MIN));
         for event in events {
             let seq = self.next_seq;
             terms.clear();
             terms::of_event(event.kind, &event.facts, &mut terms);
-            let (mut decision, mut fresh) = (None, false);
+            let (mut decision, mut digest, mut fresh) = (None, None, false);
             if let Some(made) = &event.decision {
                 let stored = self.decisions.place(&self.connection, made, event.at.day())?;
                 terms.push_str(&stored.terms);
-                decision = Some(stored.id);
+                (decision, digest) = (Some(stored.id), Some(stored.digest));
                 fresh = sums::direction(event.kind).is_some() && self.decisions.is_new_session(made);
             }
             let data = serde_json::to_string(&event.facts).unwrap_or_default();
             let id = event.id.map(crate::mail::QueueId::to_number);
-            event_row.execute(params![seq, event.at.0, event.kind.number(), id, decision, data])?;
+            let kind = event.kind.number();
+            let leaf = self.tree.as_mut().map(|tree| {
+                line.clear();
+                let (at, decision) = (event.at.0, digest.as_deref());
+                StoredEvent { seq, at, kind, id, decision, data: &data }.write_line(&mut line);
+                let leaf = Hash::of_leaf(line.as_bytes());
+                tree.push(leaf);
+                leaf.0
+            });
+            event_row.execute(params![seq, event.at.0, kind, id, decision, data, leaf])?;
             term_row.execute(params![seq, terms])?;
             sums.count(event, fresh);
             dates = (dates.0.min(event.at.0), dates.1.max(event.at.0));
@@ -113,9 +139,9 @@ impl Store {
         let last = self.next_seq.saturating_sub(1);
         self.connection
             .prepare_cached(
-                "UPDATE part SET last_seq = ?2, first_at = MIN(first_at, ?3), last_at = MAX(last_at, ?4) WHERE part = ?1",
+                "UPDATE part SET last_seq = ?2, first_at = MIN(first_at, ?3), last_at = MAX(last_at, ?4), tree = ?5 WHERE part = ?1",
             )?
-            .execute(params![number, last, dates.0, dates.1])
+            .execute(params![number, last, dates.0, dates.1, self.tree.as_ref().map(GrowingTree::to_octets)])
             .map(drop)
     }
 
@@ -134,6 +160,8 @@ impl Store {
         )?;
         self.next_part = part.number.saturating_add(1);
         self.part = Some(part);
+        self.tree = self.is_sealing.then(GrowingTree::default);
+        self.has_ended_parts = true;
         Ok(part)
     }
 
@@ -241,13 +269,34 @@ impl Store {
     }
 }
 
-/// The last part and event.
-fn last_part(connection: &Connection) -> rusqlite::Result<Option<(Part, i64)>> {
+/// The last part, as it is stored.
+struct LastPart {
+    part: Part,
+    last_seq: i64,
+    tree: Option<GrowingTree>,
+    is_closed: bool,
+}
+
+fn last_part(connection: &Connection) -> rusqlite::Result<Option<LastPart>> {
     connection
-        .query_row("SELECT part, day, first_seq, last_seq FROM part ORDER BY part DESC LIMIT 1", [], |row| {
-            Ok((Part { number: row.get(0)?, day: row.get(1)?, first_seq: row.get(2)? }, row.get(3)?))
-        })
+        .query_row(
+            "SELECT part, day, first_seq, last_seq, tree, closed FROM part ORDER BY part DESC LIMIT 1",
+            [],
+            |row| {
+                let part = Part { number: row.get(0)?, day: row.get(1)?, first_seq: row.get(2)? };
+                let last_seq = row.get(3)?;
+                let tree: Option<Vec<u8>> = row.get(4)?;
+                let tree =
+                    tree.and_then(|octets| GrowingTree::from_octets(size(part.first_seq, last_seq), &octets));
+                Ok(LastPart { part, last_seq, tree, is_closed: row.get(5)? })
+            },
+        )
         .optional()
+}
+
+/// How many events there are from one place to another.
+pub(super) fn size(first_seq: i64, last_seq: i64) -> u64 {
+    u64::try_from(last_seq.saturating_add(1).saturating_sub(first_seq)).unwrap_or_default()
 }
 
 fn signed(count: u64) -> i64 {

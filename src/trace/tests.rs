@@ -11,6 +11,7 @@ use crate::connector::{
 };
 use crate::mail::{Enhanced, Mailbox, QueueId, Reply, ReversePath, UnixMillis};
 use crate::outcome::{Cause, ContentRecord, DeliveryRecord, Remote, Scope, Trouble};
+use crate::seal::SealSettings;
 use crate::tracking::{
     AlarmTopic, ArrivalTimes, Event, MessageFacts, Observer as _, QueueHandling, TrackingSettings,
 };
@@ -19,8 +20,12 @@ fn settings() -> TrackingSettings {
     TrackingSettings { enabled: true, keep: Duration::from_secs(90 * 24 * 3_600), bytes_max: 1 << 30 }
 }
 
+fn seal() -> SealSettings {
+    SealSettings { site: "gw.example".to_owned(), rotate: Duration::from_secs(86_400) }
+}
+
 fn store(folder: &Path) -> TraceStore {
-    TraceStore::start(folder, settings(), 0).expect("a thread")
+    TraceStore::start(folder, settings(), Some(seal()), 0).expect("a thread")
 }
 
 fn decision(connector: &str, ruling: Ruling, attained: Attainment) -> Arc<Decision> {

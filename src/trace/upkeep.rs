@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::schema;
 use super::store::Store;
 use crate::mail::UnixMillis;
+use crate::seal::{RemovalCause, StatementBody};
 use crate::tracking::TrackingSettings;
 
 impl Store {
@@ -22,7 +23,7 @@ impl Store {
             .query_map([written], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;
         if let Some((part, _)) = parts.iter().find(|(_, day)| *day < cutoff) {
-            self.forget_part(*part, (settings, now))?;
+            self.forget_part(*part, (settings, now), RemovalCause::Age)?;
             return Ok(true);
         }
         let (pages, free) =
@@ -31,7 +32,7 @@ impl Store {
         let used = pages.saturating_sub(free).saturating_mul(page);
         if u64::try_from(used).unwrap_or_default() > settings.bytes_max {
             if let Some((part, _)) = parts.first() {
-                self.forget_part(*part, (settings, now))?;
+                self.forget_part(*part, (settings, now), RemovalCause::Size)?;
                 tracing::warn!(
                     part,
                     "the tracking store has reached its max_size: its oldest events were removed"
@@ -47,7 +48,9 @@ impl Store {
                 return Ok(true);
             }
             // A part that has just been begun is all there is: it is ended, and goes when the next one is there.
-            self.part = self.part.filter(|part| self.next_seq.saturating_sub(part.first_seq) < ROLL_EVENTS);
+            if self.part.is_some_and(|part| self.next_seq.saturating_sub(part.first_seq) >= ROLL_EVENTS) {
+                (self.part, self.tree, self.has_ended_parts) = (None, None, true);
+            }
             return Ok(false);
         }
         if free.saturating_mul(page) < SPARE_BYTES {
@@ -70,10 +73,21 @@ impl Store {
         &mut self,
         part: i64,
         (settings, now): (TrackingSettings, UnixMillis),
+        why: RemovalCause,
     ) -> rusqlite::Result<()> {
         // The statements of a table that is dropped must not be kept.
         self.connection.flush_prepared_statement_cache();
-        let transaction = self.connection.transaction()?;
+        let transaction = self.connection.unchecked_transaction()?;
+        let removed = sealed_span(&transaction, part)?.map(|(first_seq, last_seq)| StatementBody::Removed {
+            part: unsigned(part),
+            first_seq: unsigned(first_seq),
+            last_seq: unsigned(last_seq),
+            why,
+        });
+        let draft = removed.zip(self.ledger.as_ref()).map(|(about, ledger)| ledger.draft(about, now));
+        if let Some(draft) = &draft {
+            draft.put(&transaction)?;
+        }
         schema::drop_part(&transaction, part)?;
         let first: Option<i64> =
             transaction.query_row("SELECT MIN(day) FROM part", [], |row| row.get(0)).optional()?.flatten();
@@ -82,9 +96,27 @@ impl Store {
         let sums_since = now.before(settings.keep.max(SUMS_KEPT)).day();
         transaction.execute("DELETE FROM sum WHERE day < ?1", [sums_since])?;
         transaction.commit()?;
+        if let (Some(draft), Some(ledger)) = (draft, &mut self.ledger) {
+            ledger.accept(draft);
+        }
         self.forget();
         Ok(())
     }
+}
+
+/// The first and last event of a part, if it is sealed.
+fn sealed_span(connection: &Connection, part: i64) -> rusqlite::Result<Option<(i64, i64)>> {
+    connection
+        .query_row(
+            "SELECT first_seq, last_seq FROM part WHERE part = ?1 AND tree IS NOT NULL",
+            [part],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
 }
 
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {

@@ -13,6 +13,7 @@ use super::schema::{self, STORE_FILE, TraceFault};
 use super::store::Store;
 use super::sums::{BatchSums, DoorSums};
 use crate::mail::Clock;
+use crate::seal::SealSettings;
 use crate::tracking::TrackingSettings;
 
 /// The store of events, with the thread that writes it.
@@ -23,15 +24,22 @@ pub struct TraceStore {
 
 impl TraceStore {
     /// Opens the store in `data_dir` and starts its thread. A store that is damaged is set aside, and a new one begun.
-    /// `free_bytes` must stay free on the disk, or only what happens to accepted mail is written.
+    /// `free_bytes` must stay free on the disk, or only what happens to accepted mail is written. Without `seal` the record
+    /// is not sealed.
     ///
     /// # Errors
     /// The thread can't be started.
-    pub fn start(data_dir: &Path, settings: TrackingSettings, free_bytes: u64) -> io::Result<Self> {
+    pub fn start(
+        data_dir: &Path,
+        settings: TrackingSettings,
+        seal: Option<SealSettings>,
+        free_bytes: u64,
+    ) -> io::Result<Self> {
         let recorder = EventRecorder::default();
         let mut writer = TraceWriter {
             path: data_dir.join(STORE_FILE),
             settings,
+            seal,
             free_bytes,
             recorder: recorder.clone(),
             store: None,
@@ -39,6 +47,7 @@ impl TraceStore {
             door: DoorSums::default(),
             pruned: None,
             is_behind: false,
+            seal_failed: None,
         };
         let thread = thread::Builder::new().name("tracking".to_owned()).spawn(move || writer.run())?;
         Ok(Self { recorder, thread: Some(thread) })
@@ -71,6 +80,7 @@ impl TraceStore {
 struct TraceWriter {
     path: PathBuf,
     settings: TrackingSettings,
+    seal: Option<SealSettings>,
     free_bytes: u64,
     recorder: EventRecorder,
     store: Option<Store>,
@@ -81,6 +91,8 @@ struct TraceWriter {
     pruned: Option<Instant>,
     /// There is more to prune.
     is_behind: bool,
+    /// When the record could not be sealed.
+    seal_failed: Option<Instant>,
 }
 
 /// Marks the store as failing, however the thread ends.
@@ -107,11 +119,41 @@ impl TraceWriter {
             if !is_idle {
                 self.write(batch);
             }
+            self.seal(false);
             self.look_after(is_idle);
         }
         if !self.kept.is_empty() || !self.door.is_empty() {
             self.write(EventBatch::default());
             self.recorder.drop_events(&self.kept);
+        }
+        self.seal(true);
+    }
+
+    /// States what the store holds, where that is due. What can't be stated now is stated later: the hashes are there.
+    fn seal(&mut self, is_end: bool) {
+        let (Some(settings), Some(store)) = (&self.seal, &mut self.store) else { return };
+        if self.seal_failed.is_some_and(|at| at.elapsed() < SEAL_RETRY && !is_end) {
+            return;
+        }
+        let (now, folder) = (Clock::wall(), self.path.parent().unwrap_or(&self.path));
+        if store.ledger.is_some() && !store.is_seal_due(now, is_end) {
+            return;
+        }
+        let mut done = store.open_ledger(settings, folder, now);
+        if done.is_ok() {
+            done = store.seal(now, self.recorder.dropped().facts, is_end);
+        }
+        match done {
+            Ok(()) => {
+                if self.seal_failed.take().is_some() {
+                    tracing::info!("the record of events is sealed again");
+                }
+            }
+            Err(fault) => {
+                if self.seal_failed.replace(Instant::now()).is_none() {
+                    tracing::error!(%fault, "the record of events can't be sealed; its hashes are kept, and this is tried again");
+                }
+            }
         }
     }
 
@@ -121,10 +163,10 @@ impl TraceWriter {
         if self.store.is_some() {
             return;
         }
-        let opened = Store::open(&self.path).or_else(|fault| {
+        let opened = Store::open(&self.path, self.seal.is_some()).or_else(|fault| {
             if is_lasting(&fault) {
                 self.set_aside(&fault);
-                return Store::open(&self.path);
+                return Store::open(&self.path, self.seal.is_some());
             }
             Err(fault)
         });
@@ -247,5 +289,7 @@ const PRUNE_BUSY: Duration = Duration::from_secs(120);
 const IDLE: Duration = Duration::from_secs(60);
 /// How long until what could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long until the record is sealed again after that has failed.
+const SEAL_RETRY: Duration = Duration::from_secs(60);
 /// How long nothing may come before the next step of pruning.
 const PAUSE: Duration = Duration::from_millis(50);

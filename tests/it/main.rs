@@ -41,6 +41,7 @@ mod doctor;
 mod drain;
 mod echo;
 mod eight_bit;
+mod evidence;
 mod examples;
 mod extensions;
 mod flushes;

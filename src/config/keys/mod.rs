@@ -12,6 +12,7 @@ mod demands;
 mod dns;
 mod echo;
 mod entry;
+mod evidence;
 mod forced;
 mod forms;
 mod inbound;
@@ -45,6 +46,7 @@ pub(super) use demands::Demands;
 pub(super) use dns::{DnsEntry, DnsValues};
 pub(super) use echo::{EchoEntry, EchoValues};
 pub(super) use entry::Entry;
+pub(super) use evidence::{EvidenceEntry, EvidenceValues};
 pub(super) use inbound::{InboundEntry, InboundValues};
 pub(super) use key::Key;
 pub(crate) use key::{List, Text};
@@ -84,6 +86,7 @@ const SECTIONS: &[&Section] = &[
     &watch::SECTION,
     &timeouts::SECTION,
     &tracking::SECTION,
+    &evidence::SECTION,
     &admin::SECTION,
     &alerts::SECTION,
     &log::SECTION,

@@ -1,0 +1,357 @@
+//! What the events of a package come to: counts, what was refused, where a requirement was lowered; and the same events as
+//! a table for spreadsheets.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::fault::ExportFault;
+use super::verify::{LastStatement, Verification};
+use crate::console::DayOfMail;
+use crate::mail::{UnixMillis, rfc3339};
+use crate::seal::Hash;
+use crate::trace::{TracedEvent, clean};
+
+/// What is exported.
+#[derive(Debug, Clone)]
+pub struct ExportScope {
+    /// The partner.
+    pub partner: String,
+    /// Its connectors, as they are configured now.
+    pub connectors: Vec<ScopeConnector>,
+    /// The first day, as a date in UTC.
+    pub from: String,
+    /// The last day.
+    pub to: String,
+    /// When the package is made.
+    pub made_at: UnixMillis,
+}
+
+/// A connector of the partner.
+#[derive(Debug, Clone, Serialize)]
+pub struct ScopeConnector {
+    /// Its name.
+    pub name: String,
+    /// Whether it is inbound or outbound.
+    pub direction: String,
+    /// Whether its requirement is enforced.
+    pub mode: String,
+    /// What it requires, in words, with the TLS profile if it has one.
+    pub requirement: String,
+}
+
+/// What a package holds.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExportSummary {
+    /// The version of this record.
+    pub version: u32,
+    /// The name of the relay.
+    pub site: Option<String>,
+    /// The partner.
+    pub partner: String,
+    /// The first day.
+    pub from: String,
+    /// The last day.
+    pub to: String,
+    /// When the package was made, in RFC 3339 format.
+    pub made_at: String,
+    /// The fingerprint of the first key of the record.
+    pub first_key: Option<Hash>,
+    /// The last statement of the record.
+    pub last: Option<LastStatement>,
+    /// The connectors of the partner, as they were configured when the package was made.
+    pub connectors: Vec<ScopeConnector>,
+    /// Messages.
+    pub messages: usize,
+    /// Events.
+    pub events: u64,
+    /// Messages that came in.
+    pub inbound: TransferCount,
+    /// Deliveries to a recipient.
+    pub outbound: TransferCount,
+    /// What was refused, or withheld from a host, with the reason.
+    pub withheld: Vec<WithheldCount>,
+    /// Sessions that a connector in audit let pass.
+    pub waived: Vec<WithheldCount>,
+    /// When requirements were lowered, and no longer.
+    pub overrides: Vec<LoweredLine>,
+    /// What the package does not show.
+    pub left_out: LeftOut,
+}
+
+/// Transfers, by whether they were encrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct TransferCount {
+    /// Over TLS.
+    pub over_tls: u64,
+    /// In plaintext.
+    pub plaintext: u64,
+}
+
+/// Events with one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WithheldCount {
+    /// The connector.
+    pub connector: String,
+    /// The token of the reason.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+    /// The first time, in RFC 3339 format.
+    pub first: String,
+    /// The last time.
+    pub last: String,
+}
+
+/// A requirement that was lowered, or no longer is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoweredLine {
+    /// When, in RFC 3339 format.
+    pub at: String,
+    /// The connector.
+    pub connector: String,
+    /// What was done, in words.
+    pub what: String,
+}
+
+/// What a package does not show.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Arrivals of messages that went to others as well.
+    pub arrivals: u64,
+    /// Events of these days that no statement seals yet.
+    pub not_sealed: u64,
+    /// Events of these days, of whatever partner, that were removed by the rules for keeping them.
+    pub removed: u64,
+    /// Events of these days, of whatever partner, that could not be kept.
+    pub dropped: u64,
+}
+
+/// What the page shows beside the summary.
+#[derive(Debug, Default)]
+pub(super) struct PageRows {
+    pub(super) days: Vec<DayOfMail>,
+    pub(super) events: Vec<TracedEvent>,
+}
+
+/// Takes events in, one after the other, and writes them as CSV.
+pub(super) struct EventTable {
+    path: PathBuf,
+    file: csv::Writer<File>,
+    count: u64,
+    inbound: TransferCount,
+    outbound: TransferCount,
+    withheld: BTreeMap<(String, String), Span>,
+    waived: BTreeMap<(String, String), Span>,
+    overrides: Vec<LoweredLine>,
+    days: BTreeMap<i64, DayOfMail>,
+    shown: Vec<TracedEvent>,
+}
+
+/// How often, and from when to when.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    count: u64,
+    first: UnixMillis,
+    last: UnixMillis,
+}
+
+impl EventTable {
+    pub(super) fn create(folder: &Path) -> Result<Self, ExportFault> {
+        let path = folder.join("events.csv");
+        let file = File::create(&path).map_err(|fault| ExportFault::File(path.clone(), fault))?;
+        let mut table = Self {
+            path,
+            file: csv::Writer::from_writer(file),
+            count: 0,
+            inbound: TransferCount::default(),
+            outbound: TransferCount::default(),
+            withheld: BTreeMap::new(),
+            waived: BTreeMap::new(),
+            overrides: Vec::new(),
+            days: BTreeMap::new(),
+            shown: Vec::new(),
+        };
+        table.row(&COLUMNS.map(str::to_owned))?;
+        Ok(table)
+    }
+
+    /// Takes an event in.
+    pub(super) fn add(&mut self, at: UnixMillis, event: TracedEvent) -> Result<(), ExportFault> {
+        self.row(&cells(&event))?;
+        self.count = self.count.saturating_add(1);
+        self.tally(at, &event);
+        if self.shown.len() < ROWS_MAX {
+            self.shown.push(event);
+        }
+        Ok(())
+    }
+
+    fn tally(&mut self, at: UnixMillis, event: &TracedEvent) {
+        let day = self.days.entry(at.day()).or_insert(DayOfMail { day: at.day(), ..DayOfMail::default() });
+        let is_sealed = event.decision.as_ref().is_some_and(|decision| decision.tls.is_some());
+        let transfer = match event.event.as_str() {
+            "accepted" => Some(&mut self.inbound),
+            "delivered" => Some(&mut self.outbound),
+            _ => None,
+        };
+        if let Some(transfer) = transfer {
+            let (by_day, all) = if is_sealed {
+                (&mut day.sealed, &mut transfer.over_tls)
+            } else {
+                (&mut day.plaintext, &mut transfer.plaintext)
+            };
+            (*by_day, *all) = (by_day.saturating_add(1), all.saturating_add(1));
+        }
+        if event.event == "refused" {
+            day.refused = day.refused.saturating_add(1);
+        }
+        if event.event == "override" {
+            self.overrides.push(LoweredLine {
+                at: rfc3339(at),
+                connector: event.facts.connector.clone().unwrap_or_default(),
+                what: event.facts.words.join("; "),
+            });
+        }
+        let Some(decision) = &event.decision else { return };
+        let counts = match (event.event.as_str(), decision.withheld) {
+            ("waived", _) => &mut self.waived,
+            ("refused", _) | (_, Some(true)) => &mut self.withheld,
+            _ => return,
+        };
+        let key = (decision.connector.clone().unwrap_or_default(), decision.token.clone());
+        let span = counts.entry(key).or_insert(Span { count: 0, first: at, last: at });
+        *span =
+            Span { count: span.count.saturating_add(1), first: span.first.min(at), last: span.last.max(at) };
+    }
+
+    /// Ends the table, and says what the events come to.
+    pub(super) fn summary(
+        mut self,
+        scope: &ExportScope,
+        found: Verification,
+        (messages, arrivals): (usize, u64),
+    ) -> Result<(ExportSummary, PageRows), ExportFault> {
+        self.file.flush().map_err(|fault| ExportFault::File(self.path.clone(), fault))?;
+        let mut left_out = LeftOut { arrivals, ..LeftOut::default() };
+        for day in &found.days {
+            left_out.not_sealed = left_out.not_sealed.saturating_add(day.events.saturating_sub(day.sealed));
+            left_out.removed = left_out.removed.saturating_add(day.removed);
+            left_out.dropped = left_out.dropped.saturating_add(day.dropped);
+        }
+        let summary = ExportSummary {
+            version: 1,
+            site: found.site,
+            partner: scope.partner.clone(),
+            from: scope.from.clone(),
+            to: scope.to.clone(),
+            made_at: rfc3339(scope.made_at),
+            first_key: found.first_key,
+            last: found.last,
+            connectors: scope.connectors.clone(),
+            messages,
+            events: self.count,
+            inbound: self.inbound,
+            outbound: self.outbound,
+            withheld: counted(self.withheld),
+            waived: counted(self.waived),
+            overrides: self.overrides,
+            left_out,
+        };
+        Ok((summary, PageRows { days: self.days.into_values().collect(), events: self.shown }))
+    }
+
+    fn row(&mut self, cells: &[String]) -> Result<(), ExportFault> {
+        self.file
+            .write_record(cells)
+            .map_err(|fault| ExportFault::File(self.path.clone(), std::io::Error::other(fault)))
+    }
+}
+
+fn counted(counts: BTreeMap<(String, String), Span>) -> Vec<WithheldCount> {
+    let one = |((connector, reason), span): ((String, String), Span)| WithheldCount {
+        connector,
+        reason,
+        count: span.count,
+        first: rfc3339(span.first),
+        last: rfc3339(span.last),
+    };
+    counts.into_iter().map(one).collect()
+}
+
+const COLUMNS: [&str; 18] = [
+    "event_number",
+    "at",
+    "event",
+    "queue_id",
+    "connector",
+    "reverse_path",
+    "forward_path",
+    "peer_or_host",
+    "required",
+    "attained",
+    "reason",
+    "tls_version",
+    "cipher_suite",
+    "group",
+    "certificate_sha256",
+    "status",
+    "reply",
+    "words",
+];
+
+fn cells(event: &TracedEvent) -> [String; 18] {
+    let (facts, decision) = (&event.facts, event.decision.as_ref());
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let of = |get: fn(&crate::connector::DecisionRecord) -> String| decision.map(get).unwrap_or_default();
+    let tls = decision.and_then(crate::connector::DecisionRecord::handshake);
+    let certificate = tls.as_ref().and_then(|tls| tls.certificate()).map(|one| one.sha256.to_string());
+    let to = facts.forward_path.clone().unwrap_or_else(|| facts.recipients.join(" "));
+    let cells = [
+        event.seq.to_string(),
+        event.at.clone(),
+        event.event.clone(),
+        text(&event.id),
+        decision
+            .and_then(|one| one.connector.clone())
+            .or_else(|| facts.connector.clone())
+            .unwrap_or_default(),
+        text(&facts.reverse_path),
+        to,
+        facts.host.clone().or_else(|| facts.peer.clone()).unwrap_or_default(),
+        of(|one| one.required.clone()),
+        of(|one| one.attained.clone()),
+        of(|one| one.token.clone()),
+        tls.as_ref().map(|tls| tls.version.to_string()).unwrap_or_default(),
+        tls.as_ref().map(|tls| tls.suite.clone()).unwrap_or_default(),
+        tls.as_ref().map(|tls| tls.group.clone()).unwrap_or_default(),
+        certificate.unwrap_or_default(),
+        text(&facts.status),
+        text(&facts.reply),
+        facts.words.join("; "),
+    ];
+    cells.map(|cell| harmless(&cell))
+}
+
+/// A cell that no spreadsheet takes for a formula: others have written part of it.
+fn harmless(cell: &str) -> String {
+    let text = clean(cell);
+    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
+}
+
+/// Events that the page shows.
+const ROWS_MAX: usize = 2_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        assert_eq!(harmless("=HYPERLINK(\"http://evil.example\")"), "'=HYPERLINK(\"http://evil.example\")");
+        assert_eq!(harmless("@SUM(A1)"), "'@SUM(A1)");
+        assert_eq!(harmless("a@b.example"), "a@b.example");
+    }
+}

@@ -1,0 +1,189 @@
+//! Records that somebody has tampered with.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::verify::{RecordBreak, Verification};
+use crate::seal::{ChainBreak, Hash, KeptElsewhere};
+use crate::trace::samples::write_days;
+use crate::trace::{STORE_FILE, TraceReader, last_stated};
+
+/// Three days: 2026-11-20 to 22, of 8, 9 and 10 events.
+const DAYS: &[(i64, usize)] = &[(20_777, 8), (20_778, 9), (20_779, 10)];
+
+fn verified(folder: &Path) -> Verification {
+    let kept =
+        KeptElsewhere { last_number: last_stated(folder).expect("a file"), ..KeptElsewhere::default() };
+    verified_with(folder, &kept)
+}
+
+fn verified_with(folder: &Path, kept: &KeptElsewhere) -> Verification {
+    let reader = TraceReader::open(folder).expect("a store");
+    Verification::of(&reader, kept, |_| true).expect("it can be read")
+}
+
+/// What is named first after somebody has run this.
+fn after(sql: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_days(folder.path(), DAYS);
+    tamper(folder.path(), sql);
+    verified(folder.path()).breaks.iter().map(ToString::to_string).collect()
+}
+
+fn tamper(folder: &Path, sql: &str) {
+    let database = Connection::open(folder.join(STORE_FILE)).expect("a database");
+    database.execute_batch(sql).expect(sql);
+}
+
+#[test]
+fn a_record_that_nobody_touched_is_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_days(folder.path(), DAYS);
+    let found = verified(folder.path());
+    assert_eq!(found.breaks, []);
+    let days: Vec<_> = found.days.iter().map(|day| (day.day.as_str(), day.events, day.sealed)).collect();
+    assert_eq!(days, [("2026-11-20", 8, 8), ("2026-11-21", 9, 9), ("2026-11-22", 10, 10)]);
+    // Begun; a checkpoint in each day; two days closed, each with another key after it; the last checkpoint.
+    assert_eq!(found.statements, 1 + 3 + 2 * 2 + 1);
+    write_days(folder.path(), &[(20_779, 2), (20_780, 1)]);
+    let later = verified(folder.path());
+    assert_eq!(later.breaks, [], "it goes on after a restart");
+    assert_eq!(later.first_key, found.first_key);
+    assert_eq!(later.days.get(2).map(|day| (day.events, day.sealed)), Some((12, 12)));
+}
+
+#[test]
+fn what_was_altered_is_named() {
+    let one_byte = "UPDATE event_2 SET data = replace(data, 'event 3', 'event 4') WHERE seq = 12";
+    let broken = after(one_byte);
+    assert_eq!(broken.len(), 1, "{broken:?}");
+    assert!(broken[0].starts_with("2026-11-21: event 12 was altered: {\"seq\":12,"), "{broken:?}");
+    for (sql, expected) in [
+        ("UPDATE event_2 SET at = at + 1 WHERE seq = 12", "2026-11-21: event 12 was altered"),
+        ("UPDATE event_2 SET kind = 4 WHERE seq = 12", "2026-11-21: event 12 was altered"),
+        ("UPDATE event_2 SET id = 5 WHERE seq = 9", "2026-11-21: event 9 was altered"),
+        ("UPDATE event_2 SET data = x'00' WHERE seq = 12", "2026-11-21: event 12 was altered"),
+        ("UPDATE event_2 SET leaf = NULL WHERE seq = 12", "2026-11-21: event 12 was altered"),
+        ("DELETE FROM event_1 WHERE seq = 3", "2026-11-20: event 3 was removed"),
+        ("DELETE FROM event_1 WHERE seq IN (1, 2)", "2026-11-20: events 1 to 2 were removed"),
+        ("DELETE FROM event_1 WHERE seq >= 7", "2026-11-20: events 7 to 8 were removed"),
+        ("DELETE FROM event_1", "2026-11-20: events 1 to 8 were removed"),
+        ("DROP TABLE event_1; DELETE FROM part WHERE part = 1", "2026-11-20: events 1 to 8 were removed"),
+        (
+            "INSERT INTO event_1 (seq, at, kind, data) VALUES (0, 1, 16, '{}')",
+            "2026-11-20: it has event 0, which belongs to another place: days were exchanged",
+        ),
+        (
+            "UPDATE event_2 SET seq = 100 WHERE seq = 17",
+            "2026-11-21: event 100 was not there when the day was sealed",
+        ),
+        (
+            "ALTER TABLE event_1 RENAME TO event_x; ALTER TABLE event_2 RENAME TO event_1; ALTER TABLE event_x RENAME TO event_2",
+            "2026-11-20: it has events 9 to 17, which belong to another place: days were exchanged",
+        ),
+        (
+            "UPDATE part SET day = 20778 WHERE part = 1; UPDATE part SET day = 20777 WHERE part = 2",
+            "2026-11-21: statement 3 says that these events are of 2026-11-20: days were exchanged",
+        ),
+        (
+            "UPDATE statement SET text = replace(text, '2026-11-20', '2026-11-19') WHERE number = 2",
+            "statement 2 is not signed by the key of the site: it was altered",
+        ),
+        (
+            "UPDATE statement SET signature = x'00' WHERE number = 3",
+            "statement 3 is not signed by the key of the site: it was altered",
+        ),
+        ("UPDATE statement SET text = 'no' WHERE number = 3", "statement 3 can't be read: it was altered"),
+        ("DELETE FROM statement WHERE number = 3", "statement 3 is missing"),
+        ("DELETE FROM statement WHERE number >= 8", "statements 8 to 9 are missing"),
+        ("DELETE FROM statement WHERE number <= 2", "statements 1 to 2 are missing"),
+        (
+            "UPDATE statement SET number = -1 WHERE number = 2; UPDATE statement SET number = 2 WHERE number = 3; UPDATE statement SET number = 3 WHERE number = -1",
+            "statement 2 says that it is number 3: one was exchanged for the other",
+        ),
+    ] {
+        let broken = after(sql);
+        assert!(broken.first().is_some_and(|first| first.starts_with(expected)), "{sql}: {broken:?}");
+    }
+}
+
+#[test]
+fn an_event_and_its_hash_can_not_be_altered_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_days(folder.path(), DAYS);
+    let mut line = String::new();
+    let reader = TraceReader::open(folder.path()).expect("a store");
+    let (_, parts) = reader.record().expect("parts");
+    let second = *parts.get(1).expect("a second part");
+    reader
+        .record_lines(&second, |event| {
+            if event.seq == 14 {
+                line = event.line.replace("event 5", "event 6");
+            }
+            Ok::<(), rusqlite::Error>(())
+        })
+        .expect("events");
+    let leaf = Hash::of_leaf(line.as_bytes());
+    tamper(
+        folder.path(),
+        &format!(
+            "UPDATE event_2 SET data = replace(data, 'event 5', 'event 6'), leaf = x'{leaf}' WHERE seq = 14"
+        ),
+    );
+    let broken = verified(folder.path()).breaks;
+    assert!(matches!(broken.as_slice(), [RecordBreak::Replaced { from: 13, to: 17, .. }]), "{broken:?}");
+}
+
+#[test]
+fn what_was_kept_elsewhere_finds_a_record_that_was_written_again() {
+    let (first, second) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    write_days(first.path(), DAYS);
+    write_days(second.path(), DAYS);
+    let known = verified(first.path());
+    let kept = KeptElsewhere {
+        first_key: known.first_key,
+        hashes: known.last.iter().map(|last| last.hash).collect(),
+        last_number: None,
+    };
+    assert_eq!(verified_with(first.path(), &kept).breaks, []);
+    let broken = verified_with(second.path(), &kept).breaks;
+    assert!(
+        matches!(
+            broken.as_slice(),
+            [
+                RecordBreak::Chain(ChainBreak::AnotherKey { .. }),
+                RecordBreak::Chain(ChainBreak::WithoutKept(_))
+            ]
+        ),
+        "{broken:?}"
+    );
+}
+
+#[test]
+fn a_store_that_is_set_aside_is_followed_by_one_that_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_days(folder.path(), DAYS);
+    for file in [STORE_FILE, "tracking.sqlite-wal", "tracking.sqlite-shm"] {
+        let _gone = std::fs::remove_file(folder.path().join(file));
+    }
+    write_days(folder.path(), &[(20_780, 4)]);
+    let found = verified(folder.path());
+    assert_eq!(found.breaks, [], "it is whole on its own");
+    let reader = TraceReader::open(folder.path()).expect("a store");
+    let (statements, _) = reader.record().expect("statements");
+    assert_eq!(statements.first().map(|first| first.number), Some(10), "and goes on counting");
+}
+
+#[test]
+fn a_key_that_nobody_announced_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_days(folder.path(), DAYS);
+    std::fs::remove_file(folder.path().join("evidence/key.der")).expect("a key");
+    write_days(folder.path(), &[(20_780, 4)]);
+    let broken = verified(folder.path()).breaks;
+    assert!(
+        matches!(broken.as_slice(), [RecordBreak::Chain(ChainBreak::UnknownKey { number: 10, .. })]),
+        "{broken:?}"
+    );
+}

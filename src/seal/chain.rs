@@ -1,0 +1,165 @@
+//! Whether statements follow each other, and each is signed by the key that has to sign it. Pure.
+
+use super::key::SitePublicKey;
+use super::statement::{SignedStatement, Statement, StatementBody};
+use super::tree::Hash;
+
+/// Statements that were read and verified one after the other.
+#[derive(Debug, Default)]
+pub struct Chain {
+    /// Those that can be relied on, in order.
+    pub statements: Vec<(Statement, Hash)>,
+    /// What is wrong, in order.
+    pub breaks: Vec<ChainBreak>,
+}
+
+/// Where a chain is broken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChainBreak {
+    /// It can't be read.
+    #[error("statement {0} can't be read: it was altered")]
+    Unreadable(u64),
+    /// It is kept under another number than it has.
+    #[error("statement {kept} says that it is number {says}: one was exchanged for the other")]
+    Exchanged {
+        /// The number under which it is kept.
+        kept: u64,
+        /// The number that it has.
+        says: u64,
+    },
+    /// Some are not there.
+    #[error("{} missing", statements(*.from, *.to))]
+    Missing {
+        /// The first one.
+        from: u64,
+        /// The last one.
+        to: u64,
+    },
+    /// It does not name the one before.
+    #[error("statement {0} does not follow statement {before}: one of them was altered or exchanged", before = .0.saturating_sub(1))]
+    Unconnected(u64),
+    /// The signature is not that of the key.
+    #[error("statement {0} is not signed by the key of the site: it was altered")]
+    Unsigned(u64),
+    /// Another key signs, which the one before has not named.
+    #[error("statement {number} begins with the key {key}, which the key before it did not announce")]
+    UnknownKey {
+        /// Its number.
+        number: u64,
+        /// The fingerprint of that key.
+        key: Hash,
+    },
+    /// The first key is not the one that is expected.
+    #[error("the record begins with the key {found}, not with {expected}")]
+    AnotherKey {
+        /// The fingerprint of its key.
+        found: Hash,
+        /// The fingerprint that is expected.
+        expected: Hash,
+    },
+    /// A statement that somebody has kept is not there.
+    #[error("no statement has the hash {0}")]
+    WithoutKept(Hash),
+}
+
+fn statements(from: u64, to: u64) -> String {
+    if from == to { format!("statement {from} is") } else { format!("statements {from} to {to} are") }
+}
+
+impl Chain {
+    /// Verifies statements, in the order of their numbers. What follows a break is verified on its own terms, so that
+    /// every break is found.
+    #[must_use]
+    pub fn verified(kept: &[SignedStatement]) -> Self {
+        let mut chain = Self::default();
+        // The key that has to sign, and the fingerprint of the one that was announced.
+        let mut public_key: Option<SitePublicKey> = None;
+        let mut before: Option<(u64, Hash)> = None;
+        for signed in kept {
+            let number = signed.number;
+            let Ok(statement) = serde_json::from_str::<Statement>(&signed.text) else {
+                chain.breaks.push(ChainBreak::Unreadable(number));
+                before = Some((number, signed.hash()));
+                continue;
+            };
+            if statement.number != number {
+                chain.breaks.push(ChainBreak::Exchanged { kept: number, says: statement.number });
+            }
+            chain.follow(before, &statement, number);
+            if let StatementBody::Begun { public_key: begins } = statement.about {
+                let fingerprint = begins.fingerprint();
+                if public_key.is_some_and(|known| known != begins) {
+                    chain.breaks.push(ChainBreak::UnknownKey { number, key: fingerprint });
+                }
+                public_key = Some(begins);
+            }
+            let is_signed = public_key.is_some_and(|public_key| {
+                public_key.fingerprint() == statement.key
+                    && public_key.has_signed(signed.text.as_bytes(), &signed.signature)
+            });
+            if !is_signed {
+                chain.breaks.push(ChainBreak::Unsigned(number));
+            }
+            before = Some((number, signed.hash()));
+            if !is_signed {
+                continue;
+            }
+            if let StatementBody::NextKey { public_key: next } = statement.about {
+                public_key = Some(next);
+            }
+            chain.statements.push((statement, signed.hash()));
+        }
+        chain
+    }
+
+    fn follow(&mut self, before: Option<(u64, Hash)>, statement: &Statement, number: u64) {
+        match before {
+            Some((last, _)) if number > last.saturating_add(1) => {
+                self.breaks
+                    .push(ChainBreak::Missing { from: last.saturating_add(1), to: number.saturating_sub(1) });
+            }
+            Some((_, hash)) if statement.previous != Some(hash) => {
+                self.breaks.push(ChainBreak::Unconnected(number));
+            }
+            // The first in this store: what was before it is elsewhere, and says so by its number.
+            None if number == 1 && statement.previous.is_some() => {
+                self.breaks.push(ChainBreak::Unconnected(number));
+            }
+            None if !matches!(statement.about, StatementBody::Begun { .. }) => {
+                self.breaks.push(ChainBreak::Missing { from: 1, to: number.saturating_sub(1) });
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// Compares it with what somebody has kept elsewhere: the fingerprint of the first key, hashes of statements, and the
+    /// number of the last one.
+    pub fn compare(&mut self, kept: &KeptElsewhere) {
+        let first = self.statements.first().map(|(statement, _)| statement.key);
+        if let (Some(expected), Some(found)) = (kept.first_key, first)
+            && expected != found
+        {
+            self.breaks.insert(0, ChainBreak::AnotherKey { found, expected });
+        }
+        for hash in &kept.hashes {
+            if !self.statements.iter().any(|(_, known)| known == hash) {
+                self.breaks.push(ChainBreak::WithoutKept(*hash));
+            }
+        }
+        let last = self.statements.last().map_or(0, |(statement, _)| statement.number);
+        if let Some(to) = kept.last_number.filter(|number| *number > last) {
+            self.breaks.push(ChainBreak::Missing { from: last.saturating_add(1), to });
+        }
+    }
+}
+
+/// What is known of a record from elsewhere, and can't be altered with it.
+#[derive(Debug, Clone, Default)]
+pub struct KeptElsewhere {
+    /// The fingerprint of its first key.
+    pub first_key: Option<Hash>,
+    /// Hashes of statements.
+    pub hashes: Vec<Hash>,
+    /// The number of its last statement.
+    pub last_number: Option<u64>,
+}

@@ -1,0 +1,15 @@
+//! The seal on the record of events: a Merkle tree of each part, and signed statements that follow each other, so that
+//! whoever alters, removes or exchanges something later is found. It keeps nothing itself.
+
+mod chain;
+mod hex;
+mod key;
+mod settings;
+mod statement;
+mod tree;
+
+pub use chain::{Chain, ChainBreak, KeptElsewhere};
+pub use key::{SiteKey, SitePublicKey};
+pub use settings::SealSettings;
+pub use statement::{PartSeal, RemovalCause, STATEMENT_VERSION, SignedStatement, Statement, StatementBody};
+pub use tree::{GrowingTree, HASH_LENGTH, Hash, WholeTree, root_by_path};

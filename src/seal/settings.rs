@@ -1,0 +1,12 @@
+//! Checked settings of the sealed record. It parses no configuration.
+
+use std::time::Duration;
+
+/// How the record of events is sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealSettings {
+    /// The name of the relay, which each statement gives.
+    pub site: String,
+    /// How old a key may get; then another one takes its place.
+    pub rotate: Duration,
+}

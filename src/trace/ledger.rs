@@ -1,0 +1,260 @@
+//! Makes the statements about the record, numbered and signed, and keeps them in the store. It reads no clock.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::keyring::KeyRing;
+use crate::mail::UnixMillis;
+use crate::seal::{
+    Hash, STATEMENT_VERSION, SealSettings, SignedStatement, SiteKey, SitePublicKey, Statement, StatementBody,
+};
+
+/// Who states what, and what was stated last.
+pub(super) struct StatementLedger {
+    settings: SealSettings,
+    ring: KeyRing,
+    key: SiteKey,
+    key_since: UnixMillis,
+    last: Option<(u64, Hash)>,
+    /// The part and event up to which there is a statement.
+    sealed: (i64, i64),
+    stated_at: UnixMillis,
+    /// Events about accepted mail that could not be kept: as far as is known, and as far as that was stated.
+    dropped: (u64, u64),
+}
+
+/// Why nothing can be stated.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LedgerFault {
+    /// A file of its keys.
+    #[error("its keys: {0}")]
+    Key(#[from] io::Error),
+    /// The store.
+    #[error("{0}")]
+    Store(#[from] rusqlite::Error),
+}
+
+/// A statement that is in no store yet.
+pub(super) struct DraftStatement {
+    signed: SignedStatement,
+    at: UnixMillis,
+    about: StatementBody,
+}
+
+impl StatementLedger {
+    /// Goes on where the store and the keys say. Where they do not fit together it begins again, and states so.
+    pub(super) fn open(
+        connection: &Connection,
+        settings: &SealSettings,
+        data_dir: &Path,
+        now: UnixMillis,
+    ) -> Result<Self, LedgerFault> {
+        let ring = KeyRing::new(data_dir);
+        let (in_store, on_disk) = (last_statement(connection)?, ring.last()?);
+        let announced = announced_key(connection)?;
+        let known = match announced {
+            Some((public_key, since)) => ring.with(&public_key)?.map(|key| (key, since)),
+            None => None,
+        };
+        let last = [in_store, on_disk].into_iter().flatten().max_by_key(|(number, _)| *number);
+        let is_whole = in_store.is_some() && in_store == last;
+        let goes_on = known.is_some() && is_whole;
+        let (key, key_since) = match known {
+            Some(known) => known,
+            None => (ring.present()?, now),
+        };
+        let sealed = sealed_up_to(connection)?;
+        let settings = settings.clone();
+        let mut ledger = Self {
+            settings,
+            ring,
+            key,
+            key_since,
+            last,
+            sealed,
+            stated_at: UnixMillis(i64::MIN),
+            dropped: (0, 0),
+        };
+        if !goes_on {
+            let public_key = ledger.key.public_key();
+            ledger.state(connection, StatementBody::Begun { public_key }, now)?;
+            ledger.key_since = now;
+            tracing::info!(
+                key = %public_key.fingerprint(),
+                statement = ledger.last.map_or(0, |(number, _)| number),
+                "the sealed record begins with this key: `sealpost evidence verify --key` compares its fingerprint"
+            );
+        }
+        Ok(ledger)
+    }
+
+    /// A statement that follows the last one.
+    pub(super) fn draft(&self, about: StatementBody, now: UnixMillis) -> DraftStatement {
+        let statement = Statement {
+            version: STATEMENT_VERSION,
+            number: self.last.map_or(1, |(number, _)| number.saturating_add(1)),
+            at: now,
+            site: self.settings.site.clone(),
+            previous: self.last.map(|(_, hash)| hash),
+            key: self.key.public_key().fingerprint(),
+            dropped: self.dropped.0.saturating_sub(self.dropped.1),
+            about,
+        };
+        let text = serde_json::to_string(&statement).unwrap_or_default();
+        let signature = self.key.sign(text.as_bytes());
+        let signed = SignedStatement { number: statement.number, text, signature, stamp: None };
+        DraftStatement { signed, at: now, about: statement.about }
+    }
+
+    /// How many events about accepted mail could not be kept since the start.
+    pub(super) fn note_dropped(&mut self, dropped: u64) {
+        self.dropped.0 = dropped;
+    }
+
+    /// What was put in the store, and committed, counts from now on.
+    pub(super) fn accept(&mut self, draft: DraftStatement) {
+        let hash = draft.signed.hash();
+        self.last = Some((draft.signed.number, hash));
+        self.dropped.1 = self.dropped.0;
+        self.stated_at = draft.at;
+        if let StatementBody::Checkpoint(seal) | StatementBody::Closed(seal) = &draft.about {
+            self.sealed = (signed(seal.part), signed(seal.last_seq));
+        }
+        if let Err(fault) = self.ring.keep_last(draft.signed.number, hash) {
+            tracing::warn!(%fault, "the number of the last statement can't be kept beside the keys of the record");
+        }
+        if let StatementBody::Closed(seal) = &draft.about {
+            // Whoever collects the log holds the record to it.
+            tracing::info!(
+                day = %seal.day,
+                events = seal.size(),
+                statement = draft.signed.number,
+                %hash,
+                "events are sealed: `sealpost evidence verify --statement` compares the hash"
+            );
+        }
+    }
+
+    /// States something in a commit of its own.
+    pub(super) fn state(
+        &mut self,
+        connection: &Connection,
+        about: StatementBody,
+        now: UnixMillis,
+    ) -> rusqlite::Result<()> {
+        let draft = self.draft(about, now);
+        draft.put(connection)?;
+        self.accept(draft);
+        Ok(())
+    }
+
+    /// Whether the key has become old.
+    pub(super) fn is_key_old(&self, now: UnixMillis) -> bool {
+        now.since(self.key_since) >= self.settings.rotate
+    }
+
+    /// Has another key sign from now on; the one before is gone then, and nobody can sign in its name any more.
+    pub(super) fn rotate(&mut self, connection: &Connection, now: UnixMillis) -> Result<(), LedgerFault> {
+        let next = self.ring.make_next()?;
+        self.state(connection, StatementBody::NextKey { public_key: next.public_key() }, now)?;
+        // From here on the store says that it is the next one, wherever its file is.
+        (self.key, self.key_since) = (next, now);
+        self.ring.promote().map_err(LedgerFault::from)
+    }
+
+    /// Whether events up to this one of a part are to be stated now.
+    pub(super) fn is_due(&self, (part, last_seq): (i64, i64), now: UnixMillis, is_end: bool) -> bool {
+        let waits = self.sealed.0 != part || self.sealed.1 < last_seq;
+        // A clock that was set back must not keep it from stating.
+        let is_time = now.since(self.stated_at) >= CHECKPOINT_EVERY || now < self.stated_at;
+        waits && (is_end || is_time)
+    }
+}
+
+impl DraftStatement {
+    /// Puts it in the store.
+    pub(super) fn put(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let (what, part) = match &self.about {
+            StatementBody::Begun { .. } => (BEGUN, None),
+            StatementBody::NextKey { .. } => (NEXT_KEY, None),
+            StatementBody::Checkpoint(seal) => (CHECKPOINT, Some(seal.part)),
+            StatementBody::Closed(seal) => (CLOSED, Some(seal.part)),
+            StatementBody::Removed { part, .. } => (REMOVED, Some(*part)),
+        };
+        connection
+            .prepare_cached(
+                "INSERT INTO statement (number, at, what, part, text, signature) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                signed(self.signed.number),
+                self.at.0,
+                what,
+                part.map(signed),
+                self.signed.text,
+                self.signed.signature
+            ])
+            .map(drop)
+    }
+}
+
+/// The number and hash of the last statement in the store.
+fn last_statement(connection: &Connection) -> rusqlite::Result<Option<(u64, Hash)>> {
+    connection
+        .query_row("SELECT number, text FROM statement ORDER BY number DESC LIMIT 1", [], |row| {
+            let (number, text): (i64, String) = (row.get(0)?, row.get(1)?);
+            Ok((u64::try_from(number).unwrap_or_default(), Hash::of(text.as_bytes())))
+        })
+        .optional()
+}
+
+/// The key that the store says signs now, and since when.
+fn announced_key(connection: &Connection) -> rusqlite::Result<Option<(SitePublicKey, UnixMillis)>> {
+    let found: Option<String> = connection
+        .query_row(
+            "SELECT text FROM statement WHERE what IN (?1, ?2) ORDER BY number DESC LIMIT 1",
+            params![BEGUN, NEXT_KEY],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let statement = found.and_then(|text| serde_json::from_str::<Statement>(&text).ok());
+    Ok(statement.and_then(|statement| match statement.about {
+        StatementBody::Begun { public_key } | StatementBody::NextKey { public_key } => {
+            Some((public_key, statement.at))
+        }
+        StatementBody::Checkpoint(_) | StatementBody::Closed(_) | StatementBody::Removed { .. } => None,
+    }))
+}
+
+/// The part and event up to which the store has statements.
+fn sealed_up_to(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let found: Option<String> = connection
+        .query_row(
+            "SELECT text FROM statement WHERE what IN (?1, ?2) ORDER BY number DESC LIMIT 1",
+            params![CHECKPOINT, CLOSED],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let statement = found.and_then(|text| serde_json::from_str::<Statement>(&text).ok());
+    Ok(statement.map_or((0, 0), |statement| match statement.about {
+        StatementBody::Checkpoint(seal) | StatementBody::Closed(seal) => {
+            (signed(seal.part), signed(seal.last_seq))
+        }
+        StatementBody::Begun { .. } | StatementBody::NextKey { .. } | StatementBody::Removed { .. } => (0, 0),
+    }))
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// What a statement is about, in the store.
+const BEGUN: u8 = 1;
+const CHECKPOINT: u8 = 2;
+const CLOSED: u8 = 3;
+const REMOVED: u8 = 4;
+const NEXT_KEY: u8 = 5;
+/// How long events wait for a statement about them, at most.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(3_600);

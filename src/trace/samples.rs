@@ -1,0 +1,43 @@
+//! Records for tests, of days that are over.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::record::{EventFacts, EventKind, NewEvent};
+use super::schema::STORE_FILE;
+use super::store::Store;
+use super::sums::BatchSums;
+use crate::mail::UnixMillis;
+use crate::seal::SealSettings;
+
+/// How a record of tests is sealed.
+pub(crate) fn seal() -> SealSettings {
+    SealSettings { site: "gw.example".to_owned(), rotate: Duration::from_secs(86_400) }
+}
+
+/// Writes so many events for each day, and states each day when the next one has begun, and the last one at its end.
+pub(crate) fn write_days(folder: &Path, days: &[(i64, usize)]) {
+    write_events(folder, days, |day, number| {
+        let facts = EventFacts { words: vec![format!("day {day}, event {number}")], ..EventFacts::default() };
+        let at = UnixMillis(UnixMillis::of_day(day).0.saturating_add(i64::try_from(number).unwrap_or(0)));
+        NewEvent { at, kind: EventKind::Alarm, id: None, facts, decision: None }
+    });
+}
+
+/// The same with events of one's own.
+pub(super) fn write_events(folder: &Path, days: &[(i64, usize)], make: impl Fn(i64, usize) -> NewEvent) {
+    let mut store = Store::open(&folder.join(STORE_FILE), true).expect("a store");
+    let mut now = UnixMillis(0);
+    for (day, count) in days {
+        now = UnixMillis(UnixMillis::of_day(*day).0.saturating_add(3_600_000));
+        store.open_ledger(&seal(), folder, now).expect("a ledger");
+        store.seal(now, 0, false).expect("statements");
+        let events: Vec<NewEvent> = (0..*count).map(|number| make(*day, number)).collect();
+        // In two batches, with a statement between them.
+        let (first, second) = events.split_at(count / 2);
+        store.write(first, BatchSums::default()).expect("events");
+        store.seal(now, 0, true).expect("a checkpoint");
+        store.write(second, BatchSums::default()).expect("events");
+    }
+    store.seal(now, 0, true).expect("the last checkpoint");
+}
