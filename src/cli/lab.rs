@@ -1,5 +1,6 @@
 //! `lab`: runs a lab and prints its result; changes what the stand-ins of a kept one do.
 
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use super::print::say;
 use super::runtime::runtime;
 use super::wait::Wait;
 use crate::lab::hybrid::{self, FaultState, HybridResult, LabAnswer, LabRequest};
+use crate::lab::tour::{self, TourOptions};
 use crate::lab::{self, LabOptions};
 
 /// What `lab` takes.
@@ -18,6 +20,8 @@ pub(super) struct LabArgs {
     part: Option<LabPart>,
     #[command(flatten)]
     run: RunArgs,
+    #[command(flatten)]
+    tour: TourArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -39,6 +43,17 @@ struct RunArgs {
     /// Keep certificates, configuration and spool in this directory instead of a temporary one.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+}
+
+/// A lab to look at.
+#[derive(Debug, clap::Args)]
+struct TourArgs {
+    /// Run until Ctrl-C, with a console, mail in both directions, and partners that break and recover.
+    #[arg(long, conflicts_with_all = ["keep", "json"])]
+    console: bool,
+    /// How many times as fast everything happens.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "console", value_parser = clap::value_parser!(u32).range(1..=20))]
+    pace: u32,
 }
 
 #[derive(Debug, clap::Args)]
@@ -100,11 +115,20 @@ impl LabArgs {
 /// Runs the verb; exit code 0 only if every outcome matches the policy.
 pub(super) fn lab(args: LabArgs) -> Result<ExitCode, Failure> {
     match args.part {
+        None if args.tour.console => console(args.run, &args.tour),
         None => partners(args.run),
         Some(LabPart::Hybrid(HybridArgs { again: Some(HybridPart::Run(kept)), .. })) => again(&kept),
         Some(LabPart::Hybrid(args)) => hybrid_lab(args.run),
         Some(LabPart::Fault(args)) => fault(&args),
     }
+}
+
+fn console(args: RunArgs, tour: &TourArgs) -> Result<ExitCode, Failure> {
+    let program = std::env::args().next().unwrap_or_else(|| "sealpost".to_owned());
+    let options = TourOptions { state: args.state, pace: tour.pace, program };
+    let say = |line: &str| writeln!(io::stdout(), "{line}");
+    runtime()?.block_on(tour::run(options, say)).map_err(|fault| Failure::new(EXIT_NO, fault))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn partners(args: RunArgs) -> Result<ExitCode, Failure> {

@@ -98,6 +98,8 @@ pub struct RelayDaemon {
     pub live: Arc<LiveTable>,
     /// The scheduler, which owns the lanes.
     pub scheduler: Arc<Scheduler>,
+    /// What an operator sees and does.
+    pub office: Control,
     courier: Arc<Courier>,
     reloader: Arc<Reloader>,
     intake: CancellationToken,
@@ -232,8 +234,8 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let sessions = serve(bound, Arc::clone(&shared), &intake, vitals)?;
     let watchman = look_out((&reloader, &live, &scheduler), names, &listening, (vitals, &stop));
     let control = control(&spool, &scheduler, &listening, (&reloader, &alerts.desk, watchman));
-    let (asked, control) =
-        (control.clone(), vitals.watch("the control socket", socket.serve(control, stop.clone())));
+    let (asked, office) = (control.clone(), control.clone());
+    let control = vitals.watch("the control socket", socket.serve(control, stop.clone()));
     alerts.keep(vitals, &stop);
     let recorder = tracking.as_ref().map(TraceStore::recorder);
     let monitored = metrics.zip(desk).map(|(metrics, desk)| {
@@ -248,6 +250,7 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
         spool,
         live,
         scheduler,
+        office,
         courier,
         reloader,
         intake,

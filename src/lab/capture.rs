@@ -9,6 +9,7 @@ use super::wire::ClearListener;
 #[derive(Debug, Default)]
 pub struct Capture {
     seen: Mutex<SeenTraffic>,
+    forgets: bool,
 }
 
 #[derive(Debug, Default)]
@@ -32,10 +33,16 @@ pub struct AcceptedMessage {
 }
 
 impl Capture {
+    /// One that keeps nothing.
+    pub(super) fn forgetful() -> Self {
+        Self { forgets: true, ..Self::default() }
+    }
+
     /// Records octets that arrived before TLS.
     pub fn heard_in_clear(&self, octets: &[u8]) {
         let mut seen = self.lock();
-        let room = CLEAR_BYTES_MAX.saturating_sub(seen.clear.len());
+        let max = if self.forgets { 0 } else { CLEAR_BYTES_MAX };
+        let room = max.saturating_sub(seen.clear.len());
         let octets = octets.get(..room.min(octets.len())).unwrap_or_default();
         seen.clear.extend_from_slice(octets);
     }
@@ -43,7 +50,7 @@ impl Capture {
     /// Records an accepted message.
     pub fn took(&self, message: AcceptedMessage) {
         let mut seen = self.lock();
-        if seen.messages.len() < MESSAGES_MAX {
+        if seen.messages.len() < MESSAGES_MAX && !self.forgets {
             seen.messages.push(message);
         }
     }
@@ -51,7 +58,7 @@ impl Capture {
     /// Records a rejected recipient.
     pub fn refused(&self, recipient: String) {
         let mut seen = self.lock();
-        if seen.refused.len() < MESSAGES_MAX {
+        if seen.refused.len() < MESSAGES_MAX && !self.forgets {
             seen.refused.push(recipient);
         }
     }

@@ -34,9 +34,7 @@ pub enum LabFault {
         fault: io::Error,
     },
     /// No port is free on every address.
-    #[error(
-        "no port could be had on the addresses of the lab, below 127.0.30 and 127.0.31 (Linux only): {0}"
-    )]
+    #[error("no port could be had on the addresses of the lab, below 127.0.30 to 127.0.32 (Linux only): {0}")]
     Port(io::Error),
     /// The lab's DNS can't be served.
     #[error(transparent)]
@@ -47,6 +45,12 @@ pub enum LabFault {
     /// The gateway did not start.
     #[error("the lab's gateway did not start: {0}")]
     Start(#[from] daemon::StartFault),
+    /// Signals can't be waited for.
+    #[error("the lab can't wait for Ctrl-C: {0}")]
+    Signals(io::Error),
+    /// There is no randomness for a token.
+    #[error("the lab has no randomness to make a token of")]
+    Token,
     /// The spool can't be queried.
     #[error(transparent)]
     Spool(#[from] SpoolFault),

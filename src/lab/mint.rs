@@ -1,5 +1,7 @@
 //! The lab's certificates: two authorities and the certificates they sign.
 
+use std::time::Duration;
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
     IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
@@ -31,6 +33,8 @@ pub enum Validity {
     Current,
     /// Expired.
     Over,
+    /// Valid for so many more days.
+    Days(u16),
 }
 
 /// A certificate with its key.
@@ -43,6 +47,18 @@ pub struct Leaf {
     pub chain_pem: String,
     /// The key as PEM.
     pub key_pem: String,
+}
+
+impl Leaf {
+    /// The same again: a key is never copied by accident.
+    pub(super) fn copied(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+            chain_pem: self.chain_pem.clone(),
+            key_pem: self.key_pem.clone(),
+        }
+    }
 }
 
 impl Mint {
@@ -72,12 +88,14 @@ impl Mint {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let first_of = |year| (year, 1, 1);
         let (from, until) = match validity {
-            Validity::Current => (self.year.saturating_sub(1), self.year.saturating_add(2)),
-            Validity::Over => (self.year.saturating_sub(3), self.year.saturating_sub(1)),
+            Validity::Current => (self.year.saturating_sub(1), first_of(self.year.saturating_add(2))),
+            Validity::Over => (self.year.saturating_sub(3), first_of(self.year.saturating_sub(1))),
+            Validity::Days(days) => (self.year.saturating_sub(1), day_after(days)),
         };
         params.not_before = date_time_ymd(from, 1, 1);
-        params.not_after = date_time_ymd(until, 1, 1);
+        params.not_after = date_time_ymd(until.0, until.1, until.2);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, self.issuer(by))?;
         Ok(Leaf {
@@ -106,6 +124,15 @@ impl Mint {
             Authority::Private => &self.private,
         }
     }
+}
+
+/// Year, month and day after so many days.
+fn day_after(days: u16) -> (i32, u8, u8) {
+    let after = Duration::from_secs(u64::from(days).saturating_mul(24 * 3_600));
+    let date = rfc3339(Clock::wall().plus(after));
+    let part = |from: usize, until: usize| date.get(from..until).and_then(|part| part.parse::<u8>().ok());
+    let year = date.get(..4).and_then(|year| year.parse().ok()).unwrap_or(EPOCH_YEAR);
+    (year, part(5, 7).unwrap_or(1), part(8, 10).unwrap_or(1))
 }
 
 fn authority(name: &str, year: i32) -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
@@ -150,6 +177,7 @@ mod tests {
     fn certificates_are_as_good_or_bad_as_asked_for() {
         check(Authority::Lab, Validity::Current, "Sealpost lab root", true);
         check(Authority::Lab, Validity::Over, "Sealpost lab root", false);
+        check(Authority::Lab, Validity::Days(45), "Sealpost lab root", true);
         check(Authority::Private, Validity::Current, "Sealpost lab private root", true);
     }
 }

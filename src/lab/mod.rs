@@ -19,6 +19,7 @@ mod ports;
 mod result;
 pub mod settings;
 pub mod stage;
+pub mod tour;
 pub(crate) mod wire;
 pub mod zone;
 

@@ -76,7 +76,8 @@ impl LabPartner {
         }
     }
 
-    async fn session(&self, stream: TcpStream) -> io::Result<()> {
+    /// Answers one connection.
+    pub(super) async fn session(&self, stream: TcpStream) -> io::Result<()> {
         let mut wire = Wire::new(stream, Some(self.capture.clone()));
         wire.send(format!("220 {} ESMTP stand-in\r\n", self.name)).await?;
         if self.converse(&mut wire, None).await? == End::Closed {

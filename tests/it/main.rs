@@ -54,6 +54,7 @@ mod imports;
 mod init;
 mod lab;
 mod lab_hybrid;
+mod lab_tour;
 mod lenient;
 mod life;
 mod logins;

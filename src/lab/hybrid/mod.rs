@@ -29,6 +29,7 @@ pub mod treat;
 pub use desk::{DeskFault, LabAnswer, LabRequest, ask};
 pub use fault_list::FaultState;
 pub use row::{HybridResult, HybridRow};
+pub(super) use serve::{accept, bound};
 
 use play::{GatewayView, HybridRun};
 

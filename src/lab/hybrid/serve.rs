@@ -209,7 +209,8 @@ impl HostServer {
     }
 }
 
-async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+/// The next connection; none while nothing listens.
+pub(in crate::lab) async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
     match listener {
         Some(listener) => listener.accept().await,
         None => std::future::pending().await,
@@ -217,7 +218,7 @@ async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, Socket
 }
 
 /// A socket for this address that does not listen yet. Connections that ended a moment ago don't matter.
-pub(super) fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+pub(in crate::lab) fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
