@@ -24,7 +24,11 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings =
         TrackingSettings { enabled: true, keep: Duration::from_secs(90 * 86_400), bytes_max: 8 << 30 };
-    let seal = Some(SealSettings { site: "gw.example".to_owned(), rotate: Duration::from_secs(86_400) });
+    let seal = Some(SealSettings {
+        site: "gw.example".to_owned(),
+        timestamp_url: None,
+        rotate: Duration::from_secs(86_400),
+    });
     let store = TraceStore::start(folder.path(), settings, seal, 0).expect("a thread");
     let recorder = store.recorder();
     let met: Vec<Arc<Decision>> = (0..50).map(|number| decision(&format!("partner-{number}"))).collect();

@@ -12,9 +12,9 @@ use crate::evidence::{
     DayVerdict, ExportFault, ExportScope, ExportSummary, PackageVerification, ScopeConnector, Verification,
     export, verify_package,
 };
-use crate::mail::Clock;
+use crate::mail::{Clock, UnixMillis};
 use crate::seal::{Hash, KeptElsewhere};
-use crate::trace::{TraceReader, last_stated};
+use crate::trace::{TraceReader, date_of_day, last_stated};
 
 /// What `evidence` takes.
 #[derive(Debug, clap::Args)]
@@ -42,14 +42,14 @@ struct VerifyArgs {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data_dir", "from", "to", "day"])]
     package: Option<PathBuf>,
     /// Only this day, such as 2026-11-29, in UTC. The statements are verified as a whole.
-    #[arg(long, value_name = "DATE", value_parser = date, conflicts_with_all = ["from", "to"])]
-    day: Option<String>,
+    #[arg(long, value_name = "DATE", value_parser = day, conflicts_with_all = ["from", "to"])]
+    day: Option<i64>,
     /// From this day on.
-    #[arg(long, value_name = "DATE", value_parser = date)]
-    from: Option<String>,
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    from: Option<i64>,
     /// Up to this day.
-    #[arg(long, value_name = "DATE", value_parser = date)]
-    to: Option<String>,
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    to: Option<i64>,
     /// The fingerprint that the first key must have, as kept elsewhere.
     #[arg(long, value_name = "FINGERPRINT", value_parser = hash)]
     key: Option<Hash>,
@@ -69,11 +69,11 @@ struct ExportArgs {
     #[arg(long, value_name = "NAME")]
     partner: String,
     /// The first day, such as 2026-11-01, in UTC.
-    #[arg(long, value_name = "DATE", value_parser = date)]
-    from: String,
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    from: i64,
     /// The last day.
-    #[arg(long, value_name = "DATE", value_parser = date)]
-    to: String,
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    to: i64,
     /// The folder to write; it must not exist. Without it, one that is named after partner and days.
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -113,10 +113,12 @@ fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     };
     kept.last_number = last_number(&folder)?;
     let reader = TraceReader::open(&folder)?;
-    let from = args.from.as_ref().or(args.day.as_ref());
-    let to = args.to.as_ref().or(args.day.as_ref());
-    let is_wanted =
-        |day: &str| from.is_none_or(|from| from.as_str() <= day) && to.is_none_or(|to| day <= to.as_str());
+    let from = args.from.or(args.day).map(date_of_day);
+    let to = args.to.or(args.day).map(date_of_day);
+    let is_wanted = |day: &str| {
+        from.as_ref().is_none_or(|from| from.as_str() <= day)
+            && to.as_ref().is_none_or(|to| day <= to.as_str())
+    };
     let found = Verification::of(&reader, &kept, is_wanted)
         .map_err(|fault| Failure::new(EXIT_IO, format!("the tracking store can't be read: {fault}")))?;
     if found.statements == 0 && found.breaks.is_empty() {
@@ -163,7 +165,7 @@ fn verdict<T: serde::Serialize>(
 }
 
 fn record_in_words(found: &Verification) -> String {
-    let mut lines = heading(found.site.as_deref(), found.first_key, found.statements);
+    let mut lines = heading(found.site.as_deref(), found.first_key, (found.statements, found.stamped));
     lines.extend(found.last.as_ref().map(|last| {
         format!("The last one is number {} of {}, with the hash {}.", last.number, last.at, last.hash)
     }));
@@ -174,13 +176,23 @@ fn record_in_words(found: &Verification) -> String {
     lines.join("\n")
 }
 
-fn heading(site: Option<&str>, first_key: Option<Hash>, statements: usize) -> Vec<String> {
+fn heading(
+    site: Option<&str>,
+    first_key: Option<Hash>,
+    (statements, stamped): (usize, usize),
+) -> Vec<String> {
     let mut lines = vec![format!("Record of {}", site.unwrap_or("an unknown relay"))];
     lines.extend(
         first_key
             .map(|key| format!("Its first key is {key}: compare it with what you have kept, or keep it.")),
     );
-    lines.push(format!("{statements} statements are signed and follow each other."));
+    lines.push(match statements {
+        1 => "There is one statement, and it is signed.".to_owned(),
+        _ => format!("{statements} statements are signed and follow each other."),
+    });
+    if stamped > 0 {
+        lines.push(format!("{stamped} of them have time stamps about them."));
+    }
     lines
 }
 
@@ -195,19 +207,21 @@ fn day_row(day: &DayVerdict) -> Vec<String> {
 }
 
 fn package_in_words(found: &PackageVerification) -> String {
-    let mut lines = heading(found.site.as_deref(), found.first_key, found.statements);
-    lines.push(format!("{} events are what was sealed.", found.events));
+    let mut lines = heading(found.site.as_deref(), found.first_key, (found.statements, found.stamped));
+    lines.push(format!("{} as sealed.", counted(found.events, "event")));
     lines.join("\n")
 }
 
 fn exported(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let config = config::load(&args.config.config)?;
     if args.from > args.to {
-        return Err(Failure::new(EXIT_ARGUMENTS, format!("--from {} is after --to {}", args.from, args.to)));
+        let (from, to) = (date_of_day(args.from), date_of_day(args.to));
+        return Err(Failure::new(EXIT_ARGUMENTS, format!("--from {from} is after --to {to}")));
     }
     let scope = scope(args, &config)?;
     let folder = args.output.clone().unwrap_or_else(|| {
-        PathBuf::from(format!("evidence-{}-{}-{}", file_name(&args.partner), args.from, args.to))
+        let (from, to) = (date_of_day(args.from), date_of_day(args.to));
+        PathBuf::from(format!("evidence-{}-{from}-{to}", file_name(&args.partner)))
     });
     let kept = KeptElsewhere { last_number: last_number(&config.data_dir)?, ..KeptElsewhere::default() };
     let reader = TraceReader::open(&config.data_dir)?;
@@ -239,8 +253,8 @@ fn scope(args: &ExportArgs, config: &Config) -> Result<ExportScope, Failure> {
     Ok(ExportScope {
         partner: name.to_owned(),
         connectors,
-        from: args.from.clone(),
-        to: args.to.clone(),
+        from: args.from,
+        to: args.to,
         made_at: Clock::wall(),
     })
 }
@@ -255,16 +269,16 @@ fn failure(fault: ExportFault) -> Failure {
 
 fn in_words(summary: &ExportSummary, folder: &Path) -> String {
     let mut lines = vec![format!(
-        "{} events of {} messages with {} are in {}: begin with index.html.",
-        summary.events,
-        summary.messages,
+        "{} about {} with {} in {}: begin with index.html.",
+        counted(summary.events, "event"),
+        counted(u64::try_from(summary.messages).unwrap_or(u64::MAX), "message"),
         summary.partner,
         folder.display()
     )];
     if summary.left_out.not_sealed > 0 {
         lines.push(format!(
-            "{} events are not sealed yet and left out: they are within the hour, or when the relay stops.",
-            summary.left_out.not_sealed
+            "{} not sealed yet and left out: that is done within the hour, or when the relay stops.",
+            counted(summary.left_out.not_sealed, "event")
         ));
     }
     lines.extend(
@@ -280,6 +294,10 @@ fn last_number(folder: &Path) -> Result<Option<u64>, Failure> {
         .map_err(|fault| Failure::new(EXIT_IO, format!("{}: {fault}", folder.join("evidence").display())))
 }
 
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// What may be part of a file's name.
 fn file_name(name: &str) -> String {
     name.chars()
@@ -287,10 +305,12 @@ fn file_name(name: &str) -> String {
         .collect()
 }
 
-fn date(text: &str) -> Result<String, String> {
-    let date: jiff::civil::Date =
-        text.parse().map_err(|_| "it is no date; write one such as 2026-11-29".to_owned())?;
-    Ok(date.to_string())
+/// A date in UTC, as a day since 1970.
+fn day(text: &str) -> Result<i64, String> {
+    let none = || "it is no date; write one such as 2026-11-29".to_owned();
+    let date: jiff::civil::Date = text.parse().map_err(|_| none())?;
+    let midnight = date.in_tz("UTC").map_err(|_| none())?;
+    Ok(UnixMillis(midnight.timestamp().as_millisecond()).day())
 }
 
 fn hash(text: &str) -> Result<Hash, String> {

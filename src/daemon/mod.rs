@@ -31,6 +31,7 @@ mod referrals;
 mod reload;
 mod setups;
 mod signals;
+mod stamping;
 mod state_file;
 mod telling;
 mod validated;
@@ -66,6 +67,7 @@ use self::monitor::Monitor;
 use self::overrides::Overrides;
 use self::paused::PauseFile;
 use self::pickup::Pickup;
+use self::stamping::StampClerk;
 use crate::admin::{AdminListener, Alarms, Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable};
@@ -206,6 +208,7 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let dns = Dns::new(&config.resolver)?;
     let (lists, alerts) = (list_keeper(&config, &first, &dns), AlertStart::of(&config.data_dir));
     let names = dns.clone();
+    let stamped_by = config.seal.as_ref().and_then(|seal| seal.timestamp_url.clone()).zip(Some(dns.clone()));
     let Ground { spool, tracking, metrics, journal, bound, listening, socket, desk, pickup } =
         Ground::lay(&config, &live, faults, alerts.observer())?;
     let admin = desk.as_ref().map_or_else(Vec::new, |desk| desk.listening.clone());
@@ -238,6 +241,7 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let control = vitals.watch("the control socket", socket.serve(control, stop.clone()));
     alerts.keep(vitals, &stop);
     let recorder = tracking.as_ref().map(TraceStore::recorder);
+    stamp(tracking.as_ref(), stamped_by, (vitals, &stop));
     let monitored = metrics.zip(desk).map(|(metrics, desk)| {
         Monitor::new(metrics, shared, &scheduler, &reloader, (vitals, recorder.clone()))
             .serve(desk, asked, &stop)
@@ -264,6 +268,18 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
         vitals: vitals.clone(),
         protocol,
     })
+}
+
+/// Has the record's statements stamped, if an authority is named.
+fn stamp(
+    tracking: Option<&TraceStore>,
+    by: Option<(Arc<str>, Dns)>,
+    (vitals, stop): (&Vitals, &CancellationToken),
+) {
+    if let (Some(store), Some((url, dns))) = (tracking, by) {
+        let clerk = StampClerk::new(url, store.stamps(), dns);
+        let _watched = vitals.watch("the time stamps", clerk.keep(stop.clone()));
+    }
 }
 
 fn courier(

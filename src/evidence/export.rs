@@ -27,7 +27,8 @@ pub fn export(
     kept: &KeptElsewhere,
     folder: &Path,
 ) -> Result<ExportSummary, ExportFault> {
-    let is_wanted = |day: &str| (scope.from.as_str()..=scope.to.as_str()).contains(&day);
+    let (from, to) = (date_of_day(scope.from), date_of_day(scope.to));
+    let is_wanted = |day: &str| (from.as_str()..=to.as_str()).contains(&day);
     let found = Verification::of(reader, kept, is_wanted)?;
     if let Some(first) = found.breaks.first() {
         return Err(ExportFault::Broken(Box::new(first.clone())));
@@ -111,6 +112,7 @@ impl<'a> PackageWriter<'a> {
         let mut lines = LineFile::new(self.folder, STATEMENTS_FILE)?;
         for statement in statements {
             lines.write(&StatementLine::of(statement))?;
+            self.stamp(statement)?;
         }
         lines.end()?;
         let mut table = EventTable::create(self.folder)?;
@@ -127,6 +129,16 @@ impl<'a> PackageWriter<'a> {
         self.put("summary.json", &text)?;
         self.put("index.html", &page::page(scope, &summary.0, &summary.1).into_string())?;
         Ok(summary.0)
+    }
+
+    /// A statement with its time stamp, as files for the tools that verify such.
+    fn stamp(&self, statement: &SignedStatement) -> Result<(), ExportFault> {
+        let Some(stamp) = &statement.stamp else { return Ok(()) };
+        let folder = self.folder.join("stamps");
+        let told = |fault| ExportFault::File(folder.clone(), fault);
+        std::fs::create_dir_all(&folder).map_err(told)?;
+        std::fs::write(folder.join(format!("{}.json", statement.number)), &statement.text).map_err(told)?;
+        std::fs::write(folder.join(format!("{}.tsr", statement.number)), stamp).map_err(told)
     }
 
     /// The events of a part that are shown, with the path of each to the root.

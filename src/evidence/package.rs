@@ -75,6 +75,8 @@ pub struct PackageVerification {
     pub first_key: Option<Hash>,
     /// Statements that can be relied on.
     pub statements: usize,
+    /// How many of them have a time stamp (RFC 3161) about them.
+    pub stamped: usize,
     /// The last of them.
     pub last: Option<LastStatement>,
     /// Events that are proved to be in the record.
@@ -163,6 +165,7 @@ pub fn verify_package(
         site: first.map(|(one, _)| one.site.clone()),
         first_key: first.map(|(one, _)| one.key),
         statements: chain.statements.len(),
+        stamped: chain.stamped,
         last: last.map(|(one, hash)| LastStatement { number: one.number, at: rfc3339(one.at), hash: *hash }),
         events,
         breaks,

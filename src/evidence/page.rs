@@ -120,7 +120,7 @@ fn messages(summary: &ExportSummary, events: &[TracedEvent]) -> Markup {
             @else {
                 (table("Events", &["At", "Message", "What", "Required", "Attained"], &html! {
                     @for event in events {
-                        tr { td { (event.at) } td.mono { (event.id.as_deref().unwrap_or("–")) } td.why { (said(event)) }
+                        tr { td { time { (event.at) } } td.mono { (event.id.as_deref().unwrap_or("–")) } td.why { (said(event)) }
                             td { (event.decision.as_ref().map(|one| clean(&one.required)).unwrap_or_default()) }
                             td.why { (event.decision.as_ref().map(|one| clean(&one.attained)).unwrap_or_default()) } }
                     }
@@ -158,6 +158,9 @@ fn proof(summary: &ExportSummary) -> Markup {
             ol {
                 li { "Compare the fingerprint of the first key with what the site gave you by another way: " @if let Some(key) = &summary.first_key { code { (key) } } }
                 li { "Run " code { "python3 verify.py FINGERPRINT" } " in this folder. It needs Python and OpenSSL, and is short enough to be read. Or run " code { "sealpost evidence verify --package FOLDER --key FINGERPRINT" } "." }
+                @if summary.stamped > 0 {
+                    li { "Statements that close a day have time stamps of an authority (RFC 3161) in " code { "stamps" } ". With its certificates: " code { "openssl ts -verify -data stamps/N.json -in stamps/N.tsr -CAfile authority.pem" } "." }
+                }
                 @if let Some(last) = &summary.last {
                     li { "Keep the hash of the last statement, number " (last.number) " of " (last.at) ": " code { (last.hash) } ". A later package must contain it; " code { "--statement" } " compares it." }
                 }

@@ -12,7 +12,7 @@ use super::verify::{LastStatement, Verification};
 use crate::console::DayOfMail;
 use crate::mail::{UnixMillis, rfc3339};
 use crate::seal::Hash;
-use crate::trace::{TracedEvent, clean};
+use crate::trace::{TracedEvent, clean, date_of_day};
 
 /// What is exported.
 #[derive(Debug, Clone)]
@@ -21,10 +21,10 @@ pub struct ExportScope {
     pub partner: String,
     /// Its connectors, as they are configured now.
     pub connectors: Vec<ScopeConnector>,
-    /// The first day, as a date in UTC.
-    pub from: String,
+    /// The first day, since 1970, in UTC.
+    pub from: i64,
     /// The last day.
-    pub to: String,
+    pub to: i64,
     /// When the package is made.
     pub made_at: UnixMillis,
 }
@@ -59,6 +59,8 @@ pub struct ExportSummary {
     pub made_at: String,
     /// The fingerprint of the first key of the record.
     pub first_key: Option<Hash>,
+    /// How many statements of the record have a time stamp (RFC 3161).
+    pub stamped: usize,
     /// The last statement of the record.
     pub last: Option<LastStatement>,
     /// The connectors of the partner, as they were configured when the package was made.
@@ -245,10 +247,11 @@ impl EventTable {
             version: 1,
             site: found.site,
             partner: scope.partner.clone(),
-            from: scope.from.clone(),
-            to: scope.to.clone(),
+            from: date_of_day(scope.from),
+            to: date_of_day(scope.to),
             made_at: rfc3339(scope.made_at),
             first_key: found.first_key,
+            stamped: found.stamped,
             last: found.last,
             connectors: scope.connectors.clone(),
             messages,
@@ -260,6 +263,12 @@ impl EventTable {
             overrides: self.overrides,
             left_out,
         };
+        let last = scope.to.min(scope.made_at.day());
+        if last.saturating_sub(scope.from) < DAYS_MAX {
+            for day in scope.from..=last {
+                self.days.entry(day).or_insert(DayOfMail { day, ..DayOfMail::default() });
+            }
+        }
         Ok((summary, PageRows { days: self.days.into_values().collect(), events: self.shown }))
     }
 
@@ -341,6 +350,8 @@ fn harmless(cell: &str) -> String {
     if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
 }
 
+/// Days of a chart that shows also those without mail.
+const DAYS_MAX: i64 = 400;
 /// Events that the page shows.
 const ROWS_MAX: usize = 2_000;
 

@@ -109,7 +109,7 @@ def main():
     print("The last statement is number %s, with the hash %s." % (number, previous))
     if faults:
         sys.exit("This package was altered.")
-    print("%d events are what was sealed." % events)
+    print("%d event%s as sealed." % (events, "" if events == 1 else "s"))
 
 
 main()

@@ -19,6 +19,8 @@ pub struct Verification {
     pub first_key: Option<Hash>,
     /// Statements that can be relied on.
     pub statements: usize,
+    /// How many of them have a time stamp (RFC 3161) about them.
+    pub stamped: usize,
     /// The last of them: its number, date and hash.
     pub last: Option<LastStatement>,
     /// The days that were looked at, in order.
@@ -173,6 +175,7 @@ impl Verification {
             site: chain.statements.first().map(|(first, _)| first.site.clone()),
             first_key: chain.statements.first().map(|(first, _)| first.key),
             statements: chain.statements.len(),
+            stamped: chain.stamped,
             last: chain.statements.last().map(|(last, hash)| LastStatement {
                 number: last.number,
                 at: rfc3339(last.at),

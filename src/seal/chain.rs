@@ -1,6 +1,7 @@
 //! Whether statements follow each other, and each is signed by the key that has to sign it. Pure.
 
 use super::key::SitePublicKey;
+use super::stamp::stamped_hash;
 use super::statement::{SignedStatement, Statement, StatementBody};
 use super::tree::Hash;
 
@@ -9,6 +10,8 @@ use super::tree::Hash;
 pub struct Chain {
     /// Those that can be relied on, in order.
     pub statements: Vec<(Statement, Hash)>,
+    /// How many of them have a time stamp, which is for whoever relies on it to verify.
+    pub stamped: usize,
     /// What is wrong, in order.
     pub breaks: Vec<ChainBreak>,
 }
@@ -41,6 +44,9 @@ pub enum ChainBreak {
     /// The signature is not that of the key.
     #[error("statement {0} is not signed by the key of the site: it was altered")]
     Unsigned(u64),
+    /// The time stamp is not about it.
+    #[error("the time stamp of statement {0} is about something else: one of them was altered")]
+    Stamp(u64),
     /// Another key signs, which the one before has not named.
     #[error("statement {number} begins with the key {key}, which the key before it did not announce")]
     UnknownKey {
@@ -103,6 +109,12 @@ impl Chain {
             before = Some((number, signed.hash()));
             if !is_signed {
                 continue;
+            }
+            if let Some(stamp) = &signed.stamp {
+                match stamped_hash(stamp, &signed.hash()) {
+                    Ok(()) => chain.stamped = chain.stamped.saturating_add(1),
+                    Err(_) => chain.breaks.push(ChainBreak::Stamp(number)),
+                }
             }
             if let StatementBody::NextKey { public_key: next } = statement.about {
                 public_key = Some(next);

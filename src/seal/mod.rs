@@ -5,11 +5,13 @@ mod chain;
 mod hex;
 mod key;
 mod settings;
+mod stamp;
 mod statement;
 mod tree;
 
 pub use chain::{Chain, ChainBreak, KeptElsewhere};
 pub use key::{SiteKey, SitePublicKey};
 pub use settings::SealSettings;
+pub use stamp::{StampFault, stamp_request, stamped_hash};
 pub use statement::{PartSeal, RemovalCause, STATEMENT_VERSION, SignedStatement, Statement, StatementBody};
 pub use tree::{GrowingTree, HASH_LENGTH, Hash, WholeTree, root_by_path};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::keyring::KeyRing;
+use super::stamps::{StampDesk, WantedStamp};
 use crate::mail::UnixMillis;
 use crate::seal::{
     Hash, STATEMENT_VERSION, SealSettings, SignedStatement, SiteKey, SitePublicKey, Statement, StatementBody,
@@ -22,6 +23,8 @@ pub(super) struct StatementLedger {
     /// The part and event up to which there is a statement.
     sealed: (i64, i64),
     stated_at: UnixMillis,
+    /// Where statements that close a day wait for a time stamp, if they get one.
+    stamps: Option<StampDesk>,
     /// Events about accepted mail that could not be kept: as far as is known, and as far as that was stated.
     dropped: (u64, u64),
 }
@@ -48,11 +51,15 @@ impl StatementLedger {
     /// Goes on where the store and the keys say. Where they do not fit together it begins again, and states so.
     pub(super) fn open(
         connection: &Connection,
-        settings: &SealSettings,
+        (settings, stamps): (&SealSettings, &StampDesk),
         data_dir: &Path,
         now: UnixMillis,
     ) -> Result<Self, LedgerFault> {
         let ring = KeyRing::new(data_dir);
+        let stamps = settings.timestamp_url.is_some().then(|| stamps.clone());
+        if let Some(stamps) = &stamps {
+            without_stamp(connection)?.into_iter().for_each(|wanted| stamps.want(wanted));
+        }
         let (in_store, on_disk) = (last_statement(connection)?, ring.last()?);
         let announced = announced_key(connection)?;
         let known = match announced {
@@ -76,6 +83,7 @@ impl StatementLedger {
             last,
             sealed,
             stated_at: UnixMillis(i64::MIN),
+            stamps,
             dropped: (0, 0),
         };
         if !goes_on {
@@ -127,6 +135,9 @@ impl StatementLedger {
             tracing::warn!(%fault, "the number of the last statement can't be kept beside the keys of the record");
         }
         if let StatementBody::Closed(seal) = &draft.about {
+            if let Some(stamps) = &self.stamps {
+                stamps.want(WantedStamp { statement: draft.signed.number, hash });
+            }
             // Whoever collects the log holds the record to it.
             tracing::info!(
                 day = %seal.day,
@@ -200,6 +211,31 @@ impl DraftStatement {
     }
 }
 
+/// Keeps the time stamps of statements.
+pub(super) fn keep_stamps(connection: &Connection, made: &[(u64, Vec<u8>)]) -> rusqlite::Result<()> {
+    for (statement, stamp) in made {
+        connection
+            .prepare_cached("UPDATE statement SET stamp = ?2 WHERE number = ?1")?
+            .execute(params![signed(*statement), stamp])?;
+    }
+    Ok(())
+}
+
+/// The last statements that close a day and have no time stamp, in order.
+fn without_stamp(connection: &Connection) -> rusqlite::Result<Vec<WantedStamp>> {
+    let mut statement = connection.prepare(
+        "SELECT number, text FROM (
+            SELECT number, text FROM statement WHERE what = ?1 AND stamp IS NULL ORDER BY number DESC LIMIT ?2
+        ) ORDER BY number",
+    )?;
+    let rows = statement.query_map(params![CLOSED, WITHOUT_STAMP_MAX], |row| {
+        let (number, text): (i64, String) = (row.get(0)?, row.get(1)?);
+        let statement = u64::try_from(number).unwrap_or_default();
+        Ok(WantedStamp { statement, hash: Hash::of(text.as_bytes()) })
+    })?;
+    rows.collect()
+}
+
 /// The number and hash of the last statement in the store.
 fn last_statement(connection: &Connection) -> rusqlite::Result<Option<(u64, Hash)>> {
     connection
@@ -256,5 +292,7 @@ const CHECKPOINT: u8 = 2;
 const CLOSED: u8 = 3;
 const REMOVED: u8 = 4;
 const NEXT_KEY: u8 = 5;
+/// Statements that get a time stamp later, if one was not to be had when they were made.
+const WITHOUT_STAMP_MAX: i64 = 31;
 /// How long events wait for a statement about them, at most.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3_600);

@@ -18,6 +18,7 @@ pub(crate) mod samples;
 mod schema;
 mod sealed;
 mod sealing;
+mod stamps;
 mod store;
 mod sums;
 mod terms;
@@ -39,6 +40,7 @@ pub use record::{EventFacts, EventKind, TracedEvent};
 pub use recorder::{DroppedEvents, EventRecorder};
 pub use schema::{STORE_FILE, TraceFault};
 pub use sealed::{RecordPart, RecordedLine};
+pub use stamps::{StampDesk, WantedStamp};
 pub use sums::{RequiredQuality, Sum, SumKey, TlsQuality};
 pub use tls_report::{
     DomainCount, ForcibleDemand, ForcibleDomain, PartnerShare, SecurityCount, TlsReport, TlsShare,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::record::{EventFacts, EventKind, NewEvent};
 use super::schema::STORE_FILE;
+use super::stamps::StampDesk;
 use super::store::Store;
 use super::sums::BatchSums;
 use crate::mail::UnixMillis;
@@ -12,7 +13,7 @@ use crate::seal::SealSettings;
 
 /// How a record of tests is sealed.
 pub(crate) fn seal() -> SealSettings {
-    SealSettings { site: "gw.example".to_owned(), rotate: Duration::from_secs(86_400) }
+    SealSettings { site: "gw.example".to_owned(), timestamp_url: None, rotate: Duration::from_secs(86_400) }
 }
 
 /// Writes so many events for each day, and states each day when the next one has begun, and the last one at its end.
@@ -30,7 +31,7 @@ pub(super) fn write_events(folder: &Path, days: &[(i64, usize)], make: impl Fn(i
     let mut now = UnixMillis(0);
     for (day, count) in days {
         now = UnixMillis(UnixMillis::of_day(*day).0.saturating_add(3_600_000));
-        store.open_ledger(&seal(), folder, now).expect("a ledger");
+        store.open_ledger((&seal(), &StampDesk::default()), folder, now).expect("a ledger");
         store.seal(now, 0, false).expect("statements");
         let events: Vec<NewEvent> = (0..*count).map(|number| make(*day, number)).collect();
         // In two batches, with a statement between them.

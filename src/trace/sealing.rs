@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::ledger::{LedgerFault, StatementLedger};
+use super::stamps::StampDesk;
 use super::store::{Store, size};
 use super::tls_report::date_of_day;
 use crate::mail::UnixMillis;
@@ -22,12 +23,12 @@ impl Store {
     /// Goes on with the statements, unless it does already.
     pub(super) fn open_ledger(
         &mut self,
-        settings: &SealSettings,
+        how: (&SealSettings, &StampDesk),
         data_dir: &Path,
         now: UnixMillis,
     ) -> Result<(), LedgerFault> {
         if self.ledger.is_none() {
-            self.ledger = Some(StatementLedger::open(&self.connection, settings, data_dir, now)?);
+            self.ledger = Some(StatementLedger::open(&self.connection, how, data_dir, now)?);
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ fn settings() -> TrackingSettings {
 }
 
 fn seal() -> SealSettings {
-    SealSettings { site: "gw.example".to_owned(), rotate: Duration::from_secs(86_400) }
+    SealSettings { site: "gw.example".to_owned(), timestamp_url: None, rotate: Duration::from_secs(86_400) }
 }
 
 fn store(folder: &Path) -> TraceStore {

@@ -7,9 +7,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::aside::{is_damage, set_aside};
+use super::ledger::keep_stamps;
 use super::record::NewEvent;
 use super::recorder::{EventBatch, EventRecorder};
 use super::schema::{self, STORE_FILE, TraceFault};
+use super::stamps::StampDesk;
 use super::store::Store;
 use super::sums::{BatchSums, DoorSums};
 use crate::mail::Clock;
@@ -19,6 +21,7 @@ use crate::tracking::TrackingSettings;
 /// The store of events, with the thread that writes it.
 pub struct TraceStore {
     recorder: EventRecorder,
+    stamps: StampDesk,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -35,11 +38,12 @@ impl TraceStore {
         seal: Option<SealSettings>,
         free_bytes: u64,
     ) -> io::Result<Self> {
-        let recorder = EventRecorder::default();
+        let (recorder, stamps) = (EventRecorder::default(), StampDesk::default());
         let mut writer = TraceWriter {
             path: data_dir.join(STORE_FILE),
             settings,
             seal,
+            stamps: stamps.clone(),
             free_bytes,
             recorder: recorder.clone(),
             store: None,
@@ -50,13 +54,19 @@ impl TraceStore {
             seal_failed: None,
         };
         let thread = thread::Builder::new().name("tracking".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { recorder, thread: Some(thread) })
+        Ok(Self { recorder, stamps, thread: Some(thread) })
     }
 
     /// Where events are handed in.
     #[must_use]
     pub fn recorder(&self) -> EventRecorder {
         self.recorder.clone()
+    }
+
+    /// Where statements wait for time stamps.
+    #[must_use]
+    pub fn stamps(&self) -> StampDesk {
+        self.stamps.clone()
     }
 
     /// Writes what waits, and ends. Waits at most `patience`.
@@ -81,6 +91,7 @@ struct TraceWriter {
     path: PathBuf,
     settings: TrackingSettings,
     seal: Option<SealSettings>,
+    stamps: StampDesk,
     free_bytes: u64,
     recorder: EventRecorder,
     store: Option<Store>,
@@ -108,6 +119,8 @@ impl TraceWriter {
     fn run(&mut self) {
         let _end = EndGuard(self.recorder.clone());
         self.open();
+        // What a crash has left unstated, and a day that ended meanwhile.
+        self.seal(false);
         loop {
             let idle = match (self.kept.is_empty() && self.door.is_empty(), self.is_behind) {
                 (false, _) => RETRY,
@@ -136,10 +149,14 @@ impl TraceWriter {
             return;
         }
         let (now, folder) = (Clock::wall(), self.path.parent().unwrap_or(&self.path));
+        let stamps = self.stamps.take_made();
+        if let Err(fault) = keep_stamps(&store.connection, &stamps) {
+            tracing::warn!(%fault, "time stamps of statements can't be kept; they are asked for again after a restart");
+        }
         if store.ledger.is_some() && !store.is_seal_due(now, is_end) {
             return;
         }
-        let mut done = store.open_ledger(settings, folder, now);
+        let mut done = store.open_ledger((settings, &self.stamps), folder, now);
         if done.is_ok() {
             done = store.seal(now, self.recorder.dropped().facts, is_end);
         }

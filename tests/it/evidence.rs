@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use serde_json::Value;
@@ -13,10 +14,15 @@ use crate::peer::mint::Kind;
 use crate::peer::mix;
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{ANYONE, IDENTITY, LISTENER, OPPORTUNISTIC, PARTNER, QUICK, Site, outbound};
-use crate::peer::{left_out, tools};
+use crate::peer::web::{Page, Web};
+use crate::peer::{LONG, eventually, left_out, tools};
 
 /// A site that has mailed a bank, and a shop beside it.
 async fn recorded() -> Site {
+    recorded_with("").await
+}
+
+async fn recorded_with(more: &str) -> Site {
     let site = Site::new();
     let bank = Sink::start(Manner::sealed(site.partners.pair(&[PARTNER], Kind::Good).server())).await;
     let shop = Sink::start(Manner::clear()).await;
@@ -24,7 +30,7 @@ async fn recorded() -> Site {
         outbound("bank", "bank.test", bank.address, IDENTITY),
         outbound("shop", "shop.test", shop.address, OPPORTUNISTIC),
     ];
-    site.configure_all(&format!("{QUICK}{LISTENER}{ANYONE}{}", ways.concat()));
+    site.configure_all(&format!("{QUICK}{more}{LISTENER}{ANYONE}{}", ways.concat()));
     let daemon = Daemon::start(&site.home).await;
     for (name, to) in [
         ("one", &["bob@bank.test"][..]),
@@ -134,7 +140,7 @@ async fn an_auditor_verifies_a_package_without_the_program() {
         assert!(!text.is_empty(), "{file}");
     }
     let said = tools::said(&by_script(&folder, &key));
-    assert!(said.contains(" events are what was sealed"), "{said}");
+    assert!(said.contains(" events as sealed."), "{said}");
     assert!(!by_script(&folder, &"ab".repeat(32)).status.success());
     let package = ["evidence", "verify", "--package", folder.to_str().unwrap()];
     let ours = site.home.run(&package, &["--key", &key]);
@@ -160,4 +166,91 @@ async fn an_auditor_verifies_a_package_without_the_program() {
         std::fs::write(&path, before).unwrap();
     }
     assert!(by_script(&folder, &key).status.success(), "it is whole again");
+}
+
+/// A time-stamping authority in this folder: its certificate in `tsa.pem`, and what answers a question.
+fn authority(folder: &Path) -> impl Fn(&[u8]) -> Vec<u8> + Send + Sync + use<> {
+    std::fs::write(folder.join("tsa.cnf"), AUTHORITY).unwrap();
+    std::fs::write(folder.join("serial"), "01\n").unwrap();
+    let folder = folder.to_owned();
+    let openssl = move |arguments: &str| {
+        let done = Command::new("openssl").args(arguments.split(' ')).current_dir(&folder).output().unwrap();
+        assert!(done.status.success(), "openssl {arguments}: {}", tools::said(&done));
+        folder.clone()
+    };
+    openssl("req -x509 -newkey rsa:2048 -nodes -keyout tsa.key -out tsa.pem -days 30 -config tsa.cnf");
+    move |question| {
+        let folder = openssl("version");
+        std::fs::write(folder.join("question"), question).unwrap();
+        openssl(
+            "ts -reply -config tsa.cnf -section tsa -queryfile question -signer tsa.pem -inkey tsa.key -out answer",
+        );
+        std::fs::read(folder.join("answer")).unwrap()
+    }
+}
+
+const AUTHORITY: &str = "[req]
+distinguished_name = dn
+prompt = no
+x509_extensions = ext
+[dn]
+CN = Time of Tests
+[ext]
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = critical,timeStamping
+[tsa]
+serial = serial
+signer_digest = sha256
+default_policy = 1.2.3.4.1
+digests = sha256
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_stamps_what_closes_a_day() {
+    if tools::program("openssl").is_none() {
+        return left_out("an_authority_stamps_what_closes_a_day", "openssl is missing");
+    }
+    let (web, folder) = (Web::start().await, tempfile::tempdir().unwrap());
+    web.page("/busy", Page::Status("503 Service Unavailable"));
+    web.page("/time", Page::Made(Arc::new(authority(folder.path()))));
+    let site = recorded_with(&format!("[evidence]\ntimestamp_url = \"{}\"\n\n", web.url("/busy"))).await;
+    // The day is over.
+    tamper(&site, "UPDATE part SET day = day - 1");
+    let mut daemon = Daemon::start(&site.home).await;
+    eventually("a warning", LONG, async || daemon.log().contains("waits for its time stamp").then_some(()))
+        .await;
+    daemon.stop().await;
+    let config = std::fs::read_to_string(site.home.config()).unwrap();
+    std::fs::write(site.home.config(), config.replace("/busy", "/time")).unwrap();
+    daemon = Daemon::start(&site.home).await;
+    eventually("a time stamp", LONG, async || daemon.log().contains("has its time stamp").then_some(()))
+        .await;
+    daemon.stop().await;
+    let (is_whole, found) = verified(&site, &[]);
+    assert!(is_whole && found["stamped"] == 1, "{found}");
+    let (package, _) = exported(&site);
+    let stamp = std::fs::read_dir(package.join("stamps")).unwrap().next().unwrap().unwrap().path();
+    let (stamp, data) = (stamp.with_extension("tsr"), stamp.with_extension("json"));
+    let openssl = |data: &Path| {
+        let mut command = Command::new("openssl");
+        command
+            .args(["ts", "-verify", "-data"])
+            .arg(data)
+            .arg("-in")
+            .arg(&stamp)
+            .arg("-CAfile")
+            .arg(folder.path().join("tsa.pem"));
+        command.output().unwrap()
+    };
+    assert!(openssl(&data).status.success(), "{}", tools::said(&openssl(&data)));
+    assert!(!openssl(&package.join("summary.json")).status.success());
+    // A time stamp of something else does not pass for it.
+    tamper(
+        &site,
+        "UPDATE statement SET stamp = (SELECT stamp FROM statement WHERE stamp IS NOT NULL) WHERE number = 1",
+    );
+    let (_, found) = verified(&site, &[]);
+    let first = found["breaks"][0].as_str().unwrap();
+    assert!(first.starts_with("the time stamp of statement 1 is about something else"), "{found}");
 }

@@ -13,6 +13,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{LONG, within};
 
+/// Makes an answer of the body of a request.
+pub(crate) type Maker = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
+
 /// What comes back.
 #[derive(Clone)]
 pub(crate) enum Page {
@@ -24,6 +27,8 @@ pub(crate) enum Page {
     Redirect(String),
     /// 200 with this, once the test says so.
     Held(Arc<Notify>, Vec<u8>),
+    /// 200 with what this makes of the body of the request.
+    Made(Arc<Maker>),
     /// Nothing, while the client waits.
     Silence,
     /// 200, and octets without an end.
@@ -136,8 +141,8 @@ async fn serve(
         let mut state = state.lock().unwrap();
         state.asked.push(path.clone());
         if head.starts_with(b"POST ") {
-            let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-            state.posted.push((String::from_utf8_lossy(&head).into_owned(), body));
+            let posted = serde_json::from_slice(&body).unwrap_or(Value::Null);
+            state.posted.push((String::from_utf8_lossy(&head).into_owned(), posted));
             changed.send_replace(());
         }
         state.pages.get(&path).cloned().unwrap_or(Page::Status("404 Not Found"))
@@ -149,6 +154,7 @@ async fn serve(
             gate.notified().await;
             ok(body)
         }
+        Page::Made(make) => ok(make(&body)),
         Page::Status(status) => (status, "Content-Length: 0\r\n".to_owned(), Vec::new()),
         Page::Redirect(to) => ("302 Found", format!("Location: {to}\r\nContent-Length: 0\r\n"), Vec::new()),
         Page::Silence => {
