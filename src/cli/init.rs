@@ -5,6 +5,7 @@ mod ask;
 mod files;
 mod mint;
 mod text;
+mod token;
 
 use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,6 +21,7 @@ use self::ask::{InitQuestion, Interview};
 use self::files::{FileReader, Staging, existing};
 use self::mint::{SelfSigned, self_signed};
 use self::text::{Surroundings, compose};
+use self::token::{ConsoleChoice, token_file};
 use super::args::CONFIG_FILE;
 use super::exit::{EXIT_ARGUMENTS, EXIT_CONFIG, EXIT_NO, Failure};
 use super::print::{complain, say, say_json};
@@ -60,6 +62,9 @@ pub(super) struct InitArgs {
     /// Where it listens.
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', default_value = "0.0.0.0:25,[::]:25")]
     listen: Vec<SocketAddr>,
+    /// Where the console and the API listen, on this machine; none: nowhere.
+    #[arg(long, value_name = "ADDRESS|none", default_value = "127.0.0.1:9925", value_parser = ConsoleChoice::parse)]
+    console: ConsoleChoice,
     /// The folder for the configuration.
     #[arg(long, value_name = "DIR", default_value = "/etc/sealpost")]
     dir: PathBuf,
@@ -109,18 +114,38 @@ pub(super) fn init(args: &InitArgs) -> Result<ExitCode, Failure> {
         .or_else(|| answers.domains.first().map(|domain| format!("postmaster@{domain}")));
     let postmaster = postmaster.unwrap_or_default();
     let certificate = certificate_paths(&answers.certificate)?;
+    let tokens = tokens(args, &dir, &mut staging)?;
     let around = Surroundings {
         data_dir: &data_dir,
         listen: &args.listen,
         postmaster: &postmaster,
+        console: tokens.as_ref().map(|(at, path)| (*at, path.as_str())),
         certificate: (&certificate.0, &certificate.1),
     };
     let text = compose(&answers, &around);
     let warnings = checked(&text, staging.path(), &file)?;
     staging.write(FILE, &text, FileReader::Group)?;
     let written = staging.settle(replace)?;
-    report(args, &WrittenSetUp { file, written, warnings, made, postmaster });
+    let console = tokens.map(|(at, path)| (at, dir.join(path)));
+    report(args, &WrittenSetUp { file, written, warnings, made, postmaster, console });
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the console listens, and the path of its token file. One that is there is kept, also with --force: others have its tokens.
+fn tokens(
+    args: &InitArgs,
+    dir: &Path,
+    staging: &mut Staging,
+) -> Result<Option<(SocketAddr, String)>, Failure> {
+    let ConsoleChoice::At(address) = args.console else { return Ok(None) };
+    let there = dir.join(TOKENS);
+    if existing(&there)?.is_some() {
+        return Ok(Some((address, there.display().to_string())));
+    }
+    let text =
+        token_file().ok_or_else(|| Failure::new(EXIT_NO, "the system has no random numbers for a token"))?;
+    staging.write(TOKENS, &text, FileReader::Relay)?;
+    Ok(Some((address, TOKENS.to_owned())))
 }
 
 /// The answers of the flags, and of the person at the terminal.
@@ -212,6 +237,8 @@ struct WrittenSetUp {
     warnings: Vec<String>,
     made: Option<SelfSigned>,
     postmaster: String,
+    /// Where the console listens, and its token file.
+    console: Option<(SocketAddr, PathBuf)>,
 }
 
 fn report(args: &InitArgs, done: &WrittenSetUp) {
@@ -219,7 +246,9 @@ fn report(args: &InitArgs, done: &WrittenSetUp) {
     if args.json {
         let self_signed_until = done.made.as_ref().map(|made| made.until.as_str());
         let (written, warnings) = (&done.written, &done.warnings);
-        say_json(&InitAnswer { written, self_signed_until, warnings, next: &next });
+        let console =
+            done.console.as_ref().map(|(at, tokens)| ConsoleAnswer { url: format!("http://{at}/"), tokens });
+        say_json(&InitAnswer { written, self_signed_until, warnings, console, next: &next });
         return;
     }
     done.written.iter().for_each(|path| say(&format!("wrote {}", path.display())));
@@ -232,6 +261,12 @@ fn report(args: &InitArgs, done: &WrittenSetUp) {
     }
     done.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
     say(&format!("\nnext:\n  {}", next.join("\n  ")));
+    if let Some((at, tokens)) = &done.console {
+        say(&format!(
+            "\nThe console is at http://{at}/ on this machine; log in with the token in {}.",
+            tokens.display()
+        ));
+    }
 }
 
 /// The commands that come next: check, start, a first message, its way.
@@ -268,7 +303,15 @@ struct InitAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     self_signed_until: Option<&'a str>,
     warnings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    console: Option<ConsoleAnswer<'a>>,
     next: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ConsoleAnswer<'a> {
+    url: String,
+    tokens: &'a Path,
 }
 
 const NAME: InitQuestion =
@@ -306,6 +349,7 @@ const START: &str = "setpriv --reuid sealpost --regid sealpost --init-groups --i
 const FILE: &str = "sealpost.toml";
 const CHAIN: &str = "tls/gw.crt";
 const KEY: &str = "tls/gw.key";
+const TOKENS: &str = "tokens";
 
 /// The configuration that the package installs, which says nothing about anybody's site.
 const STARTING: &str = include_str!("init/starting.toml");

@@ -11,6 +11,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) data_dir: &'a Path,
     pub(super) listen: &'a [SocketAddr],
     pub(super) postmaster: &'a str,
+    /// Where the console listens, and the path of its token file, if it does.
+    pub(super) console: Option<(SocketAddr, &'a str)>,
     /// The paths of our certificate and key, as they are written.
     pub(super) certificate: (&'a str, &'a str),
 }
@@ -33,7 +35,7 @@ name = {name}
 data_dir = {data_dir}
 postmaster = {postmaster}
 
-[certificate.gw]
+{console}[certificate.gw]
 chain = {chain}
 key = {key}
 
@@ -72,6 +74,7 @@ tls = \"opportunistic\"
         name = quoted(answers.name.as_str()),
         data_dir = quoted(&around.data_dir.display().to_string()),
         postmaster = quoted(around.postmaster),
+        console = around.console.map(console).unwrap_or_default(),
         chain = quoted(chain),
         key = quoted(key),
         listen = list(around.listen.iter().map(ToString::to_string)),
@@ -79,6 +82,15 @@ tls = \"opportunistic\"
         ours = list(in_our_name(&domains)),
         domains = list(domains.iter().map(ToString::to_string)),
         mailboxes = list([host_text(&answers.mailbox_host)]),
+    )
+}
+
+fn console((listen, tokens): (SocketAddr, &str)) -> String {
+    format!(
+        "[admin]                                      # the console and the API, for whoever has a token\nlisten = {}\n\
+         token_file = {}\n\n",
+        quoted(&listen.to_string()),
+        quoted(tokens)
     )
 }
 

@@ -1,0 +1,38 @@
+//! The first token of the console and the API.
+
+use std::net::SocketAddr;
+
+use data_encoding::HEXLOWER;
+
+/// Where the console and the API listen, if they do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConsoleChoice {
+    /// There.
+    At(SocketAddr),
+    /// Nowhere.
+    Nowhere,
+}
+
+impl ConsoleChoice {
+    /// Reads the flag.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self::Nowhere);
+        }
+        match text.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => Ok(Self::At(address)),
+            Ok(_) => Err("only an address of this machine is possible, such as 127.0.0.1:9925".to_owned()),
+            Err(_) => Err("write ADDRESS:PORT, such as 127.0.0.1:9925, or none".to_owned()),
+        }
+    }
+}
+
+/// A token file with a token that nobody can guess. `None`: the system has no random numbers.
+pub(super) fn token_file() -> Option<String> {
+    let mut octets = [0; 32];
+    aws_lc_rs::rand::fill(&mut octets).ok()?;
+    let token = HEXLOWER.encode(&octets);
+    Some(format!(
+        "# Whoever has a token of this file can log in to the console and use the API.\noperator admin {token}\n"
+    ))
+}
