@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 
 use super::asker::Asker;
 use super::control::{Control, HELD_BY_OPERATOR, Refusal, parse};
@@ -66,6 +67,10 @@ pub(super) async fn act(
     Json(request): Json<ActRequest>,
 ) -> Result<Json<ActionTally>, Refusal> {
     let after = request.of.after.as_deref().map(parse).transpose()?;
+    if let Some(part) = request.of.empty_part() {
+        let words = format!("of.{part} is empty; leave it out to mean any");
+        return Err(Refusal(StatusCode::BAD_REQUEST, words));
+    }
     let mut filter = filter_of(&request.of);
     // Only held messages can be released.
     filter.held |= request.action == QueueAction::Release;

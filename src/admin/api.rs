@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::control::{Control, Refusal};
 use super::description::{described, guarded};
 use super::tokens::Role;
-use super::{actions, messages, relay};
+use super::{actions, history, messages, relay};
 
 impl Control {
     /// The requests over the control socket, which decides who may use them.
@@ -37,6 +37,9 @@ impl Control {
             .routes(routes!(relay::overrides))
             .routes(routes!(relay::alerts))
             .routes(routes!(relay::connectors))
+            .routes(routes!(history::trace))
+            .routes(routes!(history::trace_one))
+            .routes(routes!(history::tls_report))
     }
 
     /// What changes something, and what shows the content of messages.

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use super::alarms::Alarms;
 use super::asker::Asker;
 use super::operator::{AlertOffice, Operator, Watchman};
+use super::tracked::TrackedStore;
 use super::view::ErrorAnswer;
 use crate::mail::QueueId;
 use crate::scheduler::Scheduler;
@@ -37,6 +38,8 @@ pub struct Control {
     pub operator: Arc<dyn Operator>,
     /// Who looks at partners.
     pub watchman: Arc<dyn Watchman>,
+    /// What happened to messages.
+    pub tracked: TrackedStore,
 }
 
 impl Control {

@@ -15,7 +15,7 @@ use super::view::ErrorAnswer;
 /// What a token of the role may ask, with the refusals that each of these may be answered with.
 pub(super) fn guarded(mut api: OpenApi, role: Role) -> OpenApi {
     for operation in api.paths.paths.values_mut().flat_map(operations) {
-        let mut refusals = vec!["401"];
+        let mut refusals = vec!["401", "429"];
         refusals.extend((role > Role::Reader).then_some("403"));
         let takes_body = operation.request_body.is_some();
         if takes_body || operation.parameters.is_some() {
@@ -73,6 +73,7 @@ fn complete(status: &str, answer: &mut RefOr<Response>) {
     answer.content.insert("application/json".to_owned(), RefOr::T(Content::new(Some(form))));
     let headers: &[(&str, Type, &str)] = match status {
         "401" => &[("WWW-Authenticate", Type::String, "The scheme of tokens.")],
+        "429" => &[("Retry-After", Type::Integer, "Seconds after which to ask again.")],
         _ => &[],
     };
     for (name, kind, words) in headers {
@@ -95,6 +96,7 @@ const TAGS: &[(&str, &str)] = &[
     ("queue", "Messages that are queued."),
     ("connectors", "Connectors, partners, and overrides of what they require."),
     ("alerts", "What is wrong, and who hears of it."),
+    ("trace", "What happened to messages, also to those that have left."),
     ("watch", "Looks at partners' hosts."),
 ];
 const STATUSES: &[(&str, &str)] = &[
@@ -106,5 +108,6 @@ const STATUSES: &[(&str, &str)] = &[
     ("413", "The body is too large."),
     ("415", "The body is not declared as application/json."),
     ("422", "The files have errors, one line each; nothing has changed."),
-    ("503", "The queue can't be read or written at the moment."),
+    ("429", "The bearer asks too much, or too many have wrong tokens."),
+    ("503", "The queue or the tracking store can't be used at the moment."),
 ];

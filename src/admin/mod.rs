@@ -8,14 +8,17 @@ mod ask;
 mod asker;
 mod control;
 mod description;
+mod history;
 mod messages;
 mod operator;
+mod pace;
 mod relay;
 mod serve;
 mod settings;
 mod site;
 mod tcp;
 mod tokens;
+mod tracked;
 mod view;
 
 pub use alarms::{Alarm, AlarmChanges, AlarmKind, Alarms};
@@ -27,11 +30,13 @@ pub use operator::{
     AlertOffice, AlertTestAnswer, KeepAnswer, LookAnswer, Operator, OverrideAnswer, PauseAnswer,
     ReleaseAnswer, ReloadFailure, WaitingByConnector, Watchman,
 };
+pub use pace::{AdminPace, AdminPlace, retry_after};
 pub use serve::{ControlFault, ControlSocket};
 pub use settings::AdminSettings;
 pub use site::{AdminSite, MonitoringSource};
 pub use tcp::{AdminFault, AdminListener};
 pub use tokens::{BearerToken, Role, TokenFault, TokenLines, Tokens};
+pub use tracked::TrackedStore;
 pub use view::{
     ActRequest, ActionResult, ActionTally, BrakeView, Change, ChangeKind, ConnectorView, Connectors,
     DatabaseSize, Direction, DrainReport, ErrorAnswer, HintView, LaneStatus, LanesView, ListQuery,

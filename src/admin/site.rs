@@ -2,14 +2,14 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
-use axum::http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -18,6 +18,7 @@ use super::api::in_json;
 use super::asker::Asker;
 use super::control::{Control, Refusal};
 use super::description::API;
+use super::pace::{AdminPace, retry_after};
 use super::tokens::{BearerToken, Role, Tokens};
 use crate::metrics::PageFormat;
 
@@ -31,6 +32,9 @@ pub trait MonitoringSource: Send + Sync {
 
     /// A request had no valid token.
     fn refused(&self);
+
+    /// A request was refused, because its bearer asks too much.
+    fn limited(&self);
 }
 
 /// What the handlers share.
@@ -42,6 +46,8 @@ pub struct AdminSite {
     pub monitored: Arc<dyn MonitoringSource>,
     /// What an operator sees and does.
     pub control: Control,
+    /// How much may be asked.
+    pub pace: Arc<AdminPace>,
 }
 
 impl AdminSite {
@@ -65,15 +71,34 @@ async fn authorise(State(site): State<AdminSite>, mut request: Request, next: Ne
     let presented = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = site.tokens.load().bearer(presented);
     if let Some(token) = bearer {
+        let place = match site.pace.enter(&token.name, Instant::now()) {
+            Ok(place) => place,
+            Err(pause) => {
+                site.monitored.limited();
+                return slow_down(pause, &format!("{} asks too much", token.name));
+            }
+        };
         request.extensions_mut().insert(Asker::Bearer(Arc::clone(&token.name)));
         request.extensions_mut().insert(token);
-        return next.run(request).await;
+        let answer = next.run(request).await;
+        drop(place);
+        return answer;
     }
     site.monitored.refused();
+    let Some(_place) = site.pace.wrong_token() else {
+        return slow_down(REFUSAL_DELAY, "too many requests have a wrong token");
+    };
     tokio::time::sleep(REFUSAL_DELAY).await;
     let challenge = [(WWW_AUTHENTICATE, "Bearer realm=\"sealpost\"")];
     let words = "a token of token_file is needed: Authorization: Bearer TOKEN".to_owned();
     (challenge, Refusal(StatusCode::UNAUTHORIZED, words)).into_response()
+}
+
+/// Refuses a request that comes too early.
+fn slow_down(pause: Duration, why: &str) -> Response {
+    let seconds = retry_after(pause);
+    let words = format!("{why}; ask again in {seconds} s");
+    ([(RETRY_AFTER, seconds)], Refusal(StatusCode::TOO_MANY_REQUESTS, words)).into_response()
 }
 
 /// Lets a request pass whose token is an operator's.

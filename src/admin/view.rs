@@ -73,6 +73,21 @@ pub struct ListQuery {
     pub held: bool,
 }
 
+impl ListQuery {
+    /// A part that is given and says nothing: a variable that a script forgot to set must not mean every message. A sender
+    /// may be empty: the null reverse-path.
+    #[must_use]
+    pub(super) fn empty_part(&self) -> Option<&'static str> {
+        let parts = [
+            ("connector", &self.connector),
+            ("domain", &self.domain),
+            ("recipient", &self.recipient),
+            ("reason", &self.reason),
+        ];
+        parts.iter().find(|(_, part)| part.as_deref() == Some("")).map(|(name, _)| *name)
+    }
+}
+
 /// The query of `GET /queue/top`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]

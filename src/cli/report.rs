@@ -74,7 +74,7 @@ pub(super) fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
         .sums(from, to)
         .map_err(|fault| Failure::new(EXIT_IO, format!("the tracking store can't be read: {fault}")))?;
     if let Some(name) = &period.partner {
-        sums.retain(|(key, _)| key.partner == *name || (key.partner.is_empty() && key.connector == *name));
+        sums.retain(|(key, _)| key.is_of(name));
     }
     if period.csv {
         return as_csv(&sums);

@@ -1,13 +1,15 @@
 //! The door of the console: who is let in, and what a form must have.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Form;
 use axum::body::to_bytes;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Query, Request, State};
-use axum::http::header::{ALLOW, CONTENT_TYPE, COOKIE, HOST, ORIGIN, REFERRER_POLICY, SET_COOKIE};
+use axum::http::header::{
+    ALLOW, CONTENT_TYPE, COOKIE, HOST, ORIGIN, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE,
+};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -18,7 +20,7 @@ use super::notice::ActionNotice;
 use super::page::{bare, escaped, failed, refused};
 use super::sessions::{Presence, Visitor};
 use super::site::Console;
-use crate::admin::{Asker, Refusal, Role};
+use crate::admin::{Asker, Refusal, Role, retry_after};
 
 /// Where to go after the login, and whether a form was lost on the way to it.
 #[derive(Debug, Default, Deserialize)]
@@ -190,9 +192,22 @@ pub(super) async fn log_in(
     let token = console.tokens.load().holder(form.token.trim());
     let Some(token) = token else {
         console.outlook.refused();
+        let Some(_place) = console.pace.wrong_token() else {
+            let why = "Too many wrong tokens are being tried. Try again in a moment.";
+            let after = [(RETRY_AFTER, retry_after(REFUSAL_DELAY))];
+            return (StatusCode::TOO_MANY_REQUESTS, after, page(next, Some(why))).into_response();
+        };
         tokio::time::sleep(REFUSAL_DELAY).await;
         let why = "This is not one of the tokens of token_file.";
         return (StatusCode::UNAUTHORIZED, page(next, Some(why))).into_response();
+    };
+    let _place = match console.pace.enter(&token.name, Instant::now()) {
+        Ok(place) => place,
+        Err(pause) => {
+            let after = [(RETRY_AFTER, retry_after(pause))];
+            let why = "Too much is asked with this token. Try again in a moment.";
+            return (StatusCode::TOO_MANY_REQUESTS, after, page(next, Some(why))).into_response();
+        }
     };
     end_all(&console, &headers);
     let tokens = console.tokens.load();

@@ -68,7 +68,9 @@ use self::overrides::Overrides;
 use self::paused::PauseFile;
 use self::pickup::Pickup;
 use self::stamping::StampClerk;
-use crate::admin::{AdminListener, Alarms, Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure};
+use crate::admin::{
+    AdminListener, Alarms, Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure, TrackedStore,
+};
 use crate::config::Config;
 use crate::connector::{Generation, LiveTable};
 use crate::deliver::{Courier, TlsHistory, Verifier};
@@ -405,6 +407,7 @@ fn control(
         alert_office: Arc::<AlertDesk>::clone(desk),
         operator: Arc::<Reloader>::clone(reloader),
         watchman,
+        tracked: TrackedStore::new(&reloader.data_dir()),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::outlook::ConsoleOutlook;
 use super::reload::Reloader;
 use super::{StartFault, ends, guard, process};
-use crate::admin::{AdminListener, AdminSite, AlarmKind, Control, MonitoringSource};
+use crate::admin::{AdminListener, AdminPace, AdminSite, AlarmKind, Control, MonitoringSource};
 use crate::config::Config;
 use crate::connector::LiveTable;
 use crate::console::Console;
@@ -105,11 +105,11 @@ impl Monitor {
     ) -> TaskTracker {
         let (vitals, tokens, reloader) =
             (self.vitals.clone(), self.reloader.tokens(), Arc::clone(&self.reloader));
-        let data_dir = reloader.data_dir();
         let monitored: Arc<dyn MonitoringSource> = Arc::new(self);
         let outlook = Arc::new(ConsoleOutlook { reloader, monitored: Arc::clone(&monitored) });
-        let console = Console::new(control.clone(), Arc::clone(&tokens), outlook, &data_dir);
-        let router = AdminSite { tokens, monitored, control }.router(console.router());
+        let pace = Arc::new(AdminPace::new());
+        let console = Console::new(control.clone(), (Arc::clone(&tokens), Arc::clone(&pace)), outlook);
+        let router = AdminSite { tokens, monitored, control, pace }.router(console.router());
         let (tracker, loops) = listener.serve(&router, stop);
         loops.into_iter().for_each(|one| vitals.adopt("the admin listener", one));
         tracker
@@ -188,6 +188,10 @@ impl MonitoringSource for Monitor {
 
     fn refused(&self) {
         self.metrics.refuse_request();
+    }
+
+    fn limited(&self) {
+        self.metrics.limit_request();
     }
 }
 

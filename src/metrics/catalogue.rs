@@ -180,6 +180,8 @@ declare! {
         "Events that the tracking store dropped since they came faster than the disk took them.";
     ADMIN_REFUSED: Counter = "sealpost_admin_requests_refused", [],
         "Requests to the admin listener without a valid token.";
+    ADMIN_LIMITED: Counter = "sealpost_admin_requests_limited", [],
+        "Requests to the admin listener that were refused since the bearer of their token asks too much.";
     GENERATION: Gauge = "sealpost_config_generation", [],
         "The generation of the connector table in effect; each reload and override adds one.";
     RELOAD_OK: Gauge = "sealpost_config_last_reload_successful", [],

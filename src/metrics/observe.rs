@@ -27,6 +27,7 @@ pub struct Metrics {
     /// When the configuration last took effect.
     reloaded_at: AtomicI64,
     admin_refused: AtomicU64,
+    admin_limited: AtomicU64,
 }
 
 impl Metrics {
@@ -41,6 +42,7 @@ impl Metrics {
             handled: ReasonTally::default(),
             reloaded_at: AtomicI64::new(Clock::wall().0),
             admin_refused: AtomicU64::new(0),
+            admin_limited: AtomicU64::new(0),
         }
     }
 
@@ -51,6 +53,15 @@ impl Metrics {
 
     pub(super) fn admin_refused(&self) -> u64 {
         self.admin_refused.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request to the admin listener whose bearer asks too much.
+    pub fn limit_request(&self) {
+        self.admin_limited.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn admin_limited(&self) -> u64 {
+        self.admin_limited.load(Ordering::Relaxed)
     }
 
     pub(super) fn reloaded_at(&self) -> UnixMillis {

@@ -101,7 +101,7 @@ impl EventKind {
 
 /// What an event says besides its date, kind, message and decision. Another version may have stored it, so any field may
 /// be missing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct EventFacts {
     /// The version of this record.
@@ -203,7 +203,7 @@ pub struct EventFacts {
 pub(super) const VERSION: u32 = 1;
 
 /// One event as it is shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TracedEvent {
     /// Its place among all events; later events have larger ones.
     pub seq: i64,

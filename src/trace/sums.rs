@@ -90,6 +90,14 @@ pub struct SumKey {
     pub quality: TlsQuality,
 }
 
+impl SumKey {
+    /// Whether it is of this partner, or of this connector of none.
+    #[must_use]
+    pub fn is_of(&self, name: &str) -> bool {
+        self.partner == name || (self.partner.is_empty() && self.connector == name)
+    }
+}
+
 /// What a connector required of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum RequiredQuality {

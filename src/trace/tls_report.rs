@@ -11,7 +11,7 @@ use crate::connector::Attribution;
 use crate::mail::{Domain, UnixMillis, rfc3339};
 
 /// The report of some days.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TlsReport {
     /// The version of this record.
     pub version: u32,
@@ -42,7 +42,7 @@ pub struct TlsReport {
 }
 
 /// How much of what was transferred was over TLS. Messages and connections are counted apart.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TlsShare {
     /// Messages that came in, or deliveries to a recipient.
     pub messages: u64,
@@ -57,7 +57,7 @@ pub struct TlsShare {
 }
 
 /// Deliveries that were secured alike.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SecurityCount {
     /// What secured them: `forced`, `audit`, `opportunistic`, or `plaintext`.
     pub security: &'static str,
@@ -66,7 +66,7 @@ pub struct SecurityCount {
 }
 
 /// A partner's mail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PartnerShare {
     /// The partner, or the connector.
     pub name: String,
@@ -79,7 +79,7 @@ pub struct PartnerShare {
 }
 
 /// A domain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct DomainCount {
     /// The domain.
     pub domain: String,
@@ -90,7 +90,7 @@ pub struct DomainCount {
 }
 
 /// What failed for one reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TroubleCount {
     /// The domain; empty where it is not counted by domain.
     pub domain: String,
@@ -103,7 +103,7 @@ pub struct TroubleCount {
 }
 
 /// A domain that could be forced, by what was seen of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ForcibleDomain {
     /// The domain.
     pub domain: String,

@@ -8,7 +8,7 @@ use crate::peer::client::Client;
 use crate::peer::daemon::Daemon;
 use crate::peer::sink::{Manner, Sink};
 use crate::peer::site::{ADMIN, IDENTITY, QUICK, Site, outbound};
-use crate::peer::{LONG, eventually, mix};
+use crate::peer::{LONG, eventually, mix, within};
 
 /// A daemon whose partner breaks its promise, and one message that waits for it: its queue ID.
 async fn scene(site: &Site) -> (Daemon, Sink, String) {
@@ -99,6 +99,105 @@ async fn answers_are_for_no_browser_to_keep_or_share() {
         let answer = ask(&daemon, method, path, token, None).await;
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.body);
         assert!(answer.json()["error"].is_string(), "{}", answer.body);
+    }
+    daemon.stop().await;
+}
+
+/// A script without a pause between its questions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bearer_who_asks_too_much_is_refused_and_nobody_else() {
+    let site = Site::new();
+    let (daemon, _sink, id) = scene(&site).await;
+    let (admin, way) = (daemon.at("admin"), format!("/api/v1/queue/{id}"));
+    let refused = within("a refusal", LONG, async {
+        loop {
+            let asked = (0..6).map(|_| {
+                let request = WebRequest::new("GET", &way).bearer(READER);
+                tokio::spawn(async move { request.to(admin).await })
+            });
+            for one in asked.collect::<Vec<_>>() {
+                let answer = one.await.unwrap();
+                if answer.status != 200 {
+                    return answer;
+                }
+            }
+        }
+    });
+    let refused = refused.await;
+    assert_eq!(refused.status, 429, "{}", refused.body);
+    assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1, "{}", refused.head);
+    assert!(refused.json()["error"].as_str().unwrap().contains("grafana asks too much"), "{}", refused.body);
+    // The others are answered, and mail is taken.
+    assert_eq!(ask(&daemon, "GET", "/status", OPERATOR, None).await.status, 200);
+    let message = mix::plain("two", 1, 100, "a@a.test", "bob@b.test").remove(0);
+    assert_eq!(Client::hello(daemon.at("in")).await.transact(&message).await.unwrap().code, 250);
+    let page = WebRequest::new("GET", "/metrics").bearer(OPERATOR).to(admin).await.body;
+    let counted =
+        page.lines().find(|line| line.starts_with("sealpost_admin_requests_limited_total ")).unwrap();
+    assert_ne!(counted, "sealpost_admin_requests_limited_total 0", "{page}");
+    daemon.stop().await;
+}
+
+/// Whoever guesses leaves connections to the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_tokens_wait_in_few_places() {
+    let site = Site::new();
+    let (daemon, _sink, _) = scene(&site).await;
+    let admin = daemon.at("admin");
+    let guesses = (0..48).map(|number| {
+        let form = WebRequest::new("POST", "/login").form(&[("token", "0123456789abcdef0123456789abcdeX")]);
+        let bare = WebRequest::new("GET", "/api/v1/status").bearer("0123456789abcdef0123456789abcdeX");
+        let guess = if number % 2 == 0 { form } else { bare };
+        tokio::spawn(async move { guess.to(admin).await })
+    });
+    let guesses: Vec<_> = guesses.collect();
+    assert_eq!(ask(&daemon, "GET", "/status", READER, None).await.status, 200);
+    let (mut waited, mut sent_away) = (0, 0);
+    for guess in guesses {
+        let answer = guess.await.unwrap();
+        match answer.status {
+            401 => waited += 1,
+            429 => {
+                assert_eq!(answer.header("retry-after"), Some("1"), "{}", answer.head);
+                sent_away += 1;
+            }
+            other => panic!("{other}: {}", answer.body),
+        }
+    }
+    assert!(waited >= 16 && sent_away > 0, "{waited} waited, {sent_away} were sent away");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_is_answered_as_the_verbs_say_it() {
+    let site = Site::new();
+    let (daemon, _sink, id) = scene(&site).await;
+    let found = eventually("the deferral in the store", LONG, async || {
+        let found = ask(&daemon, "GET", "/trace?to=%40b.test&event=deferred,failed", READER, None).await;
+        assert_eq!(found.status, 200, "{}", found.body);
+        let found = found.json();
+        (found["messages"] != json!([])).then_some(found)
+    });
+    let found = found.await;
+    assert_eq!(found["messages"][0]["id"], id.as_str(), "{found}");
+    let way = ask(&daemon, "GET", &format!("/trace/{id}"), READER, None).await.json();
+    assert_eq!(way["events"][0]["event"], "accepted", "{way}");
+    let one = &way["events"][1];
+    assert_eq!(
+        (&one["event"], &one["decision"]["token"]),
+        (&json!("deferred"), &json!("starttls-not-offered"))
+    );
+    let report = ask(&daemon, "GET", "/report/tls?days=2", READER, None).await.json();
+    assert_eq!(report["inbound"]["messages"], 1, "{report}");
+    assert_eq!(report["failing"][0]["reason"], "starttls-not-offered", "{report}");
+    for (path, status) in [
+        ("/trace?event=bogus", 400),
+        ("/trace?sender=a%40a.test", 400),
+        ("/trace/0000000000000", 404),
+        ("/report/tls?days=many", 400),
+    ] {
+        let answer = ask(&daemon, "GET", path, READER, None).await;
+        assert!(answer.status == status && answer.json()["error"].is_string(), "{path}: {}", answer.body);
     }
     daemon.stop().await;
 }

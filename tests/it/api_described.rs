@@ -65,22 +65,26 @@ async fn every_request_needs_the_token_that_the_description_says() {
     let admin = scene.daemon.at("admin");
     let served = WebRequest::new("GET", "/api/v1/openapi.json").bearer(READER).to(admin).await;
     assert_eq!(served.json(), described);
-    let mut asked = Vec::new();
-    for (request, role) in requests(&described) {
-        let (method, path) = request.split_once(' ').unwrap();
-        let path = format!("/api/v1{}", path.replace("{id}", "0000000000000").replace("{name}", "nothing"));
-        let web = |token: &str| WebRequest::new(method, &path).bearer(token);
-        let (bare, reader) = (WebRequest::new(method, &path), web(READER));
-        asked.push(tokio::spawn(async move {
-            let answer = bare.to(admin).await;
-            assert_eq!(answer.status, 401, "{request}: {}", answer.body);
-            assert!(answer.header("www-authenticate").is_some(), "{request}: {}", answer.head);
-            let refused = reader.to(admin).await.status == 403;
-            assert_eq!(refused, role == "operator", "{request}");
-        }));
-    }
-    for one in asked {
-        one.await.unwrap();
+    let requests: Vec<_> = requests(&described).into_iter().collect();
+    // No more at a time than may wait with a wrong token, or be answered to one bearer.
+    for some in requests.chunks(6) {
+        let asked = some.iter().cloned().map(|(request, role)| {
+            let (method, path) = request.split_once(' ').unwrap();
+            let path =
+                format!("/api/v1{}", path.replace("{id}", "0000000000000").replace("{name}", "nothing"));
+            let (bare, reader) =
+                (WebRequest::new(method, &path), WebRequest::new(method, &path).bearer(READER));
+            tokio::spawn(async move {
+                let answer = bare.to(admin).await;
+                assert_eq!(answer.status, 401, "{request}: {}", answer.body);
+                assert!(answer.header("www-authenticate").is_some(), "{request}: {}", answer.head);
+                let refused = reader.to(admin).await.status == 403;
+                assert_eq!(refused, role == "operator", "{request}");
+            })
+        });
+        for one in asked.collect::<Vec<_>>() {
+            one.await.unwrap();
+        }
     }
     // Without a token nobody hears what there is, and with one all refusals have one form.
     for (method, path, token, status) in [
@@ -114,15 +118,13 @@ async fn a_misspelt_filter_is_refused_and_nothing_is_removed() {
         serde_json::json!({"action": "remove", "of": {"recipent": "eve@bank.test"}}),
         serde_json::json!({"action": "remove", "of": {}, "recipient": "eve@bank.test"}),
         serde_json::json!({"action": "remove", "of": null}),
+        serde_json::json!({"action": "remove", "of": {"recipient": ""}}),
+        serde_json::json!({"action": "remove", "of": {"reason": ""}}),
     ] {
         let request = WebRequest::new("POST", "/api/v1/queue/act").bearer(OPERATOR).json(Some(body.clone()));
         let answer = request.to(scene.daemon.at("admin")).await;
         assert_eq!(answer.status, 400, "{body}: {}", answer.body);
-        assert!(
-            answer.json()["error"].as_str().unwrap().starts_with("the request can't be read"),
-            "{}",
-            answer.body
-        );
+        assert!(answer.json()["error"].is_string(), "{}", answer.body);
     }
     assert_eq!(scene.daemon.queue().await.len(), 1);
     scene.daemon.stop().await;

@@ -71,7 +71,17 @@ async fn find_nothing(site: &Site, daemon: &Daemon, token: &str, checks: &str, a
     command.args(["--url", &format!("http://{}/api/v1", daemon.at("admin"))]);
     command.args(["--header", &format!("Authorization: Bearer {token}"), "--checks", checks]);
     command.args(["--seed", "1", "--generation-deterministic", "--no-shrink"]);
-    command.args(["--continue-on-failure", "--request-timeout", "20", "--warnings", "off"]).args(arguments);
+    command
+        .args([
+            "--continue-on-failure",
+            "--request-timeout",
+            "20",
+            "--warnings",
+            "off",
+            "--rate-limit",
+            "auto",
+        ])
+        .args(arguments);
     let output = tools::run(command).await;
     assert!(output.status.success(), "{}\n{}", tools::said(&output), daemon.log());
     assert!(tools::said(&output).contains("No issues found"), "{}", tools::said(&output));
@@ -94,7 +104,7 @@ async fn the_api_answers_as_it_is_described() {
     assert_eq!(daemon.queue().await.len(), before.len());
     let auth = ["--phases", "fuzzing", "-n", "1", "--workers", "8"];
     find_nothing(&site, &daemon, READER, "ignored_auth", &auth).await;
-    find_nothing(&site, &daemon, OPERATOR, CONFORMANCE, &["--phases", "coverage,fuzzing", "-n", "8"]).await;
+    find_nothing(&site, &daemon, OPERATOR, CONFORMANCE, &["--phases", "coverage,fuzzing", "-n", "5"]).await;
     assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
     // The daemon is as well as before.
     let mut client = Client::hello(daemon.at("in")).await;

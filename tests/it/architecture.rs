@@ -84,6 +84,7 @@ const SHELL: &[&str] = &[
     "admin/serve.rs",
     "admin/site.rs",
     "admin/tcp.rs",
+    "admin/tracked.rs",
     "config/files.rs",
     "lab/client.rs",
     "lab/folder.rs",
