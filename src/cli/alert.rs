@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::args::{DaemonArgs, socket};
 use super::control::{get, post};
 use super::exit::{EXIT_NO, Failure};
+use super::listing::ListingArgs;
 use super::print::show;
 use crate::alert::{AlertTestReport, AlertsView, EpisodeView};
 
@@ -19,7 +20,12 @@ pub(super) struct AlertArgs {
 #[derive(Debug, clap::Subcommand)]
 enum AlertAction {
     /// Show what goes on, and what has ended lately.
-    List(DaemonArgs),
+    List {
+        #[command(flatten)]
+        daemon: DaemonArgs,
+        #[command(flatten)]
+        listing: ListingArgs,
+    },
     /// Send a test to every address and to the webhook, and say what happened to it.
     Test(DaemonArgs),
 }
@@ -27,7 +33,7 @@ enum AlertAction {
 impl AlertArgs {
     pub(super) fn is_json(&self) -> bool {
         match &self.action {
-            AlertAction::List(daemon) | AlertAction::Test(daemon) => daemon.json,
+            AlertAction::List { daemon, .. } | AlertAction::Test(daemon) => daemon.json,
         }
     }
 }
@@ -35,9 +41,9 @@ impl AlertArgs {
 /// Shows or tests alerts.
 pub(super) fn alert(args: &AlertArgs) -> Result<ExitCode, Failure> {
     match &args.action {
-        AlertAction::List(daemon) => {
-            let found: AlertsView = get(&socket(daemon)?, "/alerts")?;
-            show(daemon.json, &found, in_words)
+        AlertAction::List { daemon, listing } => {
+            let socket = socket(daemon)?;
+            listing.show(daemon.json, || get(&socket, "/alerts"), in_words)
         }
         AlertAction::Test(daemon) => {
             let report: AlertTestReport = post(&socket(daemon)?, "/alerts/test", &())?;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::args::{DaemonArgs, socket};
 use super::control::{get, named, post};
 use super::exit::{EXIT_UNAVAILABLE, Failure};
+use super::listing::ListingArgs;
 use super::print::{complain, show, table};
 use crate::admin::{AlarmKind, ConnectorView, Connectors, PartnerView, ReleaseRequest, refusals_in_words};
 use crate::connector::Generation;
@@ -19,6 +20,8 @@ pub(super) struct ConnectorsArgs {
     action: Option<ConnectorAction>,
     #[command(flatten)]
     daemon: DaemonArgs,
+    #[command(flatten)]
+    listing: ListingArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -47,7 +50,7 @@ impl ConnectorsArgs {
 /// Shows connectors, or releases one.
 pub(super) fn connectors(args: &ConnectorsArgs) -> Result<ExitCode, Failure> {
     match &args.action {
-        None => shown(&args.daemon),
+        None => shown(&args.daemon, &args.listing),
         Some(ConnectorAction::Release { daemon, connector, usual }) => release(daemon, connector, *usual),
     }
 }
@@ -59,17 +62,18 @@ fn release(daemon: &DaemonArgs, connector: &str, usual: bool) -> Result<ExitCode
 }
 
 /// Shows the connectors in effect, or those of the file if no daemon answers.
-fn shown(args: &DaemonArgs) -> Result<ExitCode, Failure> {
-    let answer = match get(&socket(args)?, "/connectors") {
-        Ok(answer) => answer,
-        // If a socket was given, the daemon was meant, not the file.
-        Err(failure) if failure.exit == EXIT_UNAVAILABLE && args.socket.is_none() => {
+fn shown(args: &DaemonArgs, listing: &ListingArgs) -> Result<ExitCode, Failure> {
+    let socket = socket(args)?;
+    // If a socket was given, or changes are awaited, the daemon is meant, not the file.
+    let takes_file = args.socket.is_none() && !listing.is_watch();
+    let ask = || match get(&socket, "/connectors") {
+        Err(failure) if failure.exit == EXIT_UNAVAILABLE && takes_file => {
             complain(&format!("{}; this is what the file says", failure.message));
-            of_file(args)?
+            of_file(args)
         }
-        Err(failure) => return Err(failure),
+        answer => answer,
     };
-    show(args.json, &answer, in_words)
+    listing.show(args.json, ask, in_words)
 }
 
 fn of_file(args: &DaemonArgs) -> Result<Connectors, Failure> {

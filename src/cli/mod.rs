@@ -15,6 +15,7 @@ mod explain;
 mod import;
 mod init;
 mod lab;
+mod listing;
 mod manual;
 mod openapi;
 mod overrides;

@@ -76,9 +76,15 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 
 /// The width of the terminal that we print to, if it is one.
 fn terminal_columns() -> Option<usize> {
+    terminal_size().map(|(columns, _)| columns)
+}
+
+/// Columns and rows of the terminal that we print to, if it is one and says so.
+pub(super) fn terminal_size() -> Option<(usize, usize)> {
     let out = io::stdout();
     let size = out.is_terminal().then(|| tcgetwinsize(out).ok()).flatten()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    let size = (usize::from(size.ws_col), usize::from(size.ws_row));
+    Some(size).filter(|(columns, rows)| *columns > 0 && *rows > 0)
 }
 
 /// Within this width, as far as that is possible.

@@ -1,5 +1,6 @@
 //! `queue`: shows and changes the queue of the running daemon over its control socket.
 
+use std::cell::Cell;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -44,18 +45,22 @@ impl QueueArgs {
 
 /// Asks, and shows the answer.
 fn answer(action: &Action) -> Result<ExitCode, Failure> {
-    let (now, daemon) = (Clock::wall(), action.daemon());
+    let daemon = action.daemon();
     match action {
-        Action::List { limit, after, filter, .. } => {
-            let query = filter.query(*limit, after.clone());
-            let list: QueueList = post(&socket(daemon)?, "/queue/list", &query)?;
-            let none = list.messages.is_empty() && !filter.is_empty() && after.is_none();
-            let done = show(daemon.json, &list, |list| listing(list, now))?;
-            if none { sets::nothing_matches(daemon, filter) } else { Ok(done) }
+        Action::List { limit, after, filter, listing, .. } => {
+            let (query, socket, none) =
+                (filter.query(*limit, after.clone()), socket(daemon)?, Cell::new(false));
+            let ask = || {
+                let list: QueueList = post(&socket, "/queue/list", &query)?;
+                none.set(list.messages.is_empty() && !filter.is_empty() && after.is_none());
+                Ok(list)
+            };
+            let done = listing.show(daemon.json, ask, |list| listed(list, Clock::wall()))?;
+            if none.get() { sets::nothing_matches(daemon, filter) } else { Ok(done) }
         }
-        Action::Top { limit, .. } => {
-            let path = format!("/queue/top?limit={limit}");
-            show(daemon.json, &get(&socket(daemon)?, &path)?, |lanes| top(lanes, now))
+        Action::Top { limit, listing, .. } => {
+            let (path, socket) = (format!("/queue/top?limit={limit}"), socket(daemon)?);
+            listing.show(daemon.json, || get(&socket, &path), |lanes| top(lanes, Clock::wall()))
         }
         Action::Show { id, .. } => {
             show(daemon.json, &get(&socket(daemon)?, &format!("/queue/{}", plain(id)))?, details)
@@ -116,7 +121,7 @@ fn content(daemon: &DaemonArgs, id: &str) -> Result<ExitCode, Failure> {
     }
 }
 
-fn listing(answer: &QueueList, now: UnixMillis) -> String {
+fn listed(answer: &QueueList, now: UnixMillis) -> String {
     let QueueTotal { messages, recipients, .. } = answer.total;
     let summary = format!("{messages} messages for {recipients} recipients are queued");
     if answer.messages.is_empty() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::args::ConfigArg;
 use super::exit::{EXIT_IO, EXIT_OS, Failure};
+use super::listing::PagerArgs;
 use super::print::{say, say_json, titled};
 use crate::config;
 use crate::mail::Clock;
@@ -50,6 +51,8 @@ struct PeriodArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pager: PagerArgs,
 }
 
 impl ReportArgs {
@@ -82,13 +85,13 @@ pub(super) fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
     let report = TlsReport::of(&sums, (from, to));
     match &args.about {
         ReportAbout::Tls(_) if period.json => say_json(&report),
-        ReportAbout::Tls(_) => say(&in_words(&report, period.limit)),
+        ReportAbout::Tls(_) => period.pager.show(&in_words(&report, period.limit)),
         ReportAbout::Adoption(_) => {
             let rows = adoption::adoption(&report, &period.config.config)?;
             if period.json {
                 say_json(&rows);
             } else {
-                say(&adoption::in_words(&report, &rows, period.limit));
+                period.pager.show(&adoption::in_words(&report, &rows, period.limit));
             }
         }
     }

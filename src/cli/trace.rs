@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::args::{ConfigArg, socket_of, time_argument};
 use super::control::get;
 use super::exit::{EXIT_IO, EXIT_NO, Failure};
+use super::listing::PagerArgs;
 use super::print::{say, table};
 use crate::admin::MessageView;
 use crate::config;
@@ -44,6 +45,8 @@ pub(super) struct TraceArgs {
     /// Print one JSON object for each event, one a line.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pager: PagerArgs,
 }
 
 /// Which events are asked for.
@@ -164,10 +167,10 @@ pub(super) fn trace(args: &TraceArgs) -> Result<ExitCode, Failure> {
             parts.push(way::whole(&events, about, &queued));
         }
         parts.extend(found.others.iter().map(trace::line));
-        say(&parts.join("\n\n"));
+        args.pager.show(&parts.join("\n\n"));
         return Ok(ExitCode::SUCCESS);
     }
-    say(&listing(&mut reader, &found)?);
+    args.pager.show(&listing(&mut reader, &found)?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::args::{ConfigArg, DaemonArgs, socket, time_argument};
 use super::control::post_quietly;
 use super::exit::{EXIT_ARGUMENTS, EXIT_OS, Failure};
+use super::listing::PagerArgs;
 use super::print::{say, say_json, show, table};
 use super::wait::Wait;
 use crate::admin::{LookReport, LookRequest};
@@ -56,6 +57,8 @@ struct WatchReportArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pager: PagerArgs,
 }
 
 impl WatchArgs {
@@ -113,7 +116,7 @@ fn report(args: &WatchReportArgs) -> Result<ExitCode, Failure> {
         let text = if args.changes { csv_text(&changed) } else { csv_text(&hosts) };
         say(text.map_err(|fault| Failure::new(EXIT_OS, fault))?.trim_end());
     } else {
-        say(&in_words((&hosts, &changed), rfc3339(from), args.changes));
+        args.pager.show(&in_words((&hosts, &changed), rfc3339(from), args.changes));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -57,6 +57,7 @@ mod lab_hybrid;
 mod lab_tour;
 mod lenient;
 mod life;
+mod listing;
 mod logins;
 mod manual;
 mod metrics;

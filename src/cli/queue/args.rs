@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use super::super::args::DaemonArgs;
 use super::super::exit::{EXIT_ARGUMENTS, Failure};
+use super::super::listing::ListingArgs;
 use crate::admin::ListQuery;
 use crate::config::duration;
 
@@ -28,6 +29,8 @@ pub(super) enum Action {
         after: Option<String>,
         #[command(flatten)]
         filter: FilterArgs,
+        #[command(flatten)]
+        listing: ListingArgs,
     },
     /// Show the lanes with the most recipients.
     Top {
@@ -36,6 +39,8 @@ pub(super) enum Action {
         /// Maximum number of lanes, up to 1,000.
         #[arg(long, default_value_t = 20)]
         limit: usize,
+        #[command(flatten)]
+        listing: ListingArgs,
     },
     /// Show one message: envelope, attempts, and the last decision.
     Show {
