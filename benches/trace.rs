@@ -1,4 +1,5 @@
-//! How long questions take with 1,000,000 tracked messages: each kind of search, and the report of 30 days.
+//! How long questions take with 1,000,000 tracked messages: each kind of search, the report of 30 days, and the
+//! verification of the sealed record.
 //! `cargo bench --bench trace`.
 #![allow(
     missing_docs,
@@ -14,7 +15,9 @@ mod tracked;
 
 use std::time::Instant;
 
+use sealpost::evidence::Verification;
 use sealpost::mail::{Clock, QueueId};
+use sealpost::seal::KeptElsewhere;
 use sealpost::trace::{EventKind, TlsReport, TraceFilter, TraceReader};
 
 const MESSAGES: u64 = 1_000_000;
@@ -42,6 +45,11 @@ fn main() {
         sums.len(),
         report.outbound.messages
     );
+    let began = Instant::now();
+    let found = Verification::of(&reader, &KeptElsewhere::default(), |_| true).expect("an answer");
+    assert!(found.is_whole(), "{:?}", found.breaks);
+    let events: u64 = found.days.iter().map(|day| day.events).sum();
+    println!("evidence verified: {events} events in {:.1?}", began.elapsed());
 }
 
 fn ask(reader: &mut TraceReader, first: u64) {

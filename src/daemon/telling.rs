@@ -70,6 +70,9 @@ impl Reloader {
             );
             found.push((what, Vec::new()));
         }
+        if recorder.is_unsealed() {
+            found.push((UNSEALED.to_owned(), Vec::new()));
+        }
         let fresh = self.alarms.replace(AlarmKind::Tracking, Clock::wall(), found);
         self.tell_changes(&fresh);
     }
@@ -132,5 +135,6 @@ pub(super) fn tell_changes(changes: &AlarmChanges, journal: &Journal) {
 const ALARMS_MAX: usize = 10;
 
 const DROPS: &str = "nobody reads the log (standard error) fast enough: lines are dropped; what happens to mail is kept up to 64 MiB";
+const UNSEALED: &str = "the record of events can't be sealed; its hashes are kept, and are sealed once that works again: the log says why";
 const TRACKING_FAILS: &str = "events can't be written to the tracking store: `sealpost trace` and `sealpost report` will lack them; \
     the log says why";

@@ -22,6 +22,8 @@ struct RecorderState {
     dropped_facts: AtomicU64,
     /// The writer has ended, or can't write.
     failing: AtomicBool,
+    /// What is written can't be sealed.
+    unsealed: AtomicBool,
 }
 
 /// What waits.
@@ -77,6 +79,16 @@ impl EventRecorder {
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.0.failing.load(Ordering::Relaxed)
+    }
+
+    /// Whether the record can't be sealed at the moment.
+    #[must_use]
+    pub fn is_unsealed(&self) -> bool {
+        self.0.unsealed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_unsealed(&self, unsealed: bool) {
+        self.0.unsealed.store(unsealed, Ordering::Relaxed);
     }
 
     pub(super) fn set_failing(&self, failing: bool) {

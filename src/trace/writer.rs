@@ -160,6 +160,7 @@ impl TraceWriter {
         if done.is_ok() {
             done = store.seal(now, self.recorder.dropped().facts, is_end);
         }
+        self.recorder.set_unsealed(done.is_err());
         match done {
             Ok(()) => {
                 if self.seal_failed.take().is_some() {

@@ -254,3 +254,22 @@ async fn an_authority_stamps_what_closes_a_day() {
     let first = found["breaks"][0].as_str().unwrap();
     assert!(first.starts_with("the time stamp of statement 1 is about something else"), "{found}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_can_not_be_sealed_is_an_alarm_and_is_sealed_later() {
+    let site = Site::new();
+    site.configure_all(&format!("{LISTENER}{ANYONE}"));
+    std::fs::write(site.home.path().join("data/evidence"), "in the way").unwrap();
+    let daemon = Daemon::start(&site.home).await;
+    eventually("an alarm", LONG, async || {
+        let answer = daemon.ask(&["connectors"]).await;
+        answer["alarms"].to_string().contains("can't be sealed").then_some(())
+    })
+    .await;
+    daemon.stop().await;
+    std::fs::remove_file(site.home.path().join("data/evidence")).unwrap();
+    let daemon = Daemon::start(&site.home).await;
+    daemon.stop().await;
+    let (is_whole, found) = verified(&site, &[]);
+    assert!(is_whole && found["days"][0]["events"] == found["days"][0]["sealed"], "{found}");
+}
