@@ -14,7 +14,9 @@ use crate::scheduler::LaneView;
 use crate::spool::{Extent, LaneCount, LastTrouble, Origin, QueuedMessage, QueuedRow, Stats};
 
 mod connectors;
+mod explained;
 mod partners;
+mod settings;
 mod words;
 
 pub use connectors::{
@@ -22,7 +24,11 @@ pub use connectors::{
     Loosening, LooseningTerms, OverrideReport, OverrideRequest, ProbeRequest, ReleaseRequest, ReloadAnswer,
     SeenView, Validation,
 };
+pub use explained::{
+    ExplainLine, ExplainPassage, ExplainQuestion, ExplainedAnswer, StartTlsTrouble, SupposedSession,
+};
 pub use partners::{Connectors, PartnerView, PartnerWay, refusals_in_words};
+pub use settings::{SettingSource, SettingView, SettingsList, SettingsQuery};
 pub use words::override_ended;
 
 /// The answer of `GET /status`.

@@ -81,7 +81,7 @@ pub(super) fn check(
     {
         connectors::postmaster_has_a_way(postmaster, place, &connectors, report);
     }
-    hooks::check(file, &plain.alerts, plain.limits.queued, (&mut known, &revisions.base), report);
+    hooks::check(file, &plain.alerts, plain.limits.queued, &mut known, report);
     known.warn_unused(file, report);
     connectors::warn_unfulfillable(file, &listeners, report);
     let (server, _) = server?;

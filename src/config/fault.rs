@@ -15,8 +15,10 @@ pub struct Fault {
     pub column: usize,
     /// What is wrong, and what to write instead.
     pub message: String,
-    /// The text of that line, printed with a caret below.
+    /// The text of that line, or of a long one what is around the position; printed with a caret below.
     excerpt: String,
+    /// The column of the position there.
+    caret: usize,
 }
 
 /// A requirement that nobody can meet at the moment: an error of `check` and of a reload that brings it. The daemon starts
@@ -40,13 +42,15 @@ pub(crate) struct Report<'a> {
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
     unmet: Vec<UnmetRequirement>,
+    /// Number of errors that are not kept.
+    left_out: usize,
 }
 
 impl Fault {
     /// A fault of the file as a whole, without a position.
     #[must_use]
     pub(super) fn of_file(file: &Path, message: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: 0, column: 0, message: message.into(), excerpt: String::new() }
+        Self { file: file.to_owned(), line: 0, column: 0, message: message.into(), excerpt: String::new(), caret: 0 }
     }
 
     /// Faults as JSON objects with file, line, column and message.
@@ -58,8 +62,9 @@ impl Fault {
     /// A fault at an octet offset of the text.
     fn at(file: &Path, text: &str, offset: usize, message: String) -> Self {
         let (line, column) = place(text, offset);
-        let excerpt = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().to_owned();
-        Self { file: file.to_owned(), line, column, message, excerpt }
+        let whole = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        let (excerpt, caret) = excerpt(whole, column);
+        Self { file: file.to_owned(), line, column, message, excerpt, caret }
     }
 }
 
@@ -91,12 +96,16 @@ impl Faults {
 
 impl<'a> Report<'a> {
     pub(super) fn new(file: &'a Path, text: &'a str) -> Self {
-        Self { file, text, faults: Vec::new(), warnings: Vec::new(), unmet: Vec::new() }
+        Self { file, text, faults: Vec::new(), warnings: Vec::new(), unmet: Vec::new(), left_out: 0 }
     }
 
     /// Reports an error at a value.
     pub(super) fn fault(&mut self, value: Range<usize>, message: impl Into<String>) {
-        self.faults.push(Fault::at(self.file, self.text, value.start, message.into()));
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(Fault::at(self.file, self.text, value.start, message.into()));
+        } else {
+            self.left_out = self.left_out.saturating_add(1);
+        }
     }
 
     /// Reports an error at the key of a value.
@@ -142,9 +151,13 @@ impl<'a> Report<'a> {
     }
 
     /// The warnings, or the errors if there are any.
-    pub(super) fn finish(self) -> Result<Vec<Fault>, Faults> {
+    pub(super) fn finish(mut self) -> Result<Vec<Fault>, Faults> {
         if self.faults.is_empty() {
             return Ok(in_order(self.warnings));
+        }
+        if self.left_out > 0 {
+            let words = format!("{} more errors are not shown", self.left_out);
+            self.faults.push(Fault::of_file(self.file, words));
         }
         Err(Faults(in_order(self.faults)))
     }
@@ -162,6 +175,21 @@ impl<'a> Report<'a> {
         line_start.saturating_add(indent)..value.end
     }
 }
+
+/// A line, and a column in it; of a long line only what is around the column.
+fn excerpt(line: &str, column: usize) -> (String, usize) {
+    let before = column.saturating_sub(EXCERPT_CHARS_MAX / 2);
+    if before == 0 || line.chars().nth(EXCERPT_CHARS_MAX).is_none() {
+        return (line.chars().take(EXCERPT_CHARS_MAX).collect(), column);
+    }
+    let shown = std::iter::once('…').chain(line.chars().skip(before).take(EXCERPT_CHARS_MAX));
+    (shown.collect(), column.saturating_sub(before).saturating_add(1))
+}
+
+/// Characters of a line that are shown of it.
+const EXCERPT_CHARS_MAX: usize = 160;
+/// Errors of one file that are kept.
+const FAULTS_MAX: usize = 1_000;
 
 fn in_order(mut faults: Vec<Fault>) -> Vec<Fault> {
     faults.sort_by_key(|fault| (fault.line, fault.column));
@@ -185,7 +213,7 @@ impl fmt::Display for Fault {
         f.write_str(&self.message)?;
         if f.alternate() && self.line > 0 {
             let excerpt = self.excerpt.replace('\t', " ");
-            write!(f, "\n    {excerpt}\n    {:>width$}", "^", width = self.column)?;
+            write!(f, "\n    {excerpt}\n    {:>width$}", "^", width = self.caret)?;
         }
         Ok(())
     }
@@ -230,6 +258,19 @@ mod tests {
             "[[listener]]",
             "f.toml: line 1, column 1: wrong\n    [[listener]]\n    ^",
         );
+        let long = format!("x = [{}\"bad\", {}]", "1, ".repeat(500), "2, ".repeat(500));
+        let mut report = Report::new(Path::new("f.toml"), &long);
+        let at = long.find("\"bad\"").expect("the word");
+        (0..FAULTS_MAX + 5).for_each(|_| report.fault(at..at + 1, "wrong"));
+        let faults = report.finish().expect_err("faults");
+        assert_eq!(faults.list().len(), FAULTS_MAX + 1);
+        let words: Vec<String> = faults.list().iter().take(2).map(|one| format!("{one:#}")).collect();
+        assert_eq!(words[0], "f.toml: 5 more errors are not shown");
+        let lines: Vec<&str> = words[1].lines().collect();
+        assert!(words[1].starts_with("f.toml: line 1, column 1506: wrong\n    …"), "{}", words[1]);
+        let caret = lines[2].chars().position(|c| c == '^').expect("a caret");
+        assert!(lines[1].chars().skip(caret).collect::<String>().starts_with("\"bad\""), "{}", words[1]);
+        assert!(lines[1].chars().count() < 170, "{}", words[1]);
         check("ä = [\n \"ö\", 1]", "1]", "f.toml: line 2, column 7: wrong\n     \"ö\", 1]\n          ^");
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn check(
     file: &schema::File,
     values: &AlertsValues,
     queued_max: u64,
-    (known, base): (&mut DefinedIds<'_>, &Path),
+    known: &mut DefinedIds<'_>,
     report: &mut Report<'_>,
 ) {
     let entry = &file.alerts;
@@ -62,7 +62,11 @@ pub(super) fn check(
             }
         }
     }
-    if let Some(token) = &values.webhook_token_file {
+}
+
+/// Reports a token of the webhook that can't be read.
+pub(super) fn read_token(file: &schema::File, base: &Path, report: &mut Report<'_>) {
+    if let (Some(_), Some(token)) = (&file.alerts.webhook, &file.alerts.webhook_token_file) {
         named(token, &base.join(token.get_ref()), report);
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use super::keys::OneOrMany;
 use super::materials::{self, Materials};
 use super::verdict::{JudgedFile, ProfileVerdict};
 use super::{
-    alerts, believed, dates, echo, lenient, lint, never, partners, ports, presented, profiled, schema,
+    alerts, believed, dates, draft, echo, lenient, lint, never, partners, ports, presented, profiled, schema,
     verdict, view, watched,
 };
 use crate::connector::{Generation, InboundTls, Profile, Table, TrustId};
@@ -53,7 +54,36 @@ pub(super) fn base_of(path: &Path) -> &Path {
 /// # Errors
 /// As for [`load`].
 pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults> {
-    read_text(text, base, name, None).map(|(config, _)| config)
+    read_text(text, FileReach::Files(base), name, None).map(|(config, _)| config)
+}
+
+impl Config {
+    /// Checks a draft as a file would be checked that takes the place of this configuration, which is in effect. No file
+    /// that the draft names is read or looked at: what this configuration has read under the same name is used.
+    ///
+    /// # Errors
+    /// As for [`load`], and for files that decide and that this configuration has not read.
+    pub fn draft(&self, text: &str, name: &Path) -> Result<Self, Faults> {
+        read_text(text, FileReach::InEffect(self), name, None).map(|(config, _)| config)
+    }
+}
+
+/// What a text may make us read.
+#[derive(Clone, Copy)]
+enum FileReach<'r> {
+    /// The files that it names, relative to this folder.
+    Files(&'r Path),
+    /// Nothing: what it names is as in the configuration in effect.
+    InEffect(&'r Config),
+}
+
+impl<'r> FileReach<'r> {
+    fn base(self) -> &'r Path {
+        match self {
+            Self::Files(base) => base,
+            Self::InEffect(config) => base_of(&config.file),
+        }
+    }
 }
 
 /// Like [`load`], with a profile's verdict on what was read.
@@ -61,15 +91,16 @@ pub fn load_text(text: &str, base: &Path, name: &Path) -> Result<Config, Faults>
 /// # Errors
 /// As for [`load`].
 pub fn load_judged(path: &Path, profile: Profile) -> Result<(Config, Option<ProfileVerdict>), Faults> {
-    read_text(&text_of(path)?, base_of(path), path, Some(profile))
+    read_text(&text_of(path)?, FileReach::Files(base_of(path)), path, Some(profile))
 }
 
 fn read_text(
     text: &str,
-    base: &Path,
+    reach: FileReach<'_>,
     name: &Path,
     profile: Option<Profile>,
 ) -> Result<(Config, Option<ProfileVerdict>), Faults> {
+    let base = reach.base();
     let mut report = Report::new(name, text);
     let file = match schema::parse(text) {
         Ok(file) => file,
@@ -84,21 +115,13 @@ fn read_text(
                 .unwrap_or_else(|| Faults::one(Fault::of_file(name, "no TOML"))));
         }
     };
-    let materials = materials::read(&file, base, Clock::wall(), &mut report);
+    let materials = match reach {
+        FileReach::Files(base) => materials::read(&file, base, Clock::wall(), &mut report),
+        FileReach::InEffect(config) => draft::materials(&file, (config, base), Clock::wall(), &mut report),
+    };
     let checked = check::check(&file, &materials.revisions, &mut report);
     if let Some(checked) = &checked {
-        let control = data_dir(checked, base).join(CONTROL_SOCKET);
-        if let Some(data_dir) = file.server.as_ref().and_then(|s| s.get_ref().data_dir.as_ref())
-            && !check::control_fits(&control)
-        {
-            report.fault(
-                data_dir.span(),
-                format!("{} is too long for a socket's path; write a shorter data_dir", control.display()),
-            );
-        }
-        if let Some(written) = file.server.as_ref().and_then(|s| s.get_ref().data_dir.as_ref()) {
-            one_file_system(&data_dir(checked, base), written.span(), &mut report);
-        }
+        check_data_dir(&file, checked, reach, &mut report);
     }
     if let Some(checked) = checked.as_ref().filter(|_| report.is_clean()) {
         never::find(&file, checked, &mut report);
@@ -127,7 +150,24 @@ fn read_text(
     let unmet = report.take_unmet();
     let warnings = report.finish()?;
     let checked = checked.ok_or_else(|| Faults::one(Fault::of_file(name, "could not be checked")))?;
-    Ok((Config { unmet, ..whole(checked, materials, warnings, base, name) }, verdict))
+    Ok((Config { unmet, text: text.into(), ..whole(checked, materials, warnings, base, name) }, verdict))
+}
+
+/// Reports a `data_dir` that would not do; whether there is one is not looked at for a draft.
+fn check_data_dir(file: &schema::File, checked: &CheckedFile, reach: FileReach<'_>, report: &mut Report<'_>) {
+    let Some(written) = file.server.as_ref().and_then(|s| s.get_ref().data_dir.as_ref()) else { return };
+    let folder = data_dir(checked, reach.base());
+    let control = folder.join(CONTROL_SOCKET);
+    if !check::control_fits(&control) {
+        report.fault(
+            written.span(),
+            format!("{} is too long for a socket's path; write a shorter data_dir", control.display()),
+        );
+    }
+    match reach {
+        FileReach::Files(_) => one_file_system(&folder, written.span(), report),
+        FileReach::InEffect(_) => {}
+    }
 }
 
 /// `data_dir` of a configuration. Errors elsewhere in the file, or in files that it names, do not matter: a daemon may
@@ -226,6 +266,7 @@ fn whole(
     files.insert(0, name.to_owned());
     trust.retain(|id, _| named.contains(id));
     let control = data_dir.join(CONTROL_SOCKET);
+    let lists = Arc::new(materials.revisions.lists);
     let mut in_force = checked.in_force;
     view::paths(&mut in_force, &data_dir, &control);
     in_force.insert("certificate".to_owned(), materials.identities.keys().cloned().collect());
@@ -255,6 +296,8 @@ fn whole(
         log: checked.log,
         watch: checked.watch,
         in_force: Value::Object(in_force),
+        lists,
+        text: Arc::default(),
         unmet: Vec::new(),
         warnings,
     }

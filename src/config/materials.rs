@@ -33,11 +33,16 @@ pub(super) struct Materials {
 
 impl Materials {
     fn add_trust(&mut self, id: &str, set: TrustSet, now: UnixMillis) {
+        self.add(TrustId(id.into()), Arc::new(set), now);
+    }
+
+    /// Adds a set that was read.
+    pub(super) fn add(&mut self, id: TrustId, set: Arc<TrustSet>, now: UnixMillis) {
         if set.can_vouch(now) {
-            self.revisions.vouching.insert(id.to_owned());
+            self.revisions.vouching.insert(id.to_string());
         }
-        self.revisions.trust.insert(id.to_owned(), set.digest().to_owned());
-        self.trust.insert(TrustId(id.into()), Arc::new(set));
+        self.revisions.trust.insert(id.to_string(), set.digest().to_owned());
+        self.trust.insert(id, set);
     }
 }
 
@@ -66,6 +71,7 @@ pub(super) fn read(file: &schema::File, base: &Path, now: UnixMillis, report: &m
             Err(fault) => report.fault_of_key(place, fault.to_string()),
         }
     }
+    hooks::read_token(file, base, report);
     lists::read(file, base, (&mut materials.revisions, &mut materials.files), report);
     materials
 }

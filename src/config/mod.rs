@@ -10,6 +10,7 @@ mod clouds;
 mod connectors;
 mod dates;
 mod demands;
+mod draft;
 mod echo;
 mod fault;
 mod files;
@@ -32,6 +33,7 @@ mod presented;
 mod profiled;
 mod raise;
 mod schema;
+mod settings;
 mod trust;
 mod units;
 mod values;
@@ -120,6 +122,10 @@ pub struct Config {
     pub warnings: Vec<Fault>,
     /// Every value in effect, for `check --json`.
     in_force: Value,
+    /// The contents of the line-based files.
+    lists: Arc<named::Lists>,
+    /// The file's text.
+    text: Arc<str>,
 }
 
 impl Config {

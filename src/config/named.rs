@@ -29,7 +29,7 @@ pub(super) struct Revisions {
 pub(super) type DefinedPartners = BTreeMap<String, Option<Arc<Partner>>>;
 
 /// The contents of the line-based files, by the names used in the configuration.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Lists {
     pub(super) networks: BTreeMap<String, Vec<IpNet>>,
     pub(super) users: BTreeMap<String, Arc<Users>>,

@@ -68,18 +68,33 @@ pub(super) fn inherit(in_force: &mut Map<String, Value>) {
             }
         }
     };
-    connectors(
-        in_force.get_mut("inbound"),
-        &[("message_size", "message_size"), ("recipients", "recipients"), ("connections", "connections")],
-    );
-    connectors(
-        in_force.get_mut("outbound"),
-        &[
-            ("messages_per_connection", "messages_per_connection"),
-            ("max_recipients", "recipients_per_transaction"),
-        ],
-    );
+    connectors(in_force.get_mut("inbound"), INBOUND_LIMITS);
+    connectors(in_force.get_mut("outbound"), OUTBOUND_LIMITS);
 }
+
+/// The section that a connector's key takes its value from if it is not written.
+pub(super) fn inherited_from(section: &str, key: &str) -> Option<&'static str> {
+    let limits = match section {
+        "inbound" => INBOUND_LIMITS,
+        "outbound" => OUTBOUND_LIMITS,
+        _ => return None,
+    };
+    let is_limit = limits.iter().any(|(own, _)| *own == key);
+    match key {
+        _ if is_limit => Some("[limits]"),
+        "ehlo_name" => Some("[server]"),
+        "domains" | "from_domains" => Some("[[partner]]"),
+        _ => None,
+    }
+}
+
+/// Keys of connectors, and those of `[limits]` that hold for all.
+const INBOUND_LIMITS: &[(&str, &str)] =
+    &[("message_size", "message_size"), ("recipients", "recipients"), ("connections", "connections")];
+const OUTBOUND_LIMITS: &[(&str, &str)] = &[
+    ("messages_per_connection", "messages_per_connection"),
+    ("max_recipients", "recipients_per_transaction"),
+];
 
 pub(super) fn inbound_requirement(connector: &Inbound) -> String {
     match &connector.tls {

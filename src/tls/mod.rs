@@ -35,7 +35,7 @@ pub use describe::{CertificateLine, describe};
 pub use fault::{TlsFault, handshake_fault, late_fault, outdated_hello};
 pub use form::{ForeignFile, ForeignForm, MaterialKind};
 pub use partners::{Partners, SeenCertificate};
-pub use pem::{Identity, IdentityWarning, read_chain};
+pub use pem::{Identity, IdentityWarning, parse_chain, read_chain};
 pub use referral::{Referral, ReferralKind, referrals};
 pub use server::{ClientChain, ServerSettings, ServerSetup};
 pub use shelf::{ListShelf, ListSources};

@@ -195,17 +195,29 @@ pub fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault>
     certificates(file)
 }
 
+/// The same for PEM in memory.
+///
+/// # Errors
+/// A [`TlsFault`] that names it as a file of this name.
+pub fn parse_chain(name: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
+    certificates_of(name, text)
+}
+
 /// All certificates of a PEM file, at least one.
 pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
     let (text, _) = read(file)?;
-    let found: Vec<_> = items(file, &text)?
+    certificates_of(file, &text)
+}
+
+fn certificates_of(file: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
+    let found: Vec<_> = items(file, text)?
         .into_iter()
         .filter_map(
             |item| if let Item::X509Certificate(certificate) = item { Some(certificate) } else { None },
         )
         .collect();
     if found.is_empty() {
-        let foreign = foreign(file, &text, MaterialKind::Certificates);
+        let foreign = foreign(file, text, MaterialKind::Certificates);
         return Err(foreign.unwrap_or_else(|| TlsFault::NoCertificate(file.to_owned())));
     }
     Ok(found)

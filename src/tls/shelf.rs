@@ -85,6 +85,13 @@ impl ListShelf {
         Self { sources, ..Self::default() }
     }
 
+    /// A shelf with the same lists, whose notes nobody reads.
+    pub(super) fn set_aside(&self) -> Self {
+        let copy = Self::new(self.sources.clone());
+        copy.contents.load().lists.store(self.contents.load().lists.load_full());
+        copy
+    }
+
     /// What was configured.
     #[must_use]
     pub fn sources(&self) -> &ListSources {

@@ -228,6 +228,19 @@ impl TrustSet {
         lists
     }
 
+    /// A copy for a question: whatever is assessed by it, no list is fetched because of that.
+    #[must_use]
+    pub fn set_aside(&self) -> Self {
+        Self {
+            anchors: self.anchors.clone(),
+            certificates: self.certificates.clone(),
+            lists: self.lists.clone(),
+            shelf: self.shelf.set_aside(),
+            anchor_ends: self.anchor_ends.clone(),
+            digest: self.digest.clone(),
+        }
+    }
+
     /// The anchors as certificates.
     #[must_use]
     pub fn certificates(&self) -> &[CertificateDer<'static>] {

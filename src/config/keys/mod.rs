@@ -48,7 +48,7 @@ pub(super) use echo::{EchoEntry, EchoValues};
 pub(super) use entry::Entry;
 pub(super) use evidence::{EvidenceEntry, EvidenceValues};
 pub(super) use inbound::{InboundEntry, InboundValues};
-pub(super) use key::Key;
+pub(super) use key::{Key, Section};
 pub(crate) use key::{List, Text};
 pub(super) use kinds::OneOrMany;
 pub(super) use limits::{LimitsEntry, LimitsValues};
@@ -66,9 +66,8 @@ pub(super) use tracking::{TrackingEntry, TrackingValues};
 pub(super) use watch::{WatchEntry, WatchValues};
 pub(super) use words::{Level, OutboundTlsKey, RaiseTo, TlsIn};
 
-use super::keys::key::Section;
 /// Every section, in the order of the file.
-const SECTIONS: &[&Section] = &[
+pub(super) const SECTIONS: &[&Section] = &[
     &server::SECTION,
     &certificate::CERTIFICATE,
     &certificate::TRUST,
