@@ -37,6 +37,8 @@ pub mod import;
 
 pub mod config;
 
+pub mod explain;
+
 pub mod assure;
 pub mod cli;
 pub mod daemon;

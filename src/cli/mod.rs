@@ -19,7 +19,6 @@ mod listing;
 mod manual;
 mod openapi;
 mod overrides;
-mod paths;
 mod print;
 mod probe;
 mod queue;

@@ -35,8 +35,10 @@ mod stamping;
 mod state_file;
 mod telling;
 mod validated;
+mod verdict;
 mod watch;
 mod watchdog;
+mod whom;
 mod webhook;
 
 use std::net::SocketAddr;
@@ -58,7 +60,9 @@ pub use reload::Reloader;
 pub use setups::client_settings;
 pub use signals::Signals;
 pub use validated::keep as keep_validation;
+pub use verdict::{host_details, verdict};
 pub use watchdog::Watchdog;
+pub use whom::whom;
 
 use self::alerting::{AlertDesk, AlertStart};
 use self::braking::Braking;

@@ -33,7 +33,7 @@ pub use self::courier::{ClientSetups, Courier};
 pub use self::memory::TlsHistory;
 pub use self::probe::{HostReport, RecipientReply, Trial, TrialHost, TrialHosts};
 pub use self::verify::Verifier;
-pub use self::waits::{WaitEntry, WaitList};
+pub use self::waits::{StepListener, WaitEntry, WaitList};
 
 #[cfg(test)]
 mod tests;

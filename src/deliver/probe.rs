@@ -119,13 +119,17 @@ impl Courier {
         });
         let Candidates { list: candidates, left, unknown, .. } = match self.candidates(&trial.way).await {
             Ok(candidates) => candidates,
-            Err(Outcome::Deferred(trouble) | Outcome::Failed(trouble)) => return Err(trouble),
+            Err(Outcome::Deferred(trouble) | Outcome::Failed(trouble)) => {
+                looking.end(&trouble.reason);
+                return Err(trouble);
+            }
             // Unreachable: a look-up of hosts never delivers.
             Err(Outcome::Delivered(_)) => {
                 return Ok(TrialHosts { list: Vec::new(), missing: Vec::new(), left: 0 });
             }
         };
-        drop(looking);
+        let found = candidates.len();
+        looking.end(&if found == 1 { "1 address".to_owned() } else { format!("{found} addresses") });
         // If addresses are cut off, it is unknown which hosts have none.
         let is_cut = left > unknown;
         let missing = if is_cut { Vec::new() } else { without_address(&trial.way, &candidates) };
@@ -189,7 +193,7 @@ impl Courier {
         after: Option<SecuringFault>,
     ) -> (HostReport, Option<SecuringFault>) {
         let host = candidate.host();
-        let _under_way = trial.waits.begin(&host);
+        let under_way = trial.waits.begin(&host);
         let made = |ok, reason: String, decision, recipient| HostReport {
             name: candidate.name.clone(),
             host: host.clone(),
@@ -242,6 +246,7 @@ impl Courier {
         let (mut seen, broken) = done.unwrap_or_else(|_| {
             (made(false, format!("not done in {} s", trial.limit.as_secs()), None, None), None)
         });
+        under_way.end(&format!("{}{}", if seen.ok { "" } else { "NO: " }, seen.reason));
         seen.banner = banner.into_inner().unwrap_or_else(PoisonError::into_inner);
         (seen, broken)
     }

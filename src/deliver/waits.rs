@@ -1,10 +1,18 @@
 //! What is being waited for at this moment, for somebody who watches; it decides nothing.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is under way.
-#[derive(Debug, Clone, Default)]
-pub struct WaitList(Arc<Mutex<Vec<String>>>);
+#[derive(Clone, Default)]
+pub struct WaitList {
+    all: Arc<Mutex<Vec<String>>>,
+    /// Who hears of what begins and how it ends.
+    listener: Option<StepListener>,
+}
+
+/// Hears what has begun; with a result, what has ended.
+pub type StepListener = Arc<dyn Fn(&str, Option<&str>) + Send + Sync>;
 
 /// One thing that is under way, until this is dropped.
 #[derive(Debug)]
@@ -14,10 +22,17 @@ pub struct WaitEntry {
 }
 
 impl WaitList {
+    /// A list of which somebody hears at once.
+    #[must_use]
+    pub fn heard_by(listener: StepListener) -> Self {
+        Self { listener: Some(listener), ..Self::default() }
+    }
+
     /// Something begins.
     pub fn begin(&self, what: impl Into<String>) -> WaitEntry {
         let what = what.into();
         self.with(|all| all.push(what.clone()));
+        self.tell(&what, None);
         WaitEntry { list: self.clone(), what }
     }
 
@@ -33,8 +48,27 @@ impl WaitList {
         })
     }
 
+    fn tell(&self, what: &str, result: Option<&str>) {
+        if let Some(listener) = &self.listener {
+            listener(what, result);
+        }
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut Vec<String>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.all.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for WaitList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitList").field("all", &self.all).finish_non_exhaustive()
+    }
+}
+
+impl WaitEntry {
+    /// It has come to this.
+    pub fn end(self, result: &str) {
+        self.list.tell(&self.what, Some(result));
     }
 }
 
@@ -53,6 +87,20 @@ const SHOWN_MAX: usize = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_listens_hears_each_step_once() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let ear = Arc::clone(&heard);
+        let list = WaitList::heard_by(Arc::new(move |what, result| {
+            ear.lock().expect("a lock").push(format!("{what} {result:?}"));
+        }));
+        let (first, lost) = (list.begin("a"), list.begin("b"));
+        first.end("done");
+        drop(lost);
+        assert_eq!(*heard.lock().expect("a lock"), ["a None", "b None", "a Some(\"done\")"]);
+        assert_eq!(list.text(), "");
+    }
 
     #[test]
     fn what_is_over_is_not_shown() {

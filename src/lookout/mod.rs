@@ -15,5 +15,5 @@ pub use self::change::PartnerChange;
 pub use self::plan::{LookStep, LookTarget, WatchPlan};
 pub use self::record::{HostChange, HostRecord, LookHost, LookResult, LookRules, TargetRecord};
 pub use self::sight::{CertificateSight, RecipientSight, SessionSight, Sight, TlsSight};
-pub use self::store::{KeptChange, KeptTarget, WatchFault, WatchStore, changes, latest, watch_file};
+pub use self::store::{KeptChange, KeptTarget, WatchFault, WatchStore, changes, latest, seen_of, watch_file};
 pub use self::targets::{WatchedWay, serving, watched_ways};

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, Row, params};
 use serde::Serialize;
 
 use super::plan::LookTarget;
@@ -220,12 +220,7 @@ pub fn latest(data_dir: &Path) -> Result<Vec<KeptTarget>, WatchFault> {
     read(data_dir, |connection| {
         let sql = "SELECT connector, domain, partner, record FROM target ORDER BY connector, domain";
         let mut statement = connection.prepare(sql)?;
-        let rows = statement.query_map([], |row| {
-            let (connector, domain, partner) = (row.get(0)?, optional(row.get(1)?), row.get(2)?);
-            let record = serde_json::from_str(&row.get::<_, String>(3)?).ok();
-            Ok(record.map(|record| KeptTarget { connector, domain, partner, record }))
-        })?;
-        rows.filter_map(Result::transpose).collect()
+        statement.query_map([], kept_target)?.filter_map(Result::transpose).collect()
     })
 }
 
@@ -237,28 +232,59 @@ pub fn changes(data_dir: &Path, since: UnixMillis) -> Result<Vec<KeptChange>, Wa
     read(data_dir, |connection| {
         let sql = "SELECT at, connector, domain, partner, what FROM change WHERE at >= ?1 ORDER BY id";
         let mut statement = connection.prepare(sql)?;
-        let rows = statement.query_map(params![since.0], |row| {
-            let (at, connector) = (UnixMillis(row.get(0)?), row.get(1)?);
-            let (domain, partner) = (optional(row.get(2)?), row.get(3)?);
-            let what = serde_json::from_str(&row.get::<_, String>(4)?).ok();
-            Ok(what.map(|what| KeptChange { at, connector, domain, partner, what }))
-        })?;
-        rows.filter_map(Result::transpose).collect()
+        statement.query_map(params![since.0], kept_change)?.filter_map(Result::transpose).collect()
     })
 }
 
-fn read<T>(
+/// What is known of a connector's targets, a few of them, and what has changed there since a time, the newest first.
+///
+/// # Errors
+/// Why it can't be read.
+pub fn seen_of(
     data_dir: &Path,
-    query: impl FnOnce(&Connection) -> rusqlite::Result<Vec<T>>,
-) -> Result<Vec<T>, WatchFault> {
+    connector: &str,
+    since: UnixMillis,
+    changes_max: usize,
+) -> Result<(Vec<KeptTarget>, Vec<KeptChange>), WatchFault> {
+    read(data_dir, |connection| {
+        let sql = "SELECT connector, domain, partner, record FROM target WHERE connector = ?1 ORDER BY domain LIMIT ?2";
+        let mut statement = connection.prepare(sql)?;
+        let targets = statement.query_map(params![connector, TARGETS_SHOWN_MAX], kept_target)?;
+        let targets = targets.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<_>>>()?;
+        let sql = "SELECT at, connector, domain, partner, what FROM change WHERE connector = ?1 AND at >= ?2
+            ORDER BY id DESC LIMIT ?3";
+        let mut statement = connection.prepare(sql)?;
+        let limit = i64::try_from(changes_max).unwrap_or(i64::MAX);
+        let changes = statement.query_map(params![connector, since.0, limit], kept_change)?;
+        Ok((targets, changes.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<_>>>()?))
+    })
+}
+
+fn kept_target(row: &Row<'_>) -> rusqlite::Result<Option<KeptTarget>> {
+    let (connector, domain, partner) = (row.get(0)?, optional(row.get(1)?), row.get(2)?);
+    let record = serde_json::from_str(&row.get::<_, String>(3)?).ok();
+    Ok(record.map(|record| KeptTarget { connector, domain, partner, record }))
+}
+
+fn kept_change(row: &Row<'_>) -> rusqlite::Result<Option<KeptChange>> {
+    let (at, connector) = (UnixMillis(row.get(0)?), row.get(1)?);
+    let (domain, partner) = (optional(row.get(2)?), row.get(3)?);
+    let what = serde_json::from_str(&row.get::<_, String>(4)?).ok();
+    Ok(what.map(|what| KeptChange { at, connector, domain, partner, what }))
+}
+
+fn read<T: Default>(
+    data_dir: &Path,
+    query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> Result<T, WatchFault> {
     let file = watch_file(data_dir);
     if !file.exists() {
-        return Ok(Vec::new());
+        return Ok(T::default());
     }
     let faulty = |error| WatchFault::Database(file.clone(), error);
     let connection = connect(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(faulty)?;
     match version(&connection).map_err(faulty)? {
-        0 => Ok(Vec::new()),
+        0 => Ok(T::default()),
         SCHEMA_VERSION => query(&connection).map_err(faulty),
         version => Err(WatchFault::Newer { path: file, version }),
     }
@@ -296,6 +322,8 @@ const FILE_NAME: &str = "watch.sqlite";
 const BUSY_MILLIS: u64 = 5_000;
 /// Changes that are kept, however young they are.
 const CHANGES_MAX: i64 = 100_000;
+/// Targets of one connector that are shown.
+const TARGETS_SHOWN_MAX: i64 = 50;
 const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = "
     BEGIN;

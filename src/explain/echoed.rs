@@ -1,12 +1,12 @@
-//! `explain` for the echo mailbox: who may use it, and by which connector an answer leaves.
+//! The echo mailbox: who may use it, and by which connector an answer leaves.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::super::exit::Failure;
-use super::super::paths::reverse_path;
-use super::args::ExplainArgs;
+use super::fault::ExplainFault;
+use super::paths::reverse_path;
+use crate::admin::{ExplainPassage, ExplainQuestion};
 use crate::config::Config;
 use crate::connector::{Arrival, EchoMailbox, Mode, Table, choose};
 use crate::mail::Mailbox;
@@ -34,28 +34,34 @@ pub(super) fn echo_for<'a>(
 
 /// Says that a recipient is the echo mailbox, and whether the sender, if given, can be answered.
 pub(super) fn echoed(
-    args: &ExplainArgs,
+    question: &ExplainQuestion,
     echo: &EchoMailbox,
     (config, table): (&Config, &Table),
-    lines: &mut Vec<String>,
-) -> Result<(bool, EchoExplained), Failure> {
+    passages: &mut Vec<ExplainPassage>,
+) -> Result<(bool, EchoExplained), ExplainFault> {
     let users = config.inbound.iter().filter(|one| one.mode != Mode::Off && one.uses_echo());
     let inbound: Vec<Arc<str>> = users.map(|one| Arc::clone(&one.name)).collect();
     let names: Vec<&str> = inbound.iter().map(AsRef::as_ref).collect();
-    lines.push(format!("to <{}>: the echo mailbox", echo.address));
-    lines.push(format!("  used by   {}", names.join(", ")));
+    let mut passage = ExplainPassage::new(format!("to <{}>: the echo mailbox", echo.address));
+    passage.fact("used by", names.join(", "));
     let mut part = EchoExplained { address: echo.address.clone(), inbound, answered_by: None };
-    let Some(from) = &args.from else { return Ok((true, part)) };
-    let path = reverse_path(from)?;
-    let Some(to) = path.mailbox() else {
-        lines.push("  answer    none: the reverse-path is null".to_owned());
-        return Ok((true, part));
+    let path = question.from.as_deref().map(reverse_path).transpose()?;
+    let answers = match path.as_ref().map(|path| path.mailbox()) {
+        None => true,
+        Some(None) => {
+            passage.fact("answer", "none: the reverse-path is null");
+            true
+        }
+        Some(Some(to)) => {
+            let choice = choose(table, to.domain_name(), Arrival::Ours);
+            passage.fact("answer", match &choice {
+                Some(choice) => format!("to <{to}> by connector {}", choice.connector.name),
+                None => format!("none: no outbound connector serves {}", to.domain()),
+            });
+            part.answered_by = choice.map(|choice| Arc::clone(&choice.connector.name));
+            part.answered_by.is_some()
+        }
     };
-    let choice = choose(table, to.domain_name(), Arrival::Ours);
-    lines.push(match &choice {
-        Some(choice) => format!("  answer    to <{to}> by connector {}", choice.connector.name),
-        None => format!("  answer    none: no outbound connector serves {}", to.domain()),
-    });
-    part.answered_by = choice.map(|choice| Arc::clone(&choice.connector.name));
-    Ok((part.answered_by.is_some(), part))
+    passages.push(passage);
+    Ok((answers, part))
 }

@@ -1,18 +1,22 @@
-//! Addresses on the command line, read as MAIL FROM and RCPT TO read them.
+//! Addresses as people write them, read as MAIL FROM and RCPT TO read them.
 
-use super::exit::{EXIT_NO, Failure};
+use super::fault::ExplainFault;
 use crate::mail::{Mailbox, ReversePath};
 use crate::smtp::command::{Command, CommandFault, ForwardPath};
 
 /// What RCPT TO would take.
-pub(super) struct NamedRecipient {
-    pub(super) mailbox: Mailbox,
+pub struct NamedRecipient {
+    /// The mailbox.
+    pub mailbox: Mailbox,
     /// It was `postmaster` without a domain, which everybody may write to.
-    pub(super) is_postmaster: bool,
+    pub is_postmaster: bool,
 }
 
 /// Reads a forward-path: with or without brackets, a source route, a literal, `postmaster`.
-pub(super) fn addressee(text: &str, postmaster: &Mailbox) -> Result<NamedRecipient, Failure> {
+///
+/// # Errors
+/// What RCPT TO would be answered.
+pub fn addressee(text: &str, postmaster: &Mailbox) -> Result<NamedRecipient, ExplainFault> {
     match parse("RCPT TO:", text, "") {
         Ok(Command::Rcpt(rcpt)) => Ok(match rcpt.path {
             ForwardPath::Mailbox(mailbox) => NamedRecipient { mailbox, is_postmaster: false },
@@ -24,7 +28,7 @@ pub(super) fn addressee(text: &str, postmaster: &Mailbox) -> Result<NamedRecipie
 }
 
 /// Reads a reverse-path; empty or `<>`: the null one.
-pub(super) fn reverse_path(text: &str) -> Result<ReversePath, Failure> {
+pub(super) fn reverse_path(text: &str) -> Result<ReversePath, ExplainFault> {
     match parse("MAIL FROM:", text, " SMTPUTF8") {
         Ok(Command::Mail(mail)) => Ok(mail.reverse_path),
         Ok(_) => Err(refused("MAIL FROM", text, &CommandFault::Unknown)),
@@ -42,11 +46,8 @@ fn parse(verb: &str, text: &str, parameters: &str) -> Result<Command, CommandFau
     Command::parse(line.as_bytes())
 }
 
-fn refused(command: &str, text: &str, fault: &CommandFault) -> Failure {
-    Failure::new(
-        EXIT_NO,
-        format!("{text:?} is not an address: {command} would be answered {}", fault.reply()),
-    )
+fn refused(command: &str, text: &str, fault: &CommandFault) -> ExplainFault {
+    ExplainFault(format!("{text:?} is not an address: {command} would be answered {}", fault.reply()))
 }
 
 #[cfg(test)]
@@ -58,7 +59,7 @@ mod tests {
         let postmaster = Mailbox::parse("postmaster@contoso.example").expect("a mailbox");
         let read =
             addressee(text, &postmaster).map(|read| format!("{} {}", read.mailbox, read.is_postmaster));
-        assert_eq!(read.unwrap_or_else(|failure| failure.message), expected);
+        assert_eq!(read.unwrap_or_else(|fault| fault.to_string()), expected);
     }
 
     #[test]
@@ -89,7 +90,7 @@ mod tests {
     fn a_sender_is_whatever_mail_takes() {
         let check = |text, expected: &str| {
             let read = reverse_path(text).map(|path| format!("<{path}>"));
-            assert_eq!(read.unwrap_or_else(|failure| failure.message), expected);
+            assert_eq!(read.unwrap_or_else(|fault| fault.to_string()), expected);
         };
         check("", "<>");
         check("<>", "<>");

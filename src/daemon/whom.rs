@@ -1,14 +1,16 @@
 //! For whom the hosts of a connector are tried: only for recipients that the table gives to this connector.
 
-use super::super::exit::{EXIT_NO, Failure};
-use super::super::paths::addressee;
+use super::prove::Whom;
 use crate::config::Config;
 use crate::connector::{DomainPattern, Generation, Mode, NextHop, Outbound, Table, displaced};
-use crate::daemon::Whom;
+use crate::explain::{ExplainFault, addressee};
 use crate::mail::{Domain, MailboxDomain, ReversePath};
 
 /// Who the hosts are tried for: the recipient that was named, else a domain of the connector.
-pub(super) fn whom(config: &Config, connector: &Outbound, to: Option<&str>) -> Result<Whom, Failure> {
+///
+/// # Errors
+/// The connector serves no such recipient, or only patterns; in a sentence.
+pub fn whom(config: &Config, connector: &Outbound, to: Option<&str>) -> Result<Whom, ExplainFault> {
     let table = config.table(Generation::default());
     match to {
         Some(to) => named(config, &table, connector, to),
@@ -16,7 +18,7 @@ pub(super) fn whom(config: &Config, connector: &Outbound, to: Option<&str>) -> R
     }
 }
 
-fn named(config: &Config, table: &Table, connector: &Outbound, to: &str) -> Result<Whom, Failure> {
+fn named(config: &Config, table: &Table, connector: &Outbound, to: &str) -> Result<Whom, ExplainFault> {
     let mailbox = addressee(to, &config.listen.postmaster)?.mailbox;
     let domain = mailbox.domain_name();
     if DomainPattern::closest(&connector.domains, domain).is_none() {
@@ -24,7 +26,7 @@ fn named(config: &Config, table: &Table, connector: &Outbound, to: &str) -> Resu
         let (name, domains) = (&connector.name, domains.join(", "));
         let words =
             format!("connector {name} does not serve {}; its domains are {domains}", mailbox.domain());
-        return Err(Failure::new(EXIT_NO, words));
+        return Err(ExplainFault(words));
     }
     if let Some((other, pattern)) = other(table, connector, domain) {
         let (name, domain) = (&connector.name, mailbox.domain());
@@ -32,7 +34,7 @@ fn named(config: &Config, table: &Table, connector: &Outbound, to: &str) -> Resu
             "mail to {domain} goes by connector {other} (by {pattern}), so that none of its recipients is asked for \
              under connector {name}; validate {other}, or leave out --to"
         );
-        return Err(Failure::new(EXIT_NO, words));
+        return Err(ExplainFault(words));
     }
     let postmaster = config.listen.postmaster.clone();
     Ok(Whom {
@@ -45,7 +47,7 @@ fn named(config: &Config, table: &Table, connector: &Outbound, to: &str) -> Resu
     })
 }
 
-fn own(table: &Table, connector: &Outbound) -> Result<Whom, Failure> {
+fn own(table: &Table, connector: &Outbound) -> Result<Whom, ExplainFault> {
     let exact = connector.domains.iter().filter_map(|pattern| match pattern {
         DomainPattern::Exact(domain) => Some(domain),
         DomainPattern::Below(_) | DomainPattern::Any => None,
@@ -65,13 +67,13 @@ fn own(table: &Table, connector: &Outbound) -> Result<Whom, Failure> {
             let words = format!(
                 "connector {name} serves none of its domains: mail to {domain} goes by connector {other}"
             );
-            Err(Failure::new(EXIT_NO, words))
+            Err(ExplainFault(words))
         }
         (NextHop::Mx { .. }, _) => {
             let name = &connector.name;
             let words =
                 format!("connector {name} covers patterns only: say whose exchangers to try, --to ADDRESS");
-            Err(Failure::new(EXIT_NO, words))
+            Err(ExplainFault(words))
         }
         (NextHop::SmartHosts(_), _) => Ok(Whom::default()),
     }

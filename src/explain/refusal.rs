@@ -1,14 +1,20 @@
 //! Explains a refusal that was copied from a log or a report.
 
-use std::process::ExitCode;
+use std::fmt;
 
 use serde::Serialize;
 
-use super::super::exit::EXIT_NO;
-use super::super::print::{say, say_json};
 use crate::admin::HintView;
 use crate::mail::{Enhanced, Reply};
-use crate::outcome::hint_on_reply;
+use crate::outcome::{Hint, hint_on_reply};
+
+/// What is known about a refusal.
+pub struct ExplainedRefusal {
+    text: String,
+    /// The reply as it was read.
+    reply: Option<Reply>,
+    hint: Option<&'static Hint>,
+}
 
 /// What `explain --reply --json` prints.
 #[derive(Serialize)]
@@ -18,21 +24,41 @@ struct RefusalAnswer {
     hint: Option<HintView>,
 }
 
-/// Prints what is known about a refusal.
-pub(super) fn explained(text: &str, as_json: bool) -> ExitCode {
-    let reply = read(text);
-    let hint = reply.as_ref().and_then(hint_on_reply);
-    if as_json {
-        let reply = reply.map_or_else(|| text.to_owned(), |reply| reply.to_string());
-        say_json(&RefusalAnswer { reply, hint: hint.map(HintView::from) });
-    } else {
-        match (&reply, hint) {
-            (_, Some(hint)) => say(&format!("{}\n  who can fix it: {}", hint, hint.actor.word())),
-            (Some(_), None) => say("this reply is not in the table; what it says is all that is known"),
-            (None, None) => say("there is no reply code of three digits in it, nor an enhanced status code"),
+impl ExplainedRefusal {
+    /// What is known about the first refusal in a text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let reply = read(text);
+        let hint = reply.as_ref().and_then(hint_on_reply);
+        Self { text: text.to_owned(), reply, hint }
+    }
+
+    /// Whether it is known.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.hint.is_some()
+    }
+
+    /// For programs.
+    #[must_use]
+    pub fn to_json(&self) -> impl Serialize + use<> {
+        let reply = self.reply.as_ref().map_or_else(|| self.text.clone(), ToString::to_string);
+        RefusalAnswer { reply, hint: self.hint.map(HintView::from) }
+    }
+}
+
+impl fmt::Display for ExplainedRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.reply, self.hint) {
+            (_, Some(hint)) => write!(f, "{}\n  who can fix it: {}", hint, hint.actor.word()),
+            (Some(_), None) => {
+                f.write_str("this reply is not in the table; what it says is all that is known")
+            }
+            (None, None) => {
+                f.write_str("there is no reply code of three digits in it, nor an enhanced status code")
+            }
         }
     }
-    if hint.is_some() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) }
 }
 
 /// The first refusal in a text: from its reply code on, or else from its enhanced status code.
