@@ -83,21 +83,52 @@ pub(super) async fn act(
     for message in partly {
         done.leave(message.id, "it has recipients that the filter does not name; see --whole");
     }
-    if matches!(request.action, QueueAction::Retry | QueueAction::Release) {
+    apply(&control, &asker, (request.action, named), &mut done).await?;
+    Ok(Json(done))
+}
+
+/// Applies an action to the messages that are named.
+pub(super) async fn act_on_each(
+    control: &Control,
+    ids: &[QueueId],
+    action: QueueAction,
+    asker: &Asker,
+) -> Result<ActionTally, Refusal> {
+    let (mut done, mut named) = (ActionTally::default(), Vec::new());
+    for id in ids {
+        match control.spool.show(*id).await? {
+            None => done.leave(*id, "it is not queued any more"),
+            Some(message) if action == QueueAction::Retry && message.held.is_some() => {
+                done.leave(*id, "it is held");
+            }
+            Some(message) => named.push(message),
+        }
+    }
+    apply(control, asker, (action, named), &mut done).await?;
+    Ok(done)
+}
+
+async fn apply(
+    control: &Control,
+    asker: &Asker,
+    (action, named): (QueueAction, Vec<QueuedMessage>),
+    done: &mut ActionTally,
+) -> Result<(), Refusal> {
+    if matches!(action, QueueAction::Retry | QueueAction::Release) {
         let share = PausedShare::of_messages(&control.scheduler.paused(), &named);
         (done.paused_recipients, done.paused) = (share.recipients, share.connectors.into_iter().collect());
     }
     let ids: Vec<QueueId> = named.iter().map(|message: &QueuedMessage| message.id).collect();
-    match request.action {
+    match action {
         QueueAction::Retry => {
             control.scheduler.retry_all(&ids).await?;
-            control.tell(&ids, QueueHandling::Retried, &asker);
+            control.tell(&ids, QueueHandling::Retried, asker);
             done.messages = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         }
         QueueAction::Hold => {
             let hold = |id| control.spool.hold(id, HELD_BY_OPERATOR.to_owned());
-            let held = ask_each(&control, &ids, hold, &mut done).await?;
-            control.tell(&held, QueueHandling::Held, &asker);
+            let held = ask_each(control, &ids, hold, done).await?;
+            control.tell(&held, QueueHandling::Held, asker);
         }
         QueueAction::Release => {
             let now = Clock::wall();
@@ -105,7 +136,7 @@ pub(super) async fn act(
             for (id, answer) in asked {
                 let was = if answer.await? { ActionOutcome::Done } else { ActionOutcome::Unknown };
                 if was == ActionOutcome::Done {
-                    control.tell(&[id], QueueHandling::Released, &asker);
+                    control.tell(&[id], QueueHandling::Released, asker);
                 }
                 done.note(id, was);
             }
@@ -115,17 +146,17 @@ pub(super) async fn act(
             for id in ids {
                 let was = control.scheduler.bounce(id).await.map(ActionOutcome::from)?;
                 if was == ActionOutcome::Done {
-                    control.tell(&[id], QueueHandling::Bounced, &asker);
+                    control.tell(&[id], QueueHandling::Bounced, asker);
                 }
                 done.note(id, was);
             }
         }
         QueueAction::Remove => {
-            let gone = ask_each(&control, &ids, |id| control.spool.remove(id), &mut done).await?;
-            control.tell(&gone, QueueHandling::Removed, &asker);
+            let gone = ask_each(control, &ids, |id| control.spool.remove(id), done).await?;
+            control.tell(&gone, QueueHandling::Removed, asker);
         }
     }
-    Ok(Json(done))
+    Ok(())
 }
 
 /// Asks for each message, all at once. Messages that wait in memory are released from their lease

@@ -6,12 +6,12 @@ use axum::extract::{Path, State};
 use super::asker::Asker;
 use super::control::{Control, Refusal};
 use super::view::{
-    ActionResult, Connectors, ListQuery, MessageView, PausedConnectors, QueueAction, QueueList,
+    ActionResult, ActionTally, Connectors, ListQuery, MessageView, PausedConnectors, QueueAction, QueueList,
     ReleaseRequest, RetryRequest, Status,
 };
-use super::{messages, relay};
+use super::{actions, messages, relay};
 use crate::alert::AlertsView;
-use crate::mail::UnixMillis;
+use crate::mail::{QueueId, UnixMillis};
 
 impl Control {
     /// As `GET /status`.
@@ -74,6 +74,19 @@ impl Control {
             QueueAction::Remove => messages::remove(state, asker, path).await,
         }
         .map(|Json(result)| result)
+    }
+
+    /// Does something with several messages.
+    ///
+    /// # Errors
+    /// The spool can't be asked.
+    pub async fn act_on_each(
+        &self,
+        ids: &[QueueId],
+        action: QueueAction,
+        asker: &Asker,
+    ) -> Result<ActionTally, Refusal> {
+        actions::act_on_each(self, ids, action, asker).await
     }
 
     /// Pauses or resumes an outbound connector.

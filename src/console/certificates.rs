@@ -4,9 +4,10 @@ use axum::extract::State;
 use axum::response::Response;
 use maud::html;
 
+use super::outlook::SiteCertificate;
 use super::page::{date, page, table};
 use super::sessions::Visitor;
-use super::site::{Console, SiteCertificate};
+use super::site::Console;
 use crate::admin::Connectors;
 use crate::mail::{Clock, rfc3339};
 use crate::trace::clean;

@@ -46,7 +46,7 @@ pub(super) fn forms(visitor: &Visitor, connector: &ConnectorView, back: &str) ->
             form method="post" action=(format!("/connectors/{name}/{deed}")) {
                 (seal(visitor))
                 input type="hidden" name="back" value=(back);
-                button aria-label=(format!("{label}: {name}")) data-confirm=[question] { (label) }
+                button.plain aria-label=(format!("{label}: {name}")) data-confirm=[question] { (label) }
             }
         }
     };

@@ -110,7 +110,9 @@ fn way_in(method: &Method, asked: &Uri) -> String {
 fn page_of_form(path: &str) -> &str {
     match path.rsplit_once('/') {
         Some((page, _)) if page == "/queue" || page.starts_with("/queue/") => page,
+        Some((page, "validate")) if page.starts_with("/connectors/") => page,
         _ if path.starts_with("/connectors/") => "/partners",
+        _ if path == "/explain" => path,
         _ => "/",
     }
 }
@@ -244,7 +246,12 @@ fn end_all(console: &Console, headers: &HeaderMap) {
 impl Visitor {
     /// Checks that a form is of this session.
     pub(super) fn sealed(&self, form: &SealForm) -> Result<(), Refusal> {
-        if form.seal == self.seal {
+        self.has_seal(&form.seal)
+    }
+
+    /// The same for a form of more fields.
+    pub(super) fn has_seal(&self, seal: &str) -> Result<(), Refusal> {
+        if seal == self.seal {
             return Ok(());
         }
         let why = "This form is of an earlier session, or of another site. Go back, load the page, and send it from there.";
@@ -253,7 +260,12 @@ impl Visitor {
 
     /// Who asks, if he may change something and the form is his.
     pub(super) fn operator(&self, form: &SealForm) -> Result<Asker, Refusal> {
-        self.sealed(form)?;
+        self.may_act(&form.seal)
+    }
+
+    /// The same for a form of more fields.
+    pub(super) fn may_act(&self, seal: &str) -> Result<Asker, Refusal> {
+        self.has_seal(seal)?;
         if self.token.role < Role::Operator {
             let why = format!("{} may only read: this needs a token of an operator.", self.token.name);
             return Err(Refusal(StatusCode::FORBIDDEN, why));
@@ -344,6 +356,7 @@ mod tests {
             (Method::POST, "/queue/hold", "/login?lost=true&next=/queue"),
             (Method::POST, "/connectors/bank/pause", "/login?lost=true&next=/partners"),
             (Method::POST, "/logout", "/login"),
+            (Method::POST, "/explain", "/login?lost=true&next=/explain"),
             (Method::POST, "/reports", "/login?lost=true&next=/"),
         ] {
             assert_eq!(way_in(&method, &Uri::from_static(asked)), way, "{method} {asked}");

@@ -1,11 +1,15 @@
 //! The console: pages of the admin listener for people. It only shows and asks; `admin::Control` does what is asked.
 
+mod bulk;
 mod certificates;
 mod chart;
+mod connector;
 mod deeds;
 mod door;
+mod explain;
 mod message;
 mod notice;
+mod outlook;
 mod overview;
 mod page;
 mod partners;
@@ -13,10 +17,15 @@ mod queue;
 mod reports;
 mod routes;
 mod sessions;
+mod settings;
 mod site;
 mod tracking;
+mod validate;
 
 pub use chart::{DayOfMail, bars};
+pub use outlook::{
+    Outlook, SiteCertificate, ValidatedHost, ValidationAnswer, ValidationOrder, ValidationReport, WatchHistory,
+};
 pub use page::{number, table};
 pub use routes::CONSOLE_STYLE;
-pub use site::{Console, Outlook, SiteCertificate};
+pub use site::Console;

@@ -17,6 +17,8 @@ pub(super) struct FollowUp {
     pub(super) action: String,
     /// The page that is shown then.
     pub(super) back: String,
+    /// What else it sends.
+    pub(super) fields: Vec<(&'static str, String)>,
 }
 
 impl ActionNotice {
@@ -31,7 +33,15 @@ impl ActionNotice {
 
     /// With a form beside it.
     pub(super) fn followed_by(mut self, label: String, action: String, back: &str) -> Self {
-        self.follow = Some(FollowUp { label, action, back: back.to_owned() });
+        self.follow = Some(FollowUp { label, action, back: back.to_owned(), fields: Vec::new() });
+        self
+    }
+
+    /// With more for the form to send.
+    pub(super) fn sending(mut self, fields: Vec<(&'static str, String)>) -> Self {
+        if let Some(follow) = &mut self.follow {
+            follow.fields = fields;
+        }
         self
     }
 }

@@ -78,7 +78,7 @@ fn unusual(visitor: &Visitor, connectors: &[ConnectorView]) -> Markup {
                 h2 #unusual { "Not as configured" }
                 @for (connector, words) in all.iter().take(UNUSUAL_MAX) {
                     article.episode.mild {
-                        h3 { (connector.name) }
+                        h3 { a href=(format!("/connectors/{}", connector.name)) { (connector.name) } }
                         @for one in words { p { (one) } }
                         (deeds::forms(visitor, connector, "/"))
                     }

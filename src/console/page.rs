@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{Html, IntoResponse, Response};
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::sessions::Visitor;
 use crate::admin::Refusal;
@@ -18,13 +18,26 @@ const PLACES: &[(&str, &str)] = &[
     ("/trace", "Trace"),
     ("/certificates", "Certificates"),
     ("/reports", "Reports"),
+    ("/explain", "Explain"),
+    ("/settings", "Settings"),
 ];
 
 /// A page of the console.
 pub(super) fn page(visitor: &Visitor, place: &str, title: &str, body: &Markup) -> Response {
-    bare(
-        title,
-        &html! {
+    served(whole(title, &framed(visitor, place, title, body)))
+}
+
+/// A page in two parts: up to the end of `body`, and the rest.
+pub(super) fn frame(visitor: &Visitor, place: &str, title: &str, body: &Markup) -> (String, String) {
+    let marked = html! { (body) (PreEscaped(MARK)) };
+    let page = whole(title, &framed(visitor, place, title, &marked)).into_string();
+    // What others wrote has no such octets: every value is escaped.
+    let (before, after) = page.split_once(MARK).unwrap_or((&page, ""));
+    (before.to_owned(), after.to_owned())
+}
+
+fn framed(visitor: &Visitor, place: &str, title: &str, body: &Markup) -> Markup {
+    html! {
             a.skip href="#content" { "Skip to the content" }
             header {
                 a.brand href="/" { "Sealpost" }
@@ -40,8 +53,7 @@ pub(super) fn page(visitor: &Visitor, place: &str, title: &str, body: &Markup) -
                 }
             }
             main #content { (notice(visitor)) h1 { (title) } (body) }
-        },
-    )
+    }
 }
 
 /// What the last action came to, if it was the last thing that the visitor did.
@@ -54,6 +66,7 @@ fn notice(visitor: &Visitor) -> Markup {
                 form method="post" action=(follow.action) {
                     (seal(visitor))
                     input type="hidden" name="back" value=(follow.back);
+                    @for (name, value) in &follow.fields { input type="hidden" name=(name) value=(value); }
                     button.plain { (follow.label) }
                 }
             }
@@ -63,7 +76,15 @@ fn notice(visitor: &Visitor) -> Markup {
 
 /// A page without the head.
 pub(super) fn bare(title: &str, body: &Markup) -> Response {
-    let whole = html! {
+    served(whole(title, body))
+}
+
+fn served(page: Markup) -> Response {
+    ([(CONTENT_SECURITY_POLICY, POLICY)], Html(page.into_string())).into_response()
+}
+
+fn whole(title: &str, body: &Markup) -> Markup {
+    html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -77,8 +98,7 @@ pub(super) fn bare(title: &str, body: &Markup) -> Response {
             }
             body { (body) }
         }
-    };
-    ([(CONTENT_SECURITY_POLICY, POLICY)], Html(whole.into_string())).into_response()
+    }
 }
 
 /// A page that says why something was not done.
@@ -104,15 +124,15 @@ pub(super) fn seal(visitor: &Visitor) -> Markup {
 /// A table that scrolls by itself where it is wider than the page. The head of a column of numbers begins with `#`.
 #[must_use]
 pub fn table(caption: &str, heads: &[&str], rows: &Markup) -> Markup {
-    framed(caption, false, heads, rows)
+    tabled(caption, false, heads, rows)
 }
 
 /// A table below a heading that says what its caption would.
 pub(super) fn table_below(caption: &str, heads: &[&str], rows: &Markup) -> Markup {
-    framed(caption, true, heads, rows)
+    tabled(caption, true, heads, rows)
 }
 
-fn framed(caption: &str, hidden: bool, heads: &[&str], rows: &Markup) -> Markup {
+fn tabled(caption: &str, hidden: bool, heads: &[&str], rows: &Markup) -> Markup {
     let head = |head: &str| match head.strip_prefix('#') {
         Some(number) => html! { th.n scope="col" { (number) } },
         None => html! { th scope="col" { (head) } },
@@ -152,6 +172,12 @@ pub(super) fn escaped(value: &str) -> String {
     value.bytes().map(one).collect()
 }
 
+/// How many there are of something.
+pub(super) fn counted(count: u64, what: &str) -> String {
+    let number = number(count);
+    if count == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 /// A number with its thousands apart.
 #[must_use]
 pub fn number(count: u64) -> String {
@@ -167,8 +193,11 @@ pub fn number(count: u64) -> String {
 }
 
 /// Nothing from anywhere else, and no script or style in the page itself.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Where a page is cut.
+const MARK: &str = "<!--rest-->";
 
 #[cfg(test)]
 mod tests {

@@ -50,7 +50,7 @@ fn connector_card(visitor: &Visitor, connector: &ConnectorView) -> Markup {
     let ConnectorView { name, direction, mode, .. } = connector;
     html! {
         article.connector {
-            h3 { (name) " " span.tag { (direction.word()) }
+            h3 { a href=(format!("/connectors/{name}")) { (name) } " " span.tag { (direction.word()) }
                 @if *mode != Mode::Enforce { " " span.tag.warn { (mode.word()) } }
                 @if connector.paused { " " span.tag.warn { "paused" } }
                 @if connector.overridden.is_some() { " " span.tag.warn { "overridden" } }

@@ -5,10 +5,10 @@ use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::page::{date, escaped, number, page, refused, table};
+use super::page::{counted, date, escaped, number, page, refused, seal, table};
 use super::sessions::Visitor;
 use super::site::Console;
-use crate::admin::{ListQuery, MessageView, RecipientView};
+use crate::admin::{ListQuery, MessageView, QueueAction, RecipientView};
 use crate::mail::{Clock, UnixMillis};
 use crate::trace::clean;
 
@@ -19,40 +19,73 @@ pub(super) struct QueueQuery {
     sender: String,
     recipient: String,
     connector: String,
+    domain: String,
     reason: String,
+    /// Accepted at least so many hours ago.
+    older: String,
     held: bool,
     after: String,
 }
 
 impl QueueQuery {
-    fn list(&self) -> ListQuery {
+    pub(super) fn list(&self) -> ListQuery {
         let asked = |value: &str| (!value.trim().is_empty()).then(|| value.trim().to_owned());
         ListQuery {
             after: asked(&self.after),
             limit: Some(PAGE_MESSAGES),
             connector: asked(&self.connector),
-            domain: None,
+            domain: asked(&self.domain),
             sender: asked(&self.sender),
             recipient: asked(&self.recipient),
             reason: asked(&self.reason),
-            older_than: None,
+            older_than: self.older.trim().parse().ok().map(|hours: u64| hours.saturating_mul(3_600)),
             held: self.held,
         }
     }
 
-    /// The same query from a message on.
-    fn next(&self, after: &str) -> String {
-        let fields = [
-            ("sender", &self.sender),
+    /// The fields that are not empty, with their names.
+    fn fields(&self) -> Vec<(&'static str, &str)> {
+        let all = [
+            ("sender", self.sender.as_str()),
             ("recipient", &self.recipient),
             ("connector", &self.connector),
+            ("domain", &self.domain),
             ("reason", &self.reason),
+            ("older", &self.older),
+            ("held", if self.held { "true" } else { "" }),
+            ("after", &self.after),
         ];
-        let mut next = format!("/queue?after={after}&held={}", self.held);
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-            next.push_str(&format!("&{name}={}", escaped(value)));
+        all.into_iter().filter(|(_, value)| !value.trim().is_empty()).collect()
+    }
+
+    /// The query of a form.
+    pub(super) fn of_fields(fields: &[(String, String)]) -> Self {
+        let value = |name: &str| {
+            fields.iter().find(|(known, _)| known == name).map_or_else(String::new, |(_, value)| value.clone())
+        };
+        Self {
+            sender: value("sender"),
+            recipient: value("recipient"),
+            connector: value("connector"),
+            domain: value("domain"),
+            reason: value("reason"),
+            older: value("older"),
+            held: value("held") == "true",
+            after: value("after"),
         }
-        next
+    }
+
+    /// The page that answers it.
+    pub(super) fn address(&self) -> String {
+        let fields = self.fields();
+        let fields: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+        if fields.is_empty() { "/queue".to_owned() } else { format!("/queue?{}", fields.join("&")) }
+    }
+
+    /// The same query from a message on.
+    fn next(&self, after: &str) -> String {
+        Self { after: after.to_owned(), ..self.clone() }.address()
     }
 }
 
@@ -67,24 +100,53 @@ pub(super) async fn queue(
         Ok(listed) => listed,
         Err(fault) => return refused(&visitor, &fault),
     };
+    let connectors = console.control.connectors().await.connectors;
+    let connectors: Vec<&str> = connectors.iter().filter_map(|one| one.outbound_name()).collect();
     let body = html! {
-        (filter(&query))
+        (filter(&query, &connectors))
         @if listed.messages.is_empty() {
             @if listed.total.messages == 0 { p.good { "The queue is empty." } }
             @else { p.empty { "No queued message matches; " (number(listed.total.messages)) " are queued." } }
         } @else {
-            p { (number(listed.total.messages)) " messages for " (number(listed.total.recipients)) " recipients are queued, "
+            p { "The queue has " (counted(listed.total.messages, "message")) " for " (counted(listed.total.recipients, "recipient")) ", "
                 (number(listed.total.held)) " of them held." }
-            (table("Queued messages", &["Message", "Accepted", "From", "To", "State"], &html! {
-                @for message in &listed.messages { (row(message, now)) }
-            }))
+            @if visitor.is_operator() {
+                form.chosen method="post" action="/queue/confirm" {
+                    (seal(&visitor))
+                    @for (name, value) in query.fields() { input type="hidden" name=(name) value=(value); }
+                    (rows(&listed.messages, now, true))
+                    (buttons())
+                }
+            } @else { (rows(&listed.messages, now, false)) }
             @if let Some(next) = listed.next { p { a href=(query.next(&next.to_string())) rel="next" { "Next page" } } }
         }
     };
     page(&visitor, "/queue", "Queue", &body)
 }
 
-fn filter(query: &QueueQuery) -> Markup {
+fn rows(messages: &[MessageView], now: UnixMillis, choose: bool) -> Markup {
+    let heads = ["Select", "Message", "Accepted", "From", "To", "State"];
+    let heads = if choose { heads.as_slice() } else { heads.get(1..).unwrap_or_default() };
+    table("Queued messages", heads, &html! { @for message in messages { (row(message, now, choose)) } })
+}
+
+/// The buttons below the list.
+fn buttons() -> Markup {
+    html! {
+        fieldset {
+            legend { "Do something with several" }
+            label.check { input type="radio" name="which" value="chosen" checked; "the selected messages" }
+            label.check { input type="radio" name="which" value="matching"; "all that match, at most " (CHOSEN_MAX) }
+            div.deeds {
+                @for (action, name, label, _) in ACTIONS {
+                    button class=(if is_final(*action) { "danger" } else { "plain" }) name="action" value=(name) { (label) "…" }
+                }
+            }
+        }
+    }
+}
+
+fn filter(query: &QueueQuery, connectors: &[&str]) -> Markup {
     let field = |name: &str, label: &str, value: &str, example: &str| {
         html! { label { (label) input name=(name) value=(value) placeholder=(example); } }
     };
@@ -92,19 +154,27 @@ fn filter(query: &QueueQuery) -> Markup {
         form.filter method="get" action="/queue" role="search" {
             (field("sender", "From", &query.sender, "ada@a.example"))
             (field("recipient", "To", &query.recipient, "@partner.example"))
-            (field("connector", "Connector", &query.connector, ""))
+            label { "Connector" select name="connector" {
+                option value="" { "any" }
+                // One that is not in effect any more may still have mail.
+                @if !query.connector.is_empty() && !connectors.contains(&query.connector.as_str()) { option value=(query.connector) selected { (query.connector) } }
+                @for name in connectors { option value=(name) selected[*name == query.connector] { (name) } }
+            } }
+            (field("domain", "Domain", &query.domain, "partner.example"))
             (field("reason", "Reason contains", &query.reason, "certificate"))
+            label { "Queued for at least (hours)" input type="number" min="0" name="older" value=(query.older); }
             label.check { input type="checkbox" name="held" value="true" checked[query.held]; "Held only" }
             button { "Show" }
         }
     }
 }
 
-fn row(message: &MessageView, now: UnixMillis) -> Markup {
+pub(super) fn row(message: &MessageView, now: UnixMillis, choose: bool) -> Markup {
     let first = message.recipients.first();
     let more = message.recipients.len().saturating_sub(1);
     html! {
         tr {
+            @if choose { td { input type="checkbox" name="id" value=(message.id) aria-label=(format!("Select {}", message.id)); } }
             th scope="row" { a.mono href=(format!("/queue/{}", message.id)) { (message.id) } }
             td { (date(message.accepted_at, now)) }
             td { "<" (clean(&message.reverse_path)) ">" }
@@ -145,4 +215,31 @@ pub(super) fn next_attempt(message: &MessageView, recipient: &RecipientView, now
     }
 }
 
+/// An action: its name in a form, its button, and what follows.
+pub(super) type ChosenAction = (QueueAction, &'static str, &'static str, &'static str);
+
+/// What can be done with several messages.
+pub(super) const ACTIONS: &[ChosenAction] = &[
+    (QueueAction::Retry, "retry", "Try now", "They are tried at once, whatever their schedule says."),
+    (QueueAction::Hold, "hold", "Hold", "They wait until somebody releases them."),
+    (QueueAction::Release, "release", "Release", "They are tried at once. Those that are not held stay as they are."),
+    (
+        QueueAction::Bounce,
+        "bounce",
+        "Give up and report",
+        "Each sender gets a report about all recipients that are left, and the messages are gone. This can't be undone.",
+    ),
+    (QueueAction::Remove, "remove", "Remove", "Nobody is notified, and the messages are gone. This can't be undone."),
+];
+
+/// Whether a message is gone after it.
+pub(super) fn is_final(action: QueueAction) -> bool {
+    match action {
+        QueueAction::Bounce | QueueAction::Remove => true,
+        QueueAction::Retry | QueueAction::Hold | QueueAction::Release => false,
+    }
+}
+
+/// Messages for which something is done at once.
+pub(super) const CHOSEN_MAX: usize = 500;
 const PAGE_MESSAGES: usize = 50;

@@ -35,6 +35,7 @@ mod stamping;
 mod state_file;
 mod telling;
 mod validated;
+mod validating;
 mod verdict;
 mod watch;
 mod watchdog;

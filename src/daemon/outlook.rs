@@ -1,5 +1,6 @@
 //! What the console asks of the daemon: what ends soon, and our own certificates.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -7,9 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::coming::coming;
 use super::reload::Reloader;
-use crate::admin::MonitoringSource;
+use super::validating::validate;
+use crate::admin::{ExplainQuestion, ExplainedAnswer, MonitoringSource, SettingsList, SettingsQuery};
 use crate::connector::PresentedName;
-use crate::console::{Outlook, SiteCertificate};
+use crate::config::Faults;
+use crate::console::{Outlook, SiteCertificate, ValidationAnswer, ValidationOrder, WatchHistory};
+use crate::lookout::seen_of;
+use crate::explain::{self, ExplainedRefusal};
 use crate::mail::{Clock, UnixMillis};
 
 /// The daemon, as the console sees it.
@@ -40,7 +45,66 @@ impl Outlook for ConsoleOutlook {
         in_use.identities.iter().map(one).collect()
     }
 
+    fn explain(&self, question: &ExplainQuestion, draft: Option<&str>) -> Result<ExplainedAnswer, String> {
+        let base = self.reloader.base();
+        let config = match draft {
+            Some(draft) => {
+                let draft = base.draft(draft, Path::new("draft"));
+                Arc::new(draft.map_err(|faults| errors_of(&faults))?)
+            }
+            None => base,
+        };
+        let overrides = self.reloader.overrides().list();
+        let answer = explain::explain(question, &config, overrides).map_err(|fault| fault.to_string())?;
+        let warnings = if draft.is_some() { config.warnings.as_slice() } else { &[] };
+        Ok(ExplainedAnswer {
+            yes: answer.yes,
+            passages: answer.passages,
+            warnings: warnings.iter().take(WARNINGS_MAX).map(|one| one.to_string().chars().take(ERROR_CHARS_MAX).collect()).collect(),
+        })
+    }
+
+    fn settings(&self, query: &SettingsQuery) -> SettingsList {
+        let (base, overrides) = (self.reloader.base(), self.reloader.overrides().list());
+        let needs_restart = self.reloader.needs_restart();
+        if overrides.is_empty() {
+            return SettingsList { needs_restart, ..base.settings(query) };
+        }
+        SettingsList { needs_restart, ..base.overridden(&overrides).0.settings(query) }
+    }
+
+    fn watched(&self, connector: &str, since: UnixMillis) -> Result<WatchHistory, String> {
+        let seen = seen_of(&self.reloader.data_dir(), connector, since, CHANGES_MAX);
+        seen.map_err(|_| "What [watch] has seen can't be read.".to_owned())
+    }
+
+    fn explain_refusal(&self, text: &str) -> String {
+        ExplainedRefusal::of(text).to_string()
+    }
+
+    fn validate(&self, order: ValidationOrder) -> ValidationAnswer {
+        Box::pin(validate(Arc::clone(&self.reloader), order))
+    }
+
     fn refused(&self) {
         self.monitored.refused();
     }
 }
+
+/// Changes of a connector that are shown.
+const CHANGES_MAX: usize = 100;
+/// The errors of a draft, a few of them, each with its line.
+fn errors_of(faults: &Faults) -> String {
+    let shown = faults.list().iter().take(ERRORS_MAX);
+    let shown = shown.map(|fault| format!("{fault:#}").chars().take(ERROR_CHARS_MAX).collect());
+    let mut lines: Vec<String> = shown.collect();
+    if let more @ 1.. = faults.list().len().saturating_sub(ERRORS_MAX) {
+        lines.push(format!("and {more} more errors"));
+    }
+    lines.join("\n")
+}
+
+const ERRORS_MAX: usize = 20;
+const ERROR_CHARS_MAX: usize = 2_000;
+/// Warnings of a draft that are shown.
+const WARNINGS_MAX: usize = 50;

@@ -212,6 +212,11 @@ impl Reloader {
         Arc::clone(&self.in_use.load().base)
     }
 
+    /// What the files have, and a restart is needed for.
+    pub(super) fn needs_restart(&self) -> Vec<String> {
+        changes::needs_restart(&self.first.booted, &self.base().in_force())
+    }
+
     pub(super) fn braking(&self) -> Arc<Braking> {
         Arc::clone(&self.braking)
     }

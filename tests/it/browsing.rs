@@ -3,9 +3,9 @@
 
 use crate::console::{OPERATOR, Scene};
 use crate::peer::webdriver::{Chromium, Looks};
-use crate::peer::{LONG, eventually, left_out};
+use crate::peer::{LONG, eventually, left_out, within};
 
-const PAGES: &[&str] = &["Overview", "Partners", "Queue", "Trace", "Certificates", "Reports"];
+const PAGES: &[&str] = &["Overview", "Partners", "Queue", "Trace", "Certificates", "Reports", "Explain", "Settings"];
 
 /// A browser that is logged in.
 async fn browser(scene: &Scene, looks: Looks) -> Option<Chromium> {
@@ -35,8 +35,9 @@ async fn accessible(browser: &Chromium, name: &str) {
 }
 
 async fn looks_good(looks: Looks) {
-    let scene = Scene::start().await;
+    let scene = Scene::start_with("[watch]\nmode = \"on\"\n\n").await;
     let Some(browser) = browser(&scene, looks).await else { return };
+    within("a look", LONG * 3, scene.daemon.ask(&["watch", "now"])).await;
     for page in PAGES {
         browser.click(&format!("//nav/a[.='{page}']")).await;
         eventually(page, LONG, async || {
@@ -48,6 +49,22 @@ async fn looks_good(looks: Looks) {
     }
     browser.go(&format!("/trace/{}", scene.waiting)).await;
     accessible(&browser, "message").await;
+    browser.go("/explain?to=eve%40bank.test&from=ada%40a.test&client=127.0.0.1&refusal=550%205.7.64%20x").await;
+    accessible(&browser, "explained").await;
+    browser.go("/connectors/bank").await;
+    accessible(&browser, "connector").await;
+    browser.click("//button[.='Validate']").await;
+    shows(&browser, "0 of 1 addresses will do").await;
+    accessible(&browser, "validation").await;
+    browser.go("/queue").await;
+    browser.click("//input[@name='id']").await;
+    browser.click("//button[.='Remove…']").await;
+    shows(&browser, "Nobody is notified").await;
+    accessible(&browser, "confirmation").await;
+    browser.go("/settings?q=no+such+thing").await;
+    accessible(&browser, "no-settings").await;
+    browser.go("/nowhere").await;
+    accessible(&browser, "nowhere").await;
     scene.daemon.stop().await;
 }
 
@@ -97,6 +114,15 @@ async fn an_operator_clicks_through_every_action() {
     browser.click("//button[.='Hold']").await;
     browser.click("//button[.='Release']").await;
     shows(&browser, "Try now").await;
+    browser.click("//nav/a[.='Queue']").await;
+    browser.click("//input[@name='which'][@value='matching']").await;
+    browser.click("//button[.='Hold…']").await;
+    browser.click("//button[.='Hold: 1 message']").await;
+    shows(&browser, "1 message is held until it is released.").await;
+    assert_eq!(held().await, "by the operator");
+    browser.click("//button[.='Undo']").await;
+    shows(&browser, "1 message is tried again now.").await;
+    browser.click(&format!("//a[.='{}']", scene.waiting)).await;
     browser.click("//button[.='Try now']").await;
     shows(&browser, "Try now").await;
     // What can't be undone is asked about first.
@@ -117,6 +143,13 @@ async fn an_operator_clicks_through_every_action() {
         browser.text().await.contains("removed by ada (token)").then_some(())
     })
     .await;
+    browser.click("//nav/a[.='Explain']").await;
+    browser.write("//input[@name='to']", "eve@bank.test").await;
+    browser.click("//summary[contains(.,'A draft')]").await;
+    browser.write("//textarea[@name='draft']", "[server]\nnmae = 1\n").await;
+    browser.click("//button[.='Explain']").await;
+    shows(&browser, "draft: line 2, column 1: unknown key").await;
+    accessible(&browser, "draft").await;
     browser.click("//nav/a[.='Reports']").await;
     browser.click("//summary[.='The same as a table']").await;
     browser.click("//button[.='Log out']").await;

@@ -14,18 +14,23 @@ pub(crate) struct Scene {
     pub(crate) site: Site,
     pub(crate) daemon: Daemon,
     /// The partner that takes mail, and the one that breaks its promise.
-    _sinks: [Sink; 2],
+    pub(crate) sinks: [Sink; 2],
     /// The message that waits.
     pub(crate) waiting: String,
 }
 
 impl Scene {
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With more in the configuration.
+    pub(crate) async fn start_with(more: &str) -> Self {
         let site = Site::new();
         site.write_tokens(&format!("reader grafana {READER}\noperator ada {OPERATOR}\n"));
         let (good, bad) = (Sink::start(Manner::clear()).await, Sink::start(Manner::clear()).await);
         let config = format!(
-            "{ADMIN}{QUICK}{}{}",
+            "{ADMIN}{QUICK}{more}{}{}",
             outbound("plain", "plain.test", good.address, OPPORTUNISTIC),
             outbound("bank", "bank.test", bad.address, IDENTITY),
         );
@@ -42,15 +47,15 @@ impl Scene {
         good.messages(1).await;
         daemon.deferred("eve@bank.test").await;
         let waiting = daemon.queue().await[0]["id"].as_str().unwrap().to_owned();
-        Self { site, daemon, _sinks: [good, bad], waiting }
+        Self { site, daemon, sinks: [good, bad], waiting }
     }
 
-    async fn send(&self, request: WebRequest) -> WebAnswer {
+    pub(crate) async fn send(&self, request: WebRequest) -> WebAnswer {
         request.to(self.daemon.at("admin")).await
     }
 
     /// The cookie that a token gets.
-    async fn log_in(&self, token: &str) -> String {
+    pub(crate) async fn log_in(&self, token: &str) -> String {
         let form = WebRequest::new("POST", "/login").form(&[("token", token), ("next", "/queue")]);
         let answer = self.send(form).await;
         assert_eq!((answer.status, answer.header("location")), (303, Some("/queue")), "{}", answer.head);
@@ -59,7 +64,7 @@ impl Scene {
         set.split(';').next().unwrap().to_owned()
     }
 
-    async fn page(&self, path: &str, cookie: &str) -> String {
+    pub(crate) async fn page(&self, path: &str, cookie: &str) -> String {
         let answer = self.send(WebRequest::new("GET", path).header("Cookie", cookie)).await;
         assert_eq!(answer.status, 200, "{path}: {}\n{}", answer.head, answer.body);
         assert!(
@@ -71,13 +76,13 @@ impl Scene {
         answer.body
     }
 
-    async fn act(&self, path: &str, cookie: &str, seal: &str) -> WebAnswer {
+    pub(crate) async fn act(&self, path: &str, cookie: &str, seal: &str) -> WebAnswer {
         self.send(WebRequest::new("POST", path).header("Cookie", cookie).form(&[("seal", seal)])).await
     }
 }
 
 /// What the forms of a page have.
-fn seal_of(page: &str) -> String {
+pub(crate) fn seal_of(page: &str) -> String {
     let (_, rest) = page.split_once("name=\"seal\" value=\"").unwrap();
     rest.split('"').next().unwrap().to_owned()
 }
@@ -86,7 +91,7 @@ fn seal_of(page: &str) -> String {
 async fn pages_show_what_is_and_need_a_session() {
     let scene = Scene::start().await;
     let message = format!("/queue/{}", scene.waiting);
-    let places = ["/", "/partners", "/queue", &message, "/trace", "/certificates", "/reports"];
+    let places = ["/", "/partners", "/queue", &message, "/trace", "/certificates", "/reports", "/explain", "/settings", "/connectors/bank"];
     for place in places {
         let answer = scene.send(WebRequest::new("GET", place)).await;
         let door = format!("/login?next={}", encoded(place).replace("%2F", "/"));

@@ -1,0 +1,186 @@
+//! Pages of the console about one connector, the settings in effect, and several messages at once.
+
+use std::sync::Arc;
+
+use crate::console::{OPERATOR, READER, Scene, seal_of};
+use crate::peer::browser::{WebAnswer, WebRequest};
+use crate::peer::client::Client;
+use crate::peer::mint::Kind;
+use crate::peer::sink::{Manner, SILENCE};
+use crate::peer::site::PARTNER;
+use crate::peer::{LONG, eventually, mix, within};
+
+const WATCH: &str = "[watch]\nmode = \"on\"\n\n";
+
+async fn post(scene: &Scene, cookie: &str, path: &str, fields: &[(&str, &str)]) -> WebAnswer {
+    let seal = seal_of(&scene.page("/explain", cookie).await);
+    let fields = [&[("seal", &*seal)], fields].concat();
+    scene.send(WebRequest::new("POST", path).header("Cookie", cookie).form(&fields)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_say_where_they_are_written() {
+    let scene = Scene::start().await;
+    let cookie = scene.log_in(READER).await;
+    let file = std::fs::read_to_string(scene.site.home.config()).unwrap();
+    let line = 1 + file.lines().position(|line| line.starts_with("token_file")).unwrap();
+    let all = scene.page("/settings?all=true", &cookie).await;
+    for words in ["server", "outbound: bank", "requirement", "follows from others", "[server]"] {
+        assert!(all.contains(words), "{words}: {all}");
+    }
+    assert!(!all.contains(READER) && !all.contains(OPERATOR), "a token is shown");
+    let written = scene.page("/settings?section=admin", &cookie).await;
+    assert!(written.contains("token_file") && written.contains(&format!("line {line}")), "{written}");
+    assert!(!written.contains("outbound: bank"), "{written}");
+    let short = scene.page("/settings", &cookie).await;
+    assert!(short.contains("token_file") && !short.contains("default</td>"), "{short}");
+    let found = scene.page("/settings?q=hops", &cookie).await;
+    assert!(found.contains("limits") && found.contains("default"), "{found}");
+    let none = scene.page("/settings?q=no+such+thing", &cookie).await;
+    assert!(none.contains("No setting matches."), "{none}");
+
+    std::fs::write(scene.site.home.config(), format!("[dns]\ntimeout = \"4s\"\n\n{file}")).unwrap();
+    let needs = scene.daemon.ask(&["reload"]).await["needs_restart"].clone();
+    let sentence = needs[0].as_str().unwrap_or_else(|| panic!("{needs}")).to_owned();
+    let after = scene.page("/settings?section=dns", &cookie).await;
+    assert!(after.contains(&sentence) && after.contains("The file says otherwise"), "{sentence}: {after}");
+    assert!(after.contains("4s") && after.contains("line 2"), "{after}");
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connector_has_its_page() {
+    let scene = Scene::start_with(WATCH).await;
+    let cookie = scene.log_in(READER).await;
+    let inbound = scene.page("/connectors/anyone", &cookie).await;
+    assert!(inbound.contains("inbound") && !inbound.contains("Validated"), "{inbound}");
+    let page = async || scene.page("/connectors/bank", &cookie).await;
+    let before = page().await;
+    for words in ["outbound", "mail.partner.test", "Never in its present form.", "1 recipient", "Its mail of the last 30 days"] {
+        assert!(before.contains(words), "{words}: {before}");
+    }
+    assert!(!before.contains("/validate"), "a reader is shown nothing to do");
+    within("a look", LONG * 3, scene.daemon.ask(&["watch", "now"])).await;
+    let seen = page().await;
+    assert!(seen.contains("The last look at each host") && seen.contains("STARTTLS is not offered"), "{seen}");
+    let good = Manner::sealed(scene.site.partners.pair(&[PARTNER], Kind::Good).server());
+    scene.sinks[1].behave(good);
+    for _ in 0..2 {
+        within("a look", LONG * 3, scene.daemon.ask(&["watch", "now"])).await;
+    }
+    let changed = page().await;
+    assert!(changed.contains("What has changed in 90 days") && changed.contains("<li class=\"\">"), "{changed}");
+    let unknown = scene.send(WebRequest::new("GET", "/connectors/nobody").header("Cookie", &cookie)).await;
+    assert!(unknown.status == 404 && unknown.body.contains("No connector of this name"), "{}", unknown.body);
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validation_writes_its_steps_and_ends_with_its_page() {
+    let scene = Arc::new(Scene::start().await);
+    let (operator, reader) = (scene.log_in(OPERATOR).await, scene.log_in(READER).await);
+    let validate = "/connectors/bank/validate";
+    assert_eq!(post(&scene, &reader, validate, &[]).await.status, 403);
+    let answer = post(&scene, &operator, validate, &[("to", " ")]).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let body = &answer.body;
+    let host = scene.sinks[1].address.to_string();
+    let steps = [" …</span>", "NO: ", "Result", "0 of 1 addresses will do", &*host.replace("127.0.0.1", "[127.0.0.1]")];
+    for words in steps {
+        assert!(body.contains(words), "{words}: {body}");
+    }
+    assert!(body.contains("role=\"status\"") && body.ends_with("</html>"), "{body}");
+    let page = scene.page("/connectors/bank", &operator).await;
+    assert!(page.contains("0 of 1 addresses will do") && !page.contains("Never in its present form."), "{page}");
+    for (path, to, words) in [
+        ("/connectors/nobody/validate", "", "there is no outbound connector"),
+        (validate, "eve@other.test", "does not serve other.test"),
+        (validate, "nobody at all", "is not an address"),
+    ] {
+        let refused = post(&scene, &operator, path, &[("to", to)]).await;
+        assert!(refused.body.contains("Not validated:") && refused.body.contains(words), "{}", refused.body);
+    }
+
+    // One at a time; it ends when the browser goes.
+    let tries = |log: &crate::peer::sink::Log| log.sessions;
+    scene.sinks[1].behave(Manner::clear().greeting(SILENCE));
+    let before = scene.sinks[1].read(tries);
+    let (other, cookie) = (Arc::clone(&scene), operator.clone());
+    let first = tokio::spawn(async move { post(&other, &cookie, validate, &[]).await.status });
+    scene.sinks[1].until("the validation", LONG, |log| log.sessions > before).await;
+    for _ in 0..2 {
+        let other = post(&scene, &operator, validate, &[]).await;
+        assert!(other.status == 503 && other.body.contains("is under way"), "{}", other.body);
+    }
+    first.abort();
+    scene.sinks[1].behave(Manner::clear());
+    eventually("the place of the one that left", LONG, async || {
+        (post(&scene, &operator, validate, &[]).await.status == 200).then_some(())
+    })
+    .await;
+    Arc::into_inner(scene).unwrap().daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_messages_are_confirmed_first() {
+    let scene = Scene::start().await;
+    let (operator, reader) = (scene.log_in(OPERATOR).await, scene.log_in(READER).await);
+    let mut client = Client::hello(scene.daemon.at("in")).await;
+    for to in ["ann@bank.test", "joe@bank.test"] {
+        let message = mix::plain(to, 1, 100, "ada@a.test", to).remove(0);
+        assert_eq!(client.transact(&message).await.unwrap().code, 250);
+        scene.daemon.deferred(to).await;
+    }
+    let ids: Vec<String> =
+        scene.daemon.queue().await.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+    let held = async || {
+        let queue = scene.daemon.queue().await;
+        queue.iter().filter(|one| one["held"] == "by the operator").count()
+    };
+    assert!(!scene.page("/queue", &reader).await.contains("checkbox\" name=\"id\""));
+    assert_eq!(post(&scene, &reader, "/queue/act", &[("action", "hold"), ("id", &ids[0])]).await.status, 403);
+
+    // Asking changes nothing, and says what would be affected.
+    let chosen = [("action", "hold"), ("which", "chosen"), ("id", &*ids[0]), ("id", &*ids[1]), ("connector", "bank")];
+    let asked = post(&scene, &operator, "/queue/confirm", &chosen).await;
+    for words in ["Hold?", "2 messages for 2 recipients: 2 by bank", &ids[0], &ids[1], "Hold: 2 messages"] {
+        assert!(asked.status == 200 && asked.body.contains(words), "{words}: {}", asked.body);
+    }
+    assert!(asked.body.contains("value=\"/queue?connector=bank\"") && !asked.body.contains(&ids[2]), "{}", asked.body);
+    assert_eq!(held().await, 0);
+    let act = [("action", "hold"), ("id", &*ids[0]), ("id", &*ids[1]), ("back", "/queue?connector=bank")];
+    let done = post(&scene, &operator, "/queue/act", &act).await;
+    assert_eq!((done.status, done.header("location")), (303, Some("/queue?connector=bank")));
+    let page = scene.page("/queue?connector=bank", &operator).await;
+    assert!(page.contains("2 messages are held until they are released.") && page.contains("Undo"), "{page}");
+    assert_eq!(held().await, 2);
+
+    // What the button beside it sends.
+    let undo = page.split_once("class=\"notice\"").unwrap().1.split_once("</form>").unwrap().0.to_owned();
+    assert!(undo.contains("value=\"release\"") && undo.contains(&ids[1]), "{undo}");
+    let again = [("action", "retry"), ("id", &*ids[0]), ("id", &*ids[2])];
+    post(&scene, &operator, "/queue/act", &again).await;
+    let page = scene.page("/queue", &operator).await;
+    assert!(page.contains(&format!("1 message is tried again now; 1 message is as it was: {}: it is held", ids[0])), "{page}");
+    let undo = [("action", "release"), ("id", &*ids[0]), ("id", &*ids[1])];
+    post(&scene, &operator, "/queue/act", &undo).await;
+    assert_eq!(held().await, 0);
+
+    let all = post(&scene, &operator, "/queue/confirm", &[("action", "remove"), ("which", "matching"), ("domain", "bank.test")]).await;
+    assert!(all.body.contains("3 messages for 3 recipients") && all.body.contains("This can&#39;t be undone.") || all.body.contains("This can't be undone."), "{}", all.body);
+    let none = post(&scene, &operator, "/queue/confirm", &[("action", "remove"), ("which", "chosen")]).await;
+    assert_eq!(none.header("location"), Some("/queue"));
+    assert!(scene.page("/queue", &operator).await.contains("No message is selected."));
+    for (fields, status, words) in [
+        (vec![("action", "eat"), ("id", &*ids[0])], 404, "Unknown action."),
+        (vec![("action", "hold"), ("id", "x y")], 400, "is not a queue ID."),
+    ] {
+        let odd = post(&scene, &operator, "/queue/act", &fields).await;
+        assert!(odd.status == status && odd.body.contains(words), "{}", odd.body);
+    }
+    let gone = [("action", "remove"), ("id", &*ids[0]), ("id", &*ids[1]), ("back", "//evil.test/")];
+    let gone = post(&scene, &operator, "/queue/act", &gone).await;
+    assert_eq!(gone.header("location"), Some("/queue"));
+    assert_eq!(scene.daemon.queue().await.len(), 1);
+    scene.daemon.stop().await;
+}
