@@ -9,6 +9,7 @@ pub mod echo;
 pub mod resolver;
 
 pub mod outcome;
+pub mod reports;
 pub mod smtp;
 pub mod tls;
 

@@ -60,6 +60,7 @@ impl Control {
             .routes(routes!(relay::test_alerts))
             .routes(routes!(relay::reload))
             .routes(routes!(relay::look_now))
+            .routes(routes!(relay::mail_reports))
     }
 }
 

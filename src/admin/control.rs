@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::alarms::Alarms;
 use super::asker::Asker;
-use super::operator::{AlertOffice, Operator, Watchman};
+use super::operator::{AlertOffice, Operator, ReportOffice, Watchman};
 use super::tracked::TrackedStore;
 use super::view::ErrorAnswer;
 use crate::mail::QueueId;
@@ -36,6 +36,8 @@ pub struct Control {
     pub alert_office: Arc<dyn AlertOffice>,
     /// The daemon's reload, pause and connector views.
     pub operator: Arc<dyn Operator>,
+    /// Who mails reports.
+    pub report_office: Arc<dyn ReportOffice>,
     /// Who looks at partners.
     pub watchman: Arc<dyn Watchman>,
     /// What happened to messages.

@@ -98,6 +98,7 @@ const TAGS: &[(&str, &str)] = &[
     ("alerts", "What is wrong, and who hears of it."),
     ("trace", "What happened to messages, also to those that have left."),
     ("watch", "Looks at partners' hosts."),
+    ("reports", "Reports by mail."),
 ];
 const STATUSES: &[(&str, &str)] = &[
     ("400", "A parameter or the body can't be read."),

@@ -28,7 +28,7 @@ pub use control::{Control, Refusal};
 pub use messages::NEXT_OFFSET;
 pub use operator::{
     AlertOffice, AlertTestAnswer, KeepAnswer, LookAnswer, Operator, OverrideAnswer, PauseAnswer,
-    ReleaseAnswer, ReloadFailure, WaitingByConnector, Watchman,
+    ReleaseAnswer, ReloadFailure, ReportAnswer, ReportOffice, WaitingByConnector, Watchman,
 };
 pub use pace::{AdminPace, AdminPlace, retry_after};
 pub use serve::{ControlFault, ControlSocket};
@@ -40,7 +40,7 @@ pub use tracked::TrackedStore;
 pub use view::{
     ActRequest, ActionResult, ActionTally, BrakeView, Change, ChangeKind, ConnectorView, Connectors,
     DatabaseSize, Direction, DrainReport, ErrorAnswer, ExplainLine, ExplainPassage, ExplainQuestion, ExplainedAnswer, HintView, LaneStatus, LanesView, ListQuery,
-    LookReport, LookRequest, Loosening, LooseningTerms, MessageView, OriginView, OverrideReport,
+    LookReport, LookRequest, Loosening, LooseningTerms, MailedReport, MailedReports, MessageView, OriginView, OverrideReport,
     OverrideRequest, PartnerView, PartnerWay, PausedConnectors, ProbeRequest, QueueAction, QueueList,
     QueueTop, QueueTotal, RecipientView, ReleaseRequest, ReloadAnswer, RemovalResult, RetryRequest, SeenView, SettingSource, SettingView, SettingsList, SettingsQuery,
     StartTlsTrouble, Status, SupposedSession, TopLane, TopQuery, TroubleView, Validation, override_ended, refusals_in_words,

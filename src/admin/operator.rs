@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::view::{Connectors, OverrideReport, OverrideRequest, ReloadAnswer, Validation};
+use super::view::{Connectors, MailedReport, OverrideReport, OverrideRequest, ReloadAnswer, Validation};
 use crate::alert::{AlertTestReport, AlertsView};
 use crate::connector::{Generation, Override};
 
@@ -91,6 +91,18 @@ pub trait Watchman: Send + Sync {
     /// # Errors
     /// Nothing is watched, or not this; in a sentence.
     fn look_now(self: Arc<Self>, connector: Option<String>) -> LookAnswer;
+}
+
+/// Which reports were mailed, or why none, in a sentence.
+pub type ReportAnswer = Pin<Box<dyn Future<Output = Result<Vec<MailedReport>, String>> + Send>>;
+
+/// Mails reports for an operator.
+pub trait ReportOffice: Send + Sync {
+    /// Mails the report of the last whole period to everybody who gets one; resolves once they are queued.
+    ///
+    /// # Errors
+    /// Nobody gets reports, or they can't be made; in a sentence.
+    fn mail_now(self: Arc<Self>) -> ReportAnswer;
 }
 
 /// Why a reload changed nothing.

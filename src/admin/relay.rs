@@ -11,8 +11,8 @@ use super::control::{Control, Refusal};
 use super::messages::LIST_MAX;
 use super::operator::WaitingByConnector;
 use super::view::{
-    Connectors, LaneStatus, LookReport, LookRequest, OverrideReport, OverrideRequest, PausedConnectors,
-    ProbeRequest, ReleaseRequest, ReloadAnswer, Status, Validation,
+    Connectors, LaneStatus, LookReport, LookRequest, MailedReports, OverrideReport, OverrideRequest,
+    PausedConnectors, ProbeRequest, ReleaseRequest, ReloadAnswer, Status, Validation,
 };
 use crate::alert::{AlertTestReport, AlertsView};
 use crate::connector::{Generation, Override};
@@ -181,4 +181,15 @@ pub(super) async fn look_now(
 ) -> Result<Json<LookReport>, Refusal> {
     let looked = Arc::clone(&control.watchman).look_now(request.connector).await;
     looked.map(|targets| Json(LookReport { targets })).map_err(|why| Refusal(StatusCode::CONFLICT, why))
+}
+
+/// Mails the report of the last whole period to everybody who gets one, whatever is due.
+#[utoipa::path(post, path = "/reports/mail", tag = "reports", responses((status = 200, body = MailedReports), (status = 409)))]
+pub(super) async fn mail_reports(
+    State(control): State<Control>,
+    asker: Asker,
+) -> Result<Json<MailedReports>, Refusal> {
+    tracing::info!(by = asker.words(), "an operator has reports mailed");
+    let mailed = Arc::clone(&control.report_office).mail_now().await;
+    mailed.map(|reports| Json(MailedReports { reports })).map_err(|why| Refusal(StatusCode::CONFLICT, why))
 }

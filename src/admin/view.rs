@@ -21,8 +21,8 @@ mod words;
 
 pub use connectors::{
     BrakeView, Change, ChangeKind, ConnectorView, Direction, DrainReport, LanesView, LookReport, LookRequest,
-    Loosening, LooseningTerms, OverrideReport, OverrideRequest, ProbeRequest, ReleaseRequest, ReloadAnswer,
-    SeenView, Validation,
+    Loosening, LooseningTerms, MailedReport, MailedReports, OverrideReport, OverrideRequest, ProbeRequest,
+    ReleaseRequest, ReloadAnswer, SeenView, Validation,
 };
 pub use explained::{
     ExplainLine, ExplainPassage, ExplainQuestion, ExplainedAnswer, StartTlsTrouble, SupposedSession,

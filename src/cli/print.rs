@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::exit::Failure;
 use crate::config::Faults;
+use crate::reports::aligned;
 
 /// Prints lines. A reader that closes the pipe (`| head`) is not an error.
 pub(super) fn say(text: &str) {
@@ -117,23 +118,6 @@ const GAP: usize = 2;
 /// Longer words, such as addresses, are broken if need be.
 const WORD_MAX: usize = 20;
 
-/// Each column as wide as its widest cell.
-fn aligned(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = headings.iter().map(|h| h.chars().count()).collect();
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        padded.join("  ").trim_end().to_owned()
-    };
-    let mut lines = vec![line(&mut headings.iter().copied())];
-    lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
-    lines.join("\n")
-}
-
 /// A table with a title; of more rows than the limit, how many there are.
 pub(super) fn titled(title: &str, headings: &[&str], mut rows: Vec<Vec<String>>, limit: usize) -> String {
     if rows.is_empty() {
@@ -148,12 +132,6 @@ pub(super) fn titled(title: &str, headings: &[&str], mut rows: Vec<Vec<String>>,
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = vec![vec!["a".to_owned(), "long cell".to_owned()], vec!["bbb".to_owned(), "c".to_owned()]];
-        assert_eq!(aligned(&["x", "y"], &rows), "x    y\na    long cell\nbbb  c");
-    }
 
     #[test]
     fn a_narrow_terminal_wraps_cells_and_cuts_nothing() {

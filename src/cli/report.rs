@@ -9,10 +9,14 @@ use super::exit::{EXIT_IO, EXIT_OS, Failure};
 use super::listing::PagerArgs;
 use super::print::{say, say_json, titled};
 use crate::config;
+use crate::console::{PaperTitle, report_document};
 use crate::mail::Clock;
-use crate::trace::{PartnerShare, StoredWord, TlsReport, TlsShare, TraceReader, TroubleCount};
+use crate::reports::{only_of, report_in_words};
+use crate::trace::{StoredWord, Sum, SumKey, TlsReport};
 
 mod adoption;
+mod mail;
+mod sums;
 
 /// What `report` takes.
 #[derive(Debug, clap::Args)]
@@ -24,9 +28,20 @@ pub(super) struct ReportArgs {
 #[derive(Debug, clap::Subcommand)]
 enum ReportAbout {
     /// How much mail went and came over TLS, with whom, who fails and why, and what was refused.
-    Tls(PeriodArgs),
+    Tls(TlsArgs),
     /// Which domains that no connector forces could be forced today, with the connector to paste.
     Adoption(PeriodArgs),
+    /// Show the reports that `[reports]` mails, of the last whole period; or mail them now.
+    Mail(mail::MailArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct TlsArgs {
+    #[command(flatten)]
+    period: PeriodArgs,
+    /// Write the report to this file, as a document to print, or to save as PDF in a browser.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "csv"])]
+    html: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,120 +73,81 @@ struct PeriodArgs {
 impl ReportArgs {
     pub(super) fn is_json(&self) -> bool {
         match &self.about {
-            ReportAbout::Tls(period) | ReportAbout::Adoption(period) => period.json,
+            ReportAbout::Tls(TlsArgs { period, .. }) | ReportAbout::Adoption(period) => period.json,
+            ReportAbout::Mail(mail) => mail.daemon.json,
         }
     }
 }
 
 /// Reads the sums and shows what they say.
 pub(super) fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
-    let (ReportAbout::Tls(period) | ReportAbout::Adoption(period)) = &args.about;
-    let folder = match &period.data_dir {
-        Some(folder) => folder.clone(),
-        None => config::data_dir_of(&period.config.config)?,
-    };
-    let now = Clock::wall();
-    let back = Duration::from_secs(u64::from(period.days.saturating_sub(1)).saturating_mul(24 * 3_600));
-    let (from, to) = (now.before(back).day(), now.day());
-    let mut sums = TraceReader::open(&folder)?
-        .sums(from, to)
-        .map_err(|fault| Failure::new(EXIT_IO, format!("the tracking store can't be read: {fault}")))?;
-    if let Some(name) = &period.partner {
-        sums.retain(|(key, _)| key.is_of(name));
-    }
-    if period.csv {
-        return as_csv(&sums);
-    }
-    let report = TlsReport::of(&sums, (from, to));
     match &args.about {
-        ReportAbout::Tls(_) if period.json => say_json(&report),
-        ReportAbout::Tls(_) => period.pager.show(&in_words(&report, period.limit)),
-        ReportAbout::Adoption(_) => {
+        ReportAbout::Tls(args) => tls(args),
+        ReportAbout::Mail(args) => mail::mail(args),
+        ReportAbout::Adoption(period) => {
+            let (sums, days) = sums_of(period)?;
+            if period.csv {
+                return as_csv(&sums);
+            }
+            let report = TlsReport::of(&sums, days);
             let rows = adoption::adoption(&report, &period.config.config)?;
             if period.json {
                 say_json(&rows);
             } else {
                 period.pager.show(&adoption::in_words(&report, &rows, period.limit));
             }
+            Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+fn tls(TlsArgs { period, html }: &TlsArgs) -> Result<ExitCode, Failure> {
+    let (sums, days) = sums_of(period)?;
+    if period.csv {
+        return as_csv(&sums);
+    }
+    let report = TlsReport::of(&sums, days);
+    if let Some(file) = html {
+        let server = config::local_listener(&period.config.config).ok();
+        let site = server.as_ref().map_or("without a configuration", |server| server.name.as_str());
+        let title = PaperTitle { site, partner: period.partner.as_deref(), made: Clock::wall() };
+        let broken = |fault| Failure::new(EXIT_IO, format!("{} can't be written: {fault}", file.display()));
+        std::fs::write(file, report_document(&sums, days, &title)).map_err(broken)?;
+    } else if period.json {
+        say_json(&report);
+    } else {
+        period.pager.show(&in_words(&report, period.limit));
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Sums, and the first and the last of their days.
+type SumsOfDays = (Vec<(SumKey, Sum)>, (i64, i64));
+
+fn sums_of(period: &PeriodArgs) -> Result<SumsOfDays, Failure> {
+    let folder = match &period.data_dir {
+        Some(folder) => folder.clone(),
+        None => config::data_dir_of(&period.config.config)?,
+    };
+    let now = Clock::wall();
+    let back = Duration::from_secs(u64::from(period.days.saturating_sub(1)).saturating_mul(24 * 3_600));
+    let days = (now.before(back).day(), now.day());
+    let sums = sums::between(&folder, days)?;
+    Ok((period.partner.as_ref().map_or(sums.clone(), |name| only_of(&sums, name)), days))
+}
+
 fn in_words(report: &TlsReport, limit: usize) -> String {
-    let mut parts = vec![
-        format!("TLS from {} to {} (days of UTC)", report.from, report.to),
-        format!("{}\n{}", share("Came in", &report.inbound), share("Went out", &report.outbound)),
-    ];
-    let security =
-        report.by_security.iter().map(|one| vec![one.security.to_owned(), one.messages.to_string()]);
-    parts.push(titled(
-        "Went out, by what secured it",
-        &["SECURED BY", "DELIVERIES"],
-        security.collect(),
-        limit,
-    ));
-    let partners = report.partners.iter().map(partner_row).collect();
-    parts.push(titled(
-        "Partners",
-        &["PARTNER", "CAME IN", "TLS", "WENT OUT", "TLS", "FAILED"],
-        partners,
-        limit,
-    ));
-    let good = report.succeeding.iter();
-    let good =
-        good.map(|one| vec![one.domain.clone(), one.messages.to_string(), one.quality.to_owned()]).collect();
-    parts.push(titled("Domains that always had TLS", &["DOMAIN", "DELIVERIES", "CERTIFICATE"], good, limit));
-    let headings = ["DOMAIN", "CONNECTOR", "REASON", "TIMES"];
-    for (title, list) in [
-        ("Attempts that failed over TLS", &report.failing),
-        ("Of these, over a certificate", &report.certificates),
-        ("Clients' mail that was refused by a connector", &report.refused),
-        ("Sent in plaintext, because there was no TLS", &report.without_tls),
-    ] {
-        parts.push(titled(title, &headings, list.iter().map(trouble_row).collect(), limit));
-    }
-    parts.push(match report.could_be_forced.len() {
+    let text = report_in_words(report, |title, headings, rows| titled(title, headings, rows, limit));
+    let more = match report.could_be_forced.len() {
         0 => "Every domain that always had TLS in these days is forced.".to_owned(),
         count => format!(
             "{count} domains always had TLS and were not forced: `sealpost report adoption` says which could be."
         ),
-    });
-    parts.join("\n\n")
+    };
+    format!("{text}\n\n{more}")
 }
 
-fn share(what: &str, share: &TlsShare) -> String {
-    let Some(percent) = share.percent() else { return format!("{what:<9} nothing") };
-    let versions: Vec<String> =
-        share.by_version.iter().map(|(version, count)| format!("{version} {count}")).collect();
-    format!(
-        "{what:<9} {} messages, {percent} % over TLS ({}); {} connections, {} over TLS",
-        share.messages,
-        versions.join(", "),
-        share.connections,
-        share.connections_over_tls
-    )
-}
-
-fn partner_row(one: &PartnerShare) -> Vec<String> {
-    let percent =
-        |share: &TlsShare| share.percent().map_or_else(|| "-".to_owned(), |percent| format!("{percent} %"));
-    vec![
-        one.name.clone(),
-        one.inbound.messages.to_string(),
-        percent(&one.inbound),
-        one.outbound.messages.to_string(),
-        percent(&one.outbound),
-        one.failed.to_string(),
-    ]
-}
-
-fn trouble_row(one: &TroubleCount) -> Vec<String> {
-    let dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-    vec![dash(&one.domain), dash(&one.connector), one.reason.clone(), one.count.to_string()]
-}
-
-fn as_csv(sums: &[(crate::trace::SumKey, crate::trace::Sum)]) -> Result<ExitCode, Failure> {
+fn as_csv(sums: &[(SumKey, Sum)]) -> Result<ExitCode, Failure> {
     let broken = |fault: csv::Error| Failure::new(EXIT_OS, fault);
     let mut out = csv::Writer::from_writer(Vec::new());
     out.write_record([

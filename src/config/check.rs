@@ -11,8 +11,8 @@ use toml::Spanned;
 use super::fault::Report;
 use super::keys::{
     AdminValues, AlertsValues, BrakeValues, CrlValues, DnsValues, EchoValues, Entry as _, EvidenceValues,
-    LimitsValues, ListenerEntry, ListenerValues, LogValues, QueueValues, ServerValues, TimeoutsValues,
-    TrackingValues, WatchValues, shown,
+    LimitsValues, ListenerEntry, ListenerValues, LogValues, QueueValues, ReportsValues, ServerValues,
+    TimeoutsValues, TrackingValues, WatchValues, shown,
 };
 use super::known::DefinedIds;
 use super::named::Revisions;
@@ -40,10 +40,17 @@ pub(super) struct CheckedFile {
     pub(super) seal: Option<SealSettings>,
     pub(super) admin: Option<AdminSettings>,
     pub(super) alerts: AlertsValues,
+    pub(super) reports: WantedReports,
     pub(super) log: LogSettings,
     pub(super) watch: lookout::settings::Settings,
     /// Every value in effect, for `check --json`.
     pub(super) in_force: Map<String, Value>,
+}
+
+/// What was written about reports.
+pub(super) struct WantedReports {
+    pub(super) values: ReportsValues,
+    pub(super) partners: Vec<partners::PartnerAddress>,
 }
 
 /// The sections that do not depend on others.
@@ -60,6 +67,7 @@ struct Plain {
     evidence: EvidenceValues,
     admin: AdminValues,
     alerts: AlertsValues,
+    reports: ReportsValues,
     log: LogValues,
 }
 
@@ -69,7 +77,7 @@ pub(super) fn check(
     revisions: &Revisions,
     report: &mut Report<'_>,
 ) -> Option<CheckedFile> {
-    let (partners, partners_shown) = partners::check(file, &revisions.lists, report);
+    let (partners, partners_shown, addresses) = partners::check(file, &revisions.lists, report);
     let mut known = DefinedIds::of(file, partners, revisions);
     let server = server(file, report);
     let (listeners, shown) = listeners(&file.listener, &mut known, report);
@@ -117,6 +125,7 @@ pub(super) fn check(
         seal: plain.evidence.settings(&site, plain.tracking.settings().enabled),
         admin,
         alerts: plain.alerts,
+        reports: WantedReports { values: plain.reports, partners: addresses },
         log: plain.log.settings(),
         watch: plain.watch.settings(),
         server,
@@ -151,6 +160,7 @@ fn plain(file: &schema::File, base: &Path, report: &mut Report<'_>) -> Plain {
         evidence: file.evidence.read(&nowhere, report),
         admin: file.admin.read(&nowhere, report),
         alerts: file.alerts.read(&nowhere, report),
+        reports: file.reports.read(&nowhere, report),
         log: file.log.read(&nowhere, report),
     };
     plain.limits.settle(&file.limits, report);
@@ -183,6 +193,7 @@ fn in_force(file: &schema::File, server: &ServerValues, plain: &Plain) -> Map<St
         ("evidence", shown(&file.evidence, &plain.evidence)),
         ("admin", shown(&file.admin, &plain.admin)),
         ("alerts", shown(&file.alerts, &plain.alerts)),
+        ("reports", shown(&file.reports, &plain.reports)),
         ("log", shown(&file.log, &plain.log)),
     ];
     sections.into_iter().map(|(name, values)| (name.to_owned(), Value::Object(values))).collect()

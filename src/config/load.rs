@@ -17,7 +17,7 @@ use super::keys::OneOrMany;
 use super::materials::{self, Materials};
 use super::verdict::{JudgedFile, ProfileVerdict};
 use super::{
-    alerts, believed, dates, draft, echo, lenient, lint, never, partners, ports, presented, profiled, schema,
+    alerts, believed, dates, draft, echo, lenient, lint, never, partners, ports, presented, profiled, reported, schema,
     verdict, view, watched,
 };
 use crate::connector::{Generation, InboundTls, Profile, Table, TrustId};
@@ -141,6 +141,7 @@ fn read_text(
         dates::warn(&file, checked, &dated, &mut report);
         ports::warn(&file, checked, &mut report);
         alerts::find(&file, (checked, &table), &mut report);
+        reported::find(&file, (checked, &table), &mut report);
         watched::find(&file.watch, (checked, &table), &mut report);
     }
     let verdict = profile.zip(checked.as_ref().filter(|_| report.is_clean())).map(|(profile, checked)| {
@@ -258,6 +259,8 @@ fn whole(
     name: &Path,
 ) -> Config {
     let data_dir = data_dir(&checked, base);
+    let server = &checked.scheduler;
+    let reports = reported::settings(&checked.reports, &server.name, &server.postmaster);
     let alerts = alerts::settings(&checked, &materials.trust, base);
     // Judging by a set that no connector names would be wasted work.
     let mut trust = materials.trust;
@@ -293,6 +296,7 @@ fn whole(
         seal: checked.seal,
         admin: checked.admin,
         alerts,
+        reports,
         log: checked.log,
         watch: checked.watch,
         in_force: Value::Object(in_force),

@@ -32,6 +32,7 @@ mod ports;
 mod presented;
 mod profiled;
 mod raise;
+mod reported;
 mod schema;
 mod settings;
 mod trust;
@@ -62,6 +63,7 @@ use crate::admin::AdminSettings;
 use crate::alert::AlertSettings;
 use crate::connector::{EchoMailbox, Generation, Inbound, Ourselves, Outbound, SmartHost, Table, TrustId};
 use crate::mail::UnixMillis;
+use crate::reports::ReportSettings;
 use crate::seal::SealSettings;
 use crate::tls::{Identity, TrustSet};
 use crate::tracking::TrackingSettings;
@@ -112,6 +114,8 @@ pub struct Config {
     pub admin: Option<AdminSettings>,
     /// Who hears of what goes wrong.
     pub alerts: AlertSettings,
+    /// Who gets reports by mail, and when; `None`: nobody.
+    pub reports: Option<ReportSettings>,
     /// What is watched.
     pub watch: lookout::settings::Settings,
     /// The settings of the program's own log.

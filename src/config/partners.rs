@@ -12,25 +12,30 @@ use super::keys::{Entry, InboundEntry, OutboundEntry, PartnerEntry, Text, shown}
 use super::named::{DefinedPartners, Lists};
 use super::schema;
 use crate::connector::{Bypass, DomainPattern, Partner, PartnerLack, Table};
-use crate::mail::UnixMillis;
+use crate::mail::{Mailbox, UnixMillis};
+
+/// An address for reports about a partner, and where it is written.
+pub(super) type PartnerAddress = (Arc<str>, Mailbox, Range<usize>);
 
 /// Checks the partners. Returns them with their `check --json` form.
 pub(super) fn check(
     file: &schema::File,
     lists: &Lists,
     report: &mut Report<'_>,
-) -> (DefinedPartners, Vec<Value>) {
-    let (mut partners, mut all_shown) = (DefinedPartners::new(), Vec::new());
+) -> (DefinedPartners, Vec<Value>, Vec<PartnerAddress>) {
+    let (mut partners, mut all_shown, mut addresses) = (DefinedPartners::new(), Vec::new(), Vec::new());
     let (mut names, mut owners) = (BTreeMap::new(), BTreeMap::new());
     for entry in &file.partner {
         if let Some(name) = &entry.get_ref().name {
             report.unique(name, "partner", &mut names);
         }
-        let Some((name, partner, shown)) = one(entry, lists, &mut owners, report) else { continue };
+        let Some((name, partner, shown)) = one(entry, (lists, &mut addresses), &mut owners, report) else {
+            continue;
+        };
         partners.insert(name, partner.map(Arc::new));
         all_shown.push(shown);
     }
-    (partners, all_shown)
+    (partners, all_shown, addresses)
 }
 
 /// Whose a domain is, and where that is written.
@@ -38,7 +43,7 @@ type Owners = BTreeMap<DomainPattern, (Range<usize>, String)>;
 
 fn one(
     entry: &Spanned<PartnerEntry>,
-    lists: &Lists,
+    (lists, addresses): (&Lists, &mut Vec<PartnerAddress>),
     owners: &mut Owners,
     report: &mut Report<'_>,
 ) -> Option<(String, Option<Partner>, Value)> {
@@ -59,6 +64,8 @@ fn one(
         domains.extend(fresh.into_iter().map(|pattern| (pattern.clone(), file.span())));
     }
     let name = values.name.as_ref()?.get_ref().clone();
+    let to = values.report_to.iter();
+    addresses.extend(to.map(|(to, place)| (name.as_str().into(), to.clone(), place.clone())));
     let mut sound = true;
     for (pattern, place) in &domains {
         sound &= belongs(&name, (pattern, place), owners, report);

@@ -11,7 +11,7 @@ use super::fault::place;
 use super::keys::{
     AdminEntry, AlertsEntry, BrakeEntry, CertificateEntry, CrlEntry, DnsEntry, EchoEntry, EvidenceEntry,
     InboundEntry, LimitsEntry, List, ListenerEntry, LogEntry, OutboundEntry, PartnerEntry, QueueEntry,
-    RaiseEntry, ServerEntry, Text, TimeoutsEntry, TrackingEntry, TrustEntry, WatchEntry,
+    RaiseEntry, ReportsEntry, ServerEntry, Text, TimeoutsEntry, TrackingEntry, TrustEntry, WatchEntry,
 };
 use super::lenient;
 use super::values::choices;
@@ -42,6 +42,7 @@ pub(super) struct File {
     pub(super) evidence: EvidenceEntry,
     pub(super) admin: AdminEntry,
     pub(super) alerts: AlertsEntry,
+    pub(super) reports: ReportsEntry,
     pub(super) log: LogEntry,
 }
 

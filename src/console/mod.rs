@@ -12,6 +12,7 @@ mod notice;
 mod outlook;
 mod overview;
 mod page;
+mod paper;
 mod partners;
 mod queue;
 mod reports;
@@ -27,5 +28,6 @@ pub use outlook::{
     Outlook, SiteCertificate, ValidatedHost, ValidationAnswer, ValidationOrder, ValidationReport, WatchHistory,
 };
 pub use page::{number, table};
+pub use paper::{PaperTitle, report_document};
 pub use routes::CONSOLE_STYLE;
 pub use site::Console;

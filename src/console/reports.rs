@@ -39,18 +39,49 @@ pub(super) async fn report(
         }
         @match made.await {
             Err(why) => p.bad { (why) },
-            Ok((report, by_day)) => (whole(&report, &by_day)),
+            Ok((report, by_day)) => (whole(&report, &by_day, &ReportPlace::Console)),
         }
     };
     page(&visitor, "/reports", "TLS report", &body)
 }
 
-fn whole(report: &TlsReport, by_day: &[DayOfMail]) -> Markup {
+/// Where a report stands.
+pub(super) enum ReportPlace {
+    /// On a page, with links to others.
+    Console,
+    /// In a document of its own.
+    Paper {
+        /// What its identifiers begin with: the document may have several reports.
+        prefix: String,
+        /// Whether it is about one partner.
+        of_one: bool,
+    },
+}
+
+impl ReportPlace {
+    fn id(&self, id: &str) -> String {
+        match self {
+            Self::Console => id.to_owned(),
+            Self::Paper { prefix, .. } => format!("{prefix}{id}"),
+        }
+    }
+
+    fn is_paper(&self) -> bool {
+        matches!(self, Self::Paper { .. })
+    }
+
+    fn is_of_one(&self) -> bool {
+        matches!(self, Self::Paper { of_one: true, .. })
+    }
+}
+
+/// The report itself.
+pub(super) fn whole(report: &TlsReport, by_day: &[DayOfMail], place: &ReportPlace) -> Markup {
     html! {
         p { "From " (report.from) " to " (report.to) ". Messages and connections are counted apart." }
         (bars(by_day))
-        section aria-labelledby="shares" {
-            h2 #shares { "How much goes over TLS" }
+        section aria-labelledby=(place.id("shares")) {
+            h2 id=(place.id("shares")) { "How much goes over TLS" }
             (table("Shares", &["Direction", "#Messages", "#Over TLS", "#Connections", "#Over TLS", "Versions"], &html! {
                 (share("In", &report.inbound)) (share("Out", &report.outbound))
             }))
@@ -58,8 +89,29 @@ fn whole(report: &TlsReport, by_day: &[DayOfMail]) -> Markup {
                 @for one in &report.by_security { tr { th scope="row" { (one.security) } td.n { (number(one.messages)) } } }
             }))
         }
-        section aria-labelledby="partners" {
-            h2 #partners { "By partner" }
+        @if !place.is_of_one() { (by_partner(report, place)) }
+        @if place.is_of_one() && is_spotless(report) {
+            p { "Nobody failed a requirement, no client was refused, and nothing was sent in plaintext." }
+        } @else {
+            (troubles((place, "failing"), "Who fails", &report.failing, "Nobody has failed a requirement."))
+            (troubles((place, "certs"), "Problems of certificates", &report.certificates, "There were none."))
+            (troubles((place, "policy"), "Refused by a connector", &report.refused, "No client was refused."))
+            (troubles((place, "plain"), "Sent in plaintext for lack of TLS", &report.without_tls, "Nothing was."))
+        }
+        @if !place.is_of_one() { (could_be_forced(report, place)) }
+    }
+}
+
+fn is_spotless(report: &TlsReport) -> bool {
+    [&report.failing, &report.certificates, &report.refused, &report.without_tls]
+        .iter()
+        .all(|list| list.is_empty())
+}
+
+fn by_partner(report: &TlsReport, place: &ReportPlace) -> Markup {
+    html! {
+        section aria-labelledby=(place.id("partners")) {
+            h2 id=(place.id("partners")) { "By partner" }
             @if report.partners.is_empty() { p.empty { "No mail of a connector in these days." } } @else {
                 (table_below("Partners", &["Partner", "#In", "#Over TLS", "#Out", "#Over TLS", "#Failed or refused"], &html! {
                     @for one in report.partners.iter().take(ROWS_MAX) {
@@ -70,15 +122,16 @@ fn whole(report: &TlsReport, by_day: &[DayOfMail]) -> Markup {
                 (rest(report.partners.len()))
             }
         }
-        (troubles("failing", "Who fails", &report.failing, "Nobody has failed a requirement."))
-        (troubles("certs", "Problems of certificates", &report.certificates, "There were none."))
-        (troubles("policy", "Refused by a connector", &report.refused, "No client was refused."))
-        (troubles("plain", "Sent in plaintext for lack of TLS", &report.without_tls, "Nothing was."))
-        section aria-labelledby="could" {
-            h2 #could { "Always over TLS, and not forced" }
+    }
+}
+
+fn could_be_forced(report: &TlsReport, place: &ReportPlace) -> Markup {
+    html! {
+        section aria-labelledby=(place.id("could")) {
+            h2 id=(place.id("could")) { "Always over TLS, and not forced" }
             @if report.could_be_forced.is_empty() { p.empty { "No domain without a forced connector has shown TLS throughout." } }
             @for one in report.could_be_forced.iter().take(FORCIBLE_MAX) {
-                details { summary { (one.domain) ": " (number(one.messages)) " deliveries, " (one.quality) } p { (one.hosts.join(", ")) } }
+                details open[place.is_paper()] { summary { (one.domain) ": " (number(one.messages)) " deliveries, " (one.quality) } p { (one.hosts.join(", ")) } }
             }
             @if !report.could_be_forced.is_empty() {
                 p { code { "sealpost report adoption" } " goes by the configuration: it says which of them could be forced today, and prints the connectors." }
@@ -101,15 +154,15 @@ fn percent(share: &TlsShare) -> String {
     share.percent().map_or_else(|| "–".to_owned(), |percent| format!("{percent} %"))
 }
 
-fn troubles(id: &str, title: &str, counts: &[TroubleCount], none: &str) -> Markup {
+fn troubles((place, id): (&ReportPlace, &str), title: &str, counts: &[TroubleCount], none: &str) -> Markup {
     html! {
-        section aria-labelledby=(id) {
-            h2 id=(id) { (title) }
+        section aria-labelledby=(place.id(id)) {
+            h2 id=(place.id(id)) { (title) }
             @if counts.is_empty() { p.empty { (none) } } @else {
                 (table_below(title, &["Domain", "Connector", "Reason", "#How often"], &html! {
                     @for one in counts.iter().take(ROWS_MAX) {
                         tr { th scope="row" { (clean(&one.domain)) } td { (one.connector) }
-                            td { a href=(format!("/trace?reason={}", one.reason)) { (one.reason) } } td.n { (number(one.count)) } }
+                            td { @if place.is_paper() { (one.reason) } @else { a href=(format!("/trace?reason={}", one.reason)) { (one.reason) } } } td.n { (number(one.count)) } }
                     }
                 }))
                 (rest(counts.len()))

@@ -29,6 +29,7 @@ mod process;
 mod prove;
 mod referrals;
 mod reload;
+mod reporting;
 mod setups;
 mod signals;
 mod stamping;
@@ -72,6 +73,7 @@ use self::monitor::Monitor;
 use self::overrides::Overrides;
 use self::paused::PauseFile;
 use self::pickup::Pickup;
+use self::reporting::{ReportDesk, ReportStart};
 use self::stamping::StampClerk;
 use crate::admin::{
     AdminListener, Alarms, Control, ControlSocket, Operator, ReloadAnswer, ReloadFailure, TrackedStore,
@@ -214,7 +216,6 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let first = reload::First::of(&config, base)?;
     let dns = Dns::new(&config.resolver)?;
     let (lists, alerts) = (list_keeper(&config, &first, &dns), AlertStart::of(&config.data_dir));
-    let names = dns.clone();
     let stamped_by = config.seal.as_ref().and_then(|seal| seal.timestamp_url.clone()).zip(Some(dns.clone()));
     let Ground { spool, tracking, metrics, journal, bound, listening, socket, desk, pickup } =
         Ground::lay(&config, &live, faults, alerts.observer())?;
@@ -225,7 +226,8 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     let (table, stored, told) = (Arc::clone(&live), Arc::clone(&spool), Arc::clone(&journal));
     let scheduler = Scheduler::new(config.scheduler, table, stored, courier.clone(), told, clock);
     let paused = stand_still(&config.data_dir, &scheduler).await?;
-    let (stop, intake) = (CancellationToken::new(), CancellationToken::new());
+    let reports = ReportStart::of(&config.data_dir, &spool).await;
+    let (stop, intake, names) = (CancellationToken::new(), CancellationToken::new(), dns.clone());
     let alerts = alerts.open((faults, dns), (&first.alerts, &journal), (&live, &spool, &scheduler));
     let lanes = vitals.watch("the scheduler", Arc::clone(&scheduler).run(stop.clone()));
     let guard = guard((&config.data_dir, &config.listen), &spool, (&journal, &first.alarms));
@@ -243,7 +245,8 @@ pub async fn start_after(config: Config, faults: u32, vitals: &Vitals) -> Result
     reloader.resume_overrides(&refused);
     let sessions = serve(bound, Arc::clone(&shared), &intake, vitals)?;
     let watchman = look_out((&reloader, &live, &scheduler), names, &listening, (vitals, &stop));
-    let control = control(&spool, &scheduler, &listening, (&reloader, &alerts.desk, watchman));
+    let reports = mail_reports(reports, (&reloader, &live), (&spool, &scheduler), (vitals, &stop));
+    let control = control(&spool, &scheduler, &listening, (&reloader, &alerts.desk, watchman, reports));
     let (asked, office) = (control.clone(), control.clone());
     let control = vitals.watch("the control socket", socket.serve(control, stop.clone()));
     alerts.keep(vitals, &stop);
@@ -397,11 +400,28 @@ fn look_out(
     lookout
 }
 
+/// Mails reports, as far as the configuration in effect wants that.
+fn mail_reports(
+    start: ReportStart,
+    ways: (&Arc<Reloader>, &Arc<LiveTable>),
+    stores: (&Arc<dyn Spool>, &Arc<Scheduler>),
+    (vitals, stop): (&Vitals, &CancellationToken),
+) -> Arc<ReportDesk> {
+    let (desk, mailing) = start.open(ways, stores);
+    drop(vitals.watch("the desk of reports", mailing.keep(stop.clone())));
+    desk
+}
+
 fn control(
     spool: &Arc<dyn Spool>,
     scheduler: &Arc<Scheduler>,
     listening: &[(String, SocketAddr)],
-    (reloader, desk, watchman): (&Arc<Reloader>, &Arc<AlertDesk>, Arc<Lookout>),
+    (reloader, desk, watchman, report_office): (
+        &Arc<Reloader>,
+        &Arc<AlertDesk>,
+        Arc<Lookout>,
+        Arc<ReportDesk>,
+    ),
 ) -> Control {
     Control {
         spool: Arc::clone(spool),
@@ -411,6 +431,7 @@ fn control(
         journal: reloader.journal(),
         alert_office: Arc::<AlertDesk>::clone(desk),
         operator: Arc::<Reloader>::clone(reloader),
+        report_office,
         watchman,
         tracked: TrackedStore::new(&reloader.data_dir()),
     }

@@ -61,6 +61,7 @@ mod lenient;
 mod life;
 mod listing;
 mod logins;
+mod mailed_reports;
 mod manual;
 mod metrics;
 mod monitoring;

@@ -262,6 +262,26 @@ pub struct ProbeRequest {
     pub address: std::net::SocketAddr,
 }
 
+/// The answer to `POST /reports/mail`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MailedReports {
+    /// One for each address.
+    pub reports: Vec<MailedReport>,
+}
+
+/// A report that was mailed, or could not be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MailedReport {
+    /// The address.
+    pub to: String,
+    /// The partner that it is about; none: it is about all mail.
+    pub partner: Option<String>,
+    /// The queue ID; none: no connector serves the address.
+    pub id: Option<String>,
+    /// The connector by which it goes.
+    pub connector: Option<String>,
+}
+
 /// The body of `POST /watch/now`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]

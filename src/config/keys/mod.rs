@@ -26,6 +26,7 @@ mod pages;
 mod partner;
 mod queue;
 mod raise;
+mod reports;
 mod section;
 mod server;
 #[cfg(test)]
@@ -59,6 +60,7 @@ pub use pages::{reference_page, sample_file};
 pub(super) use partner::PartnerEntry;
 pub(super) use queue::{QueueEntry, QueueValues};
 pub(super) use raise::{RaiseEntry, RaiseValues};
+pub(super) use reports::{ReportEvery, ReportsEntry, ReportsValues};
 pub(super) use server::ServerEntry;
 pub(crate) use server::ServerValues;
 pub(super) use timeouts::{TimeoutsEntry, TimeoutsValues};
@@ -88,6 +90,7 @@ pub(super) const SECTIONS: &[&Section] = &[
     &evidence::SECTION,
     &admin::SECTION,
     &alerts::SECTION,
+    &reports::SECTION,
     &log::SECTION,
 ];
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::alerts::Mailboxes;
 use super::entry::Entry as _;
 use super::forms::{Moment, Name, Patterns, Remark};
 use super::key::{Condition, Section};
@@ -42,6 +43,11 @@ section! {
     }
     note: Optional<Remark> = "contract 12" => {
         meaning: "What our own people should know of it, in one line.",
+    }
+    report_to: Mailboxes = [] => {
+        meaning: "Who gets the TLS report of the mail with this partner only: our own people, or people there.",
+        explanation: "When, says [`[reports]`](reports.md). It has nothing of other partners, and no contact or note. Errors: no outbound \
+            connector serves an address; one is listed twice.",
     }
     review: Optional<Moment> = "2027-01-31" => {
         meaning: "When to check again what was agreed with it: a date (midnight UTC), or a date and time.",

@@ -129,9 +129,10 @@ fn agreed(partner: &TourPartner, facts: &TourFacts) -> String {
         "clinic" => format!("review = \"{}\"\n", review.get(..10).unwrap_or(&review)),
         _ => String::new(),
     };
-    // Of clients the name is wanted in any case: who has no name could be anybody.
-    let of_clients =
-        strict.replace("require = \"chain\"\n", &format!("peer_names = [\"{}\"]\n", partner.host()));
+    // Of clients the name is wanted in any case: who has no name could be anybody. The profile is that of our own sessions: what a
+    // client offers, a profile of the listener would limit.
+    let named = format!("peer_names = [\"{}\"]\n", partner.host());
+    let of_clients = strict.replace("require = \"chain\"\n", &named).replace(PROFILE, "");
     format!(
         "\n[[partner]]\nname = \"{name}\"\ndomains = [\"{domain}\"]\ncontact = \"{contact}\"\nnote = \"{note}\"\n{review}\
          \n[[outbound]]\nname = \"{connector}\"\npartner = \"{name}\"\nnext_hop = \"mx\"\nport = {port}\n{strict}\
@@ -151,11 +152,9 @@ fn terms(partner: &TourPartner) -> (String, &'static str, String) {
             "Renews its certificate each March.",
             named("partners"),
         ),
-        "clinic" => (
-            postmaster,
-            "Patients' data: profile of the BSI.",
-            format!("{}profile = \"bsi-tr-02102-2-2025\"\n", named("partners")),
-        ),
+        "clinic" => {
+            (postmaster, "Patients' data: profile of the BSI.", format!("{}{PROFILE}", named("partners")))
+        }
         "court" => (postmaster, "Certificates of its own authority.", named("court")),
         "insurer" => (
             format!("{postmaster}, +49 89 5550 200"),
@@ -165,6 +164,9 @@ fn terms(partner: &TourPartner) -> (String, &'static str, String) {
         _ => (postmaster, "TLS is not agreed on yet.", "tls = \"opportunistic\"\n".to_owned()),
     }
 }
+
+/// What a partner has agreed on with us.
+const PROFILE: &str = "profile = \"bsi-tr-02102-2-2025\"\n";
 
 #[cfg(test)]
 mod tests {

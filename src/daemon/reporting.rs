@@ -1,0 +1,346 @@
+//! Mails reports when they are due, each once: what is to be mailed is on disk before it is queued, and what is queued is looked for
+//! before anything can leave. When and what, `reports` decides.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::reload::Reloader;
+use super::state_file;
+use crate::admin::{MailedReport, ReportAnswer, ReportOffice};
+use crate::connector::{Arrival, LiveTable, choose};
+use crate::mail::{
+    BodyType, Clock, Envelope, Mailbox, MessageDsn, Notify, QueueId, Recipient, RecipientDsn, ReversePath,
+    UnixMillis,
+};
+use crate::reports::{
+    ReportAddressee, ReportFrame, ReportMail, ReportMark, ReportRound, ReportSettings, compose_report,
+    next_report,
+};
+use crate::scheduler::Scheduler;
+use crate::spool::{LaneKey, Leased, NewContent, NewMessage, Origin, Spool, SpoolFault};
+use crate::trace::{Sum, SumKey, TraceFault, TraceReader};
+
+/// What reports are made of.
+type SharedSums = Arc<Vec<(SumKey, Sum)>>;
+
+/// What is kept over a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct ReportMemory {
+    mark: Option<ReportMark>,
+    begun: Option<BegunReports>,
+}
+
+/// Reports that are being queued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct BegunReports {
+    round: ReportRound,
+    mails: Vec<PlannedReport>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct PlannedReport {
+    to: String,
+    partner: Option<Arc<str>>,
+    id: QueueId,
+    queued: bool,
+}
+
+/// Why reports wait.
+#[derive(Debug, thiserror::Error)]
+enum ReportTrouble {
+    #[error("the tracking store can't be read: {0}")]
+    Store(#[from] TraceFault),
+    #[error("the tracking store can't be read: {0}")]
+    Sums(#[from] rusqlite::Error),
+    #[error("the spool can't take them: {0}")]
+    Spool(#[from] SpoolFault),
+    #[error("the list of reports can't be written: {0}")]
+    File(#[from] io::Error),
+    #[error("the thread that reads the tracking store was lost")]
+    Thread,
+}
+
+/// What reports need before anything is sent.
+pub(super) struct ReportStart {
+    memory: ReportMemory,
+    data_dir: PathBuf,
+}
+
+/// Who asks for reports now.
+pub(super) struct ReportDesk {
+    asks: mpsc::Sender<oneshot::Sender<Result<Vec<MailedReport>, String>>>,
+}
+
+/// Mails them.
+pub(super) struct ReportLoop {
+    memory: ReportMemory,
+    data_dir: PathBuf,
+    reloader: Arc<Reloader>,
+    live: Arc<LiveTable>,
+    spool: Arc<dyn Spool>,
+    scheduler: Arc<Scheduler>,
+    asked: mpsc::Receiver<oneshot::Sender<Result<Vec<MailedReport>, String>>>,
+}
+
+impl ReportStart {
+    /// Goes on with what is in `data_dir`. Nothing is being delivered yet, so a report that was queued is in the spool.
+    pub(super) async fn of(data_dir: &Path, spool: &Arc<dyn Spool>) -> Self {
+        let mut memory = ReportMemory::load(&data_dir.join(FILE));
+        for mail in memory.begun.iter_mut().flat_map(|begun| &mut begun.mails).filter(|mail| !mail.queued) {
+            mail.queued = !matches!(spool.show(mail.id).await, Ok(None));
+        }
+        Self { memory, data_dir: data_dir.to_owned() }
+    }
+
+    /// The asking side, and the side that mails until it is stopped.
+    pub(super) fn open(
+        self,
+        (reloader, live): (&Arc<Reloader>, &Arc<LiveTable>),
+        (spool, scheduler): (&Arc<dyn Spool>, &Arc<Scheduler>),
+    ) -> (Arc<ReportDesk>, ReportLoop) {
+        let (asks, asked) = mpsc::channel(ASKS_MAX);
+        let (memory, data_dir) = (self.memory, self.data_dir);
+        let (reloader, live) = (Arc::clone(reloader), Arc::clone(live));
+        let (spool, scheduler) = (Arc::clone(spool), Arc::clone(scheduler));
+        let mailing = ReportLoop { memory, data_dir, reloader, live, spool, scheduler, asked };
+        (Arc::new(ReportDesk { asks }), mailing)
+    }
+}
+
+impl ReportOffice for ReportDesk {
+    fn mail_now(self: Arc<Self>) -> ReportAnswer {
+        Box::pin(async move {
+            let (done, answer) = oneshot::channel();
+            let gone = || "the daemon is stopping".to_owned();
+            self.asks.send(done).await.map_err(|_| gone())?;
+            answer.await.map_err(|_| gone())?
+        })
+    }
+}
+
+impl ReportMemory {
+    /// Without the file nothing is due for what was before.
+    fn load(file: &Path) -> Self {
+        let read = |file: &Path| match state_file::read(file)? {
+            Some(text) => serde_json::from_str(&text).map_err(io::Error::other),
+            None => Ok(Self::default()),
+        };
+        read(file).unwrap_or_else(|fault| {
+            tracing::error!(%fault, "which reports were mailed can't be read: the next one is that of the next period");
+            Self::default()
+        })
+    }
+}
+
+impl ReportLoop {
+    /// Works until `stop`.
+    pub(super) async fn keep(mut self, stop: CancellationToken) {
+        let live = Arc::clone(&self.live);
+        loop {
+            // Registered before the settings are read, so that no reload is missed.
+            let replaced = live.replaced();
+            let rest = self.work().await;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = replaced => {}
+                () = sleep(rest) => {}
+                Some(done) = self.asked.recv() => {
+                    let _gone = done.send(self.mail_now().await);
+                }
+            }
+        }
+    }
+
+    /// Mails what is due, and says how long nothing more is.
+    async fn work(&mut self) -> Duration {
+        let config = self.reloader.base();
+        let Some(settings) = &config.reports else {
+            // Whoever gets reports later gets none of before.
+            if self.memory != ReportMemory::default() {
+                self.memory = ReportMemory::default();
+                self.save_or_warn();
+            }
+            return REST;
+        };
+        // The last events of a day are written within a second.
+        let now = Clock::wall().before(SETTLED_AFTER);
+        let step = next_report(&settings.schedule, self.memory.mark.as_ref(), now);
+        let mut memory = ReportMemory { mark: step.mark, begun: self.memory.begun.clone() };
+        if let Some(round) = step.round {
+            memory.begun = Some(self.planned(round, settings));
+        }
+        if memory != self.memory {
+            let before = std::mem::replace(&mut self.memory, memory);
+            if let Err(fault) = self.save() {
+                tracing::error!(fault = %ReportTrouble::from(fault), "reports wait");
+                self.memory = before;
+                return RETRY;
+            }
+        }
+        if let Err(fault) = self.finish(settings).await {
+            tracing::error!(%fault, "reports wait");
+            return RETRY;
+        }
+        step.next.map_or(REST, |next| next.since(now).min(REST))
+    }
+
+    fn planned(&self, round: ReportRound, settings: &ReportSettings) -> BegunReports {
+        let now = Clock::wall();
+        let plan = |one: &ReportAddressee| PlannedReport {
+            to: one.to.as_str().to_owned(),
+            partner: one.partner.clone(),
+            id: self.spool.new_id(now),
+            queued: false,
+        };
+        BegunReports { round, mails: settings.addressees.iter().map(plan).collect() }
+    }
+
+    /// Queues what has been begun and is not queued.
+    async fn finish(&mut self, settings: &ReportSettings) -> Result<(), ReportTrouble> {
+        let Some(begun) = self.memory.begun.clone() else { return Ok(()) };
+        let sums = self.sums((begun.round.first, begun.round.last)).await?;
+        for (place, mail) in begun.mails.iter().enumerate().filter(|(_, mail)| !mail.queued) {
+            let days = (begun.round.first, begun.round.last);
+            // An address that is not in the file any more gets nothing.
+            let addressee = settings.addressees.iter().find(|one| mail.is_for(one));
+            let queued = match addressee {
+                Some(addressee) => self.queue((&sums, days), (settings, addressee), mail.id).await?,
+                None => None,
+            };
+            if let Some(begun) = &mut self.memory.begun
+                && let Some(mail) = begun.mails.get_mut(place)
+            {
+                mail.queued = true;
+            }
+            // Only what is written down leaves: after a crash it is in the spool, or has been noted here.
+            self.save_or_warn();
+            if let Some((_, leased)) = queued {
+                self.scheduler.offer(leased);
+            }
+        }
+        self.memory.begun = None;
+        self.save_or_warn();
+        Ok(())
+    }
+
+    /// Mails the last whole period to all, whatever is due.
+    async fn mail_now(&mut self) -> Result<Vec<MailedReport>, String> {
+        let config = self.reloader.base();
+        let settings = config.reports.as_ref().ok_or(NOBODY)?;
+        let round = settings.schedule.last_round(Clock::wall()).ok_or("no period is over yet")?;
+        let days = (round.first, round.last);
+        let words = |fault: ReportTrouble| format!("reports can't be mailed: {fault}");
+        let sums = self.sums(days).await.map_err(words)?;
+        let mut mailed = Vec::new();
+        for addressee in &settings.addressees {
+            let id = self.spool.new_id(Clock::wall());
+            let queued = self.queue((&sums, days), (settings, addressee), id).await.map_err(words)?;
+            let (to, partner) = (addressee.to.as_str().to_owned(), addressee.partner.as_deref());
+            let mut report =
+                MailedReport { to, partner: partner.map(str::to_owned), id: None, connector: None };
+            if let Some((connector, leased)) = queued {
+                self.scheduler.offer(leased);
+                (report.id, report.connector) = (Some(id.to_string()), Some(connector.to_string()));
+            }
+            mailed.push(report);
+        }
+        Ok(mailed)
+    }
+
+    async fn sums(&self, (first, last): (i64, i64)) -> Result<SharedSums, ReportTrouble> {
+        let data_dir = self.data_dir.clone();
+        let read = move || -> Result<_, ReportTrouble> {
+            Ok(Arc::new(TraceReader::open(&data_dir)?.sums(first, last)?))
+        };
+        tokio::task::spawn_blocking(read).await.unwrap_or(Err(ReportTrouble::Thread))
+    }
+
+    /// Puts a report into the spool, by the connector of any mail to the address, which decides again at each attempt. `None`: no
+    /// connector serves it any more.
+    async fn queue(
+        &self,
+        (sums, days): (&SharedSums, (i64, i64)),
+        (settings, addressee): (&ReportSettings, &ReportAddressee),
+        id: QueueId,
+    ) -> Result<Option<(Arc<str>, Vec<Leased>)>, ReportTrouble> {
+        let ReportAddressee { to, partner } = addressee.clone();
+        let table = self.live.table();
+        let Some(choice) = choose(&table, to.domain_name(), Arrival::Ours) else {
+            tracing::error!(%to, "a report can't be mailed: no outbound connector serves this address");
+            return Ok(None);
+        };
+        let now = Clock::wall();
+        let (name, from, sums) = (settings.name.clone(), settings.from.clone(), Arc::clone(sums));
+        let address = to.clone();
+        let compose = move || {
+            let frame = ReportFrame { name: &name, days, now, partner: partner.as_ref() };
+            compose_report(&ReportMail::of(&sums, &frame), (&name, now), (&from, &address, id))
+        };
+        let made = tokio::task::spawn_blocking(compose).await.map_err(|_| ReportTrouble::Thread)?;
+        let lane = LaneKey::of(&choice.connector, to.domain());
+        let leased = self.spool.put(message(made, (&to, id), lane, now)).await?;
+        let connector = Arc::clone(&choice.connector.name);
+        tracing::info!(%id, %to, %connector, partner = addressee.partner.as_deref(), "a report is queued");
+        Ok(Some((connector, leased)))
+    }
+
+    fn save(&self) -> io::Result<()> {
+        let text = serde_json::to_vec(&self.memory).map_err(io::Error::other)?;
+        state_file::replace(&self.data_dir.join(FILE), text)
+    }
+
+    fn save_or_warn(&self) {
+        if let Err(fault) = self.save() {
+            tracing::warn!(%fault, "which reports were mailed can't be written down: one may come twice after a crash");
+        }
+    }
+}
+
+impl PlannedReport {
+    fn is_for(&self, addressee: &ReportAddressee) -> bool {
+        self.to == addressee.to.as_str() && self.partner == addressee.partner
+    }
+}
+
+fn message(
+    (message_id, content): (String, Vec<u8>),
+    (to, id): (&Mailbox, QueueId),
+    lane: LaneKey,
+    now: UnixMillis,
+) -> NewMessage {
+    let dsn = RecipientDsn { notify: Notify::NEVER, orcpt: None };
+    NewMessage {
+        id,
+        envelope: Envelope {
+            // Nobody reads what would come back.
+            reverse_path: ReversePath::NULL,
+            recipients: vec![Recipient { forward_path: to.clone(), dsn }],
+            body: BodyType::SevenBit,
+            utf8: false,
+            dsn: MessageDsn::default(),
+        },
+        lanes: vec![lane],
+        content: NewContent::Held(content.into()),
+        accepted_at: now,
+        origin: Origin { message_id: Some(message_id), ..Origin::default() },
+        rerouted: None,
+    }
+}
+
+const FILE: &str = "reports";
+const NOBODY: &str =
+    "nobody gets reports: write to = [\"you@your.domain\"] in [reports], or report_to of a [[partner]]";
+/// The clock may be set, and the machine may have slept: nothing sleeps longer.
+const REST: Duration = Duration::from_secs(600);
+const RETRY: Duration = Duration::from_secs(300);
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
+const ASKS_MAX: usize = 4;
