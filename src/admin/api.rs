@@ -90,8 +90,8 @@ pub(super) async fn in_json(request: Request, next: Next) -> Response {
     let said = to_bytes(body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
     let said = String::from_utf8_lossy(&said).trim().to_owned();
     let words = match status {
-        StatusCode::NOT_FOUND => "there is nothing of this name".to_owned(),
-        StatusCode::METHOD_NOT_ALLOWED => "this can't be asked by this method".to_owned(),
+        StatusCode::NOT_FOUND => format!("{UNREADABLE}: there is nothing of this name"),
+        StatusCode::METHOD_NOT_ALLOWED => format!("{UNREADABLE}: this can't be asked by this method"),
         _ => format!("{UNREADABLE}: {said}"),
     };
     // What can't be read is one thing to programs, however the library tells it apart; 422 is the answer to files with errors.
@@ -109,7 +109,7 @@ pub(super) async fn in_json(request: Request, next: Next) -> Response {
 }
 
 const JSON: &str = "application/json";
-/// How the answer to a request begins that has not the form of one.
+/// How the answer to a request begins that is none of ours, or has not its form.
 pub const UNREADABLE: &str = "the request can't be read";
 /// Octets of a refusal that are shown.
 const REFUSAL_BYTES_MAX: usize = 4 << 10;

@@ -16,7 +16,7 @@ use crate::peer::{left_out, mix, tools};
 const MESSAGES: usize = 12;
 
 async fn site_with_mail(site: &Site, sink: &Sink) -> Daemon {
-    site.write_tokens(&format!("reader grafana {READER}\noperator ada {OPERATOR}\n"));
+    site.write_tokens(&format!("reader grafana {READER}\noperator ada {OPERATOR}\noperator eve {OTHER}\n"));
     let slow = "[queue]\nretry = [\"1h\"]\n\n";
     let config = format!("{ADMIN}{slow}{}", outbound("bank", "b.test", sink.address, IDENTITY));
     let daemon = site.start(&config).await;
@@ -65,9 +65,7 @@ fn schemathesis() -> Option<Command> {
 /// Runs it, with what it is told besides; it must find nothing.
 async fn find_nothing(site: &Site, daemon: &Daemon, token: &str, checks: &str, arguments: &[&str]) {
     let mut command = schemathesis().unwrap();
-    let file = site.home.path().join("openapi.json");
-    std::fs::write(&file, seeded(daemon).await.to_string()).unwrap();
-    command.current_dir(site.home.path()).arg(file);
+    command.current_dir(site.home.path()).arg(DESCRIPTION);
     command.args(["--url", &format!("http://{}/api/v1", daemon.at("admin"))]);
     command.args(["--header", &format!("Authorization: Bearer {token}"), "--checks", checks]);
     command.args(["--seed", "1", "--generation-deterministic", "--no-shrink"]);
@@ -87,6 +85,9 @@ async fn find_nothing(site: &Site, daemon: &Daemon, token: &str, checks: &str, a
     assert!(tools::said(&output).contains("No issues found"), "{}", tools::said(&output));
 }
 
+const DESCRIPTION: &str = "openapi.json";
+/// The token of another operator, who may ask as much again.
+const OTHER: &str = "00112233445566778899aabbccddeeff";
 const CONFORMANCE: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                            response_headers_conformance,response_schema_conformance,negative_data_rejection,\
                            unsupported_method,allow_header_conformance";
@@ -98,13 +99,19 @@ async fn the_api_answers_as_it_is_described() {
     }
     let (site, sink) = (Site::new(), Sink::start(Manner::clear()).await);
     let daemon = site_with_mail(&site, &sink).await;
+    std::fs::write(site.home.path().join(DESCRIPTION), seeded(&daemon).await.to_string()).unwrap();
     // What a reader may not do leaves the queue as it is.
     let before = daemon.queue().await;
     find_nothing(&site, &daemon, READER, CONFORMANCE, &["--phases", "fuzzing", "-n", "3"]).await;
     assert_eq!(daemon.queue().await.len(), before.len());
     let auth = ["--phases", "fuzzing", "-n", "1", "--workers", "8"];
     find_nothing(&site, &daemon, READER, "ignored_auth", &auth).await;
-    find_nothing(&site, &daemon, OPERATOR, CONFORMANCE, &["--phases", "coverage,fuzzing", "-n", "5"]).await;
+    let all = |part| ["--phases", "coverage,fuzzing", "-n", "3", part, "queue"];
+    let (queue, others) = (all("--include-tag"), all("--exclude-tag"));
+    tokio::join!(
+        find_nothing(&site, &daemon, OPERATOR, CONFORMANCE, &queue),
+        find_nothing(&site, &daemon, OTHER, CONFORMANCE, &others),
+    );
     assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
     // The daemon is as well as before.
     let mut client = Client::hello(daemon.at("in")).await;
