@@ -39,9 +39,11 @@ pub use tokens::{BearerToken, Role, TokenFault, TokenLines, Tokens};
 pub use tracked::TrackedStore;
 pub use view::{
     ActRequest, ActionResult, ActionTally, BrakeView, Change, ChangeKind, ConnectorView, Connectors,
-    DatabaseSize, Direction, DrainReport, ErrorAnswer, ExplainLine, ExplainPassage, ExplainQuestion, ExplainedAnswer, HintView, LaneStatus, LanesView, ListQuery,
-    LookReport, LookRequest, Loosening, LooseningTerms, MailedReport, MailedReports, MessageView, OriginView, OverrideReport,
-    OverrideRequest, PartnerView, PartnerWay, PausedConnectors, ProbeRequest, QueueAction, QueueList,
-    QueueTop, QueueTotal, RecipientView, ReleaseRequest, ReloadAnswer, RemovalResult, RetryRequest, SeenView, SettingSource, SettingView, SettingsList, SettingsQuery,
-    StartTlsTrouble, Status, SupposedSession, TopLane, TopQuery, TroubleView, Validation, override_ended, refusals_in_words,
+    DatabaseSize, Direction, DrainReport, ErrorAnswer, ExplainLine, ExplainPassage, ExplainQuestion,
+    ExplainedAnswer, HintView, LaneStatus, LanesView, ListQuery, LookReport, LookRequest, Loosening,
+    LooseningTerms, MailedReport, MailedReports, MessageView, OriginView, OverrideReport, OverrideRequest,
+    PartnerView, PartnerWay, PausedConnectors, ProbeRequest, QueueAction, QueueList, QueueTop, QueueTotal,
+    RecipientView, ReleaseRequest, ReloadAnswer, RemovalResult, RetryRequest, SeenView, SettingSource,
+    SettingView, SettingsList, SettingsQuery, StartTlsTrouble, Status, SupposedSession, TopLane, TopQuery,
+    TroubleView, Validation, override_ended, refusals_in_words,
 };

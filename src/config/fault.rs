@@ -50,7 +50,14 @@ impl Fault {
     /// A fault of the file as a whole, without a position.
     #[must_use]
     pub(super) fn of_file(file: &Path, message: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: 0, column: 0, message: message.into(), excerpt: String::new(), caret: 0 }
+        Self {
+            file: file.to_owned(),
+            line: 0,
+            column: 0,
+            message: message.into(),
+            excerpt: String::new(),
+            caret: 0,
+        }
     }
 
     /// Faults as JSON objects with file, line, column and message.

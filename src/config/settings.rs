@@ -189,12 +189,7 @@ impl<'t> WrittenKeys<'t> {
         }
     }
 
-    fn key(
-        &self,
-        section: &str,
-        place: EntryPlace<'_>,
-        key: &str,
-    ) -> Option<(usize, &Spanned<DeValue<'t>>)> {
+    fn key(&self, section: &str, place: EntryPlace<'_>, key: &str) -> Option<(usize, &Spanned<DeValue<'t>>)> {
         let (name, value) = self.entry(section, place)?.get_key_value(key)?;
         Some((name.span().start, value))
     }

@@ -165,7 +165,10 @@ fn lanes(chosen: &[MessageView]) -> Option<String> {
     let mut lanes: Vec<_> = lanes.into_iter().collect();
     lanes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let more = lanes.len().saturating_sub(LANES_MAX);
-    let shown = lanes.iter().take(LANES_MAX).map(|(lane, count)| format!("{count} by {}", lane.trim_end_matches('/')));
+    let shown = lanes
+        .iter()
+        .take(LANES_MAX)
+        .map(|(lane, count)| format!("{count} by {}", lane.trim_end_matches('/')));
     let mut shown: Vec<String> = shown.collect();
     shown.extend((more > 0).then(|| format!("and {more} more destinations")));
     (!shown.is_empty()).then(|| shown.join(", "))
@@ -201,10 +204,13 @@ mod tests {
     fn a_form_names_each_message_once_and_not_too_many() {
         let id = QueueId::first_of(1).to_string();
         let twice = [("id", &*id), ("id", &*id), ("action", "hold")];
-        let fields: FormFields = twice.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let fields: FormFields =
+            twice.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         assert_eq!(ids(&fields).map(|ids| ids.len()), Ok(1));
         assert_eq!(ids(&vec![("id".into(), "x y".into())]), Err("\"x y\" is not a queue ID.".to_owned()));
-        let many = (0..=500_u64).map(|number| ("id".to_owned(), QueueId::first_of(number + 1).to_string())).collect();
+        let many = (0..=500_u64)
+            .map(|number| ("id".to_owned(), QueueId::first_of(number + 1).to_string()))
+            .collect();
         assert_eq!(ids(&many), Err("These are more than 500 messages.".to_owned()));
         assert_eq!(action(&fields).map(|(action, ..)| action), Some(QueueAction::Hold));
     }

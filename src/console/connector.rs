@@ -38,7 +38,8 @@ pub(super) async fn show(
     });
     let tracked = tracked.await;
     let is_outbound = connector.direction == Direction::Outbound;
-    let watched = if is_outbound { Some(console.watched(&name, now.before(WATCHED_FOR)).await) } else { None };
+    let watched =
+        if is_outbound { Some(console.watched(&name, now.before(WATCHED_FOR)).await) } else { None };
     let body = html! {
         div.card { (head(connector)) (deeds::forms(&visitor, connector, &format!("/connectors/{name}"))) }
         @if is_outbound { (validation(&visitor, connector)) }

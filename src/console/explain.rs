@@ -104,7 +104,11 @@ async fn answer(
 }
 
 /// One at a time, on a thread of its own: a draft may take a while to check.
-async fn judged(console: &Console, question: ExplainQuestion, draft: &str) -> Result<ExplainedAnswer, String> {
+async fn judged(
+    console: &Console,
+    question: ExplainQuestion,
+    draft: &str,
+) -> Result<ExplainedAnswer, String> {
     let draft = (!draft.is_empty()).then(|| draft.to_owned());
     let outlook = Arc::clone(&console.outlook);
     console.judging(move || outlook.explain(&question, draft.as_deref())).await

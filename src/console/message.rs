@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::door::SealForm;
 use super::notice::ActionNotice;
-use super::page::{date, failed, page, refused, seal, table};
+use super::page::{date, escaped, failed, page, refused, seal, table};
 use super::queue::next_attempt;
 use super::sessions::Visitor;
 use super::site::Console;
@@ -131,6 +131,10 @@ fn waiting(visitor: &Visitor, message: &MessageView, now: UnixMillis) -> Markup 
                     }
                 }
             }))
+            @if let Some(first) = message.recipients.first() {
+                @let arrived = message.origin.connector.as_ref().map(|by| format!("&arrives_by={by}")).unwrap_or_default();
+                p.more { a href=(format!("/explain?to={}{arrived}", escaped(&first.forward_path))) { "Why by this connector?" } }
+            }
             @let more = message.recipients.len().saturating_sub(RECIPIENTS_MAX);
             @if more > 0 { p.hint { "And " (more) " more recipients." } }
             @for lane in message.blocked.iter().take(RECIPIENTS_MAX) { (blocked(lane, now)) }

@@ -25,7 +25,8 @@ mod validate;
 
 pub use chart::{DayOfMail, bars};
 pub use outlook::{
-    Outlook, SiteCertificate, ValidatedHost, ValidationAnswer, ValidationOrder, ValidationReport, WatchHistory,
+    Outlook, SiteCertificate, ValidatedHost, ValidationAnswer, ValidationListener, ValidationOrder,
+    ValidationReport, WatchHistory,
 };
 pub use page::{number, table};
 pub use paper::{PaperTitle, report_document};

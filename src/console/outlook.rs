@@ -73,8 +73,11 @@ pub struct ValidationOrder {
     /// Our own listeners, which are never tried.
     pub ourselves: Vec<SocketAddr>,
     /// Hears what has begun; with a result, what has ended.
-    pub listener: Arc<dyn Fn(&str, Option<&str>) + Send + Sync>,
+    pub listener: ValidationListener,
 }
+
+/// Hears what has begun; with a result, what has ended.
+pub type ValidationListener = Arc<dyn Fn(&str, Option<&str>) + Send + Sync>;
 
 /// What a validation found, or why it could not be made.
 pub type ValidationAnswer = Pin<Box<dyn Future<Output = Result<ValidationReport, String>> + Send>>;

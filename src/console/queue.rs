@@ -61,7 +61,10 @@ impl QueueQuery {
     /// The query of a form.
     pub(super) fn of_fields(fields: &[(String, String)]) -> Self {
         let value = |name: &str| {
-            fields.iter().find(|(known, _)| known == name).map_or_else(String::new, |(_, value)| value.clone())
+            fields
+                .iter()
+                .find(|(known, _)| known == name)
+                .map_or_else(String::new, |(_, value)| value.clone())
         };
         Self {
             sender: value("sender"),
@@ -222,14 +225,24 @@ pub(super) type ChosenAction = (QueueAction, &'static str, &'static str, &'stati
 pub(super) const ACTIONS: &[ChosenAction] = &[
     (QueueAction::Retry, "retry", "Try now", "They are tried at once, whatever their schedule says."),
     (QueueAction::Hold, "hold", "Hold", "They wait until somebody releases them."),
-    (QueueAction::Release, "release", "Release", "They are tried at once. Those that are not held stay as they are."),
+    (
+        QueueAction::Release,
+        "release",
+        "Release",
+        "They are tried at once. Those that are not held stay as they are.",
+    ),
     (
         QueueAction::Bounce,
         "bounce",
         "Give up and report",
         "Each sender gets a report about all recipients that are left, and the messages are gone. This can't be undone.",
     ),
-    (QueueAction::Remove, "remove", "Remove", "Nobody is notified, and the messages are gone. This can't be undone."),
+    (
+        QueueAction::Remove,
+        "remove",
+        "Remove",
+        "Nobody is notified, and the messages are gone. This can't be undone.",
+    ),
 ];
 
 /// Whether a message is gone after it.

@@ -8,7 +8,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::site::Console;
-use super::{bulk, certificates, connector, deeds, door, explain, message, overview, partners, queue, reports, settings, tracking, validate};
+use super::{
+    bulk, certificates, connector, deeds, door, explain, message, overview, partners, queue, reports,
+    settings, tracking, validate,
+};
 
 impl Console {
     /// The routes. All but the door and what dresses it need a session.
@@ -28,7 +31,10 @@ impl Console {
             .route("/trace/{id}", get(message::traced))
             .route("/certificates", get(certificates::certificates))
             .route("/reports", get(reports::report))
-            .route("/explain", get(explain::show).post(explain::ask).layer(DefaultBodyLimit::max(explain::FORM_BYTES_MAX)))
+            .route(
+                "/explain",
+                get(explain::show).post(explain::ask).layer(DefaultBodyLimit::max(explain::FORM_BYTES_MAX)),
+            )
             .route("/settings", get(settings::settings))
             .route("/logout", post(door::log_out))
             .route_layer(from_fn_with_state(self.clone(), door::admit));

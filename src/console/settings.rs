@@ -149,7 +149,10 @@ mod tests {
     fn meanings_are_read_without_marks() {
         let plain = |meaning| in_plain(meaning).into_string();
         assert_eq!(plain("See [alerts](alerts.md#kinds)."), "See alerts.");
-        assert_eq!(plain("Lines of `[trust.ID]`, [a](b) and [c](d)"), "Lines of <code>[trust.ID]</code>, a and c");
+        assert_eq!(
+            plain("Lines of `[trust.ID]`, [a](b) and [c](d)"),
+            "Lines of <code>[trust.ID]</code>, a and c"
+        );
         assert_eq!(plain("<b>"), "&lt;b&gt;");
     }
 }

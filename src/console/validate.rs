@@ -54,7 +54,13 @@ pub(super) async fn validate(
     let ourselves = console.control.listening.iter().map(|(_, address)| *address).collect();
     let answer = console.outlook.validate(ValidationOrder { name: name.clone(), to, ourselves, listener });
     let (before, after) = frame(&visitor, "/partners", &format!("Validation of {name}"), &opening(&name));
-    let page = GrowingPage { begin: Some(before), steps, answer, end: Some(format!("{}{after}", back(&name))), _place: place };
+    let page = GrowingPage {
+        begin: Some(before),
+        steps,
+        answer,
+        end: Some(format!("{}{after}", back(&name))),
+        _place: place,
+    };
     let head = [(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, POLICY)];
     (head, Body::from_stream(unfold(page, next))).into_response()
 }

@@ -40,8 +40,8 @@ mod validating;
 mod verdict;
 mod watch;
 mod watchdog;
-mod whom;
 mod webhook;
+mod whom;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

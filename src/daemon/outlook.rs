@@ -10,11 +10,11 @@ use super::coming::coming;
 use super::reload::Reloader;
 use super::validating::validate;
 use crate::admin::{ExplainQuestion, ExplainedAnswer, MonitoringSource, SettingsList, SettingsQuery};
-use crate::connector::PresentedName;
 use crate::config::Faults;
+use crate::connector::PresentedName;
 use crate::console::{Outlook, SiteCertificate, ValidationAnswer, ValidationOrder, WatchHistory};
-use crate::lookout::seen_of;
 use crate::explain::{self, ExplainedRefusal};
+use crate::lookout::seen_of;
 use crate::mail::{Clock, UnixMillis};
 
 /// The daemon, as the console sees it.
@@ -60,7 +60,11 @@ impl Outlook for ConsoleOutlook {
         Ok(ExplainedAnswer {
             yes: answer.yes,
             passages: answer.passages,
-            warnings: warnings.iter().take(WARNINGS_MAX).map(|one| one.to_string().chars().take(ERROR_CHARS_MAX).collect()).collect(),
+            warnings: warnings
+                .iter()
+                .take(WARNINGS_MAX)
+                .map(|one| one.to_string().chars().take(ERROR_CHARS_MAX).collect())
+                .collect(),
         })
     }
 

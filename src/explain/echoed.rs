@@ -54,10 +54,13 @@ pub(super) fn echoed(
         }
         Some(Some(to)) => {
             let choice = choose(table, to.domain_name(), Arrival::Ours);
-            passage.fact("answer", match &choice {
-                Some(choice) => format!("to <{to}> by connector {}", choice.connector.name),
-                None => format!("none: no outbound connector serves {}", to.domain()),
-            });
+            passage.fact(
+                "answer",
+                match &choice {
+                    Some(choice) => format!("to <{to}> by connector {}", choice.connector.name),
+                    None => format!("none: no outbound connector serves {}", to.domain()),
+                },
+            );
             part.answered_by = choice.map(|choice| Arc::clone(&choice.connector.name));
             part.answered_by.is_some()
         }

@@ -98,7 +98,9 @@ fn listener(question: &ExplainQuestion, config: &Config) -> Result<Option<Arc<st
         [only] => Ok(Some((*only).into())),
         several if tied => {
             let names = several.join(", ");
-            Err(ExplainFault(format!("connectors are limited to listeners: add --listener with one of {names}")))
+            Err(ExplainFault(format!(
+                "connectors are limited to listeners: add --listener with one of {names}"
+            )))
         }
         _ => Ok(None),
     }
@@ -133,4 +135,3 @@ impl PassedAnswer {
         }
     }
 }
-

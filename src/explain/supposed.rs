@@ -78,7 +78,9 @@ fn observed(
             Observed::Refused(reply)
         }
         (None, Some(StartTlsTrouble::Broken), _) => broken(handshake("as supposed")),
-        (None, Some(StartTlsTrouble::Lost), _) => broken(SecuringFault::SessionLost("as supposed".to_owned())),
+        (None, Some(StartTlsTrouble::Lost), _) => {
+            broken(SecuringFault::SessionLost("as supposed".to_owned()))
+        }
         // Never in plaintext because of a certificate, whatever the connector requires.
         (None, Some(StartTlsTrouble::OursRefused), _) => {
             Observed::Broken(SecuringFault::Handshake(HandshakeFault {
@@ -136,8 +138,9 @@ pub(super) fn facts(
 
 /// Facts as they were logged: bare, or as the `tls` of a decision, whatever contains it.
 fn saved(name: &str, text: &str) -> Result<TlsFacts, ExplainFault> {
-    let broken =
-        |fault: serde_json::Error| ExplainFault(format!("{name}: these are no facts of a handshake: {fault}"));
+    let broken = |fault: serde_json::Error| {
+        ExplainFault(format!("{name}: these are no facts of a handshake: {fault}"))
+    };
     let holder: Holder = serde_json::from_str(text).map_err(broken)?;
     let inner = holder.decision.and_then(|decision| decision.tls);
     holder.tls.or(inner).map_or_else(|| serde_json::from_str(text).map_err(broken), Ok)

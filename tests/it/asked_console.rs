@@ -35,7 +35,12 @@ async fn a_question_is_answered_as_by_the_verb() {
         (vec![("to", "eve@bank.test")], vec!["--to", "eve@bank.test"]),
         (vec![("to", "eve@nobody.test"), ("from", "<>")], vec!["--to", "eve@nobody.test", "--from", "<>"]),
         (
-            vec![("from", "ada@a.test"), ("client", "127.0.0.1"), ("session", "tls"), ("headers", "X-A: b\r\n")],
+            vec![
+                ("from", "ada@a.test"),
+                ("client", "127.0.0.1"),
+                ("session", "tls"),
+                ("headers", "X-A: b\r\n"),
+            ],
             vec!["--from", "ada@a.test", "--peer-ip", "127.0.0.1", "--tls", "--header", "X-A: b"],
         ),
         (
@@ -56,20 +61,28 @@ async fn a_question_is_answered_as_by_the_verb() {
         assert_eq!(answer.status, 200, "{verb:?}: {}", answer.body);
         let page = said(&answer.body);
         assert!(!words.is_empty() && page.contains(&words), "{verb:?}: {words}\n{page}");
-        let verdict =
-            if output.status.success() { "Nothing is in the way of this mail." } else { "This mail is refused, or waits." };
+        let verdict = if output.status.success() {
+            "Nothing is in the way of this mail."
+        } else {
+            "This mail is refused, or waits."
+        };
         assert!(page.contains(verdict), "{verb:?}: {page}");
     }
     let linked = said(&scene.page("/explain?to=eve%40bank.test", &cookie).await);
     assert!(linked.contains("connector bank by bank.test"), "{linked}");
-    let refusal = scene.page("/explain?refusal=550%205.7.64%20TenantAttribution%3B%20Relay%20Access%20Denied", &cookie).await;
+    let refusal = scene
+        .page("/explain?refusal=550%205.7.64%20TenantAttribution%3B%20Relay%20Access%20Denied", &cookie)
+        .await;
     assert!(refusal.contains("who can fix it"), "{refusal}");
     for (fields, words) in [
         (vec![("to", "nobody at all")], "is not an address: RCPT TO would be answered 501"),
         (vec![("to", "eve@bank.test"), ("client", "there")], "\"there\" is not an IP address."),
         (vec![("from", "<>"), ("listener", "nowhere")], "no listener is named \"nowhere\""),
         (vec![("to", "eve@bank.test"), ("session", "shown"), ("shown", "nothing")], "what the peer shows"),
-        (vec![("to", "eve@bank.test"), ("session", "shown"), ("shown", "{}")], "these are no facts of a handshake"),
+        (
+            vec![("to", "eve@bank.test"), ("session", "shown"), ("shown", "{}")],
+            "these are no facts of a handshake",
+        ),
     ] {
         let answer = ask(&scene, &cookie, &fields).await;
         let page = said(&answer.body);
@@ -88,10 +101,16 @@ async fn a_draft_is_asked_and_nothing_of_it_takes_effect() {
         (answer.status, said(&answer.body))
     };
     let (status, page) = ask(&text).await;
-    assert!(status == 200 && page.contains("Answer of the draft Nothing is in the way of this mail. to <eve@bank.test>"), "{page}");
+    assert!(
+        status == 200
+            && page.contains("Answer of the draft Nothing is in the way of this mail. to <eve@bank.test>"),
+        "{page}"
+    );
     assert!(page.contains("connector bank by bank.test"), "{page}");
 
-    let elsewhere = text.replace("name = \"bank\"", "name = \"other\"").replace("data_dir = \"data\"", "data_dir = \"draft-data\"");
+    let elsewhere = text
+        .replace("name = \"bank\"", "name = \"other\"")
+        .replace("data_dir = \"data\"", "data_dir = \"draft-data\"");
     let (status, page) = ask(&elsewhere).await;
     assert!(status == 200 && page.contains("connector other by bank.test"), "{page}");
     assert!(!scene.site.home.path().join("draft-data").exists());
@@ -139,13 +158,43 @@ async fn a_draft_reads_no_file() {
         ("anchors", String::from("anchors = "), String::from("anchors = \"FILE\" # ")),
         ("crl", String::from("crl = "), String::from("crl = [\"FILE\"] # ")),
         ("data", String::from("data_dir = \"data\""), String::from("data_dir = \"FILE\"")),
-        ("trust", String::from("[admin]"), String::from("[trust.fresh]\nanchors = \"FILE\"\ncrl = [\"FILE\"]\n[admin]")),
-        ("own", String::from("[admin]"), String::from("[certificate.fresh]\nchain = \"FILE\"\nkey = \"FILE\"\n[admin]")),
-        ("hook", String::from("[admin]"), String::from("[alerts]\nwebhook = \"https://localhost/\"\nwebhook_token_file = \"FILE\"\n[admin]")),
-        ("networks", String::from("[admin]"), format!("{inbound}tls = \"off\"\nfrom_networks_file = \"FILE\"\n[admin]")),
-        ("users", String::from("[admin]"), format!("{inbound}tls = \"opportunistic\"\nusers_file = \"FILE\"\n[admin]")),
-        ("recipients", String::from("[admin]"), format!("{inbound}tls = \"off\"\nrecipients_file = \"FILE\"\n[admin]")),
-        ("domains", String::from("[admin]"), String::from("[[partner]]\nname = \"p\"\ndomains_file = \"FILE\"\n[admin]")),
+        (
+            "trust",
+            String::from("[admin]"),
+            String::from("[trust.fresh]\nanchors = \"FILE\"\ncrl = [\"FILE\"]\n[admin]"),
+        ),
+        (
+            "own",
+            String::from("[admin]"),
+            String::from("[certificate.fresh]\nchain = \"FILE\"\nkey = \"FILE\"\n[admin]"),
+        ),
+        (
+            "hook",
+            String::from("[admin]"),
+            String::from(
+                "[alerts]\nwebhook = \"https://localhost/\"\nwebhook_token_file = \"FILE\"\n[admin]",
+            ),
+        ),
+        (
+            "networks",
+            String::from("[admin]"),
+            format!("{inbound}tls = \"off\"\nfrom_networks_file = \"FILE\"\n[admin]"),
+        ),
+        (
+            "users",
+            String::from("[admin]"),
+            format!("{inbound}tls = \"opportunistic\"\nusers_file = \"FILE\"\n[admin]"),
+        ),
+        (
+            "recipients",
+            String::from("[admin]"),
+            format!("{inbound}tls = \"off\"\nrecipients_file = \"FILE\"\n[admin]"),
+        ),
+        (
+            "domains",
+            String::from("[admin]"),
+            String::from("[[partner]]\nname = \"p\"\ndomains_file = \"FILE\"\n[admin]"),
+        ),
     ];
     for (what, from, to) in keys {
         let mut answers = Vec::new();

@@ -5,7 +5,8 @@ use crate::console::{OPERATOR, Scene};
 use crate::peer::webdriver::{Chromium, Looks};
 use crate::peer::{LONG, eventually, left_out, within};
 
-const PAGES: &[&str] = &["Overview", "Partners", "Queue", "Trace", "Certificates", "Reports", "Explain", "Settings"];
+const PAGES: &[&str] =
+    &["Overview", "Partners", "Queue", "Trace", "Certificates", "Reports", "Explain", "Settings"];
 
 /// A browser that is logged in.
 async fn browser(scene: &Scene, looks: Looks) -> Option<Chromium> {
@@ -49,7 +50,9 @@ async fn looks_good(looks: Looks) {
     }
     browser.go(&format!("/trace/{}", scene.waiting)).await;
     accessible(&browser, "message").await;
-    browser.go("/explain?to=eve%40bank.test&from=ada%40a.test&client=127.0.0.1&refusal=550%205.7.64%20x").await;
+    browser
+        .go("/explain?to=eve%40bank.test&from=ada%40a.test&client=127.0.0.1&refusal=550%205.7.64%20x")
+        .await;
     accessible(&browser, "explained").await;
     browser.go("/connectors/bank").await;
     accessible(&browser, "connector").await;

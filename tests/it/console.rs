@@ -91,7 +91,18 @@ pub(crate) fn seal_of(page: &str) -> String {
 async fn pages_show_what_is_and_need_a_session() {
     let scene = Scene::start().await;
     let message = format!("/queue/{}", scene.waiting);
-    let places = ["/", "/partners", "/queue", &message, "/trace", "/certificates", "/reports", "/explain", "/settings", "/connectors/bank"];
+    let places = [
+        "/",
+        "/partners",
+        "/queue",
+        &message,
+        "/trace",
+        "/certificates",
+        "/reports",
+        "/explain",
+        "/settings",
+        "/connectors/bank",
+    ];
     for place in places {
         let answer = scene.send(WebRequest::new("GET", place)).await;
         let door = format!("/login?next={}", encoded(place).replace("%2F", "/"));
@@ -115,7 +126,19 @@ async fn pages_show_what_is_and_need_a_session() {
         ("/partners", vec!["bank.test", "1 recipient waits", "TLS if offered"]),
         ("/queue", vec![&*scene.waiting, "eve@bank.test"]),
         ("/queue?recipient=%40plain.test", vec!["No queued message matches; 1 are queued"]),
-        (&*message, vec!["In the queue", "eve@bank.test", "STARTTLS is not offered"]),
+        (
+            &*message,
+            vec![
+                "In the queue",
+                "eve@bank.test",
+                "STARTTLS is not offered",
+                "/explain?to=eve%40bank.test&amp;arrives_by=anyone",
+            ],
+        ),
+        (
+            "/explain?to=eve%40bank.test&arrives_by=anyone",
+            vec!["arrived by anyone: connector bank by bank.test"],
+        ),
         ("/certificates", vec!["CN=ours", "SHA-256"]),
         ("/reports?days=7", vec!["Sent in plaintext for lack of TLS", "plain.test"]),
     ] {

@@ -56,20 +56,32 @@ async fn a_connector_has_its_page() {
     assert!(inbound.contains("inbound") && !inbound.contains("Validated"), "{inbound}");
     let page = async || scene.page("/connectors/bank", &cookie).await;
     let before = page().await;
-    for words in ["outbound", "mail.partner.test", "Never in its present form.", "1 recipient", "Its mail of the last 30 days"] {
+    for words in [
+        "outbound",
+        "mail.partner.test",
+        "Never in its present form.",
+        "1 recipient",
+        "Its mail of the last 30 days",
+    ] {
         assert!(before.contains(words), "{words}: {before}");
     }
     assert!(!before.contains("/validate"), "a reader is shown nothing to do");
     within("a look", LONG * 3, scene.daemon.ask(&["watch", "now"])).await;
     let seen = page().await;
-    assert!(seen.contains("The last look at each host") && seen.contains("STARTTLS is not offered"), "{seen}");
+    assert!(
+        seen.contains("The last look at each host") && seen.contains("STARTTLS is not offered"),
+        "{seen}"
+    );
     let good = Manner::sealed(scene.site.partners.pair(&[PARTNER], Kind::Good).server());
     scene.sinks[1].behave(good);
     for _ in 0..2 {
         within("a look", LONG * 3, scene.daemon.ask(&["watch", "now"])).await;
     }
     let changed = page().await;
-    assert!(changed.contains("What has changed in 90 days") && changed.contains("<li class=\"\">"), "{changed}");
+    assert!(
+        changed.contains("What has changed in 90 days") && changed.contains("<li class=\"\">"),
+        "{changed}"
+    );
     let unknown = scene.send(WebRequest::new("GET", "/connectors/nobody").header("Cookie", &cookie)).await;
     assert!(unknown.status == 404 && unknown.body.contains("No connector of this name"), "{}", unknown.body);
     scene.daemon.stop().await;
@@ -85,13 +97,22 @@ async fn a_validation_writes_its_steps_and_ends_with_its_page() {
     assert_eq!(answer.status, 200, "{}", answer.body);
     let body = &answer.body;
     let host = scene.sinks[1].address.to_string();
-    let steps = [" …</span>", "NO: ", "Result", "0 of 1 addresses will do", &*host.replace("127.0.0.1", "[127.0.0.1]")];
+    let steps = [
+        " …</span>",
+        "NO: ",
+        "Result",
+        "0 of 1 addresses will do",
+        &*host.replace("127.0.0.1", "[127.0.0.1]"),
+    ];
     for words in steps {
         assert!(body.contains(words), "{words}: {body}");
     }
     assert!(body.contains("role=\"status\"") && body.ends_with("</html>"), "{body}");
     let page = scene.page("/connectors/bank", &operator).await;
-    assert!(page.contains("0 of 1 addresses will do") && !page.contains("Never in its present form."), "{page}");
+    assert!(
+        page.contains("0 of 1 addresses will do") && !page.contains("Never in its present form."),
+        "{page}"
+    );
     for (path, to, words) in [
         ("/connectors/nobody/validate", "", "there is no outbound connector"),
         (validate, "eve@other.test", "does not serve other.test"),
@@ -141,12 +162,17 @@ async fn several_messages_are_confirmed_first() {
     assert_eq!(post(&scene, &reader, "/queue/act", &[("action", "hold"), ("id", &ids[0])]).await.status, 403);
 
     // Asking changes nothing, and says what would be affected.
-    let chosen = [("action", "hold"), ("which", "chosen"), ("id", &*ids[0]), ("id", &*ids[1]), ("connector", "bank")];
+    let chosen =
+        [("action", "hold"), ("which", "chosen"), ("id", &*ids[0]), ("id", &*ids[1]), ("connector", "bank")];
     let asked = post(&scene, &operator, "/queue/confirm", &chosen).await;
     for words in ["Hold?", "2 messages for 2 recipients: 2 by bank", &ids[0], &ids[1], "Hold: 2 messages"] {
         assert!(asked.status == 200 && asked.body.contains(words), "{words}: {}", asked.body);
     }
-    assert!(asked.body.contains("value=\"/queue?connector=bank\"") && !asked.body.contains(&ids[2]), "{}", asked.body);
+    assert!(
+        asked.body.contains("value=\"/queue?connector=bank\"") && !asked.body.contains(&ids[2]),
+        "{}",
+        asked.body
+    );
     assert_eq!(held().await, 0);
     let act = [("action", "hold"), ("id", &*ids[0]), ("id", &*ids[1]), ("back", "/queue?connector=bank")];
     let done = post(&scene, &operator, "/queue/act", &act).await;
@@ -161,13 +187,30 @@ async fn several_messages_are_confirmed_first() {
     let again = [("action", "retry"), ("id", &*ids[0]), ("id", &*ids[2])];
     post(&scene, &operator, "/queue/act", &again).await;
     let page = scene.page("/queue", &operator).await;
-    assert!(page.contains(&format!("1 message is tried again now; 1 message is as it was: {}: it is held", ids[0])), "{page}");
+    assert!(
+        page.contains(&format!(
+            "1 message is tried again now; 1 message is as it was: {}: it is held",
+            ids[0]
+        )),
+        "{page}"
+    );
     let undo = [("action", "release"), ("id", &*ids[0]), ("id", &*ids[1])];
     post(&scene, &operator, "/queue/act", &undo).await;
     assert_eq!(held().await, 0);
 
-    let all = post(&scene, &operator, "/queue/confirm", &[("action", "remove"), ("which", "matching"), ("domain", "bank.test")]).await;
-    assert!(all.body.contains("3 messages for 3 recipients") && all.body.contains("This can&#39;t be undone.") || all.body.contains("This can't be undone."), "{}", all.body);
+    let all = post(
+        &scene,
+        &operator,
+        "/queue/confirm",
+        &[("action", "remove"), ("which", "matching"), ("domain", "bank.test")],
+    )
+    .await;
+    assert!(
+        all.body.contains("3 messages for 3 recipients") && all.body.contains("This can&#39;t be undone.")
+            || all.body.contains("This can't be undone."),
+        "{}",
+        all.body
+    );
     let none = post(&scene, &operator, "/queue/confirm", &[("action", "remove"), ("which", "chosen")]).await;
     assert_eq!(none.header("location"), Some("/queue"));
     assert!(scene.page("/queue", &operator).await.contains("No message is selected."));
@@ -182,5 +225,34 @@ async fn several_messages_are_confirmed_first() {
     let gone = post(&scene, &operator, "/queue/act", &gone).await;
     assert_eq!(gone.header("location"), Some("/queue"));
     assert_eq!(scene.daemon.queue().await.len(), 1);
+    scene.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_override_is_seen_and_ended() {
+    let scene = Scene::start().await;
+    let operator = scene.log_in(OPERATOR).await;
+    let text = std::fs::read_to_string(scene.site.home.config()).unwrap();
+    let floor = text.replace("require = \"identity\"", "require = \"identity\"\noverride_floor = \"chain\"");
+    assert_ne!(floor, text);
+    std::fs::write(scene.site.home.config(), floor).unwrap();
+    scene.daemon.ask(&["reload"]).await;
+    scene.daemon.ask(&["override", "bank", "--for", "1h", "--reason", "<their> renewal"]).await;
+    for page in ["/", "/partners", "/connectors/bank"] {
+        let shown = scene.page(page, &operator).await;
+        assert!(shown.contains("Overridden: only &quot;chain&quot; is required until"), "{page}: {shown}");
+        assert!(
+            shown.contains("&lt;their&gt; renewal") && shown.contains("End the override"),
+            "{page}: {shown}"
+        );
+    }
+    let end = [("back", "/connectors/bank")];
+    let ended = post(&scene, &operator, "/connectors/bank/end-override", &end).await;
+    assert_eq!((ended.status, ended.header("location")), (303, Some("/connectors/bank")), "{}", ended.body);
+    let page = scene.page("/connectors/bank", &operator).await;
+    let words = "The override of connector bank has ended; its own requirement is in effect.";
+    assert!(page.contains(words) && !page.contains("Overridden: only"), "{page}");
+    let again = post(&scene, &operator, "/connectors/bank/end-override", &end).await;
+    assert_eq!(again.status, 409, "{}", again.body);
     scene.daemon.stop().await;
 }
