@@ -19,7 +19,8 @@ section! {
     }
     timestamp_url: Optional<Line> = "http://timestamp.contoso.example/" => {
         meaning: "The time-stamping authority (RFC 3161) that is asked for a time stamp on the statement that closes a day.",
-        explanation: "Only a hash is sent. While it does not answer, statements wait, up to 366 of them; after a restart, the last 31.             What it answers is signed itself, so `http://` it is. Errors: it is no `http://` URL; `enabled` is false.",
+        explanation: "Only a hash is sent. While it does not answer, statements wait, up to 366 of them; after a restart, the last 31. \
+            What it answers is signed itself, so `http://` it is. Errors: it is no `http://` URL; `enabled` is false.",
     }
     rotate: Period = "1d" => {
         meaning: "How old the key that signs may get; at least a day.",
